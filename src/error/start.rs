@@ -207,6 +207,7 @@ fn thread_hint(error: &ThreadError) -> &'static str {
 fn after(restarts: u32, window: Duration) -> String {
     match restarts {
         0 => String::new(),
+        1 => format!(" after a restart within {window:?}"),
         _ => format!(" after {restarts} restarts within {window:?}"),
     }
 }

@@ -163,8 +163,18 @@ pub enum Problem {
 debug_as_display!(TopologyError, Problem);
 
 impl Problem {
-    /// The problem of a text that serde refuses: an unknown key has the nearest one beside it.
+    /// The problem of a text that serde refuses: an unknown key has the nearest one beside it, and
+    /// a number has no name of a Rust type.
     pub(super) fn of_text(message: &str) -> Problem {
+        const NUMBERS: [&str; 4] = ["i64", "u64", "u32", "usize"];
+        if let Some((found, expected)) =
+            message.strip_prefix("invalid type: ").and_then(|text| text.split_once(", expected "))
+            && NUMBERS.contains(&expected)
+        {
+            let quotes = if found.starts_with("string") { " without quotes" } else { "" };
+            let message = format!("invalid value, {found}: expected a number{quotes}");
+            return Problem::Syntax { message };
+        }
         let unknown = message.strip_prefix("unknown field `");
         let Some((name, known)) = unknown.and_then(|text| text.split_once("`, expected ")) else {
             return Problem::Syntax { message: message.to_owned() };

@@ -147,7 +147,7 @@ impl<'de> Deserialize<'de> for Bytes {
             .and_then(|number| number.checked_mul(1usize.checked_shl(shift)?));
         bytes.map(Bytes).ok_or_else(|| {
             D::Error::custom(format!(
-                "invalid size `{text}`: expected a number and a unit, such as `64 KiB`"
+                "invalid size `{text}`: expected a number and a unit (KiB, MiB, GiB), such as `64 KiB`"
             ))
         })
     }
