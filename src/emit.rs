@@ -4,7 +4,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use mycelium_core::Message;
@@ -56,7 +56,10 @@ impl<'c, M: Message> Emit<'c, M> {
         };
         match progress {
             Progress::Refused => return refused(publisher),
-            Progress::New => (*progress, waits.since) = (Progress::Waiting, None),
+            Progress::New => {
+                *progress = Progress::Waiting;
+                waits.begin();
+            }
             Progress::Waiting => {}
         }
         let poll = publisher.poll_emit(context, message);
@@ -122,6 +125,8 @@ pub(crate) struct Waits {
     since: Option<Duration>,
     /// Made at the first wait, so that later waits do not allocate.
     shutdown: Option<SendFuture<()>>,
+    /// The waker that `shutdown` has. Its poll locks a list that all services share.
+    shutdown_waker: Option<Waker>,
 }
 
 impl Waits {
@@ -139,6 +144,7 @@ impl Waits {
             stall: StallWatch::default(),
             since: None,
             shutdown: None,
+            shutdown_waker: None,
         }
     }
 
@@ -166,6 +172,10 @@ impl Waits {
         if self.is_shutting_down() {
             return Poll::Ready(());
         }
+        if self.shutdown_waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            return Poll::Pending;
+        }
+        self.shutdown_waker = Some(context.waker().clone());
         let shared = &self.shared;
         let shutdown = self.shutdown.get_or_insert_with(|| {
             let shared = shared.clone();

@@ -4,6 +4,7 @@
 mod build;
 mod start;
 
+use std::any::Any;
 use std::{fmt, io};
 
 use mycelium_core::debug_as_display;
@@ -48,7 +49,7 @@ impl Error {
     /// Whether another try would fail in the same way.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
-        self.permanent || is_bug(&*self.error)
+        self.permanent || chain(&*self.error).any(is_bug)
     }
 
     /// The error itself.
@@ -57,10 +58,9 @@ impl Error {
         &*self.error
     }
 
-    /// The error and its sources.
-    pub(crate) fn chain(&self) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
-        let first: &(dyn std::error::Error + 'static) = &*self.error;
-        std::iter::successors(Some(first), |error| error.source())
+    /// Whether the node shuts down is the cause of the error.
+    pub(crate) fn is_of_shutdown(&self) -> bool {
+        chain(&*self.error).any(|error| error.is::<ShuttingDown>())
     }
 
     /// The error as `E`, if it is one.
@@ -76,34 +76,32 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
     }
 }
 
-/// Whether an error, or one that it wraps, says that the program is wrong.
-fn is_bug(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let is_bug = if let Some(error) = error.downcast_ref::<SubscribeError>() {
-            error.is_permanent()
-        } else if let Some(PublisherError::Refused(error)) = error.downcast_ref() {
-            error.is_permanent()
-        } else if let Some(error) = error.downcast_ref::<BuildError>() {
-            error.is_permanent()
-        } else if let Some(error) = error.downcast_ref::<StartError>() {
-            error.is_permanent()
-        } else if let Some(error) = error.downcast_ref::<TopicError>() {
-            is_bug_of_topic(error)
-        } else {
-            error.is::<TopologyError>()
-        };
-        if is_bug {
-            return true;
-        }
+/// An error and what it wraps, from the outside in.
+fn chain<'e>(
+    error: &'e (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'e (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| {
         // The source of an `io::Error` is the source of what it wraps.
         let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        next = match wrapped {
-            Some(error) => Some(error),
-            None => error.source(),
-        };
+        wrapped.map(|error| error as _).or_else(|| error.source())
+    })
+}
+
+/// Whether an error says that the program is wrong.
+fn is_bug(error: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(error) = error.downcast_ref::<SubscribeError>() {
+        error.is_permanent()
+    } else if let Some(PublisherError::Refused(error)) = error.downcast_ref() {
+        error.is_permanent()
+    } else if let Some(error) = error.downcast_ref::<BuildError>() {
+        error.is_permanent()
+    } else if let Some(error) = error.downcast_ref::<StartError>() {
+        error.is_permanent()
+    } else if let Some(error) = error.downcast_ref::<TopicError>() {
+        is_bug_of_topic(error)
+    } else {
+        error.is::<TopologyError>()
     }
-    false
 }
 
 impl fmt::Display for Error {
@@ -129,6 +127,12 @@ impl fmt::Debug for Error {
     }
 }
 
+/// The text of a panic.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no message)")
+}
+
 /// Work that did not finish: it panicked, or its service's run or the executor ended first.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the work panicked, or was dropped before it finished")]
@@ -139,7 +143,7 @@ pub struct Unfinished;
 #[non_exhaustive]
 pub enum PublisherError {
     /// The node shuts down, and the service has no subscriptions: it should end.
-    #[error(transparent)]
+    #[error("{0}")]
     ShuttingDown(#[from] ShuttingDown),
     /// The topic refuses it.
     #[error(transparent)]
@@ -159,13 +163,19 @@ pub enum SubscribeError {
         /// `Service.topic`.
         subscription: String,
     },
+    /// The service has ended the subscription.
+    #[error("subscription `{subscription}` was ended by `unsubscribe`: it cannot be taken again")]
+    Ended {
+        /// `Service.topic`.
+        subscription: String,
+    },
     /// A handle of an earlier run of the service has not been dropped. A child task drops its own
     /// soon, so another try may succeed.
     #[error(
         "subscription `{subscription}` is still taken by an earlier run of its service: \
          a task or the service itself has kept it; keep it in a variable of `run`"
     )]
-    Kept {
+    HeldByEarlierRun {
         /// `Service.topic`.
         subscription: String,
     },
@@ -195,8 +205,10 @@ impl SubscribeError {
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         match self {
-            SubscribeError::Taken { .. } | SubscribeError::Refused { .. } => true,
-            SubscribeError::Kept { .. } => false,
+            SubscribeError::Taken { .. }
+            | SubscribeError::Ended { .. }
+            | SubscribeError::Refused { .. } => true,
+            SubscribeError::HeldByEarlierRun { .. } => false,
             SubscribeError::Topic(error) => is_bug_of_topic(error),
         }
     }

@@ -21,6 +21,8 @@ struct InboxState<M: Message> {
     was_taken: AtomicBool,
     /// The current run of the service has taken it.
     taken_by_run: AtomicBool,
+    /// The service has ended it by [`Subscription::unsubscribe`].
+    is_ended: AtomicBool,
     /// The service failed while a handle was taken.
     failed: AtomicBool,
     /// Messages that failed at each delivery, until supervision takes them.
@@ -44,6 +46,7 @@ impl<M: Message> Inbox<M> {
             subscription: Mutex::new(Some(subscription)),
             was_taken: AtomicBool::new(false),
             taken_by_run: AtomicBool::new(false),
+            is_ended: AtomicBool::new(false),
             failed: AtomicBool::new(false),
             undelivered: Mutex::default(),
         }))
@@ -61,10 +64,13 @@ impl<M: Message> Inbox<M> {
                 let (subscription, inbox) = (Some(subscription), Some(self.0.clone()));
                 Ok(Subscription { subscription, inbox, _finisher: None })
             }
+            None if self.0.is_ended.load(Ordering::Relaxed) => {
+                Err(SubscribeError::Ended { subscription: name() })
+            }
             None if self.0.taken_by_run.load(Ordering::Relaxed) => {
                 Err(SubscribeError::Taken { subscription: name() })
             }
-            None => Err(SubscribeError::Kept { subscription: name() }),
+            None => Err(SubscribeError::HeldByEarlierRun { subscription: name() }),
         }
     }
 
@@ -220,7 +226,9 @@ impl<M: Message> Subscription<M> {
     /// message in flight counts as finished.
     pub fn unsubscribe(mut self) {
         self.done();
-        self.inbox = None;
+        if let Some(inbox) = self.inbox.take() {
+            inbox.is_ended.store(true, Ordering::Relaxed);
+        }
     }
 }
 

@@ -46,8 +46,17 @@ impl Countdown {
         self.event.notify(usize::MAX);
     }
 
+    pub(crate) fn left(&self) -> usize {
+        self.left.load(Ordering::SeqCst)
+    }
+
     pub(crate) async fn wait(&self) {
-        until(&self.event, || self.left.load(Ordering::SeqCst) == 0).await;
+        self.wait_below(1).await;
+    }
+
+    /// Waits until fewer than `count` are left.
+    pub(crate) async fn wait_below(&self, count: usize) {
+        until(&self.event, || self.left() < count).await;
     }
 }
 

@@ -128,7 +128,8 @@ impl Plan {
         readers.map(|(name, _)| name.clone()).collect()
     }
 
-    fn publishers(&self, topic: &str) -> Vec<String> {
+    /// The services of this node that publish a topic.
+    pub(crate) fn publishers(&self, topic: &str) -> Vec<String> {
         let emits = |ports: &BoundPorts| ports.emits.iter().any(|port| *port.topic == *topic);
         let publishers = self.services.iter().filter(|(_, ports)| emits(ports));
         publishers.map(|(name, _)| name.clone()).collect()

@@ -86,10 +86,10 @@ pub trait EmitsOn<M: Message, const PORT: usize>: HasPorts {
 
 /// Service `S` declares that it emits this message on the topic of its type.
 #[diagnostic::on_unimplemented(
-    message = "service `{S}` does not declare that it emits `{Self}`",
+    message = "service `{S}` does not emit `{Self}` on the topic of its type",
     label = "not declared",
-    note = "declare it: `#[service(emits({Self}), ..)]`; for a port, `emits({Self} as port)`, use \
-            `ctx.emit_on(Self::port, ..)`"
+    note = "declare it: `#[service(emits({Self}), ..)]`; if it has a port, as in \
+            `emits({Self} as port)`, write `ctx.emit_on(Self::port, ..)`"
 )]
 pub trait EmittedBy<S: HasPorts>: Message {
     /// The future of an emit: [`Emit`]. Through this trait, so that a message that is

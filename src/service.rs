@@ -24,7 +24,7 @@ use mycelium_transports::local::{EmitError, Publisher, Refusal};
 use crate::clock::{Clock, JoinHandle};
 use crate::dead_letter::DeadLetter;
 use crate::emit::{Emit, Waits};
-use crate::error::{PublisherError, Result, ShuttingDown, SubscribeError};
+use crate::error::{PublisherError, Result, ShuttingDown, SubscribeError, panic_text};
 use crate::exit::ExitGuard;
 use crate::inbox::{AnyInbox, Subscription};
 use crate::latch::Latch;
@@ -360,8 +360,9 @@ impl<S: Service> Context<S> {
             match select(future, pin!(run.wait())).await {
                 // The handle may have been dropped.
                 Either::Left((Ok(value), _)) => drop(result.send(value)),
-                Either::Left((Err(_), _)) => {
-                    log::error!(service = &*name, "a task of the service panicked");
+                Either::Left((Err(panic), _)) => {
+                    let error = panic_text(&*panic);
+                    log::error!(service = &*name, error, "a task of the service panicked");
                 }
                 Either::Right(_) => {}
             }

@@ -1,7 +1,6 @@
 //! Keeps a service running: restarts it after errors and panics, with growing pauses, up to a
 //! limit.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use futures_util::FutureExt;
@@ -10,7 +9,7 @@ use mycelium_transports::counters::ServiceValue;
 use mycelium_transports::local::Undelivered;
 
 use crate::dead_letter::DeadLetter;
-use crate::error::{Error, ShuttingDown};
+use crate::error::{Error, panic_text};
 use crate::log;
 use crate::report::Outcome;
 use crate::service::{Life, Service};
@@ -50,7 +49,6 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
                 error = failure.text,
                 "the service failed permanently, and the node shuts down"
             );
-            let restarts = if failure.permanent { 0 } else { restarts };
             life.exit.outcome = Outcome::Failed { error: failure.text, restarts };
             break;
         };
@@ -121,12 +119,7 @@ async fn attempt<S: Service>(life: &mut Life<S>, instance: &mut Option<S>) -> Re
 }
 
 fn ends_by_shutdown<S: Service>(life: &Life<S>, error: &Error) -> bool {
-    life.context.is_shutting_down() && error.chain().any(|error| error.is::<ShuttingDown>())
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no message)")
+    life.context.is_shutting_down() && error.is_of_shutdown()
 }
 
 impl<S: Service> Life<S> {

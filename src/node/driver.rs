@@ -288,7 +288,8 @@ impl Driver {
         if let Some(links) = self.links.get() {
             links.shut_down();
         }
-        self.finish_endless_subscriptions();
+        let mut finishing = pin!(self.finish_endless_subscriptions());
+        select(finishing.as_mut(), std::future::ready(())).await;
         if shared.plan.dead_letters.feed_others {
             self.end_dead_letters();
         }
@@ -307,7 +308,8 @@ impl Driver {
                 ended.await;
             }
         });
-        if let Either::Left(_) = select(all_ended, time_up).await {
+        let ended = select(finishing, select(all_ended, time_up)).await;
+        if let Either::Right((Either::Left(_), _)) = ended {
             return;
         }
         let unfinished = self.not_ended();
@@ -325,9 +327,22 @@ impl Driver {
 
     /// Most subscriptions end when all of their publishers have ended. Those that close a circle of
     /// services, that have publishers outside the services, or no publisher, end when they are
-    /// empty.
-    fn finish_endless_subscriptions(&self) {
-        let plan = &self.shared.plan;
+    /// empty: those of a circle now, the others when the services that emit to their topics have
+    /// ended. The future is never ready.
+    async fn finish_endless_subscriptions(&self) {
+        let running = &self.shared.services.running;
+        loop {
+            let left = running.left();
+            self.finish_subscriptions_without_services();
+            if left == 0 {
+                std::future::pending::<()>().await;
+            }
+            running.wait_below(left).await;
+        }
+    }
+
+    fn finish_subscriptions_without_services(&self) {
+        let (plan, ended) = (&self.shared.plan, self.shared.services.ended());
         for service in &self.services {
             // `end_dead_letters` ends the others.
             let finishers = service.finishers.iter();
@@ -336,11 +351,11 @@ impl Driver {
                     plan.feedback.iter().any(|(to, fed)| *to == service.name && fed == topic);
                 let unfed = plan.topics.get(topic).is_none_or(|planned| planned.publishers == 0);
                 let far_away = plan.peer_topics.writes(topic);
-                if feeds_back
-                    || unfed
-                    || far_away
-                    || self.shared.topics.has_outside_publisher(topic)
-                {
+                let is_endless =
+                    unfed || far_away || self.shared.topics.has_outside_publisher(topic);
+                let may_be_fed =
+                    || plan.publishers(topic).iter().any(|service| !ended.contains_key(service));
+                if feeds_back || (is_endless && !may_be_fed()) {
                     finisher.finish_when_empty();
                 }
             }

@@ -92,15 +92,16 @@ impl Topics {
         Ok(self.of::<M>(topic)?.publisher(name, epoch)?)
     }
 
-    /// A publisher whose end the node cannot wait for: at shutdown, subscriptions to its topic end
-    /// when they are empty.
+    /// A publisher whose end the node cannot wait for: at a shutdown, subscriptions to its topic end
+    /// when they are empty and the services that emit to it have ended.
     pub(crate) fn outside_publisher<M: Message>(
         &self,
         topic: &str,
         name: &str,
     ) -> Result<Publisher<M>, BuildError> {
+        let publisher = self.publisher(topic, name)?;
         self.registry().from_outside.insert(topic.to_owned());
-        self.publisher(topic, name)
+        Ok(publisher)
     }
 
     /// A subscription of code outside the services.

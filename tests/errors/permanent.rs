@@ -123,7 +123,7 @@ fn bugs_are_found_in_errors_that_wrap_them() {
     let passing = [
         Error::from(SubscribeError::Topic(full())),
         Error::from(BuildError::Topic(full())),
-        Error::from(SubscribeError::Kept { subscription: name() }),
+        Error::from(SubscribeError::HeldByEarlierRun { subscription: name() }),
         Error::from(NoPrices(io::Error::other("the line is busy").into())),
         Error::msg("any"),
     ];

@@ -172,6 +172,87 @@ async fn after_a_shutdown_each_way_to_emit_of_a_source_fails_but_a_kept_publishe
 }
 
 #[tokio::test]
+async fn each_error_whose_cause_is_the_shutdown_ends_a_source_well() {
+    struct Failing(u8);
+    #[service(emits(Number))]
+    impl Failing {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            ctx.shutdown();
+            match self.0 {
+                0 => drop(ctx.publisher::<Number>()?),
+                1 => ctx.emit(Number { value: 1 }).await.map_err(std::io::Error::other)?,
+                2 => ctx.sleep(Duration::ZERO).await.map_err(std::io::Error::other)?,
+                _ => ctx.try_emit(Number { value: 1 })?,
+            }
+            panic!("the node shuts down");
+        }
+    }
+    let once = "[service.Failing]\nmax_restarts = 0";
+    for way in 0..4 {
+        let builder = Node::builder("main").topology(Topology::parse("a.toml", once).unwrap());
+        let report = run(builder.service(move || Failing(way))).await;
+        let service = &report.services[0];
+        assert_eq!((&service.outcome, service.errors), (&Outcome::Completed, 0), "{way}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_wait_for_what_a_kept_publisher_and_a_draining_service_send() {
+    /// Emits by a publisher that it made before the shutdown, when its reader has nothing left.
+    struct Parting(Receiver<u64>);
+    #[service(emits(Number))]
+    impl Parting {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let mut kept = ctx.publisher::<Number>()?;
+            ctx.emit(Number { value: 1 }).await?;
+            ctx.shutdown();
+            while self.0.try_recv() != Ok(1) {
+                ctx.yield_now().await;
+            }
+            for _ in 0..10_000 {
+                ctx.yield_now().await;
+            }
+            kept.emit(Number { value: 2 }).await?;
+            Ok(())
+        }
+    }
+    /// Has made a publisher of its own topic, too.
+    struct Pass;
+    #[service(reads(Number), emits(Square))]
+    impl Pass {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            drop(ctx.publisher::<Square>()?);
+            let mut numbers = ctx.subscribe::<Number>()?;
+            while let Some(delivery) = numbers.recv().await {
+                let Some(number) = delivery.message() else { continue };
+                ctx.emit(Square { value: number.value }).await?;
+            }
+            Ok(())
+        }
+    }
+    struct Seen(Sender<u64>, Sender<u64>);
+    #[service(reads(Square))]
+    impl Seen {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let mut squares = ctx.subscribe::<Square>()?;
+            while let Some(delivery) = squares.recv().await {
+                let Some(square) = delivery.message() else { continue };
+                self.0.send(square.value)?;
+                let _ = self.1.send(square.value);
+            }
+            Ok(())
+        }
+    }
+    let ((back, heard), (all, seen)) = (channel(), channel());
+    let mut parting = Some(Parting(heard));
+    let builder = Node::builder("main").service(move || parting.take().expect("one start"));
+    let builder = builder.service(|| Pass).service(move || Seen(all.clone(), back.clone()));
+    let report = run(builder).await;
+    assert!(report.services.iter().all(|service| service.outcome == Outcome::Completed));
+    assert_eq!(seen.iter().collect::<Vec<_>>(), [1, 2]);
+}
+
+#[tokio::test]
 async fn a_service_with_inputs_emits_during_a_shutdown() {
     let (builder, received) = pipeline(1_000, |_, _| Ok(()));
     let running = start(builder);

@@ -4,19 +4,17 @@
 //! emits, as types, so that emitting another message does not compile. They also make the future of
 //! the supervised service, at the concrete type, where the compiler knows whether it is `Send`.
 
-use proc_macro2::{Delimiter, TokenStream, TokenTree};
-use quote::{ToTokens, quote};
-use syn::ext::IdentExt;
-use syn::parse::discouraged::Speculative;
-use syn::parse::{Parse, ParseStream};
-use syn::punctuated::Punctuated;
-use syn::{
-    Attribute, Error, FnArg, Generics, Ident, Index, LitStr, Path, Result, ReturnType, Signature,
-    Token, Type, Visibility, braced, parenthesized, token,
-};
-
+mod arguments;
+mod block;
 mod tasks;
 
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
+use syn::ext::IdentExt;
+use syn::{Error, FnArg, Index, Path, Result, ReturnType, Signature, Type};
+
+use arguments::{Port, ServiceArguments, TaskKind};
+use block::{Run, ServiceImpl};
 use tasks::check_tasks;
 
 /// The expansion, or an error with what keeps it from causing others.
@@ -50,13 +48,14 @@ fn explain(error: &Error, service: &ServiceImpl) -> TokenStream {
     };
     let name = name.to_string();
     let root = quote!(::mycelium::__private);
+    let empty_run = (!has_bare_context(signature))
+        .then(|| quote!(#[allow(unused)] #signature { ::core::unreachable!() }));
     quote! {
         #error
         #(#attributes)*
         impl #impl_generics #self_ty #bounds {
             #others
-            #[allow(unused)]
-            #signature { ::core::unreachable!() }
+            #empty_run
         }
         const _: () = {
             impl #impl_generics ::mycelium::HasPorts for #self_ty #bounds {
@@ -90,8 +89,9 @@ fn explain(error: &Error, service: &ServiceImpl) -> TokenStream {
 }
 
 /// The impls beside the impl block.
-pub(crate) fn expand(arguments: &ServiceArguments, service: &ServiceImpl) -> Result<TokenStream> {
+fn expand(arguments: &ServiceArguments, service: &ServiceImpl) -> Result<TokenStream> {
     check_run(service)?;
+    check_own_topics(arguments, service)?;
     let ServiceImpl { generics, self_ty, .. } = service;
     let name = service_name(self_ty)?.to_string();
     let (impl_generics, _, bounds) = generics.split_for_impl();
@@ -295,7 +295,7 @@ fn service_name(service: &Type) -> Result<&syn::Ident> {
 
 fn check_run(service: &ServiceImpl) -> Result<()> {
     let Some(Run { signature, body }) = &service.run else {
-        let message = format!("a service has a method `{RUN}`");
+        let message = format!("this block has no `run`: write `{RUN}`, or remove #[service]");
         return Err(Error::new_spanned(&service.self_ty, message));
     };
     let wrong = |what: &str, tokens: &dyn ToTokens| {
@@ -312,179 +312,48 @@ fn check_run(service: &ServiceImpl) -> Result<()> {
     if !by_mut_self || inputs.len() != 1 {
         return wrong("`run` takes `&mut self` and a context", &signature.inputs);
     }
+    if has_bare_context(signature) {
+        return wrong("a context has the type of its service", &signature.inputs);
+    }
     if matches!(signature.output, ReturnType::Default) {
         return wrong("`run` returns a result", &signature.ident);
     }
     check_tasks(signature, body)
 }
 
-const RUN: &str = "async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()>";
-
-/// An impl block of a service. Bodies of methods are not parsed: the compiler reports their errors.
-pub(crate) struct ServiceImpl {
-    attributes: Vec<Attribute>,
-    generics: Generics,
-    self_ty: Type,
-    run: Option<Run>,
-    /// The items beside `run`.
-    others: TokenStream,
-}
-
-pub(crate) struct Run {
-    signature: Signature,
-    body: TokenStream,
-}
-
-impl Parse for ServiceImpl {
-    fn parse(input: ParseStream<'_>) -> Result<ServiceImpl> {
-        let attributes = input.call(Attribute::parse_outer)?;
-        if !input.peek(Token![impl]) {
-            return Err(input.error("#[service] goes on `impl MyService { .. }`"));
-        }
-        input.parse::<Token![impl]>()?;
-        let mut generics: Generics = input.parse()?;
-        let self_ty: Type = input.parse()?;
-        if input.peek(Token![for]) {
-            let message = "#[service] goes on an impl block without a trait";
-            return Err(Error::new_spanned(self_ty, message));
-        }
-        generics.where_clause = input.parse()?;
-        let content;
-        braced!(content in input);
-        let (mut run, mut others) = (None, TokenStream::new());
-        while !content.is_empty() {
-            match parse_run(&content) {
-                Some(found) if run.is_none() => run = Some(found),
-                _ => others.extend(parse_item(&content)?),
-            }
-        }
-        Ok(ServiceImpl { attributes, generics, self_ty, run, others })
-    }
-}
-
-/// The method `run`, if it is the next item.
-fn parse_run(content: ParseStream<'_>) -> Option<Run> {
-    let item = content.fork();
-    item.call(Attribute::parse_outer).ok()?;
-    item.parse::<Visibility>().ok()?;
-    let signature: Signature = item.parse().ok()?;
-    let Ok(TokenTree::Group(body)) = item.parse() else { return None };
-    if signature.ident != "run" {
-        return None;
-    }
-    content.advance_to(&item);
-    Some(Run { signature, body: body.stream() })
-}
-
-/// The tokens of the next item: to its semicolon, or its block.
-fn parse_item(content: ParseStream<'_>) -> Result<TokenStream> {
-    let mut item = TokenStream::new();
-    while !content.is_empty() {
-        let token: TokenTree = content.parse()?;
-        let is_last = match &token {
-            TokenTree::Punct(punct) => punct.as_char() == ';',
-            TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
+/// Whether a parameter is `&mut Context`, without the service.
+fn has_bare_context(run: &Signature) -> bool {
+    run.inputs.iter().any(|parameter| match parameter {
+        FnArg::Typed(parameter) => match &*parameter.ty {
+            Type::Reference(reference) => is_bare_context(&reference.elem),
             _ => false,
-        };
-        item.extend([token]);
-        if is_last {
-            break;
-        }
-    }
-    Ok(item)
+        },
+        FnArg::Receiver(_) => false,
+    })
 }
 
-/// The arguments of the attribute.
-#[derive(Default)]
-pub(crate) struct ServiceArguments {
-    reads: Vec<Port>,
-    emits: Vec<Port>,
-    task: TaskKind,
+fn is_bare_context(ty: &Type) -> bool {
+    let Type::Path(path) = ty else { return false };
+    path.path
+        .segments
+        .last()
+        .is_some_and(|last| last.ident == "Context" && last.arguments.is_none())
 }
 
-/// `Swap`, or `Swap as left`.
-struct Port {
-    message: Path,
-    name: Option<Ident>,
-}
-
-#[derive(Clone, Copy, Default, PartialEq)]
-enum TaskKind {
-    #[default]
-    Unknown,
-    Send,
-    Local,
-}
-
-impl Parse for ServiceArguments {
-    fn parse(input: ParseStream<'_>) -> Result<ServiceArguments> {
-        let mut arguments = ServiceArguments::default();
-        while !input.is_empty() {
-            let key: Ident = input.parse()?;
-            match key.to_string().as_str() {
-                "reads" => arguments.reads.extend(parse_ports(input)?),
-                "emits" => arguments.emits.extend(parse_ports(input)?),
-                "send" if arguments.task == TaskKind::Unknown => arguments.task = TaskKind::Send,
-                "local" if arguments.task == TaskKind::Unknown => arguments.task = TaskKind::Local,
-                _ => {
-                    let message = "expected `reads(..)`, `emits(..)`, `send` or `local`";
-                    return Err(Error::new(key.span(), message));
-                }
-            }
-            if !input.is_empty() {
-                input.parse::<Token![,]>()?;
-            }
-        }
-        check_unique(&arguments)?;
-        Ok(arguments)
+/// A type parameter cannot have a topic of its own: the compiler refuses the impl of `EmittedBy`.
+fn check_own_topics(arguments: &ServiceArguments, service: &ServiceImpl) -> Result<()> {
+    let is_parameter = |message: &Path| {
+        let mut parameters = service.generics.type_params();
+        parameters.any(|parameter| message.get_ident() == Some(&parameter.ident))
+    };
+    let own = arguments.emits.iter().filter(|port| port.name.is_none());
+    match own.map(|port| &port.message).find(|message| is_parameter(message)) {
+        Some(message) => Err(Error::new_spanned(
+            message,
+            "a type parameter needs a port: write `emits(M as out)`, and `ctx.emit_on(Self::out, ..)`",
+        )),
+        None => Ok(()),
     }
 }
 
-/// A list of messages and ports in parentheses.
-fn parse_ports(input: ParseStream<'_>) -> Result<Punctuated<Port, Token![,]>> {
-    if !input.peek(token::Paren) {
-        return Err(input.error("expected message types in parentheses, as in `reads(Tick)`"));
-    }
-    let content;
-    parenthesized!(content in input);
-    Punctuated::parse_terminated(&content)
-}
-
-impl Parse for Port {
-    fn parse(input: ParseStream<'_>) -> Result<Port> {
-        if input.peek(LitStr) {
-            return Err(input.error(
-                "expected a message type, as in `reads(Tick)`: the topology names topics of ports",
-            ));
-        }
-        let message = input.parse()?;
-        let name = match input.parse::<Option<Token![as]>>()? {
-            Some(_) => Some(input.parse()?),
-            None => None,
-        };
-        Ok(Port { message, name })
-    }
-}
-
-/// Each list has a message without a port once, and the service has each port once.
-fn check_unique(arguments: &ServiceArguments) -> Result<()> {
-    for ports in [&arguments.reads, &arguments.emits] {
-        let mut messages = Vec::new();
-        for Port { message, .. } in ports.iter().filter(|port| port.name.is_none()) {
-            if messages.contains(&message) {
-                let text = "this message is listed already: to use it on several topics, give \
-                            each a port, as in `reads(Tick as left, Tick as right)`";
-                return Err(Error::new_spanned(message, text));
-            }
-            messages.push(message);
-        }
-    }
-    let mut names: Vec<&Ident> = Vec::new();
-    for name in arguments.reads.iter().chain(&arguments.emits).filter_map(|it| it.name.as_ref()) {
-        if names.contains(&name) {
-            return Err(Error::new_spanned(name, "the service has a port of this name already"));
-        }
-        names.push(name);
-    }
-    Ok(())
-}
+const RUN: &str = "async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()>";

@@ -92,14 +92,15 @@ fn checked_topic(value: &Expr) -> Result<LitStr> {
         return Err(Error::new_spanned(value, format!("invalid topic: expected {TOPIC}")));
     };
     let text = topic.value();
-    if text.is_empty() || text.len() > 255 {
-        let message = format!("invalid topic of {} bytes: expected 1 to 255 bytes", text.len());
+    // Links carry no longer names.
+    if text.is_empty() || text.len() > 62 {
+        let message = format!("invalid topic of {} bytes: expected 1 to 62 bytes", text.len());
         return Err(Error::new_spanned(topic, message));
     }
-    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+    if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '=') {
         return Err(Error::new_spanned(
             topic,
-            "invalid topic: expected no white space and no control characters",
+            "invalid topic: expected no white space, no `=` and no control characters",
         ));
     }
     Ok(topic.clone())

@@ -50,7 +50,8 @@ fn find_in_tasks(tokens: &TokenStream, context: &Ident, place: Place) -> Option<
     }
     let mut spawns = false;
     for (at, token) in tokens.iter().enumerate() {
-        match method_of(&tokens[at..], context) {
+        let is_field = at > 0 && is_dot(&tokens[at - 1]);
+        match method_of(&tokens[at..], context).filter(|_| !is_field) {
             Some((span, method)) if place == Place::Task && method.contains("emit") => {
                 return Some((span, method));
             }
@@ -83,15 +84,20 @@ fn method_of(tokens: &[TokenTree], context: &Ident) -> Option<(Span, String)> {
     }
 }
 
-/// Whether the tokens declare another variable of this name.
+/// Whether the tokens may declare another variable of this name: they have it without a method.
 fn declares(tokens: &[TokenTree], context: &Ident) -> bool {
-    tokens.windows(3).any(|window| match window {
-        [TokenTree::Ident(word), TokenTree::Ident(name), next] if word == "let" => {
-            name == context
-                || (name == "mut" && matches!(next, TokenTree::Ident(next) if next == context))
+    tokens.iter().enumerate().any(|(at, token)| match token {
+        TokenTree::Ident(name) if name == context => !tokens.get(at + 1).is_some_and(is_dot),
+        TokenTree::Group(group) => {
+            let inner: Vec<TokenTree> = group.stream().into_iter().collect();
+            declares(&inner, context)
         }
         _ => false,
     })
+}
+
+fn is_dot(token: &TokenTree) -> bool {
+    matches!(token, TokenTree::Punct(punct) if punct.as_char() == '.')
 }
 
 #[cfg(test)]
@@ -125,6 +131,10 @@ mod tests {
             "ctx.spawn(async move { let mut ctx = other(); ctx.emit(m).await });",
             "ctx.spawn(tick); loop { ctx.emit(m).await?; }",
             "ctx.sleep(a).await?; (ctx.emit(m).await)?;",
+            "ctx.spawn(async move { worker.ctx.emit(m).await });",
+            "ctx.spawn(async move { for ctx in all { ctx.emit(m).await } });",
+            "ctx.spawn(async move { if let Some(ctx) = next() { ctx.emit(m).await } });",
+            "ctx.spawn(async move { each(|ctx: &mut P| ctx.try_emit(m)) });",
         ] {
             assert!(check(body).is_ok(), "{body}");
         }

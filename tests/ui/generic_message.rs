@@ -1,0 +1,13 @@
+use mycelium::{Context, Message, Result, service};
+
+struct Relay<M>(M);
+
+#[service(send, emits(M))]
+impl<M: Message> Relay<M> {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        ctx.emit(self.0).await?;
+        Ok(())
+    }
+}
+
+fn main() {}
