@@ -128,7 +128,10 @@ fn other_streams_send_between_fragments() {
     assert_eq!(pair.sides[LEFT].failed, None, "keep-alive frames arrive too");
     assert_eq!((whole(&events, of_long), whole(&events, of_short).len()), (vec![message], 64));
     let last = |of| {
-        events.iter().rposition(|received| matches!(received, Received::Message { stream, .. } | Received::Fragment { stream, .. } if *stream == of))
+        events.iter().rposition(|received| match received {
+            Received::Message { stream, .. } | Received::Fragment { stream, .. } => *stream == of,
+            _ => false,
+        })
     };
     assert!(last(of_short) < last(of_long));
 }
