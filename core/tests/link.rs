@@ -310,7 +310,7 @@ fn a_subscription_has_a_mode() {
         assert_eq!(received[&3][HEADER_LEN + 24], code);
         let news = pair.sides[LEFT].take_events();
         assert!(
-            matches!(news[1], Received::Subscribe { mode: last_received, .. } if last_received == mode),
+            matches!(news[1], Received::Subscribe { mode: found, .. } if found == mode),
             "{news:?}"
         );
     }

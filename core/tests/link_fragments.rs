@@ -40,15 +40,15 @@ fn another(pair: &mut Pair, topic: &str, epoch: u64) -> (OutgoingId, IncomingId)
 
 /// Sends a whole message, and returns the events of the right side.
 fn through(pair: &mut Pair, stream: OutgoingId, message: &[u8]) -> Vec<Received> {
-    let (mut sent, mut last_received) = (0, Vec::new());
+    let (mut sent, mut events) = (0, Vec::new());
     loop {
         let result = send_rest(pair, stream, message, &mut sent);
         assert!(matches!(result, Ok(()) | Err(SendError::Room { .. })), "{result:?}");
         pair.sides[LEFT].link.flush();
         pair.settle();
-        last_received.extend(pair.sides[RIGHT].take_events());
+        events.extend(pair.sides[RIGHT].take_events());
         if result.is_ok() {
-            return last_received;
+            return events;
         }
     }
 }
@@ -60,8 +60,8 @@ fn a_message_longer_than_the_buffer_arrives_in_fragments() {
         let (outgoing, incoming) = reading(&mut pair, 8);
         for length in [40, 4096, 16384, 16385, 100_001] {
             let message = blob(length);
-            let last_received = through(&mut pair, outgoing, &message);
-            assert_eq!(whole(&last_received, incoming), [message], "{length} in {buffer}");
+            let events = through(&mut pair, outgoing, &message);
+            assert_eq!(whole(&events, incoming), [message], "{length} in {buffer}");
             pair.sides[RIGHT].link.grant(incoming, 1).unwrap();
         }
         pair.pass(Duration::from_millis(20));
@@ -111,7 +111,7 @@ fn other_streams_send_between_fragments() {
     let mut pair = Pair::with(config("left"), config("right"), 4096);
     let (long, of_long) = reading(&mut pair, 8);
     let (short, of_short) = another(&mut pair, "others", 78);
-    let (message, mut sent, mut last_received) = (blob(1 << 17), 0, Vec::new());
+    let (message, mut sent, mut events) = (blob(1 << 17), 0, Vec::new());
     let mut beside = 0;
     while sent < message.len() {
         let _ = send_rest(&mut pair, long, &message, &mut sent);
@@ -122,16 +122,16 @@ fn other_streams_send_between_fragments() {
         pair.sides[LEFT].link.flush();
         pair.write(LEFT, 700);
         pair.pass(Duration::from_millis(700));
-        last_received.extend(pair.sides[RIGHT].take_events());
+        events.extend(pair.sides[RIGHT].take_events());
     }
     assert_eq!(beside, 64);
     assert_eq!(pair.sides[LEFT].failed, None, "keep-alive frames arrive too");
-    assert_eq!(
-        (whole(&last_received, of_long), whole(&last_received, of_short).len()),
-        (vec![message], 64)
-    );
+    assert_eq!((whole(&events, of_long), whole(&events, of_short).len()), (vec![message], 64));
     let last = |of| {
-        last_received.iter().rposition(|received| matches!(received, Received::Message { stream, .. } | Received::Fragment { stream, .. } if *stream == of))
+        events.iter().rposition(|received| match received {
+            Received::Message { stream, .. } | Received::Fragment { stream, .. } => *stream == of,
+            _ => false,
+        })
     };
     assert!(last(of_short) < last(of_long));
 }
@@ -166,8 +166,8 @@ fn an_open_message_is_completed_or_aborted() {
     let news = pair.sides[RIGHT].take_events();
     assert_eq!(whole(&news, incoming), [[0; 0]; 0]);
     assert_eq!(news.last(), Some(&Received::Gap { stream: incoming, missed: 3, reason: 9 }));
-    let last_received = through(&mut pair, outgoing, &message);
-    assert_eq!(whole(&last_received, incoming), [message]);
+    let events = through(&mut pair, outgoing, &message);
+    assert_eq!(whole(&events, incoming), [message]);
     assert_eq!(send(&mut pair, outgoing, 1), Err(SendError::Credit));
 }
 
@@ -190,8 +190,8 @@ fn an_open_message_restarts_after_a_lost_connection() {
     let now = pair.now;
     let again = pair.sides[LEFT].link.open_stream(now, export, name("feed"), 77, 100, 64).unwrap();
     pair.settle();
-    let last_received = through(&mut pair, again, &message);
-    assert_eq!(whole(&last_received, incoming), [message]);
+    let events = through(&mut pair, again, &message);
+    assert_eq!(whole(&events, incoming), [message]);
 }
 
 #[test]
@@ -237,8 +237,8 @@ fn the_reader_limits_long_and_open_messages() {
     pair.settle();
     let now = pair.now;
     pair.sides[LEFT].link.skip(now, first, 1, 1).unwrap();
-    let last_received = through(&mut pair, second, &message);
-    assert_eq!(whole(&last_received, incoming), [message]);
+    let events = through(&mut pair, second, &message);
+    assert_eq!(whole(&events, incoming), [message]);
 }
 
 #[test]
@@ -266,8 +266,8 @@ fn a_reject_is_sent_before_another_open_message() {
     send_rest(&mut pair, first, &message, &mut sent).unwrap_err();
     pair.settle();
     pair.sides[LEFT].link.reject(export, RejectReason::Unknown, Digest([0; 16])).unwrap();
-    let last_received = through(&mut pair, second, &message);
-    assert_eq!(whole(&last_received, incoming), [message]);
+    let events = through(&mut pair, second, &message);
+    assert_eq!(whole(&events, incoming), [message]);
     assert_eq!(pair.sides[RIGHT].failed, None);
 }
 

@@ -90,7 +90,7 @@ struct ReaderState {
     first: u64,
     next: u64,
     missed: u64,
-    confirmed: u64,
+    received: u64,
     /// It has confirmed the messages before this one.
     done: u64,
     /// The stream to confirm, also after its end.
@@ -182,7 +182,7 @@ impl LinkModel {
             }
             Op::Delay(time) => self.pair.delay = Duration::from_millis(time.into()),
             Op::Cut if self.connected => {
-                self.last_received();
+                self.handle_events();
                 self.pair.cut();
                 self.connected = false;
                 self.outgoing.clear();
@@ -208,14 +208,14 @@ impl LinkModel {
                     && self.pair.sides[RIGHT].link.unsubscribe(interest).is_ok()
                 {
                     // The reader forgets its streams.
-                    self.last_received();
+                    self.handle_events();
                     self.interest = None;
                     self.reading.clear();
                 }
             }
             Op::Subscribe => self.subscribe(),
         }
-        self.last_received();
+        self.handle_events();
         self.publish();
     }
 
@@ -225,13 +225,13 @@ impl LinkModel {
         let written = self.pair.write(LEFT, usize::MAX) | self.pair.write(RIGHT, usize::MAX);
         let read = self.pair.sides[LEFT].read(now, usize::MAX)
             | self.pair.sides[RIGHT].read(now, usize::MAX);
-        self.last_received();
+        self.handle_events();
         self.publish();
         written || read
     }
 
     /// Handles the events of both sides.
-    fn last_received(&mut self) {
+    fn handle_events(&mut self) {
         for received in self.pair.sides[LEFT].take_events() {
             self.writer_receives(received);
         }
@@ -311,7 +311,7 @@ impl LinkModel {
                 assert_eq!(payload, message(sequence));
                 assert!(reading.open.is_empty(), "another message is open");
                 reading.next += 1;
-                reading.confirmed += 1;
+                reading.received += 1;
             }
             Received::Fragment { stream, sequence, fragment, bytes, .. } => {
                 let reading = self.of(stream);
@@ -321,7 +321,7 @@ impl LinkModel {
                 if reading.open.len() == fragment.total as usize {
                     assert_eq!(std::mem::take(&mut reading.open), message(sequence));
                     reading.next += 1;
-                    reading.confirmed += 1;
+                    reading.received += 1;
                 }
             }
             Received::Gap { stream, missed, .. } => {
@@ -345,7 +345,7 @@ impl LinkModel {
     fn over(&mut self, stream: IncomingId) {
         let reading = self.of(stream);
         reading.stream = None;
-        assert_eq!(reading.confirmed + reading.missed, reading.next - reading.first);
+        assert_eq!(reading.received + reading.missed, reading.next - reading.first);
     }
 
     /// Sends messages of the writer's ring, as many as the link accepts.
@@ -473,7 +473,7 @@ impl LinkModel {
             let publisher = &self.publishers[reading.epoch as usize - 1];
             assert!(!publisher.ended, "{reading:?} of {publisher:?}");
             assert_eq!(reading.next, publisher.emitted, "{reading:?} of {publisher:?}");
-            assert_eq!(reading.confirmed + reading.missed, reading.next - reading.first);
+            assert_eq!(reading.received + reading.missed, reading.next - reading.first);
             assert_eq!(publisher.kept, publisher.emitted, "all arrived messages are confirmed");
         }
         for reading in self.reading.iter().filter(|reading| reading.stream.is_none()) {

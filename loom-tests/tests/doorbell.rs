@@ -363,14 +363,14 @@ fn a_bell_has_one_task_after_the_other() {
 #[test]
 #[should_panic = "a wake was lost"]
 fn fails_with_a_relaxed_register_at_a_bell() {
-    weaken("doorbell.take-seat");
+    weaken("doorbell.register");
     registrations_follow_each_other();
 }
 
 #[test]
 #[should_panic = "a wake was lost"]
 fn fails_with_a_relaxed_unregister_at_a_bell() {
-    weaken("doorbell.leave-seat");
+    weaken("doorbell.unregister");
     registrations_follow_each_other();
 }
 

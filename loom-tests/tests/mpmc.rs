@@ -175,7 +175,7 @@ fn batches_wrap_around() {
 
 /// One writer aborts slots that it had claimed and filled; another one uses the same slots a lap
 /// later.
-fn given_up() {
+fn aborted() {
     bounded(3, || {
         let ring = ring::<2>();
         let (mut first, mut second) = (Mpmc::producer(ring.clone()), Mpmc::producer(ring.clone()));
@@ -411,7 +411,7 @@ models! {
         fails_with_a_relaxed_look: "mpmc.look",
         fails_with_relaxed_room: "mpmc.room",
     }
-    given_up {
+    aborted {
         fails_with_a_relaxed_skip: "mpmc.skip",
     }
     partly_filled {}

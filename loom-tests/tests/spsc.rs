@@ -129,7 +129,7 @@ macro_rules! models_of {
         }
 
         /// A dropped grant leaves no items.
-        fn given_up() {
+        fn aborted() {
             bounded(3, || {
                 let ring = Arc::new($new);
                 let mut writer = Spsc::producer(ring.clone()).unwrap();
@@ -213,9 +213,9 @@ mod index {
         }
         closed_by_the_reader {}
         closed_for_good {}
-        given_up {}
+        aborted {}
         hand_over {
-            fails_with_a_relaxed_give_back: "pair.give-back",
+            fails_with_a_relaxed_release: "pair.release",
             fails_with_a_relaxed_take: "pair.take",
         }
     }
@@ -245,9 +245,9 @@ mod stamps {
         }
         closed_by_the_reader {}
         closed_for_good {}
-        given_up {}
+        aborted {}
         hand_over {
-            fails_with_a_relaxed_give_back: "pair.give-back",
+            fails_with_a_relaxed_release: "pair.release",
             fails_with_a_relaxed_take: "pair.take",
         }
     }

@@ -226,7 +226,7 @@ mod index {
         }
         an_empty_ring_has_room_for_a_batch {}
         the_readers_end_changes_hands {
-            fails_with_a_relaxed_give_back: "pair.give-back",
+            fails_with_a_relaxed_release: "pair.release",
             fails_with_a_relaxed_take: "pair.take",
         }
         closed_by_the_writer {
@@ -254,7 +254,7 @@ mod stamps {
         }
         an_empty_ring_has_room_for_a_batch {}
         the_readers_end_changes_hands {
-            fails_with_a_relaxed_give_back: "pair.give-back",
+            fails_with_a_relaxed_release: "pair.release",
             fails_with_a_relaxed_take: "pair.take",
         }
         closed_by_the_writer {

@@ -83,14 +83,14 @@ fn a_cancelled_waiter_passes_its_wake_on() {
 #[test]
 #[should_panic = "a wake was lost"]
 fn fails_without_the_fence_of_a_list() {
-    weaken("row.park");
+    weaken("waiter-list.park");
     no_wake_is_lost_in_a_list(false);
 }
 
 #[test]
 #[should_panic = "a wake was lost"]
 fn fails_with_a_relaxed_wake() {
-    weaken("row.wake");
+    weaken("waiter-list.wake");
     no_wake_is_lost_in_a_list(false);
 }
 
@@ -98,21 +98,21 @@ fn fails_with_a_relaxed_wake() {
 #[test]
 #[should_panic = "a wake was lost"]
 fn fails_with_a_relaxed_parked() {
-    weaken("row.parked");
+    weaken("waiter-list.parked");
     no_wake_is_lost_in_a_list(false);
 }
 
 #[test]
 #[should_panic = "a wake was lost"]
-fn fails_with_a_relaxed_seat() {
-    weaken("row.take-seat");
+fn fails_with_a_relaxed_register() {
+    weaken("waiter-list.register");
     no_wake_is_lost_in_a_list(false);
 }
 
 #[test]
 #[should_panic = "a wake was lost"]
-fn fails_with_a_relaxed_leave() {
-    weaken("row.leave-seat");
+fn fails_with_a_relaxed_unregister() {
+    weaken("waiter-list.unregister");
     no_wake_is_lost_in_a_list(false);
 }
 
@@ -184,7 +184,7 @@ fn an_unneeded_wake_is_passed_on() {
 #[test]
 #[should_panic = "a wake was lost"]
 fn fails_with_a_relaxed_unpark() {
-    weaken("row.unpark");
+    weaken("waiter-list.unpark");
     unneeded_wake();
 }
 
@@ -230,20 +230,20 @@ fn two_threads_add_a_block() {
 #[test]
 #[should_panic = "Causality violation"]
 fn fails_with_a_relaxed_load_of_a_block() {
-    weaken("growing.have");
+    weaken("on-heap.next");
     blocks_are_added();
 }
 
 #[test]
 #[should_panic = "Causality violation"]
 fn fails_with_a_relaxed_new_block() {
-    weaken("growing.make");
+    weaken("on-heap.add");
     blocks_are_added();
 }
 
 #[test]
 #[should_panic = "Causality violation"]
 fn fails_with_a_relaxed_second_block() {
-    weaken("growing.made");
+    weaken("on-heap.added");
     blocks_are_added();
 }

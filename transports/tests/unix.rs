@@ -4,7 +4,7 @@
 
 use std::error::Error;
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader, ErrorKind};
+use std::io::{self, BufRead, BufReader, ErrorKind};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
@@ -164,6 +164,7 @@ fn a_lock_that_leads_elsewhere_is_not_followed() {
     symlink(&elsewhere, &lock).unwrap();
     let refused = BoundSocket::at(dir.socket()).unwrap_err();
     assert!(matches!(refused, BindError::System { action: "open", .. }), "{refused}");
+    assert!(refused.source().is_some_and(|error| error.is::<io::Error>()), "{refused}");
     assert!(!elsewhere.exists());
 }
 

@@ -49,7 +49,7 @@ impl<W> Side<W> {
     /// Counts an end out, and returns whether it was the last one.
     pub(super) fn leave(&self) -> bool {
         // Release and Acquire: what the last end does comes after everything that the others did.
-        self.ends.fetch_sub(1, order!("lobby.leave", AcqRel)) == 1
+        self.ends.fetch_sub(1, order!("channel-waiters.leave", AcqRel)) == 1
     }
 }
 

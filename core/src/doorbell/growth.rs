@@ -55,8 +55,8 @@ impl Growth for OnHeap {
     const GROWS: bool = true;
 
     fn next(&self) -> Option<&WaiterList<FURTHER, OnHeap>> {
-        // Acquire, pairs with the Release of `growing.make`: the block.
-        let block = self.0.load(order!("growing.have", Acquire));
+        // Acquire, pairs with the Release of `on-heap.add`: the block.
+        let block = self.0.load(order!("on-heap.next", Acquire));
         // SAFETY: null, or what `next_or_new` made of a box that is freed when `self` is dropped.
         unsafe { block.as_ref() }
     }
@@ -66,13 +66,13 @@ impl Growth for OnHeap {
             return Some(block);
         }
         let made = Box::into_raw(Box::new(WaiterList::with(OnHeap::new())));
-        // Release, pairs with the Acquire of `growing.have`, and of `growing.made` in a thread that
-        // loses here: the block.
+        // Release, pairs with the Acquire of `on-heap.next`, and of `on-heap.added` in a thread
+        // that loses here: the block.
         let placed = self.0.compare_exchange(
             ptr::null_mut(),
             made,
-            order!("growing.make", Release),
-            order!("growing.made", Acquire),
+            order!("on-heap.add", Release),
+            order!("on-heap.added", Acquire),
         );
         let block = match placed {
             Ok(_) => made,

@@ -15,7 +15,8 @@ use crate::sync::{AtomicUsize, Ordering, barrier, const_unless_loom, order, repe
 pub(super) const FURTHER: usize = if cfg!(loom) { 2 } else { usize::BITS as usize - 1 };
 
 /// The bit of the first block's word that says that further blocks exist, so that a ringer still
-/// pays one load where there are few places and no task sleeps. No place uses this bit.
+/// pays one load where there are few places and no task sleeps. In a list that grows, no place uses
+/// this bit.
 const MORE: usize = 1 << (usize::BITS - 1);
 
 /// Places for up to `N` tasks, and more if `G` allows; `N` is at most the number of bits of a word,
@@ -270,9 +271,9 @@ impl Block<'_> {
     /// whether it did.
     fn wake(&self, place: usize) -> bool {
         let bit = self.bit(place);
-        // Acquire, pairs with the Release of `row.parked`: the bell says PARKED. Release, pairs
-        // with the Acquire of `row.unpark`: what this ringer published.
-        let rung = self.parked.fetch_and(!bit, order!("row.wake", AcqRel)) & bit != 0;
+        // Acquire, pairs with the Release of `waiter-list.parked`: the bell says PARKED. Release,
+        // pairs with the Acquire of `waiter-list.unpark`: what this ringer published.
+        let rung = self.parked.fetch_and(!bit, order!("waiter-list.wake", AcqRel)) & bit != 0;
         if rung {
             // Has no effect if the task is about to park again: it checks after that.
             self.bell(place).ring();
@@ -289,9 +290,9 @@ impl Block<'_> {
                 return None;
             }
             let index = free.trailing_zeros();
-            // Acquire, pairs with the Release of `row.leave-seat`: the previous task parked here
-            // for the last time.
-            let acquire = order!("row.take-seat", Acquire);
+            // Acquire, pairs with the Release of `waiter-list.unregister`: the previous task parked
+            // here for the last time.
+            let acquire = order!("waiter-list.register", Acquire);
             let claimed = self.taken.compare_exchange_weak(
                 taken,
                 taken | 1 << index,
@@ -309,23 +310,23 @@ impl Block<'_> {
         // The bell may say PARKED although no task sleeps there: `unpark` takes back the bit alone.
         // This ends it.
         self.bell(place).forget();
-        self.taken.fetch_and(!self.bit(place), order!("row.leave-seat", Release));
+        self.taken.fetch_and(!self.bit(place), order!("waiter-list.unregister", Release));
     }
 
     fn park(&self, place: usize, waker: &Waker) {
         // The bell's own fence is not needed: the one below comes after the bit.
         self.bell(place).park_with(waker, || ());
-        // Release, pairs with the Acquire of `row.wake`: a ringer that takes the bit back finds a
-        // bell to ring.
-        self.parked.fetch_or(self.bit(place), order!("row.parked", Release));
-        barrier!("row.park", SeqCst);
+        // Release, pairs with the Acquire of `waiter-list.wake`: a ringer that takes the bit back
+        // finds a bell to ring.
+        self.parked.fetch_or(self.bit(place), order!("waiter-list.parked", Release));
+        barrier!("waiter-list.park", SeqCst);
     }
 
     fn unpark(&self, place: usize) -> bool {
         let bit = self.bit(place);
-        // Acquire, pairs with the Release of `row.wake`: the ringer woke no other task, and relies
-        // on this one to see what there is to pass on.
-        let acquire = order!("row.unpark", Acquire);
+        // Acquire, pairs with the Release of `waiter-list.wake`: the ringer woke no other task, and
+        // relies on this one to see what there is to pass on.
+        let acquire = order!("waiter-list.unpark", Acquire);
         self.parked.load(acquire) & bit == 0 || self.parked.fetch_and(!bit, acquire) & bit == 0
     }
 }

@@ -64,15 +64,15 @@ impl Waiters for Doorbell {
     type Key = ();
 
     fn register(&self) -> Option<()> {
-        // Acquire, pairs with the Release of `doorbell.leave-seat`: the state as the previous task
+        // Acquire, pairs with the Release of `doorbell.unregister`: the state as the previous task
         // left it. Without it this task could take itself for a second waiter.
-        let acquire = order!("doorbell.take-seat", Acquire);
+        let acquire = order!("doorbell.register", Acquire);
         self.taken.compare_exchange(0, 1, acquire, Ordering::Relaxed).ok().map(drop)
     }
 
     fn unregister(&self, (): &()) {
         self.forget();
-        self.taken.store(0, order!("doorbell.leave-seat", Release));
+        self.taken.store(0, order!("doorbell.unregister", Release));
     }
 
     #[inline]

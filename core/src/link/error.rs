@@ -129,8 +129,10 @@ pub enum LinkError {
         /// What is wrong with the header.
         error: RunError,
     },
-    /// The peer confirmed messages that were not sent, or reduced the credit.
-    #[error("stream {stream}: the peer confirms unsent messages, or takes credit back")]
+    /// The peer confirmed messages that were not sent, or took a confirmation or credit back.
+    #[error(
+        "stream {stream}: the peer confirms unsent messages, or takes a confirmation or credit back"
+    )]
     Window {
         /// The stream.
         stream: u32,

@@ -2,12 +2,13 @@
 
 use thiserror::Error;
 
-/// The reason that a side gives when it closes the link. Its text fits after "closed the link: ".
+/// The reason that a side gives when it closes the link. Its text fits after "the peer closed the
+/// link: " and "this side closed the link: ".
 #[derive(Clone, Copy, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseReason {
     /// The node shuts down.
-    #[error("its node shuts down")]
+    #[error("node shutdown")]
     Shutdown,
     /// The other side's bytes broke the protocol.
     #[error("protocol error")]
@@ -16,7 +17,7 @@ pub enum CloseReason {
     #[error("no common protocol version")]
     Version,
     /// The other side is not allowed to connect.
-    #[error("peer not allowed")]
+    #[error("the other side is not allowed")]
     NotAllowed,
     /// There are too many links.
     #[error("too many links")]
@@ -29,11 +30,11 @@ pub enum CloseReason {
     NameTaken,
     /// The node shuts down and may restart. Messages that it has not confirmed stay at the
     /// publisher; none of them was delivered.
-    #[error("its node shuts down and may restart")]
+    #[error("node shutdown, it may restart")]
     Away,
     /// The process ends and may restart. Messages that it has not confirmed stay at the publisher;
     /// some of them may have been delivered.
-    #[error("its process ends with messages in flight and may restart")]
+    #[error("process end with messages in flight, it may restart")]
     Aborted,
     /// A reason of a later version.
     #[error("reason {0}")]

@@ -45,7 +45,7 @@ impl SideState {
     /// Takes this side's end, unless it is taken or was closed.
     #[cfg(target_has_atomic = "ptr")]
     pub(super) fn take(&self) -> bool {
-        // Acquire, pairs with the Release of `pair.give-back`: the position of the previous owner,
+        // Acquire, pairs with the Release of `pair.release`: the position of the previous owner,
         // and its slots.
         let took =
             self.rare.taken.compare_exchange(0, 1, order!("pair.take", Acquire), Ordering::Relaxed);
@@ -71,7 +71,7 @@ impl SideState {
     pub(super) fn release(&self) {
         // Release, pairs with the Acquire of `pair.take`: the next owner continues from the
         // position.
-        self.rare.taken.store(0, order!("pair.give-back", Release));
+        self.rare.taken.store(0, order!("pair.release", Release));
     }
 
     /// Whether the end is taken, or was forgotten (`mem::forget`).

@@ -87,7 +87,7 @@ fn a_static_channel_limits_its_ends() {
     let other = sender.try_clone().unwrap();
     assert!(sender.try_clone().is_none());
     drop(other);
-    let other = sender.try_clone().expect("a seat is free again");
+    let other = sender.try_clone().expect("a place is free again");
     sender.try_send(1).unwrap();
     drop((sender, other));
     assert_eq!(now(receiver.recv()), Poll::Ready(Some(1)));

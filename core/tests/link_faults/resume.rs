@@ -158,7 +158,7 @@ fn a_stream_is_resumed_once() {
 
 #[test]
 fn an_unconfirmed_end_is_confirmed_on_the_next_connection() {
-    for last_received in [false, true] {
+    for confirmation_written in [false, true] {
         let mut pair = Pair::new();
         let (outgoing, _) = reading(&mut pair, 8);
         send(&mut pair, outgoing, 3).unwrap();
@@ -166,7 +166,7 @@ fn an_unconfirmed_end_is_confirmed_on_the_next_connection() {
         pair.sides[LEFT].link.end_stream(now, outgoing).unwrap();
         pair.write(LEFT, usize::MAX);
         pair.sides[RIGHT].read(now, usize::MAX);
-        if last_received {
+        if confirmation_written {
             // The confirmation is on its way when the connection is lost.
             pair.write(RIGHT, usize::MAX);
         }

@@ -195,11 +195,11 @@ impl Side {
         let mut start = 0;
         while self.failed.is_none() {
             let Side { link, received, .. } = self;
-            let confirmed = link.input(now, &bytes[start..], |stream, frame| {
+            let result = link.input(now, &bytes[start..], |stream, frame| {
                 received.push(Received::message(stream, &frame));
                 Ok(())
             });
-            match confirmed {
+            match result {
                 Ok(input) => {
                     match input.event {
                         Some(Event::Run { stream, first, shape, bytes }) => {

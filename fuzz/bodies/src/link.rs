@@ -157,7 +157,7 @@ impl Pair<'_> {
         loop {
             let honest = self.honest;
             let mut messages = Vec::new();
-            let confirmed = self.links[side].input(self.now, &bytes[start..], |stream, frame| {
+            let result = self.links[side].input(self.now, &bytes[start..], |stream, frame| {
                 messages.push((stream, frame.header().sequence()));
                 Ok(())
             });
@@ -165,7 +165,7 @@ impl Pair<'_> {
                 assert!(side == 1, "the writer received a message");
                 self.reader_receives(stream, sequence, honest);
             }
-            match confirmed {
+            match result {
                 Ok(input) => {
                     assert_eq!(ended, None, "the link continues after its end");
                     assert!(input.used > 0 || input.needed > bytes.len() - start);

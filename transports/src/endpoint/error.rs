@@ -82,8 +82,8 @@ pub enum BindError {
         action: &'static str,
         /// The file, or the address.
         path: PathBuf,
-        /// The system's error. It is part of the message, so it is not the
-        /// [`source`](std::error::Error::source).
+        /// The system's error.
+        #[source]
         error: io::Error,
     },
 }

@@ -105,7 +105,8 @@ impl LayoutQueries {
 pub(super) struct LayoutAnswer(Option<(Option<&'static Descriptor>, u32)>);
 
 impl LayoutAnswer {
-    /// Answers with the layout from the byte `offset` on; `None` if the peer may not know it.
+    /// Answers with the layout from the byte `offset` on; `None` if the peer may not know it. A
+    /// pending answer is forgotten: a peer waits for the answer before it sends the next request.
     pub(super) fn answer(
         &mut self,
         now: Duration,

@@ -286,10 +286,9 @@ pub enum DriveError {
     /// The peer closed the connection, but not the link.
     #[error("the peer closed the connection without closing the link")]
     Closed,
-    /// A system call on the connection failed. Its error is part of the message, so it is not the
-    /// [`source`](std::error::Error::source).
+    /// A system call on the connection failed.
     #[error("the connection failed: {0}")]
-    Io(io::Error),
+    Io(#[source] io::Error),
     /// No link can have these settings.
     #[error(transparent)]
     Config(#[from] ConfigError),

@@ -82,8 +82,9 @@ impl Access {
         }
     }
 
+    /// The group that gets directory and socket.
     #[cfg(target_os = "linux")]
-    pub(super) fn owner(&self) -> Option<u32> {
+    pub(super) fn owning_group(&self) -> Option<u32> {
         self.group
     }
 

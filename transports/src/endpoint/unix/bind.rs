@@ -157,7 +157,7 @@ fn listen(
     rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR).map_err(failed)?;
     rustix::net::bind(&socket, &SocketAddrUnix::new(path).map_err(failed)?).map_err(failed)?;
     rustix::net::listen(&socket, BACKLOG).map_err(failed)?;
-    if let Some(group) = access.owner() {
+    if let Some(group) = access.owning_group() {
         give_to(path, group)?;
     }
     let permissions = Permissions::from_mode(access.socket_mode(user));

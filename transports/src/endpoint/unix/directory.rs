@@ -33,7 +33,7 @@ pub(super) fn prepare(directory: &Path, access: &Access, user: u32) -> Result<()
     if mode != 0o700 {
         check_way(directory, access, user)?;
     }
-    if let Some(group) = access.owner().filter(|group| *group != found.gid()) {
+    if let Some(group) = access.owning_group().filter(|group| *group != found.gid()) {
         give_to(directory, group)?;
     }
     if found.mode() & mode != mode {
