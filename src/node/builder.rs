@@ -108,6 +108,8 @@ impl Builder {
     ///                 ctx.emit_on(Self::merged, swap).await?;
     ///             }
     ///         }
+    ///         // One side may have sent more.
+    ///         while left.recv().await.is_some() || right.recv().await.is_some() {}
     ///         Ok(())
     ///     }
     /// }
