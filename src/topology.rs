@@ -181,6 +181,12 @@ impl Topology {
         Some(&topic.as_ref().0)
     }
 
+    /// Where the file binds a service's named port, if it does.
+    pub(crate) fn place_of_port(&self, service: &str, port: &str) -> Option<String> {
+        let topic = self.sections.service.get(service)?.ports.get(port)?;
+        Some(self.file.location(topic.span()).to_string())
+    }
+
     pub(crate) fn restart(&self, service: &str) -> Restart {
         let default = Restart::default();
         let Some(section) = self.sections.service.get(service) else { return default };

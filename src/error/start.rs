@@ -82,11 +82,12 @@ pub enum StartError {
         /// The window.
         window: Duration,
     },
-    /// The executor ended, or dropped tasks, before the node had ended.
-    #[error("the executor ended before {}", unfinished(services))]
+    /// The executor ended, or dropped tasks, before the node had ended; or the node's own task
+    /// panicked.
+    #[error("{}", unfinished(services))]
     ExecutorEnded {
-        /// The services that had not ended. If there are none, the executor dropped the task that
-        /// drains links and runs stop hooks.
+        /// The services that had not ended. If there are none, the task that drains links and
+        /// runs stop hooks panicked, or the executor dropped it.
         services: Vec<String>,
     },
     /// A node cannot have links with other nodes.
@@ -233,8 +234,10 @@ fn also_abandoned(services: &[String]) -> String {
 
 fn unfinished(services: &[String]) -> String {
     if services.is_empty() {
-        "the node's links were drained and its stop hooks had run".to_owned()
+        "the node's task panicked, or its executor ended, before its links were drained and its \
+         stop hooks had run"
+            .to_owned()
     } else {
-        format!("these services had: {}", services.join(", "))
+        format!("the executor ended before these services had: {}", services.join(", "))
     }
 }

@@ -125,13 +125,13 @@ impl Topology {
     /// The section of a node. A topology without nodes needs none.
     fn section_of(&self, node: &str) -> Result<Option<&NodeSection>, TopologyError> {
         let nodes = &self.sections.node;
-        match (nodes.get(node), nodes.first_key_value()) {
-            (Some(section), _) => Ok(Some(section)),
-            (None, None) => Ok(None),
-            (None, Some((other, _))) => {
+        match nodes.get(node) {
+            Some(section) => Ok(Some(section)),
+            None if nodes.is_empty() => Ok(None),
+            None => {
                 let known = nodes.keys().map(|name| name.as_ref().clone()).collect();
-                let problem = Problem::Unknown { kind: "node", name: node.to_owned(), known };
-                Err(self.file.error(other.span(), problem))
+                let problem = Problem::NoNode { node: node.to_owned(), known };
+                Err(self.file.error_of_file(problem))
             }
         }
     }

@@ -17,6 +17,12 @@ pub(super) struct Source {
 }
 
 impl Source {
+    /// An error that has no place in the file.
+    pub(super) fn error_of_file(&self, problem: Problem) -> TopologyError {
+        let location = SourceLocation { file: self.path.clone(), line: 0, column: 0 };
+        TopologyError { location, problem: Box::new(problem) }
+    }
+
     pub(super) fn error(&self, span: Range<usize>, problem: Problem) -> TopologyError {
         TopologyError { location: self.location(span), problem: Box::new(problem) }
     }
@@ -44,7 +50,7 @@ impl TopologyError {
         &self.problem
     }
 
-    /// The line; the first is 1. 0 if the file cannot be read.
+    /// The line; the first is 1. 0 if it is an error of the whole file.
     #[must_use]
     pub fn line(&self) -> usize {
         self.location.line
@@ -76,6 +82,17 @@ pub enum Problem {
         /// The name.
         name: String,
         /// The names that exist.
+        known: Vec<String>,
+    },
+    /// The file has nodes, but not the one that the program runs.
+    #[error(
+        "the file has no node `{node}`, which `Node::builder` names: {}",
+        expected_instead_of(node, known)
+    )]
+    NoNode {
+        /// The node.
+        node: String,
+        /// The nodes of the file.
         known: Vec<String>,
     },
     /// Two names for one thing.
@@ -134,7 +151,8 @@ pub enum Problem {
     /// Ports with different message types are bound to one topic.
     #[error(
         "topic `{topic}` carries `{carries}` messages at `{first}`, but `{asked}` messages at \
-         `{second}`: a topic has one message type, so bind one of them to another topic"
+         `{second}`: a topic has one message type, so {}",
+        another_topic(*has_port)
     )]
     TopicType {
         /// The topic.
@@ -147,6 +165,8 @@ pub enum Problem {
         second: String,
         /// Its message type.
         asked: String,
+        /// Whether one of the two is a named port, which is bound to the topic.
+        has_port: bool,
     },
     /// A service is placed twice.
     #[error(
@@ -181,6 +201,14 @@ impl Problem {
         };
         let known = known.split('`').skip(1).step_by(2).map(str::to_owned).collect();
         Problem::Unknown { kind: "key", name: name.to_owned(), known }
+    }
+}
+
+fn another_topic(has_port: bool) -> &'static str {
+    if has_port {
+        "bind one of them to another topic"
+    } else {
+        "give one message another topic (`#[message(topic = ..)]`), or use a named port"
     }
 }
 
