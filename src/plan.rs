@@ -215,7 +215,7 @@ fn check_names(topology: &Topology, known: &[(String, BoundPorts)]) -> Result<()
     topology.check_topics(&topics.into_iter().collect::<Vec<_>>())?;
     topology.check_lists()?;
     let subscriptions = known.iter().flat_map(|(name, ports)| {
-        ports.reads.iter().map(move |port| format!("{name}.{}", port.key))
+        ports.reads.iter().map(move |port| (name.as_str(), port.key, !port.has_own_topic))
     });
     topology.check_subscriptions(&subscriptions.collect::<Vec<_>>())?;
     Ok(())

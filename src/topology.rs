@@ -110,8 +110,9 @@ impl Topology {
                 Ok(topology)
             }
             Err(error) => {
-                let problem = Problem::of_text(error.message());
-                Err(file.error(error.span().unwrap_or(0..0), problem))
+                let place = error.span().unwrap_or(0..0);
+                let problem = Problem::of_text(error.message(), file.line(place.start));
+                Err(file.error(place, problem))
             }
         }
     }

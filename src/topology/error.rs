@@ -27,6 +27,13 @@ impl Source {
         TopologyError { location: self.location(span), problem: Box::new(problem) }
     }
 
+    /// The line of a place.
+    pub(super) fn line(&self, place: usize) -> &str {
+        let (before, after) = self.text.split_at_checked(place).unwrap_or((&self.text, ""));
+        let start = before.rfind('\n').map_or(0, |end| end + 1);
+        &self.text[start..place.min(self.text.len()) + after.find('\n').unwrap_or(after.len())]
+    }
+
     pub(super) fn location(&self, span: Range<usize>) -> SourceLocation {
         let before = self.text.get(..span.start).unwrap_or(&self.text);
         let line = before.matches('\n').count() + 1;
@@ -74,7 +81,7 @@ pub enum Problem {
         message: String,
     },
     /// A name that nothing in the program or the topology has.
-    #[error("unknown {kind} `{name}`: {}", expected_instead_of(name, known))]
+    #[error("unknown {kind} `{name}`: {}{hint}", expected_instead_of(name, known))]
     Unknown {
         /// What it should name: `key`, `service`, `node`, `topic`, `port`, `subscription`, `link`
         /// or `executor`.
@@ -83,6 +90,8 @@ pub enum Problem {
         name: String,
         /// The names that exist.
         known: Vec<String>,
+        /// The end of the text: what else may be the reason. Often empty.
+        hint: String,
     },
     /// The file has nodes, but not the one that the program runs.
     #[error(
@@ -185,7 +194,8 @@ debug_as_display!(TopologyError, Problem);
 impl Problem {
     /// The problem of a text that serde refuses: an unknown key has the nearest one beside it, and
     /// a number has no name of a Rust type.
-    pub(super) fn of_text(message: &str) -> Problem {
+    /// `line` is the line with the problem.
+    pub(super) fn of_text(message: &str, line: &str) -> Problem {
         const NUMBERS: [&str; 4] = ["i64", "u64", "u32", "usize"];
         if let Some((found, expected)) =
             message.strip_prefix("invalid type: ").and_then(|text| text.split_once(", expected "))
@@ -200,7 +210,15 @@ impl Problem {
             return Problem::Syntax { message: message.to_owned() };
         };
         let known = known.split('`').skip(1).step_by(2).map(str::to_owned).collect();
-        Problem::Unknown { kind: "key", name: name.to_owned(), known }
+        let section = line.trim().strip_prefix("[subscription.");
+        let section = section.and_then(|section| section.split_once(']'));
+        let hint = match section {
+            Some((section, _)) if section.contains('.') && !section.contains(['"', '\'']) => {
+                format!("; for a subscription write `[subscription.\"{section}\"]`")
+            }
+            _ => String::new(),
+        };
+        Problem::Unknown { kind: "key", name: name.to_owned(), known, hint }
     }
 }
 
