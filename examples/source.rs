@@ -33,6 +33,7 @@ impl Count {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut ticks = ctx.subscribe::<Tick>()?;
         let (mut received, mut last) = (0, 0);
+        println!("running");
         // After the source has ended, `recv` returns what is left and then `None`.
         while let Some(delivery) = ticks.recv().await {
             let Some(tick) = delivery.message() else { continue };
@@ -46,7 +47,6 @@ impl Count {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let node = Node::builder("main").service(|| Clock { number: 0 }).service(|| Count).build()?;
-    println!("running");
     node.run(Tokio::current()?).await?;
     Ok(())
 }

@@ -141,7 +141,10 @@ impl Execution {
         ];
         let needs_thread = own.iter().zip(set).find_map(|(key, set)| set.then_some(key));
         if let (false, Some(key)) = (self.has_own_thread(), needs_thread) {
-            return Some(without_thread(key));
+            return Some(without_thread(
+                key,
+                "`Execution::dedicated()` or `Execution::pinned(..)`",
+            ));
         }
         if let Run::Pinned(cores) = &self.run
             && let Err(problem) = check_cores(cores)
@@ -167,10 +170,8 @@ pub(crate) const PRIORITIES: std::ops::RangeInclusive<u8> = 1..=99;
 /// The error of a budget of 0.
 pub(crate) const BUDGET: &str = "invalid budget 0: expected 1 or more";
 
-pub(crate) fn without_thread(key: &str) -> String {
-    format!(
-        "`{key}` needs a thread of the service's own: expected run = \"dedicated\" or \"pinned(core)\""
-    )
+pub(crate) fn without_thread(key: &str, expected: &str) -> String {
+    format!("`{key}` needs a thread of the service's own: expected {expected}")
 }
 
 pub(crate) fn check_cores(cores: &[usize]) -> Result<(), String> {

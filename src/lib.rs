@@ -4,7 +4,7 @@
 //! **node** makes services from factories, connects what they declare, supervises them, and shuts
 //! them down. The caller chooses the executor. By default nothing is lost.
 //!
-//! This page leads by task:
+//! Find your task:
 //!
 //! | you want to | section |
 //! | --- | --- |

@@ -131,7 +131,9 @@ impl Links {
             server.add(ExportedTopic { topic: topic.clone(), readers });
         }
         let endpoint = topology.endpoint(node);
-        let bound = endpoint.bind().map_err(|error| listen::bind_error(node, &endpoint, error))?;
+        let bound = endpoint.bind().map_err(|error| {
+            listen::bind_error(node, &endpoint, topology.place_of_socket(node), error)
+        })?;
         let listener = bound.listener(&**setup.executor);
         let listener =
             listener.map_err(|error| setup.failed(format!("listen at `{endpoint}`: {error}")))?;

@@ -22,7 +22,7 @@ pub(crate) fn expected_instead_of(name: &str, known: &[impl AsRef<str>]) -> Stri
 
 /// The name that was probably meant: at most a third of the letters differ, as in rustc, and not
 /// all.
-fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let name = simple(name);
     let distances = known.iter().map(|known| (strsim::osa_distance(&name, &simple(known)), *known));
     let length = name.chars().count();

@@ -246,12 +246,11 @@ impl Node {
         let mut resolved = Vec::new();
         for service in &self.services {
             let executor = choose(&self.plan, &executor, &self.executors, service)?;
-            if let (Some(service), false) = (service.local, service.execution.has_own_thread())
-                && !executor.runs_local()
-            {
-                return Err(StartError::LocalService { service, executor: executor.name() });
-            }
             let (name, execution) = (service.name.clone(), service.execution.clone());
+            if service.is_local && !execution.has_own_thread() && !executor.runs_local() {
+                let (service, executor) = (name, executor.name());
+                return Err(StartError::LocalService { service, executor });
+            }
             let ports = self.plan.ports(&name);
             resolved.push(Resolved { name, ports, execution, executor });
         }
@@ -340,8 +339,10 @@ fn watch(
         let mark = service.poll_hooks.mark.insert(PollMark::new(&handle)).clone();
         (service.name.clone(), mark)
     });
-    Watchdog::start(shared, &handle, limit, watched)
-        .map_err(|error| StartError::Thread { service: "(the watchdog)".to_owned(), error })?;
+    Watchdog::start(shared, &handle, limit, watched).map_err(|error| {
+        let service = "(the watchdog)".to_owned();
+        StartError::Thread { service, place: None, error }
+    })?;
     Ok(handle)
 }
 

@@ -16,6 +16,7 @@ use mycelium_transports::local::Schema;
 
 use crate::dead_letter::DeadLetter;
 use crate::error::BuildError;
+use crate::names::nearest;
 use crate::report::StartWarning;
 use crate::topology::{Problem, Topology};
 use dead_letters::DeadLetterPlan;
@@ -149,15 +150,13 @@ impl Plan {
         }
         let topics = self.topics.iter().filter(|(topic, _)| ***topic != *DeadLetter::TOPIC);
         for (topic, planned) in topics {
-            let name = || topic.to_string();
             match (planned.publishers, planned.readers) {
-                (0, _) => warnings.push(StartWarning::NoPublisher {
-                    topic: name(),
-                    readers: self.readers(topic),
-                }),
+                (0, _) => warnings.push(self.no_publisher(topic, planned)),
                 (_, 0) if self.peer_topics.reads(topic) => {}
                 (_, 0) => warnings.push(StartWarning::NoReader {
-                    topic: name(),
+                    topic: topic.to_string(),
+                    message: planned.schema.name(),
+                    is_own: self.is_own(topic),
                     publishers: self.publishers(topic),
                 }),
                 _ => {}
@@ -168,6 +167,34 @@ impl Plan {
             warnings.push(StartWarning::NoDeadLetters { readers });
         }
         warnings
+    }
+
+    /// The warning of a topic that is only read. Probably a binding is misspelt if a topic of a
+    /// similar name is published.
+    fn no_publisher(&self, topic: &str, planned: &PlannedTopic) -> StartWarning {
+        let others = self.topics.iter().filter(|(_, other)| {
+            other.publishers > 0 && other.schema.name() == planned.schema.name()
+        });
+        let others: Vec<&str> = others.map(|(other, _)| &**other).collect();
+        let reads = self
+            .services
+            .iter()
+            .flat_map(|(service, ports)| ports.reads.iter().map(move |port| (service, port)));
+        let mut reads = reads.filter(|(_, port)| *port.topic == *topic);
+        StartWarning::NoPublisher {
+            topic: topic.to_owned(),
+            message: planned.schema.name(),
+            is_own: self.is_own(topic),
+            place: reads.find_map(|(service, port)| self.topology.place_of_port(service, port.key)),
+            nearest: nearest(topic, &others).map(str::to_owned),
+            readers: self.readers(topic),
+        }
+    }
+
+    /// Whether a service declares the topic by its message type.
+    fn is_own(&self, topic: &str) -> bool {
+        let mut ports = self.services.iter().flat_map(|(_, ports)| ports.all());
+        ports.any(|port| port.has_own_topic && *port.topic == *topic)
     }
 }
 
@@ -188,7 +215,7 @@ fn check_names(topology: &Topology, known: &[(String, BoundPorts)]) -> Result<()
     topology.check_topics(&topics.into_iter().collect::<Vec<_>>())?;
     topology.check_lists()?;
     let subscriptions = known.iter().flat_map(|(name, ports)| {
-        ports.reads.iter().map(move |port| format!("{name}.{}", port.key))
+        ports.reads.iter().map(move |port| (name.as_str(), port.key, !port.has_own_topic))
     });
     topology.check_subscriptions(&subscriptions.collect::<Vec<_>>())?;
     Ok(())
@@ -249,6 +276,7 @@ fn wrong_type(
         carries: first.schema.name().to_owned(),
         second: second.member_name(second_service),
         asked: second.schema.name().to_owned(),
+        has_port: !(first.has_own_topic && second.has_own_topic),
     };
     let place = topology
         .port_error(second_service, second.key, problem.clone())

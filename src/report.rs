@@ -62,17 +62,30 @@ pub enum StartWarning {
         /// The service.
         service: String,
     },
-    /// No service publishes the topic.
+    /// No service that a node runs publishes the topic.
     NoPublisher {
         /// The topic.
         topic: String,
+        /// The name of its message.
+        message: &'static str,
+        /// Whether it is the topic of its message type, and not only one to which ports are bound.
+        is_own: bool,
+        /// Where the topology binds the first of the ports to the topic, if it does: file, line and
+        /// column.
+        place: Option<String>,
+        /// A topic with a publisher of this message, whose name is much like this one.
+        nearest: Option<String>,
         /// The services of this node that subscribe to it.
         readers: Vec<String>,
     },
-    /// No service subscribes to the topic.
+    /// No service that a node runs subscribes to the topic.
     NoReader {
         /// The topic.
         topic: String,
+        /// The name of its message.
+        message: &'static str,
+        /// Whether it is the topic of its message type, and not only one to which ports are bound.
+        is_own: bool,
         /// The services of this node that publish it.
         publishers: Vec<String>,
     },
@@ -95,16 +108,32 @@ impl fmt::Display for StartWarning {
                 f,
                 "service `{service}` runs nowhere: no node of the topology lists it in `services`"
             ),
-            StartWarning::NoPublisher { topic, readers } => write!(
-                f,
-                "topic `{topic}` has no publisher: {} but no service of the program emits to it",
-                do_to(readers, "subscribes", "subscribe")
-            ),
-            StartWarning::NoReader { topic, publishers } => write!(
-                f,
-                "topic `{topic}` has no reader: {} but no service of the program subscribes to it",
-                do_to(publishers, "publishes it", "publish it")
-            ),
+            StartWarning::NoPublisher { topic, message, is_own, place, nearest, readers } => {
+                if let Some(place) = place {
+                    write!(f, "{place}: ")?;
+                }
+                let subscribe = do_to(readers, "subscribes", "subscribe");
+                write!(
+                    f,
+                    "topic `{topic}` has no publisher: {subscribe} but no service that a node runs \
+                     publishes it: "
+                )?;
+                match nearest {
+                    Some(nearest) => write!(f, "did you mean `{nearest}`? Otherwise add one")?,
+                    None => write!(f, "add one")?,
+                }
+                let (port, to) = if *is_own { ("", "") } else { (" as port", "_to") };
+                write!(f, " with `emits({message}{port})`, or call `Node::publisher{to}`")
+            }
+            StartWarning::NoReader { topic, message, is_own, publishers } => {
+                let (port, to) = if *is_own { ("", "") } else { (" as port", "_to") };
+                write!(
+                    f,
+                    "topic `{topic}` has no reader: {} but no service that a node runs subscribes \
+                     to it: add one with `reads({message}{port})`, or call `Node::subscribe{to}`",
+                    do_to(publishers, "publishes it", "publish it")
+                )
+            }
             StartWarning::NoDeadLetters { readers } => write!(
                 f,
                 "{} to dead letters, but no service or link of this node can write one, and dead \

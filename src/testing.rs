@@ -2,8 +2,9 @@
 //! time.
 //!
 //! `docs/testing-your-services.md` is the guide. `testing/tasks.rs` is the executor of a test,
-//! `testing/probe.rs` is what a test sees of its node, and this file is what users see. The node is
-//! the real one: rings, policies, supervision and shutdown are those of every node.
+//! `testing/probe.rs` is what a test sees of its node, `testing/panics.rs` has the texts of
+//! mistakes, and this file is what users see. The node is the real one: rings, policies,
+//! supervision and shutdown are those of every node.
 //!
 //! Needs the feature `testing`:
 //!
@@ -13,6 +14,7 @@
 //! ```
 
 mod failure;
+mod panics;
 mod probe;
 mod tasks;
 
@@ -26,14 +28,13 @@ use std::time::{Duration, SystemTime};
 use futures_util::FutureExt;
 use mycelium_core::Message;
 use mycelium_executor::{Executor, PausedTime};
-use mycelium_transports::counters::Kind;
 use mycelium_transports::local::{EmitError, Publisher, Schema};
 
 use crate::error::StartError;
 use crate::node::builder::Builder;
 use crate::node::{Node, Running};
 use crate::plan::Port;
-use crate::report::{Outcome, Report};
+use crate::report::Report;
 use crate::service::Service;
 use crate::shared::Shared;
 use tasks::{TestExecutor, TestTasks};
@@ -45,6 +46,8 @@ pub(crate) use probe::{Probe, TEST};
 const STEPS: usize = 100_000;
 /// The most messages and the most timers in one call.
 const MANY: usize = 1_000_000;
+/// The most bytes of messages in one call.
+const MEMORY: usize = 256 << 20;
 /// The calendar time at the start of each test: 2000-01-01, 00:00 UTC.
 const START: Duration = Duration::from_secs(946_684_800);
 
@@ -258,7 +261,7 @@ impl ServiceTest {
                 Ok(None) => {}
                 Err(()) => self.panic_of_unknown_output::<M>(topic),
             }
-            if !self.tasks.step() && self.probe.collect() == 0 {
+            if !self.tasks.step() && self.probe.collect().0 == 0 {
                 self.report_failures();
                 return None;
             }
@@ -378,13 +381,13 @@ impl ServiceTest {
     /// # Panics
     /// As [`run`](ServiceTest::run).
     #[track_caller]
-    pub fn shut_down(&mut self) {
+    pub fn shutdown(&mut self) {
         self.publishers.clear();
         self.running.shutdown();
         self.run();
     }
 
-    /// [Shuts the node down](ServiceTest::shut_down) and moves the time until it has ended. Returns
+    /// [Shuts the node down](ServiceTest::shutdown) and moves the time until it has ended. Returns
     /// how it has ended.
     ///
     /// # Errors
@@ -407,7 +410,7 @@ impl ServiceTest {
         let report = running.join().now_or_never().expect("the node has ended");
         // An error of the node has the text of the failure.
         if let (Ok(_), false) = (&report, self.is_supervised) {
-            panic_of_failures(&self.probe);
+            Failure::panic_of_any(&self.probe.take_failures());
         }
         report
     }
@@ -415,20 +418,16 @@ impl ServiceTest {
     /// Runs all services until they wait.
     #[track_caller]
     fn settle(&mut self) {
-        let mut messages = 0;
+        let (mut messages, mut bytes) = (0, 0);
         for _ in 0..self.steps {
             if !self.tasks.step() {
                 match self.probe.collect() {
-                    0 => return,
-                    collected => messages += collected,
+                    (0, _) => return,
+                    (more, size) => (messages, bytes) = (messages + more, bytes + size),
                 }
             }
-            if messages > MANY {
-                panic!(
-                    "{} emitted more than {MANY} messages at one time of the clock: receive them \
-                     one by one (`receive`), or let the service wait (`sleep`)",
-                    self.running_services()
-                );
+            if messages > MANY || bytes > MEMORY {
+                self.panic_of_many_messages(messages, bytes);
             }
         }
         self.panic_of_busy_services();
@@ -437,7 +436,7 @@ impl ServiceTest {
     #[track_caller]
     fn report_failures(&self) {
         if !self.is_supervised {
-            panic_of_failures(&self.probe);
+            Failure::panic_of_any(&self.probe.take_failures());
         }
     }
 
@@ -468,122 +467,19 @@ impl ServiceTest {
             }
             let publisher = match self.running.publisher_to::<M>(topic, TEST) {
                 Ok(publisher) => Box::new(publisher),
-                Err(error) => panic!("the test cannot send `{}`: {error}", name::<M>()),
+                Err(error) => {
+                    panic!("the test cannot send `{}`: {error}", Schema::of::<M>().name())
+                }
             };
             self.publishers.insert(topic.to_owned(), (publisher, 0));
         }
         let (publisher, sent) = self.publishers.get_mut(topic).expect("inserted above");
         match publisher.downcast_mut() {
             Some(publisher) => (publisher, sent),
-            None => panic!("topic `{topic}` carries another message than `{}`", name::<M>()),
-        }
-    }
-
-    #[track_caller]
-    fn panic_of_unread_message<M: Message>(&self, topic: &str) -> ! {
-        let inputs = self.probe.inputs();
-        let other = inputs.iter().find(|input| input.message == name::<M>());
-        let other = other.map(|input| input.topic.clone());
-        let reads = list(inputs.into_iter().map(|input| {
-            (input.service, format!("reads `{}` (topic `{}`)", input.message, input.topic))
-        }));
-        let read = if reads.is_empty() { "they read nothing".to_owned() } else { reads };
-        panic!(
-            "the test sends `{}`, but no service of this test reads topic `{topic}`: {read}{}",
-            name::<M>(),
-            other.map_or_else(String::new, |topic| format!("; use `send_to(\"{topic}\", ..)`"))
-        )
-    }
-
-    #[track_caller]
-    fn panic_of_unknown_output<M: Message>(&self, topic: &str) -> ! {
-        let outputs = self.probe.outputs();
-        let other = outputs.iter().find(|output| output.message == name::<M>());
-        let other = other.map(|output| output.topic.clone());
-        let emits = list(outputs.into_iter().map(|output| {
-            (output.service, format!("emits `{}` (topic `{}`)", output.message, output.topic))
-        }));
-        let emitted = if emits.is_empty() { "they emit nothing".to_owned() } else { emits };
-        panic!(
-            "the test receives `{}`, but no service of this test emits it to topic `{topic}`: \
-             {emitted}{}",
-            name::<M>(),
-            other.map_or_else(String::new, |topic| format!("; use `receive_from(\"{topic}\")`"))
-        )
-    }
-
-    #[track_caller]
-    fn panic_of_full_queue<M: Message>(&mut self, topic: &str) -> ! {
-        let (publisher, sent) = self.publisher::<M>(topic);
-        let (reader, sent) = (publisher.blocked_by(), *sent);
-        let reader = reader.as_deref().unwrap_or("a service");
-        let inputs = self.probe.inputs();
-        let input = inputs.iter().find(|input| input.member == reader);
-        panic!(
-            "`{reader}` has not taken its messages: the queue of topic `{topic}` is full, after \
-             {sent} messages; {}",
-            self.what_it_does(input.map_or(reader, |input| &*input.service))
-        )
-    }
-
-    #[track_caller]
-    fn panic_of_silence<M: Message>(&self, topic: &str) -> ! {
-        let emitters = self.probe.outputs().into_iter().filter(|output| output.topic == topic);
-        let states: Vec<_> = emitters.map(|output| self.what_it_does(&output.service)).collect();
-        panic!("no `{}` was emitted: {}", name::<M>(), states.join("; "))
-    }
-
-    #[track_caller]
-    fn panic_of_busy_services(&self) -> ! {
-        panic!(
-            "{} ran {} steps at one time of the clock and never waited: let it wait in its loop \
-             (`recv`, `sleep`), or allow more steps (`ServiceTest::steps`)",
-            self.running_services(),
-            self.steps
-        )
-    }
-
-    /// The services that have not ended, for a text.
-    fn running_services(&self) -> String {
-        let ended = self.shared.services.ended();
-        let names =
-            self.running.start_report().placements.iter().map(|placement| &placement.service);
-        let names = names.filter(|name| !ended.contains_key(*name));
-        names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")
-    }
-
-    /// What a service does, in a few words.
-    fn what_it_does(&self, service: &str) -> String {
-        match self.shared.services.ended().get(service) {
-            Some(Outcome::Failed { error, .. }) => {
-                return format!("`{service}` failed permanently: {error}");
-            }
-            Some(_) => return format!("`{service}` has ended"),
-            None => {}
-        }
-        let counters = self.running.counters();
-        let line = counters
-            .iter()
-            .find(|line| line.kind == Kind::Service && line.label("service") == service);
-        let value = |value| line.map_or(0, |line| line.value(value));
-        if value("starts") == value("errors") + value("panics") {
-            return format!("`{service}` has failed, and its restart waits for time (`advance`)");
-        }
-        let (taken, untaken): (Vec<_>, Vec<_>) = self
-            .probe
-            .inputs()
-            .into_iter()
-            .filter(|input| input.service == service)
-            .partition(probe::Input::was_taken);
-        if let Some(input) = untaken.first() {
-            return format!("`{service}` has not called `{}`", input.subscribe);
-        }
-        let taken: Vec<_> = taken.into_iter().map(|input| format!("`{}`", input.topic)).collect();
-        match taken.as_slice() {
-            [] => format!("`{service}` reads nothing and waits, perhaps for time (`advance`)"),
-            topics => {
-                format!("`{service}` waits for {}, or for time (`advance`)", topics.join(", "))
-            }
+            None => panic!(
+                "topic `{topic}` carries another message than `{}`",
+                Schema::of::<M>().name()
+            ),
         }
     }
 }
@@ -592,24 +488,4 @@ impl fmt::Debug for ServiceTest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServiceTest").field("node", &self.running).finish_non_exhaustive()
     }
-}
-
-#[track_caller]
-fn panic_of_failures(probe: &Probe) {
-    let failures = probe.take_failures();
-    if !failures.is_empty() {
-        let texts: Vec<_> = failures.iter().map(Failure::to_string).collect();
-        panic!("{} (a test of failures is `supervised()`)", texts.join("; "));
-    }
-}
-
-/// The name of a message's type.
-fn name<M: Message>() -> &'static str {
-    Schema::of::<M>().name()
-}
-
-/// What each service does, as one text.
-fn list(of: impl Iterator<Item = (String, String)>) -> String {
-    let texts: Vec<_> = of.map(|(service, what)| format!("`{service}` {what}")).collect();
-    texts.join(", ")
 }

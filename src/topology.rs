@@ -110,8 +110,9 @@ impl Topology {
                 Ok(topology)
             }
             Err(error) => {
-                let problem = Problem::of_text(error.message());
-                Err(file.error(error.span().unwrap_or(0..0), problem))
+                let place = error.span().unwrap_or(0..0);
+                let problem = Problem::of_text(error.message(), file.line(place.start));
+                Err(file.error(place, problem))
             }
         }
     }
@@ -179,6 +180,12 @@ impl Topology {
     pub(crate) fn port(&self, service: &str, port: &str) -> Option<&str> {
         let topic = self.sections.service.get(service)?.ports.get(port)?;
         Some(&topic.as_ref().0)
+    }
+
+    /// Where the file binds a service's named port, if it does.
+    pub(crate) fn place_of_port(&self, service: &str, port: &str) -> Option<String> {
+        let topic = self.sections.service.get(service)?.ports.get(port)?;
+        Some(self.file.location(topic.span()).to_string())
     }
 
     pub(crate) fn restart(&self, service: &str) -> Restart {

@@ -83,9 +83,8 @@ fn no_error_of_a_library_derives_debug() {
             for derives in text.split("#[derive(").skip(1) {
                 let (derives, item) = derives.split_once(")]").unwrap();
                 let derives: Vec<_> = derives.split(',').map(str::trim).collect();
-                if derives.iter().any(|derive| derive.ends_with("Error")) {
+                if derives.iter().any(|derive| derive.ends_with("Error")) || is_error(text, item) {
                     errors += 1;
-                    let item = item.split(" enum ").next().unwrap_or(item);
                     assert!(
                         !derives.contains(&"Debug"),
                         "{}: this error derives Debug: expected `debug_as_display!`{}",
@@ -97,6 +96,24 @@ fn no_error_of_a_library_derives_debug() {
         });
     }
     assert!(errors > 30, "found {errors} errors only");
+}
+
+/// Whether the item that `rest` begins with implements `Error` by hand.
+fn is_error(text: &str, rest: &str) -> bool {
+    let item = rest.split(['{', ';']).next().unwrap_or_default();
+    let mut words = item.split_whitespace().skip_while(|word| !["enum", "struct"].contains(word));
+    let Some(name) = words.nth(1) else { return false };
+    let name = name.split(['<', '(']).next().unwrap_or(name);
+    let mut impls = text.split("Error for ").skip(1);
+    impls.any(|after| after.split([' ', '<', '{']).next() == Some(name))
+}
+
+#[test]
+fn an_error_by_hand_is_found() {
+    let text = "#[derive(Debug)]\npub enum Wrong<M> { A(M) }\nimpl<M> Error for Wrong<M> {}";
+    let item = text.split_once(")]").unwrap().1;
+    assert!(is_error(text, item));
+    assert!(!is_error(&text.replace("Error for", "Display for"), item));
 }
 
 fn each_file(directory: &Path, visit: &mut dyn FnMut(&Path, &str)) {

@@ -334,7 +334,7 @@ async fn a_node_that_runs_already_is_not_started_again() {
     let (pair, _received) = Pair::new("twice");
     let far = pair.start("far", 0, true);
     let again = pair.node(TOPOLOGY, "far", 0, true).unwrap().start(Tokio::current().unwrap());
-    let Err(StartError::Bind { node, error }) = again else { panic!("two nodes of one name") };
+    let Err(StartError::Bind { node, error, .. }) = again else { panic!("two nodes of one name") };
     assert_eq!(node, "far");
     assert!(matches!(error, BindError::InUse { .. }), "{error}");
     far.shutdown();

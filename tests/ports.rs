@@ -285,8 +285,8 @@ async fn the_report_of_the_start_has_what_is_probably_a_mistake() {
     let text = running.start_report().to_string();
     for line in [
         "warning: service `Merge` runs nowhere: no node of the topology lists it in `services`",
-        "warning: topic `swaps.a` has no reader: `FeedA` publishes it, but no service of the program subscribes to it",
-        "warning: topic `swaps.all` has no publisher: `Sink` subscribes, but no service of the program emits to it",
+        "warning: topic `swaps.a` has no reader: `FeedA` publishes it, but no service that a node runs subscribes to it: add one with `reads(Swap as port)`, or call `Node::subscribe_to`",
+        "warning: ports.toml:11:7: topic `swaps.all` has no publisher: `Sink` subscribes, but no service that a node runs publishes it: did you mean `swaps.a`? Otherwise add one with `emits(Swap as port)`, or call `Node::publisher_to`",
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\nin\n{text}");
     }

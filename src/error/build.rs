@@ -4,6 +4,7 @@ use mycelium_core::debug_as_display;
 use mycelium_transports::local::TopicError;
 use thiserror::Error;
 
+use crate::names::expected_instead_of;
 use crate::topology::{Problem, TopologyError};
 
 /// Why a node cannot be built from its services.
@@ -75,12 +76,15 @@ pub enum BuildError {
     /// Services deadlock: each waits for the other's full queue.
     #[error(
         "services deadlock, because each waits for the next one's full queue: {}; \
-         let one of these subscriptions drop messages (policy = \"drop-oldest\" or \"latest\")",
-        path.join(" -> ")
+         let one of these subscriptions drop messages (policy = \"drop-oldest\" or \"latest\" in {})",
+        path.join(" -> "),
+        sections(subscriptions)
     )]
     Cycle {
         /// The services and topics of the circle, in their order.
         path: Vec<String>,
+        /// The keys of their subscriptions in the topology: `Service.topic`.
+        subscriptions: Vec<String>,
     },
     /// The rings take more memory than the node may use.
     #[error(
@@ -108,6 +112,17 @@ pub enum BuildError {
         service: String,
         /// The reason, and what was expected.
         problem: String,
+    },
+    /// The program sets how a service is executed that it does not have.
+    #[error(
+        "`Builder::execution` names an unknown service `{service}`: {}",
+        expected_instead_of(service, known)
+    )]
+    ExecutionOfUnknown {
+        /// The name.
+        service: String,
+        /// The services of the program.
+        known: Vec<String>,
     },
     /// One node reads more from another than one link carries.
     #[error(
@@ -158,6 +173,12 @@ pub(super) fn is_bug_of_topic(error: &TopicError) -> bool {
     matches!(error, TopicError::Schema { .. } | TopicError::Capacity { .. })
 }
 
-fn at(place: Option<&str>) -> String {
+/// The sections of subscriptions.
+fn sections(subscriptions: &[String]) -> String {
+    let sections = subscriptions.iter().map(|name| format!("`[subscription.\"{name}\"]`"));
+    sections.collect::<Vec<_>>().join(" or ")
+}
+
+pub(super) fn at(place: Option<&str>) -> String {
     place.map(|place| format!("{place}: ")).unwrap_or_default()
 }

@@ -9,7 +9,7 @@ use mycelium_transports::endpoint::BindError;
 use mycelium_transports::exchange::LayoutMismatch;
 use thiserror::Error;
 
-use super::build::BuildError;
+use super::build::{BuildError, at};
 
 /// Why a node did not start, or did not end well.
 #[derive(Error)]
@@ -21,12 +21,13 @@ pub enum StartError {
     /// A service that is not `Send` cannot run on an executor that moves tasks between threads.
     #[error(
         "service `{service}` is not Send and cannot run on `{executor}`, which moves tasks between threads: \
-         give it a thread of its own (run = \"dedicated\"), run it where local tasks run (`mycelium_tokio::local`), \
+         give it a thread of its own (`run = \"dedicated\"` in `[service.{service}]`, or \
+         `Execution::dedicated()`), run it where local tasks run (`mycelium_tokio::local`), \
          or make it Send"
     )]
     LocalService {
-        /// The service's type.
-        service: &'static str,
+        /// The service.
+        service: String,
         /// The executor.
         executor: String,
     },
@@ -54,10 +55,16 @@ pub enum StartError {
         error: SpawnError,
     },
     /// A service cannot have the thread of its execution.
-    #[error("service `{service}` cannot have its thread: {error}{}", thread_hint(error))]
+    #[error(
+        "{}service `{service}` cannot have its thread: {error}{}",
+        at(place.as_deref()),
+        thread_hint(place.is_some(), error)
+    )]
     Thread {
         /// The service.
         service: String,
+        /// Where the topology requests the thread, if it does: file, line and column.
+        place: Option<String>,
         /// The reason, and what to change.
         error: ThreadError,
     },
@@ -82,11 +89,12 @@ pub enum StartError {
         /// The window.
         window: Duration,
     },
-    /// The executor ended, or dropped tasks, before the node had ended.
-    #[error("the executor ended before {}", unfinished(services))]
+    /// The executor ended, or dropped tasks, before the node had ended; or the node's own task
+    /// panicked.
+    #[error("{}", unfinished(services))]
     ExecutorEnded {
-        /// The services that had not ended. If there are none, the executor dropped the task that
-        /// drains links and runs stop hooks.
+        /// The services that had not ended. If there are none, the task that drains links and
+        /// runs stop hooks panicked, or the executor dropped it.
         services: Vec<String>,
     },
     /// A node cannot have links with other nodes.
@@ -98,10 +106,12 @@ pub enum StartError {
         problem: String,
     },
     /// A node cannot listen at its endpoint.
-    #[error("node `{node}` cannot listen: {error}")]
+    #[error("{}node `{node}` cannot listen: {error}", at(place.as_deref()))]
     Bind {
         /// The node.
         node: String,
+        /// Where the topology sets the socket, if it does: file, line and column.
+        place: Option<String>,
         /// The reason.
         error: BindError,
     },
@@ -193,12 +203,16 @@ impl StartError {
     }
 }
 
-fn thread_hint(error: &ThreadError) -> &'static str {
-    match error {
-        ThreadError::Core { .. } => " (`run` in the topology)",
-        ThreadError::Class { .. } => " (`class` and `if_refused` in the topology)",
-        ThreadError::Unsupported { .. } => {
+fn thread_hint(is_in_file: bool, error: &ThreadError) -> &'static str {
+    match (error, is_in_file) {
+        (ThreadError::Core { .. }, false) => " (`Execution::pinned`)",
+        (ThreadError::Class { .. }, true) => " (`class` and `if_refused` in the topology)",
+        (ThreadError::Class { .. }, false) => " (`Execution::class` and `Execution::if_refused`)",
+        (ThreadError::Unsupported { .. }, true) => {
             "; let it share (run = \"shared\"), or give it another executor"
+        }
+        (ThreadError::Unsupported { .. }, false) => {
+            "; let it share (`Execution::shared()`), or give it another executor"
         }
         _ => "",
     }
@@ -233,8 +247,10 @@ fn also_abandoned(services: &[String]) -> String {
 
 fn unfinished(services: &[String]) -> String {
     if services.is_empty() {
-        "the node's links were drained and its stop hooks had run".to_owned()
+        "the node's task panicked, or its executor ended, before its links were drained and its \
+         stop hooks had run"
+            .to_owned()
     } else {
-        format!("these services had: {}", services.join(", "))
+        format!("the executor ended before these services had: {}", services.join(", "))
     }
 }

@@ -77,13 +77,19 @@ fn restore(
     listener.map_err(|error: io::Error| error.to_string())
 }
 
-pub(super) fn bind_error(node: &str, endpoint: &Endpoint, error: BindError) -> StartError {
+/// `place` is where the topology sets the socket, if it does.
+pub(super) fn bind_error(
+    node: &str,
+    endpoint: &Endpoint,
+    place: Option<String>,
+    error: BindError,
+) -> StartError {
     let node = node.to_owned();
     match error {
         BindError::Unreachable { directory, user, .. } => {
             let socket = endpoint.to_string().into();
             StartError::Unreachable { node, socket, directory, user }
         }
-        error => StartError::Bind { node, error },
+        error => StartError::Bind { node, place, error },
     }
 }

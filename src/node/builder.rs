@@ -11,7 +11,6 @@ use super::Node;
 use super::prepare::{Registered, StopHook, prepare};
 use crate::error::BuildError;
 use crate::execution::Execution;
-use crate::names::expected_instead_of;
 use crate::observe::{Event, Observers};
 use crate::plan::{Bindings, BoundPorts, Plan};
 use crate::report::StartWarning;
@@ -76,7 +75,7 @@ impl Builder {
         self.services.push(Registered {
             name: name.to_owned(),
             ports: S::ports(),
-            local: (!S::is_send()).then(std::any::type_name::<S>),
+            is_local: !S::is_send(),
             execution: Execution::default(),
             prepare: Box::new(move |shared, links, service| {
                 prepare(shared, links, service, Box::new(factory))
@@ -290,13 +289,13 @@ impl Builder {
     /// Checks the executions and executors that the program sets.
     fn check_executions(&self, known: &[&str]) -> Result<(), BuildError> {
         for (service, execution) in &self.executions {
-            let problem = if known.contains(&service.as_str()) {
-                execution.problem()
-            } else {
-                Some(format!("unknown service: {}", expected_instead_of(service, known)))
-            };
-            if let Some(problem) = problem {
-                return Err(BuildError::Execution { service: service.clone(), problem });
+            let name = service.clone();
+            if !known.contains(&service.as_str()) {
+                let known = known.iter().map(|&name| name.to_owned()).collect();
+                return Err(BuildError::ExecutionOfUnknown { service: name, known });
+            }
+            if let Some(problem) = execution.problem() {
+                return Err(BuildError::Execution { service: name, problem });
             }
         }
         let mut names = BTreeSet::new();

@@ -85,8 +85,10 @@ pub(super) fn place(
         placement.executor = kind(&placement.executor).to_owned();
         placement.thread = Some(thread.name.clone());
         let granted = dedicate(shared, &*executor, thread, service, registration);
-        let GrantedPlacement { cores, class, refused } =
-            granted.map_err(|error| StartError::Thread { service: name, error })?;
+        let GrantedPlacement { cores, class, refused } = granted.map_err(|error| {
+            let place = shared.plan.topology.place_of_thread(&name, &error);
+            StartError::Thread { service: name, place, error }
+        })?;
         (placement.cores, placement.class, placement.refused) = (cores, class, refused);
     } else {
         let shares = share(&executor, service, registration);

@@ -27,8 +27,8 @@ pub(crate) type StopHook = Box<dyn FnOnce() -> SendFuture<()> + Send>;
 pub(super) struct Registered {
     pub(super) name: String,
     pub(super) ports: Ports,
-    /// The name of the type, if the service must stay on one thread.
-    pub(super) local: Option<&'static str>,
+    /// Whether the service must stay on one thread.
+    pub(super) is_local: bool,
     pub(super) execution: Execution,
     pub(super) prepare: Prepare,
 }

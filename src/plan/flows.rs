@@ -40,10 +40,14 @@ pub(super) fn refuse_blocking_cycles(
     let gating = |flow: &&Flow| topology.policy(&flow.to, flow.key).is_gating();
     let blocking: Vec<&Flow> = flows.iter().filter(gating).collect();
     for flow in &blocking {
-        if let Some(mut path) = path(&blocking, &flow.to, &flow.from) {
-            let mut round = vec![flow.from.clone(), flow.topic.to_string()];
-            round.append(&mut path);
-            return Err(BuildError::Cycle { path: round });
+        if let Some(back) = path(&blocking, &flow.to, &flow.from) {
+            let mut round = vec![flow.from.clone()];
+            let mut subscriptions = Vec::new();
+            for Flow { topic, to, key, .. } in [*flow].into_iter().chain(back) {
+                round.extend([topic.to_string(), to.clone()]);
+                subscriptions.push(format!("{to}.{key}"));
+            }
+            return Err(BuildError::Cycle { path: round, subscriptions });
         }
     }
     Ok(())
@@ -53,20 +57,20 @@ pub(super) fn reaches(flows: &[Flow], from: &str, to: &str) -> bool {
     path(&flows.iter().collect::<Vec<_>>(), from, to).is_some()
 }
 
-/// A path along the flows: service, topic, service, and so on.
-fn path(flows: &[&Flow], from: &str, to: &str) -> Option<Vec<String>> {
-    let mut ways = vec![vec![from.to_owned()]];
-    let mut seen = vec![from.to_owned()];
+/// The flows on a way from one service to another.
+fn path<'a>(flows: &[&'a Flow], from: &'a str, to: &str) -> Option<Vec<&'a Flow>> {
+    let mut ways = vec![Vec::<&Flow>::new()];
+    let mut seen = vec![from];
     while let Some(way) = ways.pop() {
-        let here = way.last()?;
+        let here = way.last().map_or(from, |flow| &*flow.to);
         if here == to {
             return Some(way);
         }
         for flow in flows.iter().filter(|flow| flow.from == *here) {
-            if !seen.contains(&flow.to) {
-                seen.push(flow.to.clone());
+            if !seen.contains(&&*flow.to) {
+                seen.push(&flow.to);
                 let mut longer = way.clone();
-                longer.extend([flow.topic.to_string(), flow.to.clone()]);
+                longer.push(flow);
                 ways.push(longer);
             }
         }

@@ -22,6 +22,15 @@ impl Failure {
         };
         Failure { service: service.to_owned(), error: error.to_owned(), panicked }
     }
+
+    /// Panics if there are failures.
+    #[track_caller]
+    pub(super) fn panic_of_any(failures: &[Failure]) {
+        if !failures.is_empty() {
+            let texts: Vec<_> = failures.iter().map(Failure::to_string).collect();
+            panic!("{} (to test failures, call `supervised()`)", texts.join("; "));
+        }
+    }
 }
 
 impl fmt::Display for Failure {

@@ -63,18 +63,19 @@ struct Capture<M: Message> {
 }
 
 trait AnyCapture: Any + Send {
-    /// Collects what was emitted. Returns the number of messages.
-    fn collect(&mut self) -> usize;
+    /// Collects what was emitted. Returns the number of messages and their size in bytes.
+    fn collect(&mut self) -> (usize, usize);
 }
 
 impl<M: Message> AnyCapture for Capture<M> {
-    fn collect(&mut self) -> usize {
+    fn collect(&mut self) -> (usize, usize) {
         let before = self.messages.len();
         while let Some(delivery) = self.subscription.try_recv().delivery() {
             // A gating subscription to publishers of this process gets no gaps.
             self.messages.extend(delivery.message());
         }
-        self.messages.len() - before
+        let messages = self.messages.len() - before;
+        (messages, messages * size_of::<M>())
     }
 }
 
@@ -133,9 +134,11 @@ impl Probe {
     }
 
     /// Collects what services emitted, which gives them room to emit more. Returns the number of
-    /// messages.
-    pub(super) fn collect(&self) -> usize {
-        self.seen().captures.values_mut().map(|capture| capture.collect()).sum()
+    /// messages and their size in bytes.
+    pub(super) fn collect(&self) -> (usize, usize) {
+        let mut seen = self.seen();
+        let collected = seen.captures.values_mut().map(|capture| capture.collect());
+        collected.fold((0, 0), |(messages, bytes), (more, size)| (messages + more, bytes + size))
     }
 
     /// The next message of a topic. An error if the topic is not captured with this type.

@@ -116,22 +116,35 @@ impl Topology {
         Some(self.file.error(topic.span(), problem))
     }
 
-    pub(crate) fn check_subscriptions(&self, known: &[String]) -> Result<(), TopologyError> {
-        let known: Vec<&str> = known.iter().map(String::as_str).collect();
-        let mut names = self.sections.subscription.keys();
-        names.try_for_each(|name| self.check_name("subscription", name, &known))
+    /// Checks that subscriptions are known: by service and key, and whether that is a named port.
+    pub(crate) fn check_subscriptions(
+        &self,
+        known: &[(&str, &str, bool)],
+    ) -> Result<(), TopologyError> {
+        let names: Vec<String> =
+            known.iter().map(|(service, key, _)| format!("{service}.{key}")).collect();
+        let mut sections = self.sections.subscription.keys();
+        let Some(unknown) = sections.find(|name| !names.contains(name.as_ref())) else {
+            return Ok(());
+        };
+        let of_service = |service: &str| {
+            unknown.as_ref().strip_prefix(service).is_some_and(|key| key.starts_with('.'))
+        };
+        let has_port = known.iter().any(|(service, _, is_port)| *is_port && of_service(service));
+        let hint = if has_port { "; a subscription by a named port is `Service.port`" } else { "" };
+        Err(self.unknown("subscription", unknown, names, hint.to_owned()))
     }
 
     /// The section of a node. A topology without nodes needs none.
     fn section_of(&self, node: &str) -> Result<Option<&NodeSection>, TopologyError> {
         let nodes = &self.sections.node;
-        match (nodes.get(node), nodes.first_key_value()) {
-            (Some(section), _) => Ok(Some(section)),
-            (None, None) => Ok(None),
-            (None, Some((other, _))) => {
+        match nodes.get(node) {
+            Some(section) => Ok(Some(section)),
+            None if nodes.is_empty() => Ok(None),
+            None => {
                 let known = nodes.keys().map(|name| name.as_ref().clone()).collect();
-                let problem = Problem::Unknown { kind: "node", name: node.to_owned(), known };
-                Err(self.file.error(other.span(), problem))
+                let problem = Problem::NoNode { node: node.to_owned(), known };
+                Err(self.file.error_of_file(problem))
             }
         }
     }
@@ -146,7 +159,17 @@ impl Topology {
             return Ok(());
         }
         let known = known.iter().map(|&name| name.to_owned()).collect();
-        let problem = Problem::Unknown { kind, name: name.as_ref().clone(), known };
-        Err(self.file.error(name.span(), problem))
+        Err(self.unknown(kind, name, known, String::new()))
+    }
+
+    pub(super) fn unknown(
+        &self,
+        kind: &'static str,
+        name: &Spanned<String>,
+        known: Vec<String>,
+        hint: String,
+    ) -> TopologyError {
+        let problem = Problem::Unknown { kind, name: name.as_ref().clone(), known, hint };
+        self.file.error(name.span(), problem)
     }
 }

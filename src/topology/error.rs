@@ -17,8 +17,21 @@ pub(super) struct Source {
 }
 
 impl Source {
+    /// An error that has no place in the file.
+    pub(super) fn error_of_file(&self, problem: Problem) -> TopologyError {
+        let location = SourceLocation { file: self.path.clone(), line: 0, column: 0 };
+        TopologyError { location, problem: Box::new(problem) }
+    }
+
     pub(super) fn error(&self, span: Range<usize>, problem: Problem) -> TopologyError {
         TopologyError { location: self.location(span), problem: Box::new(problem) }
+    }
+
+    /// The line of a place.
+    pub(super) fn line(&self, place: usize) -> &str {
+        let (before, after) = self.text.split_at_checked(place).unwrap_or((&self.text, ""));
+        let start = before.rfind('\n').map_or(0, |end| end + 1);
+        &self.text[start..place.min(self.text.len()) + after.find('\n').unwrap_or(after.len())]
     }
 
     pub(super) fn location(&self, span: Range<usize>) -> SourceLocation {
@@ -44,7 +57,7 @@ impl TopologyError {
         &self.problem
     }
 
-    /// The line; the first is 1. 0 if the file cannot be read.
+    /// The line; the first is 1. 0 if it is an error of the whole file.
     #[must_use]
     pub fn line(&self) -> usize {
         self.location.line
@@ -68,7 +81,7 @@ pub enum Problem {
         message: String,
     },
     /// A name that nothing in the program or the topology has.
-    #[error("unknown {kind} `{name}`: {}", expected_instead_of(name, known))]
+    #[error("unknown {kind} `{name}`: {}{hint}", expected_instead_of(name, known))]
     Unknown {
         /// What it should name: `key`, `service`, `node`, `topic`, `port`, `subscription`, `link`
         /// or `executor`.
@@ -76,6 +89,19 @@ pub enum Problem {
         /// The name.
         name: String,
         /// The names that exist.
+        known: Vec<String>,
+        /// The end of the text: what else may be the reason. Often empty.
+        hint: String,
+    },
+    /// The file has nodes, but not the one that the program runs.
+    #[error(
+        "the file has no node `{node}`, which `Node::builder` names: {}",
+        expected_instead_of(node, known)
+    )]
+    NoNode {
+        /// The node.
+        node: String,
+        /// The nodes of the file.
         known: Vec<String>,
     },
     /// Two names for one thing.
@@ -134,7 +160,8 @@ pub enum Problem {
     /// Ports with different message types are bound to one topic.
     #[error(
         "topic `{topic}` carries `{carries}` messages at `{first}`, but `{asked}` messages at \
-         `{second}`: a topic has one message type, so bind one of them to another topic"
+         `{second}`: a topic has one message type, so {}",
+        another_topic(*has_port)
     )]
     TopicType {
         /// The topic.
@@ -147,6 +174,8 @@ pub enum Problem {
         second: String,
         /// Its message type.
         asked: String,
+        /// Whether one of the two is a named port, which is bound to the topic.
+        has_port: bool,
     },
     /// A service is placed twice.
     #[error(
@@ -165,7 +194,8 @@ debug_as_display!(TopologyError, Problem);
 impl Problem {
     /// The problem of a text that serde refuses: an unknown key has the nearest one beside it, and
     /// a number has no name of a Rust type.
-    pub(super) fn of_text(message: &str) -> Problem {
+    /// `line` is the line with the problem.
+    pub(super) fn of_text(message: &str, line: &str) -> Problem {
         const NUMBERS: [&str; 4] = ["i64", "u64", "u32", "usize"];
         if let Some((found, expected)) =
             message.strip_prefix("invalid type: ").and_then(|text| text.split_once(", expected "))
@@ -180,7 +210,23 @@ impl Problem {
             return Problem::Syntax { message: message.to_owned() };
         };
         let known = known.split('`').skip(1).step_by(2).map(str::to_owned).collect();
-        Problem::Unknown { kind: "key", name: name.to_owned(), known }
+        let section = line.trim().strip_prefix("[subscription.");
+        let section = section.and_then(|section| section.split_once(']'));
+        let hint = match section {
+            Some((section, _)) if section.contains('.') && !section.contains(['"', '\'']) => {
+                format!("; for a subscription write `[subscription.\"{section}\"]`")
+            }
+            _ => String::new(),
+        };
+        Problem::Unknown { kind: "key", name: name.to_owned(), known, hint }
+    }
+}
+
+fn another_topic(has_port: bool) -> &'static str {
+    if has_port {
+        "bind one of them to another topic"
+    } else {
+        "give one message another topic (`#[message(topic = ..)]`), or use a named port"
     }
 }
 

@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+use mycelium_executor::ThreadError;
+use toml::Spanned;
+
 use super::Topology;
 use super::error::{Problem, TopologyError};
 use super::sections::ServiceSection;
@@ -20,14 +23,15 @@ impl Topology {
     /// Checks that no section contradicts itself.
     pub(super) fn check_executions(&self) -> Result<(), TopologyError> {
         let sections = self.sections.service.values();
-        let mut shared =
-            sections.filter(|section| section.run.as_ref().is_some_and(|run| run.0 == Run::Shared));
+        let mut shared = sections.filter(|section| {
+            section.run.as_ref().is_some_and(|run| run.as_ref().0 == Run::Shared)
+        });
         shared.try_for_each(|section| self.check_own_thread(section))
     }
 
     fn check_own_thread(&self, section: &ServiceSection) -> Result<(), TopologyError> {
         let Some((key, place)) = section.of_own_thread() else { return Ok(()) };
-        let message = execution::without_thread(key);
+        let message = execution::without_thread(key, "run = \"dedicated\" or \"pinned(core)\"");
         Err(self.file.error(place, Problem::Contradiction { message }))
     }
 
@@ -39,7 +43,7 @@ impl Topology {
         coded: Execution,
     ) -> Result<Execution, TopologyError> {
         let Some(section) = self.sections.service.get(service) else { return Ok(coded) };
-        let run = section.run.as_ref().map(|run| run.0.clone());
+        let run = section.run.as_ref().map(|run| run.as_ref().0.clone());
         let coded = match run {
             Some(Run::Shared) => {
                 let (thread, class, if_refused) = Default::default();
@@ -64,10 +68,20 @@ impl Topology {
         })
     }
 
+    /// Where the file has the key that the thread of a service does not fit, if it has it.
+    pub(crate) fn place_of_thread(&self, service: &str, error: &ThreadError) -> Option<String> {
+        let section = self.sections.service.get(service)?;
+        let place = match error {
+            ThreadError::Class { .. } => section.class.as_ref().map(Spanned::span),
+            _ => section.run.as_ref().map(Spanned::span),
+        };
+        Some(self.file.location(place?).to_string())
+    }
+
     /// The error of a service whose executor is not `known`, if the file names that executor.
     pub(crate) fn no_executor(&self, service: &str, known: Vec<String>) -> Option<TopologyError> {
         let name = self.sections.service.get(service)?.executor.as_ref()?;
-        let problem = Problem::Unknown { kind: "executor", name: name.as_ref().clone(), known };
-        Some(self.file.error(name.span(), problem))
+        let hint = format!("; add it with `Builder::executor(\"{}\", ..)`", name.as_ref());
+        Some(self.unknown("executor", name, known, hint))
     }
 }

@@ -29,8 +29,7 @@ impl Topology {
             let Some((a, b)) = named.first() else {
                 let known = pairs().filter(|(a, b)| a < b).map(|(a, b)| format!("{a}-{b}"));
                 let known = known.chain([DEFAULT.to_owned()]).collect();
-                let problem = Problem::Unknown { kind: "link", name: name.as_ref().clone(), known };
-                return Err(self.file.error(name.span(), problem));
+                return Err(self.unknown("link", name, known, String::new()));
             };
             let first = format!("{b}-{a}");
             if a > b && self.sections.link.contains_key(first.as_str()) {

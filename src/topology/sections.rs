@@ -45,7 +45,7 @@ pub(super) struct ServiceSection {
     pub(super) restart_window: Option<Span>,
     pub(super) backoff: Option<Span>,
     pub(super) max_backoff: Option<Span>,
-    pub(super) run: Option<RunName>,
+    pub(super) run: Option<Spanned<RunName>>,
     pub(super) wait: Option<WaitName>,
     pub(super) thread: Option<Spanned<ThreadName>>,
     pub(super) class: Option<Spanned<ClassName>>,

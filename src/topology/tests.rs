@@ -89,14 +89,17 @@ fn names_that_the_program_does_not_have_are_errors() {
     let unknown = topology.place("main", &["B", "C"]).unwrap_err();
     assert_eq!(unknown.to_string(), "t.toml:2:13: unknown service `A`: expected one of: B, C");
     let unknown = topology.place("other", &["A"]).unwrap_err();
-    assert_eq!(unknown.to_string(), "t.toml:1:7: unknown node `other`: expected one of: main");
-    let near = topology.check_subscriptions(&["A.x".to_owned(), "B.y".to_owned()]).unwrap_err();
+    assert_eq!(
+        unknown.to_string(),
+        "t.toml: the file has no node `other`, which `Node::builder` names: expected one of: main"
+    );
+    let near = topology.check_subscriptions(&[("A", "x", false), ("B", "y", false)]).unwrap_err();
     assert_eq!(
         near.to_string(),
         "t.toml:4:15: unknown subscription `A.y`: did you mean `A.x`? (expected one of: A.x, B.y)"
     );
     assert_eq!(topology.check_topics(&["swaps"]).unwrap_err().line(), 3);
-    assert_eq!(topology.check_subscriptions(&["A.x".to_owned()]).unwrap_err().line(), 4);
+    assert_eq!(topology.check_subscriptions(&[("A", "x", false)]).unwrap_err().line(), 4);
 }
 
 #[test]

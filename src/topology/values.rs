@@ -24,10 +24,28 @@ pub(super) struct Span(pub(super) Duration);
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let span = humantime::parse_duration(&text).map_err(|error| {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Raw {
+            Number(i64),
+            Text(String),
+        }
+        let text = match Raw::deserialize(deserializer) {
+            Ok(Raw::Text(text)) => text,
+            Ok(Raw::Number(number)) => {
+                return Err(D::Error::custom(format!(
+                    "invalid duration {number}: expected a text with a unit, such as \"{number}s\""
+                )));
+            }
+            Err(_) => {
+                return Err(D::Error::custom(
+                    "invalid duration: expected a text with a unit, such as \"250ms\"",
+                ));
+            }
+        };
+        let span = humantime::parse_duration(&text).map_err(|_| {
             D::Error::custom(format!(
-                "invalid duration `{text}`: expected a number and a unit, such as `250ms` ({error})"
+                "invalid duration `{text}`: expected a number and a unit, such as `250ms`"
             ))
         })?;
         if span > LONGEST {
@@ -147,7 +165,7 @@ impl<'de> Deserialize<'de> for Bytes {
             .and_then(|number| number.checked_mul(1usize.checked_shl(shift)?));
         bytes.map(Bytes).ok_or_else(|| {
             D::Error::custom(format!(
-                "invalid size `{text}`: expected a number and a unit (KiB, MiB, GiB), such as `64 KiB`"
+                "invalid size `{text}`: expected a number and a unit (B, KiB, MiB, GiB), such as `64 KiB`"
             ))
         })
     }

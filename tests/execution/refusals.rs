@@ -40,7 +40,7 @@ async fn an_unknown_core_lets_nothing_run_and_leaves_no_thread() {
         .build()
         .unwrap();
     let error = node.start(Tokio::current().unwrap()).unwrap_err();
-    let StartError::Thread { service, error: ThreadError::Core { core: 100_000, .. } } = &error
+    let StartError::Thread { service, error: ThreadError::Core { core: 100_000, .. }, .. } = &error
     else {
         panic!("{error:?}")
     };
@@ -82,7 +82,7 @@ async fn a_class_is_granted_or_refused_but_never_passed_over() {
             running.shutdown();
             within(running.join()).await.unwrap();
         }
-        Err(StartError::Thread { service, error: ThreadError::Class { .. } }) => {
+        Err(StartError::Thread { service, error: ThreadError::Class { .. }, .. }) => {
             assert_eq!((service.as_str(), placement.class), ("Idle", Class::Normal));
         }
         Err(error) => panic!("{error}"),
@@ -109,7 +109,9 @@ fn executions_that_make_no_sense_are_refused_when_the_node_is_built() {
         assert!(error.to_string().contains(expected), "{execution}: {error}");
     }
     let unknown = build("Idol", Execution::shared());
-    assert!(matches!(&unknown, Err(BuildError::Execution { service, .. }) if service == "Idol"));
+    assert!(
+        matches!(&unknown, Err(BuildError::ExecutionOfUnknown { service, .. }) if service == "Idol")
+    );
     let placed = topology("[service.Idle]\nthread = \"x\"\n");
     let error = Node::builder("main").topology(placed).service(|| Idle).build().unwrap_err();
     assert!(error.to_string().starts_with("t.toml:2:10: `thread` needs a thread"), "{error}");
@@ -128,7 +130,7 @@ async fn an_executor_without_threads_says_so() {
         assert_eq!(
             error.to_string(),
             "service `Idle` cannot have its thread: plain cannot give a service a thread of its own; \
-             let it share (run = \"shared\"), or give it another executor"
+             let it share (`Execution::shared()`), or give it another executor"
         );
     }
 }

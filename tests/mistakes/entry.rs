@@ -142,11 +142,16 @@ fn parse(section: &str, name: &str, kind: Kind, text: &str) -> Entry {
     }
 }
 
-/// The lines that a user would write: without what connects a module to this test.
+/// The lines that a user would write: without what connects a module to this test, or makes it not
+/// wait for real time.
 fn shown(code: &[&str]) -> String {
     let lines = code.iter().filter(|line| **line != "use crate::shared::*;");
     let lines = lines.filter(|line| !line.trim_start().starts_with("#[expect(clippy::"));
-    let text: String = lines.map(|line| line.replace("pub(crate) ", "") + "\n").collect();
+    let lines = lines.map(|line| {
+        let line = line.replace("pub(crate) ", "").replace(", start_paused = true", "");
+        line.replace("block_until_it_is_seen(", "std::thread::sleep(") + "\n"
+    });
+    let text: String = lines.collect();
     text.trim_start_matches('\n').to_owned()
 }
 

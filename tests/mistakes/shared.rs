@@ -6,6 +6,13 @@ pub(crate) use std::time::Duration;
 pub(crate) use mycelium::*;
 pub(crate) use mycelium_tokio::Tokio;
 
+/// Blocks the thread until the program has printed something. A user would block it for this time.
+pub(crate) fn block_until_it_is_seen(_time: Duration) {
+    while std::fs::read("output").is_ok_and(|output| output.is_empty()) {
+        std::thread::yield_now();
+    }
+}
+
 // Shown.
 #[message(topic = "ticks", id = 1)]
 pub(crate) struct Tick {

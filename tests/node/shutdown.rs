@@ -404,8 +404,7 @@ fn a_runtime_that_drops_the_end_of_the_node_is_an_error() {
         assert!(!seen.read(|ran| *ran));
         error
     });
-    let expected =
-        "the executor ended before the node's links were drained and its stop hooks had run";
+    let expected = "the node's task panicked, or its executor ended, before its links were drained and its stop hooks had run";
     assert_eq!(error.to_string(), expected);
 }
 

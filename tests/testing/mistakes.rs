@@ -81,7 +81,7 @@ fn a_message_that_does_not_come() {
 #[test]
 fn a_service_that_fails() {
     let fails = |value| panic_of(move || ServiceTest::new(|| Squarer).send(number(value)));
-    assert_eq!(fails(13), "`Squarer` failed: unlucky (a test of failures is `supervised()`)");
+    assert_eq!(fails(13), "`Squarer` failed: unlucky (to test failures, call `supervised()`)");
     assert!(fails(666).starts_with("`Squarer` panicked: the beast"));
     assert!(fails(999).starts_with("`Squarer` failed: no use"));
 }
@@ -170,6 +170,23 @@ fn named_ports() {
 /// Never waits.
 struct Busy;
 
+/// Emits large messages and never waits.
+struct Heavy;
+
+#[message(topic = "blobs", id = 9)]
+struct Blob {
+    bytes: [u8; 60_000],
+}
+
+#[service(emits(Blob))]
+impl Heavy {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        loop {
+            ctx.emit(Blob { bytes: [0; 60_000] }).await?;
+        }
+    }
+}
+
 #[service()]
 impl Busy {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
@@ -177,6 +194,13 @@ impl Busy {
             ctx.sleep(Duration::ZERO).await?;
         }
     }
+}
+
+/// Its ring has room for few messages.
+fn heavy() -> mycelium::Builder {
+    let topology = "[topic.blobs]\ncapacity = 64\n";
+    let topology = Topology::parse("heavy.toml", topology).unwrap();
+    Node::builder("heavy").topology(topology).service(|| Heavy)
 }
 
 #[test]
@@ -188,8 +212,11 @@ fn services_that_never_wait() {
     );
     let text = panic_of(|| ServiceTest::new(|| Busy).steps(100).run());
     assert!(text.starts_with("`Busy` ran 100 steps"), "{text}");
+    let text = panic_of(|| ServiceTest::of(heavy()).run());
+    assert!(text.contains("and 256 MiB: receive them one by one"), "{text}");
     let text = panic_of(|| ServiceTest::new(|| Endless).run());
-    assert!(text.starts_with("`Endless` emitted more than 1000000 messages at one time"), "{text}");
+    assert!(text.starts_with("`Endless` emitted 10"), "{text}");
+    assert!(text.contains("a test keeps at most 1000000 messages and 256 MiB"), "{text}");
 }
 
 #[test]

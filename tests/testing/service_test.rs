@@ -339,7 +339,7 @@ fn named_ports_are_topics_of_their_names_or_bound_by_the_builder() {
         test.send_to(right, number(10));
         assert_eq!(test.expect_from::<Number>(sums), number(11));
         test.end_topic_of::<Number>(right);
-        test.shut_down();
+        test.shutdown();
         assert_eq!(test.receive_all_from::<Number>(sums), []);
         test.finish().unwrap();
     }

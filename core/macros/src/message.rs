@@ -230,10 +230,19 @@ fn refuse_fields(fields: &FieldsNamed) -> Result<()> {
 fn named_fields(item: &ItemStruct) -> Result<&FieldsNamed> {
     match &item.fields {
         Fields::Named(fields) if !fields.named.is_empty() => Ok(fields),
-        Fields::Unnamed(fields) if !fields.unnamed.is_empty() => Err(Error::new_spanned(
-            fields,
-            "the fields of a message have names, which are part of its schema",
-        )),
+        Fields::Unnamed(fields) if !fields.unnamed.is_empty() => {
+            let first = fields.unnamed.first().map(|field| source(&field.ty)).unwrap_or_default();
+            let named = match fields.unnamed.len() {
+                1 => format!("value: {first}"),
+                _ => format!("first: {first}, .."),
+            };
+            let message = format!(
+                "the fields of a message have names, which are part of its schema: write \
+                 `struct {} {{ {named} }}`",
+                plain_name(&item.ident)
+            );
+            Err(Error::new_spanned(fields, message))
+        }
         _ => Err(Error::new_spanned(
             &item.ident,
             "a message has at least one field; for a signal add one, such as `_unused: u8`",

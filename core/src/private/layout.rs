@@ -65,7 +65,7 @@ pub const fn layout_error(layout: &Layout) -> Option<ConstText> {
         error.text("message `").text(name).text("` has ").bytes(size);
         error.text(", but a message has 65535 at most: make it smaller (its largest field is `");
         error.text(field.name).text("` with ").bytes(field.size);
-        error.text("), or send its content as several messages, each with a number");
+        error.text("), or write its content to a file and send the name of that");
     }
     Some(error)
 }

@@ -82,7 +82,9 @@ pub struct Tokio {
 
 /// The caller is outside any tokio runtime.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("no tokio runtime here: call this from within one")]
+#[error(
+    "no tokio runtime here: call `Tokio::current` in `#[tokio::main]` or `runtime.block_on(..)`"
+)]
 pub struct NoRuntime;
 
 mycelium_core::debug_as_display!(NoRuntime);

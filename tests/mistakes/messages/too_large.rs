@@ -1,6 +1,7 @@
 //! A message that is too large.
 //!
-//! Send several smaller messages: one has at most 65,535 bytes.
+//! Make its fields smaller, or write the bytes to a file and send the name of that: a message has
+//! at most 65,535 bytes.
 
 #[message(topic = "files", id = 1)]
 struct File {

@@ -1,6 +1,6 @@
 //! A message whose fields have no names.
 //!
-//! Write `struct Price { units: u64 }`: names are a part of the layout.
+//! Write `struct Price { value: u64 }`: names are a part of the layout.
 
 #[message(topic = "prices", id = 1)]
 struct Price(u64);

@@ -1,6 +1,6 @@
-//! A socket in a directory where others may write.
+//! A socket in a directory that others may open.
 //!
-//! Close the directory (`chmod go-w`), or set another `socket`.
+//! Close the directory (`chmod 0700 sockets`), or set another `socket`.
 
 use crate::shared::*;
 

@@ -4,7 +4,7 @@
 
 use crate::shared::*;
 
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main(flavor = "current_thread", start_paused = true)]
 pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
     let topology = Topology::load("app.toml")?;
     let node = Node::builder("other").topology(topology).service(|| Feed).service(|| Sum);

@@ -9,8 +9,7 @@ struct Slow;
 #[service(reads(Tick))]
 impl Slow {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        #[expect(clippy::disallowed_methods, reason = "this is the mistake")]
-        std::thread::sleep(Duration::from_millis(500));
+        block_until_it_is_seen(Duration::from_millis(500));
         let mut ticks = ctx.subscribe::<Tick>()?;
         while ticks.recv().await.is_some() {}
         Ok(())

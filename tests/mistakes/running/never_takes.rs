@@ -14,7 +14,7 @@ impl Idle {
     }
 }
 
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main(flavor = "current_thread", start_paused = true)]
 pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
     let node = Node::builder("main").service(|| Feed).service(|| Idle);
     node.build()?.run(Tokio::current()?).await?;

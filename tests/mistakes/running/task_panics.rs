@@ -1,6 +1,6 @@
 //! A child task that panics.
 //!
-//! Await the handle of `ctx.spawn` with `?`: it returns an error if the task did not finish.
+//! Remove the panic, or return a `Result` from the task.
 
 use crate::shared::*;
 

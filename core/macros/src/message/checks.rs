@@ -8,8 +8,12 @@ pub(super) fn refuse_generics(generics: &Generics) -> Result<()> {
     if generics.params.is_empty() {
         return Ok(());
     }
-    let message = "a message has one layout, so it has no generics and no lifetimes: write one \
-                   type for each use";
+    let message = if generics.lifetimes().count() == generics.params.len() {
+        "a message holds no references, so it has no lifetimes: use `FixedStr<N>` for text, and \
+         the values themselves"
+    } else {
+        "a message has one layout, so it has no generics: write one type for each use"
+    };
     Err(Error::new_spanned(generics, message))
 }
 

@@ -18,8 +18,8 @@ pub(super) fn prepare(directory: &Path, access: &Access, user: u32) -> Result<()
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            let problem = "cannot be made, because its parent does not exist: make that, or choose \
-                           another address (`socket`)";
+            let problem = "cannot be created, because its parent directory does not exist: create \
+                           it, or choose another address (`socket`)";
             let (directory, problem) = (directory.to_owned(), problem.to_owned());
             return Err(BindError::Directory { directory, problem });
         }
@@ -57,8 +57,8 @@ fn problem(found: &Metadata, mode: u32, user: u32) -> Option<String> {
     if found.mode() & 0o077 & !mode != 0 {
         let found = found.mode() & 0o777;
         return Some(format!(
-            "is open to other users: expected mode {mode:04o}, found {found:04o}; change it (`chmod`), \
-             or choose another address (`socket`)"
+            "is open to other users: expected mode {mode:04o}, found {found:04o}; change it \
+             (`chmod {mode:04o}`), or choose another address (`socket`)"
         ));
     }
     None
