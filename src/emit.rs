@@ -30,8 +30,10 @@ pub struct Emit<'c, M: Message> {
 enum Progress {
     New,
     Waiting,
-    /// The service should end.
+    /// The service should end. The first poll yields, so that a loop that ignores the error does
+    /// not keep its thread from the node.
     Refused,
+    Yielded,
 }
 
 impl<'c, M: Message> Emit<'c, M> {
@@ -55,7 +57,12 @@ impl<'c, M: Message> Emit<'c, M> {
             Poll::Ready(Err(EmitError::new(topic, *message, Refusal::ShuttingDown)))
         };
         match progress {
-            Progress::Refused => return refused(publisher),
+            Progress::Refused => {
+                *progress = Progress::Yielded;
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Progress::Yielded => return refused(publisher),
             Progress::New => {
                 *progress = Progress::Waiting;
                 waits.begin();

@@ -257,6 +257,7 @@ mod observe;
 mod plan;
 mod port;
 mod report;
+mod run_tasks;
 mod service;
 mod shared;
 mod stall;

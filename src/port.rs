@@ -88,8 +88,9 @@ pub trait EmitsOn<M: Message, const PORT: usize>: HasPorts {
 #[diagnostic::on_unimplemented(
     message = "service `{S}` does not emit `{Self}` on the topic of its type",
     label = "not declared",
-    note = "declare it: `#[service(emits({Self}), ..)]`; if it has a port, as in \
-            `emits({Self} as port)`, write `ctx.emit_on(Self::port, ..)`"
+    note = "declare the message: `#[service(emits(Message), ..)]`; if it has a port, as in \
+            `emits(Message as port)`, write `ctx.emit_on(Self::port, ..)`",
+    note = "messages are emitted by value: `*message` of a reference or of a `Received<Message>`"
 )]
 pub trait EmittedBy<S: HasPorts>: Message {
     /// The future of an emit: [`Emit`]. Through this trait, so that a message that is

@@ -28,10 +28,10 @@ use crate::emit::Waits;
 use crate::error::{Result, ShuttingDown, SubscribeError, panic_text};
 use crate::exit::ExitGuard;
 use crate::inbox::{AnyInbox, Subscription};
-use crate::latch::Latch;
 use crate::launch::Task;
 use crate::log;
 use crate::port::{HasPorts, Input, Reads, ReadsOn};
+use crate::run_tasks::RunTasks;
 use crate::shared::Shared;
 
 /// A part of a node that reads and emits messages. [`#[service]`](macro@crate::service) implements
@@ -61,7 +61,7 @@ pub struct Context<S: Service> {
     outputs: S::Outputs,
     pub(crate) waits: Waits,
     /// Set when the current run ends, so that its tasks end too.
-    run: Arc<Latch>,
+    run: Arc<RunTasks>,
     random: fastrand::Rng,
     publishers: usize,
     not_sync: PhantomData<Cell<()>>,
@@ -170,17 +170,20 @@ impl<S: Service> Context<S> {
         future: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
         let (result, receiver) = oneshot::channel();
-        let (name, run) = (self.waits.service.clone(), self.run.clone());
+        let (name, live) = (self.waits.service.clone(), self.run.add());
         let task = async move {
+            // Dropped after the future.
+            let live = live;
             let future = pin!(AssertUnwindSafe(future).catch_unwind());
-            match select(future, pin!(run.wait())).await {
+            // The end first: after the end of the run the future is not polled.
+            match select(pin!(live.end_requested()), future).await {
+                Either::Left(_) => {}
                 // The handle may have been dropped.
-                Either::Left((Ok(value), _)) => drop(result.send(value)),
-                Either::Left((Err(panic), _)) => {
+                Either::Right((Ok(value), _)) => drop(result.send(value)),
+                Either::Right((Err(panic), _)) => {
                     let error = panic_text(&*panic);
                     log::error!(service = &*name, error, "a task of the service panicked");
                 }
-                Either::Right(_) => {}
             }
         };
         // If the executor has ended, it drops the task, and the result is `Unfinished`.
@@ -265,16 +268,17 @@ impl<S: Service> Context<S> {
         log::error!(service = self.name(), ?details, "{message}");
     }
 
-    /// Ends the child tasks of the run that has ended.
-    pub(crate) fn end_tasks(&mut self) {
-        self.run.set();
+    /// Ends the child tasks of the run that has ended, and waits for them.
+    pub(crate) async fn end_tasks(&mut self) {
+        self.run.end();
+        self.run.ended().await;
         self.run = Arc::default();
     }
 }
 
 impl<S: Service> Drop for Context<S> {
     fn drop(&mut self) {
-        self.run.set();
+        self.run.end();
     }
 }
 

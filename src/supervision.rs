@@ -2,6 +2,7 @@
 //! limit.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use mycelium_bundle::Failures;
@@ -13,6 +14,9 @@ use crate::error::{Error, panic_text};
 use crate::log;
 use crate::report::Outcome;
 use crate::service::{Life, Service};
+
+/// The longest pause before a restart during a shutdown.
+const LONGEST_AT_SHUTDOWN: Duration = Duration::from_millis(100);
 
 /// Runs a service until it ends, fails too often, or the node shuts down.
 pub async fn supervise<S: Service>(mut life: Life<S>) {
@@ -41,6 +45,15 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
         let shared = life.context.waits.shared.clone();
         let executor = life.context.waits.executor.clone();
         let (now, jitter) = (executor.now(), life.context.random());
+        if shared.lifecycle.shutdown.is_set() && life.inboxes.is_empty() {
+            // It has nothing to drain: it is not restarted.
+            log::warn!(
+                service = life.context.name(),
+                error = failure.text,
+                "the service failed during the shutdown"
+            );
+            break life.complete();
+        }
         let restarts = failures.count();
         let pause = failures.pause(&life.restart, now, jitter);
         let Some(pause) = pause.filter(|_| !failure.permanent) else {
@@ -59,16 +72,17 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
             "the service failed and will be restarted"
         );
         failed = Some(failure.text);
-        let wake = executor.sleep_until(now.saturating_add(pause));
         if shared.lifecycle.shutdown.is_set() {
-            wake.await;
+            // Short, so that a service that fails each time does so before the deadline.
+            let pause = pause.min(LONGEST_AT_SHUTDOWN);
+            executor.sleep_until(now.saturating_add(pause)).await;
         } else {
+            let wake = executor.sleep_until(now.saturating_add(pause));
             // A shutdown ends the pause, so that the service can drain before the deadline.
             futures_util::future::select(wake, std::pin::pin!(shared.lifecycle.shutdown.wait()))
                 .await;
         }
         if shared.lifecycle.shutdown.is_set() && life.inboxes.is_empty() {
-            // A service without subscriptions has nothing to drain: it is not restarted.
             break life.complete();
         }
     }
@@ -103,7 +117,7 @@ async fn attempt<S: Service>(life: &mut Life<S>, instance: &mut Option<S>) -> Re
         }
         Err(panic) => Err(panic),
     };
-    life.context.end_tasks();
+    life.context.end_tasks().await;
     match ran {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) if ends_by_shutdown(life, &error) => Ok(()),

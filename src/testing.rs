@@ -19,7 +19,7 @@ mod probe;
 mod tasks;
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -116,6 +116,7 @@ pub struct ServiceTest {
     tasks: TestTasks,
     /// By topic, with the number of messages that were sent.
     publishers: BTreeMap<String, (Box<dyn Any>, usize)>,
+    ended_topics: BTreeSet<String>,
     steps: usize,
     is_supervised: bool,
 }
@@ -159,7 +160,18 @@ impl ServiceTest {
         };
         let shared = running.shared().clone();
         let (publishers, steps, is_supervised) = (BTreeMap::new(), STEPS, false);
-        ServiceTest { running, shared, probe, time, tasks, publishers, steps, is_supervised }
+        let ended_topics = BTreeSet::new();
+        ServiceTest {
+            running,
+            shared,
+            probe,
+            time,
+            tasks,
+            publishers,
+            ended_topics,
+            steps,
+            is_supervised,
+        }
     }
 
     /// Failures do not panic in the test: the node restarts the service after a pause, as always,
@@ -223,6 +235,10 @@ impl ServiceTest {
     /// As [`send`](ServiceTest::send).
     #[track_caller]
     pub fn send_all_to<M: Message>(&mut self, topic: &str, messages: impl IntoIterator<Item = M>) {
+        assert!(
+            !self.ended_topics.contains(topic),
+            "topic `{topic}` has ended: this test called `end_topic` before"
+        );
         for message in messages {
             let mut poll = self.poll_send(topic, &message);
             if poll.is_pending() {
@@ -372,6 +388,7 @@ impl ServiceTest {
     pub fn end_topic_of<M: Message>(&mut self, topic: &str) {
         self.publisher::<M>(topic);
         self.publishers.remove(topic);
+        self.ended_topics.insert(topic.to_owned());
         self.run();
     }
 
@@ -408,8 +425,7 @@ impl ServiceTest {
         }
         let ServiceTest { running, .. } = self;
         let report = running.join().now_or_never().expect("the node has ended");
-        // An error of the node has the text of the failure.
-        if let (Ok(_), false) = (&report, self.is_supervised) {
+        if !self.is_supervised {
             Failure::panic_of_any(&self.probe.take_failures());
         }
         report

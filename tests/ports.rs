@@ -274,6 +274,55 @@ fn a_port_does_not_have_the_name_of_a_topic_of_its_service() {
     assert!(matches!(error.unwrap_err(), BuildError::Port { port, .. } if port == "swaps"));
 }
 
+#[test]
+fn one_port_that_drops_breaks_a_circle() {
+    struct Echo;
+    #[service(reads(Swap as input), emits(Swap as output))]
+    impl Echo {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let mut input = ctx.subscribe_on(Self::input)?;
+            while let Some(delivery) = input.recv().await {
+                let Some(swap) = delivery.message() else { continue };
+                ctx.emit_on(Self::output, swap).await?;
+            }
+            Ok(())
+        }
+    }
+    let ports = "[service.Echo.ports]\ninput = \"swaps\"\noutput = \"swaps\"\n";
+    let build = |policy: &str| {
+        let text = format!("{ports}[subscription.\"Echo.input\"]\npolicy = \"{policy}\"\n");
+        let topology = Topology::parse("ports.toml", &text).unwrap();
+        Node::builder("main").topology(topology).service(|| Echo).build()
+    };
+    assert!(matches!(build("block").unwrap_err(), BuildError::Cycle { .. }));
+    assert!(build("latest").is_ok());
+}
+
+#[test]
+fn every_topic_has_a_valid_name() {
+    let node = builder("main", BINDINGS).0.build().unwrap();
+    for bad in ["", "two words", "a=b", "mycelium.letters", &"x".repeat(63)] {
+        let error = node.publisher_to::<Swap>(bad, "outside").unwrap_err().to_string();
+        assert!(error.starts_with("invalid topic"), "{error}");
+        let error = node.subscribe_to::<Swap>(bad, "outside", Policy::Latest).unwrap_err();
+        assert!(error.to_string().starts_with("invalid topic"), "{error}");
+    }
+    #[message(topic = "mycelium.swaps", id = 9)]
+    struct Reserved {
+        price: u64,
+    }
+    struct Emits;
+    #[service(emits(Reserved))]
+    impl Emits {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            ctx.emit(Reserved { price: 0 }).await?;
+            Ok(())
+        }
+    }
+    let error = Node::builder("main").service(|| Emits).build().unwrap_err().to_string();
+    assert!(error.contains("names that start with `mycelium.` are reserved"), "{error}");
+}
+
 #[tokio::test]
 async fn the_report_of_the_start_has_what_is_probably_a_mistake() {
     let text = format!("{BINDINGS}[node.main]\nservices = [\"FeedA\", \"Sink\"]\n");

@@ -49,6 +49,12 @@ pub enum BuildError {
         /// The topic, the services and their message types.
         problem: Problem,
     },
+    /// No topic can have this name.
+    #[error("{problem}")]
+    TopicName {
+        /// The name, and what was expected.
+        problem: String,
+    },
     /// A named port has no topic.
     #[error(
         "port `{service}.{port}` is bound to no topic: write `{port} = \"topic\"` in \
@@ -64,7 +70,7 @@ pub enum BuildError {
         message: &'static str,
     },
     /// The program binds a port that cannot be bound so.
-    #[error("port `{service}.{port}`: {problem}")]
+    #[error("port `{}.{}`: {problem}", service.escape_debug(), port.escape_debug())]
     Port {
         /// The service.
         service: String,

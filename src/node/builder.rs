@@ -264,7 +264,10 @@ impl Builder {
 
     /// The services that the topology places nowhere, if it places services.
     fn unplaced(&self) -> impl Iterator<Item = String> {
-        let places: Vec<Vec<&str>> = self.topology.places().map(|(_, services)| services).collect();
+        // A node without a list runs all services.
+        let lists_all = self.topology.places().count() == self.topology.nodes().count();
+        let places = self.topology.places().filter(|_| lists_all);
+        let places: Vec<Vec<&str>> = places.map(|(_, services)| services).collect();
         let names = self.services.iter().map(|service| &service.name);
         let unplaced = names.filter(|name| {
             !places.is_empty() && !places.iter().flatten().any(|placed| *placed == name.as_str())

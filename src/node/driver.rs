@@ -127,7 +127,7 @@ impl Driver {
     async fn wait_for_services(&self) -> Option<Duration> {
         let shared = &self.shared;
         let quiet = async {
-            shared.executor.sleep_until(shared.executor.now() + TAKE_WITHIN).await;
+            shared.executor.sleep_until(shared.executor.now().saturating_add(TAKE_WITHIN)).await;
             self.warn_of_untaken_subscriptions();
             std::future::pending::<()>().await;
         };
@@ -153,7 +153,7 @@ impl Driver {
         if !shared.lifecycle.shutdown.is_set() {
             return None;
         }
-        let deadline = shared.executor.now() + shared.shutdown_timeout();
+        let deadline = shared.executor.now().saturating_add(shared.shutdown_timeout());
         self.shut_down(deadline).await;
         Some(deadline)
     }
@@ -197,7 +197,8 @@ impl Driver {
         links.drain();
         loop {
             let before = links.progress();
-            let deadline = shutdown.unwrap_or_else(|| shared.executor.now() + timeout);
+            let deadline =
+                shutdown.unwrap_or_else(|| shared.executor.now().saturating_add(timeout));
             let overdue = pin!(shared.lifecycle.overdue.wait());
             let time_up = select(shared.executor.sleep_until(deadline), overdue);
             let is_told = shutdown.is_some();
@@ -210,7 +211,7 @@ impl Driver {
             match select(pin!(links.ended()), select(pin!(told), time_up)).await {
                 Either::Right((Either::Left(_), _)) => {
                     links.shut_down();
-                    shutdown = Some(shared.executor.now() + timeout);
+                    shutdown = Some(shared.executor.now().saturating_add(timeout));
                 }
                 Either::Right(_)
                     if shutdown.is_none()
@@ -219,7 +220,8 @@ impl Driver {
             }
         }
         links.stop();
-        let grace = shared.executor.sleep_until(shared.executor.now() + ABANDON_WITHIN);
+        let grace =
+            shared.executor.sleep_until(shared.executor.now().saturating_add(ABANDON_WITHIN));
         select(pin!(links.ended()), grace).await;
         let left = links.undelivered();
         if !left.is_empty() {
@@ -232,8 +234,9 @@ impl Driver {
     async fn wait_for_threads(&self, threads: &Threads, shutdown: Option<Duration>) {
         let shared = &self.shared;
         let now = shared.executor.now();
-        let deadline = shutdown.unwrap_or_else(|| now + shared.shutdown_timeout());
-        let deadline = shared.executor.sleep_until(deadline.max(now + ABANDON_WITHIN));
+        let deadline = shutdown.unwrap_or_else(|| now.saturating_add(shared.shutdown_timeout()));
+        let deadline =
+            shared.executor.sleep_until(deadline.max(now.saturating_add(ABANDON_WITHIN)));
         let (overdue, gone) = (pin!(shared.lifecycle.overdue.wait()), pin!(threads.gone()));
         select(gone, select(deadline, overdue)).await;
         let threads = threads.names();
@@ -259,7 +262,7 @@ impl Driver {
                 }
             }
         };
-        let deadline = shared.executor.sleep_until(shared.executor.now() + timeout);
+        let deadline = shared.executor.sleep_until(shared.executor.now().saturating_add(timeout));
         let overdue = pin!(shared.lifecycle.overdue.wait());
         if let Either::Right(_) = select(pin!(all), select(deadline, overdue)).await {
             log::error!(
@@ -295,7 +298,8 @@ impl Driver {
         }
         let overdue = pin!(shared.lifecycle.overdue.wait());
         let time_up = select(shared.executor.sleep_until(deadline), overdue);
-        let half_time = shared.executor.sleep_until(shared.executor.now() + timeout / 2);
+        let half_time =
+            shared.executor.sleep_until(shared.executor.now().saturating_add(timeout / 2));
         let all_ended = pin!(async {
             // In the first half of the time, services still take what other nodes have sent.
             let ended = pin!(async {
@@ -320,7 +324,8 @@ impl Driver {
             service.finishers.iter().for_each(|(_, finisher)| finisher.finish_when_empty());
         }
         self.abort();
-        let grace = shared.executor.sleep_until(shared.executor.now() + ABANDON_WITHIN);
+        let grace =
+            shared.executor.sleep_until(shared.executor.now().saturating_add(ABANDON_WITHIN));
         select(pin!(shared.services.running.wait()), grace).await;
         shared.abandon(unfinished);
     }

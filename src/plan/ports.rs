@@ -146,6 +146,9 @@ impl Bindings<'_> {
         let bind = |ports: &[Port]| {
             let mut bound: Vec<BoundPort> = Vec::new();
             for port in ports {
+                if port.has_own_topic && port.key != DeadLetter::TOPIC {
+                    check_topic(port.key).map_err(|problem| BuildError::TopicName { problem })?;
+                }
                 match self.topic(service, port) {
                     Some(topic) => bound.push(BoundPort {
                         key: port.key,

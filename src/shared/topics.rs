@@ -14,6 +14,7 @@ use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, SubscribeError};
 use crate::inbox::Subscription;
 use crate::plan::Plan;
+use crate::topology::check_topic;
 
 /// The most counter lines of a node.
 const COUNTER_LINES: usize = 1024;
@@ -62,6 +63,9 @@ impl Topics {
         let mut registry = self.registry();
         if let Some(topic) = registry.topics.get(name) {
             return Ok(topic.clone());
+        }
+        if name != DeadLetter::TOPIC {
+            check_topic(name).map_err(|problem| BuildError::TopicName { problem })?;
         }
         let schema = Schema::of::<M>();
         let mut known = registry.topics.values().map(|topic| topic.schema());

@@ -81,7 +81,7 @@ pub enum Problem {
         message: String,
     },
     /// A name that nothing in the program or the topology has.
-    #[error("unknown {kind} `{name}`: {}{hint}", expected_instead_of(name, known))]
+    #[error("unknown {kind} `{}`: {}{hint}", name.escape_debug(), expected_instead_of(name, known))]
     Unknown {
         /// What it should name: `key`, `service`, `node`, `topic`, `port`, `subscription`, `link`
         /// or `executor`.
@@ -199,10 +199,18 @@ impl Problem {
         const NUMBERS: [&str; 4] = ["i64", "u64", "u32", "usize"];
         if let Some((found, expected)) =
             message.strip_prefix("invalid type: ").and_then(|text| text.split_once(", expected "))
-            && NUMBERS.contains(&expected)
         {
             let quotes = if found.starts_with("string") { " without quotes" } else { "" };
-            let message = format!("invalid value, {found}: expected a number{quotes}");
+            let expected = match expected {
+                "a sequence" => "a list in brackets, such as [\"a\", \"b\"]".to_owned(),
+                "a map" => "a table of keys and values, such as { key = \"value\" }".to_owned(),
+                number if NUMBERS.contains(&number) => format!("a number{quotes}"),
+                section if section.ends_with("Section") => {
+                    "a section with keys, such as `policy = \"latest\"`".to_owned()
+                }
+                other => other.to_owned(),
+            };
+            let message = format!("invalid value, {found}: expected {expected}");
             return Problem::Syntax { message };
         }
         let unknown = message.strip_prefix("unknown field `");

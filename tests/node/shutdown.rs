@@ -172,6 +172,111 @@ async fn after_a_shutdown_each_way_to_emit_of_a_source_fails_but_a_kept_publishe
 }
 
 #[tokio::test]
+async fn what_child_tasks_sent_is_received_and_they_send_nothing_after_the_run() {
+    struct Parent(std::sync::Arc<std::sync::atomic::AtomicU64>);
+    #[service(emits(Number))]
+    impl Parent {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let (mut numbers, accepted) = (ctx.publisher::<Number>()?, self.0.clone());
+            ctx.spawn(async move {
+                while numbers.emit(Number { value: 0 }).await.is_ok() {
+                    accepted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                }
+            });
+            ctx.shutdown_requested().await;
+            Ok(())
+        }
+    }
+    for _ in 0..20 {
+        let accepted = std::sync::Arc::<std::sync::atomic::AtomicU64>::default();
+        let (numbers, received) = channel();
+        let (go, wait) = channel();
+        go.send(()).unwrap();
+        let (counted, mut late) = (accepted.clone(), Some(Late(wait, numbers)));
+        let builder = Node::builder("main").service(move || Parent(counted.clone()));
+        let running = start(builder.service(move || late.take().expect("one start")));
+        while accepted.load(std::sync::atomic::Ordering::Relaxed) < 1000 {
+            tokio::task::yield_now().await;
+        }
+        running.shutdown();
+        running.join().await.unwrap();
+        let accepted = accepted.load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(received.iter().count() as u64, accepted);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loop_that_ignores_the_shutdown_is_abandoned_and_the_node_ends() {
+    struct Ignores;
+    #[service(emits(Number))]
+    impl Ignores {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            loop {
+                let _ = ctx.emit(Number { value: 0 }).await;
+            }
+        }
+    }
+    let soon = "[node.main]\nservices = [\"Ignores\"]\nshutdown = \"50ms\"";
+    let builder = Node::builder("main").topology(Topology::parse("a.toml", soon).unwrap());
+    let running = start(builder.service(|| Ignores));
+    running.shutdown();
+    let error = running.join().await.unwrap_err().to_string();
+    assert!(error.contains("Ignores"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reading_service_that_fails_at_its_end_is_an_error_with_its_text() {
+    struct AtEnd;
+    #[service(reads(Number))]
+    impl AtEnd {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let mut numbers = ctx.subscribe::<Number>()?;
+            while numbers.recv().await.is_some() {}
+            Err(Error::msg("cannot close the file"))
+        }
+    }
+    let running = start(Node::builder("main").service(|| Endless).service(|| AtEnd));
+    tokio::task::yield_now().await;
+    running.shutdown();
+    let error = running.join().await.unwrap_err().to_string();
+    assert!(error.contains("`AtEnd` failed permanently"), "{error}");
+    assert!(error.ends_with("cannot close the file"), "{error}");
+}
+
+#[tokio::test]
+async fn a_service_with_inputs_waits_for_room_during_a_shutdown() {
+    struct Slow(Receiver<()>, Sender<u64>);
+    #[service(reads(Square))]
+    impl Slow {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let mut squares = ctx.subscribe::<Square>()?;
+            ctx.shutdown_requested().await;
+            for _ in 0..100 {
+                ctx.yield_now().await;
+            }
+            while let Some(delivery) = squares.recv().await {
+                self.1.send(delivery.message().expect("no gap").value)?;
+            }
+            Ok(())
+        }
+    }
+    let small = "[topic.squares]\ncapacity = 2";
+    let (squares, received) = channel();
+    let mut slow = Some(Slow(channel().1, squares));
+    let builder = Node::builder("main").topology(Topology::parse("a.toml", small).unwrap());
+    let builder = builder.service(|| Source { count: 50 });
+    let builder = builder.service(|| Squarer { fault: |_: &_, _| Ok(()) });
+    let running = start(builder.service(move || slow.take().expect("one start")));
+    while sent(&running.counters()) < 50 {
+        tokio::task::yield_now().await;
+    }
+    running.shutdown();
+    let report = running.join().await.unwrap();
+    assert_eq!(received.iter().count(), 50);
+    conserved(&report.counters);
+}
+
+#[tokio::test]
 async fn each_error_whose_cause_is_the_shutdown_ends_a_source_well() {
     struct Failing(u8);
     #[service(emits(Number))]

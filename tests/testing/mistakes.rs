@@ -175,14 +175,14 @@ struct Heavy;
 
 #[message(topic = "blobs", id = 9)]
 struct Blob {
-    bytes: [u8; 60_000],
+    bytes: [u8; 16_000],
 }
 
 #[service(emits(Blob))]
 impl Heavy {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         loop {
-            ctx.emit(Blob { bytes: [0; 60_000] }).await?;
+            ctx.emit(Blob { bytes: [0; 16_000] }).await?;
         }
     }
 }

@@ -46,7 +46,7 @@ fn explain(error: &Error, service: &ServiceImpl) -> TokenStream {
         // Perhaps another block has `run`.
         return quote!(#error #(#attributes)* impl #impl_generics #self_ty #bounds { #others });
     };
-    let name = name.to_string();
+    let name = name.unraw().to_string();
     let root = quote!(::mycelium::__private);
     let empty_run = (!has_bare_context(signature))
         .then(|| quote!(#[allow(unused)] #signature { ::core::unreachable!() }));
@@ -93,7 +93,7 @@ fn expand(arguments: &ServiceArguments, service: &ServiceImpl) -> Result<TokenSt
     check_run(service)?;
     check_own_topics(arguments, service)?;
     let ServiceImpl { generics, self_ty, .. } = service;
-    let name = service_name(self_ty)?.to_string();
+    let name = service_name(self_ty)?.unraw().to_string();
     let (impl_generics, _, bounds) = generics.split_for_impl();
     let root = quote!(::mycelium::__private);
     let LaunchTokens { methods, helper } = launch(arguments, service, &root)?;
@@ -286,6 +286,8 @@ struct LaunchTokens {
 fn service_name(service: &Type) -> Result<&syn::Ident> {
     let last = match service {
         Type::Path(path) => path.path.segments.last(),
+        // A type that another macro passes on.
+        Type::Group(group) => return service_name(&group.elem),
         _ => None,
     };
     let segment =

@@ -356,9 +356,11 @@ impl TopicServer {
     }
 
     /// Whether to keep messages to which no reader has subscribed, once no publisher sends any
-    /// more. A final end is kept even without messages: it has to be sent to the reader.
+    /// more. A final end is kept even without messages: it has to be sent to the reader. At a
+    /// shutdown only messages of gating readers are worth a wait.
     pub(super) fn keeps(&self, egress: &mut TopicEgress) -> bool {
-        !self.control.is_shutdown() || egress.reader.depth() > 0
+        let is_gating = egress.reader.policy().is_gating();
+        !self.control.is_shutdown() || (is_gating && egress.reader.depth() > 0)
     }
 
     /// The connection of a reader has ended. What it has not confirmed waits for it if it was

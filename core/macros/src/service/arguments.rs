@@ -91,6 +91,9 @@ fn check_unique(arguments: &ServiceArguments) -> Result<()> {
     }
     let mut names: Vec<&Ident> = Vec::new();
     for name in arguments.reads.iter().chain(&arguments.emits).filter_map(|it| it.name.as_ref()) {
+        if name == "run" {
+            return Err(Error::new_spanned(name, "a port cannot be named `run`, as the method"));
+        }
         if names.contains(&name) {
             return Err(Error::new_spanned(name, "the service has a port of this name already"));
         }
