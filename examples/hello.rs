@@ -3,6 +3,8 @@
 //! time.
 #![allow(clippy::print_stdout, reason = "this is a command-line program")]
 
+use std::time::Duration;
+
 use mycelium::{Context, FixedStr, Node, Result, Topology, message, service};
 use mycelium_tokio::Tokio;
 
@@ -17,6 +19,7 @@ impl Greeter {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         for _ in 0..10 {
             ctx.emit(Greeting { text: "hello from far away".try_into()? }).await?;
+            ctx.sleep(Duration::from_millis(200)).await?;
         }
         Ok(())
     }

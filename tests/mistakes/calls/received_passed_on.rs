@@ -1,0 +1,16 @@
+//! A received message that is passed on.
+//!
+//! Emit the message in it: `ctx.emit(*tick)`.
+
+struct Relay;
+
+#[service(reads(Tick), emits(Tick))]
+impl Relay {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut ticks = ctx.subscribe::<Tick>()?;
+        while let Some(Delivery::Msg(tick)) = ticks.recv().await {
+            ctx.emit(tick).await?;
+        }
+        Ok(())
+    }
+}
