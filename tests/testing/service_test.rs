@@ -262,7 +262,7 @@ impl Sum {
 
 #[test]
 fn the_end_of_a_topic_and_of_the_node_end_a_reader() {
-    for end in [ServiceTest::end_topic::<Number>, ServiceTest::shut_down] {
+    for end in [ServiceTest::end_topic::<Number>, ServiceTest::shutdown] {
         let mut test = ServiceTest::new(|| Sum);
         test.send_all((1..=4).map(number));
         assert_eq!(test.receive::<Square>(), None);
