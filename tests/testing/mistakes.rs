@@ -170,23 +170,6 @@ fn named_ports() {
 /// Never waits.
 struct Busy;
 
-/// Emits large messages and never waits.
-struct Heavy;
-
-#[message(topic = "blobs", id = 9)]
-struct Blob {
-    bytes: [u8; 4096],
-}
-
-#[service(emits(Blob))]
-impl Heavy {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        loop {
-            ctx.emit(Blob { bytes: [0; 4096] }).await?;
-        }
-    }
-}
-
 #[service()]
 impl Busy {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
@@ -205,8 +188,6 @@ fn services_that_never_wait() {
     );
     let text = panic_of(|| ServiceTest::new(|| Busy).steps(100).run());
     assert!(text.starts_with("`Busy` ran 100 steps"), "{text}");
-    let text = panic_of(|| ServiceTest::new(|| Heavy).run());
-    assert!(text.contains("and 256 MiB: receive them one by one"), "{text}");
     let text = panic_of(|| ServiceTest::new(|| Endless).run());
     assert!(text.starts_with("`Endless` emitted 10"), "{text}");
     assert!(text.contains("a test keeps at most 1000000 messages and 256 MiB"), "{text}");
