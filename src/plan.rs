@@ -281,7 +281,7 @@ fn wrong_type(
     let place = topology
         .port_error(second_service, second.key, problem.clone())
         .or_else(|| topology.port_error(first_service, first.key, problem.clone()));
-    place.map_or(BuildError::TopicType { problem }, BuildError::Topology)
+    place.map_or_else(|| BuildError::TopicType { problem: Box::new(problem) }, BuildError::Topology)
 }
 
 /// Collects the topics of this node.

@@ -1,36 +1,30 @@
 //! What a service is, and what it sees of its node: the trait that `#[service]` implements,
-//! [`Context`] (`emits` has the part that emits), and [`Life`], which supervision keeps from the
-//! first start to the last end.
+//! [`Context`] (`environment` has its time, tasks, network and logs), and [`Life`], which
+//! supervision keeps from the first start to the last end.
 
-mod emits;
+mod environment;
 
 use std::cell::Cell;
 use std::fmt::Debug;
-use std::io;
+use std::future::poll_fn;
 use std::marker::PhantomData;
-use std::panic::AssertUnwindSafe;
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::task::Poll;
 
-use futures_channel::oneshot;
-use futures_util::FutureExt;
-use futures_util::future::{Either, select};
 use mycelium_bundle::Restart;
 use mycelium_core::Message;
-use mycelium_executor::{Executor, Listener, Stream, bind_tcp};
+use mycelium_executor::Executor;
 use mycelium_transports::counters::{Line, ServiceValue};
-use mycelium_transports::local::Publisher;
+use mycelium_transports::local::{EmitError, Publisher, Refusal};
 
-use crate::clock::{Clock, JoinHandle};
 use crate::dead_letter::DeadLetter;
-use crate::emit::Waits;
-use crate::error::{Result, ShuttingDown, SubscribeError, panic_text};
+use crate::emit::{Emit, Waits};
+use crate::error::{PublisherError, Result, ShuttingDown, SubscribeError};
 use crate::exit::ExitGuard;
 use crate::inbox::{AnyInbox, Subscription};
 use crate::launch::Task;
 use crate::log;
-use crate::port::{HasPorts, Input, Reads, ReadsOn};
+use crate::port::{EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn};
 use crate::run_tasks::RunTasks;
 use crate::shared::Shared;
 
@@ -92,6 +86,191 @@ impl<S: Service> Context<S> {
         &self.waits.service
     }
 
+    /// Publishes a message to all subscriptions of its topic. Waits while a `block` subscription is
+    /// full.
+    ///
+    /// Messages of one service on one topic arrive in the order of their emits. If the future is
+    /// dropped before it completes, the message was not sent. In a tight loop it yields to the
+    /// executor from time to time.
+    ///
+    /// # Errors
+    /// With the message, if a `reject` subscription is full, or the node shuts down and the service
+    /// has no subscriptions. So `ctx.emit(message).await?` ends a source at a shutdown, and it has
+    /// ended well; all messages that were sent before are delivered. To send a last message during
+    /// a shutdown, keep a [`publisher`](Context::publisher).
+    #[inline]
+    pub fn emit<M: EmittedBy<S>>(&mut self, message: M) -> M::Emit<'_> {
+        let is_refused = self.is_ending();
+        Emit::new(M::publisher(&mut self.outputs), &mut self.waits, message, is_refused).into()
+    }
+
+    /// As [`emit`](Context::emit), by a named port: `#[service(emits(Swap as out))]` and
+    /// `ctx.emit_on(Self::out, swap).await?`. The topology or [`Builder::bind`](crate::Builder::bind)
+    /// chooses the topic of the port.
+    ///
+    /// # Errors
+    /// As [`emit`](Context::emit).
+    #[inline]
+    pub fn emit_on<M: Message, const PORT: usize>(
+        &mut self,
+        port: Output<S, M, PORT>,
+        message: M,
+    ) -> Emit<'_, M>
+    where
+        S: EmitsOn<M, PORT>,
+    {
+        let (_, is_refused) = (port, self.is_ending());
+        Emit::new(S::publisher(&mut self.outputs), &mut self.waits, message, is_refused)
+    }
+
+    /// Like [`emit`](Context::emit), but never waits.
+    ///
+    /// # Errors
+    /// With the message, if a `block` or `reject` subscription is full, or as
+    /// [`emit`](Context::emit) at a shutdown.
+    #[inline]
+    pub fn try_emit<M: EmittedBy<S>>(&mut self, message: M) -> Result<(), EmitError<M>> {
+        let is_refused = self.is_ending();
+        try_emit(M::publisher(&mut self.outputs), message, is_refused)
+    }
+
+    /// As [`try_emit`](Context::try_emit), by a named port.
+    ///
+    /// # Errors
+    /// As [`try_emit`](Context::try_emit).
+    #[inline]
+    pub fn try_emit_on<M: Message, const PORT: usize>(
+        &mut self,
+        port: Output<S, M, PORT>,
+        message: M,
+    ) -> Result<(), EmitError<M>>
+    where
+        S: EmitsOn<M, PORT>,
+    {
+        let (_, is_refused) = (port, self.is_ending());
+        try_emit(S::publisher(&mut self.outputs), message, is_refused)
+    }
+
+    /// Whether the service should end: the node shuts down, and the service has no subscriptions
+    /// that it could still drain.
+    #[inline]
+    fn is_ending(&self) -> bool {
+        S::IS_SOURCE && self.waits.is_shutting_down()
+    }
+
+    /// Waits until every gating reader, in this node and in others, has finished with all messages
+    /// that this service has emitted, or has ended permanently. A service that then saves its state
+    /// and position, before its next receive, loses nothing if its process is killed: its emitted
+    /// messages are confirmed, and the message that it works on is redelivered.
+    ///
+    /// Dropping the future loses nothing. It waits while a reader is disconnected or works on a
+    /// message. A wait of more than a second is logged, like that of an [`emit`](Context::emit).
+    ///
+    /// ```
+    /// # use mycelium::{Context, Result, message, service};
+    /// # #[message(topic = "orders", id = 1)]
+    /// # struct Order { id: u64 }
+    /// # #[message(topic = "trades", id = 2)]
+    /// # struct Trade { id: u64 }
+    /// # struct Exchange;
+    /// # impl Exchange { fn write_down(&mut self, _: u64) {} }
+    /// #[service(reads(Order), emits(Trade))]
+    /// impl Exchange {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         let mut orders = ctx.subscribe::<Order>()?;
+    ///         while let Some(delivery) = orders.recv().await {
+    ///             let Some(order) = delivery.message() else { continue };
+    ///             ctx.emit(Trade { id: order.id }).await?;
+    ///             // The order is in flight until the next receive.
+    ///             ctx.confirmed().await;
+    ///             self.write_down(order.id);
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    pub async fn confirmed(&mut self) {
+        let Context { outputs, waits, .. } = self;
+        waits.begin();
+        poll_fn(|context| {
+            let mut open = None;
+            S::each_output(outputs, &mut |publisher| {
+                if publisher.poll_confirmed(context).is_pending() {
+                    open = Some(publisher.unconfirmed());
+                }
+            });
+            let Some((topic, messages)) = open else { return Poll::Ready(()) };
+            waits.watch(context, |service| {
+                log::warn!(
+                    service,
+                    topic = &*topic,
+                    messages,
+                    "the service waits in `confirmed` until readers have finished its messages"
+                );
+            });
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// The number of this service's messages that the slowest gating reader has not finished with.
+    /// Messages for readers in other nodes count until they are confirmed.
+    pub fn queue_depth<M: EmittedBy<S>>(&mut self) -> usize {
+        M::publisher(&mut self.outputs).depth()
+    }
+
+    /// As [`queue_depth`](Context::queue_depth), of a named port.
+    pub fn queue_depth_on<M: Message, const PORT: usize>(
+        &mut self,
+        port: Output<S, M, PORT>,
+    ) -> usize
+    where
+        S: EmitsOn<M, PORT>,
+    {
+        let _ = port;
+        S::publisher(&mut self.outputs).depth()
+    }
+
+    /// Another publisher of a topic that this service emits to, for a child task or another thread.
+    /// Its messages keep their order among themselves, but not with those of the service. It also
+    /// sends during a shutdown, until the service's run ends.
+    ///
+    /// # Errors
+    /// If the topic cannot take another publisher, or the node shuts down and the service has no
+    /// subscriptions.
+    pub fn publisher<M: EmittedBy<S>>(&mut self) -> Result<Publisher<M>, PublisherError> {
+        let topic = M::publisher(&mut self.outputs).topic().clone();
+        self.another_publisher(&topic)
+    }
+
+    /// As [`publisher`](Context::publisher), of a named port.
+    ///
+    /// # Errors
+    /// As [`publisher`](Context::publisher).
+    pub fn publisher_on<M: Message, const PORT: usize>(
+        &mut self,
+        port: Output<S, M, PORT>,
+    ) -> Result<Publisher<M>, PublisherError>
+    where
+        S: EmitsOn<M, PORT>,
+    {
+        let _ = port;
+        let topic = S::publisher(&mut self.outputs).topic().clone();
+        self.another_publisher(&topic)
+    }
+
+    fn another_publisher<M: Message>(
+        &mut self,
+        topic: &str,
+    ) -> Result<Publisher<M>, PublisherError> {
+        if self.is_ending() {
+            return Err(ShuttingDown.into());
+        }
+        self.publishers += 1;
+        let name = format!("{}+{}", self.name(), self.publishers);
+        Ok(self.waits.shared.topics.outside_publisher(topic, &name)?)
+    }
+
     /// Takes the service's subscription. It has existed since before any service ran, so it misses
     /// nothing. Dropping it gives it back, with its cursor.
     ///
@@ -121,153 +300,6 @@ impl<S: Service> Context<S> {
         S::inbox(&self.inputs).take()
     }
 
-    /// Waits for `duration`, or until the node shuts down.
-    ///
-    /// # Errors
-    /// [`ShuttingDown`] if the node shuts down, now or earlier. A service that returns it with `?`
-    /// has ended well.
-    pub fn sleep(
-        &self,
-        duration: Duration,
-    ) -> impl Future<Output = Result<(), ShuttingDown>> + Send + use<S> + 'static {
-        let clock = self.clock();
-        async move { clock.sleep(duration).await }
-    }
-
-    /// Lets other tasks run, first those that wait for what this service emitted.
-    pub fn yield_now(&self) -> impl Future<Output = ()> + Send + use<S> + 'static {
-        mycelium_executor::yield_now()
-    }
-
-    /// Monotonic time since an origin that all services of the node share, also on different
-    /// executors.
-    #[must_use]
-    pub fn now(&self) -> Duration {
-        self.waits.shared.executor.now()
-    }
-
-    /// The time of the calendar.
-    #[must_use]
-    pub fn wall_clock(&self) -> SystemTime {
-        self.waits.shared.executor.wall_clock()
-    }
-
-    /// The node's time, for child tasks.
-    #[must_use]
-    pub fn clock(&self) -> Clock {
-        Clock::new(self.waits.shared.clone(), self.waits.executor.clone())
-    }
-
-    /// A random number.
-    pub fn random(&mut self) -> u64 {
-        self.random.u64(..)
-    }
-
-    /// Runs a future as a child task. It is dropped when this run of the service ends. Dropping the
-    /// returned handle discards the result, and the task continues.
-    pub fn spawn<T: Send + 'static>(
-        &self,
-        future: impl Future<Output = T> + Send + 'static,
-    ) -> JoinHandle<T> {
-        let (result, receiver) = oneshot::channel();
-        let (name, live) = (self.waits.service.clone(), self.run.add());
-        let task = async move {
-            // Dropped after the future.
-            let live = live;
-            let future = pin!(AssertUnwindSafe(future).catch_unwind());
-            // The end first: after the end of the run the future is not polled.
-            match select(pin!(live.end_requested()), future).await {
-                Either::Left(_) => {}
-                // The handle may have been dropped.
-                Either::Right((Ok(value), _)) => drop(result.send(value)),
-                Either::Right((Err(panic), _)) => {
-                    let error = panic_text(&*panic);
-                    log::error!(service = &*name, error, "a task of the service panicked");
-                }
-            }
-        };
-        // If the executor has ended, it drops the task, and the result is `Unfinished`.
-        let _ = self.waits.executor.spawn(Box::pin(task));
-        JoinHandle::new(receiver)
-    }
-
-    /// Runs blocking work on threads that are made for it. Dropping the returned handle discards
-    /// the result, and the work continues.
-    pub fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> JoinHandle<T> {
-        let (result, receiver) = oneshot::channel();
-        let work = Box::new(move || drop(result.send(work())));
-        // As in `spawn`, a refusal drops the work and the sender, and the result is `Unfinished`.
-        let _ = self.waits.executor.blocking(work);
-        JoinHandle::new(receiver)
-    }
-
-    /// Connects to `host:port` over TCP.
-    ///
-    /// The returned future fails with the error of the system and the address.
-    pub fn connect(
-        &self,
-        address: &str,
-    ) -> impl Future<Output = io::Result<Stream>> + Send + use<S> + 'static {
-        let connecting = self.waits.executor.connect(address.to_owned());
-        named(connecting, "connect to", address)
-    }
-
-    /// Listens at `host:port` over TCP; port 0 lets the system choose.
-    ///
-    /// The returned future fails with the error of the system and the address.
-    pub fn listen(
-        &self,
-        address: &str,
-    ) -> impl Future<Output = io::Result<Listener>> + Send + use<S> + 'static {
-        let (executor, address) = (self.waits.executor.clone(), address.to_owned());
-        // Not on this thread: the system may contact a name server.
-        let bound = self.blocking({
-            let address = address.clone();
-            move || bind_tcp(&address)
-        });
-        async move {
-            let socket = bound.await.map_err(io::Error::other)??;
-            let listening = async { executor.tcp_listener(socket) };
-            named(listening, "listen at", &address).await
-        }
-    }
-
-    /// Shuts the node down: sources end, their messages are received, then each `recv` returns
-    /// `None`.
-    pub fn shutdown(&self) {
-        self.waits.shared.lifecycle.shut_down();
-    }
-
-    /// Whether the node shuts down.
-    #[must_use]
-    pub fn is_shutting_down(&self) -> bool {
-        self.waits.shared.lifecycle.shutdown.is_set()
-    }
-
-    /// Ready when the node shuts down, or at once if it does already.
-    pub fn shutdown_requested(&self) -> impl Future<Output = ()> + Send + use<S> + 'static {
-        let shared = self.waits.shared.clone();
-        async move { shared.lifecycle.shutdown.wait().await }
-    }
-
-    /// Logs an event of level INFO.
-    pub fn info(&self, message: &str, details: impl Debug) {
-        tracing::info!(service = self.name(), ?details, "{message}");
-    }
-
-    /// Logs an event of level WARN.
-    pub fn warn(&self, message: &str, details: impl Debug) {
-        log::warn!(service = self.name(), ?details, "{message}");
-    }
-
-    /// Logs an event of level ERROR.
-    pub fn error(&self, message: &str, details: impl Debug) {
-        log::error!(service = self.name(), ?details, "{message}");
-    }
-
     /// Ends the child tasks of the run that has ended, and waits for them.
     pub(crate) async fn end_tasks(&mut self) {
         self.run.end();
@@ -288,13 +320,16 @@ impl<S: Service> Debug for Context<S> {
     }
 }
 
-fn named<T, F: Future<Output = io::Result<T>> + Send>(
-    future: F,
-    what: &str,
-    address: &str,
-) -> impl Future<Output = io::Result<T>> + Send + use<T, F> {
-    let what = format!("cannot {what} {address}");
-    async move { future.await.map_err(|error| io::Error::new(error.kind(), format!("{what}: {error}"))) }
+#[inline]
+fn try_emit<M: Message>(
+    publisher: &mut Publisher<M>,
+    message: M,
+    is_refused: bool,
+) -> Result<(), EmitError<M>> {
+    if is_refused {
+        return Err(EmitError::new(publisher.topic().clone(), message, Refusal::ShuttingDown));
+    }
+    publisher.try_emit(message)
 }
 
 /// What supervision keeps of a service, from its first start to its end.

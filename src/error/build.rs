@@ -47,7 +47,7 @@ pub enum BuildError {
     #[error("{problem}")]
     TopicType {
         /// The topic, the services and their message types.
-        problem: Problem,
+        problem: Box<Problem>,
     },
     /// No topic can have this name.
     #[error("{problem}")]

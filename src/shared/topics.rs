@@ -96,8 +96,8 @@ impl Topics {
         Ok(self.of::<M>(topic)?.publisher(name, epoch)?)
     }
 
-    /// A publisher whose end the node cannot wait for: at a shutdown, subscriptions to its topic end
-    /// when they are empty and the services that emit to it have ended.
+    /// A publisher whose end the node cannot wait for: at a shutdown, subscriptions to its topic
+    /// end when they are empty and the services that emit to it have ended.
     pub(crate) fn outside_publisher<M: Message>(
         &self,
         topic: &str,

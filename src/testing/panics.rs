@@ -133,3 +133,32 @@ fn list(of: impl Iterator<Item = (String, String)>) -> String {
     let texts: Vec<_> = of.map(|(service, what)| format!("`{service}` {what}")).collect();
     texts.join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::ServiceTest;
+    use crate::{Context, Result, message, service};
+
+    /// Emits large messages and never waits.
+    struct Heavy;
+
+    #[message(topic = "blobs", id = 9)]
+    struct Blob {
+        bytes: [u8; 4096],
+    }
+
+    #[service(emits(Blob))]
+    impl Heavy {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            loop {
+                ctx.emit(Blob { bytes: [0; 4096] }).await?;
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "and 1 MiB: receive them one by one")]
+    fn large_messages_are_kept_up_to_a_number_of_bytes() {
+        ServiceTest::new(|| Heavy).run();
+    }
+}

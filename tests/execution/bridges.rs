@@ -115,7 +115,8 @@ async fn an_executor_that_is_not_there_is_an_error_that_says_which_are() {
     };
     let by_file = start(node().topology(topology("[service.Idle]\nexecutor = \"smol\"\n")));
     let expected = "unknown executor `smol`: expected one of: other, tokio";
-    assert_eq!(by_file.to_string(), format!("t.toml:2:12: {expected}"));
+    let hint = "; add it with `Builder::executor(\"smol\", ..)`";
+    assert_eq!(by_file.to_string(), format!("t.toml:2:12: {expected}{hint}"));
     let by_code = start(node().execution("Idle", Execution::shared().on("smol")));
     assert!(
         matches!(&by_code, StartError::Build(BuildError::Execution { service, .. }) if service == "Idle")

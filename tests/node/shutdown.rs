@@ -245,7 +245,7 @@ async fn a_reading_service_that_fails_at_its_end_is_an_error_with_its_text() {
 
 #[tokio::test]
 async fn a_service_with_inputs_waits_for_room_during_a_shutdown() {
-    struct Slow(Receiver<()>, Sender<u64>);
+    struct Slow(Sender<u64>);
     #[service(reads(Square))]
     impl Slow {
         async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
@@ -255,14 +255,14 @@ async fn a_service_with_inputs_waits_for_room_during_a_shutdown() {
                 ctx.yield_now().await;
             }
             while let Some(delivery) = squares.recv().await {
-                self.1.send(delivery.message().expect("no gap").value)?;
+                self.0.send(delivery.message().expect("no gap").value)?;
             }
             Ok(())
         }
     }
     let small = "[topic.squares]\ncapacity = 2";
     let (squares, received) = channel();
-    let mut slow = Some(Slow(channel().1, squares));
+    let mut slow = Some(Slow(squares));
     let builder = Node::builder("main").topology(Topology::parse("a.toml", small).unwrap());
     let builder = builder.service(|| Source { count: 50 });
     let builder = builder.service(|| Squarer { fault: |_: &_, _| Ok(()) });

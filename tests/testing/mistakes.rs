@@ -170,23 +170,6 @@ fn named_ports() {
 /// Never waits.
 struct Busy;
 
-/// Emits large messages and never waits.
-struct Heavy;
-
-#[message(topic = "blobs", id = 9)]
-struct Blob {
-    bytes: [u8; 16_000],
-}
-
-#[service(emits(Blob))]
-impl Heavy {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        loop {
-            ctx.emit(Blob { bytes: [0; 16_000] }).await?;
-        }
-    }
-}
-
 #[service()]
 impl Busy {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
@@ -194,13 +177,6 @@ impl Busy {
             ctx.sleep(Duration::ZERO).await?;
         }
     }
-}
-
-/// Its ring has room for few messages.
-fn heavy() -> mycelium::Builder {
-    let topology = "[topic.blobs]\ncapacity = 64\n";
-    let topology = Topology::parse("heavy.toml", topology).unwrap();
-    Node::builder("heavy").topology(topology).service(|| Heavy)
 }
 
 #[test]
@@ -212,8 +188,6 @@ fn services_that_never_wait() {
     );
     let text = panic_of(|| ServiceTest::new(|| Busy).steps(100).run());
     assert!(text.starts_with("`Busy` ran 100 steps"), "{text}");
-    let text = panic_of(|| ServiceTest::of(heavy()).run());
-    assert!(text.contains("and 256 MiB: receive them one by one"), "{text}");
     let text = panic_of(|| ServiceTest::new(|| Endless).run());
     assert!(text.starts_with("`Endless` emitted 10"), "{text}");
     assert!(text.contains("a test keeps at most 1000000 messages and 256 MiB"), "{text}");

@@ -1,9 +1,9 @@
 use mycelium::{Context, Message, Result, service};
 
-struct Relay<M>(M);
+struct Echo<M>(M);
 
 #[service(send, emits(M))]
-impl<M: Message> Relay<M> {
+impl<M: Message> Echo<M> {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         ctx.emit(self.0).await?;
         Ok(())

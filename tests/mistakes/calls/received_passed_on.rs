@@ -2,10 +2,10 @@
 //!
 //! Emit the message in it: `ctx.emit(*tick)`.
 
-struct Relay;
+struct Echo;
 
 #[service(reads(Tick), emits(Tick))]
-impl Relay {
+impl Echo {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut ticks = ctx.subscribe::<Tick>()?;
         while let Some(Delivery::Msg(tick)) = ticks.recv().await {

@@ -1,0 +1,175 @@
+//! What a service sees of the world: time, tasks, the network, the shutdown, and logs.
+
+use std::fmt::Debug;
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::time::{Duration, SystemTime};
+
+use futures_channel::oneshot;
+use futures_util::FutureExt;
+use futures_util::future::{Either, select};
+use mycelium_executor::{Listener, Stream, bind_tcp};
+
+use super::{Context, Service};
+use crate::clock::{Clock, JoinHandle};
+use crate::error::{ShuttingDown, panic_text};
+use crate::log;
+
+impl<S: Service> Context<S> {
+    /// Waits for `duration`, or until the node shuts down.
+    ///
+    /// # Errors
+    /// [`ShuttingDown`] if the node shuts down, now or earlier. A service that returns it with `?`
+    /// has ended well.
+    pub fn sleep(
+        &self,
+        duration: Duration,
+    ) -> impl Future<Output = Result<(), ShuttingDown>> + Send + use<S> + 'static {
+        let clock = self.clock();
+        async move { clock.sleep(duration).await }
+    }
+
+    /// Lets other tasks run, first those that wait for what this service emitted.
+    pub fn yield_now(&self) -> impl Future<Output = ()> + Send + use<S> + 'static {
+        mycelium_executor::yield_now()
+    }
+
+    /// Monotonic time since an origin that all services of the node share, also on different
+    /// executors.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.waits.shared.executor.now()
+    }
+
+    /// The time of the calendar.
+    #[must_use]
+    pub fn wall_clock(&self) -> SystemTime {
+        self.waits.shared.executor.wall_clock()
+    }
+
+    /// The node's time, for child tasks.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        Clock::new(self.waits.shared.clone(), self.waits.executor.clone())
+    }
+
+    /// A random number.
+    pub fn random(&mut self) -> u64 {
+        self.random.u64(..)
+    }
+
+    /// Runs a future as a child task. It is dropped when this run of the service ends. Dropping the
+    /// returned handle discards the result, and the task continues.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        let (result, receiver) = oneshot::channel();
+        let (name, live) = (self.waits.service.clone(), self.run.add());
+        let task = async move {
+            // Dropped after the future.
+            let live = live;
+            let future = pin!(AssertUnwindSafe(future).catch_unwind());
+            // The end first: after the end of the run the future is not polled.
+            match select(pin!(live.end_requested()), future).await {
+                Either::Left(_) => {}
+                // The handle may have been dropped.
+                Either::Right((Ok(value), _)) => drop(result.send(value)),
+                Either::Right((Err(panic), _)) => {
+                    let error = panic_text(&*panic);
+                    log::error!(service = &*name, error, "a task of the service panicked");
+                }
+            }
+        };
+        // If the executor has ended, it drops the task, and the result is `Unfinished`.
+        let _ = self.waits.executor.spawn(Box::pin(task));
+        JoinHandle::new(receiver)
+    }
+
+    /// Runs blocking work on threads that are made for it. Dropping the returned handle discards
+    /// the result, and the work continues.
+    pub fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        let (result, receiver) = oneshot::channel();
+        let work = Box::new(move || drop(result.send(work())));
+        // As in `spawn`, a refusal drops the work and the sender, and the result is `Unfinished`.
+        let _ = self.waits.executor.blocking(work);
+        JoinHandle::new(receiver)
+    }
+
+    /// Connects to `host:port` over TCP.
+    ///
+    /// The returned future fails with the error of the system and the address.
+    pub fn connect(
+        &self,
+        address: &str,
+    ) -> impl Future<Output = io::Result<Stream>> + Send + use<S> + 'static {
+        let connecting = self.waits.executor.connect(address.to_owned());
+        named(connecting, "connect to", address)
+    }
+
+    /// Listens at `host:port` over TCP; port 0 lets the system choose.
+    ///
+    /// The returned future fails with the error of the system and the address.
+    pub fn listen(
+        &self,
+        address: &str,
+    ) -> impl Future<Output = io::Result<Listener>> + Send + use<S> + 'static {
+        let (executor, address) = (self.waits.executor.clone(), address.to_owned());
+        // Not on this thread: the system may contact a name server.
+        let bound = self.blocking({
+            let address = address.clone();
+            move || bind_tcp(&address)
+        });
+        async move {
+            let socket = bound.await.map_err(io::Error::other)??;
+            let listening = async { executor.tcp_listener(socket) };
+            named(listening, "listen at", &address).await
+        }
+    }
+
+    /// Shuts the node down: sources end, their messages are received, then each `recv` returns
+    /// `None`.
+    pub fn shutdown(&self) {
+        self.waits.shared.lifecycle.shut_down();
+    }
+
+    /// Whether the node shuts down.
+    #[must_use]
+    pub fn is_shutting_down(&self) -> bool {
+        self.waits.shared.lifecycle.shutdown.is_set()
+    }
+
+    /// Ready when the node shuts down, or at once if it does already.
+    pub fn shutdown_requested(&self) -> impl Future<Output = ()> + Send + use<S> + 'static {
+        let shared = self.waits.shared.clone();
+        async move { shared.lifecycle.shutdown.wait().await }
+    }
+
+    /// Logs an event of level INFO.
+    pub fn info(&self, message: &str, details: impl Debug) {
+        tracing::info!(service = self.name(), ?details, "{message}");
+    }
+
+    /// Logs an event of level WARN.
+    pub fn warn(&self, message: &str, details: impl Debug) {
+        log::warn!(service = self.name(), ?details, "{message}");
+    }
+
+    /// Logs an event of level ERROR.
+    pub fn error(&self, message: &str, details: impl Debug) {
+        log::error!(service = self.name(), ?details, "{message}");
+    }
+}
+
+fn named<T, F: Future<Output = io::Result<T>> + Send>(
+    future: F,
+    what: &str,
+    address: &str,
+) -> impl Future<Output = io::Result<T>> + Send + use<T, F> {
+    let what = format!("cannot {what} {address}");
+    async move { future.await.map_err(|error| io::Error::new(error.kind(), format!("{what}: {error}"))) }
+}
