@@ -4,7 +4,8 @@
 //! members have ended:
 //!
 //! - A member that exits with code 0 has completed. One that exits with another code, or dies of a
-//!   signal, has failed and is started again, with the pauses and limits of [`Restart`]. If the
+//!   signal, has failed and is started again, with the pauses and limits of [`Restart`]. A member
+//!   that shuts down because it gets SIGTERM from elsewhere also exits with code 0. If the
 //!   limit is exceeded, or the member exits with [`Bundle::NO_RESTART`], the bundle ends with an
 //!   error.
 //! - SIGINT or SIGTERM to the launcher, or [`BundleHandle::stop`], ends the bundle: sources first,
