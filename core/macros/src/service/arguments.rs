@@ -1,4 +1,5 @@
-//! The arguments of `#[service]`: messages, ports, and whether the service may move between threads.
+//! The arguments of `#[service]`: messages, ports, and whether the service may move between
+//! threads.
 
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
