@@ -92,6 +92,29 @@ impl Drop for Pair {
 }
 
 #[tokio::test]
+async fn a_shutdown_does_not_wait_for_an_observer_that_has_left() {
+    let observing = format!(
+        "{}[subscription.\"Taker.numbers\"]\npolicy = \"drop-oldest\"\n",
+        TOPOLOGY.replace("services = [\"Counter\"]", "services = [\"Counter\"]\nshutdown = \"1h\"")
+    );
+    let (pair, received) = Pair::new("observer");
+    let start = |name: &str| {
+        let node = pair.node(&observing, name, 10, true).unwrap();
+        node.start(Tokio::current().unwrap()).unwrap()
+    };
+    let (far, near) = (start("far"), start("near"));
+    within(near.ready()).await.unwrap();
+    near.shutdown();
+    within(near.join()).await.unwrap();
+    drop(received);
+    let mut late = far.publisher::<Number>("late").unwrap();
+    late.emit(Number { value: 10 }).await.unwrap();
+    drop(late);
+    far.shutdown();
+    within(far.join()).await.unwrap();
+}
+
+#[tokio::test]
 async fn either_node_may_start_first_and_the_end_reaches_the_other() {
     for reversed in [false, true] {
         let (pair, received) = Pair::new(&format!("order-{reversed}"));
