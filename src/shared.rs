@@ -106,12 +106,12 @@ impl Shared {
             "the node no longer waits for services that have not ended by the shutdown's deadline"
         );
         services.iter().for_each(|service| self.end(service, &Outcome::Abandoned));
-        self.failure.abandoned(services, self.shutdown_timeout());
+        self.failure.abandoned(services, self.waited());
     }
 
     /// The node no longer waits for messages to other nodes: node, topic and number of messages.
     pub(crate) fn report_undelivered(&self, left: Vec<(String, String, usize)>) {
-        let error = self.failure.undelivered(left, self.shutdown_timeout());
+        let error = self.failure.undelivered(left, self.waited());
         log::error!(
             node = self.plan.node,
             error,
@@ -145,6 +145,11 @@ impl Shared {
             mismatch: Box::new(mismatch.clone()),
         });
         self.lifecycle.shut_down();
+    }
+
+    /// How long a shutdown has waited. `None` if a second signal ended it.
+    fn waited(&self) -> Option<Duration> {
+        (!self.lifecycle.overdue.is_set()).then(|| self.shutdown_timeout())
     }
 
     /// How long a shutdown may take.

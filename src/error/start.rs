@@ -153,26 +153,27 @@ pub enum StartError {
         mismatch: Box<LayoutMismatch>,
     },
     /// Messages could not be delivered to readers in other nodes.
-    #[error("not delivered within {timeout:?}: {}{}", messages(left), also_abandoned(abandoned))]
+    #[error("not delivered {}: {}{}", before(*timeout), messages(left), also_abandoned(abandoned))]
     Undelivered {
         /// Node, topic, and number of messages.
         left: Vec<(String, String, usize)>,
-        /// How long no message was confirmed.
-        timeout: Duration,
+        /// How long no message was confirmed. `None` if a second signal ended the wait.
+        timeout: Option<Duration>,
         /// Services that were also abandoned at the shutdown's deadline.
         abandoned: Vec<String>,
     },
     /// Services ignored the shutdown and were abandoned at its deadline.
     #[error(
-        "abandoned at the shutdown deadline of {deadline:?}: {}; a service has to return when `recv` gives `None` \
+        "abandoned at {}: {}; a service has to return when `recv` gives `None` \
          or a call fails with `ShuttingDown`",
+        at_deadline(*deadline),
         services.join(", ")
     )]
     Abandoned {
         /// The services.
         services: Vec<String>,
-        /// The deadline.
-        deadline: Duration,
+        /// The deadline. `None` if it was a second signal.
+        deadline: Option<Duration>,
     },
 }
 
@@ -224,6 +225,16 @@ fn after(restarts: u32, window: Duration) -> String {
         1 => format!(" after a restart within {window:?}"),
         _ => format!(" after {restarts} restarts within {window:?}"),
     }
+}
+
+fn before(timeout: Option<Duration>) -> String {
+    let within = timeout.map(|timeout| format!("within {timeout:?}"));
+    within.unwrap_or_else(|| "before the second signal".to_owned())
+}
+
+fn at_deadline(deadline: Option<Duration>) -> String {
+    let end = deadline.map(|deadline| format!("the shutdown deadline of {deadline:?}"));
+    end.unwrap_or_else(|| "the second signal".to_owned())
 }
 
 fn who(user: Option<u32>) -> String {

@@ -20,7 +20,7 @@ impl Failure {
     }
 
     /// Adds services that were abandoned at the shutdown's deadline.
-    pub(super) fn abandoned(&self, services: Vec<String>, deadline: Duration) {
+    pub(super) fn abandoned(&self, services: Vec<String>, deadline: Option<Duration>) {
         match &mut *self.lock() {
             Some(StartError::Undelivered { abandoned, .. }) => abandoned.extend(services),
             Some(_) => {}
@@ -33,7 +33,7 @@ impl Failure {
     pub(super) fn undelivered(
         &self,
         left: Vec<(String, String, usize)>,
-        timeout: Duration,
+        timeout: Option<Duration>,
     ) -> String {
         let mut first = self.lock();
         let abandoned = match &mut *first {
