@@ -45,6 +45,7 @@ async fn program_in_a_role() {
             faulty().await;
         }
         "lonely" => lonely().await,
+        "deaf" => deaf().await,
         "bundle" => {
             let member = Member::new("sink", || Command::new("/nowhere/sink"));
             Bundle::new().member(member).run().unwrap_err();
@@ -244,4 +245,43 @@ fn a_bundle_that_nobody_observes_prints_failures() {
             "mycelium: error: member `sink` failed permanently",
         ]
     );
+}
+
+/// Ignores the shutdown.
+#[expect(clippy::print_stderr, reason = "the test reads it")]
+async fn deaf() {
+    struct Deaf;
+    #[service()]
+    impl Deaf {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            ctx.warn("running", ());
+            ctx.shutdown_requested().await;
+            ctx.warn("asked to end", ());
+            std::future::pending().await
+        }
+    }
+    let node = Node::builder("main").service(|| Deaf).build().unwrap();
+    let error = node.run(Tokio::current().unwrap()).await.unwrap_err();
+    eprintln!("mycelium ended: {error:?}");
+}
+
+#[test]
+fn a_second_signal_is_the_deadline_and_the_error_says_so() {
+    let mut program = program("deaf");
+    let interrupt = |program: &Child| {
+        let status = Command::new("kill").args(["-INT", &program.id().to_string()]).status();
+        assert!(status.unwrap().success());
+    };
+    let mut lines = BufReader::new(program.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let mut until = |text: &str| {
+        let found = lines.find(|line| line.contains(text));
+        found.unwrap_or_else(|| panic!("the program does not print `{text}`"))
+    };
+    until("service `Deaf`: running");
+    interrupt(&program);
+    until("service `Deaf`: asked to end");
+    interrupt(&program);
+    let line = until("mycelium ended");
+    assert!(line.starts_with("mycelium ended: abandoned at the second signal: Deaf;"), "{line}");
+    assert!(program.wait().unwrap().success());
 }
