@@ -1,7 +1,7 @@
 //! How nodes end: accepted messages are drained, pauses and sleeps are cut short, and services that
 //! hang are named and abandoned.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::Duration;
 
 use mycelium::counters::Reading;
@@ -106,17 +106,33 @@ async fn a_loop_of_emits_ends_at_a_shutdown_and_what_was_accepted_is_delivered()
 
 #[tokio::test]
 async fn a_source_that_waits_for_room_ends_although_nobody_receives() {
-    struct Idle;
+    /// Keeps its subscription until the source has ended.
+    struct Idle(Receiver<()>);
     #[service(reads(Number))]
     impl Idle {
         async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
             let _numbers = ctx.subscribe::<Number>()?;
-            ctx.shutdown_requested().await;
-            ctx.clock().sleep(Duration::ZERO).await.unwrap_err();
+            while self.0.try_recv() != Err(TryRecvError::Disconnected) {
+                ctx.yield_now().await;
+            }
             Ok(())
         }
     }
-    let running = start(Node::builder("main").service(|| Endless).service(|| Idle));
+    /// The sender is dropped with the service.
+    struct Loop(Sender<()>);
+    #[service(emits(Number))]
+    impl Loop {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let _ends = &self.0;
+            loop {
+                ctx.emit(Number { value: 0 }).await?;
+            }
+        }
+    }
+    let (alive, ends) = channel();
+    let (mut source, mut idle) = (Some(Loop(alive)), Some(Idle(ends)));
+    let builder = Node::builder("main").service(move || source.take().expect("one start"));
+    let running = start(builder.service(move || idle.take().expect("one start")));
     while sent(&running.counters()) < 1024 {
         tokio::task::yield_now().await;
     }
@@ -171,7 +187,7 @@ async fn after_a_shutdown_each_way_to_emit_of_a_source_fails_but_a_kept_publishe
     assert_eq!(said, [numbers(), numbers(), squares(), squares(), down(), down()]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_child_tasks_sent_is_received_and_they_send_nothing_after_the_run() {
     struct Parent(std::sync::Arc<std::sync::atomic::AtomicU64>);
     #[service(emits(Number))]
@@ -187,7 +203,7 @@ async fn what_child_tasks_sent_is_received_and_they_send_nothing_after_the_run()
             Ok(())
         }
     }
-    for _ in 0..20 {
+    for _ in 0..50 {
         let accepted = std::sync::Arc::<std::sync::atomic::AtomicU64>::default();
         let (numbers, received) = channel();
         let (go, wait) = channel();
@@ -203,6 +219,56 @@ async fn what_child_tasks_sent_is_received_and_they_send_nothing_after_the_run()
         let accepted = accepted.load(std::sync::atomic::Ordering::Relaxed);
         assert_eq!(received.iter().count() as u64, accepted);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_a_run_waits_for_a_task_that_is_in_a_poll() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    type Flag = std::sync::Arc<AtomicBool>;
+    struct Parent(Flag, Flag);
+    #[service(emits(Number))]
+    impl Parent {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let mut numbers = ctx.publisher::<Number>()?;
+            let (polled, reader_ended) = (self.0.clone(), self.1.clone());
+            ctx.spawn(async move {
+                polled.store(true, Ordering::Relaxed);
+                // One long poll: the reader ends meanwhile, if nothing holds it.
+                for _ in 0..1_000_000 {
+                    if reader_ended.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    std::hint::spin_loop();
+                }
+                numbers.try_emit(Number { value: 7 }).expect("room");
+            });
+            while !self.0.load(Ordering::Relaxed) {
+                ctx.yield_now().await;
+            }
+            ctx.shutdown();
+            Ok(())
+        }
+    }
+    struct Reader(Flag, Sender<u64>);
+    #[service(reads(Number))]
+    impl Reader {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let mut numbers = ctx.subscribe::<Number>()?;
+            while let Some(delivery) = numbers.recv().await {
+                self.1.send(delivery.message().expect("no gap").value)?;
+            }
+            self.0.store(true, Ordering::Relaxed);
+            Ok(())
+        }
+    }
+    let (polled, ended) = (Flag::default(), Flag::default());
+    let (sender, received) = channel();
+    let reader_ended = ended.clone();
+    let builder = Node::builder("main")
+        .service(move || Parent(polled.clone(), ended.clone()))
+        .service(move || Reader(reader_ended.clone(), sender.clone()));
+    run(builder).await;
+    assert!(received.iter().eq([7]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
