@@ -30,10 +30,8 @@ pub struct Emit<'c, M: Message> {
 enum Progress {
     New,
     Waiting,
-    /// The service should end. The first poll yields, so that a loop that ignores the error does
-    /// not keep its thread from the node.
+    /// The service should end.
     Refused,
-    Yielded,
 }
 
 impl<'c, M: Message> Emit<'c, M> {
@@ -57,12 +55,11 @@ impl<'c, M: Message> Emit<'c, M> {
             Poll::Ready(Err(EmitError::new(topic, *message, Refusal::ShuttingDown)))
         };
         match progress {
-            Progress::Refused => {
-                *progress = Progress::Yielded;
+            Progress::Refused if waits.yields() => {
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            Progress::Yielded => return refused(publisher),
+            Progress::Refused => return refused(publisher),
             Progress::New => {
                 *progress = Progress::Waiting;
                 waits.begin();
@@ -134,6 +131,8 @@ pub(crate) struct Waits {
     shutdown: Option<SendFuture<()>>,
     /// The waker that `shutdown` has. Its poll locks a list that all services share.
     shutdown_waker: Option<Waker>,
+    /// The last refused emit did not yield.
+    yields_next: bool,
 }
 
 impl Waits {
@@ -152,6 +151,7 @@ impl Waits {
             since: None,
             shutdown: None,
             shutdown_waker: None,
+            yields_next: false,
         }
     }
 
@@ -163,6 +163,14 @@ impl Waits {
     /// Begins a wait.
     pub(crate) fn begin(&mut self) {
         self.since = None;
+    }
+
+    /// Whether a refused emit yields first. Every second one does: the first fails at once, and a
+    /// loop that ignores the error does not keep its thread from the node.
+    fn yields(&mut self) -> bool {
+        let yields = self.yields_next;
+        self.yields_next = !yields;
+        yields
     }
 
     /// Watches the present wait. If it lasts too long, calls `report` with the service's name.

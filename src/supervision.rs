@@ -45,15 +45,6 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
         let shared = life.context.waits.shared.clone();
         let executor = life.context.waits.executor.clone();
         let (now, jitter) = (executor.now(), life.context.random());
-        if shared.lifecycle.shutdown.is_set() && life.inboxes.is_empty() {
-            // It has nothing to drain: it is not restarted.
-            log::warn!(
-                service = life.context.name(),
-                error = failure.text,
-                "the service failed during the shutdown"
-            );
-            break life.complete();
-        }
         let restarts = failures.count();
         let pause = failures.pause(&life.restart, now, jitter);
         let Some(pause) = pause.filter(|_| !failure.permanent) else {
@@ -65,6 +56,15 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
             life.exit.outcome = Outcome::Failed { error: failure.text, restarts };
             break;
         };
+        if shared.lifecycle.shutdown.is_set() && life.inboxes.is_empty() {
+            // It has nothing to drain: it is not restarted.
+            log::warn!(
+                service = life.context.name(),
+                error = failure.text,
+                "the service failed during the shutdown"
+            );
+            break life.complete();
+        }
         log::warn!(
             service = life.context.name(),
             error = failure.text,

@@ -4,6 +4,7 @@
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use mycelium::counters::Reading;
 use mycelium::{Context, Error, Kept, Node, Outcome, Refusal, Result, Topology, service};
 
@@ -269,6 +270,42 @@ async fn the_end_of_a_run_waits_for_a_task_that_is_in_a_poll() {
         .service(move || Reader(reader_ended.clone(), sender.clone()));
     run(builder).await;
     assert!(received.iter().eq([7]));
+}
+
+#[tokio::test]
+async fn a_permanent_error_of_a_source_during_the_shutdown_is_an_error() {
+    struct Flushes;
+    #[service()]
+    impl Flushes {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            ctx.shutdown_requested().await;
+            Err(Error::msg("the disk is full").permanent())
+        }
+    }
+    let running = start(Node::builder("main").service(|| Flushes));
+    running.shutdown();
+    let error = running.join().await.unwrap_err().to_string();
+    assert!(error.ends_with("the disk is full"), "{error}");
+}
+
+#[tokio::test]
+async fn a_refused_emit_beside_a_future_that_is_always_ready_ends_the_source() {
+    struct Selects;
+    #[service(emits(Number))]
+    impl Selects {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            ctx.shutdown();
+            for _ in 0..10 {
+                let (emit, ready) = (ctx.emit(Number { value: 0 }), std::future::ready(()));
+                if let Either::Left((sent, _)) = select(emit, ready).await {
+                    sent?;
+                }
+            }
+            panic!("no emit failed");
+        }
+    }
+    let report = run(Node::builder("main").service(|| Selects)).await;
+    assert_eq!((&report.services[0].outcome, report.services[0].panics), (&Outcome::Completed, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
