@@ -2,6 +2,7 @@
 
 use proc_macro2::{Delimiter, Ident, Spacing, TokenStream, TokenTree};
 use quote::ToTokens;
+use syn::ext::IdentExt;
 
 /// The source of a type or a visibility, on one line.
 pub(super) fn source(tokens: &impl ToTokens) -> String {
@@ -46,6 +47,5 @@ fn write(text: &mut String, tokens: TokenStream) {
 
 /// A name without the `r#` of a raw identifier.
 pub(super) fn plain_name(ident: &Ident) -> String {
-    let text = ident.to_string();
-    text.strip_prefix("r#").map_or(text.clone(), str::to_owned)
+    ident.unraw().to_string()
 }
