@@ -81,7 +81,8 @@ const fn padding(layout: &Layout, error: &mut ConstText) {
         pad(layout, at_end, error);
     } else {
         error.text("\n\nwrite the fields in this order, which needs no padding between them:\n");
-        // Each size is a multiple of the alignment, so there is no gap after a larger alignment.
+        // Each size is a multiple of its alignment, so fields in falling order of alignment need no
+        // padding between them.
         let mut align = layout.align;
         while align > 0 {
             let mut index = 0;
