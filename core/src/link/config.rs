@@ -36,6 +36,11 @@ pub struct Config {
     pub confirm: Duration,
     /// When an incoming message is confirmed.
     pub confirms: Confirms,
+    /// This side can send and read streams [through shared
+    /// memory](super::Link::peer_accepts_memory): both sides are on one machine, and the caller
+    /// handles [`Event::Memory`](super::Event::Memory) and
+    /// [`Event::Region`](super::Event::Region).
+    pub memory: bool,
 }
 
 impl Config {
@@ -55,6 +60,7 @@ impl Config {
             silence: Duration::from_secs(15),
             confirm: Duration::from_millis(10),
             confirms: Confirms::OnArrival,
+            memory: false,
         }
     }
 }

@@ -72,7 +72,9 @@ pub(super) const LAYOUTS: u32 = 1;
 pub(super) const RUNS: u32 = 2;
 /// Feature: the side sends and reads `Demand`.
 pub(super) const DEMAND: u32 = 4;
-/// The features of this side.
+/// Feature: the side sends and reads streams through shared memory. It is a setting of the link.
+pub(super) const MEMORY: u32 = 8;
+/// The features of each side.
 pub(super) const FEATURES: u32 = LAYOUTS | RUNS | DEMAND;
 
 /// Kinds with this bit must not be skipped.
@@ -206,6 +208,17 @@ frames! {
     /// A reader of header.stream waits for messages: one that arrives now is delivered soon.
     Demand = 20 {
         _pad: [u8; 6],
+    }
+    /// The sender offers shared memory: a token with which the reader asks for its regions.
+    Memory = 21 {
+        _pad: [u8; 6],
+        token: [u8; 16],
+    }
+    /// The messages of header.stream from header.sequence on are in this region of shared memory.
+    /// Only its end may follow.
+    Region = 0x8016 {
+        _pad: U16,
+        number: U32,
     }
     /// Requests a pong.
     Ping = 13 {

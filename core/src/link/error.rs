@@ -147,6 +147,19 @@ pub enum LinkError {
         /// The length of the piece.
         length: u16,
     },
+    /// A frame about shared memory, which only two sides with this feature may send to each other.
+    #[error("unexpected frame about shared memory: one of the two sides does not support it")]
+    NoMemory,
+    /// The peer offered shared memory twice on one connection.
+    #[error("unexpected second offer of shared memory from the peer")]
+    SecondMemory,
+    /// A message, a run, a gap or a second region of a stream whose messages are in shared memory;
+    /// or another frame than the region of a stream that moved on an earlier connection.
+    #[error("stream {stream}: unexpected frame, since its messages are in shared memory")]
+    Moved {
+        /// The stream.
+        stream: u32,
+    },
     /// This link has used all numbers for streams and subscriptions. Open another link.
     #[error("no number is left for another stream or subscription of this link")]
     Numbers,
@@ -294,6 +307,26 @@ pub enum SendError {
     /// The handshake is not complete, or the link has ended.
     #[error("the link is not up")]
     Down,
+    /// One of the two sides does not support shared memory.
+    #[error("one of the two sides does not support shared memory")]
+    NoMemory,
+    /// Shared memory was offered on this connection already.
+    #[error("shared memory was offered on this connection already")]
+    SecondMemory,
+    /// The stream's messages are in shared memory: none is sent over the link.
+    #[error("the stream's messages are in shared memory: none is sent over the link")]
+    Moved,
+    /// The stream's messages are not in shared memory.
+    #[error("the stream's messages are not in shared memory: end it with `end_stream`")]
+    NotMoved,
+    /// The stream would end before the messages that were sent over the link.
+    #[error("expected the end of the stream at sequence {first} or after it, found {found}")]
+    End {
+        /// The sequence at which the stream moved.
+        first: u64,
+        /// The sequence of the call.
+        found: u64,
+    },
     /// The message or its frame exceeds the peer's limit, or the buffer's capacity. A message that
     /// is too long for [`send`](super::Link::send) can go [in
     /// fragments](super::Link::send_fragment).

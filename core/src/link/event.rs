@@ -99,7 +99,9 @@ pub enum Event<'a> {
         epoch: u64,
         /// The sequence of the next message.
         first: u64,
-        /// For a stream of an earlier connection: how many messages were dropped since then.
+        /// For a stream of an earlier connection: how many messages were dropped since then. Of a
+        /// stream that [moved](Event::Region), it is 0, and the first message is that of the
+        /// region, even if later ones were read already.
         resumed: Option<u64>,
     },
     /// A fragment of a long message, in place. The fragments arrive in order and without holes, and
@@ -135,11 +137,30 @@ pub enum Event<'a> {
         /// Why. Both ends of the topic know the number.
         reason: u16,
     },
-    /// The publisher has ended, and all its messages have arrived. Messages that are not confirmed
-    /// can still be.
+    /// The publisher offers shared memory: at most once a connection, and only to a side that
+    /// [supports it](super::Config::memory).
+    Memory {
+        /// Names this side to whoever passes the regions.
+        token: [u8; 16],
+    },
+    /// The next messages of the stream are in shared memory. Of its events, only
+    /// [`End`](Event::End) may follow on this connection. On a later one, the stream resumes at
+    /// `first`, and this event follows again, unless the caller already had its end.
+    Region {
+        /// The stream.
+        stream: IncomingId,
+        /// The region's number between the two sides.
+        number: u32,
+        /// The sequence of the first message in memory.
+        first: u64,
+    },
+    /// The publisher has ended, and all its messages have arrived or are in [shared
+    /// memory](Event::Region). Messages that are not confirmed can still be.
     End {
         /// The stream.
         stream: IncomingId,
+        /// The sequence after its last message.
+        next: u64,
     },
     /// The publisher ended while the connection was down. How many messages are missed is unknown.
     Gone {
@@ -170,7 +191,8 @@ pub enum Event<'a> {
         bytes: &'a [u8],
     },
     /// Messages are confirmed, or credit is granted. For a stream that was ended, the last such
-    /// event confirms all its messages.
+    /// event confirms all its messages; for one that [moved](super::Link::move_stream), all before
+    /// it moved.
     Window {
         /// The stream.
         stream: OutgoingId,

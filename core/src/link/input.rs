@@ -153,13 +153,10 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     ) -> Result<Option<Event<'a>>, LinkError> {
         let header = frame.header();
         let (number, sequence) = (header.stream(), header.sequence());
-        // Streams open after the handshake, so this also refuses messages before it.
-        let Some((_, stream)) = self.incoming.find(|stream| stream.is_live(number)) else {
-            return Err(match self.phase {
-                LinkPhase::Handshake(_) | LinkPhase::Down => LinkError::NoHello,
-                _ => LinkError::Stream { number },
-            });
-        };
+        if let LinkPhase::Handshake(_) | LinkPhase::Down = self.phase {
+            return Err(LinkError::NoHello);
+        }
+        let (_, stream) = self.live_stream(number)?;
         if header.type_id() != stream.type_id {
             return Err(LinkError::Type { expected: stream.type_id, found: header.type_id() });
         }
@@ -255,6 +252,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             }
             Control::Demand(_) => self.on_demand(number),
             Control::Run(run) => self.on_run(number, sequence, run).map(|()| None),
+            Control::Memory(memory) => self.on_memory(memory.token),
+            Control::Region(region) => self.on_region(number, sequence, region.number.get()),
             Control::Describe(describe) => self.on_describe(describe),
             Control::Piece(piece) => self.on_piece(piece),
             Control::Ping(ping) => {

@@ -47,12 +47,23 @@
 //! arrive as [`Event::Fragment`]s. The link stores none of them: the sender keeps the message until
 //! it has arrived, and the receiver assembles it.
 //!
+//! # Shared memory
+//!
+//! A stream between two processes of one machine can move to shared memory, if both sides support
+//! it ([`Config::memory`]). The writer offers it once a connection ([`Link::offer_memory`]). The
+//! two sides then exchange a region by other means, and the writer says at which message the stream
+//! moves there ([`Link::move_stream`], [`Event::Region`]). From this message on, its messages are
+//! written, read and confirmed in memory, and the link has only the stream's end
+//! ([`Link::end_moved_stream`]). After a lost connection the stream resumes where it moved, and
+//! moves again.
+//!
 //! # Where to read
 //!
 //! From the bottom: `control` (frames), `ids`, `tables`, `topics` and `streams` (state), `outbox`
 //! (the send buffer). This file has the link and its connections. `input` dispatches received
 //! frames to `requests` (what a subscriber sends) and `notices` (what a publisher sends).
-//! `subscribing`, `publishing`, `fragment`, `run` and `describe` have the calls of the two roles.
+//! `subscribing`, `publishing`, `fragment`, `run`, `memory` and `describe` have the calls of the two
+//! roles.
 //! `output` sends what is due.
 
 mod config;
@@ -64,6 +75,7 @@ mod fragment;
 mod ids;
 mod input;
 mod interest;
+mod memory;
 mod notices;
 mod outbox;
 mod output;
@@ -92,7 +104,7 @@ pub use transmit::{RunBytes, RunShape, Transmit};
 
 use control::{CONTROL_RESERVE, Hello, MAX_CONTROL, Resume};
 use outbox::Outbox;
-use streams::{Incoming, IncomingRun, Outgoing};
+use streams::{Incoming, IncomingRun, IncomingState, Outgoing};
 use tables::Table;
 use topics::{ExportEntry, InterestEntry, InterestState, PendingResume};
 
@@ -135,6 +147,9 @@ pub struct Link<'b, const TOPICS: usize, const STREAMS: usize> {
     pong: Option<u64>,
     /// The features frame of this side is due.
     features_due: bool,
+    /// This side or the peer has offered shared memory on this connection.
+    memory_offered: bool,
+    memory_received: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,6 +228,8 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
             last_sent: Duration::ZERO,
             pong: None,
             features_due: false,
+            memory_offered: false,
+            memory_received: false,
         })
     }
 
@@ -252,11 +269,14 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
         self.outgoing.retain(|_| false);
         self.resumes.retain(|_| false);
         (self.stalled, self.partial, self.confirm_at) = (false, 0, None);
+        (self.memory_offered, self.memory_received) = (false, false);
         self.incoming_run = None;
         for (_, stream) in self.incoming.iter_mut() {
             (stream.remote, stream.open, stream.resuming) = (None, None, false);
-            if stream.end_received {
-                stream.finish(&mut self.finished_streams);
+            match stream.state {
+                IncomingState::Ended => stream.finish(&mut self.finished_streams),
+                IncomingState::Moved => stream.state = IncomingState::MoveDue,
+                IncomingState::Live | IncomingState::MoveDue => {}
             }
         }
         for place in 0..TOPICS {

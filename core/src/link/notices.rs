@@ -8,7 +8,7 @@ use super::error::{FragmentError, LinkError};
 use super::event::Event;
 use super::ids::{IncomingId, InterestId};
 use super::reason::RejectReason;
-use super::streams::Incoming;
+use super::streams::{Incoming, IncomingState};
 use super::topics::{InterestEntry, InterestState};
 use crate::descriptor::Digest;
 
@@ -82,7 +82,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             if stream.remote.is_some() {
                 return Err(LinkError::SecondStream { number: remote });
             }
-            if first < stream.next || stream.finished {
+            let has_moved = stream.state == IncomingState::MoveDue;
+            if first < stream.next || stream.finished || has_moved {
                 stream.check_sequence(remote, first)?;
             }
             let missed = first - stream.next;
@@ -155,27 +156,38 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         number: u32,
         sequence: u64,
     ) -> Result<Option<Event<'a>>, LinkError> {
-        let found = self.incoming.find(|stream| stream.is_live(number));
+        let found = self.incoming.find(|stream| stream.remote == Some(number));
         let (id, stream) = found.ok_or(LinkError::Stream { number })?;
-        stream.check_sequence(number, sequence)?;
+        stream.check_end(number, sequence)?;
         if stream.open.is_some() {
             return Err(LinkError::Fragment { stream: number, error: FragmentError::Open });
         }
-        let event = (!stream.unsubscribed).then_some(Event::End { stream: id });
+        let event = Event::End { stream: id, next: sequence };
+        let event = (!stream.unsubscribed).then_some(event);
         // The peer must learn that all messages are confirmed, unless it knows already.
-        stream.end_received = true;
+        stream.state = IncomingState::Ended;
         if stream.next == stream.confirmed_sent {
             stream.finish(&mut self.finished_streams);
         }
         Ok(event)
     }
 
-    /// A stream that is open on this connection.
+    /// A stream that is open on this connection, and whose messages arrive over the link.
     pub(super) fn live_stream(
         &mut self,
         number: u32,
     ) -> Result<(IncomingId, &mut Incoming), LinkError> {
-        let found = self.incoming.find(|stream| stream.is_live(number));
+        let (id, stream) = self.known_stream(number)?;
+        stream.check_live(number)?;
+        Ok((id, stream))
+    }
+
+    /// A stream that was opened on this connection. Its number is not used again here.
+    pub(super) fn known_stream(
+        &mut self,
+        number: u32,
+    ) -> Result<(IncomingId, &mut Incoming), LinkError> {
+        let found = self.incoming.find(|stream| stream.remote == Some(number));
         found.ok_or(LinkError::Stream { number })
     }
 

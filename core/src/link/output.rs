@@ -6,8 +6,8 @@ use zerocopy::{Immutable, IntoBytes};
 
 use super::config::{Batching, Config, ConfigError};
 use super::control::{
-    Accept, CLOSE_RESERVE, Close, FEATURES, Features, Left, MAX_CONTROL, Name, Ping, Pong, Reject,
-    Resume, Subscribe, Unsubscribe, Window,
+    Accept, CLOSE_RESERVE, Close, FEATURES, Features, Left, MAX_CONTROL, MEMORY, Name, Ping, Pong,
+    Reject, Resume, Subscribe, Unsubscribe, Window,
 };
 use super::error::{LinkError, SendError};
 use super::outbox::Outbox;
@@ -161,13 +161,13 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         for (_, stream) in incoming.iter_mut() {
             let Some(remote) = stream.remote.filter(|_| is_due(stream)) else { continue };
             let window = Window::new([0; 6], stream.granted);
-            if stream.end_received && stream.next == stream.confirmed_sent
+            if stream.has_ended() && stream.next == stream.confirmed_sent
                 || queue_control(out, now, remote, stream.confirmed, &window)
             {
                 stream.granted_sent = stream.granted;
                 stream.confirmed_sent = stream.confirmed;
                 stream.unconfirmed = None;
-                if stream.end_received && stream.confirmed == stream.next {
+                if stream.has_ended() && stream.confirmed == stream.next {
                     stream.finish(finished_streams);
                 }
             } else {
@@ -251,7 +251,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// Returns false if it had no room.
     fn queue_features(&mut self, now: Duration) -> bool {
         if self.features_due {
-            self.features_due = !self.queue_control(now, 0, 0, &Features::new(0, FEATURES));
+            let features = FEATURES | if self.config.memory { MEMORY } else { 0 };
+            self.features_due = !self.queue_control(now, 0, 0, &Features::new(0, features));
         }
         !self.features_due
     }

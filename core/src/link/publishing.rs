@@ -7,7 +7,7 @@ use super::control::{CONTROL_RESERVE, End, Gap, Gone, Name, Stream};
 use super::error::SendError;
 use super::ids::{ExportId, OutgoingId};
 use super::reason::RejectReason;
-use super::streams::Outgoing;
+use super::streams::{Outgoing, OutgoingState};
 use super::topics::{ExportEntry, ExportState};
 use crate::descriptor::Digest;
 use crate::envelope::Envelope;
@@ -88,9 +88,9 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         // The peer confirms a resumed stream at once. Until then it must not count as confirmed, or
         // an end would remove the entry too early.
         let confirmed = if known.is_some() { first.saturating_sub(1) } else { first };
-        let (next, sent, ended, open) = (first, 0, false, None);
+        let (next, sent, state, open) = (first, 0, OutgoingState::Live, None);
         let stream =
-            Outgoing { number, export, type_id, next, confirmed, granted, sent, ended, open };
+            Outgoing { number, export, type_id, next, confirmed, granted, sent, state, open };
         self.outgoing.insert(stream).ok_or(SendError::Streams { limit })
     }
 
@@ -132,7 +132,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.outgoing.get(stream).map_or(0, |stream| stream.granted - stream.sent)
     }
 
-    /// The sequence of a stream's next message.
+    /// The sequence of a stream's next message; of one that [moved](Link::move_stream), the sequence
+    /// at which it moved.
     ///
     /// # Errors
     /// [`SendError::Gone`] if the stream does not exist.
@@ -147,7 +148,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// The call has no effect then. [`SendError::Credit`] until
     /// [`Event::Window`](super::Event::Window), [`SendError::Room`] until bytes are transmitted,
     /// [`SendError::Open`] until a message that was sent [in part](Link::send_fragment) is
-    /// complete. [`SendError::TooLong`], [`SendError::Gone`] and [`SendError::Down`] are final.
+    /// complete. [`SendError::TooLong`], [`SendError::Moved`], [`SendError::Gone`] and
+    /// [`SendError::Down`] are final.
     // Inlined, so that a new envelope stays in registers.
     #[inline(always)]
     pub fn send(
@@ -202,7 +204,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// one that was sent [in part](Link::send_fragment).
     ///
     /// # Errors
-    /// [`SendError::Room`] and [`SendError::Gone`] as [`send`](Link::send).
+    /// [`SendError::Room`], [`SendError::Moved`] and [`SendError::Gone`] as [`send`](Link::send).
     pub fn skip(
         &mut self,
         now: Duration,
@@ -211,11 +213,9 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         reason: u16,
     ) -> Result<(), SendError> {
         let entry = self.outgoing.get(stream)?;
+        entry.check_live()?;
         let next = entry.next.checked_add(missed).filter(|next| *next < u64::MAX);
         let (number, next) = (entry.number, next.ok_or(SendError::Exhausted)?);
-        if entry.ended {
-            return Err(SendError::Gone);
-        }
         if missed == 0 {
             return Ok(());
         }
@@ -229,27 +229,39 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// are confirmed, unless they are already ([`unconfirmed`](Link::unconfirmed)).
     ///
     /// # Errors
-    /// [`SendError::Room`], [`SendError::Open`] and [`SendError::Gone`] as [`send`](Link::send).
+    /// [`SendError::Room`], [`SendError::Open`], [`SendError::Moved`] and [`SendError::Gone`] as
+    /// [`send`](Link::send).
     ///
     /// [`Event::Window`]: super::Event::Window
     pub fn end_stream(&mut self, now: Duration, stream: OutgoingId) -> Result<(), SendError> {
-        let Outgoing { number, next, confirmed, ended, open, .. } = *self.outgoing.get(stream)?;
-        if ended {
-            return Err(SendError::Gone);
-        }
-        if open.is_some() {
+        let entry = self.outgoing.get(stream)?;
+        entry.check_live()?;
+        if entry.open.is_some() {
             return Err(SendError::Open);
         }
-        self.send_control(now, number, next, &End::new([0; 6]))?;
+        let next = entry.next;
+        self.send_end(now, stream, next)
+    }
+
+    /// Ends a stream before a sequence.
+    pub(super) fn send_end(
+        &mut self,
+        now: Duration,
+        stream: OutgoingId,
+        before: u64,
+    ) -> Result<(), SendError> {
+        let Outgoing { number, next, confirmed, .. } = *self.outgoing.get(stream)?;
+        self.send_control(now, number, before, &End::new([0; 6]))?;
         if confirmed == next {
             self.outgoing.remove(stream);
         } else {
-            self.outgoing.get(stream)?.ended = true;
+            self.outgoing.get(stream)?.state = OutgoingState::Ended;
         }
         Ok(())
     }
 
-    /// How many messages of a stream are not confirmed, gaps included; 0 if it does not exist.
+    /// How many messages of a stream are not confirmed, gaps included; 0 if it does not exist. Of
+    /// one that [moved](Link::move_stream), these are messages before it moved.
     #[must_use]
     pub fn unconfirmed(&mut self, stream: OutgoingId) -> u64 {
         self.outgoing.get(stream).map_or(0, |stream| stream.next - stream.confirmed)

@@ -6,6 +6,7 @@ use super::control::{Resume, Subscribe, text};
 use super::error::LinkError;
 use super::event::Event;
 use super::interest::ReaderMode;
+use super::streams::OutgoingState;
 use super::topics::{ExportEntry, ExportState, PendingResume};
 use crate::descriptor::Digest;
 
@@ -101,7 +102,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             return Err(LinkError::Window { stream: number });
         }
         (stream.confirmed, stream.granted) = (confirmed, granted);
-        if stream.ended && confirmed == stream.next {
+        if stream.state == OutgoingState::Ended && confirmed == stream.next {
             self.outgoing.remove(id);
         }
         Ok(Some(Event::Window { stream: id, confirmed }))

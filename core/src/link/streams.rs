@@ -10,6 +10,20 @@ use super::tables::TableEntry;
 use super::transmit::RunShape;
 use crate::frame::{Fragment, FrameView};
 
+/// What may arrive of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IncomingState {
+    /// Messages.
+    Live,
+    /// Its end: its messages from `next` on are in memory.
+    Moved,
+    /// Its region: it moved at `next` on an earlier connection.
+    MoveDue,
+    /// Nothing: its end has arrived, but the peer does not yet know that all messages before `next`
+    /// are confirmed.
+    Ended,
+}
+
 #[derive(Debug)]
 pub(super) struct Incoming {
     pub(super) number: u32,
@@ -18,7 +32,7 @@ pub(super) struct Incoming {
     pub(super) interest: InterestId,
     pub(super) type_id: u16,
     pub(super) epoch: u64,
-    /// The sequence of the next message.
+    /// The sequence of the next message that can arrive over the link.
     pub(super) next: u64,
     pub(super) window: u32,
     /// How many messages may arrive on this connection in all.
@@ -40,8 +54,7 @@ pub(super) struct Incoming {
     pub(super) redelivered_before: u64,
     /// Its interest was unsubscribed: messages are discarded.
     pub(super) unsubscribed: bool,
-    /// Its end has arrived, but the peer does not yet know that all messages are confirmed.
-    pub(super) end_received: bool,
+    pub(super) state: IncomingState,
     /// It has ended, and the caller knows. If the connection is lost, the peer may not know, and
     /// open the stream again; all its messages have arrived before.
     pub(super) finished: bool,
@@ -81,7 +94,7 @@ impl Incoming {
             by_caller: confirms == Confirms::ByCaller,
             redelivered_before: 0,
             unsubscribed: false,
-            end_received: false,
+            state: IncomingState::Live,
             finished: false,
             finish_order: 0,
             resuming: false,
@@ -122,7 +135,7 @@ impl Incoming {
         *finished_streams += 1;
         self.finish_order = *finished_streams;
         (self.remote, self.open, self.unconfirmed) = (None, None, None);
-        (self.end_received, self.finished) = (false, true);
+        (self.state, self.finished) = (IncomingState::Live, true);
     }
 
     /// Whether it is kept only in case the peer opens it again.
@@ -190,9 +203,34 @@ impl Incoming {
         is_new
     }
 
-    /// Whether it has this number on this connection and has not ended.
+    /// Whether it has this number on this connection, and its messages arrive over the link.
     pub(super) fn is_live(&self, remote: u32) -> bool {
-        self.remote == Some(remote) && !self.end_received
+        self.remote == Some(remote) && self.state == IncomingState::Live
+    }
+
+    /// Refuses the end of the stream, unless it is at the next sequence. The end of a moved stream
+    /// may be after any of its messages in memory, which do not arrive over the link.
+    pub(super) fn check_end(&self, stream: u32, found: u64) -> Result<(), LinkError> {
+        if self.state != IncomingState::Moved {
+            self.check_live(stream)?;
+        } else if found >= self.next {
+            return Ok(());
+        }
+        self.check_sequence(stream, found)
+    }
+
+    /// Refuses a frame about messages, unless they arrive over the link.
+    pub(super) fn check_live(&self, stream: u32) -> Result<(), LinkError> {
+        match self.state {
+            IncomingState::Live => Ok(()),
+            IncomingState::Moved | IncomingState::MoveDue => Err(LinkError::Moved { stream }),
+            IncomingState::Ended => Err(LinkError::Stream { number: stream }),
+        }
+    }
+
+    /// Whether its end has arrived and the peer does not know that all messages are confirmed.
+    pub(super) fn has_ended(&self) -> bool {
+        self.state == IncomingState::Ended
     }
 
     /// Whether a window frame is due: credit or confirmations that the peer needs now.
@@ -202,7 +240,7 @@ impl Incoming {
         self.remote.is_some()
             && (self.granted > self.granted_sent && self.granted_sent - self.used <= half
                 || unconfirmed > 0 && self.confirmed_sent < self.redelivered_before
-                || self.end_received && self.confirmed == self.next
+                || self.has_ended() && self.confirmed == self.next
                 || unconfirmed > half.min(u64::from(self.keeps / 2))
                 || self.unconfirmed.is_some_and(|since| now >= since.saturating_add(confirm)))
     }
@@ -227,12 +265,23 @@ pub(super) struct IncomingRun {
     pub(super) left: u32,
 }
 
+/// What may be sent of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OutgoingState {
+    /// Messages.
+    Live,
+    /// Its end: its messages from `next` on are in memory.
+    Moved,
+    /// Nothing: its end was sent. The entry stays until all messages before `next` are confirmed.
+    Ended,
+}
+
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) number: u32,
     pub(super) export: ExportId,
     pub(super) type_id: u16,
-    /// The sequence of the next message.
+    /// The sequence of the next message that can be sent over the link.
     pub(super) next: u64,
     /// The peer has confirmed the messages before this sequence.
     pub(super) confirmed: u64,
@@ -240,8 +289,7 @@ pub(super) struct Outgoing {
     pub(super) granted: u64,
     /// How many messages were sent on this connection.
     pub(super) sent: u64,
-    /// Its end was sent. The entry stays until all its messages are confirmed.
-    pub(super) ended: bool,
+    pub(super) state: OutgoingState,
     /// The next fragment of a message that was sent in part.
     pub(super) open: Option<Fragment>,
 }
@@ -250,9 +298,7 @@ impl Outgoing {
     /// Whether its next message may be sent.
     #[inline]
     pub(super) fn check(&self) -> Result<(), SendError> {
-        if self.ended {
-            return Err(SendError::Gone);
-        }
+        self.check_live()?;
         if self.next == u64::MAX {
             return Err(SendError::Exhausted);
         }
@@ -260,6 +306,16 @@ impl Outgoing {
             return Err(SendError::Credit);
         }
         Ok(())
+    }
+
+    /// Whether frames of its messages may be sent.
+    #[inline]
+    pub(super) fn check_live(&self) -> Result<(), SendError> {
+        match self.state {
+            OutgoingState::Live => Ok(()),
+            OutgoingState::Moved => Err(SendError::Moved),
+            OutgoingState::Ended => Err(SendError::Gone),
+        }
     }
 
     /// A message was sent whole, or its last fragment.

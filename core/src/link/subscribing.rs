@@ -66,7 +66,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     #[inline]
     pub fn grant(&mut self, stream: IncomingId, count: u32) -> Result<(), SendError> {
         let stream = self.incoming.get(stream)?;
-        if stream.end_received || stream.finished {
+        if stream.has_ended() || stream.finished {
             return Err(SendError::Gone);
         }
         let most = stream.used + u64::from(stream.window);
@@ -78,7 +78,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// Confirms the messages of a stream before a sequence, so that their sender may forget them:
     /// for callers with [`Confirms::ByCaller`](super::Confirms::ByCaller). A confirmation stays
     /// valid on later connections and after the end of the stream. It is limited to the messages
-    /// that have arrived, and never moves back.
+    /// that have arrived over the link, and never moves back. Messages in [shared
+    /// memory](super::Event::Region) are confirmed there.
     ///
     /// # Errors
     /// [`SendError::Gone`] if the stream does not exist.

@@ -118,7 +118,7 @@ impl Received {
                 envelope: frame.envelope(),
             },
             Event::Gap { stream, missed, reason } => Received::Gap { stream, missed, reason },
-            Event::End { stream } => Received::End(stream),
+            Event::End { stream, .. } => Received::End(stream),
             Event::Gone { stream } => Received::Gone(stream),
             Event::Describe { topic, offset } => Received::Describe(topic.to_owned(), offset),
             Event::Described { offset, total, bytes } => {

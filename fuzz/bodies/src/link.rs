@@ -253,7 +253,7 @@ impl Pair<'_> {
                     self.reader_receives(stream, sequence, honest);
                 }
             }
-            Event::End { stream } | Event::Gone { stream } => {
+            Event::End { stream, .. } | Event::Gone { stream } => {
                 let expected = self.expected.remove(&stream);
                 assert!(
                     !honest || expected.is_none_or(|(_, offset)| offset == 0),

@@ -240,7 +240,7 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
                     self.line.add(LinkValue::Missed, missed);
                 }
             }
-            Event::End { stream } => {
+            Event::End { stream, .. } => {
                 if let Some(stream) = self.stream(stream) {
                     stream.end();
                 }

@@ -1,0 +1,152 @@
+//! Streams through shared memory. The link says where a stream moves to memory, and where it ends;
+//! the messages after the move, their confirmations and the regions themselves are the caller's.
+//!
+//! On both sides `next` of a moved stream stays where it moved. So confirmations never pass it, the
+//! stream resumes there on the next connection, and all of it that concerns the link is confirmed
+//! when all messages before it are.
+
+use core::time::Duration;
+
+use super::Link;
+use super::control::{MEMORY, Memory, Region};
+use super::error::{FragmentError, LinkError, SendError};
+use super::event::Event;
+use super::ids::OutgoingId;
+use super::streams::{IncomingState, OutgoingState};
+
+impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
+    /// Whether the link is up and both sides send and read streams through shared memory
+    /// ([`Config::memory`](super::Config::memory)). The peer says so right after its hello, before
+    /// any other frame.
+    #[must_use]
+    pub fn peer_accepts_memory(&self) -> bool {
+        self.config.memory && self.peer_has(MEMORY)
+    }
+
+    /// Offers shared memory to the peer, at most once a connection. The peer shows the token to
+    /// whoever passes the regions.
+    ///
+    /// # Errors
+    /// [`SendError::NoMemory`] if one side does not support it, [`SendError::SecondMemory`] if it
+    /// was offered on this connection, [`SendError::Room`] until bytes are transmitted,
+    /// [`SendError::Down`] if the link is not up.
+    pub fn offer_memory(&mut self, now: Duration, token: [u8; 16]) -> Result<(), SendError> {
+        self.check_memory()?;
+        if self.memory_offered {
+            return Err(SendError::SecondMemory);
+        }
+        self.send_control(now, 0, 0, &Memory::new([0; 6], token))?;
+        self.memory_offered = true;
+        Ok(())
+    }
+
+    /// Moves a stream to the region of shared memory with this number. Returns the sequence of its
+    /// first message there: all before it were sent over the link, and are confirmed over the link.
+    /// After it, only [`end_moved_stream`](Link::end_moved_stream) is left for the stream on this
+    /// connection.
+    ///
+    /// A stream that moved resumes on the next connection at this sequence. Open it there, and
+    /// move it again before anything else: the peer has read messages of the region.
+    ///
+    /// # Errors
+    /// The call has no effect then. [`SendError::NoMemory`] if one side does not support it,
+    /// [`SendError::Open`] until a message that was sent [in part](Link::send_fragment) is
+    /// complete, [`SendError::Moved`] if it has moved, [`SendError::Exhausted`] if it has no
+    /// message left, [`SendError::Room`], [`SendError::Gone`] and [`SendError::Down`] as
+    /// [`send`](Link::send).
+    pub fn move_stream(
+        &mut self,
+        now: Duration,
+        stream: OutgoingId,
+        number: u32,
+    ) -> Result<u64, SendError> {
+        self.check_memory()?;
+        let entry = self.outgoing.get(stream)?;
+        entry.check_live()?;
+        if entry.open.is_some() {
+            return Err(SendError::Open);
+        }
+        let (remote, first) = (entry.number, entry.next);
+        if first == u64::MAX {
+            return Err(SendError::Exhausted);
+        }
+        self.send_control(now, remote, first, &Region::new(0, number))?;
+        self.outgoing.get(stream)?.state = OutgoingState::Moved;
+        Ok(first)
+    }
+
+    /// Ends a stream that [moved](Link::move_stream); `next` is the sequence after its last message
+    /// in memory. As after [`end_stream`](Link::end_stream), [`Event::Window`](super::Event::Window)
+    /// says when the messages before the move are confirmed. The link does not know when those in
+    /// memory are.
+    ///
+    /// # Errors
+    /// The call has no effect then. [`SendError::NotMoved`] if the stream has not moved,
+    /// [`SendError::End`] if `next` is before the move, [`SendError::Room`], [`SendError::Gone`]
+    /// and [`SendError::Down`] as [`send`](Link::send).
+    pub fn end_moved_stream(
+        &mut self,
+        now: Duration,
+        stream: OutgoingId,
+        next: u64,
+    ) -> Result<(), SendError> {
+        let entry = self.outgoing.get(stream)?;
+        match entry.state {
+            OutgoingState::Moved => {}
+            OutgoingState::Live => return Err(SendError::NotMoved),
+            OutgoingState::Ended => return Err(SendError::Gone),
+        }
+        if next < entry.next {
+            return Err(SendError::End { first: entry.next, found: next });
+        }
+        self.send_end(now, stream, next)
+    }
+
+    fn check_memory(&self) -> Result<(), SendError> {
+        match (self.is_up(), self.peer_accepts_memory()) {
+            (false, _) => Err(SendError::Down),
+            (true, false) => Err(SendError::NoMemory),
+            (true, true) => Ok(()),
+        }
+    }
+
+    pub(super) fn on_memory<'a>(
+        &mut self,
+        token: [u8; 16],
+    ) -> Result<Option<Event<'a>>, LinkError> {
+        if !self.peer_accepts_memory() {
+            return Err(LinkError::NoMemory);
+        }
+        if core::mem::replace(&mut self.memory_received, true) {
+            return Err(LinkError::SecondMemory);
+        }
+        Ok(Some(Event::Memory { token }))
+    }
+
+    pub(super) fn on_region<'a>(
+        &mut self,
+        remote: u32,
+        sequence: u64,
+        number: u32,
+    ) -> Result<Option<Event<'a>>, LinkError> {
+        if !self.peer_accepts_memory() {
+            return Err(LinkError::NoMemory);
+        }
+        let (id, stream) = self.known_stream(remote)?;
+        if stream.state != IncomingState::MoveDue {
+            stream.check_live(remote)?;
+        }
+        stream.check_sequence(remote, sequence)?;
+        if stream.open.is_some() {
+            return Err(LinkError::Fragment { stream: remote, error: FragmentError::Open });
+        }
+        // No message has the last sequence.
+        if sequence == u64::MAX {
+            let expected = sequence - 1;
+            return Err(LinkError::Sequence { stream: remote, expected, found: sequence });
+        }
+        stream.state = IncomingState::Moved;
+        let event = Event::Region { stream: id, number, first: sequence };
+        Ok((!stream.unsubscribed).then_some(event))
+    }
+}
