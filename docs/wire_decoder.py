@@ -199,17 +199,20 @@ LINK_KINDS = {  # the fields after the kind, a u16; `_` are bytes to ignore
     18: ("descriptor", "length:u16 offset:u32 total:u32 bytes:84"),
     19: ("run", "skip:u16 count:u32 stride:u32 length:u32"),
     20: ("demand", "_:6"),
+    21: ("memory", "_:6 token:16"),
+    0x8016: ("region", "_:2 number:u32"),
 }
 MAX_RUN = 262144
 MODES = {0: "gating", 2: "rejecting"}  # any other: observing
 SIZES = {"u8": 1, "mode": 1, "u16": 2, "u32": 4, "u64": 8, "name": 2 + 62}
 
 
-class Fragments:
-    """The open messages of a recorded byte stream, by the number of their stream."""
+class Streams:
+    """What may follow in a recorded byte stream: the open messages, and the sequences at which streams moved to
+    memory, by the number of their stream."""
 
     def __init__(self):
-        self.open = {}
+        self.open, self.moved = {}, {}
 
     def take(self, frame):
         """If this frame is the last fragment of a message: the message and its fixed length."""
@@ -217,7 +220,8 @@ class Fragments:
         if frame["type"] == 0:
             check(part is None, "Extension.Critical", "a fragment of type 0")
             # The items of a run are read by decode_run.
-            return self.control(stream, decode_link(frame["payload"])["name"])
+            return self.control(stream, frame["sequence"], decode_link(frame["payload"])["name"])
+        check(stream not in self.moved, "Moved", f"a message of stream {stream}")
         if part is None:
             check(stream not in self.open, "Fragment.Open", f"a message of stream {stream}")
             return None
@@ -232,10 +236,18 @@ class Fragments:
         self.open[stream] = (first, message)
         return (self.open.pop(stream)[1], part["fixed_length"]) if last else None
 
-    def control(self, stream, name):
+    def control(self, stream, sequence, name):
+        if name in ("gap", "run", "region"):
+            check(stream not in self.moved, "Moved", f"a {name} of stream {stream}")
         if name == "gap":
             self.open.pop(stream, None)
-        check(name != "end" or stream not in self.open, "Fragment.Open", f"the end of stream {stream}")
+        check(name not in ("end", "region") or stream not in self.open, "Fragment.Open", f"the {name} of stream {stream}")
+        if name == "region":
+            check(sequence < (1 << 64) - 1, "Sequence", f"the region of stream {stream} at {sequence}")
+            self.moved[stream] = sequence
+        if name == "end":
+            first = self.moved.pop(stream, 0)
+            check(sequence >= first, "Sequence", f"the end of stream {stream} at {sequence}, it moved at {first}")
         check(name != "run" or stream not in self.open, "Run.Open", f"a run of stream {stream}")
 
 
@@ -302,11 +314,11 @@ def describe(frame, swap=False, message=None):
 
 def decode_stream(data, limit=DEFAULT_LIMIT, swap=False):
     """Yields an object for each frame of a byte stream; the last may be an error."""
-    at, fragments = 0, Fragments()
+    at, streams = 0, Streams()
     while at < len(data):
         try:
             frame, size = decode_frame(data, at, limit)
-            line = {"offset": at, **describe(frame, swap, fragments.take(frame))}
+            line = {"offset": at, **describe(frame, swap, streams.take(frame))}
             if line.get("link", {}).get("name") == "run":
                 messages, more = decode_run(line["link"], data[at + size:], size, limit)
                 line["messages"], size = [message.hex() for message in messages], size + more
@@ -338,7 +350,7 @@ LINK_EXAMPLES = {  # stream, sequence and the fields after the kind
     "subscribe": (0, 0, 1, 1, "d951b210f68d7797a59308674285af0a", "gating", 0, 8, "swaps"),
     "accept": (0, 0, 1), "stream": (1, 100, 1, 77, 1024, "feed"), "window": (1, 105, 8), "gap": (1, 105, 1, 5),
     "end": (2, 105), "resume": (0, 0, 1, 77, 105), "gone": (0, 0, 1, 78), "unsubscribe": (0, 0, 4), "left": (0, 0, 4),
-    "demand": (1, 0),
+    "demand": (1, 0), "memory": (0, 0, bytes(range(0x10, 0x20)).hex()), "region": (1, 105, 3),
     "features": (0, 0, 7), "run": (1, 100, 8, 2, 48, 40), "describe": (0, 0, 168, "swaps"),
     "descriptor": (0, 0, 84, 168, 315,
                    "00030000000000000042757902000000000000000000000000000000040000000000000053656c6c"

@@ -154,7 +154,7 @@ fn gaps_and_ends_arrive_in_order() {
     let news = pair.sides[RIGHT].take_events();
     assert_eq!(sequences(&news), [100, 106]);
     assert_eq!(news[1], Received::Gap { stream: incoming, missed: 5, reason: 9 });
-    assert_eq!(news[3], Received::End(incoming));
+    assert_eq!(news[3], Received::End { stream: incoming, next: 107 });
     assert_eq!(send(&mut pair, outgoing, 1), Err(SendError::Gone));
 }
 
@@ -260,7 +260,7 @@ fn the_end_of_a_topic_follows_the_ends_of_its_streams() {
     pair.sides[LEFT].link.reject(export, RejectReason::Ended, none).unwrap();
     pair.settle();
     let news = pair.sides[RIGHT].take_events();
-    let ends = news.iter().filter(|received| matches!(received, Received::End(_))).count();
+    let ends = news.iter().filter(|received| matches!(received, Received::End { .. })).count();
     assert_eq!((ends, sequences(&news)), (2, vec![0, 1, 0, 1]));
     assert_eq!(news.last(), Some(&Received::Rejected(interest, RejectReason::Ended, none)));
 
@@ -291,9 +291,9 @@ fn an_end_precedes_the_reject_of_its_topic() {
     pair.settle();
     let news = pair.sides[RIGHT].take_events();
     let place = |found: fn(&Received) -> bool| news.iter().position(found);
-    assert!(news.contains(&Received::End(incoming)), "{news:?}");
+    assert!(news.contains(&Received::End { stream: incoming, next: 100 }), "{news:?}");
     assert!(
-        place(|received| matches!(received, Received::End(_)))
+        place(|received| matches!(received, Received::End { .. }))
             < place(|received| matches!(received, Received::Rejected(..)))
     );
 }

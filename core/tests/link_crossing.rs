@@ -400,7 +400,7 @@ impl Program {
                 reading.next += missed;
                 reading.open.clear();
             }
-            Received::End(stream) | Received::Gone(stream) => {
+            Received::End { stream, .. } | Received::Gone(stream) => {
                 assert_eq!(self.reading.remove(&stream).unwrap().open.len(), 0);
             }
             Received::Rejected(..)
@@ -411,6 +411,7 @@ impl Program {
             | Received::Describe(..)
             | Received::Described { .. }
             | Received::Window { .. } => {}
+            Received::Memory(_) | Received::Region { .. } => unreachable!("without memory"),
         }
     }
 }

@@ -7,10 +7,10 @@ mod schema;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mycelium_core::link::{CloseReason, Interest, RejectReason, RunShape};
+use mycelium_core::link::{CloseReason, Config, Interest, RejectReason, RunShape};
 use mycelium_core::{Digest, Message};
 use pair::conversation::{LEFT, RIGHT, last_subscribed, name, reading, subscribed, swaps};
-use pair::{Pair, control_frames};
+use pair::{Pair, config, control_frames};
 use schema::Swap;
 use zerocopy::IntoBytes;
 
@@ -71,6 +71,7 @@ fn all_kinds() -> BTreeMap<u16, Vec<u8>> {
     let mut kinds = control_frames(left);
     kinds.extend(control_frames(right));
     kinds.extend(run());
+    kinds.extend(memory());
     kinds
 }
 
@@ -85,7 +86,23 @@ fn run() -> Option<(u16, Vec<u8>)> {
     control_frames(&pair.written[LEFT]).remove_entry(&19)
 }
 
-const KINDS: [(u16, &str); 20] = [
+/// An offer of shared memory, and a stream that moves there.
+fn memory() -> BTreeMap<u16, Vec<u8>> {
+    let with = |name| Config { memory: true, ..config(name) };
+    let mut pair = Pair::with(with("left"), with("right"), 4096);
+    let (outgoing, _) = reading(&mut pair, 8);
+    let (now, token) = (pair.now, std::array::from_fn(|at| 0x10 + at as u8));
+    let link = &mut pair.sides[LEFT].link;
+    link.offer_memory(now, token).unwrap();
+    link.skip(now, outgoing, 5, 1).unwrap();
+    assert_eq!(link.move_stream(now, outgoing, 3), Ok(105));
+    pair.settle();
+    let mut kinds = control_frames(&pair.written[LEFT]);
+    kinds.retain(|kind, _| [21, 0x8016].contains(kind));
+    kinds
+}
+
+const KINDS: [(u16, &str); 22] = [
     (1, "hello"),
     (2, "close"),
     (3, "subscribe"),
@@ -106,6 +123,8 @@ const KINDS: [(u16, &str); 20] = [
     (18, "descriptor"),
     (19, "run"),
     (20, "demand"),
+    (21, "memory"),
+    (0x8016, "region"),
 ];
 
 #[test]

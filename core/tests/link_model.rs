@@ -330,7 +330,7 @@ impl LinkModel {
                 reading.next += missed;
                 reading.missed += missed;
             }
-            Received::End(stream) => self.over(stream),
+            Received::End { stream, .. } => self.over(stream),
             Received::Gone(stream) => self.over(stream),
             Received::Unsubscribed { .. } | Received::Accepted(_) | Received::Up(_) => {}
             other => panic!("{other:?} on the reader's side"),

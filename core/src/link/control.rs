@@ -209,7 +209,7 @@ frames! {
     Demand = 20 {
         _pad: [u8; 6],
     }
-    /// The sender offers shared memory: a token with which the reader asks for its regions.
+    /// The sender offers shared memory: a token with which the reader requests its regions.
     Memory = 21 {
         _pad: [u8; 6],
         token: [u8; 16],

@@ -140,7 +140,7 @@ pub enum Event<'a> {
     /// The publisher offers shared memory: at most once a connection, and only to a side that
     /// [supports it](super::Config::memory).
     Memory {
-        /// Names this side to whoever passes the regions.
+        /// Identifies this side on the connection that passes the regions.
         token: [u8; 16],
     },
     /// The next messages of the stream are in shared memory. Of its events, only

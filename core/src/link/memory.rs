@@ -23,8 +23,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.config.memory && self.peer_has(MEMORY)
     }
 
-    /// Offers shared memory to the peer, at most once a connection. The peer shows the token to
-    /// whoever passes the regions.
+    /// Offers shared memory to the peer, at most once a connection. The peer shows the token on the
+    /// connection that passes the regions.
     ///
     /// # Errors
     /// [`SendError::NoMemory`] if one side does not support it, [`SendError::SecondMemory`] if it

@@ -62,9 +62,8 @@
 //! From the bottom: `control` (frames), `ids`, `tables`, `topics` and `streams` (state), `outbox`
 //! (the send buffer). This file has the link and its connections. `input` dispatches received
 //! frames to `requests` (what a subscriber sends) and `notices` (what a publisher sends).
-//! `subscribing`, `publishing`, `fragment`, `run`, `memory` and `describe` have the calls of the two
-//! roles.
-//! `output` sends what is due.
+//! `subscribing`, `publishing`, `fragment`, `run`, `memory` and `describe` have the calls of the
+//! two roles. `output` sends what is due.
 
 mod config;
 mod control;

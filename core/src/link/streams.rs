@@ -10,7 +10,7 @@ use super::tables::TableEntry;
 use super::transmit::RunShape;
 use crate::frame::{Fragment, FrameView};
 
-/// What may arrive of a stream.
+/// The frames of a stream that may arrive next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum IncomingState {
     /// Messages.
@@ -265,7 +265,7 @@ pub(super) struct IncomingRun {
     pub(super) left: u32,
 }
 
-/// What may be sent of a stream.
+/// The frames of a stream that may be sent next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OutgoingState {
     /// Messages.

@@ -172,7 +172,7 @@ fn an_unconfirmed_end_is_confirmed_on_the_next_connection() {
         }
         let news = pair.sides[RIGHT].take_events();
         assert_eq!(sequences(&news), [100, 101, 102]);
-        assert!(matches!(news.last(), Some(Received::End(_))), "{news:?}");
+        assert!(matches!(news.last(), Some(Received::End { .. })), "{news:?}");
         pair.cut();
 
         // The left side does not know it, and keeps all three.
@@ -234,7 +234,7 @@ fn only_an_end_may_follow_on_a_finished_stream() {
 /// Whether the right side got an event about a stream.
 fn has_stream_events(pair: &mut Pair) -> bool {
     let of_stream = |received: &Received| {
-        matches!(received, Received::Stream { .. } | Received::End(_) | Received::Gone(_))
+        matches!(received, Received::Stream { .. } | Received::End { .. } | Received::Gone(_))
     };
     pair.sides[RIGHT].take_events().iter().any(of_stream)
 }

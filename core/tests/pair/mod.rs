@@ -67,7 +67,16 @@ pub(crate) enum Received {
         missed: u64,
         reason: u16,
     },
-    End(IncomingId),
+    End {
+        stream: IncomingId,
+        next: u64,
+    },
+    Memory([u8; 16]),
+    Region {
+        stream: IncomingId,
+        number: u32,
+        first: u64,
+    },
     Gone(IncomingId),
     Describe(String, u32),
     Described {
@@ -118,7 +127,9 @@ impl Received {
                 envelope: frame.envelope(),
             },
             Event::Gap { stream, missed, reason } => Received::Gap { stream, missed, reason },
-            Event::End { stream, .. } => Received::End(stream),
+            Event::End { stream, next } => Received::End { stream, next },
+            Event::Memory { token } => Received::Memory(token),
+            Event::Region { stream, number, first } => Received::Region { stream, number, first },
             Event::Gone { stream } => Received::Gone(stream),
             Event::Describe { topic, offset } => Received::Describe(topic.to_owned(), offset),
             Event::Described { offset, total, bytes } => {
