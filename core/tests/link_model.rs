@@ -2,15 +2,16 @@
 //!
 //! The left side publishes; the right side reads. Bytes are delayed and arrive in pieces, the
 //! connection is lost and opened again, the reader is slow, the publisher drops messages, ends and
-//! restarts. In all cases each message that was sent arrives once and in order, or is reported as
-//! missing; confirmed messages have arrived; and in the end no message is in flight.
+//! restarts, and its streams move to memory. In all cases each message that was sent arrives once
+//! and in order, or is reported as missing; confirmed messages have arrived; and in the end no
+//! message is in flight.
 // The link has no `unsafe`: Miri would see nothing that the tests of `link` do not show it.
 #![cfg(all(target_endian = "little", not(miri)))]
 
 mod pair;
 mod schema;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use mycelium_core::Envelope;
@@ -51,6 +52,11 @@ enum Op {
     Restart,
     Unsubscribe,
     Subscribe,
+    /// The writer offers shared memory, or moves its newest stream there.
+    Offer,
+    Move,
+    /// The reader reads this many messages of each stream in memory.
+    ReadMemory(u8),
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -69,6 +75,9 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Restart),
         1 => Just(Op::Unsubscribe),
         2 => Just(Op::Subscribe),
+        1 => Just(Op::Offer),
+        2 => Just(Op::Move),
+        2 => (0..12u8).prop_map(Op::ReadMemory),
     ]
 }
 
@@ -80,6 +89,23 @@ struct PublisherState {
     emitted: u64,
     kept: u64,
     ended: bool,
+    /// Where its stream has moved to memory, and how far it is read there.
+    moved: Option<u64>,
+    read: u64,
+}
+
+impl PublisherState {
+    fn new(epoch: u64) -> PublisherState {
+        PublisherState { epoch, emitted: 0, kept: 0, ended: false, moved: None, read: 0 }
+    }
+
+    /// Whether the reader has confirmed all messages, over the link or in memory.
+    fn is_confirmed(&self) -> bool {
+        match self.moved {
+            Some(first) => self.kept == first && self.read == self.emitted,
+            None => self.kept == self.emitted,
+        }
+    }
 }
 
 /// The reader's state of one start of the publisher.
@@ -97,6 +123,8 @@ struct ReaderState {
     confirms: Option<IncomingId>,
     /// The received part of the next message.
     open: Vec<u8>,
+    /// Where the stream has moved to memory. Messages after that are read there.
+    moved: Option<u64>,
 }
 
 struct LinkModel {
@@ -113,6 +141,11 @@ struct LinkModel {
     ended: Vec<(u64, OutgoingId)>,
     /// The sent part of the next message.
     sent: HashMap<OutgoingId, usize>,
+    /// Streams that have moved on this connection.
+    moved: HashSet<OutgoingId>,
+    /// Memory was offered on this connection, and the offer has arrived.
+    offered: bool,
+    offer_received: bool,
     interest: Option<mycelium_core::link::InterestId>,
     reading: Vec<ReaderState>,
 }
@@ -120,18 +153,22 @@ struct LinkModel {
 impl LinkModel {
     fn new(confirms: Confirms) -> LinkModel {
         let batching = Batching { bytes: 300, messages: 8, delay: Duration::from_millis(3) };
-        let left = Config { batching, fragment: 100, ..config("left") };
+        let left = Config { batching, fragment: 100, memory: true, ..config("left") };
+        let right = Config { confirms, memory: true, ..config("right") };
         let mut world = LinkModel {
-            pair: Pair::with(left, Config { confirms, ..config("right") }, 2048),
+            pair: Pair::with(left, right, 2048),
             confirms,
             connected: true,
-            publishers: vec![PublisherState { epoch: 1, emitted: 0, kept: 0, ended: false }],
+            publishers: vec![PublisherState::new(1)],
             export: None,
             resumes: Vec::new(),
             awaited: 0,
             outgoing: Vec::new(),
             ended: Vec::new(),
             sent: HashMap::new(),
+            moved: HashSet::new(),
+            offered: false,
+            offer_received: false,
             interest: None,
             reading: Vec::new(),
         };
@@ -188,6 +225,7 @@ impl LinkModel {
                 self.outgoing.clear();
                 self.ended.clear();
                 (self.export, self.awaited) = (None, 0);
+                (self.offered, self.offer_received) = (false, false);
                 self.resumes.clear();
                 self.reading.iter_mut().for_each(|reading| reading.open.clear());
             }
@@ -200,7 +238,7 @@ impl LinkModel {
                 let last = self.publishers.last_mut().unwrap();
                 last.ended = true;
                 let epoch = last.epoch + 1;
-                self.publishers.push(PublisherState { epoch, emitted: 0, kept: 0, ended: false });
+                self.publishers.push(PublisherState::new(epoch));
             }
             Op::Unsubscribe => {
                 if let Some(interest) = self.interest
@@ -214,6 +252,17 @@ impl LinkModel {
                 }
             }
             Op::Subscribe => self.subscribe(),
+            Op::Offer => match self.pair.sides[LEFT].link.offer_memory(now, [9; 16]) {
+                Ok(()) => assert!(!std::mem::replace(&mut self.offered, true), "offered twice"),
+                Err(SendError::SecondMemory) => assert!(self.offered),
+                Err(_) => {}
+            },
+            Op::Move => {
+                if let Some((epoch, id)) = self.outgoing.last().copied() {
+                    self.move_stream(epoch, id);
+                }
+            }
+            Op::ReadMemory(count) => self.read_memory(count.into()),
         }
         self.handle_events();
         self.publish();
@@ -269,6 +318,7 @@ impl LinkModel {
                 let Some((epoch, _)) = streams.find(|(_, id)| *id == stream) else { return };
                 let publisher = &mut self.publishers[*epoch as usize - 1];
                 assert!(confirmed >= publisher.kept && confirmed <= publisher.emitted);
+                assert!(publisher.moved.is_none_or(|first| confirmed <= first), "not in memory");
                 publisher.kept = confirmed;
                 let reading = self.reading.iter().find(|reading| reading.epoch == *epoch);
                 if let Some(reading) = reading.filter(|_| self.confirms == Confirms::ByCaller) {
@@ -288,6 +338,10 @@ impl LinkModel {
             Received::Stream { stream, epoch, first, resumed } => {
                 if let Some(missed) = resumed {
                     let reading = self.of(stream);
+                    if let Some(moved) = reading.moved {
+                        assert_eq!((reading.epoch, missed, moved), (epoch, 0, first));
+                        return;
+                    }
                     assert_eq!((reading.epoch, reading.next + missed), (epoch, first));
                     reading.missed += missed;
                     reading.next = first;
@@ -306,7 +360,7 @@ impl LinkModel {
                 }
             }
             Received::Message { stream, sequence, payload, .. } => {
-                let reading = self.of(stream);
+                let reading = self.over_the_link(stream);
                 assert_eq!(sequence, reading.next, "once and in order");
                 assert_eq!(payload, message(sequence));
                 assert!(reading.open.is_empty(), "another message is open");
@@ -314,7 +368,7 @@ impl LinkModel {
                 reading.received += 1;
             }
             Received::Fragment { stream, sequence, fragment, bytes, .. } => {
-                let reading = self.of(stream);
+                let reading = self.over_the_link(stream);
                 assert_eq!(sequence, reading.next, "once and in order");
                 assert_eq!(fragment.offset as usize, reading.open.len());
                 reading.open.extend(bytes);
@@ -325,16 +379,43 @@ impl LinkModel {
                 }
             }
             Received::Gap { stream, missed, .. } => {
-                let reading = self.of(stream);
+                let reading = self.over_the_link(stream);
                 reading.open.clear();
                 reading.next += missed;
                 reading.missed += missed;
             }
-            Received::End { stream, .. } => self.over(stream),
+            Received::Memory(_) => {
+                assert!(!std::mem::replace(&mut self.offer_received, true), "offered twice");
+            }
+            Received::Region { stream, number, first } => {
+                let reading = self.of(stream);
+                assert_eq!(u64::from(number), reading.epoch);
+                assert_eq!(first, reading.moved.unwrap_or(reading.next), "where it moved before");
+                assert!(reading.open.is_empty(), "a message is open");
+                reading.moved = Some(first);
+            }
+            Received::End { stream, next } => {
+                let reading = self.of(stream);
+                let is_last = if reading.moved.is_some() {
+                    next >= reading.next
+                } else {
+                    next == reading.next
+                };
+                let epoch = reading.epoch as usize;
+                assert!(is_last && next == self.publishers[epoch - 1].emitted);
+                self.over(stream);
+            }
             Received::Gone(stream) => self.over(stream),
             Received::Unsubscribed { .. } | Received::Accepted(_) | Received::Up(_) => {}
             other => panic!("{other:?} on the reader's side"),
         }
+    }
+
+    /// A stream whose messages arrive over the link.
+    fn over_the_link(&mut self, stream: IncomingId) -> &mut ReaderState {
+        let reading = self.of(stream);
+        assert_eq!(reading.moved, None, "its messages are in memory");
+        reading
     }
 
     fn of(&mut self, stream: IncomingId) -> &mut ReaderState {
@@ -354,8 +435,10 @@ impl LinkModel {
         let now = self.pair.now;
         let link = &mut self.pair.sides[LEFT].link;
         while let Some((epoch, next)) = self.resumes.pop() {
-            let publisher = &self.publishers[epoch as usize - 1];
-            let done = if publisher.ended && publisher.kept == publisher.emitted {
+            let publisher = &mut self.publishers[epoch as usize - 1];
+            // The region has not arrived.
+            publisher.moved = publisher.moved.filter(|first| *first == next);
+            let done = if publisher.ended && publisher.is_confirmed() {
                 link.refuse_resume(now, export, epoch)
             } else {
                 // The reader may have more than it confirmed, and less than was dropped since.
@@ -379,14 +462,24 @@ impl LinkModel {
                 else {
                     continue;
                 };
-                publisher.kept = publisher.emitted;
+                (publisher.kept, publisher.moved) = (publisher.emitted, None);
                 self.outgoing.push((epoch, id));
             }
         }
         for (epoch, id) in std::mem::take(&mut self.outgoing) {
             let publisher = &self.publishers[epoch as usize - 1];
             let mut result = Ok(());
-            while let Ok(next) = link.sequence(id)
+            if let Some(first) = publisher.moved
+                && !self.moved.contains(&id)
+            {
+                // On an earlier connection.
+                result = link.move_stream(now, id, epoch as u32).map(|again| {
+                    assert_eq!(again, first);
+                    self.moved.insert(id);
+                });
+            }
+            while publisher.moved.is_none()
+                && let Ok(next) = link.sequence(id)
                 && next < publisher.emitted
                 && result.is_ok()
             {
@@ -410,7 +503,10 @@ impl LinkModel {
                 result = part.map(|count| *sent = (*sent + count) % message.len());
             }
             if result.is_ok() && publisher.ended {
-                result = link.end_stream(now, id);
+                result = match publisher.moved {
+                    Some(_) => link.end_moved_stream(now, id, publisher.emitted),
+                    None => link.end_stream(now, id),
+                };
                 if result.is_ok() {
                     self.ended.push((epoch, id));
                     continue;
@@ -437,6 +533,34 @@ impl LinkModel {
         }
     }
 
+    fn move_stream(&mut self, epoch: u64, id: OutgoingId) {
+        let publisher = &mut self.publishers[epoch as usize - 1];
+        let (now, link) = (self.pair.now, &mut self.pair.sides[LEFT].link);
+        let next = link.sequence(id);
+        match link.move_stream(now, id, epoch as u32) {
+            Ok(first) => {
+                assert_eq!(Ok(first), next);
+                assert!(publisher.moved.is_none_or(|before| before == first));
+                (publisher.moved, publisher.read) = (Some(first), publisher.read.max(first));
+                self.moved.insert(id);
+            }
+            Err(SendError::Moved) => assert!(self.moved.contains(&id)),
+            Err(SendError::Open | SendError::Room { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The reader reads `count` more messages of each stream in memory, whose writer sees that.
+    fn read_memory(&mut self, count: u64) {
+        for reading in self.reading.iter_mut().filter(|reading| reading.moved.is_some()) {
+            let publisher = &mut self.publishers[reading.epoch as usize - 1];
+            let count = count.min(publisher.emitted - reading.next);
+            reading.next += count;
+            reading.received += count;
+            publisher.read = reading.next;
+        }
+    }
+
     /// The reader confirms `count` more messages of each stream.
     fn done(&mut self, count: u64) {
         let (now, link) = (self.pair.now, &mut self.pair.sides[RIGHT].link);
@@ -460,6 +584,7 @@ impl LinkModel {
         while still < 200 {
             self.apply(Op::Grant(u8::MAX));
             self.apply(Op::Done(u8::MAX));
+            self.read_memory(u64::MAX);
             self.pair.sides[LEFT].link.flush();
             let until = self.pair.now + Duration::from_millis(20);
             self.progress();
@@ -474,11 +599,11 @@ impl LinkModel {
             assert!(!publisher.ended, "{reading:?} of {publisher:?}");
             assert_eq!(reading.next, publisher.emitted, "{reading:?} of {publisher:?}");
             assert_eq!(reading.received + reading.missed, reading.next - reading.first);
-            assert_eq!(publisher.kept, publisher.emitted, "all arrived messages are confirmed");
+            assert!(publisher.is_confirmed(), "all messages are confirmed: {publisher:?}");
         }
         for reading in self.reading.iter().filter(|reading| reading.stream.is_none()) {
             let publisher = &self.publishers[reading.epoch as usize - 1];
-            assert_eq!(publisher.kept, publisher.emitted, "{reading:?} of {publisher:?}");
+            assert!(publisher.is_confirmed(), "{reading:?} of {publisher:?}");
         }
         let reads = |publisher: &PublisherState| {
             self.reading.iter().any(|reading| reading.epoch == publisher.epoch)
