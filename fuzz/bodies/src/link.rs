@@ -26,11 +26,18 @@ struct Pair<'b> {
     epoch: u64,
     epochs: u64,
     ended: HashSet<u64>,
+    /// The epochs of streams that moved to memory, and where. The stream moves before anything else if
+    /// it has moved on an earlier connection.
+    moves: HashSet<(u64, u64)>,
+    move_due: bool,
     /// The writer refuses to resume streams.
     gone: bool,
     interests: Vec<InterestId>,
     /// The next sequence of each stream, and the offset in that message.
     expected: HashMap<IncomingId, (u64, u32)>,
+    /// Streams whose messages are in memory, and whether memory was offered on this connection.
+    in_memory: HashSet<IncomingId>,
+    offered: bool,
     /// No byte was changed or added.
     honest: bool,
 }
@@ -42,13 +49,9 @@ struct Pair<'b> {
 /// end, or has more to send than its buffer holds.
 pub fn link(data: &[u8]) {
     let (mut left, mut right) = ([0; TestLink::MIN_BUFFER + 300], [0; TestLink::MIN_BUFFER + 300]);
-    let config = || Config { max_open: 1, ..Config::new(Name::truncated("node"), 1) };
-    let Ok(writer) = TestLink::new(config(), &mut left) else {
-        unreachable!("the smallest buffer")
-    };
-    let Ok(reader) = TestLink::new(config(), &mut right) else {
-        unreachable!("the smallest buffer")
-    };
+    let config = Config { max_open: 1, memory: true, ..Config::new(Name::truncated("node"), 1) };
+    let Ok(writer) = TestLink::new(config, &mut left) else { unreachable!("the smallest buffer") };
+    let Ok(reader) = TestLink::new(config, &mut right) else { unreachable!("the smallest buffer") };
     let mut pair = Pair {
         now: Duration::ZERO,
         links: [writer, reader],
@@ -59,9 +62,13 @@ pub fn link(data: &[u8]) {
         epoch: 5,
         epochs: 5,
         ended: HashSet::new(),
+        moves: HashSet::new(),
+        move_due: false,
         gone: false,
         interests: Vec::new(),
         expected: HashMap::new(),
+        in_memory: HashSet::new(),
+        offered: false,
         honest: true,
     };
     pair.open();
@@ -71,7 +78,8 @@ pub fn link(data: &[u8]) {
         let count = usize::from(*count);
         data = rest;
         let side = usize::from(op & 1);
-        match (op >> 1) % 19 {
+        // The last numbers were the operations 6 to 13 again when the first inputs were found.
+        match if *op < 240 { (op >> 1) % 19 } else { op >> 1 } {
             0 => {
                 let (bytes, rest) = data.split_at(count.min(data.len()));
                 data = rest;
@@ -96,6 +104,9 @@ pub fn link(data: &[u8]) {
             15 => pair.end(),
             16 => pair.open_another_stream(count),
             17 => pair.send_run(count),
+            120..=121 => _ = pair.links[side].offer_memory(pair.now, [7; 16]),
+            122..=124 => pair.move_stream(count),
+            125..=127 => pair.end_moved(count as u64),
             _ => pair.send_fragment(count * 7),
         }
     }
@@ -112,6 +123,7 @@ impl Pair<'_> {
             self.arriving[side].clear();
         }
         self.expected.clear();
+        (self.move_due, self.offered) = (false, false);
     }
 
     fn subscribe(&mut self) {
@@ -212,13 +224,20 @@ impl Pair<'_> {
             Event::Resume { export, epoch, .. } if self.gone || self.ended.contains(&epoch) => {
                 let _ = self.links[0].refuse_resume(self.now, export, epoch);
             }
-            Event::Resume { export, epoch, next } => self.open_stream(export, epoch, next),
+            Event::Resume { export, epoch, next } => {
+                let is_free = self.outgoing.is_none();
+                self.open_stream(export, epoch, next);
+                if is_free {
+                    self.move_due = self.moves.contains(&(epoch, next));
+                }
+            }
             Event::Unsubscribe { export } => self.forget(export),
             _ => {}
         }
     }
 
     fn reader_receives(&mut self, stream: IncomingId, sequence: u64, honest: bool) {
+        assert!(!self.in_memory.contains(&stream), "a message of a stream in memory");
         let expected = self.expected.insert(stream, (sequence + 1, 0));
         assert!(!honest || expected == Some((sequence, 0)), "a hole");
         let _ = self.links[1].grant(stream, 1);
@@ -227,12 +246,22 @@ impl Pair<'_> {
     fn reader_receives_event(&mut self, event: Event<'_>, honest: bool) {
         match event {
             Event::Stream { stream, first, .. } => _ = self.expected.insert(stream, (first, 0)),
+            Event::Memory { .. } => {
+                assert!(!std::mem::replace(&mut self.offered, true), "a second offer");
+            }
+            Event::Region { stream, first, .. } => {
+                let expected = self.expected.get(&stream);
+                assert_eq!(expected, Some(&(first, 0)), "a region elsewhere");
+                self.in_memory.insert(stream);
+            }
             Event::Gap { stream, missed, .. } => {
+                assert!(!self.in_memory.contains(&stream), "a gap of a stream in memory");
                 let expected = self.expected.entry(stream).or_default();
                 *expected = (expected.0.saturating_add(missed), 0);
                 let _ = self.links[1].grant(stream, 1);
             }
             Event::Fragment { stream, fragment, frame } => {
+                assert!(!self.in_memory.contains(&stream), "a part of a message in memory");
                 let sequence = frame.header().sequence();
                 let here = (sequence, fragment.offset);
                 let end = fragment.offset + frame.payload().len() as u32;
@@ -253,7 +282,13 @@ impl Pair<'_> {
                     self.reader_receives(stream, sequence, honest);
                 }
             }
-            Event::End { stream, .. } | Event::Gone { stream } => {
+            Event::End { stream, next } => {
+                let (expected, offset) = self.expected.remove(&stream).unwrap_or((next, 0));
+                let is_last = expected == next || self.in_memory.contains(&stream);
+                assert!(expected <= next && is_last, "an end elsewhere");
+                assert!(!honest || offset == 0, "an end within a message");
+            }
+            Event::Gone { stream } => {
                 let expected = self.expected.remove(&stream);
                 assert!(
                     !honest || expected.is_none_or(|(_, offset)| offset == 0),
@@ -270,7 +305,7 @@ impl Pair<'_> {
             let name = Name::truncated("feed");
             let offered = self.links[0].open_stream(self.now, export, name, epoch, first, 1024);
             self.outgoing = offered.ok().map(|stream| (stream, export));
-            self.epoch = epoch;
+            (self.epoch, self.move_due) = (epoch, false);
         }
     }
 
@@ -307,7 +342,7 @@ impl Pair<'_> {
     }
 
     fn end(&mut self) {
-        let Some((stream, _)) = self.outgoing else { return };
+        let Some(stream) = self.sending() else { return };
         if self.links[0].end_stream(self.now, stream).is_ok() {
             assert_eq!(self.open, None, "an end within a message");
             self.outgoing = None;
@@ -315,9 +350,41 @@ impl Pair<'_> {
         }
     }
 
+    /// The stream to send on. It moves to memory first if its reader knows that it has moved.
+    fn sending(&mut self) -> Option<OutgoingId> {
+        if self.move_due {
+            self.move_stream(0);
+        }
+        self.outgoing.filter(|_| !self.move_due).map(|(stream, _)| stream)
+    }
+
+    fn move_stream(&mut self, number: usize) {
+        let Some((stream, _)) = self.outgoing else { return };
+        match self.links[0].move_stream(self.now, stream, number as u32) {
+            Ok(first) => {
+                assert_eq!(self.open, None, "a move within a message");
+                self.moves.insert((self.epoch, first));
+                self.move_due = false;
+            }
+            Err(SendError::Gone | SendError::Down) => (self.outgoing, self.open) = (None, None),
+            Err(_) => {}
+        }
+    }
+
+    fn end_moved(&mut self, count: u64) {
+        let Some(stream) = self.sending() else { return };
+        let Ok(first) = self.links[0].sequence(stream) else { return };
+        let next = first.saturating_add(count);
+        if self.links[0].end_moved_stream(self.now, stream, next).is_ok() {
+            assert!(self.moves.contains(&(self.epoch, first)), "the stream has not moved");
+            self.outgoing = None;
+            self.ended.insert(self.epoch);
+        }
+    }
+
     /// Sends part of a new or of the open message.
     fn send_fragment(&mut self, length: usize) {
-        let Some((stream, _)) = self.outgoing else { return };
+        let Some(stream) = self.sending() else { return };
         let (length, sent) = self.open.unwrap_or((length, 0));
         let payload = [7; 255 * 7];
         let fragment = Fragment { offset: sent as u32, total: length as u32, fixed_len: 0 };
@@ -338,7 +405,7 @@ impl Pair<'_> {
 
     /// Sends some messages as a run.
     fn send_run(&mut self, count: usize) {
-        let Some((stream, _)) = self.outgoing else { return };
+        let Some(stream) = self.sending() else { return };
         let shape = RunShape { stride: 24, skip: 8, length: 12 };
         match self.links[0].send_run(self.now, stream, shape, count) {
             Ok(sent) => assert!(sent <= count && (sent == 0 || self.open.is_none())),
@@ -348,7 +415,7 @@ impl Pair<'_> {
     }
 
     fn send(&mut self, count: usize) {
-        let Some((stream, _)) = self.outgoing else { return };
+        let Some(stream) = self.sending() else { return };
         let payload = [7; 255];
         let length = count.min(payload.len());
         let fixed = length as u16;
@@ -360,7 +427,7 @@ impl Pair<'_> {
     }
 
     fn skip(&mut self, missed: u64) {
-        if let Some((stream, _)) = self.outgoing
+        if let Some(stream) = self.sending()
             && self.links[0].skip(self.now, stream, missed, 1).is_ok()
             && missed > 0
         {
