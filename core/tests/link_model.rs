@@ -53,7 +53,7 @@ enum Op {
     Unsubscribe,
     Subscribe,
     /// The writer offers shared memory, or moves its newest stream there.
-    Offer,
+    OfferMemory,
     Move,
     /// The reader reads this many messages of each stream in memory.
     ReadMemory(u8),
@@ -75,7 +75,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Restart),
         1 => Just(Op::Unsubscribe),
         2 => Just(Op::Subscribe),
-        1 => Just(Op::Offer),
+        1 => Just(Op::OfferMemory),
         2 => Just(Op::Move),
         2 => (0..12u8).prop_map(Op::ReadMemory),
     ]
@@ -252,7 +252,7 @@ impl LinkModel {
                 }
             }
             Op::Subscribe => self.subscribe(),
-            Op::Offer => match self.pair.sides[LEFT].link.offer_memory(now, [9; 16]) {
+            Op::OfferMemory => match self.pair.sides[LEFT].link.offer_memory(now, [9; 16]) {
                 Ok(()) => assert!(!std::mem::replace(&mut self.offered, true), "offered twice"),
                 Err(SendError::SecondMemory) => assert!(self.offered),
                 Err(_) => {}

@@ -26,8 +26,8 @@ struct Pair<'b> {
     epoch: u64,
     epochs: u64,
     ended: HashSet<u64>,
-    /// The epochs of streams that moved to memory, and where. The stream moves before anything else if
-    /// it has moved on an earlier connection.
+    /// The epochs of streams that moved to memory, and where. The stream moves before anything else
+    /// if it has moved on an earlier connection.
     moves: HashSet<(u64, u64)>,
     move_due: bool,
     /// The writer refuses to resume streams.
