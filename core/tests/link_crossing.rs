@@ -1,6 +1,6 @@
-//! Both sides publish, read, subscribe, unsubscribe, reject and restart at once, over a connection
-//! that is lost now and then. Correct peers keep their link, messages arrive in order and with
-//! credit, and in the end all credit returns.
+//! Both sides publish, read, subscribe, unsubscribe, reject, move streams to memory and restart at
+//! once, over a connection that is lost now and then. Correct peers keep their link, messages
+//! arrive in order and with credit, and in the end all credit returns.
 //!
 //! `LINK_SEED=13 cargo test --test link_crossing` repeats one seed; `LINK_CASES` is the number of
 //! seeds.
@@ -42,6 +42,8 @@ struct StreamState {
     held: u64,
     /// The received part of the next message.
     open: Vec<u8>,
+    /// Its messages from `next` on are in memory.
+    has_moved: bool,
 }
 
 /// The program of one side of the link.
@@ -55,6 +57,12 @@ struct Program {
     ended: HashSet<u64>,
     /// The length of the open message of a stream, and how much of it was sent.
     open: HashMap<OutgoingId, (usize, usize)>,
+    /// The epochs of streams that moved to memory, and where.
+    moves: HashSet<(u64, u64)>,
+    /// Streams that have moved on this connection, and those that have to, because they moved on an
+    /// earlier one.
+    moved: HashSet<OutgoingId>,
+    move_due: HashSet<OutgoingId>,
     reading: HashMap<IncomingId, StreamState>,
 }
 
@@ -80,7 +88,7 @@ impl CrossingTest {
         let window = 1 + below(&mut random, 6) as u32;
         let fragment = [64, 200, 16 << 10][below(&mut random, 3) as usize];
         let max_open = 1 + below(&mut random, 3) as u16;
-        let of = |name| Config { batching, fragment, max_open, ..config(name) };
+        let of = |name| Config { batching, fragment, max_open, memory: true, ..config(name) };
         let mut pair = Pair::with(of("left"), of("right"), buffer);
         pair.message = |_| Swap::golden().as_bytes().to_vec();
         let programs = [Program::default(), Program::default()];
@@ -93,7 +101,7 @@ impl CrossingTest {
 
     fn step(&mut self) {
         let (now, side) = (self.pair.now, self.below(2) as usize);
-        match self.below(16) {
+        match self.below(17) {
             0 | 1 => self.subscribe(side),
             2 => self.unsubscribe(side),
             3 => self.reject(side),
@@ -108,6 +116,11 @@ impl CrossingTest {
                 self.pass(time);
             }
             14 if self.below(6) == 0 => self.cut(),
+            15 => {
+                if let Some((stream, _)) = self.programs[side].outgoing.last().copied() {
+                    self.move_stream(side, stream);
+                }
+            }
             _ if !self.connected => {
                 self.pair.connect();
                 self.connected = true;
@@ -158,7 +171,11 @@ impl CrossingTest {
             let Requested { export, awaited, .. } = self.programs[side].requested[index];
             while let Some((epoch, next)) = self.programs[side].requested[index].resumes.pop() {
                 let over = self.programs[side].ended.contains(&epoch);
-                let (gone, dropped) = (over || begin && self.below(3) == 0, self.below(2));
+                let (gone, mut dropped) = (over || begin && self.below(3) == 0, self.below(2));
+                let has_moved = self.programs[side].moves.contains(&(epoch, next));
+                if has_moved {
+                    dropped = 0;
+                }
                 let link = &mut self.pair.sides[side].link;
                 let answer = if gone {
                     link.refuse_resume(now, export, epoch).map(|()| None)
@@ -170,6 +187,7 @@ impl CrossingTest {
                         let program = &mut self.programs[side];
                         program.epochs.extend(stream.map(|stream| (stream, epoch)));
                         program.outgoing.extend(stream.map(|stream| (stream, export)));
+                        program.move_due.extend(stream.filter(|_| has_moved));
                     }
                     Err(SendError::Room { .. } | SendError::Down) => {
                         self.programs[side].requested[index].resumes.push((epoch, next));
@@ -200,6 +218,9 @@ impl CrossingTest {
         let (now, swap) = (self.pair.now, Swap::golden());
         for index in 0..self.programs[side].outgoing.len() {
             let (stream, _) = self.programs[side].outgoing[index];
+            if !self.sends(side, stream) {
+                continue;
+            }
             if self.below(4) == 0 {
                 let length = 40 + self.below(2000) as usize;
                 self.programs[side].open.entry(stream).or_insert((length, 0));
@@ -245,9 +266,11 @@ impl CrossingTest {
 
     fn skip(&mut self, side: usize) {
         let (now, missed) = (self.pair.now, self.below(4));
-        if let Some((stream, _)) = self.programs[side].outgoing.last() {
-            match self.pair.sides[side].link.skip(now, *stream, missed, 1) {
-                Ok(()) if missed > 0 => _ = self.programs[side].open.remove(stream),
+        if let Some((stream, _)) = self.programs[side].outgoing.last().copied()
+            && self.sends(side, stream)
+        {
+            match self.pair.sides[side].link.skip(now, stream, missed, 1) {
+                Ok(()) if missed > 0 => _ = self.programs[side].open.remove(&stream),
                 Ok(()) | Err(SendError::Room { .. }) => {}
                 Err(error) => panic!("seed {}: {error}", self.seed),
             }
@@ -255,9 +278,19 @@ impl CrossingTest {
     }
 
     fn end(&mut self, side: usize) {
-        let now = self.pair.now;
-        if let Some((stream, _)) = self.programs[side].outgoing.last() {
-            match self.pair.sides[side].link.end_stream(now, *stream) {
+        let (now, more) = (self.pair.now, self.below(9));
+        if let Some((stream, _)) = self.programs[side].outgoing.last().copied() {
+            let sends = self.sends(side, stream);
+            let link = &mut self.pair.sides[side].link;
+            let ended = match link.sequence(stream) {
+                Ok(_) if sends => link.end_stream(now, stream),
+                Ok(first) if self.programs[side].moved.contains(&stream) => {
+                    link.end_moved_stream(now, stream, first + more)
+                }
+                // It has to move first.
+                _ => return,
+            };
+            match ended {
                 Ok(()) => {
                     let Program { outgoing, epochs, ended, .. } = &mut self.programs[side];
                     ended.extend(outgoing.pop().and_then(|(stream, _)| epochs.remove(&stream)));
@@ -266,6 +299,33 @@ impl CrossingTest {
                 Err(error) => panic!("seed {}: {error}", self.seed),
             }
         }
+    }
+
+    fn move_stream(&mut self, side: usize, stream: OutgoingId) {
+        let (now, link) = (self.pair.now, &mut self.pair.sides[side].link);
+        let Program { epochs, open, moves, moved, move_due, .. } = &mut self.programs[side];
+        match link.move_stream(now, stream, 1) {
+            Ok(first) => {
+                let is_known = !moves.insert((epochs[&stream], first));
+                assert!(is_known || !move_due.contains(&stream), "seed {}", self.seed);
+                moved.insert(stream);
+                // A message of which nothing was sent is one of those in memory.
+                assert!(open.remove(&stream).is_none_or(|(_, sent)| sent == 0));
+                move_due.remove(&stream);
+            }
+            Err(SendError::Moved) if moved.contains(&stream) => {}
+            Err(SendError::Room { .. } | SendError::Open) => {}
+            Err(error) => panic!("seed {}: {error}", self.seed),
+        }
+    }
+
+    /// Whether messages of a stream are sent over the link.
+    fn sends(&mut self, side: usize, stream: OutgoingId) -> bool {
+        if self.programs[side].move_due.contains(&stream) {
+            self.move_stream(side, stream);
+        }
+        let Program { moved, move_due, .. } = &self.programs[side];
+        !moved.contains(&stream) && !move_due.contains(&stream)
     }
 
     /// Releases some messages, or all.
@@ -370,23 +430,27 @@ impl Program {
                 self.outgoing.retain(|(_, of)| *of != export);
             }
             Received::Stream { stream, epoch, first, resumed: None } => {
-                let fresh = StreamState { epoch, next: first, held: 0, open: Vec::new() };
+                let (next, open) = (first, Vec::new());
+                let fresh = StreamState { epoch, next, held: 0, open, has_moved: false };
                 assert!(self.reading.insert(stream, fresh).is_none());
             }
             Received::Stream { stream, epoch, first, resumed: Some(missed) } => {
                 let reading = self.reading.get_mut(&stream).unwrap();
                 assert_eq!((reading.epoch, reading.next + missed), (epoch, first));
+                assert!(missed == 0 || !reading.has_moved);
                 reading.next = first;
             }
             Received::Message { stream, sequence, .. } => {
                 let reading = self.reading.get_mut(&stream).unwrap();
                 assert_eq!((sequence, reading.open.len()), (reading.next, 0));
+                assert!(!reading.has_moved);
                 reading.took(window);
             }
             Received::Fragment { stream, sequence, fragment, bytes, .. } => {
                 let reading = self.reading.get_mut(&stream).unwrap();
                 assert_eq!(sequence, reading.next);
                 assert_eq!(fragment.offset as usize, reading.open.len());
+                assert!(!reading.has_moved);
                 reading.open.extend(bytes);
                 let total = fragment.total as usize;
                 assert!(reading.open.len() <= total);
@@ -397,10 +461,21 @@ impl Program {
             }
             Received::Gap { stream, missed, .. } => {
                 let reading = self.reading.get_mut(&stream).unwrap();
+                assert!(!reading.has_moved);
                 reading.next += missed;
                 reading.open.clear();
             }
-            Received::End { stream, .. } | Received::Gone(stream) => {
+            Received::Region { stream, first, .. } => {
+                let reading = self.reading.get_mut(&stream).unwrap();
+                assert_eq!((first, reading.open.len()), (reading.next, 0));
+                reading.has_moved = true;
+            }
+            Received::End { stream, next } => {
+                let reading = self.reading.remove(&stream).unwrap();
+                assert_eq!(reading.open.len(), 0);
+                assert!(next == reading.next || next > reading.next && reading.has_moved);
+            }
+            Received::Gone(stream) => {
                 assert_eq!(self.reading.remove(&stream).unwrap().open.len(), 0);
             }
             Received::Rejected(..)
@@ -410,8 +485,8 @@ impl Program {
             | Received::Demand(_)
             | Received::Describe(..)
             | Received::Described { .. }
+            | Received::Memory(_)
             | Received::Window { .. } => {}
-            Received::Memory(_) | Received::Region { .. } => unreachable!("without memory"),
         }
     }
 }
