@@ -10,10 +10,10 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use mycelium_core::link::{Interest, Name, ReaderMode};
-use mycelium_core::{Envelope, Frames, Limits, TraceContext};
-use pair::Pair;
-use pair::conversation::{blob, last_subscribed, send_rest};
+use mycelium_core::link::{Config, Interest, Name, ReaderMode};
+use mycelium_core::{Envelope, Frames, Limits, TraceContext, write_frame};
+use pair::conversation::{LEFT, blob, control, last_subscribed, reading, send, send_rest};
+use pair::{Pair, config};
 use schema::Swap;
 use zerocopy::IntoBytes;
 
@@ -111,4 +111,45 @@ fn it_reads_a_recorded_stream() {
 
     let (good, received) = decoder(&["-"], &stream[..stream.len() - 3]);
     assert!(!good && received.lines().last().unwrap().contains("\"Incomplete\""), "{received}");
+}
+
+/// All bytes of the left side, whose stream moves to memory after two messages.
+fn recorded_move() -> Vec<u8> {
+    let with = |name| Config { memory: true, ..config(name) };
+    let mut pair = Pair::with(with("left"), with("right"), 4096);
+    let (stream, _) = reading(&mut pair, 8);
+    send(&mut pair, stream, 2).unwrap();
+    let now = pair.now;
+    let link = &mut pair.sides[LEFT].link;
+    link.offer_memory(now, [5; 16]).unwrap();
+    assert_eq!(link.move_stream(now, stream, 3), Ok(102));
+    pair.settle();
+    pair.written[LEFT].clone()
+}
+
+#[test]
+fn it_reads_a_stream_that_moves_to_memory() {
+    let moved = recorded_move();
+    let frame = |sequence: u64, payload: &[u8]| control(1, sequence, payload);
+    let end = |sequence| frame(sequence, &[11, 0, 0, 0, 0, 0, 0, 0]);
+    let gap = frame(103, &[10, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+    let region = frame(102, &[0x16, 0x80, 0, 0, 3, 0, 0, 0]);
+    let mut message = vec![0; 64];
+    let envelope = Envelope { type_id: 1, stream: 1, sequence: 102, ..Envelope::default() };
+    write_frame(&mut message, &envelope, 40, Swap::golden().as_bytes()).unwrap();
+    for (last, error) in [
+        (end(102), None),
+        (end(5000), None),
+        (end(101), Some("Sequence")),
+        (gap, Some("Moved")),
+        (region, Some("Moved")),
+        (message, Some("Moved")),
+    ] {
+        let (good, received) = decoder(&["-"], &[&moved[..], &last].concat());
+        assert_eq!(good, error.is_none(), "{received}");
+        assert!(received.contains("\"memory\"") && received.contains("\"number\": 3"));
+        let last = received.lines().last().unwrap();
+        let expected = error.map_or("\"end\"".to_owned(), |name| format!("\"error\": \"{name}\""));
+        assert!(last.contains(&expected), "{last}");
+    }
 }
