@@ -6,12 +6,15 @@
 //! | [`local`] | topics within one process: rings and subscriptions | `counters` |
 //! | [`stream`] | a link over a stream of bytes | the core, the executor trait |
 //! | [`endpoint`] | where a node listens, and how others connect | the executor trait |
+//! | [`memory`] | memory that processes share, and the socket that passes it | `endpoint` |
 //! | [`exchange`] | topics between processes, over links | `local`, `stream`, `endpoint` |
 //! | `conformance` (a feature) | the laws of every transport, as generic tests | all of them |
 //!
 //! Adapters of executors and transports never see each other: a transport needs only a
 //! [`Waker`](std::task::Waker) and the executor trait.
-#![forbid(unsafe_code)]
+//!
+//! `unsafe` code is in one file, `memory/mapping.rs`.
+#![deny(unsafe_code)]
 
 #[cfg(all(feature = "conformance", unix))]
 pub mod conformance;
@@ -19,6 +22,7 @@ pub mod counters;
 pub mod endpoint;
 pub mod exchange;
 pub mod local;
+pub mod memory;
 pub mod stream;
 mod sync;
 

@@ -2,12 +2,14 @@
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use mycelium_executor::{Executor, Listener, Stream};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use rustix::process::geteuid;
 
@@ -26,6 +28,8 @@ pub struct BoundSocket {
     /// The user of this process.
     user: u32,
     access: Access,
+    /// Whether it passes a stream of bytes or packets.
+    kind: SocketType,
     /// The lock file. The system releases the lock when the process ends, however it ends.
     lock: File,
 }
@@ -47,15 +51,23 @@ impl BoundSocket {
     /// As [`at`](BoundSocket::at). [`BindError::Directory`] if the directory is open to more than
     /// these users, [`BindError::Unreachable`] if another one above it is closed to them.
     pub fn with_access(path: impl Into<PathBuf>, access: Access) -> Result<BoundSocket, BindError> {
-        let path = path.into();
+        BoundSocket::of_kind(SocketType::STREAM, path.into(), access)
+    }
+
+    /// As [`with_access`](BoundSocket::with_access), a socket of another kind.
+    pub(crate) fn of_kind(
+        kind: SocketType,
+        path: PathBuf,
+        access: Access,
+    ) -> Result<BoundSocket, BindError> {
         let (directory, lock_file) = places(&path)?;
         PathTooLong::check(&path)?;
         let user = geteuid().as_raw();
         prepare(&directory, &access, user)?;
         let lock = lock(&lock_file, &path)?;
-        clear(&path)?;
-        let (listener, identity) = listen(&path, &access, user)?;
-        Ok(BoundSocket { listener, path, identity, user, access, lock })
+        clear(&path, kind)?;
+        let (listener, identity) = listen(&path, &access, user, kind)?;
+        Ok(BoundSocket { listener, path, identity, user, access, kind, lock })
     }
 
     /// Checks that the socket's file is still at its path. If it has vanished, makes it again, with
@@ -79,7 +91,7 @@ impl BoundSocket {
         if !is_at(&self.lock, &lock_file)? {
             self.lock = lock(&lock_file, &self.path)?;
         }
-        (self.listener, self.identity) = listen(&self.path, &self.access, self.user)?;
+        (self.listener, self.identity) = listen(&self.path, &self.access, self.user, self.kind)?;
         Ok(true)
     }
 
@@ -130,11 +142,16 @@ impl Drop for BoundSocket {
 /// The system's error. If no socket can have this path, [`ErrorKind::InvalidInput`] with a
 /// [`PathTooLong`] inside: another attempt cannot succeed.
 pub fn connect(path: &Path) -> io::Result<UnixStream> {
+    Ok(UnixStream::from(connect_to(path, SocketType::STREAM)?))
+}
+
+/// As [`connect`], to a socket of another kind.
+pub(crate) fn connect_to(path: &Path, kind: SocketType) -> io::Result<OwnedFd> {
     PathTooLong::check(path).map_err(|error| io::Error::new(ErrorKind::InvalidInput, error))?;
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    let socket = socket_with(AddressFamily::UNIX, kind, flags, None)?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
-    Ok(UnixStream::from(socket))
+    Ok(socket)
 }
 
 /// Connects as [`connect`] does, for an executor.
@@ -147,11 +164,11 @@ fn listen(
     path: &Path,
     access: &Access,
     user: u32,
+    kind: SocketType,
 ) -> Result<(UnixListener, (u64, u64)), BindError> {
     let failed = |error: rustix::io::Errno| system("listen at", path)(error.into());
     let flags = SocketFlags::CLOEXEC;
-    let socket =
-        socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).map_err(failed)?;
+    let socket = socket_with(AddressFamily::UNIX, kind, flags, None).map_err(failed)?;
     // The file gets the permissions of the socket when it is made: the directory may be open to
     // others already.
     rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR).map_err(failed)?;
@@ -206,7 +223,7 @@ fn lock(file: &Path, path: &Path) -> Result<File, BindError> {
 }
 
 /// Removes the socket of a dead process.
-fn clear(path: &Path) -> Result<(), BindError> {
+fn clear(path: &Path, kind: SocketType) -> Result<(), BindError> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(system("read the metadata of", path)(error)),
@@ -216,10 +233,14 @@ fn clear(path: &Path) -> Result<(), BindError> {
         Ok(_) => {}
     }
     // A process may listen there without a lock.
-    match connect(path) {
+    let wrong_kind = Errno::PROTOTYPE.raw_os_error();
+    match connect_to(path, kind) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
         Ok(_) => return Err(BindError::InUse { path: path.to_owned() }),
-        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+        Err(error)
+            if error.kind() == ErrorKind::WouldBlock
+                || error.raw_os_error() == Some(wrong_kind) =>
+        {
             return Err(BindError::InUse { path: path.to_owned() });
         }
         Err(error) => return Err(system("connect to", path)(error)),

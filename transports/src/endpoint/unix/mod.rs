@@ -21,6 +21,8 @@ mod unsupported;
 pub use access::Access;
 pub use allowed::AllowedPeers;
 #[cfg(target_os = "linux")]
+pub(crate) use bind::connect_to;
+#[cfg(target_os = "linux")]
 pub use bind::{BoundSocket, connect};
 #[cfg(not(target_os = "linux"))]
 pub use unsupported::BoundSocket;

@@ -1,0 +1,246 @@
+//! The packets of a control connection: 48 bytes each, in the byte order of the machine.
+//!
+//! **Panic contract.** Packets come from a peer that may be hostile: [`Packet::read`] checks size
+//! and kind, and no bytes make it panic.
+
+use mycelium_core::debug_as_display;
+use thiserror::Error;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// The version of the packets.
+pub const VERSION: u64 = 1;
+
+/// The secret by which a connection is assigned to its handler.
+pub type Token = [u8; 16];
+
+/// A packet of a control connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// What it says.
+    pub kind: PacketKind,
+    /// The number of the region that it is about.
+    pub number: u64,
+    /// More values; their meaning depends on the kind.
+    pub args: [u64; 4],
+}
+
+/// What a packet says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PacketKind {
+    /// The first packet of the process that connected: its token and its version.
+    Hello,
+    /// The answer, once the token is accepted.
+    Welcome,
+    /// A data region, with its descriptor.
+    Region,
+    /// A cursor region, with its descriptor.
+    Cursors,
+    /// A region was not accepted, or a `Hello`.
+    Refused,
+    /// A region is no longer used.
+    Detach,
+    /// Wakes the peer's sleeping tasks. It has no content.
+    Wake,
+    /// Requests a `Pong`.
+    Ping,
+    /// Answers a `Ping`.
+    Pong,
+}
+
+impl PacketKind {
+    const ALL: [(u32, PacketKind); 9] = [
+        (1, PacketKind::Hello),
+        (2, PacketKind::Welcome),
+        (3, PacketKind::Region),
+        (4, PacketKind::Cursors),
+        (5, PacketKind::Refused),
+        (6, PacketKind::Detach),
+        (7, PacketKind::Wake),
+        (8, PacketKind::Ping),
+        (9, PacketKind::Pong),
+    ];
+
+    /// Whether a packet of this kind carries a descriptor.
+    #[must_use]
+    pub fn has_descriptor(self) -> bool {
+        matches!(self, PacketKind::Region | PacketKind::Cursors)
+    }
+
+    fn code(self) -> u32 {
+        let found = PacketKind::ALL.into_iter().find(|(_, kind)| *kind == self);
+        found.expect("the table has all kinds").0
+    }
+}
+
+/// The bytes of a packet.
+#[derive(Clone, Copy, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C)]
+struct Raw {
+    kind: u32,
+    reserved: u32,
+    number: u64,
+    args: [u64; 4],
+}
+
+/// The size of a packet in bytes.
+pub(super) const BYTES: usize = size_of::<Raw>();
+
+impl Packet {
+    /// A packet about a region.
+    #[must_use]
+    pub fn new(kind: PacketKind, number: u64, args: [u64; 4]) -> Packet {
+        Packet { kind, number, args }
+    }
+
+    pub(super) fn hello(token: &Token) -> Packet {
+        let (low, high) = token.split_at(8);
+        let half = |bytes: &[u8]| u64::from_ne_bytes(bytes.try_into().expect("eight bytes"));
+        Packet::new(PacketKind::Hello, 0, [half(low), half(high), VERSION, 0])
+    }
+
+    pub(super) fn welcome() -> Packet {
+        Packet::new(PacketKind::Welcome, 0, [0; 4])
+    }
+
+    pub(super) fn ping() -> Packet {
+        Packet::new(PacketKind::Ping, 0, [0; 4])
+    }
+
+    pub(super) fn pong() -> Packet {
+        Packet::new(PacketKind::Pong, 0, [0; 4])
+    }
+
+    pub(super) fn wake() -> Packet {
+        Packet::new(PacketKind::Wake, 0, [0; 4])
+    }
+
+    /// The token of a `Hello`.
+    pub(super) fn token(&self) -> Result<Token, RefusedHello> {
+        let [low, high, version, _] = self.args;
+        if version != VERSION {
+            return Err(RefusedHello::Version(version));
+        }
+        let mut token = [0; 16];
+        token[..8].copy_from_slice(&low.to_ne_bytes());
+        token[8..].copy_from_slice(&high.to_ne_bytes());
+        Ok(token)
+    }
+
+    /// The answer to a `Hello` that is not accepted.
+    pub(super) fn refused_hello(reason: RefusedHello) -> Packet {
+        let args = match reason {
+            RefusedHello::Token => [1, 0, 0, 0],
+            RefusedHello::Version(_) => [2, VERSION, 0, 0],
+            RefusedHello::Other(reason) => [reason, 0, 0, 0],
+        };
+        Packet::new(PacketKind::Refused, 0, args)
+    }
+
+    /// The reason in such an answer.
+    pub(super) fn hello_refusal(&self) -> RefusedHello {
+        match self.args {
+            [1, ..] => RefusedHello::Token,
+            [2, version, ..] => RefusedHello::Version(version),
+            [other, ..] => RefusedHello::Other(other),
+        }
+    }
+
+    pub(super) fn to_bytes(self) -> [u8; BYTES] {
+        let Packet { kind, number, args } = self;
+        zerocopy::transmute!(Raw { kind: kind.code(), reserved: 0, number, args })
+    }
+
+    /// The packet in these bytes.
+    pub(super) fn read(bytes: &[u8]) -> Result<Packet, PacketError> {
+        let raw = Raw::read_from_bytes(bytes).map_err(|_| PacketError::Size(bytes.len()))?;
+        let mut kinds = PacketKind::ALL.into_iter();
+        match kinds.find(|(code, _)| *code == raw.kind) {
+            Some((_, kind)) => Ok(Packet { kind, number: raw.number, args: raw.args }),
+            None => Err(PacketError::Kind(raw.kind)),
+        }
+    }
+}
+
+/// How a peer broke the protocol. The connection is closed, and all descriptors that came with the
+/// packet.
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PacketError {
+    /// A packet of another size. (Of a longer one, one byte too many was received.)
+    #[error("invalid packet of a peer: expected {BYTES} bytes, found {0}")]
+    Size(usize),
+    /// A packet of an unknown kind.
+    #[error("invalid packet of a peer: expected a kind from 1 to 9, found {0}")]
+    Kind(u32),
+    /// A packet that is not expected at this time.
+    #[error("invalid packet of a peer: `{0:?}` is not expected now")]
+    Unexpected(PacketKind),
+    /// Another number of descriptors.
+    #[error("invalid `{kind:?}` packet of a peer: expected {expected} descriptors, found {found}")]
+    Descriptors {
+        /// The packet's kind.
+        kind: PacketKind,
+        /// The number that a packet of this kind carries.
+        expected: usize,
+        /// The number that was received; the system drops more than two.
+        found: usize,
+    },
+    /// Descriptors were lost: the peer passed too many, or this process has too many open.
+    #[error(
+        "descriptors of a peer were lost: it passed more than one, or this process has reached \
+         `ulimit -n`"
+    )]
+    Truncated,
+}
+
+/// Why a control thread does not accept a `Hello`.
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RefusedHello {
+    /// Nobody waits for this token, or not from this process.
+    #[error("unknown token")]
+    Token,
+    /// The peer speaks another version.
+    #[error("its version of the control protocol is {0}, not {own}", own = VERSION)]
+    Version(u64),
+    /// A reason that this version does not know.
+    #[error("reason {0}")]
+    Other(u64),
+}
+
+debug_as_display!(PacketError, RefusedHello);
+
+#[cfg(test)]
+mod tests {
+    use super::{BYTES, Packet, PacketError, PacketKind, RefusedHello, VERSION};
+
+    #[test]
+    fn packets_of_each_kind_survive() {
+        for (code, kind) in PacketKind::ALL {
+            let packet = Packet::new(kind, u64::MAX, [1, 2, 3, u64::from(code)]);
+            assert_eq!(Packet::read(&packet.to_bytes()), Ok(packet));
+        }
+    }
+
+    #[test]
+    fn other_bytes_are_refused() {
+        let bytes = Packet::new(PacketKind::Wake, 0, [0; 4]).to_bytes();
+        assert_eq!(Packet::read(&bytes[1..]), Err(PacketError::Size(BYTES - 1)));
+        assert_eq!(Packet::read(&[]), Err(PacketError::Size(0)));
+        for code in [0, 10, u32::MAX] {
+            let mut bytes = bytes;
+            bytes[..4].copy_from_slice(&code.to_ne_bytes());
+            assert_eq!(Packet::read(&bytes), Err(PacketError::Kind(code)));
+        }
+    }
+
+    #[test]
+    fn a_hello_has_token_and_version() {
+        let token = *b"0123456789abcdef";
+        let mut hello = Packet::hello(&token);
+        assert_eq!(hello.token(), Ok(token));
+        hello.args[2] = 1 + VERSION;
+        assert_eq!(hello.token(), Err(RefusedHello::Version(1 + VERSION)));
+    }
+}

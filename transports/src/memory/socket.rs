@@ -1,0 +1,105 @@
+//! Packets and descriptors over a `SOCK_SEQPACKET` socket, without waiting.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use rustix::cmsg_space;
+use rustix::io::Errno;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags,
+};
+
+use super::packet::{BYTES, Packet, PacketError};
+
+/// The result of [`receive`].
+#[derive(Debug)]
+pub(super) enum Received {
+    /// A packet, with the descriptor that its kind carries.
+    Packet(Packet, Option<OwnedFd>),
+    /// Nothing has arrived.
+    Empty,
+    /// The other side has closed its end.
+    Closed,
+    /// The other side broke the protocol. All descriptors that it passed are closed.
+    Invalid(PacketError),
+    /// The system failed.
+    Failed(Errno),
+}
+
+/// Sends a packet, with a descriptor if there is one. `AGAIN` if there is no room for it now.
+pub(super) fn send(
+    socket: BorrowedFd<'_>,
+    packet: Packet,
+    descriptor: Option<BorrowedFd<'_>>,
+) -> Result<(), Errno> {
+    let bytes = packet.to_bytes();
+    let descriptors = descriptor.as_slice();
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() {
+        let pushed = control.push(SendAncillaryMessage::ScmRights(descriptors));
+        debug_assert!(pushed, "the space is for one descriptor");
+    }
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    loop {
+        match rustix::net::sendmsg(socket, &[IoSlice::new(&bytes)], &mut control, flags) {
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Receives a packet.
+pub(super) fn receive(socket: BorrowedFd<'_>) -> Received {
+    // One byte more than a packet has, to notice a longer one.
+    let mut bytes = [0; BYTES + 1];
+    // The system rounds the space up, so that two descriptors may arrive where one has room.
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(2))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+    let received = loop {
+        let into = &mut [IoSliceMut::new(&mut bytes)];
+        match rustix::net::recvmsg(socket, into, &mut control, flags) {
+            Ok(received) => break received,
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => return Received::Empty,
+            // The other side closed its end before it had read everything. Its own packets, and
+            // then the end, follow.
+            Err(Errno::CONNRESET) => {}
+            Err(error) => return Received::Failed(error),
+        }
+    };
+    let mut descriptors = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(passed) = message {
+            descriptors.extend(passed);
+        }
+    }
+    if received.bytes == 0 {
+        return Received::Closed;
+    }
+    match check(&bytes[..received.bytes.min(bytes.len())], received.flags, descriptors) {
+        Ok((packet, descriptor)) => Received::Packet(packet, descriptor),
+        Err(error) => Received::Invalid(error),
+    }
+}
+
+fn check(
+    bytes: &[u8],
+    flags: ReturnFlags,
+    mut descriptors: Vec<OwnedFd>,
+) -> Result<(Packet, Option<OwnedFd>), PacketError> {
+    let packet = Packet::read(bytes)?;
+    if flags.contains(ReturnFlags::CTRUNC) {
+        return Err(PacketError::Truncated);
+    }
+    let (kind, found) = (packet.kind, descriptors.len());
+    let expected = usize::from(kind.has_descriptor());
+    if found != expected {
+        return Err(PacketError::Descriptors { kind, expected, found });
+    }
+    Ok((packet, descriptors.pop()))
+}

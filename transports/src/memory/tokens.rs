@@ -1,0 +1,60 @@
+//! The tokens that processes are expected to connect with.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::connection::Handler;
+use super::packet::{RefusedHello, Token};
+
+/// For each token the handler of its connection.
+pub(super) struct Tokens(Mutex<Option<HashMap<Token, Expected>>>);
+
+struct Expected {
+    process: Option<u32>,
+    handler: Arc<dyn Handler>,
+}
+
+impl Tokens {
+    pub(super) fn new() -> Tokens {
+        Tokens(Mutex::new(Some(HashMap::new())))
+    }
+
+    pub(super) fn insert(&self, token: Token, process: Option<u32>, handler: Arc<dyn Handler>) {
+        let replaced = match &mut *self.lock() {
+            Some(tokens) => tokens.insert(token, Expected { process, handler }),
+            None => Some(Expected { process, handler }),
+        };
+        // Dropped without the lock: it is not known what it does.
+        drop(replaced);
+    }
+
+    /// Takes the handler of a token.
+    pub(super) fn remove(&self, token: &Token) -> Option<Arc<dyn Handler>> {
+        self.lock().as_mut()?.remove(token).map(|expected| expected.handler)
+    }
+
+    /// Takes the handler of a token that this process said.
+    pub(super) fn take(
+        &self,
+        token: &Token,
+        process: Option<u32>,
+    ) -> Result<Arc<dyn Handler>, RefusedHello> {
+        let mut tokens = self.lock();
+        let tokens = tokens.as_mut().ok_or(RefusedHello::Token)?;
+        let expected = tokens.get(token).ok_or(RefusedHello::Token)?;
+        if expected.process.is_some() && expected.process != process {
+            return Err(RefusedHello::Token);
+        }
+        tokens.remove(token).map(|expected| expected.handler).ok_or(RefusedHello::Token)
+    }
+
+    /// Drops all handlers, and from now on each new one.
+    pub(super) fn close(&self) {
+        let tokens = self.lock().take();
+        drop(tokens);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<HashMap<Token, Expected>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,230 @@
+//! The loop of the control thread: accepts connections, does their handshake, passes their packets
+//! to the handlers, and ends them.
+//!
+//! **Panic contract.** Peers may be hostile. None of their packets makes this thread panic or wait.
+//! One connection has at most [`PACKETS`] packets handled before the others have their turn.
+
+use std::collections::{HashMap, VecDeque};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mycelium_executor::Peer;
+use rustix::event::Timespec;
+use rustix::io::Errno;
+use rustix::net::SocketFlags;
+
+use super::entry::{Entry, Phase, WatchedPeer};
+use super::error::Gone;
+use super::mapping::peer_credentials;
+use super::poller::Source;
+use super::registry::Shared;
+
+/// The packets of one connection that are handled in a row.
+const PACKETS: usize = 32;
+
+/// The packets of a dead peer that are still handled.
+const LAST_PACKETS: usize = 1024;
+
+/// The connections that are accepted in a row.
+const ACCEPTED: usize = 16;
+
+/// The pause after a connection could not be accepted because descriptors are exhausted.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The state of the control thread.
+pub(super) struct Worker {
+    shared: Arc<Shared>,
+    entries: HashMap<u64, Entry>,
+    /// The ends of the time for handshakes, the first one first.
+    handshakes: VecDeque<(Instant, u64)>,
+    /// When connections are accepted again.
+    paused_until: Option<Instant>,
+}
+
+impl Worker {
+    pub(super) fn new(shared: Arc<Shared>) -> Worker {
+        let (entries, handshakes) = (HashMap::new(), VecDeque::new());
+        Worker { shared, entries, handshakes, paused_until: None }
+    }
+
+    pub(super) fn run(&mut self) {
+        let mut events = Vec::new();
+        loop {
+            let timeout = self.timeout();
+            // It fails only if the process closes descriptors that it does not own.
+            let waited = self.shared.poller.wait(&mut events, timeout);
+            if self.adopt() || waited.is_err() {
+                return self.finish();
+            }
+            for (source, has_room) in &events {
+                match source {
+                    Source::Wake => {}
+                    Source::Listener => self.accept(),
+                    Source::Socket(id) => self.serve(*id, *has_room),
+                    Source::Process(id) => self.bury(*id),
+                }
+            }
+            self.expire();
+        }
+    }
+
+    /// Takes over the connections that other threads have begun. Returns whether to stop.
+    fn adopt(&mut self) -> bool {
+        let mut registry = self.shared.any_registry();
+        let began = std::mem::take(&mut registry.connecting);
+        let is_stopped = registry.is_stopped;
+        drop(registry);
+        for entry in began {
+            self.insert(entry);
+        }
+        is_stopped
+    }
+
+    fn insert(&mut self, entry: Entry) {
+        let id = entry.connection.id();
+        self.handshakes.push_back((now() + self.shared.limits.handshake, id));
+        self.entries.insert(id, entry);
+    }
+
+    fn accept(&mut self) {
+        for _ in 0..ACCEPTED {
+            match self.accept_one() {
+                Ok(Some(entry)) => self.insert(entry),
+                Ok(None) => {}
+                Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) => {
+                    // It would be reported at once again, and again.
+                    if let Some((_, listener)) = &self.shared.any_registry().listener {
+                        self.shared.poller.remove(listener);
+                        self.paused_until = Some(now() + PAUSE);
+                    }
+                    return;
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Accepts a connection. `None` if it was closed at once.
+    fn accept_one(&mut self) -> Result<Option<Entry>, Errno> {
+        let mut registry = self.shared.any_registry();
+        let (bound, listener) = registry.listener.as_ref().ok_or(Errno::AGAIN)?;
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = match rustix::net::accept_with(listener, flags) {
+            Ok(socket) => Arc::new(socket),
+            Err(Errno::INTR | Errno::CONNABORTED) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let Ok(peer) = peer_credentials(socket.as_fd()) else { return Ok(None) };
+        if bound.allowed().check(&Peer::Unix(peer)).is_err() {
+            return Ok(None);
+        }
+        let old = self.shared.limits.assume_old_system;
+        let watched = match WatchedPeer::of(socket.as_fd(), peer, old) {
+            Ok(watched) => watched,
+            Err(Errno::MFILE | Errno::NFILE) => return Err(Errno::MFILE),
+            // The process has ended.
+            Err(_) => return Ok(None),
+        };
+        let connection = self.shared.connection(&mut registry, &socket, peer);
+        drop(registry);
+        if !self.make_room() {
+            return Ok(None);
+        }
+        let entry = Entry::accepted(connection, socket, watched);
+        Ok(entry.watch(&self.shared.poller).is_ok().then_some(entry))
+    }
+
+    /// Makes room for one more connection, if there is none, in place of the oldest that has not
+    /// said `Hello`. Returns whether there is room.
+    fn make_room(&mut self) -> bool {
+        let accepted = self.entries.values().filter(|entry| entry.is_accepted).count();
+        if accepted < self.shared.limits.connections {
+            return true;
+        }
+        let waiting = self.entries.iter().filter(|(_, entry)| entry.phase == Phase::AwaitHello);
+        let oldest = waiting.map(|(id, _)| *id).min();
+        if let Some(id) = oldest {
+            self.end(id, Gone::HandshakeTimeout);
+        }
+        oldest.is_some()
+    }
+
+    /// An event of a socket.
+    fn serve(&mut self, id: u64, has_room: bool) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        if has_room {
+            entry.connection.send_waiting();
+        }
+        if let Err(reason) = entry.read(&self.shared.tokens, PACKETS) {
+            self.end(id, reason);
+        }
+    }
+
+    /// The process of a peer has ended. Another process may have its socket, but not its regions.
+    fn bury(&mut self, id: u64) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let reason = match entry.read(&self.shared.tokens, LAST_PACKETS) {
+            Ok(()) | Err(Gone::PeerClosed) => Gone::PeerDied,
+            Err(reason) => reason,
+        };
+        self.end(id, reason);
+    }
+
+    fn end(&mut self, id: u64, reason: Gone) {
+        if let Some(entry) = self.entries.remove(&id) {
+            entry.end(&self.shared.poller, reason);
+        }
+    }
+
+    /// Ends handshakes that take too long, and a pause.
+    fn expire(&mut self) {
+        if self.handshakes.is_empty() && self.paused_until.is_none() {
+            return;
+        }
+        let now = now();
+        while let Some((_, id)) = self.handshakes.pop_front_if(|(deadline, _)| *deadline <= now) {
+            if self.entries.get(&id).is_some_and(|entry| entry.phase != Phase::Connected) {
+                self.end(id, Gone::HandshakeTimeout);
+            }
+        }
+        if self.paused_until.is_some_and(|end| end <= now) {
+            self.paused_until = None;
+            if let Some((_, listener)) = &self.shared.any_registry().listener {
+                // It fails if a restored listener is watched already.
+                let _ = self.shared.poller.add(listener, Source::Listener);
+            }
+        }
+    }
+
+    fn timeout(&mut self) -> Option<Timespec> {
+        let entries = &self.entries;
+        let is_done = |(_, id): &mut (Instant, u64)| {
+            entries.get(id).is_none_or(|entry| entry.phase == Phase::Connected)
+        };
+        while self.handshakes.pop_front_if(is_done).is_some() {}
+        let handshake = self.handshakes.front().map(|(deadline, _)| *deadline);
+        let next = handshake.into_iter().chain(self.paused_until).min()?;
+        Timespec::try_from(next.saturating_duration_since(now())).ok()
+    }
+
+    fn finish(&mut self) {
+        let listener = {
+            let mut registry = self.shared.any_registry();
+            registry.is_stopped = true;
+            registry.listener.take()
+        };
+        drop(listener);
+        self.shared.tokens.close();
+        // Nothing is added any more.
+        self.adopt();
+        for id in self.entries.keys().copied().collect::<Vec<_>>() {
+            self.end(id, Gone::Stopped);
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this thread waits in the kernel, for no executor")]
+fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,169 @@
+//! Connections of two control threads of this process: handshake, packets, and ends.
+
+use std::io::ErrorKind;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use mycelium_transports::endpoint::BindError;
+use mycelium_transports::endpoint::unix::Access;
+use mycelium_transports::memory::{
+    Connection, ControlError, ControlLimits, ControlThread, Gone, Mapping, Packet, PacketKind,
+    RefusedHello, SendError,
+};
+
+use crate::support::{Event, Events, Recorder, TOKEN, TestDir};
+
+/// Two control threads with one connection.
+struct Pair {
+    dir: TestDir,
+    listening: Arc<ControlThread>,
+    connecting: Arc<ControlThread>,
+    /// The ends of the connection, and the events there.
+    accepted: (Arc<Connection>, Events),
+    connected: (Arc<Connection>, Events),
+}
+
+impl Pair {
+    fn new(test: &str, limits: ControlLimits) -> Pair {
+        let dir = TestDir::new(test);
+        let listening = ControlThread::start("listening", limits).unwrap();
+        let connecting = ControlThread::start("connecting", limits).unwrap();
+        listening.listen(dir.socket(), Access::default()).unwrap();
+        let (handler, events) = Recorder::new();
+        listening.expect(TOKEN, Some(std::process::id()), handler);
+        let (handler, other_events) = Recorder::new();
+        let connection = connecting.connect(&dir.socket(), TOKEN, handler).unwrap();
+        let established = other_events.connected();
+        assert!(Arc::ptr_eq(&connection, &established));
+        let accepted = (events.connected(), events);
+        Pair { dir, listening, connecting, accepted, connected: (established, other_events) }
+    }
+}
+
+fn region(number: u64) -> Packet {
+    Packet::new(PacketKind::Region, number, [1, 2, 3, 4])
+}
+
+#[test]
+fn packets_and_descriptors_arrive_in_order() {
+    for assume_old_system in [false, true] {
+        let mut limits = ControlLimits::default();
+        limits.assume_old_system = assume_old_system;
+        let pair = Pair::new(&format!("order-{assume_old_system}"), limits);
+        let own = Some(std::process::id());
+        assert_eq!(pair.accepted.0.peer().process, own);
+        assert_eq!(pair.connected.0.peer().process, own);
+
+        let (mapping, file) = Mapping::create(1, "passed", false).unwrap();
+        for number in 0..100 {
+            pair.accepted.0.send(region(number), Some(file.as_fd())).unwrap();
+            let detach = Packet::new(PacketKind::Detach, number, [0; 4]);
+            pair.accepted.0.send(detach, None).unwrap();
+        }
+        for number in 0..100 {
+            let (packet, descriptor) = pair.connected.1.packet();
+            assert_eq!(packet, region(number));
+            let peers = Mapping::attach(descriptor.unwrap(), 512, false).unwrap();
+            assert_eq!(peers.words().len(), mapping.words().len());
+            let (packet, descriptor) = pair.connected.1.packet();
+            assert_eq!((packet.kind, packet.number), (PacketKind::Detach, number));
+            assert!(descriptor.is_none());
+        }
+        pair.connected.0.wake();
+        assert!(matches!(pair.accepted.1.next(), Event::Wake));
+        assert!(pair.connected.1.is_empty());
+    }
+}
+
+#[test]
+fn each_end_is_told_once() {
+    let pair = Pair::new("close", ControlLimits::default());
+    let last = Packet::new(PacketKind::Detach, 7, [0; 4]);
+    pair.connected.0.send(last, None).unwrap();
+    pair.connected.0.close();
+    pair.connected.0.close();
+    assert_eq!(pair.connected.0.send(last, None), Err(SendError::Closed));
+    assert_eq!(pair.connected.1.gone(), Gone::Closed);
+    assert_eq!(pair.accepted.1.packet().0, last, "it was sent before");
+    assert_eq!(pair.accepted.1.gone(), Gone::PeerClosed);
+    assert_eq!(pair.accepted.0.send(last, None), Err(SendError::Closed));
+    pair.accepted.0.wake();
+}
+
+#[test]
+fn stopping_ends_everything() {
+    let Pair { dir, listening, connecting, accepted, connected } =
+        Pair::new("stop", ControlLimits::default());
+    let (waiting, no_events) = Recorder::new();
+    listening.expect([1; 16], None, waiting);
+    listening.stop();
+    listening.stop();
+    assert_eq!(accepted.1.gone(), Gone::Stopped);
+    assert_eq!(connected.1.gone(), Gone::PeerClosed);
+    assert!(!no_events.is_empty(), "its handler was dropped");
+    assert!(!dir.socket().exists());
+    let again = listening.listen(dir.socket(), Access::default());
+    assert!(matches!(again, Err(ControlError::Stopped)));
+
+    let (handler, events) = Recorder::new();
+    let error = connecting.connect(&dir.socket(), TOKEN, handler).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(!events.is_empty(), "its handler was dropped");
+}
+
+#[test]
+fn only_expected_tokens_are_accepted() {
+    let dir = TestDir::new("tokens");
+    let limits = ControlLimits::default();
+    let listening = ControlThread::start("listening", limits).unwrap();
+    listening.listen(dir.socket(), Access::default()).unwrap();
+    let connecting = ControlThread::start("connecting", limits).unwrap();
+    let (handler, expected) = Recorder::new();
+    listening.expect(TOKEN, Some(1), handler);
+    let (handler, forgotten) = Recorder::new();
+    listening.expect([1; 16], None, handler);
+    assert!(listening.forget(&[1; 16]) && !listening.forget(&[1; 16]));
+    assert!(!forgotten.is_empty(), "its handler was dropped");
+    // Of another process, a forgotten one, and an unknown one.
+    for token in [TOKEN, [1; 16], [2; 16]] {
+        let (handler, events) = Recorder::new();
+        let _connection = connecting.connect(&dir.socket(), token, handler).unwrap();
+        assert_eq!(events.gone(), Gone::Refused(RefusedHello::Token));
+    }
+    assert!(expected.is_empty());
+
+    // A token is good for one connection.
+    let (handler, events) = Recorder::new();
+    listening.expect([3; 16], None, handler);
+    let (handler, other) = Recorder::new();
+    let _connection = connecting.connect(&dir.socket(), [3; 16], handler).unwrap();
+    other.connected();
+    events.connected();
+    let (handler, second) = Recorder::new();
+    let _connection = connecting.connect(&dir.socket(), [3; 16], handler).unwrap();
+    assert_eq!(second.gone(), Gone::Refused(RefusedHello::Token));
+}
+
+#[test]
+fn the_socket_follows_the_rules_of_node_sockets() {
+    let dir = TestDir::new("rules");
+    let limits = ControlLimits::default();
+    let first = ControlThread::start("first", limits).unwrap();
+    let second = ControlThread::start("second", limits).unwrap();
+    first.listen(dir.socket(), Access::default()).unwrap();
+    let error = second.listen(dir.socket(), Access::default()).unwrap_err();
+    assert!(matches!(error, ControlError::Bind(BindError::InUse { .. })), "{error}");
+    let error = first.listen(dir.0.join("other"), Access::default()).unwrap_err();
+    assert!(matches!(error, ControlError::Listens), "{error}");
+
+    assert!(!first.restore().unwrap());
+    std::fs::remove_file(dir.socket()).unwrap();
+    assert!(first.restore().unwrap());
+    let (handler, events) = Recorder::new();
+    first.expect(TOKEN, None, handler);
+    let (handler, _other) = Recorder::new();
+    let _connection = second.connect(&dir.socket(), TOKEN, handler).unwrap();
+    events.connected();
+    drop(first);
+    second.listen(dir.socket(), Access::default()).unwrap();
+}

@@ -1,0 +1,136 @@
+//! What the tests look at: descriptors and mappings of this process, and handlers that record.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use mycelium_transports::memory::{Connection, Gone, Handler, Packet, Token};
+
+/// The descriptors of this process that lead to a memfd of this name.
+pub(crate) fn open_files(name: &str) -> usize {
+    let expected = format!("/memfd:{name} (deleted)");
+    let links = fs::read_dir("/proc/self/fd").unwrap().flatten();
+    links.filter_map(|link| fs::read_link(link.path()).ok()).filter(|to| *to == *expected).count()
+}
+
+/// A mapping of this process.
+#[derive(Debug)]
+pub(crate) struct Mapped {
+    /// As in `/proc/self/smaps`: `dc` means that children do not inherit it.
+    pub(crate) flags: String,
+}
+
+/// The mappings of this process of memfds of this name.
+pub(crate) fn mappings_of(name: &str) -> Vec<Mapped> {
+    let end = format!("/memfd:{name} (deleted)");
+    let all = fs::read_to_string("/proc/self/smaps").unwrap();
+    let mut lines = all.lines();
+    let mut found = Vec::new();
+    while lines.any(|line| line.ends_with(&end)) {
+        let flags = lines.find_map(|line| line.strip_prefix("VmFlags: ")).unwrap();
+        found.push(Mapped { flags: flags.to_owned() });
+    }
+    found
+}
+
+/// A call of a handler.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Connected(Arc<Connection>),
+    Packet(Packet, Option<OwnedFd>),
+    Wake,
+    Gone(Gone),
+}
+
+/// A handler that records.
+pub(crate) struct Recorder(Mutex<mpsc::Sender<Event>>);
+
+/// What a [`Recorder`] recorded.
+pub(crate) struct Events(mpsc::Receiver<Event>);
+
+impl Recorder {
+    pub(crate) fn new() -> (Arc<Recorder>, Events) {
+        let (sender, receiver) = mpsc::channel();
+        (Arc::new(Recorder(Mutex::new(sender))), Events(receiver))
+    }
+
+    fn record(&self, event: Event) {
+        let _ = self.0.lock().unwrap().send(event);
+    }
+}
+
+impl Handler for Recorder {
+    fn connected(&self, connection: &Arc<Connection>) {
+        self.record(Event::Connected(connection.clone()));
+    }
+
+    fn packet(&self, _: &Arc<Connection>, packet: Packet, descriptor: Option<OwnedFd>) {
+        self.record(Event::Packet(packet, descriptor));
+    }
+
+    fn wake(&self) {
+        self.record(Event::Wake);
+    }
+
+    fn gone(&self, reason: Gone) {
+        self.record(Event::Gone(reason));
+    }
+}
+
+impl Events {
+    /// The next event. A minute is longer than any test takes.
+    pub(crate) fn next(&self) -> Event {
+        self.0.recv_timeout(Duration::from_secs(60)).expect("an event")
+    }
+
+    pub(crate) fn connected(&self) -> Arc<Connection> {
+        match self.next() {
+            Event::Connected(connection) => connection,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn packet(&self) -> (Packet, Option<OwnedFd>) {
+        match self.next() {
+            Event::Packet(packet, descriptor) => (packet, descriptor),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The end, after which the handler is dropped.
+    pub(crate) fn gone(&self) -> Gone {
+        let Event::Gone(reason) = self.next() else { panic!("it has not ended") };
+        let after = self.0.recv_timeout(Duration::from_secs(60));
+        assert!(matches!(after, Err(mpsc::RecvTimeoutError::Disconnected)), "{after:?}");
+        reason
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self.0.try_recv(), Err(mpsc::TryRecvError::Empty))
+    }
+}
+
+/// A directory for one test.
+pub(crate) struct TestDir(pub(crate) PathBuf);
+
+impl TestDir {
+    pub(crate) fn new(test: &str) -> TestDir {
+        let path = std::env::temp_dir().join(format!("mycelium-{}-{test}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        TestDir(path)
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.0.join("node.sock.shm")
+    }
+}
+
+impl Drop for TestDir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+pub(crate) const TOKEN: Token = *b"a token of tests";
