@@ -137,6 +137,13 @@ fn key(notice: &Notice<'_>) -> (Level, Key) {
                 None => of(Level::Warn, cause, peer),
             }
         }
+        Notice::MovedToMemory { peer, topic, .. } => {
+            of(Level::Info, "in memory", &format!("{peer} {topic}"))
+        }
+        Notice::StaysOnSocket { peer, is_required, .. } => {
+            let level = if *is_required { Level::Error } else { Level::Warn };
+            of(level, "on the socket", peer)
+        }
         Notice::PeerEnded { peer } => of(Level::Info, "past", peer),
         Notice::DeadLettered { undelivered } => of(
             Level::Warn,

@@ -60,6 +60,47 @@ pub struct LinkConfig {
     /// The most connections of one process without a name, and the most of its readers that were
     /// not announced.
     pub per_process: usize,
+    /// Whether the streams of the link go through shared memory.
+    pub memory: MemoryUse,
+}
+
+/// Whether the streams of a link go through shared memory. Those that do not go over its socket.
+///
+/// ```
+/// use mycelium_transports::exchange::{LinkConfig, MemoryUse};
+///
+/// assert_eq!(LinkConfig::default().memory, MemoryUse::IfPossible);
+/// if cfg!(all(target_os = "linux", target_pointer_width = "64", not(miri))) {
+///     assert_eq!(MemoryUse::obstacle(), None);
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MemoryUse {
+    /// They never do.
+    Never,
+    /// They do if both ends can share memory.
+    #[default]
+    IfPossible,
+    /// They do, and a stream that cannot is reported as an error. It stays on the socket.
+    Required,
+}
+
+impl MemoryUse {
+    /// Why no process of this system can share memory; `None` if processes can.
+    #[must_use]
+    pub const fn obstacle() -> Option<&'static str> {
+        if cfg!(miri) {
+            Some("shared memory does not work under Miri")
+        } else if cfg!(not(target_os = "linux")) {
+            Some("shared memory needs Linux, and this program was built for another system")
+        } else if cfg!(not(target_pointer_width = "64")) {
+            Some(
+                "shared memory needs a 64-bit system, and this program was built for a smaller one",
+            )
+        } else {
+            None
+        }
+    }
 }
 
 /// How many messages of one publisher a link keeps until they are confirmed: both limits hold.
@@ -119,6 +160,7 @@ impl Default for LinkConfig {
             connections: (descriptors / 2).clamp(1, 1024),
             handshakes: (descriptors / 8).clamp(1, 64),
             per_process: (descriptors / 8).clamp(1, 64),
+            memory: MemoryUse::default(),
         }
     }
 }

@@ -48,7 +48,7 @@ mod server_session;
 mod topics;
 
 pub use client::{Connect, TopicClient, TopicClientError};
-pub use config::{Identity, LinkConfig, Window};
+pub use config::{Identity, LinkConfig, MemoryUse, Window};
 pub use control::Control;
 pub use layout::{Difference, LayoutMismatch};
 pub use notice::{Notice, Observer};

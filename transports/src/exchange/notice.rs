@@ -78,6 +78,24 @@ pub enum Notice<'a> {
         /// The limit.
         limit: usize,
     },
+    /// The messages of a stream go through shared memory from now on.
+    MovedToMemory {
+        /// The other node.
+        peer: &'a str,
+        /// The topic.
+        topic: &'a str,
+        /// The publisher.
+        publisher: &'a str,
+    },
+    /// Streams that were to go through shared memory stay on the socket of their link.
+    StaysOnSocket {
+        /// The other node.
+        peer: &'a str,
+        /// The reason.
+        reason: &'a str,
+        /// Whether the link [requires](super::MemoryUse::Required) shared memory.
+        is_required: bool,
+    },
     /// A connection was rejected.
     PeerRejected {
         /// The name that the peer has sent; empty if it has sent none.
@@ -176,6 +194,19 @@ impl fmt::Display for Notice<'_> {
             Notice::AddressRestored { endpoint } => {
                 write!(f, "`{endpoint}` had vanished and was made again")
             }
+            Notice::MovedToMemory { peer, topic, publisher } => write!(
+                f,
+                "messages of `{}` on topic `{}` go through shared memory, between this node and node `{}`",
+                shown(publisher),
+                shown(topic),
+                shown(peer)
+            ),
+            Notice::StaysOnSocket { peer, reason, .. } => write!(
+                f,
+                "messages between this node and node `{}` go over the socket, not through shared memory: {}",
+                shown(peer),
+                shown(reason)
+            ),
             Notice::PeerRejected { peer, from, reason, .. } => match (peer, from) {
                 (&"", Some(from)) => write!(f, "rejected {from}: {reason}"),
                 (peer, Some(from)) => {

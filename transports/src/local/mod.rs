@@ -23,6 +23,7 @@
 //! | file | content |
 //! | --- | --- |
 //! | `policy`, `schema`, `delivery`, `error` | values that users see |
+//! | `memory_size` | how much memory a ring takes |
 //! | `numbering` | the sequences of a remote publisher's messages |
 //! | `state` | shared by publishers and subscriptions: two states and the edge between them |
 //! | `topic`, then `membership` | joining and leaving |
@@ -35,6 +36,7 @@ mod delivery;
 mod egress;
 mod error;
 mod membership;
+mod memory_size;
 mod numbering;
 mod policy;
 mod publisher;
@@ -51,6 +53,7 @@ mod writer;
 pub use delivery::{Delivery, Gap, GapReason, Received, TryRecv, Undelivered};
 pub use egress::{EgressItem, EgressReader, EgressStream};
 pub use error::{EmitError, Refusal, RemotePublishError, ShuttingDown, TopicError};
+pub use memory_size::{PageSize, cursor_bytes};
 pub use policy::Policy;
 pub use publisher::Publisher;
 pub use remote_publisher::RemotePublisher;
