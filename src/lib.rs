@@ -295,7 +295,7 @@ pub use node::builder::Builder;
 pub use node::{Node, Placement, Running, StartReport};
 pub use observe::Event;
 pub use port::{EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn};
-pub use report::{Outcome, Report, ServiceReport, StartWarning};
+pub use report::{Carrier, LinkReport, Outcome, Report, RingMemory, ServiceReport, StartWarning};
 pub use service::{Context, Service};
 pub use topology::{Problem, Topology, TopologyError};
 

@@ -23,7 +23,7 @@ use mycelium_core::Message;
 use mycelium_executor::Executor;
 #[cfg(feature = "signals")]
 use mycelium_executor::SendFuture;
-use mycelium_transports::local::{Policy, Publisher};
+use mycelium_transports::local::{PageSize, Policy, Publisher};
 
 #[cfg(feature = "testing")]
 use crate::dead_letter::DeadLetter;
@@ -64,10 +64,11 @@ pub struct Node {
 }
 
 impl Node {
-    /// The memory of all publishers' rings, in bytes.
+    /// The memory of all publishers' rings with the entries of their readers, in bytes: on the heap
+    /// and in shared memory.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.plan.memory
+        self.plan.memory.total()
     }
 
     /// The name of the node.
@@ -243,6 +244,7 @@ impl Node {
             let (node, asked) = (self.plan.node.clone(), asked.to_owned());
             return Err(StartError::Executor { node, place, asked, given });
         }
+        self.plan.check_huge_pages(PageSize::free_huge)?;
         let mut resolved = Vec::new();
         for service in &self.services {
             let executor = choose(&self.plan, &executor, &self.executors, service)?;
@@ -260,6 +262,7 @@ impl Node {
             StartWarning::NoReader { topic, .. } => !self.topics.has_outside_subscription(topic),
             StartWarning::EmptyNode { .. }
             | StartWarning::UnplacedService { .. }
+            | StartWarning::UnusedHugePages { .. }
             | StartWarning::NoDeadLetters { .. } => true,
         });
         let names: Vec<&str> = self.services.iter().map(|service| &*service.name).collect();
@@ -286,17 +289,24 @@ impl Node {
         for warning in &self.warnings {
             log::warn!(node = shared.plan.node, "{warning}");
         }
+        let memory = shared.plan.memory;
         tracing::info!(
             node = shared.plan.node,
             executor = given,
             services = prepared.len(),
-            ring_bytes = shared.plan.memory,
+            heap_bytes = memory.heap,
+            shared_bytes = memory.shared,
             "node starts"
         );
+        let links_at_start = shared.plan.carriers.links().to_vec();
+        for link in &links_at_start {
+            tracing::info!(node = shared.plan.node, "{link}");
+        }
         let watchdog =
             self.watchdog.map(|limit| watch(&shared, limit, &mut prepared)).transpose()?;
         let placements = driver::start(&shared, &links, prepared, watchdog, self.hooks)?;
-        let report = StartReport { placements, warnings: self.warnings };
+        let report =
+            StartReport { placements, links: links_at_start, memory, warnings: self.warnings };
         Ok(Running { shared, links, report })
     }
 }

@@ -1,29 +1,37 @@
 //! The plan of a node, checked before anything runs: its topics, their rings and memory, and the
 //! flow of messages. `ports` are the topics that services declare, `flows` finds circles of
-//! services, `peer_topics` are the topics that cross links, `dead_letters` decides which services
+//! services, `peer_topics` are the topics that cross links, `carriers` says through what, `topics`
+//! are all topics, `memory` counts the bytes of their rings, `dead_letters` decides which services
 //! end last.
 
+mod carriers;
 mod dead_letters;
 mod flows;
+mod memory;
 mod peer_topics;
 mod ports;
+mod topics;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use mycelium_core::Message;
-use mycelium_transports::local::Schema;
+use mycelium_transports::exchange::MemoryUse;
+use mycelium_transports::local::{PageSize, Schema};
 
 use crate::dead_letter::DeadLetter;
-use crate::error::BuildError;
+use crate::error::{BuildError, StartError};
 use crate::names::nearest;
-use crate::report::StartWarning;
+use crate::report::{RingMemory, StartWarning};
 use crate::topology::{Problem, Topology};
+use carriers::Carriers;
 use dead_letters::DeadLetterPlan;
 use flows::{flows, reaches, refuse_blocking_cycles};
+use memory::ring_memory;
 pub(crate) use peer_topics::PeerTopics;
 pub(crate) use ports::{Bindings, BoundPort, BoundPorts};
 pub use ports::{Port, Ports};
+use topics::{PlannedTopic, topics};
 
 /// Room in a topic for gating subscriptions that are not in the topology: those made at run time,
 /// by other nodes or outside the services.
@@ -38,29 +46,21 @@ pub(crate) struct Plan {
     pub(crate) node: String,
     pub(crate) topology: Topology,
     pub(crate) topics: BTreeMap<Arc<str>, PlannedTopic>,
-    /// The memory of all publishers' rings, in bytes.
-    pub(crate) memory: usize,
+    /// The memory of all rings.
+    pub(crate) memory: RingMemory,
+    /// The pages of the rings in shared memory.
+    pub(crate) pages: PageSize,
     /// Subscriptions, as service and topic, that close a circle of services. They never see the end
     /// of all their publishers.
     pub(crate) feedback: Vec<(String, Arc<str>)>,
     /// The topics that it shares with other nodes.
     pub(crate) peer_topics: PeerTopics,
+    /// What its links go through.
+    pub(crate) carriers: Carriers,
     /// Which of its services end last, because they read dead letters.
     pub(crate) dead_letters: DeadLetterPlan,
     /// The services of this node.
     services: Vec<(String, BoundPorts)>,
-}
-
-/// The checked plan of a topic.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PlannedTopic {
-    pub(crate) schema: Schema,
-    pub(crate) publishers: usize,
-    pub(crate) readers: usize,
-    /// The number of slots of each ring.
-    pub(crate) capacity: usize,
-    /// The most gating subscriptions of each ring: those of the topology, and some in reserve.
-    pub(crate) gating: usize,
 }
 
 impl Plan {
@@ -74,6 +74,7 @@ impl Plan {
     ) -> Result<Plan, BuildError> {
         check_names(&topology, known)?;
         let peer_topics = PeerTopics::new(node, &topology, known, services)?;
+        let carriers = Carriers::new(node, &topology, &peer_topics, MemoryUse::obstacle())?;
         let all = placed(&topology, known).unwrap_or_else(|| services.to_vec());
         check_types(&topology, &all)?;
         let mut topics = topics(services);
@@ -81,8 +82,10 @@ impl Plan {
             // Each publisher of another node has a ring in this node, too.
             if let Some(planned) = topics.get_mut(topic) {
                 planned.publishers += 1;
+                planned.remote_publishers += 1;
             }
         }
+        let in_memory = |peer: &str| carriers.in_memory(peer);
         for (topic, planned) in &mut topics {
             let reads = services
                 .iter()
@@ -91,7 +94,8 @@ impl Plan {
                 port.topic == *topic && topology.policy(name, port.key).is_gating()
             });
             planned.capacity = capacity(node, &topology, &peer_topics, topic, &planned.schema);
-            planned.gating = local.count() + peer_topics.gating_readers(topic) + SPARE_READERS;
+            planned.gating = local.count() + peer_topics.entries(topic, in_memory) + SPARE_READERS;
+            planned.is_shared = peer_topics.readers_of(topic).any(|(peer, _)| in_memory(peer));
         }
         let flows = flows(&all);
         refuse_blocking_cycles(&topology, &flows)?;
@@ -100,21 +104,43 @@ impl Plan {
             .filter(|flow| reaches(&flows, &flow.to, &flow.from))
             .map(|flow| (flow.to.clone(), flow.topic.clone()))
             .collect();
-        let memory = topics
-            .values()
-            .map(|planned| {
-                let ring = planned.schema.layout(planned.capacity).bytes();
-                ring.unwrap_or(usize::MAX).saturating_mul(planned.publishers)
-            })
-            .fold(0, usize::saturating_add);
+        let pages = if topology.huge_pages(node) { PageSize::Huge } else { PageSize::Small };
+        let memory = ring_memory(&topics, &peer_topics, &carriers, pages);
         let budget = topology.memory(node);
-        if memory > budget {
+        if memory.total() > budget {
             let (node, place) = (node.to_owned(), topology.place_of_memory(node));
-            return Err(BuildError::Memory { node, place, needed: memory, budget });
+            let (needed, shared, huge_pages) = (memory.total(), memory.shared, memory.huge_pages);
+            return Err(BuildError::Memory { node, place, needed, shared, huge_pages, budget });
         }
         let dead_letters = DeadLetterPlan::new(services, &flows, &peer_topics);
         let (node, services) = (node.to_owned(), services.to_vec());
-        Ok(Plan { node, topology, topics, memory, feedback, peer_topics, dead_letters, services })
+        Ok(Plan {
+            node,
+            topology,
+            topics,
+            memory,
+            pages,
+            feedback,
+            peer_topics,
+            carriers,
+            dead_letters,
+            services,
+        })
+    }
+
+    /// Checks that the system can still give the huge pages of the plan, of which `free` are left.
+    pub(crate) fn check_huge_pages(&self, free: fn() -> usize) -> Result<(), StartError> {
+        let needed = self.memory.huge_pages;
+        if needed == 0 || needed <= free() {
+            return Ok(());
+        }
+        let place = self.topology.place_of_huge_pages(&self.node);
+        let problem = format!(
+            "`huge_pages` needs {needed} pages of 2 MiB, and the system has fewer left: reserve \
+             them (`sysctl vm.nr_hugepages={needed}`, more if other programs use some), or remove \
+             the key"
+        );
+        Err(StartError::Memory { node: self.node.clone(), place, problem })
     }
 
     /// The ports of a service of this node.
@@ -165,6 +191,10 @@ impl Plan {
         if self.dead_letters.are_never_written {
             let readers = self.readers(DeadLetter::TOPIC);
             warnings.push(StartWarning::NoDeadLetters { readers });
+        }
+        if self.pages == PageSize::Huge && self.memory.huge_pages == 0 {
+            let place = self.topology.place_of_huge_pages(&self.node).unwrap_or_default();
+            warnings.push(StartWarning::UnusedHugePages { node: self.node.clone(), place });
         }
         warnings
     }
@@ -282,28 +312,4 @@ fn wrong_type(
         .port_error(second_service, second.key, problem.clone())
         .or_else(|| topology.port_error(first_service, first.key, problem.clone()));
     place.map_or_else(|| BuildError::TopicType { problem: Box::new(problem) }, BuildError::Topology)
-}
-
-/// Collects the topics of this node.
-fn topics(services: &[(String, BoundPorts)]) -> BTreeMap<Arc<str>, PlannedTopic> {
-    let mut topics = BTreeMap::<Arc<str>, PlannedTopic>::new();
-    for (_, ports) in services {
-        let reads = ports.reads.iter().map(|port| (port, 0));
-        for (port, publishers) in reads.chain(ports.emits.iter().map(|port| (port, 1))) {
-            let planned = topics.entry(port.topic.clone()).or_insert(PlannedTopic {
-                schema: port.schema,
-                publishers: 0,
-                readers: 0,
-                capacity: 0,
-                gating: 0,
-            });
-            planned.publishers += publishers;
-            planned.readers += 1 - publishers;
-        }
-    }
-    if let Some(letters) = topics.get_mut(DeadLetter::TOPIC) {
-        let writers = services.iter().filter(|(_, ports)| ports.can_give_up());
-        letters.publishers += writers.count();
-    }
-    topics
 }

@@ -47,6 +47,81 @@ pub struct ServiceReport {
     pub panics: u64,
 }
 
+/// What the messages of a link go through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Carrier {
+    /// The ring of the publisher, which the other process reads.
+    SharedMemory,
+    /// A Unix socket.
+    UnixSocket,
+}
+
+impl fmt::Display for Carrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Carrier::SharedMemory => "shared memory",
+            Carrier::UnixSocket => "Unix socket",
+        })
+    }
+}
+
+/// What the link with another node goes through, as far as it is known at the start. Each stream
+/// begins on the socket; the log says when it moves to memory, and why one does not.
+///
+/// Its text is `link with node keeper: shared memory`, with the reason after a Unix socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LinkReport {
+    /// The other node.
+    pub peer: String,
+    /// What the topology requests, if it does.
+    pub asked: Option<Carrier>,
+    /// What is used.
+    pub used: Carrier,
+    /// Why it is not shared memory. `None` if it is.
+    pub reason: Option<String>,
+}
+
+impl fmt::Display for LinkReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "link with node `{}`: {}", self.peer, self.used)?;
+        self.reason.iter().try_for_each(|reason| write!(f, ": {reason}"))
+    }
+}
+
+/// The memory of all publishers' rings of a node, with the entries of their readers, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RingMemory {
+    /// On the heap.
+    pub heap: usize,
+    /// In shared memory: the rings that other nodes read there, and the positions of this node in
+    /// the rings of others.
+    pub shared: usize,
+    /// The huge pages of the shared part.
+    pub huge_pages: usize,
+}
+
+impl RingMemory {
+    /// All bytes. They count in the `memory` of the node.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.heap.saturating_add(self.shared)
+    }
+}
+
+impl fmt::Display for RingMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "rings: {} bytes on the heap, {} in shared memory", self.heap, self.shared)?;
+        match self.huge_pages {
+            0 => Ok(()),
+            1 => write!(f, " (1 huge page)"),
+            pages => write!(f, " ({pages} huge pages)"),
+        }
+    }
+}
+
 /// Probably a mistake: the node runs, but not as its author wants. In the
 /// [report of the start](crate::StartReport), and logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +163,13 @@ pub enum StartWarning {
         is_own: bool,
         /// The services of this node that publish it.
         publishers: Vec<String>,
+    },
+    /// The node has no ring in shared memory, so it uses no huge page.
+    UnusedHugePages {
+        /// The node.
+        node: String,
+        /// Where the topology requests them: file, line and column.
+        place: String,
     },
     /// No service or link of the node can write a dead letter.
     NoDeadLetters {
@@ -134,6 +216,11 @@ impl fmt::Display for StartWarning {
                     do_to(publishers, "publishes it", "publish it")
                 )
             }
+            StartWarning::UnusedHugePages { node, place } => write!(
+                f,
+                "{place}: `huge_pages` has no effect: no other node reads a topic of node `{node}` \
+                 through shared memory"
+            ),
             StartWarning::NoDeadLetters { readers } => write!(
                 f,
                 "{} to dead letters, but no service or link of this node can write one, and dead \

@@ -153,6 +153,18 @@ impl Topology {
         Some(self.file.location(memory.span()).to_string())
     }
 
+    /// Whether the rings of a node in shared memory have huge pages.
+    pub(crate) fn huge_pages(&self, node: &str) -> bool {
+        let section = self.sections.node.get(node);
+        section.and_then(|section| section.huge_pages.as_ref()).is_some_and(|key| *key.as_ref())
+    }
+
+    /// Where the topology sets the pages of a node, if it does.
+    pub(crate) fn place_of_huge_pages(&self, node: &str) -> Option<String> {
+        let key = self.sections.node.get(node)?.huge_pages.as_ref()?;
+        Some(self.file.location(key.span()).to_string())
+    }
+
     pub(crate) fn capacity(&self, topic: &str) -> usize {
         let section = self.sections.topic.get(topic);
         section.and_then(|section| section.capacity).map_or(CAPACITY, |capacity| capacity.0)

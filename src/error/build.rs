@@ -94,9 +94,11 @@ pub enum BuildError {
     },
     /// The rings take more memory than the node may use.
     #[error(
-        "{}rings of node `{node}` take {needed} bytes, but may take {budget}: lower the capacities of topics \
-         (`capacity`), or raise `memory` of the node",
-        at(place.as_deref())
+        "{}rings of node `{node}` take {needed} bytes{}, but may take {budget}: lower the capacities of topics \
+         (`capacity`), or raise `memory` of the node{}",
+        at(place.as_deref()),
+        of_shared(*shared),
+        of_huge_pages(*huge_pages)
     )]
     Memory {
         /// The node.
@@ -105,6 +107,10 @@ pub enum BuildError {
         place: Option<String>,
         /// What they take, in bytes.
         needed: usize,
+        /// How many of these bytes are in shared memory.
+        shared: usize,
+        /// How many huge pages are among them.
+        huge_pages: usize,
         /// What the node may use, in bytes.
         budget: usize,
     },
@@ -183,6 +189,20 @@ pub(super) fn is_bug_of_topic(error: &TopicError) -> bool {
 fn sections(subscriptions: &[String]) -> String {
     let sections = subscriptions.iter().map(|name| format!("`[subscription.\"{name}\"]`"));
     sections.collect::<Vec<_>>().join(" or ")
+}
+
+fn of_shared(shared: usize) -> String {
+    match shared {
+        0 => String::new(),
+        _ => format!(" ({shared} of them in shared memory)"),
+    }
+}
+
+fn of_huge_pages(huge_pages: usize) -> &'static str {
+    match huge_pages {
+        0 => "",
+        _ => ", or remove `huge_pages`: each ring in shared memory then takes whole pages of 2 MiB",
+    }
 }
 
 pub(super) fn at(place: Option<&str>) -> String {

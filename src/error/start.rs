@@ -115,6 +115,16 @@ pub enum StartError {
         /// The reason.
         error: BindError,
     },
+    /// A node cannot have the shared memory that the topology requests.
+    #[error("{}node `{node}` cannot have its shared memory: {problem}", at(place.as_deref()))]
+    Memory {
+        /// The node.
+        node: String,
+        /// Where the topology requests it, if it does: file, line and column.
+        place: Option<String>,
+        /// The reason, and what to change.
+        problem: String,
+    },
     /// Users who may connect to the node cannot reach its socket.
     #[error(
         "{} may connect to node `{node}`, but cannot reach its socket `{}`: directory `{}` is closed to other users; \

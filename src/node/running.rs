@@ -11,7 +11,7 @@ use super::placing::Placement;
 use crate::error::{BuildError, Result, ShuttingDown, StartError, SubscribeError};
 use crate::inbox::Subscription;
 use crate::links::Links;
-use crate::report::{Report, ServiceReport, StartWarning};
+use crate::report::{LinkReport, Report, RingMemory, ServiceReport, StartWarning};
 use crate::shared::Shared;
 
 /// A node that runs. Dropping it shuts the node down.
@@ -21,21 +21,28 @@ pub struct Running {
     pub(super) report: StartReport,
 }
 
-/// How a node started: how each service is executed, and probable mistakes.
+/// How a node started: how each service is executed, what each link goes through, the memory of its
+/// rings, and probable mistakes.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StartReport {
     /// The requested execution of each service, and the one that the system granted. In the order
     /// in which the services start.
     pub placements: Vec<Placement>,
+    /// What each link goes through, by the name of the other node.
+    pub links: Vec<LinkReport>,
+    /// The memory of its rings.
+    pub memory: RingMemory,
     /// They are logged at the start, too.
     pub warnings: Vec<StartWarning>,
 }
 
-/// A line for each service and each warning.
+/// A line for each service, each link, the rings, and each warning.
 impl fmt::Display for StartReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.placements.iter().try_for_each(|placement| writeln!(f, "{placement}"))?;
+        self.links.iter().try_for_each(|link| writeln!(f, "{link}"))?;
+        writeln!(f, "{}", self.memory)?;
         self.warnings.iter().try_for_each(|warning| writeln!(f, "warning: {warning}"))
     }
 }

@@ -80,10 +80,19 @@ impl PeerTopics {
         self.publishers.is_empty() && self.readers.is_empty()
     }
 
-    /// The number of other nodes with a gating subscription to a topic of this node.
-    pub(crate) fn gating_readers(&self, topic: &str) -> usize {
-        let readers = self.readers.values().flatten();
-        readers.filter(|(read, policy)| **read == *topic && policy.is_gating()).count()
+    /// The nodes that read a topic of this node, with their policies.
+    pub(super) fn readers_of(&self, topic: &str) -> impl Iterator<Item = (&str, Policy)> {
+        self.readers.iter().filter_map(move |(node, topics)| {
+            let (_, policy) = topics.iter().find(|(read, _)| **read == *topic)?;
+            Some((node.as_str(), *policy))
+        })
+    }
+
+    /// The number of entries that other nodes need in a ring of this node: one for each that gates,
+    /// and one for each that is `in_memory`.
+    pub(super) fn entries(&self, topic: &str, in_memory: impl Fn(&str) -> bool) -> usize {
+        let readers = self.readers_of(topic);
+        readers.filter(|(peer, policy)| policy.is_gating() || in_memory(peer)).count()
     }
 
     /// Whether any other node has a gating subscription to a topic of this node.

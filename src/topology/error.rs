@@ -157,6 +157,20 @@ pub enum Problem {
         /// The contradiction, and the expected keys.
         message: String,
     },
+    /// A link is to go through shared memory, and cannot.
+    #[error(
+        "the link between `{node}` and `{peer}` cannot go through shared memory: {reason}; \
+         write `transport = \"unix\"`, or leave the key out: the link then uses shared memory \
+         where that is possible"
+    )]
+    NoMemory {
+        /// The node that starts.
+        node: String,
+        /// The other one.
+        peer: String,
+        /// The reason.
+        reason: String,
+    },
     /// Ports with different message types are bound to one topic.
     #[error(
         "topic `{topic}` carries `{carries}` messages at `{first}`, but `{asked}` messages at \
@@ -204,6 +218,7 @@ impl Problem {
             let expected = match expected {
                 "a sequence" => "a list in brackets, such as [\"a\", \"b\"]".to_owned(),
                 "a map" => "a table of keys and values, such as { key = \"value\" }".to_owned(),
+                "a boolean" => format!("true or false{quotes}"),
                 number if NUMBERS.contains(&number) => format!("a number{quotes}"),
                 section if section.ends_with("Section") => {
                     "a section with keys, such as `policy = \"latest\"`".to_owned()

@@ -1,10 +1,12 @@
 //! The `[link]` sections: how links between nodes batch and wait.
 
+use std::ops::Range;
 use std::time::Duration;
 
-use mycelium_transports::exchange::{LinkConfig, Window};
+use mycelium_transports::exchange::{LinkConfig, MemoryUse, Window};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
+use toml::Spanned;
 
 use super::values::{Bytes, Span};
 use crate::names::expected_instead_of;
@@ -13,8 +15,7 @@ use crate::names::expected_instead_of;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LinkSection {
-    #[expect(dead_code, reason = "there is one, which is what it is checked for")]
-    transport: Option<Transport>,
+    transport: Option<Spanned<Transport>>,
     preset: Option<Preset>,
     batch_bytes: Option<Bytes>,
     batch_messages: Option<u32>,
@@ -29,15 +30,19 @@ pub(super) struct LinkSection {
     confirm: Option<Pause>,
 }
 
-/// The transport of a link.
+/// The transport of a link: `"shm"` or `"unix"`.
 #[derive(Clone, Copy, Debug)]
-struct Transport;
+struct Transport(MemoryUse);
 
 impl<'de> Deserialize<'de> for Transport {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Transport, D::Error> {
         match String::deserialize(deserializer)?.as_str() {
-            "unix" => Ok(Transport),
-            other => Err(D::Error::custom(format!("invalid transport `{other}`: expected unix"))),
+            "shm" => Ok(Transport(MemoryUse::Required)),
+            "unix" => Ok(Transport(MemoryUse::Never)),
+            other => Err(D::Error::custom(format!(
+                "invalid transport `{other}`: {}",
+                expected_instead_of(other, &["shm", "unix"])
+            ))),
         }
     }
 }
@@ -77,6 +82,11 @@ impl<'de> Deserialize<'de> for Pause {
 }
 
 impl LinkSection {
+    /// Where it sets the transport, if it does.
+    pub(super) fn place_of_transport(&self) -> Option<Range<usize>> {
+        self.transport.as_ref().map(Spanned::span)
+    }
+
     pub(super) fn apply(&self, config: &mut LinkConfig) {
         if let Some(Preset(preset)) = self.preset {
             (config.batching, config.buffer) = (preset.batching, preset.buffer);
@@ -93,6 +103,7 @@ impl LinkSection {
         set(&mut config.buffer, self.buffer.map(|bytes| bytes.0));
         let messages = usize::MAX;
         set(&mut config.window, self.window.map(|bytes| Window { bytes: bytes.0, messages }));
+        set(&mut config.memory, self.transport.as_ref().map(|transport| transport.as_ref().0));
         set(&mut config.confirm, self.confirm.map(|pause| pause.0));
     }
 }

@@ -1,10 +1,13 @@
 //! The links between nodes: which section configures which link, and the users that own names of
 //! nodes.
 
+use std::ops::Range;
+
 use mycelium_transports::exchange::LinkConfig;
 
 use super::Topology;
 use super::error::{Problem, TopologyError};
+use super::link::LinkSection;
 
 /// The section that stands for all links.
 const DEFAULT: &str = "default";
@@ -43,12 +46,30 @@ impl Topology {
     /// How the link between two nodes is.
     pub(crate) fn link(&self, node: &str, other: &str) -> LinkConfig {
         let mut config = LinkConfig::default();
-        for name in [DEFAULT.to_owned(), format!("{node}-{other}"), format!("{other}-{node}")] {
-            if let Some(section) = self.sections.link.get(name.as_str()) {
-                section.apply(&mut config);
-            }
-        }
+        self.sections_of_link(node, other).for_each(|section| section.apply(&mut config));
         config
+    }
+
+    /// Where the file sets the transport of the link between two nodes, if it does.
+    pub(crate) fn place_of_transport(&self, node: &str, other: &str) -> Option<String> {
+        Some(self.file.location(self.span_of_transport(node, other)?).to_string())
+    }
+
+    /// The error of a link that cannot have the transport that the file requests.
+    pub(crate) fn transport_error(&self, node: &str, other: &str, reason: String) -> TopologyError {
+        let (node_name, other_name) = (node.to_owned(), other.to_owned());
+        let problem = Problem::NoMemory { node: node_name, peer: other_name, reason };
+        self.file.error(self.span_of_transport(node, other).unwrap_or(0..0), problem)
+    }
+
+    fn span_of_transport(&self, node: &str, other: &str) -> Option<Range<usize>> {
+        self.sections_of_link(node, other).filter_map(LinkSection::place_of_transport).last()
+    }
+
+    /// The sections of the link between two nodes. Later ones take precedence.
+    fn sections_of_link(&self, node: &str, other: &str) -> impl Iterator<Item = &LinkSection> {
+        let names = [DEFAULT.to_owned(), format!("{node}-{other}"), format!("{other}-{node}")];
+        names.into_iter().filter_map(|name| self.sections.link.get(name.as_str()))
     }
 
     /// How links with nodes are that the topology does not know.

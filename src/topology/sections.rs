@@ -30,6 +30,7 @@ pub(super) struct NodeSection {
     pub(super) executor: Option<Spanned<String>>,
     pub(super) shutdown: Option<Span>,
     pub(super) memory: Option<Spanned<Bytes>>,
+    pub(super) huge_pages: Option<Spanned<bool>>,
     pub(super) socket: Option<Spanned<PathBuf>>,
     pub(super) users: Option<Vec<u32>>,
     pub(super) group: Option<u32>,

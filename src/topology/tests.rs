@@ -1,5 +1,6 @@
 use mycelium_core::wait::WaitStrategy;
 use mycelium_executor::{Class, PlacementFallback};
+use mycelium_transports::exchange::MemoryUse;
 
 use super::*;
 use crate::execution::{Execution, Run};
@@ -21,7 +22,7 @@ fn an_empty_file_says_nothing() {
 fn errors_name_file_line_and_what_was_expected() {
     assert_eq!(
         error("[node.main]\nservices = []\ncolour = \"red\"\n"),
-        "t.toml:3:1: unknown key `colour`: expected one of: services, executor, shutdown, memory, socket, users, group, mode, owner, watchdog"
+        "t.toml:3:1: unknown key `colour`: expected one of: services, executor, shutdown, memory, huge_pages, socket, users, group, mode, owner, watchdog"
     );
     assert_eq!(
         error("[nodes.main]\n"),
@@ -152,9 +153,65 @@ fn links_that_make_no_sense_are_refused() {
         error("[node.a]\n[node.a-b]\n[node.b-c]\n[node.c]\n[link.\"a-b-c\"]\n"),
         "t.toml:5:7: link `a-b-c` may join `a` and `b-c`, or `a-b` and `c`; give one of these nodes another name"
     );
-    assert!(
-        error("[node.a]\n[node.b]\n[link.\"a-b\"]\ntransport = \"pigeon\"\n")
-            .starts_with("t.toml:4:13: invalid transport `pigeon`: expected unix")
+}
+
+#[test]
+fn the_transport_of_a_link_is_that_of_its_section_or_of_all_links() {
+    let text = |all: &str, own: &str| {
+        let all = format!("[node.a]\n[node.b]\n[link.default]\n{all}\n");
+        Topology::parse("t.toml", &format!("{all}[link.\"b-a\"]\n{own}\n")).unwrap()
+    };
+    let (shm, unix) = ("transport = \"shm\"", "transport = \"unix\"");
+    for (all, own, memory, line) in [
+        ("", "", MemoryUse::IfPossible, None),
+        (shm, "", MemoryUse::Required, Some(4)),
+        (unix, "", MemoryUse::Never, Some(4)),
+        ("", shm, MemoryUse::Required, Some(6)),
+        (shm, unix, MemoryUse::Never, Some(6)),
+        (unix, shm, MemoryUse::Required, Some(6)),
+    ] {
+        let topology = text(all, own);
+        for (node, peer) in [("a", "b"), ("b", "a")] {
+            assert_eq!(topology.link(node, peer).memory, memory, "{all} {own}");
+            let place = line.map(|line| format!("t.toml:{line}:13"));
+            assert_eq!(topology.place_of_transport(node, peer), place, "{all} {own}");
+        }
+    }
+    assert_eq!(text(unix, shm).default_link().memory, MemoryUse::Never);
+    // A preset sets batches and the buffer, and not the transport.
+    let preset = text(unix, "preset = \"low-latency\"");
+    assert_eq!(preset.link("a", "b").memory, MemoryUse::Never);
+}
+
+#[test]
+fn an_unknown_transport_is_refused_with_the_known_ones() {
+    let refused = |value: &str| error(&format!("[link.default]\ntransport = {value}\n"));
+    assert_eq!(
+        refused("\"pigeon\""),
+        "t.toml:2:13: invalid transport `pigeon`: expected one of: shm, unix"
+    );
+    assert_eq!(
+        refused("\"Unix\""),
+        "t.toml:2:13: invalid transport `Unix`: did you mean `unix`? (expected one of: shm, unix)"
+    );
+    assert_eq!(
+        refused("\"sh\""),
+        "t.toml:2:13: invalid transport `sh`: expected one of: shm, unix"
+    );
+    assert!(refused("7").starts_with("t.toml:2:13: invalid value, integer `7`: expected "));
+}
+
+#[test]
+fn huge_pages_are_a_key_of_the_node() {
+    let text = "[node.a]\nhuge_pages = true\n[node.b]\nhuge_pages = false\n[node.c]\n";
+    let topology = Topology::parse("t.toml", text).unwrap();
+    assert!(topology.huge_pages("a"));
+    assert!(!topology.huge_pages("b") && !topology.huge_pages("c") && !topology.huge_pages("d"));
+    assert_eq!(topology.place_of_huge_pages("a").as_deref(), Some("t.toml:2:14"));
+    assert_eq!(topology.place_of_huge_pages("c"), None);
+    assert_eq!(
+        error("[node.a]\nhuge_pages = \"true\"\n"),
+        "t.toml:2:14: invalid value, string \"true\": expected true or false without quotes"
     );
 }
 

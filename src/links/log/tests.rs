@@ -74,6 +74,36 @@ fn causes_and_peers_are_counted_apart() {
 }
 
 #[test]
+fn a_link_that_stays_on_its_socket_is_one_line_and_an_error_if_memory_is_required() {
+    let mut test = LogTest::default();
+    for reason in ["no descriptor left", "no memory left"] {
+        test.note(&Notice::StaysOnSocket { peer: "keeper", reason, is_required: false });
+    }
+    let line = "messages between this node and node `keeper` go over the socket, not through \
+                shared memory: no descriptor left";
+    assert_eq!(test.lines, [line]);
+    for (is_required, expected) in [(false, Level::Warn), (true, Level::Error)] {
+        let notice = Notice::StaysOnSocket { peer: "keeper", reason: "so", is_required };
+        assert_eq!(key(&notice).0, expected);
+    }
+}
+
+#[test]
+fn streams_that_move_to_memory_are_a_line_for_each_topic() {
+    let mut test = LogTest::default();
+    for topic in ["ticks", "ticks", "swaps"] {
+        test.note(&Notice::MovedToMemory { peer: "keeper", topic, publisher: "Feed" });
+    }
+    let line = |topic| {
+        format!(
+            "messages of `Feed` on topic `{topic}` go through shared memory, between this node \
+             and node `keeper`"
+        )
+    };
+    assert_eq!(test.lines, [line("ticks"), line("swaps")]);
+}
+
+#[test]
 fn unlimited_names_share_one_count() {
     let mut test = LogTest::default();
     for peer in 0..10_000 {

@@ -1,0 +1,149 @@
+//! What the links of a node go through, as far as the topology and the system say so before any of
+//! them runs. A link that is to go through shared memory may still stay on its socket later: that
+//! is a notice of the link.
+
+use std::collections::BTreeSet;
+
+use mycelium_transports::endpoint::Endpoint;
+use mycelium_transports::exchange::MemoryUse;
+
+use super::peer_topics::PeerTopics;
+use crate::error::BuildError;
+use crate::report::{Carrier, LinkReport};
+use crate::topology::Topology;
+
+/// The links of a node, by the name of the other node.
+#[derive(Debug, Default)]
+pub(crate) struct Carriers(Vec<LinkReport>);
+
+impl Carriers {
+    /// Those of `node`. `obstacle` is why this system has no shared memory, if it has none.
+    pub(super) fn new(
+        node: &str,
+        topology: &Topology,
+        peer_topics: &PeerTopics,
+        obstacle: Option<&str>,
+    ) -> Result<Carriers, BuildError> {
+        let peers: BTreeSet<&String> =
+            peer_topics.publishers.keys().chain(peer_topics.readers.keys()).collect();
+        let links = peers.into_iter().map(|peer| {
+            let asked = topology.link(node, peer).memory;
+            let obstacle = obstacle.map(str::to_owned);
+            let reason = match asked {
+                MemoryUse::Never => Some(place_of_unix(topology, node, peer)),
+                MemoryUse::IfPossible => obstacle.or_else(|| distance(topology, node, peer)),
+                MemoryUse::Required => {
+                    let reason = obstacle.or_else(|| distance(topology, node, peer));
+                    if let Some(reason) = reason {
+                        return Err(topology.transport_error(node, peer, reason).into());
+                    }
+                    None
+                }
+            };
+            let asked = match asked {
+                MemoryUse::Never => Some(Carrier::UnixSocket),
+                MemoryUse::IfPossible => None,
+                MemoryUse::Required => Some(Carrier::SharedMemory),
+            };
+            let used = if reason.is_none() { Carrier::SharedMemory } else { Carrier::UnixSocket };
+            Ok(LinkReport { peer: peer.clone(), asked, used, reason })
+        });
+        links.collect::<Result<_, BuildError>>().map(Carriers)
+    }
+
+    /// Whether the link with this node goes through shared memory.
+    pub(super) fn in_memory(&self, peer: &str) -> bool {
+        self.0.iter().any(|link| link.peer == peer && link.used == Carrier::SharedMemory)
+    }
+
+    pub(crate) fn links(&self) -> &[LinkReport] {
+        &self.0
+    }
+}
+
+/// Why a link does not go through memory: the file says so, here.
+fn place_of_unix(topology: &Topology, node: &str, peer: &str) -> String {
+    let place = topology.place_of_transport(node, peer).unwrap_or_default();
+    format!("`transport = \"unix\"` ({place})")
+}
+
+/// Why the processes of two nodes may have no memory in common: only processes of one machine meet
+/// at a Unix socket.
+fn distance(topology: &Topology, node: &str, peer: &str) -> Option<String> {
+    let far = [node, peer]
+        .into_iter()
+        .find(|node| !matches!(topology.endpoint(node), Endpoint::Unix { .. }))?;
+    Some(format!("node `{far}` does not listen at a Unix socket, so it may be on another machine"))
+}
+
+#[cfg(test)]
+mod tests {
+    use mycelium_transports::local::Policy;
+
+    use super::*;
+
+    const FILE: &str = "[node.a]\n[node.b]\n[node.c]\n";
+
+    /// The links of `a`, which reads from `b` and is read by `c`.
+    fn links(keys: &str, obstacle: Option<&str>) -> Result<Vec<String>, String> {
+        let topology = Topology::parse("t.toml", &format!("{FILE}{keys}")).unwrap();
+        let topics = || vec![("ticks".into(), Policy::Block)];
+        let peer_topics = PeerTopics {
+            publishers: [("b".to_owned(), topics())].into(),
+            readers: [("c".to_owned(), topics())].into(),
+        };
+        let carriers = Carriers::new("a", &topology, &peer_topics, obstacle);
+        let carriers = carriers.map_err(|error| error.to_string())?;
+        for link in carriers.links() {
+            let in_memory = link.used == Carrier::SharedMemory;
+            assert_eq!(carriers.in_memory(&link.peer), in_memory);
+            assert_eq!(link.reason.is_none(), in_memory);
+        }
+        assert!(!carriers.in_memory("d"));
+        Ok(carriers.links().iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn links_of_one_machine_go_through_memory_unless_the_file_says_otherwise() {
+        let b = "link with node `b`: shared memory";
+        let c = "link with node `c`: shared memory";
+        assert_eq!(links("", None).unwrap(), [b, c]);
+        assert_eq!(links("[link.default]\ntransport = \"shm\"\n", None).unwrap(), [b, c]);
+        let unix = "[link.\"a-b\"]\ntransport = \"unix\"\n";
+        let b = "link with node `b`: Unix socket: `transport = \"unix\"` (t.toml:5:13)";
+        assert_eq!(links(unix, None).unwrap(), [b, c]);
+    }
+
+    #[test]
+    fn the_section_of_a_link_wins_over_that_of_all() {
+        let keys = "[link.default]\ntransport = \"unix\"\n[link.\"b-a\"]\ntransport = \"shm\"\n";
+        let b = "link with node `b`: shared memory";
+        let c = "link with node `c`: Unix socket: `transport = \"unix\"` (t.toml:5:13)";
+        assert_eq!(links(keys, None).unwrap(), [b, c]);
+    }
+
+    #[test]
+    fn without_memory_links_go_over_sockets_and_say_why() {
+        let reason = Some("no memory here");
+        let b = "link with node `b`: Unix socket: no memory here";
+        let c = "link with node `c`: Unix socket: no memory here";
+        assert_eq!(links("", reason).unwrap(), [b, c]);
+        // What the file says is the reason, if it says so.
+        let b = "link with node `b`: Unix socket: `transport = \"unix\"` (t.toml:5:13)";
+        assert_eq!(links("[link.\"a-b\"]\ntransport = \"unix\"\n", reason).unwrap(), [b, c]);
+    }
+
+    #[test]
+    fn a_link_that_needs_memory_is_refused_with_its_place() {
+        for (section, peer) in [("default", "b"), ("a-b", "b"), ("c-a", "c")] {
+            let keys =
+                format!("[link.\"{section}\"]\npreset = \"balanced\"\ntransport = \"shm\"\n");
+            let expected = format!(
+                "t.toml:6:13: the link between `a` and `{peer}` cannot go through shared memory: \
+                 no memory here; write `transport = \"unix\"`, or leave the key out: the link then \
+                 uses shared memory where that is possible"
+            );
+            assert_eq!(links(&keys, Some("no memory here")).unwrap_err(), expected);
+        }
+    }
+}

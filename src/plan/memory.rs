@@ -1,0 +1,48 @@
+//! How much memory the rings of a node take: on the heap, and in shared memory.
+//!
+//! A topic that another node reads through memory has the rings of its publishers there. What this
+//! node reads from others begins on a socket, so it has a ring on the heap for each of their
+//! publishers, and a region for its positions in their rings.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use mycelium_transports::local::{PageSize, cursor_bytes};
+
+use super::carriers::Carriers;
+use super::peer_topics::PeerTopics;
+use super::topics::PlannedTopic;
+use crate::report::RingMemory;
+
+/// The memory of the rings of all planned publishers, with the entries of their readers.
+pub(super) fn ring_memory(
+    topics: &BTreeMap<Arc<str>, PlannedTopic>,
+    peer_topics: &PeerTopics,
+    carriers: &Carriers,
+    pages: PageSize,
+) -> RingMemory {
+    let mut memory = RingMemory::default();
+    for planned in topics.values() {
+        let PlannedTopic { schema, capacity, gating, remote_publishers, .. } = *planned;
+        let own = planned.publishers - remote_publishers;
+        let on_heap = if planned.is_shared { remote_publishers } else { planned.publishers };
+        add(&mut memory.heap, schema.heap_bytes(capacity, gating), on_heap);
+        if planned.is_shared {
+            let ring = schema.shared_bytes(capacity, gating, pages);
+            add(&mut memory.shared, ring, own);
+            if pages == PageSize::Huge {
+                add(&mut memory.huge_pages, ring.map(|ring| ring / pages.bytes()), own);
+            }
+        }
+    }
+    let peers = peer_topics.publishers.iter().filter(|(peer, _)| carriers.in_memory(peer));
+    for (topic, _) in peers.flat_map(|(_, topics)| topics) {
+        let positions = topics.get(topic).and_then(|planned| cursor_bytes(planned.gating));
+        add(&mut memory.shared, positions, 1);
+    }
+    memory
+}
+
+fn add(sum: &mut usize, each: Option<usize>, count: usize) {
+    *sum = sum.saturating_add(each.unwrap_or(usize::MAX).saturating_mul(count));
+}

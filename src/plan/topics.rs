@@ -1,0 +1,55 @@
+//! The topics of a node, as its services declare them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use mycelium_core::Message;
+use mycelium_transports::local::Schema;
+
+use super::ports::BoundPorts;
+use crate::dead_letter::DeadLetter;
+
+/// The checked plan of a topic.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PlannedTopic {
+    pub(crate) schema: Schema,
+    /// Those of other nodes, too.
+    pub(crate) publishers: usize,
+    /// Those of other nodes alone. Each has a ring in this node.
+    pub(crate) remote_publishers: usize,
+    pub(crate) readers: usize,
+    /// The number of slots of each ring.
+    pub(crate) capacity: usize,
+    /// The entries of each ring: for the gating subscriptions of the topology, for the nodes that
+    /// read the ring in memory, and some in reserve.
+    pub(crate) gating: usize,
+    /// Whether another node reads it through shared memory: the rings of this node's publishers
+    /// are there.
+    pub(crate) is_shared: bool,
+}
+
+/// Collects the topics of this node.
+pub(super) fn topics(services: &[(String, BoundPorts)]) -> BTreeMap<Arc<str>, PlannedTopic> {
+    let mut topics = BTreeMap::<Arc<str>, PlannedTopic>::new();
+    for (_, ports) in services {
+        let reads = ports.reads.iter().map(|port| (port, 0));
+        for (port, publishers) in reads.chain(ports.emits.iter().map(|port| (port, 1))) {
+            let planned = topics.entry(port.topic.clone()).or_insert(PlannedTopic {
+                schema: port.schema,
+                publishers: 0,
+                remote_publishers: 0,
+                readers: 0,
+                capacity: 0,
+                gating: 0,
+                is_shared: false,
+            });
+            planned.publishers += publishers;
+            planned.readers += 1 - publishers;
+        }
+    }
+    if let Some(letters) = topics.get_mut(DeadLetter::TOPIC) {
+        let writers = services.iter().filter(|(_, ports)| ports.can_give_up());
+        letters.publishers += writers.count();
+    }
+    topics
+}

@@ -1,0 +1,178 @@
+//! What the links of a node go through, and the memory of its rings: in its plan and in the report
+//! of its start.
+#![cfg(target_os = "linux")]
+
+use std::time::Duration;
+
+use mycelium::{
+    BuildError, Carrier, Context, Node, Result, StartError, StartReport, StartWarning, Topology,
+    message, service,
+};
+use mycelium_tokio::Tokio;
+
+/// Slots of 9 words: 72 bytes on the heap, two cache lines in shared memory.
+#[message(topic = "numbers", id = 1)]
+struct Number {
+    values: [u64; 8],
+}
+
+struct Counter;
+
+#[service(emits(Number))]
+impl Counter {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        ctx.emit(Number { values: [7; 8] }).await?;
+        Ok(())
+    }
+}
+
+struct Adder;
+
+#[service(reads(Number))]
+impl Adder {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut numbers = ctx.subscribe::<Number>()?;
+        while numbers.recv().await.is_some() {}
+        Ok(())
+    }
+}
+
+const SLOTS: usize = 64;
+/// Entries for gating readers beside those of the topology.
+const SPARE: usize = 64;
+const ENTRY: usize = 256;
+/// The words of a writer on the heap.
+const WRITER: usize = 256;
+const PAGE: usize = 4096;
+
+/// `far` publishes what `near` reads. The keys of `far` come first, those of `more` last.
+fn topology(far: &str, more: &str) -> Topology {
+    let text = format!(
+        "[node.far]\nservices = [\"Counter\"]\n{far}\n[node.near]\nservices = [\"Adder\"]\n\
+         [topic.numbers]\ncapacity = {SLOTS}\n[link.default]\nwindow = 1024\n{more}\n"
+    );
+    Topology::parse("t.toml", &text).unwrap()
+}
+
+fn build(node: &str, topology: Topology) -> Result<Node, BuildError> {
+    Node::builder(node).topology(topology).service(|| Counter).service(|| Adder).build()
+}
+
+/// Starts a node alone, and returns its report once it has ended. `test` has a directory of its
+/// own.
+async fn report(test: &str, node: &str, topology: Topology) -> StartReport {
+    let directory = format!("mycelium-carriers-{}-{test}", std::process::id());
+    let directory = std::env::temp_dir().join(directory);
+    let node = build(node, topology.in_directory(&directory)).unwrap();
+    let running = node.start(Tokio::current().unwrap()).unwrap();
+    let report = running.start_report().clone();
+    running.shutdown();
+    let _ = tokio::time::timeout(Duration::from_secs(60), running.join()).await.unwrap();
+    let _ = std::fs::remove_dir_all(&directory);
+    report
+}
+
+#[tokio::test]
+async fn links_go_through_memory_and_the_start_report_says_so() {
+    for (node, peer) in [("far", "near"), ("near", "far")] {
+        let report = report("memory", node, topology("shutdown = \"1ms\"", "")).await;
+        let [link] = &*report.links else { panic!("{report}") };
+        assert_eq!((&*link.peer, link.asked, link.used), (peer, None, Carrier::SharedMemory));
+        assert_eq!(link.reason, None);
+        let line = format!("link with node `{peer}`: shared memory\n");
+        assert!(report.to_string().contains(&line), "{report}");
+    }
+}
+
+#[tokio::test]
+async fn a_line_of_the_topology_keeps_a_link_on_its_socket() {
+    let unix = "[link.\"far-near\"]\ntransport = \"unix\"";
+    let report = report("socket", "far", topology("shutdown = \"1ms\"", unix)).await;
+    let [link] = &*report.links else { panic!("{report}") };
+    assert_eq!((link.asked, link.used), (Some(Carrier::UnixSocket), Carrier::UnixSocket));
+    let line = "link with node `near`: Unix socket: `transport = \"unix\"` (t.toml:11:13)\n";
+    assert!(report.to_string().contains(line), "{report}");
+    assert_eq!(report.memory.shared, 0);
+}
+
+#[tokio::test]
+async fn the_report_has_the_bytes_on_the_heap_and_in_memory_with_their_entries() {
+    // One ring, with an entry for the node that reads it.
+    let far = report("bytes", "far", topology("shutdown = \"1ms\"", "")).await.memory;
+    let exact = SLOTS * 128 + (1 + SPARE) * ENTRY + PAGE;
+    assert_eq!((far.heap, far.shared), (0, exact.next_multiple_of(PAGE)));
+    assert_eq!(far.total(), far.heap + far.shared);
+    // The reader has a ring for what comes over the socket, and a region for its positions.
+    let near = report("bytes", "near", topology("shutdown = \"1ms\"", "")).await;
+    let ring = SLOTS * 72 + (1 + SPARE) * ENTRY + WRITER;
+    let positions = (ENTRY + (1 + SPARE) * ENTRY).next_multiple_of(PAGE);
+    assert_eq!((near.memory.heap, near.memory.shared), (ring, positions));
+    let line = format!("rings: {ring} bytes on the heap, {positions} in shared memory\n");
+    assert!(near.to_string().contains(&line), "{near}");
+    // Over sockets, both sides have their rings on the heap.
+    for node in ["far", "near"] {
+        let memory = report("bytes", node, topology("shutdown = \"1ms\"", "transport = \"unix\""))
+            .await
+            .memory;
+        assert_eq!((memory.heap, memory.shared), (ring, 0));
+    }
+}
+
+#[test]
+fn a_node_in_one_process_has_its_rings_on_the_heap() {
+    let text = format!("[topic.numbers]\ncapacity = {SLOTS}\n");
+    let node = build("main", Topology::parse("t.toml", &text).unwrap()).unwrap();
+    assert_eq!(node.memory(), SLOTS * 72 + (1 + SPARE) * ENTRY + WRITER);
+}
+
+#[test]
+fn memory_above_the_budget_is_refused_with_its_place() {
+    let needed = (SLOTS * 128 + (1 + SPARE) * ENTRY + PAGE).next_multiple_of(PAGE);
+    let with = |budget: usize| build("far", topology(&format!("memory = {budget}"), ""));
+    assert_eq!(with(needed).unwrap().memory(), needed);
+    let error = with(needed - 1).unwrap_err();
+    let BuildError::Memory { place, needed: found, shared, .. } = &error else { panic!("{error}") };
+    assert_eq!((place.as_deref(), *found, *shared), (Some("t.toml:3:10"), needed, needed));
+    let text = format!(
+        "t.toml:3:10: rings of node `far` take {needed} bytes ({needed} of them in shared memory), \
+         but may take {}: lower the capacities of topics (`capacity`), or raise `memory` of the node",
+        needed - 1
+    );
+    assert_eq!(error.to_string(), text);
+    // Huge pages are whole pages, and the error says so.
+    let error = build("far", topology("memory = \"1 MiB\"\nhuge_pages = true", "")).unwrap_err();
+    let BuildError::Memory { needed, huge_pages: 1, .. } = &error else { panic!("{error}") };
+    assert_eq!(*needed, 2 << 20);
+    assert!(error.to_string().contains("or remove `huge_pages`: each ring in shared"), "{error}");
+}
+
+#[tokio::test]
+async fn huge_pages_that_the_system_does_not_have_are_an_error_of_the_start() {
+    // No system has a terabyte of them to spare.
+    let capacity = 1usize << 30;
+    let text = format!(
+        "[node.far]\nservices = [\"Counter\"]\nmemory = \"1024 GiB\"\nhuge_pages = true\n\
+         [node.near]\nservices = [\"Adder\"]\n[topic.numbers]\ncapacity = {capacity}\n"
+    );
+    let topology = Topology::parse("t.toml", &text).unwrap();
+    let error = build("far", topology).unwrap().start(Tokio::current().unwrap()).unwrap_err();
+    let StartError::Memory { node, place, .. } = &error else { panic!("{error}") };
+    assert_eq!((&**node, place.as_deref()), ("far", Some("t.toml:4:14")));
+    let needed = (capacity * 128).div_ceil(2 << 20) + 1;
+    let text = format!(
+        "t.toml:4:14: node `far` cannot have its shared memory: `huge_pages` needs {needed} pages"
+    );
+    assert!(error.to_string().starts_with(&text), "{error}");
+    assert!(!error.is_permanent(), "pages may be free later");
+}
+
+#[tokio::test]
+async fn huge_pages_without_a_ring_in_memory_are_a_warning() {
+    let keys = "shutdown = \"1ms\"\nhuge_pages = true";
+    let report = report("pages", "far", topology(keys, "transport = \"unix\"")).await;
+    let (node, place) = ("far".to_owned(), "t.toml:4:14".to_owned());
+    assert!(report.warnings.contains(&StartWarning::UnusedHugePages { node, place }), "{report}");
+    let line = "warning: t.toml:4:14: `huge_pages` has no effect: no other node reads a topic of \
+                node `far` through shared memory\n";
+    assert!(report.to_string().contains(line), "{report}");
+}
