@@ -66,10 +66,66 @@ impl fmt::Display for Carrier {
     }
 }
 
-/// What the link with another node goes through, as far as it is known at the start. Each stream
+/// The carrier of the link with another node, which is planned at the start. Each stream
 /// begins on the socket; the log says when it moves to memory, and why one does not.
 ///
-/// Its text is `link with node keeper: shared memory`, with the reason after a Unix socket.
+/// ```
+/// use mycelium::{Carrier, Context, Node, Result, Topology, message, service};
+///
+/// #[message(topic = "ticks", id = 1)]
+/// struct Tick {
+///     price: u64,
+/// }
+///
+/// struct Feed;
+///
+/// #[service(emits(Tick))]
+/// impl Feed {
+///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+///         ctx.emit(Tick { price: 7 }).await?;
+///         Ok(())
+///     }
+/// }
+///
+/// struct Keeper;
+///
+/// #[service(reads(Tick))]
+/// impl Keeper {
+///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+///         let mut ticks = ctx.subscribe::<Tick>()?;
+///         while ticks.recv().await.is_some() {}
+///         Ok(())
+///     }
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let topology = Topology::parse("app.toml", r#"
+/// [node.feed]
+/// services = ["Feed"]
+/// shutdown = "1ms"
+///
+/// [node.keeper]
+/// services = ["Keeper"]
+///
+/// [link."feed-keeper"]
+/// transport = "unix"
+/// "#)?;
+/// # let topology = topology.in_directory(std::env::temp_dir().join(format!("report-{}", std::process::id())));
+/// let node = Node::builder("feed").topology(topology).service(|| Feed).service(|| Keeper);
+/// let running = node.build()?.start(mycelium_tokio::Tokio::current()?)?;
+/// let link = &running.start_report().links[0];
+/// assert_eq!((&*link.peer, link.used), ("keeper", Carrier::UnixSocket));
+/// assert_eq!(
+///     link.to_string(),
+///     "link with node `keeper`: Unix socket: `transport = \"unix\"` (app.toml:10:13)"
+/// );
+/// # running.shutdown();
+/// # let _ = running.join().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # let _ = std::fs::remove_dir_all(std::env::temp_dir().join(format!("report-{}", std::process::id())));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LinkReport {
@@ -77,7 +133,7 @@ pub struct LinkReport {
     pub peer: String,
     /// What the topology requests, if it does.
     pub asked: Option<Carrier>,
-    /// What is used.
+    /// The carrier of the link.
     pub used: Carrier,
     /// Why it is not shared memory. `None` if it is.
     pub reason: Option<String>,

@@ -1,6 +1,6 @@
 //! What the links of a node go through, and the memory of its rings: in its plan and in the report
 //! of its start.
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ const ENTRY: usize = 256;
 const WRITER: usize = 256;
 const PAGE: usize = 4096;
 
-/// `far` publishes what `near` reads. The keys of `far` come first, those of `more` last.
+/// `far` publishes what `near` reads. `more` follows the keys of all links.
 fn topology(far: &str, more: &str) -> Topology {
     let text = format!(
         "[node.far]\nservices = [\"Counter\"]\n{far}\n[node.near]\nservices = [\"Adder\"]\n\
@@ -102,7 +102,7 @@ async fn the_report_has_the_bytes_on_the_heap_and_in_memory_with_their_entries()
     let exact = SLOTS * 128 + (1 + SPARE) * ENTRY + PAGE;
     assert_eq!((far.heap, far.shared), (0, exact.next_multiple_of(PAGE)));
     assert_eq!(far.total(), far.heap + far.shared);
-    // The reader has a ring for what comes over the socket, and a region for its positions.
+    // The reader has a ring for messages of the socket, and a region for its positions.
     let near = report("bytes", "near", topology("shutdown = \"1ms\"", "")).await;
     let ring = SLOTS * 72 + (1 + SPARE) * ENTRY + WRITER;
     let positions = (ENTRY + (1 + SPARE) * ENTRY).next_multiple_of(PAGE);

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn links_of_one_machine_go_through_memory_unless_the_file_says_otherwise() {
+    fn links_of_one_machine_go_through_memory_unless_the_file_says_unix() {
         let b = "link with node `b`: shared memory";
         let c = "link with node `c`: shared memory";
         assert_eq!(links("", None).unwrap(), [b, c]);

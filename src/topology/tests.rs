@@ -195,8 +195,8 @@ fn an_unknown_transport_is_refused_with_the_known_ones() {
         "t.toml:2:13: invalid transport `Unix`: did you mean `unix`? (expected one of: shm, unix)"
     );
     assert_eq!(
-        refused("\"sh\""),
-        "t.toml:2:13: invalid transport `sh`: expected one of: shm, unix"
+        refused("\"tcp\""),
+        "t.toml:2:13: invalid transport `tcp`: expected one of: shm, unix"
     );
     assert!(refused("7").starts_with("t.toml:2:13: invalid value, integer `7`: expected "));
 }
