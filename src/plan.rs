@@ -140,7 +140,7 @@ impl Plan {
              them (`sysctl vm.nr_hugepages={needed}`, more if other programs use some), or remove \
              the key"
         );
-        Err(StartError::Memory { node: self.node.clone(), place, problem })
+        Err(StartError::SharedMemory { node: self.node.clone(), place, problem })
     }
 
     /// The ports of a service of this node.

@@ -156,7 +156,7 @@ async fn huge_pages_that_the_system_does_not_have_are_an_error_of_the_start() {
     );
     let topology = Topology::parse("t.toml", &text).unwrap();
     let error = build("far", topology).unwrap().start(Tokio::current().unwrap()).unwrap_err();
-    let StartError::Memory { node, place, .. } = &error else { panic!("{error}") };
+    let StartError::SharedMemory { node, place, .. } = &error else { panic!("{error}") };
     assert_eq!((&**node, place.as_deref()), ("far", Some("t.toml:4:14")));
     let needed = (capacity * 128).div_ceil(2 << 20) + 1;
     let text = format!(

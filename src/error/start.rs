@@ -117,7 +117,7 @@ pub enum StartError {
     },
     /// A node cannot have the shared memory that the topology requests.
     #[error("{}node `{node}` cannot have its shared memory: {problem}", at(place.as_deref()))]
-    Memory {
+    SharedMemory {
         /// The node.
         node: String,
         /// Where the topology requests it, if it does: file, line and column.

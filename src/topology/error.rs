@@ -163,7 +163,7 @@ pub enum Problem {
          write `transport = \"unix\"`, or leave the key out: the link then uses shared memory \
          where that is possible"
     )]
-    NoMemory {
+    NoSharedMemory {
         /// The node that starts.
         node: String,
         /// The other one.

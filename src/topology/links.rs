@@ -58,7 +58,7 @@ impl Topology {
     /// The error of a link that cannot have the transport that the file requests.
     pub(crate) fn transport_error(&self, node: &str, other: &str, reason: String) -> TopologyError {
         let (node_name, other_name) = (node.to_owned(), other.to_owned());
-        let problem = Problem::NoMemory { node: node_name, peer: other_name, reason };
+        let problem = Problem::NoSharedMemory { node: node_name, peer: other_name, reason };
         self.file.error(self.span_of_transport(node, other).unwrap_or(0..0), problem)
     }
 

@@ -139,7 +139,8 @@ mod tests {
         assert_eq!(schema.heap_bytes(64, 3), Some(slots + size_of::<WriterWords>() + 3 * entry));
         for pages in [PageSize::Small, PageSize::Huge] {
             let bytes = schema.shared_bytes(64, 3, pages).unwrap();
-            assert!(bytes >= slots + 3 * entry + HEADER && bytes % pages.bytes() == 0);
+            assert!(bytes >= slots + 3 * entry + HEADER);
+            assert!(bytes.is_multiple_of(pages.bytes()));
             assert!(bytes < slots * 2 + 3 * entry + HEADER + pages.bytes());
         }
         // One entry more can need one page more.
