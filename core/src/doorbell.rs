@@ -33,12 +33,16 @@
 //! waker, when the task unregisters ([`Waiters::unregister`]), by [`Doorbell::forget`], or with the
 //! bell: until then the bell keeps the task in memory.
 //!
-//! To read: this file, `kept.rs`, `spare.rs`, then `waiters.rs`, `list.rs`, `growth.rs`.
+//! **Another process.** A waker means nothing there. A [`SleepWord`] in shared memory says that its
+//! owner sleeps, and an [`Alarm`] at the other side remembers for which sleep it has rung.
+//!
+//! To read: this file, `kept.rs`, `spare.rs`, then `waiters.rs`, `list.rs`, `growth.rs`; `sleep.rs`.
 
 #[cfg(feature = "alloc")]
 mod growth;
 mod kept;
 mod list;
+mod sleep;
 mod spare;
 mod waiters;
 
@@ -52,6 +56,7 @@ use spare::SpareWaker;
 #[cfg(feature = "alloc")]
 pub use growth::{GrowingWaiterList, OnHeap};
 pub use list::{Fixed, Growth, Key, WaiterList};
+pub use sleep::{Alarm, SleepWord};
 pub use waiters::Waiters;
 
 /// Calls `ring` for each of `bells`. If a waker panics, the remaining bells are rung and the panic

@@ -1,12 +1,16 @@
 //! Messages of a broadcast ring that are borrowed in place: they equal the copies, only readers
 //! that may borrow get them, and they stay until they are released.
 
+#![allow(unsafe_code)]
+
 use std::collections::VecDeque;
 use std::sync::mpsc::{self, TryRecvError};
 
 use mycelium_core::message::decode_ref;
 use mycelium_core::ring::broadcast::{Broadcast, Consumer, HeapStorage, Layout, Peek, Word};
-use mycelium_core::ring::region::{ReaderRegion, WriterRegion};
+use mycelium_core::ring::region::{
+    CursorRegion, DataRegion, ForeignData, ForeignRing, RingIdentity,
+};
 use proptest::prelude::*;
 
 const WORD: usize = size_of::<usize>();
@@ -163,13 +167,31 @@ fn observers_and_foreign_readers_borrow_nothing() {
     struct Pages([Word; 512]);
     let pages = || Pages([const { Word::new() }; 512]);
     let (data, cursors) = (pages(), pages());
-    let region = WriterRegion::create(&data.0, Layout::exact(4, WORD)).unwrap();
-    let region = region.with([ReaderRegion::create(&cursors.0, &region).unwrap()]).unwrap();
-    let mut writer = Broadcast::producer(&region).unwrap();
-    let mut reader = Broadcast::gating(&region).unwrap();
+    let (layout, identity) = (Layout::exact(4, WORD), RingIdentity { epoch: 1, digest: [0; 16] });
+    // SAFETY: nothing else writes to the memory.
+    let ours = unsafe { DataRegion::create(&data.0[..], layout, 2, identity) }.unwrap();
+    let ours = Broadcast::new(ours, layout).unwrap();
+    let mut writer = Broadcast::producer(&ours).unwrap();
+    let mut local = Broadcast::gating(&ours).unwrap();
+    let proxy = Broadcast::gating(&ours).unwrap().retaining().into_proxy().unwrap();
+    let theirs = ForeignData::attach(&data.0[..]).unwrap();
+    // SAFETY: as above.
+    let own = unsafe { CursorRegion::create(&cursors.0[..], layout, 1, identity) }.unwrap();
+    let theirs = ForeignRing::new(theirs, own, proxy.claim()).unwrap();
+    let theirs = Broadcast::new(theirs, layout).unwrap();
+    let mut reader = Broadcast::gating(&theirs).unwrap();
     writer.try_push(&[1], WORD).unwrap();
     assert!(reader.read(1).is_none());
     assert!(matches!(reader.peek(&mut [0]), Peek::Message { .. }));
+    assert_eq!(local.read(1).map(|messages| messages.count()), Some(1), "its own memory");
+
+    let ring = Broadcast::boxed(layout, 1).unwrap();
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let mut reader = Broadcast::gating_evictable(&ring).unwrap();
+    writer.try_push(&[1], WORD).unwrap();
+    assert!(reader.read(1).is_none(), "it may be passed at any time");
+    let reader = reader.retaining();
+    assert!(!reader.can_borrow() && reader.borrow(0, 1).is_none());
 }
 
 /// A message is checked in place and not copied.

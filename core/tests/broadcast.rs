@@ -382,7 +382,7 @@ fn two_readers_on_threads_keep_order_and_the_counts_add_up() {
                         gating.advance();
                         next += 1;
                     }
-                    Peek::Gap { .. } => panic!("a gating reader has no gaps"),
+                    Peek::Gap { .. } | Peek::Evicted => panic!("a gating reader has no gaps"),
                     Peek::Empty => std::thread::yield_now(),
                     Peek::Closed => break,
                 }
@@ -402,6 +402,7 @@ fn two_readers_on_threads_keep_order_and_the_counts_add_up() {
                     Peek::Gap { missed: gap } => missed += gap,
                     Peek::Empty => std::thread::yield_now(),
                     Peek::Closed => break,
+                    Peek::Evicted => panic!("an observer is not evicted"),
                 }
             }
             assert_eq!(taken + missed, count, "sent = taken + dropped");

@@ -1,16 +1,22 @@
-//! Rings in raw memory: refused layouts and headers, messages between two regions, and false values
-//! from a peer.
+//! Rings in raw memory: refused layouts and headers, messages between two processes, eviction, and
+//! false values from a peer.
 
 #![allow(unsafe_code)]
 
+use mycelium_core::doorbell::Alarm;
 use mycelium_core::ring::CapacityError;
-use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek, Word};
+use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek, ProxyReader, Word};
 use mycelium_core::ring::region::{
-    ALIGNMENT, Field, READER_WORDS, ReaderRegion, RegionError, WriterRegion, words_at, writer_words,
+    ALIGNMENT, CursorRegion, DataRegion, Field, ForeignCursors, ForeignData, ForeignRing, Kind,
+    RegionError, RingIdentity, cursor_words, data_words, words_at,
 };
 
 const WORD: usize = size_of::<usize>();
 const SMALL: Layout = Layout::exact(4, WORD);
+const IDENTITY: RingIdentity = RingIdentity { epoch: 3, digest: *b"0123456789abcdef" };
+/// Entries in the data region, and in the cursor region.
+const ENTRIES: usize = 2;
+const READERS: usize = 3;
 
 /// Memory that both processes map, with plain access for the tests.
 #[repr(align(256))]
@@ -23,37 +29,77 @@ impl<const N: usize> Pages<N> {
 
     /// Writes a word, like the other process.
     fn set(&self, index: usize, value: usize) {
-        // SAFETY: rings in regions allow that another process writes these words.
+        // SAFETY: rings of other processes allow that these write their words.
         unsafe { self.0[index].set(value) };
     }
+
+    fn data(&self, layout: Layout) -> Result<DataRegion<&[Word]>, RegionError> {
+        // SAFETY: the tests make one ring at a time in this memory.
+        unsafe { DataRegion::create(&self.0[..], layout, ENTRIES, IDENTITY) }
+    }
+
+    fn cursors(&self, layout: Layout) -> Result<CursorRegion<&[Word]>, RegionError> {
+        // SAFETY: as above.
+        unsafe { CursorRegion::create(&self.0[..], layout, READERS, IDENTITY) }
+    }
+
+    fn foreign_cursors(&self, layout: Layout) -> Result<ForeignCursors<&[Word]>, RegionError> {
+        ForeignCursors::attach(&self.0[..], layout, READERS, IDENTITY)
+    }
+}
+
+type Ours<'a> = Broadcast<DataRegion<&'a [Word]>>;
+type Theirs<'a> = Broadcast<ForeignRing<&'a [Word], &'a [Word]>>;
+
+fn proxy<'a, 'b>(ring: &'b Ours<'a>) -> ProxyReader<&'b Ours<'a>> {
+    let reader = Broadcast::gating(ring).expect("an entry is free").retaining();
+    reader.into_proxy().expect("it is a gating reader")
+}
+
+fn attach<'a>(
+    data: &'a Pages<256>,
+    own: &'a Pages<256>,
+    proxy: &ProxyReader<&Ours<'a>>,
+) -> Theirs<'a> {
+    let data = ForeignData::attach(&data.0[..]).unwrap();
+    let layout = data.layout();
+    let own = own.cursors(layout).unwrap();
+    Broadcast::new(ForeignRing::new(data, own, proxy.claim()).unwrap(), layout).unwrap()
 }
 
 #[test]
 fn what_does_not_fit_is_refused() {
     let pages = Pages::<256>::new();
-    let refused = |words, layout| WriterRegion::create(words, layout).map(|_| ()).unwrap_err();
+    let refused = |layout| pages.data(layout).map(|_| ()).unwrap_err();
     for given in [0, 1, 3, usize::MAX] {
         let invalid = RegionError::Capacity(CapacityError::Invalid { given });
-        assert_eq!(refused(&pages.0, Layout::exact(given, 8)), invalid);
+        assert_eq!(refused(Layout::exact(given, 8)), invalid);
     }
     let large = Layout::exact(128, WORD);
-    let expected = writer_words(large).unwrap();
-    assert_eq!(refused(&pages.0, large), RegionError::Size { expected, found: 256 });
+    let expected = data_words(large, ENTRIES).unwrap();
+    assert_eq!(refused(large), RegionError::Size { expected, found: 256 });
     for bytes in [usize::MAX, usize::MAX / 4] {
         for layout in [Layout::exact(4, bytes), Layout::up_to(4, bytes)] {
-            assert_eq!(refused(&pages.0, layout), RegionError::TooLarge);
+            for layout in [layout, layout.in_lines()] {
+                assert!(matches!(refused(layout), RegionError::TooLarge | RegionError::Layout(_)));
+            }
         }
     }
-    assert_eq!(
-        refused(&pages.0[1..], SMALL),
-        RegionError::Alignment { expected: ALIGNMENT, found: WORD }
-    );
+    // SAFETY: refused.
+    let unaligned = unsafe { DataRegion::create(&pages.0[1..], SMALL, ENTRIES, IDENTITY) };
+    let expected = RegionError::Alignment { expected: ALIGNMENT, found: WORD };
+    assert_eq!(unaligned.map(|_| ()).unwrap_err(), expected);
+    assert_eq!((data_words(SMALL, usize::MAX), cursor_words(usize::MAX)), (None, None));
+    let needed = cursor_words(READERS).unwrap();
+    // SAFETY: refused.
+    let short = unsafe { CursorRegion::create(&pages.0[..needed - 1], SMALL, READERS, IDENTITY) };
+    let expected = RegionError::Size { expected: needed, found: needed - 1 };
+    assert_eq!(short.map(|_| ()).unwrap_err(), expected);
 }
 
-#[test]
-fn each_wrong_header_field_is_named() {
-    let pages = Pages::<256>::new();
-    let fields = [
+/// The fields in their order, one for each word.
+fn fields() -> Vec<Field> {
+    let mut fields = vec![
         Field::Magic,
         Field::Version,
         Field::Kind,
@@ -62,119 +108,265 @@ fn each_wrong_header_field_is_named() {
         Field::Capacity,
         Field::MessageBytes,
         Field::HasLength,
+        Field::SlotWords,
+        Field::Entries,
         Field::Size,
     ];
-    for (index, expected) in fields.into_iter().enumerate() {
-        WriterRegion::create(&pages.0, SMALL).unwrap();
+    fields.extend([Field::Epoch].repeat(8 / WORD));
+    fields.extend([Field::Digest].repeat(16 / WORD));
+    fields
+}
+
+#[test]
+fn each_wrong_header_field_is_named() {
+    let pages = Pages::<256>::new();
+    for (index, expected) in fields().into_iter().enumerate() {
         for lie in [0, 7, 64, 1 << (usize::BITS - 1), usize::MAX] {
+            pages.cursors(SMALL).unwrap();
             pages.set(index, lie);
-            let found = WriterRegion::attach(&pages.0).map(|_| ());
-            match (expected, found) {
-                // An invalid value, or one that does not fit another field.
-                (
-                    Field::Capacity,
-                    Err(
-                        RegionError::Capacity(_) | RegionError::Size { .. } | RegionError::TooLarge,
-                    ),
-                )
-                | (Field::MessageBytes, Err(RegionError::Size { .. } | RegionError::TooLarge)) => {}
-                (Field::Capacity | Field::MessageBytes, Err(RegionError::Field { field, .. })) => {
-                    assert_eq!(field, Field::Size);
+            match (expected, pages.foreign_cursors(SMALL).map(|_| ())) {
+                // Invalid values, or values that do not fit other fields.
+                (Field::Capacity | Field::MessageBytes, Err(_))
+                | (Field::Entries, Err(RegionError::TooLarge)) => {}
+                (Field::Entries, Err(RegionError::Field { field, .. })) => {
+                    assert!(matches!(field, Field::Size | Field::Entries), "{field}");
                 }
+                (Field::HasLength, Ok(())) => assert_eq!(lie, 0, "unchanged"),
                 (_, Err(RegionError::Field { field, found, .. })) => {
                     assert_eq!((field, found), (expected, lie));
                 }
-                (Field::MessageBytes, Ok(())) => assert_eq!(lie, 7, "a slot has whole words"),
-                (Field::HasLength, Ok(())) => assert_eq!(lie, 0, "unchanged"),
                 (field, found) => panic!("{field} is {lie}: {found:?}"),
             }
         }
     }
-    assert!(WriterRegion::attach(&pages.0[..3]).is_err());
+    assert!(ForeignData::attach(&pages.0[..3]).is_err());
 }
 
 #[test]
 fn a_region_of_another_ring_is_refused() {
-    let (data, cursor) = (Pages::<256>::new(), Pages::<128>::new());
-    let ring = WriterRegion::create(&data.0, SMALL).unwrap();
-    assert_eq!(ring.layout(), SMALL);
-    ReaderRegion::create(&cursor.0, &ring).unwrap();
-    assert!(matches!(
-        WriterRegion::attach(&cursor.0),
-        Err(RegionError::Field { field: Field::Kind, .. })
-    ));
-    let other = WriterRegion::create(&data.0, Layout::exact(8, WORD)).unwrap();
-    assert_eq!(
-        ReaderRegion::attach(&cursor.0, &other).map(|_| ()).unwrap_err(),
-        RegionError::Field { field: Field::Capacity, expected: 8, found: 4 }
-    );
-    let reader = ReaderRegion::create(&cursor.0, &ring).unwrap();
-    assert!(other.with([reader]).is_err(), "a reader's region of another ring");
+    let (data, own) = (Pages::<256>::new(), Pages::<256>::new());
+    let ring = data.data(SMALL).unwrap();
+    assert_eq!((ring.layout(), ring.identity()), (SMALL, IDENTITY));
+    own.cursors(SMALL).unwrap();
+    let kind = RegionError::Field {
+        field: Field::Kind,
+        expected: Kind::Data as usize,
+        found: Kind::Cursors as usize,
+    };
+    assert_eq!(ForeignData::attach(&own.0[..]).map(|_| ()).unwrap_err(), kind);
+    let attach = |layout, readers, identity| {
+        ForeignCursors::attach(&own.0[..], layout, readers, identity).map(|_| ())
+    };
+    assert_eq!(attach(SMALL, READERS, IDENTITY), Ok(()));
+    let named = |result: Result<(), RegionError>| match result {
+        Err(RegionError::Field { field, .. }) => field,
+        other => panic!("{other:?}"),
+    };
+    let large = Layout::exact(8, WORD);
+    assert_eq!(named(attach(large, READERS, IDENTITY)), Field::Capacity);
+    assert_eq!(named(attach(SMALL, READERS + 1, IDENTITY)), Field::Entries);
+    let other = RingIdentity { epoch: 4, ..IDENTITY };
+    assert_eq!(named(attach(SMALL, READERS, other)), Field::Epoch);
+    let other = RingIdentity { digest: [0; 16], ..IDENTITY };
+    assert_eq!(named(attach(SMALL, READERS, other)), Field::Digest);
+
+    let ring = Broadcast::new(ring, SMALL).unwrap();
+    let claim = proxy(&ring).claim();
+    let theirs = ForeignData::attach(&data.0[..]).unwrap();
+    assert_eq!((theirs.layout(), theirs.identity(), theirs.readers()), (SMALL, IDENTITY, ENTRIES));
+    let cursors = own.cursors(large).unwrap();
+    assert!(ForeignRing::new(theirs, cursors, claim).is_err(), "a region of another ring");
 }
 
 #[test]
 fn messages_come_through_two_regions() {
-    let (data, cursor) = (Pages::<256>::new(), Pages::<{ READER_WORDS }>::new());
-    let (ours, theirs) =
-        (WriterRegion::create(&data.0, SMALL).unwrap(), WriterRegion::attach(&data.0).unwrap());
-    let theirs = theirs.with([ReaderRegion::create(&cursor.0, &theirs).unwrap()]).unwrap();
-    let ours = ours.with([ReaderRegion::attach(&cursor.0, &ours).unwrap()]).unwrap();
+    for layout in [SMALL, Layout::exact(4, 2 * WORD), Layout::up_to(4, 2 * WORD)] {
+        for layout in [layout, layout.in_lines()] {
+            through_two_regions(layout);
+        }
+    }
+}
+
+fn through_two_regions(layout: Layout) {
+    let (data, own) = (Pages::<256>::new(), Pages::<256>::new());
+    let ours = Broadcast::new(data.data(layout).unwrap(), layout).unwrap();
     let mut writer = Broadcast::producer(&ours).unwrap();
+    let proxy = proxy(&ours);
+    let theirs = attach(&data, &own, &proxy);
+    let cursors = own.foreign_cursors(layout).unwrap();
+    assert!(Broadcast::producer(&theirs).is_none(), "the writer is in the other process");
+    let length = layout.message_bytes();
+    let content = |sequence| (0..length / WORD).map(move |word| sequence + 100 * word);
+    let mut message = vec![0; length / WORD];
     let mut gating = Broadcast::gating(&theirs).unwrap();
     let mut observing = Broadcast::observing(&theirs);
-    let mut word = [0];
     for sequence in 0..20 {
-        writer.try_push(&[sequence + 100], WORD).unwrap();
-        assert_eq!(gating.peek(&mut word), Peek::Message { sequence, length: WORD });
-        assert_eq!(word, [sequence + 100]);
+        proxy.import(|| cursors.position(false));
+        writer.try_push(&content(sequence).collect::<Vec<_>>(), length).unwrap();
+        let expected = Peek::Message { sequence, length };
+        assert!(gating.read(1).is_none(), "messages of another process are not borrowed");
+        assert_eq!(gating.peek(&mut message), expected);
+        assert!(message.iter().copied().eq(content(sequence)));
         gating.advance();
+        gating.flush();
     }
-    assert_eq!(observing.peek(&mut word), Peek::Gap { missed: 16 });
-    for _ in 0..4 {
-        writer.try_push(&[0], WORD).unwrap();
+    assert_eq!(observing.peek(&mut message), Peek::Gap { missed: 16 });
+    proxy.import(|| cursors.position(false));
+    for sequence in 20..24 {
+        writer.try_push(&content(sequence).collect::<Vec<_>>(), length).unwrap();
     }
-    assert_eq!(writer.try_push(&[0], WORD).unwrap_err().reader, 0);
+    let full = writer.try_push(&[], 0).unwrap_err();
+    assert_eq!(full.reader, proxy.claim().entry);
     writer.close();
     for _ in 0..4 {
-        assert!(matches!(gating.peek(&mut word), Peek::Message { .. }));
+        assert!(matches!(gating.peek(&mut message), Peek::Message { .. }));
         gating.advance();
     }
-    assert_eq!(gating.peek(&mut word), Peek::Closed);
+    assert_eq!(gating.peek(&mut message), Peek::Closed);
     assert_eq!(ours.high_water(), 4);
 }
 
+/// The readers of an evicted process get what is still there, never a torn message, and then learn
+/// that they were evicted.
 #[test]
-fn false_values_of_a_peer_are_clamped() {
-    let (data, cursor) = (Pages::<256>::new(), Pages::<{ READER_WORDS }>::new());
-    let ring = WriterRegion::create(&data.0, Layout::up_to(4, WORD)).unwrap();
-    let ring = ring.with([ReaderRegion::create(&cursor.0, &ring).unwrap()]).unwrap();
-    let mut writer = Broadcast::producer(&ring).unwrap();
-    let mut reader = Broadcast::gating(&ring).unwrap();
-    let owned = ALIGNMENT.max(16 * WORD) / WORD;
-    for lie in [usize::MAX, 1 << (usize::BITS - 1), 5, 0] {
-        cursor.set(owned, lie);
-        // The ring is full, or the faulty reader is passed: no other end is affected.
-        let pushed = (0..8).filter(|_| writer.try_push(&[1], WORD).is_ok()).count();
-        assert!(pushed <= 8);
-    }
+fn an_evicted_process_is_told() {
+    let (data, own) = (Pages::<256>::new(), Pages::<256>::new());
+    let ours = Broadcast::new(data.data(SMALL).unwrap(), SMALL).unwrap();
+    let mut writer = Broadcast::producer(&ours).unwrap();
+    let first = proxy(&ours);
+    let theirs = attach(&data, &own, &first);
+    let mut readers = [(); 3].map(|()| Broadcast::gating(&theirs).unwrap());
+    assert!(Broadcast::gating(&theirs).is_none(), "three entries");
+    let mut observer = Broadcast::observing(&theirs);
     let mut word = [0];
-    // The stamps are correct, the lengths are not.
-    let slots = owned + 2 * ALIGNMENT / WORD;
-    (0..4).for_each(|slot| data.set(slots + 3 * slot + 1, usize::MAX));
-    assert!(matches!(reader.peek(&mut word), Peek::Gap { .. }), "it was passed");
-    let Peek::Message { length, .. } = reader.peek(&mut word) else { panic!("it was left") };
-    assert_eq!(length, WORD, "a length that no slot has");
-    for index in (owned..256).step_by(if cfg!(miri) { 16 } else { 1 }) {
-        for lie in [usize::MAX, usize::MAX / 2, usize::MAX / 2 + 2, 1] {
-            data.set(index, lie);
-            for _ in 0..3 {
-                if let Peek::Message { length, .. } = reader.peek(&mut word) {
-                    assert!(length <= 8, "a length that no slot has");
+    for number in 0..4 {
+        writer.try_push(&[number], WORD).unwrap();
+    }
+    assert!(!readers[0].is_evicted());
+    assert!(first.evict() && first.is_evicted() && !first.evict());
+    assert!(readers[0].is_evicted() && !readers[0].is_waiting());
+    // It gets what is there.
+    for number in 0..4 {
+        let message = Peek::Message { sequence: number, length: WORD };
+        assert_eq!((readers[0].peek(&mut word), word), (message, [number]));
+        readers[0].advance();
+    }
+    assert_eq!(readers[0].peek(&mut word), Peek::Evicted);
+    writer.try_push(&[4], WORD).unwrap();
+    assert_eq!(readers[0].peek(&mut word), Peek::Evicted, "from then on");
+    assert_eq!(readers[1].peek(&mut word), Peek::Evicted, "its message is gone");
+    assert_eq!(observer.peek(&mut word), Peek::Gap { missed: 1 });
+    // The entry is claimed again, for another process.
+    let entry = first.claim().entry;
+    drop(first);
+    let second = proxy(&ours);
+    assert_eq!(second.claim().entry, entry);
+    assert!(readers[2].is_evicted(), "the claim is another one");
+    assert_eq!(readers[2].peek(&mut word), Peek::Evicted);
+    drop(readers);
+    let theirs = attach(&data, &own, &second);
+    let mut reader = Broadcast::gating(&theirs).unwrap();
+    writer.try_push(&[5], WORD).unwrap();
+    assert!(matches!(reader.peek(&mut word), Peek::Message { sequence: 5, .. }));
+}
+
+/// A reader of a closed ring has read everything, evicted or not.
+#[test]
+fn the_end_comes_before_an_eviction() {
+    let (data, own) = (Pages::<256>::new(), Pages::<256>::new());
+    let ours = Broadcast::new(data.data(SMALL).unwrap(), SMALL).unwrap();
+    let mut writer = Broadcast::producer(&ours).unwrap();
+    let proxy = proxy(&ours);
+    let theirs = attach(&data, &own, &proxy);
+    let mut reader = Broadcast::gating(&theirs).unwrap();
+    writer.try_push(&[7], WORD).unwrap();
+    writer.close();
+    drop(proxy);
+    let mut word = [0];
+    assert!(matches!(reader.peek(&mut word), Peek::Message { .. }));
+    reader.advance();
+    assert_eq!(reader.peek(&mut word), Peek::Closed);
+}
+
+#[test]
+fn both_sides_are_rung_once_for_each_sleep() {
+    let (data, own) = (Pages::<256>::new(), Pages::<256>::new());
+    let ours = Broadcast::new(data.data(SMALL).unwrap(), SMALL).unwrap();
+    let theirs = attach(&data, &own, &proxy(&ours));
+    let cursors = own.foreign_cursors(SMALL).unwrap();
+    let (writers, readers) = (Alarm::new(), [Alarm::new(), Alarm::new()]);
+    let data = theirs.storage().data();
+    assert!(!data.must_ring(&writers) && !cursors.must_ring(1, &readers[1]));
+    for _ in 0..2 {
+        ours.storage().asleep().sleep();
+        theirs.storage().asleep(1).unwrap().sleep();
+        assert!(data.must_ring(&writers) && cursors.must_ring(1, &readers[1]));
+        assert!(!data.must_ring(&writers) && !cursors.must_ring(1, &readers[1]), "rung already");
+        assert!(!cursors.must_ring(0, &readers[0]), "another reader sleeps");
+        ours.storage().asleep().wake();
+        theirs.storage().asleep(1).unwrap().wake();
+        assert!(!theirs.storage().asleep(1).unwrap().is_asleep());
+    }
+    assert!(!cursors.must_ring(READERS, &readers[0]), "no such reader");
+    assert!(theirs.storage().asleep(READERS).is_none());
+}
+
+/// Each word of the other process has each of some false values, while this side reads.
+#[test]
+fn false_values_of_a_writer_are_clamped() {
+    for layout in [Layout::up_to(4, WORD), SMALL.in_lines()] {
+        let (data, own) = (Pages::<256>::new(), Pages::<256>::new());
+        let ours = Broadcast::new(data.data(layout).unwrap(), layout).unwrap();
+        let proxy = proxy(&ours);
+        let theirs = attach(&data, &own, &proxy);
+        let mut word = [0];
+        let first = fields().len();
+        for index in (first..256).step_by(if cfg!(miri) { 16 } else { 1 }) {
+            for lie in [usize::MAX, usize::MAX / 2, usize::MAX / 2 + 2, 1] {
+                data.set(index, lie);
+                let gating = Broadcast::gating(&theirs).expect("an entry is free");
+                let from = Broadcast::gating_from(&theirs, lie).expect("an entry is free");
+                let observing = Broadcast::observing(&theirs);
+                for mut reader in [gating, from, observing] {
+                    for _ in 0..3 {
+                        if let Peek::Message { length, .. } = reader.peek(&mut word) {
+                            assert!(length <= WORD, "a length that no slot has");
+                        }
+                        reader.advance();
+                        reader.skip_to_latest();
+                        let _ = (reader.depth(), reader.is_waiting(), theirs.depth());
+                    }
                 }
-                reader.advance();
-                reader.skip_to_latest();
-                let _ = (reader.depth(), ring.high_water(), ring.depth());
             }
+        }
+    }
+}
+
+/// And each word of a reading process. The position never moves backwards, or past the tail.
+#[test]
+fn false_values_of_a_reader_are_clamped() {
+    let (data, own) = (Pages::<256>::new(), Pages::<256>::new());
+    let ours = Broadcast::new(data.data(SMALL).unwrap(), SMALL).unwrap();
+    let mut writer = Broadcast::producer(&ours).unwrap();
+    let proxy = proxy(&ours);
+    let theirs = attach(&data, &own, &proxy);
+    let cursors = own.foreign_cursors(SMALL).unwrap();
+    let _readers = [(); READERS].map(|()| Broadcast::gating(&theirs).unwrap());
+    let first = fields().len();
+    let words = cursor_words(READERS).unwrap();
+    for index in (first..words.min(256)).step_by(if cfg!(miri) { 8 } else { 1 }) {
+        for lie in [usize::MAX, 1 << (usize::BITS - 1), 5, 2, 3, 0] {
+            own.set(index, lie);
+            let before = proxy.kept();
+            for exact in [true, false] {
+                proxy.import(|| cursors.position(exact));
+                let _ = (cursors.gating(), cursors.must_ring(0, &Alarm::new()));
+            }
+            let moved = proxy.kept().wrapping_sub(before);
+            assert!(moved <= 4 && proxy.depth() <= 4, "it moved by {moved}");
+            // The ring is full, or the faulty process is passed: no other end is affected.
+            let pushed = (0..8).filter(|_| writer.try_push(&[1], WORD).is_ok()).count();
+            assert!(pushed <= 4);
         }
     }
 }
@@ -184,5 +376,7 @@ fn an_address_becomes_words() {
     let pages = Pages::<256>::new();
     // SAFETY: 256 words, which live as long as `pages`, with atomic accesses only.
     let words = unsafe { words_at(pages.0.as_ptr().cast(), 256) };
-    assert!(WriterRegion::create(words, SMALL).is_ok());
+    // SAFETY: nothing else writes to them.
+    assert!(unsafe { DataRegion::create(words, SMALL, ENTRIES, IDENTITY) }.is_ok());
+    assert!(ForeignData::attach(words).is_ok());
 }

@@ -101,7 +101,7 @@ fn run(start: usize, operations: &[Operation]) -> Result<(), TestCaseError> {
                         observer.advance();
                     }
                     Peek::Gap { missed } => seen += missed,
-                    Peek::Empty | Peek::Closed => {}
+                    Peek::Empty | Peek::Closed | Peek::Evicted => {}
                 }
             }
         }

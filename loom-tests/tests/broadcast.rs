@@ -50,7 +50,7 @@ fn look(reader: &mut Consumer<Ring>, next: &mut usize, missed: &mut usize) -> Pe
             *missed += gap;
         }
         Peek::Empty => thread::yield_now(),
-        Peek::Closed => {}
+        Peek::Closed | Peek::Evicted => {}
     }
     look
 }

@@ -242,7 +242,7 @@ fn published_by_the_interrupt() {
                     taken += 1;
                 }
                 Peek::Gap { missed: gap } => missed += gap,
-                Peek::Empty | Peek::Closed => {}
+                Peek::Empty | Peek::Closed | Peek::Evicted => {}
             }
         }
     });

@@ -20,36 +20,41 @@
 //!
 //! Sequences are `usize` and wrap. On 32-bit hosts a gap is exact below 2³¹ missed messages.
 //!
-//! To read: this file, `storage.rs` and `slot.rs` (the words), `layout.rs`, `ring_ref.rs` (what an
-//! end keeps), `producer.rs`, `consumer.rs`; then `batch.rs`, `borrow.rs`, `retaining.rs` and
-//! `memory.rs`.
+//! To read: this file, `storage.rs`, `entry.rs` and `slot.rs` (the words), `layout.rs`, `ring_ref.rs`
+//! (what an end keeps), `producer.rs`, `consumer.rs`; then `join.rs`, `batch.rs`, `borrow.rs`,
+//! `retaining.rs`, `proxy.rs` and `memory.rs`.
 
 mod batch;
 mod borrow;
 mod consumer;
+mod entry;
 mod error;
+mod join;
 mod layout;
 mod memory;
 mod producer;
+mod proxy;
 mod retaining;
 mod ring_ref;
 mod slot;
 mod storage;
 
-use crate::sync::{AtomicUsize, Ordering, barrier, order};
+use crate::sync::{Ordering, barrier, order};
+use entry::is_gating;
 use slot::{Stamp, is_after};
-use storage::GATING;
 
 pub use borrow::Messages;
 pub use consumer::{Consumer, Peek};
+pub use entry::{Claim, ReaderWords};
 pub use error::{Full, LayoutError};
 pub use layout::Layout;
 #[cfg(feature = "alloc")]
 pub use memory::HeapStorage;
 pub use memory::InlineStorage;
 pub use producer::{Grant, Producer};
+pub use proxy::ProxyReader;
 pub use retaining::RetainingConsumer;
-pub use storage::{ReaderWords, Storage, Word, WriterWords};
+pub use storage::{Storage, Word, WriterWords};
 
 /// A ring with one writer and many readers. See the [module](self).
 ///
@@ -77,30 +82,30 @@ pub struct Broadcast<T> {
 }
 
 impl<T: Storage> Broadcast<T> {
-    /// Makes a ring in new `storage`.
+    /// Makes a ring in new `storage`. If that [is foreign](Storage::is_foreign), the ring of the other
+    /// process is already there, and stays as it is.
     ///
     /// # Errors
     /// If the capacity is not a power of two of at least 2, or the size of the storage is not that
     /// of the layout.
     pub fn new(storage: T, layout: Layout) -> Result<Broadcast<T>, LayoutError> {
-        Ok(Broadcast::over(storage, layout)?.starting_at(0))
-    }
-
-    /// The ring that is already in this storage.
-    pub(super) fn over(storage: T, layout: Layout) -> Result<Broadcast<T>, LayoutError> {
         layout.check()?;
         let expected = layout.checked_words().ok_or(LayoutError::TooLarge)?;
         let found = storage.slots().len();
         if expected != found {
             return Err(LayoutError::Slots { expected, found });
         }
-        Ok(Broadcast { storage, layout })
+        Ok(Broadcast { storage, layout }.starting_at(0))
     }
 
-    /// The same ring, as if this number of messages had passed through it.
+    /// The same ring, as if this number of messages had passed through it. That of another process
+    /// stays as it is.
     #[doc(hidden)]
     #[must_use]
     pub fn starting_at(self, sequence: usize) -> Broadcast<T> {
+        if self.storage.is_foreign() {
+            return self;
+        }
         self.storage.writer().tail.store(sequence, Ordering::Relaxed);
         for ahead in 0..self.capacity() {
             // Every slot gets the stamp of the message of the lap before.
@@ -121,6 +126,36 @@ impl<T: Storage> Broadcast<T> {
     #[must_use]
     pub fn layout(&self) -> Layout {
         self.layout
+    }
+
+    /// The memory of the ring.
+    #[must_use]
+    pub fn storage(&self) -> &T {
+        &self.storage
+    }
+
+    /// Evicts the reader that has this entry now, if it is evictable: the writer no longer waits
+    /// for it. Returns whether it did. The reader gets the messages that are still in the ring,
+    /// then [`Peek::Evicted`].
+    ///
+    /// ```
+    /// use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
+    ///
+    /// let ring = Broadcast::boxed(Layout::exact(2, size_of::<usize>()), 1)?;
+    /// let mut writer = Broadcast::producer(&ring).expect("the only writer");
+    /// let mut reader = Broadcast::gating_evictable(&ring).expect("one entry is free");
+    /// for message in [7, 8] {
+    ///     writer.try_push(&[message], size_of::<usize>()).expect("there is room");
+    /// }
+    /// let full = writer.try_push(&[9], size_of::<usize>()).unwrap_err();
+    /// assert!(ring.evict(full.reader));
+    /// writer.try_push(&[9], size_of::<usize>()).expect("nobody is waited for");
+    /// assert_eq!(reader.peek(&mut [0]), Peek::Evicted);
+    /// # Ok::<(), mycelium_core::ring::broadcast::LayoutError>(())
+    /// ```
+    pub fn evict(&self, entry: usize) -> bool {
+        let words = self.storage.reader(entry);
+        words.is_some_and(|words| words.change(entry::EVICTABLE, entry::EVICTED))
     }
 
     /// The most messages that a gating reader was behind, as the writer saw at its checks: once a
@@ -158,15 +193,23 @@ impl<T: Storage> Broadcast<T> {
     }
 
     /// The writer's check, at `tail`: returns the sequence up to which it may write, and the entry
-    /// of the slowest reader. `cursor` selects one of a reader's positions.
-    fn room(&self, tail: usize, cursor: impl Fn(&ReaderWords) -> &AtomicUsize) -> (usize, usize) {
+    /// of the slowest reader. If it is `exact`, also positions count that readers have not shown.
+    fn room(&self, tail: usize, exact: bool) -> (usize, usize) {
         // See `Broadcast::gating`: the other half of the handshake with a reader that joins. The
         // tail was stored with the last message.
         barrier!("broadcast.room-fence", SeqCst);
-        // Acquire, pairs with the Release of the reader's position: it no longer uses the slots
-        // before it.
+        // Positions in other processes are looked at behind the fence, too: a reader there joins by
+        // the same handshake.
+        self.storage.refresh(exact, &mut |claim: Claim, position| {
+            if let Some(words) = self.storage.reader(claim.entry) {
+                words.import(claim.generation, tail, position);
+            }
+        });
         let cursor = |entry: &ReaderWords| {
-            cursor(entry).acquire(T::FOREIGN, order!("broadcast.room", Acquire))
+            let cursor = if exact { &entry.taken } else { &entry.shown.cursor };
+            // Acquire, pairs with the Release of the reader's position: it no longer uses the slots
+            // before it.
+            cursor.load(order!("broadcast.room", Acquire))
         };
         let (behind, reader) = self.slowest(tail, cursor).unwrap_or((0, 0));
         let high_water = &self.storage.writer().state.high_water;
@@ -182,15 +225,10 @@ impl<T: Storage> Broadcast<T> {
         tail: usize,
         cursor: impl Fn(&ReaderWords) -> usize,
     ) -> Option<(usize, usize)> {
-        let gating = self.entries().filter(|(_, entry)| {
-            // Acquire, pairs with the Release of `broadcast.leave`: a reader that has left no
-            // longer uses its slots.
-            let state = &entry.shown.state;
-            state.acquire(T::FOREIGN, order!("broadcast.readers", Acquire)) == GATING
-        });
+        let gating = self.entries().filter(|(_, entry)| is_gating(entry.state()));
         let behind = gating.map(|(index, entry)| {
             let cursor = cursor(entry);
-            // A reader in another process may write any value, so it is clamped to the last lap.
+            // A writer in another process may write any tail, so it is clamped to one lap.
             let behind = if is_after(cursor, tail) { 0 } else { tail.wrapping_sub(cursor) };
             (behind.min(self.capacity()), index)
         });

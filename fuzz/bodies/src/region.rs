@@ -1,35 +1,73 @@
-//! Rings in memory that a hostile peer writes to: it cannot make this side panic, loop without end,
-//! or report impossible values.
+//! Rings in memory that a hostile process writes to: it cannot make this side panic, loop without
+//! end, or report impossible values.
 
 #![allow(unsafe_code)]
 
-use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek, Word};
-use mycelium_core::ring::region::{READER_WORDS, ReaderRegion, WriterRegion};
+use mycelium_core::doorbell::Alarm;
+use mycelium_core::ring::broadcast::{Broadcast, Claim, Layout, Peek, ProxyReader, Word};
+use mycelium_core::ring::region::{
+    CursorRegion, DataRegion, ForeignCursors, ForeignData, ForeignRing, RingIdentity,
+};
 
 const CAPACITY: usize = 4;
 /// A size that is not a multiple of a word.
 const BYTES: usize = 12;
-const LAYOUTS: [Layout; 2] = [Layout::exact(CAPACITY, BYTES), Layout::up_to(CAPACITY, BYTES)];
+const LAYOUTS: [Layout; 4] = [
+    Layout::exact(CAPACITY, BYTES),
+    Layout::up_to(CAPACITY, BYTES),
+    Layout::exact(CAPACITY, BYTES).in_lines(),
+    Layout::up_to(CAPACITY, BYTES).in_lines(),
+];
+const IDENTITY: RingIdentity = RingIdentity { epoch: 1, digest: [2; 16] };
+/// Entries in a data region, and in a cursor region.
+const ENTRIES: usize = 2;
+const READERS: usize = 3;
 
 /// Memory that both sides map.
 #[repr(align(256))]
-struct Pages<const N: usize>([Word; N]);
+struct Pages([Word; 256]);
 
-impl<const N: usize> Pages<N> {
-    fn new() -> Box<Pages<N>> {
-        Box::new(Pages([const { Word::new() }; N]))
+impl Pages {
+    fn new() -> Box<Pages> {
+        Box::new(Pages([const { Word::new() }; 256]))
     }
+
+    fn data(&self, layout: Layout) -> Broadcast<DataRegion<&[Word]>> {
+        // SAFETY: nothing else writes to the memory, or only where readers of other processes look.
+        let region = unsafe { DataRegion::create(&self.0[..], layout, ENTRIES, IDENTITY) };
+        Broadcast::new(region.expect("it fits"), layout).expect("a ring")
+    }
+
+    fn foreign<'a>(
+        &'a self,
+        own: &'a Pages,
+        claim: Claim,
+    ) -> Option<Broadcast<ForeignRing<&'a [Word], &'a [Word]>>> {
+        let data = ForeignData::attach(&self.0[..]).ok()?;
+        let (layout, identity) = (data.layout(), data.identity());
+        // SAFETY: nothing else writes to the memory.
+        let cursors = unsafe { CursorRegion::create(&own.0[..], layout, READERS, identity) };
+        let ring = ForeignRing::new(data, cursors.expect("it fits"), claim).expect("of this ring");
+        Some(Broadcast::new(ring, layout).expect("a ring"))
+    }
+}
+
+fn proxy<'a, 'b>(
+    ring: &'b Broadcast<DataRegion<&'a [Word]>>,
+) -> ProxyReader<&'b Broadcast<DataRegion<&'a [Word]>>> {
+    let reader = Broadcast::gating(ring).expect("an entry is free").retaining();
+    reader.into_proxy().expect("it is a gating reader")
 }
 
 /// Any bytes as a region, or as the steps of both sides of a ring: this side is correct, the peer
 /// writes any word.
 pub fn region(data: &[u8]) {
     let Some((game, data)) = data.split_first() else { return };
-    let layout = LAYOUTS[usize::from(game / 4 % 2)];
+    let layout = LAYOUTS[usize::from(game / 4 % 4)];
     match game % 4 {
         0 => any_bytes(data),
         1 => reader_of_a_hostile_writer(layout, Steps(data)),
-        _ => writer_with_hostile_readers(layout, Steps(data)),
+        _ => writer_with_a_hostile_reader(layout, Steps(data)),
     }
 }
 
@@ -58,26 +96,25 @@ impl Steps<'_> {
     /// The peer writes one of its words.
     fn spoil(&mut self, words: &[Word]) {
         let index = usize::from(self.next().unwrap_or(0)) % words.len();
-        // SAFETY: rings in regions are made for words that another process writes.
+        // SAFETY: this side only reads them, as those of another process.
         unsafe { words[index].set(self.number()) };
     }
 }
 
 fn any_bytes(data: &[u8]) {
-    let pages = Pages::<256>::new();
+    let (pages, own) = (Pages::new(), Pages::new());
     for (word, bytes) in pages.0.iter().zip(data.chunks(size_of::<usize>())) {
         let mut whole = [0; size_of::<usize>()];
         whole[..bytes.len()].copy_from_slice(bytes);
         // SAFETY: no ring uses the words yet.
         unsafe { word.set(usize::from_ne_bytes(whole)) };
     }
-    let Ok(region) = WriterRegion::attach(&pages.0) else { return };
+    let cursors = ForeignCursors::attach(&pages.0[..], LAYOUTS[0], READERS, IDENTITY);
+    let _ = cursors.map(|cursors| (cursors.position(true), cursors.gating()));
+    let Some(ring) = pages.foreign(&own, Claim { entry: 0, generation: 1 }) else { return };
     // An accepted region fits into the memory.
-    let layout = region.layout();
+    let layout = ring.layout();
     assert!(layout.capacity().is_power_of_two() && layout.capacity() < 256);
-    let own = Pages::<{ READER_WORDS }>::new();
-    let cursor = ReaderRegion::create(&own.0, &region).expect("the memory has its size");
-    let ring = region.with([cursor]).expect("of this ring");
     let mut readers = [Broadcast::observing(&ring), Broadcast::gating(&ring).expect("free")];
     let mut message = vec![0; 2 + layout.message_bytes() / size_of::<usize>()];
     for reader in &mut readers {
@@ -92,28 +129,36 @@ fn any_bytes(data: &[u8]) {
 }
 
 fn reader_of_a_hostile_writer(layout: Layout, mut steps: Steps<'_>) {
-    let (data, own) = (Pages::<256>::new(), Pages::<{ READER_WORDS }>::new());
-    let theirs = WriterRegion::create(&data.0, layout).expect("it fits");
-    let ours = WriterRegion::attach(&data.0).expect("just made");
-    let ours =
-        ours.with([ReaderRegion::create(&own.0, &ours).expect("it fits")]).expect("broadcast");
-    let theirs = theirs.with([ReaderRegion::attach(&own.0, &theirs).expect("just made")]);
-    let theirs = theirs.expect("broadcast");
+    let (data, own) = (Pages::new(), Pages::new());
+    let theirs = data.data(layout);
+    let proxy = proxy(&theirs);
+    let ours = data.foreign(&own, proxy.claim()).expect("just made");
+    let cursors = ForeignCursors::attach(&own.0[..], layout, READERS, IDENTITY);
+    let cursors = cursors.expect("just made");
     let mut writer = Broadcast::producer(&theirs).expect("the only writer");
-    let (mut gating, mut observing) = (Broadcast::gating(&ours), Broadcast::observing(&ours));
-    let mut message = [0; 3];
+    let mut gating = Broadcast::gating(&ours).expect("the entry is free");
+    let mut observing = Broadcast::observing(&ours);
+    let (mut message, alarm, mut evicted) = ([0; 3], Alarm::new(), false);
     while let Some(step) = steps.next() {
-        let gating = gating.as_mut().expect("the entry is free");
-        let reader = if step & 8 == 0 { gating } else { &mut observing };
+        let is_gating = step & 8 == 0;
+        let reader = if is_gating { &mut gating } else { &mut observing };
         match step % 8 {
             0 => _ = writer.try_push(&[1, 2], BYTES),
-            1 => drop(writer.grant()),
+            1 => proxy.import(|| cursors.position(!is_gating)),
             2..=4 => steps.spoil(&data.0),
             5 => assert!(reader.skip_to_latest() <= usize::MAX / 2),
-            6 => _ = (reader.depth(), ours.depth(), ours.high_water()),
+            6 => {
+                let _ = (reader.depth(), ours.depth(), ours.high_water(), reader.is_waiting());
+                let _ = ours.storage().data().must_ring(&alarm);
+            }
             _ => {
-                if let Peek::Message { length, .. } = reader.peek(&mut message) {
+                let found = reader.peek(&mut message);
+                if let Peek::Message { length, .. } = found {
                     assert!(length <= layout.message_bytes());
+                }
+                if is_gating {
+                    assert!(!evicted || found == Peek::Evicted, "it was evicted");
+                    evicted = found == Peek::Evicted;
                 }
                 reader.advance();
             }
@@ -121,18 +166,17 @@ fn reader_of_a_hostile_writer(layout: Layout, mut steps: Steps<'_>) {
     }
 }
 
-fn writer_with_hostile_readers(layout: Layout, mut steps: Steps<'_>) {
-    let data = Pages::<256>::new();
-    let cursors = [Pages::<{ READER_WORDS }>::new(), Pages::new()];
-    let region = WriterRegion::create(&data.0, layout).expect("it fits");
-    let readers = [0, 1].map(|name: usize| {
-        ReaderRegion::create(&cursors[name].0, &region).expect("it fits");
-        ReaderRegion::attach(&cursors[name].0, &region).expect("just made")
-    });
-    let ring = region.with(readers).expect("broadcast");
+fn writer_with_a_hostile_reader(layout: Layout, mut steps: Steps<'_>) {
+    let (data, own) = (Pages::new(), Pages::new());
+    let ring = data.data(layout);
+    let proxy = proxy(&ring);
+    // The memory is that of a correct process, before it is spoilt.
+    assert!(data.foreign(&own, proxy.claim()).is_some());
+    let cursors = ForeignCursors::attach(&own.0[..], layout, READERS, IDENTITY);
+    let cursors = cursors.expect("just made");
     let mut writer = Broadcast::producer(&ring).expect("the only writer");
-    let mut joined = Vec::new();
-    let (mut pushed, mut message) = (0, [0; 3]);
+    let mut local = Broadcast::gating(&ring).expect("the entry is free");
+    let (mut pushed, mut message, alarm) = (0, [0; 3], Alarm::new());
     while let Some(step) = steps.next() {
         match step % 8 {
             0 | 1 => match writer.try_push(&[1, 2], BYTES) {
@@ -140,21 +184,27 @@ fn writer_with_hostile_readers(layout: Layout, mut steps: Steps<'_>) {
                     assert_eq!(sequence, pushed, "a reader moves the writer");
                     pushed += 1;
                 }
-                Err(full) => assert!(full.reader < readers.len()),
+                Err(full) => assert!(full.reader < ENTRIES),
             },
-            2..=4 => steps.spoil(&cursors[usize::from(step) / 8 % 2].0),
-            5 => joined.extend(Broadcast::gating(&ring)),
-            6 => assert!(ring.high_water() <= CAPACITY && ring.depth() <= CAPACITY),
-            _ => {
-                if let Some(reader) = joined.last_mut() {
-                    reader.peek(&mut message);
-                    reader.advance();
-                }
+            2..=4 => steps.spoil(&own.0),
+            5 => {
+                let before = proxy.kept();
+                proxy.import(|| cursors.position(step & 8 == 0));
+                let (kept, moved) = (proxy.kept(), proxy.kept().wrapping_sub(before));
+                assert!(moved <= CAPACITY && pushed.wrapping_sub(kept) <= CAPACITY);
             }
+            6 => {
+                assert!(ring.high_water() <= CAPACITY && ring.depth() <= CAPACITY);
+                let _ = (cursors.gating(), cursors.must_ring(usize::from(step / 8 % 4), &alarm));
+            }
+            _ => match local.peek(&mut message) {
+                Peek::Message { .. } => _ = local.advance(),
+                found => assert_eq!(found, Peek::Empty, "a reader spoils the messages of another"),
+            },
         }
     }
-    drop(joined);
+    drop(local);
     drop(writer);
-    // The ring stays usable after any writes of the readers.
+    // The ring stays usable after any writes of the reader.
     assert_eq!(Broadcast::producer(&ring).map(|writer| writer.sequence()), Some(pushed));
 }

@@ -228,7 +228,8 @@ impl<T> EgressStream<T> {
                 EgressItem::Gap(count)
             }
             Peek::Empty => EgressItem::Empty,
-            Peek::Closed => EgressItem::Closed,
+            // An egress reader cannot be evicted.
+            Peek::Closed | Peek::Evicted => EgressItem::Closed,
         }
     }
 

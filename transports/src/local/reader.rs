@@ -390,10 +390,10 @@ impl Reader {
                 Found::Gap(self.gap(index, missed as u64, GapReason::Overwritten))
             }
             Peek::Empty => Found::Empty,
-            Peek::Closed if edge.reports_loss() => {
+            Peek::Closed | Peek::Evicted if edge.reports_loss() => {
                 Found::Gap(self.gap(index, 0, GapReason::Disconnected))
             }
-            Peek::Closed => Found::Closed,
+            Peek::Closed | Peek::Evicted => Found::Closed,
         }
     }
 
@@ -452,7 +452,7 @@ impl Reader {
                 }
                 // The publisher was faster once more.
                 Peek::Gap { missed: more } => count += more as u64 + missed(edge),
-                Peek::Empty | Peek::Closed => {}
+                Peek::Empty | Peek::Closed | Peek::Evicted => {}
             }
         }
         let value = match reason {

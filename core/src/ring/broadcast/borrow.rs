@@ -7,7 +7,6 @@ use zerocopy::IntoBytes;
 use super::BroadcastHandle;
 use super::consumer::Consumer;
 use super::slot::Slot;
-use super::storage::Storage;
 use crate::sync::order;
 
 impl<H: BroadcastHandle> Consumer<H> {
@@ -35,7 +34,7 @@ impl<H: BroadcastHandle> Consumer<H> {
     /// ```
     #[inline(always)]
     pub fn read(&mut self, most: usize) -> Option<Messages<'_, H>> {
-        if !self.may_borrow() {
+        if !self.ring.may_borrow() {
             return None;
         }
         let mut count = 0;
@@ -49,19 +48,13 @@ impl<H: BroadcastHandle> Consumer<H> {
         Some(Messages { consumer: self, count })
     }
 
-    /// Whether no thread writes to the messages in front of this reader.
-    #[inline(always)]
-    fn may_borrow(&self) -> bool {
-        self.ring.entry().is_some() && !H::Storage::FOREIGN
-    }
-
     /// The words of the next message in place, after its stamp was seen; `None` if other threads
     /// may write to them.
     #[inline(always)]
     pub(super) fn borrowed<'a>(&'a self, slot: Slot<'a>) -> Option<&'a [usize]> {
         // SAFETY: the stamp says that the message was written, and no writer uses the slot again
         // before this gating reader's cursor has passed it, which needs an exclusive reference.
-        self.may_borrow().then(|| unsafe { slot.borrow() })
+        self.ring.may_borrow().then(|| unsafe { slot.borrow() })
     }
 
     /// Whether the message with this sequence is published.

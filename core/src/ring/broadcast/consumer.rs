@@ -1,9 +1,9 @@
 //! The readers: gating ones, for which the writer waits, and observing ones, for which it does not.
 
+use super::BroadcastHandle;
 use super::ring_ref::RingRef;
 use super::slot::{Slot, Stamp, is_after};
-use super::storage::{CLOSED, FREE, GATING, JOINING, Storage, Word};
-use super::{Broadcast, BroadcastHandle};
+use super::storage::{CLOSED, Storage, Word, may_be_foreign};
 use crate::sync::{Ordering, barrier, order};
 
 /// What a reader found at its cursor.
@@ -26,6 +26,9 @@ pub enum Peek {
     Empty,
     /// The ring was closed and all messages were read.
     Closed,
+    /// The writer no longer waits for this gating reader, and its next message is not there. It
+    /// gets no more messages.
+    Evicted,
 }
 
 /// A reader's end of a ring. Dropping it lets the writer pass.
@@ -46,6 +49,8 @@ pub struct Consumer<H: BroadcastHandle> {
     shown: usize,
     /// After how many messages a gating reader shows its cursor again.
     lag: usize,
+    /// Whether this reader has found that it was evicted.
+    evicted: bool,
 }
 
 /// The content of a slot.
@@ -59,52 +64,10 @@ enum Found {
     },
 }
 
-impl<T: Storage> Broadcast<T> {
-    /// A reader that the writer never passes, or `None` if all entries are in use.
-    ///
-    /// It starts with the first message whose push began after this call returned; it may also see
-    /// a message whose push overlaps the call.
-    pub fn gating<H: BroadcastHandle<Storage = T>>(ring: H) -> Option<Consumer<H>> {
-        let (index, entry) = ring.entries().find_map(|(index, entry)| {
-            // Acquire, pairs with the Release of `broadcast.leave`: the previous reader no longer
-            // uses its slots and the entry.
-            let claim = order!("broadcast.claim", Acquire);
-            let state = &entry.shown.state;
-            let claimed = state.compare_exchange(FREE, JOINING, claim, Ordering::Relaxed);
-            claimed.is_ok().then_some((index, entry))
-        })?;
-        // A Dekker handshake with `Broadcast::room`. Either the writer's check comes after this
-        // fence and sees the entry, or it came before, and then the tail that the writer stored
-        // before that check is visible here. The writer may then continue without a check for one
-        // lap from that tail, which does not pass the position where this reader starts.
-        //
-        // The first cursor is stored with Release, too: a writer may still see the state of the
-        // previous reader together with this cursor, and must then see that the previous reader no
-        // longer uses its slots.
-        entry.show(ring.tail());
-        entry.shown.state.store(GATING, order!("broadcast.join", Release));
-        barrier!("broadcast.join-fence", SeqCst);
-        let start = ring.tail();
-        entry.show(start);
-        Some(Consumer::new(ring, Some(index), start))
-    }
-
-    /// A reader that the writer does not wait for. It starts with the first message that is not
-    /// published yet.
-    pub fn observing<H: BroadcastHandle<Storage = T>>(ring: H) -> Consumer<H> {
-        let start = ring.tail();
-        Consumer::new(ring, None, start)
-    }
-}
-
 impl<H: BroadcastHandle> Consumer<H> {
-    fn new(ring: H, entry: Option<usize>, cursor: usize) -> Consumer<H> {
+    pub(super) fn new(ring: RingRef<H>, cursor: usize) -> Consumer<H> {
         let lag = (ring.capacity() / 8).clamp(1, 16);
-        let ring = match entry {
-            Some(entry) => RingRef::of_reader(ring, entry),
-            None => RingRef::new(ring),
-        };
-        Consumer { ring, cursor, peeked: false, shown: cursor, lag }
+        Consumer { ring, cursor, peeked: false, shown: cursor, lag, evicted: false }
     }
 
     /// The same reader, but it shows the writer its position after every `messages` messages, at
@@ -186,7 +149,9 @@ impl<H: BroadcastHandle> Consumer<H> {
     #[inline]
     #[must_use]
     pub fn is_waiting(&mut self) -> bool {
-        let waiting = self.ring.stamp_at(self.cursor) == Stamp::Before && !self.is_closed();
+        let waiting = self.ring.stamp_at(self.cursor) == Stamp::Before
+            && !self.is_closed()
+            && !self.is_evicted();
         if waiting {
             self.flush();
         }
@@ -214,6 +179,15 @@ impl<H: BroadcastHandle> Consumer<H> {
         self.ring.entry()
     }
 
+    /// Whether the writer no longer waits for this gating reader, as far as this thread can see. It
+    /// may still get messages that are in the ring, and then [`Peek::Evicted`].
+    #[inline]
+    #[must_use]
+    pub fn is_evicted(&self) -> bool {
+        let entry = self.ring.evictable_entry();
+        entry.is_some_and(|entry| self.evicted || self.ring.storage.is_evicted(entry))
+    }
+
     /// The ring.
     pub fn ring(&self) -> &H {
         self.ring.handle()
@@ -237,7 +211,8 @@ impl<H: BroadcastHandle> Consumer<H> {
     #[inline(always)]
     fn find_in(&self, slot: Slot<'_>, message: &mut [usize]) -> Found {
         // Acquire, pairs with the Release of `broadcast.publish`: the words of the message.
-        let stamp = slot.stamp.acquire(H::Storage::FOREIGN, order!("broadcast.look", Acquire));
+        let stamp =
+            slot.stamp.acquire(may_be_foreign::<H::Storage>(), order!("broadcast.look", Acquire));
         if stamp != self.cursor.wrapping_add(1) {
             return Found::Other { stamp };
         }
@@ -248,9 +223,12 @@ impl<H: BroadcastHandle> Consumer<H> {
             message.iter_mut().zip(words).for_each(|(to, word)| *to = *word);
             return Found::Message { length };
         }
+        if self.evicted {
+            return Found::Other { stamp };
+        }
         copy_out(slot.words, message);
-        // The writer does not wait for an observer, and a writer in another process may ignore a
-        // gating reader. So the stamp shows whether it wrote to this slot meanwhile.
+        // The writer does not wait for an observer, and may stop waiting for an evictable reader or
+        // one in another process. So the stamp shows whether it wrote to this slot meanwhile.
         barrier!("broadcast.recheck-fence", Acquire);
         let stamp = slot.stamp.load(Ordering::Relaxed);
         if stamp != self.cursor.wrapping_add(1) {
@@ -273,16 +251,22 @@ impl<H: BroadcastHandle> Consumer<H> {
         // are visible then.
         loop {
             if let Stamp::Overwritten { .. } = self.judge(stamp) {
-                // The writer waits for a gating reader; only a writer in another process may break
-                // that.
-                return Peek::Gap { missed: self.go_to_oldest() };
+                // The writer waits for a gating reader until it evicts it, whether or not that is
+                // visible here.
+                return match self.ring.evictable_entry() {
+                    Some(_) => self.leave_evicted(),
+                    None => Peek::Gap { missed: self.go_to_oldest() },
+                };
             }
             self.flush();
+            if self.evicted {
+                return Peek::Evicted;
+            }
             if closed {
                 return Peek::Closed;
             }
             if !self.is_closed() {
-                return Peek::Empty;
+                return if self.is_evicted() { self.leave_evicted() } else { Peek::Empty };
             }
             closed = true;
             match self.find_in(self.ring.slot(self.cursor), message) {
@@ -292,16 +276,24 @@ impl<H: BroadcastHandle> Consumer<H> {
         }
     }
 
+    /// This reader was evicted: from now on it finds no messages.
+    fn leave_evicted(&mut self) -> Peek {
+        self.evicted = true;
+        self.peeked = false;
+        Peek::Evicted
+    }
+
     #[inline]
     fn judge(&self, stamp: usize) -> Stamp {
         Stamp::of(stamp, self.cursor, self.ring.capacity())
     }
 
     fn is_closed(&self) -> bool {
-        let state = &self.ring.storage.writer().state.state;
+        let state = &self.ring.writer().state.state;
         // Acquire, pairs with the Release of `broadcast.close`: all messages that were published
         // before it.
-        state.acquire(H::Storage::FOREIGN, order!("broadcast.closed", Acquire)) & CLOSED != 0
+        state.acquire(may_be_foreign::<H::Storage>(), order!("broadcast.closed", Acquire)) & CLOSED
+            != 0
     }
 
     /// Moves to the oldest message that is left, and returns how many were missed.
@@ -355,9 +347,7 @@ fn copy_out(words: &[Word], message: &mut [usize]) {
 impl<H: BroadcastHandle> Drop for Consumer<H> {
     fn drop(&mut self) {
         if let Some(words) = self.ring.reader() {
-            // Release, pairs with the Acquire of `broadcast.readers` and `broadcast.claim`: this
-            // reader no longer uses the slots and the entry.
-            words.shown.state.store(FREE, order!("broadcast.leave", Release));
+            words.leave();
         }
     }
 }

@@ -9,7 +9,8 @@ const WORD: usize = size_of::<usize>();
 ///
 /// A slot is a stamp of one word and the message. If messages differ in length, a second word in
 /// front of the message contains the length. Slots are dense: with messages of exactly 56 bytes, a
-/// slot is one cache line on 64-bit hosts.
+/// slot is one cache line on 64-bit hosts. [`in_lines`](Layout::in_lines) pads them, so that none
+/// takes more lines than it needs.
 ///
 /// ```
 /// use mycelium_core::ring::broadcast::Layout;
@@ -23,13 +24,24 @@ pub struct Layout {
     capacity: usize,
     message_bytes: usize,
     has_length: bool,
+    /// Whether slots are padded. Never true if that changes nothing.
+    in_lines: bool,
+}
+
+/// The words of a cache line.
+const LINE: usize = 64 / WORD;
+
+/// The words of a slot with `dense` words that takes no more cache lines than it needs: a power of
+/// two, or whole lines.
+pub(super) const fn whole_lines(dense: usize) -> usize {
+    if dense <= LINE { dense.next_power_of_two() } else { dense.next_multiple_of(LINE) }
 }
 
 impl Layout {
     /// A ring of `capacity` messages that have `message_bytes` bytes each.
     #[must_use]
     pub const fn exact(capacity: usize, message_bytes: usize) -> Layout {
-        Layout { capacity, message_bytes, has_length: false }
+        Layout { capacity, message_bytes, has_length: false, in_lines: false }
     }
 
     /// A ring of `capacity` messages that have at most `message_bytes` bytes, rounded up to words.
@@ -41,7 +53,25 @@ impl Layout {
             Some(bytes) => bytes,
             None => message_bytes,
         };
-        Layout { capacity, message_bytes, has_length: true }
+        Layout { capacity, message_bytes, has_length: true, in_lines: false }
+    }
+
+    /// The same layout, with slots that are padded so that none takes more cache lines than it
+    /// needs: to a power of two, or to whole lines. For memory where lines are dear, because they
+    /// move between processes.
+    ///
+    /// ```
+    /// use mycelium_core::ring::broadcast::Layout;
+    ///
+    /// let (word, line) = (size_of::<usize>(), 64 / size_of::<usize>());
+    /// assert_eq!(Layout::exact(4, word).in_lines().slot_words(), 2);
+    /// assert_eq!(Layout::exact(4, 64 - 2 * word).in_lines().slot_words(), line);
+    /// assert_eq!(Layout::exact(4, 64).in_lines().slot_words(), 2 * line);
+    /// ```
+    #[must_use]
+    pub const fn in_lines(self) -> Layout {
+        let dense = self.dense_words();
+        Layout { in_lines: whole_lines(dense) != dense, ..self }
     }
 
     /// How many messages the ring holds.
@@ -62,10 +92,11 @@ impl Layout {
         self.has_length
     }
 
-    /// The words of one slot.
+    /// The words of one slot, padding included: the distance of two slots.
     #[must_use]
     pub const fn slot_words(&self) -> usize {
-        self.header_words() + self.message_words()
+        let dense = self.dense_words();
+        if self.in_lines { whole_lines(dense) } else { dense }
     }
 
     /// The words of all slots.
@@ -97,6 +128,11 @@ impl Layout {
             Some(bytes) if bytes <= isize::MAX.cast_unsigned() => Some(bytes),
             _ => None,
         }
+    }
+
+    /// The words of one slot without padding.
+    pub(super) const fn dense_words(&self) -> usize {
+        self.header_words() + self.message_words()
     }
 
     /// The words of a message.

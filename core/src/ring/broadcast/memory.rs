@@ -2,7 +2,8 @@
 
 #[cfg(feature = "alloc")]
 use super::LayoutError;
-use super::storage::{ReaderWords, Storage, Word, WriterWords};
+use super::entry::ReaderWords;
+use super::storage::{Storage, Word, WriterWords};
 #[cfg(any(feature = "alloc", not(loom)))]
 use super::{Broadcast, Layout};
 #[cfg(not(loom))]

@@ -24,8 +24,12 @@ pub struct Producer<H: BroadcastHandle> {
 const EXACT_EVERY: u32 = if cfg!(any(loom, miri)) { 2 } else { 64 };
 
 impl<T: Storage> Broadcast<T> {
-    /// The writer's end, or `None` while it is taken or after the ring was closed.
+    /// The writer's end, or `None` while it is taken or after the ring was closed, or if the writer
+    /// is in another process.
     pub fn producer<H: BroadcastHandle<Storage = T>>(ring: H) -> Option<Producer<H>> {
+        if ring.storage.is_foreign() {
+            return None;
+        }
         let words = ring.storage.writer();
         // Acquire, pairs with the Release of `broadcast.hand-over`: the tail of the previous
         // writer.
@@ -78,7 +82,7 @@ impl<H: BroadcastHandle> Producer<H> {
             words.len() == slot.words.len(),
             "the number of words does not fit the length of the message"
         );
-        let mut grant = Grant::begin(slot, None, sequence, &self.ring.storage.writer().tail);
+        let mut grant = Grant::begin(slot, None, sequence, &self.ring.writer().tail);
         grant.write(words, length);
         grant.commit();
         true
@@ -103,7 +107,7 @@ impl<H: BroadcastHandle> Producer<H> {
     #[must_use]
     pub fn sequence(&self) -> usize {
         // No other thread stores to it while this end exists.
-        self.ring.tail()
+        self.ring.writer().tail.load(Ordering::Relaxed)
     }
 
     /// For how many messages there is room now, as far as this thread can see.
@@ -119,7 +123,7 @@ impl<H: BroadcastHandle> Producer<H> {
     /// # Errors
     /// [`Full`] if a gating reader blocks the writer.
     pub fn find_room(&mut self) -> Result<usize, Full> {
-        let (limit, reader) = self.ring.room(self.sequence(), |entry| &entry.taken);
+        let (limit, reader) = self.ring.room(self.sequence(), true);
         self.set_limit(limit, reader)?;
         Ok(self.limit.wrapping_sub(self.sequence()))
     }
@@ -134,7 +138,7 @@ impl<H: BroadcastHandle> Producer<H> {
     pub fn close(self) {
         // Release, pairs with the Acquire of `broadcast.closed`: every message in the ring. No
         // other thread stores to this word while this end exists.
-        let state = &self.ring.storage.writer().state.state;
+        let state = &self.ring.writer().state.state;
         state.store(WRITING | CLOSED, order!("broadcast.close", Release));
     }
 
@@ -151,7 +155,7 @@ impl<H: BroadcastHandle> Producer<H> {
 
     /// All messages before this sequence are published.
     pub(super) fn store_tail(&self, next: usize) {
-        self.ring.storage.writer().tail.store(next, Ordering::Relaxed);
+        self.ring.writer().tail.store(next, Ordering::Relaxed);
     }
 
     /// Writes a message into the next slot, which has room, and publishes it.
@@ -167,7 +171,7 @@ impl<H: BroadcastHandle> Producer<H> {
         let sequence = self.sequence();
         let slot = self.ring.slot_for(sequence, words);
         let exact = (!self.ring.has_length()).then_some(self.ring.message_bytes());
-        Grant::begin(slot, exact, sequence, &self.ring.storage.writer().tail)
+        Grant::begin(slot, exact, sequence, &self.ring.writer().tail)
     }
 
     /// Loads the positions of the readers: once a lap, and whenever a gating reader blocks the
@@ -175,7 +179,7 @@ impl<H: BroadcastHandle> Producer<H> {
     #[cold]
     #[inline(never)]
     fn check_room(&mut self) -> Result<(), Full> {
-        let (limit, reader) = self.ring.room(self.sequence(), |entry| &entry.shown.cursor);
+        let (limit, reader) = self.ring.room(self.sequence(), false);
         if limit == self.sequence() {
             self.refused = self.refused.wrapping_add(1);
             if self.refused.is_multiple_of(EXACT_EVERY) {
@@ -196,7 +200,7 @@ impl<H: BroadcastHandle> Producer<H> {
 
 impl<H: BroadcastHandle> Drop for Producer<H> {
     fn drop(&mut self) {
-        let state = &self.ring.storage.writer().state.state;
+        let state = &self.ring.writer().state.state;
         let rest = state.load(Ordering::Relaxed) & !WRITING;
         // Release, pairs with the Acquire of `broadcast.take-over`: the next writer continues from
         // the tail.

@@ -4,8 +4,9 @@
 #![allow(unsafe_code)]
 
 use super::consumer::{Consumer, Peek};
+use super::entry::ReaderWords;
 use super::slot::{borrow, is_after};
-use super::storage::{FREE, ReaderWords, Storage};
+use super::storage::{Storage, may_be_foreign};
 use super::{Broadcast, BroadcastHandle};
 use crate::sync::order;
 
@@ -39,10 +40,33 @@ use crate::sync::order;
 /// ```
 #[derive(Debug)]
 pub struct RetainingConsumer<H: BroadcastHandle> {
-    /// It reads like an observer, because the entry shows the retained position and not the cursor.
-    reader: Consumer<H>,
-    entry: Option<usize>,
-    kept: usize,
+    pub(super) held: Held<H>,
+    pub(super) kept: usize,
+    /// Whether no thread writes to the messages that it retains.
+    pub(super) may_borrow: bool,
+}
+
+/// A reader that reads like an observer, because its entry shows another position than the cursor.
+/// Dropping it lets the writer pass.
+#[derive(Debug)]
+pub(super) struct Held<H: BroadcastHandle> {
+    pub(super) reader: Consumer<H>,
+    pub(super) entry: Option<usize>,
+}
+
+impl<H: BroadcastHandle> Held<H> {
+    pub(super) fn words(&self) -> Option<&ReaderWords> {
+        let ring: &Broadcast<H::Storage> = self.reader.ring();
+        self.entry.and_then(|index| ring.storage.reader(index))
+    }
+}
+
+impl<H: BroadcastHandle> Drop for Held<H> {
+    fn drop(&mut self) {
+        if let Some(words) = self.words() {
+            words.leave();
+        }
+    }
 }
 
 impl<H: BroadcastHandle> Consumer<H> {
@@ -50,60 +74,56 @@ impl<H: BroadcastHandle> Consumer<H> {
     #[must_use]
     pub fn retaining(mut self) -> RetainingConsumer<H> {
         self.flush();
+        let (may_borrow, kept) = (self.ring.may_borrow(), self.cursor());
         let entry = self.ring.take_entry();
-        RetainingConsumer::new(self, entry)
+        RetainingConsumer { held: Held { reader: self, entry }, kept, may_borrow }
     }
 }
 
 impl<H: BroadcastHandle> RetainingConsumer<H> {
-    fn new(reader: Consumer<H>, entry: Option<usize>) -> RetainingConsumer<H> {
-        let kept = reader.cursor();
-        RetainingConsumer { reader, entry, kept }
-    }
-
     /// The same as [`Consumer::peek`].
     #[inline]
     pub fn peek(&mut self, message: &mut [usize]) -> Peek {
-        self.reader.peek(message)
+        self.held.reader.peek(message)
     }
 
     /// The same as [`Consumer::advance`]; the message is retained.
     #[inline]
     pub fn advance(&mut self) -> bool {
-        self.reader.advance()
+        self.held.reader.advance()
     }
 
     /// Releases the messages before this sequence, which is at most the cursor.
     pub fn release(&mut self, sequence: usize) {
-        if is_after(sequence, self.reader.cursor()) || !is_after(sequence, self.kept) {
+        if is_after(sequence, self.held.reader.cursor()) || !is_after(sequence, self.kept) {
             return;
         }
         self.kept = sequence;
-        if let Some(words) = self.words() {
+        if let Some(words) = self.held.words() {
             words.show(sequence);
         }
     }
 
     /// Moves the cursor back to a retained message.
     pub fn rewind(&mut self, sequence: usize) {
-        if !is_after(sequence, self.reader.cursor()) && !is_after(self.kept, sequence) {
-            self.reader.go_to(sequence);
+        if !is_after(sequence, self.held.reader.cursor()) && !is_after(self.kept, sequence) {
+            self.held.reader.go_to(sequence);
         }
     }
 
     /// Moves the cursor to a later message, at most the next one to be published. The messages in
     /// between are retained.
     pub fn skip_to(&mut self, sequence: usize) {
-        let ring: &Broadcast<H::Storage> = self.reader.ring();
-        if is_after(sequence, self.reader.cursor()) && !is_after(sequence, ring.tail()) {
-            self.reader.go_to(sequence);
+        let ring: &Broadcast<H::Storage> = self.held.reader.ring();
+        if is_after(sequence, self.held.reader.cursor()) && !is_after(sequence, ring.tail()) {
+            self.held.reader.go_to(sequence);
         }
     }
 
     /// The sequence of the message that it reads next.
     #[must_use]
     pub fn cursor(&self) -> usize {
-        self.reader.cursor()
+        self.held.reader.cursor()
     }
 
     /// The sequence of the first message that is retained.
@@ -115,17 +135,12 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
     /// How many messages wait for this reader, and how many are retained, together.
     #[must_use]
     pub fn depth(&self) -> usize {
-        self.reader.depth() + self.cursor().wrapping_sub(self.kept)
+        self.held.reader.depth() + self.cursor().wrapping_sub(self.kept)
     }
 
     /// The ring.
     pub fn ring(&self) -> &H {
-        self.reader.ring()
-    }
-
-    fn words(&self) -> Option<&ReaderWords> {
-        let ring: &Broadcast<H::Storage> = self.reader.ring();
-        self.entry.and_then(|index| ring.storage.reader(index))
+        self.held.reader.ring()
     }
 
     /// How many messages from the cursor on, at most `most`, are published and can be
@@ -153,9 +168,12 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
         self.skip_to(self.cursor().wrapping_add(count));
     }
 
-    /// Whether the writer waits for this reader, and no other process writes to the ring.
-    fn can_borrow(&self) -> bool {
-        self.entry.is_some() && !H::Storage::FOREIGN
+    /// Whether this reader can borrow messages: the writer waits for it in any case, and no other
+    /// process writes to the ring. If not, messages must be copied by
+    /// [`peek`](RetainingConsumer::peek).
+    #[must_use]
+    pub fn can_borrow(&self) -> bool {
+        self.may_borrow
     }
 
     /// Borrows whole slots in place, for a caller that passes them on unchanged: those of `count`
@@ -211,17 +229,8 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
         let ring: &Broadcast<H::Storage> = self.ring();
         // Acquire, pairs with the Release of `broadcast.publish`: the words of this message and of
         // all before it.
-        let stamp = ring.stamp_of(sequence).0.load(order!("broadcast.look", Acquire));
+        let foreign = may_be_foreign::<H::Storage>();
+        let stamp = ring.stamp_of(sequence).0.acquire(foreign, order!("broadcast.look", Acquire));
         stamp == sequence.wrapping_add(1)
-    }
-}
-
-impl<H: BroadcastHandle> Drop for RetainingConsumer<H> {
-    fn drop(&mut self) {
-        if let Some(words) = self.words() {
-            // Release, as in the drop of a `Consumer`: this reader no longer uses the slots and the
-            // entry.
-            words.shown.state.store(FREE, order!("broadcast.leave", Release));
-        }
     }
 }

@@ -6,28 +6,38 @@
 use core::ops::Deref;
 use core::ptr::NonNull;
 
+use super::entry::ReaderWords;
+use super::layout::whole_lines;
 use super::slot::Slot;
-use super::storage::{ReaderWords, Storage, Word};
+use super::storage::{Storage, Word, WriterWords};
 use super::{Broadcast, BroadcastHandle};
 
 /// A number of bytes that no message has: more than memory can hold.
 const NONE: usize = usize::MAX;
+/// The mark of a length in rings with padded slots.
+const PADDED: usize = 1 << (usize::BITS - 1);
 
 /// An end's reference to its ring, which it keeps alive.
 #[derive(Debug)]
 pub(super) struct RingRef<H: BroadcastHandle> {
     ring: H,
     slots: NonNull<Word>,
+    writer: NonNull<WriterWords>,
     /// One less than the number of slots, a power of two.
     mask: usize,
     slot_words: usize,
     /// The words in front of a message: the stamp, and the length if there is one.
     header_words: usize,
+    /// The words of a message, or of the longest one.
+    message_words: usize,
     /// The bytes of each message, or the most bytes of a message.
     message_bytes: usize,
-    /// The bytes of each message, or [`NONE`].
+    /// The bytes of each message, with [`PADDED`] if slots are padded; or [`NONE`].
     exact: usize,
     reader: Option<Reader>,
+    /// Whether this is a gating reader that may borrow messages: no other process writes to them,
+    /// and the writer waits in any case.
+    may_borrow: bool,
 }
 
 /// The entry of a gating reader.
@@ -35,6 +45,8 @@ pub(super) struct RingRef<H: BroadcastHandle> {
 struct Reader {
     index: usize,
     words: NonNull<ReaderWords>,
+    /// Whether the writer may stop waiting for it.
+    can_be_evicted: bool,
 }
 
 // SAFETY: the pointers are used like the references that the handle gives.
@@ -45,23 +57,38 @@ unsafe impl<H: BroadcastHandle<Storage: Sync> + Sync> Sync for RingRef<H> {}
 impl<H: BroadcastHandle> RingRef<H> {
     pub(super) fn new(ring: H) -> RingRef<H> {
         let layout = ring.layout;
+        let is_padded = layout.slot_words() != layout.dense_words();
+        let exact = layout.message_bytes() | if is_padded { PADDED } else { 0 };
         RingRef {
             slots: NonNull::from(ring.storage.slots()).cast(),
+            writer: NonNull::from(ring.storage.writer()),
             mask: layout.capacity() - 1,
             slot_words: layout.slot_words(),
             header_words: layout.header_words(),
+            message_words: layout.message_words(),
             message_bytes: layout.message_bytes(),
-            exact: if layout.has_length() { NONE } else { layout.message_bytes() },
+            exact: if layout.has_length() { NONE } else { exact },
             reader: None,
+            may_borrow: false,
             ring,
         }
     }
 
-    /// For the gating reader with this entry.
-    pub(super) fn of_reader(ring: H, index: usize) -> RingRef<H> {
+    /// For the gating reader with this entry. `may_borrow` says whether the writer keeps all
+    /// messages from its position on, whatever happens; `can_be_evicted`, whether the writer may
+    /// stop waiting for it.
+    pub(super) fn of_reader(
+        ring: H,
+        index: usize,
+        may_borrow: bool,
+        can_be_evicted: bool,
+    ) -> RingRef<H> {
+        let is_foreign = ring.storage.is_foreign();
         let words = ring.storage.reader(index).map(NonNull::from);
-        let reader = words.map(|words| Reader { index, words });
-        RingRef { reader, ..RingRef::new(ring) }
+        let can_be_evicted = can_be_evicted || is_foreign;
+        let reader = words.map(|words| Reader { index, words, can_be_evicted });
+        let may_borrow = may_borrow && !can_be_evicted && reader.is_some();
+        RingRef { reader, may_borrow, ..RingRef::new(ring) }
     }
 
     /// The handle itself.
@@ -78,7 +105,7 @@ impl<H: BroadcastHandle> RingRef<H> {
     /// The words of a message, or of the longest one.
     #[inline(always)]
     pub(super) fn message_words(&self) -> usize {
-        self.slot_words - self.header_words
+        self.message_words
     }
 
     /// Whether messages may differ in length.
@@ -95,7 +122,28 @@ impl<H: BroadcastHandle> RingRef<H> {
 
     /// Takes the entry away: from now on this is not a gating reader's.
     pub(super) fn take_entry(&mut self) -> Option<usize> {
+        self.may_borrow = false;
         self.reader.take().map(|reader| reader.index)
+    }
+
+    /// Whether no thread writes to the messages in front of this reader.
+    #[inline(always)]
+    pub(super) fn may_borrow(&self) -> bool {
+        self.may_borrow
+    }
+
+    /// The entry of a gating reader for which the writer may stop waiting.
+    #[inline]
+    pub(super) fn evictable_entry(&self) -> Option<usize> {
+        self.reader.as_ref().filter(|reader| reader.can_be_evicted).map(|reader| reader.index)
+    }
+
+    /// The words of the writer.
+    #[inline(always)]
+    pub(super) fn writer(&self) -> &WriterWords {
+        // SAFETY: words of the ring's storage, which the handle keeps where it is (the contracts of
+        // both).
+        unsafe { self.writer.as_ref() }
     }
 
     /// The words of a gating reader.
@@ -110,14 +158,22 @@ impl<H: BroadcastHandle> RingRef<H> {
     /// constant, so are the size of a slot and the offsets in it.
     #[inline(always)]
     pub(super) fn slot_of(&self, sequence: usize, bytes: usize) -> Option<Slot<'_>> {
-        // If the length is a constant, the second comparison is removed by the compiler.
-        if bytes != self.exact || bytes == NONE {
+        // If the length is a constant, this comparison is removed by the compiler.
+        if bytes >= PADDED / 2 {
             return None;
         }
         let words = bytes.div_ceil(size_of::<usize>());
+        let (place, dense) = (sequence & self.mask, 1 + words);
+        let start = if bytes == self.exact {
+            place * dense
+        } else if bytes | PADDED == self.exact {
+            place * whole_lines(dense)
+        } else {
+            return None;
+        };
         // SAFETY: such slots have the stamp and these words, the storage has as many as its slots
-        // take (`Broadcast::over`), and this is one of the slots.
-        let start = unsafe { self.slots.add((sequence & self.mask) * (1 + words)) };
+        // take (`Broadcast::new`), and this is one of the slots.
+        let start = unsafe { self.slots.add(start) };
         // SAFETY: as above; the handle keeps the words where they are.
         let stamp = unsafe { start.as_ref() };
         // SAFETY: as above.
@@ -141,7 +197,7 @@ impl<H: BroadcastHandle> RingRef<H> {
     #[inline(always)]
     pub(super) fn slot_for(&self, sequence: usize, words: usize) -> Slot<'_> {
         assert!(words <= self.message_words(), "the message has more words than a slot");
-        // SAFETY: the storage has as many words as its slots take (`Broadcast::over`), and this is
+        // SAFETY: the storage has as many words as its slots take (`Broadcast::new`), and this is
         // one of the slots.
         let start = unsafe { self.slots.add((sequence & self.mask) * self.slot_words) };
         // SAFETY: a slot has at least its header; the handle keeps the words where they are.

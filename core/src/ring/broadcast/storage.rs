@@ -7,7 +7,9 @@
 
 use crossbeam_utils::CachePadded;
 
-use crate::sync::{AtomicUsize, Ordering, const_unless_loom, order};
+use super::entry::{Claim, ReaderWords};
+use crate::doorbell::SleepWord;
+use crate::sync::{AtomicUsize, Ordering, const_unless_loom};
 
 /// A word of a slot. New memory is all zero.
 #[derive(Debug)]
@@ -31,7 +33,7 @@ impl Word {
     /// ```
     ///
     /// # Safety
-    /// The word belongs to no ring, or to one whose storage is [`FOREIGN`](Storage::FOREIGN).
+    /// The word belongs to no ring, or to one whose storage [is foreign](Storage::is_foreign).
     #[doc(hidden)]
     #[allow(unsafe_code)]
     pub unsafe fn set(&self, value: usize) {
@@ -64,6 +66,9 @@ pub(super) struct WriterState {
     pub(super) state: AtomicUsize,
     /// The most messages that a gating reader was behind at a check.
     pub(super) high_water: AtomicUsize,
+    /// Whether the writer waits for room, for readers in other processes.
+    #[cfg_attr(loom, allow(dead_code))]
+    pub(super) asleep: SleepWord,
 }
 
 /// The ring was closed: no more messages follow.
@@ -81,74 +86,24 @@ impl WriterWords {
                 state: CachePadded::new(WriterState {
                     state: AtomicUsize::new(0),
                     high_water: AtomicUsize::new(0),
+                    asleep: SleepWord::new(),
                 }),
             }
         }
     }
 }
 
+#[cfg(not(loom))]
+impl WriterWords {
+    /// Says whether the writer waits for room.
+    pub(in crate::ring) fn asleep(&self) -> &SleepWord {
+        &self.state.asleep
+    }
+}
+
 impl Default for WriterWords {
     fn default() -> WriterWords {
         WriterWords::new()
-    }
-}
-
-/// The words of one gating reader: whether the entry is in use, and the position of its reader.
-#[derive(Debug)]
-#[repr(C)]
-pub struct ReaderWords {
-    pub(super) shown: CachePadded<Shown>,
-    /// The sequence that the reader wants next. It is stored for each message, so the writer loads
-    /// it only when it finds no room otherwise, and not each time.
-    pub(super) taken: CachePadded<AtomicUsize>,
-}
-
-/// The words that the writer loads.
-#[derive(Debug)]
-#[repr(C)]
-pub(super) struct Shown {
-    /// The reader no longer uses the messages before this. At most [`taken`](ReaderWords::taken).
-    pub(super) cursor: AtomicUsize,
-    pub(super) state: AtomicUsize,
-}
-
-pub(super) const FREE: usize = 0;
-pub(super) const JOINING: usize = 1;
-pub(super) const GATING: usize = 2;
-
-impl ReaderWords {
-    const_unless_loom! {
-        /// A free entry.
-        #[must_use]
-        pub const fn new() -> ReaderWords {
-            ReaderWords {
-                shown: CachePadded::new(Shown { cursor: AtomicUsize::new(0), state: AtomicUsize::new(FREE) }),
-                taken: CachePadded::new(AtomicUsize::new(0)),
-            }
-        }
-    }
-
-    /// The reader no longer uses the messages before `sequence`. The writer sees it at an exact
-    /// check.
-    #[inline(always)]
-    pub(super) fn take(&self, sequence: usize) {
-        // Release, pairs with the Acquire of `broadcast.room`: this reader no longer uses the slots
-        // before it.
-        self.taken.store(sequence, order!("broadcast.take", Release));
-    }
-
-    /// The same as [`take`](ReaderWords::take), and the writer sees it at every check.
-    #[inline]
-    pub(super) fn show(&self, sequence: usize) {
-        self.take(sequence);
-        // Release, pairs with the Acquire of `broadcast.room`.
-        self.shown.cursor.store(sequence, order!("broadcast.advance", Release));
-    }
-}
-
-impl Default for ReaderWords {
-    fn default() -> ReaderWords {
-        ReaderWords::new()
     }
 }
 
@@ -159,18 +114,27 @@ impl Default for ReaderWords {
 /// - Each function returns the same memory at every call, with the same argument, as long as the
 ///   storage lives, even if a handle to the ring moves meanwhile.
 /// - The parts do not overlap, and only the one ring in this storage accesses them: no other ring,
-///   and no reference that was kept elsewhere. If [`FOREIGN`](Storage::FOREIGN) is true, another
-///   process, or a test that simulates one, may access them too: by atomic accesses of whole words,
-///   at any time, with any values. If `FOREIGN` is false, nothing else may, because a reader then
-///   loads messages by plain loads.
-/// - The words of the writer are written by the one process that has the
-///   [`Producer`](super::Producer), those of an entry by the one process whose reader has it. If
-///   `FOREIGN` is false, these are one process.
+///   and no reference that was kept elsewhere. If the storage [is
+///   foreign](Storage::is_foreign), another process, or a test that simulates one, may access them
+///   too: by atomic accesses of whole words, at any time, with any values. If not, other processes
+///   may only read, because a reader then loads messages by plain loads.
+/// - The entries are written by this process only. So are the slots and the words of the writer,
+///   unless the storage is foreign; then this process only reads them.
+/// - [`is_foreign`](Storage::is_foreign) always returns the same, and what
+///   [`FOREIGN`](Storage::FOREIGN) says.
 #[allow(unsafe_code)]
 pub unsafe trait Storage {
-    /// Whether another process may write to some of the words. Then every word is checked before it
-    /// is used, messages are copied by atomic loads, and none can be borrowed.
-    const FOREIGN: bool = false;
+    /// What [`is_foreign`](Storage::is_foreign) returns, if all values of this type return the
+    /// same.
+    const FOREIGN: Option<bool> = Some(false);
+
+    /// Whether the slots and the words of the writer belong to another process. Then every word is
+    /// checked before it is used, messages are copied by atomic loads and looked at twice, none can
+    /// be borrowed, and the ring has no producer here.
+    #[inline]
+    fn is_foreign(&self) -> bool {
+        Self::FOREIGN != Some(false)
+    }
 
     /// The slots, back to back: as many words as [`Layout::words`](super::Layout::words) says.
     fn slots(&self) -> &[Word];
@@ -179,4 +143,26 @@ pub unsafe trait Storage {
     /// An entry, one for each gating reader that can exist at a time; `None` from the first invalid
     /// index on.
     fn reader(&self, index: usize) -> Option<&ReaderWords>;
+
+    /// Tells the writer the positions of readers in other processes. The writer calls this at each
+    /// of its checks for room, before it looks at the entries. `import` takes the claim of a proxy
+    /// ([`ProxyReader`](super::ProxyReader)) and a position, as
+    /// [`ProxyReader::import`](super::ProxyReader::import) does. An `exact` check wants the
+    /// positions that readers have not shown yet, too.
+    #[inline]
+    fn refresh(&self, exact: bool, import: &mut dyn FnMut(Claim, Option<usize>)) {
+        let _ = (exact, import);
+    }
+
+    /// Whether the reader with this entry was evicted: the writer no longer waits for it.
+    #[inline]
+    fn is_evicted(&self, index: usize) -> bool {
+        self.reader(index).is_some_and(ReaderWords::is_evicted)
+    }
+}
+
+/// Whether some values of this storage are foreign. Memory of another process may be mapped
+/// read-only, where only relaxed loads are defined ([`AtomicUsize::acquire`]).
+pub(super) const fn may_be_foreign<T: Storage + ?Sized>() -> bool {
+    !matches!(T::FOREIGN, Some(false))
 }

@@ -27,8 +27,16 @@ pub enum Field {
     MessageBytes,
     /// Whether messages may differ in length: 0 or 1.
     HasLength,
+    /// The words of a slot.
+    SlotWords,
+    /// The number of entries.
+    Entries,
     /// The words of the region.
     Size,
+    /// The start of the publisher.
+    Epoch,
+    /// The digest of the messages.
+    Digest,
 }
 
 impl Field {
@@ -48,7 +56,11 @@ impl fmt::Display for Field {
             Field::Capacity => "capacity",
             Field::MessageBytes => "message bytes",
             Field::HasLength => "length mark",
+            Field::SlotWords => "slot words",
+            Field::Entries => "number of entries",
             Field::Size => "size",
+            Field::Epoch => "epoch",
+            Field::Digest => "digest",
         })
     }
 }

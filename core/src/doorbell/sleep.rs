@@ -1,0 +1,120 @@
+//! Sleeping and waking between two sides that share memory but no process: a [`SleepWord`] of the
+//! side that sleeps, and an [`Alarm`] of the side that rings.
+//!
+//! A [`Doorbell`](super::Doorbell) keeps a waker, which means nothing in another process. A sleep
+//! word is a plain word that one side writes and the other side only reads. It is odd while its
+//! owner sleeps, and every sleep has a value of its own, so the other side rings once for each.
+//! How it rings (a packet on a socket, an `eventfd`) is not the matter of this file.
+//!
+//! The protocol is the Dekker handshake of a doorbell:
+//!
+//! | owner | other side |
+//! | --- | --- |
+//! | check; nothing there | publish |
+//! | [`SleepWord::sleep`]: store an odd value, fence | [`announce`](super::announce): fence |
+//! | check again; sleep only if still nothing | [`Alarm::must_ring`]: load; odd and new: ring |
+//!
+//! The word of a hostile owner may have any value. Each new odd value costs the other side one
+//! ring, and each of these follows something that it published.
+
+use crate::sync::{AtomicUsize, Ordering, barrier, const_unless_loom};
+
+/// Says whether its owner sleeps. See the [module](super).
+///
+/// ```
+/// use mycelium_core::doorbell::{Alarm, SleepWord, announce};
+///
+/// let (word, alarm) = (SleepWord::new(), Alarm::new());
+/// word.sleep(); // then check once more before sleeping
+/// announce();
+/// assert!(alarm.must_ring(&word), "the owner sleeps");
+/// assert!(!alarm.must_ring(&word), "it was rung for this sleep");
+/// word.wake();
+/// word.sleep();
+/// assert!(alarm.must_ring(&word), "it sleeps again");
+/// ```
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct SleepWord(AtomicUsize);
+
+impl SleepWord {
+    const_unless_loom! {
+        /// The word of an owner that is awake.
+        #[must_use]
+        pub const fn new() -> SleepWord {
+            SleepWord(AtomicUsize::new(0))
+        }
+    }
+
+    /// Owner: marks it as asleep. The caller must check once more after this, and sleep only if
+    /// there is still nothing. Each call is a new sleep, for which the other side rings again.
+    #[inline]
+    pub fn sleep(&self) {
+        let next = self.0.load(Ordering::Relaxed).wrapping_add(1) | 1;
+        self.0.store(next, Ordering::Relaxed);
+        barrier!("sleep.sleep", SeqCst);
+    }
+
+    /// Owner: marks it as awake. Nothing is stored if it is.
+    #[inline]
+    pub fn wake(&self) {
+        let value = self.0.load(Ordering::Relaxed);
+        if value & 1 == 1 {
+            self.0.store(value.wrapping_add(1), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the owner is marked as asleep.
+    #[inline]
+    #[must_use]
+    pub fn is_asleep(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & 1 == 1
+    }
+}
+
+impl Default for SleepWord {
+    fn default() -> SleepWord {
+        SleepWord::new()
+    }
+}
+
+/// Remembers for which sleep of another side it was rung. See [`SleepWord`].
+#[derive(Debug)]
+pub struct Alarm {
+    /// The last odd value; 0 if there was none.
+    rung: AtomicUsize,
+}
+
+impl Alarm {
+    const_unless_loom! {
+        /// An alarm that has not rung.
+        #[must_use]
+        pub const fn new() -> Alarm {
+            Alarm { rung: AtomicUsize::new(0) }
+        }
+    }
+
+    /// Ringer, after [`announce`](super::announce): whether the owner of the word sleeps and was
+    /// not rung for this sleep. If so, the caller must ring now. Of several threads that share the
+    /// alarm, one rings. Costs one load if the owner is awake.
+    #[inline]
+    #[must_use]
+    pub fn must_ring(&self, word: &SleepWord) -> bool {
+        // The word may be in memory that is mapped read-only: a relaxed load.
+        let value = word.0.load(Ordering::Relaxed);
+        value & 1 == 1 && self.take(value)
+    }
+
+    #[cold]
+    fn take(&self, value: usize) -> bool {
+        let (rung, relaxed) = (self.rung.load(Ordering::Relaxed), Ordering::Relaxed);
+        // If another thread was faster, that one rings.
+        rung != value && self.rung.compare_exchange(rung, value, relaxed, relaxed).is_ok()
+    }
+}
+
+impl Default for Alarm {
+    fn default() -> Alarm {
+        Alarm::new()
+    }
+}

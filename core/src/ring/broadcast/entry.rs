@@ -1,0 +1,222 @@
+//! The entry of one gating reader: the words of its position and its state.
+//!
+//! | state | the writer waits | next |
+//! | --- | --- | --- |
+//! | `FREE` | no | `JOINING`, by the thread that claims the entry |
+//! | `JOINING` | no | `GATING` or `EVICTABLE`, by its owner |
+//! | `GATING` | yes | `FREE` or `EVICTABLE`, by its owner |
+//! | `EVICTABLE` | yes | `FREE` or `GATING`, by its owner; `EVICTED`, by any thread of this process |
+//! | `EVICTED` | no | `FREE`, by its owner |
+//!
+//! The word of the state also counts the claims of the entry, so that nobody takes the reader of
+//! today for the one of yesterday. The messages in front of an evictable reader may be overwritten
+//! at any time: it never borrows them, it copies and looks at the stamp again.
+
+use crossbeam_utils::CachePadded;
+
+use crate::ring::is_after;
+use crate::sync::{AtomicUsize, Ordering, const_unless_loom, order};
+
+/// The words of one gating reader: whether the entry is in use, and the position of its reader.
+#[derive(Debug)]
+#[repr(C)]
+pub struct ReaderWords {
+    pub(super) shown: CachePadded<Shown>,
+    /// The sequence that the reader wants next. It is stored for each message, so the writer loads
+    /// it only when it finds no room otherwise, and not each time.
+    pub(super) taken: CachePadded<AtomicUsize>,
+}
+
+/// The words that the writer loads.
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct Shown {
+    /// The reader no longer uses the messages before this. At most [`taken`](ReaderWords::taken).
+    pub(super) cursor: AtomicUsize,
+    /// The state, and above it the number of claims.
+    state: AtomicUsize,
+}
+
+const FREE: usize = 0;
+const JOINING: usize = 1;
+pub(super) const GATING: usize = 2;
+pub(super) const EVICTABLE: usize = 3;
+pub(super) const EVICTED: usize = 4;
+/// The bits of a state.
+const STATE: usize = 7;
+/// One more claim.
+const CLAIM: usize = 8;
+
+/// Whether the writer waits for a reader in this state.
+pub(super) fn is_gating(word: usize) -> bool {
+    matches!(word & STATE, GATING | EVICTABLE)
+}
+
+/// An entry of a ring, claimed by one reader: the same entry that is claimed again is another
+/// claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Claim {
+    /// The index of the entry.
+    pub entry: usize,
+    /// How often the entry was claimed.
+    pub generation: usize,
+}
+
+impl ReaderWords {
+    const_unless_loom! {
+        /// A free entry.
+        #[must_use]
+        pub const fn new() -> ReaderWords {
+            ReaderWords {
+                shown: CachePadded::new(Shown { cursor: AtomicUsize::new(0), state: AtomicUsize::new(FREE) }),
+                taken: CachePadded::new(AtomicUsize::new(0)),
+            }
+        }
+    }
+
+    /// The reader no longer uses the messages before `sequence`. The writer sees it at an exact
+    /// check.
+    #[inline(always)]
+    pub(super) fn take(&self, sequence: usize) {
+        // Release, pairs with the Acquire of `broadcast.room`: this reader no longer uses the slots
+        // before it.
+        self.taken.store(sequence, order!("broadcast.take", Release));
+    }
+
+    /// The same as [`take`](ReaderWords::take), and the writer sees it at every check.
+    #[inline]
+    pub(super) fn show(&self, sequence: usize) {
+        self.take(sequence);
+        // Release, pairs with the Acquire of `broadcast.room`.
+        self.shown.cursor.store(sequence, order!("broadcast.advance", Release));
+    }
+
+    /// Claims the entry if it is free.
+    pub(super) fn claim(&self) -> bool {
+        let word = self.shown.state.load(Ordering::Relaxed);
+        let joining = (word & !STATE).wrapping_add(CLAIM) | JOINING;
+        // Acquire, pairs with the Release of `broadcast.leave`: the previous reader no longer uses
+        // its slots and the entry.
+        let claim = order!("broadcast.claim", Acquire);
+        let exchange =
+            || self.shown.state.compare_exchange(word, joining, claim, Ordering::Relaxed);
+        word & STATE == FREE && exchange().is_ok()
+    }
+
+    /// Owner: the writer waits from now on, or no longer can evict this reader, or can.
+    pub(super) fn join(&self, state: usize) {
+        self.set(state, order!("broadcast.join", Release));
+    }
+
+    /// Owner: gives the entry back.
+    pub(super) fn leave(&self) {
+        // Release, pairs with the Acquire of `broadcast.readers` and `broadcast.claim`: this reader
+        // no longer uses the slots and the entry.
+        self.set(FREE, order!("broadcast.leave", Release));
+    }
+
+    /// An eviction between load and store is lost: it no longer matters when a reader leaves, and
+    /// there is none in the other states.
+    fn set(&self, state: usize, order: Ordering) {
+        let word = self.shown.state.load(Ordering::Relaxed);
+        self.shown.state.store(word & !STATE | state, order);
+    }
+
+    /// From one state to another, if it is in that one.
+    pub(super) fn change(&self, from: usize, to: usize) -> bool {
+        let (state, relaxed) = (&self.shown.state, Ordering::Relaxed);
+        let word = state.load(relaxed);
+        // Relaxed: an evictable reader copies and looks at the stamp again, so nothing needs to
+        // happen before its slots are used.
+        let exchange = || state.compare_exchange(word, word & !STATE | to, relaxed, relaxed);
+        word & STATE == from && exchange().is_ok()
+    }
+
+    /// The state, for the writer.
+    pub(super) fn state(&self) -> usize {
+        // Acquire, pairs with the Release of `broadcast.leave`: a reader that has left no longer
+        // uses its slots.
+        self.shown.state.load(order!("broadcast.readers", Acquire))
+    }
+
+    /// Whether the writer no longer waits for this reader. The words may be those of another
+    /// process.
+    pub(in crate::ring) fn is_evicted(&self) -> bool {
+        self.shown.state.load(Ordering::Relaxed) & STATE == EVICTED
+    }
+
+    /// Whether this is the claim with that generation, and the writer waits for its reader. The
+    /// words may be those of another process.
+    #[cfg(not(loom))]
+    pub(in crate::ring) fn is_held(&self, generation: usize) -> bool {
+        let word = self.shown.state.load(Ordering::Relaxed);
+        is_gating(word) && word / CLAIM == generation
+    }
+
+    /// Whether the entry has a reader that its writer waits for. The words may be those of another
+    /// process.
+    #[cfg(not(loom))]
+    pub(in crate::ring) fn is_gating(&self) -> bool {
+        is_gating(self.shown.state.load(Ordering::Relaxed))
+    }
+
+    /// The position of the slowest gating reader of these, as far as they have shown it, or exactly.
+    /// The words may be those of another process, and the position any number.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn slowest<'a>(
+        entries: impl IntoIterator<Item = &'a ReaderWords>,
+        exact: bool,
+    ) -> Option<usize> {
+        let gating = entries.into_iter().filter(|entry| {
+            // Acquire, as in `Broadcast::slowest`; the memory may be mapped read-only.
+            let state = entry.shown.state.acquire(true, order!("broadcast.readers", Acquire));
+            is_gating(state)
+        });
+        let positions = gating.map(|entry| {
+            let position = if exact { &entry.taken } else { &entry.shown.cursor };
+            // Acquire, as in `Broadcast::room`.
+            position.acquire(true, order!("broadcast.room", Acquire))
+        });
+        positions.reduce(|slowest, next| if is_after(slowest, next) { next } else { slowest })
+    }
+
+    /// How often the entry was claimed.
+    pub(super) fn generation(&self) -> usize {
+        self.shown.state.load(Ordering::Relaxed) / CLAIM
+    }
+
+    /// Moves the position of an evictable reader to that of a reader in another process, which may
+    /// be any number: never backwards, and at most to `tail`, which is also what `None` says. The
+    /// caller has loaded the tail, raised a sequentially consistent fence, and then looked for that
+    /// position. Any number of threads may do this.
+    pub(super) fn import(&self, generation: usize, tail: usize, position: Option<usize>) {
+        let position = position.filter(|position| !is_after(*position, tail)).unwrap_or(tail);
+        for word in [&*self.taken, &self.shown.cursor] {
+            self.raise(word, generation, position);
+        }
+    }
+
+    fn raise(&self, word: &AtomicUsize, generation: usize, position: usize) {
+        let evictable = (generation.wrapping_mul(CLAIM)) | EVICTABLE;
+        let mut previous = word.load(Ordering::Relaxed);
+        // The state is loaded after the position: if the entry belongs to another reader by now,
+        // that one has stored its own position, or sees the tail behind the fence of the caller.
+        while is_after(position, previous) && self.shown.state.load(Ordering::Relaxed) == evictable
+        {
+            // Release, pairs with the Acquire of `broadcast.room`: passes on that the other process
+            // no longer uses the slots before it.
+            let import = order!("broadcast.import", Release);
+            match word.compare_exchange(previous, position, import, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => previous = now,
+            }
+        }
+    }
+}
+
+impl Default for ReaderWords {
+    fn default() -> ReaderWords {
+        ReaderWords::new()
+    }
+}

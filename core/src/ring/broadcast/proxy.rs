@@ -1,0 +1,124 @@
+//! A gating entry on behalf of a process that reads the ring itself.
+
+use super::entry::{Claim, EVICTABLE, EVICTED, GATING, ReaderWords};
+use super::retaining::{Held, RetainingConsumer};
+use super::{Broadcast, BroadcastHandle};
+use crate::sync::{Ordering, barrier};
+
+/// An entry that the writer waits for on behalf of another process, which reads the ring itself.
+/// Its position is [imported](ProxyReader::import) from that process: by the writer whenever it
+/// looks for room ([`Storage::refresh`](super::Storage::refresh)), and by any other thread that wants to know it. It can be
+/// [evicted](ProxyReader::evict). Dropping it lets the writer pass, too.
+///
+/// ```
+/// use mycelium_core::ring::broadcast::{Broadcast, Layout};
+///
+/// let ring = Broadcast::boxed(Layout::exact(2, size_of::<usize>()), 1)?;
+/// let mut writer = Broadcast::producer(&ring).expect("the only writer");
+/// let reader = Broadcast::gating(&ring).expect("one entry is free").retaining();
+/// let proxy = reader.into_proxy().expect("it is a gating reader");
+/// for message in [7, 8] {
+///     writer.try_push(&[message], size_of::<usize>()).expect("there is room");
+/// }
+/// assert!(writer.try_push(&[9], size_of::<usize>()).is_err(), "nothing was read");
+/// // The other process has read one message.
+/// proxy.import(|| Some(1));
+/// assert_eq!((proxy.kept(), proxy.depth()), (1, 1));
+/// writer.try_push(&[9], size_of::<usize>()).expect("one was read");
+/// # Ok::<(), mycelium_core::ring::broadcast::LayoutError>(())
+/// ```
+#[derive(Debug)]
+pub struct ProxyReader<H: BroadcastHandle> {
+    held: Held<H>,
+    claim: Claim,
+}
+
+impl<H: BroadcastHandle> RetainingConsumer<H> {
+    /// The same entry on behalf of another process. What is retained now stays so until the process
+    /// has read it.
+    ///
+    /// # Errors
+    /// An observer is given back: it has no entry.
+    pub fn into_proxy(self) -> Result<ProxyReader<H>, RetainingConsumer<H>> {
+        let claim = self.held.entry.zip(self.held.words());
+        let Some((entry, words)) = claim else { return Err(self) };
+        let claim = Claim { entry, generation: words.generation() };
+        words.join(EVICTABLE);
+        Ok(ProxyReader { held: self.held, claim })
+    }
+}
+
+impl<H: BroadcastHandle> ProxyReader<H> {
+    /// The claim of the entry, which the other process must be told.
+    #[must_use]
+    pub fn claim(&self) -> Claim {
+        self.claim
+    }
+
+    /// The sequence of the first message that the other process may still read, as it was imported.
+    #[must_use]
+    pub fn kept(&self) -> usize {
+        self.words().map_or(self.ring().tail(), |words| words.taken.load(Ordering::Relaxed))
+    }
+
+    /// How many messages the other process is behind, as it was imported.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        let ring: &Broadcast<H::Storage> = self.ring();
+        let kept = self.kept();
+        ring.published(kept).wrapping_sub(kept).min(ring.capacity())
+    }
+
+    /// Moves the entry to the position that `look` returns: that of the slowest reader of the other
+    /// process. The position may be any number: the entry never moves backwards, and at most to the
+    /// end of what is published, which is also what `None` says: no reader there gates. Does
+    /// nothing after an eviction. Any number of threads may do this at a time.
+    ///
+    /// `look` is called here, and not before, because a reader may join meanwhile.
+    pub fn import(&self, look: impl FnOnce() -> Option<usize>) {
+        let Some(words) = self.words() else { return };
+        let tail = self.ring().tail();
+        // See `Broadcast::gating`: a reader that joins in the other process either is seen by the
+        // look, or sees this tail, or a later one, and starts there.
+        barrier!("broadcast.import-fence", SeqCst);
+        words.import(self.claim.generation, tail, look());
+    }
+
+    /// The writer no longer waits for the other process. Returns `false` if that was so before.
+    pub fn evict(&self) -> bool {
+        self.words().is_some_and(|words| words.change(EVICTABLE, EVICTED))
+    }
+
+    /// Whether the writer no longer waits for the other process.
+    #[must_use]
+    pub fn is_evicted(&self) -> bool {
+        self.words().is_none_or(ReaderWords::is_evicted)
+    }
+
+    /// A reader in this process in its place, which has all messages to read again
+    /// ([`rewind`](RetainingConsumer::rewind)) that the other process has not read. It borrows
+    /// nothing ([`can_borrow`](RetainingConsumer::can_borrow)), because an import may still be
+    /// under way. An evicted one becomes an observer.
+    #[must_use]
+    pub fn into_retaining(self) -> RetainingConsumer<H> {
+        let ProxyReader { mut held, .. } = self;
+        let stays = held.words().is_some_and(|words| words.change(EVICTABLE, GATING));
+        let tail = held.reader.ring().tail();
+        let kept = held.words().map_or(tail, |words| words.taken.load(Ordering::Relaxed));
+        held.reader.go_to(tail);
+        if !stays && let Some(words) = held.words() {
+            words.leave();
+            held.entry = None;
+        }
+        RetainingConsumer { held, kept, may_borrow: false }
+    }
+
+    /// The ring.
+    pub fn ring(&self) -> &H {
+        self.held.reader.ring()
+    }
+
+    fn words(&self) -> Option<&ReaderWords> {
+        self.held.words()
+    }
+}

@@ -1,0 +1,123 @@
+//! The cursor region: the side of one reading process.
+
+use super::error::RegionError;
+use super::header::{HEADER, Header, Kind, RingIdentity};
+use super::memory::{Memory, Region};
+use crate::doorbell::{Alarm, SleepWord};
+use crate::ring::broadcast::{Layout, ReaderWords};
+
+/// The words of the cursor region of a process with at most `readers` gating readers; `None` if
+/// that is more than memory can hold. With 15 readers it is a page of 4,096 bytes on 64-bit hosts.
+///
+/// ```
+/// # #[cfg(target_arch = "x86_64")]
+/// assert_eq!(mycelium_core::ring::region::cursor_words(15), Some(512));
+/// ```
+#[must_use]
+pub fn cursor_words(readers: usize) -> Option<usize> {
+    let identity = RingIdentity { epoch: 0, digest: [0; 16] };
+    let layout = Layout::exact(2, 0);
+    Header { kind: Kind::Cursors, layout, readers, identity }.words()
+}
+
+/// The cursor region, in the process that writes it: a sleep word and an entry for each of its
+/// gating readers. It becomes a part of a [`ForeignRing`](super::ForeignRing).
+#[derive(Debug)]
+pub struct CursorRegion<M>(pub(super) Region<M>);
+
+impl<M: Memory> CursorRegion<M> {
+    /// Lays out the region at the start of the memory, for a ring with this layout and identity.
+    ///
+    /// # Safety
+    /// The memory is writable. As long as this value lives, nothing else writes to it: no other
+    /// process, no other region.
+    ///
+    /// # Errors
+    /// If the layout is invalid, or the memory is too small or not aligned to
+    /// [`ALIGNMENT`](super::ALIGNMENT).
+    pub unsafe fn create(
+        memory: M,
+        layout: Layout,
+        readers: usize,
+        identity: RingIdentity,
+    ) -> Result<CursorRegion<M>, RegionError> {
+        let header = Header { kind: Kind::Cursors, layout, readers, identity };
+        header.create(memory.words())?;
+        Ok(CursorRegion(Region { memory, header }))
+    }
+
+    /// Says to the writer's process whether the reader with this entry sleeps.
+    #[must_use]
+    pub fn asleep(&self, entry: usize) -> Option<&SleepWord> {
+        self.0.sleep_words().get(entry)
+    }
+
+    /// The memory.
+    #[must_use]
+    pub fn memory(&self) -> &M {
+        &self.0.memory
+    }
+}
+
+/// The cursor region of another process. It may be mapped read-only.
+#[derive(Clone, Debug)]
+pub struct ForeignCursors<M>(Region<M>);
+
+impl<M: Memory> ForeignCursors<M> {
+    /// The region that another process laid out in this memory for the ring with this layout and
+    /// identity, and as many readers, after all fields of its header were checked.
+    ///
+    /// # Errors
+    /// The first field that is wrong.
+    pub fn attach(
+        memory: M,
+        layout: Layout,
+        readers: usize,
+        identity: RingIdentity,
+    ) -> Result<ForeignCursors<M>, RegionError> {
+        let header = Header::read(memory.words(), Kind::Cursors)?;
+        header.compare(&Header { kind: Kind::Cursors, layout, readers, identity })?;
+        Ok(ForeignCursors(Region { memory, header }))
+    }
+
+    /// The position of the slowest gating reader of the process; `None` if there is none. An
+    /// `exact` look also sees what readers have not shown yet. It may be any number, which
+    /// [`ProxyReader::import`](crate::ring::broadcast::ProxyReader::import) clamps.
+    #[must_use]
+    pub fn position(&self, exact: bool) -> Option<usize> {
+        ReaderWords::slowest(self.0.entries(), exact)
+    }
+
+    /// How many gating readers the process has now.
+    #[must_use]
+    pub fn gating(&self) -> usize {
+        self.0.entries().iter().filter(|words| words.is_gating()).count()
+    }
+
+    /// Ringer, after [`announce`](crate::doorbell::announce): whether the reader with this entry
+    /// sleeps, and must be rung for that now ([`Alarm::must_ring`]).
+    #[must_use]
+    pub fn must_ring(&self, entry: usize, alarm: &Alarm) -> bool {
+        self.0.sleep_words().get(entry).is_some_and(|word| alarm.must_ring(word))
+    }
+
+    /// The number of its entries.
+    #[must_use]
+    pub fn readers(&self) -> usize {
+        self.0.header.readers
+    }
+
+    /// The memory.
+    #[must_use]
+    pub fn memory(&self) -> &M {
+        &self.0.memory
+    }
+}
+
+impl<M: Memory> Region<M> {
+    /// The sleep words of a cursor region.
+    fn sleep_words(&self) -> &[SleepWord] {
+        // SAFETY: a sleep word is an atomic word and nothing else.
+        unsafe { self.part(HEADER, self.header.readers) }
+    }
+}

@@ -1,0 +1,148 @@
+//! Readers that the writer may stop waiting for: evictable ones, and those of other processes.
+
+use mycelium_core::ring::broadcast::{Broadcast, HeapStorage, Layout, Peek, Producer};
+
+const WORD: usize = size_of::<usize>();
+
+type Ring = Broadcast<HeapStorage>;
+
+fn ring(readers: usize) -> Ring {
+    Broadcast::boxed(Layout::exact(4, WORD), readers).unwrap()
+}
+
+fn push(writer: &mut Producer<&Ring>, numbers: core::ops::Range<usize>) {
+    numbers.for_each(|number| _ = writer.try_push(&[number], WORD).unwrap());
+}
+
+#[test]
+fn an_evicted_reader_gets_what_is_left() {
+    let ring = ring(2);
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let mut reader = Broadcast::gating_evictable(&ring).unwrap();
+    push(&mut writer, 0..4);
+    let full = writer.try_push(&[4], WORD).unwrap_err();
+    assert_eq!(Some(full.reader), reader.entry());
+    assert!(ring.evict(full.reader) && reader.is_evicted());
+    assert!(!ring.evict(full.reader), "only once");
+    assert_eq!(ring.depth(), 0, "it is not counted");
+    let mut word = [0];
+    assert_eq!(reader.peek(&mut word), Peek::Message { sequence: 0, length: WORD });
+    reader.advance();
+    push(&mut writer, 4..6);
+    assert_eq!(reader.peek(&mut word), Peek::Evicted);
+    push(&mut writer, 6..7);
+    assert!(!reader.advance() && !reader.is_waiting());
+    assert_eq!(reader.peek(&mut word), Peek::Evicted);
+    assert_eq!(reader.peek_exact(&mut word, WORD), None);
+    assert_eq!(reader.cursor(), 1, "this was its next message");
+    // The entry is not given to another one before it leaves.
+    let other = Broadcast::gating(&ring).unwrap();
+    assert_ne!(other.entry(), reader.entry());
+    drop(reader);
+    assert_eq!(Broadcast::gating(&ring).and_then(|third| third.entry()), Some(full.reader));
+}
+
+#[test]
+fn a_reader_that_borrows_is_not_evicted() {
+    let ring = ring(3);
+    let first = Broadcast::gating(&ring).unwrap();
+    let second = Broadcast::gating(&ring).unwrap().retaining();
+    assert!(!ring.evict(0) && !ring.evict(1) && !ring.evict(2) && !ring.evict(3));
+    assert!(!first.is_evicted() && second.can_borrow());
+}
+
+#[test]
+fn a_reader_joins_at_a_retained_message() {
+    let ring = ring(3);
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let mut retaining = Broadcast::gating(&ring).unwrap().retaining();
+    push(&mut writer, 0..3);
+    let mut reader = Broadcast::gating_from(&ring, 1).unwrap();
+    let mut newest = Broadcast::gating_from(&ring, 3).unwrap();
+    let mut observer = Broadcast::observing_from(&ring, 2);
+    retaining.skip_to(3);
+    retaining.release(3);
+    push(&mut writer, 3..5);
+    assert!(writer.try_push(&[0], WORD).is_err(), "it is held up by the new reader");
+    assert!(reader.read(1).is_none(), "it began before the newest message");
+    assert_eq!(newest.read(9).map(|messages| messages.count()), Some(2));
+    let mut word = [0];
+    for (reader, sequence) in [(&mut reader, 1), (&mut observer, 2)] {
+        let message = Peek::Message { sequence, length: WORD };
+        assert_eq!((reader.peek(&mut word), word), (message, [sequence]));
+    }
+}
+
+/// The position comes from another process: it never moves backwards, or past what is published.
+#[test]
+fn an_imported_position_is_clamped() {
+    for start in [0, usize::MAX - 2, usize::MAX / 2 - 2] {
+        let ring = ring(1).starting_at(start);
+        let mut writer = Broadcast::producer(&ring).unwrap();
+        let proxy = Broadcast::gating(&ring).unwrap().retaining().into_proxy().unwrap();
+        push(&mut writer, 0..4);
+        let at = |count: usize| start.wrapping_add(count);
+        for (position, kept) in [
+            (Some(at(1)), 1),
+            (Some(start), 1),
+            (Some(start.wrapping_sub(1)), 1),
+            (Some(at(3)), 3),
+            (Some(at(2)), 3),
+            (Some(at(5)), 4),
+            (Some(at(4).wrapping_add(1 << (usize::BITS - 1))), 4),
+        ] {
+            proxy.import(|| position);
+            assert_eq!((proxy.kept(), proxy.depth()), (at(kept), 4 - kept), "{position:?}");
+        }
+        push(&mut writer, 4..6);
+        assert_eq!(proxy.depth(), 2);
+        proxy.import(|| None);
+        assert_eq!(proxy.depth(), 0, "no reader gates there");
+        push(&mut writer, 6..10);
+        assert!(proxy.evict());
+        proxy.import(|| None);
+        assert_eq!(proxy.depth(), 4, "it no longer matters");
+        push(&mut writer, 10..11);
+    }
+}
+
+#[test]
+fn a_proxy_becomes_a_reader_again() {
+    let ring = ring(1);
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let reader = Broadcast::observing(&ring).retaining();
+    assert!(reader.into_proxy().is_err(), "an observer has no entry");
+    let mut reader = Broadcast::gating(&ring).unwrap().retaining();
+    push(&mut writer, 0..4);
+    reader.skip_to(2);
+    reader.release(1);
+    let proxy = reader.into_proxy().unwrap();
+    assert_eq!((proxy.kept(), proxy.claim().entry), (1, 0));
+    proxy.import(|| Some(2));
+    let mut reader = proxy.into_retaining();
+    assert_eq!((reader.kept(), reader.cursor(), reader.depth()), (2, 4, 2));
+    assert_eq!((reader.can_borrow(), reader.ready(9)), (false, 0));
+    push(&mut writer, 4..6);
+    assert!(writer.try_push(&[6], WORD).is_err(), "two are retained");
+    reader.rewind(2);
+    let mut word = [0];
+    for sequence in 2..6 {
+        let message = Peek::Message { sequence, length: WORD };
+        assert_eq!((reader.peek(&mut word), word), (message, [sequence]));
+        reader.advance();
+    }
+    reader.release(3);
+    push(&mut writer, 6..7);
+    // An evicted one observes.
+    let proxy = reader.into_proxy().unwrap();
+    let first = proxy.claim();
+    assert!(ring.evict(0));
+    push(&mut writer, 7..9);
+    let mut reader = proxy.into_retaining();
+    reader.rewind(4);
+    assert_eq!(reader.peek(&mut word), Peek::Gap { missed: 1 });
+    // Its entry is free, and the next claim is another one.
+    let next = Broadcast::gating(&ring).unwrap().retaining().into_proxy().unwrap().claim();
+    assert_eq!(next.entry, first.entry);
+    assert_ne!(next.generation, first.generation);
+}
