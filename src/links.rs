@@ -15,15 +15,18 @@ use std::sync::Arc;
 use mycelium_core::Message;
 use mycelium_executor::Executor;
 use mycelium_transports::counters::Region;
+use mycelium_transports::endpoint::Endpoint;
 use mycelium_transports::exchange::{
-    Control, ExportedTopic, Identity, Notice, Observer, TopicClient, TopicInterest, TopicServer,
+    Control, ExportedTopic, Identity, MemoryAccess, Notice, Observer, TopicClient, TopicInterest,
+    TopicServer,
 };
 use mycelium_transports::local::{Policy, Topic};
+use mycelium_transports::memory::{ControlLimits, ControlThread};
 
 use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, StartError};
 use crate::members::{MEMBERS, MemberState, Watch};
-use crate::plan::PeerTopics;
+use crate::plan::{Carriers, PeerTopics};
 use crate::topology::Topology;
 use log::Log;
 
@@ -34,6 +37,8 @@ pub(crate) struct LinkSetup<'a> {
     pub(crate) topology: &'a Topology,
     /// The topics that it shares with other nodes.
     pub(crate) peer_topics: &'a PeerTopics,
+    /// What its links go through.
+    pub(crate) carriers: &'a Carriers,
     /// All of its topics.
     pub(crate) topics: Vec<Arc<Topic>>,
     pub(crate) executor: &'a Arc<dyn Executor>,
@@ -46,6 +51,8 @@ pub(crate) struct LinkSetup<'a> {
 pub(crate) struct Links {
     control: Arc<Control>,
     server: Option<Arc<TopicServer>>,
+    /// Shares memory with other nodes; `None` if no link goes through memory.
+    memory: Option<Arc<ControlThread>>,
     /// Reports nodes that will not run again to `control`, until it is dropped.
     watch: Option<Watch>,
 }
@@ -53,7 +60,7 @@ pub(crate) struct Links {
 impl Links {
     /// Announces the readers, listens for them, and starts to connect to the publishers.
     pub(crate) fn start(setup: &LinkSetup<'_>) -> Result<Links, StartError> {
-        let mut links = Links { control: Arc::default(), server: None, watch: None };
+        let mut links = Links { control: Arc::default(), server: None, memory: None, watch: None };
         if setup.peer_topics.is_empty() {
             return Ok(links);
         }
@@ -66,6 +73,10 @@ impl Links {
             on_notice(&notice);
             log.note(&notice);
         });
+        if setup.carriers.use_memory() {
+            let thread = ControlThread::start(setup.node, ControlLimits::default());
+            links.memory = Some(thread.map_err(|error| setup.failed(error.to_string()))?);
+        }
         if !setup.peer_topics.readers.is_empty() {
             links.server = Some(links.serve(setup, identity, observer.clone())?);
         }
@@ -134,15 +145,32 @@ impl Links {
         let bound = endpoint.bind().map_err(|error| {
             listen::bind_error(node, &endpoint, topology.place_of_socket(node), error)
         })?;
+        let memory = self.share_memory(setup, &endpoint, &mut server)?;
         let listener = bound.listener(&**setup.executor);
         let listener =
             listener.map_err(|error| setup.failed(format!("listen at `{endpoint}`: {error}")))?;
         let server = Arc::new(server);
         tracing::info!(node, %endpoint, "node listens");
         setup.spawn(server.clone().wait_for_readers())?;
-        let listening = listen::Listening { endpoint, bound, observer };
+        let listening = listen::Listening { endpoint, bound, memory, observer };
         setup.spawn(listening.run(server.clone(), listener, setup.executor.clone()))?;
         Ok(server)
+    }
+
+    /// Lets readers map the rings of this node.
+    fn share_memory(
+        &self,
+        setup: &LinkSetup<'_>,
+        endpoint: &Endpoint,
+        server: &mut TopicServer,
+    ) -> Result<Option<Arc<ControlThread>>, StartError> {
+        let is_used = setup.peer_topics.readers.keys().any(|it| setup.carriers.in_memory(it));
+        let (Some(control), true) = (&self.memory, is_used) else { return Ok(None) };
+        let Some((path, access)) = endpoint.control_socket() else { return Ok(None) };
+        let listens = control.listen(path, access);
+        listens.map_err(|error| setup.failed(format!("shared memory: {error}")))?;
+        server.share_memory(control.clone());
+        Ok(Some(control.clone()))
     }
 
     fn connect(
@@ -161,6 +189,9 @@ impl Links {
             interests.extend(topic.map(|topic| TopicInterest { topic, policy: *policy }));
         }
         let (endpoint, executor) = (setup.topology.endpoint(peer), setup.executor.clone());
+        let control = self.memory.clone().filter(|_| setup.carriers.in_memory(peer));
+        let memory = control.zip(endpoint.control_socket());
+        let memory = memory.map(|(control, (path, _))| MemoryAccess { control, path });
         let client = TopicClient {
             peer: peer.to_owned(),
             connect: Box::new(move || endpoint.connect(&executor)),
@@ -168,6 +199,7 @@ impl Links {
             identity,
             config: setup.topology.link(setup.node, peer),
             executor: setup.executor.clone(),
+            memory,
             control: self.control.clone(),
             counters: setup.counters.clone(),
             observer,
@@ -229,6 +261,9 @@ impl Links {
 impl Drop for Links {
     fn drop(&mut self) {
         self.control.stop();
+        if let Some(memory) = &self.memory {
+            memory.stop();
+        }
     }
 }
 

@@ -281,6 +281,7 @@ impl Node {
             node: &shared.plan.node,
             topology: &shared.plan.topology,
             peer_topics: &shared.plan.peer_topics,
+            carriers: &shared.plan.carriers,
             topics: shared.topics.all(),
             executor: &shared.executor,
             counters: shared.topics.counters(),

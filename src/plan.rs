@@ -24,7 +24,7 @@ use crate::error::{BuildError, StartError};
 use crate::names::nearest;
 use crate::report::{RingMemory, StartWarning};
 use crate::topology::{Problem, Topology};
-use carriers::Carriers;
+pub(crate) use carriers::Carriers;
 use dead_letters::DeadLetterPlan;
 use flows::{flows, reaches, refuse_blocking_cycles};
 use memory::ring_memory;

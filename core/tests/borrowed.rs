@@ -177,7 +177,7 @@ fn observers_and_foreign_readers_borrow_nothing() {
     let theirs = ForeignData::attach(&data.0[..]).unwrap();
     // SAFETY: as above.
     let own = unsafe { CursorRegion::create(&cursors.0[..], layout, 1, identity) }.unwrap();
-    let theirs = ForeignRing::new(theirs, own, proxy.claim()).unwrap();
+    let theirs = ForeignRing::new(theirs, own, Some(proxy.claim())).unwrap();
     let theirs = Broadcast::new(theirs, layout).unwrap();
     let mut reader = Broadcast::gating(&theirs).unwrap();
     writer.try_push(&[1], WORD).unwrap();

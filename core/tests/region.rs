@@ -64,7 +64,7 @@ fn attach<'a>(
     let data = ForeignData::attach(&data.0[..]).unwrap();
     let layout = data.layout();
     let own = own.cursors(layout).unwrap();
-    Broadcast::new(ForeignRing::new(data, own, proxy.claim()).unwrap(), layout).unwrap()
+    Broadcast::new(ForeignRing::new(data, own, Some(proxy.claim())).unwrap(), layout).unwrap()
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn a_region_of_another_ring_is_refused() {
     let theirs = ForeignData::attach(&data.0[..]).unwrap();
     assert_eq!((theirs.layout(), theirs.identity(), theirs.readers()), (SMALL, IDENTITY, ENTRIES));
     let cursors = own.cursors(large).unwrap();
-    assert!(ForeignRing::new(theirs, cursors, claim).is_err(), "a region of another ring");
+    assert!(ForeignRing::new(theirs, cursors, Some(claim)).is_err(), "a region of another ring");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use futures_util::future::{Either, select};
 use mycelium_executor::{Executor, Listener};
 use mycelium_transports::endpoint::{BindError, BoundEndpoint, Endpoint};
 use mycelium_transports::exchange::{Notice, Observer, TopicServer};
+use mycelium_transports::memory::ControlThread;
 
 use crate::error::StartError;
 
@@ -19,6 +20,8 @@ const RECHECK: Duration = Duration::from_secs(1);
 pub(super) struct Listening {
     pub(super) endpoint: Endpoint,
     pub(super) bound: BoundEndpoint,
+    /// Listens at the control socket, if readers can map rings of this node.
+    pub(super) memory: Option<Arc<ControlThread>>,
     pub(super) observer: Observer,
 }
 
@@ -49,7 +52,8 @@ impl Listening {
         let (mut is_new, mut reported) = (false, String::new());
         loop {
             executor.sleep_until(executor.now() + RECHECK).await;
-            match restore(&mut self.bound, &mut is_new, executor) {
+            let restored = restore(&mut self.bound, &mut is_new, executor);
+            match restored.and_then(|it| restore_memory(self.memory.as_deref()).map(|()| it)) {
                 Ok(Some(listener)) => {
                     (self.observer)(Notice::AddressRestored { endpoint });
                     return listener;
@@ -75,6 +79,12 @@ fn restore(
     *is_new |= bound.restore().map_err(|error| error.to_string())?;
     let listener = is_new.then(|| bound.listener(executor)).transpose();
     listener.map_err(|error: io::Error| error.to_string())
+}
+
+/// Makes the address of the control socket again if it has vanished.
+fn restore_memory(memory: Option<&ControlThread>) -> Result<(), String> {
+    let restored = memory.map_or(Ok(false), ControlThread::restore);
+    restored.map(drop).map_err(|error| error.to_string())
 }
 
 /// `place` is where the topology sets the socket, if it does.

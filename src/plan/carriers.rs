@@ -52,8 +52,13 @@ impl Carriers {
     }
 
     /// Whether the link with this node goes through shared memory.
-    pub(super) fn in_memory(&self, peer: &str) -> bool {
+    pub(crate) fn in_memory(&self, peer: &str) -> bool {
         self.0.iter().any(|link| link.peer == peer && link.used == Carrier::SharedMemory)
+    }
+
+    /// Whether any link goes through shared memory.
+    pub(crate) fn use_memory(&self) -> bool {
+        self.0.iter().any(|link| link.used == Carrier::SharedMemory)
     }
 
     pub(crate) fn links(&self) -> &[LinkReport] {

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use mycelium_core::Message;
 use mycelium_executor::{Executor, system_entropy};
 use mycelium_transports::counters::Region;
-use mycelium_transports::local::{KeepOpen, Policy, Publisher, Schema, Topic, Undelivered};
+use mycelium_transports::local::{
+    KeepOpen, Policy, Publisher, RingMemory, Schema, Topic, Undelivered,
+};
 
 use super::outside::OutsideSubscriptions;
 use crate::dead_letter::DeadLetter;
@@ -47,8 +49,12 @@ impl Topics {
         let mut registry = Registry::default();
         for (name, planned) in &plan.topics {
             let (schema, capacity) = (planned.schema, plan.capacity(name));
-            let topic =
-                Topic::with_readers(name, schema, capacity, planned.gating, counters.clone())?;
+            let memory = match planned.is_shared {
+                true => RingMemory::Shared(plan.pages),
+                false => RingMemory::Heap,
+            };
+            let (readers, counters) = (planned.gating, counters.clone());
+            let topic = Topic::with_memory(name, schema, capacity, readers, memory, counters)?;
             if **name == *DeadLetter::TOPIC && plan.dead_letters.are_read() {
                 registry.dead_letters = Some(topic.keep_open());
             }

@@ -12,6 +12,7 @@ pub(crate) fn columns() -> Vec<Column> {
     for (publishers, readers) in pairs(&adapters) {
         columns.push(column::<Local>(publishers, readers));
         columns.push(column::<Link<UnixSockets>>(publishers, readers));
+        columns.push(column::<Link<UnixSockets, true>>(publishers, readers));
     }
     let all = [adapters, others.clone()].concat();
     let without = |executor: &TestExecutor| others.iter().any(|other| other.name == executor.name);

@@ -181,6 +181,16 @@ impl<T: Storage> Broadcast<T> {
         self.storage.writer().tail.load(Ordering::Relaxed)
     }
 
+    /// Whether the writer has closed the ring. The [`tail`](Broadcast::tail) is final then.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        let state = &self.storage.writer().state.state;
+        // Acquire, pairs with the Release of `broadcast.close`: all messages that were published
+        // before it.
+        let closed = order!("broadcast.closed", Acquire);
+        state.acquire(T::FOREIGN != Some(false), closed) & storage::CLOSED != 0
+    }
+
     /// The same as [`tail`](Broadcast::tail), for a caller that knows that all messages before
     /// `known` are published.
     fn published(&self, known: usize) -> usize {

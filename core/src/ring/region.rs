@@ -54,7 +54,7 @@
 //! let theirs = ForeignData::attach(&data.0[..])?;
 //! // SAFETY: as above.
 //! let own = unsafe { CursorRegion::create(&cursors.0[..], theirs.layout(), 3, identity) }?;
-//! let theirs = ForeignRing::new(theirs, own, proxy.claim())?;
+//! let theirs = ForeignRing::new(theirs, own, Some(proxy.claim()))?;
 //! let theirs = Broadcast::new(theirs, layout)?;
 //! let mut reader = Broadcast::gating(&theirs).expect("one of three entries");
 //!
@@ -85,6 +85,8 @@ mod error;
 mod foreign;
 mod header;
 mod memory;
+#[cfg(feature = "alloc")]
+mod topic;
 
 pub use cursors::{CursorRegion, ForeignCursors, cursor_words};
 pub use data::{DataRegion, ForeignData, data_words};
@@ -92,3 +94,5 @@ pub use error::{Field, RegionError};
 pub use foreign::ForeignRing;
 pub use header::{ALIGNMENT, Kind, RingIdentity};
 pub use memory::{Memory, words_at};
+#[cfg(feature = "alloc")]
+pub use topic::{Import, TopicStorage};

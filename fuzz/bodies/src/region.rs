@@ -47,7 +47,8 @@ impl Pages {
         let (layout, identity) = (data.layout(), data.identity());
         // SAFETY: nothing else writes to the memory.
         let cursors = unsafe { CursorRegion::create(&own.0[..], layout, READERS, identity) };
-        let ring = ForeignRing::new(data, cursors.expect("it fits"), claim).expect("of this ring");
+        let ring =
+            ForeignRing::new(data, cursors.expect("it fits"), Some(claim)).expect("of this ring");
         Some(Broadcast::new(ring, layout).expect("a ring"))
     }
 }

@@ -6,6 +6,8 @@
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -16,11 +18,13 @@ use mycelium_executor::{Accept, Address, Backoff, Executor, Listener, Peer, Send
 
 use super::{Pair, Probe, Transport, local};
 use crate::counters::Region;
+use crate::endpoint::unix::Access;
 use crate::exchange::{
-    Connect, Control, ExportedTopic, Identity, LinkConfig, Observer, TopicClient, TopicInterest,
-    TopicServer,
+    Connect, Control, ExportedTopic, Identity, LinkConfig, MemoryAccess, Observer, TopicClient,
+    TopicInterest, TopicServer,
 };
-use crate::local::{Policy, Publisher, Subscription, Topic};
+use crate::local::{PageSize, Policy, Publisher, RingMemory, Subscription, Topic};
+use crate::memory::{ControlLimits, ControlThread};
 
 /// Connected streams of one kind, in the form that an executor takes over.
 pub trait StreamPair: 'static {
@@ -51,26 +55,31 @@ pub trait StreamPair: 'static {
     fn peer() -> (Address, Peer);
 }
 
-/// A topic over a link. Dropping it ends the link.
-pub struct Link<S> {
+/// A topic over a link. Dropping it ends the link. If `IN_MEMORY`, readers map the rings of the
+/// publishers.
+pub struct Link<S, const IN_MEMORY: bool = false> {
     there: Arc<Topic>,
     here: Arc<Topic>,
     controls: [Arc<Control>; 2],
+    memory: Option<Memory>,
     cuts: Cuts,
     streams: PhantomData<fn(S)>,
 }
 
-impl<S: StreamPair> Transport for Link<S> {
-    const NAME: &'static str = S::NAME;
+impl<S: StreamPair, const IN_MEMORY: bool> Transport for Link<S, IN_MEMORY> {
+    const NAME: &'static str = if IN_MEMORY { "shm" } else { S::NAME };
+    // A stream in memory may begin on the link.
     const RINGS: u64 = 2;
     type Publisher = Publisher<Probe>;
     type Subscription = Subscription<Probe>;
 
-    fn open(pair: &Pair, capacity: usize, strictest: Policy) -> Link<S> {
+    fn open(pair: &Pair, capacity: usize, strictest: Policy) -> Self {
+        let there = if IN_MEMORY { RingMemory::Shared(PageSize::Small) } else { RingMemory::Heap };
         let link = Link {
-            there: local::topic(capacity),
-            here: local::topic(capacity),
+            there: local::topic(capacity, there),
+            here: local::topic(capacity, RingMemory::Heap),
             controls: Default::default(),
+            memory: IN_MEMORY.then(Memory::new),
             cuts: Cuts::default(),
             streams: PhantomData,
         };
@@ -94,7 +103,7 @@ impl<S: StreamPair> Transport for Link<S> {
     }
 }
 
-impl<S: StreamPair> Link<S> {
+impl<S: StreamPair, const IN_MEMORY: bool> Link<S, IN_MEMORY> {
     fn serve(&self, pair: &Pair, incoming: UnboundedReceiver<S::Socket>, strictest: Policy) {
         let mut server = TopicServer::new(
             identity("there", 1),
@@ -104,6 +113,9 @@ impl<S: StreamPair> Link<S> {
             Region::new(64),
             no_observer(),
         );
+        if let Some(memory) = &self.memory {
+            server.share_memory(memory.there.clone());
+        }
         server.add(ExportedTopic { topic: self.there.clone(), readers: None });
         server.announce("here", &self.there, strictest).expect("one reader fits");
         let (server, executor) = (Arc::new(server), pair.publishers.clone());
@@ -122,6 +134,7 @@ impl<S: StreamPair> Link<S> {
             identity: identity("here", 2),
             config: config(),
             executor: pair.readers.clone(),
+            memory: self.memory.as_ref().map(Memory::access),
             control: self.controls[1].clone(),
             counters: Region::new(64),
             observer: no_observer(),
@@ -130,13 +143,49 @@ impl<S: StreamPair> Link<S> {
     }
 }
 
-impl<S> Drop for Link<S> {
+impl<S, const IN_MEMORY: bool> Drop for Link<S, IN_MEMORY> {
     fn drop(&mut self) {
         self.controls.iter().for_each(|control| control.stop());
     }
 }
 
-impl<S> fmt::Debug for Link<S> {
+/// The control threads of the two ends.
+struct Memory {
+    there: Arc<ControlThread>,
+    here: Arc<ControlThread>,
+    path: PathBuf,
+}
+
+impl Memory {
+    fn new() -> Memory {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let (process, number) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let directory = format!("mycelium-conformance-{process}-{number}");
+        let path = std::env::temp_dir().join(directory).join("there.shm");
+        let control = |name| {
+            let thread = ControlThread::start(name, ControlLimits::default());
+            thread.expect("the system has a thread")
+        };
+        let (there, here) = (control("there"), control("here"));
+        there.listen(path.clone(), Access::default()).expect("the path is free");
+        Memory { there, here, path }
+    }
+
+    fn access(&self) -> MemoryAccess {
+        MemoryAccess { control: self.here.clone(), path: self.path.clone() }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.here.stop();
+        self.there.stop();
+        let directory = self.path.parent().expect("the path has a directory");
+        _ = std::fs::remove_dir_all(directory);
+    }
+}
+
+impl<S, const IN_MEMORY: bool> fmt::Debug for Link<S, IN_MEMORY> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link").finish_non_exhaustive()
     }

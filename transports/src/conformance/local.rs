@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::{Pair, Probe, Publish, Subscribe, Transport};
 use crate::counters::Region;
 use crate::local::{
-    Delivery, EmitError, Policy, Publisher, Schema, Subscription, Topic, TryRecv, Undelivered,
+    Delivery, EmitError, Policy, Publisher, RingMemory, Schema, Subscription, Topic, TryRecv,
+    Undelivered,
 };
 
 /// A topic within a process.
@@ -28,7 +29,7 @@ impl Transport for Local {
     type Subscription = Subscription<Probe>;
 
     fn open(_: &Pair, capacity: usize, _: Policy) -> Local {
-        Local(topic(capacity))
+        Local(topic(capacity, RingMemory::Heap))
     }
 
     fn publisher(&self, name: &str) -> Publisher<Probe> {
@@ -40,9 +41,10 @@ impl Transport for Local {
     }
 }
 
-pub(super) fn topic(capacity: usize) -> Arc<Topic> {
-    let schema = Schema::of::<Probe>();
-    Topic::new("conformance", schema, capacity, Region::new(64)).expect("the capacity is valid")
+pub(super) fn topic(capacity: usize, memory: RingMemory) -> Arc<Topic> {
+    let (schema, counters) = (Schema::of::<Probe>(), Region::new(64));
+    let topic = Topic::with_memory("conformance", schema, capacity, 64, memory, counters);
+    topic.expect("the capacity is valid")
 }
 
 pub(super) fn publisher(topic: &Arc<Topic>, name: &str) -> Publisher<Probe> {

@@ -55,6 +55,20 @@ impl Endpoint {
         }
     }
 
+    /// The path of the control socket beside this endpoint, over which processes of one machine
+    /// share memory, and the users that may connect to it: those of the endpoint. `None` if
+    /// processes of other machines can connect to the endpoint.
+    #[must_use]
+    pub fn control_socket(&self) -> Option<(PathBuf, Access)> {
+        match self {
+            Endpoint::Unix { path, access } => {
+                let mut control = path.clone().into_os_string();
+                control.push(".shm");
+                Some((control.into(), access.clone()))
+            }
+        }
+    }
+
     /// Connects to the process that listens at this endpoint. The stream belongs to `executor`,
     /// where the future has to be polled.
     ///

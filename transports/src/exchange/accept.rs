@@ -83,7 +83,7 @@ impl Connection {
         }
         let mut session = ServerSession::new(server.clone(), self.ticket.clone());
         let mut buffer = vec![0; server.buffer()];
-        let error = match NodeLink::new(server.config.link(&server.identity), &mut buffer) {
+        let error = match NodeLink::new(server.link_config(), &mut buffer) {
             Ok(mut link) => {
                 let mut driver = Driver::new(&mut link, stream, server.executor.clone());
                 // The link is polled first: it sends the reason to the peer, if that can be

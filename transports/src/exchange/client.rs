@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use futures_util::future::{Either, select};
 use mycelium_core::debug_as_display;
-use mycelium_core::link::{ConfigError, LinkError, Name};
+use mycelium_core::link::{Config, ConfigError, LinkError, Name};
 use mycelium_executor::{Executor, SendFuture, Stream};
 use thiserror::Error;
 
 use super::client_session::ClientSession;
 use super::config::{Identity, LinkConfig};
 use super::control::{BusyGuard, Control, LinkPhase};
+use super::incoming_memory::MemoryAccess;
 use super::notice::{Notice, Observer};
 use super::topics::TopicInterest;
 use crate::counters::{LinkValue, Region, plain};
@@ -36,6 +37,8 @@ pub struct TopicClient {
     pub config: LinkConfig,
     /// The executor of the link's task.
     pub executor: Arc<dyn Executor>,
+    /// How rings of the peer are mapped; `None` if all messages go over the link.
+    pub memory: Option<MemoryAccess>,
     /// How the owner controls the link.
     pub control: Arc<Control>,
     /// Where the link's counters are.
@@ -54,7 +57,7 @@ impl TopicClient {
     pub fn run(self) -> Result<impl Future<Output = ()> + Send + 'static, TopicClientError> {
         let mut buffer = vec![0; self.config.buffer.max(NodeLink::MIN_BUFFER)];
         // Checks the settings: the link itself is made when the future runs.
-        NodeLink::new(self.config.link(&self.identity), &mut buffer)?;
+        NodeLink::new(self.link_config(), &mut buffer)?;
         if self.interests.len() > TOPICS {
             let (limit, found) = (TOPICS, self.interests.len());
             return Err(TopicClientError::Topics { limit, found });
@@ -69,17 +72,12 @@ impl TopicClient {
         let busy = BusyGuard::new(&self.control);
         Ok(async move {
             let _busy = busy;
-            let Ok(mut link) = NodeLink::new(self.config.link(&self.identity), &mut buffer) else {
+            let Ok(mut link) = NodeLink::new(self.link_config(), &mut buffer) else {
                 return;
             };
             let label = |role| format!("link={} role={role}", plain(&self.peer));
             let line = self.counters.line(&label("reader"));
-            let (control, observer) = (self.control.clone(), self.observer.clone());
-            let Ok(mut session) =
-                ClientSession::new(&self.peer, &self.interests, &mut link, control, observer, line)
-            else {
-                return;
-            };
+            let Ok(mut session) = ClientSession::new(&self, &mut link, line) else { return };
             drop(open);
             let errors = self.counters.line(&label("client"));
             let mut random = fastrand::Rng::with_seed(self.executor.entropy());
@@ -118,6 +116,11 @@ impl TopicClient {
                 }
             }
         })
+    }
+
+    /// The settings of the link.
+    fn link_config(&self) -> Config {
+        Config { memory: self.memory.is_some(), ..self.config.link(&self.identity) }
     }
 
     /// A connection; `None` once it is not needed any more.

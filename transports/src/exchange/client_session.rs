@@ -14,8 +14,10 @@ use mycelium_core::link::{
     CloseReason, Event, IncomingId, Interest, InterestId, Name, ReaderMode, RejectReason, SendError,
 };
 
+use super::client::TopicClient;
 use super::control::{Control, LinkPhase};
 use super::gap;
+use super::incoming_memory::{IncomingMemory, MemoryAccess};
 use super::incoming_stream::IncomingStream;
 use super::layout::LayoutMismatch;
 use super::layout_query::{LayoutAnswer, LayoutQueries};
@@ -39,6 +41,14 @@ pub(super) struct ClientSession {
     was_admitted: bool,
     queries: LayoutQueries,
     answer: LayoutAnswer,
+    access: Option<MemoryAccess>,
+    /// The memory beside the present connection.
+    memory: Option<IncomingMemory>,
+    /// The control connection has ended while streams needed it: so does the link, when everything
+    /// that has arrived was read.
+    has_lost_memory: bool,
+    /// Something has arrived since the last round.
+    has_read: bool,
 }
 
 /// A topic that is read from the peer.
@@ -54,14 +64,11 @@ struct RemoteTopic {
 impl ClientSession {
     /// Subscribes to the topics, on this connection and on each later one.
     pub(super) fn new(
-        peer: &str,
-        interests: &[TopicInterest],
+        client: &TopicClient,
         link: &mut NodeLink<'_>,
-        control: Arc<Control>,
-        observer: Observer,
         line: Line<LinkValue>,
     ) -> Result<ClientSession, SendError> {
-        let topics = interests.iter().map(|TopicInterest { topic, policy }| {
+        let topics = client.interests.iter().map(|TopicInterest { topic, policy }| {
             let schema = topic.schema();
             let id = link.subscribe(Interest {
                 topic: Name::try_from(topic.name()).unwrap_or_default(),
@@ -78,16 +85,20 @@ impl ClientSession {
             Ok(RemoteTopic { id, topic, keep_open, is_new: true })
         });
         Ok(ClientSession {
-            peer: peer.to_owned(),
+            peer: client.peer.clone(),
             topics: topics.collect::<Result<_, SendError>>()?,
             streams: Vec::new(),
-            control,
-            observer,
+            control: client.control.clone(),
+            observer: client.observer.clone(),
             line,
             listener: None,
             was_admitted: false,
             queries: LayoutQueries::default(),
             answer: LayoutAnswer::default(),
+            access: client.memory.clone(),
+            memory: None,
+            has_lost_memory: false,
+            has_read: false,
         })
     }
 
@@ -109,6 +120,9 @@ impl ClientSession {
 
     /// The connection has ended: the peer will not answer requests.
     pub(super) fn disconnected(&mut self) {
+        // Streams that have moved keep what they need of it.
+        self.memory = None;
+        self.lose_moved();
         while let Some((topic, mismatch)) = self.queries.abandon() {
             self.report_mismatch(&topic, &mismatch);
         }
@@ -178,6 +192,47 @@ impl ClientSession {
         true
     }
 
+    /// The next messages of a stream are in memory. False if that was not passed.
+    fn move_to_memory(&mut self, id: IncomingId, number: u32) -> bool {
+        if self.stream(id).is_some_and(|stream| stream.has_moved()) {
+            // It moved on an earlier connection, and has not left its memory.
+            return true;
+        }
+        let ring = self.memory.as_mut().and_then(|memory| memory.take(number));
+        let (Some(stream), Some(ring)) = (self.stream(id), ring) else { return false };
+        ring.epoch == stream.epoch() && stream.move_to_memory(ring).is_ok()
+    }
+
+    /// Takes what has arrived over the control connection.
+    fn update_memory(&mut self, context: &Context<'_>) {
+        if self.has_lost_memory {
+            context.waker().wake_by_ref();
+        }
+        let Some(memory) = &mut self.memory else { return };
+        let (streams, topics) = (&self.streams, &self.topics);
+        let topic = |epoch| {
+            let mut streams = streams.iter().flatten();
+            let stream = streams.find(|stream| stream.epoch() == epoch)?;
+            let topic = topics.iter().find(|topic| topic.id == stream.interest)?;
+            Some(&*topic.topic)
+        };
+        if memory.update(topic, context.waker()).is_some() {
+            self.memory = None;
+            self.has_lost_memory = self.streams.iter().flatten().any(IncomingStream::has_moved);
+            context.waker().wake_by_ref();
+        }
+    }
+
+    /// The connection has ended: of streams whose memory is lost, too, nothing more will arrive.
+    fn lose_moved(&mut self) {
+        self.has_lost_memory = false;
+        for place in &mut self.streams {
+            if let Some(stream) = place.take_if(|stream| stream.has_lost_memory()) {
+                stream.lose();
+            }
+        }
+    }
+
     fn stream(&mut self, id: IncomingId) -> Option<&mut IncomingStream> {
         self.streams.get_mut(id.place())?.as_mut().filter(|stream| stream.id == id)
     }
@@ -186,6 +241,7 @@ impl ClientSession {
 impl Traffic<TOPICS, STREAMS> for ClientSession {
     #[inline]
     fn message(&mut self, stream: IncomingId, frame: FrameView<'_>) -> Result<(), CloseReason> {
+        self.has_read = true;
         let Some(stream) = self.stream(stream) else { return Ok(()) };
         stream.push(frame.payload(), frame.is_redelivered())?;
         self.line.add(LinkValue::Received, 1);
@@ -193,6 +249,7 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
     }
 
     fn on_event(&mut self, now: Duration, link: &mut NodeLink<'_>, event: Event<'_>) {
+        self.has_read = true;
         match event {
             Event::Fragment { stream, fragment, frame } => {
                 let taken =
@@ -240,6 +297,15 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
                     self.line.add(LinkValue::Missed, missed);
                 }
             }
+            Event::Memory { token } => {
+                let connected = self.access.as_ref().map(|it| IncomingMemory::connect(it, token));
+                self.memory = connected.and_then(Result::ok);
+            }
+            Event::Region { stream, number, .. } => {
+                if !self.move_to_memory(stream, number) {
+                    link.close(now, CloseReason::Protocol);
+                }
+            }
             Event::End { stream, .. } => {
                 if let Some(stream) = self.stream(stream) {
                     stream.end();
@@ -263,6 +329,10 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
 
     fn send(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &mut Context<'_>) {
         let phase = self.control.watch(context, &mut self.listener);
+        self.update_memory(context);
+        if self.has_lost_memory && !std::mem::take(&mut self.has_read) {
+            return link.close(now, CloseReason::Aborted);
+        }
         // If this process ends, its next one gets what subscriptions have not taken.
         let control = &self.control;
         let at_shutdown = || phase > LinkPhase::Run || control.is_leaving();

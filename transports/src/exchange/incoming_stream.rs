@@ -11,13 +11,16 @@ use mycelium_core::FrameView;
 use mycelium_core::frame::Fragment;
 use mycelium_core::link::{CloseReason, IncomingId, InterestId, RunShape};
 
-use crate::local::{GapReason, RemotePublisher};
+use super::incoming_memory::PassedRing;
+use crate::local::{GapReason, MappedPublisher, RemotePublisher, TopicError};
 use crate::stream::NodeLink;
 
 pub(super) struct IncomingStream {
     pub(super) id: IncomingId,
     pub(super) interest: InterestId,
     publisher: RemotePublisher,
+    /// The rest of the stream, which subscriptions read in memory.
+    mapped: Option<MappedPublisher>,
     /// How many messages the peer may still send.
     credit: usize,
     /// The demand of the readers was sent on this connection.
@@ -45,6 +48,7 @@ impl IncomingStream {
             id,
             interest,
             publisher,
+            mapped: None,
             credit,
             has_signaled: false,
             done: first,
@@ -56,13 +60,42 @@ impl IncomingStream {
 
     /// Whether the peer has ended the stream, and all of it was reported to the link as done.
     pub(super) fn is_over(&self) -> bool {
+        let is_read = self.mapped.as_ref().is_none_or(MappedPublisher::is_read);
         // As of the last report: readers may have taken more since.
-        self.ended && self.done == self.publisher.next()
+        self.ended && is_read && self.done == self.publisher.next()
     }
 
     /// Whether a reader may have a message in flight, or had one when it left.
     pub(super) fn is_in_flight(&self) -> bool {
-        self.publisher.is_in_flight()
+        let in_memory = || self.mapped.as_ref().is_some_and(MappedPublisher::is_in_flight);
+        self.publisher.is_in_flight() || in_memory()
+    }
+
+    /// The start of its publisher.
+    pub(super) fn epoch(&self) -> u64 {
+        self.publisher.epoch()
+    }
+
+    /// Whether subscriptions read it in memory.
+    pub(super) fn has_moved(&self) -> bool {
+        self.mapped.is_some()
+    }
+
+    /// Whether subscriptions read it in memory, and the publisher's process is gone.
+    pub(super) fn has_lost_memory(&self) -> bool {
+        self.mapped.as_ref().is_some_and(MappedPublisher::is_gone)
+    }
+
+    /// The next messages are in memory.
+    ///
+    /// # Errors
+    /// If the memory has no room for all subscriptions.
+    pub(super) fn move_to_memory(&mut self, ring: PassedRing) -> Result<(), TopicError> {
+        let PassedRing { ring, tie, channel, .. } = ring;
+        let mapped = self.publisher.continue_in_memory(ring, tie)?;
+        channel.add(mapped.ring());
+        self.mapped = Some(mapped);
+        Ok(())
     }
 
     /// Takes a message.
@@ -121,13 +154,18 @@ impl IncomingStream {
     /// The publisher has ended: readers get what arrived, and then the end.
     pub(super) fn end(&mut self) {
         self.ended = true;
-        self.publisher.end();
+        match &self.mapped {
+            Some(mapped) => mapped.end(),
+            None => self.publisher.end(),
+        }
     }
 
     /// The stream was lost. What else the publisher has sent is unknown, unless it had ended.
     pub(super) fn lose(self) {
-        if !self.ended {
-            self.publisher.lose();
+        match self.mapped {
+            Some(mapped) if !self.ended => mapped.lose(),
+            None if !self.ended => self.publisher.lose(),
+            Some(_) | None => {}
         }
     }
 
@@ -144,6 +182,10 @@ impl IncomingStream {
         if self.report(now, link, at_shutdown) {
             self.publisher.park(waker);
             self.report(now, link, at_shutdown);
+        }
+        if let Some(mapped) = &self.mapped {
+            mapped.park(waker);
+            mapped.settle(at_shutdown);
         }
     }
 

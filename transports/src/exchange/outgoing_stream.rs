@@ -12,6 +12,7 @@ use mycelium_core::frame::Fragment;
 use mycelium_core::link::{ExportId, Name, OutgoingId, RunBytes, SendError};
 
 use super::gap;
+use super::outgoing_memory::{MemoryStep, OutgoingMemory};
 use super::redelivery::DeliveryHistory;
 use crate::local::{EgressItem, EgressStream};
 use crate::stream::NodeLink;
@@ -28,6 +29,8 @@ const LONGEST_RUN: usize = BURST as usize;
 pub(super) struct StreamState {
     pub(super) connection: ConnectionProgress,
     pub(super) history: DeliveryHistory,
+    /// How far it is on its way to memory.
+    pub(super) memory: MemoryStep,
 }
 
 /// How far a stream was sent on this connection.
@@ -46,6 +49,8 @@ pub(super) struct ConnectionProgress {
     /// The length of a gap that is not sent yet.
     missed: u64,
     pub(super) ended: bool,
+    /// The link has said that the stream is in memory.
+    pub(super) is_moved: bool,
 }
 
 impl ConnectionProgress {
@@ -54,6 +59,11 @@ impl ConnectionProgress {
     /// progress.
     pub(super) fn has_confirmed_all(&self) -> bool {
         self.stream.is_some() && (self.resume_at.is_none() || self.has_reported)
+    }
+
+    /// Whether no message and no gap is sent in part.
+    fn is_between_messages(&self) -> bool {
+        self.offset == 0 && self.missed == 0
     }
 
     /// Sends a message, or a fragment of it. Returns whether all of it is sent.
@@ -107,11 +117,20 @@ pub(super) fn send(
     link: &mut NodeLink<'_>,
     export: ExportId,
     stream: &mut EgressStream<StreamState>,
+    memory: Option<&mut OutgoingMemory>,
 ) -> Result<u64, SendError> {
     let id = match stream.state.connection.stream {
         Some(id) => id,
         None => open(now, link, export, stream)?,
     };
+    if let Some(memory) = memory
+        && stream.state.connection.is_between_messages()
+    {
+        memory.advance(now, link, id, stream);
+    }
+    if stream.has_moved() {
+        return say_in_memory(now, link, id, stream).map(|()| 0);
+    }
     let mut connection = std::mem::take(&mut stream.state.connection);
     let mut sent = 0;
     while !connection.ended && sent < BURST && !link.is_due() {
@@ -173,6 +192,27 @@ pub(super) fn send(
     Ok(sent)
 }
 
+/// Says that the stream is in memory, if this connection does not know yet, and that it has ended.
+fn say_in_memory(
+    now: Duration,
+    link: &mut NodeLink<'_>,
+    id: OutgoingId,
+    stream: &mut EgressStream<StreamState>,
+) -> Result<(), SendError> {
+    stream.state.history.sent(stream.next());
+    if let MemoryStep::Moved(number) = stream.state.memory
+        && !stream.state.connection.is_moved
+    {
+        link.move_stream(now, id, number)?;
+        stream.state.connection.is_moved = true;
+    }
+    if !stream.state.connection.ended && stream.next_item() == EgressItem::Closed {
+        link.end_moved_stream(now, id, stream.next())?;
+        stream.state.connection.ended = true;
+    }
+    Ok(())
+}
+
 /// Sends consecutive messages as a run, if there are enough of them. Returns how many; after 0 the
 /// next message is sent by itself. `offset`: how many bytes of it were sent in fragments.
 fn send_run(
@@ -204,9 +244,11 @@ fn open(
     let keeps = u32::try_from(stream.capacity()).unwrap_or(u32::MAX);
     let kept = stream.kept();
     stream.rewind(stream.state.connection.resume_at.unwrap_or(kept).max(kept));
-    let (name, epoch, first) = (Name::truncated(stream.publisher()), stream.epoch(), stream.next());
+    let (name, epoch) = (Name::truncated(stream.publisher()), stream.epoch());
+    // In memory, the stream resumes where it moved.
+    let first = stream.moved_at().unwrap_or(stream.next());
     let id = link.open_stream(now, export, name, epoch, first, keeps)?;
-    link.unconfirmed_from(id, kept)?;
+    link.unconfirmed_from(id, kept.min(first))?;
     stream.state.connection.stream = Some(id);
     Ok(id)
 }

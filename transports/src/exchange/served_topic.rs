@@ -9,9 +9,10 @@ use std::time::Duration;
 use mycelium_core::link::{ExportId, Name, OutgoingId, RunBytes, SendError};
 
 use super::control::BusyGuard;
+use super::outgoing_memory::{MemoryStep, OutgoingMemory};
 use super::outgoing_stream::{self, ConnectionProgress, StreamState, is_sent_as};
 use super::redelivery::{AfterDeath, Redelivery};
-use crate::local::{EgressReader, Policy, Topic, TopicError, Undelivered};
+use crate::local::{EgressReader, EgressStream, Policy, Topic, TopicError, Undelivered};
 use crate::stream::NodeLink;
 
 /// The most ended publishers that are remembered, in case their reader does not know that they have
@@ -55,13 +56,16 @@ impl TopicEgress {
     pub(super) fn reader_left(&mut self, redelivery: Redelivery, asked: bool) {
         let waited_for = self.reader.policy().is_gating();
         for stream in self.reader.streams() {
+            // The readers have left, so their last positions in memory are exact.
+            let in_memory = stream.has_moved();
+            stream.move_back();
             if !waited_for {
                 // An observer that ends in order counts by itself what it has not taken.
                 stream.release(stream.next());
             }
             let kept = stream.kept();
             stream.state.history.sent(stream.next());
-            if asked && stream.state.connection.has_confirmed_all() {
+            if asked && (in_memory || stream.state.connection.has_confirmed_all()) {
                 stream.state.history.left();
             } else {
                 stream.state.history.left_unconfirmed(kept, redelivery, waited_for);
@@ -75,6 +79,7 @@ impl TopicEgress {
         let waited_for = self.reader.policy().is_gating();
         let mut dead_letters = Vec::new();
         for stream in self.reader.streams() {
+            stream.move_back();
             let (next, kept) = (stream.next(), stream.kept());
             stream.state.history.sent(next);
             let after = stream.state.history.died(kept, redelivery, waited_for);
@@ -96,6 +101,15 @@ impl TopicEgress {
             self.ended.pop_front();
         }
     }
+}
+
+/// What a call of [`ServedTopic::send`] did.
+#[derive(Default)]
+pub(super) struct Sent {
+    /// The messages that were sent over the link.
+    pub(super) messages: u64,
+    /// The messages that were confirmed in memory.
+    pub(super) confirmed: u64,
 }
 
 /// A topic that a connected reader has subscribed to.
@@ -126,6 +140,10 @@ impl ServedTopic {
         for stream in egress.reader.streams() {
             stream.state.history.sent(stream.next());
             stream.state.connection = ConnectionProgress::default();
+            if !stream.has_moved() {
+                // What was passed on the earlier connection is forgotten.
+                stream.state.memory = MemoryStep::Start;
+            }
         }
         ServedTopic { export, egress, resumes, answers: Vec::new(), at_stream_limit: false }
     }
@@ -138,6 +156,11 @@ impl ServedTopic {
         said && (reader.is_over() || at_the_end && reader.streams().is_empty())
     }
 
+    /// Whether the reader has lost the memory of a stream.
+    pub(super) fn has_lost_memory(&self) -> bool {
+        self.egress.reader.known_streams().iter().any(EgressStream::has_lost_memory)
+    }
+
     /// Whether the reader had no room for a stream since the last call. The stream waits until
     /// another one ends.
     pub(super) fn take_at_stream_limit(&mut self) -> bool {
@@ -145,11 +168,30 @@ impl ServedTopic {
     }
 
     /// The reader has the messages of a stream before `next`, confirmed or not.
-    pub(super) fn resume(&mut self, epoch: u64, next: u64) {
+    pub(super) fn resume(&mut self, epoch: u64, next: u64, redelivery: Redelivery) {
         self.resumes = self.resumes.saturating_sub(1);
+        let waited_for = self.egress.reader.policy().is_gating();
         let mut streams = self.egress.reader.streams().iter_mut();
         let known = streams.find(|stream| stream.epoch() == epoch);
         if let Some(stream) = known.filter(|stream| stream.state.history.knows(next)) {
+            match stream.moved_at() {
+                // It was not said to the reader that the stream moved.
+                Some(first) if next < first => stream.move_back(),
+                // The reader may have had all messages, and cannot read there any more.
+                Some(_) if stream.has_lost_memory() => {
+                    stream.move_back();
+                    let kept = stream.kept();
+                    stream.state.history.sent(stream.next());
+                    stream.state.history.left_unconfirmed(kept, redelivery, waited_for);
+                    stream.rewind(kept);
+                    stream.state.memory = MemoryStep::Start;
+                    return self.answers.push(ResumeAnswer::Unknown(epoch));
+                }
+                _ => {}
+            }
+            if !stream.has_moved() {
+                stream.state.memory = MemoryStep::Start;
+            }
             stream.state.connection.resume_at = Some(next);
             return;
         }
@@ -169,7 +211,7 @@ impl ServedTopic {
         let kept = stream.kept();
         stream.release(next);
         let confirmed = stream.kept().wrapping_sub(kept);
-        if stream.state.connection.ended && stream.kept() == stream.next() {
+        if stream.state.connection.ended && stream.depth() == 0 {
             self.egress.remove(index);
         }
         Some(confirmed)
@@ -192,20 +234,37 @@ impl ServedTopic {
 
     /// Sends messages as far as the link takes them, and has the waker called when there are more.
     /// Returns how many.
-    pub(super) fn send(&mut self, now: Duration, link: &mut NodeLink<'_>, waker: &Waker) -> u64 {
+    pub(super) fn send(
+        &mut self,
+        now: Duration,
+        link: &mut NodeLink<'_>,
+        mut memory: Option<&mut OutgoingMemory>,
+        waker: &Waker,
+    ) -> Sent {
         if self.resumes > 0 {
-            return 0;
+            return Sent::default();
         }
         let export = self.export;
         let no_room = |said| matches!(said, Err(SendError::Room { .. }));
         self.answers.retain_mut(|answer| no_room(answer.send(now, link, export)));
-        let sent = self.send_streams(now, link);
+        if !self.answers.is_empty() {
+            // A stream that does not exist any more may begin again after the answer.
+            return Sent::default();
+        }
+        let first = self.send_streams(now, link, memory.as_deref_mut());
         self.egress.reader.park(waker);
-        sent + self.send_streams(now, link)
+        let then = self.send_streams(now, link, memory);
+        let confirmed = first.confirmed + then.confirmed;
+        Sent { messages: first.messages + then.messages, confirmed }
     }
 
-    fn send_streams(&mut self, now: Duration, link: &mut NodeLink<'_>) -> u64 {
-        let (mut sent, mut index, mut full) = (0, 0, false);
+    fn send_streams(
+        &mut self,
+        now: Duration,
+        link: &mut NodeLink<'_>,
+        mut memory: Option<&mut OutgoingMemory>,
+    ) -> Sent {
+        let (mut sent, mut index, mut full) = (Sent::default(), 0, false);
         while let Some(stream) = self.egress.reader.streams().get_mut(index) {
             let ConnectionProgress { stream: id, resume_at, .. } = stream.state.connection;
             if full && id.is_none() && resume_at.is_none() {
@@ -214,15 +273,18 @@ impl ServedTopic {
                 index += 1;
                 continue;
             }
-            match outgoing_stream::send(now, link, self.export, stream) {
-                Ok(count) => sent += count,
+            match outgoing_stream::send(now, link, self.export, stream, memory.as_deref_mut()) {
+                Ok(count) => sent.messages += count,
                 Err(SendError::Streams { .. }) => (full, self.at_stream_limit) = (true, true),
                 // The next call tries again.
                 Err(_) => {}
             }
             let ConnectionProgress { stream: id, ended, .. } = stream.state.connection;
+            // In memory, the peer has to wake this process when it has taken the rest.
+            sent.confirmed += stream.update(ended);
+            let is_read = !stream.has_moved() || stream.depth() == 0;
             // The peer had confirmed all messages before the end was sent.
-            if ended && id.is_none_or(|id| link.unconfirmed(id) == 0) {
+            if ended && is_read && id.is_none_or(|id| link.unconfirmed(id) == 0) {
                 stream.release(stream.next());
                 self.egress.remove(index);
             } else {

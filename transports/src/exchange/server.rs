@@ -8,19 +8,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use mycelium_core::link::{CloseReason, ConfigError};
+use mycelium_core::link::{CloseReason, Config, ConfigError};
 use mycelium_executor::{Executor, Peer};
 
 use super::admission::{Admission, AdmissionTicket};
-use super::config::{Identity, LinkConfig};
+use super::config::{Identity, LinkConfig, MemoryUse};
 use super::control::{BusyGuard, Control, LinkPhase, PeerEnd};
 use super::names::NameBindings;
 use super::notice::{Notice, Observer};
+use super::outgoing_memory::OutgoingMemory;
 use super::redelivery::Redelivery;
 use super::served_topic::TopicEgress;
 use super::topics::ExportedTopic;
 use crate::counters::{LinkValue, Region, plain};
 use crate::local::{Policy, Topic, TopicError};
+use crate::memory::ControlThread;
 use crate::stream::NodeLink;
 use crate::sync::{AtomicU64, Ordering};
 
@@ -44,6 +46,8 @@ pub struct TopicServer {
     pub(super) observer: Observer,
     names: NameBindings,
     pub(super) admission: Admission,
+    /// Passes memory to readers; `None` if all messages go over links.
+    memory: Option<Arc<ControlThread>>,
 }
 
 /// A reader in another process, connected or not.
@@ -97,6 +101,7 @@ impl TopicServer {
             observer,
             names: NameBindings::default(),
             admission,
+            memory: None,
         }
     }
 
@@ -114,6 +119,13 @@ impl TopicServer {
         config.link(&self.identity).check()?;
         self.links.insert(peer.to_owned(), config);
         Ok(())
+    }
+
+    /// Lets readers on this machine read topics in memory, if their rings lie in
+    /// [`RingMemory::Shared`](crate::local::RingMemory::Shared). `control` listens where the
+    /// [`MemoryAccess`](super::MemoryAccess) of the readers says.
+    pub fn share_memory(&mut self, control: Arc<ControlThread>) {
+        self.memory = Some(control);
     }
 
     /// Sets how to handle messages of a topic that a process of a reader had when it died.
@@ -237,6 +249,22 @@ impl TopicServer {
     /// The settings of the link with a reader.
     pub(super) fn link_with(&self, node: &str) -> &LinkConfig {
         self.links.get(node).unwrap_or(&self.config)
+    }
+
+    /// The memory beside a connection of this reader.
+    pub(super) fn memory_for(&self, node: &str, peer: &Peer) -> Option<OutgoingMemory> {
+        let control = self.memory.as_ref()?;
+        match peer {
+            Peer::Unix(credentials) if self.link_with(node).memory != MemoryUse::Never => {
+                Some(OutgoingMemory::new(control, credentials.process))
+            }
+            _ => None,
+        }
+    }
+
+    /// The settings of a link, before its reader is known.
+    pub(super) fn link_config(&self) -> Config {
+        Config { memory: self.memory.is_some(), ..self.config.link(&self.identity) }
     }
 
     /// The bytes of a link's buffer. A new peer is unknown, so this is enough for every reader.

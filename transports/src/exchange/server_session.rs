@@ -16,6 +16,7 @@ use super::control::LinkPhase;
 use super::layout::LayoutMismatch;
 use super::layout_query::LayoutAnswer;
 use super::notice::Notice;
+use super::outgoing_memory::OutgoingMemory;
 use super::served_topic::{ServedTopic, TopicEgress};
 use super::server::TopicServer;
 use crate::counters::{Line, LinkValue, plain};
@@ -32,6 +33,13 @@ pub(super) struct ServerSession {
     turn: usize,
     listener: Option<EventListener>,
     answer: LayoutAnswer,
+    /// The memory in which the peer can read streams.
+    memory: Option<OutgoingMemory>,
+    /// The control connection has ended while streams needed it: so does the link, when everything
+    /// that has arrived was read.
+    has_lost_memory: bool,
+    /// Something has arrived since the last round.
+    has_read: bool,
 }
 
 struct ConnectedPeer {
@@ -55,6 +63,9 @@ impl ServerSession {
             turn: 0,
             listener: None,
             answer: LayoutAnswer::default(),
+            memory: None,
+            has_lost_memory: false,
+            has_read: false,
         }
     }
 
@@ -98,6 +109,7 @@ impl ServerSession {
                 link.set_batching(config.batching);
                 // `TopicServer::link` has checked them.
                 _ = link.set_times(config.keep_alive, config.silence);
+                self.memory = self.server.memory_for(node, &self.ticket.peer);
                 self.peer = Some(ConnectedPeer { node: node.to_owned(), line, parked, bindings });
             }
             Err(reason) => link.close(now, reason),
@@ -168,6 +180,20 @@ impl ServerSession {
         Ok(egress)
     }
 
+    /// Takes what has arrived over the control connection.
+    fn update_memory(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &Context<'_>) {
+        if self.has_lost_memory {
+            context.waker().wake_by_ref();
+        }
+        let memory = self.memory.as_mut().filter(|_| link.peer_accepts_memory());
+        let gone = memory.and_then(|memory| memory.update(now, link, context.waker()));
+        if gone.is_some() {
+            self.memory = None;
+            self.has_lost_memory = self.topics.iter().any(ServedTopic::has_lost_memory);
+            context.waker().wake_by_ref();
+        }
+    }
+
     /// Closes the link once everything was sent, if the peer has subscribed to all that is kept for
     /// it.
     fn close_when_done(&mut self, now: Duration, link: &mut NodeLink<'_>) {
@@ -189,6 +215,7 @@ impl Traffic<TOPICS, STREAMS> for ServerSession {
     }
 
     fn on_event(&mut self, now: Duration, link: &mut NodeLink<'_>, event: Event<'_>) {
+        self.has_read = true;
         match event {
             Event::Up { node, boot, .. } => self.admit(now, link, node, boot),
             Event::Subscribe { export, topic, type_id, digest, mode, resumes } => {
@@ -211,7 +238,8 @@ impl Traffic<TOPICS, STREAMS> for ServerSession {
             Event::Resume { export, epoch, next } => {
                 let served = self.topics.iter_mut().find(|served| served.export == export);
                 if let Some(served) = served {
-                    served.resume(epoch, next);
+                    let redelivery = self.server.redelivery(served.egress.topic());
+                    served.resume(epoch, next, redelivery);
                 }
             }
             Event::Unsubscribe { export } => self.topics.retain(|served| served.export != export),
@@ -248,12 +276,18 @@ impl Traffic<TOPICS, STREAMS> for ServerSession {
             return link.close(now, CloseReason::NotAllowed);
         }
         self.answer.retry(now, link);
+        self.update_memory(now, link, context);
+        if self.has_lost_memory && !std::mem::take(&mut self.has_read) {
+            return link.close(now, CloseReason::Aborted);
+        }
         let Some(peer) = &self.peer else { return };
         let count = self.topics.len();
         let mut sent = 0;
         for step in 0..count {
             let served = &mut self.topics[(self.turn + step) % count];
-            sent += served.send(now, link, context.waker());
+            let done = served.send(now, link, self.memory.as_mut(), context.waker());
+            sent += done.messages;
+            self.server.add_confirmed(done.confirmed);
             if served.take_at_stream_limit() {
                 let (peer, topic, limit) = (&*peer.node, served.egress.topic(), STREAMS);
                 (self.server.observer)(Notice::StreamLimit { peer, topic, limit });

@@ -99,6 +99,9 @@ pub enum GapReason {
     /// is gone; or an earlier process of the reader died with them, and the topic is delivered at
     /// most once.
     Disconnected,
+    /// The publisher no longer waited for this reader, which was too slow: it was evicted, and gets
+    /// nothing more from this publisher.
+    Evicted,
     /// Several processes of the reader in a row died with the message in flight. It became a dead
     /// letter at its publisher.
     DeadLettered,
@@ -112,6 +115,7 @@ impl fmt::Display for Gap {
             GapReason::Skipped => "skipped",
             GapReason::Undecodable => "undecodable",
             GapReason::Disconnected => "lost with the connection",
+            GapReason::Evicted => "not waited for: this reader was evicted",
             GapReason::DeadLettered => "dead-lettered",
         };
         // A remote publisher's name comes from its process.

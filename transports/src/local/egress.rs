@@ -3,20 +3,26 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::Waker;
 
 use mycelium_core::link::RunShape;
-use mycelium_core::ring::broadcast::{Peek, RetainingConsumer};
+use mycelium_core::ring::broadcast::{Claim, Layout, Peek, RetainingConsumer};
+use mycelium_core::ring::region::{ForeignCursors, RingIdentity};
 use zerocopy::IntoBytes;
 
 use super::delivery::Undelivered;
 use super::error::TopicError;
 use super::membership::Membership;
+use super::moved::Moved;
 use super::policy::Policy;
-use super::state::{Edge, PublisherState, Ring, SubscriberState};
+use super::schema::Schema;
+use super::shared::{RemoteBell, RemoteReaders, Ring};
+use super::state::{Edge, PublisherState, SubscriberState};
 use super::topic::Topic;
 use crate::counters::{EdgeValue, Line};
+use crate::memory::Mapping;
 
 /// Stands for the subscriptions of another process: it reads the messages of one topic as bytes,
 /// one [stream](EgressStream) for each publisher, and keeps them until they are confirmed. While it
@@ -54,10 +60,10 @@ impl<T> EgressReader<T> {
     {
         if self.membership.has_new_edges() {
             let edges = self.membership.new_edges();
-            let (state, type_id) = (&self.membership.state, self.membership.topic.schema().id);
+            let (state, schema) = (&self.membership.state, *self.membership.topic.schema());
             let streams = edges
                 .into_iter()
-                .map(|edge| EgressStream::new(edge, state.clone(), type_id, T::default()));
+                .map(|edge| EgressStream::new(edge, state.clone(), schema, T::default()));
             self.streams.extend(streams);
         }
         &mut self.streams
@@ -98,7 +104,7 @@ impl<T> EgressReader<T> {
     where
         T: Default,
     {
-        self.streams().iter().map(|stream| stream.reader.depth()).sum()
+        self.streams().iter().map(EgressStream::depth).sum()
     }
 }
 
@@ -108,7 +114,8 @@ impl<T> Drop for EgressReader<T> {
         topic.remove_subscriber(state);
         // Edges that were never read leave as the others do.
         for edge in self.membership.new_edges() {
-            drop(EgressStream::new(edge, self.membership.state.clone(), 0, ()));
+            let schema = *self.membership.topic.schema();
+            drop(EgressStream::new(edge, self.membership.state.clone(), schema, ()));
         }
     }
 }
@@ -141,15 +148,25 @@ pub struct EgressStream<T = ()> {
     /// The owner's state.
     pub state: T,
     subscriber: Arc<SubscriberState>,
-    type_id: u16,
+    schema: Schema,
     line: Line<EdgeValue>,
-    /// An observer's last message. A gating reader reads its messages in the ring.
+    /// The last message, if it cannot be read in the ring.
     words: Box<[usize]>,
     /// Missed messages between the first kept one and the next one.
     gaps: VecDeque<Missed>,
     /// Dropped before `publisher`, which wakes the publisher.
-    reader: RetainingConsumer<Ring>,
+    reader: Reading,
     publisher: Leaving,
+}
+
+/// Who reads the publisher's ring.
+enum Reading {
+    /// This process, for a link.
+    Here(RetainingConsumer<Ring>),
+    /// The readers themselves, in memory.
+    There(Moved),
+    /// In between.
+    Nobody,
 }
 
 /// `count` missed messages before a sequence, and the counter that they belong to.
@@ -169,19 +186,23 @@ impl Drop for Leaving {
 }
 
 impl<T> EgressStream<T> {
-    fn new(edge: Edge, subscriber: Arc<SubscriberState>, type_id: u16, state: T) -> Self {
+    fn here(&self) -> Option<&RetainingConsumer<Ring>> {
+        match &self.reader {
+            Reading::Here(reader) => Some(reader),
+            Reading::There(_) | Reading::Nobody => None,
+        }
+    }
+
+    fn new(edge: Edge, subscriber: Arc<SubscriberState>, schema: Schema, state: T) -> Self {
         let Edge { publisher, consumer, line, .. } = edge;
-        // A gating reader needs no copy.
-        let bytes =
-            if subscriber.policy.is_gating() { 0 } else { publisher.ring.layout().message_bytes() };
         EgressStream {
             state,
             subscriber,
-            type_id,
+            schema,
             line,
-            words: vec![0; bytes.div_ceil(size_of::<usize>())].into(),
+            words: Box::default(),
             gaps: VecDeque::new(),
-            reader: consumer.retaining(),
+            reader: Reading::Here(consumer.retaining()),
             publisher: Leaving(publisher),
         }
     }
@@ -207,12 +228,21 @@ impl<T> EgressStream<T> {
     /// The next item; the same one until [`advance`](EgressStream::advance).
     #[inline]
     pub fn next_item(&mut self) -> EgressItem<'_> {
-        let is_gating = self.subscriber.policy.is_gating();
-        // A gating reader copies nothing: its messages stay in the ring.
-        let words: &mut [usize] = if is_gating { &mut [] } else { &mut self.words };
-        match self.reader.peek(words) {
-            Peek::Message { length, .. } if is_gating => {
-                let [slot, _] = self.reader.borrow(self.reader.cursor(), 1).unwrap_or_default();
+        let reader = match &mut self.reader {
+            Reading::Here(reader) => reader,
+            Reading::There(moved) if moved.has_ended() => return EgressItem::Closed,
+            Reading::There(_) | Reading::Nobody => return EgressItem::Empty,
+        };
+        // A gating reader copies nothing if its messages stay in the ring.
+        let borrows = reader.can_borrow();
+        let bytes = if borrows { 0 } else { self.schema.size };
+        if self.words.len() * size_of::<usize>() < bytes {
+            self.words = vec![0; bytes.div_ceil(size_of::<usize>())].into();
+        }
+        let words: &mut [usize] = if borrows { &mut [] } else { &mut self.words };
+        match reader.peek(words) {
+            Peek::Message { length, .. } if borrows => {
+                let [slot, _] = reader.borrow(reader.cursor(), 1).unwrap_or_default();
                 // The first word is the stamp.
                 let bytes = slot.get(1..).unwrap_or_default().as_bytes();
                 EgressItem::Message(bytes.get(..length).unwrap_or(bytes))
@@ -223,25 +253,26 @@ impl<T> EgressStream<T> {
             }
             Peek::Gap { missed } => {
                 // Counted at its release: until then it may grow.
-                let (before, count) = (self.next(), missed as u64);
+                let (before, count) = (reader.cursor() as u64, missed as u64);
                 self.gaps.push_back(Missed { before, count, value: EdgeValue::Overwritten });
                 EgressItem::Gap(count)
             }
-            Peek::Empty => EgressItem::Empty,
-            // An egress reader cannot be evicted.
-            Peek::Closed | Peek::Evicted => EgressItem::Closed,
+            Peek::Empty | Peek::Evicted => EgressItem::Empty,
+            Peek::Closed => EgressItem::Closed,
         }
     }
 
     /// The number of next messages, at most `most`, that can be [borrowed](EgressStream::borrow).
     #[must_use]
     pub fn ready(&self, most: usize) -> usize {
-        self.reader.ready(most)
+        self.here().map_or(0, |reader| reader.ready(most))
     }
 
     /// Moves past `count` messages that are [ready](EgressStream::ready), and keeps them.
     pub fn pass_ready(&mut self, count: usize) {
-        self.reader.pass(count);
+        if let Reading::Here(reader) = &mut self.reader {
+            reader.pass(count);
+        }
     }
 
     /// How messages lie in the result of [`borrow`](EgressStream::borrow); `None` if they are too
@@ -260,21 +291,25 @@ impl<T> EgressStream<T> {
     /// empty unless they wrap around the end of the ring. `None` if not all of them are kept.
     #[must_use]
     pub fn borrow(&self, first: u64, count: usize) -> Option<[&[u8]; 2]> {
-        let slots = self.reader.borrow(first as usize, count)?;
+        let slots = self.here()?.borrow(first as usize, count)?;
         Some(slots.map(IntoBytes::as_bytes))
     }
 
     /// Moves past the message of [`next_item`](EgressStream::next_item), and keeps it.
     #[inline]
     pub fn advance(&mut self) {
-        self.reader.advance();
+        if let Reading::Here(reader) = &mut self.reader {
+            reader.advance();
+        }
     }
 
     /// Passes over the messages before a sequence. They are counted as `value` at their release.
     /// Returns their number.
     pub fn pass(&mut self, before: u64, value: EdgeValue) -> u64 {
         let from = self.next();
-        self.reader.skip_to(before as usize);
+        if let Reading::Here(reader) = &mut self.reader {
+            reader.skip_to(before as usize);
+        }
         let count = self.next() - from;
         self.gaps.push_back(Missed { before, count, value });
         count
@@ -294,7 +329,7 @@ impl<T> EgressStream<T> {
         Some(Undelivered {
             topic: publisher.topic.clone(),
             reader: self.subscriber.name.clone(),
-            type_id: self.type_id,
+            type_id: self.schema.id,
             publisher: publisher.name.clone(),
             epoch,
             sequence,
@@ -305,31 +340,148 @@ impl<T> EgressStream<T> {
     /// The sequence of the next message.
     #[must_use]
     pub fn next(&self) -> u64 {
-        self.reader.cursor() as u64
+        match &self.reader {
+            Reading::Here(reader) => reader.cursor() as u64,
+            // All that is published may be read.
+            Reading::There(moved) => (moved.kept() + moved.depth()) as u64,
+            Reading::Nobody => 0,
+        }
     }
 
     /// The sequence of the first kept message.
     #[must_use]
     pub fn kept(&self) -> u64 {
-        self.reader.kept() as u64
+        match &self.reader {
+            Reading::Here(reader) => reader.kept() as u64,
+            Reading::There(moved) => moved.kept() as u64,
+            Reading::Nobody => 0,
+        }
+    }
+
+    /// The descriptor of the memory in which readers of another process can read the messages
+    /// themselves, and the entry that gates for them there; `None` if the ring is on the heap.
+    #[must_use]
+    pub fn memory(&self) -> Option<(&OwnedFd, Option<Claim>)> {
+        let file = self.publisher.0.file.as_ref()?;
+        Some((file, self.here()?.claim()))
+    }
+
+    /// The layout and the identity of its ring.
+    #[must_use]
+    pub fn ring(&self) -> (Layout, RingIdentity) {
+        let Leaving(publisher) = &self.publisher;
+        let digest = self.schema.digest.0;
+        (publisher.ring.layout(), RingIdentity { epoch: publisher.epoch, digest })
+    }
+
+    /// The first message that the readers read in memory.
+    #[must_use]
+    pub fn moved_at(&self) -> Option<u64> {
+        match &self.reader {
+            Reading::There(moved) => Some(moved.from() as u64),
+            Reading::Here(_) | Reading::Nobody => None,
+        }
+    }
+
+    /// Whether the readers read in memory, and their process is gone.
+    #[must_use]
+    pub fn has_lost_memory(&self) -> bool {
+        self.remote_readers().is_some_and(|readers| readers.is_gone())
+    }
+
+    /// Whether the readers read in memory.
+    #[must_use]
+    pub fn has_moved(&self) -> bool {
+        matches!(self.reader, Reading::There(_))
+    }
+
+    /// From the next message on, the readers read in memory. `bell` wakes their process.
+    pub fn move_to_memory(&mut self, cursors: ForeignCursors<Mapping>, bell: Arc<dyn RemoteBell>) {
+        let Leaving(publisher) = &self.publisher;
+        self.reader = match std::mem::replace(&mut self.reader, Reading::Nobody) {
+            Reading::Here(reader) => {
+                Reading::There(Moved::new(reader, cursors, bell, publisher, &self.subscriber))
+            }
+            moved => moved,
+        };
+        // The publisher may have looked for readers to wake just before.
+        publisher.wake();
+    }
+
+    /// What the publisher knows of the readers, if they read in memory.
+    #[must_use]
+    pub fn remote_readers(&self) -> Option<&Arc<RemoteReaders>> {
+        match &self.reader {
+            Reading::There(moved) => Some(moved.readers()),
+            Reading::Here(_) | Reading::Nobody => None,
+        }
+    }
+
+    /// Ends the reading in memory: the process of the readers is gone, or reads no more. The next
+    /// message is the first one that they cannot have read; [`rewind`](EgressStream::rewind) goes
+    /// back to those that they have not confirmed.
+    pub fn move_back(&mut self) {
+        self.update(false);
+        self.reader = match std::mem::replace(&mut self.reader, Reading::Nobody) {
+            Reading::There(moved) => Reading::Here(moved.back()),
+            here => here,
+        };
+    }
+
+    /// Counts what the readers have taken in memory since the last call, and returns it. If `wake`,
+    /// their process wakes this one when they take more: look again after this.
+    pub fn update(&mut self, wake: bool) -> u64 {
+        let Reading::There(moved) = &mut self.reader else { return 0 };
+        if wake {
+            self.publisher.0.request_wake();
+        }
+        let taken = moved.count();
+        self.count_taken(taken);
+        taken
+    }
+
+    /// The number of messages that are not confirmed.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        match &self.reader {
+            Reading::Here(reader) => reader.depth(),
+            Reading::There(moved) => moved.depth(),
+            Reading::Nobody => 0,
+        }
     }
 
     /// Confirms the messages before this sequence: the publisher gets their slots back.
     pub fn release(&mut self, before: u64) {
-        let kept = self.reader.kept();
-        self.reader.release(before as usize);
-        let released = self.reader.kept().wrapping_sub(kept) as u64;
+        let released = match &mut self.reader {
+            Reading::Here(reader) => {
+                let kept = reader.kept();
+                reader.release(before as usize);
+                reader.kept().wrapping_sub(kept) as u64
+            }
+            Reading::There(moved) => {
+                moved.release(before as usize);
+                moved.count()
+            }
+            Reading::Nobody => 0,
+        };
         if released > 0 {
-            let missed = self.count_missed(before);
-            self.line.add(EdgeValue::Taken, released.saturating_sub(missed));
+            self.count_taken(released);
             self.publisher.0.wake();
         }
     }
 
     /// Goes back to a kept message.
     pub fn rewind(&mut self, sequence: u64) {
-        self.reader.rewind(sequence as usize);
+        if let Reading::Here(reader) = &mut self.reader {
+            reader.rewind(sequence as usize);
+        }
         self.gaps.retain(|gap| gap.before <= sequence);
+    }
+
+    /// Counts messages that are confirmed now.
+    fn count_taken(&mut self, confirmed: u64) {
+        let missed = self.count_missed(self.kept());
+        self.line.add(EdgeValue::Taken, confirmed.saturating_sub(missed));
     }
 
     /// Counts the missed messages before a sequence, and returns their number.
@@ -345,8 +497,9 @@ impl<T> EgressStream<T> {
 
 impl<T> Drop for EgressStream<T> {
     fn drop(&mut self) {
+        self.update(false);
         let missed = self.count_missed(u64::MAX);
-        self.line.add(EdgeValue::Left, (self.reader.depth() as u64).saturating_sub(missed));
+        self.line.add(EdgeValue::Left, (self.depth() as u64).saturating_sub(missed));
         // Before the ring's entry is free: another reader may get it then.
         self.subscriber.leave(&self.publisher.0);
     }

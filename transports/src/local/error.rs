@@ -31,6 +31,14 @@ pub enum TopicError {
         /// Why not.
         error: LayoutError,
     },
+    /// The memory of a publisher's ring cannot be shared with other processes.
+    #[error("topic `{topic}`: {problem}")]
+    Memory {
+        /// The topic.
+        topic: String,
+        /// Why not.
+        problem: String,
+    },
     /// The topic already has a publisher with this epoch.
     #[error("topic `{topic}` already has a publisher with epoch {epoch:x}")]
     Epoch {

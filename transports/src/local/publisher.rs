@@ -153,7 +153,7 @@ impl<M: Message> Publisher<M> {
     /// As [`confirmed`](Publisher::confirmed), for hand-written futures.
     pub fn poll_confirmed(&mut self, context: &Context<'_>) -> Poll<()> {
         if self.depth() > 0 {
-            self.writer.state.room.park(context.waker());
+            self.writer.state.park(context.waker());
             if self.depth() > 0 {
                 return Poll::Pending;
             }

@@ -10,7 +10,7 @@
 //! A gating reader reads its messages in the slots of the ring. An observer copies each one into
 //! [`Reader::words`] first, because the publisher may overwrite the slot at any time.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Context;
 
 use mycelium_core::doorbell::{announce, ring_each};
@@ -56,6 +56,8 @@ pub(super) struct Header {
 pub(super) struct Reader {
     pub(super) membership: Membership,
     edges: Vec<Edge>,
+    /// Edges that follow others: publishers whose earlier messages are not all taken.
+    later: Vec<Edge>,
     /// The edge whose turn it is, and for how many messages it has been.
     turn: usize,
     burst: u32,
@@ -95,6 +97,7 @@ impl Reader {
         Reader {
             membership,
             edges: Vec::new(),
+            later: Vec::new(),
             turn: 0,
             burst: 0,
             in_flight: None,
@@ -143,7 +146,12 @@ impl Reader {
             return None;
         }
         let edge = &mut self.edges[index];
-        let payload = edge.consumer.read(1)?.get(0)?.to_owned();
+        let payload = if edge.lends() {
+            edge.consumer.read(1)?.get(0)?.to_owned()
+        } else {
+            edge.consumer.peek(&mut self.words);
+            self.words.as_bytes().get(..self.membership.topic.schema().size)?.to_owned()
+        };
         let undelivered = Undelivered {
             topic: edge.publisher.topic.clone(),
             reader: self.membership.state.name.clone(),
@@ -160,7 +168,7 @@ impl Reader {
     /// The number of messages that wait for this reader, including the one in flight.
     pub(super) fn depth(&self) -> usize {
         let incoming = self.membership.state.incoming.lock();
-        let edges = self.edges.iter().chain(incoming.iter());
+        let edges = self.edges.iter().chain(&self.later).chain(incoming.iter());
         let in_rings: usize = edges.map(|edge| edge.consumer.depth()).sum();
         in_rings + usize::from(self.after_gap.is_some())
     }
@@ -191,7 +199,7 @@ impl Reader {
     /// Reads the bytes of a message that was found: in its slot, or in the observer's copy.
     #[inline(always)]
     pub(super) fn read<R>(&mut self, header: Header, read: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        if self.membership.state.policy.is_gating() {
+        if self.membership.state.policy.is_gating() && self.edges[header.edge].lends() {
             let messages = self.edges[header.edge].consumer.read(1)?;
             messages.get(0).map(read)
         } else {
@@ -242,9 +250,12 @@ impl Reader {
             }
         }
         self.membership.state.bell.park(context.waker());
+        // Edges that are added below sleep from the start.
+        self.edges.iter().for_each(Edge::fall_asleep);
         let found = self.find_again();
         if !matches!(found, Found::Empty) {
             self.membership.state.bell.unpark();
+            self.edges.iter().for_each(Edge::stay_awake);
         }
         found
     }
@@ -358,7 +369,7 @@ impl Reader {
         self.membership.state.has_requested.store(true, Ordering::Release);
         announce();
         let remote = self.edges.iter().filter(|edge| !edge.publisher.origin.is_local());
-        ring_each(remote, |edge| edge.publisher.room.ring());
+        ring_each(remote, |edge| edge.publisher.ring_room());
     }
 
     /// What one edge has.
@@ -373,7 +384,9 @@ impl Reader {
             }
         }
         // A gating reader copies nothing: its messages stay in the ring.
-        let words: &mut [usize] = if policy.is_gating() { &mut [] } else { &mut self.words };
+        let copies = !policy.is_gating() || !edge.lends();
+        let words: &mut [usize] = if copies { &mut self.words } else { &mut [] };
+        let is_gone = edge.is_gone();
         let peek = edge.consumer.peek(words);
         if !matches!(peek, Peek::Gap { .. })
             && let Some((missed, reason)) = edge.missed()
@@ -389,11 +402,17 @@ impl Reader {
             Peek::Gap { missed } => {
                 Found::Gap(self.gap(index, missed as u64, GapReason::Overwritten))
             }
-            Peek::Empty => Found::Empty,
-            Peek::Closed | Peek::Evicted if edge.reports_loss() => {
+            Peek::Empty if !is_gone => Found::Empty,
+            Peek::Evicted if edge.reports_end() => {
+                Found::Gap(self.gap(index, 0, GapReason::Evicted))
+            }
+            // A ring in memory that was closed has all messages of its publisher, although its
+            // process is gone by now.
+            Peek::Closed if !edge.lends() => Found::Closed,
+            Peek::Empty | Peek::Closed if edge.reports_loss() => {
                 Found::Gap(self.gap(index, 0, GapReason::Disconnected))
             }
-            Peek::Closed | Peek::Evicted => Found::Closed,
+            Peek::Empty | Peek::Closed | Peek::Evicted => Found::Closed,
         }
     }
 
@@ -430,7 +449,7 @@ impl Reader {
     #[inline(never)]
     fn wake_publishers(&self) {
         announce();
-        ring_each(&self.edges, |edge| edge.publisher.room.ring());
+        ring_each(&self.edges, |edge| edge.publisher.ring_room());
     }
 
     /// Counts missing messages. An observer copies the next message at the same time.
@@ -456,7 +475,9 @@ impl Reader {
             }
         }
         let value = match reason {
-            GapReason::Overwritten | GapReason::Disconnected => EdgeValue::Overwritten,
+            GapReason::Overwritten | GapReason::Disconnected | GapReason::Evicted => {
+                EdgeValue::Overwritten
+            }
             GapReason::Skipped => EdgeValue::Skipped,
             GapReason::Undecodable | GapReason::DeadLettered => EdgeValue::DeadLettered,
         };
@@ -475,12 +496,40 @@ impl Reader {
 
     #[cold]
     fn add_edges(&mut self) {
-        self.edges.append(&mut self.membership.new_edges());
+        for edge in self.membership.new_edges() {
+            match edge.after {
+                None => self.begin(edge),
+                Some(_) => self.later.push(edge),
+            }
+        }
+        self.begin_later();
+    }
+
+    /// Begins to read the edges whose earlier messages are all taken.
+    fn begin_later(&mut self) {
+        let edges = &self.edges;
+        let is_next = |edge: &mut Edge| {
+            let earlier = edge.after.as_ref().and_then(Weak::upgrade);
+            earlier.is_none_or(|it| edges.iter().all(|edge| !Arc::ptr_eq(&edge.publisher, &it)))
+        };
+        let next: Vec<Edge> = self.later.extract_if(.., is_next).collect();
+        next.into_iter().for_each(|edge| self.begin(edge));
+    }
+
+    fn begin(&mut self, edge: Edge) {
+        // This reader may be parked already.
+        edge.fall_asleep();
+        if !edge.lends() && self.words.is_empty() {
+            let size = self.membership.topic.schema().size;
+            self.words = vec![0; size.div_ceil(size_of::<usize>())].into();
+        }
+        self.edges.push(edge);
     }
 
     fn remove_edge(&mut self, index: usize, in_flight: bool) {
         let edge = self.edges.swap_remove(index);
         edge.leave(&self.membership.state, in_flight);
+        self.begin_later();
     }
 }
 
@@ -493,6 +542,8 @@ impl Drop for Reader {
             self.edges[edge].line.add(EdgeValue::Left, 1);
         }
         let in_flight = self.in_flight.take().map(|it| self.edges[it.edge].publisher.clone());
+        // Nobody reads in turn any more.
+        std::mem::take(&mut self.later).into_iter().for_each(|edge| self.begin(edge));
         while let Some(edge) = self.edges.first() {
             let depth = edge.consumer.depth();
             edge.line.add(EdgeValue::Left, depth as u64);

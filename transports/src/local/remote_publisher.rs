@@ -2,7 +2,7 @@
 //! [`Writer`].
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use mycelium_core::link::RunShape;
@@ -12,7 +12,9 @@ use zerocopy::{FromBytes, IntoBytes};
 use super::delivery::GapReason;
 use super::error::{RemotePublishError, TopicError};
 use super::numbering::Numbering;
-use super::state::{Origin, Ring};
+use super::ring::MappedRing;
+use super::shared::{MappedOrigin, RemoteBell, Ring, SharedRing};
+use super::state::{Origin, PublisherState};
 use super::topic::Topic;
 use super::writer::Writer;
 use crate::counters::PublisherValue;
@@ -150,6 +152,12 @@ impl RemotePublisher {
         self.next
     }
 
+    /// The publisher's epoch.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.writer.state.epoch
+    }
+
     /// The number of messages in its ring.
     #[must_use]
     pub fn capacity(&self) -> usize {
@@ -216,6 +224,97 @@ impl RemotePublisher {
         self.sent += pushed;
         self.next += pushed;
         self.writer.line.set(PublisherValue::Sent, self.next);
+    }
+}
+
+/// A publisher in another process whose ring subscriptions of this process read. Dropping it ends
+/// the publisher as [`lose`](MappedPublisher::lose) does.
+pub struct MappedPublisher {
+    topic: Arc<Topic>,
+    state: Arc<PublisherState>,
+}
+
+impl RemotePublisher {
+    /// The messages from the next one on are in memory of the publisher's process: present
+    /// subscriptions continue there when they have taken the pushed messages. Ends this publisher.
+    /// `bell` wakes the publisher's process.
+    ///
+    /// # Errors
+    /// If the memory is not a ring of this publisher, or has no room for all subscriptions.
+    pub fn continue_in_memory(
+        &mut self,
+        ring: MappedRing,
+        bell: Arc<dyn RemoteBell>,
+    ) -> Result<MappedPublisher, TopicError> {
+        let (topic, earlier) = (&self.writer.topic, &self.writer.state);
+        let MappedRing { ring, floor, readers } = ring;
+        let origin = Origin::Mapped(MappedOrigin::new(bell, readers));
+        let (name, epoch) = (&earlier.name, earlier.epoch);
+        let state = PublisherState::over(topic.name(), ring, None, name, epoch, origin);
+        // The place of a message in the publisher's ring is its sequence.
+        topic.add_mapped(&state, self.next as usize, earlier)?;
+        // From here on the subscriptions hold the publisher up.
+        drop(floor);
+        state.wake();
+        let mapped = MappedPublisher { topic: topic.clone(), state };
+        self.writer.close();
+        Ok(mapped)
+    }
+}
+
+impl MappedPublisher {
+    /// The publisher has ended: subscriptions get what is in its ring, and then the end.
+    pub fn end(&self) {
+        self.topic.remove_publisher(&self.state);
+    }
+
+    /// Whether the publisher's process is gone.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.state.origin.mapped().is_some_and(MappedOrigin::is_gone)
+    }
+
+    /// Whether the publisher has ended, and every subscription has read it to the end or left.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        self.state.readers.lock().is_empty()
+    }
+
+    /// The publisher's process is gone: subscriptions get the whole messages that are in its ring,
+    /// then a gap that is not exact, and then the end.
+    pub fn lose(&self) {
+        self.state.peer_is_gone();
+    }
+
+    /// The ring, for what the control connection says.
+    #[must_use]
+    pub fn ring(&self) -> Weak<dyn SharedRing> {
+        let state: Weak<PublisherState> = Arc::downgrade(&self.state);
+        state
+    }
+
+    /// Whether a gating subscription may have a message in flight, or left with one.
+    #[must_use]
+    pub fn is_in_flight(&self) -> bool {
+        self.state.is_in_flight()
+    }
+
+    /// Parks a waker until a subscription leaves. Call [`settle`](MappedPublisher::settle) again
+    /// after this.
+    pub fn park(&self, waker: &Waker) {
+        self.state.room.park(waker);
+    }
+
+    /// Forgets subscriptions that have left, except at a shutdown: then the publisher keeps what
+    /// they have not taken for the next process.
+    pub fn settle(&self, at_shutdown: impl FnOnce() -> bool) {
+        self.state.settle_abandoned(at_shutdown);
+    }
+}
+
+impl Drop for MappedPublisher {
+    fn drop(&mut self) {
+        self.topic.remove_publisher(&self.state);
     }
 }
 

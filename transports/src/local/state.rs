@@ -4,20 +4,23 @@
 //! The three refer to each other, so they live in one file. They know rings, doorbells and
 //! counters, but no message type and no topic.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Waker;
 
-use mycelium_core::doorbell::{Doorbell, announce};
-use mycelium_core::ring::broadcast::{Broadcast, Consumer, HeapStorage, Layout, LayoutError};
+use mycelium_core::doorbell::{Doorbell, SleepWord, announce, ring_each};
+use mycelium_core::ring::broadcast::{Broadcast, Consumer, Layout};
 
 use super::delivery::GapReason;
+use super::memory_size::PageSize;
 use super::numbering::{KnownNumbering, Numbering};
 use super::policy::Policy;
+use super::ring::{self, RingError};
+use super::schema::Schema;
+use super::shared::{MappedOrigin, RemoteReaders, Ring, SharedRing};
 use super::versioned::Versioned;
 use crate::counters::{EdgeValue, Line, PublisherValue, Region, plain};
 use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
-
-/// The ring of a publisher, as its ends hold it.
-pub(super) type Ring = Arc<Broadcast<HeapStorage>>;
 
 /// The shape of every publisher's ring of a topic.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +28,16 @@ pub(super) struct RingShape {
     pub(super) layout: Layout,
     /// Entries for gating readers.
     pub(super) readers: usize,
+    pub(super) memory: RingMemory,
+}
+
+/// Where the rings of a topic lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RingMemory {
+    /// On the heap.
+    Heap,
+    /// In memory that other processes can map, in such pages.
+    Shared(PageSize),
 }
 
 /// What a publisher shares with its readers.
@@ -41,6 +54,8 @@ pub(super) struct PublisherState {
     /// The publisher's process is gone, and the number of its messages is unknown.
     lost: AtomicBool,
     abandoned: Mutex<Abandoned>,
+    /// The descriptor of the ring's memory, if other processes can map it.
+    pub(super) file: Option<OwnedFd>,
 }
 
 /// Where a publisher runs.
@@ -48,8 +63,12 @@ pub(super) struct PublisherState {
 pub(super) enum Origin {
     /// In this process. The sequence of a message is its place in the ring.
     Local,
-    /// In another process. Its messages keep the sequences that they have there.
+    /// In another process, from which its messages come over a link. They keep the sequences that
+    /// they have there.
     Remote(Numbering),
+    /// In another process, whose ring this process has mapped. The sequence of a message is its
+    /// place in the ring.
+    Mapped(MappedOrigin),
 }
 
 impl Origin {
@@ -60,8 +79,16 @@ impl Origin {
     #[inline]
     pub(super) fn numbering(&self) -> Option<&Numbering> {
         match self {
-            Origin::Local => None,
+            Origin::Local | Origin::Mapped(_) => None,
             Origin::Remote(numbering) => Some(numbering),
+        }
+    }
+
+    #[inline]
+    pub(super) fn mapped(&self) -> Option<&MappedOrigin> {
+        match self {
+            Origin::Mapped(mapped) => Some(mapped),
+            Origin::Local | Origin::Remote(_) => None,
         }
     }
 }
@@ -73,6 +100,28 @@ struct Abandoned {
     place: Option<usize>,
     /// One of them left with a message in flight.
     in_flight: bool,
+    /// Their ends of a mapped ring, which keep their positions there.
+    ends: Vec<LeftEnd>,
+}
+
+/// An end of a mapped ring whose subscription has left. Its position stays in the memory that the
+/// publisher reads.
+#[derive(Debug)]
+struct LeftEnd(Option<Consumer<Ring>>);
+
+impl LeftEnd {
+    /// The publisher no longer waits for it.
+    fn release(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for LeftEnd {
+    fn drop(&mut self) {
+        if let Some(end) = self.0.take() {
+            end.leave_in_place();
+        }
+    }
 }
 
 /// A subscription as its publishers know it.
@@ -82,6 +131,19 @@ pub(super) struct ReaderEntry {
     /// Its entry in the ring, if it is gating.
     pub(super) entry: Option<usize>,
     progress: Arc<Progress>,
+    /// The readers that it stands for, if they read the ring themselves.
+    pub(super) remote: Option<Arc<RemoteReaders>>,
+}
+
+impl ReaderEntry {
+    /// Wakes the reader if it sleeps. The caller has announced what it waits for.
+    #[inline]
+    pub(super) fn ring(&self) {
+        self.subscriber.bell.ring();
+        if let Some(remote) = &self.remote {
+            remote.ring();
+        }
+    }
 }
 
 /// How far a reader of a remote publisher is. Observers write it for each message, so it has a
@@ -96,16 +158,31 @@ struct Progress {
 }
 
 impl PublisherState {
-    /// Of a publisher without readers.
+    /// Of a publisher without readers, with a ring of its own.
     pub(super) fn new(
         topic: &str,
+        schema: &Schema,
         shape: RingShape,
         name: &str,
         epoch: u64,
         origin: Origin,
-    ) -> Result<Arc<PublisherState>, LayoutError> {
-        Ok(Arc::new(PublisherState {
-            ring: Arc::new(Broadcast::boxed(shape.layout, shape.readers)?),
+    ) -> Result<Arc<PublisherState>, RingError> {
+        let (ring, file) = ring::make(topic, schema, shape, epoch, &origin)?;
+        Ok(PublisherState::over(topic, ring, file, name, epoch, origin))
+    }
+
+    /// Of a publisher without readers.
+    pub(super) fn over(
+        topic: &str,
+        ring: Ring,
+        file: Option<OwnedFd>,
+        name: &str,
+        epoch: u64,
+        origin: Origin,
+    ) -> Arc<PublisherState> {
+        Arc::new(PublisherState {
+            ring,
+            file,
             topic: topic.into(),
             name: name.into(),
             epoch,
@@ -114,7 +191,7 @@ impl PublisherState {
             origin,
             lost: AtomicBool::new(false),
             abandoned: Mutex::default(),
-        }))
+        })
     }
 
     /// Marks the publisher as lost. Call it before the ring is closed. Each reader reports the loss
@@ -123,17 +200,27 @@ impl PublisherState {
         self.lost.store(true, Ordering::Release);
     }
 
-    /// Joins a subscription to this publisher. `None` if the ring has no free entry.
+    /// Joins a subscription to this publisher: at the place `from` of a mapped ring, or else where
+    /// the ring ends. `None` if the ring has no free entry.
     pub(super) fn attach(
         publisher: &Arc<PublisherState>,
         subscriber: &Arc<SubscriberState>,
         counters: &Arc<Region>,
+        from: Option<usize>,
     ) -> Option<Edge> {
         let ring = publisher.ring.clone();
-        let consumer = if subscriber.policy.is_gating() {
-            Broadcast::gating(ring)?
-        } else {
-            Broadcast::observing(ring)
+        let is_gating = subscriber.policy.is_gating();
+        let sleeper = match &publisher.origin {
+            Origin::Mapped(mapped) => Some(mapped.take_sleeper()?),
+            Origin::Local | Origin::Remote(_) => None,
+        };
+        let consumer = match from {
+            Some(from) if is_gating => Broadcast::gating_from(ring, from)?,
+            None if is_gating => Broadcast::gating(ring)?,
+            // The publisher reads the positions of observers in another process, too.
+            from if sleeper.is_some() => Broadcast::observing_shown(ring, from)?,
+            Some(from) => Broadcast::observing_from(ring, from),
+            None => Broadcast::observing(ring),
         };
         let label = format!("{} reader={}", publisher.label(), plain(&subscriber.name));
         let line = counters.line(&label);
@@ -145,15 +232,17 @@ impl PublisherState {
         let progress = Arc::new(Progress { gaps, place: AtomicUsize::new(place) });
         let reader = ReaderEntry {
             subscriber: subscriber.clone(),
-            entry: consumer.entry(),
+            entry: consumer.entry().filter(|_| is_gating),
             progress: progress.clone(),
+            remote: None,
         };
         publisher.readers.change(|readers| readers.push(reader));
         // While the reader joined, the ring may have seemed full to the publisher, which then
         // parked.
         publisher.wake();
         let publisher = publisher.clone();
-        Some(Edge { publisher, consumer, line, known, progress, loss_reported: false })
+        let (after, loss_reported) = (None, false);
+        Some(Edge { publisher, consumer, line, known, progress, sleeper, after, loss_reported })
     }
 
     /// Forgets a subscription whose edge is already dropped.
@@ -170,15 +259,57 @@ impl PublisherState {
     /// Wakes the publisher: a reader joined, left, or made room.
     pub(super) fn wake(&self) {
         announce();
+        self.ring_room();
+    }
+
+    /// Wakes the publisher if it waits for its readers. The caller has announced what they did.
+    #[inline]
+    pub(super) fn ring_room(&self) {
         self.room.ring();
+        if let Origin::Mapped(mapped) = &self.origin {
+            mapped.ring(&self.ring);
+        }
+    }
+
+    /// Has the waker called when readers make room or leave, those of other processes too. Look
+    /// again after this.
+    pub(super) fn park(&self, waker: &Waker) {
+        self.room.park(waker);
+        self.request_wake();
+    }
+
+    /// Has readers of other processes wake this process when they make room. Look again after this.
+    pub(super) fn request_wake(&self) {
+        if let Some(word) = self.ring.storage().asleep() {
+            // The word has one writer at a time.
+            let _one = self.abandoned();
+            word.sleep();
+        }
     }
 
     /// A gating subscription leaves. It took nothing from `place` on; the message there may have
     /// been in flight.
-    fn abandon(&self, place: usize, in_flight: bool) {
+    fn abandon(&self, end: Consumer<Ring>, in_flight: bool) {
+        let place = end.cursor();
         let mut abandoned = self.abandoned();
+        if self.origin.mapped().is_some() {
+            abandoned.ends.push(LeftEnd(Some(end)));
+        }
         abandoned.place = Some(abandoned.place.map_or(place, |before| first(before, place)));
         abandoned.in_flight |= in_flight;
+    }
+
+    /// For a mapped publisher: forgets the subscriptions that have left, unless they left at a
+    /// shutdown: then the publisher keeps what they have not taken for the next process.
+    pub(super) fn settle_abandoned(&self, at_shutdown: impl FnOnce() -> bool) {
+        let mut abandoned = self.abandoned();
+        // Asked under the lock, so that a subscription that leaves at the shutdown counts.
+        if !at_shutdown() && !abandoned.ends.is_empty() {
+            let left = std::mem::take(&mut *abandoned);
+            left.ends.into_iter().for_each(LeftEnd::release);
+            drop(abandoned);
+            self.wake();
+        }
     }
 
     fn abandoned(&self) -> MutexGuard<'_, Abandoned> {
@@ -253,6 +384,25 @@ impl PublisherState {
     }
 }
 
+/// Of a mapped publisher.
+impl SharedRing for PublisherState {
+    fn look(&self) {
+        let readers = self.readers.lock().clone();
+        announce();
+        ring_each(&readers, |reader| reader.subscriber.bell.ring());
+        self.room.ring();
+    }
+
+    /// Readers take what the ring has, and then get a gap.
+    fn peer_is_gone(&self) {
+        self.lose();
+        if let Origin::Mapped(mapped) = &self.origin {
+            mapped.set_gone();
+        }
+        self.look();
+    }
+}
+
 /// The earlier one of two places. Places wrap.
 fn first(one: usize, other: usize) -> usize {
     if one.wrapping_sub(other).cast_signed() > 0 { other } else { one }
@@ -314,15 +464,6 @@ impl SubscriberState {
         self.bell.ring();
     }
 
-    /// Drops an edge and wakes its publisher.
-    pub(super) fn remove_edge(self: &Arc<SubscriberState>, edge: Edge) {
-        let Edge { publisher, consumer, .. } = edge;
-        self.leave(&publisher);
-        // After `leave`: another reader may get the ring's entry as soon as it is free.
-        drop(consumer);
-        publisher.wake();
-    }
-
     /// Removes this and the publisher from each other's lists.
     pub(super) fn leave(self: &Arc<SubscriberState>, publisher: &Arc<PublisherState>) {
         self.publishers
@@ -340,6 +481,10 @@ pub(super) struct Edge {
     /// The numbering of its sequences, if the publisher is remote.
     known: Option<KnownNumbering>,
     progress: Arc<Progress>,
+    /// Its sleep word in the memory of a mapped publisher's readers.
+    sleeper: Option<usize>,
+    /// The same publisher with earlier messages: this edge is read when that one is gone.
+    pub(super) after: Option<Weak<PublisherState>>,
     /// The loss of the publisher was reported.
     loss_reported: bool,
 }
@@ -351,13 +496,50 @@ impl Edge {
         self.known.as_ref().map_or(place as u64, |known| known.sequence(place))
     }
 
-    /// Whether [`missed`](Self::missed) must be called.
+    /// Whether the next message needs more than a look at the ring: [`missed`](Self::missed) must
+    /// be called, or the publisher is gone.
     #[inline]
     pub(super) fn may_miss(&self) -> bool {
-        match (self.publisher.origin.numbering(), &self.known) {
-            (Some(numbering), Some(known)) => numbering.may_miss(known, self.consumer.cursor()),
+        match (&self.publisher.origin, &self.known) {
+            (Origin::Remote(numbering), Some(known)) => {
+                numbering.may_miss(known, self.consumer.cursor())
+            }
+            (Origin::Mapped(mapped), _) => mapped.is_gone(),
             _ => false,
         }
+    }
+
+    /// Whether the publisher's process is gone. Load this before the ring is read: then the ring
+    /// has everything that was published.
+    #[inline]
+    pub(super) fn is_gone(&self) -> bool {
+        self.publisher.origin.mapped().is_some_and(MappedOrigin::is_gone)
+    }
+
+    /// Whether messages can be read in the ring, without a copy.
+    #[inline]
+    pub(super) fn lends(&self) -> bool {
+        self.publisher.origin.mapped().is_none()
+    }
+
+    /// The reader is about to sleep: another process has to wake this one. Look again after this.
+    #[inline]
+    pub(super) fn fall_asleep(&self) {
+        if let Some(word) = self.sleep_word() {
+            word.sleep();
+        }
+    }
+
+    /// The reader does not sleep after all.
+    #[inline]
+    pub(super) fn stay_awake(&self) {
+        if let Some(word) = self.sleep_word() {
+            word.wake();
+        }
+    }
+
+    fn sleep_word(&self) -> Option<&SleepWord> {
+        self.publisher.ring.storage().reader_asleep(self.sleeper?)
     }
 
     /// Messages of a remote publisher that are missing before the cursor, beside those that the
@@ -379,8 +561,12 @@ impl Edge {
 
     /// Whether the end of this publisher is a loss that was not reported yet; marks it as reported.
     pub(super) fn reports_loss(&mut self) -> bool {
-        self.publisher.lost.load(Ordering::Acquire)
-            && !std::mem::replace(&mut self.loss_reported, true)
+        self.publisher.lost.load(Ordering::Acquire) && self.reports_end()
+    }
+
+    /// Whether the early end of this publisher was not reported yet; marks it as reported.
+    pub(super) fn reports_end(&mut self) -> bool {
+        !std::mem::replace(&mut self.loss_reported, true)
     }
 
     /// Shows how far an observer of a remote publisher is.
@@ -411,9 +597,17 @@ impl Edge {
     /// The subscription leaves this publisher with the next message in flight, or without. A remote
     /// publisher must still learn how far a gating reader was when a shutdown began.
     pub(super) fn leave(self, subscriber: &Arc<SubscriberState>, in_flight: bool) {
-        if subscriber.policy.is_gating() && !self.publisher.origin.is_local() {
-            self.publisher.abandon(self.consumer.cursor(), in_flight);
+        let Edge { publisher, consumer, sleeper, .. } = self;
+        subscriber.leave(&publisher);
+        if let (Origin::Mapped(mapped), Some(sleeper)) = (&publisher.origin, sleeper) {
+            mapped.free_sleeper(sleeper);
         }
-        subscriber.remove_edge(self);
+        // After `leave`: another reader may get the ring's entry as soon as it is free.
+        if subscriber.policy.is_gating() && !publisher.origin.is_local() {
+            publisher.abandon(consumer, in_flight);
+        } else {
+            drop(consumer);
+        }
+        publisher.wake();
     }
 }

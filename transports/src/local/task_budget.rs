@@ -202,7 +202,7 @@ impl DeferredWakes {
                     publishers.clone_from(&subscriber.publishers.lock());
                     *version = now;
                 }
-                ring_each(publishers, |publisher| publisher.room.ring());
+                ring_each(publishers, |publisher| publisher.ring_room());
             }
         }
     }
@@ -229,7 +229,7 @@ impl ReaderDoorbells {
 
     pub(super) fn ring(&mut self) {
         self.refresh();
-        ring_each(&self.readers, |reader| reader.subscriber.bell.ring());
+        ring_each(&self.readers, ReaderEntry::ring);
     }
 
     /// Whether the list of readers has not changed since the last refresh, and is not empty.

@@ -11,8 +11,9 @@ use mycelium_core::doorbell::announce;
 
 use super::error::TopicError;
 use super::policy::Policy;
+use super::ring::RingError;
 use super::schema::Schema;
-use super::state::{Edge, Origin, PublisherState, RingShape, SubscriberState};
+use super::state::{Edge, Origin, PublisherState, RingMemory, RingShape, SubscriberState};
 use crate::counters::Region;
 use crate::sync::{AtomicUsize, Ordering};
 
@@ -112,12 +113,31 @@ impl Topic {
         readers: usize,
         counters: Arc<Region>,
     ) -> Result<Arc<Topic>, TopicError> {
+        Topic::with_memory(name, schema, capacity, readers, RingMemory::Heap, counters)
+    }
+
+    /// As [`with_readers`](Topic::with_readers), with the rings in this memory: other processes can
+    /// read rings in [`RingMemory::Shared`] themselves.
+    ///
+    /// # Errors
+    /// As [`new`](Topic::new).
+    pub fn with_memory(
+        name: &str,
+        schema: Schema,
+        capacity: usize,
+        readers: usize,
+        memory: RingMemory,
+        counters: Arc<Region>,
+    ) -> Result<Arc<Topic>, TopicError> {
         let name = name.to_owned();
-        let layout = schema.layout(capacity);
+        let layout = match memory {
+            RingMemory::Heap => schema.layout(capacity),
+            RingMemory::Shared(_) => schema.layout(capacity).in_lines(),
+        };
         if let Err(error) = layout.check() {
             return Err(TopicError::Capacity { topic: name, error });
         }
-        let (shape, members) = (RingShape { layout, readers }, Mutex::default());
+        let (shape, members) = (RingShape { layout, readers, memory }, Mutex::default());
         let open_guards = OpenGuards::default();
         Ok(Arc::new(Topic { name, schema, shape, counters, members, open_guards }))
     }
@@ -192,16 +212,53 @@ impl Topic {
                 return Err(TopicError::Unread { topic: self.name.clone(), most });
             }
         }
-        let publisher = PublisherState::new(&self.name, self.shape, name, epoch, origin)
-            .map_err(|error| TopicError::Capacity { topic: self.name.clone(), error })?;
-        let readers = || members.subscribers.iter().filter(|reader| reader.reads(&publisher));
+        let made = PublisherState::new(&self.name, &self.schema, self.shape, name, epoch, origin);
+        let publisher = made.map_err(|error| {
+            let topic = self.name.clone();
+            match error {
+                RingError::Layout(error) => TopicError::Capacity { topic, error },
+                RingError::Memory(error) => {
+                    TopicError::Memory { topic, problem: error.to_string() }
+                }
+            }
+        })?;
+        self.join(&mut members, &publisher, None)?;
+        Ok(publisher)
+    }
+
+    /// Adds a publisher of another process whose ring this process has mapped. Present
+    /// subscriptions read it from the place `from` on, and after `earlier`, which has the messages
+    /// before that place.
+    pub(super) fn add_mapped(
+        &self,
+        publisher: &Arc<PublisherState>,
+        from: usize,
+        earlier: &Arc<PublisherState>,
+    ) -> Result<(), TopicError> {
+        let mut members = self.members();
+        members.publishers.retain(|other| !Arc::ptr_eq(other, earlier));
+        self.join(&mut members, publisher, Some((from, earlier)))
+    }
+
+    /// Adds an edge to each present subscription, and the publisher to the list.
+    fn join(
+        &self,
+        members: &mut Members,
+        publisher: &Arc<PublisherState>,
+        after: Option<(usize, &Arc<PublisherState>)>,
+    ) -> Result<(), TopicError> {
+        let readers = || members.subscribers.iter().filter(|reader| reader.reads(publisher));
+        let from = after.map(|(from, _)| from);
         let edges: Option<Vec<Edge>> = readers()
-            .map(|reader| PublisherState::attach(&publisher, reader, &self.counters))
+            .map(|reader| PublisherState::attach(publisher, reader, &self.counters, from))
             .collect();
         let edges = edges.ok_or_else(|| self.too_many_readers())?;
-        readers().zip(edges).for_each(|(reader, edge)| reader.send_edge(edge));
+        for (reader, mut edge) in readers().zip(edges) {
+            edge.after = after.map(|(_, earlier)| Arc::downgrade(earlier));
+            reader.send_edge(edge);
+        }
         members.publishers.push(publisher.clone());
-        Ok(publisher)
+        Ok(())
     }
 
     /// Adds a subscription, with an edge to each present publisher. `is_egress`: it stands for the
@@ -221,7 +278,7 @@ impl Topic {
         }
         let publishers = || members.publishers.iter().filter(|it| subscriber.reads(it));
         let edges: Option<Vec<Edge>> = publishers()
-            .map(|publisher| PublisherState::attach(publisher, &subscriber, &self.counters))
+            .map(|publisher| PublisherState::attach(publisher, &subscriber, &self.counters, None))
             .collect();
         let Some(edges) = edges else {
             publishers().for_each(|publisher| publisher.detach(&subscriber));
@@ -246,7 +303,12 @@ impl Topic {
         self.members().subscribers.retain(|other| !Arc::ptr_eq(other, subscriber));
     }
 
-    fn too_many_readers(&self) -> TopicError {
+    /// The number of subscriptions.
+    pub(crate) fn subscribers(&self) -> usize {
+        self.members().subscribers.len()
+    }
+
+    pub(super) fn too_many_readers(&self) -> TopicError {
         TopicError::Readers { topic: self.name.clone(), most: self.shape.readers }
     }
 

@@ -14,7 +14,8 @@ use mycelium_core::ring::broadcast::{Broadcast, Producer};
 use mycelium_core::wait::{SpinResult, SpinWait, WaitStrategy};
 
 use super::error::{Refusal, TopicError};
-use super::state::{Origin, PublisherState, Ring};
+use super::shared::Ring;
+use super::state::{Origin, PublisherState};
 use super::task_budget::{DeferredWakes, HandleBudget, ReaderDoorbells, TaskBudget};
 use super::topic::Topic;
 use crate::counters::{Line, PublisherValue};
@@ -137,7 +138,7 @@ impl Writer {
                 SpinResult::Park => {}
             }
         }
-        self.state.room.park(context.waker());
+        self.state.park(context.waker());
         // Read the exact positions: a reader may have taken messages and not shown it yet.
         self.find_room();
         let pushed = self.push(words, length).map_err(|entry| self.refuse(entry));

@@ -3,6 +3,7 @@
 use std::io;
 
 use mycelium_core::debug_as_display;
+use mycelium_core::ring::region::RegionError;
 use thiserror::Error;
 
 use super::packet::{PacketError, RefusedHello};
@@ -81,6 +82,9 @@ pub enum MemoryError {
         /// The part that is allocated.
         found: u64,
     },
+    /// A region cannot be made in the memory.
+    #[error(transparent)]
+    Region(#[from] RegionError),
     /// A system call failed.
     #[error("cannot {action}: {error}")]
     System {

@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::{self, NonNull};
 
 use mycelium_core::ring::broadcast::Word;
-use mycelium_core::ring::region::words_at;
+use mycelium_core::ring::region::{Memory, words_at};
 use mycelium_executor::Credentials;
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
 use rustix::io::Errno;
@@ -137,19 +137,6 @@ impl Mapping {
         Mapping::map(file.as_fd(), found, false).map_err(system("map a peer's memory"))
     }
 
-    /// The words. They stay where they are while this value lives, even if it moves.
-    ///
-    /// Words of a peer can be read only: `region::WriterRegion::attach` and the like, never
-    /// `create`.
-    #[must_use]
-    pub fn words(&self) -> &[Word] {
-        // SAFETY: `map` mapped this number of words there, aligned to a page, and only `drop`
-        // unmaps them. The owner writes to them by atomic accesses; nobody else can. (A peer's
-        // processor may do as it likes; these are atomic words here, for which every value is
-        // valid.)
-        unsafe { words_at(self.start.as_ptr(), self.words) }
-    }
-
     /// Whether this process made the memory and may write to it.
     #[must_use]
     pub fn is_writable(&self) -> bool {
@@ -169,6 +156,16 @@ impl Mapping {
         // SAFETY: the mapping is `length` bytes long. This advice concerns children only.
         unsafe { rustix::mm::madvise(start.as_ptr().cast(), length, Advice::LinuxDontFork) }?;
         Ok(mapping)
+    }
+}
+
+// SAFETY: `map` mapped this number of words there, aligned to a page, and only `drop` unmaps them.
+// The owner writes to them by atomic accesses; nobody else can. (A peer's processor may do as it
+// likes; these are atomic words here, for which every value is valid.)
+unsafe impl Memory for Mapping {
+    fn words(&self) -> &[Word] {
+        // SAFETY: as above.
+        unsafe { words_at(self.start.as_ptr(), self.words) }
     }
 }
 

@@ -86,6 +86,8 @@ mod mapping;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod poller;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod regions;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod registry;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod socket;
@@ -104,7 +106,12 @@ pub use self::{
     connection::{Connection, Handler},
     control::ControlThread,
     mapping::Mapping,
+    regions::{cursor_region, data_region},
     registry::ControlLimits,
+    tokens::random_token,
 };
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
-pub use unsupported::{Connection, ControlLimits, ControlThread, Handler, Mapping};
+pub use unsupported::{
+    Connection, ControlLimits, ControlThread, Handler, Mapping, cursor_region, data_region,
+    random_token,
+};

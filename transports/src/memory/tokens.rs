@@ -6,6 +6,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::connection::Handler;
 use super::packet::{RefusedHello, Token};
 
+/// A token that nobody can guess.
+///
+/// # Panics
+/// If the system has no random numbers.
+#[must_use]
+pub fn random_token() -> Token {
+    let mut token = [0; 16];
+    let filled = rustix::rand::getrandom(&mut token, rustix::rand::GetRandomFlags::empty());
+    assert_eq!(filled, Ok(token.len()), "the system gives this number of bytes at once");
+    token
+}
+
 /// For each token the handler of its connection.
 pub(super) struct Tokens(Mutex<Option<HashMap<Token, Expected>>>);
 

@@ -1,18 +1,96 @@
-//! Memory on systems other than 64-bit Linux: it cannot be shared there.
+//! Memory on systems other than 64-bit Linux: it cannot be shared there. Types that need it have no
+//! values, so that the rest of the crate is the same on all systems.
 
-use std::path::PathBuf;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::error::{ControlError, MemoryError};
+use mycelium_core::ring::broadcast::{Layout, Word};
+use mycelium_core::ring::region::{CursorRegion, DataRegion, Memory, RingIdentity};
+
+use super::error::{ControlError, Gone, MemoryError, SendError};
+use super::packet::{Packet, Token};
 use crate::endpoint::unix::Access;
 
 /// It has no value on this system.
 #[derive(Debug)]
 pub enum Mapping {}
 
+impl Mapping {
+    /// Fails.
+    ///
+    /// # Errors
+    /// Always [`MemoryError::Unsupported`].
+    pub fn attach(_: OwnedFd, _: usize, _: bool) -> Result<Mapping, MemoryError> {
+        Err(MemoryError::Unsupported)
+    }
+}
+
+// SAFETY: there is no value.
+#[allow(unsafe_code)]
+unsafe impl Memory for Mapping {
+    fn words(&self) -> &[Word] {
+        match *self {}
+    }
+}
+
+/// Fails.
+///
+/// # Errors
+/// Always [`MemoryError::Unsupported`].
+pub fn data_region(
+    _: &str,
+    _: Layout,
+    _: usize,
+    _: RingIdentity,
+    _: bool,
+) -> Result<(DataRegion<Mapping>, OwnedFd), MemoryError> {
+    Err(MemoryError::Unsupported)
+}
+
+/// Fails.
+///
+/// # Errors
+/// Always [`MemoryError::Unsupported`].
+pub fn cursor_region(
+    _: &str,
+    _: Layout,
+    _: usize,
+    _: RingIdentity,
+) -> Result<(CursorRegion<Mapping>, OwnedFd), MemoryError> {
+    Err(MemoryError::Unsupported)
+}
+
+/// A token. Nobody is expected with it.
+#[must_use]
+pub fn random_token() -> Token {
+    [0; 16]
+}
+
 /// It has no value on this system.
 #[derive(Debug)]
 pub enum Connection {}
+
+impl Connection {
+    /// As on Linux.
+    ///
+    /// # Errors
+    /// Never: there is no value.
+    pub fn send(&self, _: Packet, _: Option<BorrowedFd<'_>>) -> Result<(), SendError> {
+        match *self {}
+    }
+
+    /// As on Linux.
+    pub fn wake(&self) {
+        match *self {}
+    }
+
+    /// As on Linux.
+    pub fn close(&self) {
+        match *self {}
+    }
+}
 
 /// It has no value on this system.
 #[derive(Debug)]
@@ -24,7 +102,19 @@ pub enum ControlThread {}
 pub struct ControlLimits {}
 
 /// Gets the events of a connection: there are none on this system.
-pub trait Handler: Send + Sync {}
+pub trait Handler: Send + Sync {
+    /// As on Linux.
+    fn connected(&self, connection: &Arc<Connection>);
+
+    /// As on Linux.
+    fn packet(&self, connection: &Arc<Connection>, packet: Packet, descriptor: Option<OwnedFd>);
+
+    /// As on Linux.
+    fn wake(&self);
+
+    /// As on Linux.
+    fn gone(&self, reason: Gone);
+}
 
 impl ControlThread {
     /// Fails.
@@ -40,6 +130,32 @@ impl ControlThread {
     /// # Errors
     /// Never: there is no value.
     pub fn listen(&self, _: impl Into<PathBuf>, _: Access) -> Result<(), ControlError> {
+        match *self {}
+    }
+
+    /// As on Linux.
+    pub fn expect(&self, _: Token, _: Option<u32>, _: Arc<dyn Handler>) {
+        match *self {}
+    }
+
+    /// As on Linux.
+    pub fn forget(&self, _: &Token) -> bool {
+        match *self {}
+    }
+
+    /// As on Linux.
+    ///
+    /// # Errors
+    /// Never: there is no value.
+    pub fn connect(&self, _: &Path, _: Token, _: Arc<dyn Handler>) -> io::Result<Arc<Connection>> {
+        match *self {}
+    }
+
+    /// As on Linux.
+    ///
+    /// # Errors
+    /// Never: there is no value.
+    pub fn restore(&self) -> Result<bool, ControlError> {
         match *self {}
     }
 

@@ -3,7 +3,7 @@
 use super::BroadcastHandle;
 use super::ring_ref::RingRef;
 use super::slot::{Slot, Stamp, is_after};
-use super::storage::{CLOSED, Storage, Word, may_be_foreign};
+use super::storage::{Storage, Word, may_be_foreign};
 use crate::sync::{Ordering, barrier, order};
 
 /// What a reader found at its cursor.
@@ -150,7 +150,7 @@ impl<H: BroadcastHandle> Consumer<H> {
     #[must_use]
     pub fn is_waiting(&mut self) -> bool {
         let waiting = self.ring.stamp_at(self.cursor) == Stamp::Before
-            && !self.is_closed()
+            && !self.ring.is_closed()
             && !self.is_evicted();
         if waiting {
             self.flush();
@@ -265,7 +265,7 @@ impl<H: BroadcastHandle> Consumer<H> {
             if closed {
                 return Peek::Closed;
             }
-            if !self.is_closed() {
+            if !self.ring.is_closed() {
                 return if self.is_evicted() { self.leave_evicted() } else { Peek::Empty };
             }
             closed = true;
@@ -286,14 +286,6 @@ impl<H: BroadcastHandle> Consumer<H> {
     #[inline]
     fn judge(&self, stamp: usize) -> Stamp {
         Stamp::of(stamp, self.cursor, self.ring.capacity())
-    }
-
-    fn is_closed(&self) -> bool {
-        let state = &self.ring.writer().state.state;
-        // Acquire, pairs with the Release of `broadcast.close`: all messages that were published
-        // before it.
-        state.acquire(may_be_foreign::<H::Storage>(), order!("broadcast.closed", Acquire)) & CLOSED
-            != 0
     }
 
     /// Moves to the oldest message that is left, and returns how many were missed.
@@ -341,6 +333,15 @@ fn copy_out(words: &[Word], message: &mut [usize]) {
         // is not a loop.
         Some(words) => message.iter_mut().zip(words).for_each(copy),
         None => message.iter_mut().zip(words).for_each(copy),
+    }
+}
+
+impl<H: BroadcastHandle> Consumer<H> {
+    /// Drops the end, but leaves its entry as it is: a gating reader holds the writer up from here
+    /// on. For the memory of a process that ends, whose last positions another process reads.
+    pub fn leave_in_place(mut self) {
+        self.flush();
+        _ = self.ring.take_entry();
     }
 }
 

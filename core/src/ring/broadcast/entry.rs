@@ -3,10 +3,11 @@
 //! | state | the writer waits | next |
 //! | --- | --- | --- |
 //! | `FREE` | no | `JOINING`, by the thread that claims the entry |
-//! | `JOINING` | no | `GATING` or `EVICTABLE`, by its owner |
+//! | `JOINING` | no | `GATING`, `EVICTABLE` or `OBSERVING`, by its owner |
 //! | `GATING` | yes | `FREE` or `EVICTABLE`, by its owner |
 //! | `EVICTABLE` | yes | `FREE` or `GATING`, by its owner; `EVICTED`, by any thread of this process |
 //! | `EVICTED` | no | `FREE`, by its owner |
+//! | `OBSERVING` | no: the entry shows the position of an observer | `FREE`, by its owner |
 //!
 //! The word of the state also counts the claims of the entry, so that nobody takes the reader of
 //! today for the one of yesterday. The messages in front of an evictable reader may be overwritten
@@ -42,6 +43,7 @@ const JOINING: usize = 1;
 pub(super) const GATING: usize = 2;
 pub(super) const EVICTABLE: usize = 3;
 pub(super) const EVICTED: usize = 4;
+pub(super) const OBSERVING: usize = 5;
 /// The bits of a state.
 const STATE: usize = 7;
 /// One more claim.
@@ -145,6 +147,11 @@ impl ReaderWords {
         self.shown.state.load(Ordering::Relaxed) & STATE == EVICTED
     }
 
+    /// Owner: whether the entry only shows the position of an observer.
+    pub(super) fn is_observing(&self) -> bool {
+        self.shown.state.load(Ordering::Relaxed) & STATE == OBSERVING
+    }
+
     /// Whether this is the claim with that generation, and the writer waits for its reader. The
     /// words may be those of another process.
     #[cfg(not(loom))]
@@ -178,6 +185,20 @@ impl ReaderWords {
             // Acquire, as in `Broadcast::room`.
             position.acquire(true, order!("broadcast.room", Acquire))
         });
+        positions.reduce(|slowest, next| if is_after(slowest, next) { next } else { slowest })
+    }
+
+    /// The position of the slowest observer of these that shows it. The words may be those of
+    /// another process, and the position any number.
+    #[cfg(not(loom))]
+    pub(in crate::ring) fn slowest_observer<'a>(
+        entries: impl IntoIterator<Item = &'a ReaderWords>,
+    ) -> Option<usize> {
+        let observing = entries.into_iter().filter(|entry| {
+            let state = entry.shown.state.acquire(true, order!("broadcast.readers", Acquire));
+            state & STATE == OBSERVING
+        });
+        let positions = observing.map(|entry| entry.taken.load(Ordering::Relaxed));
         positions.reduce(|slowest, next| if is_after(slowest, next) { next } else { slowest })
     }
 

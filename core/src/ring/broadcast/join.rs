@@ -1,7 +1,7 @@
 //! How readers join a ring, and from where on they read.
 
 use super::consumer::Consumer;
-use super::entry::{EVICTABLE, GATING};
+use super::entry::{EVICTABLE, GATING, OBSERVING};
 use super::ring_ref::RingRef;
 use super::slot::is_after;
 use super::storage::Storage;
@@ -65,6 +65,16 @@ impl<T: Storage> Broadcast<T> {
         Consumer::new(RingRef::new(ring), sequence)
     }
 
+    /// The same as [`observing`](Broadcast::observing), but the reader shows its position in an
+    /// entry, and it starts with the message of a sequence if that is given. `None` if all entries
+    /// are in use.
+    pub fn observing_shown<H: BroadcastHandle<Storage = T>>(
+        ring: H,
+        from: Option<usize>,
+    ) -> Option<Consumer<H>> {
+        Broadcast::join(ring, OBSERVING, from)
+    }
+
     fn join<H: BroadcastHandle<Storage = T>>(
         ring: H,
         state: usize,
@@ -86,7 +96,7 @@ impl<T: Storage> Broadcast<T> {
         let start = from.unwrap_or(tail);
         entry.show(start);
         // The writer may pass a reader that starts before the tail if no other reader holds it up.
-        let may_borrow = !is_after(tail, start);
+        let may_borrow = state == GATING && !is_after(tail, start);
         let ring = RingRef::of_reader(ring, index, may_borrow, state == EVICTABLE);
         Some(Consumer::new(ring, start))
     }

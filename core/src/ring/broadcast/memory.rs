@@ -153,15 +153,25 @@ impl Broadcast<HeapStorage> {
     /// # Errors
     /// If the layout is invalid, or there is not enough memory.
     pub fn boxed(layout: Layout, readers: usize) -> Result<Broadcast<HeapStorage>, LayoutError> {
+        Broadcast::new(HeapStorage::new(layout, readers)?, layout)
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl HeapStorage {
+    /// Storage for a ring with this layout, with entries for `readers` gating readers.
+    ///
+    /// # Errors
+    /// If the layout is invalid, or there is not enough memory.
+    pub fn new(layout: Layout, readers: usize) -> Result<HeapStorage, LayoutError> {
         layout.check()?;
         let words = layout.words();
-        let storage = HeapStorage {
+        Ok(HeapStorage {
             slots: fresh(words.div_ceil(LINE)).ok_or(LayoutError::TooLarge)?,
             words,
             writer: WriterWords::new(),
             readers: fresh(readers).ok_or(LayoutError::TooLarge)?,
-        };
-        Broadcast::new(storage, layout)
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::entry::{Claim, EVICTABLE, EVICTED, GATING, ReaderWords};
 use super::retaining::{Held, RetainingConsumer};
-use super::{Broadcast, BroadcastHandle};
+use super::{Broadcast, BroadcastHandle, Storage};
 use crate::sync::{Ordering, barrier};
 
 /// An entry that the writer waits for on behalf of another process, which reads the ring itself.
@@ -33,16 +33,36 @@ pub struct ProxyReader<H: BroadcastHandle> {
     claim: Claim,
 }
 
+impl<T: Storage> Broadcast<T> {
+    /// The same as [`ProxyReader::import`], for the proxy with this claim; does nothing if `look`
+    /// returns the outer `None`, or the entry has another claim by now.
+    pub fn import(&self, claim: Claim, look: impl FnOnce() -> Option<Option<usize>>) {
+        let Some(words) = self.storage.reader(claim.entry) else { return };
+        let tail = self.tail();
+        // See `Broadcast::gating`: a reader that joins in the other process either is seen by the
+        // look, or sees this tail, or a later one, and starts there.
+        barrier!("broadcast.import-fence", SeqCst);
+        if let Some(position) = look() {
+            words.import(claim.generation, tail, position);
+        }
+    }
+}
+
 impl<H: BroadcastHandle> RetainingConsumer<H> {
+    /// The claim of its entry; `None` if it observes.
+    #[must_use]
+    pub fn claim(&self) -> Option<Claim> {
+        let (entry, words) = self.held.entry.zip(self.held.words())?;
+        Some(Claim { entry, generation: words.generation() })
+    }
+
     /// The same entry on behalf of another process. What is retained now stays so until the process
     /// has read it.
     ///
     /// # Errors
     /// An observer is given back: it has no entry.
     pub fn into_proxy(self) -> Result<ProxyReader<H>, RetainingConsumer<H>> {
-        let claim = self.held.entry.zip(self.held.words());
-        let Some((entry, words)) = claim else { return Err(self) };
-        let claim = Claim { entry, generation: words.generation() };
+        let Some((claim, words)) = self.claim().zip(self.held.words()) else { return Err(self) };
         words.join(EVICTABLE);
         Ok(ProxyReader { held: self.held, claim })
     }
@@ -76,12 +96,8 @@ impl<H: BroadcastHandle> ProxyReader<H> {
     ///
     /// `look` is called here, and not before, because a reader may join meanwhile.
     pub fn import(&self, look: impl FnOnce() -> Option<usize>) {
-        let Some(words) = self.words() else { return };
-        let tail = self.ring().tail();
-        // See `Broadcast::gating`: a reader that joins in the other process either is seen by the
-        // look, or sees this tail, or a later one, and starts there.
-        barrier!("broadcast.import-fence", SeqCst);
-        words.import(self.claim.generation, tail, look());
+        let ring: &Broadcast<H::Storage> = self.ring();
+        ring.import(self.claim, || Some(look()));
     }
 
     /// The writer no longer waits for the other process. Returns `false` if that was so before.

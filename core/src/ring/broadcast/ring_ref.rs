@@ -85,7 +85,12 @@ impl<H: BroadcastHandle> RingRef<H> {
     ) -> RingRef<H> {
         let is_foreign = ring.storage.is_foreign();
         let words = ring.storage.reader(index).map(NonNull::from);
-        let can_be_evicted = can_be_evicted || is_foreign;
+        // A position that is only shown holds nobody up.
+        let is_shown = words.is_some_and(|words| {
+            // SAFETY: words of the ring's storage, which the handle keeps where it is.
+            unsafe { words.as_ref() }.is_observing()
+        });
+        let can_be_evicted = can_be_evicted || is_foreign && !is_shown;
         let reader = words.map(|words| Reader { index, words, can_be_evicted });
         let may_borrow = may_borrow && !can_be_evicted && reader.is_some();
         RingRef { reader, may_borrow, ..RingRef::new(ring) }

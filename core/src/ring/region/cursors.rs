@@ -88,6 +88,13 @@ impl<M: Memory> ForeignCursors<M> {
         ReaderWords::slowest(self.0.entries(), exact)
     }
 
+    /// The position of the slowest observer of the process; `None` if there is none. It may be any
+    /// number.
+    #[must_use]
+    pub fn observed(&self) -> Option<usize> {
+        ReaderWords::slowest_observer(self.0.entries())
+    }
+
     /// How many gating readers the process has now.
     #[must_use]
     pub fn gating(&self) -> usize {

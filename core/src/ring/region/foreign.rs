@@ -14,19 +14,19 @@ use crate::ring::broadcast::{Claim, Layout, ReaderWords, Storage, Word, WriterWo
 pub struct ForeignRing<D, C> {
     data: ForeignData<D>,
     cursors: CursorRegion<C>,
-    proxy: Claim,
+    proxy: Option<Claim>,
 }
 
 impl<D: Memory, C: Memory> ForeignRing<D, C> {
     /// The ring of these two regions. `proxy` is the claim of the entry that the writer's process
-    /// has taken for this one.
+    /// has taken for this one; `None` if all readers observe.
     ///
     /// # Errors
     /// If the cursor region was made for another ring.
     pub fn new(
         data: ForeignData<D>,
         cursors: CursorRegion<C>,
-        proxy: Claim,
+        proxy: Option<Claim>,
     ) -> Result<ForeignRing<D, C>, RegionError> {
         let expected = data.0.header.of_cursors(cursors.0.header.readers);
         cursors.0.header.compare(&expected)?;
@@ -77,6 +77,6 @@ unsafe impl<D: Memory, C: Memory> Storage for ForeignRing<D, C> {
 
     fn is_evicted(&self, index: usize) -> bool {
         let own = self.reader(index).is_some_and(ReaderWords::is_evicted);
-        own || !self.data.is_held(self.proxy)
+        own || self.proxy.is_some_and(|proxy| !self.data.is_held(proxy))
     }
 }

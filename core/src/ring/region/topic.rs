@@ -1,0 +1,114 @@
+//! One type of storage for the three places where a ring of a topic can be.
+
+use super::data::DataRegion;
+use super::foreign::ForeignRing;
+use super::memory::Memory;
+use crate::doorbell::{Alarm, SleepWord};
+use crate::ring::broadcast::{Claim, HeapStorage, ReaderWords, Storage, Word, WriterWords};
+
+/// Where the positions of readers in other processes come from. See [`TopicStorage::Shared`].
+pub trait Import {
+    /// Calls `import` with the claim of each entry that stands for another process, and the
+    /// position of the slowest reader there. As [`Storage::refresh`].
+    fn refresh(&self, exact: bool, import: &mut dyn FnMut(Claim, Option<usize>));
+}
+
+/// The storage of a ring that is on the heap, or shared with other processes. The code of its ends
+/// is the same for all three, so that a reader can have rings of each.
+#[derive(Debug)]
+pub enum TopicStorage<M, I> {
+    /// On the heap, for this process alone.
+    Heap(HeapStorage),
+    /// In memory of this process that others read. `I` knows their positions.
+    Shared(DataRegion<M>, I),
+    /// In memory of another process.
+    Foreign(ForeignRing<M, M>),
+}
+
+impl<M: Memory, I> TopicStorage<M, I> {
+    /// Says to other processes whether the writer waits for room; `None` if none reads the ring, or
+    /// the writer is in another process.
+    #[must_use]
+    pub fn asleep(&self) -> Option<&SleepWord> {
+        match self {
+            TopicStorage::Shared(data, _) => Some(data.asleep()),
+            TopicStorage::Heap(_) | TopicStorage::Foreign(_) => None,
+        }
+    }
+
+    /// Says to the writer's process whether the reader with this number sleeps; `None` if the
+    /// writer is in this process, or there is no such number.
+    #[must_use]
+    pub fn reader_asleep(&self, reader: usize) -> Option<&SleepWord> {
+        match self {
+            TopicStorage::Foreign(ring) => ring.asleep(reader),
+            TopicStorage::Heap(_) | TopicStorage::Shared(..) => None,
+        }
+    }
+
+    /// Ringer, after [`announce`](crate::doorbell::announce): whether the writer is in another
+    /// process and waits, and must be rung for that now.
+    #[must_use]
+    pub fn writer_must_ring(&self, alarm: &Alarm) -> bool {
+        match self {
+            TopicStorage::Foreign(ring) => ring.data().must_ring(alarm),
+            TopicStorage::Heap(_) | TopicStorage::Shared(..) => false,
+        }
+    }
+
+    /// What knows the positions of other processes, if these can read the ring.
+    #[must_use]
+    pub fn imports(&self) -> Option<&I> {
+        match self {
+            TopicStorage::Shared(_, imports) => Some(imports),
+            TopicStorage::Heap(_) | TopicStorage::Foreign(_) => None,
+        }
+    }
+}
+
+// SAFETY: each of the three is a storage, and the variant never changes.
+unsafe impl<M: Memory, I: Import> Storage for TopicStorage<M, I> {
+    const FOREIGN: Option<bool> = None;
+
+    fn is_foreign(&self) -> bool {
+        matches!(self, TopicStorage::Foreign(_))
+    }
+
+    fn slots(&self) -> &[Word] {
+        match self {
+            TopicStorage::Heap(storage) => storage.slots(),
+            TopicStorage::Shared(storage, _) => storage.slots(),
+            TopicStorage::Foreign(storage) => storage.slots(),
+        }
+    }
+
+    fn writer(&self) -> &WriterWords {
+        match self {
+            TopicStorage::Heap(storage) => storage.writer(),
+            TopicStorage::Shared(storage, _) => storage.writer(),
+            TopicStorage::Foreign(storage) => storage.writer(),
+        }
+    }
+
+    fn reader(&self, index: usize) -> Option<&ReaderWords> {
+        match self {
+            TopicStorage::Heap(storage) => storage.reader(index),
+            TopicStorage::Shared(storage, _) => storage.reader(index),
+            TopicStorage::Foreign(storage) => storage.reader(index),
+        }
+    }
+
+    fn refresh(&self, exact: bool, import: &mut dyn FnMut(Claim, Option<usize>)) {
+        if let TopicStorage::Shared(_, imports) = self {
+            imports.refresh(exact, import);
+        }
+    }
+
+    fn is_evicted(&self, index: usize) -> bool {
+        match self {
+            TopicStorage::Heap(storage) => storage.is_evicted(index),
+            TopicStorage::Shared(storage, _) => storage.is_evicted(index),
+            TopicStorage::Foreign(storage) => storage.is_evicted(index),
+        }
+    }
+}

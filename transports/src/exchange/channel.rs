@@ -1,0 +1,137 @@
+//! The control connection beside a link, as the session of the link sees it.
+//!
+//! Over it the two sides pass the memory of rings, and wake each other. The control thread calls
+//! the [`Channel`]; the session takes what has arrived when its task runs. A [`Tie`] keeps the
+//! connection open: the session has one, and so has each stream that moved to memory, because it
+//! outlives the link's connection.
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Waker;
+
+use mycelium_core::doorbell::Doorbell;
+
+use crate::local::{RemoteBell, SharedRing};
+use crate::memory::{Connection, Gone, Handler, Packet};
+
+/// The most packets that wait for a session: one for each region of a link, and their answers.
+const MOST: usize = 1024;
+
+/// A control connection, and what has arrived over it.
+#[derive(Default)]
+pub(super) struct Channel {
+    state: Mutex<State>,
+    /// The session's task.
+    bell: Doorbell,
+}
+
+#[derive(Default)]
+struct State {
+    /// Established, and not taken yet.
+    established: Option<Arc<Tie>>,
+    packets: VecDeque<(Packet, Option<OwnedFd>)>,
+    rings: Vec<Weak<dyn SharedRing>>,
+    gone: Option<Gone>,
+    has_gone: bool,
+}
+
+/// What a session finds in its channel.
+pub(super) enum Arrival {
+    /// The connection is established.
+    Established(Arc<Tie>),
+    Packet(Packet, Option<OwnedFd>),
+    /// The connection has ended. This is the last arrival.
+    Gone(Gone),
+}
+
+impl Channel {
+    /// The next arrival. Has the waker called for later ones.
+    pub(super) fn take(&self, waker: &Waker) -> Option<Arrival> {
+        self.bell.park(waker);
+        let mut state = self.state();
+        if let Some(tie) = state.established.take() {
+            return Some(Arrival::Established(tie));
+        }
+        if let Some((packet, descriptor)) = state.packets.pop_front() {
+            return Some(Arrival::Packet(packet, descriptor));
+        }
+        state.gone.take().map(Arrival::Gone)
+    }
+
+    /// From now on the ring is told when the peer rings, and when the connection has ended.
+    pub(super) fn add(&self, ring: Weak<dyn SharedRing>) {
+        let mut state = self.state();
+        state.rings.retain(|ring| ring.strong_count() > 0);
+        state.rings.push(ring.clone());
+        let has_gone = state.has_gone;
+        drop(state);
+        if has_gone && let Some(ring) = ring.upgrade() {
+            ring.peer_is_gone();
+        }
+    }
+
+    /// The rings that are still used.
+    fn rings(&self) -> Vec<Arc<dyn SharedRing>> {
+        self.state().rings.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn notify(&self) {
+        self.bell.announce_and_ring();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Handler for Channel {
+    fn connected(&self, connection: &Arc<Connection>) {
+        self.state().established = Some(Arc::new(Tie(connection.clone())));
+        self.notify();
+    }
+
+    fn packet(&self, connection: &Arc<Connection>, packet: Packet, descriptor: Option<OwnedFd>) {
+        let mut state = self.state();
+        if state.packets.len() >= MOST {
+            return connection.close();
+        }
+        state.packets.push_back((packet, descriptor));
+        drop(state);
+        self.notify();
+    }
+
+    fn wake(&self) {
+        self.rings().iter().for_each(|ring| ring.look());
+    }
+
+    fn gone(&self, reason: Gone) {
+        let mut state = self.state();
+        (state.gone, state.has_gone) = (Some(reason), true);
+        drop(state);
+        self.rings().iter().for_each(|ring| ring.peer_is_gone());
+        self.notify();
+    }
+}
+
+/// Keeps a control connection open.
+#[derive(Debug)]
+pub(super) struct Tie(Arc<Connection>);
+
+impl Tie {
+    pub(super) fn connection(&self) -> &Connection {
+        &self.0
+    }
+}
+
+impl RemoteBell for Tie {
+    fn ring(&self) {
+        self.0.wake();
+    }
+}
+
+impl Drop for Tie {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}

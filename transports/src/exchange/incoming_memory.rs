@@ -1,0 +1,147 @@
+//! Maps the rings of a peer's publishers, at the readers' side.
+//!
+//! The peer sends a token over the link; with it this side connects to the peer's control socket,
+//! where the rings' descriptors arrive. Each is checked and mapped, and answered with the
+//! descriptor of this side's positions. When the link says so, the stream continues in memory.
+//!
+//! Nothing that the peer passes is trusted: a ring that cannot be mapped, or is not that of its
+//! stream, is refused, and the stream stays on the link.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::task::Waker;
+
+use mycelium_core::ring::broadcast::Claim;
+use mycelium_core::ring::region::{ForeignData, RingIdentity};
+
+use super::channel::{Arrival, Channel, Tie};
+use super::refusal::MemoryRefusal;
+use crate::local::{MappedRing, Topic};
+use crate::memory::{ControlThread, Gone, Mapping, Packet, PacketKind, Token, cursor_region};
+
+/// How a client reaches the control socket of its peer.
+#[derive(Clone, Debug)]
+pub struct MemoryAccess {
+    /// The control thread of this process.
+    pub control: Arc<ControlThread>,
+    /// The path of the peer's control socket.
+    pub path: PathBuf,
+}
+
+/// The memory beside one connection to a peer.
+pub(super) struct IncomingMemory {
+    channel: Arc<Channel>,
+    tie: Option<Arc<Tie>>,
+    /// Rings that were passed, and whose streams are not known yet, the oldest first.
+    passed: Vec<(Packet, OwnedFd)>,
+    /// Rings that are mapped, by number.
+    mapped: BTreeMap<u32, PassedRing>,
+}
+
+/// A ring of the peer that is mapped, and its connection.
+pub(super) struct PassedRing {
+    pub(super) epoch: u64,
+    pub(super) ring: MappedRing,
+    pub(super) tie: Arc<Tie>,
+    pub(super) channel: Arc<Channel>,
+}
+
+/// The most rings that wait for their streams.
+const MOST_PASSED: usize = 128;
+/// The most words of a ring: the memory is the peer's, the addresses are those of this process.
+const MOST_WORDS: usize = 1 << 36;
+/// Places beside those of the present subscriptions: for later ones, and for the floor of the ring.
+const SPARE: usize = 8;
+
+impl IncomingMemory {
+    /// Connects to the peer's control socket with the token that it has sent.
+    pub(super) fn connect(access: &MemoryAccess, token: Token) -> std::io::Result<IncomingMemory> {
+        let channel = Arc::new(Channel::default());
+        access.control.connect(&access.path, token, channel.clone())?;
+        let (passed, mapped) = (Vec::new(), BTreeMap::new());
+        Ok(IncomingMemory { channel, tie: None, passed, mapped })
+    }
+
+    /// Takes what has arrived. Returns why the connection has ended, if it has. `stream` finds the
+    /// topic of the stream with an epoch.
+    pub(super) fn update<'t>(
+        &mut self,
+        topic: impl Fn(u64) -> Option<&'t Topic>,
+        waker: &Waker,
+    ) -> Option<Gone> {
+        while let Some(arrival) = self.channel.take(waker) {
+            match arrival {
+                Arrival::Established(tie) => self.tie = Some(tie),
+                Arrival::Packet(packet, Some(ring))
+                    if packet.kind == PacketKind::Region && self.passed.len() < MOST_PASSED =>
+                {
+                    self.passed.push((packet, ring));
+                }
+                // Other packets have no meaning at this side.
+                Arrival::Packet(..) => {}
+                Arrival::Gone(reason) => return Some(reason),
+            }
+        }
+        let tie = self.tie.clone()?;
+        for (packet, ring) in std::mem::take(&mut self.passed) {
+            let [epoch, ..] = packet.args;
+            match topic(epoch) {
+                Some(topic) => self.answer(packet, ring, topic, &tie),
+                None => self.passed.push((packet, ring)),
+            }
+        }
+        None
+    }
+
+    /// A mapped ring, to which its stream moves now.
+    pub(super) fn take(&mut self, number: u32) -> Option<PassedRing> {
+        self.mapped.remove(&number)
+    }
+
+    fn answer(&mut self, packet: Packet, ring: OwnedFd, topic: &Topic, tie: &Arc<Tie>) {
+        let (number, connection) = (packet.number, tie.connection());
+        let answered = match self.map(packet, ring, topic, tie) {
+            Ok((number, ring, readers, descriptor)) => {
+                self.mapped.insert(number, ring);
+                let args = [readers as u64, 0, 0, 0];
+                let cursors = Packet::new(PacketKind::Cursors, packet.number, args);
+                connection.send(cursors, Some(descriptor.as_fd()))
+            }
+            Err(refusal) => {
+                let args = [refusal.code(), 0, 0, 0];
+                connection.send(Packet::new(PacketKind::Refused, number, args), None)
+            }
+        };
+        // If it was not sent, the connection has ended, which is an arrival of its own.
+        _ = answered;
+    }
+
+    fn map(
+        &self,
+        packet: Packet,
+        ring: OwnedFd,
+        topic: &Topic,
+        tie: &Arc<Tie>,
+    ) -> Result<(u32, PassedRing, usize, OwnedFd), MemoryRefusal> {
+        let [epoch, entry, generation, _] = packet.args;
+        let number = u32::try_from(packet.number).map_err(|_| MemoryRefusal::Other)?;
+        let mapping = Mapping::attach(ring, MOST_WORDS, true).map_err(MemoryRefusal::Memory)?;
+        let data = ForeignData::attach(mapping).map_err(MemoryRefusal::Region)?;
+        let (schema, layout) = (topic.schema(), data.layout());
+        let identity = RingIdentity { epoch, digest: schema.digest.0 };
+        let fits = layout.message_bytes() == schema.size && !layout.has_length();
+        if data.identity() != identity || !fits {
+            return Err(MemoryRefusal::Other);
+        }
+        let readers = topic.subscribers() + SPARE;
+        let (cursors, descriptor) = cursor_region(topic.name(), layout, readers, identity)
+            .map_err(MemoryRefusal::Memory)?;
+        let proxy = usize::try_from(entry).ok().filter(|_| entry != u64::MAX);
+        let proxy = proxy.map(|entry| Claim { entry, generation: generation as usize });
+        let (tie, channel) = (tie.clone(), self.channel.clone());
+        let ring = MappedRing::new(data, cursors, readers, proxy).ok_or(MemoryRefusal::Other)?;
+        Ok((number, PassedRing { epoch, ring, tie, channel }, readers, descriptor))
+    }
+}

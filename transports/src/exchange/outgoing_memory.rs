@@ -1,0 +1,199 @@
+//! Moves the streams of one connection to memory, at the publishers' side.
+//!
+//! The reader gets a token over the link and connects with it to the control socket. Then each
+//! stream whose ring lies in memory that others can map takes these steps, while its messages go
+//! over the link: the ring's descriptor is passed to the reader, who answers with the descriptor of
+//! its positions; the link says from which message on the stream is in memory. If the reader cannot
+//! map the memory, the stream stays on the link.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use mycelium_core::link::OutgoingId;
+use mycelium_core::ring::region::ForeignCursors;
+
+use super::channel::{Arrival, Channel, Tie};
+use super::outgoing_stream::StreamState;
+use crate::local::EgressStream;
+use crate::memory::{ControlThread, Gone, Mapping, Packet, PacketKind, Token, random_token};
+use crate::stream::NodeLink;
+
+/// The memory beside one connection of a reader.
+pub(super) struct OutgoingMemory {
+    control: Arc<ControlThread>,
+    token: Token,
+    channel: Arc<Channel>,
+    /// The token was sent.
+    is_offered: bool,
+    tie: Option<Arc<Tie>>,
+    /// The number of the last region that was passed.
+    last: u32,
+    /// The reader's answers, by the number of the region.
+    answers: BTreeMap<u32, Answer>,
+}
+
+/// A reader's answer to a region.
+enum Answer {
+    /// Its positions.
+    Cursors { readers: usize, file: OwnedFd },
+    /// It does not read there: a reason of the list in `incoming_memory`.
+    Refused(u64),
+}
+
+/// How far a stream is on its way to memory.
+#[derive(Debug, Default)]
+pub(super) enum MemoryStep {
+    /// Its ring was not passed to the reader.
+    #[default]
+    Start,
+    /// Passed as the region with this number.
+    Passed(u32),
+    /// The reader has mapped it.
+    Mapped(u32, ForeignCursors<Mapping>),
+    /// The reader reads in memory.
+    Moved(u32),
+    /// It stays on the link.
+    Stays,
+}
+
+/// The most words of a reader's positions: those of 4,096 subscriptions.
+const MOST_CURSORS: usize = 1 << 18;
+
+impl OutgoingMemory {
+    /// For a peer whose process is known.
+    pub(super) fn new(control: &Arc<ControlThread>, process: Option<u32>) -> OutgoingMemory {
+        let (token, channel) = (random_token(), Arc::new(Channel::default()));
+        control.expect(token, process, channel.clone());
+        OutgoingMemory {
+            control: control.clone(),
+            token,
+            channel,
+            is_offered: false,
+            tie: None,
+            last: 0,
+            answers: BTreeMap::new(),
+        }
+    }
+
+    /// Takes what has arrived. Returns why the connection has ended, if it has.
+    pub(super) fn update(
+        &mut self,
+        now: Duration,
+        link: &mut NodeLink<'_>,
+        waker: &Waker,
+    ) -> Option<Gone> {
+        if !self.is_offered {
+            self.is_offered = link.offer_memory(now, self.token).is_ok();
+        }
+        while let Some(arrival) = self.channel.take(waker) {
+            match arrival {
+                Arrival::Established(tie) => self.tie = Some(tie),
+                Arrival::Packet(packet, descriptor) => self.answered(packet, descriptor),
+                Arrival::Gone(reason) => return Some(reason),
+            }
+        }
+        None
+    }
+
+    fn answered(&mut self, packet: Packet, descriptor: Option<OwnedFd>) {
+        let answer = match (packet.kind, descriptor) {
+            (PacketKind::Cursors, Some(file)) => {
+                let readers = usize::try_from(packet.args[0]).unwrap_or(usize::MAX);
+                Answer::Cursors { readers, file }
+            }
+            (PacketKind::Refused, None) => Answer::Refused(packet.args[0]),
+            _ => return,
+        };
+        // Of a number that was not passed, nothing is kept.
+        if let Some(number) = u32::try_from(packet.number).ok().filter(|it| *it <= self.last) {
+            self.answers.insert(number, answer);
+        }
+    }
+
+    /// Does what can be done now to move a stream whose next message is not sent in part. Returns
+    /// whether it reads in memory.
+    pub(super) fn advance(
+        &mut self,
+        now: Duration,
+        link: &mut NodeLink<'_>,
+        id: OutgoingId,
+        stream: &mut EgressStream<StreamState>,
+    ) -> bool {
+        loop {
+            match std::mem::take(&mut stream.state.memory) {
+                MemoryStep::Start => match self.pass(stream) {
+                    Some(next) => stream.state.memory = next,
+                    None => return false,
+                },
+                MemoryStep::Passed(number) => match self.answers.remove(&number) {
+                    Some(answer) => stream.state.memory = self.judge(number, answer, stream),
+                    None => {
+                        stream.state.memory = MemoryStep::Passed(number);
+                        return false;
+                    }
+                },
+                MemoryStep::Mapped(number, cursors) => {
+                    let is_plain = stream.state.history.is_over(stream.next());
+                    let Some(tie) = self.tie.clone().filter(|_| is_plain) else {
+                        stream.state.memory = MemoryStep::Mapped(number, cursors);
+                        return false;
+                    };
+                    if link.move_stream(now, id, number).is_err() {
+                        stream.state.memory = MemoryStep::Mapped(number, cursors);
+                        return false;
+                    }
+                    stream.move_to_memory(cursors, tie);
+                    if let Some(readers) = stream.remote_readers() {
+                        self.channel.add(Arc::downgrade(readers) as _);
+                    }
+                    stream.state.connection.is_moved = true;
+                    stream.state.memory = MemoryStep::Moved(number);
+                    return true;
+                }
+                MemoryStep::Moved(number) => {
+                    stream.state.memory = MemoryStep::Moved(number);
+                    return true;
+                }
+                MemoryStep::Stays => {
+                    stream.state.memory = MemoryStep::Stays;
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// Passes a stream's ring to the reader.
+    fn pass(&mut self, stream: &EgressStream<StreamState>) -> Option<MemoryStep> {
+        let tie = self.tie.as_ref()?;
+        let Some((file, proxy)) = stream.memory() else { return Some(MemoryStep::Stays) };
+        self.last += 1;
+        let (entry, generation) =
+            proxy.map_or((u64::MAX, 0), |it| (it.entry as u64, it.generation as u64));
+        let args = [stream.epoch(), entry, generation, 0];
+        let packet = Packet::new(PacketKind::Region, self.last.into(), args);
+        let sent = tie.connection().send(packet, Some(file.as_fd()));
+        Some(sent.map_or(MemoryStep::Stays, |()| MemoryStep::Passed(self.last)))
+    }
+
+    /// Maps the reader's positions.
+    fn judge(&self, number: u32, answer: Answer, stream: &EgressStream<StreamState>) -> MemoryStep {
+        let Answer::Cursors { readers, file } = answer else { return MemoryStep::Stays };
+        let Ok(mapping) = Mapping::attach(file, MOST_CURSORS, false) else {
+            return MemoryStep::Stays;
+        };
+        let (layout, identity) = stream.ring();
+        match ForeignCursors::attach(mapping, layout, readers, identity) {
+            Ok(cursors) => MemoryStep::Mapped(number, cursors),
+            Err(_) => MemoryStep::Stays,
+        }
+    }
+}
+
+impl Drop for OutgoingMemory {
+    fn drop(&mut self) {
+        self.control.forget(&self.token);
+    }
+}

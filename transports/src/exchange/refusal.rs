@@ -1,0 +1,51 @@
+//! Why a stream stays on its link although its ring could be read in memory.
+
+use std::fmt;
+
+use mycelium_core::ring::region::RegionError;
+
+use crate::memory::MemoryError;
+
+/// Why the readers' side does not read a ring in memory.
+#[derive(Debug)]
+pub(super) enum MemoryRefusal {
+    /// The memory cannot be mapped, or is not sealed.
+    Memory(MemoryError),
+    /// The memory is no ring.
+    Region(RegionError),
+    /// It is another ring than that of the stream.
+    Other,
+}
+
+impl MemoryRefusal {
+    /// The reason as a number, for the peer.
+    pub(super) fn code(&self) -> u64 {
+        match self {
+            MemoryRefusal::Memory(_) => 1,
+            MemoryRefusal::Region(_) => 2,
+            MemoryRefusal::Other => 3,
+        }
+    }
+
+    /// The text of a peer's reason.
+    pub(super) fn text(code: u64) -> &'static str {
+        match code {
+            1 => "it cannot map the memory of the ring",
+            2 => "the memory that was passed is no ring for it",
+            3 => "the ring that was passed is not that of the stream",
+            _ => "it refused the memory of the ring",
+        }
+    }
+}
+
+impl fmt::Display for MemoryRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MemoryRefusal::Memory(error) => error.fmt(f),
+            MemoryRefusal::Region(error) => error.fmt(f),
+            MemoryRefusal::Other => {
+                f.write_str("the ring that was passed is not that of the stream")
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! A stream that its readers' process reads in memory: what is left of it at the publisher's side.
+
+use std::sync::Arc;
+
+use mycelium_core::ring::broadcast::{Broadcast, ProxyReader, RetainingConsumer};
+use mycelium_core::ring::region::ForeignCursors;
+
+use super::shared::{RemoteBell, RemoteReaders, Ring, SharedRing};
+use super::state::{PublisherState, SubscriberState};
+use crate::memory::Mapping;
+
+/// A publisher's stream to readers in another process, which read its ring themselves.
+pub(super) struct Moved {
+    /// Gates for them; `None` if they observe.
+    proxy: Option<ProxyReader<Ring>>,
+    readers: Arc<RemoteReaders>,
+    publisher: Arc<PublisherState>,
+    /// The first message that is read there. Earlier ones are confirmed over the link.
+    from: usize,
+    /// The messages before this sequence were counted.
+    counted: usize,
+}
+
+impl Moved {
+    /// Moves a stream: its readers begin with the next message.
+    pub(super) fn new(
+        reader: RetainingConsumer<Ring>,
+        cursors: ForeignCursors<Mapping>,
+        bell: Arc<dyn RemoteBell>,
+        publisher: &Arc<PublisherState>,
+        subscriber: &Arc<SubscriberState>,
+    ) -> Moved {
+        let (from, counted) = (reader.cursor(), reader.kept());
+        // An observer has no entry in the ring.
+        let proxy = reader.into_proxy().ok();
+        let claim = proxy.as_ref().map(ProxyReader::claim);
+        let readers = RemoteReaders::new(cursors, bell, publisher, subscriber, claim, from);
+        if let Some(imports) = publisher.ring.storage().imports() {
+            imports.add(readers.clone());
+        }
+        publisher.readers.change(|all| {
+            let own = all.iter_mut().find(|reader| Arc::ptr_eq(&reader.subscriber, subscriber));
+            if let Some(own) = own {
+                own.remote = Some(readers.clone());
+            }
+        });
+        let moved = Moved { proxy, readers, publisher: publisher.clone(), from, counted };
+        moved.activate();
+        moved
+    }
+
+    /// What the publisher shares with its readers.
+    pub(super) fn readers(&self) -> &Arc<RemoteReaders> {
+        &self.readers
+    }
+
+    /// The first sequence that the readers still need, as far as it was imported.
+    pub(super) fn kept(&self) -> usize {
+        self.proxy.as_ref().map_or_else(|| self.readers.observed(), ProxyReader::kept)
+    }
+
+    /// Imports the positions of the readers. Returns how many more messages they have taken since
+    /// the last call.
+    pub(super) fn count(&mut self) -> u64 {
+        self.readers.import(&self.publisher.ring);
+        let (kept, before) = (self.kept(), self.counted);
+        self.counted = kept;
+        kept.wrapping_sub(before) as u64
+    }
+
+    /// The first message that is read there.
+    pub(super) fn from(&self) -> usize {
+        self.from
+    }
+
+    /// How many messages the readers have not taken, as far as it was imported.
+    pub(super) fn depth(&self) -> usize {
+        let observed = || self.publisher.ring.tail().wrapping_sub(self.readers.observed());
+        match &self.proxy {
+            Some(proxy) => proxy.depth(),
+            // The tail that this thread sees may be an earlier one.
+            None => usize::try_from(observed().cast_signed()).unwrap_or(0),
+        }
+    }
+
+    /// Whether the publisher has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.publisher.ring.is_closed()
+    }
+
+    /// The messages before a sequence are confirmed over the link.
+    pub(super) fn release(&mut self, before: usize) {
+        if let Some(proxy) = &self.proxy
+            && before.wrapping_sub(self.from).cast_signed() <= 0
+        {
+            proxy.import(|| Some(before));
+        }
+        self.activate();
+    }
+
+    /// Follows the positions of the readers, once they have everything that went over the link.
+    fn activate(&self) {
+        if self.proxy.as_ref().is_none_or(|proxy| proxy.kept() == self.from) {
+            self.readers.activate();
+        }
+    }
+
+    /// Ends the readers' part: the stream continues after what they had, over a link.
+    pub(super) fn back(mut self) -> RetainingConsumer<Ring> {
+        self.readers.peer_is_gone();
+        let kept = self.kept();
+        match self.proxy.take() {
+            Some(proxy) => proxy.into_retaining(),
+            None => {
+                let ring = self.publisher.ring.clone();
+                let tail = ring.tail();
+                let mut reader = Broadcast::observing_from(ring, kept).retaining();
+                reader.skip_to(tail);
+                reader
+            }
+        }
+    }
+}
+
+impl Drop for Moved {
+    fn drop(&mut self) {
+        if let Some(imports) = self.publisher.ring.storage().imports() {
+            imports.remove(&self.readers);
+        }
+        self.publisher.readers.change(|all| {
+            let is_own = |remote: &Arc<RemoteReaders>| Arc::ptr_eq(remote, &self.readers);
+            if let Some(own) = all.iter_mut().find(|it| it.remote.as_ref().is_some_and(is_own)) {
+                own.remote = None;
+            }
+        });
+    }
+}

@@ -1,0 +1,79 @@
+//! Makes the ring of a publisher: on the heap, in memory that other processes can map, or over the
+//! memory of another process.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use mycelium_core::ring::broadcast::{Broadcast, Claim, Consumer, HeapStorage, LayoutError};
+use mycelium_core::ring::region::{
+    CursorRegion, ForeignData, ForeignRing, RingIdentity, TopicStorage,
+};
+
+use super::memory_size::PageSize;
+use super::schema::Schema;
+use super::shared::{Imports, Ring};
+use super::state::{Origin, RingMemory, RingShape};
+use crate::memory::{Mapping, MemoryError, data_region};
+
+/// Why a ring cannot be made.
+pub(super) enum RingError {
+    Layout(LayoutError),
+    Memory(MemoryError),
+}
+
+/// A new ring, and the descriptor of its memory if other processes can map it. Messages of another
+/// process are not sent to a third one, so their rings lie on the heap.
+pub(super) fn make(
+    topic: &str,
+    schema: &Schema,
+    shape: RingShape,
+    epoch: u64,
+    origin: &Origin,
+) -> Result<(Ring, Option<OwnedFd>), RingError> {
+    let RingShape { layout, readers, memory } = shape;
+    let (storage, file) = match memory {
+        RingMemory::Shared(pages) if origin.is_local() => {
+            let huge_pages = pages == PageSize::Huge;
+            let identity = RingIdentity { epoch, digest: schema.digest.0 };
+            let (region, file) = data_region(topic, layout, readers, identity, huge_pages)
+                .map_err(RingError::Memory)?;
+            (TopicStorage::Shared(region, Imports::default()), Some(file))
+        }
+        RingMemory::Shared(_) | RingMemory::Heap => {
+            let storage = HeapStorage::new(layout, readers).map_err(RingError::Layout)?;
+            (TopicStorage::Heap(storage), None)
+        }
+    };
+    let ring = Broadcast::new(storage, layout).map_err(RingError::Layout)?;
+    Ok((Arc::new(ring), file))
+}
+
+/// The ring of a publisher in another process, which holds the publisher up where it is until the
+/// subscriptions of this process have joined.
+#[derive(Debug)]
+pub struct MappedRing {
+    pub(super) ring: Ring,
+    /// A position before all messages. Without it, the publisher would find that nobody gates.
+    pub(super) floor: Consumer<Ring>,
+    /// The number of sleep words.
+    pub(super) readers: usize,
+}
+
+impl MappedRing {
+    /// The ring in these regions; `cursors` has room for `readers`, of which the floor takes one.
+    /// `proxy` is the publisher's entry for this process, if it gates. `None` if the regions do not
+    /// fit each other.
+    #[must_use]
+    pub fn new(
+        data: ForeignData<Mapping>,
+        cursors: CursorRegion<Mapping>,
+        readers: usize,
+        proxy: Option<Claim>,
+    ) -> Option<MappedRing> {
+        let storage = ForeignRing::new(data, cursors, proxy).ok()?;
+        let layout = storage.layout();
+        let ring = Arc::new(Broadcast::new(TopicStorage::Foreign(storage), layout).ok()?);
+        let floor = Broadcast::gating_from(ring.clone(), 0)?;
+        Some(MappedRing { ring, floor, readers })
+    }
+}

@@ -1,0 +1,251 @@
+//! Rings that two processes share: what each side knows of the other.
+//!
+//! A publisher's ring lies in a data region, which its process alone writes. The subscriptions of
+//! another process read it there, and write their positions into a cursor region, which their
+//! process alone writes. [`RemoteReaders`] is what the publisher has of them, [`MappedOrigin`] what
+//! they have of the publisher. Neither knows how regions travel between processes, nor how a wake
+//! does: that is a [`RemoteBell`].
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use mycelium_core::doorbell::{Alarm, announce};
+use mycelium_core::ring::broadcast::{Broadcast, Claim};
+use mycelium_core::ring::region::{ForeignCursors, Import, TopicStorage};
+
+use super::state::{PublisherState, SubscriberState};
+use crate::memory::Mapping;
+use crate::sync::{AtomicBool, AtomicUsize, Ordering};
+
+/// The ring of a publisher, as its ends hold it: on the heap, in memory that other processes map,
+/// or in memory of another process.
+pub(super) type Ring = Arc<Broadcast<TopicStorage<Mapping, Imports>>>;
+
+/// A ring that is shared with another process: what the control connection with it says.
+pub trait SharedRing: Send + Sync {
+    /// The other process has rung: wakes the tasks of this one that wait at the ring.
+    fn look(&self);
+
+    /// The other process is gone.
+    fn peer_is_gone(&self);
+}
+
+/// Wakes another process, so that its tasks that wait at a shared ring look at it. Any thread may
+/// call it, and it never blocks.
+pub trait RemoteBell: fmt::Debug + Send + Sync {
+    /// Wakes the process.
+    fn ring(&self);
+}
+
+/// The readers of one other process at one publisher of this process.
+#[derive(Debug)]
+pub struct RemoteReaders {
+    cursors: ForeignCursors<Mapping>,
+    alarms: Box<[Alarm]>,
+    bell: Arc<dyn RemoteBell>,
+    publisher: Weak<PublisherState>,
+    subscriber: Weak<SubscriberState>,
+    /// The entry that gates for them; `None` if all of them observe.
+    claim: Option<Claim>,
+    /// The entry follows their positions. It does not before all earlier messages, which went over
+    /// the link, are confirmed.
+    is_active: AtomicBool,
+    /// The place that the slowest of them has reached, if they observe.
+    observed: AtomicUsize,
+    /// Their process is gone: its words mean nothing any more.
+    is_gone: AtomicBool,
+}
+
+impl RemoteReaders {
+    pub(super) fn new(
+        cursors: ForeignCursors<Mapping>,
+        bell: Arc<dyn RemoteBell>,
+        publisher: &Arc<PublisherState>,
+        subscriber: &Arc<SubscriberState>,
+        claim: Option<Claim>,
+        from: usize,
+    ) -> Arc<RemoteReaders> {
+        let alarms = (0..cursors.readers()).map(|_| Alarm::new()).collect();
+        Arc::new(RemoteReaders {
+            cursors,
+            alarms,
+            bell,
+            publisher: Arc::downgrade(publisher),
+            subscriber: Arc::downgrade(subscriber),
+            claim,
+            is_active: AtomicBool::new(false),
+            observed: AtomicUsize::new(from),
+            is_gone: AtomicBool::new(false),
+        })
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.is_gone.load(Ordering::Acquire)
+    }
+
+    /// Wakes those that sleep. The caller has announced what they wait for.
+    pub(super) fn ring(&self) {
+        // An alarm remembers what it has seen, so all of them look.
+        let due = |(index, alarm)| usize::from(self.cursors.must_ring(index, alarm));
+        let due: usize = self.alarms.iter().enumerate().map(due).sum();
+        if due > 0 && !self.is_gone() {
+            self.bell.ring();
+        }
+    }
+
+    /// From now on the entry follows their positions.
+    pub(super) fn activate(&self) {
+        self.is_active.store(true, Ordering::Release);
+    }
+
+    /// The place that the slowest of them has reached, if they observe, as far as it was imported.
+    pub(super) fn observed(&self) -> usize {
+        self.observed.load(Ordering::Acquire)
+    }
+
+    /// Imports their positions into the ring.
+    pub(super) fn import(&self, ring: &Ring) {
+        match self.claim {
+            Some(claim) => ring.import(claim, || self.position(true)),
+            None => self.import_observed(ring.tail()),
+        }
+    }
+
+    /// The position of the slowest gating one, which gates for all; the outer `None` says that it
+    /// must not be imported.
+    fn position(&self, exact: bool) -> Option<Option<usize>> {
+        let is_active = self.is_active.load(Ordering::Acquire);
+        let position = is_active.then(|| self.cursors.position(exact))?;
+        // Loaded after the position: what a process that is gone has left behind does not count.
+        (!self.is_gone()).then_some(position)
+    }
+
+    fn import_observed(&self, tail: usize) {
+        let place = match self.cursors.observed() {
+            Some(place) => place,
+            // All of them have left.
+            None if self.cursors.gating() == 0 => tail,
+            // They have not joined yet.
+            None => return,
+        };
+        let (behind, most) = (tail.wrapping_sub(place), tail.wrapping_sub(self.observed()));
+        if behind < most && !self.is_gone() {
+            self.observed.store(place, Ordering::Release);
+        }
+    }
+}
+
+impl SharedRing for RemoteReaders {
+    fn look(&self) {
+        announce();
+        if let Some(publisher) = self.publisher.upgrade() {
+            publisher.room.ring();
+        }
+        if let Some(subscriber) = self.subscriber.upgrade() {
+            subscriber.bell.ring();
+        }
+    }
+
+    /// The last positions of their process count; nothing is read of it afterwards.
+    fn peer_is_gone(&self) {
+        if let Some(publisher) = self.publisher.upgrade() {
+            self.import(&publisher.ring);
+        }
+        self.is_gone.store(true, Ordering::Release);
+        self.look();
+    }
+}
+
+/// The readers of other processes at one ring: their positions are imported when the publisher
+/// looks for room.
+#[derive(Debug, Default)]
+pub(super) struct Imports {
+    readers: Mutex<Vec<Arc<RemoteReaders>>>,
+    count: AtomicUsize,
+}
+
+impl Imports {
+    pub(super) fn add(&self, readers: Arc<RemoteReaders>) {
+        let mut all = self.readers();
+        all.push(readers);
+        self.count.store(all.len(), Ordering::Release);
+    }
+
+    pub(super) fn remove(&self, readers: &Arc<RemoteReaders>) {
+        let mut all = self.readers();
+        all.retain(|other| !Arc::ptr_eq(other, readers));
+        self.count.store(all.len(), Ordering::Release);
+    }
+
+    fn readers(&self) -> MutexGuard<'_, Vec<Arc<RemoteReaders>>> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Import for Imports {
+    fn refresh(&self, exact: bool, import: &mut dyn FnMut(Claim, Option<usize>)) {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        for readers in &*self.readers() {
+            if let Some(claim) = readers.claim
+                && let Some(position) = readers.position(exact)
+            {
+                import(claim, position);
+            }
+        }
+    }
+}
+
+/// A publisher in another process whose ring this process has mapped.
+#[derive(Debug)]
+pub(super) struct MappedOrigin {
+    bell: Arc<dyn RemoteBell>,
+    /// For the publisher, when it waits for room.
+    alarm: Alarm,
+    /// Which sleep words are in use.
+    sleepers: Mutex<Vec<bool>>,
+    /// The publisher's process is gone: its ring has what it will ever have.
+    is_gone: AtomicBool,
+}
+
+impl MappedOrigin {
+    /// `readers`: the number of sleep words.
+    pub(super) fn new(bell: Arc<dyn RemoteBell>, readers: usize) -> MappedOrigin {
+        MappedOrigin {
+            bell,
+            alarm: Alarm::new(),
+            sleepers: Mutex::new(vec![false; readers]),
+            is_gone: AtomicBool::new(false),
+        }
+    }
+
+    /// Wakes the publisher if it sleeps. The caller has announced what it waits for.
+    pub(super) fn ring(&self, ring: &Ring) {
+        if ring.storage().writer_must_ring(&self.alarm) && !self.is_gone() {
+            self.bell.ring();
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_gone(&self) -> bool {
+        self.is_gone.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_gone(&self) {
+        self.is_gone.store(true, Ordering::Release);
+    }
+
+    /// Takes a free sleep word.
+    pub(super) fn take_sleeper(&self) -> Option<usize> {
+        let mut sleepers = self.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = sleepers.iter().position(|taken| !taken)?;
+        sleepers[free] = true;
+        Some(free)
+    }
+
+    pub(super) fn free_sleeper(&self, sleeper: usize) {
+        let mut sleepers = self.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
+        sleepers[sleeper] = false;
+    }
+}
