@@ -136,8 +136,8 @@ impl Plan {
         }
         let place = self.topology.place_of_huge_pages(&self.node);
         let problem = format!(
-            "`huge_pages` needs {needed} pages of 2 MiB, and the system has fewer left: reserve \
-             them (`sysctl vm.nr_hugepages={needed}`, more if other programs use some), or remove \
+            "`huge_pages` needs pages of 2 MiB, and the system has fewer than {needed} free: \
+             reserve them (`sysctl vm.nr_hugepages={needed}`, more if other programs use some), or remove \
              the key"
         );
         Err(StartError::SharedMemory { node: self.node.clone(), place, problem })
