@@ -44,6 +44,8 @@ const SPARE: usize = 64;
 const ENTRY: usize = 256;
 /// The words of a writer on the heap.
 const WRITER: usize = 256;
+/// The header of a ring in shared memory, with the words of its writer.
+const HEADER: usize = 384;
 const PAGE: usize = 4096;
 
 /// `far` publishes what `near` reads. `more` follows the keys of all links.
@@ -100,13 +102,13 @@ async fn a_line_of_the_topology_keeps_a_link_on_its_socket() {
 async fn the_report_has_the_bytes_on_the_heap_and_in_memory_with_their_entries() {
     // One ring, with an entry for the node that reads it.
     let far = report("bytes", "far", topology("shutdown = \"1ms\"", "")).await.memory;
-    let exact = SLOTS * 128 + (1 + SPARE) * ENTRY + PAGE;
+    let exact = SLOTS * 128 + (1 + SPARE) * ENTRY + HEADER;
     assert_eq!((far.heap, far.shared), (0, exact.next_multiple_of(PAGE)));
     assert_eq!(far.total(), far.heap + far.shared);
     // The reader has a ring for messages of the socket, and a region for its positions.
     let near = report("bytes", "near", topology("shutdown = \"1ms\"", "")).await;
     let ring = SLOTS * 72 + (1 + SPARE) * ENTRY + WRITER;
-    let positions = (ENTRY + (1 + SPARE) * ENTRY).next_multiple_of(PAGE);
+    let positions = ((1 + SPARE) * ENTRY).next_multiple_of(PAGE);
     assert_eq!((near.memory.heap, near.memory.shared), (ring, positions));
     let line = format!("rings: {ring} bytes on the heap, {positions} in shared memory\n");
     assert!(near.to_string().contains(&line), "{near}");
@@ -128,7 +130,7 @@ fn a_node_in_one_process_has_its_rings_on_the_heap() {
 
 #[test]
 fn memory_above_the_budget_is_refused_with_its_place() {
-    let needed = (SLOTS * 128 + (1 + SPARE) * ENTRY + PAGE).next_multiple_of(PAGE);
+    let needed = (SLOTS * 128 + (1 + SPARE) * ENTRY + HEADER).next_multiple_of(PAGE);
     let with = |budget: usize| build("far", topology(&format!("memory = {budget}"), ""));
     assert_eq!(with(needed).unwrap().memory(), needed);
     let error = with(needed - 1).unwrap_err();

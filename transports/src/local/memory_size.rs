@@ -3,15 +3,10 @@
 //! Plans of nodes and the rings themselves use the same functions, so a budget is exact. Nothing
 //! here allocates.
 
-use mycelium_core::ring::broadcast::{ReaderWords, WriterWords};
+use mycelium_core::ring::broadcast::{Layout, ReaderWords, WriterWords};
+use mycelium_core::ring::region::{cursor_words, data_words};
 
 use super::schema::Schema;
-
-/// The words of a cache line.
-const LINE: usize = 8;
-/// The bytes in front of the entries of a ring in shared memory: its header and the words of its
-/// writer.
-const HEADER: usize = 4096;
 
 /// The pages of a ring in shared memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,37 +75,34 @@ impl Schema {
     }
 
     /// The bytes of a ring in shared memory, with `readers` entries: its slots take whole cache
-    /// lines, and the ring takes whole pages. `None` if that is more than memory can hold.
+    /// lines ([`shared_layout`](Schema::shared_layout)), and the ring takes whole pages. `None` if
+    /// that is more than memory can hold.
     #[must_use]
     pub fn shared_bytes(&self, capacity: usize, readers: usize, pages: PageSize) -> Option<usize> {
-        let slot = line_words(self.layout(capacity).slot_words())? * size_of::<usize>();
-        let entries = readers.checked_mul(size_of::<ReaderWords>())?;
-        let bytes = capacity.checked_mul(slot)?.checked_add(entries)?.checked_add(HEADER)?;
+        let words = data_words(self.shared_layout(capacity), readers)?;
+        let bytes = words.checked_mul(size_of::<usize>())?;
         bytes.checked_next_multiple_of(pages.bytes())
+    }
+
+    /// The layout of a ring of `capacity` such messages in shared memory.
+    #[must_use]
+    pub fn shared_layout(&self, capacity: usize) -> Layout {
+        self.layout(capacity).in_lines()
     }
 }
 
-/// The bytes of the region with the positions of `readers` subscriptions of another process's
-/// ring. Its header takes as much as an entry. `None` if that is more than memory can hold.
+/// The bytes of the region with the positions of `readers` subscriptions in a ring of another
+/// process, in whole pages. `None` if that is more than memory can hold.
 ///
 /// ```
 /// # use mycelium_transports::local::cursor_bytes;
+/// # #[cfg(target_arch = "x86_64")]
 /// assert_eq!((cursor_bytes(15), cursor_bytes(16)), (Some(4096), Some(8192)));
 /// ```
 #[must_use]
 pub fn cursor_bytes(readers: usize) -> Option<usize> {
-    let entries = readers.checked_add(1)?.checked_mul(size_of::<ReaderWords>())?;
-    entries.checked_next_multiple_of(PageSize::Small.bytes())
-}
-
-/// The words of a slot that does not share its lines with others, or shares one line evenly: a
-/// power of two up to a line, then whole lines.
-fn line_words(words: usize) -> Option<usize> {
-    if words <= LINE {
-        words.checked_next_power_of_two()
-    } else {
-        words.checked_next_multiple_of(LINE)
-    }
+    let bytes = cursor_words(readers)?.checked_mul(size_of::<usize>())?;
+    bytes.checked_next_multiple_of(PageSize::Small.bytes())
 }
 
 #[cfg(test)]
@@ -125,12 +117,6 @@ mod tests {
     }
 
     #[test]
-    fn slots_take_a_part_of_a_line_or_whole_lines() {
-        let rounded = (1..=17).map(|words| line_words(words).unwrap());
-        assert!(rounded.eq([1, 2, 4, 4, 8, 8, 8, 8, 16, 16, 16, 16, 16, 16, 16, 16, 24]));
-    }
-
-    #[test]
     fn memory_is_counted_with_entries_and_in_whole_pages() {
         let schema = Schema::of::<Words>();
         let slots = 64 * schema.layout(64).slot_words() * size_of::<usize>();
@@ -138,17 +124,13 @@ mod tests {
         let entry = size_of::<ReaderWords>();
         assert_eq!(schema.heap_bytes(64, 3), Some(slots + size_of::<WriterWords>() + 3 * entry));
         for pages in [PageSize::Small, PageSize::Huge] {
-            let bytes = schema.shared_bytes(64, 3, pages).unwrap();
-            assert!(bytes >= slots + 3 * entry + HEADER);
-            assert!(bytes.is_multiple_of(pages.bytes()));
-            assert!(bytes < slots * 2 + 3 * entry + HEADER + pages.bytes());
+            let bytes = |readers| schema.shared_bytes(64, readers, pages).unwrap();
+            assert!(bytes(3) > slots + 3 * entry && bytes(3) < 2 * slots + pages.bytes());
+            assert!((0..40).all(|readers| bytes(readers).is_multiple_of(pages.bytes())));
+            // One entry more takes its bytes from the last page, or one page more.
+            let page = pages.bytes() / entry;
+            assert_eq!(bytes(3 + page), bytes(3) + pages.bytes());
         }
-        // One entry more can need one page more.
-        assert_eq!(
-            schema.shared_bytes(64, 17, PageSize::Small).unwrap()
-                - schema.shared_bytes(64, 16, PageSize::Small).unwrap(),
-            4096
-        );
     }
 
     #[test]
