@@ -55,7 +55,8 @@ pub enum Event<'a> {
         /// The start of the publisher.
         epoch: u64,
         /// All messages before this sequence have arrived and need not be sent again. They are
-        /// not confirmed yet: only a [`Window`](Event::Window) confirms.
+        /// not confirmed yet: only a [`Window`](Event::Window) confirms. A stream that
+        /// [moved](super::Link::move_stream) resumes where it moved.
         next: u64,
     },
     /// The peer unsubscribes from the topic. Its streams no longer exist.

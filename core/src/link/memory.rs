@@ -45,8 +45,10 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// After it, only [`end_moved_stream`](Link::end_moved_stream) is left for the stream on this
     /// connection.
     ///
-    /// A stream that moved resumes on the next connection at this sequence. Open it there, and
-    /// move it again before anything else: the peer has read messages of the region.
+    /// If the stream resumes on the next connection at this sequence ([`Event::Resume`]), open it
+    /// there, and move it again before anything else: the peer may have read messages in memory. If
+    /// it resumes before this sequence, the peer does not know of the move, and the stream
+    /// continues with messages.
     ///
     /// # Errors
     /// The call has no effect then. [`SendError::NoMemory`] if one side does not support it,
@@ -76,7 +78,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     }
 
     /// Ends a stream that [moved](Link::move_stream); `next` is the sequence after its last message
-    /// in memory. As after [`end_stream`](Link::end_stream), [`Event::Window`](super::Event::Window)
+    /// in memory. As after [`end_stream`](Link::end_stream), [`Event::Window`]
     /// says when the messages before the move are confirmed. The link does not know when those in
     /// memory are.
     ///

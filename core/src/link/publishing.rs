@@ -96,7 +96,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
 
     /// For a resumed stream: its messages from `sequence` on are not confirmed yet, even if some of
     /// them arrived on an earlier connection. Without this call, all messages before its first one
-    /// count as confirmed.
+    /// count as confirmed. Of a stream that [moved](Link::move_stream), name the first message that
+    /// is not confirmed over the link.
     ///
     /// # Errors
     /// [`SendError::Gone`] if the stream does not exist.
