@@ -82,6 +82,7 @@ impl Node {
             identity: Identity::new("here", 2).expect("a short name"),
             config,
             executor,
+            memory: None,
             control: control.clone(),
             counters,
             observer,
