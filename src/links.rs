@@ -15,10 +15,9 @@ use std::sync::Arc;
 use mycelium_core::Message;
 use mycelium_executor::Executor;
 use mycelium_transports::counters::Region;
-use mycelium_transports::endpoint::Endpoint;
 use mycelium_transports::exchange::{
-    Control, ExportedTopic, Identity, MemoryAccess, Notice, Observer, TopicClient, TopicInterest,
-    TopicServer,
+    Control, ExportedTopic, Identity, MemoryAccess, MemoryUse, Notice, Observer, TopicClient,
+    TopicInterest, TopicServer,
 };
 use mycelium_transports::local::{Policy, Topic};
 use mycelium_transports::memory::{ControlLimits, ControlThread};
@@ -53,6 +52,8 @@ pub(crate) struct Links {
     server: Option<Arc<TopicServer>>,
     /// Shares memory with other nodes; `None` if no link goes through memory.
     memory: Option<Arc<ControlThread>>,
+    /// Why links that were to go through memory do not.
+    memory_problem: Option<String>,
     /// Reports nodes that will not run again to `control`, until it is dropped.
     watch: Option<Watch>,
 }
@@ -60,7 +61,13 @@ pub(crate) struct Links {
 impl Links {
     /// Announces the readers, listens for them, and starts to connect to the publishers.
     pub(crate) fn start(setup: &LinkSetup<'_>) -> Result<Links, StartError> {
-        let mut links = Links { control: Arc::default(), server: None, memory: None, watch: None };
+        let mut links = Links {
+            control: Arc::default(),
+            server: None,
+            memory: None,
+            memory_problem: None,
+            watch: None,
+        };
         if setup.peer_topics.is_empty() {
             return Ok(links);
         }
@@ -74,8 +81,10 @@ impl Links {
             log.note(&notice);
         });
         if setup.carriers.use_memory() {
-            let thread = ControlThread::start(setup.node, ControlLimits::default());
-            links.memory = Some(thread.map_err(|error| setup.failed(error.to_string()))?);
+            match share_memory(setup) {
+                Ok(control) => links.memory = Some(control),
+                Err(problem) => links.memory_problem = Some(setup.without_memory(problem)?),
+            }
         }
         if !setup.peer_topics.readers.is_empty() {
             links.server = Some(links.serve(setup, identity, observer.clone())?);
@@ -145,32 +154,19 @@ impl Links {
         let bound = endpoint.bind().map_err(|error| {
             listen::bind_error(node, &endpoint, topology.place_of_socket(node), error)
         })?;
-        let memory = self.share_memory(setup, &endpoint, &mut server)?;
+        if let Some(control) = &self.memory {
+            server.share_memory(control.clone());
+        }
         let listener = bound.listener(&**setup.executor);
         let listener =
             listener.map_err(|error| setup.failed(format!("listen at `{endpoint}`: {error}")))?;
         let server = Arc::new(server);
         tracing::info!(node, %endpoint, "node listens");
         setup.spawn(server.clone().wait_for_readers())?;
+        let memory = self.memory.clone();
         let listening = listen::Listening { endpoint, bound, memory, observer };
         setup.spawn(listening.run(server.clone(), listener, setup.executor.clone()))?;
         Ok(server)
-    }
-
-    /// Lets readers map the rings of this node.
-    fn share_memory(
-        &self,
-        setup: &LinkSetup<'_>,
-        endpoint: &Endpoint,
-        server: &mut TopicServer,
-    ) -> Result<Option<Arc<ControlThread>>, StartError> {
-        let is_used = setup.peer_topics.readers.keys().any(|it| setup.carriers.in_memory(it));
-        let (Some(control), true) = (&self.memory, is_used) else { return Ok(None) };
-        let Some((path, access)) = endpoint.control_socket() else { return Ok(None) };
-        let listens = control.listen(path, access);
-        listens.map_err(|error| setup.failed(format!("shared memory: {error}")))?;
-        server.share_memory(control.clone());
-        Ok(Some(control.clone()))
     }
 
     fn connect(
@@ -207,6 +203,11 @@ impl Links {
         let reading =
             client.run().map_err(|error| setup.failed(format!("link with node `{peer}`: {error}")));
         setup.spawn(reading?)
+    }
+
+    /// Why links that were to go through memory do not.
+    pub(crate) fn memory_problem(&self) -> Option<&str> {
+        self.memory_problem.as_deref()
     }
 
     /// Ready once this node has met all nodes that it reads from, and all that read from it; false
@@ -267,12 +268,34 @@ impl Drop for Links {
     }
 }
 
+/// Starts the control thread, which listens if other nodes read from this one through memory.
+fn share_memory(setup: &LinkSetup<'_>) -> Result<Arc<ControlThread>, String> {
+    let control = ControlThread::start(setup.node, ControlLimits::default());
+    let control = control.map_err(|error| error.to_string())?;
+    let is_read = setup.peer_topics.readers.keys().any(|node| setup.carriers.in_memory(node));
+    let socket = setup.topology.endpoint(setup.node).control_socket();
+    if let Some((path, access)) = socket.filter(|_| is_read) {
+        control.listen(path, access).map_err(|error| error.to_string())?;
+    }
+    Ok(control)
+}
+
 /// No process has this id.
 const NO_PROCESS: u32 = 0;
 
 impl LinkSetup<'_> {
     fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
         self.topics.iter().find(|topic| topic.name() == name)
+    }
+
+    /// Links go over sockets for this reason, unless one of them must not.
+    fn without_memory(&self, problem: String) -> Result<String, StartError> {
+        let peers = self.peer_topics.readers.keys().chain(self.peer_topics.publishers.keys());
+        let needs =
+            |peer: &&String| self.topology.link(self.node, peer).memory == MemoryUse::Required;
+        let Some(peer) = peers.into_iter().find(needs) else { return Ok(problem) };
+        let place = self.topology.place_of_transport(self.node, peer);
+        Err(StartError::SharedMemory { node: self.node.to_owned(), place, problem })
     }
 
     fn failed(&self, problem: String) -> StartError {

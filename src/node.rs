@@ -36,6 +36,7 @@ use crate::log;
 use crate::names::expected_instead_of;
 use crate::observe::Observers;
 use crate::plan::Plan;
+use crate::report::Carrier;
 #[cfg(feature = "signals")]
 use crate::report::Report;
 use crate::report::StartWarning;
@@ -274,7 +275,8 @@ impl Node {
         let mut prepared = Vec::new();
         let links = Arc::new(OnceLock::new());
         for (service, resolved) in self.services.into_iter().zip(resolved) {
-            prepared.push((service.prepare)(&shared, &links, resolved)?);
+            let service = (service.prepare)(&shared, &links, resolved);
+            prepared.push(service.map_err(|error| shared.plan.start_error(error))?);
         }
         // Before any service runs, so that readers in other nodes miss nothing.
         let _ = links.set(Links::start(&LinkSetup {
@@ -299,8 +301,12 @@ impl Node {
             shared_bytes = memory.shared,
             "node starts"
         );
-        let links_at_start = shared.plan.carriers.links().to_vec();
-        for link in &links_at_start {
+        let mut links_at_start = shared.plan.carriers.links().to_vec();
+        let problem = links.get().and_then(|links| links.memory_problem());
+        for link in &mut links_at_start {
+            if let Some(problem) = problem.filter(|_| link.used == Carrier::SharedMemory) {
+                (link.used, link.reason) = (Carrier::UnixSocket, Some(problem.to_owned()));
+            }
             tracing::info!(node = shared.plan.node, "{link}");
         }
         let watchdog =

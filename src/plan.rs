@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use mycelium_core::Message;
 use mycelium_transports::exchange::MemoryUse;
-use mycelium_transports::local::{PageSize, Schema};
+use mycelium_transports::local::{self, PageSize, Schema, TopicError};
 
 use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, StartError};
@@ -126,6 +126,29 @@ impl Plan {
             dead_letters,
             services,
         })
+    }
+
+    /// Where the rings of a topic are that other nodes read through shared memory.
+    pub(crate) fn ring_memory(&self, topic: &str) -> local::RingMemory {
+        let is_required = self.pages == PageSize::Huge || self.needs_memory(topic).is_some();
+        local::RingMemory::Shared { pages: self.pages, is_required }
+    }
+
+    /// A node that reads a topic and needs shared memory for it.
+    fn needs_memory(&self, topic: &str) -> Option<&str> {
+        let mut readers = self.peer_topics.readers_of(topic).map(|(node, _)| node);
+        readers.find(|node| self.topology.link(&self.node, node).memory == MemoryUse::Required)
+    }
+
+    /// The error of a topic, with its place if shared memory is the reason.
+    pub(crate) fn start_error(&self, error: BuildError) -> StartError {
+        let BuildError::Topic(TopicError::Memory { topic, problem }) = error else {
+            return error.into();
+        };
+        let of_link = || self.topology.place_of_transport(&self.node, self.needs_memory(&topic)?);
+        let place = self.topology.place_of_huge_pages(&self.node).or_else(of_link);
+        let problem = format!("topic `{topic}`: {problem}");
+        StartError::SharedMemory { node: self.node.clone(), place, problem }
     }
 
     /// Checks that the system can still give the huge pages of the plan, of which `free` are left.

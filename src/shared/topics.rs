@@ -50,7 +50,7 @@ impl Topics {
         for (name, planned) in &plan.topics {
             let (schema, capacity) = (planned.schema, plan.capacity(name));
             let memory = match planned.is_shared {
-                true => RingMemory::Shared(plan.pages),
+                true => plan.ring_memory(name),
                 false => RingMemory::Heap,
             };
             let (readers, counters) = (planned.gating, counters.clone());

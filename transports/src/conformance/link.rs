@@ -74,7 +74,11 @@ impl<S: StreamPair, const IN_MEMORY: bool> Transport for Link<S, IN_MEMORY> {
     type Subscription = Subscription<Probe>;
 
     fn open(pair: &Pair, capacity: usize, strictest: Policy) -> Self {
-        let there = if IN_MEMORY { RingMemory::Shared(PageSize::Small) } else { RingMemory::Heap };
+        let there = if IN_MEMORY {
+            RingMemory::Shared { pages: PageSize::Small, is_required: true }
+        } else {
+            RingMemory::Heap
+        };
         let link = Link {
             there: local::topic(capacity, there),
             here: local::topic(capacity, RingMemory::Heap),

@@ -15,6 +15,7 @@ use mycelium_core::link::{
 };
 
 use super::client::TopicClient;
+use super::config::MemoryUse;
 use super::control::{Control, LinkPhase};
 use super::gap;
 use super::incoming_memory::{IncomingMemory, MemoryAccess};
@@ -42,6 +43,7 @@ pub(super) struct ClientSession {
     queries: LayoutQueries,
     answer: LayoutAnswer,
     access: Option<MemoryAccess>,
+    needs_memory: bool,
     /// The memory beside the present connection.
     memory: Option<IncomingMemory>,
     /// The control connection has ended while streams needed it: so does the link, when everything
@@ -96,6 +98,7 @@ impl ClientSession {
             queries: LayoutQueries::default(),
             answer: LayoutAnswer::default(),
             access: client.memory.clone(),
+            needs_memory: client.config.memory == MemoryUse::Required,
             memory: None,
             has_lost_memory: false,
             has_read: false,
@@ -159,6 +162,12 @@ impl ClientSession {
         }
     }
 
+    /// Streams that were to go through memory stay on the link.
+    fn report_on_socket(&self, reason: &str) {
+        let (peer, is_required) = (&*self.peer, self.needs_memory);
+        (self.observer)(Notice::StaysOnSocket { peer, reason, is_required });
+    }
+
     fn report_mismatch(&self, topic: &Topic, mismatch: &LayoutMismatch) {
         let (peer, topic) = (&*self.peer, topic.name());
         (self.observer)(Notice::TopicLayoutDiffers { peer, topic, mismatch });
@@ -200,7 +209,14 @@ impl ClientSession {
         }
         let ring = self.memory.as_mut().and_then(|memory| memory.take(number));
         let (Some(stream), Some(ring)) = (self.stream(id), ring) else { return false };
-        ring.epoch == stream.epoch() && stream.move_to_memory(ring).is_ok()
+        let moved = ring.epoch == stream.epoch() && stream.move_to_memory(ring).is_ok();
+        if moved {
+            let (publisher, interest) = (stream.publisher().clone(), stream.interest);
+            let topic = self.topics.iter().find(|topic| topic.id == interest);
+            let (peer, topic) = (&*self.peer, topic.map_or("", |topic| topic.topic.name()));
+            (self.observer)(Notice::MovedToMemory { peer, topic, publisher: &publisher });
+        }
+        moved
     }
 
     /// Takes what has arrived over the control connection.
@@ -216,7 +232,11 @@ impl ClientSession {
             let topic = topics.iter().find(|topic| topic.id == stream.interest)?;
             Some(&*topic.topic)
         };
-        if memory.update(topic, context.waker()).is_some() {
+        let gone = memory.update(topic, context.waker());
+        for problem in memory.take_problems() {
+            self.report_on_socket(&problem);
+        }
+        if gone.is_some() {
             self.memory = None;
             self.has_lost_memory = self.streams.iter().flatten().any(IncomingStream::has_moved);
             context.waker().wake_by_ref();
@@ -298,8 +318,13 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
                 }
             }
             Event::Memory { token } => {
-                let connected = self.access.as_ref().map(|it| IncomingMemory::connect(it, token));
-                self.memory = connected.and_then(Result::ok);
+                match self.access.as_ref().map(|it| IncomingMemory::connect(it, token)) {
+                    Some(Ok(memory)) => self.memory = Some(memory),
+                    Some(Err(error)) => {
+                        self.report_on_socket(&format!("cannot connect to its node: {error}"));
+                    }
+                    None => {}
+                }
             }
             Event::Region { stream, number, .. } => {
                 if !self.move_to_memory(stream, number) {

@@ -38,6 +38,8 @@ pub(super) struct IncomingMemory {
     passed: Vec<(Packet, OwnedFd)>,
     /// Rings that are mapped, by number.
     mapped: BTreeMap<u32, PassedRing>,
+    /// Why streams stay on the link, for the owner.
+    problems: Vec<String>,
 }
 
 /// A ring of the peer that is mapped, and its connection.
@@ -60,8 +62,8 @@ impl IncomingMemory {
     pub(super) fn connect(access: &MemoryAccess, token: Token) -> std::io::Result<IncomingMemory> {
         let channel = Arc::new(Channel::default());
         access.control.connect(&access.path, token, channel.clone())?;
-        let (passed, mapped) = (Vec::new(), BTreeMap::new());
-        Ok(IncomingMemory { channel, tie: None, passed, mapped })
+        let (passed, mapped, problems) = (Vec::new(), BTreeMap::new(), Vec::new());
+        Ok(IncomingMemory { channel, tie: None, passed, mapped, problems })
     }
 
     /// Takes what has arrived. Returns why the connection has ended, if it has. `stream` finds the
@@ -95,6 +97,11 @@ impl IncomingMemory {
         None
     }
 
+    /// Why streams stay on the link, since the last call.
+    pub(super) fn take_problems(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.problems)
+    }
+
     /// A mapped ring, to which its stream moves now.
     pub(super) fn take(&mut self, number: u32) -> Option<PassedRing> {
         self.mapped.remove(&number)
@@ -110,6 +117,7 @@ impl IncomingMemory {
                 connection.send(cursors, Some(descriptor.as_fd()))
             }
             Err(refusal) => {
+                self.problems.push(refusal.to_string());
                 let args = [refusal.code(), 0, 0, 0];
                 connection.send(Packet::new(PacketKind::Refused, number, args), None)
             }

@@ -4,6 +4,7 @@
 //! A message is copied once here, from the read buffer into the ring; a message that arrives in
 //! fragments is put together first, which is a second copy.
 
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -69,6 +70,11 @@ impl IncomingStream {
     pub(super) fn is_in_flight(&self) -> bool {
         let in_memory = || self.mapped.as_ref().is_some_and(MappedPublisher::is_in_flight);
         self.publisher.is_in_flight() || in_memory()
+    }
+
+    /// The name of its publisher.
+    pub(super) fn publisher(&self) -> &Arc<str> {
+        self.publisher.name()
     }
 
     /// The start of its publisher.

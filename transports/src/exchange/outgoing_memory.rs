@@ -17,6 +17,7 @@ use mycelium_core::ring::region::ForeignCursors;
 
 use super::channel::{Arrival, Channel, Tie};
 use super::outgoing_stream::StreamState;
+use super::refusal::MemoryRefusal;
 use crate::local::EgressStream;
 use crate::memory::{ControlThread, Gone, Mapping, Packet, PacketKind, Token, random_token};
 use crate::stream::NodeLink;
@@ -33,6 +34,8 @@ pub(super) struct OutgoingMemory {
     last: u32,
     /// The reader's answers, by the number of the region.
     answers: BTreeMap<u32, Answer>,
+    /// Why streams stay on the link, for the owner.
+    problems: Vec<String>,
 }
 
 /// A reader's answer to a region.
@@ -75,6 +78,7 @@ impl OutgoingMemory {
             tie: None,
             last: 0,
             answers: BTreeMap::new(),
+            problems: Vec::new(),
         }
     }
 
@@ -96,6 +100,11 @@ impl OutgoingMemory {
             }
         }
         None
+    }
+
+    /// Why streams stay on the link, since the last call.
+    pub(super) fn take_problems(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.problems)
     }
 
     fn answered(&mut self, packet: Packet, descriptor: Option<OwnedFd>) {
@@ -168,7 +177,10 @@ impl OutgoingMemory {
     /// Passes a stream's ring to the reader.
     fn pass(&mut self, stream: &EgressStream<StreamState>) -> Option<MemoryStep> {
         let tie = self.tie.as_ref()?;
-        let Some((file, proxy)) = stream.memory() else { return Some(MemoryStep::Stays) };
+        let (file, proxy) = match stream.memory() {
+            Ok(memory) => memory,
+            Err(problem) => return Some(self.stay(problem)),
+        };
         self.last += 1;
         let (entry, generation) =
             proxy.map_or((u64::MAX, 0), |it| (it.entry as u64, it.generation as u64));
@@ -178,16 +190,30 @@ impl OutgoingMemory {
         Some(sent.map_or(MemoryStep::Stays, |()| MemoryStep::Passed(self.last)))
     }
 
+    fn stay(&mut self, problem: &str) -> MemoryStep {
+        self.problems.push(problem.to_owned());
+        MemoryStep::Stays
+    }
+
     /// Maps the reader's positions.
-    fn judge(&self, number: u32, answer: Answer, stream: &EgressStream<StreamState>) -> MemoryStep {
-        let Answer::Cursors { readers, file } = answer else { return MemoryStep::Stays };
-        let Ok(mapping) = Mapping::attach(file, MOST_CURSORS, false) else {
-            return MemoryStep::Stays;
+    fn judge(
+        &mut self,
+        number: u32,
+        answer: Answer,
+        stream: &EgressStream<StreamState>,
+    ) -> MemoryStep {
+        let (readers, file) = match answer {
+            Answer::Cursors { readers, file } => (readers, file),
+            Answer::Refused(code) => return self.stay(MemoryRefusal::text(code)),
+        };
+        let mapping = match Mapping::attach(file, MOST_CURSORS, false) {
+            Ok(mapping) => mapping,
+            Err(error) => return self.stay(&error.to_string()),
         };
         let (layout, identity) = stream.ring();
         match ForeignCursors::attach(mapping, layout, readers, identity) {
             Ok(cursors) => MemoryStep::Mapped(number, cursors),
-            Err(_) => MemoryStep::Stays,
+            Err(error) => self.stay(&error.to_string()),
         }
     }
 }

@@ -12,6 +12,7 @@ use mycelium_core::descriptor::Digest;
 use mycelium_core::link::{CloseReason, Event, LinkError, ReaderMode, RejectReason, RunBytes};
 
 use super::admission::AdmissionTicket;
+use super::config::MemoryUse;
 use super::control::LinkPhase;
 use super::layout::LayoutMismatch;
 use super::layout_query::LayoutAnswer;
@@ -186,7 +187,8 @@ impl ServerSession {
             context.waker().wake_by_ref();
         }
         let memory = self.memory.as_mut().filter(|_| link.peer_accepts_memory());
-        let gone = memory.and_then(|memory| memory.update(now, link, context.waker()));
+        let Some(memory) = memory else { return };
+        let gone = memory.update(now, link, context.waker());
         if gone.is_some() {
             self.memory = None;
             self.has_lost_memory = self.topics.iter().any(ServedTopic::has_lost_memory);
@@ -281,6 +283,12 @@ impl Traffic<TOPICS, STREAMS> for ServerSession {
             return link.close(now, CloseReason::Aborted);
         }
         let Some(peer) = &self.peer else { return };
+        let problems = self.memory.as_mut().map(OutgoingMemory::take_problems);
+        for reason in &problems.unwrap_or_default() {
+            let is_required = self.server.link_with(&peer.node).memory == MemoryUse::Required;
+            let peer = &*peer.node;
+            (self.server.observer)(Notice::StaysOnSocket { peer, reason, is_required });
+        }
         let count = self.topics.len();
         let mut sent = 0;
         for step in 0..count {

@@ -359,11 +359,13 @@ impl<T> EgressStream<T> {
     }
 
     /// The descriptor of the memory in which readers of another process can read the messages
-    /// themselves, and the entry that gates for them there; `None` if the ring is on the heap.
-    #[must_use]
-    pub fn memory(&self) -> Option<(&OwnedFd, Option<Claim>)> {
-        let file = self.publisher.0.file.as_ref()?;
-        Some((file, self.here()?.claim()))
+    /// themselves, and the entry that gates for them there.
+    ///
+    /// # Errors
+    /// If the ring is on the heap: with the reason.
+    pub fn memory(&self) -> Result<(&OwnedFd, Option<Claim>), &str> {
+        let file = self.publisher.0.file.as_ref().map_err(|reason| &**reason)?;
+        Ok((file, self.here().and_then(RetainingConsumer::claim)))
     }
 
     /// The layout and the identity of its ring.

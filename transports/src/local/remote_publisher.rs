@@ -152,6 +152,12 @@ impl RemotePublisher {
         self.next
     }
 
+    /// The publisher's name.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.writer.state.name
+    }
+
     /// The publisher's epoch.
     #[must_use]
     pub fn epoch(&self) -> u64 {
@@ -227,6 +233,9 @@ impl RemotePublisher {
     }
 }
 
+/// Why a mapped ring has no descriptor.
+const OF_OTHERS: &str = "the ring is that of another process";
+
 /// A publisher in another process whose ring subscriptions of this process read. Dropping it ends
 /// the publisher as [`lose`](MappedPublisher::lose) does.
 pub struct MappedPublisher {
@@ -250,7 +259,14 @@ impl RemotePublisher {
         let MappedRing { ring, floor, readers } = ring;
         let origin = Origin::Mapped(MappedOrigin::new(bell, readers));
         let (name, epoch) = (&earlier.name, earlier.epoch);
-        let state = PublisherState::over(topic.name(), ring, None, name, epoch, origin);
+        let state = PublisherState::over(
+            topic.name(),
+            ring,
+            Err(OF_OTHERS.to_owned()),
+            name,
+            epoch,
+            origin,
+        );
         // The place of a message in the publisher's ring is its sequence.
         topic.add_mapped(&state, self.next as usize, earlier)?;
         // From here on the subscriptions hold the publisher up.

@@ -4,7 +4,9 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use mycelium_core::ring::broadcast::{Broadcast, Claim, Consumer, HeapStorage, LayoutError};
+use mycelium_core::ring::broadcast::{
+    Broadcast, Claim, Consumer, HeapStorage, Layout, LayoutError,
+};
 use mycelium_core::ring::region::{
     CursorRegion, ForeignData, ForeignRing, RingIdentity, TopicStorage,
 };
@@ -21,31 +23,36 @@ pub(super) enum RingError {
     Memory(MemoryError),
 }
 
-/// A new ring, and the descriptor of its memory if other processes can map it. Messages of another
-/// process are not sent to a third one, so their rings lie on the heap.
+/// A new ring, and the descriptor of its memory, or why other processes cannot map it. Messages of
+/// another process are not sent to a third one, so their rings are on the heap.
 pub(super) fn make(
     topic: &str,
     schema: &Schema,
     shape: RingShape,
     epoch: u64,
     origin: &Origin,
-) -> Result<(Ring, Option<OwnedFd>), RingError> {
+) -> Result<(Ring, Result<OwnedFd, String>), RingError> {
     let RingShape { layout, readers, memory } = shape;
     let (storage, file) = match memory {
-        RingMemory::Shared(pages) if origin.is_local() => {
-            let huge_pages = pages == PageSize::Huge;
+        RingMemory::Shared { pages, is_required } if origin.is_local() => {
             let identity = RingIdentity { epoch, digest: schema.digest.0 };
-            let (region, file) = data_region(topic, layout, readers, identity, huge_pages)
-                .map_err(RingError::Memory)?;
-            (TopicStorage::Shared(region, Imports::default()), Some(file))
+            match data_region(topic, layout, readers, identity, pages == PageSize::Huge) {
+                Ok((region, file)) => (TopicStorage::Shared(region, Imports::default()), Ok(file)),
+                Err(error) if is_required => return Err(RingError::Memory(error)),
+                Err(error) => (on_heap(layout, readers)?, Err(error.to_string())),
+            }
         }
-        RingMemory::Shared(_) | RingMemory::Heap => {
-            let storage = HeapStorage::new(layout, readers).map_err(RingError::Layout)?;
-            (TopicStorage::Heap(storage), None)
+        RingMemory::Shared { .. } | RingMemory::Heap => {
+            (on_heap(layout, readers)?, Err("its topic is not shared".to_owned()))
         }
     };
     let ring = Broadcast::new(storage, layout).map_err(RingError::Layout)?;
     Ok((Arc::new(ring), file))
+}
+
+fn on_heap(layout: Layout, readers: usize) -> Result<TopicStorage<Mapping, Imports>, RingError> {
+    let storage = HeapStorage::new(layout, readers).map_err(RingError::Layout)?;
+    Ok(TopicStorage::Heap(storage))
 }
 
 /// The ring of a publisher in another process, which holds the publisher up where it is until the

@@ -36,8 +36,14 @@ pub(super) struct RingShape {
 pub enum RingMemory {
     /// On the heap.
     Heap,
-    /// In memory that other processes can map, in such pages.
-    Shared(PageSize),
+    /// In memory that other processes can map.
+    Shared {
+        /// The pages of the memory.
+        pages: PageSize,
+        /// If memory cannot be shared, or there are not enough such pages, no ring is made.
+        /// Otherwise it is on the heap then.
+        is_required: bool,
+    },
 }
 
 /// What a publisher shares with its readers.
@@ -54,8 +60,8 @@ pub(super) struct PublisherState {
     /// The publisher's process is gone, and the number of its messages is unknown.
     lost: AtomicBool,
     abandoned: Mutex<Abandoned>,
-    /// The descriptor of the ring's memory, if other processes can map it.
-    pub(super) file: Option<OwnedFd>,
+    /// The descriptor of the ring's memory, or why other processes cannot map it.
+    pub(super) file: Result<OwnedFd, String>,
 }
 
 /// Where a publisher runs.
@@ -175,7 +181,7 @@ impl PublisherState {
     pub(super) fn over(
         topic: &str,
         ring: Ring,
-        file: Option<OwnedFd>,
+        file: Result<OwnedFd, String>,
         name: &str,
         epoch: u64,
         origin: Origin,

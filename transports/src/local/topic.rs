@@ -132,7 +132,7 @@ impl Topic {
         let name = name.to_owned();
         let layout = match memory {
             RingMemory::Heap => schema.layout(capacity),
-            RingMemory::Shared(_) => schema.layout(capacity).in_lines(),
+            RingMemory::Shared { .. } => schema.layout(capacity).in_lines(),
         };
         if let Err(error) = layout.check() {
             return Err(TopicError::Capacity { topic: name, error });
