@@ -141,6 +141,7 @@ impl Side {
             identity: self.identity,
             config: self.config,
             executor: self.executor.clone(),
+            memory: None,
             control: self.control.clone(),
             counters: self.counters.clone(),
             observer: self.notices.observer(),

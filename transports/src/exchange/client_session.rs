@@ -22,6 +22,7 @@ use super::incoming_memory::{IncomingMemory, MemoryAccess};
 use super::incoming_stream::IncomingStream;
 use super::layout::LayoutMismatch;
 use super::layout_query::{LayoutAnswer, LayoutQueries};
+use super::lost_memory::LostMemory;
 use super::notice::{Notice, Observer};
 use super::topics::TopicInterest;
 use crate::counters::{Line, LinkValue};
@@ -46,11 +47,9 @@ pub(super) struct ClientSession {
     needs_memory: bool,
     /// The memory beside the present connection.
     memory: Option<IncomingMemory>,
-    /// The control connection has ended while streams needed it: so does the link, when everything
-    /// that has arrived was read.
-    has_lost_memory: bool,
-    /// Something has arrived since the last round.
-    has_read: bool,
+    lost_memory: LostMemory,
+    /// The link's keep-alive interval and silence limit.
+    times: (Duration, Duration),
 }
 
 /// A topic that is read from the peer.
@@ -100,8 +99,8 @@ impl ClientSession {
             access: client.memory.clone(),
             needs_memory: client.config.memory == MemoryUse::Required,
             memory: None,
-            has_lost_memory: false,
-            has_read: false,
+            lost_memory: LostMemory::default(),
+            times: (client.config.keep_alive, client.config.silence),
         })
     }
 
@@ -220,10 +219,7 @@ impl ClientSession {
     }
 
     /// Takes what has arrived over the control connection.
-    fn update_memory(&mut self, context: &Context<'_>) {
-        if self.has_lost_memory {
-            context.waker().wake_by_ref();
-        }
+    fn update_memory(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &Context<'_>) {
         let Some(memory) = &mut self.memory else { return };
         let (streams, topics) = (&self.streams, &self.topics);
         let topic = |epoch| {
@@ -238,14 +234,15 @@ impl ClientSession {
         }
         if gone.is_some() {
             self.memory = None;
-            self.has_lost_memory = self.streams.iter().flatten().any(IncomingStream::has_moved);
-            context.waker().wake_by_ref();
+            if self.streams.iter().flatten().any(IncomingStream::has_lost_memory) {
+                self.lost_memory.notice(now, link);
+            }
         }
     }
 
     /// The connection has ended: of streams whose memory is lost, too, nothing more will arrive.
     fn lose_moved(&mut self) {
-        self.has_lost_memory = false;
+        self.lost_memory.clear();
         for place in &mut self.streams {
             if let Some(stream) = place.take_if(|stream| stream.has_lost_memory()) {
                 stream.lose();
@@ -261,7 +258,6 @@ impl ClientSession {
 impl Traffic<TOPICS, STREAMS> for ClientSession {
     #[inline]
     fn message(&mut self, stream: IncomingId, frame: FrameView<'_>) -> Result<(), CloseReason> {
-        self.has_read = true;
         let Some(stream) = self.stream(stream) else { return Ok(()) };
         stream.push(frame.payload(), frame.is_redelivered())?;
         self.line.add(LinkValue::Received, 1);
@@ -269,7 +265,6 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
     }
 
     fn on_event(&mut self, now: Duration, link: &mut NodeLink<'_>, event: Event<'_>) {
-        self.has_read = true;
         match event {
             Event::Fragment { stream, fragment, frame } => {
                 let taken =
@@ -295,6 +290,8 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
                 link.close(now, cause);
             }
             Event::Up { .. } => {
+                // An earlier connection may have changed them.
+                _ = link.set_times(self.times.0, self.times.1);
                 self.line.add(LinkValue::Connections, 1);
                 (self.observer)(Notice::Connected { peer: &self.peer });
             }
@@ -354,10 +351,8 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
 
     fn send(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &mut Context<'_>) {
         let phase = self.control.watch(context, &mut self.listener);
-        self.update_memory(context);
-        if self.has_lost_memory && !std::mem::take(&mut self.has_read) {
-            return link.close(now, CloseReason::Aborted);
-        }
+        self.update_memory(now, link, context);
+        self.lost_memory.check(now, link);
         // If this process ends, its next one gets what subscriptions have not taken.
         let control = &self.control;
         let at_shutdown = || phase > LinkPhase::Run || control.is_leaving();

@@ -40,6 +40,7 @@ mod incoming_memory;
 mod incoming_stream;
 mod layout;
 mod layout_query;
+mod lost_memory;
 mod names;
 mod notice;
 mod outgoing_memory;

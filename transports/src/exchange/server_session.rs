@@ -16,6 +16,7 @@ use super::config::MemoryUse;
 use super::control::LinkPhase;
 use super::layout::LayoutMismatch;
 use super::layout_query::LayoutAnswer;
+use super::lost_memory::LostMemory;
 use super::notice::Notice;
 use super::outgoing_memory::OutgoingMemory;
 use super::served_topic::{ServedTopic, TopicEgress};
@@ -36,11 +37,7 @@ pub(super) struct ServerSession {
     answer: LayoutAnswer,
     /// The memory in which the peer can read streams.
     memory: Option<OutgoingMemory>,
-    /// The control connection has ended while streams needed it: so does the link, when everything
-    /// that has arrived was read.
-    has_lost_memory: bool,
-    /// Something has arrived since the last round.
-    has_read: bool,
+    lost_memory: LostMemory,
 }
 
 struct ConnectedPeer {
@@ -65,8 +62,7 @@ impl ServerSession {
             listener: None,
             answer: LayoutAnswer::default(),
             memory: None,
-            has_lost_memory: false,
-            has_read: false,
+            lost_memory: LostMemory::default(),
         }
     }
 
@@ -183,16 +179,14 @@ impl ServerSession {
 
     /// Takes what has arrived over the control connection.
     fn update_memory(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &Context<'_>) {
-        if self.has_lost_memory {
-            context.waker().wake_by_ref();
-        }
         let memory = self.memory.as_mut().filter(|_| link.peer_accepts_memory());
         let Some(memory) = memory else { return };
         let gone = memory.update(now, link, context.waker());
         if gone.is_some() {
             self.memory = None;
-            self.has_lost_memory = self.topics.iter().any(ServedTopic::has_lost_memory);
-            context.waker().wake_by_ref();
+            if self.topics.iter().any(ServedTopic::has_lost_memory) {
+                self.lost_memory.notice(now, link);
+            }
         }
     }
 
@@ -217,7 +211,6 @@ impl Traffic<TOPICS, STREAMS> for ServerSession {
     }
 
     fn on_event(&mut self, now: Duration, link: &mut NodeLink<'_>, event: Event<'_>) {
-        self.has_read = true;
         match event {
             Event::Up { node, boot, .. } => self.admit(now, link, node, boot),
             Event::Subscribe { export, topic, type_id, digest, mode, resumes } => {
@@ -279,9 +272,7 @@ impl Traffic<TOPICS, STREAMS> for ServerSession {
         }
         self.answer.retry(now, link);
         self.update_memory(now, link, context);
-        if self.has_lost_memory && !std::mem::take(&mut self.has_read) {
-            return link.close(now, CloseReason::Aborted);
-        }
+        self.lost_memory.check(now, link);
         let Some(peer) = &self.peer else { return };
         let problems = self.memory.as_mut().map(OutgoingMemory::take_problems);
         for reason in &problems.unwrap_or_default() {

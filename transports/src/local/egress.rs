@@ -149,7 +149,7 @@ pub struct EgressStream<T = ()> {
     pub state: T,
     subscriber: Arc<SubscriberState>,
     schema: Schema,
-    line: Line<EdgeValue>,
+    line: Arc<Line<EdgeValue>>,
     /// The last message, if it cannot be read in the ring.
     words: Box<[usize]>,
     /// Missed messages between the first kept one and the next one.

@@ -139,6 +139,7 @@ impl<M: Message> Publisher<M> {
     /// travel over a link.
     #[must_use]
     pub fn depth(&self) -> usize {
+        self.writer.state.import();
         self.writer.state.ring.depth()
     }
 

@@ -257,7 +257,7 @@ impl RemotePublisher {
     ) -> Result<MappedPublisher, TopicError> {
         let (topic, earlier) = (&self.writer.topic, &self.writer.state);
         let MappedRing { ring, floor, readers } = ring;
-        let origin = Origin::Mapped(MappedOrigin::new(bell, readers));
+        let origin = Origin::Mapped(MappedOrigin::new(bell, readers, self.writer.line.clone()));
         let (name, epoch) = (&earlier.name, earlier.epoch);
         let state = PublisherState::over(
             topic.name(),

@@ -14,6 +14,7 @@ use mycelium_core::ring::broadcast::{Broadcast, Claim};
 use mycelium_core::ring::region::{ForeignCursors, Import, TopicStorage};
 
 use super::state::{PublisherState, SubscriberState};
+use crate::counters::{Line, PublisherValue};
 use crate::memory::Mapping;
 use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 
@@ -177,6 +178,13 @@ impl Imports {
         self.count.store(all.len(), Ordering::Release);
     }
 
+    /// Imports the positions of all of them into the ring.
+    pub(super) fn import(&self, ring: &Ring) {
+        if self.count.load(Ordering::Acquire) > 0 {
+            self.readers().iter().for_each(|readers| readers.import(ring));
+        }
+    }
+
     fn readers(&self) -> MutexGuard<'_, Vec<Arc<RemoteReaders>>> {
         self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -203,6 +211,8 @@ pub(super) struct MappedOrigin {
     bell: Arc<dyn RemoteBell>,
     /// For the publisher, when it waits for room.
     alarm: Alarm,
+    /// The publisher's counters in this process.
+    line: Arc<Line<PublisherValue>>,
     /// Which sleep words are in use.
     sleepers: Mutex<Vec<bool>>,
     /// The publisher's process is gone: its ring has what it will ever have.
@@ -211,10 +221,15 @@ pub(super) struct MappedOrigin {
 
 impl MappedOrigin {
     /// `readers`: the number of sleep words.
-    pub(super) fn new(bell: Arc<dyn RemoteBell>, readers: usize) -> MappedOrigin {
+    pub(super) fn new(
+        bell: Arc<dyn RemoteBell>,
+        readers: usize,
+        line: Arc<Line<PublisherValue>>,
+    ) -> MappedOrigin {
         MappedOrigin {
             bell,
             alarm: Alarm::new(),
+            line,
             sleepers: Mutex::new(vec![false; readers]),
             is_gone: AtomicBool::new(false),
         }
@@ -222,6 +237,7 @@ impl MappedOrigin {
 
     /// Wakes the publisher if it sleeps. The caller has announced what it waits for.
     pub(super) fn ring(&self, ring: &Ring) {
+        self.line.follow(PublisherValue::Sent, ring.tail());
         if ring.storage().writer_must_ring(&self.alarm) && !self.is_gone() {
             self.bell.ring();
         }

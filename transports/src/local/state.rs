@@ -137,6 +137,7 @@ pub(super) struct ReaderEntry {
     /// Its entry in the ring, if it is gating.
     pub(super) entry: Option<usize>,
     progress: Arc<Progress>,
+    line: Arc<Line<EdgeValue>>,
     /// The readers that it stands for, if they read the ring themselves.
     pub(super) remote: Option<Arc<RemoteReaders>>,
 }
@@ -206,16 +207,18 @@ impl PublisherState {
         self.lost.store(true, Ordering::Release);
     }
 
-    /// Joins a subscription to this publisher: at the place `from` of a mapped ring, or else where
-    /// the ring ends. `None` if the ring has no free entry.
+    /// Joins a subscription to this publisher: at the place of `after` in a mapped ring, and after
+    /// the publisher there, which has the messages before that place; or else where the ring ends.
+    /// `None` if the ring has no free entry.
     pub(super) fn attach(
         publisher: &Arc<PublisherState>,
         subscriber: &Arc<SubscriberState>,
         counters: &Arc<Region>,
-        from: Option<usize>,
+        after: Option<(usize, &Arc<PublisherState>)>,
     ) -> Option<Edge> {
         let ring = publisher.ring.clone();
         let is_gating = subscriber.policy.is_gating();
+        let from = after.map(|(from, _)| from);
         let sleeper = match &publisher.origin {
             Origin::Mapped(mapped) => Some(mapped.take_sleeper()?),
             Origin::Local | Origin::Remote(_) => None,
@@ -228,18 +231,26 @@ impl PublisherState {
             Some(from) => Broadcast::observing_from(ring, from),
             None => Broadcast::observing(ring),
         };
-        let label = format!("{} reader={}", publisher.label(), plain(&subscriber.name));
-        let line = counters.line(&label);
+        // The counters of a publisher that moved to memory continue.
+        let earlier = after.and_then(|(_, earlier)| earlier.line_of(subscriber));
+        let has_joined = earlier.is_some();
+        let line = earlier.unwrap_or_else(|| {
+            let label = format!("{} reader={}", publisher.label(), plain(&subscriber.name));
+            Arc::new(counters.line(&label))
+        });
         let place = consumer.cursor();
         let known = publisher.origin.numbering().map(|numbering| numbering.join(place));
         let joined_at = known.as_ref().map_or(place as u64, |known| known.sequence(place));
-        line.set(EdgeValue::JoinedAt, joined_at);
+        if !has_joined {
+            line.set(EdgeValue::JoinedAt, joined_at);
+        }
         let gaps = AtomicUsize::new(known.as_ref().map_or(0, |known| known.gaps));
         let progress = Arc::new(Progress { gaps, place: AtomicUsize::new(place) });
         let reader = ReaderEntry {
             subscriber: subscriber.clone(),
             entry: consumer.entry().filter(|_| is_gating),
             progress: progress.clone(),
+            line: line.clone(),
             remote: None,
         };
         publisher.readers.change(|readers| readers.push(reader));
@@ -247,7 +258,7 @@ impl PublisherState {
         // parked.
         publisher.wake();
         let publisher = publisher.clone();
-        let (after, loss_reported) = (None, false);
+        let (after, loss_reported) = (after.map(|(_, earlier)| Arc::downgrade(earlier)), false);
         Some(Edge { publisher, consumer, line, known, progress, sleeper, after, loss_reported })
     }
 
@@ -255,6 +266,13 @@ impl PublisherState {
     pub(super) fn detach(&self, subscriber: &Arc<SubscriberState>) {
         self.remove_reader(subscriber);
         self.wake();
+    }
+
+    /// The counters of a subscription.
+    fn line_of(&self, subscriber: &Arc<SubscriberState>) -> Option<Arc<Line<EdgeValue>>> {
+        let readers = self.readers.lock();
+        let reader = readers.iter().find(|it| Arc::ptr_eq(&it.subscriber, subscriber))?;
+        Some(reader.line.clone())
     }
 
     fn remove_reader(&self, subscriber: &Arc<SubscriberState>) {
@@ -382,6 +400,13 @@ impl PublisherState {
         }
     }
 
+    /// Imports the positions of readers in other processes.
+    pub(super) fn import(&self) {
+        if let Some(imports) = self.ring.storage().imports() {
+            imports.import(&self.ring);
+        }
+    }
+
     /// The gating subscription with this entry in the ring.
     pub(super) fn reader_at(&self, entry: usize) -> Option<Arc<SubscriberState>> {
         let readers = self.readers.lock();
@@ -483,7 +508,7 @@ impl SubscriberState {
 pub(super) struct Edge {
     pub(super) publisher: Arc<PublisherState>,
     pub(super) consumer: Consumer<Ring>,
-    pub(super) line: Line<EdgeValue>,
+    pub(super) line: Arc<Line<EdgeValue>>,
     /// The numbering of its sequences, if the publisher is remote.
     known: Option<KnownNumbering>,
     progress: Arc<Progress>,

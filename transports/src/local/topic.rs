@@ -248,15 +248,11 @@ impl Topic {
         after: Option<(usize, &Arc<PublisherState>)>,
     ) -> Result<(), TopicError> {
         let readers = || members.subscribers.iter().filter(|reader| reader.reads(publisher));
-        let from = after.map(|(from, _)| from);
         let edges: Option<Vec<Edge>> = readers()
-            .map(|reader| PublisherState::attach(publisher, reader, &self.counters, from))
+            .map(|reader| PublisherState::attach(publisher, reader, &self.counters, after))
             .collect();
         let edges = edges.ok_or_else(|| self.too_many_readers())?;
-        for (reader, mut edge) in readers().zip(edges) {
-            edge.after = after.map(|(_, earlier)| Arc::downgrade(earlier));
-            reader.send_edge(edge);
-        }
+        readers().zip(edges).for_each(|(reader, edge)| reader.send_edge(edge));
         members.publishers.push(publisher.clone());
         Ok(())
     }
