@@ -235,7 +235,7 @@ impl ClientSession {
         if gone.is_some() {
             self.memory = None;
             if self.streams.iter().flatten().any(IncomingStream::has_lost_memory) {
-                self.lost_memory.notice(now, link);
+                self.lost_memory.notice(now, self.times.1, link);
             }
         }
     }

@@ -20,11 +20,12 @@ const CHECK: Duration = Duration::from_millis(100);
 pub(super) struct LostMemory(Option<Duration>);
 
 impl LostMemory {
-    /// The control connection has ended while streams needed it.
-    pub(super) fn notice(&mut self, now: Duration, link: &mut NodeLink<'_>) {
+    /// The control connection has ended while streams needed it. `silence` is the silence limit of
+    /// the link.
+    pub(super) fn notice(&mut self, now: Duration, silence: Duration, link: &mut NodeLink<'_>) {
         self.0.get_or_insert(now);
-        // So that this is called again in time. The link may have ended already.
-        _ = link.set_times(CHECK, GRACE);
+        // The pings are the reason why `check` is called in time.
+        _ = link.set_times(CHECK.min(silence), silence);
     }
 
     /// Ends the link when its time is over.

@@ -185,7 +185,8 @@ impl ServerSession {
         if gone.is_some() {
             self.memory = None;
             if self.topics.iter().any(ServedTopic::has_lost_memory) {
-                self.lost_memory.notice(now, link);
+                let silence = self.server.link_with(self.node()).silence;
+                self.lost_memory.notice(now, silence, link);
             }
         }
     }
