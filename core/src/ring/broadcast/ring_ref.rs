@@ -12,10 +12,10 @@ use super::slot::Slot;
 use super::storage::{Storage, Word, WriterWords};
 use super::{Broadcast, BroadcastHandle};
 
-/// A number of bytes that no message has: more than memory can hold.
-const NONE: usize = usize::MAX;
-/// The mark of a length in rings with padded slots.
-const PADDED: usize = 1 << (usize::BITS - 1);
+/// A number of bytes that no message has, and no complement of one.
+const NONE: usize = 1 << (usize::BITS - 1);
+/// More bytes than a message of a ring has.
+const TOO_LONG: usize = NONE / 2;
 
 /// An end's reference to its ring, which it keeps alive.
 #[derive(Debug)]
@@ -26,26 +26,22 @@ pub(super) struct RingRef<H: BroadcastHandle> {
     /// One less than the number of slots, a power of two.
     mask: usize,
     slot_words: usize,
-    /// The words in front of a message: the stamp, and the length if there is one.
-    header_words: usize,
     /// The words of a message, or of the longest one.
     message_words: usize,
     /// The bytes of each message, or the most bytes of a message.
     message_bytes: usize,
-    /// The bytes of each message, with [`PADDED`] if slots are padded; or [`NONE`].
+    /// The bytes of each message, complemented if slots are padded; or [`NONE`].
     exact: usize,
-    reader: Option<Reader>,
+    /// The words of a gating reader.
+    reader: Option<NonNull<ReaderWords>>,
+    /// Its entry.
+    entry: usize,
+    /// Whether messages may differ in length.
+    has_length: bool,
     /// Whether this is a gating reader that may borrow messages: no other process writes to them,
     /// and the writer waits in any case.
     may_borrow: bool,
-}
-
-/// The entry of a gating reader.
-#[derive(Debug)]
-struct Reader {
-    index: usize,
-    words: NonNull<ReaderWords>,
-    /// Whether the writer may stop waiting for it.
+    /// Whether this is a gating reader for which the writer may stop waiting.
     can_be_evicted: bool,
 }
 
@@ -58,18 +54,21 @@ impl<H: BroadcastHandle> RingRef<H> {
     pub(super) fn new(ring: H) -> RingRef<H> {
         let layout = ring.layout;
         let is_padded = layout.slot_words() != layout.dense_words();
-        let exact = layout.message_bytes() | if is_padded { PADDED } else { 0 };
+        let bytes = layout.message_bytes();
+        let exact = if is_padded { !bytes } else { bytes };
         RingRef {
             slots: NonNull::from(ring.storage.slots()).cast(),
             writer: NonNull::from(ring.storage.writer()),
             mask: layout.capacity() - 1,
             slot_words: layout.slot_words(),
-            header_words: layout.header_words(),
             message_words: layout.message_words(),
-            message_bytes: layout.message_bytes(),
+            message_bytes: bytes,
             exact: if layout.has_length() { NONE } else { exact },
             reader: None,
+            entry: 0,
+            has_length: layout.has_length(),
             may_borrow: false,
+            can_be_evicted: false,
             ring,
         }
     }
@@ -79,21 +78,17 @@ impl<H: BroadcastHandle> RingRef<H> {
     /// stop waiting for it.
     pub(super) fn of_reader(
         ring: H,
-        index: usize,
+        entry: usize,
         may_borrow: bool,
         can_be_evicted: bool,
     ) -> RingRef<H> {
-        let is_foreign = ring.storage.is_foreign();
-        let words = ring.storage.reader(index).map(NonNull::from);
-        // A position that is only shown holds nobody up.
-        let is_shown = words.is_some_and(|words| {
-            // SAFETY: words of the ring's storage, which the handle keeps where it is.
-            unsafe { words.as_ref() }.is_observing()
-        });
-        let can_be_evicted = can_be_evicted || is_foreign && !is_shown;
-        let reader = words.map(|words| Reader { index, words, can_be_evicted });
+        let words = ring.storage.reader(entry);
+        // A position that is only shown blocks nobody.
+        let is_shown = words.is_some_and(ReaderWords::is_observing);
+        let can_be_evicted = can_be_evicted || ring.storage.is_foreign() && !is_shown;
+        let reader = words.map(NonNull::from);
         let may_borrow = may_borrow && !can_be_evicted && reader.is_some();
-        RingRef { reader, may_borrow, ..RingRef::new(ring) }
+        RingRef { reader, entry, may_borrow, can_be_evicted, ..RingRef::new(ring) }
     }
 
     /// The handle itself.
@@ -116,19 +111,19 @@ impl<H: BroadcastHandle> RingRef<H> {
     /// Whether messages may differ in length.
     #[inline(always)]
     pub(super) fn has_length(&self) -> bool {
-        self.header_words > 1
+        self.has_length
     }
 
     /// The entry of a gating reader.
     #[inline]
     pub(super) fn entry(&self) -> Option<usize> {
-        self.reader.as_ref().map(|reader| reader.index)
+        self.reader.map(|_| self.entry)
     }
 
     /// Takes the entry away: from now on this is not a gating reader's.
     pub(super) fn take_entry(&mut self) -> Option<usize> {
-        self.may_borrow = false;
-        self.reader.take().map(|reader| reader.index)
+        (self.may_borrow, self.can_be_evicted) = (false, false);
+        self.reader.take().map(|_| self.entry)
     }
 
     /// Whether no thread writes to the messages in front of this reader.
@@ -140,7 +135,7 @@ impl<H: BroadcastHandle> RingRef<H> {
     /// The entry of a gating reader for which the writer may stop waiting.
     #[inline]
     pub(super) fn evictable_entry(&self) -> Option<usize> {
-        self.reader.as_ref().filter(|reader| reader.can_be_evicted).map(|reader| reader.index)
+        if self.can_be_evicted { self.entry() } else { None }
     }
 
     /// The words of the writer.
@@ -156,7 +151,7 @@ impl<H: BroadcastHandle> RingRef<H> {
     pub(super) fn reader(&self) -> Option<&ReaderWords> {
         // SAFETY: words of the ring's storage, which the handle keeps where it is (the contracts of
         // both).
-        self.reader.as_ref().map(|reader| unsafe { reader.words.as_ref() })
+        self.reader.as_ref().map(|words| unsafe { words.as_ref() })
     }
 
     /// The slot of a sequence, if all messages of the ring have `bytes` bytes. If that is a
@@ -164,15 +159,18 @@ impl<H: BroadcastHandle> RingRef<H> {
     #[inline(always)]
     pub(super) fn slot_of(&self, sequence: usize, bytes: usize) -> Option<Slot<'_>> {
         // If the length is a constant, this comparison is removed by the compiler.
-        if bytes >= PADDED / 2 {
+        if bytes >= TOO_LONG {
             return None;
         }
         let words = bytes.div_ceil(size_of::<usize>());
         let (place, dense) = (sequence & self.mask, 1 + words);
+        let padded = whole_lines(dense);
         let start = if bytes == self.exact {
             place * dense
-        } else if bytes | PADDED == self.exact {
-            place * whole_lines(dense)
+        } else if padded != dense && !bytes == self.exact {
+            // By a shift, or the compiler makes one multiplication of the two, by a variable.
+            let shift = padded.trailing_zeros();
+            (place * (padded >> shift)) << shift
         } else {
             return None;
         };
@@ -214,7 +212,7 @@ impl<H: BroadcastHandle> RingRef<H> {
             unsafe { second.as_ref() }
         });
         // SAFETY: header and message together are at most a slot, as checked above.
-        let message = unsafe { start.add(self.header_words) };
+        let message = unsafe { start.add(1 + usize::from(self.has_length)) };
         // SAFETY: as above.
         let words = unsafe { core::slice::from_raw_parts(message.as_ptr(), words) };
         Slot { stamp: &stamp.0, length: length.map(|word| &word.0), words }
