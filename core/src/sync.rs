@@ -27,6 +27,8 @@ use core::{cell::UnsafeCell, sync::atomic};
 #[cfg(loom)]
 use loom::{cell::UnsafeCell, sync::atomic};
 
+#[cfg(target_has_atomic = "ptr")]
+mod copy;
 #[cfg(lines)]
 pub mod lines;
 
@@ -102,6 +104,8 @@ macro_rules! seen {
 #[cfg(target_has_atomic = "ptr")]
 pub(crate) use barrier;
 pub(crate) use const_unless_loom;
+#[cfg(target_has_atomic = "ptr")]
+pub(crate) use copy::{load_all, store_all};
 pub(crate) use order;
 pub(crate) use repeat;
 pub(crate) use seen;
@@ -280,61 +284,6 @@ impl<T> AtomicPtr<T> {
     ) -> Result<*mut T, *mut T> {
         seen!(Store, self);
         self.0.compare_exchange(current, new, success, failure)
-    }
-}
-
-/// Stores words to atomic words, relaxed and in order, in as few stores as the processor allows:
-/// the cost of a store does not depend on its length, and the store buffer, in which stores wait
-/// for cache lines of other cores, is limited. A reader that races with this may see any mixture of
-/// old and new bytes.
-///
-/// `W` is a wrapper of an atomic word, and `word` unwraps it.
-///
-/// # Panics
-/// If there are more words than places.
-#[cfg(target_has_atomic = "ptr")]
-#[inline(always)]
-pub(crate) fn store_all<W>(places: &[W], word: impl Fn(&W) -> &AtomicUsize, words: &[usize]) {
-    const { assert!(size_of::<W>() == size_of::<usize>()) };
-    let places = &places[..words.len()];
-    #[cfg(not(all(
-        target_arch = "x86_64",
-        target_pointer_width = "64",
-        target_feature = "sse2",
-        not(miri),
-        not(loom)
-    )))]
-    let done = 0;
-    #[cfg(all(
-        target_arch = "x86_64",
-        target_pointer_width = "64",
-        target_feature = "sse2",
-        not(miri),
-        not(loom)
-    ))]
-    let done = {
-        use core::arch::x86_64::_mm_loadu_si128;
-        for (places, pair) in places.chunks_exact(2).zip(words.chunks_exact(2)) {
-            // SAFETY: two words.
-            let pair = unsafe { _mm_loadu_si128(pair.as_ptr().cast()) };
-            seen!(Store, places);
-            // Rust has no such atomic store. For Rust these are not stores of this thread, but
-            // writes from outside, which may happen at any time because all readers use atomic
-            // loads.
-            // SAFETY: two words, which may be written through a shared reference.
-            unsafe {
-                core::arch::asm!(
-                    "movups [{}], {}",
-                    in(reg) places.as_ptr(),
-                    in(xmm_reg) pair,
-                    options(nostack, preserves_flags)
-                );
-            }
-        }
-        words.len() & !1
-    };
-    for (place, value) in places[done..].iter().zip(&words[done..]) {
-        word(place).store(*value, Ordering::Relaxed);
     }
 }
 

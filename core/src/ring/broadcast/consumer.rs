@@ -3,7 +3,7 @@
 use super::BroadcastHandle;
 use super::ring_ref::RingRef;
 use super::slot::{Slot, Stamp, is_after};
-use super::storage::{Storage, Word, may_be_foreign};
+use super::storage::{Storage, may_be_foreign};
 use crate::sync::{Ordering, barrier, order};
 
 /// What a reader found at its cursor.
@@ -78,8 +78,8 @@ impl<H: BroadcastHandle> Consumer<H> {
         self
     }
 
-    /// Copies the next message to `message`, as many words as that has. Another call returns the
-    /// same message until [`advance`](Consumer::advance).
+    /// Copies the next message to `message`, as many words as that and the message have. Another
+    /// call returns the same message until [`advance`](Consumer::advance).
     #[inline(always)]
     pub fn peek(&mut self, message: &mut [usize]) -> Peek {
         match self.find_in(self.ring.slot(self.cursor), message) {
@@ -217,6 +217,10 @@ impl<H: BroadcastHandle> Consumer<H> {
             return Found::Other { stamp };
         }
         let length = self.length(slot);
+        // Of messages that differ in length, what a shorter one leaves is not copied.
+        let most = slot.length.map_or(message.len(), |_| length.div_ceil(size_of::<usize>()));
+        let most = most.min(message.len());
+        let message = &mut message[..most];
         if let Some(words) = self.borrowed(slot) {
             // In the pieces that the processor copies best: a caller that copies the message again
             // uses the same ones.
@@ -226,7 +230,7 @@ impl<H: BroadcastHandle> Consumer<H> {
         if self.evicted {
             return Found::Other { stamp };
         }
-        copy_out(slot.words, message);
+        slot.copy_out(message);
         // The writer does not wait for an observer, and may stop waiting for an evictable reader or
         // one in another process. So the stamp shows whether it wrote to this slot meanwhile.
         barrier!("broadcast.recheck-fence", Acquire);
@@ -321,18 +325,6 @@ impl<H: BroadcastHandle> Consumer<H> {
                 words.take(sequence);
             }
         }
-    }
-}
-
-/// Copies the words of a slot, as many as `message` has.
-#[inline(always)]
-fn copy_out(words: &[Word], message: &mut [usize]) {
-    let copy = |(to, from): (&mut usize, &Word)| *to = from.0.load(Ordering::Relaxed);
-    match words.get(..message.len()) {
-        // Nearly always `message` has no more words than a slot. If its length is a constant, this
-        // is not a loop.
-        Some(words) => message.iter_mut().zip(words).for_each(copy),
-        None => message.iter_mut().zip(words).for_each(copy),
     }
 }
 

@@ -154,8 +154,9 @@ impl ReaderWords {
 
     /// Whether this is the claim with that generation, and the writer waits for its reader. The
     /// words may be those of another process.
-    #[cfg(not(loom))]
-    pub(in crate::ring) fn is_held(&self, generation: usize) -> bool {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn is_held(&self, generation: usize) -> bool {
         let word = self.shown.state.load(Ordering::Relaxed);
         is_gating(word) && word / CLAIM == generation
     }
@@ -213,16 +214,17 @@ impl ReaderWords {
     /// position. Any number of threads may do this.
     pub(super) fn import(&self, generation: usize, tail: usize, position: Option<usize>) {
         let position = position.filter(|position| !is_after(*position, tail)).unwrap_or(tail);
+        // Both words get the same positions, so this is the previous one of both, or nearly.
+        let previous = self.taken.load(Ordering::Relaxed);
         for word in [&*self.taken, &self.shown.cursor] {
-            self.raise(word, generation, position);
+            self.raise(word, generation, previous, position);
         }
     }
 
-    fn raise(&self, word: &AtomicUsize, generation: usize, position: usize) {
-        let evictable = (generation.wrapping_mul(CLAIM)) | EVICTABLE;
-        let mut previous = word.load(Ordering::Relaxed);
-        // The state is loaded after the position: if the entry belongs to another reader by now,
-        // that one has stored its own position, or sees the tail behind the fence of the caller.
+    fn raise(&self, word: &AtomicUsize, generation: usize, mut previous: usize, position: usize) {
+        let evictable = generation.wrapping_mul(CLAIM) | EVICTABLE;
+        // The state is loaded after the position. If the entry is given to another reader meanwhile,
+        // that one sees the tail behind the fence of the caller, and its position is a later one.
         while is_after(position, previous) && self.shown.state.load(Ordering::Relaxed) == evictable
         {
             // Release, pairs with the Acquire of `broadcast.room`: passes on that the other process

@@ -2,7 +2,7 @@
 //! the message.
 
 use super::storage::Word;
-use crate::sync::{AtomicUsize, Ordering, store_all};
+use crate::sync::{AtomicUsize, Ordering, load_all, store_all};
 
 pub(super) use crate::ring::is_after;
 
@@ -100,5 +100,17 @@ impl<'a> Slot<'a> {
     #[inline(always)]
     pub(super) fn copy_in(&self, words: &[usize]) {
         store_all(self.words, |word| &word.0, words);
+    }
+
+    /// Copies words out of the slot, as many as both have.
+    #[inline(always)]
+    pub(super) fn copy_out(&self, message: &mut [usize]) {
+        // Nearly always `message` has no more words than a slot. If its length is a constant, the
+        // compiler knows then how many are copied.
+        if message.len() <= self.words.len() {
+            load_all(self.words, |word| &word.0, message);
+        } else {
+            load_all(self.words, |word| &word.0, &mut message[..self.words.len()]);
+        }
     }
 }

@@ -1,0 +1,380 @@
+//! Two processes that share a broadcast ring, under loom: readers join and are evicted, positions
+//! are imported, each side sleeps and is rung.
+//!
+//! The memory of a region is not loom's, so the parts of the two regions are put together here: the
+//! reading process sees the slots and the writer's words of the other one's ring, and has entries
+//! of its own, which the other one only looks at.
+#![cfg(loom)]
+#![allow(unsafe_code)]
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::thread;
+use mycelium_core::doorbell::{Alarm, SleepWord, announce};
+use mycelium_core::ring::broadcast::{
+    Broadcast, Claim, Consumer, InlineStorage, Layout, Peek, Producer, ProxyReader, ReaderWords,
+    Storage, Word, WriterWords,
+};
+use mycelium_loom_tests::{bounded, models};
+
+const CAPACITY: usize = 2;
+const LAYOUT: Layout = Layout::exact(CAPACITY, 16);
+const WORDS: usize = LAYOUT.words();
+/// The first claim of the one entry of the data region.
+const CLAIM: Claim = Claim { entry: 0, generation: 1 };
+
+/// The memory of the writer's process. It looks into the entries of the other one.
+struct Data {
+    own: InlineStorage<WORDS, 1>,
+    cursors: Arc<ReaderWords>,
+    /// Whether the writer imports positions, or another thread does.
+    writer_imports: bool,
+}
+
+// SAFETY: parts of a storage that stays where it is.
+unsafe impl Storage for Data {
+    fn slots(&self) -> &[Word] {
+        self.own.slots()
+    }
+
+    fn writer(&self) -> &WriterWords {
+        self.own.writer()
+    }
+
+    fn reader(&self, index: usize) -> Option<&ReaderWords> {
+        self.own.reader(index)
+    }
+
+    fn refresh(&self, exact: bool, import: &mut dyn FnMut(Claim, Option<usize>)) {
+        if self.writer_imports {
+            import(CLAIM, ReaderWords::slowest([&*self.cursors], exact));
+        }
+    }
+}
+
+/// What the reading process sees.
+struct Foreign {
+    data: Arc<Broadcast<Data>>,
+    cursors: Arc<ReaderWords>,
+}
+
+// SAFETY: parts of storages that stay where they are.
+unsafe impl Storage for Foreign {
+    const FOREIGN: Option<bool> = Some(true);
+
+    fn slots(&self) -> &[Word] {
+        self.data.storage().slots()
+    }
+
+    fn writer(&self) -> &WriterWords {
+        self.data.storage().writer()
+    }
+
+    fn reader(&self, index: usize) -> Option<&ReaderWords> {
+        (index == 0).then_some(&*self.cursors)
+    }
+
+    fn is_evicted(&self, _: usize) -> bool {
+        let entry = self.data.storage().reader(CLAIM.entry).unwrap();
+        !entry.is_held(CLAIM.generation)
+    }
+}
+
+type Ours = Arc<Broadcast<Data>>;
+type Theirs = Arc<Broadcast<Foreign>>;
+
+/// The ring in both processes, its writer, and the proxy.
+fn shared(writer_imports: bool) -> (Theirs, Producer<Ours>, ProxyReader<Ours>) {
+    let cursors = Arc::new(ReaderWords::new());
+    let data = Data { own: InlineStorage::new(), cursors: cursors.clone(), writer_imports };
+    let ours = Arc::new(Broadcast::new(data, LAYOUT).unwrap());
+    let theirs = Broadcast::new(Foreign { data: ours.clone(), cursors }, LAYOUT).unwrap();
+    let proxy = Broadcast::gating(ours.clone()).unwrap().retaining().into_proxy();
+    let proxy = proxy.ok().unwrap();
+    assert_eq!(proxy.claim(), CLAIM);
+    (Arc::new(theirs), Broadcast::producer(ours).unwrap(), proxy)
+}
+
+/// Two words that belong together, so that a mixture of two messages is detected.
+fn content(sequence: usize) -> [usize; 2] {
+    [sequence + 10, sequence + 20]
+}
+
+/// Looks for the next message until there is no more. Returns the last look.
+fn read_all<H>(reader: &mut Consumer<H>) -> Peek
+where
+    H: mycelium_core::ring::broadcast::BroadcastHandle,
+{
+    loop {
+        let (mut words, next) = ([0; 2], reader.cursor());
+        match reader.peek(&mut words) {
+            Peek::Message { sequence, .. } => {
+                assert_eq!(sequence, next);
+                assert_eq!(words, content(next), "a mixture was read");
+                assert!(reader.advance());
+            }
+            Peek::Empty => thread::yield_now(),
+            found => return found,
+        }
+    }
+}
+
+/// Pushes messages until the ring is full, and closes it.
+fn push_and_close(mut producer: Producer<Ours>, sequences: core::ops::Range<usize>) {
+    for sequence in sequences {
+        if producer.try_push(&content(sequence), 16).is_err() {
+            break;
+        }
+    }
+    producer.close();
+}
+
+/// A reader joins in the other process while the writer is at the end of its room. The writer does
+/// not pass it.
+fn a_reader_joins_in_the_other_process() {
+    bounded(2, || {
+        let (ring, mut producer, _proxy) = shared(true);
+        producer.try_push(&content(0), 16).unwrap();
+        let writer = thread::spawn(move || push_and_close(producer, 1..4));
+        let mut reader = Broadcast::gating(ring).unwrap();
+        assert_eq!(read_all(&mut reader), Peek::Closed);
+        writer.join().unwrap();
+    });
+}
+
+/// The same, while another thread of the writer's process imports the position.
+fn a_reader_joins_beside_an_import() {
+    bounded(2, || {
+        let (ring, mut producer, proxy) = shared(false);
+        producer.try_push(&content(0), 16).unwrap();
+        let cursors = ring.storage().cursors.clone();
+        let importer = thread::spawn(move || {
+            proxy.import(|| ReaderWords::slowest([&*cursors], false));
+            proxy
+        });
+        let writer = thread::spawn(move || push_and_close(producer, 1..4));
+        let mut reader = Broadcast::gating(ring).unwrap();
+        assert_eq!(read_all(&mut reader), Peek::Closed);
+        writer.join().unwrap();
+        importer.join().unwrap();
+    });
+}
+
+/// What the other process has read is written again only after the reader has finished with it,
+/// although a third thread passes the position on. The words are plain ones here, so that the
+/// checker reports a store that comes too early.
+fn an_import_passes_on_what_was_read() {
+    bounded(2, || {
+        let (ring, mut producer, proxy) = shared(false);
+        let words = Arc::new([UnsafeCell::new(0), UnsafeCell::new(1)]);
+        for sequence in 0..2 {
+            producer.try_push(&content(sequence), 16).unwrap();
+        }
+        let cursors = ring.storage().cursors.clone();
+        let mut reader = Broadcast::gating_from(ring, 0).unwrap();
+        let reading = {
+            let words = words.clone();
+            thread::spawn(move || {
+                assert!(matches!(reader.peek(&mut [0; 2]), Peek::Message { .. }));
+                // SAFETY: the writer waits for this reader, which loom checks.
+                words[0].with(|word| assert_eq!(unsafe { *word }, 0));
+                assert!(reader.advance());
+                reader
+            })
+        };
+        let importer = thread::spawn(move || {
+            proxy.import(|| ReaderWords::slowest([&*cursors], false));
+            proxy
+        });
+        if producer.try_push(&content(2), 16).is_ok() {
+            // SAFETY: as above.
+            words[0].with_mut(|word| unsafe { *word = 2 });
+        }
+        reading.join().unwrap();
+        importer.join().unwrap();
+    });
+}
+
+/// The entry of a proxy that is gone is claimed by a reader of the writer's process, while the
+/// writer imports for the proxy. Such a reader borrows, so the checker reports it if it is passed.
+fn the_entry_of_a_proxy_changes_hands() {
+    bounded(2, || {
+        let (_, mut producer, proxy) = shared(true);
+        let ring = proxy.ring().clone();
+        producer.try_push(&content(0), 16).unwrap();
+        let writer = thread::spawn(move || push_and_close(producer, 1..4));
+        drop(proxy);
+        let mut reader = Broadcast::gating(ring).unwrap();
+        assert_eq!(read_all(&mut reader), Peek::Closed);
+        writer.join().unwrap();
+    });
+}
+
+/// A reader is evicted while it copies a message. It never gets a torn one, and learns that it was
+/// evicted.
+fn a_reader_is_evicted_while_it_copies() {
+    bounded(2, || {
+        let ring = Arc::new(Broadcast::new(InlineStorage::<WORDS, 1>::new(), LAYOUT).unwrap());
+        let mut producer = Broadcast::producer(ring.clone()).unwrap();
+        let mut reader = Broadcast::gating_evictable(ring.clone()).unwrap();
+        let writer = thread::spawn(move || {
+            for sequence in 0..3 {
+                if let Err(full) = producer.try_push(&content(sequence), 16) {
+                    assert!(ring.evict(full.reader));
+                    producer.try_push(&content(sequence), 16).unwrap();
+                }
+            }
+            producer.close();
+        });
+        match read_all(&mut reader) {
+            Peek::Closed => assert_eq!(reader.cursor(), 3),
+            found => assert_eq!(found, Peek::Evicted),
+        }
+        writer.join().unwrap();
+    });
+}
+
+/// The same for a reader in the other process, whose proxy is evicted.
+fn the_other_process_is_evicted() {
+    bounded(2, || {
+        let (ring, mut producer, proxy) = shared(true);
+        let mut reader = Broadcast::gating(ring).unwrap();
+        let writer = thread::spawn(move || {
+            for sequence in 0..3 {
+                if producer.try_push(&content(sequence), 16).is_err() {
+                    assert!(proxy.evict());
+                    producer.try_push(&content(sequence), 16).unwrap();
+                }
+            }
+            (producer, proxy)
+        });
+        // It sees the end of the ring, or its eviction, unless it has read everything.
+        let mut words = [0; 2];
+        let evicted = loop {
+            match reader.peek(&mut words) {
+                Peek::Message { sequence, .. } => {
+                    assert_eq!(words, content(sequence), "a mixture was read");
+                    assert!(reader.advance());
+                    if sequence == 2 {
+                        break reader.is_evicted();
+                    }
+                }
+                Peek::Empty => thread::yield_now(),
+                found => {
+                    assert_eq!(found, Peek::Evicted);
+                    break true;
+                }
+            }
+        };
+        let (_, proxy) = writer.join().unwrap();
+        assert!(!evicted || proxy.is_evicted());
+    });
+}
+
+/// A reader that finds nothing sleeps, unless the second look finds something. If it sleeps, it is
+/// rung.
+fn a_sleeping_reader_is_rung() {
+    bounded(3, || {
+        let (ring, mut producer, _proxy) = shared(true);
+        let word = Arc::new(SleepWord::new());
+        let mut reader = Broadcast::gating(ring).unwrap();
+        let writer = {
+            let word = word.clone();
+            thread::spawn(move || {
+                let alarm = Alarm::new();
+                producer.try_push(&content(0), 16).unwrap();
+                announce();
+                alarm.must_ring(&word)
+            })
+        };
+        let mut words = [0; 2];
+        let mut sleeps = false;
+        if reader.peek(&mut words) == Peek::Empty {
+            word.sleep();
+            sleeps = reader.peek(&mut words) == Peek::Empty;
+        }
+        let rung = writer.join().unwrap();
+        assert!(rung || !sleeps, "a wake was lost");
+    });
+}
+
+/// A writer that finds no room sleeps, unless the second look finds some. If it sleeps, it is rung.
+fn a_sleeping_writer_is_rung() {
+    bounded(3, || {
+        let (ring, mut producer, _proxy) = shared(true);
+        let word = Arc::new(SleepWord::new());
+        let mut reader = Broadcast::gating(ring).unwrap();
+        for sequence in 0..2 {
+            producer.try_push(&content(sequence), 16).unwrap();
+        }
+        let reading = {
+            let word = word.clone();
+            thread::spawn(move || {
+                let alarm = Alarm::new();
+                assert!(matches!(reader.peek(&mut [0; 2]), Peek::Message { .. }));
+                assert!(reader.advance());
+                announce();
+                (alarm.must_ring(&word), reader)
+            })
+        };
+        let mut sleeps = false;
+        if producer.try_push(&content(2), 16).is_err() {
+            word.sleep();
+            sleeps = producer.find_room().is_err();
+        }
+        let (rung, _) = reading.join().unwrap();
+        assert!(rung || !sleeps, "a wake was lost");
+    });
+}
+
+/// Of two threads that share an alarm, at least one rings, and a sleep that was not rung for is
+/// rung for by the next.
+fn two_ringers_share_an_alarm() {
+    bounded(3, || {
+        let (word, alarm) = (Arc::new(SleepWord::new()), Arc::new(Alarm::new()));
+        word.sleep();
+        let other = {
+            let (word, alarm) = (word.clone(), alarm.clone());
+            thread::spawn(move || alarm.must_ring(&word))
+        };
+        let first = alarm.must_ring(&word);
+        let second = other.join().unwrap();
+        assert!(first != second, "one rings");
+        word.sleep();
+        assert!(alarm.must_ring(&word), "it is another sleep");
+    });
+}
+
+models! {
+    a_reader_joins_in_the_other_process {
+        fails_without_the_join_fence: "broadcast.join-fence",
+        fails_without_the_room_fence: "broadcast.room-fence",
+    }
+    a_reader_joins_beside_an_import {
+        fails_without_the_join_fence: "broadcast.join-fence",
+        fails_without_the_import_fence: "broadcast.import-fence",
+    }
+    an_import_passes_on_what_was_read {
+        fails_with_a_relaxed_import: "broadcast.import",
+    }
+    the_entry_of_a_proxy_changes_hands {
+        fails_without_the_join_fence: "broadcast.join-fence",
+        fails_without_the_room_fence: "broadcast.room-fence",
+    }
+    a_reader_is_evicted_while_it_copies {
+        fails_without_the_overwrite_fence: "broadcast.overwrite-fence",
+        fails_without_the_recheck_fence: "broadcast.recheck-fence",
+    }
+    the_other_process_is_evicted {
+        fails_without_the_overwrite_fence: "broadcast.overwrite-fence",
+        fails_without_the_recheck_fence: "broadcast.recheck-fence",
+    }
+    a_sleeping_reader_is_rung {
+        fails_without_the_sleepers_fence: "sleep.sleep",
+        fails_without_the_ringers_fence: "doorbell.announce",
+    }
+    a_sleeping_writer_is_rung {
+        fails_without_the_ringers_fence: "doorbell.announce",
+    }
+    two_ringers_share_an_alarm {}
+}
