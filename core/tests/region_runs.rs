@@ -1,0 +1,451 @@
+//! Rings between two processes, at random and at full speed: an oracle, readers that are evicted
+//! while they copy, and peers that write any value. Both processes are threads here, or one thread.
+
+#![allow(unsafe_code)]
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use mycelium_core::doorbell::Alarm;
+use mycelium_core::ring::broadcast::{
+    Broadcast, Claim, Consumer, HeapStorage, Layout, Peek, Producer, ProxyReader, ReaderWords,
+    Storage, Word, WriterWords,
+};
+use mycelium_core::ring::region::{
+    CursorRegion, DataRegion, ForeignCursors, ForeignData, ForeignRing, Memory, RingIdentity,
+    cursor_words, data_words,
+};
+use proptest::prelude::*;
+
+const WORD: usize = size_of::<usize>();
+const IDENTITY: RingIdentity = RingIdentity { epoch: 3, digest: *b"0123456789abcdef" };
+const READERS: usize = 3;
+
+/// A page, so that regions are aligned.
+#[derive(Debug)]
+#[repr(C, align(4096))]
+struct Page([Word; 4096 / WORD]);
+
+/// Memory that both processes map.
+#[derive(Debug)]
+struct Pages(Box<[Page]>);
+
+impl Pages {
+    fn new(words: Option<usize>) -> Arc<Pages> {
+        let pages = words.expect("a small region").div_ceil(4096 / WORD);
+        let page = || Page([const { Word::new() }; 4096 / WORD]);
+        Arc::new(Pages((0..pages).map(|_| page()).collect()))
+    }
+
+    /// Writes a word, like the other process.
+    fn set(&self, index: usize, value: usize) {
+        let words = self.words();
+        // SAFETY: this process only reads it, as a word of another one.
+        unsafe { words[index % words.len()].set(value) };
+    }
+}
+
+// SAFETY: a box that is never replaced; `Word`s are written atomically.
+unsafe impl Memory for Pages {
+    fn words(&self) -> &[Word] {
+        let words = size_of_val(&*self.0) / WORD;
+        // SAFETY: pages are words without padding.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), words) }
+    }
+}
+
+/// The storage of the publisher's process: it imports the positions of all processes.
+#[derive(Debug)]
+struct Ours {
+    data: DataRegion<Arc<Pages>>,
+    attached: Mutex<Vec<(Claim, ForeignCursors<Arc<Pages>>)>>,
+}
+
+// SAFETY: the parts of a region that stays.
+unsafe impl Storage for Ours {
+    fn slots(&self) -> &[Word] {
+        self.data.slots()
+    }
+
+    fn writer(&self) -> &WriterWords {
+        self.data.writer()
+    }
+
+    fn reader(&self, index: usize) -> Option<&ReaderWords> {
+        self.data.reader(index)
+    }
+
+    fn refresh(&self, exact: bool, import: &mut dyn FnMut(Claim, Option<usize>)) {
+        for (claim, cursors) in &*self.attached.lock().unwrap() {
+            import(*claim, cursors.position(exact));
+        }
+    }
+}
+
+type Ring = Arc<Broadcast<Ours>>;
+type Foreign = Arc<Broadcast<ForeignRing<Arc<Pages>, Arc<Pages>>>>;
+
+fn ring(layout: Layout, start: usize) -> Ring {
+    let pages = Pages::new(data_words(layout, READERS));
+    // SAFETY: nothing else writes to these pages, or only tests whose ring lends nothing.
+    let data = unsafe { DataRegion::create(pages, layout, READERS, IDENTITY) }.unwrap();
+    let ring = Broadcast::new(Ours { data, attached: Mutex::default() }, layout).unwrap();
+    Arc::new(ring.starting_at(start))
+}
+
+/// Another process attaches: its ring, and the proxy that stands for it in this one.
+fn attach(ring: &Ring) -> (Foreign, ProxyReader<Ring>) {
+    let layout = ring.layout();
+    let reader = Broadcast::gating(ring.clone()).expect("an entry is free").retaining();
+    let proxy = reader.into_proxy().ok().expect("it is a gating reader");
+    let data = ForeignData::attach(ring.storage().data.memory().clone()).unwrap();
+    let own = Pages::new(cursor_words(READERS));
+    // SAFETY: as above.
+    let cursors = unsafe { CursorRegion::create(own.clone(), layout, READERS, IDENTITY) }.unwrap();
+    let theirs = ForeignRing::new(data, cursors, proxy.claim()).unwrap();
+    let theirs = Broadcast::new(theirs, layout).unwrap();
+    let cursors = ForeignCursors::attach(own, layout, READERS, IDENTITY).unwrap();
+    ring.storage().attached.lock().unwrap().push((proxy.claim(), cursors));
+    (Arc::new(theirs), proxy)
+}
+
+/// The other process is gone.
+fn detach(ring: &Ring, proxy: ProxyReader<Ring>) {
+    let claim = proxy.claim();
+    drop(proxy);
+    ring.storage().attached.lock().unwrap().retain(|(other, _)| *other != claim);
+}
+
+/// Different words for each message.
+fn content(sequence: usize, words: usize) -> Vec<usize> {
+    (0..words).map(|word| sequence.wrapping_mul(31).wrapping_add(word)).collect()
+}
+
+fn push(writer: &mut Producer<Ring>) -> bool {
+    let layout = writer.ring().layout();
+    let words = content(writer.sequence(), layout.message_bytes() / WORD);
+    writer.try_push(&words, layout.message_bytes()).is_ok()
+}
+
+/// The next message, which must be whole.
+fn take(reader: &mut Consumer<Foreign>, words: &mut [usize]) -> Peek {
+    let (found, next) = (reader.peek(words), reader.cursor());
+    if let Peek::Message { sequence, length } = found {
+        assert_eq!((sequence, length), (next, words.len() * WORD));
+        assert_eq!(words, content(sequence, words.len()), "a torn message");
+        reader.advance();
+    }
+    found
+}
+
+#[derive(Clone, Debug)]
+enum Operation {
+    Push,
+    Take(usize),
+    Join,
+    JoinAt(usize),
+    Leave(usize),
+    TakeHere,
+    Import(bool),
+    Evict,
+    Attach,
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        8 => Just(Operation::Push),
+        8 => (0..READERS).prop_map(Operation::Take),
+        2 => Just(Operation::Join),
+        1 => (0..4_usize).prop_map(Operation::JoinAt),
+        1 => (0..READERS).prop_map(Operation::Leave),
+        4 => Just(Operation::TakeHere),
+        2 => any::<bool>().prop_map(Operation::Import),
+        1 => Just(Operation::Evict),
+        1 => Just(Operation::Attach),
+    ]
+}
+
+/// Both sides do what they are told, and everything agrees with counters.
+fn run(layout: Layout, start: usize, operations: Vec<Operation>) -> Result<(), TestCaseError> {
+    let capacity = layout.capacity();
+    let ring = ring(layout, start);
+    let mut writer = Broadcast::producer(ring.clone()).unwrap();
+    let mut local = Broadcast::gating(ring.clone()).unwrap();
+    let (mut theirs, mut proxy) = attach(&ring);
+    let mut readers: Vec<Consumer<Foreign>> = Vec::new();
+    let (mut pushed, mut local_next, mut evicted) = (0, 0, false);
+    // What the writer may know of the other process: its position never moves backwards.
+    let mut kept = 0;
+    let mut words = vec![0; layout.message_bytes() / WORD];
+    let at = |sequence: usize| start.wrapping_add(sequence);
+    for operation in operations {
+        let slowest = readers.iter().map(|reader| reader.cursor().wrapping_sub(start)).min();
+        match operation {
+            Operation::Push => {
+                let held = if evicted { pushed } else { slowest.unwrap_or(pushed).max(kept) };
+                let fits = pushed - held.min(local_next) < capacity;
+                prop_assert_eq!(push(&mut writer), fits);
+                pushed += usize::from(fits);
+                kept = kept.max(proxy.kept().wrapping_sub(start));
+            }
+            Operation::Take(index) => {
+                let Some(reader) = readers.get_mut(index) else { continue };
+                let next = reader.cursor().wrapping_sub(start);
+                let expected = match take(reader, &mut words) {
+                    Peek::Message { .. } => next < pushed && pushed - next <= capacity,
+                    Peek::Empty => next == pushed && !evicted,
+                    found => evicted && found == Peek::Evicted,
+                };
+                prop_assert!(expected);
+            }
+            Operation::Join => {
+                if let Some(reader) = Broadcast::gating(theirs.clone()) {
+                    prop_assert_eq!(reader.cursor(), at(pushed));
+                    readers.push(reader);
+                }
+            }
+            Operation::JoinAt(ahead) => {
+                let first = (kept + ahead).min(pushed);
+                if first >= proxy.kept().wrapping_sub(start) {
+                    readers.extend(Broadcast::gating_from(theirs.clone(), at(first)));
+                }
+            }
+            Operation::Leave(index) => {
+                if index < readers.len() {
+                    readers.swap_remove(index);
+                }
+            }
+            Operation::TakeHere => {
+                if let Some(messages) = local.read(1) {
+                    prop_assert_eq!(messages.sequence(), at(local_next));
+                    local_next += 1;
+                    messages.release(1);
+                }
+            }
+            Operation::Import(exact) => {
+                let attached = ring.storage().attached.lock().unwrap();
+                proxy.import(|| attached[0].1.position(exact));
+                if !evicted {
+                    kept = slowest.unwrap_or(pushed).max(kept);
+                }
+                prop_assert_eq!(proxy.kept(), at(kept));
+                prop_assert_eq!(proxy.depth(), (pushed - kept).min(capacity));
+            }
+            Operation::Evict => {
+                prop_assert_eq!(proxy.evict(), !evicted);
+                evicted = true;
+            }
+            Operation::Attach => {
+                readers.clear();
+                detach(&ring, proxy);
+                (theirs, proxy) = attach(&ring);
+                (evicted, kept) = (false, pushed);
+            }
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: if cfg!(miri) { 4 } else { 256 },
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn two_processes_agree_with_counters(
+        operations in prop::collection::vec(operation(), 0..80),
+        start in prop_oneof![Just(0), Just(usize::MAX - 20), Just(usize::MAX / 2 - 20)],
+        words in 1..10_usize,
+        kind in 0..4_usize,
+    ) {
+        let layout = if kind & 1 == 0 { Layout::exact } else { Layout::up_to }(4, words * WORD);
+        run(if kind & 2 == 0 { layout } else { layout.in_lines() }, start, operations)?;
+    }
+}
+
+/// A writer that evicts whoever holds it up, and readers in another process that are too slow: they
+/// get whole messages, or learn that they were evicted.
+#[test]
+fn an_evicted_reader_never_gets_a_torn_message() {
+    let count = if cfg!(miri) { 60 } else { 20_000 };
+    for words in if cfg!(miri) { [3, 5] } else { [7, 400] } {
+        let ring = ring(Layout::exact(4, words * WORD).in_lines(), 0);
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let (ring, stop) = (&ring, &stop);
+            scope.spawn(move || {
+                let mut writer = Broadcast::producer(ring.clone()).unwrap();
+                for _ in 0..count {
+                    let (length, number) = (words * WORD, writer.sequence());
+                    while let Err(full) = writer.try_push(&content(number, words), length) {
+                        ring.evict(full.reader);
+                    }
+                }
+                stop.store(true, Ordering::Release);
+            });
+            scope.spawn(move || {
+                let mut message = vec![0; words];
+                while !stop.load(Ordering::Acquire) {
+                    let (theirs, proxy) = attach(ring);
+                    let mut readers = [(); 2].map(|()| Broadcast::gating(theirs.clone()).unwrap());
+                    while !stop.load(Ordering::Acquire) {
+                        let found = readers.each_mut().map(|reader| take(reader, &mut message));
+                        assert!(found.iter().all(|found| !matches!(found, Peek::Gap { .. })));
+                        if found == [Peek::Evicted; 2] {
+                            break;
+                        }
+                    }
+                    drop(readers);
+                    detach(ring, proxy);
+                }
+            });
+        });
+    }
+}
+
+/// Numbers that hit limits.
+fn number(seed: &mut usize) -> usize {
+    *seed = seed.wrapping_mul(6_364_136_223_846_793_005_u64 as usize).wrapping_add(1_442_695_041);
+    let (random, small) = (*seed >> 8, *seed % 16);
+    [random, small, usize::MAX - small, (1 << (usize::BITS - 1)) - 8 + small][random % 4]
+}
+
+/// A process writes any value into any word that it may write, while the other one uses them.
+#[test]
+fn any_values_of_a_process_harm_nobody_else() {
+    let count = if cfg!(miri) { 30 } else { 20_000 };
+    let layout = Layout::up_to(4, 3 * WORD).in_lines();
+    let (good, bad) = (ring(layout, 0), ring(layout, 0));
+    let (stop, alarm) = (AtomicBool::new(false), Alarm::new());
+    let (_theirs, proxy) = attach(&good);
+    let spoilt = good.storage().attached.lock().unwrap()[0].1.clone();
+    let (reading, _bad_proxy) = attach(&bad);
+    std::thread::scope(|scope| {
+        let (stop, spoilt, bad) = (&stop, &spoilt, &bad);
+        // The cursor region of one process, the data region of another one.
+        scope.spawn(move || {
+            let mut seed = 1;
+            while !stop.load(Ordering::Acquire) {
+                spoilt.memory().set(number(&mut seed), number(&mut seed));
+                let data = bad.storage().data.memory();
+                data.set(number(&mut seed), number(&mut seed));
+                if cfg!(miri) {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        let mut writer = Broadcast::producer(good.clone()).unwrap();
+        let mut local = Broadcast::gating(good.clone()).unwrap();
+        let mut message = [0; 3];
+        for sequence in 0..count {
+            while !push(&mut writer) {
+                proxy.import(|| spoilt.position(true));
+                // A process may stand still, but this one soon writes something else.
+                if cfg!(miri) && writer.find_room().is_err() {
+                    proxy.evict();
+                }
+            }
+            let found = Peek::Message { sequence, length: 3 * WORD };
+            assert_eq!(local.peek(&mut message), found, "the messages of another reader");
+            assert_eq!(message[..], content(sequence, 3));
+            local.advance();
+            let _ = (spoilt.must_ring(sequence % 4, &alarm), spoilt.gating(), proxy.depth());
+            assert!(good.depth() <= 4 && good.high_water() <= 4);
+
+            let gating = Broadcast::gating(reading.clone()).unwrap();
+            let from = Broadcast::gating_from(reading.clone(), sequence).unwrap();
+            let observing = Broadcast::observing(reading.clone());
+            for mut reader in [gating, from, observing] {
+                for _ in 0..2 {
+                    if let Peek::Message { length, .. } = reader.peek(&mut message) {
+                        assert!(length <= 3 * WORD, "a length that no slot has");
+                    }
+                    reader.advance();
+                    reader.skip_to_latest();
+                    let _ = (reader.depth(), reader.is_waiting(), reading.depth());
+                }
+            }
+        }
+        stop.store(true, Ordering::Release);
+    });
+}
+
+/// A storage that is one of two kinds, as an application has it that does not know which.
+#[derive(Debug)]
+enum Either {
+    Here(HeapStorage),
+    There(ForeignRing<Arc<Pages>, Arc<Pages>>),
+}
+
+// SAFETY: parts of storages that stay.
+unsafe impl Storage for Either {
+    const FOREIGN: Option<bool> = None;
+
+    fn is_foreign(&self) -> bool {
+        matches!(self, Either::There(_))
+    }
+
+    fn slots(&self) -> &[Word] {
+        match self {
+            Either::Here(storage) => storage.slots(),
+            Either::There(storage) => storage.slots(),
+        }
+    }
+
+    fn writer(&self) -> &WriterWords {
+        match self {
+            Either::Here(storage) => storage.writer(),
+            Either::There(storage) => storage.writer(),
+        }
+    }
+
+    fn reader(&self, index: usize) -> Option<&ReaderWords> {
+        match self {
+            Either::Here(storage) => storage.reader(index),
+            Either::There(storage) => storage.reader(index),
+        }
+    }
+
+    fn is_evicted(&self, index: usize) -> bool {
+        match self {
+            Either::Here(storage) => storage.is_evicted(index),
+            Either::There(storage) => storage.is_evicted(index),
+        }
+    }
+}
+
+#[test]
+fn a_storage_may_be_foreign_by_its_value() {
+    let layout = Layout::exact(4, WORD);
+    let here = Either::Here(HeapStorage::new(layout, 1).unwrap());
+    let here = Broadcast::new(here, layout).unwrap();
+    let mut writer = Broadcast::producer(&here).unwrap();
+    let mut reader = Broadcast::gating(&here).unwrap();
+    writer.try_push(&[7], WORD).unwrap();
+    assert_eq!(reader.read(1).map(|messages| messages.count()), Some(1), "its own memory");
+    assert!(reader.retaining().can_borrow());
+
+    let ring = ring(layout, 0);
+    let mut writer = Broadcast::producer(ring.clone()).unwrap();
+    assert!(push(&mut writer), "before the other process attaches");
+    let (theirs, proxy) = attach(&ring);
+    let there = Arc::into_inner(theirs).unwrap();
+    let data = there.storage().data().clone();
+    let own = Pages::new(cursor_words(READERS));
+    // SAFETY: nothing else writes to these pages.
+    let cursors = unsafe { CursorRegion::create(own, layout, READERS, IDENTITY) }.unwrap();
+    let there = Either::There(ForeignRing::new(data, cursors, proxy.claim()).unwrap());
+    let there = Broadcast::new(there, layout).unwrap().starting_at(9);
+    assert!(Broadcast::producer(&there).is_none(), "its writer is in the other process");
+    let mut reader = Broadcast::gating(&there).unwrap();
+    assert_eq!(reader.cursor(), 1, "the ring stays as it is");
+    assert!(push(&mut writer));
+    let mut word = [0];
+    assert!(reader.read(1).is_none());
+    assert_eq!(reader.peek(&mut word), Peek::Message { sequence: 1, length: WORD });
+    assert!(proxy.evict() && reader.is_evicted());
+    let reader = reader.retaining();
+    assert!(!reader.can_borrow() && reader.borrow(1, 1).is_none());
+}
