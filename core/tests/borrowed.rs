@@ -111,18 +111,29 @@ proptest! {
 #[test]
 fn messages_of_every_length_come_through() {
     for words in (0..20).chain([31, 32, 33, 39, 40, 71]) {
-        let ring = Broadcast::boxed(Layout::exact(2, words * WORD), 2).unwrap();
-        let mut writer = Broadcast::producer(&ring).unwrap();
-        let mut borrower = Broadcast::gating(&ring).unwrap();
-        let mut copying = Broadcast::gating_evictable(&ring).unwrap();
-        for number in 0..5 {
-            let message: Vec<_> = (0..words).map(|index| !(number * 100 + index)).collect();
-            writer.try_push(&message, words * WORD).unwrap();
-            assert_eq!(borrowed(&mut borrower, 2), [bytes(&message)]);
-            let mut copy = vec![0; words];
-            assert!(matches!(copying.peek(&mut copy), Peek::Message { .. }));
-            assert_eq!(copy, message);
-            copying.advance();
+        let layout = Layout::exact(2, words * WORD);
+        for layout in [layout, layout.in_lines()] {
+            let ring = Broadcast::boxed(layout, 2).unwrap();
+            let mut writer = Broadcast::producer(&ring).unwrap();
+            let mut borrower = Broadcast::gating(&ring).unwrap();
+            let mut copying = Broadcast::gating_evictable(&ring).unwrap();
+            for number in 0..9 {
+                let message: Vec<_> = (0..words).map(|index| !(number * 100 + index)).collect();
+                if !writer.push_into_known_room(&message, words * WORD) {
+                    writer.try_push(&message, words * WORD).unwrap();
+                }
+                assert_eq!(borrowed(&mut borrower, 2), [bytes(&message)]);
+                let mut copy = vec![0; words];
+                let found = if number % 2 == 0 {
+                    copying.peek_exact(&mut copy, words * WORD)
+                } else {
+                    matches!(copying.peek(&mut copy), Peek::Message { .. }).then_some(number)
+                };
+                assert_eq!(found, Some(number));
+                assert_eq!(copy, message);
+                copying.advance();
+                copying.flush();
+            }
         }
     }
 }

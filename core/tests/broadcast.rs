@@ -313,7 +313,9 @@ fn wrong_lengths_find_no_slot() {
         let mut gating = Broadcast::gating(&ring).unwrap();
         let mut observing = Broadcast::observing(&ring);
         producer.try_push(&content(0), BYTES).unwrap();
-        for length in [0, BYTES - 1, BYTES + 1, usize::MAX / 2, usize::MAX - 7, usize::MAX] {
+        let high = 1 << (usize::BITS - 1);
+        let near = [0, BYTES - 1, BYTES + 1, !BYTES, high | BYTES];
+        for length in near.into_iter().chain([usize::MAX / 2, high, usize::MAX - 7, usize::MAX]) {
             let mut words = [7; 64];
             assert_eq!(gating.peek_exact(&mut words, length), None);
             assert_eq!(observing.peek_exact(&mut words, length), None);

@@ -303,6 +303,8 @@ fn both_sides_are_rung_once_for_each_sleep() {
         assert!(data.must_ring(&writers) && cursors.must_ring(1, &readers[1]));
         assert!(!data.must_ring(&writers) && !cursors.must_ring(1, &readers[1]), "rung already");
         assert!(!cursors.must_ring(0, &readers[0]), "another reader sleeps");
+        theirs.storage().asleep(1).unwrap().sleep();
+        assert!(cursors.must_ring(1, &readers[1]), "it has looked, and sleeps again");
         ours.storage().asleep().wake();
         theirs.storage().asleep(1).unwrap().wake();
         assert!(!theirs.storage().asleep(1).unwrap().is_asleep());
