@@ -32,6 +32,7 @@ mod error;
 mod join;
 mod layout;
 mod memory;
+mod padded;
 mod producer;
 mod proxy;
 mod retaining;

@@ -13,8 +13,7 @@
 //! today for the one of yesterday. The messages in front of an evictable reader may be overwritten
 //! at any time: it never borrows them, it copies and looks at the stamp again.
 
-use crossbeam_utils::CachePadded;
-
+use super::padded::{Padded, padding};
 use crate::ring::is_after;
 use crate::sync::{AtomicUsize, Ordering, const_unless_loom, order};
 
@@ -22,10 +21,10 @@ use crate::sync::{AtomicUsize, Ordering, const_unless_loom, order};
 #[derive(Debug)]
 #[repr(C)]
 pub struct ReaderWords {
-    pub(super) shown: CachePadded<Shown>,
+    pub(super) shown: Padded<Shown, { padding::<Shown>() }>,
     /// The sequence that the reader wants next. It is stored for each message, so the writer loads
     /// it only when it finds no room otherwise, and not each time.
-    pub(super) taken: CachePadded<AtomicUsize>,
+    pub(super) taken: Padded<AtomicUsize, { padding::<AtomicUsize>() }>,
 }
 
 /// The words that the writer loads.
@@ -70,8 +69,8 @@ impl ReaderWords {
         #[must_use]
         pub const fn new() -> ReaderWords {
             ReaderWords {
-                shown: CachePadded::new(Shown { cursor: AtomicUsize::new(0), state: AtomicUsize::new(FREE) }),
-                taken: CachePadded::new(AtomicUsize::new(0)),
+                shown: Padded::new(Shown { cursor: AtomicUsize::new(0), state: AtomicUsize::new(FREE) }),
+                taken: Padded::new(AtomicUsize::new(0)),
             }
         }
     }

@@ -5,9 +5,8 @@
 //! on different cache lines. So are words that an owner stores for each message and words that the
 //! other side loads.
 
-use crossbeam_utils::CachePadded;
-
 use super::entry::{Claim, ReaderWords};
+use super::padded::{Padded, padding};
 use crate::doorbell::SleepWord;
 use crate::sync::{AtomicUsize, Ordering, const_unless_loom};
 
@@ -55,8 +54,8 @@ pub struct WriterWords {
     /// All messages before this are published. The writer stores it after each message, so words
     /// that are loaded in a stream must not share its line: it is loaded only by readers that join,
     /// and to count what waits.
-    pub(super) tail: CachePadded<AtomicUsize>,
-    pub(super) state: CachePadded<WriterState>,
+    pub(super) tail: Padded<AtomicUsize, { padding::<AtomicUsize>() }>,
+    pub(super) state: Padded<WriterState, { padding::<WriterState>() }>,
 }
 
 #[derive(Debug)]
@@ -82,8 +81,8 @@ impl WriterWords {
         #[must_use]
         pub const fn new() -> WriterWords {
             WriterWords {
-                tail: CachePadded::new(AtomicUsize::new(0)),
-                state: CachePadded::new(WriterState {
+                tail: Padded::new(AtomicUsize::new(0)),
+                state: Padded::new(WriterState {
                     state: AtomicUsize::new(0),
                     high_water: AtomicUsize::new(0),
                     asleep: SleepWord::new(),

@@ -157,7 +157,7 @@ impl<M: Memory> Region<M> {
 
     /// The words of the writer in a data region.
     pub(super) fn writer(&self) -> &WriterWords {
-        // SAFETY: these are atomic words in the order of C, and padding.
+        // SAFETY: these are atomic words in the order of C.
         let words = unsafe { self.part::<WriterWords>(HEADER, 1) };
         &words[0]
     }
@@ -170,7 +170,7 @@ impl<M: Memory> Region<M> {
     /// The entries of any region.
     pub(super) fn entries(&self) -> &[ReaderWords] {
         let from = self.header.entries_at().unwrap_or(usize::MAX);
-        // SAFETY: these are atomic words in the order of C, and padding.
+        // SAFETY: as above.
         unsafe { self.part(from, self.header.readers) }
     }
 }

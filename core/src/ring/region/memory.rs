@@ -53,8 +53,9 @@ impl<M: Memory> Region<M> {
     /// The part of the memory that consists of `count` values from a word on.
     ///
     /// # Safety
-    /// `T` consists of atomic words and padding, so that every value of the words is a valid `T`.
+    /// `T` consists of atomic words, without padding.
     pub(super) unsafe fn part<T>(&self, from: usize, count: usize) -> &[T] {
+        const { assert!(size_of::<T>().is_multiple_of(WORD)) };
         let words = &self.memory.words()[from..][..count * size_of::<T>() / WORD];
         let start = words.as_ptr().cast::<T>();
         assert!(start.is_aligned(), "the region is not aligned: it was made without its checks");
