@@ -36,7 +36,8 @@
 //! **Another process.** A waker means nothing there. A [`SleepWord`] in shared memory says that its
 //! owner sleeps, and an [`Alarm`] at the other side remembers for which sleep it has rung.
 //!
-//! To read: this file, `kept.rs`, `spare.rs`, then `waiters.rs`, `list.rs`, `growth.rs`; `sleep.rs`.
+//! To read: this file, `kept.rs`, `spare.rs`, then `waiters.rs`, `list.rs`, `growth.rs`;
+//! `sleep.rs`.
 
 #[cfg(feature = "alloc")]
 mod growth;

@@ -63,7 +63,7 @@ fn a_reader_joins_at_a_retained_message() {
     retaining.skip_to(3);
     retaining.release(3);
     push(&mut writer, 3..5);
-    assert!(writer.try_push(&[0], WORD).is_err(), "it is held up by the new reader");
+    assert!(writer.try_push(&[0], WORD).is_err(), "the new reader blocks it");
     assert!(reader.read(1).is_none(), "it began before the newest message");
     assert_eq!(newest.read(9).map(|messages| messages.count()), Some(2));
     let mut word = [0];

@@ -323,7 +323,7 @@ fn false_values_of_a_writer_are_clamped() {
         let theirs = attach(&data, &own, &proxy);
         let mut word = [0];
         let first = fields().len();
-        for index in (first..256).step_by(if cfg!(miri) { 16 } else { 1 }) {
+        for index in (first..256).step_by(if cfg!(miri) { 60 } else { 1 }) {
             for lie in [usize::MAX, usize::MAX / 2, usize::MAX / 2 + 2, 1] {
                 data.set(index, lie);
                 let gating = Broadcast::gating(&theirs).expect("an entry is free");
@@ -356,7 +356,7 @@ fn false_values_of_a_reader_are_clamped() {
     let _readers = [(); READERS].map(|()| Broadcast::gating(&theirs).unwrap());
     let first = fields().len();
     let words = cursor_words(READERS).unwrap();
-    for index in (first..words.min(256)).step_by(if cfg!(miri) { 8 } else { 1 }) {
+    for index in (first..words.min(256)).step_by(if cfg!(miri) { 32 } else { 1 }) {
         for lie in [usize::MAX, 1 << (usize::BITS - 1), 5, 2, 3, 0] {
             own.set(index, lie);
             let before = proxy.kept();

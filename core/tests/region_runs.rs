@@ -2,6 +2,8 @@
 //! while they copy, and peers that write any value. Both processes are threads here, or one thread.
 
 #![allow(unsafe_code)]
+// Atomics that stop threads. They are not under test.
+#![allow(clippy::disallowed_types)]
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -87,7 +89,7 @@ type Foreign = Arc<Broadcast<ForeignRing<Arc<Pages>, Arc<Pages>>>>;
 
 fn ring(layout: Layout, start: usize) -> Ring {
     let pages = Pages::new(data_words(layout, READERS));
-    // SAFETY: nothing else writes to these pages, or only tests whose ring lends nothing.
+    // SAFETY: nothing else writes to these pages, or only tests in whose ring nobody borrows.
     let data = unsafe { DataRegion::create(pages, layout, READERS, IDENTITY) }.unwrap();
     let ring = Broadcast::new(Ours { data, attached: Mutex::default() }, layout).unwrap();
     Arc::new(ring.starting_at(start))
@@ -97,7 +99,7 @@ fn ring(layout: Layout, start: usize) -> Ring {
 fn attach(ring: &Ring) -> (Foreign, ProxyReader<Ring>) {
     let layout = ring.layout();
     let reader = Broadcast::gating(ring.clone()).expect("an entry is free").retaining();
-    let proxy = reader.into_proxy().ok().expect("it is a gating reader");
+    let proxy = reader.into_proxy().expect("it is a gating reader");
     let data = ForeignData::attach(ring.storage().data.memory().clone()).unwrap();
     let own = Pages::new(cursor_words(READERS));
     // SAFETY: as above.
@@ -165,7 +167,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// Both sides do what they are told, and everything agrees with counters.
+/// Runs the operations, and compares all results with counters.
 fn run(layout: Layout, start: usize, operations: Vec<Operation>) -> Result<(), TestCaseError> {
     let capacity = layout.capacity();
     let ring = ring(layout, start);
@@ -265,8 +267,8 @@ proptest! {
     }
 }
 
-/// A writer that evicts whoever holds it up, and readers in another process that are too slow: they
-/// get whole messages, or learn that they were evicted.
+/// A writer that evicts each reader that blocks it, and readers in another process that are too
+/// slow: they get whole messages, or learn that they were evicted.
 #[test]
 fn an_evicted_reader_never_gets_a_torn_message() {
     let count = if cfg!(miri) { 60 } else { 20_000 };
@@ -315,7 +317,7 @@ fn a_position_of_an_earlier_process_counts_no_more() {
     drop(first);
     let (theirs, second) = attach(&ring);
     assert_eq!(second.claim().entry, entry);
-    assert_eq!(ring.storage().attached.lock().unwrap().len(), 2, "the first is still looked at");
+    assert_eq!(ring.storage().attached.lock().unwrap().len(), 2, "the first is still imported");
     let mut reader = Broadcast::gating(theirs).unwrap();
     assert_eq!((0..8).filter(|_| push(&mut writer)).count(), 4, "the second one reads nothing");
     assert_eq!(second.kept(), 0);
@@ -360,7 +362,7 @@ fn any_values_of_a_process_harm_nobody_else() {
         for sequence in 0..count {
             while !push(&mut writer) {
                 proxy.import(|| spoilt.position(true));
-                // A process may stand still, but this one soon writes something else.
+                // A process may stop, but this one soon writes something else.
                 if cfg!(miri) && writer.find_room().is_err() {
                     proxy.evict();
                 }
@@ -392,6 +394,7 @@ fn any_values_of_a_process_harm_nobody_else() {
 
 /// A storage that is one of two kinds, as an application has it that does not know which.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one")]
 enum Either {
     Here(HeapStorage),
     There(ForeignRing<Arc<Pages>, Arc<Pages>>),
@@ -458,7 +461,7 @@ fn a_storage_may_be_foreign_by_its_value() {
     let there = Broadcast::new(there, layout).unwrap().starting_at(9);
     assert!(Broadcast::producer(&there).is_none(), "its writer is in the other process");
     let mut reader = Broadcast::gating(&there).unwrap();
-    assert_eq!(reader.cursor(), 1, "the ring stays as it is");
+    assert_eq!(reader.cursor(), 1, "the ring is not changed");
     assert!(push(&mut writer));
     let mut word = [0];
     assert!(reader.read(1).is_none());

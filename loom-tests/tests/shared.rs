@@ -100,7 +100,7 @@ fn content(sequence: usize) -> [usize; 2] {
     [sequence + 10, sequence + 20]
 }
 
-/// Looks for the next message until there is no more. Returns the last look.
+/// Reads messages to the end of the ring, or the eviction, which it returns.
 fn read_all<H>(reader: &mut Consumer<H>) -> Peek
 where
     H: mycelium_core::ring::broadcast::BroadcastHandle,
@@ -271,8 +271,8 @@ fn the_other_process_is_evicted() {
     });
 }
 
-/// A reader that finds nothing sleeps, unless the second look finds something. If it sleeps, it is
-/// rung.
+/// A reader that finds nothing sleeps, unless it finds something when it checks again. If it
+/// sleeps, it is rung.
 fn a_sleeping_reader_is_rung() {
     bounded(3, || {
         let (ring, mut producer, _proxy) = shared(true);
@@ -298,7 +298,8 @@ fn a_sleeping_reader_is_rung() {
     });
 }
 
-/// A writer that finds no room sleeps, unless the second look finds some. If it sleeps, it is rung.
+/// A writer that finds no room sleeps, unless it finds some when it checks again. If it sleeps, it
+/// is rung.
 fn a_sleeping_writer_is_rung() {
     bounded(3, || {
         let (ring, mut producer, _proxy) = shared(true);

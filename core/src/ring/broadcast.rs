@@ -20,9 +20,9 @@
 //!
 //! Sequences are `usize` and wrap. On 32-bit hosts a gap is exact below 2³¹ missed messages.
 //!
-//! To read: this file, `storage.rs`, `entry.rs` and `slot.rs` (the words), `layout.rs`, `ring_ref.rs`
-//! (what an end keeps), `producer.rs`, `consumer.rs`; then `join.rs`, `batch.rs`, `borrow.rs`,
-//! `retaining.rs`, `proxy.rs` and `memory.rs`.
+//! To read: this file, `storage.rs`, `entry.rs` and `slot.rs` (the words), `layout.rs`,
+//! `ring_ref.rs` (what an end keeps), `producer.rs`, `consumer.rs`; then `join.rs`, `batch.rs`,
+//! `borrow.rs`, `retaining.rs`, `proxy.rs` and `memory.rs`.
 
 mod batch;
 mod borrow;
@@ -83,8 +83,8 @@ pub struct Broadcast<T> {
 }
 
 impl<T: Storage> Broadcast<T> {
-    /// Makes a ring in new `storage`. If that [is foreign](Storage::is_foreign), the ring of the other
-    /// process is already there, and stays as it is.
+    /// Makes a ring in new `storage`. If that [is foreign](Storage::is_foreign), the ring of the
+    /// other process is already there, and is not changed.
     ///
     /// # Errors
     /// If the capacity is not a power of two of at least 2, or the size of the storage is not that
@@ -100,7 +100,7 @@ impl<T: Storage> Broadcast<T> {
     }
 
     /// The same ring, as if this number of messages had passed through it. That of another process
-    /// stays as it is.
+    /// is not changed.
     #[doc(hidden)]
     #[must_use]
     pub fn starting_at(self, sequence: usize) -> Broadcast<T> {
@@ -209,7 +209,7 @@ impl<T: Storage> Broadcast<T> {
         // See `Broadcast::gating`: the other half of the handshake with a reader that joins. The
         // tail was stored with the last message.
         barrier!("broadcast.room-fence", SeqCst);
-        // Positions in other processes are looked at behind the fence, too: a reader there joins by
+        // Positions in other processes are loaded behind the fence, too: a reader there joins by
         // the same handshake.
         self.storage.refresh(exact, &mut |claim: Claim, position| {
             if let Some(words) = self.storage.reader(claim.entry) {

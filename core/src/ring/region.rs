@@ -23,7 +23,7 @@
 //! checks it against the memory, and copies it; after that it is not read again. All words of the
 //! other side are foreign and may have any value: positions and lengths are clamped, slots are
 //! found by masked indices, payloads are copied word by word, by atomic loads, and their stamp is
-//! looked at again. No value makes this side read or write outside the regions, loop without end,
+//! checked again. No value makes this side read or write outside the regions, loop without end,
 //! or panic. A peer can stop, claim a false position, and send invalid messages: the reader must
 //! check their content.
 //!

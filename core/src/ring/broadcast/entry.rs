@@ -167,8 +167,8 @@ impl ReaderWords {
         is_gating(self.shown.state.load(Ordering::Relaxed))
     }
 
-    /// The position of the slowest gating reader of these, as far as they have shown it, or exactly.
-    /// The words may be those of another process, and the position any number.
+    /// The position of the slowest gating reader of these, as far as they have shown it, or
+    /// exactly. The words may be those of another process, and the position any number.
     #[doc(hidden)]
     #[must_use]
     pub fn slowest<'a>(
@@ -209,7 +209,7 @@ impl ReaderWords {
 
     /// Moves the position of an evictable reader to that of a reader in another process, which may
     /// be any number: never backwards, and at most to `tail`, which is also what `None` says. The
-    /// caller has loaded the tail, raised a sequentially consistent fence, and then looked for that
+    /// caller has loaded the tail, raised a sequentially consistent fence, and then loaded that
     /// position. Any number of threads may do this.
     pub(super) fn import(&self, generation: usize, tail: usize, position: Option<usize>) {
         let position = position.filter(|position| !is_after(*position, tail)).unwrap_or(tail);
@@ -222,8 +222,9 @@ impl ReaderWords {
 
     fn raise(&self, word: &AtomicUsize, generation: usize, mut previous: usize, position: usize) {
         let evictable = generation.wrapping_mul(CLAIM) | EVICTABLE;
-        // The state is loaded after the position. If the entry is given to another reader meanwhile,
-        // that one sees the tail behind the fence of the caller, and its position is a later one.
+        // The state is loaded after the position. If the entry is given to another reader
+        // meanwhile, that one sees the tail behind the fence of the caller, and its position is a
+        // later one.
         while is_after(position, previous) && self.shown.state.load(Ordering::Relaxed) == evictable
         {
             // Release, pairs with the Acquire of `broadcast.room`: passes on that the other process

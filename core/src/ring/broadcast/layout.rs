@@ -31,7 +31,7 @@ pub struct Layout {
 /// The words of a cache line.
 const LINE: usize = 64 / WORD;
 
-/// The words of a slot with `dense` words that takes no more cache lines than it needs: a power of
+/// The words of a slot with `dense` words, padded to the fewest possible cache lines: a power of
 /// two, or whole lines.
 pub(super) const fn whole_lines(dense: usize) -> usize {
     if dense <= LINE { dense.next_power_of_two() } else { dense.next_multiple_of(LINE) }

@@ -7,8 +7,9 @@ use crate::sync::{Ordering, barrier};
 
 /// An entry that the writer waits for on behalf of another process, which reads the ring itself.
 /// Its position is [imported](ProxyReader::import) from that process: by the writer whenever it
-/// looks for room ([`Storage::refresh`](super::Storage::refresh)), and by any other thread that wants to know it. It can be
-/// [evicted](ProxyReader::evict). Dropping it lets the writer pass, too.
+/// looks for room ([`Storage::refresh`](super::Storage::refresh)), and by any other thread that
+/// wants to know it. It can be [evicted](ProxyReader::evict). Dropping it lets the writer pass,
+/// too.
 ///
 /// ```
 /// use mycelium_core::ring::broadcast::{Broadcast, Layout};
@@ -39,8 +40,8 @@ impl<T: Storage> Broadcast<T> {
     pub fn import(&self, claim: Claim, look: impl FnOnce() -> Option<Option<usize>>) {
         let Some(words) = self.storage.reader(claim.entry) else { return };
         let tail = self.tail();
-        // See `Broadcast::gating`: a reader that joins in the other process either is seen by the
-        // look, or sees this tail, or a later one, and starts there.
+        // See `Broadcast::gating`: either `look` sees a reader that joins in the other process, or
+        // that reader sees this tail, or a later one, and starts there.
         barrier!("broadcast.import-fence", SeqCst);
         if let Some(position) = look() {
             words.import(claim.generation, tail, position);
@@ -56,8 +57,8 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
         Some(Claim { entry, generation: words.generation() })
     }
 
-    /// The same entry on behalf of another process. What is retained now stays so until the process
-    /// has read it.
+    /// The same entry on behalf of another process. The messages that are retained now stay until
+    /// the process has read them.
     ///
     /// # Errors
     /// An observer is given back: it has no entry.
@@ -69,19 +70,20 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
 }
 
 impl<H: BroadcastHandle> ProxyReader<H> {
-    /// The claim of the entry, which the other process must be told.
+    /// The claim of the entry, which the other process must know.
     #[must_use]
     pub fn claim(&self) -> Claim {
         self.claim
     }
 
-    /// The sequence of the first message that the other process may still read, as it was imported.
+    /// The sequence of the first message that the other process may still read, as of the last
+    /// import.
     #[must_use]
     pub fn kept(&self) -> usize {
         self.words().map_or(self.ring().tail(), |words| words.taken.load(Ordering::Relaxed))
     }
 
-    /// How many messages the other process is behind, as it was imported.
+    /// How many messages the other process is behind, as of the last import.
     #[must_use]
     pub fn depth(&self) -> usize {
         let ring: &Broadcast<H::Storage> = self.ring();
@@ -91,7 +93,7 @@ impl<H: BroadcastHandle> ProxyReader<H> {
 
     /// Moves the entry to the position that `look` returns: that of the slowest reader of the other
     /// process. The position may be any number: the entry never moves backwards, and at most to the
-    /// end of what is published, which is also what `None` says: no reader there gates. Does
+    /// end of the published messages, where `None` moves it, too: no reader there gates. Does
     /// nothing after an eviction. Any number of threads may do this at a time.
     ///
     /// `look` is called here, and not before, because a reader may join meanwhile.

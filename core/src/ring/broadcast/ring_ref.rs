@@ -74,7 +74,7 @@ impl<H: BroadcastHandle> RingRef<H> {
     }
 
     /// For the gating reader with this entry. `may_borrow` says whether the writer keeps all
-    /// messages from its position on, whatever happens; `can_be_evicted`, whether the writer may
+    /// messages from its position on in any case; `can_be_evicted`, whether the writer may
     /// stop waiting for it.
     pub(super) fn of_reader(
         ring: H,

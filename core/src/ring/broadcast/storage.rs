@@ -128,8 +128,8 @@ pub unsafe trait Storage {
     const FOREIGN: Option<bool> = Some(false);
 
     /// Whether the slots and the words of the writer belong to another process. Then every word is
-    /// checked before it is used, messages are copied by atomic loads and looked at twice, none can
-    /// be borrowed, and the ring has no producer here.
+    /// checked before it is used, messages are copied by atomic loads and their stamps checked
+    /// twice, none can be borrowed, and the ring has no producer here.
     #[inline]
     fn is_foreign(&self) -> bool {
         Self::FOREIGN != Some(false)
@@ -143,8 +143,8 @@ pub unsafe trait Storage {
     /// index on.
     fn reader(&self, index: usize) -> Option<&ReaderWords>;
 
-    /// Tells the writer the positions of readers in other processes. The writer calls this at each
-    /// of its checks for room, before it looks at the entries. `import` takes the claim of a proxy
+    /// Imports the positions of readers in other processes. The writer calls this at each
+    /// of its checks for room, before it loads the entries. `import` takes the claim of a proxy
     /// ([`ProxyReader`](super::ProxyReader)) and a position, as
     /// [`ProxyReader::import`](super::ProxyReader::import) does. An `exact` check wants the
     /// positions that readers have not shown yet, too.

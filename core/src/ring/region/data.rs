@@ -134,8 +134,8 @@ impl<M: Memory> ForeignData<M> {
         &self.0.memory
     }
 
-    /// Ringer, after [`announce`](crate::doorbell::announce): whether the writer waits for room, and
-    /// must be rung for that now ([`Alarm::must_ring`]).
+    /// Ringer, after [`announce`](crate::doorbell::announce): whether the writer waits for room,
+    /// and must be rung for that now ([`Alarm::must_ring`]).
     #[must_use]
     pub fn must_ring(&self, alarm: &Alarm) -> bool {
         alarm.must_ring(self.0.writer().asleep())
