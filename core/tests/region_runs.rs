@@ -104,7 +104,7 @@ fn attach(ring: &Ring) -> (Foreign, ProxyReader<Ring>) {
     let own = Pages::new(cursor_words(READERS));
     // SAFETY: as above.
     let cursors = unsafe { CursorRegion::create(own.clone(), layout, READERS, IDENTITY) }.unwrap();
-    let theirs = ForeignRing::new(data, cursors, proxy.claim()).unwrap();
+    let theirs = ForeignRing::new(data, cursors, Some(proxy.claim())).unwrap();
     let theirs = Broadcast::new(theirs, layout).unwrap();
     let cursors = ForeignCursors::attach(own, layout, READERS, IDENTITY).unwrap();
     ring.storage().attached.lock().unwrap().push((proxy.claim(), cursors));
@@ -457,7 +457,7 @@ fn a_storage_may_be_foreign_by_its_value() {
     let own = Pages::new(cursor_words(READERS));
     // SAFETY: nothing else writes to these pages.
     let cursors = unsafe { CursorRegion::create(own, layout, READERS, IDENTITY) }.unwrap();
-    let there = Either::There(ForeignRing::new(data, cursors, proxy.claim()).unwrap());
+    let there = Either::There(ForeignRing::new(data, cursors, Some(proxy.claim())).unwrap());
     let there = Broadcast::new(there, layout).unwrap().starting_at(9);
     assert!(Broadcast::producer(&there).is_none(), "its writer is in the other process");
     let mut reader = Broadcast::gating(&there).unwrap();

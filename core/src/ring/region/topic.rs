@@ -16,6 +16,7 @@ pub trait Import {
 /// The storage of a ring that is on the heap, or shared with other processes. The code of its ends
 /// is the same for all three, so that a reader can have rings of each.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one for each ring, and never moved again")]
 pub enum TopicStorage<M, I> {
     /// On the heap, for this process alone.
     Heap(HeapStorage),
