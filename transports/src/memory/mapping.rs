@@ -137,6 +137,12 @@ impl Mapping {
         Mapping::map(file.as_fd(), found, false).map_err(system("map a peer's memory"))
     }
 
+    /// The words. They stay where they are while this value lives, even if it moves.
+    #[must_use]
+    pub fn words(&self) -> &[Word] {
+        Memory::words(self)
+    }
+
     /// Whether this process made the memory and may write to it.
     #[must_use]
     pub fn is_writable(&self) -> bool {
