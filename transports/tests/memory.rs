@@ -4,6 +4,8 @@
 
 #[path = "memory/connections.rs"]
 mod connections;
+#[path = "memory/hostile.rs"]
+mod hostile;
 #[path = "memory/regions.rs"]
 mod regions;
 #[path = "memory/support.rs"]

@@ -1,0 +1,384 @@
+//! Peers that break the protocol, send too much, or read nothing.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use mycelium_transports::endpoint::unix::Access;
+use mycelium_transports::memory::{
+    Connection, ControlLimits, ControlThread, Gone, Handler, Mapping, Packet, PacketError,
+    PacketKind, RefusedHello, SendError, VERSION,
+};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+};
+
+use crate::support::{Event, Events, Recorder, TOKEN, TestDir, open_files};
+
+/// A peer that writes its packets itself.
+pub(crate) struct Raw(pub(crate) OwnedFd);
+
+pub(crate) const HELLO: u32 = 1;
+pub(crate) const WELCOME: u32 = 2;
+const REGION: u32 = 3;
+const REFUSED: u32 = 5;
+const WAKE: u32 = 7;
+pub(crate) const PING: u32 = 8;
+pub(crate) const PONG: u32 = 9;
+
+pub(crate) fn bytes(kind: u32, args: [u64; 4]) -> Vec<u8> {
+    let mut bytes = u64::from(kind).to_le_bytes().to_vec();
+    bytes.extend([0; 8]);
+    bytes.extend(args.iter().flat_map(|value| value.to_ne_bytes()));
+    bytes
+}
+
+pub(crate) fn hello(token: [u8; 16], version: u64) -> Vec<u8> {
+    let (low, high) = token.split_at(8);
+    let half = |bytes: &[u8]| u64::from_ne_bytes(bytes.try_into().unwrap());
+    bytes(HELLO, [half(low), half(high), version, 0])
+}
+
+impl Raw {
+    pub(crate) fn connect(path: &Path) -> Raw {
+        let flags = SocketFlags::empty();
+        let socket =
+            rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None);
+        let socket = socket.unwrap();
+        rustix::net::connect(&socket, &SocketAddrUnix::new(path).unwrap()).unwrap();
+        Raw(socket)
+    }
+
+    /// A peer with an established connection.
+    fn established(dir: &TestDir, listening: &ControlThread, token: [u8; 16]) -> (Raw, Events) {
+        let (handler, events) = Recorder::new();
+        listening.expect(token, None, handler);
+        let raw = Raw::connect(&dir.socket());
+        raw.send(&hello(token, VERSION));
+        assert_eq!(raw.receive(), Some(WELCOME));
+        (raw, events)
+    }
+
+    pub(crate) fn send(&self, bytes: &[u8]) {
+        self.pass(bytes, &[]);
+    }
+
+    fn pass(&self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(253))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if !descriptors.is_empty() {
+            assert!(control.push(SendAncillaryMessage::ScmRights(descriptors)));
+        }
+        let flags = SendFlags::NOSIGNAL;
+        // The other side may have closed the connection.
+        let _ = rustix::net::sendmsg(&self.0, &[IoSlice::new(bytes)], &mut control, flags);
+    }
+
+    /// The kind of the next packet. `None` at the end.
+    pub(crate) fn receive(&self) -> Option<u32> {
+        let mut bytes = [0; 64];
+        loop {
+            let mut control = RecvAncillaryBuffer::default();
+            let into = &mut [IoSliceMut::new(&mut bytes)];
+            match rustix::net::recvmsg(&self.0, into, &mut control, RecvFlags::empty()) {
+                Ok(received) if received.bytes == 0 => return None,
+                Ok(received) => {
+                    assert_eq!(received.bytes, 48);
+                    return Some(u32::from_ne_bytes(bytes[..4].try_into().unwrap()));
+                }
+                Err(rustix::io::Errno::CONNRESET) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+fn listening(test: &str, limits: ControlLimits) -> (TestDir, Arc<ControlThread>) {
+    let dir = TestDir::new(test);
+    let listening = ControlThread::start(test, limits).unwrap();
+    listening.listen(dir.socket(), Access::default()).unwrap();
+    (dir, listening)
+}
+
+/// Sends invalid packets on established connections, each with its own descriptors.
+#[test]
+fn invalid_packets_end_the_connection() {
+    let (dir, listening) = listening("invalid", ControlLimits::default());
+    let name = "invalid-packets";
+    let (_mapping, file) = Mapping::create(1, name, false).unwrap();
+    let region = bytes(REGION, [0; 4]);
+    let many = |kind, found| PacketError::Descriptors { kind, expected: 1, found };
+    let none = |kind, found| PacketError::Descriptors { kind, expected: 0, found };
+    let cases = [
+        (vec![7; 47], 0, PacketError::Size(47)),
+        (vec![7; 47], 1, PacketError::Size(47)),
+        (vec![7], 1, PacketError::Size(1)),
+        (vec![7; 49], 1, PacketError::Size(49)),
+        (vec![7; 100_000], 1, PacketError::Size(49)),
+        (bytes(0, [0; 4]), 1, PacketError::Kind(0)),
+        (bytes(10, [0; 4]), 1, PacketError::Kind(10)),
+        (bytes(u32::MAX, [0; 4]), 1, PacketError::Kind(u32::MAX)),
+        (region.clone(), 0, many(PacketKind::Region, 0)),
+        (region.clone(), 2, many(PacketKind::Region, 2)),
+        (region.clone(), 5, PacketError::Truncated),
+        (region.clone(), 253, PacketError::Truncated),
+        (bytes(WAKE, [0; 4]), 1, none(PacketKind::Wake, 1)),
+        (hello(TOKEN, VERSION), 0, PacketError::Unexpected(PacketKind::Hello)),
+        (bytes(WELCOME, [0; 4]), 0, PacketError::Unexpected(PacketKind::Welcome)),
+        (bytes(PONG, [0; 4]), 0, PacketError::Unexpected(PacketKind::Pong)),
+    ];
+    for (number, (packet, descriptors, expected)) in cases.into_iter().enumerate() {
+        let (raw, events) = Raw::established(&dir, &listening, [number as u8; 16]);
+        raw.pass(&packet, &vec![file.as_fd(); descriptors]);
+        let _connection = events.connected();
+        assert_eq!(events.gone(), Gone::Packet(expected), "{number}");
+        assert_eq!(raw.receive(), None, "{number}");
+        assert_eq!(open_files(name), 1, "{number}: all that arrived are closed");
+    }
+    // An empty packet looks like the end.
+    let (raw, events) = Raw::established(&dir, &listening, [99; 16]);
+    raw.pass(&[], &[file.as_fd()]);
+    let _connection = events.connected();
+    assert_eq!(events.gone(), Gone::PeerClosed);
+    assert_eq!(open_files(name), 1);
+}
+
+#[test]
+fn nothing_is_accepted_before_a_hello() {
+    let (dir, listening) = listening("before-hello", ControlLimits::default());
+    let (_mapping, file) = Mapping::create(1, "before-hello", false).unwrap();
+    for kind in [WELCOME, REGION, REFUSED, WAKE, PONG] {
+        let raw = Raw::connect(&dir.socket());
+        let descriptors = if kind == REGION { vec![file.as_fd()] } else { vec![] };
+        raw.pass(&bytes(kind, [0; 4]), &descriptors);
+        assert_eq!(raw.receive(), None, "{kind}");
+        assert_eq!(open_files("before-hello"), 1);
+    }
+    let raw = Raw::connect(&dir.socket());
+    raw.send(&bytes(PING, [0; 4]));
+    assert_eq!(raw.receive(), Some(PONG));
+    raw.send(&hello(TOKEN, VERSION));
+    assert_eq!(raw.receive(), Some(REFUSED));
+    assert_eq!(raw.receive(), None);
+
+    let (handler, events) = Recorder::new();
+    listening.expect(TOKEN, None, handler);
+    let raw = Raw::connect(&dir.socket());
+    raw.send(&hello(TOKEN, VERSION + 1));
+    assert_eq!(raw.receive(), Some(REFUSED));
+    assert_eq!(raw.receive(), None);
+    assert!(events.is_empty(), "the token is still good");
+    assert!(listening.forget(&TOKEN));
+}
+
+/// A process that listens, and answers a `Hello` with these bytes.
+#[test]
+fn a_hostile_listener_is_left() {
+    let dir = TestDir::new("hostile-listener");
+    std::fs::create_dir(&dir.0).unwrap();
+    let flags = SocketFlags::empty();
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None);
+    let socket = socket.unwrap();
+    rustix::net::bind(&socket, &SocketAddrUnix::new(dir.socket()).unwrap()).unwrap();
+    rustix::net::listen(&socket, 16).unwrap();
+    let mut limits = ControlLimits::default();
+    limits.handshake = Duration::from_millis(20);
+    let cases = [
+        (Some(bytes(REGION, [0; 4])), false, None),
+        (Some(bytes(WAKE, [0; 4])), false, Some(PacketError::Unexpected(PacketKind::Wake))),
+        (Some(hello(TOKEN, VERSION)), false, Some(PacketError::Unexpected(PacketKind::Hello))),
+        (Some(bytes(WELCOME, [0; 4])), true, Some(PacketError::Unexpected(PacketKind::Welcome))),
+        (None, false, None),
+    ];
+    for (answer, assume_old_system, expected) in cases {
+        limits.assume_old_system = assume_old_system;
+        let connecting = ControlThread::start("connecting", limits).unwrap();
+        let (handler, events) = Recorder::new();
+        let _connection = connecting.connect(&dir.socket(), TOKEN, handler).unwrap();
+        let raw = Raw(rustix::net::accept(&socket).unwrap());
+        if let Some(answer) = &answer {
+            raw.send(answer);
+        }
+        let reason = match (expected, &answer) {
+            (Some(expected), _) => Gone::Packet(expected),
+            (None, None) => Gone::HandshakeTimeout,
+            (None, Some(_)) => {
+                let (kind, expected, found) = (PacketKind::Region, 1, 0);
+                Gone::Packet(PacketError::Descriptors { kind, expected, found })
+            }
+        };
+        assert_eq!(events.gone(), reason);
+    }
+    let connecting = ControlThread::start("connecting", ControlLimits::default()).unwrap();
+    for (args, reason) in [
+        ([1, 0, 0, 0], RefusedHello::Token),
+        ([2, 9, 0, 0], RefusedHello::Version(9)),
+        ([77, 0, 0, 0], RefusedHello::Other(77)),
+    ] {
+        let (handler, events) = Recorder::new();
+        let _connection = connecting.connect(&dir.socket(), TOKEN, handler).unwrap();
+        let raw = Raw(rustix::net::accept(&socket).unwrap());
+        raw.send(&bytes(REFUSED, args));
+        assert_eq!(events.gone(), Gone::Refused(reason));
+    }
+}
+
+#[test]
+fn a_connection_without_a_hello_ends() {
+    let mut limits = ControlLimits::default();
+    limits.handshake = Duration::from_millis(20);
+    let (dir, _listening) = listening("no-hello", limits);
+    assert_eq!(Raw::connect(&dir.socket()).receive(), None);
+}
+
+#[test]
+fn new_connections_evict_those_without_a_hello() {
+    let mut limits = ControlLimits::default();
+    limits.connections = 3;
+    let (dir, listening) = listening("evicted", limits);
+    let (first, first_events) = Raw::established(&dir, &listening, [1; 16]);
+    let _first = first_events.connected();
+    let silent: Vec<Raw> = (0..10).map(|_| Raw::connect(&dir.socket())).collect();
+    for raw in &silent[..8] {
+        assert_eq!(raw.receive(), None);
+    }
+    let (second, second_events) = Raw::established(&dir, &listening, [2; 16]);
+    let (third, third_events) = Raw::established(&dir, &listening, [3; 16]);
+    for raw in &silent[8..] {
+        assert_eq!(raw.receive(), None);
+    }
+    let _others = (second_events.connected(), third_events.connected());
+    // All have said `Hello`: no room.
+    assert_eq!(Raw::connect(&dir.socket()).receive(), None);
+    assert!(first_events.is_empty() && second_events.is_empty() && third_events.is_empty());
+    drop(first);
+    assert_eq!(first_events.gone(), Gone::PeerClosed);
+    let (_fourth, events) = Raw::established(&dir, &listening, [4; 16]);
+    events.connected();
+    drop((second, third));
+}
+
+#[test]
+fn a_peer_that_reads_nothing_blocks_nobody() {
+    let (dir, listening) = listening("deaf", ControlLimits::default());
+    let (_deaf, deaf_events) = Raw::established(&dir, &listening, [1; 16]);
+    let deaf = deaf_events.connected();
+    let (other, other_events) = Raw::established(&dir, &listening, [2; 16]);
+    let other_end = other_events.connected();
+
+    let (_mapping, file) = Mapping::create(1, "for-the-deaf", false).unwrap();
+    let region = Packet::new(PacketKind::Region, 0, [0; 4]);
+    let mut sent = 0;
+    let error = loop {
+        match deaf.send(region, Some(file.as_fd())) {
+            Ok(()) => sent += 1,
+            Err(error) => break error,
+        }
+        assert!(sent < 100_000);
+    };
+    assert!(matches!(error, SendError::Full(_)), "{error}");
+    assert_eq!(deaf_events.gone(), Gone::Send(error));
+    assert_eq!(open_files("for-the-deaf"), 1, "copies that waited are closed");
+
+    other_end.wake();
+    assert_eq!(other.receive(), Some(WAKE));
+}
+
+#[test]
+fn a_wake_that_finds_no_room_arrives_later() {
+    let (dir, listening) = listening("late-wake", ControlLimits::default());
+    let (raw, events) = Raw::established(&dir, &listening, TOKEN);
+    let connection = events.connected();
+    let detach = |number| Packet::new(PacketKind::Detach, number, [0; 4]);
+    for number in 0..1000 {
+        connection.send(detach(number), None).unwrap();
+    }
+    for _ in 0..10_000 {
+        connection.wake();
+    }
+    for _ in 0..1000 {
+        assert_eq!(raw.receive(), Some(6));
+    }
+    assert_eq!(raw.receive(), Some(WAKE));
+    connection.send(detach(0), None).unwrap();
+    assert_eq!(raw.receive(), Some(6), "there was one wake");
+    assert!(events.is_empty());
+}
+
+#[test]
+fn a_flood_leaves_others_their_turn() {
+    let (dir, listening) = listening("flood", ControlLimits::default());
+    let stop = AtomicBool::new(false);
+    let floods: Vec<(Raw, Events)> =
+        (0..3).map(|number| Raw::established(&dir, &listening, [number; 16])).collect();
+    std::thread::scope(|scope| {
+        for (raw, _) in &floods {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    raw.send(&bytes(WAKE, [0; 4]));
+                }
+            });
+        }
+        let (raw, events) = Raw::established(&dir, &listening, [99; 16]);
+        let _connection = events.connected();
+        for _ in 0..100 {
+            raw.send(&bytes(PING, [0; 4]));
+            assert_eq!(raw.receive(), Some(PONG));
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    for (raw, events) in floods {
+        drop(raw);
+        let mut next = events.next();
+        while let Event::Connected(_) | Event::Wake = next {
+            next = events.next();
+        }
+        assert!(matches!(next, Event::Gone(Gone::PeerClosed)), "{next:?}");
+    }
+}
+
+/// Panics at each packet, and stops its control thread at a wake.
+struct Faulty(Arc<ControlThread>, Arc<Recorder>);
+
+impl Handler for Faulty {
+    fn connected(&self, connection: &Arc<Connection>) {
+        self.1.connected(connection);
+    }
+
+    fn packet(&self, _: &Arc<Connection>, _: Packet, _: Option<OwnedFd>) {
+        std::panic::resume_unwind(Box::new("a faulty handler"));
+    }
+
+    fn wake(&self) {
+        self.0.stop();
+    }
+
+    fn gone(&self, reason: Gone) {
+        self.1.gone(reason);
+    }
+}
+
+#[test]
+fn a_handler_that_panics_ends_its_connection_only() {
+    let (dir, listening) = listening("faulty", ControlLimits::default());
+    let mut ends = Vec::new();
+    for number in [1, 2] {
+        let (recorder, events) = Recorder::new();
+        listening.expect([number; 16], None, Arc::new(Faulty(listening.clone(), recorder)));
+        let raw = Raw::connect(&dir.socket());
+        raw.send(&hello([number; 16], VERSION));
+        events.connected();
+        ends.push((raw, events));
+    }
+    ends[0].0.send(&bytes(6, [0; 4]));
+    assert_eq!(ends[0].1.gone(), Gone::Panicked);
+    // Its handler stops the thread, on the thread.
+    ends[1].0.send(&bytes(WAKE, [0; 4]));
+    assert_eq!(ends[1].1.gone(), Gone::Stopped);
+    assert!(!dir.socket().exists());
+}
