@@ -6,6 +6,8 @@
 mod connections;
 #[path = "memory/hostile.rs"]
 mod hostile;
+#[path = "memory/processes.rs"]
+mod processes;
 #[path = "memory/regions.rs"]
 mod regions;
 #[path = "memory/support.rs"]

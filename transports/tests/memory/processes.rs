@@ -1,0 +1,365 @@
+//! Connections with other processes: of other users, killed at any time, with forked children.
+//!
+//! Other processes are this program again, with one of the ignored tests below.
+
+use std::fs::{self, Permissions};
+use std::io::{BufRead, BufReader, ErrorKind, Lines};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+
+use mycelium_transports::endpoint::unix::{Access, own_user};
+use mycelium_transports::memory::{
+    Connection, ControlLimits, ControlThread, Gone, Handler, Mapping, Packet, PacketKind, VERSION,
+};
+
+use crate::hostile::{self, Raw};
+use crate::support::{Event, Events, Recorder, TOKEN, TestDir, mappings_of, open_files};
+
+const SOCKET: &str = "MYCELIUM_TEST_SOCKET";
+const OLD_SYSTEM: &str = "MYCELIUM_TEST_OLD_SYSTEM";
+
+/// Another process of this program. Dropping it kills it.
+struct Other {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Other {
+    fn command(program: &Path, role: &str, socket: &Path, old_system: bool) -> Command {
+        let mut command = Command::new(program);
+        command
+            .args(["--exact", &format!("processes::{role}"), "--ignored", "--nocapture"])
+            .env(SOCKET, socket)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        if old_system {
+            command.env(OLD_SYSTEM, "1");
+        }
+        command
+    }
+
+    fn start(mut command: Command) -> Other {
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Other { child, lines }
+    }
+
+    fn new(role: &str, socket: &Path, old_system: bool) -> Other {
+        let program = std::env::current_exe().unwrap();
+        Other::start(Other::command(&program, role, socket, old_system))
+    }
+
+    /// Waits until it has printed `name: VALUE`.
+    fn line(&mut self, name: &str) -> String {
+        let mut lines = self.lines.by_ref().map_while(Result::ok);
+        let value =
+            lines.find_map(|line| Some(line.split_once(name)?.1.strip_prefix(": ")?.to_owned()));
+        value.unwrap_or_else(|| panic!("it says `{name}`"))
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn limits(old_system: bool) -> ControlLimits {
+    let mut limits = ControlLimits::default();
+    limits.assume_old_system = old_system;
+    limits
+}
+
+/// The socket of a role, and its limits.
+fn role() -> Option<(PathBuf, ControlLimits)> {
+    let socket = PathBuf::from(std::env::var_os(SOCKET)?);
+    Some((socket, limits(std::env::var_os(OLD_SYSTEM).is_some())))
+}
+
+#[expect(clippy::print_stdout, reason = "this is how the other process knows")]
+fn say(name: &str, value: &str) {
+    println!("\n{name}: {value}");
+}
+
+fn wait_to_be_killed() -> ! {
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Passes a region as soon as it can.
+struct Passing(Arc<Recorder>, &'static str);
+
+impl Handler for Passing {
+    fn connected(&self, connection: &Arc<Connection>) {
+        let (_mapping, file) = Mapping::create(1, self.1, false).unwrap();
+        let packet = Packet::new(PacketKind::Region, 1, [0; 4]);
+        // The other side may have ended the connection.
+        let _ = connection.send(packet, Some(file.as_fd()));
+        self.0.connected(connection);
+    }
+
+    fn packet(&self, connection: &Arc<Connection>, packet: Packet, file: Option<OwnedFd>) {
+        self.0.packet(connection, packet, file);
+    }
+
+    fn wake(&self) {
+        self.0.wake();
+    }
+
+    fn gone(&self, reason: Gone) {
+        self.0.gone(reason);
+    }
+}
+
+#[test]
+#[ignore = "a part of another test"]
+fn connects() {
+    let Some((socket, limits)) = role() else { return };
+    let control = ControlThread::start("connects", limits).unwrap();
+    let (recorder, events) = Recorder::new();
+    let handler = Arc::new(Passing(recorder, "of-the-connecting"));
+    match control.connect(&socket, TOKEN, handler) {
+        Ok(_) => {}
+        Err(error) => return say("result", &error.kind().to_string()),
+    }
+    match events.next() {
+        Event::Connected(_) => {}
+        other => return say("result", &format!("{other:?}")),
+    }
+    let (_, file) = events.packet();
+    let words = Mapping::attach(file.unwrap(), 512, false).unwrap().words().len();
+    say("result", &format!("{words} words"));
+    wait_to_be_killed();
+}
+
+#[test]
+#[ignore = "a part of another test"]
+fn listens() {
+    let Some((socket, limits)) = role() else { return };
+    let control = ControlThread::start("listens", limits).unwrap();
+    control.listen(&socket, Access::default()).unwrap();
+    let (recorder, events) = Recorder::new();
+    control.expect(TOKEN, None, Arc::new(Passing(recorder, "of-the-listening")));
+    say("listens", "now");
+    let _connection = events.connected();
+    say("connected", "now");
+    wait_to_be_killed();
+}
+
+/// Has a child that inherits its end of the connection.
+#[test]
+#[ignore = "a part of another test"]
+fn connects_with_a_child() {
+    let Some((socket, limits)) = role() else { return };
+    let raw = Raw::connect(&socket);
+    raw.send(&hostile::hello(TOKEN, VERSION));
+    if limits.assume_old_system {
+        assert_eq!(raw.receive(), Some(hostile::PING));
+        raw.send(&hostile::bytes(hostile::PONG, [0; 4]));
+    }
+    assert_eq!(raw.receive(), Some(hostile::WELCOME));
+    // It ends when its input ends, which is a pipe of the test.
+    let child = Command::new("cat").stdin(Stdio::inherit()).stdout(Stdio::null()).spawn().unwrap();
+    let link = |process: &str, file: &str| fs::read_link(format!("/proc/{process}/fd/{file}"));
+    let socket = link("self", &raw.0.as_raw_fd().to_string()).unwrap();
+    let child = child.id().to_string();
+    let inherited = fs::read_dir(format!("/proc/{child}/fd")).unwrap().flatten();
+    let mut names = inherited.filter_map(|file| file.file_name().into_string().ok());
+    assert!(names.any(|file| link(&child, &file).is_ok_and(|found| found == socket)));
+    say("child", "has the socket");
+    wait_to_be_killed();
+}
+
+/// A control thread of this process that expects one connection.
+fn expecting(dir: &TestDir, old_system: bool, access: Access) -> (Arc<ControlThread>, Events) {
+    let control = ControlThread::start("expecting", limits(old_system)).unwrap();
+    control.listen(dir.socket(), access).unwrap();
+    let (recorder, events) = Recorder::new();
+    control.expect(TOKEN, None, Arc::new(Passing(recorder, "of-the-expecting")));
+    (control, events)
+}
+
+#[test]
+fn the_death_of_a_peer_that_connected_is_noticed() {
+    for old_system in [false, true] {
+        for _ in 0..5 {
+            let dir = TestDir::new(&format!("kill-connected-{old_system}"));
+            let (control, events) = expecting(&dir, old_system, Access::default());
+            let mut other = Other::new("connects", &dir.socket(), old_system);
+            let connection = events.connected();
+            assert_eq!(connection.peer().process, Some(other.child.id()));
+            assert_eq!(connection.peer().user, own_user());
+            let (_, file) = events.packet();
+            let mapping = Mapping::attach(file.unwrap(), 512, false).unwrap();
+            assert_eq!(other.line("result"), "512 words");
+            other.kill();
+            let reason = events.gone();
+            assert!(matches!(reason, Gone::PeerClosed | Gone::PeerDied), "{reason}");
+            assert_eq!(mapping.words().len(), 512, "its memory stays");
+            drop(mapping);
+            control.stop();
+        }
+    }
+    assert_eq!((open_files("of-the-connecting"), mappings_of("of-the-connecting").len()), (0, 0));
+}
+
+#[test]
+fn the_death_of_a_peer_that_listened_is_noticed_and_its_socket_is_replaced() {
+    for old_system in [false, true] {
+        let dir = TestDir::new(&format!("kill-listening-{old_system}"));
+        let control = ControlThread::start("connecting", limits(old_system)).unwrap();
+        for _ in 0..5 {
+            let mut other = Other::new("listens", &dir.socket(), old_system);
+            other.line("listens");
+            let (recorder, events) = Recorder::new();
+            let handler = Arc::new(Passing(recorder, "of-a-survivor"));
+            control.connect(&dir.socket(), TOKEN, handler).unwrap();
+            let connection = events.connected();
+            assert_eq!(connection.peer().process, Some(other.child.id()));
+            let (_, file) = events.packet();
+            drop(Mapping::attach(file.unwrap(), 512, false).unwrap());
+            other.line("connected");
+            other.kill();
+            let reason = events.gone();
+            assert!(matches!(reason, Gone::PeerClosed | Gone::PeerDied), "{reason}");
+            let (recorder, _) = Recorder::new();
+            let error = control.connect(&dir.socket(), TOKEN, recorder).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+        }
+    }
+    assert_eq!((open_files("of-the-listening"), mappings_of("of-the-listening").len()), (0, 0));
+    assert_eq!((open_files("of-a-survivor"), mappings_of("of-a-survivor").len()), (0, 0));
+}
+
+/// The socket has no end: only the process has.
+#[test]
+fn a_child_with_the_socket_does_not_hide_the_death_of_its_parent() {
+    for old_system in [false, true] {
+        let dir = TestDir::new(&format!("forked-{old_system}"));
+        let control = ControlThread::start("expecting", limits(old_system)).unwrap();
+        control.listen(dir.socket(), Access::default()).unwrap();
+        let (recorder, events) = Recorder::new();
+        control.expect(TOKEN, None, recorder);
+        let mut other = Other::new("connects_with_a_child", &dir.socket(), old_system);
+        let _connection = events.connected();
+        assert_eq!(other.line("child"), "has the socket");
+        let input_of_child = other.child.stdin.take();
+        assert!(events.is_empty());
+        other.kill();
+        assert_eq!(events.gone(), Gone::PeerDied);
+        drop(input_of_child);
+    }
+}
+
+/// Connects as another user, and reports the result.
+fn connects_as(user: u32, dir: &TestDir) -> (Other, PathBuf) {
+    // Another user may not reach the directory that tests are built in.
+    let program = dir.0.with_extension("exe");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    let mut command = Other::command(&program, "connects", &dir.socket(), false);
+    command.current_dir("/").uid(user).gid(user);
+    (Other::start(command), program)
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
+fn descriptors_pass_between_two_users_if_access_permits() {
+    const STRANGER: u32 = 65534;
+    if own_user() != 0 {
+        return eprintln!("skipped: only root can run processes of other users");
+    }
+    // Permissions refuse it, or the list of users does: before any descriptor is passed.
+    for (access, expected) in [
+        (Access::default(), ErrorKind::PermissionDenied.to_string()),
+        (Access::default().users([1000]), format!("{:?}", Event::Gone(Gone::PeerClosed))),
+    ] {
+        let dir = TestDir::new("two-users-refused");
+        let (control, events) = expecting(&dir, false, access);
+        let (mut other, program) = connects_as(STRANGER, &dir);
+        assert_eq!(other.line("result"), expected);
+        fs::remove_file(program).unwrap();
+        assert!(events.is_empty() && control.forget(&TOKEN));
+    }
+    let dir = TestDir::new("two-users");
+    let (_control, events) = expecting(&dir, false, Access::default().users([0, STRANGER]));
+    let (mut other, program) = connects_as(STRANGER, &dir);
+    let connection = events.connected();
+    assert_eq!(connection.peer().user, STRANGER);
+    let (_, file) = events.packet();
+    let mapping = Mapping::attach(file.unwrap(), 512, false).unwrap();
+    assert_eq!(other.line("result"), "512 words");
+    fs::remove_file(program).unwrap();
+    other.kill();
+    let reason = events.gone();
+    assert!(matches!(reason, Gone::PeerClosed | Gone::PeerDied), "{reason}");
+    assert_eq!(mapping.words().len(), 512);
+}
+
+/// In a process of its own, where no other test opens anything.
+#[test]
+fn nothing_is_left_in_a_process() {
+    let dir = TestDir::new("nothing-left");
+    let mut other = Other::new("leaves_nothing", &dir.socket(), false);
+    assert_eq!(other.line("left"), "nothing");
+    assert!(other.child.wait().unwrap().success());
+    let files: Vec<_> = fs::read_dir(&dir.0).unwrap().flatten().map(|file| file.path()).collect();
+    assert_eq!(files, [dir.0.join("node.sock.shm.lock")]);
+}
+
+#[test]
+#[ignore = "a part of another test"]
+fn leaves_nothing() {
+    let Some((socket, limits)) = role() else { return };
+    let round = || {
+        let listening = ControlThread::start("listening", limits).unwrap();
+        let connecting = ControlThread::start("connecting", limits).unwrap();
+        listening.listen(&socket, Access::default()).unwrap();
+        for number in 0..20 {
+            let (recorder, events) = Recorder::new();
+            listening.expect([number; 16], None, Arc::new(Passing(recorder, "round")));
+            let (recorder, other) = Recorder::new();
+            let handler = Arc::new(Passing(recorder, "round"));
+            // Every other connection ends before it is established, or while it is.
+            let connection = connecting.connect(&socket, [number; 16], handler).unwrap();
+            if number % 2 == 0 {
+                let (a, b) = (events.connected(), other.connected());
+                let mapped = Mapping::attach(other.packet().1.unwrap(), 512, false).unwrap();
+                (a.wake(), b.wake());
+                drop(mapped);
+            }
+            if number % 3 != 0 {
+                connection.close();
+            }
+        }
+        listening.stop();
+        connecting.stop();
+    };
+    let resources = || {
+        let open = fs::read_dir("/proc/self/fd").unwrap().count();
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
+        let shared = maps.lines().filter(|line| line.contains("memfd:")).count();
+        let threads = fs::read_dir("/proc/self/task").unwrap().count();
+        (open, shared, threads)
+    };
+    round();
+    let before = resources();
+    for _ in 0..10 {
+        round();
+    }
+    let after = resources();
+    let left =
+        if before == after { "nothing".to_owned() } else { format!("{before:?}, {after:?}") };
+    say("left", &left);
+}
