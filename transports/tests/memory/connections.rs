@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
+use mycelium_core::ring::region::Memory;
 use mycelium_transports::endpoint::BindError;
 use mycelium_transports::endpoint::unix::Access;
 use mycelium_transports::memory::{
