@@ -73,6 +73,10 @@
 //! ```
 
 mod error;
+#[cfg_attr(
+    not(all(target_os = "linux", target_pointer_width = "64")),
+    expect(dead_code, reason = "packets are neither sent nor received there")
+)]
 mod packet;
 
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]

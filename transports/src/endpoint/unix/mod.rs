@@ -20,7 +20,7 @@ mod unsupported;
 
 pub use access::Access;
 pub use allowed::AllowedPeers;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 pub(crate) use bind::connect_to;
 #[cfg(target_os = "linux")]
 pub use bind::{BoundSocket, connect};
