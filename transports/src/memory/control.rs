@@ -13,11 +13,12 @@ use rustix::net::SocketType;
 use super::connection::{Connection, Handler};
 use super::entry::{Entry, WatchedPeer};
 use super::error::ControlError;
+use super::listener::Listener;
 use super::mapping::peer_credentials;
 use super::packet::{Packet, Token};
 use super::registry::{ControlLimits, Shared};
 use super::worker::Worker;
-use crate::endpoint::unix::{Access, BoundSocket, connect_to};
+use crate::endpoint::unix::{Access, connect_to};
 
 /// The thread that owns the control socket and all control connections of a node. Its handlers run
 /// on it. It waits for events only; it has no timer but for connections that do not finish their
@@ -48,38 +49,32 @@ impl ControlThread {
     }
 
     /// Listens at a path: that of the node's socket, with `.shm`. The same users may connect, and
-    /// the same rules apply to files of dead processes, as for [`BoundSocket`]. The file is removed
+    /// the same rules apply to files of dead processes, as for [`BoundSocket`](crate::endpoint::unix::BoundSocket). The file is removed
     /// when the thread stops.
     ///
     /// # Errors
-    /// As [`BoundSocket::with_access`]; [`ControlError::Listens`] at a second call.
+    /// As those of the node's socket; [`ControlError::Listens`] at a second call.
     pub fn listen(&self, path: impl Into<PathBuf>, access: Access) -> Result<(), ControlError> {
-        let mut registry = self.shared.registry()?;
-        if registry.listener.is_some() {
+        let mut listener = self.shared.listener();
+        if self.shared.connecting().is_none() {
+            return Err(ControlError::Stopped);
+        }
+        if listener.is_some() {
             return Err(ControlError::Listens);
         }
-        let bound = BoundSocket::of_kind(SocketType::SEQPACKET, path.into(), access)?;
-        self.shared.accept_from(&mut registry, bound)
+        *listener = Some(Listener::new(path.into(), access, &self.shared.poller)?);
+        Ok(())
     }
 
     /// Checks that the socket's file is still at its path, and makes it again if it has vanished,
-    /// as [`BoundSocket::restore`] does. Returns whether it was made again.
+    /// as that of the node's socket. Returns whether it was made again.
     ///
     /// # Errors
     /// If it has vanished and cannot be made again. The next call tries again.
     pub fn restore(&self) -> Result<bool, ControlError> {
-        let mut registry = self.shared.registry()?;
-        let Some((mut bound, earlier)) = registry.listener.take() else { return Ok(false) };
-        match bound.restore() {
-            Ok(true) => {
-                self.shared.poller.remove(&earlier);
-                self.shared.accept_from(&mut registry, bound)?;
-                Ok(true)
-            }
-            result => {
-                registry.listener = Some((bound, earlier));
-                Ok(result?)
-            }
+        match &mut *self.shared.listener() {
+            Some(listener) => listener.restore(&self.shared.poller),
+            None => Ok(false),
         }
     }
 
@@ -113,12 +108,16 @@ impl ControlThread {
         let old = self.shared.limits.assume_old_system;
         let watched = WatchedPeer::of(socket.as_fd(), peer, old)?;
         let needs_ping = watched.needs_ping;
-        let mut registry = self.shared.registry().map_err(io::Error::other)?;
-        let connection = self.shared.connection(&mut registry, &socket, peer);
+        let connection = self.shared.connection(&socket, peer);
         let entry = Entry::connecting(connection.clone(), socket, watched, handler);
-        entry.watch(&self.shared.poller)?;
-        registry.connecting.push(entry);
-        drop(registry);
+        {
+            let mut connecting = self.shared.connecting();
+            let stopped = || io::Error::other(ControlError::Stopped);
+            let connecting = connecting.as_mut().ok_or_else(stopped)?;
+            // Its first event finds the connection there.
+            entry.watch(&self.shared.poller)?;
+            connecting.push(entry);
+        }
         // If one of them is not sent, the connection ends, and the handler gets the reason.
         if needs_ping {
             let _ = connection.send(Packet::ping(), None);
@@ -132,10 +131,7 @@ impl ControlThread {
     /// Ends all connections and the thread, and waits for it, unless this is called on it. The
     /// handlers are notified, the socket's file is removed, tokens are forgotten.
     pub fn stop(&self) {
-        if let Ok(mut registry) = self.shared.registry() {
-            registry.is_stopped = true;
-        }
-        self.shared.poller.wake();
+        self.shared.stop();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread
             && thread.thread().id() != std::thread::current().id()

@@ -18,6 +18,7 @@ use mycelium_executor::Credentials;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use super::closers::Closers;
 use super::connection::{Connection, Handler};
 use super::error::{Gone, SendError};
 use super::mapping::peer_process;
@@ -129,13 +130,19 @@ impl Entry {
     ///
     /// # Errors
     /// Why the connection has ended.
-    pub(super) fn read(&mut self, tokens: &Tokens, most: usize) -> Result<(), Gone> {
+    pub(super) fn read(
+        &mut self,
+        tokens: &Tokens,
+        closers: &Closers,
+        most: usize,
+    ) -> Result<(), Gone> {
         for _ in 0..most {
             // This side may have ended it: before, or in its handler.
             if let Some(reason) = self.connection.reason() {
                 return Err(reason);
             }
-            match socket::receive(self.socket.as_fd()) {
+            let closers = Some(closers).filter(|_| self.phase == Phase::Connected);
+            match socket::receive(self.socket.as_fd(), closers) {
                 Received::Packet(packet, descriptor) => self.handle(tokens, packet, descriptor)?,
                 Received::Empty => return Ok(()),
                 Received::Closed => return Err(Gone::PeerClosed),

@@ -80,11 +80,15 @@ mod error;
 mod packet;
 
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod closers;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod connection;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod control;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod entry;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod listener;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod mapping;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]

@@ -186,10 +186,14 @@ pub enum PacketError {
         /// The number that was received; the system drops more than two.
         found: usize,
     },
-    /// Descriptors were lost: the peer passed too many, or this process has too many open.
+    /// A descriptor that is not a memfd.
+    #[error("invalid `{0:?}` packet of a peer: its descriptor is not shared memory")]
+    NoMemory(PacketKind),
+    /// Descriptors were lost: the peer passed too many, or too early, or this process has too many
+    /// open.
     #[error(
-        "descriptors of a peer were lost: it passed more than one, or this process has reached \
-         `ulimit -n`"
+        "descriptors of a peer were lost: it passed more than one, or one during the handshake, or \
+         this process has reached `ulimit -n`"
     )]
     Truncated,
 }

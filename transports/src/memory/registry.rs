@@ -1,8 +1,7 @@
-//! What the control thread shares with the others: its limits, its tokens, and a registry of the
-//! things that the others hand over.
+//! What the control thread shares with the others: its limits, its tokens, its socket, and the
+//! connections that the others began.
 
 use std::fmt;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,12 +9,13 @@ use std::time::Duration;
 use mycelium_executor::Credentials;
 use rustix::io::Errno;
 
+use super::closers::Closers;
 use super::connection::Connection;
 use super::entry::Entry;
-use super::error::ControlError;
-use super::poller::{FIRST_ID, Poller, Source};
+use super::listener::Listener;
+use super::poller::{FIRST_ID, Poller};
 use super::tokens::Tokens;
-use crate::endpoint::unix::BoundSocket;
+use crate::sync::{AtomicBool, AtomicU64, Ordering};
 
 /// The limits of a control thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,61 +43,52 @@ pub(super) struct Shared {
     pub(super) poller: Arc<Poller>,
     pub(super) limits: ControlLimits,
     pub(super) tokens: Tokens,
-    registry: Mutex<Registry>,
-}
-
-#[derive(Default)]
-pub(super) struct Registry {
-    pub(super) is_stopped: bool,
-    next_id: u64,
-    /// Connections that the control thread does not know yet.
-    pub(super) connecting: Vec<Entry>,
-    /// The socket, and a copy from which connections are accepted.
-    pub(super) listener: Option<(BoundSocket, OwnedFd)>,
+    pub(super) closers: Closers,
+    next_id: AtomicU64,
+    is_stopped: AtomicBool,
+    /// Connections that the control thread does not know yet. `None` once it has stopped.
+    connecting: Mutex<Option<Vec<Entry>>>,
+    listener: Mutex<Option<Listener>>,
 }
 
 impl Shared {
     pub(super) fn new(limits: ControlLimits) -> Result<Shared, Errno> {
-        let registry = Registry { next_id: FIRST_ID, ..Registry::default() };
-        let (poller, tokens) = (Arc::new(Poller::new()?), Tokens::new());
-        Ok(Shared { poller, limits, tokens, registry: Mutex::new(registry) })
+        Ok(Shared {
+            poller: Arc::new(Poller::new()?),
+            limits,
+            tokens: Tokens::new(),
+            closers: Closers::new(),
+            next_id: AtomicU64::new(FIRST_ID),
+            is_stopped: AtomicBool::new(false),
+            connecting: Mutex::new(Some(Vec::new())),
+            listener: Mutex::new(None),
+        })
     }
 
-    /// # Errors
-    /// If the thread was stopped.
-    pub(super) fn registry(&self) -> Result<MutexGuard<'_, Registry>, ControlError> {
-        let registry = self.any_registry();
-        if registry.is_stopped { Err(ControlError::Stopped) } else { Ok(registry) }
-    }
-
-    pub(super) fn any_registry(&self) -> MutexGuard<'_, Registry> {
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn connection(
-        &self,
-        registry: &mut Registry,
-        socket: &Arc<OwnedFd>,
-        peer: Credentials,
-    ) -> Arc<Connection> {
-        let id = registry.next_id;
-        registry.next_id += 1;
+    pub(super) fn connection(&self, socket: &Arc<OwnedFd>, peer: Credentials) -> Arc<Connection> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         Arc::new(Connection::new(id, socket.clone(), peer, self.poller.clone()))
     }
 
-    /// Accepts connections from a socket.
-    pub(super) fn accept_from(
-        &self,
-        registry: &mut Registry,
-        bound: BoundSocket,
-    ) -> Result<(), ControlError> {
-        let failed =
-            |error: io::Error| ControlError::System { action: "accept connections", error };
-        let copy = bound.socket().map_err(failed)?;
-        copy.set_nonblocking(true).map_err(failed)?;
-        self.poller.add(&copy, Source::Listener).map_err(|error| failed(error.into()))?;
-        registry.listener = Some((bound, copy.into()));
-        Ok(())
+    /// Lets the control thread end, soon.
+    pub(super) fn stop(&self) {
+        // Nothing else goes with it, and the wake orders it before the next look.
+        self.is_stopped.store(true, Ordering::Relaxed);
+        self.poller.wake();
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::Relaxed)
+    }
+
+    /// The connections that the control thread does not know yet. `None` once it has stopped.
+    pub(super) fn connecting(&self) -> MutexGuard<'_, Option<Vec<Entry>>> {
+        self.connecting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The control socket. Not locked by handlers, nor while [`connecting`](Shared::connecting) is.
+    pub(super) fn listener(&self) -> MutexGuard<'_, Option<Listener>> {
+        self.listener.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

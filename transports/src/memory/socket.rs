@@ -5,12 +5,14 @@ use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::cmsg_space;
+use rustix::fs::fcntl_get_seals;
 use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags,
 };
 
+use super::closers::Closers;
 use super::packet::{BYTES, Packet, PacketError};
 
 /// The result of [`receive`].
@@ -22,7 +24,7 @@ pub(super) enum Received {
     Empty,
     /// The other side has closed its end.
     Closed,
-    /// The other side broke the protocol. All descriptors that it passed are closed.
+    /// The other side broke the protocol. All descriptors that it passed are closed soon.
     Invalid(PacketError),
     /// The system failed.
     Failed(Errno),
@@ -52,13 +54,16 @@ pub(super) fn send(
     }
 }
 
-/// Receives a packet.
-pub(super) fn receive(socket: BorrowedFd<'_>) -> Received {
+/// Receives a packet. Without `closers`, no descriptors are received: a peer that is not known yet
+/// has none to pass.
+pub(super) fn receive(socket: BorrowedFd<'_>, closers: Option<&Closers>) -> Received {
+    let closers = closers.filter(|closers| closers.has_room());
     // One byte more than a packet has, to notice a longer one.
     let mut bytes = [0; BYTES + 1];
     // The system rounds the space up, so that two descriptors may arrive where one has room.
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(2))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let space = if closers.is_some() { &mut space[..] } else { &mut [] };
+    let mut control = RecvAncillaryBuffer::new(space);
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
     let received = loop {
         let into = &mut [IoSliceMut::new(&mut bytes)];
@@ -78,20 +83,22 @@ pub(super) fn receive(socket: BorrowedFd<'_>) -> Received {
             descriptors.extend(passed);
         }
     }
-    if received.bytes == 0 {
-        return Received::Closed;
-    }
-    match check(&bytes[..received.bytes.min(bytes.len())], received.flags, descriptors) {
-        Ok((packet, descriptor)) => Received::Packet(packet, descriptor),
+    let bytes = &bytes[..received.bytes.min(bytes.len())];
+    let result = match check(bytes, received.flags, &descriptors) {
+        Ok(packet) => return Received::Packet(packet, descriptors.pop()),
+        Err(_) if bytes.is_empty() => Received::Closed,
         Err(error) => Received::Invalid(error),
+    };
+    if let Some(closers) = closers
+        && !descriptors.is_empty()
+    {
+        closers.close(descriptors);
     }
+    result
 }
 
-fn check(
-    bytes: &[u8],
-    flags: ReturnFlags,
-    mut descriptors: Vec<OwnedFd>,
-) -> Result<(Packet, Option<OwnedFd>), PacketError> {
+/// The packet, if the right descriptors came with it.
+fn check(bytes: &[u8], flags: ReturnFlags, descriptors: &[OwnedFd]) -> Result<Packet, PacketError> {
     let packet = Packet::read(bytes)?;
     if flags.contains(ReturnFlags::CTRUNC) {
         return Err(PacketError::Truncated);
@@ -101,5 +108,9 @@ fn check(
     if found != expected {
         return Err(PacketError::Descriptors { kind, expected, found });
     }
-    Ok((packet, descriptors.pop()))
+    // Only memfds have seals, and reading them never waits for anybody.
+    if descriptors.iter().any(|descriptor| fcntl_get_seals(descriptor).is_err()) {
+        return Err(PacketError::NoMemory(kind));
+    }
+    Ok(packet)
 }

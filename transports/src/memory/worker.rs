@@ -9,14 +9,11 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mycelium_executor::Peer;
 use rustix::event::Timespec;
 use rustix::io::Errno;
-use rustix::net::SocketFlags;
 
 use super::entry::{Entry, Phase, WatchedPeer};
 use super::error::Gone;
-use super::mapping::peer_credentials;
 use super::poller::Source;
 use super::registry::Shared;
 
@@ -71,14 +68,11 @@ impl Worker {
 
     /// Takes over the connections that other threads have begun. Returns whether to stop.
     fn adopt(&mut self) -> bool {
-        let mut registry = self.shared.any_registry();
-        let began = std::mem::take(&mut registry.connecting);
-        let is_stopped = registry.is_stopped;
-        drop(registry);
-        for entry in began {
+        let began = self.shared.connecting().as_mut().map(std::mem::take);
+        for entry in began.unwrap_or_default() {
             self.insert(entry);
         }
-        is_stopped
+        self.shared.is_stopped()
     }
 
     fn insert(&mut self, entry: Entry) {
@@ -94,8 +88,8 @@ impl Worker {
                 Ok(None) => {}
                 Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) => {
                     // It would be reported at once again, and again.
-                    if let Some((_, listener)) = &self.shared.any_registry().listener {
-                        self.shared.poller.remove(listener);
+                    if let Some(listener) = &*self.shared.listener() {
+                        listener.pause(&self.shared.poller);
                         self.paused_until = Some(now() + PAUSE);
                     }
                     return;
@@ -107,18 +101,11 @@ impl Worker {
 
     /// Accepts a connection. `None` if it was closed at once.
     fn accept_one(&mut self) -> Result<Option<Entry>, Errno> {
-        let mut registry = self.shared.any_registry();
-        let (bound, listener) = registry.listener.as_ref().ok_or(Errno::AGAIN)?;
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let socket = match rustix::net::accept_with(listener, flags) {
-            Ok(socket) => Arc::new(socket),
-            Err(Errno::INTR | Errno::CONNABORTED) => return Ok(None),
-            Err(error) => return Err(error),
+        let accepted = match &*self.shared.listener() {
+            Some(listener) => listener.accept()?,
+            None => return Err(Errno::AGAIN),
         };
-        let Ok(peer) = peer_credentials(socket.as_fd()) else { return Ok(None) };
-        if bound.allowed().check(&Peer::Unix(peer)).is_err() {
-            return Ok(None);
-        }
+        let Some((socket, peer)) = accepted else { return Ok(None) };
         let old = self.shared.limits.assume_old_system;
         let watched = match WatchedPeer::of(socket.as_fd(), peer, old) {
             Ok(watched) => watched,
@@ -126,11 +113,11 @@ impl Worker {
             // The process has ended.
             Err(_) => return Ok(None),
         };
-        let connection = self.shared.connection(&mut registry, &socket, peer);
-        drop(registry);
         if !self.make_room() {
             return Ok(None);
         }
+        let socket = Arc::new(socket);
+        let connection = self.shared.connection(&socket, peer);
         let entry = Entry::accepted(connection, socket, watched);
         Ok(entry.watch(&self.shared.poller).is_ok().then_some(entry))
     }
@@ -156,7 +143,7 @@ impl Worker {
         if has_room {
             entry.connection.send_waiting();
         }
-        if let Err(reason) = entry.read(&self.shared.tokens, PACKETS) {
+        if let Err(reason) = entry.read(&self.shared.tokens, &self.shared.closers, PACKETS) {
             self.end(id, reason);
         }
     }
@@ -164,7 +151,7 @@ impl Worker {
     /// The process of a peer has ended. Another process may have its socket, but not its regions.
     fn bury(&mut self, id: u64) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
-        let reason = match entry.read(&self.shared.tokens, LAST_PACKETS) {
+        let reason = match entry.read(&self.shared.tokens, &self.shared.closers, LAST_PACKETS) {
             Ok(()) | Err(Gone::PeerClosed) => Gone::PeerDied,
             Err(reason) => reason,
         };
@@ -190,9 +177,8 @@ impl Worker {
         }
         if self.paused_until.is_some_and(|end| end <= now) {
             self.paused_until = None;
-            if let Some((_, listener)) = &self.shared.any_registry().listener {
-                // It fails if a restored listener is watched already.
-                let _ = self.shared.poller.add(listener, Source::Listener);
+            if let Some(listener) = &*self.shared.listener() {
+                listener.resume(&self.shared.poller);
             }
         }
     }
@@ -209,15 +195,14 @@ impl Worker {
     }
 
     fn finish(&mut self) {
-        let listener = {
-            let mut registry = self.shared.any_registry();
-            registry.is_stopped = true;
-            registry.listener.take()
-        };
+        // Nothing is added from here on.
+        let began = self.shared.connecting().take();
+        for entry in began.unwrap_or_default() {
+            self.insert(entry);
+        }
+        let listener = self.shared.listener().take();
         drop(listener);
         self.shared.tokens.close();
-        // Nothing is added any more.
-        self.adopt();
         for id in self.entries.keys().copied().collect::<Vec<_>>() {
             self.end(id, Gone::Stopped);
         }

@@ -134,3 +134,14 @@ impl Drop for TestDir {
 }
 
 pub(crate) const TOKEN: Token = *b"a token of tests";
+
+/// Waits for a condition that another thread will make true.
+pub(crate) fn until(what: &str, mut is_true: impl FnMut() -> bool) {
+    for _ in 0..1_000_000 {
+        if is_true() {
+            return;
+        }
+        std::thread::yield_now();
+    }
+    panic!("it never happens that {what}");
+}
