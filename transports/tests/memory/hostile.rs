@@ -25,7 +25,7 @@ pub(crate) struct Raw(pub(crate) OwnedFd);
 
 pub(crate) const HELLO: u32 = 1;
 pub(crate) const WELCOME: u32 = 2;
-const REGION: u32 = 3;
+pub(crate) const REGION: u32 = 3;
 const REFUSED: u32 = 5;
 const WAKE: u32 = 7;
 pub(crate) const PING: u32 = 8;
@@ -68,7 +68,7 @@ impl Raw {
         self.pass(bytes, &[]);
     }
 
-    fn pass(&self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) {
+    pub(crate) fn pass(&self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(253))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         if !descriptors.is_empty() {

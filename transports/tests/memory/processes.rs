@@ -3,7 +3,7 @@
 //! Other processes are this program again, with one of the ignored tests below.
 
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader, ErrorKind, Lines};
+use std::io::{BufRead, BufReader, ErrorKind, Lines, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -13,8 +13,10 @@ use std::sync::Arc;
 
 use mycelium_transports::endpoint::unix::{Access, own_user};
 use mycelium_transports::memory::{
-    Connection, ControlLimits, ControlThread, Gone, Handler, Mapping, Packet, PacketKind, VERSION,
+    Connection, ControlLimits, ControlThread, Gone, Handler, Mapping, Packet, PacketError,
+    PacketKind, VERSION,
 };
+use rustix::process::{Resource, Rlimit};
 
 use crate::hostile::{self, Raw};
 use crate::support::{Event, Events, Recorder, TOKEN, TestDir, mappings_of, open_files};
@@ -86,6 +88,12 @@ fn role() -> Option<(PathBuf, ControlLimits)> {
     Some((socket, limits(std::env::var_os(OLD_SYSTEM).is_some())))
 }
 
+/// The name of the memory of a role: of its test, so that others do not see it.
+fn memory_of_role(socket: &Path) -> String {
+    let directory = socket.parent().and_then(Path::file_name).unwrap();
+    directory.to_string_lossy().into_owned()
+}
+
 #[expect(clippy::print_stdout, reason = "this is how the other process knows")]
 fn say(name: &str, value: &str) {
     println!("\n{name}: {value}");
@@ -98,11 +106,11 @@ fn wait_to_be_killed() -> ! {
 }
 
 /// Passes a region as soon as it can.
-struct Passing(Arc<Recorder>, &'static str);
+struct Passing(Arc<Recorder>, String);
 
 impl Handler for Passing {
     fn connected(&self, connection: &Arc<Connection>) {
-        let (_mapping, file) = Mapping::create(1, self.1, false).unwrap();
+        let (_mapping, file) = Mapping::create(1, &self.1, false).unwrap();
         let packet = Packet::new(PacketKind::Region, 1, [0; 4]);
         // The other side may have ended the connection.
         let _ = connection.send(packet, Some(file.as_fd()));
@@ -128,7 +136,7 @@ fn connects() {
     let Some((socket, limits)) = role() else { return };
     let control = ControlThread::start("connects", limits).unwrap();
     let (recorder, events) = Recorder::new();
-    let handler = Arc::new(Passing(recorder, "of-the-connecting"));
+    let handler = Arc::new(Passing(recorder, memory_of_role(&socket)));
     match control.connect(&socket, TOKEN, handler) {
         Ok(_) => {}
         Err(error) => return say("result", &error.kind().to_string()),
@@ -150,7 +158,7 @@ fn listens() {
     let control = ControlThread::start("listens", limits).unwrap();
     control.listen(&socket, Access::default()).unwrap();
     let (recorder, events) = Recorder::new();
-    control.expect(TOKEN, None, Arc::new(Passing(recorder, "of-the-listening")));
+    control.expect(TOKEN, None, Arc::new(Passing(recorder, memory_of_role(&socket))));
     say("listens", "now");
     let _connection = events.connected();
     say("connected", "now");
@@ -186,7 +194,7 @@ fn expecting(dir: &TestDir, old_system: bool, access: Access) -> (Arc<ControlThr
     let control = ControlThread::start("expecting", limits(old_system)).unwrap();
     control.listen(dir.socket(), access).unwrap();
     let (recorder, events) = Recorder::new();
-    control.expect(TOKEN, None, Arc::new(Passing(recorder, "of-the-expecting")));
+    control.expect(TOKEN, None, Arc::new(Passing(recorder, "of-the-expecting".to_owned())));
     (control, events)
 }
 
@@ -209,9 +217,10 @@ fn the_death_of_a_peer_that_connected_is_noticed() {
             assert_eq!(mapping.words().len(), 512, "its memory stays");
             drop(mapping);
             control.stop();
+            let name = memory_of_role(&dir.socket());
+            assert_eq!((open_files(&name), mappings_of(&name).len()), (0, 0));
         }
     }
-    assert_eq!((open_files("of-the-connecting"), mappings_of("of-the-connecting").len()), (0, 0));
 }
 
 #[test]
@@ -223,7 +232,7 @@ fn the_death_of_a_peer_that_listened_is_noticed_and_its_socket_is_replaced() {
             let mut other = Other::new("listens", &dir.socket(), old_system);
             other.line("listens");
             let (recorder, events) = Recorder::new();
-            let handler = Arc::new(Passing(recorder, "of-a-survivor"));
+            let handler = Arc::new(Passing(recorder, "of-a-survivor".to_owned()));
             control.connect(&dir.socket(), TOKEN, handler).unwrap();
             let connection = events.connected();
             assert_eq!(connection.peer().process, Some(other.child.id()));
@@ -236,9 +245,10 @@ fn the_death_of_a_peer_that_listened_is_noticed_and_its_socket_is_replaced() {
             let (recorder, _) = Recorder::new();
             let error = control.connect(&dir.socket(), TOKEN, recorder).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+            let name = memory_of_role(&dir.socket());
+            assert_eq!((open_files(&name), mappings_of(&name).len()), (0, 0));
         }
     }
-    assert_eq!((open_files("of-the-listening"), mappings_of("of-the-listening").len()), (0, 0));
     assert_eq!((open_files("of-a-survivor"), mappings_of("of-a-survivor").len()), (0, 0));
 }
 
@@ -264,9 +274,11 @@ fn a_child_with_the_socket_does_not_hide_the_death_of_its_parent() {
 
 /// Connects as another user, and reports the result.
 fn connects_as(user: u32, dir: &TestDir) -> (Other, PathBuf) {
-    // Another user may not reach the directory that tests are built in.
+    // Another user may not reach the directory that tests are built in. A process that starts in
+    // another test must not inherit a descriptor that writes to the program.
     let program = dir.0.with_extension("exe");
-    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status();
+    assert!(copied.unwrap().success());
     fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
     let mut command = Other::command(&program, "connects", &dir.socket(), false);
     command.current_dir("/").uid(user).gid(user);
@@ -328,9 +340,9 @@ fn leaves_nothing() {
         listening.listen(&socket, Access::default()).unwrap();
         for number in 0..20 {
             let (recorder, events) = Recorder::new();
-            listening.expect([number; 16], None, Arc::new(Passing(recorder, "round")));
+            listening.expect([number; 16], None, Arc::new(Passing(recorder, "round".to_owned())));
             let (recorder, other) = Recorder::new();
-            let handler = Arc::new(Passing(recorder, "round"));
+            let handler = Arc::new(Passing(recorder, "round".to_owned()));
             // Every other connection ends before it is established, or while it is.
             let connection = connecting.connect(&socket, [number; 16], handler).unwrap();
             if number % 2 == 0 {
@@ -362,4 +374,55 @@ fn leaves_nothing() {
     let left =
         if before == after { "nothing".to_owned() } else { format!("{before:?}, {after:?}") };
     say("left", &left);
+}
+
+/// Without a descriptor left, a connection waits to be accepted, and a passed descriptor is lost.
+#[test]
+fn exhausted_descriptors_end_nothing_else() {
+    let dir = TestDir::new("exhausted");
+    let mut other = Other::new("has_no_descriptor_left", &dir.socket(), false);
+    other.line("listens");
+    let first = Raw::connect(&dir.socket());
+    first.send(&hostile::hello(TOKEN, VERSION));
+    assert_eq!(first.receive(), Some(hostile::WELCOME));
+    assert_eq!(other.line("descriptors"), "none");
+    let (_mapping, file) = Mapping::create(1, "too-many", false).unwrap();
+    first.pass(&hostile::bytes(hostile::REGION, [0; 4]), &[file.as_fd()]);
+    assert_eq!(other.line("first"), Gone::Packet(PacketError::Truncated).to_string());
+    assert_eq!(first.receive(), None);
+
+    assert_eq!(other.line("descriptors"), "none");
+    let second = Raw::connect(&dir.socket());
+    second.send(&hostile::hello(TOKEN, VERSION));
+    writeln!(other.child.stdin.as_ref().unwrap(), "connected").unwrap();
+    assert_eq!(second.receive(), Some(hostile::WELCOME));
+}
+
+#[test]
+#[ignore = "a part of another test"]
+fn has_no_descriptor_left() {
+    let Some((socket, limits)) = role() else { return };
+    let limit = Rlimit { current: Some(64), maximum: Some(64) };
+    rustix::process::setrlimit(Resource::Nofile, limit).unwrap();
+    let exhaust = || std::iter::from_fn(|| fs::File::open("/dev/null").ok()).collect::<Vec<_>>();
+    let control = ControlThread::start("listens", limits).unwrap();
+    control.listen(&socket, Access::default()).unwrap();
+    let (recorder, events) = Recorder::new();
+    control.expect(TOKEN, None, recorder);
+    say("listens", "now");
+    let connection = events.connected();
+    let first = exhaust();
+    say("descriptors", "none");
+    say("first", &events.gone().to_string());
+    drop(connection);
+
+    let (recorder, events) = Recorder::new();
+    control.expect(TOKEN, None, recorder);
+    let second = exhaust();
+    say("descriptors", "none");
+    std::io::stdin().read_line(&mut String::new()).unwrap();
+    assert!(events.is_empty(), "it waits");
+    drop((first, second));
+    let _connection = events.connected();
+    wait_to_be_killed();
 }
