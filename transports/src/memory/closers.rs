@@ -1,50 +1,88 @@
-//! Closes descriptors that peers passed although nobody asked for them.
+//! Closes descriptors of peers on other threads.
 //!
-//! Closing such a descriptor may wait for as long as the peer likes: a file of a file system that
-//! is a process of the peer waits for its answer. So another thread closes it. A peer may keep that
-//! one waiting for ever; with [`MOST`] of them, descriptors are no longer received.
+//! Closing a descriptor may wait for as long as a peer likes: a file of a file system that is a
+//! process of the peer waits for an answer, and a TCP socket with `SO_LINGER` for the other end.
+//! That is so for a descriptor that a peer passed, and for a socket to which it was passed and that
+//! is closed before it was received. So the control thread closes neither.
+//!
+//! A peer may keep one of these threads waiting for ever. When [`THREADS`] of them wait,
+//! descriptors pile up; connections are not accepted then.
 
-use std::os::fd::OwnedFd;
-use std::sync::{Arc, mpsc};
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
-use mycelium_executor::Thread;
+/// The largest number of threads.
+const THREADS: usize = 8;
 
-use crate::sync::{AtomicUsize, Ordering};
+/// The number of descriptors that may wait while connections are accepted.
+const WAITING: usize = 64;
 
-/// The threads that may wait at the same time.
-const MOST: usize = 8;
+/// The time in which [`Closers::settle`] waits for descriptors that are not slow.
+const SETTLE: Duration = Duration::from_secs(1);
 
-/// The number of threads that close a descriptor.
+/// Threads that close descriptors. They end when there is none left.
 #[derive(Clone)]
-pub(super) struct Closers(Arc<AtomicUsize>);
+pub(super) struct Closers(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    /// Notified when a thread ends.
+    ended: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Box<dyn Send>>,
+    threads: usize,
+}
 
 impl Closers {
     pub(super) fn new() -> Closers {
-        Closers(Arc::new(AtomicUsize::new(0)))
+        Closers(Arc::new(Shared { state: Mutex::default(), ended: Condvar::new() }))
     }
 
-    /// Whether one more descriptor can be closed.
+    /// Whether they keep up.
     pub(super) fn has_room(&self) -> bool {
-        self.0.load(Ordering::Relaxed) < MOST
+        self.state().waiting.len() < WAITING
     }
 
-    /// Closes these descriptors, on another thread.
-    pub(super) fn close(&self, descriptors: Vec<OwnedFd>) {
-        let (sender, receiver) = mpsc::channel::<Vec<OwnedFd>>();
-        let running = self.0.clone();
-        running.fetch_add(1, Ordering::Relaxed);
-        let request = Thread { name: "close".to_owned(), ..Thread::default() };
-        let work = move || {
-            drop(receiver.recv());
-            running.fetch_sub(1, Ordering::Relaxed);
-        };
-        let sent = match request.start(move || Ok(work)) {
-            Ok(_) => sender.send(descriptors).map_err(|unsent| unsent.0),
-            Err(_) => Err(descriptors),
-        };
-        // Without a thread they stay open. They still count as one that waits.
-        if let Err(unsent) = sent {
-            unsent.into_iter().for_each(std::mem::forget);
+    /// Drops a descriptor, or several.
+    pub(super) fn close(&self, descriptor: impl Send + 'static) {
+        let mut state = self.state();
+        state.waiting.push_back(Box::new(descriptor));
+        // Those that run may wait.
+        if state.threads == THREADS {
+            return;
         }
+        let closers = self.clone();
+        let started = thread::Builder::new().name("close".to_owned()).spawn(move || closers.run());
+        // Without a thread, the next one closes it.
+        state.threads += usize::from(started.is_ok());
+    }
+
+    /// Waits until all are closed, but not for those that are slow.
+    pub(super) fn settle(&self) {
+        let state = self.state();
+        // A panic of another thread does not matter here.
+        let _ = self.0.ended.wait_timeout_while(state, SETTLE, |state| state.threads > 0);
+    }
+
+    fn run(&self) {
+        loop {
+            let mut state = self.state();
+            let Some(descriptor) = state.waiting.pop_front() else {
+                state.threads -= 1;
+                self.0.ended.notify_all();
+                return;
+            };
+            drop(state);
+            drop(descriptor);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -96,11 +96,12 @@ impl Connection {
         if state.wake_waits {
             return;
         }
-        match socket::send(socket.as_fd(), Packet::wake(), None) {
+        let sent = socket::send(socket, Packet::wake(), None);
+        match sent {
             Ok(()) => {}
             Err(Errno::AGAIN) => {
                 state.wake_waits = true;
-                self.await_room(&mut state, &socket);
+                self.report_room(&mut state, true);
             }
             Err(error) => state.fail(ended(error)),
         }
@@ -139,23 +140,22 @@ impl Connection {
     /// Sends the waiting packets, now that the socket has room.
     pub(super) fn send_waiting(&self) {
         let mut state = self.state();
-        let Some(socket) = state.open() else { return };
         loop {
+            let Some(socket) = state.open() else { return };
             let (packet, descriptor) = match state.waiting.front() {
                 Some((packet, descriptor)) => (*packet, descriptor.as_ref()),
                 None if state.wake_waits => (Packet::wake(), None),
                 None => break,
             };
-            match socket::send(socket.as_fd(), packet, descriptor.map(AsFd::as_fd)) {
+            let sent = socket::send(socket, packet, descriptor.map(AsFd::as_fd));
+            match sent {
                 Ok(()) if state.waiting.pop_front().is_none() => state.wake_waits = false,
                 Ok(()) => {}
                 Err(Errno::AGAIN) => return,
                 Err(error) => return state.fail(ended(error)),
             }
         }
-        if let Err(error) = self.poller.report_room(&*socket, self.id, false) {
-            state.fail(ended(error));
-        }
+        self.report_room(&mut state, false);
     }
 
     fn try_send(
@@ -167,7 +167,7 @@ impl Connection {
         let socket = state.open().ok_or(SendError::Closed)?;
         let is_first = state.waiting.is_empty();
         if is_first {
-            match socket::send(socket.as_fd(), packet, descriptor) {
+            match socket::send(socket, packet, descriptor) {
                 Err(Errno::AGAIN) => {}
                 result => return result.map_err(ended),
             }
@@ -180,13 +180,14 @@ impl Connection {
         let copy = copy.map_err(|_| SendError::Descriptors)?;
         state.waiting.push_back((packet, copy));
         if is_first {
-            self.await_room(state, &socket);
+            self.report_room(state, true);
         }
         Ok(())
     }
 
-    fn await_room(&self, state: &mut State, socket: &OwnedFd) {
-        if let Err(error) = self.poller.report_room(socket, self.id, true) {
+    fn report_room(&self, state: &mut State, on: bool) {
+        let Some(socket) = state.open() else { return };
+        if let Err(error) = self.poller.report_room(socket, self.id, on) {
             state.fail(ended(error));
         }
     }
@@ -197,9 +198,10 @@ impl Connection {
 }
 
 impl State {
-    /// The socket, unless the connection ended.
-    fn open(&self) -> Option<Arc<OwnedFd>> {
-        self.socket.clone().filter(|_| self.reason.is_none())
+    /// The socket, unless the connection ended. It is not cloned: only the control thread may drop
+    /// it as the last one.
+    fn open(&self) -> Option<BorrowedFd<'_>> {
+        self.socket.as_ref().filter(|_| self.reason.is_none()).map(|socket| socket.as_fd())
     }
 
     /// Ends the connection after an error, unless the peer has ended it: the control thread

@@ -113,12 +113,14 @@ impl Entry {
     }
 
     /// Ends the connection: closes its descriptors and notifies its handler.
-    pub(super) fn end(self, poller: &Poller, reason: Gone) {
+    pub(super) fn end(self, poller: &Poller, closers: &Closers, reason: Gone) {
         let Entry { connection, socket, peer, handler, .. } = self;
         let reason = connection.finish(reason);
         poller.remove(&*socket);
         poller.remove(&peer.process);
-        drop((socket, peer));
+        drop(peer);
+        // Descriptors may have arrived that nobody received.
+        closers.close(socket);
         if let Some(handler) = handler {
             // A panic was reported by the panic hook.
             let _ = contained(|| handler.gone(reason));
@@ -141,9 +143,10 @@ impl Entry {
             if let Some(reason) = self.connection.reason() {
                 return Err(reason);
             }
-            let closers = Some(closers).filter(|_| self.phase == Phase::Connected);
             match socket::receive(self.socket.as_fd(), closers) {
-                Received::Packet(packet, descriptor) => self.handle(tokens, packet, descriptor)?,
+                Received::Packet(packet, descriptor) => {
+                    self.handle(tokens, closers, packet, descriptor)?;
+                }
                 Received::Empty => return Ok(()),
                 Received::Closed => return Err(Gone::PeerClosed),
                 Received::Invalid(error) => return Err(Gone::Packet(error)),
@@ -156,6 +159,7 @@ impl Entry {
     fn handle(
         &mut self,
         tokens: &Tokens,
+        closers: &Closers,
         packet: Packet,
         descriptor: Option<OwnedFd>,
     ) -> Result<(), Gone> {
@@ -179,7 +183,10 @@ impl Entry {
                 PacketKind::Region | PacketKind::Cursors | PacketKind::Refused | PacketKind::Detach,
             ) => self.call(|handler, connection| handler.packet(connection, packet, descriptor)),
             (Phase::Connected, PacketKind::Wake) => self.call(|handler, _| handler.wake()),
-            (_, kind) => Err(Gone::Packet(PacketError::Unexpected(kind))),
+            (_, kind) => {
+                closers.close(descriptor);
+                Err(Gone::Packet(PacketError::Unexpected(kind)))
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use mycelium_executor::{Credentials, Peer};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, SocketType};
 
+use super::closers::Closers;
 use super::error::ControlError;
 use super::mapping::peer_credentials;
 use super::poller::{Poller, Source};
@@ -46,7 +47,10 @@ impl Listener {
     }
 
     /// Accepts a connection. `None` if the peer is not allowed, or has gone.
-    pub(super) fn accept(&self) -> Result<Option<(OwnedFd, Credentials)>, Errno> {
+    pub(super) fn accept(
+        &self,
+        closers: &Closers,
+    ) -> Result<Option<(OwnedFd, Credentials)>, Errno> {
         let accepting = self.accepting.as_ref().ok_or(Errno::AGAIN)?;
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket = match rustix::net::accept_with(accepting, flags) {
@@ -54,9 +58,21 @@ impl Listener {
             Err(Errno::INTR | Errno::CONNABORTED) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let Ok(peer) = peer_credentials(socket.as_fd()) else { return Ok(None) };
-        let is_allowed = self.bound.allowed().check(&Peer::Unix(peer)).is_ok();
-        Ok(is_allowed.then_some((socket, peer)))
+        match peer_credentials(socket.as_fd()) {
+            Ok(peer) if self.bound.allowed().check(&Peer::Unix(peer)).is_ok() => {
+                Ok(Some((socket, peer)))
+            }
+            _ => {
+                closers.close(socket);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Removes the file, and closes the socket with all connections that were not accepted.
+    pub(super) fn close(self, closers: &Closers) {
+        drop(self.bound);
+        closers.close(self.accepting);
     }
 
     /// Stops to report connections.

@@ -183,18 +183,14 @@ pub enum PacketError {
         kind: PacketKind,
         /// The number that a packet of this kind carries.
         expected: usize,
-        /// The number that was received; the system drops more than two.
+        /// The number that was received.
         found: usize,
     },
     /// A descriptor that is not a memfd.
     #[error("invalid `{0:?}` packet of a peer: its descriptor is not shared memory")]
     NoMemory(PacketKind),
-    /// Descriptors were lost: the peer passed too many, or too early, or this process has too many
-    /// open.
-    #[error(
-        "descriptors of a peer were lost: it passed more than one, or one during the handshake, or \
-         this process has reached `ulimit -n`"
-    )]
+    /// Descriptors were lost, because this process has too many open.
+    #[error("a descriptor of a peer was lost: this process has reached `ulimit -n`")]
     Truncated,
 }
 

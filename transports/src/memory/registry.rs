@@ -72,7 +72,7 @@ impl Shared {
 
     /// Lets the control thread end, soon.
     pub(super) fn stop(&self) {
-        // Nothing else goes with it, and the wake orders it before the next look.
+        // It publishes nothing else, and the wake orders it before the next check.
         self.is_stopped.store(true, Ordering::Relaxed);
         self.poller.wake();
     }

@@ -8,8 +8,8 @@ use rustix::cmsg_space;
 use rustix::fs::fcntl_get_seals;
 use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, RecvMsg, ReturnFlags,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
 };
 
 use super::closers::Closers;
@@ -54,47 +54,54 @@ pub(super) fn send(
     }
 }
 
-/// Receives a packet. Without `closers`, no descriptors are received: a peer that is not known yet
-/// has none to pass.
-pub(super) fn receive(socket: BorrowedFd<'_>, closers: Option<&Closers>) -> Received {
-    let closers = closers.filter(|closers| closers.has_room());
+/// Receives a packet.
+pub(super) fn receive(socket: BorrowedFd<'_>, closers: &Closers) -> Received {
     // One byte more than a packet has, to notice a longer one.
     let mut bytes = [0; BYTES + 1];
-    // The system rounds the space up, so that two descriptors may arrive where one has room.
-    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(2))];
-    let space = if closers.is_some() { &mut space[..] } else { &mut [] };
-    let mut control = RecvAncillaryBuffer::new(space);
-    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-    let received = loop {
-        let into = &mut [IoSliceMut::new(&mut bytes)];
-        match rustix::net::recvmsg(socket, into, &mut control, flags) {
-            Ok(received) => break received,
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => return Received::Empty,
-            // The other side closed its end before it had read everything. Its own packets, and
-            // then the end, follow.
-            Err(Errno::CONNRESET) => {}
-            Err(error) => return Received::Failed(error),
-        }
-    };
     let mut descriptors = Vec::new();
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(passed) = message {
-            descriptors.extend(passed);
-        }
-    }
+    let received = match receive_all(socket, &mut bytes, &mut descriptors) {
+        Ok(received) => received,
+        Err(Errno::AGAIN) => return Received::Empty,
+        Err(error) => return Received::Failed(error),
+    };
     let bytes = &bytes[..received.bytes.min(bytes.len())];
     let result = match check(bytes, received.flags, &descriptors) {
         Ok(packet) => return Received::Packet(packet, descriptors.pop()),
         Err(_) if bytes.is_empty() => Received::Closed,
         Err(error) => Received::Invalid(error),
     };
-    if let Some(closers) = closers
-        && !descriptors.is_empty()
-    {
+    if !descriptors.is_empty() {
         closers.close(descriptors);
     }
     result
+}
+
+/// Receives the bytes of a packet as far as there is room, and all descriptors.
+fn receive_all(
+    socket: BorrowedFd<'_>,
+    bytes: &mut [u8],
+    descriptors: &mut Vec<OwnedFd>,
+) -> Result<RecvMsg, Errno> {
+    // As many as a packet may have: the system closes those that find no room, on this thread.
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(253))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+    let received = loop {
+        let into = &mut [IoSliceMut::new(bytes)];
+        match rustix::net::recvmsg(socket, into, &mut control, flags) {
+            Ok(received) => break received,
+            // The other side closed its end before it had read everything. Its own packets, and
+            // then the end, follow.
+            Err(Errno::INTR | Errno::CONNRESET) => {}
+            Err(error) => return Err(error),
+        }
+    };
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(passed) = message {
+            descriptors.extend(passed);
+        }
+    }
+    Ok(received)
 }
 
 /// The packet, if the right descriptors came with it.

@@ -101,25 +101,36 @@ impl Worker {
 
     /// Accepts a connection. `None` if it was closed at once.
     fn accept_one(&mut self) -> Result<Option<Entry>, Errno> {
+        if !self.shared.closers.has_room() {
+            return Err(Errno::NOBUFS);
+        }
         let accepted = match &*self.shared.listener() {
-            Some(listener) => listener.accept()?,
+            Some(listener) => listener.accept(&self.shared.closers)?,
             None => return Err(Errno::AGAIN),
         };
         let Some((socket, peer)) = accepted else { return Ok(None) };
         let old = self.shared.limits.assume_old_system;
-        let watched = match WatchedPeer::of(socket.as_fd(), peer, old) {
-            Ok(watched) => watched,
-            Err(Errno::MFILE | Errno::NFILE) => return Err(Errno::MFILE),
-            // The process has ended.
-            Err(_) => return Ok(None),
+        let watched = WatchedPeer::of(socket.as_fd(), peer, old);
+        let has_room = watched.is_ok() && self.make_room();
+        let watched = match watched {
+            Ok(watched) if has_room => watched,
+            other => {
+                self.shared.closers.close(socket);
+                let is_exhausted = matches!(other, Err(Errno::MFILE | Errno::NFILE));
+                return if is_exhausted { Err(Errno::MFILE) } else { Ok(None) };
+            }
         };
-        if !self.make_room() {
-            return Ok(None);
-        }
         let socket = Arc::new(socket);
         let connection = self.shared.connection(&socket, peer);
         let entry = Entry::accepted(connection, socket, watched);
-        Ok(entry.watch(&self.shared.poller).is_ok().then_some(entry))
+        match entry.watch(&self.shared.poller) {
+            Ok(()) => Ok(Some(entry)),
+            Err(error) => {
+                let reason = Gone::System(error.raw_os_error());
+                entry.end(&self.shared.poller, &self.shared.closers, reason);
+                Ok(None)
+            }
+        }
     }
 
     /// Makes room for one more connection, if there is none, in place of the oldest that has not
@@ -160,7 +171,7 @@ impl Worker {
 
     fn end(&mut self, id: u64, reason: Gone) {
         if let Some(entry) = self.entries.remove(&id) {
-            entry.end(&self.shared.poller, reason);
+            entry.end(&self.shared.poller, &self.shared.closers, reason);
         }
     }
 
@@ -200,12 +211,14 @@ impl Worker {
         for entry in began.unwrap_or_default() {
             self.insert(entry);
         }
-        let listener = self.shared.listener().take();
-        drop(listener);
+        if let Some(listener) = self.shared.listener().take() {
+            listener.close(&self.shared.closers);
+        }
         self.shared.tokens.close();
         for id in self.entries.keys().copied().collect::<Vec<_>>() {
             self.end(id, Gone::Stopped);
         }
+        self.shared.closers.settle();
     }
 }
 
