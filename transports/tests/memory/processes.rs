@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
+use mycelium_core::ring::region::Memory;
 use mycelium_transports::endpoint::unix::{Access, own_user};
 use mycelium_transports::memory::{
     Connection, ControlLimits, ControlThread, Gone, Handler, Mapping, Packet, PacketError,

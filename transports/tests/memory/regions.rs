@@ -202,7 +202,7 @@ fn messages_come_through_mapped_regions() {
     let foreign = Mapping::attach(data_file, most, false).unwrap();
     let foreign = ForeignData::attach(foreign).unwrap();
     let (cursors, cursor_file) = cursor_region("cursors", layout, 3, identity).unwrap();
-    let theirs = ForeignRing::new(foreign, cursors, proxy.claim()).unwrap();
+    let theirs = ForeignRing::new(foreign, cursors, Some(proxy.claim())).unwrap();
     let theirs = Broadcast::new(theirs, layout).unwrap();
     let mut reader = Broadcast::gating(&theirs).unwrap();
     let positions = Mapping::attach(cursor_file, cursor_words(3).unwrap(), false).unwrap();
