@@ -137,12 +137,6 @@ impl Mapping {
         Mapping::map(file.as_fd(), found, false).map_err(system("map a peer's memory"))
     }
 
-    /// The words. They stay where they are while this value lives, even if it moves.
-    #[must_use]
-    pub fn words(&self) -> &[Word] {
-        Memory::words(self)
-    }
-
     /// Whether this process made the memory and may write to it.
     #[must_use]
     pub fn is_writable(&self) -> bool {
@@ -298,6 +292,7 @@ const HUGETLBFS: rustix::fs::FsWord = 0x9584_58f6;
 #[cfg(all(test, not(miri)))]
 mod tests {
     use super::{MapFlags, Mapping, ProtFlags, SealFlags, ptr};
+    use mycelium_core::ring::region::Memory;
 
     /// Whether the file can be mapped with this access.
     fn maps(file: &impl std::os::fd::AsFd, access: ProtFlags) -> bool {
