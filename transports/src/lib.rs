@@ -13,7 +13,7 @@
 //! Adapters of executors and transports never see each other: a transport needs only a
 //! [`Waker`](std::task::Waker) and the executor trait.
 //!
-//! `unsafe` code is in one file, `memory/mapping.rs`.
+//! `unsafe` code is in `memory` alone.
 #![deny(unsafe_code)]
 
 #[cfg(all(feature = "conformance", unix))]

@@ -18,7 +18,7 @@ use crate::memory::{Connection, Gone, Handler, Packet};
 /// The most packets that wait for a session: one for each region of a link, and their answers.
 const MOST: usize = 1024;
 
-/// A control connection, and what has arrived over it.
+/// A control connection, and its packets that no session has taken yet.
 #[derive(Default)]
 pub(super) struct Channel {
     state: Mutex<State>,
@@ -59,7 +59,7 @@ impl Channel {
         state.gone.take().map(Arrival::Gone)
     }
 
-    /// From now on the ring is told when the peer rings, and when the connection has ended.
+    /// From now on the ring is notified when the peer rings, and when the connection has ended.
     pub(super) fn add(&self, ring: Weak<dyn SharedRing>) {
         let mut state = self.state();
         state.rings.retain(|ring| ring.strong_count() > 0);

@@ -11,7 +11,7 @@ use mycelium_core::link::{Config, ConfigError, LinkError, Name};
 use mycelium_executor::{Executor, SendFuture, Stream};
 use thiserror::Error;
 
-use super::client_session::ClientSession;
+use super::client_session::{ClientSession, SessionSetup};
 use super::config::{Identity, LinkConfig};
 use super::control::{BusyGuard, Control, LinkPhase};
 use super::incoming_memory::MemoryAccess;
@@ -77,7 +77,16 @@ impl TopicClient {
             };
             let label = |role| format!("link={} role={role}", plain(&self.peer));
             let line = self.counters.line(&label("reader"));
-            let Ok(mut session) = ClientSession::new(&self, &mut link, line) else { return };
+            let setup = SessionSetup {
+                peer: &self.peer,
+                interests: &self.interests,
+                config: &self.config,
+                memory: self.memory.clone(),
+                control: self.control.clone(),
+                observer: self.observer.clone(),
+                line,
+            };
+            let Ok(mut session) = ClientSession::new(setup, &mut link) else { return };
             drop(open);
             let errors = self.counters.line(&label("client"));
             let mut random = fastrand::Rng::with_seed(self.executor.entropy());

@@ -14,8 +14,7 @@ use mycelium_core::link::{
     CloseReason, Event, IncomingId, Interest, InterestId, Name, ReaderMode, RejectReason, SendError,
 };
 
-use super::client::TopicClient;
-use super::config::MemoryUse;
+use super::config::{LinkConfig, MemoryUse};
 use super::control::{Control, LinkPhase};
 use super::gap;
 use super::incoming_memory::{IncomingMemory, MemoryAccess};
@@ -52,6 +51,19 @@ pub(super) struct ClientSession {
     times: (Duration, Duration),
 }
 
+/// What a session needs of its client.
+pub(super) struct SessionSetup<'a> {
+    /// The name of the peer.
+    pub(super) peer: &'a str,
+    pub(super) interests: &'a [TopicInterest],
+    pub(super) config: &'a LinkConfig,
+    /// How the peer's rings are mapped.
+    pub(super) memory: Option<MemoryAccess>,
+    pub(super) control: Arc<Control>,
+    pub(super) observer: Observer,
+    pub(super) line: Line<LinkValue>,
+}
+
 /// A topic that is read from the peer.
 struct RemoteTopic {
     id: InterestId,
@@ -65,11 +77,11 @@ struct RemoteTopic {
 impl ClientSession {
     /// Subscribes to the topics, on this connection and on each later one.
     pub(super) fn new(
-        client: &TopicClient,
+        setup: SessionSetup<'_>,
         link: &mut NodeLink<'_>,
-        line: Line<LinkValue>,
     ) -> Result<ClientSession, SendError> {
-        let topics = client.interests.iter().map(|TopicInterest { topic, policy }| {
+        let SessionSetup { peer, interests, config, memory, control, observer, line } = setup;
+        let topics = interests.iter().map(|TopicInterest { topic, policy }| {
             let schema = topic.schema();
             let id = link.subscribe(Interest {
                 topic: Name::try_from(topic.name()).unwrap_or_default(),
@@ -86,21 +98,21 @@ impl ClientSession {
             Ok(RemoteTopic { id, topic, keep_open, is_new: true })
         });
         Ok(ClientSession {
-            peer: client.peer.clone(),
+            peer: peer.to_owned(),
             topics: topics.collect::<Result<_, SendError>>()?,
             streams: Vec::new(),
-            control: client.control.clone(),
-            observer: client.observer.clone(),
+            control,
+            observer,
             line,
             listener: None,
             was_admitted: false,
             queries: LayoutQueries::default(),
             answer: LayoutAnswer::default(),
-            access: client.memory.clone(),
-            needs_memory: client.config.memory == MemoryUse::Required,
+            access: memory,
+            needs_memory: config.memory == MemoryUse::Required,
             memory: None,
             lost_memory: LostMemory::default(),
-            times: (client.config.keep_alive, client.config.silence),
+            times: (config.keep_alive, config.silence),
         })
     }
 
@@ -323,10 +335,8 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
                     None => {}
                 }
             }
-            Event::Region { stream, number, .. } => {
-                if !self.move_to_memory(stream, number) {
-                    link.close(now, CloseReason::Protocol);
-                }
+            Event::Region { stream, number, .. } if !self.move_to_memory(stream, number) => {
+                link.close(now, CloseReason::Protocol);
             }
             Event::End { stream, .. } => {
                 if let Some(stream) = self.stream(stream) {

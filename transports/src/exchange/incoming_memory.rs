@@ -52,8 +52,8 @@ pub(super) struct PassedRing {
 
 /// The most rings that wait for their streams.
 const MOST_PASSED: usize = 128;
-/// The most words of a ring: the memory is the peer's, the addresses are those of this process.
-const MOST_WORDS: usize = 1 << 36;
+/// The most words of a ring: as many as can be mapped. The memory is the peer's.
+const MOST_WORDS: usize = usize::MAX;
 /// Places beside those of the present subscriptions: for later ones, and for the floor of the ring.
 const SPARE: usize = 8;
 

@@ -1,8 +1,8 @@
 //! The end of a link whose streams have lost their memory.
 //!
 //! The control connection ends with the peer's process, and so does the link's socket, unless a
-//! child of that process has kept it open. What has arrived on the link is still read: the peer may
-//! have ended in order. So the link gets a short time to end by itself.
+//! child of that process has kept it open. Bytes that have arrived on the link are still read: the
+//! peer may have ended in order. So the link gets a short time to end by itself.
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 //!
 //! The reader gets a token over the link and connects with it to the control socket. Then each
 //! stream whose ring lies in memory that others can map takes these steps, while its messages go
-//! over the link: the ring's descriptor is passed to the reader, who answers with the descriptor of
+//! over the link: the ring's descriptor is passed to the reader; its answer is the descriptor of
 //! its positions; the link says from which message on the stream is in memory. If the reader cannot
 //! map the memory, the stream stays on the link.
 
@@ -16,8 +16,8 @@ use mycelium_core::link::OutgoingId;
 use mycelium_core::ring::region::ForeignCursors;
 
 use super::channel::{Arrival, Channel, Tie};
-use super::outgoing_stream::StreamState;
 use super::refusal::MemoryRefusal;
+use super::stream_state::{MemoryStep, StreamState};
 use crate::local::EgressStream;
 use crate::memory::{ControlThread, Gone, Mapping, Packet, PacketKind, Token, random_token};
 use crate::stream::NodeLink;
@@ -44,22 +44,6 @@ enum Answer {
     Cursors { readers: usize, file: OwnedFd },
     /// It does not read there: a reason of the list in `incoming_memory`.
     Refused(u64),
-}
-
-/// How far a stream is on its way to memory.
-#[derive(Debug, Default)]
-pub(super) enum MemoryStep {
-    /// Its ring was not passed to the reader.
-    #[default]
-    Start,
-    /// Passed as the region with this number.
-    Passed(u32),
-    /// The reader has mapped it.
-    Mapped(u32, ForeignCursors<Mapping>),
-    /// The reader reads in memory.
-    Moved(u32),
-    /// It stays on the link.
-    Stays,
 }
 
 /// The most words of a reader's positions: those of 4,096 subscriptions.

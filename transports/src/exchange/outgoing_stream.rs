@@ -7,13 +7,11 @@
 
 use std::time::Duration;
 
-use mycelium_core::Envelope;
-use mycelium_core::frame::Fragment;
 use mycelium_core::link::{ExportId, Name, OutgoingId, RunBytes, SendError};
 
 use super::gap;
-use super::outgoing_memory::{MemoryStep, OutgoingMemory};
-use super::redelivery::DeliveryHistory;
+use super::outgoing_memory::OutgoingMemory;
+use super::stream_state::{MemoryStep, StreamState};
 use crate::local::{EgressItem, EgressStream};
 use crate::stream::NodeLink;
 
@@ -23,75 +21,6 @@ const BURST: u64 = 4096;
 /// bounds the bytes of a run.
 const SHORTEST_RUN: usize = 8;
 const LONGEST_RUN: usize = BURST as usize;
-
-/// How far a stream was sent and confirmed.
-#[derive(Debug, Default)]
-pub(super) struct StreamState {
-    pub(super) connection: ConnectionProgress,
-    pub(super) history: DeliveryHistory,
-    /// How far it is on its way to memory.
-    pub(super) memory: MemoryStep,
-}
-
-/// How far a stream was sent on this connection.
-#[derive(Debug, Default)]
-pub(super) struct ConnectionProgress {
-    /// The link's stream, once it is open.
-    pub(super) stream: Option<OutgoingId>,
-    /// The sequence at which the peer wants the stream to resume.
-    pub(super) resume_at: Option<u64>,
-    /// The peer's readers have asked for messages.
-    pub(super) is_demanded: bool,
-    /// The peer has reported the messages that it is done with.
-    pub(super) has_reported: bool,
-    /// How many bytes of the next message were sent, if it is sent in fragments.
-    offset: usize,
-    /// The length of a gap that is not sent yet.
-    missed: u64,
-    pub(super) ended: bool,
-    /// The link has said that the stream is in memory.
-    pub(super) is_moved: bool,
-}
-
-impl ConnectionProgress {
-    /// Whether the peer had confirmed all messages that it was done with when it closed the link:
-    /// the stream began on this connection, or it was resumed and the peer has reported its
-    /// progress.
-    pub(super) fn has_confirmed_all(&self) -> bool {
-        self.stream.is_some() && (self.resume_at.is_none() || self.has_reported)
-    }
-
-    /// Whether no message and no gap is sent in part.
-    fn is_between_messages(&self) -> bool {
-        self.offset == 0 && self.missed == 0
-    }
-
-    /// Sends a message, or a fragment of it. Returns whether all of it is sent.
-    #[inline]
-    fn send(
-        &mut self,
-        now: Duration,
-        link: &mut NodeLink<'_>,
-        stream: OutgoingId,
-        bytes: &[u8],
-        redelivered: bool,
-    ) -> Result<bool, SendError> {
-        let envelope = Envelope { redelivered, ..Envelope::default() };
-        // The whole message is its fixed part.
-        let fixed_len = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
-        if self.offset == 0 {
-            match link.send(now, stream, &envelope, fixed_len, bytes) {
-                Err(SendError::TooLong { .. }) => {}
-                sent => return sent.map(|()| true),
-            }
-        }
-        let (offset, total) = (self.offset as u32, bytes.len() as u32);
-        let fragment = Fragment { offset, total, fixed_len };
-        let rest = bytes.get(self.offset..).unwrap_or_default();
-        self.offset += link.send_fragment(now, stream, &envelope, fragment, rest)?;
-        Ok(self.offset == bytes.len())
-    }
-}
 
 /// Whether a stream is sent as this stream of the link.
 pub(super) fn is_sent_as(id: OutgoingId) -> impl Fn(&EgressStream<StreamState>) -> bool {

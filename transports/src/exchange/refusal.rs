@@ -11,7 +11,7 @@ use crate::memory::MemoryError;
 pub(super) enum MemoryRefusal {
     /// The memory cannot be mapped, or is not sealed.
     Memory(MemoryError),
-    /// The memory is no ring.
+    /// The memory does not contain a ring.
     Region(RegionError),
     /// It is another ring than that of the stream.
     Other,
@@ -31,7 +31,7 @@ impl MemoryRefusal {
     pub(super) fn text(code: u64) -> &'static str {
         match code {
             1 => "it cannot map the memory of the ring",
-            2 => "the memory that was passed is no ring for it",
+            2 => "the memory that was passed does not contain a ring",
             3 => "the ring that was passed is not that of the stream",
             _ => "it refused the memory of the ring",
         }

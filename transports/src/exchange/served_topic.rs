@@ -9,9 +9,10 @@ use std::time::Duration;
 use mycelium_core::link::{ExportId, Name, OutgoingId, RunBytes, SendError};
 
 use super::control::BusyGuard;
-use super::outgoing_memory::{MemoryStep, OutgoingMemory};
-use super::outgoing_stream::{self, ConnectionProgress, StreamState, is_sent_as};
+use super::outgoing_memory::OutgoingMemory;
+use super::outgoing_stream::{self, is_sent_as};
 use super::redelivery::{AfterDeath, Redelivery};
+use super::stream_state::{ConnectionProgress, MemoryStep, StreamState};
 use crate::local::{EgressReader, EgressStream, Policy, Topic, TopicError, Undelivered};
 use crate::stream::NodeLink;
 
@@ -141,7 +142,7 @@ impl ServedTopic {
             stream.state.history.sent(stream.next());
             stream.state.connection = ConnectionProgress::default();
             if !stream.has_moved() {
-                // What was passed on the earlier connection is forgotten.
+                // The reader has forgotten the ring that was passed on the earlier connection.
                 stream.state.memory = MemoryStep::Start;
             }
         }

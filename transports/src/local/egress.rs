@@ -159,7 +159,7 @@ pub struct EgressStream<T = ()> {
     publisher: Leaving,
 }
 
-/// Who reads the publisher's ring.
+/// The side that reads the publisher's ring.
 enum Reading {
     /// This process, for a link.
     Here(RetainingConsumer<Ring>),
@@ -406,7 +406,7 @@ impl<T> EgressStream<T> {
             }
             moved => moved,
         };
-        // The publisher may have looked for readers to wake just before.
+        // The publisher may have woken its readers just before.
         publisher.wake();
     }
 
@@ -419,9 +419,9 @@ impl<T> EgressStream<T> {
         }
     }
 
-    /// Ends the reading in memory: the process of the readers is gone, or reads no more. The next
-    /// message is the first one that they cannot have read; [`rewind`](EgressStream::rewind) goes
-    /// back to those that they have not confirmed.
+    /// Ends the reading in memory: the process of the readers is gone, or has stopped reading. The
+    /// next message is the first one that they cannot have read; [`rewind`](EgressStream::rewind)
+    /// goes back to those that they have not confirmed.
     pub fn move_back(&mut self) {
         self.update(false);
         self.reader = match std::mem::replace(&mut self.reader, Reading::Nobody) {
@@ -430,8 +430,8 @@ impl<T> EgressStream<T> {
         };
     }
 
-    /// Counts what the readers have taken in memory since the last call, and returns it. If `wake`,
-    /// their process wakes this one when they take more: look again after this.
+    /// Counts the messages that the readers finished in memory since the last call, and returns
+    /// their number. If `wake`, their process wakes this one for later ones: check once more then.
     pub fn update(&mut self, wake: bool) -> u64 {
         let Reading::There(moved) = &mut self.reader else { return 0 };
         if wake {

@@ -1,11 +1,11 @@
-//! A stream that its readers' process reads in memory: what is left of it at the publisher's side.
+//! The publisher's side of a stream that another process reads in memory.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use mycelium_core::ring::broadcast::{Broadcast, ProxyReader, RetainingConsumer};
 use mycelium_core::ring::region::ForeignCursors;
 
-use super::shared::{RemoteBell, RemoteReaders, Ring, SharedRing};
+use super::shared::{RemoteBell, RemoteReaders, Ring, SharedRing, Waiting};
 use super::state::{PublisherState, SubscriberState};
 use crate::memory::Mapping;
 
@@ -34,7 +34,9 @@ impl Moved {
         // An observer has no entry in the ring.
         let proxy = reader.into_proxy().ok();
         let claim = proxy.as_ref().map(ProxyReader::claim);
-        let readers = RemoteReaders::new(cursors, bell, publisher, subscriber, claim, from);
+        let (task, link) = (Arc::downgrade(publisher), Arc::downgrade(subscriber));
+        let waiting: [Weak<dyn Waiting>; 2] = [task, link];
+        let readers = RemoteReaders::new(cursors, bell, &publisher.ring, waiting, claim, from);
         if let Some(imports) = publisher.ring.storage().imports() {
             imports.add(readers.clone());
         }
@@ -54,7 +56,7 @@ impl Moved {
         &self.readers
     }
 
-    /// The first sequence that the readers still need, as far as it was imported.
+    /// The first sequence that the readers still need, at the last import.
     pub(super) fn kept(&self) -> usize {
         self.proxy.as_ref().map_or_else(|| self.readers.observed(), ProxyReader::kept)
     }
@@ -73,7 +75,7 @@ impl Moved {
         self.from
     }
 
-    /// How many messages the readers have not taken, as far as it was imported.
+    /// How many messages the readers have not taken, at the last import.
     pub(super) fn depth(&self) -> usize {
         let observed = || self.publisher.ring.tail().wrapping_sub(self.readers.observed());
         match &self.proxy {

@@ -14,8 +14,31 @@ use mycelium_core::ring::region::{
 use super::memory_size::PageSize;
 use super::schema::Schema;
 use super::shared::{Imports, Ring};
-use super::state::{Origin, RingMemory, RingShape};
 use crate::memory::{Mapping, MemoryError, data_region};
+
+/// The shape of every publisher's ring of a topic.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RingShape {
+    pub(super) layout: Layout,
+    /// Entries for gating readers.
+    pub(super) readers: usize,
+    pub(super) memory: RingMemory,
+}
+
+/// Where the rings of a topic lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RingMemory {
+    /// On the heap.
+    Heap,
+    /// In memory that other processes can map.
+    Shared {
+        /// The pages of the memory.
+        pages: PageSize,
+        /// If memory cannot be shared, or there are not enough such pages, no ring is made.
+        /// Otherwise it is on the heap then.
+        is_required: bool,
+    },
+}
 
 /// Why a ring cannot be made.
 pub(super) enum RingError {
@@ -30,11 +53,11 @@ pub(super) fn make(
     schema: &Schema,
     shape: RingShape,
     epoch: u64,
-    origin: &Origin,
+    is_local: bool,
 ) -> Result<(Ring, Result<OwnedFd, String>), RingError> {
     let RingShape { layout, readers, memory } = shape;
     let (storage, file) = match memory {
-        RingMemory::Shared { pages, is_required } if origin.is_local() => {
+        RingMemory::Shared { pages, is_required } if is_local => {
             let identity = RingIdentity { epoch, digest: schema.digest.0 };
             match data_region(topic, layout, readers, identity, pages == PageSize::Huge) {
                 Ok((region, file)) => (TopicStorage::Shared(region, Imports::default()), Ok(file)),

@@ -13,7 +13,6 @@ use mycelium_core::doorbell::{Alarm, announce};
 use mycelium_core::ring::broadcast::{Broadcast, Claim};
 use mycelium_core::ring::region::{ForeignCursors, Import, TopicStorage};
 
-use super::state::{PublisherState, SubscriberState};
 use crate::counters::{Line, PublisherValue};
 use crate::memory::Mapping;
 use crate::sync::{AtomicBool, AtomicUsize, Ordering};
@@ -31,6 +30,12 @@ pub trait SharedRing: Send + Sync {
     fn peer_is_gone(&self);
 }
 
+/// A task of this process that may wait at a shared ring.
+pub(super) trait Waiting: fmt::Debug + Send + Sync {
+    /// Wakes it if it waits. The caller has announced what for.
+    fn ring(&self);
+}
+
 /// Wakes another process, so that its tasks that wait at a shared ring look at it. Any thread may
 /// call it, and it never blocks.
 pub trait RemoteBell: fmt::Debug + Send + Sync {
@@ -44,8 +49,9 @@ pub struct RemoteReaders {
     cursors: ForeignCursors<Mapping>,
     alarms: Box<[Alarm]>,
     bell: Arc<dyn RemoteBell>,
-    publisher: Weak<PublisherState>,
-    subscriber: Weak<SubscriberState>,
+    ring: Weak<Broadcast<TopicStorage<Mapping, Imports>>>,
+    /// The tasks of this process that wait for them: the publisher's, and that of the link.
+    waiting: [Weak<dyn Waiting>; 2],
     /// The entry that gates for them; `None` if all of them observe.
     claim: Option<Claim>,
     /// The entry follows their positions. It does not before all earlier messages, which went over
@@ -61,8 +67,8 @@ impl RemoteReaders {
     pub(super) fn new(
         cursors: ForeignCursors<Mapping>,
         bell: Arc<dyn RemoteBell>,
-        publisher: &Arc<PublisherState>,
-        subscriber: &Arc<SubscriberState>,
+        ring: &Ring,
+        waiting: [Weak<dyn Waiting>; 2],
         claim: Option<Claim>,
         from: usize,
     ) -> Arc<RemoteReaders> {
@@ -71,8 +77,8 @@ impl RemoteReaders {
             cursors,
             alarms,
             bell,
-            publisher: Arc::downgrade(publisher),
-            subscriber: Arc::downgrade(subscriber),
+            ring: Arc::downgrade(ring),
+            waiting,
             claim,
             is_active: AtomicBool::new(false),
             observed: AtomicUsize::new(from),
@@ -99,7 +105,7 @@ impl RemoteReaders {
         self.is_active.store(true, Ordering::Release);
     }
 
-    /// The place that the slowest of them has reached, if they observe, as far as it was imported.
+    /// The place that the slowest of them has reached, if they observe, at the last import.
     pub(super) fn observed(&self) -> usize {
         self.observed.load(Ordering::Acquire)
     }
@@ -139,18 +145,13 @@ impl RemoteReaders {
 impl SharedRing for RemoteReaders {
     fn look(&self) {
         announce();
-        if let Some(publisher) = self.publisher.upgrade() {
-            publisher.room.ring();
-        }
-        if let Some(subscriber) = self.subscriber.upgrade() {
-            subscriber.bell.ring();
-        }
+        self.waiting.iter().filter_map(Weak::upgrade).for_each(|task| task.ring());
     }
 
     /// The last positions of their process count; nothing is read of it afterwards.
     fn peer_is_gone(&self) {
-        if let Some(publisher) = self.publisher.upgrade() {
-            self.import(&publisher.ring);
+        if let Some(ring) = self.ring.upgrade() {
+            self.import(&ring);
         }
         self.is_gone.store(true, Ordering::Release);
         self.look();

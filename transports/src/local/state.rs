@@ -9,42 +9,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 
 use mycelium_core::doorbell::{Doorbell, SleepWord, announce, ring_each};
-use mycelium_core::ring::broadcast::{Broadcast, Consumer, Layout};
+use mycelium_core::ring::broadcast::{Broadcast, Consumer};
 
 use super::delivery::GapReason;
-use super::memory_size::PageSize;
 use super::numbering::{KnownNumbering, Numbering};
 use super::policy::Policy;
-use super::ring::{self, RingError};
+use super::ring::{self, RingError, RingShape};
 use super::schema::Schema;
-use super::shared::{MappedOrigin, RemoteReaders, Ring, SharedRing};
+use super::shared::{MappedOrigin, RemoteReaders, Ring, SharedRing, Waiting};
 use super::versioned::Versioned;
 use crate::counters::{EdgeValue, Line, PublisherValue, Region, plain};
 use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
-
-/// The shape of every publisher's ring of a topic.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct RingShape {
-    pub(super) layout: Layout,
-    /// Entries for gating readers.
-    pub(super) readers: usize,
-    pub(super) memory: RingMemory,
-}
-
-/// Where the rings of a topic lie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RingMemory {
-    /// On the heap.
-    Heap,
-    /// In memory that other processes can map.
-    Shared {
-        /// The pages of the memory.
-        pages: PageSize,
-        /// If memory cannot be shared, or there are not enough such pages, no ring is made.
-        /// Otherwise it is on the heap then.
-        is_required: bool,
-    },
-}
 
 /// What a publisher shares with its readers.
 #[derive(Debug)]
@@ -174,7 +149,7 @@ impl PublisherState {
         epoch: u64,
         origin: Origin,
     ) -> Result<Arc<PublisherState>, RingError> {
-        let (ring, file) = ring::make(topic, schema, shape, epoch, &origin)?;
+        let (ring, file) = ring::make(topic, schema, shape, epoch, origin.is_local())?;
         Ok(PublisherState::over(topic, ring, file, name, epoch, origin))
     }
 
@@ -295,14 +270,15 @@ impl PublisherState {
         }
     }
 
-    /// Has the waker called when readers make room or leave, those of other processes too. Look
-    /// again after this.
+    /// Has the waker called when readers make room or leave, those of other processes too. Check
+    /// once more after this.
     pub(super) fn park(&self, waker: &Waker) {
         self.room.park(waker);
         self.request_wake();
     }
 
-    /// Has readers of other processes wake this process when they make room. Look again after this.
+    /// Has readers of other processes wake this process when they make room. Check once more after
+    /// this.
     pub(super) fn request_wake(&self) {
         if let Some(word) = self.ring.storage().asleep() {
             // The word has one writer at a time.
@@ -412,6 +388,18 @@ impl PublisherState {
         let readers = self.readers.lock();
         let reader = readers.iter().find(|reader| reader.entry == Some(entry))?;
         Some(reader.subscriber.clone())
+    }
+}
+
+impl Waiting for PublisherState {
+    fn ring(&self) {
+        self.room.ring();
+    }
+}
+
+impl Waiting for SubscriberState {
+    fn ring(&self) {
+        self.bell.ring();
     }
 }
 
@@ -527,7 +515,7 @@ impl Edge {
         self.known.as_ref().map_or(place as u64, |known| known.sequence(place))
     }
 
-    /// Whether the next message needs more than a look at the ring: [`missed`](Self::missed) must
+    /// Whether the next message needs more than a read of the ring: [`missed`](Self::missed) must
     /// be called, or the publisher is gone.
     #[inline]
     pub(super) fn may_miss(&self) -> bool {
@@ -553,7 +541,8 @@ impl Edge {
         self.publisher.origin.mapped().is_none()
     }
 
-    /// The reader is about to sleep: another process has to wake this one. Look again after this.
+    /// The reader is about to sleep: another process has to wake this one. Check once more after
+    /// this.
     #[inline]
     pub(super) fn fall_asleep(&self) {
         if let Some(word) = self.sleep_word() {

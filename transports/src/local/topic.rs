@@ -11,9 +11,9 @@ use mycelium_core::doorbell::announce;
 
 use super::error::TopicError;
 use super::policy::Policy;
-use super::ring::RingError;
+use super::ring::{RingError, RingMemory, RingShape};
 use super::schema::Schema;
-use super::state::{Edge, Origin, PublisherState, RingMemory, RingShape, SubscriberState};
+use super::state::{Edge, Origin, PublisherState, SubscriberState};
 use crate::counters::Region;
 use crate::sync::{AtomicUsize, Ordering};
 

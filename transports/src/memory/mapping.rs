@@ -1,5 +1,5 @@
-//! Memory that two processes map: made, sealed, checked, mapped and unmapped. The only file of this
-//! crate with `unsafe`.
+//! Memory that two processes map: made, sealed, checked, mapped and unmapped. Nearly all `unsafe`
+//! code of this crate is here.
 //!
 //! The owner makes the memory, allocates all of it, maps it writable and seals it. From then on
 //! nobody can change its size, map it writable or free a part of it: a peer that maps it can read

@@ -329,7 +329,7 @@ impl<H: BroadcastHandle> Consumer<H> {
 }
 
 impl<H: BroadcastHandle> Consumer<H> {
-    /// Drops the end, but leaves its entry as it is: a gating reader holds the writer up from here
+    /// Drops the end, but leaves its entry unchanged: a gating reader holds the writer up from here
     /// on. For the memory of a process that ends, whose last positions another process reads.
     pub fn leave_in_place(mut self) {
         self.flush();

@@ -57,7 +57,7 @@ impl<M: Memory, I> TopicStorage<M, I> {
         }
     }
 
-    /// What knows the positions of other processes, if these can read the ring.
+    /// The source of the positions of other processes, if these can read the ring.
     #[must_use]
     pub fn imports(&self) -> Option<&I> {
         match self {

@@ -1,0 +1,98 @@
+//! How far a stream of a publisher of this process was sent to its reader: on all connections, and
+//! on the present one.
+
+use std::time::Duration;
+
+use mycelium_core::Envelope;
+use mycelium_core::frame::Fragment;
+use mycelium_core::link::{OutgoingId, SendError};
+use mycelium_core::ring::region::ForeignCursors;
+
+use super::redelivery::DeliveryHistory;
+use crate::memory::Mapping;
+use crate::stream::NodeLink;
+
+/// How far a stream was sent and confirmed.
+#[derive(Debug, Default)]
+pub(super) struct StreamState {
+    pub(super) connection: ConnectionProgress,
+    pub(super) history: DeliveryHistory,
+    /// How far it is on its way to memory.
+    pub(super) memory: MemoryStep,
+}
+
+/// How far a stream was sent on this connection.
+#[derive(Debug, Default)]
+pub(super) struct ConnectionProgress {
+    /// The link's stream, once it is open.
+    pub(super) stream: Option<OutgoingId>,
+    /// The sequence at which the peer wants the stream to resume.
+    pub(super) resume_at: Option<u64>,
+    /// The peer's readers have asked for messages.
+    pub(super) is_demanded: bool,
+    /// The peer has reported the messages that it is done with.
+    pub(super) has_reported: bool,
+    /// How many bytes of the next message were sent, if it is sent in fragments.
+    pub(super) offset: usize,
+    /// The length of a gap that is not sent yet.
+    pub(super) missed: u64,
+    pub(super) ended: bool,
+    /// The frame that moves the stream was sent.
+    pub(super) is_moved: bool,
+}
+
+impl ConnectionProgress {
+    /// Whether the peer had confirmed all messages that it was done with when it closed the link:
+    /// the stream began on this connection, or it was resumed and the peer has reported its
+    /// progress.
+    pub(super) fn has_confirmed_all(&self) -> bool {
+        self.stream.is_some() && (self.resume_at.is_none() || self.has_reported)
+    }
+
+    /// Whether no message and no gap is sent in part.
+    pub(super) fn is_between_messages(&self) -> bool {
+        self.offset == 0 && self.missed == 0
+    }
+
+    /// Sends a message, or a fragment of it. Returns whether all of it is sent.
+    #[inline]
+    pub(super) fn send(
+        &mut self,
+        now: Duration,
+        link: &mut NodeLink<'_>,
+        stream: OutgoingId,
+        bytes: &[u8],
+        redelivered: bool,
+    ) -> Result<bool, SendError> {
+        let envelope = Envelope { redelivered, ..Envelope::default() };
+        // The whole message is its fixed part.
+        let fixed_len = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+        if self.offset == 0 {
+            match link.send(now, stream, &envelope, fixed_len, bytes) {
+                Err(SendError::TooLong { .. }) => {}
+                sent => return sent.map(|()| true),
+            }
+        }
+        let (offset, total) = (self.offset as u32, bytes.len() as u32);
+        let fragment = Fragment { offset, total, fixed_len };
+        let rest = bytes.get(self.offset..).unwrap_or_default();
+        self.offset += link.send_fragment(now, stream, &envelope, fragment, rest)?;
+        Ok(self.offset == bytes.len())
+    }
+}
+
+/// How far a stream is on its way to memory.
+#[derive(Debug, Default)]
+pub(super) enum MemoryStep {
+    /// Its ring was not passed to the reader.
+    #[default]
+    Start,
+    /// Passed as the region with this number.
+    Passed(u32),
+    /// The reader has mapped it.
+    Mapped(u32, ForeignCursors<Mapping>),
+    /// The reader reads in memory.
+    Moved(u32),
+    /// It stays on the link.
+    Stays,
+}
