@@ -376,6 +376,47 @@ fn a_finished_subscription_ends_when_it_is_empty() {
 }
 
 #[test]
+fn a_subscription_can_end_although_its_publishers_never_pause() {
+    for policy in [Policy::Block, Policy::DropOldest] {
+        let local = LocalTopic::open(16);
+        let mut reader = local.subscribe("reader", policy);
+        let mut publishers = [local.publisher("first"), local.publisher("second")];
+        let mut emit = |number| {
+            publishers.iter_mut().for_each(|publisher| publisher.try_emit(probe(number)).unwrap());
+        };
+        (0..4).for_each(&mut emit);
+        assert!(matches!(reader.try_recv(), TryRecv::Delivery(_)));
+        reader.finisher().finish_after_sent();
+        let mut received = 1;
+        while let TryRecv::Delivery(delivery) = reader.try_recv() {
+            assert!(delivery.message().is_some());
+            received += 1;
+            emit(received);
+            // Later publishers do not delay the end, either.
+            let _ = local.publisher("third").try_emit(probe(received));
+        }
+        assert_eq!(received, 8, "{policy:?}");
+        assert_eq!(reader.try_recv(), TryRecv::Closed);
+    }
+}
+
+#[test]
+fn a_subscription_that_skips_ends_after_the_newest_message() {
+    let local = LocalTopic::open(16);
+    let mut reader = local.subscribe("reader", Policy::Latest);
+    let mut publisher = local.publisher("publisher");
+    (0..4).for_each(|number| publisher.try_emit(probe(number)).unwrap());
+    reader.finisher().finish_after_sent();
+    let mut received = Vec::new();
+    while let TryRecv::Delivery(delivery) = reader.try_recv() {
+        received.extend(delivery.message());
+        publisher.try_emit(probe(4)).unwrap();
+    }
+    assert_eq!(received.len(), 1);
+    assert_eq!(reader.try_recv(), TryRecv::Closed);
+}
+
+#[test]
 fn one_topic_carries_one_type() {
     #[message(topic = "conformance", id = 3)]
     struct Other {

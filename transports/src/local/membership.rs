@@ -38,6 +38,11 @@ impl Membership {
         self.version > 0
     }
 
+    /// From now on [`has_new_edges`](Membership::has_new_edges) is true, also without new edges.
+    pub(super) fn forget_version(&mut self) {
+        self.version = self.state.incoming.version().wrapping_sub(1);
+    }
+
     #[cold]
     pub(super) fn new_edges(&mut self) -> Vec<Edge> {
         let mut incoming = self.state.incoming.lock();

@@ -65,6 +65,8 @@ pub(super) struct Reader {
     /// An observer's message that was copied into `words` together with a gap, and follows it.
     /// Otherwise a reader that is always too slow would get gaps only.
     after_gap: Option<AfterGap>,
+    /// The edges have an [`end`](Edge::end).
+    has_ends: bool,
     /// An observer's last message.
     words: Box<[usize]>,
     budget: HandleBudget,
@@ -102,6 +104,7 @@ impl Reader {
             burst: 0,
             in_flight: None,
             after_gap: None,
+            has_ends: false,
             words: vec![0; size.div_ceil(size_of::<usize>())].into(),
             budget: HandleBudget::default(),
             spin_wait: SpinWait::default(),
@@ -272,6 +275,9 @@ impl Reader {
         if self.membership.has_new_edges() {
             self.add_edges();
         }
+        if last_call == LastCall::AfterSent as u8 {
+            self.set_ends();
+        }
         if let Some(InFlight { edge, .. }) = self.in_flight {
             let found = self.find_at(edge);
             if matches!(found, Found::Message(_) | Found::Gap(_)) {
@@ -301,6 +307,9 @@ impl Reader {
                     return found;
                 }
             }
+        }
+        if last_call == LastCall::AfterSent as u8 {
+            return Found::Closed;
         }
         let (membership, topic) = (&self.membership, &self.membership.topic);
         let is_over = self.edges.is_empty() && !topic.is_kept_open();
@@ -372,11 +381,26 @@ impl Reader {
         ring_each(remote, |edge| edge.publisher.ring_room());
     }
 
+    /// Sets the last message of each edge. Edges that join later have none.
+    #[cold]
+    fn set_ends(&mut self) {
+        let is_first = !std::mem::replace(&mut self.has_ends, true);
+        for edge in &mut self.edges {
+            let tail = edge.publisher.ring.tail();
+            edge.end.get_or_insert(if is_first { tail } else { edge.consumer.cursor() });
+        }
+        // The fast path knows no end.
+        self.membership.forget_version();
+    }
+
     /// What one edge has.
     fn find_at(&mut self, index: usize) -> Found {
         let policy = self.membership.state.policy;
         let failures = self.failures();
         let edge = &mut self.edges[index];
+        if edge.is_at_end() {
+            return Found::Empty;
+        }
         if policy.skips() {
             let skipped = edge.consumer.skip_to_latest();
             if skipped > 0 {

@@ -233,8 +233,19 @@ impl PublisherState {
         // parked.
         publisher.wake();
         let publisher = publisher.clone();
-        let (after, loss_reported) = (after.map(|(_, earlier)| Arc::downgrade(earlier)), false);
-        Some(Edge { publisher, consumer, line, known, progress, sleeper, after, loss_reported })
+        let after = after.map(|(_, earlier)| Arc::downgrade(earlier));
+        let (loss_reported, end) = (false, None);
+        Some(Edge {
+            publisher,
+            consumer,
+            line,
+            known,
+            progress,
+            sleeper,
+            after,
+            loss_reported,
+            end,
+        })
     }
 
     /// Forgets a subscription whose edge is already dropped.
@@ -433,8 +444,10 @@ fn first(one: usize, other: usize) -> usize {
 pub(super) enum LastCall {
     /// When it has read everything.
     WhenEmpty = 1,
+    /// When it has read what was sent before.
+    AfterSent = 2,
     /// At once.
-    Now = 2,
+    Now = 3,
 }
 
 /// What a subscription shares with its publishers.
@@ -506,6 +519,8 @@ pub(super) struct Edge {
     pub(super) after: Option<Weak<PublisherState>>,
     /// The loss of the publisher was reported.
     loss_reported: bool,
+    /// The place after the last message that the subscription reads, if that is known.
+    pub(super) end: Option<usize>,
 }
 
 impl Edge {
@@ -587,6 +602,11 @@ impl Edge {
     /// Whether the early end of this publisher was not reported yet; marks it as reported.
     pub(super) fn reports_end(&mut self) -> bool {
         !std::mem::replace(&mut self.loss_reported, true)
+    }
+
+    /// Whether all messages before its end are read.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.end.is_some_and(|end| self.consumer.cursor().wrapping_sub(end).cast_signed() >= 0)
     }
 
     /// Shows how far an observer of a remote publisher is.

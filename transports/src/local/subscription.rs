@@ -175,10 +175,26 @@ impl<M: Message> fmt::Debug for Subscription<M> {
 pub struct Finisher(Arc<SubscriberState>);
 
 impl Finisher {
+    /// The policy of the subscription.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        self.0.policy
+    }
+
     /// Closes the subscription now, even if messages wait for it. A message in flight is its last.
     pub fn finish_now(&self) {
         self.0.last_call.store(LastCall::Now as u8, Ordering::Release);
         // A new version of the incoming edges ends the reader's fast path.
+        self.0.incoming.change(|_| ());
+        announce();
+        self.0.bell.ring();
+    }
+
+    /// Closes the subscription as soon as it has taken what was sent before this call, even if it
+    /// gets more meanwhile. It may take a few later messages, too.
+    pub fn finish_after_sent(&self) {
+        self.0.last_call.fetch_max(LastCall::AfterSent as u8, Ordering::Release);
+        // As above.
         self.0.incoming.change(|_| ());
         announce();
         self.0.bell.ring();
