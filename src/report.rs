@@ -8,9 +8,10 @@ use mycelium_transports::counters::Reading;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// Its `run` returned.
+    /// Its `run` returned. Or it has no subscriptions and failed during a shutdown: it is not
+    /// restarted, and the failure is logged and counted.
     Completed,
-    /// It failed more often than its limit of restarts.
+    /// It failed more often than its limit of restarts, or with a permanent error.
     Failed {
         /// The last error or panic.
         error: String,

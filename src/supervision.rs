@@ -56,7 +56,8 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
             life.exit.outcome = Outcome::Failed { error: failure.text, restarts };
             break;
         };
-        if shared.lifecycle.shutdown.is_set() && life.inboxes.is_empty() {
+        let shuts_down = shared.lifecycle.shutdown.is_set();
+        if shuts_down && life.inboxes.is_empty() {
             // It has nothing to drain: it is not restarted.
             log::warn!(
                 service = life.context.name(),
@@ -65,6 +66,8 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
             );
             break life.complete();
         }
+        // Short, so that a service that fails each time does so before the deadline.
+        let pause = if shuts_down { pause.min(LONGEST_AT_SHUTDOWN) } else { pause };
         log::warn!(
             service = life.context.name(),
             error = failure.text,
@@ -72,12 +75,10 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
             "the service failed and will be restarted"
         );
         failed = Some(failure.text);
-        if shared.lifecycle.shutdown.is_set() {
-            // Short, so that a service that fails each time does so before the deadline.
-            let pause = pause.min(LONGEST_AT_SHUTDOWN);
-            executor.sleep_until(now.saturating_add(pause)).await;
+        let wake = executor.sleep_until(now.saturating_add(pause));
+        if shuts_down {
+            wake.await;
         } else {
-            let wake = executor.sleep_until(now.saturating_add(pause));
             // A shutdown ends the pause, so that the service can drain before the deadline.
             futures_util::future::select(wake, std::pin::pin!(shared.lifecycle.shutdown.wait()))
                 .await;

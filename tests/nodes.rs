@@ -41,6 +41,20 @@ impl Slow {
     }
 }
 
+/// Handles each number for a tenth of a second, also during a shutdown.
+struct Steady;
+
+#[service(reads(Number))]
+impl Steady {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut numbers = ctx.subscribe::<Number>()?;
+        while numbers.recv().await.is_some() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
+    }
+}
+
 const TOPOLOGY: &str = r#"
 [node.far]
 services = ["Counter"]
@@ -76,6 +90,7 @@ impl Pair {
             .service(|| Deaf)
             .service(|| Patient)
             .service(|| Slow)
+            .service(|| Steady)
             .build()
     }
 
@@ -377,6 +392,30 @@ async fn a_shutdown_has_one_deadline() {
     let ended = running.join().await;
     let took = asked.elapsed();
     assert!(took < Duration::from_millis(1600), "{took:?}: {ended:?}");
+}
+
+/// It has taken only some of them at half of its deadline.
+#[tokio::test(start_paused = true)]
+async fn a_reader_with_many_messages_of_another_node_ends_before_the_deadline() {
+    let (pair, _received) = Pair::new("steady");
+    let text = TOPOLOGY.replace("\"Taker\"", "\"Steady\"");
+    let start = |name| {
+        let node = pair.node(&text, name, 1_000, true).unwrap();
+        node.start(Tokio::current().unwrap()).unwrap()
+    };
+    let (far, near) = (start("far"), start("near"));
+    let taken = || {
+        let counters = near.counters();
+        let mut feeds = counters.iter().filter(|line| line.label("reader") == "Steady");
+        feeds.any(|line| line.value("taken") > 0)
+    };
+    while !taken() {
+        // The clock moves when all tasks wait.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    near.shutdown();
+    near.join().await.unwrap();
+    drop(far);
 }
 
 #[tokio::test(start_paused = true)]

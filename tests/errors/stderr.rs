@@ -46,6 +46,7 @@ async fn program_in_a_role() {
         }
         "lonely" => lonely().await,
         "deaf" => deaf().await,
+        "late" => late().await,
         "bundle" => {
             let member = Member::new("sink", || Command::new("/nowhere/sink"));
             Bundle::new().member(member).run().unwrap_err();
@@ -174,6 +175,47 @@ fn with_a_subscriber_nothing_is_printed_twice() {
 #[test]
 fn a_subscriber_that_drops_everything_is_respected() {
     assert_eq!(lines("logs-after-another"), [""; 0]);
+}
+
+/// Fails once during a shutdown, and ends without its last message.
+async fn late() {
+    struct Late(bool);
+    #[service(reads(Number))]
+    impl Late {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            ctx.shutdown_requested().await;
+            if std::mem::take(&mut self.0) {
+                return Err(Error::msg("no luck"));
+            }
+            ctx.subscribe::<Number>()?.recv().await;
+            Ok(())
+        }
+    }
+    tokio::time::pause();
+    let topology = "[service.Late]\nbackoff = \"1h\"\nmax_backoff = \"1h\"\n";
+    let node = Node::builder("main")
+        .topology(Topology::parse("t.toml", topology).unwrap())
+        .service(|| Late(true))
+        .build()
+        .unwrap();
+    let running = node.start(Tokio::current().unwrap()).unwrap();
+    let mut numbers = running.publisher::<Number>("outside").unwrap();
+    numbers.try_emit(Number { value: 1 }).unwrap();
+    numbers.try_emit(Number { value: 2 }).unwrap();
+    running.shutdown();
+    running.join().await.unwrap();
+}
+
+#[test]
+fn lines_of_a_shutdown_have_the_pause_and_each_message_that_is_left() {
+    assert_eq!(
+        lines("late")[1..],
+        [
+            "mycelium: warning: service `Late` failed and will be restarted (pause=100ms): no luck",
+            "mycelium: warning: service `Late` ended without receiving all messages \
+             (subscription=Late.numbers, left=1)",
+        ]
+    );
 }
 
 /// Reads from a node that does not run. A poll of it hangs until that was reported.
