@@ -26,7 +26,8 @@ use crate::report::{RingMemory, StartWarning};
 use crate::topology::{Problem, Topology};
 pub(crate) use carriers::Carriers;
 use dead_letters::DeadLetterPlan;
-use flows::{flows, reaches, refuse_blocking_cycles};
+pub(crate) use flows::Feedback;
+use flows::{flows, refuse_blocking_cycles};
 use memory::ring_memory;
 pub(crate) use peer_topics::PeerTopics;
 pub(crate) use ports::{Bindings, BoundPort, BoundPorts};
@@ -50,9 +51,8 @@ pub(crate) struct Plan {
     pub(crate) memory: RingMemory,
     /// The pages of the rings in shared memory.
     pub(crate) pages: PageSize,
-    /// Subscriptions, as service and topic, that close a circle of services. They never see the end
-    /// of all their publishers.
-    pub(crate) feedback: Vec<(String, Arc<str>)>,
+    /// The subscriptions that close a circle of services of this node.
+    feedback: Vec<Feedback>,
     /// The topics that it shares with other nodes.
     pub(crate) peer_topics: PeerTopics,
     /// What its links go through.
@@ -97,13 +97,10 @@ impl Plan {
             planned.gating = local.count() + peer_topics.entries(topic, in_memory) + SPARE_READERS;
             planned.is_shared = peer_topics.readers_of(topic).any(|(peer, _)| in_memory(peer));
         }
+        // A subscription does not wait for publishers in other nodes.
+        let feedback = Feedback::all(&flows(services));
         let flows = flows(&all);
         refuse_blocking_cycles(&topology, &flows)?;
-        let feedback = flows
-            .iter()
-            .filter(|flow| reaches(&flows, &flow.to, &flow.from))
-            .map(|flow| (flow.to.clone(), flow.topic.clone()))
-            .collect();
         let pages = if topology.huge_pages(node) { PageSize::Huge } else { PageSize::Small };
         let memory = ring_memory(&topics, &peer_topics, &carriers, pages);
         let budget = topology.memory(node);
@@ -183,6 +180,11 @@ impl Plan {
         let emits = |ports: &BoundPorts| ports.emits.iter().any(|port| *port.topic == *topic);
         let publishers = self.services.iter().filter(|(_, ports)| emits(ports));
         publishers.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The subscription of a service to a topic, if it closes a circle of services of this node.
+    pub(crate) fn feedback(&self, service: &str, topic: &str) -> Option<&Feedback> {
+        self.feedback.iter().find(|feedback| feedback.is_of(service, topic))
     }
 
     pub(crate) fn capacity(&self, topic: &str) -> usize {

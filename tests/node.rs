@@ -1,13 +1,18 @@
 //! Nodes through their public interface, on each kind of tokio runtime: how services run and
 //! exchange messages, and which programs are refused before anything runs. `node/faults.rs` tests
-//! services that fail, `node/shutdown.rs` the end.
+//! services that fail, `node/supervision.rs` those that fail at their end, `node/shutdown.rs` the
+//! end, `node/circles.rs` that of circles.
 
+#[path = "node/circles.rs"]
+mod circles;
 #[path = "node/faults.rs"]
 mod faults;
 #[path = "node/services.rs"]
 mod services;
 #[path = "node/shutdown.rs"]
 mod shutdown;
+#[path = "node/supervision.rs"]
+mod supervision;
 
 use std::sync::mpsc::{Sender, channel};
 

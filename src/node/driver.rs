@@ -330,10 +330,12 @@ impl Driver {
         shared.abandon(unfinished);
     }
 
-    /// Most subscriptions end when all of their publishers have ended. Those that close a circle of
-    /// services, that have publishers outside the services, or no publisher, end when they are
-    /// empty: those of a circle now, the others when the services that emit to their topics have
-    /// ended. The future is never ready.
+    /// Most subscriptions end when all of their publishers have ended. The node ends two kinds that
+    /// may not see this. A subscription that drops messages and closes a circle of services ends
+    /// when it has what was sent before the services outside the circle had ended: then the others
+    /// of the circle see the end of their publishers, one after the other. A subscription without a
+    /// publisher, or with one outside the services, ends when the services that emit to its topic
+    /// have ended and it is empty. The future is never ready.
     async fn finish_endless_subscriptions(&self) {
         let running = &self.shared.services.running;
         loop {
@@ -348,19 +350,24 @@ impl Driver {
 
     fn finish_subscriptions_without_services(&self) {
         let (plan, ended) = (&self.shared.plan, self.shared.services.ended());
+        let is_running = |service: &String| !ended.contains_key(service);
         for service in &self.services {
             // `end_dead_letters` ends the others.
             let finishers = service.finishers.iter();
             for (topic, finisher) in finishers.filter(|(topic, _)| **topic != *DeadLetter::TOPIC) {
-                let feeds_back =
-                    plan.feedback.iter().any(|(to, fed)| *to == service.name && fed == topic);
+                if let Some(circle) = plan.feedback(&service.name, topic)
+                    && !finisher.policy().is_gating()
+                {
+                    if !circle.before.iter().any(is_running) {
+                        finisher.finish_after_sent();
+                    }
+                    continue;
+                }
                 let unfed = plan.topics.get(topic).is_none_or(|planned| planned.publishers == 0);
                 let far_away = plan.peer_topics.writes(topic);
                 let is_endless =
                     unfed || far_away || self.shared.topics.has_outside_publisher(topic);
-                let may_be_fed =
-                    || plan.publishers(topic).iter().any(|service| !ended.contains_key(service));
-                if feeds_back || (is_endless && !may_be_fed()) {
+                if is_endless && !plan.publishers(topic).iter().any(is_running) {
                     finisher.finish_when_empty();
                 }
             }

@@ -1,5 +1,6 @@
 //! The flow of messages between services, and the circles in it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::ports::BoundPorts;
@@ -51,6 +52,56 @@ pub(super) fn refuse_blocking_cycles(
         }
     }
     Ok(())
+}
+
+/// A subscription that closes a circle: its service gets messages that its own messages caused. In
+/// such a circle no service is the first to end.
+#[derive(Debug)]
+pub(crate) struct Feedback {
+    service: String,
+    topic: Arc<str>,
+    /// The services outside the circle that send to it, on any topic.
+    pub(crate) before: BTreeSet<String>,
+}
+
+impl Feedback {
+    /// Those of all circles of these flows.
+    pub(super) fn all(flows: &[Flow]) -> Vec<Feedback> {
+        let senders: BTreeSet<&str> = flows.iter().map(|flow| &*flow.from).collect();
+        let after: BTreeMap<&str, BTreeSet<&str>> =
+            senders.into_iter().map(|service| (service, all_after(flows, service))).collect();
+        let is_after =
+            |from: &str, to: &str| after.get(from).is_some_and(|to_all| to_all.contains(to));
+        let share_circle = |one: &str, other: &str| is_after(one, other) && is_after(other, one);
+        let mut all: Vec<Feedback> = Vec::new();
+        for Flow { from, topic, to, .. } in flows {
+            if !share_circle(from, to) || all.iter().any(|known| known.is_of(to, topic)) {
+                continue;
+            }
+            let before = flows
+                .iter()
+                .filter(|flow| share_circle(&flow.to, to) && !share_circle(&flow.from, to))
+                .map(|flow| flow.from.clone());
+            let (service, topic, before) = (to.clone(), topic.clone(), before.collect());
+            all.push(Feedback { service, topic, before });
+        }
+        all
+    }
+
+    pub(super) fn is_of(&self, service: &str, topic: &str) -> bool {
+        self.service == service && *self.topic == *topic
+    }
+}
+
+/// The services that get messages from `service`, directly or through others.
+fn all_after<'a>(flows: &'a [Flow], service: &'a str) -> BTreeSet<&'a str> {
+    let mut all = BTreeSet::new();
+    let mut new: Vec<&str> = vec![service];
+    while let Some(from) = new.pop() {
+        let next = flows.iter().filter(|flow| *flow.from == *from);
+        new.extend(next.map(|flow| &*flow.to).filter(|to| all.insert(*to)));
+    }
+    all
 }
 
 pub(super) fn reaches(flows: &[Flow], from: &str, to: &str) -> bool {
