@@ -270,6 +270,16 @@ fn an_evicted_process_is_told() {
     assert!(matches!(reader.peek(&mut word), Peek::Message { sequence: 5, .. }));
 }
 
+/// Its words may be mapped read-only.
+#[test]
+fn the_ring_of_another_process_has_no_writer_here() {
+    let (data, own) = (Pages::<256>::new(), Pages::<256>::new());
+    let ours = Broadcast::new(data.data(SMALL).unwrap(), SMALL).unwrap();
+    let theirs = attach(&data, &own, &proxy(&ours));
+    assert!(Broadcast::producer(&theirs).is_none());
+    assert!(Broadcast::producer(&ours).is_some());
+}
+
 /// A reader of a closed ring has read everything, evicted or not.
 #[test]
 fn the_end_comes_before_an_eviction() {
