@@ -250,7 +250,7 @@ fn run(layout: Layout, start: usize, operations: Vec<Operation>) -> Result<(), T
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 4 } else { 256 },
+        cases: if cfg!(miri) { 2 } else { 256 },
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
@@ -271,7 +271,7 @@ proptest! {
 /// slow: they get whole messages, or learn that they were evicted.
 #[test]
 fn an_evicted_reader_never_gets_a_torn_message() {
-    let count = if cfg!(miri) { 60 } else { 20_000 };
+    let count = if cfg!(miri) { 16 } else { 20_000 };
     for words in if cfg!(miri) { [3, 5] } else { [7, 400] } {
         let ring = ring(Layout::exact(4, words * WORD).in_lines(), 0);
         let stop = AtomicBool::new(false);
@@ -335,7 +335,7 @@ fn number(seed: &mut usize) -> usize {
 /// A process writes any value into any word that it may write, while the other one uses them.
 #[test]
 fn any_values_of_a_process_harm_nobody_else() {
-    let count = if cfg!(miri) { 30 } else { 20_000 };
+    let count = if cfg!(miri) { 8 } else { 20_000 };
     let layout = Layout::up_to(4, 3 * WORD).in_lines();
     let (good, bad) = (ring(layout, 0), ring(layout, 0));
     let (stop, alarm) = (AtomicBool::new(false), Alarm::new());
