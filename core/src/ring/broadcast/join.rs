@@ -57,7 +57,7 @@ impl<T: Storage> Broadcast<T> {
     }
 
     /// The same as [`observing`](Broadcast::observing), but the reader starts with the message of
-    /// this sequence. Messages that are gone by then are a [gap](super::broadcast::Peek::Gap).
+    /// this sequence. Messages that are gone by then are a [gap](super::Peek::Gap).
     pub fn observing_from<H: BroadcastHandle<Storage = T>>(
         ring: H,
         sequence: usize,
