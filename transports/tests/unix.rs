@@ -80,10 +80,11 @@ fn a_listener_without_a_lock_is_live_too() {
 }
 
 /// Another process of this test's program, which listens until it is killed.
-fn listener(dir: &TestDir) -> Child {
+fn listener(dir: &TestDir, forks: bool) -> Child {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "listens_until_it_is_killed", "--ignored", "--nocapture"])
         .env("MYCELIUM_TEST_SOCKET", dir.socket())
+        .env("MYCELIUM_TEST_CHILDREN", if forks { "1" } else { "0" })
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -99,16 +100,49 @@ fn listener(dir: &TestDir) -> Child {
 fn listens_until_it_is_killed() {
     let Some(path) = std::env::var_os("MYCELIUM_TEST_SOCKET") else { return };
     let _bound = BoundSocket::at(path).unwrap();
+    if std::env::var("MYCELIUM_TEST_CHILDREN").is_ok_and(|children| children == "1") {
+        fork_a_sleeper();
+    }
     println!("listening");
     loop {
         std::thread::park();
     }
 }
 
+/// A child that keeps all descriptors of this process for ten seconds.
+#[allow(unsafe_code)]
+fn fork_a_sleeper() {
+    // SAFETY: the child calls nothing else than these, which a child of a process with threads may
+    // call. `SIGALRM` ends it.
+    unsafe {
+        if libc::fork() == 0 {
+            libc::alarm(10);
+            loop {
+                libc::pause();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_forked_child_does_not_keep_the_socket_of_a_dead_process() {
+    let dir = TestDir::new("forked");
+    let mut child = listener(&dir, true);
+    let refused = BoundSocket::at(dir.socket()).unwrap_err();
+    assert!(matches!(refused, BindError::InUse { .. }), "{refused}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    connect(&dir.socket()).expect("its child still has the socket");
+    let bound = BoundSocket::at(dir.socket()).unwrap();
+    connect(bound.path()).unwrap();
+    let refused = BoundSocket::at(dir.socket()).unwrap_err();
+    assert!(matches!(refused, BindError::InUse { .. }), "{refused}");
+}
+
 #[test]
 fn the_socket_of_a_dead_process_is_replaced() {
     let dir = TestDir::new("dead");
-    let mut child = listener(&dir);
+    let mut child = listener(&dir, false);
     let refused = BoundSocket::at(dir.socket()).unwrap_err();
     assert!(matches!(refused, BindError::InUse { .. }), "{refused}");
 

@@ -1,17 +1,18 @@
 //! A listening socket at a path, which no other live process can take over.
 
-use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use mycelium_executor::{Executor, Listener, Stream};
-use rustix::fs::{Mode, OFlags};
+use mycelium_executor::{Credentials, Executor, Listener, Stream};
+use rustix::fs::{FlockOperation, Mode, OFlags, fcntl_lock};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
-use rustix::process::geteuid;
+use rustix::process::{Pid, geteuid, test_kill_process};
 
 use super::super::error::{BindError, PathTooLong};
 use super::directory::{give_to, prepare, system};
@@ -30,8 +31,8 @@ pub struct BoundSocket {
     access: Access,
     /// Whether it passes a stream of bytes or packets.
     kind: SocketType,
-    /// The lock file. The system releases the lock when the process ends, however it ends.
-    lock: File,
+    /// The system releases the lock when the process ends, however it ends.
+    lock: Lock,
 }
 
 impl BoundSocket {
@@ -88,7 +89,7 @@ impl BoundSocket {
         }
         let (directory, lock_file) = places(&self.path)?;
         prepare(&directory, &self.access, self.user)?;
-        if !is_at(&self.lock, &lock_file)? {
+        if !self.lock.is_at(&lock_file)? {
             self.lock = lock(&lock_file, &self.path)?;
         }
         (self.listener, self.identity) = listen(&self.path, &self.access, self.user, self.kind)?;
@@ -197,29 +198,74 @@ fn places(path: &Path) -> Result<(PathBuf, PathBuf), BindError> {
     Ok((directory.to_owned(), directory.join(lock)))
 }
 
-/// Whether an open file is still the file at `path`.
-fn is_at(file: &File, path: &Path) -> Result<bool, BindError> {
-    let own = file.metadata().map_err(system("read the metadata of", path))?;
+/// The lock of the process that listens at a path. It belongs to the process: unlike an `flock`, a
+/// child that was forked without an exec does not hold it after the end of its parent.
+#[derive(Debug)]
+struct Lock {
+    /// The only descriptor of the lock file in this process: closing any other one would release
+    /// the lock.
+    file: Option<File>,
+    identity: (u64, u64),
+}
+
+/// Device and inode of the lock files that this process holds: the system gives each lock to a
+/// process as often as it asks.
+static HELD: Mutex<Vec<(u64, u64)>> = Mutex::new(Vec::new());
+
+impl Lock {
+    fn held() -> MutexGuard<'static, Vec<(u64, u64)>> {
+        HELD.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the lock file is still the file at `path`.
+    fn is_at(&self, path: &Path) -> Result<bool, BindError> {
+        Ok(identity_at(path)? == Some(self.identity))
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let mut held = Lock::held();
+        // Under the mutex: another lock of this file is taken after its descriptor is closed.
+        drop(self.file.take());
+        held.retain(|identity| *identity != self.identity);
+    }
+}
+
+/// Device and inode of the file at a path, if there is one.
+fn identity_at(path: &Path) -> Result<Option<(u64, u64)>, BindError> {
     match fs::symlink_metadata(path) {
-        Ok(found) => Ok((found.dev(), found.ino()) == (own.dev(), own.ino())),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Ok(found) => Ok(Some((found.dev(), found.ino()))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(system("read the metadata of", path)(error)),
     }
 }
 
 /// Takes the lock of the process that listens at `path`.
-fn lock(file: &Path, path: &Path) -> Result<File, BindError> {
+fn lock(file: &Path, path: &Path) -> Result<Lock, BindError> {
+    let in_use = || BindError::InUse { path: path.to_owned() };
+    let mut held = Lock::held();
+    // Not opened then: closing it again would release the lock of this process.
+    if identity_at(file)?.is_some_and(|found| held.contains(&found)) {
+        return Err(in_use());
+    }
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600);
     options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
     let lock = options.open(file).map_err(system("open", file))?;
-    match lock.try_lock() {
-        Ok(()) if is_at(&lock, file)? => Ok(lock),
-        // The file was removed meanwhile, and another process may hold the lock of a new one.
-        Ok(()) => Err(BindError::InUse { path: path.to_owned() }),
-        Err(TryLockError::WouldBlock) => Err(BindError::InUse { path: path.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(system("lock", file)(error)),
+    match fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::ACCESS | Errno::AGAIN) => return Err(in_use()),
+        Err(error) => return Err(system("lock", file)(error.into())),
     }
+    let own = lock.metadata().map_err(system("read the metadata of", file))?;
+    let identity = (own.dev(), own.ino());
+    if identity_at(file)? != Some(identity) {
+        // The file was removed meanwhile, and another process may hold the lock of a new one.
+        return Err(in_use());
+    }
+    held.push(identity);
+    Ok(Lock { file: Some(lock), identity })
 }
 
 /// Removes the socket of a dead process.
@@ -234,8 +280,10 @@ fn clear(path: &Path, kind: SocketType) -> Result<(), BindError> {
     }
     // A process may listen there without a lock.
     let wrong_kind = Errno::PROTOTYPE.raw_os_error();
-    match connect_to(path, kind) {
+    match connect_to(path, kind).map(UnixStream::from) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
+        // A child that was forked may have the socket of a dead process.
+        Ok(socket) if is_dead(&socket) => {}
         Ok(_) => return Err(BindError::InUse { path: path.to_owned() }),
         Err(error)
             if error.kind() == ErrorKind::WouldBlock
@@ -246,4 +294,11 @@ fn clear(path: &Path, kind: SocketType) -> Result<(), BindError> {
         Err(error) => return Err(system("connect to", path)(error)),
     }
     fs::remove_file(path).map_err(system("remove", path))
+}
+
+/// Whether the process that began to listen at the other end of a socket has ended.
+fn is_dead(socket: &UnixStream) -> bool {
+    let process = Credentials::of(socket).ok().and_then(|listener| listener.process);
+    let process = process.and_then(|number| i32::try_from(number).ok()).and_then(Pid::from_raw);
+    process.is_some_and(|process| test_kill_process(process) == Err(Errno::SRCH))
 }
