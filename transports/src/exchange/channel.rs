@@ -14,9 +14,11 @@ use mycelium_core::doorbell::Doorbell;
 
 use crate::local::{RemoteBell, SharedRing};
 use crate::memory::{Connection, Gone, Handler, Packet};
+use crate::stream::STREAMS;
 
-/// The most packets that wait for a session: one for each region of a link, and their answers.
-const MOST: usize = 1024;
+/// The most packets that wait for a session: one for each stream of a link, and as many of streams
+/// that have ended. Each may have a descriptor, of which a process has few.
+const MOST: usize = 2 * STREAMS;
 
 /// A control connection, and its packets that no session has taken yet.
 #[derive(Default)]
@@ -34,6 +36,8 @@ struct State {
     rings: Vec<Weak<dyn SharedRing>>,
     gone: Option<Gone>,
     has_gone: bool,
+    /// The session has ended: nothing is taken any more.
+    is_left: bool,
 }
 
 /// What a session finds in its channel.
@@ -71,6 +75,17 @@ impl Channel {
         }
     }
 
+    /// The session ends, and takes nothing more. The connection goes on as long as a stream has a
+    /// [`Tie`].
+    pub(super) fn leave(&self) {
+        let mut state = self.state();
+        state.is_left = true;
+        let (tie, packets) = (state.established.take(), std::mem::take(&mut state.packets));
+        // Dropped without the lock: it may end the connection.
+        drop(state);
+        drop((tie, packets));
+    }
+
     /// The rings that are still used.
     fn rings(&self) -> Vec<Arc<dyn SharedRing>> {
         self.state().rings.iter().filter_map(Weak::upgrade).collect()
@@ -87,12 +102,20 @@ impl Channel {
 
 impl Handler for Channel {
     fn connected(&self, connection: &Arc<Connection>) {
-        self.state().established = Some(Arc::new(Tie(connection.clone())));
+        let mut state = self.state();
+        if state.is_left {
+            return connection.close();
+        }
+        state.established = Some(Arc::new(Tie(connection.clone())));
+        drop(state);
         self.notify();
     }
 
     fn packet(&self, connection: &Arc<Connection>, packet: Packet, descriptor: Option<OwnedFd>) {
         let mut state = self.state();
+        if state.is_left {
+            return;
+        }
         if state.packets.len() >= MOST {
             return connection.close();
         }

@@ -111,6 +111,8 @@ impl IncomingMemory {
         let (number, connection) = (packet.number, tie.connection());
         let answered = match self.map(packet, ring, topic, tie) {
             Ok((number, ring, readers, descriptor)) => {
+                // One for each stream, whatever the peer passes.
+                self.mapped.retain(|_, earlier| earlier.epoch != ring.epoch);
                 self.mapped.insert(number, ring);
                 let args = [readers as u64, 0, 0, 0];
                 let cursors = Packet::new(PacketKind::Cursors, packet.number, args);
@@ -151,5 +153,11 @@ impl IncomingMemory {
         let (tie, channel) = (tie.clone(), self.channel.clone());
         let ring = MappedRing::new(data, cursors, readers, proxy).ok_or(MemoryRefusal::Other)?;
         Ok((number, PassedRing { epoch, ring, tie, channel }, readers, descriptor))
+    }
+}
+
+impl Drop for IncomingMemory {
+    fn drop(&mut self) {
+        self.channel.leave();
     }
 }

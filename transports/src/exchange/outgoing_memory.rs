@@ -205,5 +205,6 @@ impl OutgoingMemory {
 impl Drop for OutgoingMemory {
     fn drop(&mut self) {
         self.control.forget(&self.token);
+        self.channel.leave();
     }
 }

@@ -135,9 +135,15 @@ impl RemoteReaders {
             // They have not joined yet.
             None => return,
         };
-        let (behind, most) = (tail.wrapping_sub(place), tail.wrapping_sub(self.observed()));
-        if behind < most && !self.is_gone() {
-            self.observed.store(place, Ordering::Release);
+        // Several threads import, some of them with an earlier tail: it must not go back.
+        let is_after = |one: usize, other: usize| one.wrapping_sub(other).cast_signed() > 0;
+        let (observed, relaxed) = (&self.observed, Ordering::Relaxed);
+        let mut before = self.observed();
+        while is_after(place, before) && !is_after(place, tail) && !self.is_gone() {
+            match observed.compare_exchange(before, place, Ordering::Release, relaxed) {
+                Ok(_) => return,
+                Err(now) => before = now,
+            }
         }
     }
 }
