@@ -1,0 +1,292 @@
+//! The processes that are killed: a publisher, a gating reader and an observing one. Each checks
+//! what it receives, and records it.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+
+use mycelium_core::message;
+use mycelium_executor::{Backoff, Executor};
+use mycelium_tokio::Tokio;
+use mycelium_transports::counters::Region;
+use mycelium_transports::endpoint::unix::{self, Access, BoundSocket};
+use mycelium_transports::exchange::{
+    Control, ExportedTopic, Identity, LinkConfig, MemoryAccess, Observer, TopicClient,
+    TopicInterest, TopicServer,
+};
+use mycelium_transports::local::{
+    Delivery, GapReason, PageSize, Policy, RingMemory, Schema, Subscription, Topic,
+};
+use mycelium_transports::memory::{ControlLimits, ControlThread};
+
+pub(crate) const ROLE: &str = "MYCELIUM_KILLED_ROLE";
+pub(crate) const PLACE: &str = "MYCELIUM_KILLED_PLACE";
+pub(crate) const LIFE: &str = "MYCELIUM_KILLED_LIFE";
+/// What it does: `s` shares memory, `f` forks a child that keeps all descriptors for a while.
+pub(crate) const WAYS: &str = "MYCELIUM_KILLED_WAYS";
+
+/// The slots of each ring: many laps, full soon.
+pub(crate) const SLOTS: usize = 64;
+
+/// A message of several cache lines whose words belong together.
+#[message(topic = "words", id = 20)]
+pub(crate) struct Words {
+    pub(crate) life: u64,
+    pub(crate) number: u64,
+    pub(crate) rest: [u64; 14],
+}
+
+impl Words {
+    pub(crate) fn new(life: u64, number: u64) -> Words {
+        let mix = |index: u64| (life << 40 ^ number << 4 ^ index).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Words { life, number, rest: std::array::from_fn(|index| mix(index as u64)) }
+    }
+
+    pub(crate) fn is_whole(&self) -> bool {
+        self.rest == Words::new(self.life, self.number).rest
+    }
+}
+
+/// One process of the torture.
+#[derive(Clone)]
+pub(crate) struct Side {
+    pub(crate) place: PathBuf,
+    pub(crate) in_memory: bool,
+    pub(crate) executor: Arc<dyn Executor>,
+    pub(crate) memory: Arc<ControlThread>,
+    pub(crate) control: Arc<Control>,
+    pub(crate) observer: Observer,
+    pub(crate) identity: Identity,
+}
+
+impl Side {
+    pub(crate) fn new(
+        name: &str,
+        boot: u64,
+        place: PathBuf,
+        in_memory: bool,
+        observer: Observer,
+    ) -> Side {
+        Side {
+            place,
+            in_memory,
+            executor: Arc::new(Tokio::current().unwrap()),
+            memory: ControlThread::start(name, ControlLimits::default()).unwrap(),
+            control: Arc::default(),
+            observer,
+            identity: Identity::new(name, boot).unwrap(),
+        }
+    }
+
+    /// A topic of this process.
+    pub(crate) fn topic(&self) -> Arc<Topic> {
+        let memory = match self.in_memory {
+            true => RingMemory::Shared(PageSize::Small),
+            false => RingMemory::Heap,
+        };
+        let schema = Schema::of::<Words>();
+        Topic::with_memory("words", schema, SLOTS, 8, memory, Region::new(64)).unwrap()
+    }
+
+    fn config() -> LinkConfig {
+        let retry = Backoff { first: Duration::from_millis(1), longest: Duration::from_millis(5) };
+        LinkConfig {
+            retry,
+            confirm: Duration::from_millis(1),
+            silence: Duration::from_millis(800),
+            keep_alive: Duration::from_millis(200),
+            ..LinkConfig::low_latency()
+        }
+    }
+
+    /// Serves a topic, with this reader announced.
+    pub(crate) fn serve(&self, socket: &str, topic: &Arc<Topic>, reader: &str) {
+        let path = self.place.join(socket);
+        let mut server = TopicServer::new(
+            self.identity,
+            Side::config(),
+            self.executor.clone(),
+            self.control.clone(),
+            Region::new(64),
+            self.observer.clone(),
+        );
+        if self.in_memory {
+            self.memory.listen(path.with_extension("shm"), Access::default()).unwrap();
+            server.share_memory(self.memory.clone());
+        }
+        server.add(ExportedTopic { topic: topic.clone(), readers: None });
+        server.announce(reader, topic, Policy::Block).unwrap();
+        let bound = BoundSocket::at(path).unwrap();
+        let listener = self.executor.unix_listener(bound.socket().unwrap()).unwrap();
+        let server = Arc::new(server);
+        tokio::spawn(server.clone().wait_for_readers());
+        tokio::spawn(async move {
+            server.run(listener, |_| Ok(())).await;
+            drop(bound);
+        });
+    }
+
+    /// Reads a topic of a peer.
+    pub(crate) fn read(&self, peer: &str, socket: &str, topic: &Arc<Topic>, policy: Policy) {
+        let path = self.place.join(socket);
+        let memory = MemoryAccess { control: self.memory.clone(), path: path.with_extension("shm") };
+        let executor = self.executor.clone();
+        let client = TopicClient {
+            peer: peer.to_owned(),
+            connect: Box::new(move || {
+                let (executor, path) = (executor.clone(), path.clone());
+                Box::pin(async move { executor.unix_stream(unix::connect(&path)?) })
+            }),
+            interests: vec![TopicInterest { topic: topic.clone(), policy }],
+            identity: self.identity,
+            config: Side::config(),
+            executor: self.executor.clone(),
+            memory: self.in_memory.then_some(memory),
+            control: self.control.clone(),
+            counters: Region::new(64),
+            observer: self.observer.clone(),
+        };
+        tokio::spawn(client.run().unwrap());
+    }
+}
+
+/// Follows the messages of a publisher: what is missing must have been reported.
+#[derive(Default)]
+pub(crate) struct Follow {
+    /// The next number of the present life, once one of its messages was received.
+    next: Option<(u64, u64)>,
+    /// Reported as missing, without a number, since the last message.
+    vague: bool,
+}
+
+impl Follow {
+    /// Checks a delivery. `begins_at_0`: the publisher waits for this reader from its first message.
+    pub(crate) fn check(
+        &mut self,
+        delivery: &Delivery<Words>,
+        begins_at_0: bool,
+    ) -> Result<Option<(u64, u64)>, String> {
+        let message = match delivery {
+            Delivery::Msg(message) => message,
+            Delivery::Gap(gap) => {
+                self.vague |= !gap.exact && gap.reason == GapReason::Disconnected;
+                match &mut self.next {
+                    Some((_, next)) => *next += gap.count,
+                    None if begins_at_0 && gap.count > 0 => return Err(format!("{gap} at the start")),
+                    None => {}
+                }
+                return Ok(None);
+            }
+        };
+        let (life, number) = (message.life, message.number);
+        if !message.is_whole() || message.sequence() != number {
+            return Err(format!("torn or invented: {number} of start {life} as {}", message.sequence()));
+        }
+        match self.next {
+            Some((same, next)) if same == life && next != number => {
+                return Err(format!("{number} came, {next} should have, of start {life}"));
+            }
+            Some((earlier, _)) if earlier != life && !self.vague => {
+                return Err(format!("start {life} after {earlier}, whose end nobody reported"));
+            }
+            Some((earlier, _)) if earlier != life && begins_at_0 && number != 0 => {
+                return Err(format!("start {life} began at {number}"));
+            }
+            _ => {}
+        }
+        if self.next.is_none_or(|(earlier, _)| earlier != life) {
+            self.vague = false;
+        }
+        self.next = Some((life, number + 1));
+        Ok(Some((life, number)))
+    }
+}
+
+/// Runs a process of the torture, if this is one. Does not return then.
+pub(crate) fn enter() {
+    let Ok(role) = std::env::var(ROLE) else { return };
+    let place = PathBuf::from(std::env::var(PLACE).unwrap());
+    let life: u64 = std::env::var(LIFE).unwrap().parse().unwrap();
+    let ways = std::env::var(WAYS).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let quiet: Observer = Arc::new(|_| {});
+        let side = Side::new(&role, life, place, ways.contains('s'), quiet);
+        match &*role {
+            "publisher" => publish(&side, life, ways.contains('f')).await,
+            _ => receive(&side, &role, life, ways.contains('f')).await,
+        }
+    });
+}
+
+async fn publish(side: &Side, life: u64, forks: bool) {
+    let count = File::create(side.place.join(format!("publisher.{life}"))).unwrap();
+    let topic = side.topic();
+    side.serve("publisher.sock", &topic, "survivor");
+    let mut publisher = topic.publisher::<Words>("publisher", life).unwrap();
+    for number in 0.. {
+        publisher.emit(Words::new(life, number)).await.unwrap();
+        count.write_all_at(&(number + 1).to_le_bytes(), 0).unwrap();
+        if forks && number == 100 {
+            fork_a_sleeper();
+        }
+    }
+}
+
+async fn receive(side: &Side, role: &str, life: u64, forks: bool) {
+    let policy = if role == "reader" { Policy::Block } else { Policy::DropOldest };
+    let heap = Side { in_memory: false, ..side.clone() };
+    let topic = heap.topic();
+    let mut messages: Subscription<Words> = topic.subscribe(role, policy).unwrap();
+    side.read("survivor", "survivor.sock", &topic, policy);
+    let mut log = options().open(side.place.join(format!("{role}.{life}"))).unwrap();
+    let mut follow = Follow::default();
+    let mut received = 0;
+    loop {
+        let delivery = messages.recv().await.expect("the survivor goes on");
+        match follow.check(&delivery, false) {
+            Ok(Some((_, number))) => {
+                let Delivery::Msg(message) = &delivery else { unreachable!("it has a number") };
+                let again = u64::from(message.redelivered());
+                let mut record = [0; 16];
+                record[..8].copy_from_slice(&number.to_le_bytes());
+                record[8..].copy_from_slice(&again.to_le_bytes());
+                log.write_all(&record).unwrap();
+            }
+            Ok(None) => {}
+            Err(error) => {
+                let mut violations = options().open(side.place.join("violations")).unwrap();
+                violations.write_all(format!("{role} {life}: {error}\n").as_bytes()).unwrap();
+            }
+        }
+        received += 1;
+        if forks && received == 100 {
+            fork_a_sleeper();
+        }
+    }
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    options
+}
+
+/// A child that keeps all descriptors of this process for two seconds.
+#[allow(unsafe_code)]
+fn fork_a_sleeper() {
+    // SAFETY: the child calls nothing else than these, which the child of a process with threads
+    // may call. `SIGALRM` ends it.
+    unsafe {
+        if libc::fork() == 0 {
+            libc::alarm(2);
+            loop {
+                libc::pause();
+            }
+        }
+    }
+}
