@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-
 use mycelium_core::message;
 use mycelium_executor::{Backoff, Executor};
 use mycelium_tokio::Tokio;
@@ -42,7 +41,8 @@ pub(crate) struct Words {
 
 impl Words {
     pub(crate) fn new(life: u64, number: u64) -> Words {
-        let mix = |index: u64| (life << 40 ^ number << 4 ^ index).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mix =
+            |index: u64| (life << 40 ^ number << 4 ^ index).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         Words { life, number, rest: std::array::from_fn(|index| mix(index as u64)) }
     }
 
@@ -85,7 +85,7 @@ impl Side {
     /// A topic of this process.
     pub(crate) fn topic(&self) -> Arc<Topic> {
         let memory = match self.in_memory {
-            true => RingMemory::Shared(PageSize::Small),
+            true => RingMemory::Shared { pages: PageSize::Small, is_required: true },
             false => RingMemory::Heap,
         };
         let schema = Schema::of::<Words>();
@@ -133,7 +133,8 @@ impl Side {
     /// Reads a topic of a peer.
     pub(crate) fn read(&self, peer: &str, socket: &str, topic: &Arc<Topic>, policy: Policy) {
         let path = self.place.join(socket);
-        let memory = MemoryAccess { control: self.memory.clone(), path: path.with_extension("shm") };
+        let memory =
+            MemoryAccess { control: self.memory.clone(), path: path.with_extension("shm") };
         let executor = self.executor.clone();
         let client = TopicClient {
             peer: peer.to_owned(),
@@ -176,7 +177,9 @@ impl Follow {
                 self.vague |= !gap.exact && gap.reason == GapReason::Disconnected;
                 match &mut self.next {
                     Some((_, next)) => *next += gap.count,
-                    None if begins_at_0 && gap.count > 0 => return Err(format!("{gap} at the start")),
+                    None if begins_at_0 && gap.count > 0 => {
+                        return Err(format!("{gap} at the start"));
+                    }
                     None => {}
                 }
                 return Ok(None);
@@ -184,7 +187,10 @@ impl Follow {
         };
         let (life, number) = (message.life, message.number);
         if !message.is_whole() || message.sequence() != number {
-            return Err(format!("torn or invented: {number} of start {life} as {}", message.sequence()));
+            return Err(format!(
+                "torn or invented: {number} of start {life} as {}",
+                message.sequence()
+            ));
         }
         match self.next {
             Some((same, next)) if same == life && next != number => {

@@ -78,9 +78,7 @@ type SharedSeen = Arc<Mutex<Seen>>;
 
 /// Runs it. An error is a violation, with what happened.
 pub(crate) fn run(plan: Plan) -> Result<Figures, String> {
-    let runtime = || {
-        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
-    };
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     // The first one opens descriptors that stay as long as the process.
     drop(runtime());
     let before = (descriptors(), memfds());
@@ -96,7 +94,8 @@ pub(crate) fn run(plan: Plan) -> Result<Figures, String> {
         return Err(format!("left behind: {before:?} descriptors and mappings became {after:?}"));
     }
     let left = fs::read_dir(&place).unwrap().flatten().map(|entry| entry.path());
-    let left: Vec<_> = left.filter(|it| it.extension().is_some_and(|it| it == "sock" || it == "shm")).collect();
+    let left: Vec<_> =
+        left.filter(|it| it.extension().is_some_and(|it| it == "sock" || it == "shm")).collect();
     let is_own = |path: &&PathBuf| path.file_stem().is_some_and(|it| it == "survivor");
     if let Some(path) = left.iter().find(is_own) {
         return Err(format!("{} is left", path.display()));
@@ -317,11 +316,16 @@ impl Run {
         self.figures.kills += 1;
         let said = || fs::read_to_string(self.place.join(format!("{role}.{life}.err")));
         if status.code().is_some() {
-            return Err(format!("{role} {life} ended before it was killed: {status}: {:?}", said()));
+            return Err(format!(
+                "{role} {life} ended before it was killed: {status}: {:?}",
+                said()
+            ));
         }
         if was_up {
-            let down = || self.seen.lock().unwrap().down.get(role).copied().filter(|at| *at >= began);
-            self.until(&format!("the end of {role} {life} is noticed"), || down().is_some()).await?;
+            let down =
+                || self.seen.lock().unwrap().down.get(role).copied().filter(|at| *at >= began);
+            self.until(&format!("the end of {role} {life} is noticed"), || down().is_some())
+                .await?;
             self.figures.told.push(down().unwrap() - began);
         }
         if role == "publisher" {
