@@ -7,7 +7,7 @@
 //! does: that is a [`RemoteBell`].
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use mycelium_core::doorbell::{Alarm, announce};
 use mycelium_core::ring::broadcast::{Broadcast, Claim};
@@ -59,8 +59,8 @@ pub struct RemoteReaders {
     is_active: AtomicBool,
     /// The place that the slowest of them has reached, if they observe.
     observed: AtomicUsize,
-    /// Their process is gone: its words mean nothing any more.
-    is_gone: AtomicBool,
+    /// Their last position, once their process is gone: its words mean nothing any more.
+    last: OnceLock<Option<usize>>,
 }
 
 impl RemoteReaders {
@@ -82,12 +82,12 @@ impl RemoteReaders {
             claim,
             is_active: AtomicBool::new(false),
             observed: AtomicUsize::new(from),
-            is_gone: AtomicBool::new(false),
+            last: OnceLock::new(),
         })
     }
 
     pub(super) fn is_gone(&self) -> bool {
-        self.is_gone.load(Ordering::Acquire)
+        self.last.get().is_some()
     }
 
     /// Wakes those that sleep. The caller has announced what they wait for.
@@ -124,7 +124,7 @@ impl RemoteReaders {
         let is_active = self.is_active.load(Ordering::Acquire);
         let position = is_active.then(|| self.cursors.position(exact))?;
         // Loaded after the position: what a process that is gone has left behind does not count.
-        (!self.is_gone()).then_some(position)
+        Some(self.last.get().copied().unwrap_or(position))
     }
 
     fn import_observed(&self, tail: usize) {
@@ -159,7 +159,8 @@ impl SharedRing for RemoteReaders {
         if let Some(ring) = self.ring.upgrade() {
             self.import(&ring);
         }
-        self.is_gone.store(true, Ordering::Release);
+        // Kept for later: the entry may not follow them yet.
+        self.last.get_or_init(|| self.cursors.position(true));
         self.look();
     }
 }
