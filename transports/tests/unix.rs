@@ -6,7 +6,7 @@ use std::error::Error;
 use std::fs::{self, Permissions};
 use std::io::{self, BufRead, BufReader, ErrorKind};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -132,7 +132,8 @@ fn a_forked_child_does_not_keep_the_socket_of_a_dead_process() {
     assert!(matches!(refused, BindError::InUse { .. }), "{refused}");
     child.kill().unwrap();
     child.wait().unwrap();
-    connect(&dir.socket()).expect("its child still has the socket");
+    UnixStream::connect(dir.socket()).expect("its child still has the socket");
+    assert_eq!(connect(&dir.socket()).unwrap_err().kind(), ErrorKind::ConnectionRefused);
     let bound = BoundSocket::at(dir.socket()).unwrap();
     connect(bound.path()).unwrap();
     let refused = BoundSocket::at(dir.socket()).unwrap_err();

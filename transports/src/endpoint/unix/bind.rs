@@ -152,7 +152,12 @@ pub(crate) fn connect_to(path: &Path, kind: SocketType) -> io::Result<OwnedFd> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::UNIX, kind, flags, None)?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
-    Ok(socket)
+    let socket = UnixStream::from(socket);
+    // A child that was forked may still have the socket of a dead process, and accepts nothing.
+    if is_dead(&socket) {
+        return Err(ErrorKind::ConnectionRefused.into());
+    }
+    Ok(socket.into())
 }
 
 /// Connects as [`connect`] does, for an executor.
@@ -280,10 +285,8 @@ fn clear(path: &Path, kind: SocketType) -> Result<(), BindError> {
     }
     // A process may listen there without a lock.
     let wrong_kind = Errno::PROTOTYPE.raw_os_error();
-    match connect_to(path, kind).map(UnixStream::from) {
+    match connect_to(path, kind) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
-        // A child that was forked may have the socket of a dead process.
-        Ok(socket) if is_dead(&socket) => {}
         Ok(_) => return Err(BindError::InUse { path: path.to_owned() }),
         Err(error)
             if error.kind() == ErrorKind::WouldBlock
