@@ -244,8 +244,9 @@ impl ClientSession {
         for problem in memory.take_problems() {
             self.report_on_socket(&problem);
         }
-        if gone.is_some() {
+        if let Some(reason) = gone {
             self.memory = None;
+            self.lost_memory.ended(&reason);
             if self.streams.iter().flatten().any(IncomingStream::has_lost_memory) {
                 self.lost_memory.notice(now, self.times.1, link);
             }
@@ -270,6 +271,7 @@ impl ClientSession {
 impl Traffic<TOPICS, STREAMS> for ClientSession {
     #[inline]
     fn message(&mut self, stream: IncomingId, frame: FrameView<'_>) -> Result<(), CloseReason> {
+        self.lost_memory.read();
         let Some(stream) = self.stream(stream) else { return Ok(()) };
         stream.push(frame.payload(), frame.is_redelivered())?;
         self.line.add(LinkValue::Received, 1);
@@ -277,6 +279,7 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
     }
 
     fn on_event(&mut self, now: Duration, link: &mut NodeLink<'_>, event: Event<'_>) {
+        self.lost_memory.read();
         match event {
             Event::Fragment { stream, fragment, frame } => {
                 let taken =
@@ -362,7 +365,7 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
     fn send(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &mut Context<'_>) {
         let phase = self.control.watch(context, &mut self.listener);
         self.update_memory(now, link, context);
-        self.lost_memory.check(now, link);
+        self.lost_memory.check(now, link, context.waker());
         // If this process ends, its next one gets what subscriptions have not taken.
         let control = &self.control;
         let at_shutdown = || phase > LinkPhase::Run || control.is_leaving();

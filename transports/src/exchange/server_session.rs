@@ -182,8 +182,9 @@ impl ServerSession {
         let memory = self.memory.as_mut().filter(|_| link.peer_accepts_memory());
         let Some(memory) = memory else { return };
         let gone = memory.update(now, link, context.waker());
-        if gone.is_some() {
+        if let Some(reason) = gone {
             self.memory = None;
+            self.lost_memory.ended(&reason);
             if self.topics.iter().any(ServedTopic::has_lost_memory) {
                 let silence = self.server.link_with(self.node()).silence;
                 self.lost_memory.notice(now, silence, link);
@@ -212,6 +213,7 @@ impl Traffic<TOPICS, STREAMS> for ServerSession {
     }
 
     fn on_event(&mut self, now: Duration, link: &mut NodeLink<'_>, event: Event<'_>) {
+        self.lost_memory.read();
         match event {
             Event::Up { node, boot, .. } => self.admit(now, link, node, boot),
             Event::Subscribe { export, topic, type_id, digest, mode, resumes } => {
@@ -273,7 +275,7 @@ impl Traffic<TOPICS, STREAMS> for ServerSession {
         }
         self.answer.retry(now, link);
         self.update_memory(now, link, context);
-        self.lost_memory.check(now, link);
+        self.lost_memory.check(now, link, context.waker());
         let Some(peer) = &self.peer else { return };
         let problems = self.memory.as_mut().map(OutgoingMemory::take_problems);
         for reason in &problems.unwrap_or_default() {

@@ -112,6 +112,11 @@ impl Entry {
         poller.add(&self.peer.process, Source::Process(id))
     }
 
+    /// The peer has closed the connection: from now on only its process is watched.
+    pub(super) fn stop_reading(&self, poller: &Poller) {
+        poller.remove(&*self.socket);
+    }
+
     /// Ends the connection: closes its descriptors and notifies its handler.
     pub(super) fn end(self, poller: &Poller, closers: &Closers, reason: Gone) {
         let Entry { connection, socket, peer, handler, .. } = self;

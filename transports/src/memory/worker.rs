@@ -26,6 +26,10 @@ const LAST_PACKETS: usize = 1024;
 /// The connections that are accepted in a row.
 const ACCEPTED: usize = 16;
 
+/// How long a closed connection waits for the end of the peer's process: the system closes the
+/// descriptors of a process shortly before it reports its end.
+const LAST_WAIT: Duration = Duration::from_millis(20);
+
 /// The pause after a connection could not be accepted because descriptors are exhausted.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -35,14 +39,16 @@ pub(super) struct Worker {
     entries: HashMap<u64, Entry>,
     /// The ends of the time for handshakes, the first one first.
     handshakes: VecDeque<(Instant, u64)>,
+    /// The ends of the time in which the processes of closed connections may end, likewise.
+    closed: VecDeque<(Instant, u64)>,
     /// When connections are accepted again.
     paused_until: Option<Instant>,
 }
 
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>) -> Worker {
-        let (entries, handshakes) = (HashMap::new(), VecDeque::new());
-        Worker { shared, entries, handshakes, paused_until: None }
+        let (handshakes, closed) = (VecDeque::new(), VecDeque::new());
+        Worker { shared, entries: HashMap::new(), handshakes, closed, paused_until: None }
     }
 
     pub(super) fn run(&mut self) {
@@ -154,8 +160,14 @@ impl Worker {
         if has_room {
             entry.connection.send_waiting();
         }
-        if let Err(reason) = entry.read(&self.shared.tokens, &self.shared.closers, PACKETS) {
-            self.end(id, reason);
+        match entry.read(&self.shared.tokens, &self.shared.closers, PACKETS) {
+            Ok(()) => {}
+            Err(Gone::PeerClosed) if entry.phase == Phase::Connected => {
+                // Its process may be about to end: a child that was forked may have other sockets.
+                entry.stop_reading(&self.shared.poller);
+                self.closed.push_back((now() + LAST_WAIT, id));
+            }
+            Err(reason) => self.end(id, reason),
         }
     }
 
@@ -175,12 +187,16 @@ impl Worker {
         }
     }
 
-    /// Ends handshakes that take too long, and a pause.
+    /// Ends handshakes that take too long, closed connections, and a pause.
     fn expire(&mut self) {
-        if self.handshakes.is_empty() && self.paused_until.is_none() {
+        let has_deadlines = !self.handshakes.is_empty() || !self.closed.is_empty();
+        if !has_deadlines && self.paused_until.is_none() {
             return;
         }
         let now = now();
+        while let Some((_, id)) = self.closed.pop_front_if(|(deadline, _)| *deadline <= now) {
+            self.end(id, Gone::PeerClosed);
+        }
         while let Some((_, id)) = self.handshakes.pop_front_if(|(deadline, _)| *deadline <= now) {
             if self.entries.get(&id).is_some_and(|entry| entry.phase != Phase::Connected) {
                 self.end(id, Gone::HandshakeTimeout);
@@ -201,7 +217,8 @@ impl Worker {
         };
         while self.handshakes.pop_front_if(is_done).is_some() {}
         let handshake = self.handshakes.front().map(|(deadline, _)| *deadline);
-        let next = handshake.into_iter().chain(self.paused_until).min()?;
+        let closed = self.closed.front().map(|(deadline, _)| *deadline);
+        let next = handshake.into_iter().chain(closed).chain(self.paused_until).min()?;
         Timespec::try_from(next.saturating_duration_since(now())).ok()
     }
 
