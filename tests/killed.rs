@@ -7,6 +7,8 @@
 
 #[path = "killed/child.rs"]
 mod child;
+#[path = "killed/hostile.rs"]
+mod hostile;
 #[path = "killed/torture.rs"]
 mod torture;
 

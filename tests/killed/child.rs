@@ -1,6 +1,7 @@
 //! The processes that are killed: a publisher, a gating reader and an observing one. Each checks
 //! what it receives, and records it.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
@@ -14,7 +15,7 @@ use mycelium_tokio::Tokio;
 use mycelium_transports::counters::Region;
 use mycelium_transports::endpoint::unix::{self, Access, BoundSocket};
 use mycelium_transports::exchange::{
-    Control, ExportedTopic, Identity, LinkConfig, MemoryAccess, Observer, TopicClient,
+    Control, ExportedTopic, Identity, LinkConfig, MemoryAccess, Observer, Redelivery, TopicClient,
     TopicInterest, TopicServer,
 };
 use mycelium_transports::local::{
@@ -103,8 +104,8 @@ impl Side {
         }
     }
 
-    /// Serves a topic, with this reader announced.
-    pub(crate) fn serve(&self, socket: &str, topic: &Arc<Topic>, reader: &str) {
+    /// Serves a topic, with these readers announced.
+    pub(crate) fn serve(&self, socket: &str, topic: &Arc<Topic>, readers: &[&str]) {
         let path = self.place.join(socket);
         let mut server = TopicServer::new(
             self.identity,
@@ -119,7 +120,11 @@ impl Side {
             server.share_memory(self.memory.clone());
         }
         server.add(ExportedTopic { topic: topic.clone(), readers: None });
-        server.announce(reader, topic, Policy::Block).unwrap();
+        // The law is simpler without dead letters.
+        server.redeliver("words", Redelivery::AtLeastOnce { deaths: 0 });
+        for reader in readers {
+            server.announce(reader, topic, Policy::Block).unwrap();
+        }
         let bound = BoundSocket::at(path).unwrap();
         let listener = self.executor.unix_listener(bound.socket().unwrap()).unwrap();
         let server = Arc::new(server);
@@ -155,17 +160,22 @@ impl Side {
     }
 }
 
-/// Follows the messages of a publisher: what is missing must have been reported.
+/// Follows the messages of each start of a publisher: what is missing must have been reported.
 #[derive(Default)]
-pub(crate) struct Follow {
-    /// The next number of the present life, once one of its messages was received.
-    next: Option<(u64, u64)>,
-    /// Reported as missing, without a number, since the last message.
-    vague: bool,
+pub(crate) struct Follow(BTreeMap<u64, Start>);
+
+/// A start of a publisher, whose epoch is its life.
+#[derive(Default)]
+struct Start {
+    /// The next number, once a message was received.
+    next: Option<u64>,
+    /// A gap without a number has reported its end.
+    is_lost: bool,
 }
 
 impl Follow {
-    /// Checks a delivery. `begins_at_0`: the publisher waits for this reader from its first message.
+    /// Checks a delivery, and returns life and number of a message. `begins_at_0`: publishers wait
+    /// for this reader from their first message on.
     pub(crate) fn check(
         &mut self,
         delivery: &Delivery<Words>,
@@ -174,41 +184,34 @@ impl Follow {
         let message = match delivery {
             Delivery::Msg(message) => message,
             Delivery::Gap(gap) => {
-                self.vague |= !gap.exact && gap.reason == GapReason::Disconnected;
-                match &mut self.next {
-                    Some((_, next)) => *next += gap.count,
-                    None if begins_at_0 && gap.count > 0 => {
-                        return Err(format!("{gap} at the start"));
-                    }
-                    None => {}
-                }
-                return Ok(None);
+                let start = self.0.entry(gap.epoch).or_default();
+                start.is_lost |= !gap.exact && gap.reason == GapReason::Disconnected;
+                start.next = start.next.map(|next| next + gap.count);
+                let is_told = !begins_at_0 || gap.count == 0;
+                return if is_told { Ok(None) } else { Err(format!("{gap}")) };
             }
         };
         let (life, number) = (message.life, message.number);
-        if !message.is_whole() || message.sequence() != number {
-            return Err(format!(
-                "torn or invented: {number} of start {life} as {}",
-                message.sequence()
-            ));
+        let start = self.0.entry(life).or_default();
+        let sequence = message.sequence();
+        if !message.is_whole() || sequence != number {
+            return Err(format!("torn or invented: {number} of start {life} as {sequence}"));
         }
-        match self.next {
-            Some((same, next)) if same == life && next != number => {
-                return Err(format!("{number} came, {next} should have, of start {life}"));
-            }
-            Some((earlier, _)) if earlier != life && !self.vague => {
-                return Err(format!("start {life} after {earlier}, whose end nobody reported"));
-            }
-            Some((earlier, _)) if earlier != life && begins_at_0 && number != 0 => {
-                return Err(format!("start {life} began at {number}"));
-            }
-            _ => {}
+        let expected = start.next.or(begins_at_0.then_some(0));
+        if start.is_lost || expected.is_some_and(|expected| expected != number) {
+            return Err(format!("{number} came, {expected:?} should have, of start {life}"));
         }
-        if self.next.is_none_or(|(earlier, _)| earlier != life) {
-            self.vague = false;
-        }
-        self.next = Some((life, number + 1));
+        start.next = Some(number + 1);
         Ok(Some((life, number)))
+    }
+
+    /// A start before this one whose messages were received, and whose end nobody has reported.
+    pub(crate) fn untold(&self, last: u64) -> Option<u64> {
+        let mut starts = self.0.iter();
+        let is_untold = |(life, start): &(&u64, &Start)| {
+            **life < last && start.next.is_some() && !start.is_lost
+        };
+        starts.find(is_untold).map(|(life, _)| *life)
     }
 }
 
@@ -232,7 +235,7 @@ pub(crate) fn enter() {
 async fn publish(side: &Side, life: u64, forks: bool) {
     let count = File::create(side.place.join(format!("publisher.{life}"))).unwrap();
     let topic = side.topic();
-    side.serve("publisher.sock", &topic, "survivor");
+    side.serve("publisher.sock", &topic, &["survivor"]);
     let mut publisher = topic.publisher::<Words>("publisher", life).unwrap();
     for number in 0.. {
         publisher.emit(Words::new(life, number)).await.unwrap();

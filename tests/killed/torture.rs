@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use mycelium_transports::exchange::{Notice, Observer};
-use mycelium_transports::local::{EmitError, Policy, Publisher, Refusal, Subscription};
+use mycelium_transports::local::{Delivery, EmitError, Policy, Publisher, Refusal, Subscription};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -55,6 +55,9 @@ impl Figures {
     }
 }
 
+/// The epoch of the survivor's publisher.
+const EPOCH: u64 = 1 << 20;
+
 const ROLES: [&str; 3] = ["publisher", "reader", "watcher"];
 
 /// What the tasks of the survivor have seen.
@@ -72,6 +75,8 @@ struct Seen {
     sent: u64,
     blocked_by: Option<Arc<str>>,
     violations: Vec<String>,
+    /// A start whose end nobody has reported.
+    untold: Option<u64>,
 }
 
 type SharedSeen = Arc<Mutex<Seen>>;
@@ -108,14 +113,14 @@ async fn torture(plan: Plan, place: &Path) -> Result<Figures, String> {
     let seen = SharedSeen::default();
     let side = Side::new("survivor", 1, place.to_owned(), plan.in_memory, observer(&seen));
     let topic = side.topic();
-    side.serve("survivor.sock", &topic, "reader");
+    side.serve("survivor.sock", &topic, &["reader"]);
     let heap = Side { in_memory: false, ..side.clone() };
     let incoming = heap.topic();
     let gating = incoming.subscribe::<Words>("gating", Policy::Block).unwrap();
     let watching = incoming.subscribe::<Words>("watching", Policy::DropOldest).unwrap();
     let local = topic.subscribe::<Words>("local", Policy::DropOldest).unwrap();
     side.read("publisher", "publisher.sock", &incoming, Policy::Block);
-    let publisher = topic.publisher::<Words>("survivor", 1 << 40).unwrap();
+    let publisher = topic.publisher::<Words>("survivor", EPOCH).unwrap();
     let tasks = [
         tokio::spawn(publish(publisher, seen.clone())),
         tokio::spawn(receive(gating, seen.clone(), true)),
@@ -166,7 +171,7 @@ fn observer(seen: &SharedSeen) -> Observer {
 async fn publish(mut publisher: Publisher<Words>, seen: SharedSeen) {
     let mut number = 0;
     loop {
-        match publisher.try_emit(Words::new(0, number)) {
+        match publisher.try_emit(Words::new(EPOCH, number)) {
             Ok(()) => {
                 number += 1;
                 let mut seen = seen.lock().unwrap();
@@ -188,17 +193,24 @@ async fn publish(mut publisher: Publisher<Words>, seen: SharedSeen) {
 }
 
 async fn receive(mut messages: Subscription<Words>, seen: SharedSeen, counts: bool) {
-    let mut follow = Follow::default();
+    let (mut follow, name) = (Follow::default(), if counts { "gating" } else { "observing" });
     while let Some(delivery) = messages.recv().await {
         let found = follow.check(&delivery, counts);
         let mut seen = seen.lock().unwrap();
+        if let Delivery::Gap(_) = delivery
+            && counts
+        {
+            seen.untold = follow.untold(seen.last.0);
+        }
         match found {
             Ok(Some((life, number))) if counts => {
                 seen.last = (life, number + 1);
-                seen.received.insert(life, number + 1);
+                if seen.received.insert(life, number + 1).is_none() {
+                    seen.untold = follow.untold(life);
+                }
             }
             Ok(_) => {}
-            Err(error) => seen.violations.push(format!("survivor: {error}")),
+            Err(error) => seen.violations.push(format!("survivor, {name}: {error}")),
         }
     }
 }
@@ -234,6 +246,8 @@ impl Run {
         for role in ROLES {
             self.moves(role).await?;
         }
+        let is_told = || self.seen.lock().unwrap().untold.is_none();
+        self.until("a gap reports the end of each publisher", is_told).await?;
         self.check_violations()
     }
 
@@ -374,12 +388,12 @@ impl Run {
 }
 
 /// The open descriptors of this process.
-fn descriptors() -> usize {
+pub(crate) fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
 }
 
 /// The mapped memory of rings.
-fn memfds() -> usize {
+pub(crate) fn memfds() -> usize {
     let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
     maps.lines().filter(|line| line.contains("/memfd:")).count()
 }
