@@ -160,7 +160,7 @@ impl Side {
     }
 }
 
-/// Follows the messages of each start of a publisher: what is missing must have been reported.
+/// Follows the messages of each start of a publisher: missing ones must have been reported.
 #[derive(Default)]
 pub(crate) struct Follow(BTreeMap<u64, Start>);
 
@@ -256,7 +256,7 @@ async fn receive(side: &Side, role: &str, life: u64, forks: bool) {
     let mut follow = Follow::default();
     let mut received = 0;
     loop {
-        let delivery = messages.recv().await.expect("the survivor goes on");
+        let delivery = messages.recv().await.expect("the survivor continues");
         match follow.check(&delivery, false) {
             Ok(Some((_, number))) => {
                 let Delivery::Msg(message) = &delivery else { unreachable!("it has a number") };
@@ -288,14 +288,14 @@ fn options() -> OpenOptions {
 /// A child that keeps all descriptors of this process for two seconds.
 #[allow(unsafe_code)]
 fn fork_a_sleeper() {
-    // SAFETY: the child calls nothing else than these, which the child of a process with threads
-    // may call. `SIGALRM` ends it.
-    unsafe {
-        if libc::fork() == 0 {
-            libc::alarm(2);
-            loop {
-                libc::pause();
-            }
+    // SAFETY: the child calls nothing else than the functions below, which the child of a process
+    // with threads may call.
+    if unsafe { libc::fork() } == 0 {
+        // SAFETY: as above. `SIGALRM` ends the child.
+        unsafe { libc::alarm(2) };
+        loop {
+            // SAFETY: as above.
+            unsafe { libc::pause() };
         }
     }
 }

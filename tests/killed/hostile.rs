@@ -1,8 +1,8 @@
 //! A hostile reader and a hostile publisher on the same machine, which use every way that shared
 //! memory gives them, again and again, while a publisher and a reader beside them work.
 //!
-//! They pass descriptors that are no rings, lie about numbers, sizes and generations, flood the
-//! control connection, and write random values into every word that they may write. The others
+//! They pass descriptors that do not contain rings, lie about numbers, sizes and generations, flood
+//! the control connection, and write random values into every word that they may write. The others
 //! lose nothing, no task panics, and nothing is left behind.
 
 use std::fs::File;
@@ -70,7 +70,7 @@ impl Attacker {
         _ = self.writers.send(writer);
     }
 
-    /// A descriptor that is no region of this ring; `region` is one.
+    /// A descriptor of a region of another ring; `region` is one.
     fn other(&self, region: &OwnedFd, layout: Layout, identity: RingIdentity) -> Option<OwnedFd> {
         let directory = || File::open("/").ok().map(OwnedFd::from);
         let wrong = RingIdentity { epoch: identity.epoch ^ 1, ..identity };
@@ -181,7 +181,7 @@ impl Handler for Attacker {
     fn gone(&self, _: Gone) {}
 }
 
-/// A region of this process that is no ring here.
+/// A region of this process without a ring.
 trait Spoil: Send + 'static {
     fn all(&self) -> &[Word];
 }

@@ -299,7 +299,7 @@ impl Run {
         kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
     }
 
-    /// Stops a process until its publisher waits for it, or goes on without it.
+    /// Stops a process until its publisher waits for it, or continues without it.
     async fn stop(&mut self, role: &'static str) -> Result<(), String> {
         if role == "publisher" || !self.seen.lock().unwrap().up.get(role).is_some_and(|up| *up) {
             return Ok(());
@@ -312,7 +312,7 @@ impl Run {
         } else {
             let sent = self.seen.lock().unwrap().sent;
             let goes_on = || self.seen.lock().unwrap().sent > sent + 4 * SLOTS as u64;
-            self.until("the publisher goes on without the stopped observer", goes_on).await?;
+            self.until("the publisher continues without the stopped observer", goes_on).await?;
         }
         if self.rng.bool() {
             self.signal(role, Signal::CONT);
@@ -363,7 +363,7 @@ impl Run {
         if own.is_empty() && theirs.is_empty() { Ok(()) } else { Err(own + &theirs) }
     }
 
-    /// The starts of the gating reader, one after the other, miss nothing, and whatever a second
+    /// The starts of the gating reader, one after the other, miss nothing, and all that a second
     /// one gets is marked.
     fn check_logs(&mut self) -> Result<(), String> {
         let mut next = 0;

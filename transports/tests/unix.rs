@@ -112,14 +112,14 @@ fn listens_until_it_is_killed() {
 /// A child that keeps all descriptors of this process for ten seconds.
 #[allow(unsafe_code)]
 fn fork_a_sleeper() {
-    // SAFETY: the child calls nothing else than these, which a child of a process with threads may
-    // call. `SIGALRM` ends it.
-    unsafe {
-        if libc::fork() == 0 {
-            libc::alarm(10);
-            loop {
-                libc::pause();
-            }
+    // SAFETY: the child calls nothing else than the functions below, which the child of a process
+    // with threads may call.
+    if unsafe { libc::fork() } == 0 {
+        // SAFETY: as above. `SIGALRM` ends the child.
+        unsafe { libc::alarm(10) };
+        loop {
+            // SAFETY: as above.
+            unsafe { libc::pause() };
         }
     }
 }

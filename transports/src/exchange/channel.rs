@@ -75,8 +75,8 @@ impl Channel {
         }
     }
 
-    /// The session ends, and takes nothing more. The connection goes on as long as a stream has a
-    /// [`Tie`].
+    /// The session ends, and takes nothing more. The connection stays open as long as a stream has
+    /// a [`Tie`].
     pub(super) fn leave(&self) {
         let mut state = self.state();
         state.is_left = true;

@@ -111,7 +111,7 @@ impl IncomingMemory {
         let (number, connection) = (packet.number, tie.connection());
         let answered = match self.map(packet, ring, topic, tie) {
             Ok((number, ring, readers, descriptor)) => {
-                // One for each stream, whatever the peer passes.
+                // At most one for each stream.
                 self.mapped.retain(|_, earlier| earlier.epoch != ring.epoch);
                 self.mapped.insert(number, ring);
                 let args = [readers as u64, 0, 0, 0];

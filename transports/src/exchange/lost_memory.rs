@@ -2,7 +2,7 @@
 //!
 //! The control connection ends with the peer's process, and so does the link's socket, unless a
 //! child of that process has kept it open. Bytes that have arrived on the link are still read: the
-//! peer may have ended in order. A dead process writes no more, so its link ends when nothing is
+//! peer may have ended in order. A dead process does not write, so its link ends when nothing is
 //! left to read. If only the control connection has ended, the link gets a short time to end by
 //! itself.
 

@@ -214,7 +214,7 @@ struct Lock {
 }
 
 /// Device and inode of the lock files that this process holds: the system gives each lock to a
-/// process as often as it asks.
+/// process each time.
 static HELD: Mutex<Vec<(u64, u64)>> = Mutex::new(Vec::new());
 
 impl Lock {
