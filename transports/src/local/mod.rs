@@ -25,13 +25,16 @@
 //! | `policy`, `schema`, `delivery`, `error` | values that users see |
 //! | `memory_size` | how much memory a ring takes |
 //! | `numbering` | the sequences of a remote publisher's messages |
+//! | `ring`, `shared` | the ring of a publisher, and how another process shares it |
+//! | `abandoned` | the messages that subscriptions left unread |
 //! | `state` | shared by publishers and subscriptions: two states and the edge between them |
 //! | `topic`, then `membership` | joining and leaving |
 //! | `task_budget` | deferred wakes, and when a task yields |
 //! | `writer`, then `publisher`, `remote_publisher` | the untyped writing end, and its two fronts |
 //! | `reader`, then `subscription` | the untyped reading end, and its typed front |
-//! | `egress` | the reading end for another process: keeps messages until confirmed |
+//! | `moved`, then `egress` | the reading end for another process: keeps messages until confirmed, or lets it read in memory |
 
+mod abandoned;
 mod delivery;
 mod egress;
 mod error;

@@ -11,6 +11,7 @@ use std::task::Waker;
 use mycelium_core::doorbell::{Doorbell, SleepWord, announce, ring_each};
 use mycelium_core::ring::broadcast::{Broadcast, Consumer};
 
+use super::abandoned::{Abandoned, first};
 use super::delivery::GapReason;
 use super::numbering::{KnownNumbering, Numbering};
 use super::policy::Policy;
@@ -70,37 +71,6 @@ impl Origin {
         match self {
             Origin::Mapped(mapped) => Some(mapped),
             Origin::Local | Origin::Remote(_) => None,
-        }
-    }
-}
-
-/// What gating subscriptions left unread since a shutdown began.
-#[derive(Debug, Default)]
-struct Abandoned {
-    /// The first place that one of them did not take.
-    place: Option<usize>,
-    /// One of them left with a message in flight.
-    in_flight: bool,
-    /// Their ends of a mapped ring, which keep their positions there.
-    ends: Vec<LeftEnd>,
-}
-
-/// An end of a mapped ring whose subscription has left. Its position stays in the memory that the
-/// publisher reads.
-#[derive(Debug)]
-struct LeftEnd(Option<Consumer<Ring>>);
-
-impl LeftEnd {
-    /// The publisher no longer waits for it.
-    fn release(mut self) {
-        drop(self.0.take());
-    }
-}
-
-impl Drop for LeftEnd {
-    fn drop(&mut self) {
-        if let Some(end) = self.0.take() {
-            end.leave_in_place();
         }
     }
 }
@@ -301,13 +271,7 @@ impl PublisherState {
     /// A gating subscription leaves. It took nothing from `place` on; the message there may have
     /// been in flight.
     fn abandon(&self, end: Consumer<Ring>, in_flight: bool) {
-        let place = end.cursor();
-        let mut abandoned = self.abandoned();
-        if self.origin.mapped().is_some() {
-            abandoned.ends.push(LeftEnd(Some(end)));
-        }
-        abandoned.place = Some(abandoned.place.map_or(place, |before| first(before, place)));
-        abandoned.in_flight |= in_flight;
+        self.abandoned().add(end, in_flight, self.origin.mapped().is_some());
     }
 
     /// For a mapped publisher: forgets the subscriptions that have left, unless they left at a
@@ -315,9 +279,7 @@ impl PublisherState {
     pub(super) fn settle_abandoned(&self, at_shutdown: impl FnOnce() -> bool) {
         let mut abandoned = self.abandoned();
         // Asked under the lock, so that a subscription that leaves at the shutdown counts.
-        if !at_shutdown() && !abandoned.ends.is_empty() {
-            let left = std::mem::take(&mut *abandoned);
-            left.ends.into_iter().for_each(LeftEnd::release);
+        if !at_shutdown() && abandoned.release() {
             drop(abandoned);
             self.wake();
         }
@@ -431,11 +393,6 @@ impl SharedRing for PublisherState {
         }
         self.look();
     }
-}
-
-/// The earlier one of two places. Places wrap.
-fn first(one: usize, other: usize) -> usize {
-    if one.wrapping_sub(other).cast_signed() > 0 { other } else { one }
 }
 
 /// When a subscription ends although publishers are left; 0 in its place means never.
