@@ -110,6 +110,7 @@ impl Moved {
     /// Ends the readers' part: the stream continues after what they had, over a link.
     pub(super) fn back(mut self) -> RetainingConsumer<Ring> {
         self.readers.peer_is_gone();
+        self.readers.deactivate();
         let kept = self.kept();
         match self.proxy.take() {
             Some(proxy) => proxy.into_retaining(),

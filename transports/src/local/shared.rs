@@ -110,6 +110,11 @@ impl RemoteReaders {
         self.observed.load(Ordering::Acquire)
     }
 
+    /// The entry no longer follows their positions: another process may get it.
+    pub(super) fn deactivate(&self) {
+        self.is_active.store(false, Ordering::Release);
+    }
+
     /// Imports their positions into the ring.
     pub(super) fn import(&self, ring: &Ring) {
         match self.claim {
