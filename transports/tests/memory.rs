@@ -4,8 +4,12 @@
 
 #[path = "memory/connections.rs"]
 mod connections;
+#[path = "memory/defects.rs"]
+mod defects;
 #[path = "memory/hostile.rs"]
 mod hostile;
+#[path = "memory/moved.rs"]
+mod moved;
 #[path = "memory/processes.rs"]
 mod processes;
 #[path = "memory/regions.rs"]

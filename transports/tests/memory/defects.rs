@@ -1,0 +1,244 @@
+//! Tests named by the ids of defects of an earlier implementation of shared memory.
+
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use mycelium_core::message;
+use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
+use mycelium_core::ring::region::{
+    ForeignCursors, ForeignData, ForeignRing, Memory, RegionError, RingIdentity,
+};
+use mycelium_transports::counters::Region;
+use mycelium_transports::endpoint::unix::Access;
+use mycelium_transports::local::{
+    Delivery, EmitError, PageSize, Policy, Refusal, RingMemory, Schema, Topic, TryRecv,
+};
+use mycelium_transports::memory::{
+    ControlLimits, ControlThread, Mapping, MemoryError, cursor_region, data_region,
+};
+
+use crate::support::TestDir;
+
+const IDENTITY: RingIdentity = RingIdentity { epoch: 7, digest: [3; 16] };
+/// The words of a header: capacity, the bytes of a message, and the number of entries.
+const CAPACITY: usize = 5;
+const BYTES: usize = 6;
+const ENTRIES: usize = 9;
+
+fn layout() -> Layout {
+    Layout::exact(16, 8).in_lines()
+}
+
+fn attach(file: &OwnedFd) -> Mapping {
+    Mapping::attach(file.try_clone().unwrap(), 1 << 20, false).unwrap()
+}
+
+/// Attaches to a region after its owner has written a value into a word of its header.
+#[allow(unsafe_code)]
+fn attach_with(word: usize, value: usize) -> Result<ForeignData<Mapping>, RegionError> {
+    let (region, file) = data_region("header", layout(), 2, IDENTITY, false).unwrap();
+    // SAFETY: no ring of this test uses the region.
+    unsafe { region.memory().words()[word].set(value) };
+    ForeignData::attach(attach(&file))
+}
+
+/// The reader copied as far as the peer's header said, beyond the mapping.
+#[test]
+fn s3_a_header_beyond_the_memory_is_refused() {
+    assert!(attach_with(CAPACITY, 16).is_ok());
+    for capacity in [32, 1 << 20, 1 << 40, usize::MAX / 2 + 1] {
+        assert!(attach_with(CAPACITY, capacity).is_err(), "{capacity}");
+    }
+    for bytes in [16, 1 << 30, usize::MAX] {
+        assert!(attach_with(BYTES, bytes).is_err(), "{bytes}");
+    }
+    for entries in [3, 1 << 50, usize::MAX] {
+        assert!(attach_with(ENTRIES, entries).is_err(), "{entries}");
+    }
+}
+
+/// A length below that of the header underflowed, and a capacity of 0 divided by zero.
+#[test]
+fn s4_sizes_of_zero_are_refused() {
+    for (word, value) in [(CAPACITY, 0), (CAPACITY, 1), (CAPACITY, 3), (BYTES, 0)] {
+        assert!(attach_with(word, value).is_err(), "{word} {value}");
+    }
+}
+
+/// A reader that stored a position after the writer's made it overwrite unread messages.
+#[test]
+#[allow(unsafe_code)]
+fn s5_a_position_after_the_writers_harms_only_its_reader() {
+    let (region, _file) = data_region("writer", layout(), 2, IDENTITY, false).unwrap();
+    let ring = Broadcast::new(region, layout()).unwrap();
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let mut local = Broadcast::gating(&ring).unwrap();
+    let proxy = Broadcast::gating(&ring).unwrap().retaining().into_proxy().unwrap();
+    let (cursors, file) = cursor_region("liar", layout(), 3, IDENTITY).unwrap();
+    let positions = ForeignCursors::attach(attach(&file), layout(), 3, IDENTITY).unwrap();
+    for number in 0..16 {
+        writer.try_push(&[number], 8).unwrap();
+    }
+    for lie in [17, 1 << 40, usize::MAX, usize::MAX / 2] {
+        for word in cursors.memory().words() {
+            // SAFETY: no ring of this test uses the region.
+            unsafe { word.set(lie) };
+        }
+        proxy.import(|| positions.position(true));
+        assert!(proxy.kept() <= 16);
+        assert!(writer.try_push(&[16], 8).is_err(), "the reader beside it has read nothing");
+    }
+    let mut message = [0];
+    for sequence in 0..16 {
+        let length = 8;
+        assert_eq!(local.peek(&mut message), Peek::Message { sequence, length });
+        assert_eq!(message, [sequence]);
+        local.advance();
+    }
+}
+
+/// The size of the file was never compared, and a restarted writer truncated it under its readers.
+#[test]
+fn s6_memory_does_not_shrink_under_a_reader() {
+    let (region, file) = data_region("truncated", layout(), 2, IDENTITY, false).unwrap();
+    let mapped = attach(&file);
+    assert!(rustix::fs::ftruncate(&file, 0).is_err());
+    drop((region, file));
+    // The owner is gone, and the memory is still there.
+    assert!(ForeignData::attach(mapped).is_ok());
+    let short = rustix::fs::memfd_create("short", rustix::fs::MemfdFlags::ALLOW_SEALING).unwrap();
+    rustix::fs::ftruncate(&short, 4096).unwrap();
+    let refused = Mapping::attach(short, 1 << 20, false);
+    assert!(matches!(refused, Err(MemoryError::Seals { .. })), "{refused:?}");
+}
+
+/// A peer could change bytes after they were checked.
+#[test]
+fn s7_a_message_that_was_overwritten_meanwhile_is_not_returned() {
+    let (region, file) = data_region("changed", layout(), 2, IDENTITY, false).unwrap();
+    let ring = Broadcast::new(region, layout()).unwrap();
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let data = ForeignData::attach(attach(&file)).unwrap();
+    let (own, _file) = cursor_region("positions", layout(), 2, IDENTITY).unwrap();
+    // Without an entry at the writer, nothing keeps the messages for it.
+    let theirs = Broadcast::new(ForeignRing::new(data, own, None).unwrap(), layout()).unwrap();
+    let mut reader = Broadcast::gating_from(&theirs, 0).unwrap();
+    for number in 0..17 {
+        writer.try_push(&[number], 8).unwrap();
+    }
+    assert_eq!(reader.peek(&mut [0]), Peek::Evicted);
+}
+
+/// The file could be read by everybody, and its path was followed through symbolic links.
+#[test]
+fn a6_memory_has_no_path_and_its_socket_is_closed_to_others() {
+    let (_region, file) = data_region("no-path", layout(), 2, IDENTITY, false).unwrap();
+    let link = fs::read_link(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file)));
+    assert_eq!(link.unwrap().to_str(), Some("/memfd:no-path (deleted)"));
+    let dir = TestDir::new("a6");
+    let control = ControlThread::start("a6", ControlLimits::default()).unwrap();
+    control.listen(dir.socket(), Access::default()).unwrap();
+    let mode = |path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(dir.0.clone()), mode(dir.socket())), (0o700, 0o600));
+    control.stop();
+    let elsewhere = dir.0.join("elsewhere");
+    fs::write(&elsewhere, "kept").unwrap();
+    symlink(&elsewhere, dir.socket()).unwrap();
+    let control = ControlThread::start("a6", ControlLimits::default()).unwrap();
+    assert!(control.listen(dir.socket(), Access::default()).is_err());
+    assert_eq!(fs::read_to_string(elsewhere).unwrap(), "kept");
+}
+
+/// Two publishers wrote to one ring, and two processes made it.
+#[test]
+fn a7_a_ring_has_one_writer() {
+    let (region, file) = data_region("one-writer", layout(), 2, IDENTITY, false).unwrap();
+    let ring = Broadcast::new(region, layout()).unwrap();
+    let first = Broadcast::producer(&ring);
+    assert!(first.is_some() && Broadcast::producer(&ring).is_none());
+    assert!(!attach(&file).is_writable());
+    let data = ForeignData::attach(attach(&file)).unwrap();
+    let (own, _file) = cursor_region("positions", layout(), 2, IDENTITY).unwrap();
+    let theirs = Broadcast::new(ForeignRing::new(data, own, None).unwrap(), layout()).unwrap();
+    assert!(Broadcast::producer(&theirs).is_none(), "its writer is elsewhere");
+    assert!(rustix::io::write(file.as_fd(), b"x").is_err(), "nor by its descriptor");
+}
+
+/// Threads polled without end, and a late end removed the file of a successor.
+#[test]
+fn h8_a_thread_without_events_ends_when_it_is_dropped_and_removes_only_its_own_file() {
+    let dir = TestDir::new("h8");
+    let first = ControlThread::start("h8-first", ControlLimits::default()).unwrap();
+    first.listen(dir.socket(), Access::default()).unwrap();
+    fs::remove_file(dir.socket()).unwrap();
+    fs::write(dir.socket(), "of a successor").unwrap();
+    // Outside of any runtime. It waits for the thread.
+    drop(first);
+    assert_eq!(fs::read_to_string(dir.socket()).unwrap(), "of a successor");
+    let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
+    let names = tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
+    assert!(!names.into_iter().any(|name| name.trim() == "h8-first"));
+}
+
+#[message(topic = "defects", id = 10)]
+struct Number {
+    number: u64,
+}
+
+fn topic() -> std::sync::Arc<Topic> {
+    let memory = RingMemory::Shared { pages: PageSize::Small, is_required: true };
+    let schema = Schema::of::<Number>();
+    Topic::with_memory("defects", schema, 16, 4, memory, Region::new(16)).unwrap()
+}
+
+/// A message went round: what was read from the ring was published again.
+#[test]
+fn l3_each_message_is_read_once() {
+    let topic = topic();
+    let mut reader = topic.subscribe::<Number>("reader", Policy::Block).unwrap();
+    let mut publisher = topic.publisher::<Number>("publisher", 1).unwrap();
+    assert!(publisher.try_emit(Number { number: 5 }).is_ok());
+    publisher.flush();
+    assert!(matches!(reader.try_recv(), TryRecv::Delivery(Delivery::Msg(it)) if it.number == 5));
+    assert!(matches!(reader.try_recv(), TryRecv::Empty));
+    assert_eq!(publisher.sent(), 1);
+}
+
+/// A message that found a full ring was dropped after a warning.
+#[test]
+fn l4_a_message_that_finds_no_room_comes_back() {
+    let topic = topic();
+    let mut reader = topic.subscribe::<Number>("reader", Policy::Block).unwrap();
+    let mut publisher = topic.publisher::<Number>("publisher", 1).unwrap();
+    for number in 0..16 {
+        assert!(publisher.try_emit(Number { number }).is_ok());
+    }
+    let Err(EmitError { refusal: Refusal::Full { .. }, message, .. }) =
+        publisher.try_emit(Number { number: 16 })
+    else {
+        panic!("the ring is full")
+    };
+    assert_eq!(message.number, 16);
+    for number in 0..16 {
+        let received = reader.try_recv();
+        assert!(matches!(received, TryRecv::Delivery(Delivery::Msg(it)) if it.number == number));
+    }
+    reader.done();
+    assert!(publisher.try_emit(message).is_ok());
+}
+
+/// The words of both sides shared one cache line, and places were found by a division.
+#[test]
+fn p3_no_two_sides_write_to_one_line() {
+    const LINE: usize = 64 / size_of::<usize>();
+    for bytes in [8, 48, 56, 64, 1000] {
+        let layout = Layout::exact(16, bytes).in_lines();
+        let slot = layout.slot_words();
+        assert!(slot.is_multiple_of(LINE) || LINE.is_multiple_of(slot), "{bytes}: {slot}");
+        assert!(layout.capacity().is_power_of_two());
+    }
+    // The sides write to different memory altogether: each maps that of the other read-only.
+    let (_region, file) = cursor_region("own", layout(), 2, IDENTITY).unwrap();
+    assert!(!attach(&file).is_writable());
+}
