@@ -18,6 +18,15 @@
 //! - *reported*: messages that a gap reported as missing: of topics with delivery at most once, and
 //!   of `drop-oldest` readers.
 //!
+//! `--memory` kills other processes, which share memory: a publisher, a gating and an observing
+//! reader, of which some fork children that keep all descriptors. The process that survives checks
+//! each message, and that nothing of the others is left; the times from a kill to its notice are
+//! printed, and those over Unix sockets beside them. That harness is `tests/killed`.
+//!
+//! ```sh
+//! cargo run --release --example torture -- --memory --kills 10000
+//! ```
+//!
 //! A seed repeats the same choices; the scheduler does not. Without `--seed` it is random. The
 //! harness is that of `tests/crashes`, which documents the laws.
 
@@ -46,6 +55,13 @@ mod records;
 #[path = "../tests/crashes/roles.rs"]
 mod roles;
 
+#[cfg(target_os = "linux")]
+#[path = "../tests/killed/child.rs"]
+mod child;
+#[cfg(target_os = "linux")]
+#[path = "../tests/killed/torture.rs"]
+mod killed;
+
 /// Kills of one run of the pipeline, before its records are compared.
 #[cfg(target_os = "linux")]
 const PART: u64 = 50;
@@ -60,18 +76,32 @@ fn main() -> std::process::ExitCode {
 
     // This program also runs each of the members.
     roles::enter();
-    let (mut kills, mut seed) = (1000, fastrand::u64(..1 << 32));
+    child::enter();
+    let (mut kills, mut seed, mut in_memory) = (1000, fastrand::u64(..1 << 32), false);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
+        if argument == "--memory" {
+            in_memory = true;
+            continue;
+        }
         let value = arguments.next().and_then(|value| value.parse().ok());
         match (&*argument, value) {
             ("--kills", Some(value)) => kills = value,
             ("--seed", Some(value)) => seed = value,
             _ => {
-                println!("usage: torture [--kills <number>] [--seed <number>]");
+                println!("usage: torture [--memory] [--kills <number>] [--seed <number>]");
                 return ExitCode::FAILURE;
             }
         }
+    }
+    if in_memory {
+        return match killed::run_all(seed, kills) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                println!("torture: seed {seed}: {error}");
+                ExitCode::FAILURE
+            }
+        };
     }
     println!("torture: {kills} kills, seed {seed}");
     let (mut sum, mut lost, mut hung) = (Summary::default(), 0, 0);

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::AddAssign;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -58,7 +59,48 @@ impl Figures {
 /// The epoch of the survivor's publisher.
 const EPOCH: u64 = 1 << 20;
 
+impl AddAssign for Figures {
+    fn add_assign(&mut self, other: Figures) {
+        self.kills += other.kills;
+        self.stops += other.stops;
+        self.received += other.received;
+        self.gone += other.gone;
+        self.again += other.again;
+        self.told.extend(other.told);
+    }
+}
+
 const ROLES: [&str; 3] = ["publisher", "reader", "watcher"];
+
+/// Kills of one run.
+const PART: u64 = 100;
+
+/// Runs with and without children that were forked, and a tenth as many over sockets. Prints the
+/// figures of each.
+#[expect(clippy::print_stdout, reason = "the figures")]
+pub(crate) fn run_all(seed: u64, kills: u64) -> Result<(), String> {
+    let ways =
+        [(true, false, kills / 2), (true, true, kills - kills / 2), (false, false, kills / 10)];
+    for (in_memory, forks, kills) in ways {
+        let mut sum = Figures::default();
+        while sum.kills < kills {
+            // The runs of one seed differ from those of the next seed.
+            let seed = seed.wrapping_mul(1 << 20).wrapping_add(sum.kills);
+            let plan = Plan { seed, kills: PART.min(kills - sum.kills), in_memory, forks };
+            sum += run(plan).map_err(|error| format!("{plan:?}: {error}"))?;
+        }
+        let [p50, p99, most] = [500, 990, 1000].map(|of| sum.told(of));
+        let carrier = if in_memory { "shm" } else { "unix" };
+        let children = if forks { ", with forked children" } else { "" };
+        println!(
+            "killed: seed {seed}: {carrier}{children}: {} kills, {} stops, {} received, {} on the \
+             socket of dead publishers, {} again; told after {p50:?} (p50), {p99:?} (p99), \
+             {most:?} (max)",
+            sum.kills, sum.stops, sum.received, sum.gone, sum.again
+        );
+    }
+    Ok(())
+}
 
 /// What the tasks of the survivor have seen.
 #[derive(Default)]
