@@ -192,7 +192,7 @@ fn topic() -> std::sync::Arc<Topic> {
     Topic::with_memory("defects", schema, 16, 4, memory, Region::new(16)).unwrap()
 }
 
-/// A message went round: what was read from the ring was published again.
+/// A message went round: a message that was read from the ring was published again.
 #[test]
 fn l3_each_message_is_read_once() {
     let topic = topic();
