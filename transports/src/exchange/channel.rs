@@ -70,8 +70,12 @@ impl Channel {
         state.rings.push(ring.clone());
         let has_gone = state.has_gone;
         drop(state);
-        if has_gone && let Some(ring) = ring.upgrade() {
+        let Some(ring) = ring.upgrade() else { return };
+        if has_gone {
             ring.peer_is_gone();
+        } else {
+            // The peer may have rung before.
+            ring.look();
         }
     }
 
