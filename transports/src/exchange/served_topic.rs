@@ -176,8 +176,10 @@ impl ServedTopic {
         let known = streams.find(|stream| stream.epoch() == epoch);
         if let Some(stream) = known.filter(|stream| stream.state.history.knows(next)) {
             match stream.moved_at() {
-                // It was not said to the reader that the stream moved.
-                Some(first) if next < first => stream.move_back(),
+                // The reader does not know that the stream moved.
+                Some(first) if next <= first && !stream.have_readers_joined() => {
+                    stream.move_back();
+                }
                 // The reader may have had all messages, and cannot read there any more.
                 Some(_) if stream.has_lost_memory() => {
                     stream.move_back();

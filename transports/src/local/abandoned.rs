@@ -21,7 +21,7 @@ impl Abandoned {
     pub(super) fn add(&mut self, end: Consumer<Ring>, in_flight: bool, keeps: bool) {
         let place = end.cursor();
         if keeps {
-            self.ends.push(LeftEnd(Some(end)));
+            self.ends.push(LeftEnd::new(end));
         }
         self.place = Some(self.place.map_or(place, |before| first(before, place)));
         self.in_flight |= in_flight;
@@ -38,14 +38,19 @@ impl Abandoned {
     }
 }
 
-/// An end of a mapped ring whose subscription has left. Its position stays in the memory that the
-/// publisher reads.
+/// An end of a mapped ring that nobody reads by. Its position stays in the memory that the
+/// publisher reads, also after a drop: if it vanished, the publisher would find that nobody needs
+/// its messages.
 #[derive(Debug)]
-struct LeftEnd(Option<Consumer<Ring>>);
+pub(super) struct LeftEnd(Option<Consumer<Ring>>);
 
 impl LeftEnd {
+    pub(super) fn new(end: Consumer<Ring>) -> LeftEnd {
+        LeftEnd(Some(end))
+    }
+
     /// The publisher no longer waits for it.
-    fn release(mut self) {
+    pub(super) fn release(mut self) {
         drop(self.0.take());
     }
 }

@@ -385,6 +385,12 @@ impl<T> EgressStream<T> {
         }
     }
 
+    /// Whether the readers have begun to read in memory.
+    #[must_use]
+    pub fn have_readers_joined(&self) -> bool {
+        self.remote_readers().is_some_and(|readers| readers.have_joined())
+    }
+
     /// Whether the readers read in memory, and their process is gone.
     #[must_use]
     pub fn has_lost_memory(&self) -> bool {

@@ -270,7 +270,7 @@ impl RemotePublisher {
         // The place of a message in the publisher's ring is its sequence.
         topic.add_mapped(&state, self.next as usize, earlier)?;
         // From here on the subscriptions hold the publisher up.
-        drop(floor);
+        floor.release();
         state.wake();
         let mapped = MappedPublisher { topic: topic.clone(), state };
         self.writer.close();

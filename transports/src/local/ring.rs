@@ -4,16 +4,15 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use mycelium_core::ring::broadcast::{
-    Broadcast, Claim, Consumer, HeapStorage, Layout, LayoutError,
-};
+use mycelium_core::ring::broadcast::{Broadcast, Claim, HeapStorage, Layout, LayoutError};
 use mycelium_core::ring::region::{
     CursorRegion, ForeignData, ForeignRing, RingIdentity, TopicStorage,
 };
 
+use super::abandoned::LeftEnd;
 use super::memory_size::PageSize;
 use super::schema::Schema;
-use super::shared::{Imports, Ring};
+use super::shared::{FLOOR, Imports, Ring};
 use crate::memory::{Mapping, MemoryError, data_region};
 
 /// The shape of every publisher's ring of a topic.
@@ -84,7 +83,7 @@ fn on_heap(layout: Layout, readers: usize) -> Result<TopicStorage<Mapping, Impor
 pub struct MappedRing {
     pub(super) ring: Ring,
     /// A position before all messages. Without it, the publisher would find that nobody gates.
-    pub(super) floor: Consumer<Ring>,
+    pub(super) floor: LeftEnd,
     /// The number of sleep words.
     pub(super) readers: usize,
 }
@@ -103,7 +102,7 @@ impl MappedRing {
         let storage = ForeignRing::new(data, cursors, proxy).ok()?;
         let layout = storage.layout();
         let ring = Arc::new(Broadcast::new(TopicStorage::Foreign(storage), layout).ok()?);
-        let floor = Broadcast::gating_from(ring.clone(), 0)?;
+        let floor = LeftEnd::new(Broadcast::gating_from(ring.clone(), FLOOR)?);
         Some(MappedRing { ring, floor, readers })
     }
 }

@@ -21,6 +21,9 @@ use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 /// or in memory of another process.
 pub(super) type Ring = Arc<Broadcast<TopicStorage<Mapping, Imports>>>;
 
+/// A position before all messages: that of a process whose subscriptions have not joined.
+pub(super) const FLOOR: usize = usize::MAX;
+
 /// A ring that is shared with another process: what the control connection with it says.
 pub trait SharedRing: Send + Sync {
     /// The other process has rung: wakes the tasks of this one that wait at the ring.
@@ -88,6 +91,12 @@ impl RemoteReaders {
 
     pub(super) fn is_gone(&self) -> bool {
         self.last.get().is_some()
+    }
+
+    /// Whether they have begun to read there.
+    pub(super) fn have_joined(&self) -> bool {
+        let position = self.cursors.position(true);
+        self.last.get().copied().unwrap_or(position) != Some(FLOOR)
     }
 
     /// Wakes those that sleep. The caller has announced what they wait for.

@@ -91,9 +91,10 @@ impl ReaderEntry {
     /// Wakes the reader if it sleeps. The caller has announced what it waits for.
     #[inline]
     pub(super) fn ring(&self) {
-        self.subscriber.bell.ring();
-        if let Some(remote) = &self.remote {
-            remote.ring();
+        match &self.remote {
+            // The link's task need not know of each message.
+            Some(remote) => remote.ring(),
+            None => self.subscriber.bell.ring(),
         }
     }
 }

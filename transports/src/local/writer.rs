@@ -14,7 +14,7 @@ use mycelium_core::ring::broadcast::{Broadcast, Producer};
 use mycelium_core::wait::{SpinResult, SpinWait, WaitStrategy};
 
 use super::error::{Refusal, TopicError};
-use super::shared::Ring;
+use super::shared::{Ring, SharedRing};
 use super::state::{Origin, PublisherState};
 use super::task_budget::{DeferredWakes, HandleBudget, ReaderDoorbells, TaskBudget};
 use super::topic::Topic;
@@ -163,6 +163,8 @@ impl Writer {
             producer.close();
             self.topic.remove_publisher(&self.state);
             self.flush();
+            // Links send the end of streams in memory, too.
+            self.state.look();
         }
     }
 
