@@ -5,6 +5,8 @@
 //! `examples/torture.rs --memory` is the same as a command.
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 
+use std::sync::{Mutex, PoisonError};
+
 #[path = "killed/child.rs"]
 mod child;
 #[path = "killed/hostile.rs"]
@@ -23,8 +25,18 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
 }
 
+/// Each test counts what the whole process has open.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+#[test]
+fn hostile_peers_in_memory_harm_nobody() {
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    hostile::run(number("HOSTILE_SECONDS").unwrap_or(4));
+}
+
 #[test]
 fn no_kill_tears_loses_or_invents_messages() {
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let seed = number("SEED").unwrap_or_else(|| fastrand::u64(..1 << 32));
     let kills = number("KILLS").unwrap_or(60);
     torture::run_all(seed, kills).unwrap_or_else(|error| panic!("seed {seed}: {error}"));

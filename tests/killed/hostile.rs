@@ -345,10 +345,9 @@ async fn attack_as_publisher(side: Side) {
     }
 }
 
-#[test]
+/// Attacks a node for some seconds, from both sides of its links.
 #[expect(clippy::print_stdout, reason = "how much was done")]
-fn hostile_peers_in_memory_harm_nobody() {
-    let seconds = std::env::var("HOSTILE_SECONDS").ok().and_then(|it| it.parse().ok()).unwrap_or(4);
+pub(crate) fn run(seconds: u64) {
     let panics = Arc::new(AtomicU64::new(0));
     let (count, before) = (panics.clone(), std::panic::take_hook());
     std::panic::set_hook(Box::new(move |info| {

@@ -267,7 +267,7 @@ impl<V: Value> Line<V> {
             if ahead.cast_signed() <= 0 {
                 return;
             }
-            match word.compare_exchange(value, value + ahead as u64, relaxed, relaxed) {
+            match word.compare_exchange(value, value.wrapping_add(ahead as u64), relaxed, relaxed) {
                 Ok(_) => return,
                 Err(now) => value = now,
             }
