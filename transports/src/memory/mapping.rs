@@ -28,6 +28,7 @@ use super::error::MemoryError;
 /// Dropping it unmaps it; other processes that have mapped it keep it.
 ///
 /// ```
+/// use mycelium_core::ring::region::Memory;
 /// use mycelium_transports::memory::{Mapping, MemoryError};
 ///
 /// let (own, descriptor) = Mapping::create(512, "ring of ticks", false)?;

@@ -22,6 +22,7 @@
 //! use std::os::fd::{AsFd, OwnedFd};
 //! use std::sync::{Arc, mpsc};
 //!
+//! use mycelium_core::ring::region::Memory;
 //! use mycelium_transports::endpoint::unix::Access;
 //! use mycelium_transports::memory::{
 //!     Connection, ControlLimits, ControlThread, Gone, Handler, Mapping, Packet, PacketKind,
