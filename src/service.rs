@@ -105,8 +105,8 @@ impl<S: Service> Context<S> {
     }
 
     /// As [`emit`](Context::emit), by a named port: `#[service(emits(Swap as out))]` and
-    /// `ctx.emit_on(Self::out, swap).await?`. The topology or [`Builder::bind`](crate::Builder::bind)
-    /// chooses the topic of the port.
+    /// `ctx.emit_on(Self::out, swap).await?`. The topology or
+    /// [`Builder::bind`](crate::Builder::bind) chooses the topic of the port.
     ///
     /// # Errors
     /// As [`emit`](Context::emit).

@@ -133,8 +133,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.outgoing.get(stream).map_or(0, |stream| stream.granted - stream.sent)
     }
 
-    /// The sequence of a stream's next message; of one that [moved](Link::move_stream), the sequence
-    /// at which it moved.
+    /// The sequence of a stream's next message; of one that [moved](Link::move_stream), the
+    /// sequence at which it moved.
     ///
     /// # Errors
     /// [`SendError::Gone`] if the stream does not exist.

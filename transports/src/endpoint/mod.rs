@@ -72,8 +72,8 @@ impl Endpoint {
     /// Connects to the process that listens at this endpoint. The stream belongs to `executor`,
     /// where the future has to be polled.
     ///
-    /// Its error names the address. [`WouldBlock`](io::ErrorKind::WouldBlock) is an error for which the next try may succeed at
-    /// once: the process listens, and its queue of connections is full.
+    /// Its error names the address. [`WouldBlock`](io::ErrorKind::WouldBlock) is an error for which
+    /// the next try may succeed at once: the process listens, and its queue of connections is full.
     #[must_use]
     pub fn connect(&self, executor: &Arc<dyn Executor>) -> SendFuture<io::Result<Stream>> {
         let executor = executor.clone();

@@ -42,7 +42,7 @@ pub(super) struct OutgoingMemory {
 enum Answer {
     /// Its positions.
     Cursors { readers: usize, file: OwnedFd },
-    /// It does not read there: a reason of the list in `incoming_memory`.
+    /// It does not read there: the code of a [`MemoryRefusal`].
     Refused(u64),
 }
 
@@ -106,64 +106,59 @@ impl OutgoingMemory {
         }
     }
 
-    /// Does what can be done now to move a stream whose next message is not sent in part. Returns
-    /// whether it reads in memory.
+    /// Does what can be done now to move a stream whose next message is not sent in part.
     pub(super) fn advance(
         &mut self,
         now: Duration,
         link: &mut NodeLink<'_>,
         id: OutgoingId,
         stream: &mut EgressStream<StreamState>,
-    ) -> bool {
-        loop {
-            match std::mem::take(&mut stream.state.memory) {
-                MemoryStep::Start => match self.pass(stream) {
-                    Some(next) => stream.state.memory = next,
-                    None => return false,
-                },
-                MemoryStep::Passed(number) => match self.answers.remove(&number) {
-                    Some(answer) => stream.state.memory = self.judge(number, answer, stream),
-                    None => {
-                        stream.state.memory = MemoryStep::Passed(number);
-                        return false;
-                    }
-                },
-                MemoryStep::Mapped(number, cursors) => {
-                    let is_plain = stream.state.history.is_over(stream.next());
-                    let Some(tie) = self.tie.clone().filter(|_| is_plain) else {
-                        stream.state.memory = MemoryStep::Mapped(number, cursors);
-                        return false;
-                    };
-                    if link.move_stream(now, id, number).is_err() {
-                        stream.state.memory = MemoryStep::Mapped(number, cursors);
-                        return false;
-                    }
-                    stream.move_to_memory(cursors, tie);
-                    if let Some(readers) = stream.remote_readers() {
-                        self.channel.add(Arc::downgrade(readers) as _);
-                    }
-                    stream.state.connection.is_moved = true;
-                    stream.state.memory = MemoryStep::Moved(number);
-                    return true;
-                }
-                MemoryStep::Moved(number) => {
-                    stream.state.memory = MemoryStep::Moved(number);
-                    return true;
-                }
-                MemoryStep::Stays => {
-                    stream.state.memory = MemoryStep::Stays;
-                    return false;
-                }
-            }
+    ) {
+        if let MemoryStep::Start = stream.state.memory {
+            stream.state.memory = self.pass(stream);
+        }
+        if let MemoryStep::Passed(number) = stream.state.memory
+            && let Some(answer) = self.answers.remove(&number)
+        {
+            stream.state.memory = self.judge(number, answer, stream);
+        }
+        // Messages that need a mark, a gap or special care go over the link.
+        if stream.state.history.is_over(stream.next()) {
+            self.move_stream(now, link, id, stream);
         }
     }
 
+    /// Moves a stream whose reader has mapped its ring.
+    fn move_stream(
+        &self,
+        now: Duration,
+        link: &mut NodeLink<'_>,
+        id: OutgoingId,
+        stream: &mut EgressStream<StreamState>,
+    ) {
+        let (Some(tie), &MemoryStep::Mapped(number, _)) = (&self.tie, &stream.state.memory) else {
+            return;
+        };
+        if link.move_stream(now, id, number).is_err() {
+            // The next call tries again.
+            return;
+        }
+        let moved = std::mem::replace(&mut stream.state.memory, MemoryStep::Moved(number));
+        if let MemoryStep::Mapped(_, cursors) = moved {
+            stream.move_to_memory(cursors, tie.clone());
+        }
+        if let Some(readers) = stream.remote_readers() {
+            self.channel.add(Arc::downgrade(readers) as _);
+        }
+        stream.state.connection.is_moved = true;
+    }
+
     /// Passes a stream's ring to the reader.
-    fn pass(&mut self, stream: &EgressStream<StreamState>) -> Option<MemoryStep> {
-        let tie = self.tie.as_ref()?;
+    fn pass(&mut self, stream: &EgressStream<StreamState>) -> MemoryStep {
+        let Some(tie) = &self.tie else { return MemoryStep::Start };
         let (file, proxy) = match stream.memory() {
             Ok(memory) => memory,
-            Err(problem) => return Some(self.stay(problem)),
+            Err(problem) => return self.stay(problem),
         };
         self.last += 1;
         let (entry, generation) =
@@ -171,7 +166,7 @@ impl OutgoingMemory {
         let args = [stream.epoch(), entry, generation, 0];
         let packet = Packet::new(PacketKind::Region, self.last.into(), args);
         let sent = tie.connection().send(packet, Some(file.as_fd()));
-        Some(sent.map_or(MemoryStep::Stays, |()| MemoryStep::Passed(self.last)))
+        sent.map_or(MemoryStep::Stays, |()| MemoryStep::Passed(self.last))
     }
 
     fn stay(&mut self, problem: &str) -> MemoryStep {

@@ -49,8 +49,9 @@ impl ControlThread {
     }
 
     /// Listens at a path: that of the node's socket, with `.shm`. The same users may connect, and
-    /// the same rules apply to files of dead processes, as for [`BoundSocket`](crate::endpoint::unix::BoundSocket). The file is removed
-    /// when the thread stops.
+    /// the same rules apply to files of dead processes, as for
+    /// [`BoundSocket`](crate::endpoint::unix::BoundSocket). The file is removed when the thread
+    /// stops.
     ///
     /// # Errors
     /// As those of the node's socket; [`ControlError::Listens`] at a second call.
