@@ -16,3 +16,5 @@ mod processes;
 mod regions;
 #[path = "memory/support.rs"]
 mod support;
+#[path = "memory/wake_socket.rs"]
+mod wake_socket;

@@ -42,8 +42,6 @@ struct State {
 
 /// What a session finds in its channel.
 pub(super) enum Arrival {
-    /// The connection is established.
-    Established(Arc<Tie>),
     Packet(Packet, Option<OwnedFd>),
     /// The connection has ended. This is the last arrival.
     Gone(Gone),
@@ -54,13 +52,15 @@ impl Channel {
     pub(super) fn take(&self, waker: &Waker) -> Option<Arrival> {
         self.bell.park(waker);
         let mut state = self.state();
-        if let Some(tie) = state.established.take() {
-            return Some(Arrival::Established(tie));
-        }
         if let Some((packet, descriptor)) = state.packets.pop_front() {
             return Some(Arrival::Packet(packet, descriptor));
         }
         state.gone.take().map(Arrival::Gone)
+    }
+
+    /// The connection, once, after it is established. No packet arrives before.
+    pub(super) fn take_established(&self) -> Option<Arc<Tie>> {
+        self.state().established.take()
     }
 
     /// From now on the ring is notified when the peer rings, and when the connection has ended.

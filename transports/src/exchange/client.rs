@@ -81,6 +81,7 @@ impl TopicClient {
                 peer: &self.peer,
                 interests: &self.interests,
                 config: &self.config,
+                executor: self.executor.clone(),
                 memory: self.memory.clone(),
                 control: self.control.clone(),
                 observer: self.observer.clone(),

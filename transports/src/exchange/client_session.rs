@@ -13,6 +13,7 @@ use mycelium_core::descriptor::Digest;
 use mycelium_core::link::{
     CloseReason, Event, IncomingId, Interest, InterestId, Name, ReaderMode, RejectReason, SendError,
 };
+use mycelium_executor::Executor;
 
 use super::config::{LinkConfig, MemoryUse};
 use super::control::{Control, LinkPhase};
@@ -42,6 +43,7 @@ pub(super) struct ClientSession {
     was_admitted: bool,
     queries: LayoutQueries,
     answer: LayoutAnswer,
+    executor: Arc<dyn Executor>,
     access: Option<MemoryAccess>,
     needs_memory: bool,
     /// The memory beside the present connection.
@@ -57,6 +59,8 @@ pub(super) struct SessionSetup<'a> {
     pub(super) peer: &'a str,
     pub(super) interests: &'a [TopicInterest],
     pub(super) config: &'a LinkConfig,
+    /// That of the link's task.
+    pub(super) executor: Arc<dyn Executor>,
     /// How the peer's rings are mapped.
     pub(super) memory: Option<MemoryAccess>,
     pub(super) control: Arc<Control>,
@@ -80,7 +84,8 @@ impl ClientSession {
         setup: SessionSetup<'_>,
         link: &mut NodeLink<'_>,
     ) -> Result<ClientSession, SendError> {
-        let SessionSetup { peer, interests, config, memory, control, observer, line } = setup;
+        let SessionSetup { peer, interests, config, executor, memory, control, observer, line } =
+            setup;
         let topics = interests.iter().map(|TopicInterest { topic, policy }| {
             let schema = topic.schema();
             let id = link.subscribe(Interest {
@@ -108,6 +113,7 @@ impl ClientSession {
             was_admitted: false,
             queries: LayoutQueries::default(),
             answer: LayoutAnswer::default(),
+            executor,
             access: memory,
             needs_memory: config.memory == MemoryUse::Required,
             memory: None,
@@ -231,7 +237,7 @@ impl ClientSession {
     }
 
     /// Takes what has arrived over the control connection.
-    fn update_memory(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &Context<'_>) {
+    fn update_memory(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &mut Context<'_>) {
         let Some(memory) = &mut self.memory else { return };
         let (streams, topics) = (&self.streams, &self.topics);
         let topic = |epoch| {
@@ -240,7 +246,7 @@ impl ClientSession {
             let topic = topics.iter().find(|topic| topic.id == stream.interest)?;
             Some(&*topic.topic)
         };
-        let gone = memory.update(topic, context.waker());
+        let gone = memory.update(topic, context);
         for problem in memory.take_problems() {
             self.report_on_socket(&problem);
         }
@@ -330,7 +336,11 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
                 }
             }
             Event::Memory { token } => {
-                match self.access.as_ref().map(|it| IncomingMemory::connect(it, token)) {
+                match self
+                    .access
+                    .as_ref()
+                    .map(|it| IncomingMemory::connect(it, token, &self.executor))
+                {
                     Some(Ok(memory)) => self.memory = Some(memory),
                     Some(Err(error)) => {
                         self.report_on_socket(&format!("cannot connect to its node: {error}"));

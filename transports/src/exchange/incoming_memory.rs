@@ -11,13 +11,15 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::Context;
 
 use mycelium_core::ring::broadcast::Claim;
 use mycelium_core::ring::region::{ForeignData, RingIdentity};
+use mycelium_executor::Executor;
 
 use super::channel::{Arrival, Channel, Tie};
 use super::refusal::MemoryRefusal;
+use super::session_channel::SessionChannel;
 use crate::local::{MappedRing, Topic};
 use crate::memory::{ControlThread, Gone, Mapping, Packet, PacketKind, Token, cursor_region};
 
@@ -32,8 +34,7 @@ pub struct MemoryAccess {
 
 /// The memory beside one connection to a peer.
 pub(super) struct IncomingMemory {
-    channel: Arc<Channel>,
-    tie: Option<Arc<Tie>>,
+    channel: SessionChannel,
     /// Rings that were passed, and whose streams are not known yet, the oldest first.
     passed: Vec<(Packet, OwnedFd)>,
     /// Rings that are mapped, by number.
@@ -58,12 +59,18 @@ const MOST_WORDS: usize = usize::MAX;
 const SPARE: usize = 8;
 
 impl IncomingMemory {
-    /// Connects to the peer's control socket with the token that it has sent.
-    pub(super) fn connect(access: &MemoryAccess, token: Token) -> std::io::Result<IncomingMemory> {
+    /// Connects to the peer's control socket with the token that it has sent. `executor`: that of
+    /// the session's task.
+    pub(super) fn connect(
+        access: &MemoryAccess,
+        token: Token,
+        executor: &Arc<dyn Executor>,
+    ) -> std::io::Result<IncomingMemory> {
         let channel = Arc::new(Channel::default());
         access.control.connect(&access.path, token, channel.clone())?;
+        let channel = SessionChannel::new(channel, executor);
         let (passed, mapped, problems) = (Vec::new(), BTreeMap::new(), Vec::new());
-        Ok(IncomingMemory { channel, tie: None, passed, mapped, problems })
+        Ok(IncomingMemory { channel, passed, mapped, problems })
     }
 
     /// Takes what has arrived. Returns why the connection has ended, if it has. `stream` finds the
@@ -71,11 +78,10 @@ impl IncomingMemory {
     pub(super) fn update<'t>(
         &mut self,
         topic: impl Fn(u64) -> Option<&'t Topic>,
-        waker: &Waker,
+        context: &mut Context<'_>,
     ) -> Option<Gone> {
-        while let Some(arrival) = self.channel.take(waker) {
+        while let Some(arrival) = self.channel.next(context) {
             match arrival {
-                Arrival::Established(tie) => self.tie = Some(tie),
                 Arrival::Packet(packet, Some(ring))
                     if packet.kind == PacketKind::Region && self.passed.len() < MOST_PASSED =>
                 {
@@ -86,7 +92,7 @@ impl IncomingMemory {
                 Arrival::Gone(reason) => return Some(reason),
             }
         }
-        let tie = self.tie.clone()?;
+        let tie = self.channel.tie()?.clone();
         for (packet, ring) in std::mem::take(&mut self.passed) {
             let [epoch, ..] = packet.args;
             match topic(epoch) {
@@ -150,14 +156,8 @@ impl IncomingMemory {
             .map_err(MemoryRefusal::Memory)?;
         let proxy = usize::try_from(entry).ok().filter(|_| entry != u64::MAX);
         let proxy = proxy.map(|entry| Claim { entry, generation: generation as usize });
-        let (tie, channel) = (tie.clone(), self.channel.clone());
+        let (tie, channel) = (tie.clone(), self.channel.channel().clone());
         let ring = MappedRing::new(data, cursors, readers, proxy).ok_or(MemoryRefusal::Other)?;
         Ok((number, PassedRing { epoch, ring, tie, channel }, readers, descriptor))
-    }
-}
-
-impl Drop for IncomingMemory {
-    fn drop(&mut self) {
-        self.channel.leave();
     }
 }

@@ -50,6 +50,7 @@ mod refusal;
 mod served_topic;
 mod server;
 mod server_session;
+mod session_channel;
 mod stream_state;
 mod topics;
 

@@ -9,14 +9,16 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::Context;
 use std::time::Duration;
 
 use mycelium_core::link::OutgoingId;
 use mycelium_core::ring::region::ForeignCursors;
+use mycelium_executor::Executor;
 
-use super::channel::{Arrival, Channel, Tie};
+use super::channel::{Arrival, Channel};
 use super::refusal::MemoryRefusal;
+use super::session_channel::SessionChannel;
 use super::stream_state::{MemoryStep, StreamState};
 use crate::local::EgressStream;
 use crate::memory::{ControlThread, Gone, Mapping, Packet, PacketKind, Token, random_token};
@@ -26,10 +28,9 @@ use crate::stream::NodeLink;
 pub(super) struct OutgoingMemory {
     control: Arc<ControlThread>,
     token: Token,
-    channel: Arc<Channel>,
+    channel: SessionChannel,
     /// The token was sent.
     is_offered: bool,
-    tie: Option<Arc<Tie>>,
     /// The number of the last region that was passed.
     last: u32,
     /// The reader's answers, by the number of the region.
@@ -50,16 +51,19 @@ enum Answer {
 const MOST_CURSORS: usize = 1 << 18;
 
 impl OutgoingMemory {
-    /// For a peer whose process is known.
-    pub(super) fn new(control: &Arc<ControlThread>, process: Option<u32>) -> OutgoingMemory {
+    /// For a peer whose process is known. `executor`: that of the session's task.
+    pub(super) fn new(
+        control: &Arc<ControlThread>,
+        process: Option<u32>,
+        executor: &Arc<dyn Executor>,
+    ) -> OutgoingMemory {
         let (token, channel) = (random_token(), Arc::new(Channel::default()));
         control.expect(token, process, channel.clone());
         OutgoingMemory {
             control: control.clone(),
             token,
-            channel,
+            channel: SessionChannel::new(channel, executor),
             is_offered: false,
-            tie: None,
             last: 0,
             answers: BTreeMap::new(),
             problems: Vec::new(),
@@ -71,14 +75,13 @@ impl OutgoingMemory {
         &mut self,
         now: Duration,
         link: &mut NodeLink<'_>,
-        waker: &Waker,
+        context: &mut Context<'_>,
     ) -> Option<Gone> {
         if !self.is_offered {
             self.is_offered = link.offer_memory(now, self.token).is_ok();
         }
-        while let Some(arrival) = self.channel.take(waker) {
+        while let Some(arrival) = self.channel.next(context) {
             match arrival {
-                Arrival::Established(tie) => self.tie = Some(tie),
                 Arrival::Packet(packet, descriptor) => self.answered(packet, descriptor),
                 Arrival::Gone(reason) => return Some(reason),
             }
@@ -136,9 +139,8 @@ impl OutgoingMemory {
         id: OutgoingId,
         stream: &mut EgressStream<StreamState>,
     ) {
-        let (Some(tie), &MemoryStep::Mapped(number, _)) = (&self.tie, &stream.state.memory) else {
-            return;
-        };
+        let &MemoryStep::Mapped(number, _) = &stream.state.memory else { return };
+        let Some(tie) = self.channel.tie() else { return };
         if link.move_stream(now, id, number).is_err() {
             // The next call tries again.
             return;
@@ -148,14 +150,14 @@ impl OutgoingMemory {
             stream.move_to_memory(cursors, tie.clone());
         }
         if let Some(readers) = stream.remote_readers() {
-            self.channel.add(Arc::downgrade(readers) as _);
+            self.channel.channel().add(Arc::downgrade(readers) as _);
         }
         stream.state.connection.is_moved = true;
     }
 
     /// Passes a stream's ring to the reader.
     fn pass(&mut self, stream: &EgressStream<StreamState>) -> MemoryStep {
-        let Some(tie) = &self.tie else { return MemoryStep::Start };
+        let Some(tie) = self.channel.tie() else { return MemoryStep::Start };
         let (file, proxy) = match stream.memory() {
             Ok(memory) => memory,
             Err(problem) => return self.stay(problem),
@@ -200,6 +202,5 @@ impl OutgoingMemory {
 impl Drop for OutgoingMemory {
     fn drop(&mut self) {
         self.control.forget(&self.token);
-        self.channel.leave();
     }
 }

@@ -256,7 +256,7 @@ impl TopicServer {
         let control = self.memory.as_ref()?;
         match peer {
             Peer::Unix(credentials) if self.link_with(node).memory != MemoryUse::Never => {
-                Some(OutgoingMemory::new(control, credentials.process))
+                Some(OutgoingMemory::new(control, credentials.process, &self.executor))
             }
             _ => None,
         }

@@ -178,10 +178,10 @@ impl ServerSession {
     }
 
     /// Takes what has arrived over the control connection.
-    fn update_memory(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &Context<'_>) {
+    fn update_memory(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &mut Context<'_>) {
         let memory = self.memory.as_mut().filter(|_| link.peer_accepts_memory());
         let Some(memory) = memory else { return };
-        let gone = memory.update(now, link, context.waker());
+        let gone = memory.update(now, link, context);
         if let Some(reason) = gone {
             self.memory = None;
             self.lost_memory.ended(&reason);

@@ -10,6 +10,7 @@ use rustix::net::Shutdown;
 
 use super::error::{Gone, SendError};
 use super::packet::Packet;
+use super::peer_socket::PeerSocket;
 use super::poller::Poller;
 use super::socket;
 
@@ -53,6 +54,8 @@ struct State {
     waiting: VecDeque<(Packet, Option<OwnedFd>)>,
     /// Whether a `Wake` follows the waiting packets.
     wake_waits: bool,
+    /// Where the peer is woken, if not by a `Wake`.
+    wake_socket: Option<PeerSocket>,
 }
 
 /// The packets that may wait for a peer that does not read, beside those in the socket.
@@ -65,8 +68,13 @@ impl Connection {
         peer: Credentials,
         poller: Arc<Poller>,
     ) -> Connection {
-        let (waiting, wake_waits) = (VecDeque::new(), false);
-        let state = State { socket: Some(socket), reason: None, waiting, wake_waits };
+        let state = State {
+            socket: Some(socket),
+            reason: None,
+            waiting: VecDeque::new(),
+            wake_waits: false,
+            wake_socket: None,
+        };
         Connection { id, peer, poller, state: Mutex::new(state) }
     }
 
@@ -92,10 +100,13 @@ impl Connection {
     /// room, they are woken once the peer has read.
     pub fn wake(&self) {
         let mut state = self.state();
-        let Some(socket) = state.open() else { return };
-        if state.wake_waits {
+        if state.wake_waits || state.reason.is_some() {
             return;
         }
+        if state.wake_socket.as_mut().is_some_and(PeerSocket::ring) {
+            return;
+        }
+        let Some(socket) = state.open() else { return };
         let sent = socket::send(socket, Packet::wake(), None);
         match sent {
             Ok(()) => {}
@@ -127,14 +138,19 @@ impl Connection {
         self.state().reason.clone()
     }
 
-    /// Closes the socket. Returns why the connection ended: for `reason`, unless this side ended it
-    /// before.
-    pub(super) fn finish(&self, reason: Gone) -> Gone {
+    /// The peer has passed a socket on which it is woken. Returns the one before.
+    pub(super) fn wake_by(&self, socket: PeerSocket) -> Option<PeerSocket> {
+        self.state().wake_socket.replace(socket)
+    }
+
+    /// Closes the socket. Returns why the connection ended, for `reason` unless this side ended it
+    /// before, and a socket of the peer to close.
+    pub(super) fn finish(&self, reason: Gone) -> (Gone, Option<PeerSocket>) {
         let mut state = self.state();
         state.end(reason);
         state.socket = None;
         state.waiting = VecDeque::new();
-        state.reason.clone().unwrap_or(Gone::Closed)
+        (state.reason.clone().unwrap_or(Gone::Closed), state.wake_socket.take())
     }
 
     /// Sends the waiting packets, now that the socket has room.

@@ -23,6 +23,7 @@ use super::connection::{Connection, Handler};
 use super::error::{Gone, SendError};
 use super::mapping::peer_process;
 use super::packet::{Packet, PacketError, PacketKind};
+use super::peer_socket::PeerSocket;
 use super::poller::{Poller, Source};
 use super::socket::{self, Received};
 use super::tokens::Tokens;
@@ -120,12 +121,12 @@ impl Entry {
     /// Ends the connection: closes its descriptors and notifies its handler.
     pub(super) fn end(self, poller: &Poller, closers: &Closers, reason: Gone) {
         let Entry { connection, socket, peer, handler, .. } = self;
-        let reason = connection.finish(reason);
+        let (reason, wake_socket) = connection.finish(reason);
         poller.remove(&*socket);
         poller.remove(&peer.process);
         drop(peer);
         // Descriptors may have arrived that nobody received.
-        closers.close(socket);
+        closers.close((socket, wake_socket));
         if let Some(handler) = handler {
             // A panic was reported by the panic hook.
             let _ = contained(|| handler.gone(reason));
@@ -188,6 +189,13 @@ impl Entry {
                 PacketKind::Region | PacketKind::Cursors | PacketKind::Refused | PacketKind::Detach,
             ) => self.call(|handler, connection| handler.packet(connection, packet, descriptor)),
             (Phase::Connected, PacketKind::Wake) => self.call(|handler, _| handler.wake()),
+            (Phase::Connected, PacketKind::WakeSocket) => {
+                let passed = descriptor.map(PeerSocket::new);
+                if let Some(before) = passed.and_then(|socket| self.connection.wake_by(socket)) {
+                    closers.close(before);
+                }
+                Ok(())
+            }
             (_, kind) => {
                 closers.close(descriptor);
                 Err(Gone::Packet(PacketError::Unexpected(kind)))

@@ -5,6 +5,8 @@
 //! - [`ControlThread`]: one thread of a node that owns its control socket and all control
 //!   connections. It passes descriptors and wakes sleeping tasks of other processes, and it notices
 //!   the death of a peer's process.
+//! - [`WakeSocket`]: wakes a task of this process through its executor, without the control
+//!   thread.
 //! - [`Handler`]: gets the events of a connection. [`Connection`]: sends to the peer, from any
 //!   thread.
 //!
@@ -93,6 +95,8 @@ mod listener;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod mapping;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod peer_socket;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod poller;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod regions;
@@ -104,6 +108,8 @@ mod socket;
 mod tokens;
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 mod unsupported;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod wake_socket;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod worker;
 
@@ -118,9 +124,10 @@ pub use self::{
     regions::{cursor_region, data_region},
     registry::ControlLimits,
     tokens::random_token,
+    wake_socket::WakeSocket,
 };
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 pub use unsupported::{
-    Connection, ControlLimits, ControlThread, Handler, Mapping, cursor_region, data_region,
-    random_token,
+    Connection, ControlLimits, ControlThread, Handler, Mapping, WakeSocket, cursor_region,
+    data_region, random_token,
 };

@@ -7,13 +7,14 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use rustix::cmsg_space;
 use rustix::fs::fcntl_get_seals;
 use rustix::io::Errno;
+use rustix::net::sockopt::{socket_domain, socket_type};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, RecvMsg, ReturnFlags,
-    SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, RecvMsg, ReturnFlags,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketType,
 };
 
 use super::closers::Closers;
-use super::packet::{BYTES, Packet, PacketError};
+use super::packet::{BYTES, Packet, PacketError, PacketKind};
 
 /// The result of [`receive`].
 #[derive(Debug)]
@@ -115,9 +116,18 @@ fn check(bytes: &[u8], flags: ReturnFlags, descriptors: &[OwnedFd]) -> Result<Pa
     if found != expected {
         return Err(PacketError::Descriptors { kind, expected, found });
     }
-    // Only memfds have seals, and reading them never waits for anybody.
-    if descriptors.iter().any(|descriptor| fcntl_get_seals(descriptor).is_err()) {
-        return Err(PacketError::NoMemory(kind));
+    // None of these calls waits for anybody.
+    match descriptors {
+        [socket] if kind == PacketKind::WakeSocket => {
+            is_unix_stream(socket).then_some(packet).ok_or(PacketError::NoSocket(kind))
+        }
+        // Only memfds have seals.
+        [memory] if fcntl_get_seals(memory).is_err() => Err(PacketError::NoMemory(kind)),
+        _ => Ok(packet),
     }
-    Ok(packet)
+}
+
+fn is_unix_stream(descriptor: &OwnedFd) -> bool {
+    socket_domain(descriptor) == Ok(AddressFamily::UNIX)
+        && socket_type(descriptor) == Ok(SocketType::STREAM)
 }

@@ -1,19 +1,21 @@
 //! Memory on systems other than 64-bit Linux: it cannot be shared there. Types that need it have no
-//! values, so that the rest of the crate is the same on all systems.
+//! variants, so that the rest of the crate is the same on all systems.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::task::Context;
 
 use mycelium_core::ring::broadcast::{Layout, Word};
 use mycelium_core::ring::region::{CursorRegion, DataRegion, Memory, RingIdentity};
+use mycelium_executor::Executor;
 
 use super::error::{ControlError, Gone, MemoryError, SendError};
 use super::packet::{Packet, Token};
 use crate::endpoint::unix::Access;
 
-/// It has no value on this system.
+/// There is none on this system.
 #[derive(Debug)]
 pub enum Mapping {}
 
@@ -27,7 +29,7 @@ impl Mapping {
     }
 }
 
-// SAFETY: there is no value.
+// SAFETY: the type has no variants, so no method is ever called.
 #[allow(unsafe_code)]
 unsafe impl Memory for Mapping {
     fn words(&self) -> &[Word] {
@@ -68,7 +70,7 @@ pub fn random_token() -> Token {
     [0; 16]
 }
 
-/// It has no value on this system.
+/// There is none on this system.
 #[derive(Debug)]
 pub enum Connection {}
 
@@ -76,7 +78,7 @@ impl Connection {
     /// As on Linux.
     ///
     /// # Errors
-    /// Never: there is no value.
+    /// Never: it cannot be called.
     pub fn send(&self, _: Packet, _: Option<BorrowedFd<'_>>) -> Result<(), SendError> {
         match *self {}
     }
@@ -92,7 +94,26 @@ impl Connection {
     }
 }
 
-/// It has no value on this system.
+/// There is none on this system.
+#[derive(Debug)]
+pub enum WakeSocket {}
+
+impl WakeSocket {
+    /// As on Linux.
+    ///
+    /// # Errors
+    /// Never: there is no connection.
+    pub fn open(connection: &Connection, _: &dyn Executor) -> io::Result<WakeSocket> {
+        match *connection {}
+    }
+
+    /// As on Linux.
+    pub fn take_rung(&mut self, _: &mut Context<'_>) -> bool {
+        match *self {}
+    }
+}
+
+/// There is none on this system.
 #[derive(Debug)]
 pub enum ControlThread {}
 
@@ -128,7 +149,7 @@ impl ControlThread {
     /// As on Linux.
     ///
     /// # Errors
-    /// Never: there is no value.
+    /// Never: it cannot be called.
     pub fn listen(&self, _: impl Into<PathBuf>, _: Access) -> Result<(), ControlError> {
         match *self {}
     }
@@ -146,7 +167,7 @@ impl ControlThread {
     /// As on Linux.
     ///
     /// # Errors
-    /// Never: there is no value.
+    /// Never: it cannot be called.
     pub fn connect(&self, _: &Path, _: Token, _: Arc<dyn Handler>) -> io::Result<Arc<Connection>> {
         match *self {}
     }
@@ -154,7 +175,7 @@ impl ControlThread {
     /// As on Linux.
     ///
     /// # Errors
-    /// Never: there is no value.
+    /// Never: it cannot be called.
     pub fn restore(&self) -> Result<bool, ControlError> {
         match *self {}
     }

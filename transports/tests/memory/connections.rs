@@ -15,17 +15,17 @@ use mycelium_transports::memory::{
 use crate::support::{Event, Events, Recorder, TOKEN, TestDir};
 
 /// Two control threads with one connection.
-struct Pair {
+pub(crate) struct Pair {
     dir: TestDir,
     listening: Arc<ControlThread>,
     connecting: Arc<ControlThread>,
     /// The ends of the connection, and the events there.
-    accepted: (Arc<Connection>, Events),
-    connected: (Arc<Connection>, Events),
+    pub(crate) accepted: (Arc<Connection>, Events),
+    pub(crate) connected: (Arc<Connection>, Events),
 }
 
 impl Pair {
-    fn new(test: &str, limits: ControlLimits) -> Pair {
+    pub(crate) fn new(test: &str, limits: ControlLimits) -> Pair {
         let dir = TestDir::new(test);
         let listening = ControlThread::start("listening", limits).unwrap();
         let connecting = ControlThread::start("connecting", limits).unwrap();

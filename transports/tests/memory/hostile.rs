@@ -29,6 +29,7 @@ pub(crate) const WELCOME: u32 = 2;
 pub(crate) const REGION: u32 = 3;
 const REFUSED: u32 = 5;
 const WAKE: u32 = 7;
+const WAKE_SOCKET: u32 = 10;
 pub(crate) const PING: u32 = 8;
 pub(crate) const PONG: u32 = 9;
 
@@ -122,13 +123,15 @@ fn invalid_packets_end_the_connection() {
         (vec![7; 49], 1, PacketError::Size(49)),
         (vec![7; 100_000], 1, PacketError::Size(49)),
         (bytes(0, [0; 4]), 1, PacketError::Kind(0)),
-        (bytes(10, [0; 4]), 1, PacketError::Kind(10)),
+        (bytes(11, [0; 4]), 1, PacketError::Kind(11)),
         (bytes(u32::MAX, [0; 4]), 1, PacketError::Kind(u32::MAX)),
         (region.clone(), 0, many(PacketKind::Region, 0)),
         (region.clone(), 2, many(PacketKind::Region, 2)),
         (region.clone(), 5, many(PacketKind::Region, 5)),
         (region.clone(), 253, many(PacketKind::Region, 253)),
         (bytes(WAKE, [0; 4]), 1, none(PacketKind::Wake, 1)),
+        (bytes(WAKE_SOCKET, [0; 4]), 0, many(PacketKind::WakeSocket, 0)),
+        (bytes(WAKE_SOCKET, [0; 4]), 1, PacketError::NoSocket(PacketKind::WakeSocket)),
         (hello(TOKEN, VERSION), 0, PacketError::Unexpected(PacketKind::Hello)),
         (bytes(WELCOME, [0; 4]), 0, PacketError::Unexpected(PacketKind::Welcome)),
         (bytes(PONG, [0; 4]), 0, PacketError::Unexpected(PacketKind::Pong)),

@@ -1,0 +1,58 @@
+//! The channel of a session: arrivals of the control connection, and wakes by the peer.
+
+use std::sync::Arc;
+use std::task::Context;
+
+use mycelium_executor::Executor;
+
+use super::channel::{Arrival, Channel, Tie};
+use crate::memory::{Handler, WakeSocket};
+
+/// A channel as its session has it.
+pub(super) struct SessionChannel {
+    channel: Arc<Channel>,
+    /// `None` until the connection is established.
+    tie: Option<Arc<Tie>>,
+    executor: Arc<dyn Executor>,
+    /// `None` if the executor has none: the control thread is woken then.
+    wakes: Option<WakeSocket>,
+}
+
+impl SessionChannel {
+    pub(super) fn new(channel: Arc<Channel>, executor: &Arc<dyn Executor>) -> SessionChannel {
+        SessionChannel { channel, tie: None, executor: executor.clone(), wakes: None }
+    }
+
+    /// The next packet or the end, and wakes tasks that the peer has rung for. Has the session's
+    /// task woken for later ones.
+    pub(super) fn next(&mut self, context: &mut Context<'_>) -> Option<Arrival> {
+        let arrival = self.channel.take(context.waker());
+        if let Some(tie) = self.channel.take_established() {
+            self.wakes = WakeSocket::open(tie.connection(), &*self.executor).ok();
+            self.tie = Some(tie);
+        }
+        if arrival.is_none() && self.wakes.as_mut().is_some_and(|wakes| wakes.take_rung(context)) {
+            self.channel.wake();
+        }
+        arrival
+    }
+
+    pub(super) fn channel(&self) -> &Arc<Channel> {
+        &self.channel
+    }
+
+    /// Keeps the connection open, once it is established.
+    pub(super) fn tie(&self) -> Option<&Arc<Tie>> {
+        self.tie.as_ref()
+    }
+}
+
+impl Drop for SessionChannel {
+    fn drop(&mut self) {
+        self.channel.leave();
+        if self.wakes.take().is_some() {
+            // The peer may have rung where nobody has looked.
+            self.channel.wake();
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! A process is woken through its executor, and by the control thread when that cannot be.
+
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use futures_io::{AsyncRead, AsyncWrite};
+use mycelium_executor::{Executor, SendFuture, SpawnError, Stream};
+use mycelium_transports::memory::{
+    ControlLimits, Gone, Packet, PacketError, PacketKind, WakeSocket,
+};
+
+use crate::connections::Pair;
+use crate::support::Event;
+
+/// The peer gets the sender's end of a socket.
+const WAKE_SOCKET: Packet = Packet { kind: PacketKind::WakeSocket, number: 0, args: [0; 4] };
+
+/// An executor that has sockets and nothing else. It wakes no task: these tests poll.
+struct Sockets;
+
+impl Executor for Sockets {
+    fn name(&self) -> String {
+        "sockets".to_owned()
+    }
+
+    fn spawn(&self, _: SendFuture<()>) -> Result<(), SpawnError> {
+        Err(SpawnError::Ended)
+    }
+
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn sleep_until(&self, _: Duration) -> SendFuture<()> {
+        Box::pin(std::future::pending())
+    }
+
+    fn unix_stream(&self, socket: UnixStream) -> io::Result<Stream> {
+        socket.set_nonblocking(true)?;
+        Ok(Stream::new(Polled(socket)))
+    }
+}
+
+struct Polled(UnixStream);
+
+fn poll<T>(result: io::Result<T>) -> Poll<io::Result<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+        result => Poll::Ready(result),
+    }
+}
+
+impl AsyncRead for Polled {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        poll(self.0.read(buffer))
+    }
+}
+
+impl AsyncWrite for Polled {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        poll(self.0.write(bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Waits until both control threads have handled what was sent before.
+fn settle(pair: &Pair) {
+    for (from, to) in [(&pair.connected, &pair.accepted), (&pair.accepted, &pair.connected)] {
+        let mark = Packet::new(PacketKind::Detach, 7, [0; 4]);
+        from.0.send(mark, None).unwrap();
+        assert_eq!(to.1.packet().0, mark);
+    }
+}
+
+fn has_rung(socket: &mut WakeSocket) -> bool {
+    socket.take_rung(&mut Context::from_waker(Waker::noop()))
+}
+
+#[test]
+fn a_peer_is_woken_on_its_socket_and_then_by_its_control_thread() {
+    let pair = Pair::new("wake-socket", ControlLimits::default());
+    let mut socket = WakeSocket::open(&pair.connected.0, &Sockets).unwrap();
+    settle(&pair);
+    assert!(!has_rung(&mut socket));
+    pair.accepted.0.wake();
+    assert!(has_rung(&mut socket), "within this process a byte arrives at once");
+    assert!(!has_rung(&mut socket));
+    // More wakes than the socket has room for: none waits, none is lost.
+    for _ in 0..10_000 {
+        pair.accepted.0.wake();
+    }
+    assert!(has_rung(&mut socket));
+    while has_rung(&mut socket) {}
+    pair.accepted.0.wake();
+    assert!(has_rung(&mut socket));
+    // The other direction has no socket.
+    pair.connected.0.wake();
+    assert!(matches!(pair.accepted.1.next(), Event::Wake));
+    settle(&pair);
+
+    drop(socket);
+    pair.accepted.0.wake();
+    assert!(matches!(pair.connected.1.next(), Event::Wake));
+}
+
+#[test]
+fn a_peer_that_closes_its_socket_is_woken_by_its_control_thread() {
+    let pair = Pair::new("closed-wake-socket", ControlLimits::default());
+    let (socket, theirs) = UnixStream::pair().unwrap();
+    pair.connected.0.send(WAKE_SOCKET, Some(theirs.as_fd())).unwrap();
+    settle(&pair);
+    drop((socket, theirs));
+    pair.accepted.0.wake();
+    assert!(matches!(pair.connected.1.next(), Event::Wake));
+    // Another one takes its place.
+    let mut socket = WakeSocket::open(&pair.connected.0, &Sockets).unwrap();
+    settle(&pair);
+    pair.accepted.0.wake();
+    assert!(has_rung(&mut socket));
+}
+
+#[test]
+fn other_sockets_are_refused() {
+    let pair = Pair::new("datagram-wake-socket", ControlLimits::default());
+    let (socket, _other) = UnixDatagram::pair().unwrap();
+    pair.connected.0.send(WAKE_SOCKET, Some(socket.as_fd())).unwrap();
+    let expected = PacketError::NoSocket(PacketKind::WakeSocket);
+    assert_eq!(pair.accepted.1.gone(), Gone::Packet(expected));
+}
