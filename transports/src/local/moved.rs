@@ -46,9 +46,11 @@ impl Moved {
                 own.remote = Some(readers.clone());
             }
         });
-        let moved = Moved { proxy, readers, publisher: publisher.clone(), from, counted };
-        moved.activate();
-        moved
+        // Otherwise they have still to confirm messages that went over the link.
+        if proxy.as_ref().is_none_or(|proxy| proxy.kept() == from) {
+            readers.activate();
+        }
+        Moved { proxy, readers, publisher: publisher.clone(), from, counted }
     }
 
     /// What the publisher shares with its readers.
@@ -92,17 +94,15 @@ impl Moved {
 
     /// The messages before a sequence are confirmed over the link.
     pub(super) fn release(&mut self, before: usize) {
+        let ahead = before.wrapping_sub(self.from).cast_signed();
         if let Some(proxy) = &self.proxy
-            && before.wrapping_sub(self.from).cast_signed() <= 0
+            && ahead <= 0
         {
             proxy.import(|| Some(before));
         }
-        self.activate();
-    }
-
-    /// Follows the positions of the readers, once they have everything that went over the link.
-    fn activate(&self) {
-        if self.proxy.as_ref().is_none_or(|proxy| proxy.kept() == self.from) {
+        // Not by the position of the entry: the tail, which bounds it, may still be that of a
+        // message before the confirmed ones.
+        if ahead >= 0 {
             self.readers.activate();
         }
     }

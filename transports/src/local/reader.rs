@@ -152,7 +152,11 @@ impl Reader {
         let payload = if edge.lends() {
             edge.consumer.read(1)?.get(0)?.to_owned()
         } else {
-            edge.consumer.peek(&mut self.words);
+            if !matches!(edge.consumer.peek(&mut self.words), Peek::Message { .. }) {
+                // A publisher in another process has overwritten it: the next read has the gap.
+                in_flight.redeliver = true;
+                return None;
+            }
             self.words.as_bytes().get(..self.membership.topic.schema().size)?.to_owned()
         };
         let undelivered = Undelivered {
@@ -482,19 +486,22 @@ impl Reader {
     fn gap(&mut self, index: usize, mut count: u64, reason: GapReason) -> Gap {
         let edge = &mut self.edges[index];
         let exact = count > 0;
-        // Messages may have been missing before those that the ring passed over.
+        // Messages may have been missing before those that the ring passed over. A publisher in
+        // another process may make any numbers of it.
         let missed = |edge: &mut Edge| edge.missed().map_or(0, |(missed, _)| missed);
-        count += missed(edge);
+        count = count.saturating_add(missed(edge));
         if !self.membership.state.policy.is_gating() {
             match edge.consumer.peek(&mut self.words) {
                 Peek::Message { sequence: place, .. } => {
-                    count += missed(edge);
+                    count = count.saturating_add(missed(edge));
                     edge.consumer.advance();
                     let sequence = edge.sequence(place);
                     self.after_gap = Some(AfterGap { edge: index, sequence });
                 }
                 // The publisher was faster once more.
-                Peek::Gap { missed: more } => count += more as u64 + missed(edge),
+                Peek::Gap { missed: more } => {
+                    count = count.saturating_add(more as u64).saturating_add(missed(edge));
+                }
                 Peek::Empty | Peek::Closed | Peek::Evicted => {}
             }
         }
