@@ -176,7 +176,7 @@ impl Reader {
     pub(super) fn depth(&self) -> usize {
         let incoming = self.membership.state.incoming.lock();
         let edges = self.edges.iter().chain(&self.later).chain(incoming.iter());
-        let in_rings: usize = edges.map(|edge| edge.consumer.depth()).sum();
+        let in_rings: usize = edges.map(|edge| edge.consumer.depth() + edge.passed).sum();
         in_rings + usize::from(self.after_gap.is_some())
     }
 
@@ -406,9 +406,15 @@ impl Reader {
             return Found::Empty;
         }
         if policy.skips() {
-            let skipped = edge.consumer.skip_to_latest();
-            if skipped > 0 {
-                return Found::Gap(self.gap(index, skipped as u64, GapReason::Skipped));
+            let later = self.later.iter_mut().find(|later| later.has_later(edge));
+            let skipped = edge.skip(later.is_some());
+            match later {
+                // The publisher's stream has moved to memory: the newest message is there.
+                Some(later) => later.passed += skipped,
+                None if skipped > 0 => {
+                    return Found::Gap(self.gap(index, skipped as u64, GapReason::Skipped));
+                }
+                None => {}
             }
         }
         // A gating reader copies nothing: its messages stay in the ring.
@@ -576,8 +582,8 @@ impl Drop for Reader {
         // Nobody reads in turn any more.
         std::mem::take(&mut self.later).into_iter().for_each(|edge| self.begin(edge));
         while let Some(edge) = self.edges.first() {
-            let depth = edge.consumer.depth();
-            edge.line.add(EdgeValue::Left, depth as u64);
+            let unread = edge.consumer.depth() + edge.passed;
+            edge.line.add(EdgeValue::Left, unread as u64);
             let in_flight = in_flight.as_ref().is_some_and(|it| Arc::ptr_eq(it, &edge.publisher));
             self.remove_edge(0, in_flight);
         }

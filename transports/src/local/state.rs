@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 
 use mycelium_core::doorbell::{Doorbell, SleepWord, announce, ring_each};
-use mycelium_core::ring::broadcast::{Broadcast, Consumer};
+use mycelium_core::ring::broadcast::{Broadcast, Consumer, Peek};
 
 use super::abandoned::{Abandoned, first};
 use super::delivery::GapReason;
@@ -205,7 +205,7 @@ impl PublisherState {
         publisher.wake();
         let publisher = publisher.clone();
         let after = after.map(|(_, earlier)| Arc::downgrade(earlier));
-        let (loss_reported, end) = (false, None);
+        let (passed, loss_reported, end) = (0, false, None);
         Some(Edge {
             publisher,
             consumer,
@@ -214,6 +214,7 @@ impl PublisherState {
             progress,
             sleeper,
             after,
+            passed,
             loss_reported,
             end,
         })
@@ -475,6 +476,8 @@ pub(super) struct Edge {
     sleeper: Option<usize>,
     /// The same publisher with earlier messages: this edge is read when that one is gone.
     pub(super) after: Option<Weak<PublisherState>>,
+    /// Messages of that publisher that a `latest` reader has passed over, and not reported yet.
+    pub(super) passed: usize,
     /// The loss of the publisher was reported.
     loss_reported: bool,
     /// The place after the last message that the subscription reads, if that is known.
@@ -499,6 +502,26 @@ impl Edge {
             (Origin::Mapped(mapped), _) => mapped.is_gone(),
             _ => false,
         }
+    }
+
+    /// Whether it has later messages of the publisher of `earlier`.
+    pub(super) fn has_later(&self, earlier: &Edge) -> bool {
+        let after = self.after.as_ref().map(Weak::as_ptr);
+        after == Some(Arc::as_ptr(&earlier.publisher)) && self.consumer.depth() > 0
+    }
+
+    /// Moves to the newest message, or past it. Returns how many were passed over, with those that
+    /// were not reported before.
+    pub(super) fn skip(&mut self, past_newest: bool) -> usize {
+        let mut passed = std::mem::take(&mut self.passed) + self.consumer.skip_to_latest();
+        while past_newest {
+            match self.consumer.peek(&mut []) {
+                Peek::Message { .. } => passed += usize::from(self.consumer.advance()),
+                Peek::Gap { missed } => passed += missed,
+                Peek::Empty | Peek::Closed | Peek::Evicted => break,
+            }
+        }
+        passed
     }
 
     /// Whether the publisher's process is gone. Load this before the ring is read: then the ring
