@@ -314,7 +314,7 @@ impl CrossingTest {
                 move_due.remove(&stream);
             }
             Err(SendError::Moved) if moved.contains(&stream) => {}
-            Err(SendError::Room { .. } | SendError::Open) => {}
+            Err(SendError::Room { .. } | SendError::Open | SendError::Run) => {}
             Err(error) => panic!("seed {}: {error}", self.seed),
         }
     }

@@ -140,11 +140,12 @@ fn a_stream_moves_without_credit_and_behind_its_messages() {
     let now = pair.now;
     assert_eq!(pair.sides[LEFT].link.send_run(now, outgoing, SHAPE, 4), Ok(4));
     assert_eq!(send(&mut pair, outgoing, 1), Err(SendError::Credit));
+    assert_eq!(move_stream(&mut pair, outgoing), Err(SendError::Run), "its bytes are not written");
+    pair.settle();
     assert_eq!(move_stream(&mut pair, outgoing), Ok(104));
     assert_eq!(send(&mut pair, outgoing, 1), Err(SendError::Moved), "no credit helps");
     let now = pair.now;
     pair.sides[LEFT].link.end_moved_stream(now, outgoing, 104).unwrap();
-    // The bytes of the run are written last of all calls.
     pair.settle();
     let news = pair.sides[RIGHT].take_events();
     assert_eq!(sequences(&news), [100, 101, 102, 103]);

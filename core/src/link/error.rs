@@ -266,6 +266,9 @@ pub enum SendError {
     /// The rest of a fragmented message must be sent first.
     #[error("the rest of a fragmented message must be sent first")]
     Open,
+    /// The run that was sent must be transmitted first: its bytes are still where they are published.
+    #[error("the run that was sent must be transmitted first")]
+    Run,
     /// The bytes do not continue the message, or they are too few.
     #[error("expected the bytes of the message from offset {expected} on")]
     Fragment {

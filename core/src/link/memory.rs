@@ -53,8 +53,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// # Errors
     /// The call has no effect then. [`SendError::NoMemory`] if one side does not support it,
     /// [`SendError::Open`] until a message that was sent [in part](Link::send_fragment) is
-    /// complete, [`SendError::Moved`] if it has moved, [`SendError::Exhausted`] if it has no
-    /// message left, [`SendError::Room`], [`SendError::Gone`] and [`SendError::Down`] as
+    /// complete, [`SendError::Run`] until a run of it is transmitted, [`SendError::Moved`] if it has
+    /// moved, [`SendError::Exhausted`] if it has no message left, [`SendError::Room`], [`SendError::Gone`] and [`SendError::Down`] as
     /// [`send`](Link::send).
     pub fn move_stream(
         &mut self,
@@ -67,6 +67,9 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         entry.check_live()?;
         if entry.open.is_some() {
             return Err(SendError::Open);
+        }
+        if self.out.first_untransmitted(stream).is_some() {
+            return Err(SendError::Run);
         }
         let (remote, first) = (entry.number, entry.next);
         if first == u64::MAX {

@@ -237,7 +237,7 @@ impl ClientSession {
     }
 
     /// Takes what has arrived over the control connection.
-    fn update_memory(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &mut Context<'_>) {
+    fn update_memory(&mut self, context: &mut Context<'_>) {
         let Some(memory) = &mut self.memory else { return };
         let (streams, topics) = (&self.streams, &self.topics);
         let topic = |epoch| {
@@ -253,9 +253,6 @@ impl ClientSession {
         if let Some(reason) = gone {
             self.memory = None;
             self.lost_memory.ended(&reason);
-            if self.streams.iter().flatten().any(IncomingStream::has_lost_memory) {
-                self.lost_memory.notice(now, self.times.1, link);
-            }
         }
     }
 
@@ -374,7 +371,11 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
 
     fn send(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &mut Context<'_>) {
         let phase = self.control.watch(context, &mut self.listener);
-        self.update_memory(now, link, context);
+        self.update_memory(context);
+        // Those of an earlier connection have a control connection of their own.
+        if self.streams.iter().flatten().any(IncomingStream::has_lost_memory) {
+            self.lost_memory.notice(now, self.times.1, link);
+        }
         self.lost_memory.check(now, link, context.waker());
         // If this process ends, its next one gets what subscriptions have not taken.
         let control = &self.control;

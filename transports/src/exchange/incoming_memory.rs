@@ -21,7 +21,9 @@ use super::channel::{Arrival, Channel, Tie};
 use super::refusal::MemoryRefusal;
 use super::session_channel::SessionChannel;
 use crate::local::{MappedRing, Topic};
-use crate::memory::{ControlThread, Gone, Mapping, Packet, PacketKind, Token, cursor_region};
+use crate::memory::{
+    ControlThread, Gone, Mapping, Packet, PacketKind, SendError, Token, cursor_region,
+};
 
 /// How a client reaches the control socket of its peer.
 #[derive(Clone, Debug)]
@@ -82,16 +84,19 @@ impl IncomingMemory {
     ) -> Option<Gone> {
         while let Some(arrival) = self.channel.next(context) {
             match arrival {
-                Arrival::Packet(packet, Some(ring))
-                    if packet.kind == PacketKind::Region && self.passed.len() < MOST_PASSED =>
-                {
-                    self.passed.push((packet, ring));
+                Arrival::Packet(packet, ring) if packet.kind == PacketKind::Region => {
+                    self.was_passed(packet, ring);
                 }
                 // Other packets have no meaning at this side.
                 Arrival::Packet(..) => {}
-                Arrival::Gone(reason) => return Some(reason),
+                Arrival::Gone(reason) => {
+                    self.problems.extend(self.channel.problem(&reason));
+                    return Some(reason);
+                }
             }
         }
+        // Streams may end before they move.
+        self.mapped.retain(|_, ring| topic(ring.epoch).is_some());
         let tie = self.channel.tie()?.clone();
         for (packet, ring) in std::mem::take(&mut self.passed) {
             let [epoch, ..] = packet.args;
@@ -113,25 +118,42 @@ impl IncomingMemory {
         self.mapped.remove(&number)
     }
 
+    /// A ring was passed. It waits until its stream is known.
+    fn was_passed(&mut self, packet: Packet, ring: Option<OwnedFd>) {
+        let Some(ring) = ring else { return self.refuse(packet, &MemoryRefusal::Descriptors) };
+        if self.passed.len() == MOST_PASSED {
+            let (oldest, _) = self.passed.remove(0);
+            self.refuse(oldest, &MemoryRefusal::Other);
+        }
+        self.passed.push((packet, ring));
+    }
+
+    fn refuse(&mut self, packet: Packet, refusal: &MemoryRefusal) {
+        self.problems.push(refusal.to_string());
+        if let Some(tie) = self.channel.tie() {
+            let args = [refusal.code(), 0, 0, 0];
+            let refused = Packet::new(PacketKind::Refused, packet.number, args);
+            // If it is not sent, the connection has ended, which is an arrival of its own.
+            _ = tie.connection().send(refused, None);
+        }
+    }
+
     fn answer(&mut self, packet: Packet, ring: OwnedFd, topic: &Topic, tie: &Arc<Tie>) {
-        let (number, connection) = (packet.number, tie.connection());
-        let answered = match self.map(packet, ring, topic, tie) {
-            Ok((number, ring, readers, descriptor)) => {
+        let (number, ring, readers, descriptor) = match self.map(packet, ring, topic, tie) {
+            Ok(mapped) => mapped,
+            Err(refusal) => return self.refuse(packet, &refusal),
+        };
+        let cursors = Packet::new(PacketKind::Cursors, packet.number, [readers as u64, 0, 0, 0]);
+        match tie.connection().send(cursors, Some(descriptor.as_fd())) {
+            Ok(()) => {
                 // At most one for each stream.
                 self.mapped.retain(|_, earlier| earlier.epoch != ring.epoch);
                 self.mapped.insert(number, ring);
-                let args = [readers as u64, 0, 0, 0];
-                let cursors = Packet::new(PacketKind::Cursors, packet.number, args);
-                connection.send(cursors, Some(descriptor.as_fd()))
             }
-            Err(refusal) => {
-                self.problems.push(refusal.to_string());
-                let args = [refusal.code(), 0, 0, 0];
-                connection.send(Packet::new(PacketKind::Refused, number, args), None)
-            }
-        };
-        // If it was not sent, the connection has ended, which is an arrival of its own.
-        _ = answered;
+            Err(SendError::Descriptors) => self.refuse(packet, &MemoryRefusal::Descriptors),
+            // The connection has ended, which is an arrival of its own.
+            Err(_) => {}
+        }
     }
 
     fn map(

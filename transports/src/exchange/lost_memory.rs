@@ -30,15 +30,16 @@ pub(super) struct LostMemory {
 }
 
 impl LostMemory {
-    /// The control connection has ended while streams needed it. `silence` is the silence limit of
-    /// the link.
+    /// The memory of a stream is lost. `silence` is the silence limit of the link.
     pub(super) fn notice(&mut self, now: Duration, silence: Duration, link: &mut NodeLink<'_>) {
-        self.since.get_or_insert(now);
-        // The pings are the reason why `check` is called in time.
-        _ = link.set_times(CHECK.min(silence), silence);
+        if self.since.is_none() {
+            self.since = Some(now);
+            // The pings are the reason why `check` is called in time.
+            _ = link.set_times(CHECK.min(silence), silence);
+        }
     }
 
-    /// The control connection has ended, for this reason.
+    /// The control connection beside the link has ended, for this reason.
     pub(super) fn ended(&mut self, reason: &Gone) {
         if *reason == Gone::PeerDied {
             // What the process wrote last may have arrived since the last read.

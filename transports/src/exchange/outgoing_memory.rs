@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Context;
 use std::time::Duration;
 
@@ -19,9 +19,11 @@ use mycelium_executor::Executor;
 use super::channel::{Arrival, Channel};
 use super::refusal::MemoryRefusal;
 use super::session_channel::SessionChannel;
-use super::stream_state::{MemoryStep, StreamState};
+use super::stream_state::{MemoryStep, PassedRegion, RegionAnswer, StreamState};
 use crate::local::EgressStream;
-use crate::memory::{ControlThread, Gone, Mapping, Packet, PacketKind, Token, random_token};
+use crate::memory::{
+    ControlThread, Gone, Mapping, Packet, PacketKind, SendError, Token, random_token,
+};
 use crate::stream::NodeLink;
 
 /// The memory beside one connection of a reader.
@@ -33,22 +35,15 @@ pub(super) struct OutgoingMemory {
     is_offered: bool,
     /// The number of the last region that was passed.
     last: u32,
-    /// The reader's answers, by the number of the region.
-    answers: BTreeMap<u32, Answer>,
+    /// Those that the reader has not answered, by number, while their streams exist.
+    passed: BTreeMap<u32, Weak<PassedRegion>>,
     /// Why streams stay on the link, for the owner.
     problems: Vec<String>,
 }
 
-/// A reader's answer to a region.
-enum Answer {
-    /// Its positions.
-    Cursors { readers: usize, file: OwnedFd },
-    /// It does not read there: the code of a [`MemoryRefusal`].
-    Refused(u64),
-}
-
-/// The most words of a reader's positions: those of 4,096 subscriptions.
-const MOST_CURSORS: usize = 1 << 18;
+/// The most words of a reader's positions: those of some 500 subscriptions. A publisher looks at
+/// each of them when it looks for room, and at the end of each poll.
+const MOST_CURSORS: usize = 1 << 14;
 
 impl OutgoingMemory {
     /// For a peer whose process is known. `executor`: that of the session's task.
@@ -65,7 +60,7 @@ impl OutgoingMemory {
             channel: SessionChannel::new(channel, executor),
             is_offered: false,
             last: 0,
-            answers: BTreeMap::new(),
+            passed: BTreeMap::new(),
             problems: Vec::new(),
         }
     }
@@ -83,7 +78,10 @@ impl OutgoingMemory {
         while let Some(arrival) = self.channel.next(context) {
             match arrival {
                 Arrival::Packet(packet, descriptor) => self.answered(packet, descriptor),
-                Arrival::Gone(reason) => return Some(reason),
+                Arrival::Gone(reason) => {
+                    self.problems.extend(self.channel.problem(&reason));
+                    return Some(reason);
+                }
             }
         }
         None
@@ -98,14 +96,16 @@ impl OutgoingMemory {
         let answer = match (packet.kind, descriptor) {
             (PacketKind::Cursors, Some(file)) => {
                 let readers = usize::try_from(packet.args[0]).unwrap_or(usize::MAX);
-                Answer::Cursors { readers, file }
+                RegionAnswer::Cursors { readers, file }
             }
-            (PacketKind::Refused, None) => Answer::Refused(packet.args[0]),
+            (PacketKind::Cursors, None) => RegionAnswer::Refused(MemoryRefusal::Descriptors.code()),
+            (PacketKind::Refused, _) => RegionAnswer::Refused(packet.args[0]),
             _ => return,
         };
-        // Of a number that was not passed, nothing is kept.
-        if let Some(number) = u32::try_from(packet.number).ok().filter(|it| *it <= self.last) {
-            self.answers.insert(number, answer);
+        let number = u32::try_from(packet.number).ok();
+        let passed = number.and_then(|number| self.passed.remove(&number));
+        if let Some(passed) = passed.and_then(|passed| passed.upgrade()) {
+            *passed.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
         }
     }
 
@@ -120,10 +120,12 @@ impl OutgoingMemory {
         if let MemoryStep::Start = stream.state.memory {
             stream.state.memory = self.pass(stream);
         }
-        if let MemoryStep::Passed(number) = stream.state.memory
-            && let Some(answer) = self.answers.remove(&number)
-        {
-            stream.state.memory = self.judge(number, answer, stream);
+        if let MemoryStep::Passed(passed) = &stream.state.memory {
+            let answer = passed.answer.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let number = passed.number;
+            if let Some(answer) = answer {
+                stream.state.memory = self.judge(number, answer, stream);
+            }
         }
         // Messages that need a mark, a gap or special care go over the link.
         if stream.state.history.is_over(stream.next()) {
@@ -167,8 +169,16 @@ impl OutgoingMemory {
             proxy.map_or((u64::MAX, 0), |it| (it.entry as u64, it.generation as u64));
         let args = [stream.epoch(), entry, generation, 0];
         let packet = Packet::new(PacketKind::Region, self.last.into(), args);
-        let sent = tie.connection().send(packet, Some(file.as_fd()));
-        sent.map_or(MemoryStep::Stays, |()| MemoryStep::Passed(self.last))
+        match tie.connection().send(packet, Some(file.as_fd())) {
+            Ok(()) => {}
+            Err(error @ SendError::Descriptors) => return self.stay(&error.to_string()),
+            // The connection ends, with a reason.
+            Err(_) => return MemoryStep::Stays,
+        }
+        let passed = Arc::new(PassedRegion { number: self.last, answer: Mutex::default() });
+        self.passed.retain(|_, passed| passed.strong_count() > 0);
+        self.passed.insert(self.last, Arc::downgrade(&passed));
+        MemoryStep::Passed(passed)
     }
 
     fn stay(&mut self, problem: &str) -> MemoryStep {
@@ -180,12 +190,12 @@ impl OutgoingMemory {
     fn judge(
         &mut self,
         number: u32,
-        answer: Answer,
+        answer: RegionAnswer,
         stream: &EgressStream<StreamState>,
     ) -> MemoryStep {
         let (readers, file) = match answer {
-            Answer::Cursors { readers, file } => (readers, file),
-            Answer::Refused(code) => return self.stay(MemoryRefusal::text(code)),
+            RegionAnswer::Cursors { readers, file } => (readers, file),
+            RegionAnswer::Refused(code) => return self.stay(MemoryRefusal::text(code)),
         };
         let mapping = match Mapping::attach(file, MOST_CURSORS, false) {
             Ok(mapping) => mapping,

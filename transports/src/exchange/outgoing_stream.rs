@@ -54,6 +54,7 @@ pub(super) fn send(
     };
     if let Some(memory) = memory
         && stream.state.connection.is_between_messages()
+        && !stream.state.connection.ended
     {
         memory.advance(now, link, id, stream);
     }

@@ -6,6 +6,8 @@ use mycelium_core::ring::region::RegionError;
 
 use crate::memory::MemoryError;
 
+const NO_DESCRIPTOR: &str = "a process has no file descriptor left for the ring: raise `ulimit -n`";
+
 /// Why the readers' side does not read a ring in memory.
 #[derive(Debug)]
 pub(super) enum MemoryRefusal {
@@ -15,6 +17,8 @@ pub(super) enum MemoryRefusal {
     Region(RegionError),
     /// It is another ring than that of the stream.
     Other,
+    /// A process has no descriptor left for it.
+    Descriptors,
 }
 
 impl MemoryRefusal {
@@ -24,6 +28,7 @@ impl MemoryRefusal {
             MemoryRefusal::Memory(_) => 1,
             MemoryRefusal::Region(_) => 2,
             MemoryRefusal::Other => 3,
+            MemoryRefusal::Descriptors => 4,
         }
     }
 
@@ -33,6 +38,7 @@ impl MemoryRefusal {
             1 => "it cannot map the memory of the ring",
             2 => "the memory that was passed does not contain a ring",
             3 => "the ring that was passed is not that of the stream",
+            4 => NO_DESCRIPTOR,
             _ => "it refused the memory of the ring",
         }
     }
@@ -46,6 +52,7 @@ impl fmt::Display for MemoryRefusal {
             MemoryRefusal::Other => {
                 f.write_str("the ring that was passed is not that of the stream")
             }
+            MemoryRefusal::Descriptors => f.write_str(NO_DESCRIPTOR),
         }
     }
 }

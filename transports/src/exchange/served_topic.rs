@@ -57,8 +57,9 @@ impl TopicEgress {
     pub(super) fn reader_left(&mut self, redelivery: Redelivery, asked: bool) {
         let waited_for = self.reader.policy().is_gating();
         for stream in self.reader.streams() {
-            // The readers have left, so their last positions in memory are exact.
-            let in_memory = stream.has_moved();
+            // The readers have left, so their last positions in memory are exact, unless they have
+            // still to confirm messages that went over the link.
+            let in_memory = stream.moved_at().is_some_and(|at| stream.kept() >= at);
             stream.move_back();
             if !waited_for {
                 // An observer that ends in order counts by itself what it has not taken.

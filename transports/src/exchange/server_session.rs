@@ -182,13 +182,20 @@ impl ServerSession {
         let memory = self.memory.as_mut().filter(|_| link.peer_accepts_memory());
         let Some(memory) = memory else { return };
         let gone = memory.update(now, link, context);
+        let problems = memory.take_problems();
         if let Some(reason) = gone {
             self.memory = None;
             self.lost_memory.ended(&reason);
-            if self.topics.iter().any(ServedTopic::has_lost_memory) {
-                let silence = self.server.link_with(self.node()).silence;
-                self.lost_memory.notice(now, silence, link);
-            }
+        }
+        self.report_on_socket(&problems);
+    }
+
+    /// Streams that were to go through memory stay on the link.
+    fn report_on_socket(&self, reasons: &[String]) {
+        let peer = self.node();
+        let is_required = self.server.link_with(peer).memory == MemoryUse::Required;
+        for reason in reasons {
+            (self.server.observer)(Notice::StaysOnSocket { peer, reason, is_required });
         }
     }
 
@@ -275,14 +282,13 @@ impl Traffic<TOPICS, STREAMS> for ServerSession {
         }
         self.answer.retry(now, link);
         self.update_memory(now, link, context);
+        // Those of an earlier connection have a control connection of their own.
+        if self.topics.iter().any(ServedTopic::has_lost_memory) {
+            let silence = self.server.link_with(self.node()).silence;
+            self.lost_memory.notice(now, silence, link);
+        }
         self.lost_memory.check(now, link, context.waker());
         let Some(peer) = &self.peer else { return };
-        let problems = self.memory.as_mut().map(OutgoingMemory::take_problems);
-        for reason in &problems.unwrap_or_default() {
-            let is_required = self.server.link_with(&peer.node).memory == MemoryUse::Required;
-            let peer = &*peer.node;
-            (self.server.observer)(Notice::StaysOnSocket { peer, reason, is_required });
-        }
         let count = self.topics.len();
         let mut sent = 0;
         for step in 0..count {

@@ -6,7 +6,7 @@ use std::task::Context;
 use mycelium_executor::Executor;
 
 use super::channel::{Arrival, Channel, Tie};
-use crate::memory::{Handler, WakeSocket};
+use crate::memory::{Gone, Handler, WakeSocket};
 
 /// A channel as its session has it.
 pub(super) struct SessionChannel {
@@ -35,6 +35,17 @@ impl SessionChannel {
             self.channel.wake();
         }
         arrival
+    }
+
+    /// What its end means for streams that are not in memory, if that has to be reported.
+    pub(super) fn problem(&self, reason: &Gone) -> Option<String> {
+        let is_expected = match reason {
+            Gone::PeerDied | Gone::Stopped | Gone::Closed => true,
+            // The peer's session has ended, and so does the link.
+            Gone::PeerClosed => self.tie.is_some(),
+            _ => false,
+        };
+        (!is_expected).then(|| format!("the control connection has ended: {reason}"))
     }
 
     pub(super) fn channel(&self) -> &Arc<Channel> {

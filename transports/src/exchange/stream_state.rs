@@ -1,6 +1,8 @@
 //! How far a stream of a publisher of this process was sent to its reader: on all connections, and
 //! on the present one.
 
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mycelium_core::Envelope;
@@ -81,14 +83,30 @@ impl ConnectionProgress {
     }
 }
 
+/// A region that was passed to a reader.
+#[derive(Debug)]
+pub(super) struct PassedRegion {
+    pub(super) number: u32,
+    pub(super) answer: Mutex<Option<RegionAnswer>>,
+}
+
+/// A reader's answer to a region.
+#[derive(Debug)]
+pub(super) enum RegionAnswer {
+    /// Its positions.
+    Cursors { readers: usize, file: OwnedFd },
+    /// It does not read there: the code of a [`MemoryRefusal`](super::refusal::MemoryRefusal).
+    Refused(u64),
+}
+
 /// How far a stream is on its way to memory.
 #[derive(Debug, Default)]
 pub(super) enum MemoryStep {
     /// Its ring was not passed to the reader.
     #[default]
     Start,
-    /// Passed as the region with this number.
-    Passed(u32),
+    /// Passed to the reader, which has not answered, or whose answer is not judged.
+    Passed(Arc<PassedRegion>),
     /// The reader has mapped it.
     Mapped(u32, ForeignCursors<Mapping>),
     /// The reader reads in memory.

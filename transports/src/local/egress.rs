@@ -343,7 +343,7 @@ impl<T> EgressStream<T> {
         match &self.reader {
             Reading::Here(reader) => reader.cursor() as u64,
             // All that is published may be read.
-            Reading::There(moved) => (moved.kept() + moved.depth()) as u64,
+            Reading::There(moved) => moved.end() as u64,
             Reading::Nobody => 0,
         }
     }

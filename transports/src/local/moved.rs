@@ -77,6 +77,13 @@ impl Moved {
         self.from
     }
 
+    /// The end of the published messages.
+    pub(super) fn end(&self) -> usize {
+        let (kept, tail) = (self.kept(), self.publisher.ring.tail());
+        // The tail that this thread sees may be an earlier one.
+        if tail.wrapping_sub(kept).cast_signed() > 0 { tail } else { kept }
+    }
+
     /// How many messages the readers have not taken, at the last import.
     pub(super) fn depth(&self) -> usize {
         let observed = || self.publisher.ring.tail().wrapping_sub(self.readers.observed());

@@ -235,6 +235,9 @@ impl Reader {
         if self.after_gap.take().is_none() {
             self.in_flight = None;
             self.edges[header.edge].consumer.advance();
+            if self.budget.count_operation() {
+                self.wake_publishers();
+            }
         }
         self.gap(header.edge, 1, GapReason::Undecodable)
     }
@@ -302,7 +305,11 @@ impl Reader {
                     self.pass_turn();
                     idle += 1;
                 }
-                Found::Closed => self.remove_edge(self.turn, false),
+                Found::Closed => {
+                    self.remove_edge(self.turn, false);
+                    // One that follows it may be among the others now.
+                    idle = 0;
+                }
                 found => {
                     self.burst += 1;
                     if self.burst >= BURST {
@@ -389,7 +396,7 @@ impl Reader {
     #[cold]
     fn set_ends(&mut self) {
         let is_first = !std::mem::replace(&mut self.has_ends, true);
-        for edge in &mut self.edges {
+        for edge in self.edges.iter_mut().chain(&mut self.later) {
             let tail = edge.publisher.ring.tail();
             edge.end.get_or_insert(if is_first { tail } else { edge.consumer.cursor() });
         }
@@ -402,11 +409,13 @@ impl Reader {
         let policy = self.membership.state.policy;
         let failures = self.failures();
         let edge = &mut self.edges[index];
+        let later = self.later.iter_mut().find(|later| later.follows(edge));
         if edge.is_at_end() {
-            return Found::Empty;
+            let is_over = later.is_some() && edge.consumer.depth() == 0;
+            return if is_over { Found::Closed } else { Found::Empty };
         }
         if policy.skips() {
-            let later = self.later.iter_mut().find(|later| later.has_later(edge));
+            let later = later.filter(|later| later.consumer.depth() > 0);
             let skipped = edge.skip(later.is_some());
             match later {
                 // The publisher's stream has moved to memory: the newest message is there.
@@ -565,6 +574,11 @@ impl Reader {
 
     fn remove_edge(&mut self, index: usize, in_flight: bool) {
         let edge = self.edges.swap_remove(index);
+        let moved = self.edges.len();
+        self.in_flight = self.in_flight.filter(|in_flight| in_flight.edge != index);
+        if let Some(in_flight) = self.in_flight.as_mut().filter(|it| it.edge == moved) {
+            in_flight.edge = index;
+        }
         edge.leave(&self.membership.state, in_flight);
         self.begin_later();
     }

@@ -18,6 +18,7 @@ use super::state::{Origin, PublisherState};
 use super::topic::Topic;
 use super::writer::Writer;
 use crate::counters::PublisherValue;
+use crate::sync::Ordering;
 
 /// Stands for one start of a publisher in another process. The link pushes the bytes of its
 /// messages here and reports missing ones. Readers see the publisher's own name, epoch and
@@ -267,6 +268,8 @@ impl RemotePublisher {
             epoch,
             origin,
         );
+        let is_gated = earlier.readers.lock().iter().any(|reader| reader.entry.is_some());
+        earlier.was_gated.store(is_gated, Ordering::Release);
         // The place of a message in the publisher's ring is its sequence.
         topic.add_mapped(&state, self.next as usize, earlier)?;
         // From here on the subscriptions hold the publisher up.

@@ -236,7 +236,7 @@ pub(super) struct MappedOrigin {
     /// The publisher's counters in this process.
     line: Arc<Line<PublisherValue>>,
     /// Which sleep words are in use.
-    sleepers: Mutex<Vec<bool>>,
+    sleepers: Arc<Mutex<Vec<bool>>>,
     /// The publisher's process is gone: its ring has what it will ever have.
     is_gone: AtomicBool,
 }
@@ -252,7 +252,7 @@ impl MappedOrigin {
             bell,
             alarm: Alarm::new(),
             line,
-            sleepers: Mutex::new(vec![false; readers]),
+            sleepers: Arc::new(Mutex::new(vec![false; readers])),
             is_gone: AtomicBool::new(false),
         }
     }
@@ -275,15 +275,30 @@ impl MappedOrigin {
     }
 
     /// Takes a free sleep word.
-    pub(super) fn take_sleeper(&self) -> Option<usize> {
+    pub(super) fn take_sleeper(&self) -> Option<Sleeper> {
         let mut sleepers = self.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
-        let free = sleepers.iter().position(|taken| !taken)?;
-        sleepers[free] = true;
-        Some(free)
+        let word = sleepers.iter().position(|taken| !taken)?;
+        sleepers[word] = true;
+        Some(Sleeper { sleepers: self.sleepers.clone(), word })
     }
+}
 
-    pub(super) fn free_sleeper(&self, sleeper: usize) {
-        let mut sleepers = self.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
-        sleepers[sleeper] = false;
+/// A sleep word of a subscription, which is free again when this is dropped.
+#[derive(Debug)]
+pub(super) struct Sleeper {
+    sleepers: Arc<Mutex<Vec<bool>>>,
+    word: usize,
+}
+
+impl Sleeper {
+    /// Its place.
+    pub(super) fn word(&self) -> usize {
+        self.word
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        self.sleepers.lock().unwrap_or_else(PoisonError::into_inner)[self.word] = false;
     }
 }

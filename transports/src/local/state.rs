@@ -17,7 +17,7 @@ use super::numbering::{KnownNumbering, Numbering};
 use super::policy::Policy;
 use super::ring::{self, RingError, RingShape};
 use super::schema::Schema;
-use super::shared::{MappedOrigin, RemoteReaders, Ring, SharedRing, Waiting};
+use super::shared::{MappedOrigin, RemoteReaders, Ring, SharedRing, Sleeper, Waiting};
 use super::versioned::Versioned;
 use crate::counters::{EdgeValue, Line, PublisherValue, Region, plain};
 use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
@@ -35,6 +35,9 @@ pub(super) struct PublisherState {
     pub(super) origin: Origin,
     /// The publisher's process is gone, and the number of its messages is unknown.
     lost: AtomicBool,
+    /// A gating subscription has gone on to the same publisher in memory: what observers have not
+    /// read here is done all the same.
+    pub(super) was_gated: AtomicBool,
     abandoned: Mutex<Abandoned>,
     /// The descriptor of the ring's memory, or why other processes cannot map it.
     pub(super) file: Result<OwnedFd, String>,
@@ -143,6 +146,7 @@ impl PublisherState {
             readers: Versioned::default(),
             origin,
             lost: AtomicBool::new(false),
+            was_gated: AtomicBool::new(false),
             abandoned: Mutex::default(),
         })
     }
@@ -312,7 +316,8 @@ impl PublisherState {
         // Read the gaps before the positions: a reader reports a gap before it takes what follows.
         let readers = self.readers.lock();
         // Observers count only where nobody gates.
-        let is_gated = readers.iter().any(|reader| reader.entry.is_some());
+        let is_gated = self.was_gated.load(Ordering::Acquire)
+            || readers.iter().any(|reader| reader.entry.is_some());
         let counts = || readers.iter().filter(|reader| reader.entry.is_some() == is_gated);
         let gaps = counts().map(|reader| reader.progress.gaps.load(Ordering::Acquire)).min();
         let needed = if is_gated {
@@ -473,7 +478,7 @@ pub(super) struct Edge {
     known: Option<KnownNumbering>,
     progress: Arc<Progress>,
     /// Its sleep word in the memory of a mapped publisher's readers.
-    sleeper: Option<usize>,
+    sleeper: Option<Sleeper>,
     /// The same publisher with earlier messages: this edge is read when that one is gone.
     pub(super) after: Option<Weak<PublisherState>>,
     /// Messages of that publisher that a `latest` reader has passed over, and not reported yet.
@@ -504,10 +509,9 @@ impl Edge {
         }
     }
 
-    /// Whether it has later messages of the publisher of `earlier`.
-    pub(super) fn has_later(&self, earlier: &Edge) -> bool {
-        let after = self.after.as_ref().map(Weak::as_ptr);
-        after == Some(Arc::as_ptr(&earlier.publisher)) && self.consumer.depth() > 0
+    /// Whether it has the messages of the same publisher after those of `earlier`.
+    pub(super) fn follows(&self, earlier: &Edge) -> bool {
+        self.after.as_ref().map(Weak::as_ptr) == Some(Arc::as_ptr(&earlier.publisher))
     }
 
     /// Moves to the newest message, or past it. Returns how many were passed over, with those that
@@ -555,7 +559,7 @@ impl Edge {
     }
 
     fn sleep_word(&self) -> Option<&SleepWord> {
-        self.publisher.ring.storage().reader_asleep(self.sleeper?)
+        self.publisher.ring.storage().reader_asleep(self.sleeper.as_ref()?.word())
     }
 
     /// Messages of a remote publisher that are missing before the cursor, beside those that the
@@ -618,11 +622,8 @@ impl Edge {
     /// The subscription leaves this publisher with the next message in flight, or without. A remote
     /// publisher must still learn how far a gating reader was when a shutdown began.
     pub(super) fn leave(self, subscriber: &Arc<SubscriberState>, in_flight: bool) {
-        let Edge { publisher, consumer, sleeper, .. } = self;
+        let Edge { publisher, consumer, .. } = self;
         subscriber.leave(&publisher);
-        if let (Origin::Mapped(mapped), Some(sleeper)) = (&publisher.origin, sleeper) {
-            mapped.free_sleeper(sleeper);
-        }
         // After `leave`: another reader may get the ring's entry as soon as it is free.
         if subscriber.policy.is_gating() && !publisher.origin.is_local() {
             publisher.abandon(consumer, in_flight);

@@ -236,8 +236,9 @@ impl Topic {
         earlier: &Arc<PublisherState>,
     ) -> Result<(), TopicError> {
         let mut members = self.members();
+        self.join(&mut members, publisher, Some((from, earlier)))?;
         members.publishers.retain(|other| !Arc::ptr_eq(other, earlier));
-        self.join(&mut members, publisher, Some((from, earlier)))
+        Ok(())
     }
 
     /// Adds an edge to each present subscription, and the publisher to the list.
@@ -289,10 +290,11 @@ impl Topic {
     /// subscriptions still hold its ring.
     pub(super) fn remove_publisher(&self, publisher: &Arc<PublisherState>) {
         let mut members = self.members();
-        if !publisher.origin.is_local() {
+        let before = members.publishers.len();
+        members.publishers.retain(|other| !Arc::ptr_eq(other, publisher));
+        if members.publishers.len() < before && !publisher.origin.is_local() {
             members.unread.push(Arc::downgrade(publisher));
         }
-        members.publishers.retain(|other| !Arc::ptr_eq(other, publisher));
     }
 
     pub(super) fn remove_subscriber(&self, subscriber: &Arc<SubscriberState>) {

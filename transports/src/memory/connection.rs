@@ -23,8 +23,8 @@ pub trait Handler: Send + Sync {
     /// The connection is established: the peer is known, and its process is alive.
     fn connected(&self, connection: &Arc<Connection>);
 
-    /// A packet of kind `Region`, `Cursors`, `Refused` or `Detach` has arrived, with the descriptor
-    /// that its kind carries.
+    /// A packet of kind `Region`, `Cursors` or `Refused` has arrived, with the descriptor that its
+    /// kind carries, unless this process had none left.
     fn packet(&self, connection: &Arc<Connection>, packet: Packet, descriptor: Option<OwnedFd>);
 
     /// The peer wakes the tasks that sleep in its regions.
@@ -82,7 +82,8 @@ impl Connection {
     /// waits for the peer, together with a copy of the descriptor.
     ///
     /// # Errors
-    /// If the packet will not arrive. The connection ends, if it has not ended.
+    /// If the packet will not arrive. The connection ends, if it has not ended, unless the process
+    /// has no descriptor left for it.
     pub fn send(
         &self,
         packet: Packet,
@@ -90,8 +91,9 @@ impl Connection {
     ) -> Result<(), SendError> {
         let mut state = self.state();
         let sent = self.try_send(&mut state, packet, descriptor);
-        if let Err(error) = sent {
-            state.fail(error);
+        match sent {
+            Ok(()) | Err(SendError::Descriptors) => {}
+            Err(error) => state.fail(error),
         }
         sent
     }

@@ -144,12 +144,33 @@ impl Entry {
         closers: &Closers,
         most: usize,
     ) -> Result<(), Gone> {
+        // Several wakes in a row are one.
+        let mut wakes = false;
+        let result = self.read_packets(tokens, closers, most, &mut wakes);
+        if wakes {
+            self.call(|handler, _| handler.wake())?;
+        }
+        result
+    }
+
+    fn read_packets(
+        &mut self,
+        tokens: &Tokens,
+        closers: &Closers,
+        most: usize,
+        wakes: &mut bool,
+    ) -> Result<(), Gone> {
         for _ in 0..most {
             // This side may have ended it: before, or in its handler.
             if let Some(reason) = self.connection.reason() {
                 return Err(reason);
             }
             match socket::receive(self.socket.as_fd(), closers) {
+                Received::Packet(packet, _)
+                    if packet.kind == PacketKind::Wake && self.phase == Phase::Connected =>
+                {
+                    *wakes = true;
+                }
                 Received::Packet(packet, descriptor) => {
                     self.handle(tokens, closers, packet, descriptor)?;
                 }
@@ -184,11 +205,9 @@ impl Entry {
             (Phase::AwaitWelcome { .. }, PacketKind::Refused) => {
                 Err(Gone::Refused(packet.hello_refusal()))
             }
-            (
-                Phase::Connected,
-                PacketKind::Region | PacketKind::Cursors | PacketKind::Refused | PacketKind::Detach,
-            ) => self.call(|handler, connection| handler.packet(connection, packet, descriptor)),
-            (Phase::Connected, PacketKind::Wake) => self.call(|handler, _| handler.wake()),
+            (Phase::Connected, PacketKind::Region | PacketKind::Cursors | PacketKind::Refused) => {
+                self.call(|handler, connection| handler.packet(connection, packet, descriptor))
+            }
             (Phase::Connected, PacketKind::WakeSocket) => {
                 let passed = descriptor.map(PeerSocket::new);
                 if let Some(before) = passed.and_then(|socket| self.connection.wake_by(socket)) {

@@ -126,7 +126,8 @@ pub enum ControlError {
     },
 }
 
-/// Why a packet was not sent. The connection ends, and its handler gets the reason.
+/// Why a packet was not sent. Unless descriptors are short, the connection ends, and its handler
+/// gets the reason.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SendError {

@@ -38,8 +38,6 @@ pub enum PacketKind {
     Cursors,
     /// A region was not accepted, or a `Hello`.
     Refused,
-    /// A region is no longer used.
-    Detach,
     /// Wakes the peer's sleeping tasks. It has no content.
     Wake,
     /// Requests a `Pong`.
@@ -52,17 +50,16 @@ pub enum PacketKind {
 }
 
 impl PacketKind {
-    const ALL: [(u32, PacketKind); 10] = [
+    const ALL: [(u32, PacketKind); 9] = [
         (1, PacketKind::Hello),
         (2, PacketKind::Welcome),
         (3, PacketKind::Region),
         (4, PacketKind::Cursors),
         (5, PacketKind::Refused),
-        (6, PacketKind::Detach),
         (7, PacketKind::Wake),
         (8, PacketKind::Ping),
         (9, PacketKind::Pong),
-        (10, PacketKind::WakeSocket),
+        (6, PacketKind::WakeSocket),
     ];
 
     /// Whether a packet of this kind carries a descriptor.
@@ -175,7 +172,7 @@ pub enum PacketError {
     #[error("invalid packet of a peer: expected {BYTES} bytes, found {0}")]
     Size(usize),
     /// A packet of an unknown kind.
-    #[error("invalid packet of a peer: expected a kind from 1 to 10, found {0}")]
+    #[error("invalid packet of a peer: expected a kind from 1 to 9, found {0}")]
     Kind(u32),
     /// A packet that is not expected at this time.
     #[error("invalid packet of a peer: `{0:?}` is not expected now")]
@@ -196,9 +193,6 @@ pub enum PacketError {
     /// A descriptor that is not a Unix stream socket.
     #[error("invalid `{0:?}` packet of a peer: its descriptor is not a Unix stream socket")]
     NoSocket(PacketKind),
-    /// Descriptors were lost, because this process has too many open.
-    #[error("a descriptor of a peer was lost: this process has reached `ulimit -n`")]
-    Truncated,
 }
 
 /// Why a control thread does not accept a `Hello`.
@@ -235,7 +229,7 @@ mod tests {
         let bytes = Packet::new(PacketKind::Wake, 0, [0; 4]).to_bytes();
         assert_eq!(Packet::read(&bytes[1..]), Err(PacketError::Size(BYTES - 1)));
         assert_eq!(Packet::read(&[]), Err(PacketError::Size(0)));
-        for code in [0, 11, u32::MAX] {
+        for code in [0, 10, u32::MAX] {
             let mut bytes = bytes;
             bytes[..4].copy_from_slice(&code.to_ne_bytes());
             assert_eq!(Packet::read(&bytes), Err(PacketError::Kind(code)));

@@ -19,7 +19,7 @@ use super::packet::{BYTES, Packet, PacketError, PacketKind};
 /// The result of [`receive`].
 #[derive(Debug)]
 pub(super) enum Received {
-    /// A packet, with the descriptor that its kind carries.
+    /// A packet, with the descriptor that its kind carries; without it if this process has none left.
     Packet(Packet, Option<OwnedFd>),
     /// Nothing has arrived.
     Empty,
@@ -108,12 +108,11 @@ fn receive_all(
 /// The packet, if the right descriptors came with it.
 fn check(bytes: &[u8], flags: ReturnFlags, descriptors: &[OwnedFd]) -> Result<Packet, PacketError> {
     let packet = Packet::read(bytes)?;
-    if flags.contains(ReturnFlags::CTRUNC) {
-        return Err(PacketError::Truncated);
-    }
     let (kind, found) = (packet.kind, descriptors.len());
     let expected = usize::from(kind.has_descriptor());
-    if found != expected {
+    // This process may have had none left.
+    let is_lost = flags.contains(ReturnFlags::CTRUNC) && found < expected;
+    if found != expected && !is_lost {
         return Err(PacketError::Descriptors { kind, expected, found });
     }
     // None of these calls waits for anybody.

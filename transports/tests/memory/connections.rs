@@ -58,8 +58,8 @@ fn packets_and_descriptors_arrive_in_order() {
         let (mapping, file) = Mapping::create(1, "passed", false).unwrap();
         for number in 0..100 {
             pair.accepted.0.send(region(number), Some(file.as_fd())).unwrap();
-            let detach = Packet::new(PacketKind::Detach, number, [0; 4]);
-            pair.accepted.0.send(detach, None).unwrap();
+            let mark = Packet::new(PacketKind::Refused, number, [0; 4]);
+            pair.accepted.0.send(mark, None).unwrap();
         }
         for number in 0..100 {
             let (packet, descriptor) = pair.connected.1.packet();
@@ -67,7 +67,7 @@ fn packets_and_descriptors_arrive_in_order() {
             let peers = Mapping::attach(descriptor.unwrap(), 512, false).unwrap();
             assert_eq!(peers.words().len(), mapping.words().len());
             let (packet, descriptor) = pair.connected.1.packet();
-            assert_eq!((packet.kind, packet.number), (PacketKind::Detach, number));
+            assert_eq!((packet.kind, packet.number), (PacketKind::Refused, number));
             assert!(descriptor.is_none());
         }
         pair.connected.0.wake();
@@ -79,7 +79,7 @@ fn packets_and_descriptors_arrive_in_order() {
 #[test]
 fn each_end_is_told_once() {
     let pair = Pair::new("close", ControlLimits::default());
-    let last = Packet::new(PacketKind::Detach, 7, [0; 4]);
+    let last = Packet::new(PacketKind::Refused, 7, [0; 4]);
     pair.connected.0.send(last, None).unwrap();
     pair.connected.0.close();
     pair.connected.0.close();

@@ -29,7 +29,7 @@ pub(crate) const WELCOME: u32 = 2;
 pub(crate) const REGION: u32 = 3;
 const REFUSED: u32 = 5;
 const WAKE: u32 = 7;
-const WAKE_SOCKET: u32 = 10;
+const WAKE_SOCKET: u32 = 6;
 pub(crate) const PING: u32 = 8;
 pub(crate) const PONG: u32 = 9;
 
@@ -123,7 +123,7 @@ fn invalid_packets_end_the_connection() {
         (vec![7; 49], 1, PacketError::Size(49)),
         (vec![7; 100_000], 1, PacketError::Size(49)),
         (bytes(0, [0; 4]), 1, PacketError::Kind(0)),
-        (bytes(11, [0; 4]), 1, PacketError::Kind(11)),
+        (bytes(10, [0; 4]), 1, PacketError::Kind(10)),
         (bytes(u32::MAX, [0; 4]), 1, PacketError::Kind(u32::MAX)),
         (region.clone(), 0, many(PacketKind::Region, 0)),
         (region.clone(), 2, many(PacketKind::Region, 2)),
@@ -306,19 +306,19 @@ fn a_wake_that_finds_no_room_arrives_later() {
     let (dir, listening) = listening("late-wake", ControlLimits::default());
     let (raw, events) = Raw::established(&dir, &listening, TOKEN);
     let connection = events.connected();
-    let detach = |number| Packet::new(PacketKind::Detach, number, [0; 4]);
+    let mark = |number| Packet::new(PacketKind::Refused, number, [0; 4]);
     for number in 0..1000 {
-        connection.send(detach(number), None).unwrap();
+        connection.send(mark(number), None).unwrap();
     }
     for _ in 0..10_000 {
         connection.wake();
     }
     for _ in 0..1000 {
-        assert_eq!(raw.receive(), Some(6));
+        assert_eq!(raw.receive(), Some(REFUSED));
     }
     assert_eq!(raw.receive(), Some(WAKE));
-    connection.send(detach(0), None).unwrap();
-    assert_eq!(raw.receive(), Some(6), "there was one wake");
+    connection.send(mark(0), None).unwrap();
+    assert_eq!(raw.receive(), Some(REFUSED), "there was one wake");
     assert!(events.is_empty());
 }
 
@@ -387,7 +387,7 @@ fn a_handler_that_panics_ends_its_connection_only() {
         events.connected();
         ends.push((raw, events));
     }
-    ends[0].0.send(&bytes(6, [0; 4]));
+    ends[0].0.send(&bytes(REFUSED, [0; 4]));
     assert_eq!(ends[0].1.gone(), Gone::Panicked);
     // Its handler stops the thread, on the thread.
     ends[1].0.send(&bytes(WAKE, [0; 4]));

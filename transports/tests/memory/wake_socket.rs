@@ -85,7 +85,7 @@ impl AsyncWrite for Polled {
 /// Waits until both control threads have handled what was sent before.
 fn settle(pair: &Pair) {
     for (from, to) in [(&pair.connected, &pair.accepted), (&pair.accepted, &pair.connected)] {
-        let mark = Packet::new(PacketKind::Detach, 7, [0; 4]);
+        let mark = Packet::new(PacketKind::Refused, 7, [0; 4]);
         from.0.send(mark, None).unwrap();
         assert_eq!(to.1.packet().0, mark);
     }
