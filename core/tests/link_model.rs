@@ -545,7 +545,7 @@ impl LinkModel {
                 self.moved.insert(id);
             }
             Err(SendError::Moved) => assert!(self.moved.contains(&id)),
-            Err(SendError::Open | SendError::Room { .. }) => {}
+            Err(SendError::Open | SendError::Run | SendError::Room { .. }) => {}
             Err(error) => panic!("{error}"),
         }
     }

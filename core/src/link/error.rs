@@ -266,7 +266,7 @@ pub enum SendError {
     /// The rest of a fragmented message must be sent first.
     #[error("the rest of a fragmented message must be sent first")]
     Open,
-    /// The run that was sent must be transmitted first: its bytes are still where they are published.
+    /// The run that was sent must be transmitted first: its bytes are still in the ring.
     #[error("the run that was sent must be transmitted first")]
     Run,
     /// The bytes do not continue the message, or they are too few.

@@ -53,9 +53,9 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// # Errors
     /// The call has no effect then. [`SendError::NoMemory`] if one side does not support it,
     /// [`SendError::Open`] until a message that was sent [in part](Link::send_fragment) is
-    /// complete, [`SendError::Run`] until a run of it is transmitted, [`SendError::Moved`] if it has
-    /// moved, [`SendError::Exhausted`] if it has no message left, [`SendError::Room`], [`SendError::Gone`] and [`SendError::Down`] as
-    /// [`send`](Link::send).
+    /// complete, [`SendError::Run`] until a run of it is transmitted, [`SendError::Moved`] if it
+    /// has moved, [`SendError::Exhausted`] if it has no message left, [`SendError::Room`],
+    /// [`SendError::Gone`] and [`SendError::Down`] as [`send`](Link::send).
     pub fn move_stream(
         &mut self,
         now: Duration,

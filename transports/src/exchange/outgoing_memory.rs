@@ -41,8 +41,8 @@ pub(super) struct OutgoingMemory {
     problems: Vec<String>,
 }
 
-/// The most words of a reader's positions: those of some 500 subscriptions. A publisher looks at
-/// each of them when it looks for room, and at the end of each poll.
+/// The most words of a reader's positions: those of some 500 subscriptions. A publisher loads
+/// some of each when it looks for room, and at the end of each poll.
 const MOST_CURSORS: usize = 1 << 14;
 
 impl OutgoingMemory {

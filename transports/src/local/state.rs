@@ -35,8 +35,8 @@ pub(super) struct PublisherState {
     pub(super) origin: Origin,
     /// The publisher's process is gone, and the number of its messages is unknown.
     lost: AtomicBool,
-    /// A gating subscription has gone on to the same publisher in memory: what observers have not
-    /// read here is done all the same.
+    /// A gating subscription has gone on to the same publisher in memory: messages that only
+    /// observers have not read here are done.
     pub(super) was_gated: AtomicBool,
     abandoned: Mutex<Abandoned>,
     /// The descriptor of the ring's memory, or why other processes cannot map it.

@@ -19,7 +19,7 @@ use super::packet::{BYTES, Packet, PacketError, PacketKind};
 /// The result of [`receive`].
 #[derive(Debug)]
 pub(super) enum Received {
-    /// A packet, with the descriptor that its kind carries; without it if this process has none left.
+    /// A packet, with the descriptor that its kind carries, unless this process has none left.
     Packet(Packet, Option<OwnedFd>),
     /// Nothing has arrived.
     Empty,
