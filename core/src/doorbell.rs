@@ -57,7 +57,7 @@ use spare::SpareWaker;
 #[cfg(feature = "alloc")]
 pub use growth::{GrowingWaiterList, OnHeap};
 pub use list::{Fixed, Growth, Key, WaiterList};
-pub use sleep::{Alarm, SleepWord};
+pub use sleep::{Alarm, SleepWord, WakePath};
 pub use waiters::Waiters;
 
 /// Calls `ring` for each of `bells`. If a waker panics, the remaining bells are rung and the panic

@@ -3,7 +3,7 @@
 
 #![allow(unsafe_code)]
 
-use mycelium_core::doorbell::Alarm;
+use mycelium_core::doorbell::{Alarm, WakePath};
 use mycelium_core::ring::CapacityError;
 use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek, ProxyReader, Word};
 use mycelium_core::ring::region::{
@@ -306,20 +306,41 @@ fn both_sides_are_rung_once_for_each_sleep() {
     let cursors = own.foreign_cursors(SMALL).unwrap();
     let (writers, readers) = (Alarm::new(), [Alarm::new(), Alarm::new()]);
     let data = theirs.storage().data();
-    assert!(!data.must_ring(&writers) && !cursors.must_ring(1, &readers[1]));
+    assert!(data.rings(&writers).is_none() && cursors.rings(1, &readers[1]).is_none());
     for _ in 0..2 {
         ours.storage().asleep().sleep();
         theirs.storage().asleep(1).unwrap().sleep();
-        assert!(data.must_ring(&writers) && cursors.must_ring(1, &readers[1]));
-        assert!(!data.must_ring(&writers) && !cursors.must_ring(1, &readers[1]), "rung already");
-        assert!(!cursors.must_ring(0, &readers[0]), "another reader sleeps");
+        assert!(data.rings(&writers).is_some() && cursors.rings(1, &readers[1]).is_some());
+        assert!(
+            data.rings(&writers).is_none() && cursors.rings(1, &readers[1]).is_none(),
+            "rung already"
+        );
+        assert!(cursors.rings(0, &readers[0]).is_none(), "another reader sleeps");
         theirs.storage().asleep(1).unwrap().sleep();
-        assert!(cursors.must_ring(1, &readers[1]), "it has looked, and sleeps again");
+        assert!(cursors.rings(1, &readers[1]).is_some(), "it has looked, and sleeps again");
         ours.storage().asleep().wake();
         theirs.storage().asleep(1).unwrap().wake();
         assert!(!theirs.storage().asleep(1).unwrap().is_asleep());
     }
-    assert!(!cursors.must_ring(READERS, &readers[0]), "no such reader");
+    assert!(cursors.rings(READERS, &readers[0]).is_none(), "no such reader");
+    let rung = || {
+        let mut rung = Vec::new();
+        cursors.ring_all(&readers, |path| rung.push(path));
+        rung
+    };
+    assert_eq!(rung(), [], "all are awake");
+    for entry in 0..2 {
+        theirs.storage().asleep(entry).unwrap().sleep();
+    }
+    assert_eq!(rung(), [WakePath::Executor], "once for all");
+    assert_eq!(rung(), [], "rung already");
+    theirs.storage().asleep(0).unwrap().sleep_by(WakePath::Thread);
+    theirs.storage().asleep(1).unwrap().sleep();
+    assert_eq!(rung(), [WakePath::Executor, WakePath::Thread]);
+    theirs.storage().asleep(0).unwrap().sleep();
+    assert_eq!(rung(), [WakePath::Thread], "by the path of the sleep before");
+    theirs.storage().asleep(0).unwrap().sleep_by(WakePath::Executor);
+    assert_eq!(rung(), [WakePath::Executor]);
     assert!(theirs.storage().asleep(READERS).is_none());
 }
 
@@ -372,7 +393,7 @@ fn false_values_of_a_reader_are_clamped() {
             let before = proxy.kept();
             for exact in [true, false] {
                 proxy.import(|| cursors.position(exact));
-                let _ = (cursors.gating(), cursors.must_ring(0, &Alarm::new()));
+                let _ = (cursors.gating(), cursors.rings(0, &Alarm::new()));
             }
             let moved = proxy.kept().wrapping_sub(before);
             assert!(moved <= 4 && proxy.depth() <= 4, "it moved by {moved}");

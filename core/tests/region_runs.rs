@@ -371,7 +371,7 @@ fn any_values_of_a_process_harm_nobody_else() {
             assert_eq!(local.peek(&mut message), found, "the messages of another reader");
             assert_eq!(message[..], content(sequence, 3));
             local.advance();
-            let _ = (spoilt.must_ring(sequence % 4, &alarm), spoilt.gating(), proxy.depth());
+            let _ = (spoilt.rings(sequence % 4, &alarm), spoilt.gating(), proxy.depth());
             assert!(good.depth() <= 4 && good.high_water() <= 4);
 
             let gating = Broadcast::gating(reading.clone()).unwrap();

@@ -4,7 +4,8 @@
 //! A [`Doorbell`](super::Doorbell) keeps a waker, which means nothing in another process. A sleep
 //! word is a plain word that one side writes and the other side only reads. It is odd while its
 //! owner sleeps, and every sleep has a value of its own, so the other side rings once for each.
-//! How it rings (a packet on a socket, an `eventfd`) is not the matter of this file.
+//! How it rings (a packet on a socket, an `eventfd`) is not the matter of this file, but the word
+//! has one bit for it: a [`WakePath`].
 //!
 //! The protocol is the Dekker handshake of a doorbell:
 //!
@@ -19,10 +20,28 @@
 
 use crate::sync::{AtomicUsize, Ordering, barrier, const_unless_loom};
 
+/// How the process of an owner that sleeps is to be rung.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WakePath {
+    /// Through the executor that runs the owner's task.
+    #[default]
+    Executor,
+    /// By a thread that runs no tasks: the owner is not on a thread of that executor, and does not
+    /// wait for it.
+    Thread,
+}
+
+/// The bit of a sleep.
+const ASLEEP: usize = 1;
+/// The bit of [`WakePath::Thread`].
+const BY_THREAD: usize = 2;
+/// One more sleep.
+const SLEEP: usize = 4;
+
 /// Says whether its owner sleeps. See the [module](super).
 ///
 /// ```
-/// use mycelium_core::doorbell::{Alarm, SleepWord, announce};
+/// use mycelium_core::doorbell::{Alarm, SleepWord, WakePath, announce};
 ///
 /// let (word, alarm) = (SleepWord::new(), Alarm::new());
 /// word.sleep(); // then check once more before sleeping
@@ -32,6 +51,8 @@ use crate::sync::{AtomicUsize, Ordering, barrier, const_unless_loom};
 /// word.wake();
 /// word.sleep();
 /// assert!(alarm.must_ring(&word), "it sleeps again");
+/// word.sleep_by(WakePath::Thread);
+/// assert_eq!(alarm.rings(&word), Some(WakePath::Thread));
 /// ```
 #[derive(Debug)]
 #[repr(transparent)]
@@ -47,20 +68,30 @@ impl SleepWord {
     }
 
     /// Owner: marks it as asleep. The caller must check once more after this, and sleep only if
-    /// there is still nothing. Each call is a new sleep, for which the other side rings again.
+    /// there is still nothing. Each call is a new sleep, for which the other side rings again, by
+    /// the path of the sleep before.
     #[inline]
     pub fn sleep(&self) {
-        let next = self.0.load(Ordering::Relaxed).wrapping_add(1) | 1;
+        let next = self.0.load(Ordering::Relaxed).wrapping_add(SLEEP) | ASLEEP;
         self.0.store(next, Ordering::Relaxed);
         barrier!("sleep.sleep", SeqCst);
+    }
+
+    /// Owner: the same, by this path.
+    #[inline]
+    pub fn sleep_by(&self, path: WakePath) {
+        let before = self.0.load(Ordering::Relaxed) & !BY_THREAD;
+        let path = if path == WakePath::Thread { BY_THREAD } else { 0 };
+        self.0.store(before | path, Ordering::Relaxed);
+        self.sleep();
     }
 
     /// Owner: marks it as awake. Nothing is stored if it is.
     #[inline]
     pub fn wake(&self) {
         let value = self.0.load(Ordering::Relaxed);
-        if value & 1 == 1 {
-            self.0.store(value.wrapping_add(1), Ordering::Relaxed);
+        if value & ASLEEP != 0 {
+            self.0.store(value & !ASLEEP, Ordering::Relaxed);
         }
     }
 
@@ -68,7 +99,7 @@ impl SleepWord {
     #[inline]
     #[must_use]
     pub fn is_asleep(&self) -> bool {
-        self.0.load(Ordering::Relaxed) & 1 == 1
+        self.0.load(Ordering::Relaxed) & ASLEEP != 0
     }
 }
 
@@ -100,9 +131,17 @@ impl Alarm {
     #[inline]
     #[must_use]
     pub fn must_ring(&self, word: &SleepWord) -> bool {
+        self.rings(word).is_some()
+    }
+
+    /// Ringer: as [`must_ring`](Alarm::must_ring), and how.
+    #[inline]
+    #[must_use]
+    pub fn rings(&self, word: &SleepWord) -> Option<WakePath> {
         // The word may be in memory that is mapped read-only: a relaxed load.
         let value = word.0.load(Ordering::Relaxed);
-        value & 1 == 1 && self.take(value)
+        let path = if value & BY_THREAD == 0 { WakePath::Executor } else { WakePath::Thread };
+        (value & ASLEEP != 0 && self.take(value)).then_some(path)
     }
 
     #[cold]

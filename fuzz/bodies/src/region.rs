@@ -150,7 +150,7 @@ fn reader_of_a_hostile_writer(layout: Layout, mut steps: Steps<'_>) {
             5 => assert!(reader.skip_to_latest() <= usize::MAX / 2),
             6 => {
                 let _ = (reader.depth(), ours.depth(), ours.high_water(), reader.is_waiting());
-                let _ = ours.storage().data().must_ring(&alarm);
+                let _ = ours.storage().data().rings(&alarm);
             }
             _ => {
                 let found = reader.peek(&mut message);
@@ -196,7 +196,7 @@ fn writer_with_a_hostile_reader(layout: Layout, mut steps: Steps<'_>) {
             }
             6 => {
                 assert!(ring.high_water() <= CAPACITY && ring.depth() <= CAPACITY);
-                let _ = (cursors.gating(), cursors.must_ring(usize::from(step / 8 % 4), &alarm));
+                let _ = (cursors.gating(), cursors.rings(usize::from(step / 8 % 4), &alarm));
             }
             _ => match local.peek(&mut message) {
                 Peek::Message { .. } => _ = local.advance(),

@@ -10,8 +10,9 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 
-use mycelium_core::doorbell::Doorbell;
+use mycelium_core::doorbell::{Doorbell, WakePath};
 
+use super::session_thread::ExecutorId;
 use crate::local::{RemoteBell, SharedRing};
 use crate::memory::{Connection, Gone, Handler, Packet};
 use crate::stream::STREAMS;
@@ -110,7 +111,7 @@ impl Handler for Channel {
         if state.is_left {
             return connection.close();
         }
-        state.established = Some(Arc::new(Tie(connection.clone())));
+        state.established = Some(Arc::new(Tie::new(connection)));
         drop(state);
         self.notify();
     }
@@ -143,22 +144,47 @@ impl Handler for Channel {
 
 /// Keeps a control connection open.
 #[derive(Debug)]
-pub(super) struct Tie(Arc<Connection>);
+pub(super) struct Tie {
+    connection: Arc<Connection>,
+    /// The executor that the peer wakes directly, if any.
+    wakes: Mutex<Option<ExecutorId>>,
+}
 
 impl Tie {
+    fn new(connection: &Arc<Connection>) -> Tie {
+        Tie { connection: connection.clone(), wakes: Mutex::default() }
+    }
+
     pub(super) fn connection(&self) -> &Connection {
-        &self.0
+        &self.connection
+    }
+
+    /// From now on the peer wakes this executor directly, or none.
+    pub(super) fn set_wakes(&self, executor: Option<ExecutorId>) {
+        *self.wakes() = executor;
+    }
+
+    fn wakes(&self) -> MutexGuard<'_, Option<ExecutorId>> {
+        self.wakes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl RemoteBell for Tie {
-    fn ring(&self) {
-        self.0.wake();
+    fn ring(&self, path: WakePath) {
+        match path {
+            WakePath::Executor => self.connection.wake(),
+            WakePath::Thread => self.connection.wake_by_thread(),
+        }
+    }
+
+    fn own_path(&self) -> WakePath {
+        let is_there = self.wakes().is_some_and(|it| Some(it) == ExecutorId::present());
+        if is_there { WakePath::Executor } else { WakePath::Thread }
     }
 }
 
 impl Drop for Tie {
     fn drop(&mut self) {
-        self.0.close();
+        self.connection.close();
     }
 }

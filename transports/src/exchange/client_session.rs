@@ -369,6 +369,12 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
         }
     }
 
+    fn link_ended(&mut self) {
+        if let Some(memory) = &mut self.memory {
+            memory.link_ended();
+        }
+    }
+
     fn send(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &mut Context<'_>) {
         let phase = self.control.watch(context, &mut self.listener);
         self.update_memory(context);

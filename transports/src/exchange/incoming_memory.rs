@@ -108,6 +108,11 @@ impl IncomingMemory {
         None
     }
 
+    /// The link has ended: its session will not be polled in time.
+    pub(super) fn link_ended(&mut self) {
+        self.channel.end_wakes();
+    }
+
     /// Why streams stay on the link, since the last call.
     pub(super) fn take_problems(&mut self) -> Vec<String> {
         std::mem::take(&mut self.problems)

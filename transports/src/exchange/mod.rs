@@ -51,6 +51,7 @@ mod served_topic;
 mod server;
 mod server_session;
 mod session_channel;
+mod session_thread;
 mod stream_state;
 mod topics;
 

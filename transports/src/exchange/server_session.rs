@@ -269,6 +269,12 @@ impl Traffic<TOPICS, STREAMS> for ServerSession {
         }
     }
 
+    fn link_ended(&mut self) {
+        if let Some(memory) = &mut self.memory {
+            memory.link_ended();
+        }
+    }
+
     fn send(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &mut Context<'_>) {
         let phase = self.server.control.watch(context, &mut self.listener);
         if phase == LinkPhase::Stop {

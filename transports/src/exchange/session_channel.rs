@@ -6,6 +6,7 @@ use std::task::Context;
 use mycelium_executor::Executor;
 
 use super::channel::{Arrival, Channel, Tie};
+use super::session_thread::ExecutorId;
 use crate::memory::{Gone, Handler, WakeSocket};
 
 /// A channel as its session has it.
@@ -29,12 +30,29 @@ impl SessionChannel {
         let arrival = self.channel.take(context.waker());
         if let Some(tie) = self.channel.take_established() {
             self.wakes = WakeSocket::open(tie.connection(), &*self.executor).ok();
+            tie.set_wakes(self.wakes.is_some().then(|| ExecutorId::of(&self.executor)));
             self.tie = Some(tie);
         }
-        if arrival.is_none() && self.wakes.as_mut().is_some_and(|wakes| wakes.take_rung(context)) {
-            self.channel.wake();
+        if arrival.is_none()
+            && let Some(wakes) = &mut self.wakes
+        {
+            ExecutorId::of(&self.executor).set_present();
+            if wakes.take_rung(context) {
+                self.channel.wake();
+            }
         }
         arrival
+    }
+
+    /// From now on the peer wakes the control thread: the session's task may wait for other things.
+    pub(super) fn end_wakes(&mut self) {
+        if let Some(tie) = &self.tie {
+            tie.set_wakes(None);
+        }
+        if self.wakes.take().is_some() {
+            // The peer may have rung here since the last call of `next`.
+            self.channel.wake();
+        }
     }
 
     /// What its end means for streams that are not in memory, if that has to be reported.
@@ -61,9 +79,6 @@ impl SessionChannel {
 impl Drop for SessionChannel {
     fn drop(&mut self) {
         self.channel.leave();
-        if self.wakes.take().is_some() {
-            // The peer may have rung where nobody has looked.
-            self.channel.wake();
-        }
+        self.end_wakes();
     }
 }

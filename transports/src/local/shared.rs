@@ -9,7 +9,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use mycelium_core::doorbell::{Alarm, announce};
+use mycelium_core::doorbell::{Alarm, WakePath, announce};
 use mycelium_core::ring::broadcast::{Broadcast, Claim};
 use mycelium_core::ring::region::{ForeignCursors, Import, TopicStorage};
 
@@ -43,7 +43,10 @@ pub(super) trait Waiting: fmt::Debug + Send + Sync {
 /// call it, and it never blocks.
 pub trait RemoteBell: fmt::Debug + Send + Sync {
     /// Wakes the process.
-    fn ring(&self);
+    fn ring(&self, path: WakePath);
+
+    /// How the other process has to wake a task of this thread.
+    fn own_path(&self) -> WakePath;
 }
 
 /// The readers of one other process at one publisher of this process.
@@ -101,11 +104,8 @@ impl RemoteReaders {
 
     /// Wakes those that sleep. The caller has announced what they wait for.
     pub(super) fn ring(&self) {
-        // An alarm remembers what it has seen, so all of them look.
-        let due = |(index, alarm)| usize::from(self.cursors.must_ring(index, alarm));
-        let due: usize = self.alarms.iter().enumerate().map(due).sum();
-        if due > 0 && !self.is_gone() {
-            self.bell.ring();
+        if !self.is_gone() {
+            self.cursors.ring_all(&self.alarms, |path| self.bell.ring(path));
         }
     }
 
@@ -200,6 +200,12 @@ impl Imports {
         self.count.store(all.len(), Ordering::Release);
     }
 
+    /// How the processes of all of them have to wake a task of this thread.
+    pub(super) fn own_path(&self) -> WakePath {
+        let is_elsewhere = |it: &Arc<RemoteReaders>| it.bell.own_path() == WakePath::Thread;
+        if self.readers().iter().any(is_elsewhere) { WakePath::Thread } else { WakePath::Executor }
+    }
+
     /// Imports the positions of all of them into the ring.
     pub(super) fn import(&self, ring: &Ring) {
         if self.count.load(Ordering::Acquire) > 0 {
@@ -257,11 +263,18 @@ impl MappedOrigin {
         }
     }
 
+    /// How the publisher's process has to wake a task of this thread.
+    pub(super) fn own_path(&self) -> WakePath {
+        self.bell.own_path()
+    }
+
     /// Wakes the publisher if it sleeps. The caller has announced what it waits for.
     pub(super) fn ring(&self, ring: &Ring) {
         self.line.follow(PublisherValue::Sent, ring.tail());
-        if ring.storage().writer_must_ring(&self.alarm) && !self.is_gone() {
-            self.bell.ring();
+        if let Some(path) = ring.storage().rings_writer(&self.alarm)
+            && !self.is_gone()
+        {
+            self.bell.ring(path);
         }
     }
 

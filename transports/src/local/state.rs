@@ -261,11 +261,17 @@ impl PublisherState {
     /// once more after this.
     pub(super) fn park(&self, waker: &Waker) {
         self.room.park(waker);
-        self.request_wake();
+        let storage = self.ring.storage();
+        if let (Some(word), Some(imports)) = (storage.asleep(), storage.imports()) {
+            let path = imports.own_path();
+            // The word has one writer at a time.
+            let _one = self.abandoned();
+            word.sleep_by(path);
+        }
     }
 
-    /// Has readers of other processes wake this process when they make room. Check once more after
-    /// this.
+    /// Has readers of other processes wake this process when they make room, by the path of the
+    /// publisher's task. Check once more after this.
     pub(super) fn request_wake(&self) {
         if let Some(word) = self.ring.storage().asleep() {
             // The word has one writer at a time.
@@ -545,8 +551,8 @@ impl Edge {
     /// this.
     #[inline]
     pub(super) fn fall_asleep(&self) {
-        if let Some(word) = self.sleep_word() {
-            word.sleep();
+        if let (Some(word), Some(mapped)) = (self.sleep_word(), self.publisher.origin.mapped()) {
+            word.sleep_by(mapped.own_path());
         }
     }
 

@@ -98,17 +98,25 @@ impl Connection {
         sent
     }
 
-    /// Wakes the peer's sleeping tasks, from any thread, without waiting. If the socket has no
-    /// room, they are woken once the peer has read.
+    /// Wakes the peer's sleeping tasks, from any thread, without waiting: through the executor
+    /// that has passed a [`WakeSocket`](super::WakeSocket), or else by its control thread.
     pub fn wake(&self) {
         let mut state = self.state();
-        if state.wake_waits || state.reason.is_some() {
+        if state.reason.is_none() && state.wake_socket.as_mut().is_some_and(PeerSocket::ring) {
             return;
         }
-        if state.wake_socket.as_mut().is_some_and(PeerSocket::ring) {
-            return;
-        }
+        drop(state);
+        self.wake_by_thread();
+    }
+
+    /// The same by its control thread, also while its executor is busy. If the socket has no room, they
+    /// are woken once the peer has read.
+    pub fn wake_by_thread(&self) {
+        let mut state = self.state();
         let Some(socket) = state.open() else { return };
+        if state.wake_waits {
+            return;
+        }
         let sent = socket::send(socket, Packet::wake(), None);
         match sent {
             Ok(()) => {}

@@ -89,6 +89,11 @@ impl Connection {
     }
 
     /// As on Linux.
+    pub fn wake_by_thread(&self) {
+        match *self {}
+    }
+
+    /// As on Linux.
     pub fn close(&self) {
         match *self {}
     }

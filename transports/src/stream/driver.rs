@@ -50,6 +50,10 @@ pub trait Traffic<const TOPICS: usize, const STREAMS: usize> {
     /// Handles an event of the link.
     fn on_event(&mut self, now: Duration, link: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>);
 
+    /// The link has ended: [`send`](Traffic::send) is not called any more. The driver may still
+    /// write for a while, and calls this again then.
+    fn link_ended(&mut self) {}
+
     /// Sends messages as far as the link takes them, and has the waker called when there are more.
     fn send(
         &mut self,
@@ -159,6 +163,9 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
         }
         if self.link.ended().is_none() && self.unwritable.is_none() {
             return Ok(moved);
+        }
+        if self.link.ended().is_some() {
+            traffic.link_ended();
         }
         // Write the reason of the end, if the peer still reads. Read its last bytes, which may have
         // the reason for a failed write.

@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use mycelium_core::doorbell::WakePath;
 use mycelium_core::message;
 use mycelium_core::ring::broadcast::{Broadcast, Peek};
 use mycelium_core::ring::region::{ForeignCursors, ForeignData, ForeignRing};
@@ -24,7 +25,11 @@ struct Late {
 struct NoBell;
 
 impl RemoteBell for NoBell {
-    fn ring(&self) {}
+    fn ring(&self, _: WakePath) {}
+
+    fn own_path(&self) -> WakePath {
+        WakePath::Thread
+    }
 }
 
 /// A process whose connection has ended may still write into its memory.

@@ -3,7 +3,7 @@
 use super::error::RegionError;
 use super::header::{HEADER, Header, Kind, RingIdentity};
 use super::memory::{Memory, Region};
-use crate::doorbell::{Alarm, SleepWord};
+use crate::doorbell::{Alarm, SleepWord, WakePath};
 use crate::ring::broadcast::{Layout, ReaderWords};
 
 /// The words of the cursor region of a process with at most `readers` gating readers; `None` if
@@ -102,10 +102,26 @@ impl<M: Memory> ForeignCursors<M> {
     }
 
     /// Ringer, after [`announce`](crate::doorbell::announce): whether the reader with this entry
-    /// sleeps, and must be rung for that now ([`Alarm::must_ring`]).
+    /// sleeps, and must be rung for that now, and how ([`Alarm::rings`]).
     #[must_use]
-    pub fn must_ring(&self, entry: usize, alarm: &Alarm) -> bool {
-        self.0.sleep_words().get(entry).is_some_and(|word| alarm.must_ring(word))
+    pub fn rings(&self, entry: usize, alarm: &Alarm) -> Option<WakePath> {
+        alarm.rings(self.0.sleep_words().get(entry)?)
+    }
+
+    /// The same for all readers at once, each with its alarm: calls `ring` once for each path by
+    /// which some of them must be rung.
+    #[inline]
+    pub fn ring_all(&self, alarms: &[Alarm], ring: impl FnMut(WakePath)) {
+        let (mut by_executor, mut by_thread) = (None, None);
+        // All are checked, because an alarm remembers for what it has rung.
+        for (word, alarm) in self.0.sleep_words().iter().zip(alarms) {
+            match alarm.rings(word) {
+                path @ Some(WakePath::Executor) => by_executor = path,
+                path @ Some(WakePath::Thread) => by_thread = path,
+                None => {}
+            }
+        }
+        by_executor.into_iter().chain(by_thread).for_each(ring);
     }
 
     /// The number of its entries.

@@ -3,7 +3,7 @@
 use super::error::RegionError;
 use super::header::{HEADER, Header, Kind, RingIdentity};
 use super::memory::{Memory, Region};
-use crate::doorbell::{Alarm, SleepWord};
+use crate::doorbell::{Alarm, SleepWord, WakePath};
 use crate::ring::broadcast::{Claim, Layout, ReaderWords, Storage, Word, WriterWords};
 
 /// The words of the data region of a ring with entries for `readers` gating readers and processes;
@@ -135,10 +135,10 @@ impl<M: Memory> ForeignData<M> {
     }
 
     /// Ringer, after [`announce`](crate::doorbell::announce): whether the writer waits for room,
-    /// and must be rung for that now ([`Alarm::must_ring`]).
+    /// and must be rung for that now, and how ([`Alarm::rings`]).
     #[must_use]
-    pub fn must_ring(&self, alarm: &Alarm) -> bool {
-        alarm.must_ring(self.0.writer().asleep())
+    pub fn rings(&self, alarm: &Alarm) -> Option<WakePath> {
+        alarm.rings(self.0.writer().asleep())
     }
 
     /// Whether the writer still waits for the reader with this claim.

@@ -3,7 +3,7 @@
 use super::data::DataRegion;
 use super::foreign::ForeignRing;
 use super::memory::Memory;
-use crate::doorbell::{Alarm, SleepWord};
+use crate::doorbell::{Alarm, SleepWord, WakePath};
 use crate::ring::broadcast::{Claim, HeapStorage, ReaderWords, Storage, Word, WriterWords};
 
 /// Where the positions of readers in other processes come from. See [`TopicStorage::Shared`].
@@ -48,12 +48,12 @@ impl<M: Memory, I> TopicStorage<M, I> {
     }
 
     /// Ringer, after [`announce`](crate::doorbell::announce): whether the writer is in another
-    /// process and waits, and must be rung for that now.
+    /// process and waits, and must be rung for that now, and how.
     #[must_use]
-    pub fn writer_must_ring(&self, alarm: &Alarm) -> bool {
+    pub fn rings_writer(&self, alarm: &Alarm) -> Option<WakePath> {
         match self {
-            TopicStorage::Foreign(ring) => ring.data().must_ring(alarm),
-            TopicStorage::Heap(_) | TopicStorage::Shared(..) => false,
+            TopicStorage::Foreign(ring) => ring.data().rings(alarm),
+            TopicStorage::Heap(_) | TopicStorage::Shared(..) => None,
         }
     }
 
