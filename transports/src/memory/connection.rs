@@ -109,8 +109,8 @@ impl Connection {
         self.wake_by_thread();
     }
 
-    /// The same by its control thread, also while its executor is busy. If the socket has no room, they
-    /// are woken once the peer has read.
+    /// The same by its control thread, also while its executor is busy. If the socket has no room,
+    /// they are woken once the peer has read.
     pub fn wake_by_thread(&self) {
         let mut state = self.state();
         let Some(socket) = state.open() else { return };
