@@ -41,6 +41,8 @@ pub(crate) struct LinkSetup<'a> {
     /// All of its topics.
     pub(crate) topics: Vec<Arc<Topic>>,
     pub(crate) executor: &'a Arc<dyn Executor>,
+    /// What they know of the node's end.
+    pub(crate) control: &'a Arc<Control>,
     pub(crate) counters: &'a Arc<Region>,
     /// Called for each notice, beside the log.
     pub(crate) on_notice: Arc<dyn Fn(&Notice<'_>) + Send + Sync>,
@@ -62,7 +64,7 @@ impl Links {
     /// Announces the readers, listens for them, and starts to connect to the publishers.
     pub(crate) fn start(setup: &LinkSetup<'_>) -> Result<Links, StartError> {
         let mut links = Links {
-            control: Arc::default(),
+            control: setup.control.clone(),
             server: None,
             memory: None,
             memory_problem: None,
@@ -214,11 +216,6 @@ impl Links {
     /// if it never will.
     pub(crate) async fn ready(&self) -> bool {
         self.control.ready().await
-    }
-
-    /// The node shuts down: publishers that end from now on may come back.
-    pub(crate) fn shut_down(&self) {
-        self.control.shut_down();
     }
 
     /// The last readers are about to leave.

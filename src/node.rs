@@ -286,6 +286,7 @@ impl Node {
             carriers: &shared.plan.carriers,
             topics: shared.topics.all(),
             executor: &shared.executor,
+            control: &shared.lifecycle.links,
             counters: shared.topics.counters(),
             on_notice: shared.on_notice(),
         })?);

@@ -5,7 +5,7 @@
 //! `topics` has the topics and their publishers, `outside` the subscriptions outside the services,
 //! `failure` is the error with which the node will end, `threads` has the threads that it started.
 //! [`Shared`] holds one of each, and has the operations that concern more than one. Nothing here
-//! knows a service's type, a link, or the driver.
+//! knows a service's type, a single link, or the driver.
 
 mod failure;
 mod lifecycle;

@@ -55,6 +55,20 @@ impl Steady {
     }
 }
 
+/// Publishes numbers with pauses, which end at a shutdown.
+struct Ticker;
+
+#[service(emits(Number))]
+impl Ticker {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for value in 0.. {
+            ctx.emit(Number { value }).await?;
+            ctx.sleep(Duration::from_millis(1)).await?;
+        }
+        Ok(())
+    }
+}
+
 const TOPOLOGY: &str = r#"
 [node.far]
 services = ["Counter"]
@@ -88,6 +102,7 @@ impl Pair {
             .service(move || Counter { count, stays })
             .service(move || Taker(taken.clone()))
             .service(|| Deaf)
+            .service(|| Ticker)
             .service(|| Patient)
             .service(|| Slow)
             .service(|| Steady)
@@ -246,6 +261,30 @@ async fn a_node_that_is_shut_down_may_come_back() {
         within(far.join()).await.unwrap();
     }
     // Its publishers may restart, so it does not end by itself.
+    near.shutdown();
+    within(near.join()).await.unwrap();
+}
+
+/// Its publisher may end by the shutdown before any other part of the node learns of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publisher_that_ends_by_the_shutdown_may_come_back() {
+    let (pair, received) = Pair::new("ticks");
+    let text = TOPOLOGY.replace("[\"Counter\"]", "[\"Ticker\"]");
+    let start =
+        |name| pair.node(&text, name, 0, false).unwrap().start(Tokio::current().unwrap()).unwrap();
+    let near = start("near");
+    for _ in 0..20 {
+        let far = start("far");
+        let first = within(async {
+            // Behind the rest of the run before.
+            while received.try_recv() != Ok(0) {
+                tokio::task::yield_now().await;
+            }
+        });
+        first.await;
+        far.shutdown();
+        within(far.join()).await.unwrap();
+    }
     near.shutdown();
     within(near.join()).await.unwrap();
 }

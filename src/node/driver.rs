@@ -210,7 +210,6 @@ impl Driver {
             };
             match select(pin!(links.ended()), select(pin!(told), time_up)).await {
                 Either::Right((Either::Left(_), _)) => {
-                    links.shut_down();
                     shutdown = Some(shared.executor.now().saturating_add(timeout));
                 }
                 Either::Right(_)
@@ -288,9 +287,6 @@ impl Driver {
         let shared = &self.shared;
         let timeout = shared.shutdown_timeout();
         tracing::info!(node = shared.plan.node, deadline = ?timeout, "node shuts down");
-        if let Some(links) = self.links.get() {
-            links.shut_down();
-        }
         let mut finishing = pin!(self.finish_endless_subscriptions());
         select(finishing.as_mut(), std::future::ready(())).await;
         if shared.plan.dead_letters.feed_others {

@@ -3,7 +3,9 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mycelium_transports::exchange::Control;
 
 use crate::latch::Latch;
 use crate::observe::{Event, Observers};
@@ -25,6 +27,9 @@ pub(crate) struct Lifecycle {
     phases: Mutex<Phases>,
     /// [`shut_down`](Lifecycle::shut_down) was called.
     is_shutdown_requested: AtomicBool,
+    /// What the node's links know of its end. They learn of a shutdown before any service can:
+    /// publishers that end by it may come back.
+    pub(crate) links: Arc<Control>,
     /// Set after observers know that the node drains.
     pub(crate) shutdown: Latch,
     /// The deadline of the shutdown is now.
@@ -50,6 +55,7 @@ impl Lifecycle {
             observers,
             phases: Mutex::default(),
             is_shutdown_requested: AtomicBool::new(false),
+            links: Arc::default(),
             shutdown: Latch::default(),
             overdue: Latch::default(),
             placed: Latch::default(),
@@ -72,6 +78,7 @@ impl Lifecycle {
         if self.phases().notified >= Phase::Draining
             && self.is_shutdown_requested.load(Ordering::SeqCst)
         {
+            self.links.shut_down();
             self.shutdown.set();
         }
     }

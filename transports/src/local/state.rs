@@ -524,14 +524,16 @@ impl Edge {
     /// were not reported before.
     pub(super) fn skip(&mut self, past_newest: bool) -> usize {
         let mut passed = std::mem::take(&mut self.passed) + self.consumer.skip_to_latest();
-        while past_newest {
+        if !past_newest {
+            return passed;
+        }
+        loop {
             match self.consumer.peek(&mut []) {
                 Peek::Message { .. } => passed += usize::from(self.consumer.advance()),
                 Peek::Gap { missed } => passed += missed,
-                Peek::Empty | Peek::Closed | Peek::Evicted => break,
+                Peek::Empty | Peek::Closed | Peek::Evicted => return passed,
             }
         }
-        passed
     }
 
     /// Whether the publisher's process is gone. Load this before the ring is read: then the ring
