@@ -312,6 +312,9 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
                 _ = link.set_times(self.times.0, self.times.1);
                 self.line.add(LinkValue::Connections, 1);
                 (self.observer)(Notice::Connected { peer: &self.peer });
+                if self.access.is_some() && !link.peer_accepts_memory() {
+                    self.report_on_socket("it does not share memory");
+                }
             }
             Event::Accepted { interest } => _ = self.answered(interest),
             Event::Rejected { interest, reason, digest } => self.rejected(interest, reason, digest),

@@ -257,8 +257,9 @@ impl RemotePublisher {
         bell: Arc<dyn RemoteBell>,
     ) -> Result<MappedPublisher, TopicError> {
         let (topic, earlier) = (&self.writer.topic, &self.writer.state);
-        let MappedRing { ring, floor, readers } = ring;
-        let origin = Origin::Mapped(MappedOrigin::new(bell, readers, self.writer.line.clone()));
+        let MappedRing { ring, floor, readers, is_gated } = ring;
+        let line = self.writer.line.clone();
+        let origin = Origin::Mapped(MappedOrigin::new(bell, readers, is_gated, line));
         let (name, epoch) = (&earlier.name, earlier.epoch);
         let state = PublisherState::over(
             topic.name(),

@@ -86,6 +86,8 @@ pub struct MappedRing {
     pub(super) floor: LeftEnd,
     /// The number of sleep words.
     pub(super) readers: usize,
+    /// Whether the publisher waits for subscriptions of this process.
+    pub(super) is_gated: bool,
 }
 
 impl MappedRing {
@@ -103,6 +105,6 @@ impl MappedRing {
         let layout = storage.layout();
         let ring = Arc::new(Broadcast::new(TopicStorage::Foreign(storage), layout).ok()?);
         let floor = LeftEnd::new(Broadcast::gating_from(ring.clone(), FLOOR)?);
-        Some(MappedRing { ring, floor, readers })
+        Some(MappedRing { ring, floor, readers, is_gated: proxy.is_some() })
     }
 }

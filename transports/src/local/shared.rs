@@ -237,6 +237,8 @@ impl Import for Imports {
 #[derive(Debug)]
 pub(super) struct MappedOrigin {
     bell: Arc<dyn RemoteBell>,
+    /// Whether the publisher waits for subscriptions of this process. If not, all of them observe.
+    pub(super) waits_for_readers: bool,
     /// For the publisher, when it waits for room.
     alarm: Alarm,
     /// The publisher's counters in this process.
@@ -252,10 +254,12 @@ impl MappedOrigin {
     pub(super) fn new(
         bell: Arc<dyn RemoteBell>,
         readers: usize,
+        waits_for_readers: bool,
         line: Arc<Line<PublisherValue>>,
     ) -> MappedOrigin {
         MappedOrigin {
             bell,
+            waits_for_readers,
             alarm: Alarm::new(),
             line,
             sleepers: Arc::new(Mutex::new(vec![false; readers])),

@@ -167,15 +167,17 @@ impl PublisherState {
         after: Option<(usize, &Arc<PublisherState>)>,
     ) -> Option<Edge> {
         let ring = publisher.ring.clone();
-        let is_gating = subscriber.policy.is_gating();
+        // As over a link: a publisher waits for a process, or for none of its subscriptions.
+        let is_gated = publisher.origin.mapped().is_none_or(|mapped| mapped.waits_for_readers);
+        let gates = subscriber.policy.is_gating() && is_gated;
         let from = after.map(|(from, _)| from);
         let sleeper = match &publisher.origin {
             Origin::Mapped(mapped) => Some(mapped.take_sleeper()?),
             Origin::Local | Origin::Remote(_) => None,
         };
         let consumer = match from {
-            Some(from) if is_gating => Broadcast::gating_from(ring, from)?,
-            None if is_gating => Broadcast::gating(ring)?,
+            Some(from) if gates => Broadcast::gating_from(ring, from)?,
+            None if gates => Broadcast::gating(ring)?,
             // The publisher reads the positions of observers in another process, too.
             from if sleeper.is_some() => Broadcast::observing_shown(ring, from)?,
             Some(from) => Broadcast::observing_from(ring, from),
@@ -198,7 +200,7 @@ impl PublisherState {
         let progress = Arc::new(Progress { gaps, place: AtomicUsize::new(place) });
         let reader = ReaderEntry {
             subscriber: subscriber.clone(),
-            entry: consumer.entry().filter(|_| is_gating),
+            entry: consumer.entry().filter(|_| gates),
             progress: progress.clone(),
             line: line.clone(),
             remote: None,
@@ -214,6 +216,7 @@ impl PublisherState {
             publisher,
             consumer,
             line,
+            gates,
             known,
             progress,
             sleeper,
@@ -480,6 +483,8 @@ pub(super) struct Edge {
     pub(super) publisher: Arc<PublisherState>,
     pub(super) consumer: Consumer<Ring>,
     pub(super) line: Arc<Line<EdgeValue>>,
+    /// Whether the publisher waits for this subscription.
+    gates: bool,
     /// The numbering of its sequences, if the publisher is remote.
     known: Option<KnownNumbering>,
     progress: Arc<Progress>,
@@ -630,10 +635,10 @@ impl Edge {
     /// The subscription leaves this publisher with the next message in flight, or without. A remote
     /// publisher must still learn how far a gating reader was when a shutdown began.
     pub(super) fn leave(self, subscriber: &Arc<SubscriberState>, in_flight: bool) {
-        let Edge { publisher, consumer, .. } = self;
+        let Edge { publisher, consumer, gates, .. } = self;
         subscriber.leave(&publisher);
         // After `leave`: another reader may get the ring's entry as soon as it is free.
-        if subscriber.policy.is_gating() && !publisher.origin.is_local() {
+        if gates && !publisher.origin.is_local() {
             publisher.abandon(consumer, in_flight);
         } else {
             drop(consumer);
