@@ -111,7 +111,7 @@ fn a_proxy_becomes_a_reader_again() {
     let ring = ring(1);
     let mut writer = Broadcast::producer(&ring).unwrap();
     let reader = Broadcast::observing(&ring).retaining();
-    assert!(reader.into_proxy().is_err(), "an observer has no entry");
+    assert!(reader.into_proxy().is_err(), "it has no entry");
     let mut reader = Broadcast::gating(&ring).unwrap().retaining();
     push(&mut writer, 0..4);
     reader.skip_to(2);
@@ -145,4 +145,48 @@ fn a_proxy_becomes_a_reader_again() {
     let next = Broadcast::gating(&ring).unwrap().retaining().into_proxy().unwrap().claim();
     assert_eq!(next.entry, first.entry);
     assert_ne!(next.generation, first.generation);
+}
+
+/// Only a reader that the writer waits for in any case stands for another process: an eviction
+/// stays, and an observer holds nobody up.
+#[test]
+fn only_a_gating_reader_becomes_a_proxy() {
+    let ring = ring(2);
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let evictable = Broadcast::gating_evictable(&ring).unwrap().retaining();
+    let evictable = evictable.into_proxy().expect_err("it can be evicted");
+    push(&mut writer, 0..4);
+    let full = writer.try_push(&[4], WORD).unwrap_err();
+    assert!(ring.evict(full.reader));
+    push(&mut writer, 4..5);
+    let evicted = evictable.into_proxy().expect_err("it was evicted");
+    push(&mut writer, 5..9);
+    assert!(!ring.evict(full.reader), "it still is");
+    drop(evicted);
+    let observer = Broadcast::observing_shown(&ring, None).unwrap().retaining();
+    push(&mut writer, 9..14);
+    let observer = observer.into_proxy().expect_err("nobody waits for it");
+    push(&mut writer, 14..19);
+    assert_eq!(ring.depth(), 0);
+    drop(observer);
+}
+
+/// A thread may still import for a proxy that is gone when its reader becomes the next one.
+#[test]
+fn a_position_of_an_earlier_proxy_of_the_same_reader_counts_no_more() {
+    let ring = ring(1);
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let first = Broadcast::gating(&ring).unwrap().retaining().into_proxy().unwrap();
+    let earlier = first.claim();
+    push(&mut writer, 0..3);
+    let reader = first.into_retaining();
+    ring.import(earlier, || Some(Some(1)));
+    let told = reader.claim();
+    let second = reader.into_proxy().unwrap();
+    assert_eq!(told, Some(second.claim()), "another process was told it before");
+    assert_ne!(second.claim(), earlier);
+    ring.import(earlier, || Some(Some(3)));
+    assert_eq!(second.kept(), 0);
+    ring.import(second.claim(), || Some(Some(2)));
+    assert_eq!(second.kept(), 2);
 }

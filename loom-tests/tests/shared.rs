@@ -20,8 +20,9 @@ use mycelium_loom_tests::{bounded, models};
 const CAPACITY: usize = 2;
 const LAYOUT: Layout = Layout::exact(CAPACITY, 16);
 const WORDS: usize = LAYOUT.words();
-/// The first claim of the one entry of the data region.
-const CLAIM: Claim = Claim { entry: 0, generation: 1 };
+/// That of the first proxy with the one entry of the data region, after the claim of the reader
+/// that became it.
+const CLAIM: Claim = Claim { entry: 0, generation: 2 };
 
 /// The memory of the writer's process. It looks into the entries of the other one.
 struct Data {

@@ -156,7 +156,7 @@ impl<T: Storage> Broadcast<T> {
     /// ```
     pub fn evict(&self, entry: usize) -> bool {
         let words = self.storage.reader(entry);
-        words.is_some_and(|words| words.change(entry::EVICTABLE, entry::EVICTED))
+        words.is_some_and(ReaderWords::evict)
     }
 
     /// The most messages that a gating reader was behind, as the writer saw at its checks: once a

@@ -10,8 +10,9 @@
 //! | `OBSERVING` | no: the entry shows the position of an observer | `FREE`, by its owner |
 //!
 //! The word of the state also counts the claims of the entry, so that nobody takes the reader of
-//! today for the one of yesterday. The messages in front of an evictable reader may be overwritten
-//! at any time: it never borrows them, it copies and looks at the stamp again.
+//! today for the one of yesterday. A reader that becomes a proxy counts as another claim. The
+//! messages in front of an evictable reader may be overwritten at any time: it never borrows them,
+//! it copies and looks at the stamp again.
 
 use super::padded::{Padded, padding};
 use crate::ring::is_after;
@@ -41,7 +42,7 @@ const FREE: usize = 0;
 const JOINING: usize = 1;
 pub(super) const GATING: usize = 2;
 pub(super) const EVICTABLE: usize = 3;
-pub(super) const EVICTED: usize = 4;
+const EVICTED: usize = 4;
 pub(super) const OBSERVING: usize = 5;
 /// The bits of a state.
 const STATE: usize = 7;
@@ -54,13 +55,18 @@ pub(super) fn is_gating(word: usize) -> bool {
 }
 
 /// An entry of a ring, claimed by one reader: the same entry that is claimed again is another
-/// claim.
+/// claim, and so is that of a reader that becomes a [proxy](super::ProxyReader).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Claim {
     /// The index of the entry.
     pub entry: usize,
-    /// How often the entry was claimed.
+    /// How many claims the entry has had.
     pub generation: usize,
+}
+
+/// The next claim after the one in this word, without a state.
+fn next_claim(word: usize) -> usize {
+    (word & !STATE).wrapping_add(CLAIM)
 }
 
 impl ReaderWords {
@@ -95,7 +101,7 @@ impl ReaderWords {
     /// Claims the entry if it is free.
     pub(super) fn claim(&self) -> bool {
         let word = self.shown.state.load(Ordering::Relaxed);
-        let joining = (word & !STATE).wrapping_add(CLAIM) | JOINING;
+        let joining = next_claim(word) | JOINING;
         // Acquire, pairs with the Release of `broadcast.leave`: the previous reader no longer uses
         // its slots and the entry.
         let claim = order!("broadcast.claim", Acquire);
@@ -104,32 +110,50 @@ impl ReaderWords {
         word & STATE == FREE && exchange().is_ok()
     }
 
-    /// Owner: the writer waits from now on, or no longer can evict this reader, or can.
+    /// Owner, after a claim: the entry gets its first state. Nobody else changes it before.
     pub(super) fn join(&self, state: usize) {
         self.set(state, order!("broadcast.join", Release));
     }
 
-    /// Owner: gives the entry back.
+    /// Owner: gives the entry back. An eviction at the same time may be lost: it no longer matters.
     pub(super) fn leave(&self) {
         // Release, pairs with the Acquire of `broadcast.readers` and `broadcast.claim`: this reader
         // no longer uses the slots and the entry.
         self.set(FREE, order!("broadcast.leave", Release));
     }
 
-    /// An eviction between load and store is lost: it no longer matters when a reader leaves, and
-    /// there is none in the other states.
+    /// Replaces the state of this claim, also one that another thread changes meanwhile.
     fn set(&self, state: usize, order: Ordering) {
         let word = self.shown.state.load(Ordering::Relaxed);
         self.shown.state.store(word & !STATE | state, order);
     }
 
-    /// From one state to another, if it is in that one.
-    pub(super) fn change(&self, from: usize, to: usize) -> bool {
+    /// Owner: the writer waits for another process in the place of this reader. That is another
+    /// claim: positions that are still imported for an earlier proxy change nothing. `false` if the
+    /// writer does not wait for this reader in any case: it can be evicted, or observes.
+    pub(super) fn begin_proxy(&self) -> bool {
+        self.change(GATING, |word| next_claim(word) | EVICTABLE)
+    }
+
+    /// Owner: the writer waits in any case again. `false` after an eviction.
+    pub(super) fn end_proxy(&self) -> bool {
+        self.change(EVICTABLE, |word| word & !STATE | GATING)
+    }
+
+    /// Any thread of the writer's process: the writer no longer waits for this reader. `false` if
+    /// it cannot be evicted.
+    pub(super) fn evict(&self) -> bool {
+        self.change(EVICTABLE, |word| word & !STATE | EVICTED)
+    }
+
+    /// Changes the word of a state if the entry is in that one.
+    fn change(&self, from: usize, next: impl FnOnce(usize) -> usize) -> bool {
         let (state, relaxed) = (&self.shown.state, Ordering::Relaxed);
         let word = state.load(relaxed);
         // Relaxed: an evictable reader copies and looks at the stamp again, so nothing needs to
-        // happen before its slots are used.
-        let exchange = || state.compare_exchange(word, word & !STATE | to, relaxed, relaxed);
+        // happen before its slots are used. An exchange continues the release sequence of
+        // `broadcast.join`: a writer that sees the new state sees the first cursor, too.
+        let exchange = || state.compare_exchange(word, next(word), relaxed, relaxed);
         word & STATE == from && exchange().is_ok()
     }
 
@@ -202,9 +226,10 @@ impl ReaderWords {
         positions.reduce(|slowest, next| if is_after(slowest, next) { next } else { slowest })
     }
 
-    /// How often the entry was claimed.
-    pub(super) fn generation(&self) -> usize {
-        self.shown.state.load(Ordering::Relaxed) / CLAIM
+    /// Owner: the claim that this reader, whose entry has that index, will have as a proxy.
+    pub(super) fn proxy_claim(&self, entry: usize) -> Claim {
+        let word = self.shown.state.load(Ordering::Relaxed);
+        Claim { entry, generation: next_claim(word) / CLAIM }
     }
 
     /// Moves the position of an evictable reader to that of a reader in another process, which may

@@ -1,6 +1,6 @@
 //! A gating entry on behalf of a process that reads the ring itself.
 
-use super::entry::{Claim, EVICTABLE, EVICTED, GATING, ReaderWords};
+use super::entry::{Claim, ReaderWords};
 use super::retaining::{Held, RetainingConsumer};
 use super::{Broadcast, BroadcastHandle, Storage};
 use crate::sync::{Ordering, barrier};
@@ -50,22 +50,28 @@ impl<T: Storage> Broadcast<T> {
 }
 
 impl<H: BroadcastHandle> RetainingConsumer<H> {
-    /// The claim of its entry; `None` if it observes.
+    /// The claim that its entry will have as a [proxy](RetainingConsumer::into_proxy), to tell the
+    /// other process before; `None` if it has no entry. It differs from that of each earlier proxy.
     #[must_use]
     pub fn claim(&self) -> Option<Claim> {
         let (entry, words) = self.held.entry.zip(self.held.words())?;
-        Some(Claim { entry, generation: words.generation() })
+        Some(words.proxy_claim(entry))
     }
 
     /// The same entry on behalf of another process. The messages that are retained now stay until
-    /// the process has read them.
+    /// the process has read them. The writer waits for this [claim](RetainingConsumer::claim) from
+    /// now on, and not before.
     ///
     /// # Errors
-    /// An observer is given back: it has no entry.
+    /// A reader that the writer does not wait for in any case is given back: it observes, or it can
+    /// be evicted ([`Broadcast::gating_evictable`]).
     pub fn into_proxy(self) -> Result<ProxyReader<H>, RetainingConsumer<H>> {
-        let Some((claim, words)) = self.claim().zip(self.held.words()) else { return Err(self) };
-        words.join(EVICTABLE);
-        Ok(ProxyReader { held: self.held, claim })
+        let claim =
+            self.claim().filter(|_| self.held.words().is_some_and(ReaderWords::begin_proxy));
+        match claim {
+            Some(claim) => Ok(ProxyReader { held: self.held, claim }),
+            None => Err(self),
+        }
     }
 }
 
@@ -104,7 +110,7 @@ impl<H: BroadcastHandle> ProxyReader<H> {
 
     /// The writer no longer waits for the other process. Returns `false` if that was so before.
     pub fn evict(&self) -> bool {
-        self.words().is_some_and(|words| words.change(EVICTABLE, EVICTED))
+        self.words().is_some_and(ReaderWords::evict)
     }
 
     /// Whether the writer no longer waits for the other process.
@@ -120,7 +126,7 @@ impl<H: BroadcastHandle> ProxyReader<H> {
     #[must_use]
     pub fn into_retaining(self) -> RetainingConsumer<H> {
         let ProxyReader { mut held, .. } = self;
-        let stays = held.words().is_some_and(|words| words.change(EVICTABLE, GATING));
+        let stays = held.words().is_some_and(ReaderWords::end_proxy);
         let tail = held.reader.ring().tail();
         let kept = held.words().map_or(tail, |words| words.taken.load(Ordering::Relaxed));
         held.reader.go_to(tail);
