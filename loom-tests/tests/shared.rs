@@ -196,6 +196,24 @@ fn an_import_passes_on_what_was_read() {
     });
 }
 
+/// Once a thread has imported a position, the writer sees it at each check, also if another thread
+/// is in the middle of the same import.
+fn an_import_counts_when_it_returns() {
+    bounded(3, || {
+        let (_, mut producer, proxy) = shared(false);
+        for sequence in 0..2 {
+            producer.try_push(&content(sequence), 16).unwrap();
+        }
+        let ring = proxy.ring().clone();
+        let writer = thread::spawn(move || {
+            ring.import(CLAIM, || Some(None));
+            producer.try_push(&content(2), 16).expect("nobody gates");
+        });
+        proxy.import(|| None);
+        writer.join().unwrap();
+    });
+}
+
 /// The entry of a proxy that is gone is claimed by a reader of the writer's process, while the
 /// writer imports for the proxy. Such a reader borrows, so the checker reports it if it is passed.
 fn the_entry_of_a_proxy_changes_hands() {
@@ -359,6 +377,7 @@ models! {
     an_import_passes_on_what_was_read {
         fails_with_a_relaxed_import: "broadcast.import",
     }
+    an_import_counts_when_it_returns {}
     the_entry_of_a_proxy_changes_hands {
         fails_without_the_join_fence: "broadcast.join-fence",
         fails_without_the_room_fence: "broadcast.room-fence",

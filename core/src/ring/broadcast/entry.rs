@@ -238,7 +238,7 @@ impl ReaderWords {
     /// position. Any number of threads may do this.
     pub(super) fn import(&self, generation: usize, tail: usize, position: Option<usize>) {
         let position = position.filter(|position| !is_after(*position, tail)).unwrap_or(tail);
-        // Both words get the same positions, so this is the previous one of both, or nearly.
+        // A guess for both words: another thread may be between the two.
         let previous = self.taken.load(Ordering::Relaxed);
         for word in [&*self.taken, &self.shown.cursor] {
             self.raise(word, generation, previous, position);
@@ -250,12 +250,14 @@ impl ReaderWords {
         // The state is loaded after the position. If the entry is given to another reader
         // meanwhile, that one sees the tail behind the fence of the caller, and its position is a
         // later one.
-        while is_after(position, previous) && self.shown.state.load(Ordering::Relaxed) == evictable
-        {
+        while self.shown.state.load(Ordering::Relaxed) == evictable {
+            // Never backwards. The exchange compares also a word that needs no change with what
+            // was guessed: only the word itself says where it is.
+            let next = if is_after(position, previous) { position } else { previous };
             // Release, pairs with the Acquire of `broadcast.room`: passes on that the other process
             // no longer uses the slots before it.
             let import = order!("broadcast.import", Release);
-            match word.compare_exchange(previous, position, import, Ordering::Relaxed) {
+            match word.compare_exchange(previous, next, import, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(now) => previous = now,
             }
