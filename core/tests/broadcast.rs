@@ -174,7 +174,7 @@ fn run(layout: Layout, lag: usize, operations: &[Operation]) -> Result<(), TestC
                     touched = touched.max(published);
                 } else {
                     let Err(full) = pushed else { panic!("full, yet pushed") };
-                    prop_assert!(full.reader < READERS);
+                    prop_assert!(full.reader.entry < READERS);
                 }
             }
             Operation::Abort => {

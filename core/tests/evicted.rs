@@ -1,6 +1,6 @@
 //! Readers that the writer may stop waiting for: evictable ones, and those of other processes.
 
-use mycelium_core::ring::broadcast::{Broadcast, HeapStorage, Layout, Peek, Producer};
+use mycelium_core::ring::broadcast::{Broadcast, Claim, HeapStorage, Layout, Peek, Producer};
 
 const WORD: usize = size_of::<usize>();
 
@@ -21,7 +21,7 @@ fn an_evicted_reader_gets_what_is_left() {
     let mut reader = Broadcast::gating_evictable(&ring).unwrap();
     push(&mut writer, 0..4);
     let full = writer.try_push(&[4], WORD).unwrap_err();
-    assert_eq!(Some(full.reader), reader.entry());
+    assert_eq!(Some(full.reader), reader.claim());
     assert!(ring.evict(full.reader) && reader.is_evicted());
     assert!(!ring.evict(full.reader), "only once");
     assert_eq!(ring.depth(), 0, "it is not counted");
@@ -39,7 +39,26 @@ fn an_evicted_reader_gets_what_is_left() {
     let other = Broadcast::gating(&ring).unwrap();
     assert_ne!(other.entry(), reader.entry());
     drop(reader);
-    assert_eq!(Broadcast::gating(&ring).and_then(|third| third.entry()), Some(full.reader));
+    assert_eq!(Broadcast::gating(&ring).and_then(|third| third.entry()), Some(full.reader.entry));
+}
+
+/// The writer was refused because of a reader that has left meanwhile. The next one in its entry
+/// is not evicted for that.
+#[test]
+fn an_eviction_is_for_the_reader_that_blocked() {
+    let ring = ring(1);
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let first = Broadcast::gating_evictable(&ring).unwrap();
+    push(&mut writer, 0..4);
+    let full = writer.try_push(&[4], WORD).unwrap_err();
+    assert_eq!(full.to_string(), "the ring is full: gating reader 0 has not moved on");
+    drop(first);
+    let mut next = Broadcast::gating_evictable(&ring).unwrap();
+    assert_eq!(next.entry(), Some(full.reader.entry));
+    assert!(!ring.evict(full.reader) && !next.is_evicted());
+    push(&mut writer, 4..5);
+    assert_eq!(next.peek(&mut [0]), Peek::Message { sequence: 4, length: WORD });
+    assert!(ring.evict(next.claim().unwrap()) && next.is_evicted());
 }
 
 #[test]
@@ -47,7 +66,9 @@ fn a_reader_that_borrows_is_not_evicted() {
     let ring = ring(3);
     let first = Broadcast::gating(&ring).unwrap();
     let second = Broadcast::gating(&ring).unwrap().retaining();
-    assert!(!ring.evict(0) && !ring.evict(1) && !ring.evict(2) && !ring.evict(3));
+    for entry in 0..4 {
+        assert!(!ring.evict(Claim { entry, generation: 1 }));
+    }
     assert!(!first.is_evicted() && second.can_borrow());
 }
 
@@ -136,7 +157,7 @@ fn a_proxy_becomes_a_reader_again() {
     // An evicted one observes.
     let proxy = reader.into_proxy().unwrap();
     let first = proxy.claim();
-    assert!(ring.evict(0));
+    assert!(ring.evict(first));
     push(&mut writer, 7..9);
     let mut reader = proxy.into_retaining();
     reader.rewind(4);

@@ -216,7 +216,7 @@ fn through_two_regions(layout: Layout) {
         writer.try_push(&content(sequence).collect::<Vec<_>>(), length).unwrap();
     }
     let full = writer.try_push(&[], 0).unwrap_err();
-    assert_eq!(full.reader, proxy.claim().entry);
+    assert_eq!(full.reader, proxy.claim());
     writer.close();
     for _ in 0..4 {
         assert!(matches!(gating.peek(&mut message), Peek::Message { .. }));

@@ -135,9 +135,9 @@ impl<T: Storage> Broadcast<T> {
         &self.storage
     }
 
-    /// Evicts the reader that has this entry now, if it is evictable: the writer no longer waits
-    /// for it. Returns whether it did. The reader gets the messages that are still in the ring,
-    /// then [`Peek::Evicted`].
+    /// Evicts the reader with this claim, if it is evictable: the writer no longer waits for it.
+    /// Returns whether it did: not if the reader has left, also if another one has its entry by
+    /// now. The reader gets the messages that are still in the ring, then [`Peek::Evicted`].
     ///
     /// ```
     /// use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
@@ -154,9 +154,9 @@ impl<T: Storage> Broadcast<T> {
     /// assert_eq!(reader.peek(&mut [0]), Peek::Evicted);
     /// # Ok::<(), mycelium_core::ring::broadcast::LayoutError>(())
     /// ```
-    pub fn evict(&self, entry: usize) -> bool {
-        let words = self.storage.reader(entry);
-        words.is_some_and(ReaderWords::evict)
+    pub fn evict(&self, reader: Claim) -> bool {
+        let words = self.storage.reader(reader.entry);
+        words.is_some_and(|words| words.evict(reader.generation))
     }
 
     /// The most messages that a gating reader was behind, as the writer saw at its checks: once a
@@ -203,9 +203,9 @@ impl<T: Storage> Broadcast<T> {
         (0..).map_while(|index| Some((index, self.storage.reader(index)?)))
     }
 
-    /// The writer's check, at `tail`: returns the sequence up to which it may write, and the entry
-    /// of the slowest reader. If it is `exact`, also positions count that readers have not shown.
-    fn room(&self, tail: usize, exact: bool) -> (usize, usize) {
+    /// The writer's check, at `tail`: returns the sequence up to which it may write, and the slowest
+    /// reader. If it is `exact`, also positions count that readers have not shown.
+    fn room(&self, tail: usize, exact: bool) -> (usize, Claim) {
         // See `Broadcast::gating`: the other half of the handshake with a reader that joins. The
         // tail was stored with the last message.
         barrier!("broadcast.room-fence", SeqCst);
@@ -222,7 +222,7 @@ impl<T: Storage> Broadcast<T> {
             // before it.
             cursor.load(order!("broadcast.room", Acquire))
         };
-        let (behind, reader) = self.slowest(tail, cursor).unwrap_or((0, 0));
+        let (behind, reader) = self.slowest(tail, cursor).unwrap_or((0, Claim::NONE));
         let high_water = &self.storage.writer().state.high_water;
         if behind > high_water.load(Ordering::Relaxed) {
             high_water.store(behind, Ordering::Relaxed);
@@ -230,18 +230,21 @@ impl<T: Storage> Broadcast<T> {
         (tail.wrapping_add(self.capacity() - behind), reader)
     }
 
-    /// How many messages the slowest gating reader is behind `tail`, and its entry.
+    /// How many messages the slowest gating reader is behind `tail`, and its claim.
     fn slowest(
         &self,
         tail: usize,
         cursor: impl Fn(&ReaderWords) -> usize,
-    ) -> Option<(usize, usize)> {
-        let gating = self.entries().filter(|(_, entry)| is_gating(entry.state()));
-        let behind = gating.map(|(index, entry)| {
+    ) -> Option<(usize, Claim)> {
+        let behind = self.entries().filter_map(|(index, entry)| {
+            let state = entry.state();
+            if !is_gating(state) {
+                return None;
+            }
             let cursor = cursor(entry);
             // A writer in another process may write any tail, so it is clamped to one lap.
             let behind = if is_after(cursor, tail) { 0 } else { tail.wrapping_sub(cursor) };
-            (behind.min(self.capacity()), index)
+            Some((behind.min(self.capacity()), Claim::of(index, state)))
         });
         // Of readers that are equally far behind, the first one.
         behind.reduce(|most, next| if next.0 > most.0 { next } else { most })

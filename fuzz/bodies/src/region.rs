@@ -185,7 +185,7 @@ fn writer_with_a_hostile_reader(layout: Layout, mut steps: Steps<'_>) {
                     assert_eq!(sequence, pushed, "a reader moves the writer");
                     pushed += 1;
                 }
-                Err(full) => assert!(full.reader < ENTRIES),
+                Err(full) => assert!(full.reader.entry < ENTRIES),
             },
             2..=4 => steps.spoil(&own.0),
             5 => {

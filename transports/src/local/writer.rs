@@ -91,8 +91,8 @@ impl Writer {
     pub(super) fn push(&mut self, words: &[usize], length: usize) -> Result<(), usize> {
         let Some(producer) = &mut self.producer else { return Ok(()) };
         if let Err(full) = producer.try_push(words, length) {
-            self.blocked_by = Some(full.reader);
-            return Err(full.reader);
+            self.blocked_by = Some(full.reader.entry);
+            return Err(full.reader.entry);
         }
         self.count();
         Ok(())

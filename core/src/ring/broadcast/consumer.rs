@@ -1,6 +1,7 @@
 //! The readers: gating ones, for which the writer waits, and observing ones, for which it does not.
 
 use super::BroadcastHandle;
+use super::entry::Claim;
 use super::ring_ref::RingRef;
 use super::slot::{Slot, Stamp, is_after};
 use super::storage::{Storage, may_be_foreign};
@@ -173,10 +174,18 @@ impl<H: BroadcastHandle> Consumer<H> {
         self.cursor
     }
 
-    /// The entry of a gating reader, as [`Full::reader`](super::Full::reader) names it.
+    /// The entry of a gating reader, or of an observer that shows its position.
     #[must_use]
     pub fn entry(&self) -> Option<usize> {
         self.ring.entry()
+    }
+
+    /// The claim of its [entry](Consumer::entry), as [`Full::reader`](super::Full::reader) names
+    /// it.
+    #[must_use]
+    pub fn claim(&self) -> Option<Claim> {
+        let (entry, words) = self.ring.entry().zip(self.ring.reader())?;
+        Some(words.claim_of(entry))
     }
 
     /// Whether the writer no longer waits for this gating reader, as far as this thread can see. It

@@ -64,6 +64,16 @@ pub struct Claim {
     pub generation: usize,
 }
 
+impl Claim {
+    /// That of no reader.
+    pub(super) const NONE: Claim = Claim { entry: 0, generation: 0 };
+
+    /// That of the reader with this entry, from the word of its state.
+    pub(super) fn of(entry: usize, word: usize) -> Claim {
+        Claim { entry, generation: word / CLAIM }
+    }
+}
+
 /// The next claim after the one in this word, without a state.
 fn next_claim(word: usize) -> usize {
     (word & !STATE).wrapping_add(CLAIM)
@@ -140,10 +150,13 @@ impl ReaderWords {
         self.change(EVICTABLE, |word| word & !STATE | GATING)
     }
 
-    /// Any thread of the writer's process: the writer no longer waits for this reader. `false` if
-    /// it cannot be evicted.
-    pub(super) fn evict(&self) -> bool {
-        self.change(EVICTABLE, |word| word & !STATE | EVICTED)
+    /// Any thread of the writer's process: the writer no longer waits for the reader with this
+    /// claim. `false` if it cannot be evicted, or has left.
+    pub(super) fn evict(&self, generation: usize) -> bool {
+        let (claim, relaxed) = (generation.wrapping_mul(CLAIM), Ordering::Relaxed);
+        let exchange = |from, to| self.shown.state.compare_exchange(from, to, relaxed, relaxed);
+        // Relaxed, as in `change`.
+        exchange(claim | EVICTABLE, claim | EVICTED).is_ok()
     }
 
     /// Changes the word of a state if the entry is in that one.
@@ -226,10 +239,14 @@ impl ReaderWords {
         positions.reduce(|slowest, next| if is_after(slowest, next) { next } else { slowest })
     }
 
-    /// Owner: the claim that this reader, whose entry has that index, will have as a proxy.
+    /// Owner: the claim of this reader, whose entry has that index.
+    pub(super) fn claim_of(&self, entry: usize) -> Claim {
+        Claim::of(entry, self.shown.state.load(Ordering::Relaxed))
+    }
+
+    /// Owner: the claim that this reader will have as a proxy.
     pub(super) fn proxy_claim(&self, entry: usize) -> Claim {
-        let word = self.shown.state.load(Ordering::Relaxed);
-        Claim { entry, generation: next_claim(word) / CLAIM }
+        Claim::of(entry, next_claim(self.shown.state.load(Ordering::Relaxed)))
     }
 
     /// Moves the position of an evictable reader to that of a reader in another process, which may

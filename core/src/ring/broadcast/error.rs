@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use super::entry::Claim;
+
 /// Why memory cannot be a ring.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -27,10 +29,11 @@ pub enum LayoutError {
 
 /// The ring is full: a gating reader blocks the writer.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
-#[error("the ring is full: gating reader {reader} has not moved on")]
+#[error("the ring is full: gating reader {} has not moved on", .reader.entry)]
 pub struct Full {
-    /// The entry of the reader that is furthest behind.
-    pub reader: usize,
+    /// The entry of the reader that is furthest behind, and its claim: what
+    /// [`evict`](super::Broadcast::evict) takes.
+    pub reader: Claim,
 }
 
 crate::debug_as_display!(LayoutError, Full);

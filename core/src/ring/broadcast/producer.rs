@@ -1,6 +1,7 @@
 //! The writer. Its position is the ring's tail, a word that only the writer stores. It loads the
 //! positions of its readers once a lap.
 
+use super::entry::Claim;
 use super::error::Full;
 use super::ring_ref::RingRef;
 use super::slot::Slot;
@@ -189,7 +190,7 @@ impl<H: BroadcastHandle> Producer<H> {
         self.set_limit(limit, reader)
     }
 
-    fn set_limit(&mut self, limit: usize, reader: usize) -> Result<(), Full> {
+    fn set_limit(&mut self, limit: usize, reader: Claim) -> Result<(), Full> {
         if limit == self.sequence() {
             return Err(Full { reader });
         }

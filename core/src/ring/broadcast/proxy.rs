@@ -110,7 +110,7 @@ impl<H: BroadcastHandle> ProxyReader<H> {
 
     /// The writer no longer waits for the other process. Returns `false` if that was so before.
     pub fn evict(&self) -> bool {
-        self.words().is_some_and(ReaderWords::evict)
+        self.words().is_some_and(|words| words.evict(self.claim.generation))
     }
 
     /// Whether the writer no longer waits for the other process.

@@ -35,7 +35,7 @@ pub(crate) fn a_gating_reader_holds_the_writer() {
         assert_eq!(writer.try_push(&content(sequence), BYTES), Ok(sequence));
     }
     let full = writer.try_push(&content(99), BYTES).unwrap_err();
-    assert_eq!(Some(full.reader), reader.entry());
+    assert_eq!(Some(full.reader), reader.claim());
     assert_eq!(reader.depth(), CAPACITY);
     take(&mut reader, 0);
     assert_eq!(writer.try_push(&content(CAPACITY), BYTES), Ok(CAPACITY));
