@@ -204,7 +204,7 @@ fn a_position_of_an_earlier_proxy_of_the_same_reader_counts_no_more() {
     ring.import(earlier, || Some(Some(1)));
     let told = reader.claim();
     let second = reader.into_proxy().unwrap();
-    assert_eq!(told, Some(second.claim()), "another process was told it before");
+    assert_eq!(told, Some(second.claim()), "known before");
     assert_ne!(second.claim(), earlier);
     ring.import(earlier, || Some(Some(3)));
     assert_eq!(second.kept(), 0);

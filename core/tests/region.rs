@@ -5,7 +5,9 @@
 
 use mycelium_core::doorbell::{Alarm, WakePath};
 use mycelium_core::ring::CapacityError;
-use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek, ProxyReader, Word};
+use mycelium_core::ring::broadcast::{
+    Broadcast, Layout, Peek, ProxyReader, ReaderWords, Storage, Word,
+};
 use mycelium_core::ring::region::{
     ALIGNMENT, CursorRegion, DataRegion, Field, ForeignCursors, ForeignData, ForeignRing, Kind,
     RegionError, RingIdentity, cursor_words, data_words, words_at,
@@ -268,6 +270,39 @@ fn an_evicted_process_is_told() {
     let mut reader = Broadcast::gating(&theirs).unwrap();
     writer.try_push(&[5], WORD).unwrap();
     assert!(matches!(reader.peek(&mut word), Peek::Message { sequence: 5, .. }));
+}
+
+/// A reader joins at a message that another one in a lower entry holds, which then leaves. An
+/// import sees one of them, at each point of its look at the entries.
+#[test]
+fn an_import_sees_a_reader_that_takes_over() {
+    for step in 0..=READERS {
+        let (data, own) = (Pages::<256>::new(), Pages::<256>::new());
+        let ours = Broadcast::new(data.data(SMALL).unwrap(), SMALL).unwrap();
+        let mut writer = Broadcast::producer(&ours).unwrap();
+        let proxy = proxy(&ours);
+        let theirs = attach(&data, &own, &proxy);
+        let mut holder = Broadcast::gating_from(&theirs, 0);
+        let mut reader = None;
+        for number in 0..3 {
+            writer.try_push(&[number], WORD).unwrap();
+        }
+        let mut take_over = || {
+            reader = Broadcast::gating_from(&theirs, 0);
+            drop(holder.take());
+        };
+        let entries = (0..READERS).map(|entry| {
+            if entry == step {
+                take_over();
+            }
+            theirs.storage().reader(entry).unwrap()
+        });
+        proxy.import(|| ReaderWords::slowest(entries, true));
+        assert_eq!(proxy.kept(), 0, "before entry {step}");
+        if let Some(mut reader) = reader {
+            assert!(matches!(reader.peek(&mut [0]), Peek::Message { sequence: 0, .. }));
+        }
+    }
 }
 
 /// Its words may be mapped read-only.

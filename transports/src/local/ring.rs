@@ -104,7 +104,10 @@ impl MappedRing {
         let storage = ForeignRing::new(data, cursors, proxy).ok()?;
         let layout = storage.layout();
         let ring = Arc::new(Broadcast::new(TopicStorage::Foreign(storage), layout).ok()?);
-        let floor = LeftEnd::new(Broadcast::gating_from(ring.clone(), FLOOR)?);
-        Some(MappedRing { ring, floor, readers, is_gated: proxy.is_some() })
+        let floor = Broadcast::gating_from(ring.clone(), FLOOR)?;
+        // Subscriptions join while it holds the publisher up (`Broadcast::gating_from`).
+        debug_assert_eq!(floor.entry(), Some(0), "the floor has the lowest entry");
+        let is_gated = proxy.is_some();
+        Some(MappedRing { ring, floor: LeftEnd::new(floor), readers, is_gated })
     }
 }

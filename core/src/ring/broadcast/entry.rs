@@ -122,20 +122,16 @@ impl ReaderWords {
 
     /// Owner, after a claim: the entry gets its first state. Nobody else changes it before.
     pub(super) fn join(&self, state: usize) {
-        self.set(state, order!("broadcast.join", Release));
+        let word = self.shown.state.load(Ordering::Relaxed);
+        self.shown.state.store(word & !STATE | state, order!("broadcast.join", Release));
     }
 
-    /// Owner: gives the entry back. An eviction at the same time may be lost: it no longer matters.
+    /// Owner: gives the entry back, also if it is evicted at the same time.
     pub(super) fn leave(&self) {
+        const { assert!(FREE == 0) };
         // Release, pairs with the Acquire of `broadcast.readers` and `broadcast.claim`: this reader
         // no longer uses the slots and the entry.
-        self.set(FREE, order!("broadcast.leave", Release));
-    }
-
-    /// Replaces the state of this claim, also one that another thread changes meanwhile.
-    fn set(&self, state: usize, order: Ordering) {
-        let word = self.shown.state.load(Ordering::Relaxed);
-        self.shown.state.store(word & !STATE | state, order);
+        self.shown.state.fetch_and(!STATE, order!("broadcast.leave", Release));
     }
 
     /// Owner: the writer waits for another process in the place of this reader. That is another
@@ -268,8 +264,8 @@ impl ReaderWords {
         // meanwhile, that one sees the tail behind the fence of the caller, and its position is a
         // later one.
         while self.shown.state.load(Ordering::Relaxed) == evictable {
-            // Never backwards. The exchange compares also a word that needs no change with what
-            // was guessed: only the word itself says where it is.
+            // Never backwards. A word that needs no change is exchanged, too: only that shows
+            // whether the guess is right.
             let next = if is_after(position, previous) { position } else { previous };
             // Release, pairs with the Acquire of `broadcast.room`: passes on that the other process
             // no longer uses the slots before it.

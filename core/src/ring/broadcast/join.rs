@@ -19,8 +19,10 @@ impl<T: Storage> Broadcast<T> {
 
     /// The same as [`gating`](Broadcast::gating), but the reader starts with the message of this
     /// sequence. Another reader must retain the messages from there on until this call has
-    /// returned, or they may be gone. The reader borrows nothing if it starts before the newest
-    /// message.
+    /// returned, or they may be gone. That one must have the lower [entry](Consumer::entry): the
+    /// writer looks at one entry after the other, so it may look at the entry of this reader before
+    /// it joins, and at a later one after its reader has left. The reader borrows nothing if it
+    /// starts before the newest message.
     ///
     /// ```
     /// use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};

@@ -50,8 +50,9 @@ impl<T: Storage> Broadcast<T> {
 }
 
 impl<H: BroadcastHandle> RetainingConsumer<H> {
-    /// The claim that its entry will have as a [proxy](RetainingConsumer::into_proxy), to tell the
-    /// other process before; `None` if it has no entry. It differs from that of each earlier proxy.
+    /// The claim that its entry will have as a [proxy](RetainingConsumer::into_proxy), so that the
+    /// other process can know it before; `None` if it has no entry. It differs from that of each
+    /// earlier proxy.
     #[must_use]
     pub fn claim(&self) -> Option<Claim> {
         let (entry, words) = self.held.entry.zip(self.held.words())?;
