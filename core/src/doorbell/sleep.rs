@@ -15,6 +15,12 @@
 //! | [`SleepWord::sleep`]: store an odd value, fence | [`announce`](super::announce): fence |
 //! | check again; sleep only if still nothing | [`Alarm::must_ring`]: load; odd and new: ring |
 //!
+//! Threads may share an alarm, and one may fail to remember its value because another one was
+//! faster, also with the value of an earlier sleep. No wake is lost by that. If the owner sleeps
+//! without what a thread has published, its fence comes before that of the thread. So the thread
+//! sees each value that was remembered for a ring which the owner had received before its fence. A
+//! value that the thread did not see yet belongs to a ring that still wakes the owner.
+//!
 //! The word of a hostile owner may have any value. Each new odd value costs the other side one
 //! ring, and each of these follows something that it published.
 
