@@ -135,7 +135,7 @@ impl AtomicUsize {
     }
 
     /// The same as `load`, for a word that may be in memory of another process. Such memory may be
-    /// mapped read-only, where only relaxed loads are defined.
+    /// mapped read-only, where only relaxed loads are defined: a fence follows the load.
     #[cfg(target_has_atomic = "ptr")]
     #[inline]
     pub(crate) fn acquire(&self, foreign: bool, order: Ordering) -> usize {
@@ -143,7 +143,10 @@ impl AtomicUsize {
             return self.load(order);
         }
         let value = self.load(Ordering::Relaxed);
-        fence(Ordering::Acquire);
+        // A model may have weakened it.
+        if order != Ordering::Relaxed {
+            fence(order);
+        }
         value
     }
 

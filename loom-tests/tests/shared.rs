@@ -9,6 +9,7 @@
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
+use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 use mycelium_core::doorbell::{Alarm, SleepWord, announce};
 use mycelium_core::ring::broadcast::{
@@ -24,10 +25,13 @@ const WORDS: usize = LAYOUT.words();
 /// that became it.
 const CLAIM: Claim = Claim { entry: 0, generation: 2 };
 
+/// The entries of the reading process.
+type Cursors = Arc<[ReaderWords]>;
+
 /// The memory of the writer's process. It looks into the entries of the other one.
 struct Data {
     own: InlineStorage<WORDS, 1>,
-    cursors: Arc<ReaderWords>,
+    cursors: Cursors,
     /// Whether the writer imports positions, or another thread does.
     writer_imports: bool,
 }
@@ -48,7 +52,7 @@ unsafe impl Storage for Data {
 
     fn refresh(&self, exact: bool, import: &mut dyn FnMut(Claim, Option<usize>)) {
         if self.writer_imports {
-            import(CLAIM, ReaderWords::slowest([&*self.cursors], exact));
+            import(CLAIM, ReaderWords::slowest(&*self.cursors, exact));
         }
     }
 }
@@ -56,7 +60,7 @@ unsafe impl Storage for Data {
 /// What the reading process sees.
 struct Foreign {
     data: Arc<Broadcast<Data>>,
-    cursors: Arc<ReaderWords>,
+    cursors: Cursors,
 }
 
 // SAFETY: parts of storages that stay where they are.
@@ -72,7 +76,7 @@ unsafe impl Storage for Foreign {
     }
 
     fn reader(&self, index: usize) -> Option<&ReaderWords> {
-        (index == 0).then_some(&*self.cursors)
+        self.cursors.get(index)
     }
 
     fn is_evicted(&self, _: usize) -> bool {
@@ -84,9 +88,18 @@ unsafe impl Storage for Foreign {
 type Ours = Arc<Broadcast<Data>>;
 type Theirs = Arc<Broadcast<Foreign>>;
 
-/// The ring in both processes, its writer, and the proxy.
+/// The ring in both processes, with one entry in the reading one; its writer, and the proxy.
 fn shared(writer_imports: bool) -> (Theirs, Producer<Ours>, ProxyReader<Ours>) {
-    let cursors = Arc::new(ReaderWords::new());
+    shared_with(1, writer_imports)
+}
+
+/// The same, with this number of entries.
+fn shared_with(
+    readers: usize,
+    writer_imports: bool,
+) -> (Theirs, Producer<Ours>, ProxyReader<Ours>) {
+    let cursors: Vec<ReaderWords> = (0..readers).map(|_| ReaderWords::new()).collect();
+    let cursors: Cursors = Arc::from_std(cursors.into());
     let data = Data { own: InlineStorage::new(), cursors: cursors.clone(), writer_imports };
     let ours = Arc::new(Broadcast::new(data, LAYOUT).unwrap());
     let theirs = Broadcast::new(Foreign { data: ours.clone(), cursors }, LAYOUT).unwrap();
@@ -137,10 +150,41 @@ fn a_reader_joins_in_the_other_process() {
         let (ring, mut producer, _proxy) = shared(true);
         producer.try_push(&content(0), 16).unwrap();
         let writer = thread::spawn(move || push_and_close(producer, 1..4));
-        let mut reader = Broadcast::gating(ring).unwrap();
+        let mut reader = Broadcast::gating(ring.clone()).unwrap();
+        assert_eq!(read_all(&mut reader), Peek::Closed);
+        writer.join().unwrap();
+        assert_eq!(reader.cursor(), ring.tail(), "the end came before a message");
+    });
+}
+
+/// A reader joins at a message that another one holds, which then leaves. That one has the lower
+/// entry, or not.
+fn takes_over(holder_is_lower: bool) {
+    bounded(3, move || {
+        let (ring, mut producer, _proxy) = shared_with(2, true);
+        let mut holder = Broadcast::gating_from(ring.clone(), 0).unwrap();
+        if !holder_is_lower {
+            holder = Broadcast::gating_from(ring.clone(), 0).unwrap();
+        }
+        producer.try_push(&content(0), 16).unwrap();
+        let writer = thread::spawn(move || push_and_close(producer, 1..4));
+        let mut reader = Broadcast::gating_from(ring, 0).unwrap();
+        drop(holder);
         assert_eq!(read_all(&mut reader), Peek::Closed);
         writer.join().unwrap();
     });
+}
+
+/// The writer looks at the lower entry first, so it sees one of them.
+fn a_reader_takes_over_in_the_other_process() {
+    takes_over(true);
+}
+
+/// The model reaches what `Broadcast::gating_from` forbids.
+#[test]
+#[should_panic]
+fn a_reader_in_the_lower_entry_cannot_take_over() {
+    takes_over(false);
 }
 
 /// The same, while another thread of the writer's process imports the position.
@@ -150,7 +194,7 @@ fn a_reader_joins_beside_an_import() {
         producer.try_push(&content(0), 16).unwrap();
         let cursors = ring.storage().cursors.clone();
         let importer = thread::spawn(move || {
-            proxy.import(|| ReaderWords::slowest([&*cursors], false));
+            proxy.import(|| ReaderWords::slowest(&*cursors, false));
             proxy
         });
         let writer = thread::spawn(move || push_and_close(producer, 1..4));
@@ -184,7 +228,7 @@ fn an_import_passes_on_what_was_read() {
             })
         };
         let importer = thread::spawn(move || {
-            proxy.import(|| ReaderWords::slowest([&*cursors], false));
+            proxy.import(|| ReaderWords::slowest(&*cursors, false));
             proxy
         });
         if producer.try_push(&content(2), 16).is_ok() {
@@ -194,6 +238,46 @@ fn an_import_passes_on_what_was_read() {
         reading.join().unwrap();
         importer.join().unwrap();
     });
+}
+
+/// The same, when the writer imports, and the reader may only have left: what it has read is
+/// written again after it has finished.
+fn the_writer_sees_what_was_read(leaves: bool) {
+    bounded(2, move || {
+        let (ring, mut producer, _proxy) = shared(true);
+        let words = Arc::new([UnsafeCell::new(0), UnsafeCell::new(1)]);
+        for sequence in 0..2 {
+            producer.try_push(&content(sequence), 16).unwrap();
+        }
+        let mut reader = Broadcast::gating_from(ring, 0).unwrap();
+        let reading = {
+            let words = words.clone();
+            thread::spawn(move || {
+                assert!(matches!(reader.peek(&mut [0; 2]), Peek::Message { .. }));
+                // SAFETY: the writer waits for this reader, which loom checks.
+                words[0].with(|word| assert_eq!(unsafe { *word }, 0));
+                if leaves {
+                    drop(reader);
+                    return None;
+                }
+                assert!(reader.advance());
+                Some(reader)
+            })
+        };
+        if producer.try_push(&content(2), 16).is_ok() {
+            // SAFETY: as above.
+            words[0].with_mut(|word| unsafe { *word = 2 });
+        }
+        reading.join().unwrap();
+    });
+}
+
+fn the_writer_imports_what_was_read() {
+    the_writer_sees_what_was_read(false);
+}
+
+fn a_reader_leaves_the_other_process() {
+    the_writer_sees_what_was_read(true);
 }
 
 /// Once a thread has imported a position, the writer sees it at each check, also if another thread
@@ -229,22 +313,23 @@ fn the_entry_of_a_proxy_changes_hands() {
     });
 }
 
-/// A reader is evicted while it copies a message. It never gets a torn one, and learns that it was
-/// evicted.
+/// A reader is evicted while it joins, or copies a message. It never gets a torn one, and learns
+/// that it was evicted.
 fn a_reader_is_evicted_while_it_copies() {
     bounded(2, || {
         let ring = Arc::new(Broadcast::new(InlineStorage::<WORDS, 1>::new(), LAYOUT).unwrap());
         let mut producer = Broadcast::producer(ring.clone()).unwrap();
-        let mut reader = Broadcast::gating_evictable(ring.clone()).unwrap();
+        let evicting = ring.clone();
         let writer = thread::spawn(move || {
             for sequence in 0..3 {
                 if let Err(full) = producer.try_push(&content(sequence), 16) {
-                    assert!(ring.evict(full.reader));
+                    assert!(evicting.evict(full.reader));
                     producer.try_push(&content(sequence), 16).unwrap();
                 }
             }
             producer.close();
         });
+        let mut reader = Broadcast::gating_evictable(ring).unwrap();
         match read_all(&mut reader) {
             Peek::Closed => assert_eq!(reader.cursor(), 3),
             found => assert_eq!(found, Peek::Evicted),
@@ -253,11 +338,30 @@ fn a_reader_is_evicted_while_it_copies() {
     });
 }
 
+/// The reader that blocked the writer leaves, and another one gets its entry. That one is not
+/// evicted.
+fn an_eviction_comes_too_late() {
+    bounded(3, || {
+        let ring = Arc::new(Broadcast::new(InlineStorage::<WORDS, 1>::new(), LAYOUT).unwrap());
+        let mut producer = Broadcast::producer(ring.clone()).unwrap();
+        let first = Broadcast::gating_evictable(ring.clone()).unwrap();
+        for sequence in 0..2 {
+            producer.try_push(&content(sequence), 16).unwrap();
+        }
+        let full = producer.try_push(&content(2), 16).unwrap_err();
+        let evicting = ring.clone();
+        let evicting = thread::spawn(move || evicting.evict(full.reader));
+        drop(first);
+        let next = Broadcast::gating_evictable(ring).unwrap();
+        evicting.join().unwrap();
+        assert!(!next.is_evicted(), "another reader was evicted");
+    });
+}
+
 /// The same for a reader in the other process, whose proxy is evicted.
 fn the_other_process_is_evicted() {
     bounded(2, || {
         let (ring, mut producer, proxy) = shared(true);
-        let mut reader = Broadcast::gating(ring).unwrap();
         let writer = thread::spawn(move || {
             for sequence in 0..3 {
                 if producer.try_push(&content(sequence), 16).is_err() {
@@ -265,28 +369,16 @@ fn the_other_process_is_evicted() {
                     producer.try_push(&content(sequence), 16).unwrap();
                 }
             }
-            (producer, proxy)
+            producer.close();
+            proxy
         });
-        // It sees the end of the ring, or its eviction, unless it has read everything.
-        let mut words = [0; 2];
-        let evicted = loop {
-            match reader.peek(&mut words) {
-                Peek::Message { sequence, .. } => {
-                    assert_eq!(words, content(sequence), "a mixture was read");
-                    assert!(reader.advance());
-                    if sequence == 2 {
-                        break reader.is_evicted();
-                    }
-                }
-                Peek::Empty => thread::yield_now(),
-                found => {
-                    assert_eq!(found, Peek::Evicted);
-                    break true;
-                }
-            }
-        };
-        let (_, proxy) = writer.join().unwrap();
-        assert!(!evicted || proxy.is_evicted());
+        let mut reader = Broadcast::gating(ring).unwrap();
+        let found = read_all(&mut reader);
+        let proxy = writer.join().unwrap();
+        match found {
+            Peek::Closed => assert_eq!(reader.cursor(), 3),
+            found => assert!(found == Peek::Evicted && proxy.is_evicted()),
+        }
     });
 }
 
@@ -365,10 +457,47 @@ fn two_ringers_share_an_alarm() {
     });
 }
 
+/// The same with an owner that is rung for one sleep, and sleeps again without what the other
+/// ringer has published.
+fn two_ringers_and_the_next_sleep() {
+    bounded(2, || {
+        let (word, alarm) = (Arc::new(SleepWord::new()), Arc::new(Alarm::new()));
+        let bell = Arc::new(AtomicUsize::new(0));
+        word.sleep();
+        let ringers = [(); 2].map(|()| {
+            let published = Arc::new(AtomicUsize::new(0));
+            let (word, alarm, bell) = (word.clone(), alarm.clone(), bell.clone());
+            let item = published.clone();
+            let ringer = thread::spawn(move || {
+                item.store(1, Ordering::Relaxed);
+                announce();
+                if alarm.must_ring(&word) {
+                    bell.fetch_add(1, Ordering::Release);
+                }
+            });
+            (published, ringer)
+        });
+        // It is woken, by one of them or by something else.
+        bell.swap(0, Ordering::Acquire);
+        word.wake();
+        word.sleep();
+        let sleeps = ringers.iter().any(|(published, _)| published.load(Ordering::Relaxed) == 0);
+        for (_, ringer) in ringers {
+            ringer.join().unwrap();
+        }
+        assert!(!sleeps || bell.load(Ordering::Relaxed) > 0, "a wake was lost");
+    });
+}
+
 models! {
     a_reader_joins_in_the_other_process {
         fails_without_the_join_fence: "broadcast.join-fence",
         fails_without_the_room_fence: "broadcast.room-fence",
+        fails_with_a_relaxed_look: "broadcast.look",
+        fails_with_a_relaxed_end: "broadcast.closed",
+    }
+    a_reader_takes_over_in_the_other_process {
+        fails_with_a_relaxed_look_at_readers: "broadcast.readers",
     }
     a_reader_joins_beside_an_import {
         fails_without_the_join_fence: "broadcast.join-fence",
@@ -376,6 +505,14 @@ models! {
     }
     an_import_passes_on_what_was_read {
         fails_with_a_relaxed_import: "broadcast.import",
+    }
+    the_writer_imports_what_was_read {
+        fails_with_a_relaxed_look_for_room: "broadcast.room",
+        fails_with_a_relaxed_position: "broadcast.advance",
+    }
+    a_reader_leaves_the_other_process {
+        fails_with_a_relaxed_leave: "broadcast.leave",
+        fails_with_a_relaxed_look_at_readers: "broadcast.readers",
     }
     an_import_counts_when_it_returns {}
     the_entry_of_a_proxy_changes_hands {
@@ -386,6 +523,7 @@ models! {
         fails_without_the_overwrite_fence: "broadcast.overwrite-fence",
         fails_without_the_recheck_fence: "broadcast.recheck-fence",
     }
+    an_eviction_comes_too_late {}
     the_other_process_is_evicted {
         fails_without_the_overwrite_fence: "broadcast.overwrite-fence",
         fails_without_the_recheck_fence: "broadcast.recheck-fence",
@@ -398,4 +536,8 @@ models! {
         fails_without_the_ringers_fence: "doorbell.announce",
     }
     two_ringers_share_an_alarm {}
+    two_ringers_and_the_next_sleep {
+        fails_without_the_sleepers_fence: "sleep.sleep",
+        fails_without_the_ringers_fence: "doorbell.announce",
+    }
 }

@@ -203,8 +203,8 @@ impl<T: Storage> Broadcast<T> {
         (0..).map_while(|index| Some((index, self.storage.reader(index)?)))
     }
 
-    /// The writer's check, at `tail`: returns the sequence up to which it may write, and the slowest
-    /// reader. If it is `exact`, also positions count that readers have not shown.
+    /// The writer's check, at `tail`: returns the sequence up to which it may write, and the
+    /// slowest reader. If it is `exact`, also positions count that readers have not shown.
     fn room(&self, tail: usize, exact: bool) -> (usize, Claim) {
         // See `Broadcast::gating`: the other half of the handshake with a reader that joins. The
         // tail was stored with the last message.
