@@ -22,8 +22,10 @@
 //! **Panic contract.** A peer can only spoil its own messages. Attaching reads the header once,
 //! checks it against the memory, and copies it; after that it is not read again. All words of the
 //! other side are foreign and may have any value: positions and lengths are clamped, slots are
-//! found by masked indices, payloads are copied word by word, by atomic loads, and their stamp is
-//! checked again. No value makes this side read or write outside the regions, loop without end,
+//! found by masked indices, payloads are copied by atomic loads (on x86-64 by longer ones, which
+//! Rust does not see), and their stamp is checked again: a message whose stamp changed is not
+//! returned. A hostile writer can mix bytes under an unchanged stamp; that is an invalid message of
+//! its own. No value makes this side read or write outside the regions, loop without end,
 //! or panic. A peer can stop, claim a false position, and send invalid messages: the reader must
 //! check their content.
 //!

@@ -79,8 +79,13 @@ impl<H: BroadcastHandle> Consumer<H> {
         self
     }
 
-    /// Copies the next message to `message`, as many words as that and the message have. Another
-    /// call returns the same message until [`advance`](Consumer::advance).
+    /// Copies the next message to `message`, as many words as that and the message have. The words
+    /// of `message` are of no use unless a message is returned: they may be a mixture of two.
+    ///
+    /// Another call returns the same message until [`advance`](Consumer::advance), if the writer
+    /// waits for this reader in any case. That of an observer, or of a reader that can be evicted
+    /// or is in another process, may be overwritten meanwhile: the call then returns [`Peek::Gap`]
+    /// or [`Peek::Evicted`].
     #[inline(always)]
     pub fn peek(&mut self, message: &mut [usize]) -> Peek {
         match self.find_in(self.ring.slot(self.cursor), message) {
@@ -159,7 +164,9 @@ impl<H: BroadcastHandle> Consumer<H> {
         waiting
     }
 
-    /// How many messages wait for this reader, as far as this thread can see.
+    /// How many messages wait for this reader, as far as this thread can see: at most the capacity
+    /// if it has an entry. What a reader without one has missed already counts, too; if the writer
+    /// is in another process, that may be any number.
     #[must_use]
     pub fn depth(&self) -> usize {
         let waiting = self.ring.published(self.cursor).wrapping_sub(self.cursor);

@@ -101,7 +101,7 @@ pub struct ForeignData<M>(pub(super) Region<M>);
 
 impl<M: Memory> ForeignData<M> {
     /// The ring that another process laid out in this memory, after all fields of its header were
-    /// checked.
+    /// checked but the [identity](ForeignData::identity): compare that with what you expect.
     ///
     /// # Errors
     /// The first field that is wrong.
