@@ -94,11 +94,12 @@ impl Steps<'_> {
         }
     }
 
-    /// The peer writes one of its words.
-    fn spoil(&mut self, words: &[Word]) {
+    /// The peer writes one of its words: a number, counted from `base`.
+    fn spoil(&mut self, words: &[Word], base: usize) {
         let index = usize::from(self.next().unwrap_or(0)) % words.len();
+        let value = base.wrapping_add(self.number());
         // SAFETY: this side only reads them, as those of another process.
-        unsafe { words[index].set(self.number()) };
+        unsafe { words[index].set(value) };
     }
 }
 
@@ -111,7 +112,7 @@ fn any_bytes(data: &[u8]) {
         unsafe { word.set(usize::from_ne_bytes(whole)) };
     }
     let cursors = ForeignCursors::attach(&pages.0[..], LAYOUTS[0], READERS, IDENTITY);
-    let _ = cursors.map(|cursors| (cursors.position(true), cursors.gating()));
+    let _ = cursors.map(|it| (it.position(true), it.observed(), it.gating()));
     let Some(ring) = pages.foreign(&own, Claim { entry: 0, generation: 1 }) else { return };
     // An accepted region fits into the memory.
     let layout = ring.layout();
@@ -139,23 +140,43 @@ fn reader_of_a_hostile_writer(layout: Layout, mut steps: Steps<'_>) {
     let mut writer = Broadcast::producer(&theirs).expect("the only writer");
     let mut gating = Broadcast::gating(&ours).expect("the entry is free");
     let mut observing = Broadcast::observing(&ours);
+    let mut shown = Broadcast::observing_shown(&ours, None).expect("an entry is free");
     let (mut message, alarm, mut evicted) = ([0; 3], Alarm::new(), false);
     while let Some(step) = steps.next() {
         let is_gating = step & 8 == 0;
-        let reader = if is_gating { &mut gating } else { &mut observing };
+        let reader = match step & 24 {
+            8 => &mut observing,
+            24 => &mut shown,
+            _ => &mut gating,
+        };
         match step % 8 {
             0 => _ = writer.try_push(&[1, 2], BYTES),
-            1 => proxy.import(|| cursors.position(!is_gating)),
-            2..=4 => steps.spoil(&data.0),
+            1 => {
+                proxy.import(|| cursors.position(!is_gating));
+                assert!(cursors.observed().is_some(), "one shows its position");
+            }
+            2 | 3 => steps.spoil(&data.0, 0),
+            4 => steps.spoil(&data.0, reader.cursor()),
             5 => assert!(reader.skip_to_latest() <= usize::MAX / 2),
+            6 if step & 64 != 0 => {
+                // The other process says where to begin.
+                let mut late = Broadcast::gating_from(&ours, steps.number()).expect("one is left");
+                while late.peek(&mut message) != Peek::Evicted && late.advance() {}
+            }
             6 => {
                 let _ = (reader.depth(), ours.depth(), ours.high_water(), reader.is_waiting());
                 let _ = ours.storage().data().rings(&alarm);
             }
             _ => {
+                let before = reader.cursor();
                 let found = reader.peek(&mut message);
-                if let Peek::Message { length, .. } = found {
-                    assert!(length <= layout.message_bytes());
+                match found {
+                    Peek::Message { length, .. } => assert!(length <= layout.message_bytes()),
+                    Peek::Gap { missed } => {
+                        assert!(missed > 0, "a gap of nothing");
+                        assert_eq!(reader.cursor(), before.wrapping_add(missed));
+                    }
+                    Peek::Empty | Peek::Closed | Peek::Evicted => {}
                 }
                 if is_gating {
                     assert!(!evicted || found == Peek::Evicted, "it was evicted");
@@ -187,7 +208,7 @@ fn writer_with_a_hostile_reader(layout: Layout, mut steps: Steps<'_>) {
                 }
                 Err(full) => assert!(full.reader.entry < ENTRIES),
             },
-            2..=4 => steps.spoil(&own.0),
+            2..=4 => steps.spoil(&own.0, 0),
             5 => {
                 let before = proxy.kept();
                 proxy.import(|| cursors.position(step & 8 == 0));
@@ -196,7 +217,8 @@ fn writer_with_a_hostile_reader(layout: Layout, mut steps: Steps<'_>) {
             }
             6 => {
                 assert!(ring.high_water() <= CAPACITY && ring.depth() <= CAPACITY);
-                let _ = (cursors.gating(), cursors.rings(usize::from(step / 8 % 4), &alarm));
+                let _ = (cursors.gating(), cursors.observed());
+                let _ = cursors.rings(usize::from(step / 8 % 4), &alarm);
             }
             _ => match local.peek(&mut message) {
                 Peek::Message { .. } => _ = local.advance(),
