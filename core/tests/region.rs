@@ -410,6 +410,30 @@ fn false_values_of_a_writer_are_clamped() {
     }
 }
 
+/// A writer may jump half of all sequences ahead, and then the other half: its observers get two
+/// gaps, each as large as the jump.
+#[test]
+fn a_writer_that_jumps_makes_gaps() {
+    let (data, own) = (Pages::<256>::new(), Pages::<256>::new());
+    let ours = Broadcast::new(data.data(SMALL).unwrap(), SMALL).unwrap();
+    let theirs = attach(&data, &own, &proxy(&ours));
+    let index_of = |address: usize| (address - data.0.as_ptr().addr()) / WORD;
+    // The writer's words begin with its position; a slot of this layout is a stamp and a word.
+    let tail = index_of(std::ptr::from_ref(ours.storage().writer()).addr());
+    let slots = index_of(ours.storage().slots().as_ptr().addr());
+    let mut observer = Broadcast::observing_shown(&theirs, None).unwrap();
+    let half = 1 << (usize::BITS - 1);
+    for from in [0, half] {
+        assert_eq!(observer.cursor(), from);
+        let to = from.wrapping_add(half);
+        data.set(tail, to);
+        for slot in 0..4 {
+            data.set(slots + 2 * slot, to.wrapping_add(if slot == 0 { 0 } else { 100 }));
+        }
+        assert_eq!(observer.peek(&mut [0]), Peek::Gap { missed: half });
+    }
+}
+
 /// And each word of a reading process. The position never moves backwards, or past the tail.
 #[test]
 fn false_values_of_a_reader_are_clamped() {
