@@ -5,7 +5,10 @@ use super::entry::Claim;
 use super::ring_ref::RingRef;
 use super::slot::{Slot, Stamp, is_after};
 use super::storage::{Storage, may_be_foreign};
-use crate::sync::{Ordering, barrier, order};
+use crate::sync::{Ordering, barrier, order, prefetch};
+
+/// The words of a cache line, on most processors.
+const LINE_WORDS: usize = 64 / size_of::<usize>();
 
 /// What a reader found at its cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -286,6 +289,7 @@ impl<H: BroadcastHandle> Consumer<H> {
                 return Peek::Closed;
             }
             if !self.ring.is_closed() {
+                self.request_second_line();
                 return if self.is_evicted() { self.leave_evicted() } else { Peek::Empty };
             }
             closed = true;
@@ -293,6 +297,19 @@ impl<H: BroadcastHandle> Consumer<H> {
                 Found::Message { length } => return self.found(length),
                 Found::Other { stamp: now } => stamp = now,
             }
+        }
+    }
+
+    /// Requests the second line of the next slot, if it has one and the writer is in another
+    /// process. Processors do this ahead of the stamp that the next peek waits for, so that both
+    /// lines of a message arrive at once, and not one after the other.
+    #[inline]
+    fn request_second_line(&self) {
+        if may_be_foreign::<H::Storage>()
+            && !self.ring.may_borrow()
+            && let Some(word) = self.ring.slot(self.cursor).words.get(LINE_WORDS - 1)
+        {
+            prefetch::<false>(core::ptr::from_ref(word).cast());
         }
     }
 
