@@ -45,6 +45,29 @@ impl Cores {
         Cores { usable, refused, reader: Arc::new(reader) }
     }
 
+    /// The same cores in another process, which was started with their [names](Cores::names).
+    #[cfg(target_os = "linux")]
+    pub(crate) fn named(names: &str) -> Cores {
+        let names = names.split(',').filter_map(|name| name.parse().ok());
+        // This process has inherited the one core of the thread that started it.
+        let _ = pin_to_all(names);
+        Cores::take()
+    }
+
+    /// The numbers of the cores.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn names(&self) -> String {
+        let names: Vec<_> = self.usable.iter().map(usize::to_string).collect();
+        names.join(",")
+    }
+
+    /// Pins the calling thread to the core of one of the two threads.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn pin_to(&self, side: Side) {
+        // This worked before.
+        let _ = self.of(side).map(pin);
+    }
+
     /// The reader's thread. It lives for the whole run: a new one in each round would start with
     /// cold caches, on a core that has slept.
     pub(crate) fn reader(&self) -> &ThreadPool {
@@ -96,9 +119,14 @@ fn usable() -> Vec<usize> {
 
 #[cfg(target_os = "linux")]
 fn pin(core: usize) -> Result<(), String> {
+    pin_to_all([core]).map_err(|error| format!("core {core}: {error}"))
+}
+
+#[cfg(target_os = "linux")]
+fn pin_to_all(cores: impl IntoIterator<Item = usize>) -> rustix::io::Result<()> {
     let mut set = rustix::thread::CpuSet::new();
-    set.set(core);
-    rustix::thread::sched_setaffinity(None, &set).map_err(|error| format!("core {core}: {error}"))
+    cores.into_iter().for_each(|core| set.set(core));
+    rustix::thread::sched_setaffinity(None, &set)
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -20,6 +20,8 @@ mod loops;
 mod options;
 mod ours;
 mod plots;
+#[cfg(target_os = "linux")]
+mod processes;
 mod report;
 pub mod results;
 mod rivals;
@@ -49,6 +51,10 @@ use report::Section;
 /// Runs the measurements that the arguments select, prints each table to `out` as soon as it is
 /// complete, and writes the requested files.
 pub fn main(arguments: impl IntoIterator<Item = String>, out: &mut dyn Write) -> ExitCode {
+    #[cfg(target_os = "linux")]
+    if let Some(done) = loops::shm::serve_job() {
+        return done;
+    }
     let options = match Options::read(arguments) {
         Ok(options) => options,
         Err(error) => {
@@ -96,6 +102,8 @@ fn append(path: &Path, report: &Report) -> io::Result<()> {
 /// # Errors
 /// If a column lost or changed a message, or `out` cannot be written.
 pub fn run(options: &Options, out: &mut dyn Write) -> Result<Report, Failure> {
+    #[cfg(target_os = "linux")]
+    options.program.iter().for_each(|program| processes::set_program(program));
     let cores = affinity::Cores::take();
     let raw_trip = loops::trip::raw(&cores);
     let machine = Machine::new(cores.count(), cores.granted(), raw_trip, options.quick);

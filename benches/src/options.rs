@@ -6,7 +6,8 @@ use clap::{ArgAction, Parser, builder::PossibleValuesParser, value_parser};
 
 /// The tables that `--only` accepts, in the order of a full run.
 const TABLES: &str = "emit emit-receive fan-out threads encode view push spsc spsc-batches spsc-56 \
-    spsc-64 trip mpmc fairness publish publish-read tasks link handler wake pinned jitter idle";
+    spsc-64 trip mpmc fairness publish publish-read tasks link shm \
+    shm-trips shm-one-way shm-services shm-asleep shm-readers handler wake pinned jitter idle";
 
 /// Measures Mycelium and, in the same run, comparable crates.
 #[derive(Clone, Debug, Default, Parser)]
@@ -45,6 +46,9 @@ pub struct Options {
     /// Operations in each round [default: depends on the table]
     #[arg(long, value_parser = value_parser!(u32).range(1..))]
     operations: Option<u32>,
+    /// The program of other processes, in tests
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub program: Option<PathBuf>,
     /// Ignored; cargo passes it
     #[arg(long, hide = true, action = ArgAction::SetTrue)]
     bench: bool,

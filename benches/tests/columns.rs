@@ -8,7 +8,9 @@ fn options(arguments: &[&str]) -> Options {
 
 #[test]
 fn every_column_moves_every_message() {
-    let options = options(&["--quick", "--rounds", "1", "--operations", "600"]);
+    let program = env!("CARGO_BIN_EXE_mycelium-benches");
+    let options =
+        options(&["--quick", "--rounds", "1", "--operations", "600", "--program", program]);
     let mut printed = Vec::new();
     let report = run(&options, &mut printed).unwrap();
     let printed = String::from_utf8(printed).unwrap();
@@ -33,6 +35,7 @@ fn every_column_moves_every_message() {
         "publish-read",
         "tasks",
         "link",
+        "shm",
         "handler",
         "wake",
         "pinned",

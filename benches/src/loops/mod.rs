@@ -7,5 +7,7 @@ pub(crate) mod executor;
 pub(crate) mod link;
 pub(crate) mod one_thread;
 pub(crate) mod one_way;
+#[cfg(target_os = "linux")]
+pub(crate) mod shm;
 pub(crate) mod tasks;
 pub(crate) mod trip;

@@ -187,6 +187,8 @@ pub struct Percentiles {
     pub p99: u64,
     /// 99.9 %.
     pub p999: u64,
+    /// 99.99 %.
+    pub p9999: u64,
     /// The slowest message.
     pub max: u64,
     /// More percentiles, for a chart.
@@ -219,6 +221,7 @@ impl Percentiles {
             p50: all.quantile(0.5),
             p99: all.quantile(0.99),
             p999: all.quantile(0.999),
+            p9999: all.quantile(0.9999),
             max: all.max(),
             curve: CURVE.map(point).into(),
             ratio: ours.map(ratio),
@@ -231,12 +234,13 @@ impl fmt::Display for LatencyTable {
         writeln!(f, "latency: {}", self.header.title)?;
         writeln!(f, "  {} rounds of {} messages", self.rounds, self.operations)?;
         let rows = self.rows.iter().map(|row| {
-            let times = [row.p50, row.p99, row.p999, row.max].map(|time| time.to_string());
+            let times = [row.p50, row.p99, row.p999, row.p9999, row.max];
+            let times = times.map(|time| time.to_string());
             let ratio = row.ratio.map(|ratio| quartiles("", ratio, 2).into_iter().skip(1));
             let ratio = ratio.into_iter().flatten();
             iter::once(row.name.to_owned()).chain(times).chain(ratio).collect()
         });
-        let heading = ["ns", "p50", "p99", "p99.9", "max", "ours/p50", "lower", "upper"];
+        let heading = ["ns", "p50", "p99", "p99.9", "p99.99", "max", "ours/p50", "lower", "upper"];
         grid(f, &heading, &rows.collect::<Vec<_>>())
     }
 }

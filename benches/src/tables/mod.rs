@@ -9,6 +9,8 @@ mod executor;
 mod link;
 mod mpmc;
 mod rows;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod shm;
 mod spsc;
 
 use crate::affinity::Cores;
@@ -23,6 +25,8 @@ pub(crate) fn sweeps(options: &Options, cores: &Cores) -> impl Iterator<Item = S
     let sweeps = sweeps.chain([spsc::tasks].into_iter().filter_map(|table| table(options)));
     #[cfg(unix)]
     let sweeps = sweeps.chain(link::sweeps(options, cores));
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    let sweeps = sweeps.chain(shm::sweeps(options, cores));
     #[cfg(target_os = "linux")]
     let sweeps = sweeps.chain(executor::sweeps(options, cores));
     sweeps

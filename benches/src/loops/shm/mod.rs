@@ -1,0 +1,38 @@
+//! Messages between two processes through memory that both map.
+//!
+//! The process of the run is one side; the other one is a job ([`processes`](crate::processes)).
+//! `sides` has what the columns are made of, `exchange` the loops, which are the same for all.
+
+pub(crate) mod asleep;
+pub(crate) mod bare;
+mod duplex;
+pub(crate) mod exchange;
+pub(crate) mod fan_out;
+pub(crate) mod ring;
+pub(crate) mod services;
+
+use std::process::ExitCode;
+
+use crate::affinity::{Cores, Side};
+use crate::processes::{self, Parent};
+
+/// Does the job of this process, if it was started for one.
+pub(crate) fn serve_job() -> Option<ExitCode> {
+    let (cores, job) = processes::job()?;
+    cores.pin_to(Side::Reader);
+    serve(&job.split_whitespace().collect::<Vec<_>>(), &cores, &mut Parent);
+    Some(ExitCode::SUCCESS)
+}
+
+fn serve(job: &[&str], cores: &Cores, parent: &mut Parent) {
+    match job {
+        ["exchange", kind, words] => exchange::serve(kind, words, parent),
+        ["fan-out"] => fan_out::serve(parent),
+        ["eventfd"] => asleep::answer_eventfd(),
+        ["futex"] => asleep::answer_futex(parent),
+        ["services", directory, host, wait] => {
+            services::serve(directory, host, wait, cores, parent);
+        }
+        _ => panic!("there is no job `{}`", job.join(" ")),
+    }
+}
