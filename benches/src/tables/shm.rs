@@ -12,7 +12,8 @@ use crate::loops::shm::exchange::{
     Figure, Kind, memcpy, one_way, published, published_trip, trips,
 };
 use crate::loops::shm::fan_out::fan_out;
-use crate::loops::shm::services::{self, Place, in_one_process, processes};
+use crate::loops::shm::nodes::{in_one_process, processes};
+use crate::loops::shm::places::{self, Place};
 use crate::options::Options;
 use crate::tables::rows;
 use crate::wait::Idle;
@@ -38,8 +39,8 @@ pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
         contests.push(mean::<6>(options, cores));
         contests.push(mean::<8>(options, cores));
         for tail in [false, true] {
-            contests.push(each::<6>(options, cores, services::Pair::Trip48, tail));
-            contests.push(each::<8>(options, cores, services::Pair::Trip64, tail));
+            contests.push(each::<6>(options, cores, places::Pair::Trip48, tail));
+            contests.push(each::<8>(options, cores, places::Pair::Trip64, tail));
         }
     }
     if wants(ONE_WAY) {
@@ -84,7 +85,7 @@ fn mean<const W: usize>(options: &Options, cores: &Cores) -> Contest {
 fn each<const W: usize>(
     options: &Options,
     cores: &Cores,
-    pair: services::Pair,
+    pair: places::Pair,
     tail: bool,
 ) -> Contest {
     const ONE: &str = "services, one process";
@@ -176,8 +177,8 @@ fn emit_to_receive(options: &Options, cores: &Cores) -> Contest {
         timed: "from the first emit until the answer to the last message",
         operations: options.operations(300_000, 600),
         columns: vec![
-            processes(TWO, services::Pair::Flow, Place::Thread, Spin, false, cores),
-            in_one_process(ONE, services::Pair::Flow, false, cores),
+            processes(TWO, places::Pair::Flow, Place::Thread, Spin, false, cores),
+            in_one_process(ONE, places::Pair::Flow, false, cores),
         ],
         pairs: vec![Pair::new(TWO, ONE).at_least(0.8)],
         ..Contest::new("shm", rows::SHM_SERVICES, "56 bytes from emit to receive of services")
@@ -197,7 +198,7 @@ fn asleep(options: &Options, cores: &Cores) -> Contest {
     let places = PLACES.into_iter().filter(|(_, place)| glommio || *place != Place::Glommio);
     let (mut columns, mut pairs) = (Vec::new(), Vec::new());
     for (name, place) in places {
-        columns.push(processes(name, services::Pair::Trip48, place, Park, false, cores));
+        columns.push(processes(name, places::Pair::Trip48, place, Park, false, cores));
         pairs.push(Pair::new(name, EVENTFD).within_at_median(1.2));
     }
     columns.extend([eventfds(EVENTFD, cores), futexes("futex", cores)]);

@@ -1,15 +1,19 @@
 //! Messages between two processes through memory that both map.
 //!
 //! The process of the run is one side; the other one is a job ([`processes`](crate::processes)).
-//! `sides` has what the columns are made of, `exchange` the loops, which are the same for all.
+//! `exchange` has the loops, which are the same for all ends of a `Duplex`: `ring`, `bare`. `nodes`
+//! has the columns of whole nodes.
 
 pub(crate) mod asleep;
-pub(crate) mod bare;
+mod bare;
+mod directory;
 mod duplex;
 pub(crate) mod exchange;
 pub(crate) mod fan_out;
-pub(crate) mod ring;
-pub(crate) mod services;
+pub(crate) mod nodes;
+pub(crate) mod places;
+mod ring;
+mod services;
 
 use std::process::ExitCode;
 
@@ -30,8 +34,8 @@ fn serve(job: &[&str], cores: &Cores, parent: &mut Parent) {
         ["fan-out"] => fan_out::serve(parent),
         ["eventfd"] => asleep::answer_eventfd(),
         ["futex"] => asleep::answer_futex(parent),
-        ["services", directory, host, wait] => {
-            services::serve(directory, host, wait, cores, parent);
+        ["services", directory, place, wait] => {
+            nodes::serve(directory, place, wait, cores, parent);
         }
         _ => panic!("there is no job `{}`", job.join(" ")),
     }

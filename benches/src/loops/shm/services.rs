@@ -1,24 +1,17 @@
-//! Services of two nodes in two processes, whose link goes through shared memory, and the same
-//! services in one node.
+//! The services of the columns, and their messages: a client and an echo for round trips, a source
+//! and a sink for messages one way.
 
-use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{Either, select};
-use mycelium::{Builder, Context, Delivery, Execution, Node, Result, Topology, WaitStrategy};
+use mycelium::{Context, Delivery, Result};
 use mycelium_core::message;
 
-use crate::affinity::{Cores, Side};
-use crate::harness::{Column, Mismatch, Round};
-use crate::loops::executor::host::{OnGlommio, OnSmol, OnTokio, run_node};
-use crate::processes::{Parent, Talk, Worker};
 use crate::sample::{SAMPLES, Sample, Tally, samples};
 use crate::stats::Times;
 
-const FITS: &str = "the services fit together";
 /// A stream begins on the socket; this long after the first answer both are in memory.
 const MOVES: Duration = Duration::from_millis(50);
 
@@ -27,23 +20,44 @@ const AGAIN: Duration = Duration::from_millis(100);
 
 /// What a round found.
 #[derive(Debug, Default)]
-struct Found {
-    took: Duration,
-    times: Times,
-    right: bool,
+pub(super) struct Found {
+    pub(super) took: Duration,
+    pub(super) times: Times,
+    pub(super) right: bool,
 }
 
 /// The work of a round, and what it found.
 #[derive(Debug)]
-struct Task {
+pub(super) struct Task {
     operations: usize,
     found: Mutex<Found>,
 }
 
 impl Task {
+    pub(super) fn new(operations: usize) -> Arc<Task> {
+        Arc::new(Task { operations, found: Mutex::default() })
+    }
+
+    /// What the round found.
+    pub(super) fn take(&self) -> Found {
+        std::mem::take(&mut *self.found.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn note(&self, found: Found) {
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = found;
     }
+}
+
+/// What a subscription has within some time.
+macro_rules! heard {
+    ($ctx:ident, $answers:ident) => {{
+        let next = pin!($answers.recv());
+        let pause = pin!($ctx.sleep(AGAIN));
+        match select(next, pause).await {
+            Either::Left((delivery, _)) => Some(delivery),
+            Either::Right(_) => None,
+        }
+    }};
 }
 
 /// Whether the first message is answered. An answer that is sent before the other node knows the
@@ -61,33 +75,21 @@ macro_rules! answered {
     };
 }
 
-/// What a subscription has within some time.
-macro_rules! heard {
-    ($ctx:ident, $answers:ident) => {{
-        let next = pin!($answers.recv());
-        let pause = pin!($ctx.sleep(AGAIN));
-        match select(next, pause).await {
-            Either::Left((delivery, _)) => Some(delivery),
-            Either::Right(_) => None,
-        }
-    }};
-}
-
 /// A message of some words and its answer, a service that sends it and one that returns it.
 macro_rules! trip {
     ($ping:ident, $pong:ident, $client:ident, $echo:ident, $words:literal, $there:tt,
         $back:tt, $id:tt, $next:tt) => {
         #[message(topic = $there, id = $id)]
-        struct $ping {
+        pub(super) struct $ping {
             words: [u64; $words],
         }
 
         #[message(topic = $back, id = $next)]
-        struct $pong {
+        pub(super) struct $pong {
             words: [u64; $words],
         }
 
-        struct $client(Arc<Task>);
+        pub(super) struct $client(pub(super) Arc<Task>);
 
         #[mycelium::service(reads($pong), emits($ping))]
         impl $client {
@@ -123,7 +125,7 @@ macro_rules! trip {
             }
         }
 
-        struct $echo;
+        pub(super) struct $echo;
 
         #[mycelium::service(reads($ping), emits($pong))]
         impl $echo {
@@ -144,10 +146,10 @@ trip!(Ping48, Pong48, Client48, Echo48, 6, "pings-48", "pongs-48", 21, 22);
 trip!(Ping64, Pong64, Client64, Echo64, 8, "pings-64", "pongs-64", 23, 24);
 
 /// Emits samples, and notes the time until the last one was taken.
-struct Source(Arc<Task>);
+pub(super) struct Source(pub(super) Arc<Task>);
 
 #[message(topic = "tallies", id = 25)]
-struct Taken {
+pub(super) struct Taken {
     count: u64,
     sum: u64,
 }
@@ -191,7 +193,8 @@ impl Source {
     }
 }
 
-struct Sink;
+/// Adds up samples, and answers with the tally.
+pub(super) struct Sink;
 
 #[mycelium::service(reads(Sample), emits(Taken))]
 impl Sink {
@@ -209,202 +212,4 @@ impl Sink {
         }
         Ok(())
     }
-}
-
-/// The two services of a column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pair {
-    /// Round trips of 48 bytes.
-    Trip48,
-    /// Round trips of 64 bytes.
-    Trip64,
-    /// 56 bytes one way.
-    Flow,
-}
-
-impl Pair {
-    /// The names of the services.
-    fn names(self) -> [&'static str; 2] {
-        match self {
-            Pair::Trip48 => ["Client48", "Echo48"],
-            Pair::Trip64 => ["Client64", "Echo64"],
-            Pair::Flow => ["Source", "Sink"],
-        }
-    }
-
-    /// The subscription that may lose messages, so that the two services cannot block each other.
-    /// None is lost, because only one is on its way.
-    fn answers(self) -> &'static str {
-        match self {
-            Pair::Trip48 => "Client48.pongs-48",
-            Pair::Trip64 => "Client64.pongs-64",
-            Pair::Flow => "Source.tallies",
-        }
-    }
-
-    fn of(name: &str) -> Pair {
-        let all = [Pair::Trip48, Pair::Trip64, Pair::Flow];
-        all.into_iter().find(|pair| pair.names()[0] == name).expect("a name of a service")
-    }
-
-    fn topology(self, directory: Option<&PathBuf>) -> Topology {
-        let [here, there] = self.names();
-        let policy = format!("[subscription.\"{}\"]\npolicy = \"drop-oldest\"\n", self.answers());
-        let Some(directory) = directory else {
-            return Topology::parse("bench", &policy).expect(FITS);
-        };
-        let text = format!(
-            "[node.here]\nservices = [\"{here}\"]\n[node.there]\nservices = [\"{there}\"]\n\
-             [link.default]\ntransport = \"shm\"\nretry = \"1ms\"\nmax_retry = \"5ms\"\n{policy}"
-        );
-        Topology::parse("bench", &text).expect(FITS).in_directory(directory)
-    }
-
-    fn add(self, builder: Builder, task: &Arc<Task>) -> Builder {
-        let task = task.clone();
-        match self {
-            Pair::Trip48 => builder.service(move || Client48(task.clone())).service(|| Echo48),
-            Pair::Trip64 => builder.service(move || Client64(task.clone())).service(|| Echo64),
-            Pair::Flow => builder.service(move || Source(task.clone())).service(|| Sink),
-        }
-    }
-}
-
-/// Where the services run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// As tasks of an executor.
-    Tokio,
-    /// As tasks of an executor.
-    Smol,
-    /// As tasks of an executor.
-    Glommio,
-    /// On a pinned thread with a loop of its own.
-    Thread,
-}
-
-const PLACES: [(Place, &str); 4] = [
-    (Place::Tokio, "tokio"),
-    (Place::Smol, "smol"),
-    (Place::Glommio, "glommio"),
-    (Place::Thread, "thread"),
-];
-
-impl Place {
-    fn execution(self, cores: &Cores, side: Side, wait: WaitStrategy) -> Execution {
-        let own = match (self, cores.of(side)) {
-            (Place::Thread, Some(core)) => Execution::pinned([core]),
-            (Place::Thread, None) => Execution::dedicated(),
-            _ => Execution::shared(),
-        };
-        own.wait(wait)
-    }
-
-    fn run(self, name: &'static str, node: Node) -> Result<(), Mismatch> {
-        match self {
-            Place::Tokio | Place::Thread => run_node::<OnTokio>(name, node),
-            Place::Smol => run_node::<OnSmol>(name, node),
-            Place::Glommio => run_node::<OnGlommio>(name, node),
-        }
-    }
-}
-
-fn task(operations: usize) -> Arc<Task> {
-    Arc::new(Task { operations, found: Mutex::default() })
-}
-
-/// The other process: a node for each line, which names the services.
-pub(super) fn serve(directory: &str, place: &str, wait: &str, cores: &Cores, parent: &mut Parent) {
-    let directory = PathBuf::from(directory);
-    let place = PLACES.into_iter().find(|(_, name)| *name == place).expect("a place").0;
-    let wait = if wait == "spin" { WaitStrategy::Spin } else { WaitStrategy::Park };
-    parent.say(&"");
-    while let Some(line) = parent.hear() {
-        let pair = Pair::of(line.trim());
-        let builder = Node::builder("there").topology(pair.topology(Some(&directory)));
-        let execution = place.execution(cores, Side::Reader, wait);
-        let builder = pair.add(builder, &task(0)).execution(pair.names()[1], execution);
-        if let Err(error) = place.run("the other process", builder.build().expect(FITS)) {
-            panic!("{error}");
-        }
-        parent.say(&"");
-    }
-}
-
-/// A directory of the nodes of a column.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new() -> Directory {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("mycelium-benches-{}-{number}", std::process::id());
-        Directory(std::env::temp_dir().join(name))
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn found(name: &'static str, pair: Pair, tail: bool, task: &Task) -> Result<Round, Mismatch> {
-    let found = std::mem::take(&mut *task.found.lock().unwrap_or_else(PoisonError::into_inner));
-    if !found.right {
-        return Err(Mismatch::new(name, "a message was lost or changed"));
-    }
-    Ok(match (pair, tail) {
-        (Pair::Flow, _) => Round::Total(found.took),
-        (_, true) => Round::Tail(found.times),
-        (_, false) => Round::Each(found.times),
-    })
-}
-
-/// A column of two nodes in two processes. With `tail`, the slowest hundredth of the trips counts.
-pub(crate) fn processes(
-    name: &'static str,
-    pair: Pair,
-    place: Place,
-    wait: WaitStrategy,
-    tail: bool,
-    cores: &Cores,
-) -> Column {
-    let (mut made, cores) = (None, cores.clone());
-    Column::new(name, move |operations| {
-        let (directory, worker) = made.get_or_insert_with(|| {
-            let directory = Directory::new();
-            let [path, wait] = [
-                directory.0.to_str().expect("a path of letters"),
-                if wait == WaitStrategy::Spin { "spin" } else { "park" },
-            ];
-            let place = PLACES.into_iter().find(|(known, _)| *known == place).expect("a place").1;
-            let mut worker = Worker::start(&cores, &format!("services {path} {place} {wait}"));
-            let _ = worker.hear();
-            (directory, worker)
-        });
-        let task = task(operations);
-        let builder = Node::builder("here").topology(pair.topology(Some(&directory.0)));
-        let execution = place.execution(&cores, Side::Writer, wait);
-        let builder = pair.add(builder, &task).execution(pair.names()[0], execution);
-        worker.say(&pair.names()[0]);
-        place.run(name, builder.build().expect(FITS))?;
-        worker.hear().ok_or_else(|| Mismatch::new(name, "the other process failed"))?;
-        found(name, pair, tail, &task)
-    })
-}
-
-/// A column of one node, whose services never sleep.
-pub(crate) fn in_one_process(name: &'static str, pair: Pair, tail: bool, cores: &Cores) -> Column {
-    let cores = cores.clone();
-    Column::new(name, move |operations| {
-        let task = task(operations);
-        let mut builder = pair.add(Node::builder("bench").topology(pair.topology(None)), &task);
-        for (service, side) in pair.names().into_iter().zip([Side::Writer, Side::Reader]) {
-            let execution = Place::Thread.execution(&cores, side, WaitStrategy::Spin);
-            builder = builder.execution(service, execution);
-        }
-        Place::Thread.run(name, builder.build().expect(FITS))?;
-        found(name, pair, tail, &task)
-    })
 }
