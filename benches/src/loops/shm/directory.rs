@@ -14,6 +14,11 @@ impl Directory {
         Directory(std::env::temp_dir().join(name))
     }
 
+    /// A directory that another process has named.
+    pub(super) fn of(path: &str) -> Directory {
+        Directory(path.into())
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.0
     }
