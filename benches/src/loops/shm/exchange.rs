@@ -1,8 +1,8 @@
 //! The loops of two processes: round trips, and messages one way.
 //!
 //! A message has its number in its first and its last word; both sides check them. The other
-//! process hears a line for each round, spins meanwhile, and then waits for the next line without
-//! using its core.
+//! process hears a line for each round and spins meanwhile. Then it says a line if every message
+//! was right, and waits for the next round without using its core.
 
 use std::time::{Duration, Instant};
 
@@ -38,16 +38,21 @@ impl Kind {
 
 /// Does the job of the other process.
 pub(super) fn serve(kind: &str, words: &str, parent: &mut Parent) {
-    match (kind, words) {
-        ("numbers", _) => Side::new(Numbers::meet(parent)).serve(parent),
-        ("rings", "6") => Side::<_, 6>::new(Rings::meet::<6>(parent)).serve(parent),
-        ("rings", "8") => Side::<_, 8>::new(Rings::meet::<8>(parent)).serve(parent),
-        ("rings", "128") => Side::<_, 128>::new(Rings::meet::<128>(parent)).serve(parent),
-        ("rings", "4096") => Side::<_, 4096>::new(Rings::meet::<4096>(parent)).serve(parent),
-        ("slots", "8") => Side::new(Slots::<8>::meet(parent)).serve(parent),
-        ("slots", "128") => Side::new(Slots::<128>::meet(parent)).serve(parent),
-        ("slots", "4096") => Side::new(Slots::<4096>::meet(parent)).serve(parent),
+    match words {
+        "1" => Side::new(Numbers::meet(parent)).serve(parent),
+        "6" => serve_words::<6>(kind, parent),
+        "8" => serve_words::<8>(kind, parent),
+        "128" => serve_words::<128>(kind, parent),
+        "4096" => serve_words::<4096>(kind, parent),
         _ => panic!("there are no {kind} of {words} words"),
+    }
+}
+
+fn serve_words<const W: usize>(kind: &str, parent: &mut Parent) {
+    match kind {
+        "rings" => Side::<_, W>::new(Rings::meet::<W>(parent)).serve(parent),
+        "slots" => Side::new(Slots::<W>::meet(parent)).serve(parent),
+        _ => panic!("there are no {kind} of {W} words"),
     }
 }
 
@@ -110,6 +115,7 @@ impl<D: Duplex<W>, const W: usize> Side<D, W> {
                 }
             };
             assert!(done && self.wrong == 0, "a message was lost or changed");
+            parent.say(&"right");
         }
     }
 
@@ -142,9 +148,14 @@ impl<D: Duplex<W>, const W: usize> Side<D, W> {
         done
     }
 
-    fn check(&self, name: &'static str, done: bool) -> Result<(), Mismatch> {
-        let what = || format!("{} sent, {} received, or wrong", self.sent, self.received);
-        if done && self.wrong == 0 { Ok(()) } else { Err(Mismatch::new(name, what())) }
+    /// What both sides found.
+    fn check(&self, name: &'static str, done: bool, other: &mut Worker) -> Result<(), Mismatch> {
+        if !done || self.wrong != 0 {
+            let what = format!("{} sent, {} received, or wrong", self.sent, self.received);
+            return Err(Mismatch::new(name, what));
+        }
+        let failed = || Mismatch::new(name, "the other process found a wrong message");
+        other.hear().map(|_| ()).ok_or_else(failed)
     }
 }
 
@@ -182,9 +193,11 @@ fn trips_of<D: Duplex<W> + 'static, const W: usize>(
 ) -> Column {
     let (mut made, cores) = (None, cores.clone());
     Column::new(name, move |operations| {
-        let (side, worker) = made.get_or_insert_with(|| {
+        let (worker, side) = made.get_or_insert_with(|| {
             let mut worker = Worker::start(&cores, &format!("exchange {} {W}", kind.slug()));
-            (Side::new(meet(&mut worker)), worker)
+            let side = Side::new(meet(&mut worker));
+            // In this order the worker ends first, and the end can remove what the worker left.
+            (worker, side)
         });
         // The first trips wake the other process.
         const FIRST: usize = 50;
@@ -203,7 +216,7 @@ fn trips_of<D: Duplex<W> + 'static, const W: usize>(
                 }),
             };
         let took = start.elapsed();
-        side.check(name, done)?;
+        side.check(name, done, worker)?;
         Ok(match figure {
             Figure::Mean => Round::Total(took),
             Figure::Median => Round::Each(times),
@@ -234,9 +247,11 @@ fn one_way_of<D: Duplex<W> + 'static, const W: usize>(
 ) -> Column {
     let (mut made, cores) = (None, cores.clone());
     Column::new(name, move |operations| {
-        let (side, worker) = made.get_or_insert_with(|| {
+        let (worker, side) = made.get_or_insert_with(|| {
             let mut worker = Worker::start(&cores, &format!("exchange {} {W}", kind.slug()));
-            (Side::new(meet(&mut worker)), worker)
+            let side = Side::new(meet(&mut worker));
+            // In this order the worker ends first, and the end can remove what the worker left.
+            (worker, side)
         });
         worker.say(&format_args!("one-way {operations} {}", idle.slug()));
         let mut retry = Retry::new(idle, DEADLINE);
@@ -249,7 +264,7 @@ fn one_way_of<D: Duplex<W> + 'static, const W: usize>(
             && side.receive(&mut message, &mut retry);
         let took = start.elapsed();
         side.message = message;
-        side.check(name, done)?;
+        side.check(name, done, worker)?;
         Ok(Round::Total(took))
     })
 }
