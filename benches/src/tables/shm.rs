@@ -21,8 +21,9 @@ use crate::wait::Idle;
 const OURS: &str = "our rings";
 const SERVICES: &str = "services";
 const RAW: &str = "raw atomics, same pages";
+/// A column of the feature `iceoryx2`; without it, its pairs are not measured.
+const ICEORYX2: &str = "iceoryx2";
 /// Figures of other runs, for comparison: see `docs/performance.md`.
-const ICEORYX2: &str = "iceoryx2 (elsewhere)";
 const AERON: &str = "Aeron (elsewhere)";
 
 /// The parts of the table `shm`.
@@ -96,25 +97,24 @@ fn each<const W: usize>(
         true => (Figure::Tail, "99th percentile", "p99"),
         false => (Figure::Median, "median", "p50"),
     };
-    let mut pairs = vec![
+    let pairs = vec![
         Pair::new(OURS, RAW).within_at_median(most),
         Pair::new(SERVICES, RAW).within_at_median(most),
         Pair::new(SERVICES, ONE),
+        Pair::new(OURS, ICEORYX2).within_at_median(0.333),
+        Pair::new(SERVICES, ICEORYX2).within_at_median(0.333),
         Pair::new(OURS, AERON),
         Pair::new(SERVICES, AERON),
     ];
-    let mut columns = vec![
+    let columns = vec![
         trips::<W>(OURS, Kind::Rings, figure, cores),
         processes(SERVICES, pair, Place::Thread, Spin, tail, cores),
         in_one_process(ONE, pair, tail, cores),
         trips::<1>(RAW, Kind::Numbers, figure, cores),
+        #[cfg(feature = "iceoryx2")]
+        trips::<W>(ICEORYX2, Kind::Iceoryx2, figure, cores),
         published_trip(AERON, if tail { 760 } else { 491 }, tail),
     ];
-    if !tail {
-        columns.push(published_trip(ICEORYX2, 521, tail));
-        pairs.push(Pair::new(OURS, ICEORYX2).within_at_median(0.333));
-        pairs.push(Pair::new(SERVICES, ICEORYX2).within_at_median(0.333));
-    }
     Contest {
         timed: "each trip; the figure of a round is that of its trips",
         operations: options.operations(5_000, 200),
@@ -141,6 +141,8 @@ fn flow<const W: usize>(options: &Options, cores: &Cores, idle: Idle, size: &str
         one_way::<W>(OURS, Kind::Rings, idle, cores),
         one_way::<W>(SLOTS, Kind::Slots, idle, cores),
         memcpy::<W>(MEMCPY),
+        #[cfg(feature = "iceoryx2")]
+        one_way::<W>(ICEORYX2, Kind::Iceoryx2, idle, cores),
     ];
     let pauses = idle == Idle::Pauses;
     let at_least =
@@ -152,10 +154,8 @@ fn flow<const W: usize>(options: &Options, cores: &Cores, idle: Idle, size: &str
     } else {
         pairs.push(at_least(Pair::new(OURS, MEMCPY), 0.8));
     }
-    if W == 8 {
-        columns.push(published(ICEORYX2, 4e6));
-        pairs.push(at_least(Pair::new(OURS, ICEORYX2), 20.0));
-    }
+    let iceoryx2 = Pair::new(OURS, ICEORYX2).throughput();
+    pairs.push(if W == 8 { at_least(iceoryx2, 20.0) } else { iceoryx2 });
     let title = format!("{size} one way to another process, {idle}");
     Contest {
         timed: "from the first message to the answer to the last one",

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::bare::{self, Numbers, Slots};
 use super::duplex::Duplex;
+#[cfg(feature = "iceoryx2")]
+use super::iceoryx::Iceoryx;
 use super::ring::Rings;
 use crate::affinity::Cores;
 use crate::harness::{Column, Mismatch, Round};
@@ -24,6 +26,9 @@ pub(crate) enum Kind {
     Numbers,
     /// Stamped slots.
     Slots,
+    /// Publishers and subscribers of iceoryx2.
+    #[cfg(feature = "iceoryx2")]
+    Iceoryx2,
 }
 
 impl Kind {
@@ -32,6 +37,8 @@ impl Kind {
             Kind::Rings => "rings",
             Kind::Numbers => "numbers",
             Kind::Slots => "slots",
+            #[cfg(feature = "iceoryx2")]
+            Kind::Iceoryx2 => "iceoryx2",
         }
     }
 }
@@ -52,6 +59,8 @@ fn serve_words<const W: usize>(kind: &str, parent: &mut Parent) {
     match kind {
         "rings" => Side::<_, W>::new(Rings::meet::<W>(parent)).serve(parent),
         "slots" => Side::new(Slots::<W>::meet(parent)).serve(parent),
+        #[cfg(feature = "iceoryx2")]
+        "iceoryx2" => Side::new(Iceoryx::<W>::join(parent)).serve(parent),
         _ => panic!("there are no {kind} of {W} words"),
     }
 }
@@ -181,6 +190,8 @@ pub(crate) fn trips<const W: usize>(
         Kind::Numbers => trips_of::<_, 1>(name, kind, figure, cores, Numbers::meet),
         Kind::Rings => trips_of::<_, W>(name, kind, figure, cores, Rings::meet::<W>),
         Kind::Slots => trips_of::<_, W>(name, kind, figure, cores, Slots::<W>::meet),
+        #[cfg(feature = "iceoryx2")]
+        Kind::Iceoryx2 => trips_of::<_, W>(name, kind, figure, cores, Iceoryx::<W>::host),
     }
 }
 
@@ -234,6 +245,8 @@ pub(crate) fn one_way<const W: usize>(
 ) -> Column {
     match kind {
         Kind::Slots => one_way_of::<_, W>(name, kind, idle, cores, Slots::<W>::meet),
+        #[cfg(feature = "iceoryx2")]
+        Kind::Iceoryx2 => one_way_of::<_, W>(name, kind, idle, cores, Iceoryx::<W>::host),
         _ => one_way_of::<_, W>(name, Kind::Rings, idle, cores, Rings::meet::<W>),
     }
 }

@@ -1,8 +1,8 @@
 //! Messages between two processes through memory that both map.
 //!
 //! The process of the run is one side; the other one is a job ([`processes`](crate::processes)).
-//! `exchange` has the loops, which are the same for all ends of a `Duplex`: `ring`, `bare`. `nodes`
-//! has the columns of whole nodes.
+//! `exchange` has the loops, which are the same for all ends of a `Duplex`: `ring`, `bare` and
+//! `iceoryx`. `nodes` has the columns of whole nodes.
 
 pub(crate) mod asleep;
 mod bare;
@@ -10,6 +10,8 @@ mod directory;
 mod duplex;
 pub(crate) mod exchange;
 pub(crate) mod fan_out;
+#[cfg(feature = "iceoryx2")]
+mod iceoryx;
 pub(crate) mod nodes;
 pub(crate) mod places;
 mod ring;
