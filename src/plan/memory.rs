@@ -37,7 +37,8 @@ pub(super) fn ring_memory(
     }
     let peers = peer_topics.publishers.iter().filter(|(peer, _)| carriers.in_memory(peer));
     for (topic, _) in peers.flat_map(|(_, topics)| topics) {
-        let positions = topics.get(topic).and_then(|planned| cursor_bytes(planned.gating));
+        // One place holds the publisher up until subscriptions have joined.
+        let positions = topics.get(topic).and_then(|planned| cursor_bytes(planned.gating + 1));
         add(&mut memory.shared, positions, 1);
     }
     memory

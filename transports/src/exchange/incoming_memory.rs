@@ -57,8 +57,6 @@ pub(super) struct PassedRing {
 const MOST_PASSED: usize = 128;
 /// The most words of a ring: as many as can be mapped. The memory is the peer's.
 const MOST_WORDS: usize = usize::MAX;
-/// Places beside those of the present subscriptions: for later ones, and for the floor of the ring.
-const SPARE: usize = 8;
 
 impl IncomingMemory {
     /// Connects to the peer's control socket with the token that it has sent. `executor`: that of
@@ -178,7 +176,8 @@ impl IncomingMemory {
         if data.identity() != identity || !fits {
             return Err(MemoryRefusal::Other);
         }
-        let readers = topic.subscribers() + SPARE;
+        // And the floor of the ring.
+        let readers = topic.places() + 1;
         let (cursors, descriptor) = cursor_region(topic.name(), layout, readers, identity)
             .map_err(MemoryRefusal::Memory)?;
         let proxy = usize::try_from(entry).ok().filter(|_| entry != u64::MAX);

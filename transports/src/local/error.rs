@@ -58,8 +58,9 @@ pub enum TopicError {
         /// The limit.
         most: usize,
     },
-    /// The topic has as many gating subscriptions as its rings have entries.
-    #[error("topic `{topic}` already has {most} gating subscriptions, the limit")]
+    /// The topic has as many subscriptions as its rings have places: for those that gate, and, in
+    /// memory of another process, for all.
+    #[error("topic `{topic}` has no place for another subscription: its rings have {most}")]
     Readers {
         /// The topic.
         topic: String,

@@ -301,9 +301,10 @@ impl Topic {
         self.members().subscribers.retain(|other| !Arc::ptr_eq(other, subscriber));
     }
 
-    /// The number of subscriptions.
-    pub(crate) fn subscribers(&self) -> usize {
-        self.members().subscribers.len()
+    /// The places for subscriptions at a ring in memory of another process: for as many as may
+    /// gate, and for the present ones.
+    pub(crate) fn places(&self) -> usize {
+        self.shape.readers.max(self.members().subscribers.len())
     }
 
     pub(super) fn too_many_readers(&self) -> TopicError {

@@ -5,6 +5,7 @@ use super::header::{HEADER, Header, Kind, RingIdentity};
 use super::memory::{Memory, Region};
 use crate::doorbell::{Alarm, SleepWord, WakePath};
 use crate::ring::broadcast::{Layout, ReaderWords};
+use crate::sync::{AtomicUsize, Ordering};
 
 /// The words of the cursor region of a process with at most `readers` gating readers; `None` if
 /// that is more than memory can hold. With 15 readers it is a page of 4,096 bytes on 64-bit hosts.
@@ -46,10 +47,15 @@ impl<M: Memory> CursorRegion<M> {
         Ok(CursorRegion(Region { memory, header }))
     }
 
-    /// Says to the writer's process whether the reader with this entry sleeps.
+    /// Says to the writer's process whether the reader with this number sleeps; `None` if there are
+    /// not so many. The writer looks at this word and those before it from now on.
     #[must_use]
-    pub fn asleep(&self, entry: usize) -> Option<&SleepWord> {
-        self.0.sleep_words().get(entry)
+    pub fn asleep(&self, reader: usize) -> Option<&SleepWord> {
+        let word = self.0.sleep_words().get(reader)?;
+        // Relaxed, as the word itself: the fence of `SleepWord::sleep` comes after it, too. Several
+        // threads may do this.
+        self.0.sleepers().fetch_max(reader + 1, Ordering::Relaxed);
+        Some(word)
     }
 
     /// The memory.
@@ -113,8 +119,10 @@ impl<M: Memory> ForeignCursors<M> {
     #[inline]
     pub fn ring_all(&self, alarms: &[Alarm], ring: impl FnMut(WakePath)) {
         let (mut by_executor, mut by_thread) = (None, None);
+        // The number may be any value.
+        let sleepers = self.0.sleepers().load(Ordering::Relaxed);
         // All are checked, because an alarm remembers for what it has rung.
-        for (word, alarm) in self.0.sleep_words().iter().zip(alarms) {
+        for (word, alarm) in self.0.sleep_words().iter().zip(alarms).take(sleepers) {
             match alarm.rings(word) {
                 path @ Some(WakePath::Executor) => by_executor = path,
                 path @ Some(WakePath::Thread) => by_thread = path,
@@ -142,5 +150,12 @@ impl<M: Memory> Region<M> {
     fn sleep_words(&self) -> &[SleepWord] {
         // SAFETY: a sleep word is an atomic word and nothing else.
         unsafe { self.part(HEADER, self.header.readers) }
+    }
+
+    /// How many of them are in use.
+    fn sleepers(&self) -> &AtomicUsize {
+        // SAFETY: an atomic word.
+        let words: &[AtomicUsize] = unsafe { self.part(HEADER + self.header.readers, 1) };
+        &words[0]
     }
 }

@@ -97,7 +97,8 @@ impl Header {
             Kind::Data => size_of::<WriterWords>() / WORD,
             Kind::Cursors => {
                 let sleep = self.readers.checked_mul(size_of::<SleepWord>() / WORD)?;
-                sleep.checked_next_multiple_of(ALIGNMENT / WORD)?
+                // And their number.
+                sleep.checked_add(1)?.checked_next_multiple_of(ALIGNMENT / WORD)?
             }
         };
         HEADER.checked_add(owned)
