@@ -47,8 +47,8 @@ impl<M: Memory> CursorRegion<M> {
         Ok(CursorRegion(Region { memory, header }))
     }
 
-    /// Says to the writer's process whether the reader with this number sleeps; `None` if there are
-    /// not so many. The writer looks at this word and those before it from now on.
+    /// Says to the writer's process whether the reader with this number sleeps; `None` if it is
+    /// beyond the places. From now on the writer loads this word and those before it.
     #[must_use]
     pub fn asleep(&self, reader: usize) -> Option<&SleepWord> {
         let word = self.0.sleep_words().get(reader)?;
