@@ -46,6 +46,8 @@ pub(super) struct ClientSession {
     executor: Arc<dyn Executor>,
     access: Option<MemoryAccess>,
     needs_memory: bool,
+    /// The peer has said on this connection what it supports.
+    knows_features: bool,
     /// The memory beside the present connection.
     memory: Option<IncomingMemory>,
     lost_memory: LostMemory,
@@ -116,6 +118,7 @@ impl ClientSession {
             executor,
             access: memory,
             needs_memory: config.memory == MemoryUse::Required,
+            knows_features: false,
             memory: None,
             lost_memory: LostMemory::default(),
             times: (config.keep_alive, config.silence),
@@ -312,11 +315,16 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
                 _ = link.set_times(self.times.0, self.times.1);
                 self.line.add(LinkValue::Connections, 1);
                 (self.observer)(Notice::Connected { peer: &self.peer });
-                if self.access.is_some() && !link.peer_accepts_memory() {
+                self.knows_features = false;
+            }
+            Event::Accepted { interest } => {
+                self.answered(interest);
+                // Its first frames have said what it supports.
+                let is_known = std::mem::replace(&mut self.knows_features, true);
+                if !is_known && self.access.is_some() && !link.peer_accepts_memory() {
                     self.report_on_socket("it does not share memory");
                 }
             }
-            Event::Accepted { interest } => _ = self.answered(interest),
             Event::Rejected { interest, reason, digest } => self.rejected(interest, reason, digest),
             Event::Described { offset, total, bytes } => {
                 if let Some((topic, mismatch)) = self.queries.on_piece(offset, total, bytes) {
