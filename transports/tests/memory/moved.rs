@@ -1,16 +1,19 @@
-//! A stream whose readers are in another process: what their memory says after their end.
+//! A stream moves to the memory of its publisher, and readers in another process read it there: what
+//! they get before and after the move, and what their own memory says after their end.
 
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use mycelium_core::doorbell::WakePath;
 use mycelium_core::message;
-use mycelium_core::ring::broadcast::{Broadcast, Peek};
-use mycelium_core::ring::region::{ForeignCursors, ForeignData, ForeignRing};
+use mycelium_core::ring::broadcast::{self, Broadcast, Peek};
+use mycelium_core::ring::region::{CursorRegion, ForeignCursors, ForeignData, ForeignRing};
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
-    Delivery, MappedRing, PageSize, Policy, RemoteBell, RingMemory, Schema, SharedRing, Topic,
-    TryRecv,
+    Delivery, EgressItem, EgressReader, EgressStream, GapReason, MappedPublisher, MappedRing,
+    PageSize, Policy, Publisher, RemoteBell, RemotePublisher, RingMemory, Schema, SharedRing,
+    Subscription, Topic, TryRecv,
 };
 use mycelium_transports::memory::{Mapping, cursor_region};
 use zerocopy::IntoBytes;
@@ -32,28 +35,106 @@ impl RemoteBell for NoBell {
     }
 }
 
+/// The places of subscriptions in the readers' memory.
+const READERS: usize = 3;
+
+/// A publisher, its stream to readers in another process, and the topic of that process.
+struct Stream {
+    publisher: Publisher<Late>,
+    /// Until the publisher's process does not wait for the readers any more.
+    egress: Option<EgressReader<()>>,
+    there: Arc<Topic>,
+    _topic: Arc<Topic>,
+}
+
+/// The memory of a stream as each process has it: the publisher's as the readers have mapped it,
+/// their own, and that as the publisher has mapped it.
+struct Mapped {
+    data: ForeignData<Mapping>,
+    own: CursorRegion<Mapping>,
+    cursors: ForeignCursors<Mapping>,
+    proxy: Option<broadcast::Claim>,
+}
+
+impl Stream {
+    fn new(policy: Policy) -> Stream {
+        let memory = RingMemory::Shared { pages: PageSize::Small, is_required: true };
+        let topic = |memory| {
+            let (name, schema) = ("after-the-end", Schema::of::<Late>());
+            Topic::with_memory(name, schema, 16, 4, memory, Region::new(16)).unwrap()
+        };
+        let (here, there) = (topic(memory), topic(RingMemory::Heap));
+        let egress = Some(here.egress_reader("far", policy).unwrap());
+        let publisher = here.publisher("publisher", 7).unwrap();
+        Stream { publisher, egress, there, _topic: here }
+    }
+
+    fn end(&mut self) -> &mut EgressStream<()> {
+        &mut self.egress.as_mut().unwrap().streams()[0]
+    }
+
+    fn map(&mut self) -> Mapped {
+        let stream = self.end();
+        let attach = |file: OwnedFd| Mapping::attach(file, 1 << 20, true).unwrap();
+        let (file, proxy) = stream.memory().unwrap();
+        let data = ForeignData::attach(attach(file.try_clone().unwrap())).unwrap();
+        let (layout, identity) = stream.ring();
+        let (own, file) = cursor_region("positions", layout, READERS, identity).unwrap();
+        let cursors = ForeignCursors::attach(attach(file), layout, READERS, identity).unwrap();
+        Mapped { data, own, cursors, proxy }
+    }
+
+    /// Moves it: subscriptions of `there` continue in memory after what `remote` got.
+    fn move_to_memory(&mut self, remote: &mut RemotePublisher) -> MappedPublisher {
+        let Mapped { data, own, cursors, proxy } = self.map();
+        let ring = MappedRing::new(data, own, READERS, proxy).unwrap();
+        self.end().move_to_memory(cursors, Arc::new(NoBell));
+        remote.continue_in_memory(ring, Arc::new(NoBell)).unwrap()
+    }
+
+    fn evict(&mut self) {
+        self.egress = None;
+    }
+
+    /// Emits messages.
+    fn emit(&mut self, numbers: Range<u64>) {
+        for number in numbers {
+            assert!(self.publisher.try_emit(Late { number }).is_ok());
+        }
+    }
+
+    /// Emits messages, which arrive over the link.
+    fn send(&mut self, numbers: Range<u64>, remote: &mut RemotePublisher) {
+        for number in numbers {
+            self.emit(number..number + 1);
+            let stream = self.end();
+            assert!(matches!(stream.next_item(), EgressItem::Message(_)));
+            stream.advance();
+            stream.release(number + 1);
+            remote.push(Late { number }.as_bytes(), false).unwrap();
+        }
+        remote.flush();
+    }
+}
+
+#[track_caller]
+fn assert_next(reader: &mut Subscription<Late>, number: u64) {
+    match reader.try_recv() {
+        TryRecv::Delivery(Delivery::Msg(late)) => assert_eq!(late.number, number),
+        other => panic!("expected message {number}, found {other:?}"),
+    }
+}
+
 /// A process whose connection has ended may still write into its memory.
 #[test]
 fn positions_after_the_end_of_a_connection_do_not_count() {
-    let memory = RingMemory::Shared { pages: PageSize::Small, is_required: true };
-    let schema = Schema::of::<Late>();
-    let topic =
-        Topic::with_memory("after-the-end", schema, 16, 4, memory, Region::new(16)).unwrap();
-    let mut egress = topic.egress_reader::<()>("far", Policy::Block).unwrap();
-    let mut publisher = topic.publisher::<Late>("publisher", 7).unwrap();
-    let stream = &mut egress.streams()[0];
-    let (file, proxy) = stream.memory().unwrap();
-    let attach = |file: OwnedFd| Mapping::attach(file, 1 << 20, true).unwrap();
-    let data = ForeignData::attach(attach(file.try_clone().unwrap())).unwrap();
-    let (layout, identity) = stream.ring();
-    let (own, cursors) = cursor_region("positions", layout, 3, identity).unwrap();
+    let mut stream = Stream::new(Policy::Block);
+    let layout = stream.end().ring().0;
+    let Mapped { data, own, cursors, proxy } = stream.map();
     let theirs = Broadcast::new(ForeignRing::new(data, own, proxy).unwrap(), layout).unwrap();
     let mut reader = Broadcast::gating_from(&theirs, 0).unwrap();
-    let cursors = ForeignCursors::attach(attach(cursors), layout, 3, identity).unwrap();
-    stream.move_to_memory(cursors, Arc::new(NoBell));
-    for number in 0..8 {
-        assert!(publisher.try_emit(Late { number }).is_ok());
-    }
+    stream.end().move_to_memory(cursors, Arc::new(NoBell));
+    stream.emit(0..8);
     let mut take = |count: usize| {
         for _ in 0..count {
             assert!(matches!(reader.peek(&mut [0]), Peek::Message { .. }));
@@ -61,42 +142,27 @@ fn positions_after_the_end_of_a_connection_do_not_count() {
         }
         reader.flush();
     };
+    let end = stream.end();
     take(3);
-    stream.update(false);
-    assert_eq!(stream.kept(), 3);
-    stream.remote_readers().unwrap().peer_is_gone();
+    end.update(false);
+    assert_eq!(end.kept(), 3);
+    end.remote_readers().unwrap().peer_is_gone();
     take(3);
-    stream.update(false);
-    assert_eq!(stream.kept(), 3, "nothing of it is read any more");
+    end.update(false);
+    assert_eq!(end.kept(), 3, "nothing of it is read any more");
 }
 
 /// The messages of a stream before its move are in one ring of the reader's process, those after it
 /// in the publisher's memory.
 #[test]
 fn a_latest_reader_passes_over_the_messages_before_a_move() {
-    let memory = RingMemory::Shared { pages: PageSize::Small, is_required: true };
-    let schema = Schema::of::<Late>();
-    let topic = |name, memory| Topic::with_memory(name, schema, 16, 4, memory, Region::new(16));
-    let here = topic("after-the-end", memory).unwrap();
-    let mut egress = here.egress_reader::<()>("far", Policy::DropOldest).unwrap();
-    let mut publisher = here.publisher::<Late>("publisher", 7).unwrap();
-    let stream = &mut egress.streams()[0];
-    let there = topic("after-the-end", RingMemory::Heap).unwrap();
-    let mut latest = there.subscribe::<Late>("latest", Policy::Latest).unwrap();
-    let mut left = there.subscribe::<Late>("left", Policy::Latest).unwrap();
-    let mut remote = there.remote_publisher("publisher", 7, 0).unwrap();
-    for number in 0..2 {
-        assert!(publisher.try_emit(Late { number }).is_ok());
-        remote.push(Late { number }.as_bytes(), false).unwrap();
-    }
-    let (file, proxy) = stream.memory().unwrap();
-    let data =
-        ForeignData::attach(Mapping::attach(file.try_clone().unwrap(), 1 << 20, true).unwrap());
-    let (layout, identity) = stream.ring();
-    let (cursors, _file) = cursor_region("positions", layout, 3, identity).unwrap();
-    let ring = MappedRing::new(data.unwrap(), cursors, 3, proxy).unwrap();
-    let _mapped = remote.continue_in_memory(ring, Arc::new(NoBell)).unwrap();
-    assert!(publisher.try_emit(Late { number: 2 }).is_ok());
+    let mut stream = Stream::new(Policy::DropOldest);
+    let mut latest = stream.there.subscribe::<Late>("latest", Policy::Latest).unwrap();
+    let mut left = stream.there.subscribe::<Late>("left", Policy::Latest).unwrap();
+    let mut remote = stream.there.remote_publisher("publisher", 7, 0).unwrap();
+    stream.send(0..2, &mut remote);
+    let _mapped = stream.move_to_memory(&mut remote);
+    stream.emit(2..3);
     for reader in [&mut latest, &mut left] {
         assert_eq!(reader.depth(), 3);
         match reader.try_recv() {
@@ -104,8 +170,69 @@ fn a_latest_reader_passes_over_the_messages_before_a_move() {
             other => panic!("expected a gap, found {other:?}"),
         }
     }
-    assert!(
-        matches!(latest.try_recv(), TryRecv::Delivery(Delivery::Msg(late)) if late.number == 2)
-    );
+    assert_next(&mut latest, 2);
     assert_eq!(left.depth(), 1);
+}
+
+/// A failed message is delivered once more, unless its publisher has evicted the reader.
+#[test]
+fn a_failed_message_of_an_evicted_reader_is_a_gap() {
+    for others in 0..3 {
+        let mut stream = Stream::new(Policy::Block);
+        let _open = stream.there.keep_open();
+        let other = |epoch| stream.there.remote_publisher("other", epoch, 0).unwrap();
+        let mut others: Vec<_> = (0..others).map(|number| other(8 + number)).collect();
+        let mut reader = stream.there.subscribe::<Late>("reader", Policy::Block).unwrap();
+        let mut remote = stream.there.remote_publisher("publisher", 7, 0).unwrap();
+        let _mapped = stream.move_to_memory(&mut remote);
+        // As many as a reader takes in a row: it is the turn of another publisher then.
+        for number in 0..32 {
+            stream.emit(number..number + 1);
+            assert_next(&mut reader, number);
+        }
+        assert!(reader.fail().is_none(), "it is delivered once more");
+        // The publishers that the reader knew before have ended.
+        others.iter_mut().for_each(RemotePublisher::end);
+        stream.evict();
+        stream.emit(32..72);
+        match reader.try_recv() {
+            TryRecv::Delivery(Delivery::Gap(gap)) => assert_eq!(gap.reason, GapReason::Evicted),
+            other => panic!("expected a gap, found {other:?}"),
+        }
+        for _ in 0..3 {
+            assert!(matches!(reader.try_recv(), TryRecv::Empty));
+        }
+        assert!(reader.fail().is_none(), "nothing is in flight");
+    }
+}
+
+/// The edge of the link's ring ends with the move, while others are idle.
+#[test]
+fn a_reader_that_finishes_when_empty_gets_the_messages_after_a_move() {
+    let mut stream = Stream::new(Policy::Block);
+    let mut reader = stream.there.subscribe::<Late>("reader", Policy::Block).unwrap();
+    let mut remote = stream.there.remote_publisher("publisher", 7, 0).unwrap();
+    assert!(matches!(reader.try_recv(), TryRecv::Empty));
+    let _idle = stream.there.remote_publisher("idle", 8, 0).unwrap();
+    let _mapped = stream.move_to_memory(&mut remote);
+    stream.emit(0..2);
+    reader.finisher().finish_when_empty();
+    assert_next(&mut reader, 0);
+    assert_next(&mut reader, 1);
+    assert!(matches!(reader.try_recv(), TryRecv::Closed));
+}
+
+#[test]
+fn a_reader_that_finishes_after_what_was_sent_gets_it_on_both_sides_of_a_move() {
+    let mut stream = Stream::new(Policy::Block);
+    let mut reader = stream.there.subscribe::<Late>("reader", Policy::Block).unwrap();
+    let mut remote = stream.there.remote_publisher("publisher", 7, 0).unwrap();
+    stream.send(0..2, &mut remote);
+    let _mapped = stream.move_to_memory(&mut remote);
+    stream.emit(2..4);
+    reader.finisher().finish_after_sent();
+    for number in 0..4 {
+        assert_next(&mut reader, number);
+    }
+    assert!(matches!(reader.try_recv(), TryRecv::Closed));
 }
