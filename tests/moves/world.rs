@@ -47,7 +47,7 @@ pub(crate) struct Side {
     identity: Identity,
 }
 
-/// What has happened to the link.
+/// An event of the link.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Happening {
     Connected,
@@ -57,7 +57,7 @@ pub(crate) enum Happening {
     Other(String),
 }
 
-/// What has happened at one side, in order.
+/// The events of one side, in order.
 #[derive(Debug)]
 pub(crate) struct Notices(watch::Sender<Vec<Happening>>);
 

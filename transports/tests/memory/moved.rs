@@ -1,5 +1,5 @@
-//! A stream moves to the memory of its publisher, and readers in another process read it there: what
-//! they get before and after the move, and what their own memory says after their end.
+//! A stream moves to the memory of its publisher, and readers in another process read it there:
+//! deliveries before and after the move, and positions after the end of their connection.
 
 use std::ops::Range;
 use std::os::fd::OwnedFd;
@@ -185,7 +185,7 @@ fn a_failed_message_of_an_evicted_reader_is_a_gap() {
         let mut reader = stream.there.subscribe::<Late>("reader", Policy::Block).unwrap();
         let mut remote = stream.there.remote_publisher("publisher", 7, 0).unwrap();
         let _mapped = stream.move_to_memory(&mut remote);
-        // As many as a reader takes in a row: it is the turn of another publisher then.
+        // As many as a reader takes from one in a row: the next turn is that of another publisher.
         for number in 0..32 {
             stream.emit(number..number + 1);
             assert_next(&mut reader, number);
