@@ -219,13 +219,10 @@ impl Notices {
         self.find(|all| (happened(all) >= times).then_some(())).await;
     }
 
-    /// Waits until streams stay on the socket. Returns the reason.
-    pub(crate) async fn until_on_socket(&self) -> String {
-        let reason = |it: &Happening| match it {
-            Happening::StaysOnSocket(reason) => Some(reason.clone()),
-            _ => None,
-        };
-        self.find(|all| all.iter().find_map(reason)).await
+    /// Waits until streams stay on the socket for a reason that begins so.
+    pub(crate) async fn until_on_socket(&self, begin: &str) {
+        let is_it = |it: &Happening| matches!(it, Happening::StaysOnSocket(reason) if reason.starts_with(begin));
+        self.find(|all| all.iter().any(is_it).then_some(())).await;
     }
 
     async fn find<R>(&self, find: impl Fn(&[Happening]) -> Option<R>) -> R {
