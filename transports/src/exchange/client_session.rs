@@ -46,7 +46,7 @@ pub(super) struct ClientSession {
     executor: Arc<dyn Executor>,
     access: Option<MemoryAccess>,
     needs_memory: bool,
-    /// The peer has said on this connection what it supports.
+    /// The features of the peer have arrived on this connection.
     knows_features: bool,
     /// The memory beside the present connection.
     memory: Option<IncomingMemory>,
@@ -319,7 +319,7 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
             }
             Event::Accepted { interest } => {
                 self.answered(interest);
-                // Its first frames have said what it supports.
+                // Its features have arrived before.
                 let is_known = std::mem::replace(&mut self.knows_features, true);
                 if !is_known && self.access.is_some() && !link.peer_accepts_memory() {
                     self.report_on_socket("it does not share memory");

@@ -429,8 +429,13 @@ impl Reader {
         // A gating reader copies nothing: its messages stay in the ring.
         let copies = !policy.is_gating() || !edge.lends();
         let words: &mut [usize] = if copies { &mut self.words } else { &mut [] };
-        let is_gone = edge.is_gone();
-        let peek = edge.consumer.peek(words);
+        let gone_at = edge.gone_at();
+        let mut peek = edge.consumer.peek(words);
+        if let (Some(end), Peek::Message { sequence, .. }) = (gone_at, peek)
+            && sequence.wrapping_sub(end).cast_signed() >= 0
+        {
+            peek = Peek::Empty;
+        }
         if !matches!(peek, Peek::Gap { .. })
             && let Some((missed, reason)) = edge.missed()
         {
@@ -445,7 +450,7 @@ impl Reader {
             Peek::Gap { missed } => {
                 Found::Gap(self.gap(index, missed as u64, GapReason::Overwritten))
             }
-            Peek::Empty if !is_gone => Found::Empty,
+            Peek::Empty if gone_at.is_none() => Found::Empty,
             Peek::Evicted if edge.reports_end() => {
                 Found::Gap(self.gap(index, 0, GapReason::Evicted))
             }

@@ -245,8 +245,10 @@ pub(super) struct MappedOrigin {
     line: Arc<Line<PublisherValue>>,
     /// Which sleep words are in use.
     sleepers: Arc<Mutex<Vec<bool>>>,
-    /// The publisher's process is gone: its ring has what it will ever have.
+    /// The publisher's process is gone, or the connection with it. Set after `end`.
     is_gone: AtomicBool,
+    /// The end of the messages then. A process that still runs sends later ones over the link.
+    end: OnceLock<usize>,
 }
 
 impl MappedOrigin {
@@ -264,6 +266,7 @@ impl MappedOrigin {
             line,
             sleepers: Arc::new(Mutex::new(vec![false; readers])),
             is_gone: AtomicBool::new(false),
+            end: OnceLock::new(),
         }
     }
 
@@ -287,7 +290,13 @@ impl MappedOrigin {
         self.is_gone.load(Ordering::Acquire)
     }
 
-    pub(super) fn set_gone(&self) {
+    /// Once it is gone: the end of the messages that subscriptions read there.
+    pub(super) fn end(&self) -> Option<usize> {
+        if self.is_gone() { self.end.get().copied() } else { None }
+    }
+
+    pub(super) fn set_gone(&self, end: usize) {
+        self.end.get_or_init(|| end);
         self.is_gone.store(true, Ordering::Release);
     }
 

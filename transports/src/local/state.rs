@@ -289,9 +289,13 @@ impl PublisherState {
         self.abandoned().add(end, in_flight, self.origin.mapped().is_some());
     }
 
-    /// For a mapped publisher: forgets the subscriptions that have left, unless they left at a
-    /// shutdown: then the publisher keeps what they have not taken for the next process.
+    /// For a mapped publisher: forgets the subscriptions that have left, unless it is gone, or they
+    /// left at a shutdown: then the publisher keeps what they have not taken for the next process.
     pub(super) fn settle_abandoned(&self, at_shutdown: impl FnOnce() -> bool) {
+        // A publisher that has lost its readers sends what they have not taken again.
+        if self.origin.mapped().is_some_and(MappedOrigin::is_gone) {
+            return;
+        }
         let mut abandoned = self.abandoned();
         // Asked under the lock, so that a subscription that leaves at the shutdown counts.
         if !at_shutdown() && abandoned.release() {
@@ -405,7 +409,7 @@ impl SharedRing for PublisherState {
     fn peer_is_gone(&self) {
         self.lose();
         if let Origin::Mapped(mapped) = &self.origin {
-            mapped.set_gone();
+            mapped.set_gone(self.ring.tail());
         }
         self.look();
     }
@@ -541,11 +545,11 @@ impl Edge {
         }
     }
 
-    /// Whether the publisher's process is gone. Load this before the ring is read: then the ring
-    /// has everything that was published.
+    /// The end of the messages of a publisher whose process is gone. Load this before the ring is
+    /// read: then the ring has all of them.
     #[inline]
-    pub(super) fn is_gone(&self) -> bool {
-        self.publisher.origin.mapped().is_some_and(MappedOrigin::is_gone)
+    pub(super) fn gone_at(&self) -> Option<usize> {
+        self.publisher.origin.mapped().and_then(MappedOrigin::end)
     }
 
     /// Whether messages can be read in the ring, without a copy.
