@@ -236,3 +236,27 @@ fn a_reader_that_finishes_after_what_was_sent_gets_it_on_both_sides_of_a_move() 
     }
     assert!(matches!(reader.try_recv(), TryRecv::Closed));
 }
+
+/// The publisher waits for none of the subscriptions of a process whose link observes.
+#[test]
+fn a_block_subscription_of_a_link_that_observes_gets_gaps() {
+    let mut stream = Stream::new(Policy::DropOldest);
+    let mut reader = stream.there.subscribe::<Late>("reader", Policy::Block).unwrap();
+    let mut remote = stream.there.remote_publisher("publisher", 7, 0).unwrap();
+    let _mapped = stream.move_to_memory(&mut remote);
+    for lap in 0..3 {
+        // A ring has 16 places.
+        let first = lap * 40;
+        stream.emit(first..first + 40);
+        match reader.try_recv() {
+            TryRecv::Delivery(Delivery::Gap(gap)) => {
+                assert_eq!((gap.count, gap.exact, gap.reason), (24, true, GapReason::Overwritten));
+            }
+            other => panic!("{other:?}"),
+        }
+        for number in first + 24..first + 40 {
+            assert_next(&mut reader, number);
+        }
+        assert!(matches!(reader.try_recv(), TryRecv::Empty));
+    }
+}
