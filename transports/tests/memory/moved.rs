@@ -260,3 +260,27 @@ fn a_block_subscription_of_a_link_that_observes_gets_gaps() {
         assert!(matches!(reader.try_recv(), TryRecv::Empty));
     }
 }
+
+/// Only the connection is lost: the publisher still runs, and sends the rest over the link.
+#[test]
+fn readers_that_lose_a_publisher_read_no_further_and_keep_their_positions() {
+    let mut stream = Stream::new(Policy::Block);
+    let mut reader = stream.there.subscribe::<Late>("reader", Policy::Block).unwrap();
+    let mut remote = stream.there.remote_publisher("publisher", 7, 0).unwrap();
+    let mapped = stream.move_to_memory(&mut remote);
+    stream.emit(0..8);
+    for number in 0..3 {
+        assert_next(&mut reader, number);
+    }
+    mapped.lose();
+    stream.emit(8..12);
+    for number in 3..8 {
+        assert_next(&mut reader, number);
+    }
+    let gap = reader.try_recv();
+    assert!(matches!(gap, TryRecv::Delivery(Delivery::Gap(gap)) if !gap.exact));
+    assert!(matches!(reader.try_recv(), TryRecv::Closed), "it has no other publisher");
+    mapped.settle(|| false);
+    stream.end().update(false);
+    assert_eq!((stream.end().kept(), stream.end().depth()), (8, 4));
+}
