@@ -4,15 +4,16 @@
 //! The three refer to each other, so they live in one file. They know rings, doorbells and
 //! counters, but no message type and no topic.
 
+mod edge;
+
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 
 use mycelium_core::doorbell::{Doorbell, SleepWord, announce, ring_each};
-use mycelium_core::ring::broadcast::{Broadcast, Consumer, Peek};
+use mycelium_core::ring::broadcast::{Broadcast, Consumer};
 
 use super::abandoned::{Abandoned, first};
-use super::delivery::GapReason;
 use super::numbering::{KnownNumbering, Numbering};
 use super::policy::Policy;
 use super::ring::{self, RingError, RingShape};
@@ -505,59 +506,6 @@ pub(super) struct Edge {
 }
 
 impl Edge {
-    /// The sequence of the message in a place of the ring.
-    #[inline]
-    pub(super) fn sequence(&self, place: usize) -> u64 {
-        self.known.as_ref().map_or(place as u64, |known| known.sequence(place))
-    }
-
-    /// Whether the next message needs more than a read of the ring: [`missed`](Self::missed) must
-    /// be called, or the publisher is gone.
-    #[inline]
-    pub(super) fn may_miss(&self) -> bool {
-        match (&self.publisher.origin, &self.known) {
-            (Origin::Remote(numbering), Some(known)) => {
-                numbering.may_miss(known, self.consumer.cursor())
-            }
-            (Origin::Mapped(mapped), _) => mapped.is_gone(),
-            _ => false,
-        }
-    }
-
-    /// Whether it has the messages of the same publisher after those of `earlier`.
-    pub(super) fn follows(&self, earlier: &Edge) -> bool {
-        self.after.as_ref().map(Weak::as_ptr) == Some(Arc::as_ptr(&earlier.publisher))
-    }
-
-    /// Moves to the newest message, or past it. Returns how many were passed over, with those that
-    /// were not reported before.
-    pub(super) fn skip(&mut self, past_newest: bool) -> usize {
-        let mut passed = std::mem::take(&mut self.passed) + self.consumer.skip_to_latest();
-        if !past_newest {
-            return passed;
-        }
-        loop {
-            match self.consumer.peek(&mut []) {
-                Peek::Message { .. } => passed += usize::from(self.consumer.advance()),
-                Peek::Gap { missed } => passed += missed,
-                Peek::Empty | Peek::Closed | Peek::Evicted => return passed,
-            }
-        }
-    }
-
-    /// The end of the messages of a publisher whose process is gone. Load this before the ring is
-    /// read: then the ring has all of them.
-    #[inline]
-    pub(super) fn gone_at(&self) -> Option<usize> {
-        self.publisher.origin.mapped().and_then(MappedOrigin::end)
-    }
-
-    /// Whether messages can be read in the ring, without a copy.
-    #[inline]
-    pub(super) fn lends(&self) -> bool {
-        self.publisher.origin.mapped().is_none()
-    }
-
     /// The reader is about to sleep: another process has to wake this one. Check once more after
     /// this.
     #[inline]
@@ -577,63 +525,6 @@ impl Edge {
 
     fn sleep_word(&self) -> Option<&SleepWord> {
         self.publisher.ring.storage().reader_asleep(self.sleeper.as_ref()?.word())
-    }
-
-    /// Messages of a remote publisher that are missing before the cursor, beside those that the
-    /// ring reports.
-    #[inline]
-    pub(super) fn missed(&mut self) -> Option<(u64, GapReason)> {
-        let (numbering, known) = (self.publisher.origin.numbering()?, self.known.as_mut()?);
-        let missed = numbering.missed(known, self.consumer.cursor());
-        if missed.is_some() {
-            self.notify_gap();
-        }
-        missed
-    }
-
-    /// Whether an earlier process may have received the next message.
-    pub(super) fn is_redelivered(&self) -> bool {
-        self.known.as_ref().is_some_and(|known| known.redelivered)
-    }
-
-    /// Whether the end of this publisher is a loss that was not reported yet; marks it as reported.
-    pub(super) fn reports_loss(&mut self) -> bool {
-        self.publisher.lost.load(Ordering::Acquire) && self.reports_end()
-    }
-
-    /// Whether the early end of this publisher was not reported yet; marks it as reported.
-    pub(super) fn reports_end(&mut self) -> bool {
-        !std::mem::replace(&mut self.loss_reported, true)
-    }
-
-    /// Whether all messages before its end are read.
-    pub(super) fn is_at_end(&self) -> bool {
-        self.end.is_some_and(|end| self.consumer.cursor().wrapping_sub(end).cast_signed() >= 0)
-    }
-
-    /// Shows how far an observer of a remote publisher is.
-    #[inline]
-    pub(super) fn show_place(&self) {
-        if self.known.is_some() {
-            self.progress.place.store(self.consumer.cursor(), Ordering::Release);
-        }
-    }
-
-    /// As [`show_place`](Self::show_place), and wakes the remote publisher.
-    #[cold]
-    pub(super) fn notify_place(&self) {
-        if self.known.is_some() {
-            self.show_place();
-            self.publisher.wake();
-        }
-    }
-
-    /// A gap is being reported to the reader: the missing messages are done.
-    #[cold]
-    fn notify_gap(&self) {
-        let gaps = self.known.as_ref().map_or(0, |known| known.gaps);
-        self.progress.gaps.store(gaps, Ordering::Release);
-        self.publisher.wake();
     }
 
     /// The subscription leaves this publisher with the next message in flight, or without. A remote
