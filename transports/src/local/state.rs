@@ -5,12 +5,12 @@
 //! counters, but no message type and no topic.
 
 mod edge;
+mod waking;
 
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::Waker;
 
-use mycelium_core::doorbell::{Doorbell, SleepWord, announce, ring_each};
+use mycelium_core::doorbell::{Doorbell, announce};
 use mycelium_core::ring::broadcast::{Broadcast, Consumer};
 
 use super::abandoned::{Abandoned, first};
@@ -18,7 +18,7 @@ use super::numbering::{KnownNumbering, Numbering};
 use super::policy::Policy;
 use super::ring::{self, RingError, RingShape};
 use super::schema::Schema;
-use super::shared::{MappedOrigin, RemoteReaders, Ring, SharedRing, Sleeper, Waiting};
+use super::shared::{MappedOrigin, RemoteReaders, Ring, Sleeper};
 use super::versioned::Versioned;
 use crate::counters::{EdgeValue, Line, PublisherValue, Region, plain};
 use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
@@ -89,18 +89,6 @@ pub(super) struct ReaderEntry {
     line: Arc<Line<EdgeValue>>,
     /// The readers that it stands for, if they read the ring themselves.
     pub(super) remote: Option<Arc<RemoteReaders>>,
-}
-
-impl ReaderEntry {
-    /// Wakes the reader if it sleeps. The caller has announced what it waits for.
-    #[inline]
-    pub(super) fn ring(&self) {
-        match &self.remote {
-            // The link's task need not know of each message.
-            Some(remote) => remote.ring(),
-            None => self.subscriber.bell.ring(),
-        }
-    }
 }
 
 /// How far a reader of a remote publisher is. Observers write it for each message, so it has a
@@ -246,44 +234,6 @@ impl PublisherState {
             .change(|readers| readers.retain(|it| !Arc::ptr_eq(&it.subscriber, subscriber)));
     }
 
-    /// Wakes the publisher: a reader joined, left, or made room.
-    pub(super) fn wake(&self) {
-        announce();
-        self.ring_room();
-    }
-
-    /// Wakes the publisher if it waits for its readers. The caller has announced what they did.
-    #[inline]
-    pub(super) fn ring_room(&self) {
-        self.room.ring();
-        if let Origin::Mapped(mapped) = &self.origin {
-            mapped.ring(&self.ring);
-        }
-    }
-
-    /// Has the waker called when readers make room or leave, those of other processes too. Check
-    /// once more after this.
-    pub(super) fn park(&self, waker: &Waker) {
-        self.room.park(waker);
-        let storage = self.ring.storage();
-        if let (Some(word), Some(imports)) = (storage.asleep(), storage.imports()) {
-            let path = imports.own_path();
-            // The word has one writer at a time.
-            let _one = self.abandoned();
-            word.sleep_by(path);
-        }
-    }
-
-    /// Has readers of other processes wake this process when they make room, by the path of the
-    /// publisher's task. Check once more after this.
-    pub(super) fn request_wake(&self) {
-        if let Some(word) = self.ring.storage().asleep() {
-            // The word has one writer at a time.
-            let _one = self.abandoned();
-            word.sleep();
-        }
-    }
-
     /// A gating subscription leaves. It took nothing from `place` on; the message there may have
     /// been in flight.
     fn abandon(&self, end: Consumer<Ring>, in_flight: bool) {
@@ -385,37 +335,6 @@ impl PublisherState {
     }
 }
 
-impl Waiting for PublisherState {
-    fn ring(&self) {
-        self.room.ring();
-    }
-}
-
-impl Waiting for SubscriberState {
-    fn ring(&self) {
-        self.bell.ring();
-    }
-}
-
-/// Of a mapped publisher.
-impl SharedRing for PublisherState {
-    fn look(&self) {
-        let readers = self.readers.lock().clone();
-        announce();
-        ring_each(&readers, |reader| reader.subscriber.bell.ring());
-        self.room.ring();
-    }
-
-    /// Readers take what the ring has, and then get a gap.
-    fn peer_is_gone(&self) {
-        self.lose();
-        if let Origin::Mapped(mapped) = &self.origin {
-            mapped.set_gone(self.ring.tail());
-        }
-        self.look();
-    }
-}
-
 /// When a subscription ends although publishers are left; 0 in its place means never.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -506,27 +425,6 @@ pub(super) struct Edge {
 }
 
 impl Edge {
-    /// The reader is about to sleep: another process has to wake this one. Check once more after
-    /// this.
-    #[inline]
-    pub(super) fn fall_asleep(&self) {
-        if let (Some(word), Some(mapped)) = (self.sleep_word(), self.publisher.origin.mapped()) {
-            word.sleep_by(mapped.own_path());
-        }
-    }
-
-    /// The reader does not sleep after all.
-    #[inline]
-    pub(super) fn stay_awake(&self) {
-        if let Some(word) = self.sleep_word() {
-            word.wake();
-        }
-    }
-
-    fn sleep_word(&self) -> Option<&SleepWord> {
-        self.publisher.ring.storage().reader_asleep(self.sleeper.as_ref()?.word())
-    }
-
     /// The subscription leaves this publisher with the next message in flight, or without. A remote
     /// publisher must still learn how far a gating reader was when a shutdown began.
     pub(super) fn leave(self, subscriber: &Arc<SubscriberState>, in_flight: bool) {

@@ -1,0 +1,115 @@
+//! How a publisher and its subscriptions sleep and wake each other: by doorbells within a process,
+//! and by sleep words in shared memory between processes.
+
+use std::task::Waker;
+
+use mycelium_core::doorbell::{SleepWord, announce, ring_each};
+
+use super::{Edge, Origin, PublisherState, ReaderEntry, SubscriberState};
+use crate::local::shared::{SharedRing, Waiting};
+
+impl PublisherState {
+    /// Wakes the publisher: a reader joined, left, or made room.
+    pub(in crate::local) fn wake(&self) {
+        announce();
+        self.ring_room();
+    }
+
+    /// Wakes the publisher if it waits for its readers. The caller has announced what they did.
+    #[inline]
+    pub(in crate::local) fn ring_room(&self) {
+        self.room.ring();
+        if let Origin::Mapped(mapped) = &self.origin {
+            mapped.ring(&self.ring);
+        }
+    }
+
+    /// Has the waker called when readers make room or leave, those of other processes too. Check
+    /// once more after this.
+    pub(in crate::local) fn park(&self, waker: &Waker) {
+        self.room.park(waker);
+        let storage = self.ring.storage();
+        if let (Some(word), Some(imports)) = (storage.asleep(), storage.imports()) {
+            let path = imports.own_path();
+            // The word has one writer at a time.
+            let _one = self.abandoned();
+            word.sleep_by(path);
+        }
+    }
+
+    /// Has readers of other processes wake this process when they make room, by the path of the
+    /// publisher's task. Check once more after this.
+    pub(in crate::local) fn request_wake(&self) {
+        if let Some(word) = self.ring.storage().asleep() {
+            // The word has one writer at a time.
+            let _one = self.abandoned();
+            word.sleep();
+        }
+    }
+}
+
+impl ReaderEntry {
+    /// Wakes the reader if it sleeps. The caller has announced what it waits for.
+    #[inline]
+    pub(in crate::local) fn ring(&self) {
+        match &self.remote {
+            // The link's task need not know of each message.
+            Some(remote) => remote.ring(),
+            None => self.subscriber.bell.ring(),
+        }
+    }
+}
+
+impl Edge {
+    /// The reader is about to sleep: another process has to wake this one. Check once more after
+    /// this.
+    #[inline]
+    pub(in crate::local) fn fall_asleep(&self) {
+        if let (Some(word), Some(mapped)) = (self.sleep_word(), self.publisher.origin.mapped()) {
+            word.sleep_by(mapped.own_path());
+        }
+    }
+
+    /// The reader does not sleep after all.
+    #[inline]
+    pub(in crate::local) fn stay_awake(&self) {
+        if let Some(word) = self.sleep_word() {
+            word.wake();
+        }
+    }
+
+    fn sleep_word(&self) -> Option<&SleepWord> {
+        self.publisher.ring.storage().reader_asleep(self.sleeper.as_ref()?.word())
+    }
+}
+
+impl Waiting for PublisherState {
+    fn ring(&self) {
+        self.room.ring();
+    }
+}
+
+impl Waiting for SubscriberState {
+    fn ring(&self) {
+        self.bell.ring();
+    }
+}
+
+/// Of a mapped publisher.
+impl SharedRing for PublisherState {
+    fn look(&self) {
+        let readers = self.readers.lock().clone();
+        announce();
+        ring_each(&readers, |reader| reader.subscriber.bell.ring());
+        self.room.ring();
+    }
+
+    /// Readers take what the ring has, and then get a gap.
+    fn peer_is_gone(&self) {
+        self.lose();
+        if let Origin::Mapped(mapped) = &self.origin {
+            mapped.set_gone(self.ring.tail());
+        }
+        self.look();
+    }
+}
