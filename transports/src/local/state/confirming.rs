@@ -1,0 +1,85 @@
+//! Which messages the subscriptions of a publisher are done with: what they still need, what those
+//! that left had not taken, and whether a message is requested or in flight.
+
+use std::sync::{MutexGuard, PoisonError};
+
+use mycelium_core::ring::broadcast::Consumer;
+
+use super::PublisherState;
+use crate::local::abandoned::{Abandoned, first};
+use crate::local::shared::{MappedOrigin, Ring};
+use crate::sync::Ordering;
+
+impl PublisherState {
+    /// The sequence of a remote publisher's first message that a gating subscription still needs;
+    /// `None` if no subscription needs any. At a shutdown, subscriptions that have left since it
+    /// began count too.
+    pub(in crate::local) fn done(&self, at_shutdown: impl FnOnce() -> bool) -> Option<u64> {
+        let numbering = self.origin.numbering()?;
+        // Read the gaps before the positions: a reader reports a gap before it takes what follows.
+        let readers = self.readers.lock();
+        // Observers count only where nobody gates.
+        let is_gated = self.was_gated.load(Ordering::Acquire)
+            || readers.iter().any(|reader| reader.entry.is_some());
+        let counts = || readers.iter().filter(|reader| reader.entry.is_some() == is_gated);
+        let gaps = counts().map(|reader| reader.progress.gaps.load(Ordering::Acquire)).min();
+        let needed = if is_gated {
+            self.ring.tail().wrapping_sub(self.ring.depth())
+        } else {
+            let places = counts().map(|reader| reader.progress.place.load(Ordering::Acquire));
+            places.fold(self.ring.tail(), first)
+        };
+        drop(readers);
+        let left = {
+            let mut abandoned = self.abandoned();
+            // Asked under the lock, so that a subscription that leaves at the shutdown counts.
+            if !at_shutdown() {
+                *abandoned = Abandoned::default();
+            }
+            abandoned.place
+        };
+        if gaps.is_none() && left.is_none() {
+            return None;
+        }
+        let place = left.map_or(needed, |left| first(needed, left));
+        Some(numbering.done(place, gaps.unwrap_or(0)))
+    }
+
+    /// Whether every gating subscription has requested a message.
+    pub(in crate::local) fn is_requested(&self) -> bool {
+        let readers = self.readers.lock();
+        let mut gating = readers.iter().filter(|reader| reader.entry.is_some());
+        gating.all(|reader| reader.subscriber.has_requested.load(Ordering::Acquire))
+    }
+
+    /// Whether a gating subscription may have a message in flight, or left with one.
+    pub(in crate::local) fn is_in_flight(&self) -> bool {
+        let has_gating = self.readers.lock().iter().any(|reader| reader.entry.is_some());
+        has_gating || self.abandoned().in_flight
+    }
+
+    /// A gating subscription leaves. It took nothing from `place` on; the message there may have
+    /// been in flight.
+    pub(super) fn abandon(&self, end: Consumer<Ring>, in_flight: bool) {
+        self.abandoned().add(end, in_flight, self.origin.mapped().is_some());
+    }
+
+    /// For a mapped publisher: forgets the subscriptions that have left, unless it is gone, or they
+    /// left at a shutdown: then the publisher keeps what they have not taken for the next process.
+    pub(in crate::local) fn settle_abandoned(&self, at_shutdown: impl FnOnce() -> bool) {
+        // A publisher that has lost its readers sends what they have not taken again.
+        if self.origin.mapped().is_some_and(MappedOrigin::is_gone) {
+            return;
+        }
+        let mut abandoned = self.abandoned();
+        // Asked under the lock, so that a subscription that leaves at the shutdown counts.
+        if !at_shutdown() && abandoned.release() {
+            drop(abandoned);
+            self.wake();
+        }
+    }
+
+    pub(super) fn abandoned(&self) -> MutexGuard<'_, Abandoned> {
+        self.abandoned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
