@@ -1,18 +1,27 @@
 //! What a publisher and its subscriptions share: a [`PublisherState`] for each publisher, a
 //! [`SubscriberState`] for each subscription, and an [`Edge`] for each pair.
 //!
-//! The three refer to each other, so they live in one file. They know rings, doorbells and
-//! counters, but no message type and no topic.
+//! The three refer to each other, so their types are in this file. They know rings, doorbells and
+//! counters, but no message type and no topic. Most of their methods are in files of their own,
+//! which see the private fields and which this file does not use:
+//!
+//! | file | content |
+//! | --- | --- |
+//! | `waking` | doorbells and sleep words |
+//! | `edge` | what a subscription reads of an edge |
+//! | `confirming` | which messages subscriptions are done with |
+//! | `joining` | how an edge is made, and how it ends |
 
 mod confirming;
 mod edge;
+mod joining;
 mod waking;
 
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, Weak};
 
-use mycelium_core::doorbell::{Doorbell, announce};
-use mycelium_core::ring::broadcast::{Broadcast, Consumer};
+use mycelium_core::doorbell::Doorbell;
+use mycelium_core::ring::broadcast::Consumer;
 
 use super::abandoned::Abandoned;
 use super::numbering::{KnownNumbering, Numbering};
@@ -21,7 +30,7 @@ use super::ring::{self, RingError, RingShape};
 use super::schema::Schema;
 use super::shared::{MappedOrigin, RemoteReaders, Ring, Sleeper};
 use super::versioned::Versioned;
-use crate::counters::{EdgeValue, Line, PublisherValue, Region, plain};
+use crate::counters::{EdgeValue, Line, PublisherValue, plain};
 use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 /// What a publisher shares with its readers.
@@ -147,94 +156,6 @@ impl PublisherState {
         self.lost.store(true, Ordering::Release);
     }
 
-    /// Joins a subscription to this publisher: at the place of `after` in a mapped ring, and after
-    /// the publisher there, which has the messages before that place; or else where the ring ends.
-    /// `None` if the ring has no free entry.
-    pub(super) fn attach(
-        publisher: &Arc<PublisherState>,
-        subscriber: &Arc<SubscriberState>,
-        counters: &Arc<Region>,
-        after: Option<(usize, &Arc<PublisherState>)>,
-    ) -> Option<Edge> {
-        let ring = publisher.ring.clone();
-        // As over a link: a publisher waits for a process, or for none of its subscriptions.
-        let is_gated = publisher.origin.mapped().is_none_or(|mapped| mapped.waits_for_readers);
-        let gates = subscriber.policy.is_gating() && is_gated;
-        let from = after.map(|(from, _)| from);
-        let sleeper = match &publisher.origin {
-            Origin::Mapped(mapped) => Some(mapped.take_sleeper()?),
-            Origin::Local | Origin::Remote(_) => None,
-        };
-        let consumer = match from {
-            Some(from) if gates => Broadcast::gating_from(ring, from)?,
-            None if gates => Broadcast::gating(ring)?,
-            // The publisher reads the positions of observers in another process, too.
-            from if sleeper.is_some() => Broadcast::observing_shown(ring, from)?,
-            Some(from) => Broadcast::observing_from(ring, from),
-            None => Broadcast::observing(ring),
-        };
-        // The counters of a publisher that moved to memory continue.
-        let earlier = after.and_then(|(_, earlier)| earlier.line_of(subscriber));
-        let has_joined = earlier.is_some();
-        let line = earlier.unwrap_or_else(|| {
-            let label = format!("{} reader={}", publisher.label(), plain(&subscriber.name));
-            Arc::new(counters.line(&label))
-        });
-        let place = consumer.cursor();
-        let known = publisher.origin.numbering().map(|numbering| numbering.join(place));
-        let joined_at = known.as_ref().map_or(place as u64, |known| known.sequence(place));
-        if !has_joined {
-            line.set(EdgeValue::JoinedAt, joined_at);
-        }
-        let gaps = AtomicUsize::new(known.as_ref().map_or(0, |known| known.gaps));
-        let progress = Arc::new(Progress { gaps, place: AtomicUsize::new(place) });
-        let reader = ReaderEntry {
-            subscriber: subscriber.clone(),
-            entry: consumer.entry().filter(|_| gates),
-            progress: progress.clone(),
-            line: line.clone(),
-            remote: None,
-        };
-        publisher.readers.change(|readers| readers.push(reader));
-        // While the reader joined, the ring may have seemed full to the publisher, which then
-        // parked.
-        publisher.wake();
-        let publisher = publisher.clone();
-        let after = after.map(|(_, earlier)| Arc::downgrade(earlier));
-        let (passed, loss_reported, end) = (0, false, None);
-        Some(Edge {
-            publisher,
-            consumer,
-            line,
-            gates,
-            known,
-            progress,
-            sleeper,
-            after,
-            passed,
-            loss_reported,
-            end,
-        })
-    }
-
-    /// Forgets a subscription whose edge is already dropped.
-    pub(super) fn detach(&self, subscriber: &Arc<SubscriberState>) {
-        self.remove_reader(subscriber);
-        self.wake();
-    }
-
-    /// The counters of a subscription.
-    fn line_of(&self, subscriber: &Arc<SubscriberState>) -> Option<Arc<Line<EdgeValue>>> {
-        let readers = self.readers.lock();
-        let reader = readers.iter().find(|it| Arc::ptr_eq(&it.subscriber, subscriber))?;
-        Some(reader.line.clone())
-    }
-
-    fn remove_reader(&self, subscriber: &Arc<SubscriberState>) {
-        self.readers
-            .change(|readers| readers.retain(|it| !Arc::ptr_eq(&it.subscriber, subscriber)));
-    }
-
     /// The label of this publisher's counters.
     pub(super) fn label(&self) -> String {
         let (topic, name) = (plain(&self.topic), plain(&self.name));
@@ -313,21 +234,6 @@ impl SubscriberState {
     pub(super) fn reads(&self, publisher: &PublisherState) -> bool {
         !self.is_egress || publisher.origin.is_local()
     }
-
-    /// Gives it an edge to a new publisher.
-    pub(super) fn send_edge(&self, edge: Edge) {
-        self.publishers.change(|publishers| publishers.push(edge.publisher.clone()));
-        self.incoming.change(|incoming| incoming.push(edge));
-        announce();
-        self.bell.ring();
-    }
-
-    /// Removes this and the publisher from each other's lists.
-    pub(super) fn leave(self: &Arc<SubscriberState>, publisher: &Arc<PublisherState>) {
-        self.publishers
-            .change(|publishers| publishers.retain(|other| !Arc::ptr_eq(other, publisher)));
-        publisher.remove_reader(self);
-    }
 }
 
 /// One publisher's ring at one subscription.
@@ -351,20 +257,4 @@ pub(super) struct Edge {
     loss_reported: bool,
     /// The place after the last message that the subscription reads, if that is known.
     pub(super) end: Option<usize>,
-}
-
-impl Edge {
-    /// The subscription leaves this publisher with the next message in flight, or without. A remote
-    /// publisher must still learn how far a gating reader was when a shutdown began.
-    pub(super) fn leave(self, subscriber: &Arc<SubscriberState>, in_flight: bool) {
-        let Edge { publisher, consumer, gates, .. } = self;
-        subscriber.leave(&publisher);
-        // After `leave`: another reader may get the ring's entry as soon as it is free.
-        if gates && !publisher.origin.is_local() {
-            publisher.abandon(consumer, in_flight);
-        } else {
-            drop(consumer);
-        }
-        publisher.wake();
-    }
 }

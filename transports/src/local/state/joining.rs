@@ -1,0 +1,135 @@
+//! How a publisher and a subscription join and leave each other: [`PublisherState::attach`] makes
+//! the [`Edge`] of the two, [`SubscriberState::send_edge`] hands it to the subscription, and
+//! [`Edge::leave`] ends it.
+
+use std::sync::Arc;
+
+use mycelium_core::doorbell::announce;
+use mycelium_core::ring::broadcast::Broadcast;
+
+use super::{Edge, Origin, Progress, PublisherState, ReaderEntry, SubscriberState};
+use crate::counters::{EdgeValue, Line, Region, plain};
+use crate::sync::AtomicUsize;
+
+impl PublisherState {
+    /// Joins a subscription to this publisher: at the place of `after` in a mapped ring, and after
+    /// the publisher there, which has the messages before that place; or else where the ring ends.
+    /// `None` if the ring has no free entry.
+    pub(in crate::local) fn attach(
+        publisher: &Arc<PublisherState>,
+        subscriber: &Arc<SubscriberState>,
+        counters: &Arc<Region>,
+        after: Option<(usize, &Arc<PublisherState>)>,
+    ) -> Option<Edge> {
+        let ring = publisher.ring.clone();
+        // As over a link: a publisher waits for a process, or for none of its subscriptions.
+        let is_gated = publisher.origin.mapped().is_none_or(|mapped| mapped.waits_for_readers);
+        let gates = subscriber.policy.is_gating() && is_gated;
+        let from = after.map(|(from, _)| from);
+        let sleeper = match &publisher.origin {
+            Origin::Mapped(mapped) => Some(mapped.take_sleeper()?),
+            Origin::Local | Origin::Remote(_) => None,
+        };
+        let consumer = match from {
+            Some(from) if gates => Broadcast::gating_from(ring, from)?,
+            None if gates => Broadcast::gating(ring)?,
+            // The publisher reads the positions of observers in another process, too.
+            from if sleeper.is_some() => Broadcast::observing_shown(ring, from)?,
+            Some(from) => Broadcast::observing_from(ring, from),
+            None => Broadcast::observing(ring),
+        };
+        // The counters of a publisher that moved to memory continue.
+        let earlier = after.and_then(|(_, earlier)| earlier.line_of(subscriber));
+        let has_joined = earlier.is_some();
+        let line = earlier.unwrap_or_else(|| {
+            let label = format!("{} reader={}", publisher.label(), plain(&subscriber.name));
+            Arc::new(counters.line(&label))
+        });
+        let place = consumer.cursor();
+        let known = publisher.origin.numbering().map(|numbering| numbering.join(place));
+        let joined_at = known.as_ref().map_or(place as u64, |known| known.sequence(place));
+        if !has_joined {
+            line.set(EdgeValue::JoinedAt, joined_at);
+        }
+        let gaps = AtomicUsize::new(known.as_ref().map_or(0, |known| known.gaps));
+        let progress = Arc::new(Progress { gaps, place: AtomicUsize::new(place) });
+        let reader = ReaderEntry {
+            subscriber: subscriber.clone(),
+            entry: consumer.entry().filter(|_| gates),
+            progress: progress.clone(),
+            line: line.clone(),
+            remote: None,
+        };
+        publisher.readers.change(|readers| readers.push(reader));
+        // While the reader joined, the ring may have seemed full to the publisher, which then
+        // parked.
+        publisher.wake();
+        let publisher = publisher.clone();
+        let after = after.map(|(_, earlier)| Arc::downgrade(earlier));
+        let (passed, loss_reported, end) = (0, false, None);
+        Some(Edge {
+            publisher,
+            consumer,
+            line,
+            gates,
+            known,
+            progress,
+            sleeper,
+            after,
+            passed,
+            loss_reported,
+            end,
+        })
+    }
+
+    /// Forgets a subscription whose edge is already dropped.
+    pub(in crate::local) fn detach(&self, subscriber: &Arc<SubscriberState>) {
+        self.remove_reader(subscriber);
+        self.wake();
+    }
+
+    /// The counters of a subscription.
+    fn line_of(&self, subscriber: &Arc<SubscriberState>) -> Option<Arc<Line<EdgeValue>>> {
+        let readers = self.readers.lock();
+        let reader = readers.iter().find(|it| Arc::ptr_eq(&it.subscriber, subscriber))?;
+        Some(reader.line.clone())
+    }
+
+    fn remove_reader(&self, subscriber: &Arc<SubscriberState>) {
+        self.readers
+            .change(|readers| readers.retain(|it| !Arc::ptr_eq(&it.subscriber, subscriber)));
+    }
+}
+
+impl SubscriberState {
+    /// Gives it an edge to a new publisher.
+    pub(in crate::local) fn send_edge(&self, edge: Edge) {
+        self.publishers.change(|publishers| publishers.push(edge.publisher.clone()));
+        self.incoming.change(|incoming| incoming.push(edge));
+        announce();
+        self.bell.ring();
+    }
+
+    /// Removes this and the publisher from each other's lists.
+    pub(in crate::local) fn leave(self: &Arc<SubscriberState>, publisher: &Arc<PublisherState>) {
+        self.publishers
+            .change(|publishers| publishers.retain(|other| !Arc::ptr_eq(other, publisher)));
+        publisher.remove_reader(self);
+    }
+}
+
+impl Edge {
+    /// The subscription leaves this publisher with the next message in flight, or without. A remote
+    /// publisher must still learn how far a gating reader was when a shutdown began.
+    pub(in crate::local) fn leave(self, subscriber: &Arc<SubscriberState>, in_flight: bool) {
+        let Edge { publisher, consumer, gates, .. } = self;
+        subscriber.leave(&publisher);
+        // After `leave`: another reader may get the ring's entry as soon as it is free.
+        if gates && !publisher.origin.is_local() {
+            publisher.abandon(consumer, in_flight);
+        } else {
+            drop(consumer);
+        }
+        publisher.wake();
+    }
+}
