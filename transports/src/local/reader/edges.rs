@@ -1,0 +1,86 @@
+//! The list of a reader's edges: how publishers that joined are added to it, and when one is
+//! removed. The last edge takes the place of a removed one, and the message in flight follows it. A
+//! reader that is dropped leaves all its publishers.
+
+use std::sync::{Arc, Weak};
+
+use super::{AfterGap, Reader};
+use crate::counters::EdgeValue;
+use crate::local::state::Edge;
+
+impl Reader {
+    #[cold]
+    pub(super) fn add_edges(&mut self) {
+        for edge in self.membership.new_edges() {
+            match edge.after {
+                None => self.begin(edge),
+                Some(_) => self.later.push(edge),
+            }
+        }
+        self.begin_later();
+    }
+
+    /// Begins to read the edges whose earlier messages are all taken.
+    fn begin_later(&mut self) {
+        let edges = &self.edges;
+        let is_next = |edge: &mut Edge| {
+            let earlier = edge.after.as_ref().and_then(Weak::upgrade);
+            earlier.is_none_or(|it| edges.iter().all(|edge| !Arc::ptr_eq(&edge.publisher, &it)))
+        };
+        let next: Vec<Edge> = self.later.extract_if(.., is_next).collect();
+        next.into_iter().for_each(|edge| self.begin(edge));
+    }
+
+    fn begin(&mut self, edge: Edge) {
+        // This reader may be parked already.
+        edge.fall_asleep();
+        if !edge.lends() && self.words.is_empty() {
+            let size = self.membership.topic.schema().size;
+            self.words = vec![0; size.div_ceil(size_of::<usize>())].into();
+        }
+        self.edges.push(edge);
+    }
+
+    /// Sets the last message of each edge. Edges that join later have none.
+    #[cold]
+    pub(super) fn set_ends(&mut self) {
+        let is_first = !std::mem::replace(&mut self.has_ends, true);
+        for edge in self.edges.iter_mut().chain(&mut self.later) {
+            let tail = edge.publisher.ring.tail();
+            edge.end.get_or_insert(if is_first { tail } else { edge.consumer.cursor() });
+        }
+        // The fast path knows no end.
+        self.membership.forget_version();
+    }
+
+    pub(super) fn remove_edge(&mut self, index: usize, in_flight: bool) {
+        let edge = self.edges.swap_remove(index);
+        let moved = self.edges.len();
+        self.in_flight = self.in_flight.filter(|in_flight| in_flight.edge != index);
+        if let Some(in_flight) = self.in_flight.as_mut().filter(|it| it.edge == moved) {
+            in_flight.edge = index;
+        }
+        edge.leave(&self.membership.state, in_flight);
+        self.begin_later();
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.membership.topic.remove_subscriber(&self.membership.state);
+        self.add_edges();
+        // Unread messages count as `left`. Later ones are counted by the publisher.
+        if let Some(AfterGap { edge, .. }) = self.after_gap.take() {
+            self.edges[edge].line.add(EdgeValue::Left, 1);
+        }
+        let in_flight = self.in_flight.take().map(|it| self.edges[it.edge].publisher.clone());
+        // Nobody reads in turn any more.
+        std::mem::take(&mut self.later).into_iter().for_each(|edge| self.begin(edge));
+        while let Some(edge) = self.edges.first() {
+            let unread = edge.consumer.depth() + edge.passed;
+            edge.line.add(EdgeValue::Left, unread as u64);
+            let in_flight = in_flight.as_ref().is_some_and(|it| Arc::ptr_eq(it, &edge.publisher));
+            self.remove_edge(0, in_flight);
+        }
+    }
+}
