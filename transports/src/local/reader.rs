@@ -11,13 +11,14 @@
 //! [`Reader::words`] first, because the publisher may overwrite the slot at any time.
 
 mod edges;
+mod waiting;
 
 use std::sync::Arc;
 use std::task::Context;
 
 use mycelium_core::doorbell::{announce, ring_each};
 use mycelium_core::ring::broadcast::Peek;
-use mycelium_core::wait::{SpinResult, SpinWait, WaitStrategy};
+use mycelium_core::wait::{SpinWait, WaitStrategy};
 use zerocopy::IntoBytes;
 
 use super::delivery::{Gap, GapReason, Undelivered};
@@ -244,34 +245,6 @@ impl Reader {
         self.gap(header.edge, 1, GapReason::Undecodable)
     }
 
-    /// As [`find`](Self::find), and parks the task if there is nothing.
-    #[inline(never)]
-    pub(super) fn find_or_park(&mut self, context: &Context<'_>) -> Found {
-        let found = self.find_again();
-        if !matches!(found, Found::Empty) {
-            return found;
-        }
-        if self.spin_wait.strategy() != WaitStrategy::Park {
-            match self.spin() {
-                SpinResult::Found(found) => return found,
-                SpinResult::Again => {
-                    context.waker().wake_by_ref();
-                    return Found::Empty;
-                }
-                SpinResult::Park => {}
-            }
-        }
-        self.membership.state.bell.park(context.waker());
-        // Edges that are added below sleep from the start.
-        self.edges.iter().for_each(Edge::fall_asleep);
-        let found = self.find_again();
-        if !matches!(found, Found::Empty) {
-            self.membership.state.bell.unpark();
-            self.edges.iter().for_each(Edge::stay_awake);
-        }
-        found
-    }
-
     /// Finds what comes next: a message, a gap, or the end.
     #[inline(never)]
     pub(super) fn find(&mut self) -> Found {
@@ -345,40 +318,6 @@ impl Reader {
             && (self.burst + 1 < BURST || self.edges.len() == 1)
             && !self.membership.has_new_edges()
             && !self.membership.state.policy.skips()
-    }
-
-    /// As [`find`](Self::find). Most often there is one edge, and nothing new: that is checked
-    /// first.
-    #[inline(always)]
-    fn find_again(&mut self) -> Found {
-        let last_call = self.membership.state.last_call.load(Ordering::Acquire);
-        let is_fast = self.is_fast() && last_call == 0;
-        if let [edge] = self.edges.as_mut_slice()
-            && is_fast
-            && edge.consumer.is_waiting()
-            && !edge.may_miss()
-        {
-            return Found::Empty;
-        }
-        self.find()
-    }
-
-    /// Retries, up to the number of spins of the wait strategy.
-    fn spin(&mut self) -> SpinResult<Found> {
-        // A new wait is recognized here, so that a receive that need not wait does nothing for it.
-        let places = self.edges.iter().map(|edge| edge.consumer.cursor());
-        let places = places.fold(self.edges.len(), usize::wrapping_add);
-        if places != self.waits_at {
-            self.waits_at = places;
-            self.spin_wait.reset();
-        }
-        let (spins, mut spin_wait) = (self.budget.spins(), self.spin_wait);
-        let spun = spin_wait.spin(spins, || match self.find_again() {
-            Found::Empty => None,
-            found => Some(found),
-        });
-        self.spin_wait = spin_wait;
-        spun
     }
 
     /// Tells remote publishers, at the first read, that this subscription requests messages.
