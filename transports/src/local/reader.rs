@@ -9,8 +9,18 @@
 //!
 //! A gating reader reads its messages in the slots of the ring. An observer copies each one into
 //! [`Reader::words`] first, because the publisher may overwrite the slot at any time.
+//!
+//! This file has what happens to each message: its copy, its confirmation, and its failure. The
+//! rest is in files of its own, which see the private fields:
+//!
+//! | file | content |
+//! | --- | --- |
+//! | `edges` | the list of edges |
+//! | `finding` | the next message, gap or end |
+//! | `waiting` | spinning and parking |
 
 mod edges;
+mod finding;
 mod waiting;
 
 use std::sync::Arc;
@@ -23,10 +33,9 @@ use zerocopy::IntoBytes;
 
 use super::delivery::{Gap, GapReason, Undelivered};
 use super::membership::Membership;
-use super::state::{Edge, LastCall};
+use super::state::Edge;
 use super::task_budget::{DeferredWakes, HandleBudget, TaskBudget};
 use crate::counters::EdgeValue;
-use crate::sync::Ordering;
 
 /// The most messages of one publisher in a row while others have some, too.
 const BURST: u32 = 32;
@@ -245,70 +254,6 @@ impl Reader {
         self.gap(header.edge, 1, GapReason::Undecodable)
     }
 
-    /// Finds what comes next: a message, a gap, or the end.
-    #[inline(never)]
-    pub(super) fn find(&mut self) -> Found {
-        self.request();
-        // First of all, so that everything published before the last call is seen below.
-        let last_call = self.membership.state.last_call.load(Ordering::Acquire);
-        if last_call == LastCall::Now as u8 {
-            return Found::Closed;
-        }
-        if self.membership.has_new_edges() {
-            self.add_edges();
-        }
-        if last_call == LastCall::AfterSent as u8 {
-            self.set_ends();
-        }
-        if let Some(InFlight { edge, .. }) = self.in_flight {
-            let found = self.find_at(edge);
-            if matches!(found, Found::Message(_) | Found::Gap(_)) {
-                return found;
-            }
-        }
-        if let Some(AfterGap { edge, sequence }) = self.after_gap {
-            let redelivered = self.edges[edge].is_redelivered();
-            return Found::Message(Header { edge, sequence, redelivered });
-        }
-        let mut idle = 0;
-        while idle < self.edges.len() {
-            if self.turn >= self.edges.len() {
-                self.turn = 0;
-            }
-            match self.find_at(self.turn) {
-                Found::Empty => {
-                    self.pass_turn();
-                    idle += 1;
-                }
-                Found::Closed => {
-                    self.remove_edge(self.turn, false);
-                    // One that follows it may be among the others now.
-                    idle = 0;
-                }
-                found => {
-                    self.burst += 1;
-                    if self.burst >= BURST {
-                        self.pass_turn();
-                    }
-                    return found;
-                }
-            }
-        }
-        if last_call == LastCall::AfterSent as u8 {
-            return Found::Closed;
-        }
-        let (membership, topic) = (&self.membership, &self.membership.topic);
-        let is_over = self.edges.is_empty() && !topic.is_kept_open();
-        if self.edges.is_empty() && membership.has_new_edges() {
-            // A publisher joined before the last one ended.
-            return self.find();
-        }
-        if is_over && (membership.had_edges() || topic.was_kept_open()) || last_call > 0 {
-            return Found::Closed;
-        }
-        Found::Empty
-    }
-
     /// Whether the next message is the one of the edge whose turn it is.
     #[inline(always)]
     fn is_fast(&self) -> bool {
@@ -318,79 +263,6 @@ impl Reader {
             && (self.burst + 1 < BURST || self.edges.len() == 1)
             && !self.membership.has_new_edges()
             && !self.membership.state.policy.skips()
-    }
-
-    /// Tells remote publishers, at the first read, that this subscription requests messages.
-    fn request(&mut self) {
-        if self.membership.state.has_requested.load(Ordering::Relaxed) {
-            return;
-        }
-        // Publishers may have joined before this first read.
-        self.add_edges();
-        self.membership.state.has_requested.store(true, Ordering::Release);
-        announce();
-        let remote = self.edges.iter().filter(|edge| !edge.publisher.origin.is_local());
-        ring_each(remote, |edge| edge.publisher.ring_room());
-    }
-
-    /// What one edge has.
-    fn find_at(&mut self, index: usize) -> Found {
-        let policy = self.membership.state.policy;
-        let failures = self.failures();
-        let edge = &mut self.edges[index];
-        let later = self.later.iter_mut().find(|later| later.follows(edge));
-        if edge.is_at_end() {
-            let is_over = later.is_some() && edge.consumer.depth() == 0;
-            return if is_over { Found::Closed } else { Found::Empty };
-        }
-        if policy.skips() {
-            let later = later.filter(|later| later.consumer.depth() > 0);
-            let skipped = edge.skip(later.is_some());
-            match later {
-                // The publisher's stream has moved to memory: the newest message is there.
-                Some(later) => later.passed += skipped,
-                None if skipped > 0 => {
-                    return Found::Gap(self.gap(index, skipped as u64, GapReason::Skipped));
-                }
-                None => {}
-            }
-        }
-        // A gating reader copies nothing: its messages stay in the ring.
-        let copies = !policy.is_gating() || !edge.lends();
-        let words: &mut [usize] = if copies { &mut self.words } else { &mut [] };
-        let gone_at = edge.gone_at();
-        let mut peek = edge.consumer.peek(words);
-        if let (Some(end), Peek::Message { sequence, .. }) = (gone_at, peek)
-            && sequence.wrapping_sub(end).cast_signed() >= 0
-        {
-            peek = Peek::Empty;
-        }
-        if !matches!(peek, Peek::Gap { .. })
-            && let Some((missed, reason)) = edge.missed()
-        {
-            return Found::Gap(self.gap(index, missed, reason));
-        }
-        match peek {
-            Peek::Message { sequence: place, .. } => {
-                let redelivered = edge.is_redelivered() || failures > 0;
-                let sequence = edge.sequence(place);
-                Found::Message(Header { edge: index, sequence, redelivered })
-            }
-            Peek::Gap { missed } => {
-                Found::Gap(self.gap(index, missed as u64, GapReason::Overwritten))
-            }
-            Peek::Empty if gone_at.is_none() => Found::Empty,
-            Peek::Evicted if edge.reports_end() => {
-                Found::Gap(self.gap(index, 0, GapReason::Evicted))
-            }
-            // A ring in memory that was closed has all messages of its publisher, although its
-            // process is gone by now.
-            Peek::Closed if !edge.lends() => Found::Closed,
-            Peek::Empty | Peek::Closed if edge.reports_loss() => {
-                Found::Gap(self.gap(index, 0, GapReason::Disconnected))
-            }
-            Peek::Empty | Peek::Closed | Peek::Evicted => Found::Closed,
-        }
     }
 
     /// How often the handling of the message in flight failed.
@@ -427,50 +299,5 @@ impl Reader {
     fn wake_publishers(&self) {
         announce();
         ring_each(&self.edges, |edge| edge.publisher.ring_room());
-    }
-
-    /// Counts missing messages. An observer copies the next message at the same time.
-    #[cold]
-    #[inline(never)]
-    fn gap(&mut self, index: usize, mut count: u64, reason: GapReason) -> Gap {
-        let edge = &mut self.edges[index];
-        let exact = count > 0;
-        // Messages may have been missing before those that the ring passed over. A publisher in
-        // another process may make any numbers of it.
-        let missed = |edge: &mut Edge| edge.missed().map_or(0, |(missed, _)| missed);
-        count = count.saturating_add(missed(edge));
-        if !self.membership.state.policy.is_gating() {
-            match edge.consumer.peek(&mut self.words) {
-                Peek::Message { sequence: place, .. } => {
-                    count = count.saturating_add(missed(edge));
-                    edge.consumer.advance();
-                    let sequence = edge.sequence(place);
-                    self.after_gap = Some(AfterGap { edge: index, sequence });
-                }
-                // The publisher was faster once more.
-                Peek::Gap { missed: more } => {
-                    count = count.saturating_add(more as u64).saturating_add(missed(edge));
-                }
-                Peek::Empty | Peek::Closed | Peek::Evicted => {}
-            }
-        }
-        let value = match reason {
-            GapReason::Overwritten | GapReason::Disconnected | GapReason::Evicted => {
-                EdgeValue::Overwritten
-            }
-            GapReason::Skipped => EdgeValue::Skipped,
-            GapReason::Undecodable | GapReason::DeadLettered => EdgeValue::DeadLettered,
-        };
-        edge.line.add(value, count);
-        if self.after_gap.is_none() {
-            edge.notify_place();
-        }
-        let (publisher, epoch) = (edge.publisher.name.clone(), edge.publisher.epoch);
-        Gap { count, exact, reason, publisher, epoch }
-    }
-
-    fn pass_turn(&mut self) {
-        self.turn += 1;
-        self.burst = 0;
     }
 }
