@@ -27,11 +27,11 @@
 //! | `numbering` | the sequences of a remote publisher's messages |
 //! | `ring`, `shared` | the ring of a publisher, and how another process shares it |
 //! | `abandoned` | the messages that subscriptions left unread |
-//! | `state` | shared by publishers and subscriptions: two states and the edge between them |
+//! | `state` | shared by publishers and subscriptions: two states and the edge between them; most methods are in `state/` |
 //! | `topic`, then `membership` | joining and leaving |
 //! | `task_budget` | deferred wakes, and when a task yields |
 //! | `writer`, then `publisher`, `remote_publisher` | the untyped writing end, and its two fronts |
-//! | `reader`, then `subscription` | the untyped reading end, and its typed front |
+//! | `reader`, then `subscription` | the untyped reading end, with parts in `reader/`, and its typed front |
 //! | `moved`, then `egress` | the reading end for another process: keeps messages until confirmed, or lets it read in memory |
 
 mod abandoned;
