@@ -7,45 +7,7 @@
 //! happen at any time because all other accesses to these words are atomic. A reader that races
 //! with a writer may get any mixture of old and new bytes.
 
-#[allow(unused_imports)] // In builds without long accesses.
-use super::seen;
 use super::{AtomicUsize, Ordering};
-
-/// Whether the code for this processor is used. The model checkers get words.
-macro_rules! if_wide {
-    ($wide:block else $words:block) => {{
-        #[cfg(all(
-            target_arch = "x86_64",
-            target_pointer_width = "64",
-            target_feature = "sse2",
-            not(miri),
-            not(loom)
-        ))]
-        {
-            $wide
-        }
-        #[cfg(not(all(
-            target_arch = "x86_64",
-            target_pointer_width = "64",
-            target_feature = "sse2",
-            not(miri),
-            not(loom)
-        )))]
-        {
-            $words
-        }
-    }};
-}
-
-/// From this number of words on, they are copied 64 bytes at a time.
-#[cfg(all(
-    target_arch = "x86_64",
-    target_pointer_width = "64",
-    target_feature = "sse2",
-    not(miri),
-    not(loom)
-))]
-const MANY: usize = 32;
 
 /// Stores words to atomic words, relaxed and in order, in as few stores as the processor allows:
 /// the cost of a store does not depend on its length, and the store buffer, in which stores wait
@@ -59,30 +21,7 @@ const MANY: usize = 32;
 pub(crate) fn store_all<W>(places: &[W], word: impl Fn(&W) -> &AtomicUsize, words: &[usize]) {
     const { assert!(size_of::<W>() == size_of::<usize>()) };
     let places = &places[..words.len()];
-    let done = if_wide! {{
-        let first = if words.len() < MANY { 0 } else { words.len() / 8 };
-        if first > 0 {
-            seen!(Store, &places[..first * 8]);
-            // SAFETY: as many words; the places may be written through a shared reference.
-            unsafe { copy_lines(places.as_ptr().cast_mut().cast(), words.as_ptr(), first) };
-        }
-        let (places, words) = (&places[first * 8..], &words[first * 8..]);
-        for (places, pair) in places.chunks_exact(2).zip(words.chunks_exact(2)) {
-            // SAFETY: two words.
-            let pair = unsafe { core::arch::x86_64::_mm_loadu_si128(pair.as_ptr().cast()) };
-            seen!(Store, places);
-            // SAFETY: two words, which may be written through a shared reference.
-            unsafe {
-                core::arch::asm!(
-                    "movups [{}], {}",
-                    in(reg) places.as_ptr(),
-                    in(xmm_reg) pair,
-                    options(nostack, preserves_flags)
-                );
-            }
-        }
-        first * 8 + (words.len() & !1)
-    } else { 0 }};
+    let done = wide::store(places, words);
     for (place, value) in places[done..].iter().zip(&words[done..]) {
         word(place).store(*value, Ordering::Relaxed);
     }
@@ -97,40 +36,15 @@ pub(crate) fn store_all<W>(places: &[W], word: impl Fn(&W) -> &AtomicUsize, word
 pub(crate) fn load_all<W>(places: &[W], word: impl Fn(&W) -> &AtomicUsize, words: &mut [usize]) {
     const { assert!(size_of::<W>() == size_of::<usize>()) };
     let places = &places[..words.len()];
-    let done = if_wide! {{
-        let first = if words.len() < MANY { 0 } else { words.len() / 8 };
-        if first > 0 {
-            seen!(Load, &places[..first * 8]);
-            // SAFETY: as many words; the places may be read at any time.
-            unsafe { copy_lines(words.as_mut_ptr(), places.as_ptr().cast(), first) };
-        }
-        let (places, words) = (&places[first * 8..], &mut words[first * 8..]);
-        for (places, pair) in places.chunks_exact(2).zip(words.chunks_exact_mut(2)) {
-            seen!(Load, places);
-            let loaded: core::arch::x86_64::__m128i;
-            // SAFETY: two words, which may be read at any time.
-            unsafe {
-                core::arch::asm!(
-                    "movups {}, [{}]",
-                    out(xmm_reg) loaded,
-                    in(reg) places.as_ptr(),
-                    options(nostack, preserves_flags)
-                );
-            }
-            // SAFETY: two words.
-            unsafe { core::arch::x86_64::_mm_storeu_si128(pair.as_mut_ptr().cast(), loaded) };
-        }
-        first * 8 + (words.len() & !1)
-    } else { 0 }};
+    let done = wide::load(places, words);
     for (place, value) in places[done..].iter().zip(&mut words[done..]) {
         *value = word(place).load(Ordering::Relaxed);
     }
 }
 
-/// Copies 64 bytes `count` times, at least once, in order.
+/// Accesses of several words. Both functions return how many words they copied, from the first on.
 ///
-/// # Safety
-/// Both places have as many bytes, and do not overlap. The first may be written, the second read.
+/// Each `W` is an atomic word, and there are as many as words.
 #[cfg(all(
     target_arch = "x86_64",
     target_pointer_width = "64",
@@ -138,32 +52,124 @@ pub(crate) fn load_all<W>(places: &[W], word: impl Fn(&W) -> &AtomicUsize, words
     not(miri),
     not(loom)
 ))]
-#[inline]
-unsafe fn copy_lines(to: *mut usize, from: *const usize, count: usize) {
-    // SAFETY: this function's contract.
-    unsafe {
-        core::arch::asm!(
-            "2:",
-            "movups {a}, [{from}]",
-            "movups {b}, [{from} + 16]",
-            "movups {c}, [{from} + 32]",
-            "movups {d}, [{from} + 48]",
-            "movups [{to}], {a}",
-            "movups [{to} + 16], {b}",
-            "movups [{to} + 32], {c}",
-            "movups [{to} + 48], {d}",
-            "add {from}, 64",
-            "add {to}, 64",
-            "sub {count}, 1",
-            "jnz 2b",
-            from = inout(reg) from => _,
-            to = inout(reg) to => _,
-            count = inout(reg) count => _,
-            a = out(xmm_reg) _,
-            b = out(xmm_reg) _,
-            c = out(xmm_reg) _,
-            d = out(xmm_reg) _,
-            options(nostack)
-        );
+mod wide {
+    use core::arch::asm;
+    use core::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_storeu_si128};
+
+    use crate::sync::seen;
+
+    /// From this number of words on, they are copied 64 bytes at a time.
+    const MANY: usize = 32;
+
+    /// How many times 64 bytes of this number of words are copied at a time.
+    #[inline(always)]
+    fn lines(words: usize) -> usize {
+        if words < MANY { 0 } else { words / 8 }
+    }
+
+    #[inline(always)]
+    pub(super) fn store<W>(places: &[W], words: &[usize]) -> usize {
+        let first = lines(words.len());
+        if first > 0 {
+            seen!(Store, &places[..first * 8]);
+            // SAFETY: as many words; the places may be written through a shared reference.
+            unsafe { copy_lines(places.as_ptr().cast_mut().cast(), words.as_ptr(), first) };
+        }
+        let (places, pairs) = (&places[first * 8..], &words[first * 8..]);
+        for (places, pair) in places.chunks_exact(2).zip(pairs.chunks_exact(2)) {
+            // SAFETY: two words.
+            let pair = unsafe { _mm_loadu_si128(pair.as_ptr().cast()) };
+            seen!(Store, places);
+            // SAFETY: two words, which may be written through a shared reference.
+            unsafe {
+                asm!(
+                    "movups [{}], {}",
+                    in(reg) places.as_ptr(),
+                    in(xmm_reg) pair,
+                    options(nostack, preserves_flags)
+                );
+            }
+        }
+        words.len() & !1
+    }
+
+    #[inline(always)]
+    pub(super) fn load<W>(places: &[W], words: &mut [usize]) -> usize {
+        let first = lines(words.len());
+        if first > 0 {
+            seen!(Load, &places[..first * 8]);
+            // SAFETY: as many words; the places may be read at any time.
+            unsafe { copy_lines(words.as_mut_ptr(), places.as_ptr().cast(), first) };
+        }
+        let (places, pairs) = (&places[first * 8..], &mut words[first * 8..]);
+        for (places, pair) in places.chunks_exact(2).zip(pairs.chunks_exact_mut(2)) {
+            seen!(Load, places);
+            let loaded: __m128i;
+            // SAFETY: two words, which may be read at any time.
+            unsafe {
+                asm!(
+                    "movups {}, [{}]",
+                    out(xmm_reg) loaded,
+                    in(reg) places.as_ptr(),
+                    options(nostack, preserves_flags)
+                );
+            }
+            // SAFETY: two words.
+            unsafe { _mm_storeu_si128(pair.as_mut_ptr().cast(), loaded) };
+        }
+        words.len() & !1
+    }
+
+    /// Copies 64 bytes `count` times, at least once, in order.
+    ///
+    /// # Safety
+    /// Both places have as many bytes, and do not overlap. The first may be written, the second
+    /// read.
+    #[inline]
+    unsafe fn copy_lines(to: *mut usize, from: *const usize, count: usize) {
+        // SAFETY: this function's contract.
+        unsafe {
+            asm!(
+                "2:",
+                "movups {a}, [{from}]",
+                "movups {b}, [{from} + 16]",
+                "movups {c}, [{from} + 32]",
+                "movups {d}, [{from} + 48]",
+                "movups [{to}], {a}",
+                "movups [{to} + 16], {b}",
+                "movups [{to} + 32], {c}",
+                "movups [{to} + 48], {d}",
+                "add {from}, 64",
+                "add {to}, 64",
+                "sub {count}, 1",
+                "jnz 2b",
+                from = inout(reg) from => _,
+                to = inout(reg) to => _,
+                count = inout(reg) count => _,
+                a = out(xmm_reg) _,
+                b = out(xmm_reg) _,
+                c = out(xmm_reg) _,
+                d = out(xmm_reg) _,
+                options(nostack)
+            );
+        }
+    }
+}
+
+/// The same where words are the longest accesses, and for the model checkers.
+#[cfg(not(all(
+    target_arch = "x86_64",
+    target_pointer_width = "64",
+    target_feature = "sse2",
+    not(miri),
+    not(loom)
+)))]
+mod wide {
+    pub(super) fn store<W>(_: &[W], _: &[usize]) -> usize {
+        0
+    }
+
+    pub(super) fn load<W>(_: &[W], _: &mut [usize]) -> usize {
+        0
     }
 }
