@@ -1,11 +1,11 @@
 //! The cursor region: the side of one reading process.
 
 use super::error::RegionError;
-use super::header::{HEADER, Header, Kind, RingIdentity};
+use super::header::{Header, Kind, RingIdentity};
 use super::memory::{Memory, Region};
 use crate::doorbell::{Alarm, SleepWord, WakePath};
 use crate::ring::broadcast::{Layout, ReaderWords};
-use crate::sync::{AtomicUsize, Ordering};
+use crate::sync::Ordering;
 
 /// The words of the cursor region of a process with at most `readers` gating readers; `None` if
 /// that is more than memory can hold. With 15 readers it is a page of 4,096 bytes on 64-bit hosts.
@@ -16,9 +16,8 @@ use crate::sync::{AtomicUsize, Ordering};
 /// ```
 #[must_use]
 pub fn cursor_words(readers: usize) -> Option<usize> {
-    let identity = RingIdentity { epoch: 0, digest: [0; 16] };
-    let layout = Layout::exact(2, 0);
-    Header { kind: Kind::Cursors, layout, readers, identity }.words()
+    // They do not depend on the layout.
+    Header::words_of(Kind::Cursors, Layout::exact(2, 0), readers)
 }
 
 /// The cursor region, in the process that writes it: a sleep word and an entry for each of its
@@ -42,9 +41,8 @@ impl<M: Memory> CursorRegion<M> {
         readers: usize,
         identity: RingIdentity,
     ) -> Result<CursorRegion<M>, RegionError> {
-        let header = Header { kind: Kind::Cursors, layout, readers, identity };
-        header.create(memory.words())?;
-        Ok(CursorRegion(Region { memory, header }))
+        let header = Header::new(Kind::Cursors, layout, readers, identity);
+        Ok(CursorRegion(Region::create(memory, header)?))
     }
 
     /// Says to the writer's process whether the reader with this number sleeps; `None` if it is
@@ -82,7 +80,7 @@ impl<M: Memory> ForeignCursors<M> {
         identity: RingIdentity,
     ) -> Result<ForeignCursors<M>, RegionError> {
         let header = Header::read(memory.words(), Kind::Cursors)?;
-        header.compare(&Header { kind: Kind::Cursors, layout, readers, identity })?;
+        header.compare(&Header::new(Kind::Cursors, layout, readers, identity))?;
         Ok(ForeignCursors(Region { memory, header }))
     }
 
@@ -142,20 +140,5 @@ impl<M: Memory> ForeignCursors<M> {
     #[must_use]
     pub fn memory(&self) -> &M {
         &self.0.memory
-    }
-}
-
-impl<M: Memory> Region<M> {
-    /// The sleep words of a cursor region.
-    fn sleep_words(&self) -> &[SleepWord] {
-        // SAFETY: a sleep word is an atomic word and nothing else.
-        unsafe { self.part(HEADER, self.header.readers) }
-    }
-
-    /// How many of them are in use.
-    fn sleepers(&self) -> &AtomicUsize {
-        // SAFETY: an atomic word.
-        let words: &[AtomicUsize] = unsafe { self.part(HEADER + self.header.readers, 1) };
-        &words[0]
     }
 }

@@ -1,7 +1,7 @@
 //! The data region: the publisher's side of a ring.
 
 use super::error::RegionError;
-use super::header::{HEADER, Header, Kind, RingIdentity};
+use super::header::{Header, Kind, RingIdentity};
 use super::memory::{Memory, Region};
 use crate::doorbell::{Alarm, SleepWord, WakePath};
 use crate::ring::broadcast::{Claim, Layout, ReaderWords, Storage, Word, WriterWords};
@@ -19,8 +19,7 @@ use crate::ring::broadcast::{Claim, Layout, ReaderWords, Storage, Word, WriterWo
 /// ```
 #[must_use]
 pub fn data_words(layout: Layout, readers: usize) -> Option<usize> {
-    let identity = RingIdentity { epoch: 0, digest: [0; 16] };
-    Header { kind: Kind::Data, layout, readers, identity }.words()
+    Header::words_of(Kind::Data, layout, readers)
 }
 
 /// The data region, in the process that writes it: the storage of a ring whose slots other
@@ -49,9 +48,8 @@ impl<M: Memory> DataRegion<M> {
         readers: usize,
         identity: RingIdentity,
     ) -> Result<DataRegion<M>, RegionError> {
-        let header = Header { kind: Kind::Data, layout, readers, identity };
-        header.create(memory.words())?;
-        Ok(DataRegion(Region { memory, header }))
+        let header = Header::new(Kind::Data, layout, readers, identity);
+        Ok(DataRegion(Region::create(memory, header)?))
     }
 
     /// The layout of the ring.
@@ -145,32 +143,5 @@ impl<M: Memory> ForeignData<M> {
     #[must_use]
     pub fn is_held(&self, claim: Claim) -> bool {
         self.0.entry(claim.entry).is_some_and(|words| words.is_held(claim.generation))
-    }
-}
-
-impl<M: Memory> Region<M> {
-    /// The slots of a data region.
-    pub(super) fn slots(&self) -> &[Word] {
-        let from = self.header.slots_at().unwrap_or(usize::MAX);
-        &self.memory.words()[from..][..self.header.layout.words()]
-    }
-
-    /// The words of the writer in a data region.
-    pub(super) fn writer(&self) -> &WriterWords {
-        // SAFETY: these are atomic words in the order of C.
-        let words = unsafe { self.part::<WriterWords>(HEADER, 1) };
-        &words[0]
-    }
-
-    /// An entry of any region.
-    pub(super) fn entry(&self, index: usize) -> Option<&ReaderWords> {
-        self.entries().get(index)
-    }
-
-    /// The entries of any region.
-    pub(super) fn entries(&self) -> &[ReaderWords] {
-        let from = self.header.entries_at().unwrap_or(usize::MAX);
-        // SAFETY: as above.
-        unsafe { self.part(from, self.header.readers) }
     }
 }

@@ -86,6 +86,20 @@ pub(super) struct Header {
 }
 
 impl Header {
+    pub(super) fn new(
+        kind: Kind,
+        layout: Layout,
+        readers: usize,
+        identity: RingIdentity,
+    ) -> Header {
+        Header { kind, layout, readers, identity }
+    }
+
+    /// The words of a region of any ring with this layout, as [`Header::words`].
+    pub(super) fn words_of(kind: Kind, layout: Layout, readers: usize) -> Option<usize> {
+        Header::new(kind, layout, readers, RingIdentity { epoch: 0, digest: [0; 16] }).words()
+    }
+
     /// The same ring, another kind of region.
     pub(super) fn of_cursors(self, readers: usize) -> Header {
         Header { kind: Kind::Cursors, readers, ..self }
@@ -200,7 +214,7 @@ impl Header {
         };
         let layout = if slot == dense.slot_words() { dense } else { dense.in_lines() };
         let identity = RingIdentity::of(&found[FIELDS - EPOCH - DIGEST..]);
-        let header = Header { kind, layout, readers, identity };
+        let header = Header::new(kind, layout, readers, identity);
         header.valid()?;
         if layout.message_bytes() != bytes {
             return Err(Field::MessageBytes.wrong(layout.message_bytes(), bytes));

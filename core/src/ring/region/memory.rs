@@ -1,7 +1,10 @@
-//! The memory of a region: words at an address that stays.
+//! The memory of a region: words at an address that stays, and the parts of a region in them.
 
-use super::header::{Header, WORD};
-use crate::ring::broadcast::Word;
+use super::error::RegionError;
+use super::header::{HEADER, Header, WORD};
+use crate::doorbell::SleepWord;
+use crate::ring::broadcast::{ReaderWords, Word, WriterWords};
+use crate::sync::AtomicUsize;
 
 /// Memory that several processes may map.
 ///
@@ -50,11 +53,55 @@ pub(super) struct Region<M> {
 }
 
 impl<M: Memory> Region<M> {
+    /// Lays out a region at the start of the memory, which is not shared yet.
+    pub(super) fn create(memory: M, header: Header) -> Result<Region<M>, RegionError> {
+        header.create(memory.words())?;
+        Ok(Region { memory, header })
+    }
+
+    /// The words of the writer in a data region.
+    pub(super) fn writer(&self) -> &WriterWords {
+        // SAFETY: these are atomic words in the order of C.
+        let words = unsafe { self.part::<WriterWords>(HEADER, 1) };
+        &words[0]
+    }
+
+    /// The slots of a data region.
+    pub(super) fn slots(&self) -> &[Word] {
+        let from = self.header.slots_at().unwrap_or(usize::MAX);
+        &self.memory.words()[from..][..self.header.layout.words()]
+    }
+
+    /// The sleep words of a cursor region.
+    pub(super) fn sleep_words(&self) -> &[SleepWord] {
+        // SAFETY: a sleep word is an atomic word and nothing else.
+        unsafe { self.part(HEADER, self.header.readers) }
+    }
+
+    /// How many of them are in use.
+    pub(super) fn sleepers(&self) -> &AtomicUsize {
+        // SAFETY: an atomic word.
+        let words: &[AtomicUsize] = unsafe { self.part(HEADER + self.header.readers, 1) };
+        &words[0]
+    }
+
+    /// An entry of any region.
+    pub(super) fn entry(&self, index: usize) -> Option<&ReaderWords> {
+        self.entries().get(index)
+    }
+
+    /// The entries of any region.
+    pub(super) fn entries(&self) -> &[ReaderWords] {
+        let from = self.header.entries_at().unwrap_or(usize::MAX);
+        // SAFETY: these are atomic words in the order of C.
+        unsafe { self.part(from, self.header.readers) }
+    }
+
     /// The part of the memory that consists of `count` values from a word on.
     ///
     /// # Safety
     /// `T` consists of atomic words, without padding.
-    pub(super) unsafe fn part<T>(&self, from: usize, count: usize) -> &[T] {
+    unsafe fn part<T>(&self, from: usize, count: usize) -> &[T] {
         const { assert!(size_of::<T>().is_multiple_of(WORD)) };
         let words = &self.memory.words()[from..][..count * size_of::<T>() / WORD];
         let start = words.as_ptr().cast::<T>();
