@@ -185,7 +185,7 @@ fn observers_and_foreign_readers_borrow_nothing() {
     let mut writer = Broadcast::producer(&ours).unwrap();
     let mut local = Broadcast::gating(&ours).unwrap();
     let proxy = Broadcast::gating(&ours).unwrap().retaining().into_proxy().unwrap();
-    let theirs = ForeignData::attach(&data.0[..]).unwrap();
+    let theirs = ForeignData::attach(&data.0[..], identity).unwrap();
     // SAFETY: as above.
     let own = unsafe { CursorRegion::create(&cursors.0[..], layout, 1, identity) }.unwrap();
     let theirs = ForeignRing::new(theirs, own, Some(proxy.claim())).unwrap();

@@ -63,7 +63,7 @@ fn attach<'a>(
     own: &'a Pages<256>,
     proxy: &ProxyReader<&Ours<'a>>,
 ) -> Theirs<'a> {
-    let data = ForeignData::attach(&data.0[..]).unwrap();
+    let data = ForeignData::attach(&data.0[..], IDENTITY).unwrap();
     let layout = data.layout();
     let own = own.cursors(layout).unwrap();
     Broadcast::new(ForeignRing::new(data, own, Some(proxy.claim())).unwrap(), layout).unwrap()
@@ -141,7 +141,7 @@ fn each_wrong_header_field_is_named() {
             }
         }
     }
-    assert!(ForeignData::attach(&pages.0[..3]).is_err());
+    assert!(ForeignData::attach(&pages.0[..3], IDENTITY).is_err());
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn a_region_of_another_ring_is_refused() {
         expected: Kind::Data as usize,
         found: Kind::Cursors as usize,
     };
-    assert_eq!(ForeignData::attach(&own.0[..]).map(|_| ()).unwrap_err(), kind);
+    assert_eq!(ForeignData::attach(&own.0[..], IDENTITY).map(|_| ()).unwrap_err(), kind);
     let attach = |layout, readers, identity| {
         ForeignCursors::attach(&own.0[..], layout, readers, identity).map(|_| ())
     };
@@ -172,10 +172,15 @@ fn a_region_of_another_ring_is_refused() {
     let other = RingIdentity { digest: [0; 16], ..IDENTITY };
     assert_eq!(named(attach(SMALL, READERS, other)), Field::Digest);
 
+    let attach = |identity| ForeignData::attach(&data.0[..], identity).map(|_| ());
+    assert_eq!(attach(IDENTITY), Ok(()));
+    assert_eq!(named(attach(RingIdentity { epoch: 4, ..IDENTITY })), Field::Epoch);
+    assert_eq!(named(attach(RingIdentity { digest: [0; 16], ..IDENTITY })), Field::Digest);
+
     let ring = Broadcast::new(ring, SMALL).unwrap();
     let claim = proxy(&ring).claim();
-    let theirs = ForeignData::attach(&data.0[..]).unwrap();
-    assert_eq!((theirs.layout(), theirs.identity(), theirs.readers()), (SMALL, IDENTITY, ENTRIES));
+    let theirs = ForeignData::attach(&data.0[..], IDENTITY).unwrap();
+    assert_eq!((theirs.layout(), theirs.readers()), (SMALL, ENTRIES));
     let cursors = own.cursors(large).unwrap();
     assert!(ForeignRing::new(theirs, cursors, Some(claim)).is_err(), "a region of another ring");
 }
@@ -470,5 +475,5 @@ fn an_address_becomes_words() {
     let words = unsafe { words_at(pages.0.as_ptr().cast(), 256) };
     // SAFETY: nothing else writes to them.
     assert!(unsafe { DataRegion::create(words, SMALL, ENTRIES, IDENTITY) }.is_ok());
-    assert!(ForeignData::attach(words).is_ok());
+    assert!(ForeignData::attach(words, IDENTITY).is_ok());
 }

@@ -100,7 +100,7 @@ fn attach(ring: &Ring) -> (Foreign, ProxyReader<Ring>) {
     let layout = ring.layout();
     let reader = Broadcast::gating(ring.clone()).expect("an entry is free").retaining();
     let proxy = reader.into_proxy().expect("it is a gating reader");
-    let data = ForeignData::attach(ring.storage().data.memory().clone()).unwrap();
+    let data = ForeignData::attach(ring.storage().data.memory().clone(), IDENTITY).unwrap();
     let own = Pages::new(cursor_words(READERS));
     // SAFETY: as above.
     let cursors = unsafe { CursorRegion::create(own.clone(), layout, READERS, IDENTITY) }.unwrap();

@@ -102,8 +102,9 @@ impl Attacker {
     fn answer(&self, connection: &Connection, packet: Packet, file: OwnedFd) {
         let Ok(copy) = file.try_clone() else { return };
         let Ok(mapping) = Mapping::attach(copy, 1 << 20, true) else { return };
-        let Ok(data) = ForeignData::attach(mapping) else { return };
-        let (layout, identity) = (data.layout(), data.identity());
+        let identity = RingIdentity { epoch: packet.args[0], digest: Words::DIGEST.0 };
+        let Ok(data) = ForeignData::attach(mapping, identity) else { return };
+        let layout = data.layout();
         let Ok((region, own)) = cursor_region("hostile", layout, 9, identity) else { return };
         let number = packet.number;
         if let Some(other) = self.other(&file, layout, identity) {

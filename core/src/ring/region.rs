@@ -53,7 +53,7 @@
 //! let proxy = proxy.expect("it is a gating reader");
 //!
 //! // The other process attaches to the ring and creates its own region.
-//! let theirs = ForeignData::attach(&data.0[..])?;
+//! let theirs = ForeignData::attach(&data.0[..], identity)?;
 //! // SAFETY: as above.
 //! let own = unsafe { CursorRegion::create(&cursors.0[..], theirs.layout(), 3, identity) }?;
 //! let theirs = ForeignRing::new(theirs, own, Some(proxy.claim()))?;

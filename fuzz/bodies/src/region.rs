@@ -43,10 +43,10 @@ impl Pages {
         own: &'a Pages,
         claim: Claim,
     ) -> Option<Broadcast<ForeignRing<&'a [Word], &'a [Word]>>> {
-        let data = ForeignData::attach(&self.0[..]).ok()?;
-        let (layout, identity) = (data.layout(), data.identity());
+        let data = ForeignData::attach(&self.0[..], IDENTITY).ok()?;
+        let layout = data.layout();
         // SAFETY: nothing else writes to the memory.
-        let cursors = unsafe { CursorRegion::create(&own.0[..], layout, READERS, identity) };
+        let cursors = unsafe { CursorRegion::create(&own.0[..], layout, READERS, IDENTITY) };
         let ring =
             ForeignRing::new(data, cursors.expect("it fits"), Some(claim)).expect("of this ring");
         Some(Broadcast::new(ring, layout).expect("a ring"))

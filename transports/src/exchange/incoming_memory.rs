@@ -169,11 +169,11 @@ impl IncomingMemory {
         let [epoch, entry, generation, _] = packet.args;
         let number = u32::try_from(packet.number).map_err(|_| MemoryRefusal::Other)?;
         let mapping = Mapping::attach(ring, MOST_WORDS, true).map_err(MemoryRefusal::Memory)?;
-        let data = ForeignData::attach(mapping).map_err(MemoryRefusal::Region)?;
-        let (schema, layout) = (topic.schema(), data.layout());
+        let schema = topic.schema();
         let identity = RingIdentity { epoch, digest: schema.digest.0 };
-        let fits = layout.message_bytes() == schema.size && !layout.has_length();
-        if data.identity() != identity || !fits {
+        let data = ForeignData::attach(mapping, identity).map_err(MemoryRefusal::Region)?;
+        let layout = data.layout();
+        if layout.message_bytes() != schema.size || layout.has_length() {
             return Err(MemoryRefusal::Other);
         }
         // And the floor of the ring.

@@ -13,7 +13,7 @@ const NO_DESCRIPTOR: &str = "a process has no file descriptor left for the ring:
 pub(super) enum MemoryRefusal {
     /// The memory cannot be mapped, or is not sealed.
     Memory(MemoryError),
-    /// The memory does not contain a ring.
+    /// The memory does not contain a ring, or one with another identity.
     Region(RegionError),
     /// It is another ring than that of the stream.
     Other,
@@ -36,7 +36,7 @@ impl MemoryRefusal {
     pub(super) fn text(code: u64) -> &'static str {
         match code {
             1 => "it cannot map the memory of the ring",
-            2 => "the memory that was passed does not contain a ring",
+            2 => "the memory that was passed does not contain the ring of the stream",
             3 => "the ring that was passed is not that of the stream",
             4 => NO_DESCRIPTOR,
             _ => "it refused the memory of the ring",

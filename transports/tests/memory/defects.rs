@@ -40,7 +40,7 @@ fn attach_with(word: usize, value: usize) -> Result<ForeignData<Mapping>, Region
     let (region, file) = data_region("header", layout(), 2, IDENTITY, false).unwrap();
     // SAFETY: no ring of this test uses the region.
     unsafe { region.memory().words()[word].set(value) };
-    ForeignData::attach(attach(&file))
+    ForeignData::attach(attach(&file), IDENTITY)
 }
 
 /// The reader copied as far as the peer's header said, beyond the mapping.
@@ -106,7 +106,7 @@ fn s6_memory_does_not_shrink_under_a_reader() {
     assert!(rustix::fs::ftruncate(&file, 0).is_err());
     drop((region, file));
     // The owner is gone, and the memory is still there.
-    assert!(ForeignData::attach(mapped).is_ok());
+    assert!(ForeignData::attach(mapped, IDENTITY).is_ok());
     let short = rustix::fs::memfd_create("short", rustix::fs::MemfdFlags::ALLOW_SEALING).unwrap();
     rustix::fs::ftruncate(&short, 4096).unwrap();
     let refused = Mapping::attach(short, 1 << 20, false);
@@ -119,7 +119,7 @@ fn s7_a_message_that_was_overwritten_meanwhile_is_not_returned() {
     let (region, file) = data_region("changed", layout(), 2, IDENTITY, false).unwrap();
     let ring = Broadcast::new(region, layout()).unwrap();
     let mut writer = Broadcast::producer(&ring).unwrap();
-    let data = ForeignData::attach(attach(&file)).unwrap();
+    let data = ForeignData::attach(attach(&file), IDENTITY).unwrap();
     let (own, _file) = cursor_region("positions", layout(), 2, IDENTITY).unwrap();
     // Without an entry at the writer, nothing keeps the messages for it.
     let theirs = Broadcast::new(ForeignRing::new(data, own, None).unwrap(), layout()).unwrap();
@@ -158,7 +158,7 @@ fn a7_a_ring_has_one_writer() {
     let first = Broadcast::producer(&ring);
     assert!(first.is_some() && Broadcast::producer(&ring).is_none());
     assert!(!attach(&file).is_writable());
-    let data = ForeignData::attach(attach(&file)).unwrap();
+    let data = ForeignData::attach(attach(&file), IDENTITY).unwrap();
     let (own, _file) = cursor_region("positions", layout(), 2, IDENTITY).unwrap();
     let theirs = Broadcast::new(ForeignRing::new(data, own, None).unwrap(), layout()).unwrap();
     assert!(Broadcast::producer(&theirs).is_none(), "its writer is elsewhere");

@@ -77,8 +77,8 @@ impl Stream {
         let stream = self.end();
         let attach = |file: OwnedFd| Mapping::attach(file, 1 << 20, true).unwrap();
         let (file, proxy) = stream.memory().unwrap();
-        let data = ForeignData::attach(attach(file.try_clone().unwrap())).unwrap();
         let (layout, identity) = stream.ring();
+        let data = ForeignData::attach(attach(file.try_clone().unwrap()), identity).unwrap();
         let (own, file) = cursor_region("positions", layout, READERS, identity).unwrap();
         let cursors = ForeignCursors::attach(attach(file), layout, READERS, identity).unwrap();
         Mapped { data, own, cursors, proxy }

@@ -200,7 +200,7 @@ fn messages_come_through_mapped_regions() {
 
     let most = data_words(layout, 2).unwrap();
     let foreign = Mapping::attach(data_file, most, false).unwrap();
-    let foreign = ForeignData::attach(foreign).unwrap();
+    let foreign = ForeignData::attach(foreign, identity).unwrap();
     let (cursors, cursor_file) = cursor_region("cursors", layout, 3, identity).unwrap();
     let theirs = ForeignRing::new(foreign, cursors, Some(proxy.claim())).unwrap();
     let theirs = Broadcast::new(theirs, layout).unwrap();

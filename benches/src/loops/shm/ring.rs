@@ -79,7 +79,7 @@ pub(super) fn positions(other: &mut impl Talk, layout: Layout) -> ForeignCursors
 pub(super) fn read(other: &mut impl Talk, layout: Layout) -> (Consumer<Peers>, OwnedFd) {
     let [file, entry, generation] = other.numbers();
     let mapping = Mapping::attach(other.open(file, false).into(), MOST_WORDS, false);
-    let data = ForeignData::attach(mapping.expect(FITS)).expect("it is a ring");
+    let data = ForeignData::attach(mapping.expect(FITS), IDENTITY).expect("it is a ring");
     let region = cursor_region("positions of a bench", layout, READERS, IDENTITY);
     let (cursors, own) = region.expect(FITS);
     let ring = ForeignRing::new(data, cursors, Some(Claim { entry, generation }));

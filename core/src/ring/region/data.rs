@@ -98,13 +98,14 @@ unsafe impl<M: Memory> Storage for DataRegion<M> {
 pub struct ForeignData<M>(pub(super) Region<M>);
 
 impl<M: Memory> ForeignData<M> {
-    /// The ring that another process laid out in this memory, after all fields of its header were
-    /// checked but the [identity](ForeignData::identity): compare that with what you expect.
+    /// The ring with this identity that another process laid out in this memory, after all fields
+    /// of its header were checked. Its layout may be any: compare it with what you expect.
     ///
     /// # Errors
     /// The first field that is wrong.
-    pub fn attach(memory: M) -> Result<ForeignData<M>, RegionError> {
+    pub fn attach(memory: M, identity: RingIdentity) -> Result<ForeignData<M>, RegionError> {
         let header = Header::read(memory.words(), Kind::Data)?;
+        header.compare(&Header { identity, ..header })?;
         Ok(ForeignData(Region { memory, header }))
     }
 
@@ -112,12 +113,6 @@ impl<M: Memory> ForeignData<M> {
     #[must_use]
     pub fn layout(&self) -> Layout {
         self.0.header.layout
-    }
-
-    /// Which ring it is. The caller must compare it with what it expects.
-    #[must_use]
-    pub fn identity(&self) -> RingIdentity {
-        self.0.header.identity
     }
 
     /// The number of its entries.
