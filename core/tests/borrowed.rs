@@ -1,19 +1,15 @@
 //! Messages of a broadcast ring that are borrowed in place: they equal the copies, only readers
 //! that may borrow get them, and they stay until they are released.
 
-#![allow(unsafe_code)]
+mod pages;
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{self, TryRecvError};
 
 use mycelium_core::message::decode_ref;
-use mycelium_core::ring::broadcast::{Broadcast, Consumer, HeapStorage, Layout, Peek, Word};
-use mycelium_core::ring::region::{
-    CursorRegion, DataRegion, ForeignData, ForeignRing, RingIdentity,
-};
+use mycelium_core::ring::broadcast::{Broadcast, Consumer, HeapStorage, Layout, Peek};
+use pages::{WORD, memory, proxy};
 use proptest::prelude::*;
-
-const WORD: usize = size_of::<usize>();
 
 type Ring<'a> = &'a Broadcast<HeapStorage>;
 
@@ -174,22 +170,13 @@ fn observers_and_foreign_readers_borrow_nothing() {
     assert!(observer.read(1).is_none());
     assert!(matches!(observer.peek(&mut [0]), Peek::Message { .. }));
 
-    #[repr(align(4096))]
-    struct Pages([Word; 512]);
-    let pages = || Pages([const { Word::new() }; 512]);
-    let (data, cursors) = (pages(), pages());
-    let (layout, identity) = (Layout::exact(4, WORD), RingIdentity { epoch: 1, digest: [0; 16] });
-    // SAFETY: nothing else writes to the memory.
-    let ours = unsafe { DataRegion::create(&data.0[..], layout, 2, identity) }.unwrap();
-    let ours = Broadcast::new(ours, layout).unwrap();
+    let layout = Layout::exact(4, WORD);
+    let (data, own) = memory(layout);
+    let ours = Broadcast::new(data.data(layout).unwrap(), layout).unwrap();
     let mut writer = Broadcast::producer(&ours).unwrap();
     let mut local = Broadcast::gating(&ours).unwrap();
-    let proxy = Broadcast::gating(&ours).unwrap().retaining().into_proxy().unwrap();
-    let theirs = ForeignData::attach(&data.0[..], identity).unwrap();
-    // SAFETY: as above.
-    let own = unsafe { CursorRegion::create(&cursors.0[..], layout, 1, identity) }.unwrap();
-    let theirs = ForeignRing::new(theirs, own, Some(proxy.claim())).unwrap();
-    let theirs = Broadcast::new(theirs, layout).unwrap();
+    let proxy = proxy(&ours);
+    let theirs = data.theirs(&own, proxy.claim());
     let mut reader = Broadcast::gating(&theirs).unwrap();
     writer.try_push(&[1], WORD).unwrap();
     assert!(reader.read(1).is_none());

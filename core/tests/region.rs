@@ -3,83 +3,34 @@
 
 #![allow(unsafe_code)]
 
+mod pages;
+
+use std::sync::Arc;
+
 use mycelium_core::doorbell::{Alarm, WakePath};
 use mycelium_core::ring::CapacityError;
 use mycelium_core::ring::broadcast::{
-    Broadcast, Layout, Peek, ProxyReader, ReaderWords, Storage, Word,
+    Broadcast, HeapStorage, Layout, Peek, ReaderWords, Storage, Word, WriterWords,
 };
 use mycelium_core::ring::region::{
     ALIGNMENT, CursorRegion, DataRegion, Field, ForeignCursors, ForeignData, ForeignRing, Kind,
-    RegionError, RingIdentity, cursor_words, data_words, words_at,
+    Memory, RegionError, RingIdentity, cursor_words, data_words, words_at,
 };
+use pages::{ENTRIES, IDENTITY, Pages, READERS, WORD, memory, proxy};
 
-const WORD: usize = size_of::<usize>();
 const SMALL: Layout = Layout::exact(4, WORD);
-const IDENTITY: RingIdentity = RingIdentity { epoch: 3, digest: *b"0123456789abcdef" };
-/// Entries in the data region, and in the cursor region.
-const ENTRIES: usize = 2;
-const READERS: usize = 3;
-
-/// Memory that both processes map, with plain access for the tests.
-#[repr(align(256))]
-struct Pages<const N: usize>([Word; N]);
-
-impl<const N: usize> Pages<N> {
-    fn new() -> Pages<N> {
-        Pages([const { Word::new() }; N])
-    }
-
-    /// Writes a word, like the other process.
-    fn set(&self, index: usize, value: usize) {
-        // SAFETY: rings of other processes allow that these write their words.
-        unsafe { self.0[index].set(value) };
-    }
-
-    fn data(&self, layout: Layout) -> Result<DataRegion<&[Word]>, RegionError> {
-        // SAFETY: the tests make one ring at a time in this memory.
-        unsafe { DataRegion::create(&self.0[..], layout, ENTRIES, IDENTITY) }
-    }
-
-    fn cursors(&self, layout: Layout) -> Result<CursorRegion<&[Word]>, RegionError> {
-        // SAFETY: as above.
-        unsafe { CursorRegion::create(&self.0[..], layout, READERS, IDENTITY) }
-    }
-
-    fn foreign_cursors(&self, layout: Layout) -> Result<ForeignCursors<&[Word]>, RegionError> {
-        ForeignCursors::attach(&self.0[..], layout, READERS, IDENTITY)
-    }
-}
-
-type Ours<'a> = Broadcast<DataRegion<&'a [Word]>>;
-type Theirs<'a> = Broadcast<ForeignRing<&'a [Word], &'a [Word]>>;
-
-fn proxy<'a, 'b>(ring: &'b Ours<'a>) -> ProxyReader<&'b Ours<'a>> {
-    let reader = Broadcast::gating(ring).expect("an entry is free").retaining();
-    reader.into_proxy().expect("it is a gating reader")
-}
-
-fn attach<'a>(
-    data: &'a Pages<256>,
-    own: &'a Pages<256>,
-    proxy: &ProxyReader<&Ours<'a>>,
-) -> Theirs<'a> {
-    let data = ForeignData::attach(&data.0[..], IDENTITY).unwrap();
-    let layout = data.layout();
-    let own = own.cursors(layout).unwrap();
-    Broadcast::new(ForeignRing::new(data, own, Some(proxy.claim())).unwrap(), layout).unwrap()
-}
 
 #[test]
 fn what_does_not_fit_is_refused() {
-    let pages = Pages::<256>::new();
+    let pages = Pages::new(data_words(SMALL, ENTRIES));
     let refused = |layout| pages.data(layout).map(|_| ()).unwrap_err();
     for given in [0, 1, 3, usize::MAX] {
         let invalid = RegionError::Capacity(CapacityError::Invalid { given });
         assert_eq!(refused(Layout::exact(given, 8)), invalid);
     }
-    let large = Layout::exact(128, WORD);
+    let (large, found) = (Layout::exact(1024, WORD), pages.words().len());
     let expected = data_words(large, ENTRIES).unwrap();
-    assert_eq!(refused(large), RegionError::Size { expected, found: 256 });
+    assert_eq!(refused(large), RegionError::Size { expected, found });
     for bytes in [usize::MAX, usize::MAX / 4] {
         for layout in [Layout::exact(4, bytes), Layout::up_to(4, bytes)] {
             for layout in [layout, layout.in_lines()] {
@@ -88,13 +39,14 @@ fn what_does_not_fit_is_refused() {
         }
     }
     // SAFETY: refused.
-    let unaligned = unsafe { DataRegion::create(&pages.0[1..], SMALL, ENTRIES, IDENTITY) };
+    let unaligned = unsafe { DataRegion::create(&pages.words()[1..], SMALL, ENTRIES, IDENTITY) };
     let expected = RegionError::Alignment { expected: ALIGNMENT, found: WORD };
     assert_eq!(unaligned.map(|_| ()).unwrap_err(), expected);
     assert_eq!((data_words(SMALL, usize::MAX), cursor_words(usize::MAX)), (None, None));
     let needed = cursor_words(READERS).unwrap();
     // SAFETY: refused.
-    let short = unsafe { CursorRegion::create(&pages.0[..needed - 1], SMALL, READERS, IDENTITY) };
+    let short =
+        unsafe { CursorRegion::create(&pages.words()[..needed - 1], SMALL, READERS, IDENTITY) };
     let expected = RegionError::Size { expected: needed, found: needed - 1 };
     assert_eq!(short.map(|_| ()).unwrap_err(), expected);
 }
@@ -121,7 +73,7 @@ fn fields() -> Vec<Field> {
 
 #[test]
 fn each_wrong_header_field_is_named() {
-    let pages = Pages::<256>::new();
+    let pages = Pages::new(data_words(SMALL, ENTRIES));
     for (index, expected) in fields().into_iter().enumerate() {
         for lie in [0, 7, 64, 1 << (usize::BITS - 1), usize::MAX] {
             pages.cursors(SMALL).unwrap();
@@ -141,12 +93,12 @@ fn each_wrong_header_field_is_named() {
             }
         }
     }
-    assert!(ForeignData::attach(&pages.0[..3], IDENTITY).is_err());
+    assert!(ForeignData::attach(&pages.words()[..3], IDENTITY).is_err());
 }
 
 #[test]
 fn a_region_of_another_ring_is_refused() {
-    let (data, own) = (Pages::<256>::new(), Pages::<256>::new());
+    let (data, own) = memory(SMALL);
     let ring = data.data(SMALL).unwrap();
     assert_eq!((ring.layout(), ring.identity()), (SMALL, IDENTITY));
     own.cursors(SMALL).unwrap();
@@ -155,9 +107,9 @@ fn a_region_of_another_ring_is_refused() {
         expected: Kind::Data as usize,
         found: Kind::Cursors as usize,
     };
-    assert_eq!(ForeignData::attach(&own.0[..], IDENTITY).map(|_| ()).unwrap_err(), kind);
+    assert_eq!(ForeignData::attach(own.clone(), IDENTITY).map(|_| ()).unwrap_err(), kind);
     let attach = |layout, readers, identity| {
-        ForeignCursors::attach(&own.0[..], layout, readers, identity).map(|_| ())
+        ForeignCursors::attach(own.clone(), layout, readers, identity).map(|_| ())
     };
     assert_eq!(attach(SMALL, READERS, IDENTITY), Ok(()));
     let named = |result: Result<(), RegionError>| match result {
@@ -172,14 +124,14 @@ fn a_region_of_another_ring_is_refused() {
     let other = RingIdentity { digest: [0; 16], ..IDENTITY };
     assert_eq!(named(attach(SMALL, READERS, other)), Field::Digest);
 
-    let attach = |identity| ForeignData::attach(&data.0[..], identity).map(|_| ());
+    let attach = |identity| ForeignData::attach(data.clone(), identity).map(|_| ());
     assert_eq!(attach(IDENTITY), Ok(()));
     assert_eq!(named(attach(RingIdentity { epoch: 4, ..IDENTITY })), Field::Epoch);
     assert_eq!(named(attach(RingIdentity { digest: [0; 16], ..IDENTITY })), Field::Digest);
 
     let ring = Broadcast::new(ring, SMALL).unwrap();
     let claim = proxy(&ring).claim();
-    let theirs = ForeignData::attach(&data.0[..], IDENTITY).unwrap();
+    let theirs = ForeignData::attach(data.clone(), IDENTITY).unwrap();
     assert_eq!((theirs.layout(), theirs.readers()), (SMALL, ENTRIES));
     let cursors = own.cursors(large).unwrap();
     assert!(ForeignRing::new(theirs, cursors, Some(claim)).is_err(), "a region of another ring");
@@ -195,11 +147,11 @@ fn messages_come_through_two_regions() {
 }
 
 fn through_two_regions(layout: Layout) {
-    let (data, own) = (Pages::<256>::new(), Pages::<256>::new());
+    let (data, own) = memory(layout);
     let ours = Broadcast::new(data.data(layout).unwrap(), layout).unwrap();
     let mut writer = Broadcast::producer(&ours).unwrap();
     let proxy = proxy(&ours);
-    let theirs = attach(&data, &own, &proxy);
+    let theirs = data.theirs(&own, proxy.claim());
     let cursors = own.foreign_cursors(layout).unwrap();
     assert!(Broadcast::producer(&theirs).is_none(), "the writer is in the other process");
     let length = layout.message_bytes();
@@ -237,11 +189,11 @@ fn through_two_regions(layout: Layout) {
 /// that they were evicted.
 #[test]
 fn an_evicted_process_is_told() {
-    let (data, own) = (Pages::<256>::new(), Pages::<256>::new());
+    let (data, own) = memory(SMALL);
     let ours = Broadcast::new(data.data(SMALL).unwrap(), SMALL).unwrap();
     let mut writer = Broadcast::producer(&ours).unwrap();
     let first = proxy(&ours);
-    let theirs = attach(&data, &own, &first);
+    let theirs = data.theirs(&own, first.claim());
     let mut readers = [(); 3].map(|()| Broadcast::gating(&theirs).unwrap());
     assert!(Broadcast::gating(&theirs).is_none(), "three entries");
     let mut observer = Broadcast::observing(&theirs);
@@ -271,7 +223,7 @@ fn an_evicted_process_is_told() {
     assert!(readers[2].is_evicted(), "the claim is another one");
     assert_eq!(readers[2].peek(&mut word), Peek::Evicted);
     drop(readers);
-    let theirs = attach(&data, &own, &second);
+    let theirs = data.theirs(&own, second.claim());
     let mut reader = Broadcast::gating(&theirs).unwrap();
     writer.try_push(&[5], WORD).unwrap();
     assert!(matches!(reader.peek(&mut word), Peek::Message { sequence: 5, .. }));
@@ -282,11 +234,11 @@ fn an_evicted_process_is_told() {
 #[test]
 fn an_import_sees_a_reader_that_takes_over() {
     for step in 0..=READERS {
-        let (data, own) = (Pages::<256>::new(), Pages::<256>::new());
+        let (data, own) = memory(SMALL);
         let ours = Broadcast::new(data.data(SMALL).unwrap(), SMALL).unwrap();
         let mut writer = Broadcast::producer(&ours).unwrap();
         let proxy = proxy(&ours);
-        let theirs = attach(&data, &own, &proxy);
+        let theirs = data.theirs(&own, proxy.claim());
         let mut holder = Broadcast::gating_from(&theirs, 0);
         let mut reader = None;
         for number in 0..3 {
@@ -313,9 +265,9 @@ fn an_import_sees_a_reader_that_takes_over() {
 /// Its words may be mapped read-only.
 #[test]
 fn the_ring_of_another_process_has_no_writer_here() {
-    let (data, own) = (Pages::<256>::new(), Pages::<256>::new());
+    let (data, own) = memory(SMALL);
     let ours = Broadcast::new(data.data(SMALL).unwrap(), SMALL).unwrap();
-    let theirs = attach(&data, &own, &proxy(&ours));
+    let theirs = data.theirs(&own, proxy(&ours).claim());
     assert!(Broadcast::producer(&theirs).is_none());
     assert!(Broadcast::producer(&ours).is_some());
 }
@@ -323,11 +275,11 @@ fn the_ring_of_another_process_has_no_writer_here() {
 /// A reader of a closed ring has read everything, evicted or not.
 #[test]
 fn the_end_comes_before_an_eviction() {
-    let (data, own) = (Pages::<256>::new(), Pages::<256>::new());
+    let (data, own) = memory(SMALL);
     let ours = Broadcast::new(data.data(SMALL).unwrap(), SMALL).unwrap();
     let mut writer = Broadcast::producer(&ours).unwrap();
     let proxy = proxy(&ours);
-    let theirs = attach(&data, &own, &proxy);
+    let theirs = data.theirs(&own, proxy.claim());
     let mut reader = Broadcast::gating(&theirs).unwrap();
     writer.try_push(&[7], WORD).unwrap();
     writer.close();
@@ -340,9 +292,9 @@ fn the_end_comes_before_an_eviction() {
 
 #[test]
 fn both_sides_are_rung_once_for_each_sleep() {
-    let (data, own) = (Pages::<256>::new(), Pages::<256>::new());
+    let (data, own) = memory(SMALL);
     let ours = Broadcast::new(data.data(SMALL).unwrap(), SMALL).unwrap();
-    let theirs = attach(&data, &own, &proxy(&ours));
+    let theirs = data.theirs(&own, proxy(&ours).claim());
     let cursors = own.foreign_cursors(SMALL).unwrap();
     let (writers, readers) = (Alarm::new(), [Alarm::new(), Alarm::new()]);
     let data = theirs.storage().data();
@@ -388,13 +340,13 @@ fn both_sides_are_rung_once_for_each_sleep() {
 #[test]
 fn false_values_of_a_writer_are_clamped() {
     for layout in [Layout::up_to(4, WORD), SMALL.in_lines()] {
-        let (data, own) = (Pages::<256>::new(), Pages::<256>::new());
+        let (data, own) = memory(layout);
         let ours = Broadcast::new(data.data(layout).unwrap(), layout).unwrap();
         let proxy = proxy(&ours);
-        let theirs = attach(&data, &own, &proxy);
+        let theirs = data.theirs(&own, proxy.claim());
         let mut word = [0];
-        let first = fields().len();
-        for index in (first..256).step_by(if cfg!(miri) { 60 } else { 1 }) {
+        let (first, words) = (fields().len(), data_words(layout, ENTRIES).unwrap());
+        for index in (first..words).step_by(if cfg!(miri) { 60 } else { 1 }) {
             for lie in [usize::MAX, usize::MAX / 2, usize::MAX / 2 + 2, 1] {
                 data.set(index, lie);
                 let gating = Broadcast::gating(&theirs).expect("an entry is free");
@@ -419,10 +371,10 @@ fn false_values_of_a_writer_are_clamped() {
 /// gaps, each as large as the jump.
 #[test]
 fn a_writer_that_jumps_makes_gaps() {
-    let (data, own) = (Pages::<256>::new(), Pages::<256>::new());
+    let (data, own) = memory(SMALL);
     let ours = Broadcast::new(data.data(SMALL).unwrap(), SMALL).unwrap();
-    let theirs = attach(&data, &own, &proxy(&ours));
-    let index_of = |address: usize| (address - data.0.as_ptr().addr()) / WORD;
+    let theirs = data.theirs(&own, proxy(&ours).claim());
+    let index_of = |address: usize| (address - data.words().as_ptr().addr()) / WORD;
     // The writer's words begin with its position; a slot of this layout is a stamp and a word.
     let tail = index_of(std::ptr::from_ref(ours.storage().writer()).addr());
     let slots = index_of(ours.storage().slots().as_ptr().addr());
@@ -442,16 +394,16 @@ fn a_writer_that_jumps_makes_gaps() {
 /// And each word of a reading process. The position never moves backwards, or past the tail.
 #[test]
 fn false_values_of_a_reader_are_clamped() {
-    let (data, own) = (Pages::<256>::new(), Pages::<256>::new());
+    let (data, own) = memory(SMALL);
     let ours = Broadcast::new(data.data(SMALL).unwrap(), SMALL).unwrap();
     let mut writer = Broadcast::producer(&ours).unwrap();
     let proxy = proxy(&ours);
-    let theirs = attach(&data, &own, &proxy);
+    let theirs = data.theirs(&own, proxy.claim());
     let cursors = own.foreign_cursors(SMALL).unwrap();
     let _readers = [(); READERS].map(|()| Broadcast::gating(&theirs).unwrap());
     let first = fields().len();
     let words = cursor_words(READERS).unwrap();
-    for index in (first..words.min(256)).step_by(if cfg!(miri) { 32 } else { 1 }) {
+    for index in (first..words).step_by(if cfg!(miri) { 32 } else { 1 }) {
         for lie in [usize::MAX, 1 << (usize::BITS - 1), 5, 2, 3, 0] {
             own.set(index, lie);
             let before = proxy.kept();
@@ -470,10 +422,86 @@ fn false_values_of_a_reader_are_clamped() {
 
 #[test]
 fn an_address_becomes_words() {
-    let pages = Pages::<256>::new();
-    // SAFETY: 256 words, which live as long as `pages`, with atomic accesses only.
-    let words = unsafe { words_at(pages.0.as_ptr().cast(), 256) };
+    let pages = Pages::new(data_words(SMALL, ENTRIES));
+    let (start, count) = (pages.words().as_ptr().cast(), pages.words().len());
+    // SAFETY: these words live as long as `pages`, with atomic accesses only.
+    let words = unsafe { words_at(start, count) };
     // SAFETY: nothing else writes to them.
     assert!(unsafe { DataRegion::create(words, SMALL, ENTRIES, IDENTITY) }.is_ok());
     assert!(ForeignData::attach(words, IDENTITY).is_ok());
+}
+
+/// A storage that is one of two kinds, as an application has it that does not know which.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one")]
+enum Either {
+    Here(HeapStorage),
+    There(ForeignRing<Arc<Pages>, Arc<Pages>>),
+}
+
+// SAFETY: parts of storages that stay.
+unsafe impl Storage for Either {
+    const FOREIGN: Option<bool> = None;
+
+    fn is_foreign(&self) -> bool {
+        matches!(self, Either::There(_))
+    }
+
+    fn slots(&self) -> &[Word] {
+        match self {
+            Either::Here(storage) => storage.slots(),
+            Either::There(storage) => storage.slots(),
+        }
+    }
+
+    fn writer(&self) -> &WriterWords {
+        match self {
+            Either::Here(storage) => storage.writer(),
+            Either::There(storage) => storage.writer(),
+        }
+    }
+
+    fn reader(&self, index: usize) -> Option<&ReaderWords> {
+        match self {
+            Either::Here(storage) => storage.reader(index),
+            Either::There(storage) => storage.reader(index),
+        }
+    }
+
+    fn is_evicted(&self, index: usize) -> bool {
+        match self {
+            Either::Here(storage) => storage.is_evicted(index),
+            Either::There(storage) => storage.is_evicted(index),
+        }
+    }
+}
+
+#[test]
+fn a_storage_may_be_foreign_by_its_value() {
+    let here = Either::Here(HeapStorage::new(SMALL, 1).unwrap());
+    let here = Broadcast::new(here, SMALL).unwrap();
+    let mut writer = Broadcast::producer(&here).unwrap();
+    let mut reader = Broadcast::gating(&here).unwrap();
+    writer.try_push(&[7], WORD).unwrap();
+    assert_eq!(reader.read(1).map(|messages| messages.count()), Some(1), "its own memory");
+    assert!(reader.retaining().can_borrow());
+
+    let (data, own) = memory(SMALL);
+    let ours = Broadcast::new(data.data(SMALL).unwrap(), SMALL).unwrap();
+    let mut writer = Broadcast::producer(&ours).unwrap();
+    writer.try_push(&[8], WORD).expect("before the other process attaches");
+    let proxy = proxy(&ours);
+    let there = Either::There(data.foreign_ring(&own, proxy.claim()));
+    let there = Broadcast::new(there, SMALL).unwrap().starting_at(9);
+    assert!(Broadcast::producer(&there).is_none(), "its writer is in the other process");
+    let mut reader = Broadcast::gating(&there).unwrap();
+    assert_eq!(reader.cursor(), 1, "the ring is not changed");
+    writer.try_push(&[9], WORD).unwrap();
+    let mut word = [0];
+    assert!(reader.read(1).is_none());
+    assert_eq!(reader.peek(&mut word), Peek::Message { sequence: 1, length: WORD });
+    assert_eq!(word, [9]);
+    assert!(proxy.evict() && reader.is_evicted());
+    let reader = reader.retaining();
+    assert!(!reader.can_borrow() && reader.borrow(1, 1).is_none());
 }

@@ -5,56 +5,19 @@
 // Atomics that stop threads. They are not under test.
 #![allow(clippy::disallowed_types)]
 
+mod pages;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use mycelium_core::doorbell::Alarm;
 use mycelium_core::ring::broadcast::{
-    Broadcast, Claim, Consumer, HeapStorage, Layout, Peek, Producer, ProxyReader, ReaderWords,
-    Storage, Word, WriterWords,
+    Broadcast, Claim, Consumer, Layout, Peek, Producer, ProxyReader, ReaderWords, Storage, Word,
+    WriterWords,
 };
-use mycelium_core::ring::region::{
-    CursorRegion, DataRegion, ForeignCursors, ForeignData, ForeignRing, Memory, RingIdentity,
-    cursor_words, data_words,
-};
+use mycelium_core::ring::region::{DataRegion, ForeignCursors, cursor_words, data_words};
+use pages::{ENTRIES, Pages, READERS, Theirs, WORD, proxy};
 use proptest::prelude::*;
-
-const WORD: usize = size_of::<usize>();
-const IDENTITY: RingIdentity = RingIdentity { epoch: 3, digest: *b"0123456789abcdef" };
-const READERS: usize = 3;
-
-/// A page, so that regions are aligned.
-#[derive(Debug)]
-#[repr(C, align(4096))]
-struct Page([Word; 4096 / WORD]);
-
-/// Memory that both processes map.
-#[derive(Debug)]
-struct Pages(Box<[Page]>);
-
-impl Pages {
-    fn new(words: Option<usize>) -> Arc<Pages> {
-        let pages = words.expect("a small region").div_ceil(4096 / WORD);
-        let page = || Page([const { Word::new() }; 4096 / WORD]);
-        Arc::new(Pages((0..pages).map(|_| page()).collect()))
-    }
-
-    /// Writes a word, like the other process.
-    fn set(&self, index: usize, value: usize) {
-        let words = self.words();
-        // SAFETY: this process only reads it, as a word of another one.
-        unsafe { words[index % words.len()].set(value) };
-    }
-}
-
-// SAFETY: a box that is never replaced; `Word`s are written atomically.
-unsafe impl Memory for Pages {
-    fn words(&self) -> &[Word] {
-        let words = size_of_val(&*self.0) / WORD;
-        // SAFETY: pages are words without padding.
-        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), words) }
-    }
-}
 
 /// The storage of the publisher's process: it imports the positions of all processes.
 #[derive(Debug)]
@@ -85,28 +48,20 @@ unsafe impl Storage for Ours {
 }
 
 type Ring = Arc<Broadcast<Ours>>;
-type Foreign = Arc<Broadcast<ForeignRing<Arc<Pages>, Arc<Pages>>>>;
+type Foreign = Arc<Theirs>;
 
 fn ring(layout: Layout, start: usize) -> Ring {
-    let pages = Pages::new(data_words(layout, READERS));
-    // SAFETY: nothing else writes to these pages, or only tests in whose ring nobody borrows.
-    let data = unsafe { DataRegion::create(pages, layout, READERS, IDENTITY) }.unwrap();
+    let data = Pages::new(data_words(layout, ENTRIES)).data(layout).unwrap();
     let ring = Broadcast::new(Ours { data, attached: Mutex::default() }, layout).unwrap();
     Arc::new(ring.starting_at(start))
 }
 
 /// Another process attaches: its ring, and the proxy that stands for it in this one.
 fn attach(ring: &Ring) -> (Foreign, ProxyReader<Ring>) {
-    let layout = ring.layout();
-    let reader = Broadcast::gating(ring.clone()).expect("an entry is free").retaining();
-    let proxy = reader.into_proxy().expect("it is a gating reader");
-    let data = ForeignData::attach(ring.storage().data.memory().clone(), IDENTITY).unwrap();
+    let proxy = proxy(ring.clone());
     let own = Pages::new(cursor_words(READERS));
-    // SAFETY: as above.
-    let cursors = unsafe { CursorRegion::create(own.clone(), layout, READERS, IDENTITY) }.unwrap();
-    let theirs = ForeignRing::new(data, cursors, Some(proxy.claim())).unwrap();
-    let theirs = Broadcast::new(theirs, layout).unwrap();
-    let cursors = ForeignCursors::attach(own, layout, READERS, IDENTITY).unwrap();
+    let theirs = ring.storage().data.memory().theirs(&own, proxy.claim());
+    let cursors = own.foreign_cursors(ring.layout()).unwrap();
     ring.storage().attached.lock().unwrap().push((proxy.claim(), cursors));
     (Arc::new(theirs), proxy)
 }
@@ -390,83 +345,4 @@ fn any_values_of_a_process_harm_nobody_else() {
         }
         stop.store(true, Ordering::Release);
     });
-}
-
-/// A storage that is one of two kinds, as an application has it that does not know which.
-#[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one")]
-enum Either {
-    Here(HeapStorage),
-    There(ForeignRing<Arc<Pages>, Arc<Pages>>),
-}
-
-// SAFETY: parts of storages that stay.
-unsafe impl Storage for Either {
-    const FOREIGN: Option<bool> = None;
-
-    fn is_foreign(&self) -> bool {
-        matches!(self, Either::There(_))
-    }
-
-    fn slots(&self) -> &[Word] {
-        match self {
-            Either::Here(storage) => storage.slots(),
-            Either::There(storage) => storage.slots(),
-        }
-    }
-
-    fn writer(&self) -> &WriterWords {
-        match self {
-            Either::Here(storage) => storage.writer(),
-            Either::There(storage) => storage.writer(),
-        }
-    }
-
-    fn reader(&self, index: usize) -> Option<&ReaderWords> {
-        match self {
-            Either::Here(storage) => storage.reader(index),
-            Either::There(storage) => storage.reader(index),
-        }
-    }
-
-    fn is_evicted(&self, index: usize) -> bool {
-        match self {
-            Either::Here(storage) => storage.is_evicted(index),
-            Either::There(storage) => storage.is_evicted(index),
-        }
-    }
-}
-
-#[test]
-fn a_storage_may_be_foreign_by_its_value() {
-    let layout = Layout::exact(4, WORD);
-    let here = Either::Here(HeapStorage::new(layout, 1).unwrap());
-    let here = Broadcast::new(here, layout).unwrap();
-    let mut writer = Broadcast::producer(&here).unwrap();
-    let mut reader = Broadcast::gating(&here).unwrap();
-    writer.try_push(&[7], WORD).unwrap();
-    assert_eq!(reader.read(1).map(|messages| messages.count()), Some(1), "its own memory");
-    assert!(reader.retaining().can_borrow());
-
-    let ring = ring(layout, 0);
-    let mut writer = Broadcast::producer(ring.clone()).unwrap();
-    assert!(push(&mut writer), "before the other process attaches");
-    let (theirs, proxy) = attach(&ring);
-    let there = Arc::into_inner(theirs).unwrap();
-    let data = there.storage().data().clone();
-    let own = Pages::new(cursor_words(READERS));
-    // SAFETY: nothing else writes to these pages.
-    let cursors = unsafe { CursorRegion::create(own, layout, READERS, IDENTITY) }.unwrap();
-    let there = Either::There(ForeignRing::new(data, cursors, Some(proxy.claim())).unwrap());
-    let there = Broadcast::new(there, layout).unwrap().starting_at(9);
-    assert!(Broadcast::producer(&there).is_none(), "its writer is in the other process");
-    let mut reader = Broadcast::gating(&there).unwrap();
-    assert_eq!(reader.cursor(), 1, "the ring is not changed");
-    assert!(push(&mut writer));
-    let mut word = [0];
-    assert!(reader.read(1).is_none());
-    assert_eq!(reader.peek(&mut word), Peek::Message { sequence: 1, length: WORD });
-    assert!(proxy.evict() && reader.is_evicted());
-    let reader = reader.retaining();
-    assert!(!reader.can_borrow() && reader.borrow(1, 1).is_none());
 }
