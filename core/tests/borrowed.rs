@@ -1,11 +1,13 @@
 //! Messages of a broadcast ring that are borrowed in place: they equal the copies, only readers
 //! that may borrow get them, and they stay until they are released.
 
+mod cases;
 mod pages;
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{self, TryRecvError};
 
+use cases::cases;
 use mycelium_core::message::decode_ref;
 use mycelium_core::ring::broadcast::{Broadcast, Consumer, HeapStorage, Layout, Peek};
 use pages::{WORD, memory, proxy};
@@ -48,11 +50,7 @@ fn operation() -> impl Strategy<Value = Operation> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 4 } else { 256 },
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(cases(256, 4))]
 
     #[test]
     fn borrowed_messages_are_those_that_were_pushed(operations in prop::collection::vec(operation(), 0..60)) {

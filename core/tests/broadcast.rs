@@ -1,6 +1,9 @@
 //! The broadcast ring against a plain model: any sequence of operations on one thread, then
 //! threads.
 
+mod cases;
+
+use cases::cases;
 use mycelium_core::ring::broadcast::{
     Broadcast, Consumer, HeapStorage, InlineStorage, Layout, LayoutError, Peek,
 };
@@ -270,11 +273,7 @@ fn run(layout: Layout, lag: usize, operations: &[Operation]) -> Result<(), TestC
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 8 } else { 2_000 },
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(cases(2_000, 8))]
 
     #[test]
     fn behaves_like_the_model(

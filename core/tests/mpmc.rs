@@ -5,6 +5,7 @@
 // The counters of a test are not checked themselves.
 #![allow(clippy::disallowed_types)]
 
+mod cases;
 mod crowd;
 
 use std::cell::Cell;
@@ -14,6 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use cases::cases;
 use mycelium_core::ring::mpmc::{Consumer, InSlice, Inline, Mpmc, Producer, Slot};
 use mycelium_core::ring::{self, CapacityError, GrantError, Handle, PopError, PushError};
 use proptest::prelude::*;
@@ -216,11 +218,7 @@ fn run(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 8 } else { 1_000 },
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(cases(1_000, 8))]
 
     #[test]
     fn behaves_like_the_model(

@@ -1,8 +1,10 @@
 //! Properties of any message, any envelope and any bytes.
 #![cfg(target_endian = "little")]
 
+mod cases;
 mod schema;
 
+use cases::cases;
 use mycelium_core::{
     Envelope, FixedStr, FixedVec, FrameView, Frames, Limits, TraceContext, decode, decode_ref,
     from_words, to_words, write_frame, write_message,
@@ -94,11 +96,7 @@ fn frames_write_back(bytes: &[u8]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 2 } else { 1024 },
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(cases(1024, 2))]
 
     #[test]
     fn a_message_comes_back(swap in swaps(), envelope in envelopes()) {

@@ -5,11 +5,13 @@
 // Atomics that stop threads. They are not under test.
 #![allow(clippy::disallowed_types)]
 
+mod cases;
 mod pages;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use cases::cases;
 use mycelium_core::doorbell::Alarm;
 use mycelium_core::ring::broadcast::{
     Broadcast, Claim, Consumer, Layout, Peek, Producer, ProxyReader, ReaderWords, Storage, Word,
@@ -204,11 +206,7 @@ fn run(layout: Layout, start: usize, operations: Vec<Operation>) -> Result<(), T
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 2 } else { 256 },
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(cases(256, 2))]
 
     #[test]
     fn two_processes_agree_with_counters(

@@ -12,7 +12,8 @@ use std::thread;
 use mycelium_core::ring::spsc::{self, Spsc};
 use mycelium_core::ring::{PopError, PushError, stamped};
 
-/// Counts that it was dropped, and owns nothing that a second drop would free.
+/// Counts that it was dropped, and owns nothing: a second drop frees nothing, and a leak checker
+/// misses nothing.
 struct Dropped<'a>(&'a Cell<usize>);
 
 impl Drop for Dropped<'_> {
@@ -109,6 +110,24 @@ macro_rules! laws {
             drop(writer);
             drop(ring);
             assert_eq!(drops.get(), 4);
+        }
+
+        #[test]
+        fn a_forgotten_end_leaks_and_drops_nothing_twice() {
+            let drops = Cell::new(0);
+            let ring = $layout::Inline::<Dropped<'_>, 16>::new();
+            let mut writer = Spsc::producer(&ring).unwrap();
+            let mut reader = Spsc::consumer(&ring).unwrap();
+            for _ in 0..3 {
+                assert!(writer.try_push(Dropped(&drops)).is_ok());
+            }
+            // Taken, but not shown yet.
+            drop(reader.try_pop());
+            std::mem::forget(reader);
+            assert!(Spsc::consumer(&ring).is_none());
+            drop(writer);
+            drop(ring);
+            assert_eq!(drops.get(), 1);
         }
 
         #[test]
