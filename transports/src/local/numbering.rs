@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 
 use super::delivery::GapReason;
 use super::versioned::Versioned;
+use crate::sync::AtomicBool;
 
 /// Where and why sequences jump: at most one break per place, and only breaks that a reader may
 /// still need.
@@ -18,6 +19,9 @@ pub(super) struct Numbering {
     /// The sequence of the ring's first place, before the first break.
     first: u64,
     capacity: usize,
+    /// A gating subscription has gone on to the same publisher in memory: messages that only
+    /// observers have not read here are done.
+    pub(super) was_gated: AtomicBool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +57,7 @@ impl Numbering {
         let start = Break { at: 0, offset: first, reason, redelivered, gaps: 0 };
         let breaks = Versioned::default();
         breaks.change(|breaks: &mut VecDeque<Break>| breaks.push_back(start));
-        Numbering { breaks, first, capacity }
+        Numbering { breaks, first, capacity, was_gated: AtomicBool::new(false) }
     }
 
     /// `missed` messages are missing before the next message, which will be at place `at`.

@@ -259,7 +259,7 @@ impl RemotePublisher {
         let (topic, earlier) = (&self.writer.topic, &self.writer.state);
         let MappedRing { ring, floor, readers, is_gated } = ring;
         let line = self.writer.line.clone();
-        let origin = Origin::Mapped(MappedOrigin::new(bell, readers, is_gated, line));
+        let origin = Origin::Mapped(Box::new(MappedOrigin::new(bell, readers, is_gated, line)));
         let (name, epoch) = (&earlier.name, earlier.epoch);
         let state = PublisherState::over(
             topic.name(),
@@ -269,8 +269,10 @@ impl RemotePublisher {
             epoch,
             origin,
         );
-        let is_gated = earlier.readers.lock().iter().any(|reader| reader.entry.is_some());
-        earlier.was_gated.store(is_gated, Ordering::Release);
+        if let Some(numbering) = earlier.origin.numbering() {
+            let is_gated = earlier.readers.lock().iter().any(|reader| reader.entry.is_some());
+            numbering.was_gated.store(is_gated, Ordering::Release);
+        }
         // The place of a message in the publisher's ring is its sequence.
         topic.add_mapped(&state, self.next as usize, earlier)?;
         // From here on the subscriptions hold the publisher up.

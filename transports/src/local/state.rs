@@ -46,9 +46,6 @@ pub(super) struct PublisherState {
     pub(super) origin: Origin,
     /// The publisher's process is gone, and the number of its messages is unknown.
     lost: AtomicBool,
-    /// A gating subscription has gone on to the same publisher in memory: messages that only
-    /// observers have not read here are done.
-    pub(super) was_gated: AtomicBool,
     abandoned: Mutex<Abandoned>,
     /// The descriptor of the ring's memory, or why other processes cannot map it.
     pub(super) file: Result<OwnedFd, String>,
@@ -64,7 +61,7 @@ pub(super) enum Origin {
     Remote(Numbering),
     /// In another process, whose ring this process has mapped. The sequence of a message is its
     /// place in the ring.
-    Mapped(MappedOrigin),
+    Mapped(Box<MappedOrigin>),
 }
 
 impl Origin {
@@ -145,7 +142,6 @@ impl PublisherState {
             readers: Versioned::default(),
             origin,
             lost: AtomicBool::new(false),
-            was_gated: AtomicBool::new(false),
             abandoned: Mutex::default(),
         })
     }

@@ -19,7 +19,7 @@ impl PublisherState {
         // Read the gaps before the positions: a reader reports a gap before it takes what follows.
         let readers = self.readers.lock();
         // Observers count only where nobody gates.
-        let is_gated = self.was_gated.load(Ordering::Acquire)
+        let is_gated = numbering.was_gated.load(Ordering::Acquire)
             || readers.iter().any(|reader| reader.entry.is_some());
         let counts = || readers.iter().filter(|reader| reader.entry.is_some() == is_gated);
         let gaps = counts().map(|reader| reader.progress.gaps.load(Ordering::Acquire)).min();
