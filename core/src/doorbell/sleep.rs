@@ -27,10 +27,9 @@
 use crate::sync::{AtomicUsize, Ordering, barrier, const_unless_loom};
 
 /// How the process of an owner that sleeps is to be rung.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WakePath {
     /// Through the executor that runs the owner's task.
-    #[default]
     Executor,
     /// By a thread that runs no tasks: the owner is not on a thread of that executor, and does not
     /// wait for it.
@@ -78,18 +77,23 @@ impl SleepWord {
     /// the path of the sleep before.
     #[inline]
     pub fn sleep(&self) {
-        let next = self.0.load(Ordering::Relaxed).wrapping_add(SLEEP) | ASLEEP;
-        self.0.store(next, Ordering::Relaxed);
-        barrier!("sleep.sleep", SeqCst);
+        self.begin_sleep(self.0.load(Ordering::Relaxed));
     }
 
     /// Owner: the same, by this path.
     #[inline]
     pub fn sleep_by(&self, path: WakePath) {
         let before = self.0.load(Ordering::Relaxed) & !BY_THREAD;
-        let path = if path == WakePath::Thread { BY_THREAD } else { 0 };
-        self.0.store(before | path, Ordering::Relaxed);
-        self.sleep();
+        self.begin_sleep(match path {
+            WakePath::Executor => before,
+            WakePath::Thread => before | BY_THREAD,
+        });
+    }
+
+    /// Stores the value of the sleep that follows this one.
+    fn begin_sleep(&self, before: usize) {
+        self.0.store(before.wrapping_add(SLEEP) | ASLEEP, Ordering::Relaxed);
+        barrier!("sleep.sleep", SeqCst);
     }
 
     /// Owner: marks it as awake. Nothing is stored if it is.

@@ -51,8 +51,12 @@ impl<M: Memory> CursorRegion<M> {
     pub fn asleep(&self, reader: usize) -> Option<&SleepWord> {
         let word = self.0.sleep_words().get(reader)?;
         // Relaxed, as the word itself: the fence of `SleepWord::sleep` comes after it, too. Several
-        // threads may do this.
-        self.0.sleepers().fetch_max(reader + 1, Ordering::Relaxed);
+        // threads may do this. The number never falls, so it is stored only when it grows: the
+        // writer's process reads its line after each message.
+        let sleepers = self.0.sleepers();
+        if sleepers.load(Ordering::Relaxed) <= reader {
+            sleepers.fetch_max(reader + 1, Ordering::Relaxed);
+        }
         Some(word)
     }
 
