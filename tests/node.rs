@@ -1,12 +1,14 @@
 //! Nodes through their public interface, on each kind of tokio runtime: how services run and
 //! exchange messages, and which programs are refused before anything runs. `node/faults.rs` tests
 //! services that fail, `node/supervision.rs` those that fail at their end, `node/shutdown.rs` the
-//! end, `node/circles.rs` that of circles.
+//! end, `node/pauses.rs` that of pauses, `node/circles.rs` that of circles.
 
 #[path = "node/circles.rs"]
 mod circles;
 #[path = "node/faults.rs"]
 mod faults;
+#[path = "node/pauses.rs"]
+mod pauses;
 #[path = "node/services.rs"]
 mod services;
 #[path = "node/shutdown.rs"]
