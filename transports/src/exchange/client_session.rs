@@ -344,16 +344,12 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
                 }
             }
             Event::Memory { token } => {
-                match self
-                    .access
-                    .as_ref()
-                    .map(|it| IncomingMemory::connect(it, token, &self.executor))
-                {
-                    Some(Ok(memory)) => self.memory = Some(memory),
-                    Some(Err(error)) => {
+                let Some(access) = &self.access else { return };
+                match IncomingMemory::connect(access, token, &self.executor) {
+                    Ok(memory) => self.memory = Some(memory),
+                    Err(error) => {
                         self.report_on_socket(&format!("cannot connect to its node: {error}"));
                     }
-                    None => {}
                 }
             }
             Event::Region { stream, number, .. } if !self.move_to_memory(stream, number) => {

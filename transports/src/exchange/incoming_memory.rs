@@ -126,13 +126,18 @@ impl IncomingMemory {
         let Some(ring) = ring else { return self.refuse(packet, &MemoryRefusal::Descriptors) };
         if self.passed.len() == MOST_PASSED {
             let (oldest, _) = self.passed.remove(0);
-            self.refuse(oldest, &MemoryRefusal::Other);
+            // No stream that is open here has to stay on the link.
+            self.send_refusal(oldest, &MemoryRefusal::TooMany);
         }
         self.passed.push((packet, ring));
     }
 
     fn refuse(&mut self, packet: Packet, refusal: &MemoryRefusal) {
         self.problems.push(refusal.to_string());
+        self.send_refusal(packet, refusal);
+    }
+
+    fn send_refusal(&self, packet: Packet, refusal: &MemoryRefusal) {
         if let Some(tie) = self.channel.tie() {
             let args = [refusal.code(), 0, 0, 0];
             let refused = Packet::new(PacketKind::Refused, packet.number, args);

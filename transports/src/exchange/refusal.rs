@@ -7,6 +7,7 @@ use mycelium_core::ring::region::RegionError;
 use crate::memory::MemoryError;
 
 const NO_DESCRIPTOR: &str = "a process has no file descriptor left for the ring: raise `ulimit -n`";
+const TOO_MANY: &str = "too many rings wait for streams that are not known";
 
 /// Why the readers' side does not read a ring in memory.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(super) enum MemoryRefusal {
     Other,
     /// A process has no descriptor left for it.
     Descriptors,
+    /// Too many rings wait for streams that may have ended.
+    TooMany,
 }
 
 impl MemoryRefusal {
@@ -29,6 +32,7 @@ impl MemoryRefusal {
             MemoryRefusal::Region(_) => 2,
             MemoryRefusal::Other => 3,
             MemoryRefusal::Descriptors => 4,
+            MemoryRefusal::TooMany => 5,
         }
     }
 
@@ -39,6 +43,7 @@ impl MemoryRefusal {
             2 => "the memory that was passed does not contain the ring of the stream",
             3 => "the ring that was passed is not that of the stream",
             4 => NO_DESCRIPTOR,
+            5 => TOO_MANY,
             _ => "it refused the memory of the ring",
         }
     }
@@ -53,6 +58,7 @@ impl fmt::Display for MemoryRefusal {
                 f.write_str("the ring that was passed is not that of the stream")
             }
             MemoryRefusal::Descriptors => f.write_str(NO_DESCRIPTOR),
+            MemoryRefusal::TooMany => f.write_str(TOO_MANY),
         }
     }
 }

@@ -38,15 +38,15 @@ pub enum PacketKind {
     Cursors,
     /// A region was not accepted, or a `Hello`.
     Refused,
+    /// One end of a Unix socket. From now on a byte there wakes the sender's tasks, instead of
+    /// `Wake`, as long as the sender reads it.
+    WakeSocket,
     /// Wakes the peer's sleeping tasks. It has no content.
     Wake,
     /// Requests a `Pong`.
     Ping,
     /// Answers a `Ping`.
     Pong,
-    /// One end of a Unix socket. From now on a byte there wakes the sender's tasks, instead of
-    /// `Wake`, as long as the sender reads it.
-    WakeSocket,
 }
 
 impl PacketKind {
@@ -56,10 +56,10 @@ impl PacketKind {
         (3, PacketKind::Region),
         (4, PacketKind::Cursors),
         (5, PacketKind::Refused),
+        (6, PacketKind::WakeSocket),
         (7, PacketKind::Wake),
         (8, PacketKind::Ping),
         (9, PacketKind::Pong),
-        (6, PacketKind::WakeSocket),
     ];
 
     /// Whether a packet of this kind carries a descriptor.

@@ -108,8 +108,10 @@ fn descriptors_of_other_kinds_are_refused() {
     // A file in memory cannot be sealed, unless it is a memfd.
     let path = format!("/dev/shm/mycelium-{}-file", std::process::id());
     File::create(&path).unwrap().write_all(&[0; 4096]).unwrap();
-    let error = refused(File::open(&path).unwrap());
+    let file = File::open(&path).unwrap();
+    // Before the test can fail: the directory is shared.
     fs::remove_file(path).unwrap();
+    let error = refused(file);
     assert!(matches!(error, MemoryError::Seals { .. }), "{error}");
 }
 
