@@ -232,6 +232,28 @@ fn a_stream_without_another_message_does_not_move() {
     assert_eq!(pair.sides[RIGHT].failed, Some(error));
 }
 
+/// No stream resumes behind the last sequence: a writer would refuse that, on each connection.
+#[test]
+fn a_stream_that_has_had_the_last_sequence_is_forgotten_with_its_connection() {
+    let (mut pair, outgoing, incoming) = pair([true; 2], 8);
+    let now = pair.now;
+    pair.sides[LEFT].link.skip(now, outgoing, u64::MAX - 101, 1).unwrap();
+    send(&mut pair, outgoing, 1).unwrap();
+    pair.settle();
+    let news = pair.sides[RIGHT].take_events();
+    assert_eq!(sequences(&news), [u64::MAX - 1]);
+    pair.sides[LEFT].take_events();
+    pair.cut();
+    pair.connect();
+    pair.settle();
+    let news = pair.sides[LEFT].take_events();
+    let resumes = |received: &&Received| matches!(received, Received::Resume { .. });
+    assert_eq!(news.iter().find(resumes), None);
+    let granted = pair.sides[RIGHT].link.grant(incoming, 1);
+    assert_eq!(granted, Err(SendError::Gone), "the link has forgotten it");
+    assert_eq!(failed(&pair), [None; 2]);
+}
+
 #[test]
 fn invalid_frames_about_memory_end_the_link() {
     let sequence = |expected, found| LinkError::Sequence { stream: 1, expected, found };

@@ -54,6 +54,22 @@ fn errors_name_file_line_and_what_was_expected() {
     assert!(
         error("[node.main]\nmemory = \"lots\"\n").starts_with("t.toml:2:10: invalid size `lots`")
     );
+    let expected = "expected a number and a unit (B, KiB, MiB, GiB), such as `64 KiB`";
+    assert_eq!(
+        error("[node.main]\nmemory = -5\n"),
+        format!("t.toml:2:10: invalid size `-5`: {expected}")
+    );
+    assert_eq!(
+        error("[node.main]\nmemory = true\n"),
+        format!("t.toml:2:10: invalid size: {expected}")
+    );
+    assert_eq!(
+        error("[node.main]\nmemory = \"99999999999999 GiB\"\n"),
+        format!(
+            "t.toml:2:10: invalid size `99999999999999 GiB`: expected at most {} bytes",
+            usize::MAX
+        )
+    );
     assert_eq!(
         error("[node.main]\nshutdown = \"500000000000years\"\n").split(": ").next(),
         Some("t.toml:2:12")

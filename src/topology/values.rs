@@ -143,12 +143,14 @@ impl<'de> Deserialize<'de> for Bytes {
         #[derive(Deserialize)]
         #[serde(untagged)]
         enum Raw {
-            Number(u64),
+            Number(i64),
             Text(String),
         }
-        let text = match Raw::deserialize(deserializer)? {
-            Raw::Number(number) => number.to_string(),
-            Raw::Text(text) => text,
+        const EXPECTED: &str = "expected a number and a unit (B, KiB, MiB, GiB), such as `64 KiB`";
+        let text = match Raw::deserialize(deserializer) {
+            Ok(Raw::Number(number)) => number.to_string(),
+            Ok(Raw::Text(text)) => text,
+            Err(_) => return Err(D::Error::custom(format!("invalid size: {EXPECTED}"))),
         };
         let (number, unit) =
             text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
@@ -159,14 +161,15 @@ impl<'de> Deserialize<'de> for Bytes {
             "GiB" => 30,
             _ => usize::BITS,
         };
-        let bytes = number
-            .parse::<usize>()
-            .ok()
-            .and_then(|number| number.checked_mul(1usize.checked_shl(shift)?));
+        let is_number = !number.is_empty() && shift < usize::BITS;
+        let bytes = number.parse::<usize>().ok();
+        let bytes = bytes.and_then(|number| number.checked_mul(1usize.checked_shl(shift)?));
         bytes.map(Bytes).ok_or_else(|| {
-            D::Error::custom(format!(
-                "invalid size `{text}`: expected a number and a unit (B, KiB, MiB, GiB), such as `64 KiB`"
-            ))
+            let expected = match is_number {
+                true => format!("expected at most {} bytes", usize::MAX),
+                false => EXPECTED.to_owned(),
+            };
+            D::Error::custom(format!("invalid size `{text}`: {expected}"))
         })
     }
 }

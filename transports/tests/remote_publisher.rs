@@ -8,7 +8,8 @@ use mycelium_core::link::RunShape;
 use mycelium_transports::conformance::Probe;
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
-    Delivery, GapReason, Policy, RemotePublishError, Schema, Topic, TryRecv,
+    Delivery, GapReason, Policy, RemotePublishError, RemotePublisher, Schema, TaskBudget, Topic,
+    TryRecv, poll_with,
 };
 use proptest::prelude::*;
 use zerocopy::IntoBytes;
@@ -118,6 +119,40 @@ fn a_subscription_at_its_end_has_confirmed_everything() {
     assert!(!publisher.is_in_flight());
     drop(reader);
     assert_eq!(publisher.done(|| true), Some(3));
+}
+
+/// The limit of unread publishers counts what subscriptions have to read, not what their tasks
+/// still refer to.
+#[test]
+fn publishers_that_were_lost_and_read_make_room_for_others() {
+    const MOST: u64 = 64;
+    // 64 such rings take more than 16 MiB.
+    let topic = Topic::new("probes", Schema::of::<Probe>(), 1 << 14, Region::new(8)).unwrap();
+    let keep_open = topic.keep_open();
+    let mut reader = topic.subscribe::<Probe>("reader", Policy::DropOldest).unwrap();
+    let budget = TaskBudget::new();
+    let mut wakes = [reader.attach(&budget)];
+    let mut poll = |expected: &mut dyn FnMut(Delivery<Probe>)| {
+        poll_with(&budget, &mut wakes, || {
+            while let Some(delivery) = reader.try_recv().delivery() {
+                expected(delivery);
+            }
+        });
+    };
+    let mut publishers = Vec::new();
+    for epoch in 0..MOST {
+        let mut publisher = topic.remote_publisher("publisher", epoch, 0).unwrap();
+        publisher.push(Probe { publisher: 0, number: epoch }.as_bytes(), false).unwrap();
+        publishers.push(publisher);
+    }
+    let (mut messages, mut gaps) = (0, 0);
+    poll(&mut |delivery| messages += u64::from(matches!(delivery, Delivery::Msg(_))));
+    publishers.into_iter().for_each(RemotePublisher::lose);
+    assert!(topic.remote_publisher("too many", MOST, 0).is_err());
+    poll(&mut |delivery| gaps += u64::from(matches!(delivery, Delivery::Gap(_))));
+    assert_eq!((messages, gaps), (MOST, MOST));
+    assert!(topic.remote_publisher("another", MOST, 0).is_ok());
+    drop(keep_open);
 }
 
 /// A message that one subscription left in flight is remembered when another one leaves.

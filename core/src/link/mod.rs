@@ -258,7 +258,8 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
 
     /// The connection is lost. Interests and incoming streams stay: the next connection subscribes
     /// again and resumes them. Interests that were unsubscribed are removed, and all
-    /// [`ExportId`]s and [`OutgoingId`]s become invalid.
+    /// [`ExportId`]s and [`OutgoingId`]s become invalid. A stream that has had the last sequence
+    /// there is, 2⁶⁴ − 2, is removed: no stream resumes behind it.
     pub fn lost(&mut self) {
         self.phase = LinkPhase::Down;
         self.out.clear();
@@ -270,6 +271,7 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
         (self.stalled, self.partial, self.confirm_at) = (false, 0, None);
         (self.memory_offered, self.memory_received) = (false, false);
         self.incoming_run = None;
+        self.incoming.retain(|stream| stream.next != u64::MAX);
         for (_, stream) in self.incoming.iter_mut() {
             (stream.remote, stream.open, stream.resuming) = (None, None, false);
             match stream.state {

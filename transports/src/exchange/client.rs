@@ -102,7 +102,11 @@ impl TopicClient {
                         let mut driver = Driver::new(&mut link, stream, self.executor.clone());
                         let error = driver.run(&mut session).await;
                         session.disconnected();
-                        if session.take_was_admitted() {
+                        // A side that has closed the link because of the other one may do so
+                        // again.
+                        let was_refused =
+                            matches!(&error, DriveError::Link(error) if !error.is_goodbye());
+                        if session.take_was_admitted() && !was_refused {
                             failures = 0;
                         }
                         if !matches!(error, DriveError::Link(LinkError::LocallyClosed(_))) {

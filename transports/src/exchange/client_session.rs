@@ -146,6 +146,12 @@ impl ClientSession {
         // Streams that have moved keep what they need of it.
         self.memory = None;
         self.lose_moved();
+        // The link forgets them: nothing follows the last sequence.
+        for place in &mut self.streams {
+            if let Some(stream) = place.take_if(|stream| stream.is_exhausted()) {
+                stream.lose();
+            }
+        }
         while let Some((topic, mismatch)) = self.queries.abandon() {
             self.report_mismatch(&topic, &mismatch);
         }
@@ -193,7 +199,7 @@ impl ClientSession {
         (self.observer)(Notice::TopicLayoutDiffers { peer, topic, mismatch });
     }
 
-    /// A stream begins or resumes. False if this process has no room for it.
+    /// A stream begins or resumes. The error says why this process has no room for it.
     fn begin(
         &mut self,
         id: IncomingId,
@@ -202,23 +208,26 @@ impl ClientSession {
         epoch: u64,
         first: u64,
         resumed: Option<u64>,
-    ) -> bool {
+    ) -> Result<(), String> {
         // As long as the highest place so far: at most as many as the link has streams.
         if self.streams.len() <= id.place() {
             self.streams.resize_with(id.place() + 1, || None);
         }
-        let Some(place) = self.streams.get_mut(id.place()) else { return false };
+        let place = &mut self.streams[id.place()];
         if let Some(stream) = place.as_mut().filter(|stream| stream.id == id) {
             stream.has_signaled = false;
             stream.skip(resumed.unwrap_or(0), GapReason::Disconnected);
             self.line.add(LinkValue::Missed, resumed.unwrap_or(0));
-            return true;
+            return Ok(());
         }
         let topic = self.topics.iter().find(|topic| topic.id == interest);
-        let Some(RemoteTopic { topic, .. }) = topic else { return false };
-        let Ok(publisher) = topic.remote_publisher(publisher, epoch, first) else { return false };
+        let Some(RemoteTopic { topic, .. }) = topic else {
+            return Err(format!("publisher `{publisher}` sends a topic that nobody reads here"));
+        };
+        let publisher = topic.remote_publisher(publisher, epoch, first);
+        let publisher = publisher.map_err(|error| error.to_string())?;
         *place = Some(IncomingStream::new(id, interest, publisher, topic.capacity(), first));
-        true
+        Ok(())
     }
 
     /// The next messages of a stream are in memory. False if that was not passed.
@@ -333,8 +342,10 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
             }
             Event::Stream { stream, interest, publisher, epoch, first, resumed } => {
                 let begun = self.begin(stream, interest, publisher, epoch, first, resumed);
-                if !begun {
-                    link.close(now, CloseReason::Busy);
+                if let Err(reason) = begun {
+                    let (peer, cause, reason) = (&*self.peer, CloseReason::Busy, &*reason);
+                    (self.observer)(Notice::PeerRejected { peer, from: None, cause, reason });
+                    link.close(now, cause);
                 }
             }
             Event::Gap { stream, missed, reason } => {

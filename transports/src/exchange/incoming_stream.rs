@@ -66,6 +66,11 @@ impl IncomingStream {
         self.ended && is_read && self.done == self.publisher.next()
     }
 
+    /// Whether it has had the last sequence there is.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.publisher.next() == u64::MAX
+    }
+
     /// Whether a reader may have a message in flight, or had one when it left.
     pub(super) fn is_in_flight(&self) -> bool {
         let in_memory = || self.mapped.as_ref().is_some_and(MappedPublisher::is_in_flight);

@@ -205,7 +205,9 @@ impl Topic {
                 return Err(TopicError::Epoch { topic: self.name.clone(), epoch });
             }
         } else {
-            members.unread.retain(|publisher| publisher.strong_count() > 0);
+            // Tasks may hold copies of their lists for longer than subscriptions read.
+            let is_read = |it: &PublisherState| it.readers.lock().is_empty();
+            members.unread.retain(|it| it.upgrade().is_some_and(|it| !is_read(&it)));
             let ring_bytes = self.shape.layout.bytes().unwrap_or(usize::MAX);
             let most = UNREAD.max(UNREAD_BYTES / ring_bytes);
             if members.unread.len() >= most {

@@ -20,6 +20,7 @@ use mycelium_executor::Credentials;
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags};
+use rustix::process::Resource;
 use zerocopy::FromBytes;
 
 use super::error::MemoryError;
@@ -81,6 +82,10 @@ impl Mapping {
         // The system would rather end processes than fail.
         if !huge && available_memory().is_some_and(|available| available < bytes) {
             return Err(exhausted(Errno::NOMEM));
+        }
+        // As above: a file of more than this size is a signal.
+        if rustix::process::getrlimit(Resource::Fsize).current.is_some_and(|most| most < bytes) {
+            return Err(exhausted(Errno::FBIG));
         }
         rustix::fs::ftruncate(&file, bytes).map_err(exhausted)?;
         rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes).map_err(exhausted)?;

@@ -433,3 +433,28 @@ fn has_no_descriptor_left() {
     let _connection = events.connected();
     wait_to_be_killed();
 }
+
+/// Where the system would end the process by a signal, there is an error.
+#[test]
+fn memory_beyond_the_limit_of_files_is_refused() {
+    let dir = TestDir::new("file-limit");
+    let mut other = Other::new("has_a_limit_of_files", &dir.socket(), false);
+    let refused = other.line("refused");
+    assert!(refused.contains("cannot allocate 1048576 bytes of shared memory"), "{refused}");
+    assert!(other.line("allocated").contains("65536"));
+}
+
+#[test]
+#[ignore = "a part of another test"]
+fn has_a_limit_of_files() {
+    if role().is_none() {
+        return;
+    }
+    let limit = Rlimit { current: Some(1 << 16), maximum: Some(1 << 16) };
+    rustix::process::setrlimit(Resource::Fsize, limit).unwrap();
+    let refused = Mapping::create(1 << 17, "limited", false).unwrap_err();
+    say("refused", &refused.to_string());
+    let (_mapping, file) = Mapping::create(1 << 13, "limited", false).unwrap();
+    say("allocated", &rustix::fs::fstat(&file).unwrap().st_size.to_string());
+    wait_to_be_killed();
+}

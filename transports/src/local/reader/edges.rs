@@ -61,6 +61,11 @@ impl Reader {
             in_flight.edge = index;
         }
         edge.leave(&self.membership.state, in_flight);
+        // The task's copy of the list of publishers is renewed at the end of a poll that did
+        // something.
+        if self.budget.count_operation() {
+            self.wake_publishers();
+        }
         self.begin_later();
     }
 }
