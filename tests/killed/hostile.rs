@@ -298,6 +298,7 @@ async fn attack(
         waker: Arc::default(),
         writers,
     });
+    let _writers = Writers { over: attacker.over.clone(), joined };
     let name = if is_reader { "spoiler" } else { "hostile" };
     let config = Config { memory: true, ..Config::new(Name::try_from(name).unwrap(), epoch) };
     let mut buffer = vec![0; 1 << 16];
@@ -318,10 +319,21 @@ async fn attack(
         let mut driver = Driver::new(&mut link, stream, side.executor.clone());
         _ = timeout(ATTACK, driver.run(&mut traffic)).await;
     }
-    attacker.over.store(true, Ordering::Relaxed);
     traffic.token.inspect(|token| _ = side.memory.forget(token));
-    for writer in joined.try_iter() {
-        writer.join().unwrap();
+}
+
+/// The threads of an attack that write. They end with it, also if it is dropped before its end.
+struct Writers {
+    over: Arc<AtomicBool>,
+    joined: mpsc::Receiver<thread::JoinHandle<()>>,
+}
+
+impl Drop for Writers {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        for writer in self.joined.try_iter() {
+            writer.join().unwrap();
+        }
     }
 }
 
