@@ -274,7 +274,8 @@ pub use mycelium_executor::{Class, Listener, PlacementFallback, Stream, ThreadEr
 pub use mycelium_macros::{message, service};
 pub use mycelium_transports::exchange::{Difference, LayoutMismatch};
 pub use mycelium_transports::local::{
-    Delivery, EmitError, Gap, GapReason, Policy, Publisher, Received, Refusal, TryRecv,
+    Delivery, EmitError, Gap, GapReason, KeyError, LatestByKey, Policy, Publisher, Received,
+    Refusal, Start, SubscribeOptions, TryRecv,
 };
 pub use mycelium_transports::{counters, private_directory};
 

@@ -23,7 +23,7 @@ use mycelium_core::Message;
 use mycelium_executor::Executor;
 #[cfg(feature = "signals")]
 use mycelium_executor::SendFuture;
-use mycelium_transports::local::{PageSize, Policy, Publisher};
+use mycelium_transports::local::{PageSize, Publisher, SubscribeOptions};
 
 #[cfg(feature = "testing")]
 use crate::dead_letter::DeadLetter;
@@ -127,9 +127,9 @@ impl Node {
     pub fn subscribe<M: Message>(
         &self,
         name: &str,
-        policy: Policy,
+        options: impl Into<SubscribeOptions>,
     ) -> Result<Subscription<M>, SubscribeError> {
-        self.subscribe_to(M::TOPIC, name, policy)
+        self.subscribe_to(M::TOPIC, name, options)
     }
 
     /// As [`subscribe`](Node::subscribe), for the topic with this name.
@@ -140,9 +140,9 @@ impl Node {
         &self,
         topic: &str,
         name: &str,
-        policy: Policy,
+        options: impl Into<SubscribeOptions>,
     ) -> Result<Subscription<M>, SubscribeError> {
-        self.topics.outside_subscription(topic, name, policy)
+        self.topics.outside_subscription(topic, name, options.into())
     }
 
     /// A publisher for code outside the services. Emit after the start: services subscribe then, so

@@ -87,12 +87,9 @@ impl Plan {
         }
         let in_memory = |peer: &str| carriers.in_memory(peer);
         for (topic, planned) in &mut topics {
-            let reads = services
-                .iter()
-                .flat_map(|(name, ports)| ports.reads.iter().map(move |port| (name, port)));
-            let local = reads.filter(|(name, port)| {
-                port.topic == *topic && topology.policy(name, port.key).is_gating()
-            });
+            let reads = services.iter().flat_map(|(_, ports)| &ports.reads);
+            let local =
+                reads.filter(|port| port.topic == *topic && port.options.policy.is_gating());
             planned.capacity = capacity(node, &topology, &peer_topics, topic, &planned.schema);
             planned.gating = local.count() + peer_topics.entries(topic, in_memory) + SPARE_READERS;
             planned.is_shared = peer_topics.readers_of(topic).any(|(peer, _)| in_memory(peer));
@@ -100,7 +97,7 @@ impl Plan {
         // A subscription does not wait for publishers in other nodes.
         let feedback = Feedback::all(&flows(services));
         let flows = flows(&all);
-        refuse_blocking_cycles(&topology, &flows)?;
+        refuse_blocking_cycles(&flows)?;
         let pages = if topology.huge_pages(node) { PageSize::Huge } else { PageSize::Small };
         let memory = ring_memory(&topics, &peer_topics, &carriers, pages);
         let budget = topology.memory(node);

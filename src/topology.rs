@@ -13,6 +13,7 @@ mod link;
 mod links;
 mod sections;
 mod socket;
+mod subscription;
 mod values;
 
 use std::fs;
@@ -22,7 +23,6 @@ use std::time::Duration;
 
 use mycelium_bundle::Restart;
 use mycelium_transports::exchange::Redelivery;
-use mycelium_transports::local::Policy;
 
 use error::{Source, SourceLocation};
 use sections::Sections;
@@ -180,12 +180,6 @@ impl Topology {
         deaths.map_or_else(Redelivery::default, |DeathLimit(deaths)| Redelivery::AtLeastOnce {
             deaths,
         })
-    }
-
-    /// The policy of a subscription: `key` is the name of its port, or its topic.
-    pub(crate) fn policy(&self, service: &str, key: &str) -> Policy {
-        let section = self.sections.subscription.get(format!("{service}.{key}").as_str());
-        section.and_then(|section| section.policy).map_or(Policy::default(), |policy| policy.0)
     }
 
     /// The topic of a service's named port, if the file binds it.

@@ -52,9 +52,8 @@ impl<'a> Wiring<'a> {
     pub fn input<M: Message>(&mut self, key: &'static str) -> Result<Inbox<M>, BuildError> {
         let (service, shared) = (self.service, self.shared);
         let port = find(&self.ports.reads, key);
-        let policy = shared.plan.topology.policy(service, key);
         let topic = shared.topics.of::<M>(&port.topic)?;
-        let mut subscription = topic.subscribe::<M>(&port.member_name(service), policy)?;
+        let mut subscription = topic.subscribe::<M>(&port.member_name(service), port.options)?;
         subscription.set_wait_strategy(self.wait);
         self.deferred_wakes.push(subscription.attach(&self.budget));
         self.finishers.push((port.topic.clone(), subscription.finisher()));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mycelium_executor::Executor;
+use mycelium_transports::local::SubscribeOptions;
 
 use super::Node;
 use super::prepare::{Registered, StopHook, prepare};
@@ -25,6 +26,8 @@ pub struct Builder {
     services: Vec<Registered>,
     /// Service and port, with the topic.
     bindings: BTreeMap<(String, String), String>,
+    /// Service and port or topic, with the options of the subscription.
+    subscriptions: BTreeMap<(String, String), SubscribeOptions>,
     executions: BTreeMap<String, Execution>,
     executors: Vec<(String, Arc<dyn Executor>)>,
     hooks: Vec<StopHook>,
@@ -41,6 +44,7 @@ impl Node {
             topology: Topology::default(),
             services: Vec::new(),
             bindings: BTreeMap::new(),
+            subscriptions: BTreeMap::new(),
             executions: BTreeMap::new(),
             executors: Vec::new(),
             hooks: Vec::new(),
@@ -124,6 +128,52 @@ impl Builder {
     #[must_use]
     pub fn bind(mut self, service: &str, port: &str, topic: &str) -> Builder {
         self.bindings.insert((service.to_owned(), port.to_owned()), topic.to_owned());
+        self
+    }
+
+    /// Sets how a subscription of a service reads: its [`Policy`](crate::Policy) and its
+    /// [`Start`](crate::Start). `key` is the topic, or the name of the port. Keys of the topology
+    /// take precedence, one by one.
+    ///
+    /// ```
+    /// use mycelium::{Context, LatestByKey, Node, Policy, Result, message, service};
+    ///
+    /// #[message(topic = "positions", id = 1)]
+    /// struct Position {
+    ///     entity: u64,
+    ///     x: f64,
+    ///     y: f64,
+    /// }
+    ///
+    /// struct Screen;
+    ///
+    /// #[service(reads(Position))]
+    /// impl Screen {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         let mut positions = ctx.subscribe::<Position>()?;
+    ///         while let Some(delivery) = positions.recv().await {
+    ///             let Some(position) = delivery.message() else { continue };
+    ///             ctx.info("moved", position.entity);
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let newest = LatestByKey::of::<Position>("entity", 1000.try_into()?)?;
+    /// let node = Node::builder("main")
+    ///     .service(|| Screen)
+    ///     .subscription("Screen", "positions", Policy::LatestByKey(newest))
+    ///     .build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn subscription(
+        mut self,
+        service: &str,
+        key: &str,
+        options: impl Into<SubscribeOptions>,
+    ) -> Builder {
+        self.subscriptions.insert((service.to_owned(), key.to_owned()), options.into());
         self
     }
 
@@ -277,7 +327,8 @@ impl Builder {
 
     /// The ports of all services with their topics.
     fn bind_ports(&self) -> Result<Vec<(String, BoundPorts)>, BuildError> {
-        let bindings = Bindings { topology: &self.topology, coded: &self.bindings };
+        let (topology, coded, options) = (&self.topology, &self.bindings, &self.subscriptions);
+        let bindings = Bindings { topology, coded, options };
         let services = self.services.iter().map(|service| (&*service.name, &service.ports));
         bindings.check(&services.collect::<Vec<_>>())?;
         let unplaced: BTreeSet<String> = self.unplaced().collect();

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use mycelium_core::Message;
 use mycelium_transports::counters::{Kind, Reading};
-use mycelium_transports::local::{Policy, Publisher};
+use mycelium_transports::local::{Publisher, SubscribeOptions};
 
 use super::placing::Placement;
 use crate::error::{BuildError, Result, ShuttingDown, StartError, SubscribeError};
@@ -145,9 +145,9 @@ impl Running {
     pub fn subscribe<M: Message>(
         &self,
         name: &str,
-        policy: Policy,
+        options: impl Into<SubscribeOptions>,
     ) -> Result<Subscription<M>, SubscribeError> {
-        self.subscribe_to(M::TOPIC, name, policy)
+        self.subscribe_to(M::TOPIC, name, options)
     }
 
     /// As [`subscribe`](Running::subscribe), for the topic with this name.
@@ -158,9 +158,9 @@ impl Running {
         &self,
         topic: &str,
         name: &str,
-        policy: Policy,
+        options: impl Into<SubscribeOptions>,
     ) -> Result<Subscription<M>, SubscribeError> {
-        self.shared.topics.outside_subscription(topic, name, policy)
+        self.shared.topics.outside_subscription(topic, name, options.into())
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::ports::BoundPorts;
 use crate::error::BuildError;
-use crate::topology::Topology;
 
 /// Messages of `topic` flow from one service to another.
 #[derive(Debug)]
@@ -15,6 +14,7 @@ pub(super) struct Flow {
     pub(super) to: String,
     /// The key of the subscription.
     key: &'static str,
+    is_gating: bool,
 }
 
 pub(super) fn flows(services: &[(String, BoundPorts)]) -> Vec<Flow> {
@@ -24,7 +24,8 @@ pub(super) fn flows(services: &[(String, BoundPorts)]) -> Vec<Flow> {
             for (to, reader) in services {
                 for read in reader.reads.iter().filter(|read| read.topic == port.topic) {
                     let (from, topic, to) = (from.clone(), port.topic.clone(), to.clone());
-                    flows.push(Flow { from, topic, to, key: read.key });
+                    let is_gating = read.options.policy.is_gating();
+                    flows.push(Flow { from, topic, to, key: read.key, is_gating });
                 }
             }
         }
@@ -34,12 +35,8 @@ pub(super) fn flows(services: &[(String, BoundPorts)]) -> Vec<Flow> {
 
 /// Refuses circles of gating subscriptions: their services could deadlock. One subscription that
 /// drops messages breaks the circle.
-pub(super) fn refuse_blocking_cycles(
-    topology: &Topology,
-    flows: &[Flow],
-) -> Result<(), BuildError> {
-    let gating = |flow: &&Flow| topology.policy(&flow.to, flow.key).is_gating();
-    let blocking: Vec<&Flow> = flows.iter().filter(gating).collect();
+pub(super) fn refuse_blocking_cycles(flows: &[Flow]) -> Result<(), BuildError> {
+    let blocking: Vec<&Flow> = flows.iter().filter(|flow| flow.is_gating).collect();
     for flow in &blocking {
         if let Some(back) = path(&blocking, &flow.to, &flow.from) {
             let mut round = vec![flow.from.clone()];

@@ -1,4 +1,5 @@
-//! How much memory the rings of a node take: on the heap, and in shared memory.
+//! How much memory the rings of a node take: on the heap, and in shared memory. The tables of
+//! `latest` subscriptions by key count, too.
 //!
 //! A topic that another node reads through memory has the rings of its publishers there. What this
 //! node reads from others begins on a socket, so it has a ring on the heap for each of their
@@ -27,6 +28,7 @@ pub(super) fn ring_memory(
         let own = planned.publishers - remote_publishers;
         let on_heap = if planned.is_shared { remote_publishers } else { planned.publishers };
         add(&mut memory.heap, schema.heap_bytes(capacity, gating), on_heap);
+        add(&mut memory.heap, planned.tables, 1);
         if planned.is_shared {
             let ring = schema.shared_bytes(capacity, gating, pages);
             add(&mut memory.shared, ring, own);

@@ -51,7 +51,7 @@ impl PeerTopics {
             }
             let publishers = peer_topics.publishers.entry(other.to_owned()).or_default();
             for port in theirs().flat_map(|(_, ports)| &ports.emits) {
-                let policy = strictest(topology, &port.topic, services.iter());
+                let policy = strictest(&port.topic, services.iter());
                 publishers.extend(policy.map(|policy| (port.topic.clone(), policy)));
             }
             check_limits(other, node, publishers.iter().map(|(topic, _)| &**topic))?;
@@ -59,7 +59,7 @@ impl PeerTopics {
             let mine = services.iter().flat_map(|(_, ports)| &ports.emits);
             let mut sent = Vec::new();
             for topic in mine.map(|port| &port.topic) {
-                let policy = strictest(topology, topic, theirs());
+                let policy = strictest(topic, theirs());
                 sent.extend(policy.map(|_| &**topic));
                 let is_new = readers.iter().all(|(known, _)| known != topic);
                 readers.extend(policy.filter(|_| is_new).map(|policy| (topic.clone(), policy)));
@@ -144,11 +144,10 @@ fn check_limits<'a>(
 /// The strictest policy of these services for a topic, if any of them reads it. Dead letters stay
 /// in the node that made them.
 fn strictest<'a>(
-    topology: &Topology,
     topic: &str,
     services: impl Iterator<Item = &'a (String, BoundPorts)>,
 ) -> Option<Policy> {
-    let ports = services.flat_map(|(name, ports)| ports.reads.iter().map(move |port| (name, port)));
-    let readers = ports.filter(|(_, port)| topic != DeadLetter::TOPIC && *port.topic == *topic);
-    readers.map(|(name, port)| topology.policy(name, port.key)).min()
+    let ports = services.flat_map(|(_, ports)| &ports.reads);
+    let readers = ports.filter(|port| topic != DeadLetter::TOPIC && *port.topic == *topic);
+    readers.map(|port| port.options.policy).min()
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mycelium_core::Message;
-use mycelium_transports::local::Schema;
+use mycelium_transports::local::{Schema, SubscribeOptions};
 
 use crate::dead_letter::DeadLetter;
 use crate::error::BuildError;
@@ -63,6 +63,8 @@ pub(crate) struct BoundPort {
     pub(crate) has_own_topic: bool,
     pub(crate) topic: Arc<str>,
     pub(crate) schema: Schema,
+    /// How its subscription reads.
+    pub(crate) options: SubscribeOptions,
 }
 
 impl BoundPort {
@@ -95,11 +97,14 @@ impl BoundPorts {
     }
 }
 
-/// The bindings of named ports: those of the topology take precedence over those of the program.
+/// The bindings of named ports, and the options of subscriptions: those of the topology take
+/// precedence over those of the program.
 pub(crate) struct Bindings<'a> {
     pub(crate) topology: &'a Topology,
     /// Service and port, with the topic.
     pub(crate) coded: &'a BTreeMap<(String, String), String>,
+    /// Service and port or topic, with the options of the subscription.
+    pub(crate) options: &'a BTreeMap<(String, String), SubscribeOptions>,
 }
 
 impl Bindings<'_> {
@@ -108,19 +113,27 @@ impl Bindings<'_> {
         for (service, ports) in services {
             self.topology.check_ports(service, &names(ports))?;
         }
-        for ((service, port), topic) in self.coded {
-            let invalid = |problem| {
-                let (service, port) = (service.clone(), port.clone());
-                Err(BuildError::Port { service, port, problem })
-            };
-            let Some((_, ports)) = services.iter().find(|(name, _)| name == service) else {
+        let named = self.coded.keys().chain(self.options.keys());
+        for (service, port) in named {
+            if !services.iter().any(|(name, _)| name == service) {
                 let known: Vec<&str> = services.iter().map(|(name, _)| *name).collect();
-                return invalid(format!(
-                    "unknown service: {}",
-                    expected_instead_of(service, &known)
-                ));
-            };
-            let known = names(ports);
+                let expected = expected_instead_of(service, &known);
+                return Err(invalid(service, port, format!("unknown service: {expected}")));
+            }
+        }
+        for (service, port) in self.options.keys() {
+            let ports = services.iter().filter(|(name, _)| name == service);
+            let reads = ports.flat_map(|(_, ports)| ports.reads.iter().map(|port| port.key));
+            let known: Vec<&str> = reads.collect();
+            if !known.contains(&port.as_str()) {
+                let expected = expected_instead_of(port, &known);
+                return Err(invalid(service, port, format!("unknown subscription: {expected}")));
+            }
+        }
+        for ((service, port), topic) in self.coded {
+            let invalid = |problem| Err(invalid(service, port, problem));
+            let ports = services.iter().filter(|(name, _)| name == service);
+            let known: Vec<&str> = ports.flat_map(|(_, ports)| names(ports)).collect();
             if !known.contains(&port.as_str()) {
                 return invalid(match known.is_empty() {
                     true => "the service declares no named port, such as `reads(Tick as port)`"
@@ -143,18 +156,20 @@ impl Bindings<'_> {
         ports: &Ports,
         is_placed: bool,
     ) -> Result<BoundPorts, BuildError> {
-        let bind = |ports: &[Port]| {
+        let bind = |ports: &[Port], reads: bool| {
             let mut bound: Vec<BoundPort> = Vec::new();
             for port in ports {
                 if port.has_own_topic && port.key != DeadLetter::TOPIC {
                     check_topic(port.key).map_err(|problem| BuildError::TopicName { problem })?;
                 }
+                let options = if reads { self.options(service, port)? } else { <_>::default() };
                 match self.topic(service, port) {
                     Some(topic) => bound.push(BoundPort {
                         key: port.key,
                         has_own_topic: port.has_own_topic,
                         topic,
                         schema: port.schema,
+                        options,
                     }),
                     None if is_placed => {
                         return Err(BuildError::UnboundPort {
@@ -182,7 +197,13 @@ impl Bindings<'_> {
                 None => Ok(bound),
             }
         };
-        Ok(BoundPorts { reads: bind(&ports.reads)?, emits: bind(&ports.emits)? })
+        Ok(BoundPorts { reads: bind(&ports.reads, true)?, emits: bind(&ports.emits, false)? })
+    }
+
+    fn options(&self, service: &str, port: &Port) -> Result<SubscribeOptions, BuildError> {
+        let coded = self.options.get(&(service.to_owned(), port.key.to_owned()));
+        let coded = coded.copied().unwrap_or_default();
+        Ok(self.topology.subscription(service, port.key, &port.schema, coded)?)
     }
 
     fn topic(&self, service: &str, port: &Port) -> Option<Arc<str>> {
@@ -193,6 +214,10 @@ impl Bindings<'_> {
         let topic = self.topology.port(service, port.key).or_else(|| coded().map(String::as_str));
         topic.map(Arc::from)
     }
+}
+
+fn invalid(service: &str, port: &str, problem: String) -> BuildError {
+    BuildError::Port { service: service.to_owned(), port: port.to_owned(), problem }
 }
 
 /// The names of the named ports.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mycelium_core::Message;
-use mycelium_transports::local::Schema;
+use mycelium_transports::local::{Policy, Schema};
 
 use super::ports::BoundPorts;
 use crate::dead_letter::DeadLetter;
@@ -23,6 +23,9 @@ pub(crate) struct PlannedTopic {
     /// The entries of each ring: for the gating subscriptions of the topology, for the nodes that
     /// read the ring in memory, and some in reserve.
     pub(crate) gating: usize,
+    /// The bytes of the tables of its `latest` subscriptions by key; `None` if that is more than
+    /// memory can hold.
+    pub(crate) tables: Option<usize>,
     /// Whether another node reads it through shared memory: the rings of this node's publishers
     /// are there.
     pub(crate) is_shared: bool,
@@ -41,10 +44,16 @@ pub(super) fn topics(services: &[(String, BoundPorts)]) -> BTreeMap<Arc<str>, Pl
                 readers: 0,
                 capacity: 0,
                 gating: 0,
+                tables: Some(0),
                 is_shared: false,
             });
             planned.publishers += publishers;
             planned.readers += 1 - publishers;
+            if let Policy::LatestByKey(by_key) = port.options.policy {
+                let table = by_key.table_bytes(port.schema.size);
+                planned.tables =
+                    planned.tables.zip(table).and_then(|(sum, it)| sum.checked_add(it));
+            }
         }
     }
     if let Some(letters) = topics.get_mut(DeadLetter::TOPIC) {

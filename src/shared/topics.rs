@@ -8,7 +8,7 @@ use mycelium_core::Message;
 use mycelium_executor::{Executor, system_entropy};
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
-    KeepOpen, Policy, Publisher, RingMemory, Schema, Topic, Undelivered,
+    KeepOpen, Publisher, RingMemory, Schema, SubscribeOptions, Topic, Undelivered,
 };
 
 use super::outside::OutsideSubscriptions;
@@ -119,13 +119,13 @@ impl Topics {
         &self,
         topic: &str,
         name: &str,
-        policy: Policy,
+        options: SubscribeOptions,
     ) -> Result<Subscription<M>, SubscribeError> {
         let topic = self.of::<M>(topic).map_err(|error| match error {
             BuildError::Topic(error) => SubscribeError::Topic(error),
             other => SubscribeError::Refused { reason: other.to_string() },
         })?;
-        let subscription = topic.subscribe(name, policy)?;
+        let subscription = topic.subscribe(name, options)?;
         self.registry().to_outside.insert(topic.name().to_owned());
         let finisher = self.outside.add(subscription.finisher());
         Ok(Subscription::outside(subscription, finisher))

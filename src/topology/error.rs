@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use mycelium_core::debug_as_display;
+use mycelium_transports::local::KeyError;
 use thiserror::Error;
 
 use crate::names::expected_instead_of;
@@ -121,6 +122,23 @@ pub enum Problem {
         link: String,
         /// The pairs of nodes.
         meanings: Vec<[String; 2]>,
+    },
+    /// `key` or `keys` of a subscription whose policy has no key.
+    #[error(
+        "`{key}` has no meaning with the policy `{policy}`: it needs `policy = \"latest\"`{}",
+        if *key == "keys" { " and a `key`" } else { "" }
+    )]
+    KeyOfPolicy {
+        /// `key` or `keys`.
+        key: &'static str,
+        /// The policy of the subscription.
+        policy: String,
+    },
+    /// The messages of a subscription have no such key.
+    #[error("{error}")]
+    Key {
+        /// The field, and what was expected.
+        error: KeyError,
     },
     /// A node reads or writes a topic whose list does not name it.
     #[error(

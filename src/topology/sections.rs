@@ -8,9 +8,10 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::link::LinkSection;
+use super::subscription::SubscriptionSection;
 use super::values::{
-    Budget, Bytes, Capacity, ClassName, DeathLimit, DeliveryName, FallbackName, Mode, PolicyName,
-    RunName, Span, ThreadName, TopicName, WaitName,
+    Budget, Bytes, Capacity, ClassName, DeathLimit, DeliveryName, FallbackName, Mode, RunName,
+    Span, ThreadName, TopicName, WaitName,
 };
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -65,10 +66,4 @@ pub(super) struct TopicSection {
     pub(super) dead_letter_after: Option<DeathLimit>,
     pub(super) readers: Option<Vec<Spanned<String>>>,
     pub(super) writers: Option<Vec<Spanned<String>>>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct SubscriptionSection {
-    pub(super) policy: Option<PolicyName>,
 }

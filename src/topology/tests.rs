@@ -1,6 +1,10 @@
+use std::num::NonZeroU32;
+
 use mycelium_core::wait::WaitStrategy;
+use mycelium_core::{FixedStr, message};
 use mycelium_executor::{Class, PlacementFallback};
 use mycelium_transports::exchange::MemoryUse;
+use mycelium_transports::local::{LatestByKey, Policy, Schema, Start, SubscribeOptions};
 
 use super::*;
 use crate::execution::{Execution, Run};
@@ -13,7 +17,6 @@ fn error(text: &str) -> String {
 fn an_empty_file_says_nothing() {
     let topology = Topology::parse("t.toml", "").unwrap();
     assert_eq!(topology.capacity("swaps"), CAPACITY);
-    assert_eq!(topology.policy("Detector", "swaps"), Policy::Block);
     assert_eq!(topology.restart("Detector"), Restart::default());
     assert_eq!(topology.place("main", &["A"]).unwrap(), None);
 }
@@ -34,7 +37,7 @@ fn errors_name_file_line_and_what_was_expected() {
     );
     assert_eq!(
         error("[subscription.\"A.b\"]\npolice = \"block\"\n"),
-        "t.toml:2:1: unknown key `police`: did you mean `policy`? (expected one of: policy)"
+        "t.toml:2:1: unknown key `police`: did you mean `policy`? (expected one of: policy, key, keys, start)"
     );
     assert_eq!(
         error("[topic.swaps]\ncapacity = 1000\n"),
@@ -42,11 +45,11 @@ fn errors_name_file_line_and_what_was_expected() {
     );
     assert_eq!(
         error("[subscription.\"A.b\"]\npolicy = \"hope\"\n"),
-        "t.toml:2:10: invalid policy `hope`: expected one of: block, reject, drop-oldest, latest"
+        "t.toml:2:10: invalid policy `hope`: expected one of: block, reject, drop-oldest, latest, sample(1/10)"
     );
     assert_eq!(
         error("[subscription.\"A.b\"]\npolicy = \"drop_oldest\"\n"),
-        "t.toml:2:10: invalid policy `drop_oldest`: did you mean `drop-oldest`? (expected one of: block, reject, drop-oldest, latest)"
+        "t.toml:2:10: invalid policy `drop_oldest`: did you mean `drop-oldest`? (expected one of: block, reject, drop-oldest, latest, sample(1/10))"
     );
     assert!(error("[node.main]\nshutdown = \"soon\"\n").starts_with(
         "t.toml:2:12: invalid duration `soon`: expected a number and a unit, such as `250ms`"
@@ -342,5 +345,92 @@ fn executions_that_make_no_sense_are_refused_with_their_place() {
             error(&format!("[service.A]\n{line}\n")),
             format!("t.toml:2:{column}: {expected}")
         );
+    }
+}
+
+#[message(topic = "ticks", id = 1)]
+struct Tick {
+    symbol: FixedStr<6>,
+    price: u64,
+}
+
+fn subscription(text: &str, coded: SubscribeOptions) -> Result<SubscribeOptions, String> {
+    let section = format!("[subscription.\"A.ticks\"]\n{text}\n");
+    let topology = Topology::parse("t.toml", &section).map_err(|error| error.to_string())?;
+    let options = topology.subscription("A", "ticks", &Schema::of::<Tick>(), coded);
+    options.map_err(|error| error.to_string())
+}
+
+#[test]
+fn the_file_overrides_the_options_of_a_subscription_key_by_key() {
+    let number = |number| NonZeroU32::new(number).unwrap();
+    let by =
+        |field, keys| Policy::LatestByKey(LatestByKey::of::<Tick>(field, number(keys)).unwrap());
+    let (next, oldest) = (Start::Next, Start::OldestRetained);
+    for (text, coded, expected) in [
+        ("", (Policy::Block, next), (Policy::Block, next)),
+        (
+            "policy = \"sample(1/10)\"",
+            (Policy::Block, oldest),
+            (Policy::Sample(number(10)), oldest),
+        ),
+        ("start = \"oldest-retained\"", (Policy::Reject, next), (Policy::Reject, oldest)),
+        ("start = \"next\"", (by("price", 7), oldest), (by("price", 7), next)),
+        ("policy = \"latest\"", (Policy::Block, next), (Policy::Latest, next)),
+        ("policy = \"latest\"", (by("price", 7), next), (by("price", 7), next)),
+        (
+            "policy = \"latest\"\nkey = \"symbol\"",
+            (Policy::Block, next),
+            (by("symbol", 1024), next),
+        ),
+        (
+            "policy = \"latest\"\nkey = \"price\"\nkeys = 3",
+            (Policy::Block, next),
+            (by("price", 3), next),
+        ),
+        ("key = \"symbol\"", (by("price", 7), next), (by("symbol", 7), next)),
+        ("key = \"symbol\"", (Policy::Latest, next), (by("symbol", 1024), next)),
+        ("keys = 8", (by("price", 7), next), (by("price", 8), next)),
+        ("policy = \"block\"", (by("price", 7), next), (Policy::Block, next)),
+    ] {
+        let options = |(policy, start)| SubscribeOptions::new(policy, start);
+        assert_eq!(subscription(text, options(coded)), Ok(options(expected)), "{text}");
+    }
+}
+
+#[test]
+fn options_of_a_subscription_that_make_no_sense_are_refused() {
+    for (text, expected) in [
+        (
+            "policy = \"sample(1/0)\"",
+            "t.toml:2:10: invalid policy `sample(1/0)`: expected a sample of one message in a number, such as `sample(1/10)`",
+        ),
+        (
+            "policy = \"sample\"",
+            "t.toml:2:10: invalid policy `sample`: expected a sample of one message in a number, such as `sample(1/10)`",
+        ),
+        (
+            "policy = \"drop-oldest\"\nkey = \"symbol\"",
+            "t.toml:3:7: `key` has no meaning with the policy `drop-oldest`: it needs `policy = \"latest\"`",
+        ),
+        (
+            "policy = \"latest\"\nkeys = 7",
+            "t.toml:3:8: `keys` has no meaning with the policy `latest`: it needs `policy = \"latest\"` and a `key`",
+        ),
+        (
+            "policy = \"latest\"\nkey = \"symbl\"",
+            "t.toml:3:7: unknown field `symbl` of `Tick`: expected one of: symbol, price",
+        ),
+        (
+            "policy = \"latest\"\nkey = \"symbol\"\nkeys = 0",
+            "t.toml:4:8: invalid number of keys 0: expected a number from 1 to 16777216",
+        ),
+        (
+            "start = \"oldest\"",
+            "t.toml:2:9: invalid start `oldest`: expected one of: next, oldest-retained",
+        ),
+    ] {
+        let refused = subscription(text, SubscribeOptions::default()).unwrap_err();
+        assert_eq!(refused, expected);
     }
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use mycelium_core::wait::WaitStrategy;
 use mycelium_executor::{Class, PlacementFallback};
-use mycelium_transports::local::Policy;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
@@ -189,22 +188,6 @@ impl<'de> Deserialize<'de> for Capacity {
                 "invalid capacity {number}: expected a power of two from 2 to {LARGEST}"
             ))
         })
-    }
-}
-
-/// The name of a policy.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct PolicyName(pub(super) Policy);
-
-impl<'de> Deserialize<'de> for PolicyName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<PolicyName, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        let policy = Policy::all().find(|policy| policy.name() == name).ok_or_else(|| {
-            let names: Vec<_> = Policy::all().map(Policy::name).collect();
-            let expected = expected_instead_of(&name, &names);
-            D::Error::custom(format!("invalid policy `{name}`: {expected}"))
-        })?;
-        Ok(PolicyName(policy))
     }
 }
 

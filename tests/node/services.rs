@@ -51,7 +51,7 @@ pub(crate) fn conserved(counters: &[Reading]) {
             })
             .unwrap()
             .value("sent");
-        let gone: u64 = ["taken", "overwritten", "skipped", "dead_lettered", "left"]
+        let gone: u64 = ["taken", "overwritten", "skipped", "sampled", "dead_lettered", "left"]
             .map(|value| feed.value(value))
             .iter()
             .sum();

@@ -14,7 +14,8 @@ use mycelium_transports::conformance::{
     Local, Pair, Probe, Publish, Subscribe, TestExecutor, Threads, Transport, check, laws,
 };
 use mycelium_transports::local::{
-    Delivery, EmitError, Policy, Publisher, Subscription, TryRecv, Undelivered,
+    Delivery, EmitError, Policy, Publisher, Start, SubscribeOptions, Subscription, TryRecv,
+    Undelivered,
 };
 
 /// One fault of a transport, with its state at each end.
@@ -39,6 +40,11 @@ trait Fault: Default + Send + 'static {
 
     /// The policy of a subscription, instead of the requested one.
     fn policy(requested: Policy) -> Policy {
+        requested
+    }
+
+    /// The start of a subscription, instead of the requested one.
+    fn start(requested: Start) -> Start {
         requested
     }
 }
@@ -88,8 +94,10 @@ impl<F: Fault> Transport for Bad<F> {
         End::of(self.transport.publisher(name))
     }
 
-    fn subscribe(&self, name: &str, policy: Policy) -> Self::Subscription {
-        End::of(self.transport.subscribe(name, F::policy(policy)))
+    fn subscribe(&self, name: &str, options: impl Into<SubscribeOptions>) -> Self::Subscription {
+        let mut options = options.into();
+        (options.policy, options.start) = (F::policy(options.policy), F::start(options.start));
+        End::of(self.transport.subscribe(name, options))
     }
 }
 
@@ -416,6 +424,11 @@ fn a_blocking_observer_is_noticed() {
         "an_observer_never_blocks_the_publisher_and_gets_exact_gaps",
         "an observer never blocks",
     );
+    catches::<AlwaysBlocks>("a_sampling_reader_gets_every_nth_message", "right: 3");
+    catches::<AlwaysBlocks>(
+        "a_reader_by_key_gets_the_newest_message_of_each_key",
+        "expected a gap first",
+    );
     catches::<AlwaysBlocks>(
         "a_full_reject_subscription_returns_the_message",
         "timeout: emit does not wait",
@@ -491,5 +504,22 @@ fn a_reader_that_never_leaves_is_noticed() {
     catches::<NeverLeaves>(
         "a_restarted_reader_starts_with_new_messages",
         "timeout: the publisher continues",
+    );
+}
+
+#[derive(Default)]
+struct ForgetsTheStart;
+
+impl Fault for ForgetsTheStart {
+    fn start(_: Start) -> Start {
+        Start::Next
+    }
+}
+
+#[test]
+fn a_late_reader_without_retained_messages_is_noticed() {
+    catches::<ForgetsTheStart>(
+        "a_late_reader_may_start_at_the_oldest_retained_message",
+        "timeout: a retained message",
     );
 }

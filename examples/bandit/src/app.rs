@@ -335,10 +335,11 @@ fn account_for_all(counters: &[Reading]) -> Result<u64, Failure> {
             line.kind == Kind::Publisher && same("topic") && same("publisher") && same("epoch")
         });
         let sent = publisher.map_or(0, |line| line.value("sent"));
-        let dropped: u64 = ["overwritten", "skipped", "dead_lettered", "left", "unknown"]
-            .map(|name| feed.value(name))
-            .iter()
-            .sum();
+        let dropped: u64 =
+            ["overwritten", "skipped", "sampled", "dead_lettered", "left", "unknown"]
+                .map(|name| feed.value(name))
+                .iter()
+                .sum();
         if sent != feed.value("joined_at") + feed.value("taken") + dropped {
             return Err(Failure::Unaccounted(feed.label.clone()));
         }

@@ -23,7 +23,9 @@ use crate::exchange::{
     Connect, Control, ExportedTopic, Identity, LinkConfig, MemoryAccess, Observer, TopicClient,
     TopicInterest, TopicServer,
 };
-use crate::local::{PageSize, Policy, Publisher, RingMemory, Subscription, Topic};
+use crate::local::{
+    PageSize, Policy, Publisher, RingMemory, SubscribeOptions, Subscription, Topic,
+};
 use crate::memory::{ControlLimits, ControlThread};
 
 /// Connected streams of one kind, in the form that an executor takes over.
@@ -97,8 +99,8 @@ impl<S: StreamPair, const IN_MEMORY: bool> Transport for Link<S, IN_MEMORY> {
         local::publisher(&self.there, name)
     }
 
-    fn subscribe(&self, name: &str, policy: Policy) -> Subscription<Probe> {
-        local::subscribe(&self.here, name, policy)
+    fn subscribe(&self, name: &str, options: impl Into<SubscribeOptions>) -> Subscription<Probe> {
+        local::subscribe(&self.here, name, options.into())
     }
 
     fn disturb(&self) {

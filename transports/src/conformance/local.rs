@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::{Pair, Probe, Publish, Subscribe, Transport};
 use crate::counters::Region;
 use crate::local::{
-    Delivery, EmitError, Policy, Publisher, RingMemory, Schema, Subscription, Topic, TryRecv,
-    Undelivered,
+    Delivery, EmitError, Policy, Publisher, RingMemory, Schema, SubscribeOptions, Subscription,
+    Topic, TryRecv, Undelivered,
 };
 
 /// A topic within a process.
@@ -36,8 +36,8 @@ impl Transport for Local {
         publisher(&self.0, name)
     }
 
-    fn subscribe(&self, name: &str, policy: Policy) -> Subscription<Probe> {
-        subscribe(&self.0, name, policy)
+    fn subscribe(&self, name: &str, options: impl Into<SubscribeOptions>) -> Subscription<Probe> {
+        subscribe(&self.0, name, options.into())
     }
 }
 
@@ -54,8 +54,12 @@ pub(super) fn publisher(topic: &Arc<Topic>, name: &str) -> Publisher<Probe> {
     topic.publisher(name, epoch).expect("the topic has free entries")
 }
 
-pub(super) fn subscribe(topic: &Arc<Topic>, name: &str, policy: Policy) -> Subscription<Probe> {
-    topic.subscribe(name, policy).expect("the topic has free entries")
+pub(super) fn subscribe(
+    topic: &Arc<Topic>,
+    name: &str,
+    options: SubscribeOptions,
+) -> Subscription<Probe> {
+    topic.subscribe(name, options).expect("the topic has free entries")
 }
 
 impl Publish for Publisher<Probe> {

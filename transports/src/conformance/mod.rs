@@ -27,12 +27,13 @@ mod local;
 mod order;
 mod pair;
 mod pressure;
+mod selection;
 mod threads;
 mod waking;
 
 use mycelium_core::message;
 
-use crate::local::{Delivery, EmitError, Policy, TryRecv, Undelivered};
+use crate::local::{Delivery, EmitError, Policy, SubscribeOptions, TryRecv, Undelivered};
 
 pub use check::{Law, TIME_LIMIT, TestExecutor, check};
 pub use ends::*;
@@ -42,6 +43,7 @@ pub use local::Local;
 pub use order::*;
 pub use pair::{Pair, Task, cut};
 pub use pressure::*;
+pub use selection::*;
 pub use threads::Threads;
 pub use waking::*;
 
@@ -75,7 +77,7 @@ pub trait Transport: Sized + 'static {
     fn publisher(&self, name: &str) -> Self::Publisher;
 
     /// A subscription to all publishers, present and future, for the readers' executor.
-    fn subscribe(&self, name: &str, policy: Policy) -> Self::Subscription;
+    fn subscribe(&self, name: &str, options: impl Into<SubscribeOptions>) -> Self::Subscription;
 
     /// Causes a fault that such a transport must hide: a lost connection.
     fn disturb(&self) {}
@@ -136,6 +138,9 @@ macro_rules! conformance {
             an_observer_never_blocks_the_publisher_and_gets_exact_gaps,
             a_latest_reader_gets_the_newest_message_and_the_skipped_number,
             an_observer_that_is_always_slower_still_gets_messages,
+            a_sampling_reader_gets_every_nth_message,
+            a_reader_by_key_gets_the_newest_message_of_each_key,
+            a_late_reader_may_start_at_the_oldest_retained_message,
             the_end_follows_the_last_message_of_all_publishers,
             a_late_reader_starts_with_the_next_message,
             a_late_publisher_is_read_from_its_first_message,

@@ -97,7 +97,10 @@ impl ClientSession {
                 mode: match policy {
                     Policy::Block => ReaderMode::Gating,
                     Policy::Reject => ReaderMode::Rejecting,
-                    Policy::DropOldest | Policy::Latest => ReaderMode::Observing,
+                    Policy::DropOldest
+                    | Policy::Latest
+                    | Policy::LatestByKey(_)
+                    | Policy::Sample(_) => ReaderMode::Observing,
                 },
                 window: u32::try_from(topic.capacity()).unwrap_or(u32::MAX),
             })?;

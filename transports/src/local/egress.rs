@@ -46,7 +46,7 @@ impl Topic {
         name: &str,
         policy: Policy,
     ) -> Result<EgressReader<T>, TopicError> {
-        let membership = Membership::join(self, name, policy, true)?;
+        let membership = Membership::join(self, name, policy.into(), true)?;
         Ok(EgressReader { streams: Vec::new(), membership })
     }
 }

@@ -23,6 +23,16 @@ pub enum TopicError {
         /// The requested message type.
         asked: Schema,
     },
+    /// The subscription's key is a field of another message type.
+    #[error(
+        "topic `{topic}` carries {carries}: the key of the policy is a field of another message"
+    )]
+    Key {
+        /// The topic.
+        topic: String,
+        /// The message type of the topic.
+        carries: Schema,
+    },
     /// No ring can have the topic's capacity.
     #[error("topic `{topic}`: {error}")]
     Capacity {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::error::TopicError;
-use super::policy::Policy;
+use super::options::SubscribeOptions;
 use super::state::{Edge, SubscriberState};
 use super::topic::Topic;
 
@@ -20,10 +20,10 @@ impl Membership {
     pub(super) fn join(
         topic: &Arc<Topic>,
         name: &str,
-        policy: Policy,
+        options: SubscribeOptions,
         is_egress: bool,
     ) -> Result<Membership, TopicError> {
-        let state = topic.add_subscriber(name, policy, is_egress)?;
+        let state = topic.add_subscriber(name, options, is_egress)?;
         Ok(Membership { topic: topic.clone(), state, version: 0 })
     }
 

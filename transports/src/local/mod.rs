@@ -8,7 +8,8 @@
 //! Each subscription has a [`Policy`]: what happens when it is slower than a publisher. Dropped
 //! messages are counted and reported to the reader as a [`Gap`]. While nobody publishes or reads,
 //! each publisher and subscription has
-//! `sent since it joined = taken + overwritten + skipped + dead-lettered + left + depth`.
+//! `sent since it joined = taken + overwritten + skipped + sampled + dead-lettered + left
+//! + depth`.
 //!
 //! A [`RemotePublisher`] stands for a publisher in another process, an [`EgressReader`] for the
 //! readers in another process. A topic does not know how bytes travel between the two. While a
@@ -22,7 +23,7 @@
 //!
 //! | file | content |
 //! | --- | --- |
-//! | `policy`, `schema`, `delivery`, `error` | values that users see |
+//! | `schema`, `key`, `policy`, `options`, `delivery`, `error` | values that users see |
 //! | `memory_size` | how much memory a ring takes |
 //! | `numbering` | the sequences of a remote publisher's messages |
 //! | `ring`, `shared` | the ring of a publisher, and how another process shares it |
@@ -38,10 +39,12 @@ mod abandoned;
 mod delivery;
 mod egress;
 mod error;
+mod key;
 mod membership;
 mod memory_size;
 mod moved;
 mod numbering;
+mod options;
 mod policy;
 mod publisher;
 mod reader;
@@ -59,7 +62,9 @@ mod writer;
 pub use delivery::{Delivery, Gap, GapReason, Received, TryRecv, Undelivered};
 pub use egress::{EgressItem, EgressReader, EgressStream};
 pub use error::{EmitError, Refusal, RemotePublishError, ShuttingDown, TopicError};
+pub use key::{KeyError, LatestByKey};
 pub use memory_size::{PageSize, cursor_bytes};
+pub use options::{Start, SubscribeOptions};
 pub use policy::Policy;
 pub use publisher::Publisher;
 pub use remote_publisher::{MappedPublisher, RemotePublisher};

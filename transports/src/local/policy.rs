@@ -1,5 +1,10 @@
 //! What happens when a subscription is slower than a publisher.
 
+use std::fmt;
+use std::num::NonZeroU32;
+
+use super::key::LatestByKey;
+
 /// What happens when a subscription is slower than a publisher. The order of the policies is the
 /// order of their demands on publishers, the strictest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,24 +20,32 @@ pub enum Policy {
     DropOldest,
     /// Each receive skips to the newest message. The reader learns how many were skipped.
     Latest,
+    /// Keeps the newest message of each key, for a number of keys. The reader learns how many
+    /// messages were replaced by newer ones.
+    LatestByKey(LatestByKey),
+    /// The reader gets one message in this many, those whose sequence is a multiple of it. The
+    /// others are counted as sampled out. If the reader is too slow even for those, the publisher
+    /// overwrites the oldest messages, as for [`DropOldest`](Policy::DropOldest).
+    Sample(NonZeroU32),
 }
 
 // Each match of this file names all policies, so a new one does not compile until each is answered.
 impl Policy {
-    /// All policies, the strictest first.
+    /// One policy of each [name](Policy::name), the strictest first.
     ///
     /// ```
     /// use mycelium_transports::local::Policy;
     ///
     /// let names: Vec<_> = Policy::all().map(Policy::name).collect();
-    /// assert_eq!(names, ["block", "reject", "drop-oldest", "latest"]);
+    /// assert_eq!(names, ["block", "reject", "drop-oldest", "latest", "sample"]);
     /// ```
     pub fn all() -> impl Iterator<Item = Policy> {
         std::iter::successors(Some(Policy::Block), |policy| match policy {
             Policy::Block => Some(Policy::Reject),
             Policy::Reject => Some(Policy::DropOldest),
             Policy::DropOldest => Some(Policy::Latest),
-            Policy::Latest => None,
+            Policy::Latest | Policy::LatestByKey(_) => Some(Policy::Sample(HALF)),
+            Policy::Sample(_) => None,
         })
     }
 
@@ -43,7 +56,8 @@ impl Policy {
             Policy::Block => "block",
             Policy::Reject => "reject",
             Policy::DropOldest => "drop-oldest",
-            Policy::Latest => "latest",
+            Policy::Latest | Policy::LatestByKey(_) => "latest",
+            Policy::Sample(_) => "sample",
         }
     }
 
@@ -52,7 +66,9 @@ impl Policy {
     pub fn is_gating(self) -> bool {
         match self {
             Policy::Block | Policy::Reject => true,
-            Policy::DropOldest | Policy::Latest => false,
+            Policy::DropOldest | Policy::Latest | Policy::LatestByKey(_) | Policy::Sample(_) => {
+                false
+            }
         }
     }
 
@@ -60,16 +76,36 @@ impl Policy {
     pub(crate) fn rejects(self) -> bool {
         match self {
             Policy::Reject => true,
-            Policy::Block | Policy::DropOldest | Policy::Latest => false,
+            Policy::Block
+            | Policy::DropOldest
+            | Policy::Latest
+            | Policy::LatestByKey(_)
+            | Policy::Sample(_) => false,
         }
     }
 
-    /// Whether such a reader skips to the newest message at each receive.
+    /// Whether such a reader does not read all messages of a ring in their order.
     #[inline]
-    pub(crate) fn skips(self) -> bool {
+    pub(crate) fn selects(self) -> bool {
         match self {
-            Policy::Latest => true,
+            Policy::Latest | Policy::LatestByKey(_) | Policy::Sample(_) => true,
             Policy::Block | Policy::Reject | Policy::DropOldest => false,
+        }
+    }
+}
+
+/// One message in two.
+const HALF: NonZeroU32 = NonZeroU32::new(2).unwrap();
+
+/// As in a topology file, with the settings of the policy.
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Policy::LatestByKey(by_key) => write!(f, "latest of {} keys", by_key.keys()),
+            Policy::Sample(every) => write!(f, "sample(1/{every})"),
+            Policy::Block | Policy::Reject | Policy::DropOldest | Policy::Latest => {
+                f.write_str(self.name())
+            }
         }
     }
 }

@@ -15,10 +15,12 @@
 //!
 //! | file | content |
 //! | --- | --- |
+//! | `by_key` | the newest message of each key |
 //! | `edges` | the list of edges |
 //! | `finding` | the next message, gap or end |
 //! | `waiting` | spinning and parking |
 
+mod by_key;
 mod edges;
 mod finding;
 mod waiting;
@@ -33,9 +35,11 @@ use zerocopy::IntoBytes;
 
 use super::delivery::{Gap, GapReason, Undelivered};
 use super::membership::Membership;
+use super::policy::Policy;
 use super::state::Edge;
 use super::task_budget::{DeferredWakes, HandleBudget, TaskBudget};
 use crate::counters::EdgeValue;
+use by_key::Table;
 
 /// The most messages of one publisher in a row while others have some, too.
 const BURST: u32 = 32;
@@ -77,6 +81,8 @@ pub(super) struct Reader {
     /// An observer's message that was copied into `words` together with a gap, and follows it.
     /// Otherwise a reader that is always too slow would get gaps only.
     after_gap: Option<AfterGap>,
+    /// The messages that a reader of the newest one of each key has not delivered.
+    table: Option<Table>,
     /// The edges have an [`end`](Edge::end).
     has_ends: bool,
     /// An observer's last message.
@@ -106,8 +112,16 @@ struct AfterGap {
 impl Reader {
     pub(super) fn new(membership: Membership) -> Reader {
         // A gating reader needs no copy.
-        let is_gating = membership.state.policy.is_gating();
-        let size = if is_gating { 0 } else { membership.topic.schema().size };
+        let (policy, size) = (membership.state.policy, membership.topic.schema().size);
+        let copied = if policy.is_gating() { 0 } else { size };
+        let table = match policy {
+            Policy::LatestByKey(by_key) => Some(Table::new(by_key, size)),
+            Policy::Block
+            | Policy::Reject
+            | Policy::DropOldest
+            | Policy::Latest
+            | Policy::Sample(_) => None,
+        };
         Reader {
             membership,
             edges: Vec::new(),
@@ -116,8 +130,9 @@ impl Reader {
             burst: 0,
             in_flight: None,
             after_gap: None,
+            table,
             has_ends: false,
-            words: vec![0; size.div_ceil(size_of::<usize>())].into(),
+            words: vec![0; copied.div_ceil(size_of::<usize>())].into(),
             budget: HandleBudget::default(),
             spin_wait: SpinWait::default(),
             waits_at: 0,
@@ -189,7 +204,13 @@ impl Reader {
         let incoming = self.membership.state.incoming.lock();
         let edges = self.edges.iter().chain(&self.later).chain(incoming.iter());
         let in_rings: usize = edges.map(|edge| edge.consumer.depth() + edge.passed).sum();
-        in_rings + usize::from(self.after_gap.is_some())
+        let in_table: usize = (0..self.edges.len()).map(|edge| self.in_table(edge)).sum();
+        in_rings + in_table + usize::from(self.after_gap.is_some())
+    }
+
+    /// How many messages of an edge wait outside of its ring.
+    fn in_table(&self, edge: usize) -> usize {
+        self.table.as_ref().map_or(0, |table| table.depth(edge))
     }
 
     /// Copies the next message of the edge whose turn it is, and returns its sequence. It takes
@@ -230,6 +251,9 @@ impl Reader {
     /// Takes a message that was found.
     pub(super) fn take(&mut self, header: Header) {
         let Header { edge: index, redelivered, .. } = header;
+        if self.remove_from_table() {
+            return self.edges[index].line.add(EdgeValue::Taken, 1);
+        }
         if self.after_gap.take().is_some() {
             let edge = &mut self.edges[index];
             edge.line.add(EdgeValue::Taken, 1);
@@ -244,7 +268,7 @@ impl Reader {
 
     /// Passes over a message whose bytes are invalid.
     pub(super) fn reject(&mut self, header: Header) -> Gap {
-        if self.after_gap.take().is_none() {
+        if !self.remove_from_table() && self.after_gap.take().is_none() {
             self.in_flight = None;
             self.edges[header.edge].consumer.advance();
             if self.budget.count_operation() {
@@ -262,7 +286,7 @@ impl Reader {
             // A single edge has no turns.
             && (self.burst + 1 < BURST || self.edges.len() == 1)
             && !self.membership.has_new_edges()
-            && !self.membership.state.policy.skips()
+            && !self.membership.state.policy.selects()
     }
 
     /// How often the handling of the message in flight failed.

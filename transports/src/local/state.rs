@@ -25,6 +25,7 @@ use mycelium_core::ring::broadcast::Consumer;
 
 use super::abandoned::Abandoned;
 use super::numbering::{KnownNumbering, Numbering};
+use super::options::{Start, SubscribeOptions};
 use super::policy::Policy;
 use super::ring::{self, RingError, RingShape};
 use super::schema::Schema;
@@ -173,6 +174,13 @@ impl PublisherState {
         }
     }
 
+    /// The place of the oldest message in the ring, as far as this thread can see.
+    fn oldest(&self) -> usize {
+        let (tail, capacity) = (self.ring.tail(), self.ring.capacity());
+        // A ring begins at 0. (On 32-bit hosts places wrap. Then one lap is not found.)
+        tail - tail.min(capacity)
+    }
+
     /// The gating subscription with this entry in the ring.
     pub(super) fn reader_at(&self, entry: usize) -> Option<Arc<SubscriberState>> {
         let readers = self.readers.lock();
@@ -198,6 +206,7 @@ pub(super) enum LastCall {
 pub(super) struct SubscriberState {
     pub(super) name: Arc<str>,
     pub(super) policy: Policy,
+    start: Start,
     /// The doorbell at which the subscription waits for messages.
     pub(super) bell: Doorbell,
     /// Edges to new publishers that the subscription has not added to its own list yet.
@@ -213,10 +222,16 @@ pub(super) struct SubscriberState {
 }
 
 impl SubscriberState {
-    pub(super) fn new(name: &str, policy: Policy, is_egress: bool) -> Arc<SubscriberState> {
+    pub(super) fn new(
+        name: &str,
+        options: SubscribeOptions,
+        is_egress: bool,
+    ) -> Arc<SubscriberState> {
+        let SubscribeOptions { policy, start } = options;
         Arc::new(SubscriberState {
             name: name.into(),
             policy,
+            start,
             is_egress,
             bell: Doorbell::new(),
             incoming: Versioned::default(),

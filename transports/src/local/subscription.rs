@@ -13,6 +13,9 @@ use mycelium_core::wait::WaitStrategy;
 use super::delivery::{Attempt, Delivery, Received, TryRecv, Undelivered};
 use super::error::TopicError;
 use super::membership::Membership;
+#[cfg(doc)]
+use super::options::Start;
+use super::options::SubscribeOptions;
 use super::policy::Policy;
 use super::reader::{Found, Header, Reader};
 use super::schema::Schema;
@@ -34,17 +37,20 @@ pub struct Subscription<M: Message> {
 
 impl Topic {
     /// Subscribes to all publishers, present and future. The first message from each is the first
-    /// one whose emit began after this call returned.
+    /// one whose emit began after this call returned, unless the options say
+    /// [otherwise](Start::OldestRetained).
     ///
     /// # Errors
     /// If the topic carries another message type, or has too many gating subscriptions.
     pub fn subscribe<M: Message>(
         self: &Arc<Topic>,
         name: &str,
-        policy: Policy,
+        options: impl Into<SubscribeOptions>,
     ) -> Result<Subscription<M>, TopicError> {
         self.check_schema(Schema::of::<M>())?;
-        let membership = Membership::join(self, name, policy, false)?;
+        let options = options.into();
+        self.check_key(options)?;
+        let membership = Membership::join(self, name, options, false)?;
         Ok(Subscription { reader: Reader::new(membership), message: PhantomData })
     }
 }

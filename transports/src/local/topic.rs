@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use mycelium_core::doorbell::announce;
 
 use super::error::TopicError;
+use super::options::SubscribeOptions;
 use super::policy::Policy;
 use super::ring::{RingError, RingMemory, RingShape};
 use super::schema::Schema;
@@ -183,6 +184,15 @@ impl Topic {
         self.open_guards.ever.load(Ordering::Relaxed) > 0
     }
 
+    pub(super) fn check_key(&self, options: SubscribeOptions) -> Result<(), TopicError> {
+        match options.policy {
+            Policy::LatestByKey(key) if !key.is_of(&self.schema) => {
+                Err(TopicError::Key { topic: self.name.clone(), carries: self.schema })
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn check_schema(&self, asked: Schema) -> Result<(), TopicError> {
         if asked == self.schema {
             return Ok(());
@@ -265,10 +275,10 @@ impl Topic {
     pub(super) fn add_subscriber(
         &self,
         name: &str,
-        policy: Policy,
+        options: SubscribeOptions,
         is_egress: bool,
     ) -> Result<Arc<SubscriberState>, TopicError> {
-        let subscriber = SubscriberState::new(name, policy, is_egress);
+        let (policy, subscriber) = (options.policy, SubscriberState::new(name, options, is_egress));
         let mut members = self.members();
         // Later publishers have at most as many entries as the present ones.
         let gating = members.subscribers.iter().filter(|reader| reader.policy.is_gating()).count();

@@ -48,6 +48,13 @@ impl<H: BroadcastHandle> Consumer<H> {
         Some(Messages { consumer: self, count })
     }
 
+    /// Whether this is a reader that may borrow: [`read`](Consumer::read) returns messages.
+    #[inline]
+    #[must_use]
+    pub fn borrows(&self) -> bool {
+        self.ring.may_borrow()
+    }
+
     /// The words of the next message in place, after its stamp was seen; `None` if other threads
     /// may write to them.
     #[inline(always)]

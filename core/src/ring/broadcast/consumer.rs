@@ -152,6 +152,17 @@ impl<H: BroadcastHandle> Consumer<H> {
         skipped
     }
 
+    /// Moves past the next messages without reading them, at most `count` and as many as are
+    /// published. Returns how many; those that were overwritten count, too.
+    pub fn skip(&mut self, count: usize) -> usize {
+        let skipped = count.min(self.depth());
+        if skipped > 0 {
+            self.peeked = false;
+            self.move_to(self.cursor.wrapping_add(skipped));
+        }
+        skipped
+    }
+
     /// Whether the next message is not published yet, as far as this thread can see. Cheaper than
     /// [`peek`](Self::peek), which finds all other cases. As there, a gating reader that finds
     /// nothing shows the writer its position.

@@ -81,6 +81,13 @@ impl Drop for Reader {
         let in_flight = self.in_flight.take().map(|it| self.edges[it.edge].publisher.clone());
         // Nobody reads in turn any more.
         std::mem::take(&mut self.later).into_iter().for_each(|edge| self.begin(edge));
+        if self.table.is_some() {
+            // Before edges change their places.
+            for (index, edge) in self.edges.iter().enumerate() {
+                edge.line.add(EdgeValue::Left, self.in_table(index) as u64);
+            }
+            self.table = None;
+        }
         while let Some(edge) = self.edges.first() {
             let unread = edge.consumer.depth() + edge.passed;
             edge.line.add(EdgeValue::Left, unread as u64);

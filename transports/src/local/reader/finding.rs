@@ -7,6 +7,7 @@ use mycelium_core::ring::broadcast::Peek;
 use super::{AfterGap, BURST, Found, Header, InFlight, Reader};
 use crate::counters::EdgeValue;
 use crate::local::delivery::{Gap, GapReason};
+use crate::local::policy::Policy;
 use crate::local::state::{Edge, LastCall};
 use crate::sync::Ordering;
 
@@ -27,7 +28,12 @@ impl Reader {
             self.set_ends();
         }
         if let Some(InFlight { edge, .. }) = self.in_flight {
+            let place = self.edges[edge].consumer.cursor();
             let found = self.find_at(edge);
+            if self.edges[edge].consumer.cursor() != place {
+                // It was overwritten.
+                self.in_flight = None;
+            }
             if matches!(found, Found::Message(_) | Found::Gap(_)) {
                 return found;
             }
@@ -35,6 +41,9 @@ impl Reader {
         if let Some(AfterGap { edge, sequence }) = self.after_gap {
             let redelivered = self.edges[edge].is_redelivered();
             return Found::Message(Header { edge, sequence, redelivered });
+        }
+        if let Some(found) = self.find_by_key() {
+            return found;
         }
         let mut idle = 0;
         while idle < self.edges.len() {
@@ -51,6 +60,8 @@ impl Reader {
                     // One that follows it may be among the others now.
                     idle = 0;
                 }
+                // Published just now.
+                Found::Message(_) if self.table.is_some() => return self.find(),
                 found => {
                     self.burst += 1;
                     if self.burst >= BURST {
@@ -89,7 +100,7 @@ impl Reader {
     }
 
     /// What one edge has.
-    fn find_at(&mut self, index: usize) -> Found {
+    pub(super) fn find_at(&mut self, index: usize) -> Found {
         let policy = self.membership.state.policy;
         let failures = self.failures();
         let edge = &mut self.edges[index];
@@ -98,7 +109,7 @@ impl Reader {
             let is_over = later.is_some() && edge.consumer.depth() == 0;
             return if is_over { Found::Closed } else { Found::Empty };
         }
-        if policy.skips() {
+        if policy == Policy::Latest {
             let later = later.filter(|later| later.consumer.depth() > 0);
             let skipped = edge.skip(later.is_some());
             match later {
@@ -110,6 +121,8 @@ impl Reader {
                 None => {}
             }
         }
+        self.sample(index);
+        let edge = &mut self.edges[index];
         // A gating reader copies nothing: its messages stay in the ring.
         let copies = !policy.is_gating() || !edge.lends();
         let words: &mut [usize] = if copies { &mut self.words } else { &mut [] };
@@ -140,7 +153,7 @@ impl Reader {
             }
             // A ring in memory that was closed has all messages of its publisher, although its
             // process is gone by now.
-            Peek::Closed if !edge.lends() => Found::Closed,
+            Peek::Closed if edge.is_mapped() => Found::Closed,
             Peek::Empty | Peek::Closed if edge.reports_loss() => {
                 Found::Gap(self.gap(index, 0, GapReason::Disconnected))
             }
@@ -158,7 +171,9 @@ impl Reader {
         // another process may make any numbers of it.
         let missed = |edge: &mut Edge| edge.missed().map_or(0, |(missed, _)| missed);
         count = count.saturating_add(missed(edge));
-        if !self.membership.state.policy.is_gating() {
+        if !self.membership.state.policy.is_gating() && self.table.is_none() {
+            self.sample(index);
+            let edge = &mut self.edges[index];
             match edge.consumer.peek(&mut self.words) {
                 Peek::Message { sequence: place, .. } => {
                     count = count.saturating_add(missed(edge));
@@ -180,12 +195,24 @@ impl Reader {
             GapReason::Skipped => EdgeValue::Skipped,
             GapReason::Undecodable | GapReason::DeadLettered => EdgeValue::DeadLettered,
         };
+        let edge = &mut self.edges[index];
         edge.line.add(value, count);
         if self.after_gap.is_none() {
             edge.notify_place();
         }
         let (publisher, epoch) = (edge.publisher.name.clone(), edge.publisher.epoch);
         Gap { count, exact, reason, publisher, epoch }
+    }
+
+    /// Passes over the messages that a sampling reader does not get.
+    fn sample(&mut self, index: usize) {
+        let Policy::Sample(every) = self.membership.state.policy else { return };
+        let edge = &mut self.edges[index];
+        let passed = edge.sample(every.get().into());
+        if passed > 0 {
+            edge.line.add(EdgeValue::Sampled, passed as u64);
+            edge.notify_place();
+        }
     }
 
     fn pass_turn(&mut self) {

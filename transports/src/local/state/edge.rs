@@ -33,7 +33,12 @@ impl Edge {
     /// Whether messages can be read in the ring, without a copy.
     #[inline]
     pub(in crate::local) fn lends(&self) -> bool {
-        self.publisher.origin.mapped().is_none()
+        self.consumer.borrows()
+    }
+
+    /// Whether its ring is in memory of another process.
+    pub(in crate::local) fn is_mapped(&self) -> bool {
+        self.publisher.origin.mapped().is_some()
     }
 
     /// The end of the messages of a publisher whose process is gone. Load this before the ring is
@@ -79,6 +84,16 @@ impl Edge {
                 Peek::Empty | Peek::Closed | Peek::Evicted => return passed,
             }
         }
+    }
+
+    /// Moves to the next message whose sequence is a multiple of `every`, or to the end of the ring.
+    /// Returns how many messages were passed over.
+    pub(in crate::local) fn sample(&mut self, every: u64) -> usize {
+        let place = self.sequence(self.consumer.cursor()) % every;
+        if place == 0 {
+            return 0;
+        }
+        self.consumer.skip(usize::try_from(every - place).unwrap_or(usize::MAX))
     }
 
     /// Whether all messages before its end are read.

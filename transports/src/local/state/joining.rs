@@ -9,11 +9,13 @@ use mycelium_core::ring::broadcast::Broadcast;
 
 use super::{Edge, Origin, Progress, PublisherState, ReaderEntry, SubscriberState};
 use crate::counters::{EdgeValue, Line, Region, plain};
+use crate::local::options::Start;
 use crate::sync::AtomicUsize;
 
 impl PublisherState {
     /// Joins a subscription to this publisher: at the place of `after` in a mapped ring, and after
-    /// the publisher there, which has the messages before that place; or else where the ring ends.
+    /// the publisher there, which has the messages before that place; or else at the subscription's
+    /// start.
     /// `None` if the ring has no free entry.
     pub(in crate::local) fn attach(
         publisher: &Arc<PublisherState>,
@@ -25,7 +27,11 @@ impl PublisherState {
         // As over a link: a publisher waits for a process, or for none of its subscriptions.
         let is_gated = publisher.origin.mapped().is_none_or(|mapped| mapped.waits_for_readers);
         let gates = subscriber.policy.is_gating() && is_gated;
-        let from = after.map(|(from, _)| from);
+        let from = match (after, subscriber.start) {
+            (Some((from, _)), _) => Some(from),
+            (None, Start::OldestRetained) => Some(publisher.oldest()),
+            (None, Start::Next) => None,
+        };
         let sleeper = match &publisher.origin {
             Origin::Mapped(mapped) => Some(mapped.take_sleeper()?),
             Origin::Local | Origin::Remote(_) => None,

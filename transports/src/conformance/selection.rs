@@ -1,0 +1,85 @@
+//! Laws of readers that do not get all messages: samples, the newest of each key, and late readers
+//! that start with retained messages.
+
+use std::num::NonZeroU32;
+
+use super::{Pair, Probe, Publish, Subscribe, Transport, number, probe};
+use crate::local::{Delivery, GapReason, LatestByKey, Policy, Start, SubscribeOptions};
+
+/// A sampling reader gets the messages whose sequence is a multiple of its number, and no gaps.
+pub async fn a_sampling_reader_gets_every_nth_message<T: Transport>(pair: Pair) {
+    let policy = Policy::Sample(NonZeroU32::new(3).expect("not zero"));
+    let transport = T::open(&pair, 32, policy);
+    let mut sample = transport.subscribe("sample", policy);
+    let mut publisher = transport.publisher("publisher");
+    for from in [0, 10, 20] {
+        let publishes = pair.publish(async move {
+            for number in from..from + 10 {
+                publisher.emit(probe(0, number)).await.expect("an observer never blocks");
+            }
+            publisher
+        });
+        publisher = pair.join("the publisher emits", publishes).await;
+        for expected in (from..from + 10).filter(|number| number % 3 == 0) {
+            let what = format!("message {expected}");
+            assert_eq!(number(pair.within(&what, sample.recv()).await), expected);
+        }
+    }
+    drop(publisher);
+    assert_eq!(pair.within("the end", sample.recv()).await, None);
+}
+
+/// A reader by key gets the newest message of each key, the key first that has waited longest, and
+/// the number of messages that each of them has replaced.
+pub async fn a_reader_by_key_gets_the_newest_message_of_each_key<T: Transport>(pair: Pair) {
+    let keys = NonZeroU32::new(4).expect("not zero");
+    let by_key = LatestByKey::of::<Probe>("publisher", keys).expect("a field of the message");
+    let policy = Policy::LatestByKey(by_key);
+    let transport = T::open(&pair, 16, policy);
+    let mut newest = transport.subscribe("newest", policy);
+    let mut publisher = transport.publisher("publisher");
+    let publishes = pair.publish(async move {
+        for (number, key) in [7, 8, 7, 9, 7].into_iter().enumerate() {
+            let message = probe(key, number as u64);
+            publisher.emit(message).await.expect("an observer never blocks");
+        }
+        publisher
+    });
+    let publisher = pair.join("the publisher emits", publishes).await;
+    pair.until("five messages are in the ring", || newest.depth() == 5).await;
+    match pair.within("a gap", newest.recv()).await {
+        Some(Delivery::Gap(gap)) => {
+            assert_eq!((gap.count, gap.exact, gap.reason), (2, true, GapReason::Skipped));
+        }
+        other => panic!("expected a gap first, found {other:?}"),
+    }
+    for expected in [4, 1, 3] {
+        assert_eq!(number(pair.within("the newest of a key", newest.recv()).await), expected);
+    }
+    drop(publisher);
+    assert_eq!(pair.within("the end", newest.recv()).await, None);
+}
+
+/// A late reader may ask for the messages that are still in the ring.
+pub async fn a_late_reader_may_start_at_the_oldest_retained_message<T: Transport>(pair: Pair) {
+    let transport = T::open(&pair, 8, Policy::DropOldest);
+    let mut first = transport.subscribe("first", Policy::DropOldest);
+    let mut publisher = transport.publisher("publisher");
+    let publishes = pair.publish(async move {
+        for number in 0..5 {
+            publisher.emit(probe(0, number)).await.expect("an observer never blocks");
+        }
+        publisher
+    });
+    let publisher = pair.join("the publisher emits", publishes).await;
+    for expected in 0..5 {
+        assert_eq!(number(pair.within("the first reader", first.recv()).await), expected);
+    }
+    let oldest = SubscribeOptions::new(Policy::DropOldest, Start::OldestRetained);
+    let mut late = transport.subscribe("late", oldest);
+    for expected in 0..5 {
+        assert_eq!(number(pair.within("a retained message", late.recv()).await), expected);
+    }
+    drop(publisher);
+    assert_eq!(pair.within("the end", late.recv()).await, None);
+}

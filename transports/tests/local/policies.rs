@@ -1,0 +1,309 @@
+//! Which messages a reader gets: samples, the newest of each key, and those that are retained.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use mycelium_core::{FixedStr, FixedVec, message};
+use mycelium_transports::counters::{Kind, Region};
+use mycelium_transports::local::{
+    Delivery, Gap, GapReason, KeyError, LatestByKey, Policy, Publisher, Schema, Start,
+    SubscribeOptions, Subscription, Topic, TopicError, TryRecv,
+};
+use proptest::prelude::*;
+
+#[message(topic = "prices", id = 7)]
+#[derive(Debug, PartialEq)]
+struct Price {
+    number: u64,
+    symbol: FixedStr<6>,
+}
+
+const SYMBOLS: [&str; 6] = ["", "ETH", "ETHX", "BTC", "SOL", "USDC"];
+
+fn price(number: u64, symbol: usize) -> Price {
+    Price { number, symbol: FixedStr::try_from(SYMBOLS[symbol]).unwrap() }
+}
+
+fn topic(capacity: usize) -> (Arc<Topic>, Arc<Region>) {
+    let counters = Region::new(16);
+    let topic = Topic::new("prices", Schema::of::<Price>(), capacity, counters.clone()).unwrap();
+    (topic, counters)
+}
+
+fn number(number: u32) -> NonZeroU32 {
+    NonZeroU32::new(number).unwrap()
+}
+
+fn by_symbol(keys: u32) -> Policy {
+    Policy::LatestByKey(LatestByKey::of::<Price>("symbol", number(keys)).unwrap())
+}
+
+fn emit(publisher: &mut Publisher<Price>, symbol: usize) {
+    let number = publisher.sent();
+    publisher.try_emit(price(number, symbol)).unwrap();
+}
+
+/// All that waits: numbers of messages, and gaps.
+fn drain(reader: &mut Subscription<Price>) -> Vec<Result<u64, Gap>> {
+    let deliveries = std::iter::from_fn(|| reader.try_recv().delivery());
+    let deliveries = deliveries.map(|delivery| match delivery {
+        Delivery::Msg(price) => Ok(price.number),
+        Delivery::Gap(gap) => Err(gap),
+    });
+    deliveries.collect()
+}
+
+fn messages(deliveries: &[Result<u64, Gap>]) -> Vec<u64> {
+    deliveries.iter().filter_map(|delivery| delivery.as_ref().ok().copied()).collect()
+}
+
+#[test]
+fn a_sampling_reader_gets_every_nth_message_without_gaps() {
+    let (topic, counters) = topic(16);
+    let mut sample = topic.subscribe::<Price>("sample", Policy::Sample(number(3))).unwrap();
+    let mut publisher = topic.publisher("publisher", 1).unwrap();
+    (0..8).for_each(|_| emit(&mut publisher, 0));
+    assert_eq!(drain(&mut sample), [Ok(0), Ok(3), Ok(6)]);
+    (8..14).for_each(|_| emit(&mut publisher, 0));
+    assert_eq!(drain(&mut sample), [Ok(9), Ok(12)]);
+    drop(publisher);
+    assert_eq!(sample.try_recv(), TryRecv::Closed);
+    drop(sample);
+    let line = counters.read().into_iter().find(|line| line.kind == Kind::Edge).unwrap();
+    assert_eq!(["taken", "sampled", "left"].map(|value| line.value(value)), [5, 9, 0]);
+}
+
+#[test]
+fn a_sampling_reader_that_is_too_slow_gets_gaps_and_then_its_sample() {
+    let (topic, _) = topic(4);
+    let mut sample = topic.subscribe::<Price>("sample", Policy::Sample(number(2))).unwrap();
+    let mut publisher = topic.publisher("publisher", 1).unwrap();
+    (0..9).for_each(|_| emit(&mut publisher, 0));
+    let received = drain(&mut sample);
+    let [Err(gap), rest @ ..] = received.as_slice() else { panic!("{received:?}") };
+    assert_eq!((gap.count, gap.exact, gap.reason), (5, true, GapReason::Overwritten));
+    assert_eq!(rest, [Ok(6), Ok(8)]);
+}
+
+#[test]
+fn the_newest_message_of_each_key_is_delivered_and_the_replaced_ones_are_told() {
+    let (topic, counters) = topic(16);
+    let mut newest = topic.subscribe::<Price>("newest", by_symbol(4)).unwrap();
+    let mut publisher = topic.publisher("publisher", 1).unwrap();
+    for symbol in [1, 2, 1, 3, 1, 2] {
+        emit(&mut publisher, symbol);
+    }
+    assert_eq!(newest.depth(), 6);
+    let received = drain(&mut newest);
+    let [Err(first), Ok(4), Err(second), Ok(5), Ok(3)] = received.as_slice() else {
+        panic!("{received:?}");
+    };
+    assert_eq!((first.count, first.reason), (2, GapReason::Skipped));
+    assert_eq!((second.count, second.reason), (1, GapReason::Skipped));
+    emit(&mut publisher, 2);
+    assert_eq!(drain(&mut newest), [Ok(6)]);
+    let line = counters.read().into_iter().find(|line| line.kind == Kind::Edge).unwrap();
+    assert_eq!(["taken", "skipped", "overwritten"].map(|value| line.value(value)), [4, 3, 0]);
+}
+
+#[test]
+fn a_key_beyond_the_number_of_keys_evicts_the_oldest() {
+    let (topic, counters) = topic(16);
+    let mut newest = topic.subscribe::<Price>("newest", by_symbol(2)).unwrap();
+    let mut publisher = topic.publisher("publisher", 1).unwrap();
+    for symbol in [1, 1, 2, 3, 4] {
+        emit(&mut publisher, symbol);
+    }
+    let received = drain(&mut newest);
+    assert_eq!(messages(&received), [3, 4]);
+    let [Err(gap), ..] = received.as_slice() else { panic!("{received:?}") };
+    assert_eq!((gap.count, gap.exact, gap.reason), (3, true, GapReason::Overwritten));
+    let line = counters.read().into_iter().find(|line| line.kind == Kind::Edge).unwrap();
+    assert_eq!(["taken", "overwritten"].map(|value| line.value(value)), [2, 3]);
+}
+
+#[test]
+fn keys_of_two_publishers_are_two_keys_and_what_is_left_is_counted() {
+    let (topic, counters) = topic(16);
+    let mut newest = topic.subscribe::<Price>("newest", by_symbol(4)).unwrap();
+    let mut publishers = [1, 2].map(|epoch| topic.publisher::<Price>("publisher", epoch).unwrap());
+    for publisher in &mut publishers {
+        (0..3).for_each(|_| emit(publisher, 1));
+    }
+    for _ in 0..2 {
+        assert!(
+            matches!(newest.try_recv(), TryRecv::Delivery(Delivery::Gap(gap)) if gap.count == 2)
+        );
+        assert!(
+            matches!(newest.try_recv(), TryRecv::Delivery(Delivery::Msg(price)) if price.number == 2)
+        );
+    }
+    drop(publishers);
+    assert_eq!(newest.try_recv(), TryRecv::Closed);
+
+    let mut publisher = topic.publisher("publisher", 3).unwrap();
+    for symbol in [1, 2, 2] {
+        emit(&mut publisher, symbol);
+    }
+    assert!(matches!(newest.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
+    drop(newest);
+    let lines = counters.read();
+    let sum = |value| {
+        lines
+            .iter()
+            .filter(|line| line.kind == Kind::Edge)
+            .map(|line| line.value(value))
+            .sum::<u64>()
+    };
+    assert_eq!(["taken", "skipped", "left"].map(sum), [3, 4, 2]);
+}
+
+#[test]
+fn a_key_must_be_a_field_of_the_message_of_at_most_64_bytes() {
+    #[message(topic = "orders", id = 8, pad)]
+    struct Order {
+        id: u64,
+        of: Owner,
+        lines: FixedVec<u32, 7>,
+        note: FixedStr<78>,
+    }
+    #[message]
+    struct Owner {
+        account: u64,
+    }
+    let key = |field| LatestByKey::of::<Order>(field, number(8));
+    assert!(key("id").is_ok() && key("of.account").is_ok() && key("of").is_ok());
+    assert!(matches!(key("of.accounts"), Err(KeyError::Unknown { message: "Owner", .. })));
+    assert!(matches!(key("id.low"), Err(KeyError::NoFields { .. })));
+    assert!(matches!(key("lines"), Err(KeyError::List { .. })));
+    assert!(matches!(key("note"), Err(KeyError::TooLong { bytes: 80, .. })));
+    let (topic, _) = topic(4);
+    let of_another = Policy::LatestByKey(key("id").unwrap());
+    let error = topic.subscribe::<Price>("reader", of_another).unwrap_err();
+    assert!(matches!(error, TopicError::Key { .. }), "{error}");
+}
+
+#[test]
+fn a_late_reader_may_start_at_the_oldest_retained_message() {
+    for policy in Policy::all().filter(|policy| *policy != Policy::Latest) {
+        for sent in [0, 3, 8, 21_u64] {
+            let (topic, counters) = topic(8);
+            let mut publisher = topic.publisher("publisher", 1).unwrap();
+            (0..sent).for_each(|_| emit(&mut publisher, 0));
+            let options = SubscribeOptions::new(policy, Start::OldestRetained);
+            let mut late = topic.subscribe::<Price>("late", options).unwrap();
+            let mut next = topic.subscribe::<Price>("next", policy).unwrap();
+            let first = sent.saturating_sub(8);
+            let mut expected: Vec<u64> = (first..sent).collect();
+            if let Policy::Sample(every) = policy {
+                expected.retain(|number| number % u64::from(every.get()) == 0);
+            }
+            assert_eq!(messages(&drain(&mut late)), expected, "{policy} after {sent}");
+            assert_eq!(next.try_recv(), TryRecv::Empty);
+            late.done();
+            let lines = counters.read();
+            let line = lines.iter().find(|line| line.label("reader") == "late").unwrap();
+            assert_eq!(line.value("joined_at"), first);
+            assert_eq!(line.value("taken") + line.value("sampled"), sent - first);
+        }
+    }
+}
+
+/// The publisher has room for a lap that it found before the reader joined.
+#[test]
+fn a_late_gating_reader_may_miss_the_oldest_messages_and_is_told() {
+    let (topic, _) = topic(8);
+    let mut publisher = topic.publisher("publisher", 1).unwrap();
+    (0..10).for_each(|_| emit(&mut publisher, 0));
+    let options = SubscribeOptions::new(Policy::Block, Start::OldestRetained);
+    let mut late = topic.subscribe::<Price>("late", options).unwrap();
+    let mut sent = 10;
+    while publisher.try_emit(price(sent, 0)).is_ok() {
+        sent += 1;
+    }
+    let received = drain(&mut late);
+    let missed: u64 = received.iter().filter_map(|it| it.as_ref().err()).map(|gap| gap.count).sum();
+    let got = messages(&received);
+    assert_eq!(got, (sent - got.len() as u64..sent).collect::<Vec<_>>());
+    // It joined at 2.
+    assert_eq!(2 + missed + got.len() as u64, sent);
+    // From now on nothing is overwritten.
+    let mut next = sent;
+    while publisher.try_emit(price(next, 0)).is_ok() {
+        next += 1;
+    }
+    assert_eq!(next - sent, 8);
+    assert_eq!(drain(&mut late), (sent..next).map(Ok).collect::<Vec<_>>());
+}
+
+#[derive(Clone, Debug)]
+enum Operation {
+    Emit(usize),
+    Receive(usize),
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: if cfg!(miri) { 4 } else { 500 },
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    /// After every operation, for each subscription: sent = delivered + missed + sampled + depth.
+    #[test]
+    fn every_message_has_one_fate(
+        operations in prop::collection::vec(
+            prop_oneof![
+                2 => (0..SYMBOLS.len()).prop_map(Operation::Emit),
+                1 => (0..4usize).prop_map(Operation::Receive),
+            ],
+            1..if cfg!(miri) { 20 } else { 200 },
+        )
+    ) {
+        let (topic, counters) = topic(8);
+        let policies = [by_symbol(3), by_symbol(8), Policy::Sample(number(1)), Policy::Sample(number(3))];
+        let mut readers = [0, 1, 2, 3].map(|index| {
+            topic.subscribe::<Price>(&format!("{index}"), policies[index]).unwrap()
+        });
+        let (mut delivered, mut missed, mut overwritten) = ([0; 4], [0; 4], [false; 4]);
+        let mut publisher = topic.publisher("publisher", 1).unwrap();
+        let mut newest = BTreeMap::new();
+        for operation in operations {
+            match operation {
+                Operation::Emit(symbol) => {
+                    newest.insert(symbol, publisher.sent());
+                    emit(&mut publisher, symbol);
+                }
+                Operation::Receive(index) => match readers[index].try_recv() {
+                    TryRecv::Delivery(Delivery::Msg(price)) => {
+                        delivered[index] += 1;
+                        match policies[index] {
+                            Policy::LatestByKey(_) if !overwritten[index] => {
+                                prop_assert!(newest.values().any(|number| *number == price.number));
+                            }
+                            Policy::Sample(every) => {
+                                prop_assert_eq!(price.number % u64::from(every.get()), 0);
+                            }
+                            _ => {}
+                        }
+                    }
+                    TryRecv::Delivery(Delivery::Gap(gap)) => {
+                        missed[index] += gap.count;
+                        overwritten[index] |= gap.reason == GapReason::Overwritten;
+                    }
+                    TryRecv::Empty => {}
+                    TryRecv::Closed => prop_assert!(false, "the publisher exists"),
+                },
+            }
+            let lines = counters.read();
+            for (index, reader) in readers.iter().enumerate() {
+                let line = lines.iter().find(|line| line.label("reader") == index.to_string()).unwrap();
+                let gone = line.value("overwritten") + line.value("skipped");
+                let sum = line.value("taken") + line.value("sampled") + gone + reader.depth() as u64;
+                prop_assert_eq!(publisher.sent(), sum, "reader {}", index);
+                prop_assert_eq!((line.value("taken"), gone), (delivered[index], missed[index]));
+            }
+        }
+    }
+}
