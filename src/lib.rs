@@ -97,7 +97,7 @@
 //!
 //! ```toml
 //! [subscription."Sum.ticks"]
-//! policy = "drop-oldest"    # or "block" (the default), "reject", "latest"
+//! policy = "drop-oldest"    # or "block" (the default), "reject", "drop-newest", "latest", "sample(1/10)"
 //! ```
 //!
 //! With `block` an [`emit`](Context::emit) waits; with `reject` it returns an [`EmitError`] with

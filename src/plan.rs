@@ -88,8 +88,7 @@ impl Plan {
         let in_memory = |peer: &str| carriers.in_memory(peer);
         for (topic, planned) in &mut topics {
             let reads = services.iter().flat_map(|(_, ports)| &ports.reads);
-            let local =
-                reads.filter(|port| port.topic == *topic && port.options.policy.is_gating());
+            let local = reads.filter(|port| port.topic == *topic && port.options.policy.keeps());
             planned.capacity = capacity(node, &topology, &peer_topics, topic, &planned.schema);
             planned.gating = local.count() + peer_topics.entries(topic, in_memory) + SPARE_READERS;
             planned.is_shared = peer_topics.readers_of(topic).any(|(peer, _)| in_memory(peer));

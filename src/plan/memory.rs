@@ -1,5 +1,5 @@
 //! How much memory the rings of a node take: on the heap, and in shared memory. The tables of
-//! `latest` subscriptions by key count, too.
+//! `latest` subscriptions by key, and the rings of `drop-newest` subscriptions, count, too.
 //!
 //! A topic that another node reads through memory has the rings of its publishers there. What this
 //! node reads from others begins on a socket, so it has a ring on the heap for each of their
@@ -29,6 +29,8 @@ pub(super) fn ring_memory(
         let on_heap = if planned.is_shared { remote_publishers } else { planned.publishers };
         add(&mut memory.heap, schema.heap_bytes(capacity, gating), on_heap);
         add(&mut memory.heap, planned.tables, 1);
+        let of_own = planned.drop_newest.saturating_mul(planned.publishers);
+        add(&mut memory.heap, schema.heap_bytes(capacity, 1), of_own);
         if planned.is_shared {
             let ring = schema.shared_bytes(capacity, gating, pages);
             add(&mut memory.shared, ring, own);

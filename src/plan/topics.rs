@@ -23,6 +23,8 @@ pub(crate) struct PlannedTopic {
     /// The entries of each ring: for the gating subscriptions of the topology, for the nodes that
     /// read the ring in memory, and some in reserve.
     pub(crate) gating: usize,
+    /// The `drop-newest` subscriptions: each has a ring for each publisher.
+    pub(crate) drop_newest: usize,
     /// The bytes of the tables of its `latest` subscriptions by key; `None` if that is more than
     /// memory can hold.
     pub(crate) tables: Option<usize>,
@@ -44,11 +46,13 @@ pub(super) fn topics(services: &[(String, BoundPorts)]) -> BTreeMap<Arc<str>, Pl
                 readers: 0,
                 capacity: 0,
                 gating: 0,
+                drop_newest: 0,
                 tables: Some(0),
                 is_shared: false,
             });
             planned.publishers += publishers;
             planned.readers += 1 - publishers;
+            planned.drop_newest += usize::from(port.options.policy == Policy::DropNewest);
             if let Policy::LatestByKey(by_key) = port.options.policy {
                 let table = by_key.table_bytes(port.schema.size);
                 planned.tables =

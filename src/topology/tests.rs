@@ -45,11 +45,11 @@ fn errors_name_file_line_and_what_was_expected() {
     );
     assert_eq!(
         error("[subscription.\"A.b\"]\npolicy = \"hope\"\n"),
-        "t.toml:2:10: invalid policy `hope`: expected one of: block, reject, drop-oldest, latest, sample(1/10)"
+        "t.toml:2:10: invalid policy `hope`: expected one of: block, reject, drop-newest, drop-oldest, latest, sample(1/10)"
     );
     assert_eq!(
         error("[subscription.\"A.b\"]\npolicy = \"drop_oldest\"\n"),
-        "t.toml:2:10: invalid policy `drop_oldest`: did you mean `drop-oldest`? (expected one of: block, reject, drop-oldest, latest, sample(1/10))"
+        "t.toml:2:10: invalid policy `drop_oldest`: did you mean `drop-oldest`? (expected one of: block, reject, drop-newest, drop-oldest, latest, sample(1/10))"
     );
     assert!(error("[node.main]\nshutdown = \"soon\"\n").starts_with(
         "t.toml:2:12: invalid duration `soon`: expected a number and a unit, such as `250ms`"

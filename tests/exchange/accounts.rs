@@ -9,8 +9,8 @@ use mycelium_transports::local::{Delivery, EgressItem, Policy, Schema, Topic, To
 use crate::harness::{Number, Side, TestDir, take, until, within};
 
 /// The possible outcomes of a message, by the names of the counters.
-pub(crate) const FATES: [&str; 7] =
-    ["taken", "overwritten", "skipped", "sampled", "dead_lettered", "left", "unknown"];
+pub(crate) const FATES: [&str; 8] =
+    ["taken", "overwritten", "skipped", "dropped", "sampled", "dead_lettered", "left", "unknown"];
 
 /// How many messages have an outcome.
 pub(crate) fn fates(side: &Side) -> u64 {

@@ -139,7 +139,7 @@ async fn repeated_connection_losses_lose_and_double_nothing() {
     assert_eq!(next, count);
     until("all has arrived", || server.progress() == count).await;
     for side in [&there, &here] {
-        assert_eq!(FATES.map(|fate| side.sum(Kind::Edge, fate)), [count, 0, 0, 0, 0, 0]);
+        assert_eq!(FATES.map(|fate| side.sum(Kind::Edge, fate)), [count, 0, 0, 0, 0, 0, 0, 0]);
         let sent = side.sum(Kind::Publisher, "sent") - side.sum(Kind::Edge, "joined_at");
         assert_eq!(sent, count);
     }

@@ -51,10 +51,11 @@ pub(crate) fn conserved(counters: &[Reading]) {
             })
             .unwrap()
             .value("sent");
-        let gone: u64 = ["taken", "overwritten", "skipped", "sampled", "dead_lettered", "left"]
-            .map(|value| feed.value(value))
-            .iter()
-            .sum();
+        let gone: u64 =
+            ["taken", "overwritten", "skipped", "dropped", "sampled", "dead_lettered", "left"]
+                .map(|value| feed.value(value))
+                .iter()
+                .sum();
         assert_eq!(sent - feed.value("joined_at"), gone, "{}", feed.label);
     }
 }

@@ -424,6 +424,10 @@ fn a_blocking_observer_is_noticed() {
         "an_observer_never_blocks_the_publisher_and_gets_exact_gaps",
         "an observer never blocks",
     );
+    catches::<AlwaysBlocks>(
+        "a_drop_newest_reader_keeps_the_oldest_messages",
+        "timeout: the publisher emits",
+    );
     catches::<AlwaysBlocks>("a_sampling_reader_gets_every_nth_message", "right: 3");
     catches::<AlwaysBlocks>(
         "a_reader_by_key_gets_the_newest_message_of_each_key",

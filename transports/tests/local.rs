@@ -496,7 +496,7 @@ proptest! {
             for reader in &readers {
                 let name = format!("{:?}", reader.policy());
                 let line = readings.iter().find(|line| line.label("reader") == name).unwrap();
-                let gone: u64 = ["taken", "overwritten", "skipped", "sampled", "dead_lettered"]
+                let gone: u64 = ["taken", "overwritten", "skipped", "dropped", "sampled", "dead_lettered"]
                     .map(|value| line.value(value))
                     .iter()
                     .sum();

@@ -170,8 +170,16 @@ impl<T: Storage> Broadcast<T> {
     /// there is none.
     #[must_use]
     pub fn depth(&self) -> usize {
+        self.depth_of(|_| true)
+    }
+
+    /// The same as [`depth`](Broadcast::depth), of the readers whose entries `counts` accepts.
+    #[must_use]
+    pub fn depth_of(&self, counts: impl Fn(usize) -> bool) -> usize {
         let tail = self.tail();
-        let slowest = self.slowest(tail, |entry| entry.taken.load(Ordering::Relaxed));
+        let cursor = |entry: &ReaderWords| entry.taken.load(Ordering::Relaxed);
+        let entries = self.entries().filter(|(index, _)| counts(*index));
+        let slowest = self.slowest(entries, tail, cursor);
         slowest.map_or(0, |(behind, _)| behind)
     }
 
@@ -222,7 +230,8 @@ impl<T: Storage> Broadcast<T> {
             // before it.
             cursor.load(order!("broadcast.room", Acquire))
         };
-        let (behind, reader) = self.slowest(tail, cursor).unwrap_or((0, Claim::NONE));
+        let (behind, reader) =
+            self.slowest(self.entries(), tail, cursor).unwrap_or((0, Claim::NONE));
         let high_water = &self.storage.writer().state.high_water;
         if behind > high_water.load(Ordering::Relaxed) {
             high_water.store(behind, Ordering::Relaxed);
@@ -230,13 +239,15 @@ impl<T: Storage> Broadcast<T> {
         (tail.wrapping_add(self.capacity() - behind), reader)
     }
 
-    /// How many messages the slowest gating reader is behind `tail`, and its claim.
-    fn slowest(
+    /// How many messages the slowest gating reader of these entries is behind `tail`, and its
+    /// claim.
+    fn slowest<'a>(
         &self,
+        entries: impl Iterator<Item = (usize, &'a ReaderWords)>,
         tail: usize,
         cursor: impl Fn(&ReaderWords) -> usize,
     ) -> Option<(usize, Claim)> {
-        let behind = self.entries().filter_map(|(index, entry)| {
+        let behind = entries.filter_map(|(index, entry)| {
             let state = entry.state();
             if !is_gating(state) {
                 return None;

@@ -336,7 +336,7 @@ fn account_for_all(counters: &[Reading]) -> Result<u64, Failure> {
         });
         let sent = publisher.map_or(0, |line| line.value("sent"));
         let dropped: u64 =
-            ["overwritten", "skipped", "sampled", "dead_lettered", "left", "unknown"]
+            ["overwritten", "skipped", "dropped", "sampled", "dead_lettered", "left", "unknown"]
                 .map(|name| feed.value(name))
                 .iter()
                 .sum();

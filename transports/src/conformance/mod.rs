@@ -140,6 +140,7 @@ macro_rules! conformance {
             an_observer_that_is_always_slower_still_gets_messages,
             a_sampling_reader_gets_every_nth_message,
             a_reader_by_key_gets_the_newest_message_of_each_key,
+            a_drop_newest_reader_keeps_the_oldest_messages,
             a_late_reader_may_start_at_the_oldest_retained_message,
             the_end_follows_the_last_message_of_all_publishers,
             a_late_reader_starts_with_the_next_message,

@@ -3,7 +3,7 @@
 
 use std::num::NonZeroU32;
 
-use super::{Pair, Probe, Publish, Subscribe, Transport, number, probe};
+use super::{Pair, Probe, Publish, Subscribe, Transport, number, probe, rounds};
 use crate::local::{Delivery, GapReason, LatestByKey, Policy, Start, SubscribeOptions};
 
 /// A sampling reader gets the messages whose sequence is a multiple of its number, and no gaps.
@@ -60,7 +60,45 @@ pub async fn a_reader_by_key_gets_the_newest_message_of_each_key<T: Transport>(p
     assert_eq!(pair.within("the end", newest.recv()).await, None);
 }
 
-/// A late reader may ask for the messages that are still in the ring.
+/// A `drop-newest` reader that does not read never blocks the publisher. Then it gets at least one
+/// ring of the oldest messages, and the exact number of those that were dropped.
+pub async fn a_drop_newest_reader_keeps_the_oldest_messages<T: Transport>(pair: Pair) {
+    let transport = T::open(&pair, 8, Policy::DropNewest);
+    let mut kept = transport.subscribe("kept", Policy::DropNewest);
+    let mut publisher = transport.publisher("publisher");
+    let publishes = pair.publish(async move {
+        for number in 0..8 {
+            publisher.try_emit(probe(0, number)).expect("the publisher does not wait");
+        }
+        publisher
+    });
+    let mut publisher = pair.join("the publisher emits", publishes).await;
+    pair.until("the first messages wait", || kept.depth() >= 8).await;
+    let (sent, mut taken, mut missed) = (8 + rounds(1000), 0, 0);
+    let publishes = pair.publish(async move {
+        for number in 8..sent {
+            publisher.emit(probe(0, number)).await.expect("the publisher does not wait");
+        }
+    });
+    pair.join("the publisher emits", publishes).await;
+    loop {
+        match pair.within("a message, a gap, or the end", kept.recv()).await {
+            Some(Delivery::Msg(probe)) => {
+                assert_eq!(probe.number, taken + missed, "in order, after the gap");
+                taken += 1;
+            }
+            Some(Delivery::Gap(gap)) => {
+                assert!(gap.exact && taken >= 8, "the oldest messages stay: {gap} after {taken}");
+                missed += gap.count;
+            }
+            None => break,
+        }
+    }
+    assert_eq!(sent, taken + missed, "sent = taken + missed");
+    assert!(missed > 0, "a reader that does not read misses messages");
+}
+
+/// A late reader may start with the messages that are still in the ring.
 pub async fn a_late_reader_may_start_at_the_oldest_retained_message<T: Transport>(pair: Pair) {
     let transport = T::open(&pair, 8, Policy::DropOldest);
     let mut first = transport.subscribe("first", Policy::DropOldest);

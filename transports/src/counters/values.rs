@@ -124,6 +124,8 @@ values! {
         Overwritten = "overwritten",
         /// Messages that were skipped on purpose, or lost with a connection.
         Skipped = "skipped",
+        /// Messages that were dropped because the ring of a `drop-newest` subscription was full.
+        Dropped = "dropped",
         /// Messages that were not in the sample of the subscription.
         Sampled = "sampled",
         /// Messages that became dead letters.

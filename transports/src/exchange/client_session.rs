@@ -97,7 +97,8 @@ impl ClientSession {
                 mode: match policy {
                     Policy::Block => ReaderMode::Gating,
                     Policy::Reject => ReaderMode::Rejecting,
-                    Policy::DropOldest
+                    Policy::DropNewest
+                    | Policy::DropOldest
                     | Policy::Latest
                     | Policy::LatestByKey(_)
                     | Policy::Sample(_) => ReaderMode::Observing,

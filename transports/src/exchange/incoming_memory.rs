@@ -171,6 +171,9 @@ impl IncomingMemory {
         topic: &Topic,
         tie: &Arc<Tie>,
     ) -> Result<(u32, PassedRing, usize, OwnedFd), MemoryRefusal> {
+        if !topic.may_be_mapped() {
+            return Err(MemoryRefusal::DropNewest);
+        }
         let [epoch, entry, generation, _] = packet.args;
         let number = u32::try_from(packet.number).map_err(|_| MemoryRefusal::Other)?;
         let mapping = Mapping::attach(ring, MOST_WORDS, true).map_err(MemoryRefusal::Memory)?;

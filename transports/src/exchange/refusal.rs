@@ -7,6 +7,7 @@ use mycelium_core::ring::region::RegionError;
 use crate::memory::MemoryError;
 
 const NO_DESCRIPTOR: &str = "a process has no file descriptor left for the ring: raise `ulimit -n`";
+const DROP_NEWEST: &str = "a `drop-newest` subscription of the topic has a ring of its own";
 const TOO_MANY: &str = "too many rings wait for streams that are not known";
 
 /// Why the readers' side does not read a ring in memory.
@@ -20,6 +21,8 @@ pub(super) enum MemoryRefusal {
     Other,
     /// A process has no descriptor left for it.
     Descriptors,
+    /// The topic has a `drop-newest` subscription.
+    DropNewest,
     /// Too many rings wait for streams that may have ended.
     TooMany,
 }
@@ -33,6 +36,7 @@ impl MemoryRefusal {
             MemoryRefusal::Other => 3,
             MemoryRefusal::Descriptors => 4,
             MemoryRefusal::TooMany => 5,
+            MemoryRefusal::DropNewest => 6,
         }
     }
 
@@ -44,6 +48,7 @@ impl MemoryRefusal {
             3 => "the ring that was passed is not that of the stream",
             4 => NO_DESCRIPTOR,
             5 => TOO_MANY,
+            6 => DROP_NEWEST,
             _ => "it refused the memory of the ring",
         }
     }
@@ -59,6 +64,7 @@ impl fmt::Display for MemoryRefusal {
             }
             MemoryRefusal::Descriptors => f.write_str(NO_DESCRIPTOR),
             MemoryRefusal::TooMany => f.write_str(TOO_MANY),
+            MemoryRefusal::DropNewest => f.write_str(DROP_NEWEST),
         }
     }
 }

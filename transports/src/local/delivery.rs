@@ -91,8 +91,10 @@ pub struct Gap {
 pub enum GapReason {
     /// The publisher overwrote them because this `drop-oldest` or `latest` reader was too slow.
     Overwritten,
-    /// This `latest` reader skipped to the newest message.
+    /// This `latest` reader skipped to the newest message, or a newer one of its key.
     Skipped,
+    /// The ring of this `drop-newest` subscription was full.
+    Dropped,
     /// Their bytes were not valid for the topic's message type.
     Undecodable,
     /// They were lost with a connection: the publisher did not wait for this reader, or its process
@@ -113,6 +115,7 @@ impl fmt::Display for Gap {
         let reason = match self.reason {
             GapReason::Overwritten => "overwritten",
             GapReason::Skipped => "skipped",
+            GapReason::Dropped => "dropped",
             GapReason::Undecodable => "undecodable",
             GapReason::Disconnected => "lost with the connection",
             GapReason::Evicted => "not waited for: this reader was evicted",

@@ -49,6 +49,15 @@ pub enum TopicError {
         /// Why not.
         problem: String,
     },
+    /// A publisher in memory of another process cannot have `drop-newest` subscriptions.
+    #[error(
+        "topic `{topic}`: a `drop-newest` subscription cannot read a publisher of another node in \
+         shared memory: use `transport = \"unix\"` for the link"
+    )]
+    DropNewestInMemory {
+        /// The topic.
+        topic: String,
+    },
     /// The topic already has a publisher with this epoch.
     #[error("topic `{topic}` already has a publisher with epoch {epoch:x}")]
     Epoch {

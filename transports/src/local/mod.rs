@@ -8,8 +8,8 @@
 //! Each subscription has a [`Policy`]: what happens when it is slower than a publisher. Dropped
 //! messages are counted and reported to the reader as a [`Gap`]. While nobody publishes or reads,
 //! each publisher and subscription has
-//! `sent since it joined = taken + overwritten + skipped + sampled + dead-lettered + left
-//! + depth`.
+//! `sent since it joined = taken + overwritten + skipped + dropped + sampled + dead-lettered
+//! + left + depth`.
 //!
 //! A [`RemotePublisher`] stands for a publisher in another process, an [`EgressReader`] for the
 //! readers in another process. A topic does not know how bytes travel between the two. While a

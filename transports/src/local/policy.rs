@@ -15,6 +15,9 @@ pub enum Policy {
     Block,
     /// Backpressure: `emit` fails at once and returns the message. No accepted message is lost.
     Reject,
+    /// The subscription has a ring of its own. If that is full, new messages are dropped. The reader
+    /// learns the exact number of messages that it missed.
+    DropNewest,
     /// The publisher overwrites the oldest messages. The reader learns the exact number of
     /// messages that it missed.
     DropOldest,
@@ -37,12 +40,13 @@ impl Policy {
     /// use mycelium_transports::local::Policy;
     ///
     /// let names: Vec<_> = Policy::all().map(Policy::name).collect();
-    /// assert_eq!(names, ["block", "reject", "drop-oldest", "latest", "sample"]);
+    /// assert_eq!(names, ["block", "reject", "drop-newest", "drop-oldest", "latest", "sample"]);
     /// ```
     pub fn all() -> impl Iterator<Item = Policy> {
         std::iter::successors(Some(Policy::Block), |policy| match policy {
             Policy::Block => Some(Policy::Reject),
-            Policy::Reject => Some(Policy::DropOldest),
+            Policy::Reject => Some(Policy::DropNewest),
+            Policy::DropNewest => Some(Policy::DropOldest),
             Policy::DropOldest => Some(Policy::Latest),
             Policy::Latest | Policy::LatestByKey(_) => Some(Policy::Sample(HALF)),
             Policy::Sample(_) => None,
@@ -55,6 +59,7 @@ impl Policy {
         match self {
             Policy::Block => "block",
             Policy::Reject => "reject",
+            Policy::DropNewest => "drop-newest",
             Policy::DropOldest => "drop-oldest",
             Policy::Latest | Policy::LatestByKey(_) => "latest",
             Policy::Sample(_) => "sample",
@@ -66,6 +71,21 @@ impl Policy {
     pub fn is_gating(self) -> bool {
         match self {
             Policy::Block | Policy::Reject => true,
+            Policy::DropNewest
+            | Policy::DropOldest
+            | Policy::Latest
+            | Policy::LatestByKey(_)
+            | Policy::Sample(_) => false,
+        }
+    }
+
+    /// Whether a ring keeps the messages of such a reader until it has taken them: that of the
+    /// publisher, or one of its own. It has an entry in the publisher's ring.
+    #[must_use]
+    #[inline]
+    pub fn keeps(self) -> bool {
+        match self {
+            Policy::Block | Policy::Reject | Policy::DropNewest => true,
             Policy::DropOldest | Policy::Latest | Policy::LatestByKey(_) | Policy::Sample(_) => {
                 false
             }
@@ -77,6 +97,7 @@ impl Policy {
         match self {
             Policy::Reject => true,
             Policy::Block
+            | Policy::DropNewest
             | Policy::DropOldest
             | Policy::Latest
             | Policy::LatestByKey(_)
@@ -89,7 +110,7 @@ impl Policy {
     pub(crate) fn selects(self) -> bool {
         match self {
             Policy::Latest | Policy::LatestByKey(_) | Policy::Sample(_) => true,
-            Policy::Block | Policy::Reject | Policy::DropOldest => false,
+            Policy::Block | Policy::Reject | Policy::DropNewest | Policy::DropOldest => false,
         }
     }
 }
@@ -103,9 +124,11 @@ impl fmt::Display for Policy {
         match self {
             Policy::LatestByKey(by_key) => write!(f, "latest of {} keys", by_key.keys()),
             Policy::Sample(every) => write!(f, "sample(1/{every})"),
-            Policy::Block | Policy::Reject | Policy::DropOldest | Policy::Latest => {
-                f.write_str(self.name())
-            }
+            Policy::Block
+            | Policy::Reject
+            | Policy::DropNewest
+            | Policy::DropOldest
+            | Policy::Latest => f.write_str(self.name()),
         }
     }
 }

@@ -140,7 +140,7 @@ impl<M: Message> Publisher<M> {
     #[must_use]
     pub fn depth(&self) -> usize {
         self.writer.state.import();
-        self.writer.state.ring.depth()
+        self.writer.state.depth()
     }
 
     /// Waits until every gating subscription, here and in other processes, is done with all sent

@@ -111,13 +111,14 @@ struct AfterGap {
 
 impl Reader {
     pub(super) fn new(membership: Membership) -> Reader {
-        // A gating reader needs no copy.
+        // In its ring, no message needs a copy.
         let (policy, size) = (membership.state.policy, membership.topic.schema().size);
-        let copied = if policy.is_gating() { 0 } else { size };
+        let copied = if policy.keeps() { 0 } else { size };
         let table = match policy {
             Policy::LatestByKey(by_key) => Some(Table::new(by_key, size)),
             Policy::Block
             | Policy::Reject
+            | Policy::DropNewest
             | Policy::DropOldest
             | Policy::Latest
             | Policy::Sample(_) => None,
@@ -203,7 +204,8 @@ impl Reader {
     pub(super) fn depth(&self) -> usize {
         let incoming = self.membership.state.incoming.lock();
         let edges = self.edges.iter().chain(&self.later).chain(incoming.iter());
-        let in_rings: usize = edges.map(|edge| edge.consumer.depth() + edge.passed).sum();
+        let in_rings: usize =
+            edges.map(|edge| edge.consumer.depth() + edge.unmoved() + edge.passed).sum();
         let in_table: usize = (0..self.edges.len()).map(|edge| self.in_table(edge)).sum();
         in_rings + in_table + usize::from(self.after_gap.is_some())
     }
@@ -239,7 +241,7 @@ impl Reader {
     /// Reads the bytes of a message that was found: in its slot, or in the observer's copy.
     #[inline(always)]
     pub(super) fn read<R>(&mut self, header: Header, read: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        if self.membership.state.policy.is_gating() && self.edges[header.edge].lends() {
+        if self.membership.state.policy.keeps() && self.edges[header.edge].lends() {
             let messages = self.edges[header.edge].consumer.read(1)?;
             messages.get(0).map(read)
         } else {
@@ -298,7 +300,7 @@ impl Reader {
     /// overwritten at any time.
     #[inline(always)]
     fn hold(&mut self, edge: usize, failures: u32) {
-        if self.membership.state.policy.is_gating() {
+        if self.membership.state.policy.keeps() {
             self.in_flight = Some(InFlight { edge, failures, redeliver: false });
         } else {
             self.advance(edge, EdgeValue::Taken);

@@ -77,7 +77,11 @@ impl RemotePublisher {
             Ok(words) => words,
             Err(_) => copy_to_words(&mut self.words, message),
         };
-        producer.try_push(words, message.len()).map_err(|_| RemotePublishError::Full)?;
+        while let Err(full) = producer.try_push(words, message.len()) {
+            if !self.writer.state.pump(full.reader.entry) {
+                return Err(RemotePublishError::Full);
+            }
+        }
         self.count(1);
         Ok(())
     }
@@ -106,9 +110,17 @@ impl RemotePublisher {
         let Some(producer) = &mut self.writer.producer else {
             return Err(RemotePublishError::Ended);
         };
-        let pushed = producer.push_items(words, stride / word, skip / word).unwrap_or(0);
+        let (mut pushed, count) = (0, bytes.len() / stride);
+        while pushed < count {
+            let rest = &words[pushed * (stride / word)..];
+            match producer.push_items(rest, stride / word, skip / word) {
+                Ok(more) => pushed += more,
+                Err(full) if self.writer.state.pump(full.reader.entry) => {}
+                Err(_) => break,
+            }
+        }
         self.count(pushed as u64);
-        if pushed < bytes.len() / stride { Err(RemotePublishError::Full) } else { Ok(()) }
+        if pushed < count { Err(RemotePublishError::Full) } else { Ok(()) }
     }
 
     /// The publisher's next `missed` messages are missing.
@@ -123,7 +135,7 @@ impl RemotePublisher {
     /// The number of messages that the gating subscriptions leave room for.
     #[must_use]
     pub fn room(&mut self) -> usize {
-        self.writer.producer.as_mut().map_or(0, Producer::room)
+        self.writer.room()
     }
 
     /// The sequence of the first message that a gating subscription still needs or, if none gates,

@@ -72,6 +72,12 @@ pub(super) fn make(
     Ok((Arc::new(ring), file))
 }
 
+/// A ring of one reader, that no other process reads. `None` if memory cannot hold it.
+pub(super) fn private(layout: Layout) -> Option<Ring> {
+    let ring = Broadcast::new(on_heap(layout, 1).ok()?, layout).ok()?;
+    Some(Arc::new(ring))
+}
+
 fn on_heap(layout: Layout, readers: usize) -> Result<TopicStorage<Mapping, Imports>, RingError> {
     let storage = HeapStorage::new(layout, readers).map_err(RingError::Layout)?;
     Ok(TopicStorage::Heap(storage))

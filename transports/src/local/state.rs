@@ -11,17 +11,19 @@
 //! | `edge` | what a subscription reads of an edge |
 //! | `confirming` | which messages subscriptions are done with |
 //! | `joining` | how an edge is made, and how it ends |
+//! | `pumping` | the ring of its own of a `drop-newest` subscription |
 
 mod confirming;
 mod edge;
 mod joining;
+mod pumping;
 mod waking;
 
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use mycelium_core::doorbell::Doorbell;
-use mycelium_core::ring::broadcast::Consumer;
+use mycelium_core::ring::broadcast::{Consumer, Producer};
 
 use super::abandoned::Abandoned;
 use super::numbering::{KnownNumbering, Numbering};
@@ -48,6 +50,8 @@ pub(super) struct PublisherState {
     /// The publisher's process is gone, and the number of its messages is unknown.
     lost: AtomicBool,
     abandoned: Mutex<Abandoned>,
+    /// Those that read the ring for `drop-newest` subscriptions.
+    pumps: Versioned<Vec<PumpEntry>>,
     /// The descriptor of the ring's memory, or why other processes cannot map it.
     pub(super) file: Result<OwnedFd, String>,
 }
@@ -63,11 +67,16 @@ pub(super) enum Origin {
     /// In another process, whose ring this process has mapped. The sequence of a message is its
     /// place in the ring.
     Mapped(Box<MappedOrigin>),
+    /// A ring of a `drop-newest` subscription, which has messages of another publisher.
+    Pumped(Arc<Pump>),
 }
 
 impl Origin {
     pub(super) fn is_local(&self) -> bool {
-        matches!(self, Origin::Local)
+        match self {
+            Origin::Local | Origin::Pumped(_) => true,
+            Origin::Remote(_) | Origin::Mapped(_) => false,
+        }
     }
 
     #[inline]
@@ -75,6 +84,7 @@ impl Origin {
         match self {
             Origin::Local | Origin::Mapped(_) => None,
             Origin::Remote(numbering) => Some(numbering),
+            Origin::Pumped(pump) => Some(&pump.numbering),
         }
     }
 
@@ -82,9 +92,50 @@ impl Origin {
     pub(super) fn mapped(&self) -> Option<&MappedOrigin> {
         match self {
             Origin::Mapped(mapped) => Some(mapped),
-            Origin::Local | Origin::Remote(_) => None,
+            Origin::Local | Origin::Remote(_) | Origin::Pumped(_) => None,
         }
     }
+
+    fn pump(&self) -> Option<&Pump> {
+        match self {
+            Origin::Pumped(pump) => Some(pump),
+            Origin::Local | Origin::Remote(_) | Origin::Mapped(_) => None,
+        }
+    }
+}
+
+/// Moves the messages of one publisher to the ring of one `drop-newest` subscription.
+#[derive(Debug)]
+pub(super) struct Pump {
+    /// The publisher.
+    source: Arc<PublisherState>,
+    /// The sequences of the messages in the subscription's ring.
+    numbering: Numbering,
+    progress: Arc<Progress>,
+    /// Where dropped messages are counted.
+    line: OnceLock<Arc<Line<EdgeValue>>>,
+    ends: Mutex<PumpEnds>,
+}
+
+#[derive(Debug)]
+struct PumpEnds {
+    /// `None` after the subscription has left.
+    source: Option<Consumer<Ring>>,
+    /// The numbering of the source, if it is remote.
+    known: Option<KnownNumbering>,
+    /// `None` after the end of the publisher.
+    target: Option<Producer<Ring>>,
+    words: Box<[usize]>,
+    /// Whether the last message was marked as redelivered.
+    redelivered: bool,
+}
+
+/// A pump as its publisher knows it.
+#[derive(Debug)]
+struct PumpEntry {
+    /// Its entry in the publisher's ring.
+    entry: usize,
+    pump: Weak<Pump>,
 }
 
 /// A subscription as its publishers know it.
@@ -144,6 +195,7 @@ impl PublisherState {
             origin,
             lost: AtomicBool::new(false),
             abandoned: Mutex::default(),
+            pumps: Versioned::default(),
         })
     }
 

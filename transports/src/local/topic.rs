@@ -248,6 +248,9 @@ impl Topic {
         earlier: &Arc<PublisherState>,
     ) -> Result<(), TopicError> {
         let mut members = self.members();
+        if members.subscribers.iter().any(|it| it.policy == Policy::DropNewest) {
+            return Err(self.not_in_memory());
+        }
         self.join(&mut members, publisher, Some((from, earlier)))?;
         members.publishers.retain(|other| !Arc::ptr_eq(other, earlier));
         Ok(())
@@ -281,9 +284,13 @@ impl Topic {
         let (policy, subscriber) = (options.policy, SubscriberState::new(name, options, is_egress));
         let mut members = self.members();
         // Later publishers have at most as many entries as the present ones.
-        let gating = members.subscribers.iter().filter(|reader| reader.policy.is_gating()).count();
-        if policy.is_gating() && gating >= self.shape.readers {
+        let keeping = members.subscribers.iter().filter(|reader| reader.policy.keeps()).count();
+        if policy.keeps() && keeping >= self.shape.readers {
             return Err(self.too_many_readers());
+        }
+        let is_mapped = |it: &Arc<PublisherState>| it.origin.mapped().is_some();
+        if policy == Policy::DropNewest && members.publishers.iter().any(is_mapped) {
+            return Err(self.not_in_memory());
         }
         let publishers = || members.publishers.iter().filter(|it| subscriber.reads(it));
         let edges: Option<Vec<Edge>> = publishers()
@@ -317,6 +324,15 @@ impl Topic {
     /// gate, and for the present ones.
     pub(crate) fn places(&self) -> usize {
         self.shape.readers.max(self.members().subscribers.len())
+    }
+
+    /// Whether subscriptions could read a publisher in memory of another process now.
+    pub(crate) fn may_be_mapped(&self) -> bool {
+        self.members().subscribers.iter().all(|it| it.policy != Policy::DropNewest)
+    }
+
+    fn not_in_memory(&self) -> TopicError {
+        TopicError::DropNewestInMemory { topic: self.name.clone() }
     }
 
     pub(super) fn too_many_readers(&self) -> TopicError {

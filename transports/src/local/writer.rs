@@ -90,9 +90,11 @@ impl Writer {
     /// Appends a message, or returns the ring entry of the reader that blocks it.
     pub(super) fn push(&mut self, words: &[usize], length: usize) -> Result<(), usize> {
         let Some(producer) = &mut self.producer else { return Ok(()) };
-        if let Err(full) = producer.try_push(words, length) {
-            self.blocked_by = Some(full.reader.entry);
-            return Err(full.reader.entry);
+        while let Err(full) = producer.try_push(words, length) {
+            if !self.state.pump(full.reader.entry) {
+                self.blocked_by = Some(full.reader.entry);
+                return Err(full.reader.entry);
+            }
         }
         self.count();
         Ok(())
@@ -180,9 +182,21 @@ impl Writer {
         self.line.get(PublisherValue::Sent)
     }
 
+    /// The number of messages that the readers leave room for, whether or not they have shown it.
+    pub(super) fn room(&mut self) -> usize {
+        let Some(producer) = &mut self.producer else { return 0 };
+        loop {
+            match producer.find_room() {
+                Ok(room) => return room,
+                Err(full) if self.state.pump(full.reader.entry) => {}
+                Err(_) => return 0,
+            }
+        }
+    }
+
     /// Whether the ring has room that the readers have not shown yet.
     fn find_room(&mut self) -> bool {
-        self.producer.as_mut().is_some_and(|producer| producer.find_room().is_ok())
+        self.room() > 0
     }
 
     /// Whether the reader that blocks the ring is a `reject` subscription: nobody waits for it.

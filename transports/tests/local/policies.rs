@@ -184,6 +184,75 @@ fn a_key_must_be_a_field_of_the_message_of_at_most_64_bytes() {
     assert!(matches!(error, TopicError::Key { .. }), "{error}");
 }
 
+/// The publisher never waits. The oldest messages stay: those of the subscription's ring, and those
+/// that have not moved there.
+#[test]
+fn a_full_drop_newest_subscription_keeps_its_oldest_messages() {
+    let (topic, counters) = topic(8);
+    let mut kept = topic.subscribe::<Price>("kept", Policy::DropNewest).unwrap();
+    let mut block = topic.subscribe::<Price>("block", Policy::Block).unwrap();
+    let mut publisher = topic.publisher("publisher", 1).unwrap();
+    for _ in 0..29 {
+        emit(&mut publisher, 0);
+        assert!(matches!(block.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
+        block.done();
+    }
+    assert_eq!(publisher.depth(), 0, "it does not wait for the subscription");
+    let received = drain(&mut kept);
+    let gaps: Vec<&Gap> = received.iter().filter_map(|it| it.as_ref().err()).collect();
+    let [gap] = gaps.as_slice() else { panic!("{received:?}") };
+    assert_eq!((gap.exact, gap.reason), (true, GapReason::Dropped));
+    let numbers = messages(&received);
+    assert_eq!(numbers[..8], (0..8).collect::<Vec<_>>(), "the oldest ones");
+    assert_eq!(numbers.len() as u64 + gap.count, 29);
+    assert!(numbers.iter().all(|number| *number < 8 || *number >= 8 + gap.count), "{numbers:?}");
+    kept.done();
+    let lines = counters.read();
+    let line = lines.iter().find(|line| line.label("reader") == "kept").unwrap();
+    assert_eq!((line.value("dropped"), line.value("taken")), (gap.count, numbers.len() as u64));
+
+    // Without pressure it gets everything, and the end.
+    for _ in 0..8 {
+        emit(&mut publisher, 0);
+    }
+    drop(publisher);
+    assert_eq!(drain(&mut kept), (29..37).map(Ok).collect::<Vec<_>>());
+    assert_eq!(kept.try_recv(), TryRecv::Closed);
+}
+
+#[test]
+fn a_failed_message_of_a_drop_newest_subscription_is_redelivered() {
+    let (topic, _) = topic(4);
+    let mut kept = topic.subscribe::<Price>("kept", Policy::DropNewest).unwrap();
+    let mut publisher = topic.publisher("publisher", 1).unwrap();
+    (0..20).for_each(|_| emit(&mut publisher, 1));
+    for redelivered in [false, true] {
+        let Some(Delivery::Msg(price)) = kept.try_recv().delivery() else { panic!("a message") };
+        assert_eq!((price.number, price.redelivered()), (0, redelivered));
+        (0..20).for_each(|_| emit(&mut publisher, 1));
+        assert_eq!(kept.fail().is_some(), redelivered);
+    }
+    assert_eq!(messages(&drain(&mut kept))[..3], [1, 2, 3]);
+}
+
+#[test]
+fn a_drop_newest_subscription_that_leaves_is_forgotten() {
+    let (topic, counters) = topic(4);
+    let mut publisher = topic.publisher("publisher", 1).unwrap();
+    for round in 0..100 {
+        let mut kept = topic.subscribe::<Price>("kept", Policy::DropNewest).unwrap();
+        (0..6).for_each(|_| emit(&mut publisher, 1));
+        let Some(Delivery::Msg(price)) = kept.try_recv().delivery() else { panic!("a message") };
+        assert_eq!(price.number, round * 6);
+        kept.done();
+        drop(kept);
+        let lines = counters.read();
+        let line = lines.iter().rfind(|line| line.label("reader") == "kept").unwrap();
+        let of = |value| line.value(value);
+        assert_eq!((of("taken"), of("dropped") + of("left")), (1, 5));
+    }
+}
+
 #[test]
 fn a_late_reader_may_start_at_the_oldest_retained_message() {
     for policy in Policy::all().filter(|policy| *policy != Policy::Latest) {
@@ -256,17 +325,18 @@ proptest! {
         operations in prop::collection::vec(
             prop_oneof![
                 2 => (0..SYMBOLS.len()).prop_map(Operation::Emit),
-                1 => (0..4usize).prop_map(Operation::Receive),
+                1 => (0..5usize).prop_map(Operation::Receive),
             ],
             1..if cfg!(miri) { 20 } else { 200 },
         )
     ) {
         let (topic, counters) = topic(8);
-        let policies = [by_symbol(3), by_symbol(8), Policy::Sample(number(1)), Policy::Sample(number(3))];
-        let mut readers = [0, 1, 2, 3].map(|index| {
+        let samples = [1, 3].map(|every| Policy::Sample(number(every)));
+        let policies = [by_symbol(3), by_symbol(8), samples[0], samples[1], Policy::DropNewest];
+        let mut readers = [0, 1, 2, 3, 4].map(|index| {
             topic.subscribe::<Price>(&format!("{index}"), policies[index]).unwrap()
         });
-        let (mut delivered, mut missed, mut overwritten) = ([0; 4], [0; 4], [false; 4]);
+        let (mut delivered, mut missed, mut overwritten) = ([0; 5], [0; 5], [false; 5]);
         let mut publisher = topic.publisher("publisher", 1).unwrap();
         let mut newest = BTreeMap::new();
         for operation in operations {
@@ -299,10 +369,13 @@ proptest! {
             let lines = counters.read();
             for (index, reader) in readers.iter().enumerate() {
                 let line = lines.iter().find(|line| line.label("reader") == index.to_string()).unwrap();
-                let gone = line.value("overwritten") + line.value("skipped");
+                let gone = ["overwritten", "skipped", "dropped"].map(|value| line.value(value));
+                let gone: u64 = gone.iter().sum();
                 let sum = line.value("taken") + line.value("sampled") + gone + reader.depth() as u64;
                 prop_assert_eq!(publisher.sent(), sum, "reader {}", index);
-                prop_assert_eq!((line.value("taken"), gone), (delivered[index], missed[index]));
+                if !policies[index].keeps() {
+                    prop_assert_eq!((line.value("taken"), gone), (delivered[index], missed[index]));
+                }
             }
         }
     }

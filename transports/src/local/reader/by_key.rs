@@ -1,8 +1,8 @@
 //! The newest message of each key, for a subscription with [`Policy::LatestByKey`].
 //!
-//! Each find first moves all that the rings have to a [`Table`], where a message replaces an earlier
-//! one of its publisher and key. Messages are then delivered from the table, the key first that has
-//! waited longest. The table is allocated once.
+//! Each find first moves all that the rings have to a [`Table`], where a message replaces an
+//! earlier one of its publisher and key. Messages are then delivered from the table, the key first
+//! that has waited longest. The table is allocated once.
 //!
 //! [`Policy::LatestByKey`]: crate::local::Policy::LatestByKey
 

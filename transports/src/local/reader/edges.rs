@@ -46,6 +46,7 @@ impl Reader {
     pub(super) fn set_ends(&mut self) {
         let is_first = !std::mem::replace(&mut self.has_ends, true);
         for edge in self.edges.iter_mut().chain(&mut self.later) {
+            edge.pump();
             let tail = edge.publisher.ring.tail();
             edge.end.get_or_insert(if is_first { tail } else { edge.consumer.cursor() });
         }
@@ -89,7 +90,7 @@ impl Drop for Reader {
             self.table = None;
         }
         while let Some(edge) = self.edges.first() {
-            let unread = edge.consumer.depth() + edge.passed;
+            let unread = edge.consumer.depth() + edge.unmoved() + edge.passed;
             edge.line.add(EdgeValue::Left, unread as u64);
             let in_flight = in_flight.as_ref().is_some_and(|it| Arc::ptr_eq(it, &edge.publisher));
             self.remove_edge(0, in_flight);

@@ -124,10 +124,13 @@ impl Reader {
         self.sample(index);
         let edge = &mut self.edges[index];
         // A gating reader copies nothing: its messages stay in the ring.
-        let copies = !policy.is_gating() || !edge.lends();
+        let copies = !policy.keeps() || !edge.lends();
         let words: &mut [usize] = if copies { &mut self.words } else { &mut [] };
         let gone_at = edge.gone_at();
         let mut peek = edge.consumer.peek(words);
+        if peek == Peek::Empty && edge.pump() {
+            peek = edge.consumer.peek(words);
+        }
         if let (Some(end), Peek::Message { sequence, .. }) = (gone_at, peek)
             && sequence.wrapping_sub(end).cast_signed() >= 0
         {
@@ -171,7 +174,7 @@ impl Reader {
         // another process may make any numbers of it.
         let missed = |edge: &mut Edge| edge.missed().map_or(0, |(missed, _)| missed);
         count = count.saturating_add(missed(edge));
-        if !self.membership.state.policy.is_gating() && self.table.is_none() {
+        if !self.membership.state.policy.keeps() && self.table.is_none() {
             self.sample(index);
             let edge = &mut self.edges[index];
             match edge.consumer.peek(&mut self.words) {
@@ -190,13 +193,17 @@ impl Reader {
         }
         let value = match reason {
             GapReason::Overwritten | GapReason::Disconnected | GapReason::Evicted => {
-                EdgeValue::Overwritten
+                Some(EdgeValue::Overwritten)
             }
-            GapReason::Skipped => EdgeValue::Skipped,
-            GapReason::Undecodable | GapReason::DeadLettered => EdgeValue::DeadLettered,
+            GapReason::Skipped => Some(EdgeValue::Skipped),
+            // Counted when they were dropped.
+            GapReason::Dropped => None,
+            GapReason::Undecodable | GapReason::DeadLettered => Some(EdgeValue::DeadLettered),
         };
         let edge = &mut self.edges[index];
-        edge.line.add(value, count);
+        if let Some(value) = value {
+            edge.line.add(value, count);
+        }
         if self.after_gap.is_none() {
             edge.notify_place();
         }

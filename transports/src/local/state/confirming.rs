@@ -24,7 +24,7 @@ impl PublisherState {
         let counts = || readers.iter().filter(|reader| reader.entry.is_some() == is_gated);
         let gaps = counts().map(|reader| reader.progress.gaps.load(Ordering::Acquire)).min();
         let needed = if is_gated {
-            self.ring.tail().wrapping_sub(self.ring.depth())
+            self.ring.tail().wrapping_sub(self.depth())
         } else {
             let places = counts().map(|reader| reader.progress.place.load(Ordering::Acquire));
             places.fold(self.ring.tail(), first)

@@ -26,7 +26,9 @@ impl Edge {
                 numbering.may_miss(known, self.consumer.cursor())
             }
             (Origin::Mapped(mapped), _) => mapped.is_gone(),
-            _ => false,
+            // The publisher may have more.
+            (Origin::Pumped(_), _) => true,
+            (Origin::Local | Origin::Remote(_), _) => false,
         }
     }
 
@@ -86,8 +88,8 @@ impl Edge {
         }
     }
 
-    /// Moves to the next message whose sequence is a multiple of `every`, or to the end of the ring.
-    /// Returns how many messages were passed over.
+    /// Moves to the next message whose sequence is a multiple of `every`, or to the end of the
+    /// ring. Returns how many messages were passed over.
     pub(in crate::local) fn sample(&mut self, every: u64) -> usize {
         let place = self.sequence(self.consumer.cursor()) % every;
         if place == 0 {
@@ -103,7 +105,8 @@ impl Edge {
 
     /// Whether the end of this publisher is a loss that was not reported yet; marks it as reported.
     pub(in crate::local) fn reports_loss(&mut self) -> bool {
-        self.publisher.lost.load(Ordering::Acquire) && self.reports_end()
+        let publisher = self.publisher.origin.pump().map_or(&self.publisher, |pump| &pump.source);
+        publisher.lost.load(Ordering::Acquire) && self.reports_end()
     }
 
     /// Whether the early end of this publisher was not reported yet; marks it as reported.

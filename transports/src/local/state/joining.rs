@@ -10,6 +10,7 @@ use mycelium_core::ring::broadcast::Broadcast;
 use super::{Edge, Origin, Progress, PublisherState, ReaderEntry, SubscriberState};
 use crate::counters::{EdgeValue, Line, Region, plain};
 use crate::local::options::Start;
+use crate::local::policy::Policy;
 use crate::sync::AtomicUsize;
 
 impl PublisherState {
@@ -23,10 +24,13 @@ impl PublisherState {
         counters: &Arc<Region>,
         after: Option<(usize, &Arc<PublisherState>)>,
     ) -> Option<Edge> {
+        if subscriber.policy == Policy::DropNewest && publisher.origin.pump().is_none() {
+            return PublisherState::attach_pump(publisher, subscriber, counters);
+        }
         let ring = publisher.ring.clone();
         // As over a link: a publisher waits for a process, or for none of its subscriptions.
         let is_gated = publisher.origin.mapped().is_none_or(|mapped| mapped.waits_for_readers);
-        let gates = subscriber.policy.is_gating() && is_gated;
+        let gates = subscriber.policy.keeps() && is_gated;
         let from = match (after, subscriber.start) {
             (Some((from, _)), _) => Some(from),
             (None, Start::OldestRetained) => Some(publisher.oldest()),
@@ -34,7 +38,7 @@ impl PublisherState {
         };
         let sleeper = match &publisher.origin {
             Origin::Mapped(mapped) => Some(mapped.take_sleeper()?),
-            Origin::Local | Origin::Remote(_) => None,
+            Origin::Local | Origin::Remote(_) | Origin::Pumped(_) => None,
         };
         let consumer = match from {
             Some(from) if gates => Broadcast::gating_from(ring, from)?,
@@ -57,8 +61,8 @@ impl PublisherState {
         if !has_joined {
             line.set(EdgeValue::JoinedAt, joined_at);
         }
-        let gaps = AtomicUsize::new(known.as_ref().map_or(0, |known| known.gaps));
-        let progress = Arc::new(Progress { gaps, place: AtomicUsize::new(place) });
+        let gaps = known.as_ref().map_or(0, |known| known.gaps);
+        let progress = Arc::new(Progress::new(gaps, place));
         let reader = ReaderEntry {
             subscriber: subscriber.clone(),
             entry: consumer.entry().filter(|_| gates),
@@ -88,6 +92,33 @@ impl PublisherState {
         })
     }
 
+    /// Joins a `drop-newest` subscription by a ring of its own.
+    fn attach_pump(
+        publisher: &Arc<PublisherState>,
+        subscriber: &Arc<SubscriberState>,
+        counters: &Arc<Region>,
+    ) -> Option<Edge> {
+        let ring = publisher.ring.clone();
+        let end = match subscriber.start {
+            Start::OldestRetained => Broadcast::gating_from(ring, publisher.oldest())?,
+            Start::Next => Broadcast::gating(ring)?,
+        };
+        let place = end.cursor();
+        let gaps = publisher.origin.numbering().map_or(0, |numbering| numbering.join(place).gaps);
+        let progress = Arc::new(Progress::new(gaps, place));
+        let own = publisher.add_pump(end, progress.clone())?;
+        let edge = PublisherState::attach(&own, subscriber, counters, None)?;
+        if let Some(pump) = own.origin.pump() {
+            pump.count_at(&edge.line);
+        }
+        // It gates nobody: the publisher runs the pump.
+        let (subscriber, line) = (subscriber.clone(), edge.line.clone());
+        let reader = ReaderEntry { subscriber, entry: None, progress, line, remote: None };
+        publisher.readers.change(|readers| readers.push(reader));
+        publisher.wake();
+        Some(edge)
+    }
+
     /// Forgets a subscription whose edge is already dropped.
     pub(in crate::local) fn detach(&self, subscriber: &Arc<SubscriberState>) {
         self.remove_reader(subscriber);
@@ -104,6 +135,12 @@ impl PublisherState {
     fn remove_reader(&self, subscriber: &Arc<SubscriberState>) {
         self.readers
             .change(|readers| readers.retain(|it| !Arc::ptr_eq(&it.subscriber, subscriber)));
+    }
+}
+
+impl Progress {
+    fn new(gaps: usize, place: usize) -> Progress {
+        Progress { gaps: AtomicUsize::new(gaps), place: AtomicUsize::new(place) }
     }
 }
 
@@ -130,6 +167,10 @@ impl Edge {
     pub(in crate::local) fn leave(self, subscriber: &Arc<SubscriberState>, in_flight: bool) {
         let Edge { publisher, consumer, gates, .. } = self;
         subscriber.leave(&publisher);
+        if let Some(pump) = publisher.origin.pump() {
+            subscriber.leave(&pump.source);
+            pump.leave();
+        }
         // After `leave`: another reader may get the ring's entry as soon as it is free.
         if gates && !publisher.origin.is_local() {
             publisher.abandon(consumer, in_flight);

@@ -1,0 +1,203 @@
+//! A ring of its own for a `drop-newest` subscription, so that its oldest messages stay while the
+//! publisher goes on.
+//!
+//! A [`Pump`] reads the publisher's ring as a gating reader, and appends to the subscription's
+//! ring, which has the same capacity. The publisher runs it when its own ring is full because of
+//! it, and the subscription when its ring is empty. Messages that find no room then are dropped and
+//! counted. So the publisher never waits for the subscription, no task is needed, and the lock is
+//! taken once for many messages.
+//!
+//! The subscription reads its ring as it reads that of a publisher in another process: a
+//! [`Numbering`] has the sequences, and the places of the dropped messages.
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use mycelium_core::ring::broadcast::{Broadcast, Consumer, Layout, Peek, Producer};
+
+use super::{Edge, Origin, Progress, PublisherState, Pump, PumpEnds, PumpEntry};
+use crate::counters::{EdgeValue, Line};
+use crate::local::delivery::GapReason;
+use crate::local::numbering::{KnownNumbering, Numbering};
+use crate::local::ring;
+use crate::local::shared::Ring;
+use crate::sync::Ordering;
+
+impl PublisherState {
+    /// Runs the pump with this entry of the ring, if there is one. Returns whether it has made
+    /// room.
+    pub(in crate::local) fn pump(&self, entry: usize) -> bool {
+        let pumps = self.pumps.lock();
+        let pump = pumps.iter().find(|pump| pump.entry == entry);
+        let pump = pump.and_then(|pump| pump.pump.upgrade());
+        drop(pumps);
+        pump.is_some_and(|pump| pump.run())
+    }
+
+    /// How many messages the slowest gating subscription is behind.
+    pub(in crate::local) fn depth(&self) -> usize {
+        let pumps = self.pumps.lock();
+        match pumps.as_slice() {
+            [] => self.ring.depth(),
+            pumps => self.ring.depth_of(|entry| pumps.iter().all(|pump| pump.entry != entry)),
+        }
+    }
+
+    /// Has a pump read this publisher at an end of its ring. Returns the publisher that stands for
+    /// it at the subscription. `None` if memory cannot hold another ring.
+    pub(super) fn add_pump(
+        self: &Arc<PublisherState>,
+        end: Consumer<Ring>,
+        progress: Arc<Progress>,
+    ) -> Option<Arc<PublisherState>> {
+        let entry = end.entry()?;
+        let (pump, ring) = Pump::new(self, end, progress)?;
+        self.pumps.lock().push(PumpEntry { entry, pump: Arc::downgrade(&pump) });
+        let (file, origin) = (Err(OF_PUMP.to_owned()), Origin::Pumped(pump));
+        Some(PublisherState::over(&self.topic, ring, file, &self.name, self.epoch, origin))
+    }
+}
+
+/// Why the ring of a subscription has no descriptor.
+const OF_PUMP: &str = "the ring is that of a `drop-newest` subscription";
+
+impl Edge {
+    /// Moves what the publisher has to the ring of a `drop-newest` subscription. Returns whether
+    /// anything changed.
+    pub(in crate::local) fn pump(&self) -> bool {
+        let Some(pump) = self.publisher.origin.pump() else { return false };
+        let has_changed = pump.run();
+        if has_changed {
+            // A remote publisher confirms what has moved.
+            pump.source.wake();
+        }
+        has_changed
+    }
+
+    /// How many messages have not been moved to the ring.
+    pub(in crate::local) fn unmoved(&self) -> usize {
+        self.publisher.origin.pump().map_or(0, |pump| pump.depth())
+    }
+}
+
+impl Pump {
+    /// Between this end of the publisher's ring and a new ring. `None` if memory cannot hold that.
+    fn new(
+        source: &Arc<PublisherState>,
+        end: Consumer<Ring>,
+        progress: Arc<Progress>,
+    ) -> Option<(Arc<Pump>, Ring)> {
+        let layout = source.ring.layout();
+        let layout = Layout::exact(layout.capacity(), layout.message_bytes());
+        let target = ring::private(layout)?;
+        let place = end.cursor();
+        let known = source.origin.numbering().map(|numbering| numbering.join(place));
+        let first = known.as_ref().map_or(place as u64, |known| known.sequence(place));
+        let ends = PumpEnds {
+            source: Some(end),
+            known,
+            target: Broadcast::producer(target.clone()),
+            words: vec![0; layout.message_bytes().div_ceil(size_of::<usize>())].into(),
+            redelivered: false,
+        };
+        let pump = Pump {
+            source: source.clone(),
+            numbering: Numbering::new(first, layout.capacity()),
+            progress,
+            line: OnceLock::new(),
+            ends: Mutex::new(ends),
+        };
+        Some((Arc::new(pump), target))
+    }
+
+    /// Counts the dropped messages here.
+    pub(super) fn count_at(&self, line: &Arc<Line<EdgeValue>>) {
+        self.line.get_or_init(|| line.clone());
+    }
+
+    /// Moves what the publisher's ring has. Returns whether anything changed.
+    #[cold]
+    fn run(&self) -> bool {
+        let mut ends = self.ends();
+        let PumpEnds { source: Some(source), known, target: end, words, redelivered } = &mut *ends
+        else {
+            return false;
+        };
+        let Some(target) = end else { return false };
+        // What the subscription takes meanwhile makes room for the next run.
+        let (mut room, mut dropped, mut has_changed) = (target.room(), 0, false);
+        loop {
+            let peek = source.peek(words);
+            if !matches!(peek, Peek::Gap { .. })
+                && let Some((missed, reason)) = self.missed(known, source.cursor())
+            {
+                self.skip(target, std::mem::take(&mut dropped), GapReason::Dropped);
+                self.skip(target, missed, reason);
+                has_changed = true;
+            }
+            match peek {
+                Peek::Message { .. } if room == 0 => dropped += 1,
+                Peek::Message { length, .. } => {
+                    let is_again = known.as_ref().is_some_and(|known| known.redelivered);
+                    if std::mem::replace(redelivered, is_again) != is_again {
+                        self.numbering.mark(target.sequence(), is_again);
+                    }
+                    room -= usize::from(target.try_push(words, length).is_ok());
+                }
+                Peek::Gap { missed } => {
+                    self.skip(target, std::mem::take(&mut dropped), GapReason::Dropped);
+                    self.skip(target, missed as u64, GapReason::Overwritten);
+                }
+                Peek::Empty | Peek::Closed | Peek::Evicted => {
+                    self.skip(target, dropped, GapReason::Dropped);
+                    if peek != Peek::Empty
+                        && let Some(target) = end.take()
+                    {
+                        target.close();
+                        has_changed = true;
+                    }
+                    break;
+                }
+            }
+            source.advance();
+            has_changed = true;
+        }
+        source.flush();
+        let gaps = known.as_ref().map_or(0, |known| known.gaps);
+        self.progress.gaps.store(gaps, Ordering::Release);
+        self.progress.place.store(source.cursor(), Ordering::Release);
+        has_changed
+    }
+
+    /// Messages are missing before the next one.
+    fn skip(&self, target: &Producer<Ring>, missed: u64, reason: GapReason) {
+        if missed == 0 {
+            return;
+        }
+        self.numbering.skip(target.sequence(), missed, reason);
+        if let Some(line) = self.line.get().filter(|_| reason == GapReason::Dropped) {
+            line.add(EdgeValue::Dropped, missed);
+        }
+    }
+
+    /// How many messages have not moved.
+    fn depth(&self) -> usize {
+        self.ends().source.as_ref().map_or(0, Consumer::depth)
+    }
+
+    /// The subscription leaves: the publisher's ring is no longer read.
+    pub(super) fn leave(&self) {
+        let end = self.ends().source.take();
+        let entry = end.as_ref().and_then(Consumer::entry);
+        self.source.pumps.lock().retain(|pump| Some(pump.entry) != entry);
+        drop(end);
+        self.source.wake();
+    }
+
+    fn missed(&self, known: &mut Option<KnownNumbering>, place: usize) -> Option<(u64, GapReason)> {
+        self.source.origin.numbering()?.missed(known.as_mut()?, place)
+    }
+
+    fn ends(&self) -> MutexGuard<'_, PumpEnds> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
