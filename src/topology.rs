@@ -11,6 +11,7 @@ mod error;
 mod execution;
 mod link;
 mod links;
+mod policies;
 mod sections;
 mod socket;
 mod subscription;

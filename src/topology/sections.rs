@@ -8,7 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::link::LinkSection;
-use super::subscription::SubscriptionSection;
+use super::policies::{Keys, PolicyName, StartName};
 use super::values::{
     Budget, Bytes, Capacity, ClassName, DeathLimit, DeliveryName, FallbackName, Mode, RunName,
     Span, ThreadName, TopicName, WaitName,
@@ -66,4 +66,13 @@ pub(super) struct TopicSection {
     pub(super) dead_letter_after: Option<DeathLimit>,
     pub(super) readers: Option<Vec<Spanned<String>>>,
     pub(super) writers: Option<Vec<Spanned<String>>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SubscriptionSection {
+    pub(super) policy: Option<PolicyName>,
+    pub(super) key: Option<Spanned<String>>,
+    pub(super) keys: Option<Spanned<Keys>>,
+    pub(super) start: Option<StartName>,
 }

@@ -24,6 +24,7 @@
 //! | file | content |
 //! | --- | --- |
 //! | `schema`, `key`, `policy`, `options`, `delivery`, `error` | values that users see |
+//! | `key_table` | the newest message of each key |
 //! | `memory_size` | how much memory a ring takes |
 //! | `numbering` | the sequences of a remote publisher's messages |
 //! | `ring`, `shared` | the ring of a publisher, and how another process shares it |
@@ -40,6 +41,7 @@ mod delivery;
 mod egress;
 mod error;
 mod key;
+mod key_table;
 mod membership;
 mod memory_size;
 mod moved;

@@ -15,8 +15,8 @@ pub enum Policy {
     Block,
     /// Backpressure: `emit` fails at once and returns the message. No accepted message is lost.
     Reject,
-    /// The subscription has a ring of its own. If that is full, new messages are dropped. The reader
-    /// learns the exact number of messages that it missed.
+    /// The subscription has a ring of its own. If that is full, new messages are dropped. The
+    /// reader learns the exact number of messages that it missed.
     DropNewest,
     /// The publisher overwrites the oldest messages. The reader learns the exact number of
     /// messages that it missed.

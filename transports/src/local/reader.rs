@@ -34,12 +34,12 @@ use mycelium_core::wait::{SpinWait, WaitStrategy};
 use zerocopy::IntoBytes;
 
 use super::delivery::{Gap, GapReason, Undelivered};
+use super::key_table::Table;
 use super::membership::Membership;
 use super::policy::Policy;
 use super::state::Edge;
 use super::task_budget::{DeferredWakes, HandleBudget, TaskBudget};
 use crate::counters::EdgeValue;
-use by_key::Table;
 
 /// The most messages of one publisher in a row while others have some, too.
 const BURST: u32 = 32;

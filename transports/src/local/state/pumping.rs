@@ -1,5 +1,5 @@
 //! A ring of its own for a `drop-newest` subscription, so that its oldest messages stay while the
-//! publisher goes on.
+//! publisher continues.
 //!
 //! A [`Pump`] reads the publisher's ring as a gating reader, and appends to the subscription's
 //! ring, which has the same capacity. The publisher runs it when its own ring is full because of

@@ -1,0 +1,75 @@
+//! Types of the values that say how a subscription reads, with the errors of invalid ones.
+
+use std::num::NonZeroU32;
+
+use mycelium_transports::local::{Policy, Start};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error};
+
+use crate::names::expected_instead_of;
+
+/// The largest number of keys.
+const MOST_KEYS: u32 = 1 << 24;
+
+/// The name of a policy; `sample(1/10)` has a number.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PolicyName(pub(super) Policy);
+
+impl<'de> Deserialize<'de> for PolicyName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<PolicyName, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if let Some(number) = text.strip_prefix("sample") {
+            let number = number.strip_prefix("(1/").and_then(|number| number.strip_suffix(')'));
+            let every = number.and_then(|number| number.parse().ok());
+            return every.map(|every| PolicyName(Policy::Sample(every))).ok_or_else(|| {
+                D::Error::custom(format!(
+                    "invalid policy `{text}`: expected a sample of one message in a number, such \
+                     as `sample(1/10)`"
+                ))
+            });
+        }
+        let policy = Policy::all().find(|policy| policy.name() == text).ok_or_else(|| {
+            let names: Vec<_> = Policy::all()
+                .map(|policy| match policy {
+                    Policy::Sample(_) => "sample(1/10)",
+                    other => other.name(),
+                })
+                .collect();
+            let expected = expected_instead_of(&text, &names);
+            D::Error::custom(format!("invalid policy `{text}`: {expected}"))
+        })?;
+        Ok(PolicyName(policy))
+    }
+}
+
+/// The start of a subscription.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StartName(pub(super) Start);
+
+impl<'de> Deserialize<'de> for StartName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<StartName, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let start = Start::all().find(|start| start.name() == name).ok_or_else(|| {
+            let names: Vec<_> = Start::all().map(Start::name).collect();
+            let expected = expected_instead_of(&name, &names);
+            D::Error::custom(format!("invalid start `{name}`: {expected}"))
+        })?;
+        Ok(StartName(start))
+    }
+}
+
+/// A number of keys.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keys(pub(super) NonZeroU32);
+
+impl<'de> Deserialize<'de> for Keys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Keys, D::Error> {
+        let number = i64::deserialize(deserializer)?;
+        let keys = u32::try_from(number).ok().filter(|keys| *keys <= MOST_KEYS);
+        keys.and_then(NonZeroU32::new).map(Keys).ok_or_else(|| {
+            D::Error::custom(format!(
+                "invalid number of keys {number}: expected a number from 1 to {MOST_KEYS}"
+            ))
+        })
+    }
+}
