@@ -1,7 +1,7 @@
 //! The newest message of each key, for a subscription with [`Policy::LatestByKey`].
 //!
-//! In a [`Table`] a message replaces an earlier one of its publisher and key. The key that has waited
-//! longest is delivered first. The table is allocated once.
+//! In a [`Table`] a message replaces an earlier one of its publisher and key. The key that has
+//! waited longest is delivered first. The table is allocated once.
 //!
 //! [`Policy::LatestByKey`]: super::Policy::LatestByKey
 
