@@ -11,6 +11,7 @@ use crate::local::key_table::{Evicted, Table};
 impl Reader {
     /// The next message of the table, or a gap. `None` if nothing waits.
     pub(super) fn find_by_key(&mut self) -> Option<Found> {
+        self.table.as_ref()?;
         for index in 0..self.edges.len() {
             if let Some(gap) = self.fill_table(index) {
                 return Some(gap);
