@@ -18,8 +18,8 @@ use crate::inbox::Subscription;
 use crate::plan::Plan;
 use crate::topology::check_topic;
 
-/// The most counter lines of a node.
-const COUNTER_LINES: usize = 1024;
+/// The counter lines for which a node has room at first.
+const COUNTER_LINES: usize = 64;
 
 /// The topics of a node.
 pub(crate) struct Topics {

@@ -1,0 +1,188 @@
+//! Tests of the region as its owner and as another process sees it.
+
+use super::*;
+
+#[test]
+fn lines_are_read_as_they_were_written() {
+    let region = Region::new(4);
+    let line = region.line("topic=swaps publisher=Feed");
+    line.set(PublisherValue::Sent, 7);
+    line.add(PublisherValue::NoSubscribers, 2);
+    line.add(PublisherValue::NoSubscribers, 3);
+    let readings = region.read();
+    assert_eq!(readings.len(), 1);
+    assert_eq!(readings[0].value("sent"), 7);
+    assert_eq!(readings[0].value("no_subscribers"), 5);
+    assert_eq!(readings[0].value("no such value"), 0);
+    assert_eq!(readings[0].label("publisher"), "Feed");
+}
+
+#[test]
+fn a_full_region_counts_what_it_cannot_show() {
+    let region = Region::with_most(1, 1);
+    let lines: Vec<_> = (0..16 + 20).map(|_| region.line("service=X")).collect();
+    for line in &lines {
+        line.add(ServiceValue::Starts, 1);
+    }
+    assert!(lines.iter().all(|line| line.get(ServiceValue::Starts) == 1), "also unseen ones count");
+    assert_eq!(region.read().len(), 16);
+    assert_eq!(region.unseen(), 20);
+    assert!(region.read().iter().all(|reading| reading.value("starts") == 1));
+    // The place of a line that is gone is used again: a later line is seen.
+    drop(lines);
+    let line = region.line("service=Y");
+    line.add(ServiceValue::Starts, 2);
+    assert!(region.read().iter().any(|reading| reading.label("service") == "Y"));
+    assert_eq!(region.unseen(), 20);
+}
+
+#[test]
+fn a_region_grows_by_segments() {
+    let most = if cfg!(miri) { 150 } else { 10_000 };
+    let region = Region::new(1);
+    let lines: Vec<_> = (0..most)
+        .map(|number| {
+            let line = region.line(&format!("service={number}"));
+            line.set(ServiceValue::Starts, number);
+            line
+        })
+        .collect();
+    let readings = region.read();
+    assert_eq!((readings.len(), region.unseen()), (lines.len(), 0));
+    for (number, reading) in (0u64..).zip(readings) {
+        assert_eq!(reading.label("service"), number.to_string());
+        assert_eq!(reading.value("starts"), number);
+    }
+    let places = region.places();
+    assert!(places.next.segment > 0, "it has grown");
+    assert!(places.capacity <= lines.len() * 5 / 4 + FEWEST, "and little is unused");
+}
+
+#[test]
+fn lines_that_come_and_go_do_not_grow_a_region() {
+    // Those without a writer stay readable, up to a number.
+    let kept = RETIRED as u64 + 16;
+    let most = if cfg!(miri) { 2 * kept } else { 50_000 };
+    let region = Region::new(16);
+    let lasting = region.line("service=lasting");
+    lasting.set(ServiceValue::Starts, 7);
+    let come_and_go = |numbers: std::ops::Range<u64>| {
+        for number in numbers {
+            region.line(&format!("publisher={number}")).set(PublisherValue::Sent, number);
+        }
+    };
+    come_and_go(0..kept);
+    let capacity = region.places().capacity;
+    come_and_go(kept..most);
+    assert_eq!(region.places().capacity, capacity);
+    assert_eq!(region.unseen(), 0);
+    let readings = region.read();
+    assert_eq!(readings[0].value("starts"), 7);
+    let mut numbers: Vec<u64> = readings[1..].iter().map(|line| line.value("sent")).collect();
+    assert!(
+        readings[1..].iter().all(|line| line.label("publisher") == line.value("sent").to_string())
+    );
+    numbers.sort_unstable();
+    let first = most - numbers.len() as u64;
+    assert_eq!(numbers, (first..most).collect::<Vec<_>>(), "the newest ones stay readable");
+    assert!(numbers.len() >= RETIRED);
+}
+
+/// A reader that reads while lines are made, dropped and made again in their places.
+#[test]
+fn a_reader_never_sees_half_a_line() {
+    let rounds = if cfg!(miri) { 300 } else { 20_000 };
+    // Full at once, so that each new line reuses a place.
+    let region = Region::with_most(1, 1);
+    let names = ["a".repeat(100), "b".repeat(50), "c".repeat(7)];
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for round in 0..rounds {
+                let name = &names[round % names.len()];
+                match round % 3 {
+                    0 => region.line(name).set(PublisherValue::Sent, 100),
+                    1 => region.line(name).set(EdgeValue::JoinedAt, 50),
+                    _ => region.line(name).set(ServiceValue::Starts, 7),
+                }
+            }
+        });
+        let mut seen = 0;
+        while !writer.is_finished() || seen == 0 {
+            for reading in region.read() {
+                let kind = [Kind::Publisher, Kind::Edge, Kind::Service]
+                    .into_iter()
+                    .zip(&names)
+                    .find(|(_, name)| **name == reading.label);
+                let (kind, name) = kind.expect("no label is made of two");
+                assert_eq!(reading.kind, kind);
+                let is_set = reading.values[0] == 0 || reading.values[0] == name.len() as u64;
+                assert!(is_set && reading.values[1..].iter().all(|value| *value == 0));
+                seen += 1;
+            }
+        }
+    });
+}
+
+#[test]
+fn a_long_label_is_cut_at_a_character() {
+    let region = Region::new(1);
+    let _line = region.line::<ServiceValue>(&format!("x{}", "ä".repeat(80)));
+    // 103 bytes: the next letter has two bytes.
+    assert_eq!(region.read()[0].label, format!("x{}", "ä".repeat(51)));
+}
+
+#[test]
+fn lines_have_cache_lines_of_their_own() {
+    let region = Region::new(10);
+    let lines: Vec<_> = (0..100).map(|_| region.line::<ServiceValue>("service=x")).collect();
+    for segment in region.segments() {
+        for index in 0..segment.lines() {
+            let address = std::ptr::from_ref(segment.word(segment.values_of(index))).addr();
+            assert_eq!(address % 128, 0);
+            assert!(segment.values_of(index) % segment::PAGE_WORDS + VALUES <= segment::PAGE_WORDS);
+        }
+    }
+    drop(lines);
+}
+
+/// Reads a region as another process would: from its words alone.
+#[test]
+fn the_words_alone_name_the_values() {
+    let region = Region::new(4);
+    let _first = region.line::<ServiceValue>("service=first");
+    let others: Vec<_> = (1..40).map(|_| region.line::<ServiceValue>("service=x")).collect();
+    let line = region.line("link=left");
+    line.set(LinkValue::Evicted, 7);
+    // Maps the segments in the order of the list.
+    let mut words: Vec<u64> = Vec::new();
+    for segment in region.segments() {
+        assert_eq!(segment.listed()[0], words.len(), "words are numbered through");
+        words.extend(
+            (0..segment.pages().len() * 512).map(|word| segment.word(word).load(Ordering::Relaxed)),
+        );
+    }
+    let word = |index: usize| words[index] as usize;
+    let text = |first: usize| {
+        let bytes: Vec<u8> = (first..first + 3)
+            .flat_map(|index| words[index].to_le_bytes())
+            .take_while(|byte| *byte != 0)
+            .collect();
+        String::from_utf8(bytes).unwrap()
+    };
+    assert_eq!((word(5), word(9), word(10)), (Kind::ALL.len(), DESCRIPTOR, VALUES));
+    assert_eq!((word(8), word(3)), (region.segments().count(), 1 + others.len() + 1));
+    // The last line is in the second segment.
+    let (first, second) = (word(6), word(6) + word(7));
+    let index = word(3) - 1 - word(first + 1);
+    assert_eq!(word(2), word(first + 1) + word(second + 1));
+    let (descriptor, values) =
+        (word(second + 2) + word(9) * index, word(second + 3) + word(10) * index);
+    let kind = 64 + 64 * word(descriptor + 1);
+    let named: Vec<(String, usize)> =
+        (0..word(kind)).map(|value| (text(kind + 4 + 3 * value), word(values + value))).collect();
+    assert_eq!(text(kind + 1), "link");
+    assert_eq!(named.len(), LinkValue::NAMES.len());
+    for (name, value) in named {
+        assert_eq!(value, if name == "evicted" { 7 } else { 0 }, "{name}");
+    }
+}
