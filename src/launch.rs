@@ -6,6 +6,7 @@
 #![expect(missing_docs, reason = "what the macro writes, hidden from users")]
 
 use std::cell::Cell;
+use std::future::ready;
 use std::marker::PhantomData;
 
 use mycelium_executor::{LocalFuture, SendFuture};
@@ -90,12 +91,7 @@ pub trait SendTask {
 
 impl<F: Future<Output = ()> + Send + 'static> SendTask for Launch<F> {
     fn task(&self) -> Task {
-        let future = self.0.take();
-        Task::send(async {
-            if let Some(future) = future {
-                future.await
-            }
-        })
+        self.0.take().map_or_else(|| Task::send(ready(())), Task::send)
     }
 }
 
@@ -105,11 +101,6 @@ pub trait LocalTask {
 
 impl<F: Future<Output = ()> + 'static> LocalTask for &Launch<F> {
     fn task(&self) -> Task {
-        let future = self.0.take();
-        Task::local(async {
-            if let Some(future) = future {
-                future.await
-            }
-        })
+        self.0.take().map_or_else(|| Task::local(ready(())), Task::local)
     }
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use mycelium_core::Message;
 use mycelium_transports::exchange::MemoryUse;
-use mycelium_transports::local::{self, PageSize, Schema, TopicError};
+use mycelium_transports::local::{self, PageSize, Readers, Schema, TopicError};
 
 use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, StartError};
@@ -90,7 +90,8 @@ impl Plan {
             let reads = services.iter().flat_map(|(_, ports)| &ports.reads);
             let local = reads.filter(|port| port.topic == *topic && port.options.policy.keeps());
             planned.capacity = capacity(node, &topology, &peer_topics, topic, &planned.schema);
-            planned.gating = local.count() + peer_topics.entries(topic, in_memory) + SPARE_READERS;
+            let expected = local.count() + peer_topics.entries(topic, in_memory);
+            planned.gating = Readers { expected, most: expected + SPARE_READERS };
             planned.is_shared = peer_topics.readers_of(topic).any(|(peer, _)| in_memory(peer));
         }
         // A subscription does not wait for publishers in other nodes.
@@ -184,8 +185,11 @@ impl Plan {
     }
 
     pub(crate) fn capacity(&self, topic: &str) -> usize {
-        let planned = self.topics.get(topic);
-        planned.map_or_else(|| self.topology.capacity(topic), |planned| planned.capacity)
+        match self.topics.get(topic) {
+            Some(planned) => planned.capacity,
+            None if topic == DeadLetter::TOPIC => DEAD_LETTERS,
+            None => self.topology.capacity(topic),
+        }
     }
 
     /// What the start should warn of: topics that are only read or only published, readers of dead

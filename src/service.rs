@@ -17,7 +17,6 @@ use mycelium_executor::Executor;
 use mycelium_transports::counters::{Line, ServiceValue};
 use mycelium_transports::local::{EmitError, Publisher, Refusal};
 
-use crate::dead_letter::DeadLetter;
 use crate::emit::{Emit, Waits};
 use crate::error::{PublisherError, Result, ShuttingDown, SubscribeError};
 use crate::exit::ExitGuard;
@@ -26,7 +25,7 @@ use crate::launch::Task;
 use crate::log;
 use crate::port::{EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn};
 use crate::run_tasks::RunTasks;
-use crate::shared::Shared;
+use crate::shared::{DeadLetterWriter, Shared};
 
 /// A part of a node that reads and emits messages. [`#[service]`](macro@crate::service) implements
 /// it.
@@ -42,7 +41,7 @@ pub trait Service: HasPorts {
     fn is_send() -> bool;
 
     #[doc(hidden)]
-    fn launch(life: Life<Self>) -> Task;
+    fn launch(life: Box<Life<Self>>) -> Task;
 }
 
 /// What a service sees of its node: messages, time, tasks, the network, logs.
@@ -338,7 +337,7 @@ pub struct Life<S: Service> {
     pub(crate) context: Context<S>,
     pub(crate) inboxes: Vec<Arc<dyn AnyInbox>>,
     /// `None` if the service reads nothing that could become a dead letter.
-    pub(crate) dead_letters: Option<Publisher<DeadLetter>>,
+    pub(crate) dead_letters: Option<DeadLetterWriter>,
     pub(crate) restart: Restart,
     pub(crate) line: Line<ServiceValue>,
     /// Dropped last: when the node learns of the end of the service, all else is gone.

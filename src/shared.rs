@@ -33,7 +33,7 @@ use failure::Failure;
 pub(crate) use lifecycle::{Lifecycle, Phase};
 use services::Services;
 pub(crate) use threads::Threads;
-pub(crate) use topics::Topics;
+pub(crate) use topics::{DeadLetterWriter, Topics};
 
 /// How long after the shutdown's deadline tasks that were aborted have time to be dropped.
 pub(crate) const ABANDON_WITHIN: Duration = Duration::from_millis(200);

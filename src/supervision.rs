@@ -9,7 +9,6 @@ use mycelium_bundle::Failures;
 use mycelium_transports::counters::ServiceValue;
 use mycelium_transports::local::Undelivered;
 
-use crate::dead_letter::DeadLetter;
 use crate::error::{Error, panic_text};
 use crate::log;
 use crate::report::Outcome;
@@ -18,8 +17,9 @@ use crate::service::{Life, Service};
 /// The longest pause before a restart during a shutdown.
 const LONGEST_AT_SHUTDOWN: Duration = Duration::from_millis(100);
 
-/// Runs a service until it ends, fails too often, or the node shuts down.
-pub async fn supervise<S: Service>(mut life: Life<S>) {
+/// Runs a service until it ends, fails too often, or the node shuts down. The life is in a box: a
+/// future has room for its arguments twice.
+pub async fn supervise<S: Service>(mut life: Box<Life<S>>) {
     // If one service cannot be placed, none runs.
     life.context.waits.shared.clone().lifecycle.placed.wait().await;
     let mut failures = Failures::default();
@@ -161,9 +161,8 @@ impl<S: Service> Life<S> {
             self.line.add(ServiceValue::DeadLetters, 1);
             report(&undelivered);
             if let Some(dead_letters) = &mut self.dead_letters {
-                // If the ring of dead letters is full, this one is lost; the counter and the log
-                // have it.
-                let _ = dead_letters.try_emit(DeadLetter::from(&undelivered));
+                let waits = &self.context.waits;
+                dead_letters.write(&waits.shared.topics, &waits.service, &undelivered);
             }
         }
     }

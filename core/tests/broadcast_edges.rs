@@ -115,3 +115,28 @@ fn a_writer_that_retries_gets_room() {
     let refused = (0..).take_while(|_| writer.try_push(&[7], WORD).is_err()).count();
     assert!(refused < 64, "{refused} refusals in a row");
 }
+
+/// A ring whose entries are added when they are needed: readers in all blocks hold the writer up,
+/// and an entry that is given back is used again before the ring grows.
+#[test]
+fn entries_are_added_up_to_a_number() {
+    let layout = Layout::exact(2, WORD);
+    let most = if cfg!(miri) { 14 } else { 200 };
+    let grown = Broadcast::new(HeapStorage::growing(layout, 1, most).unwrap(), layout).unwrap();
+    let mut writer = Broadcast::producer(&grown).unwrap();
+    let mut readers = Vec::new();
+    while let Some(reader) = Broadcast::gating(&grown) {
+        assert_eq!(reader.entry(), Some(readers.len()));
+        readers.push(reader);
+    }
+    assert_eq!(readers.len(), most);
+    push(&mut writer, 2);
+    for (index, reader) in readers.iter_mut().enumerate() {
+        let full = writer.try_push(&[9], WORD).unwrap_err();
+        assert_eq!(full.reader.entry, index, "the first of those that are behind");
+        take(reader, 2);
+    }
+    push(&mut writer, 1);
+    drop(readers.swap_remove(7));
+    assert_eq!(Broadcast::gating(&grown).unwrap().entry(), Some(7));
+}

@@ -7,7 +7,9 @@ use std::task::Poll;
 use loom::sync::Arc;
 use loom::thread;
 use mycelium_core::doorbell::{Doorbell, announce};
-use mycelium_core::ring::broadcast::{Broadcast, Consumer, InlineStorage, Layout, Peek, Producer};
+use mycelium_core::ring::broadcast::{
+    Broadcast, BroadcastHandle, Consumer, HeapStorage, InlineStorage, Layout, Peek, Producer,
+};
 use mycelium_loom_tests::task::{Task, finish};
 use mycelium_loom_tests::{bounded, models};
 
@@ -25,7 +27,7 @@ fn content(sequence: usize) -> [usize; 2] {
     [sequence + 10, sequence + 20]
 }
 
-fn push_all(producer: &mut Producer<Ring>, sequences: core::ops::Range<usize>) {
+fn push_all<H: BroadcastHandle>(producer: &mut Producer<H>, sequences: core::ops::Range<usize>) {
     for sequence in sequences {
         while producer.try_push(&content(sequence), 16).is_err() {
             thread::yield_now();
@@ -34,7 +36,11 @@ fn push_all(producer: &mut Producer<Ring>, sequences: core::ops::Range<usize>) {
 }
 
 /// Peeks once. A message must be complete and in order.
-fn look(reader: &mut Consumer<Ring>, next: &mut usize, missed: &mut usize) -> Peek {
+fn look<H: BroadcastHandle>(
+    reader: &mut Consumer<H>,
+    next: &mut usize,
+    missed: &mut usize,
+) -> Peek {
     let mut words = [0; 2];
     let look = reader.peek(&mut words);
     match look {
@@ -111,25 +117,53 @@ fn observer_is_passed() {
 /// The writer has used its room up to the end of a lap when a gating reader joins. The reader must
 /// get every message from its start on: it is never passed, and sees no gap.
 fn join_into_a_running_ring() {
+    bounded(2, || join_into(ring()));
+}
+
+/// The same, but the ring has no entry yet: the reader adds one. The writer never uses an entry
+/// that is not complete.
+fn join_into_a_ring_that_grows() {
     bounded(2, || {
-        let ring = ring();
-        let mut producer = Broadcast::producer(ring.clone()).unwrap();
-        push_all(&mut producer, 0..1);
-        let writer = thread::spawn(move || {
-            for sequence in 1..4 {
-                if producer.try_push(&content(sequence), 16).is_err() {
-                    break;
-                }
+        let storage = HeapStorage::growing(LAYOUT, 0, 1).unwrap();
+        join_into(Arc::new(Broadcast::new(storage, LAYOUT).unwrap()));
+    });
+}
+
+fn join_into<H: BroadcastHandle + Clone + Send + 'static>(ring: H)
+where
+    H::Storage: Sync,
+{
+    let mut producer = Broadcast::producer(ring.clone()).unwrap();
+    push_all(&mut producer, 0..1);
+    let writer = thread::spawn(move || {
+        for sequence in 1..4 {
+            if producer.try_push(&content(sequence), 16).is_err() {
+                break;
             }
-            producer.close();
-        });
-        let mut reader = Broadcast::gating(ring).unwrap();
-        let (mut next, mut missed) = (reader.cursor(), 0);
-        assert!(next >= 1, "the join does not see an earlier message");
-        while look(&mut reader, &mut next, &mut missed) != Peek::Closed {
-            assert_eq!(missed, 0, "a gating reader was passed");
         }
-        writer.join().unwrap();
+        producer.close();
+    });
+    let mut reader = Broadcast::gating(ring).unwrap();
+    let (mut next, mut missed) = (reader.cursor(), 0);
+    assert!(next >= 1, "the join does not see an earlier message");
+    while look(&mut reader, &mut next, &mut missed) != Peek::Closed {
+        assert_eq!(missed, 0, "a gating reader was passed");
+    }
+    writer.join().unwrap();
+}
+
+/// Two readers join a ring that grows to two entries: each gets one of its own.
+fn two_readers_add_entries() {
+    bounded(2, || {
+        let storage = HeapStorage::growing(LAYOUT, 0, 2).unwrap();
+        let ring = Arc::new(Broadcast::new(storage, LAYOUT).unwrap());
+        let other = {
+            let ring = ring.clone();
+            thread::spawn(move || Broadcast::gating(ring))
+        };
+        let here = Broadcast::gating(ring).expect("there are two entries");
+        let there = other.join().unwrap().expect("there are two entries");
+        assert_ne!(here.entry(), there.entry());
     });
 }
 
@@ -356,6 +390,13 @@ models! {
         fails_without_the_join_fence: "broadcast.join-fence",
         fails_without_the_room_fence: "broadcast.room-fence",
     }
+    join_into_a_ring_that_grows {
+        fails_with_a_relaxed_new_entry: "broadcast.grow",
+        fails_with_a_relaxed_look_for_entries: "broadcast.grown",
+        fails_without_the_fence_of_the_join: "broadcast.join-fence",
+        fails_without_the_fence_before_the_entries: "broadcast.room-fence",
+    }
+    two_readers_add_entries {}
     retained_messages_stay {}
     slots_borrowed_in_place {
         fails_with_a_relaxed_publish: "broadcast.publish",

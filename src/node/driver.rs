@@ -61,12 +61,12 @@ fn place_all(
     let mut driver = Driver {
         shared: shared.clone(),
         links: links.clone(),
-        services: Vec::new(),
+        services: Vec::with_capacity(prepared.len()),
         watchdog,
         are_links_drained: AtomicBool::new(false),
         has_ended: false,
     };
-    let mut placements = Vec::new();
+    let mut placements = Vec::with_capacity(prepared.len());
     for mut service in prepared {
         let (abort, registration) = AbortHandle::new_pair();
         driver.services.push(Handle {

@@ -3,12 +3,10 @@
 
 use std::sync::{Arc, OnceLock, Weak};
 
-use mycelium_core::Message;
 use mycelium_executor::{Executor, SendFuture};
 use mycelium_transports::local::Finisher;
 
 use super::service_task::PollHooks;
-use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, Result};
 use crate::execution::Execution;
 use crate::exit::ExitGuard;
@@ -77,13 +75,14 @@ pub(super) fn prepare<S: Service>(
     let Resolved { name, ports, execution, executor } = service;
     let mut wiring = Wiring::new(shared, &name, &ports, &execution);
     let (inputs, outputs) = S::wire(&mut wiring)?;
-    let Wiring { budget, deferred_wakes, inboxes, finishers, .. } = wiring;
+    let Wiring { budget, mut deferred_wakes, mut inboxes, mut finishers, .. } = wiring;
+    // A node may have many services, and they keep these.
+    deferred_wakes.shrink_to_fit();
+    inboxes.shrink_to_fit();
+    finishers.shrink_to_fit();
     let watched = inboxes.iter().map(Arc::downgrade).collect();
-    let dead_letters = ports
-        .can_give_up()
-        .then(|| shared.topics.publisher::<DeadLetter>(DeadLetter::TOPIC, &name))
-        .transpose()?;
-    let mut life = Life {
+    let dead_letters = ports.can_give_up().then(|| shared.topics.dead_letters()).transpose()?;
+    let mut life = Box::new(Life {
         factory,
         context: Context::<S>::new(&name, inputs, outputs, shared.clone(), executor.clone()),
         inboxes,
@@ -96,7 +95,7 @@ pub(super) fn prepare<S: Service>(
             service: name.clone(),
             outcome: Outcome::Abandoned,
         },
-    };
+    });
     Ok(Prepared {
         name,
         execution,

@@ -15,7 +15,8 @@ use super::peer_topics::PeerTopics;
 use super::topics::PlannedTopic;
 use crate::report::RingMemory;
 
-/// The memory of the rings of all planned publishers, with the entries of their readers.
+/// The memory of the rings of all planned publishers, with the entries of their readers. On the
+/// heap those are the readers of the topology; a ring adds entries for others when they join.
 pub(super) fn ring_memory(
     topics: &BTreeMap<Arc<str>, PlannedTopic>,
     peer_topics: &PeerTopics,
@@ -27,12 +28,12 @@ pub(super) fn ring_memory(
         let PlannedTopic { schema, capacity, gating, remote_publishers, .. } = *planned;
         let own = planned.publishers - remote_publishers;
         let on_heap = if planned.is_shared { remote_publishers } else { planned.publishers };
-        add(&mut memory.heap, schema.heap_bytes(capacity, gating), on_heap);
+        add(&mut memory.heap, schema.heap_bytes(capacity, gating.expected), on_heap);
         add(&mut memory.heap, planned.tables, 1);
         let of_own = planned.drop_newest.saturating_mul(planned.publishers);
         add(&mut memory.heap, schema.heap_bytes(capacity, 1), of_own);
         if planned.is_shared {
-            let ring = schema.shared_bytes(capacity, gating, pages);
+            let ring = schema.shared_bytes(capacity, gating.most, pages);
             add(&mut memory.shared, ring, own);
             if pages == PageSize::Huge {
                 add(&mut memory.huge_pages, ring.map(|ring| ring / pages.bytes()), own);
@@ -42,7 +43,7 @@ pub(super) fn ring_memory(
     let peers = peer_topics.publishers.iter().filter(|(peer, _)| carriers.in_memory(peer));
     for (topic, _) in peers.flat_map(|(_, topics)| topics) {
         // One place holds the publisher up until subscriptions have joined.
-        let positions = topics.get(topic).and_then(|planned| cursor_bytes(planned.gating + 1));
+        let positions = topics.get(topic).and_then(|planned| cursor_bytes(planned.gating.most + 1));
         add(&mut memory.shared, positions, 1);
     }
     memory

@@ -157,7 +157,7 @@ impl Bindings<'_> {
         is_placed: bool,
     ) -> Result<BoundPorts, BuildError> {
         let bind = |ports: &[Port], reads: bool| {
-            let mut bound: Vec<BoundPort> = Vec::new();
+            let mut bound: Vec<BoundPort> = Vec::with_capacity(ports.len());
             for port in ports {
                 if port.has_own_topic && port.key != DeadLetter::TOPIC {
                     check_topic(port.key).map_err(|problem| BuildError::TopicName { problem })?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mycelium_core::Message;
-use mycelium_transports::local::{Policy, Schema};
+use mycelium_transports::local::{Policy, Readers, Schema};
 
 use super::ports::BoundPorts;
 use crate::dead_letter::DeadLetter;
@@ -20,9 +20,9 @@ pub(crate) struct PlannedTopic {
     pub(crate) readers: usize,
     /// The number of slots of each ring.
     pub(crate) capacity: usize,
-    /// The entries of each ring: for the gating subscriptions of the topology, for the nodes that
-    /// read the ring in memory, and some in reserve.
-    pub(crate) gating: usize,
+    /// The entries that each ring has at first, for the gating subscriptions of the topology and
+    /// the nodes that read the ring in memory, and the most that it can have.
+    pub(crate) gating: Readers,
     /// The `drop-newest` subscriptions: each has a ring for each publisher.
     pub(crate) drop_newest: usize,
     /// The bytes of the tables of its `latest` subscriptions by key; `None` if that is more than
@@ -45,7 +45,7 @@ pub(super) fn topics(services: &[(String, BoundPorts)]) -> BTreeMap<Arc<str>, Pl
                 remote_publishers: 0,
                 readers: 0,
                 capacity: 0,
-                gating: 0,
+                gating: Readers::from(0),
                 drop_newest: 0,
                 tables: Some(0),
                 is_shared: false,

@@ -42,6 +42,26 @@ struct Registry {
     dead_letters: Option<KeepOpen>,
 }
 
+/// The dead letters of one service. Most services never write one, so the publisher is made with
+/// the first; until the service ends, subscriptions to dead letters stay open for it.
+pub(crate) struct DeadLetterWriter {
+    publisher: Option<Box<Publisher<DeadLetter>>>,
+    _open: KeepOpen,
+}
+
+impl DeadLetterWriter {
+    /// Publishes one, as `service`. If there is no room for it, it is lost; the counter and the log
+    /// have it.
+    pub(crate) fn write(&mut self, topics: &Topics, service: &str, undelivered: &Undelivered) {
+        if self.publisher.is_none() {
+            self.publisher = topics.publisher(DeadLetter::TOPIC, service).ok().map(Box::new);
+        }
+        if let Some(publisher) = &mut self.publisher {
+            let _ = publisher.try_emit(DeadLetter::from(undelivered));
+        }
+    }
+}
+
 impl Topics {
     /// All topics of the plan.
     pub(crate) fn new(plan: Arc<Plan>) -> Result<Topics, BuildError> {
@@ -156,6 +176,12 @@ impl Topics {
             // it.
             let _ = dead_letters.try_emit(DeadLetter::from(undelivered));
         }
+    }
+
+    /// What a service needs to write dead letters. It makes no ring before the first one.
+    pub(crate) fn dead_letters(&self) -> Result<DeadLetterWriter, BuildError> {
+        let topic = self.of::<DeadLetter>(DeadLetter::TOPIC)?;
+        Ok(DeadLetterWriter { publisher: None, _open: topic.keep_open() })
     }
 
     /// Nothing in this node writes dead letters any more.

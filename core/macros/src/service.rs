@@ -246,7 +246,7 @@ fn launch(
                 #is_send
             }
 
-            fn launch(life: #root::Life<Self>) -> #root::Task {
+            fn launch(life: ::std::boxed::Box<#root::Life<Self>>) -> #root::Task {
                 #task(#root::supervise(life))
             }
         };
@@ -264,14 +264,16 @@ fn launch(
             (&#root::FutureKind::of(life_of)).is_send()
         }
 
-        fn launch(life: #root::Life<Self>) -> #root::Task {
+        fn launch(life: ::std::boxed::Box<#root::Life<Self>>) -> #root::Task {
             use #root::{LocalTask as _, SendTask as _};
             (&#root::Launch::of(life_of(life))).task()
         }
     };
     // A function hides the future behind a type of which the compiler knows whether it is `Send`.
     let helper = quote! {
-        fn life_of(life: #root::Life<#self_ty>) -> impl ::core::future::Future<Output = ()> + 'static {
+        fn life_of(
+            life: ::std::boxed::Box<#root::Life<#self_ty>>,
+        ) -> impl ::core::future::Future<Output = ()> + 'static {
             #root::supervise(life)
         }
     };

@@ -22,11 +22,13 @@
 //!
 //! To read: this file, `storage.rs`, `entry.rs` and `slot.rs` (the words), `layout.rs`,
 //! `ring_ref.rs` (what an end keeps), `producer.rs`, `consumer.rs`; then `join.rs`, `batch.rs`,
-//! `borrow.rs`, `retaining.rs`, `proxy.rs` and `memory.rs`.
+//! `borrow.rs`, `retaining.rs`, `proxy.rs`, `memory.rs` and `entries.rs`.
 
 mod batch;
 mod borrow;
 mod consumer;
+#[cfg(feature = "alloc")]
+mod entries;
 mod entry;
 mod error;
 mod join;

@@ -70,7 +70,7 @@ pub use options::{Start, SubscribeOptions};
 pub use policy::Policy;
 pub use publisher::Publisher;
 pub use remote_publisher::{MappedPublisher, RemotePublisher};
-pub use ring::{MappedRing, RingMemory};
+pub use ring::{MappedRing, Readers, RingMemory};
 pub use schema::Schema;
 pub use shared::{RemoteBell, RemoteReaders, SharedRing};
 pub use subscription::{Finisher, Subscription};

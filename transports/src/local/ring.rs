@@ -19,9 +19,32 @@ use crate::memory::{Mapping, MemoryError, data_region};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RingShape {
     pub(super) layout: Layout,
-    /// Entries for gating readers.
-    pub(super) readers: usize,
+    pub(super) readers: Readers,
     pub(super) memory: RingMemory,
+}
+
+/// How many gating subscriptions a topic has: each takes an entry of 256 bytes in each ring.
+///
+/// A number alone is the most, of which one is expected.
+///
+/// ```
+/// use mycelium_transports::local::Readers;
+///
+/// assert_eq!(Readers::from(64), Readers { expected: 1, most: 64 });
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Readers {
+    /// A ring has entries for this many from the start.
+    pub expected: usize,
+    /// A ring on the heap adds entries up to this many. One in shared memory has all of them from
+    /// the start, because other processes know their number.
+    pub most: usize,
+}
+
+impl From<usize> for Readers {
+    fn from(most: usize) -> Readers {
+        Readers { expected: most.min(1), most }
+    }
 }
 
 /// Where the rings of a topic lie.
@@ -58,7 +81,7 @@ pub(super) fn make(
     let (storage, file) = match memory {
         RingMemory::Shared { pages, is_required } if is_local => {
             let identity = RingIdentity { epoch, digest: schema.digest.0 };
-            match data_region(topic, layout, readers, identity, pages == PageSize::Huge) {
+            match data_region(topic, layout, readers.most, identity, pages == PageSize::Huge) {
                 Ok((region, file)) => (TopicStorage::Shared(region, Imports::default()), Ok(file)),
                 Err(error) if is_required => return Err(RingError::Memory(error)),
                 Err(error) => (on_heap(layout, readers)?, Err(error.to_string())),
@@ -74,12 +97,13 @@ pub(super) fn make(
 
 /// A ring of one reader, that no other process reads. `None` if memory cannot hold it.
 pub(super) fn private(layout: Layout) -> Option<Ring> {
-    let ring = Broadcast::new(on_heap(layout, 1).ok()?, layout).ok()?;
+    let ring = Broadcast::new(on_heap(layout, 1.into()).ok()?, layout).ok()?;
     Some(Arc::new(ring))
 }
 
-fn on_heap(layout: Layout, readers: usize) -> Result<TopicStorage<Mapping, Imports>, RingError> {
-    let storage = HeapStorage::new(layout, readers).map_err(RingError::Layout)?;
+fn on_heap(layout: Layout, readers: Readers) -> Result<TopicStorage<Mapping, Imports>, RingError> {
+    let Readers { expected, most } = readers;
+    let storage = HeapStorage::growing(layout, expected, most).map_err(RingError::Layout)?;
     Ok(TopicStorage::Heap(storage))
 }
 

@@ -144,7 +144,8 @@ pub(super) struct ReaderEntry {
     pub(super) subscriber: Arc<SubscriberState>,
     /// Its entry in the ring, if it is gating.
     pub(super) entry: Option<usize>,
-    progress: Arc<Progress>,
+    /// Of a remote publisher.
+    progress: Option<Arc<Progress>>,
     line: Arc<Line<EdgeValue>>,
     /// The readers that it stands for, if they read the ring themselves.
     pub(super) remote: Option<Arc<RemoteReaders>>,
@@ -309,7 +310,8 @@ pub(super) struct Edge {
     gates: bool,
     /// The numbering of its sequences, if the publisher is remote.
     known: Option<KnownNumbering>,
-    progress: Arc<Progress>,
+    /// Of a remote publisher.
+    progress: Option<Arc<Progress>>,
     /// Its sleep word in the memory of a mapped publisher's readers.
     sleeper: Option<Sleeper>,
     /// The same publisher with earlier messages: this edge is read when that one is gone.

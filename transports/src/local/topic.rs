@@ -12,13 +12,13 @@ use mycelium_core::doorbell::announce;
 use super::error::TopicError;
 use super::options::SubscribeOptions;
 use super::policy::Policy;
-use super::ring::{RingError, RingMemory, RingShape};
+use super::ring::{Readers, RingError, RingMemory, RingShape};
 use super::schema::Schema;
 use super::state::{Edge, Origin, PublisherState, SubscriberState};
 use crate::counters::Region;
 use crate::sync::{AtomicUsize, Ordering};
 
-/// Entries for gating readers in each ring, if the topic sets no other number.
+/// The most gating subscriptions, if the topic sets no other number.
 const READERS: usize = 64;
 /// The limit on ended publishers of other processes with unread messages: this many, or more if
 /// their rings take fewer bytes than this.
@@ -87,8 +87,8 @@ impl Topic {
         Topic::with_readers(name, schema, capacity, READERS, counters)
     }
 
-    /// As [`new`](Topic::new), for up to `readers` gating subscriptions. Each ring has an entry of
-    /// 256 bytes for each of them, and its publisher reads all entries once a lap.
+    /// As [`new`](Topic::new), for another number of gating [`readers`](Readers). Each takes an
+    /// entry of 256 bytes in each ring, and a publisher reads all entries of its ring once a lap.
     ///
     /// # Errors
     /// As [`new`](Topic::new).
@@ -111,7 +111,7 @@ impl Topic {
         name: &str,
         schema: Schema,
         capacity: usize,
-        readers: usize,
+        readers: impl Into<Readers>,
         counters: Arc<Region>,
     ) -> Result<Arc<Topic>, TopicError> {
         Topic::with_memory(name, schema, capacity, readers, RingMemory::Heap, counters)
@@ -126,7 +126,7 @@ impl Topic {
         name: &str,
         schema: Schema,
         capacity: usize,
-        readers: usize,
+        readers: impl Into<Readers>,
         memory: RingMemory,
         counters: Arc<Region>,
     ) -> Result<Arc<Topic>, TopicError> {
@@ -138,7 +138,8 @@ impl Topic {
         if let Err(error) = layout.check() {
             return Err(TopicError::Capacity { topic: name, error });
         }
-        let (shape, members) = (RingShape { layout, readers, memory }, Mutex::default());
+        let (shape, members) =
+            (RingShape { layout, readers: readers.into(), memory }, Mutex::default());
         let open_guards = OpenGuards::default();
         Ok(Arc::new(Topic { name, schema, shape, counters, members, open_guards }))
     }
@@ -285,7 +286,7 @@ impl Topic {
         let mut members = self.members();
         // Later publishers have at most as many entries as the present ones.
         let keeping = members.subscribers.iter().filter(|reader| reader.policy.keeps()).count();
-        if policy.keeps() && keeping >= self.shape.readers {
+        if policy.keeps() && keeping >= self.shape.readers.most {
             return Err(self.too_many_readers());
         }
         let is_mapped = |it: &Arc<PublisherState>| it.origin.mapped().is_some();
@@ -323,7 +324,7 @@ impl Topic {
     /// The places for subscriptions at a ring in memory of another process: for as many as may
     /// gate, and for the present ones.
     pub(crate) fn places(&self) -> usize {
-        self.shape.readers.max(self.members().subscribers.len())
+        self.shape.readers.most.max(self.members().subscribers.len())
     }
 
     /// Whether subscriptions could read a publisher in memory of another process now.
@@ -336,7 +337,7 @@ impl Topic {
     }
 
     pub(super) fn too_many_readers(&self) -> TopicError {
-        TopicError::Readers { topic: self.name.clone(), most: self.shape.readers }
+        TopicError::Readers { topic: self.name.clone(), most: self.shape.readers.most }
     }
 
     fn members(&self) -> MutexGuard<'_, Members> {

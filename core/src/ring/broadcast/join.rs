@@ -82,7 +82,17 @@ impl<T: Storage> Broadcast<T> {
         state: usize,
         from: Option<usize>,
     ) -> Option<Consumer<H>> {
-        let (index, entry) = ring.entries().find(|(_, entry)| entry.claim())?;
+        let mut seen = 0;
+        let (index, entry) = loop {
+            let mut entries = ring.entries().inspect(|(index, _)| seen = index + 1);
+            if let Some(claimed) = entries.find(|(_, entry)| entry.claim()) {
+                break claimed;
+            }
+            // Before the fence below, so the writer finds a new entry as it finds the others.
+            if !ring.storage.grow(seen) {
+                return None;
+            }
+        };
         // A Dekker handshake with `Broadcast::room`. Either the writer's check comes after this
         // fence and sees the entry, or it came before, and then the tail that the writer stored
         // before that check is visible here. The writer may then continue without a check for one

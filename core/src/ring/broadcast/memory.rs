@@ -2,6 +2,8 @@
 
 #[cfg(feature = "alloc")]
 use super::LayoutError;
+#[cfg(feature = "alloc")]
+use super::entries::{Entries, fresh};
 use super::entry::ReaderWords;
 use super::storage::{Storage, Word, WriterWords};
 #[cfg(any(feature = "alloc", not(loom)))]
@@ -103,7 +105,7 @@ pub struct HeapStorage {
     slots: alloc::boxed::Box<[Line]>,
     words: usize,
     writer: WriterWords,
-    readers: alloc::boxed::Box<[ReaderWords]>,
+    readers: Entries,
 }
 
 /// How many words a cache line contains.
@@ -124,7 +126,7 @@ impl Default for Line {
     }
 }
 
-// SAFETY: a field, and boxes that are never replaced.
+// SAFETY: a field, and memory of its own that is never replaced.
 #[cfg(feature = "alloc")]
 #[allow(unsafe_code)]
 unsafe impl Storage for HeapStorage {
@@ -143,6 +145,10 @@ unsafe impl Storage for HeapStorage {
     #[inline]
     fn reader(&self, index: usize) -> Option<&ReaderWords> {
         self.readers.get(index)
+    }
+
+    fn grow(&self, entries: usize) -> bool {
+        self.readers.grow(entries)
     }
 }
 
@@ -164,22 +170,36 @@ impl HeapStorage {
     /// # Errors
     /// If the layout is invalid, or there is not enough memory.
     pub fn new(layout: Layout, readers: usize) -> Result<HeapStorage, LayoutError> {
+        HeapStorage::growing(layout, readers, readers)
+    }
+
+    /// The same as [`new`](HeapStorage::new), but further entries are allocated when gating readers
+    /// join that find none free: up to `most`, and at most 16,380 more than `readers`.
+    ///
+    /// ```
+    /// use mycelium_core::ring::broadcast::{Broadcast, HeapStorage, Layout};
+    ///
+    /// let layout = Layout::exact(4, size_of::<usize>());
+    /// let ring = Broadcast::new(HeapStorage::growing(layout, 1, 3)?, layout)?;
+    /// let readers: Vec<_> = (0..4).map_while(|_| Broadcast::gating(&ring)).collect();
+    /// assert_eq!(readers.len(), 3);
+    /// # Ok::<(), mycelium_core::ring::broadcast::LayoutError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`new`](HeapStorage::new).
+    pub fn growing(
+        layout: Layout,
+        readers: usize,
+        most: usize,
+    ) -> Result<HeapStorage, LayoutError> {
         layout.check()?;
         let words = layout.words();
         Ok(HeapStorage {
             slots: fresh(words.div_ceil(LINE)).ok_or(LayoutError::TooLarge)?,
             words,
             writer: WriterWords::new(),
-            readers: fresh(readers).ok_or(LayoutError::TooLarge)?,
+            readers: Entries::new(readers, most).ok_or(LayoutError::TooLarge)?,
         })
     }
-}
-
-/// `count` values, or `None` if they cannot be allocated.
-#[cfg(feature = "alloc")]
-fn fresh<T: Default>(count: usize) -> Option<alloc::boxed::Box<[T]>> {
-    let mut all = alloc::vec::Vec::new();
-    all.try_reserve_exact(count).ok()?;
-    all.resize_with(count, T::default);
-    Some(all.into_boxed_slice())
 }

@@ -111,7 +111,8 @@ impl Default for WriterWords {
 ///
 /// # Safety
 /// - Each function returns the same memory at every call, with the same argument, as long as the
-///   storage lives, even if a handle to the ring moves meanwhile.
+///   storage lives, even if a handle to the ring moves meanwhile. An entry that does not exist may
+///   exist later, after [`grow`](Storage::grow).
 /// - The parts do not overlap, and only the one ring in this storage accesses them: no other ring,
 ///   and no reference that was kept elsewhere. If the storage [is
 ///   foreign](Storage::is_foreign), another process, or a test that simulates one, may access them
@@ -142,6 +143,14 @@ pub unsafe trait Storage {
     /// An entry, one for each gating reader that can exist at a time; `None` from the first invalid
     /// index on.
     fn reader(&self, index: usize) -> Option<&ReaderWords>;
+
+    /// Adds entries if there are `entries` of them, and the storage has room for more. Returns
+    /// whether there are more now; any number of threads may call it. A thread that raises a
+    /// sequentially consistent fence and then calls [`reader`](Storage::reader) finds the entries
+    /// that another thread has added before its own such fence.
+    fn grow(&self, entries: usize) -> bool {
+        self.reader(entries).is_some()
+    }
 
     /// Imports the positions of readers in other processes. The writer calls this at each
     /// of its checks for room, before it loads the entries. `import` takes the claim of a proxy

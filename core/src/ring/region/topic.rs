@@ -99,6 +99,14 @@ unsafe impl<M: Memory, I: Import> Storage for TopicStorage<M, I> {
         }
     }
 
+    fn grow(&self, entries: usize) -> bool {
+        match self {
+            TopicStorage::Heap(storage) => storage.grow(entries),
+            // Other processes know the number of entries.
+            TopicStorage::Shared(..) | TopicStorage::Foreign(_) => false,
+        }
+    }
+
     fn refresh(&self, exact: bool, import: &mut dyn FnMut(Claim, Option<usize>)) {
         if let TopicStorage::Shared(_, imports) = self {
             imports.refresh(exact, import);

@@ -11,7 +11,12 @@ use crate::local::state::Edge;
 impl Reader {
     #[cold]
     pub(super) fn add_edges(&mut self) {
-        for edge in self.membership.new_edges() {
+        let new = self.membership.new_edges();
+        if self.edges.is_empty() {
+            // Most readers have one publisher, and there may be many readers.
+            self.edges.reserve_exact(new.len());
+        }
+        for edge in new {
             match edge.after {
                 None => self.begin(edge),
                 Some(_) => self.later.push(edge),

@@ -22,11 +22,12 @@ impl PublisherState {
         let is_gated = numbering.was_gated.load(Ordering::Acquire)
             || readers.iter().any(|reader| reader.entry.is_some());
         let counts = || readers.iter().filter(|reader| reader.entry.is_some() == is_gated);
-        let gaps = counts().map(|reader| reader.progress.gaps.load(Ordering::Acquire)).min();
+        let progress = || counts().filter_map(|reader| reader.progress.as_deref());
+        let gaps = progress().map(|progress| progress.gaps.load(Ordering::Acquire)).min();
         let needed = if is_gated {
             self.ring.tail().wrapping_sub(self.depth())
         } else {
-            let places = counts().map(|reader| reader.progress.place.load(Ordering::Acquire));
+            let places = progress().map(|progress| progress.place.load(Ordering::Acquire));
             places.fold(self.ring.tail(), first)
         };
         drop(readers);

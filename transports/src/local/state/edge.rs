@@ -117,15 +117,15 @@ impl Edge {
     /// Shows how far an observer of a remote publisher is.
     #[inline]
     pub(in crate::local) fn show_place(&self) {
-        if self.known.is_some() {
-            self.progress.place.store(self.consumer.cursor(), Ordering::Release);
+        if let Some(progress) = &self.progress {
+            progress.place.store(self.consumer.cursor(), Ordering::Release);
         }
     }
 
     /// As [`show_place`](Self::show_place), and wakes the remote publisher.
     #[cold]
     pub(in crate::local) fn notify_place(&self) {
-        if self.known.is_some() {
+        if self.progress.is_some() {
             self.show_place();
             self.publisher.wake();
         }
@@ -134,8 +134,9 @@ impl Edge {
     /// A gap is being reported to the reader: the missing messages are done.
     #[cold]
     fn notify_gap(&self) {
-        let gaps = self.known.as_ref().map_or(0, |known| known.gaps);
-        self.progress.gaps.store(gaps, Ordering::Release);
+        if let (Some(known), Some(progress)) = (&self.known, &self.progress) {
+            progress.gaps.store(known.gaps, Ordering::Release);
+        }
         self.publisher.wake();
     }
 }

@@ -61,8 +61,7 @@ impl PublisherState {
         if !has_joined {
             line.set(EdgeValue::JoinedAt, joined_at);
         }
-        let gaps = known.as_ref().map_or(0, |known| known.gaps);
-        let progress = Arc::new(Progress::new(gaps, place));
+        let progress = known.as_ref().map(|known| Arc::new(Progress::new(known.gaps, place)));
         let reader = ReaderEntry {
             subscriber: subscriber.clone(),
             entry: consumer.entry().filter(|_| gates),
@@ -113,7 +112,7 @@ impl PublisherState {
         }
         // It gates nobody: the publisher runs the pump.
         let (subscriber, line) = (subscriber.clone(), edge.line.clone());
-        let reader = ReaderEntry { subscriber, entry: None, progress, line, remote: None };
+        let reader = ReaderEntry { subscriber, entry: None, progress: Some(progress), line, remote: None };
         publisher.readers.change(|readers| readers.push(reader));
         publisher.wake();
         Some(edge)
@@ -148,7 +147,13 @@ impl SubscriberState {
     /// Gives it an edge to a new publisher.
     pub(in crate::local) fn send_edge(&self, edge: Edge) {
         self.publishers.change(|publishers| publishers.push(edge.publisher.clone()));
-        self.incoming.change(|incoming| incoming.push(edge));
+        self.incoming.change(|incoming| {
+            if incoming.is_empty() {
+                // Often it is the only one, and there may be many subscriptions.
+                incoming.reserve_exact(1);
+            }
+            incoming.push(edge);
+        });
         announce();
         self.bell.ring();
     }

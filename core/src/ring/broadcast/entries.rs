@@ -1,0 +1,127 @@
+//! The entries of a ring on the heap: some from the start, more when readers need them.
+//!
+//! More entries come in blocks, each twice as long as the one before. A block is allocated once and
+//! stays until the ring is dropped, so an entry never moves. A thread that joins adds a block
+//! before it raises the fence of the join; the writer looks for blocks behind the fence of its
+//! check for room. So the handshake of the two (`Broadcast::join`) is also that of a new block.
+
+#![allow(unsafe_code)]
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::ptr;
+
+use super::entry::ReaderWords;
+use crate::sync::{AtomicPtr, Ordering, order};
+
+/// The entries of the first block.
+const FIRST: usize = if cfg!(loom) { 1 } else { 4 };
+/// The most blocks.
+const BLOCKS: usize = if cfg!(loom) { 2 } else { 12 };
+
+#[derive(Debug)]
+pub(super) struct Entries {
+    first: Box<[ReaderWords]>,
+    blocks: [AtomicPtr<ReaderWords>; BLOCKS],
+    /// The most entries, of all blocks together.
+    most: usize,
+}
+
+impl Entries {
+    /// `first` entries now, and up to `most` when they are needed, or as many as the blocks have.
+    /// `None` if there is not enough memory.
+    pub(super) fn new(first: usize, most: usize) -> Option<Entries> {
+        let blocks = core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut()));
+        Some(Entries { first: fresh(first)?, blocks, most: most.max(first) })
+    }
+
+    /// The entry with this index, if it exists by now.
+    #[inline]
+    pub(super) fn get(&self, index: usize) -> Option<&ReaderWords> {
+        match self.first.get(index) {
+            Some(entry) => Some(entry),
+            None => self.get_added(index - self.first.len()),
+        }
+    }
+
+    /// An entry of a block, with its index among those of all blocks.
+    fn get_added(&self, index: usize) -> Option<&ReaderWords> {
+        let number = Entries::block_of(index);
+        let place = index - Entries::before(number);
+        if place >= self.length(number) {
+            return None;
+        }
+        // Acquire, pairs with the Release of `broadcast.grow`: the entries of the block.
+        let block = self.blocks.get(number)?.load(order!("broadcast.grown", Acquire));
+        if block.is_null() {
+            return None;
+        }
+        // SAFETY: `grow` has allocated `length` entries there, and the place is one of them.
+        let entry = unsafe { block.add(place) };
+        // SAFETY: as above; they stay until `self` is dropped.
+        Some(unsafe { &*entry })
+    }
+
+    /// Adds a block if there are `entries`, and there may be more. Returns whether there are more
+    /// now, by this thread or by another one.
+    pub(super) fn grow(&self, entries: usize) -> bool {
+        if self.get(entries).is_some() {
+            return true;
+        }
+        let index = entries - self.first.len();
+        let number = Entries::block_of(index);
+        let length = self.length(number);
+        if index - Entries::before(number) >= length {
+            return false;
+        }
+        let Some(place) = self.blocks.get(number) else { return false };
+        let Some(block) = fresh::<ReaderWords>(length) else { return false };
+        let block = Box::into_raw(block);
+        // Release, pairs with the Acquire of `broadcast.grown`: the entries of the block.
+        let grow = order!("broadcast.grow", Release);
+        let placed = place.compare_exchange(ptr::null_mut(), block.cast(), grow, Ordering::Relaxed);
+        if placed.is_err() {
+            // SAFETY: made above, and not shared.
+            drop(unsafe { Box::from_raw(block) });
+        }
+        true
+    }
+
+    /// The block that has this index, of those of all blocks.
+    const fn block_of(index: usize) -> usize {
+        (index / FIRST + 1).ilog2() as usize
+    }
+
+    /// The entries of all blocks before the one with this number.
+    const fn before(number: usize) -> usize {
+        FIRST * ((1 << number) - 1)
+    }
+
+    /// The entries of a block: fewer in the last one.
+    fn length(&self, number: usize) -> usize {
+        let left = self.most - self.first.len();
+        (FIRST << number).min(left.saturating_sub(Entries::before(number)))
+    }
+}
+
+impl Drop for Entries {
+    fn drop(&mut self) {
+        for number in 0..BLOCKS {
+            let block = self.blocks[number].load(Ordering::Relaxed);
+            if !block.is_null() {
+                let block = ptr::slice_from_raw_parts_mut(block, self.length(number));
+                // SAFETY: `grow` made it of a box of this length, and every reference to it
+                // borrowed `self`.
+                drop(unsafe { Box::from_raw(block) });
+            }
+        }
+    }
+}
+
+/// `count` values, or `None` if they cannot be allocated.
+pub(super) fn fresh<T: Default>(count: usize) -> Option<Box<[T]>> {
+    let mut all = Vec::new();
+    all.try_reserve_exact(count).ok()?;
+    all.resize_with(count, T::default);
+    Some(all.into_boxed_slice())
+}
