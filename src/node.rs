@@ -1,10 +1,12 @@
 //! A node: it starts the services of one process. Read `builder` first, then this file; then
 //! `prepare` (a service is wired), `placing` (it gets its executor or thread), `service_task` (what
-//! surrounds each poll), `driver` (it waits for the end), `watchdog`, and `running` (what the owner
+//! surrounds each poll), `driver` (it waits for the
+//! end) with `endless` (which subscriptions it ends), `watchdog`, and `running` (what the owner
 //! sees).
 
 pub(crate) mod builder;
 mod driver;
+mod endless;
 mod placing;
 mod prepare;
 mod running;

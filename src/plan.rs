@@ -1,12 +1,13 @@
 //! The plan of a node, checked before anything runs: its topics, their rings and memory, and the
 //! flow of messages. `ports` are the topics that services declare, `flows` finds circles of
-//! services, `peer_topics` are the topics that cross links, `carriers` says through what, `topics`
-//! are all topics, `memory` counts the bytes of their rings, `dead_letters` decides which services
-//! end last.
+//! services in a `graph`, `peer_topics` are the topics that cross links, `carriers` says through
+//! what, `topics` are all topics, `memory` counts the bytes of their rings, `dead_letters` decides
+//! which services end last.
 
 mod carriers;
 mod dead_letters;
 mod flows;
+mod graph;
 mod memory;
 mod peer_topics;
 mod ports;
@@ -27,12 +28,12 @@ use crate::topology::{Problem, Topology};
 pub(crate) use carriers::Carriers;
 use dead_letters::DeadLetterPlan;
 pub(crate) use flows::Feedback;
-use flows::{flows, refuse_blocking_cycles};
+use flows::{Flows, refuse_blocking_cycles};
 use memory::ring_memory;
 pub(crate) use peer_topics::PeerTopics;
 pub(crate) use ports::{Bindings, BoundPort, BoundPorts};
 pub use ports::{Port, Ports};
-use topics::{PlannedTopic, topics};
+use topics::{Members, PlannedTopic, members, topics};
 
 /// Room in a topic for gating subscriptions that are not in the topology: those made at run time,
 /// by other nodes or outside the services.
@@ -52,7 +53,7 @@ pub(crate) struct Plan {
     /// The pages of the rings in shared memory.
     pub(crate) pages: PageSize,
     /// The subscriptions that close a circle of services of this node.
-    feedback: Vec<Feedback>,
+    pub(crate) feedback: Feedback,
     /// The topics that it shares with other nodes.
     pub(crate) peer_topics: PeerTopics,
     /// What its links go through.
@@ -61,6 +62,10 @@ pub(crate) struct Plan {
     pub(crate) dead_letters: DeadLetterPlan,
     /// The services of this node.
     services: Vec<(String, BoundPorts)>,
+    /// The place of each in `services`.
+    places: BTreeMap<String, usize>,
+    /// Those of each topic.
+    members: BTreeMap<Arc<str>, Members>,
 }
 
 impl Plan {
@@ -86,17 +91,21 @@ impl Plan {
             }
         }
         let in_memory = |peer: &str| carriers.in_memory(peer);
+        let mut gating = BTreeMap::<&str, usize>::new();
+        let reads = services.iter().flat_map(|(_, ports)| &ports.reads);
+        for port in reads.filter(|port| port.options.policy.keeps()) {
+            *gating.entry(&port.topic).or_default() += 1;
+        }
         for (topic, planned) in &mut topics {
-            let reads = services.iter().flat_map(|(_, ports)| &ports.reads);
-            let local = reads.filter(|port| port.topic == *topic && port.options.policy.keeps());
+            let local = gating.get(&**topic).copied().unwrap_or_default();
             planned.capacity = capacity(node, &topology, &peer_topics, topic, &planned.schema);
-            let expected = local.count() + peer_topics.entries(topic, in_memory);
+            let expected = local + peer_topics.entries(topic, in_memory);
             planned.gating = Readers { expected, most: expected + SPARE_READERS };
             planned.is_shared = peer_topics.readers_of(topic).any(|(peer, _)| in_memory(peer));
         }
         // A subscription does not wait for publishers in other nodes.
-        let feedback = Feedback::all(&flows(services));
-        let flows = flows(&all);
+        let feedback = Feedback::all(&Flows::new(services));
+        let flows = Flows::new(&all);
         refuse_blocking_cycles(&flows)?;
         let pages = if topology.huge_pages(node) { PageSize::Huge } else { PageSize::Small };
         let memory = ring_memory(&topics, &peer_topics, &carriers, pages);
@@ -107,6 +116,9 @@ impl Plan {
             return Err(BuildError::Memory { node, place, needed, shared, huge_pages, budget });
         }
         let dead_letters = DeadLetterPlan::new(services, &flows, &peer_topics);
+        let members = members(services);
+        let places = services.iter().enumerate();
+        let places = places.map(|(place, (name, _))| (name.clone(), place)).collect();
         let (node, services) = (node.to_owned(), services.to_vec());
         Ok(Plan {
             node,
@@ -119,6 +131,8 @@ impl Plan {
             carriers,
             dead_letters,
             services,
+            places,
+            members,
         })
     }
 
@@ -162,26 +176,31 @@ impl Plan {
 
     /// The ports of a service of this node.
     pub(crate) fn ports(&self, service: &str) -> BoundPorts {
-        let known = self.services.iter().find(|(name, _)| name == service);
-        known.map(|(_, ports)| ports.clone()).unwrap_or_default()
+        let place = self.places.get(service);
+        place.map(|place| self.services[*place].1.clone()).unwrap_or_default()
+    }
+
+    /// The topics that a service of this node publishes.
+    pub(crate) fn emitted_by(&self, service: &str) -> BTreeSet<&str> {
+        let place = self.places.get(service);
+        let ports = place.map(|place| &self.services[*place].1);
+        ports.iter().flat_map(|ports| &ports.emits).map(|port| &*port.topic).collect()
     }
 
     /// The services of this node that read a topic.
     pub(crate) fn readers(&self, topic: &str) -> Vec<String> {
-        let readers = self.services.iter().filter(|(_, ports)| ports.read(topic));
-        readers.map(|(name, _)| name.clone()).collect()
+        let members = self.members.get(topic);
+        self.names(members.map_or(&[], |members| &members.readers)).map(str::to_owned).collect()
     }
 
     /// The services of this node that publish a topic.
-    pub(crate) fn publishers(&self, topic: &str) -> Vec<String> {
-        let emits = |ports: &BoundPorts| ports.emits.iter().any(|port| *port.topic == *topic);
-        let publishers = self.services.iter().filter(|(_, ports)| emits(ports));
-        publishers.map(|(name, _)| name.clone()).collect()
+    pub(crate) fn publishers(&self, topic: &str) -> impl Iterator<Item = &str> {
+        let members = self.members.get(topic);
+        self.names(members.map_or(&[], |members| &members.publishers))
     }
 
-    /// The subscription of a service to a topic, if it closes a circle of services of this node.
-    pub(crate) fn feedback(&self, service: &str, topic: &str) -> Option<&Feedback> {
-        self.feedback.iter().find(|feedback| feedback.is_of(service, topic))
+    fn names<'a>(&'a self, places: &'a [usize]) -> impl Iterator<Item = &'a str> {
+        places.iter().map(|place| self.services[*place].0.as_str())
     }
 
     pub(crate) fn capacity(&self, topic: &str) -> usize {
@@ -208,7 +227,7 @@ impl Plan {
                     topic: topic.to_string(),
                     message: planned.schema.name(),
                     is_own: self.is_own(topic),
-                    publishers: self.publishers(topic),
+                    publishers: self.publishers(topic).map(str::to_owned).collect(),
                 }),
                 _ => {}
             }
@@ -231,10 +250,11 @@ impl Plan {
             other.publishers > 0 && other.schema.name() == planned.schema.name()
         });
         let others: Vec<&str> = others.map(|(other, _)| &**other).collect();
-        let reads = self
-            .services
-            .iter()
-            .flat_map(|(service, ports)| ports.reads.iter().map(move |port| (service, port)));
+        let readers = self.members.get(topic).map_or(&[][..], |members| &members.readers);
+        let reads = readers.iter().flat_map(|place| {
+            let (service, ports) = &self.services[*place];
+            ports.reads.iter().map(move |port| (service, port))
+        });
         let mut reads = reads.filter(|(_, port)| *port.topic == *topic);
         StartWarning::NoPublisher {
             topic: topic.to_owned(),
@@ -248,8 +268,7 @@ impl Plan {
 
     /// Whether a service declares the topic by its message type.
     fn is_own(&self, topic: &str) -> bool {
-        let mut ports = self.services.iter().flat_map(|(_, ports)| ports.all());
-        ports.any(|port| port.has_own_topic && *port.topic == *topic)
+        self.members.get(topic).is_some_and(|members| members.is_own)
     }
 }
 
@@ -258,8 +277,8 @@ fn placed(
     topology: &Topology,
     known: &[(String, BoundPorts)],
 ) -> Option<Vec<(String, BoundPorts)>> {
-    let names: Vec<&str> = topology.places().flat_map(|(_, services)| services).collect();
-    let placed = known.iter().filter(|(name, _)| names.contains(&name.as_str()));
+    let names: BTreeSet<&str> = topology.places().flat_map(|(_, services)| services).collect();
+    let placed = known.iter().filter(|(name, _)| names.contains(name.as_str()));
     (!names.is_empty()).then(|| placed.cloned().collect())
 }
 

@@ -2,26 +2,32 @@
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
+use std::cell::Cell;
 
-use mycelium::{Context, Node, Result, Running, Topology, message, service};
+use mycelium::{Context, Delivery, Node, Policy, Result, Running, Topology, message, service};
 use mycelium_tokio::Tokio;
+
+thread_local! {
+    /// The bytes in use. Each test runs its node on its own thread.
+    static BYTES: Cell<isize> = const { Cell::new(0) };
+    /// The services that have begun to wait for their first message.
+    static WAITING: Cell<usize> = const { Cell::new(0) };
+}
 
 /// The system's allocator, with the number of bytes in use.
 struct Counting;
 
-static BYTES: AtomicIsize = AtomicIsize::new(0);
-
-// SAFETY: every call is passed unchanged to the system's allocator; counting is an addition.
+// SAFETY: every call is passed unchanged to the system's allocator; counting touches a `Cell` of
+// this thread, which needs no allocation and no destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        BYTES.fetch_add(layout.size().cast_signed(), Ordering::Relaxed);
+        BYTES.set(BYTES.get() + layout.size().cast_signed());
         // SAFETY: the caller keeps the contract of `alloc`, which is the system's.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        BYTES.fetch_sub(layout.size().cast_signed(), Ordering::Relaxed);
+        BYTES.set(BYTES.get() - layout.size().cast_signed());
         // SAFETY: the caller keeps the contract of `dealloc`; `pointer` came from `System.alloc`.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -31,16 +37,13 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 fn bytes() -> isize {
-    BYTES.load(Ordering::Relaxed)
+    BYTES.get()
 }
 
 #[message(topic = "ticks", id = 1)]
 struct Tick {
     number: u64,
 }
-
-/// The services that wait for their first message.
-static WAITING: AtomicUsize = AtomicUsize::new(0);
 
 /// Waits for messages of one topic.
 struct Waiting;
@@ -49,7 +52,7 @@ struct Waiting;
 impl Waiting {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut ticks = ctx.subscribe_on(Self::input)?;
-        WAITING.fetch_add(1, Ordering::Relaxed);
+        WAITING.set(WAITING.get() + 1);
         while ticks.recv().await.is_some() {}
         Ok(())
     }
@@ -68,7 +71,11 @@ impl Source {
 
 /// A node in which `services` wait for the messages of one of `topics` each.
 fn many(services: usize, topics: usize) -> Node {
-    let topology = Topology::parse("scale.toml", "[node.main]\nmemory = \"1024 MiB\"").unwrap();
+    let topology = Topology::parse(
+        "scale.toml",
+        "[node.main]\nmemory = \"1024 MiB\"\n[topic.t0]\ncapacity = 8",
+    )
+    .unwrap();
     let mut builder = Node::builder("main").topology(topology);
     for topic in 0..topics {
         let name = format!("source-{topic}");
@@ -84,9 +91,9 @@ fn many(services: usize, topics: usize) -> Node {
 
 /// Starts the node, and returns when all of its services wait.
 async fn start(node: Node, services: usize) -> Running {
-    WAITING.store(0, Ordering::Relaxed);
+    WAITING.set(0);
     let running = node.start(Tokio::current().unwrap()).unwrap();
-    while WAITING.load(Ordering::Relaxed) < services {
+    while WAITING.get() < services {
         tokio::task::yield_now().await;
     }
     running
@@ -110,6 +117,104 @@ async fn a_waiting_service_is_small() {
     bytes_of(10).await;
     let (few, many) = (bytes_of(100).await, bytes_of(1_100).await);
     let each = (many - few) / 1_000;
-    println!("a waiting service takes {each} bytes beside its rings");
     assert!(each <= 4096, "a waiting service takes {each} bytes beside its rings");
+}
+
+/// The time grows with the number of services, not with its square: otherwise this takes minutes.
+#[tokio::test]
+async fn many_services_and_topics_start_and_end() {
+    let running = start(many(10_000, 1_000), 10_000).await;
+    running.shutdown();
+    let report = running.join().await.unwrap();
+    assert_eq!(report.services.len(), 11_000);
+    assert!(report.services.iter().all(|service| service.starts == 1));
+    assert_eq!(
+        report.counters.iter().filter(|line| !line.label("reader").is_empty()).count(),
+        10_000
+    );
+}
+
+/// As above, with one publisher.
+#[tokio::test]
+async fn many_services_read_one_topic() {
+    let running = start(many(5_000, 1), 5_000).await;
+    running.shutdown();
+    assert_eq!(running.join().await.unwrap().services.len(), 5_001);
+}
+
+/// Emits a message, and ends.
+struct Brief;
+
+#[service(emits(Tick))]
+impl Brief {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        Ok(ctx.emit(Tick { number: 1 }).await?)
+    }
+}
+
+/// Counts messages until all publishers have ended.
+struct Counter;
+
+#[service(reads(Tick))]
+impl Counter {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut ticks = ctx.subscribe::<Tick>()?;
+        let mut count = 0;
+        while let Some(delivery) = ticks.recv().await {
+            count += delivery.message().map_or(0, |tick| tick.number);
+        }
+        assert_eq!(count, PUBLISHERS as u64);
+        Ok(())
+    }
+}
+
+const PUBLISHERS: usize = 5_000;
+
+#[tokio::test]
+async fn many_services_publish_one_topic() {
+    let topology = Topology::parse("scale.toml", "[topic.ticks]\ncapacity = 2").unwrap();
+    let builder = Node::builder("main").topology(topology).service(|| Counter);
+    let names = (0..PUBLISHERS).map(|number| format!("brief-{number}"));
+    let builder = names.fold(builder, |builder, name| builder.named_service(&name, || Brief));
+    let running = builder.build().unwrap().start(Tokio::current().unwrap()).unwrap();
+    let report = running.join().await.unwrap();
+    assert_eq!(report.services.len(), PUBLISHERS + 1);
+    assert!(report.services.iter().all(|service| service.errors == 0 && service.panics == 0));
+}
+
+/// A publisher and a subscription join a running node and leave it, again and again, while others
+/// stay. Memory and counters stay what they were.
+#[tokio::test]
+async fn members_that_come_and_go_leave_nothing() {
+    const ROUNDS: usize = 50_000;
+    let running = start(many(2, 1), 2).await;
+    let mut staying = running.subscribe_to::<Tick>("t0", "staying", Policy::Block).unwrap();
+    let (mut settled, mut lines) = (0, 0);
+    for round in 0..ROUNDS + 2_000 {
+        if round == 2_000 {
+            // The counters of some members that have left stay readable.
+            (settled, lines) = (bytes(), running.counters().len());
+        }
+        let policy = [Policy::Block, Policy::DropOldest][round % 2];
+        let mut subscription = running.subscribe_to::<Tick>("t0", "guest", policy).unwrap();
+        let mut publisher = running.publisher_to::<Tick>("t0", "guest").unwrap();
+        publisher.emit(Tick { number: 7 }).await.unwrap();
+        // One leaves before the other, with or without its message.
+        if round % 3 == 0 {
+            drop(publisher);
+        }
+        if round % 5 != 0 {
+            assert!(matches!(subscription.recv().await, Some(Delivery::Msg(_))));
+        }
+        drop(subscription);
+        assert!(matches!(staying.recv().await, Some(Delivery::Msg(_))));
+        // The services take theirs, too.
+        tokio::task::yield_now().await;
+    }
+    let kept = bytes() - settled;
+    assert!(kept.abs() < 64 << 10, "{kept} bytes more after {ROUNDS} joins of two members");
+    assert_eq!(running.counters().len(), lines);
+    running.shutdown();
+    drop(staying);
+    running.join().await.unwrap();
 }

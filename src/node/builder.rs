@@ -282,17 +282,22 @@ impl Builder {
         let mut warnings: Vec<_> = warnings.collect();
         let mut services = self.services;
         if let Some(placed) = placed {
-            services.retain(|service| placed.contains(&service.name));
-            services.sort_by_key(|service| placed.iter().position(|name| *name == service.name));
+            let order: BTreeMap<&String, usize> =
+                placed.iter().enumerate().map(|(place, name)| (name, place)).collect();
+            services.retain(|service| order.contains_key(&service.name));
+            services.sort_by_key(|service| order.get(&service.name).copied());
         }
         for service in &mut services {
             let coded = self.executions.get(&service.name).cloned().unwrap_or_default();
             service.execution = self.topology.execution(&service.name, coded)?;
         }
         let watchdog = self.topology.watchdog(&self.name).or(self.watchdog);
-        let bound = services
-            .iter()
-            .filter_map(|service| all.iter().find(|(name, _)| *name == service.name).cloned());
+        let by_name: BTreeMap<&str, &BoundPorts> =
+            all.iter().map(|(name, ports)| (name.as_str(), ports)).collect();
+        let bound = services.iter().filter_map(|service| {
+            let ports = *by_name.get(service.name.as_str())?;
+            Some((service.name.clone(), ports.clone()))
+        });
         let plan = Plan::new(&self.name, self.topology, &all, &bound.collect::<Vec<_>>())?;
         warnings.extend(plan.warnings());
         let plan = Arc::new(plan);
@@ -318,10 +323,9 @@ impl Builder {
         let lists_all = self.topology.places().count() == self.topology.nodes().count();
         let places = self.topology.places().filter(|_| lists_all);
         let places: Vec<Vec<&str>> = places.map(|(_, services)| services).collect();
+        let placed: BTreeSet<&str> = places.iter().flatten().copied().collect();
         let names = self.services.iter().map(|service| &service.name);
-        let unplaced = names.filter(|name| {
-            !places.is_empty() && !places.iter().flatten().any(|placed| *placed == name.as_str())
-        });
+        let unplaced = names.filter(|name| !places.is_empty() && !placed.contains(name.as_str()));
         unplaced.cloned().collect::<Vec<_>>().into_iter()
     }
 

@@ -15,6 +15,7 @@ use mycelium_core::wait::WaitStrategy;
 use mycelium_executor::block_on;
 use mycelium_transports::local::Finisher;
 
+use super::endless::Endless;
 use super::placing::{Placement, place};
 use super::prepare::{Prepared, StopHook};
 use super::watchdog::WatchdogHandle;
@@ -326,47 +327,21 @@ impl Driver {
         shared.abandon(unfinished);
     }
 
-    /// Most subscriptions end when all of their publishers have ended. The node ends two kinds that
-    /// may not see this. A subscription that drops messages and closes a circle of services ends
-    /// when it has what was sent before the services outside the circle had ended: then the others
-    /// of the circle see the end of their publishers, one after the other. A subscription without a
-    /// publisher, or with one outside the services, ends when the services that emit to its topic
-    /// have ended and it is empty. The future is never ready.
+    /// Ends subscriptions that would not end by themselves. The future is never ready.
     async fn finish_endless_subscriptions(&self) {
         let running = &self.shared.services.running;
+        let subscriptions = self.services.iter().flat_map(|service| {
+            let finishers = service.finishers.iter();
+            finishers.map(|(topic, finisher)| (&*service.name, &**topic, finisher))
+        });
+        let mut endless = Endless::new(&self.shared, subscriptions);
         loop {
             let left = running.left();
-            self.finish_subscriptions_without_services();
+            endless.finish();
             if left == 0 {
                 std::future::pending::<()>().await;
             }
             running.wait_below(left).await;
-        }
-    }
-
-    fn finish_subscriptions_without_services(&self) {
-        let (plan, ended) = (&self.shared.plan, self.shared.services.ended());
-        let is_running = |service: &String| !ended.contains_key(service);
-        for service in &self.services {
-            // `end_dead_letters` ends the others.
-            let finishers = service.finishers.iter();
-            for (topic, finisher) in finishers.filter(|(topic, _)| **topic != *DeadLetter::TOPIC) {
-                if let Some(circle) = plan.feedback(&service.name, topic)
-                    && !finisher.policy().is_gating()
-                {
-                    if !circle.before.iter().any(is_running) {
-                        finisher.finish_after_sent();
-                    }
-                    continue;
-                }
-                let unfed = plan.topics.get(topic).is_none_or(|planned| planned.publishers == 0);
-                let far_away = plan.peer_topics.writes(topic);
-                let is_endless =
-                    unfed || far_away || self.shared.topics.has_outside_publisher(topic);
-                if is_endless && !plan.publishers(topic).iter().any(is_running) {
-                    finisher.finish_when_empty();
-                }
-            }
         }
     }
 

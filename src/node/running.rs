@@ -1,5 +1,6 @@
 //! A node that runs, for its owner.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -71,10 +72,12 @@ impl Running {
             return Err(error);
         }
         let counters = self.counters();
+        let lines = counters.iter().filter(|line| line.kind == Kind::Service).rev();
+        // Of several lines of one service, the first.
+        let lines: BTreeMap<&str, &Reading> =
+            lines.map(|line| (line.label("service"), line)).collect();
         let services = self.shared.services.ended().into_iter().map(|(name, outcome)| {
-            let line = counters
-                .iter()
-                .find(|line| line.kind == Kind::Service && line.label("service") == name);
+            let line = lines.get(name.as_str());
             let value = |value| line.map_or(0, |line| line.value(value));
             ServiceReport {
                 starts: value("starts"),

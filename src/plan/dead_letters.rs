@@ -1,10 +1,10 @@
 //! Readers of dead letters. They end after the services and links that can write some.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mycelium_core::Message;
 
-use super::flows::{Flow, reaches};
+use super::flows::Flows;
 use super::peer_topics::PeerTopics;
 use super::ports::BoundPorts;
 use crate::dead_letter::DeadLetter;
@@ -30,7 +30,7 @@ pub(crate) struct DeadLetterPlan {
 impl DeadLetterPlan {
     pub(super) fn new(
         services: &[(String, BoundPorts)],
-        flows: &[Flow],
+        flows: &Flows<'_>,
         peer_topics: &PeerTopics,
     ) -> DeadLetterPlan {
         let readers: BTreeSet<String> = services
@@ -41,10 +41,7 @@ impl DeadLetterPlan {
         if readers.is_empty() {
             return DeadLetterPlan::default();
         }
-        let mut last = readers.clone();
-        while let Some(name) = next_after(&last, services, flows) {
-            last.insert(name);
-        }
+        let mut last = all_after(&readers, services, flows);
         if last.len() == services.len() {
             // Some service must remain that can write dead letters.
             last = readers.clone();
@@ -55,9 +52,8 @@ impl DeadLetterPlan {
             ports.reads.iter().any(|port| peer_topics.writes(&port.topic))
                 || ports.emits.iter().any(|port| peer_topics.reads(&port.topic))
         });
-        let feed_others = others
-            .iter()
-            .any(|(other, _)| readers.iter().any(|reader| reaches(flows, reader, other)));
+        let reached = flows.reached_from(&readers);
+        let feed_others = others.iter().any(|(other, _)| reached.contains(other.as_str()));
         let by_services = services.iter().any(|(_, ports)| {
             ports.can_give_up() || ports.emits.iter().any(|port| *port.topic == *DeadLetter::TOPIC)
         });
@@ -76,16 +72,30 @@ impl DeadLetterPlan {
     }
 }
 
-/// A further service that gets messages only from those that end last.
-fn next_after(
-    last: &BTreeSet<String>,
+/// These services, and those that get messages only from them, or from others of these.
+fn all_after(
+    readers: &BTreeSet<String>,
     services: &[(String, BoundPorts)],
-    flows: &[Flow],
-) -> Option<String> {
-    let mut names = services.iter().map(|(name, _)| name).filter(|name| !last.contains(*name));
-    let next = names.find(|name| {
-        let mut before = flows.iter().filter(|flow| flow.to == **name).peekable();
-        before.peek().is_some() && before.all(|flow| last.contains(&flow.from))
-    });
-    next.cloned()
+    flows: &Flows<'_>,
+) -> BTreeSet<String> {
+    let mut last = readers.clone();
+    loop {
+        // Whether all publishers of a topic end last.
+        let mut topics = BTreeMap::new();
+        let mut is_fed = |topic: &str| {
+            let writers = flows.topic(topic).map(|flow| &flow.writers)?;
+            let all_last = || writers.iter().all(|writer| last.contains(flows.name(*writer)));
+            (!writers.is_empty()).then(|| *topics.entry(topic.to_owned()).or_insert_with(all_last))
+        };
+        let others = services.iter().filter(|(name, _)| !last.contains(name));
+        let next = others.filter(|(_, ports)| {
+            let mut fed = ports.reads.iter().filter_map(|port| is_fed(&port.topic)).peekable();
+            fed.peek().is_some() && fed.all(|all_last| all_last)
+        });
+        let next: Vec<String> = next.map(|(name, _)| name.clone()).collect();
+        if next.is_empty() {
+            return last;
+        }
+        last.extend(next);
+    }
 }

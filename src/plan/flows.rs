@@ -1,127 +1,180 @@
-//! The flow of messages between services, and the circles in it.
+//! The flow of messages between services, and the circles in it. A topic with many publishers and
+//! many readers is one node of the graph: their pairs are never listed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::ports::BoundPorts;
+use super::graph::Graph;
+use super::ports::{BoundPort, BoundPorts};
 use crate::error::BuildError;
 
-/// Messages of `topic` flow from one service to another.
+/// Which services publish and read each topic. Services are numbers, in their order.
 #[derive(Debug)]
-pub(super) struct Flow {
-    pub(super) from: String,
-    pub(super) topic: Arc<str>,
-    pub(super) to: String,
-    /// The key of the subscription.
-    key: &'static str,
-    is_gating: bool,
+pub(super) struct Flows<'a> {
+    services: &'a [(String, BoundPorts)],
+    topics: BTreeMap<&'a str, TopicFlow<'a>>,
 }
 
-pub(super) fn flows(services: &[(String, BoundPorts)]) -> Vec<Flow> {
-    let mut flows = Vec::new();
-    for (from, emitter) in services {
-        for port in &emitter.emits {
-            for (to, reader) in services {
-                for read in reader.reads.iter().filter(|read| read.topic == port.topic) {
-                    let (from, topic, to) = (from.clone(), port.topic.clone(), to.clone());
-                    let is_gating = read.options.policy.is_gating();
-                    flows.push(Flow { from, topic, to, key: read.key, is_gating });
-                }
+#[derive(Debug, Default)]
+pub(super) struct TopicFlow<'a> {
+    pub(super) writers: Vec<usize>,
+    /// With the port of each.
+    readers: Vec<(usize, &'a BoundPort)>,
+}
+
+/// Messages of `topic` flow from one service to another.
+#[derive(Clone, Copy)]
+struct Flow<'a> {
+    from: usize,
+    topic: &'a str,
+    to: usize,
+    /// The key of the subscription.
+    key: &'a str,
+}
+
+impl<'a> Flows<'a> {
+    pub(super) fn new(services: &'a [(String, BoundPorts)]) -> Flows<'a> {
+        let mut topics = BTreeMap::<&str, TopicFlow<'_>>::new();
+        for (number, (_, ports)) in services.iter().enumerate() {
+            for port in &ports.emits {
+                topics.entry(&port.topic).or_default().writers.push(number);
+            }
+            for port in &ports.reads {
+                topics.entry(&port.topic).or_default().readers.push((number, port));
             }
         }
+        Flows { services, topics }
     }
-    flows
+
+    /// The flow of a topic that a service reads.
+    pub(super) fn topic(&self, topic: &str) -> Option<&TopicFlow<'a>> {
+        self.topics.get(topic)
+    }
+
+    /// The services that get messages from these, directly or through others, and these themselves.
+    pub(super) fn reached_from(&self, starts: &BTreeSet<String>) -> BTreeSet<&'a str> {
+        let names = || self.services.iter().map(|(name, _)| name.as_str()).enumerate();
+        let starts = names().filter(|(_, name)| starts.contains(*name)).map(|(number, _)| number);
+        let is_reached = self.graph(|_| true).reached_from(starts);
+        names().filter(|(number, _)| is_reached[*number]).map(|(_, name)| name).collect()
+    }
+
+    /// Services, and behind them topics, with the subscriptions that count.
+    fn graph(&self, counts: impl Fn(&BoundPort) -> bool) -> Graph {
+        let mut graph = Graph::new(self.services.len() + self.topics.len());
+        for (topic, flow) in (self.services.len()..).zip(self.topics.values()) {
+            flow.writers.iter().for_each(|writer| graph.link(*writer, topic));
+            let readers = flow.readers.iter().filter(|(_, port)| counts(port));
+            readers.for_each(|(reader, _)| graph.link(topic, *reader));
+        }
+        graph
+    }
+
+    /// The name of a service.
+    pub(super) fn name(&self, service: usize) -> &'a str {
+        &self.services[service].0
+    }
 }
 
 /// Refuses circles of gating subscriptions: their services could deadlock. One subscription that
 /// drops messages breaks the circle.
-pub(super) fn refuse_blocking_cycles(flows: &[Flow]) -> Result<(), BuildError> {
-    let blocking: Vec<&Flow> = flows.iter().filter(|flow| flow.is_gating).collect();
-    for flow in &blocking {
-        if let Some(back) = path(&blocking, &flow.to, &flow.from) {
-            let mut round = vec![flow.from.clone()];
-            let mut subscriptions = Vec::new();
-            for Flow { topic, to, key, .. } in [*flow].into_iter().chain(back) {
-                round.extend([topic.to_string(), to.clone()]);
-                subscriptions.push(format!("{to}.{key}"));
-            }
-            return Err(BuildError::Cycle { path: round, subscriptions });
-        }
+pub(super) fn refuse_blocking_cycles(flows: &Flows<'_>) -> Result<(), BuildError> {
+    let circles = flows.graph(|port| port.options.policy.is_gating()).circles();
+    // Only pairs of services on one circle are listed.
+    let blocking: Vec<Flow<'_>> = flows
+        .services
+        .iter()
+        .enumerate()
+        .filter(|(from, _)| circles[*from].is_some())
+        .flat_map(|(from, (_, ports))| ports.emits.iter().map(move |port| (from, &*port.topic)))
+        .flat_map(|(from, topic)| {
+            let readers = flows.topics[topic].readers.iter();
+            let gating = readers.filter(|(_, port)| port.options.policy.is_gating());
+            gating.map(move |(to, port)| Flow { from, topic, to: *to, key: port.key })
+        })
+        .filter(|flow| circles[flow.from] == circles[flow.to])
+        .collect();
+    let Some(first) = blocking.first() else { return Ok(()) };
+    let back = path(&blocking, first.to, first.from);
+    let mut round = vec![flows.name(first.from).to_owned()];
+    let mut subscriptions = Vec::new();
+    for Flow { topic, to, key, .. } in [*first].into_iter().chain(back) {
+        let to = flows.name(to);
+        round.extend([topic.to_owned(), to.to_owned()]);
+        subscriptions.push(format!("{to}.{key}"));
     }
-    Ok(())
+    Err(BuildError::Cycle { path: round, subscriptions })
 }
 
-/// A subscription that closes a circle: its service gets messages that its own messages caused. In
-/// such a circle no service is the first to end.
-#[derive(Debug)]
+/// The flows on a way from one service of a circle to another.
+fn path<'a>(flows: &[Flow<'a>], from: usize, to: usize) -> Vec<Flow<'a>> {
+    let mut ways = vec![Vec::<Flow<'_>>::new()];
+    let mut seen = BTreeSet::from([from]);
+    while let Some(way) = ways.pop() {
+        let here = way.last().map_or(from, |flow| flow.to);
+        if here == to {
+            return way;
+        }
+        for flow in flows.iter().filter(|flow| flow.from == here) {
+            if seen.insert(flow.to) {
+                ways.push(way.iter().chain([flow]).copied().collect());
+            }
+        }
+    }
+    Vec::new()
+}
+
+/// The subscriptions that close circles of services: their services get messages that their own
+/// messages caused. In such a circle no service is the first to end.
+#[derive(Debug, Default)]
 pub(crate) struct Feedback {
-    service: String,
-    topic: Arc<str>,
-    /// The services outside the circle that send to it, on any topic.
-    pub(crate) before: BTreeSet<String>,
+    /// The circle of each such subscription, by service and topic.
+    subscriptions: BTreeMap<String, Vec<(Arc<str>, usize)>>,
+    /// For each circle, the services outside of it that send to it, on any topic.
+    before: Vec<BTreeSet<String>>,
 }
 
 impl Feedback {
     /// Those of all circles of these flows.
-    pub(super) fn all(flows: &[Flow]) -> Vec<Feedback> {
-        let senders: BTreeSet<&str> = flows.iter().map(|flow| &*flow.from).collect();
-        let after: BTreeMap<&str, BTreeSet<&str>> =
-            senders.into_iter().map(|service| (service, all_after(flows, service))).collect();
-        let is_after =
-            |from: &str, to: &str| after.get(from).is_some_and(|to_all| to_all.contains(to));
-        let share_circle = |one: &str, other: &str| is_after(one, other) && is_after(other, one);
-        let mut all: Vec<Feedback> = Vec::new();
-        for Flow { from, topic, to, .. } in flows {
-            if !share_circle(from, to) || all.iter().any(|known| known.is_of(to, topic)) {
-                continue;
-            }
-            let before = flows
-                .iter()
-                .filter(|flow| share_circle(&flow.to, to) && !share_circle(&flow.from, to))
-                .map(|flow| flow.from.clone());
-            let (service, topic, before) = (to.clone(), topic.clone(), before.collect());
-            all.push(Feedback { service, topic, before });
-        }
-        all
-    }
-
-    pub(super) fn is_of(&self, service: &str, topic: &str) -> bool {
-        self.service == service && *self.topic == *topic
-    }
-}
-
-/// The services that get messages from `service`, directly or through others.
-fn all_after<'a>(flows: &'a [Flow], service: &'a str) -> BTreeSet<&'a str> {
-    let mut all = BTreeSet::new();
-    let mut new: Vec<&str> = vec![service];
-    while let Some(from) = new.pop() {
-        let next = flows.iter().filter(|flow| *flow.from == *from);
-        new.extend(next.map(|flow| &*flow.to).filter(|to| all.insert(*to)));
-    }
-    all
-}
-
-pub(super) fn reaches(flows: &[Flow], from: &str, to: &str) -> bool {
-    path(&flows.iter().collect::<Vec<_>>(), from, to).is_some()
-}
-
-/// The flows on a way from one service to another.
-fn path<'a>(flows: &[&'a Flow], from: &'a str, to: &str) -> Option<Vec<&'a Flow>> {
-    let mut ways = vec![Vec::<&Flow>::new()];
-    let mut seen = vec![from];
-    while let Some(way) = ways.pop() {
-        let here = way.last().map_or(from, |flow| &*flow.to);
-        if here == to {
-            return Some(way);
-        }
-        for flow in flows.iter().filter(|flow| flow.from == *here) {
-            if !seen.contains(&&*flow.to) {
-                seen.push(&flow.to);
-                let mut longer = way.clone();
-                longer.push(flow);
-                ways.push(longer);
+    pub(super) fn all(flows: &Flows<'_>) -> Feedback {
+        let groups = flows.graph(|_| true).circles();
+        let topics = &groups[flows.services.len()..];
+        // Circles get numbers of their own: few groups are circles.
+        let mut numbers = BTreeMap::<usize, usize>::new();
+        let mut feedback = Feedback::default();
+        for (flow, topic_group) in flows.topics.values().zip(topics) {
+            let mut seen = BTreeSet::new();
+            for (reader, port) in &flow.readers {
+                let Some(group) = groups[*reader] else { continue };
+                let number = *numbers.entry(group).or_insert_with(|| {
+                    feedback.before.push(BTreeSet::new());
+                    feedback.before.len() - 1
+                });
+                if seen.insert(group) {
+                    let writers = flow.writers.iter();
+                    let outside = writers.filter(|writer| groups[**writer] != Some(group));
+                    let names = outside.map(|writer| flows.name(*writer).to_owned());
+                    feedback.before[number].extend(names);
+                }
+                if *topic_group == Some(group) {
+                    let subscriptions =
+                        feedback.subscriptions.entry(flows.name(*reader).to_owned()).or_default();
+                    subscriptions.push((port.topic.clone(), number));
+                }
             }
         }
+        feedback
     }
-    None
+
+    /// The circle that the subscription of a service to a topic closes, if it closes one.
+    pub(crate) fn circle(&self, service: &str, topic: &str) -> Option<usize> {
+        let subscriptions = self.subscriptions.get(service)?;
+        let (_, circle) = subscriptions.iter().find(|(read, _)| **read == *topic)?;
+        Some(*circle)
+    }
+
+    /// For each circle, the services outside of it that send to it.
+    pub(crate) fn before(&self) -> &[BTreeSet<String>] {
+        &self.before
+    }
 }

@@ -36,8 +36,11 @@ impl PeerTopics {
         services: &[(String, BoundPorts)],
     ) -> Result<PeerTopics, BuildError> {
         let mut peer_topics = PeerTopics::default();
+        let here = strictest(services.iter());
         for (other, names) in topology.places() {
-            let theirs = || known.iter().filter(|(name, _)| names.contains(&name.as_str()));
+            let names: BTreeSet<&str> = names.into_iter().collect();
+            let theirs = || known.iter().filter(|(name, _)| names.contains(name.as_str()));
+            let there = strictest(theirs());
             for (_, ports) in theirs() {
                 for port in &ports.reads {
                     topology.check_access(other, "reads", &port.topic)?;
@@ -51,15 +54,15 @@ impl PeerTopics {
             }
             let publishers = peer_topics.publishers.entry(other.to_owned()).or_default();
             for port in theirs().flat_map(|(_, ports)| &ports.emits) {
-                let policy = strictest(&port.topic, services.iter());
-                publishers.extend(policy.map(|policy| (port.topic.clone(), policy)));
+                let policy = here.get(&*port.topic);
+                publishers.extend(policy.map(|policy| (port.topic.clone(), *policy)));
             }
             check_limits(other, node, publishers.iter().map(|(topic, _)| &**topic))?;
             let readers = peer_topics.readers.entry(other.to_owned()).or_default();
             let mine = services.iter().flat_map(|(_, ports)| &ports.emits);
             let mut sent = Vec::new();
             for topic in mine.map(|port| &port.topic) {
-                let policy = strictest(topic, theirs());
+                let policy = there.get(&**topic).copied();
                 sent.extend(policy.map(|_| &**topic));
                 let is_new = readers.iter().all(|(known, _)| known != topic);
                 readers.extend(policy.filter(|_| is_new).map(|policy| (topic.clone(), policy)));
@@ -141,13 +144,17 @@ fn check_limits<'a>(
     Ok(())
 }
 
-/// The strictest policy of these services for a topic, if any of them reads it. Dead letters stay
+/// The strictest policy of these services for each topic that any of them reads. Dead letters stay
 /// in the node that made them.
 fn strictest<'a>(
-    topic: &str,
     services: impl Iterator<Item = &'a (String, BoundPorts)>,
-) -> Option<Policy> {
+) -> BTreeMap<&'a str, Policy> {
+    let mut topics = BTreeMap::new();
     let ports = services.flat_map(|(_, ports)| &ports.reads);
-    let readers = ports.filter(|port| topic != DeadLetter::TOPIC && *port.topic == *topic);
-    readers.map(|port| port.options.policy).min()
+    for port in ports.filter(|port| *port.topic != *DeadLetter::TOPIC) {
+        let policy = port.options.policy;
+        let strictest = topics.entry(&*port.topic).or_insert(policy);
+        *strictest = policy.min(*strictest);
+    }
+    topics
 }

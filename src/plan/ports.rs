@@ -113,17 +113,18 @@ impl Bindings<'_> {
         for (service, ports) in services {
             self.topology.check_ports(service, &names(ports))?;
         }
+        let by_name: BTreeMap<&str, &Ports> = services.iter().copied().collect();
         let named = self.coded.keys().chain(self.options.keys());
         for (service, port) in named {
-            if !services.iter().any(|(name, _)| name == service) {
+            if !by_name.contains_key(service.as_str()) {
                 let known: Vec<&str> = services.iter().map(|(name, _)| *name).collect();
                 let expected = expected_instead_of(service, &known);
                 return Err(invalid(service, port, format!("unknown service: {expected}")));
             }
         }
         for (service, port) in self.options.keys() {
-            let ports = services.iter().filter(|(name, _)| name == service);
-            let reads = ports.flat_map(|(_, ports)| ports.reads.iter().map(|port| port.key));
+            let ports = by_name.get(service.as_str());
+            let reads = ports.into_iter().flat_map(|ports| ports.reads.iter().map(|port| port.key));
             let known: Vec<&str> = reads.collect();
             if !known.contains(&port.as_str()) {
                 let expected = expected_instead_of(port, &known);
@@ -132,8 +133,8 @@ impl Bindings<'_> {
         }
         for ((service, port), topic) in self.coded {
             let invalid = |problem| Err(invalid(service, port, problem));
-            let ports = services.iter().filter(|(name, _)| name == service);
-            let known: Vec<&str> = ports.flat_map(|(_, ports)| names(ports)).collect();
+            let ports = by_name.get(service.as_str());
+            let known: Vec<&str> = ports.into_iter().flat_map(|ports| names(ports)).collect();
             if !known.contains(&port.as_str()) {
                 return invalid(match known.is_empty() {
                     true => "the service declares no named port, such as `reads(Tick as port)`"

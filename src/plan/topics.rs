@@ -66,3 +66,34 @@ pub(super) fn topics(services: &[(String, BoundPorts)]) -> BTreeMap<Arc<str>, Pl
     }
     topics
 }
+
+/// The services of this node that publish and read a topic, by their places in the plan.
+#[derive(Debug, Default)]
+pub(super) struct Members {
+    pub(super) publishers: Vec<usize>,
+    pub(super) readers: Vec<usize>,
+    /// A service declares the topic by its message type.
+    pub(super) is_own: bool,
+}
+
+/// Those of all topics. A service that has several ports of a topic is listed once.
+pub(super) fn members(services: &[(String, BoundPorts)]) -> BTreeMap<Arc<str>, Members> {
+    let mut topics = BTreeMap::<Arc<str>, Members>::new();
+    for (service, (_, ports)) in services.iter().enumerate() {
+        for port in &ports.emits {
+            let members = topics.entry(port.topic.clone()).or_default();
+            if members.publishers.last() != Some(&service) {
+                members.publishers.push(service);
+            }
+            members.is_own |= port.has_own_topic;
+        }
+        for port in &ports.reads {
+            let members = topics.entry(port.topic.clone()).or_default();
+            if members.readers.last() != Some(&service) {
+                members.readers.push(service);
+            }
+            members.is_own |= port.has_own_topic;
+        }
+    }
+    topics
+}

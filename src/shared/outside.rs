@@ -21,7 +21,10 @@ impl OutsideSubscriptions {
         let finisher = Arc::new(finisher);
         match &mut *self.lock() {
             Some(open) => {
-                open.retain(|other| other.strong_count() > 0);
+                if open.len() == open.capacity() {
+                    // Not at each: there may be many.
+                    open.retain(|other| other.strong_count() > 0);
+                }
                 open.push(Arc::downgrade(&finisher));
             }
             None => finisher.finish_when_empty(),

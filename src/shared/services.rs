@@ -26,6 +26,8 @@ pub(crate) struct Services {
 struct Names {
     started: BTreeSet<String>,
     ended: BTreeMap<String, Outcome>,
+    /// The names of these, in the order of their ends.
+    ended_in_order: Vec<String>,
 }
 
 impl Services {
@@ -48,6 +50,9 @@ impl Services {
     pub(super) fn add_ended(&self, service: &str, outcome: &Outcome) -> bool {
         let mut names = self.names();
         let has_ended = names.ended.insert(service.to_owned(), outcome.clone()).is_some();
+        if !has_ended {
+            names.ended_in_order.push(service.to_owned());
+        }
         !has_ended && names.started.contains(service)
     }
 
@@ -59,6 +64,11 @@ impl Services {
     /// The services that have ended, by name.
     pub(crate) fn ended(&self) -> BTreeMap<String, Outcome> {
         self.names().ended.clone()
+    }
+
+    /// The services that have ended, in the order of their ends, without the first `known` ones.
+    pub(crate) fn ended_from(&self, known: usize) -> Vec<String> {
+        self.names().ended_in_order.get(known..).unwrap_or_default().to_vec()
     }
 
     fn names(&self) -> MutexGuard<'_, Names> {

@@ -161,6 +161,11 @@ impl Topics {
         self.registry().from_outside.contains(topic)
     }
 
+    /// How many topics have a publisher outside the services.
+    pub(crate) fn outside_publishers(&self) -> usize {
+        self.registry().from_outside.len()
+    }
+
     /// Whether a topic has, or had, a subscription outside the services.
     pub(crate) fn has_outside_subscription(&self, topic: &str) -> bool {
         self.registry().to_outside.contains(topic)

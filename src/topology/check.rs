@@ -1,6 +1,6 @@
 //! Checks of names: within a topology, and against the program.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use toml::Spanned;
 
@@ -33,12 +33,12 @@ impl Topology {
         known: &[&str],
     ) -> Result<Option<Vec<String>>, TopologyError> {
         let sections = &self.sections;
-        for service in sections.node.values().flat_map(|section| section.services.iter().flatten())
-        {
-            self.check_name("service", service, known)?;
-        }
-        for service in sections.service.keys() {
-            self.check_name("service", service, known)?;
+        let names: BTreeSet<&str> = known.iter().copied().collect();
+        let listed = sections.node.values().flat_map(|section| section.services.iter().flatten());
+        for service in listed.chain(sections.service.keys()) {
+            if !names.contains(service.as_ref().as_str()) {
+                self.check_name("service", service, known)?;
+            }
         }
         let Some(section) = self.section_of(node)? else { return Ok(None) };
         let services = section.services.as_ref();
@@ -96,7 +96,10 @@ impl Topology {
     }
 
     pub(crate) fn check_topics(&self, known: &[&str]) -> Result<(), TopologyError> {
-        self.sections.topic.keys().try_for_each(|topic| self.check_name("topic", topic, known))
+        let names: BTreeSet<&str> = known.iter().copied().collect();
+        let mut unknown =
+            self.sections.topic.keys().filter(|topic| !names.contains(topic.as_ref().as_str()));
+        unknown.try_for_each(|topic| self.check_name("topic", topic, known))
     }
 
     /// Checks that the section of a service binds only ports that it declares: `known`.
@@ -121,10 +124,10 @@ impl Topology {
         &self,
         known: &[(&str, &str, bool)],
     ) -> Result<(), TopologyError> {
-        let names: Vec<String> =
-            known.iter().map(|(service, key, _)| format!("{service}.{key}")).collect();
+        let names = || known.iter().map(|(service, key, _)| format!("{service}.{key}"));
+        let sorted: BTreeSet<String> = names().collect();
         let mut sections = self.sections.subscription.keys();
-        let Some(unknown) = sections.find(|name| !names.contains(name.as_ref())) else {
+        let Some(unknown) = sections.find(|name| !sorted.contains(name.as_ref())) else {
             return Ok(());
         };
         let of_service = |service: &str| {
@@ -132,7 +135,7 @@ impl Topology {
         };
         let has_port = known.iter().any(|(service, _, is_port)| *is_port && of_service(service));
         let hint = if has_port { "; a subscription by a named port is `Service.port`" } else { "" };
-        Err(self.unknown("subscription", unknown, names, hint.to_owned()))
+        Err(self.unknown("subscription", unknown, names().collect(), hint.to_owned()))
     }
 
     /// The section of a node. A topology without nodes needs none.

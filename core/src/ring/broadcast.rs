@@ -42,7 +42,7 @@ mod ring_ref;
 mod slot;
 mod storage;
 
-use crate::sync::{Ordering, barrier, order};
+use crate::sync::{AtomicUsize, Ordering, barrier, order};
 use entry::is_gating;
 use slot::{Stamp, is_after};
 
@@ -82,6 +82,9 @@ pub use storage::{Storage, Word, WriterWords};
 pub struct Broadcast<T> {
     storage: T,
     layout: Layout,
+    /// Most often no entry before this one is free, and the next reader looks for one from here on:
+    /// many readers that join one after the other do not check each other's entries. A hint.
+    first_free: AtomicUsize,
 }
 
 impl<T: Storage> Broadcast<T> {
@@ -98,7 +101,7 @@ impl<T: Storage> Broadcast<T> {
         if expected != found {
             return Err(LayoutError::Slots { expected, found });
         }
-        Ok(Broadcast { storage, layout }.starting_at(0))
+        Ok(Broadcast { storage, layout, first_free: AtomicUsize::new(0) }.starting_at(0))
     }
 
     /// The same ring, as if this number of messages had passed through it. That of another process
@@ -209,8 +212,22 @@ impl<T: Storage> Broadcast<T> {
         if is_after(tail, known) { tail } else { known }
     }
 
+    /// A reader gives its entry back.
+    fn leave(&self, entry: usize) {
+        if let Some(words) = self.storage.reader(entry) {
+            words.leave();
+        }
+        if entry < self.first_free.load(Ordering::Relaxed) {
+            self.first_free.store(entry, Ordering::Relaxed);
+        }
+    }
+
     fn entries(&self) -> impl Iterator<Item = (usize, &ReaderWords)> {
-        (0..).map_while(|index| Some((index, self.storage.reader(index)?)))
+        self.entries_from(0)
+    }
+
+    fn entries_from(&self, first: usize) -> impl Iterator<Item = (usize, &ReaderWords)> {
+        (first..).map_while(|index| Some((index, self.storage.reader(index)?)))
     }
 
     /// The writer's check, at `tail`: returns the sequence up to which it may write, and the

@@ -52,6 +52,7 @@ mod publisher;
 mod reader;
 mod remote_publisher;
 mod ring;
+mod roster;
 mod schema;
 mod shared;
 mod state;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use mycelium_core::ring::broadcast::{Broadcast, ProxyReader, RetainingConsumer};
 use mycelium_core::ring::region::ForeignCursors;
 
+use super::roster::Numbered;
 use super::shared::{RemoteBell, RemoteReaders, Ring, SharedRing, Waiting};
 use super::state::{PublisherState, SubscriberState};
 use crate::memory::Mapping;
@@ -15,6 +16,8 @@ pub(super) struct Moved {
     proxy: Option<ProxyReader<Ring>>,
     readers: Arc<RemoteReaders>,
     publisher: Arc<PublisherState>,
+    /// The number of the link's subscription.
+    number: u64,
     /// The first message that is read there. Earlier ones are confirmed over the link.
     from: usize,
     /// The messages before this sequence were counted.
@@ -40,17 +43,13 @@ impl Moved {
         if let Some(imports) = publisher.ring.storage().imports() {
             imports.add(readers.clone());
         }
-        publisher.readers.change(|all| {
-            let own = all.iter_mut().find(|reader| Arc::ptr_eq(&reader.subscriber, subscriber));
-            if let Some(own) = own {
-                own.remote = Some(readers.clone());
-            }
-        });
+        let number = subscriber.number();
+        publisher.readers.update(number, |own| own.remote = Some(readers.clone()));
         // Otherwise they have still to confirm messages that went over the link.
         if proxy.as_ref().is_none_or(|proxy| proxy.kept() == from) {
             readers.activate();
         }
-        Moved { proxy, readers, publisher: publisher.clone(), from, counted }
+        Moved { proxy, readers, publisher: publisher.clone(), number, from, counted }
     }
 
     /// What the publisher shares with its readers.
@@ -137,11 +136,9 @@ impl Drop for Moved {
         if let Some(imports) = self.publisher.ring.storage().imports() {
             imports.remove(&self.readers);
         }
-        self.publisher.readers.change(|all| {
+        self.publisher.readers.update(self.number, |own| {
             let is_own = |remote: &Arc<RemoteReaders>| Arc::ptr_eq(remote, &self.readers);
-            if let Some(own) = all.iter_mut().find(|it| it.remote.as_ref().is_some_and(is_own)) {
-                own.remote = None;
-            }
+            own.remote.take_if(|remote| is_own(remote));
         });
     }
 }

@@ -74,6 +74,8 @@ pub(super) struct Reader {
     edges: Vec<Edge>,
     /// Edges that follow others: publishers whose earlier messages are not all taken.
     later: Vec<Edge>,
+    /// The edge of which the end of its publisher was checked last.
+    swept: usize,
     /// The edge whose turn it is, and for how many messages it has been.
     turn: usize,
     burst: u32,
@@ -127,6 +129,7 @@ impl Reader {
             membership,
             edges: Vec::new(),
             later: Vec::new(),
+            swept: 0,
             turn: 0,
             burst: 0,
             in_flight: None,

@@ -30,22 +30,25 @@ use super::numbering::{KnownNumbering, Numbering};
 use super::options::{Start, SubscribeOptions};
 use super::policy::Policy;
 use super::ring::{self, RingError, RingShape};
+use super::roster::{Numbered, Roster};
 use super::schema::Schema;
 use super::shared::{MappedOrigin, RemoteReaders, Ring, Sleeper};
 use super::versioned::Versioned;
 use crate::counters::{EdgeValue, Line, PublisherValue, plain};
-use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use crate::sync::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 /// What a publisher shares with its readers.
 #[derive(Debug)]
 pub(super) struct PublisherState {
+    /// Its number among all members of this process.
+    number: u64,
     pub(super) ring: Ring,
     pub(super) topic: Arc<str>,
     pub(super) name: Arc<str>,
     pub(super) epoch: u64,
     /// The doorbell at which the publisher waits for room.
     pub(super) room: Doorbell,
-    pub(super) readers: Versioned<Vec<ReaderEntry>>,
+    pub(super) readers: Roster<ReaderEntry>,
     pub(super) origin: Origin,
     /// The publisher's process is gone, and the number of its messages is unknown.
     lost: AtomicBool,
@@ -186,13 +189,14 @@ impl PublisherState {
         origin: Origin,
     ) -> Arc<PublisherState> {
         Arc::new(PublisherState {
+            number: next_number(),
             ring,
             file,
             topic: topic.into(),
             name: name.into(),
             epoch,
             room: Doorbell::new(),
-            readers: Versioned::default(),
+            readers: Roster::default(),
             origin,
             lost: AtomicBool::new(false),
             abandoned: Mutex::default(),
@@ -242,6 +246,30 @@ impl PublisherState {
     }
 }
 
+/// The number of the next publisher or subscription of this process.
+fn next_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+impl Numbered for Arc<PublisherState> {
+    fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+impl Numbered for Arc<SubscriberState> {
+    fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+impl Numbered for ReaderEntry {
+    fn number(&self) -> u64 {
+        self.subscriber.number
+    }
+}
+
 /// When a subscription ends although publishers are left; 0 in its place means never.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -257,6 +285,8 @@ pub(super) enum LastCall {
 /// What a subscription shares with its publishers.
 #[derive(Debug)]
 pub(super) struct SubscriberState {
+    /// Its number among all members of this process.
+    number: u64,
     pub(super) name: Arc<str>,
     pub(super) policy: Policy,
     start: Start,
@@ -265,7 +295,7 @@ pub(super) struct SubscriberState {
     /// Edges to new publishers that the subscription has not added to its own list yet.
     pub(super) incoming: Versioned<Vec<Edge>>,
     /// All publishers that it reads.
-    pub(super) publishers: Versioned<Vec<Arc<PublisherState>>>,
+    pub(super) publishers: Roster<Arc<PublisherState>>,
     /// It has requested a message.
     pub(super) has_requested: AtomicBool,
     /// A [`LastCall`], or 0.
@@ -282,13 +312,14 @@ impl SubscriberState {
     ) -> Arc<SubscriberState> {
         let SubscribeOptions { policy, start } = options;
         Arc::new(SubscriberState {
+            number: next_number(),
             name: name.into(),
             policy,
             start,
             is_egress,
             bell: Doorbell::new(),
             incoming: Versioned::default(),
-            publishers: Versioned::default(),
+            publishers: Roster::default(),
             has_requested: AtomicBool::new(false),
             last_call: AtomicU8::new(0),
         })

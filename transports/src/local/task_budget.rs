@@ -18,6 +18,7 @@ use std::task::Context;
 use mycelium_core::doorbell::{announce, ring_each};
 use mycelium_core::wait::WaitStrategy;
 
+use super::roster::OUTDATED;
 use super::state::{PublisherState, ReaderEntry, SubscriberState};
 use crate::counters::{Line, PublisherValue};
 use crate::sync::{AtomicU32, Ordering};
@@ -197,10 +198,8 @@ impl DeferredWakes {
                 doorbells.ring();
             }
             Side::Subscription { subscriber, version, publishers } => {
-                let now = subscriber.publishers.version();
-                if *version != now {
-                    publishers.clone_from(&subscriber.publishers.lock());
-                    *version = now;
+                if *version != subscriber.publishers.version() {
+                    subscriber.publishers.refresh(publishers, version);
                 }
                 ring_each(publishers, |publisher| publisher.ring_room());
             }
@@ -217,9 +216,6 @@ pub(super) struct ReaderDoorbells {
     version_with_readers: usize,
     readers: Vec<ReaderEntry>,
 }
-
-/// A version that no list has.
-const OUTDATED: usize = usize::MAX;
 
 impl ReaderDoorbells {
     pub(super) fn new(publisher: Arc<PublisherState>) -> ReaderDoorbells {
@@ -246,8 +242,7 @@ impl ReaderDoorbells {
 
     fn refresh(&mut self) {
         if self.version != self.publisher.readers.version() {
-            self.version = self.publisher.readers.version();
-            self.readers.clone_from(&self.publisher.readers.lock());
+            self.publisher.readers.refresh(&mut self.readers, &mut self.version);
             let is_empty = self.readers.is_empty();
             self.version_with_readers = if is_empty { OUTDATED } else { self.version };
         }

@@ -4,6 +4,7 @@
 //! nor the handles that users hold: those are made in `publisher.rs`, `subscription.rs`,
 //! `remote_publisher.rs` and `egress.rs`.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -13,6 +14,7 @@ use super::error::TopicError;
 use super::options::SubscribeOptions;
 use super::policy::Policy;
 use super::ring::{Readers, RingError, RingMemory, RingShape};
+use super::roster::Numbered;
 use super::schema::Schema;
 use super::state::{Edge, Origin, PublisherState, SubscriberState};
 use crate::counters::Region;
@@ -58,8 +60,14 @@ pub struct Topic {
 
 #[derive(Default)]
 struct Members {
+    /// Sorted by number.
     publishers: Vec<Arc<PublisherState>>,
+    /// The epochs of those of this process.
+    epochs: HashSet<u64>,
+    /// Sorted by number.
     subscribers: Vec<Arc<SubscriberState>>,
+    /// How many of these take an entry in each ring.
+    keeping: usize,
     /// Ended publishers of other processes, until every subscription has read them to the end.
     unread: Vec<Weak<PublisherState>>,
 }
@@ -210,9 +218,7 @@ impl Topic {
     ) -> Result<Arc<PublisherState>, TopicError> {
         let mut members = self.members();
         if origin.is_local() {
-            let is_same =
-                |known: &Arc<PublisherState>| known.epoch == epoch && known.origin.is_local();
-            if members.publishers.iter().any(is_same) {
+            if members.epochs.contains(&epoch) {
                 return Err(TopicError::Epoch { topic: self.name.clone(), epoch });
             }
         } else {
@@ -253,7 +259,7 @@ impl Topic {
             return Err(self.not_in_memory());
         }
         self.join(&mut members, publisher, Some((from, earlier)))?;
-        members.publishers.retain(|other| !Arc::ptr_eq(other, earlier));
+        remove(&mut members.publishers, earlier);
         Ok(())
     }
 
@@ -270,7 +276,10 @@ impl Topic {
             .collect();
         let edges = edges.ok_or_else(|| self.too_many_readers())?;
         readers().zip(edges).for_each(|(reader, edge)| reader.send_edge(edge));
-        members.publishers.push(publisher.clone());
+        if publisher.origin.is_local() {
+            members.epochs.insert(publisher.epoch);
+        }
+        insert(&mut members.publishers, publisher.clone());
         Ok(())
     }
 
@@ -285,8 +294,7 @@ impl Topic {
         let (policy, subscriber) = (options.policy, SubscriberState::new(name, options, is_egress));
         let mut members = self.members();
         // Later publishers have at most as many entries as the present ones.
-        let keeping = members.subscribers.iter().filter(|reader| reader.policy.keeps()).count();
-        if policy.keeps() && keeping >= self.shape.readers.most {
+        if policy.keeps() && members.keeping >= self.shape.readers.most {
             return Err(self.too_many_readers());
         }
         let is_mapped = |it: &Arc<PublisherState>| it.origin.mapped().is_some();
@@ -302,7 +310,8 @@ impl Topic {
             return Err(self.too_many_readers());
         };
         edges.into_iter().for_each(|edge| subscriber.send_edge(edge));
-        members.subscribers.push(subscriber.clone());
+        members.keeping += usize::from(policy.keeps());
+        insert(&mut members.subscribers, subscriber.clone());
         Ok(subscriber)
     }
 
@@ -310,15 +319,21 @@ impl Topic {
     /// subscriptions still hold its ring.
     pub(super) fn remove_publisher(&self, publisher: &Arc<PublisherState>) {
         let mut members = self.members();
-        let before = members.publishers.len();
-        members.publishers.retain(|other| !Arc::ptr_eq(other, publisher));
-        if members.publishers.len() < before && !publisher.origin.is_local() {
+        if !remove(&mut members.publishers, publisher) {
+            return;
+        }
+        if publisher.origin.is_local() {
+            members.epochs.remove(&publisher.epoch);
+        } else {
             members.unread.push(Arc::downgrade(publisher));
         }
     }
 
     pub(super) fn remove_subscriber(&self, subscriber: &Arc<SubscriberState>) {
-        self.members().subscribers.retain(|other| !Arc::ptr_eq(other, subscriber));
+        let mut members = self.members();
+        if remove(&mut members.subscribers, subscriber) {
+            members.keeping -= usize::from(subscriber.policy.keeps());
+        }
     }
 
     /// The places for subscriptions at a ring in memory of another process: for as many as may
@@ -343,6 +358,19 @@ impl Topic {
     fn members(&self) -> MutexGuard<'_, Members> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Adds a member to a list that is sorted by number.
+fn insert<T: Numbered>(members: &mut Vec<T>, member: T) {
+    // Most often it is the newest one.
+    let place = members.partition_point(|other| other.number() < member.number());
+    members.insert(place, member);
+}
+
+/// Removes a member from a list that is sorted by number. Returns whether it was there.
+fn remove<T: Numbered>(members: &mut Vec<T>, member: &T) -> bool {
+    let place = members.binary_search_by_key(&member.number(), Numbered::number);
+    place.map(|place| members.remove(place)).is_ok()
 }
 
 impl fmt::Debug for Topic {

@@ -383,8 +383,8 @@ impl<H: BroadcastHandle> Consumer<H> {
 
 impl<H: BroadcastHandle> Drop for Consumer<H> {
     fn drop(&mut self) {
-        if let Some(words) = self.ring.reader() {
-            words.leave();
+        if let Some(entry) = self.ring.entry() {
+            self.ring.leave(entry);
         }
     }
 }

@@ -6,7 +6,7 @@ use super::ring_ref::RingRef;
 use super::slot::is_after;
 use super::storage::Storage;
 use super::{Broadcast, BroadcastHandle};
-use crate::sync::barrier;
+use crate::sync::{Ordering, barrier};
 
 impl<T: Storage> Broadcast<T> {
     /// A reader that the writer never passes, or `None` if all entries are in use.
@@ -82,10 +82,16 @@ impl<T: Storage> Broadcast<T> {
         state: usize,
         from: Option<usize>,
     ) -> Option<Consumer<H>> {
-        let mut seen = 0;
+        let first = ring.first_free.load(Ordering::Relaxed);
+        let mut seen = first;
         let (index, entry) = loop {
-            let mut entries = ring.entries().inspect(|(index, _)| seen = index + 1);
-            if let Some(claimed) = entries.find(|(_, entry)| entry.claim()) {
+            let mut later =
+                ring.entries_from(seen.max(first)).inspect(|(index, _)| seen = index + 1);
+            if let Some(claimed) = later.find(|(_, entry)| entry.claim()) {
+                break claimed;
+            }
+            let mut earlier = ring.entries().take(first);
+            if let Some(claimed) = earlier.find(|(_, entry)| entry.claim()) {
                 break claimed;
             }
             // Before the fence below, so the writer finds a new entry as it finds the others.
@@ -93,6 +99,7 @@ impl<T: Storage> Broadcast<T> {
                 return None;
             }
         };
+        ring.first_free.store(index + 1, Ordering::Relaxed);
         // A Dekker handshake with `Broadcast::room`. Either the writer's check comes after this
         // fence and sees the entry, or it came before, and then the tail that the writer stored
         // before that check is visible here. The writer may then continue without a check for one

@@ -94,7 +94,7 @@ impl<const WORDS: usize, const READERS: usize> Broadcast<InlineStorage<WORDS, RE
             storage.slots[slot * layout.slot_words()] = Word(AtomicUsize::new(stamp));
             slot += 1;
         }
-        Broadcast { storage, layout }
+        Broadcast { storage, layout, first_free: AtomicUsize::new(0) }
     }
 }
 

@@ -131,9 +131,9 @@ impl<H: BroadcastHandle> ProxyReader<H> {
         let tail = held.reader.ring().tail();
         let kept = held.words().map_or(tail, |words| words.taken.load(Ordering::Relaxed));
         held.reader.go_to(tail);
-        if !stays && let Some(words) = held.words() {
-            words.leave();
-            held.entry = None;
+        if !stays && let Some(entry) = held.entry.take() {
+            let ring: &Broadcast<H::Storage> = held.reader.ring();
+            ring.leave(entry);
         }
         RetainingConsumer { held, kept, may_borrow: false }
     }

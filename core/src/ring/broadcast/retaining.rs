@@ -63,9 +63,8 @@ impl<H: BroadcastHandle> Held<H> {
 
 impl<H: BroadcastHandle> Drop for Held<H> {
     fn drop(&mut self) {
-        if let Some(words) = self.words() {
-            words.leave();
-        }
+        let ring: &Broadcast<H::Storage> = self.reader.ring();
+        self.entry.into_iter().for_each(|entry| ring.leave(entry));
     }
 }
 

@@ -16,6 +16,7 @@ impl Reader {
             // Most readers have one publisher, and there may be many readers.
             self.edges.reserve_exact(new.len());
         }
+        let count = new.len();
         for edge in new {
             match edge.after {
                 None => self.begin(edge),
@@ -23,6 +24,24 @@ impl Reader {
             }
         }
         self.begin_later();
+        self.sweep(2 * count);
+    }
+
+    /// Looks at the next edges in turn, and removes those whose publishers have ended. A reader
+    /// that always finds a message at the newest edge would not find the end of the others: while
+    /// publishers come and go, there would be more and more.
+    fn sweep(&mut self, edges: usize) {
+        for _ in 0..edges {
+            self.swept += 1;
+            if self.swept >= self.edges.len() {
+                self.swept = 0;
+            }
+            if self.after_gap.is_none()
+                && self.edges.get(self.swept).is_some_and(Edge::has_ended_quietly)
+            {
+                self.remove_edge(self.swept, false);
+            }
+        }
     }
 
     /// Begins to read the edges whose earlier messages are all taken.

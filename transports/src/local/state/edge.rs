@@ -103,6 +103,13 @@ impl Edge {
         self.end.is_some_and(|end| self.consumer.cursor().wrapping_sub(end).cast_signed() >= 0)
     }
 
+    /// Whether a publisher of this process has ended, and all of its messages are read and
+    /// reported.
+    pub(in crate::local) fn has_ended_quietly(&self) -> bool {
+        let is_read = || self.consumer.depth() == 0 && self.passed == 0;
+        self.publisher.origin.is_local() && self.publisher.ring.is_closed() && is_read()
+    }
+
     /// Whether the end of this publisher is a loss that was not reported yet; marks it as reported.
     pub(in crate::local) fn reports_loss(&mut self) -> bool {
         let publisher = self.publisher.origin.pump().map_or(&self.publisher, |pump| &pump.source);

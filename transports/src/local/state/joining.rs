@@ -11,6 +11,7 @@ use super::{Edge, Origin, Progress, PublisherState, ReaderEntry, SubscriberState
 use crate::counters::{EdgeValue, Line, Region, plain};
 use crate::local::options::Start;
 use crate::local::policy::Policy;
+use crate::local::roster::Numbered;
 use crate::sync::AtomicUsize;
 
 impl PublisherState {
@@ -69,7 +70,7 @@ impl PublisherState {
             line: line.clone(),
             remote: None,
         };
-        publisher.readers.change(|readers| readers.push(reader));
+        publisher.readers.add(reader);
         // While the reader joined, the ring may have seemed full to the publisher, which then
         // parked.
         publisher.wake();
@@ -112,8 +113,9 @@ impl PublisherState {
         }
         // It gates nobody: the publisher runs the pump.
         let (subscriber, line) = (subscriber.clone(), edge.line.clone());
-        let reader = ReaderEntry { subscriber, entry: None, progress: Some(progress), line, remote: None };
-        publisher.readers.change(|readers| readers.push(reader));
+        let reader =
+            ReaderEntry { subscriber, entry: None, progress: Some(progress), line, remote: None };
+        publisher.readers.add(reader);
         publisher.wake();
         Some(edge)
     }
@@ -127,13 +129,12 @@ impl PublisherState {
     /// The counters of a subscription.
     fn line_of(&self, subscriber: &Arc<SubscriberState>) -> Option<Arc<Line<EdgeValue>>> {
         let readers = self.readers.lock();
-        let reader = readers.iter().find(|it| Arc::ptr_eq(&it.subscriber, subscriber))?;
-        Some(reader.line.clone())
+        let place = readers.binary_search_by_key(&subscriber.number, Numbered::number).ok()?;
+        Some(readers[place].line.clone())
     }
 
     fn remove_reader(&self, subscriber: &Arc<SubscriberState>) {
-        self.readers
-            .change(|readers| readers.retain(|it| !Arc::ptr_eq(&it.subscriber, subscriber)));
+        self.readers.remove(subscriber.number);
     }
 }
 
@@ -146,7 +147,7 @@ impl Progress {
 impl SubscriberState {
     /// Gives it an edge to a new publisher.
     pub(in crate::local) fn send_edge(&self, edge: Edge) {
-        self.publishers.change(|publishers| publishers.push(edge.publisher.clone()));
+        self.publishers.add(edge.publisher.clone());
         self.incoming.change(|incoming| {
             if incoming.is_empty() {
                 // Often it is the only one, and there may be many subscriptions.
@@ -160,8 +161,7 @@ impl SubscriberState {
 
     /// Removes this and the publisher from each other's lists.
     pub(in crate::local) fn leave(self: &Arc<SubscriberState>, publisher: &Arc<PublisherState>) {
-        self.publishers
-            .change(|publishers| publishers.retain(|other| !Arc::ptr_eq(other, publisher)));
+        self.publishers.remove(publisher.number);
         publisher.remove_reader(self);
     }
 }

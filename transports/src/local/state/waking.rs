@@ -98,7 +98,7 @@ impl Waiting for SubscriberState {
 /// Of a mapped publisher.
 impl SharedRing for PublisherState {
     fn look(&self) {
-        let readers = self.readers.lock().clone();
+        let readers = self.readers.lock().to_vec();
         announce();
         ring_each(&readers, |reader| reader.subscriber.bell.ring());
         self.room.ring();

@@ -1,0 +1,109 @@
+//! Subscriptions that may not see the end of their publishers, at a shutdown.
+//!
+//! Most subscriptions end when all of their publishers have ended. The node ends two kinds itself.
+//! A subscription that drops messages and closes a circle of services ends when it has what was
+//! sent before the services outside the circle had ended: then the others of the circle see the end
+//! of their publishers, one after the other. A subscription without a publisher, or with one
+//! outside the services, ends when the services that emit to its topic have ended and it is empty.
+//!
+//! Each service that ends is handled once: the end of a node with many services takes a time that
+//! grows with their number, and not with its square.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mycelium_core::Message;
+use mycelium_transports::local::Finisher;
+
+use crate::dead_letter::DeadLetter;
+use crate::shared::Shared;
+
+/// The subscriptions of a node that it must end.
+pub(super) struct Endless<'a> {
+    shared: &'a Shared,
+    /// Those of each topic, and how many of its services have not ended.
+    topics: BTreeMap<&'a str, (Vec<&'a Finisher>, usize)>,
+    /// Those that close each circle, and how many services before the circle have not ended.
+    circles: Vec<(Vec<&'a Finisher>, usize)>,
+    /// The circles that each service is before.
+    circles_after: BTreeMap<&'a str, Vec<usize>>,
+    /// How many services were seen to end.
+    ended: usize,
+    /// How many topics had a publisher outside the services. `None` before the first check.
+    from_outside: Option<usize>,
+}
+
+impl<'a> Endless<'a> {
+    /// Of these subscriptions: service, topic, and the handle that ends it.
+    pub(super) fn new(
+        shared: &'a Shared,
+        subscriptions: impl Iterator<Item = (&'a str, &'a str, &'a Finisher)>,
+    ) -> Endless<'a> {
+        let feedback = &shared.plan.feedback;
+        let before = feedback.before();
+        let mut circles: Vec<_> =
+            before.iter().map(|services| (Vec::new(), services.len())).collect();
+        let mut circles_after = BTreeMap::<&str, Vec<usize>>::new();
+        for (circle, services) in before.iter().enumerate() {
+            for service in services {
+                circles_after.entry(service).or_default().push(circle);
+            }
+        }
+        let mut topics = BTreeMap::new();
+        // `end_dead_letters` ends the others.
+        for (service, topic, finisher) in subscriptions.filter(|it| *it.1 != *DeadLetter::TOPIC) {
+            match feedback.circle(service, topic) {
+                Some(circle) if !finisher.policy().is_gating() => circles[circle].0.push(finisher),
+                _ => {
+                    let publishers = || (Vec::new(), shared.plan.publishers(topic).count());
+                    topics.entry(topic).or_insert_with(publishers).0.push(finisher);
+                }
+            }
+        }
+        Endless { shared, topics, circles, circles_after, ended: 0, from_outside: None }
+    }
+
+    /// Ends the subscriptions for which that is due, after services have ended.
+    pub(super) fn finish(&mut self) {
+        let is_first = self.from_outside.is_none();
+        if is_first {
+            self.circles.iter().filter(|circle| circle.1 == 0).for_each(finish_circle);
+        }
+        let ended = self.shared.services.ended_from(self.ended);
+        self.ended += ended.len();
+        let mut due = BTreeSet::new();
+        for service in &ended {
+            for topic in self.shared.plan.emitted_by(service) {
+                let Some((_, left)) = self.topics.get_mut(topic) else { continue };
+                *left -= 1;
+                due.extend((*left == 0).then_some(topic));
+            }
+            for circle in self.circles_after.get(&**service).into_iter().flatten() {
+                self.circles[*circle].1 -= 1;
+                if self.circles[*circle].1 == 0 {
+                    finish_circle(&self.circles[*circle]);
+                }
+            }
+        }
+        // A publisher outside the services may have joined a topic whose services have ended.
+        let from_outside = self.shared.topics.outside_publishers();
+        if self.from_outside.replace(from_outside) != Some(from_outside) {
+            let all_ended = self.topics.iter().filter(|(_, (_, left))| *left == 0);
+            due.extend(all_ended.map(|(topic, _)| *topic));
+        }
+        for topic in due.into_iter().filter(|topic| self.has_no_end(topic)) {
+            self.topics[topic].0.iter().for_each(|finisher| finisher.finish_when_empty());
+        }
+    }
+
+    /// Whether the end of a topic's services is not the end of its subscriptions.
+    fn has_no_end(&self, topic: &str) -> bool {
+        let plan = &self.shared.plan;
+        plan.topics.get(topic).is_none_or(|planned| planned.publishers == 0)
+            || plan.peer_topics.writes(topic)
+            || self.shared.topics.has_outside_publisher(topic)
+    }
+}
+
+fn finish_circle((finishers, _): &(Vec<&Finisher>, usize)) {
+    finishers.iter().for_each(|finisher| finisher.finish_after_sent());
+}
