@@ -21,6 +21,7 @@ fn every_column_moves_every_message() {
         "emit",
         "emit-receive",
         "fan-out",
+        "scale",
         "threads",
         "encode",
         "view",
@@ -39,6 +40,7 @@ fn every_column_moves_every_message() {
         "handler",
         "wake",
         "pinned",
+        "start",
     ];
     assert_eq!(keys, expected);
     let loads: Vec<_> =

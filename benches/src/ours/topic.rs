@@ -72,6 +72,28 @@ pub(crate) fn ends(
     (InTask { end, budget, wakes }, receivers)
 }
 
+/// As [`ends`], for one of `topics` topics of one node, each with a publisher and a subscription.
+pub(crate) fn ends_among(
+    topics: u64,
+) -> (InTask<Publisher<Sample>>, Vec<InTask<Subscription<Sample>>>) {
+    let counters = Region::new(64);
+    let mut all = (0..topics).map(|number| {
+        let name = format!("topic-{number}");
+        let topic = Topic::new(&name, Schema::of::<Sample>(), CAPACITY, counters.clone())
+            .expect("the capacity is a power of two");
+        let (budget, reader) = (TaskBudget::new(), TaskBudget::new());
+        let mut end = topic.subscribe("reader", Policy::Block).expect("the topic carries samples");
+        let receiver = InTask { wakes: [end.attach(&reader)], end, budget: reader };
+        let mut end = topic.publisher("writer", 1).expect("there is an entry for the reader");
+        (InTask { wakes: [end.attach(&budget)], end, budget }, receiver)
+    });
+    let others: Vec<_> = all.by_ref().take(topics as usize / 2).collect();
+    let (sender, receiver) = all.next().expect("there is a topic");
+    // The others stay as long as the program.
+    std::mem::forget((others, all.collect::<Vec<_>>()));
+    (sender, vec![receiver])
+}
+
 /// Both ends, in one task or in two.
 pub(crate) fn pair(
     writer: Arc<TaskBudget>,

@@ -62,6 +62,9 @@ pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
     if options.wants("fan-out") {
         sweeps.push(fan_out(options).into());
     }
+    if options.wants("scale") {
+        sweeps.push(among_many(options).into());
+    }
     if options.wants("threads") {
         sweeps.extend(threads(options, cores));
     }
@@ -104,6 +107,31 @@ fn fan_out(options: &Options) -> Contest {
         columns,
         pairs,
         ..Contest::new("fan-out", rows::EMIT, title)
+    }
+}
+
+/// Emits in a node with many topics, and to many subscribers.
+fn among_many(options: &Options) -> Contest {
+    const ONE: &str = "emit to 1 of 1 topic";
+    const OF_MANY: &str = "emit to 1 of 1,000 topics";
+    const TO: [(&str, usize); 3] = [("emit to 4", 4), ("emit to 16", 16), ("emit to 64", 64)];
+    let mut columns = vec![
+        fan(ONE, Timed::Sending, topic::ends_among(1)),
+        fan(OF_MANY, Timed::Sending, topic::ends_among(1_000)),
+    ];
+    let mut pairs = vec![Pair::new(OF_MANY, ONE).within(1.25)];
+    for (name, readers) in TO {
+        let ends = topic::ends(TaskBudget::new(), (0..readers).map(|_| TaskBudget::new()));
+        columns.push(fan(name, Timed::Sending, ends));
+        pairs.push(Pair::new(name, ONE).within(1.25));
+    }
+    let title = "one thread, 56 bytes, in a node of many topics and to many subscribers";
+    Contest {
+        timed: "512 sends and the end of the poll; received between the timed parts",
+        operations: options.operations(4 * BATCH, BATCH).next_multiple_of(BATCH),
+        columns,
+        pairs,
+        ..Contest::new("scale", rows::SCALE, title)
     }
 }
 

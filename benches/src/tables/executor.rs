@@ -10,6 +10,7 @@ use crate::loops::executor::handler::{self, KAMEO, LOCAL_CHANNEL, RACTOR};
 use crate::loops::executor::host::{OnGlommio, OnSmol, OnTokio};
 use crate::loops::executor::idle::idle;
 use crate::loops::executor::jitter::jitter;
+use crate::loops::executor::start::start;
 use crate::loops::executor::wake::{self, Eventfd, Futex};
 use crate::loops::trip;
 use crate::options::Options;
@@ -21,7 +22,10 @@ use crate::wait::Idle;
 
 pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
     let mut contests = Vec::new();
-    if !["handler", "wake", "pinned", "jitter", "idle"].iter().any(|key| options.wants(key)) {
+    if !["handler", "wake", "pinned", "jitter", "start", "idle"]
+        .iter()
+        .any(|key| options.wants(key))
+    {
         return Vec::new();
     }
     // On machines that do not support glommio, its columns are absent.
@@ -49,6 +53,9 @@ pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
             ..Contest::new("jitter", "", title).at("late")
         });
     }
+    if options.wants("start") {
+        contests.push(started(options));
+    }
     if options.wants("idle") {
         let mut columns = vec![idle::<OnTokio>("idle on tokio"), idle::<OnSmol>("idle on smol")];
         columns.extend(glommio.then(|| idle::<OnGlommio>("idle on glommio")));
@@ -61,6 +68,20 @@ pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
         });
     }
     contests.into_iter().map(Sweep::from).collect()
+}
+
+fn started(options: &Options) -> Contest {
+    const FEW: &str = "start of 1,000";
+    const MANY: &str = "start of 10,000";
+    // A quick run only checks that such nodes start and end.
+    let few = if options.quick { 10 } else { 1_000 };
+    Contest {
+        timed: "build and start, until all services wait for their messages; the end is not timed",
+        operations: 1,
+        columns: vec![start::<OnTokio>(FEW, few), start::<OnTokio>(MANY, 10 * few)],
+        pairs: vec![Pair::new(MANY, FEW).within(12.0)],
+        ..Contest::new("start", rows::SCALE, "a node of services that wait, ten for each topic")
+    }
 }
 
 fn to_handler(options: &Options, parked: bool, glommio: bool) -> Contest {

@@ -17,5 +17,6 @@ pub(super) const SHM_FAN_OUT: &str = "readers in several processes";
 pub(super) const HANDLER: &str = "to a service's handler";
 pub(super) const WAKES: &str = "wake of a service on another executor";
 pub(super) const PINNED: &str = "round trip of pinned services";
+pub(super) const SCALE: &str = "emit and start in a node of many services";
 pub(super) const IDLE: &str = "idle node";
 pub(super) const TASKS: &str = "to a parked task and back";
