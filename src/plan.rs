@@ -62,8 +62,8 @@ pub(crate) struct Plan {
     pub(crate) dead_letters: DeadLetterPlan,
     /// The services of this node.
     services: Vec<(String, BoundPorts)>,
-    /// The place of each in `services`.
-    places: BTreeMap<String, usize>,
+    /// The places of all in `services`, sorted by name.
+    places: Vec<usize>,
     /// Those of each topic.
     members: BTreeMap<Arc<str>, Members>,
 }
@@ -117,8 +117,8 @@ impl Plan {
         }
         let dead_letters = DeadLetterPlan::new(services, &flows, &peer_topics);
         let members = members(services);
-        let places = services.iter().enumerate();
-        let places = places.map(|(place, (name, _))| (name.clone(), place)).collect();
+        let mut places: Vec<usize> = (0..services.len()).collect();
+        places.sort_by_key(|place| &services[*place].0);
         let (node, services) = (node.to_owned(), services.to_vec());
         Ok(Plan {
             node,
@@ -176,15 +176,19 @@ impl Plan {
 
     /// The ports of a service of this node.
     pub(crate) fn ports(&self, service: &str) -> BoundPorts {
-        let place = self.places.get(service);
-        place.map(|place| self.services[*place].1.clone()).unwrap_or_default()
+        self.ports_of(service).cloned().unwrap_or_default()
+    }
+
+    fn ports_of(&self, service: &str) -> Option<&BoundPorts> {
+        let name = |place: &usize| self.services[*place].0.as_str();
+        let found = self.places.binary_search_by(|place| name(place).cmp(service)).ok()?;
+        Some(&self.services[self.places[found]].1)
     }
 
     /// The topics that a service of this node publishes.
     pub(crate) fn emitted_by(&self, service: &str) -> BTreeSet<&str> {
-        let place = self.places.get(service);
-        let ports = place.map(|place| &self.services[*place].1);
-        ports.iter().flat_map(|ports| &ports.emits).map(|port| &*port.topic).collect()
+        let ports = self.ports_of(service);
+        ports.into_iter().flat_map(|ports| &ports.emits).map(|port| &*port.topic).collect()
     }
 
     /// The services of this node that read a topic.

@@ -100,9 +100,14 @@ impl<T: Numbered + Clone> Roster<T> {
         let mut members = self.lock();
         // A removed member is dropped after the lock.
         let _changed = change(&mut members);
-        members.changed.push_back(number);
-        while members.changed.len() > members.all.len() {
-            members.changed.pop_front();
+        if members.all.len() > 1 {
+            members.changed.push_back(number);
+            while members.changed.len() > members.all.len() {
+                members.changed.pop_front();
+            }
+        } else {
+            // A copy of one member costs no more than the change.
+            members.changed = VecDeque::new();
         }
         self.version.fetch_add(1, Ordering::Release);
         drop(members);
