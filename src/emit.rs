@@ -180,7 +180,7 @@ impl Waits {
     }
 
     /// Ready if the service should end: it is a source, and the node shuts down.
-    fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if !self.is_source {
             return Poll::Pending;
         }

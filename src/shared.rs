@@ -19,8 +19,10 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use mycelium_core::Message;
 use mycelium_executor::Executor;
 use mycelium_transports::exchange::{LayoutMismatch, Notice};
+use mycelium_transports::local::{PressureChange, Publisher};
 
 use crate::error::StartError;
 use crate::log;
@@ -89,6 +91,29 @@ impl Shared {
                 self.services.unstarted.count_down();
             }
         }
+    }
+
+    /// Observers of the node get the backpressure of a service's publisher.
+    pub(crate) fn observe_pressure<M: Message>(
+        self: &Arc<Self>,
+        service: &str,
+        publisher: &Publisher<M>,
+    ) {
+        if self.lifecycle.observers.is_empty() {
+            return;
+        }
+        // Weakly: the publisher's ring is a part of the topics here.
+        let (shared, service) = (Arc::downgrade(self), service.to_owned());
+        let topic = publisher.topic().clone();
+        publisher.observe_pressure(move |change| {
+            let Some(shared) = shared.upgrade() else { return };
+            let (service, topic) = (&*service, &*topic);
+            let PressureChange { exceeded, depth, capacity } = change;
+            shared.lifecycle.observers.notify(&match exceeded {
+                true => Event::BackpressureStarted { service, topic, depth, capacity },
+                false => Event::BackpressureEnded { service, topic, depth, capacity },
+            });
+        });
     }
 
     /// A service has ended, or the node no longer waits for it.

@@ -2,6 +2,8 @@
 
 #[path = "local/policies.rs"]
 mod policies;
+#[path = "local/pressure.rs"]
+mod pressure;
 #[path = "local/waiting.rs"]
 mod waiting;
 

@@ -18,7 +18,7 @@ use std::task::Context;
 use mycelium_core::doorbell::{announce, ring_each};
 use mycelium_core::wait::WaitStrategy;
 
-use super::state::{PublisherState, ReaderEntry, SubscriberState};
+use super::state::{PressureCheck, PublisherState, ReaderEntry, SubscriberState};
 use crate::counters::{Line, PublisherValue};
 use crate::sync::{AtomicU32, Ordering};
 
@@ -103,6 +103,11 @@ impl HandleBudget {
     #[inline(always)]
     pub(super) fn count_operation(&self) -> bool {
         self.task.as_ref().is_none_or(|task| task.count_operation())
+    }
+
+    /// Whether it is attached to a task.
+    pub(super) fn is_attached(&self) -> bool {
+        self.task.is_some()
     }
 
     /// Whether the task must yield before its next operation. If so, it was woken again.
@@ -195,6 +200,7 @@ impl DeferredWakes {
             Side::Publisher { doorbells, line } => {
                 doorbells.publisher.show_sent(line);
                 doorbells.ring();
+                doorbells.check_pressure();
             }
             Side::Subscription { subscriber, version, publishers } => {
                 let now = subscriber.publishers.version();
@@ -216,6 +222,7 @@ pub(super) struct ReaderDoorbells {
     /// The version of the list if it has a reader, or [`OUTDATED`].
     version_with_readers: usize,
     readers: Vec<ReaderEntry>,
+    pressure: PressureCheck,
 }
 
 /// A version that no list has.
@@ -224,12 +231,28 @@ const OUTDATED: usize = usize::MAX;
 impl ReaderDoorbells {
     pub(super) fn new(publisher: Arc<PublisherState>) -> ReaderDoorbells {
         let (version, readers) = (OUTDATED, Vec::new());
-        ReaderDoorbells { publisher, version, version_with_readers: OUTDATED, readers }
+        let (version_with_readers, pressure) = (OUTDATED, PressureCheck::new(&publisher));
+        ReaderDoorbells { publisher, version, version_with_readers, readers, pressure }
     }
 
     pub(super) fn ring(&mut self) {
         self.refresh();
         ring_each(&self.readers, ReaderEntry::ring);
+    }
+
+    /// Whether the publisher's threshold is exceeded.
+    pub(super) fn is_threshold_exceeded(&mut self) -> bool {
+        self.check_pressure();
+        if self.publisher.room.is_exceeded() {
+            self.publisher.compare_depth();
+        }
+        self.publisher.room.is_exceeded()
+    }
+
+    /// Finds out whether the publisher has reached its threshold, if it may have.
+    #[inline]
+    pub(super) fn check_pressure(&mut self) {
+        self.pressure.run(&self.publisher);
     }
 
     /// Whether the list of readers has not changed since the last refresh, and is not empty.

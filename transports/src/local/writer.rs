@@ -157,6 +157,10 @@ impl Writer {
         self.state.show_sent(&self.line);
         announce();
         self.doorbells.ring();
+        // After the poll of a task its `DeferredWakes` does this.
+        if !self.budget.is_attached() {
+            self.doorbells.check_pressure();
+        }
     }
 
     /// Ends the publisher: readers get the messages in its ring, and then the end.
@@ -168,6 +172,11 @@ impl Writer {
             // Links send the end of streams in memory, too.
             self.state.look();
         }
+    }
+
+    /// Whether the threshold of backpressure is exceeded.
+    pub(super) fn is_threshold_exceeded(&mut self) -> bool {
+        self.doorbells.is_threshold_exceeded()
     }
 
     /// The name of the subscription that blocked the last push that failed.
