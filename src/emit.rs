@@ -1,5 +1,7 @@
 //! The waits of a service's emits: for room, until a shutdown. [`Emit`] is the future, [`Waits`]
-//! what all emits of a service share.
+//! what all emits of a service share, [`EmitWithin`] an emit with a deadline.
+
+pub(crate) mod within;
 
 use std::fmt;
 use std::pin::Pin;
@@ -13,7 +15,7 @@ use mycelium_transports::local::{EmitError, Publisher, Refusal};
 
 use crate::log;
 use crate::shared::Shared;
-use crate::stall::StallWatch;
+use crate::stall::{DeadlineTimer, StallWatch};
 
 /// The future of [`Context::emit`](crate::Context::emit). Dropped before it is ready, the message
 /// was not sent.
@@ -125,6 +127,7 @@ pub(crate) struct Waits {
     /// The service has no subscriptions: it ends at a shutdown.
     is_source: bool,
     stall: StallWatch,
+    deadline: DeadlineTimer,
     /// When the present wait began.
     since: Option<Duration>,
     /// Made at the first wait, so that later waits do not allocate.
@@ -148,6 +151,7 @@ impl Waits {
             executor,
             is_source,
             stall: StallWatch::default(),
+            deadline: DeadlineTimer::default(),
             since: None,
             shutdown: None,
             shutdown_waker: None,
@@ -177,6 +181,11 @@ impl Waits {
     pub(crate) fn watch(&mut self, context: &mut Context<'_>, report: impl FnOnce(&str)) {
         let Waits { service, executor, stall, since, .. } = self;
         stall.watch(context, &**executor, since, || report(service));
+    }
+
+    /// Ready at the time `end`.
+    fn poll_deadline(&mut self, context: &mut Context<'_>, end: Duration) -> Poll<()> {
+        self.deadline.poll(context, &*self.executor, end)
     }
 
     /// Ready if the service should end: it is a source, and the node shuts down.

@@ -79,8 +79,10 @@
 //!   topology or [`Builder::bind`] binds each port to a topic; [`Context::subscribe_on`] takes an
 //!   [`Input`] such as `Self::left`, [`Context::emit_on`] an [`Output`] ([`ReadsOn`], [`EmitsOn`],
 //!   [`HasPorts`]).
-//! - [`Context`] is what a service sees: [`emit`](Context::emit) (an [`Emit`] to await),
-//!   [`subscribe`](Context::subscribe), [`sleep`](Context::sleep), [`spawn`](Context::spawn) (a
+//! - [`Context`] is what a service sees: [`emit`](Context::emit) (an [`Emit`] to await, or with a
+//!   deadline an [`EmitWithin`]),
+//!   [`subscribe`](Context::subscribe), [`sleep`](Context::sleep),
+//!   [`interval`](Context::interval) (an [`Interval`]), [`spawn`](Context::spawn) (a
 //!   [`JoinHandle`]), [`connect`](Context::connect) and [`listen`](Context::listen) (a [`Stream`],
 //!   a [`Listener`]), the time of the node (a [`Clock`] for child tasks).
 //! - [`Subscription::recv`] returns a [`Delivery`]: a message ([`Received`]), or a [`Gap`] with its
@@ -193,6 +195,7 @@
 //! | [`EmitError`] | [`Context::emit`], [`Publisher::emit`] |
 //! | [`PublisherError`] | [`Context::publisher`] |
 //! | [`ShuttingDown`] | [`Context::sleep`], when the node shuts down |
+//! | [`ZeroPeriod`] | [`Context::interval`] |
 //! | [`Unfinished`] | a [`JoinHandle`] whose work panicked or was dropped |
 //!
 //! # Shut down
@@ -279,11 +282,13 @@ pub use mycelium_transports::local::{
 };
 pub use mycelium_transports::{counters, private_directory};
 
-pub use clock::{Clock, JoinHandle};
+pub use clock::{Clock, Interval, JoinHandle};
 pub use dead_letter::DeadLetter;
 pub use emit::Emit;
+pub use emit::within::EmitWithin;
 pub use error::{
-    BuildError, Error, PublisherError, Result, ShuttingDown, StartError, SubscribeError, Unfinished,
+    BuildError, Error, PublisherError, Result, ShuttingDown, StartError, SubscribeError,
+    Unfinished, ZeroPeriod,
 };
 pub use execution::Execution;
 pub use inbox::Subscription;

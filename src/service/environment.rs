@@ -12,8 +12,8 @@ use futures_util::future::{Either, select};
 use mycelium_executor::{Listener, Stream, bind_tcp};
 
 use super::{Context, Service};
-use crate::clock::{Clock, JoinHandle};
-use crate::error::{ShuttingDown, panic_text};
+use crate::clock::{Clock, Interval, JoinHandle};
+use crate::error::{ShuttingDown, ZeroPeriod, panic_text};
 use crate::log;
 
 impl<S: Service> Context<S> {
@@ -28,6 +28,34 @@ impl<S: Service> Context<S> {
     ) -> impl Future<Output = Result<(), ShuttingDown>> + Send + use<S> + 'static {
         let clock = self.clock();
         async move { clock.sleep(duration).await }
+    }
+
+    /// Ticks with a fixed period, without drift: the first one a period from now. See [`Interval`].
+    ///
+    /// # Errors
+    /// If the period is zero; a service that returns this error is not restarted.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use mycelium::{Context, Result, message, service};
+    /// # #[message(topic = "beats", id = 1)]
+    /// # struct Beat { number: u64 }
+    /// # struct Heart;
+    /// #[service(emits(Beat))]
+    /// impl Heart {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         let mut interval = ctx.interval(Duration::from_secs(1))?;
+    ///         for number in 0.. {
+    ///             // At a shutdown this is an error with which the service ends well.
+    ///             interval.tick().await?;
+    ///             ctx.emit(Beat { number }).await?;
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    pub fn interval(&self, period: Duration) -> Result<Interval, ZeroPeriod> {
+        self.clock().interval(period)
     }
 
     /// Lets other tasks run, first those that wait for what this service emitted.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mycelium_core::debug_as_display;
 use mycelium_core::ring::broadcast::LayoutError;
@@ -119,6 +120,10 @@ impl<M> fmt::Display for EmitError<M> {
             Refusal::Full { by } | Refusal::Rejected { by } => {
                 write!(f, "topic `{topic}` is full: subscription `{by}` has not taken its messages")
             }
+            Refusal::Deadline { by, within } => write!(
+                f,
+                "topic `{topic}` is full: subscription `{by}` has not taken its messages within {within:?}"
+            ),
             Refusal::ShuttingDown => {
                 write!(f, "a message for topic `{topic}` was not sent: {ShuttingDown}")
             }
@@ -137,7 +142,7 @@ impl<M> std::error::Error for EmitError<M> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self.refusal {
             Refusal::ShuttingDown => Some(&ShuttingDown),
-            Refusal::Full { .. } | Refusal::Rejected { .. } => None,
+            Refusal::Full { .. } | Refusal::Rejected { .. } | Refusal::Deadline { .. } => None,
         }
     }
 }
@@ -155,6 +160,13 @@ pub enum Refusal {
     Rejected {
         /// The subscription.
         by: Arc<str>,
+    },
+    /// There was no room before the deadline of the emit.
+    Deadline {
+        /// The subscription.
+        by: Arc<str>,
+        /// How long the emit has waited.
+        within: Duration,
     },
     /// The node shuts down, and the publisher belongs to a service without subscriptions.
     ShuttingDown,
