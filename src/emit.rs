@@ -1,6 +1,8 @@
 //! The waits of a service's emits: for room, until a shutdown. [`Emit`] is the future, [`Waits`]
-//! what all emits of a service share, [`EmitWithin`] an emit with a deadline.
+//! what all emits of a service share; `within` is an emit with a deadline, `batch` one of many
+//! messages.
 
+pub(crate) mod batch;
 pub(crate) mod within;
 
 use std::fmt;

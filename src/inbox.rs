@@ -190,6 +190,57 @@ impl<M: Message> Subscription<M> {
         self.subscription.as_mut().map_or(TryRecv::Closed, local::Subscription::try_recv)
     }
 
+    /// Waits for messages or gaps, and appends at least one and at most `limit` of them to
+    /// `deliveries` (at most 256 at a time), as many as there are. Returns their number; 0 at the
+    /// end, as `None` of [`recv`](Subscription::recv), or if `limit` is 0.
+    ///
+    /// It costs less than a receive for each of them, and allocates nothing if the vector has room.
+    /// The messages of one publisher are in order, and a gap is between the messages around it. The
+    /// whole batch of a gating subscription is in flight until the next receive or
+    /// [`done`](Subscription::done). If the service fails meanwhile, each of its messages is
+    /// delivered once more, one at a time: only the one that fails again becomes a dead letter.
+    ///
+    /// Dropping the future loses nothing: messages are taken only when this returns them.
+    ///
+    /// ```
+    /// # use mycelium::{Context, Delivery, Result, message, service};
+    /// # #[message(topic = "readings", id = 1)]
+    /// # struct Reading { value: u64 }
+    /// # struct Store;
+    /// # impl Store { fn write(&mut self, _: &[u64]) -> Result<()> { Ok(()) } }
+    /// #[service(reads(Reading))]
+    /// impl Store {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         let mut readings = ctx.subscribe::<Reading>()?;
+    ///         let (mut batch, mut values) = (Vec::new(), Vec::new());
+    ///         while readings.recv_many(&mut batch, 100).await > 0 {
+    ///             values.clear();
+    ///             values.extend(batch.drain(..).filter_map(Delivery::message).map(|it| it.value));
+    ///             // If this fails, the whole batch is delivered again.
+    ///             self.write(&values)?;
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    pub async fn recv_many(&mut self, deliveries: &mut Vec<Delivery<M>>, limit: usize) -> usize {
+        std::future::poll_fn(|context| self.poll_recv_many(context, deliveries, limit)).await
+    }
+
+    /// Like [`recv_many`](Subscription::recv_many), for hand-written futures.
+    pub fn poll_recv_many(
+        &mut self,
+        context: &Context<'_>,
+        deliveries: &mut Vec<Delivery<M>>,
+        limit: usize,
+    ) -> Poll<usize> {
+        self.apply_failure();
+        match &mut self.subscription {
+            Some(subscription) => subscription.poll_recv_many(context, deliveries, limit),
+            None => Poll::Ready(0),
+        }
+    }
+
     /// Finishes the message in flight, before the next receive.
     pub fn done(&mut self) {
         self.apply_failure();

@@ -65,7 +65,7 @@ mod writer;
 
 pub use delivery::{Delivery, Gap, GapReason, Received, TryRecv, Undelivered};
 pub use egress::{EgressItem, EgressReader, EgressStream};
-pub use error::{EmitError, Refusal, RemotePublishError, ShuttingDown, TopicError};
+pub use error::{BatchError, EmitError, Refusal, RemotePublishError, ShuttingDown, TopicError};
 pub use key::{KeyError, LatestByKey};
 pub use memory_size::{PageSize, cursor_bytes};
 pub use options::{Start, SubscribeOptions};

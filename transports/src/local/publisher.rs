@@ -1,4 +1,7 @@
-//! The writing end of a topic for services: messages of one type into a [`Writer`].
+//! The writing end of a topic for services: messages of one type into a [`Writer`]; `batch` emits
+//! many at once.
+
+mod batch;
 
 use std::fmt;
 use std::future::poll_fn;

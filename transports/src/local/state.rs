@@ -327,4 +327,8 @@ pub(super) struct Edge {
     loss_reported: bool,
     /// The place after the last message that the subscription reads, if that is known.
     pub(super) end: Option<usize>,
+    /// Messages from the cursor on that are in flight in a batch.
+    pub(super) ahead: usize,
+    /// The place after a batch whose handling failed: each of its messages has failed once.
+    pub(super) failed_until: Option<usize>,
 }

@@ -24,7 +24,7 @@ use crate::sync::{AtomicU32, Ordering};
 
 /// Operations between two wake-ups of the other sides in one poll, so that a long poll delays them
 /// little.
-const FLUSH_EVERY: u32 = 64;
+pub(super) const FLUSH_EVERY: u32 = 64;
 /// Spin limit while this task has undelivered wake-ups. They are sent when the poll returns, so do
 /// not spin long.
 const SPINS_IN_DEBT: usize = WaitStrategy::SPINS / 20;
@@ -71,6 +71,18 @@ impl TaskBudget {
         count.is_multiple_of(FLUSH_EVERY)
     }
 
+    /// Counts many operations. Returns whether the other side must be woken now.
+    #[inline]
+    fn count_operations(&self, operations: u32) -> bool {
+        if !self.is_current() {
+            return true;
+        }
+        let before = self.count.load(Ordering::Relaxed);
+        let count = before.saturating_add(operations);
+        self.count.store(count, Ordering::Relaxed);
+        before / FLUSH_EVERY != count / FLUSH_EVERY
+    }
+
     #[inline]
     fn is_exhausted(&self) -> bool {
         self.count.load(Ordering::Relaxed) >= self.limit && self.is_current()
@@ -103,6 +115,12 @@ impl HandleBudget {
     #[inline(always)]
     pub(super) fn count_operation(&self) -> bool {
         self.task.as_ref().is_none_or(|task| task.count_operation())
+    }
+
+    /// Counts many operations. Returns whether the other side must be woken now.
+    #[inline]
+    pub(super) fn count_operations(&self, operations: u32) -> bool {
+        self.task.as_ref().is_none_or(|task| task.count_operations(operations))
     }
 
     /// Whether it is attached to a task.
