@@ -1,10 +1,13 @@
 //! Subscriptions of services. They outlive the runs of their service.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
+use futures_core::Stream;
+use futures_core::stream::FusedStream;
 use mycelium_core::Message;
 use mycelium_transports::local::{self, Delivery, Finisher, Policy, TryRecv, Undelivered};
 
@@ -62,7 +65,7 @@ impl<M: Message> Inbox<M> {
             Some(subscription) => {
                 self.0.taken_by_run.store(true, Ordering::Relaxed);
                 let (subscription, inbox) = (Some(subscription), Some(self.0.clone()));
-                Ok(Subscription { subscription, inbox, _finisher: None })
+                Ok(Subscription { subscription, inbox, _finisher: None, has_ended: false })
             }
             None if self.0.is_ended.load(Ordering::Relaxed) => {
                 Err(SubscribeError::Ended { subscription: name() })
@@ -153,6 +156,8 @@ pub struct Subscription<M: Message> {
     inbox: Option<Arc<InboxState<M>>>,
     /// Of a subscription outside the services. While it lives, the node can end the subscription.
     _finisher: Option<Arc<Finisher>>,
+    /// As a stream it has returned `None`.
+    has_ended: bool,
 }
 
 impl<M: Message> Subscription<M> {
@@ -162,7 +167,7 @@ impl<M: Message> Subscription<M> {
         finisher: Arc<Finisher>,
     ) -> Subscription<M> {
         let (subscription, _finisher) = (Some(subscription), Some(finisher));
-        Subscription { subscription, inbox: None, _finisher }
+        Subscription { subscription, inbox: None, _finisher, has_ended: false }
     }
 
     /// The next message or gap. `None` when every publisher has ended, or the node shuts down, and
@@ -280,6 +285,31 @@ impl<M: Message> Subscription<M> {
         if let Some(inbox) = self.inbox.take() {
             inbox.is_ended.store(true, Ordering::Relaxed);
         }
+    }
+}
+
+/// A handle is moved, never pinned.
+impl<M: Message> Unpin for Subscription<M> {}
+
+/// The deliveries that [`recv`](Subscription::recv) returns, for combinators such as
+/// `futures_util::stream::select`. The message of a gating subscription is in flight until the next
+/// poll.
+impl<M: Message> Stream for Subscription<M> {
+    type Item = Delivery<M>;
+
+    #[inline]
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Delivery<M>>> {
+        let this = self.get_mut();
+        let poll = this.poll_recv(context);
+        this.has_ended = matches!(poll, Poll::Ready(None));
+        poll
+    }
+}
+
+/// After `None` there is nothing more.
+impl<M: Message> FusedStream for Subscription<M> {
+    fn is_terminated(&self) -> bool {
+        self.has_ended
     }
 }
 
