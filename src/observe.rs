@@ -89,8 +89,8 @@ pub enum Event<'a> {
         /// The number of slots of the ring.
         capacity: usize,
     },
-    /// A poll of a service has lasted longer than the watchdog's limit and has not ended: nothing
-    /// else runs on its thread. Called on the watchdog's thread.
+    /// A poll of a service, or of a child task of it, has lasted longer than the watchdog's limit
+    /// and has not ended: nothing else runs on its thread. Called on the watchdog's thread.
     PollHangs {
         /// The service.
         service: &'a str,

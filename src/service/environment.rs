@@ -1,6 +1,7 @@
 //! What a service sees of the world: time, tasks, the network, the shutdown, and logs.
 
 use std::fmt::Debug;
+use std::future::poll_fn;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -15,6 +16,7 @@ use super::{Context, Service};
 use crate::clock::{Clock, Interval, JoinHandle};
 use crate::error::{ShuttingDown, ZeroPeriod, panic_text};
 use crate::log;
+use crate::shared::PollMark;
 
 impl<S: Service> Context<S> {
     /// Waits for `duration`, or until the node shuts down.
@@ -88,7 +90,8 @@ impl<S: Service> Context<S> {
     }
 
     /// Runs a future as a child task. It is dropped when this run of the service ends. Dropping the
-    /// returned handle discards the result, and the task continues.
+    /// returned handle discards the result, and the task continues. The watchdog watches its polls,
+    /// and reports them under the name of the service.
     pub fn spawn<T: Send + 'static>(
         &self,
         future: impl Future<Output = T> + Send + 'static,
@@ -109,6 +112,15 @@ impl<S: Service> Context<S> {
                     log::error!(service = &*name, error, "a task of the service panicked");
                 }
             }
+        };
+        let mark = self.waits.shared.watchdog.get().map(|it| it.watch_child(&self.waits.service));
+        let task = async move {
+            let mut task = pin!(task);
+            poll_fn(|context| {
+                let _guard = mark.as_deref().map(PollMark::begin);
+                task.as_mut().poll(context)
+            })
+            .await;
         };
         // If the executor has ended, it drops the task, and the result is `Unfinished`.
         let _ = self.waits.executor.spawn(Box::pin(task));
