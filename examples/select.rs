@@ -1,6 +1,8 @@
-//! A service that reads two topics at once, and takes the message that arrives first:
-//! `cargo run --example select`.
+//! A service that reads two topics at once, takes the message that arrives first, and reports now
+//! and then: `cargo run --example select`.
 #![allow(clippy::print_stdout, reason = "this is a command-line program")]
+
+use std::time::Duration;
 
 use mycelium::{Context, Node, Result, message, service};
 use mycelium_tokio::Tokio;
@@ -34,15 +36,25 @@ struct Book;
 impl Book {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let (mut bids, mut asks) = (ctx.subscribe::<Bid>()?, ctx.subscribe::<Ask>()?);
-        // A `recv` that loses is dropped. It has taken no message, so nothing is lost.
-        loop {
+        let mut reports = ctx.interval(Duration::from_secs(1))?;
+        let (mut prices, mut has_bids, mut has_asks) = (0, true, true);
+        while has_bids || has_asks {
+            // A future that loses is dropped. It has taken nothing, so nothing is lost.
             tokio::select! {
-                Some(bid) = bids.recv() => println!("bid {:?}", bid.message().map(|bid| bid.price)),
-                Some(ask) = asks.recv() => println!("ask {:?}", ask.message().map(|ask| ask.price)),
-                // Both topics have ended.
-                else => return Ok(()),
+                bid = bids.recv(), if has_bids => match bid {
+                    Some(bid) => println!("bid {:?}", bid.message().map(|bid| bid.price)),
+                    None => has_bids = false,
+                },
+                ask = asks.recv(), if has_asks => match ask {
+                    Some(ask) => println!("ask {:?}", ask.message().map(|ask| ask.price)),
+                    None => has_asks = false,
+                },
+                // At a shutdown it is an error, and this waits for the others.
+                Ok(()) = reports.tick() => println!("{prices} so far"),
             }
+            prices += 1;
         }
+        Ok(())
     }
 }
 

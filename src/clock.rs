@@ -1,6 +1,7 @@
 //! Shared by a service and its child tasks: the node's time, and the results of tasks.
 
 use std::fmt::Debug;
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{self, Poll};
@@ -8,9 +9,9 @@ use std::time::Duration;
 
 use futures_channel::oneshot;
 use futures_util::future::select;
-use mycelium_executor::Executor;
+use mycelium_executor::{Executor, SendFuture};
 
-use crate::error::{ShuttingDown, Unfinished};
+use crate::error::{ShuttingDown, Unfinished, ZeroPeriod};
 use crate::shared::Shared;
 
 /// The time of a node, for child tasks and other threads.
@@ -40,6 +41,98 @@ impl Clock {
         let wake = executor.sleep_until(executor.now().saturating_add(duration));
         select(wake, pin!(shared.lifecycle.shutdown.wait())).await;
         if shared.lifecycle.shutdown.is_set() { Err(ShuttingDown) } else { Ok(()) }
+    }
+}
+
+/// Ticks with a fixed period: [`Context::interval`](crate::Context::interval).
+///
+/// The first tick is one period after its creation, and the others follow in multiples of the
+/// period: the time that a service takes between two ticks is not added. Ticks that it was too slow
+/// for are skipped: a late tick comes at once, and the next one at the next multiple of the period
+/// after it. [`skipped`](Interval::skipped) counts them.
+pub struct Interval {
+    clock: Clock,
+    period: Duration,
+    next: Duration,
+    skipped: u64,
+    timer: Option<SendFuture<()>>,
+    shutdown: SendFuture<()>,
+}
+
+impl Clock {
+    /// See [`Context::interval`](crate::Context::interval).
+    ///
+    /// # Errors
+    /// If the period is zero.
+    pub fn interval(&self, period: Duration) -> Result<Interval, ZeroPeriod> {
+        if period.is_zero() {
+            return Err(ZeroPeriod);
+        }
+        let (clock, shared) = (self.clone(), self.shared.clone());
+        let shutdown = Box::pin(async move { shared.lifecycle.shutdown.wait().await });
+        let next = self.executor.now().saturating_add(period);
+        Ok(Interval { clock, period, next, skipped: 0, timer: None, shutdown })
+    }
+}
+
+impl Interval {
+    /// Waits for the next tick. Dropping the future loses no tick.
+    ///
+    /// # Errors
+    /// [`ShuttingDown`] if the node shuts down, now or earlier. A service that returns it with `?`
+    /// has ended well.
+    pub async fn tick(&mut self) -> Result<(), ShuttingDown> {
+        poll_fn(|context| self.poll_tick(context)).await
+    }
+
+    /// As [`tick`](Interval::tick), for hand-written futures.
+    ///
+    /// # Errors
+    /// As [`tick`](Interval::tick).
+    pub fn poll_tick(&mut self, context: &mut task::Context<'_>) -> Poll<Result<(), ShuttingDown>> {
+        let Interval { clock: Clock { shared, executor }, period, next, skipped, .. } = self;
+        if shared.lifecycle.shutdown.is_set() || self.shutdown.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(ShuttingDown));
+        }
+        loop {
+            let now = executor.now();
+            if now >= *next {
+                self.timer = None;
+                let missed = (now - *next).as_nanos() / period.as_nanos();
+                *skipped = skipped.saturating_add(missed as u64);
+                let since_tick = (now - *next).as_nanos() % period.as_nanos();
+                // Less than a period, which is a `Duration`.
+                let rest = *period - Duration::from_nanos_u128(since_tick);
+                *next = now.saturating_add(rest);
+                return Poll::Ready(Ok(()));
+            }
+            let timer = self.timer.get_or_insert_with(|| executor.sleep_until(*next));
+            if timer.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            self.timer = None;
+        }
+    }
+
+    /// The number of ticks that were skipped, because the service was not ready for them.
+    #[must_use]
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    /// The time between two ticks.
+    #[must_use]
+    pub fn period(&self) -> Duration {
+        self.period
+    }
+}
+
+impl Debug for Interval {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Interval { period, next, skipped, .. } = self;
+        let mut f = f.debug_struct("Interval");
+        f.field("period", period).field("next", next).field("skipped", skipped);
+        f.finish_non_exhaustive()
     }
 }
 

@@ -1,5 +1,9 @@
 //! The waits of a service's emits: for room, until a shutdown. [`Emit`] is the future, [`Waits`]
-//! what all emits of a service share.
+//! what all emits of a service share; `within` is an emit with a deadline, `batch` one of many
+//! messages.
+
+pub(crate) mod batch;
+pub(crate) mod within;
 
 use std::fmt;
 use std::pin::Pin;
@@ -13,7 +17,7 @@ use mycelium_transports::local::{EmitError, Publisher, Refusal};
 
 use crate::log;
 use crate::shared::Shared;
-use crate::stall::StallWatch;
+use crate::stall::{DeadlineTimer, StallWatch};
 
 /// The future of [`Context::emit`](crate::Context::emit). Dropped before it is ready, the message
 /// was not sent.
@@ -125,6 +129,7 @@ pub(crate) struct Waits {
     /// The service has no subscriptions: it ends at a shutdown.
     is_source: bool,
     stall: StallWatch,
+    deadline: DeadlineTimer,
     /// When the present wait began.
     since: Option<Duration>,
     /// Made at the first wait, so that later waits do not allocate.
@@ -148,6 +153,7 @@ impl Waits {
             executor,
             is_source,
             stall: StallWatch::default(),
+            deadline: DeadlineTimer::default(),
             since: None,
             shutdown: None,
             shutdown_waker: None,
@@ -179,8 +185,13 @@ impl Waits {
         stall.watch(context, &**executor, since, || report(service));
     }
 
+    /// Ready at the time `end`.
+    fn poll_deadline(&mut self, context: &mut Context<'_>, end: Duration) -> Poll<()> {
+        self.deadline.poll(context, &*self.executor, end)
+    }
+
     /// Ready if the service should end: it is a source, and the node shuts down.
-    fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if !self.is_source {
             return Poll::Pending;
         }

@@ -100,7 +100,7 @@ fn is_bug(error: &(dyn std::error::Error + 'static)) -> bool {
     } else if let Some(error) = error.downcast_ref::<TopicError>() {
         is_bug_of_topic(error)
     } else {
-        error.is::<TopologyError>()
+        error.is::<TopologyError>() || error.is::<ZeroPeriod>()
     }
 }
 
@@ -190,7 +190,13 @@ pub enum SubscribeError {
     },
 }
 
-debug_as_display!(Unfinished, PublisherError, SubscribeError);
+/// An interval without a period. The program is wrong: a service that returns this is not
+/// restarted.
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("invalid period of an interval: 0 s, expected more")]
+pub struct ZeroPeriod;
+
+debug_as_display!(Unfinished, PublisherError, SubscribeError, ZeroPeriod);
 
 impl SubscribeError {
     /// Whether another try would fail in the same way. A service that returns such an error is not

@@ -1,10 +1,13 @@
 //! Subscriptions of services. They outlive the runs of their service.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
+use futures_core::Stream;
+use futures_core::stream::FusedStream;
 use mycelium_core::Message;
 use mycelium_transports::local::{self, Delivery, Finisher, Policy, TryRecv, Undelivered};
 
@@ -62,7 +65,7 @@ impl<M: Message> Inbox<M> {
             Some(subscription) => {
                 self.0.taken_by_run.store(true, Ordering::Relaxed);
                 let (subscription, inbox) = (Some(subscription), Some(self.0.clone()));
-                Ok(Subscription { subscription, inbox, _finisher: None })
+                Ok(Subscription { subscription, inbox, _finisher: None, has_ended: false })
             }
             None if self.0.is_ended.load(Ordering::Relaxed) => {
                 Err(SubscribeError::Ended { subscription: name() })
@@ -153,6 +156,8 @@ pub struct Subscription<M: Message> {
     inbox: Option<Arc<InboxState<M>>>,
     /// Of a subscription outside the services. While it lives, the node can end the subscription.
     _finisher: Option<Arc<Finisher>>,
+    /// As a stream it has returned `None`.
+    has_ended: bool,
 }
 
 impl<M: Message> Subscription<M> {
@@ -162,7 +167,7 @@ impl<M: Message> Subscription<M> {
         finisher: Arc<Finisher>,
     ) -> Subscription<M> {
         let (subscription, _finisher) = (Some(subscription), Some(finisher));
-        Subscription { subscription, inbox: None, _finisher }
+        Subscription { subscription, inbox: None, _finisher, has_ended: false }
     }
 
     /// The next message or gap. `None` when every publisher has ended, or the node shuts down, and
@@ -188,6 +193,57 @@ impl<M: Message> Subscription<M> {
     pub fn try_recv(&mut self) -> TryRecv<M> {
         self.apply_failure();
         self.subscription.as_mut().map_or(TryRecv::Closed, local::Subscription::try_recv)
+    }
+
+    /// Waits for messages or gaps, and appends at least one and at most `limit` of them to
+    /// `deliveries` (at most 256 at a time), as many as there are. Returns their number; 0 at the
+    /// end, as `None` of [`recv`](Subscription::recv), or if `limit` is 0.
+    ///
+    /// It costs less than a receive for each of them, and allocates nothing if the vector has room.
+    /// The messages of one publisher are in order, and a gap is between the messages around it. The
+    /// whole batch of a gating subscription is in flight until the next receive or
+    /// [`done`](Subscription::done). If the service fails meanwhile, each of its messages is
+    /// delivered once more, one at a time: only the one that fails again becomes a dead letter.
+    ///
+    /// Dropping the future loses nothing: messages are taken only when this returns them.
+    ///
+    /// ```
+    /// # use mycelium::{Context, Delivery, Result, message, service};
+    /// # #[message(topic = "readings", id = 1)]
+    /// # struct Reading { value: u64 }
+    /// # struct Store;
+    /// # impl Store { fn write(&mut self, _: &[u64]) -> Result<()> { Ok(()) } }
+    /// #[service(reads(Reading))]
+    /// impl Store {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         let mut readings = ctx.subscribe::<Reading>()?;
+    ///         let (mut batch, mut values) = (Vec::new(), Vec::new());
+    ///         while readings.recv_many(&mut batch, 100).await > 0 {
+    ///             values.clear();
+    ///             values.extend(batch.drain(..).filter_map(Delivery::message).map(|it| it.value));
+    ///             // If this fails, the whole batch is delivered again.
+    ///             self.write(&values)?;
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    pub async fn recv_many(&mut self, deliveries: &mut Vec<Delivery<M>>, limit: usize) -> usize {
+        std::future::poll_fn(|context| self.poll_recv_many(context, deliveries, limit)).await
+    }
+
+    /// Like [`recv_many`](Subscription::recv_many), for hand-written futures.
+    pub fn poll_recv_many(
+        &mut self,
+        context: &Context<'_>,
+        deliveries: &mut Vec<Delivery<M>>,
+        limit: usize,
+    ) -> Poll<usize> {
+        self.apply_failure();
+        match &mut self.subscription {
+            Some(subscription) => subscription.poll_recv_many(context, deliveries, limit),
+            None => Poll::Ready(0),
+        }
     }
 
     /// Finishes the message in flight, before the next receive.
@@ -229,6 +285,31 @@ impl<M: Message> Subscription<M> {
         if let Some(inbox) = self.inbox.take() {
             inbox.is_ended.store(true, Ordering::Relaxed);
         }
+    }
+}
+
+/// A handle is moved, never pinned.
+impl<M: Message> Unpin for Subscription<M> {}
+
+/// The deliveries that [`recv`](Subscription::recv) returns, for combinators such as
+/// `futures_util::stream::select`. The message of a gating subscription is in flight until the next
+/// poll.
+impl<M: Message> Stream for Subscription<M> {
+    type Item = Delivery<M>;
+
+    #[inline]
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Delivery<M>>> {
+        let this = self.get_mut();
+        let poll = this.poll_recv(context);
+        this.has_ended = matches!(poll, Poll::Ready(None));
+        poll
+    }
+}
+
+/// After `None` there is nothing more.
+impl<M: Message> FusedStream for Subscription<M> {
+    fn is_terminated(&self) -> bool {
+        self.has_ended
     }
 }
 

@@ -79,12 +79,15 @@
 //!   topology or [`Builder::bind`] binds each port to a topic; [`Context::subscribe_on`] takes an
 //!   [`Input`] such as `Self::left`, [`Context::emit_on`] an [`Output`] ([`ReadsOn`], [`EmitsOn`],
 //!   [`HasPorts`]).
-//! - [`Context`] is what a service sees: [`emit`](Context::emit) (an [`Emit`] to await),
-//!   [`subscribe`](Context::subscribe), [`sleep`](Context::sleep), [`spawn`](Context::spawn) (a
+//! - [`Context`] is what a service sees: [`emit`](Context::emit) (an [`Emit`] to await, or with a
+//!   deadline an [`EmitWithin`]), [`emit_batch`](Context::emit_batch) (an [`EmitBatch`]),
+//!   [`subscribe`](Context::subscribe), [`sleep`](Context::sleep),
+//!   [`interval`](Context::interval) (an [`Interval`]), [`spawn`](Context::spawn) (a
 //!   [`JoinHandle`]), [`connect`](Context::connect) and [`listen`](Context::listen) (a [`Stream`],
 //!   a [`Listener`]), the time of the node (a [`Clock`] for child tasks).
 //! - [`Subscription::recv`] returns a [`Delivery`]: a message ([`Received`]), or a [`Gap`] with its
-//!   [`GapReason`] and the number of missed messages. [`Subscription::try_recv`] does not wait
+//!   [`GapReason`] and the number of missed messages. [`Subscription::recv_many`] returns
+//!   many at once, [`Subscription::try_recv`] does not wait
 //!   ([`TryRecv`]).
 //! - [`Node::builder`] collects factories in a [`Builder`]. [`Builder::build`] checks that they fit
 //!   together, before anything runs. [`Node::run`] runs them until they have ended;
@@ -191,8 +194,10 @@
 //! | [`StartError`] | [`Node::start`], [`Node::run`], [`Running::join`] |
 //! | [`SubscribeError`] | [`Context::subscribe`], [`Running::subscribe`] |
 //! | [`EmitError`] | [`Context::emit`], [`Publisher::emit`] |
+//! | [`BatchError`] | [`Context::emit_batch`], [`Publisher::emit_batch`] |
 //! | [`PublisherError`] | [`Context::publisher`] |
 //! | [`ShuttingDown`] | [`Context::sleep`], when the node shuts down |
+//! | [`ZeroPeriod`] | [`Context::interval`] |
 //! | [`Unfinished`] | a [`JoinHandle`] whose work panicked or was dropped |
 //!
 //! # Shut down
@@ -274,16 +279,19 @@ pub use mycelium_executor::{Class, Listener, PlacementFallback, Stream, ThreadEr
 pub use mycelium_macros::{message, service};
 pub use mycelium_transports::exchange::{Difference, LayoutMismatch};
 pub use mycelium_transports::local::{
-    Delivery, EmitError, Gap, GapReason, KeyError, LatestByKey, Policy, Publisher, Received,
-    Refusal, Start, SubscribeOptions, TryRecv,
+    BatchError, Delivery, EmitError, Gap, GapReason, KeyError, LatestByKey, Policy, Publisher,
+    Received, Refusal, Start, SubscribeOptions, TryRecv,
 };
 pub use mycelium_transports::{counters, private_directory};
 
-pub use clock::{Clock, JoinHandle};
+pub use clock::{Clock, Interval, JoinHandle};
 pub use dead_letter::DeadLetter;
 pub use emit::Emit;
+pub use emit::batch::EmitBatch;
+pub use emit::within::EmitWithin;
 pub use error::{
-    BuildError, Error, PublisherError, Result, ShuttingDown, StartError, SubscribeError, Unfinished,
+    BuildError, Error, PublisherError, Result, ShuttingDown, StartError, SubscribeError,
+    Unfinished, ZeroPeriod,
 };
 pub use execution::Execution;
 pub use inbox::Subscription;

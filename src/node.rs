@@ -42,12 +42,12 @@ use crate::report::Carrier;
 #[cfg(feature = "signals")]
 use crate::report::Report;
 use crate::report::StartWarning;
-use crate::shared::{Shared, Topics};
+use crate::shared::{PollMark, Shared, Topics, WatchdogHandle};
 #[cfg(feature = "testing")]
 use crate::testing::Probe;
 use placing::kind;
 use prepare::{Prepared, Registered, Resolved, StopHook};
-use watchdog::{PollMark, Watchdog, WatchdogHandle};
+use watchdog::Watchdog;
 
 pub use placing::Placement;
 pub use running::{Running, StartReport};
@@ -355,6 +355,8 @@ fn watch(
     services: &mut [Prepared],
 ) -> Result<Arc<WatchdogHandle>, StartError> {
     let handle = Arc::new(WatchdogHandle::default());
+    // For child tasks.
+    let _ = shared.watchdog.set(handle.clone());
     let watched = services.iter_mut().map(|service| {
         let mark = service.poll_hooks.mark.insert(PollMark::new(&handle)).clone();
         (service.name.clone(), mark)

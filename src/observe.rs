@@ -65,8 +65,32 @@ pub enum Event<'a> {
         /// Its name.
         node: &'a str,
     },
-    /// A poll of a service has lasted longer than the watchdog's limit and has not ended: nothing
-    /// else runs on its thread. Called on the watchdog's thread.
+    /// The ring of a service's publisher is nearly full: its depth has reached the topic's
+    /// threshold. Called where the publisher or one of its readers runs, after a poll.
+    BackpressureStarted {
+        /// The service.
+        service: &'a str,
+        /// The topic.
+        topic: &'a str,
+        /// The number of messages that the slowest gating reader still needs.
+        depth: usize,
+        /// The number of slots of the ring.
+        capacity: usize,
+    },
+    /// The depth of that ring has fallen to three quarters of the threshold. Called as the event
+    /// before.
+    BackpressureEnded {
+        /// The service.
+        service: &'a str,
+        /// The topic.
+        topic: &'a str,
+        /// The number of messages that the slowest gating reader still needs.
+        depth: usize,
+        /// The number of slots of the ring.
+        capacity: usize,
+    },
+    /// A poll of a service, or of a child task of it, has lasted longer than the watchdog's limit
+    /// and has not ended: nothing else runs on its thread. Called on the watchdog's thread.
     PollHangs {
         /// The service.
         service: &'a str,
@@ -91,6 +115,10 @@ pub(crate) struct Observers(Vec<Observer>);
 impl Observers {
     pub(crate) fn add(&mut self, observer: impl Fn(&Event<'_>) + Send + Sync + 'static) {
         self.0.push(Box::new(observer));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Calls all observers, in their order. A panic of one is logged.

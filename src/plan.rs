@@ -18,11 +18,11 @@ use std::sync::Arc;
 
 use mycelium_core::Message;
 use mycelium_transports::exchange::MemoryUse;
-use mycelium_transports::local::{self, PageSize, Readers, Schema, TopicError};
+use mycelium_transports::local::{self, PageSize, Readers, Schema, Threshold, TopicError};
 
 use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, StartError};
-use crate::names::nearest;
+use crate::names::{expected_instead_of, nearest};
 use crate::report::{RingMemory, StartWarning};
 use crate::topology::{Problem, Topology};
 pub(crate) use carriers::Carriers;
@@ -52,6 +52,8 @@ pub(crate) struct Plan {
     pub(crate) memory: RingMemory,
     /// The pages of the rings in shared memory.
     pub(crate) pages: PageSize,
+    /// The thresholds of backpressure that the program sets.
+    thresholds: BTreeMap<String, Threshold>,
     /// The subscriptions that close a circle of services of this node.
     pub(crate) feedback: Feedback,
     /// The topics that it shares with other nodes.
@@ -126,6 +128,7 @@ impl Plan {
             topics,
             memory,
             pages,
+            thresholds: BTreeMap::new(),
             feedback,
             peer_topics,
             carriers,
@@ -134,6 +137,38 @@ impl Plan {
             places,
             members,
         })
+    }
+
+    /// Sets the thresholds of backpressure that the program sets, in percent, of topics of services
+    /// that are `known`.
+    pub(crate) fn set_thresholds(
+        &mut self,
+        percents: BTreeMap<String, u32>,
+        known: &[(String, BoundPorts)],
+    ) -> Result<(), BuildError> {
+        let ports = known.iter().flat_map(|(_, ports)| ports.all());
+        let topics: BTreeSet<&str> = ports.map(|port| &*port.topic).collect();
+        for (topic, percent) in percents {
+            let problem = match Threshold::percent(percent) {
+                Some(threshold) if topics.contains(&*topic) => {
+                    self.thresholds.insert(topic, threshold);
+                    continue;
+                }
+                Some(_) => {
+                    let topics: Vec<&str> = topics.into_iter().collect();
+                    format!("unknown topic: {}", expected_instead_of(&topic, &topics))
+                }
+                None => format!("invalid percentage {percent}: expected 1 to 100"),
+            };
+            return Err(BuildError::Threshold { topic, problem });
+        }
+        Ok(())
+    }
+
+    /// The threshold of backpressure of a topic. The topology takes precedence.
+    pub(crate) fn threshold(&self, topic: &str) -> Threshold {
+        let coded = || self.thresholds.get(topic).copied();
+        self.topology.threshold(topic).or_else(coded).unwrap_or_default()
     }
 
     /// Where the rings of a topic are that other nodes read through shared memory.

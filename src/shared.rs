@@ -3,24 +3,26 @@
 //!
 //! Read in this order: `lifecycle` is how far the node is, `services` is how far each service is,
 //! `topics` has the topics and their publishers, `outside` the subscriptions outside the services,
-//! `failure` is the error with which the node will end, `threads` has the threads that it started.
+//! `failure` is the error with which the node will end, `threads` has the threads that it started,
+//! `poll_mark` the words that its watchdog checks.
 //! [`Shared`] holds one of each, and has the operations that concern more than one. Nothing here
 //! knows a service's type, a single link, or the driver.
 
 mod failure;
 mod lifecycle;
 mod outside;
+mod poll_mark;
 mod services;
 mod threads;
 mod topics;
 
-use std::sync::Arc;
-#[cfg(feature = "testing")]
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use mycelium_core::Message;
 use mycelium_executor::Executor;
 use mycelium_transports::exchange::{LayoutMismatch, Notice};
+use mycelium_transports::local::{PressureChange, Publisher};
 
 use crate::error::StartError;
 use crate::log;
@@ -31,6 +33,7 @@ use crate::report::Outcome;
 use crate::testing::Probe;
 use failure::Failure;
 pub(crate) use lifecycle::{Lifecycle, Phase};
+pub(crate) use poll_mark::{PollMark, WatchdogHandle};
 use services::Services;
 pub(crate) use threads::Threads;
 pub(crate) use topics::{DeadLetterWriter, Topics};
@@ -49,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) failure: Failure,
     /// The services' own threads.
     pub(crate) threads: Arc<Threads>,
+    /// Unset if no watchdog runs.
+    pub(crate) watchdog: OnceLock<Arc<WatchdogHandle>>,
     /// What a test sees of the services. Unset outside of tests.
     #[cfg(feature = "testing")]
     pub(crate) probe: OnceLock<Arc<Probe>>,
@@ -71,6 +76,7 @@ impl Shared {
             topics,
             failure: Failure::default(),
             threads: Arc::default(),
+            watchdog: OnceLock::new(),
             #[cfg(feature = "testing")]
             probe: OnceLock::new(),
             plan,
@@ -89,6 +95,29 @@ impl Shared {
                 self.services.unstarted.count_down();
             }
         }
+    }
+
+    /// Observers of the node get the backpressure of a service's publisher.
+    pub(crate) fn observe_pressure<M: Message>(
+        self: &Arc<Self>,
+        service: &str,
+        publisher: &Publisher<M>,
+    ) {
+        if self.lifecycle.observers.is_empty() {
+            return;
+        }
+        // Weakly: the publisher's ring is a part of the topics here.
+        let (shared, service) = (Arc::downgrade(self), service.to_owned());
+        let topic = publisher.topic().clone();
+        publisher.observe_pressure(move |change| {
+            let Some(shared) = shared.upgrade() else { return };
+            let (service, topic) = (&*service, &*topic);
+            let PressureChange { exceeded, depth, capacity } = change;
+            shared.lifecycle.observers.notify(&match exceeded {
+                true => Event::BackpressureStarted { service, topic, depth, capacity },
+                false => Event::BackpressureEnded { service, topic, depth, capacity },
+            });
+        });
     }
 
     /// A service has ended, or the node no longer waits for it.

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use mycelium_bundle::Restart;
 use mycelium_transports::exchange::Redelivery;
+use mycelium_transports::local::Threshold;
 
 use error::{Source, SourceLocation};
 use sections::Sections;
@@ -169,6 +170,11 @@ impl Topology {
     pub(crate) fn capacity(&self, topic: &str) -> usize {
         let section = self.sections.topic.get(topic);
         section.and_then(|section| section.capacity).map_or(CAPACITY, |capacity| capacity.0)
+    }
+
+    /// The threshold of backpressure of a topic, if the file sets it.
+    pub(crate) fn threshold(&self, topic: &str) -> Option<Threshold> {
+        Some(self.sections.topic.get(topic)?.backpressure_threshold?.0)
     }
 
     /// What happens to messages that were in flight to a reader's process when it died.

@@ -97,6 +97,60 @@ impl Exchange {
     }
 }
 
+/// As `Feed`, in batches.
+struct BatchFeed;
+
+#[service(emits(Order))]
+impl BatchFeed {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut batch = [Order { number: 0 }; 16];
+        for first in (0..WARM_UP + MEASURED + COOL_DOWN).step_by(batch.len()) {
+            (first..).zip(&mut batch).for_each(|(number, order)| order.number = number);
+            ctx.emit_batch(&batch).await?;
+        }
+        Ok(())
+    }
+}
+
+/// As `Exchange`, in batches.
+struct BatchExchange(SyncSender<u64>);
+
+#[service(reads(Order))]
+impl BatchExchange {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut orders = ctx.subscribe::<Order>()?;
+        let (mut batch, mut next) = (Vec::with_capacity(64), 0);
+        let (mut before, mut after) = (0, 0);
+        while orders.recv_many(&mut batch, 64).await > 0 {
+            for delivery in batch.drain(..) {
+                let Delivery::Msg(order) = delivery else { panic!("a gap") };
+                assert_eq!(order.number, next);
+                next += 1;
+                match order.number {
+                    WARM_UP => before = ALLOCATIONS.get(),
+                    LAST => after = ALLOCATIONS.get(),
+                    _ => {}
+                }
+            }
+        }
+        assert!(before > 0 && after > 0, "the allocator counts");
+        self.0.send(after - before)?;
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_allocate_nothing() {
+    let (sender, allocations) = sync_channel(1);
+    let node = Node::builder("main")
+        .service(|| BatchFeed)
+        .service(move || BatchExchange(sender.clone()))
+        .build()
+        .unwrap();
+    node.run(Tokio::current().unwrap()).await.unwrap();
+    assert_eq!(allocations.recv().unwrap(), 0);
+}
+
 // Time is paused: an emit that waits makes a timer once a second, and a busy machine is slow.
 #[tokio::test(start_paused = true)]
 async fn emitted_and_received_messages_allocate_nothing() {

@@ -1,8 +1,16 @@
 //! Nodes through their public interface, on each kind of tokio runtime: how services run and
 //! exchange messages, and which programs are refused before anything runs. `node/faults.rs` tests
-//! services that fail, `node/supervision.rs` those that fail at their end, `node/shutdown.rs` the
-//! end, `node/pauses.rs` that of pauses, `node/circles.rs` that of circles.
+//! services that fail, `node/backpressure.rs` slow readers, `node/batches.rs` batches,
+//! `node/cancelled.rs` futures that are dropped, `node/supervision.rs` those that fail at their
+//! end, `node/shutdown.rs` the end, `node/pauses.rs` that of pauses, `node/circles.rs` that of
+//! circles.
 
+#[path = "node/backpressure.rs"]
+mod backpressure;
+#[path = "node/batches.rs"]
+mod batches;
+#[path = "node/cancelled.rs"]
+mod cancelled;
 #[path = "node/circles.rs"]
 mod circles;
 #[path = "node/faults.rs"]

@@ -7,3 +7,5 @@ mod before_start;
 mod mistakes;
 #[path = "testing/service_test.rs"]
 mod service_test;
+#[path = "testing/time.rs"]
+mod time;

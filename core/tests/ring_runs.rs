@@ -16,21 +16,25 @@ type Storage = InlineStorage<{ LAYOUT.words() }, 2>;
 enum Operation {
     Push,
     PushItems(usize),
+    PushAll(usize),
     Pass(usize),
     /// A percentage of the retained messages.
     Release(usize),
     Rewind(usize),
     Take,
+    TakeMany(usize),
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
         2 => Just(Operation::Push),
         5 => (0..=2 * CAPACITY).prop_map(Operation::PushItems),
+        3 => (0..=2 * CAPACITY).prop_map(Operation::PushAll),
         5 => (0..=CAPACITY).prop_map(Operation::Pass),
         3 => (0..=100usize).prop_map(Operation::Release),
         1 => (0..=100usize).prop_map(Operation::Rewind),
         5 => Just(Operation::Take),
+        3 => (0..=CAPACITY).prop_map(Operation::TakeMany),
     ]
 }
 
@@ -73,6 +77,14 @@ fn run(start: usize, operations: &[Operation]) -> Result<(), TestCaseError> {
                 prop_assert_eq!(done, count.min(room));
                 pushed += done;
             }
+            Operation::PushAll(count) => {
+                let messages = (pushed..pushed + count).map(|place| message(at(place)));
+                let done = writer.push_all(BYTES, messages);
+                prop_assert_eq!(done.is_err(), room == 0 && count > 0);
+                let done = done.unwrap_or(0);
+                prop_assert_eq!(done, count.min(room));
+                pushed += done;
+            }
             Operation::Pass(count) => {
                 let ready = reader.ready(count);
                 prop_assert_eq!(ready, count.min(pushed - cursor));
@@ -86,6 +98,21 @@ fn run(start: usize, operations: &[Operation]) -> Result<(), TestCaseError> {
             Operation::Rewind(percent) => {
                 cursor = part(kept, cursor, percent);
                 reader.rewind(at(cursor));
+            }
+            Operation::TakeMany(count) => {
+                let mut words = [0; WORDS];
+                for ahead in 0..count {
+                    let found = other.peek_ahead(ahead, &mut words, BYTES);
+                    let place = taken + ahead;
+                    prop_assert_eq!(found, (place < pushed).then(|| at(place)));
+                    if found.is_some() {
+                        prop_assert_eq!(words, message(at(place)));
+                    }
+                    prop_assert_eq!(observer.peek_ahead(ahead, &mut words, BYTES), None);
+                }
+                let ready = count.min(pushed - taken);
+                other.advance_by(ready);
+                taken += ready;
             }
             Operation::Take => {
                 let mut words = [0; WORDS];
@@ -181,4 +208,24 @@ fn borrowed_slots_stay_while_the_writer_runs() {
             }
         }
     });
+}
+
+/// A message that was published stays, although the batch did not end.
+#[test]
+fn a_panic_within_a_batch_leaves_the_messages_before_it() {
+    let ring = Broadcast::new(Storage::new(), LAYOUT).unwrap();
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let mut reader = Broadcast::gating(&ring).unwrap();
+    let pushed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        writer
+            .push_all(BYTES, (0..3).map(|place| if place < 2 { message(place) } else { panic!() }))
+    }));
+    assert!(pushed.is_err());
+    assert_eq!(writer.push_all(BYTES, (2..4).map(message)), Ok(2));
+    for place in 0..4 {
+        let mut words = [0; WORDS];
+        assert_eq!(reader.peek(&mut words), Peek::Message { sequence: place, length: BYTES });
+        assert_eq!(words, message(place));
+        reader.advance();
+    }
 }

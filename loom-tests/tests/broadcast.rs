@@ -167,6 +167,31 @@ fn two_readers_add_entries() {
     });
 }
 
+/// The same, while the writer stores its position once for several messages.
+fn join_while_a_batch_is_pushed() {
+    bounded(2, || {
+        let ring = ring();
+        let mut producer = Broadcast::producer(ring.clone()).unwrap();
+        push_all(&mut producer, 0..1);
+        let writer = thread::spawn(move || {
+            let mut next = 1;
+            while next < 4
+                && let Ok(done) = producer.push_all(16, (next..4).map(content))
+            {
+                next += done;
+            }
+            producer.close();
+        });
+        let mut reader = Broadcast::gating(ring).unwrap();
+        let (mut next, mut missed) = (reader.cursor(), 0);
+        assert!(next >= 1, "the join does not see an earlier message");
+        while look(&mut reader, &mut next, &mut missed) != Peek::Closed {
+            assert_eq!(missed, 0, "a gating reader was passed");
+        }
+        writer.join().unwrap();
+    });
+}
+
 /// The slots of a reader that has left are used for the next message, and its entry for the next
 /// reader. The writer may still see the old reader in the entry, and must not overwrite what that
 /// reader had borrowed: a gating reader loads words plainly, and the checker reports a store that
@@ -397,6 +422,10 @@ models! {
         fails_without_the_fence_before_the_entries: "broadcast.room-fence",
     }
     two_readers_add_entries {}
+    join_while_a_batch_is_pushed {
+        fails_without_the_join_fence: "broadcast.join-fence",
+        fails_without_the_room_fence: "broadcast.room-fence",
+    }
     retained_messages_stay {}
     slots_borrowed_in_place {
         fails_with_a_relaxed_publish: "broadcast.publish",

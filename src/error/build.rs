@@ -125,6 +125,14 @@ pub enum BuildError {
         /// The reason, and what was expected.
         problem: String,
     },
+    /// The program sets a threshold that a topic cannot have, or of an unknown topic.
+    #[error("the threshold of topic `{}` (`Builder::backpressure_threshold`): {problem}", topic.escape_debug())]
+    Threshold {
+        /// The topic.
+        topic: String,
+        /// The reason, and what was expected.
+        problem: String,
+    },
     /// The program sets how a service is executed that it does not have.
     #[error(
         "`Builder::execution` names an unknown service `{service}`: {}",

@@ -29,6 +29,8 @@ pub struct Builder {
     /// Service and port or topic, with the options of the subscription.
     subscriptions: BTreeMap<(String, String), SubscribeOptions>,
     executions: BTreeMap<String, Execution>,
+    /// Topic and percentage.
+    thresholds: BTreeMap<String, u32>,
     executors: Vec<(String, Arc<dyn Executor>)>,
     hooks: Vec<StopHook>,
     observers: Observers,
@@ -46,6 +48,7 @@ impl Node {
             bindings: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
             executions: BTreeMap::new(),
+            thresholds: BTreeMap::new(),
             executors: Vec::new(),
             hooks: Vec::new(),
             observers: Observers::default(),
@@ -205,6 +208,42 @@ impl Builder {
         self
     }
 
+    /// Sets the threshold of backpressure of a topic: the share of a publisher's ring, in percent,
+    /// at which [`Context::backpressure_threshold_exceeded`] is true and observers get
+    /// [`Event::BackpressureStarted`]. The default is 80. `backpressure_threshold` of the topology
+    /// takes precedence.
+    ///
+    /// ```
+    /// use mycelium::{BuildError, Context, Node, Result, message, service};
+    ///
+    /// #[message(topic = "readings", id = 1)]
+    /// struct Reading {
+    ///     value: u64,
+    /// }
+    ///
+    /// struct Sensor;
+    ///
+    /// #[service(emits(Reading))]
+    /// impl Sensor {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         Ok(ctx.emit(Reading { value: 7 }).await?)
+    ///     }
+    /// }
+    ///
+    /// let builder = || Node::builder("main").service(|| Sensor);
+    /// builder().backpressure_threshold("readings", 50).build()?;
+    /// let error = builder().backpressure_threshold("reading", 50).build().unwrap_err();
+    /// assert!(matches!(error, BuildError::Threshold { .. }));
+    /// # Ok::<(), BuildError>(())
+    /// ```
+    ///
+    /// [`Context::backpressure_threshold_exceeded`]: crate::Context::backpressure_threshold_exceeded
+    #[must_use]
+    pub fn backpressure_threshold(mut self, topic: &str, percent: u32) -> Builder {
+        self.thresholds.insert(topic.to_owned(), percent);
+        self
+    }
+
     /// Adds an executor for services that name it ([`Execution::on`], `executor` in the topology).
     /// Services on different executors exchange messages like those on one executor. The executor
     /// must outlive the node.
@@ -298,7 +337,8 @@ impl Builder {
             let ports = *by_name.get(service.name.as_str())?;
             Some((service.name.clone(), ports.clone()))
         });
-        let plan = Plan::new(&self.name, self.topology, &all, &bound.collect::<Vec<_>>())?;
+        let mut plan = Plan::new(&self.name, self.topology, &all, &bound.collect::<Vec<_>>())?;
+        plan.set_thresholds(self.thresholds, &all)?;
         warnings.extend(plan.warnings());
         let plan = Arc::new(plan);
         let topics = Topics::new(plan.clone())?;

@@ -18,14 +18,13 @@ use mycelium_transports::local::Finisher;
 use super::endless::Endless;
 use super::placing::{Placement, place};
 use super::prepare::{Prepared, StopHook};
-use super::watchdog::WatchdogHandle;
 use crate::dead_letter::DeadLetter;
 use crate::error::StartError;
 use crate::inbox::AnyInbox;
 use crate::links::Links;
 use crate::log;
 use crate::report::Outcome;
-use crate::shared::{ABANDON_WITHIN, Phase, Shared, Threads};
+use crate::shared::{ABANDON_WITHIN, Phase, Shared, Threads, WatchdogHandle};
 
 /// A declared subscription that is not taken within this time is logged.
 const TAKE_WITHIN: Duration = Duration::from_secs(5);

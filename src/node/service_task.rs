@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use mycelium_transports::local::{DeferredWakes, TaskBudget, poll_with};
 
-use super::watchdog::PollMark;
+use crate::shared::PollMark;
 
 /// Hooks that run before and after each poll of a service.
 pub(super) struct PollHooks {

@@ -1,28 +1,11 @@
 //! The watchdog: a thread that reports services whose polls last too long. Nothing else runs on the
 //! thread of such a poll.
 //!
-//! A poll does not read the clock. Each service has a word that is incremented when a poll begins
-//! and when it ends. An odd word means *in a poll*; the same odd value at two checks means that one
-//! poll has lasted since the first. While any word is odd, the watchdog checks all words
-//! periodically. While none is, it parks without a timeout, so an idle node has no wake-ups. The
-//! next poll must wake it, and that wake must not be lost:
-//!
-//! | poll | watchdog |
-//! | --- | --- |
-//! | make the word odd | set `asleep` |
-//! | if `asleep` is set, wake the watchdog | if a word is odd, stay awake |
-//!
-//! All four are `SeqCst`, so they have one order in which each load sees the stores before it. If
-//! the store of the word comes before the watchdog's load of it, the watchdog stays awake. If it
-//! comes after, then the poll's load of `asleep` comes after the watchdog's store of it, so the
-//! poll wakes the watchdog. With weaker orderings each side could miss the store of the other. The
-//! end of a poll wakes nobody: until the next check, the watchdog may take a poll that has ended
-//! for one that lasts.
-//!
-//! The wake itself cannot be lost: after an `unpark`, the next `park` returns at once.
+//! `shared/poll_mark.rs` has the words that it checks, and how a poll wakes it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -31,111 +14,28 @@ use mycelium_transports::counters::{Line, WatchdogValue};
 
 use crate::log;
 use crate::observe::Event;
-use crate::shared::{ABANDON_WITHIN, Shared, Threads};
+use crate::shared::{ABANDON_WITHIN, PollMark, Shared, WatchdogHandle};
 
 /// The shortest time between two checks.
 const OFTENEST: Duration = Duration::from_millis(1);
-
-/// The word of one service: whether it is in a poll.
-#[derive(Debug)]
-#[repr(align(64))]
-pub(super) struct PollMark {
-    /// The number of polls that have begun, plus the number that have ended. Only the polling
-    /// thread writes it.
-    polls: AtomicU64,
-    watchdog: Arc<WatchdogHandle>,
-}
-
-impl PollMark {
-    pub(super) fn new(watchdog: &Arc<WatchdogHandle>) -> Arc<PollMark> {
-        Arc::new(PollMark { polls: AtomicU64::new(0), watchdog: watchdog.clone() })
-    }
-
-    /// A poll begins; it ends when the guard is dropped.
-    #[inline]
-    pub(super) fn begin(&self) -> PollGuard<'_> {
-        self.polls.store(self.polls.load(Ordering::Relaxed).wrapping_add(1), Ordering::SeqCst);
-        if self.watchdog.asleep.load(Ordering::SeqCst) {
-            self.watchdog.wake();
-        }
-        PollGuard(self)
-    }
-
-    fn polls(&self) -> u64 {
-        self.polls.load(Ordering::SeqCst)
-    }
-
-    fn is_in_poll(&self) -> bool {
-        self.polls() % 2 == 1
-    }
-}
-
-pub(super) struct PollGuard<'a>(&'a PollMark);
-
-impl Drop for PollGuard<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        let PollMark { polls, .. } = self.0;
-        polls.store(polls.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
-    }
-}
-
-/// What other threads use of the watchdog.
-#[derive(Debug, Default)]
-pub(super) struct WatchdogHandle {
-    asleep: AtomicBool,
-    stopped: AtomicBool,
-    thread: OnceLock<thread::Thread>,
-    threads: Arc<Threads>,
-}
-
-impl WatchdogHandle {
-    #[cold]
-    fn wake(&self) {
-        // If many polls begin at once, only one wakes it.
-        if self.asleep.swap(false, Ordering::SeqCst)
-            && let Some(thread) = self.thread.get()
-        {
-            thread.unpark();
-        }
-    }
-
-    /// Parks until a poll begins, unless one has begun.
-    fn sleep(&self, is_idle: impl Fn() -> bool) {
-        self.asleep.store(true, Ordering::SeqCst);
-        if is_idle() && !self.stopped.load(Ordering::SeqCst) {
-            thread::park();
-        }
-        self.asleep.store(false, Ordering::SeqCst);
-    }
-
-    /// Ends the watchdog.
-    pub(super) fn stop(&self) {
-        self.stopped.store(true, Ordering::SeqCst);
-        self.thread.get().inspect(|thread| thread.unpark());
-    }
-
-    /// Its thread, until that has ended.
-    pub(super) fn threads(&self) -> &Threads {
-        &self.threads
-    }
-}
 
 /// The watchdog on its thread.
 pub(super) struct Watchdog {
     shared: Arc<Shared>,
     handle: Arc<WatchdogHandle>,
     limit: Duration,
-    services: Vec<WatchedService>,
+    services: Vec<Watched>,
     /// The time at which it first saw the shutdown.
     shut_down_at: Option<Duration>,
 }
 
-/// A service, and what the last check found.
-struct WatchedService {
+/// A service or a child task of it, and what the last check found.
+struct Watched {
+    /// The name of the service.
     name: String,
     mark: Arc<PollMark>,
-    line: Line<WatchdogValue>,
+    /// `None` for a child task: those of a service count in its line.
+    line: Option<Line<WatchdogValue>>,
     /// Its word at the last check, and when this value was first seen.
     polls: u64,
     since: Duration,
@@ -151,8 +51,8 @@ impl Watchdog {
         services: impl Iterator<Item = (String, Arc<PollMark>)>,
     ) -> Result<(), ThreadError> {
         let watched = |(name, mark)| {
-            let line = shared.topics.counters().line(&format!("service={name}"));
-            WatchedService { name, mark, line, polls: 0, since: Duration::ZERO, hangs: false }
+            let line = Some(shared.topics.counters().line(&format!("service={name}")));
+            Watched { name, mark, line, polls: 0, since: Duration::ZERO, hangs: false }
         };
         let services = services.map(watched).collect();
         let (node, handle) = (shared.clone(), handle.clone());
@@ -178,16 +78,23 @@ impl Watchdog {
                 }
                 thread::park_timeout(pause);
             } else {
-                let services = &self.services;
-                self.handle.sleep(|| !services.iter().any(|service| service.mark.is_in_poll()));
+                let Watchdog { handle, services, .. } = self;
+                let is_in_poll = |service: &Watched| service.mark.is_in_poll();
+                handle.sleep(|| !handle.has_new_children() && !services.iter().any(is_in_poll));
             }
         }
     }
 
-    /// Checks all services. Returns whether any is in a poll.
+    /// Checks all services and their child tasks. Returns whether any is in a poll.
     fn check(&mut self) -> bool {
         let now = self.shared.executor.now();
         let mut any = false;
+        let children = self.handle.new_children().into_iter().map(|(name, mark)| {
+            let (polls, since, hangs) = (mark.polls(), now, false);
+            Watched { name, mark, line: None, polls, since, hangs }
+        });
+        self.services.extend(children);
+        let mut hanging_children = Vec::new();
         for service in &mut self.services {
             let polls = service.mark.polls();
             let lasted = now.saturating_sub(service.since);
@@ -204,17 +111,36 @@ impl Watchdog {
                 (service.polls, service.since) = (polls, now);
             } else if polls % 2 == 1 && !service.hangs && lasted >= self.limit {
                 service.hangs = true;
-                service.line.add(WatchdogValue::LongPolls, 1);
-                let (service, limit) = (&service.name, self.limit);
-                log::warn!(
-                    service,
-                    ?limit,
-                    "a poll of the service hangs: nothing else runs on its thread"
-                );
+                let (line, service, limit) = (&service.line, &service.name, self.limit);
+                if let Some(line) = line {
+                    line.add(WatchdogValue::LongPolls, 1);
+                    log::warn!(
+                        service,
+                        ?limit,
+                        "a poll of the service hangs: nothing else runs on its thread"
+                    );
+                } else {
+                    hanging_children.push(service.clone());
+                    log::warn!(
+                        service,
+                        ?limit,
+                        "a poll of a child task of the service hangs: nothing else runs on its thread"
+                    );
+                }
                 self.shared.lifecycle.observers.notify(&Event::PollHangs { service, limit });
             }
             any |= polls % 2 == 1;
         }
+        for child in hanging_children {
+            let mut lines = self.services.iter().filter(|service| service.name == child);
+            if let Some(line) = lines.find_map(|service| service.line.as_ref()) {
+                line.add(WatchdogValue::LongPolls, 1);
+            }
+        }
+        // A child task that has ended has dropped its mark.
+        let has_ended =
+            |child: &Watched| child.line.is_none() && Arc::strong_count(&child.mark) == 1;
+        self.services.retain(|service| service.hangs || !has_ended(service));
         any
     }
 
@@ -235,47 +161,8 @@ impl Watchdog {
     /// Ends the node in place of the driver, so that its owner learns which services hang.
     fn end_node(&self) {
         let hanging = self.services.iter().filter(|service| service.hangs);
-        self.shared.abandon(hanging.map(|service| service.name.clone()).collect());
+        let names: BTreeSet<String> = hanging.map(|service| service.name.clone()).collect();
+        self.shared.abandon(names.into_iter().collect());
         self.shared.lifecycle.finish();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc::channel;
-
-    use super::*;
-
-    /// Each poll begins while the watchdog is about to park, and ends only after it was seen.
-    #[test]
-    fn a_poll_that_begins_as_the_watchdog_falls_asleep_is_seen() {
-        let handle = Arc::new(WatchdogHandle::default());
-        let polled = PollMark::new(&handle);
-        let (see, seen) = channel();
-        let (own, mark) = (handle.clone(), polled.clone());
-        let watchdog = thread::spawn(move || {
-            let _ = own.thread.set(thread::current());
-            let mut last = 0;
-            while !own.stopped.load(Ordering::SeqCst) {
-                let polls = mark.polls();
-                if polls % 2 == 1 && polls != last {
-                    last = polls;
-                    see.send(polls).unwrap();
-                } else if polls % 2 == 0 {
-                    own.sleep(|| !mark.is_in_poll());
-                }
-            }
-        });
-        let tries = if cfg!(miri) { 50 } else { 100_000 };
-        for number in 0..tries {
-            let poll = polled.begin();
-            let told = seen.recv_timeout(Duration::from_secs(20));
-            assert_eq!(told, Ok(2 * number + 1), "the poll was missed");
-            drop(poll);
-            // The next poll begins at different moments on the watchdog's way to park.
-            (0..number % 64).for_each(|_| std::hint::spin_loop());
-        }
-        handle.stop();
-        watchdog.join().unwrap();
     }
 }

@@ -1,6 +1,7 @@
 //! What a service sees of the world: time, tasks, the network, the shutdown, and logs.
 
 use std::fmt::Debug;
+use std::future::poll_fn;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -12,9 +13,10 @@ use futures_util::future::{Either, select};
 use mycelium_executor::{Listener, Stream, bind_tcp};
 
 use super::{Context, Service};
-use crate::clock::{Clock, JoinHandle};
-use crate::error::{ShuttingDown, panic_text};
+use crate::clock::{Clock, Interval, JoinHandle};
+use crate::error::{ShuttingDown, ZeroPeriod, panic_text};
 use crate::log;
+use crate::shared::PollMark;
 
 impl<S: Service> Context<S> {
     /// Waits for `duration`, or until the node shuts down.
@@ -28,6 +30,34 @@ impl<S: Service> Context<S> {
     ) -> impl Future<Output = Result<(), ShuttingDown>> + Send + use<S> + 'static {
         let clock = self.clock();
         async move { clock.sleep(duration).await }
+    }
+
+    /// Ticks with a fixed period, without drift: the first one a period from now. See [`Interval`].
+    ///
+    /// # Errors
+    /// If the period is zero; a service that returns this error is not restarted.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use mycelium::{Context, Result, message, service};
+    /// # #[message(topic = "beats", id = 1)]
+    /// # struct Beat { number: u64 }
+    /// # struct Heart;
+    /// #[service(emits(Beat))]
+    /// impl Heart {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         let mut interval = ctx.interval(Duration::from_secs(1))?;
+    ///         for number in 0.. {
+    ///             // At a shutdown this is an error with which the service ends well.
+    ///             interval.tick().await?;
+    ///             ctx.emit(Beat { number }).await?;
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    pub fn interval(&self, period: Duration) -> Result<Interval, ZeroPeriod> {
+        self.clock().interval(period)
     }
 
     /// Lets other tasks run, first those that wait for what this service emitted.
@@ -60,7 +90,8 @@ impl<S: Service> Context<S> {
     }
 
     /// Runs a future as a child task. It is dropped when this run of the service ends. Dropping the
-    /// returned handle discards the result, and the task continues.
+    /// returned handle discards the result, and the task continues. The watchdog watches its polls,
+    /// and reports them under the name of the service.
     pub fn spawn<T: Send + 'static>(
         &self,
         future: impl Future<Output = T> + Send + 'static,
@@ -81,6 +112,15 @@ impl<S: Service> Context<S> {
                     log::error!(service = &*name, error, "a task of the service panicked");
                 }
             }
+        };
+        let mark = self.waits.shared.watchdog.get().map(|it| it.watch_child(&self.waits.service));
+        let task = async move {
+            let mut task = pin!(task);
+            poll_fn(|context| {
+                let _guard = mark.as_deref().map(PollMark::begin);
+                task.as_mut().poll(context)
+            })
+            .await;
         };
         // If the executor has ended, it drops the task, and the result is `Unfinished`.
         let _ = self.waits.executor.spawn(Box::pin(task));

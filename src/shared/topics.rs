@@ -75,6 +75,7 @@ impl Topics {
             };
             let (readers, counters) = (planned.gating, counters.clone());
             let topic = Topic::with_memory(name, schema, capacity, readers, memory, counters)?;
+            topic.set_threshold(plan.threshold(name));
             if **name == *DeadLetter::TOPIC && plan.dead_letters.are_read() {
                 registry.dead_letters = Some(topic.keep_open());
             }
@@ -100,6 +101,7 @@ impl Topics {
             return Err(BuildError::DuplicateId { id: M::ID, first, second });
         }
         let topic = Topic::new(name, schema, self.plan.capacity(name), self.counters.clone())?;
+        topic.set_threshold(self.plan.threshold(name));
         registry.topics.insert(name.into(), topic.clone());
         Ok(topic)
     }

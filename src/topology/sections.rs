@@ -10,8 +10,8 @@ use toml::Spanned;
 use super::link::LinkSection;
 use super::policies::{Keys, PolicyName, StartName};
 use super::values::{
-    Budget, Bytes, Capacity, ClassName, DeathLimit, DeliveryName, FallbackName, Mode, RunName,
-    Span, ThreadName, TopicName, WaitName,
+    Budget, Bytes, Capacity, ClassName, DeathLimit, DeliveryName, FallbackName, Mode, Percentage,
+    RunName, Span, ThreadName, TopicName, WaitName,
 };
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -62,6 +62,7 @@ pub(super) struct ServiceSection {
 #[serde(deny_unknown_fields)]
 pub(super) struct TopicSection {
     pub(super) capacity: Option<Capacity>,
+    pub(super) backpressure_threshold: Option<Percentage>,
     pub(super) delivery: Option<DeliveryName>,
     pub(super) dead_letter_after: Option<DeathLimit>,
     pub(super) readers: Option<Vec<Spanned<String>>>,

@@ -275,6 +275,29 @@ fn a_service_is_executed_as_its_section_says() {
 }
 
 #[test]
+fn a_threshold_is_a_percentage() {
+    let of = |value: &str| format!("[topic.ticks]\nbackpressure_threshold = {value}\n");
+    for (value, percent) in [("\"80%\"", 80), ("\"1 %\"", 1), ("\"100%\"", 100)] {
+        let topology = Topology::parse("t.toml", &of(value)).unwrap();
+        assert_eq!(topology.threshold("ticks"), Threshold::percent(percent));
+        assert_eq!(topology.threshold("others"), None);
+    }
+    for (value, found) in [
+        ("\"0%\"", " `0%`"),
+        ("\"101%\"", " `101%`"),
+        ("\"80\"", " `80`"),
+        ("\"-1%\"", " `-1%`"),
+        ("\"half\"", " `half`"),
+        ("80", " 80"),
+        ("0.8", " 0.8"),
+        ("true", ""),
+    ] {
+        let expected = "expected a text from \"1%\" to \"100%\"";
+        assert_eq!(error(&of(value)), format!("t.toml:2:26: invalid threshold{found}: {expected}"));
+    }
+}
+
+#[test]
 fn the_file_wins_over_the_program_key_by_key() {
     let coded =
         Execution::pinned([1]).wait(WaitStrategy::Spin).thread("engine").class(Class::Fifo(10));

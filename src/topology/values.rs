@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use mycelium_core::wait::WaitStrategy;
 use mycelium_executor::{Class, PlacementFallback};
+use mycelium_transports::local::Threshold;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
@@ -188,6 +189,38 @@ impl<'de> Deserialize<'de> for Capacity {
                 "invalid capacity {number}: expected a power of two from 2 to {LARGEST}"
             ))
         })
+    }
+}
+
+/// The share of a ring at which its publisher is under backpressure: `"80%"`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Percentage(pub(super) Threshold);
+
+impl<'de> Deserialize<'de> for Percentage {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Percentage, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Raw {
+            Text(String),
+            Whole(i64),
+            Fraction(f64),
+        }
+        let expected = "expected a text from \"1%\" to \"100%\"";
+        let text = match Raw::deserialize(deserializer) {
+            Ok(Raw::Text(text)) => text,
+            Ok(Raw::Whole(number)) => {
+                return Err(D::Error::custom(format!("invalid threshold {number}: {expected}")));
+            }
+            Ok(Raw::Fraction(number)) => {
+                return Err(D::Error::custom(format!("invalid threshold {number}: {expected}")));
+            }
+            Err(_) => return Err(D::Error::custom(format!("invalid threshold: {expected}"))),
+        };
+        let number = text.strip_suffix('%').and_then(|number| number.trim_end().parse().ok());
+        let threshold = number.and_then(Threshold::percent);
+        threshold
+            .map(Percentage)
+            .ok_or_else(|| D::Error::custom(format!("invalid threshold `{text}`: {expected}")))
     }
 }
 

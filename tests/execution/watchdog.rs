@@ -51,6 +51,69 @@ async fn a_hanging_poll_is_reported_once_and_again_when_it_ends() {
     within(running.join()).await.unwrap();
 }
 
+/// Spawns child tasks: many that end at once, and then, one after the other, some that block their
+/// thread until they were reported.
+struct Parent(Arc<Mutex<Receiver<()>>>);
+
+#[service()]
+impl Parent {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for number in 0..100u64 {
+            assert_eq!(ctx.spawn(async move { number }).await?, number);
+        }
+        for hang in 0..20 {
+            // The watchdog may have fallen asleep.
+            let pause = Duration::from_micros(ctx.random() % 3000);
+            ctx.sleep(pause).await?;
+            let (named, clock) = (self.0.clone(), ctx.clock());
+            let child = ctx.spawn(async move {
+                let _ = clock.sleep(Duration::from_micros(1)).await;
+                named.lock().unwrap().recv_timeout(LONG).is_ok()
+            });
+            assert!(child.await?, "hang {hang} was missed");
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_child_task_that_blocks_its_thread_is_reported_under_its_service() {
+    for execution in [Execution::shared(), Execution::dedicated()] {
+        let ((name, named), (end, ended)) = (channel(), channel());
+        let named = Arc::new(Mutex::new(named));
+        let node = Node::builder("main")
+            .service(move || Parent(named.clone()))
+            .service(|| Idle)
+            .execution("Parent", execution)
+            .watchdog(Duration::from_millis(5))
+            .observe(move |event| match event {
+                Event::PollHangs { service, .. } => {
+                    assert_eq!(*service, "Parent");
+                    name.send(()).unwrap();
+                }
+                Event::PollEnded { service, .. } => {
+                    assert_eq!(*service, "Parent");
+                    end.send(()).unwrap();
+                }
+                _ => {}
+            })
+            .build()
+            .unwrap();
+        let running = node.start(Tokio::current().unwrap()).unwrap();
+        for _ in 0..20 {
+            ended.recv_timeout(LONG).unwrap();
+        }
+        let counters = running.counters();
+        let lines = counters.iter().filter(|line| line.kind == Kind::Watchdog);
+        let lines: Vec<_> =
+            lines.map(|line| (line.label("service"), line.value("long_polls"))).collect();
+        assert_eq!(lines, [("Parent", 20), ("Idle", 0)], "children count at their service");
+        running.shutdown();
+        let report = within(running.join()).await.unwrap();
+        assert!(report.services.iter().all(|service| service.panics + service.errors == 0));
+    }
+}
+
 /// Sleeps for a random time, then blocks its thread until it was reported, and so on.
 struct Tease {
     tries: u32,

@@ -1,7 +1,11 @@
 //! The local transport: the laws of every transport, and its own properties.
 
+#[path = "local/batch.rs"]
+mod batch;
 #[path = "local/policies.rs"]
 mod policies;
+#[path = "local/pressure.rs"]
+mod pressure;
 #[path = "local/waiting.rs"]
 mod waiting;
 

@@ -4,9 +4,9 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use crate::ends::{Bare, Ends, Pop, Push, Task};
+use crate::ends::{Bare, Ends, Pop, Push, PushMany, Task};
 use crate::harness::{Column, Mismatch, Round};
-use crate::sample::{Item, Sample, Tally};
+use crate::sample::{Item, Sample, Tally, samples};
 
 /// Items that are sent before they are received: half the capacity.
 pub(crate) const BATCH: usize = 512;
@@ -82,6 +82,42 @@ where
     Q: Task<End: Pop> + 'static,
 {
     fan(name, Timed::Sending, (sender, vec![receiver]))
+}
+
+/// The sender's loop, with all prepared samples at once.
+#[inline(never)]
+fn send_in_batches<P: Task<End: PushMany<Item = Sample>>>(
+    sender: &mut P,
+    samples: &[Sample],
+) -> usize {
+    sender.poll(|sender| {
+        (0..BATCH / samples.len()).map(|_| sender.push_many(black_box(samples))).sum()
+    })
+}
+
+/// Sends in batches of 16 messages to a single receiver, which takes them one by one between the
+/// timed parts.
+pub(crate) fn in_batches<P, Q>(name: &'static str, ends: Ends<P, Q>) -> Column
+where
+    P: Task<End: PushMany<Item = Sample>> + 'static,
+    Q: Task<End: Pop<Item = Sample>> + 'static,
+{
+    let Ends { mut sender, mut receiver, .. } = ends;
+    Column::new(name, move |operations| {
+        let (samples, mut tally, mut took) = (samples(), Tally::default(), Duration::ZERO);
+        for _ in 0..operations / BATCH {
+            let start = Instant::now();
+            let accepted = send_in_batches(&mut sender, &samples);
+            took += start.elapsed();
+            receive_all(&mut receiver, &mut tally);
+            if accepted != BATCH {
+                let what = format!("it accepted {accepted} of {BATCH} messages");
+                return Err(Mismatch::new(name, what));
+            }
+        }
+        Mismatch::check(name, Tally::expected(operations, Tally::add), tally)?;
+        Ok(Round::Total(took))
+    })
 }
 
 /// A sender without a queue.

@@ -9,10 +9,11 @@ use mycelium_transports::local::{
     poll_with,
 };
 
-use crate::ends::{CAPACITY, Ends, Pop, Push, Task};
+use crate::ends::{CAPACITY, Ends, Pop, Push, PushMany, Task};
 use crate::sample::Sample;
 
 pub(crate) const EMIT: &str = "emit";
+pub(crate) const EMIT_BATCH: &str = "emit_batch";
 
 /// An end in a task: it counts its operations in the task's budget, and the end of a poll wakes the
 /// other side.
@@ -38,6 +39,16 @@ impl Push for Publisher<Sample> {
     #[inline]
     fn push(&mut self, sample: &Sample) -> bool {
         self.try_emit(*sample).is_ok()
+    }
+}
+
+impl PushMany for Publisher<Sample> {
+    #[inline]
+    fn push_many(&mut self, samples: &[Sample]) -> usize {
+        match self.try_emit_batch(samples) {
+            Ok(()) => samples.len(),
+            Err(error) => error.sent,
+        }
     }
 }
 

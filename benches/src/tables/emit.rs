@@ -6,14 +6,14 @@ use crate::affinity::Cores;
 use crate::ends::{Bare, CAPACITY, columns};
 use crate::goals::Pair;
 use crate::harness::{Contest, Kind, Sweep};
-use crate::loops::one_thread::{BATCH, Timed, fan, loop_alone, one_by_one, to_one};
+use crate::loops::one_thread::{BATCH, Timed, fan, in_batches, loop_alone, one_by_one, to_one};
 use crate::loops::one_way::{EVERY, Threads, one_way, paced};
 use crate::options::Options;
 use crate::ours::broadcast::{self as ring, RING};
-use crate::ours::topic::{self, EMIT};
+use crate::ours::topic::{self, EMIT, EMIT_BATCH};
 use crate::rivals::broadcast::{self as rivals, PHOTON, TOKIO};
 use crate::rivals::many::{self, CROSSBEAM};
-use crate::rivals::pair::{self, RTRB_MESSAGE, RTRB_SLOT};
+use crate::rivals::pair::{self, RTRB_CHUNKS, RTRB_MESSAGE, RTRB_SLOT};
 use crate::sample::Sample;
 use crate::tables::broadcast::TOKIO as TOKIO_TO;
 use crate::tables::rows;
@@ -46,6 +46,9 @@ pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
     let mut sweeps = Vec::new();
     if options.wants("emit") {
         sweeps.push(emit(options).into());
+    }
+    if options.wants("emit-batch") {
+        sweeps.push(emit_batch(options).into());
     }
     if options.wants("emit-receive") {
         let budget = TaskBudget::new();
@@ -83,6 +86,28 @@ fn emit(options: &Options) -> Contest {
         columns,
         pairs,
         ..Contest::new("emit", rows::EMIT, "one thread, 56 bytes to one subscriber")
+    }
+}
+
+fn emit_batch(options: &Options) -> Contest {
+    let budget = TaskBudget::new();
+    let new = || topic::pair(budget.clone(), budget.clone());
+    let chunks = pair::rtrb::<Sample>(RTRB_CHUNKS, CAPACITY).bare();
+    Contest {
+        timed: "512 sends and the end of the poll; received between the timed parts",
+        operations: options.operations(16 * BATCH, 4 * BATCH).next_multiple_of(BATCH),
+        columns: vec![
+            in_batches(EMIT_BATCH, new()),
+            to_one(new()),
+            in_batches(RTRB_CHUNKS, chunks),
+            to_one(pair::rtrb::<Sample>(RTRB_MESSAGE, CAPACITY).bare()),
+        ],
+        pairs: vec![
+            Pair::new(EMIT_BATCH, RTRB_CHUNKS).within(1.0),
+            Pair::new(EMIT_BATCH, EMIT),
+            Pair::new(EMIT_BATCH, RTRB_MESSAGE),
+        ],
+        ..Contest::new("emit-batch", rows::EMIT, "one thread, 56 bytes in batches of 16")
     }
 }
 

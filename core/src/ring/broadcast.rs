@@ -188,6 +188,28 @@ impl<T: Storage> Broadcast<T> {
         slowest.map_or(0, |(behind, _)| behind)
     }
 
+    /// Whether every gating reader has taken the messages before this sequence, as far as this
+    /// thread can see. It does not load the position of the writer.
+    ///
+    /// ```
+    /// use mycelium_core::ring::broadcast::{Broadcast, Layout};
+    ///
+    /// let ring = Broadcast::boxed(Layout::exact(2, size_of::<usize>()), 1)?;
+    /// let mut writer = Broadcast::producer(&ring).expect("the only writer");
+    /// let mut reader = Broadcast::gating(&ring).expect("one entry is free");
+    /// writer.try_push(&[7], size_of::<usize>()).expect("there is room");
+    /// assert!(ring.is_taken(0) && !ring.is_taken(1));
+    /// reader.peek(&mut [0]);
+    /// reader.advance();
+    /// assert!(ring.is_taken(1));
+    /// # Ok::<(), mycelium_core::ring::broadcast::LayoutError>(())
+    /// ```
+    #[must_use]
+    pub fn is_taken(&self, sequence: usize) -> bool {
+        let mut gating = self.entries().filter(|(_, entry)| is_gating(entry.state()));
+        gating.all(|(_, entry)| !is_after(sequence, entry.taken.load(Ordering::Relaxed)))
+    }
+
     /// The first sequence that is not published yet, as far as this thread can see.
     #[inline]
     #[must_use]

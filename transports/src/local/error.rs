@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mycelium_core::debug_as_display;
 use mycelium_core::ring::broadcast::LayoutError;
@@ -114,15 +115,7 @@ impl<M> EmitError<M> {
 
 impl<M> fmt::Display for EmitError<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let topic = &self.topic;
-        match &self.refusal {
-            Refusal::Full { by } | Refusal::Rejected { by } => {
-                write!(f, "topic `{topic}` is full: subscription `{by}` has not taken its messages")
-            }
-            Refusal::ShuttingDown => {
-                write!(f, "a message for topic `{topic}` was not sent: {ShuttingDown}")
-            }
-        }
+        self.refusal.write(&self.topic, f)
     }
 }
 
@@ -135,10 +128,64 @@ impl<M> fmt::Debug for EmitError<M> {
 
 impl<M> std::error::Error for EmitError<M> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self.refusal {
-            Refusal::ShuttingDown => Some(&ShuttingDown),
-            Refusal::Full { .. } | Refusal::Rejected { .. } => None,
+        self.refusal.source()
+    }
+}
+
+impl Refusal {
+    /// Writes the reason.
+    fn write(&self, topic: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Full { by } | Refusal::Rejected { by } => {
+                write!(f, "topic `{topic}` is full: subscription `{by}` has not taken its messages")
+            }
+            Refusal::Deadline { by, within } => write!(
+                f,
+                "topic `{topic}` is full: subscription `{by}` has not taken its messages within {within:?}"
+            ),
+            Refusal::ShuttingDown => {
+                write!(f, "a message for topic `{topic}` was not sent: {ShuttingDown}")
+            }
         }
+    }
+
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Refusal::ShuttingDown => Some(&ShuttingDown),
+            Refusal::Full { .. } | Refusal::Rejected { .. } | Refusal::Deadline { .. } => None,
+        }
+    }
+}
+
+/// A batch of messages of which not all were emitted: how many were, and why not the next one. If
+/// the node shuts down, its [source](std::error::Error::source) is [`ShuttingDown`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct BatchError {
+    /// The number of messages that were sent, from the first one on.
+    pub sent: usize,
+    /// Why the next one was not sent.
+    pub refusal: Refusal,
+    topic: Arc<str>,
+}
+
+impl BatchError {
+    /// `sent` messages of a batch were emitted to `topic`, and the next one was not.
+    #[must_use]
+    pub fn new(topic: Arc<str>, sent: usize, refusal: Refusal) -> BatchError {
+        BatchError { sent, refusal, topic }
+    }
+}
+
+impl fmt::Display for BatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "after {} messages of a batch: ", self.sent)?;
+        self.refusal.write(&self.topic, f)
+    }
+}
+
+impl std::error::Error for BatchError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.refusal.source()
     }
 }
 
@@ -155,6 +202,13 @@ pub enum Refusal {
     Rejected {
         /// The subscription.
         by: Arc<str>,
+    },
+    /// There was no room before the deadline of the emit.
+    Deadline {
+        /// The subscription.
+        by: Arc<str>,
+        /// How long the emit has waited.
+        within: Duration,
     },
     /// The node shuts down, and the publisher belongs to a service without subscriptions.
     ShuttingDown,
@@ -180,4 +234,4 @@ pub enum RemotePublishError {
     Ended,
 }
 
-debug_as_display!(TopicError, ShuttingDown, RemotePublishError);
+debug_as_display!(TopicError, ShuttingDown, BatchError, RemotePublishError);

@@ -30,6 +30,7 @@
 //! | `ring`, `shared` | the ring of a publisher, and how another process shares it |
 //! | `abandoned` | the messages that subscriptions left unread |
 //! | `state` | shared by publishers and subscriptions: two states and the edge between them; most methods are in `state/` |
+//! | `pressure` | whether a publisher's ring is nearly full |
 //! | `topic`, then `membership` | joining and leaving |
 //! | `task_budget` | deferred wakes, and when a task yields |
 //! | `writer`, then `publisher`, `remote_publisher` | the untyped writing end, and its two fronts |
@@ -48,6 +49,7 @@ mod moved;
 mod numbering;
 mod options;
 mod policy;
+mod pressure;
 mod publisher;
 mod reader;
 mod remote_publisher;
@@ -64,11 +66,12 @@ mod writer;
 
 pub use delivery::{Delivery, Gap, GapReason, Received, TryRecv, Undelivered};
 pub use egress::{EgressItem, EgressReader, EgressStream};
-pub use error::{EmitError, Refusal, RemotePublishError, ShuttingDown, TopicError};
+pub use error::{BatchError, EmitError, Refusal, RemotePublishError, ShuttingDown, TopicError};
 pub use key::{KeyError, LatestByKey};
 pub use memory_size::{PageSize, cursor_bytes};
 pub use options::{Start, SubscribeOptions};
 pub use policy::Policy;
+pub use pressure::{PressureChange, Threshold};
 pub use publisher::Publisher;
 pub use remote_publisher::{MappedPublisher, RemotePublisher};
 pub use ring::{MappedRing, Readers, RingMemory};

@@ -1,4 +1,7 @@
-//! The writing end of a topic for services: messages of one type into a [`Writer`].
+//! The writing end of a topic for services: messages of one type into a [`Writer`]; `batch` emits
+//! many at once.
+
+mod batch;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -10,6 +13,7 @@ use mycelium_core::message::{Message, to_words};
 use mycelium_core::wait::WaitStrategy;
 
 use super::error::{EmitError, Refusal, TopicError};
+use super::pressure::PressureChange;
 use super::schema::Schema;
 use super::state::Origin;
 use super::task_budget::{DeferredWakes, TaskBudget};
@@ -141,6 +145,71 @@ impl<M: Message> Publisher<M> {
     pub fn depth(&self) -> usize {
         self.writer.state.import();
         self.writer.state.depth()
+    }
+
+    /// The number of slots of its ring.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.writer.state.ring.capacity()
+    }
+
+    /// Whether its ring is nearly full: from the moment when the [depth](Publisher::depth) has
+    /// reached the topic's [`Threshold`](super::Threshold) (by default 80 % of the capacity), until
+    /// it has fallen to three quarters of that. Subscriptions that observe do not count.
+    #[must_use]
+    pub fn backpressure_threshold_exceeded(&mut self) -> bool {
+        self.writer.is_threshold_exceeded()
+    }
+
+    /// Waits while the threshold [is exceeded](Publisher::backpressure_threshold_exceeded).
+    ///
+    /// Cancelling loses nothing.
+    ///
+    /// ```
+    /// # use mycelium_core::message;
+    /// # use mycelium_transports::counters::Region;
+    /// # use mycelium_transports::local::{Policy, Schema, Topic, TopicError};
+    /// # #[message(topic = "ticks", id = 1)]
+    /// # struct Tick {
+    /// #     price: u64,
+    /// # }
+    /// let topic = Topic::new("ticks", Schema::of::<Tick>(), 4, Region::new(16))?;
+    /// let mut reader = topic.subscribe::<Tick>("reader", Policy::Block)?;
+    /// let mut publisher = topic.publisher::<Tick>("writer", 1)?;
+    /// for price in 0..4 {
+    ///     publisher.try_emit(Tick { price }).expect("the ring has room");
+    /// }
+    /// assert!(publisher.backpressure_threshold_exceeded());
+    /// # let mut task = std::task::Context::from_waker(std::task::Waker::noop());
+    /// reader.try_recv();
+    /// assert!(publisher.poll_until_below(&mut task).is_pending(), "the message is in flight");
+    /// reader.done();
+    /// assert_eq!((publisher.depth(), publisher.capacity()), (3, 4));
+    /// assert!(publisher.poll_until_below(&mut task).is_ready());
+    /// # Ok::<(), TopicError>(())
+    /// ```
+    pub async fn until_below(&mut self) {
+        poll_fn(|context| self.poll_until_below(context)).await;
+    }
+
+    /// As [`until_below`](Publisher::until_below), for hand-written futures.
+    pub fn poll_until_below(&mut self, context: &Context<'_>) -> Poll<()> {
+        if !self.backpressure_threshold_exceeded() {
+            return Poll::Ready(());
+        }
+        self.writer.state.park(context.waker());
+        if self.backpressure_threshold_exceeded() {
+            return Poll::Pending;
+        }
+        self.writer.state.room.unpark();
+        Poll::Ready(())
+    }
+
+    /// Calls `observer` when the threshold is exceeded and when that ends: on the thread that finds
+    /// it, which is the publisher's or a reader's, after a poll of its task. Only the first
+    /// observer counts. It must not keep the publisher's topic.
+    pub fn observe_pressure(&self, observer: impl Fn(PressureChange) + Send + Sync + 'static) {
+        self.writer.state.pressure.observe(observer);
     }
 
     /// Waits until every gating subscription, here and in other processes, is done with all sent

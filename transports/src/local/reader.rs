@@ -15,11 +15,13 @@
 //!
 //! | file | content |
 //! | --- | --- |
+//! | `batch` | several messages in flight |
 //! | `by_key` | the newest message of each key |
 //! | `edges` | the list of edges |
 //! | `finding` | the next message, gap or end |
 //! | `waiting` | spinning and parking |
 
+mod batch;
 mod by_key;
 mod edges;
 mod finding;
@@ -87,6 +89,8 @@ pub(super) struct Reader {
     table: Option<Table>,
     /// The edges have an [`end`](Edge::end).
     has_ends: bool,
+    /// Edges may have messages of a batch whose handling failed.
+    has_failed: bool,
     /// An observer's last message.
     words: Box<[usize]>,
     budget: HandleBudget,
@@ -101,8 +105,18 @@ struct InFlight {
     edge: usize,
     /// How often its handling failed.
     failures: u32,
+    handling: Handling,
+}
+
+/// What happens to the message in flight.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Handling {
+    /// It was delivered.
+    Delivered,
+    /// It was delivered as the first one of a batch.
+    InBatch,
     /// It must be delivered again.
-    redeliver: bool,
+    Redeliver,
 }
 
 #[derive(Clone, Copy)]
@@ -136,6 +150,7 @@ impl Reader {
             after_gap: None,
             table,
             has_ends: false,
+            has_failed: false,
             words: vec![0; copied.div_ceil(size_of::<usize>())].into(),
             budget: HandleBudget::default(),
             spin_wait: SpinWait::default(),
@@ -161,10 +176,11 @@ impl Reader {
     /// Confirms the message in flight, unless it must be delivered again.
     #[inline]
     pub(super) fn settle(&mut self) {
-        if let Some(in_flight) = self.in_flight
-            && !in_flight.redeliver
-        {
-            self.advance(in_flight.edge, EdgeValue::Taken);
+        let Some(in_flight) = self.in_flight else { return };
+        match in_flight.handling {
+            Handling::Delivered => self.advance(in_flight.edge, EdgeValue::Taken),
+            Handling::InBatch => self.settle_batch(),
+            Handling::Redeliver => {}
         }
     }
 
@@ -172,20 +188,31 @@ impl Reader {
     /// it failed before, it is returned.
     pub(super) fn fail(&mut self) -> Option<Undelivered> {
         // A message that waits for its second delivery is in flight, but nobody handles it.
-        let in_flight = self.in_flight.as_mut().filter(|in_flight| !in_flight.redeliver)?;
+        let in_flight = self.in_flight.as_mut()?;
         in_flight.failures += 1;
-        in_flight.redeliver = in_flight.failures < DELIVERIES;
-        let InFlight { edge: index, redeliver, .. } = *in_flight;
-        if redeliver {
-            return None;
+        match in_flight.handling {
+            Handling::Redeliver => {
+                in_flight.failures -= 1;
+                return None;
+            }
+            Handling::InBatch => {
+                self.fail_batch();
+                return None;
+            }
+            Handling::Delivered if in_flight.failures < DELIVERIES => {
+                in_flight.handling = Handling::Redeliver;
+                return None;
+            }
+            Handling::Delivered => {}
         }
+        let index = in_flight.edge;
         let edge = &mut self.edges[index];
         let payload = if edge.lends() {
             edge.consumer.read(1)?.get(0)?.to_owned()
         } else {
             if !matches!(edge.consumer.peek(&mut self.words), Peek::Message { .. }) {
                 // A publisher in another process has overwritten it: the next read has the gap.
-                in_flight.redeliver = true;
+                in_flight.handling = Handling::Redeliver;
                 return None;
             }
             self.words.as_bytes().get(..self.membership.topic.schema().size)?.to_owned()
@@ -268,7 +295,8 @@ impl Reader {
         if redelivered {
             self.edges[index].line.add(EdgeValue::Redelivered, 1);
         }
-        self.hold(index, self.failures());
+        let failures = self.failures().max(u32::from(self.edges[index].has_failed(0)));
+        self.hold(index, failures);
     }
 
     /// Passes over a message whose bytes are invalid.
@@ -304,7 +332,7 @@ impl Reader {
     #[inline(always)]
     fn hold(&mut self, edge: usize, failures: u32) {
         if self.membership.state.policy.keeps() {
-            self.in_flight = Some(InFlight { edge, failures, redeliver: false });
+            self.in_flight = Some(InFlight { edge, failures, handling: Handling::Delivered });
         } else {
             self.advance(edge, EdgeValue::Taken);
             self.edges[edge].show_place();

@@ -12,10 +12,12 @@
 //! | `confirming` | which messages subscriptions are done with |
 //! | `joining` | how an edge is made, and how it ends |
 //! | `pumping` | the ring of its own of a `drop-newest` subscription |
+//! | `pressing` | when the depth is compared with the threshold |
 
 mod confirming;
 mod edge;
 mod joining;
+mod pressing;
 mod pumping;
 mod waking;
 
@@ -29,6 +31,7 @@ use super::abandoned::Abandoned;
 use super::numbering::{KnownNumbering, Numbering};
 use super::options::{Start, SubscribeOptions};
 use super::policy::Policy;
+use super::pressure::{Pressure, Room, Threshold};
 use super::ring::{self, RingError, RingShape};
 use super::roster::{Numbered, Roster};
 use super::schema::Schema;
@@ -36,6 +39,8 @@ use super::shared::{MappedOrigin, RemoteReaders, Ring, Sleeper};
 use super::versioned::Versioned;
 use crate::counters::{EdgeValue, Line, PublisherValue, plain};
 use crate::sync::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+
+pub(super) use pressing::PressureCheck;
 
 /// What a publisher shares with its readers.
 #[derive(Debug)]
@@ -46,10 +51,11 @@ pub(super) struct PublisherState {
     pub(super) topic: Arc<str>,
     pub(super) name: Arc<str>,
     pub(super) epoch: u64,
-    /// The doorbell at which the publisher waits for room.
-    pub(super) room: Doorbell,
+    /// Where the publisher waits for room.
+    pub(super) room: Room,
     pub(super) readers: Roster<ReaderEntry>,
     pub(super) origin: Origin,
+    pub(super) pressure: Pressure,
     /// The publisher's process is gone, and the number of its messages is unknown.
     lost: AtomicBool,
     abandoned: Mutex<Abandoned>,
@@ -190,12 +196,13 @@ impl PublisherState {
     ) -> Arc<PublisherState> {
         Arc::new(PublisherState {
             number: next_number(),
+            pressure: Pressure::new(Threshold::default(), ring.capacity()),
             ring,
             file,
             topic: topic.into(),
             name: name.into(),
             epoch,
-            room: Doorbell::new(),
+            room: Room::new(),
             readers: Roster::default(),
             origin,
             lost: AtomicBool::new(false),
@@ -353,4 +360,8 @@ pub(super) struct Edge {
     loss_reported: bool,
     /// The place after the last message that the subscription reads, if that is known.
     pub(super) end: Option<usize>,
+    /// Messages from the cursor on that are in flight in a batch.
+    pub(super) ahead: usize,
+    /// The place after a batch whose handling failed: each of its messages has failed once.
+    pub(super) failed_until: Option<usize>,
 }

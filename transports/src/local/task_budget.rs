@@ -19,13 +19,13 @@ use mycelium_core::doorbell::{announce, ring_each};
 use mycelium_core::wait::WaitStrategy;
 
 use super::roster::OUTDATED;
-use super::state::{PublisherState, ReaderEntry, SubscriberState};
+use super::state::{PressureCheck, PublisherState, ReaderEntry, SubscriberState};
 use crate::counters::{Line, PublisherValue};
 use crate::sync::{AtomicU32, Ordering};
 
 /// Operations between two wake-ups of the other sides in one poll, so that a long poll delays them
 /// little.
-const FLUSH_EVERY: u32 = 64;
+pub(super) const FLUSH_EVERY: u32 = 64;
 /// Spin limit while this task has undelivered wake-ups. They are sent when the poll returns, so do
 /// not spin long.
 const SPINS_IN_DEBT: usize = WaitStrategy::SPINS / 20;
@@ -72,6 +72,18 @@ impl TaskBudget {
         count.is_multiple_of(FLUSH_EVERY)
     }
 
+    /// Counts many operations. Returns whether the other side must be woken now.
+    #[inline]
+    fn count_operations(&self, operations: u32) -> bool {
+        if !self.is_current() {
+            return true;
+        }
+        let before = self.count.load(Ordering::Relaxed);
+        let count = before.saturating_add(operations);
+        self.count.store(count, Ordering::Relaxed);
+        before / FLUSH_EVERY != count / FLUSH_EVERY
+    }
+
     #[inline]
     fn is_exhausted(&self) -> bool {
         self.count.load(Ordering::Relaxed) >= self.limit && self.is_current()
@@ -104,6 +116,17 @@ impl HandleBudget {
     #[inline(always)]
     pub(super) fn count_operation(&self) -> bool {
         self.task.as_ref().is_none_or(|task| task.count_operation())
+    }
+
+    /// Counts many operations. Returns whether the other side must be woken now.
+    #[inline]
+    pub(super) fn count_operations(&self, operations: u32) -> bool {
+        self.task.as_ref().is_none_or(|task| task.count_operations(operations))
+    }
+
+    /// Whether it is attached to a task.
+    pub(super) fn is_attached(&self) -> bool {
+        self.task.is_some()
     }
 
     /// Whether the task must yield before its next operation. If so, it was woken again.
@@ -196,6 +219,7 @@ impl DeferredWakes {
             Side::Publisher { doorbells, line } => {
                 doorbells.publisher.show_sent(line);
                 doorbells.ring();
+                doorbells.check_pressure();
             }
             Side::Subscription { subscriber, version, publishers } => {
                 if *version != subscriber.publishers.version() {
@@ -215,17 +239,34 @@ pub(super) struct ReaderDoorbells {
     /// The version of the list if it has a reader, or [`OUTDATED`].
     version_with_readers: usize,
     readers: Vec<ReaderEntry>,
+    pressure: PressureCheck,
 }
 
 impl ReaderDoorbells {
     pub(super) fn new(publisher: Arc<PublisherState>) -> ReaderDoorbells {
         let (version, readers) = (OUTDATED, Vec::new());
-        ReaderDoorbells { publisher, version, version_with_readers: OUTDATED, readers }
+        let (version_with_readers, pressure) = (OUTDATED, PressureCheck::new(&publisher));
+        ReaderDoorbells { publisher, version, version_with_readers, readers, pressure }
     }
 
     pub(super) fn ring(&mut self) {
         self.refresh();
         ring_each(&self.readers, ReaderEntry::ring);
+    }
+
+    /// Whether the publisher's threshold is exceeded.
+    pub(super) fn is_threshold_exceeded(&mut self) -> bool {
+        self.check_pressure();
+        if self.publisher.room.is_exceeded() {
+            self.publisher.compare_depth();
+        }
+        self.publisher.room.is_exceeded()
+    }
+
+    /// Finds out whether the publisher has reached its threshold, if it may have.
+    #[inline]
+    pub(super) fn check_pressure(&mut self) {
+        self.pressure.run(&self.publisher);
     }
 
     /// Whether the list of readers has not changed since the last refresh, and is not empty.

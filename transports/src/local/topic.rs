@@ -13,6 +13,7 @@ use mycelium_core::doorbell::announce;
 use super::error::TopicError;
 use super::options::SubscribeOptions;
 use super::policy::Policy;
+use super::pressure::Threshold;
 use super::ring::{Readers, RingError, RingMemory, RingShape};
 use super::roster::Numbered;
 use super::schema::Schema;
@@ -53,6 +54,8 @@ pub struct Topic {
     name: String,
     schema: Schema,
     shape: RingShape,
+    /// The percentage of a [`Threshold`].
+    threshold: AtomicUsize,
     counters: Arc<Region>,
     members: Mutex<Members>,
     open_guards: OpenGuards,
@@ -149,7 +152,8 @@ impl Topic {
         let (shape, members) =
             (RingShape { layout, readers: readers.into(), memory }, Mutex::default());
         let open_guards = OpenGuards::default();
-        Ok(Arc::new(Topic { name, schema, shape, counters, members, open_guards }))
+        let threshold = AtomicUsize::new(Threshold::default().to_percent());
+        Ok(Arc::new(Topic { name, schema, shape, threshold, counters, members, open_guards }))
     }
 
     /// The topic's name.
@@ -168,6 +172,12 @@ impl Topic {
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.shape.layout.capacity()
+    }
+
+    /// Sets the threshold of backpressure of the publishers that join from now on. The default is
+    /// 80 % of the capacity.
+    pub fn set_threshold(&self, threshold: Threshold) {
+        self.threshold.store(threshold.to_percent(), Ordering::Relaxed);
     }
 
     /// Keeps the topic's subscriptions open until the guard is dropped.
@@ -241,6 +251,8 @@ impl Topic {
                 }
             }
         })?;
+        let threshold = Threshold::from_percent(self.threshold.load(Ordering::Relaxed));
+        publisher.pressure.set_threshold(threshold, publisher.ring.capacity());
         self.join(&mut members, &publisher, None)?;
         Ok(publisher)
     }

@@ -100,6 +100,30 @@ impl Writer {
         Ok(())
     }
 
+    /// Appends messages of `length` bytes, as many as there is room for, and returns how many; or
+    /// the ring entry of the reader that blocks the first one.
+    #[inline]
+    pub(super) fn push_all<W: AsRef<[usize]>>(
+        &mut self,
+        length: usize,
+        messages: impl ExactSizeIterator<Item = W>,
+    ) -> Result<usize, usize> {
+        let Some(producer) = &mut self.producer else { return Ok(messages.len()) };
+        match producer.push_all(length, messages) {
+            Ok(count) => {
+                let flush = self.budget.count_operations(count as u32);
+                if flush || !self.doorbells.has_same_readers() {
+                    self.notify(flush, count as u64);
+                }
+                Ok(count)
+            }
+            Err(full) => {
+                self.blocked_by = Some(full.reader.entry);
+                Err(full.reader.entry)
+            }
+        }
+    }
+
     /// Appends a message, or says why not.
     pub(super) fn try_push(&mut self, words: &[usize], length: usize) -> Result<(), Refusal> {
         let Err(entry) = self.push(words, length) else { return Ok(()) };
@@ -157,6 +181,10 @@ impl Writer {
         self.state.show_sent(&self.line);
         announce();
         self.doorbells.ring();
+        // After the poll of a task its `DeferredWakes` does this.
+        if !self.budget.is_attached() {
+            self.doorbells.check_pressure();
+        }
     }
 
     /// Ends the publisher: readers get the messages in its ring, and then the end.
@@ -168,6 +196,11 @@ impl Writer {
             // Links send the end of streams in memory, too.
             self.state.look();
         }
+    }
+
+    /// Whether the threshold of backpressure is exceeded.
+    pub(super) fn is_threshold_exceeded(&mut self) -> bool {
+        self.doorbells.is_threshold_exceeded()
     }
 
     /// The name of the subscription that blocked the last push that failed.
@@ -211,17 +244,17 @@ impl Writer {
     fn count(&mut self) {
         let flush = self.budget.count_operation();
         if flush || !self.doorbells.has_same_readers() {
-            self.notify(flush);
+            self.notify(flush, 1);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn notify(&mut self, flush: bool) {
+    fn notify(&mut self, flush: bool, messages: u64) {
         if !self.doorbells.has_readers() {
             // First `sent`: it is never less than `no_subscribers`.
             self.state.show_sent(&self.line);
-            self.line.add(PublisherValue::NoSubscribers, 1);
+            self.line.add(PublisherValue::NoSubscribers, messages);
         }
         if flush {
             self.flush();

@@ -114,6 +114,52 @@ impl<H: BroadcastHandle> Consumer<H> {
         }
     }
 
+    /// As [`peek_exact`](Consumer::peek_exact), but for the message `ahead` of the cursor: for a
+    /// gating reader that takes several messages at once. [`advance_by`](Consumer::advance_by)
+    /// moves past them. The message does not count as read.
+    ///
+    /// ```
+    /// use mycelium_core::ring::broadcast::{Broadcast, Layout};
+    ///
+    /// let ring = Broadcast::boxed(Layout::exact(4, size_of::<usize>()), 1)?;
+    /// let mut writer = Broadcast::producer(&ring).expect("the only writer");
+    /// let mut reader = Broadcast::gating(&ring).expect("one entry is free");
+    /// for message in [7, 8] {
+    ///     writer.try_push(&[message], size_of::<usize>()).expect("there is room");
+    /// }
+    /// let mut message = [0];
+    /// assert_eq!(reader.peek_ahead(1, &mut message, size_of::<usize>()), Some(1));
+    /// assert_eq!(message, [8]);
+    /// assert_eq!(reader.peek_ahead(2, &mut message, size_of::<usize>()), None);
+    /// reader.advance_by(2);
+    /// assert_eq!((reader.cursor(), reader.depth()), (2, 0));
+    /// # Ok::<(), mycelium_core::ring::broadcast::LayoutError>(())
+    /// ```
+    #[inline]
+    pub fn peek_ahead(
+        &mut self,
+        ahead: usize,
+        message: &mut [usize],
+        length: usize,
+    ) -> Option<usize> {
+        let sequence = self.cursor.wrapping_add(ahead);
+        if ahead >= self.ring.capacity() || self.ring.entry().is_none() {
+            return None;
+        }
+        match self.find_at(self.ring.slot_of(sequence, length)?, sequence, message) {
+            Found::Message { .. } => Some(sequence),
+            Found::Other { .. } => None,
+        }
+    }
+
+    /// Moves past this number of messages, which [`peek`](Consumer::peek) and
+    /// [`peek_ahead`](Consumer::peek_ahead) have returned. A larger number, at most the capacity,
+    /// also skips messages that are not published yet.
+    pub fn advance_by(&mut self, messages: usize) {
+        self.peeked = false;
+        self.move_to(self.cursor.wrapping_add(messages.min(self.ring.capacity())));
+    }
+
     /// Moves past the message that [`peek`](Consumer::peek) returned. Returns whether it did: if no
     /// message was read, the cursor stays.
     #[inline(always)]
@@ -240,10 +286,16 @@ impl<H: BroadcastHandle> Consumer<H> {
     /// Copies the message at the cursor, if it is published.
     #[inline(always)]
     fn find_in(&self, slot: Slot<'_>, message: &mut [usize]) -> Found {
+        self.find_at(slot, self.cursor, message)
+    }
+
+    /// Copies the message of a sequence, which has this slot, if it is published.
+    #[inline(always)]
+    fn find_at(&self, slot: Slot<'_>, sequence: usize, message: &mut [usize]) -> Found {
         // Acquire, pairs with the Release of `broadcast.publish`: the words of the message.
         let stamp =
             slot.stamp.acquire(may_be_foreign::<H::Storage>(), order!("broadcast.look", Acquire));
-        if stamp != self.cursor.wrapping_add(1) {
+        if stamp != sequence.wrapping_add(1) {
             return Found::Other { stamp };
         }
         let length = self.length(slot);
@@ -265,7 +317,7 @@ impl<H: BroadcastHandle> Consumer<H> {
         // one in another process. So the stamp shows whether it wrote to this slot meanwhile.
         barrier!("broadcast.recheck-fence", Acquire);
         let stamp = slot.stamp.load(Ordering::Relaxed);
-        if stamp != self.cursor.wrapping_add(1) {
+        if stamp != sequence.wrapping_add(1) {
             return Found::Other { stamp };
         }
         Found::Message { length }

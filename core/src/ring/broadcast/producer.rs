@@ -154,6 +154,13 @@ impl<H: BroadcastHandle> Producer<H> {
         self.ring.slot_for(sequence, words)
     }
 
+    /// The same, if all messages of the ring have `length` bytes. If that is a constant, so is the
+    /// size of a slot.
+    #[inline(always)]
+    pub(super) fn slot_of(&self, sequence: usize, length: usize) -> Option<Slot<'_>> {
+        self.ring.slot_of(sequence, length)
+    }
+
     /// All messages before this sequence are published.
     pub(super) fn store_tail(&self, next: usize) {
         self.ring.writer().tail.store(next, Ordering::Relaxed);

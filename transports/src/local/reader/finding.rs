@@ -24,6 +24,9 @@ impl Reader {
         if self.membership.has_new_edges() {
             self.add_edges();
         }
+        if self.has_failed {
+            self.find_failed();
+        }
         if last_call == LastCall::AfterSent as u8 {
             self.set_ends();
         }
@@ -143,7 +146,7 @@ impl Reader {
         }
         match peek {
             Peek::Message { sequence: place, .. } => {
-                let redelivered = edge.is_redelivered() || failures > 0;
+                let redelivered = edge.is_redelivered() || failures > 0 || edge.has_failed(0);
                 let sequence = edge.sequence(place);
                 Found::Message(Header { edge: index, sequence, redelivered })
             }

@@ -32,6 +32,30 @@ impl Edge {
         }
     }
 
+    /// As [`may_miss`](Self::may_miss), of the message `ahead` of the cursor.
+    #[inline]
+    pub(in crate::local) fn may_miss_ahead(&self, ahead: usize) -> bool {
+        match (&self.publisher.origin, &self.known) {
+            (Origin::Remote(numbering), Some(known)) => {
+                numbering.may_miss(known, self.consumer.cursor().wrapping_add(ahead))
+            }
+            (Origin::Mapped(mapped), _) => mapped.is_gone(),
+            _ => false,
+        }
+    }
+
+    /// Whether the publisher waits for this subscription.
+    pub(in crate::local) fn gates(&self) -> bool {
+        self.gates
+    }
+
+    /// Whether the message `ahead` of the cursor was in a batch whose handling failed.
+    #[inline]
+    pub(in crate::local) fn has_failed(&self, ahead: usize) -> bool {
+        let place = self.consumer.cursor().wrapping_add(ahead);
+        self.failed_until.is_some_and(|until| until.wrapping_sub(place).cast_signed() > 0)
+    }
+
     /// Whether messages can be read in the ring, without a copy.
     #[inline]
     pub(in crate::local) fn lends(&self) -> bool {

@@ -89,6 +89,8 @@ impl PublisherState {
             passed,
             loss_reported,
             end,
+            ahead: 0,
+            failed_until: None,
         })
     }
 

@@ -19,6 +19,7 @@ impl PublisherState {
     #[inline]
     pub(in crate::local) fn ring_room(&self) {
         self.room.ring();
+        self.relieve();
         if let Origin::Mapped(mapped) = &self.origin {
             mapped.ring(&self.ring);
         }
@@ -84,8 +85,12 @@ impl Edge {
 }
 
 impl Waiting for PublisherState {
+    /// Readers of another process have moved.
     fn ring(&self) {
         self.room.ring();
+        if self.room.is_exceeded() {
+            self.compare_depth();
+        }
     }
 }
 

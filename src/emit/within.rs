@@ -1,0 +1,106 @@
+//! An emit with a deadline: [`EmitWithin`].
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use mycelium_core::Message;
+use mycelium_transports::local::{EmitError, Refusal};
+
+use super::{Emit, Progress};
+
+/// The future of [`Emit::within`]. Dropped before it is ready, the message was not sent.
+#[must_use = "a message is sent only when this is awaited: `ctx.emit(message).within(time).await?`"]
+pub struct EmitWithin<'c, M: Message> {
+    emit: Emit<'c, M>,
+    duration: Duration,
+    /// Known from the first poll on that had to wait.
+    ends_at: Option<Duration>,
+}
+
+impl<'c, M: Message> Emit<'c, M> {
+    /// The same emit, but it waits at most for `duration`. With a duration of zero it does not
+    /// wait; unlike [`try_emit`](crate::Context::try_emit) it then finds all room that exists.
+    ///
+    /// The time begins with the first poll. Dropped before it is ready, the message was not sent.
+    ///
+    /// # Errors
+    /// With the message: [`Refusal::Deadline`] if there was no room in time, or as
+    /// [`emit`](crate::Context::emit).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use mycelium::{Context, Refusal, Result, message, service};
+    ///
+    /// #[message(topic = "frames", id = 1)]
+    /// struct Frame {
+    ///     number: u64,
+    /// }
+    ///
+    /// struct Camera;
+    ///
+    /// #[service(emits(Frame))]
+    /// impl Camera {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         for number in 0.. {
+    ///             match ctx.emit(Frame { number }).within(Duration::from_millis(5)).await {
+    ///                 Ok(()) => {}
+    ///                 Err(error) if matches!(error.refusal, Refusal::Deadline { .. }) => {
+    ///                     ctx.warn("a frame was dropped", error.message.number);
+    ///                 }
+    ///                 Err(error) => return Err(error.into()),
+    ///             }
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    pub fn within(self, duration: Duration) -> EmitWithin<'c, M> {
+        EmitWithin { emit: self, duration, ends_at: None }
+    }
+}
+
+/// Nothing in it is pinned.
+impl<M: Message> Unpin for EmitWithin<'_, M> {}
+
+impl<M: Message> Future for EmitWithin<'_, M> {
+    type Output = Result<(), EmitError<M>>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        match Pin::new(&mut this.emit).poll(context) {
+            Poll::Ready(result) => Poll::Ready(result),
+            Poll::Pending => this.poll_deadline(context),
+        }
+    }
+}
+
+impl<M: Message> EmitWithin<'_, M> {
+    #[cold]
+    #[inline(never)]
+    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<Result<(), EmitError<M>>> {
+        let EmitWithin { emit, duration, ends_at } = self;
+        let now = || emit.waits.executor.now();
+        let end = *ends_at.get_or_insert_with(|| now().saturating_add(*duration));
+        // If the task only has to yield, the message has not been tried yet.
+        let has_tried = emit.progress == Progress::Waiting;
+        if !has_tried || emit.waits.poll_deadline(context, end).is_pending() {
+            return Poll::Pending;
+        }
+        let by = emit.publisher.blocked_by();
+        let by = by.unwrap_or_else(|| "a reader that joins or leaves right now".into());
+        let refusal = Refusal::Deadline { by, within: *duration };
+        let topic = emit.publisher.topic().clone();
+        Poll::Ready(Err(EmitError::new(topic, emit.message, refusal)))
+    }
+}
+
+impl<M: Message> fmt::Debug for EmitWithin<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (emit, within) = (&self.emit, &self.duration);
+        f.debug_struct("EmitWithin").field("emit", emit).field("within", within).finish()
+    }
+}

@@ -1,0 +1,148 @@
+//! What a service sees of slow readers: how full its rings are, and waits for them.
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use mycelium_core::Message;
+use mycelium_transports::local::Publisher;
+
+use super::{Context, Service};
+use crate::emit::Waits;
+use crate::error::ShuttingDown;
+use crate::log;
+use crate::port::{EmitsOn, EmittedBy, Output};
+
+impl<S: Service> Context<S> {
+    /// The number of this service's messages that the slowest gating reader has not finished with.
+    /// Messages for readers in other nodes count until they are confirmed.
+    pub fn queue_depth<M: EmittedBy<S>>(&mut self) -> usize {
+        M::publisher(&mut self.outputs).depth()
+    }
+
+    /// As [`queue_depth`](Context::queue_depth), of a named port.
+    pub fn queue_depth_on<M: Message, const PORT: usize>(
+        &mut self,
+        port: Output<S, M, PORT>,
+    ) -> usize
+    where
+        S: EmitsOn<M, PORT>,
+    {
+        let _ = port;
+        S::publisher(&mut self.outputs).depth()
+    }
+
+    /// The number of slots of this service's ring: `emit` waits for a gating reader when the
+    /// [`queue_depth`](Context::queue_depth) has reached it.
+    pub fn capacity<M: EmittedBy<S>>(&mut self) -> usize {
+        M::publisher(&mut self.outputs).capacity()
+    }
+
+    /// As [`capacity`](Context::capacity), of a named port.
+    pub fn capacity_on<M: Message, const PORT: usize>(&mut self, port: Output<S, M, PORT>) -> usize
+    where
+        S: EmitsOn<M, PORT>,
+    {
+        let _ = port;
+        S::publisher(&mut self.outputs).capacity()
+    }
+
+    /// Whether readers are so slow that `emit` will soon wait. It is true from the moment when the
+    /// [`queue_depth`](Context::queue_depth) has reached the topic's threshold (80 % of the
+    /// capacity, `backpressure_threshold` in the topology), until it has fallen to three quarters
+    /// of that (60 %). Readers that drop messages do not count.
+    ///
+    /// A service that can do with less samples meanwhile, as this one, or emits larger batches:
+    ///
+    /// ```
+    /// # use mycelium::{Context, Result, message, service};
+    /// # #[message(topic = "readings", id = 1)]
+    /// # struct Reading { value: u64 }
+    /// # struct Sensor;
+    /// # impl Sensor { async fn next(&mut self) -> Option<u64> { None } }
+    /// #[service(emits(Reading))]
+    /// impl Sensor {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         let mut number = 0;
+    ///         while let Some(value) = self.next().await {
+    ///             number += 1;
+    ///             if number % 10 == 0 || !ctx.backpressure_threshold_exceeded::<Reading>() {
+    ///                 ctx.emit(Reading { value }).await?;
+    ///             }
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    pub fn backpressure_threshold_exceeded<M: EmittedBy<S>>(&mut self) -> bool {
+        M::publisher(&mut self.outputs).backpressure_threshold_exceeded()
+    }
+
+    /// As [`backpressure_threshold_exceeded`](Context::backpressure_threshold_exceeded), of a named
+    /// port.
+    pub fn backpressure_threshold_exceeded_on<M: Message, const PORT: usize>(
+        &mut self,
+        port: Output<S, M, PORT>,
+    ) -> bool
+    where
+        S: EmitsOn<M, PORT>,
+    {
+        let _ = port;
+        S::publisher(&mut self.outputs).backpressure_threshold_exceeded()
+    }
+
+    /// Waits while the threshold
+    /// [is exceeded](Context::backpressure_threshold_exceeded).
+    ///
+    /// Dropping the future loses nothing. A wait of more than a second is logged, like that of an
+    /// [`emit`](Context::emit).
+    ///
+    /// # Errors
+    /// [`ShuttingDown`] if the node shuts down and the service has no subscriptions, also if the
+    /// threshold is not exceeded.
+    pub async fn until_below<M: EmittedBy<S>>(&mut self) -> Result<(), ShuttingDown> {
+        below(M::publisher(&mut self.outputs), &mut self.waits).await
+    }
+
+    /// As [`until_below`](Context::until_below), of a named port.
+    ///
+    /// # Errors
+    /// As [`until_below`](Context::until_below).
+    pub async fn until_below_on<M: Message, const PORT: usize>(
+        &mut self,
+        port: Output<S, M, PORT>,
+    ) -> Result<(), ShuttingDown>
+    where
+        S: EmitsOn<M, PORT>,
+    {
+        let _ = port;
+        below(S::publisher(&mut self.outputs), &mut self.waits).await
+    }
+}
+
+/// Waits until the publisher's ring has room again, or the service should end.
+async fn below<M: Message>(
+    publisher: &mut Publisher<M>,
+    waits: &mut Waits,
+) -> Result<(), ShuttingDown> {
+    waits.begin();
+    poll_fn(|context| {
+        // First, so that a source that only waits here ends, too.
+        if waits.poll_shutdown(context).is_ready() {
+            return Poll::Ready(Err(ShuttingDown));
+        }
+        if publisher.poll_until_below(context).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        waits.watch(context, |service| {
+            let (topic, messages) = (&**publisher.topic(), publisher.depth());
+            log::warn!(
+                service,
+                topic,
+                messages,
+                "the service waits in `until_below` for slow readers of its messages"
+            );
+        });
+        Poll::Pending
+    })
+    .await
+}

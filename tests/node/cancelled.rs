@@ -1,0 +1,204 @@
+//! Futures of a context that are dropped at their k-th poll, as `select!` drops them: nothing is
+//! lost, nothing arrives twice, and the next call continues where the dropped one was.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::mpsc::{Sender, channel};
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use mycelium::{Context, Delivery, Node, Result, Topology, message, service};
+
+use super::services::{conserved, run};
+
+const COUNT: u64 = 600;
+
+#[message(topic = "first", id = 51)]
+#[derive(Debug, PartialEq)]
+struct Item {
+    number: u64,
+}
+
+/// The output of a future, or `None` if it is still pending at its k-th poll.
+async fn cut<F: Future>(polls: usize, mut future: Pin<&mut F>) -> Option<F::Output> {
+    let mut polled = 0;
+    poll_fn(|context| {
+        polled += 1;
+        match future.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if polled >= polls => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// Makes the future again until it is not dropped. The others run in between.
+macro_rules! until_done {
+    ($ctx:ident, $polls:expr, $future:expr) => {
+        loop {
+            // A value of its own: the future borrows the context.
+            let done = {
+                let future = pin!($future);
+                cut($polls, future).await
+            };
+            match done {
+                Some(output) => break output,
+                None => $ctx.yield_now().await,
+            }
+        }
+    };
+}
+
+/// Emits all numbers in each way.
+struct Source(usize);
+
+#[service(emits(Item as out))]
+impl Source {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let polls = self.0;
+        let mut ticks = ctx.interval(Duration::from_millis(1))?;
+        let mut number = 0;
+        while number < COUNT {
+            match number % 5 {
+                0 => until_done!(ctx, polls, ctx.emit_on(Self::out, Item { number }))?,
+                1 => {
+                    let emit = || Item { number };
+                    until_done!(
+                        ctx,
+                        polls,
+                        ctx.emit_on(Self::out, emit()).within(Duration::from_secs(3600))
+                    )?;
+                }
+                2 => {
+                    let items: Vec<Item> =
+                        (number..COUNT.min(number + 23)).map(|number| Item { number }).collect();
+                    let mut sent = 0;
+                    while sent < items.len() {
+                        let mut batch = ctx.emit_batch_on(Self::out, &items[sent..]);
+                        if let Some(result) = cut(polls, Pin::new(&mut batch)).await {
+                            result?;
+                        }
+                        sent += batch.sent();
+                        ctx.yield_now().await;
+                    }
+                    number += sent as u64 - 1;
+                }
+                3 => {
+                    until_done!(ctx, polls, ctx.until_below_on(Self::out))?;
+                    until_done!(ctx, polls, ctx.emit_on(Self::out, Item { number }))?;
+                }
+                _ => {
+                    until_done!(ctx, polls, ctx.emit_on(Self::out, Item { number }))?;
+                    if number % 20 == 4 {
+                        until_done!(ctx, polls, ctx.confirmed());
+                        assert_eq!(ctx.queue_depth_on(Self::out), 0);
+                        until_done!(ctx, polls, ticks.tick())?;
+                        let _ = cut(polls, pin!(ctx.sleep(Duration::from_micros(1)))).await;
+                        assert!(cut(polls, pin!(ctx.shutdown_requested())).await.is_none());
+                    }
+                }
+            }
+            number += 1;
+        }
+        Ok(())
+    }
+}
+
+/// Receives in each way.
+struct Middle(usize);
+
+#[service(reads(Item as input), emits(Item as out))]
+impl Middle {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let (polls, mut items) = (self.0, ctx.subscribe_on(Self::input)?);
+        let (mut ready, mut batch, mut way) = (VecDeque::new(), Vec::new(), 0);
+        loop {
+            way += 1;
+            match way % 3 {
+                0 => ready.extend(until_done!(ctx, polls, items.recv())),
+                1 => ready.extend(until_done!(ctx, polls, items.next())),
+                _ => {
+                    until_done!(ctx, polls, items.recv_many(&mut batch, 7));
+                    ready.extend(batch.drain(..));
+                }
+            }
+            if ready.is_empty() {
+                return Ok(());
+            }
+            for delivery in ready.drain(..) {
+                let Delivery::Msg(item) = delivery else { panic!("a gap") };
+                until_done!(ctx, polls, ctx.emit_on(Self::out, *item))?;
+            }
+        }
+    }
+}
+
+struct Sink(Sender<u64>);
+
+#[service(reads(Item as input))]
+impl Sink {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut items = ctx.subscribe_on(Self::input)?;
+        while let Some(Delivery::Msg(item)) = items.recv().await {
+            assert!(!item.redelivered());
+            self.0.send(item.number)?;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_future_that_is_dropped_at_any_poll_loses_nothing() {
+    for polls in 1..=4 {
+        let (sender, received) = channel();
+        let text = "[topic.first]\ncapacity = 8\n[topic.second]\ncapacity = 4";
+        let builder = Node::builder("main")
+            .topology(Topology::parse("test.toml", text).unwrap())
+            .service(move || Source(polls))
+            .service(move || Middle(polls))
+            .service(move || Sink(sender.clone()))
+            .bind("Source", "out", "first")
+            .bind("Middle", "input", "first")
+            .bind("Middle", "out", "second")
+            .bind("Sink", "input", "second");
+        let report = run(builder).await;
+        let received: Vec<u64> = received.try_iter().collect();
+        assert_eq!(received, (0..COUNT).collect::<Vec<_>>(), "dropped at poll {polls}");
+        conserved(&report.counters);
+    }
+}
+
+#[tokio::test]
+async fn subscriptions_are_streams() {
+    /// Merges two topics, and ends with both.
+    struct Merge(Sender<u64>);
+    #[service(reads(Item as left, Item as right))]
+    impl Merge {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let (left, right) = (ctx.subscribe_on(Self::left)?, ctx.subscribe_on(Self::right)?);
+            let mut both = futures_util::stream::select(left, right);
+            while let Some(Delivery::Msg(item)) = both.next().await {
+                self.0.send(item.number)?;
+            }
+            assert!(both.next().await.is_none());
+            Ok(())
+        }
+    }
+    let (sender, received) = channel();
+    let builder = Node::builder("main")
+        .service(move || Merge(sender.clone()))
+        .service(|| Source(9))
+        .named_service("Other", || Source(9))
+        .bind("Merge", "left", "left")
+        .bind("Merge", "right", "right")
+        .bind("Source", "out", "left")
+        .bind("Other", "out", "right");
+    let report = run(builder).await;
+    let mut received: Vec<u64> = received.try_iter().collect();
+    received.sort_unstable();
+    assert_eq!(received, (0..COUNT).flat_map(|number| [number, number]).collect::<Vec<_>>());
+    conserved(&report.counters);
+}

@@ -1,0 +1,148 @@
+//! Deadlines of emits and intervals, in the time of a test.
+
+use std::pin::pin;
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use mycelium::testing::ServiceTest;
+use mycelium::{
+    Context, Error, Node, Refusal, Result, ShuttingDown, StartError, Topology, ZeroPeriod, service,
+};
+
+use super::service_test::{Number, number};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Emits with a deadline, and reports what it got and when.
+struct Hasty(Sender<(u64, Duration, String)>);
+
+#[service(emits(Number))]
+impl Hasty {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for (value, within) in (0..).zip([0, 0, 0, 3, 2, 30].map(Duration::from_secs)) {
+            let text = match ctx.emit(number(value)).within(within).await {
+                Ok(()) => "sent".to_owned(),
+                Err(error) => {
+                    assert_eq!(error.message, number(value), "the message comes back");
+                    assert!(
+                        matches!(&error.refusal, Refusal::Deadline { within: end, .. } if *end == within)
+                    );
+                    error.to_string()
+                }
+            };
+            self.0.send((value, ctx.now(), text))?;
+        }
+        ctx.shutdown_requested().await;
+        // Although the ring is full and the deadline is far away.
+        let refused = ctx.emit(number(9)).within(Duration::MAX).await.unwrap_err();
+        assert_eq!(refused.refusal, Refusal::ShuttingDown);
+        Err(refused.into())
+    }
+}
+
+/// Reads nothing in its first ten seconds.
+struct Late(Sender<u64>);
+
+#[service(reads(Number))]
+impl Late {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut numbers = ctx.subscribe::<Number>()?;
+        let _ = ctx.sleep(10 * SECOND).await;
+        while let Some(delivery) = numbers.recv().await {
+            self.0.send(delivery.message().map_or(99, |number| number.value))?;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn an_emit_waits_until_its_deadline() {
+    let ((sender, got), (taken, received)) = (channel(), channel());
+    let topology = Topology::parse("t.toml", "[topic.numbers]\ncapacity = 2").unwrap();
+    let node = Node::builder("main").topology(topology);
+    let node = node.service(move || Hasty(sender.clone())).service(move || Late(taken.clone()));
+    let mut test = ServiceTest::of(node);
+    let full = |within| {
+        format!(
+            "topic `numbers` is full: subscription `Late` has not taken its messages within {within}"
+        )
+    };
+    let sent = || "sent".to_owned();
+    test.run();
+    let now: Vec<_> = got.try_iter().collect();
+    let zero = Duration::ZERO;
+    assert_eq!(
+        now,
+        [(0, zero, sent()), (1, zero, sent()), (2, zero, full("0ns").replace("Late", "test"))]
+    );
+    test.advance(2 * SECOND);
+    assert_eq!(got.try_iter().count(), 0, "the deadline is after three seconds");
+    test.advance(SECOND);
+    assert_eq!(got.try_iter().collect::<Vec<_>>(), [(3, 3 * SECOND, full("3s"))]);
+    test.advance(6 * SECOND);
+    assert_eq!(got.try_iter().collect::<Vec<_>>(), [(4, 5 * SECOND, full("2s"))]);
+    test.advance(SECOND);
+    assert_eq!(got.try_iter().collect::<Vec<_>>(), [(5, 10 * SECOND, sent())]);
+    test.finish().unwrap();
+    // A refused message was not sent.
+    assert_eq!(received.try_iter().collect::<Vec<_>>(), [0, 1, 5]);
+}
+
+/// Ticks each second, and takes the given times between two ticks.
+struct Ticker(Sender<(Duration, u64)>, Vec<u64>);
+
+#[service()]
+impl Ticker {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut interval = ctx.interval(SECOND)?;
+        assert_eq!(interval.period(), SECOND);
+        // A tick that loses is dropped, and it comes in time all the same.
+        let early = ctx.sleep(SECOND / 2);
+        assert!(matches!(select(pin!(interval.tick()), pin!(early)).await, Either::Right(_)));
+        for pause in self.1.drain(..) {
+            interval.tick().await?;
+            self.0.send((ctx.now(), interval.skipped()))?;
+            ctx.sleep(Duration::from_millis(pause)).await?;
+        }
+        loop {
+            interval.tick().await?;
+            self.0.send((ctx.now(), interval.skipped()))?;
+        }
+    }
+}
+
+#[test]
+fn an_interval_does_not_drift_and_skips_missed_ticks() {
+    let (sender, ticks) = channel();
+    let mut test = ServiceTest::new(move || Ticker(sender.clone(), vec![300, 700, 2300, 500]));
+    test.advance(9 * SECOND);
+    let ticks: Vec<_> = ticks.try_iter().map(|(at, skipped)| (at.as_millis(), skipped)).collect();
+    // After the long pause the tick of 4 s comes at once, and that of 5 s is skipped.
+    assert_eq!(
+        ticks,
+        [(1000, 0), (2000, 0), (3000, 0), (5300, 1), (6000, 1), (7000, 1), (8000, 1), (9000, 1)]
+    );
+    // A tick at a shutdown is an error with which the service ends well.
+    test.finish().unwrap();
+}
+
+#[test]
+fn an_interval_of_zero_is_a_bug() {
+    struct Zero;
+    #[service()]
+    impl Zero {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let mut interval = ctx.interval(Duration::ZERO)?;
+            Ok(interval.tick().await?)
+        }
+    }
+    assert!(Error::from(ZeroPeriod).is_permanent());
+    assert!(!Error::from(ShuttingDown).is_permanent());
+    let mut test = ServiceTest::new(|| Zero).supervised();
+    let failures = test.failures();
+    assert_eq!(failures.len(), 1, "the service is not restarted");
+    let error = test.finish().unwrap_err();
+    let StartError::ServiceFailed { error, .. } = error else { panic!("{error}") };
+    assert_eq!(error, "invalid period of an interval: 0 s, expected more");
+}

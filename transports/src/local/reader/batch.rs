@@ -1,0 +1,103 @@
+//! Batches of a gating reader: several messages are in flight until the next receive.
+//!
+//! Each edge counts its messages of the batch; the cursors move when the batch is settled. If its
+//! handling fails, each edge keeps the end of its part. Until the cursor has passed that, messages
+//! are delivered one at a time, as redelivered: the one that fails again becomes a dead letter, and
+//! no other.
+
+use super::{BURST, Handling, InFlight, Reader};
+use crate::counters::EdgeValue;
+
+impl Reader {
+    /// Adds messages to the one in flight, which was delivered for the first time, at most `most`.
+    /// `add` gets the words and the sequence of each, and returns false for one that it does not
+    /// take: that ends the part of its publisher. Returns the number of added messages.
+    pub(in crate::local) fn take_more(
+        &mut self,
+        most: usize,
+        length: usize,
+        words: &mut [usize],
+        mut add: impl FnMut(&[usize], u64) -> bool,
+    ) -> usize {
+        let Some(InFlight { edge: first, handling: Handling::Delivered, .. }) = self.in_flight
+        else {
+            return 0;
+        };
+        if self.has_ends {
+            return 0;
+        }
+        let (edges, mut taken) = (self.edges.len(), 0);
+        self.edges[first].ahead = 1;
+        for index in (first..edges).chain(0..first) {
+            let share = if edges == 1 { most } else { (taken + BURST as usize).min(most) };
+            let edge = &mut self.edges[index];
+            // The publisher of a mapped ring may not wait for this reader.
+            while taken < share && edge.gates() && !edge.has_failed(edge.ahead) {
+                let ahead = edge.ahead;
+                let Some(place) = edge.consumer.peek_ahead(ahead, words, length) else { break };
+                // A gap before this message is stored before the message.
+                if edge.may_miss_ahead(ahead) || !add(words, edge.sequence(place)) {
+                    break;
+                }
+                edge.ahead += 1;
+                taken += 1;
+            }
+            if taken == most {
+                break;
+            }
+        }
+        if edges > 1 {
+            (self.turn, self.burst) = ((first + 1) % edges, 0);
+        }
+        if taken == 0 {
+            self.edges[first].ahead = 0;
+        } else if let Some(in_flight) = &mut self.in_flight {
+            in_flight.handling = Handling::InBatch;
+        }
+        taken
+    }
+
+    /// Confirms the messages of the batch in flight.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn settle_batch(&mut self) {
+        self.in_flight = None;
+        let mut taken = 0;
+        for edge in &mut self.edges {
+            let ahead = std::mem::take(&mut edge.ahead);
+            if ahead > 0 {
+                edge.consumer.advance_by(ahead);
+                edge.line.add(EdgeValue::Taken, ahead as u64);
+                taken += ahead;
+            }
+        }
+        if self.budget.count_operations(taken as u32) {
+            self.wake_publishers();
+        }
+    }
+
+    /// The handling of the batch in flight failed.
+    pub(super) fn fail_batch(&mut self) {
+        for edge in &mut self.edges {
+            let ahead = std::mem::take(&mut edge.ahead);
+            if ahead > 0 {
+                edge.failed_until = Some(edge.consumer.cursor().wrapping_add(ahead));
+            }
+        }
+        if let Some(in_flight) = &mut self.in_flight {
+            in_flight.handling = Handling::Redeliver;
+        }
+        self.has_failed = true;
+    }
+
+    /// Finds out whether messages of a batch that failed are left. The fast path does not know
+    /// them.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn find_failed(&mut self) {
+        self.has_failed = self.edges.iter().any(|edge| edge.has_failed(0));
+        if self.has_failed {
+            self.membership.forget_version();
+        }
+    }
+}

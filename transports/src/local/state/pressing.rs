@@ -1,0 +1,68 @@
+//! When a publisher's depth is compared with its threshold. The path of a message does not do it:
+//! the publisher does it after a poll of its task, and only when it has sent enough messages that
+//! the ring may have reached the upper mark. Readers do it when they wake publishers, and only
+//! while the threshold is exceeded.
+
+use super::PublisherState;
+
+/// When the publisher's side compares next: when the ring may have reached the upper mark.
+#[derive(Debug)]
+pub(in crate::local) struct PressureCheck {
+    /// The position of the writer.
+    at: usize,
+}
+
+impl PressureCheck {
+    /// Of a publisher without unread messages.
+    pub(in crate::local) fn new(publisher: &PublisherState) -> PressureCheck {
+        PressureCheck { at: publisher.ring.tail().wrapping_add(publisher.pressure.upper()) }
+    }
+
+    /// Compares if it is time to.
+    #[inline]
+    pub(in crate::local) fn run(&mut self, publisher: &PublisherState) {
+        let tail = publisher.ring.tail();
+        if tail.wrapping_sub(self.at).cast_signed() >= 0 {
+            self.at = tail.wrapping_add(publisher.compare_if_relieved());
+        }
+    }
+}
+
+impl PublisherState {
+    /// Readers made room, or left. The caller has announced what they did.
+    #[inline]
+    pub(in crate::local) fn relieve(&self) {
+        if self.room.is_exceeded() && self.ring.is_taken(self.room.relieved_at()) {
+            self.compare_depth();
+        }
+    }
+
+    /// Compares the depth with the marks. Returns the number of messages after which that is due
+    /// again.
+    #[cold]
+    #[inline(never)]
+    pub(in crate::local) fn compare_depth(&self) -> usize {
+        if !self.origin.is_local() {
+            // Its ring here is not the one that its publisher waits for.
+            return usize::MAX / 2;
+        }
+        self.pressure.compare(&self.room, &self.ring, || {
+            self.import();
+            self.depth()
+        })
+    }
+
+    /// As [`compare_depth`](Self::compare_depth), for the publisher's side: the readers of this
+    /// process find the end of a threshold that is exceeded.
+    #[cold]
+    #[inline(never)]
+    fn compare_if_relieved(&self) -> usize {
+        // It cannot be exceeded again before the ring has gone from the lower mark to the upper
+        // one.
+        let finds_end = self.ring.storage().imports().is_some();
+        if self.room.is_exceeded() && !finds_end {
+            return self.pressure.distance();
+        }
+        self.compare_depth()
+    }
+}

@@ -1,0 +1,373 @@
+//! Batches: messages that are emitted at once.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
+use std::thread;
+
+use mycelium_core::wait::WaitStrategy;
+use mycelium_executor::block_on;
+use mycelium_transports::conformance::Probe;
+use mycelium_transports::counters::{Kind, Region};
+use mycelium_transports::local::{
+    Delivery, Policy, Refusal, Schema, Subscription, TaskBudget, Topic, TryRecv, poll_with,
+};
+use proptest::prelude::*;
+
+use super::{LocalTopic, Wakes, probe};
+
+fn probes(range: std::ops::Range<u64>) -> Vec<Probe> {
+    range.map(probe).collect()
+}
+
+fn take(reader: &mut Subscription<Probe>) -> Option<u64> {
+    match reader.try_recv() {
+        TryRecv::Delivery(Delivery::Msg(probe)) => Some(probe.number),
+        TryRecv::Delivery(Delivery::Gap(gap)) => panic!("{gap}"),
+        TryRecv::Empty | TryRecv::Closed => None,
+    }
+}
+
+#[test]
+fn a_batch_waits_for_room_and_a_dropped_one_leaves_its_prefix() {
+    let local = LocalTopic::open(4);
+    let mut reader = local.subscribe("reader", Policy::Block);
+    let mut publisher = local.publisher("publisher");
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(wakes.clone());
+    let mut context = Context::from_waker(&waker);
+    {
+        let batch = probes(0..10);
+        let mut emit = pin!(publisher.emit_batch(&batch));
+        assert!(emit.as_mut().poll(&mut context).is_pending());
+        assert_eq!(reader.depth(), 4);
+        for number in 0..3 {
+            assert_eq!(take(&mut reader), Some(number));
+        }
+        assert!(wakes.0.load(Ordering::SeqCst) > 0, "room wakes the publisher");
+        assert!(emit.as_mut().poll(&mut context).is_pending());
+        // The third message is in flight, and keeps its slot.
+    }
+    publisher.try_emit(probe(90)).unwrap_err();
+    let received: Vec<u64> = std::iter::from_fn(|| take(&mut reader)).collect();
+    assert_eq!(received, [3, 4, 5], "six of ten were sent");
+    assert_eq!(publisher.sent(), 6);
+    assert!(pin!(publisher.emit_batch(&[])).as_mut().poll(&mut context).is_ready());
+}
+
+#[test]
+fn a_rejected_batch_says_how_many_were_sent() {
+    let local = LocalTopic::open(4);
+    let mut reader = local.subscribe("reader", Policy::Reject);
+    let mut publisher = local.publisher("publisher");
+    let mut context = Context::from_waker(Waker::noop());
+    let mut emit = |batch: &[Probe]| match pin!(publisher.emit_batch(batch)).poll(&mut context) {
+        Poll::Ready(result) => result,
+        Poll::Pending => panic!("a batch for a `reject` subscription does not wait"),
+    };
+    assert_eq!(emit(&probes(0..3)), Ok(()));
+    let error = emit(&probes(3..9)).unwrap_err();
+    assert_eq!((error.sent, &error.refusal), (1, &Refusal::Rejected { by: "reader".into() }));
+    let text = "after 1 messages of a batch: topic `conformance` is full: subscription `reader` \
+                has not taken its messages";
+    assert_eq!(error.to_string(), text);
+    assert_eq!(take(&mut reader), Some(0));
+    assert_eq!(take(&mut reader), Some(1));
+    // There is room that the reader may not have shown.
+    assert_eq!(emit(&probes(4..6)).unwrap_err().sent, 1);
+    assert_eq!(std::iter::from_fn(|| take(&mut reader)).collect::<Vec<_>>(), [2, 3, 4]);
+}
+
+#[test]
+fn a_batch_without_subscribers_is_counted_and_yields() {
+    let counters = Region::new(16);
+    let topic = Topic::new("conformance", Schema::of::<Probe>(), 4, counters.clone()).unwrap();
+    let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
+    let budget = TaskBudget::new();
+    let mut deferred = [publisher.attach(&budget)];
+    let context = Context::from_waker(Waker::noop());
+    let (batch, mut sent) = (probes(0..600), 0);
+    let mut poll = || {
+        let poll = || publisher.poll_emit_batch(&context, &batch, &mut sent).is_ready();
+        (poll_with(&budget, &mut deferred, poll), sent)
+    };
+    // A task yields after 256 messages, also within a batch.
+    assert_eq!((poll(), poll(), poll()), ((false, 256), (false, 512), (true, 600)));
+    let lines = counters.read();
+    let line = lines.iter().find(|line| line.kind == Kind::Publisher).unwrap();
+    assert_eq!((line.value("sent"), line.value("no_subscribers")), (600, 600));
+}
+
+/// At full speed, batches of all lengths arrive once and in order, and sleeping ends are woken.
+#[test]
+fn batches_arrive_once_and_in_order() {
+    let count = if cfg!(miri) { 100 } else { 50_000 };
+    let local = LocalTopic::open(8);
+    let mut gating = local.subscribe("gating", Policy::Block);
+    let mut observing = local.subscribe("observing", Policy::DropOldest);
+    let mut publisher = local.publisher("publisher");
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            block_on(
+                async {
+                    let mut next = 0;
+                    while next < count {
+                        let end = (next + 1 + next % 20).min(count);
+                        publisher.emit_batch(&probes(next..end)).await.unwrap();
+                        next = end;
+                    }
+                },
+                WaitStrategy::Park,
+            );
+        });
+        scope.spawn(move || {
+            block_on(
+                async {
+                    for number in 0..count {
+                        let next = gating.recv().await.and_then(Delivery::message);
+                        assert_eq!(next.map(|probe| probe.number), Some(number));
+                    }
+                    assert_eq!(gating.recv().await, None);
+                },
+                WaitStrategy::Park,
+            );
+        });
+        scope.spawn(move || {
+            block_on(
+                async {
+                    let mut next = 0;
+                    while let Some(delivery) = observing.recv().await {
+                        match delivery {
+                            Delivery::Gap(gap) => next += gap.count,
+                            Delivery::Msg(probe) => {
+                                assert_eq!(probe.number, next);
+                                next += 1;
+                            }
+                        }
+                    }
+                    assert_eq!(next, count);
+                },
+                WaitStrategy::Park,
+            );
+        });
+    });
+}
+
+proptest! {
+    /// A batch is the same as its messages one by one.
+    #[test]
+    fn a_batch_is_the_same_as_its_messages(
+        operations in prop::collection::vec((0..3u8, 0..12u64), 1..100),
+    ) {
+        let (left, right) = (LocalTopic::open(8), LocalTopic::open(8));
+        let mut readers = [&left, &right].map(|local| local.subscribe("reader", Policy::Block));
+        let mut publishers = [&left, &right].map(|local| local.publisher("publisher"));
+        let mut number = 0;
+        for (operation, count) in operations {
+            if operation == 0 {
+                for _ in 0..count {
+                    let [one, other] = readers.each_mut().map(take);
+                    prop_assert_eq!(one, other);
+                }
+                continue;
+            }
+            // Both see all room: readers do not show each message.
+            readers.iter_mut().for_each(Subscription::done);
+            let batch = probes(number..number + count);
+            let context = Context::from_waker(Waker::noop());
+            let mut sent = 0;
+            let done = publishers[0].poll_emit_batch(&context, &batch, &mut sent);
+            let one_by_one = batch.iter().take_while(|message| {
+                matches!(publishers[1].poll_emit(&context, message), Poll::Ready(Ok(())))
+            });
+            prop_assert_eq!(sent, one_by_one.count());
+            prop_assert_eq!(done.is_ready(), sent == batch.len());
+            prop_assert_eq!(publishers[0].depth(), publishers[1].depth());
+            number += count;
+        }
+    }
+}
+
+/// Receives a batch; gaps are 1,000 plus their count, redelivered messages 100 plus their number.
+fn many(reader: &mut Subscription<Probe>, limit: usize) -> Vec<u64> {
+    let context = Context::from_waker(Waker::noop());
+    let mut deliveries = Vec::new();
+    let poll = reader.poll_recv_many(&context, &mut deliveries, limit);
+    let count = if let Poll::Ready(count) = poll { count } else { 0 };
+    assert_eq!(count, deliveries.len());
+    let number = |delivery: Delivery<Probe>| match delivery {
+        Delivery::Msg(probe) if probe.redelivered() => 100 + probe.number,
+        Delivery::Msg(probe) => probe.number,
+        Delivery::Gap(gap) => 1000 + gap.count,
+    };
+    deliveries.into_iter().map(number).collect()
+}
+
+#[test]
+fn a_batch_is_in_flight_until_the_next_receive() {
+    let local = LocalTopic::open(8);
+    let mut reader = local.subscribe("reader", Policy::Block);
+    let mut publisher = local.publisher("publisher");
+    publisher.try_emit_batch(&probes(0..6)).unwrap();
+    assert_eq!(many(&mut reader, 4), [0, 1, 2, 3]);
+    assert_eq!((reader.depth(), publisher.depth()), (6, 6));
+    assert_eq!(many(&mut reader, 0), [0; 0]);
+    assert_eq!(publisher.depth(), 6, "a limit of 0 finishes nothing");
+    assert_eq!(many(&mut reader, 9), [4, 5]);
+    assert_eq!((reader.depth(), publisher.depth()), (2, 2));
+    assert_eq!(many(&mut reader, 9), [0; 0]);
+    assert_eq!(publisher.depth(), 0);
+    publisher.try_emit_batch(&probes(6..8)).unwrap();
+    assert_eq!(many(&mut reader, 9), [6, 7]);
+    reader.done();
+    assert_eq!(publisher.depth(), 0);
+    drop(publisher);
+    let mut deliveries = Vec::new();
+    let context = Context::from_waker(Waker::noop());
+    assert_eq!(reader.poll_recv_many(&context, &mut deliveries, 9), Poll::Ready(0), "the end");
+}
+
+#[test]
+fn only_the_message_that_fails_again_is_a_dead_letter() {
+    for (poison, later) in [(0, false), (1, false), (2, false), (3, false), (1, true)] {
+        let local = LocalTopic::open(8);
+        let mut reader = local.subscribe("reader", Policy::Block);
+        let mut publishers = [local.publisher("one"), local.publisher("two")];
+        publishers[0].try_emit_batch(&probes(0..2)).unwrap();
+        publishers[1].try_emit_batch(&probes(2..4)).unwrap();
+        let mut batch = many(&mut reader, 9);
+        batch.sort_unstable();
+        assert_eq!(batch, [0, 1, 2, 3], "from both publishers");
+        assert_eq!(reader.fail(), None);
+        assert_eq!(reader.fail(), None, "a run that received nothing");
+        publishers[0].try_emit(probe(4)).unwrap();
+        let (mut again, mut dead, mut fresh) = (Vec::new(), None, Vec::new());
+        for _ in 0..6 {
+            // One at a time, whether it receives many or one.
+            let batch = if later {
+                let one = reader.try_recv().delivery();
+                one.into_iter()
+                    .map(|it| match it {
+                        Delivery::Msg(probe) if probe.redelivered() => 100 + probe.number,
+                        Delivery::Msg(probe) => probe.number,
+                        Delivery::Gap(gap) => panic!("{gap}"),
+                    })
+                    .collect()
+            } else {
+                many(&mut reader, 9)
+            };
+            match batch[..] {
+                [number] if number >= 100 => {
+                    again.push(number - 100);
+                    if number - 100 == poison {
+                        dead = reader.fail();
+                    }
+                }
+                _ => fresh.extend(batch),
+            }
+        }
+        again.sort_unstable();
+        assert_eq!((again, fresh), (vec![0, 1, 2, 3], vec![4]));
+        let dead = dead.expect("it failed twice");
+        assert_eq!(dead.payload[8..16], poison.to_le_bytes());
+        assert_eq!(reader.depth(), 0);
+    }
+}
+
+#[test]
+fn gaps_keep_their_place_in_a_batch() {
+    let local = LocalTopic::open(4);
+    let mut observer = local.subscribe("observer", Policy::DropOldest);
+    let mut newest = local.subscribe("newest", Policy::Latest);
+    let mut publisher = local.publisher("publisher");
+    publisher.try_emit_batch(&probes(0..3)).unwrap();
+    assert_eq!(many(&mut observer, 2), [0, 1]);
+    publisher.try_emit_batch(&probes(3..9)).unwrap();
+    let batch = many(&mut observer, 9);
+    let missed: u64 = batch.iter().filter(|number| **number >= 1000).map(|gap| gap - 1000).sum();
+    assert!(batch[0] >= 1000, "the gap is the first: {batch:?}");
+    assert_eq!(batch.last(), Some(&8));
+    assert_eq!(missed as usize + batch.len() - 1, 7);
+    assert_eq!(many(&mut newest, 9), [1008, 8]);
+    assert_eq!(many(&mut observer, 1), [0; 0]);
+}
+
+#[test]
+fn no_batch_exceeds_the_budget_and_none_starves_a_publisher() {
+    let local = LocalTopic::open(1024);
+    let mut reader = local.subscribe("reader", Policy::Block);
+    let mut publishers = [local.publisher("one"), local.publisher("two")];
+    publishers[0].try_emit_batch(&probes(0..700)).unwrap();
+    publishers[1].try_emit_batch(&probes(700..710)).unwrap();
+    let batch = many(&mut reader, usize::MAX);
+    let first = batch.iter().filter(|number| **number < 700).count();
+    assert!(first <= 33 && batch.len() == first + 10, "{first} of {}", batch.len());
+    drop(publishers);
+    let mut rest = batch.len();
+    loop {
+        match many(&mut reader, usize::MAX).len() {
+            0 => break,
+            count => {
+                assert!(count <= 256);
+                rest += count;
+            }
+        }
+    }
+    assert_eq!(rest, 710);
+}
+
+proptest! {
+    /// Batches of any length, receives, failures and ends agree with a plain queue.
+    #[test]
+    fn batches_agree_with_a_queue(
+        operations in prop::collection::vec((0..5u8, 1..10usize), 1..150),
+    ) {
+        let local = LocalTopic::open(8);
+        let mut reader = local.subscribe("reader", Policy::Block);
+        let mut publisher = local.publisher("publisher");
+        // Numbers that wait, with the number of their failures; those in flight are at the front.
+        let mut queue = std::collections::VecDeque::new();
+        let (mut next, mut in_flight, mut dead) = (0u64, 0, 0);
+        for (operation, count) in operations {
+            match operation {
+                0 | 1 => {
+                    let sent = publisher.try_emit_batch(&probes(next..next + count as u64));
+                    let sent = sent.map_or_else(|error| error.sent, |()| count);
+                    queue.extend((next..next + sent as u64).map(|number| (number, 0)));
+                    next += sent as u64;
+                }
+                2 => {
+                    queue.drain(..in_flight);
+                    let batch = many(&mut reader, count);
+                    in_flight = batch.len();
+                    let fresh = queue.iter().take_while(|(_, failures)| *failures == 0).count();
+                    let expected = if fresh == 0 { queue.len().min(1) } else { fresh.min(count) };
+                    prop_assert_eq!(in_flight, expected);
+                    for ((number, failures), found) in queue.iter().zip(&batch) {
+                        prop_assert_eq!(*found, number + 100 * failures.min(&1));
+                    }
+                }
+                3 => {
+                    queue.drain(..in_flight);
+                    in_flight = usize::from(take(&mut reader).is_some());
+                    prop_assert_eq!(in_flight, queue.len().min(1));
+                }
+                _ => {
+                    queue.iter_mut().take(in_flight).for_each(|(_, failures)| *failures += 1);
+                    let letter = reader.fail();
+                    prop_assert_eq!(letter.is_some(), in_flight == 1 && queue[0].1 == 2);
+                    if let Some(letter) = letter {
+                        prop_assert_eq!(letter.sequence, queue[0].0);
+                        queue.pop_front();
+                        dead += 1;
+                    }
+                    in_flight = 0;
+                }
+            }
+            prop_assert_eq!(reader.depth(), queue.len());
+            prop_assert!(publisher.depth() >= queue.len());
+        }
+        prop_assert!(dead <= next);
+    }
+}

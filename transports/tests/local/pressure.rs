@@ -1,0 +1,172 @@
+//! Backpressure of a publisher: the threshold with its two marks, and the notices of it.
+
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
+use std::thread;
+
+use mycelium_transports::conformance::Probe;
+use mycelium_transports::local::{
+    Delivery, Policy, PressureChange, Subscription, TaskBudget, Threshold, TryRecv, poll_with,
+};
+use proptest::prelude::*;
+
+use super::{LocalTopic, Wakes, probe};
+
+fn take(reader: &mut Subscription<Probe>, count: usize) {
+    for _ in 0..count {
+        assert!(matches!(reader.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
+    }
+    reader.done();
+}
+
+#[test]
+fn the_threshold_is_exceeded_between_two_marks() {
+    let local = LocalTopic::open(16);
+    local.0.set_threshold(Threshold::percent(50).unwrap());
+    let mut reader = local.subscribe("reader", Policy::Block);
+    let mut observer = local.subscribe("observer", Policy::DropOldest);
+    let mut publisher = local.publisher("publisher");
+    let changes = Arc::new(Mutex::new(Vec::new()));
+    let seen = changes.clone();
+    publisher.observe_pressure(move |change| seen.lock().unwrap().push(change));
+    for depth in 1..8 {
+        publisher.try_emit(probe(depth)).unwrap();
+        assert!(!publisher.backpressure_threshold_exceeded(), "{depth} of 16");
+    }
+    publisher.try_emit(probe(8)).unwrap();
+    assert!(publisher.backpressure_threshold_exceeded(), "8 of 16");
+    take(&mut reader, 1);
+    assert!(publisher.backpressure_threshold_exceeded(), "7 of 16");
+    take(&mut reader, 1);
+    assert!(!publisher.backpressure_threshold_exceeded(), "6 of 16");
+    publisher.try_emit(probe(9)).unwrap();
+    assert!(!publisher.backpressure_threshold_exceeded(), "7 of 16 again");
+    let (capacity, change) =
+        (16, |exceeded, depth| PressureChange { exceeded, depth, capacity: 16 });
+    assert_eq!(publisher.capacity(), capacity);
+    assert_eq!(*changes.lock().unwrap(), [change(true, 8), change(false, 6)]);
+    drop(reader);
+    for number in 10..50 {
+        publisher.try_emit(probe(number)).unwrap();
+    }
+    assert!(!publisher.backpressure_threshold_exceeded(), "the reader that is left observes");
+    assert_eq!(changes.lock().unwrap().len(), 2);
+    assert!(observer.try_recv().delivery().is_some());
+}
+
+#[test]
+fn room_below_the_lower_mark_wakes_a_publisher_that_waits_for_it() {
+    let local = LocalTopic::open(8);
+    let mut reader = local.subscribe("reader", Policy::Block);
+    let mut publisher = local.publisher("publisher");
+    (0..8).for_each(|number| publisher.try_emit(probe(number)).unwrap());
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(wakes.clone());
+    let mut context = Context::from_waker(&waker);
+    let mut below = pin!(publisher.until_below());
+    // 80 percent of 8 are 7, and three quarters of that are 5.
+    for depth in (6..8).rev() {
+        assert!(below.as_mut().poll(&mut context).is_pending());
+        take(&mut reader, 1);
+        assert!(wakes.0.swap(0, Ordering::SeqCst) > 0, "woken at {depth}");
+    }
+    assert!(below.as_mut().poll(&mut context).is_pending());
+    drop(reader);
+    assert!(wakes.0.load(Ordering::SeqCst) > 0, "nobody is waited for");
+    assert!(below.as_mut().poll(&mut context).is_ready());
+}
+
+/// In a task, the publisher's side compares after the poll, and the reader's side after its own.
+#[test]
+fn observers_are_notified_after_polls() {
+    let local = LocalTopic::open(16);
+    let mut reader = local.subscribe("reader", Policy::Block);
+    let mut publisher = local.publisher("publisher");
+    let exceeded = Arc::new(AtomicBool::new(false));
+    let seen = exceeded.clone();
+    publisher.observe_pressure(move |change| seen.store(change.exceeded, Ordering::SeqCst));
+    let (writing, reading) = (TaskBudget::new(), TaskBudget::new());
+    let mut sends = [publisher.attach(&writing)];
+    let mut takes = [reader.attach(&reading)];
+    for _ in 0..100 {
+        poll_with(&writing, &mut sends, || {
+            (0..13).for_each(|number| publisher.try_emit(probe(number)).unwrap());
+            assert!(!exceeded.load(Ordering::SeqCst), "not within a poll");
+        });
+        assert!(exceeded.load(Ordering::SeqCst));
+        poll_with(&reading, &mut takes, || {
+            take(&mut reader, 13);
+            assert!(exceeded.load(Ordering::SeqCst));
+        });
+        assert!(!exceeded.load(Ordering::SeqCst));
+    }
+}
+
+/// Both sides at full speed: changes alternate, and the last one is right.
+#[test]
+fn changes_alternate_and_the_last_one_is_right() {
+    let count = if cfg!(miri) { 200 } else { 100_000 };
+    for left in [0, 16] {
+        let local = LocalTopic::open(16);
+        let mut reader = local.subscribe("reader", Policy::Block);
+        let mut publisher = local.publisher("publisher");
+        let last = Arc::new(AtomicBool::new(false));
+        let seen = last.clone();
+        publisher.observe_pressure(move |change| {
+            assert_ne!(seen.swap(change.exceeded, Ordering::SeqCst), change.exceeded);
+        });
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for number in 0..count + left {
+                    while publisher.try_emit(probe(number as u64)).is_err() {
+                        thread::yield_now();
+                    }
+                }
+            });
+            scope.spawn(|| {
+                let mut taken = 0;
+                while taken < count {
+                    match reader.try_recv() {
+                        TryRecv::Delivery(_) => taken += 1,
+                        _ => thread::yield_now(),
+                    }
+                }
+                reader.done();
+            });
+        });
+        // Without another call.
+        assert_eq!(last.load(Ordering::SeqCst), left > 0);
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_sequence_of_operations_agrees_with_a_model(
+        percent in 1..=100u32,
+        operations in prop::collection::vec((any::<bool>(), 1..20usize), 1..200),
+    ) {
+        let local = LocalTopic::open(32);
+        let threshold = Threshold::percent(percent).unwrap();
+        local.0.set_threshold(threshold);
+        let (upper, lower) = threshold.marks(32);
+        prop_assert!((1..=32).contains(&upper) && lower < upper);
+        let mut reader = local.subscribe("reader", Policy::Reject);
+        let mut publisher = local.publisher("publisher");
+        let (mut depth, mut exceeded) = (0, false);
+        for (sends, count) in operations {
+            for _ in 0..count {
+                if sends {
+                    depth += usize::from(publisher.try_emit(probe(0)).is_ok());
+                } else {
+                    depth -= usize::from(matches!(reader.try_recv(), TryRecv::Delivery(_)));
+                    reader.done();
+                }
+                exceeded = if exceeded { depth > lower } else { depth >= upper };
+                prop_assert_eq!(publisher.depth(), depth);
+                prop_assert_eq!(publisher.backpressure_threshold_exceeded(), exceeded);
+            }
+        }
+    }
+}
