@@ -65,6 +65,10 @@ impl Table {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
     /// How many messages of an edge wait, with those that were replaced and not reported.
     pub(super) fn depth(&self, edge: usize) -> usize {
         let entries = self.order.iter().map(|place| &self.entries[*place]);

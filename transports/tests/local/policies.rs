@@ -159,6 +159,38 @@ fn keys_of_two_publishers_are_two_keys_and_what_is_left_is_counted() {
     assert_eq!(["taken", "skipped", "left"].map(sum), [3, 4, 2]);
 }
 
+/// The table knows its messages by the places of their publishers in the reader's list.
+#[test]
+fn publishers_that_come_and_go_do_not_mix_up_the_newest_messages() {
+    let (topic, _) = topic(16);
+    let mut newest = topic.subscribe::<Price>("newest", by_symbol(4)).unwrap();
+    let _open = topic.keep_open();
+    for round in 0..20 {
+        let [mut first, mut second] =
+            [1, 2].map(|epoch| topic.publisher::<Price>("publisher", 2 * round + epoch).unwrap());
+        emit(&mut first, 1);
+        (0..3).for_each(|_| emit(&mut second, 2));
+        drop(first);
+        let mut received = vec![newest.try_recv().delivery().expect("the table has messages")];
+        drop(second);
+        // Others join while a message of the table waits.
+        let mut third = topic.publisher::<Price>("publisher", 1000 + round).unwrap();
+        emit(&mut third, 3);
+        received.extend(std::iter::from_fn(|| newest.try_recv().delivery()));
+        let (mut messages, mut gaps) = (Vec::new(), Vec::new());
+        for delivery in received {
+            match delivery {
+                Delivery::Msg(price) => messages.push((price.symbol, price.number)),
+                Delivery::Gap(gap) => gaps.push((gap.epoch, gap.count)),
+            }
+        }
+        messages.sort_by_key(|(symbol, _)| symbol.to_string());
+        let expected =
+            [(3, 0), (1, 0), (2, 2)].map(|(symbol, number)| (price(0, symbol).symbol, number));
+        assert_eq!((messages, gaps), (expected.to_vec(), vec![(2 * round + 2, 2)]));
+    }
+}
+
 #[test]
 fn a_key_must_be_a_field_of_the_message_of_at_most_64_bytes() {
     #[message(topic = "orders", id = 8, pad)]

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 
 use super::{AfterGap, Reader};
 use crate::counters::EdgeValue;
+use crate::local::key_table::Table;
 use crate::local::state::Edge;
 
 impl Reader {
@@ -36,9 +37,10 @@ impl Reader {
             if self.swept >= self.edges.len() {
                 self.swept = 0;
             }
-            if self.after_gap.is_none()
-                && self.edges.get(self.swept).is_some_and(Edge::has_ended_quietly)
-            {
+            // Both have places of edges.
+            let may_move =
+                self.after_gap.is_none() && self.table.as_ref().is_none_or(Table::is_empty);
+            if may_move && self.edges.get(self.swept).is_some_and(Edge::has_ended_quietly) {
                 self.remove_edge(self.swept, false);
             }
         }

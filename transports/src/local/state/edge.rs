@@ -131,7 +131,9 @@ impl Edge {
     /// reported.
     pub(in crate::local) fn has_ended_quietly(&self) -> bool {
         let is_read = || self.consumer.depth() == 0 && self.passed == 0;
-        self.publisher.origin.is_local() && self.publisher.ring.is_closed() && is_read()
+        // The others may have gaps to report.
+        let reports_nothing = matches!(self.publisher.origin, Origin::Local);
+        reports_nothing && self.publisher.ring.is_closed() && is_read()
     }
 
     /// Whether the end of this publisher is a loss that was not reported yet; marks it as reported.
