@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 
 use mycelium_core::{FixedStr, FixedVec, message};
 use mycelium_transports::counters::{Kind, Region};
@@ -408,6 +409,38 @@ proptest! {
                 if !policies[index].keeps() {
                     prop_assert_eq!((line.value("taken"), gone), (delivered[index], missed[index]));
                 }
+            }
+        }
+    }
+
+    /// Whether messages are received one by one or in batches makes no difference: the same
+    /// messages arrive, and gaps have the same places.
+    #[test]
+    fn batches_have_the_messages_and_gaps_of_single_receives(
+        steps in prop::collection::vec((0..30u64, 1..20usize), 1..if cfg!(miri) { 5 } else { 30 })
+    ) {
+        let every = [1, 3].map(|every| Policy::Sample(number(every)));
+        for policy in Policy::all().chain(every).chain([by_symbol(3)]) {
+            let (topic, _) = topic(8);
+            let names = ["one", "many"];
+            let [mut one, mut many] = names.map(|name| topic.subscribe::<Price>(name, policy).unwrap());
+            let mut publisher = topic.publisher("publisher", 1).unwrap();
+            let context = Context::from_waker(Waker::noop());
+            for &(count, limit) in &steps {
+                for symbol in 0..count {
+                    let number = publisher.sent();
+                    _ = publisher.try_emit(price(number, symbol as usize % SYMBOLS.len()));
+                }
+                let mut batch = Vec::new();
+                // It also yields from time to time.
+                for _ in 0..2 {
+                    while many.poll_recv_many(&context, &mut batch, limit).is_ready() {}
+                }
+                let singles: Vec<_> = std::iter::from_fn(|| one.try_recv().delivery()).collect();
+                // Both have taken all, so neither holds up the publisher.
+                one.done();
+                many.done();
+                prop_assert_eq!(&batch, &singles, "{}", policy);
             }
         }
     }

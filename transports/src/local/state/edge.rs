@@ -39,8 +39,11 @@ impl Edge {
             (Origin::Remote(numbering), Some(known)) => {
                 numbering.may_miss(known, self.consumer.cursor().wrapping_add(ahead))
             }
+            (Origin::Pumped(pump), Some(known)) => {
+                pump.numbering.may_miss(known, self.consumer.cursor().wrapping_add(ahead))
+            }
             (Origin::Mapped(mapped), _) => mapped.is_gone(),
-            _ => false,
+            (Origin::Local, _) | (Origin::Remote(_) | Origin::Pumped(_), None) => false,
         }
     }
 
