@@ -39,7 +39,7 @@ impl Adder {
 }
 
 const SLOTS: usize = 64;
-/// Entries for gating readers beside those of the topology.
+/// Entries of a ring in shared memory for gating readers, beside those of the topology.
 const SPARE: usize = 64;
 const ENTRY: usize = 256;
 /// The words of a writer on the heap.
@@ -107,7 +107,7 @@ async fn the_report_has_the_bytes_on_the_heap_and_in_memory_with_their_entries()
     assert_eq!(far.total(), far.heap + far.shared);
     // The reader has a ring for messages of the socket, and a region for its positions.
     let near = report("bytes", "near", topology("shutdown = \"1ms\"", "")).await;
-    let ring = SLOTS * 72 + (1 + SPARE) * ENTRY + WRITER;
+    let ring = SLOTS * 72 + ENTRY + WRITER;
     let positions = ((1 + SPARE) * ENTRY).next_multiple_of(PAGE);
     assert_eq!((near.memory.heap, near.memory.shared), (ring, positions));
     let line = format!("rings: {ring} bytes on the heap, {positions} in shared memory\n");
@@ -125,7 +125,7 @@ async fn the_report_has_the_bytes_on_the_heap_and_in_memory_with_their_entries()
 fn a_node_in_one_process_has_its_rings_on_the_heap() {
     let text = format!("[topic.numbers]\ncapacity = {SLOTS}\n");
     let node = build("main", Topology::parse("t.toml", &text).unwrap()).unwrap();
-    assert_eq!(node.memory(), SLOTS * 72 + (1 + SPARE) * ENTRY + WRITER);
+    assert_eq!(node.memory(), SLOTS * 72 + ENTRY + WRITER);
 }
 
 #[test]
