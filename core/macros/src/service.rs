@@ -80,7 +80,7 @@ fn explain(error: &Error, service: &ServiceImpl) -> TokenStream {
                 fn is_send() -> bool {
                     true
                 }
-                fn launch(_: #root::Life<Self>) -> #root::Task {
+                fn launch(_: ::std::boxed::Box<#root::Life<Self>>) -> #root::Task {
                     ::core::unreachable!()
                 }
             }

@@ -86,7 +86,7 @@ pub(super) struct Reader {
     /// Otherwise a reader that is always too slow would get gaps only.
     after_gap: Option<AfterGap>,
     /// The messages that a reader of the newest one of each key has not delivered.
-    table: Option<Table>,
+    table: Option<Box<Table>>,
     /// The edges have an [`end`](Edge::end).
     has_ends: bool,
     /// Edges may have messages of a batch whose handling failed.
@@ -131,7 +131,7 @@ impl Reader {
         let (policy, size) = (membership.state.policy, membership.topic.schema().size);
         let copied = if policy.keeps() { 0 } else { size };
         let table = match policy {
-            Policy::LatestByKey(by_key) => Some(Table::new(by_key, size)),
+            Policy::LatestByKey(by_key) => Some(Box::new(Table::new(by_key, size))),
             Policy::Block
             | Policy::Reject
             | Policy::DropNewest

@@ -6,7 +6,9 @@
 
 use super::{Found, Header, Reader};
 use crate::local::delivery::GapReason;
-use crate::local::key_table::{Evicted, Table};
+use crate::local::key_table::Evicted;
+#[cfg(doc)]
+use crate::local::key_table::Table;
 
 impl Reader {
     /// The next message of the table, or a gap. `None` if nothing waits.
@@ -36,7 +38,7 @@ impl Reader {
     /// The message that [`find_by_key`](Reader::find_by_key) returned is taken or invalid. False if
     /// the reader has no table.
     pub(super) fn remove_from_table(&mut self) -> bool {
-        self.table.as_mut().map(Table::pop).is_some()
+        self.table.as_mut().map(|table| table.pop()).is_some()
     }
 
     /// Moves what waits at an edge to the table. Returns a gap before the next message.

@@ -6,7 +6,6 @@ use std::sync::{Arc, Weak};
 
 use super::{AfterGap, Reader};
 use crate::counters::EdgeValue;
-use crate::local::key_table::Table;
 use crate::local::state::Edge;
 
 impl Reader {
@@ -39,7 +38,7 @@ impl Reader {
             }
             // Both have places of edges.
             let may_move =
-                self.after_gap.is_none() && self.table.as_ref().is_none_or(Table::is_empty);
+                self.after_gap.is_none() && self.table.as_ref().is_none_or(|it| it.is_empty());
             if may_move && self.edges.get(self.swept).is_some_and(Edge::has_ended_quietly) {
                 self.remove_edge(self.swept, false);
             }
