@@ -24,6 +24,7 @@ use mycelium_transports::memory::{ControlLimits, ControlThread};
 
 use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, StartError};
+use crate::latch::Latch;
 use crate::members::{MEMBERS, MemberState, Watch};
 use crate::plan::{Carriers, PeerTopics};
 use crate::topology::Topology;
@@ -58,6 +59,8 @@ pub(crate) struct Links {
     memory_problem: Option<String>,
     /// Reports nodes that will not run again to `control`, until it is dropped.
     watch: Option<Watch>,
+    /// Set when the node's address is free again; `None` if it does not listen.
+    closed: Option<Arc<Latch>>,
 }
 
 impl Links {
@@ -69,6 +72,7 @@ impl Links {
             memory: None,
             memory_problem: None,
             watch: None,
+            closed: None,
         };
         if setup.peer_topics.is_empty() {
             return Ok(links);
@@ -89,7 +93,8 @@ impl Links {
             }
         }
         if !setup.peer_topics.readers.is_empty() {
-            links.server = Some(links.serve(setup, identity, observer.clone())?);
+            let server = links.serve(setup, identity, observer.clone())?;
+            links.server = Some(server);
         }
         for (peer, topics) in &setup.peer_topics.publishers {
             links.connect(setup, identity, peer, topics, observer.clone())?;
@@ -121,7 +126,7 @@ impl Links {
     }
 
     fn serve(
-        &self,
+        &mut self,
         setup: &LinkSetup<'_>,
         identity: Identity,
         observer: Observer,
@@ -167,7 +172,13 @@ impl Links {
         setup.spawn(server.clone().wait_for_readers())?;
         let memory = self.memory.clone();
         let listening = listen::Listening { endpoint, bound, memory, observer };
-        setup.spawn(listening.run(server.clone(), listener, setup.executor.clone()))?;
+        let listening = listening.run(server.clone(), listener, setup.executor.clone());
+        let closed = Arc::new(Latch::default());
+        self.closed = Some(closed.clone());
+        setup.spawn(async move {
+            listening.await;
+            closed.set();
+        })?;
         Ok(server)
     }
 
@@ -233,9 +244,14 @@ impl Links {
         self.control.ended().await;
     }
 
-    /// Ends all links at once.
-    pub(crate) fn stop(&self) {
+    /// Ends all links at once. Ready once they have ended, and another process can listen at the
+    /// node's address.
+    pub(crate) async fn stop(&self) {
         self.control.stop();
+        self.control.ended().await;
+        if let Some(closed) = &self.closed {
+            closed.wait().await;
+        }
     }
 
     /// Messages that readers had not confirmed when all links had ended: reader, topic, number of

@@ -19,6 +19,7 @@ fn every_column_moves_every_message() {
     keys.dedup();
     let expected = [
         "emit",
+        "emit-batch",
         "emit-receive",
         "fan-out",
         "scale",

@@ -218,10 +218,9 @@ impl Driver {
                 _ => break,
             }
         }
-        links.stop();
         let grace =
             shared.executor.sleep_until(shared.executor.now().saturating_add(ABANDON_WITHIN));
-        select(pin!(links.ended()), grace).await;
+        select(pin!(links.stop()), grace).await;
         let left = links.undelivered();
         if !left.is_empty() {
             shared.report_undelivered(left);
