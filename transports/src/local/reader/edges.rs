@@ -88,10 +88,8 @@ impl Reader {
         }
         edge.leave(&self.membership.state, in_flight);
         // The task's copy of the list of publishers is renewed at the end of a poll that did
-        // something.
-        if self.budget.count_operation() {
-            self.wake_publishers();
-        }
+        // something. Nothing was taken, so no other publisher has to be woken for it.
+        _ = self.budget.count_operation();
         self.begin_later();
     }
 }
