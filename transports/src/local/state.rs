@@ -22,7 +22,7 @@ mod pumping;
 mod waking;
 
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use mycelium_core::doorbell::Doorbell;
 use mycelium_core::ring::broadcast::{Consumer, Producer};
@@ -122,7 +122,7 @@ pub(super) struct Pump {
     numbering: Numbering,
     progress: Arc<Progress>,
     /// Where dropped messages are counted.
-    line: OnceLock<Arc<Line<EdgeValue>>>,
+    line: Arc<Line<EdgeValue>>,
     ends: Mutex<PumpEnds>,
 }
 

@@ -52,10 +52,9 @@ impl PublisherState {
         // The counters of a publisher that moved to memory continue.
         let earlier = after.and_then(|(_, earlier)| earlier.line_of(subscriber));
         let has_joined = earlier.is_some();
-        let line = earlier.unwrap_or_else(|| {
-            let label = format!("{} reader={}", publisher.label(), plain(&subscriber.name));
-            Arc::new(counters.line(&label))
-        });
+        let pumped = || publisher.origin.pump().map(|pump| pump.line.clone());
+        let line = earlier.or_else(pumped);
+        let line = line.unwrap_or_else(|| publisher.new_line(subscriber, counters));
         let place = consumer.cursor();
         let known = publisher.origin.numbering().map(|numbering| numbering.join(place));
         let joined_at = known.as_ref().map_or(place as u64, |known| known.sequence(place));
@@ -108,13 +107,11 @@ impl PublisherState {
         let place = end.cursor();
         let gaps = publisher.origin.numbering().map_or(0, |numbering| numbering.join(place).gaps);
         let progress = Arc::new(Progress::new(gaps, place));
-        let own = publisher.add_pump(end, progress.clone())?;
+        let line = publisher.new_line(subscriber, counters);
+        let own = publisher.add_pump(end, progress.clone(), line.clone())?;
         let edge = PublisherState::attach(&own, subscriber, counters, None)?;
-        if let Some(pump) = own.origin.pump() {
-            pump.count_at(&edge.line);
-        }
         // It gates nobody: the publisher runs the pump.
-        let (subscriber, line) = (subscriber.clone(), edge.line.clone());
+        let subscriber = subscriber.clone();
         let reader =
             ReaderEntry { subscriber, entry: None, progress: Some(progress), line, remote: None };
         publisher.readers.add(reader);
@@ -125,7 +122,17 @@ impl PublisherState {
     /// Forgets a subscription whose edge is already dropped.
     pub(in crate::local) fn detach(&self, subscriber: &Arc<SubscriberState>) {
         self.remove_reader(subscriber);
+        self.pumps.lock().retain(|pump| pump.pump.strong_count() > 0);
         self.wake();
+    }
+
+    fn new_line(
+        &self,
+        subscriber: &SubscriberState,
+        counters: &Arc<Region>,
+    ) -> Arc<Line<EdgeValue>> {
+        let label = format!("{} reader={}", self.label(), plain(&subscriber.name));
+        Arc::new(counters.line(&label))
     }
 
     /// The counters of a subscription.

@@ -10,7 +10,7 @@
 //! The subscription reads its ring as it reads that of a publisher in another process: a
 //! [`Numbering`] has the sequences, and the places of the dropped messages.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mycelium_core::ring::broadcast::{Broadcast, Consumer, Layout, Peek, Producer};
 
@@ -48,9 +48,10 @@ impl PublisherState {
         self: &Arc<PublisherState>,
         end: Consumer<Ring>,
         progress: Arc<Progress>,
+        line: Arc<Line<EdgeValue>>,
     ) -> Option<Arc<PublisherState>> {
         let entry = end.entry()?;
-        let (pump, ring) = Pump::new(self, end, progress)?;
+        let (pump, ring) = Pump::new(self, end, progress, line)?;
         self.pumps.lock().push(PumpEntry { entry, pump: Arc::downgrade(&pump) });
         let (file, origin) = (Err(OF_PUMP.to_owned()), Origin::Pumped(pump));
         Some(PublisherState::over(&self.topic, ring, file, &self.name, self.epoch, origin))
@@ -85,6 +86,7 @@ impl Pump {
         source: &Arc<PublisherState>,
         end: Consumer<Ring>,
         progress: Arc<Progress>,
+        line: Arc<Line<EdgeValue>>,
     ) -> Option<(Arc<Pump>, Ring)> {
         let layout = source.ring.layout();
         let layout = Layout::exact(layout.capacity(), layout.message_bytes());
@@ -103,15 +105,10 @@ impl Pump {
             source: source.clone(),
             numbering: Numbering::new(first, layout.capacity()),
             progress,
-            line: OnceLock::new(),
+            line,
             ends: Mutex::new(ends),
         };
         Some((Arc::new(pump), target))
-    }
-
-    /// Counts the dropped messages here.
-    pub(super) fn count_at(&self, line: &Arc<Line<EdgeValue>>) {
-        self.line.get_or_init(|| line.clone());
     }
 
     /// Moves what the publisher's ring has. Returns whether anything changed.
@@ -123,9 +120,11 @@ impl Pump {
             return false;
         };
         let Some(target) = end else { return false };
-        // What the subscription takes meanwhile makes room for the next run.
-        let (mut room, mut dropped, mut has_changed) = (target.room(), 0, false);
-        loop {
+        // What the subscription takes meanwhile makes room for the next run, and what the publisher
+        // sends meanwhile is left to it: it may be as fast as this.
+        let (mut room, mut dropped) = (target.room(), 0);
+        let (mut has_changed, mut is_over) = (false, false);
+        for _ in 0..=source.depth() {
             let peek = source.peek(words);
             if !matches!(peek, Peek::Gap { .. })
                 && let Some((missed, reason)) = self.missed(known, source.cursor())
@@ -147,18 +146,18 @@ impl Pump {
                     self.skip(target, std::mem::take(&mut dropped), GapReason::Dropped);
                     self.skip(target, missed as u64, GapReason::Overwritten);
                 }
-                Peek::Empty | Peek::Closed | Peek::Evicted => {
-                    self.skip(target, dropped, GapReason::Dropped);
-                    if peek != Peek::Empty
-                        && let Some(target) = end.take()
-                    {
-                        target.close();
-                        has_changed = true;
-                    }
+                Peek::Empty => break,
+                Peek::Closed | Peek::Evicted => {
+                    is_over = true;
                     break;
                 }
             }
             source.advance();
+            has_changed = true;
+        }
+        self.skip(target, dropped, GapReason::Dropped);
+        if is_over && let Some(target) = end.take() {
+            target.close();
             has_changed = true;
         }
         source.flush();
@@ -174,8 +173,8 @@ impl Pump {
             return;
         }
         self.numbering.skip(target.sequence(), missed, reason);
-        if let Some(line) = self.line.get().filter(|_| reason == GapReason::Dropped) {
-            line.add(EdgeValue::Dropped, missed);
+        if reason == GapReason::Dropped {
+            self.line.add(EdgeValue::Dropped, missed);
         }
     }
 
