@@ -244,6 +244,7 @@ extern crate self as mycelium;
 mod clock;
 mod dead_letter;
 mod emit;
+mod ending;
 mod error;
 mod execution;
 mod exit;
@@ -262,6 +263,7 @@ mod observe;
 mod plan;
 mod port;
 mod report;
+mod request;
 mod run_tasks;
 mod service;
 mod shared;
@@ -274,7 +276,7 @@ mod wiring;
 
 pub use mycelium_bundle::Restart;
 pub use mycelium_core::wait::WaitStrategy;
-pub use mycelium_core::{FixedStr, FixedVec, Message};
+pub use mycelium_core::{FixedStr, FixedVec, Message, Request};
 pub use mycelium_executor::{Class, Listener, PlacementFallback, Stream, ThreadError};
 pub use mycelium_macros::{message, service};
 pub use mycelium_transports::exchange::{Difference, LayoutMismatch};
@@ -305,6 +307,7 @@ pub use node::{Node, Placement, Running, StartReport};
 pub use observe::Event;
 pub use port::{EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn};
 pub use report::{Carrier, LinkReport, Outcome, Report, RingMemory, ServiceReport, StartWarning};
+pub use request::{Answers, Asked, Asks, PendingReply, RequestError, Requester, Requests, Taken};
 pub use service::{Context, Service};
 pub use topology::{Problem, Topology, TopologyError};
 
@@ -339,7 +342,8 @@ pub mod __private {
         FutureKind, IsLocal, IsSend, Launch, LocalTask, SendTask, Task, outcome,
     };
     pub use crate::plan::{Port, Ports};
-    pub use crate::port::AnyPublisher;
+    pub use crate::port::{AnyPublisher, RequestVisitor};
+    pub use crate::request::Answering;
     pub use crate::service::Life;
     pub use crate::supervision::supervise;
     pub use crate::wiring::Wiring;

@@ -265,6 +265,7 @@ impl Node {
             StartWarning::NoReader { topic, .. } => !self.topics.has_outside_subscription(topic),
             StartWarning::EmptyNode { .. }
             | StartWarning::UnplacedService { .. }
+            | StartWarning::NoResponder { .. }
             | StartWarning::UnusedHugePages { .. }
             | StartWarning::NoDeadLetters { .. } => true,
         });
@@ -280,6 +281,7 @@ impl Node {
             let service = (service.prepare)(&shared, &links, resolved);
             prepared.push(service.map_err(|error| shared.plan.start_error(error))?);
         }
+        shared.topics.mailboxes.start();
         // Before any service runs, so that readers in other nodes miss nothing.
         let _ = links.set(Links::start(&LinkSetup {
             node: &shared.plan.node,

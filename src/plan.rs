@@ -220,10 +220,10 @@ impl Plan {
         Some(&self.services[self.places[found]].1)
     }
 
-    /// The topics that a service of this node publishes.
+    /// The topics that a service of this node publishes, or requests.
     pub(crate) fn emitted_by(&self, service: &str) -> BTreeSet<&str> {
         let ports = self.ports_of(service);
-        ports.into_iter().flat_map(|ports| &ports.emits).map(|port| &*port.topic).collect()
+        ports.into_iter().flat_map(BoundPorts::outputs).map(|port| &*port.topic).collect()
     }
 
     /// The services of this node that read a topic.
@@ -269,6 +269,18 @@ impl Plan {
                     publishers: self.publishers(topic).map(str::to_owned).collect(),
                 }),
                 _ => {}
+            }
+        }
+        let requests = self.services.iter().flat_map(|(_, ports)| &ports.requests);
+        let requests: BTreeMap<&str, &BoundPort> =
+            requests.map(|port| (&*port.topic, port)).collect();
+        for (topic, port) in requests {
+            if self.readers(topic).is_empty() {
+                warnings.push(StartWarning::NoResponder {
+                    topic: topic.to_owned(),
+                    message: port.schema.name(),
+                    requesters: self.publishers(topic).map(str::to_owned).collect(),
+                });
             }
         }
         if self.dead_letters.are_never_written {
@@ -323,12 +335,12 @@ fn placed(
 
 /// Checks that all names of the topology exist in the program.
 fn check_names(topology: &Topology, known: &[(String, BoundPorts)]) -> Result<(), BuildError> {
-    let ports = known.iter().flat_map(|(_, ports)| ports.all());
+    let ports = known.iter().flat_map(|(_, ports)| ports.inputs().chain(ports.outputs()));
     let topics: BTreeSet<&str> = ports.map(|port| &*port.topic).collect();
     topology.check_topics(&topics.into_iter().collect::<Vec<_>>())?;
     topology.check_lists()?;
     let subscriptions = known.iter().flat_map(|(name, ports)| {
-        ports.reads.iter().map(move |port| (name.as_str(), port.key, !port.has_own_topic))
+        ports.inputs().map(move |port| (name.as_str(), port.key, !port.has_own_topic))
     });
     topology.check_subscriptions(&subscriptions.collect::<Vec<_>>())?;
     Ok(())
@@ -356,13 +368,14 @@ fn check_types(topology: &Topology, known: &[(String, BoundPorts)]) -> Result<()
     let mut topics = BTreeMap::<&str, (&str, &BoundPort)>::new();
     let mut ids = BTreeMap::<u16, &BoundPort>::new();
     // Publishers first: a wrong reader is named beside the publisher of its topic.
-    let ports =
-        known
-            .iter()
-            .flat_map(|(service, ports)| ports.emits.iter().map(move |port| (&**service, port)))
-            .chain(known.iter().flat_map(|(service, ports)| {
-                ports.reads.iter().map(move |port| (&**service, port))
-            }));
+    let ports = known
+        .iter()
+        .flat_map(|(service, ports)| ports.outputs().map(move |port| (&**service, port)))
+        .chain(
+            known
+                .iter()
+                .flat_map(|(service, ports)| ports.inputs().map(move |port| (&**service, port))),
+        );
     for (service, port) in ports {
         let same_id = *ids.entry(port.schema.id).or_insert(port);
         if same_id.schema != port.schema {

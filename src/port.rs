@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::task::{self, Poll};
 
-use mycelium_core::Message;
+use mycelium_core::{Message, Request};
 use mycelium_transports::local::{EmitError, Publisher};
 
 use crate::emit::Emit;
@@ -41,6 +41,16 @@ pub trait HasPorts: Sized + 'static {
 
     #[doc(hidden)]
     fn each_output(outputs: &mut Self::Outputs, visit: &mut dyn FnMut(&mut dyn AnyPublisher));
+
+    /// Visits the types of what it requests and answers.
+    #[doc(hidden)]
+    fn each_request(visitor: &mut impl RequestVisitor);
+}
+
+/// Sees request types.
+pub trait RequestVisitor {
+    /// The service requests or answers `Q`.
+    fn visit<Q: Request>(&mut self);
 }
 
 /// A publisher of any message type.

@@ -221,6 +221,15 @@ pub enum StartWarning {
         /// The services of this node that publish it.
         publishers: Vec<String>,
     },
+    /// No service that a node runs answers requests that a service of this node makes.
+    NoResponder {
+        /// The topic of the requests.
+        topic: String,
+        /// The name of the request type.
+        message: &'static str,
+        /// The services of this node that request.
+        requesters: Vec<String>,
+    },
     /// The node has no ring in shared memory, so it uses no huge page.
     UnusedHugePages {
         /// The node.
@@ -273,6 +282,12 @@ impl fmt::Display for StartWarning {
                     do_to(publishers, "publishes it", "publish it")
                 )
             }
+            StartWarning::NoResponder { topic, message, requesters } => write!(
+                f,
+                "requests of topic `{topic}` are not answered: {} but no service that a node runs \
+                 answers: add one with `answers({message})`",
+                do_to(requesters, "requests", "request")
+            ),
             StartWarning::UnusedHugePages { node, place } => write!(
                 f,
                 "{place}: `huge_pages` has no effect: no other node reads a topic of node `{node}` \

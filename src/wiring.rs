@@ -3,14 +3,16 @@
 
 use std::sync::Arc;
 
-use mycelium_core::Message;
 use mycelium_core::wait::WaitStrategy;
-use mycelium_transports::local::{DeferredWakes, Finisher, Publisher, TaskBudget};
+use mycelium_core::{Message, Request};
+use mycelium_transports::local::{DeferredWakes, Policy, Publisher, TaskBudget};
 
+use crate::ending::Ending;
 use crate::error::BuildError;
 use crate::execution::Execution;
 use crate::inbox::{AnyInbox, Inbox};
 use crate::plan::{BoundPort, BoundPorts};
+use crate::request::{Answering, Requester};
 use crate::shared::Shared;
 
 /// Makes a service's subscriptions and publishers, before anything runs.
@@ -22,8 +24,8 @@ pub struct Wiring<'a> {
     pub(crate) budget: Arc<TaskBudget>,
     pub(crate) deferred_wakes: Vec<DeferredWakes>,
     pub(crate) inboxes: Vec<Arc<dyn AnyInbox>>,
-    /// The handles by which the node ends subscriptions, with their topics.
-    pub(crate) finishers: Vec<(Arc<str>, Finisher)>,
+    /// The handles by which the node ends what comes to the service, with their topics.
+    pub(crate) endings: Vec<(Arc<str>, Ending)>,
 }
 
 impl<'a> Wiring<'a> {
@@ -41,7 +43,7 @@ impl<'a> Wiring<'a> {
             budget: TaskBudget::with_limit(execution.budget),
             deferred_wakes: Vec::new(),
             inboxes: Vec::new(),
-            finishers: Vec::new(),
+            endings: Vec::new(),
         }
     }
 
@@ -56,7 +58,8 @@ impl<'a> Wiring<'a> {
         let mut subscription = topic.subscribe::<M>(&port.member_name(service), port.options)?;
         subscription.set_wait_strategy(self.wait);
         self.deferred_wakes.push(subscription.attach(&self.budget));
-        self.finishers.push((port.topic.clone(), subscription.finisher()));
+        let ending = Ending::Subscription(subscription.finisher());
+        self.endings.push((port.topic.clone(), ending));
         let inbox = Inbox::new(format!("{service}.{key}"), subscription);
         #[cfg(feature = "testing")]
         if let Some(probe) = shared.probe.get() {
@@ -82,6 +85,36 @@ impl<'a> Wiring<'a> {
         self.shared.observe_pressure(self.service, &publisher);
         self.deferred_wakes.push(publisher.attach(&self.budget));
         Ok(publisher)
+    }
+
+    /// A requester that the service declared.
+    ///
+    /// # Errors
+    /// If another request type has its topic.
+    pub fn requester<Q: Request>(&mut self) -> Result<Requester<Q>, BuildError> {
+        let topics = &self.shared.topics;
+        let (mailbox, name) = (topics.mailbox::<Q>()?, self.service);
+        let line = topics.counters().line(&format!("topic={} requester={name}", Q::TOPIC));
+        Ok(Requester::of_service(mailbox, name, line, self.wait))
+    }
+
+    /// The mailbox of a topic that the service declared to answer.
+    ///
+    /// # Errors
+    /// As [`requester`](Wiring::requester).
+    pub fn answering<Q: Request>(&mut self) -> Result<Answering<Q>, BuildError> {
+        let (service, topics) = (self.service, &self.shared.topics);
+        let port = find(&self.ports.answers, Q::TOPIC);
+        let mailbox = topics.mailbox::<Q>()?;
+        if port.options.policy == Policy::Reject {
+            mailbox.reject();
+        }
+        let line = topics.counters().line(&format!("topic={} responder={service}", Q::TOPIC));
+        let name = format!("{service}.{}", Q::TOPIC);
+        let answering = Answering::new(name, &mailbox, self.wait, line);
+        self.endings.push((port.topic.clone(), Ending::Mailbox(mailbox)));
+        self.inboxes.push(answering.watched());
+        Ok(answering)
     }
 }
 

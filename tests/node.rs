@@ -3,7 +3,7 @@
 //! services that fail, `node/backpressure.rs` slow readers, `node/batches.rs` batches,
 //! `node/cancelled.rs` futures that are dropped, `node/supervision.rs` those that fail at their
 //! end, `node/shutdown.rs` the end, `node/pauses.rs` that of pauses, `node/circles.rs` that of
-//! circles.
+//! circles, `node/requests.rs` requests and replies.
 
 #[path = "node/backpressure.rs"]
 mod backpressure;
@@ -17,6 +17,8 @@ mod circles;
 mod faults;
 #[path = "node/pauses.rs"]
 mod pauses;
+#[path = "node/requests.rs"]
+mod requests;
 #[path = "node/services.rs"]
 mod services;
 #[path = "node/shutdown.rs"]

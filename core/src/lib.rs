@@ -54,7 +54,9 @@ pub use fixed::{FixedStr, FixedVec, NoRoom, TooLong, TooMany};
 pub use frame::{
     FrameError, FrameView, Frames, Header, Limits, WriteError, write_frame, write_message,
 };
-pub use message::{Field, Message, Words, decode, decode_ref, from_words, to_words, valid_words};
+pub use message::{
+    Field, Message, Request, Words, decode, decode_ref, from_words, to_words, valid_words,
+};
 /// # Examples
 ///
 /// ```

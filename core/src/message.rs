@@ -20,6 +20,9 @@ use crate::{
 
 mod diagnose;
 mod field;
+mod request;
+
+pub use request::{AnswerHead, CallHead, Request};
 
 /// A type that services send to each other, made by [`#[message]`](macro@crate::message).
 ///

@@ -1,6 +1,7 @@
 //! Why services do not fit together. Found before anything runs.
 
 use mycelium_core::debug_as_display;
+use mycelium_core::ring::CapacityError;
 use mycelium_transports::local::TopicError;
 use thiserror::Error;
 
@@ -160,6 +161,35 @@ pub enum BuildError {
         limit: usize,
         /// How many the topology needs.
         found: usize,
+    },
+    /// Two request types have one topic.
+    #[error(
+        "topic `{topic}` has two request types: give one of them another topic (`#[message(topic = ..)]`)"
+    )]
+    RequestType {
+        /// The topic.
+        topic: &'static str,
+    },
+    /// No mailbox can have the topic's capacity.
+    #[error("the mailbox of topic `{topic}`: {error}")]
+    Mailbox {
+        /// The topic.
+        topic: &'static str,
+        /// Why not.
+        error: CapacityError,
+    },
+    /// Two nodes answer the requests of one topic.
+    #[error(
+        "requests of topic `{topic}` are answered in node `{first}` and in node `{second}`: \
+         place all services with `answers(..)` of this topic in one node"
+    )]
+    Responders {
+        /// The topic.
+        topic: String,
+        /// One node.
+        first: String,
+        /// The other.
+        second: String,
     },
     /// Two executors have one name.
     #[error(

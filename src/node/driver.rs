@@ -13,12 +13,12 @@ use futures_util::future::{AbortHandle, Either, select};
 use mycelium_core::Message;
 use mycelium_core::wait::WaitStrategy;
 use mycelium_executor::block_on;
-use mycelium_transports::local::Finisher;
 
 use super::endless::Endless;
 use super::placing::{Placement, place};
 use super::prepare::{Prepared, StopHook};
 use crate::dead_letter::DeadLetter;
+use crate::ending::Ending;
 use crate::error::StartError;
 use crate::inbox::AnyInbox;
 use crate::links::Links;
@@ -73,7 +73,7 @@ fn place_all(
             name: service.name.clone(),
             abort,
             inboxes: std::mem::take(&mut service.inboxes),
-            finishers: std::mem::take(&mut service.finishers),
+            endings: std::mem::take(&mut service.endings),
         });
         placements.push(place(shared, service, registration)?);
     }
@@ -98,7 +98,7 @@ struct Handle {
     name: String,
     abort: AbortHandle,
     inboxes: Vec<Weak<dyn AnyInbox>>,
-    finishers: Vec<(Arc<str>, Finisher)>,
+    endings: Vec<(Arc<str>, Ending)>,
 }
 
 impl Driver {
@@ -176,10 +176,10 @@ impl Driver {
     /// Readers of dead letters receive the rest of them, and then the end.
     fn end_dead_letters(&self) {
         self.shared.topics.end_dead_letters();
-        for (topic, finisher) in self.services.iter().flat_map(|service| &service.finishers) {
+        for (topic, ending) in self.services.iter().flat_map(|service| &service.endings) {
             if **topic == *DeadLetter::TOPIC {
                 // Services that end after the readers can still write dead letters.
-                finisher.finish_when_empty();
+                ending.finish_when_empty();
             }
         }
     }
@@ -316,7 +316,7 @@ impl Driver {
             return;
         }
         for service in &self.services {
-            service.finishers.iter().for_each(|(_, finisher)| finisher.finish_when_empty());
+            service.endings.iter().for_each(|(_, ending)| ending.finish_when_empty());
         }
         self.abort();
         let grace =
@@ -329,8 +329,8 @@ impl Driver {
     async fn finish_endless_subscriptions(&self) {
         let running = &self.shared.services.running;
         let subscriptions = self.services.iter().flat_map(|service| {
-            let finishers = service.finishers.iter();
-            finishers.map(|(topic, finisher)| (&*service.name, &**topic, finisher))
+            let endings = service.endings.iter();
+            endings.map(|(topic, ending)| (&*service.name, &**topic, ending))
         });
         let mut endless = Endless::new(&self.shared, subscriptions);
         loop {
@@ -346,9 +346,9 @@ impl Driver {
     /// Ends the subscriptions to topics of other nodes. These nodes keep what was not taken for the
     /// next process of this node.
     fn leave_remote_topics(&self) {
-        for (topic, finisher) in self.services.iter().flat_map(|service| &service.finishers) {
+        for (topic, ending) in self.services.iter().flat_map(|service| &service.endings) {
             if self.shared.plan.peer_topics.writes(topic) {
-                finisher.finish_now();
+                ending.finish_now();
             }
         }
     }

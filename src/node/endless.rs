@@ -12,18 +12,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mycelium_core::Message;
-use mycelium_transports::local::Finisher;
 
 use crate::dead_letter::DeadLetter;
+use crate::ending::Ending;
 use crate::shared::Shared;
 
 /// The subscriptions of a node that it must end.
 pub(super) struct Endless<'a> {
     shared: &'a Shared,
     /// Those of each topic, and how many of its services have not ended.
-    topics: BTreeMap<&'a str, (Vec<&'a Finisher>, usize)>,
+    topics: BTreeMap<&'a str, (Vec<&'a Ending>, usize)>,
     /// Those that close each circle, and how many services before the circle have not ended.
-    circles: Vec<(Vec<&'a Finisher>, usize)>,
+    circles: Vec<(Vec<&'a Ending>, usize)>,
     /// The circles that each service is before.
     circles_after: BTreeMap<&'a str, Vec<usize>>,
     /// How many services were seen to end.
@@ -36,7 +36,7 @@ impl<'a> Endless<'a> {
     /// Of these subscriptions: service, topic, and the handle that ends it.
     pub(super) fn new(
         shared: &'a Shared,
-        subscriptions: impl Iterator<Item = (&'a str, &'a str, &'a Finisher)>,
+        subscriptions: impl Iterator<Item = (&'a str, &'a str, &'a Ending)>,
     ) -> Endless<'a> {
         let feedback = &shared.plan.feedback;
         let before = feedback.before();
@@ -50,12 +50,12 @@ impl<'a> Endless<'a> {
         }
         let mut topics = BTreeMap::new();
         // `end_dead_letters` ends the others.
-        for (service, topic, finisher) in subscriptions.filter(|it| *it.1 != *DeadLetter::TOPIC) {
+        for (service, topic, ending) in subscriptions.filter(|it| *it.1 != *DeadLetter::TOPIC) {
             match feedback.circle(service, topic) {
-                Some(circle) if !finisher.policy().is_gating() => circles[circle].0.push(finisher),
+                Some(circle) if ending.can_end_first() => circles[circle].0.push(ending),
                 _ => {
                     let publishers = || (Vec::new(), shared.plan.publishers(topic).count());
-                    topics.entry(topic).or_insert_with(publishers).0.push(finisher);
+                    topics.entry(topic).or_insert_with(publishers).0.push(ending);
                 }
             }
         }
@@ -91,7 +91,7 @@ impl<'a> Endless<'a> {
             due.extend(all_ended.map(|(topic, _)| *topic));
         }
         for topic in due.into_iter().filter(|topic| self.has_no_end(topic)) {
-            self.topics[topic].0.iter().for_each(|finisher| finisher.finish_when_empty());
+            self.topics[topic].0.iter().for_each(|ending| ending.finish_when_empty());
         }
     }
 
@@ -104,6 +104,6 @@ impl<'a> Endless<'a> {
     }
 }
 
-fn finish_circle((finishers, _): &(Vec<&Finisher>, usize)) {
-    finishers.iter().for_each(|finisher| finisher.finish_after_sent());
+fn finish_circle((endings, _): &(Vec<&Ending>, usize)) {
+    endings.iter().for_each(|ending| ending.finish_after_sent());
 }

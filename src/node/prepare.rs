@@ -4,9 +4,9 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use mycelium_executor::{Executor, SendFuture};
-use mycelium_transports::local::Finisher;
 
 use super::service_task::PollHooks;
+use crate::ending::Ending;
 use crate::error::{BuildError, Result};
 use crate::execution::Execution;
 use crate::exit::ExitGuard;
@@ -53,7 +53,7 @@ pub(super) struct Prepared {
     pub(super) launch: LaunchTask,
     pub(super) poll_hooks: PollHooks,
     pub(super) inboxes: Vec<Weak<dyn AnyInbox>>,
-    pub(super) finishers: Vec<(Arc<str>, Finisher)>,
+    pub(super) endings: Vec<(Arc<str>, Ending)>,
 }
 
 /// Makes the service's task for an executor, on the thread where it will run.
@@ -75,11 +75,11 @@ pub(super) fn prepare<S: Service>(
     let Resolved { name, ports, execution, executor } = service;
     let mut wiring = Wiring::new(shared, &name, &ports, &execution);
     let (inputs, outputs) = S::wire(&mut wiring)?;
-    let Wiring { budget, mut deferred_wakes, mut inboxes, mut finishers, .. } = wiring;
+    let Wiring { budget, mut deferred_wakes, mut inboxes, mut endings, .. } = wiring;
     // A node may have many services, and they keep these.
     deferred_wakes.shrink_to_fit();
     inboxes.shrink_to_fit();
-    finishers.shrink_to_fit();
+    endings.shrink_to_fit();
     let watched = inboxes.iter().map(Arc::downgrade).collect();
     let dead_letters = ports.can_give_up().then(|| shared.topics.dead_letters()).transpose()?;
     let mut life = Box::new(Life {
@@ -107,6 +107,6 @@ pub(super) fn prepare<S: Service>(
         }),
         poll_hooks: PollHooks { budget, deferred_wakes, mark: None },
         inboxes: watched,
-        finishers,
+        endings,
     })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use mycelium_core::Message;
+use mycelium_core::{Message, Request};
 use mycelium_transports::counters::{Kind, Reading};
 use mycelium_transports::local::{Publisher, SubscribeOptions};
 
@@ -13,6 +13,7 @@ use crate::error::{BuildError, Result, ShuttingDown, StartError, SubscribeError}
 use crate::inbox::Subscription;
 use crate::links::Links;
 use crate::report::{LinkReport, Report, RingMemory, ServiceReport, StartWarning};
+use crate::request::Requester;
 use crate::shared::Shared;
 
 /// A node that runs. Dropping it shuts the node down.
@@ -136,6 +137,18 @@ impl Running {
         name: &str,
     ) -> Result<Publisher<M>, BuildError> {
         self.shared.topics.outside_publisher(topic, name)
+    }
+
+    /// A requester for code outside the services: another thread, another runtime. Until a
+    /// shutdown, services that answer its topic do not end while it exists.
+    ///
+    /// # Errors
+    /// If another request type has its topic.
+    pub fn requester<Q: Request>(&self, name: &str) -> Result<Requester<Q>, BuildError> {
+        let topics = &self.shared.topics;
+        let line = topics.counters().line(&format!("topic={} requester={name}", Q::TOPIC));
+        let executor = self.shared.executor.clone();
+        Ok(Requester::outside(topics.mailbox::<Q>()?, name, line, executor))
     }
 
     /// A subscription for code outside the services. It starts with the first message whose emit

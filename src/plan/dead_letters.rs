@@ -89,7 +89,7 @@ fn all_after(
         };
         let others = services.iter().filter(|(name, _)| !last.contains(name));
         let next = others.filter(|(_, ports)| {
-            let mut fed = ports.reads.iter().filter_map(|port| is_fed(&port.topic)).peekable();
+            let mut fed = ports.inputs().filter_map(|port| is_fed(&port.topic)).peekable();
             fed.peek().is_some() && fed.all(|all_last| all_last)
         });
         let next: Vec<String> = next.map(|(name, _)| name.clone()).collect();

@@ -36,10 +36,10 @@ impl<'a> Flows<'a> {
     pub(super) fn new(services: &'a [(String, BoundPorts)]) -> Flows<'a> {
         let mut topics = BTreeMap::<&str, TopicFlow<'_>>::new();
         for (number, (_, ports)) in services.iter().enumerate() {
-            for port in &ports.emits {
+            for port in ports.outputs() {
                 topics.entry(&port.topic).or_default().writers.push(number);
             }
-            for port in &ports.reads {
+            for port in ports.inputs() {
                 topics.entry(&port.topic).or_default().readers.push((number, port));
             }
         }
@@ -79,7 +79,8 @@ impl<'a> Flows<'a> {
 /// Refuses circles of gating subscriptions: their services could deadlock. One subscription that
 /// drops messages breaks the circle.
 pub(super) fn refuse_blocking_cycles(flows: &Flows<'_>) -> Result<(), BuildError> {
-    let circles = flows.graph(|port| port.options.policy.is_gating()).circles();
+    let waits = |port: &BoundPort| port.options.policy.is_gating() && !port.is_request;
+    let circles = flows.graph(waits).circles();
     // Only pairs of services on one circle are listed.
     let blocking: Vec<Flow<'_>> = flows
         .services
@@ -89,7 +90,7 @@ pub(super) fn refuse_blocking_cycles(flows: &Flows<'_>) -> Result<(), BuildError
         .flat_map(|(from, (_, ports))| ports.emits.iter().map(move |port| (from, &*port.topic)))
         .flat_map(|(from, topic)| {
             let readers = flows.topics[topic].readers.iter();
-            let gating = readers.filter(|(_, port)| port.options.policy.is_gating());
+            let gating = readers.filter(|(_, port)| waits(port));
             gating.map(move |(to, port)| Flow { from, topic, to: *to, key: port.key })
         })
         .filter(|flow| circles[flow.from] == circles[flow.to])

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mycelium_core::Message;
+use mycelium_core::{Message, Request};
 use mycelium_transports::local::{Schema, SubscribeOptions};
 
 use crate::dead_letter::DeadLetter;
@@ -20,6 +20,7 @@ pub struct Port {
     /// Its name, or the topic of its message type.
     key: &'static str,
     has_own_topic: bool,
+    is_request: bool,
     schema: Schema,
 }
 
@@ -27,13 +28,19 @@ impl Port {
     /// The port of the topic of `M`.
     #[must_use]
     pub fn of<M: Message>() -> Port {
-        Port { key: M::TOPIC, has_own_topic: true, schema: Schema::of::<M>() }
+        Port { key: M::TOPIC, has_own_topic: true, is_request: false, schema: Schema::of::<M>() }
+    }
+
+    /// A port of the requests `Q`.
+    #[must_use]
+    pub fn of_request<Q: Request>() -> Port {
+        Port { is_request: true, ..Port::of::<Q>() }
     }
 
     /// A port of messages `M` that is bound by its name.
     #[must_use]
     pub fn named<M: Message>(name: &'static str) -> Port {
-        Port { key: name, has_own_topic: false, schema: Schema::of::<M>() }
+        Port { key: name, has_own_topic: false, is_request: false, schema: Schema::of::<M>() }
     }
 }
 
@@ -52,6 +59,10 @@ pub struct Ports {
     pub reads: Vec<Port>,
     /// Its publishers.
     pub emits: Vec<Port>,
+    /// What it requests.
+    pub requests: Vec<Port>,
+    /// What it answers.
+    pub answers: Vec<Port>,
 }
 
 /// A port and its topic.
@@ -61,6 +72,8 @@ pub(crate) struct BoundPort {
     /// topic.
     pub(crate) key: &'static str,
     pub(crate) has_own_topic: bool,
+    /// It carries requests or replies: nobody waits in a circle for these.
+    pub(crate) is_request: bool,
     pub(crate) topic: Arc<str>,
     pub(crate) schema: Schema,
     /// How its subscription reads.
@@ -79,11 +92,24 @@ impl BoundPort {
 pub(crate) struct BoundPorts {
     pub(crate) reads: Vec<BoundPort>,
     pub(crate) emits: Vec<BoundPort>,
+    pub(crate) requests: Vec<BoundPort>,
+    pub(crate) answers: Vec<BoundPort>,
 }
 
 impl BoundPorts {
+    /// Those of topics.
     pub(crate) fn all(&self) -> impl Iterator<Item = &BoundPort> {
         self.reads.iter().chain(&self.emits)
+    }
+
+    /// By which something comes to the service: messages, or requests.
+    pub(crate) fn inputs(&self) -> impl Iterator<Item = &BoundPort> {
+        self.reads.iter().chain(&self.answers)
+    }
+
+    /// By which something leaves the service: messages, or requests.
+    pub(crate) fn outputs(&self) -> impl Iterator<Item = &BoundPort> {
+        self.emits.iter().chain(&self.requests)
     }
 
     pub(crate) fn read(&self, topic: &str) -> bool {
@@ -124,7 +150,9 @@ impl Bindings<'_> {
         }
         for (service, port) in self.options.keys() {
             let ports = by_name.get(service.as_str());
-            let reads = ports.into_iter().flat_map(|ports| ports.reads.iter().map(|port| port.key));
+            let reads =
+                ports.into_iter().flat_map(|ports| ports.reads.iter().chain(&ports.answers));
+            let reads = reads.map(|port| port.key);
             let known: Vec<&str> = reads.collect();
             if !known.contains(&port.as_str()) {
                 let expected = expected_instead_of(port, &known);
@@ -157,6 +185,13 @@ impl Bindings<'_> {
         ports: &Ports,
         is_placed: bool,
     ) -> Result<BoundPorts, BuildError> {
+        for port in &ports.answers {
+            let policy = self.options(service, port)?.policy;
+            if !policy.is_gating() {
+                let problem = "requests wait in a mailbox, whose policy is `block` or `reject`";
+                return Err(invalid(service, port.key, problem.to_owned()));
+            }
+        }
         let bind = |ports: &[Port], reads: bool| {
             let mut bound: Vec<BoundPort> = Vec::with_capacity(ports.len());
             for port in ports {
@@ -168,6 +203,7 @@ impl Bindings<'_> {
                     Some(topic) => bound.push(BoundPort {
                         key: port.key,
                         has_own_topic: port.has_own_topic,
+                        is_request: port.is_request,
                         topic,
                         schema: port.schema,
                         options,
@@ -198,7 +234,12 @@ impl Bindings<'_> {
                 None => Ok(bound),
             }
         };
-        Ok(BoundPorts { reads: bind(&ports.reads, true)?, emits: bind(&ports.emits, false)? })
+        Ok(BoundPorts {
+            reads: bind(&ports.reads, true)?,
+            emits: bind(&ports.emits, false)?,
+            requests: bind(&ports.requests, false)?,
+            answers: bind(&ports.answers, true)?,
+        })
     }
 
     fn options(&self, service: &str, port: &Port) -> Result<SubscribeOptions, BuildError> {

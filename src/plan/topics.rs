@@ -80,14 +80,14 @@ pub(super) struct Members {
 pub(super) fn members(services: &[(String, BoundPorts)]) -> BTreeMap<Arc<str>, Members> {
     let mut topics = BTreeMap::<Arc<str>, Members>::new();
     for (service, (_, ports)) in services.iter().enumerate() {
-        for port in &ports.emits {
+        for port in ports.outputs() {
             let members = topics.entry(port.topic.clone()).or_default();
             if members.publishers.last() != Some(&service) {
                 members.publishers.push(service);
             }
             members.is_own |= port.has_own_topic;
         }
-        for port in &ports.reads {
+        for port in ports.inputs() {
             let members = topics.entry(port.topic.clone()).or_default();
             if members.readers.last() != Some(&service) {
                 members.readers.push(service);

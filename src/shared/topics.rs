@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use mycelium_core::Message;
+use mycelium_core::{Message, Request};
 use mycelium_executor::{Executor, system_entropy};
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
@@ -16,6 +16,7 @@ use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, SubscribeError};
 use crate::inbox::Subscription;
 use crate::plan::Plan;
+use crate::request::{Mailbox, Mailboxes};
 use crate::topology::check_topic;
 
 /// The counter lines for which a node has room at first.
@@ -28,6 +29,7 @@ pub(crate) struct Topics {
     pub(super) executor: OnceLock<Arc<dyn Executor>>,
     counters: Arc<Region>,
     outside: OutsideSubscriptions,
+    pub(crate) mailboxes: Mailboxes,
     registry: Mutex<Registry>,
 }
 
@@ -82,7 +84,8 @@ impl Topics {
             registry.topics.insert(name.clone(), topic);
         }
         let (executor, outside) = (OnceLock::new(), OutsideSubscriptions::default());
-        Ok(Topics { plan, executor, counters, outside, registry: Mutex::new(registry) })
+        let (mailboxes, registry) = (Mailboxes::default(), Mutex::new(registry));
+        Ok(Topics { plan, executor, counters, outside, mailboxes, registry })
     }
 
     /// The topic with this name, made now if no service declared it.
@@ -134,6 +137,14 @@ impl Topics {
         let publisher = self.publisher(topic, name)?;
         self.registry().from_outside.insert(topic.to_owned());
         Ok(publisher)
+    }
+
+    /// The mailbox of a topic of requests, made now if no service declared it.
+    pub(crate) fn mailbox<Q: Request>(&self) -> Result<Arc<Mailbox<Q>>, BuildError> {
+        check_topic(Q::TOPIC).map_err(|problem| BuildError::TopicName { problem })?;
+        let mailbox = self.mailboxes.of::<Q>(self.plan.capacity(Q::TOPIC));
+        let mailbox = mailbox.map_err(|error| BuildError::Mailbox { topic: Q::TOPIC, error })?;
+        mailbox.ok_or(BuildError::RequestType { topic: Q::TOPIC })
     }
 
     /// A subscription of code outside the services.

@@ -57,7 +57,10 @@ use values::{NAME, VALUES};
 
 pub use line::Line;
 pub use reading::Reading;
-pub use values::{EdgeValue, Kind, LinkValue, PublisherValue, ServiceValue, Value, WatchdogValue};
+pub use values::{
+    EdgeValue, Kind, LinkValue, PublisherValue, RequesterValue, ResponderValue, ServiceValue,
+    Value, WatchdogValue,
+};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"mycelcnt");
 const VERSION: u64 = 3;

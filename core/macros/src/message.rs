@@ -16,6 +16,7 @@ mod derives;
 mod enums;
 mod pad;
 mod refusal;
+mod request;
 mod source;
 mod types;
 
@@ -66,6 +67,7 @@ fn expand_struct(
     let derives = derives::derives(root, &item.attrs)?;
     let layout = layout(root, shown, &item.ident, named_fields(&item)?);
     let impls = struct_impls(root, arguments, &item.ident, named_fields(&item)?);
+    let request = request::impl_request(root, arguments, &item.ident)?;
     Ok(quote! {
         #derives
         #add_repr
@@ -73,6 +75,7 @@ fn expand_struct(
         #impls_of_padding
         #layout
         #impls
+        #request
     })
 }
 

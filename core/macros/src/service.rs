@@ -72,6 +72,7 @@ fn explain(error: &Error, service: &ServiceImpl) -> TokenStream {
                     ::core::unreachable!()
                 }
                 fn each_output(_: &mut (), _: &mut dyn FnMut(&mut dyn #root::AnyPublisher)) {}
+                fn each_request(_: &mut impl #root::RequestVisitor) {}
             }
             impl #impl_generics ::mycelium::Service for #self_ty #bounds {
                 async fn run(&mut self, _: &mut ::mycelium::Context<Self>) -> ::mycelium::Result<()> {
@@ -97,12 +98,12 @@ fn expand(arguments: &ServiceArguments, service: &ServiceImpl) -> Result<TokenSt
     let (impl_generics, _, bounds) = generics.split_for_impl();
     let root = quote!(::mycelium::__private);
     let LaunchTokens { methods, helper } = launch(arguments, service, &root)?;
-    let ServiceArguments { reads, emits, .. } = arguments;
+    let ServiceArguments { reads, emits, requests, answers, .. } = arguments;
     let (read_types, emit_types) = (types(reads), types(emits));
     let (read_keys, emit_keys) = (keys(reads), keys(emits));
     let (read_ports, emit_ports) = (ports(reads, &root), ports(emits, &root));
     let outputs = (0..emits.len()).map(Index::from);
-    let is_source = reads.is_empty();
+    let is_source = reads.is_empty() && answers.is_empty();
     let read_impls = reads.iter().enumerate().map(|(place, Port { message, name })| {
         let index = Index::from(place);
         let port = match name {
@@ -137,27 +138,37 @@ fn expand(arguments: &ServiceArguments, service: &ServiceImpl) -> Result<TokenSt
             }
         }
     });
+    let request_impls = request_impls(arguments, service);
     let inputs_consts = constants(reads, &quote!(::mycelium::Input));
     let outputs_consts = constants(emits, &quote!(::mycelium::Output));
     Ok(quote! {
         impl #impl_generics ::mycelium::HasPorts for #self_ty #bounds {
             const NAME: &'static str = #name;
             const IS_SOURCE: bool = #is_source;
-            type Inputs = (#(#root::Inbox<#read_types>,)*);
-            type Outputs = (#(::mycelium::Publisher<#emit_types>,)*);
+            type Inputs = (#(#root::Inbox<#read_types>,)* #(#root::Answering<#answers>,)*);
+            type Outputs =
+                (#(::mycelium::Publisher<#emit_types>,)* #(::mycelium::Requester<#requests>,)*);
 
             fn ports() -> #root::Ports {
                 #root::Ports {
                     reads: ::std::vec![#(#read_ports),*],
                     emits: ::std::vec![#(#emit_ports),*],
+                    requests: ::std::vec![#(#root::Port::of_request::<#requests>()),*],
+                    answers: ::std::vec![#(#root::Port::of_request::<#answers>()),*],
                 }
             }
 
             fn wire(
                 wiring: &mut #root::Wiring<'_>,
             ) -> ::core::result::Result<(Self::Inputs, Self::Outputs), ::mycelium::BuildError> {
-                let inputs = (#(wiring.input::<#read_types>(#read_keys)?,)*);
-                let outputs = (#(wiring.output::<#emit_types>(#emit_keys)?,)*);
+                let inputs = (
+                    #(wiring.input::<#read_types>(#read_keys)?,)*
+                    #(wiring.answering::<#answers>()?,)*
+                );
+                let outputs = (
+                    #(wiring.output::<#emit_types>(#emit_keys)?,)*
+                    #(wiring.requester::<#requests>()?,)*
+                );
                 ::core::result::Result::Ok((inputs, outputs))
             }
 
@@ -167,6 +178,12 @@ fn expand(arguments: &ServiceArguments, service: &ServiceImpl) -> Result<TokenSt
             ) {
                 #(visit(&mut outputs.#outputs);)*
                 let _ = (outputs, visit);
+            }
+
+            fn each_request(visitor: &mut impl #root::RequestVisitor) {
+                #(visitor.visit::<#requests>();)*
+                #(visitor.visit::<#answers>();)*
+                let _ = visitor;
             }
         }
 
@@ -182,11 +199,40 @@ fn expand(arguments: &ServiceArguments, service: &ServiceImpl) -> Result<TokenSt
         #helper
         #(#read_impls)*
         #(#emit_impls)*
+        #request_impls
         impl #impl_generics #self_ty #bounds {
             #inputs_consts
             #outputs_consts
         }
     })
+}
+
+/// The impls by which the context finds a requester or a mailbox. They come after the publishers
+/// and subscriptions.
+fn request_impls(arguments: &ServiceArguments, service: &ServiceImpl) -> TokenStream {
+    let ServiceArguments { reads, emits, requests, answers, .. } = arguments;
+    let ServiceImpl { generics, self_ty, .. } = service;
+    let (impl_generics, _, bounds) = generics.split_for_impl();
+    let root = quote!(::mycelium::__private);
+    let requesters = requests.iter().zip((emits.len()..).map(Index::from)).map(|(request, index)| {
+        quote! {
+            impl #impl_generics ::mycelium::Asks<#request> for #self_ty #bounds {
+                fn requester(outputs: &mut Self::Outputs) -> &mut ::mycelium::Requester<#request> {
+                    &mut outputs.#index
+                }
+            }
+        }
+    });
+    let mailboxes = answers.iter().zip((reads.len()..).map(Index::from)).map(|(request, index)| {
+        quote! {
+            impl #impl_generics ::mycelium::Answers<#request> for #self_ty #bounds {
+                fn answering(inputs: &Self::Inputs) -> &#root::Answering<#request> {
+                    &inputs.#index
+                }
+            }
+        }
+    });
+    quote!(#(#requesters)* #(#mailboxes)*)
 }
 
 fn types(ports: &[Port]) -> Vec<&Path> {

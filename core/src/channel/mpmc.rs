@@ -116,6 +116,31 @@ pub fn bounded<T>(capacity: usize) -> Result<(Sender<T>, Receiver<T>), ring::Cap
 #[cfg(feature = "alloc")]
 const GROWS: &str = "the list of waiters grows";
 
+impl<H: Handle<Target: Ring> + Clone, L: Deref<Target: Sides>> super::Sender<Producer<H>, L> {
+    /// Closes the channel for all senders, as if each were dropped: receivers get the items that
+    /// were sent before, then the end. A send that runs at the same time was sent before, or gets
+    /// its item back.
+    ///
+    /// ```
+    /// use mycelium_core::channel::mpmc;
+    ///
+    /// static CHANNEL: mpmc::Inline<u32, 4, 2, 1> = mpmc::Inline::new();
+    ///
+    /// let (mut sender, mut receiver) = CHANNEL.split().expect("the first call");
+    /// let another = sender.try_clone().expect("two senders are allowed");
+    /// sender.try_send(1).unwrap();
+    /// another.close_channel();
+    /// assert!(sender.try_send(2).is_err());
+    /// assert_eq!(receiver.try_recv(), Ok(1));
+    /// assert!(receiver.try_recv().is_err());
+    /// ```
+    pub fn close_channel(&self) {
+        self.producer.ring().indices().close();
+        self.waiters.receivers().notify_all();
+        self.waiters.senders().notify_all();
+    }
+}
+
 /// Only where the list of waiters grows.
 #[cfg(feature = "alloc")]
 impl<P, R, L> Clone for super::Sender<P, L>

@@ -17,9 +17,9 @@ use crate::wait::WaitStrategy;
 ///
 /// `P` is an end of the ring, `L` leads to the [`ChannelWaiters`](super::ChannelWaiters).
 pub struct Sender<P: Producer, L: Deref<Target: Sides>> {
-    producer: ManuallyDrop<P>,
+    pub(super) producer: ManuallyDrop<P>,
     waiter: Waiter<<L::Target as Sides>::Senders>,
-    waiters: L,
+    pub(super) waiters: L,
 }
 
 impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {

@@ -60,6 +60,12 @@ impl<V: Value> Line<V> {
         word.store(word.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
     }
 
+    /// Adds one to a value. Any thread may call it, if none calls [`add`](Line::add) for this value.
+    #[inline]
+    pub fn count(&self, value: V) {
+        self.word(value).fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Advances a value to `position`, which counts the same thing in fewer bits and wraps. It
     /// never moves a value back, so any thread may call it.
     pub fn follow(&self, value: V, position: usize) {

@@ -22,11 +22,22 @@ pub enum Kind {
     Link,
     /// One service, as measured by the node's watchdog: [`WatchdogValue`].
     Watchdog,
+    /// One requester of one topic: [`RequesterValue`].
+    Requester,
+    /// One service that answers one topic: [`ResponderValue`].
+    Responder,
 }
 
 impl Kind {
-    pub(super) const ALL: [Kind; 5] =
-        [Kind::Publisher, Kind::Edge, Kind::Service, Kind::Link, Kind::Watchdog];
+    pub(super) const ALL: [Kind; 7] = [
+        Kind::Publisher,
+        Kind::Edge,
+        Kind::Service,
+        Kind::Link,
+        Kind::Watchdog,
+        Kind::Requester,
+        Kind::Responder,
+    ];
 
     /// The name of the kind in the region.
     #[must_use]
@@ -37,6 +48,8 @@ impl Kind {
             Kind::Service => "service",
             Kind::Link => "link",
             Kind::Watchdog => "watchdog",
+            Kind::Requester => "requester",
+            Kind::Responder => "responder",
         }
     }
 
@@ -49,6 +62,8 @@ impl Kind {
             Kind::Service => ServiceValue::NAMES,
             Kind::Link => LinkValue::NAMES,
             Kind::Watchdog => WatchdogValue::NAMES,
+            Kind::Requester => RequesterValue::NAMES,
+            Kind::Responder => ResponderValue::NAMES,
         }
     }
 
@@ -176,5 +191,45 @@ values! {
     WatchdogValue of Watchdog {
         /// Polls that took longer than the limit.
         LongPolls = "long_polls",
+    }
+
+    /// Values of a [`Kind::Requester`]. Whenever no request is open, `requested` is the sum of all
+    /// others except `late`.
+    RequesterValue of Requester {
+        /// Requests.
+        Requested = "requested",
+        /// Requests with a reply.
+        Replied = "replied",
+        /// Requests that no service answers any more.
+        Gone = "gone",
+        /// Requests for which the mailbox had no room.
+        Refused = "refused",
+        /// Requests without a reply in time.
+        Deadline = "deadline",
+        /// Requests whose service failed.
+        HandlerFailed = "handler_failed",
+        /// Requests whose node was not connected.
+        Unreachable = "unreachable",
+        /// Requests that were refused because the node shuts down.
+        ShuttingDown = "shutting_down",
+        /// Requests that their requester no longer waited for.
+        Cancelled = "cancelled",
+        /// Replies that came after the requester had stopped to wait.
+        Late = "late",
+    }
+
+    /// Values of a [`Kind::Responder`]. Whenever no request is in hand, `taken` is the sum of
+    /// `replied` and `failed`.
+    ResponderValue of Responder {
+        /// Requests that the service took.
+        Taken = "taken",
+        /// Replies, also those that were late.
+        Replied = "replied",
+        /// Requests that the service dropped without a reply.
+        Failed = "failed",
+        /// Requests that were cancelled before the service took them.
+        Cancelled = "cancelled",
+        /// Replies that came after the requester had stopped to wait.
+        Late = "late",
     }
 }

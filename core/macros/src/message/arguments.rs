@@ -1,14 +1,17 @@
-//! The arguments of `#[message]`: a topic and an id, and whether the macro adds padding.
+//! The arguments of `#[message]`: a topic and an id, the reply of a request, and whether the macro
+//! adds padding.
 
 use proc_macro2::TokenStream;
 use syn::{
-    Error, Expr, ExprLit, Ident, Lit, LitInt, LitStr, Result, Token, ext::IdentExt,
+    Error, Expr, ExprLit, Ident, Lit, LitInt, LitStr, Path, Result, Token, ext::IdentExt,
     parse::ParseStream, spanned::Spanned,
 };
 
 pub(super) struct MessageArguments {
     /// None for a type that is only a field of messages.
     pub(super) topic_and_id: Option<(LitStr, u16)>,
+    /// The reply of a request.
+    pub(super) reply: Option<Path>,
     /// `pad`.
     pub(super) pad: Option<Ident>,
 }
@@ -18,6 +21,7 @@ impl MessageArguments {
         let whole = attr.span();
         let mut topic = None;
         let mut id = None;
+        let mut reply = None;
         let mut pad = None;
         let parser = |input: ParseStream<'_>| {
             while !input.is_empty() {
@@ -26,6 +30,8 @@ impl MessageArguments {
                     topic.replace(checked_topic(&value(input, &argument, TOPIC)?)?).is_some()
                 } else if argument == "id" {
                     id.replace(checked_id(&value(input, &argument, ID)?)?).is_some()
+                } else if argument == "reply" {
+                    reply.replace(checked_reply(&value(input, &argument, REPLY)?)?).is_some()
                 } else if argument == "pad" {
                     pad.replace(argument.clone()).is_some()
                 } else {
@@ -47,7 +53,16 @@ impl MessageArguments {
         syn::parse::Parser::parse2(parser, attr)?;
         let topic_and_id = match (topic, id) {
             (Some(topic), Some(id)) => Some((topic, id)),
-            (None, None) => None,
+            (None, None) => {
+                if let Some(reply) = &reply {
+                    return Err(Error::new_spanned(
+                        reply,
+                        "a request is a message: it needs a topic and an id, \
+                         `#[message(topic = \"...\", id = ..., reply = ...)]`",
+                    ));
+                }
+                None
+            }
             (None, Some(_)) => {
                 return Err(Error::new(
                     whole,
@@ -63,15 +78,17 @@ impl MessageArguments {
                 ));
             }
         };
-        Ok(Self { topic_and_id, pad })
+        Ok(Self { topic_and_id, reply, pad })
     }
 }
 
 const TOPIC: &str = "a text, such as `topic = \"swaps\"`";
 const ID: &str = "a number from 1 to 65535, such as `id = 7`";
+const REPLY: &str = "a message type, such as `reply = Price`";
 
 fn unknown(error: Error) -> Error {
-    let message = "unknown argument: #[message] takes `topic = \"...\"`, `id = ...` and `pad`";
+    let message = "unknown argument: #[message] takes `topic = \"...\"`, `id = ...`, \
+                   `reply = ...` and `pad`";
     Error::new(error.span(), message)
 }
 
@@ -114,5 +131,12 @@ fn checked_id(value: &Expr) -> Result<u16> {
         Ok(0) => Err(Error::new_spanned(id, "invalid id 0: expected 1 to 65535")),
         Ok(number) => Ok(number),
         Err(_) => Err(Error::new_spanned(id, format!("invalid id: expected {ID}"))),
+    }
+}
+
+fn checked_reply(value: &Expr) -> Result<Path> {
+    match value {
+        Expr::Path(path) if path.qself.is_none() && path.attrs.is_empty() => Ok(path.path.clone()),
+        other => Err(Error::new_spanned(other, format!("invalid reply: expected {REPLY}"))),
     }
 }

@@ -10,6 +10,8 @@ use syn::{Error, Ident, LitStr, Path, Result, Token, parenthesized, token};
 pub(super) struct ServiceArguments {
     pub(super) reads: Vec<Port>,
     pub(super) emits: Vec<Port>,
+    pub(super) requests: Vec<Path>,
+    pub(super) answers: Vec<Path>,
     pub(super) task: TaskKind,
 }
 
@@ -35,10 +37,13 @@ impl Parse for ServiceArguments {
             match key.to_string().as_str() {
                 "reads" => arguments.reads.extend(parse_ports(input)?),
                 "emits" => arguments.emits.extend(parse_ports(input)?),
+                "requests" => arguments.requests.extend(parse_requests(input)?),
+                "answers" => arguments.answers.extend(parse_requests(input)?),
                 "send" if arguments.task == TaskKind::Unknown => arguments.task = TaskKind::Send,
                 "local" if arguments.task == TaskKind::Unknown => arguments.task = TaskKind::Local,
                 _ => {
-                    let message = "expected `reads(..)`, `emits(..)`, `send` or `local`";
+                    let message = "expected `reads(..)`, `emits(..)`, `requests(..)`, \
+                                   `answers(..)`, `send` or `local`";
                     return Err(Error::new(key.span(), message));
                 }
             }
@@ -59,6 +64,17 @@ fn parse_ports(input: ParseStream<'_>) -> Result<Punctuated<Port, Token![,]>> {
     let content;
     parenthesized!(content in input);
     Punctuated::parse_terminated(&content)
+}
+
+/// A list of requests in parentheses. They have no ports: a request type has one mailbox.
+fn parse_requests(input: ParseStream<'_>) -> Result<Vec<Path>> {
+    let ports = parse_ports(input)?;
+    match ports.iter().find_map(|port| port.name.as_ref()) {
+        Some(name) => {
+            Err(Error::new_spanned(name, "a request has no port: remove `as` and the name"))
+        }
+        None => Ok(ports.into_iter().map(|port| port.message).collect()),
+    }
 }
 
 impl Parse for Port {
@@ -88,6 +104,12 @@ fn check_unique(arguments: &ServiceArguments) -> Result<()> {
                 return Err(Error::new_spanned(message, text));
             }
             messages.push(message);
+        }
+    }
+    for requests in [&arguments.requests, &arguments.answers] {
+        let twice = requests.iter().enumerate().find(|(at, it)| requests[..*at].contains(it));
+        if let Some((_, request)) = twice {
+            return Err(Error::new_spanned(request, "this request is listed already"));
         }
     }
     let mut names: Vec<&Ident> = Vec::new();

@@ -66,7 +66,7 @@ impl Indices {
         }
     }
 
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         // Relaxed: the tail alone decides which pushes came before. Nothing else is published by
         // the bit.
         self.tail.fetch_or(CLOSED, Ordering::Relaxed);

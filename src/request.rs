@@ -1,0 +1,42 @@
+//! Requests and replies: a service asks, another one answers.
+//!
+//! A request waits in the *mailbox* of its topic (`mailbox`), a bounded queue from which the
+//! services take it that answer the topic (`responder`). Request and reply share a *slot* (`slot`),
+//! which the requester owns (`requester`) and uses again, so that a request allocates nothing once
+//! the node is warm. If the topic is answered in another node, two services of `remote` stand in
+//! between.
+
+mod error;
+mod mailbox;
+mod requester;
+mod responder;
+mod slot;
+
+use mycelium_core::Request;
+
+use crate::port::HasPorts;
+pub use error::{RequestError, Taken};
+pub(crate) use mailbox::{AnyMailbox, Mailbox, Mailboxes};
+pub use requester::{PendingReply, Requester};
+pub use responder::{Answering, Asked, Requests};
+pub(crate) use slot::Failure;
+
+/// The service declares that it requests `Q`.
+#[diagnostic::on_unimplemented(
+    message = "service `{Self}` does not declare that it requests `{Q}`",
+    note = "declare it: `#[service(requests({Q}), ..)]`"
+)]
+pub trait Asks<Q: Request>: HasPorts {
+    #[doc(hidden)]
+    fn requester(outputs: &mut Self::Outputs) -> &mut Requester<Q>;
+}
+
+/// The service declares that it answers `Q`.
+#[diagnostic::on_unimplemented(
+    message = "service `{Self}` does not declare that it answers `{Q}`",
+    note = "declare it: `#[service(answers({Q}), ..)]`"
+)]
+pub trait Answers<Q: Request>: HasPorts {
+    #[doc(hidden)]
+    fn answering(inputs: &Self::Inputs) -> &Answering<Q>;
+}

@@ -1,0 +1,132 @@
+//! Why a request has no reply.
+
+use std::fmt;
+use std::time::Duration;
+
+use mycelium_core::Request;
+
+use crate::error::ShuttingDown;
+
+/// Whether a service had a request that has no reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// No service has seen it, and none will.
+    No,
+    /// A service took it, and may have acted on it.
+    Yes,
+    /// It was sent to another node, which may or may not have taken it.
+    Unknown,
+}
+
+/// Why a request has no reply. Each says whether a service may have acted on the request:
+/// [`taken`](RequestError::taken).
+///
+/// ```
+/// use mycelium::{Context, RequestError, Result, Taken, message, service};
+///
+/// #[message(topic = "orders", id = 1, reply = Receipt)]
+/// struct Order {
+///     id: u64,
+/// }
+///
+/// #[message(topic = "receipts", id = 2)]
+/// struct Receipt {
+///     id: u64,
+/// }
+///
+/// struct Desk;
+///
+/// #[service(requests(Order))]
+/// impl Desk {
+///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+///         match ctx.request(Order { id: 7 }).await {
+///             Ok(receipt) => ctx.info("done", receipt.id),
+///             // Safe to try again.
+///             Err(error) if error.taken() == Taken::No => ctx.warn("not done", error),
+///             Err(RequestError::HandlerFailed) => ctx.error("perhaps done", ()),
+///             Err(error) => return Err(error.into()),
+///         }
+///         Ok(())
+///     }
+/// }
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RequestError<Q: Request> {
+    /// No service answers this topic, or those that did have ended. Not taken.
+    Gone,
+    /// The mailbox was full, and its services reject requests then. Not taken; here is the request.
+    Refused(Q),
+    /// There was no reply in time.
+    Deadline {
+        /// Whether a service had taken it.
+        taken: Taken,
+        /// How long the requester waited.
+        within: Duration,
+    },
+    /// The service that took it panicked, failed, ended, or dropped it without a reply.
+    HandlerFailed,
+    /// The node that answers is not connected: there was no connection until the deadline, or it
+    /// was lost after the request was sent.
+    Unreachable {
+        /// Whether a service had taken it.
+        taken: Taken,
+    },
+    /// The node shuts down: the service that requests should end, or those that answer have ended.
+    /// Not taken.
+    ShuttingDown,
+}
+
+impl<Q: Request> RequestError<Q> {
+    /// Whether a service may have acted on the request.
+    #[must_use]
+    pub fn taken(&self) -> Taken {
+        match self {
+            RequestError::Gone | RequestError::Refused(_) | RequestError::ShuttingDown => Taken::No,
+            RequestError::Deadline { taken, .. } | RequestError::Unreachable { taken } => *taken,
+            RequestError::HandlerFailed => Taken::Yes,
+        }
+    }
+}
+
+impl<Q: Request> fmt::Display for RequestError<Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "request `{}` has no reply: ", Q::TOPIC)?;
+        match self {
+            RequestError::Gone => f.write_str("no service answers it"),
+            RequestError::Refused(_) => f.write_str("its mailbox is full"),
+            RequestError::Deadline { taken: Taken::No, within } => {
+                write!(f, "no service has taken it within {within:?}")
+            }
+            RequestError::Deadline { taken: Taken::Yes, within } => {
+                write!(f, "the service that took it has not replied within {within:?}")
+            }
+            RequestError::Deadline { taken: Taken::Unknown, within } => {
+                write!(f, "the node that answers has not replied within {within:?}")
+            }
+            RequestError::HandlerFailed => {
+                f.write_str("the service that took it failed, or dropped it")
+            }
+            RequestError::Unreachable { taken: Taken::No } => {
+                f.write_str("the node that answers is not connected")
+            }
+            RequestError::Unreachable { .. } => {
+                f.write_str("the connection with the node that answers was lost")
+            }
+            RequestError::ShuttingDown => write!(f, "{ShuttingDown}"),
+        }
+    }
+}
+
+/// As `Display`: `main` and `unwrap` print this.
+impl<Q: Request> fmt::Debug for RequestError<Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl<Q: Request> std::error::Error for RequestError<Q> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        matches!(self, RequestError::ShuttingDown).then_some(&ShuttingDown as _)
+    }
+}

@@ -1,0 +1,410 @@
+//! The side that requests: [`Requester`], and the future of a reply, [`PendingReply`].
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use mycelium_core::Request;
+use mycelium_core::channel::mpmc::Sender;
+use mycelium_core::ring::PushError;
+use mycelium_core::wait::{SpinResult, SpinWait, WaitStrategy};
+use mycelium_executor::{Executor, SendFuture};
+use mycelium_transports::counters::{Line, RequesterValue};
+
+use super::error::{RequestError, Taken};
+use super::mailbox::{Mailbox, Queued};
+use super::slot::{Failure, Home, Outcome, QUEUED, Slot};
+
+/// The most slots that a requester keeps: as many requests at a time allocate nothing.
+const SLOTS: usize = 64;
+
+/// Makes requests of one type. A service has one for each type that it declares, and uses it by
+/// [`Context::request`](crate::Context::request). For child tasks and code outside the services
+/// there are [`Context::requester`](crate::Context::requester) and
+/// [`Running::requester`](crate::Running::requester).
+///
+/// Requests of one requester are taken in their order, if one service answers them.
+pub struct Requester<Q: Request> {
+    mailbox: Arc<Mailbox<Q>>,
+    sender: Sender<Queued<Q>>,
+    name: Arc<str>,
+    line: Arc<Line<RequesterValue>>,
+    wait: WaitStrategy,
+    role: Role,
+    /// Known from the first request on.
+    home: Option<Arc<Home<Q>>>,
+    slots: Vec<Arc<Slot<Q>>>,
+    /// The slot that was used longest ago.
+    next: usize,
+}
+
+/// Whose requester it is.
+pub(super) enum Role {
+    /// A service's own.
+    Service,
+    /// Of a child task of a service.
+    Child(Arc<dyn Executor>),
+    /// Of code outside the services.
+    Outside(Arc<dyn Executor>),
+}
+
+impl<Q: Request> Requester<Q> {
+    pub(super) fn new(
+        mailbox: Arc<Mailbox<Q>>,
+        name: Arc<str>,
+        line: Arc<Line<RequesterValue>>,
+        wait: WaitStrategy,
+        role: Role,
+    ) -> Requester<Q> {
+        match role {
+            Role::Service => mailbox.add_requester(true),
+            Role::Outside(_) => mailbox.add_requester(false),
+            Role::Child(_) => {}
+        }
+        let sender = mailbox.sender();
+        let slots = Vec::new();
+        Requester { mailbox, sender, name, line, wait, role, home: None, slots, next: 0 }
+    }
+
+    /// That of a service.
+    pub(crate) fn of_service(
+        mailbox: Arc<Mailbox<Q>>,
+        name: &str,
+        line: Line<RequesterValue>,
+        wait: WaitStrategy,
+    ) -> Requester<Q> {
+        Requester::new(mailbox, name.into(), Arc::new(line), wait, Role::Service)
+    }
+
+    /// One for code outside the services.
+    pub(crate) fn outside(
+        mailbox: Arc<Mailbox<Q>>,
+        name: &str,
+        line: Line<RequesterValue>,
+        executor: Arc<dyn Executor>,
+    ) -> Requester<Q> {
+        let role = Role::Outside(executor);
+        Requester::new(mailbox, name.into(), Arc::new(line), WaitStrategy::default(), role)
+    }
+
+    /// Another one, for a child task of the service.
+    pub(crate) fn child(&self, executor: &Arc<dyn Executor>) -> Requester<Q> {
+        let (mailbox, name, line) = (self.mailbox.clone(), self.name.clone(), self.line.clone());
+        Requester::new(mailbox, name, line, self.wait, Role::Child(executor.clone()))
+    }
+
+    /// Requests. The request is in its mailbox when this returns, if that has room. Several requests
+    /// may be open at a time.
+    ///
+    /// As [`Context::request`](crate::Context::request) otherwise.
+    pub fn request(&mut self, request: Q) -> PendingReply<Q> {
+        let executor = match &self.role {
+            Role::Child(executor) | Role::Outside(executor) => executor.clone(),
+            Role::Service => unreachable!("a service's own requester is used by its context"),
+        };
+        self.send(request, &executor)
+    }
+
+    /// Sends a request, and waits for room if there is none.
+    pub(crate) fn send(&mut self, request: Q, executor: &Arc<dyn Executor>) -> PendingReply<Q> {
+        self.line.count(RequesterValue::Requested);
+        let slot = self.slot(request, executor);
+        let progress = match self.sender.try_send(Queued::new(slot.clone())) {
+            Ok(()) => Progress::Waiting,
+            Err(PushError::Full(queued)) if self.mailbox.rejects() => {
+                queued.withdraw();
+                Progress::Ended(RequestError::Refused(request))
+            }
+            Err(PushError::Full(queued)) => {
+                Progress::Full(Box::new((self.sender.clone(), Some(queued))))
+            }
+            Err(PushError::Closed(queued)) => {
+                queued.withdraw();
+                Progress::Ended(closed(&self.mailbox))
+            }
+        };
+        PendingReply { slot, progress, spin: SpinWait::new(self.wait), deadline: None }
+    }
+
+    /// A request that is refused, because the service should end.
+    pub(crate) fn refuse(&mut self, request: Q, executor: &Arc<dyn Executor>) -> PendingReply<Q> {
+        self.line.count(RequesterValue::Requested);
+        let slot = self.slot(request, executor);
+        let progress = Progress::Ended(RequestError::ShuttingDown);
+        PendingReply { slot, progress, spin: SpinWait::new(self.wait), deadline: None }
+    }
+
+    /// A slot for a request: the one that was used longest ago if nobody else has it any more, or a
+    /// new one.
+    fn slot(&mut self, request: Q, executor: &Arc<dyn Executor>) -> Arc<Slot<Q>> {
+        let oldest = self.slots.get_mut(self.next);
+        if let Some(oldest) = oldest
+            && let Some(free) = Arc::get_mut(oldest)
+        {
+            free.renew(request);
+        } else {
+            let home = self.home.get_or_insert_with(|| {
+                Arc::new(Home {
+                    mailbox: self.mailbox.clone(),
+                    name: self.name.clone(),
+                    executor: executor.clone(),
+                    line: self.line.clone(),
+                })
+            });
+            let slot = Arc::new(Slot::new(home.clone(), request));
+            if self.slots.len() < SLOTS {
+                self.slots.insert(self.next, slot);
+            } else {
+                self.slots[self.next] = slot;
+            }
+        }
+        let slot = self.slots[self.next].clone();
+        self.next = (self.next + 1) % self.slots.len();
+        slot
+    }
+}
+
+impl<Q: Request> Drop for Requester<Q> {
+    fn drop(&mut self) {
+        match self.role {
+            Role::Service => self.mailbox.end_requester(true),
+            Role::Outside(_) => self.mailbox.end_requester(false),
+            Role::Child(_) => {}
+        }
+    }
+}
+
+impl<Q: Request> fmt::Debug for Requester<Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Requester").field("topic", &Q::TOPIC).finish_non_exhaustive()
+    }
+}
+
+/// The future of a reply. It borrows nothing, so several requests can be open at a time.
+///
+/// Dropped before it is ready, it cancels the request: if no service has taken it yet, none will,
+/// and otherwise the reply is discarded and counted as late.
+#[must_use = "dropping it cancels the request: `ctx.request(request).await?`"]
+pub struct PendingReply<Q: Request> {
+    slot: Arc<Slot<Q>>,
+    progress: Progress<Q>,
+    spin: SpinWait,
+    deadline: Option<Deadline>,
+}
+
+enum Progress<Q: Request> {
+    /// The mailbox was full.
+    Full(Box<(Sender<Queued<Q>>, Option<Queued<Q>>)>),
+    /// The request was sent.
+    Waiting,
+    /// It was not.
+    Ended(RequestError<Q>),
+    /// The result was returned.
+    Done,
+}
+
+struct Deadline {
+    within: Duration,
+    end: Duration,
+    timer: Option<SendFuture<()>>,
+}
+
+impl<Q: Request> PendingReply<Q> {
+    /// Waits at most for `duration`, from now on, for room in the mailbox and for the reply. If no
+    /// service has taken the request by then, none will.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use mycelium::{Context, RequestError, Result, message, service};
+    /// # #[message(topic = "price-requests", id = 1, reply = Price)]
+    /// # struct PriceRequest { pool: u32 }
+    /// # #[message(topic = "prices", id = 2)]
+    /// # struct Price { value: u64 }
+    /// # struct Trader;
+    ///
+    /// #[service(requests(PriceRequest))]
+    /// impl Trader {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         let request = ctx.request(PriceRequest { pool: 7 });
+    ///         match request.within(Duration::from_millis(5)).await {
+    ///             Ok(price) => ctx.info("price", price.value),
+    ///             Err(RequestError::Deadline { .. }) => ctx.warn("no price in time", ()),
+    ///             Err(error) => return Err(error.into()),
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    pub fn within(mut self, duration: Duration) -> PendingReply<Q> {
+        let end = self.slot.home().executor.now().saturating_add(duration);
+        self.slot.end_at(end);
+        self.deadline = Some(Deadline { within: duration, end, timer: None });
+        self
+    }
+
+    /// Ready with the reply, or with the reason why there is none.
+    fn poll_outcome(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Q::Reply, RequestError<Q>>> {
+        match std::mem::replace(&mut self.progress, Progress::Done) {
+            Progress::Ended(error) => return Poll::Ready(Err(error)),
+            Progress::Full(mut waiting) => {
+                let (sender, queued) = &mut *waiting;
+                match sender.poll_send(context, queued) {
+                    Poll::Ready(Ok(())) => self.progress = Progress::Waiting,
+                    Poll::Ready(Err(back)) => {
+                        back.0.withdraw();
+                        return Poll::Ready(Err(closed(&self.slot.home().mailbox)));
+                    }
+                    Poll::Pending => self.progress = Progress::Full(waiting),
+                }
+            }
+            Progress::Waiting => self.progress = Progress::Waiting,
+            Progress::Done => panic!("a reply was polled after it had been returned"),
+        }
+        if matches!(self.progress, Progress::Waiting)
+            && let Some(result) = self.poll_slot(context)
+        {
+            return Poll::Ready(result);
+        }
+        self.poll_deadline(context)
+    }
+
+    /// The result, if there is one. Otherwise the task is woken when there is.
+    fn poll_slot(&mut self, context: &Context<'_>) -> Option<Result<Q::Reply, RequestError<Q>>> {
+        let (slot, within) = (&self.slot, self.deadline.as_ref().map(|deadline| deadline.within));
+        let check = || match slot.outcome() {
+            Outcome::Open => None,
+            Outcome::Replied(reply) => Some(Ok(reply)),
+            Outcome::Failed(failure) => Some(Err(error(slot, failure, within.unwrap_or_default()))),
+        };
+        if let Some(result) = check() {
+            return Some(result);
+        }
+        match self.spin.spin(WaitStrategy::SPINS, check) {
+            SpinResult::Found(result) => Some(result),
+            SpinResult::Again => {
+                context.waker().wake_by_ref();
+                None
+            }
+            SpinResult::Park => {
+                slot.register(context.waker());
+                check()
+            }
+        }
+    }
+
+    fn poll_deadline(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Q::Reply, RequestError<Q>>> {
+        let Some(Deadline { within, end, timer }) = &mut self.deadline else {
+            return Poll::Pending;
+        };
+        let executor = &self.slot.home().executor;
+        if executor.now() < *end {
+            let timer = timer.get_or_insert_with(|| executor.sleep_until(*end));
+            if timer.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        let (within, mailbox) = (*within, &self.slot.home().mailbox);
+        let not_taken = match mailbox.is_unreachable() {
+            true => RequestError::Unreachable { taken: Taken::No },
+            false => RequestError::Deadline { taken: Taken::No, within },
+        };
+        Poll::Ready(Err(match std::mem::replace(&mut self.progress, Progress::Done) {
+            Progress::Full(mut waiting) => {
+                waiting.1.take().into_iter().for_each(Queued::withdraw);
+                not_taken
+            }
+            _ => match self.slot.cancel() {
+                Some(QUEUED) => not_taken,
+                Some(_) if mailbox.is_remote() => {
+                    RequestError::Deadline { taken: Taken::Unknown, within }
+                }
+                Some(_) => RequestError::Deadline { taken: Taken::Yes, within },
+                // The outcome came at the same moment.
+                None => return Poll::Ready(self.late_outcome(within)),
+            },
+        }))
+    }
+
+    fn late_outcome(&self, within: Duration) -> Result<Q::Reply, RequestError<Q>> {
+        match self.slot.outcome() {
+            Outcome::Replied(reply) => Ok(reply),
+            Outcome::Failed(failure) => Err(error(&self.slot, failure, within)),
+            Outcome::Open => unreachable!("a request that cannot be cancelled has an outcome"),
+        }
+    }
+
+    /// Counts a result.
+    fn count(&self, result: &Result<Q::Reply, RequestError<Q>>) {
+        self.slot.home().count(match result {
+            Ok(_) => RequesterValue::Replied,
+            Err(RequestError::Gone) => RequesterValue::Gone,
+            Err(RequestError::Refused(_)) => RequesterValue::Refused,
+            Err(RequestError::Deadline { .. }) => RequesterValue::Deadline,
+            Err(RequestError::HandlerFailed) => RequesterValue::HandlerFailed,
+            Err(RequestError::Unreachable { .. }) => RequesterValue::Unreachable,
+            Err(RequestError::ShuttingDown) => RequesterValue::ShuttingDown,
+        });
+    }
+}
+
+/// The error of a request whose mailbox is closed.
+fn closed<Q: Request>(mailbox: &Mailbox<Q>) -> RequestError<Q> {
+    if mailbox.shuts_down() { RequestError::ShuttingDown } else { RequestError::Gone }
+}
+
+fn error<Q: Request>(slot: &Slot<Q>, failure: Failure, within: Duration) -> RequestError<Q> {
+    match failure {
+        Failure::Dropped => RequestError::HandlerFailed,
+        Failure::Gone => closed(&slot.home().mailbox),
+        Failure::Refused => RequestError::Refused(*slot.request()),
+        Failure::Late => RequestError::Deadline { taken: Taken::No, within },
+        Failure::LateInHand => RequestError::Deadline { taken: Taken::Yes, within },
+        Failure::ShuttingDown => RequestError::ShuttingDown,
+        Failure::Lost => RequestError::Unreachable { taken: Taken::Unknown },
+    }
+}
+
+/// Nothing in it is pinned.
+impl<Q: Request> Unpin for PendingReply<Q> {}
+
+impl<Q: Request> Future for PendingReply<Q> {
+    type Output = Result<Q::Reply, RequestError<Q>>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let poll = this.poll_outcome(context);
+        if let Poll::Ready(result) = &poll {
+            this.progress = Progress::Done;
+            this.count(result);
+        }
+        poll
+    }
+}
+
+impl<Q: Request> Drop for PendingReply<Q> {
+    fn drop(&mut self) {
+        match &mut self.progress {
+            Progress::Done => return,
+            Progress::Full(waiting) => {
+                waiting.1.take().into_iter().for_each(Queued::withdraw);
+            }
+            Progress::Waiting | Progress::Ended(_) => _ = self.slot.cancel(),
+        }
+        self.slot.home().count(RequesterValue::Cancelled);
+    }
+}
+
+impl<Q: Request> fmt::Debug for PendingReply<Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PendingReply").field("topic", &Q::TOPIC).finish_non_exhaustive()
+    }
+}

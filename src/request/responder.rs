@@ -1,0 +1,238 @@
+//! The side that answers: [`Requests`] gives the service one [`Asked`] after the other.
+
+use std::fmt;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use mycelium_core::Request;
+use mycelium_core::channel::mpmc::Receiver;
+use mycelium_core::wait::WaitStrategy;
+use mycelium_transports::counters::{Line, RequesterValue, ResponderValue};
+use mycelium_transports::local::{TaskBudget, Undelivered};
+
+use super::mailbox::{Mailbox, Queued};
+use super::slot::{Failure, Slot};
+use crate::inbox::AnyInbox;
+
+/// What a service has of a topic that it answers, from before any service runs until it has ended
+/// and will not be restarted: requests wait for it meanwhile.
+pub struct Answering<Q: Request>(Arc<AnsweringState<Q>>);
+
+struct AnsweringState<Q: Request> {
+    /// `Service.topic`.
+    name: String,
+    receiver: Mutex<Receiver<Queued<Q>>>,
+    was_taken: AtomicBool,
+    line: Arc<Line<ResponderValue>>,
+}
+
+impl<Q: Request> Answering<Q> {
+    pub(crate) fn new(
+        name: String,
+        mailbox: &Mailbox<Q>,
+        wait: WaitStrategy,
+        line: Line<ResponderValue>,
+    ) -> Answering<Q> {
+        let mut receiver = mailbox.receiver();
+        receiver.set_wait_strategy(wait);
+        let (receiver, was_taken, line) =
+            (Mutex::new(receiver), AtomicBool::new(false), Arc::new(line));
+        Answering(Arc::new(AnsweringState { name, receiver, was_taken, line }))
+    }
+
+    pub(crate) fn requests(&self) -> Requests<Q> {
+        let AnsweringState { receiver, was_taken, line, .. } = &*self.0;
+        was_taken.store(true, Ordering::Relaxed);
+        let receiver = receiver.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Requests { receiver, line: line.clone(), taken: 0 }
+    }
+
+    pub(crate) fn watched(&self) -> Arc<dyn AnyInbox> {
+        self.0.clone()
+    }
+}
+
+impl<Q: Request> AnyInbox for AnsweringState<Q> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn was_taken(&self) -> bool {
+        self.was_taken.load(Ordering::Relaxed)
+    }
+
+    fn begin_run(&self) {}
+
+    fn depth(&self) -> usize {
+        self.receiver.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// A request in hand was dropped with the run, or is kept for the next one.
+    fn fail(&self) {}
+
+    fn finish_message(&self) {}
+
+    fn take_undelivered(&self) -> Vec<Undelivered> {
+        Vec::new()
+    }
+}
+
+impl<Q: Request> fmt::Debug for Answering<Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Answering").field(&self.0.name).finish()
+    }
+}
+
+/// Takes the requests that a service answers. Several of them, in child tasks for example, share
+/// the mailbox: each request goes to one.
+pub struct Requests<Q: Request> {
+    receiver: Receiver<Queued<Q>>,
+    line: Arc<Line<ResponderValue>>,
+    /// Requests since it last yielded.
+    taken: u32,
+}
+
+impl<Q: Request> Requests<Q> {
+    /// The next request. `None` when all services that request have ended, or the node shuts down,
+    /// and all requests were taken. Requests that were cancelled meanwhile are left out.
+    ///
+    /// Dropping the future loses nothing: a request is taken only when this returns it.
+    pub async fn recv(&mut self) -> Option<Asked<Q>> {
+        std::future::poll_fn(|context| self.poll_recv(context)).await
+    }
+
+    /// Like [`recv`](Requests::recv), for hand-written futures.
+    pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<Asked<Q>>> {
+        loop {
+            if self.taken >= TaskBudget::DEFAULT {
+                self.taken = 0;
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            match self.receiver.poll_recv(context) {
+                Poll::Ready(Some(queued)) => {
+                    self.taken += 1;
+                    match queued.take() {
+                        Some(slot) => {
+                            self.line.count(ResponderValue::Taken);
+                            let line = self.line.clone();
+                            return Poll::Ready(Some(Asked { slot: Some(slot), line }));
+                        }
+                        None => self.line.count(ResponderValue::Cancelled),
+                    }
+                }
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => {
+                    self.taken = 0;
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// The number of requests that wait.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.receiver.len()
+    }
+}
+
+/// A handle is moved, never pinned.
+impl<Q: Request> Unpin for Requests<Q> {}
+
+/// The requests that [`recv`](Requests::recv) returns.
+impl<Q: Request> Stream for Requests<Q> {
+    type Item = Asked<Q>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Asked<Q>>> {
+        self.get_mut().poll_recv(context)
+    }
+}
+
+impl<Q: Request> fmt::Debug for Requests<Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Requests").field("topic", &Q::TOPIC).finish_non_exhaustive()
+    }
+}
+
+/// A request that a service has in hand. It is the request (by `Deref`), and owes a
+/// [`reply`](Asked::reply).
+///
+/// It may be kept, and answered later, by another task too. If it is dropped without a reply, also
+/// by a panic, its requester gets [`RequestError::HandlerFailed`](crate::RequestError).
+#[must_use = "dropping it fails the request: answer it by `reply`"]
+pub struct Asked<Q: Request> {
+    /// `None` once it has an outcome.
+    slot: Option<Arc<Slot<Q>>>,
+    line: Arc<Line<ResponderValue>>,
+}
+
+impl<Q: Request> Asked<Q> {
+    /// Replies. Returns whether the requester still waits for it; a reply that came too late is
+    /// discarded and counted.
+    pub fn reply(mut self, reply: Q::Reply) -> bool {
+        let Some(slot) = self.slot.take() else { return false };
+        self.line.count(ResponderValue::Replied);
+        let is_awaited = slot.reply(reply);
+        if !is_awaited {
+            self.line.count(ResponderValue::Late);
+            slot.home().count(RequesterValue::Late);
+        }
+        is_awaited
+    }
+
+    /// Whether the requester no longer waits: it was dropped, or its deadline has passed. A long
+    /// piece of work may look from time to time.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.slot.as_ref().is_some_and(|slot| slot.is_cancelled())
+    }
+
+    /// The name of the service that requests. For a request of another node, a name of that node.
+    #[must_use]
+    pub fn requester(&self) -> &str {
+        self.slot.as_ref().map_or("", |slot| &slot.home().name)
+    }
+
+    /// How long its requester still waits, in nanoseconds; `u64::MAX` if it has no deadline.
+    pub(crate) fn time_left(&self) -> u64 {
+        self.slot.as_ref().map_or(0, |slot| slot.time_left())
+    }
+
+    /// There is no reply, for this reason.
+    pub(crate) fn fail(mut self, failure: Failure) {
+        self.end(failure);
+    }
+
+    fn end(&mut self, failure: Failure) {
+        if let Some(slot) = self.slot.take() {
+            self.line.count(ResponderValue::Failed);
+            slot.fail(failure);
+        }
+    }
+}
+
+impl<Q: Request> Deref for Asked<Q> {
+    type Target = Q;
+
+    fn deref(&self) -> &Q {
+        let slot = self.slot.as_ref();
+        slot.expect("only `reply` and drop take the slot").request()
+    }
+}
+
+impl<Q: Request> Drop for Asked<Q> {
+    fn drop(&mut self) {
+        self.end(Failure::Dropped);
+    }
+}
+
+impl<Q: Request> fmt::Debug for Asked<Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asked").field("topic", &Q::TOPIC).finish_non_exhaustive()
+    }
+}

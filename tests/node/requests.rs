@@ -1,0 +1,432 @@
+//! Requests and replies within a node: each request has exactly one outcome, and the outcome says
+//! whether a service had it.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use mycelium::counters::{Kind, Reading};
+use mycelium::{
+    Asked, BuildError, Context, Node, Policy, Report, RequestError, Result, Running, StartError,
+    Taken, Topology, message, service,
+};
+use mycelium_tokio::Tokio;
+
+#[message(topic = "doubles", id = 40, reply = Double)]
+#[derive(Debug, PartialEq)]
+struct Ask {
+    value: u64,
+}
+
+#[message(topic = "doubled", id = 41)]
+#[derive(Debug, PartialEq)]
+struct Double {
+    value: u64,
+}
+
+/// Values that an `Answerer` answers in another way.
+const FAIL: u64 = 1_000;
+const PANIC: u64 = 1_001;
+const DROP: u64 = 1_002;
+const KEEP: u64 = 1_003;
+const END: u64 = 1_004;
+
+/// Answers each request at once, unless its value says otherwise.
+struct Answerer(Arc<AtomicU64>);
+
+#[service(answers(Ask))]
+impl Answerer {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut requests = ctx.requests::<Ask>();
+        let mut kept = Vec::<Asked<Ask>>::new();
+        while let Some(asked) = requests.recv().await {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            match asked.value {
+                FAIL => return Err(std::io::Error::other("told to fail").into()),
+                PANIC => panic!("told to panic"),
+                DROP => drop(asked),
+                KEEP => kept.push(asked),
+                END => return Ok(()),
+                value => _ = asked.reply(Double { value: 2 * value }),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Requests as often as it is told, and sends the outcomes.
+struct Caller {
+    count: u64,
+    sent: Sender<Result<Double, RequestError<Ask>>>,
+}
+
+#[service(requests(Ask))]
+impl Caller {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for value in 0..self.count {
+            self.sent.send(ctx.request(Ask { value }).await)?;
+        }
+        Ok(())
+    }
+}
+
+fn restarting() -> Topology {
+    let text = "[service.Answerer]\nbackoff = \"1ms\"\nmax_restarts = 1000\n\
+                [topic.doubles]\ncapacity = 4\n";
+    Topology::parse("t.toml", text).unwrap()
+}
+
+/// A node with one `Answerer`, and how many requests it took.
+fn answerer() -> (Running, Arc<AtomicU64>) {
+    let taken = Arc::new(AtomicU64::new(0));
+    let node = Node::builder("main").topology(restarting());
+    let node = node.service({
+        let taken = taken.clone();
+        move || Answerer(taken.clone())
+    });
+    (node.build().unwrap().start(Tokio::current().unwrap()).unwrap(), taken)
+}
+
+async fn end(running: Running) -> Report {
+    running.shutdown();
+    running.join().await.unwrap()
+}
+
+fn line<'a>(counters: &'a [Reading], kind: Kind) -> &'a Reading {
+    counters.iter().find(|line| line.kind == kind).unwrap()
+}
+
+/// Each request has one outcome, and each request that was taken as well.
+fn conserved(counters: &[Reading]) {
+    let requester = line(counters, Kind::Requester);
+    let outcomes = [
+        "replied",
+        "gone",
+        "refused",
+        "deadline",
+        "handler_failed",
+        "unreachable",
+        "shutting_down",
+        "cancelled",
+    ];
+    let outcomes: u64 = outcomes.iter().map(|name| requester.value(name)).sum();
+    assert_eq!(requester.value("requested"), outcomes, "{requester:?}");
+    let responder = line(counters, Kind::Responder);
+    assert_eq!(
+        responder.value("taken"),
+        responder.value("replied") + responder.value("failed"),
+        "{responder:?}"
+    );
+}
+
+/// Polls a future once.
+async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    poll_fn(|context| Poll::Ready(Pin::new(&mut *future).poll(context))).await
+}
+
+#[tokio::test]
+async fn a_service_requests_and_gets_the_replies_in_order_and_both_end_by_themselves() {
+    let (sent, received) = channel();
+    let taken = Arc::new(AtomicU64::new(0));
+    let node = Node::builder("main")
+        .service(move || Answerer(taken.clone()))
+        .service(move || Caller { count: 1_000, sent: sent.clone() });
+    let running = node.build().unwrap().start(Tokio::current().unwrap()).unwrap();
+    let report = running.join().await.unwrap();
+    let values: Vec<u64> = received.try_iter().map(|reply| reply.unwrap().value).collect();
+    assert!(values.into_iter().eq((0..1_000).map(|value| 2 * value)));
+    conserved(&report.counters);
+    assert_eq!(line(&report.counters, Kind::Requester).value("replied"), 1_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_services_share_a_mailbox_and_many_requesters_get_their_own_replies() {
+    let (sent, received) = channel();
+    let taken = Arc::new(AtomicU64::new(0));
+    let topology = Topology::parse("t.toml", "[topic.doubles]\ncapacity = 4\n").unwrap();
+    let mut node = Node::builder("main").topology(topology);
+    for number in 0..3 {
+        let taken = taken.clone();
+        node = node.named_service(&format!("Answerer-{number}"), move || Answerer(taken.clone()));
+    }
+    for number in 0..20 {
+        let sent = sent.clone();
+        let caller = move || Caller { count: 200, sent: sent.clone() };
+        node = node.named_service(&format!("Caller-{number}"), caller);
+    }
+    let node = node.build().unwrap().start(Tokio::current().unwrap()).unwrap();
+    node.join().await.unwrap();
+    drop(sent);
+    let mut values: Vec<u64> = received.try_iter().map(|reply| reply.unwrap().value).collect();
+    values.sort_unstable();
+    assert!(values.into_iter().eq((0..200).flat_map(|value| [2 * value; 20])));
+    assert_eq!(taken.load(Ordering::Relaxed), 4_000);
+}
+
+#[tokio::test]
+async fn many_requests_are_open_at_once_and_wait_for_room() {
+    let (running, taken) = answerer();
+    let mut requester = running.requester::<Ask>("test").unwrap();
+    // The mailbox has 4 places.
+    let replies = (0..100).map(|value| requester.request(Ask { value })).collect::<Vec<_>>();
+    let replies = join_all(replies).await;
+    let values = replies.into_iter().map(|reply| reply.unwrap().value);
+    assert!(values.eq((0..100).map(|value| 2 * value)));
+    assert_eq!(taken.load(Ordering::Relaxed), 100);
+    drop(requester);
+    conserved(&end(running).await.counters);
+}
+
+#[tokio::test]
+async fn a_service_that_fails_panics_or_drops_a_request_is_reported_and_runs_again() {
+    let (running, _) = answerer();
+    let mut requester = running.requester::<Ask>("test").unwrap();
+    for value in [FAIL, PANIC, DROP] {
+        // The one behind it waits in the mailbox for the restart.
+        let (failed, next) =
+            (requester.request(Ask { value }), requester.request(Ask { value: 1 }));
+        let error = failed.await.unwrap_err();
+        assert_eq!((error, error.taken()), (RequestError::HandlerFailed, Taken::Yes));
+        assert_eq!(next.await, Ok(Double { value: 2 }));
+    }
+    let report = end(running).await;
+    conserved(&report.counters);
+    assert_eq!(line(&report.counters, Kind::Requester).value("handler_failed"), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_says_whether_the_request_was_taken_and_a_late_reply_is_counted() {
+    let (running, taken) = answerer();
+    let mut requester = running.requester::<Ask>("test").unwrap();
+    let within = Duration::from_millis(50);
+    let kept = requester.request(Ask { value: KEEP }).within(within).await;
+    let error = RequestError::Deadline { taken: Taken::Yes, within };
+    assert_eq!(kept, Err(error));
+    assert_eq!(taken.load(Ordering::Relaxed), 1);
+    // Not polled by the service in between: still in the mailbox.
+    let (late, one) = (requester.request(Ask { value: 1 }), requester.request(Ask { value: 2 }));
+    let mut late = late.within(Duration::ZERO);
+    let Poll::Ready(result) = poll_once(&mut late).await else { panic!("it has no time left") };
+    assert_eq!(result, Err(RequestError::Deadline { taken: Taken::No, within: Duration::ZERO }));
+    assert_eq!(one.await, Ok(Double { value: 4 }));
+    assert_eq!(taken.load(Ordering::Relaxed), 2, "a request that was cancelled was not taken");
+    // The service ends, and drops the one that it kept.
+    let report = end(running).await;
+    conserved(&report.counters);
+    assert_eq!(line(&report.counters, Kind::Requester).value("deadline"), 2);
+    assert_eq!(line(&report.counters, Kind::Responder).value("cancelled"), 1);
+}
+
+#[tokio::test]
+async fn a_request_that_is_dropped_at_its_kth_poll_is_taken_or_not_but_never_twice() {
+    for polls in 0..4 {
+        let (running, taken) = answerer();
+        let mut requester = running.requester::<Ask>("test").unwrap();
+        for value in 0..50 {
+            let mut reply = requester.request(Ask { value });
+            for _ in 0..polls {
+                if poll_once(&mut reply).await.is_ready() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        assert_eq!(requester.request(Ask { value: 7 }).await, Ok(Double { value: 14 }));
+        drop(requester);
+        let report = end(running).await;
+        conserved(&report.counters);
+        let line = line(&report.counters, Kind::Responder);
+        assert!(taken.load(Ordering::Relaxed) <= 51);
+        assert_eq!(taken.load(Ordering::Relaxed), line.value("taken"));
+    }
+}
+
+#[tokio::test]
+async fn without_a_service_that_answers_a_request_is_gone_and_not_taken() {
+    let (sent, received) = channel();
+    let node = Node::builder("main").service(move || Caller { count: 1, sent: sent.clone() });
+    let running = node.build().unwrap().start(Tokio::current().unwrap()).unwrap();
+    let warnings = &running.start_report().warnings;
+    assert_eq!(
+        warnings[0].to_string(),
+        "requests of topic `doubles` are not answered: `Caller` requests, but no service that a \
+         node runs answers: add one with `answers(Ask)`"
+    );
+    running.join().await.unwrap();
+    let error = received.recv().unwrap().unwrap_err();
+    assert_eq!((error, error.taken()), (RequestError::Gone, Taken::No));
+    assert_eq!(error.to_string(), "request `doubles` has no reply: no service answers it");
+}
+
+#[tokio::test]
+async fn requests_that_wait_when_the_service_ends_are_gone_and_those_in_hand_failed() {
+    let (running, _) = answerer();
+    let mut requester = running.requester::<Ask>("test").unwrap();
+    let kept = requester.request(Ask { value: KEEP });
+    let end = requester.request(Ask { value: END });
+    let waiting = requester.request(Ask { value: 1 });
+    assert_eq!(kept.await, Err(RequestError::HandlerFailed));
+    assert_eq!(end.await, Err(RequestError::HandlerFailed));
+    assert_eq!(waiting.await, Err(RequestError::Gone));
+    assert_eq!(requester.request(Ask { value: 2 }).await, Err(RequestError::Gone));
+    conserved(&running.join().await.unwrap().counters);
+}
+
+#[tokio::test]
+async fn a_shutdown_answers_what_waits_and_refuses_what_comes_later() {
+    let (running, _) = answerer();
+    let mut requester = running.requester::<Ask>("test").unwrap();
+    let waiting: Vec<_> = (0..4).map(|value| requester.request(Ask { value })).collect();
+    running.shutdown();
+    let replies = join_all(waiting).await;
+    assert!(replies.into_iter().map(|it| it.unwrap().value).eq([0, 2, 4, 6]));
+    let report = running.join().await.unwrap();
+    let error = requester.request(Ask { value: 9 }).await.unwrap_err();
+    assert_eq!((error, error.taken()), (RequestError::ShuttingDown, Taken::No));
+    assert_eq!(error.to_string(), "request `doubles` has no reply: the node is shutting down");
+    drop(report);
+}
+
+#[tokio::test]
+async fn a_mailbox_that_rejects_gives_the_request_back() {
+    let taken = Arc::new(AtomicU64::new(0));
+    let node = Node::builder("main").topology(restarting());
+    let node = node.service(move || Answerer(taken.clone()));
+    let node = node.subscription("Answerer", "doubles", Policy::Reject).build().unwrap();
+    let running = node.start(Tokio::current().unwrap()).unwrap();
+    let mut requester = running.requester::<Ask>("test").unwrap();
+    let open: Vec<_> = (0..4).map(|value| requester.request(Ask { value })).collect();
+    let error = requester.request(Ask { value: 5 }).await.unwrap_err();
+    assert_eq!((error, error.taken()), (RequestError::Refused(Ask { value: 5 }), Taken::No));
+    assert!(join_all(open).await.into_iter().all(|reply| reply.is_ok()));
+    conserved(&end(running).await.counters);
+}
+
+#[tokio::test]
+async fn a_policy_that_drops_is_refused_for_requests() {
+    let node = Node::builder("main").service(|| Answerer(Arc::default()));
+    let error = node.subscription("Answerer", "doubles", Policy::Latest).build().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "port `Answerer.doubles`: requests wait in a mailbox, whose policy is `block` or `reject`"
+    );
+}
+
+/// A source: it ends at a shutdown.
+struct Endless(Sender<RequestError<Ask>>);
+
+#[service(requests(Ask))]
+impl Endless {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        loop {
+            let reply = ctx.request(Ask { value: 1 }).await;
+            if let Err(error) = reply {
+                self.0.send(error)?;
+                return Err(error.into());
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_requests_ends_well_at_a_shutdown() {
+    let (sent, received) = channel();
+    let node = Node::builder("main")
+        .service(|| Answerer(Arc::default()))
+        .service(move || Endless(sent.clone()));
+    let running = node.build().unwrap().start(Tokio::current().unwrap()).unwrap();
+    tokio::task::yield_now().await;
+    end(running).await;
+    assert_eq!(received.recv().unwrap(), RequestError::ShuttingDown);
+}
+
+#[message(topic = "there", id = 42, reply = Double)]
+#[derive(PartialEq)]
+struct There {
+    value: u64,
+}
+
+#[message(topic = "back", id = 43, reply = Double)]
+struct Back {
+    value: u64,
+}
+
+/// Each of the two requests of the other one.
+struct First;
+struct Second;
+
+macro_rules! answer_by_request {
+    ($service:ident answers $own:ident by $other:ident) => {
+        #[service(answers($own), requests($other))]
+        impl $service {
+            async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+                let mut requests = ctx.requests::<$own>();
+                while let Some(asked) = requests.recv().await {
+                    match asked.value {
+                        0 => _ = asked.reply(Double { value: 0 }),
+                        value => {
+                            let inner = ctx.request($other { value: value - 1 });
+                            ctx.spawn(async move {
+                                if let Ok(Double { value }) = inner.await {
+                                    asked.reply(Double { value: value + 2 });
+                                }
+                            });
+                        }
+                    }
+                }
+                Ok(())
+            }
+        }
+    };
+}
+
+answer_by_request!(First answers There by Back);
+answer_by_request!(Second answers Back by There);
+
+#[tokio::test]
+async fn services_that_request_of_each_other_end_at_a_shutdown() {
+    let node = Node::builder("main").service(|| First).service(|| Second).build().unwrap();
+    let running = node.start(Tokio::current().unwrap()).unwrap();
+    let mut requester = running.requester::<There>("test").unwrap();
+    assert_eq!(requester.request(There { value: 100 }).await, Ok(Double { value: 200 }));
+    end(running).await;
+}
+
+#[tokio::test]
+async fn a_node_that_is_dropped_fails_requests_that_are_open() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let node = Node::builder("main").service(|| Answerer(Arc::default())).build().unwrap();
+    let running = {
+        let _context = runtime.enter();
+        node.start(Tokio::current().unwrap()).unwrap()
+    };
+    let mut requester = running.requester::<Ask>("test").unwrap();
+    let mut kept = pin!(requester.request(Ask { value: KEEP }));
+    assert!(poll_once(&mut kept).await.is_pending());
+    // Taken, as soon as there is a reply to a later one.
+    assert!(requester.request(Ask { value: 1 }).await.is_ok());
+    runtime.shutdown_background();
+    assert_eq!(kept.await, Err(RequestError::HandlerFailed));
+    assert!(matches!(running.join().await, Err(StartError::ExecutorEnded { .. })));
+}
+
+/// Another request of the topic of `Ask`.
+#[message(topic = "doubles", id = 40, reply = Ask)]
+struct Other {
+    value: u64,
+}
+
+#[tokio::test]
+async fn two_request_types_of_one_topic_are_refused() {
+    let (running, _) = answerer();
+    let error = running.requester::<Other>("test").unwrap_err();
+    assert!(matches!(error, BuildError::RequestType { topic: "doubles" }), "{error}");
+    assert!(error.to_string().starts_with("topic `doubles` has two request types"));
+    let _ = Other { value: 0 }.value;
+    end(running).await;
+}
