@@ -262,6 +262,7 @@ mod node;
 mod observe;
 mod plan;
 mod port;
+mod remote;
 mod report;
 mod request;
 mod run_tasks;

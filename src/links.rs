@@ -27,6 +27,7 @@ use crate::error::{BuildError, StartError};
 use crate::latch::Latch;
 use crate::members::{MEMBERS, MemberState, Watch};
 use crate::plan::{Carriers, PeerTopics};
+use crate::shared::Peers;
 use crate::topology::Topology;
 use log::Log;
 
@@ -45,6 +46,8 @@ pub(crate) struct LinkSetup<'a> {
     /// What they know of the node's end.
     pub(crate) control: &'a Arc<Control>,
     pub(crate) counters: &'a Arc<Region>,
+    /// Told of the connections with nodes that this one reads from.
+    pub(crate) peers: &'a Arc<Peers>,
     /// Called for each notice, beside the log.
     pub(crate) on_notice: Arc<dyn Fn(&Notice<'_>) + Send + Sync>,
 }
@@ -197,6 +200,15 @@ impl Links {
             let topic = setup.topic(name).filter(|_| is_new).cloned();
             interests.extend(topic.map(|topic| TopicInterest { topic, policy: *policy }));
         }
+        let (peers, name) = (setup.peers.clone(), peer.to_owned());
+        let observer: Observer = Arc::new(move |notice| {
+            match notice {
+                Notice::Connected { .. } => peers.set(&name, true),
+                Notice::Disconnected { .. } => peers.set(&name, false),
+                _ => {}
+            }
+            observer(notice);
+        });
         let (endpoint, executor) = (setup.topology.endpoint(peer), setup.executor.clone());
         let control = self.memory.clone().filter(|_| setup.carriers.in_memory(peer));
         let memory = control.zip(endpoint.control_socket());

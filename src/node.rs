@@ -1,5 +1,5 @@
 //! A node: it starts the services of one process. Read `builder` first, then this file; then
-//! `prepare` (a service is wired), `placing` (it gets its executor or thread), `service_task` (what
+//! `request_links` (which services carry requests to other nodes), `prepare` (a service is wired), `placing` (it gets its executor or thread), `service_task` (what
 //! surrounds each poll), `driver` (it waits for the
 //! end) with `endless` (which subscriptions it ends), `watchdog`, and `running` (what the owner
 //! sees).
@@ -9,6 +9,7 @@ mod driver;
 mod endless;
 mod placing;
 mod prepare;
+mod request_links;
 mod running;
 mod service_task;
 mod watchdog;
@@ -291,6 +292,7 @@ impl Node {
             topics: shared.topics.all(),
             executor: &shared.executor,
             control: &shared.lifecycle.links,
+            peers: &shared.peers,
             counters: shared.topics.counters(),
             on_notice: shared.on_notice(),
         })?);

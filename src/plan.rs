@@ -377,8 +377,10 @@ fn check_types(topology: &Topology, known: &[(String, BoundPorts)]) -> Result<()
                 .flat_map(|(service, ports)| ports.inputs().map(move |port| (&**service, port))),
         );
     for (service, port) in ports {
+        // Calls and answers have the id of their request.
+        let carries_requests = port.is_request && !port.has_own_topic;
         let same_id = *ids.entry(port.schema.id).or_insert(port);
-        if same_id.schema != port.schema {
+        if same_id.schema != port.schema && !carries_requests {
             let (id, first, second) = (port.schema.id, same_id.schema.name(), port.schema.name());
             return Err(BuildError::DuplicateId { id, first, second });
         }

@@ -26,7 +26,7 @@ use crate::inbox::{AnyInbox, Subscription};
 use crate::launch::Task;
 use crate::log;
 use crate::port::{EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn};
-use crate::request::{Answers, Asks, PendingReply, Requester, Requests};
+use crate::request::{Answers, Asks, Mailbox, PendingReply, Requester, Requests};
 use crate::run_tasks::RunTasks;
 use crate::shared::{DeadLetterWriter, Shared};
 
@@ -448,6 +448,14 @@ impl<S: Service> Context<S> {
         S: Answers<Q>,
     {
         S::answering(&self.inputs).requests()
+    }
+
+    /// The mailbox of requests that this service answers.
+    pub(crate) fn mailbox<Q: Request>(&self) -> Arc<Mailbox<Q>>
+    where
+        S: Answers<Q>,
+    {
+        S::answering(&self.inputs).mailbox()
     }
 
     /// Ends the child tasks of the run that has ended, and waits for them.

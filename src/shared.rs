@@ -3,6 +3,7 @@
 //!
 //! Read in this order: `lifecycle` is how far the node is, `services` is how far each service is,
 //! `topics` has the topics and their publishers, `outside` the subscriptions outside the services,
+//! `peers` says which other nodes are connected,
 //! `failure` is the error with which the node will end, `threads` has the threads that it started,
 //! `poll_mark` the words that its watchdog checks.
 //! [`Shared`] holds one of each, and has the operations that concern more than one. Nothing here
@@ -11,6 +12,7 @@
 mod failure;
 mod lifecycle;
 mod outside;
+mod peers;
 mod poll_mark;
 mod services;
 mod threads;
@@ -32,6 +34,7 @@ use crate::report::Outcome;
 #[cfg(feature = "testing")]
 use crate::testing::Probe;
 use failure::Failure;
+pub(crate) use peers::Peers;
 pub(crate) use lifecycle::{Lifecycle, Phase};
 pub(crate) use poll_mark::{PollMark, WatchdogHandle};
 use services::Services;
@@ -49,6 +52,7 @@ pub(crate) struct Shared {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) services: Services,
     pub(crate) topics: Topics,
+    pub(crate) peers: Arc<Peers>,
     pub(crate) failure: Failure,
     /// The services' own threads.
     pub(crate) threads: Arc<Threads>,
@@ -74,6 +78,7 @@ impl Shared {
             lifecycle: Lifecycle::new(&plan.node, observers),
             services: Services::new(services.len(), others),
             topics,
+            peers: Arc::default(),
             failure: Failure::default(),
             threads: Arc::default(),
             watchdog: OnceLock::new(),

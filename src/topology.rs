@@ -1,7 +1,7 @@
 //! The topology file: which services make up a node, and the settings of nodes, services, topics,
 //! subscriptions and links that differ from the defaults. `sections` has the keys, `values` their
 //! types, `check` compares names, `execution`, `socket` and `links` answer questions about their
-//! keys, `error` has the errors.
+//! keys, `requests` adds what requests between nodes need, `error` has the errors.
 //!
 //! A key, service or topic that the program does not know is an error with file, line and the
 //! expected value: nothing is ignored silently.
@@ -12,6 +12,7 @@ mod execution;
 mod link;
 mod links;
 mod policies;
+mod requests;
 mod sections;
 mod socket;
 mod subscription;

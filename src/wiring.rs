@@ -111,7 +111,7 @@ impl<'a> Wiring<'a> {
         }
         let line = topics.counters().line(&format!("topic={} responder={service}", Q::TOPIC));
         let name = format!("{service}.{}", Q::TOPIC);
-        let answering = Answering::new(name, &mailbox, self.wait, line);
+        let answering = Answering::new(name, mailbox.clone(), self.wait, line);
         self.endings.push((port.topic.clone(), Ending::Mailbox(mailbox)));
         self.inboxes.push(answering.watched());
         Ok(answering)

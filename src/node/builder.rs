@@ -10,10 +10,11 @@ use mycelium_transports::local::SubscribeOptions;
 
 use super::Node;
 use super::prepare::{Registered, StopHook, prepare};
+use super::request_links::RequestLinks;
 use crate::error::BuildError;
 use crate::execution::Execution;
 use crate::observe::{Event, Observers};
-use crate::plan::{Bindings, BoundPorts, Plan};
+use crate::plan::{Bindings, BoundPorts, Plan, Ports};
 use crate::report::StartWarning;
 use crate::service::Service;
 use crate::shared::Topics;
@@ -22,7 +23,7 @@ use crate::topology::Topology;
 /// Collects the services and settings of a [`Node`].
 pub struct Builder {
     name: String,
-    topology: Topology,
+    pub(super) topology: Topology,
     services: Vec<Registered>,
     /// Service and port, with the topic.
     bindings: BTreeMap<(String, String), String>,
@@ -32,6 +33,7 @@ pub struct Builder {
     /// Topic and percentage.
     thresholds: BTreeMap<String, u32>,
     executors: Vec<(String, Arc<dyn Executor>)>,
+    pub(super) request_links: RequestLinks,
     hooks: Vec<StopHook>,
     observers: Observers,
     watchdog: Option<Duration>,
@@ -50,6 +52,7 @@ impl Node {
             executions: BTreeMap::new(),
             thresholds: BTreeMap::new(),
             executors: Vec::new(),
+            request_links: RequestLinks::default(),
             hooks: Vec::new(),
             observers: Observers::default(),
             watchdog: None,
@@ -79,16 +82,36 @@ impl Builder {
         name: &str,
         factory: impl FnMut() -> S + Send + 'static,
     ) -> Builder {
+        S::each_request(&mut self.request_links);
+        self.register(name, S::ports(), factory);
+        self
+    }
+
+    /// Adds a service that carries requests between nodes.
+    pub(super) fn request_service<S: Service>(
+        mut self,
+        name: &str,
+        factory: impl FnMut() -> S + Send + 'static,
+    ) -> Builder {
+        self.register(name, S::ports().carrying_requests(), factory);
+        self
+    }
+
+    fn register<S: Service>(
+        &mut self,
+        name: &str,
+        ports: Ports,
+        factory: impl FnMut() -> S + Send + 'static,
+    ) {
         self.services.push(Registered {
             name: name.to_owned(),
-            ports: S::ports(),
+            ports,
             is_local: !S::is_send(),
             execution: Execution::default(),
             prepare: Box::new(move |shared, links, service| {
                 prepare(shared, links, service, Box::new(factory))
             }),
         });
-        self
     }
 
     /// Binds a named port of a service to a topic. `[service.NAME.ports]` of the topology takes
@@ -300,23 +323,13 @@ impl Builder {
     /// # Errors
     /// If names or ids collide, the topology does not fit, services would deadlock, or the rings
     /// would take more memory than the node may use.
-    pub fn build(self) -> Result<Node, BuildError> {
-        let mut names = BTreeSet::new();
-        for service in &self.services {
-            // Labels of counters and log lines contain the names.
-            if service.name.is_empty()
-                || service.name.contains(|c: char| c.is_control() || " =".contains(c))
-            {
-                return Err(BuildError::Name { name: service.name.clone() });
-            }
-            if !names.insert(service.name.as_str()) {
-                return Err(BuildError::DuplicateService { name: service.name.clone() });
-            }
-        }
-        let known: Vec<&str> = names.into_iter().collect();
-        self.check_executions(&known)?;
+    pub fn build(mut self) -> Result<Node, BuildError> {
+        self.check_services()?;
+        let bound = self.bind_ports()?;
+        self = self.link_requests(&bound)?;
+        let all = if self.services.len() == bound.len() { bound } else { self.bind_ports()? };
+        let known: Vec<&str> = self.services.iter().map(|service| &*service.name).collect();
         let placed = self.topology.place(&self.name, &known)?;
-        let all = self.bind_ports()?;
         let warnings = self.unplaced().map(|service| StartWarning::UnplacedService { service });
         let mut warnings: Vec<_> = warnings.collect();
         let mut services = self.services;
@@ -355,6 +368,26 @@ impl Builder {
             #[cfg(feature = "testing")]
             probe: None,
         })
+    }
+
+    /// Checks the names of the services, the executions, and the services that the topology names.
+    fn check_services(&self) -> Result<(), BuildError> {
+        let mut names = BTreeSet::new();
+        for service in &self.services {
+            // Labels of counters and log lines contain the names.
+            if service.name.is_empty()
+                || service.name.contains(|c: char| c.is_control() || " =".contains(c))
+            {
+                return Err(BuildError::Name { name: service.name.clone() });
+            }
+            if !names.insert(service.name.as_str()) {
+                return Err(BuildError::DuplicateService { name: service.name.clone() });
+            }
+        }
+        let known: Vec<&str> = names.into_iter().collect();
+        self.check_executions(&known)?;
+        self.topology.place(&self.name, &known)?;
+        Ok(())
     }
 
     /// The services that the topology places nowhere, if it places services.

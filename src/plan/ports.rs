@@ -44,6 +44,14 @@ impl Port {
     }
 }
 
+impl Ports {
+    /// The same, of a service that carries requests over its topics.
+    pub(crate) fn carrying_requests(mut self) -> Ports {
+        self.reads.iter_mut().chain(&mut self.emits).for_each(|port| port.is_request = true);
+        self
+    }
+}
+
 #[cfg(feature = "testing")]
 impl Port {
     /// The name of a named port.

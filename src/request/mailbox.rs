@@ -94,17 +94,14 @@ impl<Q: Request> Mailbox<Q> {
         self.shuts_down.load(Ordering::Relaxed)
     }
 
-    /// Its requests go to another node.
-    pub(super) fn set_remote(&self) {
+    /// Its requests go to another node, which is connected or not.
+    pub(crate) fn set_remote(&self, is_connected: bool) {
         self.is_remote.store(true, Ordering::Relaxed);
+        self.is_unreachable.store(!is_connected, Ordering::Relaxed);
     }
 
     pub(super) fn is_remote(&self) -> bool {
         self.is_remote.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn set_unreachable(&self, is_unreachable: bool) {
-        self.is_unreachable.store(is_unreachable, Ordering::Relaxed);
     }
 
     pub(super) fn is_unreachable(&self) -> bool {

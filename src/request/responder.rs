@@ -23,6 +23,7 @@ use crate::inbox::AnyInbox;
 pub struct Answering<Q: Request>(Arc<AnsweringState<Q>>);
 
 struct AnsweringState<Q: Request> {
+    mailbox: Arc<Mailbox<Q>>,
     /// `Service.topic`.
     name: String,
     receiver: Mutex<Receiver<Queued<Q>>>,
@@ -33,7 +34,7 @@ struct AnsweringState<Q: Request> {
 impl<Q: Request> Answering<Q> {
     pub(crate) fn new(
         name: String,
-        mailbox: &Mailbox<Q>,
+        mailbox: Arc<Mailbox<Q>>,
         wait: WaitStrategy,
         line: Line<ResponderValue>,
     ) -> Answering<Q> {
@@ -41,7 +42,7 @@ impl<Q: Request> Answering<Q> {
         receiver.set_wait_strategy(wait);
         let (receiver, was_taken, line) =
             (Mutex::new(receiver), AtomicBool::new(false), Arc::new(line));
-        Answering(Arc::new(AnsweringState { name, receiver, was_taken, line }))
+        Answering(Arc::new(AnsweringState { mailbox, name, receiver, was_taken, line }))
     }
 
     pub(crate) fn requests(&self) -> Requests<Q> {
@@ -49,6 +50,10 @@ impl<Q: Request> Answering<Q> {
         was_taken.store(true, Ordering::Relaxed);
         let receiver = receiver.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Requests { receiver, line: line.clone(), taken: 0 }
+    }
+
+    pub(crate) fn mailbox(&self) -> Arc<Mailbox<Q>> {
+        self.0.mailbox.clone()
     }
 
     pub(crate) fn watched(&self) -> Arc<dyn AnyInbox> {

@@ -1,0 +1,125 @@
+//! The side of the node that requests.
+
+use std::future::poll_fn;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use mycelium_core::Request;
+use mycelium_core::message::CallHead;
+use mycelium_executor::SendFuture;
+use mycelium_macros::service;
+use mycelium_transports::local::Delivery;
+
+use super::most_open;
+use super::open_calls::OpenCalls;
+use crate::error::Result;
+use crate::request::Asked;
+use crate::service::Context;
+use crate::shared::Shared;
+
+/// How long a connection may be away before its open requests fail.
+const RECONNECT: Duration = Duration::from_secs(1);
+
+/// Answers requests by calls of another node.
+pub(crate) struct Client<Q> {
+    /// The node that answers.
+    peer: String,
+    /// That of the topic.
+    capacity: usize,
+    request: PhantomData<fn(Q)>,
+}
+
+impl<Q: Request> Client<Q> {
+    pub(crate) fn new(peer: &str, capacity: usize) -> Client<Q> {
+        Client { peer: peer.to_owned(), capacity, request: PhantomData }
+    }
+}
+
+enum Event<Q: Request> {
+    Answer(Option<Delivery<Q::Answer>>),
+    Asked(Option<Asked<Q>>),
+    /// The node is connected, or no longer.
+    Connection,
+    /// It has not come back in time.
+    Overdue,
+}
+
+#[service(send, reads(Q::Answer as answers), emits(Q::Call as calls), answers(Q))]
+impl<Q: Request> Client<Q> {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let (shared, executor) = (ctx.waits.shared.clone(), ctx.waits.executor.clone());
+        let mut answers = ctx.subscribe_on(Self::answers)?;
+        let (mut requests, mailbox) = (ctx.requests::<Q>(), ctx.mailbox::<Q>());
+        let mut open = OpenCalls::<Q>::new(most_open(self.capacity), ctx.random());
+        let mut has_requesters = true;
+        let mut is_connected = shared.peers.is_connected(&self.peer);
+        mailbox.set_remote(is_connected);
+        let mut change = connection(&shared, &self.peer, !is_connected);
+        let mut overdue: Option<SendFuture<()>> = None;
+        while has_requesters || !open.is_empty() {
+            if open.is_full() {
+                for (number, request) in open.take_cancelled() {
+                    // A call without time left cancels the one with its number.
+                    let head = CallHead { number, time_left: 0 };
+                    ctx.emit_on(Self::calls, Q::to_call(head, request)).await?;
+                }
+            }
+            let takes = has_requesters && is_connected && !open.is_full();
+            let event = poll_fn(|context| {
+                if let Poll::Ready(answer) = answers.poll_recv(context) {
+                    return Poll::Ready(Event::Answer(answer));
+                }
+                if change.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(Event::Connection);
+                }
+                if let Some(timer) = &mut overdue
+                    && timer.as_mut().poll(context).is_ready()
+                {
+                    return Poll::Ready(Event::Overdue);
+                }
+                if takes && let Poll::Ready(asked) = requests.poll_recv(context) {
+                    return Poll::Ready(Event::Asked(asked));
+                }
+                Poll::Pending
+            });
+            match event.await {
+                Event::Answer(Some(Delivery::Msg(answer))) => {
+                    let (head, reply) = Q::of_answer(*answer);
+                    open.answer(head.number, head.outcome, reply);
+                    answers.done();
+                }
+                // Another process of the node answers from now on.
+                Event::Answer(Some(Delivery::Gap(_))) => open.lose_all(),
+                // Nobody answers any more.
+                Event::Answer(None) => break,
+                Event::Asked(Some(asked)) => {
+                    let (request, time_left) = (*asked, asked.time_left());
+                    let head = CallHead { number: open.add(asked), time_left };
+                    ctx.emit_on(Self::calls, Q::to_call(head, request)).await?;
+                }
+                Event::Asked(None) => has_requesters = false,
+                Event::Connection => {
+                    is_connected = !is_connected;
+                    mailbox.set_remote(is_connected);
+                    change = connection(&shared, &self.peer, !is_connected);
+                    let end = executor.now().saturating_add(RECONNECT);
+                    overdue = (!is_connected).then(|| executor.sleep_until(end));
+                }
+                Event::Overdue => {
+                    open.lose_all();
+                    overdue = None;
+                }
+            }
+        }
+        open.lose_all();
+        Ok(())
+    }
+}
+
+/// Ready when the node is connected, or is not.
+fn connection(shared: &Arc<Shared>, peer: &str, is_connected: bool) -> SendFuture<()> {
+    let (shared, peer) = (shared.clone(), peer.to_owned());
+    Box::pin(async move { shared.peers.until(&peer, is_connected).await })
+}
