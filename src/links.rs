@@ -203,8 +203,8 @@ impl Links {
         let (peers, name) = (setup.peers.clone(), peer.to_owned());
         let observer: Observer = Arc::new(move |notice| {
             match notice {
-                Notice::Connected { .. } => peers.set(&name, true),
-                Notice::Disconnected { .. } => peers.set(&name, false),
+                Notice::Connected { .. } => peers.connected(&name),
+                Notice::Disconnected { .. } => peers.disconnected(&name),
                 _ => {}
             }
             observer(notice);

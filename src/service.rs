@@ -369,8 +369,7 @@ impl<S: Service> Context<S> {
     ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
     ///         let mut requests = ctx.requests::<PriceRequest>();
     ///         while let Some(request) = requests.recv().await {
-    ///             let value = request.pool * 100;
-    ///             request.reply(Price { value });
+    ///             request.reply_with(|request| Price { value: request.pool * 100 });
     ///         }
     ///         Ok(())
     ///     }

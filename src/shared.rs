@@ -3,7 +3,7 @@
 //!
 //! Read in this order: `lifecycle` is how far the node is, `services` is how far each service is,
 //! `topics` has the topics and their publishers, `outside` the subscriptions outside the services,
-//! `peers` says which other nodes are connected,
+//! `peers` counts the connections with other nodes,
 //! `failure` is the error with which the node will end, `threads` has the threads that it started,
 //! `poll_mark` the words that its watchdog checks.
 //! [`Shared`] holds one of each, and has the operations that concern more than one. Nothing here
@@ -34,7 +34,7 @@ use crate::report::Outcome;
 #[cfg(feature = "testing")]
 use crate::testing::Probe;
 use failure::Failure;
-pub(crate) use peers::Peers;
+pub(crate) use peers::{Connections, Peers};
 pub(crate) use lifecycle::{Lifecycle, Phase};
 pub(crate) use poll_mark::{PollMark, WatchdogHandle};
 use services::Services;

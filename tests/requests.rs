@@ -15,7 +15,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use mycelium::counters::{Kind, Reading};
 use mycelium::{
-    Asked, BuildError, Context, Node, Policy, RequestError, Result, Taken, Topology, message,
+    Asked, BuildError, Context, Node, RequestError, Result, Taken, Topology, message,
     service,
 };
 use mycelium_executor::Executor;

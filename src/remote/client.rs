@@ -17,7 +17,7 @@ use super::open_calls::OpenCalls;
 use crate::error::Result;
 use crate::request::Asked;
 use crate::service::Context;
-use crate::shared::Shared;
+use crate::shared::{Connections, Shared};
 
 /// How long a connection may be away before its open requests fail.
 const RECONNECT: Duration = Duration::from_secs(1);
@@ -40,7 +40,7 @@ impl<Q: Request> Client<Q> {
 enum Event<Q: Request> {
     Answer(Option<Delivery<Q::Answer>>),
     Asked(Option<Asked<Q>>),
-    /// The node is connected, or no longer.
+    /// The connection was lost, or there is a new one.
     Connection,
     /// It has not come back in time.
     Overdue,
@@ -54,10 +54,12 @@ impl<Q: Request> Client<Q> {
         let (mut requests, mailbox) = (ctx.requests::<Q>(), ctx.mailbox::<Q>());
         let mut open = OpenCalls::<Q>::new(most_open(self.capacity), ctx.random());
         let mut has_requesters = true;
-        let mut is_connected = shared.peers.is_connected(&self.peer);
-        mailbox.set_remote(is_connected);
-        let mut change = connection(&shared, &self.peer, !is_connected);
+        let mut connections = shared.peers.get(&self.peer);
+        mailbox.set_remote(connections.is_connected);
+        let mut change = changed(&shared, &self.peer, connections);
         let mut overdue: Option<SendFuture<()>> = None;
+        // A process that answered is gone, perhaps that of this connection.
+        let mut suspect = None;
         while has_requesters || !open.is_empty() {
             if open.is_full() {
                 for (number, request) in open.take_cancelled() {
@@ -66,7 +68,7 @@ impl<Q: Request> Client<Q> {
                     ctx.emit_on(Self::calls, Q::to_call(head, request)).await?;
                 }
             }
-            let takes = has_requesters && is_connected && !open.is_full();
+            let takes = has_requesters && connections.is_connected && !open.is_full();
             let event = poll_fn(|context| {
                 if let Poll::Ready(answer) = answers.poll_recv(context) {
                     return Poll::Ready(Event::Answer(answer));
@@ -90,36 +92,44 @@ impl<Q: Request> Client<Q> {
                     open.answer(head.number, head.outcome, reply);
                     answers.done();
                 }
-                // Another process of the node answers from now on.
-                Event::Answer(Some(Delivery::Gap(_))) => open.lose_all(),
+                // A process of the node is gone: that of an earlier connection, or of this one,
+                // whose end is not known yet.
+                Event::Answer(Some(Delivery::Gap(_))) => {
+                    open.lose(connections.lost());
+                    suspect = Some(connections.count);
+                }
                 // Nobody answers any more.
                 Event::Answer(None) => break,
                 Event::Asked(Some(asked)) => {
                     let (request, time_left) = (*asked, asked.time_left());
-                    let head = CallHead { number: open.add(asked), time_left };
+                    let connection = shared.peers.get(&self.peer).count;
+                    let head = CallHead { number: open.add(asked, connection), time_left };
                     ctx.emit_on(Self::calls, Q::to_call(head, request)).await?;
                 }
                 Event::Asked(None) => has_requesters = false,
                 Event::Connection => {
-                    is_connected = !is_connected;
-                    mailbox.set_remote(is_connected);
-                    change = connection(&shared, &self.peer, !is_connected);
+                    connections = shared.peers.get(&self.peer);
+                    mailbox.set_remote(connections.is_connected);
+                    change = changed(&shared, &self.peer, connections);
+                    if let Some(gone) = suspect.take() {
+                        open.lose(gone.min(connections.lost()));
+                    }
                     let end = executor.now().saturating_add(RECONNECT);
-                    overdue = (!is_connected).then(|| executor.sleep_until(end));
+                    overdue = (!connections.is_connected).then(|| executor.sleep_until(end));
                 }
                 Event::Overdue => {
-                    open.lose_all();
+                    open.lose(u64::MAX);
                     overdue = None;
                 }
             }
         }
-        open.lose_all();
+        open.lose(u64::MAX);
         Ok(())
     }
 }
 
-/// Ready when the node is connected, or is not.
-fn connection(shared: &Arc<Shared>, peer: &str, is_connected: bool) -> SendFuture<()> {
+/// Ready when the connections with the node are not these any more.
+fn changed(shared: &Arc<Shared>, peer: &str, seen: Connections) -> SendFuture<()> {
     let (shared, peer) = (shared.clone(), peer.to_owned());
-    Box::pin(async move { shared.peers.until(&peer, is_connected).await })
+    Box::pin(async move { shared.peers.until_not(&peer, seen).await })
 }

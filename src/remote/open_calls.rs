@@ -9,10 +9,16 @@ use crate::request::{Asked, Failure};
 
 /// Open calls, at most as many as the table was made for.
 pub(super) struct OpenCalls<Q: Request> {
-    calls: HashMap<u64, Asked<Q>>,
+    calls: HashMap<u64, Call<Q>>,
     most: usize,
     /// The number of the next call.
     next: u64,
+}
+
+struct Call<Q: Request> {
+    asked: Asked<Q>,
+    /// How many connections with the other node there had been when it was sent.
+    connection: u64,
 }
 
 impl<Q: Request> OpenCalls<Q> {
@@ -30,16 +36,16 @@ impl<Q: Request> OpenCalls<Q> {
     }
 
     /// Adds a call, and returns its number.
-    pub(super) fn add(&mut self, asked: Asked<Q>) -> u64 {
+    pub(super) fn add(&mut self, asked: Asked<Q>, connection: u64) -> u64 {
         let number = self.next;
         self.next = number.wrapping_add(1);
-        self.calls.insert(number, asked);
+        self.calls.insert(number, Call { asked, connection });
         number
     }
 
     /// An answer came. Without a call of its number it is too late, and ignored.
     pub(super) fn answer(&mut self, number: u64, outcome: u64, reply: Q::Reply) {
-        let Some(asked) = self.calls.remove(&number) else { return };
+        let Some(Call { asked, .. }) = self.calls.remove(&number) else { return };
         match outcome {
             REPLIED => _ = asked.reply(reply),
             outcome => asked.fail(failure_of(outcome)),
@@ -48,13 +54,15 @@ impl<Q: Request> OpenCalls<Q> {
 
     /// Takes out the calls that nobody waits for any more.
     pub(super) fn take_cancelled(&mut self) -> impl Iterator<Item = (u64, Q)> + use<Q> {
-        let cancelled = self.calls.extract_if(|_, asked| asked.is_cancelled());
-        let cancelled: Vec<_> = cancelled.map(|(number, asked)| (number, *asked)).collect();
+        let cancelled = self.calls.extract_if(|_, call| call.asked.is_cancelled());
+        let cancelled: Vec<_> = cancelled.map(|(number, call)| (number, *call.asked)).collect();
         cancelled.into_iter()
     }
 
-    /// The connection is lost: whether the other node has taken them is unknown.
-    pub(super) fn lose_all(&mut self) {
-        self.calls.drain().for_each(|(_, asked)| asked.fail(Failure::Lost));
+    /// The connections up to this one are lost: whether the other node has taken the calls is
+    /// unknown.
+    pub(super) fn lose(&mut self, connection: u64) {
+        let lost = self.calls.extract_if(|_, call| call.connection <= connection);
+        lost.for_each(|(_, call)| call.asked.fail(Failure::Lost));
     }
 }

@@ -190,6 +190,12 @@ impl<Q: Request> Asked<Q> {
         is_awaited
     }
 
+    /// Replies with what `reply` makes of the request. As [`reply`](Asked::reply) otherwise.
+    pub fn reply_with(self, reply: impl FnOnce(&Q) -> Q::Reply) -> bool {
+        let reply = reply(&self);
+        self.reply(reply)
+    }
+
     /// Whether the requester no longer waits: it was dropped, or its deadline has passed. A long
     /// piece of work may look from time to time.
     #[must_use]

@@ -1,40 +1,61 @@
-//! Which of the nodes that this one reads from are connected.
+//! The connections with the nodes that this one reads from.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use event_listener::Event;
 
 use crate::latch::until;
 
-/// The connected nodes, by name.
+/// The connections with one node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Connections {
+    /// How many there were, with the present one.
+    pub(crate) count: u64,
+    pub(crate) is_connected: bool,
+}
+
+impl Connections {
+    /// The number of those that are lost.
+    pub(crate) fn lost(&self) -> u64 {
+        self.count - u64::from(self.is_connected)
+    }
+}
+
+/// Those with all nodes, by name.
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
-    connected: Mutex<BTreeSet<String>>,
+    connections: Mutex<BTreeMap<String, Connections>>,
     changed: Event,
 }
 
 impl Peers {
-    pub(crate) fn set(&self, peer: &str, is_connected: bool) {
-        let has_changed = match is_connected {
-            true => self.lock().insert(peer.to_owned()),
-            false => self.lock().remove(peer),
-        };
-        if has_changed {
-            self.changed.notify(usize::MAX);
-        }
+    pub(crate) fn connected(&self, peer: &str) {
+        self.change(peer, |it| {
+            it.count += 1;
+            it.is_connected = true;
+        });
     }
 
-    pub(crate) fn is_connected(&self, peer: &str) -> bool {
-        self.lock().contains(peer)
+    pub(crate) fn disconnected(&self, peer: &str) {
+        self.change(peer, |it| it.is_connected = false);
     }
 
-    /// Ready when the node is connected, or is not.
-    pub(crate) async fn until(&self, peer: &str, is_connected: bool) {
-        until(&self.changed, || self.is_connected(peer) == is_connected).await;
+    pub(crate) fn get(&self, peer: &str) -> Connections {
+        self.lock().get(peer).copied().unwrap_or_default()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.connected.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Ready when the connections with this node are not these any more.
+    pub(crate) async fn until_not(&self, peer: &str, seen: Connections) {
+        until(&self.changed, || self.get(peer) != seen).await;
+    }
+
+    fn change(&self, peer: &str, change: impl FnOnce(&mut Connections)) {
+        change(self.lock().entry(peer.to_owned()).or_default());
+        self.changed.notify(usize::MAX);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Connections>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
