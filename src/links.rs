@@ -157,6 +157,9 @@ impl Links {
         }
         for topic in setup.topics.iter().filter(|topic| topic.name() != DeadLetter::TOPIC) {
             server.redeliver(topic.name(), topology.redelivery(topic.name()));
+            if topology.carries_requests(topic.name()) {
+                server.set_transient(topic.name());
+            }
             let readers = topology.readers(topic.name());
             server.add(ExportedTopic { topic: topic.clone(), readers });
         }

@@ -20,9 +20,15 @@ impl Topology {
         let section = TopicSection {
             capacity: Some(Capacity(self.capacity(of))),
             delivery: Some(DeliveryName { is_at_most_once: true }),
+            carries_requests: true,
             readers: Some(vec![Spanned::new(0..0, reader.to_owned())]),
             ..TopicSection::default()
         };
         self.sections.topic.insert(Spanned::new(0..0, topic.to_owned()), section);
+    }
+
+    /// Whether a topic was added by [`add_request_topic`](Topology::add_request_topic).
+    pub(crate) fn carries_requests(&self, topic: &str) -> bool {
+        self.sections.topic.get(topic).is_some_and(|section| section.carries_requests)
     }
 }

@@ -67,6 +67,9 @@ pub(super) struct TopicSection {
     pub(super) dead_letter_after: Option<DeathLimit>,
     pub(super) readers: Option<Vec<Spanned<String>>>,
     pub(super) writers: Option<Vec<Spanned<String>>>,
+    /// The program has added it for the requests of another topic, or for their answers.
+    #[serde(skip)]
+    pub(super) carries_requests: bool,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -36,6 +36,8 @@ pub struct TopicServer {
     links: BTreeMap<String, LinkConfig>,
     /// How to handle messages that a process of a reader had when it died, by topic.
     redelivery: BTreeMap<String, Redelivery>,
+    /// Topics whose messages nobody needs once this process shuts down.
+    transient: BTreeSet<String>,
     /// Messages that were not confirmed when links had to stop: reader, topic, number of messages.
     undelivered: Mutex<Vec<(String, String, usize)>>,
     /// How many messages readers have confirmed.
@@ -93,6 +95,7 @@ impl TopicServer {
             exported: BTreeMap::new(),
             links: BTreeMap::new(),
             redelivery: BTreeMap::new(),
+            transient: BTreeSet::new(),
             undelivered: Mutex::default(),
             confirmed: AtomicU64::new(0),
             readers: Mutex::default(),
@@ -131,6 +134,12 @@ impl TopicServer {
     /// Sets how to handle messages of a topic that a process of a reader had when it died.
     pub fn redeliver(&mut self, topic: &str, redelivery: Redelivery) {
         self.redelivery.insert(topic.to_owned(), redelivery);
+    }
+
+    /// At a shutdown, links do not wait until readers have confirmed the messages of a topic, and
+    /// those that are left do not count as undelivered.
+    pub fn set_transient(&mut self, topic: &str) {
+        self.transient.insert(topic.to_owned());
     }
 
     /// Binds the name of a node to a user: processes of other users may not have it.
@@ -219,8 +228,8 @@ impl TopicServer {
     /// Counts these messages as undelivered.
     fn count_undelivered(&self, node: &str, mut parked: Vec<TopicEgress>) {
         // An observer gets gaps for messages that it misses: they are not undelivered.
-        let gating = parked.iter_mut().filter(|egress| egress.reader.policy().is_gating());
-        let left = gating.map(|egress| {
+        let kept = parked.iter_mut().filter(|egress| self.is_kept(egress));
+        let left = kept.map(|egress| {
             let count = egress.reader.depth();
             (node.to_owned(), egress.topic().to_owned(), count)
         });
@@ -387,8 +396,12 @@ impl TopicServer {
     /// more. A final end is kept even without messages: it has to be sent to the reader. At a
     /// shutdown only messages of gating readers are worth a wait.
     pub(super) fn keeps(&self, egress: &mut TopicEgress) -> bool {
-        let is_gating = egress.reader.policy().is_gating();
-        !self.control.is_shutdown() || (is_gating && egress.reader.depth() > 0)
+        !self.control.is_shutdown() || (self.is_kept(egress) && egress.reader.depth() > 0)
+    }
+
+    /// Whether a message that is not confirmed at the end is a loss.
+    fn is_kept(&self, egress: &TopicEgress) -> bool {
+        egress.reader.policy().is_gating() && !self.transient.contains(egress.topic())
     }
 
     /// The connection of a reader has ended. What it has not confirmed waits for it if it was
