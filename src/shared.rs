@@ -34,8 +34,8 @@ use crate::report::Outcome;
 #[cfg(feature = "testing")]
 use crate::testing::Probe;
 use failure::Failure;
-pub(crate) use peers::{Connections, Peers};
 pub(crate) use lifecycle::{Lifecycle, Phase};
+pub(crate) use peers::{Connections, Peers};
 pub(crate) use poll_mark::{PollMark, WatchdogHandle};
 use services::Services;
 pub(crate) use threads::Threads;

@@ -3,7 +3,7 @@
 //!
 //! `docs/testing-your-services.md` is the guide. `testing/tasks.rs` is the executor of a test,
 //! `testing/probe.rs` is what a test sees of its node, `testing/panics.rs` has the texts of
-//! mistakes, and this file is what users see. The node is the real one: rings, policies,
+//! mistakes, `testing/requests.rs` requests and replies, and this file is what users see. The node is the real one: rings, policies,
 //! supervision and shutdown are those of every node.
 //!
 //! Needs the feature `testing`:
@@ -16,6 +16,7 @@
 mod failure;
 mod panics;
 mod probe;
+mod requests;
 mod tasks;
 
 use std::any::Any;

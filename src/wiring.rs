@@ -94,6 +94,15 @@ impl<'a> Wiring<'a> {
     pub fn requester<Q: Request>(&mut self) -> Result<Requester<Q>, BuildError> {
         let topics = &self.shared.topics;
         let (mailbox, name) = (topics.mailbox::<Q>()?, self.service);
+        #[cfg(feature = "testing")]
+        if let Some(probe) = self.shared.probe.get()
+            && self.shared.plan.readers(Q::TOPIC).is_empty()
+        {
+            let line = topics.counters().line(&format!("topic={} responder=test", Q::TOPIC));
+            let name = format!("test.{}", Q::TOPIC);
+            let answering = Answering::new(name, mailbox.clone(), WaitStrategy::Park, line);
+            probe.add_requests(answering.requests());
+        }
         let line = topics.counters().line(&format!("topic={} requester={name}", Q::TOPIC));
         Ok(Requester::of_service(mailbox, name, line, self.wait))
     }

@@ -196,3 +196,53 @@ services = ["Exchange"]
     assert!(allocations < MEASURED / 20, "{allocations} allocations in {MEASURED} messages");
     std::fs::remove_dir_all(&place).unwrap();
 }
+
+#[message(topic = "questions", id = 3, reply = Order)]
+struct Question {
+    number: u64,
+}
+
+struct Oracle;
+
+#[service(answers(Question))]
+impl Oracle {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut questions = ctx.requests::<Question>();
+        while let Some(question) = questions.recv().await {
+            question.reply_with(|question| Order { number: question.number });
+        }
+        Ok(())
+    }
+}
+
+/// Requests many at a time, and reports the number of allocations during the measured requests.
+struct Desk(SyncSender<u64>);
+
+#[service(requests(Question))]
+impl Desk {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut before = 0;
+        for number in 0..LAST {
+            if number == WARM_UP {
+                before = ALLOCATIONS.get();
+            }
+            let one = ctx.request(Question { number });
+            let two = ctx.request(Question { number: number + 1 });
+            assert_eq!((one.await?.number, two.await?.number), (number, number + 1));
+        }
+        self.0.send(ALLOCATIONS.get() - before)?;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn requests_and_replies_allocate_nothing() {
+    let (sender, allocations) = sync_channel(1);
+    let node = Node::builder("main")
+        .service(|| Oracle)
+        .service(move || Desk(sender.clone()))
+        .build()
+        .unwrap();
+    node.run(Tokio::current().unwrap()).await.unwrap();
+    assert_eq!(allocations.recv().unwrap(), 0, "allocations in {MEASURED} requests");
+}

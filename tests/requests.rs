@@ -12,11 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use mycelium::counters::{Kind, Reading};
 use mycelium::{
-    Asked, BuildError, Context, Node, RequestError, Result, Taken, Topology, message,
-    service,
+    Asked, BuildError, Context, Node, RequestError, Result, Taken, Topology, message, service,
 };
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
@@ -159,12 +158,8 @@ fn node(
         let taken = taken.clone();
         move || Answerer(taken.clone())
     });
-    let node = node.service(move || Caller {
-        values: values.clone(),
-        open,
-        within,
-        sent: sent.clone(),
-    });
+    let node =
+        node.service(move || Caller { values: values.clone(), open, within, sent: sent.clone() });
     (node.build().unwrap(), outcomes, taken)
 }
 
@@ -203,7 +198,7 @@ async fn answered(executor: impl Executor + Clone, transport: &str, name: &str) 
     let (oracle, _, taken) = node("oracle", &topology, [], 1, LONG);
     let desk = desk.start(executor.clone()).unwrap();
     let oracle = oracle.start(executor).unwrap();
-    let (desk, oracle) = futures_util::join!(desk.join(), oracle.join());
+    let (desk, oracle) = join(desk.join(), oracle.join()).await;
     conserved(&desk.unwrap().counters);
     conserved(&oracle.unwrap().counters);
     for (value, outcome) in outcomes.try_iter() {
@@ -261,8 +256,7 @@ async fn before_the_other_node_runs_a_request_waits_and_is_not_taken_at_its_dead
     let (desk, outcomes, _) = node("desk", &topology, 0..40, 20, short);
     let (oracle, _, taken) = node("oracle", &topology, [], 1, LONG);
     let desk = desk.start(Tokio::current().unwrap()).unwrap();
-    let report = desk.join();
-    let (report, ()) = futures_util::join!(report, async {
+    let second = async {
         // The first 20 have ended before the other node starts.
         let outcomes: Vec<_> = loop {
             let got: Vec<_> = outcomes.try_iter().collect();
@@ -277,7 +271,8 @@ async fn before_the_other_node_runs_a_request_waits_and_is_not_taken_at_its_dead
         }
         let oracle = oracle.start(Tokio::current().unwrap()).unwrap();
         conserved(&oracle.join().await.unwrap().counters);
-    });
+    };
+    let (report, ()) = join(desk.join(), second).await;
     conserved(&report.unwrap().counters);
     // Those of the second round were taken at most once, and never those of the first.
     assert!(taken.load(Ordering::Relaxed) <= 20);
@@ -366,7 +361,7 @@ async fn a_full_mailbox_that_rejects_says_so_over_a_link() {
     };
     let oracle = start("oracle");
     let (desk, other) = (start("desk"), start("other"));
-    let (desk, other) = futures_util::join!(desk.join(), other.join());
+    let (desk, other) = join(desk.join(), other.join()).await;
     desk.unwrap();
     other.unwrap();
     oracle.shutdown();

@@ -55,12 +55,10 @@ impl Builder {
                 let nodes = places.iter().filter(|(_, services)| services.iter().any(has));
                 nodes.map(|(node, _)| node.as_str()).collect()
             };
-            let answering = nodes_with(|ports, topic| {
-                ports.answers.iter().any(|port| *port.topic == *topic)
-            });
-            let requesting = nodes_with(|ports, topic| {
-                ports.requests.iter().any(|port| *port.topic == *topic)
-            });
+            let answering =
+                nodes_with(|ports, topic| ports.answers.iter().any(|port| *port.topic == *topic));
+            let requesting =
+                nodes_with(|ports, topic| ports.requests.iter().any(|port| *port.topic == *topic));
             let mut answering = answering.into_iter();
             let Some(there) = answering.next() else { continue };
             if let Some(second) = answering.next() {

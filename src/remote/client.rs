@@ -89,7 +89,9 @@ impl<Q: Request> Client<Q> {
             match event.await {
                 Event::Answer(Some(Delivery::Msg(answer))) => {
                     let (head, reply) = Q::of_answer(*answer);
-                    open.answer(head.number, head.outcome, reply);
+                    if !open.answer(head.number, head.outcome, reply) {
+                        requests.count_late();
+                    }
                     answers.done();
                 }
                 // A process of the node is gone: that of an earlier connection, or of this one,

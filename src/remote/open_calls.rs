@@ -43,13 +43,14 @@ impl<Q: Request> OpenCalls<Q> {
         number
     }
 
-    /// An answer came. Without a call of its number it is too late, and ignored.
-    pub(super) fn answer(&mut self, number: u64, outcome: u64, reply: Q::Reply) {
-        let Some(Call { asked, .. }) = self.calls.remove(&number) else { return };
+    /// An answer came. Returns false if no call of its number is open: it is too late.
+    pub(super) fn answer(&mut self, number: u64, outcome: u64, reply: Q::Reply) -> bool {
+        let Some(Call { asked, .. }) = self.calls.remove(&number) else { return false };
         match outcome {
             REPLIED => _ = asked.reply(reply),
             outcome => asked.fail(failure_of(outcome)),
         }
+        true
     }
 
     /// Takes out the calls that nobody waits for any more.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use mycelium_core::Request;
+use mycelium_core::{Request, to_words};
 
 use crate::error::ShuttingDown;
 
@@ -50,7 +50,7 @@ pub enum Taken {
 ///     }
 /// }
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 #[non_exhaustive]
 pub enum RequestError<Q: Request> {
     /// No service answers this topic, or those that did have ended. Not taken.
@@ -88,6 +88,27 @@ impl<Q: Request> RequestError<Q> {
         }
     }
 }
+
+/// Requests that came back are compared by their bytes.
+impl<Q: Request> PartialEq for RequestError<Q> {
+    fn eq(&self, other: &RequestError<Q>) -> bool {
+        match (self, other) {
+            (RequestError::Refused(one), RequestError::Refused(other)) => {
+                to_words(one).as_ref() == to_words(other).as_ref()
+            }
+            (
+                RequestError::Deadline { taken, within },
+                RequestError::Deadline { taken: other, within: time },
+            ) => (taken, within) == (other, time),
+            (RequestError::Unreachable { taken }, RequestError::Unreachable { taken: other }) => {
+                taken == other
+            }
+            _ => std::mem::discriminant(self) == std::mem::discriminant(other),
+        }
+    }
+}
+
+impl<Q: Request> Eq for RequestError<Q> {}
 
 impl<Q: Request> fmt::Display for RequestError<Q> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -118,7 +118,8 @@ impl<Q: Request> Requester<Q> {
                 Progress::Ended(RequestError::Refused(request))
             }
             Err(PushError::Full(queued)) => {
-                Progress::Full(Box::new((self.sender.clone(), Some(queued))))
+                let (sender, queued) = (self.sender.clone(), Some(queued));
+                Progress::Full(Box::new(RoomWait { sender, queued }))
             }
             Err(PushError::Closed(queued)) => {
                 queued.withdraw();
@@ -196,13 +197,27 @@ pub struct PendingReply<Q: Request> {
 
 enum Progress<Q: Request> {
     /// The mailbox was full.
-    Full(Box<(Sender<Queued<Q>>, Option<Queued<Q>>)>),
+    Full(Box<RoomWait<Q>>),
     /// The request was sent.
     Waiting,
     /// It was not.
     Ended(RequestError<Q>),
     /// The result was returned.
     Done,
+}
+
+/// A wait for room in the mailbox.
+struct RoomWait<Q: Request> {
+    sender: Sender<Queued<Q>>,
+    /// `None` once it was sent.
+    queued: Option<Queued<Q>>,
+}
+
+impl<Q: Request> RoomWait<Q> {
+    /// The request is not sent.
+    fn withdraw(&mut self) {
+        self.queued.take().into_iter().for_each(Queued::withdraw);
+    }
 }
 
 struct Deadline {
@@ -253,8 +268,7 @@ impl<Q: Request> PendingReply<Q> {
         match std::mem::replace(&mut self.progress, Progress::Done) {
             Progress::Ended(error) => return Poll::Ready(Err(error)),
             Progress::Full(mut waiting) => {
-                let (sender, queued) = &mut *waiting;
-                match sender.poll_send(context, queued) {
+                match waiting.sender.poll_send(context, &mut waiting.queued) {
                     Poll::Ready(Ok(())) => self.progress = Progress::Waiting,
                     Poll::Ready(Err(back)) => {
                         back.0.withdraw();
@@ -319,7 +333,7 @@ impl<Q: Request> PendingReply<Q> {
         };
         Poll::Ready(Err(match std::mem::replace(&mut self.progress, Progress::Done) {
             Progress::Full(mut waiting) => {
-                waiting.1.take().into_iter().for_each(Queued::withdraw);
+                waiting.withdraw();
                 not_taken
             }
             _ => match self.slot.cancel() {
@@ -394,9 +408,7 @@ impl<Q: Request> Drop for PendingReply<Q> {
     fn drop(&mut self) {
         match &mut self.progress {
             Progress::Done => return,
-            Progress::Full(waiting) => {
-                waiting.1.take().into_iter().for_each(Queued::withdraw);
-            }
+            Progress::Full(waiting) => waiting.withdraw(),
             Progress::Waiting | Progress::Ended(_) => _ = self.slot.cancel(),
         }
         self.slot.home().count(RequesterValue::Cancelled);

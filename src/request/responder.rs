@@ -139,6 +139,11 @@ impl<Q: Request> Requests<Q> {
         }
     }
 
+    /// A reply came after its requester had stopped to wait.
+    pub(crate) fn count_late(&self) {
+        self.line.count(ResponderValue::Late);
+    }
+
     /// The number of requests that wait.
     #[must_use]
     pub fn depth(&self) -> usize {

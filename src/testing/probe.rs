@@ -5,12 +5,13 @@ use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use mycelium_core::Message;
+use mycelium_core::{Message, Request};
 use mycelium_transports::local::{Policy, Schema, Subscription, Topic, TopicError};
 
 use super::failure::Failure;
 use crate::inbox::AnyInbox;
 use crate::plan::BoundPort;
+use crate::request::Requests;
 
 /// The name of a test's subscriptions and publishers.
 pub(crate) const TEST: &str = "test";
@@ -25,6 +26,8 @@ struct Seen {
     outputs: Vec<Output>,
     /// By topic.
     captures: BTreeMap<String, Box<dyn AnyCapture>>,
+    /// The requests that the test answers, by topic.
+    requests: BTreeMap<&'static str, Box<dyn Any + Send>>,
     failures: Vec<Failure>,
 }
 
@@ -126,6 +129,20 @@ impl Probe {
             seen.captures.insert(topic.name().to_owned(), Box::new(capture));
         }
         Ok(())
+    }
+
+    /// Services request what none of them answers: the test does.
+    pub(crate) fn add_requests<Q: Request>(&self, requests: Requests<Q>) {
+        self.seen().requests.insert(Q::TOPIC, Box::new(requests));
+    }
+
+    /// Calls `take` with the requests of a topic. `None` if the test does not answer them.
+    pub(super) fn with_requests<Q: Request, T>(
+        &self,
+        take: impl FnOnce(&mut Requests<Q>) -> T,
+    ) -> Option<T> {
+        let mut seen = self.seen();
+        Some(take(seen.requests.get_mut(Q::TOPIC)?.downcast_mut()?))
     }
 
     /// A run of a service has failed.

@@ -97,7 +97,7 @@ async fn end(running: Running) -> Report {
     running.join().await.unwrap()
 }
 
-fn line<'a>(counters: &'a [Reading], kind: Kind) -> &'a Reading {
+fn line(counters: &[Reading], kind: Kind) -> &Reading {
     counters.iter().find(|line| line.kind == kind).unwrap()
 }
 

@@ -10,6 +10,7 @@ use crate::loops::executor::handler::{self, KAMEO, LOCAL_CHANNEL, RACTOR};
 use crate::loops::executor::host::{OnGlommio, OnSmol, OnTokio};
 use crate::loops::executor::idle::idle;
 use crate::loops::executor::jitter::jitter;
+use crate::loops::executor::request::{self, MPSC_ONESHOT};
 use crate::loops::executor::start::start;
 use crate::loops::executor::wake::{self, Eventfd, Futex};
 use crate::loops::trip;
@@ -22,7 +23,7 @@ use crate::wait::Idle;
 
 pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
     let mut contests = Vec::new();
-    if !["handler", "wake", "pinned", "jitter", "start", "idle"]
+    if !["handler", "request", "wake", "pinned", "jitter", "start", "idle"]
         .iter()
         .any(|key| options.wants(key))
     {
@@ -32,6 +33,9 @@ pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
     let glommio = OnGlommio::runs();
     if options.wants("handler") {
         contests.extend([false, true].map(|parked| to_handler(options, parked, glommio)));
+    }
+    if options.wants("request") {
+        contests.extend([1, 16].map(|open| requested(options, open, glommio)));
     }
     if options.wants("wake") {
         contests.push(woken(options, cores, glommio));
@@ -118,6 +122,35 @@ fn to_handler(options: &Options, parked: bool, glommio: bool) -> Contest {
             Pair::new(ON_SMOL, ASYNC_CHANNEL).within(0.7),
         ],
         ..Contest::new("handler", rows::HANDLER, title).at(point)
+    }
+}
+
+fn requested(options: &Options, open: usize, glommio: bool) -> Contest {
+    const ON_TOKIO: &str = "services on tokio";
+    const ON_SMOL: &str = "services on smol";
+    const ON_GLOMMIO: &str = "services on glommio";
+    let mut columns = vec![
+        request::services::<OnTokio>(ON_TOKIO, open),
+        request::channels(open),
+        request::kameo(open),
+        request::ractor(open),
+        request::services::<OnSmol>(ON_SMOL, open),
+    ];
+    columns.extend(glommio.then(|| request::services::<OnGlommio>(ON_GLOMMIO, open)));
+    let (point, title) = match open {
+        1 => ("one", "a number to a service on the same thread and back, one at a time"),
+        _ => ("many", "the same, 16 requests open at a time"),
+    };
+    Contest {
+        timed: "from the first request to the last reply, on one thread",
+        operations: options.operations(20_000, 200),
+        columns,
+        pairs: vec![
+            Pair::new(ON_TOKIO, MPSC_ONESHOT).within(1.0),
+            Pair::new(ON_TOKIO, KAMEO).within(0.5),
+            Pair::new(ON_TOKIO, RACTOR).within(0.5),
+        ],
+        ..Contest::new("request", rows::REQUEST, title).at(point)
     }
 }
 

@@ -15,6 +15,7 @@ pub(super) const SHM_SERVICES: &str = "services through shared memory";
 pub(super) const SHM_ASLEEP: &str = "wakes through shared memory";
 pub(super) const SHM_FAN_OUT: &str = "readers in several processes";
 pub(super) const HANDLER: &str = "to a service's handler";
+pub(super) const REQUEST: &str = "request and reply";
 pub(super) const WAKES: &str = "wake of a service on another executor";
 pub(super) const PINNED: &str = "round trip of pinned services";
 pub(super) const SCALE: &str = "emit and start in a node of many services";
