@@ -89,6 +89,9 @@
 //!   [`GapReason`] and the number of missed messages. [`Subscription::recv_many`] returns
 //!   many at once, [`Subscription::try_recv`] does not wait
 //!   ([`TryRecv`]).
+//! - `#[message(.., reply = Price)]` makes a message a [`Request`]. [`Context::request`] returns a
+//!   [`PendingReply`], [`Context::requests`] the [`Requests`] of a service that answers, each an
+//!   [`Asked`] ([`Asks`], [`Answers`], [`Requester`]); in one node or between two.
 //! - [`Node::builder`] collects factories in a [`Builder`]. [`Builder::build`] checks that they fit
 //!   together, before anything runs. [`Node::run`] runs them until they have ended;
 //!   [`Node::start`] returns a [`Running`] at once.
@@ -195,6 +198,7 @@
 //! | [`SubscribeError`] | [`Context::subscribe`], [`Running::subscribe`] |
 //! | [`EmitError`] | [`Context::emit`], [`Publisher::emit`] |
 //! | [`BatchError`] | [`Context::emit_batch`], [`Publisher::emit_batch`] |
+//! | [`RequestError`] | [`Context::request`]; it says whether the request was [`Taken`] |
 //! | [`PublisherError`] | [`Context::publisher`] |
 //! | [`ShuttingDown`] | [`Context::sleep`], when the node shuts down |
 //! | [`ZeroPeriod`] | [`Context::interval`] |
@@ -226,14 +230,15 @@
 //!
 //! # Without a service
 //!
-//! [`Running::publisher`] and [`Running::subscribe`] give a thread or task outside the services a
-//! [`Publisher`] or a [`Subscription`].
+//! [`Running::publisher`], [`Running::subscribe`] and [`Running::requester`] give a thread or task
+//! outside the services a [`Publisher`], a [`Subscription`] or a [`Requester`].
 #![forbid(unsafe_code)]
 
 // The files of this crate, from the bottom up: `log` writes log lines, `names` finds the name that
 // was meant; `execution`, `report`, `observe`, `error` and `topology` are values without a running
 // node; `plan` checks that services fit together; `shared` is the state that the parts of a running
-// node share; `links` connects the node with others; `service` is what a service is and sees,
+// node share; `links` connects the node with others; `request` has requests and replies, `remote`
+// the services that carry them between nodes; `service` is what a service is and sees,
 // `inbox` its subscriptions, `supervision` restarts it; `node` starts and ends all of them. Files
 // import only files below them. Rings and codecs are in `mycelium-core`, topics and links in
 // `mycelium-transports`, the executor trait in `mycelium-executor`.

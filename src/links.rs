@@ -46,7 +46,7 @@ pub(crate) struct LinkSetup<'a> {
     /// What they know of the node's end.
     pub(crate) control: &'a Arc<Control>,
     pub(crate) counters: &'a Arc<Region>,
-    /// Told of the connections with nodes that this one reads from.
+    /// The connections with nodes that this one reads from.
     pub(crate) peers: &'a Arc<Peers>,
     /// Called for each notice, beside the log.
     pub(crate) on_notice: Arc<dyn Fn(&Notice<'_>) + Send + Sync>,

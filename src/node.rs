@@ -1,8 +1,8 @@
 //! A node: it starts the services of one process. Read `builder` first, then this file; then
-//! `request_links` (which services carry requests to other nodes), `prepare` (a service is wired), `placing` (it gets its executor or thread), `service_task` (what
-//! surrounds each poll), `driver` (it waits for the
-//! end) with `endless` (which subscriptions it ends), `watchdog`, and `running` (what the owner
-//! sees).
+//! `request_links` (which services carry requests to other nodes), `prepare` (a service is wired),
+//! `placing` (it gets its executor or thread), `service_task` (what surrounds each poll), `driver`
+//! (it waits for the end) with `endless` (which subscriptions it ends), `watchdog`, and `running`
+//! (what the owner sees).
 
 pub(crate) mod builder;
 mod driver;

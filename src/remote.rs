@@ -34,7 +34,7 @@ fn outcome_of(failure: Failure) -> u64 {
         Failure::Gone => 2,
         Failure::Refused => 3,
         Failure::Late => 4,
-        Failure::LateInHand => 5,
+        Failure::LateHeld => 5,
         Failure::ShuttingDown => 6,
         Failure::Lost => 7,
     }

@@ -11,6 +11,7 @@ mod mailbox;
 mod requester;
 mod responder;
 mod slot;
+mod state;
 
 use mycelium_core::Request;
 
@@ -20,6 +21,7 @@ pub(crate) use mailbox::{AnyMailbox, Mailbox, Mailboxes};
 pub use requester::{PendingReply, Requester};
 pub use responder::{Answering, Asked, Requests};
 pub(crate) use slot::Failure;
+pub(crate) use state::MailboxState;
 
 /// The service declares that it requests `Q`.
 #[diagnostic::on_unimplemented(

@@ -26,7 +26,7 @@ use crate::inbox::{AnyInbox, Subscription};
 use crate::launch::Task;
 use crate::log;
 use crate::port::{EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn};
-use crate::request::{Answers, Asks, Mailbox, PendingReply, Requester, Requests};
+use crate::request::{Answers, Asks, MailboxState, PendingReply, Requester, Requests};
 use crate::run_tasks::RunTasks;
 use crate::shared::{DeadLetterWriter, Shared};
 
@@ -449,8 +449,8 @@ impl<S: Service> Context<S> {
         S::answering(&self.inputs).requests()
     }
 
-    /// The mailbox of requests that this service answers.
-    pub(crate) fn mailbox<Q: Request>(&self) -> Arc<Mailbox<Q>>
+    /// The state of the mailbox of requests that this service answers.
+    pub(crate) fn mailbox<Q: Request>(&self) -> Arc<MailboxState>
     where
         S: Answers<Q>,
     {

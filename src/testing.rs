@@ -3,8 +3,8 @@
 //!
 //! `docs/testing-your-services.md` is the guide. `testing/tasks.rs` is the executor of a test,
 //! `testing/probe.rs` is what a test sees of its node, `testing/panics.rs` has the texts of
-//! mistakes, `testing/requests.rs` requests and replies, and this file is what users see. The node is the real one: rings, policies,
-//! supervision and shutdown are those of every node.
+//! mistakes, `testing/requests.rs` requests and replies, and this file is what users see. The node
+//! is the real one: rings, policies, supervision and shutdown are those of every node.
 //!
 //! Needs the feature `testing`:
 //!

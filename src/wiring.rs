@@ -100,7 +100,7 @@ impl<'a> Wiring<'a> {
         {
             let line = topics.counters().line(&format!("topic={} responder=test", Q::TOPIC));
             let name = format!("test.{}", Q::TOPIC);
-            let answering = Answering::new(name, mailbox.clone(), WaitStrategy::Park, line);
+            let answering = Answering::new(name, &mailbox, WaitStrategy::Park, line);
             probe.add_requests(answering.requests());
         }
         let line = topics.counters().line(&format!("topic={} requester={name}", Q::TOPIC));
@@ -116,11 +116,11 @@ impl<'a> Wiring<'a> {
         let port = find(&self.ports.answers, Q::TOPIC);
         let mailbox = topics.mailbox::<Q>()?;
         if port.options.policy == Policy::Reject {
-            mailbox.reject();
+            mailbox.state().reject();
         }
         let line = topics.counters().line(&format!("topic={} responder={service}", Q::TOPIC));
         let name = format!("{service}.{}", Q::TOPIC);
-        let answering = Answering::new(name, mailbox.clone(), self.wait, line);
+        let answering = Answering::new(name, &mailbox, self.wait, line);
         self.endings.push((port.topic.clone(), Ending::Mailbox(mailbox)));
         self.inboxes.push(answering.watched());
         Ok(answering)

@@ -9,12 +9,12 @@ use mycelium_executor::Executor;
 use mycelium_transports::local::SubscribeOptions;
 
 use super::Node;
-use super::prepare::{Registered, StopHook, prepare};
-use super::request_links::RequestLinks;
+use super::prepare::{Registered, StopHook};
+use super::request_links::{AddedService, RequestLinks};
 use crate::error::BuildError;
 use crate::execution::Execution;
 use crate::observe::{Event, Observers};
-use crate::plan::{Bindings, BoundPorts, Plan, Ports};
+use crate::plan::{Bindings, BoundPorts, Plan};
 use crate::report::StartWarning;
 use crate::service::Service;
 use crate::shared::Topics;
@@ -23,7 +23,7 @@ use crate::topology::Topology;
 /// Collects the services and settings of a [`Node`].
 pub struct Builder {
     name: String,
-    pub(super) topology: Topology,
+    topology: Topology,
     services: Vec<Registered>,
     /// Service and port, with the topic.
     bindings: BTreeMap<(String, String), String>,
@@ -33,7 +33,7 @@ pub struct Builder {
     /// Topic and percentage.
     thresholds: BTreeMap<String, u32>,
     executors: Vec<(String, Arc<dyn Executor>)>,
-    pub(super) request_links: RequestLinks,
+    request_links: RequestLinks,
     hooks: Vec<StopHook>,
     observers: Observers,
     watchdog: Option<Duration>,
@@ -83,35 +83,8 @@ impl Builder {
         factory: impl FnMut() -> S + Send + 'static,
     ) -> Builder {
         S::each_request(&mut self.request_links);
-        self.register(name, S::ports(), factory);
+        self.services.push(Registered::new(name, S::ports(), factory));
         self
-    }
-
-    /// Adds a service that carries requests between nodes.
-    pub(super) fn request_service<S: Service>(
-        mut self,
-        name: &str,
-        factory: impl FnMut() -> S + Send + 'static,
-    ) -> Builder {
-        self.register(name, S::ports().carrying_requests(), factory);
-        self
-    }
-
-    fn register<S: Service>(
-        &mut self,
-        name: &str,
-        ports: Ports,
-        factory: impl FnMut() -> S + Send + 'static,
-    ) {
-        self.services.push(Registered {
-            name: name.to_owned(),
-            ports,
-            is_local: !S::is_send(),
-            execution: Execution::default(),
-            prepare: Box::new(move |shared, links, service| {
-                prepare(shared, links, service, Box::new(factory))
-            }),
-        });
     }
 
     /// Binds a named port of a service to a topic. `[service.NAME.ports]` of the topology takes
@@ -326,8 +299,8 @@ impl Builder {
     pub fn build(mut self) -> Result<Node, BuildError> {
         self.check_services()?;
         let bound = self.bind_ports()?;
-        self = self.link_requests(&bound)?;
-        let all = if self.services.len() == bound.len() { bound } else { self.bind_ports()? };
+        let added = self.request_links.services(&mut self.topology, &bound)?;
+        let all = if added.is_empty() { bound } else { self.add_services(added)? };
         let known: Vec<&str> = self.services.iter().map(|service| &*service.name).collect();
         let placed = self.topology.place(&self.name, &known)?;
         let warnings = self.unplaced().map(|service| StartWarning::UnplacedService { service });
@@ -368,6 +341,20 @@ impl Builder {
             #[cfg(feature = "testing")]
             probe: None,
         })
+    }
+
+    /// Adds services that carry requests, and returns the ports of all services.
+    fn add_services(
+        &mut self,
+        added: Vec<AddedService>,
+    ) -> Result<Vec<(String, BoundPorts)>, BuildError> {
+        for AddedService { service, calls, answers } in added {
+            for (port, topic) in [("calls", calls), ("answers", answers)] {
+                self.bindings.insert((service.name.clone(), port.to_owned()), topic);
+            }
+            self.services.push(service);
+        }
+        self.bind_ports()
     }
 
     /// Checks the names of the services, the executions, and the services that the topology names.

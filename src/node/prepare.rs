@@ -31,6 +31,33 @@ pub(super) struct Registered {
     pub(super) prepare: Prepare,
 }
 
+impl Registered {
+    /// A service with the default execution.
+    pub(super) fn new<S: Service>(
+        name: &str,
+        ports: Ports,
+        factory: impl FnMut() -> S + Send + 'static,
+    ) -> Registered {
+        Registered {
+            name: name.to_owned(),
+            ports,
+            is_local: !S::is_send(),
+            execution: Execution::default(),
+            prepare: Box::new(move |shared, links, service| {
+                prepare(shared, links, service, Box::new(factory))
+            }),
+        }
+    }
+
+    /// A service that carries requests between nodes.
+    pub(super) fn carrying_requests<S: Service>(
+        name: &str,
+        factory: impl FnMut() -> S + Send + 'static,
+    ) -> Registered {
+        Registered::new(name, S::ports().carrying_requests(), factory)
+    }
+}
+
 type Prepare = Box<
     dyn FnOnce(&Arc<Shared>, &Arc<OnceLock<Links>>, Resolved) -> Result<Prepared, BuildError>
         + Send,

@@ -5,20 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mycelium_core::Request;
 
-use super::builder::Builder;
+use super::prepare::Registered;
 use crate::error::BuildError;
 use crate::plan::BoundPorts;
 use crate::port::RequestVisitor;
 use crate::remote::{Client, Server, services, topics};
-use crate::topology::check_topic;
+use crate::topology::{Topology, check_topic};
 
 /// Makes the two services of one request type.
 #[derive(Clone, Copy)]
-pub(super) struct RequestLink {
-    /// Name, node that answers, capacity of the topic.
-    client: fn(Builder, &str, &str, usize) -> Builder,
-    /// Name, capacity of the topic.
-    server: fn(Builder, &str, usize) -> Builder,
+struct RequestLink {
+    /// Of a name, the node that answers, and the capacity of the topic.
+    client: fn(&str, &str, usize) -> Registered,
+    /// Of a name and the capacity of the topic.
+    server: fn(&str, usize) -> Registered,
 }
 
 /// Those of all request types that services declare, by topic.
@@ -28,28 +28,37 @@ pub(super) struct RequestLinks(BTreeMap<&'static str, RequestLink>);
 impl RequestVisitor for RequestLinks {
     fn visit<Q: Request>(&mut self) {
         self.0.entry(Q::TOPIC).or_insert(RequestLink {
-            client: |builder, name, peer, capacity| {
+            client: |name, peer, capacity| {
                 let peer = peer.to_owned();
-                builder.request_service(name, move || Client::<Q>::new(&peer, capacity))
+                Registered::carrying_requests(name, move || Client::<Q>::new(&peer, capacity))
             },
-            server: |builder, name, capacity| {
-                builder.request_service(name, move || Server::<Q>::new(capacity))
+            server: |name, capacity| {
+                Registered::carrying_requests(name, move || Server::<Q>::new(capacity))
             },
         });
     }
 }
 
-impl Builder {
-    /// Adds the services for all requests that are answered in another node than they are made in.
-    /// `bound` are the ports of all services.
-    pub(super) fn link_requests(
-        mut self,
+/// A service to add, and the topics of its ports `calls` and `answers`.
+pub(super) struct AddedService {
+    pub(super) service: Registered,
+    pub(super) calls: String,
+    pub(super) answers: String,
+}
+
+impl RequestLinks {
+    /// The services for all requests that are answered in another node than they are made in. They
+    /// are placed in the topology. `bound` are the ports of all services.
+    pub(super) fn services(
+        &self,
+        topology: &mut Topology,
         bound: &[(String, BoundPorts)],
-    ) -> Result<Builder, BuildError> {
+    ) -> Result<Vec<AddedService>, BuildError> {
         let ports: BTreeMap<&str, &BoundPorts> =
             bound.iter().map(|(name, ports)| (name.as_str(), ports)).collect();
-        let places: Vec<(String, Vec<String>)> = self.topology.places().map(owned).collect();
-        for (topic, link) in std::mem::take(&mut self.request_links.0) {
+        let places: Vec<(String, Vec<String>)> = topology.places().map(owned).collect();
+        let mut added = Vec::new();
+        for (&topic, link) in &self.0 {
             let nodes_with = |has: fn(&BoundPorts, &str) -> bool| -> BTreeSet<&str> {
                 let has = |name: &String| ports.get(name.as_str()).is_some_and(|it| has(it, topic));
                 let nodes = places.iter().filter(|(_, services)| services.iter().any(has));
@@ -65,42 +74,40 @@ impl Builder {
                 let (first, second) = (there.to_owned(), second.to_owned());
                 return Err(BuildError::Responders { topic: topic.to_owned(), first, second });
             }
-            self.topology.check_access(there, "reads", topic)?;
-            let capacity = self.topology.capacity(topic);
+            topology.check_access(there, "reads", topic)?;
             for node in requesting.into_iter().filter(|node| *node != there) {
-                self.topology.check_access(node, "writes", topic)?;
-                self = self.link_requests_of(topic, node, there, capacity, link)?;
+                topology.check_access(node, "writes", topic)?;
+                added.extend(link.services(topology, topic, node, there)?);
             }
         }
-        Ok(self)
+        Ok(added)
     }
+}
 
-    /// Adds the services for the requests of `topic` that are made in `node` and answered in
-    /// `there`.
-    fn link_requests_of(
-        mut self,
+impl RequestLink {
+    /// The services for the requests of `topic` that are made in `node` and answered in `there`.
+    fn services(
+        &self,
+        topology: &mut Topology,
         topic: &str,
         node: &str,
         there: &str,
-        capacity: usize,
-        link: RequestLink,
-    ) -> Result<Builder, BuildError> {
+    ) -> Result<[AddedService; 2], BuildError> {
         let (calls, answers) = topics(topic, node);
         for topic in [&calls, &answers] {
             check_topic(topic).map_err(|problem| BuildError::TopicName { problem })?;
         }
-        let (client, server) = services(topic, node);
-        self.topology.place_service(node, &client);
-        self.topology.place_service(there, &server);
-        self.topology.add_request_topic(&calls, topic, there);
-        self.topology.add_request_topic(&answers, topic, node);
-        let builder = (link.client)(self, &client, there, capacity)
-            .bind(&client, "calls", &calls)
-            .bind(&client, "answers", &answers);
-        let builder = (link.server)(builder, &server, capacity)
-            .bind(&server, "calls", &calls)
-            .bind(&server, "answers", &answers);
-        Ok(builder)
+        let ((client, server), capacity) = (services(topic, node), topology.capacity(topic));
+        topology.place_service(node, &client);
+        topology.place_service(there, &server);
+        topology.add_request_topic(&calls, topic, there);
+        topology.add_request_topic(&answers, topic, node);
+        let services = [(self.client)(&client, there, capacity), (self.server)(&server, capacity)];
+        Ok(services.map(|service| AddedService {
+            service,
+            calls: calls.clone(),
+            answers: answers.clone(),
+        }))
     }
 }
 

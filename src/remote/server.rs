@@ -110,7 +110,7 @@ fn failure<Q: Request>(error: &RequestError<Q>) -> Failure {
         RequestError::Gone => Failure::Gone,
         RequestError::Refused(_) => Failure::Refused,
         RequestError::Deadline { taken: Taken::No, .. } => Failure::Late,
-        RequestError::Deadline { .. } => Failure::LateInHand,
+        RequestError::Deadline { .. } => Failure::LateHeld,
         RequestError::HandlerFailed => Failure::Dropped,
         RequestError::Unreachable { .. } => Failure::Lost,
         RequestError::ShuttingDown => Failure::ShuttingDown,

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mycelium_core::Request;
@@ -10,6 +10,7 @@ use mycelium_core::channel::mpmc::{self, Receiver, Sender};
 use mycelium_core::ring::CapacityError;
 
 use super::slot::Slot;
+use super::state::MailboxState;
 
 /// A request in a mailbox. If it is dropped there, its requester learns that nobody takes it.
 pub(super) struct Queued<Q: Request>(Option<Arc<Slot<Q>>>);
@@ -46,14 +47,7 @@ pub(crate) struct Mailbox<Q: Request> {
     requesters: AtomicUsize,
     /// Requesters outside the services. It stays open for them, until a shutdown.
     outside: AtomicUsize,
-    /// Requests are rejected when it is full; otherwise they wait.
-    rejects: AtomicBool,
-    /// The node shuts down, and has closed it.
-    shuts_down: AtomicBool,
-    /// Its requests go to another node.
-    is_remote: AtomicBool,
-    /// That node is not connected.
-    is_unreachable: AtomicBool,
+    state: Arc<MailboxState>,
 }
 
 impl<Q: Request> Mailbox<Q> {
@@ -64,10 +58,7 @@ impl<Q: Request> Mailbox<Q> {
             receiver: Mutex::new(Some(receiver)),
             requesters: AtomicUsize::new(0),
             outside: AtomicUsize::new(0),
-            rejects: AtomicBool::new(false),
-            shuts_down: AtomicBool::new(false),
-            is_remote: AtomicBool::new(false),
-            is_unreachable: AtomicBool::new(false),
+            state: Arc::default(),
         })
     }
 
@@ -81,31 +72,8 @@ impl<Q: Request> Mailbox<Q> {
         receiver.clone().expect("services are wired before the node starts")
     }
 
-    /// Requests that find it full are rejected.
-    pub(crate) fn reject(&self) {
-        self.rejects.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn rejects(&self) -> bool {
-        self.rejects.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn shuts_down(&self) -> bool {
-        self.shuts_down.load(Ordering::Relaxed)
-    }
-
-    /// Its requests go to another node, which is connected or not.
-    pub(crate) fn set_remote(&self, is_connected: bool) {
-        self.is_remote.store(true, Ordering::Relaxed);
-        self.is_unreachable.store(!is_connected, Ordering::Relaxed);
-    }
-
-    pub(super) fn is_remote(&self) -> bool {
-        self.is_remote.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn is_unreachable(&self) -> bool {
-        self.is_unreachable.load(Ordering::Relaxed)
+    pub(crate) fn state(&self) -> &Arc<MailboxState> {
+        &self.state
     }
 
     pub(super) fn add_requester(&self, is_service: bool) {
@@ -143,7 +111,7 @@ impl<Q: Request> AnyMailbox for Mailbox<Q> {
     }
 
     fn close(&self) {
-        self.shuts_down.store(true, Ordering::Relaxed);
+        self.state.shuts_down.set(true);
         lock(&self.sender).close_channel();
     }
 

@@ -15,7 +15,8 @@ use mycelium_transports::counters::{Line, RequesterValue};
 
 use super::error::{RequestError, Taken};
 use super::mailbox::{Mailbox, Queued};
-use super::slot::{Failure, Home, Outcome, QUEUED, Slot};
+use super::slot::{Failure, Origin, Outcome, QUEUED, Slot};
+use super::state::MailboxState;
 
 /// The most slots that a requester keeps: as many requests at a time allocate nothing.
 const SLOTS: usize = 64;
@@ -25,7 +26,7 @@ const SLOTS: usize = 64;
 /// there are [`Context::requester`](crate::Context::requester) and
 /// [`Running::requester`](crate::Running::requester).
 ///
-/// Requests of one requester are taken in their order, if one service answers them.
+/// A service takes the requests of one requester in their order.
 pub struct Requester<Q: Request> {
     mailbox: Arc<Mailbox<Q>>,
     sender: Sender<Queued<Q>>,
@@ -34,7 +35,7 @@ pub struct Requester<Q: Request> {
     wait: WaitStrategy,
     role: Role,
     /// Known from the first request on.
-    home: Option<Arc<Home<Q>>>,
+    origin: Option<Arc<Origin>>,
     slots: Vec<Arc<Slot<Q>>>,
     /// The slot that was used longest ago.
     next: usize,
@@ -65,7 +66,7 @@ impl<Q: Request> Requester<Q> {
         }
         let sender = mailbox.sender();
         let slots = Vec::new();
-        Requester { mailbox, sender, name, line, wait, role, home: None, slots, next: 0 }
+        Requester { mailbox, sender, name, line, wait, role, origin: None, slots, next: 0 }
     }
 
     /// That of a service.
@@ -95,8 +96,8 @@ impl<Q: Request> Requester<Q> {
         Requester::new(mailbox, name, line, self.wait, Role::Child(executor.clone()))
     }
 
-    /// Requests. The request is in its mailbox when this returns, if that has room. Several requests
-    /// may be open at a time.
+    /// Requests. The request is in its mailbox when this returns, if that has room. Several
+    /// requests may be open at a time.
     ///
     /// As [`Context::request`](crate::Context::request) otherwise.
     pub fn request(&mut self, request: Q) -> PendingReply<Q> {
@@ -113,7 +114,7 @@ impl<Q: Request> Requester<Q> {
         let slot = self.slot(request, executor);
         let progress = match self.sender.try_send(Queued::new(slot.clone())) {
             Ok(()) => Progress::Waiting,
-            Err(PushError::Full(queued)) if self.mailbox.rejects() => {
+            Err(PushError::Full(queued)) if self.mailbox.state().rejects.get() => {
                 queued.withdraw();
                 Progress::Ended(RequestError::Refused(request))
             }
@@ -123,7 +124,7 @@ impl<Q: Request> Requester<Q> {
             }
             Err(PushError::Closed(queued)) => {
                 queued.withdraw();
-                Progress::Ended(closed(&self.mailbox))
+                Progress::Ended(closed(self.mailbox.state()))
             }
         };
         PendingReply { slot, progress, spin: SpinWait::new(self.wait), deadline: None }
@@ -146,15 +147,15 @@ impl<Q: Request> Requester<Q> {
         {
             free.renew(request);
         } else {
-            let home = self.home.get_or_insert_with(|| {
-                Arc::new(Home {
-                    mailbox: self.mailbox.clone(),
+            let origin = self.origin.get_or_insert_with(|| {
+                Arc::new(Origin {
+                    mailbox: self.mailbox.state().clone(),
                     name: self.name.clone(),
                     executor: executor.clone(),
                     line: self.line.clone(),
                 })
             });
-            let slot = Arc::new(Slot::new(home.clone(), request));
+            let slot = Arc::new(Slot::new(origin.clone(), request));
             if self.slots.len() < SLOTS {
                 self.slots.insert(self.next, slot);
             } else {
@@ -254,7 +255,7 @@ impl<Q: Request> PendingReply<Q> {
     /// }
     /// ```
     pub fn within(mut self, duration: Duration) -> PendingReply<Q> {
-        let end = self.slot.home().executor.now().saturating_add(duration);
+        let end = self.slot.origin().executor.now().saturating_add(duration);
         self.slot.end_at(end);
         self.deadline = Some(Deadline { within: duration, end, timer: None });
         self
@@ -272,7 +273,7 @@ impl<Q: Request> PendingReply<Q> {
                     Poll::Ready(Ok(())) => self.progress = Progress::Waiting,
                     Poll::Ready(Err(back)) => {
                         back.0.withdraw();
-                        return Poll::Ready(Err(closed(&self.slot.home().mailbox)));
+                        return Poll::Ready(Err(closed(&self.slot.origin().mailbox)));
                     }
                     Poll::Pending => self.progress = Progress::Full(waiting),
                 }
@@ -319,15 +320,15 @@ impl<Q: Request> PendingReply<Q> {
         let Some(Deadline { within, end, timer }) = &mut self.deadline else {
             return Poll::Pending;
         };
-        let executor = &self.slot.home().executor;
+        let executor = &self.slot.origin().executor;
         if executor.now() < *end {
             let timer = timer.get_or_insert_with(|| executor.sleep_until(*end));
             if timer.as_mut().poll(context).is_pending() {
                 return Poll::Pending;
             }
         }
-        let (within, mailbox) = (*within, &self.slot.home().mailbox);
-        let not_taken = match mailbox.is_unreachable() {
+        let (within, mailbox) = (*within, &self.slot.origin().mailbox);
+        let not_taken = match mailbox.is_unreachable.get() {
             true => RequestError::Unreachable { taken: Taken::No },
             false => RequestError::Deadline { taken: Taken::No, within },
         };
@@ -338,7 +339,7 @@ impl<Q: Request> PendingReply<Q> {
             }
             _ => match self.slot.cancel() {
                 Some(QUEUED) => not_taken,
-                Some(_) if mailbox.is_remote() => {
+                Some(_) if mailbox.is_remote.get() => {
                     RequestError::Deadline { taken: Taken::Unknown, within }
                 }
                 Some(_) => RequestError::Deadline { taken: Taken::Yes, within },
@@ -358,7 +359,7 @@ impl<Q: Request> PendingReply<Q> {
 
     /// Counts a result.
     fn count(&self, result: &Result<Q::Reply, RequestError<Q>>) {
-        self.slot.home().count(match result {
+        self.slot.origin().count(match result {
             Ok(_) => RequesterValue::Replied,
             Err(RequestError::Gone) => RequesterValue::Gone,
             Err(RequestError::Refused(_)) => RequesterValue::Refused,
@@ -371,17 +372,17 @@ impl<Q: Request> PendingReply<Q> {
 }
 
 /// The error of a request whose mailbox is closed.
-fn closed<Q: Request>(mailbox: &Mailbox<Q>) -> RequestError<Q> {
-    if mailbox.shuts_down() { RequestError::ShuttingDown } else { RequestError::Gone }
+fn closed<Q: Request>(mailbox: &MailboxState) -> RequestError<Q> {
+    if mailbox.shuts_down.get() { RequestError::ShuttingDown } else { RequestError::Gone }
 }
 
 fn error<Q: Request>(slot: &Slot<Q>, failure: Failure, within: Duration) -> RequestError<Q> {
     match failure {
         Failure::Dropped => RequestError::HandlerFailed,
-        Failure::Gone => closed(&slot.home().mailbox),
+        Failure::Gone => closed(&slot.origin().mailbox),
         Failure::Refused => RequestError::Refused(*slot.request()),
         Failure::Late => RequestError::Deadline { taken: Taken::No, within },
-        Failure::LateInHand => RequestError::Deadline { taken: Taken::Yes, within },
+        Failure::LateHeld => RequestError::Deadline { taken: Taken::Yes, within },
         Failure::ShuttingDown => RequestError::ShuttingDown,
         Failure::Lost => RequestError::Unreachable { taken: Taken::Unknown },
     }
@@ -411,7 +412,7 @@ impl<Q: Request> Drop for PendingReply<Q> {
             Progress::Full(waiting) => waiting.withdraw(),
             Progress::Waiting | Progress::Ended(_) => _ = self.slot.cancel(),
         }
-        self.slot.home().count(RequesterValue::Cancelled);
+        self.slot.origin().count(RequesterValue::Cancelled);
     }
 }
 

@@ -16,6 +16,7 @@ use mycelium_transports::local::{TaskBudget, Undelivered};
 
 use super::mailbox::{Mailbox, Queued};
 use super::slot::{Failure, Slot};
+use super::state::MailboxState;
 use crate::inbox::AnyInbox;
 
 /// What a service has of a topic that it answers, from before any service runs until it has ended
@@ -23,7 +24,7 @@ use crate::inbox::AnyInbox;
 pub struct Answering<Q: Request>(Arc<AnsweringState<Q>>);
 
 struct AnsweringState<Q: Request> {
-    mailbox: Arc<Mailbox<Q>>,
+    mailbox: Arc<MailboxState>,
     /// `Service.topic`.
     name: String,
     receiver: Mutex<Receiver<Queued<Q>>>,
@@ -34,7 +35,7 @@ struct AnsweringState<Q: Request> {
 impl<Q: Request> Answering<Q> {
     pub(crate) fn new(
         name: String,
-        mailbox: Arc<Mailbox<Q>>,
+        mailbox: &Mailbox<Q>,
         wait: WaitStrategy,
         line: Line<ResponderValue>,
     ) -> Answering<Q> {
@@ -42,6 +43,7 @@ impl<Q: Request> Answering<Q> {
         receiver.set_wait_strategy(wait);
         let (receiver, was_taken, line) =
             (Mutex::new(receiver), AtomicBool::new(false), Arc::new(line));
+        let mailbox = mailbox.state().clone();
         Answering(Arc::new(AnsweringState { mailbox, name, receiver, was_taken, line }))
     }
 
@@ -52,7 +54,7 @@ impl<Q: Request> Answering<Q> {
         Requests { receiver, line: line.clone(), taken: 0 }
     }
 
-    pub(crate) fn mailbox(&self) -> Arc<Mailbox<Q>> {
+    pub(crate) fn mailbox(&self) -> Arc<MailboxState> {
         self.0.mailbox.clone()
     }
 
@@ -76,7 +78,7 @@ impl<Q: Request> AnyInbox for AnsweringState<Q> {
         self.receiver.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// A request in hand was dropped with the run, or is kept for the next one.
+    /// The requests that the run held were dropped with it, or are kept for the next one.
     fn fail(&self) {}
 
     fn finish_message(&self) {}
@@ -169,7 +171,7 @@ impl<Q: Request> fmt::Debug for Requests<Q> {
     }
 }
 
-/// A request that a service has in hand. It is the request (by `Deref`), and owes a
+/// A request that a service holds. It is the request (by `Deref`), and is answered by
 /// [`reply`](Asked::reply).
 ///
 /// It may be kept, and answered later, by another task too. If it is dropped without a reply, also
@@ -190,7 +192,7 @@ impl<Q: Request> Asked<Q> {
         let is_awaited = slot.reply(reply);
         if !is_awaited {
             self.line.count(ResponderValue::Late);
-            slot.home().count(RequesterValue::Late);
+            slot.origin().count(RequesterValue::Late);
         }
         is_awaited
     }
@@ -211,7 +213,7 @@ impl<Q: Request> Asked<Q> {
     /// The name of the service that requests. For a request of another node, a name of that node.
     #[must_use]
     pub fn requester(&self) -> &str {
-        self.slot.as_ref().map_or("", |slot| &slot.home().name)
+        self.slot.as_ref().map_or("", |slot| &slot.origin().name)
     }
 
     /// How long its requester still waits, in nanoseconds; `u64::MAX` if it has no deadline.

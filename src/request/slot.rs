@@ -20,11 +20,11 @@ use mycelium_core::Request;
 use mycelium_executor::Executor;
 use mycelium_transports::counters::{Line, RequesterValue};
 
-use super::mailbox::Mailbox;
+use super::state::MailboxState;
 
 /// It waits in the mailbox.
 pub(super) const QUEUED: u8 = 0;
-/// A service has it in hand.
+/// A service holds it.
 pub(super) const TAKEN: u8 = 1;
 /// The requester no longer waits.
 const CANCELLED: u8 = 2;
@@ -46,7 +46,7 @@ pub(crate) enum Failure {
     /// It was too late in the other node, before a service had taken it.
     Late,
     /// The same, after a service had taken it.
-    LateInHand,
+    LateHeld,
     /// The other node shuts down.
     ShuttingDown,
     /// The connection with the other node was lost after the request was sent.
@@ -59,7 +59,7 @@ impl Failure {
         Failure::Gone,
         Failure::Refused,
         Failure::Late,
-        Failure::LateInHand,
+        Failure::LateHeld,
         Failure::ShuttingDown,
         Failure::Lost,
     ];
@@ -73,8 +73,8 @@ pub(super) enum Outcome<R> {
 }
 
 /// What all requests of one requester share.
-pub(super) struct Home<Q: Request> {
-    pub(super) mailbox: Arc<Mailbox<Q>>,
+pub(super) struct Origin {
+    pub(super) mailbox: Arc<MailboxState>,
     /// The name of the requester.
     pub(super) name: Arc<str>,
     /// That of the thread where the requester runs.
@@ -82,7 +82,7 @@ pub(super) struct Home<Q: Request> {
     pub(super) line: Arc<Line<RequesterValue>>,
 }
 
-impl<Q: Request> Home<Q> {
+impl Origin {
     pub(super) fn count(&self, value: RequesterValue) {
         self.line.count(value);
     }
@@ -90,7 +90,7 @@ impl<Q: Request> Home<Q> {
 
 /// A request, and the place of its reply.
 pub(super) struct Slot<Q: Request> {
-    home: Arc<Home<Q>>,
+    origin: Arc<Origin>,
     state: AtomicU8,
     request: Q,
     reply: OnceLock<Q::Reply>,
@@ -101,9 +101,9 @@ pub(super) struct Slot<Q: Request> {
 }
 
 impl<Q: Request> Slot<Q> {
-    pub(super) fn new(home: Arc<Home<Q>>, request: Q) -> Slot<Q> {
+    pub(super) fn new(origin: Arc<Origin>, request: Q) -> Slot<Q> {
         Slot {
-            home,
+            origin,
             state: AtomicU8::new(QUEUED),
             request,
             reply: OnceLock::new(),
@@ -120,8 +120,8 @@ impl<Q: Request> Slot<Q> {
         self.reply.take();
     }
 
-    pub(super) fn home(&self) -> &Arc<Home<Q>> {
-        &self.home
+    pub(super) fn origin(&self) -> &Arc<Origin> {
+        &self.origin
     }
 
     pub(super) fn request(&self) -> &Q {
@@ -139,7 +139,7 @@ impl<Q: Request> Slot<Q> {
         if ends_at == u64::MAX {
             return u64::MAX;
         }
-        let now = u64::try_from(self.home.executor.now().as_nanos()).unwrap_or(u64::MAX);
+        let now = u64::try_from(self.origin.executor.now().as_nanos()).unwrap_or(u64::MAX);
         ends_at.saturating_sub(now)
     }
 
@@ -154,7 +154,7 @@ impl<Q: Request> Slot<Q> {
 
     /// The service that has taken it replies. Returns whether the requester still waited.
     pub(super) fn reply(&self, reply: Q::Reply) -> bool {
-        // Only the service in whose hand it is gets here, and only once.
+        // Only the service that holds it gets here, and only once.
         let _ = self.reply.set(reply);
         self.finish(TAKEN, REPLIED)
     }
@@ -184,8 +184,8 @@ impl<Q: Request> Slot<Q> {
     }
 
     fn change(&self, from: u8, to: u8) -> bool {
-        // Release: what this side wrote is seen by the other one, which acquires the state. Acquire:
-        // the requester's cancellation and what led to it come before.
+        // Release: what this side wrote is seen by the other one, which acquires the state.
+        // Acquire: the requester's cancellation and what led to it come before.
         self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 

@@ -59,7 +59,7 @@ impl Answerer {
     }
 }
 
-/// Requests as often as it is told, and sends the outcomes.
+/// Requests this many times, and sends the outcomes.
 struct Caller {
     count: u64,
     sent: Sender<Result<Double, RequestError<Ask>>>,
@@ -264,7 +264,7 @@ async fn without_a_service_that_answers_a_request_is_gone_and_not_taken() {
 }
 
 #[tokio::test]
-async fn requests_that_wait_when_the_service_ends_are_gone_and_those_in_hand_failed() {
+async fn requests_that_wait_when_the_service_ends_are_gone_and_those_that_it_held_failed() {
     let (running, _) = answerer();
     let mut requester = running.requester::<Ask>("test").unwrap();
     let kept = requester.request(Ask { value: KEEP });

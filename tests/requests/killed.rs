@@ -132,7 +132,7 @@ async fn kills(transport: &str) {
             assert_eq!(requester.request(ask(value)).await, Ok(double(value)));
             answered.push(value);
         }
-        // In hand when the process is killed: the reply to a later one says so.
+        // Held when the process is killed: the reply to a later one shows it.
         let value = even();
         let kept = requester.request(ask(value + 1)).within(Duration::from_secs(60));
         assert_eq!(requester.request(ask(value)).await, Ok(double(value)));

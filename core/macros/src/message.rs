@@ -22,6 +22,7 @@ mod types;
 
 use arguments::MessageArguments;
 use checks::{little_endian_only, refuse_conditional, refuse_generics, reprs};
+use request::RequestTokens;
 use source::{plain_name, source};
 
 /// The expansion, or the error alone.
@@ -67,7 +68,10 @@ fn expand_struct(
     let derives = derives::derives(root, &item.attrs)?;
     let layout = layout(root, shown, &item.ident, named_fields(&item)?);
     let impls = struct_impls(root, arguments, &item.ident, named_fields(&item)?);
-    let request = request::impl_request(root, arguments, &item.ident)?;
+    let request = match request::request(root, arguments, &item.ident) {
+        Some(tokens) => Some(expand_request(root, tokens)?),
+        None => None,
+    };
     Ok(quote! {
         #derives
         #add_repr
@@ -76,6 +80,21 @@ fn expand_struct(
         #layout
         #impls
         #request
+    })
+}
+
+/// The impl of a request, and its carriers, which are messages.
+fn expand_request(root: &Path, tokens: RequestTokens) -> Result<TokenStream> {
+    let RequestTokens { carriers, request } = tokens;
+    let carriers = carriers.map(|(attr, item)| expand(root.clone(), attr, item));
+    let [call, answer] = carriers;
+    let (call, answer) = (call?, answer?);
+    Ok(quote! {
+        const _: () = {
+            #call
+            #answer
+            #request
+        };
     })
 }
 

@@ -31,7 +31,7 @@ use super::Message;
     note = "name its reply: `#[message(topic = \"...\", id = ..., reply = Reply)]`"
 )]
 pub trait Request: Message {
-    /// What answers it.
+    /// The message that answers it.
     type Reply: Message;
     /// The request as another node gets it.
     #[doc(hidden)]
@@ -54,7 +54,7 @@ pub trait Request: Message {
     fn of_answer(answer: Self::Answer) -> (AnswerHead, Self::Reply);
 }
 
-/// What stands before the request in a call.
+/// The fields before the request in a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallHead {
     /// The number of the call; that of its answer is the same.
@@ -63,7 +63,7 @@ pub struct CallHead {
     pub time_left: u64,
 }
 
-/// What stands before the reply in an answer.
+/// The fields before the reply in an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnswerHead {
     /// The number of the call.

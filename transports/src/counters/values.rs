@@ -218,8 +218,8 @@ values! {
         Late = "late",
     }
 
-    /// Values of a [`Kind::Responder`]. Whenever no request is in hand, `taken` is the sum of
-    /// `replied` and `failed`.
+    /// Values of a [`Kind::Responder`]. Whenever the service holds no request, `taken` is the sum
+    /// of `replied` and `failed`.
     ResponderValue of Responder {
         /// Requests that the service took.
         Taken = "taken",

@@ -4,20 +4,25 @@
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Ident, Path, Result};
+use syn::{Ident, Path};
 
 use super::arguments::MessageArguments;
-use super::expand;
 
-/// Nothing for a message without a reply.
-pub(super) fn impl_request(
+/// What a request expands to, beside its message.
+pub(super) struct RequestTokens {
+    /// The attribute and the struct of each of the two messages.
+    pub(super) carriers: [(TokenStream, TokenStream); 2],
+    /// The impl of `Request`.
+    pub(super) request: TokenStream,
+}
+
+/// `None` for a message without a reply.
+pub(super) fn request(
     root: &Path,
     arguments: &MessageArguments,
     name: &Ident,
-) -> Result<TokenStream> {
-    let (Some((topic, id)), Some(reply)) = (&arguments.topic_and_id, &arguments.reply) else {
-        return Ok(TokenStream::new());
-    };
+) -> Option<RequestTokens> {
+    let ((topic, id), reply) = (arguments.topic_and_id.as_ref()?, arguments.reply.as_ref()?);
     let (call, answer) = (format_ident!("{name}Call"), format_ident!("{name}Answer"));
     let attribute = || quote!(topic = #topic, id = #id, pad);
     let calls = quote! {
@@ -34,14 +39,8 @@ pub(super) fn impl_request(
             reply: #reply,
         }
     };
-    let calls = expand(root.clone(), attribute(), calls)?;
-    let answers = expand(root.clone(), attribute(), answers)?;
     let empty = quote_spanned!(reply.span() => <#reply as #root::Field>::EMPTY);
-    Ok(quote! {
-        const _: () = {
-            #calls
-            #answers
-
+    let request = quote! {
             impl #root::Request for #name {
                 type Reply = #reply;
                 type Call = #call;
@@ -68,6 +67,7 @@ pub(super) fn impl_request(
                     (#root::message::AnswerHead { number, outcome }, reply)
                 }
             }
-        };
-    })
+    };
+    let carriers = [(attribute(), calls), (attribute(), answers)];
+    Some(RequestTokens { carriers, request })
 }
