@@ -1,5 +1,7 @@
 //! Messages and gaps that readers get from a publisher in another process.
 
+use std::num::NonZeroU32;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Wake, Waker};
@@ -47,6 +49,32 @@ fn run(first: u64, count: u64, aligned: bool) -> (RunShape, Vec<u64>) {
         slot.as_mut_bytes()[skip..skip + length].copy_from_slice(probe.as_bytes());
     }
     (RunShape { stride: words as u32 * 8, skip: skip as u16, length: length as u16 }, slots)
+}
+
+/// The sample of the sequences, and not of the places in the ring.
+#[test]
+fn a_sample_of_a_remote_publisher_is_that_of_its_sequences() {
+    let topic = Topic::new("probes", Schema::of::<Probe>(), 32, Region::new(8)).unwrap();
+    let policy = Policy::Sample(NonZeroU32::new(4).unwrap());
+    let mut sample = topic.subscribe::<Probe>("sample", policy).unwrap();
+    let mut publisher = topic.remote_publisher("publisher", 1, 0).unwrap();
+    let mut push = |numbers: Range<u64>, missed| {
+        for number in numbers {
+            publisher.push(Probe { publisher: 0, number }.as_bytes(), false).unwrap();
+        }
+        publisher.skip(missed, GapReason::Disconnected);
+    };
+    push(0..10, 5);
+    push(15..18, 2);
+    push(20..30, 0);
+    let (mut numbers, mut missed) = (Vec::new(), 0);
+    while let Some(delivery) = sample.try_recv().delivery() {
+        match delivery {
+            Delivery::Msg(message) => numbers.push((message.sequence(), message.number)),
+            Delivery::Gap(gap) => missed += gap.count,
+        }
+    }
+    assert_eq!((numbers, missed), ([0, 4, 8, 16, 20, 24, 28].map(|it| (it, it)).to_vec(), 7));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::task::{Context, Waker};
+use std::thread;
 
 use mycelium_core::{FixedStr, FixedVec, message};
 use mycelium_transports::counters::{Kind, Region};
@@ -85,6 +86,25 @@ fn a_sampling_reader_that_is_too_slow_gets_gaps_and_then_its_sample() {
     let [Err(gap), rest @ ..] = received.as_slice() else { panic!("{received:?}") };
     assert_eq!((gap.count, gap.exact, gap.reason), (5, true, GapReason::Overwritten));
     assert_eq!(rest, [Ok(6), Ok(8)]);
+}
+
+#[test]
+fn a_sample_is_the_same_while_the_publisher_sends() {
+    let messages = if cfg!(miri) { 200 } else { 300_000 };
+    let (topic, _) = topic(1024);
+    let mut sample = topic.subscribe::<Price>("sample", Policy::Sample(number(10))).unwrap();
+    let mut publisher = topic.publisher("publisher", 1).unwrap();
+    let send = move |number| publisher.try_emit(price(number, 0)).unwrap();
+    let sender = thread::spawn(move || (0..messages).for_each(send));
+    loop {
+        match sample.try_recv() {
+            TryRecv::Delivery(Delivery::Msg(price)) => assert_eq!(price.number % 10, 0),
+            TryRecv::Delivery(Delivery::Gap(_)) => {}
+            TryRecv::Empty => std::hint::spin_loop(),
+            TryRecv::Closed => break,
+        }
+    }
+    sender.join().unwrap();
 }
 
 #[test]
