@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
 use mycelium_core::link::RunShape;
 use mycelium_transports::conformance::Probe;
@@ -196,6 +196,26 @@ fn a_message_that_any_reader_left_in_flight_is_known() {
     drop(idle);
     assert!(publisher.is_in_flight());
     assert_eq!(publisher.done(|| true), Some(0));
+}
+
+#[test]
+fn messages_of_a_batch_are_in_flight_at_each_of_its_publishers() {
+    for fails in [false, true] {
+        let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
+        let mut reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
+        let mut publishers =
+            [1, 2].map(|epoch| topic.remote_publisher("publisher", epoch, 0).unwrap());
+        for publisher in &mut publishers {
+            publisher.push(Probe { publisher: 0, number: 0 }.as_bytes(), false).unwrap();
+        }
+        let (mut batch, context) = (Vec::new(), Context::from_waker(Waker::noop()));
+        assert_eq!(reader.poll_recv_many(&context, &mut batch, 8), Poll::Ready(2));
+        if fails {
+            assert_eq!(reader.fail(), None);
+        }
+        drop(reader);
+        assert_eq!(publishers.map(|publisher| publisher.is_in_flight()), [true, true], "{fails}");
+    }
 }
 
 proptest! {
