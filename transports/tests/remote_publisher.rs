@@ -10,8 +10,8 @@ use mycelium_core::link::RunShape;
 use mycelium_transports::conformance::Probe;
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
-    Delivery, GapReason, Policy, RemotePublishError, RemotePublisher, Schema, TaskBudget, Topic,
-    TryRecv, poll_with,
+    Delivery, GapReason, LatestByKey, Policy, RemotePublishError, RemotePublisher, Schema,
+    TaskBudget, Topic, TryRecv, poll_with,
 };
 use proptest::prelude::*;
 use zerocopy::IntoBytes;
@@ -196,6 +196,50 @@ fn a_message_that_any_reader_left_in_flight_is_known() {
     drop(idle);
     assert!(publisher.is_in_flight());
     assert_eq!(publisher.done(|| true), Some(0));
+}
+
+#[test]
+fn a_drop_newest_reader_shows_a_remote_publisher_what_is_done() {
+    let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
+    let mut reader = topic.subscribe::<Probe>("reader", Policy::DropNewest).unwrap();
+    let mut publisher = topic.remote_publisher("publisher", 1, 0).unwrap();
+    publisher.skip(5, GapReason::Disconnected);
+    for number in [5, 6] {
+        publisher.push(Probe { publisher: 0, number }.as_bytes(), number == 5).unwrap();
+    }
+    let TryRecv::Delivery(Delivery::Gap(gap)) = reader.try_recv() else { panic!("a gap") };
+    assert_eq!((gap.count, gap.reason), (5, GapReason::Disconnected));
+    for number in [5, 6] {
+        let TryRecv::Delivery(Delivery::Msg(probe)) = reader.try_recv() else {
+            panic!("a message")
+        };
+        assert_eq!((probe.number, probe.redelivered()), (number, number == 5));
+    }
+    assert_eq!(publisher.done(|| false), Some(7));
+    publisher.skip(2, GapReason::Disconnected);
+    assert_eq!(publisher.done(|| false), Some(7), "nobody knows of the gap");
+    assert!(matches!(reader.try_recv(), TryRecv::Delivery(Delivery::Gap(_))));
+    assert_eq!(publisher.done(|| false), Some(9));
+
+    // What it has not taken is done when it leaves.
+    let calls = Arc::new(Calls::default());
+    publisher.park(&Waker::from(calls.clone()));
+    drop(reader);
+    assert!(calls.0.load(Ordering::SeqCst) > 0, "the link confirms the messages");
+}
+
+#[test]
+fn a_reader_by_key_shows_a_remote_publisher_what_is_done() {
+    let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
+    let by_key = LatestByKey::of::<Probe>("publisher", NonZeroU32::MIN).unwrap();
+    let mut reader = topic.subscribe::<Probe>("reader", Policy::LatestByKey(by_key)).unwrap();
+    let mut publisher = topic.remote_publisher("publisher", 1, 0).unwrap();
+    for done in 0..3 {
+        publisher.push(Probe { publisher: 0, number: done }.as_bytes(), false).unwrap();
+        assert_eq!(publisher.done(|| false), Some(done));
+        assert!(matches!(reader.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
+        assert_eq!(publisher.done(|| false), Some(done + 1));
+    }
 }
 
 #[test]

@@ -218,7 +218,7 @@ impl fmt::Display for Notice<'_> {
     }
 }
 
-/// A text of a peer without control characters. Its quotes stay as they are.
+/// A text of a peer without control characters. Its quotes are not escaped.
 fn shown(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for letter in text.chars() {

@@ -57,6 +57,23 @@ fn the_threshold_is_exceeded_between_two_marks() {
     assert!(observer.try_recv().delivery().is_some());
 }
 
+#[test]
+fn a_reader_ends_backpressure_at_the_lower_mark() {
+    let local = LocalTopic::open(16);
+    let mut reader = local.subscribe("reader", Policy::Block);
+    let mut publisher = local.publisher("publisher");
+    let (sender, changes) = mpsc::channel();
+    publisher.observe_pressure(move |change| _ = sender.send(change.depth));
+    (0..15).for_each(|number| publisher.try_emit(probe(number)).unwrap());
+    assert_eq!(changes.try_iter().collect::<Vec<_>>(), [13]);
+    // Messages that came after the upper mark are among them. The publisher does nothing.
+    for depth in (9..15).rev() {
+        assert_eq!(changes.try_iter().count(), 0, "{} of 16", depth + 1);
+        take(&mut reader, 1);
+    }
+    assert_eq!(changes.try_iter().collect::<Vec<_>>(), [9]);
+}
+
 /// The `drop-newest` subscription has an entry in the publisher's ring, which stays behind.
 #[test]
 fn readers_end_backpressure_beside_a_slow_drop_newest_subscription() {
