@@ -106,6 +106,7 @@ impl Topology {
         match toml::from_str(text) {
             Ok(sections) => {
                 let topology = Topology { file, sections, directory: None };
+                topology.check_node_names()?;
                 topology.check_owners()?;
                 topology.check_links()?;
                 topology.check_sockets()?;

@@ -6,6 +6,8 @@ use std::cell::Cell;
 
 use mycelium::{Context, Delivery, Node, Policy, Result, Running, Topology, message, service};
 use mycelium_tokio::Tokio;
+use mycelium_transports::counters::Region;
+use mycelium_transports::local::{LatestByKey, Schema, Topic};
 
 thread_local! {
     /// The bytes in use. Each test runs its node on its own thread.
@@ -217,4 +219,24 @@ async fn members_that_come_and_go_leave_nothing() {
     running.shutdown();
     drop(staying);
     running.join().await.unwrap();
+}
+
+/// The limit `memory` of a node counts the planned bytes.
+#[test]
+fn a_table_of_keys_takes_the_planned_memory() {
+    let topic = Topic::new("ticks", Schema::of::<Tick>(), 2, Region::new(16)).unwrap();
+    let subscribe = |policy: Policy| {
+        let before = bytes();
+        let subscription = topic.subscribe::<Tick>("reader", policy).unwrap();
+        let after = bytes();
+        drop(subscription);
+        after - before
+    };
+    for keys in [1, 100, 900, 1000, 5000, 100_000] {
+        let by_key = LatestByKey::of::<Tick>("number", keys.try_into().unwrap()).unwrap();
+        let taken = subscribe(Policy::LatestByKey(by_key)) - subscribe(Policy::Latest);
+        let planned = by_key.table_bytes(size_of::<Tick>()).unwrap().cast_signed();
+        let is_near = taken <= planned + 1024 && planned <= 2 * taken;
+        assert!(is_near, "{keys} keys take {taken} bytes, planned {planned}");
+    }
 }

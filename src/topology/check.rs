@@ -9,6 +9,18 @@ use super::error::{Problem, TopologyError};
 use super::sections::NodeSection;
 
 impl Topology {
+    /// Checks the names of nodes: sockets have them in their paths, links and counters in their
+    /// names.
+    pub(super) fn check_node_names(&self) -> Result<(), TopologyError> {
+        let is_plain = |letter: char| letter.is_alphanumeric() || "-_.".contains(letter);
+        let is_valid =
+            |name: &str| !name.is_empty() && name.chars().all(is_plain) && !name.contains("..");
+        let invalid = self.sections.node.keys().find(|name| !is_valid(name.as_ref()));
+        let Some(invalid) = invalid else { return Ok(()) };
+        let problem = Problem::NodeName { name: invalid.as_ref().clone() };
+        Err(self.file.error(invalid.span(), problem))
+    }
+
     /// Checks that no service is placed twice.
     pub(super) fn check_owners(&self) -> Result<(), TopologyError> {
         let mut places = BTreeMap::new();

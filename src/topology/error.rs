@@ -94,6 +94,15 @@ pub enum Problem {
         /// The end of the text: what else may be the reason. Often empty.
         hint: String,
     },
+    /// A name that a node cannot have.
+    #[error(
+        "invalid name of a node `{}`: expected letters, digits, `-`, `_` and `.`, and no `..`",
+        name.escape_debug()
+    )]
+    NodeName {
+        /// The name.
+        name: String,
+    },
     /// The file has nodes, but not the one that the program runs.
     #[error(
         "the file has no node `{node}`, which `Node::builder` names: {}",

@@ -457,3 +457,15 @@ fn options_of_a_subscription_that_make_no_sense_are_refused() {
         assert_eq!(refused, expected);
     }
 }
+
+#[test]
+fn a_node_has_a_name_that_a_path_may_have() {
+    for name in ["", "../x", "a/b", "..", "a..b", "a b", "a\\n"] {
+        let error = Topology::parse("t.toml", &format!("\n[node.\"{name}\"]\n")).unwrap_err();
+        let expected = matches!(error.problem(), Problem::NodeName { .. });
+        assert!(expected && error.line() == 2, "{error}");
+    }
+    for name in ["main", "a.b", "a-b_2", "größe", "."] {
+        Topology::parse("t.toml", &format!("[node.\"{name}\"]\n")).unwrap();
+    }
+}

@@ -2,6 +2,8 @@
 
 #[path = "local/batch.rs"]
 mod batch;
+#[path = "local/joins.rs"]
+mod joins;
 #[path = "local/policies.rs"]
 mod policies;
 #[path = "local/pressure.rs"]

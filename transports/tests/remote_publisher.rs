@@ -1,15 +1,17 @@
 //! Messages and gaps that readers get from a publisher in another process.
 
+use std::num::NonZeroU32;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
 use mycelium_core::link::RunShape;
 use mycelium_transports::conformance::Probe;
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
-    Delivery, GapReason, Policy, RemotePublishError, RemotePublisher, Schema, TaskBudget, Topic,
-    TryRecv, poll_with,
+    Delivery, GapReason, LatestByKey, Policy, RemotePublishError, RemotePublisher, Schema,
+    TaskBudget, Topic, TryRecv, poll_with,
 };
 use proptest::prelude::*;
 use zerocopy::IntoBytes;
@@ -47,6 +49,32 @@ fn run(first: u64, count: u64, aligned: bool) -> (RunShape, Vec<u64>) {
         slot.as_mut_bytes()[skip..skip + length].copy_from_slice(probe.as_bytes());
     }
     (RunShape { stride: words as u32 * 8, skip: skip as u16, length: length as u16 }, slots)
+}
+
+/// The sample of the sequences, and not of the places in the ring.
+#[test]
+fn a_sample_of_a_remote_publisher_is_that_of_its_sequences() {
+    let topic = Topic::new("probes", Schema::of::<Probe>(), 32, Region::new(8)).unwrap();
+    let policy = Policy::Sample(NonZeroU32::new(4).unwrap());
+    let mut sample = topic.subscribe::<Probe>("sample", policy).unwrap();
+    let mut publisher = topic.remote_publisher("publisher", 1, 0).unwrap();
+    let mut push = |numbers: Range<u64>, missed| {
+        for number in numbers {
+            publisher.push(Probe { publisher: 0, number }.as_bytes(), false).unwrap();
+        }
+        publisher.skip(missed, GapReason::Disconnected);
+    };
+    push(0..10, 5);
+    push(15..18, 2);
+    push(20..30, 0);
+    let (mut numbers, mut missed) = (Vec::new(), 0);
+    while let Some(delivery) = sample.try_recv().delivery() {
+        match delivery {
+            Delivery::Msg(message) => numbers.push((message.sequence(), message.number)),
+            Delivery::Gap(gap) => missed += gap.count,
+        }
+    }
+    assert_eq!((numbers, missed), ([0, 4, 8, 16, 20, 24, 28].map(|it| (it, it)).to_vec(), 7));
 }
 
 #[test]
@@ -168,6 +196,70 @@ fn a_message_that_any_reader_left_in_flight_is_known() {
     drop(idle);
     assert!(publisher.is_in_flight());
     assert_eq!(publisher.done(|| true), Some(0));
+}
+
+#[test]
+fn a_drop_newest_reader_shows_a_remote_publisher_what_is_done() {
+    let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
+    let mut reader = topic.subscribe::<Probe>("reader", Policy::DropNewest).unwrap();
+    let mut publisher = topic.remote_publisher("publisher", 1, 0).unwrap();
+    publisher.skip(5, GapReason::Disconnected);
+    for number in [5, 6] {
+        publisher.push(Probe { publisher: 0, number }.as_bytes(), number == 5).unwrap();
+    }
+    let TryRecv::Delivery(Delivery::Gap(gap)) = reader.try_recv() else { panic!("a gap") };
+    assert_eq!((gap.count, gap.reason), (5, GapReason::Disconnected));
+    for number in [5, 6] {
+        let TryRecv::Delivery(Delivery::Msg(probe)) = reader.try_recv() else {
+            panic!("a message")
+        };
+        assert_eq!((probe.number, probe.redelivered()), (number, number == 5));
+    }
+    assert_eq!(publisher.done(|| false), Some(7));
+    publisher.skip(2, GapReason::Disconnected);
+    assert_eq!(publisher.done(|| false), Some(7), "nobody knows of the gap");
+    assert!(matches!(reader.try_recv(), TryRecv::Delivery(Delivery::Gap(_))));
+    assert_eq!(publisher.done(|| false), Some(9));
+
+    // What it has not taken is done when it leaves.
+    let calls = Arc::new(Calls::default());
+    publisher.park(&Waker::from(calls.clone()));
+    drop(reader);
+    assert!(calls.0.load(Ordering::SeqCst) > 0, "the link confirms the messages");
+}
+
+#[test]
+fn a_reader_by_key_shows_a_remote_publisher_what_is_done() {
+    let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
+    let by_key = LatestByKey::of::<Probe>("publisher", NonZeroU32::MIN).unwrap();
+    let mut reader = topic.subscribe::<Probe>("reader", Policy::LatestByKey(by_key)).unwrap();
+    let mut publisher = topic.remote_publisher("publisher", 1, 0).unwrap();
+    for done in 0..3 {
+        publisher.push(Probe { publisher: 0, number: done }.as_bytes(), false).unwrap();
+        assert_eq!(publisher.done(|| false), Some(done));
+        assert!(matches!(reader.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
+        assert_eq!(publisher.done(|| false), Some(done + 1));
+    }
+}
+
+#[test]
+fn messages_of_a_batch_are_in_flight_at_each_of_its_publishers() {
+    for fails in [false, true] {
+        let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
+        let mut reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
+        let mut publishers =
+            [1, 2].map(|epoch| topic.remote_publisher("publisher", epoch, 0).unwrap());
+        for publisher in &mut publishers {
+            publisher.push(Probe { publisher: 0, number: 0 }.as_bytes(), false).unwrap();
+        }
+        let (mut batch, context) = (Vec::new(), Context::from_waker(Waker::noop()));
+        assert_eq!(reader.poll_recv_many(&context, &mut batch, 8), Poll::Ready(2));
+        if fails {
+            assert_eq!(reader.fail(), None);
+        }
+        drop(reader);
+        assert_eq!(publishers.map(|publisher| publisher.is_in_flight()), [true, true], "{fails}");
+    }
 }
 
 proptest! {

@@ -138,7 +138,6 @@ pub type Observer = Arc<dyn Fn(Notice<'_>) + Send + Sync>;
 /// Names that a peer has sent are shown with their control characters escaped.
 impl fmt::Display for Notice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |name: &str| name.escape_debug().to_string();
         match self {
             Notice::Connected { peer } => write!(f, "connected to node `{}`", shown(peer)),
             Notice::Disconnected { peer: "", error } => {
@@ -216,5 +215,29 @@ impl fmt::Display for Notice<'_> {
             },
             Notice::AcceptFailed { error } => write!(f, "cannot accept connections: {error}"),
         }
+    }
+}
+
+/// A text of a peer without control characters. Its quotes are not escaped.
+fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '\'' | '"' => shown.push(letter),
+            _ => shown.extend(letter.escape_debug()),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_of_a_peer_are_escaped_and_quotes_are_not() {
+        let (peer, reason, is_required) = ("a\nb", "cannot map a peer's memory", false);
+        let text = Notice::StaysOnSocket { peer, reason, is_required }.to_string();
+        assert!(text.contains("node `a\\nb`") && text.ends_with(reason), "{text}");
     }
 }

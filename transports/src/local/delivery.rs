@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use crate::counters::EdgeValue;
+
 /// One result of a receive.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Delivery<M> {
@@ -107,6 +109,20 @@ pub enum GapReason {
     /// Several processes of the reader in a row died with the message in flight. It became a dead
     /// letter at its publisher.
     DeadLettered,
+}
+
+impl GapReason {
+    /// The counter of messages that are missing for this reason.
+    pub(super) fn value(self) -> EdgeValue {
+        match self {
+            GapReason::Overwritten | GapReason::Disconnected | GapReason::Evicted => {
+                EdgeValue::Overwritten
+            }
+            GapReason::Skipped => EdgeValue::Skipped,
+            GapReason::Dropped => EdgeValue::Dropped,
+            GapReason::Undecodable | GapReason::DeadLettered => EdgeValue::DeadLettered,
+        }
+    }
 }
 
 impl fmt::Display for Gap {

@@ -128,10 +128,15 @@ impl LatestByKey {
     /// a message. `None` if that is more than memory can hold.
     #[must_use]
     pub fn table_bytes(&self, size: usize) -> Option<usize> {
+        let keys = usize::try_from(self.keys.get()).ok()?;
         let words = size.div_ceil(size_of::<usize>()).checked_mul(size_of::<usize>())?;
-        // The map is at most half full, and has an entry's key and place.
-        let entry = words.checked_add(3 * (KEY_BYTES + 3 * size_of::<usize>()))?;
-        entry.checked_mul(usize::try_from(self.keys.get()).ok()?)
+        // A key, its sequence, its number of replaced messages, and its place in two lists.
+        let entries = words.checked_add(KEY_BYTES + 6 * size_of::<u64>())?.checked_mul(keys)?;
+        // The map has a power of two of places, of which seven in eight are enough for twice the
+        // keys. Each has a key, the place of its entry, and a byte.
+        let places = keys.checked_mul(16)?.div_ceil(7).checked_next_power_of_two()?;
+        let map = places.checked_mul(KEY_BYTES + 3 * size_of::<usize>() + 1)?;
+        entries.checked_add(map)
     }
 
     /// Whether it is a key of these messages.

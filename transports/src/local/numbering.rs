@@ -47,7 +47,7 @@ pub(super) struct KnownNumbering {
     /// The number of gaps before that place. All of them were reported to the reader.
     pub(super) gaps: usize,
     /// The place of the next break.
-    until: Option<usize>,
+    pub(super) until: Option<usize>,
 }
 
 impl Numbering {

@@ -31,7 +31,6 @@ use std::sync::Arc;
 use std::task::Context;
 
 use mycelium_core::doorbell::{announce, ring_each};
-use mycelium_core::ring::broadcast::Peek;
 use mycelium_core::wait::{SpinWait, WaitStrategy};
 use zerocopy::IntoBytes;
 
@@ -210,12 +209,14 @@ impl Reader {
         let payload = if edge.lends() {
             edge.consumer.read(1)?.get(0)?.to_owned()
         } else {
-            if !matches!(edge.consumer.peek(&mut self.words), Peek::Message { .. }) {
-                // A publisher in another process has overwritten it: the next read has the gap.
+            let size = self.membership.topic.schema().size;
+            // Not a `peek`, which would move past a gap.
+            if edge.consumer.peek_ahead(0, &mut self.words, size).is_none() {
+                // Its publisher has overwritten it: the next read has the gap.
                 in_flight.handling = Handling::Redeliver;
                 return None;
             }
-            self.words.as_bytes().get(..self.membership.topic.schema().size)?.to_owned()
+            self.words.as_bytes().get(..size)?.to_owned()
         };
         let undelivered = Undelivered {
             topic: edge.publisher.topic.clone(),
@@ -226,6 +227,8 @@ impl Reader {
             sequence: edge.sequence(edge.consumer.cursor()),
             payload,
         };
+        let publisher = edge.publisher.clone();
+        let _one = publisher.only_counter();
         self.advance(index, EdgeValue::DeadLettered);
         Some(undelivered)
     }
@@ -308,7 +311,7 @@ impl Reader {
                 self.wake_publishers();
             }
         }
-        self.gap(header.edge, 1, GapReason::Undecodable)
+        self.gap(header.edge, 1, 0, GapReason::Undecodable)
     }
 
     /// Whether the next message is the one of the edge whose turn it is.

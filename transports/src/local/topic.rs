@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use mycelium_core::doorbell::announce;
 
 use super::error::TopicError;
-use super::options::SubscribeOptions;
+use super::options::{Start, SubscribeOptions};
 use super::policy::Policy;
 use super::pressure::Threshold;
 use super::ring::{Readers, RingError, RingMemory, RingShape};
@@ -324,6 +324,12 @@ impl Topic {
         edges.into_iter().for_each(|edge| subscriber.send_edge(edge));
         members.keeping += usize::from(policy.keeps());
         insert(&mut members.subscribers, subscriber.clone());
+        let fills = policy.is_gating() && options.start == Start::OldestRetained;
+        let filled = if fills { members.publishers.clone() } else { Vec::new() };
+        drop(members);
+        // A publisher compares when it has sent more, but here a reader came with a depth. Not
+        // under the lock: an observer of the threshold may use the topic.
+        filled.iter().for_each(|publisher| _ = publisher.compare_depth());
         Ok(subscriber)
     }
 

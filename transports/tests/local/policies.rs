@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Waker};
+use std::thread;
 
 use mycelium_core::{FixedStr, FixedVec, message};
 use mycelium_transports::counters::{Kind, Region};
@@ -85,6 +87,33 @@ fn a_sampling_reader_that_is_too_slow_gets_gaps_and_then_its_sample() {
     let [Err(gap), rest @ ..] = received.as_slice() else { panic!("{received:?}") };
     assert_eq!((gap.count, gap.exact, gap.reason), (5, true, GapReason::Overwritten));
     assert_eq!(rest, [Ok(6), Ok(8)]);
+}
+
+#[test]
+fn a_sample_is_the_same_while_the_publisher_sends() {
+    let (topic, _) = topic(1024);
+    let mut sample = topic.subscribe::<Price>("sample", Policy::Sample(number(10))).unwrap();
+    let mut publisher = topic.publisher("publisher", 1).unwrap();
+    let is_enough = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0.. {
+                if is_enough.load(Ordering::Relaxed) {
+                    return;
+                }
+                publisher.try_emit(price(number, 0)).unwrap();
+            }
+        });
+        // Only a reader that is as fast as the publisher finds messages that were sent just now.
+        let (mut others, mut newest) = (0, 0);
+        while newest < if cfg!(miri) { 3 } else { 100 } {
+            let TryRecv::Delivery(Delivery::Msg(price)) = sample.try_recv() else { continue };
+            others += u64::from(price.number % 10 != 0);
+            newest += u64::from(sample.depth() < 10);
+        }
+        is_enough.store(true, Ordering::Relaxed);
+        assert_eq!(others, 0);
+    });
 }
 
 #[test]

@@ -2,13 +2,14 @@
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Waker};
 use std::thread;
 
 use mycelium_transports::conformance::Probe;
 use mycelium_transports::local::{
-    Delivery, Policy, PressureChange, Subscription, TaskBudget, Threshold, TryRecv, poll_with,
+    Delivery, Policy, PressureChange, Start, SubscribeOptions, Subscription, TaskBudget, Threshold,
+    TryRecv, poll_with,
 };
 use proptest::prelude::*;
 
@@ -54,6 +55,57 @@ fn the_threshold_is_exceeded_between_two_marks() {
     assert!(!publisher.backpressure_threshold_exceeded(), "the reader that is left observes");
     assert_eq!(changes.lock().unwrap().len(), 2);
     assert!(observer.try_recv().delivery().is_some());
+}
+
+#[test]
+fn a_reader_ends_backpressure_at_the_lower_mark() {
+    let local = LocalTopic::open(16);
+    let mut reader = local.subscribe("reader", Policy::Block);
+    let mut publisher = local.publisher("publisher");
+    let (sender, changes) = mpsc::channel();
+    publisher.observe_pressure(move |change| _ = sender.send(change.depth));
+    (0..15).for_each(|number| publisher.try_emit(probe(number)).unwrap());
+    assert_eq!(changes.try_iter().collect::<Vec<_>>(), [13]);
+    // Messages that came after the upper mark are among them. The publisher does nothing.
+    for depth in (9..15).rev() {
+        assert_eq!(changes.try_iter().count(), 0, "{} of 16", depth + 1);
+        take(&mut reader, 1);
+    }
+    assert_eq!(changes.try_iter().collect::<Vec<_>>(), [9]);
+}
+
+/// The `drop-newest` subscription has an entry in the publisher's ring, which stays behind.
+#[test]
+fn readers_end_backpressure_beside_a_slow_drop_newest_subscription() {
+    let local = LocalTopic::open(8);
+    let _slow = local.subscribe("slow", Policy::DropNewest);
+    let mut reader = local.subscribe("reader", Policy::Block);
+    let mut publisher = local.publisher("publisher");
+    let (sender, changes) = mpsc::channel();
+    publisher.observe_pressure(move |change| _ = sender.send(change.exceeded));
+    for _ in 0..3 {
+        (0..7).for_each(|number| publisher.try_emit(probe(number)).unwrap());
+        assert_eq!(changes.try_iter().collect::<Vec<_>>(), [true]);
+        take(&mut reader, 7);
+        // The publisher does nothing.
+        assert_eq!(changes.try_iter().collect::<Vec<_>>(), [false]);
+    }
+}
+
+#[test]
+fn a_reader_that_joins_with_a_depth_may_exceed_the_threshold() {
+    for policy in [Policy::Block, Policy::Reject, Policy::DropNewest, Policy::DropOldest] {
+        let local = LocalTopic::open(8);
+        let mut publisher = local.publisher("publisher");
+        let (sender, changes) = mpsc::channel();
+        publisher.observe_pressure(move |change| _ = sender.send(change.depth));
+        (0..8).for_each(|number| publisher.try_emit(probe(number)).unwrap());
+        let options = SubscribeOptions::new(policy, Start::OldestRetained);
+        let _late = local.0.subscribe::<Probe>("late", options).unwrap();
+        let expected: &[usize] = if policy.is_gating() { &[8] } else { &[] };
+        assert_eq!(changes.try_iter().collect::<Vec<_>>(), expected, "{policy}");
+        assert_eq!(publisher.backpressure_threshold_exceeded(), policy.is_gating(), "{policy}");
+    }
 }
 
 #[test]

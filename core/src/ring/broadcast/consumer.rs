@@ -224,14 +224,15 @@ impl<H: BroadcastHandle> Consumer<H> {
         waiting
     }
 
-    /// How many messages wait for this reader, as far as this thread can see: at most the capacity
-    /// if it has an entry. What a reader without one has missed already counts, too; if the writer
-    /// is in another process, that may be any number.
+    /// How many messages wait for this reader, as far as this thread can see. What it has missed
+    /// already counts, too. If the writer is in another process, that is at most the capacity for a
+    /// reader with an entry, and any number for one without.
     #[must_use]
     pub fn depth(&self) -> usize {
         let waiting = self.ring.published(self.cursor).wrapping_sub(self.cursor);
         // The tail of a writer in another process may have any value.
-        if self.ring.entry().is_some() { waiting.min(self.ring.capacity()) } else { waiting }
+        let is_bounded = self.ring.storage.is_foreign() && self.ring.entry().is_some();
+        if is_bounded { waiting.min(self.ring.capacity()) } else { waiting }
     }
 
     /// The sequence of the message that this reader wants next.

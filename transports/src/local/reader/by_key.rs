@@ -21,7 +21,7 @@ impl Reader {
         }
         if let Some(index) = self.edges.iter().position(|edge| edge.passed > 0) {
             let evicted = std::mem::take(&mut self.edges[index].passed) as u64;
-            return Some(Found::Gap(self.gap(index, evicted, GapReason::Overwritten)));
+            return Some(Found::Gap(self.gap(index, evicted, 0, GapReason::Overwritten)));
         }
         let (entry, words) = self.table.as_mut()?.first()?;
         let edge = entry.edge();
@@ -31,7 +31,7 @@ impl Reader {
                 let sequence = entry.sequence;
                 Some(Found::Message(Header { edge, sequence, redelivered: false }))
             }
-            replaced => Some(Found::Gap(self.gap(edge, replaced, GapReason::Skipped))),
+            replaced => Some(Found::Gap(self.gap(edge, replaced, 0, GapReason::Skipped))),
         }
     }
 

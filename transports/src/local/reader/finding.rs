@@ -119,12 +119,14 @@ impl Reader {
                 // The publisher's stream has moved to memory: the newest message is there.
                 Some(later) => later.passed += skipped,
                 None if skipped > 0 => {
-                    return Found::Gap(self.gap(index, skipped as u64, GapReason::Skipped));
+                    return Found::Gap(self.gap(index, skipped as u64, 0, GapReason::Skipped));
                 }
                 None => {}
             }
         }
-        self.sample(index);
+        if let Some((missed, reason)) = self.sample(index) {
+            return Found::Gap(self.gap(index, 0, missed, reason));
+        }
         let edge = &mut self.edges[index];
         // A gating reader copies nothing: its messages stay in the ring.
         let copies = !policy.keeps() || !edge.lends();
@@ -142,71 +144,77 @@ impl Reader {
         if !matches!(peek, Peek::Gap { .. })
             && let Some((missed, reason)) = edge.missed()
         {
-            return Found::Gap(self.gap(index, missed, reason));
+            return Found::Gap(self.gap(index, 0, missed, reason));
         }
         match peek {
+            // Published just now. The next message wakes this reader.
+            Peek::Message { .. } if !edge.is_selected(policy) => Found::Empty,
             Peek::Message { sequence: place, .. } => {
                 let redelivered = edge.is_redelivered() || failures > 0 || edge.has_failed(0);
                 let sequence = edge.sequence(place);
                 Found::Message(Header { edge: index, sequence, redelivered })
             }
             Peek::Gap { missed } => {
-                Found::Gap(self.gap(index, missed as u64, GapReason::Overwritten))
+                Found::Gap(self.gap(index, missed as u64, 0, GapReason::Overwritten))
             }
             Peek::Empty if gone_at.is_none() => Found::Empty,
             Peek::Evicted if edge.reports_end() => {
-                Found::Gap(self.gap(index, 0, GapReason::Evicted))
+                Found::Gap(self.gap(index, 0, 0, GapReason::Evicted))
             }
             // A ring in memory that was closed has all messages of its publisher, although its
             // process is gone by now.
             Peek::Closed if edge.is_mapped() => Found::Closed,
             Peek::Empty | Peek::Closed if edge.reports_loss() => {
-                Found::Gap(self.gap(index, 0, GapReason::Disconnected))
+                Found::Gap(self.gap(index, 0, 0, GapReason::Disconnected))
             }
             Peek::Empty | Peek::Closed | Peek::Evicted => Found::Closed,
         }
     }
 
-    /// Counts missing messages. An observer copies the next message at the same time.
+    /// Counts messages that this reader has found to be missing, and those that were
+    /// [missing](Edge::missed) already. An observer copies the next message at the same time.
     #[cold]
     #[inline(never)]
-    pub(super) fn gap(&mut self, index: usize, mut count: u64, reason: GapReason) -> Gap {
+    pub(super) fn gap(
+        &mut self,
+        index: usize,
+        mut found: u64,
+        mut missing: u64,
+        reason: GapReason,
+    ) -> Gap {
         let edge = &mut self.edges[index];
-        let exact = count > 0;
+        let exact = found > 0 || missing > 0;
         // Messages may have been missing before those that the ring passed over. A publisher in
         // another process may make any numbers of it.
         let missed = |edge: &mut Edge| edge.missed().map_or(0, |(missed, _)| missed);
-        count = count.saturating_add(missed(edge));
+        missing = missing.saturating_add(missed(edge));
         if !self.membership.state.policy.keeps() && self.table.is_none() {
-            self.sample(index);
+            while let Some((missed, _)) = self.sample(index) {
+                missing = missing.saturating_add(missed);
+            }
+            let policy = self.membership.state.policy;
             let edge = &mut self.edges[index];
             match edge.consumer.peek(&mut self.words) {
                 Peek::Message { sequence: place, .. } => {
-                    count = count.saturating_add(missed(edge));
-                    edge.consumer.advance();
-                    let sequence = edge.sequence(place);
-                    self.after_gap = Some(AfterGap { edge: index, sequence });
+                    missing = missing.saturating_add(missed(edge));
+                    // Otherwise it was published just now, and the next find passes over it.
+                    if edge.is_selected(policy) {
+                        edge.consumer.advance();
+                        let sequence = edge.sequence(place);
+                        self.after_gap = Some(AfterGap { edge: index, sequence });
+                    }
                 }
                 // The publisher was faster once more.
                 Peek::Gap { missed: more } => {
-                    count = count.saturating_add(more as u64).saturating_add(missed(edge));
+                    found = found.saturating_add(more as u64);
+                    missing = missing.saturating_add(missed(edge));
                 }
                 Peek::Empty | Peek::Closed | Peek::Evicted => {}
             }
         }
-        let value = match reason {
-            GapReason::Overwritten | GapReason::Disconnected | GapReason::Evicted => {
-                Some(EdgeValue::Overwritten)
-            }
-            GapReason::Skipped => Some(EdgeValue::Skipped),
-            // Counted when they were dropped.
-            GapReason::Dropped => None,
-            GapReason::Undecodable | GapReason::DeadLettered => Some(EdgeValue::DeadLettered),
-        };
         let edge = &mut self.edges[index];
-        if let Some(value) = value {
-            edge.line.add(value, count);
-        }
+        edge.count_missing(found, missing, reason);
+        let count = found.saturating_add(missing);
         if self.after_gap.is_none() {
             edge.notify_place();
         }
@@ -214,15 +222,17 @@ impl Reader {
         Gap { count, exact, reason, publisher, epoch }
     }
 
-    /// Passes over the messages that a sampling reader does not get.
-    fn sample(&mut self, index: usize) {
-        let Policy::Sample(every) = self.membership.state.policy else { return };
+    /// Passes over the messages that a sampling reader does not get, or returns the messages that
+    /// are missing before the next one.
+    fn sample(&mut self, index: usize) -> Option<(u64, GapReason)> {
+        let Policy::Sample(every) = self.membership.state.policy else { return None };
         let edge = &mut self.edges[index];
-        let passed = edge.sample(every.get().into());
+        let (passed, missed) = edge.sample(every);
         if passed > 0 {
             edge.line.add(EdgeValue::Sampled, passed as u64);
             edge.notify_place();
         }
+        missed
     }
 
     fn pass_turn(&mut self) {

@@ -1,12 +1,14 @@
 //! How a subscription reads one edge: the sequences of its messages, what is missing before the
 //! next one, and how the publisher ends. It also shows a remote publisher how far an observer is.
 
+use std::num::NonZeroU32;
 use std::sync::{Arc, Weak};
 
 use mycelium_core::ring::broadcast::Peek;
 
 use super::{Edge, Origin};
 use crate::local::delivery::GapReason;
+use crate::local::policy::Policy;
 use crate::local::shared::MappedOrigin;
 use crate::sync::Ordering;
 
@@ -89,6 +91,15 @@ impl Edge {
         missed
     }
 
+    /// Counts messages that the reader finds missing, and those that were missing already.
+    #[cold]
+    pub(in crate::local) fn count_missing(&self, found: u64, missing: u64, reason: GapReason) {
+        let _one = self.publisher.only_counter();
+        // A pump counts the messages that are missing in its ring.
+        let missing = if self.publisher.origin.pump().is_some() { 0 } else { missing };
+        self.line.add(reason.value(), found.saturating_add(missing));
+    }
+
     /// Whether an earlier process may have received the next message.
     pub(in crate::local) fn is_redelivered(&self) -> bool {
         self.known.as_ref().is_some_and(|known| known.redelivered)
@@ -115,14 +126,42 @@ impl Edge {
         }
     }
 
-    /// Moves to the next message whose sequence is a multiple of `every`, or to the end of the
-    /// ring. Returns how many messages were passed over.
-    pub(in crate::local) fn sample(&mut self, every: u64) -> usize {
-        let place = self.sequence(self.consumer.cursor()) % every;
-        if place == 0 {
-            return 0;
+    /// Whether a reader with this policy gets the next message, before which nothing is
+    /// [missing](Self::missed).
+    #[inline]
+    pub(in crate::local) fn is_selected(&self, policy: Policy) -> bool {
+        match policy {
+            Policy::Sample(every) => {
+                self.sequence(self.consumer.cursor()).is_multiple_of(every.get().into())
+            }
+            Policy::Block
+            | Policy::Reject
+            | Policy::DropNewest
+            | Policy::DropOldest
+            | Policy::Latest
+            | Policy::LatestByKey(_) => true,
         }
-        self.consumer.skip(usize::try_from(every - place).unwrap_or(usize::MAX))
+    }
+
+    /// Moves to the next message whose sequence is a multiple of `every`, but at most to the end of
+    /// the ring, and to the next place where messages are missing. Returns how many messages were
+    /// passed over, or the messages that are missing before the next one.
+    pub(in crate::local) fn sample(
+        &mut self,
+        every: NonZeroU32,
+    ) -> (usize, Option<(u64, GapReason)>) {
+        // Before the numbering is read: a break is stored before the message after it.
+        let waiting = self.consumer.depth();
+        let missed = self.missed();
+        if missed.is_some() {
+            return (0, missed);
+        }
+        let (cursor, every) = (self.consumer.cursor(), u64::from(every.get()));
+        let next_break = self.known.as_ref().and_then(|known| known.until);
+        let to_break = next_break.map_or(usize::MAX, |until| until.wrapping_sub(cursor));
+        let to_next = (every - self.sequence(cursor) % every) % every;
+        let to_next = usize::try_from(to_next).unwrap_or(usize::MAX);
+        (self.consumer.skip(to_next.min(to_break).min(waiting)), None)
     }
 
     /// Whether all messages before its end are read.

@@ -33,6 +33,12 @@ impl PublisherState {
         pump.is_some_and(|pump| pump.run())
     }
 
+    /// While this guard lives, the pump whose ring this is counts nothing: a subscription that
+    /// counts what its pump counts, too, holds it.
+    pub(in crate::local) fn only_counter(&self) -> Option<impl Drop> {
+        self.origin.pump().map(Pump::ends)
+    }
+
     /// How many messages the slowest gating subscription is behind.
     pub(in crate::local) fn depth(&self) -> usize {
         let pumps = self.pumps.lock();
@@ -173,9 +179,8 @@ impl Pump {
             return;
         }
         self.numbering.skip(target.sequence(), missed, reason);
-        if reason == GapReason::Dropped {
-            self.line.add(EdgeValue::Dropped, missed);
-        }
+        // Here, because the numbering has one reason for all that is missing at a place.
+        self.line.add(reason.value(), missed);
     }
 
     /// How many messages have not moved.
