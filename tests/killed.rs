@@ -9,6 +9,8 @@ use std::sync::{Mutex, PoisonError};
 
 #[path = "killed/child.rs"]
 mod child;
+#[path = "killed/ends.rs"]
+mod ends;
 #[path = "killed/hostile.rs"]
 mod hostile;
 #[path = "killed/torture.rs"]

@@ -404,7 +404,7 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
         if self.streams.iter().flatten().any(IncomingStream::has_lost_memory) {
             self.lost_memory.notice(now, self.times.1, link);
         }
-        self.lost_memory.check(now, link, context.waker());
+        self.lost_memory.check(now, link, &*self.executor, context);
         // If this process ends, its next one gets what subscriptions have not taken.
         let control = &self.control;
         let at_shutdown = || phase > LinkPhase::Run || control.is_leaving();

@@ -2,14 +2,17 @@
 //!
 //! The control connection ends with the peer's process, and so does the link's socket, unless a
 //! child of that process has kept it open. Bytes that have arrived on the link are still read: the
-//! peer may have ended in order. A dead process does not write, so its link ends when nothing is
-//! left to read. If only the control connection has ended, the link gets a short time to end by
+//! peer may have ended in order. A dead process does not write, so its link ends when nothing more
+//! has arrived for a moment. That is a timer of the executor, and not a count of polls: an executor
+//! looks for bytes when it looks for timers, and a task that wakes itself can be polled many times
+//! before that. If only the control connection has ended, the link gets a short time to end by
 //! itself.
 
-use std::task::Waker;
+use std::task::Context;
 use std::time::Duration;
 
 use mycelium_core::link::CloseReason;
+use mycelium_executor::{Executor, SendFuture};
 
 use crate::memory::Gone;
 use crate::stream::NodeLink;
@@ -19,14 +22,19 @@ const GRACE: Duration = Duration::from_secs(1);
 /// How often it is checked: the interval of its pings.
 const CHECK: Duration = Duration::from_millis(100);
 
+/// How long nothing arrives from a process that is dead before its link ends.
+const QUIET: Duration = Duration::from_millis(1);
+
 /// Since when streams of a link have no memory any more.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct LostMemory {
     since: Option<Duration>,
     /// The peer's process has ended.
     is_dead: bool,
     /// Something has arrived since the last check.
     has_read: bool,
+    /// Runs since the last arrival from a dead process.
+    quiet: Option<SendFuture<()>>,
 }
 
 impl LostMemory {
@@ -41,10 +49,7 @@ impl LostMemory {
 
     /// The control connection beside the link has ended, for this reason.
     pub(super) fn ended(&mut self, reason: &Gone) {
-        if *reason == Gone::PeerDied {
-            // What the process wrote last may have arrived since the last read.
-            (self.is_dead, self.has_read) = (true, true);
-        }
+        self.is_dead |= *reason == Gone::PeerDied;
     }
 
     /// Something has arrived.
@@ -54,14 +59,32 @@ impl LostMemory {
     }
 
     /// Ends the link when its time is over.
-    pub(super) fn check(&mut self, now: Duration, link: &mut NodeLink<'_>, waker: &Waker) {
+    pub(super) fn check(
+        &mut self,
+        now: Duration,
+        link: &mut NodeLink<'_>,
+        executor: &dyn Executor,
+        context: &mut Context<'_>,
+    ) {
         let has_read = std::mem::take(&mut self.has_read);
         let is_late = self.since.is_some_and(|since| now.saturating_sub(since) >= GRACE);
-        if is_late || self.is_dead && !has_read {
+        if is_late || self.is_dead && self.is_quiet(has_read, executor, context) {
             link.close(now, CloseReason::Aborted);
-        } else if self.is_dead {
-            waker.wake_by_ref();
         }
+    }
+
+    /// Whether nothing has arrived for a moment. If not, the task is woken when it may be so.
+    fn is_quiet(
+        &mut self,
+        has_read: bool,
+        executor: &dyn Executor,
+        context: &mut Context<'_>,
+    ) -> bool {
+        if has_read {
+            self.quiet = None;
+        }
+        let quiet = || executor.sleep_until(executor.now().saturating_add(QUIET));
+        self.quiet.get_or_insert_with(quiet).as_mut().poll(context).is_ready()
     }
 
     /// The connection has ended.

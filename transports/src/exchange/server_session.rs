@@ -293,7 +293,7 @@ impl Traffic<TOPICS, STREAMS> for ServerSession {
             let silence = self.server.link_with(self.node()).silence;
             self.lost_memory.notice(now, silence, link);
         }
-        self.lost_memory.check(now, link, context.waker());
+        self.lost_memory.check(now, link, &*self.server.executor, context);
         let Some(peer) = &self.peer else { return };
         let count = self.topics.len();
         let mut sent = 0;
