@@ -153,7 +153,7 @@ async fn batches_allocate_nothing() {
 
 // Time is paused: an emit that waits makes a timer once a second, and a busy machine is slow.
 #[tokio::test(start_paused = true)]
-async fn emitted_and_received_messages_allocate_nothing() {
+async fn p1_emitted_and_received_messages_allocate_nothing() {
     let (sender, allocations) = sync_channel(1);
     let node = Node::builder("main")
         .service(|| Feed)

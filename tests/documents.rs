@@ -25,7 +25,7 @@ fn topologies_in_the_documents_are_valid() {
 }
 
 #[test]
-fn dependencies_of_the_readme_exist() {
+fn c6_dependencies_of_the_readme_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = fs::read_to_string(root.join("README.md")).expect("a README");
     let [manifest] = &*blocks(&text, "toml") else { panic!("README.md has one manifest") };

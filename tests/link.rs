@@ -244,7 +244,7 @@ async fn a_driver_that_is_dropped_at_every_poll_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_never_reads_or_writes_times_out() {
+async fn h6_a_peer_that_never_reads_or_writes_times_out() {
     let executor = Tokio::current().unwrap();
     let shared: Arc<dyn Executor> = Arc::new(executor.clone());
     let (left, _right) = pair(&executor);

@@ -1,6 +1,6 @@
 //! What `#[service]` says about mistakes.
 
 #[test]
-fn mistakes_are_compile_errors_that_say_what_to_do() {
+fn c7_mistakes_are_compile_errors_that_say_what_to_do() {
     trybuild::TestCases::new().compile_fail("tests/ui/*.rs");
 }

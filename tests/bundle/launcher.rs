@@ -50,7 +50,7 @@ fn members_end_with_a_launcher_that_is_killed() {
 }
 
 #[test]
-fn members_that_hang_are_killed_when_their_launcher_is() {
+fn h11_members_that_hang_are_killed_when_their_launcher_is() {
     let (mut launcher, said) = launcher("launch-hanging");
     assert_eq!(said.sorted(), ["sink hangs", "source hangs"]);
     kill(launcher.id(), Signal::KILL);

@@ -185,7 +185,7 @@ async fn an_unannounced_reader_does_not_block_a_publisher() {
 }
 
 #[tokio::test]
-async fn pending_connections_make_room_for_new_ones() {
+async fn h4_pending_connections_make_room_for_new_ones() {
     let dir = TestDir::new("admission-silent");
     let mut there = Side::new("there", 1, 8);
     // They stay until they are evicted.
@@ -227,7 +227,7 @@ async fn named_connections_leave_room_for_announced_readers() {
 }
 
 #[tokio::test]
-async fn a_reader_gets_in_when_descriptors_run_short() {
+async fn h5_a_reader_gets_in_when_descriptors_run_short() {
     for part in ["serve", "cram"] {
         let dir = TestDir::new("admission-descriptors");
         let _part = Part::run(part, &dir.socket());

@@ -7,7 +7,7 @@ use mycelium::{Context, Error, Kept, Node, Outcome, Result, Topology, service};
 use crate::services::{Number, Source, Square, start};
 
 #[tokio::test(start_paused = true)]
-async fn sleep_is_cut_short_by_a_shutdown_that_came_before_or_comes_after() {
+async fn h2_sleep_is_cut_short_by_a_shutdown_that_came_before_or_comes_after() {
     struct Sleeper(bool);
     #[service()]
     impl Sleeper {

@@ -14,7 +14,7 @@ use crate::services::{
 };
 
 #[tokio::test]
-async fn shutdown_drains_what_was_accepted_and_a_tight_loop_starves_nobody() {
+async fn h10_shutdown_drains_what_was_accepted_and_a_tight_loop_starves_nobody() {
     let (sender, received) = channel();
     let running = start(
         Node::builder("main")
@@ -39,7 +39,7 @@ async fn shutdown_drains_what_was_accepted_and_a_tight_loop_starves_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_ignores_the_shutdown_is_abandoned_by_name() {
+async fn h1_a_service_that_ignores_the_shutdown_is_abandoned_by_name() {
     struct Deaf;
     #[service()]
     impl Deaf {

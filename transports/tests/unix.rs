@@ -60,7 +60,7 @@ fn directory_and_socket_are_closed_to_others() {
 }
 
 #[test]
-fn a_live_socket_is_never_taken_away() {
+fn h12_a_live_socket_is_never_taken_away() {
     let dir = TestDir::new("live");
     let bound = BoundSocket::at(dir.socket()).unwrap();
     let refused = BoundSocket::at(dir.socket()).unwrap_err();
