@@ -4,7 +4,8 @@
 use std::sync::mpsc::{Sender, channel};
 
 use mycelium::{
-    Context, Delivery, Error, Kept, Node, Received, Result, Subscription, Topology, service,
+    Context, Delivery, Error, Kept, Node, Outcome, Received, Result, Subscription, Topology,
+    service,
 };
 use mycelium_tokio::Tokio;
 
@@ -140,5 +141,34 @@ impl Keeper {
             self.seen.send((number.value, number.redelivered()))?;
         }
         Ok(())
+    }
+}
+
+/// Fails twice, and then ends.
+struct Storm(u32);
+
+#[service()]
+impl Storm {
+    async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
+        self.0 += 1;
+        if self.0 <= 2 {
+            return Err(std::io::Error::other("a storm").into());
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_services_that_fail_at_once_run_again_and_end() {
+    const SERVICES: usize = 1_000;
+    let mut node = Node::builder("main");
+    for number in 0..SERVICES {
+        node = node.named_service(&format!("Storm-{number}"), || Storm(0));
+    }
+    let report = node.build().unwrap().run(Tokio::current().unwrap()).await.unwrap();
+    assert_eq!(report.services.len(), SERVICES);
+    for service in &report.services {
+        assert_eq!((service.starts, service.errors), (3, 2), "{}", service.name);
+        assert_eq!(service.outcome, Outcome::Completed);
     }
 }
