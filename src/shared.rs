@@ -34,6 +34,7 @@ use crate::testing::Probe;
 use failure::Failure;
 pub(crate) use lifecycle::{Lifecycle, Phase};
 pub(crate) use poll_mark::{PollMark, WatchdogHandle};
+pub(crate) use services::Runs;
 use services::Services;
 pub(crate) use threads::Threads;
 pub(crate) use topics::{DeadLetterWriter, Topics};

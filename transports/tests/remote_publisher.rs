@@ -1,4 +1,5 @@
 //! Messages and gaps that readers get from a publisher in another process.
+#![cfg(feature = "metrics")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

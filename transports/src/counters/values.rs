@@ -22,11 +22,29 @@ pub enum Kind {
     Link,
     /// One service, as measured by the node's watchdog: [`WatchdogValue`].
     Watchdog,
+    /// A counter of a service's own: [`CounterValue`].
+    Counter,
+    /// A gauge of a service's own: [`GaugeValue`].
+    Gauge,
+    /// A histogram of a service's own: [`HistogramValue`].
+    Histogram,
+    /// Sixteen buckets of a histogram, from the number `first` of the label on: [`BucketValue`].
+    Buckets,
 }
 
 impl Kind {
-    pub(super) const ALL: [Kind; 5] =
-        [Kind::Publisher, Kind::Edge, Kind::Service, Kind::Link, Kind::Watchdog];
+    #[cfg(feature = "metrics")]
+    pub(super) const ALL: [Kind; 9] = [
+        Kind::Publisher,
+        Kind::Edge,
+        Kind::Service,
+        Kind::Link,
+        Kind::Watchdog,
+        Kind::Counter,
+        Kind::Gauge,
+        Kind::Histogram,
+        Kind::Buckets,
+    ];
 
     /// The name of the kind in the region.
     #[must_use]
@@ -37,6 +55,10 @@ impl Kind {
             Kind::Service => "service",
             Kind::Link => "link",
             Kind::Watchdog => "watchdog",
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+            Kind::Buckets => "buckets",
         }
     }
 
@@ -49,9 +71,14 @@ impl Kind {
             Kind::Service => ServiceValue::NAMES,
             Kind::Link => LinkValue::NAMES,
             Kind::Watchdog => WatchdogValue::NAMES,
+            Kind::Counter => CounterValue::NAMES,
+            Kind::Gauge => GaugeValue::NAMES,
+            Kind::Histogram => HistogramValue::NAMES,
+            Kind::Buckets => BucketValue::NAMES,
         }
     }
 
+    #[cfg(feature = "metrics")]
     pub(super) fn from_word(word: u64) -> Option<Kind> {
         Kind::ALL.into_iter().find(|kind| *kind as u64 == word)
     }
@@ -176,5 +203,53 @@ values! {
     WatchdogValue of Watchdog {
         /// Polls that took longer than the limit.
         LongPolls = "long_polls",
+    }
+
+    /// Values of a [`Kind::Counter`].
+    CounterValue of Counter {
+        /// The number.
+        Count = "count",
+    }
+
+    /// Values of a [`Kind::Gauge`].
+    GaugeValue of Gauge {
+        /// The value: an `i64` as its two's complement.
+        Value = "value",
+    }
+
+    /// Values of a [`Kind::Histogram`], whose buckets are lines of their own.
+    HistogramValue of Histogram {
+        /// Recorded values.
+        Count = "count",
+        /// The sum of all recorded values, which wraps.
+        Sum = "sum",
+        /// The least recorded value; 0 if there is none.
+        Least = "least",
+        /// The greatest recorded value.
+        Most = "most",
+    }
+}
+
+/// A value of a [`Kind::Buckets`]: a bucket, counted from the first one of the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BucketValue(u8);
+
+impl BucketValue {
+    pub(super) const NAMES: &[&str; VALUES] =
+        &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15"];
+
+    /// The bucket with this number, modulo the buckets of a line.
+    #[must_use]
+    pub fn new(number: usize) -> BucketValue {
+        BucketValue((number % VALUES) as u8)
+    }
+}
+
+impl Value for BucketValue {
+    const KIND: Kind = Kind::Buckets;
+
+    #[inline]
+    fn index(self) -> usize {
+        self.0.into()
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 /// One result of a receive.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Delivery<M> {
@@ -164,6 +166,6 @@ pub struct Undelivered {
     pub epoch: u64,
     /// Its number among the publisher's messages of this epoch.
     pub sequence: u64,
-    /// The message's bytes.
-    pub payload: Vec<u8>,
+    /// The message's bytes. Those who get a copy of the dead letter share them.
+    pub payload: Bytes,
 }
