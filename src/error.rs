@@ -11,6 +11,7 @@ use mycelium_core::debug_as_display;
 pub use mycelium_transports::local::ShuttingDown;
 use mycelium_transports::local::TopicError;
 
+use crate::metrics::MetricError;
 use crate::topology::TopologyError;
 use build::is_bug_of_topic;
 
@@ -100,7 +101,7 @@ fn is_bug(error: &(dyn std::error::Error + 'static)) -> bool {
     } else if let Some(error) = error.downcast_ref::<TopicError>() {
         is_bug_of_topic(error)
     } else {
-        error.is::<TopologyError>() || error.is::<ZeroPeriod>()
+        error.is::<TopologyError>() || error.is::<MetricError>() || error.is::<ZeroPeriod>()
     }
 }
 

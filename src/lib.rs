@@ -16,6 +16,7 @@
 //! | fail, restart, keep state | [Handle errors and restarts](#handle-errors-and-restarts) |
 //! | end a program | [Shut down](#shut-down) |
 //! | see logs, events and counters | [See what happens](#see-what-happens) |
+//! | leave out what you do not use | [Switch features off](#switch-features-off) |
 //! | understand an error | `docs/mistakes.md`: likely mistakes, and what to write instead |
 //!
 //! # Write a service
@@ -202,6 +203,7 @@
 //! | [`PublisherError`] | [`Context::publisher`] |
 //! | [`ShuttingDown`] | [`Context::sleep`], when the node shuts down |
 //! | [`ZeroPeriod`] | [`Context::interval`] |
+//! | [`MetricError`] | [`Context::metrics`] |
 //! | [`Unfinished`] | a [`JoinHandle`] whose work panicked or was dropped |
 //!
 //! # Shut down
@@ -225,8 +227,23 @@
 //!   stop, a poll that takes too long ([`Builder::watchdog`]).
 //! - **Counters**: [`Running::counters`] has what was sent, taken, dropped and left, for each
 //!   publisher and subscription ([`counters`]).
+//! - **Metrics**: [`Context::metrics`] makes a [`Counter`], a [`Gauge`] or a [`Histogram`] of a
+//!   service's own ([`Metrics`]), which [`Running::metrics`] reads.
 //! - **The end**: the [`Report`] of a node has a [`ServiceReport`] with its [`Outcome`] for each
 //!   service.
+//!
+//! # Switch features off
+//!
+//! | feature | on by default | without it |
+//! | --- | --- | --- |
+//! | `metrics` | yes | nothing is counted: [`Running::counters`] is empty, and [`Context::metrics`] compiles to nothing. Gaps, dead letters and the [`Report`] of services are the same |
+//! | `tracing` | yes | no crate `tracing`: warnings and errors go to the standard error, and other log lines nowhere |
+//! | `topology` | yes | no TOML parser, no `Topology`: one node, with what the [`Builder`] sets |
+//! | `signals` | yes | no `Node::run`: [`Node::start`] starts a node that [`Running::shutdown`] ends |
+//! | `logs` | no | no `mycelium::init`; with it, also `tracing` |
+//! | `testing` | no | no `testing::ServiceTest` |
+//!
+//! `default-features = false` switches all of them off; a program that uses one names it.
 //!
 //! # Without a service
 //!
@@ -262,6 +279,8 @@ mod launcher;
 mod links;
 mod log;
 mod members;
+#[cfg_attr(not(feature = "metrics"), path = "metrics/none.rs")]
+mod metrics;
 mod names;
 mod node;
 mod observe;
@@ -277,6 +296,7 @@ mod stall;
 mod supervision;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg_attr(not(feature = "topology"), path = "topology/none.rs")]
 mod topology;
 mod wiring;
 
@@ -308,6 +328,7 @@ pub use kept::Kept;
 pub use launcher::end_with_launcher;
 #[cfg(feature = "logs")]
 pub use log::init;
+pub use metrics::{Counter, Gauge, Histogram, MetricError, Metrics};
 pub use node::builder::Builder;
 pub use node::{Node, Placement, Running, StartReport};
 pub use observe::Event;
@@ -315,7 +336,9 @@ pub use port::{EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn};
 pub use report::{Carrier, LinkReport, Outcome, Report, RingMemory, ServiceReport, StartWarning};
 pub use request::{Answers, Asked, Asks, PendingReply, RequestError, Requester, Requests, Taken};
 pub use service::{Context, Service};
-pub use topology::{Problem, Topology, TopologyError};
+#[cfg(feature = "topology")]
+pub use topology::Topology;
+pub use topology::{Problem, TopologyError};
 
 // The examples of these pages are tests.
 #[cfg(doctest)]

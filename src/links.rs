@@ -174,7 +174,7 @@ impl Links {
         let listener =
             listener.map_err(|error| setup.failed(format!("listen at `{endpoint}`: {error}")))?;
         let server = Arc::new(server);
-        tracing::info!(node, %endpoint, "node listens");
+        crate::log::info!(node, %endpoint, "node listens");
         setup.spawn(server.clone().wait_for_readers())?;
         let memory = self.memory.clone();
         let listening = listen::Listening { endpoint, bound, memory, observer };

@@ -1,8 +1,9 @@
 //! Log lines of the runtime and of services, and `init`, which prints them with a good default.
 //!
 //! Lines go to `tracing`. A program that has never set a `tracing` subscriber still sees errors and
-//! warnings: `warn!` and `error!` then print one plain line to standard error. The first field of a
-//! line is its subject:
+//! warnings: `warn!` and `error!` then print one plain line to standard error. Without the feature
+//! `tracing` they always do, and `info!` and `debug!` are nothing. The first field of a line is its
+//! subject:
 //!
 //! ```text
 //! warn!(service = name, ?pause, %error, "the service failed and will be restarted");
@@ -24,10 +25,35 @@ macro_rules! error_line {
     ($($line:tt)+) => { $crate::log::line!(error, "error", $($line)+) };
 }
 
+/// Logs what happens, for those who set a `tracing` subscriber.
+macro_rules! info_line {
+    ($($line:tt)+) => { $crate::log::quiet!(info, $($line)+) };
+}
+
+/// Logs details, for those who set a `tracing` subscriber.
+macro_rules! debug_line {
+    ($($line:tt)+) => { $crate::log::quiet!(debug, $($line)+) };
+}
+
+/// A line that is not printed without a `tracing` subscriber.
+macro_rules! quiet {
+    ($level:ident, $($line:tt)+) => {{
+        #[cfg(feature = "tracing")]
+        ::tracing::$level!($($line)+);
+        // It uses the same values, and the compiler leaves it out.
+        #[cfg(not(feature = "tracing"))]
+        if false {
+            let mut plain = $crate::log::PlainLine::default();
+            $crate::log::fields!(plain, $($line)+);
+        }
+    }};
+}
+
 macro_rules! line {
     ($level:ident, $name:literal, $($line:tt)+) => {{
+        #[cfg(feature = "tracing")]
         ::tracing::$level!($($line)+);
-        if !::tracing::dispatcher::has_been_set() {
+        if !$crate::log::has_subscriber() {
             let mut plain = $crate::log::PlainLine::default();
             $crate::log::fields!(plain, $($line)+);
             plain.print($name);
@@ -65,7 +91,18 @@ macro_rules! fields {
 }
 
 // `warn` itself is the name of an attribute, too.
-pub(crate) use {error_line as error, fields, line, warn_line as warn};
+pub(crate) use {
+    debug_line as debug, error_line as error, fields, info_line as info, line, quiet,
+    warn_line as warn,
+};
+
+/// Whether the program has ever set a `tracing` subscriber.
+pub(crate) fn has_subscriber() -> bool {
+    #[cfg(feature = "tracing")]
+    return tracing::dispatcher::has_been_set();
+    #[cfg(not(feature = "tracing"))]
+    return false;
+}
 
 /// A log line without a subscriber.
 #[derive(Debug, Default)]

@@ -300,7 +300,7 @@ impl Node {
             log::warn!(node = shared.plan.node, "{warning}");
         }
         let memory = shared.plan.memory;
-        tracing::info!(
+        log::info!(
             node = shared.plan.node,
             executor = given,
             services = prepared.len(),
@@ -314,7 +314,7 @@ impl Node {
             if let Some(problem) = problem.filter(|_| link.used == Carrier::SharedMemory) {
                 (link.used, link.reason) = (Carrier::UnixSocket, Some(problem.to_owned()));
             }
-            tracing::info!(node = shared.plan.node, "{link}");
+            log::info!(node = shared.plan.node, "{link}");
         }
         let watchdog =
             self.watchdog.map(|limit| watch(&shared, limit, &mut prepared)).transpose()?;

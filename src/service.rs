@@ -25,6 +25,9 @@ use crate::exit::ExitGuard;
 use crate::inbox::{AnyInbox, Subscription};
 use crate::launch::Task;
 use crate::log;
+use crate::metrics::Metrics;
+#[cfg(feature = "metrics")]
+use crate::metrics::Registered;
 use crate::port::{EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn};
 use crate::request::{Answers, Asks, MailboxState, PendingReply, Requester, Requests};
 use crate::run_tasks::RunTasks;
@@ -58,8 +61,12 @@ pub struct Context<S: Service> {
     pub(crate) waits: Waits,
     /// Set when the current run ends, so that its tasks end too.
     run: Arc<RunTasks>,
+    /// The operations of a child task in one poll.
+    child_budget: u32,
     random: fastrand::Rng,
     publishers: usize,
+    #[cfg(feature = "metrics")]
+    metrics: Registered,
     not_sync: PhantomData<Cell<()>>,
 }
 
@@ -70,14 +77,18 @@ impl<S: Service> Context<S> {
         outputs: S::Outputs,
         shared: Arc<Shared>,
         executor: Arc<dyn Executor>,
+        budget: u32,
     ) -> Context<S> {
         Context {
             inputs,
             outputs,
             run: Arc::default(),
+            child_budget: budget,
             random: fastrand::Rng::with_seed(executor.entropy()),
             waits: Waits::new(name, shared, executor, S::IS_SOURCE),
             publishers: 0,
+            #[cfg(feature = "metrics")]
+            metrics: Registered::default(),
             not_sync: PhantomData,
         }
     }
@@ -455,6 +466,20 @@ impl<S: Service> Context<S> {
         S: Answers<Q>,
     {
         S::answering(&self.inputs).mailbox()
+    }
+
+    /// The service's own counters, gauges and histograms. They are read where those of the node
+    /// are: [`Running::metrics`](crate::Running::metrics). See [`Metrics`].
+    #[inline]
+    pub fn metrics(&mut self) -> Metrics<'_> {
+        #[cfg(feature = "metrics")]
+        return Metrics {
+            registered: &mut self.metrics,
+            service: &self.waits.service,
+            region: self.waits.shared.topics.counters(),
+        };
+        #[cfg(not(feature = "metrics"))]
+        return Metrics(PhantomData);
     }
 
     /// Ends the child tasks of the run that has ended, and waits for them.

@@ -37,6 +37,7 @@ use failure::Failure;
 pub(crate) use lifecycle::{Lifecycle, Phase};
 pub(crate) use peers::{Connections, Peers};
 pub(crate) use poll_mark::{PollMark, WatchdogHandle};
+pub(crate) use services::Runs;
 use services::Services;
 pub(crate) use threads::Threads;
 pub(crate) use topics::{DeadLetterWriter, Topics};

@@ -13,6 +13,7 @@ use crate::error::{Error, panic_text};
 use crate::log;
 use crate::report::Outcome;
 use crate::service::{Life, Service};
+use crate::shared::Runs;
 
 /// The longest pause before a restart during a shutdown.
 const LONGEST_AT_SHUTDOWN: Duration = Duration::from_millis(100);
@@ -100,7 +101,7 @@ struct Failure {
 /// Runs the service once. After an error the next run uses the same instance, after a panic a new
 /// one.
 async fn attempt<S: Service>(life: &mut Life<S>, instance: &mut Option<S>) -> Result<(), Failure> {
-    life.line.add(ServiceValue::Starts, 1);
+    life.count(ServiceValue::Starts, |runs| runs.starts += 1);
     life.inboxes.iter().for_each(|inbox| inbox.begin_run());
     let made = match instance.take() {
         Some(service) => Ok(service),
@@ -123,11 +124,11 @@ async fn attempt<S: Service>(life: &mut Life<S>, instance: &mut Option<S>) -> Re
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) if ends_by_shutdown(life, &error) => Ok(()),
         Ok(Err(error)) => {
-            life.line.add(ServiceValue::Errors, 1);
+            life.count(ServiceValue::Errors, |runs| runs.errors += 1);
             Err(Failure { text: error.to_string(), permanent: error.is_permanent() })
         }
         Err(panic) => {
-            life.line.add(ServiceValue::Panics, 1);
+            life.count(ServiceValue::Panics, |runs| runs.panics += 1);
             Err(Failure { text: format!("panic: {}", panic_text(&*panic)), permanent: false })
         }
     }
@@ -138,6 +139,13 @@ fn ends_by_shutdown<S: Service>(life: &Life<S>, error: &Error) -> bool {
 }
 
 impl<S: Service> Life<S> {
+    /// Counts for readers of the counters, and for the node's report.
+    fn count(&self, value: ServiceValue, count: impl FnOnce(&mut Runs)) {
+        self.line.add(value, 1);
+        let waits = &self.context.waits;
+        waits.shared.services.count_run(&waits.service, count);
+    }
+
     fn complete(&mut self) {
         self.exit.outcome = Outcome::Completed;
         self.write_dead_letters();

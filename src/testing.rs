@@ -29,6 +29,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::FutureExt;
 use mycelium_core::Message;
 use mycelium_executor::{Executor, PausedTime};
+use mycelium_transports::counters::Metric;
 use mycelium_transports::local::{EmitError, Publisher, Schema};
 
 use crate::error::StartError;
@@ -254,6 +255,13 @@ impl ServiceTest {
             }
         }
         self.run();
+    }
+
+    /// The values of the metrics of the services: what
+    /// [`Context::metrics`](crate::Context::metrics) made.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<Metric> {
+        self.running.metrics()
     }
 
     /// The next message that a service emitted and the test has not received. If there is none, the

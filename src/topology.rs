@@ -3,10 +3,14 @@
 //! types, `check` compares names, `execution`, `socket` and `links` answer questions about their
 //! keys, `requests` adds what requests between nodes need, `error` has the errors.
 //!
+//! Without the feature `topology` this file is replaced by `topology/none.rs`, whose topology has
+//! the defaults.
+//!
 //! A key, service or topic that the program does not know is an error with file, line and the
 //! expected value: nothing is ignored silently.
 
 mod check;
+mod defaults;
 mod error;
 mod execution;
 mod link;
@@ -16,6 +20,7 @@ mod requests;
 mod sections;
 mod socket;
 mod subscription;
+mod topic;
 mod values;
 
 use std::fs;
@@ -27,19 +32,13 @@ use mycelium_bundle::Restart;
 use mycelium_transports::exchange::Redelivery;
 use mycelium_transports::local::Threshold;
 
+use defaults::{CAPACITY, MEMORY, SHUTDOWN};
 use error::{Source, SourceLocation};
 use sections::Sections;
 use values::DeathLimit;
 
 pub use error::{Problem, TopologyError};
-pub(crate) use values::check_topic;
-
-/// Default of `capacity`: the slots of each publisher's ring.
-const CAPACITY: usize = 1024;
-/// Default of `memory`: the most bytes of all rings of a node.
-const MEMORY: usize = 256 << 20;
-/// Default of `shutdown`: how long a node waits for its services.
-const SHUTDOWN: Duration = Duration::from_secs(10);
+pub(crate) use topic::check_topic;
 
 /// The settings of a topology file. The default topology has all services in one node, default
 /// capacities, and loses no message.

@@ -1,5 +1,6 @@
 //! Messages allocate nothing once a pipeline has warmed up.
 #![allow(unsafe_code)]
+#![cfg(all(feature = "signals", feature = "topology"))]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

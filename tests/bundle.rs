@@ -3,6 +3,7 @@
 //! No test sleeps. Processes report what they do on one pipe that all of them hold, so the end of
 //! the pipe proves that all have ended.
 #![cfg(unix)]
+#![cfg(all(feature = "metrics", feature = "signals", feature = "topology", feature = "tracing"))]
 
 #[cfg(target_os = "linux")]
 #[path = "bundle/completed.rs"]

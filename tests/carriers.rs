@@ -1,6 +1,7 @@
 //! What the links of a node go through, and the memory of its rings: in its plan and in the report
 //! of its start.
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#![cfg(feature = "topology")]
 
 use std::time::Duration;
 

@@ -10,6 +10,7 @@
 //!
 //! `SEEDS=100 SECONDS_PER_SEED=10 cargo test --test crashes` runs longer, `SEED=7` runs that seed.
 #![cfg(target_os = "linux")]
+#![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 #[path = "crashes/chaos.rs"]
 mod chaos;

@@ -1,5 +1,6 @@
 //! Defects of the earlier system that a node does not have. The id of each test is that of its
 //! defect; `docs/testing.md` lists all of them.
+#![cfg(all(feature = "metrics", feature = "topology"))]
 
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;

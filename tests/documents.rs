@@ -1,5 +1,6 @@
 //! Topologies in the documents are valid, and README.md names packages that exist. Rust in them is
 //! tested as the crate's doctests, the shell commands of README.md by the job `readme`.
+#![cfg(feature = "topology")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,6 @@
 //! Errors as people see them: `{:?}` prints the text too, because `main` and `unwrap` print errors
 //! with it.
+#![cfg(all(feature = "signals", feature = "topology", feature = "tracing"))]
 
 #[path = "errors/permanent.rs"]
 mod permanent;

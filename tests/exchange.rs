@@ -1,6 +1,7 @@
 //! Topics between two sides over real sockets: the guarantees for readers and publishers of all
 //! policies when connections are lost, processes die, and hostile peers connect.
 #![cfg(target_os = "linux")]
+#![cfg(feature = "metrics")]
 
 #[path = "exchange/accounts.rs"]
 mod accounts;

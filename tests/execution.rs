@@ -1,5 +1,6 @@
 //! How services are executed: on which thread and executor, how they wait, what the system refuses,
 //! which events observers get, and what the watchdog reports.
+#![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 #[path = "execution/bridges.rs"]
 mod bridges;

@@ -4,6 +4,7 @@
 //! `KILLS=1000 SEED=7 cargo test --test killed -- --nocapture` runs for longer;
 //! `examples/torture.rs --memory` is the same as a command.
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#![cfg(feature = "topology")]
 
 use std::sync::{Mutex, PoisonError};
 

@@ -1,5 +1,6 @@
 //! Two nodes of one topology whose programs disagree about a message.
 #![cfg(target_os = "linux")]
+#![cfg(all(feature = "metrics", feature = "topology"))]
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,5 +1,6 @@
 //! Limits follow from the topology, or are errors of `build` that name them.
 #![cfg(target_os = "linux")]
+#![cfg(all(feature = "signals", feature = "topology"))]
 
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;

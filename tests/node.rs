@@ -4,6 +4,7 @@
 //! `node/cancelled.rs` futures that are dropped, `node/supervision.rs` those that fail at their
 //! end, `node/shutdown.rs` the end, `node/pauses.rs` that of pauses, `node/circles.rs` that of
 //! circles, `node/requests.rs` requests and replies.
+#![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 #[path = "node/backpressure.rs"]
 mod backpressure;

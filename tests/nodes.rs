@@ -1,5 +1,6 @@
 //! Two nodes of one topology, joined by a link, in one process.
 #![cfg(target_os = "linux")]
+#![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 #[path = "nodes/letters.rs"]
 mod letters;

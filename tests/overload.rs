@@ -3,6 +3,7 @@
 //!
 //! `SECONDS=60 cargo test --release --test overload` runs each policy for a minute.
 #![cfg(target_os = "linux")]
+#![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

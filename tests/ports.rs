@@ -1,5 +1,6 @@
 //! Named ports: one message type on several topics, bound by the topology or the program, in one
 //! node and over a link.
+#![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;

@@ -2,6 +2,7 @@
 //! says whether a service may have had it, and none is taken twice. `requests/killed.rs` kills the
 //! process that answers.
 #![cfg(target_os = "linux")]
+#![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 #[path = "requests/killed.rs"]
 mod killed;

@@ -1,5 +1,6 @@
 //! A node with many services, topics and members that come and go: what each of them costs.
 #![allow(unsafe_code)]
+#![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -1,5 +1,6 @@
 //! The sockets of nodes: which users reach them, and how a node restores one that has vanished.
 #![cfg(target_os = "linux")]
+#![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 mod numbers;
 

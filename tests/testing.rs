@@ -1,5 +1,6 @@
 //! Services in tests: `ServiceTest`, and subscriptions and publishers of a real node before its
 //! start.
+#![cfg(feature = "topology")]
 
 #[path = "testing/before_start.rs"]
 mod before_start;

@@ -84,8 +84,8 @@ impl Log {
     fn write(&self, level: Level, words: &str) {
         let node = &*self.node;
         match level {
-            Level::Debug => tracing::debug!(node, "{words}"),
-            Level::Info => tracing::info!(node, "{words}"),
+            Level::Debug => log::debug!(node, "{words}"),
+            Level::Info => log::info!(node, "{words}"),
             Level::Warn => log::warn!(node, "{words}"),
             Level::Error => log::error!(node, "{words}"),
         }

@@ -62,6 +62,7 @@ impl Node {
 
 impl Builder {
     /// Sets the topology. By default all settings have their defaults.
+    #[cfg(feature = "topology")]
     #[must_use]
     pub fn topology(mut self, topology: Topology) -> Builder {
         self.topology = topology;

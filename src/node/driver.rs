@@ -285,7 +285,7 @@ impl Driver {
     async fn shut_down(&self, deadline: Duration) {
         let shared = &self.shared;
         let timeout = shared.shutdown_timeout();
-        tracing::info!(node = shared.plan.node, deadline = ?timeout, "node shuts down");
+        log::info!(node = shared.plan.node, deadline = ?timeout, "node shuts down");
         let mut finishing = pin!(self.finish_endless_subscriptions());
         select(finishing.as_mut(), std::future::ready(())).await;
         if shared.plan.dead_letters.feed_others {

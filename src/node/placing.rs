@@ -101,7 +101,7 @@ pub(super) fn place(
 fn report(placement: &Placement) {
     let Placement { service, asked, .. } = placement;
     if placement.refused.is_empty() {
-        tracing::info!(service, %asked, "service {placement}");
+        log::info!(service, %asked, "service {placement}");
     } else {
         log::warn!(service, %asked, "service {placement}");
     }

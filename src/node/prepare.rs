@@ -111,7 +111,14 @@ pub(super) fn prepare<S: Service>(
     let dead_letters = ports.can_give_up().then(|| shared.topics.dead_letters()).transpose()?;
     let mut life = Box::new(Life {
         factory,
-        context: Context::<S>::new(&name, inputs, outputs, shared.clone(), executor.clone()),
+        context: Context::<S>::new(
+            &name,
+            inputs,
+            outputs,
+            shared.clone(),
+            executor.clone(),
+            execution.budget,
+        ),
         inboxes,
         dead_letters,
         restart: shared.plan.topology.restart(&name),

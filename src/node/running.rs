@@ -1,11 +1,10 @@
 //! A node that runs, for its owner.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use mycelium_core::{Message, Request};
-use mycelium_transports::counters::{Kind, Reading};
+use mycelium_transports::counters::{Metric, Reading};
 use mycelium_transports::local::{Publisher, SubscribeOptions};
 
 use super::placing::Placement;
@@ -14,7 +13,7 @@ use crate::inbox::Subscription;
 use crate::links::Links;
 use crate::report::{LinkReport, Report, RingMemory, ServiceReport, StartWarning};
 use crate::request::Requester;
-use crate::shared::Shared;
+use crate::shared::{Runs, Shared};
 
 /// A node that runs. Dropping it shuts the node down.
 pub struct Running {
@@ -73,20 +72,9 @@ impl Running {
             return Err(error);
         }
         let counters = self.counters();
-        let lines = counters.iter().filter(|line| line.kind == Kind::Service).rev();
-        // Of several lines of one service, the first.
-        let lines: BTreeMap<&str, &Reading> =
-            lines.map(|line| (line.label("service"), line)).collect();
         let services = self.shared.services.ended().into_iter().map(|(name, outcome)| {
-            let line = lines.get(name.as_str());
-            let value = |value| line.map_or(0, |line| line.value(value));
-            ServiceReport {
-                starts: value("starts"),
-                errors: value("errors"),
-                panics: value("panics"),
-                name,
-                outcome,
-            }
+            let Runs { starts, errors, panics } = self.shared.services.runs_of(&name);
+            ServiceReport { name, outcome, starts, errors, panics }
         });
         let services = services.collect();
         Ok(Report { services, counters })
@@ -114,6 +102,21 @@ impl Running {
     #[must_use]
     pub fn counters(&self) -> Vec<Reading> {
         self.shared.topics.counters().read()
+    }
+
+    /// The current values of the metrics of services: what
+    /// [`Context::metrics`](crate::Context::metrics) made. Those of a node that has ended are among
+    /// the [counters](Report::counters) of its report: [`Metric::of`].
+    #[must_use]
+    pub fn metrics(&self) -> Vec<Metric> {
+        Metric::of(&self.counters())
+    }
+
+    /// The number of lines of counters that found no place in their region, and are not among
+    /// [`counters`](Running::counters).
+    #[must_use]
+    pub fn unseen_counters(&self) -> u64 {
+        self.shared.topics.counters().unseen()
     }
 
     /// A publisher for code outside the services: another thread, another runtime.

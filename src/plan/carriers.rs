@@ -81,7 +81,7 @@ fn distance(topology: &Topology, node: &str, peer: &str) -> Option<String> {
     Some(format!("node `{far}` does not listen at a Unix socket, so it may be on another machine"))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "topology"))]
 mod tests {
     use mycelium_transports::local::Policy;
 

@@ -11,6 +11,7 @@ use futures_channel::oneshot;
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use mycelium_executor::{Listener, Stream, bind_tcp};
+use mycelium_transports::local::{ChildTask, TaskBudget};
 
 use super::{Context, Service};
 use crate::clock::{Clock, Interval, JoinHandle};
@@ -92,6 +93,10 @@ impl<S: Service> Context<S> {
     /// Runs a future as a child task. It is dropped when this run of the service ends. Dropping the
     /// returned handle discards the result, and the task continues. The watchdog watches its polls,
     /// and reports them under the name of the service.
+    ///
+    /// Its polls end as those of the service do: publishers and subscriptions that it uses wake the
+    /// other sides once, at the end of a poll or after 64 operations, and it yields after as many
+    /// operations as the service ([`Execution::budget`](crate::Execution::budget)).
     pub fn spawn<T: Send + 'static>(
         &self,
         future: impl Future<Output = T> + Send + 'static,
@@ -114,11 +119,12 @@ impl<S: Service> Context<S> {
             }
         };
         let mark = self.waits.shared.watchdog.get().map(|it| it.watch_child(&self.waits.service));
+        let mut child = ChildTask::new(TaskBudget::with_limit(self.child_budget));
         let task = async move {
             let mut task = pin!(task);
             poll_fn(|context| {
                 let _guard = mark.as_deref().map(PollMark::begin);
-                task.as_mut().poll(context)
+                child.poll(|| task.as_mut().poll(context))
             })
             .await;
         };
@@ -189,9 +195,9 @@ impl<S: Service> Context<S> {
         async move { shared.lifecycle.shutdown.wait().await }
     }
 
-    /// Logs an event of level INFO.
+    /// Logs an event of level INFO. Without the feature `tracing` it does nothing.
     pub fn info(&self, message: &str, details: impl Debug) {
-        tracing::info!(service = self.name(), ?details, "{message}");
+        log::info!(service = self.name(), ?details, "{message}");
     }
 
     /// Logs an event of level WARN.

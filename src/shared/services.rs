@@ -1,8 +1,8 @@
-//! How far each service of a node is: started, about to end, ended.
+//! How far each service of a node is: started, about to end, ended; and how often it ran.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::latch::Countdown;
 use crate::report::Outcome;
@@ -11,6 +11,7 @@ use crate::report::Outcome;
 /// the readers of these.
 pub(crate) struct Services {
     names: Mutex<Names>,
+    runs: Mutex<BTreeMap<Arc<str>, Runs>>,
     pub(crate) unstarted: Countdown,
     /// Services that have not ended.
     pub(crate) running: Countdown,
@@ -20,6 +21,15 @@ pub(crate) struct Services {
     others_unannounced: AtomicUsize,
     /// The driver no longer waits for services: all have ended or were abandoned.
     pub(crate) are_settled: AtomicBool,
+}
+
+/// How often a service was started, and how its runs failed. The report of a node has it, whether
+/// or not the counters do.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Runs {
+    pub(crate) starts: u64,
+    pub(crate) errors: u64,
+    pub(crate) panics: u64,
 }
 
 #[derive(Default)]
@@ -34,6 +44,7 @@ impl Services {
     pub(super) fn new(count: usize, others: usize) -> Services {
         Services {
             names: Mutex::default(),
+            runs: Mutex::default(),
             unstarted: Countdown::new(count),
             running: Countdown::new(count),
             others_running: Countdown::new(others),
@@ -56,6 +67,16 @@ impl Services {
         !has_ended && names.started.contains(service)
     }
 
+    /// Counts a start of a service, or how one failed.
+    pub(crate) fn count_run(&self, service: &Arc<str>, count: impl FnOnce(&mut Runs)) {
+        count(self.runs().entry(service.clone()).or_default());
+    }
+
+    /// The runs of a service until now.
+    pub(crate) fn runs_of(&self, service: &str) -> Runs {
+        self.runs().get(service).copied().unwrap_or_default()
+    }
+
     /// One of the others announces its end. Returns whether it is the last one to do so.
     pub(crate) fn announce_end(&self) -> bool {
         self.others_unannounced.fetch_sub(1, Ordering::SeqCst) == 1
@@ -69,6 +90,10 @@ impl Services {
     /// The services that have ended, in the order of their ends, without the first `known` ones.
     pub(crate) fn ended_from(&self, known: usize) -> Vec<String> {
         self.names().ended_in_order.get(known..).unwrap_or_default().to_vec()
+    }
+
+    fn runs(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Runs>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn names(&self) -> MutexGuard<'_, Names> {

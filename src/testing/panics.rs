@@ -1,7 +1,6 @@
 //! The panics of a [`ServiceTest`]: what went wrong, and what the services do.
 
 use mycelium_core::Message;
-use mycelium_transports::counters::Kind;
 use mycelium_transports::local::Schema;
 
 use super::{MANY, MEMORY, ServiceTest, probe};
@@ -101,12 +100,8 @@ impl ServiceTest {
             Some(_) => return format!("`{service}` has ended"),
             None => {}
         }
-        let counters = self.running.counters();
-        let line = counters
-            .iter()
-            .find(|line| line.kind == Kind::Service && line.label("service") == service);
-        let value = |value| line.map_or(0, |line| line.value(value));
-        if value("starts") == value("errors") + value("panics") {
+        let runs = self.shared.services.runs_of(service);
+        if runs.starts == runs.errors + runs.panics {
             return format!("`{service}` has failed, and its restart waits for time (`advance`)");
         }
         let (taken, untaken): (Vec<_>, Vec<_>) = self

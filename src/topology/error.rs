@@ -1,6 +1,7 @@
 //! Errors of a topology, with their place in the file.
 
 use std::fmt;
+#[cfg(feature = "topology")]
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -11,12 +12,14 @@ use thiserror::Error;
 use crate::names::expected_instead_of;
 
 /// The text of a topology file.
+#[cfg(feature = "topology")]
 #[derive(Clone, Debug, Default)]
 pub(super) struct Source {
     pub(super) path: PathBuf,
     pub(super) text: String,
 }
 
+#[cfg(feature = "topology")]
 impl Source {
     /// An error that has no place in the file.
     pub(super) fn error_of_file(&self, problem: Problem) -> TopologyError {
@@ -232,6 +235,7 @@ pub enum Problem {
 
 debug_as_display!(TopologyError, Problem);
 
+#[cfg(feature = "topology")]
 impl Problem {
     /// The problem of a text that serde refuses: an unknown key has the nearest one beside it, and
     /// a number has no name of a Rust type.

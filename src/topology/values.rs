@@ -8,11 +8,10 @@ use mycelium_transports::local::Threshold;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
+use super::topic::check_topic;
 use crate::execution::{self, Run};
 use crate::names::expected_instead_of;
 
-/// The longest name of a topic in bytes: links carry no longer ones.
-const LONGEST_TOPIC: usize = 62;
 /// The longest duration.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 /// The largest capacity.
@@ -67,27 +66,6 @@ impl<'de> Deserialize<'de> for TopicName {
         check_topic(&topic).map_err(D::Error::custom)?;
         Ok(TopicName(topic))
     }
-}
-
-/// Checks the name of a topic to which a port is bound.
-///
-/// # Errors
-/// What is wrong with the name, and what was expected.
-pub(crate) fn check_topic(topic: &str) -> Result<(), String> {
-    let is_bad = |c: char| c.is_whitespace() || c.is_control() || c == '=';
-    if topic.is_empty() || topic.len() > LONGEST_TOPIC || topic.contains(is_bad) {
-        return Err(format!(
-            "invalid topic `{}`: expected 1 to {LONGEST_TOPIC} bytes without white space, `=` and \
-             control characters",
-            topic.escape_debug()
-        ));
-    }
-    if topic.starts_with("mycelium.") {
-        return Err(format!(
-            "invalid topic `{topic}`: names that start with `mycelium.` are reserved"
-        ));
-    }
-    Ok(())
 }
 
 /// The promise of a topic when a reader's process dies: `"at-least-once"` or `"at-most-once"`.

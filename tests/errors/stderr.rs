@@ -39,6 +39,7 @@ fn lines(role: &str) -> Vec<String> {
 async fn program_in_a_role() {
     match &*env::var(ROLE).unwrap_or_default() {
         "faulty" => faulty().await,
+        #[cfg(feature = "logs")]
         "faulty-with-logs" => {
             assert!(mycelium::init());
             assert!(!mycelium::init(), "a second call does nothing");
@@ -51,6 +52,7 @@ async fn program_in_a_role() {
             let member = Member::new("sink", || Command::new("/nowhere/sink"));
             Bundle::new().member(member).run().unwrap_err();
         }
+        #[cfg(feature = "logs")]
         "logs-after-another" => {
             tracing::subscriber::set_global_default(tracing::subscriber::NoSubscriber::new())
                 .unwrap();
@@ -162,6 +164,7 @@ fn without_a_subscriber_each_warning_and_error_is_one_plain_line() {
 }
 
 #[test]
+#[cfg(feature = "logs")]
 fn with_a_subscriber_nothing_is_printed_twice() {
     let lines = lines("faulty-with-logs");
     assert!(!lines.iter().any(|line| line.starts_with("mycelium: ")), "{lines:#?}");
@@ -173,6 +176,7 @@ fn with_a_subscriber_nothing_is_printed_twice() {
 }
 
 #[test]
+#[cfg(feature = "logs")]
 fn a_subscriber_that_drops_everything_is_respected() {
     assert_eq!(lines("logs-after-another"), [""; 0]);
 }

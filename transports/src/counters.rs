@@ -18,7 +18,7 @@
 //! | word | content |
 //! | --- | --- |
 //! | 0 | magic, `"mycelcnt"` |
-//! | 1 | version, 3 |
+//! | 1 | version, 4 |
 //! | 2 | lines that the segments have room for |
 //! | 3 | lines in use |
 //! | 4 | lines that were requested when the region was full |
@@ -37,224 +37,47 @@
 //! message. Lines of two writers never share a cache line, nor a pair of cache lines that a
 //! processor fetches together.
 //!
-//! To read: this file (which place a line gets), `segment.rs` (the words), `line.rs`, `reading.rs`,
+//! The counters, gauges and histograms of services are lines, too: [`Metric`] puts them together
+//! again. A histogram has the line of its sum and lines of buckets.
+//!
+//! Without the feature `metrics` a region has no words, and a line counts nothing: `off.rs`.
+//!
+//! To read: this file (what readers and writers use), `region.rs` (which place a line gets),
+//! `segment.rs` (the words), `line.rs`, `histogram.rs` (buckets), `reading.rs`, `metric.rs`,
 //! `values.rs`.
 
+mod buckets;
+#[cfg(feature = "metrics")]
+mod histogram;
+#[cfg(feature = "metrics")]
 mod line;
+mod metric;
+#[cfg(not(feature = "metrics"))]
+mod off;
 mod reading;
+#[cfg(feature = "metrics")]
+mod region;
+#[cfg(feature = "metrics")]
 mod segment;
 mod values;
 
-use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-
-use crate::sync::Ordering;
-use line::{Place, Retired};
-use segment::{
-    DESCRIPTOR, FIXED, HEADER, KIND, LINES_OF_PAGE, LIST, LISTED, SEGMENTS, Segment, WORDS,
-};
-use values::{NAME, VALUES};
-
+pub use buckets::{Bucket, Distribution};
+#[cfg(feature = "metrics")]
+pub use histogram::HistogramLines;
+#[cfg(feature = "metrics")]
 pub use line::Line;
-pub use reading::Reading;
+pub use metric::{Metric, MetricValue};
+#[cfg(not(feature = "metrics"))]
+pub use off::{Line, Region};
+pub use reading::{LONGEST_LABEL, Reading};
+#[cfg(feature = "metrics")]
+pub use region::Region;
 pub use values::{
-    EdgeValue, Kind, LinkValue, PublisherValue, RequesterValue, ResponderValue, ServiceValue,
-    Value, WatchdogValue,
+    BucketValue, CounterValue, EdgeValue, GaugeValue, HistogramValue, Kind, LinkValue,
+    PublisherValue, RequesterValue, ResponderValue, ServiceValue, Value, WatchdogValue,
 };
-
-const MAGIC: u64 = u64::from_le_bytes(*b"mycelcnt");
-const VERSION: u64 = 3;
-/// The fewest lines of a further segment.
-const FEWEST: usize = 64;
-/// Lines whose writers are gone stay readable until there are more than this.
-const RETIRED: usize = 1024;
-/// The most lines of a region, if it is given no other number: 256 MiB.
-const MOST: usize = 1 << 20;
 
 /// A name for a label. Spaces and `=` separate a label's parts, so they become underscores.
 pub(crate) fn plain(name: &str) -> String {
     name.replace(|c: char| c.is_control() || c.is_whitespace() || c == '=', "_")
 }
-
-/// Counters in pages, which grow with the number of lines. See the [module](self).
-pub struct Region {
-    first: Segment,
-    more: Box<[OnceLock<Segment>]>,
-    /// Only making a line locks it.
-    places: Mutex<Places>,
-    /// Making and dropping a line locks it.
-    retired: Arc<Retired>,
-}
-
-/// Which places of a region are in use.
-#[derive(Debug)]
-struct Places {
-    /// The place after the last one that was ever used.
-    next: Place,
-    /// The lines of all segments.
-    capacity: usize,
-    /// The most lines of all segments.
-    most: usize,
-    /// Memory for lines that the region cannot show, and how many of its places were used.
-    hidden: Option<(Segment, usize)>,
-}
-
-impl Region {
-    /// A region with room for at least `lines` lines. It grows up to a million lines.
-    #[must_use]
-    pub fn new(lines: usize) -> Arc<Region> {
-        Region::with_most(lines, MOST)
-    }
-
-    /// As [`new`](Region::new), but it grows up to `most` lines. Both numbers are rounded up to
-    /// whole pages, of 16 lines each.
-    ///
-    /// ```
-    /// use mycelium_transports::counters::{Region, ServiceValue};
-    ///
-    /// let region = Region::with_most(16, 32);
-    /// let lines: Vec<_> = (0..33).map(|_| region.line::<ServiceValue>("service=x")).collect();
-    /// // The last one counts, too, but readers cannot see it.
-    /// assert_eq!((region.read().len(), region.unseen()), (32, 1));
-    /// ```
-    #[must_use]
-    pub fn with_most(lines: usize, most: usize) -> Arc<Region> {
-        let lines = lines.max(1).next_multiple_of(LINES_OF_PAGE);
-        let first = Segment::first(lines);
-        let more = (1..SEGMENTS).map(|_| OnceLock::new()).collect();
-        let (next, capacity) = (Place { segment: 0, index: 0 }, lines);
-        let most = most.max(lines).next_multiple_of(LINES_OF_PAGE);
-        let places = Mutex::new(Places { next, capacity, most, hidden: None });
-        let region = Region { first, more, places, retired: Arc::default() };
-        for (word, value) in [
-            (1, VERSION),
-            (5, Kind::ALL.len() as u64),
-            (6, LIST as u64),
-            (7, LISTED as u64),
-            (9, DESCRIPTOR as u64),
-            (10, VALUES as u64),
-        ] {
-            region.first.word(word).store(value, Ordering::Relaxed);
-        }
-        region.list(0, &region.first, lines);
-        Kind::ALL.into_iter().for_each(|kind| region.name(kind));
-        region.first.word(0).store(MAGIC, Ordering::Release);
-        Arc::new(region)
-    }
-
-    /// Writes a kind into the table of kinds.
-    fn name(&self, kind: Kind) {
-        let first = FIXED + KIND * kind as usize;
-        self.first.word(first).store(kind.values().len() as u64, Ordering::Relaxed);
-        for (index, name) in [kind.name()].iter().chain(kind.values()).enumerate() {
-            self.first.write_bytes(first + 1 + NAME * index, name.as_bytes());
-        }
-    }
-
-    /// Writes a segment into the list of segments. All segments have room for `capacity` lines.
-    fn list(&self, number: usize, segment: &Segment, capacity: usize) {
-        let entry = LIST + LISTED * number;
-        for (index, value) in segment.listed().into_iter().enumerate() {
-            self.first.word(entry + index).store(value as u64, Ordering::Relaxed);
-        }
-        self.first.word(2).store(capacity as u64, Ordering::Relaxed);
-        // Release: a reader that sees the number also sees the entry.
-        self.first.word(8).store(number as u64 + 1, Ordering::Release);
-    }
-
-    /// Makes a new line. It gets a place of its own, for which the region may grow. If more than
-    /// 1,024 lines have lost their writers, or the region cannot grow, it gets the place of the one
-    /// that lost it first. If that is impossible too, the line works but is invisible; the header
-    /// counts such lines. A label is cut at 104 bytes.
-    #[must_use]
-    pub fn line<V: Value>(&self, label: &str) -> Line<V> {
-        let mut places = self.places();
-        if let Some(place) = self.free_place(&mut places) {
-            let segment = self.segment(place);
-            segment.describe(place.index as usize, V::KIND, label);
-            return Line::new(&self.retired, segment, place.index as usize, Some(place));
-        }
-        self.first.word(4).fetch_add(1, Ordering::Relaxed);
-        let (hidden, used) = match places.hidden.take() {
-            Some((hidden, used)) if used < hidden.lines() => (hidden, used),
-            _ => (Segment::further(0, LINES_OF_PAGE), 0),
-        };
-        let line = Line::new(&self.retired, &hidden, used, None);
-        places.hidden = Some((hidden, used + 1));
-        line
-    }
-
-    /// A place for a new line: a new one, that of a line whose writer is gone, or none.
-    fn free_place(&self, places: &mut Places) -> Option<Place> {
-        let mut retired = self.retired.lock();
-        if retired.len() > RETIRED {
-            return retired.pop_front();
-        }
-        if places.next.index as usize == self.segment(places.next).lines() && !self.grow(places) {
-            return retired.pop_front();
-        }
-        let place = places.next;
-        places.next.index += 1;
-        // Not seen by a reader before the line is described: its generation is 0.
-        self.first.word(3).fetch_add(1, Ordering::Release);
-        Some(place)
-    }
-
-    /// Adds a segment, and moves the next place there. Its size follows the lines there are, so
-    /// that their number is not limited by that of the segments, and little is unused.
-    fn grow(&self, places: &mut Places) -> bool {
-        let number = places.next.segment as usize + 1;
-        let lines = (places.capacity / 4).max(FEWEST).min(places.most - places.capacity);
-        let lines = lines.next_multiple_of(LINES_OF_PAGE);
-        let Some(place) = self.more.get(number - 1).filter(|_| lines > 0) else { return false };
-        let first_word = HEADER + WORDS * places.capacity;
-        let segment = place.get_or_init(|| Segment::further(first_word, lines));
-        places.capacity += lines;
-        self.list(number, segment, places.capacity);
-        places.next = Place { segment: places.next.segment + 1, index: 0 };
-        true
-    }
-
-    /// Reads all lines. The values of one line may be from slightly different moments, but they are
-    /// all of this line: one that is made meanwhile is complete, or left out.
-    #[must_use]
-    pub fn read(&self) -> Vec<Reading> {
-        let mut left = self.first.word(3).load(Ordering::Acquire) as usize;
-        let mut readings = Vec::new();
-        for segment in self.segments() {
-            let lines = segment.lines().min(left);
-            readings.extend((0..lines).filter_map(|index| segment.read(index)));
-            left -= lines;
-        }
-        readings
-    }
-
-    /// The number of lines that were made without a place where readers could see them.
-    #[must_use]
-    pub fn unseen(&self) -> u64 {
-        self.first.word(4).load(Ordering::Relaxed)
-    }
-
-    fn segments(&self) -> impl Iterator<Item = &Segment> {
-        std::iter::once(&self.first).chain(self.more.iter().map_while(OnceLock::get))
-    }
-
-    fn segment(&self, place: Place) -> &Segment {
-        let more = (place.segment as usize).checked_sub(1);
-        more.and_then(|number| self.more[number].get()).unwrap_or(&self.first)
-    }
-
-    fn places(&self) -> MutexGuard<'_, Places> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Debug for Region {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let capacity = self.places().capacity;
-        f.debug_struct("Region").field("capacity", &capacity).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,7 +1,10 @@
 //! The local transport: the laws of every transport, and its own properties.
+#![cfg(feature = "metrics")]
 
 #[path = "local/batch.rs"]
 mod batch;
+#[path = "local/child_tasks.rs"]
+mod child_tasks;
 #[path = "local/joins.rs"]
 mod joins;
 #[path = "local/policies.rs"]

@@ -1,4 +1,5 @@
 //! Messages and gaps that readers get from a publisher in another process.
+#![cfg(feature = "metrics")]
 
 use std::num::NonZeroU32;
 use std::ops::Range;

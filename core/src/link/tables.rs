@@ -1,4 +1,6 @@
-//! The tables of a link: arrays of a length that the caller chose, whose entries have ids.
+//! The tables of a link: vectors of a capacity that the caller chose, whose entries have ids.
+
+use heapless::Vec;
 
 use super::error::SendError;
 use super::ids::Id;
@@ -12,9 +14,8 @@ pub(super) trait TableEntry {
 
 #[derive(Debug)]
 pub(super) struct Table<T, const N: usize> {
-    entries: [Option<T>; N],
-    /// All entries are before this place, so that a walk visits few empty places.
-    end: usize,
+    /// The last place is not empty, so that a walk visits few empty places.
+    entries: Vec<Option<T>, N>,
     /// The place that the last search found.
     recent: usize,
 }
@@ -25,16 +26,23 @@ impl<T: TableEntry, const N: usize> Table<T, N> {
 
     pub(super) fn new() -> Self {
         let () = Self::FITS;
-        Table { entries: [const { None }; N], end: 0, recent: 0 }
+        Table { entries: Vec::new(), recent: 0 }
     }
 
     /// Stores an entry in the first free place; `None` if the table is full.
     pub(super) fn insert(&mut self, entry: T) -> Option<T::Id> {
-        let place = self.entries.iter().position(Option::is_none)?;
-        let id = T::Id::new(place as u16, entry.number());
-        *self.entries.get_mut(place)? = Some(entry);
-        self.end = self.end.max(place + 1);
-        Some(id)
+        let number = entry.number();
+        let place = match self.entries.iter().position(Option::is_none) {
+            Some(place) => {
+                *self.entries.get_mut(place)? = Some(entry);
+                place
+            }
+            None => {
+                self.entries.push(Some(entry)).ok()?;
+                self.entries.len() - 1
+            }
+        };
+        Some(T::Id::new(place as u16, number))
     }
 
     #[inline]
@@ -62,14 +70,11 @@ impl<T: TableEntry, const N: usize> Table<T, N> {
         }
     }
 
-    /// The places up to the last entry.
-    fn used(&self) -> &[Option<T>] {
-        self.entries.get(..self.end).unwrap_or_default()
-    }
-
-    /// Moves the end back to the last entry.
+    /// Removes the empty places at the end.
     fn shrink(&mut self) {
-        self.end = self.used().iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        while let Some(None) = self.entries.last() {
+            self.entries.pop();
+        }
     }
 
     /// The entry with this number.
@@ -82,14 +87,14 @@ impl<T: TableEntry, const N: usize> Table<T, N> {
     pub(super) fn find(&mut self, matches: impl Fn(&T) -> bool) -> Option<(T::Id, &mut T)> {
         let found = |entry: &Option<T>| entry.as_ref().is_some_and(&matches);
         if !self.entries.get(self.recent).is_some_and(found) {
-            self.recent = self.used().iter().position(found)?;
+            self.recent = self.entries.iter().position(found)?;
         }
         let entry = self.entries.get_mut(self.recent)?.as_mut()?;
         Some((T::Id::new(self.recent as u16, entry.number()), entry))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (T::Id, &T)> {
-        let entries = self.used().iter().enumerate();
+        let entries = self.entries.iter().enumerate();
         entries.filter_map(|(place, entry)| {
             let entry = entry.as_ref()?;
             Some((T::Id::new(place as u16, entry.number()), entry))
@@ -97,7 +102,7 @@ impl<T: TableEntry, const N: usize> Table<T, N> {
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (T::Id, &mut T)> {
-        let entries = self.entries.get_mut(..self.end).unwrap_or_default().iter_mut().enumerate();
+        let entries = self.entries.iter_mut().enumerate();
         entries.filter_map(|(place, entry)| {
             let entry = entry.as_mut()?;
             Some((T::Id::new(place as u16, entry.number()), entry))
@@ -105,7 +110,7 @@ impl<T: TableEntry, const N: usize> Table<T, N> {
     }
 
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&mut T) -> bool) {
-        for entry in self.entries.get_mut(..self.end).unwrap_or_default() {
+        for entry in &mut self.entries {
             if entry.as_mut().is_some_and(|entry| !keep(entry)) {
                 *entry = None;
             }

@@ -2,6 +2,9 @@
 
 use super::values::{Kind, VALUES};
 
+/// The longest label in bytes. A longer one is cut.
+pub const LONGEST_LABEL: usize = 104;
+
 /// A copy of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::reading::Reading;
+use super::reading::{LONGEST_LABEL, Reading};
 use super::values::{Kind, NAME, VALUES};
 use crate::sync::{AtomicU64, Ordering, fence};
 
@@ -11,14 +11,14 @@ use crate::sync::{AtomicU64, Ordering, fence};
 pub(super) const FIXED: usize = 64;
 /// Words of a kind in the table.
 pub(super) const KIND: usize = 64;
-/// The first word of the list of segments. The fixed words and the table of kinds fill a page.
-pub(super) const LIST: usize = PAGE_WORDS;
+/// The first word of the list of segments. The fixed words and the table of kinds have two pages.
+pub(super) const LIST: usize = 2 * PAGE_WORDS;
 /// The most segments.
 pub(super) const SEGMENTS: usize = 64;
 /// Words of a segment in the list.
 pub(super) const LISTED: usize = 4;
 /// The fixed words, the table of kinds, and the list of segments.
-pub(super) const HEADER: usize = 2 * PAGE_WORDS;
+pub(super) const HEADER: usize = 3 * PAGE_WORDS;
 pub(super) const DESCRIPTOR: usize = 16;
 /// The words of a line, and of its descriptor.
 pub(super) const WORDS: usize = DESCRIPTOR + VALUES;
@@ -26,6 +26,7 @@ pub(super) const WORDS: usize = DESCRIPTOR + VALUES;
 pub(super) const LINES_OF_PAGE: usize = PAGE_WORDS / WORDS;
 pub(super) const PAGE_WORDS: usize = 512;
 const LABEL_BYTES: usize = (DESCRIPTOR - 3) * 8;
+const _: () = assert!(LABEL_BYTES == LONGEST_LABEL);
 
 #[derive(Debug)]
 #[repr(align(4096))]

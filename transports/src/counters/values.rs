@@ -22,6 +22,14 @@ pub enum Kind {
     Link,
     /// One service, as measured by the node's watchdog: [`WatchdogValue`].
     Watchdog,
+    /// A counter of a service's own: [`CounterValue`].
+    Counter,
+    /// A gauge of a service's own: [`GaugeValue`].
+    Gauge,
+    /// A histogram of a service's own: [`HistogramValue`].
+    Histogram,
+    /// Sixteen buckets of a histogram, from the number `first` of the label on: [`BucketValue`].
+    Buckets,
     /// One requester of one topic: [`RequesterValue`].
     Requester,
     /// One service that answers one topic: [`ResponderValue`].
@@ -29,12 +37,17 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Kind; 7] = [
+    #[cfg(feature = "metrics")]
+    pub(super) const ALL: [Kind; 11] = [
         Kind::Publisher,
         Kind::Edge,
         Kind::Service,
         Kind::Link,
         Kind::Watchdog,
+        Kind::Counter,
+        Kind::Gauge,
+        Kind::Histogram,
+        Kind::Buckets,
         Kind::Requester,
         Kind::Responder,
     ];
@@ -48,6 +61,10 @@ impl Kind {
             Kind::Service => "service",
             Kind::Link => "link",
             Kind::Watchdog => "watchdog",
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+            Kind::Buckets => "buckets",
             Kind::Requester => "requester",
             Kind::Responder => "responder",
         }
@@ -62,11 +79,16 @@ impl Kind {
             Kind::Service => ServiceValue::NAMES,
             Kind::Link => LinkValue::NAMES,
             Kind::Watchdog => WatchdogValue::NAMES,
+            Kind::Counter => CounterValue::NAMES,
+            Kind::Gauge => GaugeValue::NAMES,
+            Kind::Histogram => HistogramValue::NAMES,
+            Kind::Buckets => BucketValue::NAMES,
             Kind::Requester => RequesterValue::NAMES,
             Kind::Responder => ResponderValue::NAMES,
         }
     }
 
+    #[cfg(feature = "metrics")]
     pub(super) fn from_word(word: u64) -> Option<Kind> {
         Kind::ALL.into_iter().find(|kind| *kind as u64 == word)
     }
@@ -231,5 +253,53 @@ values! {
         Cancelled = "cancelled",
         /// Replies that came after the requester had stopped to wait.
         Late = "late",
+    }
+
+    /// Values of a [`Kind::Counter`].
+    CounterValue of Counter {
+        /// The number.
+        Count = "count",
+    }
+
+    /// Values of a [`Kind::Gauge`].
+    GaugeValue of Gauge {
+        /// The value: an `i64` as its two's complement.
+        Value = "value",
+    }
+
+    /// Values of a [`Kind::Histogram`], whose buckets are lines of their own.
+    HistogramValue of Histogram {
+        /// Recorded values.
+        Count = "count",
+        /// The sum of all recorded values, which wraps.
+        Sum = "sum",
+        /// The least recorded value; 0 if there is none.
+        Least = "least",
+        /// The greatest recorded value.
+        Most = "most",
+    }
+}
+
+/// A value of a [`Kind::Buckets`]: a bucket, counted from the first one of the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BucketValue(u8);
+
+impl BucketValue {
+    pub(super) const NAMES: &[&str; VALUES] =
+        &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15"];
+
+    /// The bucket with this number, modulo the buckets of a line.
+    #[must_use]
+    pub fn new(number: usize) -> BucketValue {
+        BucketValue((number % VALUES) as u8)
+    }
+}
+
+impl Value for BucketValue {
+    const KIND: Kind = Kind::Buckets;
+
+    #[inline]
+    fn index(self) -> usize {
+        self.0.into()
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::counters::EdgeValue;
 
 /// One result of a receive.
@@ -180,6 +182,6 @@ pub struct Undelivered {
     pub epoch: u64,
     /// Its number among the publisher's messages of this epoch.
     pub sequence: u64,
-    /// The message's bytes.
-    pub payload: Vec<u8>,
+    /// The message's bytes. Those who get a copy of the dead letter share them.
+    pub payload: Bytes,
 }

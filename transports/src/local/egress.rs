@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::Waker;
 
+use bytes::Bytes;
 use mycelium_core::link::RunShape;
 use mycelium_core::ring::broadcast::{Claim, Layout, Peek, RetainingConsumer};
 use mycelium_core::ring::region::{ForeignCursors, RingIdentity};
@@ -324,7 +325,7 @@ impl<T> EgressStream<T> {
     pub fn dead_letter(&mut self) -> Option<Undelivered> {
         let (sequence, epoch) = (self.next(), self.epoch());
         let EgressItem::Message(bytes) = self.next_item() else { return None };
-        let payload = bytes.to_owned();
+        let payload = Bytes::copy_from_slice(bytes);
         let Leaving(publisher) = &self.publisher;
         Some(Undelivered {
             topic: publisher.topic.clone(),

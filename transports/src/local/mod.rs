@@ -78,5 +78,5 @@ pub use ring::{MappedRing, Readers, RingMemory};
 pub use schema::Schema;
 pub use shared::{RemoteBell, RemoteReaders, SharedRing};
 pub use subscription::{Finisher, Subscription};
-pub use task_budget::{DeferredWakes, TaskBudget, poll_with};
+pub use task_budget::{ChildTask, DeferredWakes, TaskBudget, poll_with};
 pub use topic::{KeepOpen, Topic};

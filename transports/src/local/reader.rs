@@ -30,6 +30,7 @@ mod waiting;
 use std::sync::Arc;
 use std::task::Context;
 
+use bytes::Bytes;
 use mycelium_core::doorbell::{announce, ring_each};
 use mycelium_core::wait::{SpinWait, WaitStrategy};
 use zerocopy::IntoBytes;
@@ -207,7 +208,7 @@ impl Reader {
         let index = in_flight.edge;
         let edge = &mut self.edges[index];
         let payload = if edge.lends() {
-            edge.consumer.read(1)?.get(0)?.to_owned()
+            Bytes::copy_from_slice(edge.consumer.read(1)?.get(0)?)
         } else {
             let size = self.membership.topic.schema().size;
             // Not a `peek`, which would move past a gap.
@@ -216,7 +217,7 @@ impl Reader {
                 in_flight.handling = Handling::Redeliver;
                 return None;
             }
-            self.words.as_bytes().get(..size)?.to_owned()
+            Bytes::copy_from_slice(self.words.as_bytes().get(..size)?)
         };
         let undelivered = Undelivered {
             topic: edge.publisher.topic.clone(),
@@ -308,7 +309,7 @@ impl Reader {
             self.in_flight = None;
             self.edges[header.edge].consumer.advance();
             if self.budget.count_operation() {
-                self.wake_publishers();
+                self.wake_publishers(1);
             }
         }
         self.gap(header.edge, 1, 0, GapReason::Undecodable)
@@ -350,13 +351,18 @@ impl Reader {
         edge.consumer.advance();
         edge.line.add(value, 1);
         if self.budget.count_operation() {
-            self.wake_publishers();
+            self.wake_publishers(1);
         }
     }
 
-    /// Wakes the publishers now instead of at the end of the task's poll.
+    /// Wakes the publishers after `operations`: now, unless they can wait until the end of the poll
+    /// of a task that the subscription joins.
     #[inline(never)]
-    fn wake_publishers(&self) {
+    fn wake_publishers(&mut self, operations: u32) {
+        let state = &self.membership.state;
+        if self.budget.joins(operations, || DeferredWakes::of_subscription(state.clone())) {
+            return;
+        }
         announce();
         ring_each(&self.edges, |edge| edge.publisher.ring_room());
     }

@@ -226,7 +226,7 @@ impl PublisherState {
     /// Copies the number of sent messages from the ring to a line of counters. A remote publisher
     /// counts itself: messages that it did not send here count, too.
     pub(super) fn show_sent(&self, line: &Line<PublisherValue>) {
-        if self.origin.is_local() {
+        if cfg!(feature = "metrics") && self.origin.is_local() {
             line.follow(PublisherValue::Sent, self.ring.tail());
         }
     }

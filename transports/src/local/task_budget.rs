@@ -9,10 +9,14 @@
 //!
 //! A handle that is used outside of its task's poll wakes the other side at once. A handle without
 //! a task yields by its own count.
+//!
+//! The handles of a [`ChildTask`] are not known when it begins. A handle that is used in its poll,
+//! and not in the poll of the handle's own task, joins it: from then on it counts there, and its
+//! wakes are deferred to the end of those polls. Used in its own task again, it returns.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ptr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Context;
 
 use mycelium_core::doorbell::{announce, ring_each};
@@ -30,9 +34,15 @@ pub(super) const FLUSH_EVERY: u32 = 64;
 /// not spin long.
 const SPINS_IN_DEBT: usize = WaitStrategy::SPINS / 20;
 
+/// How often a handle joins child tasks. One that moves on and on wakes the other side at once: to
+/// join allocates.
+const JOINS: u8 = 8;
+
 thread_local! {
     /// The budget of the task that this thread polls. Only compared, never dereferenced.
     static CURRENT: Cell<*const TaskBudget> = const { Cell::new(ptr::null()) };
+    /// The child task that this thread polls.
+    static CHILD: RefCell<Option<Joined>> = const { RefCell::new(None) };
 }
 
 /// The operations of one task in its current poll. Only the thread that polls the task changes it.
@@ -84,6 +94,16 @@ impl TaskBudget {
         before / FLUSH_EVERY != count / FLUSH_EVERY
     }
 
+    /// A poll has ended: sends the wakes if there were operations.
+    #[inline]
+    fn end_poll(&self, wake: impl FnOnce()) {
+        if self.count.load(Ordering::Relaxed) != 0 {
+            self.count.store(0, Ordering::Relaxed);
+            announce();
+            wake();
+        }
+    }
+
     #[inline]
     fn is_exhausted(&self) -> bool {
         self.count.load(Ordering::Relaxed) >= self.limit && self.is_current()
@@ -103,6 +123,11 @@ impl TaskBudget {
 #[derive(Debug, Default)]
 pub(super) struct HandleBudget {
     task: Option<Arc<TaskBudget>>,
+    /// The task that it was attached to, if it has joined a child task since.
+    home: Option<Arc<TaskBudget>>,
+    /// Lives until the handle joins another child task, or is dropped.
+    membership: Option<Arc<()>>,
+    joins: u8,
     /// Polls since the last yield, of a handle without a task.
     polls: u32,
 }
@@ -122,6 +147,36 @@ impl HandleBudget {
     #[inline]
     pub(super) fn count_operations(&self, operations: u32) -> bool {
         self.task.as_ref().is_none_or(|task| task.count_operations(operations))
+    }
+
+    /// Its wakes are due, after `operations`. Returns whether they can wait until the end of the
+    /// poll: because the handle returns to its own task, or joins the child task, that is polled
+    /// now. `wakes` makes what the child task needs for that.
+    pub(super) fn joins(&mut self, operations: u32, wakes: impl FnOnce() -> DeferredWakes) -> bool {
+        if self.task.as_ref().is_some_and(|task| task.is_current()) {
+            return false;
+        }
+        if let Some(home) = self.home.take_if(|home| home.is_current()) {
+            (self.task, self.membership) = (Some(home), None);
+            return !self.count_operations(operations);
+        }
+        if self.joins >= JOINS {
+            return false;
+        }
+        let joined = CHILD.with_borrow_mut(|child| {
+            let child = child.as_mut().filter(|child| child.budget.is_current())?;
+            let membership = Arc::new(());
+            child.add(Arc::downgrade(&membership), wakes());
+            Some((child.budget.clone(), membership))
+        });
+        let Some((task, membership)) = joined else { return false };
+        self.joins += 1;
+        let before = self.task.replace(task);
+        // Not a child task that it has joined.
+        if self.membership.replace(membership).is_none() {
+            self.home = before;
+        }
+        !self.count_operations(operations)
     }
 
     /// Whether it is attached to a task.
@@ -163,6 +218,14 @@ pub fn poll_with<R>(
     wakes: &mut [DeferredWakes],
     poll: impl FnOnce() -> R,
 ) -> R {
+    let result = poll_as_current(budget, poll);
+    budget.end_poll(|| ring_each(wakes, DeferredWakes::wake));
+    result
+}
+
+/// Polls a task; meanwhile its budget is the current one.
+#[inline]
+fn poll_as_current<R>(budget: *const TaskBudget, poll: impl FnOnce() -> R) -> R {
     /// Restores the outer task's budget, even if the inner task panics.
     struct Outer(*const TaskBudget);
 
@@ -172,15 +235,59 @@ pub fn poll_with<R>(
         }
     }
 
-    let outer = Outer(CURRENT.replace(budget));
-    let result = poll();
-    drop(outer);
-    if budget.count.load(Ordering::Relaxed) != 0 {
-        budget.count.store(0, Ordering::Relaxed);
-        announce();
-        ring_each(wakes, DeferredWakes::wake);
+    let _outer = Outer(CURRENT.replace(budget));
+    poll()
+}
+
+/// A task whose handles join it when they are used in its polls.
+#[derive(Debug)]
+pub struct ChildTask(Option<Joined>);
+
+/// The budget of a child task, and the wakes of the handles that have joined it.
+#[derive(Debug)]
+struct Joined {
+    budget: Arc<TaskBudget>,
+    /// Each with its handle, until that is gone.
+    wakes: Vec<(Weak<()>, DeferredWakes)>,
+}
+
+impl Joined {
+    fn add(&mut self, handle: Weak<()>, wakes: DeferredWakes) {
+        if self.wakes.len() == self.wakes.capacity() {
+            self.wakes.retain(|(handle, _)| handle.strong_count() > 0);
+        }
+        self.wakes.push((handle, wakes));
     }
-    result
+}
+
+impl ChildTask {
+    /// A task without handles, with this budget.
+    #[must_use]
+    pub fn new(budget: Arc<TaskBudget>) -> ChildTask {
+        ChildTask(Some(Joined { budget, wakes: Vec::new() }))
+    }
+
+    /// Polls the task as [`poll_with`] does, with the wakes of all handles that it has used.
+    pub fn poll<R>(&mut self, poll: impl FnOnce() -> R) -> R {
+        /// Takes the task back and restores the outer one, even if the task panics.
+        struct Outer<'t>(&'t mut ChildTask, Option<Joined>);
+
+        impl Drop for Outer<'_> {
+            fn drop(&mut self) {
+                self.0.0 = CHILD.replace(self.1.take());
+            }
+        }
+
+        let budget = self.0.as_ref().map_or(ptr::null(), |joined| Arc::as_ptr(&joined.budget));
+        let outer = CHILD.replace(self.0.take());
+        let outer = Outer(self, outer);
+        let result = poll_as_current(budget, poll);
+        drop(outer);
+        if let Some(Joined { budget, wakes }) = &mut self.0 {
+            budget.end_poll(|| ring_each(wakes, |(_, wakes)| wakes.wake()));
+        }
+        result
+    }
 }
 
 /// The wake-ups that one publisher or subscription defers to the end of its task's poll.
@@ -287,5 +394,31 @@ impl ReaderDoorbells {
             let is_empty = self.readers.is_empty();
             self.version_with_readers = if is_empty { OUTDATED } else { self.version };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mycelium_core::message;
+
+    use super::*;
+    use crate::counters::Region;
+    use crate::local::{Schema, Topic};
+
+    #[message(topic = "numbers", id = 1)]
+    struct Number {
+        value: u64,
+    }
+
+    #[test]
+    fn a_child_task_forgets_handles_that_are_gone() {
+        let topic = Topic::new("numbers", Schema::of::<Number>(), 2, Region::new(16)).unwrap();
+        let mut child = ChildTask::new(TaskBudget::new());
+        for value in 0..100 {
+            let mut publisher = topic.publisher("publisher", value).unwrap();
+            child.poll(|| publisher.try_emit(Number { value }).unwrap());
+        }
+        let Joined { wakes, .. } = child.0.unwrap();
+        assert!((1..16).contains(&wakes.len()), "{} handles", wakes.len());
     }
 }

@@ -112,7 +112,7 @@ impl Writer {
         match producer.push_all(length, messages) {
             Ok(count) => {
                 let flush = self.budget.count_operations(count as u32);
-                if flush || !self.doorbells.has_same_readers() {
+                if flush || self.must_count_readers() {
                     self.notify(flush, count as u64);
                 }
                 Ok(count)
@@ -208,11 +208,19 @@ impl Writer {
         Some(self.state.reader_at(self.blocked_by?)?.name.clone())
     }
 
-    /// The number of sent messages.
+    /// The number of sent messages. Of a remote publisher's stand-in, its counter.
     pub(super) fn sent(&self) -> u64 {
-        // The counter may be a few messages behind.
-        self.state.show_sent(&self.line);
-        self.line.get(PublisherValue::Sent)
+        // The counter may be a few messages behind. It has all bits on every host; without it the
+        // number wraps where a word has 32 bits.
+        #[cfg(feature = "metrics")]
+        {
+            self.state.show_sent(&self.line);
+            self.line.get(PublisherValue::Sent)
+        }
+        #[cfg(not(feature = "metrics"))]
+        {
+            self.state.ring.tail() as u64
+        }
     }
 
     /// The number of messages that the readers leave room for, whether or not they have shown it.
@@ -243,20 +251,28 @@ impl Writer {
     #[inline(always)]
     fn count(&mut self) {
         let flush = self.budget.count_operation();
-        if flush || !self.doorbells.has_same_readers() {
+        if flush || self.must_count_readers() {
             self.notify(flush, 1);
         }
+    }
+
+    /// Whether a message may have no reader, which would be counted. To wake readers is not the
+    /// reason: a flush finds those that joined.
+    #[inline(always)]
+    fn must_count_readers(&self) -> bool {
+        cfg!(feature = "metrics") && !self.doorbells.has_same_readers()
     }
 
     #[cold]
     #[inline(never)]
     fn notify(&mut self, flush: bool, messages: u64) {
-        if !self.doorbells.has_readers() {
+        if cfg!(feature = "metrics") && !self.doorbells.has_readers() {
             // First `sent`: it is never less than `no_subscribers`.
             self.state.show_sent(&self.line);
             self.line.add(PublisherValue::NoSubscribers, messages);
         }
-        if flush {
+        let wakes = || DeferredWakes::of_publisher(self.state.clone(), self.line.clone());
+        if flush && !self.budget.joins(u32::try_from(messages).unwrap_or(u32::MAX), wakes) {
             self.flush();
         }
     }

@@ -72,7 +72,7 @@ impl Reader {
             }
         }
         if self.budget.count_operations(taken as u32) {
-            self.wake_publishers();
+            self.wake_publishers(taken as u32);
         }
     }
 

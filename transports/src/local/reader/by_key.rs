@@ -58,7 +58,7 @@ impl Reader {
                     edge.consumer.advance();
                     edge.show_place();
                     if self.budget.count_operation() {
-                        self.wake_publishers();
+                        self.wake_publishers(1);
                     }
                 }
                 gap @ Found::Gap(_) => return Some(gap),

@@ -1,6 +1,7 @@
 //! Tests of the region as its owner and as another process sees it.
 
 use super::*;
+use crate::counters::{EdgeValue, LinkValue, PublisherValue, ServiceValue, segment};
 
 #[test]
 fn lines_are_read_as_they_were_written() {

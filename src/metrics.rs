@@ -1,0 +1,396 @@
+//! What a service counts itself: counters, gauges and histograms, in the region of the node's other
+//! counters.
+//!
+//! A handle has words that nobody else writes, so an update is a load and a store. [`Registered`]
+//! keeps the words of each metric from the first use of its name to the end of the service: a
+//! handle that is dropped leaves its words to the next one of the same metric. Without the feature
+//! `metrics` this file is replaced by `metrics/none.rs`, in which nothing is left of it.
+
+mod error;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use mycelium_transports::counters::{
+    CounterValue, GaugeValue, HistogramLines, Kind, LONGEST_LABEL, Line, Region,
+};
+
+pub use error::MetricError;
+
+/// The most handles of a service, and words that handles left behind.
+const MOST: usize = 256;
+/// The longest end of a histogram's label: the first number of a line of buckets.
+const FIRST: usize = " first=240".len();
+/// Keys of labels that the node sets.
+const RESERVED: [&str; 3] = ["service", "metric", "first"];
+
+/// The metrics of one service.
+#[derive(Debug, Default)]
+pub(crate) struct Registered {
+    /// By name and labels, in the form of a line's label.
+    metrics: BTreeMap<String, Metric>,
+    words: usize,
+}
+
+/// One metric, with the words of each of its handles.
+#[derive(Debug)]
+enum Metric {
+    Counter(Vec<Arc<Words<Line<CounterValue>>>>),
+    Gauge(Vec<Arc<Words<Line<GaugeValue>>>>),
+    Histogram(Vec<Arc<Words<HistogramLines>>>),
+}
+
+impl Metric {
+    fn kind(&self) -> Kind {
+        match self {
+            Metric::Counter(_) => Kind::Counter,
+            Metric::Gauge(_) => Kind::Gauge,
+            Metric::Histogram(_) => Kind::Histogram,
+        }
+    }
+}
+
+/// Words with one writer: the handle that has taken them.
+#[derive(Debug)]
+struct Words<L> {
+    lines: L,
+    is_taken: AtomicBool,
+}
+
+/// The right to write words, until it is dropped.
+struct Taken<L>(Arc<Words<L>>);
+
+impl<L> Drop for Taken<L> {
+    fn drop(&mut self) {
+        // Release: the next handle sees all updates of this one.
+        self.0.is_taken.store(false, Ordering::Release);
+    }
+}
+
+impl<L> Taken<L> {
+    fn lines(&self) -> &L {
+        &self.0.lines
+    }
+}
+
+/// The lines that handles of one kind write.
+trait Lines: Sized {
+    const KIND: Kind;
+
+    fn make(region: &Region, label: &str) -> Self;
+
+    /// A metric without words.
+    fn metric() -> Metric;
+
+    /// The words of a metric, if it is of this kind.
+    fn of(metric: &mut Metric) -> Option<&mut Vec<Arc<Words<Self>>>>;
+}
+
+macro_rules! lines {
+    ($($lines:ty as $kind:ident by $make:ident;)*) => {$(
+        impl Lines for $lines {
+            const KIND: Kind = Kind::$kind;
+
+            fn make(region: &Region, label: &str) -> Self {
+                region.$make(label)
+            }
+
+            fn metric() -> Metric {
+                Metric::$kind(Vec::new())
+            }
+
+            fn of(metric: &mut Metric) -> Option<&mut Vec<Arc<Words<Self>>>> {
+                if let Metric::$kind(words) = metric { Some(words) } else { None }
+            }
+        }
+    )*};
+}
+
+lines! {
+    Line<CounterValue> as Counter by line;
+    Line<GaugeValue> as Gauge by line;
+    HistogramLines as Histogram by histogram;
+}
+
+/// Makes the counters, gauges and histograms of a service: [`Context::metrics`].
+///
+/// A metric is registered at the first use of its name and labels, and keeps its value until the
+/// service ends permanently: after a restart the same name continues. A call finds the words by
+/// name, and allocates if it makes them or has labels, so keep the handle: an update of a handle
+/// never allocates, locks or waits.
+///
+/// Each handle writes words of its own, and readers add them up. So a child task can have a handle,
+/// and the service another one of the same metric. A handle that is dropped leaves its words, with
+/// their values, to the next one.
+///
+/// A name is a letter or `_`, and then letters, digits, `_`, `.` and `:`. A service has at most 256
+/// handles. The region that has all counters of the node counts the lines that it could not show.
+///
+/// Without the feature `metrics` all calls succeed, check nothing, and compile to nothing.
+///
+/// ```
+/// use mycelium::counters::{Metric, MetricValue};
+/// use mycelium::testing::ServiceTest;
+/// use mycelium::{Context, Result, message, service};
+///
+/// #[message(topic = "orders", id = 1)]
+/// struct Order {
+///     price: u64,
+/// }
+///
+/// struct Store;
+///
+/// #[service(reads(Order))]
+/// impl Store {
+///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+///         let mut stored = ctx.metrics().counter("orders_stored")?;
+///         let mut open = ctx.metrics().gauge_with("open", &[("side", "buy")])?;
+///         let mut prices = ctx.metrics().histogram("price")?;
+///         let mut orders = ctx.subscribe::<Order>()?;
+///         while let Some(delivery) = orders.recv().await {
+///             let Some(order) = delivery.message() else { continue };
+///             stored.increment();
+///             open.add(1);
+///             prices.record(order.price);
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// let mut test = ServiceTest::new(|| Store);
+/// test.send_all([7, 100].map(|price| Order { price }));
+/// let metrics: Vec<Metric> = test.metrics();
+/// assert_eq!((&*metrics[0].name, &metrics[0].value), ("orders_stored", &MetricValue::Counter(2)));
+/// assert_eq!(metrics[1].labels, [("side".to_owned(), "buy".to_owned())]);
+/// let MetricValue::Histogram(prices) = &metrics[2].value else { panic!("a histogram") };
+/// assert_eq!((prices.sum(), prices.most()), (107, Some(100)));
+/// # test.finish()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// [`Context::metrics`]: crate::Context::metrics
+pub struct Metrics<'c> {
+    pub(crate) registered: &'c mut Registered,
+    pub(crate) service: &'c str,
+    pub(crate) region: &'c Arc<Region>,
+}
+
+impl Metrics<'_> {
+    /// A counter, without labels.
+    ///
+    /// # Errors
+    /// If the name is invalid, a metric of another kind has it, or the service has too many
+    /// handles.
+    pub fn counter(&mut self, name: &str) -> Result<Counter, MetricError> {
+        self.counter_with(name, &[])
+    }
+
+    /// A counter with labels: pairs of a key and a value. With other labels it is another counter
+    /// of the same name.
+    ///
+    /// # Errors
+    /// As [`counter`](Metrics::counter), or if a label is invalid.
+    pub fn counter_with(
+        &mut self,
+        name: &str,
+        labels: &[(&str, &str)],
+    ) -> Result<Counter, MetricError> {
+        self.take(name, labels).map(Counter)
+    }
+
+    /// A gauge, without labels. Readers add up the values of several handles.
+    ///
+    /// # Errors
+    /// As [`counter`](Metrics::counter).
+    pub fn gauge(&mut self, name: &str) -> Result<Gauge, MetricError> {
+        self.gauge_with(name, &[])
+    }
+
+    /// A gauge with labels.
+    ///
+    /// # Errors
+    /// As [`counter_with`](Metrics::counter_with).
+    pub fn gauge_with(
+        &mut self,
+        name: &str,
+        labels: &[(&str, &str)],
+    ) -> Result<Gauge, MetricError> {
+        self.take(name, labels).map(Gauge)
+    }
+
+    /// A histogram, without labels. Its buckets are those of HdrHistogram with eight sub-buckets:
+    /// each is at most a quarter as wide as its least value, and they have every `u64`. It takes 4
+    /// KiB.
+    ///
+    /// # Errors
+    /// As [`counter`](Metrics::counter).
+    pub fn histogram(&mut self, name: &str) -> Result<Histogram, MetricError> {
+        self.histogram_with(name, &[])
+    }
+
+    /// A histogram with labels.
+    ///
+    /// # Errors
+    /// As [`counter_with`](Metrics::counter_with).
+    pub fn histogram_with(
+        &mut self,
+        name: &str,
+        labels: &[(&str, &str)],
+    ) -> Result<Histogram, MetricError> {
+        self.take(name, labels).map(Histogram)
+    }
+
+    /// Takes words of a metric that no handle has, or makes some.
+    fn take<L: Lines>(
+        &mut self,
+        name: &str,
+        labels: &[(&str, &str)],
+    ) -> Result<Taken<L>, MetricError> {
+        check(name, labels)?;
+        let key = key(name, labels);
+        let Registered { metrics, words } = &mut *self.registered;
+        if let Some(metric) = metrics.get_mut(&*key)
+            && let Some(all) = L::of(metric)
+        {
+            // Acquire: with the Release of the handle that had them before.
+            let is_free = |it: &&Arc<Words<L>>| !it.is_taken.swap(true, Ordering::Acquire);
+            if let Some(words) = all.iter().find(is_free) {
+                return Ok(Taken(words.clone()));
+            }
+        } else if let Some(kind) = kind_of(metrics, name).filter(|kind| *kind != L::KIND) {
+            let (name, kind, asked) = (name.to_owned(), kind.name(), L::KIND.name());
+            return Err(MetricError::Kind { name, kind, asked });
+        }
+        if *words >= MOST {
+            return Err(MetricError::TooMany { service: self.service.to_owned(), most: MOST });
+        }
+        let label = format!("service={} metric={key}", self.service);
+        let most = LONGEST_LABEL - if L::KIND == Kind::Histogram { FIRST } else { 0 };
+        if label.len() > most {
+            return Err(MetricError::TooLong { label, most });
+        }
+        *words += 1;
+        let lines = L::make(self.region, &label);
+        let words = Arc::new(Words { lines, is_taken: AtomicBool::new(true) });
+        let metric = metrics.entry(key.into_owned()).or_insert_with(L::metric);
+        L::of(metric).into_iter().for_each(|all| all.push(words.clone()));
+        Ok(Taken(words))
+    }
+}
+
+/// The kind of the metrics with this name.
+fn kind_of(metrics: &BTreeMap<String, Metric>, name: &str) -> Option<Kind> {
+    let (_, metric) = metrics.iter().find(|(key, _)| key.split(' ').next() == Some(name))?;
+    Some(metric.kind())
+}
+
+/// A metric's part of the label of a line.
+fn key<'n>(name: &'n str, labels: &[(&str, &str)]) -> Cow<'n, str> {
+    if labels.is_empty() {
+        return name.into();
+    }
+    let labels = labels.iter().map(|(key, value)| format!(" {key}={value}"));
+    [name.to_owned()].into_iter().chain(labels).collect::<String>().into()
+}
+
+/// Checks a name and labels.
+fn check(name: &str, labels: &[(&str, &str)]) -> Result<(), MetricError> {
+    if !is_identifier(name, b"_.:") {
+        return Err(MetricError::Name { name: name.to_owned() });
+    }
+    for (place, &(key, value)) in labels.iter().enumerate() {
+        let is_bad = |c: char| c.is_whitespace() || c.is_control() || c == '=';
+        let is_twice = labels[..place].iter().any(|(other, _)| *other == key);
+        if !is_identifier(key, b"_") || RESERVED.contains(&key) || is_twice {
+            return Err(MetricError::Key { name: name.to_owned(), key: key.to_owned() });
+        }
+        if value.is_empty() || value.contains(is_bad) {
+            let (name, key, value) = (name.to_owned(), key.to_owned(), value.to_owned());
+            return Err(MetricError::Value { name, key, value });
+        }
+    }
+    Ok(())
+}
+
+/// Whether a text is a letter or `_`, and then letters, digits, and these other bytes.
+fn is_identifier(text: &str, others: &[u8]) -> bool {
+    let mut bytes = text.bytes();
+    bytes.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || others.contains(&byte))
+}
+
+/// Counts something that only grows: [`Metrics::counter`]. Dropping it keeps the number.
+#[must_use = "a counter counts what is added to it"]
+pub struct Counter(Taken<Line<CounterValue>>);
+
+impl Counter {
+    /// Adds to it.
+    #[inline]
+    pub fn add(&mut self, count: u64) {
+        self.0.lines().add(CounterValue::Count, count);
+    }
+
+    /// Adds 1.
+    #[inline]
+    pub fn increment(&mut self) {
+        self.add(1);
+    }
+}
+
+/// A number that goes up and down: [`Metrics::gauge`]. Dropping it keeps the number.
+#[must_use = "a gauge has the value that it is set to"]
+pub struct Gauge(Taken<Line<GaugeValue>>);
+
+impl Gauge {
+    /// Sets it.
+    #[inline]
+    pub fn set(&mut self, value: i64) {
+        self.0.lines().set(GaugeValue::Value, value.cast_unsigned());
+    }
+
+    /// Adds to it; a negative number subtracts.
+    #[inline]
+    pub fn add(&mut self, difference: i64) {
+        self.0.lines().add(GaugeValue::Value, difference.cast_unsigned());
+    }
+}
+
+/// Counts values by their size: [`Metrics::histogram`]. Dropping it keeps what it has.
+#[must_use = "a histogram has what is recorded in it"]
+pub struct Histogram(Taken<HistogramLines>);
+
+impl Histogram {
+    /// Records a value.
+    #[inline]
+    pub fn record(&mut self, value: u64) {
+        self.0.lines().record(value);
+    }
+
+    /// Records a duration in nanoseconds, at most 584 years.
+    #[inline]
+    pub fn record_duration(&mut self, duration: Duration) {
+        self.record(duration.as_nanos().try_into().unwrap_or(u64::MAX));
+    }
+}
+
+macro_rules! debug {
+    ($($handle:ident),*) => {$(
+        impl fmt::Debug for $handle {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_tuple(stringify!($handle)).field(self.0.lines()).finish()
+            }
+        }
+    )*};
+}
+
+debug!(Counter, Gauge, Histogram);
+
+impl fmt::Debug for Metrics<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").field("registered", &self.registered).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,79 @@
+//! Why a service cannot have a metric.
+
+use mycelium_core::debug_as_display;
+use thiserror::Error;
+
+/// A metric cannot be registered. A service that returns this error is not restarted: the same call
+/// would fail again.
+#[derive(Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum MetricError {
+    /// The name cannot be that of a metric.
+    #[error(
+        "invalid name of a metric `{}`: expected a letter or `_`, and then letters, digits, `_`, \
+         `.` and `:`",
+        name.escape_debug()
+    )]
+    Name {
+        /// The name.
+        name: String,
+    },
+    /// The key cannot be that of a label, is that of another label of the metric, or is one that
+    /// the node sets.
+    #[error(
+        "metric `{name}`: invalid key of a label `{}`: expected a letter or `_`, and then letters, \
+         digits and `_`, once, and not `service`, `metric` or `first`",
+        key.escape_debug()
+    )]
+    Key {
+        /// The metric.
+        name: String,
+        /// The key.
+        key: String,
+    },
+    /// The value cannot be that of a label.
+    #[error(
+        "metric `{name}`: invalid value of the label `{key}`, `{}`: expected a text without white \
+         space, `=` and control characters",
+        value.escape_debug()
+    )]
+    Value {
+        /// The metric.
+        name: String,
+        /// The key of the label.
+        key: String,
+        /// The value.
+        value: String,
+    },
+    /// The names of the service and the metric, and the labels, are too long together.
+    #[error("`{label}` has {} bytes: expected at most {most}; use shorter names", label.len())]
+    TooLong {
+        /// All of them.
+        label: String,
+        /// The most bytes.
+        most: usize,
+    },
+    /// A metric of this name has another kind.
+    #[error("metric `{name}` is a {kind}, and cannot also be a {asked}: use another name")]
+    Kind {
+        /// The name.
+        name: String,
+        /// The kind of the metric: `counter`, `gauge` or `histogram`.
+        kind: &'static str,
+        /// The requested kind.
+        asked: &'static str,
+    },
+    /// The service has as many handles as it may have.
+    #[error(
+        "service `{service}` has {most} handles of metrics: keep a handle instead of making it \
+         again, and use fewer labels"
+    )]
+    TooMany {
+        /// The service.
+        service: String,
+        /// The most handles.
+        most: usize,
+    },
+}
+
+debug_as_display!(MetricError);

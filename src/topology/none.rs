@@ -1,0 +1,208 @@
+//! The topology without the feature `topology`: one node, without a file. Each method answers as
+//! that of an empty file does, and the compiler leaves out what depends on the answer.
+
+mod defaults;
+mod error;
+mod topic;
+
+use std::iter;
+use std::time::Duration;
+
+use mycelium_bundle::Restart;
+use mycelium_executor::ThreadError;
+use mycelium_transports::endpoint::{Access, Endpoint};
+use mycelium_transports::exchange::{LinkConfig, Redelivery};
+use mycelium_transports::local::{Schema, SubscribeOptions, Threshold};
+
+use crate::execution::Execution;
+use defaults::{CAPACITY, MEMORY, SHUTDOWN};
+use error::SourceLocation;
+
+pub use error::{Problem, TopologyError};
+pub(crate) use topic::check_topic;
+
+/// The settings of a node without a topology file.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Topology {}
+
+#[allow(clippy::unused_self, reason = "with the feature `topology` they read a file")]
+#[allow(clippy::unnecessary_wraps, reason = "with the feature `topology` they can fail")]
+impl Topology {
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &str> {
+        iter::empty()
+    }
+
+    pub(crate) fn places(&self) -> impl Iterator<Item = (&str, Vec<&str>)> {
+        iter::empty()
+    }
+
+    pub(crate) fn owners(&self) -> impl Iterator<Item = (&str, u32)> {
+        iter::empty()
+    }
+
+    pub(crate) fn place(
+        &self,
+        _node: &str,
+        _known: &[&str],
+    ) -> Result<Option<Vec<String>>, TopologyError> {
+        Ok(None)
+    }
+
+    pub(crate) fn executor(&self, _node: &str) -> Option<(&str, String)> {
+        None
+    }
+
+    pub(crate) fn shutdown(&self, _node: &str) -> Duration {
+        SHUTDOWN
+    }
+
+    pub(crate) fn watchdog(&self, _node: &str) -> Option<Duration> {
+        None
+    }
+
+    pub(crate) fn memory(&self, _node: &str) -> usize {
+        MEMORY
+    }
+
+    pub(crate) fn place_of_memory(&self, _node: &str) -> Option<String> {
+        None
+    }
+
+    pub(crate) fn huge_pages(&self, _node: &str) -> bool {
+        false
+    }
+
+    pub(crate) fn place_of_huge_pages(&self, _node: &str) -> Option<String> {
+        None
+    }
+
+    pub(crate) fn capacity(&self, _topic: &str) -> usize {
+        CAPACITY
+    }
+
+    pub(crate) fn threshold(&self, _topic: &str) -> Option<Threshold> {
+        None
+    }
+
+    pub(crate) fn redelivery(&self, _topic: &str) -> Redelivery {
+        Redelivery::default()
+    }
+
+    pub(crate) fn readers(&self, _topic: &str) -> Option<Vec<String>> {
+        None
+    }
+
+    pub(crate) fn port(&self, _service: &str, _port: &str) -> Option<&str> {
+        None
+    }
+
+    pub(crate) fn place_of_port(&self, _service: &str, _port: &str) -> Option<String> {
+        None
+    }
+
+    pub(crate) fn port_error(
+        &self,
+        _service: &str,
+        _port: &str,
+        _problem: Problem,
+    ) -> Option<TopologyError> {
+        None
+    }
+
+    pub(crate) fn restart(&self, _service: &str) -> Restart {
+        Restart::default()
+    }
+
+    pub(crate) fn execution(
+        &self,
+        _service: &str,
+        coded: Execution,
+    ) -> Result<Execution, TopologyError> {
+        Ok(coded)
+    }
+
+    pub(crate) fn place_of_thread(&self, _service: &str, _error: &ThreadError) -> Option<String> {
+        None
+    }
+
+    pub(crate) fn no_executor(&self, _service: &str, _known: Vec<String>) -> Option<TopologyError> {
+        None
+    }
+
+    pub(crate) fn subscription(
+        &self,
+        _service: &str,
+        _key: &str,
+        _schema: &Schema,
+        coded: SubscribeOptions,
+    ) -> Result<SubscribeOptions, TopologyError> {
+        Ok(coded)
+    }
+
+    pub(crate) fn link(&self, _node: &str, _other: &str) -> LinkConfig {
+        LinkConfig::default()
+    }
+
+    pub(crate) fn default_link(&self) -> LinkConfig {
+        LinkConfig::default()
+    }
+
+    pub(crate) fn place_of_transport(&self, _node: &str, _other: &str) -> Option<String> {
+        None
+    }
+
+    pub(crate) fn transport_error(&self, node: &str, peer: &str, reason: String) -> TopologyError {
+        let (node, peer) = (node.to_owned(), peer.to_owned());
+        let problem = Box::new(Problem::NoSharedMemory { node, peer, reason });
+        TopologyError { location: SourceLocation::default(), problem }
+    }
+
+    pub(crate) fn endpoint(&self, node: &str) -> Endpoint {
+        let directory = mycelium_transports::private_directory("topology");
+        Endpoint::new(directory.join(format!("{node}.sock")), Access::default())
+    }
+
+    pub(crate) fn place_of_socket(&self, _node: &str) -> Option<String> {
+        None
+    }
+
+    pub(crate) fn check_endpoint(&self, _node: &str) -> Result<(), TopologyError> {
+        Ok(())
+    }
+
+    pub(crate) fn check_access(
+        &self,
+        _node: &str,
+        _does: &'static str,
+        _topic: &str,
+    ) -> Result<(), TopologyError> {
+        Ok(())
+    }
+
+    pub(crate) fn place_service(&mut self, _node: &str, _service: &str) {}
+
+    pub(crate) fn add_request_topic(&mut self, _topic: &str, _of: &str, _reader: &str) {}
+
+    pub(crate) fn carries_requests(&self, _topic: &str) -> bool {
+        false
+    }
+
+    pub(crate) fn check_lists(&self) -> Result<(), TopologyError> {
+        Ok(())
+    }
+
+    pub(crate) fn check_topics(&self, _known: &[&str]) -> Result<(), TopologyError> {
+        Ok(())
+    }
+
+    pub(crate) fn check_ports(&self, _service: &str, _known: &[&str]) -> Result<(), TopologyError> {
+        Ok(())
+    }
+
+    pub(crate) fn check_subscriptions(
+        &self,
+        _known: &[(&str, &str, bool)],
+    ) -> Result<(), TopologyError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,25 @@
+//! Which names topics may have.
+
+/// The longest name of a topic in bytes: links carry no longer ones.
+const LONGEST_TOPIC: usize = 62;
+
+/// Checks the name of a topic to which a port is bound.
+///
+/// # Errors
+/// What is wrong with the name, and what was expected.
+pub(crate) fn check_topic(topic: &str) -> Result<(), String> {
+    let is_bad = |c: char| c.is_whitespace() || c.is_control() || c == '=';
+    if topic.is_empty() || topic.len() > LONGEST_TOPIC || topic.contains(is_bad) {
+        return Err(format!(
+            "invalid topic `{}`: expected 1 to {LONGEST_TOPIC} bytes without white space, `=` and \
+             control characters",
+            topic.escape_debug()
+        ));
+    }
+    if topic.starts_with("mycelium.") {
+        return Err(format!(
+            "invalid topic `{topic}`: names that start with `mycelium.` are reserved"
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! The buckets of histograms: which one has a value, and what they say of the recorded values.
+//!
+//! The layout is that of HdrHistogram (Gil Tene, <http://hdrhistogram.org>) with eight sub-buckets
+//! and a unit of 1. Values below 8 have buckets of their own; above, each power of two has four
+//! buckets of one width, so a bucket is at most a quarter as wide as its least value. The 252
+//! buckets hold every `u64`, with three operations and no table.
+
+use std::fmt;
+
+/// A histogram's buckets.
+pub(super) const BUCKETS: usize = 252;
+/// Buckets for each power of two, and their binary logarithm.
+const HALF: u32 = 4;
+const HALF_BITS: u32 = 2;
+
+/// The number of the bucket that has a value.
+#[cfg(any(feature = "metrics", test))]
+#[inline]
+pub(super) fn bucket_of(value: u64) -> usize {
+    // The power of two that the value is divided by, so that 4 to 7 are left; 0 below 8.
+    let power = 61 - (value | 7).leading_zeros();
+    let sub = (value >> power) as u32;
+    (HALF * power + sub) as usize
+}
+
+/// The least and the greatest value of the bucket with this number, which is less than [`BUCKETS`].
+fn range_of(number: usize) -> (u64, u64) {
+    let number = number as u32;
+    let power = (number >> HALF_BITS).saturating_sub(1);
+    let least = u64::from(number - HALF * power) << power;
+    (least, least + ((1 << power) - 1))
+}
+
+/// One bucket of a [`Distribution`] that is not empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// The least value that it counts.
+    pub least: u64,
+    /// The greatest value that it counts.
+    pub most: u64,
+    /// How many values it counted.
+    pub count: u64,
+}
+
+/// What a histogram has recorded.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Distribution {
+    pub(super) count: u64,
+    pub(super) sum: u64,
+    pub(super) range: Option<(u64, u64)>,
+    /// By the number of the bucket. Shorter if no further bucket was read.
+    pub(super) buckets: Vec<u64>,
+}
+
+impl Distribution {
+    /// The number of recorded values.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Their sum, which wraps.
+    #[must_use]
+    pub fn sum(&self) -> u64 {
+        self.sum
+    }
+
+    /// The least recorded value.
+    #[must_use]
+    pub fn least(&self) -> Option<u64> {
+        self.range.map(|(least, _)| least)
+    }
+
+    /// The greatest recorded value.
+    #[must_use]
+    pub fn most(&self) -> Option<u64> {
+        self.range.map(|(_, most)| most)
+    }
+
+    /// The buckets with values, from the least values to the greatest. If the region had no place
+    /// for some, their values are missing here, and not in [`count`](Distribution::count).
+    pub fn buckets(&self) -> impl Iterator<Item = Bucket> {
+        self.buckets.iter().enumerate().filter(|(_, count)| **count > 0).map(|(number, &count)| {
+            let (least, most) = range_of(number);
+            Bucket { least, most, count }
+        })
+    }
+
+    /// A value that `part` of the recorded values do not exceed, as near as buckets say: `0.5` is
+    /// the median. It is at most a quarter too large, and never more than
+    /// [`most`](Distribution::most). `None` if nothing was recorded.
+    ///
+    /// ```
+    /// use mycelium_transports::counters::{Distribution, Metric, MetricValue, Region};
+    ///
+    /// let region = Region::new(32);
+    /// let lines = region.histogram("service=Store metric=nanoseconds");
+    /// (1..=1000).for_each(|value| lines.record(value));
+    ///
+    /// let metrics = Metric::of(&region.read());
+    /// let MetricValue::Histogram(times) = &metrics[0].value else { panic!("another kind") };
+    /// assert_eq!((times.count(), times.sum(), times.most()), (1000, 500_500, Some(1000)));
+    /// assert_eq!(times.quantile(0.5), Some(511));
+    /// assert_eq!(times.quantile(1.0), Some(1000));
+    /// assert_eq!(Distribution::default().quantile(0.5), None);
+    /// ```
+    #[must_use]
+    pub fn quantile(&self, part: f64) -> Option<u64> {
+        let total: u64 = self.buckets.iter().sum();
+        // Saturates, and is 0 for NaN.
+        let rank = ((part * total as f64).ceil() as u64).clamp(1, total.max(1));
+        let mut seen = 0;
+        let bucket = self.buckets().find(|bucket| {
+            seen += bucket.count;
+            seen >= rank
+        })?;
+        let (least, most) = self.range.unwrap_or((bucket.least, bucket.most));
+        Some(bucket.most.clamp(least, most.max(least)))
+    }
+
+    /// Adds what another histogram has recorded.
+    pub(super) fn merge(&mut self, other: &Distribution) {
+        self.count = self.count.wrapping_add(other.count);
+        self.sum = self.sum.wrapping_add(other.sum);
+        self.range = match (self.range, other.range) {
+            (Some((least, most)), Some(other)) => Some((least.min(other.0), most.max(other.1))),
+            (range, other) => range.or(other),
+        };
+        self.add_buckets(0, &other.buckets);
+    }
+
+    /// Adds counts of the buckets from the number `first` on. Numbers that no bucket has are
+    /// ignored.
+    pub(super) fn add_buckets(&mut self, first: usize, counts: &[u64]) {
+        let end = first.saturating_add(counts.len()).min(BUCKETS);
+        if self.buckets.len() < end {
+            self.buckets.resize(end, 0);
+        }
+        let buckets = self.buckets.iter_mut().skip(first);
+        buckets.zip(counts).for_each(|(bucket, count)| *bucket = bucket.wrapping_add(*count));
+    }
+}
+
+impl fmt::Debug for Distribution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Distribution")
+            .field("count", &self.count)
+            .field("sum", &self.sum)
+            .field("least", &self.least())
+            .field("most", &self.most())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_buckets_have_every_value_once_and_are_at_most_a_quarter_wide() {
+        let mut next = 0;
+        for number in 0..BUCKETS {
+            let (least, most) = range_of(number);
+            assert_eq!(least, next, "bucket {number} begins after the one before it");
+            assert_eq!((bucket_of(least), bucket_of(most)), (number, number));
+            assert!(most - least <= least / 4, "{least} to {most}");
+            next = most.wrapping_add(1);
+        }
+        assert_eq!(next, 0, "the last bucket ends with the last value");
+    }
+}

@@ -1,0 +1,66 @@
+//! Counters without the feature `metrics`: the same types, with nothing in them. What they do is
+//! nothing, and the compiler leaves it out.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use super::reading::Reading;
+use super::values::Value;
+
+/// The place of all counters. Without the feature `metrics` it has none.
+#[derive(Debug)]
+pub struct Region(());
+
+impl Region {
+    /// A region.
+    #[must_use]
+    pub fn new(_lines: usize) -> Arc<Region> {
+        Arc::new(Region(()))
+    }
+
+    /// A region.
+    #[must_use]
+    pub fn with_most(lines: usize, _most: usize) -> Arc<Region> {
+        Region::new(lines)
+    }
+
+    /// A line that counts nothing.
+    #[must_use]
+    pub fn line<V: Value>(&self, _label: &str) -> Line<V> {
+        Line(PhantomData)
+    }
+
+    /// Nothing.
+    #[must_use]
+    pub fn read(&self) -> Vec<Reading> {
+        Vec::new()
+    }
+
+    /// 0.
+    #[must_use]
+    pub fn unseen(&self) -> u64 {
+        0
+    }
+}
+
+/// The values of one line. Without the feature `metrics` they are not counted.
+#[derive(Debug)]
+pub struct Line<V>(PhantomData<fn(V)>);
+
+impl<V: Value> Line<V> {
+    /// Does nothing.
+    #[inline(always)]
+    pub fn set(&self, _value: V, _to: u64) {}
+
+    /// Does nothing.
+    #[inline(always)]
+    pub fn add(&self, _value: V, _count: u64) {}
+
+    /// Does nothing.
+    #[inline(always)]
+    pub fn count(&self, _value: V) {}
+
+    /// Does nothing.
+    #[inline(always)]
+    pub fn follow(&self, _value: V, _position: usize) {}
+}
