@@ -224,7 +224,7 @@ fn a_suspended_reader_is_waited_for_when_it_moves() {
         let push = |writer: &mut Producer<&Ring>| writer.try_push(&[writer.sequence()], WORD);
         (0..4).for_each(|_| _ = push(&mut writer).unwrap());
         let both = [(reader.claim().unwrap(), at(0)), (borrows.claim().unwrap(), at(0))];
-        assert_eq!(writer.blocking().collect::<Vec<_>>(), both);
+        assert_eq!(writer.behind(at(1)).collect::<Vec<_>>(), both);
         assert!(!writer.suspend(both[1].0), "it borrows");
         drop(borrows);
         let full = push(&mut writer).unwrap_err();

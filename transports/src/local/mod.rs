@@ -29,6 +29,7 @@
 //! | `numbering` | the sequences of a remote publisher's messages |
 //! | `ring`, `shared` | the ring of a publisher, and how another process shares it |
 //! | `abandoned` | the messages that subscriptions left unread |
+//! | `stall` | when a publisher no longer waits for a reader |
 //! | `state` | shared by publishers and subscriptions: two states and the edge between them; most methods are in `state/` |
 //! | `pressure` | whether a publisher's ring is nearly full |
 //! | `topic`, then `membership` | joining and leaving |
@@ -57,6 +58,7 @@ mod ring;
 mod roster;
 mod schema;
 mod shared;
+mod stall;
 mod state;
 mod subscription;
 mod task_budget;
@@ -77,6 +79,7 @@ pub use remote_publisher::{MappedPublisher, RemotePublisher};
 pub use ring::{MappedRing, Readers, RingMemory};
 pub use schema::Schema;
 pub use shared::{RemoteBell, RemoteReaders, SharedRing};
+pub use stall::{Eviction, OnStall};
 pub use subscription::{Finisher, Subscription};
 pub use task_budget::{DeferredWakes, TaskBudget, poll_with};
 pub use topic::{KeepOpen, Topic};

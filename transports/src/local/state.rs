@@ -23,6 +23,7 @@ mod waking;
 
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
 use mycelium_core::doorbell::Doorbell;
 use mycelium_core::ring::broadcast::{Consumer, Producer};
@@ -36,6 +37,7 @@ use super::ring::{self, RingError, RingShape};
 use super::roster::{Numbered, Roster};
 use super::schema::Schema;
 use super::shared::{MappedOrigin, RemoteReaders, Ring, Sleeper};
+use super::stall::{Eviction, Evictions};
 use super::versioned::Versioned;
 use crate::counters::{EdgeValue, Line, PublisherValue, plain};
 use crate::sync::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -56,6 +58,7 @@ pub(super) struct PublisherState {
     pub(super) readers: Roster<ReaderEntry>,
     pub(super) origin: Origin,
     pub(super) pressure: Pressure,
+    pub(super) evictions: Evictions,
     /// The publisher's process is gone, and the number of its messages is unknown.
     lost: AtomicBool,
     abandoned: Mutex<Abandoned>,
@@ -205,6 +208,7 @@ impl PublisherState {
             room: Room::new(),
             readers: Roster::default(),
             origin,
+            evictions: Evictions::default(),
             lost: AtomicBool::new(false),
             abandoned: Mutex::default(),
             pumps: Versioned::default(),
@@ -250,6 +254,19 @@ impl PublisherState {
         let readers = self.readers.lock();
         let reader = readers.iter().find(|reader| reader.entry == Some(entry))?;
         Some(reader.subscriber.clone())
+    }
+
+    /// The gating subscription with this entry is evicted: it has held the publisher up for this
+    /// long.
+    pub(super) fn evicted(&self, entry: usize, stalled: Duration) {
+        let readers = self.readers.lock();
+        let Some(reader) = readers.iter().find(|reader| reader.entry == Some(entry)) else {
+            return;
+        };
+        reader.line.add(EdgeValue::Evicted, 1);
+        let reader = reader.subscriber.name.clone();
+        drop(readers);
+        self.evictions.notify(Eviction { reader, stalled });
     }
 }
 
@@ -346,6 +363,8 @@ pub(super) struct Edge {
     pub(super) line: Arc<Line<EdgeValue>>,
     /// Whether the publisher waits for this subscription.
     gates: bool,
+    /// If it gates: it misses messages from this place on only if it is evicted.
+    gates_from: usize,
     /// The numbering of its sequences, if the publisher is remote.
     known: Option<KnownNumbering>,
     /// Of a remote publisher.

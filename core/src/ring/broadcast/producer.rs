@@ -129,15 +129,14 @@ impl<H: BroadcastHandle> Producer<H> {
         Ok(self.limit.wrapping_sub(self.sequence()))
     }
 
-    /// The readers that block the writer, and their exact positions: of a full ring those that need
-    /// its oldest message.
-    pub fn blocking(&self) -> impl Iterator<Item = (Claim, usize)> {
-        let (ring, oldest) = (&*self.ring, self.sequence().wrapping_sub(self.ring.capacity()));
-        let readers = ring.entries().filter_map(|(index, entry)| {
+    /// The gating readers that need a message before this sequence, in the order of their entries,
+    /// and their exact positions.
+    pub fn behind(&self, sequence: usize) -> impl Iterator<Item = (Claim, usize)> {
+        let readers = self.ring.entries().filter_map(|(index, entry)| {
             let (state, position) = (entry.state(), entry.taken.load(Ordering::Relaxed));
             is_gating(state).then(|| (Claim::of(index, state), position))
         });
-        readers.filter(move |(_, position)| !is_after(*position, oldest))
+        readers.filter(move |(_, position)| is_after(sequence, *position))
     }
 
     /// Suspends the reader with this claim, if it can be [evicted](Broadcast::evict): the writer
@@ -157,7 +156,7 @@ impl<H: BroadcastHandle> Producer<H> {
     ///     writer.try_push(&[message], length).expect("there is room");
     /// }
     /// let full = writer.try_push(&[9], length).unwrap_err();
-    /// assert_eq!(writer.blocking().collect::<Vec<_>>(), [(full.reader, 0)]);
+    /// assert_eq!(writer.behind(1).collect::<Vec<_>>(), [(full.reader, 0)]);
     /// assert!(writer.suspend(full.reader));
     /// writer.try_push(&[9], length).expect("nobody is waited for");
     /// assert_eq!(reader.peek(&mut [0]), Peek::Gap { missed: 1 });

@@ -155,7 +155,8 @@ impl Reader {
                 Found::Message(Header { edge: index, sequence, redelivered })
             }
             Peek::Gap { missed } => {
-                Found::Gap(self.gap(index, missed as u64, 0, GapReason::Overwritten))
+                let reason = edge.gap_reason(missed);
+                Found::Gap(self.gap(index, missed as u64, 0, reason))
             }
             Peek::Empty if gone_at.is_none() => Found::Empty,
             Peek::Evicted if edge.reports_end() => {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use mycelium_core::ring::broadcast::Peek;
 
 use super::{Edge, Origin};
+use crate::counters::EdgeValue;
 use crate::local::delivery::GapReason;
 use crate::local::policy::Policy;
 use crate::local::shared::MappedOrigin;
@@ -47,6 +48,14 @@ impl Edge {
             (Origin::Mapped(mapped), _) => mapped.is_gone(),
             (Origin::Local, _) | (Origin::Remote(_) | Origin::Pumped(_), None) => false,
         }
+    }
+
+    /// Why the ring has reported that messages before the cursor are missing.
+    pub(in crate::local) fn gap_reason(&self, missed: usize) -> GapReason {
+        let first = self.consumer.cursor().wrapping_sub(missed);
+        let was_waited_for = first.wrapping_sub(self.gates_from).cast_signed() >= 0
+            || self.line.get(EdgeValue::Evicted) > 0;
+        if self.gates && was_waited_for { GapReason::Evicted } else { GapReason::Overwritten }
     }
 
     /// Whether the publisher waits for this subscription.

@@ -41,7 +41,10 @@ impl PublisherState {
             Origin::Mapped(mapped) => Some(mapped.take_sleeper()?),
             Origin::Local | Origin::Remote(_) | Origin::Pumped(_) => None,
         };
+        let can_be_evicted = publisher.evictions.are_possible();
         let consumer = match from {
+            Some(from) if gates && can_be_evicted => Broadcast::gating_evictable_from(ring, from)?,
+            None if gates && can_be_evicted => Broadcast::gating_evictable(ring)?,
             Some(from) if gates => Broadcast::gating_from(ring, from)?,
             None if gates => Broadcast::gating(ring)?,
             // The publisher reads the positions of observers in another process, too.
@@ -56,6 +59,9 @@ impl PublisherState {
         let line = earlier.or_else(pumped);
         let line = line.unwrap_or_else(|| publisher.new_line(subscriber, counters));
         let place = consumer.cursor();
+        // At another place, the publisher may not have known of it in time.
+        let is_late = after.is_none() && subscriber.start == Start::OldestRetained;
+        let gates_from = if is_late { publisher.ring.tail() } else { place };
         let known = publisher.origin.numbering().map(|numbering| numbering.join(place));
         let joined_at = known.as_ref().map_or(place as u64, |known| known.sequence(place));
         if !has_joined {
@@ -81,6 +87,7 @@ impl PublisherState {
             consumer,
             line,
             gates,
+            gates_from,
             known,
             progress,
             sleeper,
