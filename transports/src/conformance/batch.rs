@@ -126,19 +126,21 @@ pub async fn a_failed_batch_is_redelivered_one_by_one<T: Transport>(pair: Pair) 
     let mut batch = Vec::new();
     pair.within("a batch", reader.recv_many(&mut batch, 3)).await;
     let numbers: Vec<u64> = batch.into_iter().map(|delivery| number(Some(delivery))).collect();
-    assert_eq!(numbers, [0, 1, 2]);
+    // A batch may be shorter, where a stream moves to another ring.
+    let size = numbers.len() as u64;
+    assert!((1..=3).contains(&size) && numbers.into_iter().eq(0..size), "the first messages");
     assert!(reader.fail().is_none(), "the batch is delivered once more");
     for expected in 0..5 {
         match pair.within("a message", reader.recv()).await {
             Some(Delivery::Msg(probe)) => {
                 let found = (probe.number, probe.redelivered());
-                assert_eq!(found, (expected, expected < 3), "what is redelivered is marked");
+                assert_eq!(found, (expected, expected < size), "what is redelivered is marked");
             }
             other => panic!("expected message {expected}, found {other:?}"),
         }
-        if expected == 1 {
+        if expected + 1 == size {
             let letter = reader.fail().map(|letter| letter.sequence);
-            assert_eq!(letter, Some(1), "the message that fails again");
+            assert_eq!(letter, Some(expected), "the message that fails again");
         }
     }
     drop(publisher);
