@@ -18,9 +18,7 @@ use std::sync::Arc;
 
 use mycelium_core::Message;
 use mycelium_transports::exchange::MemoryUse;
-use mycelium_transports::local::{
-    self, OnStall, PageSize, Readers, Schema, Threshold, TopicError,
-};
+use mycelium_transports::local::{self, OnStall, PageSize, Readers, Schema, Threshold, TopicError};
 
 use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, StartError};

@@ -128,11 +128,7 @@ impl Shared {
         });
     }
 
-    fn observe_evictions<M: Message>(
-        self: &Arc<Self>,
-        service: &str,
-        publisher: &Publisher<M>,
-    ) {
+    fn observe_evictions<M: Message>(self: &Arc<Self>, service: &str, publisher: &Publisher<M>) {
         // Weakly, as above.
         let (shared, service) = (Arc::downgrade(self), service.to_owned());
         let topic = publisher.topic().clone();

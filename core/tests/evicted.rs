@@ -211,7 +211,7 @@ fn a_position_of_an_earlier_proxy_of_the_same_reader_counts_no_more() {
     assert_eq!(second.kept(), 2);
 }
 
-/// A suspended reader gets what is left, the exact number of what is not, and is waited for again
+/// A suspended reader gets what is left, the exact number of the others, and is waited for again
 /// once it has moved.
 #[test]
 fn a_suspended_reader_is_waited_for_when_it_moves() {

@@ -14,7 +14,7 @@ pub struct DeadlineTimer(Option<(Duration, SendFuture<()>)>);
 
 impl DeadlineTimer {
     /// Ready at the time `end`, of the executor's clock. Before that, the task is woken in time to
-    /// ask again.
+    /// poll again.
     ///
     /// ```
     /// use std::task::{Context, Poll, Waker};

@@ -105,7 +105,7 @@ async fn an_unconfirmed_message_of_a_killed_reader_is_redelivered_and_is_marked(
     assert_eq!(second.next().await, (20, false), "what nobody had is not marked");
 }
 
-/// Where the topic lets go of readers that stall, a dead one is such a reader. Its next process gets
+/// Where the topic evicts readers that stall, a dead one is such a reader. Its next process gets
 /// the number of messages that it missed, and is waited for again.
 #[tokio::test]
 async fn a_dead_reader_is_evicted_and_its_next_process_is_waited_for() {

@@ -1,4 +1,4 @@
-//! Services that stall, and whose topic lets go of them: in virtual time.
+//! Services that stall, and whose topic evicts them: in virtual time.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,31 +11,31 @@ use mycelium::{
 
 use super::services::{conserved, run};
 
-#[message(topic = "beats", id = 33)]
+#[message(topic = "tones", id = 33)]
 #[derive(Debug, PartialEq)]
-struct Beat {
+struct Tone {
     number: u64,
 }
 
-const BEATS: u64 = 100;
+const TONES: u64 = 100;
 
 /// Emits the first half as fast as it can, and then one message a second.
-struct Heart;
+struct Organ;
 
-#[service(emits(Beat))]
-impl Heart {
+#[service(emits(Tone))]
+impl Organ {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let beats = |numbers: std::ops::Range<u64>| numbers.map(|number| Beat { number });
-        for beat in beats(0..20) {
+        let tones = |numbers: std::ops::Range<u64>| numbers.map(|number| Tone { number });
+        for tone in tones(0..20) {
             // Shorter than the time of an eviction: it ends by several deadlines.
-            while ctx.emit(beat).within(Duration::from_secs(2)).await.is_err() {}
+            while ctx.emit(tone).within(Duration::from_secs(2)).await.is_err() {}
         }
-        ctx.emit_batch(&beats(20..40).collect::<Vec<_>>()).await?;
-        for beat in beats(40..BEATS) {
-            if beat.number >= BEATS / 2 {
+        ctx.emit_batch(&tones(20..40).collect::<Vec<_>>()).await?;
+        for tone in tones(40..TONES) {
+            if tone.number >= TONES / 2 {
                 ctx.sleep(Duration::from_secs(1)).await?;
             }
-            ctx.emit(beat).await?;
+            ctx.emit(tone).await?;
         }
         Ok(())
     }
@@ -51,17 +51,17 @@ struct Got {
 /// Stalls with its first message in flight.
 struct Stalls(Arc<Mutex<Got>>);
 
-#[service(reads(Beat))]
+#[service(reads(Tone))]
 impl Stalls {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut beats = ctx.subscribe::<Beat>()?;
-        while let Some(delivery) = beats.recv().await {
+        let mut tones = ctx.subscribe::<Tone>()?;
+        while let Some(delivery) = tones.recv().await {
             match delivery {
-                Delivery::Msg(beat) => {
-                    if beat.number == 0 {
+                Delivery::Msg(tone) => {
+                    if tone.number == 0 {
                         ctx.sleep(Duration::from_millis(30_500)).await?;
                     }
-                    self.0.lock().unwrap().numbers.push(beat.number);
+                    self.0.lock().unwrap().numbers.push(tone.number);
                 }
                 Delivery::Gap(gap) => {
                     assert!(gap.exact && gap.reason == GapReason::Evicted, "{gap}");
@@ -77,13 +77,13 @@ impl Stalls {
 async fn a_service_that_stalls_is_evicted_and_recovers() {
     let (got, events) = (Arc::new(Mutex::new(Got::default())), Arc::default());
     let observed: Arc<Mutex<Vec<String>>> = Arc::clone(&events);
-    let text = "[topic.beats]\ncapacity = 16\non_stall = { evict_after = \"5s\" }";
+    let text = "[topic.tones]\ncapacity = 16\non_stall = { evict_after = \"5s\" }";
     let readers = got.clone();
     let builder = Node::builder("main")
         .topology(Topology::parse("test.toml", text).unwrap())
         // The file takes precedence.
-        .on_stall("beats", OnStall::Block)
-        .service(|| Heart)
+        .on_stall("tones", OnStall::Block)
+        .service(|| Organ)
         .service(move || Stalls(readers.clone()))
         .observe(move |event| {
             if let Event::ReaderEvicted { service, topic, reader, stalled } = event {
@@ -95,9 +95,9 @@ async fn a_service_that_stalls_is_evicted_and_recovers() {
     let got = got.lock().unwrap();
     // After 30 s, the first half and 25 more were emitted; the ring has the last 16 of them.
     assert_eq!(got.missed, [75 - 16 - 1]);
-    let expected: Vec<u64> = std::iter::once(0).chain(59..BEATS).collect();
+    let expected: Vec<u64> = std::iter::once(0).chain(59..TONES).collect();
     assert_eq!(got.numbers, expected);
-    assert_eq!(*events.lock().unwrap(), ["Heart beats Stalls 5s"]);
+    assert_eq!(*events.lock().unwrap(), ["Organ tones Stalls 5s"]);
     conserved(&report.counters);
     let line = report.counters.iter().find(|line| line.kind == Kind::Edge).unwrap();
     assert_eq!((line.value("evicted"), line.value("overwritten")), (1, 58));
@@ -108,15 +108,15 @@ async fn a_service_that_stalls_is_evicted_and_recovers() {
 async fn a_service_that_stalls_is_waited_for_by_default() {
     let got = Arc::new(Mutex::new(Got::default()));
     let readers = got.clone();
-    let text = "[topic.beats]\ncapacity = 16\non_stall = \"block\"";
+    let text = "[topic.tones]\ncapacity = 16\non_stall = \"block\"";
     let builder = Node::builder("main")
         .topology(Topology::parse("test.toml", text).unwrap())
-        .on_stall("beats", OnStall::EvictAfter(Duration::from_secs(1)))
-        .service(|| Heart)
+        .on_stall("tones", OnStall::EvictAfter(Duration::from_secs(1)))
+        .service(|| Organ)
         .service(move || Stalls(readers.clone()));
     let report = run(builder).await;
     let got = got.lock().unwrap();
-    assert_eq!((got.missed.len(), got.numbers.len() as u64), (0, BEATS));
+    assert_eq!((got.missed.len(), got.numbers.len() as u64), (0, TONES));
     conserved(&report.counters);
 }
 
@@ -124,18 +124,18 @@ async fn a_service_that_stalls_is_waited_for_by_default() {
 fn rules_of_the_program_are_checked() {
     let problem = |topic: &str, seconds| {
         let rule = OnStall::EvictAfter(Duration::from_secs(seconds));
-        match Node::builder("main").service(|| Heart).on_stall(topic, rule).build() {
+        match Node::builder("main").service(|| Organ).on_stall(topic, rule).build() {
             Err(error @ BuildError::OnStall { .. }) => error.to_string(),
             other => panic!("{other:?}"),
         }
     };
     assert_eq!(
-        problem("beat", 5),
-        "`Builder::on_stall` of topic `beat`: unknown topic: did you mean `beats`? \
-         (expected one of: beats)"
+        problem("tone", 5),
+        "`Builder::on_stall` of topic `tone`: unknown topic: did you mean `tones`? \
+         (expected one of: tones)"
     );
     assert_eq!(
-        problem("beats", 0),
-        "`Builder::on_stall` of topic `beats`: invalid time: expected more than 0 s"
+        problem("tones", 0),
+        "`Builder::on_stall` of topic `tones`: invalid time: expected more than 0 s"
     );
 }

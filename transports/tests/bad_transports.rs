@@ -63,10 +63,7 @@ trait Fault: Default + Send + 'static {
         real
     }
 
-    fn until_below(
-        &mut self,
-        publisher: &mut Publisher<Probe>,
-    ) -> impl Future<Output = ()> + Send {
+    fn until_below(&mut self, publisher: &mut Publisher<Probe>) -> impl Future<Output = ()> + Send {
         publisher.until_below()
     }
 
@@ -142,11 +139,7 @@ impl<F: Fault> Publish for End<Publisher<Probe>, F> {
         self.parts().0.try_emit(message)
     }
 
-    async fn emit_batch(
-        &mut self,
-        messages: &[Probe],
-        sent: &mut usize,
-    ) -> Result<(), BatchError> {
+    async fn emit_batch(&mut self, messages: &[Probe], sent: &mut usize) -> Result<(), BatchError> {
         let messages = F::batch(messages);
         let publisher = self.parts().0;
         poll_fn(|context| {
@@ -629,7 +622,7 @@ impl Fault for LetsGoAtOnce {
 #[test]
 fn a_reader_that_stalls_for_ever_is_noticed() {
     let law = "a_reader_that_stalls_is_evicted_until_it_reads";
-    catches::<NeverLetsGo>(law, "timeout: the publisher goes on");
+    catches::<NeverLetsGo>(law, "timeout: the publisher continues");
     catches::<LetsGoAtOnce>(law, "timeout: the publisher waits again");
 }
 
@@ -691,6 +684,6 @@ impl Fault for HidesTheDepth {
 fn a_threshold_without_effect_is_noticed() {
     let law = "a_publisher_waits_until_its_reader_is_below_the_threshold";
     catches::<NeverPressed>(law, "timeout: the publisher waits");
-    catches::<LosesWakesOfRelief>(law, "timeout: the publisher goes on");
+    catches::<LosesWakesOfRelief>(law, "timeout: the publisher continues");
     catches::<HidesTheDepth>(law, "timeout: the publisher waits");
 }

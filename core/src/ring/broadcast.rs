@@ -271,8 +271,7 @@ impl<T: Storage> Broadcast<T> {
             // before it.
             cursor.load(order!("broadcast.room", Acquire))
         };
-        let slowest =
-            self.slowest(self.entries(), tail, ReaderWords::resumed_state, cursor);
+        let slowest = self.slowest(self.entries(), tail, ReaderWords::resumed_state, cursor);
         let (behind, reader) = slowest.unwrap_or((0, Claim::NONE));
         let high_water = &self.storage.writer().state.high_water;
         if behind > high_water.load(Ordering::Relaxed) {

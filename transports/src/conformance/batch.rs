@@ -134,7 +134,7 @@ pub async fn a_failed_batch_is_redelivered_one_by_one<T: Transport>(pair: Pair) 
         match pair.within("a message", reader.recv()).await {
             Some(Delivery::Msg(probe)) => {
                 let found = (probe.number, probe.redelivered());
-                assert_eq!(found, (expected, expected < size), "what is redelivered is marked");
+                assert_eq!(found, (expected, expected < size), "a redelivered message is marked");
             }
             other => panic!("expected message {expected}, found {other:?}"),
         }
@@ -177,7 +177,8 @@ pub async fn a_publisher_waits_until_its_reader_is_below_the_threshold<T: Transp
             let what = format!("message {number_of}");
             assert_eq!(number(pair.within(&what, reader.recv()).await), number_of);
         }
-        let (back, sent) = pair.join("the publisher goes on below the threshold", publishes).await;
+        let (back, sent) =
+            pair.join("the publisher continues below the threshold", publishes).await;
         let end = next + sent;
         for number_of in next + taken as u64..end {
             let what = format!("message {number_of}");

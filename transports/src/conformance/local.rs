@@ -81,11 +81,7 @@ impl Publish for Publisher<Probe> {
         Publisher::try_emit(self, message)
     }
 
-    async fn emit_batch(
-        &mut self,
-        messages: &[Probe],
-        sent: &mut usize,
-    ) -> Result<(), BatchError> {
+    async fn emit_batch(&mut self, messages: &[Probe], sent: &mut usize) -> Result<(), BatchError> {
         poll_fn(|context| self.poll_emit_batch(context, messages, sent)).await
     }
 

@@ -1,4 +1,4 @@
-//! Readers that stall, where the topic lets go of them.
+//! Readers that stall, where the topic evicts them.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ pub async fn a_reader_that_stalls_is_evicted_until_it_reads<T: Transport>(pair: 
             }
             publisher
         });
-        let mut publisher = pair.join("the publisher goes on", publishes).await;
+        let mut publisher = pair.join("the publisher continues", publishes).await;
         account.read(&pair, first).await;
         assert!(account.missed > 0, "a reader that does not read misses messages ({way:?})");
 

@@ -1,8 +1,8 @@
 //! Gating readers that hold a publisher up, and when the publisher no longer waits for them.
 //!
-//! A [`StallLimit`] belongs to one publisher. It is asked only when the publisher's ring is full,
-//! and knows since when each reader has held the publisher up without moving. Who is over the limit
-//! is suspended in the ring ([`Producer::suspend`]): it is waited for again once it moves.
+//! A [`StallLimit`] belongs to one publisher. The publisher calls it only when its ring is full,
+//! and knows since when each reader has held the publisher up without moving. A reader over the
+//! limit is suspended in the ring ([`Producer::suspend`]): it is waited for again once it moves.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -56,8 +56,8 @@ pub enum OnStall {
     #[default]
     Block,
     /// A reader that has held the publisher up for this time without moving is evicted: the
-    /// publisher goes on, and the reader gets the number of messages that it missed. The publisher
-    /// waits for it again once it has moved.
+    /// publisher continues, and the reader gets the number of messages that it missed. The
+    /// publisher waits for it again once it has moved.
     EvictAfter(Duration),
 }
 

@@ -271,8 +271,8 @@ impl Writer {
         self.room() > 0
     }
 
-    /// Of a ring that is full: evicts the readers that have blocked it for too long. Returns whether
-    /// it did.
+    /// Of a ring that is full: evicts the readers that have blocked it for too long. Returns
+    /// whether it did.
     fn makes_room_by_evictions(&mut self) -> bool {
         if self.stall.is_none() || self.find_room() {
             // In the second case a reader has just made room.

@@ -14,8 +14,8 @@ use mycelium_executor::{Executor, PausedTime, SendFuture, SpawnError};
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
     Delivery, EgressItem, EgressReader, EgressStream, GapReason, MappedPublisher, MappedRing,
-    OnStall, PageSize, Policy, Publisher, RemoteBell, RemotePublisher, RingMemory, Schema, SharedRing,
-    Subscription, Topic, TryRecv,
+    OnStall, PageSize, Policy, Publisher, RemoteBell, RemotePublisher, RingMemory, Schema,
+    SharedRing, Subscription, Topic, TryRecv,
 };
 use mycelium_transports::memory::{Mapping, cursor_region};
 use zerocopy::IntoBytes;

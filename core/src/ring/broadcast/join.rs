@@ -1,12 +1,12 @@
 //! How readers join a ring, and from where on they read.
 
+#[cfg(doc)]
+use super::Producer;
 use super::consumer::Consumer;
 use super::entry::{EVICTABLE, GATING, OBSERVING};
 use super::ring_ref::RingRef;
 use super::slot::is_after;
 use super::storage::Storage;
-#[cfg(doc)]
-use super::Producer;
 use super::{Broadcast, BroadcastHandle};
 use crate::sync::{Ordering, barrier};
 

@@ -40,8 +40,8 @@ impl PublisherState {
         }
     }
 
-    /// The messages before this are those that readers have to take until the threshold is no longer
-    /// exceeded.
+    /// The messages before this are those that readers have to take until the threshold is no
+    /// longer exceeded.
     pub(in crate::local) fn relieved_at(&self) -> usize {
         self.room.relieved_at()
     }
