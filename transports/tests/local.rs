@@ -4,6 +4,8 @@
 mod batch;
 #[path = "local/joins.rs"]
 mod joins;
+#[path = "local/crowd.rs"]
+mod crowd;
 #[path = "local/policies.rs"]
 mod policies;
 #[path = "local/pressure.rs"]

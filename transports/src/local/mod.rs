@@ -28,6 +28,7 @@
 //! | `memory_size` | how much memory a ring takes |
 //! | `numbering` | the sequences of a remote publisher's messages |
 //! | `ring`, `shared` | the ring of a publisher, and how another process shares it |
+//! | `ready` | which of many publishers have something |
 //! | `abandoned` | the messages that subscriptions left unread |
 //! | `stall` | when a publisher no longer waits for a reader |
 //! | `state` | shared by publishers and subscriptions: two states and the edge between them; most methods are in `state/` |
@@ -53,6 +54,7 @@ mod policy;
 mod pressure;
 mod publisher;
 mod reader;
+mod ready;
 mod remote_publisher;
 mod ring;
 mod roster;

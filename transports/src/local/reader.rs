@@ -17,12 +17,14 @@
 //! | --- | --- |
 //! | `batch` | several messages in flight |
 //! | `by_key` | the newest message of each key |
+//! | `crowd` | readers with many publishers |
 //! | `edges` | the list of edges |
 //! | `finding` | the next message, gap or end |
 //! | `waiting` | spinning and parking |
 
 mod batch;
 mod by_key;
+mod crowd;
 mod edges;
 mod finding;
 mod waiting;
@@ -30,7 +32,7 @@ mod waiting;
 use std::sync::Arc;
 use std::task::Context;
 
-use mycelium_core::doorbell::{announce, ring_each};
+use mycelium_core::doorbell::announce;
 use mycelium_core::wait::{SpinWait, WaitStrategy};
 use zerocopy::IntoBytes;
 
@@ -41,6 +43,7 @@ use super::policy::Policy;
 use super::state::Edge;
 use super::task_budget::{DeferredWakes, HandleBudget, TaskBudget};
 use crate::counters::EdgeValue;
+use crowd::Crowd;
 
 /// The most messages of one publisher in a row while others have some, too.
 const BURST: u32 = 32;
@@ -86,6 +89,10 @@ pub(super) struct Reader {
     after_gap: Option<AfterGap>,
     /// The messages that a reader of the newest one of each key has not delivered.
     table: Option<Box<Table>>,
+    /// What a reader with many edges knows of them.
+    crowd: Option<Box<Crowd>>,
+    /// An edge has, or had, a sleep word in the memory of another process.
+    has_sleepers: bool,
     /// The edges have an [`end`](Edge::end).
     has_ends: bool,
     /// Edges may have messages of a batch whose handling failed.
@@ -148,6 +155,8 @@ impl Reader {
             in_flight: None,
             after_gap: None,
             table,
+            crowd: None,
+            has_sleepers: false,
             has_ends: false,
             has_failed: false,
             words: vec![0; copied.div_ceil(size_of::<usize>())].into(),
@@ -307,6 +316,7 @@ impl Reader {
         if !self.remove_from_table() && self.after_gap.take().is_none() {
             self.in_flight = None;
             self.edges[header.edge].consumer.advance();
+            self.touch(header.edge);
             if self.budget.count_operation() {
                 self.wake_publishers();
             }
@@ -349,6 +359,9 @@ impl Reader {
         let edge = &mut self.edges[index];
         edge.consumer.advance();
         edge.line.add(value, 1);
+        if index != self.turn {
+            self.touch(index);
+        }
         if self.budget.count_operation() {
             self.wake_publishers();
         }
@@ -358,6 +371,6 @@ impl Reader {
     #[inline(never)]
     fn wake_publishers(&self) {
         announce();
-        ring_each(&self.edges, |edge| edge.publisher.ring_room());
+        self.ring_publishers();
     }
 }

@@ -33,6 +33,7 @@ use super::numbering::{KnownNumbering, Numbering};
 use super::options::{Start, SubscribeOptions};
 use super::policy::Policy;
 use super::pressure::{Pressure, Room, Threshold};
+use super::ready::{ReadyBit, ReadyList, Slot};
 use super::ring::{self, RingError, RingShape};
 use super::roster::{Numbered, Roster};
 use super::schema::Schema;
@@ -108,6 +109,15 @@ impl Origin {
         }
     }
 
+    /// Whether nobody tells subscriptions that there is something: the publisher is in another
+    /// process, or the subscription itself fills the ring.
+    pub(super) fn is_silent(&self) -> bool {
+        match self {
+            Origin::Local | Origin::Remote(_) => false,
+            Origin::Mapped(_) | Origin::Pumped(_) => true,
+        }
+    }
+
     fn pump(&self) -> Option<&Pump> {
         match self {
             Origin::Pumped(pump) => Some(pump),
@@ -161,6 +171,8 @@ pub(super) struct ReaderEntry {
     line: Arc<Line<EdgeValue>>,
     /// The readers that it stands for, if they read the ring themselves.
     pub(super) remote: Option<Arc<RemoteReaders>>,
+    /// Says to the subscription that this publisher has something, if it does not look in any case.
+    pub(super) ready: Option<ReadyBit>,
 }
 
 /// How far a reader of a remote publisher is. Observers write it for each message, so it has a
@@ -318,6 +330,8 @@ pub(super) struct SubscriberState {
     pub(super) bell: Doorbell,
     /// Edges to new publishers that the subscription has not added to its own list yet.
     pub(super) incoming: Versioned<Vec<Edge>>,
+    /// Which of its publishers have something.
+    pub(super) ready: Arc<ReadyList>,
     /// All publishers that it reads.
     pub(super) publishers: Roster<Arc<PublisherState>>,
     /// It has requested a message.
@@ -343,6 +357,7 @@ impl SubscriberState {
             is_egress,
             bell: Doorbell::new(),
             incoming: Versioned::default(),
+            ready: Arc::default(),
             publishers: Roster::default(),
             has_requested: AtomicBool::new(false),
             last_call: AtomicU8::new(0),
@@ -360,6 +375,8 @@ impl SubscriberState {
 pub(super) struct Edge {
     pub(super) publisher: Arc<PublisherState>,
     pub(super) consumer: Consumer<Ring>,
+    /// Its place among those of the subscription.
+    pub(super) slot: Slot,
     pub(super) line: Arc<Line<EdgeValue>>,
     /// Whether the publisher waits for this subscription.
     gates: bool,

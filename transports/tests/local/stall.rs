@@ -49,9 +49,13 @@ struct Evicting {
 impl Evicting {
     /// With rings of four messages.
     fn new() -> Evicting {
+        Evicting::of(4)
+    }
+
+    fn of(capacity: usize) -> Evicting {
         let (counters, time) = (Region::new(16), PausedTime::new(NoTasks));
         let schema = Schema::of::<Probe>();
-        let topic = Topic::new("conformance", schema, 4, counters.clone()).unwrap();
+        let topic = Topic::new("conformance", schema, capacity, counters.clone()).unwrap();
         topic.set_on_stall(OnStall::EvictAfter(LIMIT));
         topic.set_executor(Arc::new(time.clone()));
         Evicting { topic, counters, time }
@@ -67,7 +71,8 @@ impl Evicting {
         let evictions = Arc::new(Mutex::new(Vec::new()));
         let seen = evictions.clone();
         publisher.observe_evictions(move |eviction| seen.lock().unwrap().push(eviction));
-        (0..4).for_each(|number| publisher.try_emit(probe(number)).unwrap());
+        let capacity = publisher.capacity() as u64;
+        (0..capacity).for_each(|number| publisher.try_emit(probe(number)).unwrap());
         (publisher, evictions)
     }
 
@@ -192,6 +197,29 @@ fn a_wait_for_less_backpressure_evicts() {
     let readers: Vec<_> = evictions.lock().unwrap().iter().map(|it| it.reader.clone()).collect();
     assert_eq!(readers, ["stalled".into()], "the other one needs less than the mark");
     drop(stalled);
+}
+
+/// A reader that moves is not evicted, although it holds the publisher up all the time.
+#[test]
+fn a_reader_that_moves_slowly_is_not_evicted() {
+    let evicting = Evicting::of(16);
+    let mut slow = evicting.subscribe("slow", Policy::Block);
+    let (mut publisher, evictions) = evicting.full();
+    let context = Context::from_waker(Waker::noop());
+    for number in 0..6 {
+        assert!(publisher.poll_until_below(&context).is_pending(), "{} are left", slow.depth());
+        evicting.time.advance(LIMIT - Duration::from_secs(1));
+        assert_next(&mut slow, number);
+        slow.done();
+    }
+    assert!(publisher.poll_until_below(&context).is_pending(), "ten are left");
+    evicting.time.advance(LIMIT - Duration::from_secs(1));
+    assert!(
+        publisher.poll_until_below(&context).is_pending() && evictions.lock().unwrap().is_empty()
+    );
+    evicting.time.advance(Duration::from_secs(1));
+    assert!(publisher.poll_until_below(&context).is_ready());
+    assert_eq!(evictions.lock().unwrap().len(), 1);
 }
 
 /// All that have stalled are evicted at the same time; not one that moves, however slowly.

@@ -76,6 +76,11 @@ impl Edge {
         self.consumer.borrows()
     }
 
+    /// Whether the subscription has to look in any case.
+    pub(in crate::local) fn is_silent(&self) -> bool {
+        self.publisher.origin.is_silent()
+    }
+
     /// Whether its ring is in memory of another process.
     pub(in crate::local) fn is_mapped(&self) -> bool {
         self.publisher.origin.mapped().is_some()

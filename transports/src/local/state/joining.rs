@@ -68,12 +68,16 @@ impl PublisherState {
             line.set(EdgeValue::JoinedAt, joined_at);
         }
         let progress = known.as_ref().map(|known| Arc::new(Progress::new(known.gaps, place)));
+        let slot = subscriber.ready.take();
+        let is_told = !subscriber.is_egress && !publisher.origin.is_silent();
+        let ready = if is_told { slot.bit() } else { None };
         let reader = ReaderEntry {
             subscriber: subscriber.clone(),
             entry: consumer.entry().filter(|_| gates),
             progress: progress.clone(),
             line: line.clone(),
             remote: None,
+            ready,
         };
         publisher.readers.add(reader);
         // While the reader joined, the ring may have seemed full to the publisher, which then
@@ -85,6 +89,7 @@ impl PublisherState {
         Some(Edge {
             publisher,
             consumer,
+            slot,
             line,
             gates,
             gates_from,
@@ -119,8 +124,8 @@ impl PublisherState {
         let edge = PublisherState::attach(&own, subscriber, counters, None)?;
         // It gates nobody: the publisher runs the pump.
         let subscriber = subscriber.clone();
-        let reader =
-            ReaderEntry { subscriber, entry: None, progress: Some(progress), line, remote: None };
+        let (entry, progress, remote, ready) = (None, Some(progress), None, None);
+        let reader = ReaderEntry { subscriber, entry, progress, line, remote, ready };
         publisher.readers.add(reader);
         publisher.wake();
         Some(edge)

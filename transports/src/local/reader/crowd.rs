@@ -1,0 +1,257 @@
+//! Readers with many publishers: they look only at those that have said that they have something,
+//! and wake only those whose messages were taken.
+//!
+//! The reader remembers which edges it has to look at. The first ones, and those whose publishers
+//! cannot say anything, it always looks at. Another one it looks at from the time that its bit was
+//! taken from the list that publishers share, until its ring was found empty after that.
+
+use std::sync::Arc;
+
+use mycelium_core::doorbell::{ReadyWord, ring_each};
+
+use super::{BURST, Found, Reader};
+use crate::local::ready::{IN_TURN, Touched};
+use crate::local::roster::Numbered;
+use crate::local::state::Edge;
+
+/// What a reader with many edges knows of them.
+#[derive(Debug, Default)]
+pub(super) struct Crowd {
+    words: Vec<Arc<ReadyWord>>,
+    /// The edge of each slot.
+    by_slot: Vec<usize>,
+    /// A bit for each edge that the reader has to look at.
+    looks: Vec<usize>,
+}
+
+/// No edge has this slot.
+const NONE: usize = usize::MAX;
+
+impl Crowd {
+    fn add(&mut self, index: usize, edge: &Edge) {
+        let slot = edge.slot.number;
+        if self.by_slot.len() <= slot {
+            self.by_slot.resize(slot + 1, NONE);
+        }
+        self.by_slot[slot] = index;
+        if self.looks.len() <= index / ReadyWord::BITS {
+            self.looks.resize(index / ReadyWord::BITS + 1, 0);
+        }
+        self.look(index);
+    }
+
+    /// The edge with this slot is removed from its place, and the last one gets the place.
+    fn remove(&mut self, slot: usize, index: usize, last: usize, moved: Option<usize>) {
+        self.by_slot[slot] = NONE;
+        let looks_at_last = self.looks_at(last);
+        self.forget(index);
+        self.forget(last);
+        if let Some(moved) = moved {
+            self.by_slot[moved] = index;
+            if looks_at_last {
+                self.look(index);
+            }
+        }
+    }
+
+    fn look(&mut self, index: usize) {
+        self.looks[index / ReadyWord::BITS] |= 1 << (index % ReadyWord::BITS);
+    }
+
+    fn forget(&mut self, index: usize) {
+        self.looks[index / ReadyWord::BITS] &= !(1 << (index % ReadyWord::BITS));
+    }
+
+    fn looks_at(&self, index: usize) -> bool {
+        self.looks[index / ReadyWord::BITS] & 1 << (index % ReadyWord::BITS) != 0
+    }
+
+    /// Takes the bits that publishers have set.
+    fn collect(&mut self) {
+        for number in 0..self.words.len() {
+            let mut taken = self.words[number].take();
+            while taken != 0 {
+                let place = number * ReadyWord::BITS + taken.trailing_zeros() as usize;
+                taken &= taken - 1;
+                // The publisher may have left, or its edge may be a new one that is not added yet,
+                // and that the reader looks at in any case when it is.
+                match self.by_slot.get(IN_TURN + place) {
+                    Some(&index) if index != NONE => self.look(index),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// The number of edges that the reader has to look at.
+    fn count(&self) -> usize {
+        self.looks.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// The first of these edges from `index` on, or from the first one on.
+    fn next(&self, index: usize) -> Option<usize> {
+        let (first, bit) = (index / ReadyWord::BITS, index % ReadyWord::BITS);
+        let rest = self.looks.get(first).map_or(0, |word| word & (usize::MAX << bit));
+        let after = self.looks.iter().copied().enumerate().skip(first + 1);
+        let before = self.looks.iter().copied().enumerate().take(first + 1);
+        let mut words = std::iter::once((first, rest)).chain(after).chain(before);
+        let (word, bits) = words.find(|(_, word)| *word != 0)?;
+        Some(word * ReadyWord::BITS + bits.trailing_zeros() as usize)
+    }
+}
+
+impl Reader {
+    /// An edge was added as the last one.
+    pub(super) fn joined_crowd(&mut self) {
+        let index = self.edges.len() - 1;
+        let touched = self.membership.state.ready.touched();
+        match &mut self.crowd {
+            Some(crowd) => {
+                let edge = &self.edges[index];
+                // Before its first look at the edge.
+                crowd.words = self.membership.state.ready.words();
+                crowd.add(index, edge);
+                touched.add(edge.slot.number, edge.publisher.number());
+            }
+            None if index < IN_TURN => return,
+            None => {
+                let mut crowd = Box::new(Crowd::default());
+                crowd.words = self.membership.state.ready.words();
+                for (index, edge) in self.edges.iter().enumerate() {
+                    crowd.add(index, edge);
+                    touched.add(edge.slot.number, edge.publisher.number());
+                }
+                self.crowd = Some(crowd);
+                touched.set_used(true);
+            }
+        }
+        if self.edges[index].slot.number >= Touched::MOST {
+            // All publishers are woken.
+            touched.set_used(false);
+        }
+        self.sync_turn();
+    }
+
+    /// The edge at a place was removed, which had this slot.
+    pub(super) fn left_crowd(&mut self, index: usize, slot: usize) {
+        let Some(crowd) = &mut self.crowd else { return };
+        let moved = self.edges.get(index).map(|edge| edge.slot.number);
+        crowd.remove(slot, index, self.edges.len(), moved);
+        // Messages may have been taken in this turn.
+        self.membership.state.ready.touched().touch_current();
+        if self.edges.len() <= IN_TURN / 2 {
+            self.crowd = None;
+            self.membership.state.ready.touched().set_used(false);
+        }
+        self.sync_turn();
+    }
+
+    /// Finds the next message of a reader with many edges. `None` if there is none.
+    pub(super) fn find_ready(&mut self) -> Option<Found> {
+        self.crowd.as_mut()?.collect();
+        let mut left = self.crowd.as_ref()?.count();
+        while left > 0 {
+            let index = self.crowd.as_ref()?.next(self.turn)?;
+            if index != self.turn {
+                self.set_turn(index);
+            }
+            match self.find_at(index) {
+                Found::Empty => {
+                    let edge = &self.edges[index];
+                    if edge.slot.number >= IN_TURN && !edge.is_silent() {
+                        self.crowd.as_mut()?.forget(index);
+                    }
+                    self.set_turn(index + 1);
+                    left -= 1;
+                }
+                Found::Closed => {
+                    self.remove_edge(index, false);
+                    let Some(crowd) = &self.crowd else {
+                        // There are only a few left.
+                        return self.find_in_rest();
+                    };
+                    left = crowd.count();
+                }
+                found => {
+                    self.burst += 1;
+                    if self.burst >= BURST {
+                        self.set_turn(index + 1);
+                    }
+                    return Some(found);
+                }
+            }
+        }
+        None
+    }
+
+    #[cold]
+    fn find_in_rest(&mut self) -> Option<Found> {
+        self.find_in_turn()
+    }
+
+    /// The reader has to look at this edge; takes what others have said.
+    pub(super) fn look_from(&mut self, first: usize) {
+        if let Some(crowd) = &mut self.crowd {
+            crowd.look(first);
+            crowd.collect();
+        }
+    }
+
+    /// How many edges the reader has to look at.
+    pub(super) fn looks(&self) -> usize {
+        self.crowd.as_ref().map_or(self.edges.len(), |crowd| crowd.count())
+    }
+
+    /// The first of these edges from `index` on, or from the first one on.
+    pub(super) fn next_look(&self, index: usize) -> usize {
+        let in_turn = if index < self.edges.len() { index } else { 0 };
+        self.crowd.as_ref().map_or(in_turn, |crowd| crowd.next(index).unwrap_or(in_turn))
+    }
+
+    /// Gives the turn to an edge.
+    #[inline(always)]
+    pub(super) fn set_turn(&mut self, turn: usize) {
+        if self.crowd.is_some() {
+            return self.set_turn_in_crowd(turn);
+        }
+        (self.turn, self.burst) = (turn, 0);
+    }
+
+    fn set_turn_in_crowd(&mut self, turn: usize) {
+        if self.burst > 0 {
+            self.membership.state.ready.touched().touch_current();
+        }
+        (self.turn, self.burst) = (turn, 0);
+        self.sync_turn();
+    }
+
+    /// The fast path takes messages of the edge whose turn it is.
+    fn sync_turn(&self) {
+        if let Some(edge) = self.edges.get(self.turn) {
+            self.membership.state.ready.touched().set_current(edge.slot.number);
+        }
+    }
+
+    /// A message of an edge was taken that may not have the turn.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn touch(&self, index: usize) {
+        if self.crowd.is_some() {
+            self.membership.state.ready.touched().touch(self.edges[index].slot.number);
+        }
+    }
+
+    /// Wakes the publishers whose messages were taken. The caller has announced it.
+    pub(super) fn ring_publishers(&self) {
+        let touched = self.membership.state.ready.touched_now();
+        let (Some(crowd), Some(touched)) = (&self.crowd, touched) else {
+            return ring_each(&self.edges, |edge| edge.publisher.ring_room());
+        };
+        ring_each(touched.take(), |(slot, _)| {
+            let edge = crowd.by_slot.get(slot).and_then(|index| self.edges.get(*index));
+            if let Some(edge) = edge {
+                edge.publisher.ring_room();
+            }
+        });
+    }
+}
