@@ -34,8 +34,8 @@ impl Shared {
     }
 }
 
-/// The reader looks `looks` times while it is awake, parks, looks again, and sleeps if something is
-/// missing. It must be woken then, and find it.
+/// The reader checks `looks` times while it is awake, parks, checks again, and sleeps if something
+/// is missing. It must be woken then, and find it.
 fn nothing_is_lost(messages: usize, looks: usize) {
     bounded(3, move || {
         let shared = Arc::new(Shared::default());

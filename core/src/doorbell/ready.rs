@@ -2,9 +2,9 @@
 
 use crate::sync::{AtomicUsize, Ordering, barrier, const_unless_loom};
 
-/// One bit for each of up to [`BITS`](ReadyWord::BITS) sources: whether its reader has to look at it.
-/// With these words a task that reads a thousand rings looks at those that have something, and not
-/// at all of them. A bit may be set although there is nothing.
+/// One bit for each of up to [`BITS`](ReadyWord::BITS) sources: whether its reader has to look at
+/// it. With these words a task that reads a thousand rings looks at those that have something, and
+/// not at all of them. A bit may be set although there is nothing.
 ///
 /// The protocol is a Dekker handshake, as that of a doorbell ([module](super)):
 ///
@@ -14,8 +14,8 @@ use crate::sync::{AtomicUsize, Ordering, barrier, const_unless_loom};
 /// | [`set`](ReadyWord::set): set the bit, unless it is set | look at the sources of these bits |
 ///
 /// Either the source sees that its bit was cleared, and sets it again, or the reader sees what was
-/// published. A source that has set a bit announces once more before it rings the reader's doorbell:
-/// so either the reader finds the bit after it has parked, or it is rung.
+/// published. A source that has set a bit announces once more before it rings the reader's
+/// doorbell: so either the reader finds the bit after it has parked, or it is rung.
 ///
 /// The reader remembers a bit that it has taken until it has found nothing more at its source.
 ///

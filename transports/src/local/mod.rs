@@ -28,7 +28,7 @@
 //! | `memory_size` | how much memory a ring takes |
 //! | `numbering` | the sequences of a remote publisher's messages |
 //! | `ring`, `shared` | the ring of a publisher, and how another process shares it |
-//! | `ready` | which of many publishers have something |
+//! | `ready`, `crowd` | which of many publishers have something |
 //! | `abandoned` | the messages that subscriptions left unread |
 //! | `stall` | when a publisher no longer waits for a reader |
 //! | `state` | shared by publishers and subscriptions: two states and the edge between them; most methods are in `state/` |
@@ -40,6 +40,7 @@
 //! | `moved`, then `egress` | the reading end for another process: keeps messages until confirmed, or lets it read in memory |
 
 mod abandoned;
+mod crowd;
 mod delivery;
 mod egress;
 mod error;

@@ -36,6 +36,7 @@ use mycelium_core::doorbell::announce;
 use mycelium_core::wait::{SpinWait, WaitStrategy};
 use zerocopy::IntoBytes;
 
+use super::crowd::Crowd;
 use super::delivery::{Gap, GapReason, Undelivered};
 use super::key_table::Table;
 use super::membership::Membership;
@@ -43,7 +44,6 @@ use super::policy::Policy;
 use super::state::Edge;
 use super::task_budget::{DeferredWakes, HandleBudget, TaskBudget};
 use crate::counters::EdgeValue;
-use crowd::Crowd;
 
 /// The most messages of one publisher in a row while others have some, too.
 const BURST: u32 = 32;

@@ -2,7 +2,7 @@
 //! subscriptions with many publishers.
 //!
 //! Each publisher has a [`Slot`] at each of its subscriptions, the lowest that is free. Publishers
-//! of the first slots are looked at in turn. The others set a [`ReadyBit`] when they wake the
+//! of the first slots are checked in turn. The others set a [`ReadyBit`] when they wake the
 //! subscription, so that it need not look at all of them. In the other direction a subscription
 //! remembers the slots from which it has taken messages ([`Touched`]), so that it need not wake all
 //! publishers.
@@ -30,7 +30,7 @@ pub(super) struct ReadyList {
 struct Slots {
     /// A bit for each slot that is taken.
     taken: Vec<usize>,
-    /// The bits of the slots after those that are looked at in turn.
+    /// The bits of the slots after those that are checked in turn.
     words: Vec<Arc<ReadyWord>>,
 }
 
@@ -71,7 +71,7 @@ impl ReadyList {
         Slot { list: self.clone(), number: word * ReadyWord::BITS + bit }
     }
 
-    /// The bits of the publishers that are not looked at in turn, for the reader.
+    /// The bits of the publishers that are not checked in turn, for the reader.
     pub(super) fn words(&self) -> Vec<Arc<ReadyWord>> {
         self.slots().words.clone()
     }
@@ -92,7 +92,7 @@ impl ReadyList {
 }
 
 impl Slot {
-    /// The bit of this slot, if its publisher is not looked at in turn.
+    /// The bit of this slot, if its publisher is not checked in turn.
     pub(super) fn bit(&self) -> Option<ReadyBit> {
         let place = self.number.checked_sub(IN_TURN)?;
         let mut slots = self.list.slots();

@@ -109,7 +109,7 @@ impl Origin {
         }
     }
 
-    /// Whether nobody tells subscriptions that there is something: the publisher is in another
+    /// Whether subscriptions are not notified of messages: the publisher is in another
     /// process, or the subscription itself fills the ring.
     pub(super) fn is_silent(&self) -> bool {
         match self {
@@ -171,7 +171,8 @@ pub(super) struct ReaderEntry {
     line: Arc<Line<EdgeValue>>,
     /// The readers that it stands for, if they read the ring themselves.
     pub(super) remote: Option<Arc<RemoteReaders>>,
-    /// Says to the subscription that this publisher has something, if it does not look in any case.
+    /// Says to the subscription that this publisher has something, if it does not check in any
+    /// case.
     pub(super) ready: Option<ReadyBit>,
 }
 

@@ -247,7 +247,7 @@ pub(super) struct ReaderDoorbells {
     /// The version of the list if it has a reader, or [`OUTDATED`].
     version_with_readers: usize,
     readers: Vec<ReaderEntry>,
-    /// Some of them have to be told that this publisher has something.
+    /// Some of them have to know that this publisher has something.
     has_ready_bits: bool,
     pressure: PressureCheck,
 }
@@ -275,7 +275,7 @@ impl ReaderDoorbells {
         ring_each(&self.readers, ReaderEntry::ring);
     }
 
-    /// Tells the readers that do not look at this publisher in any case that it has something.
+    /// Sets the bits of this publisher at the readers that do not check it in any case.
     fn set_ready_bits(&self) {
         let mut has_set = false;
         for bit in self.readers.iter().filter_map(|reader| reader.ready.as_ref()) {

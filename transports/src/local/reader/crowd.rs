@@ -2,103 +2,15 @@
 //! and wake only those whose messages were taken.
 //!
 //! The reader remembers which edges it has to look at. The first ones, and those whose publishers
-//! cannot say anything, it always looks at. Another one it looks at from the time that its bit was
-//! taken from the list that publishers share, until its ring was found empty after that.
+//! cannot say anything, it always looks at. Another one it looks at from when it has taken its bit
+//! until its ring was found empty after that.
 
-use std::sync::Arc;
-
-use mycelium_core::doorbell::{ReadyWord, ring_each};
+use mycelium_core::doorbell::ring_each;
 
 use super::{BURST, Found, Reader};
+use crate::local::crowd::Crowd;
 use crate::local::ready::{IN_TURN, Touched};
 use crate::local::roster::Numbered;
-use crate::local::state::Edge;
-
-/// What a reader with many edges knows of them.
-#[derive(Debug, Default)]
-pub(super) struct Crowd {
-    words: Vec<Arc<ReadyWord>>,
-    /// The edge of each slot.
-    by_slot: Vec<usize>,
-    /// A bit for each edge that the reader has to look at.
-    looks: Vec<usize>,
-}
-
-/// No edge has this slot.
-const NONE: usize = usize::MAX;
-
-impl Crowd {
-    fn add(&mut self, index: usize, edge: &Edge) {
-        let slot = edge.slot.number;
-        if self.by_slot.len() <= slot {
-            self.by_slot.resize(slot + 1, NONE);
-        }
-        self.by_slot[slot] = index;
-        if self.looks.len() <= index / ReadyWord::BITS {
-            self.looks.resize(index / ReadyWord::BITS + 1, 0);
-        }
-        self.look(index);
-    }
-
-    /// The edge with this slot is removed from its place, and the last one gets the place.
-    fn remove(&mut self, slot: usize, index: usize, last: usize, moved: Option<usize>) {
-        self.by_slot[slot] = NONE;
-        let looks_at_last = self.looks_at(last);
-        self.forget(index);
-        self.forget(last);
-        if let Some(moved) = moved {
-            self.by_slot[moved] = index;
-            if looks_at_last {
-                self.look(index);
-            }
-        }
-    }
-
-    fn look(&mut self, index: usize) {
-        self.looks[index / ReadyWord::BITS] |= 1 << (index % ReadyWord::BITS);
-    }
-
-    fn forget(&mut self, index: usize) {
-        self.looks[index / ReadyWord::BITS] &= !(1 << (index % ReadyWord::BITS));
-    }
-
-    fn looks_at(&self, index: usize) -> bool {
-        self.looks[index / ReadyWord::BITS] & 1 << (index % ReadyWord::BITS) != 0
-    }
-
-    /// Takes the bits that publishers have set.
-    fn collect(&mut self) {
-        for number in 0..self.words.len() {
-            let mut taken = self.words[number].take();
-            while taken != 0 {
-                let place = number * ReadyWord::BITS + taken.trailing_zeros() as usize;
-                taken &= taken - 1;
-                // The publisher may have left, or its edge may be a new one that is not added yet,
-                // and that the reader looks at in any case when it is.
-                match self.by_slot.get(IN_TURN + place) {
-                    Some(&index) if index != NONE => self.look(index),
-                    _ => {}
-                }
-            }
-        }
-    }
-
-    /// The number of edges that the reader has to look at.
-    fn count(&self) -> usize {
-        self.looks.iter().map(|word| word.count_ones() as usize).sum()
-    }
-
-    /// The first of these edges from `index` on, or from the first one on.
-    fn next(&self, index: usize) -> Option<usize> {
-        let (first, bit) = (index / ReadyWord::BITS, index % ReadyWord::BITS);
-        let rest = self.looks.get(first).map_or(0, |word| word & (usize::MAX << bit));
-        let after = self.looks.iter().copied().enumerate().skip(first + 1);
-        let before = self.looks.iter().copied().enumerate().take(first + 1);
-        let mut words = std::iter::once((first, rest)).chain(after).chain(before);
-        let (word, bits) = words.find(|(_, word)| *word != 0)?;
-        Some(word * ReadyWord::BITS + bits.trailing_zeros() as usize)
-    }
-}
 
 impl Reader {
     /// An edge was added as the last one.
@@ -108,17 +20,17 @@ impl Reader {
         match &mut self.crowd {
             Some(crowd) => {
                 let edge = &self.edges[index];
-                // Before its first look at the edge.
-                crowd.words = self.membership.state.ready.words();
-                crowd.add(index, edge);
+                // Before its first check of the edge.
+                crowd.set_words(self.membership.state.ready.words());
+                crowd.add(index, edge.slot.number);
                 touched.add(edge.slot.number, edge.publisher.number());
             }
             None if index < IN_TURN => return,
             None => {
                 let mut crowd = Box::new(Crowd::default());
-                crowd.words = self.membership.state.ready.words();
+                crowd.set_words(self.membership.state.ready.words());
                 for (index, edge) in self.edges.iter().enumerate() {
-                    crowd.add(index, edge);
+                    crowd.add(index, edge.slot.number);
                     touched.add(edge.slot.number, edge.publisher.number());
                 }
                 self.crowd = Some(crowd);
@@ -137,7 +49,7 @@ impl Reader {
         let Some(crowd) = &mut self.crowd else { return };
         let moved = self.edges.get(index).map(|edge| edge.slot.number);
         crowd.remove(slot, index, self.edges.len(), moved);
-        // Messages may have been taken in this turn.
+        // The reader may have taken messages in this turn.
         self.membership.state.ready.touched().touch_current();
         if self.edges.len() <= IN_TURN / 2 {
             self.crowd = None;
@@ -248,7 +160,7 @@ impl Reader {
             return ring_each(&self.edges, |edge| edge.publisher.ring_room());
         };
         ring_each(touched.take(), |(slot, _)| {
-            let edge = crowd.by_slot.get(slot).and_then(|index| self.edges.get(*index));
+            let edge = crowd.edge_of(slot).and_then(|index| self.edges.get(index));
             if let Some(edge) = edge {
                 edge.publisher.ring_room();
             }

@@ -76,7 +76,7 @@ impl Edge {
         self.consumer.borrows()
     }
 
-    /// Whether the subscription has to look in any case.
+    /// Whether the subscription has to check it in any case.
     pub(in crate::local) fn is_silent(&self) -> bool {
         self.publisher.origin.is_silent()
     }
