@@ -16,6 +16,10 @@ impl Reader {
     /// An edge was added as the last one.
     pub(super) fn joined_crowd(&mut self) {
         let index = self.edges.len() - 1;
+        if self.crowd.is_none() && index < IN_TURN {
+            // Most readers have few publishers.
+            return;
+        }
         let touched = self.membership.state.ready.touched();
         match &mut self.crowd {
             Some(crowd) => {
@@ -25,7 +29,6 @@ impl Reader {
                 crowd.add(index, edge.slot.number);
                 touched.add(edge.slot.number, edge.publisher.number());
             }
-            None if index < IN_TURN => return,
             None => {
                 let mut crowd = Box::new(Crowd::default());
                 crowd.set_words(self.membership.state.ready.words());
