@@ -2,10 +2,10 @@
 
 #[path = "local/batch.rs"]
 mod batch;
-#[path = "local/joins.rs"]
-mod joins;
 #[path = "local/crowd.rs"]
 mod crowd;
+#[path = "local/joins.rs"]
+mod joins;
 #[path = "local/policies.rs"]
 mod policies;
 #[path = "local/pressure.rs"]

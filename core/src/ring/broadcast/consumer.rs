@@ -232,9 +232,8 @@ impl<H: BroadcastHandle> Consumer<H> {
     pub fn depth(&self) -> usize {
         let waiting = self.ring.published(self.cursor).wrapping_sub(self.cursor);
         // The tail of a writer in another process may have any value.
-        let is_bounded = self.ring.storage.is_foreign()
-            && self.ring.entry().is_some()
-            && !self.may_be_passed();
+        let is_bounded =
+            self.ring.storage.is_foreign() && self.ring.entry().is_some() && !self.may_be_passed();
         if is_bounded { waiting.min(self.ring.capacity()) } else { waiting }
     }
 
