@@ -12,12 +12,12 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use mycelium_core::Message;
-use mycelium_executor::{Executor, SendFuture};
+use mycelium_executor::{DeadlineTimer, Executor, SendFuture};
 use mycelium_transports::local::{EmitError, Publisher, Refusal};
 
 use crate::log;
 use crate::shared::Shared;
-use crate::stall::{DeadlineTimer, StallWatch};
+use crate::stall::StallWatch;
 
 /// The future of [`Context::emit`](crate::Context::emit). Dropped before it is ready, the message
 /// was not sent.

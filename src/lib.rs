@@ -307,8 +307,8 @@ pub use mycelium_executor::{Class, Listener, PlacementFallback, Stream, ThreadEr
 pub use mycelium_macros::{message, service};
 pub use mycelium_transports::exchange::{Difference, LayoutMismatch};
 pub use mycelium_transports::local::{
-    BatchError, Delivery, EmitError, Gap, GapReason, KeyError, LatestByKey, Policy, Publisher,
-    Received, Refusal, Start, SubscribeOptions, TryRecv,
+    BatchError, Delivery, EmitError, Gap, GapReason, KeyError, LatestByKey, OnStall, Policy,
+    Publisher, Received, Refusal, Start, SubscribeOptions, TryRecv,
 };
 pub use mycelium_transports::{counters, private_directory};
 

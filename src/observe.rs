@@ -89,6 +89,18 @@ pub enum Event<'a> {
         /// The number of slots of the ring.
         capacity: usize,
     },
+    /// A publisher of a service no longer waits for a reader, because the topic's `on_stall` says
+    /// so. Called where the publisher runs.
+    ReaderEvicted {
+        /// The service.
+        service: &'a str,
+        /// The topic.
+        topic: &'a str,
+        /// The reader: a subscription, or another node.
+        reader: &'a str,
+        /// For how long it had held the publisher up.
+        stalled: Duration,
+    },
     /// A poll of a service, or of a child task of it, has lasted longer than the watchdog's limit
     /// and has not ended: nothing else runs on its thread. Called on the watchdog's thread.
     PollHangs {

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use mycelium_core::Message;
 use mycelium_transports::exchange::MemoryUse;
-use mycelium_transports::local::{self, PageSize, Readers, Schema, Threshold, TopicError};
+use mycelium_transports::local::{self, OnStall, PageSize, Readers, Schema, Threshold, TopicError};
 
 use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, StartError};
@@ -54,6 +54,8 @@ pub(crate) struct Plan {
     pub(crate) pages: PageSize,
     /// The thresholds of backpressure that the program sets.
     thresholds: BTreeMap<String, Threshold>,
+    /// What happens to readers that stall, as the program says.
+    on_stall: BTreeMap<String, OnStall>,
     /// The subscriptions that close a circle of services of this node.
     pub(crate) feedback: Feedback,
     /// The topics that it shares with other nodes.
@@ -129,6 +131,7 @@ impl Plan {
             memory,
             pages,
             thresholds: BTreeMap::new(),
+            on_stall: BTreeMap::new(),
             feedback,
             peer_topics,
             carriers,
@@ -146,23 +149,49 @@ impl Plan {
         percents: BTreeMap<String, u32>,
         known: &[(String, BoundPorts)],
     ) -> Result<(), BuildError> {
-        let ports = known.iter().flat_map(|(_, ports)| ports.all());
-        let topics: BTreeSet<&str> = ports.map(|port| &*port.topic).collect();
+        let topics = topics_of(known);
         for (topic, percent) in percents {
-            let problem = match Threshold::percent(percent) {
-                Some(threshold) if topics.contains(&*topic) => {
+            let problem = match (Threshold::percent(percent), check_known(&topic, &topics)) {
+                (Some(threshold), Ok(())) => {
                     self.thresholds.insert(topic, threshold);
                     continue;
                 }
-                Some(_) => {
-                    let topics: Vec<&str> = topics.into_iter().collect();
-                    format!("unknown topic: {}", expected_instead_of(&topic, &topics))
-                }
-                None => format!("invalid percentage {percent}: expected 1 to 100"),
+                (Some(_), Err(problem)) => problem,
+                (None, _) => format!("invalid percentage {percent}: expected 1 to 100"),
             };
             return Err(BuildError::Threshold { topic, problem });
         }
         Ok(())
+    }
+
+    /// Sets what happens to readers that stall, as the program says, for topics of services that
+    /// are `known`.
+    pub(crate) fn set_on_stall(
+        &mut self,
+        rules: BTreeMap<String, OnStall>,
+        known: &[(String, BoundPorts)],
+    ) -> Result<(), BuildError> {
+        let topics = topics_of(known);
+        for (topic, rule) in rules {
+            let checked = match rule {
+                OnStall::EvictAfter(time) if time.is_zero() => {
+                    Err("invalid time: expected more than 0 s".to_owned())
+                }
+                OnStall::EvictAfter(_) | OnStall::Block => check_known(&topic, &topics),
+            };
+            if let Err(problem) = checked {
+                return Err(BuildError::OnStall { topic, problem });
+            }
+            self.on_stall.insert(topic, rule);
+        }
+        Ok(())
+    }
+
+    /// What happens to readers that hold up the publishers of a topic. The topology takes
+    /// precedence.
+    pub(crate) fn on_stall(&self, topic: &str) -> OnStall {
+        let coded = || self.on_stall.get(topic).copied();
+        self.topology.on_stall(topic).or_else(coded).unwrap_or_default()
     }
 
     /// The threshold of backpressure of a topic. The topology takes precedence.
@@ -410,4 +439,18 @@ fn wrong_type(
         .port_error(second_service, second.key, problem.clone())
         .or_else(|| topology.port_error(first_service, first.key, problem.clone()));
     place.map_or_else(|| BuildError::TopicType { problem: Box::new(problem) }, BuildError::Topology)
+}
+
+/// The topics of services.
+fn topics_of(services: &[(String, BoundPorts)]) -> BTreeSet<&str> {
+    let ports = services.iter().flat_map(|(_, ports)| ports.all());
+    ports.map(|port| &*port.topic).collect()
+}
+
+fn check_known(topic: &str, topics: &BTreeSet<&str>) -> Result<(), String> {
+    if topics.contains(topic) {
+        return Ok(());
+    }
+    let topics: Vec<&str> = topics.iter().copied().collect();
+    Err(format!("unknown topic: {}", expected_instead_of(topic, &topics)))
 }

@@ -315,7 +315,7 @@ impl<S: Service> Context<S> {
         self.publishers += 1;
         let name = format!("{}+{}", self.name(), self.publishers);
         let publisher = self.waits.shared.topics.outside_publisher(topic, &name)?;
-        self.waits.shared.observe_pressure(&self.waits.service, &publisher);
+        self.waits.shared.observe_publisher(&self.waits.service, &publisher);
         Ok(publisher)
     }
 

@@ -24,7 +24,7 @@ use std::time::Duration;
 use mycelium_core::Message;
 use mycelium_executor::Executor;
 use mycelium_transports::exchange::{LayoutMismatch, Notice};
-use mycelium_transports::local::{PressureChange, Publisher};
+use mycelium_transports::local::{Eviction, OnStall, PressureChange, Publisher};
 
 use crate::error::StartError;
 use crate::log;
@@ -73,7 +73,7 @@ impl Shared {
         observers: Observers,
         services: &[&str],
     ) -> Arc<Shared> {
-        let _ = topics.executor.set(executor.clone());
+        topics.set_executor(&executor);
         let others = services.iter().filter(|name| !plan.dead_letters.ends_last(name)).count();
         Arc::new(Shared {
             lifecycle: Lifecycle::new(&plan.node, observers),
@@ -103,12 +103,15 @@ impl Shared {
         }
     }
 
-    /// Observers of the node get the backpressure of a service's publisher.
-    pub(crate) fn observe_pressure<M: Message>(
+    /// Observers of the node get the events of a service's publisher; the log gets evictions, too.
+    pub(crate) fn observe_publisher<M: Message>(
         self: &Arc<Self>,
         service: &str,
         publisher: &Publisher<M>,
     ) {
+        if self.plan.on_stall(publisher.topic()) != OnStall::Block {
+            self.observe_evictions(service, publisher);
+        }
         if self.lifecycle.observers.is_empty() {
             return;
         }
@@ -123,6 +126,26 @@ impl Shared {
                 true => Event::BackpressureStarted { service, topic, depth, capacity },
                 false => Event::BackpressureEnded { service, topic, depth, capacity },
             });
+        });
+    }
+
+    fn observe_evictions<M: Message>(self: &Arc<Self>, service: &str, publisher: &Publisher<M>) {
+        // Weakly, as above.
+        let (shared, service) = (Arc::downgrade(self), service.to_owned());
+        let topic = publisher.topic().clone();
+        publisher.observe_evictions(move |Eviction { reader, stalled }| {
+            let (service, topic, reader) = (&*service, &*topic, &*reader);
+            log::warn!(
+                service,
+                topic,
+                reader,
+                ?stalled,
+                "the reader has stalled and was evicted: it misses messages until it reads on"
+            );
+            if let Some(shared) = shared.upgrade() {
+                let event = Event::ReaderEvicted { service, topic, reader, stalled };
+                shared.lifecycle.observers.notify(&event);
+            }
         });
     }
 

@@ -1,5 +1,5 @@
-//! The timers of a service's waits for room and for confirmations: one reports waits that last too
-//! long, the other one ends those that have a deadline.
+//! The timer of a service's waits for room and for confirmations: it reports waits that last too
+//! long.
 
 use std::pin::Pin;
 use std::task::{self, Poll};
@@ -39,34 +39,5 @@ impl StallWatch {
         } else {
             self.timer = None;
         }
-    }
-}
-
-/// A timer that the deadlines of a service share: one that fires before the next deadline is kept,
-/// so that a timer is made about once in the length of a deadline, and not for each message.
-#[derive(Default)]
-pub(crate) struct DeadlineTimer(Option<(Duration, SendFuture<()>)>);
-
-impl DeadlineTimer {
-    /// Ready at the time `end`.
-    pub(crate) fn poll(
-        &mut self,
-        context: &mut task::Context<'_>,
-        executor: &dyn Executor,
-        end: Duration,
-    ) -> Poll<()> {
-        let DeadlineTimer(timer) = self;
-        while executor.now() < end {
-            match timer {
-                Some((at, wake)) if *at <= end => {
-                    if wake.as_mut().poll(context).is_pending() {
-                        return Poll::Pending;
-                    }
-                    *timer = None;
-                }
-                _ => *timer = Some((end, executor.sleep_until(end))),
-            }
-        }
-        Poll::Ready(())
     }
 }

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use mycelium_bundle::Restart;
 use mycelium_transports::exchange::Redelivery;
-use mycelium_transports::local::Threshold;
+use mycelium_transports::local::{OnStall, Threshold};
 
 use defaults::{CAPACITY, MEMORY, SHUTDOWN};
 use error::{Source, SourceLocation};
@@ -176,6 +176,11 @@ impl Topology {
     /// The threshold of backpressure of a topic, if the file sets it.
     pub(crate) fn threshold(&self, topic: &str) -> Option<Threshold> {
         Some(self.sections.topic.get(topic)?.backpressure_threshold?.0)
+    }
+
+    /// What happens to readers that hold up the publishers of a topic, if the file says it.
+    pub(crate) fn on_stall(&self, topic: &str) -> Option<OnStall> {
+        Some(self.sections.topic.get(topic)?.on_stall?.0)
     }
 
     /// What happens to messages that were in flight to a reader's process when it died.

@@ -82,7 +82,7 @@ impl<'a> Wiring<'a> {
         }
         let mut publisher = self.shared.topics.publisher::<M>(&port.topic, &name)?;
         publisher.set_wait_strategy(self.wait);
-        self.shared.observe_pressure(self.service, &publisher);
+        self.shared.observe_publisher(self.service, &publisher);
         self.deferred_wakes.push(publisher.attach(&self.budget));
         Ok(publisher)
     }

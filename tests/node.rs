@@ -1,9 +1,10 @@
 //! Nodes through their public interface, on each kind of tokio runtime: how services run and
 //! exchange messages, and which programs are refused before anything runs. `node/faults.rs` tests
-//! services that fail, `node/backpressure.rs` slow readers, `node/batches.rs` batches,
-//! `node/cancelled.rs` futures that are dropped, `node/supervision.rs` those that fail at their
-//! end, `node/shutdown.rs` the end, `node/pauses.rs` that of pauses, `node/circles.rs` that of
-//! circles, `node/requests.rs` requests and replies.
+//! services that fail, `node/backpressure.rs` slow readers, `node/stall.rs` stalled ones,
+//! `node/batches.rs` batches, `node/cancelled.rs` futures that are dropped, `node/supervision.rs`
+//! those that fail at their end, `node/shutdown.rs` the end, `node/pauses.rs` that of pauses,
+//! `node/circles.rs` that of circles, `node/requests.rs` requests and
+//! replies.
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 #[path = "node/backpressure.rs"]
@@ -24,6 +25,8 @@ mod requests;
 mod services;
 #[path = "node/shutdown.rs"]
 mod shutdown;
+#[path = "node/stall.rs"]
+mod stall;
 #[path = "node/supervision.rs"]
 mod supervision;
 

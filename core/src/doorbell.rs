@@ -36,13 +36,17 @@
 //! **Another process.** A waker means nothing there. A [`SleepWord`] in shared memory says that its
 //! owner sleeps, and an [`Alarm`] at the other side remembers for which sleep it has rung.
 //!
+//! **Many sources.** A task that reads many rings finds those that have something by the bits of a
+//! [`ReadyWord`].
+//!
 //! To read: this file, `kept.rs`, `spare.rs`, then `waiters.rs`, `list.rs`, `growth.rs`;
-//! `sleep.rs`.
+//! `sleep.rs`; `ready.rs`.
 
 #[cfg(feature = "alloc")]
 mod growth;
 mod kept;
 mod list;
+mod ready;
 mod sleep;
 mod spare;
 mod waiters;
@@ -57,6 +61,7 @@ use spare::SpareWaker;
 #[cfg(feature = "alloc")]
 pub use growth::{GrowingWaiterList, OnHeap};
 pub use list::{Fixed, Growth, Key, WaiterList};
+pub use ready::ReadyWord;
 pub use sleep::{Alarm, SleepWord, WakePath};
 pub use waiters::Waiters;
 

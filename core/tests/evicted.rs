@@ -168,14 +168,13 @@ fn a_proxy_becomes_a_reader_again() {
     assert_ne!(next.generation, first.generation);
 }
 
-/// Only a reader that the writer waits for in any case stands for another process: an eviction
-/// stays, and an observer holds nobody up.
+/// Only a reader that the writer waits for stands for another process: an eviction stays, and an
+/// observer holds nobody up.
 #[test]
 fn only_a_gating_reader_becomes_a_proxy() {
     let ring = ring(2);
     let mut writer = Broadcast::producer(&ring).unwrap();
     let evictable = Broadcast::gating_evictable(&ring).unwrap().retaining();
-    let evictable = evictable.into_proxy().expect_err("it can be evicted");
     push(&mut writer, 0..4);
     let full = writer.try_push(&[4], WORD).unwrap_err();
     assert!(ring.evict(full.reader));
@@ -210,4 +209,102 @@ fn a_position_of_an_earlier_proxy_of_the_same_reader_counts_no_more() {
     assert_eq!(second.kept(), 0);
     ring.import(second.claim(), || Some(Some(2)));
     assert_eq!(second.kept(), 2);
+}
+
+/// A suspended reader gets what is left, the exact number of the others, and is waited for again
+/// once it has moved.
+#[test]
+fn a_suspended_reader_is_waited_for_when_it_moves() {
+    for start in [0, usize::MAX - 5] {
+        let ring = ring(2).starting_at(start);
+        let at = |count: usize| start.wrapping_add(count);
+        let mut writer = Broadcast::producer(&ring).unwrap();
+        let mut reader = Broadcast::gating_evictable(&ring).unwrap().with_lag(1);
+        let borrows = Broadcast::gating(&ring).unwrap();
+        let push = |writer: &mut Producer<&Ring>| writer.try_push(&[writer.sequence()], WORD);
+        (0..4).for_each(|_| _ = push(&mut writer).unwrap());
+        let both = [(reader.claim().unwrap(), at(0)), (borrows.claim().unwrap(), at(0))];
+        assert_eq!(writer.behind(at(1)).collect::<Vec<_>>(), both);
+        assert!(!writer.suspend(both[1].0), "it borrows");
+        drop(borrows);
+        let full = push(&mut writer).unwrap_err();
+        let late = Claim { generation: full.reader.generation - 1, ..full.reader };
+        assert!(!writer.suspend(late), "an earlier claim");
+        assert!(writer.suspend(full.reader) && !writer.suspend(full.reader));
+        assert!(!reader.is_evicted());
+        assert_eq!((ring.depth(), reader.depth()), (0, 4), "it counts at the reader only");
+        (0..10).for_each(|_| _ = push(&mut writer).unwrap());
+        assert_eq!(reader.depth(), 14);
+        let mut word = [0];
+        assert_eq!(reader.peek(&mut word), Peek::Gap { missed: 10 });
+        // It has moved, but the writer has not checked since.
+        let room = (0..5).take_while(|_| push(&mut writer).is_ok()).count();
+        assert!(room <= 4, "{room} messages without a check");
+        let blocked = writer.find_room();
+        assert_eq!(blocked.is_err(), room > 0, "{room}");
+        let missed = match reader.peek(&mut word) {
+            Peek::Gap { missed } => missed,
+            _ => 0,
+        };
+        assert_eq!(missed, room);
+        for taken in 0..4 {
+            let sequence = at(10 + room + taken);
+            assert_eq!(reader.peek(&mut word), Peek::Message { sequence, length: WORD });
+            assert_eq!(word, [sequence]);
+            reader.advance();
+            push(&mut writer).unwrap();
+            assert!(push(&mut writer).is_err(), "it is waited for");
+        }
+    }
+}
+
+/// The same for a reader that retains messages, and for one in another process.
+#[test]
+fn a_suspended_link_or_process_is_waited_for_when_it_moves() {
+    let ring = ring(1);
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let mut reader = Broadcast::gating_evictable(&ring).unwrap().retaining();
+    assert!(!reader.can_borrow());
+    push(&mut writer, 0..4);
+    let mut word = [0];
+    for sequence in 0..3 {
+        assert_eq!(reader.peek(&mut word), Peek::Message { sequence, length: WORD });
+        reader.advance();
+    }
+    let full = writer.try_push(&[4], WORD).unwrap_err();
+    assert!(writer.suspend(full.reader));
+    push(&mut writer, 4..12);
+    assert_eq!(reader.peek(&mut word), Peek::Gap { missed: 5 });
+    assert_eq!((reader.kept(), reader.depth()), (0, 12));
+    assert!(writer.find_room().is_ok(), "nothing was confirmed");
+    reader.release(1);
+    assert_eq!(writer.find_room().unwrap_err().reader, full.reader);
+    reader.release(8);
+    assert!(writer.find_room().is_err(), "the gap is confirmed, and nothing after it");
+
+    // The writer waits for another claim: that of the process.
+    assert!(writer.suspend(full.reader));
+    let claim = reader.claim().unwrap();
+    let proxy = reader.into_proxy().unwrap();
+    push(&mut writer, 12..16);
+    assert_eq!((proxy.claim(), proxy.kept(), proxy.depth()), (claim, 8, 8));
+    for position in [None, Some(8), Some(7), Some(9)].into_iter().skip(1) {
+        proxy.import(|| position);
+        assert_eq!(writer.find_room().is_err(), position == Some(9), "{position:?}");
+    }
+    assert_eq!((proxy.kept(), proxy.depth()), (9, 4));
+    proxy.import(|| Some(14));
+    assert!(writer.suspend(claim));
+    proxy.import(|| None);
+    assert_eq!((proxy.kept(), writer.find_room().unwrap()), (16, 4), "no reader is left there");
+
+    // And that of the reader in this process, which can be suspended as before.
+    push(&mut writer, 16..20);
+    let mut reader = proxy.into_retaining();
+    let full = writer.try_push(&[20], WORD).unwrap_err();
+    assert_ne!(full.reader.generation, claim.generation);
+    assert!(!writer.suspend(claim) && writer.suspend(full.reader));
+    push(&mut writer, 20..22);
+    reader.rewind(16);
+    assert_eq!(reader.peek(&mut word), Peek::Gap { missed: 2 });
 }

@@ -247,7 +247,6 @@ fn an_evicted_reader_never_gets_a_torn_message() {
                     let mut readers = [(); 2].map(|()| Broadcast::gating(theirs.clone()).unwrap());
                     while !stop.load(Ordering::Acquire) {
                         let found = readers.each_mut().map(|reader| take(reader, &mut message));
-                        assert!(found.iter().all(|found| !matches!(found, Peek::Gap { .. })));
                         if found == [Peek::Evicted; 2] {
                             break;
                         }

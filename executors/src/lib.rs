@@ -25,6 +25,7 @@ mod clock;
 #[cfg(all(feature = "conformance", unix))]
 pub mod conformance;
 mod contain;
+mod deadline;
 mod executor;
 mod listener;
 mod paused;
@@ -41,6 +42,7 @@ pub use address::{Address, Credentials, Peer};
 pub use backoff::Backoff;
 pub use clock::Clock;
 pub use contain::contain;
+pub use deadline::DeadlineTimer;
 pub use executor::{
     Executor, LocalFuture, MakeDedicated, MakeLocal, SendFuture, SpawnError, system_entropy,
 };

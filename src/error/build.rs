@@ -134,6 +134,14 @@ pub enum BuildError {
         /// The reason, and what was expected.
         problem: String,
     },
+    /// The program sets what happens to stalled readers of an unknown topic, or an invalid time.
+    #[error("`Builder::on_stall` of topic `{}`: {problem}", topic.escape_debug())]
+    OnStall {
+        /// The topic.
+        topic: String,
+        /// The reason, and what was expected.
+        problem: String,
+    },
     /// The program sets how a service is executed that it does not have.
     #[error(
         "`Builder::execution` names an unknown service `{service}`: {}",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mycelium_executor::Executor;
-use mycelium_transports::local::SubscribeOptions;
+use mycelium_transports::local::{OnStall, SubscribeOptions};
 
 use super::Node;
 use super::prepare::{Registered, StopHook};
@@ -32,6 +32,7 @@ pub struct Builder {
     executions: BTreeMap<String, Execution>,
     /// Topic and percentage.
     thresholds: BTreeMap<String, u32>,
+    on_stall: BTreeMap<String, OnStall>,
     executors: Vec<(String, Arc<dyn Executor>)>,
     request_links: RequestLinks,
     hooks: Vec<StopHook>,
@@ -51,6 +52,7 @@ impl Node {
             subscriptions: BTreeMap::new(),
             executions: BTreeMap::new(),
             thresholds: BTreeMap::new(),
+            on_stall: BTreeMap::new(),
             executors: Vec::new(),
             request_links: RequestLinks::default(),
             hooks: Vec::new(),
@@ -241,6 +243,42 @@ impl Builder {
         self
     }
 
+    /// Sets what happens to a `block` or `reject` reader that holds up a publisher of a topic in
+    /// this node. By default the publisher waits, for as long as it takes. `on_stall` of the
+    /// topology takes precedence.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use mycelium::{BuildError, Context, Node, OnStall, Result, message, service};
+    ///
+    /// #[message(topic = "readings", id = 1)]
+    /// struct Reading {
+    ///     value: u64,
+    /// }
+    ///
+    /// struct Sensor;
+    ///
+    /// #[service(emits(Reading))]
+    /// impl Sensor {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         Ok(ctx.emit(Reading { value: 7 }).await?)
+    ///     }
+    /// }
+    ///
+    /// let evict = OnStall::EvictAfter(Duration::from_secs(5));
+    /// let builder = || Node::builder("main").service(|| Sensor);
+    /// builder().on_stall("readings", evict).build()?;
+    /// let error = builder().on_stall("reading", evict).build().unwrap_err();
+    /// assert!(matches!(error, BuildError::OnStall { .. }));
+    /// # Ok::<(), BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn on_stall(mut self, topic: &str, on_stall: OnStall) -> Builder {
+        self.on_stall.insert(topic.to_owned(), on_stall);
+        self
+    }
+
     /// Adds an executor for services that name it ([`Execution::on`], `executor` in the topology).
     /// Services on different executors exchange messages like those on one executor. The executor
     /// must outlive the node.
@@ -326,6 +364,7 @@ impl Builder {
         });
         let mut plan = Plan::new(&self.name, self.topology, &all, &bound.collect::<Vec<_>>())?;
         plan.set_thresholds(self.thresholds, &all)?;
+        plan.set_on_stall(self.on_stall, &all)?;
         warnings.extend(plan.warnings());
         let plan = Arc::new(plan);
         let topics = Topics::new(plan.clone())?;

@@ -26,7 +26,7 @@ const COUNTER_LINES: usize = 64;
 pub(crate) struct Topics {
     plan: Arc<Plan>,
     /// Set at the start of the node.
-    pub(super) executor: OnceLock<Arc<dyn Executor>>,
+    executor: OnceLock<Arc<dyn Executor>>,
     counters: Arc<Region>,
     outside: OutsideSubscriptions,
     pub(crate) mailboxes: Mailboxes,
@@ -78,6 +78,7 @@ impl Topics {
             let (readers, counters) = (planned.gating, counters.clone());
             let topic = Topic::with_memory(name, schema, capacity, readers, memory, counters)?;
             topic.set_threshold(plan.threshold(name));
+            topic.set_on_stall(plan.on_stall(name));
             if **name == *DeadLetter::TOPIC && plan.dead_letters.are_read() {
                 registry.dead_letters = Some(topic.keep_open());
             }
@@ -86,6 +87,12 @@ impl Topics {
         let (executor, outside) = (OnceLock::new(), OutsideSubscriptions::default());
         let (mailboxes, registry) = (Mailboxes::default(), Mutex::new(registry));
         Ok(Topics { plan, executor, counters, outside, mailboxes, registry })
+    }
+
+    /// The node starts: time is that of this executor.
+    pub(super) fn set_executor(&self, executor: &Arc<dyn Executor>) {
+        let _ = self.executor.set(executor.clone());
+        self.registry().topics.values().for_each(|topic| topic.set_executor(executor.clone()));
     }
 
     /// The topic with this name, made now if no service declared it.
@@ -105,6 +112,10 @@ impl Topics {
         }
         let topic = Topic::new(name, schema, self.plan.capacity(name), self.counters.clone())?;
         topic.set_threshold(self.plan.threshold(name));
+        topic.set_on_stall(self.plan.on_stall(name));
+        if let Some(executor) = self.executor.get() {
+            topic.set_executor(executor.clone());
+        }
         registry.topics.insert(name.into(), topic.clone());
         Ok(topic)
     }

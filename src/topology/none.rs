@@ -12,7 +12,7 @@ use mycelium_bundle::Restart;
 use mycelium_executor::ThreadError;
 use mycelium_transports::endpoint::{Access, Endpoint};
 use mycelium_transports::exchange::{LinkConfig, Redelivery};
-use mycelium_transports::local::{Schema, SubscribeOptions, Threshold};
+use mycelium_transports::local::{OnStall, Schema, SubscribeOptions, Threshold};
 
 use crate::execution::Execution;
 use defaults::{CAPACITY, MEMORY, SHUTDOWN};
@@ -81,6 +81,10 @@ impl Topology {
     }
 
     pub(crate) fn threshold(&self, _topic: &str) -> Option<Threshold> {
+        None
+    }
+
+    pub(crate) fn on_stall(&self, _topic: &str) -> Option<OnStall> {
         None
     }
 

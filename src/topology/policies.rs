@@ -1,11 +1,14 @@
-//! Types of the values that say how a subscription reads, with the errors of invalid ones.
+//! Types of the values that say how a subscription reads, and what happens when it stalls, with the
+//! errors of invalid ones.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
-use mycelium_transports::local::{Policy, Start};
+use mycelium_transports::local::{OnStall, Policy, Start};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
+use super::values::Span;
 use crate::names::expected_instead_of;
 
 /// The largest number of keys.
@@ -71,5 +74,41 @@ impl<'de> Deserialize<'de> for Keys {
                 "invalid number of keys {number}: expected a number from 1 to {MOST_KEYS}"
             ))
         })
+    }
+}
+
+/// What happens to readers that stall: `"block"`, or `{ evict_after = "5s" }`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StallRule(pub(super) OnStall);
+
+impl<'de> Deserialize<'de> for StallRule {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<StallRule, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Raw {
+            Text(String),
+            Table(BTreeMap<String, toml::Value>),
+        }
+        let expected = "expected \"block\" or { evict_after = \"5s\" }";
+        let rule = match Raw::deserialize(deserializer) {
+            Ok(Raw::Text(text)) if text == "block" => OnStall::Block,
+            Ok(Raw::Text(text)) => {
+                return Err(D::Error::custom(format!("invalid on_stall `{text}`: {expected}")));
+            }
+            Ok(Raw::Table(mut table)) => {
+                let time = table.remove("evict_after");
+                let (Some(time), None) = (time, table.keys().next()) else {
+                    return Err(D::Error::custom(format!("invalid on_stall: {expected}")));
+                };
+                let span = Span::deserialize(time);
+                let Span(time) = span.map_err(|error| D::Error::custom(error.message()))?;
+                if time.is_zero() {
+                    return Err(D::Error::custom("invalid evict_after: expected more than 0 s"));
+                }
+                OnStall::EvictAfter(time)
+            }
+            Err(_) => return Err(D::Error::custom(format!("invalid on_stall: {expected}"))),
+        };
+        Ok(StallRule(rule))
     }
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::link::LinkSection;
-use super::policies::{Keys, PolicyName, StartName};
+use super::policies::{Keys, PolicyName, StallRule, StartName};
 use super::values::{
     Budget, Bytes, Capacity, ClassName, DeathLimit, DeliveryName, FallbackName, Mode, Percentage,
     RunName, Span, ThreadName, TopicName, WaitName,
@@ -63,6 +63,7 @@ pub(super) struct ServiceSection {
 pub(super) struct TopicSection {
     pub(super) capacity: Option<Capacity>,
     pub(super) backpressure_threshold: Option<Percentage>,
+    pub(super) on_stall: Option<StallRule>,
     pub(super) delivery: Option<DeliveryName>,
     pub(super) dead_letter_after: Option<DeathLimit>,
     pub(super) readers: Option<Vec<Spanned<String>>>,

@@ -4,7 +4,7 @@ use mycelium_core::wait::WaitStrategy;
 use mycelium_core::{FixedStr, message};
 use mycelium_executor::{Class, PlacementFallback};
 use mycelium_transports::exchange::MemoryUse;
-use mycelium_transports::local::{LatestByKey, Policy, Schema, Start, SubscribeOptions};
+use mycelium_transports::local::{LatestByKey, OnStall, Policy, Schema, Start, SubscribeOptions};
 
 use super::*;
 use crate::execution::{Execution, Run};
@@ -294,6 +294,32 @@ fn a_threshold_is_a_percentage() {
     ] {
         let expected = "expected a text from \"1%\" to \"100%\"";
         assert_eq!(error(&of(value)), format!("t.toml:2:26: invalid threshold{found}: {expected}"));
+    }
+}
+
+#[test]
+fn a_stall_rule_is_a_word_or_a_time() {
+    let of = |value: &str| format!("[topic.ticks]\non_stall = {value}\n");
+    let rule = |value| Topology::parse("t.toml", &of(value)).unwrap().on_stall("ticks");
+    assert_eq!(rule("\"block\""), Some(OnStall::Block));
+    let time = Duration::from_millis(1_500);
+    assert_eq!(rule("{ evict_after = \"1500ms\" }"), Some(OnStall::EvictAfter(time)));
+    assert_eq!(Topology::parse("t.toml", "").unwrap().on_stall("ticks"), None);
+    let expected = "expected \"block\" or { evict_after = \"5s\" }";
+    for (value, problem) in [
+        ("\"evict\"", format!("invalid on_stall `evict`: {expected}")),
+        ("\"5s\"", format!("invalid on_stall `5s`: {expected}")),
+        ("5", format!("invalid on_stall: {expected}")),
+        ("{}", format!("invalid on_stall: {expected}")),
+        ("{ after = \"5s\" }", format!("invalid on_stall: {expected}")),
+        ("{ evict_after = \"5s\", block = 1 }", format!("invalid on_stall: {expected}")),
+        ("{ evict_after = \"0s\" }", "invalid evict_after: expected more than 0 s".to_owned()),
+        (
+            "{ evict_after = 5 }",
+            "invalid duration 5: expected a text with a unit, such as \"5s\"".to_owned(),
+        ),
+    ] {
+        assert_eq!(error(&of(value)), format!("t.toml:2:12: {problem}"));
     }
 }
 

@@ -2,10 +2,13 @@
 //! counters of publishers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mycelium_transports::counters::Kind;
 use mycelium_transports::exchange::{Redelivery, TopicServer};
-use mycelium_transports::local::{Delivery, Gap, GapReason, Policy, Publisher, Subscription};
+use mycelium_transports::local::{
+    Delivery, Gap, GapReason, OnStall, Policy, Publisher, Subscription,
+};
 use tokio::task::JoinHandle;
 
 use crate::accounts::fates;
@@ -100,6 +103,52 @@ async fn an_unconfirmed_message_of_a_killed_reader_is_redelivered_and_is_marked(
     let Scene { mut publisher, .. } = scene;
     publisher.try_emit(Number { value: 20 }).unwrap();
     assert_eq!(second.next().await, (20, false), "what nobody had is not marked");
+}
+
+/// Where the topic evicts readers that stall, a dead one is such a reader. Its next process gets
+/// the number of messages that it missed, and is waited for again.
+#[tokio::test]
+async fn a_dead_reader_is_evicted_and_its_next_process_is_waited_for() {
+    let mut scene = Scene::new("deaths-evicted", Redelivery::default(), 0);
+    scene.there.numbers.set_on_stall(OnStall::EvictAfter(Duration::from_millis(5)));
+    scene.there.numbers.set_executor(scene.there.executor.clone());
+    scene.publisher = scene.there.numbers.publisher("evicting", 8).unwrap();
+    (0..20).for_each(|value| scene.publisher.try_emit(Number { value }).unwrap());
+    let mut first = Life::begin(2, &scene.dir);
+    for value in 0..6 {
+        assert_eq!(first.next().await, (value, false));
+    }
+    until("all arrive", || first.reader.depth() == 15).await;
+    scene.confirmed(5).await;
+    first.die(&scene.there).await;
+    for value in 20..300 {
+        within("a dead reader is evicted", scene.publisher.emit(Number { value })).await.unwrap();
+    }
+    assert!(scene.there.sum(Kind::Edge, "evicted") > 0);
+
+    let mut second = Life::begin(3, &scene.dir);
+    let gap = second.gap().await;
+    assert_eq!((gap.count, gap.exact, gap.reason), (300 - 64 - 5, true, GapReason::Evicted));
+    for value in 300 - 64..300 {
+        assert_eq!(second.next().await, (value, false), "what nobody had is not marked");
+    }
+    second.reader.done();
+    scene.confirmed(300).await;
+    assert_eq!(scene.there.sum(Kind::Edge, "taken"), 5 + 64);
+    assert_eq!(scene.there.sum(Kind::Edge, "overwritten"), 300 - 64 - 5);
+    assert_eq!(second.side.sum(Kind::Edge, "overwritten"), 300 - 64 - 5);
+    let mut refused = (300..300 + 200)
+        .find(|value| scene.publisher.try_emit(Number { value: *value }).is_err())
+        .expect("the next process is waited for");
+    // It reads on, and none of these are missing.
+    for value in 300..refused {
+        assert_eq!(second.next().await, (value, false));
+    }
+    second.reader.done();
+    scene.confirmed(refused).await;
+    refused += 1;
+    within("it has room", scene.publisher.emit(Number { value: refused })).await.unwrap();
+    assert_eq!(second.next().await, (refused, false));
 }
 
 #[tokio::test]

@@ -14,8 +14,8 @@ use mycelium_transports::conformance::{
     Local, Pair, Probe, Publish, Subscribe, TestExecutor, Threads, Transport, check, laws,
 };
 use mycelium_transports::local::{
-    Delivery, EmitError, Policy, Publisher, Start, SubscribeOptions, Subscription, TryRecv,
-    Undelivered,
+    BatchError, Delivery, EmitError, OnStall, Policy, Publisher, Start, SubscribeOptions,
+    Subscription, TryRecv, Undelivered,
 };
 
 /// One fault of a transport, with its state at each end.
@@ -41,6 +41,30 @@ trait Fault: Default + Send + 'static {
     /// The policy of a subscription, instead of the requested one.
     fn policy(requested: Policy) -> Policy {
         requested
+    }
+
+    /// What happens to stalled readers, instead of what was requested.
+    fn on_stall(requested: OnStall) -> OnStall {
+        requested
+    }
+
+    /// The messages of a batch that are sent.
+    fn batch(messages: &[Probe]) -> Vec<Probe> {
+        messages.to_vec()
+    }
+
+    /// What a batch has sent, instead of what it says.
+    fn sent(said: usize) -> usize {
+        said
+    }
+
+    /// The depth, instead of the real one.
+    fn depth(real: usize) -> usize {
+        real
+    }
+
+    fn until_below(&mut self, publisher: &mut Publisher<Probe>) -> impl Future<Output = ()> + Send {
+        publisher.until_below()
     }
 
     /// The start of a subscription, instead of the requested one.
@@ -90,6 +114,10 @@ impl<F: Fault> Transport for Bad<F> {
         Bad { transport, fault: std::marker::PhantomData }
     }
 
+    fn set_on_stall(&self, pair: &Pair, on_stall: OnStall) {
+        self.transport.set_on_stall(pair, F::on_stall(on_stall));
+    }
+
     fn publisher(&self, name: &str) -> Self::Publisher {
         End::of(self.transport.publisher(name))
     }
@@ -110,12 +138,51 @@ impl<F: Fault> Publish for End<Publisher<Probe>, F> {
     fn try_emit(&mut self, message: Probe) -> Result<(), EmitError<Probe>> {
         self.parts().0.try_emit(message)
     }
+
+    async fn emit_batch(&mut self, messages: &[Probe], sent: &mut usize) -> Result<(), BatchError> {
+        let messages = F::batch(messages);
+        let publisher = self.parts().0;
+        poll_fn(|context| {
+            let mut now = *sent;
+            let polled = publisher.poll_emit_batch(context, &messages, &mut now);
+            *sent = if polled.is_ready() { now } else { F::sent(now) };
+            polled
+        })
+        .await
+    }
+
+    fn depth(&self) -> usize {
+        F::depth(self.0.as_ref().unwrap().depth())
+    }
+
+    fn backpressure_threshold_exceeded(&mut self) -> bool {
+        self.parts().0.backpressure_threshold_exceeded()
+    }
+
+    async fn until_below(&mut self) {
+        let (publisher, fault) = self.parts();
+        fault.until_below(publisher).await;
+    }
+
+    async fn confirmed(&mut self) {
+        self.parts().0.confirmed().await;
+    }
 }
 
 impl<F: Fault> Subscribe for End<Subscription<Probe>, F> {
     async fn recv(&mut self) -> Option<Delivery<Probe>> {
         let (reader, fault) = self.parts();
         fault.recv(reader).await
+    }
+
+    async fn recv_many(&mut self, deliveries: &mut Vec<Delivery<Probe>>, limit: usize) -> usize {
+        // Faults happen to each delivery. None of these laws waits for more than one.
+        let (reader, fault) = self.parts();
+        if limit == 1 {
+            let received = fault.recv(reader).await;
+            return received.into_iter().map(|it| deliveries.push(it)).count();
+        }
+        reader.recv_many(deliveries, limit).await
     }
 
     fn try_recv(&mut self) -> TryRecv<Probe> {
@@ -407,6 +474,7 @@ fn missing_backpressure_is_noticed() {
         "accepted more than the ring holds",
     );
     catches::<NeverBlocks>("a_full_reject_subscription_returns_the_message", "rejected");
+    catches::<NeverBlocks>("a_reader_that_stalls_is_evicted_until_it_reads", "the reason of");
 }
 
 #[derive(Default)]
@@ -462,6 +530,10 @@ fn a_hidden_gap_is_noticed() {
     catches::<HidesGaps>(
         "an_observer_never_blocks_the_publisher_and_gets_exact_gaps",
         "the number is taken plus missed",
+    );
+    catches::<HidesGaps>(
+        "a_reader_that_stalls_is_evicted_until_it_reads",
+        "in order, after the gap",
     );
     catches::<HidesGaps>(
         "a_latest_reader_gets_the_newest_message_and_the_skipped_number",
@@ -526,4 +598,92 @@ fn a_late_reader_without_retained_messages_is_noticed() {
         "a_late_reader_may_start_at_the_oldest_retained_message",
         "timeout: a retained message",
     );
+}
+
+#[derive(Default)]
+struct NeverLetsGo;
+
+impl Fault for NeverLetsGo {
+    fn on_stall(_: OnStall) -> OnStall {
+        OnStall::Block
+    }
+}
+
+/// Evicts every reader that does not make room at once.
+#[derive(Default)]
+struct LetsGoAtOnce;
+
+impl Fault for LetsGoAtOnce {
+    fn on_stall(_: OnStall) -> OnStall {
+        OnStall::EvictAfter(Duration::ZERO)
+    }
+}
+
+#[test]
+fn a_reader_that_stalls_for_ever_is_noticed() {
+    let law = "a_reader_that_stalls_is_evicted_until_it_reads";
+    catches::<NeverLetsGo>(law, "timeout: the publisher continues");
+    catches::<LetsGoAtOnce>(law, "timeout: the publisher waits again");
+}
+
+/// Loses the last message of a batch.
+#[derive(Default)]
+struct ShortensBatches;
+
+impl Fault for ShortensBatches {
+    fn batch(messages: &[Probe]) -> Vec<Probe> {
+        messages[..messages.len().saturating_sub(1)].to_vec()
+    }
+}
+
+/// Says of a batch that waits that nothing was sent.
+#[derive(Default)]
+struct ForgetsWhatWasSent;
+
+impl Fault for ForgetsWhatWasSent {
+    fn sent(_: usize) -> usize {
+        0
+    }
+}
+
+#[test]
+fn an_incomplete_batch_is_noticed() {
+    catches::<ShortensBatches>("batches_arrive_once_and_in_order", "0 of at most");
+    catches::<ShortensBatches>("an_observer_gets_the_exact_gaps_of_batches", "timeout: what");
+    catches::<ShortensBatches>("a_failed_batch_is_redelivered_one_by_one", "timeout: all");
+    catches::<ForgetsWhatWasSent>("a_cancelled_batch_has_sent_a_prefix", "left == right");
+}
+
+#[derive(Default)]
+struct NeverPressed;
+
+impl Fault for NeverPressed {
+    async fn until_below(&mut self, _: &mut Publisher<Probe>) {}
+}
+
+#[derive(Default)]
+struct LosesWakesOfRelief;
+
+impl Fault for LosesWakesOfRelief {
+    async fn until_below(&mut self, publisher: &mut Publisher<Probe>) {
+        without_wakes(publisher.until_below()).await;
+    }
+}
+
+/// Says that the ring is empty.
+#[derive(Default)]
+struct HidesTheDepth;
+
+impl Fault for HidesTheDepth {
+    fn depth(_: usize) -> usize {
+        0
+    }
+}
+
+#[test]
+fn a_threshold_without_effect_is_noticed() {
+    let law = "a_publisher_waits_until_its_reader_is_below_the_threshold";
+    catches::<NeverPressed>(law, "timeout: the publisher waits");
+    catches::<LosesWakesOfRelief>(law, "timeout: the publisher continues");
+    catches::<HidesTheDepth>(law, "timeout: the publisher waits");
 }

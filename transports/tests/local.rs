@@ -5,12 +5,16 @@
 mod batch;
 #[path = "local/child_tasks.rs"]
 mod child_tasks;
+#[path = "local/crowd.rs"]
+mod crowd;
 #[path = "local/joins.rs"]
 mod joins;
 #[path = "local/policies.rs"]
 mod policies;
 #[path = "local/pressure.rs"]
 mod pressure;
+#[path = "local/stall.rs"]
+mod stall;
 #[path = "local/waiting.rs"]
 mod waiting;
 
@@ -21,11 +25,12 @@ use std::task::{Context, Wake, Waker};
 use std::thread;
 
 use mycelium_core::message;
+use mycelium_executor::PausedTime;
 use mycelium_transports::conformance::{Local, Probe};
 use mycelium_transports::counters::{Kind, Region};
 use mycelium_transports::local::{
-    Delivery, Policy, Publisher, Refusal, Schema, Subscription, TaskBudget, Topic, TopicError,
-    TryRecv, poll_with,
+    Delivery, OnStall, Policy, Publisher, Refusal, Schema, Subscription, TaskBudget, Topic,
+    TopicError, TryRecv, poll_with,
 };
 use proptest::prelude::*;
 
@@ -461,6 +466,8 @@ enum Operation {
     Receive(usize),
     Fail(usize),
     Done(usize),
+    /// Time passes: half of what it takes to evict a reader.
+    Wait,
 }
 
 proptest! {
@@ -480,12 +487,19 @@ proptest! {
                 4 => (0..4usize).prop_map(Operation::Receive),
                 1 => (0..4usize).prop_map(Operation::Fail),
                 1 => (0..4usize).prop_map(Operation::Done),
+                1 => Just(Operation::Wait),
             ],
             1..if cfg!(miri) { 20 } else { 200 },
-        )
+        ),
+        is_evicting: bool,
     ) {
         let counters = Region::new(16);
+        let time = PausedTime::new(stall::NoTasks);
         let topic = Topic::new("conformance", Schema::of::<Probe>(), 4, counters.clone()).unwrap();
+        topic.set_executor(Arc::new(time.clone()));
+        if is_evicting {
+            topic.set_on_stall(OnStall::EvictAfter(stall::LIMIT));
+        }
         let policies = [Policy::Block, Policy::Reject, Policy::DropOldest, Policy::Latest];
         let mut readers = policies.map(|policy| {
             let name = format!("{policy:?}");
@@ -498,6 +512,7 @@ proptest! {
                 Operation::Receive(index) => drop(readers[index].try_recv()),
                 Operation::Fail(index) => drop(readers[index].fail()),
                 Operation::Done(index) => readers[index].done(),
+                Operation::Wait => time.advance(stall::LIMIT / 2),
             }
             let readings = counters.read();
             let sent = readings.iter().find(|line| line.kind == Kind::Publisher).unwrap();

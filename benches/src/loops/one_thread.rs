@@ -75,6 +75,39 @@ where
     })
 }
 
+/// Each message is that of another sender, in a poll of its own; then the receiver takes it, and
+/// finds nothing more.
+pub(crate) fn from_many<P, Q>(
+    name: &'static str,
+    timed: Timed,
+    (mut senders, mut receiver): (Vec<P>, Q),
+) -> Column
+where
+    P: Task<End: Push<Item = <Q::End as Pop>::Item>> + 'static,
+    Q: Task<End: Pop> + 'static,
+{
+    Column::new(name, move |operations| {
+        let (mut supply, mut tally) = (<Q::End as Pop>::Item::supply(), Tally::default());
+        let (mut took, mut turn) = (Duration::ZERO, 0);
+        for number in 0..operations {
+            turn = (turn + 37) % senders.len();
+            let start = Instant::now();
+            let accepted = senders[turn].poll(|sender| sender.push(Item::nth(&mut supply, number)));
+            let sent = start.elapsed();
+            receive_all(&mut receiver, &mut tally);
+            took += match timed {
+                Timed::Sending => sent,
+                Timed::SendingAndReceiving => start.elapsed(),
+            };
+            if !accepted {
+                return Err(Mismatch::new(name, "it refused a message".to_owned()));
+            }
+        }
+        Mismatch::check(name, <Q::End as Pop>::Item::expected(operations), tally)?;
+        Ok(Round::Total(took))
+    })
+}
+
 /// Sends batches to a single receiver.
 pub(crate) fn to_one<P, Q>(Ends { name, sender, receiver }: Ends<P, Q>) -> Column
 where

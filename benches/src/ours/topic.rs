@@ -105,6 +105,23 @@ pub(crate) fn ends_among(
     (sender, vec![receiver])
 }
 
+/// As [`ends`], with many publishers in a task each, and one subscription.
+pub(crate) fn crowd(
+    publishers: u64,
+) -> (Vec<InTask<Publisher<Sample>>>, InTask<Subscription<Sample>>) {
+    let topic = Topic::new(Sample::TOPIC, Schema::of::<Sample>(), 64, Region::new(64))
+        .expect("the capacity is a power of two");
+    let reader = TaskBudget::new();
+    let mut end = topic.subscribe("reader", Policy::Block).expect("the topic carries samples");
+    let receiver = InTask { wakes: [end.attach(&reader)], end, budget: reader };
+    let senders = (0..publishers).map(|epoch| {
+        let budget = TaskBudget::new();
+        let mut end = topic.publisher("writer", epoch).expect("there is an entry for the reader");
+        InTask { wakes: [end.attach(&budget)], end, budget }
+    });
+    (senders.collect(), receiver)
+}
+
 /// Both ends, in one task or in two.
 pub(crate) fn pair(
     writer: Arc<TaskBudget>,

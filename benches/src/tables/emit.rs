@@ -6,7 +6,9 @@ use crate::affinity::Cores;
 use crate::ends::{Bare, CAPACITY, columns};
 use crate::goals::Pair;
 use crate::harness::{Contest, Kind, Sweep};
-use crate::loops::one_thread::{BATCH, Timed, fan, in_batches, loop_alone, one_by_one, to_one};
+use crate::loops::one_thread::{
+    BATCH, Timed, fan, from_many, in_batches, loop_alone, one_by_one, to_one,
+};
 use crate::loops::one_way::{EVERY, Threads, one_way, paced};
 use crate::options::Options;
 use crate::ours::broadcast::{self as ring, RING};
@@ -67,6 +69,7 @@ pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
     }
     if options.wants("scale") {
         sweeps.push(among_many(options).into());
+        sweeps.extend(of_many(options).map(Sweep::from));
     }
     if options.wants("threads") {
         sweeps.extend(threads(options, cores));
@@ -158,6 +161,29 @@ fn among_many(options: &Options) -> Contest {
         pairs,
         ..Contest::new("scale", rows::SCALE, title)
     }
+}
+
+/// Messages of one of many publishers of a topic: the cost for the publisher, and for both sides.
+fn of_many(options: &Options) -> impl Iterator<Item = Contest> {
+    const EMIT_OF: [&str; 3] = ["emit of 1", "emit of 64", "emit of 1,000"];
+    const BOTH_OF: [&str; 3] = ["message of 1", "message of 64", "message of 1,000"];
+    let operations = options.operations(8 * BATCH, BATCH);
+    let sides = [
+        (EMIT_OF, Timed::Sending, "the send, and the end of the publisher's poll"),
+        (BOTH_OF, Timed::SendingAndReceiving, "the send, the receive, and the check after it"),
+    ];
+    sides.into_iter().map(move |(names, timed, what)| {
+        let columns = names.into_iter().zip([1, 64, 1_000]);
+        let columns = columns.map(|(name, count)| from_many(name, timed, topic::crowd(count)));
+        let title = format!("one thread, 56 bytes, each of another publisher of one topic: {what}");
+        Contest {
+            timed: "one send or receive in each poll, with the clock",
+            operations,
+            columns: columns.collect(),
+            pairs: names[1..].iter().map(|name| Pair::new(name, names[0])).collect(),
+            ..Contest::new("scale", rows::SCALE, title)
+        }
+    })
 }
 
 /// The throughput as a sweep, then the latencies at each point.

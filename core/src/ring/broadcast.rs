@@ -184,7 +184,7 @@ impl<T: Storage> Broadcast<T> {
         let tail = self.tail();
         let cursor = |entry: &ReaderWords| entry.taken.load(Ordering::Relaxed);
         let entries = self.entries().filter(|(index, _)| counts(*index));
-        let slowest = self.slowest(entries, tail, cursor);
+        let slowest = self.slowest(entries, tail, ReaderWords::state, cursor);
         slowest.map_or(0, |(behind, _)| behind)
     }
 
@@ -271,8 +271,8 @@ impl<T: Storage> Broadcast<T> {
             // before it.
             cursor.load(order!("broadcast.room", Acquire))
         };
-        let (behind, reader) =
-            self.slowest(self.entries(), tail, cursor).unwrap_or((0, Claim::NONE));
+        let slowest = self.slowest(self.entries(), tail, ReaderWords::resumed_state, cursor);
+        let (behind, reader) = slowest.unwrap_or((0, Claim::NONE));
         let high_water = &self.storage.writer().state.high_water;
         if behind > high_water.load(Ordering::Relaxed) {
             high_water.store(behind, Ordering::Relaxed);
@@ -286,10 +286,11 @@ impl<T: Storage> Broadcast<T> {
         &self,
         entries: impl Iterator<Item = (usize, &'a ReaderWords)>,
         tail: usize,
+        state: impl Fn(&ReaderWords) -> usize,
         cursor: impl Fn(&ReaderWords) -> usize,
     ) -> Option<(usize, Claim)> {
         let behind = entries.filter_map(|(index, entry)| {
-            let state = entry.state();
+            let state = state(entry);
             if !is_gating(state) {
                 return None;
             }

@@ -24,7 +24,7 @@ use crate::exchange::{
     TopicInterest, TopicServer,
 };
 use crate::local::{
-    PageSize, Policy, Publisher, RingMemory, SubscribeOptions, Subscription, Topic,
+    OnStall, PageSize, Policy, Publisher, RingMemory, SubscribeOptions, Subscription, Topic,
 };
 use crate::memory::{ControlLimits, ControlThread};
 
@@ -93,6 +93,10 @@ impl<S: StreamPair, const IN_MEMORY: bool> Transport for Link<S, IN_MEMORY> {
         link.serve(pair, incoming, strictest);
         link.read(pair, connections, strictest);
         link
+    }
+
+    fn set_on_stall(&self, pair: &Pair, on_stall: OnStall) {
+        local::set_on_stall(&self.there, pair, on_stall);
     }
 
     fn publisher(&self, name: &str) -> Publisher<Probe> {

@@ -1,13 +1,14 @@
 //! Topics within a process as a [`Transport`].
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Pair, Probe, Publish, Subscribe, Transport};
 use crate::counters::Region;
 use crate::local::{
-    Delivery, EmitError, Policy, Publisher, RingMemory, Schema, SubscribeOptions, Subscription,
-    Topic, TryRecv, Undelivered,
+    BatchError, Delivery, EmitError, OnStall, Policy, Publisher, RingMemory, Schema,
+    SubscribeOptions, Subscription, Topic, TryRecv, Undelivered,
 };
 
 /// A topic within a process.
@@ -32,6 +33,10 @@ impl Transport for Local {
         Local(topic(capacity, RingMemory::Heap))
     }
 
+    fn set_on_stall(&self, pair: &Pair, on_stall: OnStall) {
+        set_on_stall(&self.0, pair, on_stall);
+    }
+
     fn publisher(&self, name: &str) -> Publisher<Probe> {
         publisher(&self.0, name)
     }
@@ -45,6 +50,11 @@ pub(super) fn topic(capacity: usize, memory: RingMemory) -> Arc<Topic> {
     let (schema, counters) = (Schema::of::<Probe>(), Region::new(64));
     let topic = Topic::with_memory("conformance", schema, capacity, 64, memory, counters);
     topic.expect("the capacity is valid")
+}
+
+pub(super) fn set_on_stall(topic: &Topic, pair: &Pair, on_stall: OnStall) {
+    topic.set_on_stall(on_stall);
+    topic.set_executor(pair.publishers.clone());
 }
 
 pub(super) fn publisher(topic: &Arc<Topic>, name: &str) -> Publisher<Probe> {
@@ -70,11 +80,35 @@ impl Publish for Publisher<Probe> {
     fn try_emit(&mut self, message: Probe) -> Result<(), EmitError<Probe>> {
         Publisher::try_emit(self, message)
     }
+
+    async fn emit_batch(&mut self, messages: &[Probe], sent: &mut usize) -> Result<(), BatchError> {
+        poll_fn(|context| self.poll_emit_batch(context, messages, sent)).await
+    }
+
+    fn depth(&self) -> usize {
+        Publisher::depth(self)
+    }
+
+    fn backpressure_threshold_exceeded(&mut self) -> bool {
+        Publisher::backpressure_threshold_exceeded(self)
+    }
+
+    async fn until_below(&mut self) {
+        Publisher::until_below(self).await;
+    }
+
+    async fn confirmed(&mut self) {
+        Publisher::confirmed(self).await;
+    }
 }
 
 impl Subscribe for Subscription<Probe> {
     async fn recv(&mut self) -> Option<Delivery<Probe>> {
         Subscription::recv(self).await
+    }
+
+    async fn recv_many(&mut self, deliveries: &mut Vec<Delivery<Probe>>, limit: usize) -> usize {
+        Subscription::recv_many(self, deliveries, limit).await
     }
 
     fn try_recv(&mut self) -> TryRecv<Probe> {

@@ -19,6 +19,7 @@
 //! conformance::check(law, &threads, &threads, conformance::TIME_LIMIT).expect("the law holds");
 //! ```
 
+mod batch;
 mod check;
 mod ends;
 mod faults;
@@ -28,13 +29,17 @@ mod order;
 mod pair;
 mod pressure;
 mod selection;
+mod stall;
 mod threads;
 mod waking;
 
 use mycelium_core::message;
 
-use crate::local::{Delivery, EmitError, Policy, SubscribeOptions, TryRecv, Undelivered};
+use crate::local::{
+    BatchError, Delivery, EmitError, OnStall, Policy, SubscribeOptions, TryRecv, Undelivered,
+};
 
+pub use batch::*;
 pub use check::{Law, TIME_LIMIT, TestExecutor, check};
 pub use ends::*;
 pub use faults::*;
@@ -44,6 +49,7 @@ pub use order::*;
 pub use pair::{Pair, Task, cut};
 pub use pressure::*;
 pub use selection::*;
+pub use stall::*;
 pub use threads::Threads;
 pub use waking::*;
 
@@ -73,6 +79,10 @@ pub trait Transport: Sized + 'static {
     /// the strictest policy of the readers to come.
     fn open(pair: &Pair, capacity: usize, strictest: Policy) -> Self;
 
+    /// Sets what happens to readers that stall, for publishers to come. The time is that of the
+    /// publishers' executor.
+    fn set_on_stall(&self, pair: &Pair, on_stall: OnStall);
+
     /// A new publisher, for the publishers' executor.
     fn publisher(&self, name: &str) -> Self::Publisher;
 
@@ -94,12 +104,41 @@ pub trait Publish: Send + 'static {
     /// # Errors
     /// With the message, if a gating subscription blocks the publisher.
     fn try_emit(&mut self, message: Probe) -> Result<(), EmitError<Probe>>;
+
+    /// See [`Publisher::poll_emit_batch`](crate::local::Publisher::poll_emit_batch).
+    fn emit_batch(
+        &mut self,
+        messages: &[Probe],
+        sent: &mut usize,
+    ) -> impl Future<Output = Result<(), BatchError>> + Send;
+
+    /// See [`Publisher::depth`](crate::local::Publisher::depth).
+    fn depth(&self) -> usize;
+
+    /// See [`Publisher::backpressure_threshold_exceeded`].
+    ///
+    /// [`Publisher::backpressure_threshold_exceeded`]:
+    /// crate::local::Publisher::backpressure_threshold_exceeded
+    fn backpressure_threshold_exceeded(&mut self) -> bool;
+
+    /// See [`Publisher::until_below`](crate::local::Publisher::until_below).
+    fn until_below(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// See [`Publisher::confirmed`](crate::local::Publisher::confirmed).
+    fn confirmed(&mut self) -> impl Future<Output = ()> + Send;
 }
 
 /// The reading end of a [`Transport`], as a [`Subscription`](crate::local::Subscription) has it.
 pub trait Subscribe: Send + 'static {
     /// See [`Subscription::recv`](crate::local::Subscription::recv).
     fn recv(&mut self) -> impl Future<Output = Option<Delivery<Probe>>> + Send;
+
+    /// See [`Subscription::recv_many`](crate::local::Subscription::recv_many).
+    fn recv_many(
+        &mut self,
+        deliveries: &mut Vec<Delivery<Probe>>,
+        limit: usize,
+    ) -> impl Future<Output = usize> + Send;
 
     /// See [`Subscription::try_recv`](crate::local::Subscription::try_recv).
     fn try_recv(&mut self) -> TryRecv<Probe>;
@@ -138,6 +177,12 @@ macro_rules! conformance {
             an_observer_never_blocks_the_publisher_and_gets_exact_gaps,
             a_latest_reader_gets_the_newest_message_and_the_skipped_number,
             an_observer_that_is_always_slower_still_gets_messages,
+            a_reader_that_stalls_is_evicted_until_it_reads,
+            a_publisher_waits_until_its_reader_is_below_the_threshold,
+            batches_arrive_once_and_in_order,
+            an_observer_gets_the_exact_gaps_of_batches,
+            a_cancelled_batch_has_sent_a_prefix,
+            a_failed_batch_is_redelivered_one_by_one,
             a_sampling_reader_gets_every_nth_message,
             a_reader_by_key_gets_the_newest_message_of_each_key,
             a_drop_newest_reader_keeps_the_oldest_messages,

@@ -1,5 +1,6 @@
 //! Slow readers: backpressure, rejected messages and gaps.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -25,6 +26,21 @@ pub async fn a_full_block_subscription_blocks_the_publisher<T: Transport>(pair: 
     }
     sent.complete(&pair).await;
     assert_eq!(pair.within("the end", slow.recv()).await, None);
+}
+
+/// Sends these messages, for none of which the publisher may wait.
+pub(super) async fn send_at_once<P: Publish>(
+    pair: &Pair,
+    mut publisher: P,
+    numbers: Range<u64>,
+) -> P {
+    let publishes = pair.publish(async move {
+        for number in numbers {
+            publisher.try_emit(probe(0, number)).expect("an observer never blocks");
+        }
+        publisher
+    });
+    pair.join("the publisher emits", publishes).await
 }
 
 /// The progress of a publisher that sends one message after the other.
@@ -148,13 +164,7 @@ pub async fn an_observer_never_blocks_the_publisher_and_gets_exact_gaps<T: Trans
     while bursts < 8 || missed == 0 {
         let burst = [3, 8, 9, 40, 1, 200, 0, 16][bursts % 8];
         bursts += 1;
-        let publishes = pair.publish(async move {
-            for number in sent..sent + burst {
-                publisher.try_emit(probe(0, number)).expect("an observer never blocks");
-            }
-            publisher
-        });
-        publisher = pair.join("a burst", publishes).await;
+        publisher = send_at_once(&pair, publisher, sent..sent + burst).await;
         sent += burst;
         while taken + missed < sent {
             let what = format!("what became of {sent}, beyond {taken} taken and {missed} missed");
@@ -216,13 +226,7 @@ pub async fn an_observer_that_is_always_slower_still_gets_messages<T: Transport>
             Delivery::Gap(gap) => (gaps, missed) = (gaps + 1, missed + gap.count),
         };
         for sent in 0..rounds {
-            let publishes = pair.publish(async move {
-                for number in [2 * sent, 2 * sent + 1] {
-                    publisher.try_emit(probe(0, number)).expect("an observer never blocks");
-                }
-                publisher
-            });
-            publisher = pair.join("the publisher emits", publishes).await;
+            publisher = send_at_once(&pair, publisher, 2 * sent..2 * sent + 2).await;
             let delivery = pair.within("a message or a gap", slow.recv()).await;
             count(delivery.expect("the publisher exists"));
         }

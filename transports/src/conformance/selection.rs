@@ -3,6 +3,7 @@
 
 use std::num::NonZeroU32;
 
+use super::pressure::send_at_once;
 use super::{Pair, Probe, Publish, Subscribe, Transport, number, probe, rounds};
 use crate::local::{Delivery, GapReason, LatestByKey, Policy, Start, SubscribeOptions};
 
@@ -65,14 +66,7 @@ pub async fn a_reader_by_key_gets_the_newest_message_of_each_key<T: Transport>(p
 pub async fn a_drop_newest_reader_keeps_the_oldest_messages<T: Transport>(pair: Pair) {
     let transport = T::open(&pair, 8, Policy::DropNewest);
     let mut kept = transport.subscribe("kept", Policy::DropNewest);
-    let mut publisher = transport.publisher("publisher");
-    let publishes = pair.publish(async move {
-        for number in 0..8 {
-            publisher.try_emit(probe(0, number)).expect("the publisher does not wait");
-        }
-        publisher
-    });
-    let mut publisher = pair.join("the publisher emits", publishes).await;
+    let mut publisher = send_at_once(&pair, transport.publisher("publisher"), 0..8).await;
     pair.until("the first messages wait", || kept.depth() >= 8).await;
     let (sent, mut taken, mut missed) = (8 + rounds(1000), 0, 0);
     let publishes = pair.publish(async move {

@@ -175,6 +175,8 @@ values! {
         Unknown = "unknown",
         /// Messages that a link sent a second time.
         SentAgain = "sent_again",
+        /// How often the publisher stopped waiting for the reader. The publisher counts it.
+        Evicted = "evicted",
     }
 
     /// Values of a [`Kind::Service`].

@@ -10,12 +10,15 @@ pub(super) const TOO_LONG: u16 = 2;
 pub(super) const LOST: u16 = 3;
 /// Several processes of the reader in a row died while they handled the message.
 pub(super) const DEAD_LETTERED: u16 = 4;
+/// The publisher no longer waited for the reader, which had stalled, and overwrote them.
+pub(super) const EVICTED: u16 = 5;
 
 pub(super) fn reason(code: u16) -> GapReason {
     match code {
         TOO_LONG => GapReason::Undecodable,
         LOST => GapReason::Disconnected,
         DEAD_LETTERED => GapReason::DeadLettered,
+        EVICTED => GapReason::Evicted,
         _ => GapReason::Overwritten,
     }
 }

@@ -105,8 +105,10 @@ pub enum GapReason {
     /// is gone; or an earlier process of the reader died with them, and the topic is delivered at
     /// most once.
     Disconnected,
-    /// The publisher no longer waited for this reader, which was too slow: it was evicted, and gets
-    /// nothing more from this publisher.
+    /// The publisher no longer waited for this reader, which had stalled: it was evicted. It gets
+    /// the messages after the gap, and the publisher waits for it again once it has moved on. If
+    /// the gap is not exact, the publisher's process has dropped the reader: it gets nothing more
+    /// from this publisher.
     Evicted,
     /// Several processes of the reader in a row died with the message in flight. It became a dead
     /// letter at its publisher.

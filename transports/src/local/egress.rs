@@ -136,7 +136,7 @@ impl<T> fmt::Debug for EgressReader<T> {
 pub enum EgressItem<'a> {
     /// The bytes of its next message.
     Message(&'a [u8]),
-    /// The number of messages that were overwritten because the reader was too slow.
+    /// The number of messages that were overwritten because the reader was too slow, or evicted.
     Gap(u64),
     /// Nothing yet.
     Empty,
@@ -224,6 +224,13 @@ impl<T> EgressStream<T> {
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.publisher.0.ring.capacity()
+    }
+
+    /// Whether the publisher waits for the readers: a [gap](EgressItem::Gap) comes of an eviction
+    /// then.
+    #[must_use]
+    pub fn is_gating(&self) -> bool {
+        self.subscriber.policy.is_gating()
     }
 
     /// The next item; the same one until [`advance`](EgressStream::advance).

@@ -28,7 +28,9 @@
 //! | `memory_size` | how much memory a ring takes |
 //! | `numbering` | the sequences of a remote publisher's messages |
 //! | `ring`, `shared` | the ring of a publisher, and how another process shares it |
+//! | `ready`, `crowd` | which of many publishers have something |
 //! | `abandoned` | the messages that subscriptions left unread |
+//! | `stall` | when a publisher no longer waits for a reader |
 //! | `state` | shared by publishers and subscriptions: two states and the edge between them; most methods are in `state/` |
 //! | `pressure` | whether a publisher's ring is nearly full |
 //! | `topic`, then `membership` | joining and leaving |
@@ -38,6 +40,7 @@
 //! | `moved`, then `egress` | the reading end for another process: keeps messages until confirmed, or lets it read in memory |
 
 mod abandoned;
+mod crowd;
 mod delivery;
 mod egress;
 mod error;
@@ -52,11 +55,13 @@ mod policy;
 mod pressure;
 mod publisher;
 mod reader;
+mod ready;
 mod remote_publisher;
 mod ring;
 mod roster;
 mod schema;
 mod shared;
+mod stall;
 mod state;
 mod subscription;
 mod task_budget;
@@ -77,6 +82,7 @@ pub use remote_publisher::{MappedPublisher, RemotePublisher};
 pub use ring::{MappedRing, Readers, RingMemory};
 pub use schema::Schema;
 pub use shared::{RemoteBell, RemoteReaders, SharedRing};
+pub use stall::{Eviction, OnStall};
 pub use subscription::{Finisher, Subscription};
 pub use task_budget::{ChildTask, DeferredWakes, TaskBudget, poll_with};
 pub use topic::{KeepOpen, Topic};

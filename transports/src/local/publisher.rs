@@ -15,6 +15,7 @@ use mycelium_core::wait::WaitStrategy;
 use super::error::{EmitError, Refusal, TopicError};
 use super::pressure::PressureChange;
 use super::schema::Schema;
+use super::stall::Eviction;
 use super::state::Origin;
 use super::task_budget::{DeferredWakes, TaskBudget};
 use super::topic::Topic;
@@ -194,15 +195,7 @@ impl<M: Message> Publisher<M> {
 
     /// As [`until_below`](Publisher::until_below), for hand-written futures.
     pub fn poll_until_below(&mut self, context: &Context<'_>) -> Poll<()> {
-        if !self.backpressure_threshold_exceeded() {
-            return Poll::Ready(());
-        }
-        self.writer.state.park(context.waker());
-        if self.backpressure_threshold_exceeded() {
-            return Poll::Pending;
-        }
-        self.writer.state.room.unpark();
-        Poll::Ready(())
+        self.writer.poll_until_below(context)
     }
 
     /// Calls `observer` when the threshold is exceeded and when that ends: on the thread that finds
@@ -210,6 +203,13 @@ impl<M: Message> Publisher<M> {
     /// observer counts. It must not keep the publisher's topic.
     pub fn observe_pressure(&self, observer: impl Fn(PressureChange) + Send + Sync + 'static) {
         self.writer.state.pressure.observe(observer);
+    }
+
+    /// Calls `observer` when a reader is [evicted](super::OnStall::EvictAfter): in the emit, or in
+    /// the wait, that finds it. Only the first observer counts. It must not keep the publisher's
+    /// topic.
+    pub fn observe_evictions(&self, observer: impl Fn(Eviction) + Send + Sync + 'static) {
+        self.writer.state.evictions.observe(observer);
     }
 
     /// Waits until every gating subscription, here and in other processes, is done with all sent

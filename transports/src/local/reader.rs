@@ -17,12 +17,14 @@
 //! | --- | --- |
 //! | `batch` | several messages in flight |
 //! | `by_key` | the newest message of each key |
+//! | `crowd` | readers with many publishers |
 //! | `edges` | the list of edges |
 //! | `finding` | the next message, gap or end |
 //! | `waiting` | spinning and parking |
 
 mod batch;
 mod by_key;
+mod crowd;
 mod edges;
 mod finding;
 mod waiting;
@@ -31,10 +33,11 @@ use std::sync::Arc;
 use std::task::Context;
 
 use bytes::Bytes;
-use mycelium_core::doorbell::{announce, ring_each};
+use mycelium_core::doorbell::announce;
 use mycelium_core::wait::{SpinWait, WaitStrategy};
 use zerocopy::IntoBytes;
 
+use super::crowd::Crowd;
 use super::delivery::{Gap, GapReason, Undelivered};
 use super::key_table::Table;
 use super::membership::Membership;
@@ -87,6 +90,10 @@ pub(super) struct Reader {
     after_gap: Option<AfterGap>,
     /// The messages that a reader of the newest one of each key has not delivered.
     table: Option<Box<Table>>,
+    /// What a reader with many edges knows of them.
+    crowd: Option<Box<Crowd>>,
+    /// An edge has, or had, a sleep word in the memory of another process.
+    has_sleepers: bool,
     /// The edges have an [`end`](Edge::end).
     has_ends: bool,
     /// Edges may have messages of a batch whose handling failed.
@@ -149,6 +156,8 @@ impl Reader {
             in_flight: None,
             after_gap: None,
             table,
+            crowd: None,
+            has_sleepers: false,
             has_ends: false,
             has_failed: false,
             words: vec![0; copied.div_ceil(size_of::<usize>())].into(),
@@ -308,6 +317,7 @@ impl Reader {
         if !self.remove_from_table() && self.after_gap.take().is_none() {
             self.in_flight = None;
             self.edges[header.edge].consumer.advance();
+            self.touch(header.edge);
             if self.budget.count_operation() {
                 self.wake_publishers(1);
             }
@@ -350,6 +360,9 @@ impl Reader {
         let edge = &mut self.edges[index];
         edge.consumer.advance();
         edge.line.add(value, 1);
+        if index != self.turn {
+            self.touch(index);
+        }
         if self.budget.count_operation() {
             self.wake_publishers(1);
         }
@@ -364,6 +377,6 @@ impl Reader {
             return;
         }
         announce();
-        ring_each(&self.edges, |edge| edge.publisher.ring_room());
+        self.ring_publishers();
     }
 }

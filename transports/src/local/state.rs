@@ -23,6 +23,7 @@ mod waking;
 
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
 use mycelium_core::doorbell::Doorbell;
 use mycelium_core::ring::broadcast::{Consumer, Producer};
@@ -32,10 +33,12 @@ use super::numbering::{KnownNumbering, Numbering};
 use super::options::{Start, SubscribeOptions};
 use super::policy::Policy;
 use super::pressure::{Pressure, Room, Threshold};
+use super::ready::{ReadyBit, ReadyList, Slot};
 use super::ring::{self, RingError, RingShape};
 use super::roster::{Numbered, Roster};
 use super::schema::Schema;
 use super::shared::{MappedOrigin, RemoteReaders, Ring, Sleeper};
+use super::stall::{Eviction, Evictions};
 use super::versioned::Versioned;
 use crate::counters::{EdgeValue, Line, PublisherValue, plain};
 use crate::sync::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -56,6 +59,7 @@ pub(super) struct PublisherState {
     pub(super) readers: Roster<ReaderEntry>,
     pub(super) origin: Origin,
     pub(super) pressure: Pressure,
+    pub(super) evictions: Evictions,
     /// The publisher's process is gone, and the number of its messages is unknown.
     lost: AtomicBool,
     abandoned: Mutex<Abandoned>,
@@ -102,6 +106,15 @@ impl Origin {
         match self {
             Origin::Mapped(mapped) => Some(mapped),
             Origin::Local | Origin::Remote(_) | Origin::Pumped(_) => None,
+        }
+    }
+
+    /// Whether subscriptions are not notified of messages: the publisher is in another
+    /// process, or the subscription itself fills the ring.
+    pub(super) fn is_silent(&self) -> bool {
+        match self {
+            Origin::Local | Origin::Remote(_) => false,
+            Origin::Mapped(_) | Origin::Pumped(_) => true,
         }
     }
 
@@ -156,8 +169,13 @@ pub(super) struct ReaderEntry {
     /// Of a remote publisher.
     progress: Option<Arc<Progress>>,
     line: Arc<Line<EdgeValue>>,
+    /// Whether it was evicted. `None` if its edge knows that from its place.
+    was_evicted: Option<Arc<AtomicBool>>,
     /// The readers that it stands for, if they read the ring themselves.
     pub(super) remote: Option<Arc<RemoteReaders>>,
+    /// Says to the subscription that this publisher has something, if it does not check in any
+    /// case.
+    pub(super) ready: Option<ReadyBit>,
 }
 
 /// How far a reader of a remote publisher is. Observers write it for each message, so it has a
@@ -205,6 +223,7 @@ impl PublisherState {
             room: Room::new(),
             readers: Roster::default(),
             origin,
+            evictions: Evictions::default(),
             lost: AtomicBool::new(false),
             abandoned: Mutex::default(),
             pumps: Versioned::default(),
@@ -250,6 +269,20 @@ impl PublisherState {
         let readers = self.readers.lock();
         let reader = readers.iter().find(|reader| reader.entry == Some(entry))?;
         Some(reader.subscriber.clone())
+    }
+
+    /// The gating subscription with this entry is evicted: it has held the publisher up for this
+    /// long.
+    pub(super) fn evicted(&self, entry: usize, stalled: Duration) {
+        let readers = self.readers.lock();
+        let Some(reader) = readers.iter().find(|reader| reader.entry == Some(entry)) else {
+            return;
+        };
+        reader.line.add(EdgeValue::Evicted, 1);
+        reader.was_evicted.iter().for_each(|it| it.store(true, Ordering::Relaxed));
+        let reader = reader.subscriber.name.clone();
+        drop(readers);
+        self.evictions.notify(Eviction { reader, stalled });
     }
 }
 
@@ -301,6 +334,8 @@ pub(super) struct SubscriberState {
     pub(super) bell: Doorbell,
     /// Edges to new publishers that the subscription has not added to its own list yet.
     pub(super) incoming: Versioned<Vec<Edge>>,
+    /// Which of its publishers have something.
+    pub(super) ready: Arc<ReadyList>,
     /// All publishers that it reads.
     pub(super) publishers: Roster<Arc<PublisherState>>,
     /// It has requested a message.
@@ -326,6 +361,7 @@ impl SubscriberState {
             is_egress,
             bell: Doorbell::new(),
             incoming: Versioned::default(),
+            ready: Arc::default(),
             publishers: Roster::default(),
             has_requested: AtomicBool::new(false),
             last_call: AtomicU8::new(0),
@@ -343,9 +379,15 @@ impl SubscriberState {
 pub(super) struct Edge {
     pub(super) publisher: Arc<PublisherState>,
     pub(super) consumer: Consumer<Ring>,
+    /// Its place among those of the subscription.
+    pub(super) slot: Slot,
     pub(super) line: Arc<Line<EdgeValue>>,
     /// Whether the publisher waits for this subscription.
     gates: bool,
+    /// If it gates: it misses messages from this place on only if it is evicted.
+    gates_from: usize,
+    /// Whether it was evicted, if it may have missed messages before that.
+    was_evicted: Option<Arc<AtomicBool>>,
     /// The numbering of its sequences, if the publisher is remote.
     known: Option<KnownNumbering>,
     /// Of a remote publisher.

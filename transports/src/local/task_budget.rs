@@ -22,7 +22,7 @@ use std::task::Context;
 use mycelium_core::doorbell::{announce, ring_each};
 use mycelium_core::wait::WaitStrategy;
 
-use super::roster::OUTDATED;
+use super::roster::{Numbered, OUTDATED};
 use super::state::{PressureCheck, PublisherState, ReaderEntry, SubscriberState};
 use crate::counters::{Line, PublisherValue};
 use crate::sync::{AtomicU32, Ordering};
@@ -332,7 +332,15 @@ impl DeferredWakes {
                 if *version != subscriber.publishers.version() {
                     subscriber.publishers.refresh(publishers, version);
                 }
-                ring_each(publishers, |publisher| publisher.ring_room());
+                let Some(touched) = subscriber.ready.touched_now() else {
+                    return ring_each(publishers, |publisher| publisher.ring_room());
+                };
+                ring_each(touched.take(), |(_, number)| {
+                    let place = publishers.binary_search_by_key(&number, Numbered::number);
+                    if let Ok(place) = place {
+                        publishers[place].ring_room();
+                    }
+                });
             }
         }
     }
@@ -346,6 +354,8 @@ pub(super) struct ReaderDoorbells {
     /// The version of the list if it has a reader, or [`OUTDATED`].
     version_with_readers: usize,
     readers: Vec<ReaderEntry>,
+    /// Some of them have to know that this publisher has something.
+    has_ready_bits: bool,
     pressure: PressureCheck,
 }
 
@@ -353,12 +363,34 @@ impl ReaderDoorbells {
     pub(super) fn new(publisher: Arc<PublisherState>) -> ReaderDoorbells {
         let (version, readers) = (OUTDATED, Vec::new());
         let (version_with_readers, pressure) = (OUTDATED, PressureCheck::new(&publisher));
-        ReaderDoorbells { publisher, version, version_with_readers, readers, pressure }
+        let has_ready_bits = false;
+        ReaderDoorbells {
+            publisher,
+            version,
+            version_with_readers,
+            readers,
+            has_ready_bits,
+            pressure,
+        }
     }
 
     pub(super) fn ring(&mut self) {
         self.refresh();
+        if self.has_ready_bits {
+            self.set_ready_bits();
+        }
         ring_each(&self.readers, ReaderEntry::ring);
+    }
+
+    /// Sets the bits of this publisher at the readers that do not check it in any case.
+    fn set_ready_bits(&self) {
+        let mut has_set = false;
+        for bit in self.readers.iter().filter_map(|reader| reader.ready.as_ref()) {
+            has_set |= bit.set();
+        }
+        if has_set {
+            announce();
+        }
     }
 
     /// Whether the publisher's threshold is exceeded.
@@ -391,6 +423,7 @@ impl ReaderDoorbells {
     fn refresh(&mut self) {
         if self.version != self.publisher.readers.version() {
             self.publisher.readers.refresh(&mut self.readers, &mut self.version);
+            self.has_ready_bits = self.readers.iter().any(|reader| reader.ready.is_some());
             let is_empty = self.readers.is_empty();
             self.version_with_readers = if is_empty { OUTDATED } else { self.version };
         }

@@ -6,9 +6,10 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use mycelium_core::doorbell::announce;
+use mycelium_executor::Executor;
 
 use super::error::TopicError;
 use super::options::{Start, SubscribeOptions};
@@ -17,6 +18,7 @@ use super::pressure::Threshold;
 use super::ring::{Readers, RingError, RingMemory, RingShape};
 use super::roster::Numbered;
 use super::schema::Schema;
+use super::stall::OnStall;
 use super::state::{Edge, Origin, PublisherState, SubscriberState};
 use crate::counters::Region;
 use crate::sync::{AtomicUsize, Ordering};
@@ -56,6 +58,9 @@ pub struct Topic {
     shape: RingShape,
     /// The percentage of a [`Threshold`].
     threshold: AtomicUsize,
+    on_stall: Mutex<OnStall>,
+    /// Has the time of evictions.
+    executor: OnceLock<Arc<dyn Executor>>,
     counters: Arc<Region>,
     members: Mutex<Members>,
     open_guards: OpenGuards,
@@ -153,7 +158,18 @@ impl Topic {
             (RingShape { layout, readers: readers.into(), memory }, Mutex::default());
         let open_guards = OpenGuards::default();
         let threshold = AtomicUsize::new(Threshold::default().to_percent());
-        Ok(Arc::new(Topic { name, schema, shape, threshold, counters, members, open_guards }))
+        let (on_stall, executor) = (Mutex::default(), OnceLock::new());
+        Ok(Arc::new(Topic {
+            name,
+            schema,
+            shape,
+            threshold,
+            on_stall,
+            executor,
+            counters,
+            members,
+            open_guards,
+        }))
     }
 
     /// The topic's name.
@@ -178,6 +194,27 @@ impl Topic {
     /// 80 % of the capacity.
     pub fn set_threshold(&self, threshold: Threshold) {
         self.threshold.store(threshold.to_percent(), Ordering::Relaxed);
+    }
+
+    /// Sets what happens to gating readers that hold up publishers of this process that join from
+    /// now on. They are evicted only once there is an [executor](Topic::set_executor).
+    pub fn set_on_stall(&self, on_stall: OnStall) {
+        *self.on_stall.lock().unwrap_or_else(PoisonError::into_inner) = on_stall;
+    }
+
+    /// Sets the executor whose clock and timers say when readers are evicted. Only the first one
+    /// counts.
+    pub fn set_executor(&self, executor: Arc<dyn Executor>) {
+        let _ = self.executor.set(executor);
+    }
+
+    pub(super) fn executor(&self) -> Option<&Arc<dyn Executor>> {
+        self.executor.get()
+    }
+
+    /// What happens to gating readers that hold up publishers of this process.
+    pub(super) fn on_stall(&self) -> OnStall {
+        *self.on_stall.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps the topic's subscriptions open until the guard is dropped.
@@ -253,6 +290,9 @@ impl Topic {
         })?;
         let threshold = Threshold::from_percent(self.threshold.load(Ordering::Relaxed));
         publisher.pressure.set_threshold(threshold, publisher.ring.capacity());
+        if publisher.origin.is_local() && self.on_stall() != OnStall::Block {
+            publisher.evictions.allow();
+        }
         self.join(&mut members, &publisher, None)?;
         Ok(publisher)
     }

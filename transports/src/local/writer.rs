@@ -15,6 +15,7 @@ use mycelium_core::wait::{SpinResult, SpinWait, WaitStrategy};
 
 use super::error::{Refusal, TopicError};
 use super::shared::{Ring, SharedRing};
+use super::stall::{OnStall, StallLimit};
 use super::state::{Origin, PublisherState};
 use super::task_budget::{DeferredWakes, HandleBudget, ReaderDoorbells, TaskBudget};
 use super::topic::Topic;
@@ -34,6 +35,8 @@ pub(super) struct Writer {
     spin_wait: SpinWait,
     /// The number of sent messages when the current wait for room began.
     waits_at: Option<u64>,
+    /// If readers can be evicted.
+    stall: Option<Box<StallLimit>>,
 }
 
 impl Writer {
@@ -45,6 +48,12 @@ impl Writer {
         origin: Origin,
     ) -> Result<Writer, TopicError> {
         let state = topic.add_publisher(name, epoch, origin)?;
+        let stall = match topic.on_stall() {
+            OnStall::EvictAfter(limit) if state.evictions.are_possible() => {
+                Some(Box::new(StallLimit::new(limit)))
+            }
+            OnStall::EvictAfter(_) | OnStall::Block => None,
+        };
         Ok(Writer {
             topic: topic.clone(),
             producer: Broadcast::producer(state.ring.clone()),
@@ -55,6 +64,7 @@ impl Writer {
             blocked_by: None,
             spin_wait: SpinWait::default(),
             waits_at: None,
+            stall,
         })
     }
 
@@ -132,6 +142,9 @@ impl Writer {
         if self.is_rejected() && self.find_room() {
             return self.push(words, length).map_err(|entry| self.refuse(entry));
         }
+        if self.makes_room_by_evictions() {
+            return self.push(words, length).map_err(|entry| self.refuse(entry));
+        }
         Err(self.refuse(entry))
     }
 
@@ -165,14 +178,40 @@ impl Writer {
             }
         }
         self.state.park(context.waker());
-        // Read the exact positions: a reader may have taken messages and not shown it yet.
-        self.find_room();
-        let pushed = self.push(words, length).map_err(|entry| self.refuse(entry));
-        if matches!(pushed, Err(Refusal::Full { .. })) {
-            return Poll::Pending;
+        loop {
+            // Read the exact positions: a reader may have taken messages and not shown it yet.
+            self.find_room();
+            let Err(entry) = self.push(words, length) else { break };
+            if self.makes_room_by_evictions() {
+                continue;
+            }
+            let refusal = self.refuse(entry);
+            if !matches!(refusal, Refusal::Full { .. }) {
+                self.state.room.unpark();
+                return Poll::Ready(Err(refusal));
+            }
+            if self.poll_stall(context).is_pending() {
+                return Poll::Pending;
+            }
         }
         self.state.room.unpark();
-        Poll::Ready(pushed)
+        Poll::Ready(Ok(()))
+    }
+
+    /// Waits while the threshold of backpressure is exceeded.
+    pub(super) fn poll_until_below(&mut self, context: &Context<'_>) -> Poll<()> {
+        if !self.is_threshold_exceeded() {
+            return Poll::Ready(());
+        }
+        self.state.park(context.waker());
+        while self.is_threshold_exceeded() {
+            let is_relieved = self.evict_behind(self.state.relieved_at());
+            if !is_relieved && self.poll_stall(context).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        self.state.room.unpark();
+        Poll::Ready(())
     }
 
     /// Wakes the readers now instead of at the end of the task's poll.
@@ -238,6 +277,46 @@ impl Writer {
     /// Whether the ring has room that the readers have not shown yet.
     fn find_room(&mut self) -> bool {
         self.room() > 0
+    }
+
+    /// Of a ring that is full: evicts the readers that have blocked it for too long. Returns
+    /// whether it did.
+    fn makes_room_by_evictions(&mut self) -> bool {
+        if self.stall.is_none() || self.find_room() {
+            // In the second case a reader has just made room.
+            return self.stall.is_some();
+        }
+        let Some(producer) = &self.producer else { return false };
+        let oldest = producer.sequence().wrapping_sub(producer.ring().capacity());
+        self.evict_behind(oldest.wrapping_add(1))
+    }
+
+    /// Evicts the readers that need messages before a sequence and have held the publisher up for
+    /// too long. Returns whether there was one.
+    #[cold]
+    fn evict_behind(&mut self, sequence: usize) -> bool {
+        let Writer { topic, state, producer, stall, .. } = self;
+        let (Some(stall), Some(executor), Some(producer)) = (stall, topic.executor(), producer)
+        else {
+            return false;
+        };
+        let mut has_evicted = false;
+        stall.suspend(producer, &**executor, sequence, |reader, stalled| {
+            state.evicted(reader.entry, stalled);
+            has_evicted = true;
+        });
+        if has_evicted {
+            state.compare_depth();
+        }
+        has_evicted
+    }
+
+    /// Ready when a reader may have held the publisher up for too long.
+    fn poll_stall(&mut self, context: &Context<'_>) -> Poll<()> {
+        match (&mut self.stall, self.topic.executor()) {
+            (Some(stall), Some(executor)) => stall.poll(context, &**executor),
+            (None, _) | (_, None) => Poll::Pending,
+        }
     }
 
     /// Whether the reader that blocks the ring is a `reject` subscription: nobody waits for it.

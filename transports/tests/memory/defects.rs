@@ -127,7 +127,7 @@ fn s7_a_message_that_was_overwritten_meanwhile_is_not_returned() {
     for number in 0..17 {
         writer.try_push(&[number], 8).unwrap();
     }
-    assert_eq!(reader.peek(&mut [0]), Peek::Evicted);
+    assert_eq!(reader.peek(&mut [0]), Peek::Gap { missed: 1 });
 }
 
 /// The file could be read by everybody, and its path was followed through symbolic links.

@@ -4,16 +4,18 @@
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mycelium_core::doorbell::WakePath;
 use mycelium_core::message;
 use mycelium_core::ring::broadcast::{self, Broadcast, Peek};
 use mycelium_core::ring::region::{CursorRegion, ForeignCursors, ForeignData, ForeignRing};
+use mycelium_executor::{Executor, PausedTime, SendFuture, SpawnError};
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
     Delivery, EgressItem, EgressReader, EgressStream, GapReason, MappedPublisher, MappedRing,
-    PageSize, Policy, Publisher, RemoteBell, RemotePublisher, RingMemory, Schema, SharedRing,
-    Subscription, Topic, TryRecv,
+    OnStall, PageSize, Policy, Publisher, RemoteBell, RemotePublisher, RingMemory, Schema,
+    SharedRing, Subscription, Topic, TryRecv,
 };
 use mycelium_transports::memory::{Mapping, cursor_region};
 use zerocopy::IntoBytes;
@@ -44,7 +46,7 @@ struct Stream {
     /// Until the publisher's process does not wait for the readers any more.
     egress: Option<EgressReader<()>>,
     there: Arc<Topic>,
-    _topic: Arc<Topic>,
+    here: Arc<Topic>,
 }
 
 /// The memory of a stream as each process has it: the publisher's as the readers have mapped it,
@@ -66,7 +68,7 @@ impl Stream {
         let (here, there) = (topic(memory), topic(RingMemory::Heap));
         let egress = Some(here.egress_reader("far", policy).unwrap());
         let publisher = here.publisher("publisher", 7).unwrap();
-        Stream { publisher, egress, there, _topic: here }
+        Stream { publisher, egress, there, here }
     }
 
     fn end(&mut self) -> &mut EgressStream<()> {
@@ -283,4 +285,144 @@ fn readers_that_lose_a_publisher_read_no_further_and_keep_their_positions() {
     mapped.settle(|| false);
     stream.end().update(false);
     assert_eq!((stream.end().kept(), stream.end().depth()), (8, 4));
+}
+
+/// Has a clock that the test moves, and runs nothing.
+#[derive(Clone)]
+struct NoTasks;
+
+impl Executor for NoTasks {
+    fn name(&self) -> String {
+        "no tasks".to_owned()
+    }
+
+    fn spawn(&self, _: SendFuture<()>) -> Result<(), SpawnError> {
+        Err(SpawnError::Ended)
+    }
+
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn sleep_until(&self, _: Duration) -> SendFuture<()> {
+        Box::pin(std::future::pending())
+    }
+}
+
+const LIMIT: Duration = Duration::from_secs(5);
+
+impl Stream {
+    /// A stream whose readers are evicted when they stall.
+    fn evicting() -> (Stream, PausedTime<NoTasks>) {
+        let time = PausedTime::new(NoTasks);
+        let mut stream = Stream::new(Policy::Block);
+        stream.here.set_on_stall(OnStall::EvictAfter(LIMIT));
+        stream.here.set_executor(Arc::new(time.clone()));
+        stream.publisher = stream.here.publisher("publisher", 8).unwrap();
+        // That of the publisher before has ended.
+        let streams = stream.egress.as_mut().unwrap().streams();
+        streams.retain(|stream| stream.epoch() == 8);
+        (stream, time)
+    }
+
+    /// Fills the ring, and emits after the time of an eviction.
+    fn stall(&mut self, time: &PausedTime<NoTasks>, from: u64, to: u64) {
+        self.emit(from..from + 16);
+        assert!(self.publisher.try_emit(Late { number: 0 }).is_err());
+        time.advance(LIMIT);
+        self.emit(from + 16..to);
+    }
+}
+
+#[track_caller]
+fn assert_evicted(reader: &mut Subscription<Late>, missed: u64) {
+    match reader.try_recv() {
+        TryRecv::Delivery(Delivery::Gap(gap)) => {
+            assert_eq!((gap.count, gap.exact, gap.reason), (missed, true, GapReason::Evicted));
+        }
+        other => panic!("expected a gap, found {other:?}"),
+    }
+}
+
+/// The readers of a process are evicted together, and are waited for again when the slowest one
+/// has moved.
+#[test]
+fn readers_in_memory_that_stall_are_evicted_until_they_read() {
+    let (mut stream, time) = Stream::evicting();
+    let mut first = stream.there.subscribe::<Late>("first", Policy::Block).unwrap();
+    let mut second = stream.there.subscribe::<Late>("second", Policy::Block).unwrap();
+    let mut remote = stream.there.remote_publisher("publisher", 8, 0).unwrap();
+    stream.send(0..2, &mut remote);
+    let _mapped = stream.move_to_memory(&mut remote);
+    for reader in [&mut first, &mut second] {
+        assert_next(reader, 0);
+        assert_next(reader, 1);
+        reader.done();
+    }
+    stream.stall(&time, 2, 40);
+    assert_eq!((first.depth(), stream.end().depth()), (38, 38));
+    assert_evicted(&mut first, 38 - 16);
+    for number in 24..40 {
+        assert_next(&mut first, number);
+    }
+    first.done();
+    // The other one has not moved.
+    stream.emit(40..80);
+    assert_evicted(&mut second, 80 - 16 - 2);
+    assert_evicted(&mut first, 80 - 16 - 40);
+    let mut next = 80;
+    while stream.publisher.try_emit(Late { number: next }).is_ok() {
+        next += 1;
+    }
+    assert!(next <= 80 + 16, "they are waited for after {} messages", next - 80);
+    for reader in [&mut first, &mut second] {
+        let mut number = 64;
+        if next > 80 {
+            assert_evicted(reader, next - 80);
+            number = next - 16;
+        }
+        for number in number..next {
+            assert_next(reader, number);
+        }
+        reader.done();
+    }
+    stream.emit(next..next + 16);
+    assert!(stream.publisher.try_emit(Late { number: 0 }).is_err(), "both are waited for");
+    stream.end().update(false);
+    assert_eq!(stream.end().depth(), 16);
+}
+
+/// The process of evicted readers is gone: what it missed is missing for the next one, too.
+#[test]
+fn a_process_that_is_gone_stays_evicted_until_the_next_one_confirms() {
+    for evicted_before in [true, false] {
+        let (mut stream, time) = Stream::evicting();
+        let mut reader = stream.there.subscribe::<Late>("reader", Policy::Block).unwrap();
+        let mut remote = stream.there.remote_publisher("publisher", 8, 0).unwrap();
+        let _mapped = stream.move_to_memory(&mut remote);
+        stream.emit(0..1);
+        assert_next(&mut reader, 0);
+        reader.done();
+        if evicted_before {
+            stream.stall(&time, 1, 40);
+            stream.end().move_back();
+        } else {
+            stream.end().move_back();
+            stream.stall(&time, 1, 40);
+        }
+        stream.emit(40..60);
+        let end = stream.end();
+        end.rewind(1);
+        assert_eq!(end.next_item(), EgressItem::Gap(60 - 16 - 1));
+        assert!(end.is_gating() && matches!(end.next_item(), EgressItem::Message(_)));
+        assert_eq!((end.kept(), end.next()), (1, 44));
+        end.advance();
+        stream.emit(60..64);
+        stream.end().release(45);
+        let mut next = 64;
+        while stream.publisher.try_emit(Late { number: next }).is_ok() {
+            next += 1;
+        }
+        assert!(next <= 64 + 16, "it is waited for after {} messages", next - 64);
+    }
 }

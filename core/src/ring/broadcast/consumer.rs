@@ -20,8 +20,9 @@ pub enum Peek {
         /// Its length in bytes.
         length: usize,
     },
-    /// The writer has overwritten messages that this observer had not read. The cursor is at the
-    /// oldest message left.
+    /// The writer has overwritten messages that this reader had not read: an observer, or a gating
+    /// reader that was [suspended](super::Producer::suspend) or began before the tail. The cursor
+    /// is at the oldest message left.
     Gap {
         /// How many messages it missed, exactly.
         missed: usize,
@@ -226,12 +227,13 @@ impl<H: BroadcastHandle> Consumer<H> {
 
     /// How many messages wait for this reader, as far as this thread can see. What it has missed
     /// already counts, too. If the writer is in another process, that is at most the capacity for a
-    /// reader with an entry, and any number for one without.
+    /// reader with an entry that the writer waits for, and any number for another one.
     #[must_use]
     pub fn depth(&self) -> usize {
         let waiting = self.ring.published(self.cursor).wrapping_sub(self.cursor);
         // The tail of a writer in another process may have any value.
-        let is_bounded = self.ring.storage.is_foreign() && self.ring.entry().is_some();
+        let is_bounded =
+            self.ring.storage.is_foreign() && self.ring.entry().is_some() && !self.may_be_passed();
         if is_bounded { waiting.min(self.ring.capacity()) } else { waiting }
     }
 
@@ -263,6 +265,13 @@ impl<H: BroadcastHandle> Consumer<H> {
     pub fn is_evicted(&self) -> bool {
         let entry = self.ring.evictable_entry();
         entry.is_some_and(|entry| self.evicted || self.ring.storage.is_evicted(entry))
+    }
+
+    /// Whether the writer may have passed this gating reader.
+    fn may_be_passed(&self) -> bool {
+        let storage = &self.ring.storage;
+        let entry = self.ring.evictable_entry();
+        entry.is_some_and(|entry| !storage.is_foreign() || storage.is_suspended(entry))
     }
 
     /// The ring.
@@ -338,12 +347,12 @@ impl<H: BroadcastHandle> Consumer<H> {
         // are visible then.
         loop {
             if let Stamp::Overwritten { .. } = self.judge(stamp) {
-                // The writer waits for a gating reader until it evicts it, whether or not that is
-                // visible here.
-                return match self.ring.evictable_entry() {
-                    Some(_) => self.leave_evicted(),
-                    None => Peek::Gap { missed: self.go_to_oldest() },
-                };
+                // The writer waits for a gating reader until it suspends or evicts it, whether or
+                // not that is visible here: an eviction may be found by a later peek.
+                if self.is_evicted() {
+                    return self.leave_evicted();
+                }
+                return Peek::Gap { missed: self.go_to_oldest() };
             }
             self.flush();
             if self.evicted {

@@ -5,7 +5,8 @@
 //! | `FREE` | no | `JOINING`, by the thread that claims the entry |
 //! | `JOINING` | no | `GATING`, `EVICTABLE` or `OBSERVING`, by its owner |
 //! | `GATING` | yes | `FREE` or `EVICTABLE`, by its owner |
-//! | `EVICTABLE` | yes | `FREE` or `GATING`, by its owner; `EVICTED`, by any thread of this process |
+//! | `EVICTABLE` | yes | `FREE` or `GATING`, by its owner; `EVICTED`, by any thread of this process; `SUSPENDED`, by the writer |
+//! | `SUSPENDED` | no, until its position moves | `FREE`, by its owner; `EVICTABLE`, by the writer at a check, or by a thread that imports its position |
 //! | `EVICTED` | no | `FREE`, by its owner |
 //! | `OBSERVING` | no: the entry shows the position of an observer | `FREE`, by its owner |
 //!
@@ -36,6 +37,8 @@ pub(super) struct Shown {
     pub(super) cursor: AtomicUsize,
     /// The state, and above it the number of claims.
     state: AtomicUsize,
+    /// The position at which the reader was suspended last. Only the writer uses it.
+    suspended_at: AtomicUsize,
 }
 
 const FREE: usize = 0;
@@ -44,6 +47,7 @@ pub(super) const GATING: usize = 2;
 pub(super) const EVICTABLE: usize = 3;
 const EVICTED: usize = 4;
 pub(super) const OBSERVING: usize = 5;
+const SUSPENDED: usize = 6;
 /// The bits of a state.
 const STATE: usize = 7;
 /// One more claim.
@@ -85,7 +89,11 @@ impl ReaderWords {
         #[must_use]
         pub const fn new() -> ReaderWords {
             ReaderWords {
-                shown: Padded::new(Shown { cursor: AtomicUsize::new(0), state: AtomicUsize::new(FREE) }),
+                shown: Padded::new(Shown {
+                    cursor: AtomicUsize::new(0),
+                    state: AtomicUsize::new(FREE),
+                    suspended_at: AtomicUsize::new(0),
+                }),
                 taken: Padded::new(AtomicUsize::new(0)),
             }
         }
@@ -136,14 +144,24 @@ impl ReaderWords {
 
     /// Owner: the writer waits for another process in the place of this reader. That is another
     /// claim: positions that are still imported for an earlier proxy change nothing. `false` if the
-    /// writer does not wait for this reader in any case: it can be evicted, or observes.
+    /// writer does not wait for this reader: it was evicted, or observes.
     pub(super) fn begin_proxy(&self) -> bool {
-        self.change(GATING, |word| next_claim(word) | EVICTABLE)
+        self.change(|word| match word & STATE {
+            GATING | EVICTABLE => Some(next_claim(word) | EVICTABLE),
+            SUSPENDED => Some(next_claim(word) | SUSPENDED),
+            _ => None,
+        })
     }
 
-    /// Owner: the writer waits in any case again. `false` after an eviction.
-    pub(super) fn end_proxy(&self) -> bool {
-        self.change(EVICTABLE, |word| word & !STATE | GATING)
+    /// Owner: the writer waits for a reader of this process again, in any case unless it
+    /// `can_be_evicted`. `false` after an eviction.
+    pub(super) fn end_proxy(&self, can_be_evicted: bool) -> bool {
+        self.change(|word| match word & STATE {
+            EVICTABLE if can_be_evicted => Some(next_claim(word) | EVICTABLE),
+            EVICTABLE => Some(word & !STATE | GATING),
+            SUSPENDED => Some(next_claim(word) | SUSPENDED),
+            _ => None,
+        })
     }
 
     /// Any thread of the writer's process: the writer no longer waits for the reader with this
@@ -153,17 +171,56 @@ impl ReaderWords {
         let exchange = |from, to| self.shown.state.compare_exchange(from, to, relaxed, relaxed);
         // Relaxed, as in `change`.
         exchange(claim | EVICTABLE, claim | EVICTED).is_ok()
+            || exchange(claim | SUSPENDED, claim | EVICTED).is_ok()
     }
 
-    /// Changes the word of a state if the entry is in that one.
-    fn change(&self, from: usize, next: impl FnOnce(usize) -> usize) -> bool {
+    /// Writer: it does not wait for the reader with this claim until the reader moves. `false` if
+    /// the reader cannot be evicted, is suspended, or has left.
+    pub(super) fn suspend(&self, generation: usize) -> bool {
+        let (claim, relaxed) = (generation.wrapping_mul(CLAIM), Ordering::Relaxed);
+        let (state, evictable) = (&self.shown.state, claim | EVICTABLE);
+        if state.load(relaxed) != evictable {
+            return false;
+        }
+        self.shown.suspended_at.store(self.taken.load(relaxed), relaxed);
+        // Relaxed, as in `change`.
+        state.compare_exchange(evictable, claim | SUSPENDED, relaxed, relaxed).is_ok()
+    }
+
+    /// Writer: the [state](ReaderWords::state) of the entry, which is no longer suspended if the
+    /// reader has moved.
+    pub(super) fn resumed_state(&self) -> usize {
+        let word = self.state();
+        if word & STATE == SUSPENDED { self.resume(word) } else { word }
+    }
+
+    #[cold]
+    fn resume(&self, word: usize) -> usize {
+        let relaxed = Ordering::Relaxed;
+        let before = self.shown.suspended_at.load(relaxed);
+        if !is_after(self.taken.load(relaxed), before) {
+            return word;
+        }
+        let next = word & !STATE | EVICTABLE;
+        // Relaxed, as in `change`.
+        let resumed = self.shown.state.compare_exchange(word, next, relaxed, relaxed);
+        if resumed.is_ok() { next } else { word }
+    }
+
+    /// Owner: changes the word of the state to what `next` returns, if it returns one.
+    fn change(&self, next: impl Fn(usize) -> Option<usize>) -> bool {
         let (state, relaxed) = (&self.shown.state, Ordering::Relaxed);
-        let word = state.load(relaxed);
+        let mut word = state.load(relaxed);
         // Relaxed: an evictable reader copies and looks at the stamp again, so nothing needs to
         // happen before its slots are used. An exchange continues the release sequence of
         // `broadcast.join`: a writer that sees the new state sees the first cursor, too.
-        let exchange = || state.compare_exchange(word, next(word), relaxed, relaxed);
-        word & STATE == from && exchange().is_ok()
+        while let Some(next) = next(word) {
+            match state.compare_exchange(word, next, relaxed, relaxed) {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+        false
     }
 
     /// The state, for the writer.
@@ -179,18 +236,24 @@ impl ReaderWords {
         self.shown.state.load(Ordering::Relaxed) & STATE == EVICTED
     }
 
+    /// Whether the writer does not wait for this reader until it moves. The words may be those of
+    /// another process.
+    pub(in crate::ring) fn is_suspended(&self) -> bool {
+        self.shown.state.load(Ordering::Relaxed) & STATE == SUSPENDED
+    }
+
     /// Owner: whether the entry only shows the position of an observer.
     pub(super) fn is_observing(&self) -> bool {
         self.shown.state.load(Ordering::Relaxed) & STATE == OBSERVING
     }
 
-    /// Whether this is the claim with that generation, and the writer waits for its reader. The
-    /// words may be those of another process.
+    /// Whether this is the claim with that generation, and the writer waits for its reader, or
+    /// will when the reader moves. The words may be those of another process.
     #[doc(hidden)]
     #[must_use]
     pub fn is_held(&self, generation: usize) -> bool {
         let word = self.shown.state.load(Ordering::Relaxed);
-        is_gating(word) && word / CLAIM == generation
+        (is_gating(word) || word & STATE == SUSPENDED) && word / CLAIM == generation
     }
 
     /// Whether the entry has a reader that its writer waits for. The words may be those of another
@@ -253,6 +316,13 @@ impl ReaderWords {
         let position = position.filter(|position| !is_after(*position, tail)).unwrap_or(tail);
         // A guess for both words: another thread may be between the two.
         let previous = self.taken.load(Ordering::Relaxed);
+        let (suspended, state) = (generation.wrapping_mul(CLAIM) | SUSPENDED, &self.shown.state);
+        if state.load(Ordering::Relaxed) == suspended && is_after(position, previous) {
+            let next = suspended & !STATE | EVICTABLE;
+            // Relaxed, as in `change`. If another thread was first, it did the same, or the reader
+            // has left.
+            _ = state.compare_exchange(suspended, next, Ordering::Relaxed, Ordering::Relaxed);
+        }
         for word in [&*self.taken, &self.shown.cursor] {
             self.raise(word, generation, previous, position);
         }

@@ -1,5 +1,7 @@
 //! How readers join a ring, and from where on they read.
 
+#[cfg(doc)]
+use super::Producer;
 use super::consumer::Consumer;
 use super::entry::{EVICTABLE, GATING, OBSERVING};
 use super::ring_ref::RingRef;
@@ -45,10 +47,20 @@ impl<T: Storage> Broadcast<T> {
     }
 
     /// The same as [`gating`](Broadcast::gating), but the reader can be evicted
-    /// ([`Broadcast::evict`]). Because of that it borrows nothing: it copies a message, looks at
+    /// ([`Broadcast::evict`]) and suspended ([`Producer::suspend`]). Because of that it borrows
+    /// nothing: it copies a message, looks at
     /// the stamp again, and so never returns a torn one.
     pub fn gating_evictable<H: BroadcastHandle<Storage = T>>(ring: H) -> Option<Consumer<H>> {
         Broadcast::join(ring, EVICTABLE, None)
+    }
+
+    /// The same as [`gating_from`](Broadcast::gating_from), but the reader can be evicted, as that
+    /// of [`gating_evictable`](Broadcast::gating_evictable).
+    pub fn gating_evictable_from<H: BroadcastHandle<Storage = T>>(
+        ring: H,
+        sequence: usize,
+    ) -> Option<Consumer<H>> {
+        Broadcast::join(ring, EVICTABLE, Some(sequence))
     }
 
     /// A reader that the writer does not wait for. It starts with the first message that is not

@@ -1,10 +1,10 @@
 //! The writer. Its position is the ring's tail, a word that only the writer stores. It loads the
 //! positions of its readers once a lap.
 
-use super::entry::Claim;
+use super::entry::{Claim, is_gating};
 use super::error::Full;
 use super::ring_ref::RingRef;
-use super::slot::Slot;
+use super::slot::{Slot, is_after};
 use super::storage::{CLOSED, Storage, WRITING};
 use super::{Broadcast, BroadcastHandle};
 use crate::sync::{AtomicUsize, Ordering, barrier, order};
@@ -127,6 +127,47 @@ impl<H: BroadcastHandle> Producer<H> {
         let (limit, reader) = self.ring.room(self.sequence(), true);
         self.set_limit(limit, reader)?;
         Ok(self.limit.wrapping_sub(self.sequence()))
+    }
+
+    /// The gating readers that need a message before this sequence, in the order of their entries,
+    /// and their exact positions.
+    pub fn behind(&self, sequence: usize) -> impl Iterator<Item = (Claim, usize)> {
+        let readers = self.ring.entries().filter_map(|(index, entry)| {
+            let (state, position) = (entry.state(), entry.taken.load(Ordering::Relaxed));
+            is_gating(state).then(|| (Claim::of(index, state), position))
+        });
+        readers.filter(move |(_, position)| is_after(sequence, *position))
+    }
+
+    /// Suspends the reader with this claim, if it can be [evicted](Broadcast::evict): the writer
+    /// does not wait for it until it moves on, and does again at the first check for room after
+    /// that. Returns whether it did. The reader gets the messages that are still in the ring, a
+    /// [`Peek::Gap`](super::Peek::Gap) with the exact number of those that are not, and then
+    /// the messages after them.
+    ///
+    /// ```
+    /// use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
+    ///
+    /// let (layout, length) = (Layout::exact(2, size_of::<usize>()), size_of::<usize>());
+    /// let ring = Broadcast::boxed(layout, 1)?;
+    /// let mut writer = Broadcast::producer(&ring).expect("the only writer");
+    /// let mut reader = Broadcast::gating_evictable(&ring).expect("one entry is free");
+    /// for message in [7, 8] {
+    ///     writer.try_push(&[message], length).expect("there is room");
+    /// }
+    /// let full = writer.try_push(&[9], length).unwrap_err();
+    /// assert_eq!(writer.behind(1).collect::<Vec<_>>(), [(full.reader, 0)]);
+    /// assert!(writer.suspend(full.reader));
+    /// writer.try_push(&[9], length).expect("nobody is waited for");
+    /// assert_eq!(reader.peek(&mut [0]), Peek::Gap { missed: 1 });
+    /// // It has moved.
+    /// writer.try_push(&[10], length).expect("an earlier check found room");
+    /// assert!(writer.try_push(&[11], length).is_err());
+    /// # Ok::<(), mycelium_core::ring::broadcast::LayoutError>(())
+    /// ```
+    pub fn suspend(&mut self, reader: Claim) -> bool {
+        let words = self.ring.storage.reader(reader.entry);
+        words.is_some_and(|words| words.suspend(reader.generation))
     }
 
     /// The ring.

@@ -61,11 +61,10 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
 
     /// The same entry on behalf of another process. The messages that are retained now stay until
     /// the process has read them. The writer waits for this [claim](RetainingConsumer::claim) from
-    /// now on, and not before.
+    /// now on, and not before; a suspended reader stays suspended.
     ///
     /// # Errors
-    /// A reader that the writer does not wait for in any case is given back: it observes, or it can
-    /// be evicted ([`Broadcast::gating_evictable`]).
+    /// A reader that the writer does not wait for is given back: it observes, or it was evicted.
     pub fn into_proxy(self) -> Result<ProxyReader<H>, RetainingConsumer<H>> {
         let claim =
             self.claim().filter(|_| self.held.words().is_some_and(ReaderWords::begin_proxy));
@@ -90,12 +89,15 @@ impl<H: BroadcastHandle> ProxyReader<H> {
         self.words().map_or(self.ring().tail(), |words| words.taken.load(Ordering::Relaxed))
     }
 
-    /// How many messages the other process is behind, as of the last import.
+    /// How many messages the other process is behind, as of the last import: at most the capacity
+    /// unless it is suspended.
     #[must_use]
     pub fn depth(&self) -> usize {
         let ring: &Broadcast<H::Storage> = self.ring();
         let kept = self.kept();
-        ring.published(kept).wrapping_sub(kept).min(ring.capacity())
+        let behind = ring.published(kept).wrapping_sub(kept);
+        let is_suspended = self.words().is_some_and(ReaderWords::is_suspended);
+        if is_suspended { behind } else { behind.min(ring.capacity()) }
     }
 
     /// Moves the entry to the position that `look` returns: that of the slowest reader of the other
@@ -123,11 +125,12 @@ impl<H: BroadcastHandle> ProxyReader<H> {
     /// A reader in this process in its place, which has all messages to read again
     /// ([`rewind`](RetainingConsumer::rewind)) that the other process has not read. It borrows
     /// nothing ([`can_borrow`](RetainingConsumer::can_borrow)), because an import may still be
-    /// under way. An evicted one becomes an observer.
+    /// under way. An evicted one becomes an observer, and a suspended one stays suspended.
     #[must_use]
     pub fn into_retaining(self) -> RetainingConsumer<H> {
         let ProxyReader { mut held, .. } = self;
-        let stays = held.words().is_some_and(ReaderWords::end_proxy);
+        let can_be_evicted = held.can_be_evicted;
+        let stays = held.words().is_some_and(|words| words.end_proxy(can_be_evicted));
         let tail = held.reader.ring().tail();
         let kept = held.words().map_or(tail, |words| words.taken.load(Ordering::Relaxed));
         held.reader.go_to(tail);

@@ -52,6 +52,8 @@ pub struct RetainingConsumer<H: BroadcastHandle> {
 pub(super) struct Held<H: BroadcastHandle> {
     pub(super) reader: Consumer<H>,
     pub(super) entry: Option<usize>,
+    /// Whether the writer may stop waiting for the entry's reader in this process.
+    pub(super) can_be_evicted: bool,
 }
 
 impl<H: BroadcastHandle> Held<H> {
@@ -74,8 +76,10 @@ impl<H: BroadcastHandle> Consumer<H> {
     pub fn retaining(mut self) -> RetainingConsumer<H> {
         self.flush();
         let (may_borrow, kept) = (self.ring.may_borrow(), self.cursor());
+        let can_be_evicted = self.ring.evictable_entry().is_some();
         let entry = self.ring.take_entry();
-        RetainingConsumer { held: Held { reader: self, entry }, kept, may_borrow }
+        let held = Held { reader: self, entry, can_be_evicted };
+        RetainingConsumer { held, kept, may_borrow }
     }
 }
 

@@ -167,6 +167,13 @@ pub unsafe trait Storage {
     fn is_evicted(&self, index: usize) -> bool {
         self.reader(index).is_some_and(ReaderWords::is_evicted)
     }
+
+    /// Whether the reader with this entry is suspended: the writer waits for it again when it
+    /// moves.
+    #[inline]
+    fn is_suspended(&self, index: usize) -> bool {
+        self.reader(index).is_some_and(ReaderWords::is_suspended)
+    }
 }
 
 /// Whether some values of this storage are foreign. Memory of another process may be mapped

@@ -134,7 +134,14 @@ impl<M: Memory> ForeignData<M> {
         alarm.rings(self.0.writer().asleep())
     }
 
-    /// Whether the writer still waits for the reader with this claim.
+    /// Whether the reader with this claim is suspended: the writer waits for it again when it
+    /// moves.
+    pub(super) fn is_suspended(&self, claim: Claim) -> bool {
+        let words = self.0.entry(claim.entry);
+        words.is_some_and(|words| words.is_held(claim.generation) && words.is_suspended())
+    }
+
+    /// Whether the writer still waits for the reader with this claim, or will when it moves.
     #[must_use]
     pub fn is_held(&self, claim: Claim) -> bool {
         self.0.entry(claim.entry).is_some_and(|words| words.is_held(claim.generation))

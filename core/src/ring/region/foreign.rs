@@ -79,4 +79,8 @@ unsafe impl<D: Memory, C: Memory> Storage for ForeignRing<D, C> {
         let own = self.reader(index).is_some_and(ReaderWords::is_evicted);
         own || self.proxy.is_some_and(|proxy| !self.data.is_held(proxy))
     }
+
+    fn is_suspended(&self, _: usize) -> bool {
+        self.proxy.is_some_and(|proxy| self.data.is_suspended(proxy))
+    }
 }

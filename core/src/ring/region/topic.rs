@@ -120,4 +120,12 @@ unsafe impl<M: Memory, I: Import> Storage for TopicStorage<M, I> {
             TopicStorage::Foreign(storage) => storage.is_evicted(index),
         }
     }
+
+    fn is_suspended(&self, index: usize) -> bool {
+        match self {
+            TopicStorage::Heap(storage) => storage.is_suspended(index),
+            TopicStorage::Shared(storage, _) => storage.is_suspended(index),
+            TopicStorage::Foreign(storage) => storage.is_suspended(index),
+        }
+    }
 }

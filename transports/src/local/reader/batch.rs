@@ -28,7 +28,11 @@ impl Reader {
         }
         let (edges, mut taken) = (self.edges.len(), 0);
         self.edges[first].ahead = 1;
-        for index in (first..edges).chain(0..first) {
+        self.look_from(first);
+        let mut next = first;
+        for _ in 0..self.looks() {
+            let index = self.next_look(next);
+            next = index + 1;
             let share = if edges == 1 { most } else { (taken + BURST as usize).min(most) };
             let edge = &mut self.edges[index];
             // The publisher of a mapped ring may not wait for this reader.
@@ -47,7 +51,7 @@ impl Reader {
             }
         }
         if edges > 1 {
-            (self.turn, self.burst) = ((first + 1) % edges, 0);
+            self.set_turn((first + 1) % edges);
         }
         if taken == 0 {
             self.edges[first].ahead = 0;
@@ -62,13 +66,17 @@ impl Reader {
     #[inline(never)]
     pub(super) fn settle_batch(&mut self) {
         self.in_flight = None;
-        let mut taken = 0;
-        for edge in &mut self.edges {
+        let (mut taken, mut next) = (0, 0);
+        for _ in 0..self.looks() {
+            let index = self.next_look(next);
+            next = index + 1;
+            let edge = &mut self.edges[index];
             let ahead = std::mem::take(&mut edge.ahead);
             if ahead > 0 {
                 edge.consumer.advance_by(ahead);
                 edge.line.add(EdgeValue::Taken, ahead as u64);
                 taken += ahead;
+                self.touch(index);
             }
         }
         if self.budget.count_operations(taken as u32) {

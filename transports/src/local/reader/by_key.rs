@@ -57,6 +57,7 @@ impl Reader {
                     let edge = &mut self.edges[index];
                     edge.consumer.advance();
                     edge.show_place();
+                    self.touch(index);
                     if self.budget.count_operation() {
                         self.wake_publishers(1);
                     }

@@ -63,7 +63,9 @@ impl Reader {
             let size = self.membership.topic.schema().size;
             self.words = vec![0; size.div_ceil(size_of::<usize>())].into();
         }
+        self.has_sleepers |= edge.is_mapped();
         self.edges.push(edge);
+        self.joined_crowd();
     }
 
     /// Sets the last message of each edge. Edges that join later have none.
@@ -82,6 +84,7 @@ impl Reader {
     pub(super) fn remove_edge(&mut self, index: usize, in_flight: bool) {
         let edge = self.edges.swap_remove(index);
         let moved = self.edges.len();
+        self.left_crowd(index, edge.slot.number);
         self.in_flight = self.in_flight.filter(|in_flight| in_flight.edge != index);
         if let Some(in_flight) = self.in_flight.as_mut().filter(|it| it.edge == moved) {
             in_flight.edge = index;

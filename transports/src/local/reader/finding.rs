@@ -48,31 +48,12 @@ impl Reader {
         if let Some(found) = self.find_by_key() {
             return found;
         }
-        let mut idle = 0;
-        while idle < self.edges.len() {
-            if self.turn >= self.edges.len() {
-                self.turn = 0;
+        if self.crowd.is_some() && last_call == 0 && self.table.is_none() && !self.has_ends {
+            if let Some(found) = self.find_ready() {
+                return found;
             }
-            match self.find_at(self.turn) {
-                Found::Empty => {
-                    self.pass_turn();
-                    idle += 1;
-                }
-                Found::Closed => {
-                    self.remove_edge(self.turn, false);
-                    // One that follows it may be among the others now.
-                    idle = 0;
-                }
-                // Published just now.
-                Found::Message(_) if self.table.is_some() => return self.find(),
-                found => {
-                    self.burst += 1;
-                    if self.burst >= BURST {
-                        self.pass_turn();
-                    }
-                    return found;
-                }
-            }
+        } else if let Some(found) = self.find_in_turn() {
+            return found;
         }
         if last_call == LastCall::AfterSent as u8 {
             return Found::Closed;
@@ -87,6 +68,38 @@ impl Reader {
             return Found::Closed;
         }
         Found::Empty
+    }
+
+    /// Finds the next message, gap or end at any edge, in turn. `None` if there is none.
+    #[inline(always)]
+    pub(super) fn find_in_turn(&mut self) -> Option<Found> {
+        let mut idle = 0;
+        while idle < self.edges.len() {
+            if self.turn >= self.edges.len() {
+                self.set_turn(0);
+            }
+            match self.find_at(self.turn) {
+                Found::Empty => {
+                    self.pass_turn();
+                    idle += 1;
+                }
+                Found::Closed => {
+                    self.remove_edge(self.turn, false);
+                    // One that follows it may be among the others now.
+                    idle = 0;
+                }
+                // Published just now.
+                Found::Message(_) if self.table.is_some() => return Some(self.find()),
+                found => {
+                    self.burst += 1;
+                    if self.burst >= BURST {
+                        self.pass_turn();
+                    }
+                    return Some(found);
+                }
+            }
+        }
+        None
     }
 
     /// Tells remote publishers, at the first read, that this subscription requests messages.
@@ -155,7 +168,8 @@ impl Reader {
                 Found::Message(Header { edge: index, sequence, redelivered })
             }
             Peek::Gap { missed } => {
-                Found::Gap(self.gap(index, missed as u64, 0, GapReason::Overwritten))
+                let reason = edge.gap_reason(missed);
+                Found::Gap(self.gap(index, missed as u64, 0, reason))
             }
             Peek::Empty if gone_at.is_none() => Found::Empty,
             Peek::Evicted if edge.reports_end() => {
@@ -219,6 +233,7 @@ impl Reader {
             edge.notify_place();
         }
         let (publisher, epoch) = (edge.publisher.name.clone(), edge.publisher.epoch);
+        self.touch(index);
         Gap { count, exact, reason, publisher, epoch }
     }
 
@@ -236,7 +251,6 @@ impl Reader {
     }
 
     fn pass_turn(&mut self) {
-        self.turn += 1;
-        self.burst = 0;
+        self.set_turn(self.turn + 1);
     }
 }

@@ -5,6 +5,7 @@ use std::task::Context;
 use mycelium_core::wait::{SpinResult, WaitStrategy};
 
 use super::{Found, Reader};
+use crate::local::ready::IN_TURN;
 use crate::local::state::Edge;
 use crate::sync::Ordering;
 
@@ -28,11 +29,15 @@ impl Reader {
         }
         self.membership.state.bell.park(context.waker());
         // Edges that are added below sleep from the start.
-        self.edges.iter().for_each(Edge::fall_asleep);
+        if self.has_sleepers {
+            self.edges.iter().for_each(Edge::fall_asleep);
+        }
         let found = self.find_again();
         if !matches!(found, Found::Empty) {
             self.membership.state.bell.unpark();
-            self.edges.iter().for_each(Edge::stay_awake);
+            if self.has_sleepers {
+                self.edges.iter().for_each(Edge::stay_awake);
+            }
         }
         found
     }
@@ -56,8 +61,14 @@ impl Reader {
     /// Retries, up to the number of spins of the wait strategy.
     fn spin(&mut self) -> SpinResult<Found> {
         // A new wait is recognized here, so that a receive that need not wait does nothing for it.
-        let places = self.edges.iter().map(|edge| edge.consumer.cursor());
+        // Of many edges, the turn and its messages are enough: a wait that is taken for the one
+        // before spins less.
+        let places = self.edges.iter().take(IN_TURN).map(|edge| edge.consumer.cursor());
         let places = places.fold(self.edges.len(), usize::wrapping_add);
+        let places = match self.edges.len() {
+            ..=IN_TURN => places,
+            _ => places.wrapping_add(self.turn << 8).wrapping_add(self.burst as usize),
+        };
         if places != self.waits_at {
             self.waits_at = places;
             self.spin_wait.reset();

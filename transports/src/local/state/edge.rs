@@ -49,6 +49,14 @@ impl Edge {
         }
     }
 
+    /// Why the ring has reported that messages before the cursor are missing.
+    pub(in crate::local) fn gap_reason(&self, missed: usize) -> GapReason {
+        let first = self.consumer.cursor().wrapping_sub(missed);
+        let was_waited_for = first.wrapping_sub(self.gates_from).cast_signed() >= 0
+            || self.was_evicted.as_ref().is_some_and(|it| it.load(Ordering::Relaxed));
+        if self.gates && was_waited_for { GapReason::Evicted } else { GapReason::Overwritten }
+    }
+
     /// Whether the publisher waits for this subscription.
     pub(in crate::local) fn gates(&self) -> bool {
         self.gates
@@ -65,6 +73,11 @@ impl Edge {
     #[inline]
     pub(in crate::local) fn lends(&self) -> bool {
         self.consumer.borrows()
+    }
+
+    /// Whether the subscription has to check it in any case.
+    pub(in crate::local) fn is_silent(&self) -> bool {
+        self.publisher.origin.is_silent()
     }
 
     /// Whether its ring is in memory of another process.

@@ -41,7 +41,10 @@ impl PublisherState {
             Origin::Mapped(mapped) => Some(mapped.take_sleeper()?),
             Origin::Local | Origin::Remote(_) | Origin::Pumped(_) => None,
         };
+        let can_be_evicted = publisher.evictions.are_possible();
         let consumer = match from {
+            Some(from) if gates && can_be_evicted => Broadcast::gating_evictable_from(ring, from)?,
+            None if gates && can_be_evicted => Broadcast::gating_evictable(ring)?,
             Some(from) if gates => Broadcast::gating_from(ring, from)?,
             None if gates => Broadcast::gating(ring)?,
             // The publisher reads the positions of observers in another process, too.
@@ -56,18 +59,27 @@ impl PublisherState {
         let line = earlier.or_else(pumped);
         let line = line.unwrap_or_else(|| publisher.new_line(subscriber, counters));
         let place = consumer.cursor();
+        // At another place, the publisher may not have known of it in time.
+        let is_late = after.is_none() && subscriber.start == Start::OldestRetained;
+        let gates_from = if is_late { publisher.ring.tail() } else { place };
+        let was_evicted = (is_late && gates).then(Arc::default);
         let known = publisher.origin.numbering().map(|numbering| numbering.join(place));
         let joined_at = known.as_ref().map_or(place as u64, |known| known.sequence(place));
         if !has_joined {
             line.set(EdgeValue::JoinedAt, joined_at);
         }
         let progress = known.as_ref().map(|known| Arc::new(Progress::new(known.gaps, place)));
+        let slot = subscriber.ready.take();
+        let is_told = !subscriber.is_egress && !publisher.origin.is_silent();
+        let ready = if is_told { slot.bit() } else { None };
         let reader = ReaderEntry {
             subscriber: subscriber.clone(),
             entry: consumer.entry().filter(|_| gates),
             progress: progress.clone(),
             line: line.clone(),
+            was_evicted: was_evicted.clone(),
             remote: None,
+            ready,
         };
         publisher.readers.add(reader);
         // While the reader joined, the ring may have seemed full to the publisher, which then
@@ -79,8 +91,11 @@ impl PublisherState {
         Some(Edge {
             publisher,
             consumer,
+            slot,
             line,
             gates,
+            gates_from,
+            was_evicted,
             known,
             progress,
             sleeper,
@@ -112,8 +127,9 @@ impl PublisherState {
         let edge = PublisherState::attach(&own, subscriber, counters, None)?;
         // It gates nobody: the publisher runs the pump.
         let subscriber = subscriber.clone();
-        let reader =
-            ReaderEntry { subscriber, entry: None, progress: Some(progress), line, remote: None };
+        let (entry, progress, was_evicted) = (None, Some(progress), None);
+        let (remote, ready) = (None, None);
+        let reader = ReaderEntry { subscriber, entry, progress, line, was_evicted, remote, ready };
         publisher.readers.add(reader);
         publisher.wake();
         Some(edge)

@@ -40,6 +40,12 @@ impl PublisherState {
         }
     }
 
+    /// The messages before this are those that readers have to take until the threshold is no
+    /// longer exceeded.
+    pub(in crate::local) fn relieved_at(&self) -> usize {
+        self.room.relieved_at()
+    }
+
     /// Compares the depth with the marks. Returns the number of messages after which that is due
     /// again.
     #[cold]

@@ -1,0 +1,76 @@
+//! Which of many sources have something, for one task that reads all of them.
+
+use crate::sync::{AtomicUsize, Ordering, barrier, const_unless_loom};
+
+/// One bit for each of up to [`BITS`](ReadyWord::BITS) sources: whether its reader has to look at
+/// it. With these words a task that reads a thousand rings looks at those that have something, and
+/// not at all of them. A bit may be set although there is nothing.
+///
+/// The protocol is a Dekker handshake, as that of a doorbell ([module](super)):
+///
+/// | source | reader |
+/// | --- | --- |
+/// | publish, [`announce`](super::announce) | [`take`](ReadyWord::take): clear the bits, fence |
+/// | [`set`](ReadyWord::set): set the bit, unless it is set | look at the sources of these bits |
+///
+/// Either the source sees that its bit was cleared, and sets it again, or the reader sees what was
+/// published. A source that has set a bit announces once more before it rings the reader's
+/// doorbell: so either the reader finds the bit after it has parked, or it is rung.
+///
+/// The reader remembers a bit that it has taken until it has found nothing more at its source.
+///
+/// ```
+/// use mycelium_core::doorbell::{ReadyWord, announce};
+///
+/// let ready = ReadyWord::new();
+/// announce();
+/// assert!(ready.set(1 << 3), "it was clear");
+/// assert!(!ready.set(1 << 3));
+/// assert_eq!(ready.take(), 1 << 3);
+/// assert_eq!(ready.take(), 0);
+/// ```
+#[derive(Debug)]
+#[cfg_attr(not(loom), repr(align(64)))]
+pub struct ReadyWord(AtomicUsize);
+
+impl ReadyWord {
+    /// The number of sources of a word.
+    pub const BITS: usize = usize::BITS as usize;
+
+    const_unless_loom! {
+        /// A word without a bit.
+        #[must_use]
+        pub const fn new() -> ReadyWord {
+            ReadyWord(AtomicUsize::new(0))
+        }
+    }
+
+    /// Source, after [`announce`](super::announce): its reader has to look at it. Returns whether
+    /// the bit was clear; then announce again before ringing the reader.
+    #[inline]
+    pub fn set(&self, bit: usize) -> bool {
+        // Relaxed: the fences around it order it.
+        if self.0.load(Ordering::Relaxed) & bit != 0 {
+            return false;
+        }
+        self.0.fetch_or(bit, Ordering::Relaxed);
+        true
+    }
+
+    /// Reader: takes all bits that are set. Look at their sources after this.
+    #[inline]
+    pub fn take(&self) -> usize {
+        if self.0.load(Ordering::Relaxed) == 0 {
+            return 0;
+        }
+        let taken = self.0.fetch_and(0, Ordering::Relaxed);
+        barrier!("ready.take", SeqCst);
+        taken
+    }
+}
+
+impl Default for ReadyWord {
+    fn default() -> ReadyWord {
+        ReadyWord::new()
+    }
+}

@@ -1,0 +1,196 @@
+//! Many messages at once, and the threshold of backpressure.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::pair::{cut, watched};
+use super::{Pair, Probe, Publish, Subscribe, Transport, number, probe, rounds};
+use crate::local::{Delivery, Policy, Threshold, TryRecv};
+
+/// Batches of any size arrive as their messages do, one by one or many at once.
+pub async fn batches_arrive_once_and_in_order<T: Transport>(pair: Pair) {
+    let transport = T::open(&pair, 8, Policy::Block);
+    let mut reader = transport.subscribe("reader", Policy::Block);
+    let mut publisher = transport.publisher("publisher");
+    let sizes = [3, 8, 0, 1, 30, 200];
+    let count: u64 = sizes.iter().sum();
+    let publishes = pair.publish(async move {
+        let mut next = 0;
+        for size in sizes {
+            let messages: Vec<Probe> = (next..next + size).map(|it| probe(0, it)).collect();
+            let mut sent = 0;
+            publisher.emit_batch(&messages, &mut sent).await.expect("no reader rejects");
+            assert_eq!(sent as u64, size, "a batch is complete");
+            next += size;
+        }
+    });
+    let (mut deliveries, mut taken, mut limits) = (Vec::new(), 0, [1, 3, 64].into_iter().cycle());
+    while taken < count {
+        let limit = limits.next().expect("they repeat");
+        let what = format!("message {taken}");
+        let received = pair.within(&what, reader.recv_many(&mut deliveries, limit)).await;
+        assert!((1..=limit).contains(&received), "{received} of at most {limit}");
+        assert_eq!(deliveries.len(), received);
+        for delivery in deliveries.drain(..) {
+            assert_eq!(number(Some(delivery)), taken, "in order");
+            taken += 1;
+        }
+    }
+    pair.join("the publisher ends", publishes).await;
+    let end = pair.within("the end", reader.recv_many(&mut deliveries, 64)).await;
+    assert_eq!((end, deliveries), (0, Vec::new()));
+}
+
+/// A batch for an observer does not wait, and what it overwrites is reported.
+pub async fn an_observer_gets_the_exact_gaps_of_batches<T: Transport>(pair: Pair) {
+    let transport = T::open(&pair, 8, Policy::DropOldest);
+    let mut observer = transport.subscribe("observer", Policy::DropOldest);
+    let mut publisher = transport.publisher("publisher");
+    let (mut sent, mut taken, mut missed, mut deliveries) = (0, 0, 0, Vec::new());
+    for size in [5, 8, 40, 1, 200] {
+        let publishes = pair.publish(async move {
+            let messages: Vec<Probe> = (sent..sent + size).map(|it| probe(0, it)).collect();
+            let all = publisher.emit_batch(&messages, &mut 0).await;
+            all.expect("an observer never blocks");
+            publisher
+        });
+        publisher = pair.join("a batch for an observer", publishes).await;
+        sent += size;
+        while taken + missed < sent {
+            let what = format!("what became of {sent}, beyond {taken} taken and {missed} missed");
+            pair.within(&what, observer.recv_many(&mut deliveries, 16)).await;
+            for delivery in deliveries.drain(..) {
+                match delivery {
+                    Delivery::Msg(probe) => {
+                        assert_eq!(probe.number, taken + missed, "the number is taken plus missed");
+                        taken += 1;
+                    }
+                    Delivery::Gap(gap) => missed += gap.count,
+                }
+            }
+        }
+    }
+    assert_eq!(sent, taken + missed, "sent = taken + missed");
+}
+
+/// A batch that is dropped after some polls has sent a prefix, and says how long that is.
+pub async fn a_cancelled_batch_has_sent_a_prefix<T: Transport>(pair: Pair) {
+    let count = rounds(100);
+    for polls in 0..4 {
+        let transport = T::open(&pair, 4, Policy::Block);
+        let mut reader = transport.subscribe("reader", Policy::Block);
+        let mut publisher = transport.publisher("publisher");
+        let emits = pair.publish(async move {
+            let messages: Vec<Probe> = (0..count).map(|number| probe(0, number)).collect();
+            let mut next = 0;
+            while next < messages.len() {
+                let batch = &messages[next..messages.len().min(next + 7)];
+                let mut sent = 0;
+                match cut(polls, publisher.emit_batch(batch, &mut sent)).await {
+                    Some(all) => {
+                        all.expect("no reader rejects");
+                        assert_eq!(sent, batch.len(), "a batch that is ready is sent");
+                    }
+                    None => {
+                        let mut rest = 0;
+                        let all = publisher.emit_batch(&batch[sent..], &mut rest).await;
+                        all.expect("no reader rejects");
+                        assert_eq!(sent + rest, batch.len(), "a batch that is ready is sent");
+                    }
+                }
+                next += batch.len();
+            }
+        });
+        for next in 0..count {
+            let what = format!("message {next}, batches dropped at poll {polls}");
+            assert_eq!(number(pair.within(&what, reader.recv()).await), next, "poll {polls}");
+        }
+        pair.join("the publisher ends", emits).await;
+        assert_eq!(pair.within("the end", reader.recv()).await, None);
+    }
+}
+
+/// Each message of a batch whose handling failed is delivered once more, marked, and alone: only
+/// the one that fails again is not delivered any more.
+pub async fn a_failed_batch_is_redelivered_one_by_one<T: Transport>(pair: Pair) {
+    let transport = T::open(&pair, 8, Policy::Block);
+    let mut reader = transport.subscribe("reader", Policy::Block);
+    let mut publisher = transport.publisher("publisher");
+    let publishes = pair.publish(async move {
+        let messages = [0, 1, 2, 3, 4].map(|number| probe(0, number));
+        publisher.emit_batch(&messages, &mut 0).await.expect("no reader rejects");
+        publisher
+    });
+    let publisher = pair.join("the publisher emits", publishes).await;
+    pair.until("all messages arrive", || reader.depth() == 5).await;
+    let mut batch = Vec::new();
+    pair.within("a batch", reader.recv_many(&mut batch, 3)).await;
+    let numbers: Vec<u64> = batch.into_iter().map(|delivery| number(Some(delivery))).collect();
+    // A batch may be shorter, where a stream moves to another ring.
+    let size = numbers.len() as u64;
+    assert!((1..=3).contains(&size) && numbers.into_iter().eq(0..size), "the first messages");
+    assert!(reader.fail().is_none(), "the batch is delivered once more");
+    for expected in 0..5 {
+        match pair.within("a message", reader.recv()).await {
+            Some(Delivery::Msg(probe)) => {
+                let found = (probe.number, probe.redelivered());
+                assert_eq!(found, (expected, expected < size), "a redelivered message is marked");
+            }
+            other => panic!("expected message {expected}, found {other:?}"),
+        }
+        if expected + 1 == size {
+            let letter = reader.fail().map(|letter| letter.sequence);
+            assert_eq!(letter, Some(expected), "the message that fails again");
+        }
+    }
+    drop(publisher);
+    assert_eq!(pair.within("the end", reader.recv()).await, None);
+}
+
+/// The threshold is exceeded from 80 % of the ring on, until a reader has brought it down to three
+/// quarters of that. A publisher that waits for that is woken, and an observer does not count.
+pub async fn a_publisher_waits_until_its_reader_is_below_the_threshold<T: Transport>(pair: Pair) {
+    let (upper, lower) = Threshold::default().marks(16);
+    let transport = T::open(&pair, 16, Policy::Block);
+    let mut reader = transport.subscribe("reader", Policy::Block);
+    let _observer = transport.subscribe("observer", Policy::DropOldest);
+    let mut publisher = transport.publisher("publisher");
+    let mut next = 0;
+    for _ in 0..rounds(20) {
+        let waits = Arc::new(AtomicBool::new(false));
+        let tell = waits.clone();
+        let publishes = pair.publish(async move {
+            let mut sent = 0;
+            while !publisher.backpressure_threshold_exceeded() {
+                publisher.try_emit(probe(0, next + sent)).expect("the ring has room");
+                sent += 1;
+            }
+            assert_eq!(publisher.depth(), upper, "the threshold is exceeded at its mark");
+            watched(publisher.until_below(), || tell.store(true, Ordering::SeqCst)).await;
+            assert!(publisher.depth() <= lower, "{} is above the lower mark", publisher.depth());
+            (publisher, sent)
+        });
+        pair.until("the publisher waits", || waits.load(Ordering::SeqCst)).await;
+        // The last of these is in flight.
+        let taken = upper - lower + 1;
+        for number_of in next..next + taken as u64 {
+            let what = format!("message {number_of}");
+            assert_eq!(number(pair.within(&what, reader.recv()).await), number_of);
+        }
+        let (back, sent) =
+            pair.join("the publisher continues below the threshold", publishes).await;
+        let end = next + sent;
+        for number_of in next + taken as u64..end {
+            let what = format!("message {number_of}");
+            assert_eq!(number(pair.within(&what, reader.recv()).await), number_of);
+        }
+        assert_eq!(reader.try_recv(), TryRecv::Empty, "the last message is taken");
+        let publishes = pair.publish(async move {
+            let mut back = back;
+            back.confirmed().await;
+            back
+        });
+        publisher = pair.join("all is confirmed", publishes).await;
+        next = end;
+    }
+}

@@ -1,0 +1,120 @@
+//! Readers that stall, where the topic evicts them.
+
+use std::time::Duration;
+
+use super::{Pair, Probe, Publish, Subscribe, Transport, probe};
+use crate::local::{Delivery, GapReason, OnStall, Policy, TryRecv};
+
+/// Short, because laws wait for it. A reader that is evicted too early loses nothing of these laws.
+const LIMIT: Duration = Duration::from_millis(5);
+
+/// How a publisher sends messages.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Emit,
+    TryEmit,
+    Batch,
+}
+
+/// A `block` reader that reads nothing holds each kind of emit up for a limited time. It gets the
+/// exact number of messages that it missed, with the reason, and from then on the publisher waits
+/// for it as before.
+pub async fn a_reader_that_stalls_is_evicted_until_it_reads<T: Transport>(pair: Pair) {
+    for way in [Way::Emit, Way::TryEmit, Way::Batch] {
+        let transport = T::open(&pair, 4, Policy::Block);
+        transport.set_on_stall(&pair, OnStall::EvictAfter(LIMIT));
+        let mut account = Account::of(transport.subscribe("stalled", Policy::Block));
+        let mut publisher = transport.publisher("publisher");
+        let (first, executor) = (20, pair.publishers.clone());
+        let publishes = pair.publish(async move {
+            let messages: Vec<Probe> = (0..first).map(|number| probe(0, number)).collect();
+            match way {
+                Way::Emit => {
+                    for message in messages {
+                        publisher.emit(message).await.expect("no reader rejects");
+                    }
+                }
+                Way::TryEmit => {
+                    for message in messages {
+                        while publisher.try_emit(message).is_err() {
+                            executor.sleep_until(executor.now() + LIMIT / 4).await;
+                        }
+                    }
+                }
+                Way::Batch => {
+                    let sent = publisher.emit_batch(&messages, &mut 0).await;
+                    sent.expect("no reader rejects");
+                }
+            }
+            publisher
+        });
+        let mut publisher = pair.join("the publisher continues", publishes).await;
+        account.read(&pair, first).await;
+        assert!(account.missed > 0, "a reader that does not read misses messages ({way:?})");
+
+        let again = async {
+            let mut sent = first;
+            loop {
+                let publishes = pair.publish(async move {
+                    let waited = burst(&mut publisher, sent);
+                    (publisher, waited)
+                });
+                let (back, (sent_now, waits)) = pair.join("a burst", publishes).await;
+                (publisher, sent) = (back, sent_now);
+                account.read(&pair, sent).await;
+                if waits {
+                    return (publisher, sent);
+                }
+            }
+        };
+        let (publisher, sent) = pair.within("the publisher waits again", again).await;
+        drop(publisher);
+        assert_eq!(pair.within("the end", account.reader.recv()).await, None);
+        assert_eq!(sent, account.taken + account.missed, "sent = taken + missed");
+    }
+}
+
+/// Sends messages from `first` on, more than wait for a reader anywhere, up to the first that is
+/// refused. Returns the next number, and whether one was.
+fn burst(publisher: &mut impl Publish, first: u64) -> (u64, bool) {
+    let end = first + 32;
+    let refused = (first..end).find(|number| publisher.try_emit(probe(0, *number)).is_err());
+    (refused.unwrap_or(end), refused.is_some())
+}
+
+/// What a reader got and missed.
+struct Account<S> {
+    reader: S,
+    taken: u64,
+    missed: u64,
+}
+
+impl<S: Subscribe> Account<S> {
+    fn of(reader: S) -> Account<S> {
+        Account { reader, taken: 0, missed: 0 }
+    }
+
+    /// Reads until each of `sent` messages was taken or missed.
+    async fn read(&mut self, pair: &Pair, sent: u64) {
+        while self.taken + self.missed < sent {
+            let what = format!(
+                "what became of {sent}, beyond {} taken and {} missed",
+                self.taken, self.missed
+            );
+            match pair.within(&what, self.reader.recv()).await {
+                Some(Delivery::Msg(probe)) => {
+                    assert_eq!(probe.number, self.taken + self.missed, "in order, after the gap");
+                    self.taken += 1;
+                }
+                Some(Delivery::Gap(gap)) => {
+                    let evicted = (true, GapReason::Evicted);
+                    assert_eq!((gap.exact, gap.reason), evicted, "the reason of {gap}");
+                    self.missed += gap.count;
+                }
+                None => panic!("the end instead of {what}"),
+            }
+        }
+        // The last message is taken, too.
+        assert_eq!(self.reader.try_recv(), TryRecv::Empty, "all were sent");
+    }
+}

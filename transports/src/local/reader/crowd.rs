@@ -1,0 +1,172 @@
+//! Readers with many publishers: they look only at those that have said that they have something,
+//! and wake only those whose messages were taken.
+//!
+//! The reader remembers which edges it has to look at. The first ones, and those whose publishers
+//! cannot say anything, it always looks at. Another one it looks at from when it has taken its bit
+//! until its ring was found empty after that.
+
+use mycelium_core::doorbell::ring_each;
+
+use super::{BURST, Found, Reader};
+use crate::local::crowd::Crowd;
+use crate::local::ready::{IN_TURN, Touched};
+use crate::local::roster::Numbered;
+
+impl Reader {
+    /// An edge was added as the last one.
+    pub(super) fn joined_crowd(&mut self) {
+        let index = self.edges.len() - 1;
+        if self.crowd.is_none() && index < IN_TURN {
+            // Most readers have few publishers.
+            return;
+        }
+        let touched = self.membership.state.ready.touched();
+        match &mut self.crowd {
+            Some(crowd) => {
+                let edge = &self.edges[index];
+                // Before its first check of the edge.
+                crowd.set_words(self.membership.state.ready.words());
+                crowd.add(index, edge.slot.number);
+                touched.add(edge.slot.number, edge.publisher.number());
+            }
+            None => {
+                let mut crowd = Box::new(Crowd::default());
+                crowd.set_words(self.membership.state.ready.words());
+                for (index, edge) in self.edges.iter().enumerate() {
+                    crowd.add(index, edge.slot.number);
+                    touched.add(edge.slot.number, edge.publisher.number());
+                }
+                self.crowd = Some(crowd);
+                touched.set_used(true);
+            }
+        }
+        if self.edges[index].slot.number >= Touched::MOST {
+            // All publishers are woken.
+            touched.set_used(false);
+        }
+        self.sync_turn();
+    }
+
+    /// The edge at a place was removed, which had this slot.
+    pub(super) fn left_crowd(&mut self, index: usize, slot: usize) {
+        let Some(crowd) = &mut self.crowd else { return };
+        let moved = self.edges.get(index).map(|edge| edge.slot.number);
+        crowd.remove(slot, index, self.edges.len(), moved);
+        // The reader may have taken messages in this turn.
+        self.membership.state.ready.touched().touch_current();
+        if self.edges.len() <= IN_TURN / 2 {
+            self.crowd = None;
+            self.membership.state.ready.touched().set_used(false);
+        }
+        self.sync_turn();
+    }
+
+    /// Finds the next message of a reader with many edges. `None` if there is none.
+    pub(super) fn find_ready(&mut self) -> Option<Found> {
+        self.crowd.as_mut()?.collect();
+        let mut left = self.crowd.as_ref()?.count();
+        while left > 0 {
+            let index = self.crowd.as_ref()?.next(self.turn)?;
+            if index != self.turn {
+                self.set_turn(index);
+            }
+            match self.find_at(index) {
+                Found::Empty => {
+                    let edge = &self.edges[index];
+                    if edge.slot.number >= IN_TURN && !edge.is_silent() {
+                        self.crowd.as_mut()?.forget(index);
+                    }
+                    self.set_turn(index + 1);
+                    left -= 1;
+                }
+                Found::Closed => {
+                    self.remove_edge(index, false);
+                    let Some(crowd) = &self.crowd else {
+                        // There are only a few left.
+                        return self.find_in_rest();
+                    };
+                    left = crowd.count();
+                }
+                found => {
+                    self.burst += 1;
+                    if self.burst >= BURST {
+                        self.set_turn(index + 1);
+                    }
+                    return Some(found);
+                }
+            }
+        }
+        None
+    }
+
+    #[cold]
+    fn find_in_rest(&mut self) -> Option<Found> {
+        self.find_in_turn()
+    }
+
+    /// The reader has to look at this edge; takes what others have said.
+    pub(super) fn look_from(&mut self, first: usize) {
+        if let Some(crowd) = &mut self.crowd {
+            crowd.look(first);
+            crowd.collect();
+        }
+    }
+
+    /// How many edges the reader has to look at.
+    pub(super) fn looks(&self) -> usize {
+        self.crowd.as_ref().map_or(self.edges.len(), |crowd| crowd.count())
+    }
+
+    /// The first of these edges from `index` on, or from the first one on.
+    pub(super) fn next_look(&self, index: usize) -> usize {
+        let in_turn = if index < self.edges.len() { index } else { 0 };
+        self.crowd.as_ref().map_or(in_turn, |crowd| crowd.next(index).unwrap_or(in_turn))
+    }
+
+    /// Gives the turn to an edge.
+    #[inline(always)]
+    pub(super) fn set_turn(&mut self, turn: usize) {
+        if self.crowd.is_some() {
+            return self.set_turn_in_crowd(turn);
+        }
+        (self.turn, self.burst) = (turn, 0);
+    }
+
+    fn set_turn_in_crowd(&mut self, turn: usize) {
+        if self.burst > 0 {
+            self.membership.state.ready.touched().touch_current();
+        }
+        (self.turn, self.burst) = (turn, 0);
+        self.sync_turn();
+    }
+
+    /// The fast path takes messages of the edge whose turn it is.
+    fn sync_turn(&self) {
+        if let Some(edge) = self.edges.get(self.turn) {
+            self.membership.state.ready.touched().set_current(edge.slot.number);
+        }
+    }
+
+    /// A message of an edge was taken that may not have the turn.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn touch(&self, index: usize) {
+        if self.crowd.is_some() {
+            self.membership.state.ready.touched().touch(self.edges[index].slot.number);
+        }
+    }
+
+    /// Wakes the publishers whose messages were taken. The caller has announced it.
+    pub(super) fn ring_publishers(&self) {
+        let touched = self.membership.state.ready.touched_now();
+        let (Some(crowd), Some(touched)) = (&self.crowd, touched) else {
+            return ring_each(&self.edges, |edge| edge.publisher.ring_room());
+        };
+        ring_each(touched.take(), |(slot, _)| {
+            let edge = crowd.edge_of(slot).and_then(|index| self.edges.get(index));
+            if let Some(edge) = edge {
+                edge.publisher.ring_room();
+            }
+        });
+    }
+}
