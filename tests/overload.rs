@@ -1,5 +1,6 @@
 //! A publisher that is faster than its reader, with each policy: each message is counted once, and
-//! the memory of the process does not grow. There is one test here, because it measures the process.
+//! the memory of the process does not grow. There is one test here, because it measures the
+//! process.
 //!
 //! `SECONDS=60 cargo test --release --test overload` runs each policy for a minute.
 #![cfg(target_os = "linux")]
