@@ -29,7 +29,7 @@ pub(crate) use carriers::Carriers;
 use dead_letters::DeadLetterPlan;
 pub(crate) use flows::Feedback;
 use flows::{Flows, refuse_blocking_cycles};
-use memory::ring_memory;
+use memory::{mailbox_memory, ring_memory};
 pub(crate) use peer_topics::PeerTopics;
 pub(crate) use ports::{Bindings, BoundPort, BoundPorts};
 pub use ports::{Port, Ports};
@@ -112,7 +112,8 @@ impl Plan {
         let flows = Flows::new(&all);
         refuse_blocking_cycles(&flows)?;
         let pages = if topology.huge_pages(node) { PageSize::Huge } else { PageSize::Small };
-        let memory = ring_memory(&topics, &peer_topics, &carriers, pages);
+        let mut memory = ring_memory(&topics, &peer_topics, &carriers, pages);
+        memory.heap = memory.heap.saturating_add(mailbox_memory(&topology, services));
         let budget = topology.memory(node);
         if memory.total() > budget {
             let (node, place) = (node.to_owned(), topology.place_of_memory(node));
@@ -367,6 +368,8 @@ fn check_names(topology: &Topology, known: &[(String, BoundPorts)]) -> Result<()
     let ports = known.iter().flat_map(|(_, ports)| ports.inputs().chain(ports.outputs()));
     let topics: BTreeSet<&str> = ports.map(|port| &*port.topic).collect();
     topology.check_topics(&topics.into_iter().collect::<Vec<_>>())?;
+    let requests = known.iter().flat_map(|(_, ports)| ports.requests.iter().chain(&ports.answers));
+    requests.map(|port| &port.topic).try_for_each(|topic| topology.check_request_topic(topic))?;
     topology.check_lists()?;
     let subscriptions = known.iter().flat_map(|(name, ports)| {
         ports.inputs().map(move |port| (name.as_str(), port.key, !port.has_own_topic))

@@ -5,15 +5,17 @@
 //! node reads from others begins on a socket, so it has a ring on the heap for each of their
 //! publishers, and a region for its positions in their rings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use mycelium_transports::local::{PageSize, cursor_bytes};
 
 use super::carriers::Carriers;
 use super::peer_topics::PeerTopics;
+use super::ports::BoundPorts;
 use super::topics::PlannedTopic;
 use crate::report::RingMemory;
+use crate::topology::Topology;
 
 /// The memory of the rings of all planned publishers, with the entries of their readers. On the
 /// heap those are the readers of the topology; a ring adds entries for others when they join.
@@ -47,6 +49,16 @@ pub(super) fn ring_memory(
         add(&mut memory.shared, positions, 1);
     }
     memory
+}
+
+/// The memory of the mailboxes of requests: each place has a stamp and a pointer.
+pub(super) fn mailbox_memory(topology: &Topology, services: &[(String, BoundPorts)]) -> usize {
+    let requests =
+        services.iter().flat_map(|(_, ports)| ports.requests.iter().chain(&ports.answers));
+    let topics: BTreeSet<&str> = requests.map(|port| &*port.topic).collect();
+    let places = topics.into_iter().map(|topic| topology.capacity(topic));
+    let place = size_of::<[usize; 2]>();
+    places.fold(0, |sum: usize, places| sum.saturating_add(places.saturating_mul(place)))
 }
 
 fn add(sum: &mut usize, each: Option<usize>, count: usize) {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mycelium_core::{Message, Request};
-use mycelium_transports::local::{Schema, SubscribeOptions};
+use mycelium_transports::local::{Schema, Start, SubscribeOptions};
 
 use crate::dead_letter::DeadLetter;
 use crate::error::BuildError;
@@ -194,9 +194,10 @@ impl Bindings<'_> {
         is_placed: bool,
     ) -> Result<BoundPorts, BuildError> {
         for port in &ports.answers {
-            let policy = self.options(service, port)?.policy;
-            if !policy.is_gating() {
-                let problem = "requests wait in a mailbox, whose policy is `block` or `reject`";
+            let options = self.options(service, port)?;
+            if !options.policy.is_gating() || options.start != Start::Next {
+                let problem = "requests wait in a mailbox, which has a policy, `block` or `reject`, and no \
+                               other key";
                 return Err(invalid(service, port.key, problem.to_owned()));
             }
         }

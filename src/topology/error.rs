@@ -165,6 +165,14 @@ pub enum Problem {
         /// The topic.
         topic: String,
     },
+    /// A key of a topic that has no effect on requests.
+    #[error("topic `{topic}` carries requests, on which `{key}` has no effect: remove the key")]
+    NotOfRequests {
+        /// The topic.
+        topic: String,
+        /// The key.
+        key: &'static str,
+    },
     /// The path of a node's socket is too long for the system.
     #[error(
         "node `{node}` would listen at `{}`, which has {found} bytes, but the path of a socket \

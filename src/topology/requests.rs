@@ -3,10 +3,29 @@
 use toml::Spanned;
 
 use super::Topology;
+use super::error::{Problem, TopologyError};
 use super::sections::TopicSection;
 use super::values::{Capacity, DeliveryName};
 
 impl Topology {
+    /// Checks that a topic of requests has no key that is for other topics.
+    pub(crate) fn check_request_topic(&self, topic: &str) -> Result<(), TopologyError> {
+        let Some((name, section)) = self.sections.topic.get_key_value(topic) else { return Ok(()) };
+        let keys = [
+            ("backpressure_threshold", section.backpressure_threshold.is_some()),
+            ("dead_letter_after", section.dead_letter_after.is_some()),
+            ("delivery", section.delivery.is_some()),
+            ("on_stall", section.on_stall.is_some()),
+        ];
+        match keys.into_iter().find(|(_, is_set)| *is_set) {
+            Some((key, _)) => {
+                let problem = Problem::NotOfRequests { topic: topic.to_owned(), key };
+                Err(self.file.error(name.span(), problem))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Places one more service in a node.
     pub(crate) fn place_service(&mut self, node: &str, service: &str) {
         if let Some(services) = self.sections.node.get_mut(node).and_then(|it| it.services.as_mut())

@@ -313,8 +313,29 @@ async fn a_policy_that_drops_is_refused_for_requests() {
     let error = node.subscription("Answerer", "doubles", Policy::Latest).build().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "port `Answerer.doubles`: requests wait in a mailbox, whose policy is `block` or `reject`"
+        "port `Answerer.doubles`: requests wait in a mailbox, which has a policy, `block` or \
+         `reject`, and no other key"
     );
+}
+
+#[test]
+fn keys_that_have_no_effect_on_requests_and_mailboxes_that_are_too_large_are_refused() {
+    let build = |text: &str| {
+        let node = Node::builder("main").topology(Topology::parse("t.toml", text).unwrap());
+        node.service(|| Answerer(Arc::default())).build().map(|_| ())
+    };
+    for key in
+        ["delivery = \"at-most-once\"", "backpressure_threshold = \"50%\"", "on_stall = \"block\""]
+    {
+        let error = build(&format!("[topic.doubles]\n{key}\n")).unwrap_err().to_string();
+        let name = key.split(' ').next().unwrap();
+        let expected = format!(
+            "t.toml:1:8: topic `doubles` carries requests, on which `{name}` has no effect: remove the key"
+        );
+        assert_eq!(error, expected);
+    }
+    let error = build("[topic.doubles]\ncapacity = 67108864\n").unwrap_err();
+    assert!(matches!(error, BuildError::Memory { .. }), "{error}");
 }
 
 /// A source: it ends at a shutdown.
