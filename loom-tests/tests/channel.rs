@@ -312,3 +312,37 @@ fn the_last_sender_closes() {
         assert_eq!(taken[0].iter().sum::<usize>(), 3);
     });
 }
+
+/// The channel is closed although senders are left: the receiver gets what was sent, and the end; a
+/// sender that waits for room gets its item back.
+#[test]
+fn a_closed_channel_ends_for_both_sides() {
+    bounded(2, || {
+        let (mut sender, mut receiver) = many();
+        let closer = sender.try_clone().unwrap();
+        let all = Task::new(async move {
+            let mut items = Vec::new();
+            while let Some(item) = receiver.recv().await {
+                items.push(item);
+            }
+            items
+        });
+        let sends = Task::new(async move {
+            let mut sent = Vec::new();
+            for item in 1..=3 {
+                if sender.send(item).await.is_err() {
+                    break;
+                }
+                sent.push(item);
+            }
+            sent
+        });
+        let threads = [all, sends].map(|task| thread::spawn(move || task.run(3)));
+        closer.close_channel();
+        let tasks = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        let ended = finish(tasks);
+        assert_eq!(ended[0], ended[1]);
+        // Until now it was a sender that could have sent more.
+        drop(closer);
+    });
+}
