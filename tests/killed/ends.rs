@@ -3,10 +3,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use mycelium::{Context, Delivery, Node, Policy, Result, Topology, message, service};
 use mycelium_tokio::Tokio;
+
+use super::ONE_AT_A_TIME;
 
 const PLACE: &str = "MYCELIUM_ENDS_PLACE";
 const COUNT: u64 = 20_000;
@@ -75,6 +78,7 @@ fn feed() {
 
 #[test]
 fn the_end_of_a_process_that_has_ended_by_itself_arrives() {
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     for round in 0..6 {
         let place = format!("mycelium-ends-{}-{round}", std::process::id());
         let place = std::env::temp_dir().join(place);
