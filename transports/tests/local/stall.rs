@@ -53,7 +53,9 @@ impl Evicting {
     }
 
     fn of(capacity: usize) -> Evicting {
-        let (counters, time) = (Region::new(16), PausedTime::new(NoTasks));
+        // A time of its own: Miri has no clock.
+        let (counters, time) =
+            (Region::new(16), PausedTime::starting_at(NoTasks, std::time::UNIX_EPOCH));
         let schema = Schema::of::<Probe>();
         let topic = Topic::new("conformance", schema, capacity, counters.clone()).unwrap();
         topic.set_on_stall(OnStall::EvictAfter(LIMIT));
