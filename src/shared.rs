@@ -96,7 +96,6 @@ impl Shared {
         match error {
             Some(error) => observers.notify(&Event::ServiceRestarted { service, error }),
             None => {
-                self.services.add_started(service);
                 observers.notify(&Event::ServiceStarted { service });
                 self.services.unstarted.count_down();
             }

@@ -98,10 +98,10 @@ impl BoundPort {
 /// All ports of a service and their topics.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BoundPorts {
-    pub(crate) reads: Vec<BoundPort>,
-    pub(crate) emits: Vec<BoundPort>,
-    pub(crate) requests: Vec<BoundPort>,
-    pub(crate) answers: Vec<BoundPort>,
+    pub(crate) reads: Box<[BoundPort]>,
+    pub(crate) emits: Box<[BoundPort]>,
+    pub(crate) requests: Box<[BoundPort]>,
+    pub(crate) answers: Box<[BoundPort]>,
 }
 
 impl BoundPorts {
@@ -240,7 +240,7 @@ impl Bindings<'_> {
                               rename the port"
                             .to_owned(),
                 }),
-                None => Ok(bound),
+                None => Ok(bound.into_boxed_slice()),
             }
         };
         Ok(BoundPorts {

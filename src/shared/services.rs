@@ -1,6 +1,6 @@
 //! How far each service of a node is: started, about to end, ended; and how often it ran.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -34,7 +34,6 @@ pub(crate) struct Runs {
 
 #[derive(Default)]
 struct Names {
-    started: BTreeSet<String>,
     ended: BTreeMap<String, Outcome>,
     /// The names of these, in the order of their ends.
     ended_in_order: Vec<String>,
@@ -53,18 +52,15 @@ impl Services {
         }
     }
 
-    pub(super) fn add_started(&self, service: &str) {
-        self.names().started.insert(service.to_owned());
-    }
-
     /// Returns whether the service had started, and had not ended before.
     pub(super) fn add_ended(&self, service: &str, outcome: &Outcome) -> bool {
+        let has_started = self.runs_of(service).starts > 0;
         let mut names = self.names();
         let has_ended = names.ended.insert(service.to_owned(), outcome.clone()).is_some();
         if !has_ended {
             names.ended_in_order.push(service.to_owned());
         }
-        !has_ended && names.started.contains(service)
+        !has_ended && has_started
     }
 
     /// Counts a start of a service, or how one failed.
