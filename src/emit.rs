@@ -128,16 +128,22 @@ pub(crate) struct Waits {
     pub(crate) executor: Arc<dyn Executor>,
     /// The service has no subscriptions: it ends at a shutdown.
     is_source: bool,
+    /// Made at the first wait: most services never wait here.
+    timers: Option<Box<Timers>>,
+    /// The last refused emit did not yield.
+    yields_next: bool,
+}
+
+/// What ends the waits of a service. Later waits use those of the first one, and do not allocate.
+#[derive(Default)]
+struct Timers {
     stall: StallWatch,
     deadline: DeadlineTimer,
     /// When the present wait began.
     since: Option<Duration>,
-    /// Made at the first wait, so that later waits do not allocate.
     shutdown: Option<SendFuture<()>>,
     /// The waker that `shutdown` has. Its poll locks a list that all services share.
     shutdown_waker: Option<Waker>,
-    /// The last refused emit did not yield.
-    yields_next: bool,
 }
 
 impl Waits {
@@ -152,11 +158,7 @@ impl Waits {
             shared,
             executor,
             is_source,
-            stall: StallWatch::default(),
-            deadline: DeadlineTimer::default(),
-            since: None,
-            shutdown: None,
-            shutdown_waker: None,
+            timers: None,
             yields_next: false,
         }
     }
@@ -168,7 +170,9 @@ impl Waits {
 
     /// Begins a wait.
     pub(crate) fn begin(&mut self) {
-        self.since = None;
+        if let Some(timers) = &mut self.timers {
+            timers.since = None;
+        }
     }
 
     /// Whether a refused emit yields first. Every second one does: the first fails at once, and a
@@ -181,13 +185,15 @@ impl Waits {
 
     /// Watches the present wait. If it lasts too long, calls `report` with the service's name.
     pub(crate) fn watch(&mut self, context: &mut Context<'_>, report: impl FnOnce(&str)) {
-        let Waits { service, executor, stall, since, .. } = self;
+        let Waits { service, executor, timers, .. } = self;
+        let Timers { stall, since, .. } = &mut **timers.get_or_insert_default();
         stall.watch(context, &**executor, since, || report(service));
     }
 
     /// Ready at the time `end`.
     fn poll_deadline(&mut self, context: &mut Context<'_>, end: Duration) -> Poll<()> {
-        self.deadline.poll(context, &*self.executor, end)
+        let Timers { deadline, .. } = &mut **self.timers.get_or_insert_default();
+        deadline.poll(context, &*self.executor, end)
     }
 
     /// Ready if the service should end: it is a source, and the node shuts down.
@@ -198,12 +204,13 @@ impl Waits {
         if self.is_shutting_down() {
             return Poll::Ready(());
         }
-        if self.shutdown_waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+        let Timers { shutdown, shutdown_waker, .. } = &mut **self.timers.get_or_insert_default();
+        if shutdown_waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
             return Poll::Pending;
         }
-        self.shutdown_waker = Some(context.waker().clone());
+        *shutdown_waker = Some(context.waker().clone());
         let shared = &self.shared;
-        let shutdown = self.shutdown.get_or_insert_with(|| {
+        let shutdown = shutdown.get_or_insert_with(|| {
             let shared = shared.clone();
             Box::pin(async move { shared.lifecycle.shutdown.wait().await })
         });
