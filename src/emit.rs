@@ -134,7 +134,7 @@ pub(crate) struct Waits {
     yields_next: bool,
 }
 
-/// What ends the waits of a service. Later waits use those of the first one, and do not allocate.
+/// The timers of a service's waits. Later waits use those of the first one, and do not allocate.
 #[derive(Default)]
 struct Timers {
     stall: StallWatch,

@@ -122,7 +122,7 @@ where
     read(reader, false)
 }
 
-/// The same, and goes on after a gap: of a reader that may be suspended or evicted.
+/// The same, and continues after a gap: of a reader that may be suspended or evicted.
 fn read_with_gaps<H>(reader: &mut Consumer<H>) -> Peek
 where
     H: mycelium_core::ring::broadcast::BroadcastHandle,
