@@ -308,6 +308,90 @@ async fn deadlines_travel_and_requests_that_are_kept_for_ever_do_not_stop_others
     conserved(&oracle.join().await.unwrap().counters);
 }
 
+/// Waits until the other node's service has taken requests that it keeps for ever, then drops them.
+struct Dropper(Arc<AtomicU64>);
+
+#[service(requests(Ask))]
+impl Dropper {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for _ in 0..3 {
+            // As many calls as can be open.
+            let taken = self.0.load(Ordering::Relaxed);
+            let kept: Vec<_> = (0..8).map(|_| ctx.request(ask(KEEP))).collect();
+            while self.0.load(Ordering::Relaxed) < taken + 8 {
+                ctx.yield_now().await;
+            }
+            let next = ctx.request(ask(1));
+            drop(kept);
+            assert_eq!(next.await, Ok(double(1)));
+        }
+        let taken = self.0.load(Ordering::Relaxed);
+        let kept = ctx.request(ask(KEEP));
+        while self.0.load(Ordering::Relaxed) < taken + 1 {
+            ctx.yield_now().await;
+        }
+        drop(kept);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn requests_that_are_dropped_hold_up_neither_others_nor_the_end_of_the_nodes() {
+    for transport in ["unix", "shm"] {
+        let directory = Directory::new(&format!("dropped-{transport}"));
+        let topology = topology(transport, &directory.0);
+        let taken = Arc::new(AtomicU64::new(0));
+        let start = |name: &str| {
+            let (answerer, dropper) = (taken.clone(), taken.clone());
+            let node = Node::builder(name).topology(topology.clone());
+            let node = node.service(move || Answerer(answerer.clone()));
+            let node = node.named_service("Caller", move || Dropper(dropper.clone()));
+            node.build().unwrap().start(Tokio::current().unwrap()).unwrap()
+        };
+        let (desk, oracle) = (start("desk"), start("oracle"));
+        let (desk, oracle) = join(desk.join(), oracle.join()).await;
+        conserved(&desk.unwrap().counters);
+        conserved(&oracle.unwrap().counters);
+        assert_eq!(taken.load(Ordering::Relaxed), 3 * 9 + 1);
+    }
+}
+
+/// Its first request has no time left when it leaves the node.
+struct Late;
+
+#[service(requests(Ask))]
+impl Late {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for _ in 0..20 {
+            let late = ctx.request(ask(KEEP)).within(Duration::ZERO);
+            // Behind it in the mailbox.
+            assert_eq!(ctx.request(ask(1)).await, Ok(double(1)));
+            let within = Duration::ZERO;
+            assert_eq!(late.await, Err(RequestError::Deadline { taken: Taken::No, within }));
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_request_without_time_left_is_not_sent_and_both_nodes_end() {
+    let directory = Directory::new("late");
+    let topology = topology("unix", &directory.0);
+    let taken = Arc::new(AtomicU64::new(0));
+    let start = |name: &str| {
+        let taken = taken.clone();
+        let node = Node::builder(name).topology(topology.clone());
+        let node = node.service(move || Answerer(taken.clone()));
+        let node = node.named_service("Caller", || Late);
+        node.build().unwrap().start(Tokio::current().unwrap()).unwrap()
+    };
+    let (desk, oracle) = (start("desk"), start("oracle"));
+    let (desk, oracle) = join(desk.join(), oracle.join()).await;
+    conserved(&desk.unwrap().counters);
+    conserved(&oracle.unwrap().counters);
+    assert_eq!(taken.load(Ordering::Relaxed), 20);
+}
+
 #[test]
 fn one_node_answers_a_topic() {
     let text = "[node.a]\nservices = [\"Answerer\"]\n[node.b]\nservices = [\"Other\"]\n";

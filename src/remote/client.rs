@@ -15,7 +15,7 @@ use mycelium_transports::local::Delivery;
 use super::most_open;
 use super::open_calls::OpenCalls;
 use crate::error::Result;
-use crate::request::Asked;
+use crate::request::{Asked, Failure};
 use crate::service::Context;
 use crate::shared::{Connections, Shared};
 
@@ -40,6 +40,8 @@ impl<Q: Request> Client<Q> {
 enum Event<Q: Request> {
     Answer(Option<Delivery<Q::Answer>>),
     Asked(Option<Asked<Q>>),
+    /// Requesters no longer wait.
+    Cancelled,
     /// The connection was lost, or there is a new one.
     Connection,
     /// It has not come back in time.
@@ -60,15 +62,23 @@ impl<Q: Request> Client<Q> {
         let mut overdue: Option<SendFuture<()>> = None;
         // A process that answered is gone, perhaps that of this connection.
         let mut suspect = None;
-        while has_requesters || !open.is_empty() {
-            if open.is_full() {
-                for (number, request) in open.take_cancelled() {
+        // Calls that nobody waits for, although the other node may have them.
+        let mut cancelled = Vec::new();
+        while has_requesters
+            || !open.is_empty()
+            || connections.is_connected && !cancelled.is_empty()
+        {
+            if connections.is_connected && !cancelled.is_empty() {
+                for (number, request) in cancelled.drain(..) {
                     // A call without time left cancels the one with its number.
                     let head = CallHead { number, time_left: 0 };
                     ctx.emit_on(Self::calls, Q::to_call(head, request)).await?;
                 }
+                continue;
             }
             let takes = has_requesters && connections.is_connected && !open.is_full();
+            // Otherwise they hold up nothing.
+            let cancels = !has_requesters || open.is_full();
             let event = poll_fn(|context| {
                 if let Poll::Ready(answer) = answers.poll_recv(context) {
                     return Poll::Ready(Event::Answer(answer));
@@ -80,6 +90,9 @@ impl<Q: Request> Client<Q> {
                     && timer.as_mut().poll(context).is_ready()
                 {
                     return Poll::Ready(Event::Overdue);
+                }
+                if cancels && mailbox.has_cancelled(context.waker()) {
+                    return Poll::Ready(Event::Cancelled);
                 }
                 if takes && let Poll::Ready(asked) = requests.poll_recv(context) {
                     return Poll::Ready(Event::Asked(asked));
@@ -97,35 +110,41 @@ impl<Q: Request> Client<Q> {
                 // A process of the node is gone: that of an earlier connection, or of this one,
                 // whose end is not known yet.
                 Event::Answer(Some(Delivery::Gap(_))) => {
-                    open.lose(connections.lost());
+                    _ = open.lose(connections.lost());
                     suspect = Some(connections.count);
                 }
                 // Nobody answers any more.
                 Event::Answer(None) => break,
+                Event::Asked(Some(asked)) if asked.time_left() == 0 => asked.fail(Failure::Late),
                 Event::Asked(Some(asked)) => {
-                    let (request, time_left) = (*asked, asked.time_left());
+                    // A call without time left would be one that cancels.
+                    let (request, time_left) = (*asked, asked.time_left().max(1));
                     let connection = shared.peers.get(&self.peer).count;
                     let head = CallHead { number: open.add(asked, connection), time_left };
                     ctx.emit_on(Self::calls, Q::to_call(head, request)).await?;
                 }
                 Event::Asked(None) => has_requesters = false,
+                Event::Cancelled => {
+                    mailbox.forget_cancelled();
+                    cancelled.extend(open.take_cancelled());
+                }
                 Event::Connection => {
                     connections = shared.peers.get(&self.peer);
                     mailbox.set_remote(connections.is_connected);
                     change = changed(&shared, &self.peer, connections);
                     if let Some(gone) = suspect.take() {
-                        open.lose(gone.min(connections.lost()));
+                        _ = open.lose(gone.min(connections.lost()));
                     }
                     let end = executor.now().saturating_add(RECONNECT);
                     overdue = (!connections.is_connected).then(|| executor.sleep_until(end));
                 }
                 Event::Overdue => {
-                    open.lose(u64::MAX);
+                    cancelled.extend(open.lose(u64::MAX));
                     overdue = None;
                 }
             }
         }
-        open.lose(u64::MAX);
+        _ = open.lose(u64::MAX);
         Ok(())
     }
 }

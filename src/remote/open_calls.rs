@@ -54,16 +54,20 @@ impl<Q: Request> OpenCalls<Q> {
     }
 
     /// Takes out the calls that nobody waits for any more.
-    pub(super) fn take_cancelled(&mut self) -> impl Iterator<Item = (u64, Q)> + use<Q> {
+    pub(super) fn take_cancelled(&mut self) -> Vec<(u64, Q)> {
         let cancelled = self.calls.extract_if(|_, call| call.asked.is_cancelled());
-        let cancelled: Vec<_> = cancelled.map(|(number, call)| (number, *call.asked)).collect();
-        cancelled.into_iter()
+        cancelled.map(|(number, call)| (number, *call.asked)).collect()
     }
 
     /// The connections up to this one are lost: whether the other node has taken the calls is
-    /// unknown.
-    pub(super) fn lose(&mut self, connection: u64) {
+    /// unknown. Returns them.
+    pub(super) fn lose(&mut self, connection: u64) -> Vec<(u64, Q)> {
         let lost = self.calls.extract_if(|_, call| call.connection <= connection);
-        lost.for_each(|(_, call)| call.asked.fail(Failure::Lost));
+        lost.map(|(number, Call { asked, .. })| {
+            let request = *asked;
+            asked.fail(Failure::Lost);
+            (number, request)
+        })
+        .collect()
     }
 }

@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use futures_util::future::{AbortHandle, Abortable};
 use futures_util::stream::FuturesUnordered;
 use mycelium_core::Request;
-use mycelium_core::message::AnswerHead;
+use mycelium_core::message::{AnswerHead, CallHead};
 use mycelium_macros::service;
 use mycelium_transports::local::{Delivery, GapReason};
 
@@ -35,6 +35,8 @@ impl<Q: Request> Server<Q> {
 enum Event<Q: Request> {
     Call(Option<Delivery<Q::Call>>),
     Outcome(u64, Result<Q::Reply, RequestError<Q>>),
+    /// The call that waits has room.
+    Room,
 }
 
 #[service(send, reads(Q::Call as calls), emits(Q::Answer as answers), requests(Q))]
@@ -45,14 +47,33 @@ impl<Q: Request> Server<Q> {
         let mut open = FuturesUnordered::new();
         let mut handles = HashMap::<u64, AbortHandle>::new();
         let mut has_callers = true;
-        while has_callers || !open.is_empty() {
-            let takes = has_callers && open.len() < most;
+        // A call that came when as many were open as can be.
+        let mut waiting = None;
+        while has_callers || !open.is_empty() || waiting.is_some() {
+            if open.len() < most
+                && let Some((head, request)) = waiting.take()
+            {
+                let CallHead { number, time_left } = head;
+                let reply = ctx.request(request);
+                let reply = match time_left {
+                    u64::MAX => reply,
+                    nanos => reply.within(Duration::from_nanos(nanos)),
+                };
+                let (handle, registration) = AbortHandle::new_pair();
+                handles.insert(number, handle);
+                open.push(Abortable::new(numbered(number, reply), registration));
+            }
+            // Also if as many are open as can be: the next one may cancel one of them.
+            let takes = has_callers && waiting.is_none();
             let event = poll_fn(|context| {
                 while let Poll::Ready(Some(outcome)) = open.poll_next_unpin(context) {
                     // One that was cancelled has no answer.
                     if let Ok((number, outcome)) = outcome {
                         return Poll::Ready(Event::Outcome(number, outcome));
                     }
+                }
+                if waiting.is_some() && open.len() < most {
+                    return Poll::Ready(Event::Room);
                 }
                 if takes && let Poll::Ready(call) = calls.poll_recv(context) {
                     return Poll::Ready(Event::<Q>::Call(call));
@@ -63,23 +84,18 @@ impl<Q: Request> Server<Q> {
                 Event::Call(Some(Delivery::Msg(call))) => {
                     let (head, request) = Q::of_call(*call);
                     calls.done();
-                    if head.time_left == 0 {
-                        handles.remove(&head.number).iter().for_each(AbortHandle::abort);
-                        continue;
+                    match head.time_left {
+                        0 => handles.remove(&head.number).iter().for_each(AbortHandle::abort),
+                        _ => waiting = Some((head, request)),
                     }
-                    let reply = ctx.request(request);
-                    let reply = match head.time_left {
-                        u64::MAX => reply,
-                        nanos => reply.within(Duration::from_nanos(nanos)),
-                    };
-                    let (handle, registration) = AbortHandle::new_pair();
-                    handles.insert(head.number, handle);
-                    open.push(Abortable::new(numbered(head.number, reply), registration));
                 }
+                // It starts with the next turn.
+                Event::Room => {}
                 // The process that called is gone, and so are its requesters.
                 Event::Call(Some(Delivery::Gap(gap))) if gap.reason == GapReason::Disconnected => {
                     handles.clear();
                     open.clear();
+                    waiting = None;
                 }
                 Event::Call(Some(Delivery::Gap(_))) => {}
                 Event::Call(None) => has_callers = false,

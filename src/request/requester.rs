@@ -15,7 +15,7 @@ use mycelium_transports::counters::{Line, RequesterValue};
 
 use super::error::{RequestError, Taken};
 use super::mailbox::{Mailbox, Queued};
-use super::slot::{Failure, Origin, Outcome, QUEUED, Slot};
+use super::slot::{Failure, Origin, Outcome, QUEUED, Slot, TAKEN};
 use super::state::MailboxState;
 
 /// The most slots that a requester keeps: as many requests at a time allocate nothing.
@@ -340,6 +340,7 @@ impl<Q: Request> PendingReply<Q> {
             _ => match self.slot.cancel() {
                 Some(QUEUED) => not_taken,
                 Some(_) if mailbox.is_remote.get() => {
+                    mailbox.cancel();
                     RequestError::Deadline { taken: Taken::Unknown, within }
                 }
                 Some(_) => RequestError::Deadline { taken: Taken::Yes, within },
@@ -410,7 +411,11 @@ impl<Q: Request> Drop for PendingReply<Q> {
         match &mut self.progress {
             Progress::Done => return,
             Progress::Full(waiting) => waiting.withdraw(),
-            Progress::Waiting | Progress::Ended(_) => _ = self.slot.cancel(),
+            Progress::Waiting | Progress::Ended(_) => {
+                if self.slot.cancel() == Some(TAKEN) {
+                    self.slot.origin().mailbox.cancel();
+                }
+            }
         }
         self.slot.origin().count(RequesterValue::Cancelled);
     }

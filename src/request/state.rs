@@ -1,6 +1,9 @@
 //! What a mailbox is like, for those who wait for a reply.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Waker;
+
+use futures_util::task::AtomicWaker;
 
 /// Set by the node; all are false at first.
 #[derive(Debug, Default)]
@@ -13,6 +16,14 @@ pub(crate) struct MailboxState {
     pub(super) is_remote: Flag,
     /// That node is not connected.
     pub(super) is_unreachable: Flag,
+    /// Requests that were sent to that node are cancelled.
+    cancelled: Cancelled,
+}
+
+#[derive(Debug, Default)]
+struct Cancelled {
+    some: AtomicBool,
+    client: AtomicWaker,
 }
 
 impl MailboxState {
@@ -25,6 +36,26 @@ impl MailboxState {
     pub(crate) fn set_remote(&self, is_connected: bool) {
         self.is_remote.set(true);
         self.is_unreachable.set(!is_connected);
+    }
+
+    /// A request that was taken is cancelled.
+    pub(super) fn cancel(&self) {
+        if self.is_remote.get() {
+            // Release: the client that sees this sees that the request is cancelled.
+            self.cancelled.some.store(true, Ordering::Release);
+            self.cancelled.client.wake();
+        }
+    }
+
+    /// Whether requests were cancelled since [`forget_cancelled`](MailboxState::forget_cancelled).
+    /// If not, the task is woken when one is.
+    pub(crate) fn has_cancelled(&self, waker: &Waker) -> bool {
+        self.cancelled.client.register(waker);
+        self.cancelled.some.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn forget_cancelled(&self) {
+        self.cancelled.some.swap(false, Ordering::AcqRel);
     }
 }
 
