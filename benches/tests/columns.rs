@@ -39,6 +39,7 @@ fn every_column_moves_every_message() {
         "link",
         "shm",
         "handler",
+        "request",
         "wake",
         "pinned",
         "start",
