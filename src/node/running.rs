@@ -143,7 +143,8 @@ impl Running {
     }
 
     /// A requester for code outside the services: another thread, another runtime. Until a
-    /// shutdown, services that answer its topic do not end while it exists.
+    /// shutdown, services that answer its topic do not end while it exists. If they are in another
+    /// node, a service of this one must declare the request too: without it, requests are `Gone`.
     ///
     /// # Errors
     /// If another request type has its topic.

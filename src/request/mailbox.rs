@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mycelium_core::Request;
@@ -37,29 +37,64 @@ impl<Q: Request> Drop for Queued<Q> {
     }
 }
 
+/// The end of a mailbox where requests are taken. The last one that is dropped says that nobody
+/// takes any more, and then drops what waits: so its fields are in this order.
+#[derive(Clone)]
+pub(super) struct Taker<Q: Request> {
+    _reading: Arc<Reading>,
+    receiver: Receiver<Queued<Q>>,
+}
+
+struct Reading(Arc<MailboxState>);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.end_reading();
+    }
+}
+
+impl<Q: Request> Deref for Taker<Q> {
+    type Target = Receiver<Queued<Q>>;
+
+    fn deref(&self) -> &Receiver<Queued<Q>> {
+        &self.receiver
+    }
+}
+
+impl<Q: Request> DerefMut for Taker<Q> {
+    fn deref_mut(&mut self) -> &mut Receiver<Queued<Q>> {
+        &mut self.receiver
+    }
+}
+
 /// The mailbox of a topic. It closes when those who request have ended, or those who answer.
 pub(crate) struct Mailbox<Q: Request> {
     /// All requesters have a copy; this one closes it.
     sender: Mutex<Sender<Queued<Q>>>,
     /// Keeps it open until the node starts.
-    receiver: Mutex<Option<Receiver<Queued<Q>>>>,
-    /// The services that request and have not ended. It closes with the last one.
-    requesters: AtomicUsize,
-    /// Requesters outside the services. It stays open for them, until a shutdown.
-    outside: AtomicUsize,
+    taker: Mutex<Option<Taker<Q>>>,
+    requesters: Mutex<Requesters>,
     state: Arc<MailboxState>,
+}
+
+/// The mailbox closes when the last of them has ended. If no service requests, it stays open until
+/// a shutdown, for requesters that are made later.
+#[derive(Default)]
+struct Requesters {
+    /// Services that have not ended.
+    services: usize,
+    /// Those outside the services.
+    outside: usize,
+    had_services: bool,
 }
 
 impl<Q: Request> Mailbox<Q> {
     fn new(capacity: usize) -> Result<Mailbox<Q>, CapacityError> {
         let (sender, receiver) = mpmc::bounded(capacity)?;
-        Ok(Mailbox {
-            sender: Mutex::new(sender),
-            receiver: Mutex::new(Some(receiver)),
-            requesters: AtomicUsize::new(0),
-            outside: AtomicUsize::new(0),
-            state: Arc::default(),
-        })
+        let state = Arc::<MailboxState>::default();
+        let taker = Taker { _reading: Arc::new(Reading(state.clone())), receiver };
+        let (sender, taker) = (Mutex::new(sender), Mutex::new(Some(taker)));
+        Ok(Mailbox { sender, taker, requesters: Mutex::default(), state })
     }
 
     pub(super) fn sender(&self) -> Sender<Queued<Q>> {
@@ -67,9 +102,9 @@ impl<Q: Request> Mailbox<Q> {
     }
 
     /// For a service that answers.
-    pub(super) fn receiver(&self) -> Receiver<Queued<Q>> {
-        let receiver = lock(&self.receiver);
-        receiver.clone().expect("services are wired before the node starts")
+    pub(super) fn taker(&self) -> Taker<Q> {
+        let taker = lock(&self.taker);
+        taker.clone().expect("services are wired before the node starts")
     }
 
     pub(crate) fn state(&self) -> &Arc<MailboxState> {
@@ -77,20 +112,27 @@ impl<Q: Request> Mailbox<Q> {
     }
 
     pub(super) fn add_requester(&self, is_service: bool) {
-        self.count(is_service).fetch_add(1, Ordering::AcqRel);
+        let mut requesters = lock(&self.requesters);
+        match is_service {
+            true => {
+                (requesters.services, requesters.had_services) = (requesters.services + 1, true)
+            }
+            false => requesters.outside += 1,
+        }
     }
 
     /// A requester has ended: the last one closes the mailbox.
     pub(super) fn end_requester(&self, is_service: bool) {
-        let was_last = self.count(is_service).fetch_sub(1, Ordering::AcqRel) == 1;
-        // Those outside do not close it: others may be made later.
-        if was_last && is_service && self.outside.load(Ordering::Acquire) == 0 {
+        let mut requesters = lock(&self.requesters);
+        match is_service {
+            true => requesters.services -= 1,
+            false => requesters.outside -= 1,
+        }
+        let Requesters { services, outside, had_services } = *requesters;
+        drop(requesters);
+        if had_services && services == 0 && outside == 0 {
             lock(&self.sender).close_channel();
         }
-    }
-
-    fn count(&self, is_service: bool) -> &AtomicUsize {
-        if is_service { &self.requesters } else { &self.outside }
     }
 }
 
@@ -105,9 +147,9 @@ pub(crate) trait AnyMailbox: Send + Sync {
 
 impl<Q: Request> AnyMailbox for Mailbox<Q> {
     fn start(&self) {
-        let receiver = lock(&self.receiver).take();
+        let taker = lock(&self.taker).take();
         // Requests that were made before the start are dropped here if nobody answers.
-        drop(receiver);
+        drop(taker);
     }
 
     fn close(&self) {
@@ -122,7 +164,13 @@ impl<Q: Request> AnyMailbox for Mailbox<Q> {
 
 /// The mailboxes of a node, by topic.
 #[derive(Default)]
-pub(crate) struct Mailboxes(Mutex<BTreeMap<&'static str, Arc<dyn AnyMailbox>>>);
+pub(crate) struct Mailboxes(Mutex<ByTopic>);
+
+#[derive(Default)]
+struct ByTopic {
+    mailboxes: BTreeMap<&'static str, Arc<dyn AnyMailbox>>,
+    have_started: bool,
+}
 
 impl Mailboxes {
     /// The mailbox of `Q`, made now if it does not exist. `None` if another request type has its
@@ -131,12 +179,15 @@ impl Mailboxes {
         &self,
         capacity: usize,
     ) -> Result<Option<Arc<Mailbox<Q>>>, CapacityError> {
-        let mut mailboxes = lock(&self.0);
-        let mailbox = match mailboxes.get(Q::TOPIC) {
+        let mut topics = lock(&self.0);
+        let mailbox = match topics.mailboxes.get(Q::TOPIC) {
             Some(mailbox) => mailbox.clone(),
             None => {
                 let mailbox: Arc<dyn AnyMailbox> = Arc::new(Mailbox::<Q>::new(capacity)?);
-                mailboxes.insert(Q::TOPIC, mailbox.clone());
+                if topics.have_started {
+                    mailbox.start();
+                }
+                topics.mailboxes.insert(Q::TOPIC, mailbox.clone());
                 mailbox
             }
         };
@@ -145,10 +196,54 @@ impl Mailboxes {
 
     /// The node starts.
     pub(crate) fn start(&self) {
-        lock(&self.0).values().for_each(|mailbox| mailbox.start());
+        let mut topics = lock(&self.0);
+        topics.have_started = true;
+        topics.mailboxes.values().for_each(|mailbox| mailbox.start());
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use mycelium_core::message;
+    use mycelium_executor::Executor;
+    use mycelium_tokio::Tokio;
+    use mycelium_transports::counters::Region;
+
+    use super::*;
+    use crate::request::{RequestError, Requester};
+
+    #[message(topic = "doubles", id = 1, reply = Double)]
+    struct Ask {
+        value: u64,
+    }
+
+    #[message(topic = "doubled", id = 2)]
+    #[derive(Debug, PartialEq)]
+    struct Double {
+        value: u64,
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_sent_while_the_last_service_ends_is_gone() {
+        let mailbox = Arc::new(Mailbox::<Ask>::new(4).unwrap());
+        let executor: Arc<dyn Executor> = Arc::new(Tokio::current().unwrap());
+        let line = Region::new(4).line("topic=doubles requester=test");
+        let mut requester = Requester::outside(mailbox.clone(), "test", line, executor);
+        // Another one has a slot and has not filled it. Items behind it are not dropped.
+        let mut other = mailbox.sender();
+        let mut context = Context::from_waker(Waker::noop());
+        let Poll::Ready(Ok(slot)) = pin!(other.reserve()).poll(&mut context) else { panic!() };
+        let mut reply = pin!(requester.request(Ask { value: 1 }));
+        mailbox.start();
+        let Poll::Ready(outcome) = reply.as_mut().poll(&mut context) else { panic!("it hangs") };
+        assert_eq!(outcome, Err(RequestError::Gone));
+        drop(slot);
+    }
 }

@@ -26,7 +26,7 @@ const SLOTS: usize = 64;
 /// there are [`Context::requester`](crate::Context::requester) and
 /// [`Running::requester`](crate::Running::requester).
 ///
-/// A service takes the requests of one requester in their order.
+/// A service takes the requests of one requester in their order, as long as the mailbox has room.
 pub struct Requester<Q: Request> {
     mailbox: Arc<Mailbox<Q>>,
     sender: Sender<Queued<Q>>,
@@ -308,6 +308,10 @@ impl<Q: Request> PendingReply<Q> {
             }
             SpinResult::Park => {
                 slot.register(context.waker());
+                // It may have been sent when what waits was dropped, and is not dropped then.
+                if slot.origin().mailbox.is_unread() {
+                    slot.abandon();
+                }
                 check()
             }
         }

@@ -9,12 +9,11 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use mycelium_core::Request;
-use mycelium_core::channel::mpmc::Receiver;
 use mycelium_core::wait::WaitStrategy;
 use mycelium_transports::counters::{Line, RequesterValue, ResponderValue};
 use mycelium_transports::local::{TaskBudget, Undelivered};
 
-use super::mailbox::{Mailbox, Queued};
+use super::mailbox::{Mailbox, Taker};
 use super::slot::{Failure, Slot};
 use super::state::MailboxState;
 use crate::inbox::AnyInbox;
@@ -27,7 +26,7 @@ struct AnsweringState<Q: Request> {
     mailbox: Arc<MailboxState>,
     /// `Service.topic`.
     name: String,
-    receiver: Mutex<Receiver<Queued<Q>>>,
+    receiver: Mutex<Taker<Q>>,
     was_taken: AtomicBool,
     line: Arc<Line<ResponderValue>>,
 }
@@ -39,7 +38,7 @@ impl<Q: Request> Answering<Q> {
         wait: WaitStrategy,
         line: Line<ResponderValue>,
     ) -> Answering<Q> {
-        let mut receiver = mailbox.receiver();
+        let mut receiver = mailbox.taker();
         receiver.set_wait_strategy(wait);
         let (receiver, was_taken, line) =
             (Mutex::new(receiver), AtomicBool::new(false), Arc::new(line));
@@ -97,7 +96,7 @@ impl<Q: Request> fmt::Debug for Answering<Q> {
 /// Takes the requests that a service answers. Several of them, in child tasks for example, share
 /// the mailbox: each request goes to one.
 pub struct Requests<Q: Request> {
-    receiver: Receiver<Queued<Q>>,
+    receiver: Taker<Q>,
     line: Arc<Line<ResponderValue>>,
     /// Requests since it last yielded.
     taken: u32,

@@ -1,6 +1,6 @@
 //! What a mailbox is like, for those who wait for a reply.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::task::Waker;
 
 use futures_util::task::AtomicWaker;
@@ -14,6 +14,8 @@ pub(crate) struct MailboxState {
     pub(super) shuts_down: Flag,
     /// Its requests go to another node.
     pub(super) is_remote: Flag,
+    /// Nobody takes requests from it any more.
+    is_unread: Flag,
     /// That node is not connected.
     pub(super) is_unreachable: Flag,
     /// Requests that were sent to that node are cancelled.
@@ -36,6 +38,19 @@ impl MailboxState {
     pub(crate) fn set_remote(&self, is_connected: bool) {
         self.is_remote.set(true);
         self.is_unreachable.set(!is_connected);
+    }
+
+    /// Nobody takes requests from it any more. Requests that wait are dropped after this.
+    pub(super) fn end_reading(&self) {
+        self.is_unread.set(true);
+        fence(Ordering::SeqCst);
+    }
+
+    /// Whether nobody takes a request any more that was sent before this. If not, and nobody takes
+    /// it later, it is dropped: of the two fences, the later one sees what was before the other.
+    pub(super) fn is_unread(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.is_unread.get()
     }
 
     /// A request that was taken is cancelled.

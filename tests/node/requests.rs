@@ -436,6 +436,34 @@ async fn a_node_that_is_dropped_fails_requests_that_are_open() {
     assert!(matches!(running.join().await, Err(StartError::ExecutorEnded { .. })));
 }
 
+#[tokio::test]
+async fn a_request_of_a_topic_that_is_new_after_the_start_is_gone() {
+    let (running, _) = answerer();
+    let mut requester = running.requester::<There>("test").unwrap();
+    let mut reply = requester.request(There { value: 1 });
+    assert_eq!(poll_once(&mut reply).await, Poll::Ready(Err(RequestError::Gone)));
+    end(running).await;
+}
+
+#[tokio::test]
+async fn the_last_requester_ends_the_services_that_answer_if_it_is_outside_too() {
+    let (sent, received) = channel();
+    let node = Node::builder("main")
+        .service(|| Answerer(Arc::default()))
+        .service(move || Caller { count: 1, sent: sent.clone() });
+    let running = node.build().unwrap().start(Tokio::current().unwrap()).unwrap();
+    let mut requester = running.requester::<Ask>("test").unwrap();
+    while received.try_recv().is_err() {
+        tokio::task::yield_now().await;
+    }
+    // More turns than the service needs to end.
+    for value in 0..100 {
+        assert!(requester.request(Ask { value }).await.is_ok());
+    }
+    drop(requester);
+    conserved(&running.join().await.unwrap().counters);
+}
+
 /// Another request of the topic of `Ask`.
 #[message(topic = "doubles", id = 40, reply = Ask)]
 struct Other {
