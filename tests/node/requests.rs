@@ -418,6 +418,52 @@ async fn services_that_request_of_each_other_end_at_a_shutdown() {
     end(running).await;
 }
 
+#[message(topic = "progress", id = 44)]
+struct Progress {
+    done: u64,
+}
+
+/// Answers, and emits what the one who requests reads: a circle with one topic.
+struct Worker;
+
+#[service(answers(Ask), emits(Progress))]
+impl Worker {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut requests = ctx.requests::<Ask>();
+        let mut done = 0;
+        while let Some(asked) = requests.recv().await {
+            done += 1;
+            ctx.emit(Progress { done }).await?;
+            asked.reply_with(|ask| Double { value: 2 * ask.value });
+        }
+        Ok(())
+    }
+}
+
+struct Boss;
+
+#[service(requests(Ask), reads(Progress))]
+impl Boss {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut progress = ctx.subscribe::<Progress>()?;
+        for value in 0..3 {
+            assert_eq!(ctx.request(Ask { value }).await?, Double { value: 2 * value });
+        }
+        for done in 1..=3 {
+            let message = progress.recv().await.and_then(|delivery| delivery.message());
+            assert_eq!(message.map(|message| message.done), Some(done));
+        }
+        progress.unsubscribe();
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_circle_of_a_topic_and_a_request_is_no_deadlock() {
+    let node = Node::builder("main").service(|| Worker).service(|| Boss).build().unwrap();
+    node.run(Tokio::current().unwrap()).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_node_that_is_dropped_fails_requests_that_are_open() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
