@@ -466,7 +466,8 @@ async fn a_circle_of_a_topic_and_a_request_is_no_deadlock() {
 
 #[tokio::test]
 async fn a_node_that_is_dropped_fails_requests_that_are_open() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(1).enable_all().build().unwrap();
     let node = Node::builder("main").service(|| Answerer(Arc::default())).build().unwrap();
     let running = {
         let _context = runtime.enter();
