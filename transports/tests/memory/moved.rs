@@ -1,6 +1,7 @@
 //! A stream moves to the memory of its publisher, and readers in another process read it there:
 //! deliveries before and after the move, and positions after the end of their connection.
 
+use std::num::NonZeroU32;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -13,9 +14,9 @@ use mycelium_core::ring::region::{CursorRegion, ForeignCursors, ForeignData, For
 use mycelium_executor::{Executor, PausedTime, SendFuture, SpawnError};
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
-    Delivery, EgressItem, EgressReader, EgressStream, GapReason, MappedPublisher, MappedRing,
-    OnStall, PageSize, Policy, Publisher, RemoteBell, RemotePublisher, RingMemory, Schema,
-    SharedRing, Subscription, Topic, TryRecv,
+    Delivery, EgressItem, EgressReader, EgressStream, GapReason, LatestByKey, MappedPublisher,
+    MappedRing, OnStall, PageSize, Policy, Publisher, RemoteBell, RemotePublisher, RingMemory,
+    Schema, SharedRing, Subscription, Topic, TryRecv,
 };
 use mycelium_transports::memory::{Mapping, cursor_region};
 use zerocopy::IntoBytes;
@@ -174,6 +175,39 @@ fn a_latest_reader_passes_over_the_messages_before_a_move() {
     }
     assert_next(&mut latest, 2);
     assert_eq!(left.depth(), 1);
+}
+
+/// A newer message in memory replaces an earlier one of its key that came over the link, and the
+/// messages of other publishers keep their places.
+#[test]
+fn a_reader_by_key_gets_the_newest_message_of_each_key_on_both_sides_of_a_move() {
+    let mut stream = Stream::new(Policy::DropOldest);
+    let some = NonZeroU32::new(4).unwrap();
+    let by_key = Policy::LatestByKey(LatestByKey::of::<Late>("number", some).unwrap());
+    let mut newest = stream.there.subscribe::<Late>("newest", by_key).unwrap();
+    let mut remote = stream.there.remote_publisher("publisher", 7, 0).unwrap();
+    let mut other = stream.there.remote_publisher("other", 8, 0).unwrap();
+    stream.send(0..2, &mut remote);
+    other.push(Late { number: 9 }.as_bytes(), false).unwrap();
+    other.flush();
+    let _mapped = stream.move_to_memory(&mut remote);
+    stream.emit(1..3);
+    assert_eq!(newest.depth(), 5);
+    assert_next(&mut newest, 0);
+    match newest.try_recv() {
+        TryRecv::Delivery(Delivery::Gap(gap)) => {
+            assert_eq!((gap.count, gap.exact, &*gap.publisher), (1, true, "publisher"));
+        }
+        other => panic!("expected a gap, found {other:?}"),
+    }
+    assert_next(&mut newest, 1);
+    assert_next(&mut newest, 2);
+    assert_next(&mut newest, 9);
+    assert_eq!(newest.depth(), 0);
+    stream.emit(0..2);
+    assert_next(&mut newest, 0);
+    assert_next(&mut newest, 1);
+    assert!(matches!(newest.try_recv(), TryRecv::Empty));
 }
 
 /// A failed message is delivered once more, unless its publisher has evicted the reader.

@@ -63,6 +63,7 @@ impl Reader {
                     }
                 }
                 gap @ Found::Gap(_) => return Some(gap),
+                Found::Empty | Found::Closed if self.continue_later(index) => {}
                 Found::Empty | Found::Closed => break,
             }
         }

@@ -56,6 +56,24 @@ impl Reader {
         next.into_iter().for_each(|edge| self.begin(edge));
     }
 
+    /// If all messages of an edge are in the table, and its publisher's stream has moved to memory,
+    /// the edge there takes its place: a newer message replaces an earlier one of its key.
+    pub(super) fn continue_later(&mut self, index: usize) -> bool {
+        let edge = &mut self.edges[index];
+        if edge.consumer.depth() > 0 {
+            return false;
+        }
+        let Some(place) = self.later.iter().position(|later| later.follows(edge)) else {
+            return false;
+        };
+        let mut later = self.later.swap_remove(place);
+        later.passed += std::mem::take(&mut edge.passed);
+        self.begin(later);
+        // The last edge, which is the new one, takes the place of the removed one.
+        self.remove_edge(index, false);
+        true
+    }
+
     fn begin(&mut self, edge: Edge) {
         // This reader may be parked already.
         edge.fall_asleep();
