@@ -63,6 +63,8 @@ macro_rules! conformance {
             an_unusable_address_is_an_error,
             a_second_bind_of_a_used_port_is_an_error_at_once,
             a_socket_may_be_dropped_on_any_thread,
+            an_adopted_tcp_socket_is_prepared_for_messages,
+            two_listeners_accept_as_one,
             a_dedicated_thread_has_its_name_and_its_core,
             an_unknown_core_is_refused_and_leaves_no_thread,
             a_dedicated_executor_is_a_full_executor,

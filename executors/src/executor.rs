@@ -1,7 +1,7 @@
 //! The trait that an adapter implements, and its implementation for a shared executor (`Arc<E>`).
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::pin::Pin;
@@ -117,6 +117,15 @@ pub trait Executor: Send + Sync + 'static {
     fn connect(&self, address: String) -> SendFuture<io::Result<Stream>> {
         let refused = no_network(self, &address);
         Box::pin(async { Err(refused) })
+    }
+
+    /// Adopts a connected TCP socket, and [prepares](crate::prepare_tcp) it.
+    ///
+    /// # Errors
+    /// If the executor cannot watch the socket, or has no network.
+    fn tcp_stream(&self, socket: TcpStream) -> io::Result<Stream> {
+        drop(socket);
+        Err(no_network(self, "a TCP socket"))
     }
 
     /// Adopts a listening TCP socket; [`bind_tcp`](crate::bind_tcp) makes one.
@@ -244,6 +253,10 @@ impl<E: Executor + ?Sized> Executor for Arc<E> {
 
     fn connect(&self, address: String) -> SendFuture<io::Result<Stream>> {
         (**self).connect(address)
+    }
+
+    fn tcp_stream(&self, socket: TcpStream) -> io::Result<Stream> {
+        (**self).tcp_stream(socket)
     }
 
     fn tcp_listener(&self, socket: TcpListener) -> io::Result<Listener> {

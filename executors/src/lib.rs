@@ -12,7 +12,7 @@
 //! type that implements the trait. It wraps its streams in [`Stream`] and its listeners in
 //! [`Listener`]. The rest of this crate is what adapters share: [threads](Thread) with a name,
 //! cores and a scheduling class, a [clock](Clock), tasks that [contain](contain()) their panics,
-//! listening sockets ([`bind_tcp`]), and [credentials](Credentials::of) of peers.
+//! TCP sockets ([`bind_tcp`], [`prepare_tcp`]), and [credentials](Credentials::of) of peers.
 //!
 //! Features: `pool` has threads for blocking work, `signals` handles SIGINT and SIGTERM, and
 //! `conformance` has the laws that every executor keeps, as tests.
@@ -34,6 +34,7 @@ pub mod pool;
 #[cfg(all(unix, feature = "signals"))]
 mod signal;
 mod stream;
+mod tcp;
 mod thread;
 mod wait;
 mod yield_now;
@@ -46,11 +47,12 @@ pub use deadline::DeadlineTimer;
 pub use executor::{
     Executor, LocalFuture, MakeDedicated, MakeLocal, SendFuture, SpawnError, system_entropy,
 };
-pub use listener::{Accept, Listener, ListeningSocket, bind_tcp};
+pub use listener::{Accept, Listener, ListeningSocket};
 pub use paused::PausedTime;
 #[cfg(all(unix, feature = "signals"))]
 pub use signal::interrupted;
 pub use stream::{Duplex, Stream};
+pub use tcp::{bind_tcp, prepare_tcp};
 pub use thread::{Class, GrantedPlacement, PlacementFallback, Thread, ThreadError, allowed_cores};
 pub use wait::block_on;
 pub use yield_now::yield_now;

@@ -1,8 +1,8 @@
-//! Listening sockets: binding them, and accepting connections on any runtime.
+//! Listening sockets: accepting connections on any runtime.
 //!
 //! A socket is bound synchronously and belongs to the standard library, so that a used address is
-//! an error where a node starts. An adapter then adopts the socket: `Executor::tcp_listener` and
-//! `Executor::unix_listener`.
+//! an error where a node starts: [`bind_tcp`](crate::bind_tcp). An adapter then adopts the socket:
+//! `Executor::tcp_listener` and `Executor::unix_listener`.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -17,31 +17,7 @@ use std::task::{Context, Poll, ready};
 use crate::address::Credentials;
 use crate::address::{Address, Peer};
 use crate::stream::Stream;
-
-/// Binds a non-blocking TCP socket to `host:port` and listens on it. The system chooses the port if
-/// it is 0. Resolving a host name blocks; a numeric address does not.
-///
-/// ```
-/// # // Miri isolates programs from the network.
-/// # if cfg!(miri) { return Ok(()) }
-/// let first = mycelium_executor::bind_tcp("127.0.0.1:0")?;
-/// let address = first.local_addr()?.to_string();
-/// let error = mycelium_executor::bind_tcp(&address).unwrap_err();
-/// assert!(error.to_string().starts_with(&format!("cannot listen at `{address}`: ")));
-/// # Ok::<(), std::io::Error>(())
-/// ```
-///
-/// # Errors
-/// If the address is invalid, unknown, in use or not permitted. The error names the address.
-pub fn bind_tcp(address: &str) -> io::Result<TcpListener> {
-    let bound = TcpListener::bind(address).and_then(|socket| {
-        socket.set_nonblocking(true)?;
-        Ok(socket)
-    });
-    bound.map_err(|error| {
-        io::Error::new(error.kind(), format!("cannot listen at `{address}`: {error}"))
-    })
-}
+use crate::tcp::prepare_tcp;
 
 /// What an adapter's listener must implement.
 pub trait Accept: Send {
@@ -80,6 +56,12 @@ impl Listener {
         Listener::new(Watching { socket, poll_readable, adopt, kind: PhantomData })
     }
 
+    /// Accepts the connections of both listeners, in turn. Its address is that of the first.
+    #[must_use]
+    pub fn and(self, other: Listener) -> Listener {
+        Listener::new(Both { listeners: [self, other], turn: 0 })
+    }
+
     /// The next connection and its peer. Dropping a pending accept loses no connection.
     ///
     /// # Errors
@@ -101,6 +83,29 @@ impl Listener {
 impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Listener").field("address", &self.local_addr().ok()).finish()
+    }
+}
+
+struct Both {
+    listeners: [Listener; 2],
+    /// The one that is asked first.
+    turn: usize,
+}
+
+impl Accept for Both {
+    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(Stream, Peer)>> {
+        for _ in 0..2 {
+            self.turn = 1 - self.turn;
+            let accepted = self.listeners[self.turn].0.poll_accept(context);
+            if accepted.is_ready() {
+                return accepted;
+            }
+        }
+        Poll::Pending
+    }
+
+    fn local_addr(&self) -> io::Result<Address> {
+        self.listeners[0].local_addr()
     }
 }
 
@@ -127,7 +132,7 @@ impl ListeningSocket for TcpListener {
 
     fn accept_peer(&self) -> io::Result<(TcpStream, Peer)> {
         let (stream, peer) = self.accept()?;
-        stream.set_nodelay(true)?;
+        prepare_tcp(&stream)?;
         Ok((stream, Peer::Tcp(peer)))
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::pin::Pin;
@@ -229,6 +229,10 @@ impl<E: Executor> Executor for PausedTime<E> {
 
     fn connect(&self, address: String) -> SendFuture<io::Result<Stream>> {
         self.executor.connect(address)
+    }
+
+    fn tcp_stream(&self, socket: TcpStream) -> io::Result<Stream> {
+        self.executor.tcp_stream(socket)
     }
 
     fn tcp_listener(&self, socket: TcpListener) -> io::Result<Listener> {

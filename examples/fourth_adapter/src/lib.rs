@@ -7,7 +7,7 @@ mod net;
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::pin::pin;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use std::task::Poll;
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use async_io::Timer;
+use async_io::{Async, Timer};
 use event_listener::Event;
 use futures_channel::mpsc::{UnboundedSender, unbounded};
 use futures_util::future::select;
@@ -127,6 +127,10 @@ impl Executor for Threads {
 
     fn connect(&self, address: String) -> SendFuture<io::Result<Stream>> {
         Box::pin(net::connect(address))
+    }
+
+    fn tcp_stream(&self, socket: TcpStream) -> io::Result<Stream> {
+        net::tcp_stream(Async::new(socket)?)
     }
 
     fn tcp_listener(&self, socket: TcpListener) -> io::Result<Listener> {

@@ -5,15 +5,14 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 
 use async_io::Async;
-use mycelium_executor::{Listener, Stream, pool};
+use mycelium_executor::{Listener, Stream, pool, prepare_tcp};
 
 pub(super) async fn connect(address: String) -> io::Result<Stream> {
-    let stream = pool::connect_first(address, Async::<TcpStream>::connect).await?;
-    stream.get_ref().set_nodelay(true)?;
-    tcp_stream(stream)
+    tcp_stream(pool::connect_first(address, Async::<TcpStream>::connect).await?)
 }
 
-fn tcp_stream(stream: Async<TcpStream>) -> io::Result<Stream> {
+pub(super) fn tcp_stream(stream: Async<TcpStream>) -> io::Result<Stream> {
+    prepare_tcp(stream.get_ref())?;
     // `async-io` does not shut down the write direction when a stream is closed.
     Ok(Stream::closing(stream, |stream| stream.get_ref().shutdown(Shutdown::Write)))
 }

@@ -77,7 +77,7 @@ mod timer;
 
 use std::fmt;
 use std::io;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::catch_unwind;
 use std::sync::Arc;
@@ -239,6 +239,10 @@ impl Executor for Glommio {
 
     fn connect(&self, address: String) -> SendFuture<io::Result<Stream>> {
         Box::pin(net::connect(self.inbox.clone(), address))
+    }
+
+    fn tcp_stream(&self, socket: TcpStream) -> io::Result<Stream> {
+        net::tcp_stream(self.inbox.clone(), socket)
     }
 
     fn tcp_listener(&self, socket: TcpListener) -> io::Result<Listener> {

@@ -16,7 +16,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use glommio::net::TcpStream;
-use mycelium_executor::{Listener, ListeningSocket, Stream, pool};
+use mycelium_executor::{Listener, ListeningSocket, Stream, pool, prepare_tcp};
 use socket2::{Domain, Type};
 
 use crate::inbox::Inbox;
@@ -30,16 +30,22 @@ pub(crate) async fn connect(inbox: Arc<Inbox>, address: String) -> io::Result<St
 async fn connect_to(inbox: Arc<Inbox>, address: SocketAddr) -> io::Result<Socket> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
-    socket.set_nodelay(true)?;
     let in_progress = Some(rustix::io::Errno::INPROGRESS.raw_os_error());
     match socket.connect(&address.into()) {
         Err(error) if error.raw_os_error() != in_progress => return Err(error),
         _ => {}
     }
-    let mut socket = Socket::new(inbox, OwnedFd::from(std::net::TcpStream::from(socket)).into())?;
+    let socket = std::net::TcpStream::from(socket);
+    prepare_tcp(&socket)?;
+    let mut socket = Socket::new(inbox, OwnedFd::from(socket).into())?;
     // An empty write waits until the connection is made, and fails if it is refused.
     poll_fn(|context| Pin::new(&mut socket).poll_write(context, &[])).await?;
     Ok(socket)
+}
+
+pub(crate) fn tcp_stream(inbox: Arc<Inbox>, socket: std::net::TcpStream) -> io::Result<Stream> {
+    prepare_tcp(&socket)?;
+    stream(inbox, OwnedFd::from(socket).into())
 }
 
 pub(crate) fn stream(inbox: Arc<Inbox>, socket: UnixStream) -> io::Result<Stream> {

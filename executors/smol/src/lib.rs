@@ -53,7 +53,7 @@ mod net;
 mod threads;
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, Weak};
@@ -194,6 +194,10 @@ impl Executor for Smol {
 
     fn connect(&self, address: String) -> SendFuture<io::Result<Stream>> {
         Box::pin(net::connect(address))
+    }
+
+    fn tcp_stream(&self, socket: TcpStream) -> io::Result<Stream> {
+        net::tcp_stream(async_io::Async::new(socket)?)
     }
 
     fn tcp_listener(&self, socket: TcpListener) -> io::Result<Listener> {

@@ -4,16 +4,14 @@ use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
 
 use async_io::Async;
-use mycelium_executor::{Listener, Stream, pool};
+use mycelium_executor::{Listener, Stream, pool, prepare_tcp};
 
 pub(crate) async fn connect(address: String) -> io::Result<Stream> {
-    let stream = pool::connect_first(address, Async::<TcpStream>::connect).await?;
-    stream.get_ref().set_nodelay(true)?;
-    Ok(tcp_stream(stream))
+    tcp_stream(pool::connect_first(address, Async::<TcpStream>::connect).await?)
 }
 
 pub(crate) fn tcp_listener(socket: TcpListener) -> io::Result<Listener> {
-    let adopt = |socket| Async::new(socket).map(tcp_stream);
+    let adopt = |socket| tcp_stream(Async::new(socket)?);
     Ok(Listener::watching(
         Async::new(socket)?,
         |socket, context| socket.poll_readable(context),
@@ -21,9 +19,10 @@ pub(crate) fn tcp_listener(socket: TcpListener) -> io::Result<Listener> {
     ))
 }
 
-fn tcp_stream(stream: Async<TcpStream>) -> Stream {
+pub(crate) fn tcp_stream(stream: Async<TcpStream>) -> io::Result<Stream> {
+    prepare_tcp(stream.get_ref())?;
     // `async_io` does not shut down the write direction when a stream is closed.
-    Stream::closing(stream, |stream| stream.get_ref().shutdown(Shutdown::Write))
+    Ok(Stream::closing(stream, |stream| stream.get_ref().shutdown(Shutdown::Write)))
 }
 
 #[cfg(unix)]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::future::poll_fn;
 use std::io::{ErrorKind, IoSlice, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -15,11 +16,14 @@ use std::thread;
 use futures_util::future::join;
 use futures_util::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use socket2::SockRef;
+
 use super::subject::{Subject, inside, soon, until};
 use crate::address::{Address, Peer};
 use crate::executor::Executor;
-use crate::listener::{Listener, bind_tcp};
+use crate::listener::Listener;
 use crate::stream::Stream;
+use crate::tcp::bind_tcp;
 use crate::yield_now::yield_now;
 
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +37,7 @@ const SOCKET_KINDS: [SocketKind; 2] = [SocketKind::Tcp, SocketKind::Unix];
 /// A listener on a free address. The path of a Unix socket is removed when it is dropped.
 struct TestListener {
     inner: Listener,
-    path: Option<PathBuf>,
+    path: Option<TestPath>,
 }
 
 impl TestListener {
@@ -54,7 +58,7 @@ impl TestListener {
                 let socket = UnixListener::bind(&path).expect("a new path");
                 let inner = executor.unix_listener(socket).expect("adopted");
                 assert_eq!(inner.local_addr().ok(), Some(Address::Unix(path.clone())));
-                TestListener { inner, path: Some(path) }
+                TestListener { inner, path: Some(TestPath(path)) }
             }
         }
     }
@@ -65,7 +69,7 @@ impl TestListener {
 
     async fn connect(&self, executor: &Arc<dyn Executor>) -> Stream {
         match &self.path {
-            Some(path) => {
+            Some(TestPath(path)) => {
                 let socket = UnixStream::connect(path).expect("the listener accepts");
                 executor.unix_stream(socket).expect("adopted")
             }
@@ -82,11 +86,12 @@ impl TestListener {
     }
 }
 
-impl Drop for TestListener {
+/// Removes a file when it is dropped.
+struct TestPath(PathBuf);
+
+impl Drop for TestPath {
     fn drop(&mut self) {
-        if let Some(path) = &self.path {
-            let _ = fs::remove_file(path);
-        }
+        let _ = fs::remove_file(&self.0);
     }
 }
 
@@ -355,6 +360,51 @@ pub fn a_second_bind_of_a_used_port_is_an_error_at_once<S: Subject>() {
         let listener = bound.map(|socket| executor.tcp_listener(socket).expect("adopted"));
         let mut again = TestListener { inner: listener.expect("bound"), path: None };
         again.pair(&executor).await;
+    });
+}
+
+/// Small writes are sent at once, and the system probes a silent peer.
+pub fn an_adopted_tcp_socket_is_prepared_for_messages<S: Subject>() {
+    inside::<S>(async |executor| {
+        let mut listener = TestListener::bind(&executor, SocketKind::Tcp);
+        let socket = TcpStream::connect(listener.address()).expect("the listener accepts");
+        let same = socket.try_clone().expect("a descriptor is free");
+        let mut client = executor.tcp_stream(socket).expect("adopted");
+        let prepared = SockRef::from(&same);
+        assert!(prepared.tcp_nodelay().expect("an option") && prepared.keepalive().expect("one"));
+        drop(same);
+        let (mut server, _) = soon(&executor, listener.inner.accept()).await.expect("a connection");
+        soon(&executor, client.write_all(b"hello")).await.expect("written");
+        drop(client);
+        let mut received = Vec::new();
+        soon(&executor, server.read_to_end(&mut received)).await.expect("end of file");
+        assert_eq!(received, b"hello");
+    });
+}
+
+/// Connections of either listener arrive, also when both have some.
+pub fn two_listeners_accept_as_one<S: Subject>() {
+    inside::<S>(async |executor| {
+        let one = TestListener::bind(&executor, SocketKind::Tcp);
+        let two = TestListener::bind(&executor, SocketKind::Tcp);
+        let addresses = [one.address(), two.address()];
+        let mut both = one.inner.and(two.inner);
+        assert_eq!(both.local_addr().expect("an address").to_string(), addresses[0]);
+        for order in [[0, 1], [1, 0], [0, 0], [1, 1]] {
+            let mut clients = Vec::new();
+            for which in order {
+                let connected = executor.connect(addresses[which].clone());
+                clients.push(soon(&executor, connected).await.expect("the listener accepts"));
+            }
+            for _ in order {
+                let (mut server, _) = soon(&executor, both.accept()).await.expect("a connection");
+                soon(&executor, server.write_all(b"hello")).await.expect("written");
+            }
+            for client in &mut clients {
+                let mut greeting = [0; 5];
+                soon(&executor, client.read_exact(&mut greeting)).await.expect("read");
+            }
+        }
     });
 }
 

@@ -51,7 +51,7 @@ mod queue;
 
 use std::future::{pending, poll_fn};
 use std::io;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -196,6 +196,11 @@ impl Executor for Tokio {
             let _entered = handle.enter();
             connect.as_mut().poll(context)
         }))
+    }
+
+    fn tcp_stream(&self, socket: TcpStream) -> io::Result<Stream> {
+        let _entered = self.handle.enter();
+        net::tcp_stream(socket)
     }
 
     fn tcp_listener(&self, socket: TcpListener) -> io::Result<Listener> {

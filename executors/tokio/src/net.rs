@@ -5,12 +5,18 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures_io::{AsyncRead, AsyncWrite};
-use mycelium_executor::{Accept, Address, Listener, Peer, Stream};
+use mycelium_executor::{Accept, Address, Listener, Peer, Stream, prepare_tcp};
 use tokio::io::ReadBuf;
 use tokio::net::{TcpListener, TcpStream};
 
 pub(crate) async fn connect(address: String) -> io::Result<Stream> {
     Ok(Stream::new(Socket(prepare(TcpStream::connect(address).await?)?)))
+}
+
+/// Adopts a socket. To be called inside the runtime.
+pub(crate) fn tcp_stream(socket: std::net::TcpStream) -> io::Result<Stream> {
+    socket.set_nonblocking(true)?;
+    Ok(Stream::new(Socket(prepare(TcpStream::from_std(socket)?)?)))
 }
 
 /// Adopts a socket. To be called inside the runtime.
@@ -20,7 +26,7 @@ pub(crate) fn tcp_listener(socket: std::net::TcpListener) -> io::Result<Listener
 }
 
 fn prepare(stream: TcpStream) -> io::Result<TcpStream> {
-    stream.set_nodelay(true)?;
+    prepare_tcp(&stream)?;
     Ok(stream)
 }
 

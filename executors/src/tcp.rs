@@ -1,0 +1,64 @@
+//! TCP sockets as links need them: how one is bound, and how a connected one is prepared.
+
+use std::io;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+
+/// How long a connection is idle before the system probes its peer.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+/// The pause between two probes without an answer.
+const PROBES: Duration = Duration::from_secs(10);
+
+/// Binds a non-blocking TCP socket to `host:port` and listens on it. The system chooses the port if
+/// it is 0. Resolving a host name blocks; a numeric address does not.
+///
+/// ```
+/// # // Miri isolates programs from the network.
+/// # if cfg!(miri) { return Ok(()) }
+/// let first = mycelium_executor::bind_tcp("127.0.0.1:0")?;
+/// let address = first.local_addr()?.to_string();
+/// let error = mycelium_executor::bind_tcp(&address).unwrap_err();
+/// assert!(error.to_string().starts_with(&format!("cannot listen at `{address}`: ")));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+/// If the address is invalid, unknown, in use or not permitted. The error names the address.
+pub fn bind_tcp(address: &str) -> io::Result<TcpListener> {
+    let bound = TcpListener::bind(address).and_then(|socket| {
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    });
+    bound.map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot listen at `{address}`: {error}"))
+    })
+}
+
+/// Prepares a connected TCP socket for messages: small writes are sent at once (`TCP_NODELAY`), and
+/// the system probes a peer that is silent (`SO_KEEPALIVE`), so that a connection with a machine
+/// that is gone ends although nothing is sent. Adapters call it for each socket that they connect,
+/// accept or adopt.
+///
+/// ```
+/// use std::net::{TcpListener, TcpStream};
+///
+/// # // Miri isolates programs from the network.
+/// # if cfg!(miri) { return Ok(()) }
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let socket = TcpStream::connect(listener.local_addr()?)?;
+/// mycelium_executor::prepare_tcp(&socket)?;
+/// assert!(socket.nodelay()?);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+/// As the system says, for example if the socket is not a TCP socket.
+pub fn prepare_tcp<'s>(socket: impl Into<SockRef<'s>>) -> io::Result<()> {
+    let socket = socket.into();
+    socket.set_tcp_nodelay(true)?;
+    let probes = TcpKeepalive::new().with_time(KEEP_ALIVE).with_interval(PROBES);
+    socket.set_tcp_keepalive(&probes)
+}
