@@ -1,7 +1,7 @@
 //! The links of a running node: it listens for the nodes that read from it, and connects to the
 //! nodes that it reads from.
 //!
-//! [`PeerTopics`] says which nodes these are. [`listen`] keeps the node's endpoint reachable, and
+//! [`PeerTopics`] says which nodes these are. [`listen`] keeps the node's endpoints reachable, and
 //! [`log`] writes a line for each event of a link. `mycelium_transports::exchange` carries topics
 //! over a link, and only `mycelium_transports::endpoint` knows the transports. This module knows
 //! the topology and the launcher's members, and no service.
@@ -15,6 +15,7 @@ use std::sync::Arc;
 use mycelium_core::Message;
 use mycelium_executor::Executor;
 use mycelium_transports::counters::Region;
+use mycelium_transports::endpoint::Endpoint;
 use mycelium_transports::exchange::{
     Control, ExportedTopic, Identity, MemoryAccess, MemoryUse, Notice, Observer, TopicClient,
     TopicInterest, TopicServer,
@@ -29,6 +30,7 @@ use crate::members::{MEMBERS, MemberState, Watch};
 use crate::plan::{Carriers, PeerTopics};
 use crate::shared::Peers;
 use crate::topology::Topology;
+use listen::Listening;
 use log::Log;
 
 /// The parts of a node that its links use.
@@ -62,8 +64,8 @@ pub(crate) struct Links {
     memory_problem: Option<String>,
     /// Reports nodes that will not run again to `control`, until it is dropped.
     watch: Option<Watch>,
-    /// Set when the node's address is free again; `None` if it does not listen.
-    closed: Option<Arc<Latch>>,
+    /// Each is set when one of the node's addresses is free again.
+    closed: Vec<Arc<Latch>>,
 }
 
 impl Links {
@@ -75,7 +77,7 @@ impl Links {
             memory: None,
             memory_problem: None,
             watch: None,
-            closed: None,
+            closed: Vec::new(),
         };
         if setup.peer_topics.is_empty() {
             return Ok(links);
@@ -163,28 +165,35 @@ impl Links {
             let readers = topology.readers(topic.name());
             server.add(ExportedTopic { topic: topic.clone(), readers });
         }
-        let endpoint = topology.endpoint(node);
-        let bound = endpoint.bind().map_err(|error| {
-            listen::bind_error(node, &endpoint, topology.place_of_socket(node), error)
-        })?;
         if let Some(control) = &self.memory {
             server.share_memory(control.clone());
         }
-        let listener = bound.listener(&**setup.executor);
-        let listener =
-            listener.map_err(|error| setup.failed(format!("listen at `{endpoint}`: {error}")))?;
+        for near in setup.near_readers() {
+            server.bind_near(near);
+        }
         let server = Arc::new(server);
-        crate::log::info!(node, %endpoint, "node listens");
+        // All are bound before the first one is served.
+        let mut listening = Vec::new();
+        for (endpoint, place) in setup.endpoints() {
+            let bound = endpoint.bind();
+            let bound = bound.map_err(|error| listen::bind_error(node, &endpoint, place, error))?;
+            let listener = bound.listener(&**setup.executor);
+            let listener = listener
+                .map_err(|error| setup.failed(format!("listen at `{endpoint}`: {error}")))?;
+            crate::log::info!(node, %endpoint, "node listens");
+            let (memory, observer) = (self.memory.clone(), observer.clone());
+            listening.push((Listening { endpoint, bound, memory, observer }, listener));
+        }
         setup.spawn(server.clone().wait_for_readers())?;
-        let memory = self.memory.clone();
-        let listening = listen::Listening { endpoint, bound, memory, observer };
-        let listening = listening.run(server.clone(), listener, setup.executor.clone());
-        let closed = Arc::new(Latch::default());
-        self.closed = Some(closed.clone());
-        setup.spawn(async move {
-            listening.await;
-            closed.set();
-        })?;
+        for (listening, listener) in listening {
+            let listening = listening.run(server.clone(), listener, setup.executor.clone());
+            let closed = Arc::new(Latch::default());
+            self.closed.push(closed.clone());
+            setup.spawn(async move {
+                listening.await;
+                closed.set();
+            })?;
+        }
         Ok(server)
     }
 
@@ -212,7 +221,7 @@ impl Links {
             }
             observer(notice);
         });
-        let (endpoint, executor) = (setup.topology.endpoint(peer), setup.executor.clone());
+        let (endpoint, executor) = (setup.endpoint_of(peer), setup.executor.clone());
         let control = self.memory.clone().filter(|_| setup.carriers.in_memory(peer));
         let memory = control.zip(endpoint.control_socket());
         let memory = memory.map(|(control, (path, _))| MemoryAccess { control, path });
@@ -264,7 +273,7 @@ impl Links {
     pub(crate) async fn stop(&self) {
         self.control.stop();
         self.control.ended().await;
-        if let Some(closed) = &self.closed {
+        for closed in &self.closed {
             closed.wait().await;
         }
     }
@@ -312,6 +321,26 @@ fn share_memory(setup: &LinkSetup<'_>) -> Result<Arc<ControlThread>, String> {
 const NO_PROCESS: u32 = 0;
 
 impl LinkSetup<'_> {
+    /// The readers of this host, which do not connect over TCP.
+    fn near_readers(&self) -> impl Iterator<Item = &String> {
+        self.peer_topics.readers.keys().filter(|node| !self.carriers.over_tcp(node))
+    }
+
+    /// Where the node listens, and where the topology says so.
+    fn endpoints(&self) -> impl Iterator<Item = (Endpoint, Option<String>)> {
+        let (node, topology) = (self.node, self.topology);
+        let is_near = self.near_readers().next().is_some();
+        let near = is_near.then(|| (topology.endpoint(node), topology.place_of_socket(node)));
+        let far = topology.tcp(node).map(|far| (far, topology.place_of_tcp(node)));
+        near.into_iter().chain(far)
+    }
+
+    /// Where this node connects to another one.
+    fn endpoint_of(&self, peer: &str) -> Endpoint {
+        let far = self.topology.tcp(peer).filter(|_| self.carriers.over_tcp(peer));
+        far.unwrap_or_else(|| self.topology.endpoint(peer))
+    }
+
     fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
         self.topics.iter().find(|topic| topic.name() == name)
     }

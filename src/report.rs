@@ -56,6 +56,8 @@ pub enum Carrier {
     SharedMemory,
     /// A Unix socket.
     UnixSocket,
+    /// A TCP connection.
+    Tcp,
 }
 
 impl fmt::Display for Carrier {
@@ -63,6 +65,7 @@ impl fmt::Display for Carrier {
         f.write_str(match self {
             Carrier::SharedMemory => "shared memory",
             Carrier::UnixSocket => "Unix socket",
+            Carrier::Tcp => "TCP",
         })
     }
 }

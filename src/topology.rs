@@ -1,7 +1,7 @@
 //! The topology file: which services make up a node, and the settings of nodes, services, topics,
 //! subscriptions and links that differ from the defaults. `sections` has the keys, `values` their
-//! types, `check` compares names, `execution`, `socket` and `links` answer questions about their
-//! keys, `requests` adds what requests between nodes need, `error` has the errors.
+//! types, `check` compares names, `execution`, `socket`, `hosts` and `links` answer questions about
+//! their keys, `requests` adds what requests between nodes need, `error` has the errors.
 //!
 //! Without the feature `topology` this file is replaced by `topology/none.rs`, whose topology has
 //! the defaults.
@@ -9,10 +9,12 @@
 //! A key, service or topic that the program does not know is an error with file, line and the
 //! expected value: nothing is ignored silently.
 
+mod addresses;
 mod check;
 mod defaults;
 mod error;
 mod execution;
+mod hosts;
 mod link;
 mod links;
 mod policies;
@@ -107,6 +109,7 @@ impl Topology {
                 let topology = Topology { file, sections, directory: None };
                 topology.check_node_names()?;
                 topology.check_owners()?;
+                topology.check_hosts()?;
                 topology.check_links()?;
                 topology.check_sockets()?;
                 topology.check_executions()?;

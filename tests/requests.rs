@@ -6,6 +6,7 @@
 
 #[path = "requests/killed.rs"]
 mod killed;
+mod loopback;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +21,8 @@ use mycelium::{
 };
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
+
+use crate::loopback::host;
 
 #[message(topic = "doubles", id = 40, reply = Double)]
 #[derive(Debug, PartialEq)]
@@ -110,8 +113,10 @@ fn topology(transport: &str, directory: &Path) -> Topology {
         r#"
 [node.desk]
 services = ["Caller"]
+address = "{}:7400"
 [node.oracle]
 services = ["Answerer"]
+address = "{}:7400"
 [service.Answerer]
 backoff = "1ms"
 max_restarts = 1000
@@ -121,7 +126,9 @@ capacity = 16
 transport = "{transport}"
 retry = "1ms"
 max_retry = "20ms"
-"#
+"#,
+        host(),
+        host()
     );
     Topology::parse("requests.toml", &text).unwrap().in_directory(directory)
 }
@@ -210,21 +217,21 @@ async fn answered(executor: impl Executor + Clone, transport: &str, name: &str) 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_are_answered_over_each_carrier_on_tokio() {
-    for transport in ["unix", "shm"] {
+    for transport in ["unix", "shm", "tcp"] {
         answered(Tokio::current().unwrap(), transport, "tokio").await;
     }
 }
 
 #[test]
 fn requests_are_answered_over_each_carrier_on_smol() {
-    for transport in ["unix", "shm"] {
+    for transport in ["unix", "shm", "tcp"] {
         mycelium_smol::run(1, |smol| answered(smol, transport, "smol")).unwrap();
     }
 }
 
 #[test]
 fn requests_are_answered_over_each_carrier_on_glommio() {
-    for transport in ["unix", "shm"] {
+    for transport in ["unix", "shm", "tcp"] {
         let settings = mycelium_glommio::Settings::default();
         let body = |glommio| answered(glommio, transport, "glommio");
         mycelium_glommio::run(&settings, body).unwrap();

@@ -4,9 +4,6 @@
 
 use std::collections::BTreeSet;
 
-use mycelium_transports::endpoint::Endpoint;
-use mycelium_transports::exchange::MemoryUse;
-
 use super::peer_topics::PeerTopics;
 use crate::error::BuildError;
 use crate::report::{Carrier, LinkReport};
@@ -27,25 +24,33 @@ impl Carriers {
         let peers: BTreeSet<&String> =
             peer_topics.publishers.keys().chain(peer_topics.readers.keys()).collect();
         let links = peers.into_iter().map(|peer| {
-            let asked = topology.link(node, peer).memory;
+            let asked = topology.transport(node, peer);
             let obstacle = obstacle.map(str::to_owned);
-            let reason = match asked {
-                MemoryUse::Never => Some(place_of_unix(topology, node, peer)),
-                MemoryUse::IfPossible => obstacle.or_else(|| distance(topology, node, peer)),
-                MemoryUse::Required => {
-                    let reason = obstacle.or_else(|| distance(topology, node, peer));
-                    if let Some(reason) = reason {
+            let (used, reason) = match (asked, topology.is_over_tcp(node, peer)) {
+                (None, true) => (Carrier::Tcp, Some(distance(topology, node, peer))),
+                (Some(Carrier::Tcp), _) => {
+                    (Carrier::Tcp, Some(place_of_transport(topology, node, peer)))
+                }
+                (Some(_), _) if topology.host(node) != topology.host(peer) => {
+                    return Err(topology.distance_error(node, peer).into());
+                }
+                (Some(Carrier::UnixSocket), _) => {
+                    (Carrier::UnixSocket, Some(place_of_transport(topology, node, peer)))
+                }
+                (Some(Carrier::SharedMemory), _) => match obstacle {
+                    None => (Carrier::SharedMemory, None),
+                    Some(reason) => {
                         return Err(topology.transport_error(node, peer, reason).into());
                     }
-                    None
-                }
+                },
+                (None, false) => match obstacle {
+                    None => (Carrier::SharedMemory, None),
+                    reason => (Carrier::UnixSocket, reason),
+                },
             };
-            let asked = match asked {
-                MemoryUse::Never => Some(Carrier::UnixSocket),
-                MemoryUse::IfPossible => None,
-                MemoryUse::Required => Some(Carrier::SharedMemory),
-            };
-            let used = if reason.is_none() { Carrier::SharedMemory } else { Carrier::UnixSocket };
+            if used == Carrier::Tcp {
+                check_tcp(topology, peer_topics, node, peer)?;
+            }
             Ok(LinkReport { peer: peer.clone(), asked, used, reason })
         });
         links.collect::<Result<_, BuildError>>().map(Carriers)
@@ -54,6 +59,11 @@ impl Carriers {
     /// Whether the link with this node goes through shared memory.
     pub(crate) fn in_memory(&self, peer: &str) -> bool {
         self.0.iter().any(|link| link.peer == peer && link.used == Carrier::SharedMemory)
+    }
+
+    /// Whether the link with this node goes over TCP.
+    pub(crate) fn over_tcp(&self, peer: &str) -> bool {
+        self.0.iter().any(|link| link.peer == peer && link.used == Carrier::Tcp)
     }
 
     /// Whether any link goes through shared memory.
@@ -67,18 +77,38 @@ impl Carriers {
 }
 
 /// Why a link does not go through memory: the file says so, here.
-fn place_of_unix(topology: &Topology, node: &str, peer: &str) -> String {
+fn place_of_transport(topology: &Topology, node: &str, peer: &str) -> String {
     let place = topology.place_of_transport(node, peer).unwrap_or_default();
-    format!("`transport = \"unix\"` ({place})")
+    let name = if topology.is_over_tcp(node, peer) { "tcp" } else { "unix" };
+    format!("`transport = \"{name}\"` ({place})")
 }
 
-/// Why the processes of two nodes may have no memory in common: only processes of one machine meet
-/// at a Unix socket.
-fn distance(topology: &Topology, node: &str, peer: &str) -> Option<String> {
-    let far = [node, peer]
-        .into_iter()
-        .find(|node| !matches!(topology.endpoint(node), Endpoint::Unix { .. }))?;
-    Some(format!("node `{far}` does not listen at a Unix socket, so it may be on another machine"))
+/// Why a link goes over TCP although the file does not say so.
+fn distance(topology: &Topology, node: &str, peer: &str) -> String {
+    let host = |node| topology.host(node).unwrap_or_default();
+    format!("the nodes run on hosts `{}` and `{}`", host(node), host(peer))
+}
+
+/// Checks a link over TCP: readers must know where to connect, and lists of nodes must mean
+/// something.
+fn check_tcp(
+    topology: &Topology,
+    peer_topics: &PeerTopics,
+    node: &str,
+    peer: &str,
+) -> Result<(), BuildError> {
+    let (publishers, readers) = (peer_topics.publishers.get(peer), peer_topics.readers.get(peer));
+    if publishers.is_some() {
+        topology.check_tcp(peer, node)?;
+    }
+    if readers.is_some() {
+        topology.check_tcp(node, peer)?;
+    }
+    let topics = publishers.into_iter().chain(readers).flatten();
+    for (topic, _) in topics {
+        topology.check_trust(node, peer, topic)?;
+    }
+    Ok(())
 }
 
 #[cfg(all(test, feature = "topology"))]

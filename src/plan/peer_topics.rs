@@ -71,10 +71,12 @@ impl PeerTopics {
         }
         peer_topics.publishers.retain(|_, topics| !topics.is_empty());
         peer_topics.readers.retain(|_, topics| !topics.is_empty());
-        if !peer_topics.readers.is_empty() {
+        let is_near = |peer: &&String| !topology.is_over_tcp(node, peer);
+        if peer_topics.readers.keys().any(|peer| is_near(&peer)) {
             topology.check_endpoint(node)?;
         }
-        peer_topics.publishers.keys().try_for_each(|peer| topology.check_endpoint(peer))?;
+        let mut near = peer_topics.publishers.keys().filter(is_near);
+        near.try_for_each(|peer| topology.check_endpoint(peer))?;
         Ok(peer_topics)
     }
 

@@ -164,7 +164,7 @@ impl Topology {
         }
     }
 
-    fn check_name(
+    pub(super) fn check_name(
         &self,
         kind: &'static str,
         name: &Spanned<String>,

@@ -209,6 +209,47 @@ pub enum Problem {
         /// The reason.
         reason: String,
     },
+    /// A link is to go through memory or a Unix socket, but its nodes run on different hosts.
+    #[error(
+        "nodes `{}` and `{}` run on hosts `{}` and `{}`, which have no memory and no Unix socket in \
+         common: write `transport = \"tcp\"`, or leave the key out",
+        nodes[0], nodes[1], hosts[0], hosts[1]
+    )]
+    Distance {
+        /// The nodes.
+        nodes: [String; 2],
+        /// Their hosts.
+        hosts: [String; 2],
+    },
+    /// A node is read over TCP and has no address.
+    #[error(
+        "node `{peer}` reads from node `{node}` over TCP, but `{node}` has no address: add {}",
+        if *has_host { "`port = 7400`" } else { "`address = \"<host>:<port>\"`" }
+    )]
+    NoAddress {
+        /// The node without an address.
+        node: String,
+        /// The node that reads from it.
+        peer: String,
+        /// Whether the file says on which host it runs.
+        has_host: bool,
+    },
+    /// A topic has a list of nodes, but a peer over plain TCP may have any name.
+    #[error(
+        "topic `{topic}` has a list of `{list}`, but the link between `{node}` and `{peer}` is plain \
+         TCP: a process that can connect may call itself `{peer}`; if no other process can, write \
+         `trust = \"network\"` in `[link.\"{node}-{peer}\"]`"
+    )]
+    Unproven {
+        /// The topic.
+        topic: String,
+        /// The list: `readers` or `writers`.
+        list: &'static str,
+        /// The node that starts.
+        node: String,
+        /// The other one.
+        peer: String,
+    },
     /// Ports with different message types are bound to one topic.
     #[error(
         "topic `{topic}` carries `{carries}` messages at `{first}`, but `{asked}` messages at \

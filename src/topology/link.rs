@@ -10,12 +10,14 @@ use toml::Spanned;
 
 use super::values::{Bytes, Span};
 use crate::names::expected_instead_of;
+use crate::report::Carrier;
 
 /// The settings of a link. Missing keys have the values of `[link.default]`, or else the defaults.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LinkSection {
     transport: Option<Spanned<Transport>>,
+    trust: Option<Trust>,
     preset: Option<Preset>,
     batch_bytes: Option<Bytes>,
     batch_messages: Option<u32>,
@@ -30,18 +32,39 @@ pub(super) struct LinkSection {
     confirm: Option<Pause>,
 }
 
-/// The transport of a link: `"shm"` or `"unix"`.
+/// The transport of a link: `"shm"`, `"unix"` or `"tcp"`.
 #[derive(Clone, Copy, Debug)]
-struct Transport(MemoryUse);
+struct Transport(Carrier);
+
+/// Whom a link over plain TCP trusts: `"network"`, everybody who can connect; `"nobody"`, who is
+/// not on this host.
+#[derive(Clone, Copy, Debug)]
+struct Trust {
+    is_network: bool,
+}
 
 impl<'de> Deserialize<'de> for Transport {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Transport, D::Error> {
         match String::deserialize(deserializer)?.as_str() {
-            "shm" => Ok(Transport(MemoryUse::Required)),
-            "unix" => Ok(Transport(MemoryUse::Never)),
+            "shm" => Ok(Transport(Carrier::SharedMemory)),
+            "unix" => Ok(Transport(Carrier::UnixSocket)),
+            "tcp" => Ok(Transport(Carrier::Tcp)),
             other => Err(D::Error::custom(format!(
                 "invalid transport `{other}`: {}",
-                expected_instead_of(other, &["shm", "unix"])
+                expected_instead_of(other, &["shm", "unix", "tcp"])
+            ))),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Trust {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Trust, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "network" => Ok(Trust { is_network: true }),
+            "nobody" => Ok(Trust { is_network: false }),
+            other => Err(D::Error::custom(format!(
+                "invalid trust `{other}`: {}",
+                expected_instead_of(other, &["network", "nobody"])
             ))),
         }
     }
@@ -87,6 +110,15 @@ impl LinkSection {
         self.transport.as_ref().map(Spanned::span)
     }
 
+    pub(super) fn transport(&self) -> Option<Carrier> {
+        self.transport.as_ref().map(|transport| transport.as_ref().0)
+    }
+
+    /// Whether everybody in the network is trusted, if it says so.
+    pub(super) fn trusts_network(&self) -> Option<bool> {
+        self.trust.map(|trust| trust.is_network)
+    }
+
     pub(super) fn apply(&self, config: &mut LinkConfig) {
         if let Some(Preset(preset)) = self.preset {
             (config.batching, config.buffer) = (preset.batching, preset.buffer);
@@ -103,8 +135,15 @@ impl LinkSection {
         set(&mut config.buffer, self.buffer.map(|bytes| bytes.0));
         let messages = usize::MAX;
         set(&mut config.window, self.window.map(|bytes| Window { bytes: bytes.0, messages }));
-        set(&mut config.memory, self.transport.as_ref().map(|transport| transport.as_ref().0));
+        set(&mut config.memory, self.transport().map(memory_use));
         set(&mut config.confirm, self.confirm.map(|pause| pause.0));
+    }
+}
+
+fn memory_use(carrier: Carrier) -> MemoryUse {
+    match carrier {
+        Carrier::SharedMemory => MemoryUse::Required,
+        Carrier::UnixSocket | Carrier::Tcp => MemoryUse::Never,
     }
 }
 

@@ -8,6 +8,7 @@ use mycelium_transports::exchange::LinkConfig;
 use super::Topology;
 use super::error::{Problem, TopologyError};
 use super::link::LinkSection;
+use crate::report::Carrier;
 
 /// The section that stands for all links.
 const DEFAULT: &str = "default";
@@ -50,6 +51,24 @@ impl Topology {
         config
     }
 
+    /// What the file says the link between two nodes goes through.
+    pub(crate) fn transport(&self, node: &str, other: &str) -> Option<Carrier> {
+        self.sections_of_link(node, other).filter_map(LinkSection::transport).last()
+    }
+
+    /// Whether the link between two nodes goes over TCP: the file says so, or they run on different
+    /// hosts.
+    pub(crate) fn is_over_tcp(&self, node: &str, other: &str) -> bool {
+        let is_near = self.host(node) == self.host(other);
+        self.transport(node, other).map_or(!is_near, |carrier| carrier == Carrier::Tcp)
+    }
+
+    /// Whether a peer is believed that connects over plain TCP.
+    pub(super) fn trusts_network(&self, node: &str, other: &str) -> bool {
+        let trusts = self.sections_of_link(node, other).filter_map(LinkSection::trusts_network);
+        trusts.last().unwrap_or_default()
+    }
+
     /// Where the file sets the transport of the link between two nodes, if it does.
     pub(crate) fn place_of_transport(&self, node: &str, other: &str) -> Option<String> {
         Some(self.file.location(self.span_of_transport(node, other)?).to_string())
@@ -59,6 +78,16 @@ impl Topology {
     pub(crate) fn transport_error(&self, node: &str, other: &str, reason: String) -> TopologyError {
         let (node_name, other_name) = (node.to_owned(), other.to_owned());
         let problem = Problem::NoSharedMemory { node: node_name, peer: other_name, reason };
+        self.file.error(self.span_of_transport(node, other).unwrap_or(0..0), problem)
+    }
+
+    /// The error of a link whose nodes run on different hosts, and which is to go through memory or
+    /// a Unix socket.
+    pub(crate) fn distance_error(&self, node: &str, other: &str) -> TopologyError {
+        let host = |node| self.host(node).unwrap_or_default();
+        let (hosts, nodes) = ([host(node), host(other)], [node, other]);
+        let [hosts, nodes] = [hosts, nodes].map(|pair| pair.map(str::to_owned));
+        let problem = Problem::Distance { nodes, hosts };
         self.file.error(self.span_of_transport(node, other).unwrap_or(0..0), problem)
     }
 

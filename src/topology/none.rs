@@ -15,6 +15,7 @@ use mycelium_transports::exchange::{LinkConfig, Redelivery};
 use mycelium_transports::local::{OnStall, Schema, SubscribeOptions, Threshold};
 
 use crate::execution::Execution;
+use crate::report::Carrier;
 use defaults::{CAPACITY, MEMORY, SHUTDOWN};
 use error::SourceLocation;
 
@@ -163,7 +164,44 @@ impl Topology {
 
     pub(crate) fn endpoint(&self, node: &str) -> Endpoint {
         let directory = mycelium_transports::private_directory("topology");
-        Endpoint::new(directory.join(format!("{node}.sock")), Access::default())
+        Endpoint::unix(directory.join(format!("{node}.sock")), Access::default())
+    }
+
+    pub(crate) fn host(&self, _node: &str) -> Option<&str> {
+        None
+    }
+
+    pub(crate) fn tcp(&self, _node: &str) -> Option<Endpoint> {
+        None
+    }
+
+    pub(crate) fn place_of_tcp(&self, _node: &str) -> Option<String> {
+        None
+    }
+
+    pub(crate) fn transport(&self, _node: &str, _other: &str) -> Option<Carrier> {
+        None
+    }
+
+    pub(crate) fn is_over_tcp(&self, _node: &str, _other: &str) -> bool {
+        false
+    }
+
+    pub(crate) fn distance_error(&self, node: &str, other: &str) -> TopologyError {
+        self.transport_error(node, other, String::new())
+    }
+
+    pub(crate) fn check_tcp(&self, _publisher: &str, _reader: &str) -> Result<(), TopologyError> {
+        Ok(())
+    }
+
+    pub(crate) fn check_trust(
+        &self,
+        _node: &str,
+        _peer: &str,
+        _topic: &str,
+    ) -> Result<(), TopologyError> {
+        Ok(())
     }
 
     pub(crate) fn place_of_socket(&self, _node: &str) -> Option<String> {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::addresses::{Addresses, HostAddresses, Port};
 use super::link::LinkSection;
 use super::policies::{Keys, PolicyName, StallRule, StartName};
 use super::values::{
@@ -17,6 +18,7 @@ use super::values::{
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Sections {
+    pub(super) host: BTreeMap<Spanned<String>, HostSection>,
     pub(super) node: BTreeMap<Spanned<String>, NodeSection>,
     pub(super) service: BTreeMap<Spanned<String>, ServiceSection>,
     pub(super) topic: BTreeMap<Spanned<String>, TopicSection>,
@@ -24,10 +26,20 @@ pub(super) struct Sections {
     pub(super) link: BTreeMap<Spanned<String>, LinkSection>,
 }
 
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HostSection {
+    pub(super) address: Spanned<HostAddresses>,
+}
+
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NodeSection {
     pub(super) services: Option<Vec<Spanned<String>>>,
+    pub(super) host: Option<Spanned<String>>,
+    pub(super) port: Option<Spanned<Port>>,
+    pub(super) address: Option<Spanned<Addresses>>,
+    pub(super) listen: Option<Spanned<Addresses>>,
     pub(super) executor: Option<Spanned<String>>,
     pub(super) shutdown: Option<Span>,
     pub(super) memory: Option<Spanned<Bytes>>,

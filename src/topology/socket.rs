@@ -17,7 +17,7 @@ impl Topology {
         let section = self.sections.node.get(node);
         let address = section.and_then(|section| section.socket.clone()).map(Spanned::into_inner);
         let address = address.unwrap_or_else(|| self.run_directory().join(format!("{node}.sock")));
-        Endpoint::new(address, section.map(access).unwrap_or_default())
+        Endpoint::unix(address, section.map(access).unwrap_or_default())
     }
 
     /// Checks that a node can listen at its endpoint, as far as the address itself says.

@@ -25,15 +25,15 @@ fn an_empty_file_says_nothing() {
 fn errors_name_file_line_and_what_was_expected() {
     assert_eq!(
         error("[node.main]\nservices = []\ncolour = \"red\"\n"),
-        "t.toml:3:1: unknown key `colour`: expected one of: services, executor, shutdown, memory, huge_pages, socket, users, group, mode, owner, watchdog"
+        "t.toml:3:1: unknown key `colour`: expected one of: services, host, port, address, listen, executor, shutdown, memory, huge_pages, socket, users, group and 3 more"
     );
     assert_eq!(
         error("[nodes.main]\n"),
-        "t.toml:1:2: unknown key `nodes`: did you mean `node`? (expected one of: node, service, topic, subscription, link)"
+        "t.toml:1:2: unknown key `nodes`: did you mean `node`? (expected one of: host, node, service, topic, subscription, link)"
     );
     assert!(
         error("[\"a, b\"]\n")
-            .starts_with("t.toml:1:2: unknown key `a, b`: expected one of: node, ")
+            .starts_with("t.toml:1:2: unknown key `a, b`: expected one of: host, ")
     );
     assert_eq!(
         error("[subscription.\"A.b\"]\npolice = \"block\"\n"),
@@ -207,15 +207,15 @@ fn an_unknown_transport_is_refused_with_the_known_ones() {
     let refused = |value: &str| error(&format!("[link.default]\ntransport = {value}\n"));
     assert_eq!(
         refused("\"pigeon\""),
-        "t.toml:2:13: invalid transport `pigeon`: expected one of: shm, unix"
+        "t.toml:2:13: invalid transport `pigeon`: expected one of: shm, unix, tcp"
     );
     assert_eq!(
         refused("\"Unix\""),
-        "t.toml:2:13: invalid transport `Unix`: did you mean `unix`? (expected one of: shm, unix)"
+        "t.toml:2:13: invalid transport `Unix`: did you mean `unix`? (expected one of: shm, unix, tcp)"
     );
     assert_eq!(
         refused("\"tcp\""),
-        "t.toml:2:13: invalid transport `tcp`: expected one of: shm, unix"
+        "t.toml:2:13: invalid transport `tcp`: expected one of: shm, unix, tcp"
     );
     assert!(refused("7").starts_with("t.toml:2:13: invalid value, integer `7`: expected "));
 }
@@ -494,4 +494,64 @@ fn a_node_has_a_name_that_a_path_may_have() {
     for name in ["main", "a.b", "a-b_2", "größe", "."] {
         Topology::parse("t.toml", &format!("[node.\"{name}\"]\n")).unwrap();
     }
+}
+
+#[test]
+fn hosts_and_addresses_do_not_contradict_each_other() {
+    let hosts = "[host.one]\naddress = [\"10.0.0.1\", \"fd00::1\"]\n";
+    let with = |keys: &str| error(&format!("{hosts}[node.a]\n{keys}\n"));
+    assert_eq!(
+        with(""),
+        "t.toml:3:7: the file has hosts, and node `a` is on none of them: write, for example, \
+         `host = \"one\"`"
+    );
+    assert_eq!(with("host = \"two\""), "t.toml:4:8: unknown host `two`: expected one of: one");
+    let on_one = |keys: &str| with(&format!("host = \"one\"\n{keys}"));
+    assert_eq!(
+        on_one("port = 7400\naddress = \"a:1\""),
+        "t.toml:5:8: `address` has the ports of this node: remove `port`"
+    );
+    assert_eq!(
+        on_one("listen = \"0.0.0.0:7400\""),
+        "t.toml:5:10: `listen` needs an `address` or a `port`, by which other nodes find this one"
+    );
+    assert_eq!(on_one("port = 0"), "t.toml:5:8: invalid port 0: expected 1 to 65535");
+    assert_eq!(
+        on_one("address = \"10.0.0.1\""),
+        "t.toml:5:11: invalid address `10.0.0.1`: expected a host and a port, such as \
+         `10.0.0.1:7400`"
+    );
+    assert_eq!(
+        on_one("address = []"),
+        "t.toml:5:11: invalid address: expected a text such as \"10.0.0.1:7400\", or a list of them"
+    );
+    assert_eq!(
+        error("[node.a]\nport = 7400\n"),
+        "t.toml:2:8: `port` needs a `host`, which has the addresses; without one write `address = \
+         \"<host>:<port>\"`"
+    );
+    assert_eq!(
+        error("[host.one]\naddress = \"10.0.0.1:7400\"\n"),
+        "t.toml:2:11: invalid address `10.0.0.1:7400`: expected one without a port, such as \
+         `10.0.0.1` or `feed.example`; the port is a key of a node (`port`)"
+    );
+    assert_eq!(
+        error("[link.default]\ntrust = \"me\"\n"),
+        "t.toml:2:9: invalid trust `me`: expected one of: network, nobody"
+    );
+}
+
+#[test]
+fn the_addresses_of_a_node_are_its_own_or_those_of_its_host() {
+    let text = "[host.one]\naddress = [\"10.0.0.1\", \"fd00::1\"]\n[node.a]\nhost = \"one\"\n\
+                port = 7400\n[node.b]\nhost = \"one\"\naddress = \"b.example:1\"\n\
+                listen = \"[::]:1\"\n[node.c]\nhost = \"one\"\n";
+    let topology = Topology::parse("t.toml", text).unwrap();
+    let shown = |node: &str| topology.tcp(node).map(|endpoint| endpoint.to_string());
+    assert_eq!(shown("a").as_deref(), Some("10.0.0.1:7400, [fd00::1]:7400"));
+    assert_eq!(shown("b").as_deref(), Some("b.example:1"));
+    assert_eq!(shown("c"), None);
+    assert_eq!(topology.place_of_tcp("a").as_deref(), Some("t.toml:5:8"));
+    assert_eq!(topology.place_of_tcp("b").as_deref(), Some("t.toml:9:10"));
+    assert!(!topology.is_over_tcp("a", "b"));
 }

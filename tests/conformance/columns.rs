@@ -2,7 +2,7 @@
 
 use mycelium_transports::conformance::{self, Link, Local, TestExecutor, Transport};
 
-use crate::subjects::{self, UnixSockets};
+use crate::subjects::{self, TcpSockets, UnixSockets};
 use crate::table::Column;
 
 /// One column for each transport on each executor and each pair of them.
@@ -13,6 +13,7 @@ pub(crate) fn columns() -> Vec<Column> {
         columns.push(column::<Local>(publishers, readers));
         columns.push(column::<Link<UnixSockets>>(publishers, readers));
         columns.push(column::<Link<UnixSockets, true>>(publishers, readers));
+        columns.push(column::<Link<TcpSockets>>(publishers, readers));
     }
     let all = [adapters, others.clone()].concat();
     let without = |executor: &TestExecutor| others.iter().any(|other| other.name == executor.name);

@@ -4,7 +4,7 @@
 mod own_loop;
 
 use std::io;
-use std::net::Shutdown;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -146,5 +146,34 @@ impl StreamPair for UnixSockets {
     fn peer() -> (Address, Peer) {
         let credentials = Credentials { process: None, user: 0, group: 0 };
         (Address::Unix(PathBuf::new()), Peer::Unix(credentials))
+    }
+}
+
+/// TCP sockets under a link.
+pub(crate) struct TcpSockets;
+
+impl StreamPair for TcpSockets {
+    type Socket = TcpStream;
+    const NAME: &'static str = "tcp";
+
+    fn connect() -> io::Result<(TcpStream, TcpStream)> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let near = TcpStream::connect(listener.local_addr()?)?;
+        Ok((near, listener.accept()?.0))
+    }
+
+    fn cut(socket: &TcpStream) -> io::Result<Box<dyn FnOnce() + Send>> {
+        let socket = socket.try_clone()?;
+        // It fails if the connection has ended already.
+        Ok(Box::new(move || _ = socket.shutdown(Shutdown::Both)))
+    }
+
+    fn stream(executor: &dyn Executor, socket: TcpStream) -> io::Result<Stream> {
+        executor.tcp_stream(socket)
+    }
+
+    fn peer() -> (Address, Peer) {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        (Address::Tcp(address), Peer::Tcp(address))
     }
 }

@@ -75,6 +75,15 @@ pub enum BindError {
         /// The path.
         path: PathBuf,
     },
+    /// The node cannot listen at a TCP address.
+    #[error("{error}{}", advice(error))]
+    Tcp {
+        /// The address.
+        address: String,
+        /// The system's error. Its text names the address.
+        #[source]
+        error: io::Error,
+    },
     /// A system call failed.
     #[error("cannot {action} `{}`: {error}", path.display())]
     System {
@@ -86,6 +95,17 @@ pub enum BindError {
         #[source]
         error: io::Error,
     },
+}
+
+/// What to do about an error of a TCP address.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => ": end the process that listens there, or choose another port",
+        io::ErrorKind::AddrNotAvailable => {
+            ": name an address of this machine, or `listen = \"0.0.0.0:<port>\"` for all of them"
+        }
+        _ => "",
+    }
 }
 
 /// A path is longer than the path of a Unix socket may be.

@@ -12,6 +12,7 @@
 //! here. Links, nodes and the topology do not change.
 
 mod error;
+mod tcp;
 pub mod unix;
 
 use std::fmt;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use mycelium_executor::{Executor, Listener, Peer, SendFuture, Stream};
 
 pub use error::{BindError, LONGEST_PATH, PathTooLong, RejectedPeer};
+pub use tcp::BoundTcp;
 pub use unix::Access;
 use unix::BoundSocket;
 
@@ -36,13 +38,33 @@ pub enum Endpoint {
         /// The users that may connect.
         access: Access,
     },
+    /// TCP addresses, each `host:port`.
+    Tcp {
+        /// Where others connect. They are tried in this order.
+        addresses: Vec<String>,
+        /// Where the node listens; all of its addresses if this is empty.
+        listen: Vec<String>,
+    },
 }
 
 impl Endpoint {
-    /// The endpoint that an address of the topology stands for: a path is a Unix socket.
+    /// A Unix socket, to which these users may connect.
     #[must_use]
-    pub fn new(address: impl Into<PathBuf>, access: Access) -> Endpoint {
-        Endpoint::Unix { path: address.into(), access }
+    pub fn unix(path: impl Into<PathBuf>, access: Access) -> Endpoint {
+        Endpoint::Unix { path: path.into(), access }
+    }
+
+    /// TCP addresses, at which the node listens, too.
+    ///
+    /// ```
+    /// use mycelium_transports::endpoint::Endpoint;
+    ///
+    /// let endpoint = Endpoint::tcp(["10.0.0.1:7400", "[fd00::1]:7400"]);
+    /// assert_eq!(endpoint.to_string(), "10.0.0.1:7400, [fd00::1]:7400");
+    /// ```
+    pub fn tcp(addresses: impl IntoIterator<Item: Into<String>>) -> Endpoint {
+        let addresses = addresses.into_iter().map(Into::into).collect();
+        Endpoint::Tcp { addresses, listen: Vec::new() }
     }
 
     /// Checks the address itself, without using it: a build error instead of a start error.
@@ -52,6 +74,7 @@ impl Endpoint {
     pub fn check(&self) -> Result<(), PathTooLong> {
         match self {
             Endpoint::Unix { path, .. } => PathTooLong::check(path),
+            Endpoint::Tcp { .. } => Ok(()),
         }
     }
 
@@ -66,6 +89,7 @@ impl Endpoint {
                 control.push(".shm");
                 Some((control.into(), access.clone()))
             }
+            Endpoint::Tcp { .. } => None,
         }
     }
 
@@ -85,6 +109,10 @@ impl Endpoint {
                     opened.map_err(|error| error::cannot_connect(&path, error))
                 })
             }
+            Endpoint::Tcp { addresses, .. } => {
+                let addresses = addresses.clone();
+                Box::pin(async move { tcp::connect(&addresses, &*executor).await })
+            }
         }
     }
 
@@ -97,6 +125,10 @@ impl Endpoint {
             Endpoint::Unix { path, access } => {
                 BoundSocket::with_access(path, access.clone()).map(BoundEndpoint::Unix)
             }
+            Endpoint::Tcp { addresses, listen } => {
+                let listen = if listen.is_empty() { addresses } else { listen };
+                BoundTcp::bind(listen).map(BoundEndpoint::Tcp)
+            }
         }
     }
 }
@@ -105,6 +137,7 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Endpoint::Unix { path, .. } => path.display().fmt(f),
+            Endpoint::Tcp { addresses, .. } => f.write_str(&addresses.join(", ")),
         }
     }
 }
@@ -115,6 +148,8 @@ impl fmt::Display for Endpoint {
 pub enum BoundEndpoint {
     /// A Unix socket.
     Unix(BoundSocket),
+    /// TCP sockets.
+    Tcp(BoundTcp),
 }
 
 /// Checks whether a peer that connected may.
@@ -128,6 +163,7 @@ impl BoundEndpoint {
     pub fn listener(&self, executor: &dyn Executor) -> io::Result<Listener> {
         match self {
             BoundEndpoint::Unix(socket) => socket.listener(executor),
+            BoundEndpoint::Tcp(sockets) => sockets.listener(executor),
         }
     }
 
@@ -139,6 +175,8 @@ impl BoundEndpoint {
                 let allowed = socket.allowed();
                 Box::new(move |peer| allowed.check(peer))
             }
+            // An address proves nothing.
+            BoundEndpoint::Tcp(_) => Box::new(|_| Ok(())),
         }
     }
 
@@ -151,6 +189,8 @@ impl BoundEndpoint {
     pub fn restore(&mut self) -> Result<bool, BindError> {
         match self {
             BoundEndpoint::Unix(socket) => socket.restore(),
+            // Nothing but its process takes the address away.
+            BoundEndpoint::Tcp(_) => Ok(false),
         }
     }
 }

@@ -9,7 +9,7 @@
 //! | --- | --- | --- |
 //! | an announced reader | one for each name | never: its place is reserved |
 //! | another name | `connections` less the announced, `per_process` of one process | it is rejected |
-//! | pending | `handshakes`, `per_process` of one process | the oldest of the process that has most of them is evicted |
+//! | pending | `handshakes`, `per_process` of one process | the oldest of the process, or the address, that has most of them is evicted |
 //!
 //! When the system has no descriptor or memory for another connection, the oldest pending one is
 //! evicted, or else the oldest with a name that was not announced. An evicted connection holds its
@@ -17,6 +17,7 @@
 //! leaving.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use event_listener::Event;
@@ -191,14 +192,16 @@ impl Admission {
 }
 
 impl State {
-    /// The oldest pending connection of the process that has most of them.
+    /// The oldest pending connection of the source that has most of them.
     fn dispensable(&self) -> Option<Arc<AdmissionTicket>> {
-        let mut counts: BTreeMap<Option<u32>, usize> = BTreeMap::new();
+        let mut counts: BTreeMap<Source, usize> = BTreeMap::new();
         for ticket in &self.pending {
-            *counts.entry(ticket.process()).or_default() += 1;
+            *counts.entry(Source::of(&ticket.peer)).or_default() += 1;
         }
         let most = counts.values().max()?;
-        self.pending.iter().find(|ticket| counts.get(&ticket.process()) == Some(most)).cloned()
+        let is_most =
+            |ticket: &&Arc<AdmissionTicket>| counts.get(&Source::of(&ticket.peer)) == Some(most);
+        self.pending.iter().find(is_most).cloned()
     }
 
     fn evict(&mut self, ticket: &Arc<AdmissionTicket>) {
@@ -212,6 +215,25 @@ impl State {
     fn remove(&mut self, ticket: &Arc<AdmissionTicket>) {
         self.pending.retain(|pending| !Arc::ptr_eq(pending, ticket));
         self.unannounced.retain(|unannounced| !Arc::ptr_eq(unannounced, ticket));
+    }
+}
+
+/// What pending connections have in common when there are too many.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Source {
+    Process(u32),
+    /// Processes behind one address may be many: no limit is for each of them.
+    Address(IpAddr),
+    Unknown,
+}
+
+impl Source {
+    fn of(peer: &Peer) -> Source {
+        match (process(peer), peer) {
+            (Some(process), _) => Source::Process(process),
+            (None, Peer::Tcp(address)) => Source::Address(address.ip().to_canonical()),
+            (None, _) => Source::Unknown,
+        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! Which names a peer may have.
 //!
-//! A peer chooses its name itself, unless the name is bound: to a user, by the topology, or to a
-//! process, by the launcher.
+//! A peer chooses its name itself, unless the name is bound: to a user or to this host, by the
+//! topology, or to a process, by the launcher. Over TCP the process of a peer is not known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mycelium_core::debug_as_display;
 use mycelium_executor::Peer;
@@ -12,10 +12,12 @@ use thiserror::Error;
 use super::admission::process;
 use super::control::Control;
 
-/// The users to which names of nodes are bound.
+/// The users and the machine to which names of nodes are bound.
 #[derive(Debug, Default)]
 pub(super) struct NameBindings {
     users: BTreeMap<String, u32>,
+    /// Nodes of this machine.
+    near: BTreeSet<String>,
 }
 
 /// Why a peer may not have a name.
@@ -27,6 +29,8 @@ pub(super) enum NameError {
     Own,
     #[error("this name belongs to user {bound}")]
     User { bound: u32 },
+    #[error("this name belongs to a node of the same host, which connects by a Unix socket")]
+    Near,
     #[error("this name belongs to process {bound}")]
     Process { bound: u32 },
 }
@@ -36,6 +40,11 @@ debug_as_display!(NameError);
 impl NameBindings {
     pub(super) fn bind(&mut self, node: &str, user: u32) {
         self.users.insert(node.to_owned(), user);
+    }
+
+    /// A node runs on this machine: no peer from elsewhere has its name.
+    pub(super) fn bind_near(&mut self, node: &str) {
+        self.near.insert(node.to_owned());
     }
 
     /// Checks that a peer may have a name at the node `own`.
@@ -58,6 +67,10 @@ impl NameBindings {
         };
         if let Some(&bound) = self.users.get(node).filter(|bound| user != Some(**bound)) {
             return Err(NameError::User { bound });
+        }
+        if matches!(peer, Peer::Tcp(_)) {
+            // Its process is not known.
+            return if self.near.contains(node) { Err(NameError::Near) } else { Ok(()) };
         }
         match control.bound(node).filter(|bound| !is_of(peer, *bound)) {
             Some(bound) => Err(NameError::Process { bound }),

@@ -147,6 +147,12 @@ impl TopicServer {
         self.names.bind(node, user);
     }
 
+    /// A node runs on this machine and connects by a Unix socket: a peer over TCP cannot have its
+    /// name.
+    pub fn bind_near(&mut self, node: &str) {
+        self.names.bind_near(node);
+    }
+
     /// Announces that the node `reader` will subscribe to a topic: from now on messages wait for
     /// it, or are counted as missed, as `policy` says.
     ///

@@ -1,0 +1,114 @@
+//! Which node runs on which host, and how nodes of other hosts reach it: the sections `host`, and
+//! the keys `host`, `port`, `address` and `listen` of a node.
+
+use mycelium_transports::endpoint::Endpoint;
+use toml::Spanned;
+
+use super::Topology;
+use super::error::{Problem, TopologyError};
+
+impl Topology {
+    /// Each node is on a host of the file, if it has any, and its keys do not contradict each
+    /// other.
+    pub(super) fn check_hosts(&self) -> Result<(), TopologyError> {
+        let hosts: Vec<&str> = self.hosts().collect();
+        for (name, section) in &self.sections.node {
+            if let Some(host) = &section.host {
+                self.check_name("host", host, &hosts)?;
+            } else if let Some(example) = hosts.first() {
+                let message = format!(
+                    "the file has hosts, and node `{}` is on none of them: write, for example, \
+                     `host = \"{example}\"`",
+                    name.as_ref()
+                );
+                return Err(self.file.error(name.span(), Problem::Contradiction { message }));
+            }
+            let (place, message) = match (&section.port, &section.address, &section.listen) {
+                (Some(port), None, _) if section.host.is_none() => (
+                    port.span(),
+                    "`port` needs a `host`, which has the addresses; without one write `address = \"<host>:<port>\"`",
+                ),
+                (Some(port), Some(_), _) => {
+                    (port.span(), "`address` has the ports of this node: remove `port`")
+                }
+                (None, None, Some(listen)) => (
+                    listen.span(),
+                    "`listen` needs an `address` or a `port`, by which other nodes find this one",
+                ),
+                _ => continue,
+            };
+            let problem = Problem::Contradiction { message: message.to_owned() };
+            return Err(self.file.error(place, problem));
+        }
+        Ok(())
+    }
+
+    /// The hosts of the topology, in the order of their names.
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.sections.host.keys().map(|host| host.as_ref().as_str())
+    }
+
+    /// The host of a node, if the file has hosts.
+    pub(crate) fn host(&self, node: &str) -> Option<&str> {
+        let host = self.sections.node.get(node)?.host.as_ref()?;
+        Some(host.as_ref())
+    }
+
+    /// How nodes of other hosts connect to this one; `None` if they cannot.
+    pub(crate) fn tcp(&self, node: &str) -> Option<Endpoint> {
+        let section = self.sections.node.get(node)?;
+        let addresses = match (&section.address, &section.port) {
+            (Some(address), _) => address.as_ref().0.clone(),
+            (None, Some(port)) => {
+                let host = self.sections.host.get(section.host.as_ref()?.as_ref().as_str())?;
+                host.address.as_ref().with_port(*port.as_ref())
+            }
+            (None, None) => return None,
+        };
+        let listen = section.listen.as_ref().map(|listen| listen.as_ref().0.clone());
+        Some(Endpoint::Tcp { addresses, listen: listen.unwrap_or_default() })
+    }
+
+    /// Where the file says at which TCP address a node listens, if it does.
+    pub(crate) fn place_of_tcp(&self, node: &str) -> Option<String> {
+        let section = self.sections.node.get(node)?;
+        let listen = section.listen.as_ref().map(Spanned::span);
+        let address = || section.address.as_ref().map(Spanned::span);
+        let port = || section.port.as_ref().map(Spanned::span);
+        Some(self.file.location(listen.or_else(address).or_else(port)?).to_string())
+    }
+
+    /// Checks a link over TCP: `publisher` is read by `reader`.
+    ///
+    /// # Errors
+    /// If the reader cannot know where to connect.
+    pub(crate) fn check_tcp(&self, publisher: &str, reader: &str) -> Result<(), TopologyError> {
+        if self.tcp(publisher).is_some() {
+            return Ok(());
+        }
+        let section = self.sections.node.get_key_value(publisher);
+        let place = section.map_or(0..0, |(name, _)| name.span());
+        let (node, peer) = (publisher.to_owned(), reader.to_owned());
+        let has_host = self.host(publisher).is_some();
+        Err(self.file.error(place, Problem::NoAddress { node, peer, has_host }))
+    }
+
+    /// Checks that the lists of a topic mean something on a link over TCP, where a peer may give
+    /// itself any name.
+    pub(crate) fn check_trust(
+        &self,
+        node: &str,
+        peer: &str,
+        topic: &str,
+    ) -> Result<(), TopologyError> {
+        let Some(section) = self.sections.topic.get(topic) else { return Ok(()) };
+        let listed = [("readers", &section.readers), ("writers", &section.writers)];
+        let listed = listed.into_iter().find_map(|(key, list)| Some((key, list.as_ref()?)));
+        // The list of a topic with requests is not a grant of the file.
+        let is_believed = section.carries_requests || self.trusts_network(node, peer);
+        let Some((list, names)) = listed.filter(|_| !is_believed) else { return Ok(()) };
+        let place = names.first().map_or(0..0, Spanned::span);
+        let (node, peer, topic) = (node.to_owned(), peer.to_owned(), topic.to_owned());
+        Err(self.file.error(place, Problem::Unproven { topic, list, node, peer }))
+    }
+}

@@ -1,0 +1,251 @@
+//! Nodes on several hosts, joined by TCP: all of them are on this machine, at addresses of the
+//! loopback interface.
+#![cfg(target_os = "linux")]
+#![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
+
+mod loopback;
+mod numbers;
+
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use mycelium::{BuildError, Carrier, Node, Running, StartError, Topology};
+use mycelium_executor::Executor;
+use mycelium_tokio::Tokio;
+use mycelium_transports::endpoint::BindError;
+
+use crate::loopback::host;
+use crate::numbers::{Counter, Taker, within};
+
+/// `far` sends numbers, `near` takes them.
+struct Pair {
+    text: String,
+    directory: PathBuf,
+    taken: Sender<u64>,
+}
+
+impl Pair {
+    fn new(name: &str, text: String) -> (Pair, Receiver<u64>) {
+        let name = format!("mycelium-network-{name}-{}", std::process::id());
+        let (taken, received) = channel();
+        (Pair { text, directory: std::env::temp_dir().join(name), taken }, received)
+    }
+
+    fn build(&self, name: &str, count: u64) -> Result<Node, BuildError> {
+        let topology = Topology::parse("t.toml", &self.text)?.in_directory(&self.directory);
+        let taken = self.taken.clone();
+        Node::builder(name)
+            .topology(topology)
+            .service(move || Counter { count, stays: false })
+            .service(move || Taker(taken.clone()))
+            .build()
+    }
+
+    fn start(&self, name: &str, count: u64, executor: impl Executor) -> Running {
+        self.build(name, count).unwrap().start(executor).unwrap()
+    }
+
+    fn start_error(&self, name: &str) -> StartError {
+        let started = self.build(name, 1).unwrap().start(Tokio::current().unwrap());
+        started.map(drop).unwrap_err()
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+const PORT: u16 = 7400;
+
+/// Two hosts with a node each. `far` has more keys, and so has the file.
+fn two_hosts(far: &str, more: &str) -> String {
+    format!(
+        r#"
+[host.here]
+address = "{}"
+[host.there]
+address = "{}"
+[node.far]
+host = "there"
+services = ["Counter"]
+{far}
+[node.near]
+host = "here"
+services = ["Taker"]
+[topic.numbers]
+capacity = 16
+[link.default]
+retry = "1ms"
+max_retry = "20ms"
+{more}
+"#,
+        host(),
+        host()
+    )
+}
+
+const COUNT: u64 = 500;
+
+/// Numbers arrive over TCP, in order, and both nodes end by themselves. Neither has a Unix socket.
+async fn arrives(name: &str, text: String, executor: impl Executor + Clone) {
+    let (pair, received) = Pair::new(name, text);
+    // The reader tries until the publisher listens.
+    let near = pair.start("near", COUNT, executor.clone());
+    let far = pair.start("far", COUNT, executor);
+    for (node, peer) in [(&near, "far"), (&far, "near")] {
+        let [link] = &*node.start_report().links else { panic!("{}", node.start_report()) };
+        assert_eq!((&*link.peer, link.used), (peer, Carrier::Tcp));
+    }
+    near.join().await.unwrap();
+    far.join().await.unwrap();
+    assert!(received.try_iter().eq(0..COUNT));
+    assert!(!pair.directory.exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_of_two_hosts_are_joined_by_tcp_on_tokio() {
+    let text = two_hosts(&format!("port = {PORT}"), "");
+    within(arrives("tokio", text, Tokio::current().unwrap())).await;
+}
+
+#[test]
+fn nodes_of_two_hosts_are_joined_by_tcp_on_smol() {
+    let text = two_hosts(&format!("port = {PORT}"), "");
+    mycelium_smol::run(1, |smol| arrives("smol", text, smol)).unwrap();
+}
+
+#[test]
+fn nodes_of_two_hosts_are_joined_by_tcp_on_glommio() {
+    let text = two_hosts(&format!("port = {PORT}"), "");
+    let settings = mycelium_glommio::Settings::default();
+    mycelium_glommio::run(&settings, |glommio| arrives("glommio", text, glommio)).unwrap();
+}
+
+#[tokio::test]
+async fn a_line_of_the_file_has_nodes_of_one_host_joined_by_tcp() {
+    let text = format!(
+        "[node.far]\nservices = [\"Counter\"]\naddress = \"{}:{PORT}\"\n[node.near]\n\
+         services = [\"Taker\"]\n[link.\"far-near\"]\ntransport = \"tcp\"\nretry = \"1ms\"\n",
+        host()
+    );
+    within(arrives("line", text, Tokio::current().unwrap())).await;
+}
+
+#[tokio::test]
+async fn a_reader_tries_all_addresses_of_a_node() {
+    let (first, second) = (host(), host());
+    // Nobody listens at the first one.
+    let far = format!(
+        "address = [\"{first}:{PORT}\", \"{second}:{PORT}\"]\nlisten = \"{second}:{PORT}\""
+    );
+    within(arrives("addresses", two_hosts(&far, ""), Tokio::current().unwrap())).await;
+}
+
+#[tokio::test]
+async fn a_node_listens_at_all_of_its_addresses() {
+    let (first, second) = (host(), host());
+    let addresses = [format!("{first}:{PORT}"), format!("{second}:{PORT}")];
+    let far = format!("address = {addresses:?}");
+    let (pair, _received) = Pair::new("listens", two_hosts(&far, ""));
+    let far = pair.start("far", 0, Tokio::current().unwrap());
+    for address in &addresses {
+        // The node sends its name.
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let read = tokio::task::spawn_blocking(move || stream.read_exact(&mut [0; 16]));
+        within(read).await.unwrap().unwrap();
+    }
+    far.shutdown();
+    within(far.join()).await.unwrap();
+    assert!(addresses.iter().all(|address| TcpListener::bind(address).is_ok()));
+}
+
+#[tokio::test]
+async fn nodes_are_joined_over_ipv6_and_by_name() {
+    let Ok(free) = TcpListener::bind("[::1]:0") else { return eprintln!("no IPv6 here") };
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let text = two_hosts(&format!("port = {port}"), "");
+    let there = text.lines().nth(4).unwrap();
+    let text = text.replace(there, "address = [\"::1\", \"localhost\"]");
+    let listening = text.replace(
+        "services = [\"Counter\"]",
+        &format!("services = [\"Counter\"]\nlisten = \"[::1]:{port}\""),
+    );
+    within(arrives("ipv6", listening, Tokio::current().unwrap())).await;
+}
+
+#[tokio::test]
+async fn a_used_port_is_a_start_error_with_its_place() {
+    let text = two_hosts(&format!("port = {PORT}"), "");
+    let there = text.lines().nth(4).unwrap().replace("address = ", "").replace('"', "");
+    let taken = TcpListener::bind((there.as_str(), PORT)).unwrap();
+    let (pair, _received) = Pair::new("used", text);
+    let error = pair.start_error("far");
+    assert!(matches!(&error, StartError::Bind { error: BindError::Tcp { .. }, .. }), "{error}");
+    let text = format!(
+        "t.toml:9:8: node `far` cannot listen: cannot listen at `{there}:{PORT}`: Address already \
+         in use (os error 98): end the process that listens there, or choose another port"
+    );
+    assert_eq!(error.to_string(), text);
+    drop(taken);
+    // An address of another machine.
+    let (pair, _received) = Pair::new("elsewhere", two_hosts("address = \"192.0.2.1:7400\"", ""));
+    let text = "t.toml:9:11: node `far` cannot listen: cannot listen at `192.0.2.1:7400`: Cannot \
+                assign requested address (os error 99): name an address of this machine, or \
+                `listen = \"0.0.0.0:<port>\"` for all of them";
+    assert_eq!(pair.start_error("far").to_string(), text);
+}
+
+#[test]
+fn a_link_between_hosts_needs_an_address_and_no_memory() {
+    let build = |far: &str, more: &str| {
+        let (pair, _received) = Pair::new("build", two_hosts(far, more));
+        pair.build("near", 1).map(drop).unwrap_err().to_string()
+    };
+    assert_eq!(
+        build("", ""),
+        "t.toml:6:7: node `near` reads from node `far` over TCP, but `far` has no address: add \
+         `port = 7400`"
+    );
+    for transport in ["shm", "unix"] {
+        assert_eq!(
+            build("port = 7400", &format!("transport = \"{transport}\"")),
+            "t.toml:18:13: nodes `near` and `far` run on hosts `here` and `there`, which have no \
+             memory and no Unix socket in common: write `transport = \"tcp\"`, or leave the key out"
+        );
+    }
+}
+
+/// Plain TCP proves no name.
+#[test]
+fn a_list_of_readers_needs_trust_over_plain_tcp() {
+    let build = |node: &str, list: &str, more: &str| {
+        let text = two_hosts("port = 7400", more)
+            .replace("capacity = 16", &format!("capacity = 16\n{list}"));
+        let (pair, _received) = Pair::new("list", text);
+        pair.build(node, 1).map(drop).map_err(|error| error.to_string())
+    };
+    for (key, other) in [("readers", "near"), ("writers", "far")] {
+        let list = format!("{key} = [\"{other}\"]");
+        for (node, peer) in [("far", "near"), ("near", "far")] {
+            assert_eq!(
+                build(node, &list, "").unwrap_err(),
+                format!(
+                    "t.toml:15:12: topic `numbers` has a list of `{key}`, but the link between \
+                     `{node}` and `{peer}` is plain TCP: a process that can connect may call \
+                     itself `{peer}`; if no other process can, write `trust = \"network\"` in \
+                     `[link.\"{node}-{peer}\"]`"
+                )
+            );
+            let trust = "[link.\"far-near\"]\ntrust = \"network\"";
+            assert_eq!(build(node, &list, trust), Ok(()));
+            assert!(build(node, &list, "trust = \"nobody\"").is_err());
+        }
+    }
+}

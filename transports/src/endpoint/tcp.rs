@@ -1,0 +1,72 @@
+//! TCP: how the processes of several machines connect.
+//!
+//! A node may have several addresses. It listens at all of them, and a peer tries one after the
+//! other. An address proves nothing: who connects over plain TCP may have any name.
+
+use std::io;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use mycelium_executor::{Executor, Listener, Stream, bind_tcp};
+
+use super::error::BindError;
+
+/// How long a peer tries one address.
+const ATTEMPT: Duration = Duration::from_secs(5);
+
+/// TCP sockets that listen, one for each address.
+#[derive(Debug)]
+pub struct BoundTcp {
+    first: TcpListener,
+    others: Vec<TcpListener>,
+}
+
+impl BoundTcp {
+    /// Listens at all of these addresses. Resolving a host name blocks.
+    ///
+    /// # Errors
+    /// If one of them is in use, is invalid, or belongs to another machine; if there is none.
+    pub(super) fn bind(addresses: &[String]) -> Result<BoundTcp, BindError> {
+        let bind = |address: &String| {
+            bind_tcp(address).map_err(|error| BindError::Tcp { address: address.clone(), error })
+        };
+        let mut sockets = addresses.iter().map(bind);
+        let first = sockets.next().unwrap_or_else(|| bind(&String::new()))?;
+        Ok(BoundTcp { first, others: sockets.collect::<Result<_, _>>()? })
+    }
+
+    /// Accepts the connections of all addresses on an executor.
+    pub(super) fn listener(&self, executor: &dyn Executor) -> io::Result<Listener> {
+        let adopt = |socket: &TcpListener| executor.tcp_listener(socket.try_clone()?);
+        self.others.iter().try_fold(adopt(&self.first)?, |all, socket| Ok(all.and(adopt(socket)?)))
+    }
+}
+
+/// Connects to the first of these addresses that accepts.
+///
+/// # Errors
+/// If none does: what each of them said.
+pub(super) async fn connect(addresses: &[String], executor: &dyn Executor) -> io::Result<Stream> {
+    let mut last = None;
+    let mut texts = Vec::new();
+    for address in addresses {
+        let limit = executor.sleep_until(executor.now().saturating_add(ATTEMPT));
+        let error = match select(executor.connect(address.clone()), limit).await {
+            Either::Left((Ok(stream), _)) => return Ok(stream),
+            Either::Left((Err(error), _)) => error,
+            Either::Right(_) => {
+                let text = format!("no answer within {ATTEMPT:?}");
+                io::Error::new(io::ErrorKind::TimedOut, text)
+            }
+        };
+        texts.push(match error.kind() {
+            io::ErrorKind::ConnectionRefused => {
+                format!("no process listens at `{address}`: {error}")
+            }
+            _ => format!("`{address}`: {error}"),
+        });
+        last = Some(error.kind());
+    }
+    Err(io::Error::new(last.unwrap_or(io::ErrorKind::InvalidInput), texts.join("; ")))
+}
