@@ -91,7 +91,7 @@ max_retry = "20ms"
 
 const COUNT: u64 = 500;
 
-/// Numbers arrive over TCP, in order, and both nodes end by themselves. Neither has a Unix socket.
+/// Numbers arrive over TCP, in order, and both nodes end by themselves. No Unix socket is made.
 async fn arrives(name: &str, text: String, executor: impl Executor + Clone) {
     let (pair, received) = Pair::new(name, text);
     // The reader tries until the publisher listens.
@@ -195,8 +195,8 @@ async fn a_used_port_is_a_start_error_with_its_place() {
     assert_eq!(error.to_string(), text);
     drop(taken);
     // An address of another machine.
-    let (pair, _received) = Pair::new("elsewhere", two_hosts("address = \"192.0.2.1:7400\"", ""));
-    let text = "t.toml:9:11: node `far` cannot listen: cannot listen at `192.0.2.1:7400`: Cannot \
+    let (pair, _received) = Pair::new("elsewhere", two_hosts("address = \"203.0.113.1:7400\"", ""));
+    let text = "t.toml:9:11: node `far` cannot listen: cannot listen at `203.0.113.1:7400`: Cannot \
                 assign requested address (os error 99): name an address of this machine, or \
                 `listen = \"0.0.0.0:<port>\"` for all of them";
     assert_eq!(pair.start_error("far").to_string(), text);

@@ -88,7 +88,7 @@ impl fmt::Debug for Listener {
 
 struct Both {
     listeners: [Listener; 2],
-    /// The one that is asked first.
+    /// The one that was polled last.
     turn: usize,
 }
 

@@ -87,8 +87,8 @@ pub enum Problem {
     /// A name that nothing in the program or the topology has.
     #[error("unknown {kind} `{}`: {}{hint}", name.escape_debug(), expected_instead_of(name, known))]
     Unknown {
-        /// What it should name: `key`, `service`, `node`, `topic`, `port`, `subscription`, `link`
-        /// or `executor`.
+        /// What it should name: `key`, `service`, `node`, `host`, `topic`, `port`, `subscription`,
+        /// `link` or `executor`.
         kind: &'static str,
         /// The name.
         name: String,
@@ -208,6 +208,18 @@ pub enum Problem {
         peer: String,
         /// The reason.
         reason: String,
+    },
+    /// A launcher does not know which host of the file this machine is.
+    #[error(
+        "this machine has an address of {}: name the host that it is, one of: {}",
+        if found.is_empty() { "no host of the file".to_owned() } else { hosts_named(found) },
+        hosts.join(", ")
+    )]
+    NoHost {
+        /// The hosts with an address of this machine.
+        found: Vec<String>,
+        /// All hosts of the file.
+        hosts: Vec<String>,
     },
     /// A link is to go through memory or a Unix socket, but its nodes run on different hosts.
     #[error(
@@ -336,6 +348,11 @@ fn another_topic(has_port: bool) -> &'static str {
 /// The key with the list of nodes.
 fn list(does: &str) -> &'static str {
     if does == "reads" { "readers" } else { "writers" }
+}
+
+fn hosts_named(hosts: &[String]) -> String {
+    let hosts: Vec<_> = hosts.iter().map(|host| format!("`{host}`")).collect();
+    format!("the hosts {}", hosts.join(" and "))
 }
 
 fn pairs(pairs: &[[String; 2]]) -> String {

@@ -1,6 +1,8 @@
 //! Which node runs on which host, and how nodes of other hosts reach it: the sections `host`, and
 //! the keys `host`, `port`, `address` and `listen` of a node.
 
+use std::net::{ToSocketAddrs, UdpSocket};
+
 use mycelium_transports::endpoint::Endpoint;
 use toml::Spanned;
 
@@ -41,6 +43,67 @@ impl Topology {
             return Err(self.file.error(place, problem));
         }
         Ok(())
+    }
+
+    /// The nodes of these hosts. If none is named: the nodes of the host that this machine is, by
+    /// its addresses, or all nodes if the file has no hosts. A launcher starts these nodes.
+    ///
+    /// Resolving host names blocks.
+    ///
+    /// ```
+    /// let topology = mycelium::Topology::parse("app.toml", r#"
+    /// [host.exchange]
+    /// address = "203.0.113.1"
+    /// [host.desk]
+    /// address = "127.0.0.1"
+    /// [node.feed]
+    /// host = "exchange"
+    /// [node.strategy]
+    /// host = "desk"
+    /// "#)?;
+    ///
+    /// # // Miri isolates programs from the network.
+    /// # if !cfg!(miri) {
+    /// let here: [&str; 0] = [];
+    /// assert_eq!(topology.nodes_of(&here)?, ["strategy"]);
+    /// # }
+    /// assert_eq!(topology.nodes_of(&["exchange"])?, ["feed"]);
+    /// # Ok::<(), mycelium::TopologyError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the file has no host of such a name. If none is named, and this machine has the addresses
+    /// of no host of the file, or of two.
+    pub fn nodes_of(&self, hosts: &[impl AsRef<str>]) -> Result<Vec<&str>, TopologyError> {
+        let known: Vec<&str> = self.hosts().collect();
+        let mut named: Vec<&str> = hosts.iter().map(AsRef::as_ref).collect();
+        if let Some(unknown) = named.iter().find(|name| !known.contains(name)) {
+            let known = known.iter().map(|&host| host.to_owned()).collect();
+            let (name, hint) = ((*unknown).to_owned(), String::new());
+            let problem = Problem::Unknown { kind: "host", name, known, hint };
+            return Err(self.file.error_of_file(problem));
+        }
+        if named.is_empty() && !known.is_empty() {
+            named = vec![self.this_host()?];
+        }
+        let is_there =
+            |node: &&str| named.is_empty() || self.host(node).is_some_and(|it| named.contains(&it));
+        Ok(self.nodes().filter(is_there).collect())
+    }
+
+    /// The host that this machine is.
+    fn this_host(&self) -> Result<&str, TopologyError> {
+        let hosts = self.sections.host.iter();
+        let here = hosts.filter(|(_, host)| host.address.as_ref().0.iter().any(|it| is_own(it)));
+        let found: Vec<&str> = here.map(|(name, _)| name.as_ref().as_str()).collect();
+        match found[..] {
+            [host] => Ok(host),
+            _ => {
+                let hosts = self.hosts().map(str::to_owned).collect();
+                let found = found.iter().map(|&host| host.to_owned()).collect();
+                Err(self.file.error_of_file(Problem::NoHost { found, hosts }))
+            }
+        }
     }
 
     /// The hosts of the topology, in the order of their names.
@@ -111,4 +174,10 @@ impl Topology {
         let (node, peer, topic) = (node.to_owned(), peer.to_owned(), topic.to_owned());
         Err(self.file.error(place, Problem::Unproven { topic, list, node, peer }))
     }
+}
+
+/// Whether this machine has an address: the system lets only its own ones be bound.
+fn is_own(address: &str) -> bool {
+    let addresses = (address, 0).to_socket_addrs();
+    addresses.is_ok_and(|mut all| all.any(|address| UdpSocket::bind(address).is_ok()))
 }

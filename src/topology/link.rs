@@ -36,8 +36,8 @@ pub(super) struct LinkSection {
 #[derive(Clone, Copy, Debug)]
 struct Transport(Carrier);
 
-/// Whom a link over plain TCP trusts: `"network"`, everybody who can connect; `"nobody"`, who is
-/// not on this host.
+/// Whether a link over plain TCP believes the name of a peer: `"network"`, of every process that
+/// can connect; `"nobody"`, of none on another host.
 #[derive(Clone, Copy, Debug)]
 struct Trust {
     is_network: bool,

@@ -213,10 +213,6 @@ fn an_unknown_transport_is_refused_with_the_known_ones() {
         refused("\"Unix\""),
         "t.toml:2:13: invalid transport `Unix`: did you mean `unix`? (expected one of: shm, unix, tcp)"
     );
-    assert_eq!(
-        refused("\"tcp\""),
-        "t.toml:2:13: invalid transport `tcp`: expected one of: shm, unix, tcp"
-    );
     assert!(refused("7").starts_with("t.toml:2:13: invalid value, integer `7`: expected "));
 }
 
@@ -554,4 +550,38 @@ fn the_addresses_of_a_node_are_its_own_or_those_of_its_host() {
     assert_eq!(topology.place_of_tcp("a").as_deref(), Some("t.toml:5:8"));
     assert_eq!(topology.place_of_tcp("b").as_deref(), Some("t.toml:9:10"));
     assert!(!topology.is_over_tcp("a", "b"));
+}
+
+#[test]
+fn the_nodes_of_a_machine_are_those_of_its_host() {
+    let file = |one: &str, two: &str| {
+        let text = format!(
+            "[host.one]\naddress = {one}\n[host.two]\naddress = {two}\n[node.a]\nhost = \"one\"\n\
+             [node.b]\nhost = \"two\"\n[node.c]\nhost = \"two\"\n"
+        );
+        Topology::parse("t.toml", &text).unwrap()
+    };
+    let nobody: [&str; 0] = [];
+    let topology = file("\"203.0.113.1\"", "[\"203.0.113.2\", \"127.0.0.1\"]");
+    assert_eq!(topology.nodes_of(&nobody).unwrap(), ["b", "c"]);
+    assert_eq!(topology.nodes_of(&["one"]).unwrap(), ["a"]);
+    assert_eq!(topology.nodes_of(&["two", "one"]).unwrap(), ["a", "b", "c"]);
+    assert_eq!(
+        topology.nodes_of(&["three"]).unwrap_err().to_string(),
+        "t.toml: unknown host `three`: expected one of: one, two"
+    );
+    let none = file("\"203.0.113.1\"", "\"203.0.113.2\"").nodes_of(&nobody).unwrap_err();
+    assert_eq!(
+        none.to_string(),
+        "t.toml: this machine has an address of no host of the file: name the host that it is, \
+         one of: one, two"
+    );
+    let both = file("\"127.0.0.1\"", "\"127.0.0.1\"").nodes_of(&nobody).unwrap_err();
+    assert_eq!(
+        both.to_string(),
+        "t.toml: this machine has an address of the hosts `one` and `two`: name the host that it \
+         is, one of: one, two"
+    );
+    let without = Topology::parse("t.toml", "[node.a]\n[node.b]\n").unwrap();
+    assert_eq!(without.nodes_of(&nobody).unwrap(), ["a", "b"]);
 }

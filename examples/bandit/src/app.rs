@@ -192,16 +192,20 @@ fn topology(options: &Options) -> Result<Topology, Failure> {
 ///
 /// # Errors
 /// If the topology is invalid or does not fit the services.
-pub fn bundle(options: &Options) -> Result<Vec<(String, Vec<String>)>, Failure> {
+pub fn bundle(options: &Options, hosts: &[String]) -> Result<Vec<(String, Vec<String>)>, Failure> {
     let mut options = Options { member: Some(Member::default()), ..options.clone() };
-    let nodes: Vec<String> = topology(&options)?.nodes().map(str::to_owned).collect();
+    let topology = topology(&options)?;
+    let nodes: Vec<String> = topology.nodes_of(hosts)?.into_iter().map(str::to_owned).collect();
     let mut bundle = Vec::new();
-    for node in nodes {
+    for node in &nodes {
         options.member = Some(Member { node: node.clone(), ..Member::default() });
         let board = Board::new(Figures::new(None));
         let url = "ws://localhost".to_owned();
-        let wired = wire(&options, topology(&options)?, url, Vec::new(), &board, &faults(None))?;
-        bundle.push((node, wired.reads_from().map(str::to_owned).collect()));
+        let wired = wire(&options, topology.clone(), url, Vec::new(), &board, &faults(None))?;
+        // This launcher does not start nodes of other hosts.
+        let sources = wired.reads_from().filter(|source| nodes.iter().any(|node| node == source));
+        let sources = sources.map(str::to_owned).collect();
+        bundle.push((node.clone(), sources));
     }
     Ok(bundle)
 }

@@ -27,6 +27,16 @@ pub(crate) struct MemberArgs {
     pub(crate) run: RunArgs,
 }
 
+#[derive(Args)]
+pub(crate) struct BundledArgs {
+    /// Start the nodes of this host of the topology; can be given several times. By default the
+    /// host whose address this machine has.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) host: Vec<String>,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
 #[derive(Args, Clone)]
 pub(crate) struct RunArgs {
     /// Follow this node (ws://host:port/path) instead of the recorded day.

@@ -23,7 +23,7 @@ use mycelium_bundle::{
 };
 use mycelium_executor::Executor;
 
-use crate::args::{MemberArgs, RunArgs};
+use crate::args::{BundledArgs, MemberArgs, RunArgs};
 use crate::output::{say, user_error};
 
 /// The grace period of a member after its launcher ends; the nodes need up to five seconds.
@@ -38,14 +38,15 @@ const RESTART: Restart = Restart {
 /// The number of the signal that requests a process to end.
 const SIGTERM: i32 = 15;
 
-/// Runs all nodes of the topology as processes, until they have completed.
+/// Runs the nodes of the topology, or those of some of its hosts, as processes, until they have
+/// completed.
 pub(crate) async fn launch(
-    args: RunArgs,
+    BundledArgs { host, run: args }: BundledArgs,
     executor: Arc<dyn Executor>,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let program = env::current_exe()?;
     let options = args.options(None);
-    let nodes = app::bundle(&options).map_err(user_error)?;
+    let nodes = app::bundle(&options, &host).map_err(user_error)?;
     let directories = Arc::new(Directories::new()?);
     let (url, feed) = match &options.url {
         Some(url) => (url.clone(), None),
@@ -89,7 +90,8 @@ pub(crate) async fn launch(
     }
     let report = report?;
     if end == End::Done
-        && let Some(path) = options.signals
+        // Another host may have the writer.
+        && let Some(path) = options.signals.filter(|path| path.exists())
     {
         say(&format!("signals    written to {}", path.display()));
     }

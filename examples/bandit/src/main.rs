@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use args::{MemberArgs, ReplayArgs, RunArgs};
+use args::{BundledArgs, MemberArgs, ReplayArgs, RunArgs};
 use bandit::{
     app::{self, Run},
     feed::Feed,
@@ -45,7 +45,7 @@ impl Cli {
     fn executor(&self) -> ExecutorKind {
         match &self.command {
             Some(Command::Feed { executor, .. }) => *executor,
-            Some(Command::Bundled(run)) => run.executor,
+            Some(Command::Bundled(bundled)) => bundled.run.executor,
             Some(Command::Member(member)) => member.run.executor,
             None => self.run.executor,
         }
@@ -66,7 +66,7 @@ enum Command {
         replay: ReplayArgs,
     },
     /// Run the services as several processes, one for each node of the topology (three by default).
-    Bundled(RunArgs),
+    Bundled(BundledArgs),
     /// One process of a bundle.
     #[command(hide = true)]
     Member(MemberArgs),

@@ -1,7 +1,7 @@
 //! TCP: how the processes of several machines connect.
 //!
 //! A node may have several addresses. It listens at all of them, and a peer tries one after the
-//! other. An address proves nothing: who connects over plain TCP may have any name.
+//! other. An address proves nothing: a peer over plain TCP may state any name.
 
 use std::io;
 use std::net::TcpListener;
