@@ -5,6 +5,8 @@
 
 mod loopback;
 mod numbers;
+#[path = "network/proxy.rs"]
+mod proxy;
 
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
@@ -15,10 +17,12 @@ use std::time::Duration;
 use mycelium::{BuildError, Carrier, Node, Running, StartError, Topology};
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
+use mycelium_transports::counters::Kind;
 use mycelium_transports::endpoint::BindError;
 
 use crate::loopback::host;
 use crate::numbers::{Counter, Taker, within};
+use crate::proxy::Proxy;
 
 /// `far` sends numbers, `near` takes them.
 struct Pair {
@@ -39,7 +43,7 @@ impl Pair {
         let taken = self.taken.clone();
         Node::builder(name)
             .topology(topology)
-            .service(move || Counter { count, stays: false })
+            .service(move || Counter { count, stays: count == NONE })
             .service(move || Taker(taken.clone()))
             .build()
     }
@@ -90,6 +94,9 @@ max_retry = "20ms"
 }
 
 const COUNT: u64 = 500;
+
+/// `far` sends nothing, and stays until its shutdown.
+const NONE: u64 = 0;
 
 /// Numbers arrive over TCP, in order, and both nodes end by themselves. No Unix socket is made.
 async fn arrives(name: &str, text: String, executor: impl Executor + Clone) {
@@ -152,7 +159,7 @@ async fn a_node_listens_at_all_of_its_addresses() {
     let addresses = [format!("{first}:{PORT}"), format!("{second}:{PORT}")];
     let far = format!("address = {addresses:?}");
     let (pair, _received) = Pair::new("listens", two_hosts(&far, ""));
-    let far = pair.start("far", 0, Tokio::current().unwrap());
+    let far = pair.start("far", NONE, Tokio::current().unwrap());
     for address in &addresses {
         // The node sends its name.
         let mut stream = TcpStream::connect(address).unwrap();
@@ -167,7 +174,10 @@ async fn a_node_listens_at_all_of_its_addresses() {
 
 #[tokio::test]
 async fn nodes_are_joined_over_ipv6_and_by_name() {
-    let Ok(free) = TcpListener::bind("[::1]:0") else { return eprintln!("no IPv6 here") };
+    let Ok(free) = TcpListener::bind("[::1]:0") else {
+        // This system has no IPv6.
+        return;
+    };
     let port = free.local_addr().unwrap().port();
     drop(free);
     let text = two_hosts(&format!("port = {port}"), "");
@@ -178,6 +188,98 @@ async fn nodes_are_joined_over_ipv6_and_by_name() {
         &format!("services = [\"Counter\"]\nlisten = \"[::1]:{port}\""),
     );
     within(arrives("ipv6", listening, Tokio::current().unwrap())).await;
+}
+
+/// A pair whose link goes through a proxy, and the proxy.
+fn through_a_proxy(name: &str, more: &str) -> (Pair, Receiver<u64>, Proxy) {
+    let (own, proxy) = (format!("{}:{PORT}", host()), format!("{}:{PORT}", host()));
+    let far = format!("address = \"{proxy}\"\nlisten = \"{own}\"");
+    let (pair, received) = Pair::new(name, two_hosts(&far, more));
+    (pair, received, Proxy::start(&proxy, &own))
+}
+
+/// More numbers than the sockets and the proxy hold: at least 400,000 bytes.
+const MANY: u64 = 50_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_is_cut_under_load_loses_and_repeats_nothing() {
+    let (pair, received, proxy) = through_a_proxy("cut", "");
+    let near = pair.start("near", MANY, Tokio::current().unwrap());
+    let far = pair.start("far", MANY, Tokio::current().unwrap());
+    let cuts = tokio::task::spawn_blocking(move || {
+        for cut in 1..=20 {
+            proxy.wait_for(cut * 10_000);
+            proxy.cut();
+        }
+    });
+    within(near.join()).await.unwrap();
+    within(far.join()).await.unwrap();
+    within(cuts).await.unwrap();
+    assert!(received.try_iter().eq(0..MANY));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_ends_the_link_by_its_silence_and_heals_without_a_loss() {
+    let times = "keep_alive = \"50ms\"\nsilence = \"200ms\"\nhandshake = \"200ms\"";
+    let (pair, received, proxy) = through_a_proxy("partition", times);
+    let near = pair.start("near", MANY, Tokio::current().unwrap());
+    let far = pair.start("far", MANY, Tokio::current().unwrap());
+    let errors = |running: &Running| -> u64 {
+        let lines = running.counters().into_iter().filter(|line| line.kind == Kind::Link);
+        lines.map(|line| line.value("errors")).sum()
+    };
+    for bytes in [10_000, 50_000, 100_000] {
+        let passing = proxy.clone();
+        within(tokio::task::spawn_blocking(move || passing.wait_for(bytes))).await.unwrap();
+        proxy.hold();
+        let before = errors(&near);
+        // Both sides keep their connection until it has been silent for too long.
+        within(async {
+            while errors(&near) == before {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+        // Old bytes arrive late, on a connection that has ended.
+        proxy.release();
+    }
+    within(near.join()).await.unwrap();
+    within(far.join()).await.unwrap();
+    assert!(received.try_iter().eq(0..MANY));
+}
+
+/// A peer over TCP states its name, and a node of the same host is not there yet.
+#[tokio::test]
+async fn a_peer_over_tcp_cannot_take_the_name_of_a_node_on_the_same_host() {
+    let address = host();
+    let text = format!(
+        "[host.one]\naddress = \"{address}\"\n[node.far]\nhost = \"one\"\nport = {PORT}\n\
+         services = [\"Counter\"]\n[node.near]\nhost = \"one\"\n\
+         services = [\"Taker\"]\n"
+    );
+    let (pair, received) = Pair::new("near", text.clone());
+    let far = pair.start("far", COUNT, Tokio::current().unwrap());
+    // The same node of another file, in which the two are joined by TCP.
+    let liar = format!("{text}[link.default]\ntransport = \"tcp\"\nretry = \"1ms\"\n");
+    let (other, stolen) = Pair::new("liar", liar);
+    let near = other.start("near", COUNT, Tokio::current().unwrap());
+    let rejected = || -> u64 {
+        let lines = far.counters().into_iter().filter(|line| line.kind == Kind::Link);
+        lines.map(|line| line.value("rejected_peers")).sum()
+    };
+    within(async {
+        while rejected() < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    near.shutdown();
+    within(near.join()).await.unwrap();
+    assert_eq!(stolen.try_iter().count(), 0);
+    let near = pair.start("near", COUNT, Tokio::current().unwrap());
+    within(near.join()).await.unwrap();
+    within(far.join()).await.unwrap();
+    assert!(received.try_iter().eq(0..COUNT));
 }
 
 #[tokio::test]
