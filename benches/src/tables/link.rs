@@ -1,4 +1,4 @@
-//! Links over Unix sockets, beside the sockets without links.
+//! Links over Unix sockets and over TCP, beside the sockets without links.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::loops::link::clients::{clients, memory, raw_clients};
 use crate::loops::link::exchange::exchange;
 use crate::loops::link::load::offered;
 use crate::loops::link::spent::{Meter, spent};
-use crate::loops::link::{HEADER, Wire, one_way, trip};
+use crate::loops::link::{HEADER, SocketKind, Wire, one_way, trip};
 use crate::options::Options;
 use crate::sample::Sample;
-use crate::tables::rows::LINK;
+use crate::tables::rows::{LINK, LINK_TCP};
 
 const LOW: &str = "link, low latency";
 const BALANCED: &str = "link, balanced";
@@ -37,29 +37,60 @@ const PRESETS: [(&str, Batching); 3] = [
 const SLOT: usize = 8 + size_of::<Sample>();
 
 pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
-    if !options.wants("link") {
-        return Vec::new();
-    }
-    let wire = Wire { cores: cores.clone(), meter: None };
-    let contests = [
-        one_way(options, &wire),
-        trips(options, &wire),
-        load(options, &wire),
-        many_clients(options),
-        Contest {
-            kind: Kind::Counts,
-            operations: options.operations(200_000, 2_000),
-            columns: vec![memory(MANY, 1_000, Batching::BALANCED)],
-            ..contest("peak memory of an end of a connection: link, buffers and task").at("memory")
-        },
-        spent_one_way(options, cores),
-        spent_trip(options, cores),
-    ];
-    contests.map(Sweep::from).into()
+    let kinds = [&UNIX, &TCP].into_iter().filter(|over| options.wants(over.table));
+    kinds.flat_map(|over| over.contests(options, cores)).map(Sweep::from).collect()
 }
 
-fn contest(title: &str) -> Contest {
-    Contest::new("link", LINK, title)
+/// The tables over one kind of sockets.
+struct Over {
+    sockets: SocketKind,
+    table: &'static str,
+    row: &'static str,
+    /// How titles name the sockets.
+    title: &'static str,
+    /// The least share of the raw socket's throughput, from emit to receive.
+    emit: f64,
+}
+
+const UNIX: Over = Over {
+    sockets: SocketKind::Unix,
+    table: "link",
+    row: LINK,
+    title: "over a Unix socket",
+    emit: 0.65,
+};
+
+const TCP: Over =
+    Over { sockets: SocketKind::Tcp, table: "tcp", row: LINK_TCP, title: "over TCP", emit: 0.6 };
+
+impl Over {
+    fn contests(&self, options: &Options, cores: &Cores) -> Vec<Contest> {
+        let wire = Wire { sockets: self.sockets, cores: cores.clone(), meter: None };
+        let mut contests = vec![
+            one_way(self, options, &wire),
+            trips(self, options, &wire),
+            load(self, options, &wire),
+            many_clients(self, options),
+        ];
+        // The same for all kinds.
+        contests.extend((self.sockets == SocketKind::Unix).then(|| memory_of_ends(options)));
+        contests.extend([spent_one_way(self, options, cores), spent_trip(self, options, cores)]);
+        contests
+    }
+
+    /// `{}` in a title is the kind of sockets.
+    fn contest(&self, title: &str) -> Contest {
+        Contest::new(self.table, self.row, &title.replace("{}", self.title))
+    }
+}
+
+fn memory_of_ends(options: &Options) -> Contest {
+    Contest {
+        kind: Kind::Counts,
+        operations: options.operations(200_000, 2_000),
+        columns: vec![memory(MANY, 1_000, Batching::BALANCED)],
+        ..UNIX.contest("peak memory of an end of a connection: link, buffers and task").at("memory")
+    }
 }
 
 /// Messages one way without traces, over a link with tables for a single topic.
@@ -67,7 +98,7 @@ fn over(name: &'static str, batching: Batching, wire: &Wire) -> Column {
     one_way::over_link::<1, 1>(name, batching, Envelope::default(), wire.clone())
 }
 
-fn one_way(options: &Options, wire: &Wire) -> Contest {
+fn one_way(kind: &Over, options: &Options, wire: &Wire) -> Contest {
     const NODE: &str = "link of a node";
     const EXCHANGE: &str = "emit to receive";
     const TRACED: &str = "link with traces";
@@ -91,17 +122,17 @@ fn one_way(options: &Options, wire: &Wire) -> Contest {
             one_way::raw(RAW_TRACED, TRACED_BYTES, wire.clone()),
         ],
         pairs: vec![
-            Pair::new(EXCHANGE, RAW).at_least(0.65),
+            Pair::new(EXCHANGE, RAW).at_least(kind.emit),
             Pair::new(FAST, RAW).at_least(0.85),
             Pair::new(BALANCED, RAW).throughput(),
             Pair::new(NODE, RAW).throughput(),
             Pair::new(TRACED, RAW_TRACED).throughput(),
         ],
-        ..contest("56 bytes one way over a Unix socket between two runtimes of one thread")
+        ..kind.contest("56 bytes one way {} between two runtimes of one thread")
     }
 }
 
-fn trips(options: &Options, wire: &Wire) -> Contest {
+fn trips(kind: &Over, options: &Options, wire: &Wire) -> Contest {
     const CODEC: &str = "tokio-util codec";
     Contest {
         timed: "each trip, from before its send; the figure of a round is its median",
@@ -117,12 +148,11 @@ fn trips(options: &Options, wire: &Wire) -> Contest {
             Pair::new(FAST, RAW_TRIP),
             Pair::new(LOW, CODEC),
         ],
-        ..contest("64 bytes there and back over a Unix socket between two runtimes of one thread")
-            .at("trip")
+        ..kind.contest("64 bytes there and back {} between two runtimes of one thread").at("trip")
     }
 }
 
-fn load(options: &Options, wire: &Wire) -> Contest {
+fn load(kind: &Over, options: &Options, wire: &Wire) -> Contest {
     /// Messages per second.
     const RATES: [u64; 9] =
         [20_000, 50_000, 100_000, 500_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000, 20_000_000];
@@ -139,19 +169,20 @@ fn load(options: &Options, wire: &Wire) -> Contest {
     Contest {
         kind: Kind::Loads(RATES.into()),
         columns: columns.collect(),
-        ..contest("56 bytes one way over a Unix socket, sent when they are due")
+        ..kind.contest("56 bytes one way {}, sent when they are due")
     }
 }
 
 const MANY: &str = "1,000 clients";
 
-fn many_clients(options: &Options) -> Contest {
+fn many_clients(kind: &Over, options: &Options) -> Contest {
     const ONE: &str = "1 client";
     const RAW_ONE: &str = "1 raw socket";
     const RAW_MANY: &str = "1,000 raw sockets";
     let crowds = [(ONE, 1), ("10 clients", 10), ("100 clients", 100), (MANY, 1_000)];
-    let crowds = crowds.map(|(name, count)| clients(name, count, Batching::BALANCED));
-    let raw = [(RAW_ONE, 1), (RAW_MANY, 1_000)].map(|(name, count)| raw_clients(name, count));
+    let crowds = crowds.map(|(name, count)| clients(name, kind.sockets, count, Batching::BALANCED));
+    let raw = [(RAW_ONE, 1), (RAW_MANY, 1_000)]
+        .map(|(name, count)| raw_clients(name, kind.sockets, count));
     Contest {
         timed: "from the last subscription until all clients have all their messages",
         // A thousand messages for each of a thousand clients, so that the start of a connection
@@ -164,40 +195,43 @@ fn many_clients(options: &Options) -> Contest {
             Pair::new(MANY, ONE).throughput(),
             Pair::new(RAW_MANY, RAW_ONE).throughput(),
         ],
-        ..contest("56 bytes to each of many clients over Unix sockets, all in one runtime")
-            .at("clients")
+        ..kind.contest("56 bytes to each of many clients {}, all in one runtime").at("clients")
     }
 }
 
 /// The system calls and allocations of a column.
-fn metered(cores: &Cores, column: impl Fn(Wire) -> Column) -> Column {
+fn metered(kind: &Over, cores: &Cores, column: impl Fn(Wire) -> Column) -> Column {
     let meter = Arc::new(Meter::default());
-    let wire = Wire { cores: cores.clone(), meter: Some(meter.clone()) };
+    let wire = Wire { sockets: kind.sockets, cores: cores.clone(), meter: Some(meter.clone()) };
     spent(meter, column(wire))
 }
 
-fn spent_one_way(options: &Options, cores: &Cores) -> Contest {
+fn spent_one_way(kind: &Over, options: &Options, cores: &Cores) -> Contest {
     let presets =
-        PRESETS.map(|(name, batching)| metered(cores, |wire| over(name, batching, &wire)));
-    let raw = metered(cores, |wire| one_way::raw(RAW, SLOT, wire));
+        PRESETS.map(|(name, batching)| metered(kind, cores, |wire| over(name, batching, &wire)));
+    let raw = metered(kind, cores, |wire| one_way::raw(RAW, SLOT, wire));
     Contest {
         kind: Kind::Counts,
         operations: options.operations(20_000, 500),
         columns: presets.into_iter().chain([raw]).collect(),
-        ..contest("system calls and allocations of both sides, for a message one way").at("spent")
+        ..kind
+            .contest("system calls and allocations of both sides, for a message one way")
+            .at("spent")
     }
 }
 
 /// Trips are much slower, so there are fewer.
-fn spent_trip(options: &Options, cores: &Cores) -> Contest {
+fn spent_trip(kind: &Over, options: &Options, cores: &Cores) -> Contest {
     let batching = Batching::LOW_LATENCY;
     Contest {
         kind: Kind::Counts,
         operations: options.operations(500, 100),
         columns: vec![
-            metered(cores, |wire| trip::over_link(LOW, batching, wire)),
-            metered(cores, |wire| trip::raw(RAW_TRIP, wire)),
+            metered(kind, cores, |wire| trip::over_link(LOW, batching, wire)),
+            metered(kind, cores, |wire| trip::raw(RAW_TRIP, wire)),
         ],
-        ..contest("system calls and allocations of both sides, for a round trip").at("spent-trip")
+        ..kind
+            .contest("system calls and allocations of both sides, for a round trip")
+            .at("spent-trip")
     }
 }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::mem;
-use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
@@ -11,13 +10,13 @@ use futures_util::future::join_all;
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 use mycelium_core::Envelope;
 use mycelium_core::link::{Batching, Event, Interest, Link, ReaderMode, RunBytes};
-use mycelium_executor::{Executor, Stream};
+use mycelium_executor::Stream;
 use mycelium_tokio::Tokio;
 use mycelium_transports::stream::{STREAMS, TOPICS, Traffic};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::one_way::{Reader, Writer};
-use super::{HEADER, Side, on_a_runtime};
+use super::{HEADER, Side, SocketKind, on_a_runtime};
 use crate::allocations;
 use crate::harness::{Column, Count, Mismatch, Round};
 use crate::report::Limit;
@@ -95,7 +94,11 @@ impl Traffic<TOPICS, STREAMS> for Server {
 }
 
 /// This number of connections. The limit of open files is raised, if that is allowed.
-fn connections(count: usize, executor: &Tokio) -> impl Iterator<Item = (Stream, Stream)> {
+fn connections(
+    sockets: SocketKind,
+    count: usize,
+    executor: &Tokio,
+) -> impl Iterator<Item = (Stream, Stream)> {
     // Two for each connection, and those of any process.
     let files = 2 * count as u64 + 100;
     let limit = getrlimit(Resource::Nofile);
@@ -104,17 +107,16 @@ fn connections(count: usize, executor: &Tokio) -> impl Iterator<Item = (Stream, 
         // If this fails, opening the sockets fails.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(files), ..limit });
     }
-    (0..count).map(|_| {
-        let (left, right) = UnixStream::pair().expect("the process may open two sockets");
-        let stream = |socket| executor.unix_stream(socket).expect("a fresh socket");
-        (stream(left), stream(right))
+    (0..count).map(move |_| {
+        let (left, right) = sockets.pair();
+        (left.stream(executor), right.stream(executor))
     })
 }
 
 /// Runs this number of clients and returns the time from the opened gate to the last message.
 async fn serve(
     name: &'static str,
-    count: usize,
+    (sockets, count): (SocketKind, usize),
     batching: Batching,
     share: usize,
     executor: Tokio,
@@ -124,7 +126,7 @@ async fn serve(
     let wants = Interest::of::<Sample>(ReaderMode::Gating, WINDOW).ok();
     let here = Side { batching, buffer: BUFFER, wants: None };
     let there = Side { wants, ..here };
-    let clients = connections(count, &executor).map(|(left, right)| {
+    let clients = connections(sockets, count, &executor).map(|(left, right)| {
         let writer = Writer::new(share, Envelope::default(), WINDOW);
         let (gate, phase) = (gate.clone(), Phase::Connecting);
         let mut server = Server { writer, gate, phase };
@@ -150,11 +152,16 @@ async fn serve(
 }
 
 /// This number of clients.
-pub(crate) fn clients(name: &'static str, count: usize, batching: Batching) -> Column {
+pub(crate) fn clients(
+    name: &'static str,
+    sockets: SocketKind,
+    count: usize,
+    batching: Batching,
+) -> Column {
     Column::new(name, move |operations| {
-        let share = (operations / count).max(1);
+        let (crowd, share) = ((sockets, count), (operations / count).max(1));
         let took =
-            on_a_runtime(async |executor| serve(name, count, batching, share, executor).await);
+            on_a_runtime(async |executor| serve(name, crowd, batching, share, executor).await);
         took.map(Round::Total)
     })
 }
@@ -163,7 +170,7 @@ pub(crate) fn clients(name: &'static str, count: usize, batching: Batching) -> C
 pub(crate) fn memory(name: &'static str, count: usize, batching: Batching) -> Column {
     /// The goal: the most bytes that an end may hold at any moment.
     const MOST: f64 = (64 << 10) as f64;
-    let mut clients = clients(name, count, batching);
+    let mut clients = clients(name, SocketKind::Unix, count, batching);
     Column::new(name, move |operations| {
         let (outcome, bytes) = allocations::peak(|| clients.round(operations));
         outcome?;
@@ -178,14 +185,14 @@ const ANSWER: usize = HEADER + 16;
 /// Sends a window to each client and waits for its answer, in turn.
 async fn serve_raw(
     name: &'static str,
-    count: usize,
+    (sockets, count): (SocketKind, usize),
     share: usize,
     executor: Tokio,
 ) -> Result<Duration, Mismatch> {
     // As in a run: a stamp and a message.
     let frame = 8 + size_of::<Sample>();
     let (window, bytes) = (WINDOW as usize * frame, share * frame);
-    let pairs: Vec<_> = connections(count, &executor).collect();
+    let pairs: Vec<_> = connections(sockets, count, &executor).collect();
     let start = Instant::now();
     let connect = |(mut left, mut right): (Stream, Stream)| {
         tokio::spawn(async move {
@@ -216,10 +223,10 @@ async fn serve_raw(
 }
 
 /// The same number of bytes to this number of clients, without links.
-pub(crate) fn raw_clients(name: &'static str, count: usize) -> Column {
+pub(crate) fn raw_clients(name: &'static str, sockets: SocketKind, count: usize) -> Column {
     Column::new(name, move |operations| {
-        let share = (operations / count).max(1);
-        let took = on_a_runtime(async |executor| serve_raw(name, count, share, executor).await);
+        let (crowd, share) = ((sockets, count), (operations / count).max(1));
+        let took = on_a_runtime(async |executor| serve_raw(name, crowd, share, executor).await);
         took.map(Round::Total)
     })
 }

@@ -1,13 +1,13 @@
-//! Links over Unix sockets, and the sockets without links.
+//! Links over sockets, and the sockets without links.
 
 pub(crate) mod clients;
 pub(crate) mod exchange;
 pub(crate) mod load;
 pub(crate) mod one_way;
+pub(crate) mod socket;
 pub(crate) mod spent;
 pub(crate) mod trip;
 
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use mycelium_core::link::{Batching, Config, Interest, Link, Name};
@@ -19,6 +19,7 @@ use crate::affinity::Cores;
 use crate::allocations;
 use crate::threads;
 
+pub(crate) use socket::{Socket, SocketKind};
 pub(crate) use spent::Meter;
 
 /// Bytes of a frame beside its message.
@@ -31,6 +32,7 @@ const WINDOW: u32 = 8192;
 /// A runtime on each of two threads, and a new connection between them for each round.
 #[derive(Clone)]
 pub(crate) struct Wire {
+    pub(crate) sockets: SocketKind,
     pub(crate) cores: Cores,
     /// Counts system calls and allocations of both sides.
     pub(crate) meter: Option<Arc<Meter>>,
@@ -38,12 +40,12 @@ pub(crate) struct Wire {
 
 impl Wire {
     /// Runs both sides, each with a socket and its executor.
-    fn sockets<S, R: Send>(
+    fn connected<S, R: Send>(
         &self,
-        send: impl AsyncFnOnce(UnixStream, Tokio) -> S,
-        receive: impl AsyncFnOnce(UnixStream, Tokio) -> R + Send,
+        send: impl AsyncFnOnce(Socket, Tokio) -> S,
+        receive: impl AsyncFnOnce(Socket, Tokio) -> R + Send,
     ) -> (S, R) {
-        let (left, right) = UnixStream::pair().expect("the process may open two sockets");
+        let (left, right) = self.sockets.pair();
         threads::both(
             &self.cores,
             || self.metered(async |executor| send(left, executor).await),
@@ -57,14 +59,14 @@ impl Wire {
         send: impl AsyncFnOnce(Stream, Tokio) -> S,
         receive: impl AsyncFnOnce(Stream, Tokio) -> R + Send,
     ) -> (S, R) {
-        self.sockets(
+        self.connected(
             async |socket, executor| send(self.stream(socket, &executor), executor).await,
             async |socket, executor| receive(self.stream(socket, &executor), executor).await,
         )
     }
 
-    fn stream(&self, socket: UnixStream, executor: &Tokio) -> Stream {
-        let stream = executor.unix_stream(socket).expect("a fresh socket");
+    fn stream(&self, socket: Socket, executor: &Tokio) -> Stream {
+        let stream = socket.stream(executor);
         match &self.meter {
             Some(meter) => meter.watch(stream),
             None => stream,

@@ -1,7 +1,6 @@
 //! Round trips over a socket: a message over a link, the same bytes alone, and the same bytes in
 //! frames of `tokio-util`.
 
-use std::os::unix::net::UnixStream;
 use std::task::Context;
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use mycelium_core::link::{
 use mycelium_core::{Envelope, FrameView, message};
 use mycelium_executor::Stream;
 use mycelium_transports::stream::Traffic;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 use zerocopy::IntoBytes;
 
@@ -195,9 +195,7 @@ pub(crate) fn raw(name: &'static str, wire: Wire) -> Column {
     })
 }
 
-fn framed(socket: UnixStream) -> Framed<tokio::net::UnixStream, LengthDelimitedCodec> {
-    socket.set_nonblocking(true).expect("a fresh socket");
-    let stream = tokio::net::UnixStream::from_std(socket).expect("inside a runtime");
+fn framed<S: AsyncRead + AsyncWrite>(stream: S) -> Framed<S, LengthDelimitedCodec> {
     Framed::new(stream, LengthDelimitedCodec::new())
 }
 
@@ -205,9 +203,9 @@ fn framed(socket: UnixStream) -> Framed<tokio::net::UnixStream, LengthDelimitedC
 pub(crate) fn length_delimited(name: &'static str, wire: Wire) -> Column {
     Column::new(name, move |operations| {
         let mut watch = Watch::new(operations);
-        wire.sockets(
+        wire.connected(
             async |socket, _| {
-                let mut frames = framed(socket);
+                let mut frames = framed(socket.tokio());
                 while let Some(number) = watch.begin() {
                     let bytes = [number as u8; ON_THE_WIRE - LENGTH];
                     let frame = Bytes::copy_from_slice(&bytes);
@@ -217,7 +215,7 @@ pub(crate) fn length_delimited(name: &'static str, wire: Wire) -> Column {
                 }
             },
             async |socket, _| {
-                let mut frames = framed(socket);
+                let mut frames = framed(socket.tokio());
                 while let Some(Ok(frame)) = frames.next().await {
                     frames.send(frame.freeze()).await.expect("the other side reads");
                 }
