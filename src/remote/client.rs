@@ -1,16 +1,16 @@
 //! The side of the node that requests.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use mycelium_core::Request;
-use mycelium_core::message::CallHead;
 use mycelium_executor::SendFuture;
 use mycelium_macros::service;
-use mycelium_transports::local::Delivery;
+use mycelium_transports::local::{Delivery, EmitError};
 
 use super::most_open;
 use super::open_calls::OpenCalls;
@@ -38,6 +38,8 @@ impl<Q: Request> Client<Q> {
 }
 
 enum Event<Q: Request> {
+    /// A call was sent, or cannot be.
+    Sent(Result<(), EmitError<Q::Call>>),
     Answer(Option<Delivery<Q::Answer>>),
     Asked(Option<Asked<Q>>),
     /// Requesters no longer wait.
@@ -62,24 +64,21 @@ impl<Q: Request> Client<Q> {
         let mut overdue: Option<SendFuture<()>> = None;
         // A process that answered is gone, perhaps that of this connection.
         let mut suspect = None;
-        // Calls that nobody waits for, although the other node may have them.
-        let mut cancelled = Vec::new();
-        while has_requesters
-            || !open.is_empty()
-            || connections.is_connected && !cancelled.is_empty()
-        {
-            if connections.is_connected && !cancelled.is_empty() {
-                for (number, request) in cancelled.drain(..) {
-                    // A call without time left cancels the one with its number.
-                    let head = CallHead { number, time_left: 0 };
-                    ctx.emit_on(Self::calls, Q::to_call(head, request)).await?;
-                }
-                continue;
-            }
-            let takes = has_requesters && connections.is_connected && !open.is_full();
+        while has_requesters || !open.is_empty() {
+            // While a call waits for room, none is added to it.
+            let takes =
+                has_requesters && connections.is_connected && !open.is_full() && open.are_sent();
             // Otherwise they hold up nothing.
             let cancels = !has_requesters || open.is_full();
             let event = poll_fn(|context| {
+                // A process that is stopped leaves no room. Answers, deadlines and the end of the
+                // connection do not wait for it.
+                if connections.is_connected
+                    && let Some(call) = open.unsent()
+                    && let Poll::Ready(result) = pin!(ctx.emit_on(Self::calls, call)).poll(context)
+                {
+                    return Poll::Ready(Event::Sent(result));
+                }
                 if let Poll::Ready(answer) = answers.poll_recv(context) {
                     return Poll::Ready(Event::Answer(answer));
                 }
@@ -100,6 +99,10 @@ impl<Q: Request> Client<Q> {
                 Poll::Pending
             });
             match event.await {
+                Event::Sent(result) => {
+                    result?;
+                    open.sent();
+                }
                 Event::Answer(Some(Delivery::Msg(answer))) => {
                     let (head, reply) = Q::of_answer(*answer);
                     if !open.answer(head.number, head.outcome, reply) {
@@ -110,41 +113,42 @@ impl<Q: Request> Client<Q> {
                 // A process of the node is gone: that of an earlier connection, or of this one,
                 // whose end is not known yet.
                 Event::Answer(Some(Delivery::Gap(_))) => {
-                    _ = open.lose(connections.lost());
+                    open.lose(connections.lost());
                     suspect = Some(connections.count);
                 }
                 // Nobody answers any more.
                 Event::Answer(None) => break,
                 Event::Asked(Some(asked)) if asked.time_left() == 0 => asked.fail(Failure::Late),
-                Event::Asked(Some(asked)) => {
-                    // A call without time left would be one that cancels.
-                    let (request, time_left) = (*asked, asked.time_left().max(1));
-                    let connection = shared.peers.get(&self.peer).count;
-                    let head = CallHead { number: open.add(asked, connection), time_left };
-                    ctx.emit_on(Self::calls, Q::to_call(head, request)).await?;
-                }
+                Event::Asked(Some(asked)) => open.add(asked, shared.peers.get(&self.peer).count),
                 Event::Asked(None) => has_requesters = false,
                 Event::Cancelled => {
                     mailbox.forget_cancelled();
-                    cancelled.extend(open.take_cancelled());
+                    open.cancel();
                 }
                 Event::Connection => {
                     connections = shared.peers.get(&self.peer);
                     mailbox.set_remote(connections.is_connected);
                     change = changed(&shared, &self.peer, connections);
                     if let Some(gone) = suspect.take() {
-                        _ = open.lose(gone.min(connections.lost()));
+                        open.lose(gone.min(connections.lost()));
                     }
                     let end = executor.now().saturating_add(RECONNECT);
                     overdue = (!connections.is_connected).then(|| executor.sleep_until(end));
                 }
                 Event::Overdue => {
-                    cancelled.extend(open.lose(u64::MAX));
+                    open.lose_all();
                     overdue = None;
                 }
             }
         }
-        _ = open.lose(u64::MAX);
+        open.lose(u64::MAX);
+        // Cancels, if there is room: they hold up no end.
+        while let Some(call) = open.unsent()
+            && connections.is_connected
+            && ctx.try_emit_on(Self::calls, call).is_ok()
+        {
+            open.sent();
+        }
         Ok(())
     }
 }

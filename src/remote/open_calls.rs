@@ -1,8 +1,10 @@
-//! The requests of a client that were sent to the other node, by the numbers of their calls.
+//! The requests of a client that the other node has or will get, by the numbers of their calls, and
+//! the calls that were not sent yet.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use mycelium_core::Request;
+use mycelium_core::message::CallHead;
 
 use super::{REPLIED, failure_of};
 use crate::request::{Asked, Failure};
@@ -13,6 +15,24 @@ pub(super) struct OpenCalls<Q: Request> {
     most: usize,
     /// The number of the next call.
     next: u64,
+    /// In their order: at most one for each call that can be open, and one more.
+    unsent: VecDeque<Unsent<Q>>,
+}
+
+enum Unsent<Q> {
+    /// The call with this number, if it is still open then.
+    Call(u64),
+    /// Cancels the call with this number. It has the request of that one.
+    Cancel(u64, Q),
+}
+
+impl<Q> Unsent<Q> {
+    fn call(&self) -> Option<u64> {
+        match self {
+            Unsent::Call(number) => Some(*number),
+            Unsent::Cancel(..) => None,
+        }
+    }
 }
 
 struct Call<Q: Request> {
@@ -24,7 +44,7 @@ struct Call<Q: Request> {
 impl<Q: Request> OpenCalls<Q> {
     /// `first` is random: an answer to an earlier process of this node has the number of no call.
     pub(super) fn new(most: usize, first: u64) -> OpenCalls<Q> {
-        OpenCalls { calls: HashMap::new(), most, next: first }
+        OpenCalls { calls: HashMap::new(), most, next: first, unsent: VecDeque::new() }
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -35,12 +55,43 @@ impl<Q: Request> OpenCalls<Q> {
         self.calls.is_empty()
     }
 
-    /// Adds a call, and returns its number.
-    pub(super) fn add(&mut self, asked: Asked<Q>, connection: u64) -> u64 {
+    /// Adds a call, which is to be sent.
+    pub(super) fn add(&mut self, asked: Asked<Q>, connection: u64) {
         let number = self.next;
         self.next = number.wrapping_add(1);
         self.calls.insert(number, Call { asked, connection });
-        number
+        self.unsent.push_back(Unsent::Call(number));
+    }
+
+    /// Whether all calls were sent.
+    pub(super) fn are_sent(&self) -> bool {
+        self.unsent.is_empty()
+    }
+
+    /// The next call to send. It stays the next one until [`sent`](OpenCalls::sent).
+    pub(super) fn unsent(&mut self) -> Option<Q::Call> {
+        loop {
+            match self.unsent.front()? {
+                Unsent::Call(number) => {
+                    if let Some(Call { asked, .. }) = self.calls.get(number) {
+                        // A call without time left would be one that cancels.
+                        let time_left = asked.time_left().max(1);
+                        return Some(Q::to_call(CallHead { number: *number, time_left }, **asked));
+                    }
+                    // Nobody waits for it any more.
+                    self.unsent.pop_front();
+                }
+                // A call without time left cancels the one with its number.
+                Unsent::Cancel(number, request) => {
+                    return Some(Q::to_call(CallHead { number: *number, time_left: 0 }, *request));
+                }
+            }
+        }
+    }
+
+    /// The next call was sent.
+    pub(super) fn sent(&mut self) {
+        self.unsent.pop_front();
     }
 
     /// An answer came. Returns false if no call of its number is open: it is too late.
@@ -53,21 +104,31 @@ impl<Q: Request> OpenCalls<Q> {
         true
     }
 
-    /// Takes out the calls that nobody waits for any more.
-    pub(super) fn take_cancelled(&mut self) -> Vec<(u64, Q)> {
-        let cancelled = self.calls.extract_if(|_, call| call.asked.is_cancelled());
-        cancelled.map(|(number, call)| (number, *call.asked)).collect()
+    /// Takes out the calls that nobody waits for any more. The other node gets a cancel for each.
+    pub(super) fn cancel(&mut self) {
+        self.end(|call| call.asked.is_cancelled());
     }
 
     /// The connections up to this one are lost: whether the other node has taken the calls is
-    /// unknown. Returns them.
-    pub(super) fn lose(&mut self, connection: u64) -> Vec<(u64, Q)> {
+    /// unknown.
+    pub(super) fn lose(&mut self, connection: u64) {
         let lost = self.calls.extract_if(|_, call| call.connection <= connection);
-        lost.map(|(number, Call { asked, .. })| {
-            let request = *asked;
+        lost.for_each(|(_, call)| call.asked.fail(Failure::Lost));
+    }
+
+    /// All connections are lost, perhaps for ever. Should there be another one, the other node gets
+    /// a cancel for each.
+    pub(super) fn lose_all(&mut self) {
+        self.end(|_| true);
+    }
+
+    fn end(&mut self, ends: impl Fn(&Call<Q>) -> bool) {
+        let unsent: Vec<u64> = self.unsent.iter().filter_map(Unsent::call).collect();
+        for (number, Call { asked, .. }) in self.calls.extract_if(|_, call| ends(call)) {
+            if !unsent.contains(&number) {
+                self.unsent.push_back(Unsent::Cancel(number, *asked));
+            }
             asked.fail(Failure::Lost);
-            (number, request)
-        })
-        .collect()
+        }
     }
 }

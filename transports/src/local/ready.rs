@@ -210,3 +210,17 @@ impl Touched {
         })
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_of_publishers_that_have_left_are_taken_again() {
+        let list = Arc::<ReadyList>::default();
+        let mut slots: Vec<Slot> = (0..200).map(|_| list.take()).collect();
+        drop(slots.remove(150));
+        drop(slots.remove(7));
+        assert_eq!([list.take(), list.take()].map(|slot| slot.number), [7, 150]);
+    }
+}

@@ -312,3 +312,43 @@ fn nobody_is_evicted_without_a_clock() {
     assert!(emit(&mut publisher));
     assert_evicted(&mut reader, 1);
 }
+
+#[test]
+fn the_time_of_a_reader_runs_on_when_another_one_that_had_stalled_leaves() {
+    let evicting = Evicting::new();
+    let leaves = evicting.subscribe("leaves", Policy::Block);
+    let _stays = evicting.subscribe("stays", Policy::Block);
+    let (mut publisher, evictions) = evicting.full();
+    assert!(!emit(&mut publisher), "both have stalled");
+    evicting.time.advance(LIMIT / 2);
+    drop(leaves);
+    assert!(!emit(&mut publisher), "one of them still has");
+    evicting.time.advance(LIMIT - LIMIT / 2);
+    assert!(emit(&mut publisher));
+    let eviction = Eviction { reader: "stays".into(), stalled: LIMIT };
+    assert_eq!(*evictions.lock().unwrap(), [eviction]);
+}
+
+#[test]
+fn the_reader_that_has_stalled_first_is_evicted_first() {
+    let evicting = Evicting::of(8);
+    let _first = evicting.subscribe("first", Policy::Block);
+    let mut second = evicting.subscribe("second", Policy::Block);
+    let (mut publisher, evictions) = evicting.full();
+    let mut wait = || publisher.poll_until_below(&Context::from_waker(Waker::noop()));
+    assert!(wait().is_pending());
+    let later = Duration::from_secs(1);
+    evicting.time.advance(later);
+    // It moves, and is still behind.
+    assert_next(&mut second, 0);
+    assert_next(&mut second, 1);
+    assert!(wait().is_pending());
+    assert_eq!(evicting.time.next_timer(), Some(LIMIT));
+    evicting.time.advance(LIMIT - later);
+    assert!(wait().is_pending(), "for the second one");
+    let eviction = |name: &str| Eviction { reader: name.into(), stalled: LIMIT };
+    assert_eq!(*evictions.lock().unwrap(), [eviction("first")]);
+    evicting.time.advance(later);
+    assert!(wait().is_ready());
+    assert_eq!(*evictions.lock().unwrap(), ["first", "second"].map(eviction));
+}
