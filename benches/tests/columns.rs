@@ -37,6 +37,7 @@ fn every_column_moves_every_message() {
         "publish-read",
         "tasks",
         "link",
+        "tcp",
         "shm",
         "handler",
         "request",
@@ -47,7 +48,7 @@ fn every_column_moves_every_message() {
     assert_eq!(keys, expected);
     let loads: Vec<_> =
         report.loads.iter().map(|table| (table.header.key, table.curves.len())).collect();
-    assert_eq!(loads, [("link", 3)]);
+    assert_eq!(loads, [("link", 3), ("tcp", 3)]);
     let (fairness, counts): (Vec<_>, Vec<_>) =
         report.counts.iter().partition(|table| table.header.key == "fairness");
     assert!(!report.latencies.is_empty() && fairness.len() == 4);
