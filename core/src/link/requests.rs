@@ -5,7 +5,7 @@ use super::Link;
 use super::control::{Resume, Subscribe, text};
 use super::error::LinkError;
 use super::event::Event;
-use super::interest::ReaderMode;
+use super::interest::{ReaderMode, ReaderStart};
 use super::streams::OutgoingState;
 use super::topics::{ExportEntry, ExportState, PendingResume};
 use crate::descriptor::Digest;
@@ -25,8 +25,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let entry = ExportEntry { number, type_id, window, resumes, state };
         let export = self.exports.insert(entry).ok_or(LinkError::TooMany { limit: TOPICS })?;
         let digest = Digest(subscribe.digest);
-        let mode = ReaderMode::of(subscribe.mode);
-        Ok(Some(Event::Subscribe { export, topic, type_id, digest, mode, resumes }))
+        let (mode, start) = (ReaderMode::of(subscribe.mode), ReaderStart::of(subscribe.start));
+        Ok(Some(Event::Subscribe { export, topic, type_id, digest, mode, start, resumes }))
     }
 
     pub(super) fn on_resume<'a>(
