@@ -96,6 +96,7 @@ mod tests {
         let peer_topics = PeerTopics {
             publishers: [("b".to_owned(), topics())].into(),
             readers: [("c".to_owned(), topics())].into(),
+            ..PeerTopics::default()
         };
         let carriers = Carriers::new("a", &topology, &peer_topics, obstacle);
         let carriers = carriers.map_err(|error| error.to_string())?;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use mycelium_core::Message;
-use mycelium_transports::local::Policy;
+use mycelium_transports::local::{Policy, Start};
 use mycelium_transports::stream::{STREAMS, TOPICS};
 
 use super::ports::BoundPorts;
@@ -25,6 +25,8 @@ pub(crate) struct PeerTopics {
     pub(crate) publishers: BTreeMap<String, Vec<(Arc<str>, Policy)>>,
     /// Topics that others read from this node.
     pub(crate) readers: BTreeMap<String, Vec<(Arc<str>, Policy)>>,
+    /// Topics with a subscription of this node that starts at the oldest retained message.
+    late: BTreeSet<Arc<str>>,
 }
 
 impl PeerTopics {
@@ -36,6 +38,9 @@ impl PeerTopics {
         services: &[(String, BoundPorts)],
     ) -> Result<PeerTopics, BuildError> {
         let mut peer_topics = PeerTopics::default();
+        let reads = services.iter().flat_map(|(_, ports)| &ports.reads);
+        let late = reads.filter(|port| port.options.start == Start::OldestRetained);
+        peer_topics.late = late.map(|port| port.topic.clone()).collect();
         let here = strictest(services.iter());
         for (other, names) in topology.places() {
             let names: BTreeSet<&str> = names.into_iter().collect();
@@ -76,6 +81,11 @@ impl PeerTopics {
         }
         peer_topics.publishers.keys().try_for_each(|peer| topology.check_endpoint(peer))?;
         Ok(peer_topics)
+    }
+
+    /// Where this node begins to read a topic of others that keep none of its messages for it.
+    pub(crate) fn start(&self, topic: &str) -> Start {
+        if self.late.contains(topic) { Start::OldestRetained } else { Start::Next }
     }
 
     /// Whether this node shares no topic with any other.

@@ -65,7 +65,7 @@ pub(super) fn send(
     let mut sent = 0;
     while !connection.ended && sent < BURST && !link.is_due() {
         if connection.missed > 0 {
-            let reason = if stream.is_gating() { gap::EVICTED } else { gap::OVERWRITTEN };
+            let reason = if stream.was_evicted() { gap::EVICTED } else { gap::OVERWRITTEN };
             if link.skip(now, id, connection.missed, reason).is_err() {
                 break;
             }

@@ -75,6 +75,11 @@ pub(super) enum AfterDeath {
 }
 
 impl DeliveryHistory {
+    /// An earlier process may have had the messages before `next`, although none are kept for it.
+    pub(super) fn begin_again(&mut self, next: u64) {
+        self.redelivered_before = self.redelivered_before.max(next);
+    }
+
     /// Messages before `next` were sent to the current process.
     pub(super) fn sent(&mut self, next: u64) {
         self.sent = self.sent.max(next);
