@@ -225,19 +225,23 @@ impl LateScene {
         let scene = &mut self.scene;
         scene.connections += 1;
         let mut peer = Peer::late(&scene.dir.socket(), boot, resumes, start).await;
-        let mut received = peer.hear(|heard| matches!(heard, Heard::Stream { .. })).await;
+        let value = self.publisher.sent();
+        let has_begun = |heard: &Heard| match heard {
+            Heard::Stream { .. } => true,
+            // Read together with its stream.
+            Heard::Message { sequence, .. } => sequence + 1 == value,
+            Heard::Gone(_) | Heard::Other(_) => false,
+        };
+        let mut received = peer.hear(has_begun).await;
         if !resumes.is_empty() {
             // Without credit: the stream is all there is.
             scene.lose(peer).await;
             return received;
         }
-        let value = self.publisher.sent();
         self.publisher.try_emit(Number { value }).unwrap();
         let is_last =
             |heard: &Heard| matches!(heard, Heard::Message { sequence, .. } if *sequence == value);
-        if !received.last().is_some_and(is_last) {
-            received.extend(peer.hear(is_last).await);
-        }
+        received.extend(peer.hear(is_last).await);
         scene.lose(peer).await;
         received
     }
