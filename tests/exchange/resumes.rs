@@ -303,3 +303,25 @@ async fn other_starts_are_the_next_message() {
     }
     end(&[&late.scene.there], []).await;
 }
+
+/// The reader has not confirmed all that it had got when its connection was lost, and the server
+/// does not know any more how far it was.
+#[tokio::test]
+async fn a_reader_that_is_not_known_may_confirm_earlier_messages() {
+    let (mut late, _serving) = LateScene::new("late-confirms", Redelivery::default());
+    late.gets_all(1, false).await;
+    let sent = late.publisher.sent();
+    let mut peer = Peer::late(&late.scene.dir.socket(), 1, &[5], 1).await;
+    let received = peer.hear(|heard| matches!(heard, Heard::Stream { .. })).await;
+    let Some(&Heard::Stream { number, first }) = received.last() else { panic!("{received:?}") };
+    assert_eq!(first, sent);
+    for confirmed in [2, 5] {
+        let mut window = vec![12, 0, 0, 0, 0, 0, 0, 0];
+        window.extend(64_u64.to_le_bytes());
+        say(&mut peer.stream, &frame(0, number, confirmed, &window)).await;
+    }
+    late.publisher.try_emit(Number { value: sent }).unwrap();
+    let received = peer.hear(|heard| matches!(heard, Heard::Message { .. })).await;
+    assert_eq!(received, [Heard::Message { sequence: sent, again: false }]);
+    end(&[&late.scene.there], []).await;
+}

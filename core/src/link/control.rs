@@ -121,7 +121,8 @@ frames! {
     }
     /// Where a stream of an earlier connection continues. `Subscribe` says how many follow it.
     Resume = 4 {
-        _pad: U16,
+        /// 1 if the stream has moved to memory.
+        moved: U16,
         subscription: U32,
         epoch: U64,
         next: U64,

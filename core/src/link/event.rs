@@ -60,6 +60,8 @@ pub enum Event<'a> {
         /// not confirmed yet: only a [`Window`](Event::Window) confirms. A stream that
         /// [moved](super::Link::move_stream) resumes where it moved.
         next: u64,
+        /// The stream has moved. A caller that does not know this must refuse it.
+        has_moved: bool,
     },
     /// The peer unsubscribes from the topic. Its streams no longer exist.
     Unsubscribe {

@@ -12,7 +12,7 @@ use super::control::{
 use super::error::{LinkError, SendError};
 use super::outbox::Outbox;
 use super::reason::CloseReason;
-use super::streams::Incoming;
+use super::streams::{Incoming, IncomingState};
 use super::topics::{ExportState, InterestEntry, InterestState};
 use super::transmit::Transmit;
 use super::{Link, LinkPhase};
@@ -210,7 +210,14 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
                 Subscribe::new(type_id, number, digest.0, mode, start, resumes, window, topic);
             queue_control(out, now, 0, 0, &subscribe);
             for (_, stream) in incoming.iter_mut().filter(|(_, stream)| stream.interest == id) {
-                queue_control(out, now, 0, 0, &Resume::new(0, number, stream.epoch, stream.next));
+                let moved = u16::from(stream.state == IncomingState::MoveDue);
+                queue_control(
+                    out,
+                    now,
+                    0,
+                    0,
+                    &Resume::new(moved, number, stream.epoch, stream.next),
+                );
                 stream.resuming = true;
             }
             interest.state =

@@ -52,9 +52,10 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         if self.resumes.find(|known| known.export == export && known.epoch == epoch).is_some() {
             return Err(LinkError::SecondStream { number: 0 });
         }
-        let resume = PendingResume { export, epoch };
-        self.resumes.insert(resume).ok_or(LinkError::TooMany { limit: STREAMS })?;
-        Ok(Some(Event::Resume { export, epoch, next }))
+        let pending = PendingResume { export, epoch };
+        self.resumes.insert(pending).ok_or(LinkError::TooMany { limit: STREAMS })?;
+        let has_moved = resume.moved.get() == 1;
+        Ok(Some(Event::Resume { export, epoch, next, has_moved }))
     }
 
     pub(super) fn on_unsubscribe<'a>(

@@ -108,7 +108,7 @@ impl Received {
             Event::Subscribe { export, topic, mode, start, resumes, .. } => {
                 Received::Subscribe { export, topic: topic.to_owned(), mode, start, resumes }
             }
-            Event::Resume { export, epoch, next } => Received::Resume { export, epoch, next },
+            Event::Resume { export, epoch, next, .. } => Received::Resume { export, epoch, next },
             Event::Unsubscribe { export } => Received::Unsubscribe(export),
             Event::Accepted { interest } => Received::Accepted(interest),
             Event::Rejected { interest, reason, digest } => {

@@ -225,7 +225,7 @@ impl Pair<'_> {
             Event::Resume { export, epoch, .. } if self.gone || self.ended.contains(&epoch) => {
                 let _ = self.links[0].refuse_resume(self.now, export, epoch);
             }
-            Event::Resume { export, epoch, next } => {
+            Event::Resume { export, epoch, next, .. } => {
                 let is_free = self.outgoing.is_none();
                 self.open_stream(export, epoch, next);
                 if is_free {

@@ -72,6 +72,13 @@ pub(super) fn send(
             connection.missed = 0;
         }
         let next = stream.next();
+        if stream.state.history.is_in_doubt() {
+            if !connection.is_demanded {
+                break;
+            }
+            let end = stream.end();
+            stream.state.history.settle(end);
+        }
         if let Some(skip) = stream.state.history.skip(next) {
             if link.skip(now, id, skip.before - next, skip.reason).is_err() {
                 break;
@@ -179,7 +186,8 @@ fn open(
     // In memory, the stream resumes where it moved.
     let first = stream.moved_at().unwrap_or(stream.next());
     let id = link.open_stream(now, export, name, epoch, first, keeps)?;
-    link.unconfirmed_from(id, kept.min(first))?;
+    let has_forgotten = stream.state.connection.has_forgotten;
+    link.unconfirmed_from(id, if has_forgotten { 0 } else { kept.min(first) })?;
     stream.state.connection.stream = Some(id);
     Ok(id)
 }

@@ -179,7 +179,13 @@ impl ServedTopic {
     }
 
     /// The reader has the messages of a stream before `next`, confirmed or not.
-    pub(super) fn resume(&mut self, epoch: u64, next: u64, redelivery: Redelivery) {
+    pub(super) fn resume(
+        &mut self,
+        epoch: u64,
+        next: u64,
+        has_moved: bool,
+        redelivery: Redelivery,
+    ) {
         self.resumes = self.resumes.saturating_sub(1);
         let waited_for = self.egress.reader.policy().is_gating();
         let is_new = self.egress.is_new;
@@ -190,6 +196,11 @@ impl ServedTopic {
             // memory, so none is sent again.
             stream.start_at_next();
             stream.state.history.sent(stream.next());
+            if has_moved {
+                stream.state.history.doubt();
+                return self.answers.push(ResumeAnswer::Unknown(epoch));
+            }
+            stream.state.connection.has_forgotten = true;
         }
         if let Some(stream) = known.filter(|stream| stream.state.history.knows(next)) {
             match stream.moved_at() {

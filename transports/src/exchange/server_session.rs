@@ -256,11 +256,11 @@ impl Traffic<TOPICS, STREAMS> for ServerSession {
                     }
                 }
             }
-            Event::Resume { export, epoch, next } => {
+            Event::Resume { export, epoch, next, has_moved } => {
                 let served = self.topics.iter_mut().find(|served| served.export == export);
                 if let Some(served) = served {
                     let redelivery = self.server.redelivery(served.egress.topic());
-                    served.resume(epoch, next, redelivery);
+                    served.resume(epoch, next, has_moved, redelivery);
                 }
             }
             Event::Unsubscribe { export } => self.topics.retain(|served| served.export != export),

@@ -393,6 +393,12 @@ impl<T> EgressStream<T> {
         }
     }
 
+    /// The sequence after the last published message, as far as this thread can see.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.publisher.0.ring.tail() as u64
+    }
+
     /// The sequence of the first kept message.
     #[must_use]
     pub fn kept(&self) -> u64 {

@@ -208,7 +208,12 @@ impl Reader {
             }
             let policy = self.membership.state.policy;
             let edge = &mut self.edges[index];
+            let gone_at = edge.gone_at();
+            let is_read_here =
+                |place: usize| gone_at.is_none_or(|end| end.wrapping_sub(place).cast_signed() > 0);
             match edge.consumer.peek(&mut self.words) {
+                // A process that has lost its readers sends later ones over the link.
+                Peek::Message { sequence: place, .. } if !is_read_here(place) => {}
                 Peek::Message { sequence: place, .. } => {
                     missing = missing.saturating_add(missed(edge));
                     // Otherwise it was published just now, and the next find passes over it.
