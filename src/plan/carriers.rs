@@ -46,7 +46,9 @@ impl Carriers {
                 MemoryUse::Required => Some(Carrier::SharedMemory),
             };
             let used = if reason.is_none() { Carrier::SharedMemory } else { Carrier::UnixSocket };
-            Ok(LinkReport { peer: peer.clone(), asked, used, reason })
+            let topics = peer_topics.on_socket(peer).filter(|_| used == Carrier::SharedMemory);
+            let on_socket = topics.map(str::to_owned).collect();
+            Ok(LinkReport { peer: peer.clone(), asked, used, reason, on_socket })
         });
         links.collect::<Result<_, BuildError>>().map(Carriers)
     }

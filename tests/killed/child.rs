@@ -19,7 +19,7 @@ use mycelium_transports::exchange::{
     TopicInterest, TopicServer,
 };
 use mycelium_transports::local::{
-    Delivery, GapReason, PageSize, Policy, RingMemory, Schema, Start, Subscription, Topic,
+    Delivery, GapReason, PageSize, Policy, RingMemory, Schema, Subscription, Topic,
 };
 use mycelium_transports::memory::{ControlLimits, ControlThread};
 
@@ -147,7 +147,7 @@ impl Side {
                 let (executor, path) = (executor.clone(), path.clone());
                 Box::pin(async move { executor.unix_stream(unix::connect(&path)?) })
             }),
-            interests: vec![TopicInterest { topic: topic.clone(), policy, start: Start::Next }],
+            interests: vec![TopicInterest { topic: topic.clone(), policy, start: mycelium_transports::local::Start::Next }],
             identity: self.identity,
             config: Side::config(),
             executor: self.executor.clone(),
