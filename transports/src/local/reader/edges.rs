@@ -68,7 +68,8 @@ impl Reader {
         if edge.consumer.depth() > 0 {
             return false;
         }
-        let Some(place) = self.later.iter().position(|later| later.follows(edge)) else {
+        let Some(place) = self.later.iter().position(|it| it.is_mapped() && it.follows(edge))
+        else {
             return false;
         };
         let mut later = self.later.remove(place);

@@ -126,7 +126,7 @@ impl Reader {
             return if is_over { Found::Closed } else { Found::Empty };
         }
         if policy == Policy::Latest {
-            let later = later.filter(|later| later.consumer.depth() > 0);
+            let later = later.filter(|it| it.is_mapped() && it.consumer.depth() > 0);
             let skipped = edge.skip(later.is_some());
             match later {
                 // The publisher's stream has moved to memory: the newest message is there.
