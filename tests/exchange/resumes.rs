@@ -234,7 +234,7 @@ impl LateScene {
         };
         let mut received = peer.hear(has_begun).await;
         if !resumes.is_empty() {
-            // Without credit: the stream is all there is.
+            // A resumed stream has no credit, so no message follows.
             scene.lose(peer).await;
             return received;
         }

@@ -40,9 +40,9 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(id)
     }
 
-    /// From the next connection on, streams of this interest that this side does not know start with
-    /// the next message: this side has lost a stream that it had read from, and would get messages
-    /// again.
+    /// From the next connection on, streams of this interest that this side does not know start
+    /// with the next message: this side has lost a stream that it had read from, and would get
+    /// messages again.
     ///
     /// # Errors
     /// [`SendError::Gone`] if the interest does not exist.

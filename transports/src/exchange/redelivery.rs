@@ -64,7 +64,7 @@ pub(super) struct DeliveryHistory {
     /// one at a time.
     suspect_before: u64,
     skip: Option<Skip>,
-    /// The current process may still read messages in memory: nothing is sent before it asks for
+    /// The current process may still read messages in memory: nothing is sent before it requests
     /// messages.
     is_in_doubt: bool,
 }
@@ -83,7 +83,7 @@ impl DeliveryHistory {
         self.redelivered_before = self.redelivered_before.max(next);
     }
 
-    /// The current process may have read messages in memory, and may do so until it asks for
+    /// The current process may have read messages in memory, and may do so until it requests
     /// messages on the link.
     pub(super) fn doubt(&mut self) {
         self.is_in_doubt = true;
@@ -94,7 +94,7 @@ impl DeliveryHistory {
         self.is_in_doubt
     }
 
-    /// The current process asks for messages: it has read none from `next` on.
+    /// The current process requests messages: it has read none from `next` on.
     pub(super) fn settle(&mut self, next: u64) {
         self.sent = self.sent.max(next);
         self.skip_lost();

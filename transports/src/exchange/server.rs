@@ -340,10 +340,9 @@ impl TopicServer {
         reader.connected = true;
         let mut parked = std::mem::take(&mut reader.parked);
         let mut dead_letters = Vec::new();
-        let before = reader.boot.replace(boot);
-        reader.is_later |= before
-            .map_or_else(|| self.past_readers().may_be_later(node, boot), |before| before != boot);
-        if before.is_some_and(|before| before != boot) {
+        let is_later = || self.past_readers().may_be_later(node, boot);
+        reader.is_later |= reader.boot.map_or_else(is_later, |before| before != boot);
+        if reader.boot.replace(boot).is_some_and(|before| before != boot) {
             for egress in &mut parked {
                 let redelivery = self.redelivery(egress.topic());
                 dead_letters.append(&mut egress.reader_died(redelivery));
