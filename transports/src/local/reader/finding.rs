@@ -154,6 +154,10 @@ impl Reader {
         {
             peek = Peek::Empty;
         }
+        if let (Some(end), Peek::Gap { missed }) = (gone_at, peek) {
+            let missed = edge.missed_before(end, missed);
+            peek = if missed > 0 { Peek::Gap { missed } } else { Peek::Empty };
+        }
         if !matches!(peek, Peek::Gap { .. })
             && let Some((missed, reason)) = edge.missed()
         {
@@ -225,6 +229,7 @@ impl Reader {
                 }
                 // The publisher was faster once more.
                 Peek::Gap { missed: more } => {
+                    let more = gone_at.map_or(more, |end| edge.missed_before(end, more));
                     found = found.saturating_add(more as u64);
                     missing = missing.saturating_add(missed(edge));
                 }
