@@ -181,8 +181,8 @@ LINK_KINDS = {  # the fields after the kind, a u16; `_` are bytes to ignore
      "lowest:u8 highest:u8 longest_frame:u32 boot:u64 keep_alive_ms:u32 topics:u16 streams:u16 "
      "longest_message:u32 fragmented_messages:u16 known:u16 node:name"),
     2: ("close", "reason:u16 detail:u32 words:name"),
-    3: ("subscribe", "type:u16 subscription:u32 digest:16 mode:mode _:1 resumes:u16 window:u32 topic:name"),
-    4: ("resume", "_:2 subscription:u32 epoch:u64 next:u64"),
+    3: ("subscribe", "type:u16 subscription:u32 digest:16 mode:mode start:start resumes:u16 window:u32 topic:name"),
+    4: ("resume", "moved:u16 subscription:u32 epoch:u64 next:u64"),
     5: ("unsubscribe", "_:2 subscription:u32"),
     6: ("accept", "_:2 subscription:u32"),
     7: ("reject", "reason:u16 subscription:u32 digest:16"),
@@ -204,7 +204,8 @@ LINK_KINDS = {  # the fields after the kind, a u16; `_` are bytes to ignore
 }
 MAX_RUN = 262144
 MODES = {0: "gating", 2: "rejecting"}  # any other: observing
-SIZES = {"u8": 1, "mode": 1, "u16": 2, "u32": 4, "u64": 8, "name": 2 + 62}
+STARTS = {1: "oldest"}  # any other: next
+SIZES = {"u8": 1, "mode": 1, "start": 1, "u16": 2, "u32": 4, "u64": 8, "name": 2 + 62}
 
 
 class Streams:
@@ -272,6 +273,8 @@ def decode_link(payload):
                 raise WireError("Text", detail=error.object["detail"]) from None
         elif of == "mode":
             values[field] = MODES.get(integer(part), "observing")
+        elif of == "start":
+            values[field] = STARTS.get(integer(part), "next")
         elif field != "_":
             values[field] = integer(part) if of in SIZES else part.hex()
     if name == "descriptor":
@@ -347,11 +350,11 @@ EXAMPLES = {  # the values of the document's frames, by its text and comments
 }
 LINK_EXAMPLES = {  # stream, sequence and the fields after the kind
     "hello": (0, 0, 1, 1, 1048576, 7, 5000, 3, 4, 1048576, 8, 0, "right"),
-    "subscribe": (0, 0, 1, 1, "d951b210f68d7797a59308674285af0a", "gating", 0, 8, "swaps"),
+    "subscribe": (0, 0, 1, 1, "d951b210f68d7797a59308674285af0a", "gating", "next", 0, 8, "swaps"),
     "accept": (0, 0, 1), "stream": (1, 100, 1, 77, 1024, "feed"), "window": (1, 105, 8), "gap": (1, 105, 1, 5),
-    "end": (2, 105), "resume": (0, 0, 1, 77, 105), "gone": (0, 0, 1, 78), "unsubscribe": (0, 0, 4), "left": (0, 0, 4),
+    "end": (2, 105), "resume": (0, 0, 0, 1, 77, 105), "gone": (0, 0, 1, 78), "unsubscribe": (0, 0, 4), "left": (0, 0, 4),
     "demand": (1, 0), "memory": (0, 0, bytes(range(0x10, 0x20)).hex()), "region": (1, 105, 3),
-    "features": (0, 0, 7), "run": (1, 100, 8, 2, 48, 40), "describe": (0, 0, 168, "swaps"),
+    "features": (0, 0, 23), "run": (1, 100, 8, 2, 48, 40), "describe": (0, 0, 168, "swaps"),
     "descriptor": (0, 0, 84, 168, 315,
                    "00030000000000000042757902000000000000000000000000000000040000000000000053656c6c"
                    "1500000000000000010000000000000004000000000000006f70656e3016000000000000000a000000000000"),

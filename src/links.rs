@@ -210,7 +210,8 @@ impl Links {
             // A topic is listed once for each of its publishers.
             let is_new = interests.iter().all(|interest| interest.topic.name() != &**name);
             let topic = setup.topic(name).filter(|_| is_new).cloned();
-            interests.extend(topic.map(|topic| TopicInterest { topic, policy: *policy }));
+            let start = setup.peer_topics.start(name);
+            interests.extend(topic.map(|topic| TopicInterest { topic, policy: *policy, start }));
         }
         let (peers, name) = (setup.peers.clone(), peer.to_owned());
         let observer: Observer = Arc::new(move |notice| {

@@ -141,12 +141,22 @@ pub struct LinkReport {
     pub used: Carrier,
     /// Why it is not shared memory. `None` if it is.
     pub reason: Option<String>,
+    /// Topics whose messages stay on the socket although the link goes through shared memory: a
+    /// `drop-newest` subscription of the reading node has a ring of its own.
+    pub on_socket: Vec<String>,
 }
 
 impl fmt::Display for LinkReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "link with node `{}`: {}", self.peer, self.used)?;
-        self.reason.iter().try_for_each(|reason| write!(f, ": {reason}"))
+        self.reason.iter().try_for_each(|reason| write!(f, ": {reason}"))?;
+        match self.on_socket.as_slice() {
+            [] => Ok(()),
+            topics => {
+                let topics = topics.join("`, `");
+                write!(f, "; on its socket, for `drop-newest` subscriptions: `{topics}`")
+            }
+        }
     }
 }
 

@@ -89,6 +89,21 @@ async fn links_go_through_memory_and_the_start_report_says_so() {
 }
 
 #[tokio::test]
+async fn the_start_report_names_the_topics_that_a_drop_newest_reader_keeps_on_the_socket() {
+    let drops = "[subscription.\"Adder.numbers\"]\npolicy = \"drop-newest\"";
+    for (node, peer) in [("far", "near"), ("near", "far")] {
+        let report = report("dropping", node, topology("shutdown = \"1ms\"", drops)).await;
+        let [link] = &*report.links else { panic!("{report}") };
+        assert_eq!(link.on_socket, ["numbers"]);
+        let line = format!(
+            "link with node `{peer}`: shared memory; on its socket, for `drop-newest` \
+             subscriptions: `numbers`\n"
+        );
+        assert!(report.to_string().contains(&line), "{report}");
+    }
+}
+
+#[tokio::test]
 async fn a_line_of_the_topology_keeps_a_link_on_its_socket() {
     let unix = "[link.\"far-near\"]\ntransport = \"unix\"";
     let report = report("socket", "far", topology("shutdown = \"1ms\"", unix)).await;

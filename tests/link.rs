@@ -62,7 +62,7 @@ impl Traffic<4, 4> for Writer {
             Event::Subscribe { export: serve, resumes: 0, .. } => {
                 self.stream = Some(link.open_stream(now, serve, name, 5, 0, 1024).unwrap());
             }
-            Event::Resume { export: serve, epoch: 5, next } => {
+            Event::Resume { export: serve, epoch: 5, next, .. } => {
                 self.kept = self.kept.max(next);
                 self.stream = Some(link.open_stream(now, serve, name, 5, next, 1024).unwrap());
             }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use mycelium_core::frame::HEADER_LEN;
 use mycelium_core::link::{
-    Batching, CloseReason, Config, ConfigError, Interest, LinkError, ReaderMode, RejectReason,
-    SendError,
+    Batching, CloseReason, Config, ConfigError, Interest, LinkError, ReaderMode, ReaderStart,
+    RejectReason, SendError,
 };
 use mycelium_core::{Digest, Envelope, FrameError, TraceContext, write_frame};
 use pair::conversation::{
@@ -328,6 +328,48 @@ fn a_subscription_has_a_mode() {
         matches!(news[..], [Received::Subscribe { mode: ReaderMode::Observing, .. }]),
         "{news:?}"
     );
+}
+
+#[test]
+fn a_subscription_has_a_start() {
+    let found = |pair: &mut Pair| {
+        let news = pair.sides[LEFT].take_events();
+        let starts = news.into_iter().filter_map(|received| match received {
+            Received::Subscribe { start, .. } => Some(start),
+            _ => None,
+        });
+        starts.collect::<Vec<_>>()
+    };
+    for (start, code) in [(ReaderStart::Next, 0), (ReaderStart::Oldest, 1)] {
+        let mut pair = Pair::new();
+        let link = &mut pair.sides[RIGHT].link;
+        let interest = link.subscribe(Interest { start, ..swaps(8) }).unwrap();
+        pair.settle();
+        assert!(pair.sides[RIGHT].link.peer_reads_starts());
+        let received = control_frames(&pair.written[RIGHT]);
+        assert_eq!(received[&3][HEADER_LEN + 25], code);
+        assert_eq!(found(&mut pair), [start]);
+        // It is the same on each connection, until this side has lost a stream.
+        pair.cut();
+        pair.connect();
+        pair.settle();
+        assert_eq!(found(&mut pair), [start]);
+        pair.sides[RIGHT].link.start_at_next(interest).unwrap();
+        pair.cut();
+        pair.connect();
+        pair.settle();
+        assert_eq!(found(&mut pair), [ReaderStart::Next]);
+    }
+    // A start of a later version counts as the next message.
+    let mut pair = Pair::new();
+    pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
+    pair.settle();
+    let mut subscribe = control_frames(&pair.written[RIGHT]).remove(&3).unwrap();
+    (subscribe[HEADER_LEN + 4], subscribe[HEADER_LEN + 25]) = (9, 2);
+    found(&mut pair);
+    let now = pair.now;
+    pair.sides[LEFT].feed(now, &subscribe);
+    assert_eq!(found(&mut pair), [ReaderStart::Next]);
 }
 
 #[test]

@@ -121,6 +121,7 @@ fn key(notice: &Notice<'_>) -> (Level, Key) {
         Notice::StreamLimit { peer, topic, .. } => {
             of(Level::Warn, "crowded", &format!("{peer} {topic}"))
         }
+        Notice::StartsAtNext { peer, topic } => of(Level::Warn, "next", &format!("{peer} {topic}")),
         Notice::PeerRejected { peer, from, cause, .. } => {
             let cause = match cause {
                 CloseReason::NameTaken => "name taken",

@@ -51,7 +51,9 @@ impl Carriers {
             if used == Carrier::Tcp {
                 check_tcp(topology, peer_topics, node, peer)?;
             }
-            Ok(LinkReport { peer: peer.clone(), asked, used, reason })
+            let topics = peer_topics.on_socket(peer).filter(|_| used == Carrier::SharedMemory);
+            let on_socket = topics.map(str::to_owned).collect();
+            Ok(LinkReport { peer: peer.clone(), asked, used, reason, on_socket })
         });
         links.collect::<Result<_, BuildError>>().map(Carriers)
     }
@@ -126,6 +128,7 @@ mod tests {
         let peer_topics = PeerTopics {
             publishers: [("b".to_owned(), topics())].into(),
             readers: [("c".to_owned(), topics())].into(),
+            ..PeerTopics::default()
         };
         let carriers = Carriers::new("a", &topology, &peer_topics, obstacle);
         let carriers = carriers.map_err(|error| error.to_string())?;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use mycelium_core::Message;
-use mycelium_transports::local::Policy;
+use mycelium_transports::local::{Policy, Start};
 use mycelium_transports::stream::{STREAMS, TOPICS};
 
 use super::ports::BoundPorts;
@@ -25,6 +25,11 @@ pub(crate) struct PeerTopics {
     pub(crate) publishers: BTreeMap<String, Vec<(Arc<str>, Policy)>>,
     /// Topics that others read from this node.
     pub(crate) readers: BTreeMap<String, Vec<(Arc<str>, Policy)>>,
+    /// Topics with a subscription of this node that starts at the oldest retained message.
+    pub(super) late: BTreeSet<Arc<str>>,
+    /// Topics whose messages stay on the socket of the link with another node, because one of its
+    /// reading services, or of this node's, has a `drop-newest` subscription.
+    pub(super) on_socket: BTreeMap<String, BTreeSet<Arc<str>>>,
 }
 
 impl PeerTopics {
@@ -36,11 +41,16 @@ impl PeerTopics {
         services: &[(String, BoundPorts)],
     ) -> Result<PeerTopics, BuildError> {
         let mut peer_topics = PeerTopics::default();
+        let reads = services.iter().flat_map(|(_, ports)| &ports.reads);
+        let late = reads.filter(|port| port.options.start == Start::OldestRetained);
+        peer_topics.late = late.map(|port| port.topic.clone()).collect();
         let here = strictest(services.iter());
+        let dropped_here = dropped(services.iter());
         for (other, names) in topology.places() {
             let names: BTreeSet<&str> = names.into_iter().collect();
             let theirs = || known.iter().filter(|(name, _)| names.contains(name.as_str()));
             let there = strictest(theirs());
+            let dropped_there = dropped(theirs());
             for (_, ports) in theirs() {
                 for port in &ports.reads {
                     topology.check_access(other, "reads", &port.topic)?;
@@ -68,6 +78,10 @@ impl PeerTopics {
                 readers.extend(policy.filter(|_| is_new).map(|policy| (topic.clone(), policy)));
             }
             check_limits(node, other, sent.into_iter())?;
+            let read = publishers.iter().filter(|(topic, _)| dropped_here.contains(&**topic));
+            let sent = readers.iter().filter(|(topic, _)| dropped_there.contains(&**topic));
+            let on_socket = read.chain(sent).map(|(topic, _)| topic.clone()).collect();
+            peer_topics.on_socket.insert(other.to_owned(), on_socket);
         }
         peer_topics.publishers.retain(|_, topics| !topics.is_empty());
         peer_topics.readers.retain(|_, topics| !topics.is_empty());
@@ -78,6 +92,16 @@ impl PeerTopics {
         let mut near = peer_topics.publishers.keys().filter(is_near);
         near.try_for_each(|peer| topology.check_endpoint(peer))?;
         Ok(peer_topics)
+    }
+
+    /// The topics that stay on the socket of the link with this node.
+    pub(super) fn on_socket(&self, peer: &str) -> impl Iterator<Item = &str> {
+        self.on_socket.get(peer).into_iter().flatten().map(|topic| &**topic)
+    }
+
+    /// Where this node begins to read a topic of others that keep none of its messages for it.
+    pub(crate) fn start(&self, topic: &str) -> Start {
+        if self.late.contains(topic) { Start::OldestRetained } else { Start::Next }
     }
 
     /// Whether this node shares no topic with any other.
@@ -144,6 +168,13 @@ fn check_limits<'a>(
         }
     }
     Ok(())
+}
+
+/// The topics that any of these services reads with `drop-newest`.
+fn dropped<'a>(services: impl Iterator<Item = &'a (String, BoundPorts)>) -> BTreeSet<&'a str> {
+    let ports = services.flat_map(|(_, ports)| &ports.reads);
+    let dropped = ports.filter(|port| port.options.policy == Policy::DropNewest);
+    dropped.map(|port| &*port.topic).collect()
 }
 
 /// The strictest policy of these services for each topic that any of them reads. Dead letters stay

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mycelium_transports::counters::Kind;
 use mycelium_transports::endpoint::unix;
 use mycelium_transports::exchange::TopicInterest;
-use mycelium_transports::local::{Delivery, Policy, Schema, Topic};
+use mycelium_transports::local::{Delivery, Policy, Schema, Start, Topic};
 use mycelium_transports::stream::{STREAMS, TOPICS};
 use tokio::time::Instant;
 
@@ -33,7 +33,7 @@ async fn a_client_with_too_many_distinct_topics_is_refused() {
     let interests = (0..1 + TOPICS).map(|number| {
         let (name, schema) = (format!("numbers-{number}"), Schema::of::<Number>());
         let topic = Topic::new(&name, schema, 8, here.counters.clone()).unwrap();
-        TopicInterest { topic, policy: Policy::Block }
+        TopicInterest { topic, policy: Policy::Block, start: Start::Next }
     });
     assert!(here.client("there", &dir.socket(), interests.collect()).run().is_err());
 }

@@ -7,7 +7,8 @@ use futures_util::io::AsyncReadExt;
 use mycelium_core::{FrameView, Limits};
 use mycelium_executor::Stream;
 use mycelium_transports::counters::Kind;
-use mycelium_transports::local::Policy;
+use mycelium_transports::exchange::Redelivery;
+use mycelium_transports::local::{Policy, Publisher};
 
 use crate::harness::{
     Number, Side, TestDir, connect, end, frame, hello, say, subscribe, until, within,
@@ -50,12 +51,22 @@ struct Peer {
 impl Peer {
     /// Subscribes to numbers with these resumes.
     async fn new(path: &Path, boot: u64, resumes: &[u64]) -> Peer {
+        Peer::with(path, boot, resumes, subscribe::<Number>(0, 64)).await
+    }
+
+    /// As an observer, which starts as this code says.
+    async fn late(path: &Path, boot: u64, resumes: &[u64], start: u8) -> Peer {
+        let mut wish = subscribe::<Number>(1, 64);
+        wish[49] = start;
+        Peer::with(path, boot, resumes, wish).await
+    }
+
+    async fn with(path: &Path, boot: u64, resumes: &[u64], mut wish: Vec<u8>) -> Peer {
         let mut stream = connect(path).await;
         let count = resumes.len() as u16;
         let mut hello = hello("here", boot, 1);
         // As in the document: `known` before the name, `resumes` before the window.
         hello[54..56].copy_from_slice(&count.to_le_bytes());
-        let mut wish = subscribe::<Number>(0, 64);
         wish[50..52].copy_from_slice(&count.to_le_bytes());
         let mut said = [hello, wish].concat();
         for next in resumes {
@@ -188,4 +199,129 @@ async fn an_earlier_boot_is_another_process() {
     let received = peer.hear(|received| matches!(received, Heard::Message { .. })).await;
     assert_eq!(received[1..], [Heard::Message { sequence: CONFIRMED, again: true }]);
     end(&[&scene.there], []).await;
+}
+
+/// A server that knows no reader, and a publisher that has sent [`COUNT`] messages.
+struct LateScene {
+    scene: Scene,
+    publisher: Publisher<Number>,
+}
+
+impl LateScene {
+    fn new(name: &str, redelivery: Redelivery) -> (LateScene, impl Sized) {
+        let dir = TestDir::new(name);
+        let there = Side::new("there", 1, 64);
+        let mut server = there.server(None);
+        server.redeliver("numbers", redelivery);
+        let serving = there.serve(server, &dir.socket());
+        let mut publisher = there.publisher();
+        (0..COUNT).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+        let scene = Scene { there, dir, connections: 0 };
+        (LateScene { scene, publisher }, serving)
+    }
+
+    /// What a reader gets up to one more message, when its stream has begun.
+    async fn read(&mut self, boot: u64, resumes: &[u64], start: u8) -> Vec<Heard> {
+        let scene = &mut self.scene;
+        scene.connections += 1;
+        let mut peer = Peer::late(&scene.dir.socket(), boot, resumes, start).await;
+        let value = self.publisher.sent();
+        let has_begun = |heard: &Heard| match heard {
+            Heard::Stream { .. } => true,
+            // Read together with its stream.
+            Heard::Message { sequence, .. } => sequence + 1 == value,
+            Heard::Gone(_) | Heard::Other(_) => false,
+        };
+        let mut received = peer.hear(has_begun).await;
+        if !resumes.is_empty() {
+            // A resumed stream has no credit, so no message follows.
+            scene.lose(peer).await;
+            return received;
+        }
+        self.publisher.try_emit(Number { value }).unwrap();
+        let is_last =
+            |heard: &Heard| matches!(heard, Heard::Message { sequence, .. } if *sequence == value);
+        received.extend(peer.hear(is_last).await);
+        scene.lose(peer).await;
+        received
+    }
+
+    /// As [`read`](LateScene::read), where the retained messages have this mark.
+    async fn gets_all(&mut self, boot: u64, again: bool) {
+        let sent = self.publisher.sent();
+        let received = self.read(boot, &[], 1).await;
+        assert!(matches!(received[0], Heard::Stream { first: 0, .. }), "{received:?}");
+        let retained = (0..sent).map(|sequence| Heard::Message { sequence, again });
+        let new = Heard::Message { sequence: sent, again: false };
+        assert!(received[1..].iter().copied().eq(retained.chain([new])), "{received:?}, {again}");
+    }
+
+    /// As [`read`](LateScene::read), where no retained message arrives.
+    async fn gets_the_next(&mut self, boot: u64, resumes: &[u64], start: u8) {
+        let sent = self.publisher.sent();
+        let received = self.read(boot, resumes, start).await;
+        assert!(matches!(received[0], Heard::Stream { first, .. } if first == sent));
+        let new = Heard::Message { sequence: sent, again: false };
+        assert!(received[1..].iter().all(|heard| *heard == new), "{received:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_is_not_known_may_start_at_the_oldest_message() {
+    let (mut late, _serving) = LateScene::new("late-first", Redelivery::default());
+    late.gets_all(1, false).await;
+    // On its next connection, its stream resumes where the publisher is now.
+    late.gets_the_next(1, &[3], 1).await;
+    // A stream that it does not know begins at the start: no process had it before.
+    late.gets_all(1, false).await;
+    end(&[&late.scene.there], []).await;
+}
+
+#[tokio::test]
+async fn another_process_of_the_reader_gets_marked_messages() {
+    let (mut late, _serving) = LateScene::new("late-again", Redelivery::default());
+    late.gets_all(1, false).await;
+    late.gets_all(2, true).await;
+    late.gets_all(2, true).await;
+    late.gets_all(1, true).await;
+    end(&[&late.scene.there], []).await;
+}
+
+#[tokio::test]
+async fn another_process_gets_no_message_again_that_is_delivered_at_most_once() {
+    let (mut late, _serving) = LateScene::new("late-once", Redelivery::AtMostOnce);
+    late.gets_all(1, false).await;
+    late.gets_the_next(2, &[], 1).await;
+    end(&[&late.scene.there], []).await;
+}
+
+#[tokio::test]
+async fn other_starts_are_the_next_message() {
+    let (mut late, _serving) = LateScene::new("late-next", Redelivery::default());
+    for start in [0, 2, 255] {
+        late.gets_the_next(1, &[], start).await;
+    }
+    end(&[&late.scene.there], []).await;
+}
+
+/// The reader has not confirmed all that it had got when its connection was lost, and the server
+/// does not know any more how far it was.
+#[tokio::test]
+async fn a_reader_that_is_not_known_may_confirm_earlier_messages() {
+    let (mut late, _serving) = LateScene::new("late-confirms", Redelivery::default());
+    late.gets_all(1, false).await;
+    let sent = late.publisher.sent();
+    let mut peer = Peer::late(&late.scene.dir.socket(), 1, &[5], 1).await;
+    let received = peer.hear(|heard| matches!(heard, Heard::Stream { .. })).await;
+    let Some(&Heard::Stream { number, first }) = received.last() else { panic!("{received:?}") };
+    assert_eq!(first, sent);
+    for confirmed in [2, 5] {
+        let mut window = vec![12, 0, 0, 0, 0, 0, 0, 0];
+        window.extend(64_u64.to_le_bytes());
+        say(&mut peer.stream, &frame(0, number, confirmed, &window)).await;
+    }
+    late.publisher.try_emit(Number { value: sent }).unwrap();
+    let received = peer.hear(|heard| matches!(heard, Heard::Message { .. })).await;
+    assert_eq!(received, [Heard::Message { sequence: sent, again: false }]);
+    end(&[&late.scene.there], []).await;
 }

@@ -147,7 +147,11 @@ impl Side {
                 let (executor, path) = (executor.clone(), path.clone());
                 Box::pin(async move { executor.unix_stream(unix::connect(&path)?) })
             }),
-            interests: vec![TopicInterest { topic: topic.clone(), policy }],
+            interests: vec![TopicInterest {
+                topic: topic.clone(),
+                policy,
+                start: mycelium_transports::local::Start::Next,
+            }],
             identity: self.identity,
             config: Side::config(),
             executor: self.executor.clone(),

@@ -18,7 +18,7 @@ use mycelium_transports::exchange::{
     TopicInterest, TopicServer,
 };
 use mycelium_transports::local::{
-    Delivery, PageSize, Policy, Publisher, Received, RingMemory, Schema, Subscription, Topic,
+    Delivery, PageSize, Policy, Publisher, Received, RingMemory, Schema, Start, Subscription, Topic,
 };
 use mycelium_transports::memory::{ControlLimits, ControlThread};
 use tokio::sync::watch;
@@ -110,7 +110,11 @@ impl World {
                     })
                 })
             },
-            interests: vec![TopicInterest { topic: here.topic.clone(), policy: Policy::Block }],
+            interests: vec![TopicInterest {
+                topic: here.topic.clone(),
+                policy: Policy::Block,
+                start: Start::Next,
+            }],
             identity: here.identity,
             config: config(),
             executor,

@@ -114,6 +114,15 @@ impl<F: Fault> Transport for Bad<F> {
         Bad { transport, fault: std::marker::PhantomData }
     }
 
+    fn open_alone(pair: &Pair, capacity: usize) -> Bad<F> {
+        let transport = Local::open_alone(pair, capacity);
+        Bad { transport, fault: std::marker::PhantomData }
+    }
+
+    fn meet(&self, pair: &Pair, options: SubscribeOptions) {
+        self.transport.meet(pair, options);
+    }
+
     fn set_on_stall(&self, pair: &Pair, on_stall: OnStall) {
         self.transport.set_on_stall(pair, F::on_stall(on_stall));
     }
@@ -596,6 +605,10 @@ impl Fault for ForgetsTheStart {
 fn a_late_reader_without_retained_messages_is_noticed() {
     catches::<ForgetsTheStart>(
         "a_late_reader_may_start_at_the_oldest_retained_message",
+        "timeout: a retained message",
+    );
+    catches::<ForgetsTheStart>(
+        "the_first_reader_of_a_late_node_may_start_at_the_oldest_retained_message",
         "timeout: a retained message",
     );
 }

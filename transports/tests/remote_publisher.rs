@@ -326,3 +326,40 @@ proptest! {
         prop_assert_eq!(next, sent);
     }
 }
+
+/// The link begins the stream of a publisher again after it was lost: first come the messages that
+/// had arrived before, then the loss, then the new ones, and that for several losses in a row.
+#[test]
+fn a_stream_that_begins_again_is_read_after_its_lost_part() {
+    for policy in [Policy::Block, Policy::DropOldest] {
+        let topic = Topic::new("probes", Schema::of::<Probe>(), 8, Region::new(64)).unwrap();
+        let mut reader = topic.subscribe::<Probe>("reader", policy).unwrap();
+        // Another publisher is read beside it.
+        let mut other = topic.remote_publisher("other", 2, 0).unwrap();
+        for part in 0..3 {
+            let first = part * 10;
+            let mut publisher = topic.remote_publisher("publisher", 1, first).unwrap();
+            for number in first..first + 4 {
+                publisher.push(Probe { publisher: 0, number }.as_bytes(), false).unwrap();
+            }
+            publisher.flush();
+            publisher.lose();
+        }
+        other.push(Probe { publisher: 1, number: 0 }.as_bytes(), false).unwrap();
+        other.flush();
+        let (mut found, mut others) = (Vec::new(), 0);
+        while let TryRecv::Delivery(delivery) = reader.try_recv() {
+            match delivery {
+                Delivery::Msg(message) if message.publisher == 1 => others += 1,
+                Delivery::Msg(message) => found.push(Some(message.number)),
+                Delivery::Gap(gap) => {
+                    assert!(!gap.exact && gap.reason == GapReason::Disconnected, "{gap}");
+                    found.push(None);
+                }
+            }
+        }
+        let part = |part: u64| (part * 10..part * 10 + 4).map(Some).chain([None]);
+        let expected: Vec<_> = (0..3).flat_map(part).collect();
+        assert_eq!((found, others), (expected, 1), "{policy:?}");
+    }
+}

@@ -74,8 +74,10 @@ pub(super) const RUNS: u32 = 2;
 pub(super) const DEMAND: u32 = 4;
 /// Feature: the side sends and reads streams through shared memory. It is a setting of the link.
 pub(super) const MEMORY: u32 = 8;
+/// Feature: the side reads the start of a `Subscribe`.
+pub(super) const STARTS: u32 = 16;
 /// The features of each side.
-pub(super) const FEATURES: u32 = LAYOUTS | RUNS | DEMAND;
+pub(super) const FEATURES: u32 = LAYOUTS | RUNS | DEMAND | STARTS;
 
 /// Kinds with this bit must not be skipped.
 const CRITICAL: u16 = 0x8000;
@@ -110,7 +112,8 @@ frames! {
         subscription: U32,
         digest: [u8; 16],
         mode: u8,
-        _pad: u8,
+        /// Where streams start that the sender does not know.
+        start: u8,
         resumes: U16,
         /// The credit of each new stream.
         window: U32,
@@ -118,7 +121,8 @@ frames! {
     }
     /// Where a stream of an earlier connection continues. `Subscribe` says how many follow it.
     Resume = 4 {
-        _pad: U16,
+        /// 1 if the stream has moved to memory.
+        moved: U16,
         subscription: U32,
         epoch: U64,
         next: U64,

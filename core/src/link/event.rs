@@ -1,7 +1,7 @@
 //! What the peer did: the events that a link reports to its caller.
 
 use super::ids::{ExportId, IncomingId, InterestId, OutgoingId};
-use super::interest::ReaderMode;
+use super::interest::{ReaderMode, ReaderStart};
 use super::reason::RejectReason;
 use super::transmit::RunShape;
 use crate::descriptor::Digest;
@@ -43,6 +43,8 @@ pub enum Event<'a> {
         digest: Digest,
         /// What the publishers do when the peer is slower.
         mode: ReaderMode,
+        /// The first message of publishers whose streams it does not know.
+        start: ReaderStart,
         /// How many [`Resume`](Event::Resume)s follow.
         resumes: u16,
     },
@@ -58,6 +60,8 @@ pub enum Event<'a> {
         /// not confirmed yet: only a [`Window`](Event::Window) confirms. A stream that
         /// [moved](super::Link::move_stream) resumes where it moved.
         next: u64,
+        /// The stream has moved. A caller that does not know this must refuse it.
+        has_moved: bool,
     },
     /// The peer unsubscribes from the topic. Its streams no longer exist.
     Unsubscribe {

@@ -16,18 +16,21 @@ pub struct Interest {
     pub digest: Digest,
     /// What its publishers do when this side is slower.
     pub mode: ReaderMode,
+    /// The first message of publishers that exist already.
+    pub start: ReaderStart,
     /// How many messages of each stream this side has room for, at least one.
     pub window: u32,
 }
 
 impl Interest {
-    /// Interest in the messages `M` on their own topic.
+    /// Interest in the messages `M` on their own topic, from the next one on.
     ///
     /// # Errors
     /// If the topic's name is longer than a [`Name`].
     pub fn of<M: Message>(mode: ReaderMode, window: u32) -> Result<Interest, TooLong> {
         let topic = Name::try_from(M::TOPIC)?;
-        Ok(Interest { topic, type_id: M::ID, digest: M::DIGEST, mode, window })
+        let start = ReaderStart::Next;
+        Ok(Interest { topic, type_id: M::ID, digest: M::DIGEST, mode, start, window })
     }
 }
 
@@ -67,6 +70,33 @@ impl ReaderMode {
             0 => ReaderMode::Gating,
             2 => ReaderMode::Rejecting,
             _ => ReaderMode::Observing,
+        }
+    }
+}
+
+/// The first message of a publisher whose stream the reader does not know, if the writer keeps none
+/// for this reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReaderStart {
+    /// The next one.
+    Next,
+    /// The oldest one that the publisher still has.
+    Oldest,
+}
+
+impl ReaderStart {
+    pub(super) fn code(self) -> u8 {
+        match self {
+            ReaderStart::Next => 0,
+            ReaderStart::Oldest => 1,
+        }
+    }
+
+    /// A start of a later version counts as the next message: nothing is sent twice.
+    pub(super) fn of(code: u8) -> ReaderStart {
+        match code {
+            1 => ReaderStart::Oldest,
+            _ => ReaderStart::Next,
         }
     }
 }

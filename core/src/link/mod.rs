@@ -97,7 +97,7 @@ pub use control::Name;
 pub use error::{FragmentError, LinkError, RunError, SendError};
 pub use event::{Event, Input};
 pub use ids::{ExportId, IncomingId, InterestId, OutgoingId};
-pub use interest::{Interest, ReaderMode, UnsubscribeProgress};
+pub use interest::{Interest, ReaderMode, ReaderStart, UnsubscribeProgress};
 pub use reason::{CloseReason, RejectReason};
 pub use transmit::{RunBytes, RunShape, Transmit};
 

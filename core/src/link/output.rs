@@ -12,7 +12,7 @@ use super::control::{
 use super::error::{LinkError, SendError};
 use super::outbox::Outbox;
 use super::reason::CloseReason;
-use super::streams::Incoming;
+use super::streams::{Incoming, IncomingState};
 use super::topics::{ExportState, InterestEntry, InterestState};
 use super::transmit::Transmit;
 use super::{Link, LinkPhase};
@@ -202,13 +202,22 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             if out.room() < CLOSE_RESERVE + needed {
                 return false;
             }
-            let InterestEntry { type_id, number, digest, mode, window, topic, .. } = *interest;
+            let InterestEntry { type_id, number, digest, mode, start, window, topic, .. } =
+                *interest;
             let resumes = resumes as u16; // at most `STREAMS`
+            let (mode, start) = (mode.code(), start.code());
             let subscribe =
-                Subscribe::new(type_id, number, digest.0, mode.code(), 0, resumes, window, topic);
+                Subscribe::new(type_id, number, digest.0, mode, start, resumes, window, topic);
             queue_control(out, now, 0, 0, &subscribe);
             for (_, stream) in incoming.iter_mut().filter(|(_, stream)| stream.interest == id) {
-                queue_control(out, now, 0, 0, &Resume::new(0, number, stream.epoch, stream.next));
+                let moved = u16::from(stream.state == IncomingState::MoveDue);
+                queue_control(
+                    out,
+                    now,
+                    0,
+                    0,
+                    &Resume::new(moved, number, stream.epoch, stream.next),
+                );
                 stream.resuming = true;
             }
             interest.state =

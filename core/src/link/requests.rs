@@ -5,7 +5,7 @@ use super::Link;
 use super::control::{Resume, Subscribe, text};
 use super::error::LinkError;
 use super::event::Event;
-use super::interest::ReaderMode;
+use super::interest::{ReaderMode, ReaderStart};
 use super::streams::OutgoingState;
 use super::topics::{ExportEntry, ExportState, PendingResume};
 use crate::descriptor::Digest;
@@ -25,8 +25,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let entry = ExportEntry { number, type_id, window, resumes, state };
         let export = self.exports.insert(entry).ok_or(LinkError::TooMany { limit: TOPICS })?;
         let digest = Digest(subscribe.digest);
-        let mode = ReaderMode::of(subscribe.mode);
-        Ok(Some(Event::Subscribe { export, topic, type_id, digest, mode, resumes }))
+        let (mode, start) = (ReaderMode::of(subscribe.mode), ReaderStart::of(subscribe.start));
+        Ok(Some(Event::Subscribe { export, topic, type_id, digest, mode, start, resumes }))
     }
 
     pub(super) fn on_resume<'a>(
@@ -52,9 +52,10 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         if self.resumes.find(|known| known.export == export && known.epoch == epoch).is_some() {
             return Err(LinkError::SecondStream { number: 0 });
         }
-        let resume = PendingResume { export, epoch };
-        self.resumes.insert(resume).ok_or(LinkError::TooMany { limit: STREAMS })?;
-        Ok(Some(Event::Resume { export, epoch, next }))
+        let pending = PendingResume { export, epoch };
+        self.resumes.insert(pending).ok_or(LinkError::TooMany { limit: STREAMS })?;
+        let has_moved = resume.moved.get() == 1;
+        Ok(Some(Event::Resume { export, epoch, next, has_moved }))
     }
 
     pub(super) fn on_unsubscribe<'a>(

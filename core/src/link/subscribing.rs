@@ -2,10 +2,10 @@
 
 use core::time::Duration;
 
-use super::control::{DEMAND, Demand};
+use super::control::{DEMAND, Demand, STARTS};
 use super::error::SendError;
 use super::ids::{IncomingId, InterestId};
-use super::interest::{Interest, UnsubscribeProgress};
+use super::interest::{Interest, ReaderStart, UnsubscribeProgress};
 use super::topics::{InterestEntry, InterestState};
 use super::{Link, LinkPhase};
 
@@ -17,18 +17,38 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// [`SendError::Topics`] if this side has no room for another interest, [`SendError::Type`] if
     /// the type is 0, [`SendError::Numbers`] if the link has used all its numbers.
     pub fn subscribe(&mut self, interest: Interest) -> Result<InterestId, SendError> {
-        let Interest { topic, type_id, digest, mode, window } = interest;
+        let Interest { topic, type_id, digest, mode, start, window } = interest;
         if type_id == 0 {
             return Err(SendError::Type);
         }
         let number = self.next_number().ok_or(SendError::Numbers)?;
         let (state, window) = (InterestState::Due, window.max(1));
-        let entry =
-            InterestEntry { number, topic, type_id, digest, mode, window, state, discarded: 0 };
+        let entry = InterestEntry {
+            number,
+            topic,
+            type_id,
+            digest,
+            mode,
+            start,
+            window,
+            state,
+            discarded: 0,
+        };
         let id = self.interests.insert(entry).ok_or(SendError::Topics { limit: TOPICS })?;
         self.last_number = number;
         self.topics_changed = true;
         Ok(id)
+    }
+
+    /// From the next connection on, streams of this interest that this side does not know start
+    /// with the next message: this side has lost a stream that it had read from, and would get
+    /// messages again.
+    ///
+    /// # Errors
+    /// [`SendError::Gone`] if the interest does not exist.
+    pub fn start_at_next(&mut self, id: InterestId) -> Result<(), SendError> {
+        self.interests.get(id)?.start = ReaderStart::Next;
+        Ok(())
     }
 
     /// Ends a subscription. Until the peer has confirmed, arriving messages are discarded and
@@ -114,6 +134,13 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             return Ok(());
         }
         self.send_control(now, remote, 0, &Demand::new([0; 6]))
+    }
+
+    /// Whether the link is up and the peer reads where a subscription [starts](ReaderStart). If
+    /// not, each starts with the next message.
+    #[must_use]
+    pub fn peer_reads_starts(&self) -> bool {
+        self.peer_has(STARTS)
     }
 
     /// Whether the link is up and the peer says when its readers wait for messages.

@@ -37,7 +37,8 @@ fn numbers_are_used_once() {
     let mut reader = TestLink::new(config(), &mut right).unwrap();
     let topic = Name::truncated("topic");
     let (type_id, digest, mode, window) = (1, Digest([0; 16]), ReaderMode::Gating, 4);
-    let interest = Interest { topic, type_id, digest, mode, window };
+    let start = ReaderStart::Next;
+    let interest = Interest { topic, type_id, digest, mode, start, window };
     reader.last_number = u32::MAX - 1;
     reader.subscribe(interest).unwrap();
     assert_eq!(reader.subscribe(interest), Err(SendError::Numbers));

@@ -3,7 +3,7 @@
 
 use super::control::Name;
 use super::ids::{ExportId, InterestId};
-use super::interest::ReaderMode;
+use super::interest::{ReaderMode, ReaderStart};
 use super::reason::RejectReason;
 use super::tables::TableEntry;
 use crate::descriptor::Digest;
@@ -33,6 +33,7 @@ pub(super) struct InterestEntry {
     pub(super) type_id: u16,
     pub(super) digest: Digest,
     pub(super) mode: ReaderMode,
+    pub(super) start: ReaderStart,
     pub(super) window: u32,
     pub(super) state: InterestState,
     pub(super) discarded: u64,

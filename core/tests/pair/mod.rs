@@ -12,7 +12,7 @@ use std::time::Duration;
 use mycelium_core::frame::Fragment;
 use mycelium_core::link::{
     Config, Event, ExportId, IncomingId, InterestId, Link, LinkError, Name, OutgoingId, ReaderMode,
-    RejectReason, RunBytes,
+    ReaderStart, RejectReason, RunBytes,
 };
 use mycelium_core::{Digest, Envelope, FrameView, Limits};
 
@@ -29,6 +29,7 @@ pub(crate) enum Received {
         export: ExportId,
         topic: String,
         mode: ReaderMode,
+        start: ReaderStart,
         resumes: u16,
     },
     Resume {
@@ -104,10 +105,10 @@ impl Received {
     fn of(event: Event<'_>) -> Received {
         match event {
             Event::Up { node, .. } => Received::Up(node.to_owned()),
-            Event::Subscribe { export, topic, mode, resumes, .. } => {
-                Received::Subscribe { export, topic: topic.to_owned(), mode, resumes }
+            Event::Subscribe { export, topic, mode, start, resumes, .. } => {
+                Received::Subscribe { export, topic: topic.to_owned(), mode, start, resumes }
             }
-            Event::Resume { export, epoch, next } => Received::Resume { export, epoch, next },
+            Event::Resume { export, epoch, next, .. } => Received::Resume { export, epoch, next },
             Event::Unsubscribe { export } => Received::Unsubscribe(export),
             Event::Accepted { interest } => Received::Accepted(interest),
             Event::Rejected { interest, reason, digest } => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mycelium_core::frame::Fragment;
 use mycelium_core::link::{
     CloseReason, Config, Event, ExportId, IncomingId, Interest, InterestId, Link, LinkError, Name,
-    OutgoingId, ReaderMode, RejectReason, RunBytes, RunShape, SendError, Transmit,
+    OutgoingId, ReaderMode, ReaderStart, RejectReason, RunBytes, RunShape, SendError, Transmit,
 };
 use mycelium_core::{Digest, Envelope};
 
@@ -133,6 +133,7 @@ impl Pair<'_> {
             type_id: 1,
             digest: Digest([0; 16]),
             mode: ReaderMode::Gating,
+            start: ReaderStart::Oldest,
             window: 4,
         };
         self.interests.extend(self.links[1].subscribe(interest));
@@ -224,7 +225,7 @@ impl Pair<'_> {
             Event::Resume { export, epoch, .. } if self.gone || self.ended.contains(&epoch) => {
                 let _ = self.links[0].refuse_resume(self.now, export, epoch);
             }
-            Event::Resume { export, epoch, next } => {
+            Event::Resume { export, epoch, next, .. } => {
                 let is_free = self.outgoing.is_none();
                 self.open_stream(export, epoch, next);
                 if is_free {

@@ -104,6 +104,21 @@ fn streams_that_move_to_memory_are_a_line_for_each_topic() {
 }
 
 #[test]
+fn a_start_that_a_node_does_not_know_is_a_line_for_each_topic() {
+    let mut test = LogTest::default();
+    for topic in ["ticks", "ticks", "swaps"] {
+        test.note(&Notice::StartsAtNext { peer: "keeper", topic });
+    }
+    let line = |topic| {
+        format!(
+            "topic `{topic}` starts with the next message: node `keeper` does not know \
+             `start = \"oldest-retained\"`"
+        )
+    };
+    assert_eq!(test.lines, [line("ticks"), line("swaps")]);
+}
+
+#[test]
 fn unlimited_names_share_one_count() {
     let mut test = LogTest::default();
     for peer in 0..10_000 {

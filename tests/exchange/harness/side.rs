@@ -11,7 +11,7 @@ use mycelium_transports::endpoint::unix::{self, BoundSocket};
 use mycelium_transports::exchange::{
     Control, ExportedTopic, Identity, LinkConfig, TopicClient, TopicInterest, TopicServer,
 };
-use mycelium_transports::local::{Policy, Publisher, Schema, Subscription, Topic};
+use mycelium_transports::local::{Policy, Publisher, Schema, Start, Subscription, Topic};
 use tokio::task::JoinHandle;
 
 use super::{Notices, Number, Tick, Wire};
@@ -121,7 +121,7 @@ impl Side {
     }
 
     pub(crate) fn interest(&self, policy: Policy) -> TopicInterest {
-        TopicInterest { topic: self.numbers.clone(), policy }
+        TopicInterest { topic: self.numbers.clone(), policy, start: Start::Next }
     }
 
     pub(crate) fn client(

@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::io;
-use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -59,13 +58,13 @@ pub trait StreamPair: 'static {
 
 /// A topic over a link. Dropping it ends the link. If `IN_MEMORY`, readers map the rings of the
 /// publishers.
-pub struct Link<S, const IN_MEMORY: bool = false> {
+pub struct Link<S: StreamPair, const IN_MEMORY: bool = false> {
     there: Arc<Topic>,
     here: Arc<Topic>,
     controls: [Arc<Control>; 2],
     memory: Option<Memory>,
     cuts: Cuts,
-    streams: PhantomData<fn(S)>,
+    connections: UnboundedSender<S::Socket>,
 }
 
 impl<S: StreamPair, const IN_MEMORY: bool> Transport for Link<S, IN_MEMORY> {
@@ -76,23 +75,20 @@ impl<S: StreamPair, const IN_MEMORY: bool> Transport for Link<S, IN_MEMORY> {
     type Subscription = Subscription<Probe>;
 
     fn open(pair: &Pair, capacity: usize, strictest: Policy) -> Self {
-        let there = if IN_MEMORY {
-            RingMemory::Shared { pages: PageSize::Small, is_required: true }
-        } else {
-            RingMemory::Heap
-        };
-        let link = Link {
-            there: local::topic(capacity, there),
-            here: local::topic(capacity, RingMemory::Heap),
-            controls: Default::default(),
-            memory: IN_MEMORY.then(Memory::new),
-            cuts: Cuts::default(),
-            streams: PhantomData,
-        };
-        let (connections, incoming) = mpsc::unbounded();
-        link.serve(pair, incoming, strictest);
-        link.read(pair, connections, strictest);
+        let (link, incoming) = Link::new(capacity);
+        link.serve(pair, incoming, Some(strictest));
+        link.read(pair, strictest.into());
         link
+    }
+
+    fn open_alone(pair: &Pair, capacity: usize) -> Self {
+        let (link, incoming) = Link::new(capacity);
+        link.serve(pair, incoming, None);
+        link
+    }
+
+    fn meet(&self, pair: &Pair, options: SubscribeOptions) {
+        self.read(pair, options);
     }
 
     fn set_on_stall(&self, pair: &Pair, on_stall: OnStall) {
@@ -114,7 +110,32 @@ impl<S: StreamPair, const IN_MEMORY: bool> Transport for Link<S, IN_MEMORY> {
 }
 
 impl<S: StreamPair, const IN_MEMORY: bool> Link<S, IN_MEMORY> {
-    fn serve(&self, pair: &Pair, incoming: UnboundedReceiver<S::Socket>, strictest: Policy) {
+    /// The two topics, without their ends, and where the connections arrive.
+    fn new(capacity: usize) -> (Self, UnboundedReceiver<S::Socket>) {
+        let there = if IN_MEMORY {
+            RingMemory::Shared { pages: PageSize::Small, is_required: true }
+        } else {
+            RingMemory::Heap
+        };
+        let (connections, incoming) = mpsc::unbounded();
+        let link = Link {
+            there: local::topic(capacity, there),
+            here: local::topic(capacity, RingMemory::Heap),
+            controls: Default::default(),
+            memory: IN_MEMORY.then(Memory::new),
+            cuts: Cuts::default(),
+            connections,
+        };
+        (link, incoming)
+    }
+
+    /// Serves readers. With their strictest policy, they are announced.
+    fn serve(
+        &self,
+        pair: &Pair,
+        incoming: UnboundedReceiver<S::Socket>,
+        strictest: Option<Policy>,
+    ) {
         let mut server = TopicServer::new(
             identity("there", 1),
             config(),
@@ -126,8 +147,12 @@ impl<S: StreamPair, const IN_MEMORY: bool> Link<S, IN_MEMORY> {
         if let Some(memory) = &self.memory {
             server.share_memory(memory.there.clone());
         }
-        server.add(ExportedTopic { topic: self.there.clone(), readers: None });
-        server.announce("here", &self.there, strictest).expect("one reader fits");
+        // Publishers may wait for readers that are named.
+        let readers = Some(vec!["here".to_owned()]);
+        server.add(ExportedTopic { topic: self.there.clone(), readers });
+        if let Some(policy) = strictest {
+            server.announce("here", &self.there, policy).expect("one reader fits");
+        }
         let (server, executor) = (Arc::new(server), pair.publishers.clone());
         drop(pair.publish(server.clone().wait_for_readers()));
         drop(pair.publish(async move {
@@ -136,11 +161,13 @@ impl<S: StreamPair, const IN_MEMORY: bool> Link<S, IN_MEMORY> {
         }));
     }
 
-    fn read(&self, pair: &Pair, connections: UnboundedSender<S::Socket>, strictest: Policy) {
+    fn read(&self, pair: &Pair, options: SubscribeOptions) {
+        let SubscribeOptions { policy, start } = options;
+        let connections = self.connections.clone();
         let client = TopicClient {
             peer: "there".to_owned(),
             connect: connect::<S>(connections, pair.readers.clone(), self.cuts.clone()),
-            interests: vec![TopicInterest { topic: self.here.clone(), policy: strictest }],
+            interests: vec![TopicInterest { topic: self.here.clone(), policy, start }],
             identity: identity("here", 2),
             config: config(),
             executor: pair.readers.clone(),
@@ -153,7 +180,7 @@ impl<S: StreamPair, const IN_MEMORY: bool> Link<S, IN_MEMORY> {
     }
 }
 
-impl<S, const IN_MEMORY: bool> Drop for Link<S, IN_MEMORY> {
+impl<S: StreamPair, const IN_MEMORY: bool> Drop for Link<S, IN_MEMORY> {
     fn drop(&mut self) {
         self.controls.iter().for_each(|control| control.stop());
     }
@@ -195,7 +222,7 @@ impl Drop for Memory {
     }
 }
 
-impl<S, const IN_MEMORY: bool> fmt::Debug for Link<S, IN_MEMORY> {
+impl<S: StreamPair, const IN_MEMORY: bool> fmt::Debug for Link<S, IN_MEMORY> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link").finish_non_exhaustive()
     }

@@ -33,6 +33,13 @@ impl Transport for Local {
         Local(topic(capacity, RingMemory::Heap))
     }
 
+    fn open_alone(pair: &Pair, capacity: usize) -> Local {
+        Local::open(pair, capacity, Policy::default())
+    }
+
+    // The readers are in the publishers' process.
+    fn meet(&self, _: &Pair, _: SubscribeOptions) {}
+
     fn set_on_stall(&self, pair: &Pair, on_stall: OnStall) {
         set_on_stall(&self.0, pair, on_stall);
     }

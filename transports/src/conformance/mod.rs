@@ -79,6 +79,13 @@ pub trait Transport: Sized + 'static {
     /// the strictest policy of the readers to come.
     fn open(pair: &Pair, capacity: usize, strictest: Policy) -> Self;
 
+    /// As [`open`](Transport::open), but the publishers know nothing of the readers' node, which
+    /// comes with [`meet`](Transport::meet): nothing is kept for it.
+    fn open_alone(pair: &Pair, capacity: usize) -> Self;
+
+    /// The node of readers with these options comes.
+    fn meet(&self, pair: &Pair, options: SubscribeOptions);
+
     /// Sets what happens to readers that stall, for publishers to come. The time is that of the
     /// publishers' executor.
     fn set_on_stall(&self, pair: &Pair, on_stall: OnStall);
@@ -187,6 +194,8 @@ macro_rules! conformance {
             a_reader_by_key_gets_the_newest_message_of_each_key,
             a_drop_newest_reader_keeps_the_oldest_messages,
             a_late_reader_may_start_at_the_oldest_retained_message,
+            the_first_reader_of_a_late_node_may_start_at_the_oldest_retained_message,
+            a_late_node_gets_no_message_twice,
             the_end_follows_the_last_message_of_all_publishers,
             a_late_reader_starts_with_the_next_message,
             a_late_publisher_is_read_from_its_first_message,

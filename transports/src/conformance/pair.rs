@@ -90,7 +90,7 @@ impl fmt::Debug for Pair {
     }
 }
 
-const POLL_EVERY: Duration = Duration::from_micros(500);
+pub(super) const POLL_EVERY: Duration = Duration::from_micros(500);
 
 /// A task of a law.
 #[derive(Debug)]

@@ -2,7 +2,10 @@
 //! that start with retained messages.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
 
+use super::pair::POLL_EVERY;
 use super::pressure::send_at_once;
 use super::{Pair, Probe, Publish, Subscribe, Transport, number, probe, rounds};
 use crate::local::{Delivery, GapReason, LatestByKey, Policy, Start, SubscribeOptions};
@@ -114,4 +117,83 @@ pub async fn a_late_reader_may_start_at_the_oldest_retained_message<T: Transport
     }
     drop(publisher);
     assert_eq!(pair.within("the end", late.recv()).await, None);
+}
+
+/// The first reader of a node may start with the messages that the publisher's ring still has, also
+/// if the publisher does not know this node: each once and in order, and then the newer ones.
+pub async fn the_first_reader_of_a_late_node_may_start_at_the_oldest_retained_message<
+    T: Transport,
+>(
+    pair: Pair,
+) {
+    for policy in [Policy::DropOldest, Policy::Block, Policy::Reject] {
+        let transport = T::open_alone(&pair, 8);
+        let publisher = send_at_once(&pair, transport.publisher("publisher"), 0..12).await;
+        let oldest = SubscribeOptions::new(policy, Start::OldestRetained);
+        transport.meet(&pair, oldest);
+        let mut late = transport.subscribe("late", oldest);
+        for expected in 4..12 {
+            assert_eq!(number(pair.within("a retained message", late.recv()).await), expected);
+        }
+        let executor = pair.publishers.clone();
+        let publishes = pair.publish(async move {
+            let mut publisher = publisher;
+            for number in 12..16 {
+                // A `reject` reader makes room when it has confirmed.
+                while publisher.emit(probe(0, number)).await.is_err() {
+                    executor.sleep_until(executor.now() + POLL_EVERY).await;
+                }
+            }
+        });
+        for expected in 12..16 {
+            assert_eq!(number(pair.within("a newer message", late.recv()).await), expected);
+        }
+        pair.join("the publisher emits", publishes).await;
+        assert_eq!(pair.within("the end", late.recv()).await, None);
+    }
+}
+
+/// A node that starts at the oldest retained message gets none twice: not after lost connections,
+/// and not while the publisher overwrites what is retained. What it misses is a gap.
+pub async fn a_late_node_gets_no_message_twice<T: Transport>(pair: Pair) {
+    let transport = T::open_alone(&pair, 8);
+    let publisher = send_at_once(&pair, transport.publisher("publisher"), 0..12).await;
+    let (alive, executor) = (Arc::new(()), pair.publishers.clone());
+    let is_read = Arc::downgrade(&alive);
+    let publishes = pair.publish(async move {
+        let (mut publisher, mut number) = (publisher, 12);
+        while is_read.strong_count() > 0 {
+            publisher.emit(probe(0, number)).await.expect("an observer never blocks");
+            number += 1;
+            executor.sleep_until(executor.now() + Duration::from_micros(50)).await;
+        }
+    });
+    let oldest = SubscribeOptions::new(Policy::DropOldest, Start::OldestRetained);
+    transport.meet(&pair, oldest);
+    let mut late = transport.subscribe("late", oldest);
+    let (mut next, mut exact) = (None, true);
+    for round in 0..4 {
+        let mut taken = 0;
+        // At first, some may be overwritten before the node joins.
+        while taken < rounds(40) {
+            match pair.within("a message or a gap", late.recv()).await {
+                Some(Delivery::Msg(probe)) => {
+                    let expected = next.unwrap_or(probe.number);
+                    let is_next =
+                        if exact { probe.number == expected } else { probe.number >= expected };
+                    assert!(is_next, "round {round}: {} after {expected}", probe.number);
+                    (next, exact) = (Some(probe.number + 1), true);
+                    taken += 1;
+                }
+                Some(Delivery::Gap(gap)) => {
+                    exact &= gap.exact;
+                    next = next.map(|next| if exact { next + gap.count } else { next });
+                }
+                None => panic!("round {round}: the publisher has not ended"),
+            }
+        }
+        transport.disturb();
+    }
+    drop(alive);
+    pair.join("the publisher emits", publishes).await;
 }

@@ -11,7 +11,8 @@ use event_listener::EventListener;
 use mycelium_core::FrameView;
 use mycelium_core::descriptor::Digest;
 use mycelium_core::link::{
-    CloseReason, Event, IncomingId, Interest, InterestId, Name, ReaderMode, RejectReason, SendError,
+    CloseReason, Event, IncomingId, Interest, InterestId, Name, ReaderMode, ReaderStart,
+    RejectReason, SendError,
 };
 use mycelium_executor::Executor;
 
@@ -26,7 +27,7 @@ use super::lost_memory::LostMemory;
 use super::notice::{Notice, Observer};
 use super::topics::TopicInterest;
 use crate::counters::{Line, LinkValue};
-use crate::local::{GapReason, KeepOpen, Policy, Topic};
+use crate::local::{GapReason, KeepOpen, Policy, Start, Topic};
 use crate::stream::{NodeLink, STREAMS, TOPICS, Traffic};
 
 pub(super) struct ClientSession {
@@ -78,6 +79,10 @@ struct RemoteTopic {
     keep_open: Option<KeepOpen>,
     /// The peer has never answered.
     is_new: bool,
+    start: Start,
+    /// A stream was lost on this connection: the peer may have more of its messages, and must not
+    /// begin it again at earlier ones.
+    has_lost: bool,
 }
 
 impl ClientSession {
@@ -88,7 +93,7 @@ impl ClientSession {
     ) -> Result<ClientSession, SendError> {
         let SessionSetup { peer, interests, config, executor, memory, control, observer, line } =
             setup;
-        let topics = interests.iter().map(|TopicInterest { topic, policy }| {
+        let topics = interests.iter().map(|TopicInterest { topic, policy, start }| {
             let schema = topic.schema();
             let id = link.subscribe(Interest {
                 topic: Name::try_from(topic.name()).unwrap_or_default(),
@@ -103,10 +108,15 @@ impl ClientSession {
                     | Policy::LatestByKey(_)
                     | Policy::Sample(_) => ReaderMode::Observing,
                 },
+                start: match start {
+                    Start::Next => ReaderStart::Next,
+                    Start::OldestRetained => ReaderStart::Oldest,
+                },
                 window: u32::try_from(topic.capacity()).unwrap_or(u32::MAX),
             })?;
             let (topic, keep_open) = (topic.clone(), Some(topic.keep_open()));
-            Ok(RemoteTopic { id, topic, keep_open, is_new: true })
+            let (is_new, start, has_lost) = (true, *start, false);
+            Ok(RemoteTopic { id, topic, keep_open, is_new, start, has_lost })
         });
         Ok(ClientSession {
             peer: peer.to_owned(),
@@ -153,7 +163,7 @@ impl ClientSession {
         // The link forgets them: nothing follows the last sequence.
         for place in &mut self.streams {
             if let Some(stream) = place.take_if(|stream| stream.is_exhausted()) {
-                stream.lose();
+                lose(&mut self.topics, stream);
             }
         }
         while let Some((topic, mismatch)) = self.queries.abandon() {
@@ -187,7 +197,7 @@ impl ClientSession {
             let stream = place.take_if(|stream| stream.interest == interest);
             // A topic ends when all of its messages are confirmed: no message is lost then.
             if let Some(stream) = stream.filter(|_| reason != RejectReason::Ended) {
-                stream.lose();
+                lose(&mut self.topics, stream);
             }
         }
     }
@@ -277,7 +287,7 @@ impl ClientSession {
         self.lost_memory.clear();
         for place in &mut self.streams {
             if let Some(stream) = place.take_if(|stream| stream.has_lost_memory()) {
-                stream.lose();
+                lose(&mut self.topics, stream);
             }
         }
     }
@@ -285,6 +295,13 @@ impl ClientSession {
     fn stream(&mut self, id: IncomingId) -> Option<&mut IncomingStream> {
         self.streams.get_mut(id.place())?.as_mut().filter(|stream| stream.id == id)
     }
+}
+
+/// Ends a stream whose end has not arrived.
+fn lose(topics: &mut [RemoteTopic], stream: IncomingStream) {
+    let topic = topics.iter_mut().find(|topic| topic.id == stream.interest);
+    topic.into_iter().for_each(|topic| topic.has_lost = true);
+    stream.lose();
 }
 
 impl Traffic<TOPICS, STREAMS> for ClientSession {
@@ -329,9 +346,19 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
                 self.line.add(LinkValue::Connections, 1);
                 (self.observer)(Notice::Connected { peer: &self.peer });
                 self.knows_features = false;
+                // The subscriptions of this connection are not sent yet.
+                for topic in self.topics.iter_mut().filter(|topic| topic.has_lost) {
+                    (topic.start, topic.has_lost) = (Start::Next, false);
+                    _ = link.start_at_next(topic.id);
+                }
             }
             Event::Accepted { interest } => {
-                self.answered(interest);
+                let is_late = |topic: &&mut RemoteTopic| topic.start == Start::OldestRetained;
+                let late = self.answered(interest).filter(is_late).map(|topic| topic.topic.clone());
+                if let Some(topic) = late.filter(|_| !link.peer_reads_starts()) {
+                    let (peer, topic) = (&*self.peer, topic.name());
+                    (self.observer)(Notice::StartsAtNext { peer, topic });
+                }
                 // Its features have arrived before.
                 let is_known = std::mem::replace(&mut self.knows_features, true);
                 if !is_known && self.access.is_some() && !link.peer_accepts_memory() {
@@ -379,7 +406,7 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
                 let place = self.streams.get_mut(id.place());
                 if let Some(stream) = place.and_then(|place| place.take_if(|known| known.id == id))
                 {
-                    stream.lose();
+                    lose(&mut self.topics, stream);
                 }
             }
             // The peer may read no topic here, so it may not know any layout.

@@ -45,6 +45,7 @@ mod names;
 mod notice;
 mod outgoing_memory;
 mod outgoing_stream;
+mod past_readers;
 mod redelivery;
 mod refusal;
 mod served_topic;

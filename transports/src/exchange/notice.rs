@@ -78,6 +78,14 @@ pub enum Notice<'a> {
         /// The limit.
         limit: usize,
     },
+    /// Retained messages of a topic were requested, but the other node does not know this request:
+    /// publishers start with their next message.
+    StartsAtNext {
+        /// The other node.
+        peer: &'a str,
+        /// The topic.
+        topic: &'a str,
+    },
     /// The messages of a stream go through shared memory from now on.
     MovedToMemory {
         /// The other node.
@@ -175,6 +183,12 @@ impl fmt::Display for Notice<'_> {
                 "node `{}` reads from {limit} publishers, the limit of a link: a publisher of topic `{}` waits until another one ends",
                 shown(peer),
                 shown(topic)
+            ),
+            Notice::StartsAtNext { peer, topic } => write!(
+                f,
+                "topic `{}` starts with the next message: node `{}` does not know `start = \"oldest-retained\"`",
+                shown(topic),
+                shown(peer)
             ),
             Notice::DeadLettered {
                 undelivered: Undelivered { topic, reader, publisher, sequence, .. },

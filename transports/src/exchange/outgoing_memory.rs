@@ -132,8 +132,10 @@ impl OutgoingMemory {
                 stream.state.memory = self.judge(number, answer, stream);
             }
         }
-        // Messages that need a mark, a gap or special care go over the link.
-        if stream.state.history.is_over(stream.next()) {
+        // Messages that need a mark, a gap or special care go over the link, and so do those that
+        // the publisher may overwrite although it waits for the reader.
+        let is_plain = stream.next() >= stream.joined_at();
+        if is_plain && stream.state.history.is_over(stream.next()) {
             self.move_stream(now, link, id, stream);
         }
     }

@@ -65,13 +65,20 @@ pub(super) fn send(
     let mut sent = 0;
     while !connection.ended && sent < BURST && !link.is_due() {
         if connection.missed > 0 {
-            let reason = if stream.is_gating() { gap::EVICTED } else { gap::OVERWRITTEN };
+            let reason = if stream.was_evicted() { gap::EVICTED } else { gap::OVERWRITTEN };
             if link.skip(now, id, connection.missed, reason).is_err() {
                 break;
             }
             connection.missed = 0;
         }
         let next = stream.next();
+        if stream.state.history.is_in_doubt() {
+            if !connection.is_demanded {
+                break;
+            }
+            let end = stream.end();
+            stream.state.history.settle(end);
+        }
         if let Some(skip) = stream.state.history.skip(next) {
             if link.skip(now, id, skip.before - next, skip.reason).is_err() {
                 break;
@@ -179,7 +186,8 @@ fn open(
     // In memory, the stream resumes where it moved.
     let first = stream.moved_at().unwrap_or(stream.next());
     let id = link.open_stream(now, export, name, epoch, first, keeps)?;
-    link.unconfirmed_from(id, kept.min(first))?;
+    let has_forgotten = stream.state.connection.has_forgotten;
+    link.unconfirmed_from(id, if has_forgotten { 0 } else { kept.min(first) })?;
     stream.state.connection.stream = Some(id);
     Ok(id)
 }

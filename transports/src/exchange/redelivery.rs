@@ -64,6 +64,9 @@ pub(super) struct DeliveryHistory {
     /// one at a time.
     suspect_before: u64,
     skip: Option<Skip>,
+    /// The current process may still read messages in memory: nothing is sent before it requests
+    /// messages.
+    is_in_doubt: bool,
 }
 
 /// What to do after the death of a reader.
@@ -75,6 +78,29 @@ pub(super) enum AfterDeath {
 }
 
 impl DeliveryHistory {
+    /// An earlier process may have had the messages before `next`, although none are kept for it.
+    pub(super) fn begin_again(&mut self, next: u64) {
+        self.redelivered_before = self.redelivered_before.max(next);
+    }
+
+    /// The current process may have read messages in memory, and may do so until it requests
+    /// messages on the link.
+    pub(super) fn doubt(&mut self) {
+        self.is_in_doubt = true;
+    }
+
+    /// Whether nothing can be sent yet.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.is_in_doubt
+    }
+
+    /// The current process requests messages: it has read none from `next` on.
+    pub(super) fn settle(&mut self, next: u64) {
+        self.sent = self.sent.max(next);
+        self.skip_lost();
+        self.is_in_doubt = false;
+    }
+
     /// Messages before `next` were sent to the current process.
     pub(super) fn sent(&mut self, next: u64) {
         self.sent = self.sent.max(next);
@@ -171,7 +197,8 @@ impl DeliveryHistory {
 
     /// Whether the messages from `next` on need no mark, no gap and no special care.
     pub(super) fn is_over(&self, next: u64) -> bool {
-        !self.is_redelivered(next) && !self.is_suspect(next) && self.skip(next).is_none()
+        let is_sent_later = self.is_in_doubt || self.is_suspect(next);
+        !self.is_redelivered(next) && !is_sent_later && self.skip(next).is_none()
     }
 
     /// Whether a message may have killed earlier processes. It is sent when its readers signal

@@ -13,7 +13,7 @@ use super::outgoing_memory::OutgoingMemory;
 use super::outgoing_stream::{self, is_sent_as};
 use super::redelivery::{AfterDeath, Redelivery};
 use super::stream_state::{ConnectionProgress, MemoryStep, StreamState};
-use crate::local::{EgressReader, EgressStream, Policy, Topic, TopicError, Undelivered};
+use crate::local::{EgressReader, EgressStream, SubscribeOptions, Topic, TopicError, Undelivered};
 use crate::stream::NodeLink;
 
 /// The most ended publishers that are remembered, in case their reader does not know that they have
@@ -25,6 +25,8 @@ const ENDS: usize = 64;
 pub(super) struct TopicEgress {
     pub(super) reader: EgressReader<StreamState>,
     ended: VecDeque<EndedStream>,
+    /// It was made on the present connection of its reader.
+    pub(super) is_new: bool,
     /// While the reader is not connected: the links have not ended before this is dropped.
     pub(super) parked: Option<BusyGuard>,
 }
@@ -42,10 +44,17 @@ impl TopicEgress {
     pub(super) fn new(
         topic: &Arc<Topic>,
         reader: &str,
-        policy: Policy,
+        options: impl Into<SubscribeOptions>,
     ) -> Result<TopicEgress, TopicError> {
-        let reader = topic.egress_reader(reader, policy)?;
-        Ok(TopicEgress { reader, ended: VecDeque::new(), parked: None })
+        let reader = topic.egress_reader(reader, options)?;
+        Ok(TopicEgress { reader, ended: VecDeque::new(), is_new: true, parked: None })
+    }
+
+    /// An earlier process of the reader may have had the messages that were sent before it joined.
+    pub(super) fn begin_again(&mut self) {
+        for stream in self.reader.streams() {
+            stream.state.history.begin_again(stream.joined_at());
+        }
     }
 
     pub(super) fn topic(&self) -> &str {
@@ -170,11 +179,29 @@ impl ServedTopic {
     }
 
     /// The reader has the messages of a stream before `next`, confirmed or not.
-    pub(super) fn resume(&mut self, epoch: u64, next: u64, redelivery: Redelivery) {
+    pub(super) fn resume(
+        &mut self,
+        epoch: u64,
+        next: u64,
+        has_moved: bool,
+        redelivery: Redelivery,
+    ) {
         self.resumes = self.resumes.saturating_sub(1);
         let waited_for = self.egress.reader.policy().is_gating();
+        let is_new = self.egress.is_new;
         let mut streams = self.egress.reader.streams().iter_mut();
-        let known = streams.find(|stream| stream.epoch() == epoch);
+        let mut known = streams.find(|stream| stream.epoch() == epoch);
+        if let Some(stream) = known.as_mut().filter(|_| is_new) {
+            // It is not known any more which messages this process has got over the link or read in
+            // memory, so none is sent again.
+            stream.start_at_next();
+            stream.state.history.sent(stream.next());
+            if has_moved {
+                stream.state.history.doubt();
+                return self.answers.push(ResumeAnswer::Unknown(epoch));
+            }
+            stream.state.connection.has_forgotten = true;
+        }
         if let Some(stream) = known.filter(|stream| stream.state.history.knows(next)) {
             match stream.moved_at() {
                 // The reader does not know that the stream moved.

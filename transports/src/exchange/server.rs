@@ -17,6 +17,7 @@ use super::control::{BusyGuard, Control, LinkPhase, PeerEnd};
 use super::names::NameBindings;
 use super::notice::{Notice, Observer};
 use super::outgoing_memory::OutgoingMemory;
+use super::past_readers::PastReaders;
 use super::redelivery::Redelivery;
 use super::served_topic::TopicEgress;
 use super::topics::ExportedTopic;
@@ -43,6 +44,8 @@ pub struct TopicServer {
     /// How many messages readers have confirmed.
     confirmed: AtomicU64,
     readers: Mutex<BTreeMap<String, RemoteReader>>,
+    /// Those that were not announced, and have left.
+    past_readers: Mutex<PastReaders>,
     pub(super) control: Arc<Control>,
     pub(super) counters: Arc<Region>,
     pub(super) observer: Observer,
@@ -60,6 +63,8 @@ struct RemoteReader {
     announced: BTreeMap<String, Policy>,
     connected: bool,
     boot: Option<u64>,
+    /// An earlier process of it may have read from here.
+    is_later: bool,
     /// What it has not confirmed, while it is not connected.
     parked: Vec<TopicEgress>,
     /// Topics for which it was announced and to which it has not subscribed yet.
@@ -99,6 +104,7 @@ impl TopicServer {
             undelivered: Mutex::default(),
             confirmed: AtomicU64::new(0),
             readers: Mutex::default(),
+            past_readers: Mutex::default(),
             control,
             counters,
             observer,
@@ -167,6 +173,7 @@ impl TopicServer {
         // All observing policies are the same on a link.
         let policy = if policy.is_gating() { policy } else { Policy::DropOldest };
         let mut egress = TopicEgress::new(topic, reader, policy)?;
+        egress.is_new = false;
         egress.parked = Some(BusyGuard::new(&self.control));
         self.control.expect(1);
         let mut readers = self.readers();
@@ -248,6 +255,10 @@ impl TopicServer {
         for reader in self.readers().values_mut() {
             reader.parked.retain_mut(|egress| self.keeps(egress));
         }
+    }
+
+    fn past_readers(&self) -> MutexGuard<'_, PastReaders> {
+        self.past_readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn readers(&self) -> MutexGuard<'_, BTreeMap<String, RemoteReader>> {
@@ -335,6 +346,8 @@ impl TopicServer {
         reader.connected = true;
         let mut parked = std::mem::take(&mut reader.parked);
         let mut dead_letters = Vec::new();
+        let is_later = || self.past_readers().may_be_later(node, boot);
+        reader.is_later |= reader.boot.map_or_else(is_later, |before| before != boot);
         if reader.boot.replace(boot).is_some_and(|before| before != boot) {
             for egress in &mut parked {
                 let redelivery = self.redelivery(egress.topic());
@@ -355,6 +368,11 @@ impl TopicServer {
     pub(super) fn reject(&self, node: &str, peer: &Peer, cause: CloseReason, reason: &str) {
         self.admission.count(LinkValue::RejectedPeers);
         (self.observer)(Notice::PeerRejected { peer: node, from: Some(peer), cause, reason });
+    }
+
+    /// Whether an earlier process of a connected reader may have read from here.
+    pub(super) fn is_later_process(&self, node: &str) -> bool {
+        self.readers().get(node).is_some_and(|reader| reader.is_later)
     }
 
     /// The policy of a reader that was announced for a topic.
@@ -418,11 +436,14 @@ impl TopicServer {
         reader.connected = false;
         if !reader.is_announced() {
             // Otherwise any peer could fill the memory with names.
-            readers.remove(node);
+            if let Some(RemoteReader { boot: Some(boot), is_later, .. }) = readers.remove(node) {
+                self.past_readers().left(node, boot, is_later);
+            }
         } else if self.control.peer_end(node) == Some(PeerEnd::Completed) {
             egress.clear();
         } else if self.control.phase() < LinkPhase::Stop {
             for egress in &mut egress {
+                egress.is_new = false;
                 egress.parked = Some(BusyGuard::new(&self.control));
             }
             reader.parked = egress;

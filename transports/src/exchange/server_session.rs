@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use event_listener::EventListener;
 use mycelium_core::descriptor::Digest;
-use mycelium_core::link::{CloseReason, Event, LinkError, ReaderMode, RejectReason, RunBytes};
+use mycelium_core::link::{
+    CloseReason, Event, LinkError, ReaderMode, ReaderStart, RejectReason, RunBytes,
+};
 
 use super::admission::AdmissionTicket;
 use super::config::MemoryUse;
@@ -19,10 +21,11 @@ use super::layout_query::LayoutAnswer;
 use super::lost_memory::LostMemory;
 use super::notice::Notice;
 use super::outgoing_memory::OutgoingMemory;
+use super::redelivery::Redelivery;
 use super::served_topic::{ServedTopic, TopicEgress};
 use super::server::TopicServer;
 use crate::counters::{Line, LinkValue, plain};
-use crate::local::Policy;
+use crate::local::{Policy, Start, SubscribeOptions};
 use crate::stream::{DriveError, NodeLink, STREAMS, TOPICS, Traffic};
 
 pub(super) struct ServerSession {
@@ -130,6 +133,7 @@ impl ServerSession {
         type_id: u16,
         digest: Digest,
         mode: ReaderMode,
+        start: ReaderStart,
     ) -> Result<TopicEgress, (RejectReason, Digest)> {
         let rejected = |reason| Err((reason, NO_DIGEST));
         let Some(peer) = &mut self.peer else { return rejected(RejectReason::Forbidden) };
@@ -166,9 +170,21 @@ impl ServerSession {
         if let Some(index) = peer.parked.iter().position(|egress| egress.topic() == topic) {
             return Ok(peer.parked.swap_remove(index));
         }
-        let Ok(mut egress) = TopicEgress::new(&exported.topic, &peer.node, policy) else {
+        let (is_later, redelivery) =
+            (self.server.is_later_process(&peer.node), self.server.redelivery(topic));
+        let start = match start {
+            ReaderStart::Oldest if !(is_later && redelivery == Redelivery::AtMostOnce) => {
+                Start::OldestRetained
+            }
+            ReaderStart::Oldest | ReaderStart::Next => Start::Next,
+        };
+        let options = SubscribeOptions::new(policy, start);
+        let Ok(mut egress) = TopicEgress::new(&exported.topic, &peer.node, options) else {
             return rejected(RejectReason::TooMany);
         };
+        if is_later {
+            egress.begin_again();
+        }
         // The connection may have been lost before the peer received the end.
         let has_ended = self.server.has_sent_end(&peer.node, topic);
         if has_ended && egress.reader.streams().is_empty() {
@@ -223,10 +239,10 @@ impl Traffic<TOPICS, STREAMS> for ServerSession {
         self.lost_memory.read();
         match event {
             Event::Up { node, boot, .. } => self.admit(now, link, node, boot),
-            Event::Subscribe { export, topic, type_id, digest, mode, resumes } => {
+            Event::Subscribe { export, topic, type_id, digest, mode, start, resumes } => {
                 // Accepted or not, the announcement of this reader and topic has found its reader.
                 self.server.subscribed(self.node(), topic);
-                match self.egress(topic, type_id, digest, mode) {
+                match self.egress(topic, type_id, digest, mode, start) {
                     Ok(egress) => {
                         // If it is gone already, the peer has unsubscribed.
                         _ = link.accept(export);
@@ -240,11 +256,11 @@ impl Traffic<TOPICS, STREAMS> for ServerSession {
                     }
                 }
             }
-            Event::Resume { export, epoch, next } => {
+            Event::Resume { export, epoch, next, has_moved } => {
                 let served = self.topics.iter_mut().find(|served| served.export == export);
                 if let Some(served) = served {
                     let redelivery = self.server.redelivery(served.egress.topic());
-                    served.resume(epoch, next, redelivery);
+                    served.resume(epoch, next, has_moved, redelivery);
                 }
             }
             Event::Unsubscribe { export } => self.topics.retain(|served| served.export != export),

@@ -30,6 +30,8 @@ pub(super) struct ConnectionProgress {
     pub(super) stream: Option<OutgoingId>,
     /// The sequence at which the peer wants the stream to resume.
     pub(super) resume_at: Option<u64>,
+    /// This side has forgotten which messages the peer has confirmed on earlier connections.
+    pub(super) has_forgotten: bool,
     /// The peer's readers have asked for messages.
     pub(super) is_demanded: bool,
     /// The peer has reported the messages that it is done with.

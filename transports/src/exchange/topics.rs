@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::local::{Policy, Topic};
+use crate::local::{Policy, Start, Topic};
 
 /// A topic that other processes may read.
 #[derive(Clone, Debug)]
@@ -32,4 +32,8 @@ pub struct TopicInterest {
     pub topic: Arc<Topic>,
     /// The strictest policy of these subscriptions: whether the peer's publishers wait for them.
     pub policy: Policy,
+    /// Where streams begin of publishers that exist already, if the peer keeps none of their
+    /// messages for this node. The subscriptions that exist then get all messages of a stream, with
+    /// any start.
+    pub start: Start,
 }

@@ -17,6 +17,7 @@ use super::delivery::Undelivered;
 use super::error::TopicError;
 use super::membership::Membership;
 use super::moved::Moved;
+use super::options::SubscribeOptions;
 use super::policy::Policy;
 use super::schema::Schema;
 use super::shared::{RemoteBell, RemoteReaders, Ring};
@@ -24,6 +25,7 @@ use super::state::{Edge, PublisherState, SubscriberState};
 use super::topic::Topic;
 use crate::counters::{EdgeValue, Line};
 use crate::memory::Mapping;
+use crate::sync::{AtomicBool, Ordering};
 
 /// Stands for the subscriptions of another process: it reads the messages of one topic as bytes,
 /// one [stream](EgressStream) for each publisher, and keeps them until they are confirmed. While it
@@ -38,16 +40,16 @@ pub struct EgressReader<T = ()> {
 
 impl Topic {
     /// Creates an egress reader for the reader `name` of another process. It starts as
-    /// [`subscribe`](Topic::subscribe) does.
+    /// [`subscribe`](Topic::subscribe) does, with the next message or the oldest retained one.
     ///
     /// # Errors
     /// If the topic has too many gating subscriptions.
     pub fn egress_reader<T>(
         self: &Arc<Topic>,
         name: &str,
-        policy: Policy,
+        options: impl Into<SubscribeOptions>,
     ) -> Result<EgressReader<T>, TopicError> {
-        let membership = Membership::join(self, name, policy.into(), true)?;
+        let membership = Membership::join(self, name, options.into(), true)?;
         Ok(EgressReader { streams: Vec::new(), membership })
     }
 }
@@ -155,6 +157,13 @@ pub struct EgressStream<T = ()> {
     words: Box<[usize]>,
     /// Missed messages between the first kept one and the next one.
     gaps: VecDeque<Missed>,
+    /// When it joined, this was the next message. It may start with earlier ones, which the
+    /// publisher may overwrite in any case.
+    joined_at: usize,
+    /// Whether it was evicted, if it may have missed messages before that.
+    eviction: Option<Arc<AtomicBool>>,
+    /// The last gap comes of an eviction.
+    was_evicted: bool,
     /// Dropped before `publisher`, which wakes the publisher.
     reader: Reading,
     publisher: Leaving,
@@ -195,7 +204,7 @@ impl<T> EgressStream<T> {
     }
 
     fn new(edge: Edge, subscriber: Arc<SubscriberState>, schema: Schema, state: T) -> Self {
-        let Edge { publisher, consumer, line, .. } = edge;
+        let Edge { publisher, consumer, line, gates_from, was_evicted: eviction, .. } = edge;
         EgressStream {
             state,
             subscriber,
@@ -203,6 +212,9 @@ impl<T> EgressStream<T> {
             line,
             words: Box::default(),
             gaps: VecDeque::new(),
+            joined_at: gates_from,
+            eviction,
+            was_evicted: false,
             reader: Reading::Here(consumer.retaining()),
             publisher: Leaving(publisher),
         }
@@ -226,11 +238,32 @@ impl<T> EgressStream<T> {
         self.publisher.0.ring.capacity()
     }
 
-    /// Whether the publisher waits for the readers: a [gap](EgressItem::Gap) comes of an eviction
-    /// then.
+    /// Whether the last [gap](EgressItem::Gap) comes of an eviction: the publisher waited for the
+    /// readers.
     #[must_use]
-    pub fn is_gating(&self) -> bool {
-        self.subscriber.policy.is_gating()
+    pub fn was_evicted(&self) -> bool {
+        self.was_evicted
+    }
+
+    /// The sequence that was the next one when this reader joined the publisher. A reader that
+    /// starts with the oldest retained message has earlier ones, too.
+    #[must_use]
+    pub fn joined_at(&self) -> u64 {
+        self.joined_at as u64
+    }
+
+    /// Begins with the message that was the next one when this reader joined, as if it had no
+    /// earlier ones. For a stream of which nothing was read.
+    pub fn start_at_next(&mut self) {
+        let joined_at = self.joined_at;
+        if let Reading::Here(reader) = &mut self.reader
+            && reader.cursor() < joined_at
+        {
+            reader.skip_to(joined_at);
+            reader.release(joined_at);
+            self.line.set(EdgeValue::JoinedAt, joined_at as u64);
+            self.publisher.0.wake();
+        }
     }
 
     /// The next item; the same one until [`advance`](EgressStream::advance).
@@ -262,6 +295,10 @@ impl<T> EgressStream<T> {
             Peek::Gap { missed } => {
                 // Counted at its release: until then it may grow.
                 let (before, count) = (reader.cursor() as u64, missed as u64);
+                let first = reader.cursor().wrapping_sub(missed);
+                let was_waited_for = first.wrapping_sub(self.joined_at).cast_signed() >= 0
+                    || self.eviction.as_ref().is_some_and(|it| it.load(Ordering::Relaxed));
+                self.was_evicted = self.subscriber.policy.is_gating() && was_waited_for;
                 self.gaps.push_back(Missed { before, count, value: EdgeValue::Overwritten });
                 EgressItem::Gap(count)
             }
@@ -354,6 +391,12 @@ impl<T> EgressStream<T> {
             Reading::There(moved) => moved.end() as u64,
             Reading::Nobody => 0,
         }
+    }
+
+    /// The sequence after the last published message, as far as this thread can see.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.publisher.0.ring.tail() as u64
     }
 
     /// The sequence of the first kept message.

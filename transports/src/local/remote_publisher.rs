@@ -33,6 +33,9 @@ pub struct RemotePublisher {
     next: u64,
     /// The last pushed message was marked as redelivered.
     redelivered: bool,
+    /// Of the messages from this sequence on, none is missing. None has a mark, unless the last
+    /// pushed one has.
+    plain_from: u64,
     words: Box<[usize]>,
 }
 
@@ -53,7 +56,8 @@ impl Topic {
         let writer = Writer::join(self, name, epoch, origin)?;
         writer.line.set(PublisherValue::Sent, first);
         let words = vec![0; self.schema().size.div_ceil(size_of::<usize>())].into();
-        Ok(RemotePublisher { writer, sent: 0, next: first, redelivered: false, words })
+        let (next, plain_from) = (first, first);
+        Ok(RemotePublisher { writer, sent: 0, next, redelivered: false, plain_from, words })
     }
 }
 
@@ -129,6 +133,7 @@ impl RemotePublisher {
         numbering.skip(producer.sequence(), missed, reason);
         // They count as sent: each reader counts them as missed.
         self.next = self.next.wrapping_add(missed);
+        self.plain_from = self.next;
         self.writer.line.set(PublisherValue::Sent, self.next);
     }
 
@@ -228,7 +233,7 @@ impl RemotePublisher {
         if redelivered == self.redelivered {
             return;
         }
-        self.redelivered = redelivered;
+        (self.redelivered, self.plain_from) = (redelivered, self.next);
         if let Some((producer, numbering)) = self.numbering() {
             numbering.mark(producer.sequence(), redelivered);
         }
@@ -271,7 +276,10 @@ impl RemotePublisher {
         let (topic, earlier) = (&self.writer.topic, &self.writer.state);
         let MappedRing { ring, floor, readers, is_gated } = ring;
         let line = self.writer.line.clone();
-        let origin = Origin::Mapped(Box::new(MappedOrigin::new(bell, readers, is_gated, line)));
+        // The messages in memory have no marks and no gaps of the link.
+        let first = if self.redelivered { self.next } else { self.plain_from } as usize;
+        let origin = MappedOrigin::new(bell, readers, is_gated, first, line);
+        let origin = Origin::Mapped(Box::new(origin));
         let (name, epoch) = (&earlier.name, earlier.epoch);
         let state = PublisherState::over(
             topic.name(),

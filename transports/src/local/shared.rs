@@ -239,6 +239,9 @@ pub(super) struct MappedOrigin {
     bell: Arc<dyn RemoteBell>,
     /// Whether the publisher waits for subscriptions of this process. If not, all of them observe.
     pub(super) waits_for_readers: bool,
+    /// The first message that later subscriptions may read: earlier ones were not sent to this
+    /// process, or with a mark.
+    pub(super) first: usize,
     /// For the publisher, when it waits for room.
     alarm: Alarm,
     /// The publisher's counters in this process.
@@ -257,11 +260,13 @@ impl MappedOrigin {
         bell: Arc<dyn RemoteBell>,
         readers: usize,
         waits_for_readers: bool,
+        first: usize,
         line: Arc<Line<PublisherValue>>,
     ) -> MappedOrigin {
         MappedOrigin {
             bell,
             waits_for_readers,
+            first,
             alarm: Alarm::new(),
             line,
             sleepers: Arc::new(Mutex::new(vec![false; readers])),

@@ -261,7 +261,8 @@ impl PublisherState {
     fn oldest(&self) -> usize {
         let (tail, capacity) = (self.ring.tail(), self.ring.capacity());
         // A ring begins at 0. (On 32-bit hosts places wrap. Then one lap is not found.)
-        tail - tail.min(capacity)
+        let oldest = tail - tail.min(capacity);
+        self.origin.mapped().map_or(oldest, |mapped| oldest.max(mapped.first.min(tail)))
     }
 
     /// The gating subscription with this entry in the ring.
@@ -385,9 +386,9 @@ pub(super) struct Edge {
     /// Whether the publisher waits for this subscription.
     gates: bool,
     /// If it gates: it misses messages from this place on only if it is evicted.
-    gates_from: usize,
+    pub(super) gates_from: usize,
     /// Whether it was evicted, if it may have missed messages before that.
-    was_evicted: Option<Arc<AtomicBool>>,
+    pub(super) was_evicted: Option<Arc<AtomicBool>>,
     /// The numbering of its sequences, if the publisher is remote.
     known: Option<KnownNumbering>,
     /// Of a remote publisher.

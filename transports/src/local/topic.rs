@@ -293,7 +293,11 @@ impl Topic {
         if publisher.origin.is_local() && self.on_stall() != OnStall::Block {
             publisher.evictions.allow();
         }
-        self.join(&mut members, &publisher, None)?;
+        // The link has lost the stream, and begins it again: subscriptions read in turn.
+        let is_same = |it: &Arc<PublisherState>| it.epoch == epoch && *it.name == *name;
+        let lost = members.unread.iter().rev().filter_map(Weak::upgrade).find(is_same);
+        let lost = lost.filter(|_| !publisher.origin.is_local());
+        self.join(&mut members, &publisher, lost.as_ref().map(|lost| (0, lost)))?;
         Ok(publisher)
     }
 

@@ -11,7 +11,8 @@ use mycelium_transports::exchange::{
     Control, ExportedTopic, Identity, LinkConfig, Observer, TopicClient, TopicInterest, TopicServer,
 };
 use mycelium_transports::local::{
-    DeferredWakes, Delivery, Policy, Publisher, Schema, Subscription, TaskBudget, Topic, poll_with,
+    DeferredWakes, Delivery, Policy, Publisher, Schema, Start, Subscription, TaskBudget, Topic,
+    poll_with,
 };
 
 use super::Wire;
@@ -78,7 +79,7 @@ impl Node {
                 // A second connection attempt fails: messages in flight on the first one are lost.
                 Box::pin(async move { stream.ok_or(io::ErrorKind::NotConnected.into()) })
             }),
-            interests: vec![TopicInterest { topic, policy: Policy::Block }],
+            interests: vec![TopicInterest { topic, policy: Policy::Block, start: Start::Next }],
             identity: Identity::new("here", 2).expect("a short name"),
             config,
             executor,

@@ -47,13 +47,18 @@ impl Reader {
 
     /// Begins to read the edges whose earlier messages are all taken.
     fn begin_later(&mut self) {
-        let edges = &self.edges;
-        let is_next = |edge: &mut Edge| {
-            let earlier = edge.after.as_ref().and_then(Weak::upgrade);
-            earlier.is_none_or(|it| edges.iter().all(|edge| !Arc::ptr_eq(&edge.publisher, &it)))
-        };
-        let next: Vec<Edge> = self.later.extract_if(.., is_next).collect();
-        next.into_iter().for_each(|edge| self.begin(edge));
+        // In the order in which they joined: one may come after another one of these.
+        let mut place = 0;
+        while let Some(edge) = self.later.get(place) {
+            let earlier = edge.after.as_ref().map_or(std::ptr::null(), Weak::as_ptr);
+            let mut before = self.edges.iter().chain(&self.later);
+            if before.any(|edge| Arc::as_ptr(&edge.publisher) == earlier) {
+                place += 1;
+            } else {
+                let edge = self.later.remove(place);
+                self.begin(edge);
+            }
+        }
     }
 
     /// If all messages of an edge are in the table, and its publisher's stream has moved to memory,
@@ -63,10 +68,11 @@ impl Reader {
         if edge.consumer.depth() > 0 {
             return false;
         }
-        let Some(place) = self.later.iter().position(|later| later.follows(edge)) else {
+        let Some(place) = self.later.iter().position(|it| it.is_mapped() && it.follows(edge))
+        else {
             return false;
         };
-        let mut later = self.later.swap_remove(place);
+        let mut later = self.later.remove(place);
         later.passed += std::mem::take(&mut edge.passed);
         self.begin(later);
         // The last edge, which is the new one, takes the place of the removed one.

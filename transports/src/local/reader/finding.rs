@@ -126,7 +126,7 @@ impl Reader {
             return if is_over { Found::Closed } else { Found::Empty };
         }
         if policy == Policy::Latest {
-            let later = later.filter(|later| later.consumer.depth() > 0);
+            let later = later.filter(|it| it.is_mapped() && it.consumer.depth() > 0);
             let skipped = edge.skip(later.is_some());
             match later {
                 // The publisher's stream has moved to memory: the newest message is there.
@@ -153,6 +153,10 @@ impl Reader {
             && sequence.wrapping_sub(end).cast_signed() >= 0
         {
             peek = Peek::Empty;
+        }
+        if let (Some(end), Peek::Gap { missed }) = (gone_at, peek) {
+            let missed = edge.missed_before(end, missed);
+            peek = if missed > 0 { Peek::Gap { missed } } else { Peek::Empty };
         }
         if !matches!(peek, Peek::Gap { .. })
             && let Some((missed, reason)) = edge.missed()
@@ -208,7 +212,12 @@ impl Reader {
             }
             let policy = self.membership.state.policy;
             let edge = &mut self.edges[index];
+            let gone_at = edge.gone_at();
+            let is_read_here =
+                |place: usize| gone_at.is_none_or(|end| end.wrapping_sub(place).cast_signed() > 0);
             match edge.consumer.peek(&mut self.words) {
+                // A process that has lost its readers sends later ones over the link.
+                Peek::Message { sequence: place, .. } if !is_read_here(place) => {}
                 Peek::Message { sequence: place, .. } => {
                     missing = missing.saturating_add(missed(edge));
                     // Otherwise it was published just now, and the next find passes over it.
@@ -220,6 +229,7 @@ impl Reader {
                 }
                 // The publisher was faster once more.
                 Peek::Gap { missed: more } => {
+                    let more = gone_at.map_or(more, |end| edge.missed_before(end, more));
                     found = found.saturating_add(more as u64);
                     missing = missing.saturating_add(missed(edge));
                 }

@@ -92,6 +92,13 @@ impl Edge {
         self.publisher.origin.mapped().and_then(MappedOrigin::end)
     }
 
+    /// How many of the messages that the ring has just reported as missing are before this end: a
+    /// process that has lost its readers overwrites later ones, too, which it sends over the link.
+    pub(in crate::local) fn missed_before(&self, end: usize, missed: usize) -> usize {
+        let beyond = self.consumer.cursor().wrapping_sub(end).cast_signed();
+        missed.saturating_sub(usize::try_from(beyond).unwrap_or(0))
+    }
+
     /// Messages of a remote publisher that are missing before the cursor, beside those that the
     /// ring reports.
     #[inline]

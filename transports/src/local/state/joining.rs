@@ -15,9 +15,8 @@ use crate::local::roster::Numbered;
 use crate::sync::AtomicUsize;
 
 impl PublisherState {
-    /// Joins a subscription to this publisher: at the place of `after` in a mapped ring, and after
-    /// the publisher there, which has the messages before that place; or else at the subscription's
-    /// start.
+    /// Joins a subscription to this publisher: at the place of `after`, and after the publisher
+    /// there, which has the messages before that place; or else at the subscription's start.
     /// `None` if the ring has no free entry.
     pub(in crate::local) fn attach(
         publisher: &Arc<PublisherState>,
@@ -53,7 +52,8 @@ impl PublisherState {
             None => Broadcast::observing(ring),
         };
         // The counters of a publisher that moved to memory continue.
-        let earlier = after.and_then(|(_, earlier)| earlier.line_of(subscriber));
+        let moved = after.filter(|_| publisher.origin.mapped().is_some());
+        let earlier = moved.and_then(|(_, earlier)| earlier.line_of(subscriber));
         let has_joined = earlier.is_some();
         let pumped = || publisher.origin.pump().map(|pump| pump.line.clone());
         let line = earlier.or_else(pumped);
