@@ -9,7 +9,8 @@ use std::process::Command;
 
 use crate::harness::Contest;
 use crate::options::Options;
-use crate::report::{CountTable, Counted, Header};
+use crate::ours::{broadcast::RING, topic::EMIT};
+use crate::report::{CountTable, Counted, Header, Verdict};
 use crate::stats::Quartiles;
 
 /// The tables of one thread, with the names and the functions of their loops.
@@ -25,6 +26,9 @@ const LOOPS: [(&str, &[(&str, &str)]); 8] = [
 ];
 const SEND: (&str, &str) = ("instructions to send", "send_batch");
 const RECEIVE: (&str, &str) = ("instructions to receive", "receive_all");
+
+/// The most that the ring's push may grow to in a publisher without features.
+const MOST: f64 = 1.05;
 
 /// Both are whole batches.
 const OPERATIONS: [u64; 2] = [1_024, 5_120];
@@ -46,8 +50,29 @@ pub(crate) fn count(contest: &Contest, options: &Options) -> Result<Option<Count
             counts.push(Counted { name, what, value, goal: None, verdict: None });
         }
     }
+    if key == "emit" {
+        counts.extend(beside_the_ring(&counts));
+    }
     let header = Header { point: Some("instructions".into()), ..contest.header.clone() };
     Ok(Some(CountTable { header, counts }))
+}
+
+/// How many times the instructions of the ring's push an emit takes. The goal is for a build
+/// without features.
+fn beside_the_ring(counts: &[Counted]) -> Option<Counted> {
+    let of = |column| {
+        let of_column = |counted: &&Counted| counted.name == column && counted.what == SEND.0;
+        Some(counts.iter().find(of_column)?.value.median)
+    };
+    let ratio = of(EMIT)? / of(RING)?;
+    let has_goal = !cfg!(feature = "metrics");
+    Some(Counted {
+        name: EMIT,
+        what: "instructions to send, times those of the ring",
+        value: Quartiles::of([ratio]),
+        goal: has_goal.then(|| format!("<= {MOST}")),
+        verdict: has_goal.then(|| Verdict::of(ratio <= MOST)),
+    })
 }
 
 /// The instructions that a run of one column executes inside the functions of this name.

@@ -27,12 +27,14 @@
 //! future that is kept but not polled any more may hold a wake that another waiter could have used,
 //! so drop it.
 //!
-//! **Cost.** To send and to receive costs, beside the ring, one fence and one load each, so that no
-//! wake is lost; a batch ([`Sender::send_many`], [`Receiver::recv_many`]) costs the same. Nothing
-//! allocates.
+//! **Cost.** To send and to receive costs, beside the ring, one fence and one load each, or a wake
+//! without a fence, so that no wake is lost; a batch ([`Sender::send_many`],
+//! [`Receiver::recv_many`]) costs the same. Nothing allocates.
+//!
+//! **Requests.** [`reply`] has a place for a request and its reply, for a channel of requests.
 //!
 //! To read: `waiters.rs`, `reserve.rs`, `sender.rs`, `sending.rs`, `receiver.rs`, then the
-//! channels.
+//! channels; `reply.rs`.
 
 #[cfg(feature = "alloc")]
 #[doc(hidden)]
@@ -49,6 +51,8 @@ mod stream;
 mod waiters;
 
 pub mod mpmc;
+#[cfg(feature = "alloc")]
+pub mod reply;
 
 pub use error::SendError;
 #[cfg(feature = "alloc")]

@@ -227,6 +227,38 @@ impl AtomicUsize {
         }
     }
 
+    /// Sets bits, and then calls `fence`, which is a sequentially consistent one. On processors
+    /// where an atomic operation is such a fence, this is one instruction.
+    #[cfg(target_has_atomic = "ptr")]
+    #[inline]
+    pub(crate) fn or_and_fence(&self, bits: usize, order: Ordering, fence: impl FnOnce()) {
+        #[cfg(not(all(
+            target_arch = "x86_64",
+            target_pointer_width = "64",
+            not(miri),
+            not(loom)
+        )))]
+        {
+            self.fetch_or(bits, order);
+            fence();
+        }
+        #[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(miri), not(loom)))]
+        {
+            seen!(Store, self);
+            let _ = (order, fence);
+            // Neither the compiler nor the processor moves a memory access across it.
+            // SAFETY: one word, which may be changed through a shared reference.
+            unsafe {
+                core::arch::asm!(
+                    "lock or [{word}], {bits}",
+                    word = in(reg) self.0.as_ptr(),
+                    bits = in(reg) bits,
+                    options(nostack)
+                );
+            }
+        }
+    }
+
     /// The same as `compare_exchange`, but it may fail spuriously. For loops; cheaper on some
     /// processors.
     #[cfg(target_has_atomic = "ptr")]

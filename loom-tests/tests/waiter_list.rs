@@ -17,7 +17,7 @@ use mycelium_loom_tests::{Woken, bounded};
 
 /// Two tasks wait for one thing each in one list, and a ringer publishes two, one after the other.
 /// Or the first task `cancels` its wait, and there is one thing for the other.
-fn no_wake_is_lost_in_a_list(cancels: bool) {
+fn no_wake_is_lost_in_a_list(cancels: bool, ring: fn(&WaiterList<2>)) {
     bounded(2, move || {
         let shared = Arc::new((WaiterList::<2>::new(), AtomicUsize::new(0)));
         let things = if cancels { 1 } else { 2 };
@@ -26,8 +26,7 @@ fn no_wake_is_lost_in_a_list(cancels: bool) {
             thread::spawn(move || {
                 for _ in 0..things {
                     shared.1.fetch_add(1, Relaxed);
-                    announce();
-                    shared.0.ring();
+                    ring(&shared.0);
                 }
             })
         };
@@ -48,6 +47,11 @@ fn no_wake_is_lost_in_a_list(cancels: bool) {
         ringer.join().unwrap();
         assert_eq!(finish(tasks).len(), things);
     });
+}
+
+fn announced(list: &WaiterList<2>) {
+    announce();
+    list.ring();
 }
 
 /// Takes one thing as soon as it is published.
@@ -72,26 +76,51 @@ async fn take(shared: Arc<(WaiterList<2>, AtomicUsize)>) {
 
 #[test]
 fn two_waiters_of_a_list_are_woken() {
-    no_wake_is_lost_in_a_list(false);
+    no_wake_is_lost_in_a_list(false, announced);
 }
 
 #[test]
 fn a_cancelled_waiter_passes_its_wake_on() {
-    no_wake_is_lost_in_a_list(true);
+    no_wake_is_lost_in_a_list(true, announced);
+}
+
+/// A ringer that wakes a task raises no fence.
+#[test]
+fn two_waiters_are_woken_by_a_ringer_without_a_fence() {
+    no_wake_is_lost_in_a_list(false, WaiterList::announce_and_ring);
+}
+
+#[test]
+fn a_cancelled_waiter_passes_on_a_wake_without_a_fence() {
+    no_wake_is_lost_in_a_list(true, WaiterList::announce_and_ring);
+}
+
+#[test]
+#[should_panic = "a wake was lost"]
+fn fails_with_a_relaxed_wake_and_no_fence() {
+    weaken("waiter-list.wake");
+    no_wake_is_lost_in_a_list(false, WaiterList::announce_and_ring);
+}
+
+#[test]
+#[should_panic = "a wake was lost"]
+fn fails_without_the_ringers_fence_if_nobody_was_woken() {
+    weaken("doorbell.announce");
+    no_wake_is_lost_in_a_list(false, WaiterList::announce_and_ring);
 }
 
 #[test]
 #[should_panic = "a wake was lost"]
 fn fails_without_the_fence_of_a_list() {
     weaken("waiter-list.park");
-    no_wake_is_lost_in_a_list(false);
+    no_wake_is_lost_in_a_list(false, announced);
 }
 
 #[test]
 #[should_panic = "a wake was lost"]
 fn fails_with_a_relaxed_wake() {
     weaken("waiter-list.wake");
-    no_wake_is_lost_in_a_list(false);
+    no_wake_is_lost_in_a_list(false, announced);
 }
 
 /// A ringer may see the bit of a waiter, take it back, and not yet see that its bell is parked.
@@ -99,21 +128,21 @@ fn fails_with_a_relaxed_wake() {
 #[should_panic = "a wake was lost"]
 fn fails_with_a_relaxed_parked() {
     weaken("waiter-list.parked");
-    no_wake_is_lost_in_a_list(false);
+    no_wake_is_lost_in_a_list(false, announced);
 }
 
 #[test]
 #[should_panic = "a wake was lost"]
 fn fails_with_a_relaxed_register() {
     weaken("waiter-list.register");
-    no_wake_is_lost_in_a_list(false);
+    no_wake_is_lost_in_a_list(false, announced);
 }
 
 #[test]
 #[should_panic = "a wake was lost"]
 fn fails_with_a_relaxed_unregister() {
     weaken("waiter-list.unregister");
-    no_wake_is_lost_in_a_list(false);
+    no_wake_is_lost_in_a_list(false, announced);
 }
 
 /// Two things. The first one is published when the first task parks, and its second check finds it.

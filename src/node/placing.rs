@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use futures_util::future::{AbortRegistration, Abortable};
+use futures_util::future::AbortRegistration;
 use mycelium_executor::{Class, Executor, GrantedPlacement, SpawnError, Thread, ThreadError};
 
 use super::prepare::Prepared;
@@ -116,20 +116,11 @@ fn share(
     if service.is_send {
         let (launch, poll_hooks) = service.into_parts();
         let task = launch(own).into_send().ok_or(SpawnError::LocalUnsupported)?;
-        let task = Abortable::new(ServiceTask { task, poll_hooks }, registration);
-        executor.spawn(Box::pin(async {
-            let _ = task.await;
-        }))
+        executor.spawn(Box::pin(ServiceTask::new(task, poll_hooks, registration)))
     } else {
         executor.spawn_local(Box::new(move || {
             let (launch, poll_hooks) = service.into_parts();
-            let task = Abortable::new(
-                ServiceTask { task: launch(own).into_local(), poll_hooks },
-                registration,
-            );
-            Box::pin(async {
-                let _ = task.await;
-            })
+            Box::pin(ServiceTask::new(launch(own).into_local(), poll_hooks, registration))
         }))
     }
 }
@@ -149,13 +140,10 @@ fn dedicate(
             thread_guard.of_this_thread();
             let events = ThreadEvents::begin(shared, name, service.name.clone());
             let (launch, poll_hooks) = service.into_parts();
-            let task = Abortable::new(
-                ServiceTask { task: launch(own).into_local(), poll_hooks },
-                registration,
-            );
+            let task = ServiceTask::new(launch(own).into_local(), poll_hooks, registration);
             Box::pin(async {
                 let _events = events;
-                let _ = task.await;
+                task.await;
             })
         }),
     )

@@ -1,10 +1,12 @@
 //! The task of a service, and what surrounds each of its polls: the watchdog's mark, the budget,
-//! the deferred wakes.
+//! the deferred wakes. It can be aborted.
 
+use std::future::{Pending, pending};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
+use futures_util::future::{AbortRegistration, Abortable};
 use mycelium_transports::local::{DeferredWakes, TaskBudget, poll_with};
 
 use crate::shared::PollMark;
@@ -17,19 +19,84 @@ pub(super) struct PollHooks {
     pub(super) mark: Option<Arc<PollMark>>,
 }
 
-/// The task of a service. After each poll it sends the wakes that the poll deferred.
+/// The task of a service. After each poll it sends the wakes that the poll deferred. It ends when
+/// it is aborted, and drops the service.
 pub(super) struct ServiceTask<F> {
-    pub(super) task: F,
-    pub(super) poll_hooks: PollHooks,
+    task: F,
+    poll_hooks: PollHooks,
+    abort: Abortable<Pending<()>>,
+    /// By this the abort wakes the task.
+    waker: Option<Waker>,
+}
+
+impl<F> ServiceTask<F> {
+    pub(super) fn new(task: F, poll_hooks: PollHooks, abort: AbortRegistration) -> ServiceTask<F> {
+        ServiceTask { task, poll_hooks, abort: Abortable::new(pending(), abort), waker: None }
+    }
+
+    /// Whether it was aborted. If not, the abort wakes the task. An abort happens once, so a waker
+    /// that was registered stays: a poll with the same one costs a load.
+    #[inline]
+    fn is_aborted(&mut self, context: &mut Context<'_>) -> bool {
+        match &self.waker {
+            Some(waker) if waker.will_wake(context.waker()) => self.abort.is_aborted(),
+            _ => {
+                self.waker = Some(context.waker().clone());
+                Pin::new(&mut self.abort).poll(context).is_ready()
+            }
+        }
+    }
 }
 
 impl<F: Future<Output = ()> + Unpin> Future for ServiceTask<F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let ServiceTask { task, poll_hooks: PollHooks { budget, deferred_wakes, mark } } =
-            self.get_mut();
+        let this = self.get_mut();
+        if this.is_aborted(context) {
+            return Poll::Ready(());
+        }
+        let ServiceTask { task, poll_hooks, .. } = this;
+        let PollHooks { budget, deferred_wakes, mark } = poll_hooks;
         let _guard = mark.as_deref().map(PollMark::begin);
         poll_with(budget, deferred_wakes, || Pin::new(task).poll(context))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use futures_util::future::AbortHandle;
+
+    use super::*;
+
+    /// Counts wakes.
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn an_abort_wakes_the_task_by_its_last_waker_and_ends_it() {
+        let hooks = PollHooks { budget: TaskBudget::new(), deferred_wakes: Vec::new(), mark: None };
+        let (abort, registration) = AbortHandle::new_pair();
+        let mut task = ServiceTask::new(pending(), hooks, registration);
+        let counts = [(); 2].map(|()| Arc::<Count>::default());
+        let mut poll = |count: &Arc<Count>| {
+            let waker = Waker::from(count.clone());
+            Pin::new(&mut task).poll(&mut Context::from_waker(&waker))
+        };
+        assert!(poll(&counts[0]).is_pending());
+        assert!(poll(&counts[1]).is_pending());
+        assert!(poll(&counts[1]).is_pending());
+        abort.abort();
+        assert_eq!(counts.each_ref().map(|count| count.0.load(Ordering::Relaxed)), [0, 1]);
+        assert!(poll(&counts[1]).is_ready());
     }
 }

@@ -7,22 +7,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mycelium_core::Request;
 use mycelium_core::channel::mpmc::{self, Receiver, Sender};
+use mycelium_core::channel::reply::Replying;
 use mycelium_core::ring::CapacityError;
 
-use super::slot::Slot;
+use super::slot::{Failure, Owner};
 use super::state::MailboxState;
 
 /// A request in a mailbox. If it is dropped there, its requester learns that nobody takes it.
-pub(super) struct Queued<Q: Request>(Option<Arc<Slot<Q>>>);
+pub(super) struct Queued<Q: Request>(Option<Replying<Owner, Q, Q::Reply>>);
 
 impl<Q: Request> Queued<Q> {
-    pub(super) fn new(slot: Arc<Slot<Q>>) -> Queued<Q> {
-        Queued(Some(slot))
+    pub(super) fn new(request: Replying<Owner, Q, Q::Reply>) -> Queued<Q> {
+        Queued(Some(request))
     }
 
-    /// The slot, if its requester still waits: the service has taken the request.
-    pub(super) fn take(mut self) -> Option<Arc<Slot<Q>>> {
-        self.0.take().filter(|slot| slot.take())
+    /// The request, if its requester still waits: the service has taken it.
+    #[inline]
+    pub(super) fn take(mut self) -> Option<Replying<Owner, Q, Q::Reply>> {
+        self.0.take().filter(Replying::take)
     }
 
     /// The request was not sent.
@@ -33,7 +35,9 @@ impl<Q: Request> Queued<Q> {
 
 impl<Q: Request> Drop for Queued<Q> {
     fn drop(&mut self) {
-        self.0.iter().for_each(|slot| slot.abandon());
+        if let Some(request) = self.0.take() {
+            request.abandon(Failure::Gone as u8);
+        }
     }
 }
 
@@ -210,6 +214,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
+    use std::time::Duration;
 
     use mycelium_core::message;
     use mycelium_executor::Executor;
@@ -245,5 +250,27 @@ mod tests {
         let Poll::Ready(outcome) = reply.as_mut().poll(&mut context) else { panic!("it hangs") };
         assert_eq!(outcome, Err(RequestError::Gone));
         drop(slot);
+    }
+
+    #[tokio::test]
+    async fn a_request_without_a_deadline_follows_one_that_had() {
+        let mailbox = Arc::new(Mailbox::<Ask>::new(4).unwrap());
+        let mut taker = mailbox.taker();
+        let executor: Arc<dyn Executor> = Arc::new(Tokio::current().unwrap());
+        let line = Region::new(4).line("topic=doubles requester=test");
+        let mut requester = Requester::outside(mailbox, "test", line, executor);
+        let mut time_left = |deadline: Option<Duration>| {
+            let reply = requester.request(Ask { value: 1 });
+            let reply = match deadline {
+                Some(deadline) => reply.within(deadline),
+                None => reply,
+            };
+            let asked = taker.try_recv().unwrap().take().unwrap();
+            drop(reply);
+            asked.owner().time_left()
+        };
+        let (one, other) = (time_left(Some(Duration::from_secs(9))), time_left(None));
+        assert!((1..=9_000_000_000).contains(&one), "{one}");
+        assert_eq!(other, u64::MAX, "the second request has the slot of the first one");
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use mycelium_core::Request;
 use mycelium_core::channel::mpmc::Sender;
+use mycelium_core::channel::reply::{Awaiting, Outcome, ReplySlot, Replying};
 use mycelium_core::ring::PushError;
 use mycelium_core::wait::{SpinResult, SpinWait, WaitStrategy};
 use mycelium_executor::{Executor, SendFuture};
@@ -15,7 +16,7 @@ use mycelium_transports::counters::{Line, RequesterValue};
 
 use super::error::{RequestError, Taken};
 use super::mailbox::{Mailbox, Queued};
-use super::slot::{Failure, Origin, Outcome, QUEUED, Slot, TAKEN};
+use super::slot::{Failure, Origin, Owner};
 use super::state::MailboxState;
 
 /// The most slots that a requester keeps: as many requests at a time allocate nothing.
@@ -32,11 +33,13 @@ pub struct Requester<Q: Request> {
     sender: Sender<Queued<Q>>,
     name: Arc<str>,
     line: Arc<Line<RequesterValue>>,
+    /// Whether child tasks have requesters with the same line.
+    is_line_shared: bool,
     wait: WaitStrategy,
     role: Role,
     /// Known from the first request on.
     origin: Option<Arc<Origin>>,
-    slots: Vec<Arc<Slot<Q>>>,
+    slots: Vec<ReplySlot<Owner, Q, Q::Reply>>,
     /// The slot that was used longest ago.
     next: usize,
 }
@@ -66,7 +69,9 @@ impl<Q: Request> Requester<Q> {
         }
         let sender = mailbox.sender();
         let slots = Vec::new();
-        Requester { mailbox, sender, name, line, wait, role, origin: None, slots, next: 0 }
+        let is_line_shared = matches!(role, Role::Child(_));
+        let (origin, next) = (None, 0);
+        Requester { mailbox, sender, name, line, is_line_shared, wait, role, origin, slots, next }
     }
 
     /// That of a service.
@@ -91,7 +96,8 @@ impl<Q: Request> Requester<Q> {
     }
 
     /// Another one, for a child task of the service.
-    pub(crate) fn child(&self, executor: &Arc<dyn Executor>) -> Requester<Q> {
+    pub(crate) fn child(&mut self, executor: &Arc<dyn Executor>) -> Requester<Q> {
+        self.is_line_shared = true;
         let (mailbox, name, line) = (self.mailbox.clone(), self.name.clone(), self.line.clone());
         Requester::new(mailbox, name, line, self.wait, Role::Child(executor.clone()))
     }
@@ -110,9 +116,8 @@ impl<Q: Request> Requester<Q> {
 
     /// Sends a request, and waits for room if there is none.
     pub(crate) fn send(&mut self, request: Q, executor: &Arc<dyn Executor>) -> PendingReply<Q> {
-        self.line.count(RequesterValue::Requested);
-        let slot = self.slot(request, executor);
-        let progress = match self.sender.try_send(Queued::new(slot.clone())) {
+        let (awaiting, replying) = self.open(request, executor);
+        let progress = match self.sender.try_send(Queued::new(replying)) {
             Ok(()) => Progress::Waiting,
             Err(PushError::Full(queued)) if self.mailbox.state().rejects.get() => {
                 queued.withdraw();
@@ -127,44 +132,61 @@ impl<Q: Request> Requester<Q> {
                 Progress::Ended(closed(self.mailbox.state()))
             }
         };
-        PendingReply { slot, progress, spin: SpinWait::new(self.wait), deadline: None }
+        PendingReply { awaiting, progress, spin: SpinWait::new(self.wait), deadline: None }
     }
 
     /// A request that is refused, because the service should end.
     pub(crate) fn refuse(&mut self, request: Q, executor: &Arc<dyn Executor>) -> PendingReply<Q> {
-        self.line.count(RequesterValue::Requested);
-        let slot = self.slot(request, executor);
+        let (awaiting, _) = self.open(request, executor);
         let progress = Progress::Ended(RequestError::ShuttingDown);
-        PendingReply { slot, progress, spin: SpinWait::new(self.wait), deadline: None }
+        PendingReply { awaiting, progress, spin: SpinWait::new(self.wait), deadline: None }
     }
 
-    /// A slot for a request: the one that was used longest ago if nobody else has it any more, or a
-    /// new one.
-    fn slot(&mut self, request: Q, executor: &Arc<dyn Executor>) -> Arc<Slot<Q>> {
-        let oldest = self.slots.get_mut(self.next);
-        if let Some(oldest) = oldest
-            && let Some(free) = Arc::get_mut(oldest)
-        {
-            free.renew(request);
-        } else {
-            let origin = self.origin.get_or_insert_with(|| {
-                Arc::new(Origin {
-                    mailbox: self.mailbox.state().clone(),
-                    name: self.name.clone(),
-                    executor: executor.clone(),
-                    line: self.line.clone(),
-                })
-            });
-            let slot = Arc::new(Slot::new(origin.clone(), request));
-            if self.slots.len() < SLOTS {
-                self.slots.insert(self.next, slot);
-            } else {
-                self.slots[self.next] = slot;
-            }
+    /// Counts a request, and opens a slot for it: the one that was used longest ago if nobody else
+    /// has it any more, or a new one.
+    #[allow(clippy::type_complexity)]
+    fn open(
+        &mut self,
+        request: Q,
+        executor: &Arc<dyn Executor>,
+    ) -> (Awaiting<Owner, Q, Q::Reply>, Replying<Owner, Q, Q::Reply>) {
+        match self.is_line_shared {
+            true => self.line.count(RequesterValue::Requested),
+            false => self.line.add(RequesterValue::Requested, 1),
         }
-        let slot = self.slots[self.next].clone();
-        self.next = (self.next + 1) % self.slots.len();
-        slot
+        let oldest = self.slots.get_mut(self.next);
+        let sides = match oldest.and_then(|oldest| oldest.open(request)) {
+            Some(sides) => sides,
+            None => self.open_new(request, executor),
+        };
+        self.next = if self.next + 1 < self.slots.len() { self.next + 1 } else { 0 };
+        sides.0.owner().renew();
+        sides
+    }
+
+    #[cold]
+    #[allow(clippy::type_complexity)]
+    fn open_new(
+        &mut self,
+        request: Q,
+        executor: &Arc<dyn Executor>,
+    ) -> (Awaiting<Owner, Q, Q::Reply>, Replying<Owner, Q, Q::Reply>) {
+        let origin = self.origin.get_or_insert_with(|| {
+            Arc::new(Origin {
+                mailbox: self.mailbox.state().clone(),
+                name: self.name.clone(),
+                executor: executor.clone(),
+                line: self.line.clone(),
+            })
+        });
+        let mut slot = ReplySlot::new(Owner::new(origin.clone()), request);
+        let sides = slot.open(request).expect("it is new");
+        if self.slots.len() < SLOTS {
+            self.slots.insert(self.next, slot);
+        } else {
+            self.slots[self.next] = slot;
+        }
+        sides
     }
 }
 
@@ -190,7 +212,7 @@ impl<Q: Request> fmt::Debug for Requester<Q> {
 /// and otherwise the reply is discarded and counted as late.
 #[must_use = "dropping it cancels the request: `ctx.request(request).await?`"]
 pub struct PendingReply<Q: Request> {
-    slot: Arc<Slot<Q>>,
+    awaiting: Awaiting<Owner, Q, Q::Reply>,
     progress: Progress<Q>,
     spin: SpinWait,
     deadline: Option<Deadline>,
@@ -255,8 +277,9 @@ impl<Q: Request> PendingReply<Q> {
     /// }
     /// ```
     pub fn within(mut self, duration: Duration) -> PendingReply<Q> {
-        let end = self.slot.origin().executor.now().saturating_add(duration);
-        self.slot.end_at(end);
+        let owner = self.awaiting.owner();
+        let end = owner.origin.executor.now().saturating_add(duration);
+        owner.end_at(end);
         self.deadline = Some(Deadline { within: duration, end, timer: None });
         self
     }
@@ -266,19 +289,19 @@ impl<Q: Request> PendingReply<Q> {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Result<Q::Reply, RequestError<Q>>> {
-        match std::mem::replace(&mut self.progress, Progress::Done) {
-            Progress::Ended(error) => return Poll::Ready(Err(error)),
-            Progress::Full(mut waiting) => {
+        match &mut self.progress {
+            Progress::Ended(error) => return Poll::Ready(Err(*error)),
+            Progress::Full(waiting) => {
                 match waiting.sender.poll_send(context, &mut waiting.queued) {
                     Poll::Ready(Ok(())) => self.progress = Progress::Waiting,
                     Poll::Ready(Err(back)) => {
                         back.0.withdraw();
-                        return Poll::Ready(Err(closed(&self.slot.origin().mailbox)));
+                        return Poll::Ready(Err(closed(&self.awaiting.owner().origin.mailbox)));
                     }
-                    Poll::Pending => self.progress = Progress::Full(waiting),
+                    Poll::Pending => {}
                 }
             }
-            Progress::Waiting => self.progress = Progress::Waiting,
+            Progress::Waiting => {}
             Progress::Done => panic!("a reply was polled after it had been returned"),
         }
         if matches!(self.progress, Progress::Waiting)
@@ -290,30 +313,56 @@ impl<Q: Request> PendingReply<Q> {
     }
 
     /// The result, if there is one. Otherwise the task is woken when there is.
+    #[inline]
     fn poll_slot(&mut self, context: &Context<'_>) -> Option<Result<Q::Reply, RequestError<Q>>> {
-        let (slot, within) = (&self.slot, self.deadline.as_ref().map(|deadline| deadline.within));
-        let check = || match slot.outcome() {
-            Outcome::Open => None,
-            Outcome::Replied(reply) => Some(Ok(reply)),
-            Outcome::Failed(failure) => Some(Err(error(slot, failure, within.unwrap_or_default()))),
-        };
-        if let Some(result) = check() {
+        if let Some(result) = self.result() {
             return Some(result);
         }
-        match self.spin.spin(WaitStrategy::SPINS, check) {
+        let mut spin = self.spin;
+        let spun = spin.spin(WaitStrategy::SPINS, || self.result());
+        self.spin = spin;
+        match spun {
             SpinResult::Found(result) => Some(result),
             SpinResult::Again => {
                 context.waker().wake_by_ref();
                 None
             }
             SpinResult::Park => {
-                slot.register(context.waker());
-                // It may have been sent when what waits was dropped, and is not dropped then.
-                if slot.origin().mailbox.is_unread() {
-                    slot.abandon();
+                if !self.awaiting.register(context.waker()) {
+                    return self.result();
                 }
-                check()
+                let mailbox = &self.awaiting.owner().origin.mailbox;
+                // It may have been sent when what waits was dropped, and is not dropped then.
+                if !mailbox.is_unread() {
+                    return None;
+                }
+                if self.awaiting.withdraw() { Some(Err(closed(mailbox))) } else { self.result() }
             }
+        }
+    }
+
+    /// The result, if there is one.
+    #[inline]
+    fn result(&self) -> Option<Result<Q::Reply, RequestError<Q>>> {
+        match self.awaiting.outcome() {
+            Outcome::Queued | Outcome::Taken => None,
+            Outcome::Replied(reply) => Some(Ok(reply)),
+            Outcome::Failed(reason) => Some(Err(self.error(Failure::of(reason)))),
+            Outcome::Cancelled => unreachable!("a request is cancelled once it is not polled"),
+        }
+    }
+
+    #[cold]
+    fn error(&self, failure: Failure) -> RequestError<Q> {
+        let within = self.deadline.as_ref().map(|deadline| deadline.within).unwrap_or_default();
+        match failure {
+            Failure::Dropped => RequestError::HandlerFailed,
+            Failure::Gone => closed(&self.awaiting.owner().origin.mailbox),
+            Failure::Refused => RequestError::Refused(*self.awaiting.request()),
+            Failure::Late => RequestError::Deadline { taken: Taken::No, within },
+            Failure::LateHeld => RequestError::Deadline { taken: Taken::Yes, within },
+            Failure::ShuttingDown => RequestError::ShuttingDown,
+            Failure::Lost => RequestError::Unreachable { taken: Taken::Unknown },
         }
     }
 
@@ -324,14 +373,15 @@ impl<Q: Request> PendingReply<Q> {
         let Some(Deadline { within, end, timer }) = &mut self.deadline else {
             return Poll::Pending;
         };
-        let executor = &self.slot.origin().executor;
+        let origin = &self.awaiting.owner().origin;
+        let executor = &origin.executor;
         if executor.now() < *end {
             let timer = timer.get_or_insert_with(|| executor.sleep_until(*end));
             if timer.as_mut().poll(context).is_pending() {
                 return Poll::Pending;
             }
         }
-        let (within, mailbox) = (*within, &self.slot.origin().mailbox);
+        let (within, mailbox) = (*within, &origin.mailbox);
         let not_taken = match mailbox.is_unreachable.get() {
             true => RequestError::Unreachable { taken: Taken::No },
             false => RequestError::Deadline { taken: Taken::No, within },
@@ -341,30 +391,25 @@ impl<Q: Request> PendingReply<Q> {
                 waiting.withdraw();
                 not_taken
             }
-            _ => match self.slot.cancel() {
-                Some(QUEUED) => not_taken,
+            _ => match self.awaiting.cancel() {
+                Some(Outcome::Queued) => not_taken,
                 Some(_) if mailbox.is_remote.get() => {
                     mailbox.cancel();
                     RequestError::Deadline { taken: Taken::Unknown, within }
                 }
                 Some(_) => RequestError::Deadline { taken: Taken::Yes, within },
                 // The outcome came at the same moment.
-                None => return Poll::Ready(self.late_outcome(within)),
+                None => match self.result() {
+                    Some(result) => return Poll::Ready(result),
+                    None => unreachable!("a request that cannot be cancelled has an outcome"),
+                },
             },
         }))
     }
 
-    fn late_outcome(&self, within: Duration) -> Result<Q::Reply, RequestError<Q>> {
-        match self.slot.outcome() {
-            Outcome::Replied(reply) => Ok(reply),
-            Outcome::Failed(failure) => Err(error(&self.slot, failure, within)),
-            Outcome::Open => unreachable!("a request that cannot be cancelled has an outcome"),
-        }
-    }
-
     /// Counts a result.
     fn count(&self, result: &Result<Q::Reply, RequestError<Q>>) {
-        self.slot.origin().count(match result {
+        self.awaiting.owner().origin.count(match result {
             Ok(_) => RequesterValue::Replied,
             Err(RequestError::Gone) => RequesterValue::Gone,
             Err(RequestError::Refused(_)) => RequesterValue::Refused,
@@ -379,18 +424,6 @@ impl<Q: Request> PendingReply<Q> {
 /// The error of a request whose mailbox is closed.
 fn closed<Q: Request>(mailbox: &MailboxState) -> RequestError<Q> {
     if mailbox.shuts_down.get() { RequestError::ShuttingDown } else { RequestError::Gone }
-}
-
-fn error<Q: Request>(slot: &Slot<Q>, failure: Failure, within: Duration) -> RequestError<Q> {
-    match failure {
-        Failure::Dropped => RequestError::HandlerFailed,
-        Failure::Gone => closed(&slot.origin().mailbox),
-        Failure::Refused => RequestError::Refused(*slot.request()),
-        Failure::Late => RequestError::Deadline { taken: Taken::No, within },
-        Failure::LateHeld => RequestError::Deadline { taken: Taken::Yes, within },
-        Failure::ShuttingDown => RequestError::ShuttingDown,
-        Failure::Lost => RequestError::Unreachable { taken: Taken::Unknown },
-    }
 }
 
 /// Nothing in it is pinned.
@@ -416,12 +449,12 @@ impl<Q: Request> Drop for PendingReply<Q> {
             Progress::Done => return,
             Progress::Full(waiting) => waiting.withdraw(),
             Progress::Waiting | Progress::Ended(_) => {
-                if self.slot.cancel() == Some(TAKEN) {
-                    self.slot.origin().mailbox.cancel();
+                if matches!(self.awaiting.cancel(), Some(Outcome::Taken)) {
+                    self.awaiting.owner().origin.mailbox.cancel();
                 }
             }
         }
-        self.slot.origin().count(RequesterValue::Cancelled);
+        self.awaiting.owner().origin.count(RequesterValue::Cancelled);
     }
 }
 

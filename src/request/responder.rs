@@ -9,12 +9,13 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use mycelium_core::Request;
+use mycelium_core::channel::reply::Replying;
 use mycelium_core::wait::WaitStrategy;
 use mycelium_transports::counters::{Line, RequesterValue, ResponderValue};
 use mycelium_transports::local::{TaskBudget, Undelivered};
 
 use super::mailbox::{Mailbox, Taker};
-use super::slot::{Failure, Slot};
+use super::slot::{Failure, Owner};
 use super::state::MailboxState;
 use crate::inbox::AnyInbox;
 
@@ -28,7 +29,8 @@ struct AnsweringState<Q: Request> {
     name: String,
     receiver: Mutex<Taker<Q>>,
     was_taken: AtomicBool,
-    line: Arc<Line<ResponderValue>>,
+    /// Its number in the mailbox.
+    number: usize,
 }
 
 impl<Q: Request> Answering<Q> {
@@ -40,17 +42,17 @@ impl<Q: Request> Answering<Q> {
     ) -> Answering<Q> {
         let mut receiver = mailbox.taker();
         receiver.set_wait_strategy(wait);
-        let (receiver, was_taken, line) =
-            (Mutex::new(receiver), AtomicBool::new(false), Arc::new(line));
+        let (receiver, was_taken) = (Mutex::new(receiver), AtomicBool::new(false));
         let mailbox = mailbox.state().clone();
-        Answering(Arc::new(AnsweringState { mailbox, name, receiver, was_taken, line }))
+        let number = mailbox.responders.add(line);
+        Answering(Arc::new(AnsweringState { mailbox, name, receiver, was_taken, number }))
     }
 
     pub(crate) fn requests(&self) -> Requests<Q> {
-        let AnsweringState { receiver, was_taken, line, .. } = &*self.0;
+        let AnsweringState { receiver, was_taken, mailbox, number, .. } = &*self.0;
         was_taken.store(true, Ordering::Relaxed);
         let receiver = receiver.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Requests { receiver, line: line.clone(), taken: 0 }
+        Requests { receiver, mailbox: mailbox.clone(), number: *number, taken: 0 }
     }
 
     pub(crate) fn mailbox(&self) -> Arc<MailboxState> {
@@ -97,7 +99,9 @@ impl<Q: Request> fmt::Debug for Answering<Q> {
 /// the mailbox: each request goes to one.
 pub struct Requests<Q: Request> {
     receiver: Taker<Q>,
-    line: Arc<Line<ResponderValue>>,
+    mailbox: Arc<MailboxState>,
+    /// That of the service in the mailbox.
+    number: usize,
     /// Requests since it last yielded.
     taken: u32,
 }
@@ -123,12 +127,12 @@ impl<Q: Request> Requests<Q> {
                 Poll::Ready(Some(queued)) => {
                     self.taken += 1;
                     match queued.take() {
-                        Some(slot) => {
-                            self.line.count(ResponderValue::Taken);
-                            let line = self.line.clone();
-                            return Poll::Ready(Some(Asked { slot: Some(slot), line }));
+                        Some(request) => {
+                            self.count(ResponderValue::Taken);
+                            let asked = Asked { request: Some(request), responder: self.number };
+                            return Poll::Ready(Some(asked));
                         }
-                        None => self.line.count(ResponderValue::Cancelled),
+                        None => self.count(ResponderValue::Cancelled),
                     }
                 }
                 Poll::Ready(None) => return Poll::Ready(None),
@@ -142,7 +146,12 @@ impl<Q: Request> Requests<Q> {
 
     /// A reply came after its requester had stopped to wait.
     pub(crate) fn count_late(&self) {
-        self.line.count(ResponderValue::Late);
+        self.count(ResponderValue::Late);
+    }
+
+    #[inline]
+    fn count(&self, value: ResponderValue) {
+        self.mailbox.responders.count(self.number, value);
     }
 
     /// The number of requests that wait.
@@ -178,22 +187,25 @@ impl<Q: Request> fmt::Debug for Requests<Q> {
 #[must_use = "dropping it fails the request: answer it by `reply`"]
 pub struct Asked<Q: Request> {
     /// `None` once it has an outcome.
-    slot: Option<Arc<Slot<Q>>>,
-    line: Arc<Line<ResponderValue>>,
+    request: Option<Replying<Owner, Q, Q::Reply>>,
+    /// The number of the service that holds it, in the mailbox.
+    responder: usize,
 }
 
 impl<Q: Request> Asked<Q> {
     /// Replies. Returns whether the requester still waits for it; a reply that came too late is
     /// discarded and counted.
     pub fn reply(mut self, reply: Q::Reply) -> bool {
-        let Some(slot) = self.slot.take() else { return false };
-        self.line.count(ResponderValue::Replied);
-        let is_awaited = slot.reply(reply);
-        if !is_awaited {
-            self.line.count(ResponderValue::Late);
-            slot.origin().count(RequesterValue::Late);
+        let Some(request) = self.request.take() else { return false };
+        let origin = &request.owner().origin;
+        origin.mailbox.responders.count(self.responder, ResponderValue::Replied);
+        let refused = request.reply(reply);
+        if let Err(late) = &refused {
+            let origin = &late.owner().origin;
+            origin.mailbox.responders.count(self.responder, ResponderValue::Late);
+            origin.count(RequesterValue::Late);
         }
-        is_awaited
+        refused.is_ok()
     }
 
     /// Replies with what `reply` makes of the request. As [`reply`](Asked::reply) otherwise.
@@ -206,18 +218,18 @@ impl<Q: Request> Asked<Q> {
     /// piece of work may look from time to time.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.slot.as_ref().is_some_and(|slot| slot.is_cancelled())
+        self.request.as_ref().is_some_and(Replying::is_cancelled)
     }
 
     /// The name of the service that requests. For a request of another node, a name of that node.
     #[must_use]
     pub fn requester(&self) -> &str {
-        self.slot.as_ref().map_or("", |slot| &slot.origin().name)
+        self.request.as_ref().map_or("", |request| &request.owner().origin.name)
     }
 
     /// How long its requester still waits, in nanoseconds; `u64::MAX` if it has no deadline.
     pub(crate) fn time_left(&self) -> u64 {
-        self.slot.as_ref().map_or(0, |slot| slot.time_left())
+        self.request.as_ref().map_or(0, |request| request.owner().time_left())
     }
 
     /// There is no reply, for this reason.
@@ -226,9 +238,10 @@ impl<Q: Request> Asked<Q> {
     }
 
     fn end(&mut self, failure: Failure) {
-        if let Some(slot) = self.slot.take() {
-            self.line.count(ResponderValue::Failed);
-            slot.fail(failure);
+        if let Some(request) = self.request.take() {
+            let origin = &request.owner().origin;
+            origin.mailbox.responders.count(self.responder, ResponderValue::Failed);
+            request.fail(failure as u8);
         }
     }
 }
@@ -237,8 +250,8 @@ impl<Q: Request> Deref for Asked<Q> {
     type Target = Q;
 
     fn deref(&self) -> &Q {
-        let slot = self.slot.as_ref();
-        slot.expect("only `reply` and drop take the slot").request()
+        let request = self.request.as_ref();
+        request.expect("only `reply` and drop take the request").request()
     }
 }
 

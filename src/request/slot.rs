@@ -1,44 +1,22 @@
-//! What a request and its reply share: a slot, of which the requester and the mailbox, or the
-//! service that answers, each have a handle.
-//!
-//! The state says whose turn it is. Both sides change it by compare-and-swap, so each request has
-//! exactly one outcome:
-//!
-//! | from | to | by |
-//! | --- | --- | --- |
-//! | `QUEUED` | `TAKEN` | the service that takes it |
-//! | `QUEUED`, `TAKEN` | `CANCELLED` | the requester, which no longer waits |
-//! | `TAKEN` | `REPLIED`, `FAILED`, .. | the service that answers it |
-//! | `QUEUED` | `GONE` | the mailbox, which nobody reads any more |
+//! What a request and its reply share: a slot of [`mycelium_core::channel::reply`], of which the
+//! requester has one side, and the mailbox, or the service that answers, the other one. Its state
+//! says whose turn it is, so each request has exactly one outcome.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::task::AtomicWaker;
-use mycelium_core::Request;
 use mycelium_executor::Executor;
 use mycelium_transports::counters::{Line, RequesterValue};
 
 use super::state::MailboxState;
-
-/// It waits in the mailbox.
-pub(super) const QUEUED: u8 = 0;
-/// A service holds it.
-pub(super) const TAKEN: u8 = 1;
-/// The requester no longer waits.
-const CANCELLED: u8 = 2;
-/// The reply is in the slot.
-const REPLIED: u8 = 3;
-/// The first of the states that stand for a [`Failure`].
-const FAILURES: u8 = 4;
 
 /// Why a request has no reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Failure {
     /// The service that had taken it dropped it.
-    Dropped = FAILURES,
+    Dropped,
     /// No service takes it any more.
     Gone,
     /// The mailbox in the other node had no room, and rejects then.
@@ -54,6 +32,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// All of them, by their numbers.
     pub(crate) const ALL: [Failure; 7] = [
         Failure::Dropped,
         Failure::Gone,
@@ -63,13 +42,11 @@ impl Failure {
         Failure::ShuttingDown,
         Failure::Lost,
     ];
-}
 
-/// How far a request is, as its requester sees it.
-pub(super) enum Outcome<R> {
-    Open,
-    Replied(R),
-    Failed(Failure),
+    /// The reason with a number.
+    pub(super) fn of(number: u8) -> Failure {
+        Failure::ALL.get(usize::from(number)).copied().unwrap_or(Failure::Dropped)
+    }
 }
 
 /// What all requests of one requester share.
@@ -88,44 +65,23 @@ impl Origin {
     }
 }
 
-/// A request, and the place of its reply.
-pub(super) struct Slot<Q: Request> {
-    origin: Arc<Origin>,
-    state: AtomicU8,
-    request: Q,
-    reply: OnceLock<Q::Reply>,
-    requester: AtomicWaker,
+/// What both sides of a slot know of the request.
+pub(super) struct Owner {
+    pub(super) origin: Arc<Origin>,
     /// When its requester will no longer wait, in nanoseconds of its executor; `u64::MAX` if it has
     /// no deadline.
     ends_at: AtomicU64,
 }
 
-impl<Q: Request> Slot<Q> {
-    pub(super) fn new(origin: Arc<Origin>, request: Q) -> Slot<Q> {
-        Slot {
-            origin,
-            state: AtomicU8::new(QUEUED),
-            request,
-            reply: OnceLock::new(),
-            requester: AtomicWaker::new(),
-            ends_at: AtomicU64::new(u64::MAX),
-        }
+impl Owner {
+    pub(super) fn new(origin: Arc<Origin>) -> Owner {
+        Owner { origin, ends_at: AtomicU64::new(u64::MAX) }
     }
 
-    /// Makes the slot that of another request. Nobody else has a handle.
-    pub(super) fn renew(&mut self, request: Q) {
-        self.request = request;
-        *self.state.get_mut() = QUEUED;
-        *self.ends_at.get_mut() = u64::MAX;
-        self.reply.take();
-    }
-
-    pub(super) fn origin(&self) -> &Arc<Origin> {
-        &self.origin
-    }
-
-    pub(super) fn request(&self) -> &Q {
-        &self.request
+    /// The next request has no deadline yet.
+    #[inline]
+    pub(super) fn renew(&self) {
+        self.ends_at.store(u64::MAX, Ordering::Relaxed);
     }
 
     pub(super) fn end_at(&self, time: Duration) {
@@ -141,70 +97,5 @@ impl<Q: Request> Slot<Q> {
         }
         let now = u64::try_from(self.origin.executor.now().as_nanos()).unwrap_or(u64::MAX);
         ends_at.saturating_sub(now)
-    }
-
-    /// The service takes it. Returns whether its requester still waits.
-    pub(super) fn take(&self) -> bool {
-        self.change(QUEUED, TAKEN)
-    }
-
-    pub(super) fn is_cancelled(&self) -> bool {
-        self.state.load(Ordering::Relaxed) == CANCELLED
-    }
-
-    /// The service that has taken it replies. Returns whether the requester still waited.
-    pub(super) fn reply(&self, reply: Q::Reply) -> bool {
-        // Only the service that holds it gets here, and only once.
-        let _ = self.reply.set(reply);
-        self.finish(TAKEN, REPLIED)
-    }
-
-    /// The service that has taken it will not reply.
-    pub(super) fn fail(&self, failure: Failure) -> bool {
-        self.finish(TAKEN, failure as u8)
-    }
-
-    /// The mailbox drops it: nobody will take it.
-    pub(super) fn abandon(&self) {
-        self.finish(QUEUED, Failure::Gone as u8);
-    }
-
-    fn finish(&self, from: u8, to: u8) -> bool {
-        let is_open = self.change(from, to);
-        if is_open {
-            self.requester.wake();
-        }
-        is_open
-    }
-
-    /// The requester no longer waits. Returns the state in which that found the request; `None` if
-    /// it has an outcome already.
-    pub(super) fn cancel(&self) -> Option<u8> {
-        [QUEUED, TAKEN].into_iter().find(|state| self.change(*state, CANCELLED))
-    }
-
-    fn change(&self, from: u8, to: u8) -> bool {
-        // Release: what this side wrote is seen by the other one, which acquires the state.
-        // Acquire: the requester's cancellation and what led to it come before.
-        self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
-
-    /// The outcome, if there is one.
-    pub(super) fn outcome(&self) -> Outcome<Q::Reply> {
-        match self.state.load(Ordering::Acquire) {
-            REPLIED => match self.reply.get() {
-                Some(reply) => Outcome::Replied(*reply),
-                None => Outcome::Failed(Failure::Dropped),
-            },
-            state if state >= FAILURES => {
-                let failure = Failure::ALL.into_iter().find(|failure| *failure as u8 == state);
-                Outcome::Failed(failure.unwrap_or(Failure::Dropped))
-            }
-            _ => Outcome::Open,
-        }
-    }
-
-    pub(super) fn register(&self, waker: &std::task::Waker) {
-        self.requester.register(waker);
     }
 }

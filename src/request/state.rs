@@ -1,9 +1,11 @@
 //! What a mailbox is like, for those who wait for a reply.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::task::Waker;
 
 use futures_util::task::AtomicWaker;
+use mycelium_transports::counters::{Line, ResponderValue};
 
 /// Set by the node; all are false at first.
 #[derive(Debug, Default)]
@@ -20,6 +22,43 @@ pub(crate) struct MailboxState {
     pub(super) is_unreachable: Flag,
     /// Requests that were sent to that node are cancelled.
     cancelled: Cancelled,
+    /// Those who answer.
+    pub(super) responders: Responders,
+}
+
+/// How many responders one block has.
+const RESPONDERS: usize = 8;
+
+/// The counters of those who answer a topic, by number, so that a request that is held needs no
+/// handle of its own. None is removed: a service has one for as long as the node lives.
+#[derive(Debug, Default)]
+pub(super) struct Responders {
+    lines: [OnceLock<Line<ResponderValue>>; RESPONDERS],
+    next: OnceLock<Box<Responders>>,
+}
+
+impl Responders {
+    /// Adds one, and returns its number.
+    pub(super) fn add(&self, mut line: Line<ResponderValue>) -> usize {
+        for (number, place) in self.lines.iter().enumerate() {
+            match place.set(line) {
+                Ok(()) => return number,
+                Err(refused) => line = refused,
+            }
+        }
+        RESPONDERS + self.next.get_or_init(Box::default).add(line)
+    }
+
+    #[inline]
+    pub(super) fn count(&self, number: usize, value: ResponderValue) {
+        match self.lines.get(number) {
+            Some(place) => place.get().into_iter().for_each(|line| line.count(value)),
+            None => {
+                let next = self.next.get().into_iter();
+                next.for_each(|next| next.count(number - RESPONDERS, value));
+            }
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -47,9 +86,9 @@ impl MailboxState {
     }
 
     /// Whether nobody takes a request any more that was sent before this. If not, and nobody takes
-    /// it later, it is dropped: of the two fences, the later one sees what was before the other.
+    /// it later, it is dropped. A send raises a fence, or wakes a task that will take what it sent:
+    /// of that fence and the one of `end_reading`, the later one sees what was before the other.
     pub(super) fn is_unread(&self) -> bool {
-        fence(Ordering::SeqCst);
         self.is_unread.get()
     }
 

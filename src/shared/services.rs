@@ -1,6 +1,6 @@
 //! How far each service of a node is: started, about to end, ended; and how often it ran.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,7 +11,8 @@ use crate::report::Outcome;
 /// the readers of these.
 pub(crate) struct Services {
     names: Mutex<Names>,
-    runs: Mutex<BTreeMap<Arc<str>, Runs>>,
+    /// Each start of a service looks here: a hash, so that it costs the same in a large node.
+    runs: Mutex<HashMap<Arc<str>, Runs>>,
     pub(crate) unstarted: Countdown,
     /// Services that have not ended.
     pub(crate) running: Countdown,
@@ -88,7 +89,7 @@ impl Services {
         self.names().ended_in_order.get(known..).unwrap_or_default().to_vec()
     }
 
-    fn runs(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Runs>> {
+    fn runs(&self) -> MutexGuard<'_, HashMap<Arc<str>, Runs>> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -145,9 +145,9 @@ impl<const N: usize, G: Growth> WaiterList<N, G> {
         }
     }
 
-    /// Wakes the next task that sleeps, in turn over all places.
+    /// Wakes the next task that sleeps, in turn over all places. Returns whether it did.
     #[cold]
-    fn wake_one(&self) {
+    fn wake_one(&self) -> bool {
         let mut turn = self.turn.load(Ordering::Relaxed);
         loop {
             match self.blocks().find_map(|block| Some((block.next_parked(turn)?, block))) {
@@ -155,10 +155,10 @@ impl<const N: usize, G: Growth> WaiterList<N, G> {
                     turn = place + 1;
                     self.turn.store(turn, Ordering::Relaxed);
                     if block.wake(place) {
-                        return;
+                        return true;
                     }
                 }
-                None if turn == 0 => return,
+                None if turn == 0 => return false,
                 // A new round.
                 None => turn = 0,
             }
@@ -217,7 +217,7 @@ impl<const N: usize, G: Growth> Waiters for WaiterList<N, G> {
     #[inline]
     fn ring(&self) {
         if self.parked.load(Ordering::Relaxed) != 0 {
-            self.wake_one();
+            _ = self.wake_one();
         }
     }
 
@@ -225,6 +225,20 @@ impl<const N: usize, G: Growth> Waiters for WaiterList<N, G> {
     fn ring_all(&self) {
         if self.parked.load(Ordering::Relaxed) != 0 {
             self.wake_all();
+        }
+    }
+
+    /// Without the fence if a task was woken: its bit was taken back by a Release, and each task
+    /// that parks later changes the same word, and so acquires it before it checks; one that parked
+    /// before is seen by the task that was woken, if that passes the wake on. The fence is for a
+    /// list of several words, and for a task that does not sleep yet.
+    #[inline]
+    fn announce_and_ring(&self) {
+        let parked = self.parked.load(Ordering::Relaxed);
+        let has_one_word = !G::GROWS || parked & MORE == 0;
+        if !(parked != 0 && has_one_word && self.wake_one()) {
+            super::announce();
+            self.ring();
         }
     }
 }
@@ -318,8 +332,8 @@ impl Block<'_> {
         self.bell(place).park_with(waker, || ());
         // Release, pairs with the Acquire of `waiter-list.wake`: a ringer that takes the bit back
         // finds a bell to ring.
-        self.parked.fetch_or(self.bit(place), order!("waiter-list.parked", Release));
-        barrier!("waiter-list.park", SeqCst);
+        let release = order!("waiter-list.parked", Release);
+        self.parked.or_and_fence(self.bit(place), release, || barrier!("waiter-list.park", SeqCst));
     }
 
     fn unpark(&self, place: usize) -> bool {

@@ -1,0 +1,419 @@
+//! The place of one request at a time and of its reply, which is used again for the next request.
+//!
+//! A [`ReplySlot`] has room for a request, its reply, and the waker of the task that waits.
+//! [`open`](ReplySlot::open) fills in a request and returns the two sides: [`Awaiting`] for the one
+//! that requests, [`Replying`] for the one that answers, which gets there by a channel, for
+//! example. Once both are gone, the slot can be opened again. Nothing allocates after
+//! [`ReplySlot::new`].
+//!
+//! ```
+//! use core::task::Waker;
+//! use mycelium_core::channel::reply::{Outcome, ReplySlot};
+//!
+//! let mut slot = ReplySlot::new("an owner", 0);
+//! let (mut awaiting, replying) = slot.open(20).expect("nobody else uses it");
+//! assert!(slot.open(30).is_none());
+//! assert!(awaiting.register(Waker::noop()));
+//! assert!(replying.take());
+//! let reply = replying.request() + 1;
+//! replying.reply(reply).expect("it was not cancelled");
+//! assert_eq!(awaiting.outcome(), Outcome::Replied(21));
+//! drop(awaiting);
+//! assert!(slot.open(30).is_some());
+//! ```
+//!
+//! One word has the state of the request, whether a waker waits, and who still uses the slot:
+//!
+//! | from | to | by |
+//! | --- | --- | --- |
+//! | `QUEUED` | `TAKEN` | [`Replying::take`] |
+//! | `QUEUED`, `TAKEN` | `CANCELLED` | [`Awaiting::cancel`], [`Awaiting::withdraw`] |
+//! | `TAKEN` | `REPLIED` | [`Replying::reply`] |
+//! | `QUEUED`, `TAKEN` | a failure | [`Replying::abandon`], [`Replying::fail`] |
+//!
+//! So each request has one outcome. All but the first row end the request. [`Awaiting`] alone
+//! writes the waker's cell: while the bit `WAKER` is not set, or before the request has ended. A
+//! [`Replying`] that ends the request while the bit is set uses the waker by reference, and only
+//! then leaves the slot. The waker stays in the cell, so that a task that waits again clones and
+//! drops nothing.
+
+#![allow(unsafe_code)]
+
+use alloc::boxed::Box;
+use core::fmt;
+use core::mem::{ManuallyDrop, MaybeUninit};
+use core::ops::Deref;
+use core::ptr::NonNull;
+use core::task::Waker;
+
+use crate::sync::{AtomicUsize, Ordering, SharedCell, order};
+
+/// The bits of the state.
+const STATE: usize = 0xff;
+const QUEUED: usize = 0;
+const TAKEN: usize = 1;
+const CANCELLED: usize = 2;
+const REPLIED: usize = 3;
+/// The first state that stands for a failure.
+const FAILURES: usize = 4;
+/// A waker waits for the end of the request.
+const WAKER: usize = 0x100;
+/// The parts that use the slot.
+const KEEPER: usize = 0x200;
+const AWAITING: usize = 0x400;
+const REPLYING: usize = 0x800;
+const PARTS: usize = KEEPER | AWAITING | REPLYING;
+
+/// How far a request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome<R> {
+    /// It waits.
+    Queued,
+    /// The other side has taken it.
+    Taken,
+    /// It was cancelled.
+    Cancelled,
+    /// Here is the reply.
+    Replied(R),
+    /// There is none, for the reason with this number.
+    Failed(u8),
+}
+
+struct Slot<T, Q, R> {
+    word: AtomicUsize,
+    owner: T,
+    /// Written by `open`, while nobody else uses the slot.
+    request: SharedCell<Q>,
+    /// Written by `Replying` before REPLIED, and read by `Awaiting` after it.
+    reply: SharedCell<MaybeUninit<R>>,
+    waker: SharedCell<Option<Waker>>,
+}
+
+/// The place of a request and of its reply. See the [module](self). `T` is what its owner wants
+/// both sides to know.
+pub struct ReplySlot<T, Q, R>(Part<T, Q, R, KEEPER>);
+
+/// The side that requests. Dropping it does not cancel the request.
+pub struct Awaiting<T, Q, R>(Part<T, Q, R, AWAITING>);
+
+/// The side that answers. Dropping it does not end the request.
+pub struct Replying<T, Q, R>(Part<T, Q, R, REPLYING>);
+
+impl<T, Q: Copy, R: Copy> ReplySlot<T, Q, R> {
+    /// A slot without a request. The place for one contains `request` until then.
+    #[must_use]
+    pub fn new(owner: T, request: Q) -> ReplySlot<T, Q, R> {
+        let slot = Box::new(Slot {
+            word: AtomicUsize::new(KEEPER),
+            owner,
+            request: SharedCell::new(request),
+            reply: SharedCell::new(MaybeUninit::uninit()),
+            waker: SharedCell::new(None),
+        });
+        ReplySlot(Part(NonNull::from(Box::leak(slot))))
+    }
+
+    /// Begins a request. `None` as long as one of the sides of the request before exists.
+    #[inline]
+    #[allow(clippy::type_complexity)]
+    pub fn open(&mut self, request: Q) -> Option<(Awaiting<T, Q, R>, Replying<T, Q, R>)> {
+        let slot = &*self.0;
+        // Acquire, pairs with the Release of `reply.leave` and `reply.end`: the other sides no
+        // longer use the cells.
+        if slot.word.load(order!("reply.open", Acquire)) & PARTS != KEEPER {
+            return None;
+        }
+        // SAFETY: the word says that neither side exists, and only this handle, which is borrowed
+        // exclusively, makes them.
+        unsafe { slot.request.with_mut(|place| *place = request) };
+        // Relaxed: the sides go to other threads by other means, which come after this.
+        slot.word.store(PARTS | QUEUED, Ordering::Relaxed);
+        Some((Awaiting(Part(self.0.0)), Replying(Part(self.0.0))))
+    }
+
+    /// What the owner wants both sides to know.
+    #[inline]
+    pub fn owner(&self) -> &T {
+        &self.0.owner
+    }
+}
+
+impl<T, Q: Copy, R: Copy> Awaiting<T, Q, R> {
+    /// How far the request is.
+    #[inline]
+    #[must_use]
+    pub fn outcome(&self) -> Outcome<R> {
+        // Acquire, pairs with the Release of `reply.end`: the reply.
+        match self.0.word.load(order!("reply.look", Acquire)) & STATE {
+            QUEUED => Outcome::Queued,
+            TAKEN => Outcome::Taken,
+            CANCELLED => Outcome::Cancelled,
+            REPLIED => {
+                let copy = |reply: *const MaybeUninit<R>| {
+                    // SAFETY: the cell's content.
+                    unsafe { reply.read() }
+                };
+                // SAFETY: nobody writes it after REPLIED before the next `open`, for which this
+                // side must be gone.
+                let reply = unsafe { self.0.reply.with(copy) };
+                // SAFETY: the other side has written the reply before REPLIED.
+                Outcome::Replied(unsafe { reply.assume_init() })
+            }
+            // The state has eight bits.
+            failure => Outcome::Failed((failure - FAILURES) as u8),
+        }
+    }
+
+    /// The end of the request wakes `waker`, instead of the one before. Returns `false` if the
+    /// request has ended.
+    #[inline]
+    pub fn register(&mut self, waker: &Waker) -> bool {
+        let slot = &*self.0;
+        let word = slot.word.load(Ordering::Relaxed);
+        if is_ended(word) {
+            return false;
+        }
+        let wakes = |kept: *const Option<Waker>| {
+            // SAFETY: this side alone writes the cell, and is borrowed exclusively.
+            unsafe { &*kept }.as_ref().is_some_and(|kept| kept.will_wake(waker))
+        };
+        // SAFETY: as above.
+        let is_kept = unsafe { slot.waker.with(wakes) };
+        let mut replaced = None;
+        if is_kept {
+            if word & WAKER != 0 {
+                return true;
+            }
+        } else {
+            let fresh = waker.clone();
+            // Relaxed: as long as the request is open, the other side has not used the cell.
+            if word & WAKER != 0 && is_ended(slot.word.fetch_and(!WAKER, Ordering::Relaxed)) {
+                return false;
+            }
+            // SAFETY: the other side uses the cell only if WAKER is set when it ends the request;
+            // this side has taken the bit back, and the request was open then.
+            replaced = unsafe { slot.waker.with_mut(|kept| kept.replace(fresh)) };
+        }
+        // Release, pairs with the Acquire of `reply.end`: the waker.
+        let word = slot.word.fetch_or(WAKER, order!("reply.wait", Release));
+        drop(replaced);
+        !is_ended(word)
+    }
+
+    /// Ends the request without an outcome, if it is open: returns how far it was then,
+    /// [`Queued`](Outcome::Queued) or [`Taken`](Outcome::Taken). `None` if it has ended.
+    pub fn cancel(&self) -> Option<Outcome<R>> {
+        if self.0.change(QUEUED, CANCELLED) {
+            return Some(Outcome::Queued);
+        }
+        self.0.change(TAKEN, CANCELLED).then_some(Outcome::Taken)
+    }
+
+    /// Ends the request without an outcome if it has not been taken. Returns whether it did.
+    pub fn withdraw(&self) -> bool {
+        self.0.change(QUEUED, CANCELLED)
+    }
+
+    /// The request.
+    #[must_use]
+    pub fn request(&self) -> &Q {
+        self.0.request()
+    }
+
+    /// What the owner wants both sides to know.
+    #[inline]
+    pub fn owner(&self) -> &T {
+        &self.0.owner
+    }
+}
+
+impl<T, Q: Copy, R: Copy> Replying<T, Q, R> {
+    /// Takes the request. Returns `false` if it was cancelled, or has been taken.
+    #[inline]
+    pub fn take(&self) -> bool {
+        self.0.change(QUEUED, TAKEN)
+    }
+
+    /// Ends a request that was taken, with this reply.
+    ///
+    /// # Errors
+    /// With this side, if the request was cancelled, or not taken.
+    #[inline]
+    pub fn reply(self, reply: R) -> Result<(), Replying<T, Q, R>> {
+        // SAFETY: only this side writes the cell, once, and the other one reads it after REPLIED.
+        unsafe { self.0.reply.with_mut(|place| *place = MaybeUninit::new(reply)) };
+        self.end(TAKEN, REPLIED)
+    }
+
+    /// Ends a request that was taken, for this reason. Returns `false` if it was cancelled.
+    pub fn fail(self, reason: u8) -> bool {
+        self.end(TAKEN, failure(reason)).is_ok()
+    }
+
+    /// Ends a request that was not taken, for this reason. Returns `false` if it was cancelled.
+    pub fn abandon(self, reason: u8) -> bool {
+        self.end(QUEUED, failure(reason)).is_ok()
+    }
+
+    /// Whether the request was cancelled.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.word.load(Ordering::Relaxed) & STATE == CANCELLED
+    }
+
+    /// The request.
+    #[inline]
+    #[must_use]
+    pub fn request(&self) -> &Q {
+        self.0.request()
+    }
+
+    /// What the owner wants both sides to know.
+    #[inline]
+    pub fn owner(&self) -> &T {
+        &self.0.owner
+    }
+
+    #[inline]
+    fn end(self, from: usize, to: usize) -> Result<(), Replying<T, Q, R>> {
+        let mut word = self.0.word.load(Ordering::Relaxed);
+        loop {
+            if word & STATE != from {
+                return Err(self);
+            }
+            // If nobody waits, this is the last access.
+            let parts = if word & WAKER == 0 { !REPLYING } else { !0 };
+            let next = (word & !STATE | to) & parts;
+            // Release, pairs with the Acquire of `reply.look` and `reply.open`: the reply, and the
+            // last access. Acquire, pairs with the Release of `reply.wait`: the waker.
+            let end = order!("reply.end", AcqRel);
+            match self.0.word.compare_exchange_weak(word, next, end, Ordering::Relaxed) {
+                Ok(_) if word & WAKER == 0 => {
+                    // Its bit is gone.
+                    let part = ManuallyDrop::new(self);
+                    if next & PARTS == 0 {
+                        // SAFETY: no other part is left, and this one is not used any more.
+                        unsafe { part.0.free() };
+                    }
+                    return Ok(());
+                }
+                Ok(_) => break,
+                Err(now) => word = now,
+            }
+        }
+        let wake = |kept: *const Option<Waker>| {
+            // SAFETY: the request has ended with WAKER set: the other side does not write the cell
+            // before the next `open`, for which this side must be gone.
+            if let Some(waker) = unsafe { &*kept } {
+                waker.wake_by_ref();
+            }
+        };
+        // SAFETY: as above.
+        unsafe { self.0.waker.with(wake) };
+        Ok(())
+    }
+}
+
+#[inline]
+fn is_ended(word: usize) -> bool {
+    word & STATE > TAKEN
+}
+
+fn failure(reason: u8) -> usize {
+    (FAILURES + usize::from(reason)).min(STATE)
+}
+
+/// One of the parts that use a slot, by its bit. The last one frees it.
+struct Part<T, Q, R, const BIT: usize>(NonNull<Slot<T, Q, R>>);
+
+// SAFETY: a part is a shared reference to the owner and the request, and by turns the place of the
+// reply and of a waker, both of which may be used on any thread.
+unsafe impl<T, Q, R, const BIT: usize> Send for Part<T, Q, R, BIT>
+where
+    T: Send + Sync,
+    Q: Send + Sync,
+    R: Send + Sync,
+{
+}
+
+// SAFETY: as for `Send`: a shared reference to a part reads, and changes the word.
+unsafe impl<T, Q, R, const BIT: usize> Sync for Part<T, Q, R, BIT>
+where
+    T: Send + Sync,
+    Q: Send + Sync,
+    R: Send + Sync,
+{
+}
+
+impl<T, Q, R, const BIT: usize> Part<T, Q, R, BIT> {
+    /// Frees the slot.
+    ///
+    /// # Safety
+    /// The bits of all parts are gone, and nothing of the slot is used after this.
+    #[cold]
+    unsafe fn free(&self) {
+        // SAFETY: it was made of a box, and is freed once (this function's contract).
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}
+
+impl<T, Q, R> Slot<T, Q, R> {
+    /// Changes the state, if it is `from`. Relaxed: nothing goes with it.
+    #[inline]
+    fn change(&self, from: usize, to: usize) -> bool {
+        let relaxed = Ordering::Relaxed;
+        let mut word = self.word.load(relaxed);
+        while word & STATE == from {
+            match self.word.compare_exchange_weak(word, word & !STATE | to, relaxed, relaxed) {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+        false
+    }
+
+    #[inline]
+    fn request(&self) -> &Q {
+        let borrow = |request: *const Q| {
+            // SAFETY: `open` alone writes it, for which the part that borrows it here must be gone.
+            unsafe { &*request }
+        };
+        // SAFETY: as above.
+        unsafe { self.request.with(borrow) }
+    }
+}
+
+impl<T, Q, R, const BIT: usize> Deref for Part<T, Q, R, BIT> {
+    type Target = Slot<T, Q, R>;
+
+    #[inline]
+    fn deref(&self) -> &Slot<T, Q, R> {
+        // SAFETY: the slot is freed after the last part has gone, and this one has not.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl<T, Q, R, const BIT: usize> Drop for Part<T, Q, R, BIT> {
+    #[inline]
+    fn drop(&mut self) {
+        // Release, pairs with the Acquire of `reply.open`, and of this in the last part: this part
+        // no longer uses the cells.
+        let before = self.word.fetch_and(!BIT, order!("reply.leave", AcqRel));
+        if before & PARTS == BIT {
+            // SAFETY: no other part is left, and this one is not used any more.
+            unsafe { self.free() };
+        }
+    }
+}
+
+// By hand: nothing inside need be `Debug`.
+macro_rules! debug {
+    ($($name:ident)*) => {$(
+        impl<T, Q, R> fmt::Debug for $name<T, Q, R> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(stringify!($name))
+            }
+        }
+    )*};
+}
+debug!(ReplySlot Awaiting Replying);
