@@ -80,7 +80,7 @@ impl Over {
 
     /// `{}` in a title is the kind of sockets.
     fn contest(&self, title: &str) -> Contest {
-        Contest::new(self.table, self.row, &title.replace("{}", self.title))
+        Contest::new(self.table, self.row, title.replace("{}", self.title))
     }
 }
 
