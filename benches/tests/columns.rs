@@ -54,8 +54,14 @@ fn every_column_moves_every_message() {
     assert!(!report.latencies.is_empty() && fairness.len() == 4);
     let counts: Vec<_> =
         counts.iter().map(|table| (table.header.slug(), table.counts.len())).collect();
-    let expected =
-        [("link-memory", 1), ("link-spent", 12), ("link-spent-trip", 6), ("idle-node", 6)];
+    let expected = [
+        ("link-memory", 1),
+        ("link-spent", 12),
+        ("link-spent-trip", 6),
+        ("tcp-spent", 12),
+        ("tcp-spent-trip", 6),
+        ("idle-node", 6),
+    ];
     assert_eq!(counts, expected.map(|(slug, count)| (slug.to_owned(), count)));
     let of_links = report.tables.iter().filter(|table| table.header.key == "link");
     let mut names = of_links.flat_map(|table| table.figures.iter().map(|figures| figures.name));

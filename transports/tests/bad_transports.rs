@@ -311,6 +311,7 @@ impl Fault for Doubles {
 fn a_repeated_message_is_noticed() {
     catches::<Doubles>("messages_of_a_publisher_arrive_once_and_in_order", "number and sequence");
     catches::<Doubles>("a_message_whose_handler_failed_is_redelivered_once", "left == right");
+    catches::<Doubles>("a_late_node_gets_no_message_twice", "round 0: ");
 }
 
 #[derive(Default)]
