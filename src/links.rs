@@ -181,7 +181,8 @@ impl Links {
             let listener = listener
                 .map_err(|error| setup.failed(format!("listen at `{endpoint}`: {error}")))?;
             crate::log::info!(node, %endpoint, "node listens");
-            let (memory, observer) = (self.memory.clone(), observer.clone());
+            let memory = self.memory.clone().filter(|_| endpoint.control_socket().is_some());
+            let observer = observer.clone();
             listening.push((Listening { endpoint, bound, memory, observer }, listener));
         }
         setup.spawn(server.clone().wait_for_readers())?;

@@ -14,15 +14,31 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use mycelium::{BuildError, Carrier, Node, Running, StartError, Topology};
+use mycelium::{
+    BuildError, Carrier, Context, Node, Result, Running, StartError, Topology, service,
+};
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 use mycelium_transports::counters::Kind;
 use mycelium_transports::endpoint::BindError;
 
 use crate::loopback::host;
-use crate::numbers::{Counter, Taker, within};
+use crate::numbers::{Counter, Number, Taker, within};
 use crate::proxy::Proxy;
+
+/// Takes numbers on the host of `far`.
+struct Beside(Sender<u64>);
+
+#[service(reads(Number))]
+impl Beside {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut numbers = ctx.subscribe::<Number>()?;
+        while let Some(delivery) = numbers.recv().await {
+            self.0.send(delivery.message().expect("no gap").value)?;
+        }
+        Ok(())
+    }
+}
 
 /// `far` sends numbers, `near` takes them.
 struct Pair {
@@ -40,11 +56,12 @@ impl Pair {
 
     fn build(&self, name: &str, count: u64) -> Result<Node, BuildError> {
         let topology = Topology::parse("t.toml", &self.text)?.in_directory(&self.directory);
-        let taken = self.taken.clone();
+        let (taken, beside) = (self.taken.clone(), self.taken.clone());
         Node::builder(name)
             .topology(topology)
             .service(move || Counter { count, stays: count == NONE })
             .service(move || Taker(taken.clone()))
+            .service(move || Beside(beside.clone()))
             .build()
     }
 
@@ -141,6 +158,26 @@ async fn a_line_of_the_file_has_nodes_of_one_host_joined_by_tcp() {
         host()
     );
     within(arrives("line", text, Tokio::current().unwrap())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_is_read_from_its_own_host_and_from_another_one_at_once() {
+    let beside = "[node.beside]\nhost = \"there\"\nservices = [\"Beside\"]";
+    let text = two_hosts(&format!("port = {PORT}"), beside);
+    let (pair, received) = Pair::new("both", text);
+    let tokio = || Tokio::current().unwrap();
+    let near = pair.start("near", COUNT, tokio());
+    let beside = pair.start("beside", COUNT, tokio());
+    let far = pair.start("far", COUNT, tokio());
+    let links = far.start_report().links.iter().map(|link| (&*link.peer, link.used));
+    let carriers = [("beside", Carrier::SharedMemory), ("near", Carrier::Tcp)];
+    assert_eq!(links.collect::<Vec<_>>(), carriers);
+    for node in [near, beside, far] {
+        within(node.join()).await.unwrap();
+    }
+    let mut numbers: Vec<u64> = received.try_iter().collect();
+    numbers.sort_unstable();
+    assert!(numbers.into_iter().eq((0..COUNT).flat_map(|number| [number, number])));
 }
 
 #[tokio::test]
