@@ -9,7 +9,7 @@
 //! - [`BindError`]: why that failed.
 //!
 //! To add a transport of streams, write a module beside [`unix`] and add an arm to each `match`
-//! here. Links, nodes and the topology do not change.
+//! here. Links do not change; the topology needs keys for its address.
 
 mod error;
 mod tcp;
@@ -52,19 +52,6 @@ impl Endpoint {
     #[must_use]
     pub fn unix(path: impl Into<PathBuf>, access: Access) -> Endpoint {
         Endpoint::Unix { path: path.into(), access }
-    }
-
-    /// TCP addresses, at which the node listens, too.
-    ///
-    /// ```
-    /// use mycelium_transports::endpoint::Endpoint;
-    ///
-    /// let endpoint = Endpoint::tcp(["10.0.0.1:7400", "[fd00::1]:7400"]);
-    /// assert_eq!(endpoint.to_string(), "10.0.0.1:7400, [fd00::1]:7400");
-    /// ```
-    pub fn tcp(addresses: impl IntoIterator<Item: Into<String>>) -> Endpoint {
-        let addresses = addresses.into_iter().map(Into::into).collect();
-        Endpoint::Tcp { addresses, listen: Vec::new() }
     }
 
     /// Checks the address itself, without using it: a build error instead of a start error.
