@@ -1,11 +1,13 @@
 //! The links of a running node: it listens for the nodes that read from it, and connects to the
 //! nodes that it reads from.
 //!
-//! [`PeerTopics`] says which nodes these are. [`listen`] keeps the node's endpoints reachable, and
-//! [`log`] writes a line for each event of a link. `mycelium_transports::exchange` carries topics
-//! over a link, and only `mycelium_transports::endpoint` knows the transports. This module knows
-//! the topology and the launcher's members, and no service.
+//! [`PeerTopics`] says which nodes these are. [`listen`] keeps the node's endpoints reachable,
+//! [`far`] has what proves its name to nodes of other hosts, and [`log`] writes a line for each
+//! event of a link. `mycelium_transports::exchange` carries topics over a link, and only
+//! `mycelium_transports::endpoint` knows the transports. This module knows the topology and the
+//! launcher's members, and no service.
 
+mod far;
 mod listen;
 mod log;
 
@@ -30,6 +32,7 @@ use crate::members::{MEMBERS, MemberState, Watch};
 use crate::plan::{Carriers, PeerTopics};
 use crate::shared::Peers;
 use crate::topology::Topology;
+use far::Far;
 use listen::Listening;
 use log::Log;
 
@@ -82,6 +85,7 @@ impl Links {
         if setup.peer_topics.is_empty() {
             return Ok(links);
         }
+        let far = Far::load(setup.node, setup.topology, setup.carriers)?;
         let identity = Identity::new(setup.node, setup.executor.entropy())
             .map_err(|_| setup.failed("the name of the node has more than 62 bytes".to_owned()))?;
         let log = Log::new(setup.node, setup.executor.clone());
@@ -98,11 +102,12 @@ impl Links {
             }
         }
         if !setup.peer_topics.readers.is_empty() {
-            let server = links.serve(setup, identity, observer.clone())?;
+            let server = links.serve(setup, &far, identity, observer.clone())?;
             links.server = Some(server);
         }
         for (peer, topics) in &setup.peer_topics.publishers {
-            links.connect(setup, identity, peer, topics, observer.clone())?;
+            let endpoint = setup.endpoint_of(peer, &far);
+            links.connect(setup, identity, (peer, endpoint), topics, observer.clone())?;
         }
         links.watch = Some(links.watch_members());
         Ok(links)
@@ -133,6 +138,7 @@ impl Links {
     fn serve(
         &mut self,
         setup: &LinkSetup<'_>,
+        far: &Far,
         identity: Identity,
         observer: Observer,
     ) -> Result<Arc<TopicServer>, StartError> {
@@ -174,7 +180,7 @@ impl Links {
         let server = Arc::new(server);
         // All are bound before the first one is served.
         let mut listening = Vec::new();
-        for (endpoint, place) in setup.endpoints() {
+        for (endpoint, place) in setup.endpoints(far) {
             let bound = endpoint.bind();
             let bound = bound.map_err(|error| listen::bind_error(node, &endpoint, place, error))?;
             let listener = bound.listener(&**setup.executor);
@@ -202,7 +208,7 @@ impl Links {
         &self,
         setup: &LinkSetup<'_>,
         identity: Identity,
-        peer: &str,
+        (peer, endpoint): (&str, Endpoint),
         topics: &[(Arc<str>, Policy)],
         observer: Observer,
     ) -> Result<(), StartError> {
@@ -223,7 +229,7 @@ impl Links {
             }
             observer(notice);
         });
-        let (endpoint, executor) = (setup.endpoint_of(peer), setup.executor.clone());
+        let executor = setup.executor.clone();
         let control = self.memory.clone().filter(|_| setup.carriers.in_memory(peer));
         let memory = control.zip(endpoint.control_socket());
         let memory = memory.map(|(control, (path, _))| MemoryAccess { control, path });
@@ -329,17 +335,18 @@ impl LinkSetup<'_> {
     }
 
     /// Where the node listens, and where the topology says so.
-    fn endpoints(&self) -> impl Iterator<Item = (Endpoint, Option<String>)> {
+    fn endpoints(&self, far: &Far) -> impl Iterator<Item = (Endpoint, Option<String>)> {
         let (node, topology) = (self.node, self.topology);
         let is_near = self.near_readers().next().is_some();
         let near = is_near.then(|| (topology.endpoint(node), topology.place_of_socket(node)));
-        let far = topology.tcp(node).map(|far| (far, topology.place_of_tcp(node)));
-        near.into_iter().chain(far)
+        let far = topology.tcp(node).map(|plain| far.of_self(self.carriers, node, plain));
+        near.into_iter().chain(far.map(|far| (far, topology.place_of_tcp(node))))
     }
 
     /// Where this node connects to another one.
-    fn endpoint_of(&self, peer: &str) -> Endpoint {
-        let far = self.topology.tcp(peer).filter(|_| self.carriers.over_tcp(peer));
+    fn endpoint_of(&self, peer: &str, far: &Far) -> Endpoint {
+        let plain = self.topology.tcp(peer).filter(|_| self.carriers.over_tcp(peer));
+        let far = plain.map(|plain| far.of_peer(self.carriers, peer, plain));
         far.unwrap_or_else(|| self.topology.endpoint(peer))
     }
 

@@ -56,8 +56,10 @@ pub enum Carrier {
     SharedMemory,
     /// A Unix socket.
     UnixSocket,
-    /// A TCP connection.
+    /// A TCP connection, which the network can read and change.
     Tcp,
+    /// A TCP connection with TLS, where both nodes prove their names.
+    Tls,
 }
 
 impl fmt::Display for Carrier {
@@ -66,6 +68,7 @@ impl fmt::Display for Carrier {
             Carrier::SharedMemory => "shared memory",
             Carrier::UnixSocket => "Unix socket",
             Carrier::Tcp => "TCP",
+            Carrier::Tls => "TLS",
         })
     }
 }

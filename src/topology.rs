@@ -1,7 +1,8 @@
 //! The topology file: which services make up a node, and the settings of nodes, services, topics,
 //! subscriptions and links that differ from the defaults. `sections` has the keys, `values` their
-//! types, `check` compares names, `execution`, `socket`, `hosts` and `links` answer questions about
-//! their keys, `requests` adds what requests between nodes need, `error` has the errors.
+//! types, `check` compares names, `execution`, `socket`, `hosts`, `tls` and `links` answer
+//! questions about their keys, `requests` adds what requests between nodes need, `error` has the
+//! errors.
 //!
 //! Without the feature `topology` this file is replaced by `topology/none.rs`, whose topology has
 //! the defaults.
@@ -22,6 +23,7 @@ mod requests;
 mod sections;
 mod socket;
 mod subscription;
+mod tls;
 mod topic;
 mod values;
 
@@ -98,7 +100,8 @@ impl Topology {
         }
     }
 
-    /// Parses a topology. `path` is only for errors.
+    /// Parses a topology. `path` is for errors, and for relative paths of the files of `[tls]`,
+    /// which are in its directory.
     ///
     /// # Errors
     /// If the text is not a valid topology.
@@ -111,6 +114,7 @@ impl Topology {
                 topology.check_owners()?;
                 topology.check_hosts()?;
                 topology.check_links()?;
+                topology.check_tls()?;
                 topology.check_sockets()?;
                 topology.check_executions()?;
                 Ok(topology)

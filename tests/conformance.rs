@@ -2,6 +2,8 @@
 //! and fails if a cell of it is broken or empty. `cargo test --test conformance -- <words>` runs
 //! the columns whose names contain one of the words.
 
+#[cfg(all(unix, feature = "tls"))]
+mod certificates;
 #[cfg(unix)]
 #[path = "conformance/columns.rs"]
 mod columns;
@@ -11,6 +13,9 @@ mod subjects;
 #[cfg(unix)]
 #[path = "conformance/table.rs"]
 mod table;
+#[cfg(all(unix, feature = "tls"))]
+#[path = "conformance/tls.rs"]
+mod tls;
 
 #[cfg(unix)]
 fn main() -> std::process::ExitCode {
@@ -24,6 +29,8 @@ fn main() -> std::process::ExitCode {
         chosen.retain(|column| words.iter().any(|word| column.name().contains(word.as_str())));
     }
     let table = Table::fill(chosen);
+    #[cfg(feature = "tls")]
+    tls::clean();
     table.print();
     if table.is_complete() { 0.into() } else { 1.into() }
 }

@@ -125,6 +125,16 @@ pub enum StartError {
         /// The reason, and what to change.
         problem: String,
     },
+    /// A node cannot prove its name to nodes of other hosts.
+    #[error("{}node `{node}` cannot use TLS: {problem}", at(place.as_deref()))]
+    Tls {
+        /// The node.
+        node: String,
+        /// Where the topology names the file: file, line and column.
+        place: Option<String>,
+        /// The file, and the mistake in it.
+        problem: String,
+    },
     /// Users who may connect to the node cannot reach its socket.
     #[error(
         "{} may connect to node `{node}`, but cannot reach its socket `{}`: directory `{}` is closed to other users; \

@@ -33,10 +33,9 @@ impl Listening {
         mut listener: Listener,
         executor: Arc<dyn Executor>,
     ) {
-        let check = self.bound.peer_check();
+        let gate = self.bound.gate();
         loop {
-            let check = |peer: &_| check(peer).map_err(|error| error.to_string());
-            let serving = pin!(server.clone().run(listener, check));
+            let serving = pin!(server.clone().run(listener, gate.clone()));
             let restored = pin!(self.restored(&*executor));
             match select(serving, restored).await {
                 Either::Left(_) => return,

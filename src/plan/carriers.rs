@@ -11,7 +11,12 @@ use crate::topology::Topology;
 
 /// The links of a node, by the name of the other node.
 #[derive(Debug, Default)]
-pub(crate) struct Carriers(Vec<LinkReport>);
+pub(crate) struct Carriers {
+    links: Vec<LinkReport>,
+    /// Nodes that connect over TCP must use TLS.
+    #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "it is false"))]
+    requires_tls: bool,
+}
 
 impl Carriers {
     /// Those of `node`. `obstacle` is why this system has no shared memory, if it has none.
@@ -27,9 +32,9 @@ impl Carriers {
             let asked = topology.transport(node, peer);
             let obstacle = obstacle.map(str::to_owned);
             let (used, reason) = match (asked, topology.is_over_tcp(node, peer)) {
-                (None, true) => (Carrier::Tcp, Some(distance(topology, node, peer))),
-                (Some(Carrier::Tcp), _) => {
-                    (Carrier::Tcp, Some(place_of_transport(topology, node, peer)))
+                (None, true) => (topology.far_carrier(), Some(distance(topology, node, peer))),
+                (Some(carrier @ (Carrier::Tcp | Carrier::Tls)), _) => {
+                    (carrier, Some(place_of_transport(topology, node, peer)))
                 }
                 (Some(_), _) if topology.host(node) != topology.host(peer) => {
                     return Err(topology.distance_error(node, peer).into());
@@ -48,40 +53,78 @@ impl Carriers {
                     reason => (Carrier::UnixSocket, reason),
                 },
             };
-            if used == Carrier::Tcp {
-                check_tcp(topology, peer_topics, node, peer)?;
+            if let Carrier::Tcp | Carrier::Tls = used {
+                check_tcp(topology, peer_topics, [node, peer], used)?;
             }
             let topics = peer_topics.on_socket(peer).filter(|_| used == Carrier::SharedMemory);
             let on_socket = topics.map(str::to_owned).collect();
             Ok(LinkReport { peer: peer.clone(), asked, used, reason, on_socket })
         });
-        links.collect::<Result<_, BuildError>>().map(Carriers)
+        let links = links.collect::<Result<Vec<_>, BuildError>>()?;
+        let reader_over = |carrier| {
+            let links = links.iter().filter(|link| link.used == carrier);
+            let mut peers = links.map(|link| &*link.peer);
+            peers.find(|peer| peer_topics.readers.contains_key(*peer))
+        };
+        // All that connect over TCP connect to one socket, also nodes that the file does not know.
+        let requires_tls = match (reader_over(Carrier::Tls), reader_over(Carrier::Tcp)) {
+            (Some(tls), Some(plain)) => {
+                return Err(topology.mixed_error(node, tls, plain).into());
+            }
+            (Some(_), None) => true,
+            (None, Some(_)) => false,
+            (None, None) => topology.far_carrier() == Carrier::Tls,
+        };
+        Ok(Carriers { links, requires_tls })
     }
 
     /// Whether the link with this node goes through shared memory.
     pub(crate) fn in_memory(&self, peer: &str) -> bool {
-        self.0.iter().any(|link| link.peer == peer && link.used == Carrier::SharedMemory)
+        self.links.iter().any(|link| link.peer == peer && link.used == Carrier::SharedMemory)
     }
 
-    /// Whether the link with this node goes over TCP.
+    /// Whether the link with this node goes over TCP, plain or with TLS.
     pub(crate) fn over_tcp(&self, peer: &str) -> bool {
-        self.0.iter().any(|link| link.peer == peer && link.used == Carrier::Tcp)
+        let over_tcp = |used| matches!(used, Carrier::Tcp | Carrier::Tls);
+        self.links.iter().any(|link| link.peer == peer && over_tcp(link.used))
+    }
+
+    /// Whether the link with this node goes over TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn over_tls(&self, peer: &str) -> bool {
+        self.links.iter().any(|link| link.peer == peer && link.used == Carrier::Tls)
+    }
+
+    /// Whether this node connects to another one over TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn use_tls(&self) -> bool {
+        self.links.iter().any(|link| link.used == Carrier::Tls)
+    }
+
+    /// Whether nodes that connect to this one over TCP must use TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn requires_tls(&self) -> bool {
+        self.requires_tls
     }
 
     /// Whether any link goes through shared memory.
     pub(crate) fn use_memory(&self) -> bool {
-        self.0.iter().any(|link| link.used == Carrier::SharedMemory)
+        self.links.iter().any(|link| link.used == Carrier::SharedMemory)
     }
 
     pub(crate) fn links(&self) -> &[LinkReport] {
-        &self.0
+        &self.links
     }
 }
 
 /// Why a link does not go through memory: the file says so, here.
 fn place_of_transport(topology: &Topology, node: &str, peer: &str) -> String {
     let place = topology.place_of_transport(node, peer).unwrap_or_default();
-    let name = if topology.is_over_tcp(node, peer) { "tcp" } else { "unix" };
+    let name = match topology.transport(node, peer) {
+        Some(Carrier::Tls) => "tls",
+        Some(Carrier::Tcp) => "tcp",
+        _ => "unix",
+    };
     format!("`transport = \"{name}\"` ({place})")
 }
 
@@ -91,13 +134,12 @@ fn distance(topology: &Topology, node: &str, peer: &str) -> String {
     format!("the nodes run on hosts `{}` and `{}`", host(node), host(peer))
 }
 
-/// Checks a link over TCP: readers must know where to connect, and lists of nodes must mean
-/// something.
+/// Checks a link over TCP: readers must know where to connect, and names must mean something.
 fn check_tcp(
     topology: &Topology,
     peer_topics: &PeerTopics,
-    node: &str,
-    peer: &str,
+    [node, peer]: [&str; 2],
+    carrier: Carrier,
 ) -> Result<(), BuildError> {
     let (publishers, readers) = (peer_topics.publishers.get(peer), peer_topics.readers.get(peer));
     if publishers.is_some() {
@@ -105,6 +147,9 @@ fn check_tcp(
     }
     if readers.is_some() {
         topology.check_tcp(node, peer)?;
+    }
+    if carrier == Carrier::Tls {
+        return Ok(topology.check_certified([node, peer])?);
     }
     let topics = publishers.into_iter().chain(readers).flatten();
     for (topic, _) in topics {

@@ -156,8 +156,8 @@ impl Topology {
         Err(self.file.error(place, Problem::NoAddress { node, peer, has_host }))
     }
 
-    /// Checks that the lists of a topic mean something on a link over TCP, where a peer may give
-    /// itself any name.
+    /// Checks that the lists of a topic mean something on a link over plain TCP, where a peer may
+    /// give itself any name.
     pub(crate) fn check_trust(
         &self,
         node: &str,

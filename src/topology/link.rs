@@ -32,7 +32,7 @@ pub(super) struct LinkSection {
     confirm: Option<Pause>,
 }
 
-/// The transport of a link: `"shm"`, `"unix"` or `"tcp"`.
+/// The transport of a link: `"shm"`, `"unix"`, `"tcp"` or `"tls"`.
 #[derive(Clone, Copy, Debug)]
 struct Transport(Carrier);
 
@@ -49,9 +49,10 @@ impl<'de> Deserialize<'de> for Transport {
             "shm" => Ok(Transport(Carrier::SharedMemory)),
             "unix" => Ok(Transport(Carrier::UnixSocket)),
             "tcp" => Ok(Transport(Carrier::Tcp)),
+            "tls" => Ok(Transport(Carrier::Tls)),
             other => Err(D::Error::custom(format!(
                 "invalid transport `{other}`: {}",
-                expected_instead_of(other, &["shm", "unix", "tcp"])
+                expected_instead_of(other, &["shm", "unix", "tcp", "tls"])
             ))),
         }
     }
@@ -143,7 +144,7 @@ impl LinkSection {
 fn memory_use(carrier: Carrier) -> MemoryUse {
     match carrier {
         Carrier::SharedMemory => MemoryUse::Required,
-        Carrier::UnixSocket | Carrier::Tcp => MemoryUse::Never,
+        Carrier::UnixSocket | Carrier::Tcp | Carrier::Tls => MemoryUse::Never,
     }
 }
 

@@ -56,11 +56,12 @@ impl Topology {
         self.sections_of_link(node, other).filter_map(LinkSection::transport).last()
     }
 
-    /// Whether the link between two nodes goes over TCP: the file says so, or they run on different
-    /// hosts.
+    /// Whether the link between two nodes goes over TCP, plain or with TLS: the file says so, or
+    /// they run on different hosts.
     pub(crate) fn is_over_tcp(&self, node: &str, other: &str) -> bool {
         let is_near = self.host(node) == self.host(other);
-        self.transport(node, other).map_or(!is_near, |carrier| carrier == Carrier::Tcp)
+        let over_tcp = |carrier| matches!(carrier, Carrier::Tcp | Carrier::Tls);
+        self.transport(node, other).map_or(!is_near, over_tcp)
     }
 
     /// Whether a peer is believed that connects over plain TCP.
@@ -91,7 +92,7 @@ impl Topology {
         self.file.error(self.span_of_transport(node, other).unwrap_or(0..0), problem)
     }
 
-    fn span_of_transport(&self, node: &str, other: &str) -> Option<Range<usize>> {
+    pub(super) fn span_of_transport(&self, node: &str, other: &str) -> Option<Range<usize>> {
         self.sections_of_link(node, other).filter_map(LinkSection::place_of_transport).last()
     }
 

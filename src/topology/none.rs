@@ -187,6 +187,18 @@ impl Topology {
         false
     }
 
+    pub(crate) fn far_carrier(&self) -> Carrier {
+        Carrier::Tcp
+    }
+
+    pub(crate) fn check_certified(&self, _nodes: [&str; 2]) -> Result<(), TopologyError> {
+        Ok(())
+    }
+
+    pub(crate) fn mixed_error(&self, node: &str, _over_tls: &str, plain: &str) -> TopologyError {
+        self.transport_error(node, plain, String::new())
+    }
+
     pub(crate) fn distance_error(&self, node: &str, other: &str) -> TopologyError {
         self.transport_error(node, other, String::new())
     }

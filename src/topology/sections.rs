@@ -19,6 +19,7 @@ use super::values::{
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Sections {
     pub(super) host: BTreeMap<Spanned<String>, HostSection>,
+    pub(super) tls: Option<Spanned<TlsSection>>,
     pub(super) node: BTreeMap<Spanned<String>, NodeSection>,
     pub(super) service: BTreeMap<Spanned<String>, ServiceSection>,
     pub(super) topic: BTreeMap<Spanned<String>, TopicSection>,
@@ -30,6 +31,17 @@ pub(super) struct Sections {
 #[serde(deny_unknown_fields)]
 pub(super) struct HostSection {
     pub(super) address: Spanned<HostAddresses>,
+}
+
+/// The files with which nodes prove their names. Relative paths are in the directory of the
+/// topology file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "the section itself is an error"))]
+pub(super) struct TlsSection {
+    pub(super) certificate: Spanned<PathBuf>,
+    pub(super) key: Spanned<PathBuf>,
+    pub(super) authorities: Spanned<PathBuf>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -4,6 +4,8 @@ use mycelium_transports::conformance::{self, Link, Local, TestExecutor, Transpor
 
 use crate::subjects::{self, TcpSockets, UnixSockets};
 use crate::table::Column;
+#[cfg(feature = "tls")]
+use crate::tls::TlsSockets;
 
 /// One column for each transport on each executor and each pair of them.
 pub(crate) fn columns() -> Vec<Column> {
@@ -14,6 +16,8 @@ pub(crate) fn columns() -> Vec<Column> {
         columns.push(column::<Link<UnixSockets>>(publishers, readers));
         columns.push(column::<Link<UnixSockets, true>>(publishers, readers));
         columns.push(column::<Link<TcpSockets>>(publishers, readers));
+        #[cfg(feature = "tls")]
+        columns.push(column::<Link<TlsSockets>>(publishers, readers));
     }
     let all = [adapters, others.clone()].concat();
     let without = |executor: &TestExecutor| others.iter().any(|other| other.name == executor.name);

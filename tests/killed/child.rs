@@ -13,6 +13,7 @@ use mycelium_core::message;
 use mycelium_executor::{Backoff, Executor};
 use mycelium_tokio::Tokio;
 use mycelium_transports::counters::Region;
+use mycelium_transports::endpoint::Anyone;
 use mycelium_transports::endpoint::unix::{self, Access, BoundSocket};
 use mycelium_transports::exchange::{
     Control, ExportedTopic, Identity, LinkConfig, MemoryAccess, Observer, Redelivery, TopicClient,
@@ -130,7 +131,7 @@ impl Side {
         let server = Arc::new(server);
         tokio::spawn(server.clone().wait_for_readers());
         tokio::spawn(async move {
-            server.run(listener, |_| Ok(())).await;
+            server.run(listener, Anyone).await;
             drop(bound);
         });
     }

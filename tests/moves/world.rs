@@ -12,6 +12,7 @@ use mycelium_core::Message;
 use mycelium_executor::{Backoff, Executor};
 use mycelium_tokio::Tokio;
 use mycelium_transports::counters::Region;
+use mycelium_transports::endpoint::Anyone;
 use mycelium_transports::endpoint::unix::{self, Access, BoundSocket};
 use mycelium_transports::exchange::{
     Control, ExportedTopic, Identity, LinkConfig, MemoryAccess, Notice, Observer, TopicClient,
@@ -87,7 +88,7 @@ impl World {
         let listener = executor.unix_listener(bound.socket().unwrap()).unwrap();
         tokio::spawn(server.clone().wait_for_readers());
         tokio::spawn(async move {
-            server.run(listener, |_: &_| Ok(())).await;
+            server.run(listener, Anyone).await;
             drop(bound);
         });
         tokio::spawn(self.client(executor).run().unwrap());

@@ -5,7 +5,8 @@
 //! | [`counters`] | numbers of sent, taken and dropped messages | the core |
 //! | [`local`] | topics within one process: rings and subscriptions | `counters` |
 //! | [`stream`] | a link over a stream of bytes | the core, the executor trait |
-//! | [`endpoint`] | where a node listens, and how others connect | the executor trait |
+//! | [`endpoint`] | where a node listens, and how others connect | the executor trait, `tls` |
+//! | `tls` (a feature) | how nodes of several machines prove their names | the executor trait |
 //! | [`memory`] | memory that processes share, and the socket that passes it | `endpoint` |
 //! | [`exchange`] | topics between processes, over links | `local`, `stream`, `endpoint` |
 //! | `conformance` (a feature) | the laws of every transport, as generic tests | all of them |
@@ -25,6 +26,8 @@ pub mod local;
 pub mod memory;
 pub mod stream;
 mod sync;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 /// The directory where processes of this user meet that share a `name`. It is private to the user
 /// and lies in `XDG_RUNTIME_DIR`, or else in the directory for temporary files. It may not exist

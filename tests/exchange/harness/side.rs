@@ -102,8 +102,7 @@ impl Side {
         let server = server.into();
         tokio::spawn(server.clone().wait_for_readers());
         tokio::spawn(async move {
-            let welcome = |peer: &_| allowed.check(peer).map_err(|error| error.to_string());
-            server.run(listener, welcome).await;
+            server.run(listener, allowed).await;
             drop(bound);
         })
     }

@@ -18,6 +18,7 @@ use mycelium_executor::{Accept, Address, Backoff, Executor, Listener, Peer, Send
 use super::{Pair, Probe, Transport, local};
 use crate::counters::Region;
 use crate::endpoint::unix::Access;
+use crate::endpoint::{Anyone, Gate};
 use crate::exchange::{
     Connect, Control, ExportedTopic, Identity, LinkConfig, MemoryAccess, Observer, TopicClient,
     TopicInterest, TopicServer,
@@ -54,6 +55,16 @@ pub trait StreamPair: 'static {
 
     /// The address and the peer that a listener reports for such streams.
     fn peer() -> (Address, Peer);
+
+    /// What accepted streams have to pass.
+    fn gate() -> Arc<dyn Gate> {
+        Arc::new(Anyone)
+    }
+
+    /// Secures a stream of the side that connects.
+    fn secure(stream: Stream) -> SendFuture<io::Result<Stream>> {
+        Box::pin(async { Ok(stream) })
+    }
 }
 
 /// A topic over a link. Dropping it ends the link. If `IN_MEMORY`, readers map the rings of the
@@ -157,7 +168,7 @@ impl<S: StreamPair, const IN_MEMORY: bool> Link<S, IN_MEMORY> {
         drop(pair.publish(server.clone().wait_for_readers()));
         drop(pair.publish(async move {
             let sockets = Sockets::<S> { incoming, executor };
-            server.run(Listener::new(sockets), |_| Ok(())).await;
+            server.run(Listener::new(sockets), S::gate()).await;
         }));
     }
 
@@ -262,7 +273,7 @@ fn connect<S: StreamPair>(
     let connect = Arc::new(connect);
     Box::new(move || -> SendFuture<io::Result<Stream>> {
         let connect = connect.clone();
-        Box::pin(async move { connect() })
+        Box::pin(async move { S::secure(connect()?).await })
     })
 }
 

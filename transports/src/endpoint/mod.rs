@@ -1,31 +1,38 @@
 //! Where a node listens, and how others connect: the only module that knows all stream transports.
 //!
-//! The rest of the runtime uses three types:
+//! The rest of the runtime uses four types:
 //!
 //! - [`Endpoint`]: an address as the topology says it. Anyone can [connect](Endpoint::connect) to
 //!   it.
 //! - [`BoundEndpoint`]: an endpoint at which this process listens. [`Endpoint::bind`] makes it
 //!   without waiting, so that an error of it is an error of the node's start.
 //! - [`BindError`]: why that failed.
+//! - [`Gate`]: which peers may connect there, and how a connection with them is secured.
 //!
 //! To add a transport of streams, write a module beside [`unix`] and add an arm to each `match`
 //! here. Links do not change; the topology needs keys for its address.
 
 mod error;
+mod gate;
 mod tcp;
 pub mod unix;
 
 use std::fmt;
+use std::future::ready;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use mycelium_executor::{Executor, Listener, Peer, SendFuture, Stream};
+use mycelium_executor::{Executor, Listener, SendFuture, Stream};
 
 pub use error::{BindError, LONGEST_PATH, PathTooLong, RejectedPeer};
+pub use gate::{Anyone, Gate, NameProof, Secured};
 pub use tcp::BoundTcp;
 pub use unix::Access;
 use unix::BoundSocket;
+
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
 
 /// The address of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +52,18 @@ pub enum Endpoint {
         /// Where the node listens; all of its addresses if this is empty.
         listen: Vec<String>,
     },
+    /// TCP addresses, where both sides prove their names.
+    #[cfg(feature = "tls")]
+    Tls {
+        /// Where others connect. They are tried in this order.
+        addresses: Vec<String>,
+        /// Where the node listens; all of its addresses if this is empty.
+        listen: Vec<String>,
+        /// The node that listens.
+        node: String,
+        /// What this process proves its own name with.
+        tls: Arc<Tls>,
+    },
 }
 
 impl Endpoint {
@@ -62,6 +81,8 @@ impl Endpoint {
         match self {
             Endpoint::Unix { path, .. } => PathTooLong::check(path),
             Endpoint::Tcp { .. } => Ok(()),
+            #[cfg(feature = "tls")]
+            Endpoint::Tls { .. } => Ok(()),
         }
     }
 
@@ -77,6 +98,8 @@ impl Endpoint {
                 Some((control.into(), access.clone()))
             }
             Endpoint::Tcp { .. } => None,
+            #[cfg(feature = "tls")]
+            Endpoint::Tls { .. } => None,
         }
     }
 
@@ -98,7 +121,16 @@ impl Endpoint {
             }
             Endpoint::Tcp { addresses, .. } => {
                 let addresses = addresses.clone();
-                Box::pin(async move { tcp::connect(&addresses, &*executor).await })
+                Box::pin(async move {
+                    tcp::connect(&addresses, &*executor, |stream| ready(Ok(stream))).await
+                })
+            }
+            #[cfg(feature = "tls")]
+            Endpoint::Tls { addresses, node, tls, .. } => {
+                let (addresses, node, tls) = (addresses.clone(), node.clone(), tls.clone());
+                Box::pin(async move {
+                    tcp::connect(&addresses, &*executor, |stream| tls.connect(stream, &node)).await
+                })
             }
         }
     }
@@ -113,8 +145,12 @@ impl Endpoint {
                 BoundSocket::with_access(path, access.clone()).map(BoundEndpoint::Unix)
             }
             Endpoint::Tcp { addresses, listen } => {
-                let listen = if listen.is_empty() { addresses } else { listen };
-                BoundTcp::bind(listen).map(BoundEndpoint::Tcp)
+                BoundTcp::bind(addresses, listen).map(BoundEndpoint::Tcp)
+            }
+            #[cfg(feature = "tls")]
+            Endpoint::Tls { addresses, listen, tls, .. } => {
+                let sockets = BoundTcp::bind(addresses, listen)?;
+                Ok(BoundEndpoint::Tls { sockets, tls: tls.clone() })
             }
         }
     }
@@ -125,6 +161,8 @@ impl fmt::Display for Endpoint {
         match self {
             Endpoint::Unix { path, .. } => path.display().fmt(f),
             Endpoint::Tcp { addresses, .. } => f.write_str(&addresses.join(", ")),
+            #[cfg(feature = "tls")]
+            Endpoint::Tls { addresses, .. } => f.write_str(&addresses.join(", ")),
         }
     }
 }
@@ -137,10 +175,15 @@ pub enum BoundEndpoint {
     Unix(BoundSocket),
     /// TCP sockets.
     Tcp(BoundTcp),
+    /// TCP sockets whose peers prove their names.
+    #[cfg(feature = "tls")]
+    Tls {
+        /// The sockets.
+        sockets: BoundTcp,
+        /// What this process proves its own name with.
+        tls: Arc<Tls>,
+    },
 }
-
-/// Checks whether a peer that connected may.
-pub type PeerCheck = Box<dyn Fn(&Peer) -> Result<(), RejectedPeer> + Send + Sync>;
 
 impl BoundEndpoint {
     /// Accepts connections on an executor.
@@ -151,19 +194,20 @@ impl BoundEndpoint {
         match self {
             BoundEndpoint::Unix(socket) => socket.listener(executor),
             BoundEndpoint::Tcp(sockets) => sockets.listener(executor),
+            #[cfg(feature = "tls")]
+            BoundEndpoint::Tls { sockets, .. } => sockets.listener(executor),
         }
     }
 
-    /// The check that each accepted peer has to pass.
+    /// What each accepted peer has to pass.
     #[must_use]
-    pub fn peer_check(&self) -> PeerCheck {
+    pub fn gate(&self) -> Arc<dyn Gate> {
         match self {
-            BoundEndpoint::Unix(socket) => {
-                let allowed = socket.allowed();
-                Box::new(move |peer| allowed.check(peer))
-            }
+            BoundEndpoint::Unix(socket) => Arc::new(socket.allowed()),
             // An address proves nothing.
-            BoundEndpoint::Tcp(_) => Box::new(|_| Ok(())),
+            BoundEndpoint::Tcp(_) => Arc::new(Anyone),
+            #[cfg(feature = "tls")]
+            BoundEndpoint::Tls { tls, .. } => tls.clone(),
         }
     }
 
@@ -178,6 +222,8 @@ impl BoundEndpoint {
             BoundEndpoint::Unix(socket) => socket.restore(),
             // Nothing but its process takes the address away.
             BoundEndpoint::Tcp(_) => Ok(false),
+            #[cfg(feature = "tls")]
+            BoundEndpoint::Tls { .. } => Ok(false),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::TcpListener;
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
@@ -23,15 +24,17 @@ pub struct BoundTcp {
 }
 
 impl BoundTcp {
-    /// Listens at all of these addresses. Resolving a host name blocks.
+    /// Listens at all addresses of `listen`, or of `addresses` if it is empty. Resolving a host
+    /// name blocks.
     ///
     /// # Errors
     /// If one of them is in use, is invalid, or belongs to another machine; if there is none.
-    pub(super) fn bind(addresses: &[String]) -> Result<BoundTcp, BindError> {
+    pub(super) fn bind(addresses: &[String], listen: &[String]) -> Result<BoundTcp, BindError> {
+        let listen = if listen.is_empty() { addresses } else { listen };
         let bind = |address: &String| {
             bind_tcp(address).map_err(|error| BindError::Tcp { address: address.clone(), error })
         };
-        let mut sockets = addresses.iter().map(bind);
+        let mut sockets = listen.iter().map(bind);
         let first = sockets.next().unwrap_or_else(|| bind(&String::new()))?;
         Ok(BoundTcp { first, others: sockets.collect::<Result<_, _>>()? })
     }
@@ -43,16 +46,21 @@ impl BoundTcp {
     }
 }
 
-/// Connects to the first of these addresses that accepts.
+/// Connects to the first of these addresses that accepts, and where the connection can be secured.
 ///
 /// # Errors
-/// If none does: what each of them said.
-pub(super) async fn connect(addresses: &[String], executor: &dyn Executor) -> io::Result<Stream> {
+/// If there is none: what each of them said.
+pub(super) async fn connect<S: Future<Output = io::Result<Stream>> + Send>(
+    addresses: &[String],
+    executor: &dyn Executor,
+    secure: impl Fn(Stream) -> S + Sync,
+) -> io::Result<Stream> {
     let mut last = None;
     let mut texts = Vec::new();
     for address in addresses {
         let limit = executor.sleep_until(executor.now().saturating_add(ATTEMPT));
-        let error = match select(executor.connect(address.clone()), limit).await {
+        let secured = pin!(async { secure(executor.connect(address.clone()).await?).await });
+        let error = match select(secured, limit).await {
             Either::Left((Ok(stream), _)) => return Ok(stream),
             Either::Left((Err(error), _)) => error,
             Either::Right(_) => {

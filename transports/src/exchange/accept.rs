@@ -6,30 +6,26 @@ use std::sync::Arc;
 
 use futures_util::future::{Either, select};
 use mycelium_core::link::{CloseReason, LinkError};
-use mycelium_executor::{Listener, Peer, Stream, yield_now};
+use mycelium_executor::{Listener, Peer, SendFuture, Stream, yield_now};
 
 use super::admission::AdmissionTicket;
 use super::control::BusyGuard;
 use super::notice::Notice;
 use super::server::TopicServer;
 use super::server_session::ServerSession;
+use crate::endpoint::{Gate, Secured};
 use crate::stream::{DriveError, Driver, NodeLink};
 
 impl TopicServer {
-    /// Accepts connections until links are to stop. `check` says whether a peer may connect, or why
-    /// not.
-    pub async fn run(
-        self: Arc<Self>,
-        mut listener: Listener,
-        check: impl Fn(&Peer) -> Result<(), String> + Send,
-    ) {
+    /// Accepts connections until links are to stop, from the peers that the gate admits.
+    pub async fn run(self: Arc<Self>, mut listener: Listener, gate: impl Gate) {
         let stopped = self.control.stopped();
         let accepting = async {
             loop {
                 self.admission.until_leaving(self.admission.most_leaving()).await;
                 match listener.accept().await {
-                    Ok((stream, peer)) => match check(&peer) {
-                        Ok(()) => self.serve(stream, &peer),
+                    Ok((stream, peer)) => match gate.check(&peer) {
+                        Ok(()) => self.serve(gate.secure(stream), &peer),
                         Err(reason) => self.reject("", &peer, CloseReason::NotAllowed, &reason),
                     },
                     Err(error) => self.accept_failed(&error).await,
@@ -57,11 +53,11 @@ impl TopicServer {
         select(self.executor.sleep_until(wake), pin!(departure)).await;
     }
 
-    fn serve(self: &Arc<Self>, stream: Stream, peer: &Peer) {
+    fn serve(self: &Arc<Self>, secured: SendFuture<io::Result<Secured>>, peer: &Peer) {
         let (ticket, busy) = (self.admission.enter(peer), BusyGuard::new(&self.control));
         let connection = Connection { server: self.clone(), ticket, _busy: busy };
         // An executor that has ended drops the task, and the connection with it.
-        _ = self.executor.spawn(Box::pin(connection.run(stream)));
+        _ = self.executor.spawn(Box::pin(connection.run(secured)));
     }
 }
 
@@ -74,13 +70,20 @@ struct Connection {
 
 impl Connection {
     /// Serves the peer until the connection ends.
-    async fn run(self, stream: Stream) {
+    async fn run(self, secured: SendFuture<io::Result<Secured>>) {
         let server = &self.server;
         let evicted = || DriveError::Link(LinkError::LocallyClosed(CloseReason::Busy));
         if self.ticket.is_evicted() {
             // Already before its task ran: no link is needed.
             return (server.observer)(Notice::Disconnected { peer: "", error: &evicted() });
         }
+        let stream = match select(pin!(self.secured(secured)), pin!(self.ticket.evicted())).await {
+            Either::Left((Some(stream), _)) => stream,
+            Either::Left((None, _)) => return,
+            Either::Right(_) => {
+                return (server.observer)(Notice::Disconnected { peer: "", error: &evicted() });
+            }
+        };
         let mut session = ServerSession::new(server.clone(), self.ticket.clone());
         let mut buffer = vec![0; server.buffer()];
         let error = match NodeLink::new(server.link_config(), &mut buffer) {
@@ -97,6 +100,28 @@ impl Connection {
         };
         session.ended(&error);
         (server.observer)(Notice::Disconnected { peer: session.node(), error: &error });
+    }
+}
+
+impl Connection {
+    /// The connection once it is secured; `None` if it cannot be.
+    async fn secured(&self, secured: SendFuture<io::Result<Secured>>) -> Option<Stream> {
+        let (server, limit) = (&self.server, self.server.config.handshake);
+        let late = server.executor.sleep_until(server.executor.now().saturating_add(limit));
+        let secured = match select(secured, late).await {
+            Either::Left((secured, _)) => secured.map_err(|error| error.to_string()),
+            Either::Right(_) => Err(format!("it did not prove its name within {limit:?}")),
+        };
+        match secured {
+            Ok(Secured { stream, proof }) => {
+                self.ticket.prove(proof);
+                Some(stream)
+            }
+            Err(reason) => {
+                server.reject("", &self.ticket.peer, CloseReason::NotAllowed, &reason);
+                None
+            }
+        }
     }
 }
 

@@ -18,13 +18,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use event_listener::Event;
 use mycelium_executor::Peer;
 
 use super::config::LinkConfig;
 use crate::counters::{Line, LinkValue};
+use crate::endpoint::NameProof;
 use crate::sync::{AtomicBool, Ordering};
 
 pub(super) struct Admission {
@@ -50,11 +51,26 @@ struct State {
 #[derive(Debug)]
 pub(super) struct AdmissionTicket {
     pub(super) peer: Peer,
+    /// The proof of its name; empty if there is none.
+    proof: OnceLock<Arc<dyn NameProof>>,
     evicted: AtomicBool,
     leave: Event,
 }
 
 impl AdmissionTicket {
+    /// The connection is secured.
+    pub(super) fn prove(&self, proof: Option<Arc<dyn NameProof>>) {
+        if let Some(proof) = proof {
+            // A connection is secured once.
+            _ = self.proof.set(proof);
+        }
+    }
+
+    /// The proof of the peer's name, if there is one.
+    pub(super) fn proof(&self) -> Option<&dyn NameProof> {
+        self.proof.get().map(|proof| &**proof)
+    }
+
     /// Whether the connection was evicted.
     pub(super) fn is_evicted(&self) -> bool {
         self.evicted.load(Ordering::Acquire)
@@ -95,8 +111,8 @@ impl Admission {
 
     /// A new connection without a name. Older ones are evicted if there are too many.
     pub(super) fn enter(&self, peer: &Peer) -> Arc<AdmissionTicket> {
-        let (peer, evicted) = (peer.clone(), AtomicBool::new(false));
-        let ticket = Arc::new(AdmissionTicket { peer, evicted, leave: Event::new() });
+        let (peer, proof, evicted) = (peer.clone(), OnceLock::new(), AtomicBool::new(false));
+        let ticket = Arc::new(AdmissionTicket { peer, proof, evicted, leave: Event::new() });
         let mut state = self.state();
         let mut own = state.pending.iter().filter(|pending| pending.is_of_process(&ticket));
         if let Some(oldest) = own.next().cloned()

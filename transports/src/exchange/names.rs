@@ -1,7 +1,8 @@
 //! Which names a peer may have.
 //!
 //! A peer chooses its name itself, unless the name is bound: to a user or to this host, by the
-//! topology, or to a process, by the launcher. Over TCP the process of a peer is not known.
+//! topology, or to a process, by the launcher. Over TCP the process of a peer is not known. A peer
+//! with a certificate proves its name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +10,7 @@ use mycelium_core::debug_as_display;
 use mycelium_executor::Peer;
 use thiserror::Error;
 
-use super::admission::process;
+use super::admission::{AdmissionTicket, process};
 use super::control::Control;
 
 /// The users and the machine to which names of nodes are bound.
@@ -21,7 +22,7 @@ pub(super) struct NameBindings {
 }
 
 /// Why a peer may not have a name.
-#[derive(Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 pub(super) enum NameError {
     #[error("it has no name")]
     Empty,
@@ -33,6 +34,8 @@ pub(super) enum NameError {
     Near,
     #[error("this name belongs to process {bound}")]
     Process { bound: u32 },
+    #[error("it does not prove this name: {reason}")]
+    Unproven { reason: String },
 }
 
 debug_as_display!(NameError);
@@ -53,13 +56,18 @@ impl NameBindings {
         own: &str,
         control: &Control,
         node: &str,
-        peer: &Peer,
+        ticket: &AdmissionTicket,
     ) -> Result<(), NameError> {
+        let peer = &ticket.peer;
         if node.is_empty() {
             return Err(NameError::Empty);
         }
         if node == own {
             return Err(NameError::Own);
+        }
+        if let Some(proof) = ticket.proof() {
+            proof.check(node).map_err(|reason| NameError::Unproven { reason })?;
+            return self.check_far(node);
         }
         let user = match peer {
             Peer::Unix(credentials) => Some(credentials.user),
@@ -70,12 +78,17 @@ impl NameBindings {
         }
         if matches!(peer, Peer::Tcp(_)) {
             // Its process is not known.
-            return if self.near.contains(node) { Err(NameError::Near) } else { Ok(()) };
+            return self.check_far(node);
         }
         match control.bound(node).filter(|bound| !is_of(peer, *bound)) {
             Some(bound) => Err(NameError::Process { bound }),
             None => Ok(()),
         }
+    }
+
+    /// Checks that a peer of another machine may have a name.
+    fn check_far(&self, node: &str) -> Result<(), NameError> {
+        if self.near.contains(node) { Err(NameError::Near) } else { Ok(()) }
     }
 }
 

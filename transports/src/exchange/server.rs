@@ -311,7 +311,7 @@ impl TopicServer {
     /// With the text of the reason.
     pub(super) fn check_name(&self, ticket: &AdmissionTicket, node: &str) -> Result<(), String> {
         let own = &self.identity.node;
-        let checked = self.names.check(own, &self.control, node, &ticket.peer);
+        let checked = self.names.check(own, &self.control, node, ticket);
         checked.map_err(|error| error.to_string())
     }
 

@@ -72,6 +72,8 @@ pub struct Driver<'l, 'b, const TOPICS: usize, const STREAMS: usize> {
     timer: Option<(Duration, SendFuture<()>)>,
     /// The timer has fired, and the link's timeouts are not checked yet.
     is_late: bool,
+    /// Bytes that were written may still be in the stream.
+    unflushed: bool,
     /// The error of a write: nothing more can be written.
     unwritable: Option<io::Error>,
     /// The end of the grace period, once the link has ended or a write has failed.
@@ -93,6 +95,7 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
             buffer: ReadBuffer::new(),
             timer: None,
             is_late: false,
+            unflushed: false,
             unwritable: None,
             linger: None,
         }
@@ -170,7 +173,8 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
         // Write the reason of the end, if the peer still reads. Read its last bytes, which may have
         // the reason for a failed write.
         let over = now >= *self.linger.get_or_insert(now.saturating_add(LINGER));
-        let told = self.unwritable.is_some() || self.link.poll_transmit(now).is_none();
+        let is_written = self.link.poll_transmit(now).is_none() && !self.unflushed;
+        let told = self.unwritable.is_some() || is_written;
         match (self.link.ended(), self.unwritable.take_if(|_| over)) {
             (Some(error), _) if over || told => Err(DriveError::Link(error)),
             (None, Some(error)) => Err(DriveError::Io(error)),
@@ -233,7 +237,11 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
                 Poll::Ready(Ok(count)) => self.link.transmitted(now, count),
                 Poll::Ready(Err(error)) => return Err(error),
             }
-            moved = true;
+            (moved, self.unflushed) = (true, true);
+        }
+        // A stream with encryption keeps what the socket did not take.
+        if self.unflushed && Pin::new(&mut self.stream).poll_flush(context)?.is_ready() {
+            self.unflushed = false;
         }
         Ok(moved)
     }

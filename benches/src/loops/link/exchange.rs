@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use mycelium_executor::{Accept, Address, Credentials, Executor, Listener, Peer, Stream};
 use mycelium_transports::counters::Region;
+use mycelium_transports::endpoint::Anyone;
 use mycelium_transports::exchange::{
     Control, ExportedTopic, Identity, LinkConfig, Observer, TopicClient, TopicInterest, TopicServer,
 };
@@ -51,7 +52,7 @@ impl Node {
         server.add(ExportedTopic { topic: topic.clone(), readers: None });
         server.announce("here", &topic, Policy::Block).expect(FITS);
         let mut publisher = topic.publisher("samples", 1).expect(FITS);
-        tokio::spawn(Arc::new(server).run(Listener::new(One(Some(stream))), |_| Ok(())));
+        tokio::spawn(Arc::new(server).run(Listener::new(One(Some(stream))), Anyone));
         control.ready().await;
         let start = Instant::now();
         let budget = TaskBudget::new();

@@ -1,0 +1,85 @@
+//! How nodes of other hosts are reached: over plain TCP, or over TLS with the files that the
+//! topology names.
+
+#[cfg(feature = "tls")]
+use std::sync::Arc;
+
+use mycelium_transports::endpoint::Endpoint;
+#[cfg(feature = "tls")]
+use mycelium_transports::tls::Tls;
+
+use crate::error::StartError;
+use crate::plan::Carriers;
+use crate::topology::Topology;
+
+/// What the node proves its name with to nodes of other hosts.
+pub(super) struct Far {
+    /// `None` if no link goes over TLS.
+    #[cfg(feature = "tls")]
+    tls: Option<Arc<Tls>>,
+}
+
+#[cfg(feature = "tls")]
+impl Far {
+    /// Reads the files of the node, if a link of it goes over TLS.
+    pub(super) fn load(
+        node: &str,
+        topology: &Topology,
+        carriers: &Carriers,
+    ) -> Result<Far, StartError> {
+        let listens = carriers.requires_tls() && topology.tcp(node).is_some();
+        let is_used = carriers.use_tls() || listens;
+        let files = topology.tls_files(node).filter(|_| is_used);
+        let Some(files) = files else { return Ok(Far { tls: None }) };
+        let name = node.to_owned();
+        let on_reload = Box::new(move |error: Option<&_>| match error {
+            None => crate::log::info!(node = name, "the certificates were read again"),
+            Some(error) => crate::log::warn!(
+                node = name,
+                "the certificates have changed, and the earlier ones stay in use: {error}"
+            ),
+        });
+        let tls = Tls::load(node, files, on_reload).map_err(|error| {
+            let place = topology.place_of_tls(error.file);
+            StartError::Tls { node: node.to_owned(), place, problem: error.to_string() }
+        })?;
+        Ok(Far { tls: Some(Arc::new(tls)) })
+    }
+
+    /// The endpoint of another node, which has these addresses.
+    pub(super) fn of_peer(&self, carriers: &Carriers, peer: &str, plain: Endpoint) -> Endpoint {
+        if carriers.over_tls(peer) { self.secured(peer, plain) } else { plain }
+    }
+
+    /// The endpoint of this node, which has these addresses.
+    pub(super) fn of_self(&self, carriers: &Carriers, node: &str, plain: Endpoint) -> Endpoint {
+        if carriers.requires_tls() { self.secured(node, plain) } else { plain }
+    }
+
+    fn secured(&self, node: &str, plain: Endpoint) -> Endpoint {
+        match (&self.tls, plain) {
+            (Some(tls), Endpoint::Tcp { addresses, listen }) => {
+                Endpoint::Tls { addresses, listen, node: node.to_owned(), tls: tls.clone() }
+            }
+            (_, other) => other,
+        }
+    }
+}
+
+/// Without the feature no topology has links over TLS.
+#[cfg(not(feature = "tls"))]
+impl Far {
+    pub(super) fn load(_: &str, _: &Topology, _: &Carriers) -> Result<Far, StartError> {
+        Ok(Far {})
+    }
+
+    #[allow(clippy::unused_self, reason = "with the feature `tls` it has files")]
+    pub(super) fn of_peer(&self, _: &Carriers, _: &str, plain: Endpoint) -> Endpoint {
+        plain
+    }
+
+    #[allow(clippy::unused_self, reason = "with the feature `tls` it has files")]
+    pub(super) fn of_self(&self, _: &Carriers, _: &str, plain: Endpoint) -> Endpoint {
+        plain
+    }
+}

@@ -1,0 +1,104 @@
+//! The section `tls`: the files with which nodes prove their names to nodes of other hosts.
+
+#[cfg(feature = "tls")]
+use std::path::{Path, PathBuf};
+
+#[cfg(feature = "tls")]
+use toml::Spanned;
+
+use super::Topology;
+use super::error::{Problem, TopologyError};
+use crate::report::Carrier;
+
+/// Stands for the name of a node in a path.
+#[cfg(feature = "tls")]
+const NODE: &str = "{node}";
+
+impl Topology {
+    /// The carrier of a link between two hosts, if the file does not name one for it.
+    pub(crate) fn far_carrier(&self) -> Carrier {
+        if self.sections.tls.is_some() { Carrier::Tls } else { Carrier::Tcp }
+    }
+
+    /// The program can speak TLS if the file requests it, and the file says how.
+    pub(super) fn check_tls(&self) -> Result<(), TopologyError> {
+        if let Some(section) = self.sections.tls.as_ref().filter(|_| !cfg!(feature = "tls")) {
+            let message = "this program was built without TLS: enable the feature `tls` of the \
+                           package `mycelium`";
+            let problem = Problem::Contradiction { message: message.to_owned() };
+            return Err(self.file.error(section.span(), problem));
+        }
+        let mut links = self.sections.link.values();
+        let asks = |transport: Option<Carrier>| transport == Some(Carrier::Tls);
+        let Some(link) = links.find(|link| asks(link.transport())) else { return Ok(()) };
+        if self.sections.tls.is_some() {
+            return Ok(());
+        }
+        let message = "`transport = \"tls\"` needs a section `[tls]`, with the files `certificate`, \
+                       `key` and `authorities`";
+        let problem = Problem::Contradiction { message: message.to_owned() };
+        Err(self.file.error(link.place_of_transport().unwrap_or(0..0), problem))
+    }
+
+    /// Checks a link over TLS: a certificate must be able to prove the names of both nodes.
+    #[cfg(feature = "tls")]
+    pub(crate) fn check_certified(&self, nodes: [&str; 2]) -> Result<(), TopologyError> {
+        use mycelium_transports::tls::Tls;
+        let Some(node) = nodes.into_iter().find(|node| !Tls::can_prove(node)) else {
+            return Ok(());
+        };
+        let section = self.sections.node.get_key_value(node);
+        let place = section.map_or(0..0, |(name, _)| name.span());
+        let message = format!(
+            "node `{node}` has links over TLS, but no certificate can have its name: expected one \
+             like that of a host, such as `feed` or `feed-1.example`"
+        );
+        Err(self.file.error(place, Problem::Contradiction { message }))
+    }
+
+    /// Without the feature no file has links over TLS.
+    #[cfg(not(feature = "tls"))]
+    pub(crate) fn check_certified(&self, _nodes: [&str; 2]) -> Result<(), TopologyError> {
+        Ok(())
+    }
+
+    /// The error of a node that some nodes would read over TLS, and others over plain TCP.
+    pub(crate) fn mixed_error(&self, node: &str, over_tls: &str, plain: &str) -> TopologyError {
+        let message = format!(
+            "node `{node}` would be read over TLS by `{over_tls}`, and over plain TCP by `{plain}`: \
+             a node has TLS at all of its addresses, or at none; write the same `transport` for \
+             both links"
+        );
+        let place = self.span_of_transport(node, plain).unwrap_or(0..0);
+        self.file.error(place, Problem::Contradiction { message })
+    }
+
+    /// The files of a node.
+    #[cfg(feature = "tls")]
+    pub(crate) fn tls_files(&self, node: &str) -> Option<mycelium_transports::tls::TlsFiles> {
+        let section = self.sections.tls.as_ref()?.as_ref();
+        let directory = self.file.path.parent().unwrap_or(Path::new(""));
+        let path = |key: &Spanned<PathBuf>| match key.as_ref().to_str() {
+            Some(path) => directory.join(path.replace(NODE, node)),
+            None => directory.join(key.as_ref()),
+        };
+        Some(mycelium_transports::tls::TlsFiles {
+            certificate: path(&section.certificate),
+            key: path(&section.key),
+            authorities: path(&section.authorities),
+        })
+    }
+
+    /// Where the file names a file of the nodes.
+    #[cfg(feature = "tls")]
+    pub(crate) fn place_of_tls(&self, file: mycelium_transports::tls::TlsFile) -> Option<String> {
+        use mycelium_transports::tls::TlsFile;
+        let section = self.sections.tls.as_ref()?.as_ref();
+        let key = match file {
+            TlsFile::Certificate => &section.certificate,
+            TlsFile::Key => &section.key,
+            _ => &section.authorities,
+        };
+        Some(self.file.location(key.span()).to_string())
+    }
+}

@@ -1,0 +1,76 @@
+//! Certificates of nodes, made for a test.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+
+/// Issues certificates of nodes.
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    pub(crate) fn new(name: &str) -> Authority {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        Authority(CertifiedIssuer::self_signed(params, key).unwrap())
+    }
+
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// A certificate and its key, for a node with this name.
+    pub(crate) fn issue(&self, node: &str) -> (String, String) {
+        self.issue_as(CertificateParams::new([node.to_owned()]).unwrap())
+    }
+
+    pub(crate) fn issue_as(&self, params: CertificateParams) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+}
+
+/// A directory with `ca.pem`, and with `<node>.pem` and `<node>.key` of nodes.
+pub(crate) struct Certificates(PathBuf);
+
+impl Certificates {
+    pub(crate) fn new(name: &str) -> Certificates {
+        let name = format!("mycelium-tls-{name}-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        fs::create_dir_all(&directory).unwrap();
+        Certificates(directory)
+    }
+
+    /// One authority, and the certificates of these nodes.
+    pub(crate) fn of(name: &str, nodes: &[&str]) -> Certificates {
+        let (certificates, authority) = (Certificates::new(name), Authority::new("test"));
+        certificates.write("ca.pem", &authority.pem());
+        nodes.iter().for_each(|node| certificates.write_pair(node, &authority.issue(node)));
+        certificates
+    }
+
+    /// Replaces a file as a whole: a reader sees the earlier or the new one.
+    pub(crate) fn write(&self, file: &str, text: &str) {
+        let (new, path) = (self.0.join(format!(".{file}")), self.0.join(file));
+        fs::write(&new, text).unwrap();
+        fs::rename(&new, &path).unwrap();
+    }
+
+    pub(crate) fn write_pair(&self, node: &str, (certificate, key): &(String, String)) {
+        self.write(&format!("{node}.key"), key);
+        self.write(&format!("{node}.pem"), certificate);
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Certificates {
+    fn drop(&mut self) {
+        _ = fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,70 @@
+//! TLS under a link.
+
+use std::io;
+use std::net::TcpStream;
+use std::sync::{Arc, LazyLock, Mutex};
+
+use mycelium_executor::{Address, Executor, Peer, SendFuture, Stream};
+use mycelium_transports::conformance::StreamPair;
+use mycelium_transports::endpoint::Gate;
+use mycelium_transports::tls::{Tls, TlsFiles};
+
+use crate::certificates::Certificates;
+use crate::subjects::TcpSockets;
+
+/// TCP sockets whose two sides prove their names.
+pub(crate) struct TlsSockets;
+
+impl StreamPair for TlsSockets {
+    type Socket = TcpStream;
+    const NAME: &'static str = "tls";
+
+    fn connect() -> io::Result<(TcpStream, TcpStream)> {
+        TcpSockets::connect()
+    }
+
+    fn cut(socket: &TcpStream) -> io::Result<Box<dyn FnOnce() + Send>> {
+        TcpSockets::cut(socket)
+    }
+
+    fn stream(executor: &dyn Executor, socket: TcpStream) -> io::Result<Stream> {
+        TcpSockets::stream(executor, socket)
+    }
+
+    fn peer() -> (Address, Peer) {
+        TcpSockets::peer()
+    }
+
+    fn gate() -> Arc<dyn Gate> {
+        SIDES[0].clone()
+    }
+
+    fn secure(stream: Stream) -> SendFuture<io::Result<Stream>> {
+        Box::pin(async { SIDES[1].connect(stream, NAMES[0]).await })
+    }
+}
+
+/// The publisher's side and the reader's.
+const NAMES: [&str; 2] = ["there", "here"];
+
+/// The files, which are read again for each connection.
+static CERTIFICATES: Mutex<Option<Certificates>> = Mutex::new(None);
+
+/// Removes the files.
+pub(crate) fn clean() {
+    CERTIFICATES.lock().unwrap().take();
+}
+
+static SIDES: LazyLock<[Arc<Tls>; 2]> = LazyLock::new(|| {
+    let certificates =
+        CERTIFICATES.lock().unwrap().insert(Certificates::of("laws", &NAMES)).path().to_owned();
+    NAMES.map(|node| {
+        let file = |name: String| certificates.join(name);
+        let files = TlsFiles {
+            certificate: file(format!("{node}.pem")),
+            key: file(format!("{node}.key")),
+            authorities: file("ca.pem".to_owned()),
+        };
+        Arc::new(Tls::load(node, files, Box::new(|_| ())).expect("the files are valid"))
+    })
+});

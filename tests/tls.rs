@@ -1,0 +1,100 @@
+//! Nodes on several hosts, joined by TLS: each proves its name by a certificate.
+#![cfg(target_os = "linux")]
+#![cfg(all(feature = "metrics", feature = "signals", feature = "tls"))]
+
+mod certificates;
+#[path = "tls/files.rs"]
+mod files;
+#[path = "tls/hostile.rs"]
+mod hostile;
+mod loopback;
+mod numbers;
+#[path = "tls/pair.rs"]
+mod pair;
+#[path = "network/proxy.rs"]
+mod proxy;
+#[path = "tls/topology.rs"]
+mod topology;
+
+use mycelium::Carrier;
+use mycelium_executor::Executor;
+use mycelium_tokio::Tokio;
+
+use crate::certificates::Certificates;
+use crate::numbers::within;
+use crate::pair::{MANY, PORT, Pair, connections, errors, through_a_proxy, two_hosts, until};
+
+const COUNT: u64 = 500;
+
+/// Numbers arrive over TLS, in order, although their topic has lists of nodes.
+async fn arrives(name: &str, executor: impl Executor + Clone) {
+    let certificates = Certificates::of(name, &["far", "near"]);
+    let lists = "[topic.numbers]\ncapacity = 16\nreaders = [\"near\"]\nwriters = [\"far\"]\n";
+    let text = two_hosts(&certificates, &format!("port = {PORT}"), lists);
+    let (pair, received) = Pair::new(name, text);
+    let near = pair.start("near", COUNT, executor.clone());
+    let far = pair.start("far", COUNT, executor);
+    for (node, peer) in [(&near, "far"), (&far, "near")] {
+        let [link] = &*node.start_report().links else { panic!("{}", node.start_report()) };
+        assert_eq!((&*link.peer, link.used), (peer, Carrier::Tls));
+    }
+    near.join().await.unwrap();
+    far.join().await.unwrap();
+    assert!(received.try_iter().eq(0..COUNT));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_of_two_hosts_are_joined_by_tls_on_tokio() {
+    within(arrives("tokio", Tokio::current().unwrap())).await;
+}
+
+#[test]
+fn nodes_of_two_hosts_are_joined_by_tls_on_smol() {
+    mycelium_smol::run(1, |smol| arrives("smol", smol)).unwrap();
+}
+
+#[test]
+fn nodes_of_two_hosts_are_joined_by_tls_on_glommio() {
+    let settings = mycelium_glommio::Settings::default();
+    mycelium_glommio::run(&settings, |glommio| arrives("glommio", glommio)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_is_cut_under_load_loses_and_repeats_nothing() {
+    let certificates = Certificates::of("cut", &["far", "near"]);
+    let (pair, received, proxy) = through_a_proxy("cut", &certificates, "");
+    let near = pair.start("near", MANY, Tokio::current().unwrap());
+    let far = pair.start("far", MANY, Tokio::current().unwrap());
+    let cuts = tokio::task::spawn_blocking(move || {
+        for cut in 1..=20 {
+            proxy.wait_for(cut * 10_000);
+            proxy.cut();
+        }
+    });
+    within(near.join()).await.unwrap();
+    within(far.join()).await.unwrap();
+    within(cuts).await.unwrap();
+    assert!(received.try_iter().eq(0..MANY));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_heals_without_a_loss() {
+    let certificates = Certificates::of("partition", &["far", "near"]);
+    let times = "keep_alive = \"50ms\"\nsilence = \"200ms\"\nhandshake = \"200ms\"";
+    let (pair, received, proxy) = through_a_proxy("partition", &certificates, times);
+    let near = pair.start("near", MANY, Tokio::current().unwrap());
+    let far = pair.start("far", MANY, Tokio::current().unwrap());
+    let mut links = 0;
+    for _ in 0..3 {
+        // Not while the two shake hands.
+        until(|| connections(&near) > links).await;
+        let before = errors(&near);
+        proxy.hold();
+        until(|| errors(&near) > before).await;
+        links = connections(&near);
+        proxy.release();
+    }
+    within(near.join()).await.unwrap();
+    within(far.join()).await.unwrap();
+    assert!(received.try_iter().eq(0..MANY));
+}

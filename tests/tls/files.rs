@@ -1,0 +1,150 @@
+//! The files of a node: mistakes in them, and how they are replaced while the node runs.
+
+use mycelium_tokio::Tokio;
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, date_time_ymd};
+
+use crate::certificates::{Authority, Certificates};
+use crate::numbers::within;
+use crate::pair::{NONE, PORT, Pair, connections, rejected, section, two_hosts, until};
+
+const COUNT: u64 = 100;
+
+/// The error of a start of `far` with these files, without their directory.
+fn start_error(name: &str, prepare: impl FnOnce(&Certificates)) -> String {
+    let certificates = Certificates::of(name, &["far", "near"]);
+    prepare(&certificates);
+    let text = two_hosts(&certificates, &format!("port = {PORT}"), "");
+    let (pair, _received) = Pair::new(name, text);
+    let error = pair.start_error("far");
+    assert!(!error.is_permanent(), "the files may be there at the next start");
+    error.to_string().replace(&format!("{}/", certificates.path().display()), "")
+}
+
+#[tokio::test]
+async fn mistakes_in_files_are_start_errors_with_their_place() {
+    let error = |name: &str, prepare: &dyn Fn(&Certificates)| start_error(name, prepare);
+    let missing = error("missing", &|files| {
+        std::fs::remove_file(files.path().join("far.pem")).unwrap();
+    });
+    assert_eq!(
+        missing,
+        "t.toml:3:15: node `far` cannot use TLS: certificate `far.pem`: cannot read it: No such \
+         file or directory (os error 2)"
+    );
+    assert_eq!(
+        error("empty", &|files| files.write("far.key", "")),
+        "t.toml:4:7: node `far` cannot use TLS: key `far.key`: expected a private key in PEM form"
+    );
+    assert_eq!(
+        error("binary", &|files| files.write("ca.pem", "no PEM")),
+        "t.toml:5:15: node `far` cannot use TLS: authorities `ca.pem`: expected a certificate in \
+         PEM form"
+    );
+    assert_eq!(
+        error("long", &|files| files.write("ca.pem", &"-".repeat((1 << 20) + 1))),
+        "t.toml:5:15: node `far` cannot use TLS: authorities `ca.pem`: it has more than 1048576 \
+         bytes"
+    );
+    let other = error("other-key", &|files| {
+        files.write("far.key", &Authority::new("test").issue("far").1);
+    });
+    assert_eq!(
+        other,
+        "t.toml:4:7: node `far` cannot use TLS: key `far.key`: it is not the key of `far.pem`: it \
+         is the key of another one"
+    );
+    let swapped = error("swapped", &|files| {
+        for kind in ["pem", "key"] {
+            let near = files.path().join(format!("near.{kind}"));
+            std::fs::copy(near, files.path().join(format!("far.{kind}"))).unwrap();
+        }
+    });
+    assert_eq!(
+        swapped,
+        "t.toml:3:15: node `far` cannot use TLS: certificate `far.pem`: it is not the certificate \
+         of node `far`: certificate not valid for name \"far\"; certificate is only valid for \
+         DnsName(\"near\")"
+    );
+    let foreign = error("foreign", &|files| {
+        files.write_pair("far", &Authority::new("another one").issue("far"));
+    });
+    assert_eq!(
+        foreign,
+        "t.toml:3:15: node `far` cannot use TLS: certificate `far.pem`: no peer would accept it: \
+         none of the authorities has issued it; the authorities are those of `ca.pem`"
+    );
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_valid_now_is_a_start_error() {
+    let at = |name: &str, from: i32, to: i32| {
+        start_error(name, |files| {
+            let authority = Authority::new("test");
+            let mut params = CertificateParams::new(["far".to_owned()]).unwrap();
+            params.not_before = date_time_ymd(from, 1, 1);
+            params.not_after = date_time_ymd(to, 1, 1);
+            files.write("ca.pem", &authority.pem());
+            files.write_pair("far", &authority.issue_as(params));
+        })
+    };
+    let start = "t.toml:3:15: node `far` cannot use TLS: certificate `far.pem`: no peer would \
+                 accept it: certificate ";
+    let expired = at("expired", 2000, 2001);
+    assert!(expired.starts_with(&format!("{start}expired: ")), "{expired}");
+    let early = at("early", 4000, 4001);
+    assert!(early.starts_with(&format!("{start}not valid yet: ")), "{early}");
+    let purpose = start_error("purpose", |files| {
+        let authority = Authority::new("test");
+        let mut params = CertificateParams::new(["far".to_owned()]).unwrap();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::EmailProtection];
+        files.write("ca.pem", &authority.pem());
+        files.write_pair("far", &authority.issue_as(params));
+    });
+    assert!(purpose.starts_with(start), "{purpose}");
+}
+
+/// The two have no authority in common. The files of `near` are replaced while both run.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_uses_the_files_that_replace_its_own() {
+    let (far_files, near_files) =
+        (Certificates::of("reload-far", &["far"]), Certificates::of("reload-near", &["near"]));
+    let text = two_hosts(&far_files, &format!("port = {PORT}"), "");
+    let (pair, _received) = Pair::new("reload-far", text.clone());
+    let far = pair.start("far", COUNT, Tokio::current().unwrap());
+    let text = text.replace(&section(&far_files), &section(&near_files));
+    let (pair, received) = Pair::new("reload-near", text);
+    let near = pair.start("near", COUNT, Tokio::current().unwrap());
+    // `near` refuses `far`.
+    let authority = Authority::new("both");
+    until(|| rejected(&far) >= 2).await;
+    // Files that are wrong do not replace those in use.
+    near_files.write("near.pem", "");
+    let before = rejected(&far);
+    until(|| rejected(&far) >= before + 2).await;
+    assert_eq!(connections(&far), 0);
+    // Each node reads all of its files before it shakes hands again.
+    for (files, node) in [(&far_files, "far"), (&near_files, "near")] {
+        files.write_pair(node, &authority.issue(node));
+        files.write("ca.pem", &authority.pem());
+    }
+    within(near.join()).await.unwrap();
+    within(far.join()).await.unwrap();
+    assert!(received.try_iter().eq(0..COUNT));
+}
+
+/// A connection that is made is not ended by a new certificate.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_outlives_its_certificates() {
+    let certificates = Certificates::of("outlives", &["far", "near"]);
+    let (pair, _received) =
+        Pair::new("outlives", two_hosts(&certificates, &format!("port = {PORT}"), ""));
+    let near = pair.start("near", NONE, Tokio::current().unwrap());
+    let far = pair.start("far", NONE, Tokio::current().unwrap());
+    within(near.ready()).await.unwrap();
+    let authority = Authority::new("new");
+    certificates.write("ca.pem", &authority.pem());
+    near.shutdown();
+    far.shutdown();
+    within(near.join()).await.unwrap();
+    within(far.join()).await.unwrap();
+}

@@ -1,0 +1,131 @@
+//! Peers that lie, or speak something else.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mycelium_executor::Executor;
+use mycelium_tokio::Tokio;
+use mycelium_transports::counters::Region;
+use mycelium_transports::endpoint::Endpoint;
+use mycelium_transports::exchange::{Control, Identity, LinkConfig, TopicClient, TopicInterest};
+use mycelium_transports::local::{Policy, Schema, Start, Topic};
+use mycelium_transports::tls::{Tls, TlsFiles};
+
+use crate::certificates::Certificates;
+use crate::numbers::{Number, within};
+use crate::pair::{NONE, PORT, Pair, rejected, two_hosts, until};
+
+/// `far`, which waits for connections, and its address.
+fn far(name: &str, more: &str) -> (Certificates, Pair, mycelium::Running, String) {
+    let certificates = Certificates::of(name, &["far", "near", "other"]);
+    let text = two_hosts(&certificates, &format!("port = {PORT}"), more);
+    let there = text.lines().skip_while(|line| *line != "[host.there]").nth(1).unwrap();
+    let address = there.trim_start_matches("address = ").trim_matches('"').to_owned();
+    let (pair, _) = Pair::new(name, text);
+    let far = pair.start("far", NONE, Tokio::current().unwrap());
+    (certificates, pair, far, format!("{address}:{PORT}"))
+}
+
+/// `other` has a certificate of the authority, and says that it is `near`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_cannot_take_the_name_of_another_one() {
+    let (certificates, _pair, far, address) = far("liar", "");
+    let file = |name: &str| certificates.path().join(name);
+    let files = TlsFiles {
+        certificate: file("other.pem"),
+        key: file("other.key"),
+        authorities: file("ca.pem"),
+    };
+    let tls = Arc::new(Tls::load("other", files, Box::new(|_| ())).unwrap());
+    let (addresses, node) = (vec![address], "far".to_owned());
+    let endpoint = Endpoint::Tls { addresses, listen: Vec::new(), node, tls };
+    let executor: Arc<dyn Executor> = Arc::new(Tokio::current().unwrap());
+    let (control, counters) = (Arc::<Control>::default(), Region::new(64));
+    let (said, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let topic = Topic::new("numbers", Schema::of::<Number>(), 16, counters.clone()).unwrap();
+    let interest = TopicInterest { topic, policy: Policy::Block, start: Start::Next };
+    let connecting = executor.clone();
+    let client = TopicClient {
+        peer: "far".to_owned(),
+        connect: Box::new(move || endpoint.connect(&connecting)),
+        interests: vec![interest],
+        identity: Identity::new("near", 7).unwrap(),
+        config: LinkConfig::default(),
+        executor,
+        memory: None,
+        control: control.clone(),
+        counters,
+        observer: Arc::new(move |notice| _ = said.send(notice.to_string())),
+    };
+    let client = tokio::spawn(client.run().unwrap());
+    until(|| rejected(&far) > 0).await;
+    // It has proven its own name before, and learns then that it is not the one that it states.
+    assert_eq!(within(heard.recv()).await.unwrap(), "connected to node `far`");
+    let reason = "disconnected from node `far`: the peer closed the link: the other side is not \
+                  allowed";
+    assert_eq!(within(heard.recv()).await.unwrap(), reason);
+    control.stop();
+    within(client).await.unwrap();
+    far.shutdown();
+    within(far.join()).await.unwrap();
+}
+
+/// What a server answers to these bytes, until it closes the connection.
+async fn answer(address: String, bytes: Vec<u8>) -> Vec<u8> {
+    within(tokio::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.write_all(&bytes).unwrap();
+        let mut answer = Vec::new();
+        _ = stream.read_to_end(&mut answer);
+        answer
+    }))
+    .await
+    .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_without_tls_1_3_is_refused() {
+    let (_certificates, _pair, far, address) = far("plain", "");
+    // The first frame of a link: the server does not answer with its own.
+    let plain = answer(address.clone(), b"MYC1\0\0\0\0".to_vec()).await;
+    assert!(plain.is_empty() || plain[0] == 21, "{plain:?}");
+    // A ClientHello of TLS 1.2: versions, random, no session, one cipher suite, no compression.
+    let mut hello = vec![3, 3];
+    hello.extend([7; 32]);
+    hello.extend([0, 0, 2, 0xc0, 0x2b, 1, 0]);
+    let length = u8::try_from(hello.len()).unwrap();
+    let mut bytes = vec![22, 3, 1, 0, length + 4, 1, 0, 0, length];
+    bytes.extend(hello);
+    let alert = answer(address, bytes).await;
+    assert_eq!(alert[..1], [21], "an alert: {alert:?}");
+    until(|| rejected(&far) == 2).await;
+    far.shutdown();
+    within(far.join()).await.unwrap();
+}
+
+/// It says nothing, and is disconnected when the time for a handshake is over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_peer_is_disconnected() {
+    let (_certificates, _pair, far, address) = far("silent", "handshake = \"50ms\"");
+    assert_eq!(answer(address, Vec::new()).await, b"");
+    until(|| rejected(&far) == 1).await;
+    far.shutdown();
+    within(far.join()).await.unwrap();
+}
+
+/// More of them than a server has places for, and a node that proves its name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_peers_do_not_exclude_a_node() {
+    let (_certificates, pair, far, address) = far("flood", "");
+    let silent: Vec<_> = (0..200).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    let near = pair.start("near", NONE, Tokio::current().unwrap());
+    within(near.ready()).await.unwrap();
+    drop(silent);
+    near.shutdown();
+    far.shutdown();
+    within(near.join()).await.unwrap();
+    within(far.join()).await.unwrap();
+}

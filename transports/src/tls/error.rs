@@ -1,0 +1,109 @@
+//! Why a node cannot prove its name.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use futures_rustls::rustls::{self, CertificateError};
+use mycelium_core::debug_as_display;
+use thiserror::Error;
+
+/// Why a node cannot use its [`TlsFiles`](super::TlsFiles).
+#[derive(Error)]
+#[error("{file} `{}`: {problem}", path.display())]
+pub struct TlsError {
+    /// The file that is the reason.
+    pub file: TlsFile,
+    /// Its path.
+    pub path: PathBuf,
+    /// The mistake in it.
+    pub problem: TlsProblem,
+}
+
+/// One of the [`TlsFiles`](super::TlsFiles).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TlsFile {
+    /// The certificate.
+    Certificate,
+    /// Its private key.
+    Key,
+    /// The authorities.
+    Authorities,
+}
+
+impl fmt::Display for TlsFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TlsFile::Certificate => "certificate",
+            TlsFile::Key => "key",
+            TlsFile::Authorities => "authorities",
+        })
+    }
+}
+
+/// The mistake in a file of [`TlsFiles`](super::TlsFiles).
+#[derive(Error)]
+#[non_exhaustive]
+pub enum TlsProblem {
+    /// The system cannot read it.
+    #[error("cannot read it: {0}")]
+    Unreadable(#[source] io::Error),
+    /// It has more bytes than such a file can have.
+    #[error("it has more than {limit} bytes")]
+    TooLong {
+        /// The most bytes.
+        limit: u64,
+    },
+    /// It has no entry in PEM form of the kind that was expected.
+    #[error("expected {expected} in PEM form{found}")]
+    Pem {
+        /// The kind of entry.
+        expected: &'static str,
+        /// The end of the text: the entry that was found, if that is known.
+        found: String,
+    },
+    /// It has no authority.
+    #[error("no authority can be used: {reason}")]
+    NoAuthority {
+        /// The reason.
+        reason: String,
+    },
+    /// The certificate has other names.
+    #[error("it is not the certificate of node `{node}`: {reason}")]
+    Name {
+        /// The node.
+        node: String,
+        /// The names that it has.
+        reason: String,
+    },
+    /// The certificate is not valid: nobody would believe it.
+    #[error("no peer would accept it: {reason}; the authorities are those of `{}`", authorities.display())]
+    Invalid {
+        /// The reason.
+        reason: String,
+        /// The file of the authorities.
+        authorities: PathBuf,
+    },
+    /// The key does not fit the certificate, or is of an unknown kind.
+    #[error("it is not the key of `{}`: {reason}", certificate.display())]
+    Key {
+        /// The file of the certificate.
+        certificate: PathBuf,
+        /// The reason.
+        reason: String,
+    },
+}
+
+debug_as_display!(TlsError, TlsProblem);
+
+/// The reason why a certificate was refused, without the prefix of the library.
+pub(super) fn reason(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "none of the authorities has issued it".to_owned()
+        }
+        rustls::Error::InvalidCertificate(error) => error.to_string(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,147 @@
+//! The files of a node: its certificate, the key of it, and the authorities.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use futures_rustls::pki_types::pem::{self, PemObject};
+use futures_rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use futures_rustls::rustls::client::danger::ServerCertVerifier;
+use futures_rustls::rustls::{self, CertificateError, RootCertStore};
+
+use super::error::{TlsError, TlsFile, TlsProblem, reason};
+
+/// The most bytes of a file.
+const LONGEST: u64 = 1 << 20;
+
+/// Where a node has what it needs for TLS. All files are in PEM form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate of the node, which has its name, and then the certificates between it and
+    /// the authority, if there are any.
+    pub certificate: PathBuf,
+    /// The private key of the certificate.
+    pub key: PathBuf,
+    /// The certificates of the authorities that may issue certificates of nodes.
+    pub authorities: PathBuf,
+}
+
+/// The bytes of the files. They are compared to see whether a file has changed.
+#[derive(PartialEq, Eq)]
+pub(super) struct Contents {
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+    authorities: Vec<u8>,
+}
+
+/// What the files say.
+pub(super) struct Credentials {
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    pub(super) key: PrivateKeyDer<'static>,
+    pub(super) authorities: RootCertStore,
+}
+
+impl TlsFiles {
+    pub(super) fn read(&self) -> Result<Contents, TlsError> {
+        let read = |file| read_file(self.path(file)).map_err(|problem| self.error(file, problem));
+        Ok(Contents {
+            certificate: read(TlsFile::Certificate)?,
+            key: read(TlsFile::Key)?,
+            authorities: read(TlsFile::Authorities)?,
+        })
+    }
+
+    /// Checks the node's own certificate as its peers do: a mistake is then an error of this node,
+    /// and not of each of them.
+    pub(super) fn check(
+        &self,
+        node: &str,
+        chain: &[CertificateDer<'_>],
+        peers: &dyn ServerCertVerifier,
+    ) -> Result<(), TlsError> {
+        let name = ServerName::try_from(node).map_err(|error| {
+            let (node, reason) = (node.to_owned(), error.to_string());
+            self.error(TlsFile::Certificate, TlsProblem::Name { node, reason })
+        })?;
+        let (own, issuers) = chain.split_at_checked(1).unwrap_or_default();
+        let checked = own.iter().try_for_each(|own| {
+            peers.verify_server_cert(own, issuers, &name, &[], UnixTime::now()).map(drop)
+        });
+        checked.map_err(|error| {
+            let problem = match &error {
+                rustls::Error::InvalidCertificate(
+                    CertificateError::NotValidForName
+                    | CertificateError::NotValidForNameContext { .. },
+                ) => TlsProblem::Name { node: node.to_owned(), reason: reason(&error) },
+                _ => {
+                    let authorities = self.authorities.clone();
+                    TlsProblem::Invalid { reason: reason(&error), authorities }
+                }
+            };
+            self.error(TlsFile::Certificate, problem)
+        })
+    }
+
+    pub(super) fn no_authorities(&self, reason: String) -> TlsError {
+        self.error(TlsFile::Authorities, TlsProblem::NoAuthority { reason })
+    }
+
+    pub(super) fn no_key(&self, error: &rustls::Error) -> TlsError {
+        let certificate = self.certificate.clone();
+        let reason = match error {
+            rustls::Error::InconsistentKeys(_) => "it is the key of another one".to_owned(),
+            other => other.to_string(),
+        };
+        self.error(TlsFile::Key, TlsProblem::Key { certificate, reason })
+    }
+
+    fn error(&self, file: TlsFile, problem: TlsProblem) -> TlsError {
+        TlsError { file, path: self.path(file).to_owned(), problem }
+    }
+
+    fn path(&self, file: TlsFile) -> &Path {
+        match file {
+            TlsFile::Certificate => &self.certificate,
+            TlsFile::Key => &self.key,
+            TlsFile::Authorities => &self.authorities,
+        }
+    }
+}
+
+impl Contents {
+    pub(super) fn parse(&self, files: &TlsFiles) -> Result<Credentials, TlsError> {
+        let no_pem = |file, expected, error: Option<pem::Error>| {
+            let found = match error {
+                Some(pem::Error::NoItemsFound) | None => String::new(),
+                Some(error) => format!(": {error}"),
+            };
+            files.error(file, TlsProblem::Pem { expected, found })
+        };
+        let certificates = |file, bytes| {
+            let all = CertificateDer::pem_slice_iter(bytes).collect::<Result<Vec<_>, _>>();
+            match all {
+                Ok(all) if !all.is_empty() => Ok(all),
+                all => Err(no_pem(file, "a certificate", all.err())),
+            }
+        };
+        let chain = certificates(TlsFile::Certificate, &self.certificate)?;
+        let key = PrivateKeyDer::from_pem_slice(&self.key);
+        let key = key.map_err(|error| no_pem(TlsFile::Key, "a private key", Some(error)))?;
+        let mut authorities = RootCertStore::empty();
+        for authority in certificates(TlsFile::Authorities, &self.authorities)? {
+            let added = authorities.add(authority);
+            added.map_err(|error| files.no_authorities(reason(&error)))?;
+        }
+        Ok(Credentials { chain, key, authorities })
+    }
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, TlsProblem> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes));
+    match read.map_err(TlsProblem::Unreadable)? {
+        // The reader above stops after one more byte.
+        count if count as u64 > LONGEST => Err(TlsProblem::TooLong { limit: LONGEST }),
+        _ => Ok(bytes),
+    }
+}

@@ -1,0 +1,228 @@
+//! TLS: nodes of different machines prove their names to each other by certificates.
+//!
+//! A node has a certificate with its name, the private key of the certificate, and the certificates
+//! of the authorities that it trusts: three files ([`TlsFiles`]). [`Tls`] reads them when the node
+//! starts and again for each connection, so that a certificate can be replaced while the node runs.
+//! Both sides of a connection require a certificate of the other one (mutual authentication), and
+//! nothing older than TLS 1.3 is spoken. Sessions are not resumed: each connection proves the names
+//! again.
+//!
+//! The names are those of nodes, not of machines: the side that connects expects the name of the
+//! node that it reads from, and the other side compares the name in the first frame of the link
+//! with the certificate.
+
+mod error;
+mod files;
+mod stream;
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use futures_rustls::rustls::client::{Resumption, WebPkiServerVerifier, verify_server_name};
+use futures_rustls::rustls::crypto::{CryptoProvider, ring};
+use futures_rustls::rustls::server::danger::ClientCertVerifier;
+use futures_rustls::rustls::server::{
+    NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier,
+};
+use futures_rustls::rustls::version::TLS13;
+use futures_rustls::rustls::{self, ClientConfig, ServerConfig};
+use futures_rustls::{TlsAcceptor, TlsConnector};
+use mycelium_executor::{Peer, SendFuture, Stream};
+
+use crate::endpoint::{Gate, NameProof, Secured};
+use files::{Contents, Credentials};
+use stream::TlsStream;
+
+pub use error::{TlsError, TlsFile, TlsProblem};
+pub use files::TlsFiles;
+
+/// How a node proves its name, and whom it believes. See the [module](self).
+pub struct Tls {
+    node: String,
+    files: TlsFiles,
+    state: Mutex<State>,
+    on_reload: OnReload,
+}
+
+/// Called when the files have changed: `None` if the new ones are in use, or why they are not. The
+/// earlier ones stay in use then.
+pub type OnReload = Box<dyn Fn(Option<&TlsError>) + Send + Sync>;
+
+struct State {
+    /// The files that are in use.
+    contents: Contents,
+    settings: Settings,
+    /// Why the files on the disk are not in use; empty if they are.
+    problem: String,
+}
+
+/// What the connections of a node have in common.
+#[derive(Clone)]
+struct Settings {
+    client: Arc<ClientConfig>,
+    server: Arc<ServerConfig>,
+}
+
+impl Tls {
+    /// Reads the files of the node `node`, and checks them: the certificate is valid now, an
+    /// authority of the file has issued it, it has the name of the node, and the key is its key.
+    ///
+    /// `on_reload` is called when the files have changed.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or the check fails.
+    pub fn load(node: &str, files: TlsFiles, on_reload: OnReload) -> Result<Tls, TlsError> {
+        let contents = files.read()?;
+        let settings = Settings::new(node, &files, &contents)?;
+        let state = Mutex::new(State { contents, settings, problem: String::new() });
+        Ok(Tls { node: node.to_owned(), files, state, on_reload })
+    }
+
+    /// Whether a certificate can prove this name of a node: it is the name of a host, such as
+    /// `feed` or `feed.example`.
+    #[must_use]
+    pub fn can_prove(node: &str) -> bool {
+        matches!(ServerName::try_from(node), Ok(ServerName::DnsName(_)))
+    }
+
+    /// Connects: proves the name of this node, and checks that the other side proves `peer`.
+    ///
+    /// # Errors
+    /// If the other side does not prove its name, or the connection ends. This side learns that its
+    /// own name was refused only when it reads.
+    pub async fn connect(&self, stream: Stream, peer: &str) -> io::Result<Stream> {
+        let name = ServerName::try_from(peer.to_owned()).map_err(io::Error::other)?;
+        let connected = TlsConnector::from(self.settings().client).connect(name, stream).await;
+        Ok(Stream::new(TlsStream(connected.map_err(handshake_failed)?)))
+    }
+
+    /// The settings for another connection. Reads the files, and uses them if they have changed.
+    fn settings(&self) -> Settings {
+        let read = self.files.read();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let loaded = match read {
+            Ok(contents) if contents == state.contents => {
+                state.problem.clear();
+                return state.settings.clone();
+            }
+            Ok(contents) => Settings::new(&self.node, &self.files, &contents)
+                .map(|settings| (state.contents, state.settings) = (contents, settings)),
+            Err(error) => Err(error),
+        };
+        let problem = loaded.as_ref().err().map(ToString::to_string).unwrap_or_default();
+        let is_new = loaded.is_ok() || problem != state.problem;
+        state.problem = problem;
+        let settings = state.settings.clone();
+        drop(state);
+        if is_new {
+            (self.on_reload)(loaded.err().as_ref());
+        }
+        settings
+    }
+}
+
+/// The side that accepts checks that the other one has a certificate of an authority, and later
+/// compares its name with it.
+impl Gate for Tls {
+    /// An address proves nothing.
+    fn check(&self, _: &Peer) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn secure(&self, stream: Stream) -> SendFuture<io::Result<Secured>> {
+        let accepting = TlsAcceptor::from(self.settings().server).accept(stream);
+        Box::pin(async move {
+            let accepted = accepting.await.map_err(handshake_failed)?;
+            let (_, connection) = accepted.get_ref();
+            let certificates = connection.peer_certificates().unwrap_or_default();
+            let certificate =
+                certificates.first().map(|first| Certificate(first.clone().into_owned()));
+            // Without one the handshake has failed.
+            let proof =
+                certificate.ok_or_else(|| io::Error::other("the peer has no certificate"))?;
+            Ok(Secured { stream: Stream::new(TlsStream(accepted)), proof: Some(Arc::new(proof)) })
+        })
+    }
+}
+
+impl PartialEq for Tls {
+    fn eq(&self, other: &Tls) -> bool {
+        (&self.node, &self.files) == (&other.node, &other.files)
+    }
+}
+
+impl Eq for Tls {}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tls { node, files, .. } = self;
+        f.debug_struct("Tls").field("node", node).field("files", files).finish_non_exhaustive()
+    }
+}
+
+impl Settings {
+    /// Those of the node `node`, which has these files.
+    fn new(node: &str, files: &TlsFiles, contents: &Contents) -> Result<Settings, TlsError> {
+        let Credentials { chain, key, authorities } = contents.parse(files)?;
+        let (authorities, provider) = (Arc::new(authorities), Arc::new(ring::default_provider()));
+        let trusted = (authorities.clone(), provider.clone());
+        let servers = WebPkiServerVerifier::builder_with_provider(trusted.0, trusted.1).build();
+        let servers = servers.map_err(|error| files.no_authorities(error.to_string()))?;
+        files.check(node, &chain, &*servers)?;
+        let clients = WebPkiClientVerifier::builder_with_provider(authorities, provider.clone());
+        let clients = clients.build().map_err(|error| files.no_authorities(error.to_string()))?;
+        let client = client_settings(&provider, servers, chain.clone(), key.clone_key());
+        let client = client.map_err(|error| files.no_key(&error))?;
+        let server = server_settings(&provider, clients, chain, key);
+        let server = server.map_err(|error| files.no_key(&error))?;
+        Ok(Settings { client: Arc::new(client), server: Arc::new(server) })
+    }
+}
+
+fn client_settings(
+    provider: &Arc<CryptoProvider>,
+    servers: Arc<WebPkiServerVerifier>,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<ClientConfig, rustls::Error> {
+    let mut settings = ClientConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(&[&TLS13])?
+        .with_webpki_verifier(servers)
+        .with_client_auth_cert(chain, key)?;
+    settings.resumption = Resumption::disabled();
+    Ok(settings)
+}
+
+fn server_settings(
+    provider: &Arc<CryptoProvider>,
+    clients: Arc<dyn ClientCertVerifier>,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<ServerConfig, rustls::Error> {
+    let mut settings = ServerConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(&[&TLS13])?
+        .with_client_cert_verifier(clients)
+        .with_single_cert(chain, key)?;
+    settings.send_tls13_tickets = 0;
+    settings.session_storage = Arc::new(NoServerSessionStorage {});
+    Ok(settings)
+}
+
+fn handshake_failed(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("the TLS handshake failed: {error}"))
+}
+
+/// The certificate of a peer, which an authority has issued.
+#[derive(Debug)]
+struct Certificate(CertificateDer<'static>);
+
+impl NameProof for Certificate {
+    fn check(&self, node: &str) -> Result<(), String> {
+        let name = ServerName::try_from(node).map_err(|error| error.to_string())?;
+        let certificate =
+            ParsedCertificate::try_from(&self.0).map_err(|error| error.to_string())?;
+        verify_server_name(&certificate, &name).map_err(|error| error::reason(&error))
+    }
+}
