@@ -5,12 +5,14 @@
 
 mod args;
 mod bundled;
+mod certificates;
 mod executors;
 mod logs;
 mod output;
 
 use std::{
     io::{self, IsTerminal, Write},
+    path::PathBuf,
     pin::pin,
     process::ExitCode,
     sync::Arc,
@@ -47,6 +49,7 @@ impl Cli {
             Some(Command::Feed { executor, .. }) => *executor,
             Some(Command::Bundled(bundled)) => bundled.run.executor,
             Some(Command::Member(member)) => member.run.executor,
+            Some(Command::Certificates { .. }) => ExecutorKind::default(),
             None => self.run.executor,
         }
     }
@@ -67,6 +70,16 @@ enum Command {
     },
     /// Run the services as several processes, one for each node of the topology (three by default).
     Bundled(BundledArgs),
+    /// Write certificates for a topology with TLS, to try it out: an authority, and one for each
+    /// node.
+    Certificates {
+        /// Their directory.
+        #[arg(value_name = "DIRECTORY")]
+        directory: PathBuf,
+        /// The names of the nodes.
+        #[arg(value_name = "NODE", default_values = ["collector", "detector", "writer"])]
+        nodes: Vec<String>,
+    },
     /// One process of a bundle.
     #[command(hide = true)]
     Member(MemberArgs),
@@ -85,6 +98,9 @@ fn main() -> ExitCode {
         Some(Command::Member(args)) => {
             logs::init(&Logs::default(), true);
             bundled::member(args, executor).await
+        }
+        Some(Command::Certificates { directory, nodes }) => {
+            certificates::write(&directory, &nodes).map(success)
         }
         None => run(cli.run, executor).await.map(success),
     });
