@@ -38,6 +38,7 @@ fn every_column_moves_every_message() {
         "tasks",
         "link",
         "tcp",
+        "tls",
         "shm",
         "handler",
         "request",

@@ -1,4 +1,4 @@
-//! Links over Unix sockets and over TCP, beside the sockets without links.
+//! Links over Unix sockets, TCP and TLS, beside the sockets without links.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::loops::link::spent::{Meter, spent};
 use crate::loops::link::{HEADER, SocketKind, Wire, one_way, trip};
 use crate::options::Options;
 use crate::sample::Sample;
-use crate::tables::rows::{LINK, LINK_TCP};
+use crate::tables::rows::{LINK, LINK_TCP, LINK_TLS};
 
 const LOW: &str = "link, low latency";
 const BALANCED: &str = "link, balanced";
@@ -37,7 +37,7 @@ const PRESETS: [(&str, Batching); 3] = [
 const SLOT: usize = 8 + size_of::<Sample>();
 
 pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
-    let kinds = [&UNIX, &TCP].into_iter().filter(|over| options.wants(over.table));
+    let kinds = [&UNIX, &TCP, &TLS].into_iter().filter(|over| options.wants(over.table));
     kinds.flat_map(|over| over.contests(options, cores)).map(Sweep::from).collect()
 }
 
@@ -50,6 +50,8 @@ struct Over {
     title: &'static str,
     /// The least share of the raw socket's throughput, from emit to receive.
     emit: f64,
+    /// The same of the link alone.
+    link: f64,
 }
 
 const UNIX: Over = Over {
@@ -58,20 +60,37 @@ const UNIX: Over = Over {
     row: LINK,
     title: "over a Unix socket",
     emit: 0.65,
+    link: 0.85,
 };
 
-const TCP: Over =
-    Over { sockets: SocketKind::Tcp, table: "tcp", row: LINK_TCP, title: "over TCP", emit: 0.6 };
+const TCP: Over = Over {
+    sockets: SocketKind::Tcp,
+    table: "tcp",
+    row: LINK_TCP,
+    title: "over TCP",
+    emit: 0.6,
+    link: 0.85,
+};
+
+/// The raw sockets have TLS, too.
+const TLS: Over = Over {
+    sockets: SocketKind::Tls,
+    table: "tls",
+    row: LINK_TLS,
+    title: "over TLS",
+    emit: 0.6,
+    link: 0.8,
+};
 
 impl Over {
     fn contests(&self, options: &Options, cores: &Cores) -> Vec<Contest> {
         let wire = Wire { sockets: self.sockets, cores: cores.clone(), meter: None };
-        let mut contests = vec![
-            one_way(self, options, &wire),
-            trips(self, options, &wire),
-            load(self, options, &wire),
-            many_clients(self, options),
-        ];
+        let mut contests = vec![one_way(self, options, &wire), trips(self, options, &wire)];
+        // The others would measure the same encryption again.
+        if self.sockets == SocketKind::Tls {
+            return contests;
+        }
+        contests.extend([load(self, options, &wire), many_clients(self, options)]);
         // The same for all kinds.
         contests.extend((self.sockets == SocketKind::Unix).then(|| memory_of_ends(options)));
         contests.extend([spent_one_way(self, options, cores), spent_trip(self, options, cores)]);
@@ -123,7 +142,7 @@ fn one_way(kind: &Over, options: &Options, wire: &Wire) -> Contest {
         ],
         pairs: vec![
             Pair::new(EXCHANGE, RAW).at_least(kind.emit),
-            Pair::new(FAST, RAW).at_least(0.85),
+            Pair::new(FAST, RAW).at_least(kind.link),
             Pair::new(BALANCED, RAW).throughput(),
             Pair::new(NODE, RAW).throughput(),
             Pair::new(TRACED, RAW_TRACED).throughput(),
@@ -134,6 +153,8 @@ fn one_way(kind: &Over, options: &Options, wire: &Wire) -> Contest {
 
 fn trips(kind: &Over, options: &Options, wire: &Wire) -> Contest {
     const CODEC: &str = "tokio-util codec";
+    // It drives a socket of tokio's own.
+    let codec = kind.sockets != SocketKind::Tls;
     Contest {
         timed: "each trip, from before its send; the figure of a round is its median",
         operations: options.operations(1_000, 200),
@@ -141,13 +162,14 @@ fn trips(kind: &Over, options: &Options, wire: &Wire) -> Contest {
             trip::over_link(LOW, Batching::LOW_LATENCY, wire.clone()),
             trip::over_link(FAST, Batching::HIGH_THROUGHPUT, wire.clone()),
             trip::raw(RAW_TRIP, wire.clone()),
-            trip::length_delimited(CODEC, wire.clone()),
-        ],
-        pairs: vec![
-            Pair::new(LOW, RAW_TRIP).within(1.1),
-            Pair::new(FAST, RAW_TRIP),
-            Pair::new(LOW, CODEC),
-        ],
+        ]
+        .into_iter()
+        .chain(codec.then(|| trip::length_delimited(CODEC, wire.clone())))
+        .collect(),
+        pairs: [Pair::new(LOW, RAW_TRIP).within(1.1), Pair::new(FAST, RAW_TRIP)]
+            .into_iter()
+            .chain(codec.then(|| Pair::new(LOW, CODEC)))
+            .collect(),
         ..kind.contest("64 bytes there and back {} between two runtimes of one thread").at("trip")
     }
 }

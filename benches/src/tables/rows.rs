@@ -10,6 +10,7 @@ pub(super) const MPMC: &str = "mpmc: one by one, batches of 16, fairness";
 pub(super) const BROADCAST: &str = "broadcast: publish, publish and read";
 pub(super) const LINK: &str = "link over a Unix socket";
 pub(super) const LINK_TCP: &str = "link over TCP";
+pub(super) const LINK_TLS: &str = "link over TLS";
 pub(super) const SHM_TRIP: &str = "round trip through shared memory";
 pub(super) const SHM_ONE_WAY: &str = "one way through shared memory";
 pub(super) const SHM_SERVICES: &str = "services through shared memory";

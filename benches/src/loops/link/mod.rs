@@ -6,6 +6,7 @@ pub(crate) mod load;
 pub(crate) mod one_way;
 pub(crate) mod socket;
 pub(crate) mod spent;
+mod tls;
 pub(crate) mod trip;
 
 use std::sync::Arc;
@@ -60,15 +61,19 @@ impl Wire {
         receive: impl AsyncFnOnce(Stream, Tokio) -> R + Send,
     ) -> (S, R) {
         self.connected(
-            async |socket, executor| send(self.stream(socket, &executor), executor).await,
-            async |socket, executor| receive(self.stream(socket, &executor), executor).await,
+            async |socket, executor| send(self.stream(socket, &executor).await, executor).await,
+            async |socket, executor| receive(self.stream(socket, &executor).await, executor).await,
         )
     }
 
-    fn stream(&self, socket: Socket, executor: &Tokio) -> Stream {
-        let stream = socket.stream(executor);
-        match &self.meter {
+    async fn stream(&self, socket: Socket, executor: &Tokio) -> Stream {
+        let (end, stream) = (socket.tls_end(), socket.stream(executor));
+        let stream = match &self.meter {
             Some(meter) => meter.watch(stream),
+            None => stream,
+        };
+        match end {
+            Some(end) => end.secure(stream).await,
             None => stream,
         }
     }

@@ -1,5 +1,6 @@
 //! The sockets under links.
 
+use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 
@@ -7,18 +8,24 @@ use mycelium_executor::{Executor, Stream, prepare_tcp};
 use mycelium_tokio::Tokio;
 use tokio_util::either::Either;
 
+use super::tls::TlsEnd;
+
 /// A kind of sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SocketKind {
     Unix,
     /// Over the loopback interface.
     Tcp,
+    /// The same, encrypted.
+    Tls,
 }
 
 /// A connected socket.
 pub(crate) enum Socket {
     Unix(UnixStream),
     Tcp(TcpStream),
+    /// It is encrypted by one of the two ends.
+    Tls(TcpStream, TlsEnd),
 }
 
 impl SocketKind {
@@ -28,21 +35,35 @@ impl SocketKind {
             SocketKind::Unix => {
                 UnixStream::pair().map(|(left, right)| (Socket::Unix(left), Socket::Unix(right)))
             }
-            SocketKind::Tcp => TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| {
-                let left = TcpStream::connect(listener.local_addr()?)?;
-                Ok((Socket::Tcp(left), Socket::Tcp(listener.accept()?.0)))
+            SocketKind::Tcp => tcp().map(|(left, right)| (Socket::Tcp(left), Socket::Tcp(right))),
+            SocketKind::Tls => tcp().map(|(left, right)| {
+                (Socket::Tls(left, TlsEnd::Connects), Socket::Tls(right, TlsEnd::Accepts))
             }),
         };
         opened.expect("the process may open two sockets")
     }
 }
 
+fn tcp() -> io::Result<(TcpStream, TcpStream)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let left = TcpStream::connect(listener.local_addr()?)?;
+    Ok((left, listener.accept()?.0))
+}
+
 impl Socket {
-    /// As a stream of the executor.
+    /// Which end of a TLS connection it is, if it is one.
+    pub(crate) fn tls_end(&self) -> Option<TlsEnd> {
+        match self {
+            Socket::Tls(_, end) => Some(*end),
+            Socket::Unix(_) | Socket::Tcp(_) => None,
+        }
+    }
+
+    /// As a stream of the executor, which is not encrypted.
     pub(crate) fn stream(self, executor: &Tokio) -> Stream {
         let stream = match self {
             Socket::Unix(socket) => executor.unix_stream(socket),
-            Socket::Tcp(socket) => executor.tcp_stream(socket),
+            Socket::Tcp(socket) | Socket::Tls(socket, _) => executor.tcp_stream(socket),
         };
         stream.expect("a fresh socket")
     }
@@ -54,7 +75,7 @@ impl Socket {
                 socket.set_nonblocking(true).expect("a fresh socket");
                 Either::Left(tokio::net::UnixStream::from_std(socket).expect("inside a runtime"))
             }
-            Socket::Tcp(socket) => {
+            Socket::Tcp(socket) | Socket::Tls(socket, _) => {
                 prepare_tcp(&socket).expect("a fresh socket");
                 socket.set_nonblocking(true).expect("a fresh socket");
                 Either::Right(tokio::net::TcpStream::from_std(socket).expect("inside a runtime"))
