@@ -52,7 +52,7 @@ use report::Section;
 /// complete, and writes the requested files.
 pub fn main(arguments: impl IntoIterator<Item = String>, out: &mut dyn Write) -> ExitCode {
     #[cfg(target_os = "linux")]
-    if let Some(done) = loops::shm::serve_job() {
+    if let Some(done) = loops::serve_job() {
         return done;
     }
     let options = match Options::read(arguments) {

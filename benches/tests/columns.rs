@@ -45,6 +45,7 @@ fn every_column_moves_every_message() {
         "wake",
         "pinned",
         "start",
+        "nodes",
     ];
     assert_eq!(keys, expected);
     let loads: Vec<_> =

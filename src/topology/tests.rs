@@ -29,7 +29,7 @@ fn errors_name_file_line_and_what_was_expected() {
     );
     assert_eq!(
         error("[nodes.main]\n"),
-        "t.toml:1:2: unknown key `nodes`: did you mean `node`? (expected one of: host, node, service, topic, subscription, link)"
+        "t.toml:1:2: unknown key `nodes`: did you mean `node`? (expected one of: host, tls, node, service, topic, subscription, link)"
     );
     assert!(
         error("[\"a, b\"]\n")
@@ -207,11 +207,11 @@ fn an_unknown_transport_is_refused_with_the_known_ones() {
     let refused = |value: &str| error(&format!("[link.default]\ntransport = {value}\n"));
     assert_eq!(
         refused("\"pigeon\""),
-        "t.toml:2:13: invalid transport `pigeon`: expected one of: shm, unix, tcp"
+        "t.toml:2:13: invalid transport `pigeon`: expected one of: shm, unix, tcp, tls"
     );
     assert_eq!(
         refused("\"Unix\""),
-        "t.toml:2:13: invalid transport `Unix`: did you mean `unix`? (expected one of: shm, unix, tcp)"
+        "t.toml:2:13: invalid transport `Unix`: did you mean `unix`? (expected one of: shm, unix, tcp, tls)"
     );
     assert!(refused("7").starts_with("t.toml:2:13: invalid value, integer `7`: expected "));
 }

@@ -13,6 +13,7 @@ use crate::loops::executor::jitter::jitter;
 use crate::loops::executor::request::{self, MPSC_ONESHOT};
 use crate::loops::executor::start::start;
 use crate::loops::executor::wake::{self, Eventfd, Futex};
+use crate::loops::many_nodes::{nodes, sockets};
 use crate::loops::trip;
 use crate::options::Options;
 use crate::rivals::many::{ASYNC_CHANNEL, TOKIO_MPSC};
@@ -23,7 +24,7 @@ use crate::wait::Idle;
 
 pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
     let mut contests = Vec::new();
-    if !["handler", "request", "wake", "pinned", "jitter", "start", "idle"]
+    if !["handler", "request", "wake", "pinned", "jitter", "start", "nodes", "idle"]
         .iter()
         .any(|key| options.wants(key))
     {
@@ -60,6 +61,9 @@ pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
     if options.wants("start") {
         contests.push(started(options));
     }
+    if options.wants("nodes") {
+        contests.push(many_nodes(options, cores));
+    }
     if options.wants("idle") {
         let mut columns = vec![idle::<OnTokio>("idle on tokio"), idle::<OnSmol>("idle on smol")];
         columns.extend(glommio.then(|| idle::<OnGlommio>("idle on glommio")));
@@ -85,6 +89,18 @@ fn started(options: &Options) -> Contest {
         columns: vec![start::<OnTokio>(FEW, few), start::<OnTokio>(MANY, 10 * few)],
         pairs: vec![Pair::new(MANY, FEW).within(12.0)],
         ..Contest::new("start", rows::SCALE, "a node of services that wait, ten for each topic")
+    }
+}
+
+fn many_nodes(options: &Options, cores: &Cores) -> Contest {
+    const NODES: &str = "100 services in 5 nodes";
+    const SOCKETS: &str = "5 sockets";
+    Contest {
+        timed: "from the first spawn until each process has said that it is connected",
+        operations: options.operations(2, 1),
+        columns: vec![nodes(NODES, cores), sockets(SOCKETS, cores)],
+        pairs: vec![Pair::new(NODES, SOCKETS).within(10.0)],
+        ..Contest::new("nodes", rows::NODES, "five processes that are joined by TCP, until ready")
     }
 }
 

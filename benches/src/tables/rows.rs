@@ -21,5 +21,6 @@ pub(super) const REQUEST: &str = "request and reply";
 pub(super) const WAKES: &str = "wake of a service on another executor";
 pub(super) const PINNED: &str = "round trip of pinned services";
 pub(super) const SCALE: &str = "emit and start in a node of many services";
+pub(super) const NODES: &str = "start of a topology";
 pub(super) const IDLE: &str = "idle node";
 pub(super) const TASKS: &str = "to a parked task and back";

@@ -17,20 +17,11 @@ pub(crate) mod places;
 mod ring;
 mod services;
 
-use std::process::ExitCode;
+use crate::affinity::Cores;
+use crate::processes::Parent;
 
-use crate::affinity::{Cores, Side};
-use crate::processes::{self, Parent};
-
-/// Does the job of this process, if it was started for one.
-pub(crate) fn serve_job() -> Option<ExitCode> {
-    let (cores, job) = processes::job()?;
-    cores.pin_to(Side::Reader);
-    serve(&job.split_whitespace().collect::<Vec<_>>(), &cores, &mut Parent);
-    Some(ExitCode::SUCCESS)
-}
-
-fn serve(job: &[&str], cores: &Cores, parent: &mut Parent) {
+/// Does a job of this process.
+pub(super) fn serve(job: &[&str], cores: &Cores, parent: &mut Parent) {
     match job {
         ["exchange", kind, words] => exchange::serve(kind, words, parent),
         ["fan-out"] => fan_out::serve(parent),
