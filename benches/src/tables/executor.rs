@@ -96,7 +96,7 @@ fn many_nodes(options: &Options, cores: &Cores) -> Contest {
     const NODES: &str = "100 services in 5 nodes";
     const SOCKETS: &str = "5 sockets";
     Contest {
-        timed: "from the first spawn until each process has said that it is connected",
+        timed: "from the first spawn until each process is connected and reports it",
         operations: options.operations(2, 1),
         columns: vec![nodes(NODES, cores), sockets(SOCKETS, cores)],
         pairs: vec![Pair::new(NODES, SOCKETS).within(10.0)],
