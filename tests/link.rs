@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
-use futures_util::io::{AsyncReadExt, AsyncWriteExt};
+use futures_util::io::{AsyncReadExt, AsyncWriteExt, BufWriter};
 use mycelium_core::FrameView;
 use mycelium_core::link::{
     CloseReason, Config, Event, ExportId, IncomingId, Interest, Link, LinkError, Name, OutgoingId,
@@ -137,6 +137,28 @@ async fn every_message_arrives_once_and_in_order() {
         panic!("{ended}")
     };
     assert_eq!((reader.next, reader.missed, writer.kept), (100_000, 0, 100_000));
+}
+
+/// A stream with encryption does that with the end of each batch.
+#[tokio::test]
+async fn a_stream_that_keeps_bytes_is_flushed() {
+    let executor = Tokio::current().unwrap();
+    let shared: Arc<dyn Executor> = Arc::new(executor.clone());
+    let (left, right) = pair(&executor);
+    // It has room for all messages, and writes nothing by itself.
+    let left = Stream::new(BufWriter::with_capacity(1 << 20, left));
+    let (mut buffer, mut other) = (vec![0; BUFFER], vec![0; BUFFER]);
+    let (mut writing, mut reading) = (link("writer", &mut buffer), link("reader", &mut other));
+    reading.subscribe(Interest::of::<Number>(ReaderMode::Gating, 256).unwrap()).unwrap();
+    let (mut writer, mut reader) = (Writer::new(10_000), Reader::default());
+    let mut left = Driver::new(&mut writing, left, shared.clone());
+    let mut right = Driver::new(&mut reading, right, shared);
+    let (_, ended) = tokio::join!(left.run(&mut writer), right.run(&mut reader));
+    // The reason of the end is flushed, too.
+    let DriveError::Link(LinkError::PeerClosed(CloseReason::Shutdown)) = ended else {
+        panic!("{ended}")
+    };
+    assert_eq!((reader.next, writer.kept), (10_000, 10_000));
 }
 
 #[tokio::test]
