@@ -305,6 +305,19 @@ impl<S: Service> Context<S> {
         self.another_publisher(&topic)
     }
 
+    /// The publisher of a named port, which emits also while the node shuts down.
+    #[cfg(feature = "topology")]
+    pub(crate) fn publisher_of<M: Message, const PORT: usize>(
+        &mut self,
+        port: Output<S, M, PORT>,
+    ) -> &mut Publisher<M>
+    where
+        S: EmitsOn<M, PORT>,
+    {
+        let _ = port;
+        S::publisher(&mut self.outputs)
+    }
+
     fn another_publisher<M: Message>(
         &mut self,
         topic: &str,
