@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Frames follow each other without a gap. A [`Decoder`] takes them from the front of a buffer of
-//! the caller, and return `None` if it has to read more bytes first. All bytes may come from a
+//! the caller, and returns `None` if it has to read more bytes first. All bytes may come from a
 //! hostile peer: nothing here panics, and no length is believed before it is compared with the
 //! limit and the bytes at hand. The payload of a type that nobody wants is passed over as it
 //! arrives, so it needs no buffer of its length.

@@ -7,6 +7,9 @@ use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 
+/// The bytes that each of the two buffers keeps.
+const KEPT: usize = 64 << 10;
+
 /// The queue of one client.
 #[derive(Debug)]
 pub(super) struct Outbox {
@@ -63,6 +66,8 @@ impl Outbox {
     /// Takes all frames, in place of `written`, whose bytes are written.
     pub(super) fn poll_take(&self, context: &Context<'_>, written: &mut Vec<u8>) -> Poll<Taken> {
         written.clear();
+        // After a burst the memory is given back.
+        written.shrink_to(KEPT);
         self.writer.register(context.waker());
         let mut queue = self.queue();
         queue.writing = queue.bytes.len();
@@ -132,6 +137,7 @@ mod tests {
     fn the_buffers_are_used_again() {
         let (outbox, mut written) = (Outbox::new(64), Vec::new());
         for _ in 0..2 {
+            assert!(take(&outbox, &mut written).is_pending());
             assert!(outbox.push(&[1; 6], &[1; 58]));
             assert!(take(&outbox, &mut written).is_ready());
         }

@@ -59,13 +59,17 @@ impl Topology {
                         .to_owned(),
                 );
             }
-            self.check_legacy_limits(section)?;
+            self.check_legacy_limits(name.as_ref(), section)?;
             self.check_legacy_types(section)?;
         }
         Ok(())
     }
 
-    fn check_legacy_limits(&self, section: &LegacySection) -> Result<(), TopologyError> {
+    fn check_legacy_limits(
+        &self,
+        name: &str,
+        section: &LegacySection,
+    ) -> Result<(), TopologyError> {
         let error = |place: Range<usize>, message: String| {
             Err(self.file.error(place, Problem::Contradiction { message }))
         };
@@ -102,10 +106,15 @@ impl Topology {
             return error(mode.span(), text.to_owned());
         }
         let has_path = Endpoint::unix(socket.as_ref(), Access::default()).check();
-        has_path.map_err(|found| {
-            let node = section.node.as_ref().map_or_else(String::new, |node| node.as_ref().clone());
-            let (path, found, limit) = (found.path, found.found, LONGEST_PATH);
-            self.file.error(socket.span(), Problem::PathTooLong { node, path, found, limit })
+        has_path.or_else(|found| {
+            let (path, length) = (found.path.display(), found.found);
+            error(
+                socket.span(),
+                format!(
+                    "legacy listener `{name}` would listen at `{path}`, which has {length} bytes, but the path \
+                     of a socket has at most {LONGEST_PATH}"
+                ),
+            )
         })
     }
 
@@ -247,3 +256,6 @@ fn type_of(id: &Spanned<String>, entry: &Spanned<TypeEntry>) -> Option<TypeConfi
     let TypeEntry { topic, from_clients, to_clients } = entry.as_ref().clone();
     Some(TypeConfig { id: id.as_ref().parse().ok()?, topic, from_clients, to_clients })
 }
+
+#[cfg(test)]
+mod tests;
