@@ -357,6 +357,10 @@ pub struct Choosing;
 #[doc = include_str!("../docs/embedding.md")]
 pub struct Embedding;
 
+#[cfg(all(doctest, feature = "topology"))]
+#[doc = include_str!("../docs/legacy.md")]
+pub struct Legacy;
+
 #[cfg(all(doctest, feature = "testing"))]
 #[doc = include_str!("../docs/testing-your-services.md")]
 pub struct TestingYourServices;

@@ -14,5 +14,7 @@ mod hostile;
 mod loopback;
 #[path = "legacy/nodes.rs"]
 mod nodes;
+#[path = "legacy/processes.rs"]
+mod processes;
 #[path = "legacy/slow.rs"]
 mod slow;

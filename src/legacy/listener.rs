@@ -98,7 +98,7 @@ impl Listener {
     fn serve(&self, ctx: &Context<Self>, stream: Stream, peer: &Peer) {
         let Some(client) = self.hub.enter(peer) else {
             let most = self.hub.config.connections;
-            return self.reject(peer, &format!("{most} clients are connected (`connections`)"));
+            return self.reject(peer, &format!("the limit of {most} connections is reached (`connections`)"));
         };
         let executor = ctx.waits.executor.clone();
         let connection = Connection::new(self.hub.clone(), client, executor, stream);

@@ -111,7 +111,7 @@ impl Reverse {
 /// A listener `floor` at an address that no other test has.
 pub(crate) struct Floor {
     pub(crate) address: String,
-    text: String,
+    pub(crate) text: String,
 }
 
 impl Floor {
