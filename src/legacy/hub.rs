@@ -169,6 +169,13 @@ impl Hub {
         }
     }
 
+    /// Writes how often each cause has occurred since its line.
+    pub(super) fn finish_log(&self) {
+        if let Some(started) = self.running.get() {
+            started.log.finish();
+        }
+    }
+
     /// Whether clients may send messages of this type.
     pub(super) fn takes(&self, type_id: u16) -> bool {
         self.intakes.contains_key(&type_id)

@@ -55,6 +55,7 @@ impl Listener {
         hub.outgoing.wait().await;
         let limit = executor.sleep_until(executor.now().saturating_add(FLUSH));
         select(pin!(hub.finish()), limit).await;
+        hub.finish_log();
         Ok(())
     }
 }
@@ -98,7 +99,10 @@ impl Listener {
     fn serve(&self, ctx: &Context<Self>, stream: Stream, peer: &Peer) {
         let Some(client) = self.hub.enter(peer) else {
             let most = self.hub.config.connections;
-            return self.reject(peer, &format!("the limit of {most} connections is reached (`connections`)"));
+            return self.reject(
+                peer,
+                &format!("the limit of {most} connections is reached (`connections`)"),
+            );
         };
         let executor = ctx.waits.executor.clone();
         let connection = Connection::new(self.hub.clone(), client, executor, stream);

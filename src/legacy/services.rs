@@ -99,9 +99,8 @@ impl<M: Message> Incoming<M> {
         self.origins.begin(publisher.epoch(), publisher.capacity());
         // At a shutdown it publishes what clients have sent.
         while let Some(FromClient { client, message }) = self.receiver.recv().await {
-            let publisher = ctx.publisher_of(Self::topic);
-            self.origins.set(publisher.sent(), client);
-            match publisher.emit(message).await {
+            self.origins.set(ctx.publisher_of(Self::topic).sent(), client);
+            match ctx.pass_on(Self::topic, message).await {
                 Ok(()) => self.hub.count(LegacyValue::Received, 1),
                 Err(error) => {
                     self.hub.count(LegacyValue::Refused, 1);

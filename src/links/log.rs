@@ -91,6 +91,12 @@ impl Log {
         }
     }
 
+    /// Writes all counts now.
+    #[cfg(feature = "topology")]
+    pub(crate) fn finish(&self) {
+        self.limiter().tick(Duration::MAX, &mut |level, words| self.write(level, words));
+    }
+
     fn write(&self, level: Level, words: &str) {
         let node = &*self.node;
         match level {

@@ -191,6 +191,16 @@ fn a1_h12_a_socket_is_closed_to_others_and_is_not_taken_away() {
         let mut stream = std::os::unix::net::UnixStream::connect(&path).unwrap();
         std::io::Write::write_all(&mut stream, &words(SWAP, 1, 2)).unwrap();
         assert_eq!(taken.recv().unwrap(), (1, 2));
+        // A file that is deleted is made again.
+        fs::remove_file(&path).unwrap();
+        let mut stream = loop {
+            match std::os::unix::net::UnixStream::connect(&path) {
+                Ok(stream) => break stream,
+                Err(_) => std::thread::yield_now(),
+            }
+        };
+        std::io::Write::write_all(&mut stream, &words(SWAP, 3, 4)).unwrap();
+        assert_eq!(taken.recv().unwrap(), (3, 4));
     });
     assert!(!socket.exists());
     _ = fs::remove_dir_all(directory);

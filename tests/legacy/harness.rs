@@ -137,6 +137,12 @@ impl Floor {
         Floor::new("\"plain\"", keys, "11 = { topic = \"swaps\", clients = \"send\" }")
     }
 
+    /// With more sections.
+    pub(crate) fn and(mut self, sections: &str) -> Floor {
+        self.text.push_str(sections);
+        self
+    }
+
     /// Clients send swaps and get blobs.
     pub(crate) fn of_flood(keys: &str) -> Floor {
         let types = "11 = { topic = \"swaps\", clients = \"send\" }\n\

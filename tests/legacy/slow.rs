@@ -1,13 +1,15 @@
 //! Clients that do not read, topics that wait, and the end of a node.
 
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 
 use mycelium::{Context, LegacyCodec, Node, Outcome, Result, Topology, service};
 use mycelium_tokio::Tokio;
+use tokio::sync::Notify;
 
 use crate::harness::{
-    BLOB, Client, Floor, ORDER, Order, SWAP, Swap, counter, frame, run, until, words,
+    BLOB, Broker, Client, Floor, ORDER, Order, SWAP, Swap, counter, frame, run, until, words,
 };
 use crate::loopback::host;
 
@@ -99,7 +101,7 @@ fn a_slow_client_misses_messages_that_are_counted() {
 }
 
 /// Takes no swap before a notification.
-struct Waiting(std::sync::mpsc::Sender<u64>, std::sync::Arc<tokio::sync::Notify>);
+struct Waiting(std::sync::mpsc::Sender<u64>, Arc<Notify>);
 
 #[service(reads(Swap))]
 impl Waiting {
@@ -121,7 +123,7 @@ fn a_topic_that_waits_makes_clients_wait_and_loses_nothing() {
         "11 = { topic = \"swaps\", clients = \"send\" }",
     );
     let (sender, taken) = channel();
-    let (go, waits) = (std::sync::Arc::new(tokio::sync::Notify::new()), sender);
+    let (go, waits) = (Arc::new(Notify::new()), sender);
     let told = go.clone();
     let node =
         floor.builder().service(move || Waiting(waits.clone(), told.clone())).build().unwrap();
@@ -161,8 +163,52 @@ fn a_topic_that_waits_makes_clients_wait_and_loses_nothing() {
     assert_eq!(counter(&report.counters, "errors"), 0);
 }
 
+#[test]
+fn a_topic_that_rejects_loses_messages_that_are_counted() {
+    let sections =
+        "[subscription.\"Waiting.swaps\"]\npolicy = \"reject\"\n[topic.swaps]\ncapacity = 16\n";
+    let floor = Floor::of_taker("").and(sections);
+    let (sender, taken) = channel();
+    let (go, waits) = (Arc::new(Notify::new()), sender);
+    let notified = go.clone();
+    let service = move || Waiting(waits.clone(), notified.clone());
+    let node = floor.builder().service(service).build().unwrap();
+    let (_, report) = run(node, move |running| {
+        let mut client = floor.connect();
+        (0..100).for_each(|number| client.send(&words(SWAP, number, 0)));
+        until(running, "refused", 84);
+        go.notify_one();
+        for number in 0..16 {
+            assert_eq!(taken.recv().unwrap(), number);
+        }
+    });
+    assert_eq!(counter(&report.counters, "received"), 16);
+}
+
+#[test]
+fn a_message_whose_codec_panics_becomes_a_dead_letter_and_others_arrive() {
+    let floor = Floor::of_broker("\"plain\"", "");
+    let codec = LegacyCodec::new(
+        |_: &[u8]| Err("not from clients".into()),
+        |order: &Order, payload: &mut Vec<u8>| {
+            assert_ne!(order.pool, 13, "a codec that panics");
+            payload.extend(order.pool.to_le_bytes());
+        },
+    );
+    let node = floor.builder().legacy(codec).service(|| Broker).build().unwrap();
+    let (_, report) = run(node, move |_| {
+        let mut client = floor.connect();
+        (12..15).for_each(|number| client.send(&words(SWAP, number, 0)));
+        for number in [12_u64, 14] {
+            assert_eq!(client.frame(), Some((ORDER, number.to_le_bytes().to_vec())));
+        }
+    });
+    let out = report.services.iter().find(|it| it.name == "legacy:floor:out:orders").unwrap();
+    assert_eq!((out.panics, &out.outcome), (2, &Outcome::Completed));
+}
+
 /// Emits this many orders after a notification, and ends.
-struct Emitter(u64, std::sync::Arc<tokio::sync::Notify>);
+struct Emitter(u64, Arc<Notify>);
 
 #[service(emits(Order))]
 impl Emitter {
@@ -182,7 +228,7 @@ fn a_listener_that_only_sends_ends_with_its_topics_and_clients_get_all() {
         "[legacy.floor]\nlisten = \"{address}\"\nwire = \"plain\"\n[legacy.floor.types]\n\
          12 = {{ topic = \"orders\", clients = \"receive\" }}\n"
     );
-    let go = std::sync::Arc::new(tokio::sync::Notify::new());
+    let go = Arc::new(Notify::new());
     let told = go.clone();
     let node = Node::builder("main")
         .topology(Topology::parse("t.toml", &text).unwrap())
