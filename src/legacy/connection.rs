@@ -203,9 +203,10 @@ impl Connection {
                     match hub.config.invalid {
                         OnBadFrame::End => return Err(End::Undecodable { type_id, problem }),
                         OnBadFrame::Drop => {
+                            // Codecs may quote the client.
+                            let (peer, problem) = (&client.peer, problem.escape_debug());
                             let words = format_args!(
-                                "{} sends an invalid payload of type {type_id}: {problem}",
-                                client.peer
+                                "{peer} sends an invalid payload of type {type_id}: {problem}"
                             );
                             hub.log(Level::Warn, "invalid", &source(&client.peer), &words);
                         }
@@ -321,6 +322,7 @@ impl fmt::Display for End {
                 write!(f, "is disconnected (type {type_id} has no topic)")
             }
             End::Undecodable { type_id, problem } => {
+                let problem = problem.escape_debug();
                 write!(f, "is disconnected (invalid payload of type {type_id}: {problem})")
             }
             End::Timeout { timeout, is_hello: true } => {

@@ -63,13 +63,13 @@ impl Table {
 pub(crate) struct Incoming<M: Message> {
     hub: Arc<Hub>,
     receiver: Receiver<FromClient<M>>,
-    origins: Arc<Origins>,
+    origins: Option<Arc<Origins>>,
 }
 
 /// Makes the instances of an [`Incoming`], before its hub is shared.
 pub(crate) struct IncomingParts<M: Message> {
     receiver: Receiver<FromClient<M>>,
-    origins: Arc<Origins>,
+    origins: Option<Arc<Origins>>,
 }
 
 impl<M: Message> IncomingParts<M> {
@@ -78,7 +78,7 @@ impl<M: Message> IncomingParts<M> {
         hub: &mut Hub,
         type_id: u16,
         codec: &Arc<LegacyCodec<M>>,
-        origins: &Arc<Origins>,
+        origins: &Option<Arc<Origins>>,
     ) -> IncomingParts<M> {
         let (intakes, receiver) = intake::channel(codec);
         hub.add_intake(type_id, intakes);
@@ -96,10 +96,13 @@ impl<M: Message> IncomingParts<M> {
 impl<M: Message> Incoming<M> {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let publisher = ctx.publisher_of(Self::topic);
-        self.origins.begin(publisher.epoch(), publisher.capacity());
+        let origins = self.origins.as_deref();
+        origins.inspect(|it| it.begin(publisher.epoch(), publisher.capacity()));
         // At a shutdown it publishes what clients have sent.
         while let Some(FromClient { client, message }) = self.receiver.recv().await {
-            self.origins.set(ctx.publisher_of(Self::topic).sent(), client);
+            if let Some(origins) = origins {
+                origins.set(ctx.publisher_of(Self::topic).sent(), client);
+            }
             match ctx.pass_on(Self::topic, message).await {
                 Ok(()) => self.hub.count(LegacyValue::Received, 1),
                 Err(error) => {
@@ -118,7 +121,7 @@ pub(crate) struct Outgoing<M: Message> {
     pub(crate) hub: Arc<Hub>,
     pub(crate) type_id: u16,
     pub(crate) codec: Arc<LegacyCodec<M>>,
-    pub(crate) origins: Arc<Origins>,
+    pub(crate) origins: Option<Arc<Origins>>,
 }
 
 #[service(send, reads(M as topic))]
@@ -129,7 +132,9 @@ impl<M: Message> Outgoing<M> {
         while let Some(delivery) = messages.recv().await {
             match delivery {
                 Delivery::Msg(message) => {
-                    let from = self.origins.of(messages.epoch_in_flight(), message.sequence());
+                    let epoch = messages.epoch_in_flight();
+                    let from = self.origins.as_ref();
+                    let from = from.and_then(|origins| origins.of(epoch, message.sequence()));
                     payload.clear();
                     self.codec.encode(&message, &mut payload);
                     match u32::try_from(payload.len()) {

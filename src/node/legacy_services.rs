@@ -27,9 +27,14 @@ trait AnyCodec: Send {
     fn schema(&self) -> Schema;
 
     /// Adds the way from clients to a hub, and returns what makes its service.
-    fn incoming(&self, hub: &mut Hub, of: &TypeConfig, origins: &Arc<Origins>) -> MakeService;
+    fn incoming(
+        &self,
+        hub: &mut Hub,
+        of: &TypeConfig,
+        origins: &Option<Arc<Origins>>,
+    ) -> MakeService;
 
-    fn outgoing(&self, of: &TypeConfig, origins: &Arc<Origins>) -> MakeService;
+    fn outgoing(&self, of: &TypeConfig, origins: &Option<Arc<Origins>>) -> MakeService;
 }
 
 /// Makes a service of this name for a hub.
@@ -40,7 +45,12 @@ impl<M: Message> AnyCodec for Arc<LegacyCodec<M>> {
         Schema::of::<M>()
     }
 
-    fn incoming(&self, hub: &mut Hub, of: &TypeConfig, origins: &Arc<Origins>) -> MakeService {
+    fn incoming(
+        &self,
+        hub: &mut Hub,
+        of: &TypeConfig,
+        origins: &Option<Arc<Origins>>,
+    ) -> MakeService {
         let parts = IncomingParts::new(hub, of.id, self, origins);
         Box::new(move |name, hub| {
             let hub = hub.clone();
@@ -48,7 +58,7 @@ impl<M: Message> AnyCodec for Arc<LegacyCodec<M>> {
         })
     }
 
-    fn outgoing(&self, of: &TypeConfig, origins: &Arc<Origins>) -> MakeService {
+    fn outgoing(&self, of: &TypeConfig, origins: &Option<Arc<Origins>>) -> MakeService {
         let (codec, origins, type_id) = (self.clone(), origins.clone(), of.id);
         Box::new(move |name, hub| {
             // It lives as long as the service: until there is no next run.
@@ -124,8 +134,10 @@ impl LegacyCodecs {
             let Some(codec) = self.0.iter().find(|codec| codec.schema() == *schema) else {
                 return Err(topology.no_legacy_codec(&listener, of, schema.name()).into());
             };
-            // With one type in each direction, both know which client sent a message.
-            let origins = origins_of(&made, &of.topic);
+            let origins = match is_returned(&config, &of.topic) {
+                true => Some(origins_of(&made, &of.topic)),
+                false => None,
+            };
             if of.from_clients {
                 let make = codec.incoming(&mut hub, of, &origins);
                 let topic = of.topic.clone();
@@ -156,11 +168,18 @@ struct Made {
     kind: &'static str,
     topic: String,
     make: MakeService,
-    origins: Arc<Origins>,
+    origins: Option<Arc<Origins>>,
+}
+
+/// Whether clients send and receive a topic: then both of its services know which client sent a
+/// message.
+fn is_returned(config: &ListenerConfig, topic: &str) -> bool {
+    let mut types = config.types.iter().filter(|of| of.topic == topic);
+    types.clone().any(|of| of.from_clients) && types.any(|of| of.to_clients)
 }
 
 /// What both services of a topic share.
 fn origins_of(made: &[Made], topic: &str) -> Arc<Origins> {
     let other = made.iter().find(|made| made.topic == topic);
-    other.map_or_else(Arc::default, |made| made.origins.clone())
+    other.and_then(|made| made.origins.clone()).unwrap_or_default()
 }

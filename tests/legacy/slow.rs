@@ -253,10 +253,29 @@ fn a_listener_that_only_sends_ends_with_its_topics_and_clients_get_all() {
     std::net::TcpListener::bind(&address).unwrap();
 }
 
+/// Answers swaps after the shutdown has begun, and not at once.
+struct Late;
+
+#[service(reads(Swap), emits(Order))]
+impl Late {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut swaps = ctx.subscribe::<Swap>()?;
+        ctx.shutdown_requested().await;
+        while let Some(delivery) = swaps.recv().await {
+            for _ in 0..100 {
+                ctx.yield_now().await;
+            }
+            let Swap { pool, price } = delivery.message().expect("no gap");
+            ctx.emit(Order { pool, amount: price }).await?;
+        }
+        Ok(())
+    }
+}
+
 #[test]
 fn what_clients_sent_before_a_shutdown_is_published_and_answered() {
     let floor = Floor::of_broker("\"plain\"", "");
-    let node = floor.broker();
+    let node = floor.builder().service(|| Late).build().unwrap();
     let (_, report) = run(node, move |running| {
         let mut client = floor.connect();
         (0..50).for_each(|number| client.send(&words(SWAP, number, number)));
