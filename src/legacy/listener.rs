@@ -23,7 +23,8 @@ use crate::service::Context;
 const RECHECK: Duration = Duration::from_secs(1);
 /// The pause after the system could not accept a connection.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long clients have, at the end, to take what waits for them.
+/// How long clients have, at the end, to take what waits for them; at most a quarter of the time
+/// that the node has for its shutdown.
 const FLUSH: Duration = Duration::from_secs(1);
 
 /// Accepts clients, and serves each one in a child task.
@@ -53,7 +54,8 @@ impl Listener {
         drop(open);
         hub.close_intakes();
         hub.outgoing.wait().await;
-        let limit = executor.sleep_until(executor.now().saturating_add(FLUSH));
+        let time = FLUSH.min(ctx.waits.shared.shutdown_timeout() / 4);
+        let limit = executor.sleep_until(executor.now().saturating_add(time));
         select(pin!(hub.finish()), limit).await;
         hub.finish_log();
         Ok(())

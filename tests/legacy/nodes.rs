@@ -1,6 +1,6 @@
 //! Listeners beside links, and messages that look different in the original system.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 
 use mycelium::{LegacyCodec, Node, StartError, Topology};
 use mycelium_tokio::Tokio;
@@ -58,6 +58,24 @@ wire = "plain"
     );
     runtime.block_on(desk.join()).unwrap();
     _ = std::fs::remove_dir_all(&directory);
+}
+
+/// Names and IPv6 addresses were refused.
+#[test]
+fn c1_a_listener_has_names_and_several_addresses() {
+    // The system knows which port is free; another process may take it before the listener does.
+    let port = TcpListener::bind("[::1]:0").unwrap().local_addr().unwrap().port();
+    let mut floor = Floor::of_broker("\"plain\"", "");
+    let list = format!("[\"localhost:{port}\", \"{}\"]", floor.address);
+    floor.text = floor.text.replace(&format!("\"{}\"", floor.address), &list);
+    let node = floor.broker();
+    crate::harness::run(node, move |_| {
+        for address in [format!("localhost:{port}"), floor.address.clone()] {
+            let mut client = Client::new(TcpStream::connect(&address).unwrap());
+            client.send(&words(SWAP, 1, 2));
+            assert_eq!(client.words(), Some((ORDER, 1, 2)), "{address}");
+        }
+    });
 }
 
 #[test]

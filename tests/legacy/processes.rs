@@ -2,14 +2,15 @@
 //! binary in another role.
 
 use std::env;
-use std::io::{Read, stdin};
+use std::io::{Read, Write, stdin};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use mycelium::{LegacyCodec, Node, Topology};
 use mycelium_tokio::Tokio;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::harness::{Broker, Floor, ORDER, Order, SWAP, Swap, frame, hex, words};
+use crate::harness::{Broker, Floor, ORDER, Order, SWAP, Swap, counter, frame, hex, run, words};
 
 /// The topology of the other process.
 const TOPOLOGY: &str = "MYCELIUM_TEST_TOPOLOGY";
@@ -62,6 +63,30 @@ fn connect(floor: &Floor) -> crate::harness::Client {
             Err(_) => std::thread::yield_now(),
         }
     }
+}
+
+#[test]
+fn a_client_in_python_sends_and_receives() {
+    let floor = Floor::of_broker(&format!("{{ digest = \"{DIGEST}\" }}"), "");
+    let node = floor.broker();
+    let (output, report) = run(node, move |_| {
+        let (host, port) = floor.address.split_once(':').unwrap();
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/legacy_client.py");
+        let mut program = Command::new("python3");
+        program.arg(script).args([host, port, DIGEST]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let expects = "this test needs python3 (3.9 or later) in the path, to run legacy_client.py";
+        let mut client = program.spawn().expect(expects);
+        let swaps = b"11 0700000000000000e803000000000000\n11 08000000000000000100000000000000\n";
+        client.stdin.take().unwrap().write_all(swaps).unwrap();
+        let output = client.wait_with_output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    });
+    assert_eq!(
+        output,
+        "12 0700000000000000e803000000000000\n12 08000000000000000100000000000000\n"
+    );
+    assert_eq!(counter(&report.counters, "errors"), 0);
 }
 
 /// Each frame of an unknown type was a line of the log, as fast as a client could send them.
