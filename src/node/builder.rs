@@ -480,6 +480,9 @@ impl Builder {
             return Ok(bound);
         }
         for LegacyService { service, topic } in services {
+            if self.services.iter().any(|other| other.name == service.name) {
+                return Err(BuildError::DuplicateService { name: service.name });
+            }
             let port = (service.name.clone(), "topic".to_owned());
             self.bindings.extend(topic.map(|topic| (port, topic)));
             self.services.push(service);

@@ -59,6 +59,16 @@ impl Topology {
                         .to_owned(),
                 );
             }
+            if section.types.is_empty() {
+                return contradiction(
+                    name.span(),
+                    format!(
+                        "a listener without types serves nothing: add `[legacy.{}.types]`, with lines such as \
+                         `11 = \"ticks\"`",
+                        name.as_ref()
+                    ),
+                );
+            }
             self.check_legacy_limits(name.as_ref(), section)?;
             self.check_legacy_types(section)?;
         }

@@ -9,7 +9,8 @@ const FLOOR: &str = "[legacy.floor]\nlisten = \"10.0.0.1:7401\"\nwire = \"plain\
 
 /// The error of more keys of a listener: line 4 is the first one.
 fn error_with(keys: &str) -> String {
-    error(&format!("{FLOOR}{keys}"))
+    let types = if keys.contains("types") { "" } else { "types = { 11 = \"swaps\" }\n" };
+    error(&format!("{FLOOR}{keys}{types}"))
 }
 
 fn error(text: &str) -> String {
@@ -24,11 +25,11 @@ fn listener(text: &str) -> ListenerConfig {
 
 #[test]
 fn a_listener_has_defaults() {
-    let listener = listener(FLOOR);
+    let listener = listener(&format!("{FLOOR}types = {{ 11 = \"swaps\" }}\n"));
     assert_eq!((&*listener.name, listener.node), ("floor", None));
     assert_eq!(listener.place, "t.toml:2:10");
     assert!(matches!(listener.endpoint, Endpoint::Tcp { .. }));
-    assert_eq!((listener.digests, listener.types.len()), (Vec::new(), 0));
+    assert_eq!((listener.digests, listener.types.len()), (Vec::new(), 1));
     assert_eq!((listener.unknown, listener.invalid), (OnBadFrame::Drop, OnBadFrame::End));
     assert_eq!((listener.slow, listener.connections), (OnSlowClient::End, 64));
     assert_eq!(listener.timeout, Duration::from_secs(10));
@@ -84,6 +85,10 @@ fn mistakes_are_named_with_their_place() {
     assert_eq!(error("[legacy.a]\nwire = \"plain\"\n"), format!("t.toml:1:9: {address}"));
     assert_eq!(error_with("socket = \"/a/b\"\n"), format!("t.toml:1:9: {address}"));
     assert_eq!(
+        error(FLOOR),
+        "t.toml:1:9: a listener without types serves nothing: add `[legacy.floor.types]`, with lines such as `11 = \"ticks\"`"
+    );
+    assert_eq!(
         error(&format!("[node.a]\n[node.b]\n{FLOOR}")),
         "t.toml:3:9: a file with several nodes says which one listens: add `node`, one of: a, b"
     );
@@ -107,15 +112,18 @@ fn mistakes_are_named_with_their_place() {
         error_with("slow = \"wait\"\n"),
         "t.toml:4:8: invalid value `wait`: expected one of: drop, end"
     );
-    let socket = "[legacy.a]\nwire = \"plain\"\nsocket = \"/a/b\"\nmode = \"0666\"\n";
+    let socket =
+        "[legacy.a]\nwire = \"plain\"\nsocket = \"/a/b\"\nmode = \"0666\"\ntypes = { 1 = \"a\" }\n";
     assert_eq!(
         error(socket),
         "t.toml:4:8: this mode lets processes of all users connect: list those that may (`users`), or close it to others"
     );
     let long = "x".repeat(107);
     assert!(
-        error(&format!("[legacy.a]\nwire = \"plain\"\nsocket = \"/{long}\"\n"))
-            .starts_with("t.toml:3:10: legacy listener `a` would listen at `/xxx")
+        error(&format!(
+            "[legacy.a]\nwire = \"plain\"\nsocket = \"/{long}\"\ntypes = {{ 1 = \"a\" }}\n"
+        ))
+        .starts_with("t.toml:3:10: legacy listener `a` would listen at `/xxx")
     );
 }
 
