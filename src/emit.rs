@@ -75,17 +75,7 @@ impl<'c, M: Message> Emit<'c, M> {
             if waits.poll_shutdown(context).is_ready() {
                 return refused(publisher);
             }
-            waits.watch(context, |service| {
-                let by = publisher.blocked_by();
-                let reader = by.as_deref().unwrap_or("?");
-                let topic = &**publisher.topic();
-                log::warn!(
-                    service,
-                    topic,
-                    reader,
-                    "the service waits in `emit` for room: this reader has not taken its messages"
-                );
-            });
+            waits.watch_emit(context, publisher);
         }
         poll
     }
@@ -188,6 +178,25 @@ impl Waits {
         let Waits { service, executor, timers, .. } = self;
         let Timers { stall, since, .. } = &mut **timers.get_or_insert_default();
         stall.watch(context, &**executor, since, || report(service));
+    }
+
+    /// Watches an emit that waits for room.
+    pub(crate) fn watch_emit<M: Message>(
+        &mut self,
+        context: &mut Context<'_>,
+        publisher: &Publisher<M>,
+    ) {
+        self.watch(context, |service| {
+            let by = publisher.blocked_by();
+            let reader = by.as_deref().unwrap_or("?");
+            let topic = &**publisher.topic();
+            log::warn!(
+                service,
+                topic,
+                reader,
+                "the service waits in `emit` for room: this reader has not taken its messages"
+            );
+        });
     }
 
     /// Ready at the time `end`.

@@ -260,6 +260,12 @@ impl<M: Message> Subscription<M> {
         self.subscription.as_ref().map_or(0, local::Subscription::depth)
     }
 
+    /// The epoch of the publisher whose message is in flight.
+    #[cfg(feature = "topology")]
+    pub(crate) fn epoch_in_flight(&self) -> Option<u64> {
+        self.subscription.as_ref()?.epoch_in_flight()
+    }
+
     /// What happens when it is slower than a publisher.
     #[must_use]
     pub fn policy(&self) -> Policy {

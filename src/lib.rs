@@ -276,6 +276,8 @@ mod latch;
 mod launch;
 #[cfg(unix)]
 mod launcher;
+#[cfg(feature = "topology")]
+mod legacy;
 mod links;
 mod log;
 mod members;
@@ -326,6 +328,8 @@ pub use inbox::Subscription;
 pub use kept::Kept;
 #[cfg(unix)]
 pub use launcher::end_with_launcher;
+#[cfg(feature = "topology")]
+pub use legacy::LegacyCodec;
 #[cfg(feature = "logs")]
 pub use log::init;
 pub use metrics::{Counter, Gauge, Histogram, MetricError, Metrics};
@@ -352,6 +356,10 @@ pub struct Choosing;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/embedding.md")]
 pub struct Embedding;
+
+#[cfg(all(doctest, feature = "topology"))]
+#[doc = include_str!("../docs/legacy.md")]
+pub struct Legacy;
 
 #[cfg(all(doctest, feature = "testing"))]
 #[doc = include_str!("../docs/testing-your-services.md")]

@@ -9,7 +9,7 @@
 
 mod far;
 mod listen;
-mod log;
+pub(crate) mod log;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -34,6 +34,7 @@ use crate::shared::Peers;
 use crate::topology::Topology;
 use far::Far;
 use listen::Listening;
+pub(crate) use listen::bind_error;
 use log::Log;
 
 /// The parts of a node that its links use.
@@ -182,7 +183,7 @@ impl Links {
         let mut listening = Vec::new();
         for (endpoint, place) in setup.endpoints(far) {
             let bound = endpoint.bind();
-            let bound = bound.map_err(|error| listen::bind_error(node, &endpoint, place, error))?;
+            let bound = bound.map_err(|error| bind_error(node, &endpoint, place, error))?;
             let listener = bound.listener(&**setup.executor);
             let listener = listener
                 .map_err(|error| setup.failed(format!("listen at `{endpoint}`: {error}")))?;

@@ -1,5 +1,6 @@
 //! A node: it starts the services of one process. Read `builder` first, then this file; then
-//! `request_links` (which services carry requests to other nodes), `prepare` (a service is wired),
+//! `request_links` (which services carry requests to other nodes), `legacy_services` (which serve
+//! clients of the original system), `prepare` (a service is wired),
 //! `placing` (it gets its executor or thread), `service_task` (what surrounds each poll), `driver`
 //! (it waits for the end) with `endless` (which subscriptions it ends), `watchdog`, and `running`
 //! (what the owner sees).
@@ -7,6 +8,8 @@
 pub(crate) mod builder;
 mod driver;
 mod endless;
+#[cfg(feature = "topology")]
+mod legacy_services;
 mod placing;
 mod prepare;
 mod request_links;
@@ -34,6 +37,12 @@ use crate::error::{BuildError, StartError, SubscribeError};
 #[cfg(feature = "testing")]
 use crate::execution::Execution;
 use crate::inbox::Subscription;
+#[cfg(feature = "topology")]
+use crate::legacy::hub::Hub;
+#[cfg(feature = "topology")]
+use crate::links::bind_error;
+#[cfg(feature = "topology")]
+use crate::links::log::Log;
 use crate::links::{LinkSetup, Links};
 use crate::log;
 use crate::names::expected_instead_of;
@@ -63,6 +72,9 @@ pub struct Node {
     hooks: Vec<StopHook>,
     observers: Observers,
     watchdog: Option<Duration>,
+    /// Its listeners for clients of the original system.
+    #[cfg(feature = "topology")]
+    legacy: Vec<Arc<Hub>>,
     #[cfg(feature = "testing")]
     probe: Option<Arc<Probe>>,
 }
@@ -283,6 +295,8 @@ impl Node {
             prepared.push(service.map_err(|error| shared.plan.start_error(error))?);
         }
         shared.topics.mailboxes.start();
+        #[cfg(feature = "topology")]
+        self.legacy.iter().try_for_each(|hub| listen_to_legacy(&shared, hub))?;
         // Before any service runs, so that readers in other nodes miss nothing.
         let _ = links.set(Links::start(&LinkSetup {
             node: &shared.plan.node,
@@ -350,6 +364,23 @@ fn choose(
         },
     };
     Err(error.into())
+}
+
+/// Listens for clients of the original system, before any service runs.
+#[cfg(feature = "topology")]
+fn listen_to_legacy(shared: &Arc<Shared>, hub: &Hub) -> Result<(), StartError> {
+    let (node, executor, config) = (&*shared.plan.node, &shared.executor, &hub.config);
+    let place = || Some(config.place.clone());
+    hub.bind(&**executor).map_err(|error| bind_error(node, &config.endpoint, place(), error))?;
+    let log = Log::new(node, executor.clone());
+    let spawned = executor.spawn(Box::pin(log.clone().run(shared.lifecycle.links.clone())));
+    let service = || format!("(the log of legacy listener {})", config.name);
+    spawned.map_err(|error| StartError::Spawn { service: service(), error })?;
+    let line = shared.topics.counters().line(&format!("legacy={}", config.name));
+    hub.start(line, log);
+    let (listener, endpoint) = (&*config.name, &config.endpoint);
+    log::info!(node, listener, %endpoint, "listens for clients of the original system");
+    Ok(())
 }
 
 /// Starts the watchdog, which watches all polls of the services.

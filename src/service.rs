@@ -305,6 +305,44 @@ impl<S: Service> Context<S> {
         self.another_publisher(&topic)
     }
 
+    /// The publisher of a named port.
+    #[cfg(feature = "topology")]
+    pub(crate) fn publisher_of<M: Message, const PORT: usize>(
+        &mut self,
+        port: Output<S, M, PORT>,
+    ) -> &mut Publisher<M>
+    where
+        S: EmitsOn<M, PORT>,
+    {
+        let _ = port;
+        S::publisher(&mut self.outputs)
+    }
+
+    /// As [`emit_on`](Context::emit_on), also while the node shuts down: for a source that passes on
+    /// what others have sent.
+    #[cfg(feature = "topology")]
+    pub(crate) async fn pass_on<M: Message, const PORT: usize>(
+        &mut self,
+        port: Output<S, M, PORT>,
+        message: M,
+    ) -> Result<(), EmitError<M>>
+    where
+        S: EmitsOn<M, PORT>,
+    {
+        let _ = port;
+        let Context { outputs, waits, .. } = self;
+        let publisher = S::publisher(outputs);
+        waits.begin();
+        poll_fn(|context| {
+            let emitted = publisher.poll_emit(context, &message);
+            if emitted.is_pending() {
+                waits.watch_emit(context, publisher);
+            }
+            emitted
+        })
+        .await
+    }
+
     fn another_publisher<M: Message>(
         &mut self,
         topic: &str,

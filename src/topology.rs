@@ -1,8 +1,8 @@
 //! The topology file: which services make up a node, and the settings of nodes, services, topics,
 //! subscriptions and links that differ from the defaults. `sections` has the keys, `values` their
-//! types, `check` compares names, `execution`, `socket`, `hosts`, `tls` and `links` answer
-//! questions about their keys, `requests` adds what requests between nodes need, `error` has the
-//! errors.
+//! types, `check` compares names, `execution`, `socket`, `hosts`, `tls`, `links` and `legacy`
+//! answer questions about their keys, `requests` adds what requests between nodes need, `error` has
+//! the errors.
 //!
 //! Without the feature `topology` this file is replaced by `topology/none.rs`, whose topology has
 //! the defaults.
@@ -16,6 +16,8 @@ mod defaults;
 mod error;
 mod execution;
 mod hosts;
+mod legacy;
+mod legacy_section;
 mod link;
 mod links;
 mod policies;
@@ -115,6 +117,7 @@ impl Topology {
                 topology.check_hosts()?;
                 topology.check_links()?;
                 topology.check_tls()?;
+                topology.check_legacy()?;
                 topology.check_sockets()?;
                 topology.check_executions()?;
                 Ok(topology)

@@ -2,11 +2,15 @@
 #![allow(unsafe_code)]
 #![cfg(all(feature = "signals", feature = "topology"))]
 
+mod loopback;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-use mycelium::{Context, Delivery, Node, Result, Topology, message, service};
+use mycelium::{Context, Delivery, LegacyCodec, Node, Result, Topology, message, service};
 use mycelium_tokio::Tokio;
 
 thread_local! {
@@ -196,6 +200,49 @@ services = ["Exchange"]
     let allocations = allocations.recv().unwrap();
     assert!(allocations < MEASURED / 20, "{allocations} allocations in {MEASURED} messages");
     std::fs::remove_dir_all(&place).unwrap();
+}
+
+/// The earlier system made six allocations for each frame of a client, and more for its bridges
+/// (P2). Here buffers grow once, and timers allocate. One client sends, the other one gets all.
+#[tokio::test]
+async fn p2_frames_of_clients_allocate_nothing() {
+    let address = format!("{}:7401", loopback::host());
+    let text = format!(
+        "[legacy.floor]\nlisten = \"{address}\"\nwire = \"plain\"\nqueue = \"16 MiB\"\n\
+         [legacy.floor.types]\n12 = \"orders\"\n"
+    );
+    let (sender, allocations) = sync_channel(1);
+    let node = Node::builder("main")
+        .topology(Topology::parse("p2.toml", &text).unwrap())
+        .legacy(LegacyCodec::<Order>::same_bytes())
+        .service(move || Exchange(sender.clone()))
+        .build()
+        .unwrap();
+    let running = node.start(Tokio::current().unwrap()).unwrap();
+    let clients = tokio::task::spawn_blocking(move || {
+        let connect = || TcpStream::connect(&address).unwrap();
+        let (mut reader, mut writer) = (connect(), connect());
+        let frames = LAST + COOL_DOWN;
+        let writing = std::thread::spawn(move || {
+            for number in 0..frames {
+                let payload = u64::to_le_bytes(number);
+                let frame = [&[12, 0, 8, 0, 0, 0][..], &payload].concat();
+                writer.write_all(&frame).unwrap();
+            }
+            writer
+        });
+        let mut frame = [0; 14];
+        for number in 0..frames {
+            reader.read_exact(&mut frame).unwrap();
+            assert_eq!(frame[6..], number.to_le_bytes());
+        }
+        writing.join().unwrap()
+    });
+    clients.await.unwrap();
+    running.shutdown();
+    running.join().await.unwrap();
+    let allocations = allocations.recv().unwrap();
+    assert!(allocations < MEASURED / 20, "{allocations} allocations in {MEASURED} frames");
 }
 
 #[message(topic = "questions", id = 3, reply = Order)]

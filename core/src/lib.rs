@@ -7,7 +7,8 @@
 //! message, and take them apart again, in buffers of the caller. [`ring`] moves items and byte
 //! slots between threads and knows neither messages nor wakers; [`doorbell`] lets a side that found
 //! nothing sleep until the other side rings; [`channel`] joins the two, and [`wait`] limits how
-//! long a task spins before it sleeps. [`link`] is the protocol between two nodes. `sync` has the
+//! long a task spins before it sleeps. [`link`] is the protocol between two nodes,
+//! [`legacy`] the one with clients of the original system. `sync` has the
 //! atomics of all of them, and is the only file that the model checker replaces.
 //!
 //! This crate does not know a clock, a thread, a socket, or a heap. Time and randomness are
@@ -32,6 +33,7 @@ pub mod envelope;
 pub mod error;
 pub mod fixed;
 pub mod frame;
+pub mod legacy;
 pub mod link;
 pub mod message;
 pub mod ring;

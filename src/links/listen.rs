@@ -87,7 +87,7 @@ fn restore_memory(memory: Option<&ControlThread>) -> Result<(), String> {
 }
 
 /// `place` is where the topology sets the socket, if it does.
-pub(super) fn bind_error(
+pub(crate) fn bind_error(
     node: &str,
     endpoint: &Endpoint,
     place: Option<String>,

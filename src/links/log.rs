@@ -1,5 +1,5 @@
-//! Log lines about links, limited for each cause and peer: the first occurrence at once, then a
-//! count per minute.
+//! Log lines about links and other connections, limited for each cause and peer: the first
+//! occurrence at once, then a count per minute.
 //!
 //! A peer that connects again and again must not fill the log, and an absent peer must stay
 //! visible. [`Limiter`] decides which lines are written, without a clock; [`Log`] writes them, and
@@ -28,7 +28,7 @@ const KEYS: usize = 256;
 const ABSENT: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Level {
+pub(crate) enum Level {
     Debug,
     Info,
     Warn,
@@ -36,7 +36,7 @@ enum Level {
 }
 
 /// The log of a node's links.
-pub(super) struct Log {
+pub(crate) struct Log {
     node: String,
     executor: Arc<dyn Executor>,
     limiter: Mutex<Limiter>,
@@ -45,13 +45,13 @@ pub(super) struct Log {
 }
 
 impl Log {
-    pub(super) fn new(node: &str, executor: Arc<dyn Executor>) -> Arc<Log> {
+    pub(crate) fn new(node: &str, executor: Arc<dyn Executor>) -> Arc<Log> {
         let (node, limiter) = (node.to_owned(), Mutex::default());
         Arc::new(Log { node, executor, limiter, counts: Event::new() })
     }
 
     /// Writes counts when they are due, until links are to stop.
-    pub(super) async fn run(self: Arc<Log>, control: Arc<Control>) {
+    pub(crate) async fn run(self: Arc<Log>, control: Arc<Control>) {
         let mut stopped = pin!(control.stopped());
         loop {
             let counts = self.counts.listen();
@@ -73,12 +73,28 @@ impl Log {
 
     pub(super) fn note(&self, notice: &Notice<'_>) {
         let (level, key) = key(notice);
+        self.limited(level, key, notice);
+    }
+
+    /// Writes `words`, unless there was a line with this key within the last minute.
+    pub(crate) fn limited(
+        &self,
+        level: Level,
+        key: (&'static str, String),
+        words: &dyn fmt::Display,
+    ) {
         let now = self.executor.now();
         let mut limiter = self.limiter();
-        limiter.note(now, level, key, notice, &mut |level, words| self.write(level, words));
+        limiter.note(now, level, key, words, &mut |level, words| self.write(level, words));
         if limiter.due().is_some() {
             self.counts.notify(1);
         }
+    }
+
+    /// Writes all counts now.
+    #[cfg(feature = "topology")]
+    pub(crate) fn finish(&self) {
+        self.limiter().tick(Duration::MAX, &mut |level, words| self.write(level, words));
     }
 
     fn write(&self, level: Level, words: &str) {

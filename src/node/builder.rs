@@ -5,14 +5,22 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "topology")]
+use mycelium_core::Message;
 use mycelium_executor::Executor;
 use mycelium_transports::local::{OnStall, SubscribeOptions};
 
 use super::Node;
+#[cfg(feature = "topology")]
+use super::legacy_services::{LegacyCodecs, LegacyService};
 use super::prepare::{Registered, StopHook};
 use super::request_links::{AddedService, RequestLinks};
 use crate::error::BuildError;
 use crate::execution::Execution;
+#[cfg(feature = "topology")]
+use crate::legacy::LegacyCodec;
+#[cfg(feature = "topology")]
+use crate::legacy::hub::Hub;
 use crate::observe::{Event, Observers};
 use crate::plan::{Bindings, BoundPorts, Plan};
 use crate::report::StartWarning;
@@ -35,6 +43,11 @@ pub struct Builder {
     on_stall: BTreeMap<String, OnStall>,
     executors: Vec<(String, Arc<dyn Executor>)>,
     request_links: RequestLinks,
+    #[cfg(feature = "topology")]
+    legacy: LegacyCodecs,
+    /// The listeners of this node for clients of the original system.
+    #[cfg(feature = "topology")]
+    listeners: Vec<Arc<Hub>>,
     hooks: Vec<StopHook>,
     observers: Observers,
     watchdog: Option<Duration>,
@@ -55,6 +68,10 @@ impl Node {
             on_stall: BTreeMap::new(),
             executors: Vec::new(),
             request_links: RequestLinks::default(),
+            #[cfg(feature = "topology")]
+            legacy: LegacyCodecs::default(),
+            #[cfg(feature = "topology")]
+            listeners: Vec::new(),
             hooks: Vec::new(),
             observers: Observers::default(),
             watchdog: None,
@@ -316,6 +333,55 @@ impl Builder {
         self
     }
 
+    /// Sets the payload of one message type in the original system, for clients of it: a listener
+    /// (`[legacy.NAME]` of the topology) maps types of the original system to topics, whose message
+    /// types need this. Without a listener it has no effect. A second one for the same type
+    /// replaces the first. `docs/legacy.md` has more.
+    ///
+    /// ```
+    /// use mycelium::{Context, LegacyCodec, Node, Result, Topology, message, service};
+    ///
+    /// #[message(topic = "swaps", id = 1)]
+    /// struct Swap {
+    ///     pool: u64,
+    ///     price: u64,
+    /// }
+    ///
+    /// struct Detector;
+    ///
+    /// #[service(reads(Swap))]
+    /// impl Detector {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         let mut swaps = ctx.subscribe::<Swap>()?;
+    ///         while let Some(delivery) = swaps.recv().await {
+    ///             let Some(swap) = delivery.message() else { continue };
+    ///             ctx.info("swap", swap.price);
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let topology = Topology::parse("app.toml", r#"
+    /// [legacy.floor]
+    /// listen = "127.0.0.1:7401"
+    /// wire = "plain"
+    /// [legacy.floor.types]
+    /// 11 = { topic = "swaps", clients = "send" }
+    /// "#)?;
+    /// let node = Node::builder("main")
+    ///     .topology(topology)
+    ///     .service(|| Detector)
+    ///     .legacy(LegacyCodec::<Swap>::same_bytes())
+    ///     .build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "topology")]
+    #[must_use]
+    pub fn legacy<M: Message>(mut self, codec: LegacyCodec<M>) -> Builder {
+        self.legacy.add(codec);
+        self
+    }
+
     /// Adds a hook that runs at the end, when all services have ended or were abandoned, for
     /// example to close what they shared. Hooks run one after the other, in the reverse of the
     /// order in which they were added. Together they have as long as the services have at a
@@ -340,6 +406,8 @@ impl Builder {
         let bound = self.bind_ports()?;
         let added = self.request_links.services(&mut self.topology, &bound)?;
         let all = if added.is_empty() { bound } else { self.add_services(added)? };
+        #[cfg(feature = "topology")]
+        let all = self.add_listeners(all)?;
         let known: Vec<&str> = self.services.iter().map(|service| &*service.name).collect();
         let placed = self.topology.place(&self.name, &known)?;
         let warnings = self.unplaced().map(|service| StartWarning::UnplacedService { service });
@@ -378,6 +446,8 @@ impl Builder {
             hooks,
             observers,
             watchdog,
+            #[cfg(feature = "topology")]
+            legacy: self.listeners,
             #[cfg(feature = "testing")]
             probe: None,
         })
@@ -392,6 +462,29 @@ impl Builder {
             for (port, topic) in [("calls", calls), ("answers", answers)] {
                 self.bindings.insert((service.name.clone(), port.to_owned()), topic);
             }
+            self.services.push(service);
+        }
+        self.bind_ports()
+    }
+
+    /// Adds the services of listeners for clients of the original system, and returns the ports of
+    /// all services.
+    #[cfg(feature = "topology")]
+    fn add_listeners(
+        &mut self,
+        bound: Vec<(String, BoundPorts)>,
+    ) -> Result<Vec<(String, BoundPorts)>, BuildError> {
+        let (services, own) = self.legacy.services(&self.name, &mut self.topology, &bound)?;
+        self.listeners = own;
+        if services.is_empty() {
+            return Ok(bound);
+        }
+        for LegacyService { service, topic } in services {
+            if self.services.iter().any(|other| other.name == service.name) {
+                return Err(BuildError::DuplicateService { name: service.name });
+            }
+            let port = (service.name.clone(), "topic".to_owned());
+            self.bindings.extend(topic.map(|topic| (port, topic)));
             self.services.push(service);
         }
         self.bind_ports()

@@ -39,8 +39,8 @@ struct Transport(Carrier);
 /// Whether a link over plain TCP believes the name of a peer: `"network"`, of every process that
 /// can connect; `"nobody"`, of none on another host.
 #[derive(Clone, Copy, Debug)]
-struct Trust {
-    is_network: bool,
+pub(super) struct Trust {
+    pub(super) is_network: bool,
 }
 
 impl<'de> Deserialize<'de> for Transport {

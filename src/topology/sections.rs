@@ -8,6 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::addresses::{Addresses, HostAddresses, Port};
+use super::legacy_section::LegacySection;
 use super::link::LinkSection;
 use super::policies::{Keys, PolicyName, StallRule, StartName};
 use super::values::{
@@ -25,6 +26,7 @@ pub(super) struct Sections {
     pub(super) topic: BTreeMap<Spanned<String>, TopicSection>,
     pub(super) subscription: BTreeMap<Spanned<String>, SubscriptionSection>,
     pub(super) link: BTreeMap<Spanned<String>, LinkSection>,
+    pub(super) legacy: BTreeMap<Spanned<String>, LegacySection>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

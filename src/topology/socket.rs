@@ -8,7 +8,6 @@ use toml::Spanned;
 
 use super::Topology;
 use super::error::{Problem, TopologyError};
-use super::sections::NodeSection;
 use super::values::Mode;
 
 impl Topology {
@@ -17,7 +16,9 @@ impl Topology {
         let section = self.sections.node.get(node);
         let address = section.and_then(|section| section.socket.clone()).map(Spanned::into_inner);
         let address = address.unwrap_or_else(|| self.run_directory().join(format!("{node}.sock")));
-        Endpoint::unix(address, section.map(access).unwrap_or_default())
+        let access = section
+            .map(|section| access(section.users.as_deref(), section.group, section.mode.as_ref()));
+        Endpoint::unix(address, access.unwrap_or_default())
     }
 
     /// Checks that a node can listen at its endpoint, as far as the address itself says.
@@ -42,16 +43,11 @@ impl Topology {
     pub(super) fn check_sockets(&self) -> Result<(), TopologyError> {
         for section in self.sections.node.values() {
             let Some(mode) = &section.mode else { continue };
-            let Mode(bits) = *mode.as_ref();
-            let message = if bits & 0o006 != 0 && section.users.is_none() {
-                "this mode lets processes of all users connect: list those that may (`users`), or close it to others"
-            } else if bits & 0o020 == 0 && section.group.is_some() {
-                "this mode does not let the group of this node (`group`) connect: expected one like \"0660\""
-            } else {
-                continue;
-            };
-            let problem = Problem::Contradiction { message: message.to_owned() };
-            return Err(self.file.error(mode.span(), problem));
+            let (has_users, has_group) = (section.users.is_some(), section.group.is_some());
+            if let Some(text) = contradiction_of_mode(mode, has_users, has_group) {
+                let problem = Problem::Contradiction { message: text.to_owned() };
+                return Err(self.file.error(mode.span(), problem));
+            }
         }
         Ok(())
     }
@@ -65,16 +61,40 @@ impl Topology {
     }
 }
 
-/// The users that may connect to a node: its own, unless the section says more.
-fn access(section: &NodeSection) -> Access {
+/// How the permissions of a socket contradict `users` or `group`, if they do.
+pub(super) fn contradiction_of_mode(
+    mode: &Spanned<Mode>,
+    has_users: bool,
+    has_group: bool,
+) -> Option<&'static str> {
+    let Mode(bits) = *mode.as_ref();
+    if bits & 0o006 != 0 && !has_users {
+        Some(
+            "this mode lets processes of all users connect: list those that may (`users`), or close it to others",
+        )
+    } else if bits & 0o020 == 0 && has_group {
+        Some(
+            "this mode does not let the group of this node (`group`) connect: expected one like \"0660\"",
+        )
+    } else {
+        None
+    }
+}
+
+/// The users that may connect to a socket: that of the node, unless the section says more.
+pub(super) fn access(
+    users: Option<&[u32]>,
+    group: Option<u32>,
+    mode: Option<&Spanned<Mode>>,
+) -> Access {
     let mut access = Access::default();
-    if let Some(users) = &section.users {
+    if let Some(users) = users {
         access = access.users(users.iter().copied());
     }
-    if let Some(group) = section.group {
+    if let Some(group) = group {
         access = access.group(group);
     }
-    if let Some(mode) = &section.mode {
+    if let Some(mode) = mode {
         access = access.mode(mode.as_ref().0);
     }
     access

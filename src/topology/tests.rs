@@ -29,7 +29,7 @@ fn errors_name_file_line_and_what_was_expected() {
     );
     assert_eq!(
         error("[nodes.main]\n"),
-        "t.toml:1:2: unknown key `nodes`: did you mean `node`? (expected one of: host, tls, node, service, topic, subscription, link)"
+        "t.toml:1:2: unknown key `nodes`: did you mean `node`? (expected one of: host, tls, node, service, topic, subscription, link, legacy)"
     );
     assert!(
         error("[\"a, b\"]\n")

@@ -73,7 +73,7 @@ pub use reading::{LONGEST_LABEL, Reading};
 #[cfg(feature = "metrics")]
 pub use region::Region;
 pub use values::{
-    BucketValue, CounterValue, EdgeValue, GaugeValue, HistogramValue, Kind, LinkValue,
+    BucketValue, CounterValue, EdgeValue, GaugeValue, HistogramValue, Kind, LegacyValue, LinkValue,
     PublisherValue, RequesterValue, ResponderValue, ServiceValue, Value, WatchdogValue,
 };
 

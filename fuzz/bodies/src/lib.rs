@@ -5,9 +5,11 @@
 //! broke something become a file of the corpus.
 
 mod codec;
+mod legacy;
 mod link;
 mod region;
 
 pub use codec::{extensions, frame, message};
+pub use legacy::legacy;
 pub use link::link;
 pub use region::region;

@@ -41,6 +41,11 @@ fn link() {
 }
 
 #[test]
+fn legacy() {
+    replay("legacy", mycelium_fuzz::legacy);
+}
+
+#[test]
 fn region() {
     replay("region", mycelium_fuzz::region);
 }

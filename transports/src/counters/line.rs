@@ -63,7 +63,13 @@ impl<V: Value> Line<V> {
     /// Adds one to a value. Any thread may call it, if none calls [`add`](Line::add) for this value.
     #[inline]
     pub fn count(&self, value: V) {
-        self.word(value).fetch_add(1, Ordering::Relaxed);
+        self.count_many(value, 1);
+    }
+
+    /// As [`count`](Line::count), for a number.
+    #[inline]
+    pub fn count_many(&self, value: V, count: u64) {
+        self.word(value).fetch_add(count, Ordering::Relaxed);
     }
 
     /// Advances a value to `position`, which counts the same thing in fewer bits and wraps. It

@@ -56,7 +56,8 @@ impl MetricValue {
             | Kind::Link
             | Kind::Watchdog
             | Kind::Requester
-            | Kind::Responder => return None,
+            | Kind::Responder
+            | Kind::Legacy => return None,
         })
     }
 

@@ -62,5 +62,9 @@ impl<V: Value> Line<V> {
 
     /// Does nothing.
     #[inline(always)]
+    pub fn count_many(&self, _value: V, _count: u64) {}
+
+    /// Does nothing.
+    #[inline(always)]
     pub fn follow(&self, _value: V, _position: usize) {}
 }

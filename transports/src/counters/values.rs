@@ -34,11 +34,13 @@ pub enum Kind {
     Requester,
     /// One service that answers one topic: [`ResponderValue`].
     Responder,
+    /// One listener for clients of the original system: [`LegacyValue`].
+    Legacy,
 }
 
 impl Kind {
     #[cfg(feature = "metrics")]
-    pub(super) const ALL: [Kind; 11] = [
+    pub(super) const ALL: [Kind; 12] = [
         Kind::Publisher,
         Kind::Edge,
         Kind::Service,
@@ -50,6 +52,7 @@ impl Kind {
         Kind::Buckets,
         Kind::Requester,
         Kind::Responder,
+        Kind::Legacy,
     ];
 
     /// The name of the kind in the region.
@@ -67,6 +70,7 @@ impl Kind {
             Kind::Buckets => "buckets",
             Kind::Requester => "requester",
             Kind::Responder => "responder",
+            Kind::Legacy => "legacy",
         }
     }
 
@@ -85,6 +89,7 @@ impl Kind {
             Kind::Buckets => BucketValue::NAMES,
             Kind::Requester => RequesterValue::NAMES,
             Kind::Responder => ResponderValue::NAMES,
+            Kind::Legacy => LegacyValue::NAMES,
         }
     }
 
@@ -255,6 +260,31 @@ values! {
         Cancelled = "cancelled",
         /// Replies that came after the requester had stopped to wait.
         Late = "late",
+    }
+
+    /// Values of a [`Kind::Legacy`]. Whenever nothing waits for a client, the messages for each of
+    /// them are the sum of `sent` and `dropped`.
+    LegacyValue of Legacy {
+        /// Clients that connected.
+        Connections = "connections",
+        /// Clients that were rejected.
+        Rejected = "rejected",
+        /// Connections that ended with an error.
+        Errors = "errors",
+        /// Messages of clients that were published.
+        Received = "received",
+        /// Frames of clients with a type that has no topic.
+        Unknown = "unknown",
+        /// Frames of clients with a payload that could not be decoded.
+        Invalid = "invalid",
+        /// Messages of clients that the topic refused.
+        Refused = "refused",
+        /// Frames that were written to clients.
+        Sent = "sent",
+        /// Frames that a client did not get: its queue was full, or it left first.
+        Dropped = "dropped",
+        /// Messages that no client could get: gaps, and payloads that are too long.
+        Missed = "missed",
     }
 
     /// Values of a [`Kind::Counter`].

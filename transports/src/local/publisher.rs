@@ -232,6 +232,12 @@ impl<M: Message> Publisher<M> {
         Poll::Ready(())
     }
 
+    /// The number that distinguishes this start of the publisher from others.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.writer.state.epoch
+    }
+
     /// The number of sent messages.
     #[must_use]
     pub fn sent(&self) -> u64 {

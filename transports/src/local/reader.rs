@@ -253,6 +253,11 @@ impl Reader {
         in_rings + in_table + usize::from(self.after_gap.is_some())
     }
 
+    /// The epoch of the publisher whose message is in flight.
+    pub(super) fn epoch_in_flight(&self) -> Option<u64> {
+        Some(self.edges.get(self.in_flight?.edge)?.publisher.epoch)
+    }
+
     /// How many messages of an edge wait outside of its ring.
     fn in_table(&self, edge: usize) -> usize {
         self.table.as_ref().map_or(0, |table| table.depth(edge))

@@ -221,6 +221,12 @@ impl<M: Message> Subscription<M> {
         self.reader.depth()
     }
 
+    /// The epoch of the publisher whose message is in flight, if one is.
+    #[must_use]
+    pub fn epoch_in_flight(&self) -> Option<u64> {
+        self.reader.epoch_in_flight()
+    }
+
     /// What happens when it is slower than a publisher.
     #[must_use]
     pub fn policy(&self) -> Policy {

@@ -1,0 +1,27 @@
+//! Clients of the original system: they connect to a listener of this node, send messages of its
+//! topics, and receive others. `docs/legacy.md` says what is served, `mycelium_core::legacy` has
+//! the frames, the sections `legacy` of a topology have the listeners.
+//!
+//! ```text
+//! socket ─▶ Connection ─▶ Intake ─▶ channel ─▶ Incoming<M> ─▶ topic
+//! socket ◀─ Connection ◀─ Outbox ◀─ Hub ◀───── Outgoing<M> ◀─ topic
+//! ```
+//!
+//! A listener is three kinds of services, which `node/legacy_services` adds to the program's own: a
+//! [`Listener`](listener::Listener), and for each type an [`Incoming`](services::Incoming) and an
+//! [`Outgoing`](services::Outgoing). So topics, links, shutdown and supervision know nothing of
+//! clients. The [`Hub`](hub::Hub) is what they share.
+//!
+//! To read: `config` and `codec` (what users set), `outbox`, `intake`, `hub`, `services`,
+//! `connection`, `listener`.
+
+pub(crate) mod codec;
+pub(crate) mod config;
+mod connection;
+pub(crate) mod hub;
+mod intake;
+pub(crate) mod listener;
+mod outbox;
+pub(crate) mod services;
+
+pub use codec::LegacyCodec;

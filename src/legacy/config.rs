@@ -1,0 +1,62 @@
+//! What a topology says of a listener for clients of the original system.
+
+use std::time::Duration;
+
+use mycelium_core::legacy::ContractDigest;
+use mycelium_transports::endpoint::Endpoint;
+
+/// One section `legacy`.
+#[derive(Clone, Debug)]
+pub(crate) struct ListenerConfig {
+    pub(crate) name: String,
+    /// The node that listens; `None` if the file has no nodes.
+    pub(crate) node: Option<String>,
+    pub(crate) endpoint: Endpoint,
+    /// Where the file says it: file, line and column.
+    pub(crate) place: String,
+    /// The digests of which a client has to send one. If there are none, it sends no hello.
+    pub(crate) digests: Vec<ContractDigest>,
+    /// Frames of types that have no topic.
+    pub(crate) unknown: OnBadFrame,
+    /// Payloads that the program cannot decode.
+    pub(crate) invalid: OnBadFrame,
+    pub(crate) slow: OnSlowClient,
+    /// The most clients.
+    pub(crate) connections: usize,
+    /// How long a client may take for a hello, or for a frame that it has begun.
+    pub(crate) timeout: Duration,
+    /// The longest payload that is accepted, in bytes.
+    pub(crate) payload: u32,
+    /// The bytes that may wait for one client.
+    pub(crate) queue: usize,
+    pub(crate) types: Vec<TypeConfig>,
+}
+
+/// One type of the original system and its topic.
+#[derive(Clone, Debug)]
+pub(crate) struct TypeConfig {
+    pub(crate) id: u16,
+    pub(crate) topic: String,
+    /// Clients send its messages.
+    pub(crate) from_clients: bool,
+    /// Clients receive its messages.
+    pub(crate) to_clients: bool,
+}
+
+/// What happens to a frame that cannot be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnBadFrame {
+    /// It is dropped and counted.
+    Drop,
+    /// The connection ends.
+    End,
+}
+
+/// What happens when the queue of a client is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnSlowClient {
+    /// Messages that find no room are dropped and counted.
+    Drop,
+    /// The connection ends.
+    End,
+}

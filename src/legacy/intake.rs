@@ -1,0 +1,83 @@
+//! The way of the frames of one type from connections to the service that publishes them: a bounded
+//! channel of messages with the number of their client.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use mycelium_core::Message;
+use mycelium_core::channel::mpmc::{self, Receiver, Sender};
+
+use super::codec::LegacyCodec;
+
+/// The messages that may wait in the channel of one type.
+const WAITING: usize = 64;
+
+/// Makes the [intakes](Intake) of one type.
+pub(super) trait MakeIntake: Send + Sync {
+    /// For one more connection. `None` if it cannot have one.
+    fn intake(&self) -> Option<Box<dyn Intake>>;
+
+    /// No more messages are taken.
+    fn close(&self);
+}
+
+/// What one connection does with the frames of one type.
+pub(super) trait Intake: Send {
+    /// Decodes a payload of a client; [`poll_send`](Intake::poll_send) is next.
+    fn decode(&mut self, client: u64, payload: &[u8]) -> Result<(), String>;
+
+    /// Sends the decoded message. False if no more messages are taken.
+    fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<bool>;
+}
+
+/// A message, and the number of the client that sent it.
+#[derive(Debug)]
+pub(super) struct FromClient<M> {
+    pub(super) client: u64,
+    pub(super) message: M,
+}
+
+/// The intakes of messages `M`, and the end of their channel.
+pub(super) fn channel<M: Message>(
+    codec: &Arc<LegacyCodec<M>>,
+) -> (Box<dyn MakeIntake>, Receiver<FromClient<M>>) {
+    let (sender, receiver) = mpmc::bounded(WAITING).expect("the capacity is a power of two");
+    (Box::new(Intakes { codec: codec.clone(), sender }), receiver)
+}
+
+struct Intakes<M: Message> {
+    codec: Arc<LegacyCodec<M>>,
+    sender: Sender<FromClient<M>>,
+}
+
+impl<M: Message> MakeIntake for Intakes<M> {
+    fn intake(&self) -> Option<Box<dyn Intake>> {
+        let (codec, sender) = (self.codec.clone(), self.sender.try_clone()?);
+        Some(Box::new(TypedIntake { codec, sender, waiting: None }))
+    }
+
+    fn close(&self) {
+        self.sender.close_channel();
+    }
+}
+
+struct TypedIntake<M: Message> {
+    codec: Arc<LegacyCodec<M>>,
+    sender: Sender<FromClient<M>>,
+    waiting: Option<FromClient<M>>,
+}
+
+impl<M: Message> Intake for TypedIntake<M> {
+    fn decode(&mut self, client: u64, payload: &[u8]) -> Result<(), String> {
+        self.waiting = Some(FromClient { client, message: self.codec.decode(payload)? });
+        Ok(())
+    }
+
+    fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        if self.waiting.is_none() {
+            return Poll::Ready(true);
+        }
+        let sent = ready!(self.sender.poll_send(context, &mut self.waiting));
+        Poll::Ready(sent.is_ok())
+    }
+}

@@ -1,0 +1,152 @@
+//! The frames that wait for one client: a bounded queue of bytes. One side appends whole frames,
+//! the other takes all bytes at once and writes them. Two buffers change places, and are kept: no
+//! frame allocates.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use futures_util::task::AtomicWaker;
+
+/// The bytes that each of the two buffers keeps.
+const KEPT: usize = 64 << 10;
+
+/// The queue of one client.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    limit: usize,
+    queue: Mutex<Queue>,
+    /// The task that writes.
+    writer: AtomicWaker,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    bytes: Vec<u8>,
+    frames: u64,
+    /// Bytes that were taken and are not written yet.
+    writing: usize,
+    /// The last frame was appended.
+    is_closed: bool,
+}
+
+/// What a writer took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// This many frames.
+    Frames(u64),
+    /// None, and none will come.
+    End,
+}
+
+impl Outbox {
+    /// An empty queue that holds at most `limit` bytes, or one frame.
+    pub(super) fn new(limit: usize) -> Outbox {
+        Outbox { limit, queue: Mutex::default(), writer: AtomicWaker::new() }
+    }
+
+    /// Appends a frame. False if it has no room, or the queue is closed.
+    pub(super) fn push(&self, header: &[u8], payload: &[u8]) -> bool {
+        let mut queue = self.queue();
+        let waiting = queue.bytes.len() + queue.writing;
+        let length = header.len() + payload.len();
+        if queue.is_closed || (waiting > 0 && waiting + length > self.limit) {
+            return false;
+        }
+        let is_first = queue.bytes.is_empty();
+        queue.bytes.extend_from_slice(header);
+        queue.bytes.extend_from_slice(payload);
+        queue.frames += 1;
+        drop(queue);
+        if is_first {
+            self.writer.wake();
+        }
+        true
+    }
+
+    /// Takes all frames, in place of `written`, whose bytes are written.
+    pub(super) fn poll_take(&self, context: &Context<'_>, written: &mut Vec<u8>) -> Poll<Taken> {
+        written.clear();
+        // After a burst the memory is given back.
+        written.shrink_to(KEPT);
+        self.writer.register(context.waker());
+        let mut queue = self.queue();
+        queue.writing = queue.bytes.len();
+        if queue.writing == 0 {
+            return if queue.is_closed { Poll::Ready(Taken::End) } else { Poll::Pending };
+        }
+        std::mem::swap(&mut queue.bytes, written);
+        Poll::Ready(Taken::Frames(std::mem::take(&mut queue.frames)))
+    }
+
+    /// Accepts nothing from now on; the frames that wait can still be taken.
+    pub(super) fn close(&self) {
+        self.queue().is_closed = true;
+        self.writer.wake();
+    }
+
+    /// The client is gone: closes the queue, and returns the number of frames that wait.
+    pub(super) fn abandon(&self) -> u64 {
+        let mut queue = self.queue();
+        queue.is_closed = true;
+        queue.bytes = Vec::new();
+        std::mem::take(&mut queue.frames)
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    fn take(outbox: &Outbox, written: &mut Vec<u8>) -> Poll<Taken> {
+        outbox.poll_take(&Context::from_waker(Waker::noop()), written)
+    }
+
+    #[test]
+    fn frames_are_taken_whole_and_in_order_and_bytes_that_are_written_count() {
+        let (outbox, mut written) = (Outbox::new(8), Vec::new());
+        assert_eq!(take(&outbox, &mut written), Poll::Pending);
+        assert!(outbox.push(b"a", b"bc") && outbox.push(b"d", b"efgh"));
+        assert!(!outbox.push(b"i", b""), "8 bytes wait");
+        assert_eq!(take(&outbox, &mut written), Poll::Ready(Taken::Frames(2)));
+        assert_eq!(written, b"abcdefgh");
+        assert!(!outbox.push(b"i", b""), "they are not written yet");
+        assert_eq!(take(&outbox, &mut written), Poll::Pending);
+        assert!(outbox.push(b"l", b"onger than all"), "one frame always has room");
+        assert!(!outbox.push(b"i", b""));
+        outbox.close();
+        assert_eq!(take(&outbox, &mut written), Poll::Ready(Taken::Frames(1)));
+        assert_eq!(take(&outbox, &mut written), Poll::Ready(Taken::End));
+        assert!(!outbox.push(b"i", b""), "it is closed");
+    }
+
+    #[test]
+    fn frames_of_a_client_that_is_gone_are_counted() {
+        let outbox = Outbox::new(8);
+        assert!(outbox.push(b"a", b"") && outbox.push(b"b", b""));
+        assert_eq!((outbox.abandon(), outbox.abandon()), (2, 0));
+        assert!(!outbox.push(b"c", b""));
+    }
+
+    #[test]
+    fn the_buffers_are_used_again() {
+        let (outbox, mut written) = (Outbox::new(64), Vec::new());
+        for _ in 0..2 {
+            assert!(take(&outbox, &mut written).is_pending());
+            assert!(outbox.push(&[1; 6], &[1; 58]));
+            assert!(take(&outbox, &mut written).is_ready());
+        }
+        let buffers = [written.as_ptr(), outbox.queue().bytes.as_ptr()];
+        for _ in 0..4 {
+            assert!(take(&outbox, &mut written).is_pending());
+            assert!(outbox.push(&[2; 6], &[2; 58]));
+            assert!(take(&outbox, &mut written).is_ready());
+            assert!(buffers.contains(&written.as_ptr()));
+        }
+    }
+}

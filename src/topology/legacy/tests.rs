@@ -1,0 +1,202 @@
+use std::time::Duration;
+
+use mycelium_core::legacy::ContractDigest;
+use mycelium_transports::endpoint::Endpoint;
+
+use super::*;
+
+const FLOOR: &str = "[legacy.floor]\nlisten = \"10.0.0.1:7401\"\nwire = \"plain\"\n";
+
+/// The error of more keys of a listener: line 4 is the first one.
+fn error_with(keys: &str) -> String {
+    let types = if keys.contains("types") { "" } else { "types = { 11 = \"swaps\" }\n" };
+    error(&format!("{FLOOR}{keys}{types}"))
+}
+
+fn error(text: &str) -> String {
+    Topology::parse("t.toml", text).unwrap_err().to_string()
+}
+
+fn listener(text: &str) -> ListenerConfig {
+    let listeners = Topology::parse("t.toml", text).unwrap().legacy_listeners();
+    let [listener] = <[ListenerConfig; 1]>::try_from(listeners).unwrap();
+    listener
+}
+
+#[test]
+fn a_listener_has_defaults() {
+    let listener = listener(&format!("{FLOOR}types = {{ 11 = \"swaps\" }}\n"));
+    assert_eq!((&*listener.name, listener.node), ("floor", None));
+    assert_eq!(listener.place, "t.toml:2:10");
+    assert!(matches!(listener.endpoint, Endpoint::Tcp { .. }));
+    assert_eq!((listener.digests, listener.types.len()), (Vec::new(), 1));
+    assert_eq!((listener.unknown, listener.invalid), (OnBadFrame::Drop, OnBadFrame::End));
+    assert_eq!((listener.slow, listener.connections), (OnSlowClient::End, 64));
+    assert_eq!(listener.timeout, Duration::from_secs(10));
+    assert_eq!((listener.payload, listener.queue), (64 << 10, 1 << 20));
+}
+
+#[test]
+fn a_listener_has_the_settings_of_its_keys() {
+    let digests = ["00".repeat(32), "Ab".repeat(32)];
+    let text = format!(
+        r#"
+[node.main]
+[node.other]
+[legacy.floor]
+node = "other"
+socket = "/run/me/floor.sock"
+users = [1, 2]
+wire = {{ digest = ["{}", "{}"] }}
+unknown = "end"
+invalid = "drop"
+slow = "drop"
+connections = 7
+timeout = "1s"
+payload = "1 KiB"
+queue = "2 KiB"
+[legacy.floor.types]
+0 = "a"
+65535 = {{ topic = "b", clients = "send" }}
+7 = {{ topic = "b", clients = "receive" }}
+"#,
+        digests[0], digests[1]
+    );
+    let listener = listener(&text);
+    assert_eq!(listener.node.as_deref(), Some("other"));
+    assert_eq!(listener.endpoint.to_string(), "/run/me/floor.sock");
+    let digests = digests.map(|text| ContractDigest::from_hex(&text).unwrap());
+    assert_eq!(listener.digests, digests);
+    assert_eq!((listener.unknown, listener.invalid), (OnBadFrame::End, OnBadFrame::Drop));
+    assert_eq!((listener.slow, listener.connections), (OnSlowClient::Drop, 7));
+    assert_eq!((listener.payload, listener.queue), (1 << 10, 2 << 10));
+    let types = listener.types.iter().map(|of| (of.id, &*of.topic, of.from_clients, of.to_clients));
+    let expected = [(0, "a", true, true), (65535, "b", true, false), (7, "b", false, true)];
+    assert_eq!(types.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn mistakes_are_named_with_their_place() {
+    assert_eq!(
+        error("[legacy.\"a b\"]\nwire = \"plain\"\n"),
+        "t.toml:1:9: invalid name of a listener `a b`: expected letters, digits, `-`, `_` and `.`"
+    );
+    let address = "expected one address: either `listen = \"10.0.0.1:7401\"` for TCP, or `socket = \"/run/me/floor.sock\"`";
+    assert_eq!(error("[legacy.a]\nwire = \"plain\"\n"), format!("t.toml:1:9: {address}"));
+    assert_eq!(error_with("socket = \"/a/b\"\n"), format!("t.toml:1:9: {address}"));
+    assert_eq!(
+        error(FLOOR),
+        "t.toml:1:9: a listener without types serves nothing: add `[legacy.floor.types]`, with lines such as `11 = \"ticks\"`"
+    );
+    assert_eq!(
+        error(&format!("[node.a]\n[node.b]\n{FLOOR}")),
+        "t.toml:3:9: a file with several nodes says which one listens: add `node`, one of: a, b"
+    );
+    assert_eq!(
+        error(&format!("[node.main]\n{FLOOR}node = \"mein\"\n")),
+        "t.toml:5:8: unknown node `mein`: did you mean `main`? (expected one of: main)"
+    );
+    assert_eq!(
+        error_with("users = [1]\n"),
+        "t.toml:2:10: `users`, `group` and `mode` are for a Unix socket (`socket`): a TCP address proves no user"
+    );
+    assert_eq!(
+        error_with("connections = 0\n"),
+        "t.toml:4:15: invalid number of connections 0: expected 1 or more"
+    );
+    assert_eq!(
+        error_with("payload = \"17 MiB\"\n"),
+        "t.toml:4:11: invalid payload of 17825792 bytes: expected 1 to 16777216"
+    );
+    assert_eq!(
+        error_with("slow = \"wait\"\n"),
+        "t.toml:4:8: invalid value `wait`: expected one of: drop, end"
+    );
+    let socket =
+        "[legacy.a]\nwire = \"plain\"\nsocket = \"/a/b\"\nmode = \"0666\"\ntypes = { 1 = \"a\" }\n";
+    assert_eq!(
+        error(socket),
+        "t.toml:4:8: this mode lets processes of all users connect: list those that may (`users`), or close it to others"
+    );
+    let long = "x".repeat(107);
+    assert!(
+        error(&format!(
+            "[legacy.a]\nwire = \"plain\"\nsocket = \"/{long}\"\ntypes = {{ 1 = \"a\" }}\n"
+        ))
+        .starts_with("t.toml:3:10: legacy listener `a` would listen at `/xxx")
+    );
+}
+
+#[test]
+fn mistakes_of_the_wire_are_named() {
+    let error =
+        |wire: &str| error(&format!("[legacy.a]\nlisten = \"10.0.0.1:1\"\nwire = {wire}\n"));
+    let invalid = "t.toml:3:8: invalid wire: expected \"plain\", or { digest = \"..\" } with the digest of the clients' \
+                   contract, or a list of them";
+    for wire in ["\"digest\"", "{ digest = [] }", "{ sha = \"\" }", "7"] {
+        assert_eq!(error(wire), invalid, "{wire}");
+    }
+    assert_eq!(
+        error("{ digest = \"0a\" }"),
+        "t.toml:3:8: invalid digest `0a`: expected 64 hexadecimal digits"
+    );
+    let missing = "[legacy.a]\nlisten = \"10.0.0.1:1\"\n";
+    let expected = invalid.replace(":3:8:", ":1:1:");
+    assert_eq!(super::tests::error(missing), expected, "the key is needed");
+}
+
+#[test]
+fn mistakes_of_types_are_named() {
+    let error = |types: &str| error_with(&format!("[legacy.floor.types]\n{types}\n"));
+    for id in ["65536", "x", "011", "-1"] {
+        assert_eq!(
+            error(&format!("{id} = \"swaps\"")),
+            format!("t.toml:5:1: invalid type `{id}`: expected a number from 0 to 65535")
+        );
+    }
+    assert!(error("1 = \"a b\"").starts_with("t.toml:5:5: invalid topic `a b`: "));
+    assert_eq!(
+        error("1 = 2"),
+        "t.toml:5:5: invalid type: expected a topic, or { topic = \"..\", clients = \"..\" }"
+    );
+    assert_eq!(
+        error("1 = { topic = \"a\", clients = \"recieve\" }"),
+        "t.toml:5:5: invalid clients `recieve`: did you mean `receive`? (expected one of: send, receive, both)"
+    );
+    assert_eq!(
+        error("1 = \"a\"\n2 = { topic = \"a\", clients = \"receive\" }"),
+        "t.toml:6:5: topic `a` has type 1 already: expected one type in each direction \
+         (`clients = \"send\"`, `clients = \"receive\"`)"
+    );
+}
+
+/// Anyone who could connect read and wrote everything.
+#[test]
+fn a1_a_topic_with_a_list_is_not_served_to_the_network() {
+    let text = |keys: &str, clients: &str, list: &str| {
+        let list = format!("[topic.orders]\n{list} = [\"main\"]\n");
+        let types = format!(
+            "[legacy.floor.types]\n1 = {{ topic = \"orders\", clients = \"{clients}\" }}\n"
+        );
+        format!("[node.main]\n{list}{FLOOR}{keys}{types}")
+    };
+    for (clients, list, is_error) in [
+        ("send", "writers", true),
+        ("send", "readers", false),
+        ("receive", "readers", true),
+        ("receive", "writers", false),
+        ("both", "readers", true),
+        ("both", "writers", true),
+    ] {
+        let parsed = Topology::parse("t.toml", &text("", clients, list));
+        assert_eq!(parsed.is_err(), is_error, "{clients} {list}");
+        assert!(Topology::parse("t.toml", &text("trust = \"network\"\n", clients, list)).is_ok());
+        if let Err(error) = parsed {
+            let expected = format!(
+                "t.toml:8:5: topic `orders` has a list of `{list}`, but any process that can connect to this listener \
+                 would be one: if no other process can, write `trust = \"network\"`, or listen at a Unix socket (`socket`)"
+            );
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+}

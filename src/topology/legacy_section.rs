@@ -1,0 +1,170 @@
+//! The keys of a section `legacy`, and the errors of invalid values.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use mycelium_core::legacy::ContractDigest;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error};
+use toml::Spanned;
+
+use super::addresses::Addresses;
+use super::link::Trust;
+use super::topic::check_topic;
+use super::values::{Bytes, Mode, Span};
+use crate::legacy::config::{OnBadFrame, OnSlowClient};
+use crate::names::expected_instead_of;
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LegacySection {
+    pub(super) node: Option<Spanned<String>>,
+    pub(super) listen: Option<Spanned<Addresses>>,
+    pub(super) socket: Option<Spanned<PathBuf>>,
+    pub(super) users: Option<Vec<u32>>,
+    pub(super) group: Option<u32>,
+    pub(super) mode: Option<Spanned<Mode>>,
+    pub(super) wire: WireName,
+    pub(super) trust: Option<Trust>,
+    pub(super) unknown: Option<BadFrameName>,
+    pub(super) invalid: Option<BadFrameName>,
+    pub(super) slow: Option<SlowName>,
+    pub(super) connections: Option<Spanned<u32>>,
+    pub(super) timeout: Option<Span>,
+    pub(super) payload: Option<Spanned<Bytes>>,
+    pub(super) queue: Option<Bytes>,
+    #[serde(default)]
+    pub(super) types: BTreeMap<Spanned<String>, Spanned<TypeEntry>>,
+}
+
+/// `"plain"`, or `{ digest = ".." }` with one digest or a list.
+#[derive(Clone, Debug)]
+pub(super) struct WireName(pub(super) Vec<ContractDigest>);
+
+/// `"drop"` or `"end"`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BadFrameName(pub(super) OnBadFrame);
+
+/// `"drop"` or `"end"`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SlowName(pub(super) OnSlowClient);
+
+/// A topic, or `{ topic = "..", clients = ".." }`.
+#[derive(Clone, Debug)]
+pub(super) struct TypeEntry {
+    pub(super) topic: String,
+    pub(super) from_clients: bool,
+    pub(super) to_clients: bool,
+}
+
+impl<'de> Deserialize<'de> for WireName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<WireName, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Raw {
+            Plain(String),
+            Digest(DigestTable),
+        }
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct DigestTable {
+            digest: Digests,
+        }
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Digests {
+            One(String),
+            More(Vec<String>),
+        }
+        let digests = match Raw::deserialize(deserializer) {
+            Ok(Raw::Plain(text)) if text == "plain" => return Ok(WireName(Vec::new())),
+            Ok(Raw::Digest(DigestTable { digest: Digests::One(digest) })) => vec![digest],
+            Ok(Raw::Digest(DigestTable { digest: Digests::More(digests) }))
+                if !digests.is_empty() =>
+            {
+                digests
+            }
+            _ => {
+                return Err(D::Error::custom(
+                    "invalid wire: expected \"plain\", or { digest = \"..\" } with the digest of the clients' \
+                     contract, or a list of them",
+                ));
+            }
+        };
+        let parsed = digests.iter().map(|text| {
+            ContractDigest::from_hex(text).ok_or_else(|| {
+                let text = text.escape_debug();
+                D::Error::custom(format!("invalid digest `{text}`: expected 64 hexadecimal digits"))
+            })
+        });
+        parsed.collect::<Result<_, _>>().map(WireName)
+    }
+}
+
+impl<'de> Deserialize<'de> for BadFrameName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<BadFrameName, D::Error> {
+        drop_or_end(deserializer, OnBadFrame::Drop, OnBadFrame::End).map(BadFrameName)
+    }
+}
+
+impl<'de> Deserialize<'de> for SlowName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<SlowName, D::Error> {
+        drop_or_end(deserializer, OnSlowClient::Drop, OnSlowClient::End).map(SlowName)
+    }
+}
+
+fn drop_or_end<'de, D: Deserializer<'de>, T>(
+    deserializer: D,
+    drop: T,
+    end: T,
+) -> Result<T, D::Error> {
+    match String::deserialize(deserializer)?.as_str() {
+        "drop" => Ok(drop),
+        "end" => Ok(end),
+        other => Err(D::Error::custom(format!(
+            "invalid value `{}`: {}",
+            other.escape_debug(),
+            expected_instead_of(other, &["drop", "end"])
+        ))),
+    }
+}
+
+impl<'de> Deserialize<'de> for TypeEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<TypeEntry, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Raw {
+            Topic(String),
+            Table(Table),
+        }
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Table {
+            topic: String,
+            clients: String,
+        }
+        let (topic, clients) = match Raw::deserialize(deserializer) {
+            Ok(Raw::Topic(topic)) => (topic, "both".to_owned()),
+            Ok(Raw::Table(Table { topic, clients })) => (topic, clients),
+            Err(_) => {
+                return Err(D::Error::custom(
+                    "invalid type: expected a topic, or { topic = \"..\", clients = \"..\" }",
+                ));
+            }
+        };
+        let (from_clients, to_clients) = match clients.as_str() {
+            "send" => (true, false),
+            "receive" => (false, true),
+            "both" => (true, true),
+            other => {
+                return Err(D::Error::custom(format!(
+                    "invalid clients `{}`: {}",
+                    other.escape_debug(),
+                    expected_instead_of(other, &["send", "receive", "both"])
+                )));
+            }
+        };
+        check_topic(&topic).map_err(D::Error::custom)?;
+        Ok(TypeEntry { topic, from_clients, to_clients })
+    }
+}

@@ -1,0 +1,309 @@
+//! Services behind a listener, and clients of the original system.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use mycelium::counters::{Kind, Reading};
+use mycelium::{
+    Builder, Context, FixedStr, LegacyCodec, Node, Report, Result, Running, Topology, message,
+    service,
+};
+use mycelium_core::channel::mpmc;
+use mycelium_executor::Executor;
+use mycelium_tokio::Tokio;
+
+use crate::loopback::host;
+
+pub(crate) const SWAP: u16 = 11;
+pub(crate) const ORDER: u16 = 12;
+pub(crate) const TEXT: u16 = 13;
+pub(crate) const BLOB: u16 = 14;
+
+#[message(topic = "swaps", id = 1)]
+pub(crate) struct Swap {
+    pub(crate) pool: u64,
+    pub(crate) price: u64,
+}
+
+#[message(topic = "orders", id = 2)]
+pub(crate) struct Order {
+    pub(crate) pool: u64,
+    pub(crate) amount: u64,
+}
+
+#[message(topic = "texts", id = 3)]
+pub(crate) struct Text {
+    pub(crate) sender: u64,
+    pub(crate) content: FixedStr<30>,
+}
+
+/// Answers each swap by an order with the price as its amount.
+pub(crate) struct Broker;
+
+#[service(reads(Swap), emits(Order))]
+impl Broker {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut swaps = ctx.subscribe::<Swap>()?;
+        while let Some(delivery) = swaps.recv().await {
+            let Swap { pool, price } = delivery.message().expect("no gap");
+            ctx.emit(Order { pool, amount: price }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Sends each swap to a channel.
+pub(crate) struct Taker(pub(crate) Sender<(u64, u64)>);
+
+#[service(reads(Swap))]
+impl Taker {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut swaps = ctx.subscribe::<Swap>()?;
+        while let Some(delivery) = swaps.recv().await {
+            let Swap { pool, price } = delivery.message().expect("no gap");
+            self.0.send((pool, price))?;
+        }
+        Ok(())
+    }
+}
+
+#[message(topic = "blobs", id = 4)]
+pub(crate) struct Blob {
+    pub(crate) number: u64,
+    pub(crate) bytes: [u64; 511],
+}
+
+/// Answers a swap by as many blobs as its price says.
+pub(crate) struct Flood;
+
+#[service(reads(Swap), emits(Blob))]
+impl Flood {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut swaps = ctx.subscribe::<Swap>()?;
+        while let Some(delivery) = swaps.recv().await {
+            for number in 0..delivery.message().expect("no gap").price {
+                ctx.emit(Blob { number, bytes: [number; 511] }).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Answers each text by its letters in the other order.
+pub(crate) struct Reverse;
+
+#[service(reads(Text as heard), emits(Text as said))]
+impl Reverse {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut texts = ctx.subscribe_on(Self::heard)?;
+        while let Some(delivery) = texts.recv().await {
+            let Text { sender, content } = delivery.message().expect("no gap");
+            let content: String = content.as_str().chars().rev().collect();
+            let content = content.as_str().try_into()?;
+            ctx.emit_on(Self::said, Text { sender, content }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A listener `floor` at an address that no other test has.
+pub(crate) struct Floor {
+    pub(crate) address: String,
+    pub(crate) text: String,
+}
+
+impl Floor {
+    /// `wire`, more keys of the listener, and its types.
+    pub(crate) fn new(wire: &str, keys: &str, types: &str) -> Floor {
+        let address = format!("{}:7401", host());
+        let text = format!(
+            "[node.main]\nshutdown = \"20s\"\n[legacy.floor]\nlisten = \"{address}\"\nwire = {wire}\n{keys}\n\
+             [legacy.floor.types]\n{types}\n"
+        );
+        Floor { address, text }
+    }
+
+    /// Clients send swaps and get orders.
+    pub(crate) fn of_broker(wire: &str, keys: &str) -> Floor {
+        let types = "11 = { topic = \"swaps\", clients = \"send\" }\n\
+                     12 = { topic = \"orders\", clients = \"receive\" }";
+        Floor::new(wire, keys, types)
+    }
+
+    /// Clients send swaps.
+    pub(crate) fn of_taker(keys: &str) -> Floor {
+        Floor::new("\"plain\"", keys, "11 = { topic = \"swaps\", clients = \"send\" }")
+    }
+
+    /// With more sections.
+    pub(crate) fn and(mut self, sections: &str) -> Floor {
+        self.text.push_str(sections);
+        self
+    }
+
+    /// Clients send swaps and get blobs.
+    pub(crate) fn of_flood(keys: &str) -> Floor {
+        let types = "11 = { topic = \"swaps\", clients = \"send\" }\n\
+                     14 = { topic = \"blobs\", clients = \"receive\" }";
+        Floor::new("\"plain\"", keys, types)
+    }
+
+    pub(crate) fn builder(&self) -> Builder {
+        let topology = Topology::parse("t.toml", &self.text).unwrap();
+        Node::builder("main")
+            .topology(topology)
+            .legacy(LegacyCodec::<Swap>::same_bytes())
+            .legacy(LegacyCodec::<Order>::same_bytes())
+            .legacy(LegacyCodec::<Blob>::same_bytes())
+    }
+
+    pub(crate) fn broker(&self) -> Node {
+        self.builder().service(|| Broker).build().unwrap()
+    }
+
+    pub(crate) fn flood(&self) -> Node {
+        self.builder().service(|| Flood).build().unwrap()
+    }
+
+    pub(crate) fn taker(&self) -> (Node, Receiver<(u64, u64)>) {
+        let (sender, taken) = channel();
+        let node = self.builder().service(move || Taker(sender.clone())).build().unwrap();
+        (node, taken)
+    }
+
+    pub(crate) fn connect(&self) -> Client {
+        Client::new(TcpStream::connect(&self.address).unwrap())
+    }
+}
+
+/// A client of the original system.
+pub(crate) struct Client(pub(crate) TcpStream);
+
+impl Client {
+    pub(crate) fn new(stream: TcpStream) -> Client {
+        // Only a test that fails waits for that long.
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Client(stream)
+    }
+
+    /// Sends bytes. It is not an error if the listener has closed the connection.
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        _ = self.0.write_all(bytes);
+    }
+
+    /// The next frame: its type and its payload. `None` at the end of the connection.
+    pub(crate) fn frame(&mut self) -> Option<(u16, Vec<u8>)> {
+        let mut header = [0; 6];
+        match self.0.read_exact(&mut header) {
+            Ok(()) => {}
+            Err(error) if is_end(&error) => return None,
+            Err(error) => panic!("{error}"),
+        }
+        let type_id = u16::from_le_bytes([header[0], header[1]]);
+        let length = u32::from_le_bytes([header[2], header[3], header[4], header[5]]);
+        let mut payload = vec![0; length as usize];
+        self.0.read_exact(&mut payload).unwrap();
+        Some((type_id, payload))
+    }
+
+    /// The next frame, which has two words.
+    pub(crate) fn words(&mut self) -> Option<(u16, u64, u64)> {
+        let (type_id, payload) = self.frame()?;
+        let word = |at: usize| u64::from_le_bytes(payload[at..at + 8].try_into().unwrap());
+        assert_eq!(payload.len(), 16);
+        Some((type_id, word(0), word(8)))
+    }
+
+    /// It has sent all.
+    pub(crate) fn end(&self) {
+        _ = self.0.shutdown(Shutdown::Write);
+    }
+
+    /// Waits until the listener has ended the connection, which may discard what it was sent.
+    pub(crate) fn until_ended(&mut self) {
+        let mut buffer = [0; 1024];
+        loop {
+            match self.0.read(&mut buffer) {
+                Ok(0) => return,
+                Ok(_) => {}
+                // A reset is an end, too.
+                Err(error) if is_end(&error) => return,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+fn is_end(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+    )
+}
+
+/// A frame.
+pub(crate) fn frame(type_id: u16, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap();
+    [&type_id.to_le_bytes()[..], &length.to_le_bytes(), payload].concat()
+}
+
+/// The frame of two words.
+pub(crate) fn words(type_id: u16, first: u64, second: u64) -> Vec<u8> {
+    frame(type_id, &[first.to_le_bytes(), second.to_le_bytes()].concat())
+}
+
+pub(crate) fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<u32> = text.chars().filter_map(|digit| digit.to_digit(16)).collect();
+    digits.chunks(2).map(|pair| (pair[0] << 4 | pair[1]) as u8).collect()
+}
+
+/// Runs a node on an executor while `clients` runs on a thread of its own, and then shuts it down.
+pub(crate) async fn run_on<T: Send + 'static>(
+    node: Node,
+    executor: impl Executor,
+    clients: impl FnOnce(&Running) -> T + Send + 'static,
+) -> (T, Report) {
+    let running = std::sync::Arc::new(node.start(executor).unwrap());
+    let (mut done, mut result) = mpmc::bounded(2).unwrap();
+    let shared = running.clone();
+    let thread = std::thread::spawn(move || {
+        let value = clients(&shared);
+        drop(shared);
+        _ = done.try_send(value);
+    });
+    let value = result.recv().await;
+    // A client that panicked is the failure.
+    thread.join().unwrap();
+    running.shutdown();
+    let running = std::sync::Arc::into_inner(running).expect("the thread has ended");
+    (value.unwrap(), running.join().await.unwrap())
+}
+
+/// As [`run_on`], on tokio.
+pub(crate) fn run<T: Send + 'static>(
+    node: Node,
+    clients: impl FnOnce(&Running) -> T + Send + 'static,
+) -> (T, Report) {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async { run_on(node, Tokio::current().unwrap(), clients).await })
+}
+
+/// A value of the listener's counters.
+pub(crate) fn counter(counters: &[Reading], value: &str) -> u64 {
+    let line = counters.iter().find(|line| line.kind == Kind::Legacy);
+    let line = line.expect("the listener has a line");
+    assert_eq!(line.label, "legacy=floor");
+    line.value(value)
+}
+
+/// Waits until a counter of the listener has this value.
+pub(crate) fn until(running: &Running, value: &str, expected: u64) {
+    while counter(&running.counters(), value) < expected {
+        std::thread::yield_now();
+    }
+    assert_eq!(counter(&running.counters(), value), expected, "{value}");
+}
