@@ -27,6 +27,7 @@ mod hostile;
 mod layouts;
 #[path = "exchange/limits.rs"]
 mod limits;
+mod loopback;
 #[path = "exchange/lost.rs"]
 mod lost;
 #[path = "exchange/names.rs"]
