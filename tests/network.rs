@@ -7,6 +7,8 @@ mod loopback;
 mod numbers;
 #[path = "network/proxy.rs"]
 mod proxy;
+#[path = "network/way.rs"]
+mod way;
 
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
