@@ -3,6 +3,8 @@
 #![cfg(target_os = "linux")]
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
+#[path = "network/defects.rs"]
+mod defects;
 mod loopback;
 mod numbers;
 #[path = "network/proxy.rs"]

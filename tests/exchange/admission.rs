@@ -156,6 +156,26 @@ async fn a_full_backlog_is_tried_again_after_the_first_pause() {
     end(&[&here], [reading]).await;
 }
 
+/// A resolver that does not answer, or a host that is gone: the connection is neither made nor
+/// refused.
+#[tokio::test]
+async fn a_connection_that_is_never_made_holds_up_neither_other_links_nor_the_end() {
+    let dir = TestDir::new("admission-never");
+    let (there, here) = Side::pair(8, 8);
+    let mut reader = here.reader();
+    let serving = there.serve(there.server_for("here", Policy::Block), &dir.socket());
+    let mut never = here.client("nowhere", &dir.socket(), vec![here.interest(Policy::Block)]);
+    never.connect = Box::new(|| Box::pin(std::future::pending()));
+    let waiting = tokio::spawn(never.run().unwrap());
+    let reading = here.read("there", &dir.socket(), Policy::Block);
+    let mut publisher = there.publisher();
+    for value in 0..100 {
+        within("room", publisher.emit(Number { value })).await.unwrap();
+        take(&mut reader, value..value + 1).await;
+    }
+    end(&[&there, &here], [serving, reading, waiting]).await;
+}
+
 /// An unannounced reader that subscribes in the gating mode, grants credit for one message, and
 /// never confirms it.
 async fn an_unannounced_reader_does_not_block_a_publisher(carrier: Carrier) {

@@ -25,6 +25,8 @@ over_each_carrier! {
     a5_a_peer_gets_only_topics_it_subscribed_to;
     #[tokio::test]
     e5_a_rejected_peer_is_told_why;
+    #[tokio::test]
+    h6_a_peer_that_never_reads_does_not_hold_up_the_end;
 }
 
 /// Type and payload of each frame, until the connection is closed or this many have arrived.
@@ -231,4 +233,28 @@ async fn e5_a_rejected_peer_is_told_why(carrier: Carrier) {
     let reading = here.read("elsewhere", dir.place(), Policy::Block);
     here.notices.until("rejected", "expected node `elsewhere`").await;
     end(&[&there, &here], [serving, reading]).await;
+}
+
+/// A client that never read held up the shutdown.
+async fn h6_a_peer_that_never_reads_does_not_hold_up_the_end(carrier: Carrier) {
+    let dir = TestDir::over(carrier, "h6");
+    let there = Side::new("there", 1, 64);
+    let serving = there.serve(there.server(None), dir.place());
+    let mut deaf = connect(dir.place()).await;
+    let bytes = [hello("deaf", 1, 1), subscribe::<Tick>(1, 1 << 20)].concat();
+    deaf.write_all(&bytes).await.unwrap();
+    there.notices.until("up", "`deaf`").await;
+    let mut ticks = there.ticks.publisher::<Tick>("ticker", 7).unwrap();
+    // Until nothing more fits between the two, and all is overwritten here.
+    let (mut before, mut sent) = (0, 1);
+    while sent == 0 || sent > before {
+        before = sent;
+        for value in 0..5000 {
+            ticks.emit(Tick { value, rest: [0; 31] }).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        sent = there.link("deaf", "sent");
+    }
+    end(&[&there], [serving]).await;
+    drop(deaf);
 }
