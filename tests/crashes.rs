@@ -48,7 +48,7 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
 }
 
-/// The nodes take all processors that there are.
+/// The nodes of one test take all processors.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 #[test]

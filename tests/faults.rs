@@ -1,7 +1,7 @@
 //! Nodes on a bad network: a proxy delays, throttles, cuts, stalls, refuses and damages their
 //! connections, as a seed decides. Messages of a publisher stay in order, none is lost without a
-//! report, none is repeated without a mark, and what was sent is what was delivered, dropped, or
-//! left.
+//! report, none is repeated without a mark, and the counters of sent, delivered, dropped and left
+//! messages add up.
 //!
 //! `FAULT_SEEDS=50 cargo test --test faults` runs longer, `SEED=7` runs that seed.
 #![cfg(target_os = "linux")]
@@ -184,7 +184,7 @@ impl World {
         }
     }
 
-    /// Each reader has seen all numbers, or was told that they are missing.
+    /// Each reader has seen all numbers, or gaps in their place.
     async fn all_arrives(&mut self) {
         let count = self.count;
         self.until("all numbers", |world| {
@@ -224,7 +224,8 @@ async fn ends(node: Running) {
     conserved(&ended.expect("the node ends").unwrap().counters);
 }
 
-/// A reader reaches `far` at this address. Links with short timeouts, and a window that is full soon.
+/// A reader reaches `far` at this address. Links with short timeouts, and a window that is full
+/// soon.
 fn topology(own: &str, address: &str) -> String {
     format!(
         r#"
@@ -354,7 +355,7 @@ async fn a_partition_of_one_reader_or_of_both_heals_under_load() {
         let [_, aside] = world.end().await;
         missed += aside.missed;
     }
-    // The publisher went on while the reader that it does not wait for was away.
+    // The publisher continued while the reader that it does not wait for was away.
     assert!(missed > 0);
 }
 

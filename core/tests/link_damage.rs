@@ -475,7 +475,7 @@ const PASSES: &[(&str, &[Outcome])] = &[
     ("subscribe: name", &[Outcome::Refused]),
     ("subscribe: type", &[Outcome::Refused]),
     ("subscribe: window", &[Outcome::Stalled]),
-    // What is confirmed.
+    // The position of the reader.
     ("window: header, sequence", &[Outcome::Confirmed]),
 ];
 

@@ -1,5 +1,5 @@
-//! What joins the nodes of a run: the lines of the topology file, and what must be there while the
-//! nodes run, and after them.
+//! The transport between the nodes of a run: its lines of the topology file, and the checks of its
+//! sockets while the nodes run, and after them.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};

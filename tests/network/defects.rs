@@ -13,7 +13,7 @@ use super::{COUNT, PORT, Pair, arrives, two_hosts};
 use crate::loopback::host;
 use crate::numbers::within;
 
-/// Names of hosts and IPv6 addresses were no addresses, and each failure was "service not found".
+/// Names of hosts and IPv6 addresses were refused, and each failure was "service not found".
 #[tokio::test]
 async fn c1_a_host_is_an_address_or_a_name_and_a_failure_says_what_it_was() {
     let executor: Arc<dyn Executor> = Arc::new(Tokio::current().unwrap());

@@ -40,7 +40,7 @@ struct Ends {
 }
 
 impl Ends {
-    /// Ends both directions; threads that wait for one of the sockets go on.
+    /// Ends both directions; threads that wait for one of the sockets continue.
     fn end(&self, end: End) {
         for socket in [&self.near, &self.far] {
             match end {

@@ -1,9 +1,9 @@
 //! What a network does to the bytes of one direction of a connection, without I/O and without a
-//! clock: the proxy asks for each piece, and does what it is told. A seed decides.
+//! clock: for each piece, the proxy gets the next step from here. A seed decides.
 //!
-//! TCP delivers the bytes of one connection in order or not at all, whatever happens to its
-//! segments: nothing above can see one overtake another. So bytes are late, in other pieces, or
-//! missing from some byte on; only those of different connections overtake each other.
+//! TCP delivers the bytes of one connection in order or not at all: segments that overtake each
+//! other arrive late. So bytes are late, in other pieces, or missing from some byte on; only those
+//! of different connections overtake each other.
 
 use std::ops::Range;
 use std::time::Duration;

@@ -76,7 +76,7 @@ fn a_failure_is_that_of_all_who_wait() {
     for waiting in [one, other] {
         assert_eq!(block_on(waiting).unwrap_err().to_string(), "no such name");
     }
-    // The next attempt asks again.
+    // The next attempt is a new lookup.
     let again = resolver.resolve("far:7400", |_| Ok(addresses(1))).unwrap();
     assert_eq!(block_on(again).unwrap(), addresses(1));
 }

@@ -235,7 +235,7 @@ async fn e5_a_rejected_peer_is_told_why(carrier: Carrier) {
     end(&[&there, &here], [serving, reading]).await;
 }
 
-/// A client that never read held up the shutdown.
+/// A client that never read blocked the shutdown.
 async fn h6_a_peer_that_never_reads_does_not_hold_up_the_end(carrier: Carrier) {
     let dir = TestDir::over(carrier, "h6");
     let there = Side::new("there", 1, 64);

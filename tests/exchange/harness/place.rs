@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use mycelium_transports::endpoint::{Access, Endpoint, unix};
 
-/// What carries the bytes of links.
+/// The kind of socket of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Carrier {
     Unix,
