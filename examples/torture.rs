@@ -27,6 +27,8 @@
 //! cargo run --release --example torture -- --memory --kills 10000
 //! ```
 //!
+//! `--transport` says what joins the nodes: `shm` (the default), `unix` or `tcp`.
+//!
 //! A seed repeats the same choices; the scheduler does not. Without `--seed` it is random. The
 //! harness is that of `tests/crashes`, which documents the laws.
 
@@ -46,6 +48,9 @@ mod launch;
 #[path = "../tests/crashes/lives.rs"]
 mod lives;
 #[cfg(target_os = "linux")]
+#[path = "../tests/loopback/mod.rs"]
+mod loopback;
+#[cfg(target_os = "linux")]
 #[path = "../tests/crashes/marks.rs"]
 mod marks;
 #[cfg(target_os = "linux")]
@@ -54,6 +59,9 @@ mod records;
 #[cfg(target_os = "linux")]
 #[path = "../tests/crashes/roles.rs"]
 mod roles;
+#[cfg(target_os = "linux")]
+#[path = "../tests/crashes/transport.rs"]
+mod transport;
 
 #[cfg(target_os = "linux")]
 #[path = "../tests/killed/child.rs"]
@@ -73,23 +81,29 @@ fn main() -> std::process::ExitCode {
     use std::process::ExitCode;
 
     use chaos::{HANGS, Summary, Until};
+    use transport::Transport;
 
     // This program also runs each of the members.
     roles::enter();
     child::enter();
     let (mut kills, mut seed, mut in_memory) = (1000, fastrand::u64(..1 << 32), false);
+    let mut transport = Transport::Memory;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         if argument == "--memory" {
             in_memory = true;
             continue;
         }
-        let value = arguments.next().and_then(|value| value.parse().ok());
-        match (&*argument, value) {
-            ("--kills", Some(value)) => kills = value,
-            ("--seed", Some(value)) => seed = value,
+        let value = arguments.next().unwrap_or_default();
+        match (&*argument, value.parse(), value.parse()) {
+            ("--kills", Ok(value), _) => kills = value,
+            ("--seed", Ok(value), _) => seed = value,
+            ("--transport", _, Ok(value)) => transport = value,
             _ => {
-                println!("usage: torture [--memory] [--kills <number>] [--seed <number>]");
+                println!(
+                    "usage: torture [--memory | --transport <shm, unix or tcp>] [--kills <number>] \
+                     [--seed <number>]"
+                );
                 return ExitCode::FAILURE;
             }
         }
@@ -103,7 +117,7 @@ fn main() -> std::process::ExitCode {
             }
         };
     }
-    println!("torture: {kills} kills, seed {seed}");
+    println!("torture over {transport:?}: {kills} kills, seed {seed}");
     let (mut sum, mut lost, mut hung) = (Summary::default(), 0, 0);
     let mut part = 0;
     while sum.kills < kills && lost + hung == 0 {
@@ -111,7 +125,7 @@ fn main() -> std::process::ExitCode {
         // The parts of one seed differ from those of the next seed.
         let part_seed = seed.wrapping_mul(1 << 20).wrapping_add(part);
         part += 1;
-        match catch_unwind(AssertUnwindSafe(|| chaos::run(part_seed, until, &hits))) {
+        match catch_unwind(AssertUnwindSafe(|| chaos::run(part_seed, transport, until, &hits))) {
             Ok(summary) => {
                 sum += summary;
                 println!("{} of {kills} kills", sum.kills);

@@ -24,6 +24,7 @@ mod history;
 mod launch;
 #[path = "crashes/lives.rs"]
 mod lives;
+mod loopback;
 #[path = "crashes/marks.rs"]
 mod marks;
 #[path = "crashes/poison.rs"]
@@ -32,20 +33,37 @@ mod poison;
 mod records;
 #[path = "crashes/roles.rs"]
 mod roles;
+#[path = "crashes/transport.rs"]
+mod transport;
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chaos::{Summary, Until};
 use checker::Tally;
+use transport::Transport;
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
 }
 
+/// The nodes of one test take all processors.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 #[test]
-#[expect(clippy::print_stdout, reason = "the seed is what one needs to see it again")]
 fn no_kill_loses_doubles_or_reorders_messages_silently() {
+    weathers(Transport::Memory);
+}
+
+#[test]
+fn no_kill_loses_doubles_or_reorders_messages_over_tcp() {
+    weathers(Transport::Tcp);
+}
+
+#[expect(clippy::print_stdout, reason = "the seed is what one needs to see it again")]
+fn weathers(transport: Transport) {
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let seconds = number("SECONDS_PER_SEED").unwrap_or(2);
     // One seed is random, the others are fixed.
     let fresh = fastrand::u64(..1 << 32);
@@ -55,12 +73,12 @@ fn no_kill_loses_doubles_or_reorders_messages_silently() {
     };
     let mut sum = Summary::default();
     for seed in &seeds {
-        println!("seed {seed}, {seconds} s");
+        println!("{transport:?}: seed {seed}, {seconds} s");
         let hits = sum.hits.clone();
-        sum += chaos::run(*seed, Until::Time(Duration::from_secs(seconds)), &hits);
+        sum += chaos::run(*seed, transport, Until::Time(Duration::from_secs(seconds)), &hits);
     }
     println!(
-        "crashes: {} seeds of {seconds} s, the last was {}: {sum:?}",
+        "crashes over {transport:?}: {} seeds of {seconds} s, the last was {}: {sum:?}",
         seeds.len(),
         seeds[seeds.len() - 1]
     );

@@ -15,6 +15,8 @@ mod away;
 mod bad_clients;
 #[path = "exchange/completed.rs"]
 mod completed;
+#[path = "exchange/damage.rs"]
+mod damage;
 #[path = "exchange/deaths.rs"]
 mod deaths;
 #[path = "exchange/defects/mod.rs"]
@@ -27,6 +29,7 @@ mod hostile;
 mod layouts;
 #[path = "exchange/limits.rs"]
 mod limits;
+mod loopback;
 #[path = "exchange/lost.rs"]
 mod lost;
 #[path = "exchange/names.rs"]

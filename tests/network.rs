@@ -3,10 +3,14 @@
 #![cfg(target_os = "linux")]
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
+#[path = "network/defects.rs"]
+mod defects;
 mod loopback;
 mod numbers;
 #[path = "network/proxy.rs"]
 mod proxy;
+#[path = "network/way.rs"]
+mod way;
 
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};

@@ -15,6 +15,7 @@ mod batches;
 mod cancelled;
 #[path = "node/circles.rs"]
 mod circles;
+mod conserved;
 #[path = "node/faults.rs"]
 mod faults;
 #[path = "node/pauses.rs"]

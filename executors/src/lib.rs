@@ -12,7 +12,8 @@
 //! type that implements the trait. It wraps its streams in [`Stream`] and its listeners in
 //! [`Listener`]. The rest of this crate is what adapters share: [threads](Thread) with a name,
 //! cores and a scheduling class, a [clock](Clock), tasks that [contain](contain()) their panics,
-//! TCP sockets ([`bind_tcp`], [`prepare_tcp`]), and [credentials](Credentials::of) of peers.
+//! TCP sockets ([`bind_tcp`], [`prepare_tcp`]), host names ([`connect_first`]), and
+//! [credentials](Credentials::of) of peers.
 //!
 //! Features: `pool` has threads for blocking work, `signals` handles SIGINT and SIGTERM, and
 //! `conformance` has the laws that every executor keeps, as tests.
@@ -31,6 +32,7 @@ mod listener;
 mod paused;
 #[cfg(feature = "pool")]
 pub mod pool;
+mod resolve;
 #[cfg(all(unix, feature = "signals"))]
 mod signal;
 mod stream;
@@ -49,6 +51,7 @@ pub use executor::{
 };
 pub use listener::{Accept, Listener, ListeningSocket};
 pub use paused::PausedTime;
+pub use resolve::connect_first;
 #[cfg(all(unix, feature = "signals"))]
 pub use signal::interrupted;
 pub use stream::{Duplex, Stream};

@@ -1,16 +1,21 @@
 //! TCP sockets as links need them: how one is bound, and how a connected one is prepared.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// How long a connection is idle before the system probes its peer.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// The pause between two probes without an answer.
 const PROBES: Duration = Duration::from_secs(10);
+
+/// How many connections wait to be accepted; the system may allow fewer. When they are too many, it
+/// drops the packets of others, which try again after a second, while a peer that renews its
+/// connections without a pause takes each place that becomes free.
+const BACKLOG: i32 = 4096;
 
 /// Binds a non-blocking TCP socket to `host:port` and listens on it. The system chooses the port if
 /// it is 0. Resolving a host name blocks; a numeric address does not.
@@ -28,13 +33,30 @@ const PROBES: Duration = Duration::from_secs(10);
 /// # Errors
 /// If the address is invalid, unknown, in use or not permitted. The error names the address.
 pub fn bind_tcp(address: &str) -> io::Result<TcpListener> {
-    let bound = TcpListener::bind(address).and_then(|socket| {
-        socket.set_nonblocking(true)?;
-        Ok(socket)
+    let bound = address.to_socket_addrs().and_then(|found| {
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+        for address in found {
+            match listen(address) {
+                Ok(socket) => return Ok(socket),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
     });
     bound.map_err(|error| {
         io::Error::new(error.kind(), format!("cannot listen at `{address}`: {error}"))
     })
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // Connections that the process before has closed do not hold its port.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
 }
 
 /// Prepares a connected TCP socket for messages: small writes are sent at once (`TCP_NODELAY`), and

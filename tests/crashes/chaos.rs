@@ -4,8 +4,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::AddAssign;
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
@@ -22,6 +20,7 @@ use crate::lives::{Fate, Lives, Start};
 use crate::marks::{self, Phase, Role};
 use crate::records::{Record, file, read};
 use crate::roles::{self, SLOTS};
+use crate::transport::{Layout, Transport};
 
 /// The faults of a run, and the result of the check.
 #[derive(Clone, Debug, Default)]
@@ -60,8 +59,13 @@ pub(crate) enum Until {
 
 /// Runs the nodes with the faults of the seed. `hits` are the phases that earlier kills have hit.
 /// Panics if a check fails.
-pub(crate) fn run(seed: u64, until: Until, hits: &BTreeMap<Phase, u64>) -> Summary {
-    let mut run = Run::start(seed, hits.clone());
+pub(crate) fn run(
+    seed: u64,
+    transport: Transport,
+    until: Until,
+    hits: &BTreeMap<Phase, u64>,
+) -> Summary {
+    let mut run = Run::start(seed, transport, hits.clone());
     let began = now();
     run.progress();
     let goes_on = |run: &Run| match until {
@@ -77,7 +81,7 @@ pub(crate) fn run(seed: u64, until: Until, hits: &BTreeMap<Phase, u64>) -> Summa
         }
         run.go_on_all();
         run.progress();
-        run.check_sockets();
+        run.layout.check_reachable();
     }
     run.end()
 }
@@ -85,6 +89,7 @@ pub(crate) fn run(seed: u64, until: Until, hits: &BTreeMap<Phase, u64>) -> Summa
 struct Run {
     rng: Rng,
     place: PathBuf,
+    layout: Layout,
     handle: BundleHandle,
     bundle: Option<JoinHandle<Result<BundleReport, BundleError>>>,
     events: Receiver<BundleEvent>,
@@ -100,15 +105,18 @@ struct Run {
 const AIM: Duration = Duration::from_millis(30);
 
 impl Run {
-    fn start(seed: u64, hits: BTreeMap<Phase, u64>) -> Run {
-        let name = format!("mycelium-crashes-{}-{seed}", std::process::id());
+    fn start(seed: u64, transport: Transport, hits: BTreeMap<Phase, u64>) -> Run {
+        let name = format!("mycelium-crashes-{transport:?}-{}-{seed}", std::process::id());
         let place = std::env::temp_dir().join(name);
         let _ = fs::remove_dir_all(&place);
         fs::create_dir(&place).unwrap();
+        let layout = Layout::new(transport, &place);
+        fs::write(roles::topology(&place), layout.topology()).unwrap();
         let (bundle, events) = launch::bundle(&place);
         Run {
             rng: Rng::with_seed(seed),
             place,
+            layout,
             handle: bundle.handle(),
             bundle: Some(thread::spawn(|| bundle.run())),
             events,
@@ -308,17 +316,6 @@ impl Run {
         }
     }
 
-    /// Each listening node can be reached at its socket, also if its previous start left a file
-    /// there.
-    fn check_sockets(&self) {
-        for member in ["source", "processor"] {
-            let path = roles::sockets(&self.place).join(format!("{member}.sock"));
-            let found = fs::symlink_metadata(&path).unwrap();
-            assert!(found.file_type().is_socket());
-            UnixStream::connect(&path).unwrap();
-        }
-    }
-
     /// Ends all processes in order, and checks the records.
     fn end(mut self) -> Summary {
         self.count_hits();
@@ -331,9 +328,7 @@ impl Run {
         for member in report.members {
             assert_eq!(member.outcome, MemberOutcome::Completed, "{}", member.name);
         }
-        for entry in fs::read_dir(roles::sockets(&self.place)).unwrap().map(Result::unwrap) {
-            assert!(!entry.file_type().unwrap().is_socket(), "{:?} is left", entry.path());
-        }
+        self.layout.check_left();
         let (sent, read) = history::of(&self.place, &self.lives.starts);
         match check(&sent, &read, SLOTS) {
             Ok(tally) => self.summary.tally = tally,

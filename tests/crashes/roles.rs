@@ -21,8 +21,10 @@ pub(crate) const ROLE: &str = "MYCELIUM_TEST_ROLE";
 pub(crate) const LIFE: &str = "MYCELIUM_TEST_LIFE";
 pub(crate) const PLACE: &str = "MYCELIUM_TEST_PLACE";
 
-/// Small rings that are full soon, and links with short timeouts.
-const TOPOLOGY: &str = r#"
+/// Small rings that are full soon, and links with short timeouts. [`Transport`] adds to it.
+///
+/// [`Transport`]: crate::transport::Transport
+pub(crate) const TOPOLOGY: &str = r#"
 [node.source]
 services = ["Orders", "Ticks", "Notes"]
 shutdown = "20s"
@@ -273,8 +275,13 @@ pub(crate) fn sockets(place: &Path) -> PathBuf {
     place.join("sockets")
 }
 
+/// The topology file of a run, which its launcher writes.
+pub(crate) fn topology(place: &Path) -> PathBuf {
+    place.join("crashes.toml")
+}
+
 async fn run(me: &Me) {
-    let topology = Topology::parse("crashes.toml", TOPOLOGY).unwrap();
+    let topology = Topology::load(topology(&me.place)).unwrap();
     let topology = topology.in_directory(sockets(&me.place));
     let life = me.life;
     let [orders, ticks, notes, results] =

@@ -2,23 +2,33 @@
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mycelium_executor::Stream;
-use mycelium_transports::endpoint::unix;
 use mycelium_transports::exchange::Notice;
 use mycelium_transports::local::Policy;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::time::Instant;
 
 use crate::harness::{
-    Number, PATIENCE, Side, TestDir, connect, end, frame, hear, hello, say, subscribe, take, until,
-    within,
+    Carrier, Number, PATIENCE, Place, Side, Socket, TestDir, connect, end, frame, hear, hello,
+    over_each_carrier, say, subscribe, take, until, within,
 };
+
+over_each_carrier! {
+    #[tokio::test]
+    an_unannounced_reader_does_not_block_a_publisher;
+    #[tokio::test]
+    h4_pending_connections_make_room_for_new_ones;
+    #[tokio::test]
+    named_connections_leave_room_for_announced_readers;
+    #[tokio::test]
+    h5_a_reader_gets_in_when_descriptors_run_short;
+    #[tokio::test]
+    a_reader_gets_in_while_a_crowd_renews_its_connections;
+}
 
 /// The part of this test that a child process runs, and its directory.
 const PART: &str = "MYCELIUM_ADMISSION_PART";
@@ -33,10 +43,10 @@ const REJECTING: u8 = 2;
 struct Part(Child);
 
 impl Part {
-    fn run(part: &str, path: &Path) -> Part {
+    fn run(part: &str, place: &Place) -> Part {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "admission::part", "--nocapture", "--test-threads=1"]);
-        command.env(PART, part).env(PLACE, path);
+        command.env(PART, part).env(PLACE, place.to_string());
         Part(command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap())
     }
 }
@@ -52,29 +62,29 @@ impl Drop for Part {
 #[test]
 fn part() {
     let Ok(part) = std::env::var(PART) else { return };
-    let path = std::env::var(PLACE).unwrap();
+    let place: &Place = &std::env::var(PLACE).unwrap().parse().unwrap();
     std::thread::spawn(|| {
         // The parent closes the other end when it dies.
         _ = std::io::stdin().read(&mut [0]);
         std::process::exit(0);
     });
     match &*part {
-        "serve" => serve_with_few_descriptors(Path::new(&path), None),
+        "serve" => serve_with_few_descriptors(place, None),
         // Its limits exceed those of the system.
-        "cram" => serve_with_few_descriptors(Path::new(&path), Some(CROWD)),
-        drips => crowd(Path::new(&path), drips == "drip"),
+        "cram" => serve_with_few_descriptors(place, Some(CROWD)),
+        drips => crowd(place, drips == "drip"),
     }
 }
 
 /// Renews connections without a pause: each sends nothing, or its hello without the end.
-fn crowd(path: &Path, drips: bool) {
+fn crowd(place: &Place, drips: bool) {
     let most = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
     let greeting = hello("crowd", 1, 1);
-    let mut open: VecDeque<(UnixStream, usize)> = VecDeque::new();
+    let mut open: VecDeque<(Socket, usize)> = VecDeque::new();
     loop {
         if open.len() < CROWD
-            && let Ok(stream) = unix::connect(path)
+            && let Ok(stream) = place.open()
         {
             open.push_back((stream, 0));
         }
@@ -84,22 +94,14 @@ fn crowd(path: &Path, drips: bool) {
             continue;
         }
         // It stays until the server closes it; then it is renewed.
-        let mut bytes = [0; 4096];
-        let is_open = loop {
-            match stream.read(&mut bytes) {
-                Ok(0) => break false,
-                Ok(_) => {}
-                Err(error) => break error.kind() == ErrorKind::WouldBlock,
-            }
-        };
-        if !drips && is_open {
+        if stream.hear() && !drips {
             open.push_back((stream, said));
         }
     }
 }
 
 /// A server for the reader `here`, in a process that may have 64 descriptors.
-fn serve_with_few_descriptors(path: &Path, limits: Option<usize>) {
+fn serve_with_few_descriptors(place: &Place, limits: Option<usize>) {
     let most = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: Some(64), maximum: most }).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -109,23 +111,23 @@ fn serve_with_few_descriptors(path: &Path, limits: Option<usize>) {
             (there.config.connections, there.config.handshakes) = (most, most);
             there.config.per_process = most;
         }
-        let serving = there.serve(there.server_for("here", Policy::Block), path);
+        let serving = there.serve(there.server_for("here", Policy::Block), place);
         serving.await.unwrap();
     });
 }
 
 /// A connection that has sent a name.
-async fn named(path: &Path, node: &str) -> Stream {
-    let mut stream = connect(path).await;
+async fn named(place: &Place, node: &str) -> Stream {
+    let mut stream = connect(place).await;
     say(&mut stream, &hello(node, 1, 1)).await;
     stream
 }
 
 /// How long it takes `here` to connect and to leave again.
-async fn gets_in(path: &Path, boot: u64) -> Duration {
+async fn gets_in(place: &Place, boot: u64) -> Duration {
     let began = Instant::now();
     let here = Side::new("here", boot, 8);
-    let reading = here.read("there", path, Policy::Block);
+    let reading = here.read("there", place, Policy::Block);
     here.notices.until("up", "").await;
     within("it is served", here.control.ready()).await;
     let took = began.elapsed();
@@ -154,18 +156,37 @@ async fn a_full_backlog_is_tried_again_after_the_first_pause() {
     end(&[&here], [reading]).await;
 }
 
+/// A resolver that does not answer, or a host that is gone: the connection is neither made nor
+/// refused.
+#[tokio::test]
+async fn a_connection_that_is_never_made_holds_up_neither_other_links_nor_the_end() {
+    let dir = TestDir::new("admission-never");
+    let (there, here) = Side::pair(8, 8);
+    let mut reader = here.reader();
+    let serving = there.serve(there.server_for("here", Policy::Block), &dir.socket());
+    let mut never = here.client("nowhere", &dir.socket(), vec![here.interest(Policy::Block)]);
+    never.connect = Box::new(|| Box::pin(std::future::pending()));
+    let waiting = tokio::spawn(never.run().unwrap());
+    let reading = here.read("there", &dir.socket(), Policy::Block);
+    let mut publisher = there.publisher();
+    for value in 0..100 {
+        within("room", publisher.emit(Number { value })).await.unwrap();
+        take(&mut reader, value..value + 1).await;
+    }
+    end(&[&there, &here], [serving, reading, waiting]).await;
+}
+
 /// An unannounced reader that subscribes in the gating mode, grants credit for one message, and
 /// never confirms it.
-#[tokio::test]
-async fn an_unannounced_reader_does_not_block_a_publisher() {
+async fn an_unannounced_reader_does_not_block_a_publisher(carrier: Carrier) {
     for mode in [GATING, REJECTING] {
-        let dir = TestDir::new("admission-gate");
+        let dir = TestDir::over(carrier, "admission-gate");
         let (there, here) = Side::pair(8, 8);
         let mut reader = here.reader();
-        let serving = there.serve(there.server_for("here", Policy::Block), &dir.socket());
-        let reading = here.read("there", &dir.socket(), Policy::Block);
+        let serving = there.serve(there.server_for("here", Policy::Block), dir.place());
+        let reading = here.read("there", dir.place(), Policy::Block);
         within("both have met", there.control.ready()).await;
-        let mut stranger = named(&dir.socket(), "stranger").await;
+        let mut stranger = named(dir.place(), "stranger").await;
         let ping = frame(0, 0, 0, &[13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         say(&mut stranger, &[subscribe::<Number>(mode, 1), ping].concat()).await;
         let mut publisher = there.publisher();
@@ -184,75 +205,71 @@ async fn an_unannounced_reader_does_not_block_a_publisher() {
     }
 }
 
-#[tokio::test]
-async fn h4_pending_connections_make_room_for_new_ones() {
-    let dir = TestDir::new("admission-silent");
+async fn h4_pending_connections_make_room_for_new_ones(carrier: Carrier) {
+    let dir = TestDir::over(carrier, "admission-silent");
     let mut there = Side::new("there", 1, 8);
     // They stay until they are evicted.
     there.config.handshake = PATIENCE;
-    let serving = there.serve(there.server_for("here", Policy::Block), &dir.socket());
+    let serving = there.serve(there.server_for("here", Policy::Block), dir.place());
     let mut silent = VecDeque::new();
     for _ in 0..there.config.handshakes {
-        silent.push_back(connect(&dir.socket()).await);
+        silent.push_back(connect(dir.place()).await);
     }
-    gets_in(&dir.socket(), 1).await;
+    gets_in(dir.place(), 1).await;
     // Only the oldest was evicted.
     hear(&mut silent.pop_front().unwrap()).await;
     assert_eq!(there.link("there", "evicted"), 1);
-    gets_in(&dir.socket(), 2).await;
+    gets_in(dir.place(), 2).await;
     assert_eq!(there.link("there", "evicted"), 1, "its place is free again");
     end(&[&there], [serving]).await;
 }
 
-#[tokio::test]
-async fn named_connections_leave_room_for_announced_readers() {
-    let dir = TestDir::new("admission-named");
+async fn named_connections_leave_room_for_announced_readers(carrier: Carrier) {
+    let dir = TestDir::over(carrier, "admission-named");
     let mut there = Side::new("there", 1, 8);
     there.config.connections = 16;
-    let serving = there.serve(there.server_for("here", Policy::Block), &dir.socket());
+    let serving = there.serve(there.server_for("here", Policy::Block), dir.place());
     let mut idle = Vec::new();
     for me in 0..15 {
         let node = format!("idle-{me}-");
-        idle.push(named(&dir.socket(), &node).await);
+        idle.push(named(dir.place(), &node).await);
         there.notices.until("up", &node).await;
     }
     for boot in 0..3 {
         // One connection more is rejected.
-        hear(&mut named(&dir.socket(), "one-more").await).await;
-        gets_in(&dir.socket(), boot).await;
+        hear(&mut named(dir.place(), "one-more").await).await;
+        gets_in(dir.place(), boot).await;
     }
     assert_eq!(there.link("there", "rejected_peers"), 3);
     assert_eq!((there.link("there", "evicted"), there.notices.count("up", "idle-")), (0, 15));
     end(&[&there], [serving]).await;
 }
 
-#[tokio::test]
-async fn h5_a_reader_gets_in_when_descriptors_run_short() {
+async fn h5_a_reader_gets_in_when_descriptors_run_short(carrier: Carrier) {
     for part in ["serve", "cram"] {
-        let dir = TestDir::new("admission-descriptors");
-        let _part = Part::run(part, &dir.socket());
-        until("it listens", || dir.socket().exists()).await;
+        let dir = TestDir::over(carrier, "admission-descriptors");
+        let _part = Part::run(part, dir.place());
+        until("it listens", || dir.place().is_served()).await;
         let mut open = Vec::new();
         for me in 0..100 {
-            open.push(named(&dir.socket(), &format!("idle-{me}-")).await);
-            open.push(connect(&dir.socket()).await);
+            open.push(named(dir.place(), &format!("idle-{me}-")).await);
+            open.push(connect(dir.place()).await);
         }
-        let took = gets_in(&dir.socket(), 1).await;
+        let took = gets_in(dir.place(), 1).await;
         assert!(took < Duration::from_secs(5), "{part}: {took:?}");
     }
 }
 
-#[tokio::test]
-async fn a_reader_gets_in_while_a_crowd_renews_its_connections() {
+async fn a_reader_gets_in_while_a_crowd_renews_its_connections(carrier: Carrier) {
     for part in ["silent", "drip"] {
-        let dir = TestDir::new("admission-crowd");
+        let dir = TestDir::over(carrier, "admission-crowd");
         let there = Side::new("there", 1, 8);
-        let serving = there.serve(there.server_for("here", Policy::Block), &dir.socket());
-        let crowd = Part::run(part, &dir.socket());
+        let serving = there.serve(there.server_for("here", Policy::Block), dir.place());
+        let crowd = Part::run(part, dir.place());
         until("they come", || there.notices.total() > CROWD).await;
         let mut times = Vec::new();
         for boot in 0..5 {
-            times.push(gets_in(&dir.socket(), boot).await);
+            times.push(gets_in(dir.place(), boot).await);
         }
         times.sort();
         // Other tests run on the same cores, so it takes longer than alone.

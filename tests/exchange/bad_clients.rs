@@ -1,6 +1,5 @@
 //! A server with a thousand bad clients: the good ones lose nothing.
 
-use std::path::Path;
 use std::time::Duration;
 
 use futures_util::io::AsyncWriteExt;
@@ -10,9 +9,14 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::harness::{
-    Notices, Number, PATIENCE, Side, TestDir, Tick, connect, end, frame, hear, hello, say,
-    subscribe, until,
+    Carrier, Notices, Number, PATIENCE, Place, Side, TestDir, Tick, connect, end, frame, hear,
+    hello, over_each_carrier, say, subscribe, until,
 };
+
+over_each_carrier! {
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    good_clients_lose_nothing_beside_a_thousand_bad_ones;
+}
 
 const STRANGERS: usize = 1000;
 /// The clients at once.
@@ -23,8 +27,8 @@ const COUNT: u64 = 30_000;
 
 /// Violates the protocol in one of several ways, and stays until the server closes the connection.
 /// A connection that the server never closes is returned. `me` is the number of the client.
-async fn misbehave(me: usize, path: &Path) -> Option<Stream> {
-    let mut stream = connect(path).await;
+async fn misbehave(me: usize, place: &Place) -> Option<Stream> {
+    let mut stream = connect(place).await;
     let mut random = fastrand::Rng::with_seed(me as u64);
     let node = format!("bad-{me}-");
     let greeting = hello(&node, 1, 1);
@@ -101,9 +105,8 @@ fn impatient(name: &str, boot: u64, capacity: usize) -> Side {
     side
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn good_clients_lose_nothing_beside_a_thousand_bad_ones() {
-    let dir = TestDir::new("strangers");
+async fn good_clients_lose_nothing_beside_a_thousand_bad_ones(carrier: Carrier) {
+    let dir = TestDir::over(carrier, "strangers");
     let mut there = impatient("there", 1, 256);
     there.config.handshakes = STRANGERS;
     there.config.per_process = STRANGERS;
@@ -112,13 +115,13 @@ async fn good_clients_lose_nothing_beside_a_thousand_bad_ones() {
     for reader in &good {
         server.announce(reader, &there.numbers, Policy::Block).unwrap();
     }
-    let serving = there.serve(server, &dir.socket());
+    let serving = there.serve(server, dir.place());
 
     let mut reading = Vec::new();
     for (me, name) in good.iter().enumerate() {
         let here = impatient(name, 10 + me as u64, 64);
         let mut numbers = here.reader();
-        let dialing = here.read("there", &dir.socket(), Policy::Block);
+        let dialing = here.read("there", dir.place(), Policy::Block);
         reading.push(tokio::spawn(async move {
             let mut next = 0;
             while let Some(delivery) = numbers.recv().await {
@@ -144,15 +147,15 @@ async fn good_clients_lose_nothing_beside_a_thousand_bad_ones() {
     });
     let mut numbers = there.numbers.publisher::<Number>("counter", 8).unwrap();
     let bad = tokio::spawn({
-        let path = dir.socket();
+        let place = dir.place().clone();
         async move {
             let (mut crowd, mut staying) = (JoinSet::new(), Vec::new());
             for me in 0..STRANGERS {
                 if crowd.len() == CROWD {
                     staying.extend(crowd.join_next().await.unwrap().unwrap());
                 }
-                let path = path.clone();
-                crowd.spawn(async move { misbehave(me, &path).await });
+                let place = place.clone();
+                crowd.spawn(async move { misbehave(me, &place).await });
             }
             while let Some(done) = crowd.join_next().await {
                 staying.extend(done.unwrap());

@@ -6,20 +6,25 @@
 //! longer.
 
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use mycelium_core::message;
-use mycelium_transports::endpoint::unix;
 use mycelium_transports::local::{Delivery, Policy};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::time::Instant;
 
-use crate::harness::{Number, Side, TestDir, end, frame, hello, subscribe, until, within};
+use crate::harness::{
+    Carrier, Number, Place, Side, Socket, TestDir, end, frame, hello, over_each_carrier, subscribe,
+    until, within,
+};
+
+over_each_carrier! {
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    good_readers_lose_nothing_beside_hostile_peers;
+}
 
 const PLACE: &str = "MYCELIUM_HOSTILE_PLACE";
 const READERS: [&str; 2] = ["good-0", "good-1"];
@@ -46,8 +51,8 @@ impl Drop for Hostile {
 /// Runs in a child: does nothing in the test itself.
 #[test]
 fn peers() {
-    let Ok(path) = std::env::var(PLACE) else { return };
-    let path = Path::new(&path);
+    let Ok(place) = std::env::var(PLACE) else { return };
+    let place: &Place = &place.parse().unwrap();
     let most = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
     thread::scope(|scope| {
@@ -57,17 +62,17 @@ fn peers() {
             std::process::exit(0);
         });
         // Subscribe in the gating mode, and never grant credit or confirm.
-        scope.spawn(|| stay(path, 40, true, |me| wish::<Number>("hold", me, GATING, 1)));
+        scope.spawn(|| stay(place, 40, true, |me| wish::<Number>("hold", me, GATING, 1)));
         // Grant much credit, and never read.
-        scope.spawn(|| stay(path, 40, false, |me| wish::<Number>("deaf", me, OBSERVING, 1 << 20)));
-        scope.spawn(|| stay(path, 100, false, |_| Vec::new()));
-        scope.spawn(|| drip(path));
-        scope.spawn(|| flood(path, garbage));
-        scope.spawn(|| flood(path, |_| [hello("flood", 1, 1), ping().repeat(1000)].concat()));
-        scope.spawn(|| stay(path, 8, true, name));
+        scope.spawn(|| stay(place, 40, false, |me| wish::<Number>("deaf", me, OBSERVING, 1 << 20)));
+        scope.spawn(|| stay(place, 100, false, |_| Vec::new()));
+        scope.spawn(|| drip(place));
+        scope.spawn(|| flood(place, garbage));
+        scope.spawn(|| flood(place, |_| [hello("flood", 1, 1), ping().repeat(1000)].concat()));
+        scope.spawn(|| stay(place, 8, true, name));
         // Subscribe with other layouts, and request ours.
-        scope.spawn(|| stay(path, 40, true, |me| wish::<Wide>("wide", me, GATING, 8)));
-        scope.spawn(|| flood(path, |_| questions()));
+        scope.spawn(|| stay(place, 40, true, |me| wish::<Wide>("wide", me, GATING, 8)));
+        scope.spawn(|| flood(place, |_| questions()));
     });
 }
 
@@ -106,29 +111,29 @@ fn questions() -> Vec<u8> {
 }
 
 /// Keeps `most` connections, sends something on each, and renews the oldest without a pause.
-fn stay(path: &Path, most: usize, reads: bool, what: impl Fn(u64) -> Vec<u8>) {
+fn stay(place: &Place, most: usize, reads: bool, what: impl Fn(u64) -> Vec<u8>) {
     let (mut open, mut me) = (VecDeque::new(), 0);
     loop {
         me += 1;
-        let Ok(mut stream) = unix::connect(path) else { continue };
+        let Ok(mut stream) = place.open() else { continue };
         _ = stream.write_all(&what(me));
         open.push_back(stream);
         if open.len() > most {
             open.pop_front();
         }
         if reads {
-            open.iter_mut().for_each(|stream| _ = hear(stream));
+            open.iter_mut().for_each(|stream| _ = stream.hear());
         }
     }
 }
 
 /// Sends hello byte by byte on many connections, never to the end.
-fn drip(path: &Path) {
+fn drip(place: &Place) {
     let greeting = hello("drip", 1, 1);
-    let mut open: VecDeque<(UnixStream, usize)> = VecDeque::new();
+    let mut open: VecDeque<(Socket, usize)> = VecDeque::new();
     loop {
         if open.len() < 50
-            && let Ok(stream) = unix::connect(path)
+            && let Ok(stream) = place.open()
         {
             open.push_back((stream, 0));
         }
@@ -140,47 +145,34 @@ fn drip(path: &Path) {
 }
 
 /// Sends as much as the server takes, on one connection after the other.
-fn flood(path: &Path, what: impl Fn(&mut fastrand::Rng) -> Vec<u8>) {
+fn flood(place: &Place, what: impl Fn(&mut fastrand::Rng) -> Vec<u8>) {
     let mut random = fastrand::Rng::with_seed(7);
     loop {
-        let Ok(mut stream) = unix::connect(path) else { continue };
+        let Ok(mut stream) = place.open() else { continue };
         for _ in 0..random.usize(1..20) {
-            if stream.write_all(&what(&mut random)).is_err() && !hear(&mut stream) {
+            if stream.write_all(&what(&mut random)).is_err() && !stream.hear() {
                 break;
             }
         }
     }
 }
 
-/// Reads the bytes that have arrived. Returns whether the connection is open.
-fn hear(stream: &mut UnixStream) -> bool {
-    let mut bytes = [0; 4096];
-    loop {
-        match stream.read(&mut bytes) {
-            Ok(0) => return false,
-            Ok(_) => {}
-            Err(error) => return error.kind() == ErrorKind::WouldBlock,
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[expect(clippy::print_stdout, reason = "how long it takes at worst is of interest")]
-async fn good_readers_lose_nothing_beside_hostile_peers() {
+async fn good_readers_lose_nothing_beside_hostile_peers(carrier: Carrier) {
     let seconds = std::env::var("HOSTILE_SECONDS").map_or(3, |text| text.parse().unwrap());
-    let dir = TestDir::new("hostile");
+    let dir = TestDir::over(carrier, "hostile");
     let there = Side::new("there", 1, 256);
     let mut server = there.server(None);
     for reader in READERS {
         server.announce(reader, &there.numbers, Policy::Block).unwrap();
     }
-    let serving = there.serve(server, &dir.socket());
+    let serving = there.serve(server, dir.place());
     let began = Instant::now();
     let (mut reading, mut sides) = (Vec::new(), Vec::new());
     for (me, name) in READERS.into_iter().enumerate() {
         let here = Side::new(name, 10 + me as u64, 256);
         let mut numbers = here.reader();
-        let dialing = here.read("there", &dir.socket(), Policy::Block);
+        let dialing = here.read("there", dir.place(), Policy::Block);
         sides.push(here);
         reading.push(tokio::spawn(async move {
             let (mut next, mut worst) = (0, Duration::ZERO);
@@ -199,7 +191,7 @@ async fn good_readers_lose_nothing_beside_hostile_peers() {
     within("both have met", there.control.ready()).await;
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "hostile::peers", "--nocapture", "--test-threads=1"]);
-    command.env(PLACE, dir.socket()).stdin(Stdio::piped()).stdout(Stdio::null());
+    command.env(PLACE, dir.place().to_string()).stdin(Stdio::piped()).stdout(Stdio::null());
     let mut hostile = Hostile(command.spawn().unwrap());
     until("they come", || there.notices.total() > 100).await;
 
@@ -224,7 +216,7 @@ async fn good_readers_lose_nothing_beside_hostile_peers() {
     drop(hostile);
     let counted = |value| there.link("there", value);
     println!(
-        "hostile: {count} messages to each of {} good readers in {seconds} s, none lost, worst delay \
+        "hostile over {carrier:?}: {count} messages to each of {} good readers in {seconds} s, none lost, worst delay \
          {worst:?}; {} connections ended, {} rejected, {} evicted, {} differing layouts",
         READERS.len(),
         there.notices.count("down", ""),

@@ -7,8 +7,14 @@ use mycelium_transports::endpoint::unix::BoundSocket;
 use mycelium_transports::local::Policy;
 
 use crate::harness::{
-    Number, Side, TestDir, connect, end, frame, hello, say, subscribe, until, within,
+    Carrier, Number, Side, TestDir, connect, end, frame, hello, over_each_carrier, say, subscribe,
+    until, within,
 };
+
+over_each_carrier! {
+    #[tokio::test]
+    both_sides_report_a_mismatch_and_the_reader_names_the_field;
+}
 
 #[message(topic = "numbers", id = 1)]
 struct Wide {
@@ -36,13 +42,12 @@ async fn next_of(stream: &mut Stream, kind: u8) -> Vec<u8> {
     }
 }
 
-#[tokio::test]
-async fn both_sides_report_a_mismatch_and_the_reader_names_the_field() {
-    let dir = TestDir::new("layouts-both");
+async fn both_sides_report_a_mismatch_and_the_reader_names_the_field(carrier: Carrier) {
+    let dir = TestDir::over(carrier, "layouts-both");
     let (mut there, here) = Side::pair(8, 8);
     there.carry::<Wide>(8);
-    let serving = there.serve(there.server(None), &dir.socket());
-    let reading = here.read("there", &dir.socket(), Policy::Block);
+    let serving = there.serve(there.server(None), dir.place());
+    let reading = here.read("there", dir.place(), Policy::Block);
     let words = format!(
         "8 bytes, digest {} here; 16 bytes, digest {} there; \
          first difference: field `rest` is missing here and u64 there",

@@ -1,20 +1,28 @@
 //! Limits hold, and a peer that exceeds them harms no other.
 
 use std::io::Write;
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mycelium_transports::counters::Kind;
-use mycelium_transports::endpoint::unix;
 use mycelium_transports::exchange::TopicInterest;
 use mycelium_transports::local::{Delivery, Policy, Schema, Start, Topic};
 use mycelium_transports::stream::{STREAMS, TOPICS};
 use tokio::time::Instant;
 
 use crate::harness::{
-    Number, PATIENCE, Side, TestDir, Wire, connect, end, hear, hello, say, take, until, within,
+    Carrier, Number, PATIENCE, Side, Socket, TestDir, Wire, connect, end, hear, hello,
+    over_each_carrier, say, take, until, within,
 };
+
+over_each_carrier! {
+    #[tokio::test]
+    pending_handshakes_are_limited;
+    #[tokio::test]
+    connections_are_limited_and_rejections_are_reported;
+    #[tokio::test]
+    garbage_disturbs_no_reader;
+}
 
 #[tokio::test]
 async fn a_client_with_too_many_interests_is_refused() {
@@ -38,31 +46,29 @@ async fn a_client_with_too_many_distinct_topics_is_refused() {
     assert!(here.client("there", &dir.socket(), interests.collect()).run().is_err());
 }
 
-#[tokio::test]
-async fn pending_handshakes_are_limited() {
-    let dir = TestDir::new("limits-handshake");
+async fn pending_handshakes_are_limited(carrier: Carrier) {
+    let dir = TestDir::over(carrier, "limits-handshake");
     let mut there = Side::new("there", 1, 8);
     there.config.handshakes = 2;
-    there.serve(there.server(None), &dir.socket());
+    there.serve(there.server(None), dir.place());
     // All of them connect before the server accepts.
-    let others: Vec<UnixStream> = (0..8).map(|_| unix::connect(&dir.socket()).unwrap()).collect();
+    let others: Vec<Socket> = (0..8).map(|_| dir.place().open().unwrap()).collect();
     until("the oldest have gone", || there.notices.count("down", "") == 6).await;
     assert_eq!(there.link("there", "evicted"), 6);
     drop(others);
 }
 
-#[tokio::test]
-async fn connections_are_limited_and_rejections_are_reported() {
-    let dir = TestDir::new("limits-room");
+async fn connections_are_limited_and_rejections_are_reported(carrier: Carrier) {
+    let dir = TestDir::over(carrier, "limits-room");
     let mut there = Side::new("there", 1, 8);
     there.config.handshakes = 3;
     there.config.connections = 8;
     // They stay until they are evicted.
     there.config.handshake = PATIENCE;
-    let serving = there.serve(there.server(None), &dir.socket());
+    let serving = there.serve(there.server(None), dir.place());
     let mut mute = Vec::new();
     for _ in 0..23 {
-        mute.push(connect(&dir.socket()).await);
+        mute.push(connect(dir.place()).await);
     }
     for mut evicted in mute.drain(..20) {
         hear(&mut evicted).await;
@@ -75,14 +81,14 @@ async fn connections_are_limited_and_rejections_are_reported() {
     until("all have gone", || notices.count("down", "") == 23).await;
     let mut known = Vec::new();
     for me in 0..8 {
-        let mut stream = connect(&dir.socket()).await;
+        let mut stream = connect(dir.place()).await;
         let node = format!("known-{me}-");
         say(&mut stream, &hello(&node, 1, 1)).await;
         notices.until("up", &node).await;
         known.push(stream);
     }
     for _ in 0..20 {
-        let mut refused = connect(&dir.socket()).await;
+        let mut refused = connect(dir.place()).await;
         say(&mut refused, &hello("one-too-many", 1, 1)).await;
         hear(&mut refused).await;
     }
@@ -91,7 +97,7 @@ async fn connections_are_limited_and_rejections_are_reported() {
     assert_eq!((notices.count("up", ""), there.link("there", "rejected_peers")), (8, 20));
     drop(known.pop());
     notices.until("down", "known-7-").await;
-    let mut last = connect(&dir.socket()).await;
+    let mut last = connect(dir.place()).await;
     say(&mut last, &hello("last", 1, 1)).await;
     notices.until("up", "last").await;
     end(&[&there], [serving]).await;
@@ -187,18 +193,20 @@ async fn a_peer_name_cannot_forge_counter_labels() {
 }
 
 /// Random bytes on any number of connections affect no reader.
-#[tokio::test]
-async fn garbage_disturbs_no_reader() {
-    let dir = TestDir::new("limits-garbage");
+async fn garbage_disturbs_no_reader(carrier: Carrier) {
+    let dir = TestDir::over(carrier, "limits-garbage");
     let (there, here) = Side::pair(16, 16);
     let mut reader = here.reader();
-    there.serve(there.server_for("here", Policy::Block), &dir.socket());
-    here.read("there", &dir.socket(), Policy::Block);
+    there.serve(there.server_for("here", Policy::Block), dir.place());
+    here.read("there", dir.place(), Policy::Block);
     within("they have met", there.control.ready()).await;
-    // The bytes of a good reader, to be changed.
+    // The bytes of a good reader, to be changed. They are the same over each carrier.
+    let aside = TestDir::new("limits-garbage-aside");
+    let own = Side::new("there", 4, 8);
+    own.serve(own.server_for("other", Policy::Block), &aside.socket());
     let other = Side::new("other", 3, 8);
     let wire = Wire::new();
-    other.read_over(&wire, &dir.socket(), Policy::Block);
+    other.read_over(&wire, &aside.socket(), Policy::Block);
     within("the other reader is served", other.control.ready()).await;
     other.control.drain();
     within("it has gone", other.control.ended()).await;
@@ -218,7 +226,7 @@ async fn garbage_disturbs_no_reader() {
         if random.usize(..5) == 0 {
             bytes.extend((0..random.usize(..300)).map(|byte| (byte * 31) as u8));
         }
-        let mut socket = unix::connect(&dir.socket()).unwrap();
+        let mut socket = dir.place().open().unwrap();
         _ = socket.write(&bytes);
         within("room", publisher.emit(Number { value })).await.unwrap();
         take(&mut reader, value..value + 1).await;

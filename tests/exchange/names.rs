@@ -7,8 +7,16 @@ use mycelium_transports::exchange::TopicServer;
 use mycelium_transports::local::Policy;
 
 use crate::harness::{
-    Number, Side, TestDir, connect, end, hear, hello, say, subscribe, take, within,
+    Carrier, Number, Side, TestDir, connect, end, hear, hello, over_each_carrier, say, subscribe,
+    take, within,
 };
+
+over_each_carrier! {
+    #[tokio::test]
+    empty_names_and_the_name_of_the_node_are_rejected;
+    #[tokio::test]
+    a_second_process_with_a_name_is_rejected;
+}
 
 const UNWELCOME: u16 = 4;
 const NAME_TAKEN: u16 = 7;
@@ -30,7 +38,7 @@ fn close_reason(heard: &[u8]) -> u16 {
 
 /// Sends a name, and returns the connection.
 async fn calls_itself(dir: &TestDir, node: &str) -> Stream {
-    let mut stream = connect(&dir.socket()).await;
+    let mut stream = connect(dir.place()).await;
     say(&mut stream, &hello(node, 1, 1)).await;
     stream
 }
@@ -40,11 +48,10 @@ async fn refusal(dir: &TestDir, node: &str) -> u16 {
     close_reason(&hear(&mut calls_itself(dir, node).await).await)
 }
 
-#[tokio::test]
-async fn empty_names_and_the_name_of_the_node_are_rejected() {
-    let dir = TestDir::new("names-own");
+async fn empty_names_and_the_name_of_the_node_are_rejected(carrier: Carrier) {
+    let dir = TestDir::over(carrier, "names-own");
     let there = Side::new("there", 1, 8);
-    let serving = there.serve(there.server(None), &dir.socket());
+    let serving = there.serve(there.server(None), dir.place());
     assert_eq!(refusal(&dir, "").await, UNWELCOME);
     assert_eq!(refusal(&dir, "there").await, UNWELCOME);
     assert_eq!(there.link("there", "rejected_peers"), 2);
@@ -52,16 +59,15 @@ async fn empty_names_and_the_name_of_the_node_are_rejected() {
     end(&[&there], [serving]).await;
 }
 
-#[tokio::test]
-async fn a_second_process_with_a_name_is_rejected() {
-    let dir = TestDir::new("names-taken");
+async fn a_second_process_with_a_name_is_rejected(carrier: Carrier) {
+    let dir = TestDir::over(carrier, "names-taken");
     let there = Side::new("there", 1, 8);
-    let serving = there.serve(there.server(None), &dir.socket());
+    let serving = there.serve(there.server(None), dir.place());
     let _first = calls_itself(&dir, "left").await;
     there.notices.until("up", "left").await;
     assert_eq!(refusal(&dir, "left").await, NAME_TAKEN);
     let second = Side::new("left", 2, 8);
-    let reading = second.read("there", &dir.socket(), Policy::Block);
+    let reading = second.read("there", dir.place(), Policy::Block);
     second.notices.until("down", "another process with this name is connected").await;
     end(&[&there, &second], [serving, reading]).await;
 }

@@ -1,14 +1,14 @@
-//! Services that the tests of nodes share, the pipeline of three of them, and the law of the
-//! counters of a node that has ended.
+//! Services that the tests of nodes share, and the pipeline of three of them.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use mycelium::counters::{Kind, Reading};
 use mycelium::{
     Builder, Context, DeadLetter, Delivery, Node, Received, Report, Result, Running, Topology,
     message, service,
 };
 use mycelium_tokio::Tokio;
+
+pub(crate) use crate::conserved::conserved;
 
 /// A source of numbers, the squarer with `fault`, and a sink that sends to the receiver.
 pub(crate) fn pipeline<F>(count: u64, fault: F) -> (Builder, Receiver<u64>)
@@ -34,30 +34,6 @@ pub(crate) fn start(builder: Builder) -> Running {
 
 pub(crate) fn squares(count: u64) -> Vec<u64> {
     (0..count).map(|value| value * value).collect()
-}
-
-/// For each publisher and subscription: all messages that were sent since it joined were taken or
-/// dropped. This holds when the node has ended and all rings are empty.
-pub(crate) fn conserved(counters: &[Reading]) {
-    let feeds = counters.iter().filter(|line| line.kind == Kind::Edge);
-    for feed in feeds {
-        let sent = counters
-            .iter()
-            .find(|line| {
-                line.kind == Kind::Publisher
-                    && line.label("publisher") == feed.label("publisher")
-                    && line.label("epoch") == feed.label("epoch")
-                    && line.label("topic") == feed.label("topic")
-            })
-            .unwrap()
-            .value("sent");
-        let gone: u64 =
-            ["taken", "overwritten", "skipped", "dropped", "sampled", "dead_lettered", "left"]
-                .map(|value| feed.value(value))
-                .iter()
-                .sum();
-        assert_eq!(sent - feed.value("joined_at"), gone, "{}", feed.label);
-    }
 }
 
 /// Fast restarts, as many as needed.

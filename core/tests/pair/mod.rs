@@ -28,6 +28,8 @@ pub(crate) enum Received {
     Subscribe {
         export: ExportId,
         topic: String,
+        type_id: u16,
+        digest: Digest,
         mode: ReaderMode,
         start: ReaderStart,
         resumes: u16,
@@ -105,8 +107,9 @@ impl Received {
     fn of(event: Event<'_>) -> Received {
         match event {
             Event::Up { node, .. } => Received::Up(node.to_owned()),
-            Event::Subscribe { export, topic, mode, start, resumes, .. } => {
-                Received::Subscribe { export, topic: topic.to_owned(), mode, start, resumes }
+            Event::Subscribe { export, topic, type_id, digest, mode, start, resumes } => {
+                let topic = topic.to_owned();
+                Received::Subscribe { export, topic, type_id, digest, mode, start, resumes }
             }
             Event::Resume { export, epoch, next, .. } => Received::Resume { export, epoch, next },
             Event::Unsubscribe { export } => Received::Unsubscribe(export),
@@ -253,6 +256,9 @@ pub(crate) struct Pair {
     pub(crate) written: [Vec<u8>; 2],
     /// The messages of runs, by their sequences.
     pub(crate) message: fn(u64) -> Vec<u8>,
+    /// Bytes that are damaged on their way: by which side each is written, how many bytes of that
+    /// side are before it, and the bits that change.
+    pub(crate) damage: Vec<(usize, usize, u8)>,
 }
 
 pub(crate) fn config(name: &str) -> Config {
@@ -274,6 +280,7 @@ impl Pair {
             delay: Duration::ZERO,
             written,
             message: |_| Vec::new(),
+            damage: Vec::new(),
         };
         pair.connect();
         pair
@@ -305,7 +312,13 @@ impl Pair {
         self.sides[from].link.transmitted(now, bytes.len());
         let written = !bytes.is_empty();
         if written {
+            let before = self.written[from].len();
             self.written[from].extend(&bytes);
+            for (_, at, bits) in self.damage.iter().filter(|(side, ..)| *side == from) {
+                if let Some(byte) = at.checked_sub(before).and_then(|at| bytes.get_mut(at)) {
+                    *byte ^= bits;
+                }
+            }
             self.sides[1 - from].arriving.push_back((due, bytes));
         }
         written

@@ -5,10 +5,10 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 
 use async_io::Async;
-use mycelium_executor::{Listener, Stream, pool, prepare_tcp};
+use mycelium_executor::{Listener, Stream, connect_first, prepare_tcp};
 
 pub(super) async fn connect(address: String) -> io::Result<Stream> {
-    tcp_stream(pool::connect_first(address, Async::<TcpStream>::connect).await?)
+    tcp_stream(connect_first(address, Async::<TcpStream>::connect).await?)
 }
 
 pub(super) fn tcp_stream(stream: Async<TcpStream>) -> io::Result<Stream> {

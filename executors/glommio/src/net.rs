@@ -16,7 +16,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use glommio::net::TcpStream;
-use mycelium_executor::{Listener, ListeningSocket, Stream, pool, prepare_tcp};
+use mycelium_executor::{Listener, ListeningSocket, Stream, connect_first, prepare_tcp};
 use socket2::{Domain, Type};
 
 use crate::inbox::Inbox;
@@ -24,7 +24,7 @@ use crate::local::LocalValue;
 
 pub(crate) async fn connect(inbox: Arc<Inbox>, address: String) -> io::Result<Stream> {
     let connect = |address| connect_to(inbox.clone(), address);
-    pool::connect_first(address, connect).await.map(Stream::new)
+    connect_first(address, connect).await.map(Stream::new)
 }
 
 async fn connect_to(inbox: Arc<Inbox>, address: SocketAddr) -> io::Result<Socket> {

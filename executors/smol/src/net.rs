@@ -4,10 +4,10 @@ use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
 
 use async_io::Async;
-use mycelium_executor::{Listener, Stream, pool, prepare_tcp};
+use mycelium_executor::{Listener, Stream, connect_first, prepare_tcp};
 
 pub(crate) async fn connect(address: String) -> io::Result<Stream> {
-    tcp_stream(pool::connect_first(address, Async::<TcpStream>::connect).await?)
+    tcp_stream(connect_first(address, Async::<TcpStream>::connect).await?)
 }
 
 pub(crate) fn tcp_listener(socket: TcpListener) -> io::Result<Listener> {

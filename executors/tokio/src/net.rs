@@ -5,12 +5,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures_io::{AsyncRead, AsyncWrite};
-use mycelium_executor::{Accept, Address, Listener, Peer, Stream, prepare_tcp};
+use mycelium_executor::{Accept, Address, Listener, Peer, Stream, connect_first, prepare_tcp};
 use tokio::io::ReadBuf;
 use tokio::net::{TcpListener, TcpStream};
 
 pub(crate) async fn connect(address: String) -> io::Result<Stream> {
-    Ok(Stream::new(Socket(prepare(TcpStream::connect(address).await?)?)))
+    // tokio would resolve a name on a thread that the end of the runtime waits for.
+    Ok(Stream::new(Socket(prepare(connect_first(address, TcpStream::connect).await?)?)))
 }
 
 /// Adopts a socket. To be called inside the runtime.

@@ -6,23 +6,35 @@ use std::task::Poll;
 
 use mycelium_transports::local::{Delivery, Policy, TryRecv};
 
-use crate::harness::{Number, Side, TestDir, end, take, within};
+use crate::harness::{Carrier, Number, Side, TestDir, end, over_each_carrier, take, within};
+
+over_each_carrier! {
+    #[tokio::test]
+    l6_the_order_of_start_does_not_matter;
+    #[tokio::test]
+    l8_a_restarted_peer_is_read_again_and_an_ended_one_is_the_end;
+    #[tokio::test]
+    l9_a_cancelled_emit_sends_nothing_and_breaks_nothing;
+    #[tokio::test]
+    l14_a_reader_misses_nothing_after_ready;
+    #[tokio::test]
+    l5_messages_of_a_peer_are_not_sent_back_to_it;
+}
 
 /// Messages of a client were sent back to it.
-#[tokio::test]
-async fn l5_messages_of_a_peer_are_not_sent_back_to_it() {
+async fn l5_messages_of_a_peer_are_not_sent_back_to_it(carrier: Carrier) {
     const COUNT: u64 = 100;
-    let dir = TestDir::new("l5");
+    let dirs = [TestDir::over(carrier, "l5-left"), TestDir::over(carrier, "l5-right")];
     let sides = [Side::new("left", 1, 256), Side::new("right", 2, 256)];
-    let path = |name: &str| dir.path().join(format!("{name}.sock"));
     let mut tasks = Vec::new();
     let mut readers = Vec::new();
-    for (side, other) in [(&sides[0], &sides[1]), (&sides[1], &sides[0])] {
+    for (own, peer) in [(0, 1), (1, 0)] {
+        let (side, other) = (&sides[own], &sides[peer]);
         let mut server = side.server(None);
         server.announce(&other.name, &side.numbers, Policy::Block).unwrap();
-        tasks.push(side.serve(server, &path(&side.name)));
+        tasks.push(side.serve(server, dirs[own].place()));
         readers.push(side.numbers.subscribe::<Number>("reader", Policy::Block).unwrap());
-        tasks.push(side.read(&other.name, &path(&other.name), Policy::Block));
+        tasks.push(side.read(&other.name, dirs[peer].place(), Policy::Block));
     }
     for side in &sides {
         within("they have met", side.control.ready()).await;
@@ -56,15 +68,14 @@ async fn l5_messages_of_a_peer_are_not_sent_back_to_it() {
 
 /// Messages that arrived before their type was registered were dropped: the order of start
 /// mattered.
-#[tokio::test]
-async fn l6_the_order_of_start_does_not_matter() {
+async fn l6_the_order_of_start_does_not_matter(carrier: Carrier) {
     for reader_first in [false, true] {
-        let dir = TestDir::new(&format!("l6-{reader_first}"));
+        let dir = TestDir::over(carrier, &format!("l6-{reader_first}"));
         let (there, here) = Side::pair(64, 64);
         let mut reading = None;
         let mut read = || {
             let reader = here.reader();
-            reading = Some(here.read("there", &dir.socket(), Policy::Block));
+            reading = Some(here.read("there", dir.place(), Policy::Block));
             reader
         };
         let early = reader_first.then(&mut read);
@@ -77,7 +88,7 @@ async fn l6_the_order_of_start_does_not_matter() {
         for value in 0..50 {
             publisher.try_emit(Number { value }).unwrap();
         }
-        let serving = there.serve(server, &dir.socket());
+        let serving = there.serve(server, dir.place());
         let mut reader = early.unwrap_or_else(&mut read);
         take(&mut reader, 0..50).await;
         end(&[&there, &here], [serving, reading.unwrap()]).await;
@@ -85,16 +96,15 @@ async fn l6_the_order_of_start_does_not_matter() {
 }
 
 /// After a peer had ended, its readers waited for ever, and no side connected again.
-#[tokio::test]
-async fn l8_a_restarted_peer_is_read_again_and_an_ended_one_is_the_end() {
-    let dir = TestDir::new("l8");
+async fn l8_a_restarted_peer_is_read_again_and_an_ended_one_is_the_end(carrier: Carrier) {
+    let dir = TestDir::over(carrier, "l8");
     let here = Side::new("here", 9, 64);
     let mut reader = here.reader();
-    let reading = here.read("there", &dir.socket(), Policy::Block);
+    let reading = here.read("there", dir.place(), Policy::Block);
     for boot in 0..5 {
         let there = Side::new("there", boot, 64);
         let server = there.server_for("here", Policy::Block);
-        let serving = there.serve(server, &dir.socket());
+        let serving = there.serve(server, dir.place());
         let mut publisher = there.numbers.publisher::<Number>("publisher", 100 + boot).unwrap();
         for value in 0..50 {
             publisher.emit(Number { value }).await.unwrap();
@@ -128,15 +138,14 @@ async fn l8_a_restarted_peer_is_read_again_and_an_ended_one_is_the_end() {
 
 /// A send that was cancelled left half a frame. (Drivers:
 /// `a_driver_that_is_dropped_at_every_poll_loses_nothing`.)
-#[tokio::test]
-async fn l9_a_cancelled_emit_sends_nothing_and_breaks_nothing() {
+async fn l9_a_cancelled_emit_sends_nothing_and_breaks_nothing(carrier: Carrier) {
     const COUNT: u64 = 5000;
-    let dir = TestDir::new("l9");
+    let dir = TestDir::over(carrier, "l9");
     let (there, here) = Side::pair(8, 8);
     let server = there.server_for("here", Policy::Block);
-    let serving = there.serve(server, &dir.socket());
+    let serving = there.serve(server, dir.place());
     let mut reader = here.reader();
-    let reading = here.read("there", &dir.socket(), Policy::Block);
+    let reading = here.read("there", dir.place(), Policy::Block);
     let mut publisher = there.publisher();
     let writing = tokio::spawn(async move {
         let (mut value, mut cancelled) = (0, 0);
@@ -166,17 +175,16 @@ async fn l9_a_cancelled_emit_sends_nothing_and_breaks_nothing() {
 
 /// Messages that were published after a client had connected and before it was served were lost,
 /// without a sign.
-#[tokio::test]
-async fn l14_a_reader_misses_nothing_after_ready() {
-    let dir = TestDir::new("l14");
+async fn l14_a_reader_misses_nothing_after_ready(carrier: Carrier) {
+    let dir = TestDir::over(carrier, "l14");
     let there = Side::new("there", 1, 64);
     let names: Vec<String> = (0..50).map(|round| format!("here-{round}")).collect();
-    let serving = there.serve(there.server(Some(&names)), &dir.socket());
+    let serving = there.serve(there.server(Some(&names)), dir.place());
     let mut publisher = there.publisher();
     for (round, name) in (0..).zip(names) {
         let here = Side::new(&name, round, 64);
         let mut reader = here.reader();
-        let reading = here.read("there", &dir.socket(), Policy::Block);
+        let reading = here.read("there", dir.place(), Policy::Block);
         within("it is ready", here.control.ready()).await;
         // The reader was not announced, and no message is missing.
         publisher.try_emit(Number { value: round }).unwrap();

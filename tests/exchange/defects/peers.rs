@@ -8,8 +8,26 @@ use mycelium_transports::endpoint::unix::{AllowedPeers, BoundSocket};
 use mycelium_transports::local::{Policy, Refusal, TryRecv};
 
 use crate::harness::{
-    Number, Side, TestDir, Tick, connect, end, frame, hello, subscribe, take, until, within,
+    Carrier, Number, Side, TestDir, Tick, connect, end, frame, hello, over_each_carrier, subscribe,
+    take, until, within,
 };
+
+over_each_carrier! {
+    #[tokio::test]
+    a1_only_named_readers_read_and_no_peer_injects;
+    #[tokio::test]
+    a2_a_claimed_length_takes_no_memory;
+    #[tokio::test]
+    a3_junk_is_reported_once_per_connection;
+    #[tokio::test]
+    a4_a_full_ring_refuses_messages;
+    #[tokio::test]
+    a5_a_peer_gets_only_topics_it_subscribed_to;
+    #[tokio::test]
+    e5_a_rejected_peer_is_told_why;
+    #[tokio::test]
+    h6_a_peer_that_never_reads_does_not_hold_up_the_end;
+}
 
 /// Type and payload of each frame, until the connection is closed or this many have arrived.
 async fn frames(stream: &mut Stream, most: usize) -> Vec<(u16, Vec<u8>)> {
@@ -34,9 +52,9 @@ async fn frames(stream: &mut Stream, most: usize) -> Vec<(u16, Vec<u8>)> {
     frames
 }
 
-/// Any process could read and inject everything.
+/// Any process could read and inject everything: those of other users, too.
 #[tokio::test]
-async fn a1_only_named_readers_read_and_no_peer_injects() {
+async fn a1_processes_of_other_users_are_rejected() {
     // Another user: the system reports the user of a peer, and a user that is not on the list is
     // rejected.
     let dir = TestDir::new("a1-users");
@@ -50,18 +68,21 @@ async fn a1_only_named_readers_read_and_no_peer_injects() {
     assert_eq!(frames(&mut stream, 1).await, []);
     there.notices.until("rejected", "").await;
     end(&[&there], [serving]).await;
+}
 
+/// Any process could read and inject everything.
+async fn a1_only_named_readers_read_and_no_peer_injects(carrier: Carrier) {
     // Another node of the same user: it gets topics that name it, and topics without a list.
-    let dir = TestDir::new("a1-nodes");
+    let dir = TestDir::over(carrier, "a1-nodes");
     let there = Side::new("there", 1, 8);
     let mut numbers = there.numbers.subscribe::<Number>("local", Policy::Block).unwrap();
     let server = there.server(Some(&["friend".to_owned()]));
-    let serving = there.serve(server, &dir.socket());
+    let serving = there.serve(server, dir.place());
     let here = Side::new("stranger", 2, 8);
-    let reading = here.read("there", &dir.socket(), Policy::Block);
+    let reading = here.read("there", dir.place(), Policy::Block);
     here.notices.until("refused", &mycelium_core::link::RejectReason::Forbidden.to_string()).await;
     // Messages without a subscription end the link.
-    let mut stream = connect(&dir.socket()).await;
+    let mut stream = connect(dir.place()).await;
     let message = frame(1, 3, 0, &7_u64.to_le_bytes());
     stream.write_all(&[hello("intruder", 1, 1), message].concat()).await.unwrap();
     there.notices.until("down", "`intruder`").await;
@@ -70,15 +91,14 @@ async fn a1_only_named_readers_read_and_no_peer_injects() {
 }
 
 /// Each connection allocated the length that a header claimed.
-#[tokio::test]
-async fn a2_a_claimed_length_takes_no_memory() {
+async fn a2_a_claimed_length_takes_no_memory(carrier: Carrier) {
     const PEERS: u64 = 100;
     const CLAIM: u32 = 1 << 30;
-    let dir = TestDir::new("a2");
+    let dir = TestDir::over(carrier, "a2");
     let mut there = Side::new("there", 1, 8);
     there.config.max_frame = CLAIM;
     there.config.per_process = PEERS as usize;
-    let serving = there.serve(there.server(None), &dir.socket());
+    let serving = there.serve(there.server(None), dir.place());
     let size = || {
         let said = std::fs::read_to_string("/proc/self/status").unwrap();
         let line = said.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
@@ -90,7 +110,7 @@ async fn a2_a_claimed_length_takes_no_memory() {
         let ping = frame(0, 0, 0, &[13, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
         let mut giant = frame(2, 0, 0, &[0; 8]);
         giant[4..8].copy_from_slice(&CLAIM.to_le_bytes());
-        let mut stream = connect(&dir.socket()).await;
+        let mut stream = connect(dir.place()).await;
         let bytes = [hello(&format!("peer-{peer}"), 1, 1), ping, giant].concat();
         stream.write_all(&bytes).await.unwrap();
         // It answers the ping, so it has read the bytes before it.
@@ -104,15 +124,14 @@ async fn a2_a_claimed_length_takes_no_memory() {
 }
 
 /// Each unknown frame was a line in the log, at the speed of its sender.
-#[tokio::test]
-async fn a3_junk_is_reported_once_per_connection() {
-    let dir = TestDir::new("a3");
+async fn a3_junk_is_reported_once_per_connection(carrier: Carrier) {
+    let dir = TestDir::over(carrier, "a3");
     let there = Side::new("there", 1, 8);
-    let serving = there.serve(there.server(None), &dir.socket());
+    let serving = there.serve(there.server(None), dir.place());
     // Control frames may be unknown if they may be skipped.
     let unknown = frame(0, 0, 0, &[0xe8, 3, 0, 0, 0, 0, 0, 0]);
     let ping = frame(0, 0, 0, &[13, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
-    let mut stream = connect(&dir.socket()).await;
+    let mut stream = connect(dir.place()).await;
     let bytes = [hello("joker", 1, 1), unknown.repeat(10_000), ping].concat();
     stream.write_all(&bytes).await.unwrap();
     assert_eq!(frames(&mut stream, 2).await[1].1[0], 14);
@@ -126,15 +145,14 @@ async fn a3_junk_is_reported_once_per_connection() {
 }
 
 /// Messages that could not be sent were kept without a limit.
-#[tokio::test]
-async fn a4_a_full_ring_refuses_messages() {
+async fn a4_a_full_ring_refuses_messages(carrier: Carrier) {
     const CAPACITY: usize = 64;
-    let dir = TestDir::new("a4");
+    let dir = TestDir::over(carrier, "a4");
     let there = Side::new("there", 1, CAPACITY);
     // It may subscribe in the gating mode.
     let server = there.server(Some(&["lazy".to_owned()]));
-    let serving = there.serve(server, &dir.socket());
-    let mut stream = connect(&dir.socket()).await;
+    let serving = there.serve(server, dir.place());
+    let mut stream = connect(dir.place()).await;
     let bytes = [hello("lazy", 1, 1), subscribe::<Number>(0, 8)].concat();
     stream.write_all(&bytes).await.unwrap();
     // It was admitted, its subscription was accepted, and it reads no further.
@@ -154,16 +172,15 @@ async fn a4_a_full_ring_refuses_messages() {
 }
 
 /// Each client got all messages, and a burst of one type displaced others.
-#[tokio::test]
-async fn a5_a_peer_gets_only_topics_it_subscribed_to() {
+async fn a5_a_peer_gets_only_topics_it_subscribed_to(carrier: Carrier) {
     const COUNT: u64 = 1000;
-    let dir = TestDir::new("a5");
+    let dir = TestDir::over(carrier, "a5");
     let (there, here) = Side::pair(64, 64);
     let server = there.server_for("here", Policy::Block);
-    let serving = there.serve(server, &dir.socket());
+    let serving = there.serve(server, dir.place());
     let mut reader = here.reader();
     let mut ticks = here.ticks.subscribe::<Tick>("reader", Policy::DropOldest).unwrap();
-    let reading = here.read("there", &dir.socket(), Policy::Block);
+    let reading = here.read("there", dir.place(), Policy::Block);
     let mut numbers = there.publisher();
     let mut burst = there.ticks.publisher::<Tick>("burst", 8).unwrap();
     let writing = tokio::spawn(async move {
@@ -183,11 +200,10 @@ async fn a5_a_peer_gets_only_topics_it_subscribed_to() {
 }
 
 /// Nothing named the protocol, its version, or the reason of a close.
-#[tokio::test]
-async fn e5_a_rejected_peer_is_told_why() {
-    let dir = TestDir::new("e5");
+async fn e5_a_rejected_peer_is_told_why(carrier: Carrier) {
+    let dir = TestDir::over(carrier, "e5");
     let there = Side::new("there", 1, 8);
-    let serving = there.serve(there.server(None), &dir.socket());
+    let serving = there.serve(there.server(None), dir.place());
     let mut another_layout = subscribe::<Number>(0, 8);
     another_layout[24 + 8] ^= 1;
     let mut unknown_topic = subscribe::<Number>(0, 8);
@@ -202,7 +218,7 @@ async fn e5_a_rejected_peer_is_told_why() {
         ([known(), known()].concat(), [2, 0, 2, 0]),
     ];
     for (index, (said, expected)) in cases.into_iter().enumerate() {
-        let mut stream = connect(&dir.socket()).await;
+        let mut stream = connect(dir.place()).await;
         stream.write_all(&said).await.unwrap();
         let heard = frames(&mut stream, 2).await;
         let kinds: Vec<_> =
@@ -214,7 +230,31 @@ async fn e5_a_rejected_peer_is_told_why() {
     }
     // The client reports another node at the address.
     let here = Side::new("here", 2, 8);
-    let reading = here.read("elsewhere", &dir.socket(), Policy::Block);
+    let reading = here.read("elsewhere", dir.place(), Policy::Block);
     here.notices.until("rejected", "expected node `elsewhere`").await;
     end(&[&there, &here], [serving, reading]).await;
+}
+
+/// A client that never read blocked the shutdown.
+async fn h6_a_peer_that_never_reads_does_not_hold_up_the_end(carrier: Carrier) {
+    let dir = TestDir::over(carrier, "h6");
+    let there = Side::new("there", 1, 64);
+    let serving = there.serve(there.server(None), dir.place());
+    let mut deaf = connect(dir.place()).await;
+    let bytes = [hello("deaf", 1, 1), subscribe::<Tick>(1, 1 << 20)].concat();
+    deaf.write_all(&bytes).await.unwrap();
+    there.notices.until("up", "`deaf`").await;
+    let mut ticks = there.ticks.publisher::<Tick>("ticker", 7).unwrap();
+    // Until nothing more fits between the two, and all is overwritten here.
+    let (mut before, mut sent) = (0, 1);
+    while sent == 0 || sent > before {
+        before = sent;
+        for value in 0..5000 {
+            ticks.emit(Tick { value, rest: [0; 31] }).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        sent = there.link("deaf", "sent");
+    }
+    end(&[&there], [serving]).await;
+    drop(deaf);
 }

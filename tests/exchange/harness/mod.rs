@@ -1,8 +1,9 @@
-//! Both ends of a link over real sockets, for tests: servers and clients (`side`), their notices
-//! (`notices`), a connection that can be delayed and cut (`wire`), and the bytes of a peer that
-//! does not use our code (`raw_peer`).
+//! Both ends of a link over real sockets, for tests: where they meet (`place`), servers and clients
+//! (`side`), their notices (`notices`), a connection that can be delayed and cut (`wire`), and the
+//! bytes of a peer that does not use our code (`raw_peer`).
 
 mod notices;
+mod place;
 mod raw_peer;
 mod side;
 mod wire;
@@ -14,7 +15,10 @@ use mycelium_core::message;
 use mycelium_transports::local::{Delivery, Subscription};
 use tokio::task::JoinHandle;
 
+use crate::loopback::host;
+
 pub(crate) use notices::Notices;
+pub(crate) use place::{Carrier, Place, Socket, over_each_carrier};
 pub(crate) use raw_peer::{connect, frame, hear, hello, say, subscribe};
 pub(crate) use side::Side;
 pub(crate) use wire::Wire;
@@ -35,28 +39,45 @@ pub(crate) struct Tick {
     pub(crate) rest: [u64; 31],
 }
 
-/// A directory for one test, removed on drop.
-pub(crate) struct TestDir(PathBuf);
+/// A directory for one test, removed on drop, and the place where its server listens.
+pub(crate) struct TestDir {
+    path: PathBuf,
+    place: Place,
+}
 
 impl TestDir {
     pub(crate) fn new(name: &str) -> TestDir {
-        let path = std::env::temp_dir().join(format!("mycelium-{name}-{}", std::process::id()));
+        TestDir::over(Carrier::Unix, name)
+    }
+
+    pub(crate) fn over(carrier: Carrier, name: &str) -> TestDir {
+        let name = format!("mycelium-{carrier:?}-{name}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
         _ = std::fs::remove_dir_all(&path);
-        TestDir(path)
+        let place = match carrier {
+            Carrier::Unix => Place::Unix(path.join("node.sock")),
+            Carrier::Tcp => Place::Tcp(format!("{}:7400", host())),
+        };
+        TestDir { path, place }
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The place of a directory over Unix sockets.
     pub(crate) fn socket(&self) -> PathBuf {
-        self.0.join("node.sock")
+        self.path.join("node.sock")
     }
 }
 
 impl Drop for TestDir {
     fn drop(&mut self) {
-        _ = std::fs::remove_dir_all(&self.0);
+        _ = std::fs::remove_dir_all(&self.path);
     }
 }
 

@@ -1,22 +1,23 @@
 //! The bytes of a peer, written after docs/wire-format.md and without our code.
 
-use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 use mycelium_core::Message;
 use mycelium_executor::{Executor, Stream};
 use mycelium_tokio::Tokio;
-use mycelium_transports::endpoint::unix;
 use tokio::time::timeout;
 
-use super::PATIENCE;
+use super::{PATIENCE, Place};
 
 /// A connection on which nothing was sent.
-pub(crate) async fn connect(path: &Path) -> Stream {
+pub(crate) async fn connect(place: impl Into<Place>) -> Stream {
     let end = tokio::time::Instant::now() + PATIENCE;
+    let endpoint = place.into().endpoint();
+    let executor: Arc<dyn Executor> = Arc::new(Tokio::current().unwrap());
     loop {
-        match unix::connect(path).and_then(|socket| Tokio::current().unwrap().unix_stream(socket)) {
+        match endpoint.connect(&executor).await {
             Ok(stream) => return stream,
             // The backlog is full.
             Err(error) => assert!(tokio::time::Instant::now() < end, "{error}"),

@@ -14,7 +14,7 @@ use mycelium_transports::exchange::{
 use mycelium_transports::local::{Policy, Publisher, Schema, Start, Subscription, Topic};
 use tokio::task::JoinHandle;
 
-use super::{Notices, Number, Tick, Wire};
+use super::{Notices, Number, Place, Tick, Wire};
 
 pub(crate) struct Side {
     pub(crate) name: String,
@@ -84,11 +84,27 @@ impl Side {
         server
     }
 
-    /// Serves at a socket until the side is stopped. Processes of this user may connect.
-    pub(crate) fn serve(&self, server: impl Into<Arc<TopicServer>>, path: &Path) -> JoinHandle<()> {
-        let bound = BoundSocket::at(path).unwrap();
-        let own = bound.allowed();
-        self.serve_to(server, bound, own)
+    /// Serves at a place until the side is stopped. Over a Unix socket, processes of this user may
+    /// connect, and over TCP all.
+    pub(crate) fn serve(
+        &self,
+        server: impl Into<Arc<TopicServer>>,
+        place: impl Into<Place>,
+    ) -> JoinHandle<()> {
+        let place = place.into();
+        if let Place::Unix(path) = &place {
+            let bound = BoundSocket::at(path).unwrap();
+            let own = bound.allowed();
+            return self.serve_to(server, bound, own);
+        }
+        let bound = place.endpoint().bind().unwrap();
+        let (server, gate) = (server.into(), bound.gate());
+        let listener = bound.listener(&*self.executor).unwrap();
+        tokio::spawn(server.clone().wait_for_readers());
+        tokio::spawn(async move {
+            server.run(listener, gate).await;
+            drop(bound);
+        })
     }
 
     /// Serves at a socket. Only these peers may connect.
@@ -107,9 +123,14 @@ impl Side {
         })
     }
 
-    /// Reads numbers from the server at this socket.
-    pub(crate) fn read(&self, peer: &str, path: &Path, policy: Policy) -> JoinHandle<()> {
-        tokio::spawn(self.client(peer, path, vec![self.interest(policy)]).run().unwrap())
+    /// Reads numbers from the server at this place.
+    pub(crate) fn read(
+        &self,
+        peer: &str,
+        place: impl Into<Place>,
+        policy: Policy,
+    ) -> JoinHandle<()> {
+        tokio::spawn(self.client(peer, place, vec![self.interest(policy)]).run().unwrap())
     }
 
     /// Reads numbers over connections that can be cut.
@@ -126,16 +147,13 @@ impl Side {
     pub(crate) fn client(
         &self,
         peer: &str,
-        path: &Path,
+        place: impl Into<Place>,
         interests: Vec<TopicInterest>,
     ) -> TopicClient {
-        let (executor, path) = (self.executor.clone(), path.to_owned());
+        let (executor, endpoint) = (self.executor.clone(), place.into().endpoint());
         TopicClient {
             peer: peer.to_owned(),
-            connect: Box::new(move || {
-                let (executor, path) = (executor.clone(), path.clone());
-                Box::pin(async move { executor.unix_stream(unix::connect(&path)?) })
-            }),
+            connect: Box::new(move || endpoint.connect(&executor)),
             interests,
             identity: self.identity,
             config: self.config,

@@ -34,6 +34,8 @@ struct Way {
     held: AtomicUsize,
     /// All bytes of this direction.
     said: Mutex<Vec<u8>>,
+    /// Bytes of the next connection that are damaged: the number of each, and the bits that change.
+    damage: Mutex<Vec<(usize, u8)>>,
 }
 
 impl Wire {
@@ -87,6 +89,12 @@ impl Wire {
         self.0.down.pass.send_replace(pieces);
     }
 
+    /// Damages bytes of the next connection: the number of each, and the bits that change.
+    pub(crate) fn damage(&self, up: Vec<(usize, u8)>, down: Vec<(usize, u8)>) {
+        *self.0.up.damage.lock().unwrap() = up;
+        *self.0.down.damage.lock().unwrap() = down;
+    }
+
     /// Waits until a piece is delayed.
     pub(crate) async fn until_held(&self, what: &str) {
         let held = |way: &Way| way.held.load(Ordering::SeqCst) > 0;
@@ -111,6 +119,7 @@ impl Wire {
 impl Way {
     async fn pump(&self, from: &UnixStream, to: &UnixStream) {
         let mut bytes = vec![0; 1 << 16];
+        let (damage, mut before) = (std::mem::take(&mut *self.damage.lock().unwrap()), 0);
         let mut may = self.pass.subscribe();
         loop {
             if from.readable().await.is_err() {
@@ -123,6 +132,13 @@ impl Way {
                 Err(_) => return,
             };
             self.said.lock().unwrap().extend_from_slice(&bytes[..count]);
+            for (at, bits) in &damage {
+                if let Some(byte) = at.checked_sub(before).and_then(|at| bytes[..count].get_mut(at))
+                {
+                    *byte ^= bits;
+                }
+            }
+            before += count;
             if *may.borrow() == Some(0) {
                 self.held.fetch_add(1, Ordering::SeqCst);
             }

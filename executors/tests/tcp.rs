@@ -1,0 +1,38 @@
+//! TCP sockets that a node listens at.
+#![cfg(target_os = "linux")]
+#![cfg(not(miri))] // Miri isolates programs from the network.
+
+use std::fs::read_to_string;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use mycelium_executor::bind_tcp;
+
+#[test]
+fn many_connections_wait_to_be_accepted() {
+    const CONNECTIONS: usize = 300;
+    let most = read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+    if most.trim().parse::<usize>().unwrap() < CONNECTIONS {
+        // The system allows fewer.
+        return;
+    }
+    let listener = bind_tcp("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // Nobody accepts: a connection beyond the queue would never be made.
+    let connect = |_| TcpStream::connect_timeout(&address, Duration::from_secs(20)).unwrap();
+    let waiting: Vec<TcpStream> = (0..CONNECTIONS).map(connect).collect();
+    assert_eq!(waiting.len(), CONNECTIONS);
+}
+
+#[test]
+fn an_address_that_is_in_use_is_free_again_once_its_listener_has_gone() {
+    let listener = bind_tcp("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    assert!(bind_tcp(&address.to_string()).is_err());
+    // A connection that this side closes first keeps the port busy for a minute in the system.
+    let client = TcpStream::connect(address).unwrap();
+    listener.set_nonblocking(false).unwrap();
+    drop(listener.accept().unwrap());
+    drop((listener, client));
+    bind_tcp(&address.to_string()).unwrap();
+}
