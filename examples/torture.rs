@@ -27,11 +27,15 @@
 //! cargo run --release --example torture -- --memory --kills 10000
 //! ```
 //!
-//! `--transport` says what joins the nodes: `shm` (the default), `unix` or `tcp`.
+//! `--transport` says what joins the nodes: `shm` (the default), `unix`, `tcp`, or, with
+//! `--features tls`, `tls`.
 //!
 //! A seed repeats the same choices; the scheduler does not. Without `--seed` it is random. The
 //! harness is that of `tests/crashes`, which documents the laws.
 
+#[cfg(target_os = "linux")]
+#[path = "../tests/certificates/mod.rs"]
+mod certificates;
 #[cfg(target_os = "linux")]
 #[path = "../tests/crashes/chaos.rs"]
 mod chaos;
@@ -101,7 +105,7 @@ fn main() -> std::process::ExitCode {
             ("--transport", _, Ok(value)) => transport = value,
             _ => {
                 println!(
-                    "usage: torture [--memory | --transport <shm, unix or tcp>] [--kills <number>] \
+                    "usage: torture [--memory | --transport <shm, unix, tcp or tls>] [--kills <number>] \
                      [--seed <number>]"
                 );
                 return ExitCode::FAILURE;

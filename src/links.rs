@@ -347,7 +347,8 @@ impl LinkSetup<'_> {
     /// Where this node connects to another one.
     fn endpoint_of(&self, peer: &str, far: &Far) -> Endpoint {
         let plain = self.topology.tcp(peer).filter(|_| self.carriers.over_tcp(peer));
-        let far = plain.map(|plain| far.of_peer(self.carriers, peer, plain));
+        let handshake = self.topology.link(self.node, peer).handshake;
+        let far = plain.map(|plain| far.of_peer(self.carriers, (peer, handshake), plain));
         far.unwrap_or_else(|| self.topology.endpoint(peer))
     }
 

@@ -12,6 +12,7 @@
 #![cfg(target_os = "linux")]
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
+mod certificates;
 #[path = "crashes/chaos.rs"]
 mod chaos;
 #[path = "crashes/checker.rs"]
@@ -59,6 +60,12 @@ fn no_kill_loses_doubles_or_reorders_messages_silently() {
 #[test]
 fn no_kill_loses_doubles_or_reorders_messages_over_tcp() {
     weathers(Transport::Tcp);
+}
+
+#[test]
+#[cfg(feature = "tls")]
+fn no_kill_loses_doubles_or_reorders_messages_over_tls() {
+    weathers(Transport::Tls);
 }
 
 #[expect(clippy::print_stdout, reason = "the seed is what one needs to see it again")]

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "tls")]
 use std::sync::Arc;
+use std::time::Duration;
 
 use mycelium_transports::endpoint::Endpoint;
 #[cfg(feature = "tls")]
@@ -46,20 +47,27 @@ impl Far {
         Ok(Far { tls: Some(Arc::new(tls)) })
     }
 
-    /// The endpoint of another node, which has these addresses.
-    pub(super) fn of_peer(&self, carriers: &Carriers, peer: &str, plain: Endpoint) -> Endpoint {
-        if carriers.over_tls(peer) { self.secured(peer, plain) } else { plain }
+    /// The endpoint of another node, which has these addresses, and this long for a handshake.
+    pub(super) fn of_peer(
+        &self,
+        carriers: &Carriers,
+        (peer, handshake): (&str, Duration),
+        plain: Endpoint,
+    ) -> Endpoint {
+        if carriers.over_tls(peer) { self.secured(peer, plain, handshake) } else { plain }
     }
 
     /// The endpoint of this node, which has these addresses.
     pub(super) fn of_self(&self, carriers: &Carriers, node: &str, plain: Endpoint) -> Endpoint {
-        if carriers.requires_tls() { self.secured(node, plain) } else { plain }
+        // Its server has the limit for handshakes of others.
+        if carriers.requires_tls() { self.secured(node, plain, Duration::MAX) } else { plain }
     }
 
-    fn secured(&self, node: &str, plain: Endpoint) -> Endpoint {
+    fn secured(&self, node: &str, plain: Endpoint, handshake: Duration) -> Endpoint {
         match (&self.tls, plain) {
             (Some(tls), Endpoint::Tcp { addresses, listen }) => {
-                Endpoint::Tls { addresses, listen, node: node.to_owned(), tls: tls.clone() }
+                let (node, tls) = (node.to_owned(), tls.clone());
+                Endpoint::Tls { addresses, listen, node, tls, handshake }
             }
             (_, other) => other,
         }
@@ -74,7 +82,7 @@ impl Far {
     }
 
     #[allow(clippy::unused_self, reason = "with the feature `tls` it has files")]
-    pub(super) fn of_peer(&self, _: &Carriers, _: &str, plain: Endpoint) -> Endpoint {
+    pub(super) fn of_peer(&self, _: &Carriers, _: (&str, Duration), plain: Endpoint) -> Endpoint {
         plain
     }
 

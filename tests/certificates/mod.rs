@@ -1,4 +1,5 @@
 //! Certificates of nodes, made for a test.
+#![allow(dead_code)] // each test file uses its part
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,7 +47,17 @@ impl Certificates {
 
     /// One authority, and the certificates of these nodes.
     pub(crate) fn of(name: &str, nodes: &[&str]) -> Certificates {
-        let (certificates, authority) = (Certificates::new(name), Authority::new("test"));
+        Certificates::new(name).with(nodes)
+    }
+
+    /// The same in a directory.
+    pub(crate) fn in_directory(directory: &Path, nodes: &[&str]) -> Certificates {
+        fs::create_dir_all(directory).unwrap();
+        Certificates(directory.to_owned()).with(nodes)
+    }
+
+    fn with(self, nodes: &[&str]) -> Certificates {
+        let (certificates, authority) = (self, Authority::new("test"));
         certificates.write("ca.pem", &authority.pem());
         nodes.iter().for_each(|node| certificates.write_pair(node, &authority.issue(node)));
         certificates
@@ -62,6 +73,15 @@ impl Certificates {
     pub(crate) fn write_pair(&self, node: &str, (certificate, key): &(String, String)) {
         self.write(&format!("{node}.key"), key);
         self.write(&format!("{node}.pem"), certificate);
+    }
+
+    /// The section of a topology file with these files.
+    pub(crate) fn section(&self) -> String {
+        let directory = self.0.display();
+        format!(
+            "[tls]\ncertificate = \"{directory}/{{node}}.pem\"\nkey = \"{directory}/{{node}}.key\"\n\
+             authorities = \"{directory}/ca.pem\"\n"
+        )
     }
 
     pub(crate) fn path(&self) -> &Path {

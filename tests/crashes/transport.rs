@@ -8,11 +8,16 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::certificates::Certificates;
 use crate::loopback::host;
 use crate::roles;
 
 /// The nodes that others read from.
 const LISTENING: [&str; 2] = ["source", "processor"];
+
+fn addresses() -> [String; 2] {
+    LISTENING.map(|_| format!("{}:7400", host()))
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transport {
@@ -20,6 +25,8 @@ pub(crate) enum Transport {
     Memory,
     Unix,
     Tcp,
+    /// With the feature `tls`.
+    Tls,
 }
 
 impl FromStr for Transport {
@@ -30,7 +37,9 @@ impl FromStr for Transport {
             "shm" => Ok(Transport::Memory),
             "unix" => Ok(Transport::Unix),
             "tcp" => Ok(Transport::Tcp),
-            _ => Err(format!("invalid transport `{text}`: expected `shm`, `unix` or `tcp`")),
+            "tls" if cfg!(feature = "tls") => Ok(Transport::Tls),
+            "tls" => Err("`tls` needs the feature `tls`".to_owned()),
+            _ => Err(format!("invalid transport `{text}`: expected `shm`, `unix`, `tcp` or `tls`")),
         }
     }
 }
@@ -39,8 +48,8 @@ impl FromStr for Transport {
 pub(crate) enum Layout {
     /// Unix sockets in this directory.
     Sockets { directory: PathBuf, memory: bool },
-    /// The address of each of [`LISTENING`].
-    Addresses([String; 2]),
+    /// The address of each of [`LISTENING`], and the certificates of all nodes.
+    Addresses([String; 2], Option<Certificates>),
 }
 
 impl Layout {
@@ -49,7 +58,12 @@ impl Layout {
         match transport {
             Transport::Memory => sockets(true),
             Transport::Unix => sockets(false),
-            Transport::Tcp => Layout::Addresses(LISTENING.map(|_| format!("{}:7400", host()))),
+            Transport::Tcp => Layout::Addresses(addresses(), None),
+            Transport::Tls => {
+                let directory = place.join("certificates");
+                let nodes = ["source", "processor", "sink"];
+                Layout::Addresses(addresses(), Some(Certificates::in_directory(&directory, &nodes)))
+            }
         }
     }
 
@@ -59,12 +73,18 @@ impl Layout {
         let transport = match self {
             Layout::Sockets { memory: true, .. } => return text,
             Layout::Sockets { memory: false, .. } => "unix",
-            Layout::Addresses(addresses) => {
+            Layout::Addresses(addresses, certificates) => {
                 for (node, address) in LISTENING.iter().zip(addresses) {
                     let section = format!("[node.{node}]\n");
                     text = text.replace(&section, &format!("{section}address = \"{address}\"\n"));
                 }
-                "tcp"
+                match certificates {
+                    Some(certificates) => {
+                        text += &certificates.section();
+                        "tls"
+                    }
+                    None => "tcp",
+                }
             }
         };
         let section = "[link.default]\n";
@@ -82,7 +102,7 @@ impl Layout {
                     UnixStream::connect(&path).unwrap();
                 }
             }
-            Layout::Addresses(addresses) => {
+            Layout::Addresses(addresses, _) => {
                 addresses.iter().for_each(|address| drop(TcpStream::connect(address).unwrap()));
             }
         }
@@ -96,7 +116,7 @@ impl Layout {
                     assert!(!entry.file_type().unwrap().is_socket(), "{:?} is left", entry.path());
                 }
             }
-            Layout::Addresses(addresses) => {
+            Layout::Addresses(addresses, _) => {
                 addresses.iter().for_each(|address| drop(TcpListener::bind(address).unwrap()));
             }
         }

@@ -5,7 +5,7 @@ use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, date_time_ymd};
 
 use crate::certificates::{Authority, Certificates};
 use crate::numbers::within;
-use crate::pair::{NONE, PORT, Pair, connections, rejected, section, two_hosts, until};
+use crate::pair::{NONE, PORT, Pair, connections, rejected, two_hosts, until};
 
 const COUNT: u64 = 100;
 
@@ -111,7 +111,7 @@ async fn a_node_uses_the_files_that_replace_its_own() {
     let text = two_hosts(&far_files, &format!("port = {PORT}"), "");
     let (pair, _received) = Pair::new("reload-far", text.clone());
     let far = pair.start("far", COUNT, Tokio::current().unwrap());
-    let text = text.replace(&section(&far_files), &section(&near_files));
+    let text = text.replace(&far_files.section(), &near_files.section());
     let (pair, received) = Pair::new("reload-near", text);
     let near = pair.start("near", COUNT, Tokio::current().unwrap());
     // `near` refuses `far`.

@@ -40,7 +40,8 @@ async fn a_node_cannot_take_the_name_of_another_one() {
     };
     let tls = Arc::new(Tls::load("other", files, Box::new(|_| ())).unwrap());
     let (addresses, node) = (vec![address], "far".to_owned());
-    let endpoint = Endpoint::Tls { addresses, listen: Vec::new(), node, tls };
+    let (listen, handshake) = (Vec::new(), Duration::from_secs(60));
+    let endpoint = Endpoint::Tls { addresses, listen, node, tls, handshake };
     let executor: Arc<dyn Executor> = Arc::new(Tokio::current().unwrap());
     let (control, counters) = (Arc::<Control>::default(), Region::new(64));
     let (said, mut heard) = tokio::sync::mpsc::unbounded_channel();

@@ -67,15 +67,6 @@ impl Pair {
     }
 }
 
-/// The section of a topology file with these files.
-pub(crate) fn section(certificates: &Certificates) -> String {
-    let directory = certificates.path().display();
-    format!(
-        "[tls]\ncertificate = \"{directory}/{{node}}.pem\"\nkey = \"{directory}/{{node}}.key\"\n\
-         authorities = \"{directory}/ca.pem\"\n"
-    )
-}
-
 /// Two hosts with a node each. `far` has more keys, and so has the file.
 pub(crate) fn two_hosts(certificates: &Certificates, far: &str, more: &str) -> String {
     format!(
@@ -97,7 +88,7 @@ retry = "1ms"
 max_retry = "20ms"
 {more}
 "#,
-        section(certificates),
+        certificates.section(),
         host(),
         host()
     )

@@ -22,6 +22,8 @@ use std::future::ready;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+#[cfg(feature = "tls")]
+use std::time::Duration;
 
 use mycelium_executor::{Executor, Listener, SendFuture, Stream};
 
@@ -63,6 +65,8 @@ pub enum Endpoint {
         node: String,
         /// What this process proves its own name with.
         tls: Arc<Tls>,
+        /// How long a node that accepts a connection may take to prove its name.
+        handshake: Duration,
     },
 }
 
@@ -126,10 +130,15 @@ impl Endpoint {
                 })
             }
             #[cfg(feature = "tls")]
-            Endpoint::Tls { addresses, node, tls, .. } => {
+            Endpoint::Tls { addresses, node, tls, handshake, .. } => {
                 let (addresses, node, tls) = (addresses.clone(), node.clone(), tls.clone());
+                let limit = *handshake;
                 Box::pin(async move {
-                    tcp::connect(&addresses, &*executor, |stream| tls.connect(stream, &node)).await
+                    let secure = |stream| {
+                        let late = executor.sleep_until(executor.now().saturating_add(limit));
+                        tls.connect_within(stream, &node, late, limit)
+                    };
+                    tcp::connect(&addresses, &*executor, secure).await
                 })
             }
         }

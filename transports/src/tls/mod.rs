@@ -17,7 +17,9 @@ mod stream;
 
 use std::fmt;
 use std::io;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use futures_rustls::rustls::client::{Resumption, WebPkiServerVerifier, verify_server_name};
@@ -29,6 +31,7 @@ use futures_rustls::rustls::server::{
 use futures_rustls::rustls::version::TLS13;
 use futures_rustls::rustls::{self, ClientConfig, ServerConfig};
 use futures_rustls::{TlsAcceptor, TlsConnector};
+use futures_util::future::{Either, select};
 use mycelium_executor::{Peer, SendFuture, Stream};
 
 use crate::endpoint::{Gate, NameProof, Secured};
@@ -120,6 +123,25 @@ impl Tls {
             (self.on_reload)(loaded.err().as_ref());
         }
         settings
+    }
+}
+
+impl Tls {
+    /// [Connects](Tls::connect) before `late` is ready, which is after `limit`.
+    pub(crate) async fn connect_within(
+        &self,
+        stream: Stream,
+        peer: &str,
+        late: SendFuture<()>,
+        limit: Duration,
+    ) -> io::Result<Stream> {
+        match select(pin!(self.connect(stream, peer)), late).await {
+            Either::Left((connected, _)) => connected,
+            Either::Right(_) => {
+                let text = format!("the peer did not prove its name within {limit:?}");
+                Err(io::Error::new(io::ErrorKind::TimedOut, text))
+            }
+        }
     }
 }
 
