@@ -15,6 +15,8 @@ mod pair;
 mod proxy;
 #[path = "tls/topology.rs"]
 mod topology;
+#[path = "network/way.rs"]
+mod way;
 
 use mycelium::Carrier;
 use mycelium_executor::Executor;
