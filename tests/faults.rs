@@ -1,12 +1,14 @@
 //! Nodes on a bad network: a proxy delays, throttles, cuts, stalls, refuses and damages their
 //! connections, as a seed decides. Messages of a publisher stay in order, none is lost without a
 //! report, none is repeated without a mark, and the counters of sent, delivered, dropped and left
-//! messages add up.
+//! messages add up. All of this over TCP and over TLS, which finds all damage.
 //!
 //! `FAULT_SEEDS=50 cargo test --test faults` runs longer, `SEED=7` runs that seed.
 #![cfg(target_os = "linux")]
 #![cfg(all(feature = "metrics", feature = "topology"))]
 
+#[cfg(feature = "tls")]
+mod certificates;
 mod conserved;
 mod loopback;
 #[path = "network/proxy.rs"]
@@ -14,6 +16,7 @@ mod proxy;
 #[path = "network/way.rs"]
 mod way;
 
+use std::any::Any;
 use std::ops::Range;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -25,10 +28,38 @@ use mycelium_tokio::Tokio;
 use mycelium_transports::counters::Kind;
 use tokio::time::sleep;
 
+#[cfg(feature = "tls")]
+use crate::certificates::Certificates;
 use crate::conserved::{accounted, conserved};
 use crate::loopback::host;
 use crate::proxy::Proxy;
 use crate::way::{End, Fault};
+
+/// Makes a test of each of these functions for each kind of connection, such as `over_tls::name`.
+macro_rules! over_tcp_and_tls {
+    ($($name:ident),+ $(,)?) => {
+        mod over_tcp {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { super::$name(super::Security::Plain).await })+
+        }
+        #[cfg(feature = "tls")]
+        mod over_tls {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { super::$name(super::Security::Tls).await })+
+        }
+    };
+}
+
+over_tcp_and_tls! {
+    bytes_that_are_late_are_overtaken_by_those_of_other_connections_only,
+    a_slow_network_is_slow,
+    bytes_may_arrive_one_by_one,
+    connections_that_end_at_any_byte_lose_and_repeat_nothing,
+    a_connection_that_is_half_open_ends_by_its_silence,
+    connections_that_are_accepted_and_ended_are_tried_again,
+    a_partition_of_one_reader_or_of_both_heals_under_load,
+    damaged_bytes_alter_messages_and_lose_and_repeat_none,
+}
 
 #[message(topic = "numbers", id = 1)]
 struct Number {
@@ -114,6 +145,7 @@ struct World {
     far: Running,
     readers: [Reader; 2],
     count: u64,
+    _files: Box<dyn Any>,
 }
 
 struct Reader {
@@ -136,6 +168,42 @@ impl Reader {
     }
 }
 
+/// How the connections are secured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Security {
+    Plain,
+    #[cfg(feature = "tls")]
+    Tls,
+}
+
+impl Security {
+    /// Lines of the topology file, and the files that they name, which its drop removes.
+    fn files(self, name: &str) -> (String, Box<dyn Any>) {
+        match self {
+            Security::Plain => (String::new(), Box::new(name.to_owned())),
+            #[cfg(feature = "tls")]
+            Security::Tls => {
+                let certificates = Certificates::of(name, &["far", "near", "aside"]);
+                let directory = certificates.path().display();
+                let lines = format!(
+                    "[tls]\ncertificate = \"{directory}/{{node}}.pem\"\n\
+                     key = \"{directory}/{{node}}.key\"\nauthorities = \"{directory}/ca.pem\"\n"
+                );
+                (lines, Box::new(certificates))
+            }
+        }
+    }
+
+    /// The most bytes in one direction before the first message.
+    fn beginning(self) -> usize {
+        match self {
+            Security::Plain => 600,
+            #[cfg(feature = "tls")]
+            Security::Tls => 2_000,
+        }
+    }
+}
+
 /// An address that nobody else uses. Proxies listen until the process ends, and a process has fewer
 /// hosts than a long run needs.
 fn address() -> String {
@@ -145,12 +213,13 @@ fn address() -> String {
 }
 
 impl World {
-    fn start(fault: Fault, seed: u64, count: u64) -> World {
+    fn start(security: Security, fault: Fault, seed: u64, count: u64) -> World {
         let own = address();
+        let (lines, files) = security.files(&format!("faults-{}", own.replace(':', "-")));
         let start = |name: &str, address: &str, sender: Sender<Seen>| {
             let (taker, watcher) = (sender.clone(), sender);
             let node = Node::builder(name)
-                .topology(Topology::parse("faults.toml", &topology(&own, address)).unwrap())
+                .topology(Topology::parse("faults.toml", &topology(&own, address, &lines)).unwrap())
                 .service(move || Counter(count))
                 .service(move || Taker(taker.clone()))
                 .service(move || Watcher(watcher.clone()));
@@ -164,7 +233,7 @@ impl World {
             let node = start(name, &address, sender);
             Reader { proxy, node, seen, account: Account::default() }
         });
-        World { far, readers, count }
+        World { far, readers, count, _files: files }
     }
 
     /// Waits until something holds, and takes what arrives meanwhile.
@@ -226,9 +295,10 @@ async fn ends(node: Running) {
 
 /// A reader reaches `far` at this address. Links with short timeouts, and a window that is full
 /// soon.
-fn topology(own: &str, address: &str) -> String {
+fn topology(own: &str, address: &str, lines: &str) -> String {
     format!(
         r#"
+{lines}
 [host.here]
 address = "192.0.2.1"
 [host.there]
@@ -274,11 +344,11 @@ fn seeds() -> Range<u64> {
 /// All numbers arrive on a network with this fault, with each seed. Meanwhile the two readers need
 /// this many connections, or more.
 #[expect(clippy::print_stdout, reason = "the seed is what one needs to see it again")]
-async fn weathers(fault: Fault, count: u64, connections: u64) {
+async fn weathers(security: Security, fault: Fault, count: u64, connections: u64) {
     let mut tried = 0;
     for seed in seeds() {
-        println!("{fault:?}, seed {seed}");
-        let mut world = World::start(fault.clone(), seed, count);
+        println!("{security:?}, {fault:?}, seed {seed}");
+        let mut world = World::start(security, fault.clone(), seed, count);
         world.all_arrives().await;
         tried += world.readers.iter().map(|reader| reader.proxy.connections()).sum::<u64>();
         world.end().await;
@@ -287,51 +357,44 @@ async fn weathers(fault: Fault, count: u64, connections: u64) {
     assert!(tried >= connections || number("SEED").is_some(), "{fault:?}: {tried}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bytes_that_are_late_are_overtaken_by_those_of_other_connections_only() {
-    weathers(Fault::Delay(0..3000), 5_000, 1).await;
+async fn bytes_that_are_late_are_overtaken_by_those_of_other_connections_only(security: Security) {
+    weathers(security, Fault::Delay(0..3000), 5_000, 1).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slow_network_is_slow() {
-    weathers(Fault::Throttle(500), 3_000, 1).await;
+async fn a_slow_network_is_slow(security: Security) {
+    weathers(security, Fault::Throttle(500), 3_000, 1).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bytes_may_arrive_one_by_one() {
-    weathers(Fault::Dribble, 1_000, 1).await;
+async fn bytes_may_arrive_one_by_one(security: Security) {
+    weathers(security, Fault::Dribble, 1_000, 1).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_that_end_at_any_byte_lose_and_repeat_nothing() {
+async fn connections_that_end_at_any_byte_lose_and_repeat_nothing(security: Security) {
     for end in [End::Fin, End::Reset] {
-        weathers(Fault::Cut { after: 0..8_000, end }, 60_000, 20).await;
+        weathers(security, Fault::Cut { after: 0..8_000, end }, 60_000, 20).await;
         // Most of them before the first message.
-        weathers(Fault::Cut { after: 0..600, end }, 50, 15).await;
+        weathers(security, Fault::Cut { after: 0..security.beginning(), end }, 50, 10).await;
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_that_is_half_open_ends_by_its_silence() {
-    weathers(Fault::Stall { after: 0..40_000 }, 3_000, 8).await;
+async fn a_connection_that_is_half_open_ends_by_its_silence(security: Security) {
+    weathers(security, Fault::Stall { after: 0..40_000 }, 3_000, 8).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_that_are_accepted_and_ended_are_tried_again() {
+async fn connections_that_are_accepted_and_ended_are_tried_again(security: Security) {
     for end in [End::Fin, End::Reset] {
-        weathers(Fault::Refuse { connections: 20, end }, 1_000, 84).await;
+        weathers(security, Fault::Refuse { connections: 20, end }, 1_000, 84).await;
     }
 }
 
 /// Each partition lasts until the reader has given its connection up. Old bytes arrive after that.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[expect(clippy::print_stdout, reason = "the seed is what one needs to see it again")]
-async fn a_partition_of_one_reader_or_of_both_heals_under_load() {
+async fn a_partition_of_one_reader_or_of_both_heals_under_load(security: Security) {
     let mut missed = 0;
     for seed in seeds() {
         println!("partition, seed {seed}");
         let mut random = fastrand::Rng::with_seed(seed);
-        let mut world = World::start(Fault::None, seed, 100_000);
+        let mut world = World::start(security, Fault::None, seed, 100_000);
         // Both readers, and each of them alone.
         for parted in [[true, true], [true, false], [false, true]] {
             let next = random.u64(100..3_000) + world.readers[0].account.next;
@@ -361,13 +424,13 @@ async fn a_partition_of_one_reader_or_of_both_heals_under_load() {
 
 /// Without its beginning, where the two sides agree on all else, a damaged connection alters
 /// messages or ends: `docs/security.md`.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[expect(clippy::print_stdout, reason = "the seed is what one needs to see it again")]
-async fn damaged_bytes_alter_messages_and_lose_and_repeat_none() {
+async fn damaged_bytes_alter_messages_and_lose_and_repeat_none(security: Security) {
     let mut altered = 0;
     for seed in seeds() {
         println!("damage, seed {seed}");
-        let mut world = World::start(Fault::Damage { after: 500, one_in: 2_000 }, seed, 20_000);
+        let mut world =
+            World::start(security, Fault::Damage { after: 500, one_in: 2_000 }, seed, 20_000);
         let (mut checks, mut before) = (0, [0; 2]);
         world
             .until("both have suffered", |world| {
@@ -386,5 +449,6 @@ async fn damaged_bytes_alter_messages_and_lose_and_repeat_none() {
             .await;
         altered += world.end().await.iter().map(|account| account.altered).sum::<u64>();
     }
-    assert!(altered > 0);
+    // TLS finds all damage.
+    assert_eq!(altered > 0, security == Security::Plain);
 }
