@@ -20,7 +20,7 @@ use mycelium_transports::counters::Region;
 use mycelium_transports::endpoint::Endpoint;
 use mycelium_transports::exchange::{
     Control, ExportedTopic, Identity, MemoryAccess, MemoryUse, Notice, Observer, TopicClient,
-    TopicInterest, TopicServer,
+    TopicClientError, TopicInterest, TopicServer,
 };
 use mycelium_transports::local::{Policy, Topic};
 use mycelium_transports::memory::{ControlLimits, ControlThread};
@@ -31,7 +31,7 @@ use crate::latch::Latch;
 use crate::members::{MEMBERS, MemberState, Watch};
 use crate::plan::{Carriers, PeerTopics};
 use crate::shared::Peers;
-use crate::topology::Topology;
+use crate::topology::{Setting, Topology};
 use far::Far;
 use listen::Listening;
 use log::Log;
@@ -86,8 +86,10 @@ impl Links {
             return Ok(links);
         }
         let far = Far::load(setup.node, setup.topology, setup.carriers)?;
-        let identity = Identity::new(setup.node, setup.executor.entropy())
-            .map_err(|_| setup.failed("the name of the node has more than 62 bytes".to_owned()))?;
+        let identity = Identity::new(setup.node, setup.executor.entropy()).map_err(|_| {
+            let place = setup.topology.place_of(Setting::Node(setup.node));
+            setup.failed(place, "the name of the node has more than 62 bytes".to_owned())
+        })?;
         let log = Log::new(setup.node, setup.executor.clone());
         setup.spawn(log.clone().run(links.control.clone()))?;
         let on_notice = setup.on_notice.clone();
@@ -156,7 +158,7 @@ impl Links {
         }
         for (reader, topics) in &setup.peer_topics.readers {
             let link = server.link(reader, topology.link(node, reader));
-            link.map_err(|error| setup.failed(format!("link with node `{reader}`: {error}")))?;
+            link.map_err(|error| setup.refused(reader, &error.into()))?;
             for (topic, policy) in topics {
                 let announced = setup.topic(topic);
                 let announced = announced.map(|topic| server.announce(reader, topic, *policy));
@@ -182,10 +184,11 @@ impl Links {
         let mut listening = Vec::new();
         for (endpoint, place) in setup.endpoints(far) {
             let bound = endpoint.bind();
-            let bound = bound.map_err(|error| listen::bind_error(node, &endpoint, place, error))?;
+            let bound = bound
+                .map_err(|error| listen::bind_error(topology, node, &endpoint, place, error))?;
             let listener = bound.listener(&**setup.executor);
             let listener = listener
-                .map_err(|error| setup.failed(format!("listen at `{endpoint}`: {error}")))?;
+                .map_err(|error| setup.failed(None, format!("listen at `{endpoint}`: {error}")))?;
             crate::log::info!(node, %endpoint, "node listens");
             let memory = self.memory.clone().filter(|_| endpoint.control_socket().is_some());
             let observer = observer.clone();
@@ -245,8 +248,7 @@ impl Links {
             counters: setup.counters.clone(),
             observer,
         };
-        let reading =
-            client.run().map_err(|error| setup.failed(format!("link with node `{peer}`: {error}")));
+        let reading = client.run().map_err(|error| setup.refused(peer, &error));
         setup.spawn(reading?)
     }
 
@@ -364,8 +366,19 @@ impl LinkSetup<'_> {
         Err(StartError::SharedMemory { node: self.node.to_owned(), place, problem })
     }
 
-    fn failed(&self, problem: String) -> StartError {
-        StartError::Link { node: self.node.to_owned(), problem }
+    /// No link with this peer can be as the topology says.
+    fn refused(&self, peer: &str, error: &TopicClientError) -> StartError {
+        let place = match error {
+            TopicClientError::Config(error) => {
+                self.topology.place_of(Setting::Link(self.node, peer, error))
+            }
+            _ => None,
+        };
+        self.failed(place, format!("link with node `{peer}`: {error}"))
+    }
+
+    fn failed(&self, place: Option<String>, problem: String) -> StartError {
+        StartError::Link { node: self.node.to_owned(), place, problem }
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Result<(), StartError> {

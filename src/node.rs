@@ -46,6 +46,7 @@ use crate::report::StartWarning;
 use crate::shared::{PollMark, Shared, Topics, WatchdogHandle};
 #[cfg(feature = "testing")]
 use crate::testing::Probe;
+use crate::topology::Setting;
 use placing::kind;
 use prepare::{Prepared, Registered, Resolved, StopHook};
 use watchdog::Watchdog;
@@ -254,8 +255,9 @@ impl Node {
             let executor = choose(&self.plan, &executor, &self.executors, service)?;
             let (name, execution) = (service.name.clone(), service.execution.clone());
             if service.is_local && !execution.has_own_thread() && !executor.runs_local() {
+                let place = self.plan.topology.place_of(Setting::Execution(&name));
                 let (service, executor) = (name, executor.name());
-                return Err(StartError::LocalService { service, executor });
+                return Err(StartError::LocalService { service, executor, place });
             }
             let ports = self.plan.ports(&name);
             resolved.push(Resolved { name, ports, execution, executor });

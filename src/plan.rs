@@ -24,7 +24,7 @@ use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, StartError};
 use crate::names::{expected_instead_of, nearest};
 use crate::report::{RingMemory, StartWarning};
-use crate::topology::{Problem, Topology};
+use crate::topology::{Problem, Setting, Topology};
 pub(crate) use carriers::Carriers;
 use dead_letters::DeadLetterPlan;
 pub(crate) use flows::Feedback;
@@ -110,13 +110,15 @@ impl Plan {
         // A subscription does not wait for publishers in other nodes.
         let feedback = Feedback::all(&Flows::new(services));
         let flows = Flows::new(&all);
-        refuse_blocking_cycles(&flows)?;
+        refuse_blocking_cycles(&flows, &topology)?;
         let pages = if topology.huge_pages(node) { PageSize::Huge } else { PageSize::Small };
         let mut memory = ring_memory(&topics, &peer_topics, &carriers, pages);
         memory.heap = memory.heap.saturating_add(mailbox_memory(&topology, services));
         let budget = topology.memory(node);
         if memory.total() > budget {
-            let (node, place) = (node.to_owned(), topology.place_of_memory(node));
+            let place = topology.place_of_memory(node);
+            let place = place.or_else(|| place_of_largest(&topology, node, &topics));
+            let node = node.to_owned();
             let (needed, shared, huge_pages) = (memory.total(), memory.shared, memory.huge_pages);
             return Err(BuildError::Memory { node, place, needed, shared, huge_pages, budget });
         }
@@ -393,6 +395,18 @@ fn capacity(
     let windows =
         peer_topics.sharing(topic).map(|other| topology.link(node, other).window.slots(schema));
     windows.chain([topology.capacity(topic)]).max().unwrap_or(2)
+}
+
+/// Where the topology sets the largest capacity of these topics, or else has the node.
+fn place_of_largest(
+    topology: &Topology,
+    node: &str,
+    topics: &BTreeMap<Arc<str>, PlannedTopic>,
+) -> Option<String> {
+    let place = |topic: &str| topology.place_of(Setting::Capacity(topic));
+    let set = topics.keys().filter_map(|topic| Some((topology.capacity(topic), place(topic)?)));
+    let (_, place) = set.max_by_key(|(capacity, _)| *capacity).unzip();
+    place.or_else(|| topology.place_of(Setting::Node(node)))
 }
 
 /// Checks that each topic has one message type, and each id one layout.

@@ -2,7 +2,7 @@
 //! subscriptions and links that differ from the defaults. `sections` has the keys, `values` their
 //! types, `check` compares names, `execution`, `socket`, `hosts`, `tls` and `links` answer
 //! questions about their keys, `requests` adds what requests between nodes need, `error` has the
-//! errors.
+//! errors, `places` where in the file a setting is that an error is about.
 //!
 //! Without the feature `topology` this file is replaced by `topology/none.rs`, whose topology has
 //! the defaults.
@@ -18,9 +18,11 @@ mod execution;
 mod hosts;
 mod link;
 mod links;
+mod places;
 mod policies;
 mod requests;
 mod sections;
+mod setting;
 mod socket;
 mod subscription;
 mod tls;
@@ -36,12 +38,15 @@ use mycelium_bundle::Restart;
 use mycelium_transports::exchange::Redelivery;
 use mycelium_transports::local::{OnStall, Threshold};
 
+use toml::Spanned;
+
 use defaults::{CAPACITY, MEMORY, SHUTDOWN};
 use error::{Source, SourceLocation};
 use sections::Sections;
 use values::DeathLimit;
 
 pub use error::{Problem, TopologyError};
+pub(crate) use setting::Setting;
 pub(crate) use topic::check_topic;
 
 /// The settings of a topology file. The default topology has all services in one node, default
@@ -177,29 +182,31 @@ impl Topology {
 
     pub(crate) fn capacity(&self, topic: &str) -> usize {
         let section = self.sections.topic.get(topic);
-        section.and_then(|section| section.capacity).map_or(CAPACITY, |capacity| capacity.0)
+        let capacity = section.and_then(|section| section.capacity.as_ref());
+        capacity.map_or(CAPACITY, |capacity| capacity.as_ref().0)
     }
 
     /// The threshold of backpressure of a topic, if the file sets it.
     pub(crate) fn threshold(&self, topic: &str) -> Option<Threshold> {
-        Some(self.sections.topic.get(topic)?.backpressure_threshold?.0)
+        Some(self.sections.topic.get(topic)?.backpressure_threshold.as_ref()?.as_ref().0)
     }
 
     /// What happens to readers that hold up the publishers of a topic, if the file says it.
     pub(crate) fn on_stall(&self, topic: &str) -> Option<OnStall> {
-        Some(self.sections.topic.get(topic)?.on_stall?.0)
+        Some(self.sections.topic.get(topic)?.on_stall.as_ref()?.as_ref().0)
     }
 
     /// What happens to messages that were in flight to a reader's process when it died.
     pub(crate) fn redelivery(&self, topic: &str) -> Redelivery {
         let section = self.sections.topic.get(topic);
-        if section.and_then(|section| section.delivery).is_some_and(|name| name.is_at_most_once) {
+        let delivery = section.and_then(|section| section.delivery.as_ref());
+        if delivery.is_some_and(|name| name.as_ref().is_at_most_once) {
             return Redelivery::AtMostOnce;
         }
-        let deaths = section.and_then(|section| section.dead_letter_after);
-        deaths.map_or_else(Redelivery::default, |DeathLimit(deaths)| Redelivery::AtLeastOnce {
-            deaths,
-        })
+        match section.and_then(|section| section.dead_letter_after.as_ref()).map(Spanned::as_ref) {
+            Some(&DeathLimit(deaths)) => Redelivery::AtLeastOnce { deaths },
+            None => Redelivery::default(),
+        }
     }
 
     /// The topic of a service's named port, if the file binds it.

@@ -310,6 +310,7 @@ impl Problem {
             let expected = match expected {
                 "a sequence" => "a list in brackets, such as [\"a\", \"b\"]".to_owned(),
                 "a map" => "a table of keys and values, such as { key = \"value\" }".to_owned(),
+                "path string" => "a path in quotes".to_owned(),
                 "a boolean" => format!("true or false{quotes}"),
                 number if NUMBERS.contains(&number) => format!("a number{quotes}"),
                 section if section.ends_with("Section") => {
@@ -319,6 +320,16 @@ impl Problem {
             };
             let message = format!("invalid value, {found}: expected {expected}");
             return Problem::Syntax { message };
+        }
+        if let Some((found, "u32")) = message
+            .strip_prefix("invalid value: integer `")
+            .and_then(|text| text.split_once("`, expected "))
+        {
+            let message = format!("invalid number {found}: expected 0 to {}", u32::MAX);
+            return Problem::Syntax { message };
+        }
+        if let Some(key) = message.strip_prefix("missing field ") {
+            return Problem::Syntax { message: format!("this section needs the key {key}") };
         }
         let unknown = message.strip_prefix("unknown field `");
         let Some((name, known)) = unknown.and_then(|text| text.split_once("`, expected ")) else {

@@ -97,7 +97,11 @@ impl Topology {
     }
 
     /// The sections of the link between two nodes. Later ones take precedence.
-    fn sections_of_link(&self, node: &str, other: &str) -> impl Iterator<Item = &LinkSection> {
+    pub(super) fn sections_of_link(
+        &self,
+        node: &str,
+        other: &str,
+    ) -> impl Iterator<Item = &LinkSection> {
         let names = [DEFAULT.to_owned(), format!("{node}-{other}"), format!("{other}-{node}")];
         names.into_iter().filter_map(|name| self.sections.link.get(name.as_str()))
     }

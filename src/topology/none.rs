@@ -3,6 +3,7 @@
 
 mod defaults;
 mod error;
+mod setting;
 mod topic;
 
 use std::iter;
@@ -20,6 +21,7 @@ use defaults::{CAPACITY, MEMORY, SHUTDOWN};
 use error::SourceLocation;
 
 pub use error::{Problem, TopologyError};
+pub(crate) use setting::Setting;
 pub(crate) use topic::check_topic;
 
 /// The settings of a node without a topology file.
@@ -66,6 +68,10 @@ impl Topology {
     }
 
     pub(crate) fn place_of_memory(&self, _node: &str) -> Option<String> {
+        None
+    }
+
+    pub(crate) fn place_of(&self, _setting: Setting<'_>) -> Option<String> {
         None
     }
 

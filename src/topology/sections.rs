@@ -57,8 +57,8 @@ pub(super) struct NodeSection {
     pub(super) memory: Option<Spanned<Bytes>>,
     pub(super) huge_pages: Option<Spanned<bool>>,
     pub(super) socket: Option<Spanned<PathBuf>>,
-    pub(super) users: Option<Vec<u32>>,
-    pub(super) group: Option<u32>,
+    pub(super) users: Option<Spanned<Vec<u32>>>,
+    pub(super) group: Option<Spanned<u32>>,
     pub(super) mode: Option<Spanned<Mode>>,
     pub(super) owner: Option<u32>,
     pub(super) watchdog: Option<Span>,
@@ -85,11 +85,11 @@ pub(super) struct ServiceSection {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TopicSection {
-    pub(super) capacity: Option<Capacity>,
-    pub(super) backpressure_threshold: Option<Percentage>,
-    pub(super) on_stall: Option<StallRule>,
-    pub(super) delivery: Option<DeliveryName>,
-    pub(super) dead_letter_after: Option<DeathLimit>,
+    pub(super) capacity: Option<Spanned<Capacity>>,
+    pub(super) backpressure_threshold: Option<Spanned<Percentage>>,
+    pub(super) on_stall: Option<Spanned<StallRule>>,
+    pub(super) delivery: Option<Spanned<DeliveryName>>,
+    pub(super) dead_letter_after: Option<Spanned<DeathLimit>>,
     pub(super) readers: Option<Vec<Spanned<String>>>,
     pub(super) writers: Option<Vec<Spanned<String>>>,
     /// The program has added it for the requests of another topic, or for their answers.
@@ -100,7 +100,7 @@ pub(super) struct TopicSection {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SubscriptionSection {
-    pub(super) policy: Option<PolicyName>,
+    pub(super) policy: Option<Spanned<PolicyName>>,
     pub(super) key: Option<Spanned<String>>,
     pub(super) keys: Option<Spanned<Keys>>,
     pub(super) start: Option<StartName>,

@@ -69,10 +69,10 @@ impl Topology {
 fn access(section: &NodeSection) -> Access {
     let mut access = Access::default();
     if let Some(users) = &section.users {
-        access = access.users(users.iter().copied());
+        access = access.users(users.as_ref().iter().copied());
     }
-    if let Some(group) = section.group {
-        access = access.group(group);
+    if let Some(group) = &section.group {
+        access = access.group(*group.as_ref());
     }
     if let Some(mode) = &section.mode {
         access = access.mode(mode.as_ref().0);
