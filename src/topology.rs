@@ -1,5 +1,6 @@
 //! The topology file: which services make up a node, and the settings of nodes, services, topics,
-//! subscriptions and links that differ from the defaults. `sections` has the keys, `values` their
+//! subscriptions and links that differ from the defaults. `options` reads it, `include` its files,
+//! `document` their tables and variables (`substitution`). `sections` has the keys, `values` their
 //! types, `check` compares names, `execution`, `socket`, `hosts`, `tls` and `links` answer
 //! questions about their keys, `requests` adds what requests between nodes need, `error` has the
 //! errors, `places` where in the file a setting is that an error is about.
@@ -13,25 +14,28 @@
 mod addresses;
 mod check;
 mod defaults;
+mod document;
 mod error;
 mod execution;
 mod hosts;
+mod include;
 mod link;
 mod links;
+pub(crate) mod options;
 mod places;
 mod policies;
 mod requests;
 mod sections;
 mod setting;
 mod socket;
+mod source;
 mod subscription;
+mod substitution;
 mod tls;
 mod topic;
 mod values;
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use mycelium_bundle::Restart;
@@ -41,8 +45,8 @@ use mycelium_transports::local::{OnStall, Threshold};
 use toml::Spanned;
 
 use defaults::{CAPACITY, MEMORY, SHUTDOWN};
-use error::{Source, SourceLocation};
 use sections::Sections;
+use source::Source;
 use values::DeathLimit;
 
 pub use error::{Problem, TopologyError};
@@ -90,46 +94,17 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// Reads a topology file.
-    ///
-    /// # Errors
-    /// If the file cannot be read, or is not a valid topology.
-    pub fn load(path: impl AsRef<Path>) -> Result<Topology, TopologyError> {
-        let path = path.as_ref();
-        match fs::read_to_string(path) {
-            Ok(text) => Topology::parse(path, &text),
-            Err(error) => Err(TopologyError {
-                location: SourceLocation { file: path.to_owned(), line: 0, column: 0 },
-                problem: Box::new(Problem::Unreadable { error: unreadable(path, &error) }),
-            }),
-        }
-    }
-
-    /// Parses a topology. `path` is for errors, and for relative paths of the files of `[tls]`,
-    /// which are in its directory.
-    ///
-    /// # Errors
-    /// If the text is not a valid topology.
-    pub fn parse(path: impl AsRef<Path>, text: &str) -> Result<Topology, TopologyError> {
-        let file = Source { path: path.as_ref().to_owned(), text: text.to_owned() };
-        match toml::from_str(text) {
-            Ok(sections) => {
-                let topology = Topology { file, sections, directory: None };
-                topology.check_node_names()?;
-                topology.check_owners()?;
-                topology.check_hosts()?;
-                topology.check_links()?;
-                topology.check_tls()?;
-                topology.check_sockets()?;
-                topology.check_executions()?;
-                Ok(topology)
-            }
-            Err(error) => {
-                let place = error.span().unwrap_or(0..0);
-                let problem = Problem::of_text(error.message(), file.line(place.start));
-                Err(file.error(place, problem))
-            }
-        }
+    /// Checks that the sections do not contradict each other.
+    fn new(sections: Sections, file: Source) -> Result<Topology, TopologyError> {
+        let topology = Topology { file, sections, directory: None };
+        topology.check_node_names()?;
+        topology.check_owners()?;
+        topology.check_hosts()?;
+        topology.check_links()?;
+        topology.check_tls()?;
+        topology.check_sockets()?;
+        topology.check_executions()?;
+        Ok(topology)
     }
 
     /// Sets the directory of the nodes' sockets, except those of nodes with the key `socket`. All
@@ -230,17 +205,6 @@ impl Topology {
             backoff: section.backoff.map_or(default.backoff, |span| span.0),
             longest: section.max_backoff.map_or(default.longest, |span| span.0),
         }
-    }
-}
-
-/// Why a file cannot be read. A relative path is searched in the current directory, which is often
-/// not the expected one.
-fn unreadable(path: &Path, error: &io::Error) -> String {
-    match std::env::current_dir() {
-        Ok(directory) if path.is_relative() && error.kind() == io::ErrorKind::NotFound => {
-            format!("{error}; the current directory is `{}`", directory.display())
-        }
-        _ => error.to_string(),
     }
 }
 

@@ -108,8 +108,8 @@ pub enum BuildError {
     Memory {
         /// The node.
         node: String,
-        /// Where the topology sets the limit, or else the largest capacity, or else has the node, if
-        /// it does: file, line and column.
+        /// Where the topology sets the limit, or else the largest capacity, or else has the node,
+        /// if it does: file, line and column.
         place: Option<String>,
         /// What they take, in bytes.
         needed: usize,

@@ -165,7 +165,7 @@ impl Topology {
     pub(crate) fn transport_error(&self, node: &str, peer: &str, reason: String) -> TopologyError {
         let (node, peer) = (node.to_owned(), peer.to_owned());
         let problem = Box::new(Problem::NoSharedMemory { node, peer, reason });
-        TopologyError { location: SourceLocation::default(), problem }
+        TopologyError { location: SourceLocation::default(), problem, written: None }
     }
 
     pub(crate) fn endpoint(&self, node: &str) -> Endpoint {

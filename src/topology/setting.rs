@@ -8,7 +8,7 @@ use mycelium_core::link::ConfigError;
 pub(crate) enum Setting<'a> {
     /// The section of a node.
     Node(&'a str),
-    /// What lets processes of other users connect to a node.
+    /// The users and the group whose processes may connect to a node.
     Access(&'a str),
     /// The service in the list of its node.
     Service(&'a str),

@@ -60,7 +60,7 @@ impl Topology {
         if let Some(directory) = &self.directory {
             return directory.clone();
         }
-        let name = self.file.path.file_stem().unwrap_or("topology".as_ref()).to_string_lossy();
+        let name = self.file.path().file_stem().unwrap_or("topology".as_ref()).to_string_lossy();
         mycelium_transports::private_directory(&name)
     }
 }

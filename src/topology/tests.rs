@@ -239,6 +239,17 @@ fn sockets_lie_where_the_topology_says() {
     assert_eq!(topology.in_directory("/run/x").endpoint("b").to_string(), "/run/x/b.sock");
 }
 
+#[test]
+fn the_directory_of_sockets_has_the_name_of_the_including_file() {
+    let directory = std::env::temp_dir().join(format!("mycelium-names-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::write(directory.join("common.toml"), "[node.a]\n").unwrap();
+    std::fs::write(directory.join("app.toml"), "include = [\"common.toml\"]\n").unwrap();
+    let topology = Topology::load(directory.join("app.toml"));
+    std::fs::remove_dir_all(&directory).unwrap();
+    assert!(topology.unwrap().endpoint("a").to_string().ends_with("-app/a.sock"));
+}
+
 fn execution(section: &str, coded: Execution) -> Execution {
     let text = format!("[service.A]\n{section}");
     Topology::parse("t.toml", &text).unwrap().execution("A", coded).unwrap()

@@ -1,4 +1,4 @@
-//! Files that are no topology: sections, names, types, durations and sizes.
+//! Files that are not a topology: sections, names, types, durations and sizes.
 
 use crate::check;
 
