@@ -1,3 +1,5 @@
+mod keys;
+
 use std::num::NonZeroU32;
 
 use mycelium_core::wait::WaitStrategy;

@@ -1,13 +1,14 @@
 //! The topology file: each mistake that it can hold has a test of its exact message, with file,
 //! line and column. `mistakes` and `values` are found when the file is read, `nodes` when a node is
 //! built from it or starts. `environment` has the variables in its values, `include` files that
-//! include others.
+//! include others. `schema` has the schema for editors, and writes the tables of docs/topology.md.
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 mod environment;
 mod include;
 mod mistakes;
 mod nodes;
+mod schema;
 mod values;
 
 use mycelium::Topology;
@@ -17,5 +18,13 @@ fn check(mistakes: &[(&str, &str, &str)]) {
     for (text, place, message) in mistakes {
         let error = Topology::parse("t.toml", text).expect_err(text).to_string();
         assert_eq!(error, format!("t.toml:{place}: {message}"), "{text}");
+    }
+}
+
+/// As `check`. Editors find these mistakes, too: the schema refuses each of the files.
+fn check_with_schema(mistakes: &[(&str, &str, &str)]) {
+    check(mistakes);
+    for (text, ..) in mistakes {
+        assert!(!schema::accepts(text), "the schema accepts:\n{text}");
     }
 }

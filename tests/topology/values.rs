@@ -1,6 +1,6 @@
 //! Values of keys that are invalid, or that contradict each other.
 
-use crate::check;
+use crate::{check, check_with_schema};
 
 #[test]
 fn hosts_and_addresses() {
@@ -207,7 +207,7 @@ fn how_services_are_executed() {
 
 #[test]
 fn keys_of_topics() {
-    check(&[
+    check_with_schema(&[
         (
             "[topic.a]\ncapacity = 1000",
             "2:12",
@@ -283,7 +283,7 @@ fn keys_of_topics() {
 
 #[test]
 fn keys_of_subscriptions() {
-    check(&[
+    check_with_schema(&[
         (
             "[subscription.\"A.b\"]\npolicy = \"hope\"",
             "2:10",
@@ -319,7 +319,7 @@ fn keys_of_subscriptions() {
 
 #[test]
 fn keys_of_links() {
-    check(&[
+    check_with_schema(&[
         (
             "[link.default]\ntransport = \"pigeon\"",
             "2:13",
