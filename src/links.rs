@@ -19,8 +19,8 @@ use mycelium_executor::Executor;
 use mycelium_transports::counters::Region;
 use mycelium_transports::endpoint::Endpoint;
 use mycelium_transports::exchange::{
-    Control, ExportedTopic, Identity, MemoryAccess, MemoryUse, Notice, Observer, TopicClient,
-    TopicClientError, TopicInterest, TopicServer,
+    Control, ExportedTopic, Identity, LinkConfig, MemoryAccess, MemoryUse, Notice, Observer,
+    TopicClient, TopicClientError, TopicInterest, TopicServer,
 };
 use mycelium_transports::local::{Policy, Topic};
 use mycelium_transports::memory::{ControlLimits, ControlThread};
@@ -29,7 +29,8 @@ use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, StartError};
 use crate::latch::Latch;
 use crate::members::{MEMBERS, MemberState, Watch};
-use crate::plan::{Carriers, PeerTopics};
+use crate::plan::{Carriers, PeerTopics, stays_on_socket};
+use crate::report::Carrier;
 use crate::shared::Peers;
 use crate::topology::{Setting, Topology};
 use far::Far;
@@ -157,7 +158,7 @@ impl Links {
             server.bind_user(other, user);
         }
         for (reader, topics) in &setup.peer_topics.readers {
-            let link = server.link(reader, topology.link(node, reader));
+            let link = server.link(reader, setup.config(reader));
             link.map_err(|error| setup.refused(reader, &error.into()))?;
             for (topic, policy) in topics {
                 let announced = setup.topic(topic);
@@ -167,6 +168,9 @@ impl Links {
         }
         for topic in setup.topics.iter().filter(|topic| topic.name() != DeadLetter::TOPIC) {
             server.redeliver(topic.name(), topology.redelivery(topic.name()));
+            if stays_on_socket(topology, topic.name()) {
+                server.keep_on_socket(topic.name());
+            }
             if topology.carries_requests(topic.name()) {
                 server.set_transient(topic.name());
             }
@@ -241,7 +245,7 @@ impl Links {
             connect: Box::new(move || endpoint.connect(&executor)),
             interests,
             identity,
-            config: setup.topology.link(setup.node, peer),
+            config: setup.config(peer),
             executor: setup.executor.clone(),
             memory,
             control: self.control.clone(),
@@ -356,13 +360,29 @@ impl LinkSetup<'_> {
         self.topics.iter().find(|topic| topic.name() == name)
     }
 
+    /// How the link with a peer is. A topic that needs memory makes its link need it.
+    fn config(&self, peer: &str) -> LinkConfig {
+        let mut config = self.topology.link(self.node, peer);
+        if self.topic_in_memory(peer).is_some() {
+            config.memory = MemoryUse::Required;
+        }
+        config
+    }
+
+    /// A topic of this link that the topology wants in memory.
+    fn topic_in_memory(&self, peer: &str) -> Option<&str> {
+        let mut topics = self.peer_topics.shared_with(peer);
+        topics.find(|topic| self.topology.topic_transport(topic) == Some(Carrier::SharedMemory))
+    }
+
     /// Links go over sockets for this reason, unless one of them must not.
     fn without_memory(&self, problem: String) -> Result<String, StartError> {
-        let peers = self.peer_topics.readers.keys().chain(self.peer_topics.publishers.keys());
-        let needs =
-            |peer: &&String| self.topology.link(self.node, peer).memory == MemoryUse::Required;
-        let Some(peer) = peers.into_iter().find(needs) else { return Ok(problem) };
-        let place = self.topology.place_of_transport(self.node, peer);
+        let mut peers = self.peer_topics.readers.keys().chain(self.peer_topics.publishers.keys());
+        let needs = |peer: &&String| self.config(peer).memory == MemoryUse::Required;
+        let Some(peer) = peers.find(needs) else { return Ok(problem) };
+        let of_topic = |topic| self.topology.place_of(Setting::Transport(topic));
+        let place = self.topic_in_memory(peer).and_then(of_topic);
+        let place = place.or_else(|| self.topology.place_of_transport(self.node, peer));
         Err(StartError::SharedMemory { node: self.node.to_owned(), place, problem })
     }
 

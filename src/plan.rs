@@ -23,9 +23,9 @@ use mycelium_transports::local::{self, OnStall, PageSize, Readers, Schema, Thres
 use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, StartError};
 use crate::names::{expected_instead_of, nearest};
-use crate::report::{RingMemory, StartWarning};
+use crate::report::{Carrier, RingMemory, StartWarning};
 use crate::topology::{Problem, Setting, Topology};
-pub(crate) use carriers::Carriers;
+pub(crate) use carriers::{Carriers, stays_on_socket};
 use dead_letters::DeadLetterPlan;
 pub(crate) use flows::Feedback;
 use flows::{Flows, refuse_blocking_cycles};
@@ -103,6 +103,7 @@ impl Plan {
         for (topic, planned) in &mut topics {
             let local = gating.get(&**topic).copied().unwrap_or_default();
             planned.capacity = capacity(node, &topology, &peer_topics, topic, &planned.schema);
+            let in_memory = |peer: &str| in_memory(peer) && !stays_on_socket(&topology, topic);
             let expected = local + peer_topics.entries(topic, in_memory);
             planned.gating = Readers { expected, most: expected + SPARE_READERS };
             planned.is_shared = peer_topics.readers_of(topic).any(|(peer, _)| in_memory(peer));
@@ -112,7 +113,7 @@ impl Plan {
         let flows = Flows::new(&all);
         refuse_blocking_cycles(&flows, &topology)?;
         let pages = if topology.huge_pages(node) { PageSize::Huge } else { PageSize::Small };
-        let mut memory = ring_memory(&topics, &peer_topics, &carriers, pages);
+        let mut memory = ring_memory(&topics, &peer_topics, &carriers, &topology, pages);
         memory.heap = memory.heap.saturating_add(mailbox_memory(&topology, services));
         let budget = topology.memory(node);
         if memory.total() > budget {
@@ -211,8 +212,11 @@ impl Plan {
 
     /// A node that reads a topic and needs shared memory for it.
     fn needs_memory(&self, topic: &str) -> Option<&str> {
+        let of_topic = self.topology.topic_transport(topic) == Some(Carrier::SharedMemory);
         let mut readers = self.peer_topics.readers_of(topic).map(|(node, _)| node);
-        readers.find(|node| self.topology.link(&self.node, node).memory == MemoryUse::Required)
+        readers.find(|node| {
+            of_topic || self.topology.link(&self.node, node).memory == MemoryUse::Required
+        })
     }
 
     /// The error of a topic, with its place if shared memory is the reason.
@@ -220,8 +224,10 @@ impl Plan {
         let BuildError::Topic(TopicError::Memory { topic, problem }) = error else {
             return error.into();
         };
+        let of_topic = || self.topology.place_of(Setting::Transport(&topic));
         let of_link = || self.topology.place_of_transport(&self.node, self.needs_memory(&topic)?);
-        let place = self.topology.place_of_huge_pages(&self.node).or_else(of_link);
+        let place = self.topology.place_of_huge_pages(&self.node).or_else(of_topic);
+        let place = place.or_else(of_link);
         let problem = format!("topic `{topic}`: {problem}");
         StartError::SharedMemory { node: self.node.clone(), place, problem }
     }

@@ -99,6 +99,12 @@ impl PeerTopics {
         self.on_socket.get(peer).into_iter().flatten().map(|topic| &**topic)
     }
 
+    /// The topics that this node shares with another one.
+    pub(crate) fn shared_with(&self, peer: &str) -> impl Iterator<Item = &str> {
+        let both = [self.publishers.get(peer), self.readers.get(peer)];
+        both.into_iter().flatten().flatten().map(|(topic, _)| &**topic)
+    }
+
     /// Where this node begins to read a topic of others that keep none of its messages for it.
     pub(crate) fn start(&self, topic: &str) -> Start {
         if self.late.contains(topic) { Start::OldestRetained } else { Start::Next }

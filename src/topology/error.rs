@@ -8,6 +8,7 @@ use mycelium_transports::local::KeyError;
 use thiserror::Error;
 
 use crate::names::expected_instead_of;
+use crate::report::Carrier;
 
 /// The start of serde's message about a value of another type.
 #[cfg(feature = "topology")]
@@ -233,6 +234,21 @@ pub enum Problem {
         /// Their hosts.
         hosts: [String; 2],
     },
+    /// The messages of a topic cannot go through what its section says.
+    #[error(
+        "topic `{topic}` has `transport = \"{}\"`, but between `{}` and `{}` {reason}",
+        name(*carrier), nodes[0], nodes[1]
+    )]
+    TopicTransport {
+        /// The topic.
+        topic: String,
+        /// The carrier that its section requests.
+        carrier: Carrier,
+        /// The nodes of a link that carries it.
+        nodes: [String; 2],
+        /// The reason.
+        reason: String,
+    },
     /// A node is read over TCP and has no address.
     #[error(
         "node `{peer}` reads from node `{node}` over TCP, but `{node}` has no address: add {}",
@@ -346,6 +362,16 @@ impl Problem {
             _ => String::new(),
         };
         Problem::Unknown { kind: "key", name: name.to_owned(), known, hint }
+    }
+}
+
+/// The name of a carrier in the file.
+fn name(carrier: Carrier) -> &'static str {
+    match carrier {
+        Carrier::SharedMemory => "shm",
+        Carrier::UnixSocket => "unix",
+        Carrier::Tcp => "tcp",
+        Carrier::Tls => "tls",
     }
 }
 

@@ -33,9 +33,9 @@ pub(super) struct LinkSection {
     confirm: Option<Pause>,
 }
 
-/// The transport of a link: `"shm"`, `"unix"`, `"tcp"` or `"tls"`.
+/// The transport of a link or a topic: `"shm"`, `"unix"`, `"tcp"` or `"tls"`.
 #[derive(Clone, Copy, Debug)]
-struct Transport(Carrier);
+pub(super) struct Transport(pub(super) Carrier);
 
 /// Whether a link over plain TCP believes the name of a peer: `"network"`, of every process that
 /// can connect; `"nobody"`, of none on another host.

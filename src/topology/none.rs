@@ -189,6 +189,19 @@ impl Topology {
         None
     }
 
+    pub(crate) fn topic_transport(&self, _topic: &str) -> Option<Carrier> {
+        None
+    }
+
+    pub(crate) fn topic_transport_error(
+        &self,
+        _topic: &str,
+        [node, peer]: [&str; 2],
+        reason: String,
+    ) -> TopologyError {
+        self.transport_error(node, peer, reason)
+    }
+
     pub(crate) fn is_over_tcp(&self, _node: &str, _other: &str) -> bool {
         false
     }

@@ -30,6 +30,7 @@ impl Topology {
                 section.policy.as_ref()?.span()
             }
             Setting::Capacity(topic) => sections.topic.get(topic)?.capacity.as_ref()?.span(),
+            Setting::Transport(topic) => sections.topic.get(topic)?.transport.as_ref()?.span(),
             Setting::Link(node, peer, error) => {
                 let sections = self.sections_of_link(node, peer);
                 sections.filter_map(|section| section.place_of(error)).last()?

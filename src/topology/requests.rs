@@ -40,6 +40,7 @@ impl Topology {
             capacity: Some(Spanned::new(0..0, Capacity(self.capacity(of)))),
             delivery: Some(Spanned::new(0..0, DeliveryName { is_at_most_once: true })),
             carries_requests: true,
+            transport: self.sections.topic.get(of).and_then(|section| section.transport.clone()),
             readers: Some(vec![Spanned::new(0..0, reader.to_owned())]),
             ..TopicSection::default()
         };

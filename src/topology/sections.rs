@@ -8,7 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::addresses::{Addresses, HostAddresses, Port};
-use super::link::LinkSection;
+use super::link::{LinkSection, Transport};
 use super::policies::{Keys, PolicyName, StallRule, StartName};
 use super::values::{
     Budget, Bytes, Capacity, ClassName, DeathLimit, DeliveryName, FallbackName, Mode, Percentage,
@@ -92,6 +92,7 @@ pub(super) struct TopicSection {
     pub(super) dead_letter_after: Option<Spanned<DeathLimit>>,
     pub(super) readers: Option<Vec<Spanned<String>>>,
     pub(super) writers: Option<Vec<Spanned<String>>>,
+    pub(super) transport: Option<Spanned<Transport>>,
     /// The program has added it for the requests of another topic, or for their answers.
     #[serde(skip)]
     pub(super) carries_requests: bool,

@@ -18,6 +18,8 @@ pub(crate) enum Setting<'a> {
     Policy(&'a str, &'a str),
     /// The capacity of a topic.
     Capacity(&'a str),
+    /// The transport of a topic.
+    Transport(&'a str),
     /// What the link between two nodes cannot have.
     Link(&'a str, &'a str, &'a ConfigError),
 }

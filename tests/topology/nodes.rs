@@ -334,3 +334,40 @@ async fn settings_of_links() {
         ),
     ]);
 }
+
+#[tokio::test]
+async fn transports_of_topics() {
+    let file = |topic: &str, more: &str| {
+        format!(
+            "[node.a]\nservices = [\"Feed\"]\naddress = \"127.0.0.1:7400\"\n[node.b]\nservices = \
+             [\"Sum\"]\n[topic.ticks]\ntransport = \"{topic}\"\n{more}\n"
+        )
+    };
+    let of_link = |transport: &str| format!("[link.default]\ntransport = \"{transport}\"");
+    let dropping = "[subscription.\"Sum.ticks\"]\npolicy = \"drop-newest\"".to_owned();
+    for (topic, more, reason) in [
+        (
+            "tcp",
+            String::new(),
+            "the link does not go over TCP: set that in `[link.\"a-b\"]`, for all of its topics",
+        ),
+        (
+            "tcp",
+            of_link("unix"),
+            "the link does not go over TCP: set that in `[link.\"a-b\"]`, for all of its topics",
+        ),
+        ("unix", of_link("tcp"), "the link goes over TCP: `transport = \"tcp\"` (t.toml:9:13)"),
+        ("shm", of_link("tcp"), "the link goes over TCP: `transport = \"tcp\"` (t.toml:9:13)"),
+        (
+            "shm",
+            of_link("unix"),
+            "the link goes over its Unix socket: `transport = \"unix\"` (t.toml:9:13)",
+        ),
+        ("shm", dropping, "its messages stay on the socket, for a `drop-newest` subscription"),
+    ] {
+        let message = format!(
+            "t.toml:7:13: topic `ticks` has `transport = \"{topic}\"`, but between `a` and `b` {reason}"
+        );
+        assert_eq!(error_in("/tmp", &file(topic, &more)), message);
+    }
+}

@@ -3,6 +3,7 @@
 //! are written from it by `UPDATE_TOPOLOGY=1 cargo test --test topology`.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::{env, fs};
 
 use jsonschema::Validator;
@@ -18,20 +19,20 @@ fn schema() -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-fn validator() -> Validator {
+static VALIDATOR: LazyLock<Validator> = LazyLock::new(|| {
     assert!(jsonschema::meta::is_valid(&schema()), "it is a schema of the draft that it names");
     jsonschema::draft202012::new(&schema()).unwrap()
-}
+});
 
 /// Whether the schema accepts a file.
 pub(crate) fn accepts(text: &str) -> bool {
-    toml::from_str(text).is_ok_and(|file: Value| validator().is_valid(&file))
+    toml::from_str(text).is_ok_and(|file: Value| VALIDATOR.is_valid(&file))
 }
 
 /// Checks that the schema accepts a file.
 fn check(text: &str, name: &Path) {
     let file: Value = toml::from_str(text).unwrap();
-    if let Err(error) = validator().validate(&file) {
+    if let Err(error) = VALIDATOR.validate(&file) {
         panic!("{}: {error} at {}, in:\n{text}", name.display(), error.instance_path());
     }
 }
