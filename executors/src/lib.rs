@@ -31,6 +31,7 @@ mod listener;
 mod paused;
 #[cfg(feature = "pool")]
 pub mod pool;
+mod queue;
 #[cfg(all(unix, feature = "signals"))]
 mod signal;
 mod stream;
@@ -49,6 +50,7 @@ pub use executor::{
 };
 pub use listener::{Accept, Listener, ListeningSocket};
 pub use paused::PausedTime;
+pub use queue::TaskQueue;
 #[cfg(all(unix, feature = "signals"))]
 pub use signal::interrupted;
 pub use stream::{Duplex, Stream};

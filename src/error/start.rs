@@ -72,6 +72,20 @@ pub enum StartError {
         /// The reason, and what to change.
         error: ThreadError,
     },
+    /// A node or a service cannot have a task queue of its own.
+    #[error(
+        "{}{owner} cannot have its task queue: {error}; only glommio has task queues: run it there, \
+         or remove `shares` and `latency`",
+        at(place.as_deref())
+    )]
+    TaskQueue {
+        /// The node or the service.
+        owner: String,
+        /// Where the topology requests it, if it does: file, line and column.
+        place: Option<String>,
+        /// The reason.
+        error: ThreadError,
+    },
     /// Threads of services that have ended still run: something on them does not end.
     #[error(
         "threads still run though their services have ended: {}; something on them does not end",
@@ -228,6 +242,7 @@ impl StartError {
             self,
             StartError::LocalService { .. }
                 | StartError::Executor { .. }
+                | StartError::TaskQueue { error: ThreadError::Unsupported { .. }, .. }
                 | StartError::Unreachable { .. }
                 | StartError::Layout { .. }
         )

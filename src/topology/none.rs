@@ -10,7 +10,7 @@ use std::iter;
 use std::time::Duration;
 
 use mycelium_bundle::Restart;
-use mycelium_executor::ThreadError;
+use mycelium_executor::{TaskQueue, ThreadError};
 use mycelium_transports::endpoint::{Access, Endpoint};
 use mycelium_transports::exchange::{LinkConfig, Redelivery};
 use mycelium_transports::local::{OnStall, Schema, SubscribeOptions, Threshold};
@@ -130,6 +130,10 @@ impl Topology {
         coded: Execution,
     ) -> Result<Execution, TopologyError> {
         Ok(coded)
+    }
+
+    pub(crate) fn task_queue(&self, _node: &str) -> TaskQueue {
+        TaskQueue::default()
     }
 
     pub(crate) fn place_of_thread(&self, _service: &str, _error: &ThreadError) -> Option<String> {

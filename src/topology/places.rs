@@ -25,6 +25,16 @@ impl Topology {
                 let executor = section.executor.as_ref().map(Spanned::span);
                 executor.or_else(|| section.run.as_ref().map(Spanned::span))?
             }
+            Setting::Queue(service) => {
+                let section = sections.service.get(service)?;
+                let shares = section.shares.as_ref().map(Spanned::span);
+                shares.or_else(|| section.latency.as_ref().map(Spanned::span))?
+            }
+            Setting::NodeQueue(node) => {
+                let section = sections.node.get(node)?;
+                let shares = section.shares.as_ref().map(Spanned::span);
+                shares.or_else(|| section.latency.as_ref().map(Spanned::span))?
+            }
             Setting::Policy(service, port) => {
                 let section = sections.subscription.get(format!("{service}.{port}").as_str())?;
                 section.policy.as_ref()?.span()

@@ -11,8 +11,8 @@ use super::addresses::{Addresses, HostAddresses, Port};
 use super::link::{LinkSection, Transport};
 use super::policies::{Keys, PolicyName, StallRule, StartName};
 use super::values::{
-    Budget, Bytes, Capacity, ClassName, DeathLimit, DeliveryName, FallbackName, Mode, Percentage,
-    RunName, Span, ThreadName, TopicName, WaitName,
+    Budget, Bytes, Capacity, ClassName, DeathLimit, DeliveryName, FallbackName, Latency, Mode,
+    Percentage, RunName, Shares, Span, ThreadName, TopicName, WaitName,
 };
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -62,6 +62,8 @@ pub(super) struct NodeSection {
     pub(super) mode: Option<Spanned<Mode>>,
     pub(super) owner: Option<u32>,
     pub(super) watchdog: Option<Span>,
+    pub(super) shares: Option<Spanned<Shares>>,
+    pub(super) latency: Option<Spanned<Latency>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -78,6 +80,8 @@ pub(super) struct ServiceSection {
     pub(super) if_refused: Option<Spanned<FallbackName>>,
     pub(super) budget: Option<Budget>,
     pub(super) executor: Option<Spanned<String>>,
+    pub(super) shares: Option<Spanned<Shares>>,
+    pub(super) latency: Option<Spanned<Latency>>,
     #[serde(default)]
     pub(super) ports: BTreeMap<Spanned<String>, Spanned<TopicName>>,
 }

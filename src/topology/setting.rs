@@ -14,6 +14,10 @@ pub(crate) enum Setting<'a> {
     Service(&'a str),
     /// The executor of a service, or where it runs.
     Execution(&'a str),
+    /// The task queue of a service.
+    Queue(&'a str),
+    /// The task queue of a node.
+    NodeQueue(&'a str),
     /// The policy of a subscription, by service and port.
     Policy(&'a str, &'a str),
     /// The capacity of a topic.

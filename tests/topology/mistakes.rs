@@ -32,7 +32,7 @@ fn unknown_sections_and_keys() {
         (
             "[node.main]\nservices = []\ncolour = \"red\"",
             "3:1",
-            "unknown key `colour`: expected one of: services, host, port, address, listen, executor, shutdown, memory, huge_pages, socket, users, group and 3 more",
+            "unknown key `colour`: expected one of: services, host, port, address, listen, executor, shutdown, memory, huge_pages, socket, users, group and 5 more",
         ),
         (
             "[host.one]\naddress = \"a\"\nadress = \"b\"",
@@ -43,7 +43,7 @@ fn unknown_sections_and_keys() {
         (
             "[service.A]\nmax_restart = 1",
             "2:1",
-            "unknown key `max_restart`: did you mean `max_restarts`? (expected one of: max_restarts, restart_window, backoff, max_backoff, run, wait, thread, class, if_refused, budget, executor, ports)",
+            "unknown key `max_restart`: did you mean `max_restarts`? (expected one of: max_restarts, restart_window, backoff, max_backoff, run, wait, thread, class, if_refused, budget, executor, shares and 2 more)",
         ),
         (
             "[topic.a]\ncapazity = 2",

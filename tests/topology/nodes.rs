@@ -271,6 +271,20 @@ async fn executors() {
     ]);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn task_queues_of_other_executors() {
+    check(&[
+        (
+            "[node.a]\nservices = [\"Feed\", \"Sum\"]\n[service.Sum]\nlatency = \"1ms\"\nshares = 100",
+            "t.toml:5:10: service `Sum` cannot have its task queue: tokio, 2 workers cannot give a task queue with shares = 100, latency = \"1ms\"; only glommio has task queues: run it there, or remove `shares` and `latency`",
+        ),
+        (
+            "[node.a]\nservices = [\"Feed\", \"Sum\"]\nlatency = \"1ms\"",
+            "t.toml:3:11: node `a` cannot have its task queue: tokio, 2 workers cannot give a task queue with latency = \"1ms\"; only glommio has task queues: run it there, or remove `shares` and `latency`",
+        ),
+    ]);
+}
+
 #[tokio::test]
 async fn sockets_and_addresses() {
     check(&[

@@ -337,3 +337,17 @@ fn keys_of_links() {
         ),
     ]);
 }
+
+#[test]
+fn shares_and_latency() {
+    check_with_schema(&[
+        ("[service.A]\nshares = 0", "2:10", "invalid shares 0: expected 1 to 1000"),
+        ("[node.a]\nshares = 1001", "2:10", "invalid shares 1001: expected 1 to 1000"),
+        ("[service.A]\nlatency = \"0s\"", "2:11", "invalid latency: expected more than 0 s"),
+        (
+            "[node.a]\nlatency = 1",
+            "2:11",
+            "invalid duration 1: expected a text with a unit, such as \"1s\"",
+        ),
+    ]);
+}
