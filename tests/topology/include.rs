@@ -112,7 +112,7 @@ fn an_error_names_the_file_that_holds_the_mistake() {
             ("app.toml", "# the root\ninclude = [\"sub/a.toml\"]\n[node.a]\nservices = [\"A\"]\n"),
             ("sub/a.toml", "[node.b]\nservices = [\"B\",\n \"A\"]\n"),
             ("key.toml", "include = [\"sub/key.toml\"]\n"),
-            ("sub/key.toml", "\n\n[nodes.b]\n"),
+            ("sub/key.toml", "nodes.b = 1\n"),
             ("toml.toml", "include = [\"sub/toml.toml\"]\n"),
             ("sub/toml.toml", "[node.b]\nservices = \n"),
             ("variable.toml", "include = [\"sub/variable.toml\"]\n"),
@@ -129,7 +129,7 @@ fn an_error_names_the_file_that_holds_the_mistake() {
     );
     assert_eq!(
         files.error("key.toml"),
-        "sub/key.toml:3:2: unknown key `nodes`: did you mean `node`? (expected one of: host, node, \
+        "sub/key.toml:1:1: unknown key `nodes`: did you mean `node`? (expected one of: host, node, \
          service, topic, subscription, link)"
     );
     assert!(files.error("toml.toml").starts_with("sub/toml.toml:2:"));
