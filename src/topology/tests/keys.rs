@@ -5,9 +5,8 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::fmt;
 
-use serde::de::value::MapDeserializer;
+use serde::de::value::{Error, MapDeserializer};
 use serde::de::{
     self, Deserialize, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, Visitor,
 };
@@ -43,43 +42,30 @@ struct Probe<'a> {
     found: &'a RefCell<Vec<String>>,
 }
 
-/// The probe has found its keys.
-#[derive(Debug)]
-struct Stopped;
-
-impl fmt::Display for Stopped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("stopped")
-    }
-}
-
-impl std::error::Error for Stopped {}
-
-impl de::Error for Stopped {
-    fn custom<T: fmt::Display>(_: T) -> Stopped {
-        Stopped
-    }
+/// The error of a probe that has found its keys, or none.
+fn stopped() -> Error {
+    de::Error::custom("stopped")
 }
 
 impl<'de> Probe<'de> {
     /// One of these keys is the next one on the way.
-    fn keys<V: Visitor<'de>>(self, keys: &[&str], visitor: V) -> Result<V::Value, Stopped> {
+    fn keys<V: Visitor<'de>>(self, keys: &[&str], visitor: V) -> Result<V::Value, Error> {
         let Some((next, way)) = self.way.split_first() else {
             self.found.borrow_mut().extend(keys.iter().map(|&key| key.to_owned()));
-            return Err(Stopped);
+            return Err(stopped());
         };
         visitor.visit_map(OneEntry { key: next, probe: Probe { way, ..self } })
     }
 }
 
 impl<'de> Deserializer<'de> for Probe<'de> {
-    type Error = Stopped;
+    type Error = Error;
 
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Stopped> {
-        Err(Stopped)
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Error> {
+        Err(stopped())
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stopped> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         visitor.visit_some(self)
     }
 
@@ -87,11 +73,11 @@ impl<'de> Deserializer<'de> for Probe<'de> {
         self,
         _: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Stopped> {
+    ) -> Result<V::Value, Error> {
         visitor.visit_newtype_struct(self)
     }
 
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stopped> {
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         self.keys(&[ANY], visitor)
     }
 
@@ -100,7 +86,7 @@ impl<'de> Deserializer<'de> for Probe<'de> {
         name: &'static str,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Stopped> {
+    ) -> Result<V::Value, Error> {
         match value_of_spanned(name, fields) {
             Some(value) => visitor.visit_map(OneEntry { key: value, probe: self }),
             None => self.keys(fields, visitor),
@@ -126,16 +112,16 @@ struct OneEntry<'a> {
 }
 
 impl<'de> MapAccess<'de> for OneEntry<'de> {
-    type Error = Stopped;
+    type Error = Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(
         &mut self,
         seed: K,
-    ) -> Result<Option<K::Value>, Stopped> {
+    ) -> Result<Option<K::Value>, Error> {
         seed.deserialize(Key(self.key)).map(Some)
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Stopped> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
         seed.deserialize(self.probe)
     }
 }
@@ -144,9 +130,9 @@ impl<'de> MapAccess<'de> for OneEntry<'de> {
 struct Key<'a>(&'a str);
 
 impl<'de> Deserializer<'de> for Key<'de> {
-    type Error = Stopped;
+    type Error = Error;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stopped> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         visitor.visit_borrowed_str(self.0)
     }
 
@@ -155,8 +141,8 @@ impl<'de> Deserializer<'de> for Key<'de> {
         name: &'static str,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Stopped> {
-        let value = value_of_spanned(name, fields).ok_or(Stopped)?;
+    ) -> Result<V::Value, Error> {
+        let value = value_of_spanned(name, fields).ok_or_else(stopped)?;
         let parts = fields.iter().map(|field| {
             let part = if *field == value { Part::Text(self.0) } else { Part::Zero };
             (Part::Text(field), part)
@@ -178,9 +164,9 @@ enum Part<'a> {
 }
 
 impl<'de> Deserializer<'de> for Part<'de> {
-    type Error = Stopped;
+    type Error = Error;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stopped> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self {
             Part::Zero => visitor.visit_u64(0),
             Part::Text(text) => visitor.visit_borrowed_str(text),
@@ -193,7 +179,7 @@ impl<'de> Deserializer<'de> for Part<'de> {
     }
 }
 
-impl<'de> IntoDeserializer<'de, Stopped> for Part<'de> {
+impl<'de> IntoDeserializer<'de, Error> for Part<'de> {
     type Deserializer = Part<'de>;
 
     fn into_deserializer(self) -> Part<'de> {
