@@ -76,8 +76,8 @@ impl<'a> Reader<'a> {
         match includes.into_iter().next() {
             None => Ok(self.files),
             Some(Include { path, span }) => {
-                let reason = "this topology is a text of the program and has no directory; read \
-                              it by `Topology::load`"
+                let reason = "a topology that is parsed from a text includes no files: read it \
+                              by `Topology::load`"
                     .to_owned();
                 Err(self.files.source.error(span, Problem::Include { path, reason }))
             }

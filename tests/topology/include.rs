@@ -129,7 +129,7 @@ fn an_error_names_the_file_that_holds_the_mistake() {
     );
     assert_eq!(
         files.error("key.toml"),
-        "sub/key.toml:1:1: unknown key `nodes`: did you mean `node`? (expected one of: host, node, \
+        "sub/key.toml:1:1: unknown key `nodes`: did you mean `node`? (expected one of: host, tls, node, \
          service, topic, subscription, link)"
     );
     assert!(files.error("toml.toml").starts_with("sub/toml.toml:2:"));
@@ -183,8 +183,8 @@ fn a_text_includes_no_file() {
     let error = Topology::parse("t.toml", "include = [\"common.toml\"]").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "t.toml:1:12: cannot include `common.toml`: this topology is a text of the program and has \
-         no directory; read it by `Topology::load`"
+        "t.toml:1:12: cannot include `common.toml`: a topology that is parsed from a text \
+         includes no files: read it by `Topology::load`"
     );
     assert!(Topology::parse("t.toml", "include = []").is_ok());
 }

@@ -56,7 +56,9 @@ fn the_schema_accepts_the_files_of_the_repository() {
     let mut found = 0;
     for path in files(&root().join("examples"), "toml") {
         let text = fs::read_to_string(&path).unwrap();
-        Topology::load(&path).unwrap();
+        if cfg!(feature = "tls") || !text.contains("[tls]") {
+            Topology::load(&path).unwrap();
+        }
         check(&text, &path);
         let (line, _) = text.split_once('\n').unwrap();
         let named = line.strip_prefix("#:schema ").expect("its first line names the schema");
@@ -88,7 +90,9 @@ fn is_topology(text: &str) -> bool {
 fn sections(schema: &Value) -> Vec<(&str, &Map<String, Value>)> {
     let sections = schema["properties"].as_object().unwrap().iter();
     let named = sections.filter_map(|(name, section)| {
-        let reference = section["additionalProperties"]["$ref"].as_str()?;
+        // By name, or once.
+        let by_name = section["additionalProperties"]["$ref"].as_str();
+        let reference = by_name.or(section["$ref"].as_str())?;
         let keys =
             schema["$defs"][reference.strip_prefix("#/$defs/")?]["properties"].as_object()?;
         Some((name.as_str(), keys))
@@ -108,6 +112,9 @@ fn each_key_has_a_meaning_and_examples_that_the_parser_accepts() {
             for example in examples.iter().chain(of_key.get("default")) {
                 let text = toml::to_string(&with_key(section, key, example)).unwrap();
                 assert!(accepts(&text), "the schema refuses its example:\n{text}");
+                if section == "tls" && !cfg!(feature = "tls") {
+                    continue;
+                }
                 if let Err(error) = Topology::parse("t.toml", &text) {
                     panic!("{error}, in:\n{text}");
                 }
@@ -123,6 +130,12 @@ fn with_key(section: &str, key: &str, value: &Value) -> Value {
         "subscription" => "A.b",
         _ => "a",
     };
+    if section == "tls" {
+        let files = ["certificate", "key", "authorities"].map(|key| (key.to_owned(), "a".into()));
+        let mut files: Map<String, Value> = files.into_iter().collect();
+        files.insert(key.to_owned(), value.clone());
+        return serde_json::json!({ section: files });
+    }
     let mut file = serde_json::json!({ section: { name: { key: value } } });
     let needed: &[[&str; 4]] = match (section, key) {
         ("node", "host") => &[["host", "desk", "address", "10.0.0.1"]],

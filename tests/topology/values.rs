@@ -323,7 +323,7 @@ fn keys_of_links() {
         (
             "[link.default]\ntransport = \"pigeon\"",
             "2:13",
-            "invalid transport `pigeon`: expected one of: shm, unix, tcp",
+            "invalid transport `pigeon`: expected one of: shm, unix, tcp, tls",
         ),
         (
             "[link.default]\ntrust = \"me\"",
@@ -349,5 +349,22 @@ fn shares_and_latency() {
             "2:11",
             "invalid duration 1: expected a text with a unit, such as \"1s\"",
         ),
+    ]);
+}
+
+#[test]
+fn certificates() {
+    check(&[(
+        "[link.default]\ntransport = \"tls\"",
+        "2:13",
+        "`transport = \"tls\"` needs a section `[tls]`, with the files `certificate`, `key` and `authorities`",
+    )]);
+    check_with_schema(&[
+        (
+            "[tls]\ncertificate = \"a\"\nkey = \"b\"",
+            "1:1",
+            "this section needs the key `authorities`",
+        ),
+        ("[tls]\ncertificate = 1", "2:15", "invalid value, integer `1`: expected a path in quotes"),
     ]);
 }
