@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 use mycelium_core::wait::WaitStrategy;
-use mycelium_executor::{Class, PlacementFallback};
+use mycelium_executor::{Class, PlacementFallback, TaskQueue};
 use mycelium_transports::local::TaskBudget;
 
 /// How a service is executed. The default shares the node's executor and sleeps while it waits.
@@ -35,6 +36,7 @@ pub struct Execution {
     pub(crate) if_refused: PlacementFallback,
     pub(crate) budget: u32,
     pub(crate) executor: Option<String>,
+    pub(crate) queue: TaskQueue,
 }
 
 /// Where a service runs.
@@ -59,6 +61,7 @@ impl Default for Execution {
             if_refused: PlacementFallback::default(),
             budget: TaskBudget::DEFAULT,
             executor: None,
+            queue: TaskQueue::default(),
         }
     }
 }
@@ -125,6 +128,22 @@ impl Execution {
         Execution { executor: Some(executor.into()), ..self }
     }
 
+    /// On glommio: a task queue of its own, with this weight against the other queues of its thread
+    /// while they are busy: 1 to 1,000. Other executors refuse it at the start.
+    #[must_use]
+    pub fn shares(self, shares: u32) -> Execution {
+        let queue = TaskQueue { shares: Some(shares), ..self.queue };
+        Execution { queue, ..self }
+    }
+
+    /// On glommio: a task queue of its own, whose tasks wait for those of other queues, and for
+    /// sockets and timers, for this long at most. Other executors refuse it at the start.
+    #[must_use]
+    pub fn latency(self, latency: Duration) -> Execution {
+        let queue = TaskQueue { latency: Some(latency), ..self.queue };
+        Execution { queue, ..self }
+    }
+
     /// Whether it has a thread of its own.
     #[must_use]
     pub fn has_own_thread(&self) -> bool {
@@ -161,6 +180,12 @@ impl Execution {
         {
             return Some(problem);
         }
+        if let Some(Err(problem)) = self.queue.shares.map(check_shares) {
+            return Some(problem);
+        }
+        if self.queue.latency.is_some_and(|latency| latency.is_zero()) {
+            return Some(LATENCY.to_owned());
+        }
         (self.budget == 0).then(|| BUDGET.to_owned())
     }
 }
@@ -169,6 +194,16 @@ impl Execution {
 pub(crate) const PRIORITIES: std::ops::RangeInclusive<u8> = 1..=99;
 /// The error of a budget of 0.
 pub(crate) const BUDGET: &str = "invalid budget 0: expected 1 or more";
+
+/// The error of a latency of 0.
+pub(crate) const LATENCY: &str = "invalid latency: expected more than 0 s";
+
+pub(crate) fn check_shares(shares: u32) -> Result<(), String> {
+    match shares {
+        1..=TaskQueue::MOST_SHARES => Ok(()),
+        _ => Err(format!("invalid shares {shares}: expected 1 to {}", TaskQueue::MOST_SHARES)),
+    }
+}
 
 pub(crate) fn without_thread(key: &str, expected: &str) -> String {
     format!("`{key}` needs a thread of the service's own: expected {expected}")
@@ -225,9 +260,12 @@ impl fmt::Display for Execution {
         if self.budget != TaskBudget::DEFAULT {
             write!(f, ", budget = {}", self.budget)?;
         }
-        match &self.executor {
-            Some(executor) => write!(f, ", executor = {executor:?}"),
-            None => Ok(()),
+        if let Some(executor) = &self.executor {
+            write!(f, ", executor = {executor:?}")?;
+        }
+        match self.queue {
+            TaskQueue { shares: None, latency: None } => Ok(()),
+            queue => write!(f, ", {queue}"),
         }
     }
 }

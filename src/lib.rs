@@ -342,6 +342,8 @@ pub use request::{Answers, Asked, Asks, PendingReply, RequestError, Requester, R
 pub use service::{Context, Service};
 #[cfg(feature = "topology")]
 pub use topology::Topology;
+#[cfg(feature = "topology")]
+pub use topology::options::TopologyOptions;
 pub use topology::{Problem, TopologyError};
 
 // The examples of these pages are tests.

@@ -19,8 +19,8 @@ use mycelium_executor::Executor;
 use mycelium_transports::counters::Region;
 use mycelium_transports::endpoint::Endpoint;
 use mycelium_transports::exchange::{
-    Control, ExportedTopic, Identity, MemoryAccess, MemoryUse, Notice, Observer, TopicClient,
-    TopicInterest, TopicServer,
+    Control, ExportedTopic, Identity, LinkConfig, MemoryAccess, MemoryUse, Notice, Observer,
+    TopicClient, TopicClientError, TopicInterest, TopicServer,
 };
 use mycelium_transports::local::{Policy, Topic};
 use mycelium_transports::memory::{ControlLimits, ControlThread};
@@ -29,9 +29,10 @@ use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, StartError};
 use crate::latch::Latch;
 use crate::members::{MEMBERS, MemberState, Watch};
-use crate::plan::{Carriers, PeerTopics};
+use crate::plan::{Carriers, PeerTopics, stays_on_socket};
+use crate::report::Carrier;
 use crate::shared::Peers;
-use crate::topology::Topology;
+use crate::topology::{Setting, Topology};
 use far::Far;
 use listen::Listening;
 pub(crate) use listen::bind_error;
@@ -87,8 +88,10 @@ impl Links {
             return Ok(links);
         }
         let far = Far::load(setup.node, setup.topology, setup.carriers)?;
-        let identity = Identity::new(setup.node, setup.executor.entropy())
-            .map_err(|_| setup.failed("the name of the node has more than 62 bytes".to_owned()))?;
+        let identity = Identity::new(setup.node, setup.executor.entropy()).map_err(|_| {
+            let place = setup.topology.place_of(Setting::Node(setup.node));
+            setup.failed(place, "the name of the node has more than 62 bytes".to_owned())
+        })?;
         let log = Log::new(setup.node, setup.executor.clone());
         setup.spawn(log.clone().run(links.control.clone()))?;
         let on_notice = setup.on_notice.clone();
@@ -156,8 +159,8 @@ impl Links {
             server.bind_user(other, user);
         }
         for (reader, topics) in &setup.peer_topics.readers {
-            let link = server.link(reader, topology.link(node, reader));
-            link.map_err(|error| setup.failed(format!("link with node `{reader}`: {error}")))?;
+            let link = server.link(reader, setup.config(reader));
+            link.map_err(|error| setup.refused(reader, &error.into()))?;
             for (topic, policy) in topics {
                 let announced = setup.topic(topic);
                 let announced = announced.map(|topic| server.announce(reader, topic, *policy));
@@ -166,6 +169,9 @@ impl Links {
         }
         for topic in setup.topics.iter().filter(|topic| topic.name() != DeadLetter::TOPIC) {
             server.redeliver(topic.name(), topology.redelivery(topic.name()));
+            if stays_on_socket(topology, topic.name()) {
+                server.keep_on_socket(topic.name());
+            }
             if topology.carries_requests(topic.name()) {
                 server.set_transient(topic.name());
             }
@@ -183,10 +189,11 @@ impl Links {
         let mut listening = Vec::new();
         for (endpoint, place) in setup.endpoints(far) {
             let bound = endpoint.bind();
-            let bound = bound.map_err(|error| bind_error(node, &endpoint, place, error))?;
+            let bound =
+                bound.map_err(|error| bind_error(topology, node, &endpoint, place, error))?;
             let listener = bound.listener(&**setup.executor);
             let listener = listener
-                .map_err(|error| setup.failed(format!("listen at `{endpoint}`: {error}")))?;
+                .map_err(|error| setup.failed(None, format!("listen at `{endpoint}`: {error}")))?;
             crate::log::info!(node, %endpoint, "node listens");
             let memory = self.memory.clone().filter(|_| endpoint.control_socket().is_some());
             let observer = observer.clone();
@@ -239,15 +246,14 @@ impl Links {
             connect: Box::new(move || endpoint.connect(&executor)),
             interests,
             identity,
-            config: setup.topology.link(setup.node, peer),
+            config: setup.config(peer),
             executor: setup.executor.clone(),
             memory,
             control: self.control.clone(),
             counters: setup.counters.clone(),
             observer,
         };
-        let reading =
-            client.run().map_err(|error| setup.failed(format!("link with node `{peer}`: {error}")));
+        let reading = client.run().map_err(|error| setup.refused(peer, &error));
         setup.spawn(reading?)
     }
 
@@ -356,18 +362,45 @@ impl LinkSetup<'_> {
         self.topics.iter().find(|topic| topic.name() == name)
     }
 
+    /// How the link with a peer is. A topic that needs memory makes its link need it.
+    fn config(&self, peer: &str) -> LinkConfig {
+        let mut config = self.topology.link(self.node, peer);
+        if self.topic_in_memory(peer).is_some() {
+            config.memory = MemoryUse::Required;
+        }
+        config
+    }
+
+    /// A topic of this link that the topology wants in memory.
+    fn topic_in_memory(&self, peer: &str) -> Option<&str> {
+        let mut topics = self.peer_topics.shared_with(peer);
+        topics.find(|topic| self.topology.topic_transport(topic) == Some(Carrier::SharedMemory))
+    }
+
     /// Links go over sockets for this reason, unless one of them must not.
     fn without_memory(&self, problem: String) -> Result<String, StartError> {
-        let peers = self.peer_topics.readers.keys().chain(self.peer_topics.publishers.keys());
-        let needs =
-            |peer: &&String| self.topology.link(self.node, peer).memory == MemoryUse::Required;
-        let Some(peer) = peers.into_iter().find(needs) else { return Ok(problem) };
-        let place = self.topology.place_of_transport(self.node, peer);
+        let mut peers = self.peer_topics.readers.keys().chain(self.peer_topics.publishers.keys());
+        let needs = |peer: &&String| self.config(peer).memory == MemoryUse::Required;
+        let Some(peer) = peers.find(needs) else { return Ok(problem) };
+        let of_topic = |topic| self.topology.place_of(Setting::Transport(topic));
+        let place = self.topic_in_memory(peer).and_then(of_topic);
+        let place = place.or_else(|| self.topology.place_of_transport(self.node, peer));
         Err(StartError::SharedMemory { node: self.node.to_owned(), place, problem })
     }
 
-    fn failed(&self, problem: String) -> StartError {
-        StartError::Link { node: self.node.to_owned(), problem }
+    /// No link with this peer can be as the topology says.
+    fn refused(&self, peer: &str, error: &TopicClientError) -> StartError {
+        let place = match error {
+            TopicClientError::Config(error) => {
+                self.topology.place_of(Setting::Link(self.node, peer, error))
+            }
+            _ => None,
+        };
+        self.failed(place, format!("link with node `{peer}`: {error}"))
+    }
+
+    fn failed(&self, place: Option<String>, problem: String) -> StartError {
+        StartError::Link { node: self.node.to_owned(), place, problem }
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Result<(), StartError> {

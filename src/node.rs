@@ -26,9 +26,9 @@ use std::time::Duration;
 #[cfg(feature = "signals")]
 use futures_util::future::{Either, select};
 use mycelium_core::Message;
-use mycelium_executor::Executor;
 #[cfg(feature = "signals")]
 use mycelium_executor::SendFuture;
+use mycelium_executor::{Executor, TaskQueue};
 use mycelium_transports::local::{PageSize, Publisher, SubscribeOptions};
 
 #[cfg(feature = "testing")]
@@ -55,6 +55,7 @@ use crate::report::StartWarning;
 use crate::shared::{PollMark, Shared, Topics, WatchdogHandle};
 #[cfg(feature = "testing")]
 use crate::testing::Probe;
+use crate::topology::Setting;
 use placing::kind;
 use prepare::{Prepared, Registered, Resolved, StopHook};
 use watchdog::Watchdog;
@@ -260,14 +261,22 @@ impl Node {
             let (node, asked) = (self.plan.node.clone(), asked.to_owned());
             return Err(StartError::Executor { node, place, asked, given });
         }
+        let place = || self.plan.topology.place_of(Setting::NodeQueue(&self.plan.node));
+        let queue = self.plan.topology.task_queue(&self.plan.node);
+        let executor =
+            in_queue(executor, queue, || (format!("node `{}`", self.plan.node), place()))?;
         self.plan.check_huge_pages(PageSize::free_huge)?;
         let mut resolved = Vec::new();
         for service in &self.services {
             let executor = choose(&self.plan, &executor, &self.executors, service)?;
             let (name, execution) = (service.name.clone(), service.execution.clone());
+            let place = || self.plan.topology.place_of(Setting::Queue(&name));
+            let executor =
+                in_queue(executor, execution.queue, || (format!("service `{name}`"), place()))?;
             if service.is_local && !execution.has_own_thread() && !executor.runs_local() {
+                let place = self.plan.topology.place_of(Setting::Execution(&name));
                 let (service, executor) = (name, executor.name());
-                return Err(StartError::LocalService { service, executor });
+                return Err(StartError::LocalService { service, executor, place });
             }
             let ports = self.plan.ports(&name);
             resolved.push(Resolved { name, ports, execution, executor });
@@ -371,7 +380,9 @@ fn choose(
 fn listen_to_legacy(shared: &Arc<Shared>, hub: &Hub) -> Result<(), StartError> {
     let (node, executor, config) = (&*shared.plan.node, &shared.executor, &hub.config);
     let place = || Some(config.place.clone());
-    hub.bind(&**executor).map_err(|error| bind_error(node, &config.endpoint, place(), error))?;
+    hub.bind(&**executor).map_err(|error| {
+        bind_error(&shared.plan.topology, node, &config.endpoint, place(), error)
+    })?;
     let log = Log::new(node, executor.clone());
     let spawned = executor.spawn(Box::pin(log.clone().run(shared.lifecycle.links.clone())));
     let service = || format!("(the log of legacy listener {})", config.name);
@@ -381,6 +392,21 @@ fn listen_to_legacy(shared: &Arc<Shared>, hub: &Hub) -> Result<(), StartError> {
     let (listener, endpoint) = (&*config.name, &config.endpoint);
     log::info!(node, listener, %endpoint, "listens for clients of the original system");
     Ok(())
+}
+
+/// An executor with the settings of this queue. `owner` has the queue, by its setting in the file.
+fn in_queue(
+    executor: Arc<dyn Executor>,
+    queue: TaskQueue,
+    owner: impl Fn() -> (String, Option<String>),
+) -> Result<Arc<dyn Executor>, StartError> {
+    if queue == TaskQueue::default() {
+        return Ok(executor);
+    }
+    executor.task_queue(queue).map_err(|error| {
+        let (owner, place) = owner();
+        StartError::TaskQueue { owner, place, error }
+    })
 }
 
 /// Starts the watchdog, which watches all polls of the services.

@@ -23,9 +23,9 @@ use mycelium_transports::local::{self, OnStall, PageSize, Readers, Schema, Thres
 use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, StartError};
 use crate::names::{expected_instead_of, nearest};
-use crate::report::{RingMemory, StartWarning};
-use crate::topology::{Problem, Topology};
-pub(crate) use carriers::Carriers;
+use crate::report::{Carrier, RingMemory, StartWarning};
+use crate::topology::{Problem, Setting, Topology};
+pub(crate) use carriers::{Carriers, stays_on_socket};
 use dead_letters::DeadLetterPlan;
 pub(crate) use flows::Feedback;
 use flows::{Flows, refuse_blocking_cycles};
@@ -103,6 +103,7 @@ impl Plan {
         for (topic, planned) in &mut topics {
             let local = gating.get(&**topic).copied().unwrap_or_default();
             planned.capacity = capacity(node, &topology, &peer_topics, topic, &planned.schema);
+            let in_memory = |peer: &str| in_memory(peer) && !stays_on_socket(&topology, topic);
             let expected = local + peer_topics.entries(topic, in_memory);
             planned.gating = Readers { expected, most: expected + SPARE_READERS };
             planned.is_shared = peer_topics.readers_of(topic).any(|(peer, _)| in_memory(peer));
@@ -110,13 +111,15 @@ impl Plan {
         // A subscription does not wait for publishers in other nodes.
         let feedback = Feedback::all(&Flows::new(services));
         let flows = Flows::new(&all);
-        refuse_blocking_cycles(&flows)?;
+        refuse_blocking_cycles(&flows, &topology)?;
         let pages = if topology.huge_pages(node) { PageSize::Huge } else { PageSize::Small };
-        let mut memory = ring_memory(&topics, &peer_topics, &carriers, pages);
+        let mut memory = ring_memory(&topics, &peer_topics, &carriers, &topology, pages);
         memory.heap = memory.heap.saturating_add(mailbox_memory(&topology, services));
         let budget = topology.memory(node);
         if memory.total() > budget {
-            let (node, place) = (node.to_owned(), topology.place_of_memory(node));
+            let place = topology.place_of_memory(node);
+            let place = place.or_else(|| place_of_largest(&topology, node, &topics));
+            let node = node.to_owned();
             let (needed, shared, huge_pages) = (memory.total(), memory.shared, memory.huge_pages);
             return Err(BuildError::Memory { node, place, needed, shared, huge_pages, budget });
         }
@@ -209,8 +212,11 @@ impl Plan {
 
     /// A node that reads a topic and needs shared memory for it.
     fn needs_memory(&self, topic: &str) -> Option<&str> {
+        let of_topic = self.topology.topic_transport(topic) == Some(Carrier::SharedMemory);
         let mut readers = self.peer_topics.readers_of(topic).map(|(node, _)| node);
-        readers.find(|node| self.topology.link(&self.node, node).memory == MemoryUse::Required)
+        readers.find(|node| {
+            of_topic || self.topology.link(&self.node, node).memory == MemoryUse::Required
+        })
     }
 
     /// The error of a topic, with its place if shared memory is the reason.
@@ -218,8 +224,10 @@ impl Plan {
         let BuildError::Topic(TopicError::Memory { topic, problem }) = error else {
             return error.into();
         };
+        let of_topic = || self.topology.place_of(Setting::Transport(&topic));
         let of_link = || self.topology.place_of_transport(&self.node, self.needs_memory(&topic)?);
-        let place = self.topology.place_of_huge_pages(&self.node).or_else(of_link);
+        let place = self.topology.place_of_huge_pages(&self.node).or_else(of_topic);
+        let place = place.or_else(of_link);
         let problem = format!("topic `{topic}`: {problem}");
         StartError::SharedMemory { node: self.node.clone(), place, problem }
     }
@@ -393,6 +401,18 @@ fn capacity(
     let windows =
         peer_topics.sharing(topic).map(|other| topology.link(node, other).window.slots(schema));
     windows.chain([topology.capacity(topic)]).max().unwrap_or(2)
+}
+
+/// Where the topology sets the largest capacity of these topics, or else has the node.
+fn place_of_largest(
+    topology: &Topology,
+    node: &str,
+    topics: &BTreeMap<Arc<str>, PlannedTopic>,
+) -> Option<String> {
+    let place = |topic: &str| topology.place_of(Setting::Capacity(topic));
+    let set = topics.keys().filter_map(|topic| Some((topology.capacity(topic), place(topic)?)));
+    let (_, place) = set.max_by_key(|(capacity, _)| *capacity).unzip();
+    place.or_else(|| topology.place_of(Setting::Node(node)))
 }
 
 /// Checks that each topic has one message type, and each id one layout.

@@ -147,19 +147,24 @@ pub struct LinkReport {
     /// Topics whose messages stay on the socket although the link goes through shared memory: a
     /// `drop-newest` subscription of the reading node has a ring of its own.
     pub on_socket: Vec<String>,
+    /// Topics whose messages stay on the socket although the link goes through shared memory,
+    /// because their sections say so.
+    pub set_on_socket: Vec<String>,
 }
 
 impl fmt::Display for LinkReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "link with node `{}`: {}", self.peer, self.used)?;
         self.reason.iter().try_for_each(|reason| write!(f, ": {reason}"))?;
-        match self.on_socket.as_slice() {
-            [] => Ok(()),
-            topics => {
-                let topics = topics.join("`, `");
-                write!(f, "; on its socket, for `drop-newest` subscriptions: `{topics}`")
+        for (topics, why) in [
+            (&self.on_socket, "for `drop-newest` subscriptions"),
+            (&self.set_on_socket, "by the topics' `transport`"),
+        ] {
+            if !topics.is_empty() {
+                write!(f, "; on its socket, {why}: `{}`", topics.join("`, `"))?;
             }
         }
+        Ok(())
     }
 }
 

@@ -1,8 +1,9 @@
 //! The topology file: which services make up a node, and the settings of nodes, services, topics,
-//! subscriptions and links that differ from the defaults. `sections` has the keys, `values` their
-//! types, `check` compares names, `execution`, `socket`, `hosts`, `tls`, `links` and `legacy`
-//! answer questions about their keys, `requests` adds what requests between nodes need, `error` has
-//! the errors.
+//! subscriptions and links that differ from the defaults. `options` reads it, `include` its files,
+//! `document` their tables and variables (`substitution`). `sections` has the keys, `values` their
+//! types, `check` compares names, `execution`, `socket`, `hosts`, `tls`, `links` and
+//! `legacy` answer questions about their keys, `requests` adds what requests between nodes need, `error` has the
+//! errors, `places` where in the file a setting is that an error is about.
 //!
 //! Without the feature `topology` this file is replaced by `topology/none.rs`, whose topology has
 //! the defaults.
@@ -13,37 +14,45 @@
 mod addresses;
 mod check;
 mod defaults;
+mod document;
 mod error;
 mod execution;
 mod hosts;
+mod include;
 mod legacy;
 mod legacy_section;
 mod link;
 mod links;
+pub(crate) mod options;
+mod places;
 mod policies;
 mod requests;
 mod sections;
+mod setting;
 mod socket;
+mod source;
 mod subscription;
+mod substitution;
 mod tls;
 mod topic;
 mod values;
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use mycelium_bundle::Restart;
 use mycelium_transports::exchange::Redelivery;
 use mycelium_transports::local::{OnStall, Threshold};
 
+use toml::Spanned;
+
 use defaults::{CAPACITY, MEMORY, SHUTDOWN};
-use error::{Source, SourceLocation};
 use sections::Sections;
+use source::Source;
 use values::DeathLimit;
 
 pub use error::{Problem, TopologyError};
+pub(crate) use setting::Setting;
 pub(crate) use topic::check_topic;
 
 /// The settings of a topology file. The default topology has all services in one node, default
@@ -87,47 +96,18 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// Reads a topology file.
-    ///
-    /// # Errors
-    /// If the file cannot be read, or is not a valid topology.
-    pub fn load(path: impl AsRef<Path>) -> Result<Topology, TopologyError> {
-        let path = path.as_ref();
-        match fs::read_to_string(path) {
-            Ok(text) => Topology::parse(path, &text),
-            Err(error) => Err(TopologyError {
-                location: SourceLocation { file: path.to_owned(), line: 0, column: 0 },
-                problem: Box::new(Problem::Unreadable { error: unreadable(path, &error) }),
-            }),
-        }
-    }
-
-    /// Parses a topology. `path` is for errors, and for relative paths of the files of `[tls]`,
-    /// which are in its directory.
-    ///
-    /// # Errors
-    /// If the text is not a valid topology.
-    pub fn parse(path: impl AsRef<Path>, text: &str) -> Result<Topology, TopologyError> {
-        let file = Source { path: path.as_ref().to_owned(), text: text.to_owned() };
-        match toml::from_str(text) {
-            Ok(sections) => {
-                let topology = Topology { file, sections, directory: None };
-                topology.check_node_names()?;
-                topology.check_owners()?;
-                topology.check_hosts()?;
-                topology.check_links()?;
-                topology.check_tls()?;
-                topology.check_legacy()?;
-                topology.check_sockets()?;
-                topology.check_executions()?;
-                Ok(topology)
-            }
-            Err(error) => {
-                let place = error.span().unwrap_or(0..0);
-                let problem = Problem::of_text(error.message(), file.line(place.start));
-                Err(file.error(place, problem))
-            }
-        }
+    /// Checks that the sections do not contradict each other.
+    fn new(sections: Sections, file: Source) -> Result<Topology, TopologyError> {
+        let topology = Topology { file, sections, directory: None };
+        topology.check_node_names()?;
+        topology.check_owners()?;
+        topology.check_hosts()?;
+        topology.check_links()?;
+        topology.check_tls()?;
+        topology.check_legacy()?;
+        topology.check_sockets()?;
+        topology.check_executions()?;
+        Ok(topology)
     }
 
     /// Sets the directory of the nodes' sockets, except those of nodes with the key `socket`. All
@@ -180,29 +160,31 @@ impl Topology {
 
     pub(crate) fn capacity(&self, topic: &str) -> usize {
         let section = self.sections.topic.get(topic);
-        section.and_then(|section| section.capacity).map_or(CAPACITY, |capacity| capacity.0)
+        let capacity = section.and_then(|section| section.capacity.as_ref());
+        capacity.map_or(CAPACITY, |capacity| capacity.as_ref().0)
     }
 
     /// The threshold of backpressure of a topic, if the file sets it.
     pub(crate) fn threshold(&self, topic: &str) -> Option<Threshold> {
-        Some(self.sections.topic.get(topic)?.backpressure_threshold?.0)
+        Some(self.sections.topic.get(topic)?.backpressure_threshold.as_ref()?.as_ref().0)
     }
 
     /// What happens to readers that hold up the publishers of a topic, if the file says it.
     pub(crate) fn on_stall(&self, topic: &str) -> Option<OnStall> {
-        Some(self.sections.topic.get(topic)?.on_stall?.0)
+        Some(self.sections.topic.get(topic)?.on_stall.as_ref()?.as_ref().0)
     }
 
     /// What happens to messages that were in flight to a reader's process when it died.
     pub(crate) fn redelivery(&self, topic: &str) -> Redelivery {
         let section = self.sections.topic.get(topic);
-        if section.and_then(|section| section.delivery).is_some_and(|name| name.is_at_most_once) {
+        let delivery = section.and_then(|section| section.delivery.as_ref());
+        if delivery.is_some_and(|name| name.as_ref().is_at_most_once) {
             return Redelivery::AtMostOnce;
         }
-        let deaths = section.and_then(|section| section.dead_letter_after);
-        deaths.map_or_else(Redelivery::default, |DeathLimit(deaths)| Redelivery::AtLeastOnce {
-            deaths,
-        })
+        match section.and_then(|section| section.dead_letter_after.as_ref()).map(Spanned::as_ref) {
+            Some(&DeathLimit(deaths)) => Redelivery::AtLeastOnce { deaths },
+            None => Redelivery::default(),
+        }
     }
 
     /// The topic of a service's named port, if the file binds it.
@@ -226,17 +208,6 @@ impl Topology {
             backoff: section.backoff.map_or(default.backoff, |span| span.0),
             longest: section.max_backoff.map_or(default.longest, |span| span.0),
         }
-    }
-}
-
-/// Why a file cannot be read. A relative path is searched in the current directory, which is often
-/// not the expected one.
-fn unreadable(path: &Path, error: &io::Error) -> String {
-    match std::env::current_dir() {
-        Ok(directory) if path.is_relative() && error.kind() == io::ErrorKind::NotFound => {
-            format!("{error}; the current directory is `{}`", directory.display())
-        }
-        _ => error.to_string(),
     }
 }
 

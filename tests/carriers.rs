@@ -51,11 +51,14 @@ const PAGE: usize = 4096;
 
 /// `far` publishes what `near` reads. `more` follows the keys of all links.
 fn topology(far: &str, more: &str) -> Topology {
-    let text = format!(
+    Topology::parse("t.toml", &topology_text(far, more)).unwrap()
+}
+
+fn topology_text(far: &str, more: &str) -> String {
+    format!(
         "[node.far]\nservices = [\"Counter\"]\n{far}\n[node.near]\nservices = [\"Adder\"]\n\
          [topic.numbers]\ncapacity = {SLOTS}\n[link.default]\nwindow = 1024\n{more}\n"
-    );
-    Topology::parse("t.toml", &text).unwrap()
+    )
 }
 
 fn build(node: &str, topology: Topology) -> Result<Node, BuildError> {
@@ -100,6 +103,26 @@ async fn the_start_report_names_the_topics_that_a_drop_newest_reader_keeps_on_th
              subscriptions: `numbers`\n"
         );
         assert!(report.to_string().contains(&line), "{report}");
+    }
+}
+
+#[tokio::test]
+async fn a_line_of_a_topic_keeps_its_messages_on_the_socket() {
+    let of_topic = "[topic.numbers]\ntransport = \"unix\"\n";
+    let text = topology_text("shutdown = \"1ms\"", "").replace("[topic.numbers]\n", of_topic);
+    for (node, peer) in [("far", "near"), ("near", "far")] {
+        let report = report("topic", node, Topology::parse("t.toml", &text).unwrap()).await;
+        let [link] = &*report.links else { panic!("{report}") };
+        assert_eq!(
+            (link.used, &*link.set_on_socket),
+            (Carrier::SharedMemory, &["numbers".to_owned()][..])
+        );
+        let line = format!(
+            "link with node `{peer}`: shared memory; on its socket, by the topics' `transport`: \
+             `numbers`\n"
+        );
+        assert!(report.to_string().contains(&line), "{report}");
+        assert_eq!(report.memory.shared, 0, "its rings are on the heap");
     }
 }
 

@@ -13,11 +13,17 @@ fn topologies_in_the_documents_are_valid() {
     for path in documents() {
         let text = fs::read_to_string(&path).expect("a readable document");
         // The others are parts of a manifest.
-        let topologies =
-            blocks(&text, "toml").into_iter().filter(|text| !text.contains("dependencies]"));
+        let needs_tls = |text: &String| text.contains("[tls]") && !cfg!(feature = "tls");
+        let topologies = blocks(&text, "toml").into_iter();
+        let topologies = topologies.filter(|it| !it.contains("dependencies]") && !needs_tls(it));
         for block in topologies {
             found += 1;
-            if let Err(error) = Topology::parse(&path, &block) {
+            // Files that include others are not in the documents.
+            let block = block.replace("include = ", "# include = ");
+            let address = |name: &str| name.ends_with("_ADDRESS").then_some("10.0.0.1");
+            let user = move |name: &str| address(name).or((name == "USER").then_some("me"));
+            let options = Topology::options().environment(user);
+            if let Err(error) = options.parse(&path, &block) {
                 panic!("{}: {error}, in:\n{block}", path.display());
             }
         }

@@ -75,12 +75,16 @@ fn more_publishers_than_a_link_has_room_for_are_an_error_of_build() {
     for node in ["far", "near"] {
         assert!(crowd(node, STREAMS).is_ok());
         let error = crowd(node, STREAMS + 1).unwrap_err();
-        let BuildError::LinkLimit { publisher, reader, what, limit, found } = &error else {
+        let BuildError::LinkLimit { publisher, reader, what, limit, found, .. } = &error else {
             panic!("{error}")
         };
         assert_eq!((&**publisher, &**reader, *what), ("far", "near", "publishers"));
         assert_eq!((*limit, *found), (STREAMS, STREAMS + 1));
-        assert!(error.to_string().starts_with("node `near` reads 129 publishers of node `far`"));
+        assert!(
+            error
+                .to_string()
+                .starts_with("crowd.toml:3:7: node `near` reads 129 publishers of node `far`")
+        );
     }
 }
 

@@ -69,6 +69,26 @@ async fn a_stream_moves_while_messages_are_on_their_way() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_is_kept_on_the_socket_does_not_move() {
+    let name = "moves-kept";
+    let world = World::with::<Number>(name, 16, |server| server.keep_on_socket(name));
+    let mut reader = world.here.reader::<Number>();
+    let publisher = world.there.publisher::<Number>();
+    world.connect();
+    let emitting = emit(publisher, 0..20_000);
+    for number in 0..20_000 {
+        assert_eq!(next(&mut reader).await.number, number);
+    }
+    emitting.await.unwrap();
+    for side in [&world.there, &world.here] {
+        assert_eq!(side.notices.count(&Happening::Moved), 0, "{:?}", side.notices);
+        // Its section says so: nothing has to be reported.
+        let text = format!("{:?}", side.notices);
+        assert!(!text.contains("StaysOnSocket"), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_observer_holds_nobody_up_after_a_move() {
     let world = World::new::<Number>("moves-observer", 16);
     let mut reader = world.here.reader::<Number>();

@@ -411,7 +411,7 @@ fn one_node_answers_a_topic() {
     assert!(matches!(&error, BuildError::Responders { .. }));
     assert_eq!(
         error.to_string(),
-        "requests of topic `doubles` are answered in node `a` and in node `b`: place all services \
+        "t.toml:4:13: requests of topic `doubles` are answered in node `a` and in node `b`: place all services \
          with `answers(..)` of this topic in one node"
     );
 }

@@ -84,7 +84,9 @@ async fn a_socket_that_its_users_cannot_reach_is_an_error_at_start() {
     let error = dir.start(&keys).unwrap_err();
     let StartError::Unreachable { node, directory, user, .. } = &error else { panic!("{error}") };
     assert_eq!((&**node, directory, *user), ("far", &dir.0, Some(65534)));
-    assert!(error.to_string().contains("`Topology::in_directory`"), "{error}");
+    let text = error.to_string();
+    assert!(text.starts_with("sockets.toml:4:9: user 65534 may connect to node `far`, "), "{text}");
+    assert!(text.contains("`Topology::in_directory`"), "{text}");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use mycelium_core::debug_as_display;
 
 use crate::clock::Clock;
 use crate::listener::Listener;
+use crate::queue::TaskQueue;
 use crate::stream::Stream;
 use crate::thread::{GrantedPlacement, Thread, ThreadError};
 
@@ -85,6 +86,18 @@ pub trait Executor: Send + Sync + 'static {
     ) -> Result<GrantedPlacement, ThreadError> {
         drop((thread, make));
         let what = "a service a thread of its own".to_owned();
+        Err(ThreadError::Unsupported { executor: self.name(), what })
+    }
+
+    /// Makes an executor whose tasks are in a task queue of their own, on the thread of this one.
+    /// It has the clock of this one, and ends with it, or when its last handle is dropped.
+    /// Executors of threads that it [dedicates](Executor::dedicate) have its settings.
+    ///
+    /// # Errors
+    /// If this executor has no task queues: the default. If it has ended, or the caller is not on
+    /// its thread.
+    fn task_queue(&self, queue: TaskQueue) -> Result<Arc<dyn Executor>, ThreadError> {
+        let what = format!("a task queue with {queue}");
         Err(ThreadError::Unsupported { executor: self.name(), what })
     }
 
@@ -229,6 +242,10 @@ impl<E: Executor + ?Sized> Executor for Arc<E> {
         make: MakeDedicated,
     ) -> Result<GrantedPlacement, ThreadError> {
         (**self).dedicate(thread, make)
+    }
+
+    fn task_queue(&self, queue: TaskQueue) -> Result<Arc<dyn Executor>, ThreadError> {
+        (**self).task_queue(queue)
     }
 
     fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), SpawnError> {

@@ -32,6 +32,7 @@ mod listener;
 mod paused;
 #[cfg(feature = "pool")]
 pub mod pool;
+mod queue;
 mod resolve;
 #[cfg(all(unix, feature = "signals"))]
 mod signal;
@@ -51,6 +52,7 @@ pub use executor::{
 };
 pub use listener::{Accept, Listener, ListeningSocket};
 pub use paused::PausedTime;
+pub use queue::TaskQueue;
 pub use resolve::connect_first;
 #[cfg(all(unix, feature = "signals"))]
 pub use signal::interrupted;

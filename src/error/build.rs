@@ -82,8 +82,9 @@ pub enum BuildError {
     },
     /// Services deadlock: each waits for the other's full queue.
     #[error(
-        "services deadlock, because each waits for the next one's full queue: {}; \
+        "{}services deadlock, because each waits for the next one's full queue: {}; \
          let one of these subscriptions drop messages (policy = \"drop-oldest\" or \"latest\" in {})",
+        at(place.as_deref()),
         path.join(" -> "),
         sections(subscriptions)
     )]
@@ -92,6 +93,9 @@ pub enum BuildError {
         path: Vec<String>,
         /// The keys of their subscriptions in the topology: `Service.topic`.
         subscriptions: Vec<String>,
+        /// Where the topology sets the policy of one of them, or else places one of the services,
+        /// if it does: file, line and column.
+        place: Option<String>,
     },
     /// The rings take more memory than the node may use.
     #[error(
@@ -104,7 +108,8 @@ pub enum BuildError {
     Memory {
         /// The node.
         node: String,
-        /// Where the topology sets the limit, if it does: file, line and column.
+        /// Where the topology sets the limit, or else the largest capacity, or else has the node,
+        /// if it does: file, line and column.
         place: Option<String>,
         /// What they take, in bytes.
         needed: usize,
@@ -155,8 +160,9 @@ pub enum BuildError {
     },
     /// One node reads more from another than one link carries.
     #[error(
-        "node `{reader}` reads {found} {what} of node `{publisher}`, but a link carries at most {limit}: \
-         place some of these services in another node"
+        "{}node `{reader}` reads {found} {what} of node `{publisher}`, but a link carries at most {limit}: \
+         place some of these services in another node",
+        at(place.as_deref())
     )]
     LinkLimit {
         /// The node that is read from.
@@ -169,6 +175,8 @@ pub enum BuildError {
         limit: usize,
         /// How many the topology needs.
         found: usize,
+        /// Where the topology has the node that reads, if it does: file, line and column.
+        place: Option<String>,
     },
     /// Two request types have one topic.
     #[error(
@@ -179,17 +187,20 @@ pub enum BuildError {
         topic: &'static str,
     },
     /// No mailbox can have the topic's capacity.
-    #[error("the mailbox of topic `{topic}`: {error}")]
+    #[error("{}the mailbox of topic `{topic}`: {error}", at(place.as_deref()))]
     Mailbox {
         /// The topic.
         topic: &'static str,
+        /// Where the topology sets the capacity, if it does: file, line and column.
+        place: Option<String>,
         /// Why not.
         error: CapacityError,
     },
     /// Two nodes answer the requests of one topic.
     #[error(
-        "requests of topic `{topic}` are answered in node `{first}` and in node `{second}`: \
-         place all services with `answers(..)` of this topic in one node"
+        "{}requests of topic `{topic}` are answered in node `{first}` and in node `{second}`: \
+         place all services with `answers(..)` of this topic in one node",
+        at(place.as_deref())
     )]
     Responders {
         /// The topic.
@@ -198,6 +209,8 @@ pub enum BuildError {
         first: String,
         /// The other.
         second: String,
+        /// Where the topology places the service in the second one: file, line and column.
+        place: Option<String>,
     },
     /// Two executors have one name.
     #[error(

@@ -20,16 +20,20 @@ pub enum StartError {
     Build(#[from] BuildError),
     /// A service that is not `Send` cannot run on an executor that moves tasks between threads.
     #[error(
-        "service `{service}` is not Send and cannot run on `{executor}`, which moves tasks between threads: \
+        "{}service `{service}` is not Send and cannot run on `{executor}`, which moves tasks between threads: \
          give it a thread of its own (`run = \"dedicated\"` in `[service.{service}]`, or \
          `Execution::dedicated()`), run it where local tasks run (`mycelium_tokio::local`), \
-         or make it Send"
+         or make it Send",
+        at(place.as_deref())
     )]
     LocalService {
         /// The service.
         service: String,
         /// The executor.
         executor: String,
+        /// Where the topology sets the executor of the service or lets it share one, if it does:
+        /// file, line and column.
+        place: Option<String>,
     },
     /// The topology names another executor.
     #[error(
@@ -68,6 +72,20 @@ pub enum StartError {
         /// The reason, and what to change.
         error: ThreadError,
     },
+    /// A node or a service cannot have a task queue of its own.
+    #[error(
+        "{}{owner} cannot have its task queue: {error}; only glommio has task queues: run it there, \
+         or remove `shares` and `latency`",
+        at(place.as_deref())
+    )]
+    TaskQueue {
+        /// The node or the service.
+        owner: String,
+        /// Where the topology requests it, if it does: file, line and column.
+        place: Option<String>,
+        /// The reason.
+        error: ThreadError,
+    },
     /// Threads of services that have ended still run: something on them does not end.
     #[error(
         "threads still run though their services have ended: {}; something on them does not end",
@@ -98,10 +116,12 @@ pub enum StartError {
         services: Vec<String>,
     },
     /// A node cannot have links with other nodes.
-    #[error("node `{node}` cannot have its links: {problem}")]
+    #[error("{}node `{node}` cannot have its links: {problem}", at(place.as_deref()))]
     Link {
         /// The node.
         node: String,
+        /// Where the topology sets what a link cannot have, if it does: file, line and column.
+        place: Option<String>,
         /// The reason.
         problem: String,
     },
@@ -110,7 +130,8 @@ pub enum StartError {
     Bind {
         /// The node.
         node: String,
-        /// Where the topology sets the socket, if it does: file, line and column.
+        /// Where the topology sets the address, or else has the node, if it does: file, line and
+        /// column.
         place: Option<String>,
         /// The reason.
         error: BindError,
@@ -137,8 +158,9 @@ pub enum StartError {
     },
     /// Users who may connect to the node cannot reach its socket.
     #[error(
-        "{} may connect to node `{node}`, but cannot reach its socket `{}`: directory `{}` is closed to other users; \
+        "{}{} may connect to node `{node}`, but cannot reach its socket `{}`: directory `{}` is closed to other users; \
          put the socket elsewhere (`socket`, or `Topology::in_directory`)",
+        at(place.as_deref()),
         who(*user),
         socket.display(),
         directory.display()
@@ -146,6 +168,8 @@ pub enum StartError {
     Unreachable {
         /// The node.
         node: String,
+        /// Where the topology lets them connect: file, line and column.
+        place: Option<String>,
         /// Its socket.
         socket: PathBuf,
         /// The directory on the way to the socket that is closed to them.
@@ -218,6 +242,7 @@ impl StartError {
             self,
             StartError::LocalService { .. }
                 | StartError::Executor { .. }
+                | StartError::TaskQueue { error: ThreadError::Unsupported { .. }, .. }
                 | StartError::Unreachable { .. }
                 | StartError::Layout { .. }
         )

@@ -12,6 +12,7 @@ use mycelium_transports::exchange::{Notice, Observer, TopicServer};
 use mycelium_transports::memory::ControlThread;
 
 use crate::error::StartError;
+use crate::topology::{Setting, Topology};
 
 /// How often a node checks that its address still leads to it.
 const RECHECK: Duration = Duration::from_secs(1);
@@ -86,19 +87,24 @@ fn restore_memory(memory: Option<&ControlThread>) -> Result<(), String> {
     restored.map(drop).map_err(|error| error.to_string())
 }
 
-/// `place` is where the topology sets the socket, if it does.
+/// `place` is where the topology sets the address, if it does.
 pub(crate) fn bind_error(
+    topology: &Topology,
     node: &str,
     endpoint: &Endpoint,
     place: Option<String>,
     error: BindError,
 ) -> StartError {
-    let node = node.to_owned();
+    let name = node.to_owned();
     match error {
         BindError::Unreachable { directory, user, .. } => {
-            let socket = endpoint.to_string().into();
-            StartError::Unreachable { node, socket, directory, user }
+            let (socket, place) =
+                (endpoint.to_string().into(), topology.place_of(Setting::Access(node)));
+            StartError::Unreachable { node: name, place, socket, directory, user }
         }
-        error => StartError::Bind { node, place, error },
+        error => {
+            let place = place.or_else(|| topology.place_of(Setting::Node(node)));
+            StartError::Bind { node: name, place, error }
+        }
     }
 }

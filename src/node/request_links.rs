@@ -10,7 +10,7 @@ use crate::error::BuildError;
 use crate::plan::BoundPorts;
 use crate::port::RequestVisitor;
 use crate::remote::{Client, Server, services, topics};
-use crate::topology::{Topology, check_topic};
+use crate::topology::{Setting, Topology, check_topic};
 
 /// Makes the two services of one request type.
 #[derive(Clone, Copy)]
@@ -71,8 +71,16 @@ impl RequestLinks {
             let mut answering = answering.into_iter();
             let Some(there) = answering.next() else { continue };
             if let Some(second) = answering.next() {
+                let answers = |name: &&String| {
+                    let ports = ports.get(name.as_str());
+                    ports.is_some_and(|it| it.answers.iter().any(|port| *port.topic == *topic))
+                };
+                let listed = places.iter().filter(|(node, _)| node == second);
+                let service = listed.flat_map(|(_, services)| services).find(answers);
+                let place = service.and_then(|it| topology.place_of(Setting::Service(it)));
                 let (first, second) = (there.to_owned(), second.to_owned());
-                return Err(BuildError::Responders { topic: topic.to_owned(), first, second });
+                let topic = topic.to_owned();
+                return Err(BuildError::Responders { topic, first, second, place });
             }
             topology.check_access(there, "reads", topic)?;
             for node in requesting.into_iter().filter(|node| *node != there) {

@@ -56,9 +56,16 @@ impl Carriers {
             if let Carrier::Tcp | Carrier::Tls = used {
                 check_tcp(topology, peer_topics, [node, peer], used)?;
             }
-            let topics = peer_topics.on_socket(peer).filter(|_| used == Carrier::SharedMemory);
-            let on_socket = topics.map(str::to_owned).collect();
-            Ok(LinkReport { peer: peer.clone(), asked, used, reason, on_socket })
+            let in_memory = used == Carrier::SharedMemory;
+            let set: BTreeSet<&str> = peer_topics.shared_with(peer).collect();
+            let set = set.into_iter().filter(|topic| in_memory && stays_on_socket(topology, topic));
+            let set_on_socket: Vec<_> = set.map(str::to_owned).collect();
+            let topics = peer_topics.on_socket(peer).filter(|_| in_memory).map(str::to_owned);
+            let on_socket = topics.filter(|topic| !set_on_socket.contains(topic)).collect();
+            let peer = peer.clone();
+            let link = LinkReport { peer, asked, used, reason, on_socket, set_on_socket };
+            check_topics(topology, peer_topics, node, &link)?;
+            Ok(link)
         });
         let links = links.collect::<Result<Vec<_>, BuildError>>()?;
         let reader_over = |carrier| {
@@ -115,6 +122,46 @@ impl Carriers {
     pub(crate) fn links(&self) -> &[LinkReport] {
         &self.links
     }
+}
+
+/// Whether the messages of a topic stay on the sockets of its links, because its section says so.
+pub(crate) fn stays_on_socket(topology: &Topology, topic: &str) -> bool {
+    match topology.topic_transport(topic) {
+        Some(Carrier::UnixSocket | Carrier::Tcp | Carrier::Tls) => true,
+        Some(Carrier::SharedMemory) | None => false,
+    }
+}
+
+/// Checks that each topic of a link can go through what its section says.
+fn check_topics(
+    topology: &Topology,
+    peer_topics: &PeerTopics,
+    node: &str,
+    link: &LinkReport,
+) -> Result<(), BuildError> {
+    let dropped: Vec<&str> = peer_topics.on_socket(&link.peer).collect();
+    for topic in peer_topics.shared_with(&link.peer) {
+        let Some(asked) = topology.topic_transport(topic) else { continue };
+        let why = link.reason.iter().map(|reason| format!(": {reason}")).collect::<String>();
+        let reason = match (asked, link.used) {
+            (Carrier::SharedMemory, Carrier::SharedMemory) if dropped.contains(&topic) => {
+                "its messages stay on the socket, for a `drop-newest` subscription".to_owned()
+            }
+            (asked, used) if asked == used => continue,
+            (Carrier::UnixSocket, Carrier::SharedMemory) => continue,
+            (Carrier::SharedMemory, Carrier::UnixSocket) => {
+                format!("the link goes over its Unix socket{why}")
+            }
+            (Carrier::Tcp | Carrier::Tls, Carrier::SharedMemory | Carrier::UnixSocket) => format!(
+                "the link does not go over {asked}: set that in `[link.\"{node}-{}\"]`, for all of \
+                 its topics",
+                link.peer
+            ),
+            (_, used) => format!("the link goes over {used}{why}"),
+        };
+        return Err(topology.topic_transport_error(topic, [node, &link.peer], reason).into());
+    }
+    Ok(())
 }
 
 /// Why a link does not go through memory: the file says so, here.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::graph::Graph;
 use super::ports::{BoundPort, BoundPorts};
 use crate::error::BuildError;
+use crate::topology::{Setting, Topology};
 
 /// Which services publish and read each topic. Services are numbers, in their order.
 #[derive(Debug)]
@@ -78,7 +79,10 @@ impl<'a> Flows<'a> {
 
 /// Refuses circles of gating subscriptions: their services could deadlock. One subscription that
 /// drops messages breaks the circle.
-pub(super) fn refuse_blocking_cycles(flows: &Flows<'_>) -> Result<(), BuildError> {
+pub(super) fn refuse_blocking_cycles(
+    flows: &Flows<'_>,
+    topology: &Topology,
+) -> Result<(), BuildError> {
     let waits = |port: &BoundPort| port.options.policy.is_gating() && !port.is_request;
     let circles = flows.graph(waits).circles();
     // Only pairs of services on one circle are listed.
@@ -98,13 +102,17 @@ pub(super) fn refuse_blocking_cycles(flows: &Flows<'_>) -> Result<(), BuildError
     let Some(first) = blocking.first() else { return Ok(()) };
     let back = path(&blocking, first.to, first.from);
     let mut round = vec![flows.name(first.from).to_owned()];
+    let (mut policies, mut services) = (Vec::new(), Vec::new());
     let mut subscriptions = Vec::new();
     for Flow { topic, to, key, .. } in [*first].into_iter().chain(back) {
         let to = flows.name(to);
         round.extend([topic.to_owned(), to.to_owned()]);
         subscriptions.push(format!("{to}.{key}"));
+        policies.push(Setting::Policy(to, key));
+        services.push(Setting::Service(to));
     }
-    Err(BuildError::Cycle { path: round, subscriptions })
+    let place = policies.into_iter().chain(services).find_map(|it| topology.place_of(it));
+    Err(BuildError::Cycle { path: round, subscriptions, place })
 }
 
 /// The flows on a way from one service of a circle to another.

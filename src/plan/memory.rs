@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use mycelium_transports::local::{PageSize, cursor_bytes};
 
-use super::carriers::Carriers;
+use super::carriers::{Carriers, stays_on_socket};
 use super::peer_topics::PeerTopics;
 use super::ports::BoundPorts;
 use super::topics::PlannedTopic;
@@ -23,6 +23,7 @@ pub(super) fn ring_memory(
     topics: &BTreeMap<Arc<str>, PlannedTopic>,
     peer_topics: &PeerTopics,
     carriers: &Carriers,
+    topology: &Topology,
     pages: PageSize,
 ) -> RingMemory {
     let mut memory = RingMemory::default();
@@ -43,7 +44,8 @@ pub(super) fn ring_memory(
         }
     }
     let peers = peer_topics.publishers.iter().filter(|(peer, _)| carriers.in_memory(peer));
-    for (topic, _) in peers.flat_map(|(_, topics)| topics) {
+    let read = peers.flat_map(|(_, topics)| topics);
+    for (topic, _) in read.filter(|(topic, _)| !stays_on_socket(topology, topic)) {
         // One place holds the publisher up until subscriptions have joined.
         let positions = topics.get(topic).and_then(|planned| cursor_bytes(planned.gating.most + 1));
         add(&mut memory.shared, positions, 1);

@@ -14,7 +14,7 @@ use mycelium_transports::stream::{STREAMS, TOPICS};
 use super::ports::BoundPorts;
 use crate::dead_letter::DeadLetter;
 use crate::error::BuildError;
-use crate::topology::Topology;
+use crate::topology::{Setting, Topology};
 
 /// Topics that a node shares with others, by the name of the other node. Each topic has the
 /// strictest policy of its subscriptions at the reading node.
@@ -67,7 +67,7 @@ impl PeerTopics {
                 let policy = here.get(&*port.topic);
                 publishers.extend(policy.map(|policy| (port.topic.clone(), *policy)));
             }
-            check_limits(other, node, publishers.iter().map(|(topic, _)| &**topic))?;
+            check_limits(topology, other, node, publishers.iter().map(|(topic, _)| &**topic))?;
             let readers = peer_topics.readers.entry(other.to_owned()).or_default();
             let mine = services.iter().flat_map(|(_, ports)| &ports.emits);
             let mut sent = Vec::new();
@@ -77,7 +77,7 @@ impl PeerTopics {
                 let is_new = readers.iter().all(|(known, _)| known != topic);
                 readers.extend(policy.filter(|_| is_new).map(|policy| (topic.clone(), policy)));
             }
-            check_limits(node, other, sent.into_iter())?;
+            check_limits(topology, node, other, sent.into_iter())?;
             let read = publishers.iter().filter(|(topic, _)| dropped_here.contains(&**topic));
             let sent = readers.iter().filter(|(topic, _)| dropped_there.contains(&**topic));
             let on_socket = read.chain(sent).map(|(topic, _)| topic.clone()).collect();
@@ -97,6 +97,12 @@ impl PeerTopics {
     /// The topics that stay on the socket of the link with this node.
     pub(super) fn on_socket(&self, peer: &str) -> impl Iterator<Item = &str> {
         self.on_socket.get(peer).into_iter().flatten().map(|topic| &**topic)
+    }
+
+    /// The topics that this node shares with another one.
+    pub(crate) fn shared_with(&self, peer: &str) -> impl Iterator<Item = &str> {
+        let both = [self.publishers.get(peer), self.readers.get(peer)];
+        both.into_iter().flatten().flatten().map(|(topic, _)| &**topic)
     }
 
     /// Where this node begins to read a topic of others that keep none of its messages for it.
@@ -154,6 +160,7 @@ impl PeerTopics {
 /// Checks the limits of a link for what `reader` reads from `publisher`. `topics` has one item for
 /// each publisher.
 fn check_limits<'a>(
+    topology: &Topology,
     publisher: &str,
     reader: &str,
     topics: impl Iterator<Item = &'a str> + Clone,
@@ -163,8 +170,9 @@ fn check_limits<'a>(
         [("topics", TOPICS, distinct), ("publishers", STREAMS, topics.count())]
     {
         if found > limit {
+            let place = topology.place_of(Setting::Node(reader));
             let (publisher, reader) = (publisher.to_owned(), reader.to_owned());
-            return Err(BuildError::LinkLimit { publisher, reader, what, limit, found });
+            return Err(BuildError::LinkLimit { publisher, reader, what, limit, found, place });
         }
     }
     Ok(())

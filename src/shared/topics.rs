@@ -17,7 +17,7 @@ use crate::error::{BuildError, SubscribeError};
 use crate::inbox::Subscription;
 use crate::plan::Plan;
 use crate::request::{Mailbox, Mailboxes};
-use crate::topology::check_topic;
+use crate::topology::{Setting, check_topic};
 
 /// The counter lines for which a node has room at first.
 const COUNTER_LINES: usize = 64;
@@ -154,7 +154,10 @@ impl Topics {
     pub(crate) fn mailbox<Q: Request>(&self) -> Result<Arc<Mailbox<Q>>, BuildError> {
         check_topic(Q::TOPIC).map_err(|problem| BuildError::TopicName { problem })?;
         let mailbox = self.mailboxes.of::<Q>(self.plan.capacity(Q::TOPIC));
-        let mailbox = mailbox.map_err(|error| BuildError::Mailbox { topic: Q::TOPIC, error })?;
+        let mailbox = mailbox.map_err(|error| {
+            let place = self.plan.topology.place_of(Setting::Capacity(Q::TOPIC));
+            BuildError::Mailbox { topic: Q::TOPIC, place, error }
+        })?;
         mailbox.ok_or(BuildError::RequestType { topic: Q::TOPIC })
     }
 

@@ -1,60 +1,36 @@
 //! Errors of a topology, with their place in the file.
 
 use std::fmt;
-#[cfg(feature = "topology")]
-use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use mycelium_core::debug_as_display;
 use mycelium_transports::local::KeyError;
 use thiserror::Error;
 
 use crate::names::expected_instead_of;
+use crate::report::Carrier;
 
-/// The text of a topology file.
+/// The start of serde's message about a value of another type.
 #[cfg(feature = "topology")]
-#[derive(Clone, Debug, Default)]
-pub(super) struct Source {
-    pub(super) path: PathBuf,
-    pub(super) text: String,
-}
-
-#[cfg(feature = "topology")]
-impl Source {
-    /// An error that has no place in the file.
-    pub(super) fn error_of_file(&self, problem: Problem) -> TopologyError {
-        let location = SourceLocation { file: self.path.clone(), line: 0, column: 0 };
-        TopologyError { location, problem: Box::new(problem) }
-    }
-
-    pub(super) fn error(&self, span: Range<usize>, problem: Problem) -> TopologyError {
-        TopologyError { location: self.location(span), problem: Box::new(problem) }
-    }
-
-    /// The line of a place.
-    pub(super) fn line(&self, place: usize) -> &str {
-        let (before, after) = self.text.split_at_checked(place).unwrap_or((&self.text, ""));
-        let start = before.rfind('\n').map_or(0, |end| end + 1);
-        &self.text[start..place.min(self.text.len()) + after.find('\n').unwrap_or(after.len())]
-    }
-
-    pub(super) fn location(&self, span: Range<usize>) -> SourceLocation {
-        let before = self.text.get(..span.start).unwrap_or(&self.text);
-        let line = before.matches('\n').count() + 1;
-        let column = before.chars().rev().take_while(|letter| *letter != '\n').count() + 1;
-        SourceLocation { file: self.path.clone(), line, column }
-    }
-}
+pub(super) const INVALID_TYPE: &str = "invalid type: ";
 
 /// An error of a topology, with its place in the file.
 #[derive(Clone, PartialEq, Eq, Error)]
-#[error("{location}: {problem}")]
+#[error("{location}: {problem}{}", of_variables(written.as_deref()))]
 pub struct TopologyError {
     pub(super) location: SourceLocation,
     pub(super) problem: Box<Problem>,
+    /// What the file has in place of the value, if that has variables of the environment.
+    pub(super) written: Option<String>,
 }
 
 impl TopologyError {
+    /// The file: that of the topology, or one that it includes.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.location.file
+    }
+
     /// The error without its place.
     #[must_use]
     pub fn problem(&self) -> &Problem {
@@ -83,6 +59,31 @@ pub enum Problem {
     Syntax {
         /// The text that was found, and the expected one.
         message: String,
+    },
+    /// A variable of the environment that is not set, or that cannot be written so.
+    #[error("{message}")]
+    Variable {
+        /// The variable, and what was expected.
+        message: String,
+    },
+    /// A file that cannot be included.
+    #[error("cannot include `{}`: {reason}", path.display())]
+    Include {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        reason: String,
+    },
+    /// Two files have a key, and neither includes the other.
+    #[error(
+        "`{key}` is also set at {first}, and neither of the two files includes the other: \
+         set it in one of them, or in a file that includes both"
+    )]
+    TwoFiles {
+        /// The key.
+        key: String,
+        /// Where the other file has it.
+        first: String,
     },
     /// A name that nothing in the program or the topology has.
     #[error("unknown {kind} `{}`: {}{hint}", name.escape_debug(), expected_instead_of(name, known))]
@@ -233,6 +234,21 @@ pub enum Problem {
         /// Their hosts.
         hosts: [String; 2],
     },
+    /// The messages of a topic cannot go through what its section says.
+    #[error(
+        "topic `{topic}` has `transport = \"{}\"`, but between `{}` and `{}` {reason}",
+        name(*carrier), nodes[0], nodes[1]
+    )]
+    TopicTransport {
+        /// The topic.
+        topic: String,
+        /// The carrier that its section requests.
+        carrier: Carrier,
+        /// The nodes of a link that carries it.
+        nodes: [String; 2],
+        /// The reason.
+        reason: String,
+    },
     /// A node is read over TCP and has no address.
     #[error(
         "node `{peer}` reads from node `{node}` over TCP, but `{node}` has no address: add {}",
@@ -300,16 +316,18 @@ debug_as_display!(TopologyError, Problem);
 impl Problem {
     /// The problem of a text that serde refuses: an unknown key has the nearest one beside it, and
     /// a number has no name of a Rust type.
-    /// `line` is the line with the problem.
-    pub(super) fn of_text(message: &str, line: &str) -> Problem {
+    /// `line` is the line with the problem. `is_substituted`: the value has a variable.
+    pub(super) fn of_text(message: &str, line: &str, is_substituted: bool) -> Problem {
         const NUMBERS: [&str; 4] = ["i64", "u64", "u32", "usize"];
         if let Some((found, expected)) =
-            message.strip_prefix("invalid type: ").and_then(|text| text.split_once(", expected "))
+            message.strip_prefix(INVALID_TYPE).and_then(|text| text.split_once(", expected "))
         {
-            let quotes = if found.starts_with("string") { " without quotes" } else { "" };
+            let is_quoted = found.starts_with("string") && !is_substituted;
+            let quotes = if is_quoted { " without quotes" } else { "" };
             let expected = match expected {
                 "a sequence" => "a list in brackets, such as [\"a\", \"b\"]".to_owned(),
                 "a map" => "a table of keys and values, such as { key = \"value\" }".to_owned(),
+                "path string" => "a path in quotes".to_owned(),
                 "a boolean" => format!("true or false{quotes}"),
                 number if NUMBERS.contains(&number) => format!("a number{quotes}"),
                 section if section.ends_with("Section") => {
@@ -319,6 +337,16 @@ impl Problem {
             };
             let message = format!("invalid value, {found}: expected {expected}");
             return Problem::Syntax { message };
+        }
+        if let Some((found, "u32")) = message
+            .strip_prefix("invalid value: integer `")
+            .and_then(|text| text.split_once("`, expected "))
+        {
+            let message = format!("invalid number {found}: expected 0 to {}", u32::MAX);
+            return Problem::Syntax { message };
+        }
+        if let Some(key) = message.strip_prefix("missing field ") {
+            return Problem::Syntax { message: format!("this section needs the key {key}") };
         }
         let unknown = message.strip_prefix("unknown field `");
         let Some((name, known)) = unknown.and_then(|text| text.split_once("`, expected ")) else {
@@ -335,6 +363,20 @@ impl Problem {
         };
         Problem::Unknown { kind: "key", name: name.to_owned(), known, hint }
     }
+}
+
+/// The name of a carrier in the file.
+fn name(carrier: Carrier) -> &'static str {
+    match carrier {
+        Carrier::SharedMemory => "shm",
+        Carrier::UnixSocket => "unix",
+        Carrier::Tcp => "tcp",
+        Carrier::Tls => "tls",
+    }
+}
+
+fn of_variables(written: Option<&str>) -> String {
+    written.map(|written| format!("; the file has {written}")).unwrap_or_default()
 }
 
 fn another_topic(has_port: bool) -> &'static str {

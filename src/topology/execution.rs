@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
-use mycelium_executor::ThreadError;
+use mycelium_executor::{TaskQueue, ThreadError};
 use toml::Spanned;
 
 use super::Topology;
 use super::error::{Problem, TopologyError};
 use super::sections::ServiceSection;
+use super::values::{Latency, Shares};
 use crate::execution::{self, Execution, Run};
 
 impl ServiceSection {
@@ -64,7 +65,16 @@ impl Topology {
             if_refused: section.if_refused.as_ref().map_or(coded.if_refused, |key| key.as_ref().0),
             budget: section.budget.map_or(coded.budget, |budget| budget.0),
             executor: executor.or(coded.executor),
+            queue: queue(section.shares.as_ref(), section.latency.as_ref(), coded.queue),
             run: coded.run,
+        })
+    }
+
+    /// The task queue of a node: the default is that of its executor.
+    pub(crate) fn task_queue(&self, node: &str) -> TaskQueue {
+        let section = self.sections.node.get(node);
+        section.map_or_else(TaskQueue::default, |section| {
+            queue(section.shares.as_ref(), section.latency.as_ref(), TaskQueue::default())
         })
     }
 
@@ -83,5 +93,17 @@ impl Topology {
         let name = self.sections.service.get(service)?.executor.as_ref()?;
         let hint = format!("; add it with `Builder::executor(\"{}\", ..)`", name.as_ref());
         Some(self.unknown("executor", name, known, hint))
+    }
+}
+
+/// A task queue, in which keys of the file take precedence.
+fn queue(
+    shares: Option<&Spanned<Shares>>,
+    latency: Option<&Spanned<Latency>>,
+    coded: TaskQueue,
+) -> TaskQueue {
+    TaskQueue {
+        shares: shares.map(|shares| shares.as_ref().0).or(coded.shares),
+        latency: latency.map(|latency| latency.as_ref().0).or(coded.latency),
     }
 }

@@ -164,13 +164,13 @@ impl Topology {
         peer: &str,
         topic: &str,
     ) -> Result<(), TopologyError> {
-        let Some(section) = self.sections.topic.get(topic) else { return Ok(()) };
+        let Some((name, section)) = self.sections.topic.get_key_value(topic) else { return Ok(()) };
         let listed = [("readers", &section.readers), ("writers", &section.writers)];
         let listed = listed.into_iter().find_map(|(key, list)| Some((key, list.as_ref()?)));
         // The list of a topic with requests is not a grant of the file.
         let is_believed = section.carries_requests || self.trusts_network(node, peer);
         let Some((list, names)) = listed.filter(|_| !is_believed) else { return Ok(()) };
-        let place = names.first().map_or(0..0, Spanned::span);
+        let place = names.first().map_or(name.span(), Spanned::span);
         let (node, peer, topic) = (node.to_owned(), peer.to_owned(), topic.to_owned());
         Err(self.file.error(place, Problem::Unproven { topic, list, node, peer }))
     }

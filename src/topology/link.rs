@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use mycelium_core::link::ConfigError;
 use mycelium_transports::exchange::{LinkConfig, MemoryUse, Window};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
@@ -22,19 +23,19 @@ pub(super) struct LinkSection {
     batch_bytes: Option<Bytes>,
     batch_messages: Option<u32>,
     batch_delay: Option<Span>,
-    keep_alive: Option<Span>,
-    silence: Option<Span>,
+    keep_alive: Option<Spanned<Span>>,
+    silence: Option<Spanned<Span>>,
     handshake: Option<Span>,
     retry: Option<Pause>,
     max_retry: Option<Pause>,
-    buffer: Option<Bytes>,
+    buffer: Option<Spanned<Bytes>>,
     window: Option<Bytes>,
     confirm: Option<Pause>,
 }
 
-/// The transport of a link: `"shm"`, `"unix"`, `"tcp"` or `"tls"`.
+/// The transport of a link or a topic: `"shm"`, `"unix"`, `"tcp"` or `"tls"`.
 #[derive(Clone, Copy, Debug)]
-struct Transport(Carrier);
+pub(super) struct Transport(pub(super) Carrier);
 
 /// Whether a link over plain TCP believes the name of a peer: `"network"`, of every process that
 /// can connect; `"nobody"`, of none on another host.
@@ -111,6 +112,18 @@ impl LinkSection {
         self.transport.as_ref().map(Spanned::span)
     }
 
+    /// Where it sets what no link can have.
+    pub(super) fn place_of(&self, error: &ConfigError) -> Option<Range<usize>> {
+        let keep_alive = self.keep_alive.as_ref().map(Spanned::span);
+        match error {
+            ConfigError::Silence => self.silence.as_ref().map(Spanned::span).or(keep_alive),
+            ConfigError::KeepAlive => keep_alive,
+            ConfigError::Buffer { .. } => self.buffer.as_ref().map(Spanned::span),
+            // A file does not set the others.
+            _ => None,
+        }
+    }
+
     pub(super) fn transport(&self) -> Option<Carrier> {
         self.transport.as_ref().map(|transport| transport.as_ref().0)
     }
@@ -130,10 +143,10 @@ impl LinkSection {
         set(&mut batching.delay, self.batch_delay.map(|span| span.0));
         set(&mut retry.first, self.retry.map(|pause| pause.0));
         set(&mut retry.longest, self.max_retry.map(|pause| pause.0));
-        set(&mut config.keep_alive, self.keep_alive.map(|span| span.0));
-        set(&mut config.silence, self.silence.map(|span| span.0));
+        set(&mut config.keep_alive, self.keep_alive.as_ref().map(|span| span.as_ref().0));
+        set(&mut config.silence, self.silence.as_ref().map(|span| span.as_ref().0));
         set(&mut config.handshake, self.handshake.map(|span| span.0));
-        set(&mut config.buffer, self.buffer.map(|bytes| bytes.0));
+        set(&mut config.buffer, self.buffer.as_ref().map(|bytes| bytes.as_ref().0));
         let messages = usize::MAX;
         set(&mut config.window, self.window.map(|bytes| Window { bytes: bytes.0, messages }));
         set(&mut config.memory, self.transport().map(memory_use));

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use mycelium_transports::exchange::LinkConfig;
+use toml::Spanned;
 
 use super::Topology;
 use super::error::{Problem, TopologyError};
@@ -56,6 +57,25 @@ impl Topology {
         self.sections_of_link(node, other).filter_map(LinkSection::transport).last()
     }
 
+    /// What the file says the messages of a topic go through, on each of its links.
+    pub(crate) fn topic_transport(&self, topic: &str) -> Option<Carrier> {
+        Some(self.sections.topic.get(topic)?.transport.as_ref()?.as_ref().0)
+    }
+
+    /// The error of a topic whose messages cannot go through what the file says.
+    pub(crate) fn topic_transport_error(
+        &self,
+        topic: &str,
+        nodes: [&str; 2],
+        reason: String,
+    ) -> TopologyError {
+        let transport = self.sections.topic.get(topic).and_then(|it| it.transport.as_ref());
+        let place = transport.map_or(0..0, Spanned::span);
+        let carrier = transport.map_or(Carrier::SharedMemory, |it| it.as_ref().0);
+        let (topic, nodes) = (topic.to_owned(), nodes.map(str::to_owned));
+        self.file.error(place, Problem::TopicTransport { topic, carrier, nodes, reason })
+    }
+
     /// Whether the link between two nodes goes over TCP, plain or with TLS: the file says so, or
     /// they run on different hosts.
     pub(crate) fn is_over_tcp(&self, node: &str, other: &str) -> bool {
@@ -97,7 +117,11 @@ impl Topology {
     }
 
     /// The sections of the link between two nodes. Later ones take precedence.
-    fn sections_of_link(&self, node: &str, other: &str) -> impl Iterator<Item = &LinkSection> {
+    pub(super) fn sections_of_link(
+        &self,
+        node: &str,
+        other: &str,
+    ) -> impl Iterator<Item = &LinkSection> {
         let names = [DEFAULT.to_owned(), format!("{node}-{other}"), format!("{other}-{node}")];
         names.into_iter().filter_map(|name| self.sections.link.get(name.as_str()))
     }

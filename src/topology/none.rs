@@ -3,13 +3,14 @@
 
 mod defaults;
 mod error;
+mod setting;
 mod topic;
 
 use std::iter;
 use std::time::Duration;
 
 use mycelium_bundle::Restart;
-use mycelium_executor::ThreadError;
+use mycelium_executor::{TaskQueue, ThreadError};
 use mycelium_transports::endpoint::{Access, Endpoint};
 use mycelium_transports::exchange::{LinkConfig, Redelivery};
 use mycelium_transports::local::{OnStall, Schema, SubscribeOptions, Threshold};
@@ -20,6 +21,7 @@ use defaults::{CAPACITY, MEMORY, SHUTDOWN};
 use error::SourceLocation;
 
 pub use error::{Problem, TopologyError};
+pub(crate) use setting::Setting;
 pub(crate) use topic::check_topic;
 
 /// The settings of a node without a topology file.
@@ -66,6 +68,10 @@ impl Topology {
     }
 
     pub(crate) fn place_of_memory(&self, _node: &str) -> Option<String> {
+        None
+    }
+
+    pub(crate) fn place_of(&self, _setting: Setting<'_>) -> Option<String> {
         None
     }
 
@@ -126,6 +132,10 @@ impl Topology {
         Ok(coded)
     }
 
+    pub(crate) fn task_queue(&self, _node: &str) -> TaskQueue {
+        TaskQueue::default()
+    }
+
     pub(crate) fn place_of_thread(&self, _service: &str, _error: &ThreadError) -> Option<String> {
         None
     }
@@ -159,7 +169,7 @@ impl Topology {
     pub(crate) fn transport_error(&self, node: &str, peer: &str, reason: String) -> TopologyError {
         let (node, peer) = (node.to_owned(), peer.to_owned());
         let problem = Box::new(Problem::NoSharedMemory { node, peer, reason });
-        TopologyError { location: SourceLocation::default(), problem }
+        TopologyError { location: SourceLocation::default(), problem, written: None }
     }
 
     pub(crate) fn endpoint(&self, node: &str) -> Endpoint {
@@ -181,6 +191,19 @@ impl Topology {
 
     pub(crate) fn transport(&self, _node: &str, _other: &str) -> Option<Carrier> {
         None
+    }
+
+    pub(crate) fn topic_transport(&self, _topic: &str) -> Option<Carrier> {
+        None
+    }
+
+    pub(crate) fn topic_transport_error(
+        &self,
+        _topic: &str,
+        [node, peer]: [&str; 2],
+        reason: String,
+    ) -> TopologyError {
+        self.transport_error(node, peer, reason)
     }
 
     pub(crate) fn is_over_tcp(&self, _node: &str, _other: &str) -> bool {

@@ -10,17 +10,17 @@ use super::values::{Capacity, DeliveryName};
 impl Topology {
     /// Checks that a topic of requests has no key that is for other topics.
     pub(crate) fn check_request_topic(&self, topic: &str) -> Result<(), TopologyError> {
-        let Some((name, section)) = self.sections.topic.get_key_value(topic) else { return Ok(()) };
+        let Some(section) = self.sections.topic.get(topic) else { return Ok(()) };
         let keys = [
-            ("backpressure_threshold", section.backpressure_threshold.is_some()),
-            ("dead_letter_after", section.dead_letter_after.is_some()),
-            ("delivery", section.delivery.is_some()),
-            ("on_stall", section.on_stall.is_some()),
+            ("backpressure_threshold", section.backpressure_threshold.as_ref().map(Spanned::span)),
+            ("dead_letter_after", section.dead_letter_after.as_ref().map(Spanned::span)),
+            ("delivery", section.delivery.as_ref().map(Spanned::span)),
+            ("on_stall", section.on_stall.as_ref().map(Spanned::span)),
         ];
-        match keys.into_iter().find(|(_, is_set)| *is_set) {
-            Some((key, _)) => {
+        match keys.into_iter().find_map(|(key, place)| Some((key, place?))) {
+            Some((key, place)) => {
                 let problem = Problem::NotOfRequests { topic: topic.to_owned(), key };
-                Err(self.file.error(name.span(), problem))
+                Err(self.file.error(place, problem))
             }
             None => Ok(()),
         }
@@ -37,9 +37,10 @@ impl Topology {
     /// Adds a topic that carries the requests of another one, or their answers, to `reader` alone.
     pub(crate) fn add_request_topic(&mut self, topic: &str, of: &str, reader: &str) {
         let section = TopicSection {
-            capacity: Some(Capacity(self.capacity(of))),
-            delivery: Some(DeliveryName { is_at_most_once: true }),
+            capacity: Some(Spanned::new(0..0, Capacity(self.capacity(of)))),
+            delivery: Some(Spanned::new(0..0, DeliveryName { is_at_most_once: true })),
             carries_requests: true,
+            transport: self.sections.topic.get(of).and_then(|section| section.transport.clone()),
             readers: Some(vec![Spanned::new(0..0, reader.to_owned())]),
             ..TopicSection::default()
         };

@@ -9,11 +9,11 @@ use toml::Spanned;
 
 use super::addresses::{Addresses, HostAddresses, Port};
 use super::legacy_section::LegacySection;
-use super::link::LinkSection;
+use super::link::{LinkSection, Transport};
 use super::policies::{Keys, PolicyName, StallRule, StartName};
 use super::values::{
-    Budget, Bytes, Capacity, ClassName, DeathLimit, DeliveryName, FallbackName, Mode, Percentage,
-    RunName, Span, ThreadName, TopicName, WaitName,
+    Budget, Bytes, Capacity, ClassName, DeathLimit, DeliveryName, FallbackName, Latency, Mode,
+    Percentage, RunName, Shares, Span, ThreadName, TopicName, WaitName,
 };
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -59,11 +59,13 @@ pub(super) struct NodeSection {
     pub(super) memory: Option<Spanned<Bytes>>,
     pub(super) huge_pages: Option<Spanned<bool>>,
     pub(super) socket: Option<Spanned<PathBuf>>,
-    pub(super) users: Option<Vec<u32>>,
-    pub(super) group: Option<u32>,
+    pub(super) users: Option<Spanned<Vec<u32>>>,
+    pub(super) group: Option<Spanned<u32>>,
     pub(super) mode: Option<Spanned<Mode>>,
     pub(super) owner: Option<u32>,
     pub(super) watchdog: Option<Span>,
+    pub(super) shares: Option<Spanned<Shares>>,
+    pub(super) latency: Option<Spanned<Latency>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -80,6 +82,8 @@ pub(super) struct ServiceSection {
     pub(super) if_refused: Option<Spanned<FallbackName>>,
     pub(super) budget: Option<Budget>,
     pub(super) executor: Option<Spanned<String>>,
+    pub(super) shares: Option<Spanned<Shares>>,
+    pub(super) latency: Option<Spanned<Latency>>,
     #[serde(default)]
     pub(super) ports: BTreeMap<Spanned<String>, Spanned<TopicName>>,
 }
@@ -87,13 +91,14 @@ pub(super) struct ServiceSection {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TopicSection {
-    pub(super) capacity: Option<Capacity>,
-    pub(super) backpressure_threshold: Option<Percentage>,
-    pub(super) on_stall: Option<StallRule>,
-    pub(super) delivery: Option<DeliveryName>,
-    pub(super) dead_letter_after: Option<DeathLimit>,
+    pub(super) capacity: Option<Spanned<Capacity>>,
+    pub(super) backpressure_threshold: Option<Spanned<Percentage>>,
+    pub(super) on_stall: Option<Spanned<StallRule>>,
+    pub(super) delivery: Option<Spanned<DeliveryName>>,
+    pub(super) dead_letter_after: Option<Spanned<DeathLimit>>,
     pub(super) readers: Option<Vec<Spanned<String>>>,
     pub(super) writers: Option<Vec<Spanned<String>>>,
+    pub(super) transport: Option<Spanned<Transport>>,
     /// The program has added it for the requests of another topic, or for their answers.
     #[serde(skip)]
     pub(super) carries_requests: bool,
@@ -102,7 +107,7 @@ pub(super) struct TopicSection {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SubscriptionSection {
-    pub(super) policy: Option<PolicyName>,
+    pub(super) policy: Option<Spanned<PolicyName>>,
     pub(super) key: Option<Spanned<String>>,
     pub(super) keys: Option<Spanned<Keys>>,
     pub(super) start: Option<StartName>,

@@ -16,8 +16,11 @@ impl Topology {
         let section = self.sections.node.get(node);
         let address = section.and_then(|section| section.socket.clone()).map(Spanned::into_inner);
         let address = address.unwrap_or_else(|| self.run_directory().join(format!("{node}.sock")));
-        let access = section
-            .map(|section| access(section.users.as_deref(), section.group, section.mode.as_ref()));
+        let access = section.map(|section| {
+            let users = section.users.as_ref().map(|users| users.as_ref().as_slice());
+            let group = section.group.as_ref().map(|group| *group.as_ref());
+            access(users, group, section.mode.as_ref())
+        });
         Endpoint::unix(address, access.unwrap_or_default())
     }
 
@@ -56,7 +59,7 @@ impl Topology {
         if let Some(directory) = &self.directory {
             return directory.clone();
         }
-        let name = self.file.path.file_stem().unwrap_or("topology".as_ref()).to_string_lossy();
+        let name = self.file.path().file_stem().unwrap_or("topology".as_ref()).to_string_lossy();
         mycelium_transports::private_directory(&name)
     }
 }

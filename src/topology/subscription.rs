@@ -25,7 +25,7 @@ impl Topology {
         let section = self.sections.subscription.get(format!("{service}.{key}").as_str());
         let Some(section) = section else { return Ok(coded) };
         let start = section.start.map_or(coded.start, |start| start.0);
-        let policy = section.policy.map_or(coded.policy, |policy| policy.0);
+        let policy = section.policy.as_ref().map_or(coded.policy, |policy| policy.as_ref().0);
         Ok(SubscribeOptions::new(self.by_key(section, policy, coded.policy, schema)?, start))
     }
 

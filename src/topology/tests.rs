@@ -1,3 +1,5 @@
+mod keys;
+
 use std::num::NonZeroU32;
 
 use mycelium_core::wait::WaitStrategy;
@@ -25,7 +27,7 @@ fn an_empty_file_says_nothing() {
 fn errors_name_file_line_and_what_was_expected() {
     assert_eq!(
         error("[node.main]\nservices = []\ncolour = \"red\"\n"),
-        "t.toml:3:1: unknown key `colour`: expected one of: services, host, port, address, listen, executor, shutdown, memory, huge_pages, socket, users, group and 3 more"
+        "t.toml:3:1: unknown key `colour`: expected one of: services, host, port, address, listen, executor, shutdown, memory, huge_pages, socket, users, group and 5 more"
     );
     assert_eq!(
         error("[nodes.main]\n"),
@@ -239,6 +241,17 @@ fn sockets_lie_where_the_topology_says() {
     assert_eq!(topology.in_directory("/run/x").endpoint("b").to_string(), "/run/x/b.sock");
 }
 
+#[test]
+fn the_directory_of_sockets_has_the_name_of_the_including_file() {
+    let directory = std::env::temp_dir().join(format!("mycelium-names-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::write(directory.join("common.toml"), "[node.a]\n").unwrap();
+    std::fs::write(directory.join("app.toml"), "include = [\"common.toml\"]\n").unwrap();
+    let topology = Topology::load(directory.join("app.toml"));
+    std::fs::remove_dir_all(&directory).unwrap();
+    assert!(topology.unwrap().endpoint("a").to_string().ends_with("-app/a.sock"));
+}
+
 fn execution(section: &str, coded: Execution) -> Execution {
     let text = format!("[service.A]\n{section}");
     Topology::parse("t.toml", &text).unwrap().execution("A", coded).unwrap()
@@ -248,7 +261,7 @@ fn execution(section: &str, coded: Execution) -> Execution {
 fn a_service_is_executed_as_its_section_says() {
     let said = execution(
         "run = \"pinned(1, 3)\"\nwait = \"spin-then-park(500)\"\nthread = \"engine\"\nclass = \"fifo(10)\"\n\
-         if_refused = \"warn\"\nbudget = 16\nexecutor = \"smol\"\n",
+         if_refused = \"warn\"\nbudget = 16\nexecutor = \"smol\"\nshares = 70\nlatency = \"2ms\"\n",
         Execution::default(),
     );
     let coded = Execution::pinned([1, 3])
@@ -257,7 +270,9 @@ fn a_service_is_executed_as_its_section_says() {
         .class(Class::Fifo(10))
         .if_refused(PlacementFallback::Warn)
         .budget(16)
-        .on("smol");
+        .on("smol")
+        .shares(70)
+        .latency(Duration::from_millis(2));
     assert_eq!(said, coded);
     assert_eq!(execution("", coded.clone()), coded);
     // What an execution shows is what a section says.

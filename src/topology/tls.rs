@@ -77,10 +77,13 @@ impl Topology {
     #[cfg(feature = "tls")]
     pub(crate) fn tls_files(&self, node: &str) -> Option<mycelium_transports::tls::TlsFiles> {
         let section = self.sections.tls.as_ref()?.as_ref();
-        let directory = self.file.path.parent().unwrap_or(Path::new(""));
-        let path = |key: &Spanned<PathBuf>| match key.as_ref().to_str() {
-            Some(path) => directory.join(path.replace(NODE, node)),
-            None => directory.join(key.as_ref()),
+        let path = |key: &Spanned<PathBuf>| {
+            // A file that is included has paths of its own.
+            let directory = self.file.file(&key.span()).parent().unwrap_or(Path::new(""));
+            match key.as_ref().to_str() {
+                Some(path) => directory.join(path.replace(NODE, node)),
+                None => directory.join(key.as_ref()),
+            }
         };
         Some(mycelium_transports::tls::TlsFiles {
             certificate: path(&section.certificate),

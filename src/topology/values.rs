@@ -240,6 +240,14 @@ pub(super) struct ClassName(pub(super) Class);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FallbackName(pub(super) PlacementFallback);
 
+/// The weight of a task queue.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shares(pub(super) u32);
+
+/// The latency of a task queue.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Latency(pub(super) Duration);
+
 /// A number of messages, at least 1.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Budget(pub(super) u32);
@@ -335,6 +343,23 @@ impl<'de> Deserialize<'de> for Budget {
         match u32::deserialize(deserializer)? {
             0 => Err(D::Error::custom(execution::BUDGET)),
             budget => Ok(Budget(budget)),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Shares {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Shares, D::Error> {
+        let shares = u32::deserialize(deserializer)?;
+        execution::check_shares(shares).map_err(D::Error::custom)?;
+        Ok(Shares(shares))
+    }
+}
+
+impl<'de> Deserialize<'de> for Latency {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Latency, D::Error> {
+        match Span::deserialize(deserializer)? {
+            Span(Duration::ZERO) => Err(D::Error::custom(execution::LATENCY)),
+            Span(latency) => Ok(Latency(latency)),
         }
     }
 }

@@ -66,12 +66,23 @@ impl World {
     /// Both nodes have a topic `name` of the messages `M`. They are not connected, but the
     /// publisher's node expects the reader's.
     pub(crate) fn new<M: Message>(name: &str, capacity: usize) -> World {
+        World::with::<M>(name, capacity, |_| {})
+    }
+
+    /// The same, with more settings of the publisher's side.
+    pub(crate) fn with<M: Message>(
+        name: &str,
+        capacity: usize,
+        set: impl FnOnce(&mut TopicServer),
+    ) -> World {
         let memory = RingMemory::Shared { pages: PageSize::Small, is_required: true };
         let there = Side::new::<M>("there", 1, name, capacity, memory);
         let here = Side::new::<M>("here", 2, name, capacity, RingMemory::Heap);
         let dir = std::env::temp_dir().join(format!("mycelium-{name}-{}", std::process::id()));
         _ = std::fs::remove_dir_all(&dir);
-        let server = Arc::new(there.server());
+        let mut server = there.server();
+        set(&mut server);
+        let server = Arc::new(server);
         World { there, here, server, dir, connections: Arc::default() }
     }
 

@@ -329,8 +329,9 @@ fn keys_that_have_no_effect_on_requests_and_mailboxes_that_are_too_large_are_ref
     {
         let error = build(&format!("[topic.doubles]\n{key}\n")).unwrap_err().to_string();
         let name = key.split(' ').next().unwrap();
+        let column = name.len() + 4;
         let expected = format!(
-            "t.toml:1:8: topic `doubles` carries requests, on which `{name}` has no effect: remove the key"
+            "t.toml:2:{column}: topic `doubles` carries requests, on which `{name}` has no effect: remove the key"
         );
         assert_eq!(error, expected);
     }

@@ -59,6 +59,13 @@
 //! An executor may spin before it sleeps ([`Settings::spin`]). glommio supports this only on a
 //! thread that is pinned to one core.
 //!
+//! # Task queues
+//!
+//! [`Executor::task_queue`] makes an executor with a task queue of its own on the same thread.
+//! While several of them are busy, they take turns, and their times are as their
+//! [shares](Settings). The shortest [latency](Latency) of the thread is how long one of them may
+//! delay the others.
+//!
 //! # Files
 //!
 //! From the bottom: `slots.rs` (keys), `inbox.rs` (what other threads hold), `local.rs` (what stays
@@ -76,6 +83,7 @@ mod slots;
 mod timer;
 
 use std::fmt;
+use std::future::pending;
 use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -85,11 +93,12 @@ use std::time::Duration;
 
 use mycelium_executor::{
     Clock, Executor, GrantedPlacement, Listener, MakeDedicated, MakeLocal, SendFuture, SpawnError,
-    Stream, Thread, ThreadError, contain, pool,
+    Stream, TaskQueue, Thread, ThreadError, contain, pool,
 };
 
+use glommio::Task;
 use inbox::{Inbox, Message};
-use local::LocalState;
+use local::{LocalState, LocalValue, Weight};
 use runner::Runner;
 
 pub use check::check;
@@ -101,6 +110,8 @@ pub struct Glommio {
     inbox: Arc<Inbox>,
     clock: Clock,
     settings: Settings,
+    /// Of a task queue: the task of glommio's that polls its tasks. It ends with the last handle.
+    queue: Option<Arc<LocalValue<Task<()>>>>,
 }
 
 /// Why [`local()`] did not run its body.
@@ -157,7 +168,7 @@ where
     let runner = Runner::new().map_err(|error| LocalError::Socket { error: error.to_string() })?;
     let settings = Settings::default();
     let body = Glommio::wrapping(settings.clone(), body);
-    Ok(runner.run(settings.check_interval(), body).await)
+    Ok(runner.run(settings.weight(), body).await)
 }
 
 impl Glommio {
@@ -166,7 +177,7 @@ impl Glommio {
         settings: Settings,
         body: impl FnOnce(Glommio) -> F,
     ) -> impl FnOnce(Arc<Inbox>) -> F {
-        |inbox| body(Glommio { inbox, clock: Clock::start(), settings })
+        |inbox| body(Glommio { inbox, clock: Clock::start(), settings, queue: None })
     }
 
     /// This executor, but with other settings for the executors of [dedicated](Executor::dedicate)
@@ -179,7 +190,13 @@ impl Glommio {
 
 impl Executor for Glommio {
     fn name(&self) -> String {
-        "glommio, one thread".to_owned()
+        match (&self.queue, self.settings.weight()) {
+            (None, _) => "glommio, one thread".to_owned(),
+            (Some(_), Weight { shares, interval }) => {
+                let queue = TaskQueue { shares: Some(shares), latency: Some(interval) };
+                format!("glommio, one thread, {queue}")
+            }
+        }
     }
 
     fn spawn(&self, task: SendFuture<()>) -> Result<(), SpawnError> {
@@ -219,6 +236,23 @@ impl Executor for Glommio {
             Ok(move || drop(executor.run(settings.run_in_queue(runner, body))))
         })?;
         Ok(granted)
+    }
+
+    fn task_queue(&self, queue: TaskQueue) -> Result<Arc<dyn Executor>, ThreadError> {
+        if !self.inbox.is_on_this_thread() {
+            let text = "a task queue is made on the thread of its executor: start the node there";
+            return Err(check::error(text.to_owned()));
+        }
+        let settings = self.settings.with(queue)?;
+        let runner = Runner::new().map_err(|error| check::error(error.to_string()))?;
+        let registered = runner.register(settings.weight());
+        let inbox = registered.inbox().clone();
+        let started = LocalValue::try_new(&self.inbox, || {
+            settings.spawn_in_queue(registered.run(|_| pending::<()>()))
+        });
+        let ended = || check::error("the executor has ended".to_owned());
+        let queue = Some(Arc::new(started.ok_or_else(ended)??));
+        Ok(Arc::new(Glommio { inbox, clock: self.clock, settings, queue }))
     }
 
     fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), SpawnError> {

@@ -6,11 +6,13 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::fmt;
 use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake, Waker};
+use std::time::Duration;
 
 use mycelium_executor::{LocalFuture, contain};
 
@@ -22,8 +24,17 @@ thread_local! {
     static EXECUTORS: RefCell<Vec<Rc<LocalState>>> = const { RefCell::new(Vec::new()) };
 }
 
+/// What an executor gets of its thread.
+#[derive(Clone, Copy)]
+pub(crate) struct Weight {
+    pub(crate) shares: u32,
+    /// How long its tasks may wait.
+    pub(crate) interval: Duration,
+}
+
 pub(crate) struct LocalState {
     inbox: Arc<Inbox>,
+    weight: Weight,
     tasks: RefCell<Slots<Rc<Task>>>,
     /// The tasks to poll, in this order.
     ready: RefCell<VecDeque<Key>>,
@@ -38,9 +49,10 @@ pub(crate) struct LocalState {
 
 impl LocalState {
     /// Registers an executor on the calling thread, which is the inbox's.
-    pub(crate) fn register(inbox: Arc<Inbox>) -> LocalGuard {
+    pub(crate) fn register(inbox: Arc<Inbox>, weight: Weight) -> LocalGuard {
         let state = Rc::new(LocalState {
             inbox,
+            weight,
             tasks: RefCell::default(),
             ready: RefCell::default(),
             values: RefCell::default(),
@@ -50,6 +62,32 @@ impl LocalState {
         });
         EXECUTORS.with(|executors| executors.borrow_mut().push(state.clone()));
         LocalGuard(state)
+    }
+
+    pub(crate) fn inbox(&self) -> &Arc<Inbox> {
+        &self.inbox
+    }
+
+    /// How long this executor polls its tasks before the others of the thread have their turn, and
+    /// whether the thread has no other. No task waits for longer than the interval of its executor.
+    /// Those that are busy take turns, so their times are as their shares: glommio cannot weigh
+    /// them itself, because each has one task of glommio's, which waits for the rings after each
+    /// turn.
+    pub(crate) fn slice(&self) -> (Duration, bool) {
+        EXECUTORS.with(|all| {
+            let all = all.borrow();
+            if all.len() == 1 {
+                return (self.weight.interval, true);
+            }
+            let (mut shortest, mut most) = (self.weight.interval, self.weight.shares);
+            for state in &*all {
+                shortest = shortest.min(state.weight.interval);
+                if !state.ready.borrow().is_empty() {
+                    most = most.max(state.weight.shares);
+                }
+            }
+            (shortest.saturating_mul(self.weight.shares) / most.max(1), false)
+        })
     }
 
     /// Whether the calling thread has an executor.
@@ -221,11 +259,26 @@ impl<T: 'static> LocalValue<T> {
         Some(LocalValue { inbox: inbox.clone(), key, kind: PhantomData })
     }
 
+    /// The same, if the value can be made.
+    pub(crate) fn try_new<E>(
+        inbox: &Arc<Inbox>,
+        make: impl FnOnce() -> Result<T, E>,
+    ) -> Option<Result<LocalValue<T>, E>> {
+        LocalState::of(inbox)?;
+        make().map(|value| LocalValue::new(inbox, || value)).transpose()
+    }
+
     /// Calls `work` with the value. None on another thread, and after the executor's end.
     pub(crate) fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Option<R> {
         let state = LocalState::of(&self.inbox)?;
         let value = state.values.borrow().get(self.key)?.clone();
         Some(work(&mut value.downcast_ref::<RefCell<T>>()?.borrow_mut()))
+    }
+}
+
+impl<T> fmt::Debug for LocalValue<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalValue").finish_non_exhaustive()
     }
 }
 

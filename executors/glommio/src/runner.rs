@@ -25,9 +25,9 @@ use glommio::timer::Timer;
 use mycelium_executor::Clock;
 
 use crate::inbox::Inbox;
-use crate::local::LocalState;
+use crate::local::{LocalGuard, LocalState, Weight};
 
-/// The clock is read once per this many polled tasks.
+/// The clock is read once per this many polled tasks, if the thread has no other executor.
 const TASKS_PER_CLOCK_READ: u32 = 32;
 
 /// An executor that does not run yet.
@@ -48,20 +48,47 @@ impl Runner {
     }
 
     /// Runs `body` and what it spawns, inside glommio, until `body` has ended. While tasks are
-    /// ready, glommio checks its rings and timers every `check_interval`.
+    /// ready, glommio checks its rings and timers at the interval of `weight`.
     pub(crate) async fn run<F>(
         self,
-        check_interval: Duration,
+        weight: Weight,
         body: impl FnOnce(Arc<Inbox>) -> F + 'static,
     ) -> F::Output
     where
         F: Future + 'static,
         F::Output: 'static,
     {
-        let Runner { inbox, rung } = self;
+        self.register(weight).run(body).await
+    }
+
+    /// Makes the executor known on this thread: it takes tasks, and runs none.
+    pub(crate) fn register(self, weight: Weight) -> Registered {
+        let guard = LocalState::register(self.inbox, weight);
+        Registered { guard, rung: self.rung }
+    }
+}
+
+/// An executor that is known on its thread and does not run yet.
+pub(crate) struct Registered {
+    guard: LocalGuard,
+    rung: UnixStream,
+}
+
+impl Registered {
+    pub(crate) fn inbox(&self) -> &Arc<Inbox> {
+        self.guard.0.inbox()
+    }
+
+    /// Runs `body` and what it spawns, inside glommio, until `body` has ended.
+    pub(crate) async fn run<F>(self, body: impl FnOnce(Arc<Inbox>) -> F + 'static) -> F::Output
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let Registered { guard, rung } = self;
         let mut rung = TcpStream::from(socket2::Socket::from(rung));
-        let guard = LocalState::register(inbox.clone());
         let state = guard.0.clone();
+        let inbox = state.inbox().clone();
         let result = Rc::new(RefCell::new(None));
         let (executor, output) = (inbox.clone(), result.clone());
         state.spawn(Box::pin(async move {
@@ -74,7 +101,7 @@ impl Runner {
             inbox.wake_up();
             loop {
                 ring_check = None;
-                if poll_tasks(&state, check_interval) {
+                if poll_tasks(&state) {
                     ring_check = Some(almost_due_timer(context));
                 } else {
                     drain_doorbell(&mut rung, context);
@@ -95,10 +122,12 @@ impl Runner {
     }
 }
 
-/// Polls ready tasks, for `check_interval` at most. True if tasks may still be ready and glommio
-/// has to check its rings first.
-fn poll_tasks(state: &LocalState, check_interval: Duration) -> bool {
+/// Polls ready tasks, for the time slice of the executor at most. True if tasks may still be ready
+/// and glommio has to check its rings first, and to run the others of the thread.
+fn poll_tasks(state: &LocalState) -> bool {
     let _polling = state.polling();
+    let (slice, is_alone) = state.slice();
+    let reads = if is_alone { TASKS_PER_CLOCK_READ } else { 1 };
     let begin = Clock::start();
     let mut tasks = 0;
     loop {
@@ -107,7 +136,7 @@ fn poll_tasks(state: &LocalState, check_interval: Duration) -> bool {
             return false;
         }
         tasks += 1;
-        let is_late = tasks % TASKS_PER_CLOCK_READ == 0 && begin.now() >= check_interval;
+        let is_late = tasks % reads == 0 && begin.now() >= slice;
         if is_late || glommio::executor().need_preempt() {
             return true;
         }

@@ -4,12 +4,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use glommio::{LocalExecutor, LocalExecutorBuilder, Placement, Shares};
-use mycelium_executor::{ThreadError, allowed_cores};
+use glommio::{LocalExecutor, LocalExecutorBuilder, Placement, Shares, Task};
+use mycelium_executor::{TaskQueue, ThreadError, allowed_cores};
 
 use crate::check;
 use crate::inbox::Inbox;
-use crate::local::LocalState;
+use crate::local::{LocalState, Weight};
 use crate::runner::Runner;
 
 /// How an executor is made, and its share of the thread beside other task queues of glommio's.
@@ -45,8 +45,8 @@ pub enum Latency {
     /// Task queues take turns. A busy executor checks sockets and timers every millisecond.
     #[default]
     NotImportant,
-    /// Other task queues are preempted when this one has work. A busy executor checks sockets and
-    /// timers at this interval.
+    /// Other task queues of this crate on the thread make way for this one after this interval. A
+    /// busy executor checks sockets and timers at this interval.
     Matters(Duration),
 }
 
@@ -60,11 +60,29 @@ impl Default for Settings {
 const NEVER: Duration = Duration::from_secs(1 << 30);
 
 impl Settings {
-    /// How often a busy executor checks sockets and timers.
-    pub(crate) fn check_interval(&self) -> Duration {
-        match self.latency {
+    /// What the executor gets of its thread.
+    pub(crate) fn weight(&self) -> Weight {
+        // How often a busy executor checks sockets and timers.
+        let interval = match self.latency {
             Latency::NotImportant => Duration::from_millis(1),
             Latency::Matters(interval) => interval,
+        };
+        Weight { shares: u32::try_from(self.shares).unwrap_or(u32::MAX), interval }
+    }
+
+    /// Those of a task queue.
+    pub(crate) fn with(&self, queue: TaskQueue) -> Result<Settings, ThreadError> {
+        let shares = queue.shares.map_or(Ok(self.shares), usize::try_from);
+        let latency = queue.latency.map_or(self.latency, Latency::Matters);
+        let shares = shares.unwrap_or(usize::MAX);
+        let settings = Settings { shares, latency, ..self.clone() };
+        settings.check().map(|()| settings)
+    }
+
+    fn check(&self) -> Result<(), ThreadError> {
+        match self.shares {
+            1..=1_000 => Ok(()),
+            shares => Err(check::error(format!("invalid shares {shares}: choose from 1 to 1,000"))),
         }
     }
 
@@ -75,12 +93,7 @@ impl Settings {
                         or use another thread (`Executor::dedicate`)";
             return Err(check::error(text.to_owned()));
         }
-        if !(1..=1_000).contains(&self.shares) {
-            return Err(check::error(format!(
-                "invalid shares {}: choose from 1 to 1,000",
-                self.shares
-            )));
-        }
+        self.check()?;
         check::check()?;
         let runner = Runner::new().map_err(|error| check::error(error.to_string()))?;
         // glommio spins only if it pins the thread itself.
@@ -113,6 +126,14 @@ impl Settings {
         F: Future + 'static,
         F::Output: 'static,
     {
+        Ok(self.spawn_in_queue(runner.run(self.weight(), body))?.await)
+    }
+
+    /// Spawns `work` in a new task queue with these settings.
+    pub(crate) fn spawn_in_queue<T: 'static>(
+        &self,
+        work: impl Future<Output = T> + 'static,
+    ) -> Result<Task<T>, ThreadError> {
         let latency = match self.latency {
             Latency::NotImportant => glommio::Latency::NotImportant,
             // With the real interval glommio would set its preempt timer.
@@ -120,9 +141,7 @@ impl Settings {
         };
         let shares = Shares::Static(self.shares);
         let queue = glommio::executor().create_task_queue(shares, latency, "mycelium");
-        let work = runner.run(self.check_interval(), body);
         let task = glommio::spawn_local_into(work, queue);
-        let task = task.map_err(|error| check::error(error.to_string()))?;
-        Ok(task.await)
+        task.map_err(|error| check::error(error.to_string()))
     }
 }

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use mycelium_executor::conformance::{Dedicated, Paused, Subject};
-use mycelium_executor::{Executor, LocalFuture};
-use mycelium_glommio::Settings;
+use mycelium_executor::{Executor, LocalFuture, TaskQueue};
+use mycelium_glommio::{Glommio, Settings};
 
 /// An executor of `mycelium_glommio::run`.
 struct OneThread;
@@ -44,7 +44,39 @@ impl Subject for RunByUser {
     }
 }
 
+/// A task queue of its own, beside that of the executor.
+struct InQueue;
+
+impl Subject for InQueue {
+    const NAME: &'static str = "glommio, in a task queue";
+
+    fn skip_reason() -> Option<String> {
+        mycelium_glommio::check().err().map(|missing| missing.to_string())
+    }
+
+    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+        let settings = Settings::default();
+        let ran = mycelium_glommio::run(&settings, async |executor: Glommio| {
+            let latency = Some(std::time::Duration::from_micros(500));
+            let queue = executor.task_queue(TaskQueue { shares: Some(100), latency }).unwrap();
+            let (done, has_ended) = futures_channel::oneshot::channel();
+            let own = queue.clone();
+            let make = move || {
+                let body = body(own);
+                Box::pin(async move {
+                    body.await;
+                    _ = done.send(());
+                }) as LocalFuture<()>
+            };
+            queue.spawn_local(Box::new(make)).unwrap();
+            has_ended.await
+        });
+        ran.unwrap().expect("the body has not panicked");
+    }
+}
+
 mycelium_executor::conformance! {
+    mod in_queue: InQueue,
     mod one_thread: OneThread,
     mod run_by_user: RunByUser,
     mod dedicated: Dedicated<OneThread>,

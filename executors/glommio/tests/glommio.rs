@@ -4,14 +4,14 @@
 use std::future::poll_fn;
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
 use futures_util::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use mycelium_executor::{Executor, Thread, ThreadError, allowed_cores};
+use mycelium_executor::{Executor, LocalFuture, TaskQueue, Thread, ThreadError, allowed_cores};
 use mycelium_glommio::{Glommio, Latency, LocalError, Settings, check, local, run};
 
 /// Runs `body` inside glommio, or prints why this machine cannot.
@@ -66,6 +66,77 @@ fn a_busy_executor_sees_wakes_within_microseconds_and_sockets_within_millisecond
         // Other programs may delay this one: the fastest quarter shows the delays without them.
         assert!(wakes[12] < Duration::from_micros(500), "{wakes:?}");
         assert!(trips[12] < Duration::from_millis(10), "{trips:?}");
+    });
+}
+
+#[test]
+fn the_settings_of_a_task_queue_reach_glommio() {
+    inside(Settings::default(), async |executor| {
+        let latency = Some(Duration::from_micros(250));
+        let queue = executor.task_queue(TaskQueue { shares: Some(70), latency }).unwrap();
+        let expected = "glommio, one thread, shares = 70, latency = \"250µs\"";
+        assert_eq!(queue.name(), expected);
+        let (send, shares) = futures_channel::oneshot::channel();
+        let task = async move {
+            let own = glommio::executor().current_task_queue();
+            let stats = glommio::executor().task_queue_stats(own).unwrap();
+            _ = send.send(stats.current_shares());
+        };
+        queue.spawn(Box::pin(task)).unwrap();
+        assert_eq!(shares.await, Ok(70));
+        // And the executors of its threads.
+        let (send, shares) = futures_channel::oneshot::channel();
+        let make = move |_| {
+            let task = async move {
+                let own = glommio::executor().current_task_queue();
+                let stats = glommio::executor().task_queue_stats(own).unwrap();
+                _ = send.send(stats.current_shares());
+            };
+            Box::pin(task) as LocalFuture<()>
+        };
+        queue.dedicate(Thread::default(), Box::new(make)).unwrap();
+        assert_eq!(shares.await, Ok(70));
+        // Those that it does not set are those of the executor.
+        let queue = queue.task_queue(TaskQueue { shares: Some(7), latency: None }).unwrap();
+        assert!(queue.name().ends_with("shares = 7, latency = \"250µs\""), "{}", queue.name());
+        let error = executor.task_queue(TaskQueue { shares: Some(0), latency: None });
+        let error = error.err().unwrap().to_string();
+        assert!(error.contains("invalid shares 0"), "{error}");
+        let elsewhere = thread::spawn(move || executor.task_queue(TaskQueue::default()).err());
+        let error = elsewhere.join().unwrap().unwrap().to_string();
+        assert!(error.contains("on the thread of its executor"), "{error}");
+    });
+}
+
+#[test]
+fn busy_task_queues_share_the_thread_by_their_shares() {
+    inside(Settings::default(), async |executor| {
+        let polls = [1_000, 100].map(|shares| {
+            let queue = TaskQueue { shares: Some(shares), latency: None };
+            let queue = executor.task_queue(queue).unwrap();
+            let polls = Arc::new(AtomicU64::new(0));
+            let counted = polls.clone();
+            let task = poll_fn(move |context: &mut Context<'_>| {
+                counted.fetch_add(1, Ordering::Relaxed);
+                context.waker().wake_by_ref();
+                Poll::<()>::Pending
+            });
+            queue.spawn(Box::pin(task)).unwrap();
+            (polls, queue)
+        });
+        let count = |number: usize| polls[number].0.load(Ordering::Relaxed);
+        while count(0) < 1_000_000 {
+            executor.sleep_until(executor.now() + Duration::from_millis(1)).await;
+        }
+        // Ten to one, but the system may take the thread from either of them.
+        assert!(count(1) > 0 && count(0) > 2 * count(1), "{} and {}", count(0), count(1));
+        // The tasks of a queue end with its last handle, and others continue.
+        let [(first, queue), (second, _kept)] = polls;
+        drop(queue);
+        let begun = second.load(Ordering::Relaxed);
+        while Arc::strong_count(&first) > 1 || second.load(Ordering::Relaxed) < begun + 1_000 {
+            executor.sleep_until(executor.now() + Duration::from_millis(1)).await;
+        }
     });
 }
 

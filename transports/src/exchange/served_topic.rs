@@ -133,6 +133,8 @@ pub(super) struct ServedTopic {
     answers: Vec<ResumeAnswer>,
     /// The reader had no room for a stream.
     at_stream_limit: bool,
+    /// No stream moves to memory.
+    is_on_socket: bool,
 }
 
 /// The answer to a reader that resumes a stream which does not exist any more.
@@ -146,8 +148,13 @@ enum ResumeAnswer {
 
 impl ServedTopic {
     /// For a topic to which a reader subscribes on a new connection, with `resumes` streams to
-    /// resume.
-    pub(super) fn new(export: ExportId, mut egress: TopicEgress, resumes: u16) -> ServedTopic {
+    /// resume. `is_on_socket`: none of its streams moves to memory.
+    pub(super) fn new(
+        export: ExportId,
+        mut egress: TopicEgress,
+        resumes: u16,
+        is_on_socket: bool,
+    ) -> ServedTopic {
         for stream in egress.reader.streams() {
             stream.state.history.sent(stream.next());
             stream.state.connection = ConnectionProgress::default();
@@ -156,7 +163,8 @@ impl ServedTopic {
                 stream.state.memory = MemoryStep::Start;
             }
         }
-        ServedTopic { export, egress, resumes, answers: Vec::new(), at_stream_limit: false }
+        let answers = Vec::new();
+        ServedTopic { export, egress, resumes, answers, at_stream_limit: false, is_on_socket }
     }
 
     /// Whether all publishers have ended and all of their messages are confirmed; at the end of the
@@ -269,9 +277,10 @@ impl ServedTopic {
         &mut self,
         now: Duration,
         link: &mut NodeLink<'_>,
-        mut memory: Option<&mut OutgoingMemory>,
+        memory: Option<&mut OutgoingMemory>,
         waker: &Waker,
     ) -> Sent {
+        let mut memory = memory.filter(|_| !self.is_on_socket);
         if self.resumes > 0 {
             return Sent::default();
         }

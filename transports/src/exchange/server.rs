@@ -39,6 +39,8 @@ pub struct TopicServer {
     redelivery: BTreeMap<String, Redelivery>,
     /// Topics whose messages nobody needs once this process shuts down.
     transient: BTreeSet<String>,
+    /// Topics whose streams never move to memory.
+    on_socket: BTreeSet<String>,
     /// Messages that were not confirmed when links had to stop: reader, topic, number of messages.
     undelivered: Mutex<Vec<(String, String, usize)>>,
     /// How many messages readers have confirmed.
@@ -101,6 +103,7 @@ impl TopicServer {
             links: BTreeMap::new(),
             redelivery: BTreeMap::new(),
             transient: BTreeSet::new(),
+            on_socket: BTreeSet::new(),
             undelivered: Mutex::default(),
             confirmed: AtomicU64::new(0),
             readers: Mutex::default(),
@@ -146,6 +149,15 @@ impl TopicServer {
     /// those that are left do not count as undelivered.
     pub fn set_transient(&mut self, topic: &str) {
         self.transient.insert(topic.to_owned());
+    }
+
+    /// The messages of a topic stay on the sockets of its links, also where these share memory.
+    pub fn keep_on_socket(&mut self, topic: &str) {
+        self.on_socket.insert(topic.to_owned());
+    }
+
+    pub(super) fn is_on_socket(&self, topic: &str) -> bool {
+        self.on_socket.contains(topic)
     }
 
     /// Binds the name of a node to a user: processes of other users may not have it.

@@ -246,7 +246,8 @@ impl Traffic<TOPICS, STREAMS> for ServerSession {
                     Ok(egress) => {
                         // If it is gone already, the peer has unsubscribed.
                         _ = link.accept(export);
-                        self.topics.push(ServedTopic::new(export, egress, resumes));
+                        let on_socket = self.server.is_on_socket(topic);
+                        self.topics.push(ServedTopic::new(export, egress, resumes, on_socket));
                     }
                     Err((reason, digest)) => {
                         if let Some(peer) = &self.peer {

@@ -1,0 +1,52 @@
+//! Where in the file a setting is.
+
+use toml::Spanned;
+
+use super::{Setting, Topology};
+
+impl Topology {
+    /// File, line and column of a setting, if the file has it.
+    pub(crate) fn place_of(&self, setting: Setting<'_>) -> Option<String> {
+        let sections = &self.sections;
+        let span = match setting {
+            Setting::Node(node) => sections.node.get_key_value(node)?.0.span(),
+            Setting::Access(node) => {
+                let section = sections.node.get(node)?;
+                let users = section.users.as_ref().map(Spanned::span);
+                let group = || section.group.as_ref().map(Spanned::span);
+                users.or_else(group).or_else(|| section.mode.as_ref().map(Spanned::span))?
+            }
+            Setting::Service(service) => {
+                let lists = sections.node.values().filter_map(|section| section.services.as_ref());
+                lists.flatten().find(|listed| listed.as_ref() == service)?.span()
+            }
+            Setting::Execution(service) => {
+                let section = sections.service.get(service)?;
+                let executor = section.executor.as_ref().map(Spanned::span);
+                executor.or_else(|| section.run.as_ref().map(Spanned::span))?
+            }
+            Setting::Queue(service) => {
+                let section = sections.service.get(service)?;
+                let shares = section.shares.as_ref().map(Spanned::span);
+                shares.or_else(|| section.latency.as_ref().map(Spanned::span))?
+            }
+            Setting::NodeQueue(node) => {
+                let section = sections.node.get(node)?;
+                let shares = section.shares.as_ref().map(Spanned::span);
+                shares.or_else(|| section.latency.as_ref().map(Spanned::span))?
+            }
+            Setting::Policy(service, port) => {
+                let section = sections.subscription.get(format!("{service}.{port}").as_str())?;
+                section.policy.as_ref()?.span()
+            }
+            Setting::Capacity(topic) => sections.topic.get(topic)?.capacity.as_ref()?.span(),
+            Setting::Transport(topic) => sections.topic.get(topic)?.transport.as_ref()?.span(),
+            Setting::Link(node, peer, error) => {
+                let sections = self.sections_of_link(node, peer);
+                sections.filter_map(|section| section.place_of(error)).last()?
+            }
+        };
+        // What the program adds has no place in the file.
+        (!span.is_empty()).then(|| self.file.location(span).to_string())
+    }
+}

@@ -1,0 +1,29 @@
+//! The settings that errors of a node are about.
+
+use mycelium_core::link::ConfigError;
+
+/// Names a setting of a topology.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "topology"), allow(dead_code, reason = "no file has a setting"))]
+pub(crate) enum Setting<'a> {
+    /// The section of a node.
+    Node(&'a str),
+    /// The users and the group whose processes may connect to a node.
+    Access(&'a str),
+    /// The service in the list of its node.
+    Service(&'a str),
+    /// The executor of a service, or where it runs.
+    Execution(&'a str),
+    /// The task queue of a service.
+    Queue(&'a str),
+    /// The task queue of a node.
+    NodeQueue(&'a str),
+    /// The policy of a subscription, by service and port.
+    Policy(&'a str, &'a str),
+    /// The capacity of a topic.
+    Capacity(&'a str),
+    /// The transport of a topic.
+    Transport(&'a str),
+    /// What the link between two nodes cannot have.
+    Link(&'a str, &'a str, &'a ConfigError),
+}
