@@ -252,6 +252,22 @@ fn the_directory_of_sockets_has_the_name_of_the_including_file() {
     assert!(topology.unwrap().endpoint("a").to_string().ends_with("-app/a.sock"));
 }
 
+#[cfg(feature = "tls")]
+#[test]
+fn certificates_are_beside_the_file_that_names_them() {
+    let directory = std::env::temp_dir().join(format!("mycelium-beside-{}", std::process::id()));
+    std::fs::create_dir_all(directory.join("sub")).unwrap();
+    let tls = "[tls]\ncertificate = \"{node}.pem\"\nkey = \"/k\"\nauthorities = \"ca.pem\"\n";
+    std::fs::write(directory.join("sub/tls.toml"), tls).unwrap();
+    std::fs::write(directory.join("app.toml"), "include = [\"sub/tls.toml\"]\n").unwrap();
+    let topology = Topology::load(directory.join("app.toml"));
+    std::fs::remove_dir_all(&directory).unwrap();
+    let files = topology.unwrap().tls_files("a").unwrap();
+    assert_eq!(files.certificate, directory.join("sub/a.pem"));
+    assert_eq!(files.key, std::path::Path::new("/k"));
+    assert_eq!(files.authorities, directory.join("sub/ca.pem"));
+}
+
 fn execution(section: &str, coded: Execution) -> Execution {
     let text = format!("[service.A]\n{section}");
     Topology::parse("t.toml", &text).unwrap().execution("A", coded).unwrap()

@@ -13,7 +13,7 @@ fn error(text: &str) -> String {
 fn all_files_are_named() {
     assert_eq!(
         error("[tls]\ncertificate = \"a.pem\"\nkey = \"a.key\"\n"),
-        "t.toml:1:1: missing field `authorities`"
+        "t.toml:1:1: this section needs the key `authorities`"
     );
     assert_eq!(
         error("[tls]\ncertificate = \"a\"\nkey = \"a\"\nauthority = \"a\"\n"),
