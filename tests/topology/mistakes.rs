@@ -27,7 +27,7 @@ fn unknown_sections_and_keys() {
         (
             "[nodes.main]",
             "1:2",
-            "unknown key `nodes`: did you mean `node`? (expected one of: host, tls, node, service, topic, subscription, link)",
+            "unknown key `nodes`: did you mean `node`? (expected one of: host, tls, node, service, topic, subscription, link, legacy)",
         ),
         (
             "[node.main]\nservices = []\ncolour = \"red\"",

@@ -148,7 +148,28 @@ fn with_key(section: &str, key: &str, value: &Value) -> Value {
     for [section, name, key, value] in needed {
         file[section][name][key] = (*value).into();
     }
+    if section == "legacy" {
+        add_rest_of_listener(&mut file, key);
+    }
     file
+}
+
+/// The keys that each listener has, beside this one.
+fn add_rest_of_listener(file: &mut Value, key: &str) {
+    let listener = &mut file["legacy"]["a"];
+    let address = match key {
+        "listen" | "socket" => None,
+        "users" | "group" | "mode" => Some(("socket", "/run/me/floor.sock".into())),
+        _ => Some(("listen", "10.0.0.1:7401".into())),
+    };
+    let types = serde_json::json!({ "11": "swaps" });
+    let all = [address, Some(("wire", "plain".into())), Some(("types", types))];
+    for (needed, value) in all.into_iter().flatten().filter(|(needed, _)| *needed != key) {
+        listener[needed] = value;
+    }
+    if key == "node" {
+        file["node"] = serde_json::json!({ "main": {} });
+    }
 }
 
 #[test]
