@@ -110,7 +110,7 @@ impl Links {
             links.server = Some(server);
         }
         for (peer, topics) in &setup.peer_topics.publishers {
-            let endpoint = setup.endpoint_of(peer, &far);
+            let endpoint = setup.endpoint_of(peer, &far)?;
             links.connect(setup, identity, (peer, endpoint), topics, observer.clone())?;
         }
         links.watch = Some(links.watch_members());
@@ -187,14 +187,14 @@ impl Links {
         let server = Arc::new(server);
         // All are bound before the first one is served.
         let mut listening = Vec::new();
-        for (endpoint, place) in setup.endpoints(far) {
+        for (endpoint, place) in setup.endpoints(far)? {
             let bound = endpoint.bind();
             let bound =
                 bound.map_err(|error| bind_error(topology, node, &endpoint, place, error))?;
             let listener = bound.listener(&**setup.executor);
             let listener = listener
                 .map_err(|error| setup.failed(None, format!("listen at `{endpoint}`: {error}")))?;
-            crate::log::info!(node, %endpoint, "node listens");
+            crate::log::info!(node, endpoint = endpoint.listens_at(), "node listens");
             let memory = self.memory.clone().filter(|_| endpoint.control_socket().is_some());
             let observer = observer.clone();
             listening.push((Listening { endpoint, bound, memory, observer }, listener));
@@ -342,20 +342,23 @@ impl LinkSetup<'_> {
     }
 
     /// Where the node listens, and where the topology says so.
-    fn endpoints(&self, far: &Far) -> impl Iterator<Item = (Endpoint, Option<String>)> {
+    fn endpoints(&self, far: &Far) -> Result<Vec<(Endpoint, Option<String>)>, StartError> {
         let (node, topology) = (self.node, self.topology);
         let is_near = self.near_readers().next().is_some();
         let near = is_near.then(|| (topology.endpoint(node), topology.place_of_socket(node)));
         let far = topology.tcp(node).map(|plain| far.of_self(self.carriers, node, plain));
-        near.into_iter().chain(far.map(|far| (far, topology.place_of_tcp(node))))
+        let far = far.transpose()?.map(|far| (far, topology.place_of_tcp(node)));
+        Ok(near.into_iter().chain(far).collect())
     }
 
     /// Where this node connects to another one.
-    fn endpoint_of(&self, peer: &str, far: &Far) -> Endpoint {
+    fn endpoint_of(&self, peer: &str, far: &Far) -> Result<Endpoint, StartError> {
         let plain = self.topology.tcp(peer).filter(|_| self.carriers.over_tcp(peer));
         let handshake = self.topology.link(self.node, peer).handshake;
-        let far = plain.map(|plain| far.of_peer(self.carriers, (peer, handshake), plain));
-        far.unwrap_or_else(|| self.topology.endpoint(peer))
+        match plain {
+            Some(plain) => far.of_peer(self.carriers, (peer, handshake), plain),
+            None => Ok(self.topology.endpoint(peer)),
+        }
     }
 
     fn topic(&self, name: &str) -> Option<&Arc<Topic>> {

@@ -53,23 +53,37 @@ impl Far {
         carriers: &Carriers,
         (peer, handshake): (&str, Duration),
         plain: Endpoint,
-    ) -> Endpoint {
-        if carriers.over_tls(peer) { self.secured(peer, plain, handshake) } else { plain }
+    ) -> Result<Endpoint, StartError> {
+        if carriers.over_tls(peer) { self.secured(peer, plain, handshake) } else { Ok(plain) }
     }
 
     /// The endpoint of this node, which has these addresses.
-    pub(super) fn of_self(&self, carriers: &Carriers, node: &str, plain: Endpoint) -> Endpoint {
+    pub(super) fn of_self(
+        &self,
+        carriers: &Carriers,
+        node: &str,
+        plain: Endpoint,
+    ) -> Result<Endpoint, StartError> {
         // Its server has the limit for handshakes of others.
-        if carriers.requires_tls() { self.secured(node, plain, Duration::MAX) } else { plain }
+        if carriers.requires_tls() { self.secured(node, plain, Duration::MAX) } else { Ok(plain) }
     }
 
-    fn secured(&self, node: &str, plain: Endpoint, handshake: Duration) -> Endpoint {
+    /// An endpoint that is to be secured is never plain.
+    fn secured(
+        &self,
+        node: &str,
+        plain: Endpoint,
+        handshake: Duration,
+    ) -> Result<Endpoint, StartError> {
+        let node = node.to_owned();
         match (&self.tls, plain) {
             (Some(tls), Endpoint::Tcp { addresses, listen }) => {
-                let (node, tls) = (node.to_owned(), tls.clone());
-                Endpoint::Tls { addresses, listen, node, tls, handshake }
+                Ok(Endpoint::Tls { addresses, listen, node, tls: tls.clone(), handshake })
             }
-            (_, other) => other,
+            (_, other) => {
+                let problem = format!("no certificate was read for {other}");
+                Err(StartError::Tls { node, place: None, problem })
+            }
         }
     }
 }
@@ -82,12 +96,22 @@ impl Far {
     }
 
     #[allow(clippy::unused_self, reason = "with the feature `tls` it has files")]
-    pub(super) fn of_peer(&self, _: &Carriers, _: (&str, Duration), plain: Endpoint) -> Endpoint {
-        plain
+    pub(super) fn of_peer(
+        &self,
+        _: &Carriers,
+        _: (&str, Duration),
+        plain: Endpoint,
+    ) -> Result<Endpoint, StartError> {
+        Ok(plain)
     }
 
     #[allow(clippy::unused_self, reason = "with the feature `tls` it has files")]
-    pub(super) fn of_self(&self, _: &Carriers, _: &str, plain: Endpoint) -> Endpoint {
-        plain
+    pub(super) fn of_self(
+        &self,
+        _: &Carriers,
+        _: &str,
+        plain: Endpoint,
+    ) -> Result<Endpoint, StartError> {
+        Ok(plain)
     }
 }

@@ -7,13 +7,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::ErrorKind;
+use std::mem::discriminant;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use event_listener::Event;
 use futures_util::future::{Either, select};
-use mycelium_core::link::CloseReason;
+use mycelium_core::link::{CloseReason, LinkError};
 use mycelium_executor::{Executor, Peer};
 use mycelium_transports::exchange::{Control, Notice};
 use mycelium_transports::stream::DriveError;
@@ -122,7 +125,9 @@ fn key(notice: &Notice<'_>) -> (Level, Key) {
         Notice::Disconnected { peer, error: DriveError::Link(error) } if error.is_goodbye() => {
             of(Level::Info, "goodbye", peer)
         }
-        Notice::Disconnected { peer, .. } => of(Level::Warn, "down", peer),
+        Notice::Disconnected { peer, error } => {
+            of(Level::Warn, "down", &format!("{peer} {}", kind_of(error)))
+        }
         Notice::Unreachable { peer, pause, .. } if *pause < ABSENT => {
             of(Level::Debug, "unreachable for a moment", peer)
         }
@@ -145,11 +150,12 @@ fn key(notice: &Notice<'_>) -> (Level, Key) {
                 _ => "not welcome",
             };
             // A process may send any name, and many processes may connect, so these are counted by
-            // user.
+            // user, or by address.
             match from {
                 Some(Peer::Unix(credentials)) => {
                     of(Level::Warn, cause, &format!("user {}", credentials.user))
                 }
+                Some(Peer::Tcp(address)) => of(Level::Warn, cause, &network(address.ip())),
                 Some(_) => of(Level::Warn, cause, ""),
                 None => of(Level::Warn, cause, peer),
             }
@@ -175,6 +181,30 @@ fn key(notice: &Notice<'_>) -> (Level, Key) {
         }
         Notice::AcceptFailed { .. } => of(Level::Warn, "deaf", ""),
         _ => of(Level::Warn, "other", ""),
+    }
+}
+
+/// The kind of an error. There are few kinds.
+fn kind_of(error: &DriveError) -> String {
+    match error {
+        // A peer says why with the reason of its end.
+        DriveError::Link(error @ LinkError::PeerClosed(_)) => error.to_string(),
+        DriveError::Link(error) => format!("{:?}", discriminant(error)),
+        // TLS, for example an alert.
+        DriveError::Io(error) if error.kind() == ErrorKind::InvalidData => error.to_string(),
+        DriveError::Io(error) => error.kind().to_string(),
+        other => format!("{:?}", discriminant(other)),
+    }
+}
+
+/// An address, or the part of it that one site has.
+fn network(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}")
+        }
     }
 }
 

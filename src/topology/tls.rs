@@ -85,6 +85,11 @@ impl Topology {
                 None => directory.join(key.as_ref()),
             }
         };
+        // The process may have another current directory when it reads them again.
+        let path = |key| {
+            let path = path(key);
+            std::path::absolute(&path).unwrap_or(path)
+        };
         Some(mycelium_transports::tls::TlsFiles {
             certificate: path(&section.certificate),
             key: path(&section.key),

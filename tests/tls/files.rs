@@ -1,6 +1,12 @@
 //! The files of a node: mistakes in them, and how they are replaced while the node runs.
 
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
+use mycelium_transports::endpoint::Endpoint;
+use mycelium_transports::tls::{Tls, TlsError, TlsFiles};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, date_time_ymd};
 
 use crate::certificates::{Authority, Certificates};
@@ -50,8 +56,8 @@ async fn mistakes_in_files_are_start_errors_with_their_place() {
     });
     assert_eq!(
         other,
-        "t.toml:4:7: node `far` cannot use TLS: key `far.key`: it is not the key of `far.pem`: it \
-         is the key of another one"
+        "t.toml:4:7: node `far` cannot use TLS: key `far.key`: it is not the key of `far.pem`, but \
+         that of another certificate"
     );
     let swapped = error("swapped", &|files| {
         for kind in ["pem", "key"] {
@@ -88,11 +94,12 @@ async fn a_certificate_that_is_not_valid_now_is_a_start_error() {
         })
     };
     let start = "t.toml:3:15: node `far` cannot use TLS: certificate `far.pem`: no peer would \
-                 accept it: certificate ";
+                 accept it: it";
     let expired = at("expired", 2000, 2001);
-    assert!(expired.starts_with(&format!("{start}expired: ")), "{expired}");
+    assert!(expired.starts_with(&format!("{start} expired ")), "{expired}");
+    assert!(expired.contains(" days ago; the authorities are those of "), "{expired}");
     let early = at("early", 4000, 4001);
-    assert!(early.starts_with(&format!("{start}not valid yet: ")), "{early}");
+    assert!(early.starts_with(&format!("{start} becomes valid in ")), "{early}");
     let purpose = start_error("purpose", |files| {
         let authority = Authority::new("test");
         let mut params = CertificateParams::new(["far".to_owned()]).unwrap();
@@ -147,4 +154,56 @@ async fn a_link_outlives_its_certificates() {
     far.shutdown();
     within(near.join()).await.unwrap();
     within(far.join()).await.unwrap();
+}
+
+/// A node that only reads proves its name as a client: its peers refuse this certificate.
+#[tokio::test]
+async fn a_certificate_for_servers_alone_is_a_start_error() {
+    let certificates = Certificates::new("purpose");
+    let authority = Authority::new("test");
+    certificates.write("ca.pem", &authority.pem());
+    certificates.write_pair("far", &authority.issue("far"));
+    let mut params = CertificateParams::new(["near".to_owned()]).unwrap();
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    certificates.write_pair("near", &authority.issue_as(params));
+    let text = two_hosts(&certificates, &format!("port = {PORT}"), "");
+    let (pair, _received) = Pair::new("purpose", text);
+    let error = pair.start_error("near").to_string();
+    let reason = "its purposes (extended key usage) are not both `serverAuth` and `clientAuth`";
+    assert!(error.contains(reason), "{error}");
+}
+
+/// The certificate is replaced by one that no peer accepts: the earlier one stays in use.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_for_servers_alone_does_not_replace_a_valid_one() {
+    let certificates = Certificates::new("purpose-later");
+    let authority = Authority::new("test");
+    certificates.write("ca.pem", &authority.pem());
+    certificates.write_pair("near", &authority.issue("near"));
+    let file = |name: &str| certificates.path().join(name);
+    let files = TlsFiles {
+        certificate: file("near.pem"),
+        key: file("near.key"),
+        authorities: file("ca.pem"),
+    };
+    let reports = Arc::new(Mutex::new(Vec::new()));
+    let words = reports.clone();
+    let on_reload = Box::new(move |error: Option<&TlsError>| {
+        words.lock().unwrap().push(error.map(ToString::to_string));
+    });
+    let tls = Arc::new(Tls::load("near", files, on_reload).unwrap());
+    let mut params = CertificateParams::new(["near".to_owned()]).unwrap();
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    certificates.write_pair("near", &authority.issue_as(params));
+    // The files are read at each connection, also at one that nobody accepts.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addresses = vec![listener.local_addr().unwrap().to_string()];
+    let accepting = std::thread::spawn(move || drop(listener.accept()));
+    let (listen, node, handshake) = (Vec::new(), "far".to_owned(), Duration::from_secs(60));
+    let endpoint = Endpoint::Tls { addresses, listen, node, tls: tls.clone(), handshake };
+    let executor: Arc<dyn Executor> = Arc::new(Tokio::current().unwrap());
+    assert!(within(endpoint.connect(&executor)).await.is_err());
+    accepting.join().unwrap();
+    let reports = reports.lock().unwrap();
+    assert!(matches!(&**reports, [Some(_)]), "the new certificate is in use: {reports:?}");
 }

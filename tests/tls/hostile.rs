@@ -130,3 +130,35 @@ async fn silent_peers_do_not_exclude_a_node() {
     within(near.join()).await.unwrap();
     within(far.join()).await.unwrap();
 }
+
+/// `[tls]` and a port that nobody reads by the file: plain TCP is refused there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_without_far_readers_has_tls_too() {
+    let certificates = Certificates::of("nobody", &["far", "near"]);
+    let text = two_hosts(&certificates, &format!("port = {PORT}"), "");
+    // Both nodes on one host: the link goes through memory.
+    let text = text.replace("host = \"here\"", "host = \"there\"");
+    let there = text.lines().skip_while(|line| *line != "[host.there]").nth(1).unwrap();
+    let address = there.trim_start_matches("address = ").trim_matches('"').to_owned();
+    let (pair, _) = Pair::new("nobody", text);
+    let far = pair.start("far", NONE, Tokio::current().unwrap());
+    let answered = answer(format!("{address}:{PORT}"), vec![0xA1; 64]).await;
+    assert_eq!(answered.first(), Some(&0x15), "a TLS alert, and no frame: {answered:?}");
+    far.shutdown();
+    within(far.join()).await.unwrap();
+}
+
+/// Names of nodes are compared exactly, so `NEAR` and `near` are two nodes of a topology.
+#[test]
+fn a_certificate_proves_its_own_name_alone() {
+    let certificates = Certificates::of("case", &["near"]);
+    let file = |name: &str| certificates.path().join(name);
+    for node in ["NEAR", "near."] {
+        let files = TlsFiles {
+            certificate: file("near.pem"),
+            key: file("near.key"),
+            authorities: file("ca.pem"),
+        };
+        assert!(Tls::load(node, files, Box::new(|_| ())).is_err(), "`near` proves `{node}`");
+    }
+}

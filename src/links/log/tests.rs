@@ -60,6 +60,31 @@ fn an_absent_peer_is_one_line_per_minute() {
     assert!(test.lines[1].contains("(59 more within a minute)"), "{:?}", test.lines);
 }
 
+/// One of them does not hide another: a certificate that expired, behind a scan of the port.
+#[test]
+fn addresses_and_errors_are_counted_apart() {
+    let mut test = LogTest::default();
+    for _ in 0..3 {
+        for address in ["10.0.0.1:1", "10.0.0.2:1", "[fd00::1]:1", "[fd00::2]:1"] {
+            let from = Peer::Tcp(address.parse().unwrap());
+            let (cause, from) = (CloseReason::NotAllowed, Some(&from));
+            test.note(&Notice::PeerRejected { peer: "", from, cause, reason: "so" });
+        }
+        let of = |kind, text: &str| DriveError::Io(std::io::Error::new(kind, text));
+        for error in [
+            of(std::io::ErrorKind::InvalidData, "an alert"),
+            of(std::io::ErrorKind::InvalidData, "another one"),
+            of(std::io::ErrorKind::BrokenPipe, "one"),
+            of(std::io::ErrorKind::BrokenPipe, "two"),
+            DriveError::Closed,
+        ] {
+            test.note(&Notice::Disconnected { peer: "left", error: &error });
+        }
+    }
+    // Addresses of one site, and texts of one kind of error of the system, are one.
+    assert_eq!(test.lines.len(), 3 + 4, "{:?}", test.lines);
+}
+
 #[test]
 fn causes_and_peers_are_counted_apart() {
     let mut test = LogTest::default();

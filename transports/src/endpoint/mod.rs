@@ -107,6 +107,17 @@ impl Endpoint {
         }
     }
 
+    /// Where a process listens that has this endpoint: its socket, or its TCP addresses.
+    #[must_use]
+    pub fn listens_at(&self) -> String {
+        match self {
+            Endpoint::Tcp { listen, .. } if !listen.is_empty() => listen.join(", "),
+            #[cfg(feature = "tls")]
+            Endpoint::Tls { listen, .. } if !listen.is_empty() => listen.join(", "),
+            other => other.to_string(),
+        }
+    }
+
     /// Connects to the process that listens at this endpoint. The stream belongs to `executor`,
     /// where the future has to be polled.
     ///

@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use mycelium_core::link::{CloseReason, LinkError};
@@ -15,6 +16,9 @@ use super::server::TopicServer;
 use super::server_session::ServerSession;
 use crate::endpoint::{Gate, Secured};
 use crate::stream::{DriveError, Driver, NodeLink};
+
+/// A connection that was secured at the last moment has this long to send its name.
+const SHORTEST: Duration = Duration::from_millis(1);
 
 impl TopicServer {
     /// Accepts connections until links are to stop, from the peers that the gate admits.
@@ -77,6 +81,7 @@ impl Connection {
             // Already before its task ran: no link is needed.
             return (server.observer)(Notice::Disconnected { peer: "", error: &evicted() });
         }
+        let begin = server.executor.now();
         let stream = match select(pin!(self.secured(secured)), pin!(self.ticket.evicted())).await {
             Either::Left((Some(stream), _)) => stream,
             Either::Left((None, _)) => return,
@@ -86,7 +91,11 @@ impl Connection {
         };
         let mut session = ServerSession::new(server.clone(), self.ticket.clone());
         let mut buffer = vec![0; server.buffer()];
-        let error = match NodeLink::new(server.link_config(), &mut buffer) {
+        let mut config = server.link_config();
+        // The time for the handshake is that of both.
+        let spent = server.executor.now().saturating_sub(begin);
+        config.handshake = config.handshake.saturating_sub(spent).max(SHORTEST);
+        let error = match NodeLink::new(config, &mut buffer) {
             Ok(mut link) => {
                 let mut driver = Driver::new(&mut link, stream, server.executor.clone());
                 // The link is polled first: it sends the reason to the peer, if that can be

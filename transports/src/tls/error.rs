@@ -60,9 +60,12 @@ pub enum TlsProblem {
     Pem {
         /// The kind of entry.
         expected: &'static str,
-        /// The end of the text: the entry that was found, if that is known.
-        found: String,
+        /// The end of the text: what is wrong with an entry, if there is one.
+        found: &'static str,
     },
+    /// It is a directory or a pipe.
+    #[error("it is not a file")]
+    NoFile,
     /// It has no authority.
     #[error("no authority can be used: {reason}")]
     NoAuthority {
@@ -85,11 +88,15 @@ pub enum TlsProblem {
         /// The file of the authorities.
         authorities: PathBuf,
     },
-    /// The key does not fit the certificate, or is of an unknown kind.
-    #[error("it is not the key of `{}`: {reason}", certificate.display())]
-    Key {
+    /// The key is that of another certificate.
+    #[error("it is not the key of `{}`, but that of another certificate", certificate.display())]
+    OtherKey {
         /// The file of the certificate.
         certificate: PathBuf,
+    },
+    /// The key cannot be used.
+    #[error("expected an ECDSA key (P-256 or P-384), an Ed25519 key or an RSA key: {reason}")]
+    Key {
         /// The reason.
         reason: String,
     },
@@ -99,11 +106,31 @@ debug_as_display!(TlsError, TlsProblem);
 
 /// The reason why a certificate was refused, without the prefix of the library.
 pub(super) fn reason(error: &rustls::Error) -> String {
+    let rustls::Error::InvalidCertificate(error) = error else { return error.to_string() };
     match error {
-        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "none of the authorities has issued it".to_owned()
+        CertificateError::UnknownIssuer => "none of the authorities has issued it".to_owned(),
+        CertificateError::BadSignature => "the authority of this name has not signed it".to_owned(),
+        CertificateError::ExpiredContext { time, not_after } => {
+            let since = time.as_secs().saturating_sub(not_after.as_secs());
+            format!("it expired {} ago", span(since))
         }
-        rustls::Error::InvalidCertificate(error) => error.to_string(),
+        CertificateError::NotValidYetContext { time, not_before } => {
+            let until = not_before.as_secs().saturating_sub(time.as_secs());
+            format!("it becomes valid in {}", span(until))
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "its purposes (extended key usage) are not both `serverAuth` and `clientAuth`"
+                .to_owned()
+        }
         other => other.to_string(),
     }
+}
+
+/// A number of seconds in words.
+fn span(seconds: u64) -> String {
+    let units = [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
+    let (unit, name) =
+        units.into_iter().find(|(unit, _)| seconds >= *unit).unwrap_or((1, "second"));
+    let count = seconds / unit;
+    format!("{count} {name}{}", if count == 1 { "" } else { "s" })
 }

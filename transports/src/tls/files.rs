@@ -1,15 +1,17 @@
 //! The files of a node: its certificate, the key of it, and the authorities.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use futures_rustls::pki_types::pem::{self, PemObject};
 use futures_rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use futures_rustls::rustls::client::danger::ServerCertVerifier;
+use futures_rustls::rustls::server::danger::ClientCertVerifier;
 use futures_rustls::rustls::{self, CertificateError, RootCertStore};
 
 use super::error::{TlsError, TlsFile, TlsProblem, reason};
+use super::names::can_prove;
 
 /// The most bytes of a file.
 const LONGEST: u64 = 1 << 20;
@@ -57,15 +59,23 @@ impl TlsFiles {
         &self,
         node: &str,
         chain: &[CertificateDer<'_>],
-        peers: &dyn ServerCertVerifier,
+        readers: &dyn ServerCertVerifier,
+        publishers: &dyn ClientCertVerifier,
     ) -> Result<(), TlsError> {
+        if !can_prove(node) {
+            let reason = "no certificate can have this name".to_owned();
+            let problem = TlsProblem::Name { node: node.to_owned(), reason };
+            return Err(self.error(TlsFile::Certificate, problem));
+        }
         let name = ServerName::try_from(node).map_err(|error| {
             let (node, reason) = (node.to_owned(), error.to_string());
             self.error(TlsFile::Certificate, TlsProblem::Name { node, reason })
         })?;
         let (own, issuers) = chain.split_at_checked(1).unwrap_or_default();
+        let now = UnixTime::now();
         let checked = own.iter().try_for_each(|own| {
-            peers.verify_server_cert(own, issuers, &name, &[], UnixTime::now()).map(drop)
+            readers.verify_server_cert(own, issuers, &name, &[], now)?;
+            publishers.verify_client_cert(own, issuers, now).map(drop)
         });
         checked.map_err(|error| {
             let problem = match &error {
@@ -88,11 +98,11 @@ impl TlsFiles {
 
     pub(super) fn no_key(&self, error: &rustls::Error) -> TlsError {
         let certificate = self.certificate.clone();
-        let reason = match error {
-            rustls::Error::InconsistentKeys(_) => "it is the key of another one".to_owned(),
-            other => other.to_string(),
+        let problem = match error {
+            rustls::Error::InconsistentKeys(_) => TlsProblem::OtherKey { certificate },
+            other => TlsProblem::Key { reason: other.to_string() },
         };
-        self.error(TlsFile::Key, TlsProblem::Key { certificate, reason })
+        self.error(TlsFile::Key, problem)
     }
 
     fn error(&self, file: TlsFile, problem: TlsProblem) -> TlsError {
@@ -112,8 +122,10 @@ impl Contents {
     pub(super) fn parse(&self, files: &TlsFiles) -> Result<Credentials, TlsError> {
         let no_pem = |file, expected, error: Option<pem::Error>| {
             let found = match error {
-                Some(pem::Error::NoItemsFound) | None => String::new(),
-                Some(error) => format!(": {error}"),
+                Some(pem::Error::NoItemsFound) | None => "",
+                Some(pem::Error::MissingSectionEnd { .. }) => ": the end of an entry is missing",
+                Some(pem::Error::IllegalSectionStart { .. }) => ": an entry has no valid begin",
+                Some(_) => ": an entry is not base64",
             };
             files.error(file, TlsProblem::Pem { expected, found })
         };
@@ -126,7 +138,12 @@ impl Contents {
         };
         let chain = certificates(TlsFile::Certificate, &self.certificate)?;
         let key = PrivateKeyDer::from_pem_slice(&self.key);
-        let key = key.map_err(|error| no_pem(TlsFile::Key, "a private key", Some(error)))?;
+        let kind = if self.key.windows(ENCRYPTED.len()).any(|text| text == ENCRYPTED) {
+            "a private key without a password"
+        } else {
+            "a private key"
+        };
+        let key = key.map_err(|error| no_pem(TlsFile::Key, kind, Some(error)))?;
         let mut authorities = RootCertStore::empty();
         for authority in certificates(TlsFile::Authorities, &self.authorities)? {
             let added = authorities.add(authority);
@@ -136,7 +153,14 @@ impl Contents {
     }
 }
 
+/// The beginning of a private key with a password.
+const ENCRYPTED: &[u8] = b"BEGIN ENCRYPTED PRIVATE KEY";
+
 fn read_file(path: &Path) -> Result<Vec<u8>, TlsProblem> {
+    // Opening a pipe would wait for its other side.
+    if !fs::metadata(path).map_err(TlsProblem::Unreadable)?.is_file() {
+        return Err(TlsProblem::NoFile);
+    }
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes));
     match read.map_err(TlsProblem::Unreadable)? {

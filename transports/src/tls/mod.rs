@@ -13,14 +13,16 @@
 
 mod error;
 mod files;
+mod names;
 mod stream;
 
 use std::fmt;
 use std::io;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use event_listener::Event;
 use futures_rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use futures_rustls::rustls::client::{Resumption, WebPkiServerVerifier, verify_server_name};
 use futures_rustls::rustls::crypto::{CryptoProvider, ring};
@@ -32,20 +34,25 @@ use futures_rustls::rustls::version::TLS13;
 use futures_rustls::rustls::{self, ClientConfig, ServerConfig};
 use futures_rustls::{TlsAcceptor, TlsConnector};
 use futures_util::future::{Either, select};
-use mycelium_executor::{Peer, SendFuture, Stream};
+use mycelium_executor::{Peer, SendFuture, Stream, Thread};
 
 use crate::endpoint::{Gate, NameProof, Secured};
 use files::{Contents, Credentials};
+use names::can_prove;
 use stream::TlsStream;
 
 pub use error::{TlsError, TlsFile, TlsProblem};
 pub use files::TlsFiles;
 
 /// How a node proves its name, and whom it believes. See the [module](self).
-pub struct Tls {
+pub struct Tls(Arc<Shared>);
+
+struct Shared {
     node: String,
     files: TlsFiles,
     state: Mutex<State>,
+    /// Notified when the files were read again.
+    read: Event,
     on_reload: OnReload,
 }
 
@@ -57,6 +64,10 @@ struct State {
     /// The files that are in use.
     contents: Contents,
     settings: Settings,
+    /// A thread reads the files.
+    is_reading: bool,
+    /// Files that were read and are not valid.
+    refused: Option<Contents>,
     /// Why the files on the disk are not in use; empty if they are.
     problem: String,
 }
@@ -79,15 +90,18 @@ impl Tls {
     pub fn load(node: &str, files: TlsFiles, on_reload: OnReload) -> Result<Tls, TlsError> {
         let contents = files.read()?;
         let settings = Settings::new(node, &files, &contents)?;
-        let state = Mutex::new(State { contents, settings, problem: String::new() });
-        Ok(Tls { node: node.to_owned(), files, state, on_reload })
+        let (is_reading, refused, problem) = (false, None, String::new());
+        let state = Mutex::new(State { contents, settings, is_reading, refused, problem });
+        let (node, read) = (node.to_owned(), Event::new());
+        Ok(Tls(Arc::new(Shared { node, files, state, read, on_reload })))
     }
 
-    /// Whether a certificate can prove this name of a node: it is the name of a host, such as
-    /// `feed` or `feed.example`.
+    /// Whether a certificate can prove this name of a node: it is the name of a host in lower case,
+    /// such as `feed` or `feed.example`. Certificates do not tell upper case from lower case, and
+    /// the names of nodes do.
     #[must_use]
     pub fn can_prove(node: &str) -> bool {
-        matches!(ServerName::try_from(node), Ok(ServerName::DnsName(_)))
+        can_prove(node)
     }
 
     /// Connects: proves the name of this node, and checks that the other side proves `peer`.
@@ -97,36 +111,11 @@ impl Tls {
     /// own name was refused only when it reads.
     pub async fn connect(&self, stream: Stream, peer: &str) -> io::Result<Stream> {
         let name = ServerName::try_from(peer.to_owned()).map_err(io::Error::other)?;
-        let connected = TlsConnector::from(self.settings().client).connect(name, stream).await;
+        let settings = Shared::settings(&self.0).await;
+        let connected = TlsConnector::from(settings.client).connect(name, stream).await;
         Ok(Stream::new(TlsStream(connected.map_err(handshake_failed)?)))
     }
 
-    /// The settings for another connection. Reads the files, and uses them if they have changed.
-    fn settings(&self) -> Settings {
-        let read = self.files.read();
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let loaded = match read {
-            Ok(contents) if contents == state.contents => {
-                state.problem.clear();
-                return state.settings.clone();
-            }
-            Ok(contents) => Settings::new(&self.node, &self.files, &contents)
-                .map(|settings| (state.contents, state.settings) = (contents, settings)),
-            Err(error) => Err(error),
-        };
-        let problem = loaded.as_ref().err().map(ToString::to_string).unwrap_or_default();
-        let is_new = loaded.is_ok() || problem != state.problem;
-        state.problem = problem;
-        let settings = state.settings.clone();
-        drop(state);
-        if is_new {
-            (self.on_reload)(loaded.err().as_ref());
-        }
-        settings
-    }
-}
-
-impl Tls {
     /// [Connects](Tls::connect) before `late` is ready, which is after `limit`.
     pub(crate) async fn connect_within(
         &self,
@@ -145,6 +134,81 @@ impl Tls {
     }
 }
 
+impl Shared {
+    /// The settings for another connection, with files that have changed. They are read on a thread
+    /// of its own, since a file system may not answer. While that thread runs, other connections
+    /// use the earlier settings.
+    async fn settings(shared: &Arc<Shared>) -> Settings {
+        let read = shared.read.listen();
+        if Shared::read_again(shared) {
+            read.await;
+        }
+        shared.state().settings.clone()
+    }
+
+    /// Starts to read the files, unless a thread does. False if there is nothing to wait for.
+    fn read_again(shared: &Arc<Shared>) -> bool {
+        if std::mem::replace(&mut shared.state().is_reading, true) {
+            return false;
+        }
+        let own = shared.clone();
+        let thread = std::thread::Builder::new().name("certificates".to_owned()).spawn(move || {
+            // The placement of the thread that asked is not this one's.
+            _ = Thread::default().apply_to_current();
+            let read = own.files.read();
+            let changed = own.state().replace(&own.node, &own.files, read);
+            own.read.notify(usize::MAX);
+            if let Some(changed) = changed {
+                (own.on_reload)(changed.err().as_ref());
+            }
+        });
+        if thread.is_err() {
+            // The next connection tries again.
+            shared.state().is_reading = false;
+        }
+        thread.is_ok()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Uses files that were read, if they have changed and are valid. `None` if nothing is to be
+    /// reported.
+    fn replace(
+        &mut self,
+        node: &str,
+        files: &TlsFiles,
+        read: Result<Contents, TlsError>,
+    ) -> Option<Result<(), TlsError>> {
+        self.is_reading = false;
+        let replaced = match read {
+            Ok(contents) if contents == self.contents => {
+                self.problem.clear();
+                return None;
+            }
+            Ok(contents) if self.refused.as_ref() == Some(&contents) => return None,
+            Ok(contents) => match Settings::new(node, files, &contents) {
+                Ok(settings) => {
+                    (self.contents, self.settings) = (contents, settings);
+                    Ok(())
+                }
+                Err(error) => {
+                    self.refused = Some(contents);
+                    Err(error)
+                }
+            },
+            Err(error) => Err(error),
+        };
+        let problem = replaced.as_ref().err().map(ToString::to_string).unwrap_or_default();
+        let is_new = replaced.is_ok() || problem != self.problem;
+        self.problem = problem;
+        is_new.then_some(replaced)
+    }
+}
+
 /// The side that accepts checks that the other one has a certificate of an authority, and later
 /// compares its name with it.
 impl Gate for Tls {
@@ -154,9 +218,11 @@ impl Gate for Tls {
     }
 
     fn secure(&self, stream: Stream) -> SendFuture<io::Result<Secured>> {
-        let accepting = TlsAcceptor::from(self.settings().server).accept(stream);
+        let shared = self.0.clone();
         Box::pin(async move {
-            let accepted = accepting.await.map_err(handshake_failed)?;
+            let settings = Shared::settings(&shared).await;
+            let accepted = TlsAcceptor::from(settings.server).accept(stream).await;
+            let accepted = accepted.map_err(handshake_failed)?;
             let (_, connection) = accepted.get_ref();
             let certificates = connection.peer_certificates().unwrap_or_default();
             let certificate =
@@ -171,7 +237,7 @@ impl Gate for Tls {
 
 impl PartialEq for Tls {
     fn eq(&self, other: &Tls) -> bool {
-        (&self.node, &self.files) == (&other.node, &other.files)
+        (&self.0.node, &self.0.files) == (&other.0.node, &other.0.files)
     }
 }
 
@@ -179,7 +245,7 @@ impl Eq for Tls {}
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tls { node, files, .. } = self;
+        let Shared { node, files, .. } = &*self.0;
         f.debug_struct("Tls").field("node", node).field("files", files).finish_non_exhaustive()
     }
 }
@@ -192,9 +258,9 @@ impl Settings {
         let trusted = (authorities.clone(), provider.clone());
         let servers = WebPkiServerVerifier::builder_with_provider(trusted.0, trusted.1).build();
         let servers = servers.map_err(|error| files.no_authorities(error.to_string()))?;
-        files.check(node, &chain, &*servers)?;
         let clients = WebPkiClientVerifier::builder_with_provider(authorities, provider.clone());
         let clients = clients.build().map_err(|error| files.no_authorities(error.to_string()))?;
+        files.check(node, &chain, &*servers, &*clients)?;
         let client = client_settings(&provider, servers, chain.clone(), key.clone_key());
         let client = client.map_err(|error| files.no_key(&error))?;
         let server = server_settings(&provider, clients, chain, key);
@@ -232,8 +298,22 @@ fn server_settings(
     Ok(settings)
 }
 
+/// The error of a handshake, in words about the two nodes.
 fn handshake_failed(error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("the TLS handshake failed: {error}"))
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let text = match inner {
+        Some(refused @ rustls::Error::InvalidCertificate(_)) => {
+            format!("the certificate of the peer was refused: {}", error::reason(refused))
+        }
+        Some(rustls::Error::AlertReceived(alert)) => {
+            format!("the peer refused the connection, or the certificate of this node: {alert:?}")
+        }
+        Some(rustls::Error::InvalidMessage(message)) => {
+            format!("the peer does not speak TLS: {message:?}")
+        }
+        _ => error.to_string(),
+    };
+    io::Error::new(error.kind(), format!("the TLS handshake failed: {text}"))
 }
 
 /// The certificate of a peer, which an authority has issued.
@@ -242,6 +322,9 @@ struct Certificate(CertificateDer<'static>);
 
 impl NameProof for Certificate {
     fn check(&self, node: &str) -> Result<(), String> {
+        if !can_prove(node) {
+            return Err("no certificate can have this name".to_owned());
+        }
         let name = ServerName::try_from(node).map_err(|error| error.to_string())?;
         let certificate =
             ParsedCertificate::try_from(&self.0).map_err(|error| error.to_string())?;
