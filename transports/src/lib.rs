@@ -20,6 +20,7 @@
 #[cfg(all(feature = "conformance", unix))]
 pub mod conformance;
 pub mod counters;
+mod descriptor;
 pub mod endpoint;
 pub mod exchange;
 pub mod local;

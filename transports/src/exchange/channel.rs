@@ -5,8 +5,8 @@
 //! connection open: the session has one, and so has each stream that moved to memory, because it
 //! outlives the link's connection.
 
+use crate::descriptor::OwnedFd;
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 

@@ -7,8 +7,8 @@
 //! Nothing that the peer passes is trusted: a ring that cannot be mapped, or is not that of its
 //! stream, is refused, and the stream stays on the link.
 
+use crate::descriptor::{AsFd, OwnedFd};
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::Context;

@@ -6,8 +6,8 @@
 //! its positions; the link says from which message on the stream is in memory. If the reader cannot
 //! map the memory, the stream stays on the link.
 
+use crate::descriptor::{AsFd, OwnedFd};
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Context;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! How far a stream of a publisher of this process was sent to its reader: on all connections, and
 //! on the present one.
 
-use std::os::fd::OwnedFd;
+use crate::descriptor::OwnedFd;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
 //! The reading end of a topic for readers in another process: each publisher's messages as bytes,
 //! kept in the ring until the other process confirms them.
 
+use crate::descriptor::OwnedFd;
 use std::collections::VecDeque;
 use std::fmt;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::Waker;
 

@@ -1,7 +1,7 @@
 //! Makes the ring of a publisher: on the heap, in memory that other processes can map, or over the
 //! memory of another process.
 
-use std::os::fd::OwnedFd;
+use crate::descriptor::OwnedFd;
 use std::sync::Arc;
 
 use mycelium_core::ring::broadcast::{Broadcast, Claim, HeapStorage, Layout, LayoutError};

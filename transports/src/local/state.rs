@@ -21,7 +21,7 @@ mod pressing;
 mod pumping;
 mod waking;
 
-use std::os::fd::OwnedFd;
+use crate::descriptor::OwnedFd;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! Memory on systems other than 64-bit Linux: it cannot be shared there. Types that need it have no
 //! variants, so that the rest of the crate is the same on all systems.
 
+use crate::descriptor::{BorrowedFd, OwnedFd};
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::task::Context;
