@@ -1,6 +1,7 @@
 //! Messages between two processes through memory that both map.
 //!
-//! The process of the run is one side; the other one is a job ([`processes`]).
+//! The process of the run is one side; the other one is a job
+//! ([`processes`](crate::processes)).
 //! `exchange` has the loops, which are the same for all ends of a `Duplex`: `ring`, `bare` and
 //! `iceoryx`. `nodes` has the columns of whole nodes.
 
