@@ -1,4 +1,5 @@
-//! Nodes on several hosts, joined by TLS: each proves its name by a certificate.
+//! Nodes on several hosts, joined by TLS: each proves its name by a certificate. Bad networks are
+//! in `tests/faults.rs`.
 #![cfg(target_os = "linux")]
 #![cfg(all(feature = "metrics", feature = "signals", feature = "tls"))]
 
@@ -11,12 +12,8 @@ mod loopback;
 mod numbers;
 #[path = "tls/pair.rs"]
 mod pair;
-#[path = "network/proxy.rs"]
-mod proxy;
 #[path = "tls/topology.rs"]
 mod topology;
-#[path = "network/way.rs"]
-mod way;
 
 use mycelium::Carrier;
 use mycelium_executor::Executor;
@@ -24,7 +21,7 @@ use mycelium_tokio::Tokio;
 
 use crate::certificates::Certificates;
 use crate::numbers::within;
-use crate::pair::{MANY, PORT, Pair, connections, errors, through_a_proxy, two_hosts, until};
+use crate::pair::{PORT, Pair, two_hosts};
 
 const COUNT: u64 = 500;
 
@@ -59,44 +56,4 @@ fn nodes_of_two_hosts_are_joined_by_tls_on_smol() {
 fn nodes_of_two_hosts_are_joined_by_tls_on_glommio() {
     let settings = mycelium_glommio::Settings::default();
     mycelium_glommio::run(&settings, |glommio| arrives("glommio", glommio)).unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_that_is_cut_under_load_loses_and_repeats_nothing() {
-    let certificates = Certificates::of("cut", &["far", "near"]);
-    let (pair, received, proxy) = through_a_proxy("cut", &certificates, "");
-    let near = pair.start("near", MANY, Tokio::current().unwrap());
-    let far = pair.start("far", MANY, Tokio::current().unwrap());
-    let cuts = tokio::task::spawn_blocking(move || {
-        for cut in 1..=20 {
-            proxy.wait_for(cut * 10_000);
-            proxy.cut();
-        }
-    });
-    within(near.join()).await.unwrap();
-    within(far.join()).await.unwrap();
-    within(cuts).await.unwrap();
-    assert!(received.try_iter().eq(0..MANY));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_partition_heals_without_a_loss() {
-    let certificates = Certificates::of("partition", &["far", "near"]);
-    let times = "keep_alive = \"50ms\"\nsilence = \"200ms\"\nhandshake = \"200ms\"";
-    let (pair, received, proxy) = through_a_proxy("partition", &certificates, times);
-    let near = pair.start("near", MANY, Tokio::current().unwrap());
-    let far = pair.start("far", MANY, Tokio::current().unwrap());
-    let mut links = 0;
-    for _ in 0..3 {
-        // Not while the two shake hands.
-        until(|| connections(&near) > links).await;
-        let before = errors(&near);
-        proxy.hold();
-        until(|| errors(&near) > before).await;
-        links = connections(&near);
-        proxy.release();
-    }
-    within(near.join()).await.unwrap();
-    within(far.join()).await.unwrap();
-    assert!(received.try_iter().eq(0..MANY));
 }

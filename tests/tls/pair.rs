@@ -12,12 +12,8 @@ use mycelium_transports::counters::Kind;
 use crate::certificates::Certificates;
 use crate::loopback::host;
 use crate::numbers::{Counter, Number, Taker, within};
-use crate::proxy::Proxy;
 
 pub(crate) const PORT: u16 = 7400;
-
-/// More numbers than the sockets and the proxy hold: at least 400,000 bytes.
-pub(crate) const MANY: u64 = 50_000;
 
 /// `far` sends nothing, and stays until its shutdown.
 pub(crate) const NONE: u64 = 0;
@@ -94,18 +90,6 @@ max_retry = "20ms"
     )
 }
 
-/// A pair whose link goes through a proxy, and the proxy.
-pub(crate) fn through_a_proxy(
-    name: &str,
-    certificates: &Certificates,
-    more: &str,
-) -> (Pair, Receiver<u64>, Proxy) {
-    let (own, proxy) = (format!("{}:{PORT}", host()), format!("{}:{PORT}", host()));
-    let far = format!("address = \"{proxy}\"\nlisten = \"{own}\"");
-    let (pair, received) = Pair::new(name, two_hosts(certificates, &far, more));
-    (pair, received, Proxy::start(&proxy, &own))
-}
-
 /// Ready once this is so.
 pub(crate) async fn until(mut is_so: impl FnMut() -> bool) {
     within(async {
@@ -119,11 +103,6 @@ pub(crate) async fn until(mut is_so: impl FnMut() -> bool) {
 /// How many connections this node has had.
 pub(crate) fn connections(running: &Running) -> u64 {
     of_links(running, "connections")
-}
-
-/// How many connections of this node have failed.
-pub(crate) fn errors(running: &Running) -> u64 {
-    of_links(running, "errors")
 }
 
 /// How many peers this node has rejected.
