@@ -1,7 +1,10 @@
 //! The descriptors of shared memory. A system without descriptors shares none.
 
 #[cfg(unix)]
-#[allow(unused_imports, reason = "only code for systems without shared memory names all of them")]
+#[allow(
+    unused_imports,
+    reason = "only code for systems without shared memory names all of them"
+)]
 pub(crate) use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 #[cfg(not(unix))]

@@ -100,7 +100,10 @@ fn main() -> ExitCode {
             bundled::member(args, executor).await
         }
         Some(Command::Certificates { directory, nodes }) => {
-            certificates::write(&directory, &nodes).map(success)
+            certificates::write(&directory, &nodes)?;
+            let (nodes, directory) = (nodes.join(", "), directory.display());
+            say(&format!("certificates of {nodes}, and of their authority, are in {directory}"));
+            Ok(ExitCode::SUCCESS)
         }
         None => run(cli.run, executor).await.map(success),
     });
