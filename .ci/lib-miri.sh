@@ -23,7 +23,7 @@ core_tests() {
         name=${name%/main.rs}
         name=${name%.rs}
         case $name in
-            link* | wire | decoder | ui | properties) ;;
+            link* | legacy | wire | decoder | ui | properties) ;;
             *) echo "$name" ;;
         esac
     done
