@@ -195,7 +195,7 @@ impl Hub {
         self.intakes.values().for_each(|intake| intake.close());
     }
 
-    /// Adds a client that has connected. `None` if there is no place for it.
+    /// Adds a client that has connected. `None` if the listener has as many as it may.
     pub(super) fn enter(&self, peer: &Peer) -> Option<Arc<Client>> {
         let mut clients = self.clients();
         if clients.connected.len() >= self.config.connections {

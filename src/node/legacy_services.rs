@@ -61,7 +61,7 @@ impl<M: Message> AnyCodec for Arc<LegacyCodec<M>> {
     fn outgoing(&self, of: &TypeConfig, origins: &Option<Arc<Origins>>) -> MakeService {
         let (codec, origins, type_id) = (self.clone(), origins.clone(), of.id);
         Box::new(move |name, hub| {
-            // It lives as long as the service: until there is no next run.
+            // It lives as long as the service, over all of its runs.
             let guard = OutgoingGuard(hub.clone());
             Registered::new(name, Outgoing::<M>::ports(), move || Outgoing {
                 hub: guard.0.clone(),

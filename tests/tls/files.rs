@@ -1,7 +1,7 @@
 //! The files of a node: mistakes in them, and how they are replaced while the node runs.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
@@ -173,37 +173,83 @@ async fn a_certificate_for_servers_alone_is_a_start_error() {
     assert!(error.contains(reason), "{error}");
 }
 
+/// A node with its files, whose connections fail: they have the files read again.
+struct Rereading {
+    certificates: Certificates,
+    authority: Authority,
+    tls: Arc<Tls>,
+    /// For each report: why new files are not in use, or nothing if they are.
+    reports: Arc<Mutex<Vec<Option<String>>>>,
+}
+
+impl Rereading {
+    fn new(name: &str) -> Rereading {
+        let (certificates, authority) = (Certificates::new(name), Authority::new("test"));
+        certificates.write("ca.pem", &authority.pem());
+        certificates.write_pair("near", &authority.issue("near"));
+        let file = |name: &str| certificates.path().join(name);
+        let (certificate, key, authorities) = (file("near.pem"), file("near.key"), file("ca.pem"));
+        let files = TlsFiles { certificate, key, authorities };
+        let reports = Arc::new(Mutex::new(Vec::new()));
+        let reported = reports.clone();
+        let on_reload = Box::new(move |error: Option<&TlsError>| {
+            reported.lock().unwrap().push(error.map(ToString::to_string));
+        });
+        let tls = Arc::new(Tls::load("near", files, on_reload).unwrap());
+        Rereading { certificates, authority, tls, reports }
+    }
+
+    /// Replaces the certificate.
+    fn issue(&self, change: impl FnOnce(&mut CertificateParams)) {
+        let mut params = CertificateParams::new(["near".to_owned()]).unwrap();
+        change(&mut params);
+        self.certificates.write_pair("near", &self.authority.issue_as(params));
+    }
+
+    /// A connection that nobody accepts.
+    async fn connect(&self) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let addresses = vec![listener.local_addr().unwrap().to_string()];
+        let accepting = std::thread::spawn(move || drop(listener.accept()));
+        let (listen, node, handshake) = (Vec::new(), "far".to_owned(), Duration::from_secs(60));
+        let endpoint = Endpoint::Tls { addresses, listen, node, tls: self.tls.clone(), handshake };
+        let executor: Arc<dyn Executor> = Arc::new(Tokio::current().unwrap());
+        assert!(within(endpoint.connect(&executor)).await.is_err());
+        accepting.join().unwrap();
+    }
+
+    fn reports(&self) -> Vec<Option<String>> {
+        self.reports.lock().unwrap().clone()
+    }
+}
+
 /// The certificate is replaced by one that no peer accepts: the earlier one stays in use.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_for_servers_alone_does_not_replace_a_valid_one() {
-    let certificates = Certificates::new("purpose-later");
-    let authority = Authority::new("test");
-    certificates.write("ca.pem", &authority.pem());
-    certificates.write_pair("near", &authority.issue("near"));
-    let file = |name: &str| certificates.path().join(name);
-    let files = TlsFiles {
-        certificate: file("near.pem"),
-        key: file("near.key"),
-        authorities: file("ca.pem"),
-    };
-    let reports = Arc::new(Mutex::new(Vec::new()));
-    let words = reports.clone();
-    let on_reload = Box::new(move |error: Option<&TlsError>| {
-        words.lock().unwrap().push(error.map(ToString::to_string));
+    let node = Rereading::new("purpose-later");
+    node.issue(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]);
+    for _ in 0..3 {
+        node.connect().await;
+    }
+    let reports = node.reports();
+    assert!(matches!(&*reports, [Some(_)]), "it is refused, and reported once: {reports:?}");
+}
+
+/// Clocks differ: a new certificate may be a moment too early.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_becomes_valid_is_used_then() {
+    let node = Rereading::new("early-later");
+    node.issue(|params| {
+        let soon = Tokio::current().unwrap().wall_clock() + Duration::from_secs(2);
+        params.not_before = date_time_ymd(1970, 1, 1) + soon.duration_since(UNIX_EPOCH).unwrap();
     });
-    let tls = Arc::new(Tls::load("near", files, on_reload).unwrap());
-    let mut params = CertificateParams::new(["near".to_owned()]).unwrap();
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    certificates.write_pair("near", &authority.issue_as(params));
-    // The files are read at each connection, also at one that nobody accepts.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let addresses = vec![listener.local_addr().unwrap().to_string()];
-    let accepting = std::thread::spawn(move || drop(listener.accept()));
-    let (listen, node, handshake) = (Vec::new(), "far".to_owned(), Duration::from_secs(60));
-    let endpoint = Endpoint::Tls { addresses, listen, node, tls: tls.clone(), handshake };
-    let executor: Arc<dyn Executor> = Arc::new(Tokio::current().unwrap());
-    assert!(within(endpoint.connect(&executor)).await.is_err());
-    accepting.join().unwrap();
-    let reports = reports.lock().unwrap();
-    assert!(matches!(&**reports, [Some(_)]), "the new certificate is in use: {reports:?}");
+    within(async {
+        while !node.reports().contains(&None) {
+            node.connect().await;
+        }
+    })
+    .await;
+    let reports = node.reports();
+    let [Some(refused), None] = &*reports else { panic!("{reports:?}") };
+    assert!(refused.contains("it becomes valid in "), "{refused}");
 }

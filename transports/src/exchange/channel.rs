@@ -5,7 +5,6 @@
 //! connection open: the session has one, and so has each stream that moved to memory, because it
 //! outlives the link's connection.
 
-use crate::descriptor::OwnedFd;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
@@ -13,6 +12,7 @@ use std::task::Waker;
 use mycelium_core::doorbell::{Doorbell, WakePath};
 
 use super::session_thread::ExecutorId;
+use crate::descriptor::OwnedFd;
 use crate::local::{RemoteBell, SharedRing};
 use crate::memory::{Connection, Gone, Handler, Packet};
 use crate::stream::STREAMS;

@@ -7,7 +7,6 @@
 //! Nothing that the peer passes is trusted: a ring that cannot be mapped, or is not that of its
 //! stream, is refused, and the stream stays on the link.
 
-use crate::descriptor::{AsFd, OwnedFd};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,6 +19,7 @@ use mycelium_executor::Executor;
 use super::channel::{Arrival, Channel, Tie};
 use super::refusal::MemoryRefusal;
 use super::session_channel::SessionChannel;
+use crate::descriptor::{AsFd, OwnedFd};
 use crate::local::{MappedRing, Topic};
 use crate::memory::{
     ControlThread, Gone, Mapping, Packet, PacketKind, SendError, Token, cursor_region,

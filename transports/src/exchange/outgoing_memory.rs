@@ -6,7 +6,6 @@
 //! its positions; the link says from which message on the stream is in memory. If the reader cannot
 //! map the memory, the stream stays on the link.
 
-use crate::descriptor::{AsFd, OwnedFd};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Context;
@@ -20,6 +19,7 @@ use super::channel::{Arrival, Channel};
 use super::refusal::MemoryRefusal;
 use super::session_channel::SessionChannel;
 use super::stream_state::{MemoryStep, PassedRegion, RegionAnswer, StreamState};
+use crate::descriptor::{AsFd, OwnedFd};
 use crate::local::EgressStream;
 use crate::memory::{
     ControlThread, Gone, Mapping, Packet, PacketKind, SendError, Token, random_token,

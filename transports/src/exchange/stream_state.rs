@@ -1,7 +1,6 @@
 //! How far a stream of a publisher of this process was sent to its reader: on all connections, and
 //! on the present one.
 
-use crate::descriptor::OwnedFd;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use mycelium_core::link::{OutgoingId, SendError};
 use mycelium_core::ring::region::ForeignCursors;
 
 use super::redelivery::DeliveryHistory;
+use crate::descriptor::OwnedFd;
 use crate::memory::Mapping;
 use crate::stream::NodeLink;
 

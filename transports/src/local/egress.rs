@@ -1,7 +1,6 @@
 //! The reading end of a topic for readers in another process: each publisher's messages as bytes,
 //! kept in the ring until the other process confirms them.
 
-use crate::descriptor::OwnedFd;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
@@ -24,6 +23,7 @@ use super::shared::{RemoteBell, RemoteReaders, Ring};
 use super::state::{Edge, PublisherState, SubscriberState};
 use super::topic::Topic;
 use crate::counters::{EdgeValue, Line};
+use crate::descriptor::OwnedFd;
 use crate::memory::Mapping;
 use crate::sync::{AtomicBool, Ordering};
 

@@ -1,7 +1,6 @@
 //! Makes the ring of a publisher: on the heap, in memory that other processes can map, or over the
 //! memory of another process.
 
-use crate::descriptor::OwnedFd;
 use std::sync::Arc;
 
 use mycelium_core::ring::broadcast::{Broadcast, Claim, HeapStorage, Layout, LayoutError};
@@ -13,6 +12,7 @@ use super::abandoned::LeftEnd;
 use super::memory_size::PageSize;
 use super::schema::Schema;
 use super::shared::{FLOOR, Imports, Ring};
+use crate::descriptor::OwnedFd;
 use crate::memory::{Mapping, MemoryError, data_region};
 
 /// The shape of every publisher's ring of a topic.

@@ -21,7 +21,6 @@ mod pressing;
 mod pumping;
 mod waking;
 
-use crate::descriptor::OwnedFd;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -41,6 +40,7 @@ use super::shared::{MappedOrigin, RemoteReaders, Ring, Sleeper};
 use super::stall::{Eviction, Evictions};
 use super::versioned::Versioned;
 use crate::counters::{EdgeValue, Line, PublisherValue, plain};
+use crate::descriptor::OwnedFd;
 use crate::sync::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 pub(super) use pressing::PressureCheck;

@@ -1,7 +1,6 @@
 //! Memory on systems other than 64-bit Linux: it cannot be shared there. Types that need it have no
 //! variants, so that the rest of the crate is the same on all systems.
 
-use crate::descriptor::{BorrowedFd, OwnedFd};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use mycelium_executor::Executor;
 
 use super::error::{ControlError, Gone, MemoryError, SendError};
 use super::packet::{Packet, Token};
+use crate::descriptor::{BorrowedFd, OwnedFd};
 use crate::endpoint::unix::Access;
 
 /// There is none on this system.

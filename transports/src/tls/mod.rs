@@ -66,10 +66,15 @@ struct State {
     settings: Settings,
     /// A thread reads the files.
     is_reading: bool,
-    /// Files that were read and are not valid.
-    refused: Option<Contents>,
-    /// Why the files on the disk are not in use; empty if they are.
-    problem: String,
+    /// Why the files on the disk are not in use, if they are not. It was reported.
+    problem: Option<Problem>,
+}
+
+#[derive(PartialEq, Eq)]
+enum Problem {
+    Unreadable(String),
+    /// These files are not valid now. They may be later: a certificate has a first day.
+    Invalid(Contents),
 }
 
 /// What the connections of a node have in common.
@@ -90,9 +95,8 @@ impl Tls {
     pub fn load(node: &str, files: TlsFiles, on_reload: OnReload) -> Result<Tls, TlsError> {
         let contents = files.read()?;
         let settings = Settings::new(node, &files, &contents)?;
-        let (is_reading, refused, problem) = (false, None, String::new());
-        let state = Mutex::new(State { contents, settings, is_reading, refused, problem });
-        let (node, read) = (node.to_owned(), Event::new());
+        let state = State { contents, settings, is_reading: false, problem: None };
+        let (node, state, read) = (node.to_owned(), Mutex::new(state), Event::new());
         Ok(Tls(Arc::new(Shared { node, files, state, read, on_reload })))
     }
 
@@ -157,10 +161,10 @@ impl Shared {
             _ = Thread::default().apply_to_current();
             let read = own.files.read();
             let changed = own.state().replace(&own.node, &own.files, read);
-            own.read.notify(usize::MAX);
             if let Some(changed) = changed {
                 (own.on_reload)(changed.err().as_ref());
             }
+            own.read.notify(usize::MAX);
         });
         if thread.is_err() {
             // The next connection tries again.
@@ -184,28 +188,26 @@ impl State {
         read: Result<Contents, TlsError>,
     ) -> Option<Result<(), TlsError>> {
         self.is_reading = false;
-        let replaced = match read {
+        let (error, problem) = match read {
             Ok(contents) if contents == self.contents => {
-                self.problem.clear();
+                self.problem = None;
                 return None;
             }
-            Ok(contents) if self.refused.as_ref() == Some(&contents) => return None,
             Ok(contents) => match Settings::new(node, files, &contents) {
                 Ok(settings) => {
-                    (self.contents, self.settings) = (contents, settings);
-                    Ok(())
+                    (self.contents, self.settings, self.problem) = (contents, settings, None);
+                    return Some(Ok(()));
                 }
-                Err(error) => {
-                    self.refused = Some(contents);
-                    Err(error)
-                }
+                Err(error) => (error, Problem::Invalid(contents)),
             },
-            Err(error) => Err(error),
+            Err(error) => {
+                let text = error.to_string();
+                (error, Problem::Unreadable(text))
+            }
         };
-        let problem = replaced.as_ref().err().map(ToString::to_string).unwrap_or_default();
-        let is_new = replaced.is_ok() || problem != self.problem;
-        self.problem = problem;
-        is_new.then_some(replaced)
+        let is_new = self.problem.as_ref() != Some(&problem);
+        self.problem = Some(problem);
+        is_new.then_some(Err(error))
     }
 }
 
