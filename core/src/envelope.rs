@@ -1,8 +1,7 @@
 //! The data that accompanies a message: its sender, its sequence number, and extensions.
 
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
-
 use crate::message::Message;
+use crate::trace::TraceContext;
 
 /// What a frame says about its payload. Type, stream and sequence are always present; the rest
 /// costs no bytes unless it is used.
@@ -46,30 +45,4 @@ impl Envelope {
     pub fn of<M: Message>(stream: u32, sequence: u64) -> Self {
         Self { type_id: M::ID, stream, sequence, ..Self::default() }
     }
-}
-
-/// The trace of a message, in the bytes of W3C Trace Context: ids in the byte order of
-/// `traceparent`.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    Default,
-    FromBytes,
-    IntoBytes,
-    KnownLayout,
-    Immutable,
-    Unaligned,
-)]
-#[repr(C)]
-pub struct TraceContext {
-    /// The trace.
-    pub trace_id: [u8; 16],
-    /// The span that sent the message.
-    pub span_id: [u8; 8],
-    /// Bit 0: the trace is sampled.
-    pub flags: u8,
 }

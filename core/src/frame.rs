@@ -33,6 +33,7 @@ use crate::{
     envelope::Envelope,
     error::DecodeError,
     message::{self, Message},
+    trace::TraceContext,
 };
 
 /// A checked frame.
@@ -137,6 +138,12 @@ impl<'a> FrameView<'a> {
     #[inline]
     pub fn is_redelivered(&self) -> bool {
         self.extensions.is_redelivered()
+    }
+
+    /// The trace of the message. Its ids may be [invalid](TraceContext::is_valid).
+    #[inline]
+    pub fn trace(&self) -> Option<TraceContext> {
+        self.extensions.trace()
     }
 
     /// The payload, with its tail if it has one.

@@ -41,6 +41,7 @@ pub mod ring;
 mod sync;
 #[cfg(any(loom, lines))]
 pub mod sync;
+pub mod trace;
 pub mod wait;
 
 #[doc(hidden)]
@@ -50,7 +51,7 @@ pub mod __private;
 pub use descriptor::{
     Descriptor, Digest, EnumDescriptor, FieldDescriptor, FieldType, VariantDescriptor,
 };
-pub use envelope::{Envelope, TraceContext};
+pub use envelope::Envelope;
 pub use error::{DecodeError, Invalid, InvalidReason};
 pub use fixed::{FixedStr, FixedVec, NoRoom, TooLong, TooMany};
 pub use frame::{
@@ -95,3 +96,4 @@ pub use message::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub use mycelium_macros::core_message as message;
+pub use trace::{TraceContext, TraceParseError};

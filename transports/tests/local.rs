@@ -15,6 +15,8 @@ mod policies;
 mod pressure;
 #[path = "local/stall.rs"]
 mod stall;
+#[path = "local/traces.rs"]
+mod traces;
 #[path = "local/waiting.rs"]
 mod waiting;
 

@@ -6,7 +6,8 @@
 use zerocopy::FromBytes;
 
 use super::ExtensionError;
-use crate::envelope::{Envelope, TraceContext};
+use crate::envelope::Envelope;
+use crate::trace::TraceContext;
 
 /// The kinds that this version defines.
 pub mod kind {
@@ -116,6 +117,16 @@ impl<'a> Extensions<'a> {
     #[inline]
     pub fn is_redelivered(mut self) -> bool {
         !self.is_empty() && self.any(|extension| extension.kind == kind::REDELIVERED)
+    }
+
+    /// The trace of the message. Its ids may be [invalid](TraceContext::is_valid).
+    #[inline]
+    pub fn trace(mut self) -> Option<TraceContext> {
+        if self.is_empty() {
+            return None;
+        }
+        let Extension { value, .. } = self.find(|extension| extension.kind == kind::TRACE)?;
+        TraceContext::read_from_bytes(value).ok()
     }
 
     pub(super) fn fill(self, envelope: &mut Envelope) {

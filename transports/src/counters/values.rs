@@ -214,6 +214,8 @@ values! {
         RejectedPeers = "rejected_peers",
         /// Connections that were closed to make room for others.
         Evicted = "evicted",
+        /// Traces of messages whose ids were invalid, and that were ignored.
+        InvalidTraces = "invalid_traces",
     }
 
     /// Values of a [`Kind::Watchdog`].

@@ -8,12 +8,12 @@ use std::task::Context;
 use std::time::Duration;
 
 use event_listener::EventListener;
-use mycelium_core::FrameView;
 use mycelium_core::descriptor::Digest;
 use mycelium_core::link::{
     CloseReason, Event, IncomingId, Interest, InterestId, Name, ReaderMode, ReaderStart,
     RejectReason, SendError,
 };
+use mycelium_core::{FrameView, TraceContext};
 use mycelium_executor::Executor;
 
 use super::config::{LinkConfig, MemoryUse};
@@ -292,6 +292,17 @@ impl ClientSession {
         }
     }
 
+    /// The trace of a message, unless its ids are invalid.
+    #[inline]
+    fn trace_of(&self, frame: &FrameView<'_>) -> Option<TraceContext> {
+        let trace = frame.trace()?;
+        if !trace.is_valid() {
+            self.line.add(LinkValue::InvalidTraces, 1);
+            return None;
+        }
+        Some(trace)
+    }
+
     fn stream(&mut self, id: IncomingId) -> Option<&mut IncomingStream> {
         self.streams.get_mut(id.place())?.as_mut().filter(|stream| stream.id == id)
     }
@@ -308,8 +319,9 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
     #[inline]
     fn message(&mut self, stream: IncomingId, frame: FrameView<'_>) -> Result<(), CloseReason> {
         self.lost_memory.read();
+        let trace = self.trace_of(&frame);
         let Some(stream) = self.stream(stream) else { return Ok(()) };
-        stream.push(frame.payload(), frame.is_redelivered())?;
+        stream.push(&frame, trace)?;
         self.line.add(LinkValue::Received, 1);
         Ok(())
     }
@@ -318,8 +330,9 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
         self.lost_memory.read();
         match event {
             Event::Fragment { stream, fragment, frame } => {
-                let taken =
-                    self.stream(stream).map(|stream| stream.push_fragment(fragment, &frame));
+                let trace = self.trace_of(&frame);
+                let stream = self.stream(stream);
+                let taken = stream.map(|stream| stream.push_fragment(fragment, &frame, trace));
                 self.line.add(LinkValue::Received, u64::from(taken == Some(Ok(true))));
                 if let Some(Err(reason)) = taken {
                     link.close(now, reason);

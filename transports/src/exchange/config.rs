@@ -7,7 +7,7 @@ use mycelium_core::frame::Limits;
 use mycelium_core::link::{Batching, Config, Confirms, Name};
 use mycelium_executor::Backoff;
 
-use crate::local::Schema;
+use crate::local::{Schema, TraceArea};
 
 /// The name of this process on its links.
 #[derive(Clone, Copy, Debug)]
@@ -136,7 +136,7 @@ impl Window {
     /// ```
     #[must_use]
     pub fn slots(&self, schema: &Schema) -> usize {
-        let slot = schema.layout(2).slot_words() * size_of::<usize>();
+        let slot = schema.layout(2, TraceArea::Absent).slot_words() * size_of::<usize>();
         let slots = (self.bytes / slot).min(self.messages).max(2);
         1 << slots.ilog2()
     }

@@ -20,7 +20,7 @@ use super::channel::{Arrival, Channel, Tie};
 use super::refusal::MemoryRefusal;
 use super::session_channel::SessionChannel;
 use crate::descriptor::{AsFd, OwnedFd};
-use crate::local::{MappedRing, Topic};
+use crate::local::{MappedRing, Topic, TraceArea};
 use crate::memory::{
     ControlThread, Gone, Mapping, Packet, PacketKind, SendError, Token, cursor_region,
 };
@@ -181,9 +181,9 @@ impl IncomingMemory {
         let identity = RingIdentity { epoch, digest: schema.digest.0 };
         let data = ForeignData::attach(mapping, identity).map_err(MemoryRefusal::Region)?;
         let layout = data.layout();
-        if layout.message_bytes() != schema.size || layout.has_length() {
-            return Err(MemoryRefusal::Other);
-        }
+        // The node of the publisher says whether its messages have traces.
+        let area = TraceArea::of(layout.message_bytes(), schema.size);
+        let area = area.filter(|_| !layout.has_length()).ok_or(MemoryRefusal::Other)?;
         // And the floor of the ring.
         let readers = topic.places() + 1;
         let (cursors, descriptor) = cursor_region(topic.name(), layout, readers, identity)
@@ -191,7 +191,8 @@ impl IncomingMemory {
         let proxy = usize::try_from(entry).ok().filter(|_| entry != u64::MAX);
         let proxy = proxy.map(|entry| Claim { entry, generation: generation as usize });
         let (tie, channel) = (tie.clone(), self.channel.channel().clone());
-        let ring = MappedRing::new(data, cursors, readers, proxy).ok_or(MemoryRefusal::Other)?;
+        let ring =
+            MappedRing::new(data, cursors, readers, area, proxy).ok_or(MemoryRefusal::Other)?;
         Ok((number, PassedRing { epoch, ring, tie, channel }, readers, descriptor))
     }
 }

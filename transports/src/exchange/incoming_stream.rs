@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use mycelium_core::FrameView;
 use mycelium_core::frame::Fragment;
 use mycelium_core::link::{CloseReason, IncomingId, InterestId, RunShape};
+use mycelium_core::{FrameView, TraceContext};
 
 use super::incoming_memory::PassedRing;
 use crate::local::{GapReason, MappedPublisher, RemotePublisher, TopicError};
@@ -32,6 +32,8 @@ pub(super) struct IncomingStream {
     ended: bool,
     /// The fragments of a message that have arrived.
     fragments: Vec<u8>,
+    /// The trace of that message.
+    trace: Option<TraceContext>,
     /// The latest message was sent to an earlier process, too.
     redelivered: bool,
 }
@@ -55,6 +57,7 @@ impl IncomingStream {
             done: first,
             ended: false,
             fragments: Vec::new(),
+            trace: None,
             redelivered: false,
         }
     }
@@ -115,10 +118,15 @@ impl IncomingStream {
     /// If the peer violates the protocol: the message has another size than those of the topic, or
     /// exceeds the credit.
     #[inline]
-    pub(super) fn push(&mut self, message: &[u8], redelivered: bool) -> Result<(), CloseReason> {
+    pub(super) fn push(
+        &mut self,
+        frame: &FrameView<'_>,
+        trace: Option<TraceContext>,
+    ) -> Result<(), CloseReason> {
         self.credit = self.credit.saturating_sub(1);
-        self.redelivered = redelivered;
-        self.publisher.push(message, redelivered).map_err(|_| CloseReason::Protocol)
+        self.redelivered = frame.is_redelivered();
+        let pushed = self.publisher.push_with(frame.payload(), self.redelivered, trace);
+        pushed.map_err(|_| CloseReason::Protocol)
     }
 
     /// Takes the messages of a run, as [`push`](IncomingStream::push) does.
@@ -135,20 +143,22 @@ impl IncomingStream {
         &mut self,
         fragment: Fragment,
         frame: &FrameView<'_>,
+        trace: Option<TraceContext>,
     ) -> Result<bool, CloseReason> {
         let total = self.publisher.message_bytes();
         if total != fragment.total as usize {
             return Err(CloseReason::Protocol);
         }
         if fragment.offset == 0 {
-            self.redelivered = frame.is_redelivered();
+            (self.redelivered, self.trace) = (frame.is_redelivered(), trace);
         }
         self.fragments.extend_from_slice(frame.payload());
         if self.fragments.len() < total {
             return Ok(false);
         }
         self.credit = self.credit.saturating_sub(1);
-        let pushed = self.publisher.push(&self.fragments, self.redelivered);
+        let trace = self.trace.take();
+        let pushed = self.publisher.push_with(&self.fragments, self.redelivered, trace);
         pushed.map_err(|_| CloseReason::Protocol)?;
         self.fragments.clear();
         Ok(true)

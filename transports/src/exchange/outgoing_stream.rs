@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use mycelium_core::Envelope;
 use mycelium_core::link::{ExportId, Name, OutgoingId, RunBytes, SendError};
 
 use super::gap;
@@ -103,8 +104,9 @@ pub(super) fn send(
         }
         let redelivered = stream.state.history.is_redelivered(next);
         match stream.next_item() {
-            EgressItem::Message(bytes) => {
-                match connection.send(now, link, id, bytes, redelivered) {
+            EgressItem::Message(bytes, trace) => {
+                let envelope = Envelope { redelivered, trace, ..Envelope::default() };
+                match connection.send(now, link, id, bytes, envelope) {
                     Ok(true) => {
                         sent += 1;
                         stream.count_sent_again(u64::from(redelivered));

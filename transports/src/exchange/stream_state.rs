@@ -66,9 +66,8 @@ impl ConnectionProgress {
         link: &mut NodeLink<'_>,
         stream: OutgoingId,
         bytes: &[u8],
-        redelivered: bool,
+        envelope: Envelope,
     ) -> Result<bool, SendError> {
-        let envelope = Envelope { redelivered, ..Envelope::default() };
         // The whole message is its fixed part.
         let fixed_len = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
         if self.offset == 0 {
@@ -80,6 +79,9 @@ impl ConnectionProgress {
         let (offset, total) = (self.offset as u32, bytes.len() as u32);
         let fragment = Fragment { offset, total, fixed_len };
         let rest = bytes.get(self.offset..).unwrap_or_default();
+        // The first fragment has the trace of the message.
+        let trace = envelope.trace.filter(|_| offset == 0);
+        let envelope = Envelope { trace, ..envelope };
         self.offset += link.send_fragment(now, stream, &envelope, fragment, rest)?;
         Ok(self.offset == bytes.len())
     }

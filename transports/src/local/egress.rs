@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use bytes::Bytes;
+use mycelium_core::TraceContext;
 use mycelium_core::link::RunShape;
 use mycelium_core::ring::broadcast::{Claim, Layout, Peek, RetainingConsumer};
 use mycelium_core::ring::region::{ForeignCursors, RingIdentity};
@@ -22,6 +23,7 @@ use super::schema::Schema;
 use super::shared::{RemoteBell, RemoteReaders, Ring};
 use super::state::{Edge, PublisherState, SubscriberState};
 use super::topic::Topic;
+use super::trace::trace_in;
 use crate::counters::{EdgeValue, Line};
 use crate::descriptor::OwnedFd;
 use crate::memory::Mapping;
@@ -136,8 +138,8 @@ impl<T> fmt::Debug for EgressReader<T> {
 /// What an [`EgressStream`] has next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EgressItem<'a> {
-    /// The bytes of its next message.
-    Message(&'a [u8]),
+    /// The bytes of its next message, and its trace.
+    Message(&'a [u8], Option<TraceContext>),
     /// The number of messages that were overwritten because the reader was too slow, or evicted.
     Gap(u64),
     /// Nothing yet.
@@ -276,22 +278,19 @@ impl<T> EgressStream<T> {
         };
         // A gating reader copies nothing if its messages stay in the ring.
         let borrows = reader.can_borrow();
-        let bytes = if borrows { 0 } else { self.schema.size };
+        let (size, content) =
+            (self.schema.size, self.publisher.0.area.content_bytes(self.schema.size));
+        let bytes = if borrows { 0 } else { content };
         if self.words.len() * size_of::<usize>() < bytes {
             self.words = vec![0; bytes.div_ceil(size_of::<usize>())].into();
         }
         let words: &mut [usize] = if borrows { &mut [] } else { &mut self.words };
         match reader.peek(words) {
-            Peek::Message { length, .. } if borrows => {
+            Peek::Message { .. } if borrows => {
                 let [slot, _] = reader.borrow(reader.cursor(), 1).unwrap_or_default();
-                // The first word is the stamp.
-                let bytes = slot.get(1..).unwrap_or_default().as_bytes();
-                EgressItem::Message(bytes.get(..length).unwrap_or(bytes))
+                EgressItem::message(content_of(slot), size, content)
             }
-            Peek::Message { length, .. } => {
-                let bytes = self.words.as_bytes();
-                EgressItem::Message(bytes.get(..length).unwrap_or(bytes))
-            }
+            Peek::Message { .. } => EgressItem::message(self.words.as_bytes(), size, content),
             Peek::Gap { missed } => {
                 // Counted at its release: until then it may grow.
                 let (before, count) = (reader.cursor() as u64, missed as u64);
@@ -307,10 +306,23 @@ impl<T> EgressStream<T> {
         }
     }
 
-    /// The number of next messages, at most `most`, that can be [borrowed](EgressStream::borrow).
+    /// The number of next messages, at most `most`, that can be [borrowed](EgressStream::borrow)
+    /// and have no trace.
     #[must_use]
     pub fn ready(&self, most: usize) -> usize {
-        self.here().map_or(0, |reader| reader.ready(most))
+        let Some(reader) = self.here() else { return 0 };
+        let ready = reader.ready(most);
+        if !self.publisher.0.area.is_present() {
+            return ready;
+        }
+        let slot_words = reader.ring().layout().slot_words();
+        let slots = reader.borrow(reader.cursor(), ready).unwrap_or_default();
+        let slots = slots.into_iter().flat_map(|piece| piece.chunks_exact(slot_words));
+        let content = self.publisher.0.area.content_bytes(self.schema.size);
+        let has_none = |slot: &&[usize]| {
+            content_of(slot).get(..content).is_none_or(|content| trace_in(content).is_none())
+        };
+        slots.take_while(has_none).count()
     }
 
     /// Moves past `count` messages that are [ready](EgressStream::ready), and keeps them.
@@ -326,7 +338,7 @@ impl<T> EgressStream<T> {
     pub fn shape(&self) -> Option<RunShape> {
         let layout = self.publisher.0.ring.layout();
         let word = size_of::<usize>();
-        let length = u16::try_from(layout.message_bytes()).ok()?;
+        let length = u16::try_from(self.schema.size).ok()?;
         let stride = u32::try_from(layout.slot_words() * word).ok()?;
         // The first word is the stamp.
         Some(RunShape { stride, skip: word as u16, length })
@@ -368,7 +380,7 @@ impl<T> EgressStream<T> {
     /// The next message as a dead letter.
     pub fn dead_letter(&mut self) -> Option<Undelivered> {
         let (sequence, epoch) = (self.next(), self.epoch());
-        let EgressItem::Message(bytes) = self.next_item() else { return None };
+        let EgressItem::Message(bytes, _) = self.next_item() else { return None };
         let payload = Bytes::copy_from_slice(bytes);
         let Leaving(publisher) = &self.publisher;
         Some(Undelivered {
@@ -551,6 +563,20 @@ impl<T> EgressStream<T> {
             self.line.add(gap.value, gap.count);
         }
         missed
+    }
+}
+
+/// The bytes of a borrowed slot behind its stamp.
+fn content_of(slot: &[usize]) -> &[u8] {
+    slot.get(1..).unwrap_or_default().as_bytes()
+}
+
+impl<'a> EgressItem<'a> {
+    /// A message of this size, from the content of a slot.
+    #[inline]
+    fn message(bytes: &'a [u8], size: usize, content: usize) -> EgressItem<'a> {
+        let trace = if content > size { bytes.get(..content).and_then(trace_in) } else { None };
+        EgressItem::Message(bytes.get(..size).unwrap_or(bytes), trace)
     }
 }
 

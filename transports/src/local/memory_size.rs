@@ -7,6 +7,7 @@ use mycelium_core::ring::broadcast::{Layout, ReaderWords, WriterWords};
 use mycelium_core::ring::region::{cursor_words, data_words};
 
 use super::schema::Schema;
+use super::trace::TraceArea;
 
 /// The pages of a ring in shared memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,7 +54,7 @@ impl Schema {
     ///
     /// ```
     /// # use mycelium_core::message;
-    /// # use mycelium_transports::local::{PageSize, Schema};
+    /// # use mycelium_transports::local::{PageSize, Schema, TraceArea};
     /// #[message(topic = "ticks", id = 1)]
     /// struct Tick {
     ///     values: [u64; 8],
@@ -62,32 +63,44 @@ impl Schema {
     /// let schema = Schema::of::<Tick>();
     /// if cfg!(target_pointer_width = "64") {
     ///     // Slots of 9 words, 64 entries, and the words of the writer.
-    ///     assert_eq!(schema.heap_bytes(1024, 64), Some(1024 * 72 + 64 * 256 + 256));
+    ///     let (area, pages) = (TraceArea::Absent, PageSize::Small);
+    ///     assert_eq!(schema.heap_bytes(1024, 64, area), Some(1024 * 72 + 64 * 256 + 256));
     ///     // Slots of 16 words, 64 entries, and the header; rounded up to pages.
-    ///     assert_eq!(schema.shared_bytes(1024, 64, PageSize::Small), Some(1024 * 128 + 64 * 256 + 4096));
-    ///     assert_eq!(schema.shared_bytes(1024, 64, PageSize::Huge), Some(2 << 20));
+    ///     let bytes = 1024 * 128 + 64 * 256 + 4096;
+    ///     assert_eq!(schema.shared_bytes(1024, 64, area, pages), Some(bytes));
+    ///     assert_eq!(schema.shared_bytes(1024, 64, area, PageSize::Huge), Some(2 << 20));
+    ///     // Of 13 words, with the traces of messages.
+    ///     let area = TraceArea::Present;
+    ///     assert_eq!(schema.heap_bytes(1024, 64, area), Some(1024 * 104 + 64 * 256 + 256));
     /// }
     /// ```
     #[must_use]
-    pub fn heap_bytes(&self, capacity: usize, readers: usize) -> Option<usize> {
+    pub fn heap_bytes(&self, capacity: usize, readers: usize, area: TraceArea) -> Option<usize> {
         let entries = readers.checked_mul(size_of::<ReaderWords>())?;
-        self.layout(capacity).bytes()?.checked_add(entries)?.checked_add(size_of::<WriterWords>())
+        let slots = self.layout(capacity, area).bytes()?;
+        slots.checked_add(entries)?.checked_add(size_of::<WriterWords>())
     }
 
     /// The bytes of a ring in shared memory, with `readers` entries: its slots take whole cache
     /// lines ([`shared_layout`](Schema::shared_layout)), and the ring takes whole pages. `None` if
     /// that is more than memory can hold.
     #[must_use]
-    pub fn shared_bytes(&self, capacity: usize, readers: usize, pages: PageSize) -> Option<usize> {
-        let words = data_words(self.shared_layout(capacity), readers)?;
+    pub fn shared_bytes(
+        &self,
+        capacity: usize,
+        readers: usize,
+        area: TraceArea,
+        pages: PageSize,
+    ) -> Option<usize> {
+        let words = data_words(self.shared_layout(capacity, area), readers)?;
         let bytes = words.checked_mul(size_of::<usize>())?;
         bytes.checked_next_multiple_of(pages.bytes())
     }
 
     /// The layout of a ring of `capacity` such messages in shared memory.
     #[must_use]
-    pub fn shared_layout(&self, capacity: usize) -> Layout {
-        self.layout(capacity).in_lines()
+    pub fn shared_layout(&self, capacity: usize, area: TraceArea) -> Layout {
+        self.layout(capacity, area).in_lines()
     }
 }
 
@@ -119,12 +132,14 @@ mod tests {
     #[test]
     fn memory_is_counted_with_entries_and_in_whole_pages() {
         let schema = Schema::of::<Words>();
-        let slots = 64 * schema.layout(64).slot_words() * size_of::<usize>();
-        assert_eq!(schema.heap_bytes(64, 0), Some(slots + size_of::<WriterWords>()));
+        let area = TraceArea::Absent;
+        let slots = 64 * schema.layout(64, area).slot_words() * size_of::<usize>();
+        assert_eq!(schema.heap_bytes(64, 0, area), Some(slots + size_of::<WriterWords>()));
         let entry = size_of::<ReaderWords>();
-        assert_eq!(schema.heap_bytes(64, 3), Some(slots + size_of::<WriterWords>() + 3 * entry));
+        let bytes = schema.heap_bytes(64, 3, area);
+        assert_eq!(bytes, Some(slots + size_of::<WriterWords>() + 3 * entry));
         for pages in [PageSize::Small, PageSize::Huge] {
-            let bytes = |readers| schema.shared_bytes(64, readers, pages).unwrap();
+            let bytes = |readers| schema.shared_bytes(64, readers, area, pages).unwrap();
             assert!(bytes(3) > slots + 3 * entry && bytes(3) < 2 * slots + pages.bytes());
             assert!((0..40).all(|readers| bytes(readers).is_multiple_of(pages.bytes())));
             // One entry more takes its bytes from the last page, or one page more.
@@ -137,8 +152,10 @@ mod tests {
     fn more_than_memory_is_none() {
         let schema = Schema::of::<Words>();
         for (capacity, readers) in [(usize::MAX / 2 + 1, 1), (2, usize::MAX)] {
-            assert_eq!(schema.heap_bytes(capacity, readers), None);
-            assert_eq!(schema.shared_bytes(capacity, readers, PageSize::Small), None);
+            for area in [TraceArea::Absent, TraceArea::Present] {
+                assert_eq!(schema.heap_bytes(capacity, readers, area), None);
+                assert_eq!(schema.shared_bytes(capacity, readers, area, PageSize::Small), None);
+            }
         }
         assert_eq!(cursor_bytes(usize::MAX), None);
     }

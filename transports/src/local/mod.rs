@@ -25,6 +25,7 @@
 //! | --- | --- |
 //! | `schema`, `key`, `policy`, `options`, `delivery`, `error` | values that users see |
 //! | `key_table` | the newest message of each key |
+//! | `trace` | the traces of messages, and of a task's deliveries |
 //! | `memory_size` | how much memory a ring takes |
 //! | `numbering` | the sequences of a remote publisher's messages |
 //! | `ring`, `shared` | the ring of a publisher, and how another process shares it |
@@ -66,6 +67,7 @@ mod state;
 mod subscription;
 mod task_budget;
 mod topic;
+mod trace;
 mod versioned;
 mod writer;
 
@@ -86,3 +88,4 @@ pub use stall::{Eviction, OnStall};
 pub use subscription::{Finisher, Subscription};
 pub use task_budget::{ChildTask, DeferredWakes, TaskBudget, poll_with};
 pub use topic::{KeepOpen, Topic};
+pub use trace::{Replaced, Span, SpanKind, SpanSink, TaskTrace, TraceArea, Tracer};

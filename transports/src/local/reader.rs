@@ -20,6 +20,7 @@
 //! | `crowd` | readers with many publishers |
 //! | `edges` | the list of edges |
 //! | `finding` | the next message, gap or end |
+//! | `tracing` | the trace of the message that the task has in hand |
 //! | `waiting` | spinning and parking |
 
 mod batch;
@@ -27,12 +28,14 @@ mod by_key;
 mod crowd;
 mod edges;
 mod finding;
+mod tracing;
 mod waiting;
 
 use std::sync::Arc;
 use std::task::Context;
 
 use bytes::Bytes;
+use mycelium_core::TraceContext;
 use mycelium_core::doorbell::announce;
 use mycelium_core::wait::{SpinWait, WaitStrategy};
 use zerocopy::IntoBytes;
@@ -98,8 +101,16 @@ pub(super) struct Reader {
     has_ends: bool,
     /// Edges may have messages of a batch whose handling failed.
     has_failed: bool,
-    /// An observer's last message.
+    /// An observer's last message, with its trace if the topic is traced.
     words: Box<[usize]>,
+    /// The topic is traced.
+    is_traced: bool,
+    /// A publisher in another process has no traces: its node does not trace.
+    has_untraced: bool,
+    /// The task has a message of a traced topic in hand.
+    has_in_hand: bool,
+    /// The trace of that message.
+    in_hand: Option<TraceContext>,
     budget: HandleBudget,
     spin_wait: SpinWait,
     /// The sum of all edges' places when the current wait began.
@@ -135,7 +146,8 @@ struct AfterGap {
 impl Reader {
     pub(super) fn new(membership: Membership) -> Reader {
         // In its ring, no message needs a copy.
-        let (policy, size) = (membership.state.policy, membership.topic.schema().size);
+        let policy = membership.state.policy;
+        let size = membership.topic.content_bytes();
         let copied = if policy.keeps() { 0 } else { size };
         let table = match policy {
             Policy::LatestByKey(by_key) => Some(Box::new(Table::new(by_key, size))),
@@ -147,7 +159,6 @@ impl Reader {
             | Policy::Sample(_) => None,
         };
         Reader {
-            membership,
             edges: Vec::new(),
             later: Vec::new(),
             swept: 0,
@@ -161,6 +172,11 @@ impl Reader {
             has_ends: false,
             has_failed: false,
             words: vec![0; copied.div_ceil(size_of::<usize>())].into(),
+            is_traced: membership.topic.tracer().is_some(),
+            has_untraced: false,
+            has_in_hand: false,
+            in_hand: None,
+            membership,
             budget: HandleBudget::default(),
             spin_wait: SpinWait::default(),
             waits_at: 0,
@@ -196,6 +212,7 @@ impl Reader {
     /// The handling of the message in flight failed. It is delivered once more at the next read; if
     /// it failed before, it is returned.
     pub(super) fn fail(&mut self) -> Option<Undelivered> {
+        self.put_down(true);
         // A message that waits for its second delivery is in flight, but nobody handles it.
         let in_flight = self.in_flight.as_mut()?;
         in_flight.failures += 1;
@@ -216,12 +233,13 @@ impl Reader {
         }
         let index = in_flight.edge;
         let edge = &mut self.edges[index];
+        let size = self.membership.topic.schema().size;
         let payload = if edge.lends() {
-            Bytes::copy_from_slice(edge.consumer.read(1)?.get(0)?)
+            Bytes::copy_from_slice(edge.consumer.read(1)?.get(0)?.get(..size)?)
         } else {
-            let size = self.membership.topic.schema().size;
+            let content = edge.publisher.area.content_bytes(size);
             // Not a `peek`, which would move past a gap.
-            if edge.consumer.peek_ahead(0, &mut self.words, size).is_none() {
+            if edge.consumer.peek_ahead(0, &mut self.words, content).is_none() {
                 // Its publisher has overwritten it: the next read has the gap.
                 in_flight.handling = Handling::Redeliver;
                 return None;
@@ -289,17 +307,20 @@ impl Reader {
     /// Reads the bytes of a message that was found: in its slot, or in the observer's copy.
     #[inline(always)]
     pub(super) fn read<R>(&mut self, header: Header, read: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        let size = self.membership.topic.schema().size;
         if self.membership.state.policy.keeps() && self.edges[header.edge].lends() {
             let messages = self.edges[header.edge].consumer.read(1)?;
-            messages.get(0).map(read)
+            messages.get(0)?.get(..size).map(read)
         } else {
-            let size = self.membership.topic.schema().size;
             self.words.as_bytes().get(..size).map(read)
         }
     }
 
     /// Takes a message that was found.
     pub(super) fn take(&mut self, header: Header) {
+        if self.is_traced {
+            self.take_in_hand(header);
+        }
         let Header { edge: index, redelivered, .. } = header;
         if self.remove_from_table() {
             return self.edges[index].line.add(EdgeValue::Taken, 1);

@@ -5,8 +5,9 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 
+use mycelium_core::TraceContext;
 use mycelium_core::link::RunShape;
-use mycelium_core::ring::broadcast::Producer;
+use mycelium_core::ring::broadcast::{Full, Producer};
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::delivery::GapReason;
@@ -16,6 +17,7 @@ use super::ring::MappedRing;
 use super::shared::{MappedOrigin, RemoteBell, Ring, SharedRing};
 use super::state::{Origin, PublisherState};
 use super::topic::Topic;
+use super::trace::{Area, TraceArea};
 use super::writer::Writer;
 use crate::counters::PublisherValue;
 use crate::sync::Ordering;
@@ -71,8 +73,23 @@ impl RemotePublisher {
     /// [`RemotePublishError::Ended`] after [`end`](RemotePublisher::end). Nothing is pushed then.
     #[inline]
     pub fn push(&mut self, message: &[u8], redelivered: bool) -> Result<(), RemotePublishError> {
+        self.push_with(message, redelivered, None)
+    }
+
+    /// As [`push`](RemotePublisher::push), with a trace, which is lost if the topic is not traced.
+    ///
+    /// # Errors
+    /// As [`push`](RemotePublisher::push).
+    #[inline]
+    pub fn push_with(
+        &mut self,
+        message: &[u8],
+        redelivered: bool,
+        trace: Option<TraceContext>,
+    ) -> Result<(), RemotePublishError> {
         self.check_size(message.len())?;
         self.mark(redelivered);
+        let area = self.writer.state.area;
         let Some(producer) = &mut self.writer.producer else {
             return Err(RemotePublishError::Ended);
         };
@@ -81,7 +98,10 @@ impl RemotePublisher {
             Ok(words) => words,
             Err(_) => copy_to_words(&mut self.words, message),
         };
-        while let Err(full) = producer.try_push(words, message.len()) {
+        while let Err(full) = match area {
+            TraceArea::Absent => producer.try_push(words, message.len()).map(drop),
+            TraceArea::Present => push_traced(producer, words, message.len(), trace),
+        } {
             if !self.writer.state.pump(full.reader.entry) {
                 return Err(RemotePublishError::Full);
             }
@@ -101,11 +121,13 @@ impl RemotePublisher {
         self.check_size(length)?;
         let stride = shape.stride as usize;
         let (word, skip) = (size_of::<usize>(), usize::from(shape.skip));
-        // The ring takes whole words. The bytes after a message may be the next message.
+        // The ring takes whole words. The bytes after a message may be the next message. The
+        // messages of a run have no traces.
         let is_aligned = skip.is_multiple_of(word)
             && stride.is_multiple_of(word)
             && length.is_multiple_of(word)
-            && skip + length <= stride;
+            && skip + length <= stride
+            && !self.writer.state.area.is_present();
         let words = <[usize]>::ref_from_bytes(bytes).ok().filter(|_| is_aligned);
         let Some(words) = words else {
             return bytes.chunks(stride).try_for_each(|item| self.push(shape.message(item), false));
@@ -274,7 +296,7 @@ impl RemotePublisher {
         bell: Arc<dyn RemoteBell>,
     ) -> Result<MappedPublisher, TopicError> {
         let (topic, earlier) = (&self.writer.topic, &self.writer.state);
-        let MappedRing { ring, floor, readers, is_gated } = ring;
+        let MappedRing { ring, floor, readers, is_gated, area } = ring;
         let line = self.writer.line.clone();
         // The messages in memory have no marks and no gaps of the link.
         let first = if self.redelivered { self.next } else { self.plain_from } as usize;
@@ -284,6 +306,7 @@ impl RemotePublisher {
         let state = PublisherState::over(
             topic.name(),
             ring,
+            area,
             Err(OF_OTHERS.to_owned()),
             name,
             epoch,
@@ -368,6 +391,20 @@ impl fmt::Debug for RemotePublisher {
             .field("sent", &self.sent)
             .finish_non_exhaustive()
     }
+}
+
+/// Appends a message with a trace area.
+fn push_traced(
+    producer: &mut Producer<Ring>,
+    words: &[usize],
+    length: usize,
+    trace: Option<TraceContext>,
+) -> Result<(), Full> {
+    let mut grant = producer.grant()?;
+    let area = Area::from(trace);
+    grant.write_parts([words, area.words()], TraceArea::Present.content_bytes(length));
+    grant.commit();
+    Ok(())
 }
 
 /// Copies a message of any alignment. The bytes after its end stay zero.

@@ -12,6 +12,7 @@ use super::abandoned::LeftEnd;
 use super::memory_size::PageSize;
 use super::schema::Schema;
 use super::shared::{FLOOR, Imports, Ring};
+use super::trace::TraceArea;
 use crate::descriptor::OwnedFd;
 use crate::memory::{Mapping, MemoryError, data_region};
 
@@ -19,6 +20,7 @@ use crate::memory::{Mapping, MemoryError, data_region};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RingShape {
     pub(super) layout: Layout,
+    pub(super) area: TraceArea,
     pub(super) readers: Readers,
     pub(super) memory: RingMemory,
 }
@@ -77,7 +79,7 @@ pub(super) fn make(
     epoch: u64,
     is_local: bool,
 ) -> Result<(Ring, Result<OwnedFd, String>), RingError> {
-    let RingShape { layout, readers, memory } = shape;
+    let RingShape { layout, readers, memory, .. } = shape;
     let (storage, file) = match memory {
         RingMemory::Shared { pages, is_required } if is_local => {
             let identity = RingIdentity { epoch, digest: schema.digest.0 };
@@ -118,10 +120,11 @@ pub struct MappedRing {
     pub(super) readers: usize,
     /// Whether the publisher waits for subscriptions of this process.
     pub(super) is_gated: bool,
+    pub(super) area: TraceArea,
 }
 
 impl MappedRing {
-    /// The ring in these regions; `cursors` has room for `readers`, of which the floor takes one.
+    /// The ring in these regions, of messages with this area; `cursors` has room for `readers`, of which the floor takes one.
     /// `proxy` is the publisher's entry for this process, if it gates. `None` if the regions do not
     /// fit each other.
     #[must_use]
@@ -129,6 +132,7 @@ impl MappedRing {
         data: ForeignData<Mapping>,
         cursors: CursorRegion<Mapping>,
         readers: usize,
+        area: TraceArea,
         proxy: Option<Claim>,
     ) -> Option<MappedRing> {
         let storage = ForeignRing::new(data, cursors, proxy).ok()?;
@@ -138,6 +142,6 @@ impl MappedRing {
         // Subscriptions join while it holds the publisher up (`Broadcast::gating_from`).
         debug_assert_eq!(floor.entry(), Some(0), "the floor has the lowest entry");
         let is_gated = proxy.is_some();
-        Some(MappedRing { ring, floor: LeftEnd::new(floor), readers, is_gated })
+        Some(MappedRing { ring, floor: LeftEnd::new(floor), readers, is_gated, area })
     }
 }

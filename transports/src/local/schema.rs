@@ -6,6 +6,8 @@ use mycelium_core::descriptor::{Descriptor, Digest};
 use mycelium_core::message::Message;
 use mycelium_core::ring::broadcast::Layout;
 
+use super::trace::TraceArea;
+
 /// Identifies the message type of a topic.
 #[derive(Clone, Copy, Debug)]
 pub struct Schema {
@@ -44,8 +46,8 @@ impl Schema {
 
     /// The layout of a ring of `capacity` such messages.
     #[must_use]
-    pub fn layout(&self, capacity: usize) -> Layout {
-        Layout::exact(capacity, self.size)
+    pub fn layout(&self, capacity: usize, area: TraceArea) -> Layout {
+        Layout::exact(capacity, area.content_bytes(self.size))
     }
 }
 

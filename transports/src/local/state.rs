@@ -38,6 +38,7 @@ use super::roster::{Numbered, Roster};
 use super::schema::Schema;
 use super::shared::{MappedOrigin, RemoteReaders, Ring, Sleeper};
 use super::stall::{Eviction, Evictions};
+use super::trace::TraceArea;
 use super::versioned::Versioned;
 use crate::counters::{EdgeValue, Line, PublisherValue, plain};
 use crate::descriptor::OwnedFd;
@@ -65,6 +66,8 @@ pub(super) struct PublisherState {
     abandoned: Mutex<Abandoned>,
     /// Those that read the ring for `drop-newest` subscriptions.
     pumps: Versioned<Vec<PumpEntry>>,
+    /// Whether the ring has the traces of the messages.
+    pub(super) area: TraceArea,
     /// The descriptor of the ring's memory, or why other processes cannot map it.
     pub(super) file: Result<OwnedFd, String>,
 }
@@ -200,13 +203,14 @@ impl PublisherState {
         origin: Origin,
     ) -> Result<Arc<PublisherState>, RingError> {
         let (ring, file) = ring::make(topic, schema, shape, epoch, origin.is_local())?;
-        Ok(PublisherState::over(topic, ring, file, name, epoch, origin))
+        Ok(PublisherState::over(topic, ring, shape.area, file, name, epoch, origin))
     }
 
     /// Of a publisher without readers.
     pub(super) fn over(
         topic: &str,
         ring: Ring,
+        area: TraceArea,
         file: Result<OwnedFd, String>,
         name: &str,
         epoch: u64,
@@ -216,6 +220,7 @@ impl PublisherState {
             number: next_number(),
             pressure: Pressure::new(Threshold::default(), ring.capacity()),
             ring,
+            area,
             file,
             topic: topic.into(),
             name: name.into(),

@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use mycelium_core::TraceContext;
 use mycelium_core::doorbell::announce;
 use mycelium_core::message::{Message, Words, decode, valid_words};
 use mycelium_core::wait::WaitStrategy;
@@ -206,7 +207,16 @@ impl<M: Message> Subscription<M> {
 
     /// Confirms the message in flight before the next receive.
     pub fn done(&mut self) {
+        self.reader.put_down(false);
         self.reader.settle();
+    }
+
+    /// The trace of the last message that was received, until the next receive or
+    /// [`done`](Subscription::done): as its publisher has sent it. `None` if it has none, or the
+    /// topic is not traced.
+    #[must_use]
+    pub fn trace(&self) -> Option<TraceContext> {
+        self.reader.trace()
     }
 
     /// Reports that the handling of the message in flight failed. The message is delivered once

@@ -24,6 +24,7 @@ use mycelium_core::wait::WaitStrategy;
 
 use super::roster::{Numbered, OUTDATED};
 use super::state::{PressureCheck, PublisherState, ReaderEntry, SubscriberState};
+use super::trace::TaskTrace;
 use crate::counters::{Line, PublisherValue};
 use crate::sync::{AtomicU32, Ordering};
 
@@ -51,6 +52,7 @@ thread_local! {
 pub struct TaskBudget {
     count: AtomicU32,
     limit: u32,
+    trace: Option<Box<TaskTrace>>,
 }
 
 impl TaskBudget {
@@ -66,7 +68,20 @@ impl TaskBudget {
     /// A budget of `limit` operations per poll.
     #[must_use]
     pub fn with_limit(limit: u32) -> Arc<TaskBudget> {
-        Arc::new(TaskBudget { count: AtomicU32::new(0), limit })
+        Arc::new(TaskBudget { count: AtomicU32::new(0), limit, trace: None })
+    }
+
+    /// A budget of `limit` operations per poll, for a task whose messages have traces.
+    #[must_use]
+    pub fn with_trace(limit: u32, trace: TaskTrace) -> Arc<TaskBudget> {
+        let trace = Some(Box::new(trace));
+        Arc::new(TaskBudget { count: AtomicU32::new(0), limit, trace })
+    }
+
+    /// What the task does with traces.
+    #[must_use]
+    pub fn trace(&self) -> Option<&TaskTrace> {
+        self.trace.as_deref()
     }
 
     /// Counts one operation. Returns whether the other side must be woken now: after every
@@ -177,6 +192,11 @@ impl HandleBudget {
             self.home = before;
         }
         !self.count_operations(operations)
+    }
+
+    /// What its task does with traces.
+    pub(super) fn trace(&self) -> Option<&TaskTrace> {
+        self.task.as_ref()?.trace()
     }
 
     /// Whether it is attached to a task.

@@ -20,6 +20,7 @@ use super::roster::Numbered;
 use super::schema::Schema;
 use super::stall::OnStall;
 use super::state::{Edge, Origin, PublisherState, SubscriberState};
+use super::trace::{TraceArea, Tracer};
 use crate::counters::Region;
 use crate::sync::{AtomicUsize, Ordering};
 
@@ -61,6 +62,8 @@ pub struct Topic {
     on_stall: Mutex<OnStall>,
     /// Has the time of evictions.
     executor: OnceLock<Arc<dyn Executor>>,
+    /// Of a traced topic.
+    tracer: Option<Arc<Tracer>>,
     counters: Arc<Region>,
     members: Mutex<Members>,
     open_guards: OpenGuards,
@@ -146,16 +149,34 @@ impl Topic {
         memory: RingMemory,
         counters: Arc<Region>,
     ) -> Result<Arc<Topic>, TopicError> {
+        Topic::with_tracer(name, schema, capacity, readers, memory, None, counters)
+    }
+
+    /// As [`with_memory`](Topic::with_memory); with a tracer, messages have [traces](Tracer): each
+    /// slot has 32 bytes more.
+    ///
+    /// # Errors
+    /// As [`new`](Topic::new).
+    pub fn with_tracer(
+        name: &str,
+        schema: Schema,
+        capacity: usize,
+        readers: impl Into<Readers>,
+        memory: RingMemory,
+        tracer: Option<Arc<Tracer>>,
+        counters: Arc<Region>,
+    ) -> Result<Arc<Topic>, TopicError> {
         let name = name.to_owned();
+        let area = if tracer.is_some() { TraceArea::Present } else { TraceArea::Absent };
         let layout = match memory {
-            RingMemory::Heap => schema.layout(capacity),
-            RingMemory::Shared { .. } => schema.layout(capacity).in_lines(),
+            RingMemory::Heap => schema.layout(capacity, area),
+            RingMemory::Shared { .. } => schema.shared_layout(capacity, area),
         };
         if let Err(error) = layout.check() {
             return Err(TopicError::Capacity { topic: name, error });
         }
         let (shape, members) =
-            (RingShape { layout, readers: readers.into(), memory }, Mutex::default());
+            (RingShape { layout, area, readers: readers.into(), memory }, Mutex::default());
         let open_guards = OpenGuards::default();
         let threshold = AtomicUsize::new(Threshold::default().to_percent());
         let (on_stall, executor) = (Mutex::default(), OnceLock::new());
@@ -166,6 +187,7 @@ impl Topic {
             threshold,
             on_stall,
             executor,
+            tracer,
             counters,
             members,
             open_guards,
@@ -206,6 +228,16 @@ impl Topic {
     /// counts.
     pub fn set_executor(&self, executor: Arc<dyn Executor>) {
         let _ = self.executor.set(executor);
+    }
+
+    /// The bytes of a slot's content: a message, with its trace if the topic is traced.
+    pub(super) fn content_bytes(&self) -> usize {
+        self.shape.area.content_bytes(self.schema.size)
+    }
+
+    /// Begins the traces of its messages, if it is traced.
+    pub(super) fn tracer(&self) -> Option<&Arc<Tracer>> {
+        self.tracer.as_ref()
     }
 
     pub(super) fn executor(&self) -> Option<&Arc<dyn Executor>> {

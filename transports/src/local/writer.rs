@@ -19,6 +19,7 @@ use super::stall::{OnStall, StallLimit};
 use super::state::{Origin, PublisherState};
 use super::task_budget::{DeferredWakes, HandleBudget, ReaderDoorbells, TaskBudget};
 use super::topic::Topic;
+use super::trace::{Area, TraceArea, TracedMessage};
 use crate::counters::{Line, PublisherValue};
 
 /// The only writer of its ring. Dropping it ends the publisher; its messages are still delivered.
@@ -28,6 +29,9 @@ pub(super) struct Writer {
     /// `None` after [`close`](Writer::close).
     pub(super) producer: Option<Producer<Ring>>,
     pub(super) line: Arc<Line<PublisherValue>>,
+    area: TraceArea,
+    /// For the traces that begin here; made for the first one.
+    random: Option<fastrand::Rng>,
     doorbells: ReaderDoorbells,
     budget: HandleBudget,
     /// The ring entry of the reader that blocked the last push that failed.
@@ -58,6 +62,8 @@ impl Writer {
             topic: topic.clone(),
             producer: Broadcast::producer(state.ring.clone()),
             line: Arc::new(topic.counters().line(&state.label())),
+            area: state.area,
+            random: None,
             doorbells: ReaderDoorbells::new(state.clone()),
             state,
             budget: HandleBudget::default(),
@@ -99,6 +105,12 @@ impl Writer {
 
     /// Appends a message, or returns the ring entry of the reader that blocks it.
     pub(super) fn push(&mut self, words: &[usize], length: usize) -> Result<(), usize> {
+        if self.area.is_present() {
+            let mut area = None;
+            self.push_traced(words, length, &mut area)?;
+            self.count();
+            return Ok(());
+        }
         let Some(producer) = &mut self.producer else { return Ok(()) };
         while let Err(full) = producer.try_push(words, length) {
             if !self.state.pump(full.reader.entry) {
@@ -118,18 +130,70 @@ impl Writer {
         length: usize,
         messages: impl ExactSizeIterator<Item = W>,
     ) -> Result<usize, usize> {
+        if self.area.is_present() {
+            return self.push_all_traced(length, messages);
+        }
         let Some(producer) = &mut self.producer else { return Ok(messages.len()) };
         match producer.push_all(length, messages) {
             Ok(count) => {
-                let flush = self.budget.count_operations(count as u32);
-                if flush || self.must_count_readers() {
-                    self.notify(flush, count as u64);
-                }
+                self.count_all(count);
                 Ok(count)
             }
             Err(full) => {
                 self.blocked_by = Some(full.reader.entry);
                 Err(full.reader.entry)
+            }
+        }
+    }
+
+    /// As [`push_all`](Self::push_all), of a traced topic. All of these messages have one trace.
+    fn push_all_traced<W: AsRef<[usize]>>(
+        &mut self,
+        length: usize,
+        messages: impl ExactSizeIterator<Item = W>,
+    ) -> Result<usize, usize> {
+        let (mut count, mut area) = (0, None);
+        for message in messages {
+            match self.push_traced(message.as_ref(), length, &mut area) {
+                Ok(()) => count += 1,
+                Err(entry) if count == 0 => return Err(entry),
+                Err(_) => break,
+            }
+        }
+        self.count_all(count);
+        Ok(count)
+    }
+
+    /// Appends a message of a traced topic, with this trace, or with the one that it gets now; or
+    /// returns the ring entry of the reader that blocks it.
+    #[inline(never)]
+    fn push_traced(
+        &mut self,
+        words: &[usize],
+        length: usize,
+        area: &mut Option<Area>,
+    ) -> Result<(), usize> {
+        let Writer { topic, state, producer, budget, blocked_by, random, .. } = self;
+        let Some(producer) = producer else { return Ok(()) };
+        let sequence = producer.sequence() as u64;
+        loop {
+            match producer.grant() {
+                Ok(mut grant) => {
+                    // Only now: a message that finds no room begins no trace.
+                    let area = area.get_or_insert_with(|| {
+                        let known = budget.trace().and_then(|trace| trace.next_area());
+                        known.unwrap_or_else(|| begin_trace(topic, state, sequence, random))
+                    });
+                    let length = TraceArea::Present.content_bytes(length);
+                    grant.write_parts([words, area.words()], length);
+                    grant.commit();
+                    return Ok(());
+                }
+                Err(full) if state.pump(full.reader.entry) => {}
+                Err(full) => {
+                    *blocked_by = Some(full.reader.entry);
+                    return Err(full.reader.entry);
+                }
             }
         }
     }
@@ -335,6 +399,15 @@ impl Writer {
         }
     }
 
+    /// The same for many messages.
+    #[inline]
+    fn count_all(&mut self, messages: usize) {
+        let flush = self.budget.count_operations(messages as u32);
+        if flush || self.must_count_readers() {
+            self.notify(flush, messages as u64);
+        }
+    }
+
     /// Whether a message may have no reader, which would be counted. To wake readers is not the
     /// reason: a flush finds those that joined.
     #[inline(always)]
@@ -371,6 +444,23 @@ impl Writer {
             Refusal::Full { by }
         }
     }
+}
+
+/// The trace of a message that no delivery has caused.
+#[inline]
+fn begin_trace(
+    topic: &Topic,
+    state: &PublisherState,
+    sequence: u64,
+    random: &mut Option<fastrand::Rng>,
+) -> Area {
+    let Some(tracer) = topic.tracer() else { return Area::EMPTY };
+    if random.is_none() {
+        *random = tracer.random();
+    }
+    let Some(random) = random else { return Area::EMPTY };
+    let message = TracedMessage { topic: &state.topic, publisher: &state.name, sequence };
+    tracer.begin(random, message).into()
 }
 
 impl Drop for Writer {

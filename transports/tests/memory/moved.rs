@@ -16,7 +16,7 @@ use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
     Delivery, EgressItem, EgressReader, EgressStream, GapReason, LatestByKey, MappedPublisher,
     MappedRing, OnStall, PageSize, Policy, Publisher, RemoteBell, RemotePublisher, RingMemory,
-    Schema, SharedRing, Subscription, Topic, TryRecv,
+    Schema, SharedRing, Subscription, Topic, TraceArea, TryRecv,
 };
 use mycelium_transports::memory::{Mapping, cursor_region};
 use zerocopy::IntoBytes;
@@ -90,7 +90,7 @@ impl Stream {
     /// Moves it: subscriptions of `there` continue in memory after what `remote` got.
     fn move_to_memory(&mut self, remote: &mut RemotePublisher) -> MappedPublisher {
         let Mapped { data, own, cursors, proxy } = self.map();
-        let ring = MappedRing::new(data, own, READERS, proxy).unwrap();
+        let ring = MappedRing::new(data, own, READERS, TraceArea::Absent, proxy).unwrap();
         self.end().move_to_memory(cursors, Arc::new(NoBell));
         remote.continue_in_memory(ring, Arc::new(NoBell)).unwrap()
     }
@@ -111,7 +111,7 @@ impl Stream {
         for number in numbers {
             self.emit(number..number + 1);
             let stream = self.end();
-            assert!(matches!(stream.next_item(), EgressItem::Message(_)));
+            assert!(matches!(stream.next_item(), EgressItem::Message(..)));
             stream.advance();
             stream.release(number + 1);
             remote.push(Late { number }.as_bytes(), false).unwrap();
@@ -448,7 +448,7 @@ fn a_process_that_is_gone_stays_evicted_until_the_next_one_confirms() {
         let end = stream.end();
         end.rewind(1);
         assert_eq!(end.next_item(), EgressItem::Gap(60 - 16 - 1));
-        assert!(matches!(end.next_item(), EgressItem::Message(_)));
+        assert!(matches!(end.next_item(), EgressItem::Message(..)));
         assert_eq!((end.kept(), end.next()), (1, 44));
         end.advance();
         stream.emit(60..64);

@@ -299,6 +299,46 @@ impl<'a> Grant<'a> {
         self.is_written = true;
     }
 
+    /// The same as [`write`](Grant::write), for a message in two parts: the words of the second
+    /// follow those of the first.
+    ///
+    /// ```
+    /// use mycelium_core::ring::broadcast::{Broadcast, Layout};
+    ///
+    /// let layout = Layout::exact(2, 3 * size_of::<usize>());
+    /// let ring = Broadcast::boxed(layout, 1)?;
+    /// let mut writer = Broadcast::producer(&ring).expect("the only writer");
+    /// let mut reader = Broadcast::gating(&ring).expect("one entry is free");
+    /// let mut grant = writer.grant().expect("there is room");
+    /// grant.write_parts([&[1, 2], &[3]], layout.message_bytes());
+    /// grant.commit();
+    /// let mut message = [0; 3];
+    /// reader.peek(&mut message);
+    /// assert_eq!(message, [1, 2, 3]);
+    /// # Ok::<(), mycelium_core::ring::broadcast::LayoutError>(())
+    /// ```
+    ///
+    /// # Panics
+    /// As [`write`](Grant::write).
+    #[inline]
+    pub fn write_parts(&mut self, parts: [&[usize]; 2], length: usize) {
+        let [first, second] = parts;
+        let words = self.slot.words;
+        assert!(
+            first.len() + second.len() <= words.len(),
+            "the message has more words than a slot"
+        );
+        let fits = length <= size_of_val(first) + size_of_val(second);
+        assert!(fits, "the length is more than that of the words");
+        let fits = self.exact.is_none_or(|exact| exact == length);
+        assert!(fits, "all messages of this ring have one size, and this one has another");
+        self.slot.set_length(length);
+        let (head, tail) = words.split_at(first.len());
+        Slot { words: head, ..self.slot }.copy_in(first);
+        Slot { words: tail, ..self.slot }.copy_in(second);
+        self.is_written = true;
+    }
+
     /// Shows the message to the readers and returns its sequence. Without a [`write`](Grant::write)
     /// the message is empty, or all zero if all messages have one size.
     #[inline(always)]

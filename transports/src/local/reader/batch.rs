@@ -38,7 +38,8 @@ impl Reader {
             // The publisher of a mapped ring may not wait for this reader.
             while taken < share && edge.gates() && !edge.has_failed(edge.ahead) {
                 let ahead = edge.ahead;
-                let Some(place) = edge.consumer.peek_ahead(ahead, words, length) else { break };
+                let content = edge.publisher.area.content_bytes(length);
+                let Some(place) = edge.consumer.peek_ahead(ahead, words, content) else { break };
                 // A gap before this message is stored before the message.
                 if edge.may_miss_ahead(ahead) || !add(words, edge.sequence(place)) {
                     break;

@@ -84,10 +84,11 @@ impl Reader {
         // This reader may be parked already.
         edge.fall_asleep();
         if !edge.lends() && self.words.is_empty() {
-            let size = self.membership.topic.schema().size;
+            let size = self.membership.topic.content_bytes();
             self.words = vec![0; size.div_ceil(size_of::<usize>())].into();
         }
         self.has_sleepers |= edge.is_mapped();
+        self.has_untraced |= self.is_traced && !edge.publisher.area.is_present();
         self.edges.push(edge);
         self.joined_crowd();
     }
@@ -123,6 +124,7 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
+        self.put_down(false);
         self.membership.topic.remove_subscriber(&self.membership.state);
         self.add_edges();
         // Unread messages count as `left`. Later ones are counted by the publisher.

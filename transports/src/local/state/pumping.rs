@@ -60,7 +60,8 @@ impl PublisherState {
         let (pump, ring) = Pump::new(self, end, progress, line)?;
         self.pumps.lock().push(PumpEntry { entry, pump: Arc::downgrade(&pump) });
         let (file, origin) = (Err(OF_PUMP.to_owned()), Origin::Pumped(pump));
-        Some(PublisherState::over(&self.topic, ring, file, &self.name, self.epoch, origin))
+        let (topic, name) = (&self.topic, &self.name);
+        Some(PublisherState::over(topic, ring, self.area, file, name, self.epoch, origin))
     }
 }
 

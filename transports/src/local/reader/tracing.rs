@@ -1,0 +1,68 @@
+//! The trace of the message that the reader's task has in hand.
+//!
+//! The task has a message in hand from its delivery to the next find: messages of a traced topic
+//! are never found by the fast path, because their slots are longer than a message. Of a batch, the
+//! first message counts.
+
+use mycelium_core::TraceContext;
+use zerocopy::IntoBytes;
+
+use super::{Header, Reader};
+use crate::local::trace::{TracedMessage, trace_in};
+
+impl Reader {
+    /// The task takes a message that was found.
+    #[inline(never)]
+    pub(super) fn take_in_hand(&mut self, header: Header) {
+        let trace = self.trace_of(header);
+        let edge = &self.edges[header.edge];
+        self.in_hand = trace;
+        self.has_in_hand = true;
+        if let Some(task) = self.budget.trace() {
+            let (topic, publisher) = (&edge.publisher.topic, &edge.publisher.name);
+            task.take(TracedMessage { topic, publisher, sequence: header.sequence }, trace);
+        }
+        if self.has_untraced {
+            // The fast path must not find the next message.
+            self.membership.forget_version();
+        }
+    }
+
+    /// The task no longer has that message in hand.
+    #[inline]
+    pub(in crate::local) fn put_down(&mut self, has_failed: bool) {
+        if self.has_in_hand {
+            (self.has_in_hand, self.in_hand) = (false, None);
+            if let Some(task) = self.budget.trace() {
+                task.put_down(has_failed);
+            }
+        }
+    }
+
+    /// The trace of the message in hand.
+    pub(in crate::local) fn trace(&self) -> Option<TraceContext> {
+        self.in_hand
+    }
+
+    /// An observer's copy is of this edge: removes the trace of an earlier one.
+    pub(super) fn clear_stale_trace(&mut self, edge: usize) {
+        if self.is_traced && !self.edges[edge].publisher.area.is_present() {
+            let message = self.membership.topic.schema().size.div_ceil(size_of::<usize>());
+            self.words.get_mut(message..).into_iter().for_each(|area| area.fill(0));
+        }
+    }
+
+    /// The trace of a message that was found.
+    fn trace_of(&mut self, header: Header) -> Option<TraceContext> {
+        let edge = &mut self.edges[header.edge];
+        if !edge.publisher.area.is_present() {
+            return None;
+        }
+        if self.membership.state.policy.keeps() && edge.lends() {
+            let messages = edge.consumer.read(1)?;
+            trace_in(messages.get(0)?)
+        } else {
+            trace_in(self.words.as_bytes())
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The traces of messages: where a slot has them, and which trace a task's messages get.
+//!
+//! The slots of a traced topic have a [trace area](TraceArea) behind each message: a
+//! [`TraceContext`], or zeros for a message without one. A topic is traced if it has a [`Tracer`],
+//! which begins traces: a message that no other message has caused begins one if it is in the
+//! sample, and has none otherwise. What a task sends while it has a delivery in hand gets the trace
+//! of that delivery, or none if that has none. So whole traces are sampled, and what is not in the
+//! sample costs the zeros of its area. A [`TaskTrace`], which the handles of a task share by their
+//! [`TaskBudget`](super::TaskBudget), knows what is in hand. While that belongs to a sampled trace,
+//! a [`Span`] is open: from the delivery to the next receive, or the end of the run.
+//!
+//! Topics without a tracer pay nothing: their slots have no area, and the paths of a message that
+//! know its length as a constant do not find slots of a traced topic.
+
+mod tracer;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mycelium_core::TraceContext;
+use zerocopy::{FromBytes, IntoBytes};
+
+use crate::sync::{AtomicU8, AtomicUsize, Ordering};
+
+use tracer::OpenSpan;
+pub(super) use tracer::TracedMessage;
+pub use tracer::{Span, SpanKind, SpanSink, Tracer};
+
+const WORD: usize = size_of::<usize>();
+/// The bytes of a trace area: those of a context, rounded up to words of any host.
+const BYTES: usize = 32;
+const WORDS: usize = BYTES / WORD;
+
+/// Whether the slots of a ring have the traces of their messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TraceArea {
+    /// They have messages alone.
+    #[default]
+    Absent,
+    /// Behind each message, from the next word on, they have 32 bytes for its trace.
+    Present,
+}
+
+impl TraceArea {
+    /// The bytes of a slot's content, for messages of this size.
+    #[must_use]
+    pub fn content_bytes(self, message: usize) -> usize {
+        match self {
+            TraceArea::Absent => message,
+            TraceArea::Present => message.next_multiple_of(WORD) + BYTES,
+        }
+    }
+
+    /// The area of a ring with this content, if it has messages of this size.
+    #[must_use]
+    pub fn of(content: usize, message: usize) -> Option<TraceArea> {
+        [TraceArea::Absent, TraceArea::Present]
+            .into_iter()
+            .find(|area| area.content_bytes(message) == content)
+    }
+
+    pub(super) fn is_present(self) -> bool {
+        self == TraceArea::Present
+    }
+}
+
+/// The words of a trace area.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Area([usize; WORDS]);
+
+impl Area {
+    /// That of a message without a trace.
+    pub(super) const EMPTY: Area = Area([0; WORDS]);
+
+    pub(super) fn words(&self) -> &[usize] {
+        &self.0
+    }
+}
+
+impl From<Option<TraceContext>> for Area {
+    fn from(trace: Option<TraceContext>) -> Area {
+        let mut area = Area::EMPTY;
+        if let Some(trace) = trace {
+            let bytes = trace.as_bytes();
+            area.0.as_mut_bytes()[..bytes.len()].copy_from_slice(bytes);
+        }
+        area
+    }
+}
+
+/// The trace in the content of a slot that has an area. Another process may have written any bytes.
+pub(super) fn trace_in(content: &[u8]) -> Option<TraceContext> {
+    let area = content.last_chunk::<BYTES>()?;
+    let (trace, _) = TraceContext::read_from_prefix(area).ok()?;
+    trace.is_valid().then_some(trace)
+}
+
+/// What a task does with the traces of its deliveries. Only the thread that polls the task uses it.
+#[derive(Debug)]
+pub struct TaskTrace {
+    tracer: Arc<Tracer>,
+    service: Arc<str>,
+    /// A [`Hand`].
+    hand: AtomicU8,
+    /// The trace area of what the task sends.
+    area: [AtomicUsize; WORDS],
+    state: Mutex<State>,
+}
+
+/// What a task knows of the message in hand, if that has a trace.
+#[derive(Debug)]
+struct State {
+    /// Made with the first span.
+    random: Option<fastrand::Rng>,
+    open: Option<OpenSpan>,
+    /// The number of the message in hand.
+    sequence: u64,
+}
+
+/// What a task has in hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Hand {
+    /// No delivery of a traced topic: a message that it sends begins a trace.
+    Nothing,
+    /// A delivery without a trace.
+    Untraced,
+    /// A delivery with a trace, or a trace that the task has set itself.
+    Traced,
+}
+
+impl Hand {
+    fn of(value: u8) -> Hand {
+        let all = [Hand::Nothing, Hand::Untraced];
+        all.into_iter().find(|hand| *hand as u8 == value).unwrap_or(Hand::Traced)
+    }
+}
+
+/// What a task had in hand before it [set](TaskTrace::replace) a trace itself.
+#[derive(Debug)]
+pub struct Replaced {
+    hand: Hand,
+    area: Area,
+}
+
+impl TaskTrace {
+    /// Of the task of a service, which has nothing in hand.
+    #[must_use]
+    pub fn new(tracer: Arc<Tracer>, service: Arc<str>) -> TaskTrace {
+        let area = std::array::from_fn(|_| AtomicUsize::new(0));
+        let state = Mutex::new(State { random: None, open: None, sequence: 0 });
+        TaskTrace { tracer, service, hand: AtomicU8::new(Hand::Nothing as u8), area, state }
+    }
+
+    /// The trace of what the task sends now: the span is that of the delivery in hand. `None` if
+    /// nothing is in hand, or it has no trace.
+    #[must_use]
+    pub fn context(&self) -> Option<TraceContext> {
+        match self.hand() {
+            Hand::Nothing | Hand::Untraced => None,
+            Hand::Traced => trace_in(self.area().words().as_bytes()),
+        }
+    }
+
+    /// The number of the message in hand, if that has a trace.
+    #[must_use]
+    pub fn sequence(&self) -> Option<u64> {
+        (self.hand() == Hand::Traced).then(|| self.state().sequence)
+    }
+
+    /// Sets the trace of what the task sends until [`restore`](TaskTrace::restore); `None` for
+    /// messages without a trace.
+    #[must_use]
+    pub fn replace(&self, trace: Option<TraceContext>) -> Replaced {
+        let before = Replaced { hand: self.hand(), area: self.area() };
+        self.set(if trace.is_some() { Hand::Traced } else { Hand::Untraced }, trace.into());
+        before
+    }
+
+    /// Ends what [`replace`](TaskTrace::replace) has begun.
+    pub fn restore(&self, before: Replaced) {
+        self.set(before.hand, before.area);
+    }
+
+    /// The trace area of a message that the task sends; `None` if the message begins a trace.
+    #[inline]
+    pub(super) fn next_area(&self) -> Option<Area> {
+        match self.hand() {
+            Hand::Nothing => None,
+            Hand::Untraced => Some(Area::EMPTY),
+            Hand::Traced => Some(self.area()),
+        }
+    }
+
+    /// The task has taken a message of a traced topic.
+    pub(super) fn take(&self, message: TracedMessage<'_>, trace: Option<TraceContext>) {
+        self.put_down(false);
+        let Some(mut trace) = trace else { return self.set(Hand::Untraced, Area::EMPTY) };
+        let mut state = self.state();
+        let State { random, open, sequence } = &mut *state;
+        *sequence = message.sequence;
+        if trace.is_sampled() {
+            *random = random.take().or_else(|| self.tracer.random());
+            *open = random.as_mut().and_then(|random| self.tracer.open(random, message, trace));
+            trace = open.as_ref().map_or(trace, OpenSpan::context);
+        }
+        drop(state);
+        self.set(Hand::Traced, Some(trace).into());
+    }
+
+    /// The task has nothing in hand any more. `has_failed`: its handling has failed.
+    pub(super) fn put_down(&self, has_failed: bool) {
+        if self.hand() == Hand::Traced
+            && let Some(open) = self.state().open.take()
+        {
+            self.tracer.close(open, &self.service, has_failed);
+        }
+        self.hand.store(Hand::Nothing as u8, Ordering::Relaxed);
+    }
+
+    fn hand(&self) -> Hand {
+        Hand::of(self.hand.load(Ordering::Relaxed))
+    }
+
+    fn area(&self) -> Area {
+        Area(self.area.each_ref().map(|word| word.load(Ordering::Relaxed)))
+    }
+
+    fn set(&self, hand: Hand, area: Area) {
+        self.hand.store(hand as u8, Ordering::Relaxed);
+        self.area.iter().zip(area.0).for_each(|(word, value)| word.store(value, Ordering::Relaxed));
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for TaskTrace {
+    fn drop(&mut self) {
+        self.put_down(false);
+    }
+}

@@ -1,0 +1,191 @@
+//! Spans, and the tracer that begins traces and says when a span has ended.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+use mycelium_core::TraceContext;
+use mycelium_executor::Executor;
+
+/// A part of a trace that has ended: a message was sent that began the trace, or was handled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Span {
+    /// The trace, and this span in it.
+    pub context: TraceContext,
+    /// The span that sent the message; `None` if this one has begun the trace.
+    pub parent: Option<[u8; 8]>,
+    /// What happened.
+    pub kind: SpanKind,
+    /// The publisher that sent the message, or the service that handled it.
+    pub service: Arc<str>,
+    /// The topic of the message.
+    pub topic: Arc<str>,
+    /// The publisher of the message.
+    pub publisher: Arc<str>,
+    /// Its number among the messages of this start of the publisher.
+    pub sequence: u64,
+    /// When the span began.
+    pub start: SystemTime,
+    /// When it ended, not before its start.
+    pub end: SystemTime,
+    /// The handling of the message failed, by an error or a panic.
+    pub has_failed: bool,
+}
+
+/// What a [`Span`] is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SpanKind {
+    /// A message was sent that no other message has caused.
+    Emit,
+    /// A message was handled: from its delivery to the next receive.
+    Handle,
+}
+
+/// Takes spans that have ended.
+pub trait SpanSink: fmt::Debug + Send + Sync {
+    /// Takes a span. It must not wait: tasks of services call it.
+    fn record(&self, span: Span);
+}
+
+/// Begins the traces of a node's messages, and hands over the spans that have ended.
+pub struct Tracer {
+    /// Has the time.
+    executor: OnceLock<Arc<dyn Executor>>,
+    /// A trace is in the sample if a random number is less than this.
+    limit: u64,
+    /// All traces are in the sample.
+    samples_all: bool,
+    sink: Arc<dyn SpanSink>,
+}
+
+/// A message of a traced topic.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::local) struct TracedMessage<'a> {
+    pub(in crate::local) topic: &'a Arc<str>,
+    pub(in crate::local) publisher: &'a Arc<str>,
+    pub(in crate::local) sequence: u64,
+}
+
+/// A span that has not ended.
+#[derive(Debug)]
+pub(super) struct OpenSpan {
+    context: TraceContext,
+    parent: [u8; 8],
+    topic: Arc<str>,
+    publisher: Arc<str>,
+    sequence: u64,
+    start: SystemTime,
+}
+
+impl OpenSpan {
+    /// The trace of what is sent while the span is open.
+    pub(super) fn context(&self) -> TraceContext {
+        self.context
+    }
+}
+
+impl fmt::Debug for Tracer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let share = self.limit as f64 / u64::MAX as f64;
+        f.debug_struct("Tracer").field("share", &share).field("sink", &self.sink).finish()
+    }
+}
+
+impl Tracer {
+    /// Samples this share of the traces that begin here, from 0 to 1, at random. No trace begins,
+    /// and no span is recorded, before there is an [executor](Tracer::set_executor).
+    #[must_use]
+    pub fn new(share: f64, sink: Arc<dyn SpanSink>) -> Arc<Tracer> {
+        // A conversion of floats saturates.
+        let limit = (share * u64::MAX as f64) as u64;
+        let executor = OnceLock::new();
+        Arc::new(Tracer { executor, limit, samples_all: share >= 1.0, sink })
+    }
+
+    /// Sets the executor whose time and random numbers spans have. Only the first one counts.
+    pub fn set_executor(&self, executor: Arc<dyn Executor>) {
+        let _ = self.executor.set(executor);
+    }
+
+    /// Random numbers for one publisher, or one task.
+    pub(in crate::local) fn random(&self) -> Option<fastrand::Rng> {
+        Some(fastrand::Rng::with_seed(self.executor.get()?.entropy()))
+    }
+
+    /// Begins the trace of a message that is being sent, if it is in the sample.
+    #[inline]
+    pub(in crate::local) fn begin(
+        &self,
+        random: &mut fastrand::Rng,
+        message: TracedMessage<'_>,
+    ) -> Option<TraceContext> {
+        let is_sampled = self.samples_all || random.u64(..) < self.limit;
+        if is_sampled { self.begin_sampled(random, message) } else { None }
+    }
+
+    fn begin_sampled(
+        &self,
+        random: &mut fastrand::Rng,
+        message: TracedMessage<'_>,
+    ) -> Option<TraceContext> {
+        let now = self.executor.get()?.wall_clock();
+        // Ids are not zero.
+        let trace_id = random.u128(1..).to_be_bytes();
+        let span_id = span_id(random);
+        let context = TraceContext { trace_id, span_id, flags: TraceContext::SAMPLED };
+        let TracedMessage { topic, publisher, sequence } = message;
+        self.sink.record(Span {
+            context,
+            parent: None,
+            kind: SpanKind::Emit,
+            service: publisher.clone(),
+            topic: topic.clone(),
+            publisher: publisher.clone(),
+            sequence,
+            start: now,
+            end: now,
+            has_failed: false,
+        });
+        Some(context)
+    }
+
+    /// Opens the span of a message that was delivered.
+    pub(super) fn open(
+        &self,
+        random: &mut fastrand::Rng,
+        message: TracedMessage<'_>,
+        trace: TraceContext,
+    ) -> Option<OpenSpan> {
+        let TracedMessage { topic, publisher, sequence } = message;
+        let context = trace.with_span(span_id(random));
+        let (topic, publisher) = (topic.clone(), publisher.clone());
+        let start = self.executor.get()?.wall_clock();
+        Some(OpenSpan { context, parent: trace.span_id, topic, publisher, sequence, start })
+    }
+
+    /// The span ends.
+    pub(super) fn close(&self, open: OpenSpan, service: &Arc<str>, has_failed: bool) {
+        let Some(executor) = self.executor.get() else { return };
+        let OpenSpan { context, parent, topic, publisher, sequence, start } = open;
+        self.sink.record(Span {
+            context,
+            parent: Some(parent),
+            kind: SpanKind::Handle,
+            service: service.clone(),
+            topic,
+            publisher,
+            sequence,
+            start,
+            // The clock may have been set back.
+            end: executor.wall_clock().max(start),
+            has_failed,
+        });
+    }
+}
+
+/// A random id, which is not zero.
+fn span_id(random: &mut fastrand::Rng) -> [u8; 8] {
+    random.u64(1..).to_be_bytes()
+}

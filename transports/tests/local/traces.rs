@@ -1,0 +1,330 @@
+//! The traces of messages, and the spans of the tasks that handle them.
+
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
+use std::time::{Duration, UNIX_EPOCH};
+
+use mycelium_core::{Message, TraceContext, message};
+use mycelium_executor::PausedTime;
+use mycelium_transports::conformance::Probe;
+use mycelium_transports::counters::Region;
+use mycelium_transports::local::{
+    Delivery, EgressItem, GapReason, LatestByKey, Policy, Publisher, Readers, RingMemory, Schema,
+    Span, SpanKind, SpanSink, Subscription, TaskBudget, TaskTrace, Topic, Tracer, TryRecv,
+};
+
+use super::stall::NoTasks;
+use super::{epoch, probe};
+
+#[derive(Debug, Default)]
+struct Spans(Mutex<Vec<Span>>);
+
+impl SpanSink for Spans {
+    fn record(&self, span: Span) {
+        self.0.lock().unwrap().push(span);
+    }
+}
+
+impl Spans {
+    fn take(&self) -> Vec<Span> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+}
+
+/// What traces need.
+struct World {
+    spans: Arc<Spans>,
+    tracer: Arc<Tracer>,
+    time: PausedTime<NoTasks>,
+}
+
+impl World {
+    fn sampling(share: f64) -> World {
+        let (spans, time) = (Arc::<Spans>::default(), PausedTime::starting_at(NoTasks, UNIX_EPOCH));
+        let tracer = Tracer::new(share, spans.clone());
+        tracer.set_executor(Arc::new(time.clone()));
+        World { spans, tracer, time }
+    }
+
+    fn topic<M: Message>(&self, name: &str) -> Arc<Topic> {
+        let (schema, readers) = (Schema::of::<M>(), Readers::from(8));
+        let (tracer, counters) = (Some(self.tracer.clone()), Region::new(16));
+        Topic::with_tracer(name, schema, 8, readers, RingMemory::Heap, tracer, counters).unwrap()
+    }
+
+    fn task(&self, service: &str) -> Arc<TaskBudget> {
+        TaskBudget::with_trace(256, TaskTrace::new(self.tracer.clone(), service.into()))
+    }
+}
+
+fn publisher<M: Message>(topic: &Arc<Topic>, name: &str) -> Publisher<M> {
+    topic.publisher(name, epoch()).unwrap()
+}
+
+#[track_caller]
+fn take(reader: &mut Subscription<Probe>) -> u64 {
+    match reader.try_recv() {
+        TryRecv::Delivery(Delivery::Msg(probe)) => probe.number,
+        other => panic!("expected a message, found {other:?}"),
+    }
+}
+
+/// A trace whose bytes are these.
+fn trace(byte: u8) -> TraceContext {
+    TraceContext { trace_id: [byte; 16], span_id: [byte; 8], flags: 1 }
+}
+
+#[test]
+fn what_a_task_sends_belongs_to_the_trace_of_what_it_has_in_hand() {
+    let world = World::sampling(1.0);
+    let (swaps, orders) = (world.topic::<Probe>("swaps"), world.topic::<Probe>("orders"));
+    let mut feed = publisher::<Probe>(&swaps, "Feed");
+    let mut input = swaps.subscribe::<Probe>("Strategy", Policy::Block).unwrap();
+    let mut output = publisher::<Probe>(&orders, "Strategy");
+    let mut books = orders.subscribe::<Probe>("Books", Policy::Block).unwrap();
+    let (strategy, clerk) = (world.task("Strategy"), world.task("Books"));
+    let _wakes = (input.attach(&strategy), output.attach(&strategy), books.attach(&clerk));
+
+    feed.try_emit(probe(7)).unwrap();
+    let [root] = &*world.spans.take() else { panic!("one span") };
+    assert_eq!((root.kind, root.parent, root.sequence), (SpanKind::Emit, None, 0));
+    assert_eq!((&*root.service, &*root.topic), ("Feed", "swaps"));
+    assert!(root.context.is_valid() && root.context.is_sampled());
+
+    take(&mut input);
+    assert_eq!(input.trace(), Some(root.context), "as it was sent");
+    let own = strategy.trace().unwrap().context().expect("it has a message in hand");
+    assert_eq!(own.trace_id, root.context.trace_id);
+    assert_eq!(strategy.trace().unwrap().sequence(), Some(0));
+    world.time.advance(Duration::from_millis(5));
+    output.try_emit(probe(8)).unwrap();
+    assert_eq!(world.spans.take(), [], "no span has ended");
+    // The next receive ends it, also if there is nothing.
+    assert!(matches!(input.try_recv(), TryRecv::Empty));
+    let [handled] = &*world.spans.take() else { panic!("one span") };
+    assert_eq!((handled.kind, handled.context), (SpanKind::Handle, own));
+    assert_eq!(handled.parent, Some(root.context.span_id));
+    assert_eq!(
+        (&*handled.service, &*handled.topic, &*handled.publisher),
+        ("Strategy", "swaps", "Feed")
+    );
+    assert_eq!(handled.end, handled.start + Duration::from_millis(5));
+    assert!(!handled.has_failed);
+    assert_eq!(strategy.trace().unwrap().context(), None);
+
+    take(&mut books);
+    assert_eq!(books.trace(), Some(own), "the child of the delivery in hand");
+    books.done();
+    let [booked] = &*world.spans.take() else { panic!("one span") };
+    assert_eq!(booked.parent, Some(own.span_id));
+    // With nothing in hand, a task begins a trace of its own.
+    output.try_emit(probe(9)).unwrap();
+    let [second] = &*world.spans.take() else { panic!("one span") };
+    assert_ne!(second.context.trace_id, root.context.trace_id);
+    assert_eq!((second.kind, &*second.service), (SpanKind::Emit, "Strategy"));
+}
+
+#[test]
+fn what_follows_a_message_outside_of_the_sample_has_no_trace() {
+    let world = World::sampling(0.0);
+    let (swaps, orders) = (world.topic::<Probe>("swaps"), world.topic::<Probe>("orders"));
+    let mut feed = publisher::<Probe>(&swaps, "Feed");
+    let mut input = swaps.subscribe::<Probe>("Strategy", Policy::Block).unwrap();
+    let mut output = publisher::<Probe>(&orders, "Strategy");
+    let mut books = orders.subscribe::<Probe>("Books", Policy::Block).unwrap();
+    // It would trace all that begins there.
+    let all = World::sampling(1.0);
+    let strategy = all.task("Strategy");
+    let _wakes = (input.attach(&strategy), output.attach(&strategy));
+
+    feed.try_emit(probe(1)).unwrap();
+    take(&mut input);
+    output.try_emit(probe(2)).unwrap();
+    take(&mut books);
+    assert_eq!((input.trace(), books.trace()), (None, None));
+    // One that others have begun, and do not record, is passed on, and has no spans.
+    let other = TraceContext { flags: 0, ..trace(9) };
+    let replaced = strategy.trace().unwrap().replace(Some(other));
+    output.try_emit(probe(3)).unwrap();
+    strategy.trace().unwrap().restore(replaced);
+    output.try_emit(probe(4)).unwrap();
+    take(&mut books);
+    assert_eq!(books.trace(), Some(other));
+    take(&mut books);
+    assert_eq!(books.trace(), None);
+    drop((input, output, books));
+    assert_eq!((world.spans.take(), all.spans.take()), (Vec::new(), Vec::new()));
+}
+
+#[test]
+fn a_share_of_the_traces_is_in_the_sample() {
+    let world = World::sampling(0.25);
+    let topic = world.topic::<Probe>("swaps");
+    let mut feed = publisher::<Probe>(&topic, "Feed");
+    (0..4_000).for_each(|number| feed.try_emit(probe(number)).unwrap());
+    // It has a standard deviation of 27.
+    assert!((800..1_200).contains(&world.spans.take().len()));
+}
+
+#[test]
+fn the_span_of_a_message_whose_handling_fails_says_so() {
+    let world = World::sampling(1.0);
+    let topic = world.topic::<Probe>("swaps");
+    let mut feed = publisher::<Probe>(&topic, "Feed");
+    let mut reader = topic.subscribe::<Probe>("Reader", Policy::Block).unwrap();
+    let task = world.task("Reader");
+    let _wakes = reader.attach(&task);
+    feed.try_emit(probe(1)).unwrap();
+    let root = world.spans.take()[0].context;
+    for attempt in 0..2 {
+        take(&mut reader);
+        assert_eq!(reader.trace(), Some(root), "attempt {attempt}");
+        let dead = reader.fail();
+        assert_eq!(
+            dead.map(|dead| dead.payload.len()),
+            (attempt == 1).then_some(size_of::<Probe>())
+        );
+    }
+    let spans = world.spans.take();
+    assert_eq!(spans.iter().map(|span| span.has_failed).collect::<Vec<_>>(), [true, true]);
+    feed.try_emit(probe(2)).unwrap();
+    take(&mut reader);
+    // A subscription that is dropped ends it, too.
+    drop(reader);
+    assert_eq!(world.spans.take().len(), 2);
+}
+
+#[test]
+fn each_policy_delivers_the_trace_of_its_message() {
+    let key = LatestByKey::of::<Probe>("number", 8.try_into().unwrap()).unwrap();
+    for policy in [
+        Policy::Block,
+        Policy::Reject,
+        Policy::DropNewest,
+        Policy::DropOldest,
+        Policy::Latest,
+        Policy::LatestByKey(key),
+        Policy::Sample(1.try_into().unwrap()),
+    ] {
+        let world = World::sampling(1.0);
+        let topic = world.topic::<Probe>("swaps");
+        let mut feed = publisher::<Probe>(&topic, "Feed");
+        let mut reader = topic.subscribe::<Probe>("Reader", policy).unwrap();
+        for number in 0..20 {
+            feed.try_emit(probe(number)).unwrap();
+            let sent = world.spans.take()[0].context;
+            assert_eq!((take(&mut reader), reader.trace()), (number, Some(sent)), "{policy:?}");
+        }
+    }
+}
+
+#[test]
+fn a_message_after_a_gap_has_its_own_trace() {
+    let world = World::sampling(1.0);
+    let topic = world.topic::<Probe>("swaps");
+    let mut feed = publisher::<Probe>(&topic, "Feed");
+    let mut reader = topic.subscribe::<Probe>("Reader", Policy::DropOldest).unwrap();
+    (0..20).for_each(|number| feed.try_emit(probe(number)).unwrap());
+    let sent = world.spans.take();
+    assert!(matches!(
+        reader.try_recv(),
+        TryRecv::Delivery(Delivery::Gap(gap)) if (gap.count, gap.reason) == (12, GapReason::Overwritten)
+    ));
+    assert_eq!(reader.trace(), None);
+    for number in 12..20 {
+        assert_eq!(take(&mut reader), number as u64);
+        assert_eq!(reader.trace(), Some(sent[number].context));
+    }
+}
+
+#[test]
+fn a_batch_has_one_trace_and_is_received_as_one() {
+    let world = World::sampling(1.0);
+    let topic = world.topic::<Probe>("swaps");
+    let mut feed = publisher::<Probe>(&topic, "Feed");
+    let mut reader = topic.subscribe::<Probe>("Reader", Policy::Block).unwrap();
+    let error = feed.try_emit_batch(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map(probe)).unwrap_err();
+    assert_eq!(error.sent, 8);
+    let [root] = &*world.spans.take() else { panic!("one span") };
+    let mut deliveries = Vec::new();
+    let task = Context::from_waker(Waker::noop());
+    assert!(reader.poll_recv_many(&task, &mut deliveries, 64).is_ready());
+    let numbers = deliveries.drain(..).filter_map(Delivery::message).map(|probe| probe.number);
+    assert_eq!(numbers.collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(reader.trace(), Some(root.context));
+}
+
+/// Shorter than a word.
+#[message(topic = "short", id = 1)]
+struct Short {
+    number: u32,
+}
+
+#[test]
+fn messages_of_any_size_have_traces() {
+    let world = World::sampling(1.0);
+    let topic = world.topic::<Short>("short");
+    let mut feed = publisher::<Short>(&topic, "Feed");
+    let mut reader = topic.subscribe::<Short>("Reader", Policy::DropOldest).unwrap();
+    for number in 0..20 {
+        feed.try_emit(Short { number }).unwrap();
+        let received = reader.try_recv().delivery().and_then(Delivery::message);
+        assert_eq!(received.map(|it| it.number), Some(number));
+        assert_eq!(reader.trace(), Some(world.spans.take()[0].context));
+    }
+}
+
+#[test]
+fn a_message_that_finds_no_room_begins_no_trace() {
+    let world = World::sampling(1.0);
+    let topic = world.topic::<Probe>("swaps");
+    let mut feed = publisher::<Probe>(&topic, "Feed");
+    let _reader = topic.subscribe::<Probe>("Reader", Policy::Block).unwrap();
+    (0..8).for_each(|number| feed.try_emit(probe(number)).unwrap());
+    assert_eq!(world.spans.take().len(), 8);
+    let task = Context::from_waker(Waker::noop());
+    for _ in 0..3 {
+        assert!(feed.try_emit(probe(8)).is_err());
+        assert!(feed.poll_emit(&task, &probe(8)).is_pending());
+    }
+    assert_eq!(world.spans.take(), []);
+}
+
+#[test]
+fn a_link_gets_traces_and_passes_them_on() {
+    let world = World::sampling(0.0);
+    let (there, here) = (world.topic::<Probe>("swaps"), world.topic::<Probe>("swaps"));
+    let mut egress = there.egress_reader::<()>("link", Policy::Block).unwrap();
+    let mut feed = publisher::<Probe>(&there, "Feed");
+    let task = world.task("Feed");
+    let _wakes = feed.attach(&task);
+    let mut reader = here.subscribe::<Probe>("Reader", Policy::Block).unwrap();
+    let mut remote = here.remote_publisher("Feed", epoch(), 0).unwrap();
+    // Two messages without a trace, one with, one without.
+    for (number, byte) in [0, 0, 5, 0].into_iter().enumerate() {
+        let task = task.trace().unwrap();
+        let replaced = task.replace((byte > 0).then(|| trace(byte)));
+        feed.try_emit(probe(number as u64)).unwrap();
+        task.restore(replaced);
+    }
+    let stream = &mut egress.streams()[0];
+    assert_eq!(stream.ready(64), 2, "only these can be sent in a run");
+    let shape = stream.shape().unwrap();
+    let [run, _] = stream.borrow(0, 2).unwrap();
+    remote.push_run(shape, run).unwrap();
+    stream.pass_ready(2);
+    assert_eq!(stream.ready(64), 0);
+    for expected in [Some(trace(5)), None] {
+        let EgressItem::Message(bytes, found) = stream.next_item() else { panic!("no message") };
+        assert_eq!((bytes.len(), found), (size_of::<Probe>(), expected));
+        remote.push_with(bytes, false, found).unwrap();
+        stream.advance();
+    }
+    // The ids of a peer may be invalid.
+    let invalid = TraceContext { trace_id: [0; 16], ..trace(5) };
+    remote.push_with(zerocopy::IntoBytes::as_bytes(&probe(4)), false, Some(invalid)).unwrap();
+    remote.flush();
+    for (number, expected) in [None, None, Some(trace(5)), None, None].into_iter().enumerate() {
+        assert_eq!((take(&mut reader), reader.trace()), (number as u64, expected));
+    }
+}
