@@ -1,8 +1,9 @@
 //! The waits of a service's emits: for room, until a shutdown. [`Emit`] is the future, [`Waits`]
-//! what all emits of a service share; `within` is an emit with a deadline, `batch` one of many
-//! messages.
+//! what all emits of a service share; `within` is an emit with a deadline, `traced` one with a trace
+//! of its own, `batch` one of many messages.
 
 pub(crate) mod batch;
+pub(crate) mod traced;
 pub(crate) mod within;
 
 use std::fmt;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use mycelium_core::Message;
 use mycelium_executor::{DeadlineTimer, Executor, SendFuture};
-use mycelium_transports::local::{EmitError, Publisher, Refusal};
+use mycelium_transports::local::{EmitError, Publisher, Refusal, TaskBudget};
 
 use crate::log;
 use crate::shared::Shared;
@@ -116,6 +117,8 @@ pub(crate) struct Waits {
     pub(crate) shared: Arc<Shared>,
     /// The executor of the thread where the service runs.
     pub(crate) executor: Arc<dyn Executor>,
+    /// That of the service's task.
+    pub(crate) budget: Arc<TaskBudget>,
     /// The service has no subscriptions: it ends at a shutdown.
     is_source: bool,
     /// Made at the first wait: most services never wait here.
@@ -141,12 +144,14 @@ impl Waits {
         service: &str,
         shared: Arc<Shared>,
         executor: Arc<dyn Executor>,
+        budget: Arc<TaskBudget>,
         is_source: bool,
     ) -> Waits {
         Waits {
             service: service.into(),
             shared,
             executor,
+            budget,
             is_source,
             timers: None,
             yields_next: false,

@@ -300,17 +300,18 @@ mod supervision;
 pub mod testing;
 #[cfg_attr(not(feature = "topology"), path = "topology/none.rs")]
 mod topology;
+mod traces;
 mod wiring;
 
 pub use mycelium_bundle::Restart;
 pub use mycelium_core::wait::WaitStrategy;
-pub use mycelium_core::{FixedStr, FixedVec, Message, Request};
+pub use mycelium_core::{FixedStr, FixedVec, Message, Request, TraceContext, TraceParseError};
 pub use mycelium_executor::{Class, Listener, PlacementFallback, Stream, ThreadError};
 pub use mycelium_macros::{message, service};
 pub use mycelium_transports::exchange::{Difference, LayoutMismatch};
 pub use mycelium_transports::local::{
     BatchError, Delivery, EmitError, Gap, GapReason, KeyError, LatestByKey, OnStall, Policy,
-    Publisher, Received, Refusal, Start, SubscribeOptions, TryRecv,
+    Publisher, Received, Refusal, Span, SpanKind, SpanSink, Start, SubscribeOptions, TryRecv,
 };
 pub use mycelium_transports::{counters, private_directory};
 
@@ -318,6 +319,7 @@ pub use clock::{Clock, Interval, JoinHandle};
 pub use dead_letter::DeadLetter;
 pub use emit::Emit;
 pub use emit::batch::EmitBatch;
+pub use emit::traced::{EmitOptions, EmitWith};
 pub use emit::within::EmitWithin;
 pub use error::{
     BuildError, Error, PublisherError, Result, ShuttingDown, StartError, SubscribeError,

@@ -122,7 +122,8 @@ impl PlainLine {
         match key {
             "error" => self.error = Some(value),
             _ if self.subject.is_none() => self.subject = Some((key, value)),
-            // No details.
+            // No details, or the node of a service: without a subscriber there is hardly a second.
+            "node" => {}
             _ if value == "()" => {}
             _ => self.details.push(format!("{key}={value}")),
         }

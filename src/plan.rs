@@ -18,7 +18,9 @@ use std::sync::Arc;
 
 use mycelium_core::Message;
 use mycelium_transports::exchange::MemoryUse;
-use mycelium_transports::local::{self, OnStall, PageSize, Readers, Schema, Threshold, TopicError};
+use mycelium_transports::local::{
+    self, OnStall, PageSize, Readers, Schema, Threshold, TopicError, TraceArea, Tracer,
+};
 
 use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, StartError};
@@ -56,6 +58,8 @@ pub(crate) struct Plan {
     thresholds: BTreeMap<String, Threshold>,
     /// What happens to readers that stall, as the program says.
     on_stall: BTreeMap<String, OnStall>,
+    /// Begins the traces of messages.
+    pub(crate) tracer: Option<Arc<Tracer>>,
     /// The subscriptions that close a circle of services of this node.
     pub(crate) feedback: Feedback,
     /// The topics that it shares with other nodes.
@@ -74,12 +78,13 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Checks `services`, in their order of start, against each other and against the topology. The
-    /// topology may name all services that are `known`.
+    /// topology may name all services that are `known`. With a tracer, messages have traces.
     pub(crate) fn new(
         node: &str,
         topology: Topology,
         known: &[(String, BoundPorts)],
         services: &[(String, BoundPorts)],
+        tracer: Option<Arc<Tracer>>,
     ) -> Result<Plan, BuildError> {
         check_names(&topology, known)?;
         let peer_topics = PeerTopics::new(node, &topology, known, services)?;
@@ -107,6 +112,9 @@ impl Plan {
             let expected = local + peer_topics.entries(topic, in_memory);
             planned.gating = Readers { expected, most: expected + SPARE_READERS };
             planned.is_shared = peer_topics.readers_of(topic).any(|(peer, _)| in_memory(peer));
+            if tracer.is_some() && is_traced(&topology, topic) {
+                planned.area = TraceArea::Present;
+            }
         }
         // A subscription does not wait for publishers in other nodes.
         let feedback = Feedback::all(&Flows::new(services));
@@ -136,6 +144,7 @@ impl Plan {
             pages,
             thresholds: BTreeMap::new(),
             on_stall: BTreeMap::new(),
+            tracer,
             feedback,
             peer_topics,
             carriers,
@@ -202,6 +211,11 @@ impl Plan {
     pub(crate) fn threshold(&self, topic: &str) -> Threshold {
         let coded = || self.thresholds.get(topic).copied();
         self.topology.threshold(topic).or_else(coded).unwrap_or_default()
+    }
+
+    /// Begins the traces of a topic, if it is traced.
+    pub(crate) fn tracer_of(&self, topic: &str) -> Option<Arc<Tracer>> {
+        self.tracer.clone().filter(|_| is_traced(&self.topology, topic))
     }
 
     /// Where the rings of a topic are that other nodes read through shared memory.
@@ -476,4 +490,10 @@ fn check_known(topic: &str, topics: &BTreeSet<&str>) -> Result<(), String> {
     }
     let topics: Vec<&str> = topics.iter().copied().collect();
     Err(format!("unknown topic: {}", expected_instead_of(topic, &topics)))
+}
+
+/// Whether messages of a topic have traces in a node with a tracer. A dead letter is about a message
+/// that may have one.
+fn is_traced(topology: &Topology, topic: &str) -> bool {
+    topic != DeadLetter::TOPIC && topology.is_traced(topic)
 }

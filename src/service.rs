@@ -13,12 +13,13 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use mycelium_bundle::Restart;
-use mycelium_core::{Message, Request};
+use mycelium_core::{Message, Request, TraceContext};
 use mycelium_executor::Executor;
 use mycelium_transports::counters::{Line, ServiceValue};
-use mycelium_transports::local::{EmitError, Publisher, Refusal};
+use mycelium_transports::local::{EmitError, Publisher, Refusal, TaskBudget};
 
 use crate::emit::batch::EmitBatch;
+use crate::emit::traced::{EmitOptions, EmitWith};
 use crate::emit::{Emit, Waits};
 use crate::error::{PublisherError, Result, ShuttingDown, SubscribeError};
 use crate::exit::ExitGuard;
@@ -77,15 +78,15 @@ impl<S: Service> Context<S> {
         outputs: S::Outputs,
         shared: Arc<Shared>,
         executor: Arc<dyn Executor>,
-        budget: u32,
+        (child_budget, budget): (u32, Arc<TaskBudget>),
     ) -> Context<S> {
         Context {
             inputs,
             outputs,
             run: Arc::default(),
-            child_budget: budget,
+            child_budget,
             random: fastrand::Rng::with_seed(executor.entropy()),
-            waits: Waits::new(name, shared, executor, S::IS_SOURCE),
+            waits: Waits::new(name, shared, executor, budget, S::IS_SOURCE),
             publishers: 0,
             #[cfg(feature = "metrics")]
             metrics: Registered::default(),
@@ -115,6 +116,46 @@ impl<S: Service> Context<S> {
     pub fn emit<M: EmittedBy<S>>(&mut self, message: M) -> M::Emit<'_> {
         let is_refused = self.is_ending();
         Emit::new(M::publisher(&mut self.outputs), &mut self.waits, message, is_refused).into()
+    }
+
+    /// As [`emit`](Context::emit), with a trace that comes from elsewhere, for example from the
+    /// header of a request over HTTP. Other messages get the trace of the delivery in hand.
+    ///
+    /// ```
+    /// # use mycelium::{Context, EmitOptions, Result, message, service};
+    /// # #[message(topic = "orders", id = 1)]
+    /// # struct Order { id: u64 }
+    /// # struct Gateway;
+    /// #[service(emits(Order))]
+    /// impl Gateway {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         let header = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    ///         let options = EmitOptions::new().trace(header.parse().ok());
+    ///         Ok(ctx.emit_with(Order { id: 1 }, options).await?)
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`emit`](Context::emit).
+    #[inline]
+    pub fn emit_with<M: EmittedBy<S>>(
+        &mut self,
+        message: M,
+        options: EmitOptions,
+    ) -> EmitWith<'_, M> {
+        let is_refused = self.is_ending();
+        let budget = self.waits.budget.clone();
+        let publisher = M::publisher(&mut self.outputs);
+        EmitWith::new(Emit::new(publisher, &mut self.waits, message, is_refused), budget, options)
+    }
+
+    /// The trace of what this service sends now: that of the delivery in hand, with a span of its
+    /// own if the trace is sampled. `None` if nothing is in hand, it has no trace, or its topic is
+    /// not traced.
+    #[must_use]
+    pub fn trace(&self) -> Option<TraceContext> {
+        self.waits.budget.trace()?.context()
     }
 
     /// As [`emit`](Context::emit), by a named port: `#[service(emits(Swap as out))]` and

@@ -164,6 +164,11 @@ impl Topology {
         capacity.map_or(CAPACITY, |capacity| capacity.as_ref().0)
     }
 
+    /// Whether the messages of a topic have traces, if the node traces.
+    pub(crate) fn is_traced(&self, topic: &str) -> bool {
+        self.sections.topic.get(topic).and_then(|section| section.trace).unwrap_or(true)
+    }
+
     /// The threshold of backpressure of a topic, if the file sets it.
     pub(crate) fn threshold(&self, topic: &str) -> Option<Threshold> {
         Some(self.sections.topic.get(topic)?.backpressure_threshold.as_ref()?.as_ref().0)

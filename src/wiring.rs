@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mycelium_core::wait::WaitStrategy;
 use mycelium_core::{Message, Request};
-use mycelium_transports::local::{DeferredWakes, Policy, Publisher, TaskBudget};
+use mycelium_transports::local::{DeferredWakes, Policy, Publisher, TaskBudget, TaskTrace};
 
 use crate::ending::Ending;
 use crate::error::BuildError;
@@ -40,7 +40,13 @@ impl<'a> Wiring<'a> {
             service,
             ports,
             wait: execution.wait,
-            budget: TaskBudget::with_limit(execution.budget),
+            budget: match &shared.plan.tracer {
+                Some(tracer) => {
+                    let trace = TaskTrace::new(tracer.clone(), service.into());
+                    TaskBudget::with_trace(execution.budget, trace)
+                }
+                None => TaskBudget::with_limit(execution.budget),
+            },
             deferred_wakes: Vec::new(),
             inboxes: Vec::new(),
             endings: Vec::new(),

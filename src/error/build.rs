@@ -120,6 +120,12 @@ pub enum BuildError {
         /// What the node may use, in bytes.
         budget: usize,
     },
+    /// The share of traces is not a share.
+    #[error("`Builder::traces`: invalid share {share}: expected a number from 0 to 1")]
+    TraceShare {
+        /// The number.
+        share: f64,
+    },
     /// A topic is not what a service declares.
     #[error(transparent)]
     Topic(#[from] TopicError),

@@ -8,7 +8,7 @@ use std::time::Duration;
 #[cfg(feature = "topology")]
 use mycelium_core::Message;
 use mycelium_executor::Executor;
-use mycelium_transports::local::{OnStall, SubscribeOptions};
+use mycelium_transports::local::{OnStall, SpanSink, SubscribeOptions};
 
 use super::Node;
 #[cfg(feature = "topology")]
@@ -27,6 +27,7 @@ use crate::report::StartWarning;
 use crate::service::Service;
 use crate::shared::Topics;
 use crate::topology::Topology;
+use crate::traces::Traces;
 
 /// Collects the services and settings of a [`Node`].
 pub struct Builder {
@@ -41,6 +42,7 @@ pub struct Builder {
     /// Topic and percentage.
     thresholds: BTreeMap<String, u32>,
     on_stall: BTreeMap<String, OnStall>,
+    traces: Option<Traces>,
     executors: Vec<(String, Arc<dyn Executor>)>,
     request_links: RequestLinks,
     #[cfg(feature = "topology")]
@@ -66,6 +68,7 @@ impl Node {
             executions: BTreeMap::new(),
             thresholds: BTreeMap::new(),
             on_stall: BTreeMap::new(),
+            traces: None,
             executors: Vec::new(),
             request_links: RequestLinks::default(),
             #[cfg(feature = "topology")]
@@ -296,6 +299,55 @@ impl Builder {
         self
     }
 
+    /// Records the traces of messages: this share of them, from 0 to 1, chosen where a trace begins.
+    /// By default messages have no traces. `docs/observability.md` says what a trace is.
+    ///
+    /// The sink gets the spans of this node when they end. It must not wait: tasks of services call
+    /// it.
+    ///
+    /// ```
+    /// use std::sync::{Arc, Mutex};
+    ///
+    /// use mycelium::{Context, Node, Result, Span, SpanSink, message, service};
+    ///
+    /// #[message(topic = "readings", id = 1)]
+    /// struct Reading {
+    ///     value: u64,
+    /// }
+    ///
+    /// struct Sensor;
+    ///
+    /// #[service(emits(Reading))]
+    /// impl Sensor {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         Ok(ctx.emit(Reading { value: 7 }).await?)
+    ///     }
+    /// }
+    ///
+    /// #[derive(Clone, Debug, Default)]
+    /// struct Spans(Arc<Mutex<Vec<Span>>>);
+    ///
+    /// impl SpanSink for Spans {
+    ///     fn record(&self, span: Span) {
+    ///         self.0.lock().unwrap().push(span);
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let spans = Spans::default();
+    /// let node = Node::builder("main").service(|| Sensor).traces(1.0, spans.clone()).build()?;
+    /// node.start(mycelium_tokio::Tokio::current()?)?.join().await?;
+    /// assert_eq!(&*spans.0.lock().unwrap()[0].service, "Sensor");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn traces(mut self, share: f64, sink: impl SpanSink + 'static) -> Builder {
+        self.traces = Some(Traces::new(share, Arc::new(sink)));
+        self
+    }
+
     /// Adds an executor for services that name it ([`Execution::on`], `executor` in the topology).
     /// Services on different executors exchange messages like those on one executor. The executor
     /// must outlive the node.
@@ -424,13 +476,15 @@ impl Builder {
             service.execution = self.topology.execution(&service.name, coded)?;
         }
         let watchdog = self.topology.watchdog(&self.name).or(self.watchdog);
+        let tracer = self.traces.map(Traces::tracer).transpose()?;
         let by_name: BTreeMap<&str, &BoundPorts> =
             all.iter().map(|(name, ports)| (name.as_str(), ports)).collect();
         let bound = services.iter().filter_map(|service| {
             let ports = *by_name.get(service.name.as_str())?;
             Some((service.name.clone(), ports.clone()))
         });
-        let mut plan = Plan::new(&self.name, self.topology, &all, &bound.collect::<Vec<_>>())?;
+        let bound: Vec<_> = bound.collect();
+        let mut plan = Plan::new(&self.name, self.topology, &all, &bound, tracer)?;
         plan.set_thresholds(self.thresholds, &all)?;
         plan.set_on_stall(self.on_stall, &all)?;
         warnings.extend(plan.warnings());

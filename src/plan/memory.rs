@@ -28,15 +28,15 @@ pub(super) fn ring_memory(
 ) -> RingMemory {
     let mut memory = RingMemory::default();
     for planned in topics.values() {
-        let PlannedTopic { schema, capacity, gating, remote_publishers, .. } = *planned;
+        let PlannedTopic { schema, capacity, gating, remote_publishers, area, .. } = *planned;
         let own = planned.publishers - remote_publishers;
         let on_heap = if planned.is_shared { remote_publishers } else { planned.publishers };
-        add(&mut memory.heap, schema.heap_bytes(capacity, gating.expected), on_heap);
+        add(&mut memory.heap, schema.heap_bytes(capacity, gating.expected, area), on_heap);
         add(&mut memory.heap, planned.tables, 1);
         let of_own = planned.drop_newest.saturating_mul(planned.publishers);
-        add(&mut memory.heap, schema.heap_bytes(capacity, 1), of_own);
+        add(&mut memory.heap, schema.heap_bytes(capacity, 1, area), of_own);
         if planned.is_shared {
-            let ring = schema.shared_bytes(capacity, gating.most, pages);
+            let ring = schema.shared_bytes(capacity, gating.most, area, pages);
             add(&mut memory.shared, ring, own);
             if pages == PageSize::Huge {
                 add(&mut memory.huge_pages, ring.map(|ring| ring / pages.bytes()), own);

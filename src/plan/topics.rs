@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mycelium_core::Message;
-use mycelium_transports::local::{Policy, Readers, Schema};
+use mycelium_transports::local::{Policy, Readers, Schema, TraceArea};
 
 use super::ports::BoundPorts;
 use crate::dead_letter::DeadLetter;
@@ -31,6 +31,8 @@ pub(crate) struct PlannedTopic {
     /// Whether another node reads it through shared memory: the rings of this node's publishers
     /// are there.
     pub(crate) is_shared: bool,
+    /// Whether its messages have traces.
+    pub(crate) area: TraceArea,
 }
 
 /// Collects the topics of this node.
@@ -49,6 +51,7 @@ pub(super) fn topics(services: &[(String, BoundPorts)]) -> BTreeMap<Arc<str>, Pl
                 drop_newest: 0,
                 tables: Some(0),
                 is_shared: false,
+                area: TraceArea::Absent,
             });
             planned.publishers += publishers;
             planned.readers += 1 - publishers;

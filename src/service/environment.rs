@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use futures_channel::oneshot;
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
+use mycelium_core::TraceContext;
 use mycelium_executor::{Listener, Stream, bind_tcp};
 use mycelium_transports::local::{ChildTask, TaskBudget};
 
@@ -18,6 +19,19 @@ use crate::clock::{Clock, Interval, JoinHandle};
 use crate::error::{ShuttingDown, ZeroPeriod, panic_text};
 use crate::log;
 use crate::shared::PollMark;
+
+/// Logs a line of a service.
+macro_rules! service_line {
+    ($context:ident, $level:ident, $message:ident, $details:ident) => {{
+        let (service, node) = ($context.name(), &*$context.waits.shared.plan.node);
+        match $context.in_hand() {
+            Some((trace_id, span_id, sequence)) => {
+                log::$level!(service, node, trace_id, span_id, sequence, ?$details, "{}", $message)
+            }
+            None => log::$level!(service, node, ?$details, "{}", $message),
+        }
+    }};
+}
 
 impl<S: Service> Context<S> {
     /// Waits for `duration`, or until the node shuts down.
@@ -196,18 +210,31 @@ impl<S: Service> Context<S> {
     }
 
     /// Logs an event of level INFO. Without the feature `tracing` it does nothing.
+    ///
+    /// The line has the names of the node and the service. While a delivery with a trace is in
+    /// hand, it also has `trace_id` and `span_id`, as [`trace`](Context::trace) has them, and the
+    /// `sequence` of the delivery.
     pub fn info(&self, message: &str, details: impl Debug) {
-        log::info!(service = self.name(), ?details, "{message}");
+        service_line!(self, info, message, details);
     }
 
-    /// Logs an event of level WARN.
+    /// Logs an event of level WARN, as [`info`](Context::info).
     pub fn warn(&self, message: &str, details: impl Debug) {
-        log::warn!(service = self.name(), ?details, "{message}");
+        service_line!(self, warn, message, details);
     }
 
-    /// Logs an event of level ERROR.
+    /// Logs an event of level ERROR, as [`info`](Context::info).
     pub fn error(&self, message: &str, details: impl Debug) {
-        log::error!(service = self.name(), ?details, "{message}");
+        service_line!(self, error, message, details);
+    }
+
+    /// The ids of the trace in hand, in hexadecimal digits, and the number of the delivery.
+    fn in_hand(&self) -> Option<(String, String, u64)> {
+        let task = self.waits.budget.trace()?;
+        let (trace, sequence) = task.context().zip(task.sequence())?;
+        let TraceContext { trace_id, span_id, .. } = trace;
+        let trace_id = format!("{:032x}", u128::from_be_bytes(trace_id));
+        Some((trace_id, format!("{:016x}", u64::from_be_bytes(span_id)), sequence))
     }
 }
 

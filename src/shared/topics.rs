@@ -22,6 +22,9 @@ use crate::topology::{Setting, check_topic};
 /// The counter lines for which a node has room at first.
 const COUNTER_LINES: usize = 64;
 
+/// The most gating subscriptions of a topic that no service declared.
+const READERS: usize = 64;
+
 /// The topics of a node.
 pub(crate) struct Topics {
     plan: Arc<Plan>,
@@ -76,7 +79,9 @@ impl Topics {
                 false => RingMemory::Heap,
             };
             let (readers, counters) = (planned.gating, counters.clone());
-            let topic = Topic::with_memory(name, schema, capacity, readers, memory, counters)?;
+            let tracer = plan.tracer_of(name);
+            let topic =
+                Topic::with_tracer(name, schema, capacity, readers, memory, tracer, counters)?;
             topic.set_threshold(plan.threshold(name));
             topic.set_on_stall(plan.on_stall(name));
             if **name == *DeadLetter::TOPIC && plan.dead_letters.are_read() {
@@ -92,6 +97,7 @@ impl Topics {
     /// The node starts: time is that of this executor.
     pub(super) fn set_executor(&self, executor: &Arc<dyn Executor>) {
         let _ = self.executor.set(executor.clone());
+        self.plan.tracer.iter().for_each(|tracer| tracer.set_executor(executor.clone()));
         self.registry().topics.values().for_each(|topic| topic.set_executor(executor.clone()));
     }
 
@@ -110,7 +116,9 @@ impl Topics {
             let (first, second) = (other.name(), schema.name());
             return Err(BuildError::DuplicateId { id: M::ID, first, second });
         }
-        let topic = Topic::new(name, schema, self.plan.capacity(name), self.counters.clone())?;
+        let (capacity, counters) = (self.plan.capacity(name), self.counters.clone());
+        let (tracer, memory) = (self.plan.tracer_of(name), RingMemory::Heap);
+        let topic = Topic::with_tracer(name, schema, capacity, READERS, memory, tracer, counters)?;
         topic.set_threshold(self.plan.threshold(name));
         topic.set_on_stall(self.plan.on_stall(name));
         if let Some(executor) = self.executor.get() {

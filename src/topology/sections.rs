@@ -99,6 +99,7 @@ pub(super) struct TopicSection {
     pub(super) readers: Option<Vec<Spanned<String>>>,
     pub(super) writers: Option<Vec<Spanned<String>>>,
     pub(super) transport: Option<Spanned<Transport>>,
+    pub(super) trace: Option<bool>,
     /// The program has added it for the requests of another topic, or for their answers.
     #[serde(skip)]
     pub(super) carries_requests: bool,

@@ -19,6 +19,11 @@ pub(crate) fn columns() -> Vec<Column> {
         #[cfg(feature = "tls")]
         columns.push(column::<Link<TlsSockets>>(publishers, readers));
     }
+    for one in &adapters {
+        columns.push(traced(column::<Local>(*one, *one), "local, traced"));
+        columns.push(traced(column::<Link<UnixSockets>>(*one, *one), "unix, traced"));
+        columns.push(traced(column::<Link<UnixSockets, true>>(*one, *one), "shm, traced"));
+    }
     let all = [adapters, others.clone()].concat();
     let without = |executor: &TestExecutor| others.iter().any(|other| other.name == executor.name);
     let locals = pairs(&all).into_iter().filter(|(one, two)| without(one) || without(two));
@@ -32,6 +37,13 @@ fn pairs(executors: &[TestExecutor]) -> Vec<(TestExecutor, TestExecutor)> {
     let mut pairs: Vec<_> = executors.iter().flat_map(with).collect();
     pairs.sort_by_key(|(one, two)| one.name != two.name);
     pairs
+}
+
+/// The same laws, on topics whose messages have traces.
+fn traced(mut column: Column, transport: &'static str) -> Column {
+    column.transport = transport;
+    column.laws.iter_mut().for_each(|law| law.is_traced = true);
+    column
 }
 
 fn column<T: Transport>(publishers: TestExecutor, readers: TestExecutor) -> Column {

@@ -48,7 +48,7 @@ fn unknown_sections_and_keys() {
         (
             "[topic.a]\ncapazity = 2",
             "2:1",
-            "unknown key `capazity`: did you mean `capacity`? (expected one of: capacity, backpressure_threshold, on_stall, delivery, dead_letter_after, readers, writers, transport)",
+            "unknown key `capazity`: did you mean `capacity`? (expected one of: capacity, backpressure_threshold, on_stall, delivery, dead_letter_after, readers, writers, transport, trace)",
         ),
         (
             "[subscription.\"A.b\"]\npolice = \"block\"",

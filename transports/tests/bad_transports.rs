@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
+use mycelium_core::TraceContext;
 use mycelium_transports::conformance::{
     Local, Pair, Probe, Publish, Subscribe, TestExecutor, Threads, Transport, check, laws,
 };
@@ -65,6 +66,11 @@ trait Fault: Default + Send + 'static {
 
     fn until_below(&mut self, publisher: &mut Publisher<Probe>) -> impl Future<Output = ()> + Send {
         publisher.until_below()
+    }
+
+    /// The trace of a message, instead of its own.
+    fn trace(real: Option<TraceContext>) -> Option<TraceContext> {
+        real
     }
 
     /// The start of a subscription, instead of the requested one.
@@ -205,6 +211,10 @@ impl<F: Fault> Subscribe for End<Subscription<Probe>, F> {
     fn depth(&self) -> usize {
         self.0.as_ref().unwrap().depth()
     }
+
+    fn trace(&self) -> Option<TraceContext> {
+        F::trace(self.0.as_ref().unwrap().trace())
+    }
 }
 
 /// Checks that the law fails because of the fault, with this text in its message.
@@ -281,6 +291,7 @@ impl Fault for Drops {
 #[test]
 fn a_dropped_message_is_noticed() {
     catches::<Drops>("messages_of_a_publisher_arrive_once_and_in_order", "number and sequence");
+    catches::<Drops>("messages_keep_their_traces", "in order");
     catches::<Drops>("every_message_is_counted_after_a_shutdown", "with Block");
     catches::<Drops>("a_disturbance_loses_and_repeats_nothing", "left == right");
     catches::<Drops>("a_task_that_panics_affects_no_other_task", "left == right");
@@ -339,6 +350,20 @@ impl Fault for Reorders {
 #[test]
 fn reordered_messages_are_noticed() {
     catches::<Reorders>("messages_of_a_publisher_arrive_once_and_in_order", "number and sequence");
+}
+
+#[derive(Default)]
+struct ChangesTheSpan;
+
+impl Fault for ChangesTheSpan {
+    fn trace(real: Option<TraceContext>) -> Option<TraceContext> {
+        real.map(|trace| trace.with_span([1; 8]))
+    }
+}
+
+#[test]
+fn a_wrong_trace_is_noticed() {
+    catches::<ChangesTheSpan>("messages_keep_their_traces", "the trace of message");
 }
 
 #[derive(Default)]

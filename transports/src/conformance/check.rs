@@ -14,6 +14,7 @@ use mycelium_executor::conformance::Subject;
 use mycelium_executor::{Executor, LocalFuture, MakeDedicated};
 
 use super::Pair;
+use super::traces::Begun;
 
 /// How long a law waits for an event before it is broken.
 pub const TIME_LIMIT: Duration = Duration::from_secs(60);
@@ -25,6 +26,8 @@ pub struct Law {
     pub name: &'static str,
     /// Panics if it is broken.
     pub run: fn(Pair) -> LocalFuture<()>,
+    /// Half of its messages have traces, in topics whose slots have an area for them.
+    pub is_traced: bool,
 }
 
 /// An executor that runs laws, chosen at run time.
@@ -60,7 +63,7 @@ pub fn check(
     readers: &TestExecutor,
     time_limit: Duration,
 ) -> Result<(), String> {
-    let (run, name) = (law.run, law.name);
+    let Law { run, name, is_traced } = *law;
     let (reports, reported) = mpsc::channel();
     let (finish, finished) = oneshot::channel::<()>();
     let mut threads = 1;
@@ -84,7 +87,9 @@ pub fn check(
                 Some(Ok(publishers)) => publishers,
                 Some(Err(_)) => return,
             };
-            let law = run(Pair { publishers, readers, time_limit });
+            let tracer = is_traced.then(|| Begun::half().0);
+            tracer.iter().for_each(|tracer| tracer.set_executor(publishers.clone()));
+            let law = run(Pair { publishers, readers, time_limit, tracer });
             let held = AssertUnwindSafe(law).catch_unwind().await;
             _ = outcome.send(Report::Law(held.map_err(panic_message)));
             drop(finish);

@@ -86,14 +86,14 @@ impl<S: StreamPair, const IN_MEMORY: bool> Transport for Link<S, IN_MEMORY> {
     type Subscription = Subscription<Probe>;
 
     fn open(pair: &Pair, capacity: usize, strictest: Policy) -> Self {
-        let (link, incoming) = Link::new(capacity);
+        let (link, incoming) = Link::new(pair, capacity);
         link.serve(pair, incoming, Some(strictest));
         link.read(pair, strictest.into());
         link
     }
 
     fn open_alone(pair: &Pair, capacity: usize) -> Self {
-        let (link, incoming) = Link::new(capacity);
+        let (link, incoming) = Link::new(pair, capacity);
         link.serve(pair, incoming, None);
         link
     }
@@ -122,7 +122,7 @@ impl<S: StreamPair, const IN_MEMORY: bool> Transport for Link<S, IN_MEMORY> {
 
 impl<S: StreamPair, const IN_MEMORY: bool> Link<S, IN_MEMORY> {
     /// The two topics, without their ends, and where the connections arrive.
-    fn new(capacity: usize) -> (Self, UnboundedReceiver<S::Socket>) {
+    fn new(pair: &Pair, capacity: usize) -> (Self, UnboundedReceiver<S::Socket>) {
         let there = if IN_MEMORY {
             RingMemory::Shared { pages: PageSize::Small, is_required: true }
         } else {
@@ -130,8 +130,8 @@ impl<S: StreamPair, const IN_MEMORY: bool> Link<S, IN_MEMORY> {
         };
         let (connections, incoming) = mpsc::unbounded();
         let link = Link {
-            there: local::topic(capacity, there),
-            here: local::topic(capacity, RingMemory::Heap),
+            there: local::topic(pair, capacity, there),
+            here: local::topic(pair, capacity, RingMemory::Heap),
             controls: Default::default(),
             memory: IN_MEMORY.then(Memory::new),
             cuts: Cuts::default(),

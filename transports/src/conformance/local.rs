@@ -4,6 +4,8 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use mycelium_core::TraceContext;
+
 use super::{Pair, Probe, Publish, Subscribe, Transport};
 use crate::counters::Region;
 use crate::local::{
@@ -29,8 +31,8 @@ impl Transport for Local {
     type Publisher = Publisher<Probe>;
     type Subscription = Subscription<Probe>;
 
-    fn open(_: &Pair, capacity: usize, _: Policy) -> Local {
-        Local(topic(capacity, RingMemory::Heap))
+    fn open(pair: &Pair, capacity: usize, _: Policy) -> Local {
+        Local(topic(pair, capacity, RingMemory::Heap))
     }
 
     fn open_alone(pair: &Pair, capacity: usize) -> Local {
@@ -53,9 +55,9 @@ impl Transport for Local {
     }
 }
 
-pub(super) fn topic(capacity: usize, memory: RingMemory) -> Arc<Topic> {
-    let (schema, counters) = (Schema::of::<Probe>(), Region::new(64));
-    let topic = Topic::with_memory("conformance", schema, capacity, 64, memory, counters);
+pub(super) fn topic(pair: &Pair, capacity: usize, memory: RingMemory) -> Arc<Topic> {
+    let (schema, tracer, counters) = (Schema::of::<Probe>(), pair.tracer.clone(), Region::new(64));
+    let topic = Topic::with_tracer("conformance", schema, capacity, 64, memory, tracer, counters);
     topic.expect("the capacity is valid")
 }
 
@@ -128,5 +130,9 @@ impl Subscribe for Subscription<Probe> {
 
     fn depth(&self) -> usize {
         Subscription::depth(self)
+    }
+
+    fn trace(&self) -> Option<TraceContext> {
+        Subscription::trace(self)
     }
 }

@@ -31,9 +31,10 @@ mod pressure;
 mod selection;
 mod stall;
 mod threads;
+mod traces;
 mod waking;
 
-use mycelium_core::message;
+use mycelium_core::{TraceContext, message};
 
 use crate::local::{
     BatchError, Delivery, EmitError, OnStall, Policy, SubscribeOptions, TryRecv, Undelivered,
@@ -51,6 +52,7 @@ pub use pressure::*;
 pub use selection::*;
 pub use stall::*;
 pub use threads::Threads;
+pub use traces::messages_keep_their_traces;
 pub use waking::*;
 
 /// The message that the laws send.
@@ -155,6 +157,9 @@ pub trait Subscribe: Send + 'static {
 
     /// See [`Subscription::depth`](crate::local::Subscription::depth).
     fn depth(&self) -> usize;
+
+    /// See [`Subscription::trace`](crate::local::Subscription::trace).
+    fn trace(&self) -> Option<TraceContext>;
 }
 
 /// All laws, for one transport.
@@ -210,12 +215,14 @@ macro_rules! conformance {
             a_sleeping_reader_is_woken,
             a_sleeping_publisher_is_woken,
             a_receive_with_a_timeout_loses_nothing,
+            messages_keep_their_traces,
         }
     };
     (@list $transport:ty: $($law:ident),* $(,)?) => {
         vec![$($crate::conformance::Law {
             name: stringify!($law),
             run: |pair| Box::pin($crate::conformance::$law::<$transport>(pair)),
+            is_traced: false,
         }),*]
     };
     (@tests $transport:ty, $subject:ty: $($law:ident),* $(,)?) => {
@@ -226,6 +233,7 @@ macro_rules! conformance {
                 let law = $crate::conformance::Law {
                     name: stringify!($law),
                     run: |pair| Box::pin($crate::conformance::$law::<$transport>(pair)),
+                    is_traced: false,
                 };
                 let checked = $crate::conformance::check(
                     &law, &executor, &executor, $crate::conformance::TIME_LIMIT,

@@ -14,6 +14,8 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use mycelium_executor::Executor;
 
+use crate::local::Tracer;
+
 /// The executors of a law. The law itself is a task of the readers' executor.
 #[derive(Clone)]
 pub struct Pair {
@@ -23,6 +25,8 @@ pub struct Pair {
     pub readers: Arc<dyn Executor>,
     /// How long an expected event may take.
     pub time_limit: Duration,
+    /// Begins the traces of messages, if the topics are traced.
+    pub tracer: Option<Arc<Tracer>>,
 }
 
 impl Pair {

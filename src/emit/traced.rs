@@ -1,0 +1,82 @@
+//! An emit with a trace of its own: [`EmitWith`].
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use mycelium_core::{Message, TraceContext};
+use mycelium_transports::local::{EmitError, Replaced, TaskBudget, TaskTrace};
+
+use super::Emit;
+
+/// What a message is sent with: [`Context::emit_with`](crate::Context::emit_with).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct EmitOptions {
+    /// `None` for the trace of the delivery in hand.
+    trace: Option<Option<TraceContext>>,
+}
+
+impl EmitOptions {
+    /// Those of [`emit`](crate::Context::emit): the message gets the trace of the delivery in hand.
+    pub fn new() -> EmitOptions {
+        EmitOptions::default()
+    }
+
+    /// Sets the trace of the message; `None` for none. A trace with invalid ids counts as none. If
+    /// the node does not trace the topic, the message has no trace.
+    pub fn trace(mut self, trace: Option<TraceContext>) -> EmitOptions {
+        self.trace = Some(trace.filter(TraceContext::is_valid));
+        self
+    }
+}
+
+/// The future of [`Context::emit_with`](crate::Context::emit_with). Dropped before it is ready, the
+/// message was not sent.
+#[must_use = "a message is sent only when this is awaited: `ctx.emit_with(message, options).await?`"]
+pub struct EmitWith<'c, M: Message> {
+    emit: Emit<'c, M>,
+    budget: Arc<TaskBudget>,
+    options: EmitOptions,
+}
+
+impl<'c, M: Message> EmitWith<'c, M> {
+    pub(crate) fn new(
+        emit: Emit<'c, M>,
+        budget: Arc<TaskBudget>,
+        options: EmitOptions,
+    ) -> EmitWith<'c, M> {
+        EmitWith { emit, budget, options }
+    }
+}
+
+/// Sets what the task had in hand again, even if the emit panics.
+struct Restoring<'t>(&'t TaskTrace, Option<Replaced>);
+
+impl Drop for Restoring<'_> {
+    fn drop(&mut self) {
+        self.1.take().into_iter().for_each(|replaced| self.0.restore(replaced));
+    }
+}
+
+/// Nothing in it is pinned.
+impl<M: Message> Unpin for EmitWith<'_, M> {}
+
+impl<M: Message> Future for EmitWith<'_, M> {
+    type Output = Result<(), EmitError<M>>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let EmitWith { emit, budget, options } = self.get_mut();
+        let task = budget.trace().zip(options.trace);
+        let _restoring = task.map(|(task, trace)| Restoring(task, Some(task.replace(trace))));
+        Pin::new(emit).poll(context)
+    }
+}
+
+impl<M: Message> fmt::Debug for EmitWith<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let EmitWith { emit, options, .. } = self;
+        f.debug_struct("EmitWith").field("emit", emit).field("options", options).finish()
+    }
+}

@@ -1,0 +1,60 @@
+//! Traces: each message has its own, on whatever way it goes.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Pair, Probe, Publish, Subscribe, Transport, probe, rounds};
+use crate::local::{Delivery, Policy, Span, SpanSink, Tracer};
+
+/// The spans of traces that have begun.
+#[derive(Debug, Default)]
+pub(super) struct Begun(Mutex<Vec<Span>>);
+
+impl SpanSink for Begun {
+    fn record(&self, span: Span) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(span);
+    }
+}
+
+impl Begun {
+    /// A tracer of half of all traces, and the spans.
+    pub(super) fn half() -> (Arc<Tracer>, Arc<Begun>) {
+        let begun = Arc::<Begun>::default();
+        (Tracer::new(0.5, begun.clone()), begun)
+    }
+}
+
+/// A message whose trace is in the sample has that trace, and the others have none: also after a
+/// disturbance, and whether they arrive one by one or many at once.
+pub async fn messages_keep_their_traces<T: Transport>(pair: Pair) {
+    let count = rounds(200);
+    let (tracer, begun) = Begun::half();
+    tracer.set_executor(pair.publishers.clone());
+    let pair = Pair { tracer: Some(tracer), ..pair };
+    let transport = T::open(&pair, 64, Policy::Block);
+    let mut subscription = transport.subscribe("reader", Policy::Block);
+    let mut handle = transport.publisher("publisher");
+    let publisher = pair.publish(async move {
+        for number in 0..count {
+            handle.emit(probe(0, number)).await.expect("no reader rejects");
+        }
+    });
+    let mut received = Vec::new();
+    for number in 0..count {
+        if number == count / 2 {
+            transport.disturb();
+        }
+        let delivery = pair.within("a message", subscription.recv()).await;
+        let Some(Delivery::Msg(received_probe)) = delivery else {
+            panic!("no message: {delivery:?}")
+        };
+        let Probe { number: found, .. } = *received_probe;
+        assert_eq!(found, number, "in order");
+        received.push(subscription.trace());
+    }
+    pair.join("the publisher ends", publisher).await;
+    let begun = begun.0.lock().unwrap_or_else(PoisonError::into_inner);
+    for (number, trace) in received.into_iter().enumerate() {
+        let sent = begun.iter().find(|span| span.sequence == number as u64);
+        assert_eq!(trace, sent.map(|span| span.context), "the trace of message {number}");
+    }
+}
