@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
-use mycelium_core::Message;
+use mycelium_core::{Message, TraceContext};
 use mycelium_transports::local::{self, Delivery, Finisher, Policy, TryRecv, Undelivered};
 
 use crate::error::SubscribeError;
@@ -252,6 +252,13 @@ impl<M: Message> Subscription<M> {
         if let Some(subscription) = &mut self.subscription {
             subscription.done();
         }
+    }
+
+    /// The trace of the last message that was received, as its publisher has sent it, until the next
+    /// receive or [`done`](Subscription::done). `None` if it has none, or its topic is not traced.
+    #[must_use]
+    pub fn trace(&self) -> Option<TraceContext> {
+        self.subscription.as_ref()?.trace()
     }
 
     /// The number of messages that wait, including the one in flight.

@@ -12,6 +12,7 @@ mod requester;
 mod responder;
 mod slot;
 mod state;
+mod traces;
 
 use mycelium_core::Request;
 

@@ -19,7 +19,7 @@ use mycelium_transports::counters::{Line, ServiceValue};
 use mycelium_transports::local::{EmitError, Publisher, Refusal, TaskBudget};
 
 use crate::emit::batch::EmitBatch;
-use crate::emit::traced::{EmitOptions, EmitWith};
+use crate::emit::traced::{EmitOptions, EmitWith, Passing};
 use crate::emit::{Emit, Waits};
 use crate::error::{PublisherError, Result, ShuttingDown, SubscribeError};
 use crate::exit::ExitGuard;
@@ -537,6 +537,12 @@ impl<S: Service> Context<S> {
         S: Answers<Q>,
     {
         S::answering(&self.inputs).requests()
+    }
+
+    /// Sets the trace of what the service sends, until this is dropped: it passes on what others have
+    /// sent.
+    pub(crate) fn pass_trace(&self, trace: Option<TraceContext>) -> Passing {
+        Passing::new(&self.waits.budget, trace)
     }
 
     /// The state of the mailbox of requests that this service answers.

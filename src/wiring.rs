@@ -42,7 +42,11 @@ impl<'a> Wiring<'a> {
             wait: execution.wait,
             budget: match &shared.plan.tracer {
                 Some(tracer) => {
-                    let trace = TaskTrace::new(tracer.clone(), service.into());
+                    let (tracer, service) = (tracer.clone(), service.into());
+                    let trace = match ports.carries_requests() {
+                        true => TaskTrace::passing(tracer, service),
+                        false => TaskTrace::new(tracer, service),
+                    };
                     TaskBudget::with_trace(execution.budget, trace)
                 }
                 None => TaskBudget::with_limit(execution.budget),
@@ -106,11 +110,11 @@ impl<'a> Wiring<'a> {
         {
             let line = topics.counters().line(&format!("topic={} responder=test", Q::TOPIC));
             let name = format!("test.{}", Q::TOPIC);
-            let answering = Answering::new(name, &mailbox, WaitStrategy::Park, line);
+            let answering = Answering::new(name, &mailbox, WaitStrategy::Park, line, &self.budget);
             probe.add_requests(answering.requests());
         }
         let line = topics.counters().line(&format!("topic={} requester={name}", Q::TOPIC));
-        Ok(Requester::of_service(mailbox, name, line, self.wait))
+        Ok(Requester::of_service(mailbox, name, line, self.wait, &self.budget))
     }
 
     /// The mailbox of a topic that the service declared to answer.
@@ -126,7 +130,7 @@ impl<'a> Wiring<'a> {
         }
         let line = topics.counters().line(&format!("topic={} responder={service}", Q::TOPIC));
         let name = format!("{service}.{}", Q::TOPIC);
-        let answering = Answering::new(name, &mailbox, self.wait, line);
+        let answering = Answering::new(name, &mailbox, self.wait, line, &self.budget);
         self.endings.push((port.topic.clone(), Ending::Mailbox(mailbox)));
         self.inboxes.push(answering.watched());
         Ok(answering)

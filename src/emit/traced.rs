@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use mycelium_core::{Message, TraceContext};
-use mycelium_transports::local::{EmitError, Replaced, TaskBudget, TaskTrace};
+use mycelium_transports::local::{EmitError, Replaced, TaskBudget};
 
 use super::Emit;
 
@@ -51,12 +51,21 @@ impl<'c, M: Message> EmitWith<'c, M> {
     }
 }
 
-/// Sets what the task had in hand again, even if the emit panics.
-struct Restoring<'t>(&'t TaskTrace, Option<Replaced>);
+/// The trace of what a task sends, until this is dropped.
+pub(crate) struct Passing(Arc<TaskBudget>, Option<Replaced>);
 
-impl Drop for Restoring<'_> {
+impl Passing {
+    pub(crate) fn new(budget: &Arc<TaskBudget>, trace: Option<TraceContext>) -> Passing {
+        let replaced = budget.trace().map(|task| task.replace(trace));
+        Passing(budget.clone(), replaced)
+    }
+}
+
+impl Drop for Passing {
     fn drop(&mut self) {
-        self.1.take().into_iter().for_each(|replaced| self.0.restore(replaced));
+        if let Some((task, replaced)) = self.0.trace().zip(self.1.take()) {
+            task.restore(replaced);
+        }
     }
 }
 
@@ -68,8 +77,7 @@ impl<M: Message> Future for EmitWith<'_, M> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let EmitWith { emit, budget, options } = self.get_mut();
-        let task = budget.trace().zip(options.trace);
-        let _restoring = task.map(|(task, trace)| Restoring(task, Some(task.replace(trace))));
+        let _passing = options.trace.map(|trace| Passing::new(budget, trace));
         Pin::new(emit).poll(context)
     }
 }

@@ -110,6 +110,11 @@ impl BoundPorts {
         self.reads.iter().chain(&self.emits)
     }
 
+    /// Whether it carries requests over its topics.
+    pub(crate) fn carries_requests(&self) -> bool {
+        self.emits.iter().any(|port| port.is_request)
+    }
+
     /// By which something comes to the service: messages, or requests.
     pub(crate) fn inputs(&self) -> impl Iterator<Item = &BoundPort> {
         self.reads.iter().chain(&self.answers)

@@ -74,8 +74,11 @@ impl<Q: Request> Client<Q> {
                 // A process that is stopped leaves no room. Answers, deadlines and the end of the
                 // connection do not wait for it.
                 if connections.is_connected
-                    && let Some(call) = open.unsent()
-                    && let Poll::Ready(result) = pin!(ctx.emit_on(Self::calls, call)).poll(context)
+                    && let Some((call, trace)) = open.unsent()
+                    && let Poll::Ready(result) = {
+                        let _trace = ctx.pass_trace(trace);
+                        pin!(ctx.emit_on(Self::calls, call)).poll(context)
+                    }
                 {
                     return Poll::Ready(Event::Sent(result));
                 }
@@ -143,7 +146,7 @@ impl<Q: Request> Client<Q> {
         }
         open.lose(u64::MAX);
         // Cancels, if there is room: they hold up no end.
-        while let Some(call) = open.unsent()
+        while let Some((call, _)) = open.unsent()
             && connections.is_connected
             && ctx.try_emit_on(Self::calls, call).is_ok()
         {

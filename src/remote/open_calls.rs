@@ -3,8 +3,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use mycelium_core::Request;
 use mycelium_core::message::CallHead;
+use mycelium_core::{Request, TraceContext};
 
 use super::{REPLIED, failure_of};
 use crate::request::{Asked, Failure};
@@ -68,22 +68,25 @@ impl<Q: Request> OpenCalls<Q> {
         self.unsent.is_empty()
     }
 
-    /// The next call to send. It stays the next one until [`sent`](OpenCalls::sent).
-    pub(super) fn unsent(&mut self) -> Option<Q::Call> {
+    /// The next call to send, and the trace of its request. It stays the next one until
+    /// [`sent`](OpenCalls::sent).
+    pub(super) fn unsent(&mut self) -> Option<(Q::Call, Option<TraceContext>)> {
         loop {
             match self.unsent.front()? {
                 Unsent::Call(number) => {
                     if let Some(Call { asked, .. }) = self.calls.get(number) {
                         // A call without time left would be one that cancels.
                         let time_left = asked.time_left().max(1);
-                        return Some(Q::to_call(CallHead { number: *number, time_left }, **asked));
+                        let head = CallHead { number: *number, time_left };
+                        return Some((Q::to_call(head, **asked), asked.trace()));
                     }
                     // Nobody waits for it any more.
                     self.unsent.pop_front();
                 }
                 // A call without time left cancels the one with its number.
                 Unsent::Cancel(number, request) => {
-                    return Some(Q::to_call(CallHead { number: *number, time_left: 0 }, *request));
+                    let head = CallHead { number: *number, time_left: 0 };
+                    return Some((Q::to_call(head, *request), None));
                 }
             }
         }

@@ -66,10 +66,12 @@ impl<Q: Request> Server<Q> {
         let mut room: Option<SendFuture<()>> = None;
         while has_callers || !open.is_empty() || waiting.is_some() || unsent.is_some() {
             if open.len() < most
-                && let Some((head, request)) = waiting.take()
+                && let Some((head, request, trace)) = waiting.take()
             {
                 let CallHead { number, time_left } = head;
+                let passed = ctx.pass_trace(trace);
                 let reply = ctx.request(request);
+                drop(passed);
                 let reply = match time_left {
                     u64::MAX => reply,
                     nanos => reply.within(Duration::from_nanos(nanos)),
@@ -115,11 +117,11 @@ impl<Q: Request> Server<Q> {
             });
             match event.await {
                 Event::Call(Some(Delivery::Msg(call))) => {
-                    let (head, request) = Q::of_call(*call);
+                    let ((head, request), trace) = (Q::of_call(*call), calls.trace());
                     calls.done();
                     match head.time_left {
                         0 => handles.remove(&head.number).iter().for_each(AbortHandle::abort),
-                        _ if waiting.is_none() => waiting = Some((head, request)),
+                        _ if waiting.is_none() => waiting = Some((head, request, trace)),
                         // More than can be open, and the node shuts down.
                         _ => {}
                     }

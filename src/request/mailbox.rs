@@ -9,9 +9,11 @@ use mycelium_core::Request;
 use mycelium_core::channel::mpmc::{self, Receiver, Sender};
 use mycelium_core::channel::reply::Replying;
 use mycelium_core::ring::CapacityError;
+use mycelium_transports::local::Tracer;
 
 use super::slot::{Failure, Owner};
 use super::state::MailboxState;
+use super::traces::RequestTraces;
 
 /// A request in a mailbox. If it is dropped there, its requester learns that nobody takes it.
 pub(super) struct Queued<Q: Request>(Option<Replying<Owner, Q, Q::Reply>>);
@@ -79,6 +81,8 @@ pub(crate) struct Mailbox<Q: Request> {
     taker: Mutex<Option<Taker<Q>>>,
     requesters: Mutex<Requesters>,
     state: Arc<MailboxState>,
+    /// Begins the traces of its requests.
+    tracer: Option<Arc<Tracer>>,
 }
 
 /// The mailbox closes when the last of them has ended. If no service requests, it stays open until
@@ -93,12 +97,12 @@ struct Requesters {
 }
 
 impl<Q: Request> Mailbox<Q> {
-    fn new(capacity: usize) -> Result<Mailbox<Q>, CapacityError> {
+    fn new(capacity: usize, tracer: Option<Arc<Tracer>>) -> Result<Mailbox<Q>, CapacityError> {
         let (sender, receiver) = mpmc::bounded(capacity)?;
         let state = Arc::<MailboxState>::default();
         let taker = Taker { _reading: Arc::new(Reading(state.clone())), receiver };
         let (sender, taker) = (Mutex::new(sender), Mutex::new(Some(taker)));
-        Ok(Mailbox { sender, taker, requesters: Mutex::default(), state })
+        Ok(Mailbox { sender, taker, requesters: Mutex::default(), state, tracer })
     }
 
     pub(super) fn sender(&self) -> Sender<Queued<Q>> {
@@ -113,6 +117,16 @@ impl<Q: Request> Mailbox<Q> {
 
     pub(crate) fn state(&self) -> &Arc<MailboxState> {
         &self.state
+    }
+
+    /// Whether its requests have traces.
+    pub(super) fn is_traced(&self) -> bool {
+        self.tracer.is_some()
+    }
+
+    /// The traces of the requests of one requester, if the topic is traced.
+    pub(super) fn traces(&self) -> Option<RequestTraces> {
+        self.tracer.clone().map(|tracer| RequestTraces::new(Q::TOPIC, tracer))
     }
 
     pub(super) fn add_requester(&self, is_service: bool) {
@@ -182,12 +196,13 @@ impl Mailboxes {
     pub(crate) fn of<Q: Request>(
         &self,
         capacity: usize,
+        tracer: impl FnOnce() -> Option<Arc<Tracer>>,
     ) -> Result<Option<Arc<Mailbox<Q>>>, CapacityError> {
         let mut topics = lock(&self.0);
         let mailbox = match topics.mailboxes.get(Q::TOPIC) {
             Some(mailbox) => mailbox.clone(),
             None => {
-                let mailbox: Arc<dyn AnyMailbox> = Arc::new(Mailbox::<Q>::new(capacity)?);
+                let mailbox: Arc<dyn AnyMailbox> = Arc::new(Mailbox::<Q>::new(capacity, tracer())?);
                 if topics.have_started {
                     mailbox.start();
                 }
@@ -237,7 +252,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_that_is_sent_while_the_last_service_ends_is_gone() {
-        let mailbox = Arc::new(Mailbox::<Ask>::new(4).unwrap());
+        let mailbox = Arc::new(Mailbox::<Ask>::new(4, None).unwrap());
         let executor: Arc<dyn Executor> = Arc::new(Tokio::current().unwrap());
         let line = Region::new(4).line("topic=doubles requester=test");
         let mut requester = Requester::outside(mailbox.clone(), "test", line, executor);
@@ -254,7 +269,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_without_a_deadline_follows_one_that_had() {
-        let mailbox = Arc::new(Mailbox::<Ask>::new(4).unwrap());
+        let mailbox = Arc::new(Mailbox::<Ask>::new(4, None).unwrap());
         let mut taker = mailbox.taker();
         let executor: Arc<dyn Executor> = Arc::new(Tokio::current().unwrap());
         let line = Region::new(4).line("topic=doubles requester=test");

@@ -13,11 +13,13 @@ use mycelium_core::ring::PushError;
 use mycelium_core::wait::{SpinResult, SpinWait, WaitStrategy};
 use mycelium_executor::{Executor, SendFuture};
 use mycelium_transports::counters::{Line, RequesterValue};
+use mycelium_transports::local::TaskBudget;
 
 use super::error::{RequestError, Taken};
 use super::mailbox::{Mailbox, Queued};
 use super::slot::{Failure, Origin, Owner};
 use super::state::MailboxState;
+use super::traces::RequestTraces;
 
 /// The most slots that a requester keeps: as many requests at a time allocate nothing.
 const SLOTS: usize = 64;
@@ -42,6 +44,8 @@ pub struct Requester<Q: Request> {
     slots: Vec<ReplySlot<Owner, Q, Q::Reply>>,
     /// The slot that was used longest ago.
     next: usize,
+    /// If the topic is traced.
+    traces: Option<RequestTraces>,
 }
 
 /// Whose requester it is.
@@ -70,8 +74,20 @@ impl<Q: Request> Requester<Q> {
         let sender = mailbox.sender();
         let slots = Vec::new();
         let is_line_shared = matches!(role, Role::Child(_));
-        let (origin, next) = (None, 0);
-        Requester { mailbox, sender, name, line, is_line_shared, wait, role, origin, slots, next }
+        let (origin, next, traces) = (None, 0, mailbox.traces());
+        Requester {
+            mailbox,
+            sender,
+            name,
+            line,
+            is_line_shared,
+            wait,
+            role,
+            origin,
+            slots,
+            next,
+            traces,
+        }
     }
 
     /// That of a service.
@@ -80,8 +96,12 @@ impl<Q: Request> Requester<Q> {
         name: &str,
         line: Line<RequesterValue>,
         wait: WaitStrategy,
+        budget: &Arc<TaskBudget>,
     ) -> Requester<Q> {
-        Requester::new(mailbox, name.into(), Arc::new(line), wait, Role::Service)
+        let line = Arc::new(line);
+        let mut requester = Requester::new(mailbox, name.into(), line, wait, Role::Service);
+        requester.traces.iter_mut().for_each(|traces| traces.attach(budget));
+        requester
     }
 
     /// One for code outside the services.
@@ -160,7 +180,11 @@ impl<Q: Request> Requester<Q> {
             None => self.open_new(request, executor),
         };
         self.next = if self.next + 1 < self.slots.len() { self.next + 1 } else { 0 };
-        sides.0.owner().renew();
+        let owner = sides.0.owner();
+        owner.renew();
+        if let Some(traces) = &mut self.traces {
+            owner.trace.set(traces.next(&self.name));
+        }
         sides
     }
 

@@ -8,15 +8,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
-use mycelium_core::Request;
 use mycelium_core::channel::reply::Replying;
 use mycelium_core::wait::WaitStrategy;
+use mycelium_core::{Request, TraceContext};
 use mycelium_transports::counters::{Line, RequesterValue, ResponderValue};
 use mycelium_transports::local::{TaskBudget, Undelivered};
 
 use super::mailbox::{Mailbox, Taker};
 use super::slot::{Failure, Owner};
 use super::state::MailboxState;
+use super::traces::TakenTraces;
 use crate::inbox::AnyInbox;
 
 /// What a service has of a topic that it answers, from before any service runs until it has ended
@@ -31,6 +32,8 @@ struct AnsweringState<Q: Request> {
     was_taken: AtomicBool,
     /// Its number in the mailbox.
     number: usize,
+    /// If the topic is traced.
+    traces: Option<TakenTraces>,
 }
 
 impl<Q: Request> Answering<Q> {
@@ -39,20 +42,23 @@ impl<Q: Request> Answering<Q> {
         mailbox: &Mailbox<Q>,
         wait: WaitStrategy,
         line: Line<ResponderValue>,
+        budget: &Arc<TaskBudget>,
     ) -> Answering<Q> {
         let mut receiver = mailbox.taker();
         receiver.set_wait_strategy(wait);
         let (receiver, was_taken) = (Mutex::new(receiver), AtomicBool::new(false));
+        let traces = mailbox.is_traced().then(|| TakenTraces::new(Q::TOPIC, budget.clone()));
         let mailbox = mailbox.state().clone();
         let number = mailbox.responders.add(line);
-        Answering(Arc::new(AnsweringState { mailbox, name, receiver, was_taken, number }))
+        Answering(Arc::new(AnsweringState { mailbox, name, receiver, was_taken, number, traces }))
     }
 
     pub(crate) fn requests(&self) -> Requests<Q> {
-        let AnsweringState { receiver, was_taken, mailbox, number, .. } = &*self.0;
+        let AnsweringState { receiver, was_taken, mailbox, number, traces, .. } = &*self.0;
         was_taken.store(true, Ordering::Relaxed);
         let receiver = receiver.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Requests { receiver, mailbox: mailbox.clone(), number: *number, taken: 0 }
+        let (mailbox, traces) = (mailbox.clone(), traces.clone());
+        Requests { receiver, mailbox, number: *number, taken: 0, traces }
     }
 
     pub(crate) fn mailbox(&self) -> Arc<MailboxState> {
@@ -104,6 +110,8 @@ pub struct Requests<Q: Request> {
     number: usize,
     /// Requests since it last yielded.
     taken: u32,
+    /// If the topic is traced.
+    traces: Option<TakenTraces>,
 }
 
 impl<Q: Request> Requests<Q> {
@@ -117,6 +125,9 @@ impl<Q: Request> Requests<Q> {
 
     /// Like [`recv`](Requests::recv), for hand-written futures.
     pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<Asked<Q>>> {
+        if let Some(traces) = &mut self.traces {
+            traces.put_down();
+        }
         loop {
             if self.taken >= TaskBudget::DEFAULT {
                 self.taken = 0;
@@ -129,6 +140,10 @@ impl<Q: Request> Requests<Q> {
                     match queued.take() {
                         Some(request) => {
                             self.count(ResponderValue::Taken);
+                            if let Some(traces) = &mut self.traces {
+                                let owner = request.owner();
+                                traces.take(&owner.origin.name, owner.trace.get());
+                            }
                             let asked = Asked { request: Some(request), responder: self.number };
                             return Poll::Ready(Some(asked));
                         }
@@ -225,6 +240,12 @@ impl<Q: Request> Asked<Q> {
     #[must_use]
     pub fn requester(&self) -> &str {
         self.request.as_ref().map_or("", |request| &request.owner().origin.name)
+    }
+
+    /// The trace of the request, as its requester has sent it. `None` if it has none.
+    #[must_use]
+    pub fn trace(&self) -> Option<TraceContext> {
+        self.request.as_ref()?.owner().trace.get()
     }
 
     /// How long its requester still waits, in nanoseconds; `u64::MAX` if it has no deadline.

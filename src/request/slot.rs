@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use mycelium_executor::Executor;
 use mycelium_transports::counters::{Line, RequesterValue};
+use mycelium_transports::local::TraceCell;
 
 use super::state::MailboxState;
 
@@ -71,11 +72,13 @@ pub(super) struct Owner {
     /// When its requester will no longer wait, in nanoseconds of its executor; `u64::MAX` if it has
     /// no deadline.
     ends_at: AtomicU64,
+    /// The trace of the request.
+    pub(super) trace: TraceCell,
 }
 
 impl Owner {
     pub(super) fn new(origin: Arc<Origin>) -> Owner {
-        Owner { origin, ends_at: AtomicU64::new(u64::MAX) }
+        Owner { origin, ends_at: AtomicU64::new(u64::MAX), trace: TraceCell::default() }
     }
 
     /// The next request has no deadline yet.

@@ -161,7 +161,8 @@ impl Topics {
     /// The mailbox of a topic of requests, made now if no service declared it.
     pub(crate) fn mailbox<Q: Request>(&self) -> Result<Arc<Mailbox<Q>>, BuildError> {
         check_topic(Q::TOPIC).map_err(|problem| BuildError::TopicName { problem })?;
-        let mailbox = self.mailboxes.of::<Q>(self.plan.capacity(Q::TOPIC));
+        let mailbox =
+            self.mailboxes.of::<Q>(self.plan.capacity(Q::TOPIC), || self.plan.tracer_of(Q::TOPIC));
         let mailbox = mailbox.map_err(|error| {
             let place = self.plan.topology.place_of(Setting::Capacity(Q::TOPIC));
             BuildError::Mailbox { topic: Q::TOPIC, place, error }

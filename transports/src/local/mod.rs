@@ -88,4 +88,7 @@ pub use stall::{Eviction, OnStall};
 pub use subscription::{Finisher, Subscription};
 pub use task_budget::{ChildTask, DeferredWakes, TaskBudget, poll_with};
 pub use topic::{KeepOpen, Topic};
-pub use trace::{Replaced, Span, SpanKind, SpanSink, TaskTrace, TraceArea, Tracer};
+pub use trace::{
+    Replaced, Span, SpanKind, SpanSink, TaskTrace, TraceArea, TraceCell, TraceSource,
+    TracedMessage, Tracer,
+};

@@ -109,6 +109,8 @@ pub(super) struct Reader {
     has_untraced: bool,
     /// The task has a message of a traced topic in hand.
     has_in_hand: bool,
+    /// The task knows of it.
+    is_told: bool,
     /// The trace of that message.
     in_hand: Option<TraceContext>,
     budget: HandleBudget,
@@ -175,6 +177,7 @@ impl Reader {
             is_traced: membership.topic.tracer().is_some(),
             has_untraced: false,
             has_in_hand: false,
+            is_told: false,
             in_hand: None,
             membership,
             budget: HandleBudget::default(),

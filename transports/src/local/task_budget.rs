@@ -84,6 +84,12 @@ impl TaskBudget {
         self.trace.as_deref()
     }
 
+    /// The same, if the task is polled now on this thread.
+    #[must_use]
+    pub fn current_trace(&self) -> Option<&TaskTrace> {
+        self.trace().filter(|_| self.is_current())
+    }
+
     /// Counts one operation. Returns whether the other side must be woken now: after every
     /// `FLUSH_EVERY` operations, and always outside of the task's poll.
     #[inline]
@@ -194,8 +200,13 @@ impl HandleBudget {
         !self.count_operations(operations)
     }
 
-    /// What its task does with traces.
+    /// What its task does with traces, if that is polled now.
     pub(super) fn trace(&self) -> Option<&TaskTrace> {
+        self.task.as_ref()?.current_trace()
+    }
+
+    /// The same, whether or not it is polled.
+    pub(super) fn any_trace(&self) -> Option<&TaskTrace> {
         self.task.as_ref()?.trace()
     }
 

@@ -22,8 +22,7 @@ use zerocopy::{FromBytes, IntoBytes};
 use crate::sync::{AtomicU8, AtomicUsize, Ordering};
 
 use tracer::OpenSpan;
-pub(super) use tracer::TracedMessage;
-pub use tracer::{Span, SpanKind, SpanSink, Tracer};
+pub use tracer::{Span, SpanKind, SpanSink, TracedMessage, Tracer};
 
 const WORD: usize = size_of::<usize>();
 /// The bytes of a trace area: those of a context, rounded up to words of any host.
@@ -94,15 +93,94 @@ pub(super) fn trace_in(content: &[u8]) -> Option<TraceContext> {
     trace.is_valid().then_some(trace)
 }
 
+/// A trace that one thread sets, and others read after they were told.
+#[derive(Debug, Default)]
+pub struct TraceCell([AtomicUsize; WORDS]);
+
+impl TraceCell {
+    /// Sets it.
+    pub fn set(&self, trace: Option<TraceContext>) {
+        self.set_area(trace.into());
+    }
+
+    /// The trace, if there is a valid one.
+    #[must_use]
+    pub fn get(&self) -> Option<TraceContext> {
+        trace_in(self.area().words().as_bytes())
+    }
+
+    fn area(&self) -> Area {
+        Area(self.0.each_ref().map(|word| word.load(Ordering::Relaxed)))
+    }
+
+    fn set_area(&self, area: Area) {
+        self.0.iter().zip(area.0).for_each(|(word, value)| word.store(value, Ordering::Relaxed));
+    }
+}
+
+/// Where the traces of one sender come from: the delivery that its task has in hand, or else a
+/// tracer.
+#[derive(Debug)]
+pub struct TraceSource {
+    tracer: Arc<Tracer>,
+    /// Made with the first trace.
+    random: Option<fastrand::Rng>,
+}
+
+impl TraceSource {
+    /// That of a new sender.
+    #[must_use]
+    pub fn new(tracer: Arc<Tracer>) -> TraceSource {
+        TraceSource { tracer, random: None }
+    }
+
+    /// The trace of a message that the task sends now.
+    pub fn next(
+        &mut self,
+        task: Option<&TaskTrace>,
+        message: TracedMessage<'_>,
+    ) -> Option<TraceContext> {
+        match task.map(TaskTrace::hand) {
+            None | Some(Hand::Nothing) => self.begin(message),
+            Some(Hand::Untraced) => None,
+            Some(Hand::Traced) => task?.context(),
+        }
+    }
+
+    /// The same, as the content of a trace area.
+    #[inline]
+    pub(super) fn next_area(
+        &mut self,
+        task: Option<&TaskTrace>,
+        message: TracedMessage<'_>,
+    ) -> Area {
+        match task.map(TaskTrace::hand) {
+            None | Some(Hand::Nothing) => self.begin(message).into(),
+            Some(Hand::Untraced) => Area::EMPTY,
+            Some(Hand::Traced) => task.map_or(Area::EMPTY, |task| task.area.area()),
+        }
+    }
+
+    #[inline]
+    fn begin(&mut self, message: TracedMessage<'_>) -> Option<TraceContext> {
+        if self.random.is_none() {
+            self.random = self.tracer.random();
+        }
+        self.tracer.begin(self.random.as_mut()?, message)
+    }
+}
+
 /// What a task does with the traces of its deliveries. Only the thread that polls the task uses it.
 #[derive(Debug)]
 pub struct TaskTrace {
     tracer: Arc<Tracer>,
     service: Arc<str>,
+    /// It takes nothing in hand: see [`passing`](TaskTrace::passing).
+    is_passing: bool,
     /// A [`Hand`].
     hand: AtomicU8,
     /// The trace area of what the task sends.
-    area: [AtomicUsize; WORDS],
+    area: TraceCell,
     state: Mutex<State>,
 }
 
@@ -146,9 +224,19 @@ impl TaskTrace {
     /// Of the task of a service, which has nothing in hand.
     #[must_use]
     pub fn new(tracer: Arc<Tracer>, service: Arc<str>) -> TaskTrace {
-        let area = std::array::from_fn(|_| AtomicUsize::new(0));
+        let (hand, area) = (AtomicU8::new(Hand::Nothing as u8), TraceCell::default());
         let state = Mutex::new(State { random: None, open: None, sequence: 0 });
-        TaskTrace { tracer, service, hand: AtomicU8::new(Hand::Nothing as u8), area, state }
+        TaskTrace { tracer, service, is_passing: false, hand, area, state }
+    }
+
+    /// Of a task that only passes on what others have sent: it has no spans, begins no traces, and
+    /// [sets](TaskTrace::replace) the trace of each message itself.
+    #[must_use]
+    pub fn passing(tracer: Arc<Tracer>, service: Arc<str>) -> TaskTrace {
+        let mut task = TaskTrace::new(tracer, service);
+        task.is_passing = true;
+        task.set(Hand::Untraced, Area::EMPTY);
+        task
     }
 
     /// The trace of what the task sends now: the span is that of the delivery in hand. `None` if
@@ -157,7 +245,7 @@ impl TaskTrace {
     pub fn context(&self) -> Option<TraceContext> {
         match self.hand() {
             Hand::Nothing | Hand::Untraced => None,
-            Hand::Traced => trace_in(self.area().words().as_bytes()),
+            Hand::Traced => self.area.get(),
         }
     }
 
@@ -171,7 +259,7 @@ impl TaskTrace {
     /// messages without a trace.
     #[must_use]
     pub fn replace(&self, trace: Option<TraceContext>) -> Replaced {
-        let before = Replaced { hand: self.hand(), area: self.area() };
+        let before = Replaced { hand: self.hand(), area: self.area.area() };
         self.set(if trace.is_some() { Hand::Traced } else { Hand::Untraced }, trace.into());
         before
     }
@@ -181,19 +269,13 @@ impl TaskTrace {
         self.set(before.hand, before.area);
     }
 
-    /// The trace area of a message that the task sends; `None` if the message begins a trace.
-    #[inline]
-    pub(super) fn next_area(&self) -> Option<Area> {
-        match self.hand() {
-            Hand::Nothing => None,
-            Hand::Untraced => Some(Area::EMPTY),
-            Hand::Traced => Some(self.area()),
-        }
-    }
-
-    /// The task has taken a message of a traced topic.
-    pub(super) fn take(&self, message: TracedMessage<'_>, trace: Option<TraceContext>) {
+    /// The task has taken a message of a traced topic, with this trace: it has it in hand until the
+    /// next one, or [`put_down`](TaskTrace::put_down).
+    pub fn take(&self, message: TracedMessage<'_>, trace: Option<TraceContext>) {
         self.put_down(false);
+        if self.is_passing {
+            return;
+        }
         let Some(mut trace) = trace else { return self.set(Hand::Untraced, Area::EMPTY) };
         let mut state = self.state();
         let State { random, open, sequence } = &mut *state;
@@ -208,7 +290,10 @@ impl TaskTrace {
     }
 
     /// The task has nothing in hand any more. `has_failed`: its handling has failed.
-    pub(super) fn put_down(&self, has_failed: bool) {
+    pub fn put_down(&self, has_failed: bool) {
+        if self.is_passing {
+            return;
+        }
         if self.hand() == Hand::Traced
             && let Some(open) = self.state().open.take()
         {
@@ -221,13 +306,9 @@ impl TaskTrace {
         Hand::of(self.hand.load(Ordering::Relaxed))
     }
 
-    fn area(&self) -> Area {
-        Area(self.area.each_ref().map(|word| word.load(Ordering::Relaxed)))
-    }
-
     fn set(&self, hand: Hand, area: Area) {
         self.hand.store(hand as u8, Ordering::Relaxed);
-        self.area.iter().zip(area.0).for_each(|(word, value)| word.store(value, Ordering::Relaxed));
+        self.area.set_area(area);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

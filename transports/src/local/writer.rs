@@ -19,7 +19,7 @@ use super::stall::{OnStall, StallLimit};
 use super::state::{Origin, PublisherState};
 use super::task_budget::{DeferredWakes, HandleBudget, ReaderDoorbells, TaskBudget};
 use super::topic::Topic;
-use super::trace::{Area, TraceArea, TracedMessage};
+use super::trace::{Area, TraceArea, TraceSource, TracedMessage};
 use crate::counters::{Line, PublisherValue};
 
 /// The only writer of its ring. Dropping it ends the publisher; its messages are still delivered.
@@ -30,8 +30,8 @@ pub(super) struct Writer {
     pub(super) producer: Option<Producer<Ring>>,
     pub(super) line: Arc<Line<PublisherValue>>,
     area: TraceArea,
-    /// For the traces that begin here; made for the first one.
-    random: Option<fastrand::Rng>,
+    /// Of a traced topic.
+    traces: Option<TraceSource>,
     doorbells: ReaderDoorbells,
     budget: HandleBudget,
     /// The ring entry of the reader that blocked the last push that failed.
@@ -63,7 +63,7 @@ impl Writer {
             producer: Broadcast::producer(state.ring.clone()),
             line: Arc::new(topic.counters().line(&state.label())),
             area: state.area,
-            random: None,
+            traces: topic.tracer().cloned().map(TraceSource::new),
             doorbells: ReaderDoorbells::new(state.clone()),
             state,
             budget: HandleBudget::default(),
@@ -173,7 +173,7 @@ impl Writer {
         length: usize,
         area: &mut Option<Area>,
     ) -> Result<(), usize> {
-        let Writer { topic, state, producer, budget, blocked_by, random, .. } = self;
+        let Writer { state, producer, budget, blocked_by, traces, .. } = self;
         let Some(producer) = producer else { return Ok(()) };
         let sequence = producer.sequence() as u64;
         loop {
@@ -181,8 +181,11 @@ impl Writer {
                 Ok(mut grant) => {
                     // Only now: a message that finds no room begins no trace.
                     let area = area.get_or_insert_with(|| {
-                        let known = budget.trace().and_then(|trace| trace.next_area());
-                        known.unwrap_or_else(|| begin_trace(topic, state, sequence, random))
+                        let (topic, publisher) = (&state.topic, &state.name);
+                        let message = TracedMessage { topic, publisher, sequence };
+                        let next =
+                            |traces: &mut TraceSource| traces.next_area(budget.trace(), message);
+                        traces.as_mut().map_or(Area::EMPTY, next)
                     });
                     let length = TraceArea::Present.content_bytes(length);
                     grant.write_parts([words, area.words()], length);
@@ -444,23 +447,6 @@ impl Writer {
             Refusal::Full { by }
         }
     }
-}
-
-/// The trace of a message that no delivery has caused.
-#[inline]
-fn begin_trace(
-    topic: &Topic,
-    state: &PublisherState,
-    sequence: u64,
-    random: &mut Option<fastrand::Rng>,
-) -> Area {
-    let Some(tracer) = topic.tracer() else { return Area::EMPTY };
-    if random.is_none() {
-        *random = tracer.random();
-    }
-    let Some(random) = random else { return Area::EMPTY };
-    let message = TracedMessage { topic: &state.topic, publisher: &state.name, sequence };
-    tracer.begin(random, message).into()
 }
 
 impl Drop for Writer {

@@ -11,6 +11,7 @@ use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
     Delivery, EgressItem, GapReason, LatestByKey, Policy, Publisher, Readers, RingMemory, Schema,
     Span, SpanKind, SpanSink, Subscription, TaskBudget, TaskTrace, Topic, Tracer, TryRecv,
+    poll_with,
 };
 
 use super::stall::NoTasks;
@@ -61,6 +62,11 @@ fn publisher<M: Message>(topic: &Arc<Topic>, name: &str) -> Publisher<M> {
     topic.publisher(name, epoch()).unwrap()
 }
 
+/// Does something in a poll of a task.
+fn within<R>(task: &TaskBudget, work: impl FnOnce() -> R) -> R {
+    poll_with(task, &mut [], work)
+}
+
 #[track_caller]
 fn take(reader: &mut Subscription<Probe>) -> u64 {
     match reader.try_recv() {
@@ -91,16 +97,16 @@ fn what_a_task_sends_belongs_to_the_trace_of_what_it_has_in_hand() {
     assert_eq!((&*root.service, &*root.topic), ("Feed", "swaps"));
     assert!(root.context.is_valid() && root.context.is_sampled());
 
-    take(&mut input);
+    within(&strategy, || take(&mut input));
     assert_eq!(input.trace(), Some(root.context), "as it was sent");
     let own = strategy.trace().unwrap().context().expect("it has a message in hand");
     assert_eq!(own.trace_id, root.context.trace_id);
     assert_eq!(strategy.trace().unwrap().sequence(), Some(0));
     world.time.advance(Duration::from_millis(5));
-    output.try_emit(probe(8)).unwrap();
+    within(&strategy, || output.try_emit(probe(8)).unwrap());
     assert_eq!(world.spans.take(), [], "no span has ended");
     // The next receive ends it, also if there is nothing.
-    assert!(matches!(input.try_recv(), TryRecv::Empty));
+    within(&strategy, || assert!(matches!(input.try_recv(), TryRecv::Empty)));
     let [handled] = &*world.spans.take() else { panic!("one span") };
     assert_eq!((handled.kind, handled.context), (SpanKind::Handle, own));
     assert_eq!(handled.parent, Some(root.context.span_id));
@@ -112,13 +118,13 @@ fn what_a_task_sends_belongs_to_the_trace_of_what_it_has_in_hand() {
     assert!(!handled.has_failed);
     assert_eq!(strategy.trace().unwrap().context(), None);
 
-    take(&mut books);
+    within(&clerk, || take(&mut books));
     assert_eq!(books.trace(), Some(own), "the child of the delivery in hand");
     books.done();
     let [booked] = &*world.spans.take() else { panic!("one span") };
     assert_eq!(booked.parent, Some(own.span_id));
     // With nothing in hand, a task begins a trace of its own.
-    output.try_emit(probe(9)).unwrap();
+    within(&strategy, || output.try_emit(probe(9)).unwrap());
     let [second] = &*world.spans.take() else { panic!("one span") };
     assert_ne!(second.context.trace_id, root.context.trace_id);
     assert_eq!((second.kind, &*second.service), (SpanKind::Emit, "Strategy"));
@@ -138,16 +144,18 @@ fn what_follows_a_message_outside_of_the_sample_has_no_trace() {
     let _wakes = (input.attach(&strategy), output.attach(&strategy));
 
     feed.try_emit(probe(1)).unwrap();
-    take(&mut input);
-    output.try_emit(probe(2)).unwrap();
+    within(&strategy, || take(&mut input));
+    within(&strategy, || output.try_emit(probe(2)).unwrap());
     take(&mut books);
     assert_eq!((input.trace(), books.trace()), (None, None));
     // One that others have begun, and do not record, is passed on, and has no spans.
     let other = TraceContext { flags: 0, ..trace(9) };
-    let replaced = strategy.trace().unwrap().replace(Some(other));
-    output.try_emit(probe(3)).unwrap();
-    strategy.trace().unwrap().restore(replaced);
-    output.try_emit(probe(4)).unwrap();
+    within(&strategy, || {
+        let replaced = strategy.trace().unwrap().replace(Some(other));
+        output.try_emit(probe(3)).unwrap();
+        strategy.trace().unwrap().restore(replaced);
+        output.try_emit(probe(4)).unwrap();
+    });
     take(&mut books);
     assert_eq!(books.trace(), Some(other));
     take(&mut books);
@@ -177,7 +185,7 @@ fn the_span_of_a_message_whose_handling_fails_says_so() {
     feed.try_emit(probe(1)).unwrap();
     let root = world.spans.take()[0].context;
     for attempt in 0..2 {
-        take(&mut reader);
+        within(&task, || take(&mut reader));
         assert_eq!(reader.trace(), Some(root), "attempt {attempt}");
         let dead = reader.fail();
         assert_eq!(
@@ -188,7 +196,7 @@ fn the_span_of_a_message_whose_handling_fails_says_so() {
     let spans = world.spans.take();
     assert_eq!(spans.iter().map(|span| span.has_failed).collect::<Vec<_>>(), [true, true]);
     feed.try_emit(probe(2)).unwrap();
-    take(&mut reader);
+    within(&task, || take(&mut reader));
     // A subscription that is dropped ends it, too.
     drop(reader);
     assert_eq!(world.spans.take().len(), 2);
@@ -302,10 +310,12 @@ fn a_link_gets_traces_and_passes_them_on() {
     let mut remote = here.remote_publisher("Feed", epoch(), 0).unwrap();
     // Two messages without a trace, one with, one without.
     for (number, byte) in [0, 0, 5, 0].into_iter().enumerate() {
-        let task = task.trace().unwrap();
-        let replaced = task.replace((byte > 0).then(|| trace(byte)));
-        feed.try_emit(probe(number as u64)).unwrap();
-        task.restore(replaced);
+        within(&task, || {
+            let task = task.trace().unwrap();
+            let replaced = task.replace((byte > 0).then(|| trace(byte)));
+            feed.try_emit(probe(number as u64)).unwrap();
+            task.restore(replaced);
+        });
     }
     let stream = &mut egress.streams()[0];
     assert_eq!(stream.ready(64), 2, "only these can be sent in a run");
@@ -327,4 +337,30 @@ fn a_link_gets_traces_and_passes_them_on() {
     for (number, expected) in [None, None, Some(trace(5)), None, None].into_iter().enumerate() {
         assert_eq!((take(&mut reader), reader.trace()), (number as u64, expected));
     }
+}
+
+#[test]
+fn a_handle_that_another_task_uses_has_nothing_of_the_first_one_in_hand() {
+    let world = World::sampling(1.0);
+    let (swaps, orders) = (world.topic::<Probe>("swaps"), world.topic::<Probe>("orders"));
+    let mut feed = publisher::<Probe>(&swaps, "Feed");
+    let mut input = swaps.subscribe::<Probe>("Strategy", Policy::Block).unwrap();
+    let mut output = publisher::<Probe>(&orders, "Strategy");
+    let strategy = world.task("Strategy");
+    let _wakes = (input.attach(&strategy), output.attach(&strategy));
+    feed.try_emit(probe(1)).unwrap();
+    within(&strategy, || take(&mut input));
+    world.spans.take();
+    // Not in a poll of its task: a trace of its own.
+    output.try_emit(probe(2)).unwrap();
+    let [begun] = &*world.spans.take() else { panic!("one span") };
+    assert_eq!((begun.kind, begun.parent), (SpanKind::Emit, None));
+    // And what it takes there does not end what the task has in hand.
+    feed.try_emit(probe(3)).unwrap();
+    let mut other = swaps.subscribe::<Probe>("Strategy", Policy::Block).unwrap();
+    let _wakes = other.attach(&strategy);
+    feed.try_emit(probe(4)).unwrap();
+    take(&mut other);
+    drop(other);
+    assert!(strategy.trace().unwrap().context().is_some());
 }

@@ -19,6 +19,7 @@ impl Reader {
         self.in_hand = trace;
         self.has_in_hand = true;
         if let Some(task) = self.budget.trace() {
+            self.is_told = true;
             let (topic, publisher) = (&edge.publisher.topic, &edge.publisher.name);
             task.take(TracedMessage { topic, publisher, sequence: header.sequence }, trace);
         }
@@ -33,9 +34,9 @@ impl Reader {
     pub(in crate::local) fn put_down(&mut self, has_failed: bool) {
         if self.has_in_hand {
             (self.has_in_hand, self.in_hand) = (false, None);
-            if let Some(task) = self.budget.trace() {
-                task.put_down(has_failed);
-            }
+            // The task may be over by now.
+            let task = self.budget.any_trace().filter(|_| std::mem::take(&mut self.is_told));
+            task.into_iter().for_each(|task| task.put_down(has_failed));
         }
     }
 

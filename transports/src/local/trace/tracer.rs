@@ -60,12 +60,15 @@ pub struct Tracer {
     sink: Arc<dyn SpanSink>,
 }
 
-/// A message of a traced topic.
+/// A message of a traced topic, or a request.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::local) struct TracedMessage<'a> {
-    pub(in crate::local) topic: &'a Arc<str>,
-    pub(in crate::local) publisher: &'a Arc<str>,
-    pub(in crate::local) sequence: u64,
+pub struct TracedMessage<'a> {
+    /// Its topic.
+    pub topic: &'a Arc<str>,
+    /// Its publisher, or its requester.
+    pub publisher: &'a Arc<str>,
+    /// Its number among those of this sender.
+    pub sequence: u64,
 }
 
 /// A span that has not ended.
@@ -110,13 +113,13 @@ impl Tracer {
     }
 
     /// Random numbers for one publisher, or one task.
-    pub(in crate::local) fn random(&self) -> Option<fastrand::Rng> {
+    pub(super) fn random(&self) -> Option<fastrand::Rng> {
         Some(fastrand::Rng::with_seed(self.executor.get()?.entropy()))
     }
 
     /// Begins the trace of a message that is being sent, if it is in the sample.
     #[inline]
-    pub(in crate::local) fn begin(
+    pub(super) fn begin(
         &self,
         random: &mut fastrand::Rng,
         message: TracedMessage<'_>,

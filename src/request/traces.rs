@@ -1,0 +1,73 @@
+//! The traces of requests: a requester sets that of each request, and the task of a service that
+//! takes one has it in hand until it takes the next.
+
+use std::sync::Arc;
+
+use mycelium_core::TraceContext;
+use mycelium_transports::local::{TaskBudget, TraceSource, TracedMessage, Tracer};
+
+/// The traces of the requests of one requester.
+pub(super) struct RequestTraces {
+    topic: Arc<str>,
+    source: TraceSource,
+    /// The task of the requester's service.
+    task: Option<Arc<TaskBudget>>,
+    /// How many requests it has made.
+    requests: u64,
+}
+
+impl RequestTraces {
+    pub(super) fn new(topic: &str, tracer: Arc<Tracer>) -> RequestTraces {
+        let source = TraceSource::new(tracer);
+        RequestTraces { topic: topic.into(), source, task: None, requests: 0 }
+    }
+
+    pub(super) fn attach(&mut self, task: &Arc<TaskBudget>) {
+        self.task = Some(task.clone());
+    }
+
+    /// The trace of the next request.
+    pub(super) fn next(&mut self, requester: &Arc<str>) -> Option<TraceContext> {
+        let RequestTraces { topic, source, task, requests } = self;
+        let message = TracedMessage { topic, publisher: requester, sequence: *requests };
+        *requests += 1;
+        source.next(task.as_ref().and_then(|task| task.current_trace()), message)
+    }
+}
+
+/// The request that a service has in hand.
+#[derive(Clone)]
+pub(super) struct TakenTraces {
+    topic: Arc<str>,
+    task: Arc<TaskBudget>,
+    /// How many requests were taken.
+    taken: u64,
+    /// The service's task has one in hand.
+    has_in_hand: bool,
+}
+
+impl TakenTraces {
+    pub(super) fn new(topic: &str, task: Arc<TaskBudget>) -> TakenTraces {
+        TakenTraces { topic: topic.into(), task, taken: 0, has_in_hand: false }
+    }
+
+    /// The task takes a request with this trace.
+    pub(super) fn take(&mut self, requester: &Arc<str>, trace: Option<TraceContext>) {
+        let TakenTraces { topic, task, taken, has_in_hand } = self;
+        let message = TracedMessage { topic, publisher: requester, sequence: *taken };
+        *taken += 1;
+        if let Some(task) = task.current_trace() {
+            task.take(message, trace);
+            *has_in_hand = true;
+        }
+    }
+
+    /// The task no longer has one in hand.
+    pub(super) fn put_down(&mut self) {
+        if std::mem::take(&mut self.has_in_hand)
+            && let Some(task) = self.task.trace()
+        {
+            task.put_down(false);
+        }
+    }
+}

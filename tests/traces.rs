@@ -1,0 +1,302 @@
+//! Traces through the services of a node, and through two nodes over each carrier: a service's span
+//! is the child of the message, or the request, that it handles.
+#![cfg(all(target_os = "linux", feature = "topology"))]
+
+mod loopback;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use futures_util::future::join;
+use mycelium::{
+    BuildError, Context, EmitOptions, Node, Result, Span, SpanKind, SpanSink, Topology,
+    TraceContext, message, service,
+};
+use mycelium_executor::Executor;
+use mycelium_tokio::Tokio;
+
+use crate::loopback::host;
+
+#[message(topic = "swaps", id = 1)]
+struct Swap {
+    number: u64,
+}
+
+#[message(topic = "chances", id = 2)]
+struct Chance {
+    number: u64,
+}
+
+#[message(topic = "prices", id = 3, reply = Price)]
+struct Ask {
+    number: u64,
+}
+
+#[message(topic = "priced", id = 4)]
+struct Price {
+    value: u64,
+}
+
+/// How many swaps there are.
+const SWAPS: u64 = 20;
+
+struct Feed;
+
+#[service(emits(Swap))]
+impl Feed {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for number in 0..SWAPS {
+            ctx.emit(Swap { number }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Asks for a price before it emits.
+struct Detector;
+
+#[service(reads(Swap), emits(Chance), requests(Ask))]
+impl Detector {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut swaps = ctx.subscribe::<Swap>()?;
+        while let Some(delivery) = swaps.recv().await {
+            let Some(swap) = delivery.message() else { continue };
+            let price = ctx.request(Ask { number: swap.number }).await?;
+            ctx.emit(Chance { number: price.value }).await?;
+        }
+        Ok(())
+    }
+}
+
+struct Oracle;
+
+#[service(answers(Ask))]
+impl Oracle {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut requests = ctx.requests::<Ask>();
+        while let Some(asked) = requests.recv().await {
+            assert_eq!(asked.trace().is_some(), ctx.trace().is_some());
+            asked.reply_with(|asked| Price { value: asked.number });
+        }
+        Ok(())
+    }
+}
+
+struct Writer;
+
+#[service(reads(Chance))]
+impl Writer {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut chances = ctx.subscribe::<Chance>()?;
+        while chances.recv().await.is_some() {}
+        Ok(())
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Spans(Arc<Mutex<Vec<Span>>>);
+
+impl SpanSink for Spans {
+    fn record(&self, span: Span) {
+        self.0.lock().unwrap().push(span);
+    }
+}
+
+impl Spans {
+    fn take(&self) -> Vec<Span> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+}
+
+/// Each trace has the span of its swap and, below it, those of all who handled what came of it.
+fn check_traces(spans: &[Span], traces: u64) {
+    let mut by_trace = BTreeMap::<[u8; 16], Vec<&Span>>::new();
+    for span in spans {
+        by_trace.entry(span.context.trace_id).or_default().push(span);
+    }
+    assert_eq!(by_trace.len() as u64, traces);
+    for spans in by_trace.values() {
+        let of = |service: &str| {
+            let mut found = spans.iter().filter(|span| &*span.service == service);
+            let one = found.next().unwrap_or_else(|| panic!("no span of {service}: {spans:#?}"));
+            assert!(found.next().is_none(), "two spans of {service}: {spans:#?}");
+            *one
+        };
+        let (feed, detector) = (of("Feed"), of("Detector"));
+        let (oracle, writer) = (of("Oracle"), of("Writer"));
+        assert_eq!(spans.len(), 4, "{spans:#?}");
+        assert_eq!((feed.kind, feed.parent), (SpanKind::Emit, None));
+        for (child, parent) in [(detector, feed), (oracle, detector), (writer, detector)] {
+            assert_eq!(child.kind, SpanKind::Handle);
+            assert_eq!(child.parent, Some(parent.context.span_id), "{spans:#?}");
+            assert!(child.start >= parent.start && child.end >= child.start);
+        }
+        assert_eq!(&*oracle.topic, "prices");
+        // From another node, what carries the request there.
+        assert!(["Detector", "answers:prices@near"].contains(&&*oracle.publisher));
+        assert_eq!((&*writer.topic, &*writer.publisher), ("chances", "Detector"));
+        assert_eq!((feed.sequence, detector.sequence), (writer.sequence, writer.sequence));
+    }
+}
+
+fn node(name: &str, topology: &Topology, share: f64, spans: &Spans) -> Node {
+    let builder = Node::builder(name).topology(topology.clone()).traces(share, spans.clone());
+    let builder = builder.service(|| Feed).service(|| Detector);
+    builder.service(|| Oracle).service(|| Writer).build().unwrap()
+}
+
+#[tokio::test]
+async fn a_trace_goes_through_the_services_of_a_node() {
+    let spans = Spans::default();
+    let node = node("main", &Topology::default(), 1.0, &spans);
+    node.start(Tokio::current().unwrap()).unwrap().join().await.unwrap();
+    check_traces(&spans.take(), SWAPS);
+}
+
+#[tokio::test]
+async fn a_topic_without_traces_ends_them() {
+    let spans = Spans::default();
+    let topology = Topology::parse("t.toml", "[topic.swaps]\ntrace = false").unwrap();
+    let node = node("main", &topology, 1.0, &spans);
+    node.start(Tokio::current().unwrap()).unwrap().join().await.unwrap();
+    let spans = spans.take();
+    assert!(spans.iter().all(|span| &*span.topic != "swaps"));
+    // The detector begins one for each request, and one for each chance.
+    let begun = spans.iter().filter(|span| span.kind == SpanKind::Emit);
+    assert_eq!(begun.count() as u64, 2 * SWAPS);
+}
+
+/// The feed and the oracle in one node, and the others in another one, over this carrier.
+async fn between_nodes(executor: impl Executor + Clone, transport: &str, name: &str) {
+    let directory = format!("mycelium-traces-{name}-{transport}-{}", std::process::id());
+    let directory = std::env::temp_dir().join(directory);
+    // Those that begin in the first node are recorded in both.
+    for (shares, traces) in [([1.0, 0.0], SWAPS), ([0.0, 1.0], 0)] {
+        let (far, near) = (host(), host());
+        let text = format!(
+            r#"
+[node.far]
+services = ["Feed", "Oracle"]
+address = "{far}:7400"
+[node.near]
+services = ["Detector", "Writer"]
+address = "{near}:7400"
+[link.default]
+transport = "{transport}"
+retry = "1ms"
+max_retry = "20ms"
+"#
+        );
+        let topology = Topology::parse("traces.toml", &text).unwrap().in_directory(&directory);
+        let spans = Spans::default();
+        let far = node("far", &topology, shares[0], &spans);
+        let near = node("near", &topology, shares[1], &spans);
+        let far = far.start(executor.clone()).unwrap();
+        let near = near.start(executor.clone()).unwrap();
+        let (far, near) = join(far.join(), near.join()).await;
+        far.unwrap();
+        near.unwrap();
+        check_traces(&spans.take(), traces);
+    }
+    _ = std::fs::remove_dir_all(&directory);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trace_goes_over_each_carrier_on_tokio() {
+    for transport in ["unix", "shm", "tcp"] {
+        between_nodes(Tokio::current().unwrap(), transport, "tokio").await;
+    }
+}
+
+#[test]
+fn a_trace_goes_over_each_carrier_on_smol() {
+    for transport in ["unix", "shm", "tcp"] {
+        mycelium_smol::run(1, |smol| between_nodes(smol, transport, "smol")).unwrap();
+    }
+}
+
+#[test]
+fn a_trace_goes_over_each_carrier_on_glommio() {
+    for transport in ["unix", "shm", "tcp"] {
+        let settings = mycelium_glommio::Settings::default();
+        let body = |glommio| between_nodes(glommio, transport, "glommio");
+        mycelium_glommio::run(&settings, body).unwrap();
+    }
+}
+
+/// Emits with a trace of its own, with none, and with one that is not recorded.
+struct Gateway(Vec<Option<TraceContext>>);
+
+#[service(emits(Chance))]
+impl Gateway {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for (number, trace) in self.0.iter().enumerate() {
+            let options = EmitOptions::new().trace(*trace);
+            ctx.emit_with(Chance { number: number as u64 }, options).await?;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_message_may_have_a_trace_from_elsewhere() {
+    let recorded: TraceContext =
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().unwrap();
+    let unrecorded = TraceContext { flags: 0, ..recorded };
+    let invalid = TraceContext { trace_id: [0; 16], ..recorded };
+    let traces = vec![Some(recorded), None, Some(unrecorded), Some(invalid)];
+    let spans = Spans::default();
+    let node = Node::builder("main").service(move || Gateway(traces.clone())).service(|| Writer);
+    let node = node.traces(1.0, spans.clone()).build().unwrap();
+    node.start(Tokio::current().unwrap()).unwrap().join().await.unwrap();
+    let [span] = &*spans.take() else { panic!("one span") };
+    assert_eq!((span.context.trace_id, span.parent), (recorded.trace_id, Some(recorded.span_id)));
+    assert_eq!((&*span.service, span.sequence), ("Writer", 0));
+}
+
+/// Fails at each first delivery.
+struct Fails(bool);
+
+#[service(reads(Swap))]
+impl Fails {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut swaps = ctx.subscribe::<Swap>()?;
+        while swaps.recv().await.is_some() {
+            self.0 = !self.0;
+            if self.0 {
+                return Err(io::Error::other("told to fail").into());
+            }
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_second_delivery_is_a_second_span_of_the_same_trace() {
+    let text = "[service.Fails]\nbackoff = \"1ms\"\nmax_backoff = \"1ms\"\nmax_restarts = 1000";
+    let topology = Topology::parse("t.toml", text).unwrap();
+    let spans = Spans::default();
+    let node = Node::builder("main").topology(topology).service(|| Feed).service(|| Fails(false));
+    let node = node.traces(1.0, spans.clone()).build().unwrap();
+    node.start(Tokio::current().unwrap()).unwrap().join().await.unwrap();
+    let spans = spans.take();
+    for number in 0..SWAPS {
+        let spans: Vec<_> = spans.iter().filter(|span| span.sequence == number).collect();
+        let [root, first, second] = *spans else { panic!("three spans: {spans:#?}") };
+        assert_eq!(root.kind, SpanKind::Emit);
+        assert_eq!((first.has_failed, second.has_failed), (true, false));
+        for span in [first, second] {
+            assert_eq!(span.parent, Some(root.context.span_id));
+        }
+    }
+}
+
+#[test]
+fn a_share_is_from_0_to_1() {
+    for share in [-0.1, 1.1, f64::NAN] {
+        let built = Node::builder("main").service(|| Feed).traces(share, Spans::default()).build();
+        let error = built.unwrap_err();
+        assert!(matches!(error, BuildError::TraceShare { .. }), "{error}");
+    }
+}
