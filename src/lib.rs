@@ -334,6 +334,8 @@ pub use launcher::end_with_launcher;
 pub use legacy::LegacyCodec;
 #[cfg(feature = "logs")]
 pub use log::init;
+#[cfg(feature = "json-logs")]
+pub use log::init_json;
 pub use metrics::{Counter, Gauge, Histogram, MetricError, Metrics};
 pub use node::builder::Builder;
 pub use node::{Node, Placement, Running, StartReport};

@@ -200,16 +200,34 @@ fn single_line(text: &str) -> String {
 pub fn init() -> bool {
     use std::io::IsTerminal;
 
+    let format = tracing_subscriber::fmt().with_env_filter(filter());
+    format.with_ansi(io::stderr().is_terminal()).with_writer(io::stderr).try_init().is_ok()
+}
+
+/// As [`init`], but each line is an object of JSON: `timestamp`, `level`, `target`, `message`, and
+/// the fields of the line. Lines of services have `node` and `service`, and while a delivery with a
+/// trace is in hand also `trace_id`, `span_id` and `sequence`
+/// ([`Context::info`](crate::Context::info)), so that the lines of one trace are found by its id,
+/// in the logs of all processes. Needs the feature `json-logs`.
+///
+/// ```
+/// assert!(mycelium::init_json(), "the first subscriber of this program");
+/// assert!(!mycelium::init_json(), "there is one");
+/// ```
+#[cfg(feature = "json-logs")]
+pub fn init_json() -> bool {
+    let format = tracing_subscriber::fmt().with_env_filter(filter());
+    let format = format.json().flatten_event(true).with_current_span(false).with_span_list(false);
+    format.with_writer(io::stderr).try_init().is_ok()
+}
+
+/// The levels of `RUST_LOG`, or `info` and above.
+#[cfg(feature = "logs")]
+fn filter() -> tracing_subscriber::EnvFilter {
     use tracing_subscriber::EnvFilter;
     use tracing_subscriber::filter::LevelFilter;
 
-    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter.from_env_lossy())
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr)
-        .try_init()
-        .is_ok()
+    EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy()
 }
 
 #[cfg(test)]

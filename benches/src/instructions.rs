@@ -14,9 +14,10 @@ use crate::report::{CountTable, Counted, Header, Verdict};
 use crate::stats::Quartiles;
 
 /// The tables of one thread, with the names and the functions of their loops.
-const LOOPS: [(&str, &[(&str, &str)]); 8] = [
+const LOOPS: [(&str, &[(&str, &str)]); 9] = [
     ("emit", &[SEND, RECEIVE]),
     ("emit-receive", &[("instructions to send and receive", "exchange_batch")]),
+    ("emit-traces", &[SEND, RECEIVE]),
     ("fan-out", &[SEND, RECEIVE]),
     ("encode", &[("instructions to encode", "encode_all")]),
     ("view", &[("instructions to view", "view_all")]),

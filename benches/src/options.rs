@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, builder::PossibleValuesParser, value_parser};
 
 /// The tables that `--only` accepts, in the order of a full run.
-const TABLES: &str = "emit emit-batch emit-receive fan-out scale threads encode view push spsc spsc-batches \
+const TABLES: &str = "emit emit-batch emit-receive emit-traces fan-out scale threads encode view push spsc spsc-batches \
     spsc-56 spsc-64 trip mpmc fairness publish publish-read tasks link tcp tls shm \
     shm-trips shm-one-way shm-services shm-asleep shm-readers handler request wake pinned jitter \
     start nodes idle";

@@ -21,6 +21,7 @@ fn every_column_moves_every_message() {
         "emit",
         "emit-batch",
         "emit-receive",
+        "emit-traces",
         "fan-out",
         "scale",
         "threads",

@@ -4,3 +4,4 @@ pub(crate) mod broadcast;
 pub(crate) mod channels;
 pub(crate) mod rings;
 pub(crate) mod topic;
+pub(crate) mod traces;

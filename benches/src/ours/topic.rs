@@ -83,6 +83,22 @@ pub(crate) fn ends(
     (InTask { end, budget, wakes }, receivers)
 }
 
+/// A publisher that `wrap` turns into the sending end, in a task with a budget, and a gating
+/// subscription of its topic in another task.
+pub(crate) fn wrapped<E>(
+    name: &'static str,
+    topic: &Arc<Topic>,
+    budget: Arc<TaskBudget>,
+    wrap: impl FnOnce(Publisher<Sample>) -> E,
+) -> Ends<InTask<E>, InTask<Subscription<Sample>>> {
+    let reader = TaskBudget::new();
+    let mut end = topic.subscribe("reader", Policy::Block).expect("the topic carries samples");
+    let receiver = InTask { wakes: [end.attach(&reader)], end, budget: reader };
+    let mut end = topic.publisher("writer", 1).expect("there is an entry for the reader");
+    let wakes = [end.attach(&budget)];
+    Ends::new(name, (InTask { end: wrap(end), budget, wakes }, receiver))
+}
+
 /// As [`ends`], for one of `topics` topics of one node, each with a publisher and a subscription.
 pub(crate) fn ends_among(
     topics: u64,

@@ -3,4 +3,5 @@
 pub(crate) mod broadcast;
 pub(crate) mod many;
 pub(crate) mod pair;
+pub(crate) mod spans;
 pub(crate) mod tasks;

@@ -13,9 +13,11 @@ use crate::loops::one_way::{EVERY, Threads, one_way, paced};
 use crate::options::Options;
 use crate::ours::broadcast::{self as ring, RING};
 use crate::ours::topic::{self, EMIT, EMIT_BATCH};
+use crate::ours::traces::{self, BEGUN, COPYING, LEFT_OUT, PASSED_ON};
 use crate::rivals::broadcast::{self as rivals, PHOTON, TOKIO};
 use crate::rivals::many::{self, CROSSBEAM};
 use crate::rivals::pair::{self, RTRB_CHUNKS, RTRB_MESSAGE, RTRB_SLOT};
+use crate::rivals::spans::{self, IN_SPAN};
 use crate::sample::Sample;
 use crate::tables::broadcast::TOKIO as TOKIO_TO;
 use crate::tables::rows;
@@ -64,6 +66,9 @@ pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
         };
         sweeps.push(contest.into());
     }
+    if options.wants("emit-traces") {
+        sweeps.push(emit_traces(options).into());
+    }
     if options.wants("fan-out") {
         sweeps.push(fan_out(options).into());
     }
@@ -111,6 +116,31 @@ fn emit_batch(options: &Options) -> Contest {
             Pair::new(EMIT_BATCH, RTRB_MESSAGE),
         ],
         ..Contest::new("emit-batch", rows::EMIT, "one thread, 56 bytes in batches of 16")
+    }
+}
+
+/// Emits to a traced topic, beside those to one that is not.
+fn emit_traces(options: &Options) -> Contest {
+    Contest {
+        timed: "512 sends and the end of the poll; received between the timed parts",
+        operations: options.operations(16 * BATCH, 4 * BATCH).next_multiple_of(BATCH),
+        columns: vec![
+            to_one(topic::pair(TaskBudget::new(), TaskBudget::new())),
+            to_one(traces::left_out()),
+            to_one(traces::passed_on()),
+            to_one(traces::begun()),
+            to_one(traces::copying()),
+            to_one(spans::in_span()),
+        ],
+        pairs: vec![
+            Pair::new(LEFT_OUT, COPYING).within(1.2),
+            Pair::new(PASSED_ON, COPYING).within(1.2),
+            Pair::new(BEGUN, IN_SPAN).within(0.5),
+            Pair::new(LEFT_OUT, EMIT),
+            Pair::new(PASSED_ON, EMIT),
+            Pair::new(BEGUN, EMIT),
+        ],
+        ..Contest::new("emit-traces", rows::EMIT_TRACES, "one thread, 56 bytes with a trace")
     }
 }
 

@@ -1,6 +1,7 @@
 //! The rows that goals are grouped by.
 
 pub(super) const EMIT: &str = "emit to one subscriber";
+pub(super) const EMIT_TRACES: &str = "emit with a trace";
 pub(super) const EMIT_THREADS: &str = "emit to a subscriber on another core";
 pub(super) const CODEC: &str = "encode and view";
 pub(super) const SPSC_NUMBERS: &str = "spsc, numbers: one by one, batches of 64";

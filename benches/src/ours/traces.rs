@@ -1,0 +1,110 @@
+//! A publisher of a traced topic, in a task of a service: what an emit costs with each kind of
+//! trace.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use mycelium_core::{Message, TraceContext};
+use mycelium_tokio::Tokio;
+use mycelium_transports::counters::Region;
+use mycelium_transports::local::{
+    Publisher, RingMemory, Schema, Span, SpanSink, Subscription, TaskBudget, TaskTrace, Topic,
+    Tracer,
+};
+
+use super::topic::{InTask, wrapped};
+use crate::ends::{CAPACITY, Ends, Push};
+use crate::sample::Sample;
+
+pub(crate) const LEFT_OUT: &str = "emit, not in the sample";
+pub(crate) const PASSED_ON: &str = "emit, trace passed on";
+pub(crate) const BEGUN: &str = "emit, trace begun";
+pub(crate) const COPYING: &str = "emit and copy 25 bytes";
+
+/// Spans end here: what an exporter does with them later is on a thread of its own.
+#[derive(Debug)]
+struct Nowhere;
+
+impl SpanSink for Nowhere {
+    fn record(&self, span: Span) {
+        black_box(span);
+    }
+}
+
+fn tracer(share: f64) -> Arc<Tracer> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.expect("the process may make a runtime");
+    let _inside = runtime.enter();
+    let tracer = Tracer::new(share, Arc::new(Nowhere));
+    tracer.set_executor(Arc::new(Tokio::current().expect("inside a runtime")));
+    tracer
+}
+
+fn topic(tracer: Option<Arc<Tracer>>) -> Arc<Topic> {
+    let (schema, memory, counters) = (Schema::of::<Sample>(), RingMemory::Heap, Region::new(16));
+    let topic = Topic::with_tracer(Sample::TOPIC, schema, CAPACITY, 1, memory, tracer, counters);
+    topic.expect("the capacity is a power of two")
+}
+
+fn task(tracer: &Arc<Tracer>) -> Arc<TaskBudget> {
+    let trace = TaskTrace::new(tracer.clone(), "writer".into());
+    TaskBudget::with_trace(TaskBudget::DEFAULT, trace)
+}
+
+/// A message begins a trace, unless it is not in the sample.
+fn with_share(
+    name: &'static str,
+    share: f64,
+) -> Ends<InTask<Publisher<Sample>>, InTask<Subscription<Sample>>> {
+    let tracer = tracer(share);
+    wrapped(name, &topic(Some(tracer.clone())), task(&tracer), |publisher| publisher)
+}
+
+pub(crate) fn left_out() -> Ends<InTask<Publisher<Sample>>, InTask<Subscription<Sample>>> {
+    with_share(LEFT_OUT, 0.0)
+}
+
+pub(crate) fn begun() -> Ends<InTask<Publisher<Sample>>, InTask<Subscription<Sample>>> {
+    with_share(BEGUN, 1.0)
+}
+
+/// The task has a message with a trace in hand.
+pub(crate) fn passed_on() -> Ends<InTask<Publisher<Sample>>, InTask<Subscription<Sample>>> {
+    let tracer = tracer(0.0);
+    let task = task(&tracer);
+    let trace = TraceContext { trace_id: [1; 16], span_id: [2; 8], flags: 0 };
+    let replaced = task.trace().map(|task| task.replace(Some(trace)));
+    // It stays in hand.
+    drop(replaced);
+    wrapped(PASSED_ON, &topic(Some(tracer)), task, |publisher| publisher)
+}
+
+/// A publisher of a topic without traces; the bytes of one are copied beside it.
+pub(crate) struct Copying {
+    publisher: Publisher<Sample>,
+    trace: [u8; 25],
+    copies: Box<[[u8; 32]]>,
+    next: usize,
+}
+
+impl Push for Copying {
+    type Item = Sample;
+
+    #[inline]
+    fn push(&mut self, sample: &Sample) -> bool {
+        let copies = self.copies.len();
+        self.copies[self.next % copies][..25].copy_from_slice(black_box(&self.trace));
+        self.next += 1;
+        self.publisher.try_emit(*sample).is_ok()
+    }
+}
+
+pub(crate) fn copying() -> Ends<InTask<Copying>, InTask<Subscription<Sample>>> {
+    let copies = vec![[0; 32]; CAPACITY].into();
+    wrapped(COPYING, &topic(None), TaskBudget::new(), |publisher| Copying {
+        publisher,
+        trace: [1; 25],
+        copies,
+        next: 0,
+    })
+}
