@@ -1,6 +1,6 @@
 //! The waits of a service's emits: for room, until a shutdown. [`Emit`] is the future, [`Waits`]
-//! what all emits of a service share; `within` is an emit with a deadline, `traced` one with a trace
-//! of its own, `batch` one of many messages.
+//! what all emits of a service share; `within` is an emit with a deadline, `traced` one with a
+//! trace of its own, `batch` one of many messages.
 
 pub(crate) mod batch;
 pub(crate) mod traced;

@@ -254,8 +254,9 @@ impl<M: Message> Subscription<M> {
         }
     }
 
-    /// The trace of the last message that was received, as its publisher has sent it, until the next
-    /// receive or [`done`](Subscription::done). `None` if it has none, or its topic is not traced.
+    /// The trace of the last message that was received, as its publisher has sent it, until the
+    /// next receive or [`done`](Subscription::done). `None` if it has none, or its topic is not
+    /// traced.
     #[must_use]
     pub fn trace(&self) -> Option<TraceContext> {
         self.subscription.as_ref()?.trace()

@@ -206,7 +206,7 @@ pub fn init() -> bool {
 
 /// As [`init`], but each line is an object of JSON: `timestamp`, `level`, `target`, `message`, and
 /// the fields of the line. Lines of services have `node` and `service`, and while a delivery with a
-/// trace is in hand also `trace_id`, `span_id` and `sequence`
+/// trace is handled also `trace_id`, `span_id` and `sequence`
 /// ([`Context::info`](crate::Context::info)), so that the lines of one trace are found by its id,
 /// in the logs of all processes. Needs the feature `json-logs`.
 ///

@@ -492,8 +492,8 @@ fn check_known(topic: &str, topics: &BTreeSet<&str>) -> Result<(), String> {
     Err(format!("unknown topic: {}", expected_instead_of(topic, &topics)))
 }
 
-/// Whether messages of a topic have traces in a node with a tracer. A dead letter is about a message
-/// that may have one.
+/// Whether messages of a topic have traces in a node with a tracer. A dead letter is about a
+/// message that may have one.
 fn is_traced(topology: &Topology, topic: &str) -> bool {
     topic != DeadLetter::TOPIC && topology.is_traced(topic)
 }

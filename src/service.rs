@@ -119,7 +119,7 @@ impl<S: Service> Context<S> {
     }
 
     /// As [`emit`](Context::emit), with a trace that comes from elsewhere, for example from the
-    /// header of a request over HTTP. Other messages get the trace of the delivery in hand.
+    /// header of a request over HTTP. Other messages get the trace of the current delivery.
     ///
     /// ```
     /// # use mycelium::{Context, EmitOptions, Result, message, service};
@@ -150,9 +150,9 @@ impl<S: Service> Context<S> {
         EmitWith::new(Emit::new(publisher, &mut self.waits, message, is_refused), budget, options)
     }
 
-    /// The trace of what this service sends now: that of the delivery in hand, with a span of its
-    /// own if the trace is sampled. `None` if nothing is in hand, it has no trace, or its topic is
-    /// not traced.
+    /// The trace of what this service sends now: that of the current delivery, with a span of its
+    /// own if the trace is sampled. `None` if there is none, it has no trace, or its topic is not
+    /// traced.
     #[must_use]
     pub fn trace(&self) -> Option<TraceContext> {
         self.waits.budget.trace()?.context()
@@ -359,8 +359,8 @@ impl<S: Service> Context<S> {
         S::publisher(&mut self.outputs)
     }
 
-    /// As [`emit_on`](Context::emit_on), also while the node shuts down: for a source that passes on
-    /// what others have sent.
+    /// As [`emit_on`](Context::emit_on), also while the node shuts down: for a source that passes
+    /// on what others have sent.
     #[cfg(feature = "topology")]
     pub(crate) async fn pass_on<M: Message, const PORT: usize>(
         &mut self,
@@ -539,8 +539,8 @@ impl<S: Service> Context<S> {
         S::answering(&self.inputs).requests()
     }
 
-    /// Sets the trace of what the service sends, until this is dropped: it passes on what others have
-    /// sent.
+    /// Sets the trace of what the service sends, until this is dropped: it passes on what others
+    /// have sent.
     pub(crate) fn pass_trace(&self, trace: Option<TraceContext>) -> Passing {
         Passing::new(&self.waits.budget, trace)
     }

@@ -160,7 +160,7 @@ trust = "network"
         assert_eq!(one["sequence"], other["sequence"]);
         assert_eq!(one["details"], other["details"]);
     }
-    // Nothing is in hand then.
+    // Nothing is handled then.
     let quiet = of("quiet").next().unwrap();
     assert!(!quiet.contains_key("trace_id") && quiet["node"] == "roof");
     std::fs::remove_dir_all(&directory).unwrap();

@@ -53,7 +53,7 @@ impl Feed {
     }
 }
 
-/// Asks for a price before it emits.
+/// Requests a price before it emits.
 struct Detector;
 
 #[service(reads(Swap), emits(Chance), requests(Ask))]

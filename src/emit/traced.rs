@@ -14,12 +14,12 @@ use super::Emit;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct EmitOptions {
-    /// `None` for the trace of the delivery in hand.
+    /// `None` for the trace of the current delivery.
     trace: Option<Option<TraceContext>>,
 }
 
 impl EmitOptions {
-    /// Those of [`emit`](crate::Context::emit): the message gets the trace of the delivery in hand.
+    /// Those of [`emit`](crate::Context::emit): the message gets the trace of the current delivery.
     pub fn new() -> EmitOptions {
         EmitOptions::default()
     }

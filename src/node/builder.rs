@@ -256,7 +256,8 @@ impl Builder {
     /// # Ok::<(), BuildError>(())
     /// ```
     ///
-    /// [`Context::backpressure_threshold_exceeded`]: crate::Context::backpressure_threshold_exceeded
+    /// [`Context::backpressure_threshold_exceeded`]:
+    /// crate::Context::backpressure_threshold_exceeded
     #[must_use]
     pub fn backpressure_threshold(mut self, topic: &str, percent: u32) -> Builder {
         self.thresholds.insert(topic.to_owned(), percent);
@@ -299,8 +300,8 @@ impl Builder {
         self
     }
 
-    /// Records the traces of messages: this share of them, from 0 to 1, chosen where a trace begins.
-    /// By default messages have no traces. `docs/observability.md` says what a trace is.
+    /// Records the traces of messages: this share of them, from 0 to 1, chosen where a trace
+    /// begins. By default messages have no traces. `docs/observability.md` says what a trace is.
     ///
     /// The sink gets the spans of this node when they end. It must not wait: tasks of services call
     /// it.

@@ -126,7 +126,7 @@ impl<Q: Request> Requests<Q> {
     /// Like [`recv`](Requests::recv), for hand-written futures.
     pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<Asked<Q>>> {
         if let Some(traces) = &mut self.traces {
-            traces.put_down();
+            traces.end_handling();
         }
         loop {
             if self.taken >= TaskBudget::DEFAULT {

@@ -1,5 +1,5 @@
 //! The traces of requests: a requester sets that of each request, and the task of a service that
-//! takes one has it in hand until it takes the next.
+//! takes one handles it until it takes the next.
 
 use std::sync::Arc;
 
@@ -35,39 +35,39 @@ impl RequestTraces {
     }
 }
 
-/// The request that a service has in hand.
+/// The request that a service handles.
 #[derive(Clone)]
 pub(super) struct TakenTraces {
     topic: Arc<str>,
     task: Arc<TaskBudget>,
     /// How many requests were taken.
     taken: u64,
-    /// The service's task has one in hand.
-    has_in_hand: bool,
+    /// A request is the current delivery of the service's task.
+    is_handling: bool,
 }
 
 impl TakenTraces {
     pub(super) fn new(topic: &str, task: Arc<TaskBudget>) -> TakenTraces {
-        TakenTraces { topic: topic.into(), task, taken: 0, has_in_hand: false }
+        TakenTraces { topic: topic.into(), task, taken: 0, is_handling: false }
     }
 
     /// The task takes a request with this trace.
     pub(super) fn take(&mut self, requester: &Arc<str>, trace: Option<TraceContext>) {
-        let TakenTraces { topic, task, taken, has_in_hand } = self;
+        let TakenTraces { topic, task, taken, is_handling } = self;
         let message = TracedMessage { topic, publisher: requester, sequence: *taken };
         *taken += 1;
         if let Some(task) = task.current_trace() {
             task.take(message, trace);
-            *has_in_hand = true;
+            *is_handling = true;
         }
     }
 
-    /// The task no longer has one in hand.
-    pub(super) fn put_down(&mut self) {
-        if std::mem::take(&mut self.has_in_hand)
+    /// It is no longer the current delivery.
+    pub(super) fn end_handling(&mut self) {
+        if std::mem::take(&mut self.is_handling)
             && let Some(task) = self.task.trace()
         {
-            task.put_down(false);
+            task.end_handling(false);
         }
     }
 }

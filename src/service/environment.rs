@@ -24,7 +24,7 @@ use crate::shared::PollMark;
 macro_rules! service_line {
     ($context:ident, $level:ident, $message:ident, $details:ident) => {{
         let (service, node) = ($context.name(), &*$context.waits.shared.plan.node);
-        match $context.in_hand() {
+        match $context.current_delivery() {
             Some((trace_id, span_id, sequence)) => {
                 log::$level!(service, node, trace_id, span_id, sequence, ?$details, "{}", $message)
             }
@@ -211,8 +211,8 @@ impl<S: Service> Context<S> {
 
     /// Logs an event of level INFO. Without the feature `tracing` it does nothing.
     ///
-    /// The line has the names of the node and the service. While a delivery with a trace is in
-    /// hand, it also has `trace_id` and `span_id`, as [`trace`](Context::trace) has them, and the
+    /// The line has the names of the node and the service. While a delivery with a trace is
+    /// handled, it also has `trace_id` and `span_id`, as [`trace`](Context::trace) has them, and the
     /// `sequence` of the delivery.
     pub fn info(&self, message: &str, details: impl Debug) {
         service_line!(self, info, message, details);
@@ -228,8 +228,8 @@ impl<S: Service> Context<S> {
         service_line!(self, error, message, details);
     }
 
-    /// The ids of the trace in hand, in hexadecimal digits, and the number of the delivery.
-    fn in_hand(&self) -> Option<(String, String, u64)> {
+    /// The ids of the trace of the current delivery, in hexadecimal digits, and its number.
+    fn current_delivery(&self) -> Option<(String, String, u64)> {
         let task = self.waits.budget.trace()?;
         let (trace, sequence) = task.context().zip(task.sequence())?;
         let TraceContext { trace_id, span_id, .. } = trace;

@@ -68,14 +68,13 @@ pub(crate) fn begun() -> Ends<InTask<Publisher<Sample>>, InTask<Subscription<Sam
     with_share(BEGUN, 1.0)
 }
 
-/// The task has a message with a trace in hand.
+/// The task handles a message with a trace.
 pub(crate) fn passed_on() -> Ends<InTask<Publisher<Sample>>, InTask<Subscription<Sample>>> {
     let tracer = tracer(0.0);
     let task = task(&tracer);
     let trace = TraceContext { trace_id: [1; 16], span_id: [2; 8], flags: 0 };
-    let replaced = task.trace().map(|task| task.replace(Some(trace)));
-    // It stays in hand.
-    drop(replaced);
+    // It stays so.
+    let _ = task.trace().map(|task| task.replace(Some(trace)));
     wrapped(PASSED_ON, &topic(Some(tracer)), task, |publisher| publisher)
 }
 

@@ -14,7 +14,7 @@ use mycelium_executor::conformance::Subject;
 use mycelium_executor::{Executor, LocalFuture, MakeDedicated};
 
 use super::Pair;
-use super::traces::Begun;
+use super::begun::Begun;
 
 /// How long a law waits for an event before it is broken.
 pub const TIME_LIMIT: Duration = Duration::from_secs(60);

@@ -20,6 +20,7 @@
 //! ```
 
 mod batch;
+mod begun;
 mod check;
 mod ends;
 mod faults;
@@ -52,7 +53,7 @@ pub use pressure::*;
 pub use selection::*;
 pub use stall::*;
 pub use threads::Threads;
-pub use traces::messages_keep_their_traces;
+pub use traces::*;
 pub use waking::*;
 
 /// The message that the laws send.

@@ -1,27 +1,8 @@
-//! Traces: each message has its own, on whatever way it goes.
+//! Traces: each message has its own.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
+use super::begun::Begun;
 use super::{Pair, Probe, Publish, Subscribe, Transport, probe, rounds};
-use crate::local::{Delivery, Policy, Span, SpanSink, Tracer};
-
-/// The spans of traces that have begun.
-#[derive(Debug, Default)]
-pub(super) struct Begun(Mutex<Vec<Span>>);
-
-impl SpanSink for Begun {
-    fn record(&self, span: Span) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(span);
-    }
-}
-
-impl Begun {
-    /// A tracer of half of all traces, and the spans.
-    pub(super) fn half() -> (Arc<Tracer>, Arc<Begun>) {
-        let begun = Arc::<Begun>::default();
-        (Tracer::new(0.5, begun.clone()), begun)
-    }
-}
+use crate::local::{Delivery, Policy};
 
 /// A message whose trace is in the sample has that trace, and the others have none: also after a
 /// disturbance, and whether they arrive one by one or many at once.
@@ -52,7 +33,7 @@ pub async fn messages_keep_their_traces<T: Transport>(pair: Pair) {
         received.push(subscription.trace());
     }
     pair.join("the publisher ends", publisher).await;
-    let begun = begun.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let begun = begun.spans();
     for (number, trace) in received.into_iter().enumerate() {
         let sent = begun.iter().find(|span| span.sequence == number as u64);
         assert_eq!(trace, sent.map(|span| span.context), "the trace of message {number}");

@@ -20,7 +20,7 @@
 //! | `crowd` | readers with many publishers |
 //! | `edges` | the list of edges |
 //! | `finding` | the next message, gap or end |
-//! | `tracing` | the trace of the message that the task has in hand |
+//! | `tracing` | the trace of the current delivery of the task |
 //! | `waiting` | spinning and parking |
 
 mod batch;
@@ -107,12 +107,12 @@ pub(super) struct Reader {
     is_traced: bool,
     /// A publisher in another process has no traces: its node does not trace.
     has_untraced: bool,
-    /// The task has a message of a traced topic in hand.
-    has_in_hand: bool,
+    /// The current delivery is of a traced topic.
+    is_handling: bool,
     /// The task knows of it.
     is_told: bool,
     /// The trace of that message.
-    in_hand: Option<TraceContext>,
+    current: Option<TraceContext>,
     budget: HandleBudget,
     spin_wait: SpinWait,
     /// The sum of all edges' places when the current wait began.
@@ -176,9 +176,9 @@ impl Reader {
             words: vec![0; copied.div_ceil(size_of::<usize>())].into(),
             is_traced: membership.topic.tracer().is_some(),
             has_untraced: false,
-            has_in_hand: false,
+            is_handling: false,
             is_told: false,
-            in_hand: None,
+            current: None,
             membership,
             budget: HandleBudget::default(),
             spin_wait: SpinWait::default(),
@@ -215,7 +215,7 @@ impl Reader {
     /// The handling of the message in flight failed. It is delivered once more at the next read; if
     /// it failed before, it is returned.
     pub(super) fn fail(&mut self) -> Option<Undelivered> {
-        self.put_down(true);
+        self.end_handling(true);
         // A message that waits for its second delivery is in flight, but nobody handles it.
         let in_flight = self.in_flight.as_mut()?;
         in_flight.failures += 1;
@@ -322,7 +322,7 @@ impl Reader {
     /// Takes a message that was found.
     pub(super) fn take(&mut self, header: Header) {
         if self.is_traced {
-            self.take_in_hand(header);
+            self.begin_handling(header);
         }
         let Header { edge: index, redelivered, .. } = header;
         if self.remove_from_table() {

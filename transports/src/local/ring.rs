@@ -124,9 +124,9 @@ pub struct MappedRing {
 }
 
 impl MappedRing {
-    /// The ring in these regions, of messages with this area; `cursors` has room for `readers`, of which the floor takes one.
-    /// `proxy` is the publisher's entry for this process, if it gates. `None` if the regions do not
-    /// fit each other.
+    /// The ring in these regions, of messages with this area; `cursors` has room for `readers`, of
+    /// which the floor takes one. `proxy` is the publisher's entry for this process, if it gates.
+    /// `None` if the regions do not fit each other.
     #[must_use]
     pub fn new(
         data: ForeignData<Mapping>,

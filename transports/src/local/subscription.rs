@@ -207,7 +207,7 @@ impl<M: Message> Subscription<M> {
 
     /// Confirms the message in flight before the next receive.
     pub fn done(&mut self) {
-        self.reader.put_down(false);
+        self.reader.end_handling(false);
         self.reader.settle();
     }
 

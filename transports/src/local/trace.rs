@@ -3,11 +3,11 @@
 //! The slots of a traced topic have a [trace area](TraceArea) behind each message: a
 //! [`TraceContext`], or zeros for a message without one. A topic is traced if it has a [`Tracer`],
 //! which begins traces: a message that no other message has caused begins one if it is in the
-//! sample, and has none otherwise. What a task sends while it has a delivery in hand gets the trace
-//! of that delivery, or none if that has none. So whole traces are sampled, and what is not in the
-//! sample costs the zeros of its area. A [`TaskTrace`], which the handles of a task share by their
-//! [`TaskBudget`](super::TaskBudget), knows what is in hand. While that belongs to a sampled trace,
-//! a [`Span`] is open: from the delivery to the next receive, or the end of the run.
+//! sample, and has none otherwise. What a task sends while it handles a delivery gets the trace of
+//! that delivery, or none if that has none. So whole traces are sampled, and a message outside of
+//! the sample costs the zeros of its area. A [`TaskTrace`], which the handles of a task share by
+//! their [`TaskBudget`](super::TaskBudget), knows its current delivery. While that belongs to a
+//! sampled trace, a [`Span`] is open: from the delivery to the next receive, or the end of the run.
 //!
 //! Topics without a tracer pay nothing: their slots have no area, and the paths of a message that
 //! know its length as a constant do not find slots of a traced topic.
@@ -93,7 +93,7 @@ pub(super) fn trace_in(content: &[u8]) -> Option<TraceContext> {
     trace.is_valid().then_some(trace)
 }
 
-/// A trace that one thread sets, and others read after they were told.
+/// A trace that one thread sets, and that others read after a handover.
 #[derive(Debug, Default)]
 pub struct TraceCell([AtomicUsize; WORDS]);
 
@@ -118,7 +118,7 @@ impl TraceCell {
     }
 }
 
-/// Where the traces of one sender come from: the delivery that its task has in hand, or else a
+/// Where the traces of one sender come from: the current delivery of its task, or else a
 /// tracer.
 #[derive(Debug)]
 pub struct TraceSource {
@@ -140,10 +140,10 @@ impl TraceSource {
         task: Option<&TaskTrace>,
         message: TracedMessage<'_>,
     ) -> Option<TraceContext> {
-        match task.map(TaskTrace::hand) {
-            None | Some(Hand::Nothing) => self.begin(message),
-            Some(Hand::Untraced) => None,
-            Some(Hand::Traced) => task?.context(),
+        match task.map(TaskTrace::current) {
+            None | Some(Current::Nothing) => self.begin(message),
+            Some(Current::Untraced) => None,
+            Some(Current::Traced) => task?.context(),
         }
     }
 
@@ -154,10 +154,10 @@ impl TraceSource {
         task: Option<&TaskTrace>,
         message: TracedMessage<'_>,
     ) -> Area {
-        match task.map(TaskTrace::hand) {
-            None | Some(Hand::Nothing) => self.begin(message).into(),
-            Some(Hand::Untraced) => Area::EMPTY,
-            Some(Hand::Traced) => task.map_or(Area::EMPTY, |task| task.area.area()),
+        match task.map(TaskTrace::current) {
+            None | Some(Current::Nothing) => self.begin(message).into(),
+            Some(Current::Untraced) => Area::EMPTY,
+            Some(Current::Traced) => task.map_or(Area::EMPTY, |task| task.area.area()),
         }
     }
 
@@ -175,29 +175,29 @@ impl TraceSource {
 pub struct TaskTrace {
     tracer: Arc<Tracer>,
     service: Arc<str>,
-    /// It takes nothing in hand: see [`passing`](TaskTrace::passing).
+    /// It has no current delivery: see [`passing`](TaskTrace::passing).
     is_passing: bool,
-    /// A [`Hand`].
-    hand: AtomicU8,
+    /// A [`Current`].
+    current: AtomicU8,
     /// The trace area of what the task sends.
     area: TraceCell,
     state: Mutex<State>,
 }
 
-/// What a task knows of the message in hand, if that has a trace.
+/// What a task knows of its current delivery, if that has a trace.
 #[derive(Debug)]
 struct State {
     /// Made with the first span.
     random: Option<fastrand::Rng>,
     open: Option<OpenSpan>,
-    /// The number of the message in hand.
+    /// The number of its message.
     sequence: u64,
 }
 
-/// What a task has in hand.
+/// The current delivery of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-enum Hand {
+enum Current {
     /// No delivery of a traced topic: a message that it sends begins a trace.
     Nothing,
     /// A delivery without a trace.
@@ -206,27 +206,27 @@ enum Hand {
     Traced,
 }
 
-impl Hand {
-    fn of(value: u8) -> Hand {
-        let all = [Hand::Nothing, Hand::Untraced];
-        all.into_iter().find(|hand| *hand as u8 == value).unwrap_or(Hand::Traced)
+impl Current {
+    fn of(value: u8) -> Current {
+        let all = [Current::Nothing, Current::Untraced];
+        all.into_iter().find(|current| *current as u8 == value).unwrap_or(Current::Traced)
     }
 }
 
-/// What a task had in hand before it [set](TaskTrace::replace) a trace itself.
+/// The current delivery of a task before it [set](TaskTrace::replace) a trace itself.
 #[derive(Debug)]
 pub struct Replaced {
-    hand: Hand,
+    current: Current,
     area: Area,
 }
 
 impl TaskTrace {
-    /// Of the task of a service, which has nothing in hand.
+    /// Of the task of a service, without a current delivery.
     #[must_use]
     pub fn new(tracer: Arc<Tracer>, service: Arc<str>) -> TaskTrace {
-        let (hand, area) = (AtomicU8::new(Hand::Nothing as u8), TraceCell::default());
+        let (current, area) = (AtomicU8::new(Current::Nothing as u8), TraceCell::default());
         let state = Mutex::new(State { random: None, open: None, sequence: 0 });
-        TaskTrace { tracer, service, is_passing: false, hand, area, state }
+        TaskTrace { tracer, service, is_passing: false, current, area, state }
     }
 
     /// Of a task that only passes on what others have sent: it has no spans, begins no traces, and
@@ -235,48 +235,48 @@ impl TaskTrace {
     pub fn passing(tracer: Arc<Tracer>, service: Arc<str>) -> TaskTrace {
         let mut task = TaskTrace::new(tracer, service);
         task.is_passing = true;
-        task.set(Hand::Untraced, Area::EMPTY);
+        task.set(Current::Untraced, Area::EMPTY);
         task
     }
 
-    /// The trace of what the task sends now: the span is that of the delivery in hand. `None` if
-    /// nothing is in hand, or it has no trace.
+    /// The trace of what the task sends now: the span is that of the current delivery. `None` if
+    /// there is none, or it has no trace.
     #[must_use]
     pub fn context(&self) -> Option<TraceContext> {
-        match self.hand() {
-            Hand::Nothing | Hand::Untraced => None,
-            Hand::Traced => self.area.get(),
+        match self.current() {
+            Current::Nothing | Current::Untraced => None,
+            Current::Traced => self.area.get(),
         }
     }
 
-    /// The number of the message in hand, if that has a trace.
+    /// The number of the message of the current delivery, if that has a trace.
     #[must_use]
     pub fn sequence(&self) -> Option<u64> {
-        (self.hand() == Hand::Traced).then(|| self.state().sequence)
+        (self.current() == Current::Traced).then(|| self.state().sequence)
     }
 
     /// Sets the trace of what the task sends until [`restore`](TaskTrace::restore); `None` for
     /// messages without a trace.
     #[must_use]
     pub fn replace(&self, trace: Option<TraceContext>) -> Replaced {
-        let before = Replaced { hand: self.hand(), area: self.area.area() };
-        self.set(if trace.is_some() { Hand::Traced } else { Hand::Untraced }, trace.into());
+        let before = Replaced { current: self.current(), area: self.area.area() };
+        self.set(if trace.is_some() { Current::Traced } else { Current::Untraced }, trace.into());
         before
     }
 
     /// Ends what [`replace`](TaskTrace::replace) has begun.
     pub fn restore(&self, before: Replaced) {
-        self.set(before.hand, before.area);
+        self.set(before.current, before.area);
     }
 
-    /// The task has taken a message of a traced topic, with this trace: it has it in hand until the
-    /// next one, or [`put_down`](TaskTrace::put_down).
+    /// The task has taken a message of a traced topic, with this trace: its current delivery until
+    /// the next one, or [`end_handling`](TaskTrace::end_handling).
     pub fn take(&self, message: TracedMessage<'_>, trace: Option<TraceContext>) {
-        self.put_down(false);
+        self.end_handling(false);
         if self.is_passing {
             return;
         }
-        let Some(mut trace) = trace else { return self.set(Hand::Untraced, Area::EMPTY) };
+        let Some(mut trace) = trace else { return self.set(Current::Untraced, Area::EMPTY) };
         let mut state = self.state();
         let State { random, open, sequence } = &mut *state;
         *sequence = message.sequence;
@@ -286,28 +286,28 @@ impl TaskTrace {
             trace = open.as_ref().map_or(trace, OpenSpan::context);
         }
         drop(state);
-        self.set(Hand::Traced, Some(trace).into());
+        self.set(Current::Traced, Some(trace).into());
     }
 
-    /// The task has nothing in hand any more. `has_failed`: its handling has failed.
-    pub fn put_down(&self, has_failed: bool) {
+    /// The task has no current delivery any more. `has_failed`: its handling has failed.
+    pub fn end_handling(&self, has_failed: bool) {
         if self.is_passing {
             return;
         }
-        if self.hand() == Hand::Traced
+        if self.current() == Current::Traced
             && let Some(open) = self.state().open.take()
         {
             self.tracer.close(open, &self.service, has_failed);
         }
-        self.hand.store(Hand::Nothing as u8, Ordering::Relaxed);
+        self.current.store(Current::Nothing as u8, Ordering::Relaxed);
     }
 
-    fn hand(&self) -> Hand {
-        Hand::of(self.hand.load(Ordering::Relaxed))
+    fn current(&self) -> Current {
+        Current::of(self.current.load(Ordering::Relaxed))
     }
 
-    fn set(&self, hand: Hand, area: Area) {
-        self.hand.store(hand as u8, Ordering::Relaxed);
+    fn set(&self, current: Current, area: Area) {
+        self.current.store(current as u8, Ordering::Relaxed);
         self.area.set_area(area);
     }
 
@@ -318,6 +318,6 @@ impl TaskTrace {
 
 impl Drop for TaskTrace {
     fn drop(&mut self) {
-        self.put_down(false);
+        self.end_handling(false);
     }
 }

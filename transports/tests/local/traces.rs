@@ -32,7 +32,7 @@ impl Spans {
     }
 }
 
-/// What traces need.
+/// A tracer with its time, and what it has recorded.
 struct World {
     spans: Arc<Spans>,
     tracer: Arc<Tracer>,
@@ -81,7 +81,7 @@ fn trace(byte: u8) -> TraceContext {
 }
 
 #[test]
-fn what_a_task_sends_belongs_to_the_trace_of_what_it_has_in_hand() {
+fn what_a_task_sends_belongs_to_the_trace_of_its_current_delivery() {
     let world = World::sampling(1.0);
     let (swaps, orders) = (world.topic::<Probe>("swaps"), world.topic::<Probe>("orders"));
     let mut feed = publisher::<Probe>(&swaps, "Feed");
@@ -98,8 +98,8 @@ fn what_a_task_sends_belongs_to_the_trace_of_what_it_has_in_hand() {
     assert!(root.context.is_valid() && root.context.is_sampled());
 
     within(&strategy, || take(&mut input));
-    assert_eq!(input.trace(), Some(root.context), "as it was sent");
-    let own = strategy.trace().unwrap().context().expect("it has a message in hand");
+    assert_eq!(input.trace(), Some(root.context), "unchanged");
+    let own = strategy.trace().unwrap().context().expect("it handles a message");
     assert_eq!(own.trace_id, root.context.trace_id);
     assert_eq!(strategy.trace().unwrap().sequence(), Some(0));
     world.time.advance(Duration::from_millis(5));
@@ -119,11 +119,11 @@ fn what_a_task_sends_belongs_to_the_trace_of_what_it_has_in_hand() {
     assert_eq!(strategy.trace().unwrap().context(), None);
 
     within(&clerk, || take(&mut books));
-    assert_eq!(books.trace(), Some(own), "the child of the delivery in hand");
+    assert_eq!(books.trace(), Some(own), "the child of the current delivery");
     books.done();
     let [booked] = &*world.spans.take() else { panic!("one span") };
     assert_eq!(booked.parent, Some(own.span_id));
-    // With nothing in hand, a task begins a trace of its own.
+    // Without a current delivery, a task begins a trace of its own.
     within(&strategy, || output.try_emit(probe(9)).unwrap());
     let [second] = &*world.spans.take() else { panic!("one span") };
     assert_ne!(second.context.trace_id, root.context.trace_id);
@@ -239,9 +239,9 @@ fn a_message_after_a_gap_has_its_own_trace() {
         TryRecv::Delivery(Delivery::Gap(gap)) if (gap.count, gap.reason) == (12, GapReason::Overwritten)
     ));
     assert_eq!(reader.trace(), None);
-    for number in 12..20 {
-        assert_eq!(take(&mut reader), number as u64);
-        assert_eq!(reader.trace(), Some(sent[number].context));
+    for span in &sent[12..] {
+        assert_eq!(take(&mut reader), span.sequence);
+        assert_eq!(reader.trace(), Some(span.context));
     }
 }
 
@@ -340,7 +340,7 @@ fn a_link_gets_traces_and_passes_them_on() {
 }
 
 #[test]
-fn a_handle_that_another_task_uses_has_nothing_of_the_first_one_in_hand() {
+fn a_handle_that_another_task_uses_has_not_the_current_delivery_of_the_first_one() {
     let world = World::sampling(1.0);
     let (swaps, orders) = (world.topic::<Probe>("swaps"), world.topic::<Probe>("orders"));
     let mut feed = publisher::<Probe>(&swaps, "Feed");
@@ -355,7 +355,7 @@ fn a_handle_that_another_task_uses_has_nothing_of_the_first_one_in_hand() {
     output.try_emit(probe(2)).unwrap();
     let [begun] = &*world.spans.take() else { panic!("one span") };
     assert_eq!((begun.kind, begun.parent), (SpanKind::Emit, None));
-    // And what it takes there does not end what the task has in hand.
+    // And what it takes there does not end the current delivery of the task.
     feed.try_emit(probe(3)).unwrap();
     let mut other = swaps.subscribe::<Probe>("Strategy", Policy::Block).unwrap();
     let _wakes = other.attach(&strategy);

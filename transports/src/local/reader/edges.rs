@@ -124,7 +124,7 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.put_down(false);
+        self.end_handling(false);
         self.membership.topic.remove_subscriber(&self.membership.state);
         self.add_edges();
         // Unread messages count as `left`. Later ones are counted by the publisher.

@@ -15,7 +15,7 @@ impl Reader {
     /// Finds what comes next: a message, a gap, or the end.
     #[inline(never)]
     pub(in crate::local) fn find(&mut self) -> Found {
-        self.put_down(false);
+        self.end_handling(false);
         self.request();
         // First of all, so that everything published before the last call is seen below.
         let last_call = self.membership.state.last_call.load(Ordering::Acquire);

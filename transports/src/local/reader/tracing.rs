@@ -1,6 +1,6 @@
-//! The trace of the message that the reader's task has in hand.
+//! The trace of the current delivery of the reader's task.
 //!
-//! The task has a message in hand from its delivery to the next find: messages of a traced topic
+//! A delivery is the current one until the next find: messages of a traced topic
 //! are never found by the fast path, because their slots are longer than a message. Of a batch, the
 //! first message counts.
 
@@ -11,13 +11,13 @@ use super::{Header, Reader};
 use crate::local::trace::{TracedMessage, trace_in};
 
 impl Reader {
-    /// The task takes a message that was found.
+    /// The task takes a message that was found: it is its current delivery.
     #[inline(never)]
-    pub(super) fn take_in_hand(&mut self, header: Header) {
+    pub(super) fn begin_handling(&mut self, header: Header) {
         let trace = self.trace_of(header);
         let edge = &self.edges[header.edge];
-        self.in_hand = trace;
-        self.has_in_hand = true;
+        self.current = trace;
+        self.is_handling = true;
         if let Some(task) = self.budget.trace() {
             self.is_told = true;
             let (topic, publisher) = (&edge.publisher.topic, &edge.publisher.name);
@@ -29,20 +29,20 @@ impl Reader {
         }
     }
 
-    /// The task no longer has that message in hand.
+    /// That message is no longer the current delivery.
     #[inline]
-    pub(in crate::local) fn put_down(&mut self, has_failed: bool) {
-        if self.has_in_hand {
-            (self.has_in_hand, self.in_hand) = (false, None);
+    pub(in crate::local) fn end_handling(&mut self, has_failed: bool) {
+        if self.is_handling {
+            (self.is_handling, self.current) = (false, None);
             // The task may be over by now.
             let task = self.budget.any_trace().filter(|_| std::mem::take(&mut self.is_told));
-            task.into_iter().for_each(|task| task.put_down(has_failed));
+            task.into_iter().for_each(|task| task.end_handling(has_failed));
         }
     }
 
-    /// The trace of the message in hand.
+    /// The trace of the current delivery.
     pub(in crate::local) fn trace(&self) -> Option<TraceContext> {
-        self.in_hand
+        self.current
     }
 
     /// An observer's copy is of this edge: removes the trace of an earlier one.

@@ -83,7 +83,7 @@ pub(super) struct OpenSpan {
 }
 
 impl OpenSpan {
-    /// The trace of what is sent while the span is open.
+    /// The trace of the messages that are sent while the span is open.
     pub(super) fn context(&self) -> TraceContext {
         self.context
     }
