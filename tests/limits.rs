@@ -56,7 +56,7 @@ async fn one_hundred_services_of_one_node_read_one_topic() {
     }
     let node = builder.build().unwrap().start(Tokio::current().unwrap()).unwrap();
     tokio::time::timeout(Duration::from_secs(60), node.join()).await.unwrap().unwrap();
-    assert!(received.try_iter().eq([(0..5000).sum(); READERS]));
+    assert!(received.try_iter().eq([(0..5000).sum::<u64>(); READERS]));
 }
 
 /// Two nodes, one of which reads from `publishers` services of the other.
