@@ -253,13 +253,19 @@ impl<M: Message> Publisher<M> {
     #[cold]
     #[inline(never)]
     fn push_slow(&mut self, message: &M) -> bool {
-        self.writer.push(to_words(message).as_ref(), size_of::<M>()).is_ok()
+        let (words, length) = (to_words(message), size_of::<M>());
+        self.writer.push_fast_traced(words.as_ref(), length)
+            || self.writer.push(words.as_ref(), length).is_ok()
     }
 
     #[cold]
     #[inline(never)]
     fn try_emit_slow(&mut self, message: M) -> Result<(), EmitError<M>> {
-        let pushed = self.writer.try_push(to_words(&message).as_ref(), size_of::<M>());
+        let (words, length) = (to_words(&message), size_of::<M>());
+        if self.writer.push_fast_traced(words.as_ref(), length) {
+            return Ok(());
+        }
+        let pushed = self.writer.try_push(words.as_ref(), length);
         pushed.map_err(|refusal| self.error(message, refusal))
     }
 
@@ -270,7 +276,11 @@ impl<M: Message> Publisher<M> {
         context: &Context<'_>,
         message: &M,
     ) -> Poll<Result<(), EmitError<M>>> {
-        let pushed = self.writer.poll_push(context, to_words(message).as_ref(), size_of::<M>());
+        let (words, length) = (to_words(message), size_of::<M>());
+        if self.writer.push_fast_traced(words.as_ref(), length) {
+            return Poll::Ready(Ok(()));
+        }
+        let pushed = self.writer.poll_push(context, words.as_ref(), length);
         pushed.map_err(|refusal| self.error(*message, refusal))
     }
 

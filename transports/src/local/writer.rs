@@ -103,6 +103,26 @@ impl Writer {
         done
     }
 
+    /// As [`push_fast`](Writer::push_fast), of a topic that may be traced.
+    #[inline(always)]
+    pub(super) fn push_fast_traced(&mut self, words: &[usize], length: usize) -> bool {
+        let Writer { state, producer, budget, traces, .. } = self;
+        let (Some(producer), Some(traces)) = (producer, traces) else { return false };
+        if !producer.has_known_room() {
+            return false;
+        }
+        let (topic, publisher, sequence) = (&state.topic, &state.name, producer.sequence() as u64);
+        let message = TracedMessage { topic, publisher, sequence };
+        let area = traces.next_area(budget.trace(), message);
+        let length = TraceArea::Present.content_bytes(length);
+        let done = producer.push_parts_into_known_room([words, area.words()], length);
+        debug_assert!(done, "slots of a traced topic have one length, and there is room");
+        if done {
+            self.count();
+        }
+        done
+    }
+
     /// Appends a message, or returns the ring entry of the reader that blocks it.
     pub(super) fn push(&mut self, words: &[usize], length: usize) -> Result<(), usize> {
         if self.area.is_present() {

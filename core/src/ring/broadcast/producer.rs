@@ -89,6 +89,29 @@ impl<H: BroadcastHandle> Producer<H> {
         true
     }
 
+    /// The same as [`push_into_known_room`](Producer::push_into_known_room), for a message in two
+    /// parts: the words of the second follow those of the first.
+    ///
+    /// # Panics
+    /// If the number of words is not that of a message of `length` bytes.
+    #[inline(always)]
+    pub fn push_parts_into_known_room(&mut self, parts: [&[usize]; 2], length: usize) -> bool {
+        let sequence = self.sequence();
+        if sequence == self.limit {
+            return false;
+        }
+        let Some(slot) = self.ring.slot_of(sequence, length) else { return false };
+        let [first, second] = parts;
+        assert!(
+            first.len() + second.len() == slot.words.len(),
+            "the number of words does not fit the length of the message"
+        );
+        let mut grant = Grant::begin(slot, None, sequence, &self.ring.writer().tail);
+        grant.write_parts(parts, length);
+        grant.commit();
+        true
+    }
+
     /// The next slot, to be written in place. [`Grant::commit`] shows the message; dropping the
     /// grant gives the slot back, and readers see nothing.
     ///
@@ -182,6 +205,13 @@ impl<H: BroadcastHandle> Producer<H> {
         // other thread stores to this word while this end exists.
         let state = &self.ring.writer().state.state;
         state.store(WRITING | CLOSED, order!("broadcast.close", Release));
+    }
+
+    /// Whether the last check has found room for another message.
+    #[inline(always)]
+    #[must_use]
+    pub fn has_known_room(&self) -> bool {
+        self.sequence() != self.limit
     }
 
     /// For how many messages the last check has found room.
@@ -320,7 +350,7 @@ impl<'a> Grant<'a> {
     ///
     /// # Panics
     /// As [`write`](Grant::write).
-    #[inline]
+    #[inline(always)]
     pub fn write_parts(&mut self, parts: [&[usize]; 2], length: usize) {
         let [first, second] = parts;
         let words = self.slot.words;
