@@ -13,6 +13,8 @@ mod arrival;
 mod away;
 #[path = "exchange/bad_clients.rs"]
 mod bad_clients;
+#[cfg(feature = "tls")]
+mod certificates;
 #[path = "exchange/completed.rs"]
 mod completed;
 #[path = "exchange/damage.rs"]

@@ -1,6 +1,8 @@
 //! Certificates of nodes, made for a test.
 #![allow(dead_code)] // each test file uses its part
 
+pub(crate) mod raw;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,11 +13,14 @@ pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
     pub(crate) fn new(name: &str) -> Authority {
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
-        Authority(CertifiedIssuer::self_signed(params, key).unwrap())
+        Authority(CertifiedIssuer::self_signed(authority(name), key).unwrap())
+    }
+
+    /// An authority for which this one vouches.
+    pub(crate) fn intermediate(&self, name: &str) -> Authority {
+        let key = KeyPair::generate().unwrap();
+        Authority(CertifiedIssuer::signed_by(authority(name), key, &self.0).unwrap())
     }
 
     pub(crate) fn pem(&self) -> String {
@@ -32,6 +37,13 @@ impl Authority {
         let certificate = params.signed_by(&key, &self.0).unwrap();
         (certificate.pem(), key.serialize_pem())
     }
+}
+
+fn authority(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params
 }
 
 /// A directory with `ca.pem`, and with `<node>.pem` and `<node>.key` of nodes.

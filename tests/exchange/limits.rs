@@ -20,7 +20,7 @@ over_each_carrier! {
     pending_handshakes_are_limited;
     #[tokio::test]
     connections_are_limited_and_rejections_are_reported;
-    #[tokio::test]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     garbage_disturbs_no_reader;
 }
 

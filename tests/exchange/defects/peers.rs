@@ -2,14 +2,14 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use futures_util::io::{AsyncReadExt, AsyncWriteExt};
+use futures_util::io::AsyncReadExt;
 use mycelium_executor::Stream;
 use mycelium_transports::endpoint::unix::{AllowedPeers, BoundSocket};
 use mycelium_transports::local::{Policy, Refusal, TryRecv};
 
 use crate::harness::{
-    Carrier, Number, Side, TestDir, Tick, connect, end, frame, hello, over_each_carrier, subscribe,
-    take, until, within,
+    Carrier, Number, Side, TestDir, Tick, connect, end, frame, hello, over_each_carrier, say,
+    subscribe, take, until, within,
 };
 
 over_each_carrier! {
@@ -84,7 +84,7 @@ async fn a1_only_named_readers_read_and_no_peer_injects(carrier: Carrier) {
     // Messages without a subscription end the link.
     let mut stream = connect(dir.place()).await;
     let message = frame(1, 3, 0, &7_u64.to_le_bytes());
-    stream.write_all(&[hello("intruder", 1, 1), message].concat()).await.unwrap();
+    say(&mut stream, &[hello("intruder", 1, 1), message].concat()).await;
     there.notices.until("down", "`intruder`").await;
     assert_eq!(numbers.try_recv(), TryRecv::Empty);
     end(&[&there, &here], [serving, reading]).await;
@@ -112,7 +112,7 @@ async fn a2_a_claimed_length_takes_no_memory(carrier: Carrier) {
         giant[4..8].copy_from_slice(&CLAIM.to_le_bytes());
         let mut stream = connect(dir.place()).await;
         let bytes = [hello(&format!("peer-{peer}"), 1, 1), ping, giant].concat();
-        stream.write_all(&bytes).await.unwrap();
+        say(&mut stream, &bytes).await;
         // It answers the ping, so it has read the bytes before it.
         assert_eq!(frames(&mut stream, 2).await[1].1[0], 14);
         peers.push(stream);
@@ -133,12 +133,12 @@ async fn a3_junk_is_reported_once_per_connection(carrier: Carrier) {
     let ping = frame(0, 0, 0, &[13, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
     let mut stream = connect(dir.place()).await;
     let bytes = [hello("joker", 1, 1), unknown.repeat(10_000), ping].concat();
-    stream.write_all(&bytes).await.unwrap();
+    say(&mut stream, &bytes).await;
     assert_eq!(frames(&mut stream, 2).await[1].1[0], 14);
     assert_eq!((there.notices.count("up", ""), there.notices.total()), (1, 1));
     // Messages without a subscription may not: one notice for all of them.
     let message = frame(9, 9, 0, &[0; 8]);
-    _ = stream.write_all(&message.repeat(10_000)).await;
+    say(&mut stream, &message.repeat(10_000)).await;
     there.notices.until("down", "`joker`").await;
     assert_eq!(there.notices.total(), 2);
     end(&[&there], [serving]).await;
@@ -154,7 +154,7 @@ async fn a4_a_full_ring_refuses_messages(carrier: Carrier) {
     let serving = there.serve(server, dir.place());
     let mut stream = connect(dir.place()).await;
     let bytes = [hello("lazy", 1, 1), subscribe::<Number>(0, 8)].concat();
-    stream.write_all(&bytes).await.unwrap();
+    say(&mut stream, &bytes).await;
     // It was admitted, its subscription was accepted, and it reads no further.
     assert_eq!(frames(&mut stream, 2).await[1].1[0], 6);
     let mut publisher = there.publisher();
@@ -219,7 +219,7 @@ async fn e5_a_rejected_peer_is_told_why(carrier: Carrier) {
     ];
     for (index, (said, expected)) in cases.into_iter().enumerate() {
         let mut stream = connect(dir.place()).await;
-        stream.write_all(&said).await.unwrap();
+        say(&mut stream, &said).await;
         let heard = frames(&mut stream, 2).await;
         let kinds: Vec<_> =
             heard.iter().map(|(id, payload)| (*id, payload[..4].to_vec())).collect();
@@ -242,7 +242,7 @@ async fn h6_a_peer_that_never_reads_does_not_hold_up_the_end(carrier: Carrier) {
     let serving = there.serve(there.server(None), dir.place());
     let mut deaf = connect(dir.place()).await;
     let bytes = [hello("deaf", 1, 1), subscribe::<Tick>(1, 1 << 20)].concat();
-    deaf.write_all(&bytes).await.unwrap();
+    say(&mut deaf, &bytes).await;
     there.notices.until("up", "`deaf`").await;
     let mut ticks = there.ticks.publisher::<Tick>("ticker", 7).unwrap();
     // Until nothing more fits between the two, and all is overwritten here.

@@ -1,11 +1,13 @@
 //! Both ends of a link over real sockets, for tests: where they meet (`place`), servers and clients
-//! (`side`), their notices (`notices`), a connection that can be delayed and cut (`wire`), and the
-//! bytes of a peer that does not use our code (`raw_peer`).
+//! (`side`), their notices (`notices`), a connection that can be delayed and cut (`wire`), the
+//! bytes of a peer that does not use our code (`raw_peer`), and such a peer over TLS (`tls`).
 
 mod notices;
 mod place;
 mod raw_peer;
 mod side;
+#[cfg(feature = "tls")]
+mod tls;
 mod wire;
 
 use std::path::{Path, PathBuf};
@@ -57,6 +59,11 @@ impl TestDir {
         let place = match carrier {
             Carrier::Unix => Place::Unix(path.join("node.sock")),
             Carrier::Tcp => Place::Tcp(format!("{}:7400", host())),
+            #[cfg(feature = "tls")]
+            Carrier::Tls => {
+                tls::write_files(&path);
+                Place::Tls(format!("{}:7400", host()), path.clone())
+            }
         };
         TestDir { path, place }
     }

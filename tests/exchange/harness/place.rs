@@ -10,11 +10,16 @@ use std::str::FromStr;
 
 use mycelium_transports::endpoint::{Access, Endpoint, unix};
 
+#[cfg(feature = "tls")]
+use super::tls::{self, TlsSocket};
+
 /// The kind of socket of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Carrier {
     Unix,
     Tcp,
+    #[cfg(feature = "tls")]
+    Tls,
 }
 
 /// The address of a server.
@@ -22,6 +27,9 @@ pub(crate) enum Carrier {
 pub(crate) enum Place {
     Unix(PathBuf),
     Tcp(String),
+    /// An address, and the directory of the certificates.
+    #[cfg(feature = "tls")]
+    Tls(String, PathBuf),
 }
 
 impl Place {
@@ -31,10 +39,12 @@ impl Place {
             Place::Tcp(address) => {
                 Endpoint::Tcp { addresses: vec![address.clone()], listen: Vec::new() }
             }
+            #[cfg(feature = "tls")]
+            Place::Tls(address, directory) => tls::endpoint(address, directory),
         }
     }
 
-    /// A connection that does not block.
+    /// A connection that does not block, except for a handshake of TLS.
     pub(crate) fn open(&self) -> io::Result<Socket> {
         match self {
             Place::Unix(path) => unix::connect(path).map(Socket::Unix),
@@ -43,6 +53,8 @@ impl Place {
                 socket.set_nonblocking(true)?;
                 Ok(Socket::Tcp(socket))
             }
+            #[cfg(feature = "tls")]
+            Place::Tls(address, directory) => TlsSocket::open(address, directory).map(Socket::Tls),
         }
     }
 
@@ -51,6 +63,8 @@ impl Place {
         match self {
             Place::Unix(path) => path.exists(),
             Place::Tcp(address) => TcpStream::connect(address).is_ok(),
+            #[cfg(feature = "tls")]
+            Place::Tls(address, _) => TcpStream::connect(address).is_ok(),
         }
     }
 }
@@ -79,6 +93,8 @@ impl fmt::Display for Place {
         match self {
             Place::Unix(path) => write!(f, "unix={}", path.display()),
             Place::Tcp(address) => write!(f, "tcp={address}"),
+            #[cfg(feature = "tls")]
+            Place::Tls(address, directory) => write!(f, "{}={address}", directory.display()),
         }
     }
 }
@@ -90,6 +106,8 @@ impl FromStr for Place {
         match text.split_once('=') {
             Some(("unix", path)) => Ok(Place::Unix(path.into())),
             Some(("tcp", address)) => Ok(Place::Tcp(address.to_owned())),
+            #[cfg(feature = "tls")]
+            Some((directory, address)) => Ok(Place::Tls(address.to_owned(), directory.into())),
             _ => Err(format!("invalid place `{text}`")),
         }
     }
@@ -100,6 +118,8 @@ impl FromStr for Place {
 pub(crate) enum Socket {
     Unix(UnixStream),
     Tcp(TcpStream),
+    #[cfg(feature = "tls")]
+    Tls(TlsSocket),
 }
 
 impl Socket {
@@ -121,6 +141,8 @@ impl Read for Socket {
         match self {
             Socket::Unix(socket) => socket.read(buffer),
             Socket::Tcp(socket) => socket.read(buffer),
+            #[cfg(feature = "tls")]
+            Socket::Tls(socket) => socket.read(buffer),
         }
     }
 }
@@ -130,6 +152,8 @@ impl Write for Socket {
         match self {
             Socket::Unix(socket) => socket.write(buffer),
             Socket::Tcp(socket) => socket.write(buffer),
+            #[cfg(feature = "tls")]
+            Socket::Tls(socket) => socket.write(buffer),
         }
     }
 
@@ -138,7 +162,8 @@ impl Write for Socket {
     }
 }
 
-/// Makes a test of each of these functions for each carrier, such as `over_tcp::name`. The tokens
+/// Makes a test of each of these functions for each carrier, such as `over_tcp::name`; over TLS
+/// with the feature `tls`. The tokens
 /// before a name are the attribute of its tests.
 macro_rules! over_each_carrier {
     ($($(#[$test:meta])+ $name:ident;)+) => {
@@ -147,6 +172,10 @@ macro_rules! over_each_carrier {
         }
         mod over_tcp {
             $($(#[$test])+ async fn $name() { super::$name(crate::harness::Carrier::Tcp).await })+
+        }
+        #[cfg(feature = "tls")]
+        mod over_tls {
+            $($(#[$test])+ async fn $name() { super::$name(crate::harness::Carrier::Tls).await })+
         }
     };
 }

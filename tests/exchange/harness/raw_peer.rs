@@ -36,7 +36,11 @@ pub(crate) async fn hear(stream: &mut Stream) -> Vec<u8> {
 
 /// Sends bytes, as far as the server reads.
 pub(crate) async fn say(stream: &mut Stream, bytes: &[u8]) {
-    _ = timeout(PATIENCE, stream.write_all(bytes)).await.expect("the server reads or closes");
+    let saying = async {
+        stream.write_all(bytes).await?;
+        stream.flush().await
+    };
+    _ = timeout(PATIENCE, saying).await.expect("the server reads or closes");
 }
 
 /// A frame of type `id` with this payload, all of which is its fixed part.

@@ -1,13 +1,15 @@
 //! One side of a link: its topics, and its servers and clients.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use mycelium_core::Message;
-use mycelium_executor::Executor;
+use mycelium_executor::{Executor, Peer, SendFuture, Stream};
 use mycelium_tokio::Tokio;
 use mycelium_transports::counters::{Kind, Reading, Region};
 use mycelium_transports::endpoint::unix::{self, BoundSocket};
+use mycelium_transports::endpoint::{Gate, Secured};
 use mycelium_transports::exchange::{
     Control, ExportedTopic, Identity, LinkConfig, TopicClient, TopicInterest, TopicServer,
 };
@@ -85,7 +87,7 @@ impl Side {
     }
 
     /// Serves at a place until the side is stopped. Over a Unix socket, processes of this user may
-    /// connect, and over TCP all.
+    /// connect, over TCP all, and over TLS those with a certificate.
     pub(crate) fn serve(
         &self,
         server: impl Into<Arc<TopicServer>>,
@@ -98,7 +100,7 @@ impl Side {
             return self.serve_to(server, bound, own);
         }
         let bound = place.endpoint().bind().unwrap();
-        let (server, gate) = (server.into(), bound.gate());
+        let (server, gate) = (server.into(), AnyName(bound.gate()));
         let listener = bound.listener(&*self.executor).unwrap();
         tokio::spawn(server.clone().wait_for_readers());
         tokio::spawn(async move {
@@ -187,5 +189,19 @@ impl Side {
 
     fn sum_where(&self, value: &str, counts: impl Fn(&Reading) -> bool) -> u64 {
         self.counters.read().iter().filter(|line| counts(line)).map(|line| line.value(value)).sum()
+    }
+}
+
+/// Believes the name that a peer states: peers of a test state many names, with one certificate.
+struct AnyName(Arc<dyn Gate>);
+
+impl Gate for AnyName {
+    fn check(&self, peer: &Peer) -> Result<(), String> {
+        self.0.check(peer)
+    }
+
+    fn secure(&self, stream: Stream) -> SendFuture<io::Result<Secured>> {
+        let secured = self.0.secure(stream);
+        Box::pin(async move { Ok(Secured { proof: None, ..secured.await? }) })
     }
 }
