@@ -2,12 +2,17 @@
 //! the keys `host`, `port`, `address` and `listen` of a node.
 
 use std::net::{ToSocketAddrs, UdpSocket};
+use std::panic::resume_unwind;
+use std::thread;
 
 use mycelium_transports::endpoint::Endpoint;
 use toml::Spanned;
 
 use super::Topology;
 use super::error::{Problem, TopologyError};
+
+/// How many host names are resolved at once.
+const LOOKUPS: usize = 16;
 
 impl Topology {
     /// Each node is on a host of the file, if it has any, and its keys do not contradict each
@@ -48,7 +53,7 @@ impl Topology {
     /// The nodes of these hosts. If none is named: the nodes of the host that this machine is, by
     /// its addresses, or all nodes if the file has no hosts. A launcher starts these nodes.
     ///
-    /// Resolving host names blocks.
+    /// Resolving host names blocks: 16 at once, each for as long as the system waits for an answer.
     ///
     /// ```
     /// let topology = mycelium::Topology::parse("app.toml", r#"
@@ -93,9 +98,11 @@ impl Topology {
 
     /// The host that this machine is.
     fn this_host(&self) -> Result<&str, TopologyError> {
-        let hosts = self.sections.host.iter();
-        let here = hosts.filter(|(_, host)| host.address.as_ref().0.iter().any(|it| is_own(it)));
-        let found: Vec<&str> = here.map(|(name, _)| name.as_ref().as_str()).collect();
+        let addresses = self.sections.host.iter().flat_map(|(name, host)| {
+            let addresses = host.address.as_ref().0.iter();
+            addresses.map(|address| (name.as_ref().as_str(), address.as_str()))
+        });
+        let found = hosts_of(&addresses.collect::<Vec<_>>(), is_own);
         match found[..] {
             [host] => Ok(host),
             _ => {
@@ -176,8 +183,40 @@ impl Topology {
     }
 }
 
+/// The hosts with such an address, of hosts and their addresses. Each address is checked on a
+/// thread of its own: the system may take half a minute to resolve a name that no server knows.
+fn hosts_of<'t>(
+    addresses: &[(&'t str, &str)],
+    is_own: impl Fn(&str) -> bool + Sync,
+) -> Vec<&'t str> {
+    let is_own = &is_own;
+    let mut found = Vec::new();
+    for some in addresses.chunks(LOOKUPS) {
+        thread::scope(|scope| {
+            let begun = some.iter().map(|&(host, address)| {
+                let resolver = thread::Builder::new().name("resolver".to_owned());
+                let begun = resolver.spawn_scoped(scope, move || is_own(address));
+                // Without another thread it takes longer.
+                (host, begun.map_err(|_| is_own(address)))
+            });
+            for (host, begun) in begun.collect::<Vec<_>>() {
+                let ended = begun.map_or_else(Ok, |thread| thread.join());
+                if ended.unwrap_or_else(|panic| resume_unwind(panic)) {
+                    found.push(host);
+                }
+            }
+        });
+    }
+    // Those of one host are adjacent.
+    found.dedup();
+    found
+}
+
 /// Whether this machine has an address: the system lets only its own ones be bound.
 fn is_own(address: &str) -> bool {
     let addresses = (address, 0).to_socket_addrs();
     addresses.is_ok_and(|mut all| all.any(|address| UdpSocket::bind(address).is_ok()))
 }
+
+#[cfg(test)]
+mod tests;
