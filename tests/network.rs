@@ -13,18 +13,21 @@ mod proxy;
 mod way;
 
 use std::io::Read;
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use mycelium::{
     BuildError, Carrier, Context, Node, Result, Running, StartError, Topology, service,
 };
-use mycelium_executor::Executor;
+use mycelium_executor::{Executor, PausedTime};
 use mycelium_tokio::Tokio;
 use mycelium_transports::counters::Kind;
-use mycelium_transports::endpoint::BindError;
+use mycelium_transports::endpoint::{BindError, Endpoint};
+use socket2::{Domain, Socket, Type};
 
 use crate::loopback::host;
 use crate::numbers::{Counter, Number, Taker, within};
@@ -192,6 +195,30 @@ async fn a_reader_tries_all_addresses_of_a_node() {
         "address = [\"{first}:{PORT}\", \"{second}:{PORT}\"]\nlisten = \"{second}:{PORT}\""
     );
     within(arrives("addresses", two_hosts(&far, ""), Tokio::current().unwrap())).await;
+}
+
+/// A host that is gone neither accepts a connection nor refuses it.
+#[tokio::test]
+async fn a_reader_tries_an_address_without_an_answer_for_five_seconds() {
+    let executor = PausedTime::new(Tokio::current().unwrap());
+    let addresses = [host(), host()].map(|host| SocketAddr::new(host.parse().unwrap(), PORT));
+    // The first queue of connections is full, so the system drops the packets of another one.
+    let silent = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    silent.bind(&addresses[0].into()).unwrap();
+    silent.listen(0).unwrap();
+    let _queued = TcpStream::connect(addresses[0]).unwrap();
+    let second = TcpListener::bind(addresses[1]).unwrap();
+    second.set_nonblocking(true).unwrap();
+
+    let addresses = addresses.iter().map(ToString::to_string).collect();
+    let endpoint = Endpoint::Tcp { addresses, listen: Vec::new() };
+    let shared: Arc<dyn Executor> = Arc::new(executor.clone());
+    let mut connecting = endpoint.connect(&shared);
+    assert!((&mut connecting).now_or_never().is_none());
+    assert_eq!(executor.next_timer(), Some(Duration::from_secs(5)));
+    executor.advance(Duration::from_secs(5));
+    let _stream = within(connecting).await.unwrap();
+    second.accept().unwrap();
 }
 
 #[tokio::test]

@@ -12,6 +12,8 @@ mod loopback;
 mod numbers;
 #[path = "tls/pair.rs"]
 mod pair;
+#[path = "tls/resumed.rs"]
+mod resumed;
 #[path = "tls/topology.rs"]
 mod topology;
 

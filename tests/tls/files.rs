@@ -6,10 +6,11 @@ use std::time::{Duration, UNIX_EPOCH};
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 use mycelium_transports::endpoint::Endpoint;
-use mycelium_transports::tls::{Tls, TlsError, TlsFiles};
+use mycelium_transports::tls::{Tls, TlsError};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, date_time_ymd};
 
 use crate::certificates::{Authority, Certificates};
+use crate::hostile::files;
 use crate::numbers::within;
 use crate::pair::{NONE, PORT, Pair, connections, rejected, two_hosts, until};
 
@@ -173,6 +174,39 @@ async fn a_certificate_for_servers_alone_is_a_start_error() {
     assert!(error.contains(reason), "{error}");
 }
 
+/// Peers know the root only: the file of the node has the authorities in between.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_certificate_of_a_node_may_need_an_intermediate() {
+    let root = Authority::new("root");
+    let intermediate = root.intermediate("intermediate");
+    let leaf = |node: &str| intermediate.issue(node);
+    let chain = |node: &str| {
+        let (leaf, key) = leaf(node);
+        (format!("{leaf}{}", intermediate.pem()), key)
+    };
+    let alone = start_error("leaf", |files| {
+        files.write("ca.pem", &root.pem());
+        files.write_pair("far", &leaf("far"));
+    });
+    assert!(
+        alone.ends_with(
+            "none of the authorities has issued it; the authorities are those of `ca.pem`"
+        ),
+        "{alone}"
+    );
+
+    let certificates = Certificates::new("chain");
+    certificates.write("ca.pem", &root.pem());
+    ["far", "near"].iter().for_each(|node| certificates.write_pair(node, &chain(node)));
+    let text = two_hosts(&certificates, &format!("port = {PORT}"), "");
+    let (pair, received) = Pair::new("chain", text);
+    let near = pair.start("near", COUNT, Tokio::current().unwrap());
+    let far = pair.start("far", COUNT, Tokio::current().unwrap());
+    within(near.join()).await.unwrap();
+    within(far.join()).await.unwrap();
+    assert!(received.try_iter().eq(0..COUNT));
+}
+
 /// A node with its files, whose connections fail: they have the files read again.
 struct Rereading {
     certificates: Certificates,
@@ -187,9 +221,7 @@ impl Rereading {
         let (certificates, authority) = (Certificates::new(name), Authority::new("test"));
         certificates.write("ca.pem", &authority.pem());
         certificates.write_pair("near", &authority.issue("near"));
-        let file = |name: &str| certificates.path().join(name);
-        let (certificate, key, authorities) = (file("near.pem"), file("near.key"), file("ca.pem"));
-        let files = TlsFiles { certificate, key, authorities };
+        let files = files(&certificates, "near");
         let reports = Arc::new(Mutex::new(Vec::new()));
         let reported = reports.clone();
         let on_reload = Box::new(move |error: Option<&TlsError>| {

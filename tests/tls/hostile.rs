@@ -1,11 +1,11 @@
 //! Peers that lie, or speak something else.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mycelium_executor::Executor;
+use mycelium_executor::{Executor, PausedTime};
 use mycelium_tokio::Tokio;
 use mycelium_transports::counters::Region;
 use mycelium_transports::endpoint::Endpoint;
@@ -14,11 +14,12 @@ use mycelium_transports::local::{Policy, Schema, Start, Topic};
 use mycelium_transports::tls::{Tls, TlsFiles};
 
 use crate::certificates::Certificates;
+use crate::loopback::host;
 use crate::numbers::{Number, within};
 use crate::pair::{NONE, PORT, Pair, rejected, two_hosts, until};
 
 /// `far`, which waits for connections, and its address.
-fn far(name: &str, more: &str) -> (Certificates, Pair, mycelium::Running, String) {
+pub(crate) fn far(name: &str, more: &str) -> (Certificates, Pair, mycelium::Running, String) {
     let certificates = Certificates::of(name, &["far", "near", "other"]);
     let text = two_hosts(&certificates, &format!("port = {PORT}"), more);
     let there = text.lines().skip_while(|line| *line != "[host.there]").nth(1).unwrap();
@@ -28,16 +29,17 @@ fn far(name: &str, more: &str) -> (Certificates, Pair, mycelium::Running, String
     (certificates, pair, far, format!("{address}:{PORT}"))
 }
 
+pub(crate) fn files(certificates: &Certificates, node: &str) -> TlsFiles {
+    let file = |name: &str| certificates.path().join(name);
+    let (certificate, key) = (file(&format!("{node}.pem")), file(&format!("{node}.key")));
+    TlsFiles { certificate, key, authorities: file("ca.pem") }
+}
+
 /// `other` has a certificate of the authority, and says that it is `near`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_cannot_take_the_name_of_another_one() {
     let (certificates, _pair, far, address) = far("liar", "");
-    let file = |name: &str| certificates.path().join(name);
-    let files = TlsFiles {
-        certificate: file("other.pem"),
-        key: file("other.key"),
-        authorities: file("ca.pem"),
-    };
+    let files = files(&certificates, "other");
     let tls = Arc::new(Tls::load("other", files, Box::new(|_| ())).unwrap());
     let (addresses, node) = (vec![address], "far".to_owned());
     let (listen, handshake) = (Vec::new(), Duration::from_secs(60));
@@ -131,6 +133,26 @@ async fn silent_peers_do_not_exclude_a_node() {
     within(far.join()).await.unwrap();
 }
 
+/// The first address of a node accepts connections and says nothing: the next one is tried after
+/// the time for a handshake.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_server_is_left_for_the_next_address() {
+    let (certificates, _pair, far, address) = far("left", "");
+    let silent = TcpListener::bind((host(), PORT)).unwrap();
+    let addresses = vec![silent.local_addr().unwrap().to_string(), address];
+    let tls = Arc::new(Tls::load("near", files(&certificates, "near"), Box::new(|_| ())).unwrap());
+    let (listen, node, handshake) = (Vec::new(), "far".to_owned(), Duration::from_secs(2));
+    let endpoint = Endpoint::Tls { addresses, listen, node, tls, handshake };
+    let executor = PausedTime::new(Tokio::current().unwrap());
+    let shared: Arc<dyn Executor> = Arc::new(executor.clone());
+    let connecting = tokio::spawn(endpoint.connect(&shared));
+    until(|| executor.next_timer() == Some(handshake)).await;
+    executor.advance(handshake);
+    within(connecting).await.unwrap().unwrap();
+    far.shutdown();
+    within(far.join()).await.unwrap();
+}
+
 /// `[tls]` and a port that nobody reads by the file: plain TCP is refused there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_port_without_far_readers_has_tls_too() {
@@ -152,13 +174,8 @@ async fn a_port_without_far_readers_has_tls_too() {
 #[test]
 fn a_certificate_proves_its_own_name_alone() {
     let certificates = Certificates::of("case", &["near"]);
-    let file = |name: &str| certificates.path().join(name);
     for node in ["NEAR", "near."] {
-        let files = TlsFiles {
-            certificate: file("near.pem"),
-            key: file("near.key"),
-            authorities: file("ca.pem"),
-        };
+        let files = files(&certificates, "near");
         assert!(Tls::load(node, files, Box::new(|_| ())).is_err(), "`near` proves `{node}`");
     }
 }
