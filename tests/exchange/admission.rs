@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::io::AsyncReadExt;
 use mycelium_executor::Stream;
 use mycelium_transports::exchange::Notice;
 use mycelium_transports::local::Policy;
@@ -26,6 +27,8 @@ over_each_carrier! {
     named_connections_leave_room_for_announced_readers;
     #[tokio::test]
     h5_a_reader_gets_in_when_descriptors_run_short;
+    #[tokio::test]
+    a_connection_that_takes_the_last_descriptor_is_served;
     #[tokio::test]
     a_reader_gets_in_while_a_crowd_renews_its_connections;
 }
@@ -257,6 +260,21 @@ async fn h5_a_reader_gets_in_when_descriptors_run_short(carrier: Carrier) {
         }
         let took = gets_in(dir.place(), 1).await;
         assert!(took < Duration::from_secs(5), "{part}: {took:?}");
+    }
+}
+
+/// The system refuses another one from then on, even if nobody connects: nobody needs its place.
+async fn a_connection_that_takes_the_last_descriptor_is_served(carrier: Carrier) {
+    let dir = TestDir::over(carrier, "admission-last");
+    let _part = Part::run("cram", dir.place());
+    until("it listens", || dir.place().is_served()).await;
+    let (endpoint, side) = (dir.place().endpoint(), Side::new("here", 1, 8));
+    let mut open = Vec::new();
+    for me in 0..100 {
+        let mut stream = within("it connects", endpoint.connect(&side.executor)).await.unwrap();
+        say(&mut stream, &hello(&format!("idle-{me}-"), 1, 1)).await;
+        within("an answer", stream.read_exact(&mut [0; 24])).await.expect("it is served");
+        open.push(stream);
     }
 }
 

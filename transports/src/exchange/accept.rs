@@ -1,5 +1,6 @@
 //! Accepts the connections of a server, and serves each one in a task of its own.
 
+use std::fs::File;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -25,13 +26,21 @@ impl TopicServer {
     pub async fn run(self: Arc<Self>, mut listener: Listener, gate: impl Gate) {
         let stopped = self.control.stopped();
         let accepting = async {
+            let mut spare = spare_descriptor().ok();
             loop {
                 self.admission.until_leaving(self.admission.most_leaving()).await;
                 match listener.accept().await {
-                    Ok((stream, peer)) => match gate.check(&peer) {
-                        Ok(()) => self.serve(gate.secure(stream), &peer),
-                        Err(reason) => self.reject("", &peer, CloseReason::NotAllowed, &reason),
-                    },
+                    Ok((stream, peer)) => {
+                        if spare.is_none() {
+                            spare = self.spare_descriptor_again().await;
+                        }
+                        match gate.check(&peer) {
+                            Ok(()) => self.serve(gate.secure(stream), &peer),
+                            Err(reason) => self.reject("", &peer, CloseReason::NotAllowed, &reason),
+                        }
+                    }
+                    // The system says so even if nobody connects. The next call has the spare one.
+                    Err(error) if is_shortage(&error) && spare.take().is_some() => {}
                     Err(error) => self.accept_failed(&error).await,
                 }
                 // The tasks of connections may be in this executor: let them read the names of
@@ -42,13 +51,30 @@ impl TopicServer {
         select(pin!(accepting), pin!(stopped)).await;
     }
 
+    /// The last descriptor went to a new connection: another one is evicted for the next.
+    async fn spare_descriptor_again(&self) -> Option<File> {
+        match spare_descriptor() {
+            Err(error) if is_shortage(&error) && self.make_room().await => spare_descriptor().ok(),
+            spare => spare.ok(),
+        }
+    }
+
+    /// Evicts a connection. False if all are of announced readers.
+    async fn make_room(&self) -> bool {
+        let made = self.admission.make_room();
+        if made {
+            self.admission.until_leaving(0).await;
+        }
+        made
+    }
+
     /// The system did not accept a connection: makes room if it is short of it, or waits.
     async fn accept_failed(&self, error: &io::Error) {
         if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) {
             return;
         }
-        if is_shortage(error) && self.admission.make_room() {
-            return self.admission.until_leaving(0).await;
+        if is_shortage(error) && self.make_room().await {
+            return;
         }
         (self.observer)(Notice::AcceptFailed { error });
         // The end of another connection may help.
@@ -138,6 +164,13 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.server.admission.leave(&self.ticket);
     }
+}
+
+/// A descriptor for the next connection when the system has no other one. Without it a server could
+/// not know whether a peer waits: `accept` fails for the want of a descriptor before it looks for
+/// one. Then each connection that took the last descriptor would be evicted at once, for nobody.
+fn spare_descriptor() -> io::Result<File> {
+    File::open(if cfg!(windows) { "NUL" } else { "/dev/null" })
 }
 
 /// Whether the system has no descriptor or memory for another connection.

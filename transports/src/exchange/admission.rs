@@ -12,9 +12,9 @@
 //! | pending | `handshakes`, `per_process` of one process | the oldest of the process, or the address, that has most of them is evicted |
 //!
 //! When the system has no descriptor or memory for another connection, the oldest pending one is
-//! evicted, or else the oldest with a name that was not announced. An evicted connection holds its
-//! descriptor until its task has ended, so the server accepts no connections while many are
-//! leaving.
+//! evicted, or else the oldest with a name that was not announced. A spare descriptor is for the
+//! new one, so none is evicted before a peer connects. An evicted connection holds its descriptor
+//! until its task has ended, so the server accepts no connections while many are leaving.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
