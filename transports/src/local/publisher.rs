@@ -249,23 +249,29 @@ impl<M: Message> Publisher<M> {
         self.writer.push_fast(to_words(message).as_ref(), size_of::<M>())
     }
 
+    /// The fast path of a traced topic. False on any other one.
+    #[inline(always)]
+    fn push_fast_traced(&mut self, message: &M) -> bool {
+        self.writer.push_fast_traced(to_words(message).as_ref(), size_of::<M>())
+    }
+
     // Not inlined: only here the words are in memory. In `push_fast` they stay in registers.
     #[cold]
     #[inline(never)]
     fn push_slow(&mut self, message: &M) -> bool {
-        let (words, length) = (to_words(message), size_of::<M>());
-        self.writer.push_fast_traced(words.as_ref(), length)
-            || self.writer.push(words.as_ref(), length).is_ok()
+        if self.push_fast_traced(message) {
+            return true;
+        }
+        self.writer.push(to_words(message).as_ref(), size_of::<M>()).is_ok()
     }
 
     #[cold]
     #[inline(never)]
     fn try_emit_slow(&mut self, message: M) -> Result<(), EmitError<M>> {
-        let (words, length) = (to_words(&message), size_of::<M>());
-        if self.writer.push_fast_traced(words.as_ref(), length) {
+        if self.push_fast_traced(&message) {
             return Ok(());
         }
-        let pushed = self.writer.try_push(words.as_ref(), length);
+        let pushed = self.writer.try_push(to_words(&message).as_ref(), size_of::<M>());
         pushed.map_err(|refusal| self.error(message, refusal))
     }
 
@@ -276,11 +282,10 @@ impl<M: Message> Publisher<M> {
         context: &Context<'_>,
         message: &M,
     ) -> Poll<Result<(), EmitError<M>>> {
-        let (words, length) = (to_words(message), size_of::<M>());
-        if self.writer.push_fast_traced(words.as_ref(), length) {
+        if self.push_fast_traced(message) {
             return Poll::Ready(Ok(()));
         }
-        let pushed = self.writer.poll_push(context, words.as_ref(), length);
+        let pushed = self.writer.poll_push(context, to_words(message).as_ref(), size_of::<M>());
         pushed.map_err(|refusal| self.error(*message, refusal))
     }
 

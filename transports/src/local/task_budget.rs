@@ -48,7 +48,9 @@ thread_local! {
 
 /// The operations of one task in its current poll. Only the thread that polls the task changes it.
 #[derive(Debug)]
-#[repr(align(64))]
+// In this order: the path of a message uses the address of `count` for both the comparison with the
+// current budget and the count.
+#[repr(C, align(64))]
 pub struct TaskBudget {
     count: AtomicU32,
     limit: u32,

@@ -125,13 +125,15 @@ pub struct TraceSource {
     tracer: Arc<Tracer>,
     /// Made with the first trace.
     random: Option<fastrand::Rng>,
+    /// How many messages begin no trace before the next one that does.
+    left_out: u64,
 }
 
 impl TraceSource {
     /// That of a new sender.
     #[must_use]
     pub fn new(tracer: Arc<Tracer>) -> TraceSource {
-        TraceSource { tracer, random: None }
+        TraceSource { tracer, random: None, left_out: 0 }
     }
 
     /// The trace of a message that the task sends now.
@@ -163,10 +165,24 @@ impl TraceSource {
 
     #[inline]
     fn begin(&mut self, message: TracedMessage<'_>) -> Option<TraceContext> {
-        if self.random.is_none() {
-            self.random = self.tracer.random();
+        if self.left_out > 0 {
+            self.left_out -= 1;
+            return None;
         }
-        self.tracer.begin(self.random.as_mut()?, message)
+        self.begin_next(message)
+    }
+
+    #[inline(never)]
+    fn begin_next(&mut self, message: TracedMessage<'_>) -> Option<TraceContext> {
+        let TraceSource { tracer, random, left_out } = self;
+        if random.is_none() {
+            let first = random.insert(tracer.random()?);
+            *left_out = tracer.left_out(first);
+            return self.begin(message);
+        }
+        let random = random.as_mut()?;
+        *left_out = tracer.left_out(random);
+        tracer.begin(random, message)
     }
 }
 

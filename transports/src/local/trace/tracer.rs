@@ -53,10 +53,8 @@ pub trait SpanSink: fmt::Debug + Send + Sync {
 pub struct Tracer {
     /// Has the time.
     executor: OnceLock<Arc<dyn Executor>>,
-    /// A trace is in the sample if a random number is less than this.
-    limit: u64,
-    /// All traces are in the sample.
-    samples_all: bool,
+    /// The share of the traces that is in the sample.
+    share: f64,
     sink: Arc<dyn SpanSink>,
 }
 
@@ -91,8 +89,7 @@ impl OpenSpan {
 
 impl fmt::Debug for Tracer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let share = self.limit as f64 / u64::MAX as f64;
-        f.debug_struct("Tracer").field("share", &share).field("sink", &self.sink).finish()
+        f.debug_struct("Tracer").field("share", &self.share).field("sink", &self.sink).finish()
     }
 }
 
@@ -101,10 +98,7 @@ impl Tracer {
     /// and no span is recorded, before there is an [executor](Tracer::set_executor).
     #[must_use]
     pub fn new(share: f64, sink: Arc<dyn SpanSink>) -> Arc<Tracer> {
-        // A conversion of floats saturates.
-        let limit = (share * u64::MAX as f64) as u64;
-        let executor = OnceLock::new();
-        Arc::new(Tracer { executor, limit, samples_all: share >= 1.0, sink })
+        Arc::new(Tracer { executor: OnceLock::new(), share, sink })
     }
 
     /// Sets the executor whose time and random numbers spans have. Only the first one counts.
@@ -117,18 +111,21 @@ impl Tracer {
         Some(fastrand::Rng::with_seed(self.executor.get()?.entropy()))
     }
 
-    /// Begins the trace of a message that is being sent, if it is in the sample.
-    #[inline]
-    pub(super) fn begin(
-        &self,
-        random: &mut fastrand::Rng,
-        message: TracedMessage<'_>,
-    ) -> Option<TraceContext> {
-        let is_sampled = self.samples_all || random.u64(..) < self.limit;
-        if is_sampled { self.begin_sampled(random, message) } else { None }
+    /// How many messages are left out before the next one in the sample: as many as if each were
+    /// chosen by itself. (The gaps between the successes of independent trials have a geometric
+    /// distribution.)
+    pub(super) fn left_out(&self, random: &mut fastrand::Rng) -> u64 {
+        if self.share >= 1.0 {
+            return 0;
+        }
+        // From 0, exclusively, to 1. A conversion of floats saturates: with a share of 0, all are
+        // left out.
+        let gap = (1.0 - random.f64()).ln() / (-self.share).ln_1p();
+        if gap.is_nan() { u64::MAX } else { gap as u64 }
     }
 
-    fn begin_sampled(
+    /// Begins the trace of a message that is being sent, which is in the sample.
+    pub(super) fn begin(
         &self,
         random: &mut fastrand::Rng,
         message: TracedMessage<'_>,
