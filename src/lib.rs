@@ -252,7 +252,7 @@
 #![forbid(unsafe_code)]
 
 // The files of this crate, from the bottom up: `log` writes log lines, `names` finds the name that
-// was meant; `execution`, `report`, `observe`, `error` and `topology` are values without a running
+// was meant; `execution`, `report`, `observe`, `health`, `error` and `topology` are values without a running
 // node; `plan` checks that services fit together; `shared` is the state that the parts of a running
 // node share; `links` connects the node with others; `request` has requests and replies, `remote`
 // the services that carry them between nodes; `service` is what a service is and sees,
@@ -270,6 +270,8 @@ mod ending;
 mod error;
 mod execution;
 mod exit;
+mod health;
+mod health_state;
 mod inbox;
 mod kept;
 mod latch;
@@ -286,6 +288,7 @@ mod metrics;
 mod names;
 mod node;
 mod observe;
+mod observers;
 mod plan;
 mod port;
 mod remote;
@@ -326,6 +329,8 @@ pub use error::{
     Unfinished, ZeroPeriod,
 };
 pub use execution::Execution;
+pub use health::{Health, HealthCause};
+pub use health_state::HealthState;
 pub use inbox::Subscription;
 pub use kept::Kept;
 #[cfg(unix)]

@@ -46,7 +46,7 @@ use crate::links::log::Log;
 use crate::links::{LinkSetup, Links};
 use crate::log;
 use crate::names::expected_instead_of;
-use crate::observe::Observers;
+use crate::observers::Observers;
 use crate::plan::Plan;
 use crate::report::Carrier;
 #[cfg(feature = "signals")]
@@ -317,7 +317,8 @@ impl Node {
             control: &shared.lifecycle.links,
             peers: &shared.peers,
             counters: shared.topics.counters(),
-            on_notice: shared.on_notice(),
+            on_notice: shared.on_notice(true),
+            on_reader_notice: shared.on_notice(false),
         })?);
         for warning in &self.warnings {
             log::warn!(node = shared.plan.node, "{warning}");

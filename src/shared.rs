@@ -28,7 +28,8 @@ use mycelium_transports::local::{Eviction, OnStall, PressureChange, Publisher};
 
 use crate::error::StartError;
 use crate::log;
-use crate::observe::{Event, Observers};
+use crate::observe::Event;
+use crate::observers::Observers;
 use crate::plan::Plan;
 use crate::report::Outcome;
 #[cfg(feature = "testing")]
@@ -74,6 +75,7 @@ impl Shared {
         services: &[&str],
     ) -> Arc<Shared> {
         topics.set_executor(&executor);
+        observers.expect(services);
         let others = services.iter().filter(|name| !plan.dead_letters.ends_last(name)).count();
         Arc::new(Shared {
             lifecycle: Lifecycle::new(&plan.node, observers),
@@ -111,9 +113,6 @@ impl Shared {
         if self.plan.on_stall(publisher.topic()) != OnStall::Block {
             self.observe_evictions(service, publisher);
         }
-        if self.lifecycle.observers.is_empty() {
-            return;
-        }
         // Weakly: the publisher's ring is a part of the topics here.
         let (shared, service) = (Arc::downgrade(self), service.to_owned());
         let topic = publisher.topic().clone();
@@ -130,8 +129,17 @@ impl Shared {
 
     fn observe_evictions<M: Message>(self: &Arc<Self>, service: &str, publisher: &Publisher<M>) {
         // Weakly, as above.
-        let (shared, service) = (Arc::downgrade(self), service.to_owned());
+        let (shared, service) = (Arc::downgrade(self), Arc::<str>::from(service));
         let topic = publisher.topic().clone();
+        let (node, name, of) = (shared.clone(), service.clone(), topic.clone());
+        publisher.observe_returns(move |reader| {
+            let (service, topic, reader) = (&*name, &*of, &*reader);
+            log::info!(service, topic, reader, "the reader that was evicted is waited for again");
+            if let Some(shared) = node.upgrade() {
+                let event = Event::ReaderReturned { service, topic, reader };
+                shared.lifecycle.observers.notify(&event);
+            }
+        });
         publisher.observe_evictions(move |Eviction { reader, stalled }| {
             let (service, topic, reader) = (&*service, &*topic, &*reader);
             log::warn!(
@@ -176,19 +184,47 @@ impl Shared {
         );
     }
 
-    /// The callback for notices of links that concern the whole node. It holds the state weakly:
-    /// links do not keep a node.
-    pub(crate) fn on_notice(self: &Arc<Self>) -> Arc<dyn Fn(&Notice<'_>) + Send + Sync> {
+    /// The callback for notices of links that concern the whole node: those of the links to nodes
+    /// that this one `reads` from, or of the links of nodes that read from this one. It holds the
+    /// state weakly: links do not keep a node.
+    pub(crate) fn on_notice(
+        self: &Arc<Self>,
+        reads: bool,
+    ) -> Arc<dyn Fn(&Notice<'_>) + Send + Sync> {
         let shared = Arc::downgrade(self);
-        Arc::new(move |notice| match (notice, shared.upgrade()) {
-            (Notice::TopicLayoutDiffers { peer, topic, mismatch }, Some(shared)) => {
-                shared.cannot_read(peer, topic, mismatch);
+        Arc::new(move |notice| {
+            let Some(shared) = shared.upgrade() else { return };
+            match notice {
+                Notice::TopicLayoutDiffers { peer, topic, mismatch } => {
+                    shared.cannot_read(peer, topic, mismatch);
+                }
+                Notice::DeadLettered { undelivered } => {
+                    shared.topics.write_dead_letter(undelivered);
+                }
+                Notice::Connected { peer } => shared.link_changes(peer, reads, None),
+                Notice::Disconnected { peer, error } => {
+                    shared.link_changes(peer, reads, Some(error.is_final()));
+                }
+                // The launcher says so, whether or not the link is connected.
+                Notice::PeerEnded { peer } => shared.link_changes(peer, reads, Some(true)),
+                _ => {}
             }
-            (Notice::DeadLettered { undelivered }, Some(shared)) => {
-                shared.topics.write_dead_letter(undelivered);
-            }
-            _ => {}
         })
+    }
+
+    /// A link with another node is connected (`None`), or not any more. Processes whose names the
+    /// topology does not have as readers of this node may come and go.
+    fn link_changes(&self, peer: &str, reads: bool, is_over: Option<bool>) {
+        let is_known = reads || self.plan.peer_topics.readers.contains_key(peer);
+        // An attempt to connect may fail after the handshake has begun.
+        let has_failed = reads && is_over == Some(false) && !self.peers.get(peer).is_connected;
+        if !is_known || has_failed {
+            return;
+        }
+        self.lifecycle.observers.notify(&match is_over {
+            None => Event::LinkConnected { peer, reads },
+            Some(is_over) => Event::LinkDisconnected { peer, reads, is_over },
+        });
     }
 
     /// Another node publishes a topic with another layout: services here can never read it, and the

@@ -21,7 +21,8 @@ use crate::execution::Execution;
 use crate::legacy::LegacyCodec;
 #[cfg(feature = "topology")]
 use crate::legacy::hub::Hub;
-use crate::observe::{Event, Observers};
+use crate::observe::Event;
+use crate::observers::Observers;
 use crate::plan::{Bindings, BoundPorts, Plan};
 use crate::report::StartWarning;
 use crate::service::Service;

@@ -9,6 +9,7 @@ use mycelium_transports::local::{Publisher, SubscribeOptions};
 
 use super::placing::Placement;
 use crate::error::{BuildError, Result, ShuttingDown, StartError, SubscribeError};
+use crate::health::Health;
 use crate::inbox::Subscription;
 use crate::links::Links;
 use crate::report::{LinkReport, Report, RingMemory, ServiceReport, StartWarning};
@@ -96,6 +97,40 @@ impl Running {
     #[must_use]
     pub fn start_report(&self) -> &StartReport {
         &self.report
+    }
+
+    /// How the node and each of its services are now.
+    ///
+    /// ```
+    /// use mycelium::{Context, HealthState, Node, Result, service};
+    ///
+    /// struct Idle;
+    ///
+    /// #[service()]
+    /// impl Idle {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         ctx.shutdown_requested().await;
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let node = Node::builder("main").service(|| Idle).build()?;
+    /// let running = node.start(mycelium_tokio::Tokio::current()?)?;
+    /// assert_eq!(running.health().node(), HealthState::Starting);
+    /// while !running.health().is_ready() {
+    ///     tokio::task::yield_now().await;
+    /// }
+    /// assert_eq!(running.health().service("Idle"), Some(HealthState::Ready));
+    /// running.shutdown();
+    /// running.join().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.shared.lifecycle.observers.health()
     }
 
     /// The current values of all counters.
