@@ -5,6 +5,7 @@
 //! `topics` has the topics and their publishers, `outside` the subscriptions outside the services,
 //! `peers` counts the connections with other nodes,
 //! `failure` is the error with which the node will end, `threads` has the threads that it started,
+//! `sinks` those that pass on what it knows of itself,
 //! `poll_mark` the words that its watchdog checks.
 //! [`Shared`] holds one of each, and has the operations that concern more than one. Nothing here
 //! knows a service's type, a single link, or the driver.
@@ -15,6 +16,7 @@ mod outside;
 mod peers;
 mod poll_mark;
 mod services;
+mod sinks;
 mod threads;
 mod topics;
 
@@ -40,6 +42,7 @@ pub(crate) use peers::{Connections, Peers};
 pub(crate) use poll_mark::{PollMark, WatchdogHandle};
 pub(crate) use services::Runs;
 use services::Services;
+use sinks::Sinks;
 pub(crate) use threads::Threads;
 pub(crate) use topics::{DeadLetterWriter, Topics};
 
@@ -58,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) failure: Failure,
     /// The services' own threads.
     pub(crate) threads: Arc<Threads>,
+    /// The threads that pass on what it knows of itself.
+    pub(crate) sinks: Sinks,
     /// Unset if no watchdog runs.
     pub(crate) watchdog: OnceLock<Arc<WatchdogHandle>>,
     /// What a test sees of the services. Unset outside of tests.
@@ -84,6 +89,7 @@ impl Shared {
             peers: Arc::default(),
             failure: Failure::default(),
             threads: Arc::default(),
+            sinks: Sinks::default(),
             watchdog: OnceLock::new(),
             #[cfg(feature = "testing")]
             probe: OnceLock::new(),

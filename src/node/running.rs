@@ -1,6 +1,7 @@
 //! A node that runs, for its owner.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use mycelium_core::{Message, Request};
@@ -35,6 +36,8 @@ pub struct StartReport {
     pub links: Vec<LinkReport>,
     /// The memory of its rings.
     pub memory: RingMemory,
+    /// Where its metrics are served, if they are: `/metrics`, `/live` and `/ready`.
+    pub metrics_address: Option<SocketAddr>,
     /// They are logged at the start, too.
     pub warnings: Vec<StartWarning>,
 }
@@ -45,6 +48,9 @@ impl fmt::Display for StartReport {
         self.placements.iter().try_for_each(|placement| writeln!(f, "{placement}"))?;
         self.links.iter().try_for_each(|link| writeln!(f, "{link}"))?;
         writeln!(f, "{}", self.memory)?;
+        if let Some(address) = self.metrics_address {
+            writeln!(f, "metrics at http://{address}/metrics")?;
+        }
         self.warnings.iter().try_for_each(|warning| writeln!(f, "warning: {warning}"))
     }
 }

@@ -87,6 +87,11 @@ pub struct RingStatus {
     pub high_water: usize,
     /// The number of slots.
     pub capacity: usize,
+    /// The label of the publisher's line of counters.
+    pub label: String,
+    /// The names of its present readers in the labels of their lines: of subscriptions, and of
+    /// other nodes.
+    pub readers: Vec<String>,
 }
 
 /// Where a publisher runs.
@@ -301,6 +306,8 @@ impl PublisherState {
             depth: self.depth(),
             high_water: self.ring.high_water(),
             capacity: self.ring.capacity(),
+            label: self.label(),
+            readers: self.readers.lock().iter().map(|it| plain(&it.subscriber.name)).collect(),
         }
     }
 
