@@ -230,7 +230,7 @@ impl Health {
         }
     }
 
-    /// Whether the process should go on: the node has not ended, and no poll hangs, as far as a
+    /// Whether the process should continue: the node has not ended, and no poll hangs, as far as a
     /// [watchdog](crate::Builder::watchdog) has found. It is what `/live` answers.
     #[must_use]
     pub fn is_live(&self) -> bool {
@@ -337,7 +337,7 @@ impl Health {
 
     fn enter(&mut self, service: &str, phase: ServicePhase) -> Option<HealthChange> {
         self.change(service, |it| {
-            // The end is final: it may come while a run of an abandoned service goes on.
+            // The end is final: it may come while a run of an abandoned service continues.
             if it.phase != ServicePhase::Stopped {
                 it.phase = phase;
             }

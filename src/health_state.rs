@@ -16,7 +16,7 @@ pub enum HealthState {
     /// A service: its last run failed, and the pause before the next one has not ended. A node: all
     /// of its services that have not stopped back off.
     BackingOff,
-    /// A service: it has ended for good, or was abandoned. A node: it drains, or has ended.
+    /// A service: it has ended permanently, or was abandoned. A node: it drains, or has ended.
     Stopped,
 }
 

@@ -229,6 +229,9 @@
 //!   publisher and subscription ([`counters`]).
 //! - **Metrics**: [`Context::metrics`] makes a [`Counter`], a [`Gauge`] or a [`Histogram`] of a
 //!   service's own ([`Metrics`]), which [`Running::metrics`] reads.
+//! - **Health**: [`Running::health`] says how the node and each service is ([`Health`]).
+//! - **Prometheus**: with the feature `prometheus` a node serves its metrics, and its health as
+//!   `/live` and `/ready`. `docs/observability.md` has this and more.
 //! - **The end**: the [`Report`] of a node has a [`ServiceReport`] with its [`Outcome`] for each
 //!   service.
 //!
@@ -242,6 +245,8 @@
 //! | `signals` | yes | no `Node::run`: [`Node::start`] starts a node that [`Running::shutdown`] ends |
 //! | `logs` | no | no `mycelium::init`; with it, also `tracing` |
 //! | `testing` | no | no `testing::ServiceTest` |
+//! | `prometheus` | no | no endpoint with `/metrics`, `/live` and `/ready` |
+//! | `facade` | no | no metrics for the recorder of the crate `metrics` |
 //!
 //! `default-features = false` switches all of them off; a program that uses one names it.
 //!
@@ -369,6 +374,10 @@ pub struct Embedding;
 #[cfg(all(doctest, feature = "topology"))]
 #[doc = include_str!("../docs/legacy.md")]
 pub struct Legacy;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/observability.md")]
+pub struct Observability;
 
 #[cfg(all(doctest, feature = "testing"))]
 #[doc = include_str!("../docs/testing-your-services.md")]

@@ -240,7 +240,7 @@ impl Links {
                 Notice::Disconnected { .. } => Some(Peers::disconnected),
                 _ => None,
             };
-            // First: it asks whether the peer was connected.
+            // First: it uses whether the peer was connected.
             observer(notice);
             change.into_iter().for_each(|change| change(&peers, &name));
         });

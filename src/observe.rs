@@ -133,7 +133,8 @@ pub enum Event<'a> {
         peer: &'a str,
         /// Whether this node reads from the other one.
         reads: bool,
-        /// Whether it has ended: one of both nodes has closed it for good, or will not run again.
+        /// Whether it has ended: one of both nodes has closed it permanently, or will not run
+        /// again.
         is_over: bool,
     },
     /// The health of a service, or of the node, is another one. Called after the event that has

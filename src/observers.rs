@@ -63,7 +63,7 @@ impl Observers {
         }
         watched.is_notifying = true;
         while let Some(HealthChange { service, before, now }) = watched.pending.pop_front() {
-            // Not under the lock: an observer may ask for the health.
+            // Not under the lock: an observer may read the health.
             drop(watched);
             self.call(&Event::HealthChanged { service: service.as_deref(), before, now });
             watched = self.watched();

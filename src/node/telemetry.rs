@@ -27,9 +27,9 @@ pub(super) struct Telemetry {
 }
 
 /// Everything is bound, and no thread has started.
-pub(super) struct Bound {
+pub(super) struct Prepared {
     #[cfg(feature = "prometheus")]
-    endpoint: Option<prometheus::Bound>,
+    endpoint: Option<prometheus::Listening>,
     #[cfg(feature = "facade")]
     facade: Option<facade::Settings>,
     #[cfg(any(feature = "prometheus", feature = "facade"))]
@@ -42,9 +42,9 @@ impl Telemetry {
         not(any(feature = "prometheus", feature = "facade")),
         allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "nothing is passed on")
     )]
-    pub(super) fn bind(self, plan: &Plan) -> Result<Bound, StartError> {
+    pub(super) fn bind(self, plan: &Plan) -> Result<Prepared, StartError> {
         let _ = plan;
-        Ok(Bound {
+        Ok(Prepared {
             #[cfg(feature = "prometheus")]
             endpoint: self.endpoint.bind(plan)?,
             #[cfg(feature = "facade")]
@@ -58,7 +58,7 @@ impl Telemetry {
     }
 }
 
-impl Bound {
+impl Prepared {
     /// The address of the endpoint.
     #[cfg_attr(
         not(feature = "prometheus"),
@@ -66,7 +66,7 @@ impl Bound {
     )]
     pub(super) fn address(&self) -> Option<SocketAddr> {
         #[cfg(feature = "prometheus")]
-        return self.endpoint.as_ref().map(prometheus::Bound::address);
+        return self.endpoint.as_ref().map(prometheus::Listening::address);
         #[cfg(not(feature = "prometheus"))]
         None
     }

@@ -1,4 +1,4 @@
-//! The section `telemetry` and the address of a node's metrics: what nodes pass on of themselves.
+//! The section `telemetry`, and the address of a node's metrics.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -66,7 +66,8 @@ impl<'de> Deserialize<'de> for LabelSets {
 }
 
 impl Topology {
-    /// The program can pass on what the file asks for, and other hosts get nothing unasked.
+    /// The program has the features of the keys, and other hosts read metrics only if the file says
+    /// so.
     pub(super) fn check_telemetry(&self) -> Result<(), TopologyError> {
         let (telemetry, nodes) = (&self.sections.telemetry, &self.sections.node);
         let expose = telemetry.expose.as_ref().map(|key| ("expose", key.span()));

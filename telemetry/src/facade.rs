@@ -12,10 +12,10 @@ const QUANTILES: [(f64, &str); 4] = [(0.5, "0.5"), (0.9, "0.9"), (0.99, "0.99"),
 
 /// Passes snapshots of one node to the recorder.
 ///
-/// Names, labels and values are those of the [families](Collector::collect); a counter's name ends
-/// in `_total`. A recorder takes single values of a histogram only, and a node has their numbers, so
-/// it gets the count and the sum as counters, and quantiles as gauges with the label `quantile`, as
-/// Prometheus shows a summary.
+/// Names, labels and values are those of the [families](Collector::collect); the name of a counter
+/// ends in `_total`. A recorder takes single values of a histogram only, and a node has their
+/// numbers, so it gets the count and the sum as counters, and quantiles as gauges with the label
+/// `quantile`, as Prometheus shows a summary.
 ///
 /// ```
 /// use mycelium_telemetry::Snapshot;

@@ -1,5 +1,5 @@
-//! What operators see of a node, outside of its process: metrics in the forms that other systems
-//! read. `mycelium` depends on this package where its features `prometheus` and `facade` are on.
+//! Metrics and health of a node, in the forms that systems outside of its process read. `mycelium`
+//! depends on this package where its features `prometheus` and `facade` are on.
 //!
 //! Nothing here runs in the task of a service, or knows services, nodes or executors. A
 //! [`Snapshot`] is what a node knows of itself: the counters of its region, how full its rings are,

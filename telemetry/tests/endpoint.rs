@@ -38,7 +38,7 @@ impl Source for Node {
     }
 }
 
-struct Served {
+struct Server {
     address: SocketAddr,
     stopper: Stopper,
     thread: Option<JoinHandle<()>>,
@@ -46,8 +46,8 @@ struct Served {
     seconds: Arc<AtomicU64>,
 }
 
-impl Served {
-    fn new(name: &str) -> Served {
+impl Server {
+    fn new(name: &str) -> Server {
         let endpoint = Endpoint::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let (address, stopper) = (endpoint.address().unwrap(), endpoint.stopper());
         let (is_ready, seconds) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
@@ -57,7 +57,7 @@ impl Served {
             let now = || Duration::from_secs(clock.load(Ordering::SeqCst));
             endpoint.run(Box::new(node), Collector::new(), now);
         });
-        Served { address, stopper, thread: Some(thread), is_ready, seconds }
+        Server { address, stopper, thread: Some(thread), is_ready, seconds }
     }
 
     fn connect(&self) -> TcpStream {
@@ -92,7 +92,7 @@ impl Served {
 }
 
 /// It ends with all of its connections.
-impl Drop for Served {
+impl Drop for Server {
     fn drop(&mut self) {
         self.stopper.stop();
         self.thread.take().unwrap().join().unwrap();
@@ -101,14 +101,14 @@ impl Drop for Served {
 
 fn read(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
-    // A reset after a response is no loss.
+    // A reset after a response loses nothing.
     let _ = stream.read_to_end(&mut bytes);
     String::from_utf8(bytes).unwrap()
 }
 
 #[test]
 fn a_client_gets_metrics_in_the_format_that_it_requests_and_the_health() {
-    let served = Served::new("main");
+    let served = Server::new("main");
     let mut plain = ureq::get(served.url("/metrics?name=x")).call().unwrap();
     assert_eq!(plain.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
     let text = plain.body_mut().read_to_string().unwrap();
@@ -131,7 +131,7 @@ fn a_client_gets_metrics_in_the_format_that_it_requests_and_the_health() {
 
 #[test]
 fn other_requests_are_refused() {
-    let served = Served::new("main");
+    let served = Server::new("main");
     assert_eq!(served.status(b"GET / HTTP/1.1\r\n\r\n"), "404");
     assert_eq!(served.status(b"GET /metrics/../live HTTP/1.1\r\n\r\n"), "404");
     assert_eq!(served.status(b"POST /metrics HTTP/1.1\r\ncontent-length: 2\r\n\r\nhi"), "405");
@@ -159,7 +159,7 @@ fn other_requests_are_refused() {
 
 #[test]
 fn a_request_may_come_in_pieces_and_its_client_may_close_its_side() {
-    let served = Served::new("main");
+    let served = Server::new("main");
     let mut stream = served.connect();
     for byte in b"GET /ready HTTP/1.1\r\nhost: x\r\n\r\n" {
         stream.write_all(&[*byte]).unwrap();
@@ -175,7 +175,7 @@ fn a_request_may_come_in_pieces_and_its_client_may_close_its_side() {
 
 #[test]
 fn silent_and_slow_clients_keep_nobody_out() {
-    let served = Served::new("main");
+    let served = Server::new("main");
     let mut silent = Vec::new();
     for number in 0..200 {
         let mut stream = served.connect();
@@ -202,7 +202,7 @@ fn silent_and_slow_clients_keep_nobody_out() {
 #[test]
 fn a_client_that_never_reads_is_closed_at_its_deadline() {
     // More than the buffers of both sides.
-    let served = Served::new(&"n".repeat(4 << 20));
+    let served = Server::new(&"n".repeat(4 << 20));
     let mut streams = Vec::new();
     for _ in 0..4 {
         let mut stream = served.connect();
@@ -218,7 +218,7 @@ fn a_client_that_never_reads_is_closed_at_its_deadline() {
 
 #[test]
 fn its_end_closes_all_connections_and_frees_the_address() {
-    let served = Served::new("main");
+    let served = Server::new("main");
     let address = served.address;
     let mut open: Vec<TcpStream> = (0..8).map(|_| served.connect()).collect();
     served.works();

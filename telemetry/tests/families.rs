@@ -24,7 +24,7 @@ fn family<'f>(families: &'f [Family], name: &str) -> &'f Family {
 fn counts(families: &[Family], name: &str, label: &str) -> Vec<(String, u64)> {
     let samples = family(families, name).samples.iter().map(|sample| match sample.value {
         SampleValue::Counter(count) => (sample.label(label).unwrap_or_default().to_owned(), count),
-        _ => panic!("{name} is no counter"),
+        _ => panic!("{name} is not a counter"),
     });
     samples.collect()
 }
@@ -136,8 +136,7 @@ fn thousands_of_names_of_peers_are_at_most_a_thousand_series() {
 }
 
 proptest! {
-    /// Lines come and go, and their values grow: no counter ever goes back, and each counts what was
-    /// added since, as far as a scrape has seen it.
+    /// Lines come and go, and their values grow: no counter ever goes back.
     #[test]
     fn counters_never_go_back(
         steps in prop::collection::vec((0..4_usize, 0..50_u64, any::<bool>()), 1..60),

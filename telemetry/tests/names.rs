@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mycelium_telemetry::metrics::all_names;
 use mycelium_telemetry::metrics::names::names;
+use mycelium_telemetry::metrics::{Described, described};
 use mycelium_transports::counters::Kind;
 
 #[test]
@@ -32,7 +32,9 @@ fn each_value_of_each_kind_has_exactly_one_name() {
 #[test]
 fn names_follow_the_rules_of_prometheus() {
     let mut all = BTreeSet::new();
-    for (name, kind) in all_names() {
+    for Described { name, kind, labels, help } in described() {
+        assert!(help.ends_with('.'), "{name} has a meaning");
+        assert!(!labels.contains(&"node") && !labels.contains(&"le"), "{name}");
         let parts: Vec<&str> = name.split('_').collect();
         assert_eq!(parts[0], "mycelium", "{name}");
         let is_word =
@@ -41,7 +43,7 @@ fn names_follow_the_rules_of_prometheus() {
         // Ends that the formats add, or that have a meaning for another kind.
         let ends = ["total", "count", "sum", "bucket", "created", "info"];
         assert!(!ends.contains(parts.last().unwrap()), "{name}");
-        all.insert((name, kind.name()));
+        assert!(all.insert((name, kind.name())), "{name} is described once");
     }
     let unique: BTreeSet<&str> = all.iter().map(|(name, _)| *name).collect();
     assert_eq!(unique.len(), all.len(), "no name has two kinds");

@@ -282,7 +282,7 @@ fn a_lost_link_degrades_the_node_that_is_left_until_it_is_back() {
     assert_eq!(peer, "hall");
     let (second, running) = hall(&directory);
     wait(HealthState::Ready);
-    // Its end for good is no loss.
+    // A permanent end is not a loss.
     running.shutdown();
     second.block_on(running.join()).unwrap();
     assert_eq!(street.health().causes(), []);

@@ -86,7 +86,7 @@ async fn counters_grow_under_load_while_the_reader_restarts() {
     assert!(restarts >= 3.0, "{restarts}");
     let listener = report.services.iter().find(|service| service.name == "Listener").unwrap();
     assert!(restarts < listener.starts as f64);
-    // What a service counts itself goes on over its restarts.
+    // A service's own counter continues after its restarts.
     let own = last["tones_heard_total{node=\"hall\",service=\"Listener\"}"];
     assert!(own > 1500.0, "{own}");
 }

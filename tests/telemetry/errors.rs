@@ -1,4 +1,4 @@
-//! What refuses a start, with its place.
+//! Errors of the start, with their places.
 
 use std::net::TcpListener;
 

@@ -123,7 +123,7 @@ fn each_key_has_a_meaning_and_examples_that_the_parser_accepts() {
     }
 }
 
-/// Whether the program can do what a key asks for.
+/// Whether the program has the feature that a key needs.
 fn is_compiled(section: &str, key: &str) -> bool {
     let (endpoint, facade) = (cfg!(feature = "prometheus"), cfg!(feature = "facade"));
     match (section, key) {

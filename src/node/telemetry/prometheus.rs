@@ -21,14 +21,14 @@ pub(in crate::node) struct Settings {
 }
 
 /// The endpoint before its thread has started.
-pub(super) struct Bound {
+pub(super) struct Listening {
     endpoint: Endpoint,
     address: SocketAddr,
 }
 
 impl Settings {
     /// Binds the address, if the node has one.
-    pub(super) fn bind(&self, plan: &Plan) -> Result<Option<Bound>, StartError> {
+    pub(super) fn bind(&self, plan: &Plan) -> Result<Option<Listening>, StartError> {
         let (node, topology) = (&*plan.node, &plan.topology);
         let of_file = topology.metrics_address(node).map(|(address, place)| (address, Some(place)));
         let of_program = || self.address.map(|address| (address, None));
@@ -46,19 +46,19 @@ impl Settings {
         }
         let bound = Endpoint::bind(address).and_then(|endpoint| {
             let address = endpoint.address()?;
-            Ok(Bound { endpoint, address })
+            Ok(Listening { endpoint, address })
         });
         bound.map(Some).or_else(|problem| error(problem.to_string()))
     }
 }
 
-impl Bound {
+impl Listening {
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
 
     pub(super) fn start(self, shared: &Arc<Shared>, label_sets: usize) -> Result<(), StartError> {
-        let Bound { endpoint, address } = self;
+        let Listening { endpoint, address } = self;
         let (stopper, executor) = (endpoint.stopper(), shared.executor.clone());
         let source = Box::new(NodeSource(Arc::downgrade(shared)));
         let collector = Collector::with_most(label_sets);

@@ -29,7 +29,7 @@ impl Source for NodeSource {
 }
 
 impl NodeSource {
-    /// The state of the node, and what is wrong: a line for each.
+    /// The state of the node, and its causes: a line for each.
     fn answer(&self, is_well: impl Fn(&Health) -> bool) -> Result<String, String> {
         let Some(shared) = self.0.upgrade() else { return Err("stopped\n".to_owned()) };
         let health = shared.lifecycle.observers.health();
@@ -50,7 +50,8 @@ fn snapshot(shared: &Arc<Shared>) -> Snapshot {
         state: state.name(),
     });
     let counters = shared.topics.counters();
-    // First the rings: then what readers have taken is never more than what was sent.
+    // First the rings: the messages that readers have taken are then never more than those that
+    // were sent.
     let rings = shared.topics.all().iter().flat_map(|topic| rings(topic)).collect();
     Snapshot {
         node: shared.plan.node.clone(),

@@ -14,7 +14,7 @@ const HEADERS: usize = 64;
 pub(super) enum Request {
     /// More bytes have to come.
     Incomplete,
-    /// What it asks for: the path without a query, and whether it wants only the head.
+    /// The path without a query, whether only the head is wanted, and the format.
     Get { path: String, is_head: bool, format: Format },
     /// A method other than GET and HEAD.
     OtherMethod,
@@ -83,7 +83,7 @@ impl Responder {
             }
             Request::Invalid => text("400 Bad Request", "expected a request of HTTP/1.1\n"),
             Request::Get { path, is_head, format } => {
-                // A mistake in what is called must not end the thread.
+                // A mistake of the source must not end the thread.
                 let got = catch_unwind(AssertUnwindSafe(|| self.get(path, *format)));
                 let (status, kind, body) = got.unwrap_or_else(|_| {
                     let body = "the node panicked at this request\n".to_owned();

@@ -47,7 +47,7 @@ pub struct Collector {
     most: usize,
     /// The sets of label values that have series of their own, by kind of lines or family.
     admitted: HashMap<Cow<'static, str>, HashSet<Labels>>,
-    /// The last value of each counter, and what was added to the counted one.
+    /// The last value of each counter, and the number that was added to the counted one.
     shown: HashMap<SeriesKey, Shown>,
 }
 
@@ -103,9 +103,9 @@ impl Collector {
         self.add_rings(&mut families, snapshot, &mut over_limit);
         self.add_health(&mut families, snapshot, &mut over_limit);
         let taken = families.sample_names();
-        let (own, left_out) = user::families(&snapshot.readings, taken);
+        let user::Own { families: own, left_out } = user::families(&snapshot.readings, taken);
         for (family, sets) in own {
-            let sets = self.limited(family.name.clone(), sets, &mut over_limit);
+            let sets = self.limited(family.name.clone(), sets.into_sets(), &mut over_limit);
             let samples = sets.into_iter().map(|(labels, value)| families.sample(labels, value));
             let samples = samples.collect();
             families.all.push(Family { samples, ..family });
@@ -168,7 +168,7 @@ impl Collector {
         for Ring { topic, publisher, depth, high_water, capacity, .. } in &snapshot.rings {
             let pairs = [("topic", topic), ("publisher", publisher)];
             let labels = pairs.map(|(key, value)| (Cow::Borrowed(key), value.clone()));
-            let sizes = [*depth, *high_water, *capacity].map(|size| as_gauge(size));
+            let sizes = [*depth, *high_water, *capacity].map(as_gauge);
             rings.add(Labels::new(labels), Sizes(sizes));
         }
         for (labels, Sizes(sizes)) in
@@ -249,7 +249,8 @@ impl Families {
         Sample { node: self.node.clone(), labels, fixed: None, value }
     }
 
-    fn add(&mut self, Derived(name, help, kind): Derived, labels: Labels, value: SampleValue) {
+    fn add(&mut self, derived: Derived, labels: Labels, value: SampleValue) {
+        let Derived { name, help, kind, .. } = derived;
         let sample = self.sample(labels, value);
         self.family(name, help, kind).samples.push(sample);
     }
@@ -296,7 +297,7 @@ impl Families {
     fn sample_names(&self) -> HashSet<String> {
         let names =
             self.all.iter().flat_map(|family| user::sample_names(&family.name, family.kind));
-        let derived = derived::ALL.iter().flat_map(|it| user::sample_names(it.0, it.2));
+        let derived = derived::ALL.iter().flat_map(|it| user::sample_names(it.name, it.kind));
         names.chain(derived).collect()
     }
 }

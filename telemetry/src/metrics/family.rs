@@ -11,7 +11,7 @@ pub const OTHER: &str = "other";
 pub const STATES: [&str; 5] = ["starting", "ready", "degraded", "backing-off", "stopped"];
 
 /// What a family has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FamilyKind {
     /// Numbers that only grow.
     Counter,
@@ -97,7 +97,7 @@ pub enum SampleValue {
     /// Of a gauge.
     Gauge(i64),
     /// Of a histogram.
-    Histogram(Buckets),
+    Histogram(Box<Buckets>),
 }
 
 impl SampleValue {

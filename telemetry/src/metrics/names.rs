@@ -113,6 +113,7 @@ const LINK: &[Name] = &[
     counter("mycelium_link_topics_refused", "Topics that a node refused to the other one."),
     counter("mycelium_link_peers_rejected", "Connections that were rejected."),
     counter("mycelium_link_evictions", "Connections that were closed to make room for others."),
+    counter("mycelium_link_traces_invalid", "Traces of messages with invalid ids: ignored."),
     counter("mycelium_link_sent_bytes", "Bytes that were written to the connection."),
     counter("mycelium_link_received_bytes", "Bytes that were read from the connection."),
     counter("mycelium_link_batches_sent", "Writes to the connection, with many frames each."),
@@ -220,57 +221,79 @@ pub(super) mod derived {
 
     /// A family that is made of more than a value.
     #[derive(Clone, Copy, Debug)]
-    pub(in crate::metrics) struct Derived(
-        pub(in crate::metrics) &'static str,
-        pub(in crate::metrics) &'static str,
-        pub(in crate::metrics) FamilyKind,
-    );
+    pub(in crate::metrics) struct Derived {
+        pub(in crate::metrics) name: &'static str,
+        pub(in crate::metrics) labels: &'static [&'static str],
+        pub(in crate::metrics) help: &'static str,
+        pub(in crate::metrics) kind: FamilyKind,
+    }
 
-    pub(in crate::metrics) const RESTARTS: Derived =
-        Derived("mycelium_service_restarts", "Starts of the service after the first one.", Counter);
-    pub(in crate::metrics) const RECONNECTS: Derived = Derived(
-        "mycelium_link_reconnects",
-        "Connections with the other node after the first.",
+    const fn of(
+        kind: FamilyKind,
+        name: &'static str,
+        labels: &'static [&'static str],
+        help: &'static str,
+    ) -> Derived {
+        Derived { name, labels, help, kind }
+    }
+
+    pub(in crate::metrics) const RESTARTS: Derived = of(
         Counter,
+        "mycelium_service_restarts",
+        &["service"],
+        "Starts of the service after the first one.",
     );
-    pub(in crate::metrics) const RING_DEPTH: Derived = Derived(
+    pub(in crate::metrics) const RECONNECTS: Derived = of(
+        Counter,
+        "mycelium_link_reconnects",
+        &["peer", "role"],
+        "Connections with the other node after the first.",
+    );
+    pub(in crate::metrics) const RING_DEPTH: Derived = of(
+        Gauge,
         "mycelium_ring_depth",
+        &["topic", "publisher"],
         "Messages that the slowest gating reader still needs.",
-        Gauge,
     );
-    pub(in crate::metrics) const RING_HIGH_WATER: Derived = Derived(
-        "mycelium_ring_high_water",
-        "The greatest depth that the publisher has seen.",
+    pub(in crate::metrics) const RING_HIGH_WATER: Derived = of(
         Gauge,
+        "mycelium_ring_high_water",
+        &["topic", "publisher"],
+        "The greatest depth that the publisher has seen: it checks once a lap, and when the ring is full.",
     );
     pub(in crate::metrics) const RING_CAPACITY: Derived =
-        Derived("mycelium_ring_capacity", "Slots of the ring.", Gauge);
-    pub(in crate::metrics) const SUBSCRIPTION_DEPTH: Derived = Derived(
-        "mycelium_subscription_depth",
-        "Messages of the publisher that the reader has not taken.",
+        of(Gauge, "mycelium_ring_capacity", &["topic", "publisher"], "Slots of the ring.");
+    pub(in crate::metrics) const SUBSCRIPTION_DEPTH: Derived = of(
         Gauge,
+        "mycelium_subscription_depth",
+        &["topic", "publisher", "reader"],
+        "Messages of the publisher that the reader has not taken.",
     );
     pub(in crate::metrics) const HEALTH: Derived =
-        Derived("mycelium_health", "1 for the state of the node, 0 for all others.", Gauge);
-    pub(in crate::metrics) const SERVICE_HEALTH: Derived = Derived(
+        of(Gauge, "mycelium_health", &["state"], "1 for the state of the node, 0 for all others.");
+    pub(in crate::metrics) const SERVICE_HEALTH: Derived = of(
+        Gauge,
         "mycelium_service_health",
+        &["service", "state"],
         "1 for the state of the service, 0 for all others.",
-        Gauge,
     );
-    pub(in crate::metrics) const UNSEEN: Derived = Derived(
-        "mycelium_counters_unseen",
-        "Lines of counters without a place in memory.",
+    pub(in crate::metrics) const UNSEEN: Derived = of(
         Counter,
+        "mycelium_counters_unseen",
+        &[],
+        "Lines of counters without a place in memory.",
     );
-    pub(in crate::metrics) const OVER_LIMIT: Derived = Derived(
+    pub(in crate::metrics) const OVER_LIMIT: Derived = of(
+        Gauge,
         "mycelium_label_sets_over_limit",
+        &["group"],
         "Sets of label values that are not shown on their own, but as `other`.",
-        Gauge,
     );
-    pub(in crate::metrics) const LEFT_OUT: Derived = Derived(
-        "mycelium_metrics_left_out",
-        "Metrics of services whose names collide with those of others.",
+    pub(in crate::metrics) const LEFT_OUT: Derived = of(
         Gauge,
+        "mycelium_metrics_left_out",
+        &[],
+        "Metrics of services whose names collide with those of others.",
     );
 
     /// All of them.

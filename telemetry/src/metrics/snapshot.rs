@@ -50,7 +50,7 @@ pub trait Source: Send {
     /// What the node knows of itself now; `None` once it is gone.
     fn snapshot(&self) -> Option<Snapshot>;
 
-    /// Whether the process should go on, and why not.
+    /// Whether the process should continue, and why not.
     fn live(&self) -> Result<String, String>;
 
     /// Whether the node should get work, and why not.

@@ -24,12 +24,16 @@ pub(super) fn sample_names(name: &str, kind: FamilyKind) -> Vec<String> {
     }
 }
 
-/// The families of the metrics of services, without samples, and their values by labels; and the
-/// number of metrics that have no name. `taken`: the names of samples that others have.
-pub(super) fn families(
-    readings: &[Reading],
-    mut taken: HashSet<String>,
-) -> (Vec<(Family, Vec<(Labels, SampleValue)>)>, usize) {
+/// The metrics of services.
+pub(super) struct Own {
+    /// Families without samples, and their values by labels.
+    pub(super) families: Vec<(Family, Sets<SampleValue>)>,
+    /// The number of metrics that have no name.
+    pub(super) left_out: usize,
+}
+
+/// The metrics of services among lines. `taken`: the names of samples that others have.
+pub(super) fn families(readings: &[Reading], mut taken: HashSet<String>) -> Own {
     let mut all: Vec<(Family, Sets<SampleValue>)> = Vec::new();
     let mut places = HashMap::new();
     let mut left_out = 0;
@@ -59,7 +63,7 @@ pub(super) fn families(
             }
         }
     }
-    (all.into_iter().map(|(family, sets)| (family, sets.into_sets())).collect(), left_out)
+    Own { families: all, left_out }
 }
 
 /// Takes a name that no sample of another family has.
@@ -111,7 +115,7 @@ fn values(value: &MetricValue) -> Vec<(&'static str, SampleValue)> {
                 SampleValue::Gauge(i64::try_from(value.unwrap_or(0)).unwrap_or(i64::MAX))
             };
             vec![
-                ("", SampleValue::Histogram(buckets(values))),
+                ("", SampleValue::Histogram(Box::new(buckets(values)))),
                 ("_min", extreme(values.least())),
                 ("_max", extreme(values.most())),
             ]

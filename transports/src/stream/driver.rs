@@ -324,8 +324,8 @@ pub enum DriveError {
 debug_as_display!(DriveError);
 
 impl DriveError {
-    /// Whether one of both sides has closed the link for good: its node has ended, and is not about
-    /// to run again.
+    /// Whether one of both sides has closed the link permanently: its node has ended, and is not
+    /// about to run again.
     #[must_use]
     pub fn is_final(&self) -> bool {
         matches!(
