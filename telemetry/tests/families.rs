@@ -247,7 +247,7 @@ fn the_states_of_a_health_are_one_and_zeros() {
 proptest! {
     /// A peer may have any name: each line of the text stays one, and begins as it should.
     #[test]
-    fn hostile_names_are_no_lines_of_their_own(name in ".{1,40}", node in "\\PC{1,10}|.{1,10}") {
+    fn hostile_names_are_no_lines_of_their_own(name in "[\"\\\\\n,a-z={}]{1,10}|.{1,40}", node in "\\PC{1,10}|.{1,10}") {
         let region = Region::new(64);
         let line = region.line(&format!("topic=t publisher={name} epoch=1"));
         line.set(PublisherValue::Sent, 1);
@@ -264,8 +264,37 @@ proptest! {
                     value.parse::<f64>().is_ok() && line.contains("{node=\"")
                 };
                 prop_assert!(is_comment || is_end || is_sample, "{line:?}");
+                if is_sample {
+                    prop_assert!(are_labels(line), "{line:?}");
+                }
                 prop_assert!(!line.chars().any(|letter| letter.is_control()), "{line:?}");
             }
+        }
+    }
+}
+
+/// Whether a line has its labels, and only these: a key, and a text between quotes.
+fn are_labels(line: &str) -> bool {
+    let Some((_, mut rest)) = line.split_once('{') else { return false };
+    let keys = ["node", "topic", "publisher", "state", "group", "le"];
+    loop {
+        let Some((key, value)) = rest.split_once("=\"") else { return false };
+        let mut letters = value.char_indices();
+        let end = loop {
+            match letters.next() {
+                Some((_, '\\')) => _ = letters.next(),
+                Some((end, '"')) => break end,
+                Some(_) => {}
+                None => return false,
+            }
+        };
+        rest = &value[end + 1..];
+        if !keys.contains(&key) {
+            return false;
+        }
+        match rest.strip_prefix(',') {
+            Some(next) => rest = next,
+            None => return rest.strip_prefix("} ").is_some_and(|it| it.parse::<f64>().is_ok()),
         }
     }
 }
