@@ -48,7 +48,11 @@ struct Server {
 
 impl Server {
     fn new(name: &str) -> Server {
-        let endpoint = Endpoint::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        Server::at("127.0.0.1:0".parse().unwrap(), name)
+    }
+
+    fn at(address: SocketAddr, name: &str) -> Server {
+        let endpoint = Endpoint::bind(address).unwrap();
         let (address, stopper) = (endpoint.address().unwrap(), endpoint.stopper());
         let (is_ready, seconds) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let node = Node { is_ready: is_ready.clone(), name: name.to_owned() };
@@ -218,7 +222,9 @@ fn a_client_that_never_reads_is_closed_at_its_deadline() {
 
 #[test]
 fn its_end_closes_all_connections_and_frees_the_address() {
-    let served = Server::new("main");
+    // Other tests do not use this address, so nobody takes its port.
+    let host = if cfg!(target_os = "linux") { [127, 77, 0, 4] } else { [127, 0, 0, 1] };
+    let served = Server::at((host, 0).into(), "main");
     let address = served.address;
     let mut open: Vec<TcpStream> = (0..8).map(|_| served.connect()).collect();
     served.works();

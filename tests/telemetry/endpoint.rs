@@ -10,11 +10,12 @@ use mycelium::{Context, Execution, Node, Policy, Result, Running, Topology, serv
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 
-use super::services::{Organ, Tone, address, builder, get, is_free, scrape, until};
+use super::services::{Organ, Tone, address, builder, get, is_free, own_address, scrape, until};
 
 async fn on(executor: impl Executor) {
     let executor: Arc<dyn Executor> = Arc::new(executor);
     let (builder, heard) = builder(0);
+    let builder = builder.listen_metrics(own_address(2));
     let running = builder.build().unwrap().start(executor.clone()).unwrap();
     let address = address(&running);
     until(&*executor, "messages", || heard.load(Ordering::SeqCst) > 1000).await;

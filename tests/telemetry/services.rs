@@ -115,3 +115,9 @@ pub(crate) async fn until(executor: &dyn Executor, what: &str, mut holds: impl F
 pub(crate) fn is_free(address: SocketAddr) -> bool {
     TcpStream::connect(address).is_err()
 }
+
+/// An address that no other test uses, so that nobody takes its port when it is free again.
+pub(crate) fn own_address(number: u8) -> SocketAddr {
+    let host = if cfg!(target_os = "linux") { [127, 77, 0, number] } else { [127, 0, 0, 1] };
+    (host, 0).into()
+}

@@ -93,6 +93,14 @@ struct OpenEvictions {
     is_notifying: bool,
 }
 
+impl OpenEvictions {
+    /// The evictions of these readers have ended.
+    fn end(&mut self, has_returned: impl Fn(&(u64, Claim, Arc<str>)) -> bool) {
+        let returned = self.readers.extract_if(.., |reader| has_returned(reader));
+        self.pending.extend(returned.map(|(.., reader)| EvictionChange::Returned(reader)));
+    }
+}
+
 enum EvictionChange {
     Evicted(Eviction),
     Returned(Arc<str>),
@@ -120,7 +128,8 @@ impl Evictions {
     /// The subscription with this number and claim is evicted.
     pub(super) fn add(&self, number: u64, claim: Claim, eviction: Eviction) {
         let mut open = self.open();
-        open.readers.retain(|(other, ..)| *other != number);
+        // It has returned meanwhile, and nobody has found it.
+        open.end(|(other, ..)| *other == number);
         open.readers.push((number, claim, eviction.reader.clone()));
         open.pending.push_back(EvictionChange::Evicted(eviction));
         self.notify(open);
@@ -139,12 +148,10 @@ impl Evictions {
         }
     }
 
-    /// The evictions of these readers have ended.
+    /// The evictions of these readers have ended, and observers are notified.
     fn end(&self, has_returned: impl Fn(&(u64, Claim, Arc<str>)) -> bool) {
         let mut open = self.open();
-        let OpenEvictions { readers, pending, .. } = &mut *open;
-        let returned = readers.extract_if(.., |reader| has_returned(reader));
-        pending.extend(returned.map(|(.., reader)| EvictionChange::Returned(reader)));
+        open.end(has_returned);
         self.notify(open);
     }
 
