@@ -213,6 +213,37 @@ impl Blocker {
     }
 }
 
+/// Emits some messages more than its ring has slots, and then none.
+struct Brief;
+
+#[service(emits(Tone))]
+impl Brief {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for number in 0..12 {
+            ctx.emit(Tone { number }).await?;
+        }
+        ctx.shutdown_requested().await;
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_evicted_reader_returns_although_its_publisher_is_silent() {
+    let topology = Topology::parse("test.toml", "[topic.tones]\ncapacity = 8").unwrap();
+    let node = Node::builder("main")
+        .topology(topology)
+        .on_stall("tones", OnStall::EvictAfter(Duration::from_secs(2)))
+        .service(|| Brief)
+        .service(|| Sleeper(Duration::from_secs(10)));
+    let executor = Tokio::current().unwrap();
+    let running = node.build().unwrap().start(executor.clone()).unwrap();
+    let degraded = |health: &Health| health.service("Brief") == Some(HealthState::Degraded);
+    until(&executor, &running, degraded).await;
+    until(&executor, &running, |health| health.node() == HealthState::Ready).await;
+    running.shutdown();
+    running.join().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_poll_that_hangs_is_degraded_and_not_live() {
     let (let_go, receiver) = channel();
