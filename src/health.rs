@@ -102,7 +102,7 @@ impl fmt::Display for HealthCause {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
     phase: NodePhase,
-    services: BTreeMap<String, ServiceHealth>,
+    services: BTreeMap<Box<str>, ServiceHealth>,
     /// The number of services in each state, in the order of [`HealthState::ALL`].
     counts: [usize; 5],
     /// The connections of each link that was connected once and is still needed.
@@ -137,9 +137,16 @@ enum ServicePhase {
     Stopped,
 }
 
+/// A node may have many services, and most of them are well.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct ServiceHealth {
     phase: ServicePhase,
+    /// `None` if nothing is wrong.
+    causes: Option<Box<Causes>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Causes {
     /// The number of its polls that hang: its own, and those of its child tasks.
     hanging: usize,
     /// The number of its rings of each topic that are nearly full.
@@ -154,19 +161,28 @@ impl ServiceHealth {
             ServicePhase::Starting => HealthState::Starting,
             ServicePhase::BackingOff => HealthState::BackingOff,
             ServicePhase::Stopped => HealthState::Stopped,
-            ServicePhase::Running => {
-                let is_well =
-                    self.hanging == 0 && self.pressed.is_empty() && self.evicted.is_empty();
-                if is_well { HealthState::Ready } else { HealthState::Degraded }
-            }
+            ServicePhase::Running if self.causes.is_none() => HealthState::Ready,
+            ServicePhase::Running => HealthState::Degraded,
         }
+    }
+
+    fn hangs(&self) -> bool {
+        self.causes.as_ref().is_some_and(|causes| causes.hanging > 0)
+    }
+
+    /// Adds or removes a cause.
+    fn change(&mut self, change: impl FnOnce(&mut Causes)) {
+        let mut causes = self.causes.take().unwrap_or_default();
+        change(&mut causes);
+        self.causes = Some(causes).filter(|causes| **causes != Causes::default());
     }
 }
 
 impl Health {
     /// Of a node that has not started, with these services.
     pub fn new<N: Into<String>>(services: impl IntoIterator<Item = N>) -> Health {
-        let services = services.into_iter().map(|name| (name.into(), ServiceHealth::default()));
+        let services =
+            services.into_iter().map(|name| (name.into().into(), ServiceHealth::default()));
         let mut health = Health { services: services.collect(), ..Health::default() };
         health.counts[HealthState::Starting as usize] = health.services.len();
         health
@@ -218,7 +234,7 @@ impl Health {
 
     /// The services and their states, by name.
     pub fn services(&self) -> impl Iterator<Item = (&str, HealthState)> {
-        self.services.iter().map(|(name, service)| (name.as_str(), service.state()))
+        self.services.iter().map(|(name, service)| (&**name, service.state()))
     }
 
     /// Whether the node should get work: it is ready or degraded. It is what `/ready` answers.
@@ -234,7 +250,7 @@ impl Health {
     /// [watchdog](crate::Builder::watchdog) has found. It is what `/live` answers.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        let hangs = self.services.values().any(|service| service.hanging > 0);
+        let hangs = self.services.values().any(ServiceHealth::hangs);
         self.phase != NodePhase::Stopped && !hangs
     }
 
@@ -243,18 +259,19 @@ impl Health {
     pub fn causes(&self) -> Vec<HealthCause> {
         let mut causes = Vec::new();
         for (name, service) in &self.services {
-            let own = || name.clone();
+            let own = || name.to_string();
             match service.phase {
                 ServicePhase::BackingOff => causes.push(HealthCause::BacksOff { service: own() }),
                 ServicePhase::Running => {}
                 ServicePhase::Starting | ServicePhase::Stopped => continue,
             }
-            if service.hanging > 0 {
+            if service.hangs() {
                 causes.push(HealthCause::Hangs { service: own() });
             }
-            let pressed = service.pressed.keys().cloned();
+            let Some(of_service) = &service.causes else { continue };
+            let pressed = of_service.pressed.keys().cloned();
             causes.extend(pressed.map(|topic| HealthCause::Backpressure { service: own(), topic }));
-            let evicted = service.evicted.keys().cloned();
+            let evicted = of_service.evicted.keys().cloned();
             causes.extend(evicted.map(|(topic, reader)| HealthCause::Evicted {
                 service: own(),
                 topic,
@@ -278,23 +295,23 @@ impl Health {
                 self.enter(service, ServicePhase::BackingOff)
             }
             Event::ServiceStopped { service, .. } => self.enter(service, ServicePhase::Stopped),
-            Event::PollHangs { service, .. } => self.change(service, |it| it.hanging += 1),
+            Event::PollHangs { service, .. } => self.cause(service, |it| it.hanging += 1),
             Event::PollEnded { service, .. } => {
-                self.change(service, |it| it.hanging = it.hanging.saturating_sub(1))
+                self.cause(service, |it| it.hanging = it.hanging.saturating_sub(1))
             }
             Event::BackpressureStarted { service, topic, .. } => {
-                self.change(service, |it| add(&mut it.pressed, topic.to_owned()))
+                self.cause(service, |it| add(&mut it.pressed, topic.to_owned()))
             }
             Event::BackpressureEnded { service, topic, .. } => {
-                self.change(service, |it| remove(&mut it.pressed, topic.to_owned()))
+                self.cause(service, |it| remove(&mut it.pressed, topic.to_owned()))
             }
             Event::ReaderEvicted { service, topic, reader, .. } => {
                 let key = (topic.to_owned(), reader.to_owned());
-                self.change(service, |it| add(&mut it.evicted, key))
+                self.cause(service, |it| add(&mut it.evicted, key))
             }
             Event::ReaderReturned { service, topic, reader } => {
                 let key = (topic.to_owned(), reader.to_owned());
-                self.change(service, |it| remove(&mut it.evicted, key))
+                self.cause(service, |it| remove(&mut it.evicted, key))
             }
             Event::LinkConnected { peer, reads } => {
                 *self.links.entry((peer.to_owned(), reads)).or_default() += 1;
@@ -344,9 +361,13 @@ impl Health {
         })
     }
 
+    fn cause(&mut self, service: &str, cause: impl FnOnce(&mut Causes)) -> Option<HealthChange> {
+        self.change(service, |it| it.change(cause))
+    }
+
     /// The node has ended, and with it the services that have never started.
     fn stop_services(&mut self) -> Vec<HealthChange> {
-        let names: Vec<String> = self.services.keys().cloned().collect();
+        let names: Vec<Box<str>> = self.services.keys().cloned().collect();
         names.iter().filter_map(|name| self.enter(name, ServicePhase::Stopped)).collect()
     }
 
@@ -357,7 +378,7 @@ impl Health {
         change: impl FnOnce(&mut ServiceHealth),
     ) -> Option<HealthChange> {
         if !self.services.contains_key(name) {
-            self.services.insert(name.to_owned(), ServiceHealth::default());
+            self.services.insert(name.into(), ServiceHealth::default());
             self.counts[HealthState::Starting as usize] += 1;
         }
         let service = self.services.get_mut(name)?;

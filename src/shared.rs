@@ -110,6 +110,12 @@ impl Shared {
         }
     }
 
+    /// A run of a service failed, and the next one begins after a pause.
+    pub(crate) fn backs_off(&self, service: &str, error: &str, pause: Duration) {
+        let event = Event::ServiceBackingOff { service, error, pause };
+        self.lifecycle.observers.notify(&event);
+    }
+
     /// Observers of the node get the events of a service's publisher; the log gets evictions, too.
     pub(crate) fn observe_publisher<M: Message>(
         self: &Arc<Self>,

@@ -11,7 +11,6 @@ use mycelium_transports::local::Undelivered;
 
 use crate::error::{Error, panic_text};
 use crate::log;
-use crate::observe::Event;
 use crate::report::Outcome;
 use crate::service::{Life, Service};
 use crate::shared::Runs;
@@ -76,9 +75,7 @@ pub async fn supervise<S: Service>(mut life: Box<Life<S>>) {
             pause = %format_args!("{pause:.0?}"),
             "the service failed and will be restarted"
         );
-        let (service, error) = (life.context.name(), &*failure.text);
-        let event = Event::ServiceBackingOff { service, error, pause };
-        shared.lifecycle.observers.notify(&event);
+        shared.backs_off(life.context.name(), &failure.text, pause);
         failed = Some(failure.text);
         let wake = executor.sleep_until(now.saturating_add(pause));
         if shuts_down {
