@@ -3,8 +3,8 @@
 //!
 //! Nothing here runs in the task of a service, or knows services, nodes or executors. A
 //! [`Snapshot`] is what a node knows of itself: the counters of its region, how full its rings are,
-//! and its health. [`metrics`] makes families of it; [`http`] serves them to Prometheus, and
-//! [`facade`] passes them to the crate `metrics`. Both run on a thread that the caller gives, until
+//! and its health. [`metrics`] makes families of it; `http` serves them to Prometheus, and
+//! `facade` passes them to the crate `metrics`. Both run on a thread that the caller gives, until
 //! the caller stops them.
 #![forbid(unsafe_code)]
 
