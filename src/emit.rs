@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use mycelium_core::Message;
 use mycelium_executor::{DeadlineTimer, Executor, SendFuture};
+use mycelium_transports::counters::{Line, ServiceValue};
 use mycelium_transports::local::{EmitError, Publisher, Refusal, TaskBudget};
 
 use crate::log;
@@ -115,6 +116,8 @@ impl<M: Message> fmt::Debug for Emit<'_, M> {
 pub(crate) struct Waits {
     pub(crate) service: Arc<str>,
     pub(crate) shared: Arc<Shared>,
+    /// The service's counters: supervision and these waits are one task.
+    pub(crate) line: Line<ServiceValue>,
     /// The executor of the thread where the service runs.
     pub(crate) executor: Arc<dyn Executor>,
     /// That of the service's task.
@@ -149,6 +152,7 @@ impl Waits {
     ) -> Waits {
         Waits {
             service: service.into(),
+            line: shared.topics.counters().line(&format!("service={service}")),
             shared,
             executor,
             budget,
@@ -180,9 +184,12 @@ impl Waits {
 
     /// Watches the present wait. If it lasts too long, calls `report` with the service's name.
     pub(crate) fn watch(&mut self, context: &mut Context<'_>, report: impl FnOnce(&str)) {
-        let Waits { service, executor, timers, .. } = self;
+        let Waits { service, executor, timers, line, .. } = self;
         let Timers { stall, since, .. } = &mut **timers.get_or_insert_default();
-        stall.watch(context, &**executor, since, || report(service));
+        stall.watch(context, &**executor, since, || {
+            line.add(ServiceValue::Stalls, 1);
+            report(service);
+        });
     }
 
     /// Watches an emit that waits for room.

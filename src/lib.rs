@@ -229,6 +229,9 @@
 //!   publisher and subscription ([`counters`]).
 //! - **Metrics**: [`Context::metrics`] makes a [`Counter`], a [`Gauge`] or a [`Histogram`] of a
 //!   service's own ([`Metrics`]), which [`Running::metrics`] reads.
+//! - **Health**: [`Running::health`] says how the node and each service is ([`Health`]).
+//! - **Prometheus**: with the feature `prometheus` a node serves its metrics, and its health as
+//!   `/live` and `/ready`. `docs/observability.md` has this and more.
 //! - **The end**: the [`Report`] of a node has a [`ServiceReport`] with its [`Outcome`] for each
 //!   service.
 //!
@@ -242,6 +245,8 @@
 //! | `signals` | yes | no `Node::run`: [`Node::start`] starts a node that [`Running::shutdown`] ends |
 //! | `logs` | no | no `mycelium::init`; with it, also `tracing` |
 //! | `testing` | no | no `testing::ServiceTest` |
+//! | `prometheus` | no | no endpoint with `/metrics`, `/live` and `/ready` |
+//! | `facade` | no | no metrics for the recorder of the crate `metrics` |
 //!
 //! `default-features = false` switches all of them off; a program that uses one names it.
 //!
@@ -252,7 +257,7 @@
 #![forbid(unsafe_code)]
 
 // The files of this crate, from the bottom up: `log` writes log lines, `names` finds the name that
-// was meant; `execution`, `report`, `observe`, `error` and `topology` are values without a running
+// was meant; `execution`, `report`, `observe`, `health`, `error` and `topology` are values without a running
 // node; `plan` checks that services fit together; `shared` is the state that the parts of a running
 // node share; `links` connects the node with others; `request` has requests and replies, `remote`
 // the services that carry them between nodes; `service` is what a service is and sees,
@@ -270,6 +275,8 @@ mod ending;
 mod error;
 mod execution;
 mod exit;
+mod health;
+mod health_state;
 mod inbox;
 mod kept;
 mod latch;
@@ -286,6 +293,7 @@ mod metrics;
 mod names;
 mod node;
 mod observe;
+mod observers;
 mod plan;
 mod port;
 mod remote;
@@ -326,6 +334,8 @@ pub use error::{
     Unfinished, ZeroPeriod,
 };
 pub use execution::Execution;
+pub use health::{Health, HealthCause};
+pub use health_state::HealthState;
 pub use inbox::Subscription;
 pub use kept::Kept;
 #[cfg(unix)]
@@ -366,6 +376,10 @@ pub struct Embedding;
 #[cfg(all(doctest, feature = "topology"))]
 #[doc = include_str!("../docs/legacy.md")]
 pub struct Legacy;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/observability.md")]
+pub struct Observability;
 
 #[cfg(all(doctest, feature = "testing"))]
 #[doc = include_str!("../docs/testing-your-services.md")]

@@ -55,8 +55,10 @@ pub(crate) struct LinkSetup<'a> {
     pub(crate) counters: &'a Arc<Region>,
     /// The connections with nodes that this one reads from.
     pub(crate) peers: &'a Arc<Peers>,
-    /// Called for each notice, beside the log.
+    /// Called for each notice of the links to nodes that this one reads from, beside the log.
     pub(crate) on_notice: Arc<dyn Fn(&Notice<'_>) + Send + Sync>,
+    /// As `on_notice`, of the links of nodes that read from this one.
+    pub(crate) on_reader_notice: Arc<dyn Fn(&Notice<'_>) + Send + Sync>,
 }
 
 /// The links of a running node.
@@ -94,11 +96,13 @@ impl Links {
         })?;
         let log = Log::new(setup.node, setup.executor.clone());
         setup.spawn(log.clone().run(links.control.clone()))?;
-        let on_notice = setup.on_notice.clone();
-        let observer: Observer = Arc::new(move |notice| {
-            on_notice(&notice);
-            log.note(&notice);
-        });
+        let observer = |on_notice: &Arc<dyn Fn(&Notice<'_>) + Send + Sync>| -> Observer {
+            let (on_notice, log) = (on_notice.clone(), log.clone());
+            Arc::new(move |notice| {
+                on_notice(&notice);
+                log.note(&notice);
+            })
+        };
         if setup.carriers.use_memory() {
             match share_memory(setup) {
                 Ok(control) => links.memory = Some(control),
@@ -106,12 +110,13 @@ impl Links {
             }
         }
         if !setup.peer_topics.readers.is_empty() {
-            let server = links.serve(setup, &far, identity, observer.clone())?;
+            let server = links.serve(setup, &far, identity, observer(&setup.on_reader_notice))?;
             links.server = Some(server);
         }
         for (peer, topics) in &setup.peer_topics.publishers {
             let endpoint = setup.endpoint_of(peer, &far)?;
-            links.connect(setup, identity, (peer, endpoint), topics, observer.clone())?;
+            let observer = observer(&setup.on_notice);
+            links.connect(setup, identity, (peer, endpoint), topics, observer)?;
         }
         links.watch = Some(links.watch_members());
         Ok(links)
@@ -230,12 +235,14 @@ impl Links {
         }
         let (peers, name) = (setup.peers.clone(), peer.to_owned());
         let observer: Observer = Arc::new(move |notice| {
-            match notice {
-                Notice::Connected { .. } => peers.connected(&name),
-                Notice::Disconnected { .. } => peers.disconnected(&name),
-                _ => {}
-            }
+            let change: Option<fn(&Peers, &str)> = match notice {
+                Notice::Connected { .. } => Some(Peers::connected),
+                Notice::Disconnected { .. } => Some(Peers::disconnected),
+                _ => None,
+            };
+            // First: it uses whether the peer was connected.
             observer(notice);
+            change.into_iter().for_each(|change| change(&peers, &name));
         });
         let executor = setup.executor.clone();
         let control = self.memory.clone().filter(|_| setup.carriers.in_memory(peer));

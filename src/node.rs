@@ -2,8 +2,8 @@
 //! `request_links` (which services carry requests to other nodes), `legacy_services` (which serve
 //! clients of the original system), `prepare` (a service is wired),
 //! `placing` (it gets its executor or thread), `service_task` (what surrounds each poll), `driver`
-//! (it waits for the end) with `endless` (which subscriptions it ends), `watchdog`, and `running`
-//! (what the owner sees).
+//! (it waits for the end) with `endless` (which subscriptions it ends), `watchdog`, `telemetry`
+//! (what it passes on of itself), and `running` (what the owner sees).
 
 pub(crate) mod builder;
 mod driver;
@@ -15,6 +15,7 @@ mod prepare;
 mod request_links;
 mod running;
 mod service_task;
+mod telemetry;
 mod watchdog;
 
 use std::fmt;
@@ -46,7 +47,7 @@ use crate::links::log::Log;
 use crate::links::{LinkSetup, Links};
 use crate::log;
 use crate::names::expected_instead_of;
-use crate::observe::Observers;
+use crate::observers::Observers;
 use crate::plan::Plan;
 use crate::report::Carrier;
 #[cfg(feature = "signals")]
@@ -58,6 +59,7 @@ use crate::testing::Probe;
 use crate::topology::Setting;
 use placing::kind;
 use prepare::{Prepared, Registered, Resolved, StopHook};
+use telemetry::Telemetry;
 use watchdog::Watchdog;
 
 pub use placing::Placement;
@@ -73,6 +75,7 @@ pub struct Node {
     hooks: Vec<StopHook>,
     observers: Observers,
     watchdog: Option<Duration>,
+    telemetry: Telemetry,
     /// Its listeners for clients of the original system.
     #[cfg(feature = "topology")]
     legacy: Vec<Arc<Hub>>,
@@ -266,6 +269,7 @@ impl Node {
         let executor =
             in_queue(executor, queue, || (format!("node `{}`", self.plan.node), place()))?;
         self.plan.check_huge_pages(PageSize::free_huge)?;
+        let telemetry = self.telemetry.bind(&self.plan)?;
         let mut resolved = Vec::new();
         for service in &self.services {
             let executor = choose(&self.plan, &executor, &self.executors, service)?;
@@ -317,7 +321,8 @@ impl Node {
             control: &shared.lifecycle.links,
             peers: &shared.peers,
             counters: shared.topics.counters(),
-            on_notice: shared.on_notice(),
+            on_notice: shared.on_notice(true),
+            on_reader_notice: shared.on_notice(false),
         })?);
         for warning in &self.warnings {
             log::warn!(node = shared.plan.node, "{warning}");
@@ -341,9 +346,19 @@ impl Node {
         }
         let watchdog =
             self.watchdog.map(|limit| watch(&shared, limit, &mut prepared)).transpose()?;
-        let placements = driver::start(&shared, &links, prepared, watchdog, self.hooks)?;
-        let report =
-            StartReport { placements, links: links_at_start, memory, warnings: self.warnings };
+        let metrics_address = telemetry.address();
+        let passed_on = telemetry.start(&shared);
+        let placements = match passed_on {
+            Ok(()) => driver::start(&shared, &links, prepared, watchdog, self.hooks)?,
+            Err(error) => return Err(driver::abort_start(&shared, watchdog.as_ref(), error)),
+        };
+        let report = StartReport {
+            placements,
+            links: links_at_start,
+            memory,
+            metrics_address,
+            warnings: self.warnings,
+        };
         Ok(Running { shared, links, report })
     }
 }

@@ -1,10 +1,9 @@
-//! Events of a node and its services, and the observers that are notified of them.
+//! Events of a node and its services. `observers.rs` notifies observers of them, and `health.rs`
+//! makes the node's health of them.
 
-use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use crate::log;
+use crate::health_state::HealthState;
 use crate::report::Outcome;
 
 /// An event of a node or of one of its services, for [observers](crate::Builder::observe).
@@ -41,6 +40,15 @@ pub enum Event<'a> {
         service: &'a str,
         /// The error or panic that ended its previous run.
         error: &'a str,
+    },
+    /// A run of a service failed, and the next one begins after a pause. Called where it runs.
+    ServiceBackingOff {
+        /// Its name.
+        service: &'a str,
+        /// The error or panic that ended the run.
+        error: &'a str,
+        /// The pause. A shutdown ends it early.
+        pause: Duration,
     },
     /// A service has stopped and will not be restarted, or was abandoned.
     ServiceStopped {
@@ -101,6 +109,44 @@ pub enum Event<'a> {
         /// For how long it had held the publisher up.
         stalled: Duration,
     },
+    /// A reader that was evicted has moved, and the publisher waits for it again; or it has left.
+    /// Called where the reader takes its gap, or where the publisher finds that it has moved: once
+    /// it has sent as many messages as its ring has slots at the latest.
+    ReaderReturned {
+        /// The service that publishes.
+        service: &'a str,
+        /// The topic.
+        topic: &'a str,
+        /// The reader: a subscription, or another node.
+        reader: &'a str,
+    },
+    /// A link with another node of the topology is connected. Called where the node's links run.
+    LinkConnected {
+        /// The other node.
+        peer: &'a str,
+        /// Whether this node reads from the other one. If not, the other one reads from this one.
+        reads: bool,
+    },
+    /// A link with another node has lost its connection, or has ended. Called as the event before.
+    LinkDisconnected {
+        /// The other node.
+        peer: &'a str,
+        /// Whether this node reads from the other one.
+        reads: bool,
+        /// Whether it has ended: one of both nodes has closed it permanently, or will not run
+        /// again.
+        is_over: bool,
+    },
+    /// The health of a service, or of the node, is another one. Called after the event that has
+    /// changed it, on the thread of that event, or of a later one.
+    HealthChanged {
+        /// The service; `None` for the node.
+        service: Option<&'a str>,
+        /// Its state before.
+        before: HealthState,
+        /// Its state now.
+        now: HealthState,
+    },
     /// A poll of a service, or of a child task of it, has lasted longer than the watchdog's limit
     /// and has not ended: nothing else runs on its thread. Called on the watchdog's thread.
     PollHangs {
@@ -116,35 +162,4 @@ pub enum Event<'a> {
         /// Its approximate duration.
         lasted: Duration,
     },
-}
-
-type Observer = Box<dyn Fn(&Event<'_>) + Send + Sync>;
-
-/// The observers of a node.
-#[derive(Default)]
-pub(crate) struct Observers(Vec<Observer>);
-
-impl Observers {
-    pub(crate) fn add(&mut self, observer: impl Fn(&Event<'_>) + Send + Sync + 'static) {
-        self.0.push(Box::new(observer));
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Calls all observers, in their order. A panic of one is logged.
-    pub(crate) fn notify(&self, event: &Event<'_>) {
-        for observer in &self.0 {
-            if catch_unwind(AssertUnwindSafe(|| observer(event))).is_err() {
-                log::error!(?event, "an observer of the node panicked at this event");
-            }
-        }
-    }
-}
-
-impl fmt::Debug for Observers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} observers", self.0.len())
-    }
 }

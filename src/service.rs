@@ -15,7 +15,6 @@ use std::task::Poll;
 use mycelium_bundle::Restart;
 use mycelium_core::{Message, Request, TraceContext};
 use mycelium_executor::Executor;
-use mycelium_transports::counters::{Line, ServiceValue};
 use mycelium_transports::local::{EmitError, Publisher, Refusal, TaskBudget};
 
 use crate::emit::batch::EmitBatch;
@@ -607,7 +606,6 @@ pub struct Life<S: Service> {
     /// `None` if the service reads nothing that could become a dead letter.
     pub(crate) dead_letters: Option<DeadLetterWriter>,
     pub(crate) restart: Restart,
-    pub(crate) line: Line<ServiceValue>,
     /// Dropped last: when the node learns of the end of the service, all else is gone.
     pub(crate) exit: ExitGuard,
 }

@@ -5,6 +5,7 @@
 //! `topics` has the topics and their publishers, `outside` the subscriptions outside the services,
 //! `peers` counts the connections with other nodes,
 //! `failure` is the error with which the node will end, `threads` has the threads that it started,
+//! `sinks` those that pass on what it knows of itself,
 //! `poll_mark` the words that its watchdog checks.
 //! [`Shared`] holds one of each, and has the operations that concern more than one. Nothing here
 //! knows a service's type, a single link, or the driver.
@@ -15,6 +16,7 @@ mod outside;
 mod peers;
 mod poll_mark;
 mod services;
+mod sinks;
 mod threads;
 mod topics;
 
@@ -28,7 +30,8 @@ use mycelium_transports::local::{Eviction, OnStall, PressureChange, Publisher};
 
 use crate::error::StartError;
 use crate::log;
-use crate::observe::{Event, Observers};
+use crate::observe::Event;
+use crate::observers::Observers;
 use crate::plan::Plan;
 use crate::report::Outcome;
 #[cfg(feature = "testing")]
@@ -39,6 +42,7 @@ pub(crate) use peers::{Connections, Peers};
 pub(crate) use poll_mark::{PollMark, WatchdogHandle};
 pub(crate) use services::Runs;
 use services::Services;
+use sinks::Sinks;
 pub(crate) use threads::Threads;
 pub(crate) use topics::{DeadLetterWriter, Topics};
 
@@ -57,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) failure: Failure,
     /// The services' own threads.
     pub(crate) threads: Arc<Threads>,
+    /// The threads that pass on what it knows of itself.
+    pub(crate) sinks: Sinks,
     /// Unset if no watchdog runs.
     pub(crate) watchdog: OnceLock<Arc<WatchdogHandle>>,
     /// What a test sees of the services. Unset outside of tests.
@@ -74,6 +80,7 @@ impl Shared {
         services: &[&str],
     ) -> Arc<Shared> {
         topics.set_executor(&executor);
+        observers.expect(services);
         let others = services.iter().filter(|name| !plan.dead_letters.ends_last(name)).count();
         Arc::new(Shared {
             lifecycle: Lifecycle::new(&plan.node, observers),
@@ -82,6 +89,7 @@ impl Shared {
             peers: Arc::default(),
             failure: Failure::default(),
             threads: Arc::default(),
+            sinks: Sinks::default(),
             watchdog: OnceLock::new(),
             #[cfg(feature = "testing")]
             probe: OnceLock::new(),
@@ -102,6 +110,12 @@ impl Shared {
         }
     }
 
+    /// A run of a service failed, and the next one begins after a pause.
+    pub(crate) fn backs_off(&self, service: &str, error: &str, pause: Duration) {
+        let event = Event::ServiceBackingOff { service, error, pause };
+        self.lifecycle.observers.notify(&event);
+    }
+
     /// Observers of the node get the events of a service's publisher; the log gets evictions, too.
     pub(crate) fn observe_publisher<M: Message>(
         self: &Arc<Self>,
@@ -110,9 +124,6 @@ impl Shared {
     ) {
         if self.plan.on_stall(publisher.topic()) != OnStall::Block {
             self.observe_evictions(service, publisher);
-        }
-        if self.lifecycle.observers.is_empty() {
-            return;
         }
         // Weakly: the publisher's ring is a part of the topics here.
         let (shared, service) = (Arc::downgrade(self), service.to_owned());
@@ -130,8 +141,17 @@ impl Shared {
 
     fn observe_evictions<M: Message>(self: &Arc<Self>, service: &str, publisher: &Publisher<M>) {
         // Weakly, as above.
-        let (shared, service) = (Arc::downgrade(self), service.to_owned());
+        let (shared, service) = (Arc::downgrade(self), Arc::<str>::from(service));
         let topic = publisher.topic().clone();
+        let (node, name, of) = (shared.clone(), service.clone(), topic.clone());
+        publisher.observe_returns(move |reader| {
+            let (service, topic, reader) = (&*name, &*of, &*reader);
+            log::info!(service, topic, reader, "the reader that was evicted is waited for again");
+            if let Some(shared) = node.upgrade() {
+                let event = Event::ReaderReturned { service, topic, reader };
+                shared.lifecycle.observers.notify(&event);
+            }
+        });
         publisher.observe_evictions(move |Eviction { reader, stalled }| {
             let (service, topic, reader) = (&*service, &*topic, &*reader);
             log::warn!(
@@ -176,19 +196,47 @@ impl Shared {
         );
     }
 
-    /// The callback for notices of links that concern the whole node. It holds the state weakly:
-    /// links do not keep a node.
-    pub(crate) fn on_notice(self: &Arc<Self>) -> Arc<dyn Fn(&Notice<'_>) + Send + Sync> {
+    /// The callback for notices of links that concern the whole node: those of the links to nodes
+    /// that this one `reads` from, or of the links of nodes that read from this one. It holds the
+    /// state weakly: links do not keep a node.
+    pub(crate) fn on_notice(
+        self: &Arc<Self>,
+        reads: bool,
+    ) -> Arc<dyn Fn(&Notice<'_>) + Send + Sync> {
         let shared = Arc::downgrade(self);
-        Arc::new(move |notice| match (notice, shared.upgrade()) {
-            (Notice::TopicLayoutDiffers { peer, topic, mismatch }, Some(shared)) => {
-                shared.cannot_read(peer, topic, mismatch);
+        Arc::new(move |notice| {
+            let Some(shared) = shared.upgrade() else { return };
+            match notice {
+                Notice::TopicLayoutDiffers { peer, topic, mismatch } => {
+                    shared.cannot_read(peer, topic, mismatch);
+                }
+                Notice::DeadLettered { undelivered } => {
+                    shared.topics.write_dead_letter(undelivered);
+                }
+                Notice::Connected { peer } => shared.link_changes(peer, reads, None),
+                Notice::Disconnected { peer, error } => {
+                    shared.link_changes(peer, reads, Some(error.is_final()));
+                }
+                // The launcher says so, whether or not the link is connected.
+                Notice::PeerEnded { peer } => shared.link_changes(peer, reads, Some(true)),
+                _ => {}
             }
-            (Notice::DeadLettered { undelivered }, Some(shared)) => {
-                shared.topics.write_dead_letter(undelivered);
-            }
-            _ => {}
         })
+    }
+
+    /// A link with another node is connected (`None`), or not any more. Processes whose names the
+    /// topology does not have as readers of this node may come and go.
+    fn link_changes(&self, peer: &str, reads: bool, is_over: Option<bool>) {
+        let is_known = reads || self.plan.peer_topics.readers.contains_key(peer);
+        // An attempt to connect may fail after the handshake has begun.
+        let has_failed = reads && is_over == Some(false) && !self.peers.get(peer).is_connected;
+        if !is_known || has_failed {
+            return;
+        }
+        self.lifecycle.observers.notify(&match is_over {
+            None => Event::LinkConnected { peer, reads },
+            Some(is_over) => Event::LinkDisconnected { peer, reads, is_over },
+        });
     }
 
     /// Another node publishes a topic with another layout: services here can never read it, and the

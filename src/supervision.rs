@@ -75,6 +75,7 @@ pub async fn supervise<S: Service>(mut life: Box<Life<S>>) {
             pause = %format_args!("{pause:.0?}"),
             "the service failed and will be restarted"
         );
+        shared.backs_off(life.context.name(), &failure.text, pause);
         failed = Some(failure.text);
         let wake = executor.sleep_until(now.saturating_add(pause));
         if shuts_down {
@@ -141,8 +142,8 @@ fn ends_by_shutdown<S: Service>(life: &Life<S>, error: &Error) -> bool {
 impl<S: Service> Life<S> {
     /// Counts for readers of the counters, and for the node's report.
     fn count(&self, value: ServiceValue, count: impl FnOnce(&mut Runs)) {
-        self.line.add(value, 1);
         let waits = &self.context.waits;
+        waits.line.add(value, 1);
         waits.shared.services.count_run(&waits.service, count);
     }
 
@@ -166,7 +167,7 @@ impl<S: Service> Life<S> {
     /// Writes a dead letter for each message that failed at each delivery.
     fn write_dead_letters(&mut self) {
         for undelivered in self.inboxes.iter().flat_map(|inbox| inbox.take_undelivered()) {
-            self.line.add(ServiceValue::DeadLetters, 1);
+            self.context.waits.line.add(ServiceValue::DeadLetters, 1);
             report(&undelivered);
             if let Some(dead_letters) = &mut self.dead_letters {
                 let waits = &self.context.waits;

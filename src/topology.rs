@@ -1,8 +1,8 @@
 //! The topology file: which services make up a node, and the settings of nodes, services, topics,
 //! subscriptions and links that differ from the defaults. `options` reads it, `include` its files,
 //! `document` their tables and variables (`substitution`). `sections` has the keys, `values` their
-//! types, `check` compares names, `execution`, `socket`, `hosts`, `tls`, `links` and `legacy`
-//! answer questions about their keys, `requests` adds what requests between nodes need, `error` has
+//! types, `check` compares names, `execution`, `socket`, `hosts`, `tls`, `telemetry`, `links` and
+//! `legacy` answer questions about their keys, `requests` adds what requests between nodes need, `error` has
 //! the errors, `places` where in the file a setting is that an error is about.
 //!
 //! Without the feature `topology` this file is replaced by `topology/none.rs`, whose topology has
@@ -33,6 +33,7 @@ mod socket;
 mod source;
 mod subscription;
 mod substitution;
+mod telemetry;
 mod tls;
 mod topic;
 mod values;
@@ -104,6 +105,7 @@ impl Topology {
         topology.check_hosts()?;
         topology.check_links()?;
         topology.check_tls()?;
+        topology.check_telemetry()?;
         topology.check_legacy()?;
         topology.check_sockets()?;
         topology.check_executions()?;

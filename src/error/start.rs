@@ -1,5 +1,6 @@
 //! Why a node did not start, or did not end well.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -135,6 +136,18 @@ pub enum StartError {
         place: Option<String>,
         /// The reason.
         error: BindError,
+    },
+    /// A node cannot serve its metrics.
+    #[error("{}node `{node}` cannot serve metrics at `{address}`: {problem}", at(place.as_deref()))]
+    Metrics {
+        /// The node.
+        node: String,
+        /// Where the topology sets the address, if it does: file, line and column.
+        place: Option<String>,
+        /// The address.
+        address: SocketAddr,
+        /// The reason.
+        problem: String,
     },
     /// A node cannot have the shared memory that the topology requests.
     #[error("{}node `{node}` cannot have its shared memory: {problem}", at(place.as_deref()))]

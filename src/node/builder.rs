@@ -15,13 +15,15 @@ use super::Node;
 use super::legacy_services::{LegacyCodecs, LegacyService};
 use super::prepare::{Registered, StopHook};
 use super::request_links::{AddedService, RequestLinks};
+use super::telemetry::Telemetry;
 use crate::error::BuildError;
 use crate::execution::Execution;
 #[cfg(feature = "topology")]
 use crate::legacy::LegacyCodec;
 #[cfg(feature = "topology")]
 use crate::legacy::hub::Hub;
-use crate::observe::{Event, Observers};
+use crate::observe::Event;
+use crate::observers::Observers;
 use crate::plan::{Bindings, BoundPorts, Plan};
 use crate::report::StartWarning;
 use crate::service::Service;
@@ -53,6 +55,7 @@ pub struct Builder {
     hooks: Vec<StopHook>,
     observers: Observers,
     watchdog: Option<Duration>,
+    pub(super) telemetry: Telemetry,
 }
 
 impl Node {
@@ -78,6 +81,7 @@ impl Node {
             hooks: Vec::new(),
             observers: Observers::default(),
             watchdog: None,
+            telemetry: Telemetry::default(),
         }
     }
 }
@@ -491,7 +495,7 @@ impl Builder {
         warnings.extend(plan.warnings());
         let plan = Arc::new(plan);
         let topics = Topics::new(plan.clone())?;
-        let Builder { executors, hooks, observers, .. } = self;
+        let Builder { executors, hooks, observers, telemetry, .. } = self;
         Ok(Node {
             plan,
             topics,
@@ -501,6 +505,7 @@ impl Builder {
             hooks,
             observers,
             watchdog,
+            telemetry,
             #[cfg(feature = "topology")]
             legacy: self.listeners,
             #[cfg(feature = "testing")]

@@ -1,6 +1,6 @@
 //! The driver: a task that starts the services of a node and waits for the end, which comes by
 //! itself, by a shutdown, or at the shutdown's deadline. The order of the end: services, links,
-//! threads, stop hooks, watchdog.
+//! threads, stop hooks, watchdog, sinks.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -41,14 +41,29 @@ pub(super) fn start(
     match &started {
         Ok(_) => _ = shared.lifecycle.placed.set(),
         // The services that were placed are aborted before they run.
-        Err(_) => {
-            block_on(shared.threads.gone(), WaitStrategy::Park);
-            watchdog
-                .iter()
-                .for_each(|watchdog| block_on(watchdog.threads().gone(), WaitStrategy::Park));
-        }
+        Err(_) => wait_for_all_threads(shared, watchdog.as_ref()),
     }
     started
+}
+
+/// Ends the threads of a node that cannot start.
+pub(super) fn abort_start(
+    shared: &Arc<Shared>,
+    watchdog: Option<&Arc<WatchdogHandle>>,
+    error: StartError,
+) -> StartError {
+    watchdog.into_iter().for_each(|watchdog| watchdog.stop());
+    wait_for_all_threads(shared, watchdog);
+    error
+}
+
+fn wait_for_all_threads(shared: &Shared, watchdog: Option<&Arc<WatchdogHandle>>) {
+    shared.sinks.stop();
+    let of_watchdog = watchdog.map(|watchdog| watchdog.threads());
+    let of_node: [&Threads; 2] = [&shared.threads, shared.sinks.threads()];
+    for threads in of_node.into_iter().chain(of_watchdog) {
+        block_on(threads.gone(), WaitStrategy::Park);
+    }
 }
 
 fn place_all(
@@ -118,6 +133,8 @@ impl Driver {
             watchdog.stop();
             self.wait_for_threads(watchdog.threads(), Some(Duration::ZERO)).await;
         }
+        self.shared.sinks.stop();
+        self.wait_for_threads(self.shared.sinks.threads(), Some(Duration::ZERO)).await;
         self.has_ended = true;
         // The drop of the driver finishes the node.
     }
@@ -372,6 +389,7 @@ impl Drop for Driver {
         // Without this, services on other executors would continue to run.
         self.abort();
         self.watchdog.iter().for_each(|watchdog| watchdog.stop());
+        self.shared.sinks.stop();
         self.shared.topics.finish_outside_subscriptions();
         if self.shared.lifecycle.placed.is_set() {
             lost.iter().for_each(|service| self.shared.end(service, &Outcome::Abandoned));

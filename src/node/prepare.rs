@@ -122,7 +122,6 @@ pub(super) fn prepare<S: Service>(
         inboxes,
         dead_letters,
         restart: shared.plan.topology.restart(&name),
-        line: shared.topics.counters().line(&format!("service={name}")),
         exit: ExitGuard {
             shared: shared.clone(),
             links: links.clone(),

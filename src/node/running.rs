@@ -1,6 +1,7 @@
 //! A node that runs, for its owner.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use mycelium_core::{Message, Request};
@@ -9,6 +10,7 @@ use mycelium_transports::local::{Publisher, SubscribeOptions};
 
 use super::placing::Placement;
 use crate::error::{BuildError, Result, ShuttingDown, StartError, SubscribeError};
+use crate::health::Health;
 use crate::inbox::Subscription;
 use crate::links::Links;
 use crate::report::{LinkReport, Report, RingMemory, ServiceReport, StartWarning};
@@ -34,6 +36,8 @@ pub struct StartReport {
     pub links: Vec<LinkReport>,
     /// The memory of its rings.
     pub memory: RingMemory,
+    /// Where its metrics are served, if they are: `/metrics`, `/live` and `/ready`.
+    pub metrics_address: Option<SocketAddr>,
     /// They are logged at the start, too.
     pub warnings: Vec<StartWarning>,
 }
@@ -44,6 +48,9 @@ impl fmt::Display for StartReport {
         self.placements.iter().try_for_each(|placement| writeln!(f, "{placement}"))?;
         self.links.iter().try_for_each(|link| writeln!(f, "{link}"))?;
         writeln!(f, "{}", self.memory)?;
+        if let Some(address) = self.metrics_address {
+            writeln!(f, "metrics at http://{address}/metrics")?;
+        }
         self.warnings.iter().try_for_each(|warning| writeln!(f, "warning: {warning}"))
     }
 }
@@ -96,6 +103,40 @@ impl Running {
     #[must_use]
     pub fn start_report(&self) -> &StartReport {
         &self.report
+    }
+
+    /// How the node and each of its services are now.
+    ///
+    /// ```
+    /// use mycelium::{Context, HealthState, Node, Result, service};
+    ///
+    /// struct Idle;
+    ///
+    /// #[service()]
+    /// impl Idle {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         ctx.shutdown_requested().await;
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let node = Node::builder("main").service(|| Idle).build()?;
+    /// let running = node.start(mycelium_tokio::Tokio::current()?)?;
+    /// assert_eq!(running.health().node(), HealthState::Starting);
+    /// while !running.health().is_ready() {
+    ///     tokio::task::yield_now().await;
+    /// }
+    /// assert_eq!(running.health().service("Idle"), Some(HealthState::Ready));
+    /// running.shutdown();
+    /// running.join().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.shared.lifecycle.observers.health()
     }
 
     /// The current values of all counters.

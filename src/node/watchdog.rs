@@ -163,6 +163,7 @@ impl Watchdog {
         let hanging = self.services.iter().filter(|service| service.hangs);
         let names: BTreeSet<String> = hanging.map(|service| service.name.clone()).collect();
         self.shared.abandon(names.into_iter().collect());
+        self.shared.sinks.stop();
         self.shared.lifecycle.finish();
     }
 }

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mycelium_transports::exchange::Control;
 
 use crate::latch::Latch;
-use crate::observe::{Event, Observers};
+use crate::observe::Event;
+use crate::observers::Observers;
 
 /// The phases of a node, in their order. A node may skip being ready.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -63,6 +63,26 @@ impl Topology {
         None
     }
 
+    #[cfg(feature = "prometheus")]
+    pub(crate) fn metrics_address(&self, _node: &str) -> Option<(std::net::SocketAddr, String)> {
+        None
+    }
+
+    #[cfg(feature = "prometheus")]
+    pub(crate) fn exposes_metrics(&self) -> bool {
+        false
+    }
+
+    #[cfg(feature = "facade")]
+    pub(crate) fn telemetry_interval(&self) -> Option<Duration> {
+        None
+    }
+
+    #[cfg(any(feature = "prometheus", feature = "facade"))]
+    pub(crate) fn label_sets(&self) -> Option<usize> {
+        None
+    }
+
     pub(crate) fn memory(&self, _node: &str) -> usize {
         MEMORY
     }

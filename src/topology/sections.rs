@@ -11,6 +11,7 @@ use super::addresses::{Addresses, HostAddresses, Port};
 use super::legacy_section::LegacySection;
 use super::link::{LinkSection, Transport};
 use super::policies::{Keys, PolicyName, StallRule, StartName};
+use super::telemetry::{MetricsAddress, TelemetrySection};
 use super::values::{
     Budget, Bytes, Capacity, ClassName, DeathLimit, DeliveryName, FallbackName, Latency, Mode,
     Percentage, RunName, Shares, Span, ThreadName, TopicName, WaitName,
@@ -21,6 +22,7 @@ use super::values::{
 pub(super) struct Sections {
     pub(super) host: BTreeMap<Spanned<String>, HostSection>,
     pub(super) tls: Option<Spanned<TlsSection>>,
+    pub(super) telemetry: TelemetrySection,
     pub(super) node: BTreeMap<Spanned<String>, NodeSection>,
     pub(super) service: BTreeMap<Spanned<String>, ServiceSection>,
     pub(super) topic: BTreeMap<Spanned<String>, TopicSection>,
@@ -64,6 +66,7 @@ pub(super) struct NodeSection {
     pub(super) mode: Option<Spanned<Mode>>,
     pub(super) owner: Option<u32>,
     pub(super) watchdog: Option<Span>,
+    pub(super) listen_metrics: Option<Spanned<MetricsAddress>>,
     pub(super) shares: Option<Spanned<Shares>>,
     pub(super) latency: Option<Spanned<Latency>>,
 }

@@ -27,12 +27,12 @@ fn unknown_sections_and_keys() {
         (
             "[nodes.main]",
             "1:2",
-            "unknown key `nodes`: did you mean `node`? (expected one of: host, tls, node, service, topic, subscription, link, legacy)",
+            "unknown key `nodes`: did you mean `node`? (expected one of: host, tls, telemetry, node, service, topic, subscription, link, legacy)",
         ),
         (
             "[node.main]\nservices = []\ncolour = \"red\"",
             "3:1",
-            "unknown key `colour`: expected one of: services, host, port, address, listen, executor, shutdown, memory, huge_pages, socket, users, group and 5 more",
+            "unknown key `colour`: expected one of: services, host, port, address, listen, executor, shutdown, memory, huge_pages, socket, users, group and 6 more",
         ),
         (
             "[host.one]\naddress = \"a\"\nadress = \"b\"",

@@ -164,6 +164,15 @@ impl<T: Storage> Broadcast<T> {
         words.is_some_and(|words| words.evict(reader.generation))
     }
 
+    /// Whether the writer does not wait for the reader with this claim until that reader moves
+    /// ([`Producer::suspend`]). It may have moved already: the writer finds that out at its next
+    /// check.
+    #[must_use]
+    pub fn is_suspended(&self, reader: Claim) -> bool {
+        let words = self.storage.reader(reader.entry);
+        words.is_some_and(|words| words.is_suspended() && words.is_held(reader.generation))
+    }
+
     /// The most messages that a gating reader was behind, as the writer saw at its checks: once a
     /// lap, and whenever the ring was full.
     #[must_use]

@@ -39,8 +39,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    #[cfg(feature = "metrics")]
-    pub(super) const ALL: [Kind; 12] = [
+    /// All kinds.
+    pub const ALL: [Kind; 12] = [
         Kind::Publisher,
         Kind::Edge,
         Kind::Service,
@@ -182,6 +182,8 @@ values! {
         SentAgain = "sent_again",
         /// How often the publisher stopped waiting for the reader. The publisher counts it.
         Evicted = "evicted",
+        /// Gaps that were reported to the reader.
+        Gaps = "gaps",
     }
 
     /// Values of a [`Kind::Service`].
@@ -194,6 +196,8 @@ values! {
         Panics = "panics",
         /// Messages that became dead letters.
         DeadLetters = "dead_letters",
+        /// Waits for slow readers that lasted for more than a second, and each further second.
+        Stalls = "stalls",
     }
 
     /// Values of a [`Kind::Link`].
@@ -216,6 +220,12 @@ values! {
         Evicted = "evicted",
         /// Traces of messages whose ids were invalid, and that were ignored.
         InvalidTraces = "invalid_traces",
+        /// Bytes that were written to the connection.
+        BytesSent = "bytes_sent",
+        /// Bytes that were read from the connection.
+        BytesReceived = "bytes_received",
+        /// Writes to the connection: each has as many frames as were ready.
+        Batches = "batches",
     }
 
     /// Values of a [`Kind::Watchdog`].

@@ -28,7 +28,7 @@ use super::notice::{Notice, Observer};
 use super::topics::TopicInterest;
 use crate::counters::{Line, LinkValue};
 use crate::local::{GapReason, KeepOpen, Policy, Start, Topic};
-use crate::stream::{NodeLink, STREAMS, TOPICS, Traffic};
+use crate::stream::{Moved, NodeLink, STREAMS, TOPICS, Traffic};
 
 pub(super) struct ClientSession {
     /// The name of the peer.
@@ -324,6 +324,10 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
         stream.push(&frame, trace)?;
         self.line.add(LinkValue::Received, 1);
         Ok(())
+    }
+
+    fn moved(&mut self, moved: Moved) {
+        moved.count(&self.line);
     }
 
     fn on_event(&mut self, now: Duration, link: &mut NodeLink<'_>, event: Event<'_>) {

@@ -26,7 +26,7 @@ use super::served_topic::{ServedTopic, TopicEgress};
 use super::server::TopicServer;
 use crate::counters::{Line, LinkValue, plain};
 use crate::local::{Policy, Start, SubscribeOptions};
-use crate::stream::{DriveError, NodeLink, STREAMS, TOPICS, Traffic};
+use crate::stream::{DriveError, Moved, NodeLink, STREAMS, TOPICS, Traffic};
 
 pub(super) struct ServerSession {
     server: Arc<TopicServer>,
@@ -233,6 +233,13 @@ impl ServerSession {
 impl Traffic<TOPICS, STREAMS> for ServerSession {
     fn run_bytes(&self, run: &RunBytes) -> Option<[&[u8]; 2]> {
         self.topics.iter().find_map(|served| served.run_bytes(run))
+    }
+
+    fn moved(&mut self, moved: Moved) {
+        // The bytes of a peer that has not stated its name are not counted.
+        if let Some(peer) = &self.peer {
+            moved.count(&peer.line);
+        }
     }
 
     fn on_event(&mut self, now: Duration, link: &mut NodeLink<'_>, event: Event<'_>) {

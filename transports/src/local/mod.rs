@@ -85,6 +85,7 @@ pub use ring::{MappedRing, Readers, RingMemory};
 pub use schema::Schema;
 pub use shared::{RemoteBell, RemoteReaders, SharedRing};
 pub use stall::{Eviction, OnStall};
+pub use state::RingStatus;
 pub use subscription::{Finisher, Subscription};
 pub use task_budget::{ChildTask, DeferredWakes, TaskBudget, poll_with};
 pub use topic::{KeepOpen, Topic};

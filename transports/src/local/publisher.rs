@@ -212,6 +212,14 @@ impl<M: Message> Publisher<M> {
         self.writer.state.evictions.observe(observer);
     }
 
+    /// Calls `observer` with the name of a reader that was evicted and that the publisher waits for
+    /// again, because it has moved, or that has left: where the reader takes its gap, or where the
+    /// publisher finds it, once it has sent as many messages as its ring has slots at the latest.
+    /// Only the first observer counts. It must not keep the publisher's topic.
+    pub fn observe_returns(&self, observer: impl Fn(Arc<str>) + Send + Sync + 'static) {
+        self.writer.state.evictions.observe_returns(observer);
+    }
+
     /// Waits until every gating subscription, here and in other processes, is done with all sent
     /// messages or has left.
     ///

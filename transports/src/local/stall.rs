@@ -4,8 +4,9 @@
 //! and knows since when each reader has held the publisher up without moving. A reader over the
 //! limit is suspended in the ring ([`Producer::suspend`]): it is waited for again once it moves.
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -75,7 +76,34 @@ pub struct Eviction {
 pub(super) struct Evictions {
     /// Whether gating readers can be evicted. Set before any reader joins.
     are_possible: AtomicBool,
+    /// Whether there is a reader that was evicted and has not returned.
+    are_open: AtomicBool,
+    open: Mutex<OpenEvictions>,
     observer: OnceLock<Box<dyn Fn(Eviction) + Send + Sync>>,
+    observer_of_returns: OnceLock<Box<dyn Fn(Arc<str>) + Send + Sync>>,
+}
+
+/// The readers that were evicted and have not returned, and what observers do not know yet.
+#[derive(Default)]
+struct OpenEvictions {
+    /// By the number of the subscription.
+    readers: Vec<(u64, Claim, Arc<str>)>,
+    pending: VecDeque<EvictionChange>,
+    /// A thread calls the observers now, and does so until nothing is pending.
+    is_notifying: bool,
+}
+
+impl OpenEvictions {
+    /// The evictions of these readers have ended.
+    fn end(&mut self, has_returned: impl Fn(&(u64, Claim, Arc<str>)) -> bool) {
+        let returned = self.readers.extract_if(.., |reader| has_returned(reader));
+        self.pending.extend(returned.map(|(.., reader)| EvictionChange::Returned(reader)));
+    }
+}
+
+enum EvictionChange {
+    Evicted(Eviction),
+    Returned(Arc<str>),
 }
 
 impl Evictions {
@@ -92,10 +120,67 @@ impl Evictions {
         let _ = self.observer.set(Box::new(observer));
     }
 
-    pub(super) fn notify(&self, eviction: Eviction) {
-        if let Some(observer) = self.observer.get() {
-            observer(eviction);
+    /// Calls `observer` with each reader that returns. The first call of this counts.
+    pub(super) fn observe_returns(&self, observer: impl Fn(Arc<str>) + Send + Sync + 'static) {
+        let _ = self.observer_of_returns.set(Box::new(observer));
+    }
+
+    /// The subscription with this number and claim is evicted.
+    pub(super) fn add(&self, number: u64, claim: Claim, eviction: Eviction) {
+        let mut open = self.open();
+        // It has returned meanwhile, and nobody has found it.
+        open.end(|(other, ..)| *other == number);
+        open.readers.push((number, claim, eviction.reader.clone()));
+        open.pending.push_back(EvictionChange::Evicted(eviction));
+        self.notify(open);
+    }
+
+    /// The subscription with this number has moved, or left.
+    #[cold]
+    pub(super) fn returned(&self, number: u64) {
+        self.end(|(other, ..)| *other == number);
+    }
+
+    /// Finds the readers that have returned: those that the publisher waits for again.
+    pub(super) fn check(&self, ring: &Ring) {
+        if self.are_open.load(Ordering::Relaxed) {
+            self.end(|(_, claim, _)| !ring.is_suspended(*claim));
         }
+    }
+
+    /// The evictions of these readers have ended, and observers are notified.
+    fn end(&self, has_returned: impl Fn(&(u64, Claim, Arc<str>)) -> bool) {
+        let mut open = self.open();
+        open.end(has_returned);
+        self.notify(open);
+    }
+
+    /// Notifies the observers of changes, one after the other.
+    fn notify<'s>(&'s self, mut open: MutexGuard<'s, OpenEvictions>) {
+        self.are_open.store(!open.readers.is_empty(), Ordering::Relaxed);
+        if open.is_notifying {
+            return;
+        }
+        open.is_notifying = true;
+        while let Some(change) = open.pending.pop_front() {
+            // Not under the lock: an observer may use the publisher's topic.
+            drop(open);
+            match change {
+                EvictionChange::Evicted(eviction) => {
+                    self.observer.get().into_iter().for_each(|observer| observer(eviction.clone()));
+                }
+                EvictionChange::Returned(reader) => {
+                    let observer = self.observer_of_returns.get();
+                    observer.into_iter().for_each(|observer| observer(reader.clone()));
+                }
+            }
+            open = self.open();
+        }
+        open.is_notifying = false;
+    }
+
+    fn open(&self) -> MutexGuard<'_, OpenEvictions> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

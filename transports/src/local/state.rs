@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use mycelium_core::doorbell::Doorbell;
-use mycelium_core::ring::broadcast::{Consumer, Producer};
+use mycelium_core::ring::broadcast::{Claim, Consumer, Producer};
 
 use super::abandoned::Abandoned;
 use super::numbering::{KnownNumbering, Numbering};
@@ -70,6 +70,28 @@ pub(super) struct PublisherState {
     pub(super) area: TraceArea,
     /// The descriptor of the ring's memory, or why other processes cannot map it.
     pub(super) file: Result<OwnedFd, String>,
+}
+
+/// How full the ring of one publisher is: [`Topic::rings`](super::Topic::rings).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RingStatus {
+    /// The publisher.
+    pub publisher: Arc<str>,
+    /// Its epoch.
+    pub epoch: u64,
+    /// The number of messages that the slowest gating reader still needs.
+    pub depth: usize,
+    /// The greatest depth that the publisher has seen: it checks once a lap, and whenever the ring
+    /// is full.
+    pub high_water: usize,
+    /// The number of slots.
+    pub capacity: usize,
+    /// The label of the publisher's line of counters.
+    pub label: String,
+    /// The names of its present readers in the labels of their lines: of subscriptions, and of
+    /// other nodes.
+    pub readers: Vec<String>,
 }
 
 /// Where a publisher runs.
@@ -119,6 +141,11 @@ impl Origin {
             Origin::Local | Origin::Remote(_) => false,
             Origin::Mapped(_) | Origin::Pumped(_) => true,
         }
+    }
+
+    /// Whether it is the ring of a `drop-newest` subscription.
+    pub(super) fn is_pump(&self) -> bool {
+        self.pump().is_some()
     }
 
     fn pump(&self) -> Option<&Pump> {
@@ -270,6 +297,20 @@ impl PublisherState {
         self.origin.mapped().map_or(oldest, |mapped| oldest.max(mapped.first.min(tail)))
     }
 
+    /// How full the ring is.
+    pub(super) fn status(&self) -> RingStatus {
+        self.import();
+        RingStatus {
+            publisher: self.name.clone(),
+            epoch: self.epoch,
+            depth: self.depth(),
+            high_water: self.ring.high_water(),
+            capacity: self.ring.capacity(),
+            label: self.label(),
+            readers: self.readers.lock().iter().map(|it| plain(&it.subscriber.name)).collect(),
+        }
+    }
+
     /// The gating subscription with this entry in the ring.
     pub(super) fn reader_at(&self, entry: usize) -> Option<Arc<SubscriberState>> {
         let readers = self.readers.lock();
@@ -277,18 +318,18 @@ impl PublisherState {
         Some(reader.subscriber.clone())
     }
 
-    /// The gating subscription with this entry is evicted: it has held the publisher up for this
+    /// The gating subscription with this claim is evicted: it has held the publisher up for this
     /// long.
-    pub(super) fn evicted(&self, entry: usize, stalled: Duration) {
+    pub(super) fn evicted(&self, claim: Claim, stalled: Duration) {
         let readers = self.readers.lock();
-        let Some(reader) = readers.iter().find(|reader| reader.entry == Some(entry)) else {
+        let Some(reader) = readers.iter().find(|reader| reader.entry == Some(claim.entry)) else {
             return;
         };
         reader.line.add(EdgeValue::Evicted, 1);
         reader.was_evicted.iter().for_each(|it| it.store(true, Ordering::Relaxed));
-        let reader = reader.subscriber.name.clone();
+        let (number, reader) = (reader.number(), reader.subscriber.name.clone());
         drop(readers);
-        self.evictions.notify(Eviction { reader, stalled });
+        self.evictions.add(number, claim, Eviction { reader, stalled });
     }
 }
 

@@ -19,7 +19,7 @@ use super::ring::{Readers, RingError, RingMemory, RingShape};
 use super::roster::Numbered;
 use super::schema::Schema;
 use super::stall::OnStall;
-use super::state::{Edge, Origin, PublisherState, SubscriberState};
+use super::state::{Edge, Origin, PublisherState, RingStatus, SubscriberState};
 use super::trace::{TraceArea, Tracer};
 use crate::counters::Region;
 use crate::sync::{AtomicUsize, Ordering};
@@ -428,6 +428,37 @@ impl Topic {
         if remove(&mut members.subscribers, subscriber) {
             members.keeping -= usize::from(subscriber.policy.keeps());
         }
+    }
+
+    /// How full the rings of its publishers are now: those of this process, and those of other
+    /// processes whose messages come over a link or through memory.
+    ///
+    /// ```
+    /// # use mycelium_core::message;
+    /// # use mycelium_transports::counters::Region;
+    /// # use mycelium_transports::local::{Policy, Schema, Topic, TopicError};
+    /// # #[message(topic = "ticks", id = 1)]
+    /// # struct Tick {
+    /// #     price: u64,
+    /// # }
+    /// let topic = Topic::new("ticks", Schema::of::<Tick>(), 4, Region::new(16))?;
+    /// let mut reader = topic.subscribe::<Tick>("reader", Policy::Block)?;
+    /// let mut publisher = topic.publisher::<Tick>("writer", 1)?;
+    /// for price in 0..4 {
+    ///     publisher.try_emit(Tick { price }).expect("the ring has room");
+    /// }
+    /// publisher.try_emit(Tick { price: 4 }).expect_err("the ring is full");
+    /// let rings = topic.rings();
+    /// assert_eq!((&*rings[0].publisher, rings[0].depth, rings[0].capacity), ("writer", 4, 4));
+    /// assert_eq!(rings[0].high_water, 4);
+    /// # drop(reader);
+    /// # Ok::<(), TopicError>(())
+    /// ```
+    #[must_use]
+    pub fn rings(&self) -> Vec<RingStatus> {
+        let publishers = self.members().publishers.clone();
+        let status = |publisher: &Arc<PublisherState>| publisher.status();
+        publishers.iter().filter(|it| !it.origin.is_pump()).map(status).collect()
     }
 
     /// The places for subscriptions at a ring in memory of another process: for as many as may

@@ -389,7 +389,7 @@ impl Writer {
         };
         let mut has_evicted = false;
         stall.suspend(producer, &**executor, sequence, |reader, stalled| {
-            state.evicted(reader.entry, stalled);
+            state.evicted(reader, stalled);
             has_evicted = true;
         });
         if has_evicted {

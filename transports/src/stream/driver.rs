@@ -19,6 +19,7 @@ use mycelium_core::{FrameView, debug_as_display};
 use mycelium_executor::{Executor, SendFuture, Stream};
 use thiserror::Error;
 
+use super::moved::Moved;
 use super::read_buffer::ReadBuffer;
 
 /// Grace period after a link ends: keep flushing to a peer that has stopped reading, and keep
@@ -45,6 +46,11 @@ pub trait Traffic<const TOPICS: usize, const STREAMS: usize> {
     fn run_bytes(&self, run: &RunBytes) -> Option<[&[u8]; 2]> {
         let _ = run;
         None
+    }
+
+    /// Bytes were read from the stream, or written to it, by one call.
+    fn moved(&mut self, moved: Moved) {
+        let _ = moved;
     }
 
     /// Handles an event of the link.
@@ -192,7 +198,10 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
         match Pin::new(&mut self.stream).poll_read(context, space) {
             Poll::Pending => return Ok(false),
             Poll::Ready(Ok(0)) => return Err(DriveError::Closed),
-            Poll::Ready(Ok(count)) => self.buffer.filled(count),
+            Poll::Ready(Ok(count)) => {
+                self.buffer.filled(count);
+                traffic.moved(Moved::Read(count));
+            }
             Poll::Ready(Err(error)) => return Err(DriveError::Io(error)),
         }
         // After an error the link has ended.
@@ -216,7 +225,7 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
         &mut self,
         now: Duration,
         context: &mut Context<'_>,
-        traffic: &impl Traffic<TOPICS, STREAMS>,
+        traffic: &mut impl Traffic<TOPICS, STREAMS>,
     ) -> io::Result<bool> {
         let mut moved = false;
         while let Some(Transmit { bytes, run }) = self.link.poll_vectored(now) {
@@ -234,7 +243,10 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
             match written {
                 Poll::Pending => break,
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(count)) => self.link.transmitted(now, count),
+                Poll::Ready(Ok(count)) => {
+                    self.link.transmitted(now, count);
+                    traffic.moved(Moved::Written(count));
+                }
                 Poll::Ready(Err(error)) => return Err(error),
             }
             (moved, self.unflushed) = (true, true);
@@ -310,3 +322,18 @@ pub enum DriveError {
 }
 
 debug_as_display!(DriveError);
+
+impl DriveError {
+    /// Whether one of both sides has closed the link permanently: its node has ended, and is not
+    /// about to run again.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(
+            self,
+            DriveError::Link(
+                LinkError::PeerClosed(CloseReason::Shutdown)
+                    | LinkError::LocallyClosed(CloseReason::Shutdown)
+            )
+        )
+    }
+}

@@ -9,9 +9,11 @@
 //! This module knows no topic. `exchange` has the traffic of topics.
 
 mod driver;
+mod moved;
 mod read_buffer;
 
 pub use driver::{DriveError, Driver, Traffic};
+pub use moved::Moved;
 
 use mycelium_core::link::Link;
 

@@ -8,6 +8,7 @@ use super::{AfterGap, BURST, Found, Header, InFlight, Reader};
 use crate::counters::EdgeValue;
 use crate::local::delivery::{Gap, GapReason};
 use crate::local::policy::Policy;
+use crate::local::roster::Numbered;
 use crate::local::state::{Edge, LastCall};
 use crate::sync::Ordering;
 
@@ -239,6 +240,10 @@ impl Reader {
         }
         let edge = &mut self.edges[index];
         edge.count_missing(found, missing, reason);
+        if reason == GapReason::Evicted {
+            // The publisher waits for this reader again.
+            edge.publisher.evictions.returned(Numbered::number(&self.membership.state));
+        }
         let count = found.saturating_add(missing);
         if self.after_gap.is_none() {
             edge.notify_place();

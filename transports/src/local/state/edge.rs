@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use mycelium_core::ring::broadcast::Peek;
 
 use super::{Edge, Origin};
+use crate::counters::EdgeValue;
 use crate::local::delivery::GapReason;
 use crate::local::policy::Policy;
 use crate::local::shared::MappedOrigin;
@@ -118,6 +119,7 @@ impl Edge {
         // A pump counts the messages that are missing in its ring.
         let missing = if self.publisher.origin.pump().is_some() { 0 } else { missing };
         self.line.add(reason.value(), found.saturating_add(missing));
+        self.line.add(EdgeValue::Gaps, 1);
     }
 
     /// Whether an earlier process may have received the next message.

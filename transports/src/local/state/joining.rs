@@ -160,6 +160,9 @@ impl PublisherState {
 
     fn remove_reader(&self, subscriber: &Arc<SubscriberState>) {
         self.readers.remove(subscriber.number);
+        if self.evictions.are_possible() {
+            self.evictions.returned(subscriber.number);
+        }
     }
 }
 

@@ -55,6 +55,7 @@ impl PublisherState {
             // Its ring here is not the one that its publisher waits for.
             return usize::MAX / 2;
         }
+        self.evictions.check(&self.ring);
         self.pressure.compare(&self.room, &self.ring, || {
             self.import();
             self.depth()

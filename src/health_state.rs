@@ -1,0 +1,50 @@
+//! The states of a node's or a service's health.
+
+use std::fmt;
+
+/// How a node or a service is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum HealthState {
+    /// A service: its first run has not begun. A node: not all services have started, or it has not
+    /// met the nodes that it has links with.
+    Starting,
+    /// It works.
+    Ready,
+    /// It works, and something is wrong: see [`HealthCause`](crate::HealthCause).
+    Degraded,
+    /// A service: its last run failed, and the pause before the next one has not ended. A node: all
+    /// of its services that have not stopped back off.
+    BackingOff,
+    /// A service: it has ended permanently, or was abandoned. A node: it drains, or has ended.
+    Stopped,
+}
+
+impl HealthState {
+    /// All states.
+    pub const ALL: [HealthState; 5] = [
+        HealthState::Starting,
+        HealthState::Ready,
+        HealthState::Degraded,
+        HealthState::BackingOff,
+        HealthState::Stopped,
+    ];
+
+    /// Its name: `starting`, `ready`, `degraded`, `backing-off` or `stopped`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            HealthState::Starting => "starting",
+            HealthState::Ready => "ready",
+            HealthState::Degraded => "degraded",
+            HealthState::BackingOff => "backing-off",
+            HealthState::Stopped => "stopped",
+        }
+    }
+}
+
+impl fmt::Display for HealthState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,102 @@
+//! What a node passes on of itself, each on a thread of its own: the endpoint for Prometheus, and
+//! metrics for the recorder of the crate `metrics`. The threads end with the node.
+
+#[cfg(feature = "facade")]
+mod facade;
+#[cfg(feature = "prometheus")]
+mod prometheus;
+#[cfg(any(feature = "prometheus", feature = "facade"))]
+mod source;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::error::StartError;
+use crate::plan::Plan;
+use crate::shared::Shared;
+
+/// What the program sets; keys of the topology take precedence.
+#[derive(Debug, Default)]
+pub(super) struct Telemetry {
+    #[cfg(feature = "prometheus")]
+    pub(super) endpoint: prometheus::Settings,
+    #[cfg(feature = "facade")]
+    pub(super) facade: facade::Settings,
+    #[cfg(any(feature = "prometheus", feature = "facade"))]
+    pub(super) label_sets: Option<usize>,
+}
+
+/// Everything is bound, and no thread has started.
+pub(super) struct Prepared {
+    #[cfg(feature = "prometheus")]
+    endpoint: Option<prometheus::Listening>,
+    #[cfg(feature = "facade")]
+    facade: Option<facade::Settings>,
+    #[cfg(any(feature = "prometheus", feature = "facade"))]
+    label_sets: usize,
+}
+
+impl Telemetry {
+    /// Binds the address of the endpoint, if the node has one.
+    #[cfg_attr(
+        not(any(feature = "prometheus", feature = "facade")),
+        allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "nothing is passed on")
+    )]
+    pub(super) fn bind(self, plan: &Plan) -> Result<Prepared, StartError> {
+        let _ = plan;
+        Ok(Prepared {
+            #[cfg(feature = "prometheus")]
+            endpoint: self.endpoint.bind(plan)?,
+            #[cfg(feature = "facade")]
+            facade: self.facade.with(plan),
+            #[cfg(any(feature = "prometheus", feature = "facade"))]
+            label_sets: {
+                let default = mycelium_telemetry::metrics::LABEL_SETS;
+                plan.topology.label_sets().or(self.label_sets).unwrap_or(default)
+            },
+        })
+    }
+}
+
+impl Prepared {
+    /// The address of the endpoint.
+    #[cfg_attr(
+        not(feature = "prometheus"),
+        allow(clippy::unused_self, reason = "the node has no endpoint")
+    )]
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        #[cfg(feature = "prometheus")]
+        return self.endpoint.as_ref().map(prometheus::Listening::address);
+        #[cfg(not(feature = "prometheus"))]
+        None
+    }
+
+    /// Starts the threads.
+    #[cfg_attr(
+        not(any(feature = "prometheus", feature = "facade")),
+        allow(clippy::unnecessary_wraps, reason = "nothing is passed on")
+    )]
+    pub(super) fn start(self, shared: &Arc<Shared>) -> Result<(), StartError> {
+        let _ = shared;
+        #[cfg(feature = "prometheus")]
+        if let Some(endpoint) = self.endpoint {
+            endpoint.start(shared, self.label_sets)?;
+        }
+        #[cfg(feature = "facade")]
+        if let Some(facade) = self.facade {
+            facade.start(shared, self.label_sets)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(any(feature = "prometheus", feature = "facade"))]
+impl super::builder::Builder {
+    /// Sets how many sets of label values a family of metrics has at most; by default 1,000. The
+    /// rest is one set, with `other` as each value. `label_sets` of `[telemetry]` takes precedence.
+    #[must_use]
+    pub fn metrics_label_sets(mut self, most: usize) -> super::builder::Builder {
+        self.telemetry.label_sets = Some(most);
+        self
+    }
+}

@@ -1,0 +1,85 @@
+//! Metrics for the recorder of the crate `metrics`, at an interval.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use mycelium_telemetry::Source;
+use mycelium_telemetry::facade::Facade;
+use mycelium_telemetry::metrics::Collector;
+
+use super::source::{NodeSource, start};
+use crate::error::StartError;
+use crate::node::builder::Builder;
+use crate::plan::Plan;
+use crate::shared::Shared;
+
+/// The shortest interval.
+const OFTENEST: Duration = Duration::from_millis(10);
+
+/// What the program sets.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::node) struct Settings {
+    interval: Option<Duration>,
+}
+
+impl Settings {
+    /// With the interval of the topology, if the program passes metrics on.
+    pub(super) fn with(self, plan: &Plan) -> Option<Settings> {
+        let interval = plan.topology.telemetry_interval().or(self.interval);
+        self.interval.map(|_| Settings { interval })
+    }
+
+    pub(super) fn start(self, shared: &Arc<Shared>, label_sets: usize) -> Result<(), StartError> {
+        let interval = self.interval.unwrap_or_default().max(OFTENEST);
+        let source = NodeSource(Arc::downgrade(shared));
+        let is_stopped = Arc::<AtomicBool>::default();
+        let (stopped, (handle, thread)) = (is_stopped.clone(), std::sync::mpsc::channel());
+        start(shared, "recorder", move || {
+            // The receiver waits until it has the handle.
+            let _ = handle.send(thread::current());
+            let mut facade = Facade::new(Collector::with_most(label_sets));
+            loop {
+                let is_last = stopped.load(Ordering::Acquire);
+                let Some(snapshot) = source.snapshot() else { return };
+                facade.pass(&snapshot);
+                if is_last {
+                    return;
+                }
+                // A stop before this makes it return at once.
+                thread::park_timeout(interval);
+            }
+        })?;
+        if let Ok(thread) = thread.recv() {
+            shared.sinks.add(move || {
+                is_stopped.store(true, Ordering::Release);
+                thread.unpark();
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Builder {
+    /// Passes the metrics of the node to the recorder of the crate `metrics` that the program has
+    /// installed, now and at each interval, from a thread of its own, and once more at the end of
+    /// the node. `interval` of `[telemetry]` in the topology takes precedence. Needs the feature
+    /// `facade`.
+    ///
+    /// Names, labels and values are those of the Prometheus endpoint; a histogram is a count, a sum
+    /// and quantiles.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use mycelium::Node;
+    ///
+    /// let builder = Node::builder("main").metrics_facade(Duration::from_secs(10));
+    /// ```
+    #[must_use]
+    pub fn metrics_facade(mut self, interval: Duration) -> Builder {
+        self.telemetry.facade.interval = Some(interval);
+        self
+    }
+}

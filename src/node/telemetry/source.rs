@@ -1,0 +1,95 @@
+//! What a node knows of itself, for the threads that pass it on.
+
+use std::fmt::Write;
+use std::sync::{Arc, Weak};
+
+use mycelium_executor::Thread;
+use mycelium_telemetry::{HealthReading, Ring, Snapshot, Source};
+use mycelium_transports::local::Topic;
+
+use crate::error::StartError;
+use crate::health::Health;
+use crate::shared::Shared;
+
+/// A node, as long as it exists.
+pub(super) struct NodeSource(pub(super) Weak<Shared>);
+
+impl Source for NodeSource {
+    fn snapshot(&self) -> Option<Snapshot> {
+        self.0.upgrade().map(|shared| snapshot(&shared))
+    }
+
+    fn live(&self) -> Result<String, String> {
+        self.answer(Health::is_live)
+    }
+
+    fn ready(&self) -> Result<String, String> {
+        self.answer(Health::is_ready)
+    }
+}
+
+impl NodeSource {
+    /// The state of the node, and its causes: a line for each.
+    fn answer(&self, is_well: impl Fn(&Health) -> bool) -> Result<String, String> {
+        let Some(shared) = self.0.upgrade() else { return Err("stopped\n".to_owned()) };
+        let health = shared.lifecycle.observers.health();
+        let mut text = format!("{}\n", health.node());
+        for cause in health.causes() {
+            // Writing into a text cannot fail.
+            let _ = writeln!(text, "{cause}");
+        }
+        if is_well(&health) { Ok(text) } else { Err(text) }
+    }
+}
+
+fn snapshot(shared: &Arc<Shared>) -> Snapshot {
+    let health = shared.lifecycle.observers.health();
+    let of_node = HealthReading { service: None, state: health.node().name() };
+    let of_services = health.services().map(|(service, state)| HealthReading {
+        service: Some(service.to_owned()),
+        state: state.name(),
+    });
+    let counters = shared.topics.counters();
+    // First the rings: the messages that readers have taken are then never more than those that
+    // were sent.
+    let rings = shared.topics.all().iter().flat_map(|topic| rings(topic)).collect();
+    Snapshot {
+        node: shared.plan.node.clone(),
+        readings: counters.read(),
+        unseen: counters.unseen(),
+        rings,
+        health: [of_node].into_iter().chain(of_services).collect(),
+    }
+}
+
+fn rings(topic: &Topic) -> Vec<Ring> {
+    let rings = topic.rings().into_iter().map(|ring| Ring {
+        topic: topic.name().to_owned(),
+        publisher: ring.publisher.to_string(),
+        depth: ring.depth,
+        high_water: ring.high_water,
+        capacity: ring.capacity,
+        label: ring.label,
+        readers: ring.readers,
+    });
+    rings.collect()
+}
+
+/// Starts a thread of the node that ends with it.
+pub(super) fn start(
+    shared: &Arc<Shared>,
+    purpose: &str,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<(), StartError> {
+    let name = format!("{purpose}-{}", shared.plan.node).replace(char::is_control, "_");
+    let thread = Thread { name, ..Thread::default() };
+    let thread_guard = shared.sinks.threads().start(&thread.name);
+    let started = thread.start(move || {
+        thread_guard.of_this_thread();
+        Ok(run)
+    });
+    started.map(drop).map_err(|error| {
+        let service = format!("(the thread of {purpose})");
+        StartError::Thread { service, place: None, error }
+    })
+}

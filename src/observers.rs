@@ -1,0 +1,91 @@
+//! The observers of a node, and the health that it makes of its own events.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::health::{Health, HealthChange};
+use crate::log;
+use crate::observe::Event;
+
+type Observer = Box<dyn Fn(&Event<'_>) + Send + Sync>;
+
+/// The observers of a node.
+#[derive(Default)]
+pub(crate) struct Observers {
+    observers: Vec<Observer>,
+    watched: Mutex<Watched>,
+}
+
+#[derive(Default)]
+struct Watched {
+    health: Health,
+    /// Changes that the observers do not know yet.
+    pending: VecDeque<HealthChange>,
+    /// A thread notifies the observers of changes, and does so until none is pending.
+    is_notifying: bool,
+}
+
+impl Observers {
+    pub(crate) fn add(&mut self, observer: impl Fn(&Event<'_>) + Send + Sync + 'static) {
+        self.observers.push(Box::new(observer));
+    }
+
+    /// The node starts with these services.
+    pub(crate) fn expect(&self, services: &[&str]) {
+        self.watched().health = Health::new(services.iter().copied());
+    }
+
+    /// The health after all events until now.
+    pub(crate) fn health(&self) -> Health {
+        self.watched().health.clone()
+    }
+
+    /// Calls all observers, in their order: with the event, and with the changes of health that it
+    /// makes, unless another thread does so now. A panic of an observer is logged.
+    pub(crate) fn notify(&self, event: &Event<'_>) {
+        let mut watched = self.watched();
+        let changes = watched.health.changes(event);
+        if !self.observers.is_empty() {
+            watched.pending.extend(changes);
+        }
+        drop(watched);
+        self.call(event);
+        self.notify_changes();
+    }
+
+    /// Notifies the observers of changes of health, one after the other.
+    fn notify_changes(&self) {
+        let mut watched = self.watched();
+        if watched.is_notifying {
+            return;
+        }
+        watched.is_notifying = true;
+        while let Some(HealthChange { service, before, now }) = watched.pending.pop_front() {
+            // Not under the lock: an observer may read the health.
+            drop(watched);
+            self.call(&Event::HealthChanged { service: service.as_deref(), before, now });
+            watched = self.watched();
+        }
+        watched.is_notifying = false;
+    }
+
+    fn call(&self, event: &Event<'_>) {
+        for observer in &self.observers {
+            if catch_unwind(AssertUnwindSafe(|| observer(event))).is_err() {
+                log::error!(?event, "an observer of the node panicked at this event");
+            }
+        }
+    }
+
+    fn watched(&self) -> MutexGuard<'_, Watched> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Observers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} observers", self.observers.len())
+    }
+}

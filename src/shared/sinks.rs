@@ -1,0 +1,29 @@
+//! The threads that pass on what a node knows of itself: they end with the node.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::threads::Threads;
+
+/// The threads that pass on what a node knows of itself, and how each of them is stopped.
+#[derive(Default)]
+pub(crate) struct Sinks {
+    threads: Arc<Threads>,
+    stops: Mutex<Vec<Box<dyn Fn() + Send>>>,
+}
+
+impl Sinks {
+    /// A thread was started; `stop` ends it soon.
+    #[cfg(any(feature = "prometheus", feature = "facade"))]
+    pub(crate) fn add(&self, stop: impl Fn() + Send + 'static) {
+        self.stops.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(stop));
+    }
+
+    /// All of them end soon.
+    pub(crate) fn stop(&self) {
+        self.stops.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|stop| stop());
+    }
+
+    pub(crate) fn threads(&self) -> &Arc<Threads> {
+        &self.threads
+    }
+}

@@ -1,0 +1,17 @@
+//! Metrics and health of a node, in the forms that systems outside of its process read. `mycelium`
+//! depends on this package where its features `prometheus` and `facade` are on.
+//!
+//! Nothing here runs in the task of a service, or knows services, nodes or executors. A
+//! [`Snapshot`] is what a node knows of itself: the counters of its region, how full its rings are,
+//! and its health. [`metrics`] makes families of it; `http` serves them to Prometheus, and
+//! `facade` passes them to the crate `metrics`. Both run on a thread that the caller gives, until
+//! the caller stops them.
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "facade")]
+pub mod facade;
+#[cfg(feature = "prometheus")]
+pub mod http;
+pub mod metrics;
+
+pub use metrics::snapshot::{HealthReading, Ring, Snapshot, Source};

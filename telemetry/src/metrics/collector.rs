@@ -1,0 +1,395 @@
+//! Makes families of snapshots. A [`Collector`] remembers what it has shown: a counter never goes
+//! back, and a set of label values that has its own series keeps it.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use mycelium_transports::counters::{Kind, Reading};
+
+use super::family::{Family, FamilyKind, LABEL_SETS, Labels, STATES, Sample, SampleValue};
+use super::names::derived::{self, Derived};
+use super::names::{Merge, labels, names};
+use super::sets::{Add, Sets};
+use super::snapshot::{Ring, Snapshot};
+use super::user;
+
+/// The longest label of a line of counters.
+const LONGEST: usize = mycelium_transports::counters::LONGEST_LABEL;
+
+/// Makes families of snapshots of one node.
+///
+/// The values of lines with the same labels are added up, for example those of a publisher before
+/// and after a restart. A family has at most [`LABEL_SETS`] sets of label values, in the order in
+/// which they were seen first; the rest is one set, with `other` as each value. A line whose owner
+/// is gone may lose its place in the counters to another one: then the sum of a counter would go
+/// back, which Prometheus takes for a restart. The collector keeps it where it was.
+///
+/// ```
+/// use mycelium_telemetry::Snapshot;
+/// use mycelium_telemetry::metrics::{Collector, SampleValue};
+/// use mycelium_transports::counters::{PublisherValue, Region};
+///
+/// let region = Region::new(16);
+/// let line = region.line("topic=swaps publisher=Feed epoch=1");
+/// line.set(PublisherValue::Sent, 7);
+///
+/// let node = "main".to_owned();
+/// let snapshot = Snapshot { node, readings: region.read(), ..Snapshot::default() };
+/// let families = Collector::new().collect(&snapshot);
+/// let sent = families.iter().find(|family| family.name == "mycelium_messages_sent").unwrap();
+/// assert_eq!(sent.samples[0].value, SampleValue::Counter(7));
+/// let labels: Vec<_> = sent.samples[0].labels().collect();
+/// assert_eq!(labels, [("node", "main"), ("topic", "swaps"), ("publisher", "Feed")]);
+/// ```
+#[derive(Debug)]
+pub struct Collector {
+    most: usize,
+    /// The sets of label values that have series of their own, by kind of lines or family.
+    admitted: HashMap<Cow<'static, str>, HashSet<Labels>>,
+    /// The last value of each counter, and the number that was added to the counted one.
+    shown: HashMap<SeriesKey, Shown>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct SeriesKey {
+    family: Cow<'static, str>,
+    labels: Labels,
+    fixed: Option<(&'static str, &'static str)>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Shown {
+    counted: u64,
+    lost: u64,
+}
+
+impl Default for Collector {
+    fn default() -> Collector {
+        Collector::new()
+    }
+}
+
+impl Collector {
+    /// That has shown nothing, with the default limit.
+    #[must_use]
+    pub fn new() -> Collector {
+        Collector::with_most(LABEL_SETS)
+    }
+
+    /// As [`new`](Collector::new), with at most this many sets of label values in each family; at
+    /// least 1.
+    #[must_use]
+    pub fn with_most(most: usize) -> Collector {
+        Collector { most: most.max(1), admitted: HashMap::new(), shown: HashMap::new() }
+    }
+
+    /// The families of a snapshot, which is later than those before.
+    pub fn collect(&mut self, snapshot: &Snapshot) -> Vec<Family> {
+        let mut families = Families::new(&snapshot.node);
+        let mut over_limit = BTreeMap::new();
+        for kind in Kind::ALL {
+            let sets = values_of(kind, snapshot);
+            let sets = self.limited(Cow::Borrowed(kind.name()), sets, &mut over_limit);
+            for (labels, values) in &sets {
+                families.add_values(kind, labels, values);
+            }
+            match kind {
+                Kind::Service => families.add_restarts(&sets),
+                Kind::Link => families.add_reconnects(&sets),
+                _ => {}
+            }
+        }
+        self.add_rings(&mut families, snapshot, &mut over_limit);
+        self.add_health(&mut families, snapshot, &mut over_limit);
+        let taken = families.sample_names();
+        let user::Own { families: own, left_out } = user::families(&snapshot.readings, taken);
+        for (family, sets) in own {
+            let sets = self.limited(family.name.clone(), sets.into_sets(), &mut over_limit);
+            let samples = sets.into_iter().map(|(labels, value)| families.sample(labels, value));
+            let samples = samples.collect();
+            families.all.push(Family { samples, ..family });
+        }
+        let none = || Labels::new([]);
+        families.add(derived::UNSEEN, none(), SampleValue::Counter(snapshot.unseen));
+        families.add(derived::LEFT_OUT, none(), SampleValue::Gauge(as_gauge(left_out)));
+        for (group, count) in over_limit {
+            let labels = Labels::new([(Cow::Borrowed("group"), group.into_owned())]);
+            families.add(derived::OVER_LIMIT, labels, SampleValue::Gauge(as_gauge(count)));
+        }
+        let mut families = families.all;
+        self.keep_counters(&mut families);
+        families
+    }
+
+    /// Replaces the sets over the limit by one.
+    fn limited<V: Add>(
+        &mut self,
+        group: Cow<'static, str>,
+        sets: Vec<(Labels, V)>,
+        over_limit: &mut BTreeMap<Cow<'static, str>, usize>,
+    ) -> Vec<(Labels, V)> {
+        let admitted = self.admitted.entry(group.clone()).or_default();
+        let (mut shown, mut rest) = (Vec::with_capacity(sets.len()), None::<(Labels, V)>);
+        let mut folded = 0;
+        for (labels, value) in sets {
+            if admitted.contains(&labels)
+                || (admitted.len() < self.most && admitted.insert(labels.clone()))
+            {
+                shown.push((labels, value));
+                continue;
+            }
+            folded += 1;
+            match &mut rest {
+                Some((_, all)) => all.add(&value),
+                None => rest = Some((labels.other(), value)),
+            }
+        }
+        if folded > 0 {
+            over_limit.insert(group, folded);
+        }
+        if let Some((labels, value)) = rest {
+            // A set may have these values itself.
+            match shown.iter_mut().find(|(other, _)| *other == labels) {
+                Some((_, all)) => all.add(&value),
+                None => shown.push((labels, value)),
+            }
+        }
+        shown
+    }
+
+    fn add_rings(
+        &mut self,
+        families: &mut Families,
+        snapshot: &Snapshot,
+        over_limit: &mut BTreeMap<Cow<'static, str>, usize>,
+    ) {
+        let mut rings = Sets::default();
+        for Ring { topic, publisher, depth, high_water, capacity, .. } in &snapshot.rings {
+            let pairs = [("topic", topic), ("publisher", publisher)];
+            let labels = pairs.map(|(key, value)| (Cow::Borrowed(key), value.clone()));
+            let sizes = [*depth, *high_water, *capacity].map(as_gauge);
+            rings.add(Labels::new(labels), Sizes(sizes));
+        }
+        for (labels, Sizes(sizes)) in
+            self.limited(Cow::Borrowed("ring"), rings.into_sets(), over_limit)
+        {
+            let families_of =
+                [derived::RING_DEPTH, derived::RING_HIGH_WATER, derived::RING_CAPACITY];
+            for (family, size) in families_of.into_iter().zip(sizes) {
+                families.add(family, labels.clone(), SampleValue::Gauge(size));
+            }
+        }
+        let depths = depths(snapshot);
+        for (labels, depth) in self.limited(Cow::Borrowed("depth"), depths, over_limit) {
+            families.add(derived::SUBSCRIPTION_DEPTH, labels, SampleValue::Gauge(depth.0[0]));
+        }
+    }
+
+    fn add_health(
+        &mut self,
+        families: &mut Families,
+        snapshot: &Snapshot,
+        over_limit: &mut BTreeMap<Cow<'static, str>, usize>,
+    ) {
+        let state = |state| (Cow::Borrowed("state"), String::from(state));
+        let mut services = Sets::default();
+        for reading in &snapshot.health {
+            let is = |name: &str| i64::from(name == reading.state);
+            match &reading.service {
+                None => STATES.iter().for_each(|name| {
+                    let (labels, value) = (Labels::new([state(*name)]), is(name));
+                    families.add(derived::HEALTH, labels, SampleValue::Gauge(value));
+                }),
+                Some(service) => {
+                    let labels = Labels::new([(Cow::Borrowed("service"), service.clone())]);
+                    services.add(labels, Sizes(STATES.map(is)));
+                }
+            }
+        }
+        for (labels, Sizes(counts)) in
+            self.limited(Cow::Borrowed("service health"), services.into_sets(), over_limit)
+        {
+            for (name, count) in STATES.iter().zip(counts) {
+                let labels = Labels::new(labels.0.iter().cloned().chain([state(*name)]));
+                families.add(derived::SERVICE_HEALTH, labels, SampleValue::Gauge(count));
+            }
+        }
+    }
+
+    /// A counter that has lost a line stays where it was, and counts on from there.
+    fn keep_counters(&mut self, families: &mut [Family]) {
+        for family in families {
+            for sample in &mut family.samples {
+                let SampleValue::Counter(count) = &mut sample.value else { continue };
+                let (labels, fixed) = (sample.labels.clone(), sample.fixed);
+                let key = SeriesKey { family: family.name.clone(), labels, fixed };
+                let shown = self.shown.entry(key).or_default();
+                shown.lost = shown.lost.wrapping_add(shown.counted.saturating_sub(*count));
+                shown.counted = *count;
+                *count = count.wrapping_add(shown.lost);
+            }
+        }
+    }
+}
+
+/// The families of one snapshot.
+struct Families {
+    node: Arc<str>,
+    all: Vec<Family>,
+    places: HashMap<&'static str, usize>,
+}
+
+impl Families {
+    fn new(node: &str) -> Families {
+        Families { node: node.into(), all: Vec::new(), places: HashMap::new() }
+    }
+
+    fn sample(&self, labels: Labels, value: SampleValue) -> Sample {
+        Sample { node: self.node.clone(), labels, fixed: None, value }
+    }
+
+    fn add(&mut self, derived: Derived, labels: Labels, value: SampleValue) {
+        let Derived { name, help, kind, .. } = derived;
+        let sample = self.sample(labels, value);
+        self.family(name, help, kind).samples.push(sample);
+    }
+
+    fn family(&mut self, name: &'static str, help: &'static str, kind: FamilyKind) -> &mut Family {
+        let Families { all, places, .. } = self;
+        let place = *places.entry(name).or_insert_with(|| {
+            let unit = name.ends_with("_bytes").then_some("bytes");
+            let (name, help) = (Cow::Borrowed(name), Cow::Borrowed(help));
+            all.push(Family { name, help, unit, kind, samples: Vec::new() });
+            all.len() - 1
+        });
+        &mut all[place]
+    }
+
+    /// The values of the lines of one kind with one set of labels.
+    fn add_values(&mut self, kind: Kind, labels: &Labels, values: &Values) {
+        for (name, value) in names(kind).iter().zip(values.values) {
+            let value = match name.kind {
+                FamilyKind::Gauge => SampleValue::Gauge(value.cast_signed()),
+                FamilyKind::Counter | FamilyKind::Histogram => SampleValue::Counter(value),
+            };
+            let sample = Sample { fixed: name.fixed, ..self.sample(labels.clone(), value) };
+            self.family(name.family, name.help, name.kind).samples.push(sample);
+        }
+    }
+
+    fn add_restarts(&mut self, services: &[(Labels, Values)]) {
+        for (labels, values) in services {
+            // One service has one line; the set of the rest has several.
+            let restarts = values.values[0].saturating_sub(values.started);
+            self.add(derived::RESTARTS, labels.clone(), SampleValue::Counter(restarts));
+        }
+    }
+
+    fn add_reconnects(&mut self, links: &[(Labels, Values)]) {
+        for (labels, values) in links {
+            let reconnects = values.values[0].saturating_sub(values.started);
+            self.add(derived::RECONNECTS, labels.clone(), SampleValue::Counter(reconnects));
+        }
+    }
+
+    /// The names that samples have now.
+    fn sample_names(&self) -> HashSet<String> {
+        let names =
+            self.all.iter().flat_map(|family| user::sample_names(&family.name, family.kind));
+        let derived = derived::ALL.iter().flat_map(|it| user::sample_names(it.name, it.kind));
+        names.chain(derived).collect()
+    }
+}
+
+/// Sizes of rings, or numbers of services by state.
+struct Sizes<const N: usize>([i64; N]);
+
+impl<const N: usize> Add for Sizes<N> {
+    fn add(&mut self, other: &Sizes<N>) {
+        self.0.iter_mut().zip(other.0).for_each(|(size, other)| *size = size.saturating_add(other));
+    }
+}
+
+/// The values of all lines of one kind with the same labels.
+struct Values {
+    kind: Kind,
+    values: [u64; 16],
+    /// The number of sets of labels with a value other than 0 at the first place.
+    started: u64,
+}
+
+impl Values {
+    fn merge(&mut self, other: &[u64; 16]) {
+        for ((value, other), name) in self.values.iter_mut().zip(other).zip(names(self.kind)) {
+            *value = match name.merge {
+                Merge::Sum => value.wrapping_add(*other),
+                Merge::Most => (*value).max(*other),
+            };
+        }
+    }
+}
+
+impl Add for Values {
+    fn add(&mut self, other: &Values) {
+        self.merge(&other.values);
+        self.started += other.started;
+    }
+}
+
+/// The values of the lines of one kind, by their labels.
+fn values_of(kind: Kind, snapshot: &Snapshot) -> Vec<(Labels, Values)> {
+    let keys = labels(kind);
+    let mut sets = Sets::default();
+    for reading in snapshot.readings.iter().filter(|it| it.kind == kind && !keys.is_empty()) {
+        let values = Values { kind, values: reading.values, started: 0 };
+        sets.add(labels_of(reading, keys), values);
+    }
+    let mut sets = sets.into_sets();
+    for (_, values) in &mut sets {
+        values.started = u64::from(values.values[0] > 0);
+    }
+    sets
+}
+
+fn labels_of(reading: &Reading, keys: &[(&'static str, &'static str)]) -> Labels {
+    let label = |(of_line, key): &(&'static str, &'static str)| {
+        (Cow::Borrowed(*key), reading.label(of_line).to_owned())
+    };
+    Labels::new(keys.iter().map(label))
+}
+
+/// The number of messages that each present reader of each publisher has not taken: what the
+/// publisher has sent since the reader joined, without what the reader has counted.
+fn depths(snapshot: &Snapshot) -> Vec<(Labels, Sizes<1>)> {
+    let of_kind = |kind| snapshot.readings.iter().filter(move |reading| reading.kind == kind);
+    let sent: HashMap<&str, u64> =
+        of_kind(Kind::Publisher).map(|it| (&*it.label, it.value("sent"))).collect();
+    let edges: HashMap<&str, &Reading> =
+        of_kind(Kind::Edge).map(|edge| (&*edge.label, edge)).collect();
+    let mut sets = Sets::default();
+    for ring in &snapshot.rings {
+        let Some(sent) = sent.get(cut(&ring.label)) else { continue };
+        for reader in &ring.readers {
+            let label = format!("{} reader={reader}", ring.label);
+            let Some(edge) = edges.get(cut(&label)) else { continue };
+            let done = ["taken", "overwritten", "skipped", "dropped", "sampled", "dead_lettered"];
+            let left = ["left", "unknown"];
+            let done = done.iter().chain(&left).map(|name| edge.value(name));
+            let done = done.fold(edge.value("joined_at"), u64::saturating_add);
+            // The two lines are read one after the other.
+            let depth = as_gauge(sent.saturating_sub(done));
+            sets.add(labels_of(edge, labels(Kind::Edge)), Sizes([depth]));
+        }
+    }
+    sets.into_sets()
+}
+
+/// A label as a line of counters has it.
+fn cut(label: &str) -> &str {
+    &label[..label.floor_char_boundary(LONGEST)]
+}
+
+fn as_gauge<N: TryInto<i64>>(count: N) -> i64 {
+    count.try_into().unwrap_or(i64::MAX)
+}

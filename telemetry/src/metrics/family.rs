@@ -1,0 +1,163 @@
+//! Families of metrics: what all sinks get.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// The most sets of label values of a family, if no other number is given.
+pub const LABEL_SETS: usize = 1_000;
+/// The value of each label of the set that has the rest.
+pub const OTHER: &str = "other";
+/// The states of a health.
+pub const STATES: [&str; 5] = ["starting", "ready", "degraded", "backing-off", "stopped"];
+
+/// What a family has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FamilyKind {
+    /// Numbers that only grow.
+    Counter,
+    /// Numbers that go up and down.
+    Gauge,
+    /// Distributions.
+    Histogram,
+}
+
+impl FamilyKind {
+    /// Its name in the formats of Prometheus.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            FamilyKind::Counter => "counter",
+            FamilyKind::Gauge => "gauge",
+            FamilyKind::Histogram => "histogram",
+        }
+    }
+}
+
+/// Metrics of one name, which differ by their labels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Family {
+    /// The name, by the rules of Prometheus; a counter's without `_total`.
+    pub name: Cow<'static, str>,
+    /// What it is, in a sentence.
+    pub help: Cow<'static, str>,
+    /// The unit, which is also the end of the name.
+    pub unit: Option<&'static str>,
+    /// What it has.
+    pub kind: FamilyKind,
+    /// Its values.
+    pub samples: Vec<Sample>,
+}
+
+/// Keys and values of labels, without the node.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Labels(pub(super) Arc<[(Cow<'static, str>, String)]>);
+
+impl Labels {
+    pub(super) fn new(pairs: impl IntoIterator<Item = (Cow<'static, str>, String)>) -> Labels {
+        Labels(pairs.into_iter().collect())
+    }
+
+    /// The same keys, with `other` as each value.
+    pub(super) fn other(&self) -> Labels {
+        Labels::new(self.0.iter().map(|(key, _)| (key.clone(), OTHER.to_owned())))
+    }
+}
+
+/// One value of a family.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    pub(super) node: Arc<str>,
+    pub(super) labels: Labels,
+    /// A label that the family itself has, such as the reason of a loss.
+    pub(super) fixed: Option<(&'static str, &'static str)>,
+    /// The value.
+    pub value: SampleValue,
+}
+
+impl Sample {
+    /// The labels: the node first.
+    pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        let node = [("node", &*self.node)].into_iter();
+        let own = self.labels.0.iter().map(|(key, value)| (&**key, &**value));
+        node.chain(own).chain(self.fixed)
+    }
+
+    /// The value of a label, if it has one with this key.
+    #[must_use]
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.labels().find(|(other, _)| *other == key).map(|(_, value)| value)
+    }
+}
+
+/// A value of a family.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SampleValue {
+    /// Of a counter.
+    Counter(u64),
+    /// Of a gauge.
+    Gauge(i64),
+    /// Of a histogram.
+    Histogram(Box<Buckets>),
+}
+
+impl SampleValue {
+    /// Adds another one of the same kind.
+    pub(super) fn add(&mut self, other: &SampleValue) {
+        match (self, other) {
+            (SampleValue::Counter(count), SampleValue::Counter(other)) => {
+                *count = count.wrapping_add(*other);
+            }
+            (SampleValue::Gauge(value), SampleValue::Gauge(other)) => {
+                *value = value.saturating_add(*other);
+            }
+            (SampleValue::Histogram(all), SampleValue::Histogram(other)) => all.add(other),
+            (
+                SampleValue::Counter(_) | SampleValue::Gauge(_) | SampleValue::Histogram(_),
+                SampleValue::Counter(_) | SampleValue::Gauge(_) | SampleValue::Histogram(_),
+            ) => {}
+        }
+    }
+}
+
+/// The buckets of a histogram. The upper bound of bucket *k* is 2^*k* − 1, so that a `u64` has 65
+/// of them, the same ones in each histogram and at each moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Buckets {
+    pub(super) counts: [u64; Buckets::COUNT],
+    pub(super) sum: u64,
+    pub(super) count: u64,
+}
+
+impl Buckets {
+    /// The number of buckets.
+    pub const COUNT: usize = 65;
+
+    /// The upper bounds, and the number of values that are not greater.
+    pub fn cumulative(&self) -> impl Iterator<Item = (u64, u64)> {
+        let bounds = (0..).map(|power: u32| 1_u64.checked_shl(power).unwrap_or(0).wrapping_sub(1));
+        bounds.zip(self.counts.iter().scan(0_u64, |all, count| {
+            *all = all.wrapping_add(*count);
+            Some(*all)
+        }))
+    }
+
+    /// The sum of all values, which wraps.
+    #[must_use]
+    pub fn sum(&self) -> u64 {
+        self.sum
+    }
+
+    /// The number of values: never less than those in the buckets.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    fn add(&mut self, other: &Buckets) {
+        for (count, other) in self.counts.iter_mut().zip(other.counts) {
+            *count = count.wrapping_add(other);
+        }
+        self.sum = self.sum.wrapping_add(other.sum);
+        self.count = self.count.wrapping_add(other.count);
+    }
+}

@@ -1,0 +1,313 @@
+//! The name of each value of the counters: one table for each kind of lines, in the order of its
+//! values. A test walks all kinds.
+
+use mycelium_transports::counters::Kind;
+
+use super::family::FamilyKind;
+
+/// How a value becomes a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// The family; a counter's without `_total`. Empty for the metrics of services, which have
+    /// names of their own.
+    pub family: &'static str,
+    /// For the metrics of services: the end of the name.
+    pub suffix: &'static str,
+    /// What the family is.
+    pub help: &'static str,
+    /// What it has.
+    pub kind: FamilyKind,
+    /// A label with which the value shares its family with others.
+    pub fixed: Option<(&'static str, &'static str)>,
+    /// How the values of several lines with the same labels become one.
+    pub merge: Merge,
+}
+
+/// How the values of several lines become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Merge {
+    /// They are added up.
+    Sum,
+    /// The greatest.
+    Most,
+}
+
+const fn counter(family: &'static str, help: &'static str) -> Name {
+    let (kind, merge) = (FamilyKind::Counter, Merge::Sum);
+    Name { family, suffix: "", help, kind, fixed: None, merge }
+}
+
+const fn by(
+    family: &'static str,
+    help: &'static str,
+    key: &'static str,
+    value: &'static str,
+) -> Name {
+    let (kind, merge) = (FamilyKind::Counter, Merge::Sum);
+    Name { family, suffix: "", help, kind, fixed: Some((key, value)), merge }
+}
+
+const fn own(suffix: &'static str, kind: FamilyKind) -> Name {
+    Name { family: "", suffix, help: "", kind, fixed: None, merge: Merge::Sum }
+}
+
+const PUBLISHER: &[Name] = &[
+    counter("mycelium_messages_sent", "Messages that the publisher has sent."),
+    counter(
+        "mycelium_messages_without_subscribers",
+        "Messages that were sent while the topic had no subscription.",
+    ),
+    counter("mycelium_emits_waited", "Emits that waited for room in the ring."),
+    counter("mycelium_emits_rejected", "Emits that failed because a reader had no room."),
+];
+
+const DROPPED: &str = "mycelium_messages_dropped";
+const DROPPED_HELP: &str = "Messages that the reader did not take, by reason.";
+
+const EDGE: &[Name] = &[
+    Name {
+        family: "mycelium_subscription_first_sequence",
+        suffix: "",
+        help: "The sequence of the publisher's message at which the reader joined last.",
+        kind: FamilyKind::Gauge,
+        fixed: None,
+        merge: Merge::Most,
+    },
+    counter("mycelium_messages_received", "Messages that the reader has taken."),
+    by(DROPPED, DROPPED_HELP, "reason", "overwritten"),
+    by(DROPPED, DROPPED_HELP, "reason", "skipped"),
+    by(DROPPED, DROPPED_HELP, "reason", "newest"),
+    by(DROPPED, DROPPED_HELP, "reason", "not-in-sample"),
+    by(DROPPED, DROPPED_HELP, "reason", "dead-letter"),
+    counter("mycelium_messages_redelivered", "Messages that were delivered a second time."),
+    by(DROPPED, DROPPED_HELP, "reason", "left"),
+    by(DROPPED, DROPPED_HELP, "reason", "unknown"),
+    counter("mycelium_messages_sent_again", "Messages that a link has sent a second time."),
+    counter(
+        "mycelium_subscription_evictions",
+        "How often the publisher stopped waiting for the reader.",
+    ),
+    counter("mycelium_subscription_gaps", "Gaps that were reported to the reader."),
+];
+
+const FAILURES: &str = "mycelium_service_failures";
+const FAILURES_HELP: &str = "Runs of the service that failed, by how they did.";
+
+const SERVICE: &[Name] = &[
+    counter("mycelium_service_starts", "Starts of the service, with its restarts."),
+    by(FAILURES, FAILURES_HELP, "kind", "error"),
+    by(FAILURES, FAILURES_HELP, "kind", "panic"),
+    counter("mycelium_service_dead_letters", "Messages of the service that became dead letters."),
+    counter(
+        "mycelium_service_stalls",
+        "Waits of the service for slow readers: one for each second that one lasts.",
+    ),
+];
+
+const LINK: &[Name] = &[
+    counter("mycelium_link_connections", "Connections with the other node."),
+    counter("mycelium_link_messages_sent", "Messages that were sent to the other node."),
+    counter("mycelium_link_messages_received", "Messages that came from the other node."),
+    counter("mycelium_link_messages_missed", "Messages that the other node reported as missing."),
+    counter("mycelium_link_errors", "Connections that ended with an error."),
+    counter("mycelium_link_topics_refused", "Topics that a node refused to the other one."),
+    counter("mycelium_link_peers_rejected", "Connections that were rejected."),
+    counter("mycelium_link_evictions", "Connections that were closed to make room for others."),
+    counter("mycelium_link_traces_invalid", "Traces of messages with invalid ids: ignored."),
+    counter("mycelium_link_sent_bytes", "Bytes that were written to the connection."),
+    counter("mycelium_link_received_bytes", "Bytes that were read from the connection."),
+    counter("mycelium_link_batches_sent", "Writes to the connection, with many frames each."),
+];
+
+const WATCHDOG: &[Name] = &[counter(
+    "mycelium_service_long_polls",
+    "Polls of the service that lasted longer than the limit of the watchdog.",
+)];
+
+const ENDED: &str = "mycelium_requests_ended";
+const ENDED_HELP: &str = "Requests that have ended, by how they did.";
+
+const REQUESTER: &[Name] = &[
+    counter("mycelium_requests", "Requests of the requester."),
+    by(ENDED, ENDED_HELP, "outcome", "replied"),
+    by(ENDED, ENDED_HELP, "outcome", "gone"),
+    by(ENDED, ENDED_HELP, "outcome", "refused"),
+    by(ENDED, ENDED_HELP, "outcome", "deadline"),
+    by(ENDED, ENDED_HELP, "outcome", "handler-failed"),
+    by(ENDED, ENDED_HELP, "outcome", "unreachable"),
+    by(ENDED, ENDED_HELP, "outcome", "shutting-down"),
+    by(ENDED, ENDED_HELP, "outcome", "cancelled"),
+    counter(
+        "mycelium_requests_late_replies",
+        "Replies that came after the requester had stopped to wait.",
+    ),
+];
+
+const ANSWERED: &str = "mycelium_requests_answered";
+const ANSWERED_HELP: &str = "Requests that the service is done with, by how it is.";
+
+const RESPONDER: &[Name] = &[
+    counter("mycelium_requests_taken", "Requests that the service has taken."),
+    by(ANSWERED, ANSWERED_HELP, "outcome", "replied"),
+    by(ANSWERED, ANSWERED_HELP, "outcome", "failed"),
+    by(ANSWERED, ANSWERED_HELP, "outcome", "cancelled"),
+    counter(
+        "mycelium_requests_answered_late",
+        "Replies of the service for which the requester no longer waited.",
+    ),
+];
+
+const LEGACY: &[Name] = &[
+    counter("mycelium_legacy_connections", "Clients of the original system that connected."),
+    counter("mycelium_legacy_rejected", "Clients that were rejected."),
+    counter("mycelium_legacy_errors", "Connections of clients that ended with an error."),
+    counter("mycelium_legacy_messages_received", "Messages of clients that were published."),
+    counter("mycelium_legacy_frames_unknown", "Frames of clients with a type without a topic."),
+    counter("mycelium_legacy_frames_invalid", "Frames of clients that could not be decoded."),
+    counter("mycelium_legacy_messages_refused", "Messages of clients that the topic refused."),
+    counter("mycelium_legacy_frames_sent", "Frames that were written to clients."),
+    counter("mycelium_legacy_frames_dropped", "Frames that a client did not get."),
+    counter("mycelium_legacy_messages_missed", "Messages that no client could get."),
+];
+
+/// The names of a kind's values, in the order of [`Kind::values`].
+#[must_use]
+pub fn names(kind: Kind) -> &'static [Name] {
+    match kind {
+        Kind::Publisher => PUBLISHER,
+        Kind::Edge => EDGE,
+        Kind::Service => SERVICE,
+        Kind::Link => LINK,
+        Kind::Watchdog => WATCHDOG,
+        Kind::Requester => REQUESTER,
+        Kind::Responder => RESPONDER,
+        Kind::Legacy => LEGACY,
+        Kind::Counter => const { &[own("", FamilyKind::Counter)] },
+        Kind::Gauge => const { &[own("", FamilyKind::Gauge)] },
+        Kind::Histogram => {
+            const {
+                &[
+                    own("_count", FamilyKind::Histogram),
+                    own("_sum", FamilyKind::Histogram),
+                    own("_min", FamilyKind::Gauge),
+                    own("_max", FamilyKind::Gauge),
+                ]
+            }
+        }
+        Kind::Buckets => const { &[own("_bucket", FamilyKind::Histogram); 16] },
+        // A kind that is newer than this package.
+        _ => &[],
+    }
+}
+
+/// The labels of a kind: the keys in the label of a line, and those of the metrics.
+pub(super) fn labels(kind: Kind) -> &'static [(&'static str, &'static str)] {
+    match kind {
+        Kind::Publisher => &[("topic", "topic"), ("publisher", "publisher")],
+        Kind::Edge => &[("topic", "topic"), ("publisher", "publisher"), ("reader", "reader")],
+        Kind::Service | Kind::Watchdog => &[("service", "service")],
+        Kind::Link => &[("link", "peer"), ("role", "role")],
+        Kind::Requester => &[("topic", "topic"), ("requester", "requester")],
+        Kind::Responder => &[("topic", "topic"), ("responder", "responder")],
+        Kind::Legacy => &[("legacy", "listener")],
+        // Services give them.
+        _ => &[],
+    }
+}
+
+/// Families that are not made of the values of one line: name, help and kind.
+pub(super) mod derived {
+    use super::FamilyKind::{self, Counter, Gauge};
+
+    /// A family that is made of more than a value.
+    #[derive(Clone, Copy, Debug)]
+    pub(in crate::metrics) struct Derived {
+        pub(in crate::metrics) name: &'static str,
+        pub(in crate::metrics) labels: &'static [&'static str],
+        pub(in crate::metrics) help: &'static str,
+        pub(in crate::metrics) kind: FamilyKind,
+    }
+
+    const fn of(
+        kind: FamilyKind,
+        name: &'static str,
+        labels: &'static [&'static str],
+        help: &'static str,
+    ) -> Derived {
+        Derived { name, labels, help, kind }
+    }
+
+    pub(in crate::metrics) const RESTARTS: Derived = of(
+        Counter,
+        "mycelium_service_restarts",
+        &["service"],
+        "Starts of the service after the first one.",
+    );
+    pub(in crate::metrics) const RECONNECTS: Derived = of(
+        Counter,
+        "mycelium_link_reconnects",
+        &["peer", "role"],
+        "Connections with the other node after the first.",
+    );
+    pub(in crate::metrics) const RING_DEPTH: Derived = of(
+        Gauge,
+        "mycelium_ring_depth",
+        &["topic", "publisher"],
+        "Messages that the slowest gating reader still needs.",
+    );
+    pub(in crate::metrics) const RING_HIGH_WATER: Derived = of(
+        Gauge,
+        "mycelium_ring_high_water",
+        &["topic", "publisher"],
+        "The greatest depth that the publisher has seen: it checks once a lap, and when the ring is full.",
+    );
+    pub(in crate::metrics) const RING_CAPACITY: Derived =
+        of(Gauge, "mycelium_ring_capacity", &["topic", "publisher"], "Slots of the ring.");
+    pub(in crate::metrics) const SUBSCRIPTION_DEPTH: Derived = of(
+        Gauge,
+        "mycelium_subscription_depth",
+        &["topic", "publisher", "reader"],
+        "Messages of the publisher that the reader has not taken.",
+    );
+    pub(in crate::metrics) const HEALTH: Derived =
+        of(Gauge, "mycelium_health", &["state"], "1 for the state of the node, 0 for all others.");
+    pub(in crate::metrics) const SERVICE_HEALTH: Derived = of(
+        Gauge,
+        "mycelium_service_health",
+        &["service", "state"],
+        "1 for the state of the service, 0 for all others.",
+    );
+    pub(in crate::metrics) const UNSEEN: Derived = of(
+        Counter,
+        "mycelium_counters_unseen",
+        &[],
+        "Lines of counters without a place in memory.",
+    );
+    pub(in crate::metrics) const OVER_LIMIT: Derived = of(
+        Gauge,
+        "mycelium_label_sets_over_limit",
+        &["group"],
+        "Sets of label values that are not shown on their own, but as `other`.",
+    );
+    pub(in crate::metrics) const LEFT_OUT: Derived = of(
+        Gauge,
+        "mycelium_metrics_left_out",
+        &[],
+        "Metrics of services whose names collide with those of others.",
+    );
+
+    /// All of them.
+    pub(in crate::metrics) const ALL: [Derived; 11] = [
+        RESTARTS,
+        RECONNECTS,
+        RING_DEPTH,
+        RING_HIGH_WATER,
+        RING_CAPACITY,
+        SUBSCRIPTION_DEPTH,
+        HEALTH,
+        SERVICE_HEALTH,
+        UNSEEN,
+        OVER_LIMIT,
+        LEFT_OUT,
+    ];
+}

@@ -1,0 +1,138 @@
+//! The text formats of Prometheus: OpenMetrics 1.0, and the older one without a version of its own
+//! (0.0.4), which some collectors still request.
+
+use std::fmt::{self, Display, Write};
+
+use super::family::{Family, FamilyKind, Sample, SampleValue};
+
+/// A text format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+    /// The text format 0.0.4.
+    Plain,
+}
+
+impl Format {
+    /// The content type of HTTP.
+    #[must_use]
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Format::Plain => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+
+    /// The families in this format.
+    ///
+    /// ```
+    /// use mycelium_telemetry::Snapshot;
+    /// use mycelium_telemetry::metrics::Collector;
+    /// use mycelium_telemetry::metrics::text::Format;
+    /// use mycelium_transports::counters::{PublisherValue, Region};
+    ///
+    /// let region = Region::new(16);
+    /// let line = region.line("topic=swaps publisher=Feed epoch=1");
+    /// line.set(PublisherValue::Sent, 7);
+    /// let node = "main".to_owned();
+    /// let snapshot = Snapshot { node, readings: region.read(), ..Snapshot::default() };
+    /// let text = Format::Plain.write(&Collector::new().collect(&snapshot));
+    /// assert!(text.contains(
+    ///     "# TYPE mycelium_messages_sent_total counter\n\
+    ///      mycelium_messages_sent_total{node=\"main\",topic=\"swaps\",publisher=\"Feed\"} 7\n"
+    /// ));
+    /// ```
+    #[must_use]
+    pub fn write(self, families: &[Family]) -> String {
+        let mut text = String::new();
+        for family in families.iter().filter(|family| !family.samples.is_empty()) {
+            // Writing into a text cannot fail.
+            let _ = self.write_family(&mut text, family);
+        }
+        if self == Format::OpenMetrics {
+            text.push_str("# EOF\n");
+        }
+        text
+    }
+
+    fn write_family(self, text: &mut String, family: &Family) -> fmt::Result {
+        let Family { name, help, kind, unit, .. } = family;
+        let end = match (self, kind) {
+            (Format::Plain, FamilyKind::Counter) => "_total",
+            (Format::Plain, FamilyKind::Gauge | FamilyKind::Histogram)
+            | (Format::OpenMetrics, _) => "",
+        };
+        writeln!(
+            text,
+            "# HELP {name}{end} {}",
+            Escaped { text: help, format: self, is_help: true }
+        )?;
+        writeln!(text, "# TYPE {name}{end} {}", kind.name())?;
+        if let (Format::OpenMetrics, Some(unit)) = (self, unit) {
+            writeln!(text, "# UNIT {name} {unit}")?;
+        }
+        family.samples.iter().try_for_each(|sample| self.write_sample(text, name, sample))
+    }
+
+    fn write_sample(self, text: &mut String, name: &str, sample: &Sample) -> fmt::Result {
+        match &sample.value {
+            SampleValue::Counter(count) => {
+                self.write_line(text, name, "_total", sample, None, count)
+            }
+            SampleValue::Gauge(value) => self.write_line(text, name, "", sample, None, value),
+            SampleValue::Histogram(buckets) => {
+                for (bound, count) in buckets.cumulative() {
+                    let bound = format!("{:?}", bound as f64);
+                    self.write_line(text, name, "_bucket", sample, Some(&bound), &count)?;
+                }
+                let count = &buckets.count();
+                self.write_line(text, name, "_bucket", sample, Some("+Inf"), count)?;
+                self.write_line(text, name, "_count", sample, None, count)?;
+                self.write_line(text, name, "_sum", sample, None, &buckets.sum())
+            }
+        }
+    }
+
+    fn write_line(
+        self,
+        text: &mut String,
+        name: &str,
+        end: &str,
+        sample: &Sample,
+        bound: Option<&str>,
+        value: &dyn Display,
+    ) -> fmt::Result {
+        write!(text, "{name}{end}")?;
+        let labels = sample.labels().chain(bound.map(|bound| ("le", bound)));
+        for (place, (key, value)) in labels.enumerate() {
+            let separator = if place == 0 { '{' } else { ',' };
+            let value = Escaped { text: value, format: self, is_help: false };
+            write!(text, "{separator}{key}=\"{value}\"")?;
+        }
+        writeln!(text, "}} {value}")
+    }
+}
+
+/// The value of a label, or a help text. Names come from peers, too: a character that could end a
+/// line, or that terminals act on, becomes a question mark.
+struct Escaped<'t> {
+    text: &'t str,
+    format: Format,
+    is_help: bool,
+}
+
+impl Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let quotes = !self.is_help || self.format == Format::OpenMetrics;
+        self.text.chars().try_for_each(|letter| match letter {
+            '\\' => f.write_str("\\\\"),
+            '\n' => f.write_str("\\n"),
+            '"' if quotes => f.write_str("\\\""),
+            letter if letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}') => {
+                f.write_char('?')
+            }
+            letter => f.write_char(letter),
+        })
+    }
+}

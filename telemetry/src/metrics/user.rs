@@ -1,0 +1,139 @@
+//! The metrics of services: their names and labels by the rules of Prometheus.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
+use mycelium_transports::counters::{Distribution, Metric, MetricValue, Reading};
+
+use super::family::{Buckets, Family, FamilyKind, Labels, SampleValue};
+use super::sets::Sets;
+
+/// Names that begin so are those of this project.
+const PROJECT: &str = "mycelium_";
+
+/// The names of the samples of a family.
+pub(super) fn sample_names(name: &str, kind: FamilyKind) -> Vec<String> {
+    match kind {
+        // Without its end, too: a family of another kind cannot have that name.
+        FamilyKind::Counter => vec![name.to_owned(), format!("{name}_total")],
+        FamilyKind::Gauge => vec![name.to_owned()],
+        FamilyKind::Histogram => {
+            let ends = ["", "_bucket", "_count", "_sum", "_created"];
+            ends.iter().map(|end| format!("{name}{end}")).collect()
+        }
+    }
+}
+
+/// The metrics of services.
+pub(super) struct Own {
+    /// Families without samples, and their values by labels.
+    pub(super) families: Vec<(Family, Sets<SampleValue>)>,
+    /// The number of metrics that have no name.
+    pub(super) left_out: usize,
+}
+
+/// The metrics of services among lines. `taken`: the names of samples that others have.
+pub(super) fn families(readings: &[Reading], mut taken: HashSet<String>) -> Own {
+    let mut all: Vec<(Family, Sets<SampleValue>)> = Vec::new();
+    let mut places = HashMap::new();
+    let mut left_out = 0;
+    for metric in Metric::of(readings) {
+        let labels = labels(&metric);
+        for (end, value) in values(&metric.value) {
+            let kind = match value {
+                SampleValue::Counter(_) => FamilyKind::Counter,
+                SampleValue::Gauge(_) => FamilyKind::Gauge,
+                SampleValue::Histogram(_) => FamilyKind::Histogram,
+            };
+            let wanted = format!("{}{end}", name(&metric.name, kind));
+            let place = *places.entry((wanted.clone(), kind)).or_insert_with(|| {
+                let name = free_name(&wanted, kind, &mut taken)?;
+                let help = format!("`{}` of services.", metric.name);
+                let (name, help) = (Cow::Owned(name), Cow::Owned(help));
+                all.push((
+                    Family { name, help, unit: None, kind, samples: Vec::new() },
+                    Sets::default(),
+                ));
+                Some(all.len() - 1)
+            });
+            match place {
+                // Names that differ in letters that Prometheus does not have become one.
+                Some(place) => all[place].1.add(labels.clone(), value),
+                None => left_out += 1,
+            }
+        }
+    }
+    Own { families: all, left_out }
+}
+
+/// Takes a name that no sample of another family has.
+fn free_name(wanted: &str, kind: FamilyKind, taken: &mut HashSet<String>) -> Option<String> {
+    let second = format!("{wanted}_{}", kind.name());
+    let candidates = [wanted.to_owned(), second];
+    let is_free =
+        |name: &String| sample_names(name, kind).iter().all(|sample| !taken.contains(sample));
+    let name = candidates.into_iter().find(is_free)?;
+    taken.extend(sample_names(&name, kind));
+    Some(name)
+}
+
+/// The name of a metric by the rules of Prometheus, not one of this project.
+fn name(name: &str, kind: FamilyKind) -> String {
+    let plain = name.replace('.', "_");
+    // The end is added where the format wants it.
+    let plain = match kind {
+        FamilyKind::Counter => plain.strip_suffix("_total").unwrap_or(&plain),
+        FamilyKind::Gauge | FamilyKind::Histogram => &plain,
+    };
+    if plain.starts_with(PROJECT) { format!("service_{plain}") } else { plain.to_owned() }
+}
+
+/// The service, and the labels that it gives. A key that has a meaning here gets another name.
+fn labels(metric: &Metric) -> Labels {
+    let service = (Cow::Borrowed("service"), metric.service.clone());
+    let is_reserved =
+        |key: &str| matches!(key, "node" | "le" | "quantile") || key.starts_with("__");
+    let mut pairs = vec![service];
+    for (key, value) in &metric.labels {
+        let mut key = key.clone();
+        // Another label may have the new name.
+        while is_reserved(&key) || pairs.iter().any(|(other, _)| **other == *key) {
+            key.insert_str(0, "own_");
+        }
+        pairs.push((Cow::Owned(key), value.clone()));
+    }
+    Labels::new(pairs)
+}
+
+/// The ends of the names, and the values.
+fn values(value: &MetricValue) -> Vec<(&'static str, SampleValue)> {
+    match value {
+        MetricValue::Counter(count) => vec![("", SampleValue::Counter(*count))],
+        MetricValue::Gauge(value) => vec![("", SampleValue::Gauge(*value))],
+        MetricValue::Histogram(values) => {
+            let extreme = |value: Option<u64>| {
+                SampleValue::Gauge(i64::try_from(value.unwrap_or(0)).unwrap_or(i64::MAX))
+            };
+            vec![
+                ("", SampleValue::Histogram(Box::new(buckets(values)))),
+                ("_min", extreme(values.least())),
+                ("_max", extreme(values.most())),
+            ]
+        }
+        // A kind that is newer than this package.
+        _ => Vec::new(),
+    }
+}
+
+fn buckets(values: &Distribution) -> Buckets {
+    let mut counts = [0; Buckets::COUNT];
+    for bucket in values.buckets() {
+        // No bucket of a line has values on both sides of a power of two.
+        let power = u64::BITS - bucket.most.leading_zeros();
+        let count = &mut counts[power as usize];
+        *count = u64::wrapping_add(*count, bucket.count);
+    }
+    // A value is in its bucket before it is in the count.
+    let count = counts.iter().fold(0_u64, |all, count| all.wrapping_add(*count));
+    Buckets { counts, sum: values.sum(), count: count.max(values.count()) }
+}

@@ -1,0 +1,300 @@
+//! Families of metrics: sums, limits on label values, counters that never go back, metrics of
+//! services, hostile names, and both text formats.
+#![cfg(feature = "prometheus")]
+
+use std::collections::BTreeSet;
+
+use mycelium_telemetry::metrics::text::Format;
+use mycelium_telemetry::metrics::{Collector, Family, OTHER, SampleValue};
+use mycelium_telemetry::{HealthReading, Ring, Snapshot};
+use mycelium_transports::counters::{
+    CounterValue, EdgeValue, GaugeValue, LinkValue, PublisherValue, Region, ServiceValue,
+};
+use proptest::prelude::*;
+
+fn snapshot(region: &Region) -> Snapshot {
+    let (node, readings, unseen) = ("main".to_owned(), region.read(), region.unseen());
+    Snapshot { node, readings, unseen, ..Snapshot::default() }
+}
+
+fn family<'f>(families: &'f [Family], name: &str) -> &'f Family {
+    families.iter().find(|family| family.name == name).unwrap_or_else(|| panic!("no {name}"))
+}
+
+fn counts(families: &[Family], name: &str, label: &str) -> Vec<(String, u64)> {
+    let samples = family(families, name).samples.iter().map(|sample| match sample.value {
+        SampleValue::Counter(count) => (sample.label(label).unwrap_or_default().to_owned(), count),
+        _ => panic!("{name} is not a counter"),
+    });
+    samples.collect()
+}
+
+#[test]
+fn lines_with_the_same_labels_are_one_series() {
+    let region = Region::new(64);
+    let first = region.line("topic=swaps publisher=Feed epoch=1");
+    let second = region.line("topic=swaps publisher=Feed epoch=2");
+    first.set(PublisherValue::Sent, 5);
+    second.set(PublisherValue::Sent, 7);
+    let service = region.line("service=Feed");
+    service.set(ServiceValue::Starts, 3);
+    service.set(ServiceValue::Panics, 2);
+    let link = region.line("link=keeper role=reader");
+    link.set(LinkValue::Connections, 4);
+    link.set(LinkValue::BytesSent, 900);
+    let families = Collector::new().collect(&snapshot(&region));
+    assert_eq!(counts(&families, "mycelium_messages_sent", "publisher"), [("Feed".to_owned(), 12)]);
+    assert_eq!(counts(&families, "mycelium_service_restarts", "service"), [("Feed".to_owned(), 2)]);
+    assert_eq!(
+        counts(&families, "mycelium_service_failures", "kind"),
+        [("error".to_owned(), 0), ("panic".to_owned(), 2)]
+    );
+    assert_eq!(counts(&families, "mycelium_link_reconnects", "peer"), [("keeper".to_owned(), 3)]);
+    assert_eq!(family(&families, "mycelium_link_sent_bytes").unit, Some("bytes"));
+}
+
+#[test]
+fn the_depth_of_a_subscription_is_what_its_reader_has_not_taken() {
+    let region = Region::new(64);
+    let of_publisher = "topic=swaps publisher=Feed epoch=1f";
+    region.line(of_publisher).set(PublisherValue::Sent, 100);
+    for (reader, joined_at, taken, dropped) in [("Fast", 0, 100, 0), ("Slow", 10, 40, 30)] {
+        let line = region.line(&format!("{of_publisher} reader={reader}"));
+        line.set(EdgeValue::JoinedAt, joined_at);
+        line.set(EdgeValue::Taken, taken);
+        line.set(EdgeValue::Overwritten, dropped);
+    }
+    // It has left, and is not behind for ever.
+    region.line(&format!("{of_publisher} reader=Gone")).set(EdgeValue::Taken, 3);
+    let ring = Ring {
+        topic: "swaps".to_owned(),
+        publisher: "Feed".to_owned(),
+        depth: 20,
+        high_water: 60,
+        capacity: 64,
+        label: of_publisher.to_owned(),
+        readers: vec!["Fast".to_owned(), "Slow".to_owned()],
+    };
+    let families = Collector::new().collect(&Snapshot { rings: vec![ring], ..snapshot(&region) });
+    let depths = family(&families, "mycelium_subscription_depth").samples.iter();
+    let depths: Vec<_> = depths.map(|it| (it.label("reader").unwrap(), it.value.clone())).collect();
+    assert_eq!(depths, [("Fast", SampleValue::Gauge(0)), ("Slow", SampleValue::Gauge(20))]);
+    for (name, value) in [("depth", 20), ("high_water", 60), ("capacity", 64)] {
+        let family = family(&families, &format!("mycelium_ring_{name}"));
+        assert_eq!(family.samples[0].value, SampleValue::Gauge(value));
+    }
+}
+
+#[test]
+fn label_sets_over_the_limit_are_one_and_lose_nothing() {
+    let region = Region::new(64);
+    let mut lines = Vec::new();
+    for number in 0..10_u64 {
+        let line = region.line(&format!("topic=swaps publisher=p{number} epoch={number:x}"));
+        line.set(PublisherValue::Sent, 1 + number);
+        lines.push(line);
+    }
+    let mut collector = Collector::with_most(3);
+    let families = collector.collect(&snapshot(&region));
+    let sent = counts(&families, "mycelium_messages_sent", "publisher");
+    let names: Vec<&str> = sent.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(names, ["p0", "p1", "p2", OTHER]);
+    assert_eq!(sent.iter().map(|(_, count)| count).sum::<u64>(), 55);
+    let over = &family(&families, "mycelium_label_sets_over_limit").samples;
+    assert_eq!(over[0].label("group"), Some("publisher"));
+    assert_eq!(over[0].value, SampleValue::Gauge(7));
+    // The first ones keep their series, in any order of the lines, and new ones get none.
+    let other = Region::new(64);
+    for number in (0..20_u64).rev() {
+        let line = other.line(&format!("topic=swaps publisher=p{number} epoch={number:x}"));
+        line.set(PublisherValue::Sent, 2 + number);
+        lines.push(line);
+    }
+    let families = collector.collect(&snapshot(&other));
+    let sent = counts(&families, "mycelium_messages_sent", "publisher");
+    let names: BTreeSet<&str> = sent.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(names, BTreeSet::from(["p0", "p1", "p2", OTHER]));
+}
+
+#[test]
+fn thousands_of_names_of_peers_are_at_most_a_thousand_series() {
+    let region = Region::new(64);
+    let lines: Vec<_> = (0..20_000)
+        .map(|number| {
+            let line = region.line(&format!("topic=swaps publisher=evil-{number} epoch=1"));
+            line.set(PublisherValue::Sent, 1);
+            line
+        })
+        .collect();
+    let mut collector = Collector::new();
+    for _ in 0..2 {
+        let families = collector.collect(&snapshot(&region));
+        let sent = counts(&families, "mycelium_messages_sent", "publisher");
+        assert_eq!(sent.len(), 1_001);
+        assert_eq!(sent.iter().map(|(_, count)| count).sum::<u64>(), lines.len() as u64);
+    }
+}
+
+proptest! {
+    /// Lines come and go, and their values grow: no counter ever goes back.
+    #[test]
+    fn counters_never_go_back(
+        steps in prop::collection::vec((0..4_usize, 0..50_u64, any::<bool>()), 1..60),
+        most in 1..4_usize,
+    ) {
+        let mut collector = Collector::with_most(most);
+        let mut lines: Vec<Vec<u64>> = vec![Vec::new(); 4];
+        let mut before = std::collections::HashMap::new();
+        for (publisher, count, forgets) in steps {
+            if forgets {
+                lines[publisher].pop();
+            } else {
+                lines[publisher].push(count);
+            }
+            let region = Region::new(64);
+            let mut kept = Vec::new();
+            for (number, values) in lines.iter().enumerate() {
+                for (epoch, value) in values.iter().enumerate() {
+                    let label = format!("topic=t publisher=p{number} epoch={epoch:x}");
+                    let line = region.line(&label);
+                    line.set(PublisherValue::Sent, *value);
+                    kept.push(line);
+                }
+            }
+            let families = collector.collect(&snapshot(&region));
+            let Some(sent) = families.iter().find(|it| it.name == "mycelium_messages_sent") else {
+                continue;
+            };
+            for sample in &sent.samples {
+                let SampleValue::Counter(now) = sample.value else { panic!("a counter") };
+                let name = sample.label("publisher").unwrap().to_owned();
+                let last = before.insert(name.clone(), now).unwrap_or(0);
+                prop_assert!(now >= last, "{name} from {last} to {now}");
+            }
+        }
+    }
+}
+
+#[test]
+fn metrics_of_services_have_names_of_their_own_and_cumulative_buckets() {
+    let region = Region::new(1024);
+    let orders = region.line("service=Store metric=orders.stored side=buy");
+    orders.set(CounterValue::Count, 4);
+    let total = region.line("service=Store metric=orders_stored_total side=sell");
+    total.set(CounterValue::Count, 5);
+    let open = region.line("service=Store metric=open node=x le=1");
+    open.set(GaugeValue::Value, (-7_i64).cast_unsigned());
+    // Names that others have: a gauge like a counter's sample, and one of the project.
+    let gauge = region.line("service=Other metric=orders_stored_total");
+    gauge.set(GaugeValue::Value, 1);
+    let project = region.line("service=Other metric=mycelium_messages_sent");
+    project.set(CounterValue::Count, 9);
+    let sizes = region.histogram("service=Store metric=sizes");
+    [0, 1, 2, 3, 4, 1000, u64::MAX].into_iter().for_each(|value| sizes.record(value));
+    let families = Collector::new().collect(&snapshot(&region));
+    assert_eq!(
+        counts(&families, "orders_stored", "side"),
+        [("buy".to_owned(), 4), ("sell".to_owned(), 5)]
+    );
+    let open = &family(&families, "open").samples[0];
+    let labels: Vec<_> = open.labels().collect();
+    let expected = [("node", "main"), ("service", "Store"), ("own_node", "x"), ("own_le", "1")];
+    assert_eq!((labels, open.value.clone()), (expected.to_vec(), SampleValue::Gauge(-7)));
+    assert_eq!(family(&families, "orders_stored_total_gauge").samples.len(), 1);
+    let service = counts(&families, "service_mycelium_messages_sent", "service");
+    assert_eq!(service, [("Other".to_owned(), 9)]);
+    let SampleValue::Histogram(buckets) = &family(&families, "sizes").samples[0].value else {
+        panic!("a histogram")
+    };
+    let cumulative: Vec<_> = buckets.cumulative().collect();
+    assert_eq!(cumulative.len(), 65);
+    assert_eq!(cumulative[..4], [(0, 1), (1, 2), (3, 4), (7, 5)]);
+    assert_eq!(cumulative[10], (1023, 6));
+    assert_eq!(cumulative[64], (u64::MAX, 7));
+    assert_eq!(buckets.count(), 7);
+    assert_eq!(family(&families, "sizes_min").samples[0].value, SampleValue::Gauge(0));
+    let text = Format::OpenMetrics.write(&families);
+    assert!(
+        text.contains("sizes_bucket{node=\"main\",service=\"Store\",le=\"1023.0\"} 6\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("sizes_bucket{node=\"main\",service=\"Store\",le=\"+Inf\"} 7\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_states_of_a_health_are_one_and_zeros() {
+    let region = Region::new(64);
+    let health = vec![
+        HealthReading { service: None, state: "degraded" },
+        HealthReading { service: Some("Feed".to_owned()), state: "backing-off" },
+    ];
+    let families = Collector::new().collect(&Snapshot { health, ..snapshot(&region) });
+    let state = |family: &Family, name: &str| {
+        let mut samples = family.samples.iter();
+        let found = samples.find(|sample| sample.label("state") == Some(name)).unwrap();
+        found.value.clone()
+    };
+    let node = family(&families, "mycelium_health");
+    assert_eq!(state(node, "degraded"), SampleValue::Gauge(1));
+    assert_eq!(state(node, "ready"), SampleValue::Gauge(0));
+    let service = family(&families, "mycelium_service_health");
+    assert_eq!((service.samples.len(), state(service, "backing-off")), (5, SampleValue::Gauge(1)));
+}
+
+proptest! {
+    /// A peer may have any name: each line of the text stays one, and begins as it should.
+    #[test]
+    fn hostile_names_are_no_lines_of_their_own(name in "[\"\\\\\n,a-z={}]{1,10}|.{1,40}", node in "\\PC{1,10}|.{1,10}") {
+        let region = Region::new(64);
+        let line = region.line(&format!("topic=t publisher={name} epoch=1"));
+        line.set(PublisherValue::Sent, 1);
+        let snapshot = Snapshot { node, ..snapshot(&region) };
+        let families = Collector::new().collect(&snapshot);
+        for format in [Format::Plain, Format::OpenMetrics] {
+            let text = format.write(&families);
+            prop_assert!(text.ends_with('\n'));
+            for line in text.split('\n').filter(|line| !line.is_empty()) {
+                let is_comment = ["# HELP ", "# TYPE ", "# UNIT "].iter().any(|it| line.starts_with(it));
+                let is_end = line == "# EOF";
+                let is_sample = line.starts_with("mycelium_") && {
+                    let value = line.rsplit(' ').next().unwrap_or_default();
+                    value.parse::<f64>().is_ok() && line.contains("{node=\"")
+                };
+                prop_assert!(is_comment || is_end || is_sample, "{line:?}");
+                if is_sample {
+                    prop_assert!(are_labels(line), "{line:?}");
+                }
+                prop_assert!(!line.chars().any(|letter| letter.is_control()), "{line:?}");
+            }
+        }
+    }
+}
+
+/// Whether a line has its labels, and only these: a key, and a text between quotes.
+fn are_labels(line: &str) -> bool {
+    let Some((_, mut rest)) = line.split_once('{') else { return false };
+    let keys = ["node", "topic", "publisher", "state", "group", "le"];
+    loop {
+        let Some((key, value)) = rest.split_once("=\"") else { return false };
+        let mut letters = value.char_indices();
+        let end = loop {
+            match letters.next() {
+                Some((_, '\\')) => _ = letters.next(),
+                Some((end, '"')) => break end,
+                Some(_) => {}
+                None => return false,
+            }
+        };
+        rest = &value[end + 1..];
+        if !keys.contains(&key) {
+            return false;
+        }
+        match rest.strip_prefix(',') {
+            Some(next) => rest = next,
+            None => return rest.strip_prefix("} ").is_some_and(|it| it.parse::<f64>().is_ok()),
+        }
+    }
+}

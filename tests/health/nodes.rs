@@ -1,0 +1,323 @@
+//! The health of nodes that run.
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use mycelium::{
+    Builder, Context, Event, Health, HealthCause, HealthState, Node, OnStall, Result, Running,
+    Topology, message, service,
+};
+use mycelium_executor::Executor;
+use mycelium_tokio::Tokio;
+use tokio::runtime::Runtime;
+
+#[message(topic = "tones", id = 1)]
+#[derive(Debug)]
+struct Tone {
+    number: u64,
+}
+
+/// The changes of health as words, and a fold of all events that a user could make.
+#[derive(Clone, Default)]
+struct Diary(Arc<Mutex<(Vec<String>, Health)>>);
+
+impl Diary {
+    fn keep(&self, builder: Builder) -> Builder {
+        let diary = self.0.clone();
+        builder.observe(move |event| {
+            let (words, own) = &mut *diary.lock().unwrap();
+            own.apply(event);
+            if let Event::HealthChanged { service, before, now } = event {
+                words.push(format!("{}: {before} to {now}", service.unwrap_or("node")));
+            }
+        })
+    }
+
+    fn of(&self, name: &str) -> Vec<String> {
+        let words = self.0.lock().unwrap().0.clone();
+        let of = |words: &String| {
+            words.split_once(": ").map(|(who, change)| (who.to_owned(), change.to_owned()))
+        };
+        words
+            .iter()
+            .filter_map(of)
+            .filter(|(who, _)| who == name)
+            .map(|(_, change)| change)
+            .collect()
+    }
+}
+
+/// Waits until the health of a node is as expected. The limit is that of a test that hangs.
+async fn until(executor: &dyn Executor, running: &Running, expected: impl Fn(&Health) -> bool) {
+    let limit = executor.now() + Duration::from_secs(60);
+    while !expected(&running.health()) {
+        assert!(executor.now() < limit, "{:?}", running.health());
+        let soon = executor.now() + Duration::from_millis(1);
+        executor.sleep_until(soon).await;
+    }
+}
+
+/// Fails once for each message of the test, which says when.
+struct Fails(Arc<Mutex<Receiver<()>>>);
+
+#[service()]
+impl Fails {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        loop {
+            ctx.sleep(Duration::from_millis(1)).await?;
+            if self.0.lock().unwrap().try_recv().is_ok() {
+                return Err(std::io::Error::other("no luck").into());
+            }
+        }
+    }
+}
+
+fn failing() -> (Diary, Sender<()>, Node) {
+    let (fail, receiver) = channel();
+    let receiver = Arc::new(Mutex::new(receiver));
+    let diary = Diary::default();
+    let topology =
+        "[service.Fails]\nmax_restarts = 100\nbackoff = \"50ms\"\nmax_backoff = \"50ms\"";
+    let node = diary
+        .keep(Node::builder("main"))
+        .topology(Topology::parse("test.toml", topology).unwrap())
+        .service(move || Fails(receiver.clone()))
+        .build()
+        .unwrap();
+    (diary, fail, node)
+}
+
+async fn a_failing_service_backs_off(executor: Arc<dyn Executor>) {
+    let (diary, fail, node) = failing();
+    let running = node.start(executor.clone()).unwrap();
+    until(&*executor, &running, Health::is_ready).await;
+    fail.send(()).unwrap();
+    until(&*executor, &running, |health| health.node() == HealthState::BackingOff).await;
+    let health = running.health();
+    assert_eq!(health.service("Fails"), Some(HealthState::BackingOff));
+    assert!(matches!(&*health.causes(), [HealthCause::BacksOff { service }] if service == "Fails"));
+    assert!(!health.is_ready() && health.is_live());
+    until(&*executor, &running, Health::is_ready).await;
+    running.shutdown();
+    running.join().await.unwrap();
+    let expected = ["starting to ready", "ready to backing-off", "backing-off to ready"];
+    assert_eq!(diary.of("Fails"), [&expected[..], &["ready to stopped"]].concat());
+    assert_eq!(diary.of("node"), [&expected[..], &["ready to stopped"]].concat());
+    assert_eq!(diary.0.lock().unwrap().1.node(), HealthState::Stopped);
+}
+
+#[test]
+fn a_failing_service_backs_off_on_each_executor() {
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio
+        .block_on(async { a_failing_service_backs_off(Arc::new(Tokio::current().unwrap())).await });
+    mycelium_smol::run(1, async |smol| a_failing_service_backs_off(Arc::new(smol)).await).unwrap();
+    #[cfg(target_os = "linux")]
+    {
+        use mycelium_glommio::{Glommio, Settings};
+        mycelium_glommio::run(&Settings::default(), async |glommio: Glommio| {
+            a_failing_service_backs_off(Arc::new(glommio)).await;
+        })
+        .unwrap();
+    }
+}
+
+/// Emits until the node shuts down.
+struct Organ;
+
+#[service(emits(Tone))]
+impl Organ {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for number in 0.. {
+            ctx.emit(Tone { number }).await?;
+            ctx.sleep(Duration::from_millis(10)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes one message, pauses, and takes the others.
+struct Sleeper(Duration);
+
+#[service(reads(Tone))]
+impl Sleeper {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut tones = ctx.subscribe::<Tone>()?;
+        let _ = tones.recv().await;
+        let _ = ctx.sleep(self.0).await;
+        while tones.recv().await.is_some() {}
+        Ok(())
+    }
+}
+
+fn organ(pause: Duration) -> (Diary, Builder) {
+    let diary = Diary::default();
+    let topology = Topology::parse("test.toml", "[topic.tones]\ncapacity = 8").unwrap();
+    let builder = diary.keep(Node::builder("main").topology(topology));
+    (diary, builder.service(|| Organ).service(move || Sleeper(pause)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_degrades_its_publisher_until_it_has_caught_up() {
+    let (diary, builder) = organ(Duration::from_secs(10));
+    let executor = Tokio::current().unwrap();
+    let running = builder.build().unwrap().start(executor.clone()).unwrap();
+    let degraded = |health: &Health| health.service("Organ") == Some(HealthState::Degraded);
+    until(&executor, &running, degraded).await;
+    let health = running.health();
+    assert_eq!((health.node(), health.is_ready()), (HealthState::Degraded, true));
+    assert_eq!(health.service("Sleeper"), Some(HealthState::Ready));
+    let [HealthCause::Backpressure { service, topic }] = &*health.causes() else {
+        panic!("{:?}", health.causes())
+    };
+    assert_eq!((&**service, &**topic), ("Organ", "tones"));
+    until(&executor, &running, |health| health.node() == HealthState::Ready).await;
+    running.shutdown();
+    running.join().await.unwrap();
+    assert_eq!(diary.of("Organ")[1..3], ["ready to degraded", "degraded to ready"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_evicted_reader_degrades_its_publisher_until_it_returns() {
+    let (diary, builder) = organ(Duration::from_secs(10));
+    let evict = OnStall::EvictAfter(Duration::from_secs(2));
+    let executor = Tokio::current().unwrap();
+    let running =
+        builder.on_stall("tones", evict).build().unwrap().start(executor.clone()).unwrap();
+    let is_evicted = |cause: &HealthCause| matches!(cause, HealthCause::Evicted { .. });
+    until(&executor, &running, |health| health.causes().iter().any(is_evicted)).await;
+    let health = running.health();
+    let evicted = health.causes().into_iter().find(is_evicted).unwrap();
+    assert_eq!(
+        evicted.to_string(),
+        "service `Organ`: reader `Sleeper` of topic `tones` was evicted"
+    );
+    assert_eq!(health.node(), HealthState::Degraded);
+    until(&executor, &running, |health| health.node() == HealthState::Ready).await;
+    running.shutdown();
+    running.join().await.unwrap();
+    assert_eq!(diary.of("node").last().unwrap(), "ready to stopped");
+}
+
+/// A future that holds its thread at its first poll until the test lets it go.
+struct Blocker(Arc<Mutex<Receiver<()>>>);
+
+#[service()]
+impl Blocker {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        self.0.lock().unwrap().recv()?;
+        ctx.shutdown_requested().await;
+        Ok(())
+    }
+}
+
+/// Emits some messages more than its ring has slots, and then none.
+struct Brief;
+
+#[service(emits(Tone))]
+impl Brief {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for number in 0..12 {
+            ctx.emit(Tone { number }).await?;
+        }
+        ctx.shutdown_requested().await;
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_evicted_reader_returns_although_its_publisher_is_silent() {
+    let topology = Topology::parse("test.toml", "[topic.tones]\ncapacity = 8").unwrap();
+    let node = Node::builder("main")
+        .topology(topology)
+        .on_stall("tones", OnStall::EvictAfter(Duration::from_secs(2)))
+        .service(|| Brief)
+        .service(|| Sleeper(Duration::from_secs(10)));
+    let executor = Tokio::current().unwrap();
+    let running = node.build().unwrap().start(executor.clone()).unwrap();
+    let degraded = |health: &Health| health.service("Brief") == Some(HealthState::Degraded);
+    until(&executor, &running, degraded).await;
+    until(&executor, &running, |health| health.node() == HealthState::Ready).await;
+    running.shutdown();
+    running.join().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_poll_that_hangs_is_degraded_and_not_live() {
+    let (let_go, receiver) = channel();
+    let receiver = Arc::new(Mutex::new(receiver));
+    let executor = Tokio::current().unwrap();
+    let node = Node::builder("main")
+        .service(move || Blocker(receiver.clone()))
+        .execution("Blocker", mycelium::Execution::dedicated())
+        .watchdog(Duration::from_millis(20));
+    let running = node.build().unwrap().start(executor.clone()).unwrap();
+    until(&executor, &running, |health| !health.is_live()).await;
+    let health = running.health();
+    assert_eq!(health.service("Blocker"), Some(HealthState::Degraded));
+    assert!(matches!(&*health.causes(), [HealthCause::Hangs { service }] if service == "Blocker"));
+    let_go.send(()).unwrap();
+    until(&executor, &running, |health| health.node() == HealthState::Ready).await;
+    running.shutdown();
+    running.join().await.unwrap();
+}
+
+/// Reads tones until the node shuts down.
+struct Listener;
+
+#[service(reads(Tone))]
+impl Listener {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut tones = ctx.subscribe::<Tone>()?;
+        while tones.recv().await.is_some() {}
+        Ok(())
+    }
+}
+
+fn node_of(name: &str, directory: &Path) -> Node {
+    let text = "[node.hall]\nservices = [\"Organ\"]\n[node.street]\nservices = [\"Listener\"]";
+    let topology = Topology::parse("test.toml", text).unwrap().in_directory(directory);
+    let builder = Node::builder(name).topology(topology).service(|| Organ).service(|| Listener);
+    builder.build().unwrap()
+}
+
+/// A node on a runtime of its own: dropped, that ends like a process that is killed.
+fn hall(directory: &Path) -> (Runtime, Running) {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.unwrap();
+    let node = node_of("hall", directory);
+    let running = runtime.block_on(async { node.start(Tokio::current().unwrap()).unwrap() });
+    (runtime, running)
+}
+
+#[test]
+fn a_lost_link_degrades_the_node_that_is_left_until_it_is_back() {
+    let directory = std::env::temp_dir().join(format!("health-{}", std::process::id()));
+    let runtime = Runtime::new().unwrap();
+    let executor = runtime.block_on(async { Tokio::current().unwrap() });
+    let street = node_of("street", &directory).start(executor.clone()).unwrap();
+    assert_eq!(street.health().node(), HealthState::Starting);
+    let wait = |state| {
+        runtime.block_on(until(&executor, &street, |health| health.node() == state));
+    };
+    let (first, running) = hall(&directory);
+    wait(HealthState::Ready);
+    drop(first);
+    drop(running);
+    wait(HealthState::Degraded);
+    let causes = street.health().causes();
+    let [HealthCause::Disconnected { peer, reads: true }] = &*causes else { panic!("{causes:?}") };
+    assert_eq!(peer, "hall");
+    let (second, running) = hall(&directory);
+    wait(HealthState::Ready);
+    // A permanent end is not a loss.
+    running.shutdown();
+    second.block_on(running.join()).unwrap();
+    assert_eq!(street.health().causes(), []);
+    street.shutdown();
+    runtime.block_on(street.join()).unwrap();
+    let _ = std::fs::remove_dir_all(&directory);
+}

@@ -1,0 +1,207 @@
+//! The endpoint of a node that runs.
+
+use std::io::Read;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use mycelium::{Context, Execution, Node, Policy, Result, Running, Topology, service};
+use mycelium_executor::Executor;
+use mycelium_tokio::Tokio;
+
+use super::services::{Organ, Tone, address, builder, get, is_free, own_address, scrape, until};
+
+async fn on(executor: impl Executor) {
+    let executor: Arc<dyn Executor> = Arc::new(executor);
+    let (builder, heard) = builder(0);
+    let builder = builder.listen_metrics(own_address(2));
+    let running = builder.build().unwrap().start(executor.clone()).unwrap();
+    let address = address(&running);
+    until(&*executor, "messages", || heard.load(Ordering::SeqCst) > 1000).await;
+    // The client has a thread of its own: an executor of one thread must not wait for it.
+    let before = std::thread::spawn(move || {
+        assert_eq!(get(address, "/live"), Ok("ready\n".to_owned()));
+        assert_eq!(get(address, "/ready"), Ok("ready\n".to_owned()));
+        scrape(address)
+    });
+    until(&*executor, "a scrape", || before.is_finished()).await;
+    let before = before.join().unwrap();
+    let of = |name: &str| before.get(name).copied().unwrap_or_else(|| panic!("no {name}"));
+    assert!(
+        of("mycelium_messages_sent_total{node=\"hall\",topic=\"tones\",publisher=\"Organ\"}")
+            > 900.0
+    );
+    let labels = "node=\"hall\",topic=\"tones\",publisher=\"Organ\",reader=\"Listener\"";
+    assert!(of(&format!("mycelium_messages_received_total{{{labels}}}")) > 0.0);
+    assert!(of(&format!("mycelium_subscription_depth{{{labels}}}")) <= 2048.0);
+    assert!(of("tones_heard_total{node=\"hall\",service=\"Listener\"}") > 0.0);
+    assert!(of("numbers_bucket{node=\"hall\",service=\"Listener\",le=\"+Inf\"}") > 0.0);
+    assert_eq!(of("mycelium_service_starts_total{node=\"hall\",service=\"Organ\"}"), 1.0);
+    assert_eq!(
+        of("mycelium_ring_capacity{node=\"hall\",topic=\"tones\",publisher=\"Organ\"}"),
+        1024.0
+    );
+    assert_eq!(of("mycelium_health{node=\"hall\",state=\"ready\"}"), 1.0);
+    // An open connection does not hold up the end.
+    let mut open = TcpStream::connect(address).unwrap();
+    running.shutdown();
+    running.join().await.unwrap();
+    assert!(is_free(address), "the address is free");
+    open.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    assert_eq!(open.read(&mut [0; 8]).unwrap_or(0), 0, "the connection is closed");
+}
+
+#[test]
+fn a_node_is_scraped_on_each_executor_and_leaves_nothing_behind() {
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio.block_on(async { on(Tokio::current().unwrap()).await });
+    mycelium_smol::run(1, async |smol| on(smol).await).unwrap();
+    #[cfg(target_os = "linux")]
+    mycelium_glommio::run(
+        &mycelium_glommio::Settings::default(),
+        async |glommio: mycelium_glommio::Glommio| on(glommio).await,
+    )
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn counters_grow_under_load_while_the_reader_restarts() {
+    let (builder, heard) = builder(500);
+    let executor = Tokio::current().unwrap();
+    let running = builder.build().unwrap().start(executor.clone()).unwrap();
+    let address = address(&running);
+    let scrapes = std::thread::spawn(move || (0..30).map(|_| scrape(address)).collect::<Vec<_>>());
+    until(&executor, "scrapes", || scrapes.is_finished()).await;
+    let scrapes = scrapes.join().unwrap();
+    until(&executor, "restarts", || heard.load(Ordering::SeqCst) > 2000).await;
+    let last = tokio::task::spawn_blocking(move || scrape(address)).await.unwrap();
+    running.shutdown();
+    let report = running.join().await.unwrap();
+    for pair in scrapes.windows(2) {
+        for (name, value) in pair[0].iter().filter(|(name, _)| name.contains("_total{")) {
+            assert!(pair[1][name] >= *value, "{name} from {value} to {}", pair[1][name]);
+        }
+    }
+    let restarts = last["mycelium_service_restarts_total{node=\"hall\",service=\"Listener\"}"];
+    assert!(restarts >= 3.0, "{restarts}");
+    let listener = report.services.iter().find(|service| service.name == "Listener").unwrap();
+    assert!(restarts < listener.starts as f64);
+    // A service's own counter continues after its restarts.
+    let own = last["tones_heard_total{node=\"hall\",service=\"Listener\"}"];
+    assert!(own > 1500.0, "{own}");
+}
+
+/// Ready only when the node is: before it has met its peer, and while it drains, it is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ready_is_the_health_of_the_node() {
+    struct Draining(Arc<tokio::sync::Notify>);
+    #[service(reads(Tone))]
+    impl Draining {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let mut tones = ctx.subscribe::<Tone>()?;
+            ctx.shutdown_requested().await;
+            // Messages wait until the test has seen that the node drains.
+            self.0.notified().await;
+            while tones.recv().await.is_some() {}
+            Ok(())
+        }
+    }
+    let text = "[node.hall]\nservices = [\"Organ\"]\n[node.street]\nservices = [\"Draining\"]";
+    let directory = std::env::temp_dir().join(format!("telemetry-{}", std::process::id()));
+    let seen = Arc::<tokio::sync::Notify>::default();
+    let node = |name: &str| {
+        let seen = seen.clone();
+        let topology = Topology::parse("test.toml", text).unwrap().in_directory(&directory);
+        let builder = Node::builder(name).topology(topology).service(|| Organ);
+        let builder = builder.service(move || Draining(seen.clone()));
+        builder.listen_metrics("[::1]:0".parse().unwrap()).build().unwrap()
+    };
+    let executor = Tokio::current().unwrap();
+    let street = node("street").start(executor.clone()).unwrap();
+    let ready = |running: &Running| {
+        let address = address(running);
+        tokio::task::block_in_place(|| get(address, "/ready"))
+    };
+    assert_eq!(ready(&street), Err(503));
+    let hall = node("hall").start(executor.clone()).unwrap();
+    until(&executor, "both are ready", || ready(&street).is_ok() && ready(&hall).is_ok()).await;
+    let scraped = tokio::task::block_in_place(|| scrape(address(&hall)));
+    let links = "node=\"hall\",peer=\"street\",role=\"publisher\"";
+    assert_eq!(scraped[&format!("mycelium_link_connections_total{{{links}}}")], 1.0);
+    assert!(scraped[&format!("mycelium_link_sent_bytes_total{{{links}}}")] > 0.0);
+    assert!(scraped[&format!("mycelium_link_batches_sent_total{{{links}}}")] > 0.0);
+    street.shutdown();
+    until(&executor, "the node drains", || ready(&street) == Err(503)).await;
+    seen.notify_one();
+    hall.shutdown();
+    street.join().await.unwrap();
+    hall.join().await.unwrap();
+    let _ = std::fs::remove_dir_all(&directory);
+}
+
+/// Publishers that a peer, or a program, names without a limit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_without_a_limit_are_one_series() {
+    let (builder, _) = builder(0);
+    let executor = Tokio::current().unwrap();
+    let node = builder.metrics_label_sets(5).build().unwrap();
+    let mut tones = node.subscribe::<Tone>("audience", Policy::DropOldest).unwrap();
+    let running = node.start(executor).unwrap();
+    for number in 0..200 {
+        let name = format!("evil\" {number}\n# HELP x");
+        let mut publisher = running.publisher::<Tone>(&name).unwrap();
+        publisher.try_emit(Tone { number }).unwrap();
+    }
+    assert!(tones.recv().await.is_some());
+    let address = address(&running);
+    let scraped = tokio::task::spawn_blocking(move || scrape(address)).await.unwrap();
+    let sent: Vec<_> = scraped
+        .iter()
+        .filter(|(name, _)| name.starts_with("mycelium_messages_sent_total"))
+        .collect();
+    assert_eq!(sent.len(), 6, "{sent:?}");
+    let other = "mycelium_messages_sent_total{node=\"hall\",topic=\"other\",publisher=\"other\"}";
+    assert!(scraped[other] >= 190.0, "{sent:?}");
+    running.shutdown();
+    running.join().await.unwrap();
+}
+
+/// The thread of the endpoint is not that of the executor: while a service holds that one, metrics
+/// are served, and `/live` says that the service hangs.
+#[test]
+fn metrics_are_served_while_the_executor_hangs() {
+    struct Blocks(std::sync::Mutex<std::sync::mpsc::Receiver<()>>);
+    #[service()]
+    impl Blocks {
+        async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
+            Ok(self.0.lock().unwrap().recv()?)
+        }
+    }
+    let (let_go, receiver) = std::sync::mpsc::channel();
+    let mut receiver = Some(receiver);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let node = Node::builder("hall")
+        .service(move || Blocks(std::sync::Mutex::new(receiver.take().unwrap())))
+        .execution("Blocks", Execution::shared())
+        .watchdog(Duration::from_millis(20))
+        .listen_metrics("127.0.0.1:0".parse().unwrap());
+    let running =
+        runtime.block_on(async { node.build().unwrap().start(Tokio::current().unwrap()) });
+    let running = running.unwrap();
+    let address = address(&running);
+    let client = std::thread::spawn(move || {
+        // The watchdog has found it.
+        while get(address, "/live") != Err(503) {
+            std::thread::yield_now();
+        }
+        let scraped = scrape(address);
+        let_go.send(()).unwrap();
+        scraped
+    });
+    runtime.block_on(running.join()).unwrap();
+    let scraped = client.join().unwrap();
+    let of_service = "mycelium_service_health{node=\"hall\",service=\"Blocks\",state=\"degraded\"}";
+    assert_eq!(scraped[of_service], 1.0);
+    assert_eq!(scraped["mycelium_service_long_polls_total{node=\"hall\",service=\"Blocks\"}"], 1.0);
+}

@@ -1,0 +1,126 @@
+//! Errors of the start, with their places.
+
+use std::net::TcpListener;
+
+use mycelium::{Context, Node, Result, Topology, service};
+use mycelium_tokio::Tokio;
+
+use super::services::{address, is_free, own_address};
+
+struct Idle;
+
+#[service()]
+impl Idle {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        ctx.shutdown_requested().await;
+        Ok(())
+    }
+}
+
+fn error_of(text: &str) -> String {
+    match Topology::parse("app.toml", text) {
+        Err(error) => error.to_string(),
+        Ok(topology) => {
+            let node = Node::builder("hall").topology(topology).service(|| Idle).build().unwrap();
+            node.start(Tokio::current().unwrap()).unwrap_err().to_string()
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_an_error_with_its_place() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let text = format!("[node.hall]\nlisten_metrics = \"{address}\"");
+    let error = error_of(&text);
+    let expected = format!("app.toml:2:18: node `hall` cannot serve metrics at `{address}`: ");
+    assert!(error.starts_with(&expected), "{error}");
+    let node = Node::builder("hall").service(|| Idle).listen_metrics(address).build().unwrap();
+    let error = node.start(Tokio::current().unwrap()).unwrap_err().to_string();
+    assert!(error.starts_with("node `hall` cannot serve metrics at `127.0.0.1:"), "{error}");
+}
+
+#[tokio::test]
+async fn an_address_that_others_reach_must_be_allowed() {
+    let far = "0.0.0.0:0".parse().unwrap();
+    let node = || Node::builder("hall").service(|| Idle).listen_metrics(far);
+    let error = node().build().unwrap().start(Tokio::current().unwrap()).unwrap_err().to_string();
+    assert!(error.contains("other hosts could read it"), "{error}");
+    let running = node().expose_metrics().build().unwrap().start(Tokio::current().unwrap());
+    drop(running.unwrap());
+    let section = "[node.hall]\nlisten_metrics = \"203.0.113.7:9464\"\n";
+    assert_eq!(
+        error_of(section),
+        "app.toml:2:18: other hosts could read the metrics at `203.0.113.7:9464`: expected an \
+         address of this host, such as `127.0.0.1:9464`, or `expose = true` in `[telemetry]`"
+    );
+    let allowed = error_of(&format!("{section}[telemetry]\nexpose = true"));
+    assert!(allowed.starts_with("app.toml:2:18: node `hall` cannot serve metrics at"), "{allowed}");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_node_that_does_not_start_leaves_no_endpoint() {
+    // Other tests do not use this address.
+    let address = TcpListener::bind("127.77.0.1:0").unwrap().local_addr().unwrap();
+    let builder = Node::builder("hall").service(|| Idle).listen_metrics(address);
+    let pinned = mycelium::Execution::pinned([usize::MAX]);
+    let node = builder.execution("Idle", pinned).build().unwrap();
+    node.start(Tokio::current().unwrap()).unwrap_err();
+    assert!(is_free(address));
+}
+
+#[tokio::test]
+async fn an_executor_that_ends_takes_the_endpoint_with_it() {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.unwrap();
+    let node = Node::builder("hall").service(|| Idle).listen_metrics(own_address(3));
+    let node = node.build().unwrap();
+    let running = runtime.handle().block_on_in_thread(node);
+    let address = address(&running);
+    runtime.shutdown_background();
+    running.join().await.unwrap_err();
+    // The thread ends soon after the node.
+    while !is_free(address) {
+        tokio::task::yield_now().await;
+    }
+}
+
+trait BlockOnInThread {
+    fn block_on_in_thread(&self, node: Node) -> mycelium::Running;
+}
+
+impl BlockOnInThread for tokio::runtime::Handle {
+    fn block_on_in_thread(&self, node: Node) -> mycelium::Running {
+        let handle = self.clone();
+        let start = move || handle.block_on(async { node.start(Tokio::current().unwrap()) });
+        std::thread::spawn(start).join().unwrap().unwrap()
+    }
+}
+
+#[test]
+fn mistakes_of_the_section_have_their_places() {
+    for (text, expected) in [
+        ("[telemetry]\nexpos = true", "app.toml:2:1: unknown key `expos`: did you mean `expose`?"),
+        (
+            "[telemetry]\nlabel_sets = 0",
+            "app.toml:2:14: invalid number of label sets 0: expected 1 or more",
+        ),
+        (
+            "[node.hall]\nlisten_metrics = \"localhost\"",
+            "app.toml:2:18: invalid address `localhost`: expected an IP address and a port, such as \
+             `127.0.0.1:9464`",
+        ),
+        (
+            "[node.hall]\nlisten_metrics = \"127.0.0.1:0\"",
+            "app.toml:2:18: invalid address `127.0.0.1:0`: expected an IP address and a port",
+        ),
+    ] {
+        let error = Topology::parse("app.toml", text).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
+    let text = "[telemetry]\ninterval = \"0s\"";
+    let error = Topology::parse("app.toml", text).unwrap_err().to_string();
+    assert_eq!(error, "app.toml:2:12: invalid interval: expected more than 0 s");
+}

@@ -1,0 +1,123 @@
+//! Services, nodes and a client that the tests share.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use mycelium::{Builder, Context, Node, Result, Running, Topology, message, service};
+use mycelium_executor::Executor;
+
+#[message(topic = "tones", id = 1)]
+#[derive(Debug)]
+pub(crate) struct Tone {
+    pub(crate) number: u64,
+}
+
+/// Emits until the node shuts down.
+pub(crate) struct Organ;
+
+#[service(emits(Tone))]
+impl Organ {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for number in 0.. {
+            ctx.emit(Tone { number }).await?;
+            if number % 64 == 0 {
+                ctx.sleep(Duration::from_micros(100)).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Counts what it hears; fails at each number that is a multiple of `fails`, once.
+pub(crate) struct Listener {
+    pub(crate) fails: u64,
+    pub(crate) heard: Arc<AtomicU64>,
+}
+
+#[service(reads(Tone))]
+impl Listener {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut counted = ctx.metrics().counter("tones.heard")?;
+        let mut numbers = ctx.metrics().histogram("numbers")?;
+        let mut tones = ctx.subscribe::<Tone>()?;
+        while let Some(delivery) = tones.recv().await {
+            let Some(redelivered) = delivery.message() else { continue };
+            let number = redelivered.number;
+            counted.increment();
+            numbers.record(number);
+            let heard = self.heard.fetch_add(1, Ordering::SeqCst);
+            if self.fails > 0 && heard % self.fails == self.fails - 1 {
+                return Err(std::io::Error::other("no luck").into());
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn builder(fails: u64) -> (Builder, Arc<AtomicU64>) {
+    let heard = Arc::<AtomicU64>::default();
+    let counted = heard.clone();
+    let text =
+        "[service.Listener]\nmax_restarts = 1000000\nbackoff = \"1us\"\nmax_backoff = \"1us\"";
+    let builder = Node::builder("hall")
+        .topology(Topology::parse("test.toml", text).unwrap())
+        .service(|| Organ)
+        .service(move || Listener { fails, heard: counted.clone() })
+        .listen_metrics("127.0.0.1:0".parse().unwrap());
+    (builder, heard)
+}
+
+pub(crate) fn address(running: &Running) -> SocketAddr {
+    running.start_report().metrics_address.expect("the node serves its metrics")
+}
+
+/// The values of a scrape, by names with labels.
+pub(crate) fn scrape(address: SocketAddr) -> BTreeMap<String, f64> {
+    let text = get(address, "/metrics").expect("a response");
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let values = lines.map(|line| {
+        let (name, value) = line.rsplit_once(' ').expect(line);
+        (name.to_owned(), value.parse().expect(line))
+    });
+    let scraped: BTreeMap<String, f64> = values.collect();
+    assert_eq!(
+        scraped.len(),
+        text.lines().filter(|line| !line.starts_with('#')).count(),
+        "no twins"
+    );
+    scraped
+}
+
+/// The body of a response, or its status.
+pub(crate) fn get(address: SocketAddr, path: &str) -> Result<String, u16> {
+    match ureq::get(format!("http://{address}{path}")).call() {
+        Ok(mut response) => {
+            let body = response.body_mut().with_config().limit(256 << 20).read_to_string();
+            Ok(body.unwrap())
+        }
+        Err(ureq::Error::StatusCode(status)) => Err(status),
+        Err(error) => panic!("{path}: {error}"),
+    }
+}
+
+/// Waits for a condition; the limit is that of a test that hangs.
+pub(crate) async fn until(executor: &dyn Executor, what: &str, mut holds: impl FnMut() -> bool) {
+    let limit = executor.now() + Duration::from_secs(60);
+    while !holds() {
+        assert!(executor.now() < limit, "{what}");
+        executor.sleep_until(executor.now() + Duration::from_millis(1)).await;
+    }
+}
+
+pub(crate) fn is_free(address: SocketAddr) -> bool {
+    TcpStream::connect(address).is_err()
+}
+
+/// An address that no other test uses, so that nobody takes its port when it is free again.
+pub(crate) fn own_address(number: u8) -> SocketAddr {
+    let host = if cfg!(target_os = "linux") { [127, 77, 0, number] } else { [127, 0, 0, 1] };
+    (host, 0).into()
+}
