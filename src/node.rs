@@ -3,7 +3,8 @@
 //! clients of the original system), `prepare` (a service is wired),
 //! `placing` (it gets its executor or thread), `service_task` (what surrounds each poll), `driver`
 //! (it waits for the end) with `endless` (which subscriptions it ends), `watchdog`, `telemetry`
-//! (what it passes on of itself), and `running` (what the owner sees).
+//! (what it passes on of itself, as `telemetry_options` set it), and `running` (what the owner
+//! sees).
 
 pub(crate) mod builder;
 mod driver;
@@ -16,6 +17,8 @@ mod request_links;
 mod running;
 mod service_task;
 mod telemetry;
+#[cfg(any(feature = "prometheus", feature = "facade"))]
+mod telemetry_options;
 mod watchdog;
 
 use std::fmt;

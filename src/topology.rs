@@ -34,6 +34,7 @@ mod source;
 mod subscription;
 mod substitution;
 mod telemetry;
+mod telemetry_section;
 mod tls;
 mod topic;
 mod values;

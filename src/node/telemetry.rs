@@ -89,14 +89,3 @@ impl Prepared {
         Ok(())
     }
 }
-
-#[cfg(any(feature = "prometheus", feature = "facade"))]
-impl super::builder::Builder {
-    /// Sets how many sets of label values a family of metrics has at most; by default 1,000. The
-    /// rest is one set, with `other` as each value. `label_sets` of `[telemetry]` takes precedence.
-    #[must_use]
-    pub fn metrics_label_sets(mut self, most: usize) -> super::builder::Builder {
-        self.telemetry.label_sets = Some(most);
-        self
-    }
-}

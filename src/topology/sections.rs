@@ -11,7 +11,7 @@ use super::addresses::{Addresses, HostAddresses, Port};
 use super::legacy_section::LegacySection;
 use super::link::{LinkSection, Transport};
 use super::policies::{Keys, PolicyName, StallRule, StartName};
-use super::telemetry::{MetricsAddress, TelemetrySection};
+use super::telemetry_section::{MetricsAddress, TelemetrySection};
 use super::values::{
     Budget, Bytes, Capacity, ClassName, DeathLimit, DeliveryName, FallbackName, Latency, Mode,
     Percentage, RunName, Shares, Span, ThreadName, TopicName, WaitName,

@@ -3,67 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error};
 use toml::Spanned;
 
 use super::Topology;
 use super::error::{Problem, TopologyError};
-use super::values::Span;
-
-/// What all nodes share.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct TelemetrySection {
-    expose: Option<Spanned<bool>>,
-    interval: Option<Spanned<Interval>>,
-    label_sets: Option<Spanned<LabelSets>>,
-}
-
-/// An address of this host, or one that others reach.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct MetricsAddress(SocketAddr);
-
-/// A time that is not 0.
-#[derive(Clone, Copy, Debug)]
-struct Interval(Duration);
-
-/// A number of sets of label values, at least 1.
-#[derive(Clone, Copy, Debug)]
-struct LabelSets(usize);
-
-impl<'de> Deserialize<'de> for MetricsAddress {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<MetricsAddress, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let address = text.parse::<SocketAddr>().ok().filter(|address| address.port() > 0);
-        address.map(MetricsAddress).ok_or_else(|| {
-            D::Error::custom(format!(
-                "invalid address `{text}`: expected an IP address and a port, such as \
-                 `127.0.0.1:9464`"
-            ))
-        })
-    }
-}
-
-impl<'de> Deserialize<'de> for Interval {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Interval, D::Error> {
-        match Span::deserialize(deserializer)? {
-            Span(Duration::ZERO) => {
-                Err(D::Error::custom("invalid interval: expected more than 0 s"))
-            }
-            Span(interval) => Ok(Interval(interval)),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for LabelSets {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<LabelSets, D::Error> {
-        match u32::deserialize(deserializer)? {
-            0 => Err(D::Error::custom("invalid number of label sets 0: expected 1 or more")),
-            most => Ok(LabelSets(most as usize)),
-        }
-    }
-}
+use super::telemetry_section::MetricsAddress;
 
 impl Topology {
     /// The program has the features of the keys, and other hosts read metrics only if the file says

@@ -6,11 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use mycelium::{Context, Execution, Node, Policy, Result, Running, Topology, service};
+use mycelium::{Context, Execution, Node, Policy, Running, Topology, service};
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
+use tokio::sync::Notify;
 
-use super::services::{Organ, Tone, address, builder, get, is_free, own_address, scrape, until};
+use super::services::{
+    Listener, Organ, Tone, address, builder, get, is_free, own_address, scrape, until,
+};
 
 async fn on(executor: impl Executor) {
     let executor: Arc<dyn Executor> = Arc::new(executor);
@@ -92,37 +95,19 @@ async fn counters_grow_under_load_while_the_reader_restarts() {
     assert!(own > 1500.0, "{own}");
 }
 
-/// Ready only when the node is: before it has met its peer, and while it drains, it is not.
+/// Not ready before it has met its peer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ready_is_the_health_of_the_node() {
-    struct Draining(Arc<tokio::sync::Notify>);
-    #[service(reads(Tone))]
-    impl Draining {
-        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-            let mut tones = ctx.subscribe::<Tone>()?;
-            ctx.shutdown_requested().await;
-            // Messages wait until the test has seen that the node drains.
-            self.0.notified().await;
-            while tones.recv().await.is_some() {}
-            Ok(())
-        }
-    }
-    let text = "[node.hall]\nservices = [\"Organ\"]\n[node.street]\nservices = [\"Draining\"]";
+    let text = "[node.hall]\nservices = [\"Organ\"]\n[node.street]\nservices = [\"Listener\"]";
     let directory = std::env::temp_dir().join(format!("telemetry-{}", std::process::id()));
-    let seen = Arc::<tokio::sync::Notify>::default();
     let node = |name: &str| {
-        let seen = seen.clone();
         let topology = Topology::parse("test.toml", text).unwrap().in_directory(&directory);
-        let builder = Node::builder(name).topology(topology).service(|| Organ);
-        let builder = builder.service(move || Draining(seen.clone()));
+        let listener = || Listener { fails: 0, heard: Arc::default() };
+        let builder = Node::builder(name).topology(topology).service(|| Organ).service(listener);
         builder.listen_metrics("[::1]:0".parse().unwrap()).build().unwrap()
     };
     let executor = Tokio::current().unwrap();
     let street = node("street").start(executor.clone()).unwrap();
-    let ready = |running: &Running| {
-        let address = address(running);
-        tokio::task::block_in_place(|| get(address, "/ready"))
-    };
     assert_eq!(ready(&street), Err(503));
     let hall = node("hall").start(executor.clone()).unwrap();
     until(&executor, "both are ready", || ready(&street).is_ok() && ready(&hall).is_ok()).await;
@@ -131,13 +116,45 @@ async fn ready_is_the_health_of_the_node() {
     assert_eq!(scraped[&format!("mycelium_link_connections_total{{{links}}}")], 1.0);
     assert!(scraped[&format!("mycelium_link_sent_bytes_total{{{links}}}")] > 0.0);
     assert!(scraped[&format!("mycelium_link_batches_sent_total{{{links}}}")] > 0.0);
-    street.shutdown();
-    until(&executor, "the node drains", || ready(&street) == Err(503)).await;
-    seen.notify_one();
     hall.shutdown();
-    street.join().await.unwrap();
     hall.join().await.unwrap();
+    street.shutdown();
+    street.join().await.unwrap();
     let _ = std::fs::remove_dir_all(&directory);
+}
+
+fn ready(running: &Running) -> Result<String, u16> {
+    let address = address(running);
+    tokio::task::block_in_place(|| get(address, "/ready"))
+}
+
+/// A node that drains gets no new work, and is still alive.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_drains_is_alive_and_not_ready() {
+    /// Ends when the test has seen that the node drains.
+    struct Draining(Arc<Notify>);
+    #[service()]
+    impl Draining {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> mycelium::Result<()> {
+            ctx.shutdown_requested().await;
+            self.0.notified().await;
+            Ok(())
+        }
+    }
+    let seen = Arc::<Notify>::default();
+    let of_service = seen.clone();
+    let node = Node::builder("hall")
+        .service(move || Draining(of_service.clone()))
+        .listen_metrics("127.0.0.1:0".parse().unwrap());
+    let executor = Tokio::current().unwrap();
+    let running = node.build().unwrap().start(executor.clone()).unwrap();
+    until(&executor, "the node is ready", || ready(&running).is_ok()).await;
+    running.shutdown();
+    until(&executor, "the node drains", || ready(&running) == Err(503)).await;
+    let address = address(&running);
+    assert_eq!(tokio::task::block_in_place(|| get(address, "/live")), Ok("stopped\n".to_owned()));
+    seen.notify_one();
+    running.join().await.unwrap();
 }
 
 /// Publishers that a peer, or a program, names without a limit.
@@ -174,7 +191,7 @@ fn metrics_are_served_while_the_executor_hangs() {
     struct Blocks(std::sync::Mutex<std::sync::mpsc::Receiver<()>>);
     #[service()]
     impl Blocks {
-        async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
+        async fn run(&mut self, _ctx: &mut Context<Self>) -> mycelium::Result<()> {
             Ok(self.0.lock().unwrap().recv()?)
         }
     }

@@ -11,7 +11,6 @@ use mycelium_telemetry::metrics::Collector;
 
 use super::source::{NodeSource, start};
 use crate::error::StartError;
-use crate::node::builder::Builder;
 use crate::plan::Plan;
 use crate::shared::Shared;
 
@@ -21,7 +20,7 @@ const OFTENEST: Duration = Duration::from_millis(10);
 /// What the program sets.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::node) struct Settings {
-    interval: Option<Duration>,
+    pub(in crate::node) interval: Option<Duration>,
 }
 
 impl Settings {
@@ -58,28 +57,5 @@ impl Settings {
             });
         }
         Ok(())
-    }
-}
-
-impl Builder {
-    /// Passes the metrics of the node to the recorder of the crate `metrics` that the program has
-    /// installed, now and at each interval, from a thread of its own, and once more at the end of
-    /// the node. `interval` of `[telemetry]` in the topology takes precedence. Needs the feature
-    /// `facade`.
-    ///
-    /// Names, labels and values are those of the Prometheus endpoint; a histogram is a count, a sum
-    /// and quantiles.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// use mycelium::Node;
-    ///
-    /// let builder = Node::builder("main").metrics_facade(Duration::from_secs(10));
-    /// ```
-    #[must_use]
-    pub fn metrics_facade(mut self, interval: Duration) -> Builder {
-        self.telemetry.facade.interval = Some(interval);
-        self
     }
 }

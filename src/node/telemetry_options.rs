@@ -1,0 +1,103 @@
+//! What a program sets of the metrics that its node passes on.
+
+#[cfg(feature = "prometheus")]
+use std::net::SocketAddr;
+#[cfg(feature = "facade")]
+use std::time::Duration;
+
+use super::builder::Builder;
+
+#[cfg(feature = "prometheus")]
+impl Builder {
+    /// Serves metrics to Prometheus at this address: `/metrics`, and `/live` and `/ready` from the
+    /// node's [health](crate::Running::health). `listen_metrics` of the topology takes precedence.
+    /// With port 0 the system chooses one; [`StartReport::metrics_address`] has it.
+    ///
+    /// The endpoint has a thread of its own on any executor, and ends with the node. An address
+    /// that other hosts reach is an error of the start, unless
+    /// [`expose_metrics`](Builder::expose_metrics) allows it. Needs the feature `prometheus`.
+    ///
+    /// [`StartReport::metrics_address`]: crate::StartReport::metrics_address
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use std::net::TcpStream;
+    ///
+    /// use mycelium::{Context, Node, Result, service};
+    ///
+    /// struct Idle;
+    ///
+    /// #[service()]
+    /// impl Idle {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         ctx.shutdown_requested().await;
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let node = Node::builder("main").service(|| Idle).listen_metrics("127.0.0.1:0".parse()?);
+    /// let running = node.build()?.start(mycelium_tokio::Tokio::current()?)?;
+    /// let address = running.start_report().metrics_address.expect("an address");
+    ///
+    /// let mut stream = TcpStream::connect(address)?;
+    /// stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n")?;
+    /// let mut text = String::new();
+    /// stream.read_to_string(&mut text)?;
+    /// assert!(text.contains("mycelium_service_starts_total{node=\"main\",service=\"Idle\"} 0"));
+    ///
+    /// running.shutdown();
+    /// running.join().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn listen_metrics(mut self, address: SocketAddr) -> Builder {
+        self.telemetry.endpoint.address = Some(address);
+        self
+    }
+
+    /// Allows an address for metrics that other hosts reach. Everybody who reaches it can read the
+    /// names of nodes, services and topics, and how much they do.
+    #[must_use]
+    pub fn expose_metrics(mut self) -> Builder {
+        self.telemetry.endpoint.is_exposed = true;
+        self
+    }
+}
+
+#[cfg(feature = "facade")]
+impl Builder {
+    /// Passes the metrics of the node to the recorder of the crate `metrics` that the program has
+    /// installed, now and at each interval, from a thread of its own, and once more at the end of
+    /// the node. `interval` of `[telemetry]` in the topology takes precedence. Needs the feature
+    /// `facade`.
+    ///
+    /// Names, labels and values are those of the Prometheus endpoint; a histogram is a count, a sum
+    /// and quantiles.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use mycelium::Node;
+    ///
+    /// let builder = Node::builder("main").metrics_facade(Duration::from_secs(10));
+    /// ```
+    #[must_use]
+    pub fn metrics_facade(mut self, interval: Duration) -> Builder {
+        self.telemetry.facade.interval = Some(interval);
+        self
+    }
+}
+
+#[cfg(any(feature = "prometheus", feature = "facade"))]
+impl Builder {
+    /// Sets how many sets of label values a family of metrics has at most; by default 1,000. The
+    /// rest is one set, with `other` as each value. `label_sets` of `[telemetry]` takes precedence.
+    #[must_use]
+    pub fn metrics_label_sets(mut self, most: usize) -> Builder {
+        self.telemetry.label_sets = Some(most);
+        self
+    }
+}

@@ -1,0 +1,64 @@
+//! The keys of the section `telemetry`, and the address of a node's metrics.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error};
+use toml::Spanned;
+
+use super::values::Span;
+
+/// What all nodes share.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct TelemetrySection {
+    pub(super) expose: Option<Spanned<bool>>,
+    pub(super) interval: Option<Spanned<Interval>>,
+    pub(super) label_sets: Option<Spanned<LabelSets>>,
+}
+
+/// An address of this host, or one that others reach.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MetricsAddress(pub(super) SocketAddr);
+
+/// A time that is not 0.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Interval(pub(super) Duration);
+
+/// A number of sets of label values, at least 1.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LabelSets(pub(super) usize);
+
+impl<'de> Deserialize<'de> for MetricsAddress {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<MetricsAddress, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let address = text.parse::<SocketAddr>().ok().filter(|address| address.port() > 0);
+        address.map(MetricsAddress).ok_or_else(|| {
+            D::Error::custom(format!(
+                "invalid address `{text}`: expected an IP address and a port, such as \
+                 `127.0.0.1:9464`"
+            ))
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Interval {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Interval, D::Error> {
+        match Span::deserialize(deserializer)? {
+            Span(Duration::ZERO) => {
+                Err(D::Error::custom("invalid interval: expected more than 0 s"))
+            }
+            Span(interval) => Ok(Interval(interval)),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for LabelSets {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<LabelSets, D::Error> {
+        match u32::deserialize(deserializer)? {
+            0 => Err(D::Error::custom("invalid number of label sets 0: expected 1 or more")),
+            most => Ok(LabelSets(most as usize)),
+        }
+    }
+}
