@@ -61,8 +61,6 @@ pub struct Context<S: Service> {
     pub(crate) waits: Waits,
     /// Set when the current run ends, so that its tasks end too.
     run: Arc<RunTasks>,
-    /// The operations of a child task in one poll.
-    child_budget: u32,
     random: fastrand::Rng,
     publishers: usize,
     #[cfg(feature = "metrics")]
@@ -77,13 +75,12 @@ impl<S: Service> Context<S> {
         outputs: S::Outputs,
         shared: Arc<Shared>,
         executor: Arc<dyn Executor>,
-        (child_budget, budget): (u32, Arc<TaskBudget>),
+        budget: Arc<TaskBudget>,
     ) -> Context<S> {
         Context {
             inputs,
             outputs,
             run: Arc::default(),
-            child_budget,
             random: fastrand::Rng::with_seed(executor.entropy()),
             waits: Waits::new(name, shared, executor, budget, S::IS_SOURCE),
             publishers: 0,

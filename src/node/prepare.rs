@@ -117,7 +117,7 @@ pub(super) fn prepare<S: Service>(
             outputs,
             shared.clone(),
             executor.clone(),
-            (execution.budget, budget.clone()),
+            budget.clone(),
         ),
         inboxes,
         dead_letters,

@@ -133,7 +133,7 @@ impl<S: Service> Context<S> {
             }
         };
         let mark = self.waits.shared.watchdog.get().map(|it| it.watch_child(&self.waits.service));
-        let mut child = ChildTask::new(TaskBudget::with_limit(self.child_budget));
+        let mut child = ChildTask::new(TaskBudget::with_limit(self.waits.budget.limit()));
         let task = async move {
             let mut task = pin!(task);
             poll_fn(|context| {

@@ -35,7 +35,6 @@ use std::sync::Arc;
 use std::task::Context;
 
 use bytes::Bytes;
-use mycelium_core::TraceContext;
 use mycelium_core::doorbell::announce;
 use mycelium_core::wait::{SpinWait, WaitStrategy};
 use zerocopy::IntoBytes;
@@ -47,6 +46,7 @@ use super::membership::Membership;
 use super::policy::Policy;
 use super::state::Edge;
 use super::task_budget::{DeferredWakes, HandleBudget, TaskBudget};
+use super::trace::CurrentTrace;
 use crate::counters::EdgeValue;
 
 /// The most messages of one publisher in a row while others have some, too.
@@ -103,16 +103,8 @@ pub(super) struct Reader {
     has_failed: bool,
     /// An observer's last message, with its trace if the topic is traced.
     words: Box<[usize]>,
-    /// The topic is traced.
-    is_traced: bool,
-    /// A publisher in another process has no traces: its node does not trace.
-    has_untraced: bool,
-    /// The current delivery is of a traced topic.
-    is_handling: bool,
-    /// The task knows of it.
-    is_told: bool,
-    /// The trace of that message.
-    current: Option<TraceContext>,
+    /// If the topic is traced.
+    traces: Option<Box<CurrentTrace>>,
     budget: HandleBudget,
     spin_wait: SpinWait,
     /// The sum of all edges' places when the current wait began.
@@ -174,11 +166,7 @@ impl Reader {
             has_ends: false,
             has_failed: false,
             words: vec![0; copied.div_ceil(size_of::<usize>())].into(),
-            is_traced: membership.topic.tracer().is_some(),
-            has_untraced: false,
-            is_handling: false,
-            is_told: false,
-            current: None,
+            traces: membership.topic.tracer().map(|_| Box::default()),
             membership,
             budget: HandleBudget::default(),
             spin_wait: SpinWait::default(),
@@ -321,7 +309,7 @@ impl Reader {
 
     /// Takes a message that was found.
     pub(super) fn take(&mut self, header: Header) {
-        if self.is_traced {
+        if self.traces.is_some() {
             self.begin_handling(header);
         }
         let Header { edge: index, redelivered, .. } = header;

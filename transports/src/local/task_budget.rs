@@ -80,6 +80,12 @@ impl TaskBudget {
         Arc::new(TaskBudget { count: AtomicU32::new(0), limit, trace })
     }
 
+    /// The number of operations after which the task yields.
+    #[must_use]
+    pub fn limit(&self) -> u32 {
+        self.limit
+    }
+
     /// What the task does with traces.
     #[must_use]
     pub fn trace(&self) -> Option<&TaskTrace> {

@@ -229,6 +229,18 @@ impl Current {
     }
 }
 
+/// What a reader of a traced topic knows of its current delivery.
+#[derive(Debug, Default)]
+pub(super) struct CurrentTrace {
+    /// There is one.
+    pub(super) is_handling: bool,
+    /// The task knows of it.
+    pub(super) is_told: bool,
+    pub(super) trace: Option<TraceContext>,
+    /// A publisher in another process has no traces: its node does not trace.
+    pub(super) has_untraced: bool,
+}
+
 /// The current delivery of a task before it [set](TaskTrace::replace) a trace itself.
 #[derive(Debug)]
 pub struct Replaced {

@@ -31,7 +31,7 @@ pub(super) struct Writer {
     pub(super) line: Arc<Line<PublisherValue>>,
     area: TraceArea,
     /// Of a traced topic.
-    traces: Option<TraceSource>,
+    traces: Option<Box<TraceSource>>,
     doorbells: ReaderDoorbells,
     budget: HandleBudget,
     /// The ring entry of the reader that blocked the last push that failed.
@@ -63,7 +63,7 @@ impl Writer {
             producer: Broadcast::producer(state.ring.clone()),
             line: Arc::new(topic.counters().line(&state.label())),
             area: state.area,
-            traces: topic.tracer().cloned().map(TraceSource::new),
+            traces: topic.tracer().cloned().map(TraceSource::new).map(Box::new),
             doorbells: ReaderDoorbells::new(state.clone()),
             state,
             budget: HandleBudget::default(),
@@ -203,8 +203,9 @@ impl Writer {
                     let area = area.get_or_insert_with(|| {
                         let (topic, publisher) = (&state.topic, &state.name);
                         let message = TracedMessage { topic, publisher, sequence };
-                        let next =
-                            |traces: &mut TraceSource| traces.next_area(budget.trace(), message);
+                        let next = |traces: &mut Box<TraceSource>| {
+                            traces.next_area(budget.trace(), message)
+                        };
                         traces.as_mut().map_or(Area::EMPTY, next)
                     });
                     let length = TraceArea::Present.content_bytes(length);

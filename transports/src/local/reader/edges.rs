@@ -88,7 +88,9 @@ impl Reader {
             self.words = vec![0; size.div_ceil(size_of::<usize>())].into();
         }
         self.has_sleepers |= edge.is_mapped();
-        self.has_untraced |= self.is_traced && !edge.publisher.area.is_present();
+        if let Some(traces) = &mut self.traces {
+            traces.has_untraced |= !edge.publisher.area.is_present();
+        }
         self.edges.push(edge);
         self.joined_crowd();
     }

@@ -1,8 +1,8 @@
 //! The trace of the current delivery of the reader's task.
 //!
-//! A delivery is the current one until the next find: messages of a traced topic
-//! are never found by the fast path, because their slots are longer than a message. Of a batch, the
-//! first message counts.
+//! A delivery is the current one until the next find: messages of a traced topic are never found by
+//! the fast path, because their slots are longer than a message. Of a batch, the first message
+//! counts.
 
 use mycelium_core::TraceContext;
 use zerocopy::IntoBytes;
@@ -15,39 +15,40 @@ impl Reader {
     #[inline(never)]
     pub(super) fn begin_handling(&mut self, header: Header) {
         let trace = self.trace_of(header);
-        let edge = &self.edges[header.edge];
-        self.current = trace;
-        self.is_handling = true;
-        if let Some(task) = self.budget.trace() {
-            self.is_told = true;
-            let (topic, publisher) = (&edge.publisher.topic, &edge.publisher.name);
+        let Reader { edges, budget, membership, traces: Some(current), .. } = self else { return };
+        (current.is_handling, current.trace) = (true, trace);
+        if let Some(task) = budget.trace() {
+            current.is_told = true;
+            let publisher = &edges[header.edge].publisher;
+            let (topic, publisher) = (&publisher.topic, &publisher.name);
             task.take(TracedMessage { topic, publisher, sequence: header.sequence }, trace);
         }
-        if self.has_untraced {
+        if current.has_untraced {
             // The fast path must not find the next message.
-            self.membership.forget_version();
+            membership.forget_version();
         }
     }
 
     /// That message is no longer the current delivery.
     #[inline]
     pub(in crate::local) fn end_handling(&mut self, has_failed: bool) {
-        if self.is_handling {
-            (self.is_handling, self.current) = (false, None);
-            // The task may be over by now.
-            let task = self.budget.any_trace().filter(|_| std::mem::take(&mut self.is_told));
-            task.into_iter().for_each(|task| task.end_handling(has_failed));
-        }
+        let Some(current) = self.traces.as_mut().filter(|current| current.is_handling) else {
+            return;
+        };
+        (current.is_handling, current.trace) = (false, None);
+        // The task may be over by now.
+        let task = self.budget.any_trace().filter(|_| std::mem::take(&mut current.is_told));
+        task.into_iter().for_each(|task| task.end_handling(has_failed));
     }
 
     /// The trace of the current delivery.
     pub(in crate::local) fn trace(&self) -> Option<TraceContext> {
-        self.current
+        self.traces.as_ref()?.trace
     }
 
     /// An observer's copy is of this edge: removes the trace of an earlier one.
     pub(super) fn clear_stale_trace(&mut self, edge: usize) {
-        if self.is_traced && !self.edges[edge].publisher.area.is_present() {
+        if self.traces.is_some() && !self.edges[edge].publisher.area.is_present() {
             let message = self.membership.topic.schema().size.div_ceil(size_of::<usize>());
             self.words.get_mut(message..).into_iter().for_each(|area| area.fill(0));
         }
