@@ -5,7 +5,6 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 
 use mycelium_executor::{Executor, Stream, prepare_tcp};
-use mycelium_tokio::Tokio;
 use tokio_util::either::Either;
 
 use super::tls::TlsEnd;
@@ -60,7 +59,7 @@ impl Socket {
     }
 
     /// As a stream of the executor, which is not encrypted.
-    pub(crate) fn stream(self, executor: &Tokio) -> Stream {
+    pub(crate) fn stream(self, executor: &dyn Executor) -> Stream {
         let stream = match self {
             Socket::Unix(socket) => executor.unix_stream(socket),
             Socket::Tcp(socket) | Socket::Tls(socket, _) => executor.tcp_stream(socket),
