@@ -4,7 +4,6 @@
 //! run on tokio only.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use mycelium_core::link::Batching;
 use mycelium_core::{Envelope, TraceContext};
@@ -22,6 +21,7 @@ use crate::loops::link::spent::{Meter, spent};
 use crate::loops::link::{HEADER, SocketKind, Wire, one_way, trip};
 use crate::options::Options;
 use crate::sample::Sample;
+use crate::tables::load::{RATES, messages};
 use crate::tables::rows::{LINK, LINK_TCP, LINK_TLS};
 
 const BALANCED: &str = "link, balanced";
@@ -263,18 +263,8 @@ fn trips_on(kind: &Over, options: &Options, wire: &Wire) -> Contest {
 }
 
 fn load(kind: &Over, options: &Options, wire: &Wire) -> Contest {
-    /// Messages per second.
-    const RATES: [u64; 9] =
-        [20_000, 50_000, 100_000, 500_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000, 20_000_000];
-    /// Fewer messages say nothing about a percentile.
-    const FEWEST: usize = 100;
-    let time = Duration::from_millis(if options.quick { 1 } else { 10 });
     let columns = PRESETS.iter().flat_map(|(name, batching)| {
-        RATES.map(|rate| {
-            let messages = (rate as f64 * time.as_secs_f64()) as usize;
-            let messages = options.operations(messages, messages).max(FEWEST);
-            offered(name, *batching, rate, messages, wire.clone())
-        })
+        RATES.map(|rate| offered(name, *batching, rate, messages(options, rate), wire.clone()))
     });
     Contest {
         kind: Kind::Loads(RATES.into()),

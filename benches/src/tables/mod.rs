@@ -7,6 +7,8 @@ mod emit;
 mod executor;
 #[cfg(target_os = "linux")]
 mod link;
+#[cfg(target_os = "linux")]
+mod load;
 mod mpmc;
 mod rows;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]

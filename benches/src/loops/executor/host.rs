@@ -1,5 +1,5 @@
-//! Executors of one thread, run on the thread that calls: `Host` where the kind is a type, `Runtime`
-//! where it is a value.
+//! Executors of one thread, run on the thread that calls: `Host` where the kind is a type,
+//! `Runtime` where it is a value.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -203,8 +203,8 @@ fn framed<S: AsyncRead + AsyncWrite>(stream: S) -> Framed<S, LengthDelimitedCode
     Framed::new(stream, LengthDelimitedCodec::new())
 }
 
-/// The same bytes in frames of `tokio-util`, without types, checks and flow control. Its sockets are
-/// tokio's.
+/// The same bytes in frames of `tokio-util`, without types, checks and flow control. Its sockets
+/// are tokio's.
 pub(crate) fn length_delimited(name: &'static str, wire: Wire) -> Column {
     Column::new(name, move |operations| {
         let mut watch = Watch::new(operations);
