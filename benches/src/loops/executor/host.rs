@@ -137,6 +137,8 @@ pub(crate) fn task<E: Executor, W: Future<Output: Send + 'static> + Send + 'stat
     work: W,
 ) -> impl Future<Output = Option<W::Output>> + use<E, W> {
     let (done, ended) = tokio::sync::oneshot::channel();
+    // Boxed first: a future that moves another one into its `await` has room for it twice.
+    let work = Box::pin(work);
     let spawned = executor.spawn(Box::pin(async { _ = done.send(work.await) }));
     async move {
         spawned.ok()?;
