@@ -29,6 +29,8 @@ mod sample;
 mod stats;
 mod tables;
 mod threads;
+#[cfg(target_os = "linux")]
+mod usage;
 mod wait;
 
 use std::fs::OpenOptions;

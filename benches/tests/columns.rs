@@ -51,7 +51,7 @@ fn every_column_moves_every_message() {
     assert_eq!(keys, expected);
     let loads: Vec<_> =
         report.loads.iter().map(|table| (table.header.key, table.curves.len())).collect();
-    assert_eq!(loads, [("link", 3), ("tcp", 3)]);
+    assert_eq!(loads, [("link", 3), ("tcp", 3), ("shm", 2)]);
     let (fairness, counts): (Vec<_>, Vec<_>) =
         report.counts.iter().partition(|table| table.header.key == "fairness");
     assert!(!report.latencies.is_empty() && fairness.len() == 4);
@@ -63,6 +63,8 @@ fn every_column_moves_every_message() {
         ("link-spent-trip", 6),
         ("tcp-spent", 12),
         ("tcp-spent-trip", 6),
+        ("shm-spent", 4),
+        ("shm-spent-trip", 4),
         ("idle-node", 6),
     ];
     assert_eq!(counts, expected.map(|(slug, count)| (slug.to_owned(), count)));

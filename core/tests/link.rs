@@ -73,6 +73,25 @@ fn credit_limits_what_a_reader_gets() {
 }
 
 #[test]
+fn credit_is_sent_when_a_part_of_the_window_is_free() {
+    let mut pair = Pair::new();
+    let (outgoing, incoming) = reading(&mut pair, 64);
+    for _ in 0..8 {
+        send(&mut pair, outgoing, 8).unwrap();
+        pair.pass(100 * MS);
+    }
+    let mut credit = |freed| {
+        pair.sides[RIGHT].link.grant(incoming, freed).unwrap();
+        pair.settle();
+        pair.sides[LEFT].link.credit(outgoing)
+    };
+    assert_eq!(credit(7), 0, "57 others are still to be taken");
+    assert_eq!(credit(1), 8);
+    assert_eq!(credit(2), 8);
+    assert_eq!(credit(20), 30);
+}
+
+#[test]
 fn a_full_stream_does_not_block_others() {
     let mut pair = Pair::new();
     let (first, _) = reading(&mut pair, 2);

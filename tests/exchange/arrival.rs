@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
+use mycelium_core::link::Batching;
 use mycelium_core::message;
 use mycelium_transports::local::{Delivery, Gap, GapReason, Policy};
 use mycelium_transports::stream::STREAMS;
 use tokio::sync::Semaphore;
 
-use crate::harness::{Number, Side, TestDir, end, take, until, within};
+use crate::harness::{Number, PATIENCE, Side, TestDir, end, take, until, within};
 
 #[tokio::test]
 async fn messages_and_the_end_of_a_topic_arrive() {
@@ -37,6 +38,32 @@ async fn messages_and_the_end_of_a_topic_arrive() {
     for task in [writing, reading, serving] {
         within("all is done", task).await.unwrap();
     }
+}
+
+/// No timer and no frame of the peer helps: both are late.
+#[tokio::test]
+async fn the_last_messages_of_a_burst_do_not_wait_for_the_delay_of_a_batch() {
+    let dir = TestDir::new("exchange-bursts");
+    let (mut there, mut here) = Side::pair(4096, 4096);
+    for side in [&mut there, &mut here] {
+        side.config.batching = Batching { delay: 10 * PATIENCE, ..Batching::HIGH_THROUGHPUT };
+        side.config.keep_alive = 10 * PATIENCE;
+        side.config.silence = 30 * PATIENCE;
+    }
+    let serving = there.serve(there.server_for("here", Policy::Block), &dir.socket());
+    let mut reader = here.reader();
+    let reading = here.read("there", &dir.socket(), Policy::Block);
+    within("both have met", there.control.ready()).await;
+    let mut publisher = there.publisher();
+    for burst in [0..300, 300..900, 900..1000] {
+        for value in burst.clone() {
+            publisher.emit(Number { value }).await.unwrap();
+        }
+        take(&mut reader, burst).await;
+        reader.done();
+        within("all are confirmed", publisher.confirmed()).await;
+    }
+    end(&[&there, &here], [serving, reading]).await;
 }
 
 #[tokio::test]

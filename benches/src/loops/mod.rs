@@ -3,7 +3,7 @@
 pub(crate) mod crowd;
 #[cfg(target_os = "linux")]
 pub(crate) mod executor;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 pub(crate) mod link;
 #[cfg(target_os = "linux")]
 pub(crate) mod many_nodes;

@@ -1,7 +1,9 @@
 //! Links over Unix sockets, TCP and TLS, beside the sockets without links.
+//!
+//! The tables of goals exist for each executor, so that the worst one decides its row. The others
+//! run on tokio only.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use mycelium_core::link::Batching;
 use mycelium_core::{Envelope, TraceContext};
@@ -11,6 +13,7 @@ use mycelium_transports::stream::{STREAMS, TOPICS};
 use crate::affinity::Cores;
 use crate::goals::Pair;
 use crate::harness::{Column, Contest, Kind, Sweep};
+use crate::loops::executor::host::Runtime;
 use crate::loops::link::clients::{clients, memory, raw_clients};
 use crate::loops::link::exchange::exchange;
 use crate::loops::link::load::offered;
@@ -18,19 +21,57 @@ use crate::loops::link::spent::{Meter, spent};
 use crate::loops::link::{HEADER, SocketKind, Wire, one_way, trip};
 use crate::options::Options;
 use crate::sample::Sample;
+use crate::tables::load::{RATES, messages};
 use crate::tables::rows::{LINK, LINK_TCP, LINK_TLS};
 
-const LOW: &str = "link, low latency";
 const BALANCED: &str = "link, balanced";
-const FAST: &str = "link, high throughput";
-const RAW: &str = "raw 64 KiB";
-const RAW_TRIP: &str = "raw socket";
+
+/// The columns of the goals.
+struct Names {
+    low: &'static str,
+    fast: &'static str,
+    exchange: &'static str,
+    raw: &'static str,
+    raw_trip: &'static str,
+    many: &'static str,
+    raw_many: &'static str,
+    /// The executor in titles.
+    executor: &'static str,
+}
+
+macro_rules! names {
+    ($executor:literal, $after:literal) => {
+        Names {
+            low: concat!("link, low latency", $after),
+            fast: concat!("link, high throughput", $after),
+            exchange: concat!("emit to receive", $after),
+            raw: concat!("raw 64 KiB", $after),
+            raw_trip: concat!("raw socket", $after),
+            many: concat!("1,000 clients", $after),
+            raw_many: concat!("1,000 raw sockets", $after),
+            executor: $executor,
+        }
+    };
+}
+
+impl Names {
+    const fn on(runtime: Runtime) -> &'static Names {
+        match runtime {
+            Runtime::Tokio => &names!("tokio", ""),
+            Runtime::Smol => &names!("smol", ", smol"),
+            Runtime::Glommio => &names!("glommio", ", glommio"),
+        }
+    }
+}
+
+/// The columns that run on tokio only.
+const TOKIO: &Names = Names::on(Runtime::Tokio);
 
 /// The presets by name.
 const PRESETS: [(&str, Batching); 3] = [
-    (LOW, Batching::LOW_LATENCY),
+    (TOKIO.low, Batching::LOW_LATENCY),
     (BALANCED, Batching::BALANCED),
-    (FAST, Batching::HIGH_THROUGHPUT),
+    (TOKIO.fast, Batching::HIGH_THROUGHPUT),
 ];
 
 /// Bytes on the wire of a message in a run.
@@ -84,13 +125,22 @@ const TLS: Over = Over {
 
 impl Over {
     fn contests(&self, options: &Options, cores: &Cores) -> Vec<Contest> {
-        let wire = Wire { sockets: self.sockets, cores: cores.clone(), meter: None };
-        let mut contests = vec![one_way(self, options, &wire), trips(self, options, &wire)];
+        let wire =
+            |runtime| Wire { sockets: self.sockets, runtime, cores: cores.clone(), meter: None };
+        let tokio = wire(Runtime::Tokio);
+        let mut contests = vec![one_way(self, options, &tokio), trips(self, options, &tokio)];
+        let others: Vec<Runtime> = Runtime::others().collect();
+        for wire in others.iter().map(|runtime| wire(*runtime)) {
+            contests.push(one_way_on(self, options, &wire));
+            contests.push(trips_on(self, options, &wire));
+        }
         // The others would measure the same encryption again.
         if self.sockets == SocketKind::Tls {
             return contests;
         }
-        contests.extend([load(self, options, &wire), many_clients(self, options)]);
+        contests.push(load(self, options, &tokio));
+        contests.push(many_clients(self, options));
+        contests.extend(others.iter().map(|runtime| many_clients_on(self, options, *runtime)));
         // The same for all kinds.
         contests.extend((self.sockets == SocketKind::Unix).then(|| memory_of_ends(options)));
         contests.extend([spent_one_way(self, options, cores), spent_trip(self, options, cores)]);
@@ -107,7 +157,7 @@ fn memory_of_ends(options: &Options) -> Contest {
     Contest {
         kind: Kind::Counts,
         operations: options.operations(200_000, 2_000),
-        columns: vec![memory(MANY, 1_000, Batching::BALANCED)],
+        columns: vec![memory(TOKIO.many, 1_000, Batching::BALANCED)],
         ..UNIX.contest("peak memory of an end of a connection: link, buffers and task").at("memory")
     }
 }
@@ -119,7 +169,6 @@ fn over(name: &'static str, batching: Batching, wire: &Wire) -> Column {
 
 fn one_way(kind: &Over, options: &Options, wire: &Wire) -> Contest {
     const NODE: &str = "link of a node";
-    const EXCHANGE: &str = "emit to receive";
     const TRACED: &str = "link with traces";
     const RAW_TRACED: &str = "raw 64 KiB, with traces";
     /// Bytes on the wire of a message with a trace.
@@ -132,22 +181,42 @@ fn one_way(kind: &Over, options: &Options, wire: &Wire) -> Contest {
         timed: "from the first send to the last receive; 64 bytes on the wire, with a trace 112",
         operations: options.operations(2_000_000, 2_000),
         columns: vec![
-            over(FAST, fast, wire),
+            over(TOKIO.fast, fast, wire),
             over(BALANCED, Batching::BALANCED, wire),
             one_way::over_link::<TOPICS, STREAMS>(NODE, fast, plain, wire.clone()),
-            exchange(EXCHANGE, LinkConfig::high_throughput(), wire.clone()),
+            exchange(TOKIO.exchange, LinkConfig::high_throughput(), wire.clone()),
             one_way::over_link::<1, 1>(TRACED, fast, traced, wire.clone()),
-            one_way::raw(RAW, SLOT, wire.clone()),
+            one_way::raw(TOKIO.raw, SLOT, wire.clone()),
             one_way::raw(RAW_TRACED, TRACED_BYTES, wire.clone()),
         ],
         pairs: vec![
-            Pair::new(EXCHANGE, RAW).at_least(kind.emit),
-            Pair::new(FAST, RAW).at_least(kind.link),
-            Pair::new(BALANCED, RAW).throughput(),
-            Pair::new(NODE, RAW).throughput(),
+            Pair::new(TOKIO.exchange, TOKIO.raw).at_least(kind.emit),
+            Pair::new(TOKIO.fast, TOKIO.raw).at_least(kind.link),
+            Pair::new(BALANCED, TOKIO.raw).throughput(),
+            Pair::new(NODE, TOKIO.raw).throughput(),
             Pair::new(TRACED, RAW_TRACED).throughput(),
         ],
         ..kind.contest("56 bytes one way {} between two runtimes of one thread")
+    }
+}
+
+/// The goals of [`one_way`] on another executor.
+fn one_way_on(kind: &Over, options: &Options, wire: &Wire) -> Contest {
+    let names = Names::on(wire.runtime);
+    let title = format!("56 bytes one way {{}} between two threads of {}", names.executor);
+    Contest {
+        timed: "from the first send to the last receive; 64 bytes on the wire",
+        operations: options.operations(2_000_000, 2_000),
+        columns: vec![
+            over(names.fast, Batching::HIGH_THROUGHPUT, wire),
+            exchange(names.exchange, LinkConfig::high_throughput(), wire.clone()),
+            one_way::raw(names.raw, SLOT, wire.clone()),
+        ],
+        pairs: vec![
+            Pair::new(names.exchange, names.raw).at_least(kind.emit),
+            Pair::new(names.fast, names.raw).at_least(kind.link),
+        ],
+        ..kind.contest(&title).at(names.executor)
     }
 }
 
@@ -159,34 +228,43 @@ fn trips(kind: &Over, options: &Options, wire: &Wire) -> Contest {
         timed: "each trip, from before its send; the figure of a round is its median",
         operations: options.operations(1_000, 200),
         columns: vec![
-            trip::over_link(LOW, Batching::LOW_LATENCY, wire.clone()),
-            trip::over_link(FAST, Batching::HIGH_THROUGHPUT, wire.clone()),
-            trip::raw(RAW_TRIP, wire.clone()),
+            trip::over_link(TOKIO.low, Batching::LOW_LATENCY, wire.clone()),
+            trip::over_link(TOKIO.fast, Batching::HIGH_THROUGHPUT, wire.clone()),
+            trip::raw(TOKIO.raw_trip, wire.clone()),
         ]
         .into_iter()
         .chain(codec.then(|| trip::length_delimited(CODEC, wire.clone())))
         .collect(),
-        pairs: [Pair::new(LOW, RAW_TRIP).within(1.1), Pair::new(FAST, RAW_TRIP)]
-            .into_iter()
-            .chain(codec.then(|| Pair::new(LOW, CODEC)))
-            .collect(),
+        pairs: [
+            Pair::new(TOKIO.low, TOKIO.raw_trip).within(1.1),
+            Pair::new(TOKIO.fast, TOKIO.raw_trip),
+        ]
+        .into_iter()
+        .chain(codec.then(|| Pair::new(TOKIO.low, CODEC)))
+        .collect(),
         ..kind.contest("64 bytes there and back {} between two runtimes of one thread").at("trip")
     }
 }
 
+/// The goals of [`trips`] on another executor.
+fn trips_on(kind: &Over, options: &Options, wire: &Wire) -> Contest {
+    let names = Names::on(wire.runtime);
+    let title = format!("64 bytes there and back {{}} between two threads of {}", names.executor);
+    Contest {
+        timed: "each trip, from before its send; the figure of a round is its median",
+        operations: options.operations(1_000, 200),
+        columns: vec![
+            trip::over_link(names.low, Batching::LOW_LATENCY, wire.clone()),
+            trip::raw(names.raw_trip, wire.clone()),
+        ],
+        pairs: vec![Pair::new(names.low, names.raw_trip).within(1.1)],
+        ..kind.contest(&title).at(format!("trip-{}", names.executor))
+    }
+}
+
 fn load(kind: &Over, options: &Options, wire: &Wire) -> Contest {
-    /// Messages per second.
-    const RATES: [u64; 9] =
-        [20_000, 50_000, 100_000, 500_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000, 20_000_000];
-    /// Fewer messages say nothing about a percentile.
-    const FEWEST: usize = 100;
-    let time = Duration::from_millis(if options.quick { 1 } else { 10 });
     let columns = PRESETS.iter().flat_map(|(name, batching)| {
-        RATES.map(|rate| {
-            let messages = (rate as f64 * time.as_secs_f64()) as usize;
-            let messages = options.operations(messages, messages).max(FEWEST);
-            offered(name, *batching, rate, messages, wire.clone())
-        })
+        RATES.map(|rate| offered(name, *batching, rate, messages(options, rate), wire.clone()))
     });
     Contest {
         kind: Kind::Loads(RATES.into()),
@@ -195,16 +273,15 @@ fn load(kind: &Over, options: &Options, wire: &Wire) -> Contest {
     }
 }
 
-const MANY: &str = "1,000 clients";
-
 fn many_clients(kind: &Over, options: &Options) -> Contest {
     const ONE: &str = "1 client";
     const RAW_ONE: &str = "1 raw socket";
-    const RAW_MANY: &str = "1,000 raw sockets";
-    let crowds = [(ONE, 1), ("10 clients", 10), ("100 clients", 100), (MANY, 1_000)];
-    let crowds = crowds.map(|(name, count)| clients(name, kind.sockets, count, Batching::BALANCED));
-    let raw = [(RAW_ONE, 1), (RAW_MANY, 1_000)]
-        .map(|(name, count)| raw_clients(name, kind.sockets, count));
+    let crowds = [(ONE, 1), ("10 clients", 10), ("100 clients", 100), (TOKIO.many, 1_000)];
+    let crowds = crowds.map(|(name, count)| {
+        clients(name, Runtime::Tokio, kind.sockets, count, Batching::BALANCED)
+    });
+    let raw = [(RAW_ONE, 1), (TOKIO.raw_many, 1_000)]
+        .map(|(name, count)| raw_clients(name, Runtime::Tokio, kind.sockets, count));
     Contest {
         timed: "from the last subscription until all clients have all their messages",
         // A thousand messages for each of a thousand clients, so that the start of a connection
@@ -212,26 +289,44 @@ fn many_clients(kind: &Over, options: &Options) -> Contest {
         operations: options.operations(1_000_000, 2_000),
         columns: crowds.into_iter().chain(raw).collect(),
         pairs: vec![
-            Pair::new(MANY, RAW_MANY).at_least(0.8),
+            Pair::new(TOKIO.many, TOKIO.raw_many).at_least(0.8),
             // The loss due to the number of connections, of links and of sockets.
-            Pair::new(MANY, ONE).throughput(),
-            Pair::new(RAW_MANY, RAW_ONE).throughput(),
+            Pair::new(TOKIO.many, ONE).throughput(),
+            Pair::new(TOKIO.raw_many, RAW_ONE).throughput(),
         ],
         ..kind.contest("56 bytes to each of many clients {}, all in one runtime").at("clients")
+    }
+}
+
+/// The goal of [`many_clients`] on another executor.
+fn many_clients_on(kind: &Over, options: &Options, runtime: Runtime) -> Contest {
+    const COUNT: usize = 1_000;
+    let names = Names::on(runtime);
+    let title = format!("56 bytes to each of many clients {{}}, all on {}", names.executor);
+    Contest {
+        timed: "from the last subscription until all clients have all their messages",
+        operations: options.operations(1_000_000, 2_000),
+        columns: vec![
+            clients(names.many, runtime, kind.sockets, COUNT, Batching::BALANCED),
+            raw_clients(names.raw_many, runtime, kind.sockets, COUNT),
+        ],
+        pairs: vec![Pair::new(names.many, names.raw_many).at_least(0.8)],
+        ..kind.contest(&title).at(format!("clients-{}", names.executor))
     }
 }
 
 /// The system calls and allocations of a column.
 fn metered(kind: &Over, cores: &Cores, column: impl Fn(Wire) -> Column) -> Column {
     let meter = Arc::new(Meter::default());
-    let wire = Wire { sockets: kind.sockets, cores: cores.clone(), meter: Some(meter.clone()) };
+    let (sockets, runtime, cores) = (kind.sockets, Runtime::Tokio, cores.clone());
+    let wire = Wire { sockets, runtime, cores, meter: Some(meter.clone()) };
     spent(meter, column(wire))
 }
 
 fn spent_one_way(kind: &Over, options: &Options, cores: &Cores) -> Contest {
     let presets =
         PRESETS.map(|(name, batching)| metered(kind, cores, |wire| over(name, batching, &wire)));
-    let raw = metered(kind, cores, |wire| one_way::raw(RAW, SLOT, wire));
+    let raw = metered(kind, cores, |wire| one_way::raw(TOKIO.raw, SLOT, wire));
     Contest {
         kind: Kind::Counts,
         operations: options.operations(20_000, 500),
@@ -249,8 +344,8 @@ fn spent_trip(kind: &Over, options: &Options, cores: &Cores) -> Contest {
         kind: Kind::Counts,
         operations: options.operations(500, 100),
         columns: vec![
-            metered(kind, cores, |wire| trip::over_link(LOW, batching, wire)),
-            metered(kind, cores, |wire| trip::raw(RAW_TRIP, wire)),
+            metered(kind, cores, |wire| trip::over_link(TOKIO.low, batching, wire)),
+            metered(kind, cores, |wire| trip::raw(TOKIO.raw_trip, wire)),
         ],
         ..kind
             .contest("system calls and allocations of both sides, for a round trip")

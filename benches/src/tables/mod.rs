@@ -5,8 +5,10 @@ mod codec;
 mod emit;
 #[cfg(target_os = "linux")]
 mod executor;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod link;
+#[cfg(target_os = "linux")]
+mod load;
 mod mpmc;
 mod rows;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
@@ -23,7 +25,7 @@ pub(crate) fn sweeps(options: &Options, cores: &Cores) -> impl Iterator<Item = S
         [emit::sweeps, codec::sweeps, spsc::sweeps, mpmc::sweeps, broadcast::sweeps];
     let sweeps = groups.into_iter().flat_map(|group| group(options, cores));
     let sweeps = sweeps.chain([spsc::tasks].into_iter().filter_map(|table| table(options)));
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
     let sweeps = sweeps.chain(link::sweeps(options, cores));
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
     let sweeps = sweeps.chain(shm::sweeps(options, cores));

@@ -1,20 +1,21 @@
 //! Two processes that share memory: our rings, and services of two nodes, beside the least that
 //! the machine allows.
 
-use mycelium::WaitStrategy::{Park, Spin};
+use mycelium::WaitStrategy::{self, Park, Spin};
 
 use crate::affinity::Cores;
 use crate::goals::Pair;
-use crate::harness::{Contest, Sweep};
+use crate::harness::{Contest, Kind as Measured, Sweep};
 use crate::loops::executor::host::OnGlommio;
 use crate::loops::shm::asleep::{eventfds, futexes};
 use crate::loops::shm::exchange::{
     Figure, Kind, memcpy, one_way, published, published_trip, trips,
 };
 use crate::loops::shm::fan_out::fan_out;
-use crate::loops::shm::nodes::{in_one_process, processes};
+use crate::loops::shm::nodes::{in_one_process, offered, processes, spent};
 use crate::loops::shm::places::{self, Place};
 use crate::options::Options;
+use crate::tables::load::{RATES, messages};
 use crate::tables::rows;
 use crate::wait::Idle;
 
@@ -32,6 +33,8 @@ const ONE_WAY: &str = "shm-one-way";
 const EMIT: &str = "shm-services";
 const ASLEEP: &str = "shm-asleep";
 const READERS: &str = "shm-readers";
+const LOAD: &str = "shm-load";
+const SPENT: &str = "shm-spent";
 
 pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
     let mut contests = Vec::new();
@@ -59,6 +62,22 @@ pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
     }
     if wants(READERS) {
         contests.push(readers(options, cores));
+    }
+    if wants(LOAD) {
+        contests.push(load(options, cores));
+    }
+    if wants(SPENT) {
+        let title = "sleeps of both processes and allocations of the sender, for a message one way";
+        contests.push(Contest {
+            operations: options.operations(20_000, 500),
+            ..spent_by(places::Pair::Flow, cores, title, "spent")
+        });
+        // Trips are much slower, so there are fewer.
+        let title = "sleeps of both processes and allocations of the client, for a round trip";
+        contests.push(Contest {
+            operations: options.operations(500, 100),
+            ..spent_by(places::Pair::Trip48, cores, title, "spent-trip")
+        });
     }
     contests.into_iter().map(Sweep::from).collect()
 }
@@ -226,5 +245,28 @@ fn readers(options: &Options, cores: &Cores) -> Contest {
         pairs: vec![Pair::new(FOUR, ONE).within_at_median(1.1)],
         ..Contest::new("shm", rows::SHM_FAN_OUT, "48 bytes to gating readers in other processes")
             .at("readers")
+    }
+}
+
+/// How services wait, which is what presets are to links over sockets.
+const WAITS: [(&str, Place, WaitStrategy); 2] =
+    [("services that spin", Place::Thread, Spin), ("services that park", Place::Tokio, Park)];
+
+fn load(options: &Options, cores: &Cores) -> Contest {
+    let columns = WAITS.iter().flat_map(|(name, place, wait)| {
+        RATES.map(|rate| offered(name, *place, *wait, rate, messages(options, rate), cores))
+    });
+    Contest {
+        kind: Measured::Loads(RATES.into()),
+        columns: columns.collect(),
+        ..Contest::new("shm", "", "56 bytes one way to another process, sent when they are due")
+    }
+}
+
+fn spent_by(pair: places::Pair, cores: &Cores, title: &str, point: &str) -> Contest {
+    Contest {
+        kind: Measured::Counts,
+        columns: WAITS.map(|(name, place, wait)| spent(name, pair, place, wait, cores)).into(),
+        ..Contest::new("shm", "", title).at(point)
     }
 }

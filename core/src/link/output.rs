@@ -33,6 +33,12 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.out.is_due()
     }
 
+    /// When batches are sent.
+    #[must_use]
+    pub fn batching(&self) -> Batching {
+        self.out.batching
+    }
+
     /// Changes when batches are sent.
     pub fn set_batching(&mut self, batching: Batching) {
         self.out.batching = batching;

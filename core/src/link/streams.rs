@@ -236,9 +236,12 @@ impl Incoming {
     /// Whether a window frame is due: credit or confirmations that the peer needs now.
     pub(super) fn is_due(&self, now: Duration, confirm: Duration) -> bool {
         let half = u64::from(self.window / 2);
+        // A reader that is slower than its peer frees a few slots at a time. As long as less than
+        // this part is free, it has others to take, so the rest of the credit will follow.
+        let worth = u64::from(self.window / 8).max(1);
         let unconfirmed = self.confirmed - self.confirmed_sent;
         self.remote.is_some()
-            && (self.granted > self.granted_sent && self.granted_sent - self.used <= half
+            && (self.granted >= self.granted_sent + worth && self.granted_sent - self.used <= half
                 || unconfirmed > 0 && self.confirmed_sent < self.redelivered_before
                 || self.has_ended() && self.confirmed == self.next
                 || unconfirmed > half.min(u64::from(self.keeps / 2))

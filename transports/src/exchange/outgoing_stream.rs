@@ -12,7 +12,7 @@ use mycelium_core::link::{ExportId, Name, OutgoingId, RunBytes, SendError};
 
 use super::gap;
 use super::outgoing_memory::OutgoingMemory;
-use super::stream_state::{MemoryStep, StreamState};
+use super::stream_state::{ConnectionProgress, MemoryStep, StreamState};
 use crate::local::{EgressItem, EgressStream};
 use crate::stream::NodeLink;
 
@@ -41,14 +41,25 @@ pub(super) fn run_bytes<'a>(
     Some([one.get(within..)?, other])
 }
 
-/// Sends messages as far as the link takes them. Returns how many.
+/// What a call of [`send`] did.
+#[derive(Default)]
+pub(super) struct Progress {
+    /// How many messages were sent.
+    pub(super) messages: u64,
+    /// Others are ready, and were kept back until the next turn.
+    pub(super) keeps_back: bool,
+}
+
+/// Sends messages as far as the link takes them. Messages that are kept back in a turn are sent in
+/// a later one.
 pub(super) fn send(
     now: Duration,
+    turn: usize,
     link: &mut NodeLink<'_>,
     export: ExportId,
     stream: &mut EgressStream<StreamState>,
     memory: Option<&mut OutgoingMemory>,
-) -> Result<u64, SendError> {
+) -> Result<Progress, SendError> {
     let id = match stream.state.connection.stream {
         Some(id) => id,
         None => open(now, link, export, stream)?,
@@ -60,10 +71,11 @@ pub(super) fn send(
         memory.advance(now, link, id, stream);
     }
     if stream.has_moved() {
-        return say_in_memory(now, link, id, stream).map(|()| 0);
+        return say_in_memory(now, link, id, stream).map(|()| Progress::default());
     }
     let mut connection = std::mem::take(&mut stream.state.connection);
     let mut sent = 0;
+    let mut keeps_back = false;
     while !connection.ended && sent < BURST && !link.is_due() {
         if connection.missed > 0 {
             let reason = if stream.was_evicted() { gap::EVICTED } else { gap::OVERWRITTEN };
@@ -93,11 +105,15 @@ pub(super) fn send(
         if waits_for_demand || history.waits(next, stream.kept()) {
             break;
         }
-        match send_run(now, link, id, stream, connection.offset) {
-            Ok(0) => {}
-            Ok(count) => {
+        match send_run(now, turn, link, id, stream, &mut connection) {
+            Ok(Some(0)) => {}
+            Ok(Some(count)) => {
                 sent += count as u64;
                 continue;
+            }
+            Ok(None) => {
+                keeps_back = true;
+                break;
             }
             // The caller tries again when something has changed.
             Err(_) => break,
@@ -129,7 +145,7 @@ pub(super) fn send(
     }
     stream.state.connection = connection;
     stream.state.history.sent(stream.next());
-    Ok(sent)
+    Ok(Progress { messages: sent, keeps_back })
 }
 
 /// Says that the stream is in memory, if this connection does not know yet, and that it has ended.
@@ -154,24 +170,29 @@ fn say_in_memory(
 }
 
 /// Sends consecutive messages as a run, if there are enough of them. Returns how many; after 0 the
-/// next message is sent by itself. `offset`: how many bytes of it were sent in fragments.
+/// next message is sent by itself. `None` if they are kept back until the next turn.
 fn send_run(
     now: Duration,
+    turn: usize,
     link: &mut NodeLink<'_>,
     id: OutgoingId,
     stream: &mut EgressStream<StreamState>,
-    offset: usize,
-) -> Result<usize, SendError> {
+    connection: &mut ConnectionProgress,
+) -> Result<Option<usize>, SendError> {
     // The header of a run says nothing about its messages.
-    let is_plain = offset == 0 && stream.state.history.is_over(stream.next());
+    let is_plain = connection.offset == 0 && stream.state.history.is_over(stream.next());
     if !is_plain || !link.peer_accepts_runs() {
-        return Ok(0);
+        return Ok(Some(0));
     }
     let ready = stream.ready(LONGEST_RUN);
-    let Some(shape) = stream.shape().filter(|_| ready >= SHORTEST_RUN) else { return Ok(0) };
+    let Some(shape) = stream.shape().filter(|_| ready >= SHORTEST_RUN) else { return Ok(Some(0)) };
+    if connection.gathering.keeps_back(now, turn, link.batching(), shape.stride, ready) {
+        return Ok(None);
+    }
     let count = link.send_run(now, id, shape, ready)?;
     stream.pass_ready(count);
-    Ok(count)
+    connection.gathering.sent(now);
+    Ok(Some(count))
 }
 
 /// Opens the link's stream, at the first message that the peer does not have.

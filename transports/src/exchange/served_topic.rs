@@ -10,7 +10,7 @@ use mycelium_core::link::{ExportId, Name, OutgoingId, RunBytes, SendError};
 
 use super::control::BusyGuard;
 use super::outgoing_memory::OutgoingMemory;
-use super::outgoing_stream::{self, is_sent_as};
+use super::outgoing_stream::{self, Progress, is_sent_as};
 use super::redelivery::{AfterDeath, Redelivery};
 use super::stream_state::{ConnectionProgress, MemoryStep, StreamState};
 use crate::local::{EgressReader, EgressStream, SubscribeOptions, Topic, TopicError, Undelivered};
@@ -121,6 +121,8 @@ pub(super) struct Sent {
     pub(super) messages: u64,
     /// The messages that were confirmed in memory.
     pub(super) confirmed: u64,
+    /// Messages were kept back until the next turn.
+    keeps_back: bool,
 }
 
 /// A topic that a connected reader has subscribed to.
@@ -272,10 +274,11 @@ impl ServedTopic {
     }
 
     /// Sends messages as far as the link takes them, and has the waker called when there are more.
-    /// Returns how many.
+    /// Returns how many. `turn` differs from one call to the next.
     pub(super) fn send(
         &mut self,
         now: Duration,
+        turn: usize,
         link: &mut NodeLink<'_>,
         memory: Option<&mut OutgoingMemory>,
         waker: &Waker,
@@ -291,16 +294,24 @@ impl ServedTopic {
             // A stream that does not exist any more may begin again after the answer.
             return Sent::default();
         }
-        let first = self.send_streams(now, link, memory.as_deref_mut());
+        let first = self.send_streams(now, turn, link, memory.as_deref_mut());
         self.egress.reader.park(waker);
-        let then = self.send_streams(now, link, memory);
-        let confirmed = first.confirmed + then.confirmed;
-        Sent { messages: first.messages + then.messages, confirmed }
+        let then = self.send_streams(now, turn, link, memory);
+        if then.keeps_back {
+            // Publishers on this thread have their turn before.
+            waker.wake_by_ref();
+        }
+        Sent {
+            messages: first.messages + then.messages,
+            confirmed: first.confirmed + then.confirmed,
+            keeps_back: then.keeps_back,
+        }
     }
 
     fn send_streams(
         &mut self,
         now: Duration,
+        turn: usize,
         link: &mut NodeLink<'_>,
         mut memory: Option<&mut OutgoingMemory>,
     ) -> Sent {
@@ -313,8 +324,12 @@ impl ServedTopic {
                 index += 1;
                 continue;
             }
-            match outgoing_stream::send(now, link, self.export, stream, memory.as_deref_mut()) {
-                Ok(count) => sent.messages += count,
+            let memory = memory.as_deref_mut();
+            match outgoing_stream::send(now, turn, link, self.export, stream, memory) {
+                Ok(Progress { messages, keeps_back }) => {
+                    sent.messages += messages;
+                    sent.keeps_back |= keeps_back;
+                }
                 Err(SendError::Streams { .. }) => (full, self.at_stream_limit) = (true, true),
                 // The next call tries again.
                 Err(_) => {}

@@ -323,7 +323,8 @@ impl Traffic<TOPICS, STREAMS> for ServerSession {
         let mut sent = 0;
         for step in 0..count {
             let served = &mut self.topics[(self.turn + step) % count];
-            let done = served.send(now, link, self.memory.as_mut(), context.waker());
+            let memory = self.memory.as_mut();
+            let done = served.send(now, self.turn, link, memory, context.waker());
             sent += done.messages;
             self.server.add_confirmed(done.confirmed);
             if served.take_at_stream_limit() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mycelium_core::Envelope;
 use mycelium_core::frame::Fragment;
-use mycelium_core::link::{OutgoingId, SendError};
+use mycelium_core::link::{Batching, OutgoingId, SendError};
 use mycelium_core::ring::region::ForeignCursors;
 
 use super::redelivery::DeliveryHistory;
@@ -43,6 +43,43 @@ pub(super) struct ConnectionProgress {
     pub(super) ended: bool,
     /// The frame that moves the stream was sent.
     pub(super) is_moved: bool,
+    pub(super) gathering: Gathering,
+}
+
+/// Collects the messages of a publisher that sends all the time. A task emits a few hundred of them
+/// in a poll, so a link that takes its turn after each poll would write small runs.
+#[derive(Debug, Default)]
+pub(super) struct Gathering {
+    /// When the last run was sent.
+    last: Option<Duration>,
+    /// The last turn in which messages were kept back, and how many there were.
+    kept_back: Option<(usize, usize)>,
+}
+
+impl Gathering {
+    /// Whether `ready` messages are kept back until the next turn of the link, because more of them
+    /// make a better batch. They are not if a turn brings none, or the last run was sent longer
+    /// ago than a batch may be delayed: a publisher with little load pays no latency.
+    pub(super) fn keeps_back(
+        &mut self,
+        now: Duration,
+        turn: usize,
+        batching: Batching,
+        stride: u32,
+        ready: usize,
+    ) -> bool {
+        let is_steady = self.last.is_some_and(|last| now < last.saturating_add(batching.delay));
+        let is_full = ready >= batching.bytes / stride.max(1) as usize;
+        let grows = self.kept_back.is_none_or(|(last, count)| last == turn || count < ready);
+        let keeps_back = is_steady && !is_full && grows;
+        self.kept_back = keeps_back.then_some((turn, ready));
+        keeps_back
+    }
+
+    /// A run was sent.
+    pub(super) fn sent(&mut self, now: Duration) {
+        self.last = Some(now);
+    }
 }
 
 impl ConnectionProgress {
@@ -117,4 +154,45 @@ pub(super) enum MemoryStep {
     Moved(u32),
     /// It stays on the link.
     Stays,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const US: Duration = Duration::from_micros(1);
+    /// A batch has 100 messages of ten bytes.
+    const BATCHING: Batching =
+        Batching { bytes: 1000, messages: 1000, delay: Duration::from_millis(1) };
+
+    fn keeps_back(gathering: &mut Gathering, now: Duration, turn: usize, ready: usize) -> bool {
+        let keeps_back = gathering.keeps_back(now, turn, BATCHING, 10, ready);
+        if !keeps_back {
+            gathering.sent(now);
+        }
+        keeps_back
+    }
+
+    #[test]
+    fn messages_are_kept_back_while_each_turn_brings_more() {
+        let mut gathering = Gathering::default();
+        assert!(!keeps_back(&mut gathering, US, 0, 8), "a first run is sent at once");
+        assert!(keeps_back(&mut gathering, 2 * US, 1, 30));
+        assert!(keeps_back(&mut gathering, 3 * US, 1, 30), "the same turn");
+        assert!(keeps_back(&mut gathering, 4 * US, 2, 60));
+        assert!(!keeps_back(&mut gathering, 5 * US, 3, 100), "a whole batch");
+        assert!(keeps_back(&mut gathering, 6 * US, 4, 40));
+        assert!(!keeps_back(&mut gathering, 7 * US, 5, 40), "the turn brought none");
+    }
+
+    #[test]
+    fn a_publisher_with_little_load_and_a_late_link_send_at_once() {
+        let mut gathering = Gathering::default();
+        assert!(!keeps_back(&mut gathering, US, 0, 8));
+        assert!(!keeps_back(&mut gathering, 1001 * US, 1, 8), "the last run is old");
+        assert!(keeps_back(&mut gathering, 1500 * US, 2, 20));
+        assert!(!keeps_back(&mut gathering, 2001 * US, 3, 40), "as late as a batch may be");
+        let each = Batching::LOW_LATENCY;
+        assert!(!gathering.keeps_back(2002 * US, 4, each, 10, 8), "each message on its own");
+    }
 }

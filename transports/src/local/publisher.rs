@@ -98,7 +98,8 @@ impl<M: Message> Publisher<M> {
     ///
     /// # Errors
     /// As [`emit`](Publisher::emit).
-    #[inline]
+    // Inlined, because the error type is large: an out-of-line function would return it in memory.
+    #[inline(always)]
     pub fn poll_emit(
         &mut self,
         context: &Context<'_>,

@@ -1,4 +1,5 @@
-//! Executors of one thread, run on the thread that calls.
+//! Executors of one thread, run on the thread that calls: `Host` where the kind is a type,
+//! `Runtime` where it is a value.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -78,6 +79,39 @@ pub(crate) fn inside<H: Host, T: 'static>(
     result.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
+/// The kinds of executors, as a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Runtime {
+    Tokio,
+    Smol,
+    Glommio,
+}
+
+impl Runtime {
+    /// Those other than tokio that the machine supports.
+    pub(crate) fn others() -> impl Iterator<Item = Runtime> {
+        [Runtime::Smol].into_iter().chain(OnGlommio::runs().then_some(Runtime::Glommio))
+    }
+
+    /// Runs `body` inside one on this thread, and returns its result.
+    pub(crate) fn run<T: 'static>(
+        self,
+        body: impl AsyncFnOnce(Arc<dyn Executor>) -> T + 'static,
+    ) -> T {
+        fn on<H: Host, T: 'static>(
+            body: impl AsyncFnOnce(Arc<dyn Executor>) -> T + 'static,
+        ) -> Option<T> {
+            inside::<H, _>(async move |executor| body(Arc::new(executor)).await)
+        }
+        let result = match self {
+            Runtime::Tokio => on::<OnTokio, _>(body),
+            Runtime::Smol => on::<OnSmol, _>(body),
+            Runtime::Glommio => on::<OnGlommio, _>(body),
+        };
+        result.expect("an executor runs its body to the end")
+    }
+}
+
 /// Runs a node until its services end.
 pub(crate) fn run_node<H: Host>(name: &'static str, node: Node) -> Result<(), Mismatch> {
     let ended = inside::<H, _>(async move |executor| {
@@ -92,18 +126,22 @@ pub(crate) async fn both<A: Send + 'static, B: Send + 'static>(
     first: impl Future<Output = A> + Send + 'static,
     second: impl Future<Output = B> + Send + 'static,
 ) -> Option<(A, B)> {
-    fn task<T: Send + 'static>(
-        executor: &impl Executor,
-        work: impl Future<Output = T> + Send + 'static,
-    ) -> impl Future<Output = Option<T>> {
-        let (done, ended) = tokio::sync::oneshot::channel();
-        let spawned = executor.spawn(Box::pin(async { _ = done.send(work.await) }));
-        async move {
-            spawned.ok()?;
-            ended.await.ok()
-        }
-    }
     let (first, second) = (task(executor, first), task(executor, second));
     let (first, second) = join(first, second).await;
     first.zip(second)
+}
+
+/// Spawns a task. Its result is `None` if it panicked.
+pub(crate) fn task<E: Executor, W: Future<Output: Send + 'static> + Send + 'static>(
+    executor: &E,
+    work: W,
+) -> impl Future<Output = Option<W::Output>> + use<E, W> {
+    let (done, ended) = tokio::sync::oneshot::channel();
+    // Boxed first: a future that moves another one into its `await` has room for it twice.
+    let work = Box::pin(work);
+    let spawned = executor.spawn(Box::pin(async { _ = done.send(work.await) }));
+    async move {
+        spawned.ok()?;
+        ended.await.ok()
+    }
 }

@@ -10,15 +10,15 @@ use futures_util::future::join_all;
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 use mycelium_core::Envelope;
 use mycelium_core::link::{Batching, Event, Interest, Link, ReaderMode, RunBytes};
-use mycelium_executor::Stream;
-use mycelium_tokio::Tokio;
+use mycelium_executor::{Executor, Stream};
 use mycelium_transports::stream::{STREAMS, TOPICS, Traffic};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::one_way::{Reader, Writer};
-use super::{HEADER, Side, SocketKind, on_a_runtime};
+use super::{HEADER, Side, SocketKind};
 use crate::allocations;
 use crate::harness::{Column, Count, Mismatch, Round};
+use crate::loops::executor::host::{Runtime, task};
 use crate::report::Limit;
 use crate::sample::{Sample, Tally};
 
@@ -97,7 +97,7 @@ impl Traffic<TOPICS, STREAMS> for Server {
 fn connections(
     sockets: SocketKind,
     count: usize,
-    executor: &Tokio,
+    executor: &dyn Executor,
 ) -> impl Iterator<Item = (Stream, Stream)> {
     // Two for each connection, and those of any process.
     let files = 2 * count as u64 + 100;
@@ -119,22 +119,23 @@ async fn serve(
     (sockets, count): (SocketKind, usize),
     batching: Batching,
     share: usize,
-    executor: Tokio,
+    executor: Arc<dyn Executor>,
 ) -> Result<Duration, Mismatch> {
     let gate = Gate { missing: count, waiting: Vec::new(), opened: None };
     let gate = Arc::new(Mutex::new(gate));
     let wants = Interest::of::<Sample>(ReaderMode::Gating, WINDOW).ok();
     let here = Side { batching, buffer: BUFFER, wants: None };
     let there = Side { wants, ..here };
-    let clients = connections(sockets, count, &executor).map(|(left, right)| {
+    let clients = connections(sockets, count, &*executor).map(|(left, right)| {
         let writer = Writer::new(share, Envelope::default(), WINDOW);
         let (gate, phase) = (gate.clone(), Phase::Connecting);
         let mut server = Server { writer, gate, phase };
         let inside = executor.clone();
-        tokio::spawn(async move { here.drive(left, inside, &mut server).await });
+        let serves = async move { here.drive(left, inside, &mut server).await };
+        drop(task(&executor, serves));
         let inside = executor.clone();
         let mut client = Reader::<false>::new(Instant::now(), share);
-        tokio::spawn(async move {
+        task(&executor, async move {
             there.drive::<TOPICS, STREAMS>(right, inside, &mut client).await;
             client
         })
@@ -144,7 +145,7 @@ async fn serve(
     let expected = Tally::expected(share, Tally::add);
     let mut last = opened;
     for client in clients {
-        let client = client.map_err(|_| Mismatch::new(name, "a client panicked"))?;
+        let client = client.ok_or_else(|| Mismatch::new(name, "a client panicked"))?;
         Mismatch::check(name, expected, client.tally)?;
         last = last.max(client.done);
     }
@@ -154,6 +155,7 @@ async fn serve(
 /// This number of clients.
 pub(crate) fn clients(
     name: &'static str,
+    runtime: Runtime,
     sockets: SocketKind,
     count: usize,
     batching: Batching,
@@ -161,7 +163,7 @@ pub(crate) fn clients(
     Column::new(name, move |operations| {
         let (crowd, share) = ((sockets, count), (operations / count).max(1));
         let took =
-            on_a_runtime(async |executor| serve(name, crowd, batching, share, executor).await);
+            runtime.run(async move |executor| serve(name, crowd, batching, share, executor).await);
         took.map(Round::Total)
     })
 }
@@ -170,7 +172,7 @@ pub(crate) fn clients(
 pub(crate) fn memory(name: &'static str, count: usize, batching: Batching) -> Column {
     /// The goal: the most bytes that an end may hold at any moment.
     const MOST: f64 = (64 << 10) as f64;
-    let mut clients = clients(name, SocketKind::Unix, count, batching);
+    let mut clients = clients(name, Runtime::Tokio, SocketKind::Unix, count, batching);
     Column::new(name, move |operations| {
         let (outcome, bytes) = allocations::peak(|| clients.round(operations));
         outcome?;
@@ -187,23 +189,23 @@ async fn serve_raw(
     name: &'static str,
     (sockets, count): (SocketKind, usize),
     share: usize,
-    executor: Tokio,
+    executor: Arc<dyn Executor>,
 ) -> Result<Duration, Mismatch> {
     // As in a run: a stamp and a message.
     let frame = 8 + size_of::<Sample>();
     let (window, bytes) = (WINDOW as usize * frame, share * frame);
-    let pairs: Vec<_> = connections(sockets, count, &executor).collect();
+    let pairs: Vec<_> = connections(sockets, count, &*executor).collect();
     let start = Instant::now();
     let connect = |(mut left, mut right): (Stream, Stream)| {
-        tokio::spawn(async move {
+        drop(task(&executor, async move {
             let (piece, mut answer) = (vec![7; window], [0; ANSWER]);
             for sent in (0..bytes).step_by(window) {
                 left.write_all(&piece[..window.min(bytes - sent)]).await?;
                 left.read_exact(&mut answer).await?;
             }
             io::Result::Ok(())
-        });
-        tokio::spawn(async move {
+        }));
+        task(&executor, async move {
             let mut piece = vec![0; window];
             for taken in (0..bytes).step_by(window) {
                 right.read_exact(&mut piece[..window.min(bytes - taken)]).await?;
@@ -215,7 +217,7 @@ async fn serve_raw(
     let mut last = start;
     for client in join_all(pairs.into_iter().map(connect)).await {
         match client {
-            Ok(Ok(done)) => last = last.max(done),
+            Some(Ok(done)) => last = last.max(done),
             _ => return Err(Mismatch::new(name, "a client did not get its bytes")),
         }
     }
@@ -223,10 +225,15 @@ async fn serve_raw(
 }
 
 /// The same number of bytes to this number of clients, without links.
-pub(crate) fn raw_clients(name: &'static str, sockets: SocketKind, count: usize) -> Column {
+pub(crate) fn raw_clients(
+    name: &'static str,
+    runtime: Runtime,
+    sockets: SocketKind,
+    count: usize,
+) -> Column {
     Column::new(name, move |operations| {
         let (crowd, share) = ((sockets, count), (operations / count).max(1));
-        let took = on_a_runtime(async |executor| serve_raw(name, crowd, share, executor).await);
+        let took = runtime.run(async move |executor| serve_raw(name, crowd, share, executor).await);
         took.map(Round::Total)
     })
 }

@@ -18,10 +18,12 @@ use mycelium_transports::local::{
 
 use super::Wire;
 use crate::harness::{Column, Mismatch, Round};
+use crate::loops::executor::host::task;
 use crate::sample::{SAMPLES, Sample, Tally, samples};
 
 /// Messages that the ring of each side holds.
 const CAPACITY: usize = 16_384;
+const RUNS: &str = "the executor runs";
 const FITS: &str = "a fresh topic with a valid name has space";
 
 /// The parts of a node on one of the two sides.
@@ -34,30 +36,32 @@ struct Node {
 }
 
 impl Node {
-    fn new(executor: impl Executor + 'static) -> Node {
+    fn new(executor: Arc<dyn Executor>) -> Node {
         let (counters, control) = (Region::new(16), Arc::new(Control::default()));
         let topic = Topic::new("samples", Schema::of::<Sample>(), CAPACITY, counters.clone());
         let topic = topic.expect(FITS);
         // Errors show in the messages that arrived.
         let observer: Observer = Arc::new(|_| {});
-        Node { topic, counters, control, observer, executor: Arc::new(executor) }
+        Node { topic, counters, control, observer, executor }
     }
 
     /// Emits this number of samples and returns when it started.
     async fn sends(self, stream: Stream, config: LinkConfig, count: usize) -> Instant {
         let Node { topic, counters, control, observer, executor } = self;
         let identity = Identity::new("there", 1).expect("a short name");
+        let inside = executor.clone();
         let mut server =
-            TopicServer::new(identity, config, executor, control.clone(), counters, observer);
+            TopicServer::new(identity, config, inside, control.clone(), counters, observer);
         server.add(ExportedTopic { topic: topic.clone(), readers: None });
         server.announce("here", &topic, Policy::Block).expect(FITS);
         let mut publisher = topic.publisher("samples", 1).expect(FITS);
-        tokio::spawn(Arc::new(server).run(Listener::new(One(Some(stream))), Anyone));
+        let serves = Arc::new(server).run(Listener::new(One(Some(stream))), Anyone);
+        executor.spawn(Box::pin(serves)).expect(RUNS);
         control.ready().await;
         let start = Instant::now();
         let budget = TaskBudget::new();
         let wakes = publisher.attach(&budget);
-        service(budget, wakes, emit(publisher, count)).await;
+        service(&executor, budget, wakes, emit(publisher, count)).await;
         control.drain();
         control.ended().await;
         start
@@ -83,16 +87,17 @@ impl Node {
             interests: vec![TopicInterest { topic, policy: Policy::Block, start: Start::Next }],
             identity: Identity::new("here", 2).expect("a short name"),
             config,
-            executor,
+            executor: executor.clone(),
             memory: None,
             control: control.clone(),
             counters,
             observer,
         };
-        tokio::spawn(client.run().expect("the settings of a preset"));
+        let reads = client.run().expect("the settings of a preset");
+        executor.spawn(Box::pin(reads)).expect(RUNS);
         let budget = TaskBudget::new();
         let wakes = subscription.attach(&budget);
-        let received = service(budget, wakes, receive(subscription, count)).await;
+        let received = service(&executor, budget, wakes, receive(subscription, count)).await;
         control.ended().await;
         received
     }
@@ -100,6 +105,7 @@ impl Node {
 
 /// Runs `work` in a task with a budget, as a node runs its services.
 async fn service<T: Send + 'static>(
+    executor: &Arc<dyn Executor>,
     budget: Arc<TaskBudget>,
     wakes: DeferredWakes,
     work: impl Future<Output = T> + Send + 'static,
@@ -109,7 +115,7 @@ async fn service<T: Send + 'static>(
     let polled = std::future::poll_fn(move |context| {
         poll_with(&budget, &mut wakes, || work.as_mut().poll(context))
     });
-    tokio::spawn(polled).await.expect("the loops do not panic")
+    task(executor, polled).await.expect("the loops do not panic")
 }
 
 async fn emit(mut publisher: Publisher<Sample>, count: usize) {
@@ -151,8 +157,12 @@ impl Accept for One {
 pub(crate) fn exchange(name: &'static str, config: LinkConfig, wire: Wire) -> Column {
     Column::new(name, move |operations| {
         let (start, (tally, done)) = wire.run(
-            async |stream, executor| Node::new(executor).sends(stream, config, operations).await,
-            async |stream, executor| Node::new(executor).receives(stream, config, operations).await,
+            async move |stream, executor| {
+                Node::new(executor).sends(stream, config, operations).await
+            },
+            async move |stream, executor| {
+                Node::new(executor).receives(stream, config, operations).await
+            },
         );
         Mismatch::check(name, Tally::expected(operations, Tally::add), tally)?;
         let took = done.map_or(Duration::ZERO, |done| done.saturating_duration_since(start));

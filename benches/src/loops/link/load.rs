@@ -80,9 +80,14 @@ pub(crate) fn offered(
         let (every, count) = (1e9 / rate as f64, messages as u64);
         let mut pacer = Pacer { epoch, every, count, samples: samples(), stream: None };
         let mut reader = Reader::<true>::new(epoch, messages);
-        wire.run(
-            async |stream, executor| here.drive::<1, 1>(stream, executor, &mut pacer).await,
-            async |stream, executor| there.drive::<1, 1>(stream, executor, &mut reader).await,
+        let ((), reader) = wire.run(
+            async move |stream, executor| {
+                here.drive::<1, 1>(stream, executor, &mut pacer).await;
+            },
+            async move |stream, executor| {
+                there.drive::<1, 1>(stream, executor, &mut reader).await;
+                reader
+            },
         );
         Mismatch::check(name, Tally::expected(messages, Tally::add_stamped), reader.tally)?;
         Ok(Round::Each(reader.times))

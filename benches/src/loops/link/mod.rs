@@ -13,11 +13,11 @@ use std::sync::Arc;
 
 use mycelium_core::link::{Batching, Config, Interest, Link, Name};
 use mycelium_executor::{Executor, Stream};
-use mycelium_tokio::Tokio;
 use mycelium_transports::stream::{Driver, Traffic};
 
 use crate::affinity::Cores;
 use crate::allocations;
+use crate::loops::executor::host::Runtime;
 use crate::threads;
 
 pub(crate) use socket::{Socket, SocketKind};
@@ -30,10 +30,11 @@ const PIECE: usize = 64 << 10;
 /// Messages in flight, where flow control should not limit the throughput.
 const WINDOW: u32 = 8192;
 
-/// A runtime on each of two threads, and a new connection between them for each round.
+/// An executor on each of two threads, and a new connection between them for each round.
 #[derive(Clone)]
 pub(crate) struct Wire {
     pub(crate) sockets: SocketKind,
+    pub(crate) runtime: Runtime,
     pub(crate) cores: Cores,
     /// Counts system calls and allocations of both sides.
     pub(crate) meter: Option<Arc<Meter>>,
@@ -41,10 +42,10 @@ pub(crate) struct Wire {
 
 impl Wire {
     /// Runs both sides, each with a socket and its executor.
-    fn connected<S, R: Send>(
+    fn connected<S: 'static, R: Send + 'static>(
         &self,
-        send: impl AsyncFnOnce(Socket, Tokio) -> S,
-        receive: impl AsyncFnOnce(Socket, Tokio) -> R + Send,
+        send: impl AsyncFnOnce(Socket, Arc<dyn Executor>) -> S + 'static,
+        receive: impl AsyncFnOnce(Socket, Arc<dyn Executor>) -> R + Send + 'static,
     ) -> (S, R) {
         let (left, right) = self.sockets.pair();
         threads::both(
@@ -55,32 +56,21 @@ impl Wire {
     }
 
     /// Runs both sides, each with a stream and its executor.
-    fn run<S, R: Send>(
+    fn run<S: 'static, R: Send + 'static>(
         &self,
-        send: impl AsyncFnOnce(Stream, Tokio) -> S,
-        receive: impl AsyncFnOnce(Stream, Tokio) -> R + Send,
+        send: impl AsyncFnOnce(Stream, Arc<dyn Executor>) -> S + 'static,
+        receive: impl AsyncFnOnce(Stream, Arc<dyn Executor>) -> R + Send + 'static,
     ) -> (S, R) {
+        let [here, there] = [self.meter.clone(), self.meter.clone()];
         self.connected(
-            async |socket, executor| send(self.stream(socket, &executor).await, executor).await,
-            async |socket, executor| receive(self.stream(socket, &executor).await, executor).await,
+            async |socket, executor| send(open(socket, here, &*executor).await, executor).await,
+            async |socket, executor| receive(open(socket, there, &*executor).await, executor).await,
         )
     }
 
-    async fn stream(&self, socket: Socket, executor: &Tokio) -> Stream {
-        let (end, stream) = (socket.tls_end(), socket.stream(executor));
-        let stream = match &self.meter {
-            Some(meter) => meter.watch(stream),
-            None => stream,
-        };
-        match end {
-            Some(end) => end.secure(stream).await,
-            None => stream,
-        }
-    }
-
-    fn metered<R>(&self, work: impl AsyncFnOnce(Tokio) -> R) -> R {
+    fn metered<R: 'static>(&self, work: impl AsyncFnOnce(Arc<dyn Executor>) -> R + 'static) -> R {
         let before = allocations::count();
-        let result = on_a_runtime(work);
+        let result = self.runtime.run(work);
         if let Some(meter) = &self.meter {
             meter.allocated(allocations::count() - before);
         }
@@ -88,10 +78,17 @@ impl Wire {
     }
 }
 
-fn on_a_runtime<R>(work: impl AsyncFnOnce(Tokio) -> R) -> R {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.expect("the process may make a runtime");
-    runtime.block_on(async { work(Tokio::current().expect("inside a runtime")).await })
+/// The stream of a socket, which is encrypted if its kind is.
+async fn open(socket: Socket, meter: Option<Arc<Meter>>, executor: &dyn Executor) -> Stream {
+    let (end, stream) = (socket.tls_end(), socket.stream(executor));
+    let stream = match meter {
+        Some(meter) => meter.watch(stream),
+        None => stream,
+    };
+    match end {
+        Some(end) => end.secure(stream).await,
+        None => stream,
+    }
 }
 
 /// The settings of one side of a link.
@@ -108,7 +105,7 @@ impl Side {
     async fn drive<const TOPICS: usize, const STREAMS: usize>(
         self,
         stream: Stream,
-        executor: impl Executor + 'static,
+        executor: Arc<dyn Executor>,
         traffic: &mut impl Traffic<TOPICS, STREAMS>,
     ) {
         let Side { batching, buffer, wants } = self;
@@ -118,6 +115,6 @@ impl Side {
         if let Some(interest) = wants {
             link.subscribe(interest).expect("the only one");
         }
-        Driver::new(&mut link, stream, Arc::new(executor)).run(traffic).await;
+        Driver::new(&mut link, stream, executor).run(traffic).await;
     }
 }

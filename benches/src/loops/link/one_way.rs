@@ -181,12 +181,14 @@ pub(crate) fn over_link<const TOPICS: usize, const STREAMS: usize>(
         let there = Side { buffer: PIECE, wants: interest.ok(), ..here };
         let mut writer = Writer::new(operations, envelope, WINDOW);
         let mut reader = Reader::<false>::new(Instant::now(), operations);
-        wire.run(
-            async |stream, executor| {
+        let (writer, reader) = wire.run(
+            async move |stream, executor| {
                 here.drive::<TOPICS, STREAMS>(stream, executor, &mut writer).await;
+                writer
             },
-            async |stream, executor| {
+            async move |stream, executor| {
                 there.drive::<TOPICS, STREAMS>(stream, executor, &mut reader).await;
+                reader
             },
         );
         Mismatch::check(name, Tally::expected(operations, Tally::add), reader.tally)?;
@@ -200,7 +202,7 @@ pub(crate) fn raw(name: &'static str, size: usize, wire: Wire) -> Column {
     Column::new(name, move |operations| {
         let bytes = operations * size;
         let (start, (end, count)) = wire.run(
-            async |mut stream, _| {
+            async move |mut stream, _| {
                 let piece = vec![7; PIECE];
                 let start = Instant::now();
                 let mut left = bytes;

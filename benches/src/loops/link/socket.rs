@@ -3,9 +3,9 @@
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use mycelium_executor::{Executor, Stream, prepare_tcp};
-use mycelium_tokio::Tokio;
 use tokio_util::either::Either;
 
 use super::tls::TlsEnd;
@@ -45,7 +45,13 @@ impl SocketKind {
 }
 
 fn tcp() -> io::Result<(TcpStream, TcpStream)> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    // One for all: closed connections keep the port of their listener for a minute, and thousands
+    // of listeners would use up all ports.
+    static LISTENER: LazyLock<io::Result<Mutex<TcpListener>>> =
+        LazyLock::new(|| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map(Mutex::new));
+    let listener = LISTENER.as_ref().map_err(io::Error::kind)?;
+    // Locked until the connection is accepted, which another thread could take otherwise.
+    let listener = listener.lock().unwrap_or_else(PoisonError::into_inner);
     let left = TcpStream::connect(listener.local_addr()?)?;
     Ok((left, listener.accept()?.0))
 }
@@ -60,7 +66,7 @@ impl Socket {
     }
 
     /// As a stream of the executor, which is not encrypted.
-    pub(crate) fn stream(self, executor: &Tokio) -> Stream {
+    pub(crate) fn stream(self, executor: &dyn Executor) -> Stream {
         let stream = match self {
             Socket::Unix(socket) => executor.unix_stream(socket),
             Socket::Tcp(socket) | Socket::Tls(socket, _) => executor.tcp_stream(socket),

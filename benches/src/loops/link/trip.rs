@@ -145,9 +145,12 @@ pub(crate) fn over_link(name: &'static str, batching: Batching, wire: Wire) -> C
         let wants = Interest::of::<Ping>(ReaderMode::Gating, WINDOW).ok();
         let side = Side { batching, buffer: PIECE, wants };
         let mut asker = Peer { watch: Some(Watch::new(operations)), ..Peer::default() };
-        wire.run(
-            async |stream, executor| side.drive(stream, executor, &mut asker).await,
-            async |stream, executor| {
+        let (asker, ()) = wire.run(
+            async move |stream, executor| {
+                side.drive(stream, executor, &mut asker).await;
+                asker
+            },
+            async move |stream, executor| {
                 side.drive(stream, executor, &mut Peer::default()).await;
             },
         );
@@ -174,8 +177,8 @@ async fn read(stream: &mut Stream, buffer: &mut [u8; BUFFER]) -> bool {
 pub(crate) fn raw(name: &'static str, wire: Wire) -> Column {
     Column::new(name, move |operations| {
         let mut watch = Watch::new(operations);
-        wire.run(
-            async |mut stream, _| {
+        let (watch, ()) = wire.run(
+            async move |mut stream, _| {
                 let mut answer = [0; BUFFER];
                 while let Some(number) = watch.begin() {
                     let bytes = [number as u8; ON_THE_WIRE];
@@ -183,6 +186,7 @@ pub(crate) fn raw(name: &'static str, wire: Wire) -> Column {
                     let complete = read(&mut stream, &mut answer).await;
                     watch.end(complete && answer[..ON_THE_WIRE] == bytes);
                 }
+                watch
             },
             async |mut stream, _| {
                 let mut bytes = [0; BUFFER];
@@ -199,12 +203,13 @@ fn framed<S: AsyncRead + AsyncWrite>(stream: S) -> Framed<S, LengthDelimitedCode
     Framed::new(stream, LengthDelimitedCodec::new())
 }
 
-/// The same bytes in frames of `tokio-util`, without types, checks and flow control.
+/// The same bytes in frames of `tokio-util`, without types, checks and flow control. Its sockets
+/// are tokio's.
 pub(crate) fn length_delimited(name: &'static str, wire: Wire) -> Column {
     Column::new(name, move |operations| {
         let mut watch = Watch::new(operations);
-        wire.connected(
-            async |socket, _| {
+        let (watch, ()) = wire.connected(
+            async move |socket, _| {
                 let mut frames = framed(socket.tokio());
                 while let Some(number) = watch.begin() {
                     let bytes = [number as u8; ON_THE_WIRE - LENGTH];
@@ -213,6 +218,7 @@ pub(crate) fn length_delimited(name: &'static str, wire: Wire) -> Column {
                     let answer = frames.next().await.and_then(Result::ok);
                     watch.end(answer.is_some_and(|answer| answer == bytes[..]));
                 }
+                watch
             },
             async |socket, _| {
                 let mut frames = framed(socket.tokio());

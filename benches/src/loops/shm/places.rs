@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mycelium::{Builder, Execution, Node, Topology, WaitStrategy};
 
-use super::services::{Client48, Client64, Echo48, Echo64, Sink, Source, Task};
+use super::services::{Client48, Client64, Echo48, Echo64, Listener, Pacer, Sink, Source, Task};
 use crate::affinity::{Cores, Side};
 use crate::harness::Mismatch;
 use crate::loops::executor::host::{OnGlommio, OnSmol, OnTokio, run_node};
@@ -21,6 +21,8 @@ pub(crate) enum Pair {
     Trip64,
     /// 56 bytes one way.
     Flow,
+    /// The same to this process, at their due times.
+    Load,
 }
 
 impl Pair {
@@ -30,6 +32,7 @@ impl Pair {
             Pair::Trip48 => ["Client48", "Echo48"],
             Pair::Trip64 => ["Client64", "Echo64"],
             Pair::Flow => ["Source", "Sink"],
+            Pair::Load => ["Listener", "Pacer"],
         }
     }
 
@@ -40,11 +43,12 @@ impl Pair {
             Pair::Trip48 => "Client48.pongs-48",
             Pair::Trip64 => "Client64.pongs-64",
             Pair::Flow => "Source.tallies",
+            Pair::Load => "Pacer.tallies",
         }
     }
 
     pub(super) fn of(name: &str) -> Pair {
-        let all = [Pair::Trip48, Pair::Trip64, Pair::Flow];
+        let all = [Pair::Trip48, Pair::Trip64, Pair::Flow, Pair::Load];
         all.into_iter().find(|pair| pair.names()[0] == name).expect("a name of a service")
     }
 
@@ -67,6 +71,11 @@ impl Pair {
             Pair::Trip48 => builder.service(move || Client48(task.clone())).service(|| Echo48),
             Pair::Trip64 => builder.service(move || Client64(task.clone())).service(|| Echo64),
             Pair::Flow => builder.service(move || Source(task.clone())).service(|| Sink),
+            Pair::Load => {
+                let pacer = task.clone();
+                let builder = builder.service(move || Listener(task.clone()));
+                builder.service(move || Pacer(pacer.clone()))
+            }
         }
     }
 }
