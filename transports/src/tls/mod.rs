@@ -131,7 +131,8 @@ impl Tls {
         match select(pin!(self.connect(stream, peer)), late).await {
             Either::Left((connected, _)) => connected,
             Either::Right(_) => {
-                let text = format!("the peer did not prove its name within {limit:?}");
+                let text =
+                    format!("handshake timeout: the peer did not prove its name within {limit:?}");
                 Err(io::Error::new(io::ErrorKind::TimedOut, text))
             }
         }
