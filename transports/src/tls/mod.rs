@@ -265,9 +265,9 @@ impl Settings {
         let clients = clients.build().map_err(|error| files.no_authorities(error.to_string()))?;
         files.check(node, &chain, &*servers, &*clients)?;
         let client = client_settings(&provider, servers, chain.clone(), key.clone_key());
-        let client = client.map_err(|error| files.no_key(&error))?;
-        let server = server_settings(&provider, clients, chain, key);
-        let server = server.map_err(|error| files.no_key(&error))?;
+        let client = client.map_err(|error| files.no_key(&error, &key))?;
+        let server = server_settings(&provider, clients, chain, key.clone_key());
+        let server = server.map_err(|error| files.no_key(&error, &key))?;
         Ok(Settings { client: Arc::new(client), server: Arc::new(server) })
     }
 }
