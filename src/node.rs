@@ -68,6 +68,11 @@ use watchdog::Watchdog;
 pub use placing::Placement;
 pub use running::{Running, StartReport};
 
+/// Signals within this time of one before are the same request: `timeout` of coreutils sends one to
+/// its process, and one to the group with it.
+#[cfg(feature = "signals")]
+const ONE_SIGNAL: Duration = Duration::from_millis(100);
+
 /// Services that fit together, ready to start. See the [crate's example](crate).
 pub struct Node {
     plan: Arc<Plan>,
@@ -210,7 +215,8 @@ impl Node {
     }
 
     /// Runs the node on `executor` until its services have ended. SIGINT (Ctrl-C) or SIGTERM shuts
-    /// it down; a second signal is the deadline of the shutdown. Needs the feature `signals`.
+    /// it down; a second signal, at least a tenth of a second later, is the deadline of the
+    /// shutdown. Needs the feature `signals`.
     ///
     /// # Errors
     /// If it did not start, a service failed permanently, or services were abandoned at the
@@ -243,7 +249,12 @@ impl Node {
                     if std::mem::replace(&mut interrupted, true) {
                         shared.lifecycle.overdue.set();
                     }
-                    join = again;
+                    // Nobody listens meanwhile.
+                    let until = shared.executor.now().saturating_add(ONE_SIGNAL);
+                    match select(again, shared.executor.sleep_until(until)).await {
+                        Either::Left((report, _)) => return report,
+                        Either::Right(((), again)) => join = again,
+                    }
                 }
             }
         }

@@ -20,6 +20,7 @@ mod execution;
 mod hosts;
 mod include;
 mod legacy;
+mod legacy_addresses;
 mod legacy_section;
 mod link;
 mod links;

@@ -7,13 +7,15 @@ mod letters;
 mod numbers;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use mycelium::{BuildError, Context, Node, Report, Result, Running, StartError, Topology, service};
 use mycelium_tokio::Tokio;
-use mycelium_transports::counters::Kind;
+use mycelium_transports::counters::{Kind, Reading};
 use mycelium_transports::endpoint::BindError;
+use tokio::sync::Notify;
 
 use crate::numbers::{Counter, Number, Taker, within};
 
@@ -405,6 +407,60 @@ async fn both_sides_of_a_link_count_the_same_as_taken() {
             assert_eq!(of(&far, "left") + of(&near, "left"), 0);
         }
     }
+}
+
+/// Ends when the test says so, and not at a shutdown.
+struct Lingers(Arc<Notify>);
+
+#[service]
+impl Lingers {
+    async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
+        self.0.notified().await;
+        Ok(())
+    }
+}
+
+/// The reader ends at the shutdown, and the link runs until the last service has ended.
+#[tokio::test]
+async fn what_arrives_after_the_end_of_the_reader_is_counted() {
+    let (pair, _received) = Pair::new("unread");
+    let end = Arc::new(Notify::new());
+    let text = TOPOLOGY
+        .replace("services = [\"Counter\"]", "services = [\"Ticker\"]\nshutdown = \"1ms\"")
+        .replace("\"Taker\"", "\"Taker\", \"Lingers\"")
+        .replace("[link.default]", "[link.default]\ntransport = \"unix\"");
+    let start = |name| {
+        let topology = Topology::parse("pair.toml", &text).unwrap();
+        let (end, taken) = (end.clone(), pair.taken.clone());
+        let node = Node::builder(name)
+            .topology(topology.in_directory(&pair.directory))
+            .service(|| Ticker)
+            .service(move || Taker(taken.clone()))
+            .service(move || Lingers(end.clone()));
+        node.build().unwrap().start(Tokio::current().unwrap()).unwrap()
+    };
+    let (far, near) = (start("far"), start("near"));
+    let of = |counters: &[Reading], kind, value: &str| -> u64 {
+        let lines = counters.iter().filter(|it| it.kind == kind && it.label("topic") == "numbers");
+        lines.map(|line| line.value(value)).sum()
+    };
+    let until = async |kind, value| {
+        while of(&near.counters(), kind, value) == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    within(until(Kind::Edge, "taken")).await;
+    near.shutdown();
+    within(until(Kind::Publisher, "no_subscribers")).await;
+    end.notify_one();
+    let counters = within(near.join()).await.unwrap().counters;
+    let sent = of(&counters, Kind::Publisher, "sent");
+    let accounted =
+        ["joined_at", "taken", "left"].map(|value| of(&counters, Kind::Edge, value)).iter().sum();
+    let unread = of(&counters, Kind::Publisher, "no_subscribers");
+    assert_eq!(sent - unread, accounted, "{counters:?}");
+    far.shutdown();
+    _ = within(far.join()).await;
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGKILL, SIGTERM};
 
 use crate::handle::{BundleHandle, Wake};
 use crate::member::Member;
@@ -19,6 +19,10 @@ use crate::process::Process;
 use crate::protocol::{self, MemberState};
 use crate::report::{BundleError, BundleEvent, BundleReport, MemberOutcome, MemberReport};
 use crate::restart::Failures;
+
+/// Signals within this time of the first one are the same request: `timeout` of coreutils sends one
+/// to its process, and one to the group with it.
+const ONE_SIGNAL: Duration = Duration::from_millis(100);
 
 pub(crate) type Observer = Box<dyn FnMut(&BundleEvent) + Send>;
 
@@ -34,8 +38,8 @@ pub(crate) struct Run {
     stopping: bool,
     /// It was stopped while members were running.
     stopped_early: bool,
-    /// A signal arrived.
-    interrupted: bool,
+    /// When the first signal arrived.
+    interrupted: Option<Duration>,
     /// A second signal arrived.
     killing: bool,
     /// Members that did not end by themselves.
@@ -113,7 +117,7 @@ impl Run {
             origin: now(),
             stopping: false,
             stopped_early: false,
-            interrupted: false,
+            interrupted: None,
             killing: false,
             killed: Vec::new(),
             error: None,
@@ -128,7 +132,9 @@ impl Run {
                 Some(Wake::Interrupted) => {
                     tracing::info!("the launcher was interrupted: the bundle ends");
                     self.stopping = true;
-                    self.killing = std::mem::replace(&mut self.interrupted, true);
+                    let now = self.now();
+                    let first = *self.interrupted.get_or_insert(now);
+                    self.killing |= now.saturating_sub(first) >= ONE_SIGNAL;
                 }
                 None => (),
             }
@@ -215,10 +221,15 @@ impl Run {
         let status = process.reap()?;
         slot.status = Some(status);
         self.handle.pids().remove(&name);
+        // It may have exited by itself just before.
+        let was_killed = matches!(stop, StopRequest::Kill) && status.signal() == Some(SIGKILL);
+        if was_killed {
+            self.report_event(BundleEvent::Killed { member: name.clone() });
+        }
         self.report_event(BundleEvent::Exited { member: name.clone(), status });
         if status.success() {
             self.slots[member].state = State::Ended(MemberOutcome::Completed);
-        } else if let StopRequest::Kill = stop {
+        } else if was_killed {
             self.killed.push(name);
         } else if status.code() == Some(protocol::UNDELIVERED.into()) {
             // The messages were lost with the process: another process cannot bring them back.
@@ -278,7 +289,6 @@ impl Run {
                 StopRequest::No | StopRequest::Term { .. } if self.killing || overdue => {
                     *stop = StopRequest::Kill;
                     process.kill();
-                    self.report_event(BundleEvent::Killed { member });
                 }
                 StopRequest::No if is_next => {
                     *stop = StopRequest::Term { until: now.saturating_add(self.deadline) };

@@ -21,7 +21,7 @@ use mycelium_executor::{DeadlineTimer, Executor, Stream, yield_now};
 use mycelium_transports::counters::LegacyValue;
 
 use super::config::OnBadFrame;
-use super::hub::{Client, Eviction, Hub, source};
+use super::hub::{Client, Eviction, Hub, Subject, source};
 use super::intake::Intake;
 use super::outbox::Taken;
 use crate::links::log::Level;
@@ -100,7 +100,8 @@ impl Connection {
         if !end.is_orderly() {
             self.hub.count(LegacyValue::Errors, 1);
         }
-        self.hub.log(level, end.cause(), &who, &words);
+        let named = end.subject().map(|subject| self.hub.named(end.cause(), subject));
+        self.hub.log(level, end.cause(), named.as_deref().unwrap_or(&who), &words);
     }
 
     /// Takes the frames of the client until it leaves. While the node ends, nothing is read.
@@ -186,7 +187,8 @@ impl Connection {
                             "{} sends frames of type {type_id}, which has no topic",
                             client.peer
                         );
-                        hub.log(Level::Warn, "unknown", &source(&client.peer), &words);
+                        let named = hub.named("unknown", Subject::Type(type_id));
+                        hub.log(Level::Warn, "unknown", &named, &words);
                     }
                 }
             }
@@ -208,7 +210,8 @@ impl Connection {
                             let words = format_args!(
                                 "{peer} sends an invalid payload of type {type_id}: {problem}"
                             );
-                            hub.log(Level::Warn, "invalid", &source(&client.peer), &words);
+                            let named = hub.named("invalid", Subject::Type(type_id));
+                            hub.log(Level::Warn, "invalid", &named, &words);
                         }
                     }
                 } else if poll_fn(|context| intake.poll_send(context)).await {
@@ -232,9 +235,6 @@ impl Connection {
             if let Err(error) = self.write_all(&bytes).await {
                 return End::Failed(error);
             }
-            self.unsent.store(0, Ordering::Relaxed);
-            self.sent.fetch_add(frames, Ordering::Relaxed);
-            self.hub.count(LegacyValue::Sent, frames);
         }
         // The client gets the end of the stream. Until it has closed its side, the socket is kept:
         // one that is closed with unread bytes may take back what was sent.
@@ -254,18 +254,36 @@ impl Connection {
         }
     }
 
-    async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+    /// Writes frames. Each of them is sent once the socket has taken its last byte.
+    async fn write_all(&self, frames: &[u8]) -> io::Result<()> {
+        let (mut bytes, mut unsent) = (frames, frames);
         while !bytes.is_empty() {
             let written =
                 poll_fn(|context| Pin::new(&mut *self.stream()).poll_write(context, bytes));
             match written.await {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+                Ok(count) => {
+                    bytes = bytes.get(count..).unwrap_or_default();
+                    self.count_sent(&mut unsent, bytes.len());
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
         poll_fn(|context| Pin::new(&mut *self.stream()).poll_flush(context)).await
+    }
+
+    /// Counts the first ones of these frames as sent, but for those that end in the last `waiting`
+    /// bytes.
+    fn count_sent(&self, unsent: &mut &[u8], waiting: usize) {
+        let mut sent = 0;
+        while let Some(rest) = after_frame(unsent).filter(|rest| rest.len() >= waiting) {
+            *unsent = rest;
+            sent += 1;
+        }
+        self.unsent.fetch_sub(sent, Ordering::Relaxed);
+        self.sent.fetch_add(sent, Ordering::Relaxed);
+        self.hub.count(LegacyValue::Sent, sent);
     }
 
     /// The stream, for one poll: both sides are polled by one task.
@@ -301,12 +319,32 @@ impl End {
             End::Left => "left",
             End::Finished => "finished",
             End::Failed(_) => "failed",
+            End::Invalid(LegacyError::Digest { .. }) => "digest",
             End::Invalid(_) => "bad frame",
             End::Unknown { .. } => "unknown",
             End::Undecodable { .. } => "invalid",
             End::Timeout { .. } => "timeout",
             End::Evicted(Eviction::Slow) => "slow",
             End::Evicted(Eviction::Displaced) => "displaced",
+        }
+    }
+}
+
+impl End {
+    /// What the client did wrong, if log lines are counted by that and not by the address: an
+    /// operator reads there what the topology lacks.
+    fn subject(&self) -> Option<Subject> {
+        match self {
+            End::Unknown { type_id } | End::Undecodable { type_id, .. } => {
+                Some(Subject::Type(*type_id))
+            }
+            End::Invalid(LegacyError::Digest { found }) => Some(Subject::Digest(found.0)),
+            End::Left
+            | End::Finished
+            | End::Failed(_)
+            | End::Invalid(_)
+            | End::Timeout { .. }
+            | End::Evicted(_) => None,
         }
     }
 }
@@ -337,6 +375,13 @@ impl fmt::Display for End {
             ),
         }
     }
+}
+
+/// The frames after the first one of these.
+fn after_frame(frames: &[u8]) -> Option<&[u8]> {
+    let (header, rest) = frames.split_first_chunk::<HEADER>()?;
+    let [_, _, length @ ..] = *header;
+    rest.get(u32::from_le_bytes(length) as usize..)
 }
 
 /// Bytes that were read and not yet taken.

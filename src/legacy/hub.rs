@@ -1,13 +1,14 @@
 //! What the services and connections of one listener share: its clients, and the ways of messages
 //! to and from them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use event_listener::Event;
+use mycelium_core::legacy::ContractDigest;
 use mycelium_executor::{Executor, Listener, Peer};
 use mycelium_transports::counters::{LegacyValue, Line};
 use mycelium_transports::endpoint::{BindError, BoundEndpoint};
@@ -17,6 +18,9 @@ use super::intake::{Intake, MakeIntake};
 use super::outbox::Outbox;
 use crate::latch::{Countdown, Latch, until};
 use crate::links::log::{Level, Log};
+
+/// The most types, and the most digests, that have log lines of their own.
+const NAMED: usize = 32;
 
 /// The state of one listener.
 pub(crate) struct Hub {
@@ -30,6 +34,8 @@ pub(crate) struct Hub {
     /// Notified when a connection has ended.
     departed: Event,
     running: OnceLock<Started>,
+    /// What log lines have named.
+    named: Mutex<BTreeSet<(&'static str, Subject)>>,
     /// Until the listener runs.
     open: Mutex<Option<Open>>,
 }
@@ -87,6 +93,15 @@ pub(super) struct Client {
     evicted: Latch,
 }
 
+/// What a log line is about, beside its cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Subject {
+    /// A type.
+    Type(u16),
+    /// The digest of a contract.
+    Digest([u8; 32]),
+}
+
 /// Why a client has to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Eviction {
@@ -107,6 +122,7 @@ impl Hub {
             clients: Mutex::default(),
             departed: Event::new(),
             running: OnceLock::new(),
+            named: Mutex::default(),
             open: Mutex::default(),
         }
     }
@@ -166,6 +182,20 @@ impl Hub {
                 (cause, who.to_owned()),
                 &format_args!("legacy listener `{name}`: {words}"),
             );
+        }
+    }
+
+    /// What the log lines of a cause are counted by, if the subject is new or known: a client
+    /// cannot fill the log with subjects.
+    pub(super) fn named(&self, cause: &'static str, subject: Subject) -> String {
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_cause = named.iter().filter(|(other, _)| *other == cause).count();
+        let is_named =
+            named.contains(&(cause, subject)) || of_cause < NAMED && named.insert((cause, subject));
+        match subject {
+            _ if !is_named => String::new(),
+            Subject::Type(type_id) => type_id.to_string(),
+            Subject::Digest(digest) => ContractDigest(digest).to_string(),
         }
     }
 

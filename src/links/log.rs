@@ -128,7 +128,10 @@ fn key(notice: &Notice<'_>) -> (Level, Key) {
         Notice::Disconnected { peer, error } => {
             of(Level::Warn, "down", &format!("{peer} {}", kind_of(error)))
         }
-        Notice::Unreachable { peer, pause, .. } if *pause < ABSENT => {
+        // A process that does not answer has made the node wait before, however short the pause is.
+        Notice::Unreachable { peer, pause, error }
+            if *pause < ABSENT && error.kind() != ErrorKind::TimedOut =>
+        {
             of(Level::Debug, "unreachable for a moment", peer)
         }
         Notice::Unreachable { peer, .. } => of(Level::Warn, "unreachable", peer),

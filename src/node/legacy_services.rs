@@ -98,6 +98,7 @@ impl LegacyCodecs {
         let topics: BTreeMap<&str, Schema> =
             ports.map(|port| (&*port.topic, port.schema)).collect();
         let (mut services, mut hubs) = (Vec::new(), Vec::new());
+        topology.check_legacy_addresses(node)?;
         for config in topology.legacy_listeners() {
             let is_own = config.node.as_deref().is_none_or(|there| there == node);
             let there = config.node.clone().unwrap_or_else(|| node.to_owned());

@@ -14,9 +14,12 @@ use crate::report::Carrier;
 #[cfg(feature = "topology")]
 pub(super) const INVALID_TYPE: &str = "invalid type: ";
 
+/// Longer values are cut in messages.
+const LONGEST_VALUE: usize = 200;
+
 /// An error of a topology, with its place in the file.
 #[derive(Clone, PartialEq, Eq, Error)]
-#[error("{location}: {problem}{}", of_variables(written.as_deref()))]
+#[error("{location}: {}{}", shortened(&problem.to_string()), of_variables(written.as_deref()))]
 pub struct TopologyError {
     pub(super) location: SourceLocation,
     pub(super) problem: Box<Problem>,
@@ -376,7 +379,29 @@ fn name(carrier: Carrier) -> &'static str {
 }
 
 fn of_variables(written: Option<&str>) -> String {
-    written.map(|written| format!("; the file has {written}")).unwrap_or_default()
+    written.map(|written| format!("; the file has {}", cut(written))).unwrap_or_default()
+}
+
+/// A message whose long values, between backquotes, are cut.
+fn shortened(message: &str) -> String {
+    let is_value = |number: &usize| number % 2 == 1;
+    let parts = message.split('`').enumerate();
+    let parts = parts.map(|(number, part)| match is_value(&number) {
+        true => cut(part),
+        false => part.to_owned(),
+    });
+    parts.collect::<Vec<_>>().join("`")
+}
+
+/// The beginning of a long text, and its length.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_VALUE) {
+        Some((end, _)) => {
+            let (shown, length) = (&text[..end], text.chars().count());
+            format!("{shown}… ({length} characters)")
+        }
+        None => text.to_owned(),
+    }
 }
 
 fn another_topic(has_port: bool) -> &'static str {

@@ -148,6 +148,12 @@ impl<'a> Reader<'a> {
         if chain.len() > DEEPEST {
             return Err(format!("expected at most {DEEPEST} files that include the next one"));
         }
+        // To open a pipe may wait for its other side for ever.
+        match fs::metadata(&real) {
+            Ok(file) if !file.is_file() => return Err("it is not a file".to_owned()),
+            Ok(_) => {}
+            Err(error) => return Err(unreadable(found, &error)),
+        }
         let text = read(found, self.files.source.bytes())?;
         Ok(Found::New { real, text })
     }

@@ -187,19 +187,7 @@ impl Topology {
     /// The listeners for clients of the original system.
     pub(crate) fn legacy_listeners(&self) -> Vec<ListenerConfig> {
         let listeners = self.sections.legacy.iter().map(|(name, section)| {
-            let (endpoint, place) = match (&section.listen, &section.socket) {
-                (Some(listen), _) => {
-                    let (addresses, place) = (listen.as_ref().0.clone(), listen.span());
-                    (Endpoint::Tcp { addresses, listen: Vec::new() }, place)
-                }
-                (None, Some(socket)) => {
-                    let access =
-                        access(section.users.as_deref(), section.group, section.mode.as_ref());
-                    (Endpoint::unix(socket.as_ref(), access), socket.span())
-                }
-                // `check_legacy` refuses it.
-                (None, None) => (Endpoint::unix("", Access::default()), name.span()),
-            };
+            let (endpoint, place) = Topology::legacy_endpoint(name, section);
             let node = section.node.as_ref().map(|node| node.as_ref().as_str());
             let bad = |name: Option<BadFrameName>, default| name.map_or(default, |name| name.0);
             ListenerConfig {
@@ -220,6 +208,25 @@ impl Topology {
             }
         });
         listeners.collect()
+    }
+
+    /// Where a listener listens, and the place that says so.
+    pub(super) fn legacy_endpoint(
+        name: &Spanned<String>,
+        section: &LegacySection,
+    ) -> (Endpoint, Range<usize>) {
+        match (&section.listen, &section.socket) {
+            (Some(listen), _) => {
+                let (addresses, place) = (listen.as_ref().0.clone(), listen.span());
+                (Endpoint::Tcp { addresses, listen: Vec::new() }, place)
+            }
+            (None, Some(socket)) => {
+                let access = access(section.users.as_deref(), section.group, section.mode.as_ref());
+                (Endpoint::unix(socket.as_ref(), access), socket.span())
+            }
+            // `check_legacy` refuses it.
+            (None, None) => (Endpoint::unix("", Access::default()), name.span()),
+        }
     }
 
     /// Whether the file lists the services of a node.

@@ -42,7 +42,9 @@ impl<'de> Deserialize<'de> for Span {
                 ));
             }
         };
-        let span = humantime::parse_duration(&text).map_err(|_| {
+        // The library takes a zero without a unit; the file has a unit in each duration.
+        let span = humantime::parse_duration(&text).ok().filter(|_| text != "0");
+        let span = span.ok_or_else(|| {
             D::Error::custom(format!(
                 "invalid duration `{text}`: expected a number and a unit, such as `250ms`"
             ))

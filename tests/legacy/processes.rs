@@ -95,7 +95,7 @@ fn a3_junk_is_logged_once_for_each_cause() {
     let floor = Floor::of_broker("\"plain\"", "invalid = \"drop\"\nconnections = 1");
     let process = broker_process(&floor, 1024);
     let mut client = connect(&floor);
-    let bad = [frame(9, b"unknown"), frame(8, b""), frame(SWAP, b"invalid")].concat();
+    let bad = [frame(9, b"unknown"), frame(9, b""), frame(SWAP, b"invalid")].concat();
     for number in 0..1000 {
         client.send(&bad);
         if number % 10 == 0 {
@@ -116,6 +116,38 @@ fn a3_junk_is_logged_once_for_each_cause() {
         assert!(count.ends_with(&format!("({more} more within a minute)")), "{first}\n{count}");
     }
     assert!(lines.len() < 10, "{lines:#?}");
+}
+
+/// One line for each address hid all types but the first, and all digests.
+#[test]
+fn each_unknown_type_and_each_wrong_digest_is_named_once() {
+    let digest = format!("{{ digest = \"{DIGEST}\" }}");
+    let floor = Floor::of_broker(&digest, "");
+    let process = broker_process(&floor, 1024);
+    for other in ["aa", "bb", "aa", "bb"] {
+        let mut client = connect(&floor);
+        client.send(&[hex("2000"), hex(&other.repeat(32))].concat());
+        assert_eq!(client.frame(), None, "it is disconnected");
+    }
+    let mut client = connect(&floor);
+    client.send(&[hex("2000"), hex(DIGEST)].concat());
+    for round in 0..2 {
+        for type_id in 100..1000 {
+            client.send(&frame(type_id, b""));
+        }
+        client.send(&words(SWAP, round, 2));
+        assert_eq!(client.words(), Some((ORDER, round, 2)));
+    }
+    drop(client);
+    let lines = end(process);
+    let of = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
+    // A line, and a count.
+    assert_eq!([of(&"aa".repeat(32)), of(&"bb".repeat(32))], [2, 2], "{lines:#?}");
+    for type_id in 100..132 {
+        assert_eq!(of(&format!("sends frames of type {type_id}, ")), 2, "{lines:#?}");
+    }
+    // All others share one.
+    assert_eq!(of("sends frames of type "), 33 * 2, "{lines:#?}");
 }
 
 /// An error of accept ended the endpoint, or made its task spin.

@@ -100,6 +100,24 @@ fn a_slow_client_misses_messages_that_are_counted() {
     );
 }
 
+/// A node ends while a client does not read: frames that the client gets later are not dropped.
+#[test]
+fn a_frame_is_sent_once_its_last_byte_is_written() {
+    let floor = Floor::of_flood("slow = \"drop\"");
+    let node = floor.flood();
+    let (mut idle, report) = run(node, move |running| {
+        let mut idle = floor.connect();
+        idle.send(&words(SWAP, 0, BLOBS));
+        while counter(&running.counters(), "dropped") == 0 {
+            std::thread::yield_now();
+        }
+        idle
+    });
+    let received = std::iter::from_fn(|| whole(&mut idle)).count() as u64;
+    let value = |name| counter(&report.counters, name);
+    assert_eq!((value("sent"), value("sent") + value("dropped")), (received, BLOBS));
+}
+
 /// Takes no swap before a notification.
 struct Waiting(std::sync::mpsc::Sender<u64>, Arc<Notify>);
 

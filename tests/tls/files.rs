@@ -7,7 +7,10 @@ use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 use mycelium_transports::endpoint::Endpoint;
 use mycelium_transports::tls::{Tls, TlsError};
-use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, IsCa,
+    date_time_ymd,
+};
 
 use crate::certificates::{Authority, Certificates};
 use crate::hostile::files;
@@ -79,6 +82,58 @@ async fn mistakes_in_files_are_start_errors_with_their_place() {
         foreign,
         "t.toml:3:15: node `far` cannot use TLS: certificate `far.pem`: no peer would accept it: \
          none of the authorities has issued it; the authorities are those of `ca.pem`"
+    );
+}
+
+/// Too short for any use.
+const RSA_KEY: &str = "\
+-----BEGIN RSA PRIVATE KEY-----
+MIICXAIBAAKBgQCdPJiNueIgSAuIn7+ilBn8bxqFOF6ibnqXXNBtJtAZFrsFf1GH
+XH7qofKE3zn0X1pA1wOLjhPwaheU1wXnWq5yAeDEXopurXs8F/zsBH9ha+kKIr4t
+fdwpU1a+UYcIvvCSnGLrKquV2nn0S3vDVVFui1B1SWLwZ8deqy/tzpT0awIDAQAB
+AoGAXNNDNJhCeNBPjs7QcYiBdteYjoFizP3v/Z/bpDS/sbALpQku9nySqK4G4I5w
+RmZsf87v1tl/x/S6CzKN17FfPh3n76qrKYC9qFseePSS8PSODe6T2Br5v8l3B6UV
+jbmBV4ClLpDwnaBzADFZ2X3p0k+2dZwqa/F4BCfVZdJKULECQQDRSJsvoFjtB1Sl
+qDBReLc0HmwPaFkMuxweOrjpfwethdMeE9R47V0i3Hm1u9o5dXe8XYOY5ieBZACf
+ijKTB/qVAkEAwFXMWNURt1qODMW+8qO/l9v2luqYW1xzhSBatURDgYKPu/IQJ/0k
+gLgItZNf6BTdv1d7kGINdoAFKGStpNxy/wJBAJJkuoEXJf0vuotiWeIzkdt4SFiC
+wn/ARsvygbR7clB0IxiQAHlSeGrRVKXGMMEupUHzHAGRRSMiY7k1v2jQFP0CQA8k
+sjosTIDLOHP4/dfM3MDwKLIpNmW7Gb1Zlsq+3THNPdPmcy8y1zTrSIRDXkG/otX1
+5Vyw266A1ecgRiu8z7ECQHPUpfch0tYVYHEcxtL9H93esvu3lvAXMr3CffPaQQIg
+VSbkMk+uCqEhjmukAfZHx5MzBbyUXr20ZtimQ5ylyBg=
+-----END RSA PRIVATE KEY-----
+";
+
+/// The library has names for these mistakes, and no words.
+#[tokio::test]
+async fn mistakes_that_the_library_only_names_are_in_words() {
+    assert_eq!(
+        start_error("short", |files| files.write("far.key", RSA_KEY)),
+        "t.toml:4:7: node `far` cannot use TLS: key `far.key`: an RSA key has 2048 to 4096 bits, \
+         and this one has 1024"
+    );
+    let of = |name: &str, change: &dyn Fn(&mut CertificateParams)| {
+        let error = start_error(name, |files| {
+            let authority = Authority::new("test");
+            let mut params = CertificateParams::new(["far".to_owned()]).unwrap();
+            change(&mut params);
+            files.write("ca.pem", &authority.pem());
+            files.write_pair("far", &authority.issue_as(params));
+        });
+        let (_, reason) = error.split_once("no peer would accept it: ").expect(&error);
+        reason.replace("; the authorities are those of `ca.pem`", "")
+    };
+    assert_eq!(
+        of("authority", &|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)),
+        "it is the certificate of an authority (`CA:TRUE`), not of a node"
+    );
+    assert_eq!(
+        of("critical", &|params| {
+            let mut extension = CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![5, 0]);
+            extension.set_criticality(true);
+            params.custom_extensions = vec![extension];
+        }),
+        "it has a critical extension that the library does not know"
     );
 }
 

@@ -119,6 +119,33 @@ async fn a_silent_peer_is_disconnected() {
     within(far.join()).await.unwrap();
 }
 
+/// It accepts connections and says nothing. The error has the words of the handshake, as over plain
+/// TCP, and not those of an address that nobody answers at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_listener_is_a_handshake_timeout() {
+    let certificates = Certificates::of("mute", &["far", "near"]);
+    let file = |name: &str| certificates.path().join(name);
+    let (certificate, key, authorities) = (file("near.pem"), file("near.key"), file("ca.pem"));
+    let files = TlsFiles { certificate, key, authorities };
+    let tls = Arc::new(Tls::load("near", files, Box::new(|_| ())).unwrap());
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    for handshake in [Duration::from_millis(50), Duration::from_secs(5)] {
+        let (addresses, listen, node) = (vec![address.clone()], Vec::new(), "far".to_owned());
+        let endpoint = Endpoint::Tls { addresses, listen, node, tls: tls.clone(), handshake };
+        let executor: Arc<dyn Executor> = Arc::new(Tokio::current().unwrap());
+        let error = within(endpoint.connect(&executor)).await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "`{address}`: handshake timeout: the peer did not prove its name within \
+                 {handshake:?}"
+            )
+        );
+    }
+}
+
 /// More of them than a server has places for, and a node that proves its name.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn silent_peers_do_not_exclude_a_node() {

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::process::Command;
 
 use mycelium::{Problem, Topology, TopologyError};
 
@@ -162,7 +164,7 @@ fn files_that_cannot_be_included_are_errors_with_the_place_of_the_include() {
     let invalid = "invalid include: expected a list of files, such as [\"common.toml\"]";
     for (name, expected) in [
         ("missing.toml", "missing.toml:2:3: cannot include `sub/none.toml`: No such file or directory (os error 2)".to_owned()),
-        ("directory.toml", "directory.toml:1:12: cannot include `sub`: Is a directory (os error 21)".to_owned()),
+        ("directory.toml", "directory.toml:1:12: cannot include `sub`: it is not a file".to_owned()),
         ("sub/self.toml", "sub/self.toml:1:12: cannot include `self.toml`: files include each other: sub/self.toml -> sub/self.toml".to_owned()),
         ("circle.toml", "sub/back.toml:2:12: cannot include `../circle.toml`: files include each other: circle.toml -> sub/back.toml -> sub/../circle.toml".to_owned()),
         ("0.toml", "8.toml:1:12: cannot include `9.toml`: expected at most 8 files that include the next one".to_owned()),
@@ -176,6 +178,20 @@ fn files_that_cannot_be_included_are_errors_with_the_place_of_the_include() {
         let error = files.error(name);
         assert!(error.starts_with(&expected), "{directory}: {error}");
     }
+}
+
+/// To open it waited for ever for a process that writes.
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_not_included_and_may_be_the_topology() {
+    let files = Files::new("pipe", &[("app.toml", "# the root\ninclude = [\"pipe\"]\n")]);
+    let pipe = files.0.join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert_eq!(files.error("app.toml"), "app.toml:2:12: cannot include `pipe`: it is not a file");
+    // As a shell's `<(..)`: another process writes the text.
+    let writer = std::thread::spawn(move || fs::write(pipe, "[node.a]\nservices = [\"A\"]\n"));
+    assert_eq!(nodes(&files.load("pipe").unwrap()), ["a"]);
+    writer.join().unwrap().unwrap();
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Files that are not a topology: sections, names, types, durations and sizes.
 
+use mycelium::Topology;
+
 use crate::{check, check_with_schema};
 
 #[test]
@@ -171,6 +173,31 @@ fn values_of_another_type() {
     ]);
 }
 
+/// A file of another kind may be one long text.
+#[test]
+fn long_values_are_cut() {
+    let long = |text: &str| text.repeat(10_000);
+    let error = Topology::parse("t.toml", &format!("[service.A]\nrun = \"{}\"\n", long("ä")));
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        format!(
+            "t.toml:2:7: invalid run `{}… (10000 characters)`: expected one of: shared, \
+             dedicated, pinned(1), pinned(1, 3)",
+            "ä".repeat(200)
+        )
+    );
+    for text in [
+        format!("{} = 1\n", long("k")),
+        format!("[node.\"{}\"]\n", long("n ")),
+        format!("[node.a]\nshutdown = \"{}\"\n", long("x")),
+        format!("[node.a]\nservices = [\"{0}\", \"{0}\"]\n", long("S")),
+    ] {
+        let error = Topology::parse("t.toml", &text).unwrap_err().to_string();
+        assert!(error.len() < 800, "{error}");
+        assert!(error.contains("0 characters)`"), "{error}");
+    }
+}
+
 #[test]
 fn durations() {
     check_with_schema(&[
@@ -198,6 +225,11 @@ fn durations() {
             "[service.A]\nrestart_window = \"60\"",
             "2:18",
             "invalid duration `60`: expected a number and a unit, such as `250ms`",
+        ),
+        (
+            "[node.a]\nshutdown = \"0\"",
+            "2:12",
+            "invalid duration `0`: expected a number and a unit, such as `250ms`",
         ),
         (
             "[service.A]\nmax_backoff = \"-1s\"",

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use mycelium_core::link::RunShape;
 use mycelium_transports::conformance::Probe;
-use mycelium_transports::counters::Region;
+use mycelium_transports::counters::{Kind, Region};
 use mycelium_transports::local::{
     Delivery, GapReason, LatestByKey, Policy, RemotePublishError, RemotePublisher, Schema,
     TaskBudget, Topic, TryRecv, poll_with,
@@ -128,6 +128,88 @@ fn the_first_receive_wakes_a_publisher_that_joined_before() {
     assert!(matches!(reader.try_recv(), TryRecv::Empty));
     assert!(publisher.is_requested());
     assert_eq!(calls.0.load(Ordering::SeqCst), 1);
+}
+
+/// `sent`, `no_subscribers`, and what the readers have counted.
+fn counted(counters: &Region) -> (u64, u64, u64) {
+    let readings = counters.read();
+    let publisher = readings.iter().find(|line| line.kind == Kind::Publisher).unwrap();
+    let accounted = readings.iter().filter(|line| line.kind == Kind::Edge).map(|line| {
+        ["taken", "overwritten", "skipped", "dropped", "sampled", "left"]
+            .map(|value| line.value(value))
+            .iter()
+            .sum::<u64>()
+    });
+    (publisher.value("sent"), publisher.value("no_subscribers"), accounted.sum())
+}
+
+#[test]
+fn messages_of_a_link_without_subscription_are_counted() {
+    for policy in [Policy::Block, Policy::DropOldest, Policy::DropNewest, Policy::Latest] {
+        let counters = Region::new(8);
+        let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, counters.clone());
+        let topic = topic.unwrap();
+        let mut reader = topic.subscribe::<Probe>("reader", policy).unwrap();
+        let mut publisher = topic.remote_publisher("publisher", 1, 100).unwrap();
+        let push = |publisher: &mut RemotePublisher, count| {
+            let (shape, slots) = run(publisher.next(), count, true);
+            publisher.push_run(shape, slots.as_slice().as_bytes()).unwrap();
+        };
+        push(&mut publisher, 3);
+        publisher.flush();
+        assert!(matches!(reader.try_recv(), TryRecv::Delivery(_)));
+        // The reader leaves with a gap that it has not had, and before the wake.
+        publisher.skip(4, GapReason::Disconnected);
+        push(&mut publisher, 1);
+        drop(reader);
+        publisher.flush();
+        assert_eq!(counted(&counters), (108, 0, 8), "{policy:?}");
+        push(&mut publisher, 2);
+        publisher.skip(5, GapReason::Overwritten);
+        publisher.flush();
+        assert_eq!(counted(&counters), (115, 7, 8), "{policy:?}");
+        // Another one joins after messages that are not counted yet.
+        push(&mut publisher, 1);
+        let mut reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
+        push(&mut publisher, 1);
+        publisher.flush();
+        assert_eq!(counted(&counters), (117, 8, 8), "{policy:?}");
+        assert!(matches!(reader.try_recv(), TryRecv::Delivery(_)));
+        drop(reader);
+        push(&mut publisher, 1);
+        publisher.end();
+        assert_eq!(counted(&counters), (118, 9, 9), "{policy:?}");
+    }
+}
+
+/// A reader leaves while messages arrive: each of them is counted once.
+#[test]
+fn each_message_of_a_link_is_counted_once_while_a_reader_leaves() {
+    for round in 0..200 {
+        let counters = Region::new(8);
+        let topic = Topic::new("probes", Schema::of::<Probe>(), 4096, counters.clone()).unwrap();
+        let mut reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
+        let mut publisher = topic.remote_publisher("publisher", 1, 0).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for batch in 0..100 {
+                    if batch % 10 == 3 {
+                        publisher.skip(2, GapReason::Disconnected);
+                    }
+                    let (shape, slots) = run(publisher.next(), 5, true);
+                    publisher.push_run(shape, slots.as_slice().as_bytes()).unwrap();
+                    publisher.flush();
+                }
+            });
+            for _ in 0..round {
+                reader.try_recv();
+            }
+            drop(reader);
+        });
+        publisher.flush();
+        let (sent, no_subscribers, accounted) = counted(&counters);
+        assert_eq!((sent, no_subscribers + accounted), (520, 520), "round {round}");
+    }
 }
 
 #[test]

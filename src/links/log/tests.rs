@@ -60,6 +60,20 @@ fn an_absent_peer_is_one_line_per_minute() {
     assert!(test.lines[1].contains("(59 more within a minute)"), "{:?}", test.lines);
 }
 
+/// Each attempt takes seconds, so the pauses stay short for a long time.
+#[test]
+fn a_peer_that_does_not_answer_is_a_warning_at_once() {
+    let pause = Duration::from_millis(10);
+    for (kind, expected) in [
+        (std::io::ErrorKind::TimedOut, Level::Warn),
+        (std::io::ErrorKind::ConnectionRefused, Level::Debug),
+    ] {
+        let error = std::io::Error::from(kind);
+        let (level, _) = key(&Notice::Unreachable { peer: "keeper", error: &error, pause });
+        assert_eq!(level, expected);
+    }
+}
+
 /// One of them does not hide another: a certificate that expired, behind a scan of the port.
 #[test]
 fn addresses_and_errors_are_counted_apart() {

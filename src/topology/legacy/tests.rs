@@ -200,3 +200,47 @@ fn a1_a_topic_with_a_list_is_not_served_to_the_network() {
         }
     }
 }
+
+/// The start failed, and named the system's error.
+#[test]
+fn two_listeners_of_one_host_have_two_addresses() {
+    let check = |text: &str| {
+        let topology = Topology::parse("t.toml", text).unwrap().in_directory("/run/x");
+        topology.check_legacy_addresses("main").map_err(|error| error.to_string())
+    };
+    let listener = |name: &str, keys: &str| {
+        format!("[legacy.{name}]\n{keys}\nwire = \"plain\"\ntypes = {{ 1 = \"a\" }}\n")
+    };
+    let same = |second: &str| {
+        let first = listener("a", "listen = [\"127.0.0.1:7401\", \"[::1]:7401\"]");
+        check(&format!("{first}{}", listener("b", second)))
+    };
+    assert_eq!(same("listen = \"127.0.0.1:7402\""), Ok(()));
+    for address in ["127.0.0.1:7401", "[0:0::1]:7401"] {
+        let shown = address.replace("0:0::1", "::1");
+        assert_eq!(
+            same(&format!("listen = \"{address}\"")).unwrap_err(),
+            format!(
+                "t.toml:6:10: legacy listener `b` has the address `{shown}` of legacy listener `a` \
+                 at t.toml:2:10: expected one of its own"
+            )
+        );
+    }
+    assert_eq!(
+        check(&listener("a", "socket = \"/run/x/main.sock\"")).unwrap_err(),
+        "t.toml:2:10: legacy listener `a` has the address `/run/x/main.sock` of node `main`: \
+         expected one of its own"
+    );
+    let hosts = "[host.x]\naddress = \"10.0.0.1\"\n[host.y]\naddress = \"10.0.0.2\"\n\
+                 [node.main]\nhost = \"x\"\nport = 7400\n[node.other]\nhost = \"y\"\n";
+    let on = |node: &str, listen: &str| {
+        listener(&format!("on-{node}"), &format!("node = \"{node}\"\nlisten = \"{listen}\""))
+    };
+    let any = "0.0.0.0:7401";
+    assert_eq!(check(&format!("{hosts}{}{}", on("main", any), on("other", any))), Ok(()));
+    assert_eq!(
+        check(&format!("{hosts}{}", on("main", "10.0.0.1:7400"))).unwrap_err(),
+        "t.toml:12:10: legacy listener `on-main` has the address `10.0.0.1:7400` of node `main` at \
+         t.toml:7:8: expected one of its own"
+    );
+}

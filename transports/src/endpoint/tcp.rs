@@ -5,7 +5,6 @@
 
 use std::io;
 use std::net::TcpListener;
-use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
@@ -13,7 +12,7 @@ use mycelium_executor::{Executor, Listener, Stream, bind_tcp};
 
 use super::error::BindError;
 
-/// How long a peer tries one address.
+/// How long a peer waits for one address to accept.
 const ATTEMPT: Duration = Duration::from_secs(5);
 
 /// TCP sockets that listen, one for each address.
@@ -59,14 +58,21 @@ pub(super) async fn connect<S: Future<Output = io::Result<Stream>> + Send>(
     let mut texts = Vec::new();
     for address in addresses {
         let limit = executor.sleep_until(executor.now().saturating_add(ATTEMPT));
-        let secured = pin!(async { secure(executor.connect(address.clone()).await?).await });
-        let error = match select(secured, limit).await {
-            Either::Left((Ok(stream), _)) => return Ok(stream),
-            Either::Left((Err(error), _)) => error,
+        let connected = match select(executor.connect(address.clone()), limit).await {
+            Either::Left((connected, _)) => connected,
             Either::Right(_) => {
                 let text = format!("no answer within {ATTEMPT:?}");
-                io::Error::new(io::ErrorKind::TimedOut, text)
+                Err(io::Error::new(io::ErrorKind::TimedOut, text))
             }
+        };
+        // A handshake has a limit of its own, and says that it is the handshake.
+        let secured = match connected {
+            Ok(stream) => secure(stream).await,
+            Err(error) => Err(error),
+        };
+        let error = match secured {
+            Ok(stream) => return Ok(stream),
+            Err(error) => error,
         };
         texts.push(match error.kind() {
             io::ErrorKind::ConnectionRefused => {

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use super::delivery::GapReason;
 use super::versioned::Versioned;
-use crate::sync::AtomicBool;
+use crate::sync::{AtomicBool, AtomicU64, Ordering};
 
 /// Where and why sequences jump: at most one break per place, and only breaks that a reader may
 /// still need.
@@ -22,6 +22,8 @@ pub(super) struct Numbering {
     /// A gating subscription has gone on to the same publisher in memory: messages that only
     /// observers have not read here are done.
     pub(super) was_gated: AtomicBool,
+    /// The sequence after the messages that readers have counted when they left.
+    left_at: AtomicU64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +59,8 @@ impl Numbering {
         let start = Break { at: 0, offset: first, reason, redelivered, gaps: 0 };
         let breaks = Versioned::default();
         breaks.change(|breaks: &mut VecDeque<Break>| breaks.push_back(start));
-        Numbering { breaks, first, capacity, was_gated: AtomicBool::new(false) }
+        let left_at = AtomicU64::new(first);
+        Numbering { breaks, first, capacity, was_gated: AtomicBool::new(false), left_at }
     }
 
     /// `missed` messages are missing before the next message, which will be at place `at`.
@@ -100,6 +103,19 @@ impl Numbering {
         // Every message in the ring has a break before it, except before the very first message.
         let offset = here.map_or(self.first, |entry| entry.offset);
         (place as u64).wrapping_add(offset)
+    }
+
+    /// A reader leaves, and needs the message `from` next; the ring ends at `tail`. Returns how
+    /// many messages it leaves, with the missing ones. Later ones are not its own.
+    pub(super) fn leave(&self, from: u64, tail: usize) -> u64 {
+        let end = self.done(tail, usize::MAX);
+        self.left_at.fetch_max(end, Ordering::AcqRel);
+        end.saturating_sub(from)
+    }
+
+    /// The sequence after the messages that readers have counted when they [left](Self::leave).
+    pub(super) fn left_at(&self) -> u64 {
+        self.left_at.load(Ordering::Acquire)
     }
 
     /// For a reader that joins at a place.

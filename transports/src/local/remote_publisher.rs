@@ -15,7 +15,7 @@ use super::error::{RemotePublishError, TopicError};
 use super::numbering::Numbering;
 use super::ring::MappedRing;
 use super::shared::{MappedOrigin, RemoteBell, Ring, SharedRing};
-use super::state::{Origin, PublisherState};
+use super::state::{Origin, PublisherState, ReaderEntry};
 use super::topic::Topic;
 use super::trace::{Area, TraceArea};
 use super::writer::Writer;
@@ -38,6 +38,9 @@ pub struct RemotePublisher {
     /// Of the messages from this sequence on, none is missing. None has a mark, unless the last
     /// pushed one has.
     plain_from: u64,
+    /// The messages before this sequence are counted: those without a subscription here, the others
+    /// by their readers.
+    counted: u64,
     words: Box<[usize]>,
 }
 
@@ -58,8 +61,15 @@ impl Topic {
         let writer = Writer::join(self, name, epoch, origin)?;
         writer.line.set(PublisherValue::Sent, first);
         let words = vec![0; self.schema().size.div_ceil(size_of::<usize>())].into();
-        let (next, plain_from) = (first, first);
-        Ok(RemotePublisher { writer, sent: 0, next, redelivered: false, plain_from, words })
+        Ok(RemotePublisher {
+            writer,
+            sent: 0,
+            next: first,
+            redelivered: false,
+            plain_from: first,
+            counted: first,
+            words,
+        })
     }
 }
 
@@ -153,7 +163,7 @@ impl RemotePublisher {
     pub fn skip(&mut self, missed: u64, reason: GapReason) {
         let Some((producer, numbering)) = self.numbering() else { return };
         numbering.skip(producer.sequence(), missed, reason);
-        // They count as sent: each reader counts them as missed.
+        // They count as sent: each reader counts them as missed, or `flush` does if there is none.
         self.next = self.next.wrapping_add(missed);
         self.plain_from = self.next;
         self.writer.line.set(PublisherValue::Sent, self.next);
@@ -216,13 +226,15 @@ impl RemotePublisher {
         self.writer.state.room.park(waker);
     }
 
-    /// Wakes the readers of pushed and skipped messages.
+    /// Wakes the readers of pushed and skipped messages, and counts those that have no reader.
     pub fn flush(&mut self) {
+        self.count_unread();
         self.writer.flush();
     }
 
     /// Ends the publisher: readers get the pushed messages, and then the end.
     pub fn end(&mut self) {
+        self.count_unread();
         self.writer.close();
     }
 
@@ -263,6 +275,21 @@ impl RemotePublisher {
 
     fn numbering(&self) -> Option<(&Producer<Ring>, &Numbering)> {
         Some((self.writer.producer.as_ref()?, self.writer.state.origin.numbering()?))
+    }
+
+    /// Counts the messages that no subscription has got, and none counts as `left`.
+    fn count_unread(&mut self) {
+        if !self.writer.must_count_readers() || self.writer.producer.is_none() {
+            return;
+        }
+        let first = self.writer.readers().iter().map(ReaderEntry::joined_at).min();
+        let until = first.unwrap_or(self.next);
+        let left_at = self.writer.state.origin.numbering().map_or(0, Numbering::left_at);
+        let from = self.counted.max(left_at);
+        if until > from {
+            self.writer.line.add(PublisherValue::NoSubscribers, until - from);
+            self.counted = until;
+        }
     }
 
     #[inline]
@@ -380,6 +407,12 @@ impl MappedPublisher {
 impl Drop for MappedPublisher {
     fn drop(&mut self) {
         self.topic.remove_publisher(&self.state);
+    }
+}
+
+impl Drop for RemotePublisher {
+    fn drop(&mut self) {
+        self.count_unread();
     }
 }
 

@@ -455,8 +455,13 @@ impl ReaderDoorbells {
 
     /// Whether the publisher has a reader.
     pub(super) fn has_readers(&mut self) -> bool {
+        !self.readers().is_empty()
+    }
+
+    /// The publisher's readers now.
+    pub(super) fn readers(&mut self) -> &[ReaderEntry] {
         self.refresh();
-        !self.readers.is_empty()
+        &self.readers
     }
 
     fn refresh(&mut self) {

@@ -16,7 +16,7 @@ use mycelium_core::wait::{SpinResult, SpinWait, WaitStrategy};
 use super::error::{Refusal, TopicError};
 use super::shared::{Ring, SharedRing};
 use super::stall::{OnStall, StallLimit};
-use super::state::{Origin, PublisherState};
+use super::state::{Origin, PublisherState, ReaderEntry};
 use super::task_budget::{DeferredWakes, HandleBudget, ReaderDoorbells, TaskBudget};
 use super::topic::Topic;
 use super::trace::{Area, TraceArea, TraceSource, TracedMessage};
@@ -435,8 +435,14 @@ impl Writer {
     /// Whether a message may have no reader, which would be counted. To wake readers is not the
     /// reason: a flush finds those that joined.
     #[inline(always)]
-    fn must_count_readers(&self) -> bool {
+    pub(super) fn must_count_readers(&self) -> bool {
         cfg!(feature = "metrics") && !self.doorbells.has_same_readers()
+    }
+
+    /// The readers now.
+    #[cold]
+    pub(super) fn readers(&mut self) -> &[ReaderEntry] {
+        self.doorbells.readers()
     }
 
     #[cold]

@@ -94,6 +94,12 @@ pub enum TlsProblem {
         /// The file of the certificate.
         certificate: PathBuf,
     },
+    /// The key is an RSA key of a size that cannot be used.
+    #[error("an RSA key has 2048 to 4096 bits, and this one has {bits}")]
+    KeySize {
+        /// Its size.
+        bits: usize,
+    },
     /// The key cannot be used.
     #[error("expected an ECDSA key (P-256 or P-384), an Ed25519 key or an RSA key: {reason}")]
     Key {
@@ -122,8 +128,37 @@ pub(super) fn reason(error: &rustls::Error) -> String {
             "its purposes (extended key usage) are not both `serverAuth` and `clientAuth`"
                 .to_owned()
         }
+        CertificateError::BadEncoding => {
+            "its bytes are not those of a certificate, or it is larger than the library reads"
+                .to_owned()
+        }
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "it is signed by an algorithm that the library does not know".to_owned()
+        }
+        CertificateError::Other(other) => in_words(&other.0.to_string()),
         other => other.to_string(),
     }
+}
+
+/// What an error of the library says that has only a name.
+fn in_words(name: &str) -> String {
+    let known = match name {
+        "CaUsedAsEndEntity" => "it is the certificate of an authority (`CA:TRUE`), not of a node",
+        "EndEntityUsedAsCa" => {
+            "a certificate that is not of an authority (`CA:FALSE`) has issued it"
+        }
+        "NameConstraintViolation" => "its authority may not issue certificates with this name",
+        "PathLenConstraintViolated" => {
+            "more certificates are between it and the authority than the authority permits"
+        }
+        "UnsupportedCriticalExtension" => {
+            "it has a critical extension that the library does not know"
+        }
+        "UnsupportedCertVersion" => "it is not an X.509 certificate of version 3",
+        _ => return format!("the library says `{name}`"),
+    };
+    known.to_owned()
 }
 
 /// A number of seconds in words.

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Read;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use futures_rustls::pki_types::pem::{self, PemObject};
@@ -96,11 +97,13 @@ impl TlsFiles {
         self.error(TlsFile::Authorities, TlsProblem::NoAuthority { reason })
     }
 
-    pub(super) fn no_key(&self, error: &rustls::Error) -> TlsError {
+    /// The error of `key`, which is not that of the certificate, or cannot be used.
+    pub(super) fn no_key(&self, error: &rustls::Error, key: &PrivateKeyDer<'_>) -> TlsError {
         let certificate = self.certificate.clone();
-        let problem = match error {
-            rustls::Error::InconsistentKeys(_) => TlsProblem::OtherKey { certificate },
-            other => TlsProblem::Key { reason: other.to_string() },
+        let problem = match (error, rsa_bits(key.secret_der())) {
+            (rustls::Error::InconsistentKeys(_), _) => TlsProblem::OtherKey { certificate },
+            (_, Some(bits)) if !RSA_BITS.contains(&bits) => TlsProblem::KeySize { bits },
+            (other, _) => TlsProblem::Key { reason: other.to_string() },
         };
         self.error(TlsFile::Key, problem)
     }
@@ -151,6 +154,28 @@ impl Contents {
         }
         Ok(Credentials { chain, key, authorities })
     }
+}
+
+/// The sizes of RSA keys that can be used.
+const RSA_BITS: RangeInclusive<usize> = 2048..=4096;
+
+/// The size of a key, in DER form, if it is an RSA key: that of the number after the version, which
+/// is 0.
+fn rsa_bits(key: &[u8]) -> Option<usize> {
+    const VERSION_THEN_NUMBER: [u8; 4] = [2, 1, 0, 2];
+    let start = key.windows(4).position(|bytes| bytes == VERSION_THEN_NUMBER)?;
+    let (length, number) = match *key.get(start + 4..)? {
+        [0x81, length, ref number @ ..] => (usize::from(length), number),
+        [0x82, high, low, ref number @ ..] => {
+            (usize::from(u16::from_be_bytes([high, low])), number)
+        }
+        [length, ref number @ ..] if length < 0x80 => (usize::from(length), number),
+        _ => return None,
+    };
+    let digits = number.get(..length)?;
+    let zeros = digits.iter().take_while(|&&digit| digit == 0).count();
+    let first = digits.get(zeros)?;
+    Some((length - zeros) * 8 - first.leading_zeros() as usize)
 }
 
 /// The beginning of a private key with a password.

@@ -131,7 +131,8 @@ impl Tls {
         match select(pin!(self.connect(stream, peer)), late).await {
             Either::Left((connected, _)) => connected,
             Either::Right(_) => {
-                let text = format!("the peer did not prove its name within {limit:?}");
+                let text =
+                    format!("handshake timeout: the peer did not prove its name within {limit:?}");
                 Err(io::Error::new(io::ErrorKind::TimedOut, text))
             }
         }
@@ -264,9 +265,9 @@ impl Settings {
         let clients = clients.build().map_err(|error| files.no_authorities(error.to_string()))?;
         files.check(node, &chain, &*servers, &*clients)?;
         let client = client_settings(&provider, servers, chain.clone(), key.clone_key());
-        let client = client.map_err(|error| files.no_key(&error))?;
-        let server = server_settings(&provider, clients, chain, key);
-        let server = server.map_err(|error| files.no_key(&error))?;
+        let client = client.map_err(|error| files.no_key(&error, &key))?;
+        let server = server_settings(&provider, clients, chain, key.clone_key());
+        let server = server.map_err(|error| files.no_key(&error, &key))?;
         Ok(Settings { client: Arc::new(client), server: Arc::new(server) })
     }
 }

@@ -144,8 +144,7 @@ impl Drop for Reader {
             self.table = None;
         }
         while let Some(edge) = self.edges.first() {
-            let unread = edge.consumer.depth() + edge.unmoved() + edge.passed;
-            edge.line.add(EdgeValue::Left, unread as u64);
+            edge.line.add(EdgeValue::Left, edge.leave_unread());
             let is_first = in_flight.as_ref().is_some_and(|it| Arc::ptr_eq(it, &edge.publisher));
             // Of a batch, publishers beside the first one have messages in flight, too.
             let in_flight = is_first || edge.ahead > 0 || edge.has_failed(0);

@@ -58,6 +58,21 @@ impl Edge {
         if self.gates && was_waited_for { GapReason::Evicted } else { GapReason::Overwritten }
     }
 
+    /// The subscription is about to leave: how many messages it has not read. The publisher counts
+    /// later ones.
+    pub(in crate::local) fn leave_unread(&self) -> u64 {
+        let unread = match (&self.publisher.origin, &self.known) {
+            (Origin::Remote(numbering), Some(known)) => {
+                numbering.leave(known.sequence(self.consumer.cursor()), self.publisher.ring.tail())
+            }
+            (Origin::Pumped(pump), _) => self.consumer.depth() as u64 + pump.leave_unmoved(),
+            (Origin::Local | Origin::Mapped(_), _) | (Origin::Remote(_), None) => {
+                self.consumer.depth() as u64
+            }
+        };
+        unread + self.passed as u64
+    }
+
     /// Whether the publisher waits for this subscription.
     pub(in crate::local) fn gates(&self) -> bool {
         self.gates

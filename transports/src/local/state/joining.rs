@@ -166,6 +166,13 @@ impl PublisherState {
     }
 }
 
+impl ReaderEntry {
+    /// The sequence of its first message.
+    pub(in crate::local) fn joined_at(&self) -> u64 {
+        self.line.get(EdgeValue::JoinedAt)
+    }
+}
+
 impl Progress {
     fn new(gaps: usize, place: usize) -> Progress {
         Progress { gaps: AtomicUsize::new(gaps), place: AtomicUsize::new(place) }

@@ -189,6 +189,18 @@ impl Pump {
         self.ends().source.as_ref().map_or(0, Consumer::depth)
     }
 
+    /// The subscription is about to leave: how many messages have not moved.
+    pub(super) fn leave_unmoved(&self) -> u64 {
+        let ends = self.ends();
+        let Some(end) = &ends.source else { return 0 };
+        match (self.source.origin.numbering(), &ends.known) {
+            (Some(numbering), Some(known)) => {
+                numbering.leave(known.sequence(end.cursor()), self.source.ring.tail())
+            }
+            (None, _) | (_, None) => end.depth() as u64,
+        }
+    }
+
     /// The subscription leaves: the publisher's ring is no longer read.
     pub(super) fn leave(&self) {
         let end = self.ends().source.take();

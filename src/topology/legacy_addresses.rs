@@ -1,0 +1,66 @@
+//! The addresses of listeners for clients of the original system: each is that of nothing else on
+//! its host. The system refuses the second one when the node starts, and does not say which
+//! sections have it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use mycelium_transports::endpoint::Endpoint;
+
+use super::Topology;
+use super::error::{Problem, TopologyError};
+
+impl Topology {
+    /// Checks the addresses of all listeners, when the runtime directory is known. `node` is a node
+    /// that the file may not have.
+    pub(crate) fn check_legacy_addresses(&self, node: &str) -> Result<(), TopologyError> {
+        // A host and an address, and the section that has it.
+        let mut taken: BTreeMap<(Option<&str>, String), String> = BTreeMap::new();
+        let mut nodes: Vec<&str> = self.nodes().collect();
+        if !nodes.contains(&node) {
+            nodes.push(node);
+        }
+        for node in nodes {
+            let unix = (self.endpoint(node), self.place_of_socket(node));
+            let tcp = self.tcp(node).map(|endpoint| (endpoint, self.place_of_tcp(node)));
+            for (endpoint, place) in std::iter::once(unix).chain(tcp) {
+                let place = place.map_or_else(String::new, |place| format!(" at {place}"));
+                for address in addresses(&endpoint) {
+                    taken.insert((self.host(node), address), format!("node `{node}`{place}"));
+                }
+            }
+        }
+        for (name, section) in &self.sections.legacy {
+            let there = section.node.as_ref().map(|node| node.as_ref().as_str());
+            let host = self.host(there.or_else(|| self.nodes().next()).unwrap_or(node));
+            let (endpoint, place) = Topology::legacy_endpoint(name, section);
+            for address in addresses(&endpoint) {
+                let (name, location) = (name.as_ref(), self.file.location(place.clone()));
+                let own = format!("legacy listener `{name}` at {location}");
+                if let Some(other) = taken.insert((host, address.clone()), own) {
+                    let message = format!(
+                        "legacy listener `{name}` has the address `{address}` of {other}: expected \
+                         one of its own"
+                    );
+                    return Err(self.file.error(place, Problem::Contradiction { message }));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where a process listens, each in one form.
+fn addresses(endpoint: &Endpoint) -> Vec<String> {
+    let in_one_form = |address: &String| match address.parse::<SocketAddr>() {
+        Ok(address) => address.to_string(),
+        Err(_) => address.to_ascii_lowercase(),
+    };
+    match endpoint {
+        Endpoint::Tcp { addresses, listen } if listen.is_empty() => {
+            addresses.iter().map(in_one_form).collect()
+        }
+        Endpoint::Tcp { listen, .. } => listen.iter().map(in_one_form).collect(),
+        other => vec![other.to_string()],
+    }
+}
