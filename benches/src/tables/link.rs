@@ -200,7 +200,7 @@ fn one_way(kind: &Over, options: &Options, wire: &Wire) -> Contest {
     }
 }
 
-/// The goals of [`one_way`] on another executor.
+/// The goals of [`one_way()`] on another executor.
 fn one_way_on(kind: &Over, options: &Options, wire: &Wire) -> Contest {
     let names = Names::on(wire.runtime);
     let title = format!("56 bytes one way {{}} between two threads of {}", names.executor);

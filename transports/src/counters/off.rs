@@ -52,6 +52,13 @@ impl<V: Value> Line<V> {
     #[inline(always)]
     pub fn set(&self, _value: V, _to: u64) {}
 
+    /// 0.
+    #[inline(always)]
+    #[must_use]
+    pub fn get(&self, _value: V) -> u64 {
+        0
+    }
+
     /// Does nothing.
     #[inline(always)]
     pub fn add(&self, _value: V, _count: u64) {}
