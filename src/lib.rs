@@ -247,6 +247,7 @@
 //! | `testing` | no | no `testing::ServiceTest` |
 //! | `prometheus` | no | no endpoint with `/metrics`, `/live` and `/ready` |
 //! | `facade` | no | no metrics for the recorder of the crate `metrics` |
+//! | `otlp` | no | no traces for an OpenTelemetry collector |
 //!
 //! `default-features = false` switches all of them off; a program that uses one names it.
 //!
@@ -316,6 +317,8 @@ pub use mycelium_core::wait::WaitStrategy;
 pub use mycelium_core::{FixedStr, FixedVec, Message, Request, TraceContext, TraceParseError};
 pub use mycelium_executor::{Class, Listener, PlacementFallback, Stream, ThreadError};
 pub use mycelium_macros::{message, service};
+#[cfg(feature = "otlp")]
+pub use mycelium_telemetry::spans::{OtlpError, OtlpTraces};
 pub use mycelium_transports::exchange::{Difference, LayoutMismatch};
 pub use mycelium_transports::local::{
     BatchError, Delivery, EmitError, Gap, GapReason, KeyError, LatestByKey, OnStall, Policy,

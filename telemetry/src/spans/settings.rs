@@ -158,8 +158,10 @@ impl OtlpTraces {
     }
 
     /// Replaces the URL of the collector.
-    pub fn set_endpoint(&mut self, endpoint: Endpoint) {
-        self.endpoint = Ok(endpoint);
+    #[must_use]
+    pub fn to(mut self, url: &str) -> OtlpTraces {
+        self.endpoint = Endpoint::parse(url);
+        self
     }
 
     /// Checks the settings. Returns where the collector is, and the places of the queue.
