@@ -232,6 +232,8 @@
 //! - **Health**: [`Running::health`] says how the node and each service is ([`Health`]).
 //! - **Prometheus**: with the feature `prometheus` a node serves its metrics, and its health as
 //!   `/live` and `/ready`. `docs/observability.md` has this and more.
+//! - **Traces**: [`Builder::traces`] has the spans of messages on their way through services and
+//!   nodes; with the feature `otlp` they go to an OpenTelemetry collector.
 //! - **The end**: the [`Report`] of a node has a [`ServiceReport`] with its [`Outcome`] for each
 //!   service.
 //!

@@ -1,4 +1,4 @@
-//! The traces of a node, as its program or its topology asks for them.
+//! The traces of a node, as its program or its topology requests them.
 
 use std::sync::Arc;
 

@@ -303,7 +303,7 @@ impl Builder {
         self
     }
 
-    /// Records the traces of messages: this share of them, from 0 to 1, chosen where a trace begins.
+    /// Records the traces of messages: this share of them, from 0 to 1, chosen where one begins.
     /// By default messages have no traces. `sample` of `[telemetry]` in the topology takes
     /// precedence. `docs/observability.md` says what a trace is.
     ///

@@ -113,8 +113,8 @@ impl Builder {
     /// `otlp`.
     ///
     /// The node has a thread for it, on any executor. Services never wait: spans that find no room
-    /// in the queue, and those that the collector does not take in time, are dropped, counted, and
-    /// told in the log once a minute. The end of the node waits for the rest, by default for at
+    /// in the queue, and those that the collector does not accept in time, are dropped, counted,
+    /// and logged once a minute. The end of the node waits for the rest, by default for at
     /// most 2 s. All traces are recorded, unless
     /// [`OtlpTraces::sample`](crate::OtlpTraces::sample) says otherwise; if
     /// [`traces`](Builder::traces) is called too, both get the same spans, and the share that was

@@ -1,4 +1,4 @@
-//! Collectors that are away, slow or broken: services go on, and the end of a node is in time.
+//! Collectors that are away, slow or broken: services continue, and the end of a node is in time.
 
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;

@@ -2,7 +2,7 @@
 //! the collector keeps it.
 //!
 //! All of it waits in one poll, which any thread can wake: for the name of the host, the
-//! connection, the room for a request and the answer. After each wake it asks how much time is
+//! connection, the room for a request and the answer. After each wake it checks how much time is
 //! left, so a request can be ended early. Names are resolved on threads of their own.
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -32,7 +32,7 @@ const STREAM: Token = Token(1);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Response {
     pub(crate) status: u16,
-    /// How long the collector wants no request.
+    /// The pause that the collector requests.
     pub(crate) retry_after: Option<Duration>,
     pub(crate) body: Vec<u8>,
 }
@@ -67,7 +67,7 @@ pub(crate) struct Client {
     connection: Option<TcpStream>,
 }
 
-/// What was read of an answer is an answer.
+/// A complete answer.
 struct Parsed {
     response: Response,
     keeps_connection: bool,
@@ -227,7 +227,7 @@ impl Client {
             if answer.len() > LONGEST_ANSWER {
                 return Err(PostError::Garbage("it is too long"));
             }
-            // A collector that never stops sending has no more time than another one.
+            // A collector that never stops sending has the same time as another one.
             match time.left() {
                 None => return Err(PostError::Late),
                 Some(_) if progress => {}
@@ -253,7 +253,7 @@ impl Wake for WakeClient {
     }
 }
 
-/// Reads an answer; none as long as it is incomplete.
+/// Reads an answer; none while it is incomplete.
 fn parse(mut bytes: &[u8], is_closed: bool) -> Result<Option<Parsed>, PostError> {
     loop {
         let mut headers = [httparse::EMPTY_HEADER; HEADERS];
@@ -308,13 +308,13 @@ fn parse_body(
         return Ok(None);
     };
     keeps_connection &= !is_closed;
-    // As a date it is rare, and says no more than that the collector is busy.
+    // As a date it is rare, and then the usual pause applies.
     let retry_after = header("retry-after").and_then(|value| value.parse().ok());
     let retry_after = retry_after.map(Duration::from_secs);
     Ok(Some(Parsed { response: Response { status, retry_after, body }, keeps_connection }))
 }
 
-/// The content of a body in chunks; none as long as it is incomplete.
+/// The content of a body in chunks; none while it is incomplete.
 fn unchunked(mut bytes: &[u8]) -> Result<Option<Vec<u8>>, PostError> {
     let mut body = Vec::new();
     loop {

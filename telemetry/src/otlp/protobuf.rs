@@ -7,7 +7,7 @@ pub(crate) struct Message {
     bytes: Vec<u8>,
 }
 
-/// What precedes the bytes of a field.
+/// The form of a field's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WireType {
     Varint = 0,

@@ -18,10 +18,10 @@ use crate::otlp::{Answer, Endpoint};
 /// The pauses between attempts: after the first failure, and after many.
 const BACKOFF: Backoff =
     Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(5) };
-/// A collector that has failed so often in a row gets no attempt at the end of the node.
+/// A collector that has failed this many times in a row gets no attempt at the end of the node.
 const IS_AWAY: u32 = 2;
 
-/// How long a task may take to put a span into the queue before it is looked at again.
+/// How long a task may take to put a span into the queue before the queue is checked again.
 const MOMENT: Duration = Duration::from_millis(1);
 
 /// Sends the spans of a node. It is made before the node has started, so that spans have a queue:
@@ -63,7 +63,7 @@ pub(super) trait Port {
     /// The time, which never goes back.
     fn now(&self) -> Duration;
 
-    /// When the exporter was told to stop, if it was.
+    /// When the exporter was stopped, if it was.
     fn stopped_at(&self) -> Option<Duration>;
 
     /// Waits until this time, or until something happens.
@@ -91,7 +91,7 @@ pub(super) struct Work<F> {
     pub(super) not_before: Duration,
 }
 
-/// What becomes of spans that no collector has.
+/// Why no collector has a span.
 #[derive(Clone, Copy)]
 enum Dropped {
     Failed,
@@ -99,7 +99,7 @@ enum Dropped {
 }
 
 impl<F: FnMut(&Notice)> Work<F> {
-    /// Runs until the exporter is stopped, and what is left was sent or dropped.
+    /// Runs until the exporter is stopped, and the rest was sent or dropped.
     pub(super) fn run(&mut self, port: &mut impl Port) {
         let OtlpTraces { batch, delay, .. } = self.settings;
         let mut spans: Vec<Span> = Vec::with_capacity(batch);
@@ -184,7 +184,7 @@ impl<F: FnMut(&Notice)> Work<F> {
         }
     }
 
-    /// Waits until this time, or until something happens, or something is to be told.
+    /// Waits until this time, or until something happens, or a notice is due.
     fn rest(&mut self, port: &mut impl Port, until: Duration) {
         port.wait(self.notices.due_at().map_or(until, |due| until.min(due)));
         self.count_drops_of_queue(port.now());

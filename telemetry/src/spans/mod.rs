@@ -9,13 +9,13 @@
 //! has taken or refused it, or its time is over. So memory is bounded: the queue, one batch, and
 //! its bytes. Nothing is lost without a count: each span that was recorded is counted as exported
 //! or as dropped, with the reason, in a line of the node's counters, and at most once a minute the
-//! owner of the exporter is told of drops and errors.
+//! owner of the exporter gets a notice of drops and errors.
 //!
 //! A collector that is away, slow or broken costs services nothing. It costs the end of a node at
 //! most [`OtlpTraces::flush`].
 //!
 //! To read: `settings.rs`, `queue.rs`, `exporter.rs` (batches, retries, counts; its time is an
-//! argument), `port.rs` (the real time and the real collector), `notice.rs` (what is told),
+//! argument), `port.rs` (the real time and the real collector), `notice.rs`,
 //! `encode.rs` (the bytes), `resource.rs`.
 
 mod encode;

@@ -1,4 +1,4 @@
-//! What the owner of an exporter is told, at most once a minute.
+//! Notices of drops and errors for the owner of an exporter, at most one a minute.
 
 use std::fmt;
 use std::time::Duration;
@@ -47,7 +47,7 @@ impl fmt::Display for Notice {
     }
 }
 
-/// Collects what happened until it is time to tell it.
+/// Collects drops and errors until a notice is due.
 #[derive(Debug, Default)]
 pub(super) struct Notices {
     open: Notice,
@@ -59,7 +59,7 @@ impl Notices {
         &mut self.open
     }
 
-    /// What is to be told now.
+    /// The notice that is due now, if one is.
     pub(super) fn due(&mut self, now: Duration) -> Option<Notice> {
         let due = self.due_at()?;
         (now >= due).then(|| {
@@ -68,14 +68,14 @@ impl Notices {
         })
     }
 
-    /// When the next notice is due, if there is anything to tell.
+    /// When the next notice is due, if anything has happened.
     pub(super) fn due_at(&self) -> Option<Duration> {
         let Notice { errors, .. } = self.open;
         let is_open = errors > 0 || self.open.dropped() > 0;
         is_open.then(|| self.told_at.map_or(Duration::ZERO, |told| told.saturating_add(PAUSE)))
     }
 
-    /// What has not been told, at the end.
+    /// The last notice, at the end.
     pub(super) fn rest(&mut self) -> Option<Notice> {
         self.due(Duration::MAX)
     }

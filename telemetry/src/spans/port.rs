@@ -38,7 +38,7 @@ impl Stopper {
     /// The queue takes no further span. [`OpenExporter::run`] sends what is left, for as long as
     /// the settings say, and returns.
     pub fn stop(&self) {
-        // Before the time: who sees the time sees a closed queue.
+        // Before the time: a thread that sees the time sees a closed queue.
         self.queue.close();
         let _ = self.stopped_at.set(self.clock.now());
         self.queue.wake();
@@ -72,7 +72,7 @@ impl OpenExporter {
         self.stopper.clone()
     }
 
-    /// Sends spans from this thread until the exporter is stopped. `on_notice` is told of drops and
+    /// Sends spans from this thread until the exporter is stopped. `on_notice` gets drops and
     /// errors, at most once a minute and once at the end.
     pub fn run(self, on_notice: impl FnMut(&Notice)) {
         let OpenExporter { exporter, resource, line, seed, client, stopper } = self;

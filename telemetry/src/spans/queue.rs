@@ -20,7 +20,7 @@ struct State {
     dropped: AtomicU64,
     /// The exporter has a batch to send, and knows it.
     is_awake: AtomicBool,
-    /// So many spans wake the exporter.
+    /// The number of spans that wakes the exporter.
     batch: usize,
     /// Unset until the exporter runs.
     waker: OnceLock<Arc<Waker>>,
@@ -32,8 +32,8 @@ impl SpanSink for SpanQueue {
         if Mpmc::producer(ring).try_push(span).is_err() {
             dropped.fetch_add(1, Ordering::Relaxed);
         }
-        // One wake for a batch. If the exporter is about to take spans out, it misses this one, which
-        // then waits for its delay.
+        // One wake for a batch. The exporter may just have been awake: then the span waits for the
+        // delay.
         if ring.len() >= *batch && !is_awake.swap(true, Ordering::Relaxed) {
             self.wake();
         }

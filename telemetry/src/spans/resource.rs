@@ -10,7 +10,7 @@ pub struct Resource {
     pub node: String,
     /// The host: `host.name`.
     pub host: Option<String>,
-    /// `service.instance.id`, as a UUID: what tells this start of the node from others.
+    /// `service.instance.id`, as a UUID, which only this start of the node has.
     pub instance: u128,
     /// `process.pid`.
     pub process: u32,

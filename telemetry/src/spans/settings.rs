@@ -96,8 +96,8 @@ impl OtlpTraces {
         self
     }
 
-    /// Sets `service.namespace` of all services: what tells them from services of the same name in
-    /// other applications. By default it is absent.
+    /// Sets `service.namespace` of all services, which distinguishes them from services of the same
+    /// name in other applications. By default it is absent.
     #[must_use]
     pub fn namespace(mut self, namespace: &str) -> OtlpTraces {
         self.namespace = Some(namespace.to_owned());
@@ -143,8 +143,8 @@ impl OtlpTraces {
         self
     }
 
-    /// Sets how many spans may wait; further ones are dropped. 4,096 by default. It is rounded up to
-    /// a power of two.
+    /// Sets how many spans may wait, rounded up to a power of two; further ones are dropped. 4,096
+    /// by default.
     #[must_use]
     pub fn queue(mut self, spans: usize) -> OtlpTraces {
         self.queue = spans;

@@ -200,7 +200,7 @@ fn a_collector_that_does_not_read_holds_nobody_up() {
     let (reading, _) = running.end();
     let [exported, full, failed, refused, _] = counts(&reading);
     assert_eq!((exported, refused, full + failed), (0, 0, 3 << 16));
-    assert!(full >= 1 << 16, "a full queue takes no more");
+    assert!(full >= 1 << 16, "a full queue refuses spans");
     drop(stream);
 }
 

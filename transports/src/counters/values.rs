@@ -36,7 +36,7 @@ pub enum Kind {
     Responder,
     /// One listener for clients of the original system: [`LegacyValue`].
     Legacy,
-    /// What sends spans to a collector: [`ExporterValue`].
+    /// An exporter of spans: [`ExporterValue`].
     Exporter,
 }
 

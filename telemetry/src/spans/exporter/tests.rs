@@ -21,7 +21,7 @@ const fn seconds(seconds: u64) -> Duration {
 /// The world of an exporter.
 struct Script {
     settings: OtlpTraces,
-    /// When so many spans are recorded, in order.
+    /// When spans are recorded, and their number, in order.
     records: VecDeque<(Duration, usize)>,
     stop_at: Duration,
     /// How long the collector takes for an answer.
@@ -177,7 +177,7 @@ fn a_collector_that_is_away_costs_spans_and_nothing_else() {
     assert!(between.clone().rev().skip(1).all(|pause| pause >= seconds(60)), "{times:?}");
     assert!(times.len() <= 5, "{times:?}");
     let told: u64 = notices.iter().map(|(_, notice)| notice.dropped()).sum();
-    assert_eq!(told, 64, "all are told");
+    assert_eq!(told, 64, "all are reported");
     assert_eq!(notices.iter().map(|(_, notice)| notice.errors).sum::<u64>(), errors);
     assert_eq!(notices[0].1.error.as_deref(), Some("connection refused"));
     assert_eq!(ended_at, seconds(200));
@@ -200,7 +200,7 @@ fn retry_after_is_honoured_within_the_time_of_a_batch() {
     let answer = |now| if now == seconds(0) { busy(7) } else { taken(now) };
     let outcome = script([(0, 4)], answer).run();
     assert_eq!((outcome.posts, outcome.exported), (vec![seconds(0), seconds(7)], 4));
-    // Longer than a batch may take: it is dropped, and nothing is sent until a batch's time is over.
+    // Longer than a batch may take: it is dropped, and nothing is sent for the time of a batch.
     let answer = |now| if now == seconds(0) { busy(3600) } else { taken(now) };
     let outcome = script([(0, 4), (2, 4)], answer).run();
     assert_eq!((outcome.failed, outcome.exported), (4, 4));
