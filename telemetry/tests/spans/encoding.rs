@@ -123,8 +123,9 @@ for resource in request.resource_spans:
                   span.parent_span_id.hex() or "-", span.end_time_unix_nano, span.status.code)
 "#;
 
-/// The job `telemetry` makes an environment with the package, and says so by this variable.
+/// The job `traces` makes an environment with the package, and names it by this variable.
 #[test]
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn python_reads_the_same() {
     let Some(python) = std::env::var_os("OTLP_PYTHON") else {
         eprintln!("SKIPPED: OTLP_PYTHON names no Python with the package opentelemetry-proto");
