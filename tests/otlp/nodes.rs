@@ -95,7 +95,8 @@ async fn a_sink_of_the_program_gets_the_same_spans() {
     let spans = found(&collector.rest()).into_iter();
     let mut sent: Vec<_> =
         spans.map(|found| <[u8; 8]>::try_from(found.span.span_id).unwrap()).collect();
-    (own.sort(), sent.sort());
+    own.sort();
+    sent.sort();
     assert_eq!(own, sent);
     // Whole traces, of which there are about half.
     assert!(sent.len() % 4 == 0 && (40..=360).contains(&sent.len()), "{}", sent.len());
