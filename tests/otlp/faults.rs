@@ -3,6 +3,7 @@
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
+use mycelium::testing::ServiceTest;
 use mycelium::{BuildError, Execution, OtlpTraces, Report};
 use mycelium_tokio::Tokio;
 
@@ -60,7 +61,22 @@ async fn a_node_that_does_not_start_sends_nothing_and_leaves_nothing() {
         pipeline("main", 1).otlp(traces).execution("Work", Execution::pinned([usize::MAX]));
     builder.build().unwrap().start(Tokio::current().unwrap()).unwrap_err();
     drop(pipeline("main", 1).otlp(OtlpTraces::new(&format!("http://{address}"))).build().unwrap());
-    let probe = TcpStream::connect(address).unwrap();
+    assert_nobody_connected(&listener);
+}
+
+#[test]
+fn a_service_test_sends_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let traces = OtlpTraces::new(&format!("http://{address}"));
+    let mut test = ServiceTest::of(pipeline("main", 3).otlp(traces));
+    test.run();
+    test.finish().unwrap();
+    assert_nobody_connected(&listener);
+}
+
+fn assert_nobody_connected(listener: &TcpListener) {
+    let probe = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (_, peer) = listener.accept().unwrap();
     assert_eq!(peer, probe.local_addr().unwrap(), "the first connection is that of the test");
 }
