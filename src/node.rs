@@ -198,6 +198,7 @@ impl Node {
     #[cfg(feature = "testing")]
     pub(crate) fn prepare_for_test(&mut self, probe: &Arc<Probe>) -> Result<(), BuildError> {
         self.watchdog = None;
+        self.telemetry = Telemetry::default();
         // The test is the other side of each topic.
         self.warnings.clear();
         for service in &mut self.services {

@@ -38,6 +38,7 @@ mod telemetry;
 mod telemetry_section;
 mod tls;
 mod topic;
+mod traces;
 mod values;
 
 use std::path::PathBuf;

@@ -1,29 +1,55 @@
-//! The traces of a node, as its program or its topology sets them.
+//! The traces of a node, as its program or its topology requests them.
 
 use std::sync::Arc;
 
-use mycelium_transports::local::{SpanSink, Tracer};
+use mycelium_transports::local::{Span, SpanSink, Tracer};
 
 use crate::error::BuildError;
 
 /// Which traces are recorded, and where their spans go.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Traces {
-    share: f64,
-    sink: Arc<dyn SpanSink>,
+    share: Option<f64>,
+    sink: Option<Arc<dyn SpanSink>>,
 }
 
 impl Traces {
-    pub(crate) fn new(share: f64, sink: Arc<dyn SpanSink>) -> Traces {
-        Traces { share, sink }
+    /// Spans also go to the program's own sink.
+    pub(crate) fn set_sink(&mut self, sink: Arc<dyn SpanSink>) {
+        self.sink = Some(sink);
     }
 
-    /// The tracer of the node's topics.
-    pub(crate) fn tracer(self) -> Result<Arc<Tracer>, BuildError> {
-        let Traces { share, sink } = self;
+    /// Sets the share of traces that are recorded. The last one counts.
+    pub(crate) fn set_share(&mut self, share: f64) {
+        self.share = Some(share);
+    }
+
+    /// The tracer of the node's topics, if anything takes its spans: the program's sink, or the
+    /// exporter's queue. By default it records all traces.
+    pub(crate) fn tracer(
+        self,
+        exporter: Option<Arc<dyn SpanSink>>,
+    ) -> Result<Option<Arc<Tracer>>, BuildError> {
+        let share = self.share.unwrap_or(1.0);
         if !(0.0..=1.0).contains(&share) {
             return Err(BuildError::TraceShare { share });
         }
-        Ok(Tracer::new(share, sink))
+        let sink = match (self.sink, exporter) {
+            (Some(own), Some(exporter)) => Arc::new(Both(own, exporter)),
+            (Some(sink), None) | (None, Some(sink)) => sink,
+            (None, None) => return Ok(None),
+        };
+        Ok(Some(Tracer::new(share, sink)))
+    }
+}
+
+/// Two sinks that get the same spans.
+#[derive(Debug)]
+struct Both(Arc<dyn SpanSink>, Arc<dyn SpanSink>);
+
+impl SpanSink for Both {
+    fn record(&self, span: Span) {
+        self.0.record(span.clone());
+        self.1.record(span);
     }
 }

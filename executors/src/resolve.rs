@@ -43,18 +43,35 @@ pub async fn connect_first<T, F: Future<Output = io::Result<T>>>(
     address: String,
     mut connect: impl FnMut(SocketAddr) -> F,
 ) -> io::Result<T> {
-    let addresses = match address.parse() {
-        Ok(address) => vec![address],
-        Err(_) => SYSTEM.resolve(&address, system)?.await?,
-    };
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-    for address in addresses {
+    for address in resolve(&address).await? {
         match connect(address).await {
             Ok(connected) => return Ok(connected),
             Err(error) => last = error,
         }
     }
     Err(last)
+}
+
+/// Resolves `host:port`: to all addresses of the host, in the order in which the system returns
+/// them. For a thread that connects without an executor. The future may be dropped at any time.
+///
+/// ```
+/// use mycelium_core::wait::WaitStrategy;
+/// use mycelium_executor::{block_on, resolve};
+///
+/// let addresses = block_on(resolve("[::1]:4318"), WaitStrategy::Park)?;
+/// assert_eq!(addresses, ["[::1]:4318".parse()?]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// If the address is invalid or unknown, or the system has no thread left.
+pub async fn resolve(address: &str) -> io::Result<Vec<SocketAddr>> {
+    match address.parse() {
+        Ok(address) => Ok(vec![address]),
+        Err(_) => SYSTEM.resolve(address, system)?.await,
+    }
 }
 
 static SYSTEM: Resolver = Resolver { pending: Mutex::new(BTreeMap::new()) };

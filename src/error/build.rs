@@ -121,11 +121,15 @@ pub enum BuildError {
         budget: usize,
     },
     /// The share of traces is not a share.
-    #[error("`Builder::traces`: invalid share {share}: expected a number from 0 to 1")]
+    #[error("invalid share {share} of the traces to record: expected a number from 0 to 1")]
     TraceShare {
         /// The number.
         share: f64,
     },
+    /// The traces of the node cannot be sent as the program says.
+    #[cfg(feature = "otlp")]
+    #[error("`Builder::otlp`: {0}")]
+    Otlp(#[from] mycelium_telemetry::spans::OtlpError),
     /// A topic is not what a service declares.
     #[error(transparent)]
     Topic(#[from] TopicError),

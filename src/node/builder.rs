@@ -44,7 +44,7 @@ pub struct Builder {
     /// Topic and percentage.
     thresholds: BTreeMap<String, u32>,
     on_stall: BTreeMap<String, OnStall>,
-    traces: Option<Traces>,
+    pub(super) traces: Traces,
     executors: Vec<(String, Arc<dyn Executor>)>,
     request_links: RequestLinks,
     #[cfg(feature = "topology")]
@@ -71,7 +71,7 @@ impl Node {
             executions: BTreeMap::new(),
             thresholds: BTreeMap::new(),
             on_stall: BTreeMap::new(),
-            traces: None,
+            traces: Traces::default(),
             executors: Vec::new(),
             request_links: RequestLinks::default(),
             #[cfg(feature = "topology")]
@@ -304,8 +304,9 @@ impl Builder {
         self
     }
 
-    /// Records the traces of messages: this share of them, from 0 to 1, chosen where a trace
-    /// begins. By default messages have no traces. `docs/observability.md` says what a trace is.
+    /// Records the traces of messages: this share of them, from 0 to 1, chosen where one begins.
+    /// By default messages have no traces. `sample` of `[telemetry]` in the topology takes
+    /// precedence. `docs/observability.md` says what a trace is.
     ///
     /// The sink gets the spans of this node when they end. It must not wait: tasks of services call
     /// it.
@@ -349,7 +350,8 @@ impl Builder {
     /// ```
     #[must_use]
     pub fn traces(mut self, share: f64, sink: impl SpanSink + 'static) -> Builder {
-        self.traces = Some(Traces::new(share, Arc::new(sink)));
+        self.traces.set_share(share);
+        self.traces.set_sink(Arc::new(sink));
         self
     }
 
@@ -481,7 +483,11 @@ impl Builder {
             service.execution = self.topology.execution(&service.name, coded)?;
         }
         let watchdog = self.topology.watchdog(&self.name).or(self.watchdog);
-        let tracer = self.traces.map(Traces::tracer).transpose()?;
+        if let Some(share) = self.topology.sample() {
+            self.traces.set_share(share);
+        }
+        let exporter = self.telemetry.span_queue(&self.topology)?;
+        let tracer = self.traces.tracer(exporter)?;
         let by_name: BTreeMap<&str, &BoundPorts> =
             all.iter().map(|(name, ports)| (name.as_str(), ports)).collect();
         let bound = services.iter().filter_map(|service| {

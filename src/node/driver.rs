@@ -60,7 +60,8 @@ pub(super) fn abort_start(
 fn wait_for_all_threads(shared: &Shared, watchdog: Option<&Arc<WatchdogHandle>>) {
     shared.sinks.stop();
     let of_watchdog = watchdog.map(|watchdog| watchdog.threads());
-    let of_node: [&Threads; 2] = [&shared.threads, shared.sinks.threads()];
+    let sinks = &shared.sinks;
+    let of_node: [&Threads; 3] = [&shared.threads, sinks.threads(), sinks.exporters()];
     for threads in of_node.into_iter().chain(of_watchdog) {
         block_on(threads.gone(), WaitStrategy::Park);
     }
@@ -135,6 +136,7 @@ impl Driver {
         }
         self.shared.sinks.stop();
         self.wait_for_threads(self.shared.sinks.threads(), Some(Duration::ZERO)).await;
+        self.wait_for_exporters().await;
         self.has_ended = true;
         // The drop of the driver finishes the node.
     }
@@ -263,6 +265,15 @@ impl Driver {
             );
             shared.failure.set(StartError::Threads { threads });
         }
+    }
+
+    /// Waits until what is left was sent. Exporters have their own deadlines, in the time of the
+    /// system, which the executor's time may not follow.
+    async fn wait_for_exporters(&self) {
+        let exporters = self.shared.sinks.exporters();
+        let overdue = pin!(self.shared.lifecycle.overdue.wait());
+        select(pin!(exporters.gone()), overdue).await;
+        self.wait_for_threads(exporters, Some(Duration::ZERO)).await;
     }
 
     /// Runs the hooks in the reverse of their order, all within one shutdown timeout.

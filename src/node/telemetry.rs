@@ -1,19 +1,27 @@
-//! What a node passes on of itself, each on a thread of its own: the endpoint for Prometheus, and
-//! metrics for the recorder of the crate `metrics`. The threads end with the node.
+//! What a node passes on of itself, each on a thread of its own: the endpoint for Prometheus,
+//! metrics for the recorder of the crate `metrics`, and spans for an OpenTelemetry collector. The
+//! threads end with the node.
 
 #[cfg(feature = "facade")]
 mod facade;
+#[cfg(feature = "otlp")]
+mod otlp;
 #[cfg(feature = "prometheus")]
 mod prometheus;
 #[cfg(any(feature = "prometheus", feature = "facade"))]
 mod source;
+#[cfg(any(feature = "prometheus", feature = "facade", feature = "otlp"))]
+mod thread;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::error::StartError;
+use mycelium_transports::local::SpanSink;
+
+use crate::error::{BuildError, StartError};
 use crate::plan::Plan;
 use crate::shared::Shared;
+use crate::topology::Topology;
 
 /// What the program sets; keys of the topology take precedence.
 #[derive(Debug, Default)]
@@ -22,6 +30,8 @@ pub(super) struct Telemetry {
     pub(super) endpoint: prometheus::Settings,
     #[cfg(feature = "facade")]
     pub(super) facade: facade::Settings,
+    #[cfg(feature = "otlp")]
+    pub(super) otlp: otlp::Settings,
     #[cfg(any(feature = "prometheus", feature = "facade"))]
     pub(super) label_sets: Option<usize>,
 }
@@ -32,11 +42,30 @@ pub(super) struct Prepared {
     endpoint: Option<prometheus::Listening>,
     #[cfg(feature = "facade")]
     facade: Option<facade::Settings>,
+    #[cfg(feature = "otlp")]
+    otlp: otlp::Settings,
     #[cfg(any(feature = "prometheus", feature = "facade"))]
     label_sets: usize,
 }
 
 impl Telemetry {
+    /// The queue of what sends the spans of the node to a collector, if the program or the topology
+    /// names one.
+    #[cfg_attr(
+        not(feature = "otlp"),
+        allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "no spans are sent")
+    )]
+    pub(super) fn span_queue(
+        &mut self,
+        topology: &Topology,
+    ) -> Result<Option<Arc<dyn SpanSink>>, BuildError> {
+        let _ = topology;
+        #[cfg(feature = "otlp")]
+        return Ok(self.otlp.queue(topology)?);
+        #[cfg(not(feature = "otlp"))]
+        Ok(None)
+    }
+
     /// Binds the address of the endpoint, if the node has one.
     #[cfg_attr(
         not(any(feature = "prometheus", feature = "facade")),
@@ -49,6 +78,8 @@ impl Telemetry {
             endpoint: self.endpoint.bind(plan)?,
             #[cfg(feature = "facade")]
             facade: self.facade.with(plan),
+            #[cfg(feature = "otlp")]
+            otlp: self.otlp,
             #[cfg(any(feature = "prometheus", feature = "facade"))]
             label_sets: {
                 let default = mycelium_telemetry::metrics::LABEL_SETS;
@@ -73,7 +104,7 @@ impl Prepared {
 
     /// Starts the threads.
     #[cfg_attr(
-        not(any(feature = "prometheus", feature = "facade")),
+        not(any(feature = "prometheus", feature = "facade", feature = "otlp")),
         allow(clippy::unnecessary_wraps, reason = "nothing is passed on")
     )]
     pub(super) fn start(self, shared: &Arc<Shared>) -> Result<(), StartError> {
@@ -86,6 +117,8 @@ impl Prepared {
         if let Some(facade) = self.facade {
             facade.start(shared, self.label_sets)?;
         }
+        #[cfg(feature = "otlp")]
+        self.otlp.start(shared)?;
         Ok(())
     }
 }

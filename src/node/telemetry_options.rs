@@ -1,9 +1,12 @@
-//! What a program sets of the metrics that its node passes on.
+//! What a program sets of the metrics and traces that its node passes on.
 
 #[cfg(feature = "prometheus")]
 use std::net::SocketAddr;
 #[cfg(feature = "facade")]
 use std::time::Duration;
+
+#[cfg(feature = "otlp")]
+use mycelium_telemetry::spans::OtlpTraces;
 
 use super::builder::Builder;
 
@@ -98,6 +101,39 @@ impl Builder {
     #[must_use]
     pub fn metrics_label_sets(mut self, most: usize) -> Builder {
         self.telemetry.label_sets = Some(most);
+        self
+    }
+}
+
+#[cfg(feature = "otlp")]
+impl Builder {
+    /// Sends the traces of messages to a collector that speaks OTLP over HTTP, such as the
+    /// OpenTelemetry Collector, Jaeger or Tempo. Keys of `[telemetry]` in the topology take
+    /// precedence, one by one. `docs/observability.md` says what a trace is. Needs the feature
+    /// `otlp`.
+    ///
+    /// The node has a thread for it, on any executor. Services never wait: spans that find no room
+    /// in the queue, and those that the collector does not accept in time, are dropped, counted,
+    /// and logged once a minute. The end of the node waits for the rest, by default for at
+    /// most 2 s. All traces are recorded, unless
+    /// [`OtlpTraces::sample`](crate::OtlpTraces::sample) says otherwise; if
+    /// [`traces`](Builder::traces) is called too, both get the same spans, and the share that was
+    /// set last counts.
+    ///
+    /// ```
+    /// use mycelium::{Node, OtlpTraces};
+    ///
+    /// let builder = Node::builder("main").otlp(OtlpTraces::new("http://127.0.0.1:4318").sample(0.1));
+    /// let error = Node::builder("main").otlp(OtlpTraces::new("localhost")).build().unwrap_err();
+    /// assert!(error.to_string().contains("expected `http://`"));
+    /// # drop(builder);
+    /// ```
+    #[must_use]
+    pub fn otlp(mut self, traces: OtlpTraces) -> Builder {
+        if let Some(share) = traces.share() {
+            self.traces.set_share(share);
+        }
+        self.telemetry.otlp.of_program = Some(traces);
         self
     }
 }

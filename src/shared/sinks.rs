@@ -8,12 +8,14 @@ use super::threads::Threads;
 #[derive(Default)]
 pub(crate) struct Sinks {
     threads: Arc<Threads>,
+    /// Those that send what is left before they end, and know how long that may take.
+    exporters: Arc<Threads>,
     stops: Mutex<Vec<Box<dyn Fn() + Send>>>,
 }
 
 impl Sinks {
     /// A thread was started; `stop` ends it soon.
-    #[cfg(any(feature = "prometheus", feature = "facade"))]
+    #[cfg(any(feature = "prometheus", feature = "facade", feature = "otlp"))]
     pub(crate) fn add(&self, stop: impl Fn() + Send + 'static) {
         self.stops.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(stop));
     }
@@ -25,5 +27,9 @@ impl Sinks {
 
     pub(crate) fn threads(&self) -> &Arc<Threads> {
         &self.threads
+    }
+
+    pub(crate) fn exporters(&self) -> &Arc<Threads> {
+        &self.exporters
     }
 }

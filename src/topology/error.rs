@@ -321,7 +321,7 @@ impl Problem {
     /// a number has no name of a Rust type.
     /// `line` is the line with the problem. `is_substituted`: the value has a variable.
     pub(super) fn of_text(message: &str, line: &str, is_substituted: bool) -> Problem {
-        const NUMBERS: [&str; 4] = ["i64", "u64", "u32", "usize"];
+        const NUMBERS: [&str; 5] = ["i64", "u64", "u32", "usize", "f64"];
         if let Some((found, expected)) =
             message.strip_prefix(INVALID_TYPE).and_then(|text| text.split_once(", expected "))
         {

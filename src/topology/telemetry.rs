@@ -1,4 +1,5 @@
-//! The section `telemetry`, and the address of a node's metrics.
+//! The section `telemetry`, and the address of a node's metrics. `traces.rs` has the keys about
+//! traces.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -20,11 +21,13 @@ impl Topology {
         let addresses = nodes.values().filter_map(|node| node.listen_metrics.as_ref());
         let listen = addresses.clone().next().map(|key| ("listen_metrics", key.span()));
         let (endpoint, facade) = (cfg!(feature = "prometheus"), cfg!(feature = "facade"));
+        let of_traces = telemetry.keys_of_traces().next();
         let needs = [
             (listen, endpoint, "`prometheus`"),
             (expose, endpoint, "`prometheus`"),
             (interval, facade, "`facade`"),
             (sets, endpoint || facade, "`prometheus` or `facade`"),
+            (of_traces, cfg!(feature = "otlp"), "`otlp`"),
         ];
         for (key, is_there, feature) in needs {
             let Some((key, place)) = key.filter(|_| !is_there) else { continue };
@@ -34,6 +37,7 @@ impl Topology {
             );
             return Err(self.file.error(place, Problem::Contradiction { message }));
         }
+        self.check_traces()?;
         let is_far = |key: &&Spanned<MetricsAddress>| !key.as_ref().0.ip().is_loopback();
         let far = { addresses }.find(is_far).filter(|_| !self.exposes_metrics());
         let Some(far) = far else { return Ok(()) };

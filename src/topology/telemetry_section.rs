@@ -1,5 +1,6 @@
 //! The keys of the section `telemetry`, and the address of a node's metrics.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -16,6 +17,12 @@ pub(super) struct TelemetrySection {
     pub(super) expose: Option<Spanned<bool>>,
     pub(super) interval: Option<Spanned<Interval>>,
     pub(super) label_sets: Option<Spanned<LabelSets>>,
+    pub(super) sample: Option<Share>,
+    pub(super) traces: Option<Spanned<String>>,
+    pub(super) headers: Option<Spanned<BTreeMap<Spanned<String>, Spanned<String>>>>,
+    pub(super) namespace: Option<Spanned<String>>,
+    pub(super) timeout: Option<Spanned<Interval>>,
+    pub(super) flush: Option<Spanned<Span>>,
 }
 
 /// An address of this host, or one that others reach.
@@ -25,6 +32,10 @@ pub(super) struct MetricsAddress(pub(super) SocketAddr);
 /// A time that is not 0.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Interval(pub(super) Duration);
+
+/// A number from 0 to 1.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Share(pub(super) f64);
 
 /// A number of sets of label values, at least 1.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +61,18 @@ impl<'de> Deserialize<'de> for Interval {
                 Err(D::Error::custom("invalid interval: expected more than 0 s"))
             }
             Span(interval) => Ok(Interval(interval)),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Share {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Share, D::Error> {
+        match f64::deserialize(deserializer)? {
+            share if (0.0..=1.0).contains(&share) => Ok(Share(share)),
+            share => {
+                let message = format!("invalid share {share}: expected a number from 0 to 1");
+                Err(D::Error::custom(message))
+            }
         }
     }
 }

@@ -4,8 +4,9 @@
 //! Nothing here runs in the task of a service, or knows services, nodes or executors. A
 //! [`Snapshot`] is what a node knows of itself: the counters of its region, how full its rings are,
 //! and its health. [`metrics`] makes families of it; `http` serves them to Prometheus, and
-//! `facade` passes them to the crate `metrics`. Both run on a thread that the caller gives, until
-//! the caller stops them.
+//! `facade` passes them to the crate `metrics`. `spans` sends the spans of a node to an
+//! OpenTelemetry collector, by `otlp`. All run on threads that the caller gives, until the caller
+//! stops them.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "facade")]
@@ -13,5 +14,9 @@ pub mod facade;
 #[cfg(feature = "prometheus")]
 pub mod http;
 pub mod metrics;
+#[cfg(feature = "otlp")]
+pub mod otlp;
+#[cfg(feature = "otlp")]
+pub mod spans;
 
 pub use metrics::snapshot::{HealthReading, Ring, Snapshot, Source};

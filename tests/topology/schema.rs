@@ -130,6 +130,10 @@ fn is_compiled(section: &str, key: &str) -> bool {
         ("tls", _) => cfg!(feature = "tls"),
         ("node", "listen_metrics") | ("telemetry", "expose") => endpoint,
         ("telemetry", "interval") => facade,
+        ("telemetry", "sample") => true,
+        ("telemetry", "traces" | "headers" | "namespace" | "timeout" | "flush") => {
+            cfg!(feature = "otlp")
+        }
         ("telemetry", _) => endpoint || facade,
         _ => true,
     }

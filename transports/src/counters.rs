@@ -73,8 +73,9 @@ pub use reading::{LONGEST_LABEL, Reading};
 #[cfg(feature = "metrics")]
 pub use region::Region;
 pub use values::{
-    BucketValue, CounterValue, EdgeValue, GaugeValue, HistogramValue, Kind, LegacyValue, LinkValue,
-    PublisherValue, RequesterValue, ResponderValue, ServiceValue, Value, WatchdogValue,
+    BucketValue, CounterValue, EdgeValue, ExporterValue, GaugeValue, HistogramValue, Kind,
+    LegacyValue, LinkValue, PublisherValue, RequesterValue, ResponderValue, ServiceValue, Value,
+    WatchdogValue,
 };
 
 /// A name for a label. Spaces and `=` separate a label's parts, so they become underscores.

@@ -9,7 +9,8 @@ use mycelium_telemetry::Source;
 use mycelium_telemetry::facade::Facade;
 use mycelium_telemetry::metrics::Collector;
 
-use super::source::{NodeSource, start};
+use super::source::NodeSource;
+use super::thread::start;
 use crate::error::StartError;
 use crate::plan::Plan;
 use crate::shared::Shared;
@@ -35,7 +36,7 @@ impl Settings {
         let source = NodeSource(Arc::downgrade(shared));
         let is_stopped = Arc::<AtomicBool>::default();
         let (stopped, (handle, thread)) = (is_stopped.clone(), std::sync::mpsc::channel());
-        start(shared, "recorder", move || {
+        start(shared, shared.sinks.threads(), "recorder", move || {
             // The receiver waits until it has the handle.
             let _ = handle.send(thread::current());
             let mut facade = Facade::new(Collector::with_most(label_sets));

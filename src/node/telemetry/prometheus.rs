@@ -6,7 +6,8 @@ use std::sync::Arc;
 use mycelium_telemetry::http::Endpoint;
 use mycelium_telemetry::metrics::Collector;
 
-use super::source::{NodeSource, start};
+use super::source::NodeSource;
+use super::thread::start;
 use crate::error::StartError;
 use crate::log;
 use crate::plan::Plan;
@@ -62,7 +63,9 @@ impl Listening {
         let source = Box::new(NodeSource(Arc::downgrade(shared)));
         let collector = Collector::with_most(label_sets);
         log::info!(node = shared.plan.node, %address, "metrics are served");
-        start(shared, "metrics", move || endpoint.run(source, collector, || executor.now()))?;
+        start(shared, shared.sinks.threads(), "metrics", move || {
+            endpoint.run(source, collector, || executor.now())
+        })?;
         shared.sinks.add(move || stopper.stop());
         Ok(())
     }

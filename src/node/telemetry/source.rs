@@ -3,11 +3,9 @@
 use std::fmt::Write;
 use std::sync::{Arc, Weak};
 
-use mycelium_executor::Thread;
 use mycelium_telemetry::{HealthReading, Ring, Snapshot, Source};
 use mycelium_transports::local::Topic;
 
-use crate::error::StartError;
 use crate::health::Health;
 use crate::shared::Shared;
 
@@ -73,23 +71,4 @@ fn rings(topic: &Topic) -> Vec<Ring> {
         readers: ring.readers,
     });
     rings.collect()
-}
-
-/// Starts a thread of the node that ends with it.
-pub(super) fn start(
-    shared: &Arc<Shared>,
-    purpose: &str,
-    run: impl FnOnce() + Send + 'static,
-) -> Result<(), StartError> {
-    let name = format!("{purpose}-{}", shared.plan.node).replace(char::is_control, "_");
-    let thread = Thread { name, ..Thread::default() };
-    let thread_guard = shared.sinks.threads().start(&thread.name);
-    let started = thread.start(move || {
-        thread_guard.of_this_thread();
-        Ok(run)
-    });
-    started.map(drop).map_err(|error| {
-        let service = format!("(the thread of {purpose})");
-        StartError::Thread { service, place: None, error }
-    })
 }

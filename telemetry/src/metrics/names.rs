@@ -170,6 +170,18 @@ const LEGACY: &[Name] = &[
     counter("mycelium_legacy_messages_missed", "Messages that no client could get."),
 ];
 
+const EXPORTER: &[Name] = &[
+    counter("mycelium_spans_exported", "Spans that the collector took."),
+    by("mycelium_spans_dropped", SPANS_DROPPED, "reason", "full"),
+    by("mycelium_spans_dropped", SPANS_DROPPED, "reason", "failed"),
+    by("mycelium_spans_dropped", SPANS_DROPPED, "reason", "refused"),
+    counter("mycelium_span_batches", "Batches of spans that the collector took."),
+    counter("mycelium_span_errors", "Requests with spans that failed."),
+];
+
+const SPANS_DROPPED: &str = "Spans that no collector has, because the queue was full, the collector \
+    could not be reached in time, or it refused them.";
+
 /// The names of a kind's values, in the order of [`Kind::values`].
 #[must_use]
 pub fn names(kind: Kind) -> &'static [Name] {
@@ -182,6 +194,7 @@ pub fn names(kind: Kind) -> &'static [Name] {
         Kind::Requester => REQUESTER,
         Kind::Responder => RESPONDER,
         Kind::Legacy => LEGACY,
+        Kind::Exporter => EXPORTER,
         Kind::Counter => const { &[own("", FamilyKind::Counter)] },
         Kind::Gauge => const { &[own("", FamilyKind::Gauge)] },
         Kind::Histogram => {
@@ -210,6 +223,7 @@ pub(super) fn labels(kind: Kind) -> &'static [(&'static str, &'static str)] {
         Kind::Requester => &[("topic", "topic"), ("requester", "requester")],
         Kind::Responder => &[("topic", "topic"), ("responder", "responder")],
         Kind::Legacy => &[("legacy", "listener")],
+        Kind::Exporter => &[("exporter", "exporter")],
         // Services give them.
         _ => &[],
     }

@@ -57,7 +57,8 @@ impl MetricValue {
             | Kind::Watchdog
             | Kind::Requester
             | Kind::Responder
-            | Kind::Legacy => return None,
+            | Kind::Legacy
+            | Kind::Exporter => return None,
         })
     }
 

@@ -36,11 +36,13 @@ pub enum Kind {
     Responder,
     /// One listener for clients of the original system: [`LegacyValue`].
     Legacy,
+    /// An exporter of spans: [`ExporterValue`].
+    Exporter,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 12] = [
+    pub const ALL: [Kind; 13] = [
         Kind::Publisher,
         Kind::Edge,
         Kind::Service,
@@ -53,6 +55,7 @@ impl Kind {
         Kind::Requester,
         Kind::Responder,
         Kind::Legacy,
+        Kind::Exporter,
     ];
 
     /// The name of the kind in the region.
@@ -71,6 +74,7 @@ impl Kind {
             Kind::Requester => "requester",
             Kind::Responder => "responder",
             Kind::Legacy => "legacy",
+            Kind::Exporter => "exporter",
         }
     }
 
@@ -90,6 +94,7 @@ impl Kind {
             Kind::Requester => RequesterValue::NAMES,
             Kind::Responder => ResponderValue::NAMES,
             Kind::Legacy => LegacyValue::NAMES,
+            Kind::Exporter => ExporterValue::NAMES,
         }
     }
 
@@ -297,6 +302,23 @@ values! {
         Dropped = "dropped",
         /// Messages that no client could get: gaps, and payloads that are too long.
         Missed = "missed",
+    }
+
+    /// Values of a [`Kind::Exporter`]. When the exporter has ended, the spans that were recorded
+    /// until then are the sum of `exported` and all `dropped`.
+    ExporterValue of Exporter {
+        /// Spans that the collector took.
+        Exported = "exported",
+        /// Spans that were dropped because the queue was full.
+        DroppedFull = "dropped_full",
+        /// Spans that were dropped because the collector could not be reached in time.
+        DroppedFailed = "dropped_failed",
+        /// Spans that the collector refused.
+        DroppedRefused = "dropped_refused",
+        /// Batches of spans that the collector took.
+        Batches = "batches",
+        /// Requests that failed, or whose answer was an error.
+        Errors = "errors",
     }
 
     /// Values of a [`Kind::Counter`].

@@ -33,6 +33,36 @@ pub struct Span {
     pub has_failed: bool,
 }
 
+impl Span {
+    /// A span for tests of a [`SpanSink`]: the first message of the service as a publisher, at the
+    /// start of Unix time, which no span has caused. Its fields can be set.
+    ///
+    /// ```
+    /// use mycelium_transports::local::{Span, SpanKind};
+    ///
+    /// let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse()?;
+    /// let mut span = Span::new(trace, SpanKind::Handle, "Sum", "numbers");
+    /// span.parent = Some([7; 8]);
+    /// # Ok::<(), mycelium_core::TraceParseError>(())
+    /// ```
+    #[must_use]
+    pub fn new(context: TraceContext, kind: SpanKind, service: &str, topic: &str) -> Span {
+        let service: Arc<str> = service.into();
+        Span {
+            context,
+            parent: None,
+            kind,
+            publisher: service.clone(),
+            service,
+            topic: topic.into(),
+            sequence: 0,
+            start: SystemTime::UNIX_EPOCH,
+            end: SystemTime::UNIX_EPOCH,
+            has_failed: false,
+        }
+    }
+}
+
 /// What a [`Span`] is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -1,0 +1,56 @@
+//! The spans of a node for an OpenTelemetry collector.
+
+use std::sync::Arc;
+
+use mycelium_executor::ThreadError;
+use mycelium_telemetry::spans::{Exporter, Notice, OtlpError, OtlpTraces, Resource};
+use mycelium_transports::local::SpanSink;
+
+use super::thread::start;
+use crate::error::StartError;
+use crate::log;
+use crate::shared::Shared;
+use crate::topology::Topology;
+
+/// What the program sets, and what follows from it.
+#[derive(Debug, Default)]
+pub(in crate::node) struct Settings {
+    pub(in crate::node) of_program: Option<OtlpTraces>,
+    /// Made when the node is built: topics need its queue.
+    exporter: Option<Exporter>,
+}
+
+impl Settings {
+    /// Makes the exporter, if there is a collector. Returns its queue.
+    pub(super) fn queue(
+        &mut self,
+        topology: &Topology,
+    ) -> Result<Option<Arc<dyn SpanSink>>, OtlpError> {
+        let Some(settings) = topology.otlp(self.of_program.take()) else { return Ok(None) };
+        let exporter = self.exporter.insert(Exporter::new(settings)?);
+        Ok(Some(Arc::new(exporter.queue())))
+    }
+
+    pub(super) fn start(self, shared: &Arc<Shared>) -> Result<(), StartError> {
+        let Some(exporter) = self.exporter else { return Ok(()) };
+        let node = shared.plan.node.clone();
+        let random = || shared.executor.entropy();
+        let resource = Resource::of_node(&node, u128::from(random()) << 64 | u128::from(random()));
+        let line = shared.topics.counters().line("exporter=traces");
+        let collector = exporter.endpoint().to_string();
+        let open = exporter.open(resource, line, random()).map_err(|error| {
+            let service = "(the thread of traces)".to_owned();
+            let error = ThreadError::Start { error: error.to_string() };
+            StartError::Thread { service, place: None, error }
+        })?;
+        let stopper = open.stopper();
+        log::info!(node, collector, "traces are sent");
+        let tell = move |notice: &Notice| match &notice.error {
+            Some(error) => log::warn!(node, collector, %error, "traces: {notice}"),
+            None => log::warn!(node, collector, "traces: {notice}"),
+        };
+        start(shared, shared.sinks.exporters(), "traces", move || open.run(tell))?;
+        shared.sinks.add(move || stopper.stop());
+        Ok(())
+    }
+}

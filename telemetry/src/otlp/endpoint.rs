@@ -1,0 +1,200 @@
+//! Where a collector is, and the headers that it wants.
+
+use std::fmt;
+
+use thiserror::Error;
+
+/// The URL of a collector: `http://`, a host and a port, and a path if it has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// `host:port`, with an IPv6 address in brackets.
+    authority: String,
+    /// Without the signal: empty, or with a slash at its start and none at its end.
+    path: String,
+}
+
+/// Why a text is not the URL of a collector.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("invalid URL of a collector `{}`: {problem}, as in `http://127.0.0.1:4318`", url.escape_debug())]
+pub struct EndpointError {
+    url: String,
+    problem: &'static str,
+}
+
+/// The path of spans below that of the collector.
+const TRACES: &str = "/v1/traces";
+
+impl Endpoint {
+    /// Reads a URL. A path that ends with `/v1/traces` is the same as the path before it.
+    ///
+    /// ```
+    /// use mycelium_telemetry::otlp::Endpoint;
+    ///
+    /// let tempo = Endpoint::parse("http://tempo.example:4318")?;
+    /// assert_eq!(tempo, Endpoint::parse("http://tempo.example:4318/v1/traces")?);
+    /// let error = Endpoint::parse("tempo.example:4318").unwrap_err();
+    /// assert!(error.to_string().contains("expected `http://`"));
+    /// # Ok::<(), mycelium_telemetry::otlp::EndpointError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If it is not `http://`, or has no port. Spans go to a collector of the same host or of the
+    /// same network; one of them may pass them on by TLS.
+    pub fn parse(url: &str) -> Result<Endpoint, EndpointError> {
+        let error = |problem| EndpointError { url: url.to_owned(), problem };
+        if url.starts_with("https://") {
+            return Err(error(
+                "spans are sent without TLS: expected the `http://` of a collector near this node, \
+                 which passes them on",
+            ));
+        }
+        let rest = url.strip_prefix("http://").ok_or_else(|| error("expected `http://`"))?;
+        if !rest.bytes().all(|byte| byte.is_ascii_graphic()) || rest.contains(['?', '#', '@']) {
+            return Err(error("expected a host, a port and a path of plain letters"));
+        }
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let (host, port) =
+            authority.rsplit_once(':').ok_or_else(|| error("expected a port after the host"))?;
+        let is_port = port.parse::<u16>().is_ok_and(|port| port > 0);
+        if !is_port || port.starts_with('+') {
+            return Err(error("expected a port after the host, from 1 to 65535"));
+        }
+        let is_v6 = host.starts_with('[') && host.ends_with(']');
+        if host.is_empty() || (host.contains([':', '[', ']']) && !is_v6) {
+            return Err(error("expected a host, with an IPv6 address in brackets"));
+        }
+        let path = path.trim_end_matches('/');
+        let path = path.strip_suffix(TRACES).unwrap_or(path);
+        Ok(Endpoint {
+            authority: authority.to_owned(),
+            path: path.trim_end_matches('/').to_owned(),
+        })
+    }
+
+    /// `host:port`.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// The path to which spans go.
+    pub(crate) fn traces(&self) -> String {
+        format!("{}{TRACES}", self.path)
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}{}", self.authority, self.path)
+    }
+}
+
+/// Headers that requests to a collector have, such as `authorization`. Their values may be secret:
+/// `Debug` does not show them.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Headers(Vec<(String, String)>);
+
+/// Why a header cannot be sent. Its value is not shown.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("invalid header `{}`: {problem}", name.escape_debug())]
+pub struct HeaderError {
+    name: String,
+    problem: &'static str,
+}
+
+/// The headers that the client writes itself.
+const OWN: [&str; 6] =
+    ["host", "content-type", "content-length", "connection", "transfer-encoding", "user-agent"];
+
+impl Headers {
+    /// Adds a header. A second one of the same name replaces the first.
+    ///
+    /// # Errors
+    /// If the name is not one of a header, or the exporter writes it itself; if the value has
+    /// control characters or is not ASCII.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), HeaderError> {
+        let error = |problem| Err(HeaderError { name: name.to_owned(), problem });
+        let is_token =
+            |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if name.is_empty() || !name.bytes().all(is_token) {
+            return error("expected letters, digits and `-`");
+        }
+        if OWN.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+            return error("the exporter writes it itself");
+        }
+        if !value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+            return error("expected a value of ASCII letters, on one line");
+        }
+        self.0.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
+        self.0.push((name.to_owned(), value.to_owned()));
+        Ok(())
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_of_collectors_are_read() {
+        for (url, authority, traces) in [
+            ("http://127.0.0.1:4318", "127.0.0.1:4318", "/v1/traces"),
+            ("http://127.0.0.1:4318/", "127.0.0.1:4318", "/v1/traces"),
+            ("http://[::1]:4318/v1/traces/", "[::1]:4318", "/v1/traces"),
+            ("http://a.example:80/otlp", "a.example:80", "/otlp/v1/traces"),
+            ("http://a.example:80/otlp/v1/traces", "a.example:80", "/otlp/v1/traces"),
+        ] {
+            let endpoint = Endpoint::parse(url).unwrap();
+            assert_eq!((endpoint.authority(), &*endpoint.traces()), (authority, traces), "{url}");
+        }
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        for (url, problem) in [
+            ("", "expected `http://`"),
+            ("127.0.0.1:4318", "expected `http://`"),
+            ("grpc://127.0.0.1:4317", "expected `http://`"),
+            ("https://a.example:443", "without TLS"),
+            ("http://127.0.0.1", "expected a port"),
+            ("http://[::1]", "expected a port"),
+            ("http://:4318", "expected a host"),
+            ("http://::1:4318", "in brackets"),
+            ("http://a:0", "from 1 to 65535"),
+            ("http://a:+80", "from 1 to 65535"),
+            ("http://a:70000", "from 1 to 65535"),
+            ("http://user@a:80", "plain letters"),
+            ("http://a:80/?x=1", "plain letters"),
+            ("http://a:80/ x", "plain letters"),
+            ("http://a:80/\r\nx: y", "plain letters"),
+        ] {
+            let error = Endpoint::parse(url).unwrap_err().to_string();
+            assert!(error.contains(problem), "{url}: {error}");
+        }
+    }
+
+    #[test]
+    fn headers_are_checked_and_their_values_not_shown() {
+        let mut headers = Headers::default();
+        headers.set("Authorization", "Bearer first").unwrap();
+        headers.set("authorization", "Bearer secret").unwrap();
+        assert_eq!(headers.iter().collect::<Vec<_>>(), [("authorization", "Bearer secret")]);
+        assert!(!format!("{headers:?}").contains("secret"));
+        for (name, value) in
+            [("", "x"), ("a b", "x"), ("Content-Length", "1"), ("x", "a\r\nb: c"), ("x", "ä")]
+        {
+            let error = headers.set(name, value).unwrap_err().to_string();
+            assert!(error.starts_with("invalid header"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The exporter: it takes spans out of the queue and sends them in batches. Time and the collector
+//! come from a [`Port`], so that tests run it on virtual time.
+
+use std::time::Duration;
+
+use mycelium_executor::Backoff;
+use mycelium_transports::counters::{ExporterValue, Line};
+use mycelium_transports::local::Span;
+
+use super::encode::encode;
+use super::notice::{Notice, Notices};
+use super::queue::SpanQueue;
+use super::resource::Resource;
+use super::settings::{OtlpError, OtlpTraces};
+use crate::otlp::protobuf::Message;
+use crate::otlp::{Answer, Endpoint};
+
+/// The pauses between attempts: after the first failure, and after many.
+const BACKOFF: Backoff =
+    Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(5) };
+/// A collector that has failed this many times in a row gets no attempt at the end of the node.
+const IS_AWAY: u32 = 2;
+
+/// How long a task may take to put a span into the queue before the queue is checked again.
+const MOMENT: Duration = Duration::from_millis(1);
+
+/// Sends the spans of a node. It is made before the node has started, so that spans have a queue:
+/// [`open`](Exporter::open) gets what it needs of the system, and the thread that
+/// [runs](super::OpenExporter::run) it sends them.
+#[derive(Debug)]
+pub struct Exporter {
+    pub(super) settings: OtlpTraces,
+    pub(super) endpoint: Endpoint,
+    pub(super) queue: SpanQueue,
+}
+
+impl Exporter {
+    /// An exporter with an empty queue.
+    ///
+    /// # Errors
+    /// If the settings are wrong.
+    pub fn new(settings: OtlpTraces) -> Result<Exporter, OtlpError> {
+        let (endpoint, places) = settings.check()?;
+        let queue = SpanQueue::new(places, settings.batch);
+        Ok(Exporter { settings, endpoint, queue })
+    }
+
+    /// The queue for spans.
+    #[must_use]
+    pub fn queue(&self) -> SpanQueue {
+        self.queue.clone()
+    }
+
+    /// Where spans go.
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+}
+
+/// Time, and the collector.
+pub(super) trait Port {
+    /// The time, which never goes back.
+    fn now(&self) -> Duration;
+
+    /// When the exporter was stopped, if it was.
+    fn stopped_at(&self) -> Option<Duration>;
+
+    /// Waits until this time, or until something happens.
+    fn wait(&mut self, until: Duration);
+
+    /// Sends a batch, and waits for the answer until `deadline`, or until the time after a stop is
+    /// over.
+    fn post(&mut self, body: &[u8], deadline: Duration) -> Answer;
+}
+
+/// The exporter at work.
+pub(super) struct Work<F> {
+    pub(super) queue: SpanQueue,
+    pub(super) settings: OtlpTraces,
+    pub(super) resource: Resource,
+    pub(super) line: Line<ExporterValue>,
+    pub(super) random: fastrand::Rng,
+    pub(super) on_notice: F,
+    pub(super) notices: Notices,
+    /// Spans that were counted as dropped by the queue.
+    pub(super) dropped: u64,
+    /// Attempts in a row that have failed.
+    pub(super) failures: u32,
+    /// No attempt before this time.
+    pub(super) not_before: Duration,
+}
+
+/// Why no collector has a span.
+#[derive(Clone, Copy)]
+enum Dropped {
+    Failed,
+    Refused,
+}
+
+impl<F: FnMut(&Notice)> Work<F> {
+    /// Runs until the exporter is stopped, and the rest was sent or dropped.
+    pub(super) fn run(&mut self, port: &mut impl Port) {
+        let OtlpTraces { batch, delay, .. } = self.settings;
+        let mut spans: Vec<Span> = Vec::with_capacity(batch);
+        let mut request = Message::default();
+        // A span waits in the queue, or in a batch that is not full, for at most the delay.
+        let mut due = port.now().saturating_add(delay);
+        loop {
+            let is_last = port.stopped_at().is_some();
+            let is_drained = self.queue.take(&mut spans, batch);
+            self.count_drops_of_queue(port.now());
+            if spans.len() < batch && !is_last && port.now() < due {
+                self.rest(port, due);
+                continue;
+            }
+            if !spans.is_empty() {
+                request.clear();
+                let namespace = self.settings.namespace.as_deref();
+                encode(&mut request, &self.resource, namespace, &mut spans);
+                self.send(port, &request, spans.len() as u64);
+                spans.clear();
+            } else if is_drained {
+                break;
+            } else if is_last {
+                // A task is putting a span into the queue.
+                port.wait(port.now().saturating_add(MOMENT));
+            }
+            due = port.now().saturating_add(delay);
+        }
+        self.count_drops_of_queue(port.now());
+        if let Some(notice) = self.notices.rest() {
+            (self.on_notice)(&notice);
+        }
+    }
+
+    /// Sends a batch until the collector has taken or refused it, or its time is over.
+    fn send(&mut self, port: &mut impl Port, request: &Message, spans: u64) {
+        let deadline = port.now().saturating_add(self.settings.timeout);
+        loop {
+            // The end of the node may come meanwhile.
+            let flush = self.settings.flush;
+            let stopped = port.stopped_at();
+            let end = stopped.map_or(deadline, |at| deadline.min(at.saturating_add(flush)));
+            let now = port.now();
+            let is_away = stopped.is_some() && self.failures >= IS_AWAY;
+            if is_away || self.not_before >= end || now >= end {
+                return self.drop_spans(port, Dropped::Failed, spans);
+            }
+            if now < self.not_before {
+                self.rest(port, self.not_before);
+                continue;
+            }
+            match port.post(request.as_bytes(), deadline) {
+                Answer::Taken { rejected, error } => {
+                    (self.failures, self.not_before) = (0, Duration::ZERO);
+                    self.line.count(ExporterValue::Batches);
+                    self.line.add(ExporterValue::Exported, spans.saturating_sub(rejected));
+                    if let Some(error) = error {
+                        self.count_error(error);
+                    }
+                    return self.drop_spans(port, Dropped::Refused, rejected.min(spans));
+                }
+                Answer::Refused { error } => {
+                    (self.failures, self.not_before) = (0, Duration::ZERO);
+                    self.count_error(error);
+                    return self.drop_spans(port, Dropped::Refused, spans);
+                }
+                Answer::Later { after, error } => {
+                    self.count_error(error);
+                    let timeout = self.settings.timeout;
+                    let pause = if let Some(after) = after {
+                        after.min(timeout)
+                    } else {
+                        let pause = BACKOFF.pause(self.failures, self.random.u64(..));
+                        self.failures = self.failures.saturating_add(1);
+                        // Every batch gets an attempt.
+                        pause.min(timeout / 2)
+                    };
+                    self.not_before = port.now().saturating_add(pause);
+                    self.tell(port.now());
+                }
+            }
+        }
+    }
+
+    /// Waits until this time, or until something happens, or a notice is due.
+    fn rest(&mut self, port: &mut impl Port, until: Duration) {
+        port.wait(self.notices.due_at().map_or(until, |due| until.min(due)));
+        self.count_drops_of_queue(port.now());
+    }
+
+    fn drop_spans(&mut self, port: &impl Port, why: Dropped, spans: u64) {
+        let open = self.notices.open();
+        let (value, count) = match why {
+            Dropped::Failed => (ExporterValue::DroppedFailed, &mut open.dropped_failed),
+            Dropped::Refused => (ExporterValue::DroppedRefused, &mut open.dropped_refused),
+        };
+        *count += spans;
+        self.line.add(value, spans);
+        self.tell(port.now());
+    }
+
+    fn count_error(&mut self, error: String) {
+        self.line.count(ExporterValue::Errors);
+        let open = self.notices.open();
+        open.errors += 1;
+        open.error = Some(error);
+    }
+
+    fn count_drops_of_queue(&mut self, now: Duration) {
+        let dropped = self.queue.dropped();
+        let new = dropped - self.dropped;
+        self.dropped = dropped;
+        self.line.add(ExporterValue::DroppedFull, new);
+        self.notices.open().dropped_full += new;
+        self.tell(now);
+    }
+
+    fn tell(&mut self, now: Duration) {
+        if let Some(notice) = self.notices.due(now) {
+            (self.on_notice)(&notice);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,261 @@
+//! The exporter on virtual time, with a collector that answers as a script says.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use mycelium_core::TraceContext;
+use mycelium_transports::counters::{ExporterValue, Region};
+use mycelium_transports::local::{Span, SpanKind, SpanSink};
+
+use super::*;
+
+/// The exporter of a test runs no longer.
+const END: Duration = seconds(1000);
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// The world of an exporter.
+struct Script {
+    settings: OtlpTraces,
+    /// When spans are recorded, and their number, in order.
+    records: VecDeque<(Duration, usize)>,
+    stop_at: Duration,
+    /// How long the collector takes for an answer.
+    takes: Duration,
+    /// Its answer, given the time.
+    answer: fn(Duration) -> Answer,
+}
+
+/// A script while it runs.
+struct Stage {
+    script: Script,
+    queue: SpanQueue,
+    now: Rc<Cell<Duration>>,
+    /// When each request began.
+    posts: Vec<Duration>,
+}
+
+struct Outcome {
+    posts: Vec<Duration>,
+    notices: Vec<(Duration, Notice)>,
+    exported: u64,
+    full: u64,
+    failed: u64,
+    refused: u64,
+    errors: u64,
+    ended_at: Duration,
+}
+
+impl Stage {
+    fn go_to(&mut self, time: Duration) {
+        while let Some(&(at, spans)) = self.script.records.front().filter(|(at, _)| *at <= time) {
+            self.script.records.pop_front();
+            self.now.set(self.now.get().max(at));
+            (0..spans).for_each(|_| self.queue.record(span()));
+        }
+        self.now.set(self.now.get().max(time));
+        if self.stopped_at().is_some() {
+            self.queue.close();
+        }
+    }
+}
+
+impl Port for Stage {
+    fn now(&self) -> Duration {
+        self.now.get()
+    }
+
+    fn stopped_at(&self) -> Option<Duration> {
+        (self.now() >= self.script.stop_at).then_some(self.script.stop_at)
+    }
+
+    fn wait(&mut self, until: Duration) {
+        assert!(self.now() < END, "the exporter does not end");
+        let stop = Some(self.script.stop_at).filter(|stop| *stop > self.now());
+        self.go_to(stop.map_or(until, |stop| stop.min(until)));
+    }
+
+    fn post(&mut self, body: &[u8], deadline: Duration) -> Answer {
+        assert!(!body.is_empty() && self.posts.len() < 1000);
+        self.posts.push(self.now());
+        let end = self.script.stop_at.saturating_add(self.script.settings.flush).min(deadline);
+        let done = self.now() + self.script.takes;
+        self.go_to(done.min(end));
+        if done > end {
+            return Answer::Later { after: None, error: "late".to_owned() };
+        }
+        (self.script.answer)(self.now())
+    }
+}
+
+fn span() -> Span {
+    let context = TraceContext { trace_id: [1; 16], span_id: [2; 8], flags: 1 };
+    Span::new(context, SpanKind::Emit, "Feed", "ticks")
+}
+
+fn taken(_: Duration) -> Answer {
+    Answer::Taken { rejected: 0, error: None }
+}
+
+fn away(_: Duration) -> Answer {
+    Answer::Later { after: None, error: "connection refused".to_owned() }
+}
+
+fn script<const N: usize>(records: [(u64, usize); N], answer: fn(Duration) -> Answer) -> Script {
+    let records = records.into_iter().map(|(at, spans)| (seconds(at), spans)).collect();
+    let settings = OtlpTraces::new("http://127.0.0.1:4318").queue(8).batch(4);
+    Script { settings, records, stop_at: seconds(200), takes: Duration::ZERO, answer }
+}
+
+impl Script {
+    fn run(self) -> Outcome {
+        let exporter = Exporter::new(self.settings.clone()).unwrap();
+        let (queue, settings) = (exporter.queue(), self.settings.clone());
+        let now = Rc::<Cell<Duration>>::default();
+        let notices = Rc::<RefCell<Vec<_>>>::default();
+        let mut stage =
+            Stage { script: self, queue: queue.clone(), now: now.clone(), posts: Vec::new() };
+        stage.go_to(Duration::ZERO);
+        let mut work = Work {
+            queue,
+            settings,
+            resource: Resource::of_node("main", 7),
+            line: Region::new(1).line("exporter=traces"),
+            random: fastrand::Rng::with_seed(7),
+            on_notice: |notice: &Notice| notices.borrow_mut().push((now.get(), notice.clone())),
+            notices: Notices::default(),
+            dropped: 0,
+            failures: 0,
+            not_before: Duration::ZERO,
+        };
+        work.run(&mut stage);
+        let value = |value| work.line.get(value);
+        Outcome {
+            exported: value(ExporterValue::Exported),
+            full: value(ExporterValue::DroppedFull),
+            failed: value(ExporterValue::DroppedFailed),
+            refused: value(ExporterValue::DroppedRefused),
+            errors: value(ExporterValue::Errors),
+            posts: stage.posts,
+            notices: notices.take(),
+            ended_at: now.get(),
+        }
+    }
+}
+
+#[test]
+fn a_batch_is_sent_when_it_is_full_or_its_time_has_come() {
+    let outcome = script([(0, 5), (10, 2)], taken).run();
+    // Four at once, one after the delay. Two that came before the end of another delay.
+    assert_eq!(outcome.posts, [seconds(0), seconds(1), seconds(10)]);
+    assert_eq!((outcome.exported, outcome.errors, outcome.ended_at), (7, 0, seconds(200)));
+    assert_eq!(outcome.notices, []);
+}
+
+#[test]
+fn a_collector_that_is_away_costs_spans_and_nothing_else() {
+    let records = [(0, 4), (3, 20), (50, 20), (100, 20)];
+    let outcome = script(records, away).run();
+    let Outcome { posts, notices, exported, full, failed, refused, errors, ended_at } = outcome;
+    assert_eq!((exported, refused, full + failed), (0, 0, 64), "each span is counted once");
+    assert_eq!(full, 12 * 3, "those that found no room");
+    // The pauses double up to 5 s, less a random part of at most a half.
+    let pauses: Vec<_> = posts.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!((250..=500).contains(&pauses[0].as_millis()), "{pauses:?}");
+    assert!((500..=1000).contains(&pauses[1].as_millis()), "{pauses:?}");
+    assert!(pauses.iter().all(|pause| *pause >= seconds(5) / 20), "{pauses:?}");
+    assert_eq!(errors, posts.len() as u64);
+    assert!(posts.len() < 60, "{posts:?}");
+    // One line a minute: the first at once, and the rest at the end.
+    let times: Vec<_> = notices.iter().map(|(at, _)| *at).collect();
+    assert_eq!(times[0], seconds(0));
+    let between = times.windows(2).map(|pair| pair[1] - pair[0]);
+    assert!(between.clone().rev().skip(1).all(|pause| pause >= seconds(60)), "{times:?}");
+    assert!(times.len() <= 5, "{times:?}");
+    let told: u64 = notices.iter().map(|(_, notice)| notice.dropped()).sum();
+    assert_eq!(told, 64, "all are reported");
+    assert_eq!(notices.iter().map(|(_, notice)| notice.errors).sum::<u64>(), errors);
+    assert_eq!(notices[0].1.error.as_deref(), Some("connection refused"));
+    assert_eq!(ended_at, seconds(200));
+}
+
+#[test]
+fn a_batch_is_tried_again_until_the_collector_takes_it() {
+    let answer = |now| if now < seconds(4) { away(now) } else { taken(now) };
+    let outcome = script([(0, 4), (30, 4)], answer).run();
+    assert_eq!((outcome.exported, outcome.failed, outcome.full), (8, 0, 0));
+    let last = outcome.posts.last().unwrap();
+    assert!(outcome.errors >= 3 && (seconds(30)..=seconds(31)).contains(last), "{last:?}");
+}
+
+#[test]
+fn retry_after_is_honoured_within_the_time_of_a_batch() {
+    fn busy(after: u64) -> Answer {
+        Answer::Later { after: Some(seconds(after)), error: "busy".to_owned() }
+    }
+    let answer = |now| if now == seconds(0) { busy(7) } else { taken(now) };
+    let outcome = script([(0, 4)], answer).run();
+    assert_eq!((outcome.posts, outcome.exported), (vec![seconds(0), seconds(7)], 4));
+    // Longer than a batch may take: it is dropped, and nothing is sent for the time of a batch.
+    let answer = |now| if now == seconds(0) { busy(3600) } else { taken(now) };
+    let outcome = script([(0, 4), (2, 4)], answer).run();
+    assert_eq!((outcome.failed, outcome.exported), (4, 4));
+    assert_eq!(outcome.posts, [seconds(0), seconds(10)]);
+}
+
+#[test]
+fn what_a_collector_refuses_is_dropped_at_once() {
+    let answer = |now| match now {
+        Duration::ZERO => Answer::Refused { error: "the collector answered 400".to_owned() },
+        _ => Answer::Taken { rejected: 3, error: Some("too old".to_owned()) },
+    };
+    let outcome = script([(0, 4), (10, 4)], answer).run();
+    assert_eq!(outcome.posts, [seconds(0), seconds(10)]);
+    assert_eq!((outcome.refused, outcome.exported, outcome.errors), (7, 1, 2));
+    let (_, last) = outcome.notices.last().unwrap();
+    assert_eq!((last.dropped_refused, last.error.as_deref()), (3, Some("too old")));
+}
+
+#[test]
+fn a_slow_collector_has_the_time_of_a_batch() {
+    let slow = Script { takes: seconds(30), ..script([(0, 4), (1, 9)], taken) };
+    let outcome = slow.run();
+    assert_eq!((outcome.exported, outcome.failed, outcome.full), (0, 12, 1));
+    // The next batch comes after a pause.
+    let second = outcome.posts[1];
+    assert!(second > seconds(10) && second <= Duration::from_millis(10_500), "{second:?}");
+}
+
+#[test]
+fn the_end_sends_what_is_left_within_its_time() {
+    let stop_at = Duration::from_millis(500);
+    let outcome = Script { stop_at, ..script([(0, 7)], taken) }.run();
+    assert_eq!((outcome.exported, outcome.ended_at), (7, stop_at));
+    // A collector that takes too long.
+    let outcome = Script { stop_at, takes: seconds(9), ..script([(0, 7)], taken) }.run();
+    assert_eq!((outcome.exported, outcome.failed), (0, 7));
+    assert_eq!(outcome.ended_at, stop_at + seconds(2));
+    // One that is known to be away is not waited for.
+    let outcome = Script { stop_at: seconds(20), ..script([(0, 4), (19, 4)], away) }.run();
+    assert_eq!((outcome.failed, outcome.ended_at), (8, seconds(20)));
+    // One that was not tried is tried, and tried again.
+    let outcome = Script { stop_at, ..script([(0, 3)], away) }.run();
+    assert_eq!((outcome.failed, outcome.posts.len()), (3, 2));
+    assert!(outcome.ended_at < stop_at + seconds(2));
+}
+
+#[test]
+fn a_recorder_after_the_end_is_not_held_up() {
+    let exporter = Exporter::new(OtlpTraces::new("http://127.0.0.1:4318").queue(3)).unwrap_err();
+    assert_eq!(exporter, OtlpError::Batch { spans: 512, queue: 4 });
+    let exporter = Exporter::new(OtlpTraces::new("http://127.0.0.1:4318").queue(3).batch(1));
+    let queue = exporter.unwrap().queue();
+    assert_eq!(queue.places(), 4);
+    queue.close();
+    queue.record(span());
+    assert_eq!(queue.dropped(), 1);
+}

@@ -1,0 +1,34 @@
+//! Spans for an OpenTelemetry collector, sent by OTLP over HTTP from a thread of their own.
+//!
+//! ```text
+//! task of a service ─▶ SpanQueue ─▶ Exporter, on its thread ─▶ collector
+//! ```
+//!
+//! [`SpanQueue`] takes spans from tasks: it never waits, and drops a span that finds no room. The
+//! [`Exporter`] takes them out in batches, encodes a batch once, and sends it until the collector
+//! has taken or refused it, or its time is over. So memory is bounded: the queue, one batch, and
+//! its bytes. Nothing is lost without a count: each span that was recorded is counted as exported
+//! or as dropped, with the reason, in a line of the node's counters, and at most once a minute the
+//! owner of the exporter gets a notice of drops and errors.
+//!
+//! A collector that is away, slow or broken costs services nothing. It costs the end of a node at
+//! most [`OtlpTraces::flush`].
+//!
+//! To read: `settings.rs`, `queue.rs`, `exporter.rs` (batches, retries, counts; its time is an
+//! argument), `port.rs` (the real time and the real collector), `notice.rs`,
+//! `encode.rs` (the bytes), `resource.rs`.
+
+mod encode;
+mod exporter;
+mod notice;
+mod port;
+mod queue;
+mod resource;
+mod settings;
+
+pub use exporter::Exporter;
+pub use notice::Notice;
+pub use port::{OpenExporter, Stopper};
+pub use queue::SpanQueue;
+pub use resource::Resource;
+pub use settings::{OtlpError, OtlpTraces};

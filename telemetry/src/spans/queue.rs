@@ -1,0 +1,100 @@
+//! The queue between the tasks of services and the exporter.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use mio::Waker;
+use mycelium_core::ring::PopError;
+use mycelium_core::ring::mpmc::{Boxed, Mpmc};
+use mycelium_transports::local::{Span, SpanSink};
+
+/// Takes the spans of a node, for an [`Exporter`](super::Exporter). A span that finds no room is
+/// dropped and counted: no task waits, and nothing is allocated.
+#[derive(Clone)]
+pub struct SpanQueue(Arc<State>);
+
+struct State {
+    ring: Boxed<Span>,
+    /// Spans that found no room.
+    dropped: AtomicU64,
+    /// The exporter has a batch to send, and knows it.
+    is_awake: AtomicBool,
+    /// The number of spans that wakes the exporter.
+    batch: usize,
+    /// Unset until the exporter runs.
+    waker: OnceLock<Arc<Waker>>,
+}
+
+impl SpanSink for SpanQueue {
+    fn record(&self, span: Span) {
+        let State { ring, dropped, is_awake, batch, .. } = &*self.0;
+        if Mpmc::producer(ring).try_push(span).is_err() {
+            dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        // One wake for a batch. The exporter may just have been awake: then the span waits for the
+        // delay.
+        if ring.len() >= *batch && !is_awake.swap(true, Ordering::Relaxed) {
+            self.wake();
+        }
+    }
+}
+
+impl SpanQueue {
+    /// `places` is a power of two from 2 on.
+    pub(super) fn new(places: usize, batch: usize) -> SpanQueue {
+        let ring = Boxed::with_capacity(places).expect("the settings were checked");
+        let (dropped, is_awake) = (AtomicU64::new(0), AtomicBool::new(false));
+        SpanQueue(Arc::new(State { ring, dropped, is_awake, batch, waker: OnceLock::new() }))
+    }
+
+    /// Sets what wakes the exporter. Only the first one counts.
+    pub(super) fn set_waker(&self, waker: Arc<Waker>) {
+        let _ = self.0.waker.set(waker);
+    }
+
+    /// The exporter looks at the queue again soon.
+    pub(super) fn wake(&self) {
+        if let Some(waker) = self.0.waker.get() {
+            // Without its poll the exporter has ended.
+            let _ = waker.wake();
+        }
+    }
+
+    /// Takes spans out until there are `most` of them. Returns whether the queue was closed and has
+    /// none left.
+    pub(super) fn take(&self, spans: &mut Vec<Span>, most: usize) -> bool {
+        self.0.is_awake.store(false, Ordering::Relaxed);
+        let mut reader = Mpmc::consumer(&self.0.ring);
+        while spans.len() < most {
+            match reader.try_pop() {
+                Ok(span) => spans.push(span),
+                Err(error) => return error == PopError::Closed,
+            }
+        }
+        false
+    }
+
+    /// No further span gets in.
+    pub(super) fn close(&self) {
+        self.0.ring.close();
+    }
+
+    /// How many spans were dropped until now.
+    pub(super) fn dropped(&self) -> u64 {
+        self.0.dropped.load(Ordering::Relaxed)
+    }
+
+    /// The places of the queue.
+    #[must_use]
+    pub fn places(&self) -> usize {
+        self.0.ring.capacity()
+    }
+}
+
+impl fmt::Debug for SpanQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (spans, dropped) = (self.0.ring.len(), self.dropped());
+        f.debug_struct("SpanQueue").field("spans", &spans).field("dropped", &dropped).finish()
+    }
+}

@@ -1,0 +1,185 @@
+//! Where spans go, and how.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::otlp::{Endpoint, EndpointError, HeaderError, Headers};
+
+/// Where the spans of a node go: to a collector that speaks OTLP over HTTP, such as the
+/// OpenTelemetry Collector, Jaeger or Tempo.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use mycelium_telemetry::spans::OtlpTraces;
+///
+/// let traces = OtlpTraces::new("http://127.0.0.1:4318")
+///     .sample(0.1)
+///     .namespace("bandit")
+///     .header("authorization", "Bearer abc")
+///     .timeout(Duration::from_secs(5));
+/// # drop(traces);
+/// ```
+///
+/// Mistakes, such as a URL without a port, are errors when a node is built.
+#[derive(Clone, Debug)]
+pub struct OtlpTraces {
+    pub(super) endpoint: Result<Endpoint, EndpointError>,
+    pub(super) headers: Headers,
+    header_error: Option<HeaderError>,
+    sample: Option<f64>,
+    pub(super) namespace: Option<String>,
+    pub(super) timeout: Duration,
+    pub(super) flush: Duration,
+    pub(super) delay: Duration,
+    pub(super) batch: usize,
+    pub(super) queue: usize,
+}
+
+/// Why spans cannot be sent.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum OtlpError {
+    /// The URL of the collector.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// A header.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    /// There is no time to send anything.
+    #[error("invalid timeout of a batch of spans: expected more than 0 s")]
+    Timeout,
+    /// The queue has no place.
+    #[error("invalid queue for {spans} spans: expected room for 1 to 1,048,576")]
+    Queue {
+        /// The requested number of spans.
+        spans: usize,
+    },
+    /// A batch has no span, or more than the queue.
+    #[error("invalid batch of {spans} spans: expected 1 to {queue}, the places of the queue")]
+    Batch {
+        /// The requested number of spans.
+        spans: usize,
+        /// The places of the queue.
+        queue: usize,
+    },
+}
+
+/// The most places of a queue.
+const MOST: usize = 1 << 20;
+
+impl OtlpTraces {
+    /// Spans go to the collector with this URL: `http://`, a host and a port. They are sent to
+    /// `/v1/traces` there, or below the path of the URL.
+    #[must_use]
+    pub fn new(url: &str) -> OtlpTraces {
+        OtlpTraces {
+            endpoint: Endpoint::parse(url),
+            headers: Headers::default(),
+            header_error: None,
+            sample: None,
+            namespace: None,
+            timeout: Duration::from_secs(10),
+            flush: Duration::from_secs(2),
+            delay: Duration::from_secs(1),
+            batch: 512,
+            queue: 4096,
+        }
+    }
+
+    /// Records this share of the traces that begin in the node, from 0 to 1. All by default. A
+    /// trace that began in another node is recorded if that node has chosen it.
+    #[must_use]
+    pub fn sample(mut self, share: f64) -> OtlpTraces {
+        self.sample = Some(share);
+        self
+    }
+
+    /// Sets `service.namespace` of all services, which distinguishes them from services of the same
+    /// name in other applications. By default it is absent.
+    #[must_use]
+    pub fn namespace(mut self, namespace: &str) -> OtlpTraces {
+        self.namespace = Some(namespace.to_owned());
+        self
+    }
+
+    /// Adds a header to each request, such as `authorization`.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> OtlpTraces {
+        if let Err(error) = self.headers.set(name, value) {
+            self.header_error.get_or_insert(error);
+        }
+        self
+    }
+
+    /// Sets how long a batch may take, with all of its attempts. 10 s by default. Spans of a batch
+    /// that took longer are dropped.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> OtlpTraces {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sets how long the end of the node may wait for the collector to take what is left. 2 s by
+    /// default.
+    #[must_use]
+    pub fn flush(mut self, flush: Duration) -> OtlpTraces {
+        self.flush = flush;
+        self
+    }
+
+    /// Sets how long a span waits for others of its batch. 1 s by default.
+    #[must_use]
+    pub fn delay(mut self, delay: Duration) -> OtlpTraces {
+        self.delay = delay;
+        self
+    }
+
+    /// Sets the most spans of a batch. 512 by default.
+    #[must_use]
+    pub fn batch(mut self, spans: usize) -> OtlpTraces {
+        self.batch = spans;
+        self
+    }
+
+    /// Sets how many spans may wait, rounded up to a power of two; further ones are dropped. 4,096
+    /// by default.
+    #[must_use]
+    pub fn queue(mut self, spans: usize) -> OtlpTraces {
+        self.queue = spans;
+        self
+    }
+
+    /// The share of traces, if it was set.
+    #[must_use]
+    pub fn share(&self) -> Option<f64> {
+        self.sample
+    }
+
+    /// Replaces the URL of the collector.
+    #[must_use]
+    pub fn to(mut self, url: &str) -> OtlpTraces {
+        self.endpoint = Endpoint::parse(url);
+        self
+    }
+
+    /// Checks the settings. Returns where the collector is, and the places of the queue.
+    pub(super) fn check(&self) -> Result<(Endpoint, usize), OtlpError> {
+        let endpoint = self.endpoint.clone()?;
+        if let Some(error) = &self.header_error {
+            return Err(error.clone().into());
+        }
+        if self.timeout.is_zero() {
+            return Err(OtlpError::Timeout);
+        }
+        if !(1..=MOST).contains(&self.queue) {
+            return Err(OtlpError::Queue { spans: self.queue });
+        }
+        let queue = self.queue.next_power_of_two().max(2);
+        if !(1..=queue).contains(&self.batch) {
+            return Err(OtlpError::Batch { spans: self.batch, queue });
+        }
+        Ok((endpoint, queue))
+    }
+}

@@ -1,0 +1,8 @@
+//! Spans at a collector: a real server over HTTP, which decodes them by the official definitions.
+
+#[path = "spans/collector.rs"]
+mod collector;
+#[path = "spans/encoding.rs"]
+mod encoding;
+#[path = "spans/faults.rs"]
+mod faults;

@@ -1,0 +1,147 @@
+//! What a collector gets, read by the official definitions: those of Rust, and those of Python.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, UNIX_EPOCH};
+
+use mycelium_core::TraceContext;
+use mycelium_telemetry::spans::OtlpTraces;
+use mycelium_transports::local::{Span, SpanKind, SpanSink};
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind as Kind;
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+
+use super::collector::{Collector, Request};
+use super::faults::Running;
+
+/// A message that was sent by `Feed`, and its handling by `Sum`, which failed.
+fn spans() -> [Span; 2] {
+    let trace: TraceContext =
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().unwrap();
+    let mut sent = Span::new(trace, SpanKind::Emit, "Feed", "ticks");
+    sent.start = UNIX_EPOCH + Duration::new(1_700_000_000, 5);
+    sent.end = sent.start;
+    let mut handled = Span::new(trace.with_span([7; 8]), SpanKind::Handle, "Sum", "ticks");
+    handled.parent = Some(trace.span_id);
+    handled.publisher = "Feed".into();
+    handled.sequence = 300;
+    handled.start = sent.start + Duration::from_micros(20);
+    handled.end = sent.start + Duration::from_micros(50);
+    handled.has_failed = true;
+    [sent, handled]
+}
+
+fn received() -> Request {
+    let collector = Collector::new([]);
+    let settings = OtlpTraces::new(&format!("{}/otlp/", collector.url()));
+    let settings = settings.namespace("bandit").header("authorization", "Bearer abc");
+    let running = Running::start(settings);
+    spans().into_iter().for_each(|span| running.queue.record(span));
+    running.end();
+    collector.request()
+}
+
+fn attributes(pairs: &[KeyValue]) -> BTreeMap<&str, String> {
+    let text = |value: &Option<AnyValue>| match value.as_ref().unwrap().value.as_ref().unwrap() {
+        Value::StringValue(text) => text.clone(),
+        Value::IntValue(number) => number.to_string(),
+        other => panic!("{other:?}"),
+    };
+    pairs.iter().map(|pair| (pair.key.as_str(), text(&pair.value))).collect()
+}
+
+#[test]
+fn spans_have_the_ids_times_and_attributes_that_opentelemetry_defines() {
+    let request = received();
+    assert_eq!(request.line, "POST /otlp/v1/traces HTTP/1.1");
+    assert_eq!(request.header("content-type"), "application/x-protobuf");
+    assert_eq!(request.header("authorization"), "Bearer abc");
+    let [feed, sum] = request.spans().resource_spans.try_into().unwrap();
+    for (service, resource) in [("Feed", &feed), ("Sum", &sum)] {
+        let attributes = attributes(&resource.resource.as_ref().unwrap().attributes);
+        assert_eq!(attributes["service.name"], service);
+        assert_eq!(attributes["service.namespace"], "bandit");
+        assert_eq!(attributes["service.instance.id"], "00000000-0000-4000-8000-000000000007");
+        assert_eq!(attributes["mycelium.node"], "main");
+        assert_eq!(attributes["process.pid"], std::process::id().to_string());
+        assert_eq!(attributes["telemetry.sdk.language"], "rust");
+        assert!(!attributes["host.name"].is_empty());
+        assert_eq!(resource.scope_spans[0].scope.as_ref().unwrap().name, "mycelium");
+    }
+    let [sent, handled] = [&feed, &sum].map(|resource| &resource.scope_spans[0].spans[0]);
+    assert_eq!(sent.trace_id, 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736_u128.to_be_bytes());
+    assert_eq!(sent.trace_id, handled.trace_id);
+    assert_eq!((&*sent.parent_span_id, &sent.span_id), (&[][..], &handled.parent_span_id));
+    assert_eq!((handled.span_id.as_slice(), sent.flags, handled.flags), (&[7; 8][..], 1, 1));
+    assert_eq!((sent.name.as_str(), handled.name.as_str()), ("send ticks", "process ticks"));
+    assert_eq!((sent.kind(), handled.kind()), (Kind::Producer, Kind::Consumer));
+    let start = 1_700_000_000_000_000_005;
+    assert_eq!((sent.start_time_unix_nano, sent.end_time_unix_nano), (start, start));
+    let times = (handled.start_time_unix_nano, handled.end_time_unix_nano);
+    assert_eq!(times, (start + 20_000, start + 50_000));
+    assert_eq!(sent.status, None);
+    assert_eq!(handled.status.as_ref().unwrap().code(), StatusCode::Error);
+    for (span, operation, sequence) in [(sent, "send", "0"), (handled, "process", "300")] {
+        let expected = [
+            ("messaging.destination.name", "ticks"),
+            ("messaging.operation.name", operation),
+            ("messaging.operation.type", operation),
+            ("messaging.system", "mycelium"),
+            ("mycelium.publisher", "Feed"),
+            ("mycelium.sequence", sequence),
+        ];
+        let expected = expected.map(|(key, value)| (key, value.to_owned()));
+        assert_eq!(attributes(&span.attributes), BTreeMap::from(expected));
+    }
+}
+
+#[test]
+fn spans_before_1970_have_the_time_zero() {
+    let collector = Collector::new([]);
+    let running = Running::start(OtlpTraces::new(&collector.url()));
+    let [mut span, _] = spans();
+    span.start = UNIX_EPOCH - Duration::from_secs(1);
+    running.queue.record(span);
+    running.end();
+    let request = collector.request().spans();
+    assert_eq!(request.resource_spans[0].scope_spans[0].spans[0].start_time_unix_nano, 0);
+}
+
+/// Prints each span as a line.
+const PYTHON: &str = r#"
+import sys
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+request = ExportTraceServiceRequest.FromString(sys.stdin.buffer.read())
+for resource in request.resource_spans:
+    of = {pair.key: pair.value.string_value for pair in resource.resource.attributes}
+    for scope in resource.scope_spans:
+        for span in scope.spans:
+            print(of["service.name"], span.name, span.kind, span.trace_id.hex(), span.span_id.hex(),
+                  span.parent_span_id.hex() or "-", span.end_time_unix_nano, span.status.code)
+"#;
+
+/// The job `traces` makes an environment with the package, and names it by this variable.
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+fn python_reads_the_same() {
+    let Some(python) = std::env::var_os("OTLP_PYTHON") else {
+        eprintln!("SKIPPED: OTLP_PYTHON names no Python with the package opentelemetry-proto");
+        return;
+    };
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("request.pb");
+    std::fs::write(&file, received().body).unwrap();
+    let input = std::fs::File::open(&file).unwrap();
+    let output = Command::new(python).args(["-c", PYTHON]).stdin(input).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        format!(
+            "Feed send ticks 4 {trace} 00f067aa0ba902b7 - 1700000000000000005 0\n\
+             Sum process ticks 5 {trace} 0707070707070707 00f067aa0ba902b7 1700000000000050005 2\n"
+        )
+    );
+}

@@ -1,0 +1,21 @@
+//! Traces of nodes at a collector: a real server over HTTP, which decodes them by the official
+//! definitions. In one node, on each executor, over processes and carriers, and with collectors
+//! that are away or broken.
+#![cfg(target_os = "linux")]
+#![cfg(all(feature = "otlp", feature = "signals", feature = "topology"))]
+
+#[allow(dead_code, reason = "the tests of the package `telemetry` use all of it")]
+#[path = "../telemetry/tests/spans/collector.rs"]
+mod collector;
+#[path = "otlp/errors.rs"]
+mod errors;
+#[path = "otlp/faults.rs"]
+mod faults;
+#[path = "otlp/nodes.rs"]
+mod nodes;
+#[path = "otlp/processes.rs"]
+mod processes;
+#[path = "otlp/services.rs"]
+mod services;
+#[path = "otlp/trees.rs"]
+mod trees;

@@ -1,0 +1,45 @@
+//! Mistakes in the keys of the topology, with their places.
+
+use mycelium::Topology;
+
+#[test]
+fn mistakes_of_the_keys_have_their_places() {
+    let url = "traces = \"http://127.0.0.1:4318\"";
+    for (text, expected) in [
+        (
+            "traces = \"127.0.0.1:4318\"",
+            "2:10: invalid URL of a collector `127.0.0.1:4318`: expected `http://`, as in \
+             `http://127.0.0.1:4318`",
+        ),
+        (
+            "traces = \"https://tempo.example:443\"",
+            "2:10: invalid URL of a collector `https://tempo.example:443`: spans are sent without \
+             TLS: expected the `http://` of a collector near this node, which passes them on, as in \
+             `http://127.0.0.1:4318`",
+        ),
+        ("traces = 4318", "2:10: invalid value, integer `4318`: expected a string"),
+        ("sample = 1.5", "2:10: invalid share 1.5: expected a number from 0 to 1"),
+        ("sample = -1", "2:10: invalid share -1: expected a number from 0 to 1"),
+        ("sample = nan", "2:10: invalid share NaN: expected a number from 0 to 1"),
+        (
+            "sample = \"10%\"",
+            "2:10: invalid value, string \"10%\": expected a number without quotes",
+        ),
+        (
+            "headers = { \"content-length\" = \"1\" }",
+            "2:13: invalid header `content-length`: the exporter writes it itself",
+        ),
+        ("timeout = \"0s\"", "2:11: invalid interval: expected more than 0 s"),
+        ("flush = 2", "2:9: "),
+    ] {
+        let error = Topology::parse("app.toml", &format!("[telemetry]\n{text}\n{url}\n"));
+        let error = error.unwrap_err().to_string();
+        let expected = format!("app.toml:{expected}");
+        if text.starts_with("traces") {
+            let alone = Topology::parse("app.toml", &format!("[telemetry]\n{text}\n"));
+            assert_eq!(alone.unwrap_err().to_string(), expected);
+        } else {
+            assert!(error.starts_with(&expected), "{error}");
+        }
+    }
+}

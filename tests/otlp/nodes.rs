@@ -1,0 +1,113 @@
+//! Traces of one node.
+
+use std::sync::{Arc, Mutex};
+
+use mycelium::counters::{Kind, Reading};
+use mycelium::{OtlpTraces, Report, Span, SpanSink, Topology};
+use mycelium_executor::Executor;
+use mycelium_tokio::Tokio;
+
+use super::collector::Collector;
+use super::services::{TRACES, pipeline};
+use super::trees::{check, found};
+
+/// The counts of the exporter.
+pub(crate) fn exporter(report: &Report) -> Reading {
+    let mut lines = report.counters.iter().filter(|line| line.kind == Kind::Exporter);
+    lines.next().expect("an exporter").clone()
+}
+
+async fn on(executor: impl Executor) {
+    let collector = Collector::new([]);
+    let node = pipeline("main", TRACES).otlp(OtlpTraces::new(&collector.url())).build().unwrap();
+    let report = node.start(executor).unwrap().join().await.unwrap();
+    // The end of the node has sent everything.
+    let services = check(&found(&collector.rest()));
+    assert!(services.iter().all(|(_, node, _)| node == "main"));
+    let line = exporter(&report);
+    assert_eq!(line.label("exporter"), "traces");
+    assert_eq!(line.value("exported"), 4 * TRACES as u64);
+    assert_eq!((line.value("dropped_full"), line.value("dropped_failed")), (0, 0));
+}
+
+#[test]
+fn a_trace_goes_through_the_services_of_a_node_on_each_executor() {
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio.block_on(async { on(Tokio::current().unwrap()).await });
+    mycelium_smol::run(1, async |smol| on(smol).await).unwrap();
+    mycelium_glommio::run(
+        &mycelium_glommio::Settings::default(),
+        async |glommio: mycelium_glommio::Glommio| on(glommio).await,
+    )
+    .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_node_waits_for_the_collector_in_real_time() {
+    on(Tokio::current().unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_topology_names_the_collector_and_the_share() {
+    let collector = Collector::new([]);
+    let url = collector.url();
+    let text = |keys: &str| format!("[telemetry]\ntraces = \"{url}/otlp\"\n{keys}");
+    let run = async |text: String| {
+        let topology = Topology::parse("app.toml", &text).unwrap();
+        // What the program says counts where the file says nothing.
+        let of_program =
+            OtlpTraces::new("http://203.0.113.7:4318").sample(0.0).namespace("program");
+        let node = pipeline("main", TRACES).topology(topology).otlp(of_program).build().unwrap();
+        node.start(Tokio::current().unwrap()).unwrap().join().await.unwrap()
+    };
+    let headers = "sample = 1\nheaders = { authorization = \"Bearer abc\" }\nnamespace = \"file\"";
+    run(text(headers)).await;
+    let requests = collector.rest();
+    assert_eq!(requests[0].line, "POST /otlp/v1/traces HTTP/1.1");
+    assert_eq!(requests[0].header("authorization"), "Bearer abc");
+    let spans = found(&requests);
+    check(&spans);
+    assert_eq!(spans[0].resource["service.namespace"], "file");
+    let report = run(text("")).await;
+    assert_eq!((exporter(&report).value("exported"), collector.rest().len()), (0, 0));
+    let report = run(text("sample = 1.0\n[topic.ticks]\ntrace = false\n")).await;
+    // The first traced message is that of `Work`.
+    assert_eq!(exporter(&report).value("exported"), 3 * TRACES as u64);
+    assert_eq!(found(&collector.rest())[0].resource["service.namespace"], "program");
+}
+
+#[derive(Clone, Debug, Default)]
+struct Own(Arc<Mutex<Vec<Span>>>);
+
+impl SpanSink for Own {
+    fn record(&self, span: Span) {
+        self.0.lock().unwrap().push(span);
+    }
+}
+
+#[tokio::test]
+async fn a_sink_of_the_program_gets_the_same_spans() {
+    let (collector, own) = (Collector::new([]), Own::default());
+    let builder = pipeline("main", 100).traces(1.0, own.clone());
+    let node = builder.otlp(OtlpTraces::new(&collector.url()).sample(0.5)).build().unwrap();
+    node.start(Tokio::current().unwrap()).unwrap().join().await.unwrap();
+    let mut own: Vec<_> = own.0.lock().unwrap().iter().map(|span| span.context.span_id).collect();
+    let spans = found(&collector.rest()).into_iter();
+    let mut sent: Vec<_> =
+        spans.map(|found| <[u8; 8]>::try_from(found.span.span_id).unwrap()).collect();
+    own.sort();
+    sent.sort();
+    assert_eq!(own, sent);
+    // Whole traces, of which there are about half.
+    assert!(sent.len() % 4 == 0 && (40..=360).contains(&sent.len()), "{}", sent.len());
+}
+
+#[tokio::test]
+async fn a_topology_sets_the_share_of_a_sink_of_the_program() {
+    let own = Own::default();
+    let topology = Topology::parse("app.toml", "[telemetry]\nsample = 0").unwrap();
+    let node = pipeline("main", TRACES).topology(topology).traces(1.0, own.clone());
+    let node = node.build().unwrap();
+    node.start(Tokio::current().unwrap()).unwrap().join().await.unwrap();
+    assert!(own.0.lock().unwrap().is_empty());
+}

@@ -1,0 +1,88 @@
+//! The spans that a collector has got, put together.
+
+use std::collections::BTreeMap;
+
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::trace::v1::Span;
+
+use super::collector::Request;
+use super::services::TRACES;
+
+/// A span with the attributes of its resource.
+pub(crate) struct Found {
+    pub(crate) span: Span,
+    pub(crate) resource: BTreeMap<String, String>,
+}
+
+impl Found {
+    fn service(&self) -> &str {
+        &self.resource["service.name"]
+    }
+}
+
+pub(crate) fn found(requests: &[Request]) -> Vec<Found> {
+    let resources = requests.iter().flat_map(|request| request.spans().resource_spans);
+    let spans = resources.flat_map(|of_resource| {
+        let resource = texts(&of_resource.resource.unwrap().attributes);
+        let spans = of_resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
+        spans.map(move |span| Found { span, resource: resource.clone() })
+    });
+    spans.collect()
+}
+
+pub(crate) fn texts(pairs: &[KeyValue]) -> BTreeMap<String, String> {
+    let text = |pair: &KeyValue| match pair.value.as_ref().unwrap().value.as_ref().unwrap() {
+        Value::StringValue(text) => text.clone(),
+        Value::IntValue(number) => number.to_string(),
+        other => panic!("{other:?}"),
+    };
+    pairs.iter().map(|pair| (pair.key.clone(), text(pair))).collect()
+}
+
+/// Checks the traces of the pipeline: each of them goes through all services, and the parent of
+/// each span is the one that sent its message. Returns the services of each with their nodes and
+/// processes.
+pub(crate) fn check(found: &[Found]) -> Vec<(String, String, String)> {
+    let mut traces = BTreeMap::<&[u8], Vec<&Found>>::new();
+    for span in found {
+        traces.entry(&span.span.trace_id).or_default().push(span);
+    }
+    assert_eq!(traces.len(), TRACES, "each message of `Feed` begins one");
+    let mut last = Vec::new();
+    let mut sequences = Vec::new();
+    for spans in traces.values() {
+        let mut parent: &[u8] = &[];
+        let mut before = 0;
+        last.clear();
+        for (service, name, topic) in [
+            ("Feed", "send ticks", "ticks"),
+            ("Work", "process ticks", "ticks"),
+            ("Store", "process sums", "sums"),
+            ("Audit", "process records", "records"),
+        ] {
+            let mut of_parent =
+                spans.iter().filter(|found| found.span.parent_span_id.as_slice() == parent);
+            let found = of_parent.next().unwrap_or_else(|| panic!("no span of {service}"));
+            assert!(of_parent.next().is_none(), "one span of {service}");
+            assert_eq!((found.service(), found.span.name.as_str()), (service, name));
+            let attributes = texts(&found.span.attributes);
+            assert_eq!(attributes["messaging.destination.name"], topic);
+            if service == "Work" {
+                assert_eq!(attributes["mycelium.publisher"], "Feed");
+                sequences.push(attributes["mycelium.sequence"].clone());
+            }
+            // All processes have the clock of this host.
+            let Span { start_time_unix_nano: start, end_time_unix_nano: end, .. } = found.span;
+            assert!(start >= before && end >= start, "{service} begins before its cause");
+            assert!(found.span.status.is_none() && found.span.flags & 1 == 1);
+            (parent, before) = (&found.span.span_id, start);
+            let of = |key: &str| found.resource[key].clone();
+            last.push((service.to_owned(), of("mycelium.node"), of("process.pid")));
+        }
+        assert_eq!(spans.len(), 4, "no span is left");
+    }
+    sequences.sort();
+    assert_eq!(sequences, ["0", "1", "2"], "each message has one trace");
+    last
+}
