@@ -455,7 +455,7 @@ async fn what_arrives_after_the_end_of_the_reader_is_counted() {
     end.notify_one();
     let counters = within(near.join()).await.unwrap().counters;
     let sent = of(&counters, Kind::Publisher, "sent");
-    let accounted =
+    let accounted: u64 =
         ["joined_at", "taken", "left"].map(|value| of(&counters, Kind::Edge, value)).iter().sum();
     let unread = of(&counters, Kind::Publisher, "no_subscribers");
     assert_eq!(sent - unread, accounted, "{counters:?}");
