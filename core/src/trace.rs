@@ -79,7 +79,7 @@ impl fmt::Display for TraceContext {
 }
 
 /// Why a text is not a `traceparent`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TraceParseError {
     /// Its fields are not where they must be.
@@ -95,6 +95,8 @@ pub enum TraceParseError {
     #[error("the ids of a `traceparent` are not all zero")]
     Zero,
 }
+
+crate::debug_as_display!(TraceParseError);
 
 /// Reads a `traceparent`. Of a later version than 00, only the fields of version 00 are read.
 impl FromStr for TraceContext {
