@@ -126,7 +126,7 @@ fn check_traces(spans: &[Span], traces: u64) {
         let (feed, detector) = (of("Feed"), of("Detector"));
         let (oracle, writer) = (of("Oracle"), of("Writer"));
         assert_eq!(spans.len(), 4, "{spans:#?}");
-        assert_eq!((feed.kind, feed.parent), (SpanKind::Emit, None));
+        assert_eq!((feed.kind, feed.parent), (SpanKind::Root, None));
         for (child, parent) in [(detector, feed), (oracle, detector), (writer, detector)] {
             assert_eq!(child.kind, SpanKind::Handle);
             assert_eq!(child.parent, Some(parent.context.span_id), "{spans:#?}");
@@ -163,7 +163,7 @@ async fn a_topic_without_traces_ends_them() {
     let spans = spans.take();
     assert!(spans.iter().all(|span| &*span.topic != "swaps"));
     // The detector begins one for each request, and one for each chance.
-    let begun = spans.iter().filter(|span| span.kind == SpanKind::Emit);
+    let begun = spans.iter().filter(|span| span.kind == SpanKind::Root);
     assert_eq!(begun.count() as u64, 2 * SWAPS);
 }
 
@@ -284,7 +284,7 @@ async fn a_second_delivery_is_a_second_span_of_the_same_trace() {
     for number in 0..SWAPS {
         let spans: Vec<_> = spans.iter().filter(|span| span.sequence == number).collect();
         let [root, first, second] = *spans else { panic!("three spans: {spans:#?}") };
-        assert_eq!(root.kind, SpanKind::Emit);
+        assert_eq!(root.kind, SpanKind::Root);
         assert_eq!((first.has_failed, second.has_failed), (true, false));
         for span in [first, second] {
             assert_eq!(span.parent, Some(root.context.span_id));

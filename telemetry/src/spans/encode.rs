@@ -62,7 +62,7 @@ fn write_resource(
 fn write_span(message: &mut Message, span: &Span) {
     // The numbers of `SpanKind`: producer, consumer, internal.
     let (operation, kind) = match span.kind {
-        SpanKind::Emit => ("send", 4),
+        SpanKind::Root => ("send", 4),
         SpanKind::Handle => ("process", 5),
         // A kind that is newer than this package.
         _ => ("handle", 1),

@@ -20,7 +20,7 @@ use super::faults::Running;
 fn spans() -> [Span; 2] {
     let trace: TraceContext =
         "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().unwrap();
-    let mut sent = Span::new(trace, SpanKind::Emit, "Feed", "ticks");
+    let mut sent = Span::new(trace, SpanKind::Root, "Feed", "ticks");
     sent.start = UNIX_EPOCH + Duration::new(1_700_000_000, 5);
     sent.end = sent.start;
     let mut handled = Span::new(trace.with_span([7; 8]), SpanKind::Handle, "Sum", "ticks");

@@ -50,7 +50,7 @@ impl Running {
 
 pub(crate) fn span(service: &str) -> Span {
     let context = TraceContext { trace_id: [1; 16], span_id: [2; 8], flags: 1 };
-    Span::new(context, SpanKind::Emit, service, "ticks")
+    Span::new(context, SpanKind::Root, service, "ticks")
 }
 
 /// Batches of two spans, as soon as there are two.

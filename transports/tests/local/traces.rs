@@ -93,7 +93,7 @@ fn what_a_task_sends_belongs_to_the_trace_of_its_current_delivery() {
 
     feed.try_emit(probe(7)).unwrap();
     let [root] = &*world.spans.take() else { panic!("one span") };
-    assert_eq!((root.kind, root.parent, root.sequence), (SpanKind::Emit, None, 0));
+    assert_eq!((root.kind, root.parent, root.sequence), (SpanKind::Root, None, 0));
     assert_eq!((&*root.service, &*root.topic), ("Feed", "swaps"));
     assert!(root.context.is_valid() && root.context.is_sampled());
 
@@ -127,7 +127,7 @@ fn what_a_task_sends_belongs_to_the_trace_of_its_current_delivery() {
     within(&strategy, || output.try_emit(probe(9)).unwrap());
     let [second] = &*world.spans.take() else { panic!("one span") };
     assert_ne!(second.context.trace_id, root.context.trace_id);
-    assert_eq!((second.kind, &*second.service), (SpanKind::Emit, "Strategy"));
+    assert_eq!((second.kind, &*second.service), (SpanKind::Root, "Strategy"));
 }
 
 #[test]
@@ -354,7 +354,7 @@ fn a_handle_that_another_task_uses_has_not_the_current_delivery_of_the_first_one
     // Not in a poll of its task: a trace of its own.
     output.try_emit(probe(2)).unwrap();
     let [begun] = &*world.spans.take() else { panic!("one span") };
-    assert_eq!((begun.kind, begun.parent), (SpanKind::Emit, None));
+    assert_eq!((begun.kind, begun.parent), (SpanKind::Root, None));
     // And what it takes there does not end the current delivery of the task.
     feed.try_emit(probe(3)).unwrap();
     let mut other = swaps.subscribe::<Probe>("Strategy", Policy::Block).unwrap();

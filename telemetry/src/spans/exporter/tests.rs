@@ -94,7 +94,7 @@ impl Port for Stage {
 
 fn span() -> Span {
     let context = TraceContext { trace_id: [1; 16], span_id: [2; 8], flags: 1 };
-    Span::new(context, SpanKind::Emit, "Feed", "ticks")
+    Span::new(context, SpanKind::Root, "Feed", "ticks")
 }
 
 fn taken(_: Duration) -> Answer {

@@ -68,7 +68,7 @@ impl Span {
 #[non_exhaustive]
 pub enum SpanKind {
     /// A message was sent that no other message has caused.
-    Emit,
+    Root,
     /// A message was handled: from its delivery to the next receive.
     Handle,
 }
@@ -169,7 +169,7 @@ impl Tracer {
         self.sink.record(Span {
             context,
             parent: None,
-            kind: SpanKind::Emit,
+            kind: SpanKind::Root,
             service: publisher.clone(),
             topic: topic.clone(),
             publisher: publisher.clone(),
