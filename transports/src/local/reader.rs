@@ -309,7 +309,7 @@ impl Reader {
 
     /// Takes a message that was found.
     pub(super) fn take(&mut self, header: Header) {
-        if self.traces.is_some() {
+        if self.is_traced() {
             self.begin_handling(header);
         }
         let Header { edge: index, redelivered, .. } = header;

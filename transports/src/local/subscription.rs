@@ -88,6 +88,11 @@ impl<M: Message> Subscription<M> {
         if let Some(received) = self.next_fast() {
             return Poll::Ready(Some(Delivery::Msg(received)));
         }
+        if self.reader.is_traced()
+            && let Some(received) = self.next_traced()
+        {
+            return Poll::Ready(Some(Delivery::Msg(received)));
+        }
         match self.reader.find_or_park(context) {
             Found::Message(header) => Poll::Ready(Some(self.deliver(header))),
             Found::Gap(gap) => Poll::Ready(Some(Delivery::Gap(gap))),
@@ -101,6 +106,11 @@ impl<M: Message> Subscription<M> {
     pub fn try_recv(&mut self) -> TryRecv<M> {
         self.reader.settle();
         if let Some(received) = self.next_fast() {
+            return TryRecv::Delivery(Delivery::Msg(received));
+        }
+        if self.reader.is_traced()
+            && let Some(received) = self.next_traced()
+        {
             return TryRecv::Delivery(Delivery::Msg(received));
         }
         match self.reader.find() {
@@ -259,6 +269,18 @@ impl<M: Message> Subscription<M> {
         let sequence = self.reader.peek_fast(words.as_mut(), size_of::<M>())?;
         let message = valid_words::<M>(words)?;
         self.reader.take_fast();
+        Some(Received { message, sequence, attempt: Attempt::First })
+    }
+
+    /// The same, of a traced topic.
+    #[cold]
+    #[inline(never)]
+    fn next_traced(&mut self) -> Option<Received<M>> {
+        let mut words = M::Words::ZERO;
+        let header = self.reader.peek_fast_traced(words.as_mut(), size_of::<M>())?;
+        let message = valid_words::<M>(words)?;
+        self.reader.take_fast_traced(header);
+        let Header { sequence, .. } = header;
         Some(Received { message, sequence, attempt: Attempt::First })
     }
 

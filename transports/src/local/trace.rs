@@ -68,22 +68,27 @@ pub(super) struct Area([usize; WORDS]);
 
 impl Area {
     /// That of a message without a trace.
-    pub(super) const EMPTY: Area = Area([0; WORDS]);
+    const EMPTY: Area = Area([0; WORDS]);
 
     pub(super) fn words(&self) -> &[usize] {
         &self.0
     }
 }
 
-impl From<Option<TraceContext>> for Area {
-    fn from(trace: Option<TraceContext>) -> Area {
+impl From<TraceContext> for Area {
+    fn from(trace: TraceContext) -> Area {
         let mut area = Area::EMPTY;
-        if let Some(trace) = trace {
-            let bytes = trace.as_bytes();
-            area.0.as_mut_bytes()[..bytes.len()].copy_from_slice(bytes);
-        }
+        let bytes = trace.as_bytes();
+        area.0.as_mut_bytes()[..bytes.len()].copy_from_slice(bytes);
         area
     }
+}
+
+/// The content of a slot with an area: the words of the message and those of the area. Without a
+/// trace there are none, and the ring makes the area zero.
+#[inline(always)]
+pub(super) fn content<'a>(words: &'a [usize], area: Option<&'a Area>) -> [&'a [usize]; 2] {
+    [words, area.map_or(&[], Area::words)]
 }
 
 /// The trace in the content of a slot that has an area. Another process may have written any bytes.
@@ -100,7 +105,7 @@ pub struct TraceCell([AtomicUsize; WORDS]);
 impl TraceCell {
     /// Sets it.
     pub fn set(&self, trace: Option<TraceContext>) {
-        self.set_area(trace.into());
+        self.set_area(trace.map_or(Area::EMPTY, Area::from));
     }
 
     /// The trace, if there is a valid one.
@@ -143,33 +148,34 @@ impl TraceSource {
         message: TracedMessage<'_>,
     ) -> Option<TraceContext> {
         match task.map(TaskTrace::current) {
-            None | Some(Current::Nothing) => self.begin(message),
+            None | Some(Current::Nothing) if self.leaves_out() => None,
+            None | Some(Current::Nothing) => self.begin_next(message),
             Some(Current::Untraced) => None,
             Some(Current::Traced) => task?.context(),
         }
     }
 
     /// The same, as the content of a trace area.
-    #[inline]
-    pub(super) fn next_area(
+    #[inline(always)]
+    pub(super) fn next_area<'a>(
         &mut self,
         task: Option<&TaskTrace>,
-        message: TracedMessage<'_>,
-    ) -> Area {
+        message: impl FnOnce() -> TracedMessage<'a>,
+    ) -> Option<Area> {
         match task.map(TaskTrace::current) {
-            None | Some(Current::Nothing) => self.begin(message).into(),
-            Some(Current::Untraced) => Area::EMPTY,
-            Some(Current::Traced) => task.map_or(Area::EMPTY, |task| task.area.area()),
+            None | Some(Current::Nothing) if self.leaves_out() => None,
+            None | Some(Current::Nothing) => self.begin_next(message()).map(Area::from),
+            Some(Current::Untraced) => None,
+            Some(Current::Traced) => Some(task?.area.area()),
         }
     }
 
-    #[inline]
-    fn begin(&mut self, message: TracedMessage<'_>) -> Option<TraceContext> {
-        if self.left_out > 0 {
-            self.left_out -= 1;
-            return None;
-        }
-        self.begin_next(message)
+    /// Whether the next message that could begin a trace begins none.
+    #[inline(always)]
+    fn leaves_out(&mut self) -> bool {
+        let leaves_out = self.left_out > 0;
+        self.left_out -= u64::from(leaves_out);
+        leaves_out
     }
 
     #[inline(never)]
@@ -178,7 +184,7 @@ impl TraceSource {
         if random.is_none() {
             let first = random.insert(tracer.random()?);
             *left_out = tracer.left_out(first);
-            return self.begin(message);
+            return if self.leaves_out() { None } else { self.begin_next(message) };
         }
         let random = random.as_mut()?;
         *left_out = tracer.left_out(random);
@@ -288,7 +294,8 @@ impl TaskTrace {
     #[must_use]
     pub fn replace(&self, trace: Option<TraceContext>) -> Replaced {
         let before = Replaced { current: self.current(), area: self.area.area() };
-        self.set(if trace.is_some() { Current::Traced } else { Current::Untraced }, trace.into());
+        let current = if trace.is_some() { Current::Traced } else { Current::Untraced };
+        self.set(current, trace.map_or(Area::EMPTY, Area::from));
         before
     }
 
@@ -300,11 +307,14 @@ impl TaskTrace {
     /// The task has taken a message of a traced topic, with this trace: its current delivery until
     /// the next one, or [`end_handling`](TaskTrace::end_handling).
     pub fn take(&self, message: TracedMessage<'_>, trace: Option<TraceContext>) {
-        self.end_handling(false);
         if self.is_passing {
             return;
         }
-        let Some(mut trace) = trace else { return self.set(Current::Untraced, Area::EMPTY) };
+        self.end_handling(false);
+        let Some(mut trace) = trace else {
+            // Nothing reads the area now.
+            return self.current.store(Current::Untraced as u8, Ordering::Relaxed);
+        };
         let mut state = self.state();
         let State { random, open, sequence } = &mut *state;
         *sequence = message.sequence;
@@ -314,7 +324,7 @@ impl TaskTrace {
             trace = open.as_ref().map_or(trace, OpenSpan::context);
         }
         drop(state);
-        self.set(Current::Traced, Some(trace).into());
+        self.set(Current::Traced, trace.into());
     }
 
     /// The task has no current delivery any more. `has_failed`: its handling has failed.

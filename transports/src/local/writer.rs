@@ -19,7 +19,7 @@ use super::stall::{OnStall, StallLimit};
 use super::state::{Origin, PublisherState, ReaderEntry};
 use super::task_budget::{DeferredWakes, HandleBudget, ReaderDoorbells, TaskBudget};
 use super::topic::Topic;
-use super::trace::{Area, TraceArea, TraceSource, TracedMessage};
+use super::trace::{Area, TraceArea, TraceSource, TracedMessage, content};
 use crate::counters::{Line, PublisherValue};
 
 /// The only writer of its ring. Dropping it ends the publisher; its messages are still delivered.
@@ -111,11 +111,14 @@ impl Writer {
         if !producer.has_known_room() {
             return false;
         }
-        let (topic, publisher, sequence) = (&state.topic, &state.name, producer.sequence() as u64);
-        let message = TracedMessage { topic, publisher, sequence };
-        let area = traces.next_area(budget.trace(), message);
+        let sequence = producer.sequence() as u64;
+        let message = || TracedMessage { topic: &state.topic, publisher: &state.name, sequence };
         let length = TraceArea::Present.content_bytes(length);
-        let done = producer.push_parts_into_known_room([words, area.words()], length);
+        // Two calls, so that the number of words is a constant in each of them.
+        let done = match traces.next_area(budget.trace(), message) {
+            Some(area) => producer.push_parts_into_known_room([words, area.words()], length),
+            None => producer.push_parts_into_known_room([words, &[]], length),
+        };
         debug_assert!(done, "slots of a traced topic have one length, and there is room");
         if done {
             self.count();
@@ -191,7 +194,7 @@ impl Writer {
         &mut self,
         words: &[usize],
         length: usize,
-        area: &mut Option<Area>,
+        area: &mut Option<Option<Area>>,
     ) -> Result<(), usize> {
         let Writer { state, producer, budget, blocked_by, traces, .. } = self;
         let Some(producer) = producer else { return Ok(()) };
@@ -202,14 +205,11 @@ impl Writer {
                     // Only now: a message that finds no room begins no trace.
                     let area = area.get_or_insert_with(|| {
                         let (topic, publisher) = (&state.topic, &state.name);
-                        let message = TracedMessage { topic, publisher, sequence };
-                        let next = |traces: &mut Box<TraceSource>| {
-                            traces.next_area(budget.trace(), message)
-                        };
-                        traces.as_mut().map_or(Area::EMPTY, next)
+                        let message = || TracedMessage { topic, publisher, sequence };
+                        traces.as_mut()?.next_area(budget.trace(), message)
                     });
                     let length = TraceArea::Present.content_bytes(length);
-                    grant.write_parts([words, area.words()], length);
+                    grant.write_parts(content(words, area.as_ref()), length);
                     grant.commit();
                     return Ok(());
                 }

@@ -131,15 +131,52 @@ fn what_a_task_sends_belongs_to_the_trace_of_its_current_delivery() {
 }
 
 #[test]
+fn a_delivery_of_a_task_ends_when_the_handle_is_used_outside_of_it() {
+    let world = World::sampling(1.0);
+    let swaps = world.topic::<Probe>("swaps");
+    let mut feed = publisher::<Probe>(&swaps, "Feed");
+    let mut input = swaps.subscribe::<Probe>("Strategy", Policy::Block).unwrap();
+    let strategy = world.task("Strategy");
+    let _wakes = input.attach(&strategy);
+    feed.try_emit(probe(7)).unwrap();
+    feed.try_emit(probe(8)).unwrap();
+    world.spans.take();
+    within(&strategy, || take(&mut input));
+    let first = strategy.trace().unwrap().context().expect("it handles a message");
+    assert_eq!(take(&mut input), 8);
+    assert_eq!(strategy.trace().unwrap().context(), None);
+    let [handled] = &*world.spans.take() else { panic!("one span") };
+    assert_eq!(handled.context, first);
+}
+
+#[test]
+fn a_message_without_a_trace_has_not_that_of_its_slot() {
+    let world = World::sampling(0.0);
+    let swaps = world.topic::<Probe>("swaps");
+    let mut feed = publisher::<Probe>(&swaps, "Feed");
+    let mut input = swaps.subscribe::<Probe>("Strategy", Policy::Block).unwrap();
+    let task = world.task("Feed");
+    let _wakes = feed.attach(&task);
+    // Several laps of eight slots, and each third message has a trace.
+    for number in 0..64 {
+        let expected = (number % 3 == 0).then(|| trace(number as u8 + 1));
+        let before = task.trace().unwrap().replace(expected);
+        within(&task, || feed.try_emit(probe(number)).unwrap());
+        task.trace().unwrap().restore(before);
+        assert_eq!((take(&mut input), input.trace()), (number, expected));
+    }
+}
+
+#[test]
 fn what_follows_a_message_outside_of_the_sample_has_no_trace() {
     let world = World::sampling(0.0);
-    let (swaps, orders) = (world.topic::<Probe>("swaps"), world.topic::<Probe>("orders"));
+    // It would trace all that begins there.
+    let all = World::sampling(1.0);
+    let (swaps, orders) = (world.topic::<Probe>("swaps"), all.topic::<Probe>("orders"));
     let mut feed = publisher::<Probe>(&swaps, "Feed");
     let mut input = swaps.subscribe::<Probe>("Strategy", Policy::Block).unwrap();
     let mut output = publisher::<Probe>(&orders, "Strategy");
     let mut books = orders.subscribe::<Probe>("Books", Policy::Block).unwrap();
-    // It would trace all that begins there.
-    let all = World::sampling(1.0);
     let strategy = all.task("Strategy");
     let _wakes = (input.attach(&strategy), output.attach(&strategy));
 

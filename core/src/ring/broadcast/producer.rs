@@ -90,10 +90,10 @@ impl<H: BroadcastHandle> Producer<H> {
     }
 
     /// The same as [`push_into_known_room`](Producer::push_into_known_room), for a message in two
-    /// parts: the words of the second follow those of the first.
+    /// parts, as [`Grant::write_parts`] has them.
     ///
     /// # Panics
-    /// If the number of words is not that of a message of `length` bytes.
+    /// If a message of `length` bytes has fewer words.
     #[inline(always)]
     pub fn push_parts_into_known_room(&mut self, parts: [&[usize]; 2], length: usize) -> bool {
         let sequence = self.sequence();
@@ -101,11 +101,6 @@ impl<H: BroadcastHandle> Producer<H> {
             return false;
         }
         let Some(slot) = self.ring.slot_of(sequence, length) else { return false };
-        let [first, second] = parts;
-        assert!(
-            first.len() + second.len() == slot.words.len(),
-            "the number of words does not fit the length of the message"
-        );
         let mut grant = Grant::begin(slot, None, sequence, &self.ring.writer().tail);
         grant.write_parts(parts, length);
         grant.commit();
@@ -330,7 +325,8 @@ impl<'a> Grant<'a> {
     }
 
     /// The same as [`write`](Grant::write), for a message in two parts: the words of the second
-    /// follow those of the first.
+    /// follow those of the first, and the rest of the message is zero. Words of the slot that are
+    /// zero already are not stored again for this rest.
     ///
     /// ```
     /// use mycelium_core::ring::broadcast::{Broadcast, Layout};
@@ -340,32 +336,33 @@ impl<'a> Grant<'a> {
     /// let mut writer = Broadcast::producer(&ring).expect("the only writer");
     /// let mut reader = Broadcast::gating(&ring).expect("one entry is free");
     /// let mut grant = writer.grant().expect("there is room");
-    /// grant.write_parts([&[1, 2], &[3]], layout.message_bytes());
+    /// grant.write_parts([&[1], &[2]], layout.message_bytes());
     /// grant.commit();
-    /// let mut message = [0; 3];
+    /// let mut message = [7; 3];
     /// reader.peek(&mut message);
-    /// assert_eq!(message, [1, 2, 3]);
+    /// assert_eq!(message, [1, 2, 0]);
     /// # Ok::<(), mycelium_core::ring::broadcast::LayoutError>(())
     /// ```
     ///
     /// # Panics
-    /// As [`write`](Grant::write).
+    /// If the message has more words than a slot, the parts have more words than `length` bytes,
+    /// or the ring's messages have one size and this message has another one.
     #[inline(always)]
     pub fn write_parts(&mut self, parts: [&[usize]; 2], length: usize) {
         let [first, second] = parts;
         let words = self.slot.words;
-        assert!(
-            first.len() + second.len() <= words.len(),
-            "the message has more words than a slot"
-        );
-        let fits = length <= size_of_val(first) + size_of_val(second);
-        assert!(fits, "the length is more than that of the words");
+        let count = length.div_ceil(size_of::<usize>());
+        assert!(count <= words.len(), "the message has more words than a slot");
+        let fits = first.len() + second.len() <= count;
+        assert!(fits, "the parts have more words than the message");
         let fits = self.exact.is_none_or(|exact| exact == length);
         assert!(fits, "all messages of this ring have one size, and this one has another");
         self.slot.set_length(length);
-        let (head, tail) = words.split_at(first.len());
+        let (head, tail) = words[..count].split_at(first.len());
+        let (tail, rest) = tail.split_at(second.len());
         Slot { words: head, ..self.slot }.copy_in(first);
         Slot { words: tail, ..self.slot }.copy_in(second);
+        Slot { words: rest, ..self.slot }.clear();
         self.is_written = true;
     }
 
