@@ -7,15 +7,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use mycelium_core::channel;
-use mycelium_core::message;
 use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
 use mycelium_core::ring::mpmc::{self, Mpmc};
 use mycelium_core::ring::spsc::{self, Spsc};
 use mycelium_core::ring::stamped;
 use mycelium_core::ring::{Consumer, Producer};
+use mycelium_core::{TraceContext, message};
 use mycelium_transports_lines::counters::Region;
 use mycelium_transports_lines::local::{
-    Delivery, Policy, Schema, TaskBudget, Topic, TryRecv, poll_with,
+    Delivery, Policy, RingMemory, Schema, Span, SpanSink, TaskBudget, TaskTrace, Topic, Tracer,
+    TryRecv, poll_with,
 };
 
 use crate::caches::LAP_LINES;
@@ -94,6 +95,10 @@ impl Subject {
 pub enum Kind {
     /// `emit` to a subscription, 56 bytes.
     Emit,
+    /// The same, on a traced topic: no message is in the sample.
+    EmitLeftOut,
+    /// The same: each message has a trace.
+    EmitTraced,
     /// `broadcast`, 56 bytes, one gating reader that peeks and advances.
     Broadcast,
     /// `broadcast`, 56 bytes, one gating reader that borrows all messages.
@@ -126,8 +131,10 @@ pub enum Kind {
 
 impl Kind {
     /// All subjects, in the order of the table.
-    pub const ALL: [Kind; 15] = [
+    pub const ALL: [Kind; 17] = [
         Kind::Emit,
+        Kind::EmitLeftOut,
+        Kind::EmitTraced,
         Kind::Broadcast,
         Kind::BroadcastRuns,
         Kind::Rtrb,
@@ -149,6 +156,8 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Kind::Emit => "emit, 56 bytes",
+            Kind::EmitLeftOut => "emit, 56 bytes, not in the sample",
+            Kind::EmitTraced => "emit, 56 bytes, with a trace",
             Kind::Broadcast => "`broadcast`, 56 bytes",
             Kind::BroadcastRuns => "`broadcast`, 56 bytes, borrowed in runs",
             Kind::SpscWord => "`spsc`, 8 bytes",
@@ -186,7 +195,10 @@ impl Kind {
     #[must_use]
     pub fn make(self) -> Subject {
         match self {
-            Kind::Emit => emit(LAP_LINES),
+            Kind::Emit => emit(LAP_LINES, Traces::Off),
+            // A slot takes two lines.
+            Kind::EmitLeftOut => emit(LAP_LINES / 2, Traces::LeftOut),
+            Kind::EmitTraced => emit(LAP_LINES / 2, Traces::PassedOn),
             Kind::Broadcast => broadcast(LAP_LINES),
             Kind::BroadcastRuns => broadcast_runs(LAP_LINES),
             Kind::SpscWord => with_index::<u64>(8 * LAP_LINES),
@@ -368,12 +380,52 @@ struct Wide {
     words: [u64; 7],
 }
 
+/// The traces of a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Traces {
+    Off,
+    /// Messages have none.
+    LeftOut,
+    /// Each message has that which its publisher's task handles.
+    PassedOn,
+}
+
+impl Traces {
+    /// The budgets of two tasks, and the topic between them.
+    fn topic(self, capacity: usize) -> ([Arc<TaskBudget>; 2], Arc<Topic>) {
+        // Without an executor it begins no traces.
+        let tracer = (self != Traces::Off).then(|| Tracer::new(0.0, Arc::new(NoSpans)));
+        let task = |service: &str| match &tracer {
+            Some(tracer) => {
+                let trace = TaskTrace::new(tracer.clone(), service.into());
+                TaskBudget::with_trace(TaskBudget::DEFAULT, trace)
+            }
+            None => TaskBudget::new(),
+        };
+        let tasks = ["writer", "reader"].map(task);
+        if self == Traces::PassedOn {
+            let trace = TraceContext { trace_id: [1; 16], span_id: [2; 8], flags: 0 };
+            // It stays so.
+            let _ = tasks[0].trace().map(|task| task.replace(Some(trace)));
+        }
+        let (schema, memory, counters) = (Schema::of::<Wide>(), RingMemory::Heap, Region::new(16));
+        let topic = Topic::with_tracer("wide", schema, capacity, 1, memory, tracer, counters);
+        (tasks, topic.expect("fits"))
+    }
+}
+
+#[derive(Debug)]
+struct NoSpans;
+
+impl SpanSink for NoSpans {
+    fn record(&self, _: Span) {}
+}
+
 /// A publisher and a subscription, each in polls of its task like those of a node's driver.
-fn emit(capacity: usize) -> Subject {
-    let topic = Topic::new("wide", Schema::of::<Wide>(), capacity, Region::new(16)).expect("fits");
+fn emit(capacity: usize, traces: Traces) -> Subject {
+    let ([there, here], topic) = traces.topic(capacity);
     let mut subscription = topic.subscribe::<Wide>("reader", Policy::Block).expect("the first");
     let mut publisher = topic.publisher::<Wide>("writer", 1).expect("the first");
-    let (there, here) = (TaskBudget::new(), TaskBudget::new());
     let mut of_publisher = [publisher.attach(&there)];
     let mut of_subscription = [subscription.attach(&here)];
     let (mut sent, mut taken) = (numbers(), numbers());

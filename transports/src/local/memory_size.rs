@@ -69,9 +69,9 @@ impl Schema {
     ///     let bytes = 1024 * 128 + 64 * 256 + 4096;
     ///     assert_eq!(schema.shared_bytes(1024, 64, area, pages), Some(bytes));
     ///     assert_eq!(schema.shared_bytes(1024, 64, area, PageSize::Huge), Some(2 << 20));
-    ///     // Of 13 words, with the traces of messages.
+    ///     // Of 13 words with the traces of messages, in two lines.
     ///     let area = TraceArea::Present;
-    ///     assert_eq!(schema.heap_bytes(1024, 64, area), Some(1024 * 104 + 64 * 256 + 256));
+    ///     assert_eq!(schema.heap_bytes(1024, 64, area), Some(1024 * 128 + 64 * 256 + 256));
     /// }
     /// ```
     #[must_use]

@@ -17,7 +17,7 @@ use super::ring::MappedRing;
 use super::shared::{MappedOrigin, RemoteBell, Ring, SharedRing};
 use super::state::{Origin, PublisherState, ReaderEntry};
 use super::topic::Topic;
-use super::trace::{Area, TraceArea, content};
+use super::trace::{Area, TraceArea};
 use super::writer::Writer;
 use crate::counters::PublisherValue;
 use crate::sync::Ordering;
@@ -434,9 +434,8 @@ fn push_traced(
     trace: Option<TraceContext>,
 ) -> Result<(), Full> {
     let mut grant = producer.grant()?;
-    let area = trace.map(Area::from);
-    let length = TraceArea::Present.content_bytes(length);
-    grant.write_parts(content(words, area.as_ref()), length);
+    let area = trace.map_or(Area::EMPTY, Area::from);
+    grant.write_parts([words, area.words()], TraceArea::Present.content_bytes(length));
     grant.commit();
     Ok(())
 }

@@ -44,10 +44,13 @@ impl Schema {
         self.descriptor.name
     }
 
-    /// The layout of a ring of `capacity` such messages.
+    /// The layout of a ring of `capacity` such messages. Slots with a trace area take whole cache
+    /// lines: otherwise the publisher's next message would take away the line of an area that it
+    /// has not changed.
     #[must_use]
     pub fn layout(&self, capacity: usize, area: TraceArea) -> Layout {
-        Layout::exact(capacity, area.content_bytes(self.size))
+        let layout = Layout::exact(capacity, area.content_bytes(self.size));
+        if area.is_present() { layout.in_lines() } else { layout }
     }
 }
 

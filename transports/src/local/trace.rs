@@ -68,7 +68,7 @@ pub(super) struct Area([usize; WORDS]);
 
 impl Area {
     /// That of a message without a trace.
-    const EMPTY: Area = Area([0; WORDS]);
+    pub(super) const EMPTY: Area = Area([0; WORDS]);
 
     pub(super) fn words(&self) -> &[usize] {
         &self.0
@@ -84,11 +84,35 @@ impl From<TraceContext> for Area {
     }
 }
 
-/// The content of a slot with an area: the words of the message and those of the area. Without a
-/// trace there are none, and the ring makes the area zero.
-#[inline(always)]
-pub(super) fn content<'a>(words: &'a [usize], area: Option<&'a Area>) -> [&'a [usize]; 2] {
-    [words, area.map_or(&[], Area::words)]
+/// Which slots of a ring have areas that are not empty. A publisher knows it without a load of the
+/// slot, which would take the line from a reader, and leaves empty areas alone.
+#[derive(Debug)]
+pub(super) struct FilledAreas {
+    /// A bit for each slot.
+    bits: Box<[u64]>,
+    mask: usize,
+}
+
+impl FilledAreas {
+    /// Of a new ring with this number of slots: a power of two.
+    pub(super) fn new(capacity: usize) -> FilledAreas {
+        FilledAreas { bits: vec![0; capacity.div_ceil(64)].into(), mask: capacity - 1 }
+    }
+
+    /// What the publisher stores in the area of a slot for this message: nothing if the area is
+    /// empty and stays so.
+    #[inline(always)]
+    pub(super) fn change(&mut self, sequence: u64, area: Option<Area>) -> Option<Area> {
+        let slot = sequence as usize & self.mask;
+        let (word, bit) = (&mut self.bits[slot / 64], 1 << (slot % 64));
+        if area.is_some() {
+            *word |= bit;
+            return area;
+        }
+        let was_filled = *word & bit != 0;
+        *word &= !bit;
+        was_filled.then_some(Area::EMPTY)
+    }
 }
 
 /// The trace in the content of a slot that has an area. Another process may have written any bytes.

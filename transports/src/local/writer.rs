@@ -19,7 +19,7 @@ use super::stall::{OnStall, StallLimit};
 use super::state::{Origin, PublisherState, ReaderEntry};
 use super::task_budget::{DeferredWakes, HandleBudget, ReaderDoorbells, TaskBudget};
 use super::topic::Topic;
-use super::trace::{Area, TraceArea, TraceSource, TracedMessage, content};
+use super::trace::{Area, FilledAreas, TraceArea, TraceSource, TracedMessage};
 use crate::counters::{Line, PublisherValue};
 
 /// The only writer of its ring. Dropping it ends the publisher; its messages are still delivered.
@@ -31,7 +31,7 @@ pub(super) struct Writer {
     pub(super) line: Arc<Line<PublisherValue>>,
     area: TraceArea,
     /// Of a traced topic.
-    traces: Option<Box<TraceSource>>,
+    traces: Option<Box<Traces>>,
     doorbells: ReaderDoorbells,
     budget: HandleBudget,
     /// The ring entry of the reader that blocked the last push that failed.
@@ -41,6 +41,12 @@ pub(super) struct Writer {
     waits_at: Option<u64>,
     /// If readers can be evicted.
     stall: Option<Box<StallLimit>>,
+}
+
+/// The traces of a publisher's messages, and the areas of its ring that have some.
+struct Traces {
+    source: TraceSource,
+    filled: FilledAreas,
 }
 
 impl Writer {
@@ -63,7 +69,10 @@ impl Writer {
             producer: Broadcast::producer(state.ring.clone()),
             line: Arc::new(topic.counters().line(&state.label())),
             area: state.area,
-            traces: topic.tracer().cloned().map(TraceSource::new).map(Box::new),
+            traces: topic.tracer().map(|tracer| {
+                let filled = FilledAreas::new(state.ring.capacity());
+                Box::new(Traces { source: TraceSource::new(tracer.clone()), filled })
+            }),
             doorbells: ReaderDoorbells::new(state.clone()),
             state,
             budget: HandleBudget::default(),
@@ -115,7 +124,8 @@ impl Writer {
         let message = || TracedMessage { topic: &state.topic, publisher: &state.name, sequence };
         let length = TraceArea::Present.content_bytes(length);
         // Two calls, so that the number of words is a constant in each of them.
-        let done = match traces.next_area(budget.trace(), message) {
+        let area = traces.source.next_area(budget.trace(), message);
+        let done = match traces.filled.change(sequence, area) {
             Some(area) => producer.push_parts_into_known_room([words, area.words()], length),
             None => producer.push_parts_into_known_room([words, &[]], length),
         };
@@ -203,13 +213,15 @@ impl Writer {
             match producer.grant() {
                 Ok(mut grant) => {
                     // Only now: a message that finds no room begins no trace.
-                    let area = area.get_or_insert_with(|| {
+                    let area = traces.as_mut().and_then(|traces| {
+                        let Traces { source, filled } = &mut **traces;
                         let (topic, publisher) = (&state.topic, &state.name);
                         let message = || TracedMessage { topic, publisher, sequence };
-                        traces.as_mut()?.next_area(budget.trace(), message)
+                        let next = || source.next_area(budget.trace(), message);
+                        filled.change(sequence, *area.get_or_insert_with(next))
                     });
-                    let length = TraceArea::Present.content_bytes(length);
-                    grant.write_parts(content(words, area.as_ref()), length);
+                    let area = area.as_ref().map_or(&[][..], Area::words);
+                    grant.write_parts([words, area], TraceArea::Present.content_bytes(length));
                     grant.commit();
                     return Ok(());
                 }

@@ -325,8 +325,9 @@ impl<'a> Grant<'a> {
     }
 
     /// The same as [`write`](Grant::write), for a message in two parts: the words of the second
-    /// follow those of the first, and the rest of the message is zero. Words of the slot that are
-    /// zero already are not stored again for this rest.
+    /// follow those of the first. The rest of the message keeps the words of the message before it
+    /// in this slot, a lap ago, or zeros: for parts that change rarely, whose lines stay with the
+    /// readers.
     ///
     /// ```
     /// use mycelium_core::ring::broadcast::{Broadcast, Layout};
@@ -336,11 +337,11 @@ impl<'a> Grant<'a> {
     /// let mut writer = Broadcast::producer(&ring).expect("the only writer");
     /// let mut reader = Broadcast::gating(&ring).expect("one entry is free");
     /// let mut grant = writer.grant().expect("there is room");
-    /// grant.write_parts([&[1], &[2]], layout.message_bytes());
+    /// grant.write_parts([&[1, 2], &[3]], layout.message_bytes());
     /// grant.commit();
-    /// let mut message = [7; 3];
+    /// let mut message = [0; 3];
     /// reader.peek(&mut message);
-    /// assert_eq!(message, [1, 2, 0]);
+    /// assert_eq!(message, [1, 2, 3]);
     /// # Ok::<(), mycelium_core::ring::broadcast::LayoutError>(())
     /// ```
     ///
@@ -358,11 +359,9 @@ impl<'a> Grant<'a> {
         let fits = self.exact.is_none_or(|exact| exact == length);
         assert!(fits, "all messages of this ring have one size, and this one has another");
         self.slot.set_length(length);
-        let (head, tail) = words[..count].split_at(first.len());
-        let (tail, rest) = tail.split_at(second.len());
+        let (head, tail) = words.split_at(first.len());
         Slot { words: head, ..self.slot }.copy_in(first);
         Slot { words: tail, ..self.slot }.copy_in(second);
-        Slot { words: rest, ..self.slot }.clear();
         self.is_written = true;
     }
 

@@ -102,17 +102,6 @@ impl<'a> Slot<'a> {
         store_all(self.words, |word| &word.0, words);
     }
 
-    /// Makes all words zero. It stores to no word that is zero already: so a part of the messages
-    /// that is nearly always zero stays in the caches of the readers.
-    #[inline(always)]
-    pub(super) fn clear(&self) {
-        for word in self.words {
-            if word.0.load(Ordering::Relaxed) != 0 {
-                word.0.store(0, Ordering::Relaxed);
-            }
-        }
-    }
-
     /// Copies words out of the slot, as many as both have.
     #[inline(always)]
     pub(super) fn copy_out(&self, message: &mut [usize]) {
