@@ -97,6 +97,7 @@ KNOWN_EXTENSIONS = {  # kind: name, length, decoder of the value
     3: ("destination", 8, integer),
     4: ("deadline", 8, integer),
     5: ("redelivered", 0, lambda value: True),
+    6: ("sent_at", 8, integer),
     0x8005: ("fragment", 10, lambda v: {"offset": integer(v[:4]), "total": integer(v[4:8]), "fixed_length": integer(v[8:])}),
 }
 
@@ -343,6 +344,7 @@ EXAMPLES = {  # the values of the document's frames, by its text and comments
         "trace": {"trace_id": "101112131415161718191a1b1c1d1e1f", "span_id": "2021222324252627", "flags": 1},
         "correlation": "0x0102030405060708090a0b0c0d0e0f10", "destination": 42, "deadline": 1700000000000000000}},
     "redelivered": {"length": 72, "sequence": 11, "swap": SWAP_EXAMPLE, "extensions": {"redelivered": True}},
+    "sent_at": {"length": 80, "sequence": 12, "swap": SWAP_EXAMPLE, "extensions": {"sent_at": 1700000000123456789}},
     "unknown": {"extensions": {"unknown": [{"kind": 0x21, "value": b"new".hex()}]}, "payload": "0500000000000000"},
     "critical": {"error": "Extension.Critical"},
     "first": {"stream": 1, "sequence": 100, "extensions": {"fragment": {"offset": 0, "total": 40, "fixed_length": 40}}},

@@ -23,6 +23,8 @@ pub struct Envelope {
     pub deadline: Option<u64>,
     /// Whether the message may have been delivered to an earlier process of the reader.
     pub redelivered: bool,
+    /// When the message was sent, in nanoseconds since 1970 UTC.
+    pub sent_at: Option<u64>,
 }
 
 impl Envelope {

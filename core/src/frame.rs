@@ -20,6 +20,7 @@ mod header;
 mod write;
 
 pub use error::{ExtensionError, FrameError, WriteError};
+pub(crate) use extension::MOST_EXTENSIONS;
 pub use extension::{Extension, Extensions, Fragment, kind};
 pub use header::{HEADER_LEN, Header, Limits, MAGIC, MAX_LENGTH, VERSION};
 pub(crate) use write::head_len;
@@ -144,6 +145,13 @@ impl<'a> FrameView<'a> {
     #[inline]
     pub fn trace(&self) -> Option<TraceContext> {
         self.extensions.trace()
+    }
+
+    /// When the message was sent, in nanoseconds since 1970 UTC, by the clock of its sender. A peer
+    /// can send any number.
+    #[inline]
+    pub fn sent_at(&self) -> Option<u64> {
+        self.extensions.sent_at()
     }
 
     /// The payload, with its tail if it has one.

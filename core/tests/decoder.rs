@@ -63,6 +63,7 @@ fn recorded() -> Vec<u8> {
         Envelope::default(),
         Envelope { trace: Some(trace), deadline: Some(9), ..Envelope::default() },
         Envelope { correlation: Some(3), destination: Some(4), ..Envelope::default() },
+        Envelope { sent_at: Some(5), ..Envelope::default() },
     ];
     for envelope in envelopes {
         link.send(now, stream, &envelope, 40, Swap::golden().as_bytes()).unwrap();

@@ -81,6 +81,7 @@ fn extensions_arrive_with_the_first_fragment() {
         correlation: Some(1),
         destination: Some(2),
         deadline: Some(3),
+        sent_at: Some(4),
         ..Envelope::default()
     };
     let (now, message) = (pair.now, blob(1000));

@@ -38,9 +38,11 @@ fn envelopes() -> impl Strategy<Value = Envelope> {
         option::of(any::<u64>()),
         option::of(any::<u64>()),
         any::<bool>(),
+        option::of(any::<u64>()),
     );
     (any::<u16>(), any::<u32>(), any::<u64>(), attached).prop_map(
-        |(type_id, stream, sequence, (trace, correlation, destination, deadline, redelivered))| {
+        |(type_id, stream, sequence, attached)| {
+            let (trace, correlation, destination, deadline, redelivered, sent_at) = attached;
             Envelope {
                 type_id,
                 stream,
@@ -50,6 +52,7 @@ fn envelopes() -> impl Strategy<Value = Envelope> {
                 destination,
                 deadline,
                 redelivered,
+                sent_at,
             }
         },
     )

@@ -32,12 +32,20 @@ const REDELIVERED: &str = "\
     a1000100480000002800080003000000 0b00000000000000 0500000000000000\
     cb04fb711f010000fbffffffffffffff4d0000000201 03004554480000000000 020007002c010000";
 
+const SENT_AT: &str = "\
+    a1000100500000002800100003000000 0c00000000000000\
+    06000800 15cd853dfe9c9717 00000000\
+    cb04fb711f010000fbffffffffffffff4d0000000201 03004554480000000000 020007002c010000";
+
 const UNKNOWN: &str = "\
     a1000200280000000800080001000000 0000000000000000 210003006e657700 0500000000000000";
 
 const CRITICAL: &str = "\
     a1000200300000000800100001000000 0000000000000000 21800800 0100000000000000 00000000\
     0500000000000000";
+
+/// 2023-11-14 22:13:20.123456789 UTC, in nanoseconds.
+const SENT: u64 = 1_700_000_000_123_456_789;
 
 const DIGEST: &str = "d951b210f68d7797a59308674285af0a";
 
@@ -91,6 +99,10 @@ fn golden_frames_are_written() {
     let len = write_message(buffer, &envelope, &Swap::golden()).unwrap();
     assert_eq!(buffer[..len], hex(REDELIVERED));
 
+    let envelope = Envelope { sent_at: Some(SENT), ..Envelope::of::<Swap>(3, 12) };
+    let len = write_message(buffer, &envelope, &Swap::golden()).unwrap();
+    assert_eq!(buffer[..len], hex(SENT_AT));
+
     let envelope = Envelope { type_id: 513, stream: 1, sequence: 1 << 40, ..Envelope::default() };
     let len = write_frame(buffer, &envelope, 4, b"\x01\x02\x03\x04hello").unwrap();
     assert_eq!(buffer[..len], hex(TAIL));
@@ -114,6 +126,9 @@ fn golden_frames_are_read() {
     let bytes = hex(REDELIVERED);
     assert!(parse(&bytes).unwrap().is_redelivered() && !plain.is_redelivered());
 
+    let bytes = hex(SENT_AT);
+    assert_eq!((parse(&bytes).unwrap().sent_at(), plain.sent_at()), (Some(SENT), None));
+
     let bytes = hex(TAIL);
     let tail = parse(&bytes).unwrap();
     assert_eq!((tail.fixed(), tail.tail()), (&[1, 2, 3, 4][..], &b"hello"[..]));
@@ -133,6 +148,7 @@ fn the_document_shows_the_same_bytes() {
         ("tail", TAIL),
         ("full", FULL),
         ("redelivered", REDELIVERED),
+        ("sent_at", SENT_AT),
         ("unknown", UNKNOWN),
         ("critical", CRITICAL),
         ("digest", DIGEST),

@@ -21,6 +21,8 @@ pub mod kind {
     pub const DEADLINE: u16 = 4;
     /// The message may have been delivered to an earlier process of the reader, 0 bytes.
     pub const REDELIVERED: u16 = 5;
+    /// When the message was sent, in nanoseconds since 1970 UTC, 8 bytes.
+    pub const SENT_AT: u16 = 6;
     /// Kinds with this bit must not be skipped.
     pub const CRITICAL: u16 = 0x8000;
     /// A [`Fragment`](super::Fragment), 10 bytes. Critical, because its frame has only part of a
@@ -129,6 +131,16 @@ impl<'a> Extensions<'a> {
         TraceContext::read_from_bytes(value).ok()
     }
 
+    /// When the message was sent, in nanoseconds since 1970 UTC, by the clock of its sender.
+    #[inline]
+    pub fn sent_at(mut self) -> Option<u64> {
+        if self.is_empty() {
+            return None;
+        }
+        let Extension { value, .. } = self.find(|extension| extension.kind == kind::SENT_AT)?;
+        value.try_into().ok().map(u64::from_le_bytes)
+    }
+
     pub(super) fn fill(self, envelope: &mut Envelope) {
         for Extension { kind, value } in self {
             match kind {
@@ -143,6 +155,7 @@ impl<'a> Extensions<'a> {
                     envelope.deadline = value.try_into().ok().map(u64::from_le_bytes);
                 }
                 kind::REDELIVERED => envelope.redelivered = true,
+                kind::SENT_AT => envelope.sent_at = value.try_into().ok().map(u64::from_le_bytes),
                 _ => {}
             }
         }
@@ -196,7 +209,7 @@ fn known_length(kind: u16) -> Option<u16> {
     match kind {
         kind::TRACE => Some(25),
         kind::CORRELATION => Some(16),
-        kind::DESTINATION | kind::DEADLINE => Some(8),
+        kind::DESTINATION | kind::DEADLINE | kind::SENT_AT => Some(8),
         kind::REDELIVERED => Some(0),
         kind::FRAGMENT => Some(Fragment::LEN as u16),
         _ => None,
@@ -222,7 +235,10 @@ fn split(bytes: &[u8]) -> Result<(Extension<'_>, &[u8], &[u8]), ExtensionError> 
 /// The size of a fragment extension.
 pub(super) const FRAGMENT_LEN: u16 = (PREFIX + Fragment::LEN).next_multiple_of(8) as u16;
 
-/// The size of an envelope's extensions, at most 96.
+/// The most that the extensions of an envelope take.
+pub(crate) const MOST_EXTENSIONS: usize = 112;
+
+/// The size of an envelope's extensions, at most [`MOST_EXTENSIONS`].
 #[inline]
 pub(super) fn extensions_len(envelope: &Envelope) -> u16 {
     let mut len = 0;
@@ -240,6 +256,9 @@ pub(super) fn extensions_len(envelope: &Envelope) -> u16 {
     }
     if envelope.redelivered {
         len += 8;
+    }
+    if envelope.sent_at.is_some() {
+        len += 16;
     }
     len
 }
@@ -262,6 +281,9 @@ pub(super) fn write_extensions(room: &mut [u8], envelope: &Envelope, fragment: O
     }
     if envelope.redelivered {
         room.put(kind::REDELIVERED, &[]);
+    }
+    if let Some(sent_at) = envelope.sent_at {
+        room.put(kind::SENT_AT, &sent_at.to_le_bytes());
     }
     if let Some(fragment) = fragment {
         room.put(kind::FRAGMENT, &fragment.to_bytes());

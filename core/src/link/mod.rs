@@ -107,7 +107,7 @@ use streams::{Incoming, IncomingRun, IncomingState, Outgoing};
 use tables::Table;
 use topics::{ExportEntry, InterestEntry, InterestState, PendingResume};
 
-use crate::frame::{HEADER_LEN, VERSION};
+use crate::frame::{HEADER_LEN, MOST_EXTENSIONS, VERSION};
 
 /// One side of a link, with room for `TOPICS` topics in each direction and `STREAMS` streams. See
 /// the [module](self).
@@ -176,7 +176,7 @@ struct PeerLimits {
 }
 
 /// The smallest fragment, with all its extensions.
-const MIN_FRAGMENT: usize = HEADER_LEN + 96 + 16 + 8;
+const MIN_FRAGMENT: usize = HEADER_LEN + MOST_EXTENSIONS + 16 + 8;
 
 impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
     /// The size of the smallest send buffer.

@@ -8,10 +8,10 @@ use mycelium_core::{
 };
 
 /// A frame with every extension: trace at byte 24, correlation at 56, destination at 80, deadline
-/// at 96, redelivered at 112, then 3 bytes.
-fn full(buffer: &mut [u8; 136]) -> &mut [u8] {
+/// at 96, redelivered at 112, sent at 120, then 3 bytes.
+fn full(buffer: &mut [u8; 152]) -> &mut [u8] {
     let len = write_frame(buffer, &envelope(), 2, b"abc").unwrap();
-    assert_eq!(len, 128);
+    assert_eq!(len, 144);
     &mut buffer[..len]
 }
 
@@ -25,6 +25,7 @@ fn envelope() -> Envelope {
         destination: Some(2),
         deadline: Some(3),
         redelivered: true,
+        sent_at: Some(4),
     }
 }
 
@@ -37,21 +38,21 @@ fn parse(bytes: &[u8]) -> Result<FrameView<'_>, FrameError> {
 
 /// The error of the full frame with some bytes replaced.
 fn refused(at: usize, bytes: &[u8]) -> FrameError {
-    let mut buffer = [0xa5; 136];
+    let mut buffer = [0xa5; 152];
     let frame = full(&mut buffer);
     frame[at..][..bytes.len()].copy_from_slice(bytes);
     parse(frame).unwrap_err()
 }
 
 pub(crate) fn a_frame_comes_back() {
-    let mut buffer = [0xa5; 136];
+    let mut buffer = [0xa5; 152];
     let bytes = full(&mut buffer);
     // The header, in its order of bytes on every host.
-    assert_eq!(bytes[..16], [0xa1, 0, 1, 2, 123, 0, 0, 0, 2, 0, 96, 0, 3, 4, 5, 6]);
+    assert_eq!(bytes[..16], [0xa1, 0, 1, 2, 139, 0, 0, 0, 2, 0, 112, 0, 3, 4, 5, 6]);
     let frame = parse(bytes).unwrap();
     assert_eq!(frame.envelope(), envelope());
-    assert!(frame.extensions().map(|extension| extension.kind).eq([1, 2, 3, 4, 5]));
-    assert_eq!(buffer[128..], [0xa5; 8], "nothing is written behind the frame");
+    assert!(frame.extensions().map(|extension| extension.kind).eq([1, 2, 3, 4, 5, 6]));
+    assert_eq!(buffer[144..], [0xa5; 8], "nothing is written behind the frame");
 }
 
 pub(crate) fn a_tail_comes_back() {
@@ -64,7 +65,7 @@ pub(crate) fn a_tail_comes_back() {
 }
 
 pub(crate) fn every_beginning_is_incomplete() {
-    let mut buffer = [0xa5; 136];
+    let mut buffer = [0xa5; 152];
     let bytes = full(&mut buffer);
     for len in 0..bytes.len() {
         let needed = if len < 24 { 24 } else { bytes.len() };
@@ -77,13 +78,13 @@ pub(crate) fn broken_headers_are_refused() {
     assert_eq!(refused(0, &[0xa2]), FrameError::Version { expected: 1, found: 2 });
     assert_eq!(refused(1, &[0x40]), FrameError::Flags { found: 0x40 });
     assert_eq!(refused(4, &[0xff; 4]), FrameError::TooLong { limit: 1 << 20, found: u32::MAX });
-    assert_eq!(refused(4, &[0; 4]), FrameError::TooShort { needed: 122, found: 0 });
-    assert_eq!(refused(8, &[0xff, 0xff]), FrameError::TooShort { needed: 120 + 65535, found: 123 });
+    assert_eq!(refused(4, &[0; 4]), FrameError::TooShort { needed: 138, found: 0 });
+    assert_eq!(refused(8, &[0xff, 0xff]), FrameError::TooShort { needed: 136 + 65535, found: 139 });
     assert_eq!(refused(10, &[4]), FrameError::ExtensionsLength { found: 4 });
-    assert_eq!(refused(127, &[1]), FrameError::Padding);
+    assert_eq!(refused(143, &[1]), FrameError::Padding);
     // A length that does not fit `usize` together with its padding must not wrap, also where
     // `usize` has 32 bits.
-    let mut buffer = [0xa5; 136];
+    let mut buffer = [0xa5; 152];
     let frame = full(&mut buffer);
     frame[4..8].fill(0xff);
     let error = FrameView::parse(frame, &Limits { max_frame: u32::MAX }).unwrap_err();
@@ -102,15 +103,15 @@ pub(crate) fn broken_extensions_are_refused() {
     assert_eq!(broken(55, &[1]), ExtensionError::Padding { kind: 1 });
     let length = ExtensionError::Length { kind: 2, expected: 16, found: 17 };
     assert_eq!(broken(58, &[17]), length);
-    assert_eq!(broken(98, &[30]), ExtensionError::Truncated { needed: 40, found: 24 });
+    assert_eq!(broken(98, &[40]), ExtensionError::Truncated { needed: 48, found: 40 });
 }
 
 pub(crate) fn a_small_buffer_is_unchanged() {
-    for len in (0..128).step_by(7) {
-        let mut buffer = [0xa5; 128];
+    for len in (0..144).step_by(7) {
+        let mut buffer = [0xa5; 144];
         let error = write_frame(&mut buffer[..len], &envelope(), 2, b"abc");
-        assert_eq!(error, Err(WriteError::Space { needed: 128, available: len }));
-        assert_eq!(buffer, [0xa5; 128]);
+        assert_eq!(error, Err(WriteError::Space { needed: 144, available: len }));
+        assert_eq!(buffer, [0xa5; 144]);
     }
 }
 
