@@ -409,7 +409,7 @@ impl Traces {
             let _ = tasks[0].trace().map(|task| task.replace(Some(trace)));
         }
         let (schema, memory, counters) = (Schema::of::<Wide>(), RingMemory::Heap, Region::new(16));
-        let topic = Topic::with_tracer("wide", schema, capacity, 1, memory, tracer, counters);
+        let topic = Topic::with_recorded("wide", schema, capacity, 1, memory, tracer, counters);
         (tasks, topic.expect("fits"))
     }
 }

@@ -81,7 +81,7 @@ impl Topics {
             let (readers, counters) = (planned.gating, counters.clone());
             let tracer = plan.tracer_of(name);
             let topic =
-                Topic::with_tracer(name, schema, capacity, readers, memory, tracer, counters)?;
+                Topic::with_recorded(name, schema, capacity, readers, memory, tracer, counters)?;
             topic.set_threshold(plan.threshold(name));
             topic.set_on_stall(plan.on_stall(name));
             if **name == *DeadLetter::TOPIC && plan.dead_letters.are_read() {
@@ -118,7 +118,8 @@ impl Topics {
         }
         let (capacity, counters) = (self.plan.capacity(name), self.counters.clone());
         let (tracer, memory) = (self.plan.tracer_of(name), RingMemory::Heap);
-        let topic = Topic::with_tracer(name, schema, capacity, READERS, memory, tracer, counters)?;
+        let topic =
+            Topic::with_recorded(name, schema, capacity, READERS, memory, tracer, counters)?;
         topic.set_threshold(self.plan.threshold(name));
         topic.set_on_stall(self.plan.on_stall(name));
         if let Some(executor) = self.executor.get() {

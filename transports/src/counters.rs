@@ -38,17 +38,19 @@
 //! processor fetches together.
 //!
 //! The counters, gauges and histograms of services are lines, too: [`Metric`] puts them together
-//! again. A histogram has the line of its sum and lines of buckets.
+//! again. A histogram has the line of its sum and lines of buckets. So have the latencies of
+//! topics, which [`Latency`] puts together.
 //!
 //! Without the feature `metrics` a region has no words, and a line counts nothing: `off.rs`.
 //!
 //! To read: this file (what readers and writers use), `region.rs` (which place a line gets),
 //! `segment.rs` (the words), `line.rs`, `histogram.rs` (buckets), `reading.rs`, `metric.rs`,
-//! `values.rs`.
+//! `latency.rs`, `values.rs`.
 
 mod buckets;
 #[cfg(feature = "metrics")]
 mod histogram;
+mod latency;
 #[cfg(feature = "metrics")]
 mod line;
 mod metric;
@@ -63,19 +65,20 @@ mod values;
 
 pub use buckets::{Bucket, Distribution};
 #[cfg(feature = "metrics")]
-pub use histogram::HistogramLines;
+pub use histogram::{HistogramLines, LatencyLines};
+pub use latency::{LONGEST_LATENCY, Latency};
 #[cfg(feature = "metrics")]
 pub use line::Line;
 pub use metric::{Metric, MetricValue};
 #[cfg(not(feature = "metrics"))]
-pub use off::{Line, Region};
+pub use off::{LatencyLines, Line, Region};
 pub use reading::{LONGEST_LABEL, Reading};
 #[cfg(feature = "metrics")]
 pub use region::Region;
 pub use values::{
     BucketValue, CounterValue, EdgeValue, ExporterValue, GaugeValue, HistogramValue, Kind,
-    LegacyValue, LinkValue, PublisherValue, RequesterValue, ResponderValue, ServiceValue, Value,
-    WatchdogValue,
+    LatencyValue, LegacyValue, LinkValue, PublisherValue, RequesterValue, ResponderValue,
+    ServiceValue, Value, WatchdogValue,
 };
 
 /// A name for a label. Spaces and `=` separate a label's parts, so they become underscores.

@@ -14,6 +14,7 @@ use mycelium_core::TraceContext;
 use mycelium_transports::conformance::{
     Local, Pair, Probe, Publish, Subscribe, TestExecutor, Threads, Transport, check, laws,
 };
+use mycelium_transports::counters::Latency;
 use mycelium_transports::local::{
     BatchError, Delivery, EmitError, OnStall, Policy, Publisher, Start, SubscribeOptions,
     Subscription, TryRecv, Undelivered,
@@ -70,6 +71,11 @@ trait Fault: Default + Send + 'static {
 
     /// The trace of a message, instead of its own.
     fn trace(real: Option<TraceContext>) -> Option<TraceContext> {
+        real
+    }
+
+    /// The latencies that readers have measured, instead of the real ones.
+    fn latencies(real: Vec<Latency>) -> Vec<Latency> {
         real
     }
 
@@ -131,6 +137,10 @@ impl<F: Fault> Transport for Bad<F> {
 
     fn set_on_stall(&self, pair: &Pair, on_stall: OnStall) {
         self.transport.set_on_stall(pair, F::on_stall(on_stall));
+    }
+
+    fn latencies(&self) -> Vec<Latency> {
+        F::latencies(self.transport.latencies())
     }
 
     fn publisher(&self, name: &str) -> Self::Publisher {
@@ -364,6 +374,47 @@ impl Fault for ChangesTheSpan {
 #[test]
 fn a_wrong_trace_is_noticed() {
     catches::<ChangesTheSpan>("messages_keep_their_traces", "the trace of message");
+}
+
+#[derive(Default)]
+struct HidesLatencies;
+
+impl Fault for HidesLatencies {
+    fn latencies(_: Vec<Latency>) -> Vec<Latency> {
+        Vec::new()
+    }
+}
+
+/// The messages are sent late: the time until then is not measured.
+#[derive(Default)]
+struct SendsLate(Vec<Probe>);
+
+impl Fault for SendsLate {
+    async fn emit(
+        &mut self,
+        publisher: &mut Publisher<Probe>,
+        message: Probe,
+    ) -> Result<(), EmitError<Probe>> {
+        self.0.push(message);
+        if self.0.len() < 4 {
+            return Ok(());
+        }
+        for message in self.0.drain(..) {
+            publisher.emit(message).await?;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_wrong_latency_is_noticed() {
+    const LAW: &str = "a_measured_message_shows_how_long_it_took";
+    if !cfg!(feature = "metrics") {
+        // Nothing is counted.
+        return;
+    }
+    catches::<HidesLatencies>(LAW, "expected one reader");
+    catches::<SendsLate>(LAW, "latencies");
 }
 
 #[derive(Default)]

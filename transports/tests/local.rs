@@ -9,6 +9,8 @@ mod child_tasks;
 mod crowd;
 #[path = "local/joins.rs"]
 mod joins;
+#[path = "local/latency.rs"]
+mod latency;
 #[path = "local/policies.rs"]
 mod policies;
 #[path = "local/pressure.rs"]

@@ -42,7 +42,7 @@ fn tracer(share: f64) -> Arc<Tracer> {
 
 fn topic(tracer: Option<Arc<Tracer>>) -> Arc<Topic> {
     let (schema, memory, counters) = (Schema::of::<Sample>(), RingMemory::Heap, Region::new(16));
-    let topic = Topic::with_tracer(Sample::TOPIC, schema, CAPACITY, 1, memory, tracer, counters);
+    let topic = Topic::with_recorded(Sample::TOPIC, schema, CAPACITY, 1, memory, tracer, counters);
     topic.expect("the capacity is a power of two")
 }
 

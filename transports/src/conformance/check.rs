@@ -26,7 +26,8 @@ pub struct Law {
     pub name: &'static str,
     /// Panics if it is broken.
     pub run: fn(Pair) -> LocalFuture<()>,
-    /// Half of its messages have traces, in topics whose slots have an area for them.
+    /// Half of its messages have traces, and half of them are measured, in topics whose slots have
+    /// an area for both.
     pub is_traced: bool,
 }
 
@@ -89,7 +90,10 @@ pub fn check(
             };
             let tracer = is_traced.then(|| Begun::half().0);
             tracer.iter().for_each(|tracer| tracer.set_executor(publishers.clone()));
-            let law = run(Pair { publishers, readers, time_limit, tracer });
+            let latency_sample = is_traced.then_some(0.5);
+            let pair =
+                Pair { publishers, readers, time_limit, tracer, latency_sample, clock: None };
+            let law = run(pair);
             let held = AssertUnwindSafe(law).catch_unwind().await;
             _ = outcome.send(Report::Law(held.map_err(panic_message)));
             drop(finish);

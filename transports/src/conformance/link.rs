@@ -16,7 +16,7 @@ use futures_util::StreamExt;
 use mycelium_executor::{Accept, Address, Backoff, Executor, Listener, Peer, SendFuture, Stream};
 
 use super::{Pair, Probe, Transport, local};
-use crate::counters::Region;
+use crate::counters::{Latency, Region};
 use crate::endpoint::unix::Access;
 use crate::endpoint::{Anyone, Gate};
 use crate::exchange::{
@@ -102,8 +102,12 @@ impl<S: StreamPair, const IN_MEMORY: bool> Transport for Link<S, IN_MEMORY> {
         self.read(pair, options);
     }
 
-    fn set_on_stall(&self, pair: &Pair, on_stall: OnStall) {
-        local::set_on_stall(&self.there, pair, on_stall);
+    fn set_on_stall(&self, _: &Pair, on_stall: OnStall) {
+        self.there.set_on_stall(on_stall);
+    }
+
+    fn latencies(&self) -> Vec<Latency> {
+        local::latencies(&self.here)
     }
 
     fn publisher(&self, name: &str) -> Publisher<Probe> {
@@ -130,8 +134,8 @@ impl<S: StreamPair, const IN_MEMORY: bool> Link<S, IN_MEMORY> {
         };
         let (connections, incoming) = mpsc::unbounded();
         let link = Link {
-            there: local::topic(pair, capacity, there),
-            here: local::topic(pair, capacity, RingMemory::Heap),
+            there: local::topic(pair, &pair.publishers, capacity, there),
+            here: local::topic(pair, &pair.readers, capacity, RingMemory::Heap),
             controls: Default::default(),
             memory: IN_MEMORY.then(Memory::new),
             cuts: Cuts::default(),

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mycelium_core::TraceContext;
+use mycelium_executor::Executor;
 
 use super::{Pair, Probe, Publish, Subscribe, Transport};
-use crate::counters::Region;
+use crate::counters::{Latency, Region};
 use crate::local::{
-    BatchError, Delivery, EmitError, OnStall, Policy, Publisher, RingMemory, Schema,
+    BatchError, Delivery, EmitError, OnStall, Policy, Publisher, Recorded, RingMemory, Schema,
     SubscribeOptions, Subscription, Topic, TryRecv, Undelivered,
 };
 
@@ -32,7 +33,7 @@ impl Transport for Local {
     type Subscription = Subscription<Probe>;
 
     fn open(pair: &Pair, capacity: usize, _: Policy) -> Local {
-        Local(topic(pair, capacity, RingMemory::Heap))
+        Local(topic(pair, &pair.publishers, capacity, RingMemory::Heap))
     }
 
     fn open_alone(pair: &Pair, capacity: usize) -> Local {
@@ -42,8 +43,12 @@ impl Transport for Local {
     // The readers are in the publishers' process.
     fn meet(&self, _: &Pair, _: SubscribeOptions) {}
 
-    fn set_on_stall(&self, pair: &Pair, on_stall: OnStall) {
-        set_on_stall(&self.0, pair, on_stall);
+    fn set_on_stall(&self, _: &Pair, on_stall: OnStall) {
+        self.0.set_on_stall(on_stall);
+    }
+
+    fn latencies(&self) -> Vec<Latency> {
+        latencies(&self.0)
     }
 
     fn publisher(&self, name: &str) -> Publisher<Probe> {
@@ -55,15 +60,25 @@ impl Transport for Local {
     }
 }
 
-pub(super) fn topic(pair: &Pair, capacity: usize, memory: RingMemory) -> Arc<Topic> {
-    let (schema, tracer, counters) = (Schema::of::<Probe>(), pair.tracer.clone(), Region::new(64));
-    let topic = Topic::with_tracer("conformance", schema, capacity, 64, memory, tracer, counters);
-    topic.expect("the capacity is valid")
+/// A topic at the side of this executor.
+pub(super) fn topic(
+    pair: &Pair,
+    executor: &Arc<dyn Executor>,
+    capacity: usize,
+    memory: RingMemory,
+) -> Arc<Topic> {
+    let (schema, counters) = (Schema::of::<Probe>(), Region::new(64));
+    let recorded = Recorded { tracer: pair.tracer.clone(), latency_sample: pair.latency_sample };
+    let topic =
+        Topic::with_recorded("conformance", schema, capacity, 64, memory, recorded, counters);
+    let topic = topic.expect("the capacity is valid");
+    topic.set_executor(pair.clock.as_ref().unwrap_or(executor).clone());
+    topic
 }
 
-pub(super) fn set_on_stall(topic: &Topic, pair: &Pair, on_stall: OnStall) {
-    topic.set_on_stall(on_stall);
-    topic.set_executor(pair.publishers.clone());
+/// What the readers of a topic have measured.
+pub(super) fn latencies(topic: &Topic) -> Vec<Latency> {
+    Latency::of(&topic.counters().read())
 }
 
 pub(super) fn publisher(topic: &Arc<Topic>, name: &str) -> Publisher<Probe> {

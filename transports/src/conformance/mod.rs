@@ -24,6 +24,7 @@ mod begun;
 mod check;
 mod ends;
 mod faults;
+mod latency;
 mod link;
 mod local;
 mod order;
@@ -37,6 +38,7 @@ mod waking;
 
 use mycelium_core::{TraceContext, message};
 
+use crate::counters::Latency;
 use crate::local::{
     BatchError, Delivery, EmitError, OnStall, Policy, SubscribeOptions, TryRecv, Undelivered,
 };
@@ -45,6 +47,7 @@ pub use batch::*;
 pub use check::{Law, TIME_LIMIT, TestExecutor, check};
 pub use ends::*;
 pub use faults::*;
+pub use latency::*;
 pub use link::{Link, StreamPair};
 pub use local::Local;
 pub use order::*;
@@ -98,6 +101,9 @@ pub trait Transport: Sized + 'static {
 
     /// A subscription to all publishers, present and future, for the readers' executor.
     fn subscribe(&self, name: &str, options: impl Into<SubscribeOptions>) -> Self::Subscription;
+
+    /// What the readers have measured, if the topics [are](Pair::latency_sample).
+    fn latencies(&self) -> Vec<Latency>;
 
     /// Causes a fault that such a transport must hide: a lost connection.
     fn disturb(&self) {}
@@ -217,6 +223,7 @@ macro_rules! conformance {
             a_sleeping_publisher_is_woken,
             a_receive_with_a_timeout_loses_nothing,
             messages_keep_their_traces,
+            a_measured_message_shows_how_long_it_took,
         }
     };
     (@list $transport:ty: $($law:ident),* $(,)?) => {

@@ -27,6 +27,10 @@ pub struct Pair {
     pub time_limit: Duration,
     /// Begins the traces of messages, if the topics are traced.
     pub tracer: Option<Arc<Tracer>>,
+    /// The share of the messages whose latency is measured, if it is.
+    pub latency_sample: Option<f64>,
+    /// Has the calendar of the topics, instead of these executors.
+    pub clock: Option<Arc<dyn Executor>>,
 }
 
 impl Pair {

@@ -1,24 +1,43 @@
 //! A histogram in a region: a line of its own, and lines of buckets.
 
 use super::buckets::{BUCKETS, bucket_of};
+use super::latency::{self, LONGEST_LATENCY};
 use super::line::Line;
 use super::region::Region;
-use super::values::{BucketValue, HistogramValue, VALUES};
+use super::values::{BucketValue, HistogramValue, LatencyValue, VALUES, Value};
 
 /// The lines of one histogram, with one writer.
 #[derive(Debug)]
 pub struct HistogramLines {
     line: Line<HistogramValue>,
-    buckets: Box<[Line<BucketValue>]>,
+    buckets: BucketLines,
 }
+
+/// The lines of the latencies of one topic at one reader, with one writer.
+#[derive(Debug)]
+pub struct LatencyLines {
+    line: Line<LatencyValue>,
+    buckets: BucketLines,
+}
+
+#[derive(Debug)]
+struct BucketLines(Box<[Line<BucketValue>]>);
 
 impl Region {
     /// Makes the lines of a histogram. To the label of its buckets their first number is added.
     #[must_use]
     pub fn histogram(&self, label: &str) -> HistogramLines {
-        let firsts = (0..BUCKETS).step_by(VALUES);
-        let buckets = firsts.map(|first| self.line(&format!("{label} first={first}")));
-        HistogramLines { line: self.line(label), buckets: buckets.collect() }
+        let buckets = BucketLines::new(self, label, BUCKETS);
+        HistogramLines { line: self.line(label), buckets }
+    }
+
+    /// Makes the lines of the latencies of a topic at a reader.
+    #[must_use]
+    pub fn latencies(&self, topic: &str, reader: &str) -> LatencyLines {
+        let label = latency::label(topic, reader);
+        // Those of no longer ones stay empty.
+        let buckets = BucketLines::new(self, &label, bucket_of(LONGEST_LATENCY) + 1);
+        LatencyLines { line: self.line(&label), buckets }
     }
 }
 
@@ -26,19 +45,69 @@ impl HistogramLines {
     /// Records a value. Only the writer of the lines may call it.
     #[inline]
     pub fn record(&self, value: u64) {
+        use HistogramValue::{Count, Least, Most, Sum};
+
+        self.buckets.count(value);
+        add(&self.line, [Count, Sum, Least, Most], value);
+    }
+}
+
+impl LatencyLines {
+    /// Records a latency in nanoseconds: one of more than [`LONGEST_LATENCY`] as that. `None` is
+    /// that of a message that was sent later than now: it counts as 0, and as ahead. Only the
+    /// writer of the lines may call it.
+    ///
+    /// ```
+    /// use mycelium_transports::counters::{Latency, Region};
+    ///
+    /// let region = Region::new(32);
+    /// let lines = region.latencies("swaps", "Detector.swaps");
+    /// lines.record(Some(5_000_000));
+    /// lines.record(None);
+    /// let [latency] = &Latency::of(&region.read())[..] else { panic!("one reader of one topic") };
+    /// assert_eq!((&*latency.topic, &*latency.reader), ("swaps", "Detector.swaps"));
+    /// assert_eq!((latency.nanoseconds.count(), latency.ahead), (2, 1));
+    /// assert_eq!(latency.nanoseconds.most(), Some(5_000_000));
+    /// ```
+    #[inline(never)]
+    pub fn record(&self, latency: Option<u64>) {
+        use LatencyValue::{Ahead, Count, Least, Most, Sum};
+
+        if latency.is_none() {
+            self.line.add(Ahead, 1);
+        }
+        let value = latency.unwrap_or(0).min(LONGEST_LATENCY);
+        self.buckets.count(value);
+        add(&self.line, [Count, Sum, Least, Most], value);
+    }
+}
+
+impl BucketLines {
+    /// Lines for this number of buckets.
+    fn new(region: &Region, label: &str, buckets: usize) -> BucketLines {
+        let firsts = (0..buckets).step_by(VALUES);
+        BucketLines(firsts.map(|first| region.line(&format!("{label} first={first}"))).collect())
+    }
+
+    #[inline]
+    fn count(&self, value: u64) {
         let bucket = bucket_of(value);
-        if let Some(line) = self.buckets.get(bucket / VALUES) {
+        if let Some(line) = self.0.get(bucket / VALUES) {
             line.add(BucketValue::new(bucket), 1);
         }
-        let line = &self.line;
-        let count = line.get(HistogramValue::Count);
-        if count == 0 || value < line.get(HistogramValue::Least) {
-            line.set(HistogramValue::Least, value);
-        }
-        if value > line.get(HistogramValue::Most) {
-            line.set(HistogramValue::Most, value);
-        }
-        line.add(HistogramValue::Sum, value);
-        line.set(HistogramValue::Count, count.wrapping_add(1));
     }
+}
+
+/// Adds a value to the line of a histogram.
+#[inline]
+fn add<V: Value>(line: &Line<V>, [count, sum, least, most]: [V; 4], value: u64) {
+    let before = line.get(count);
+    if before == 0 || value < line.get(least) {
+        line.set(least, value);
+    }
+    if value > line.get(most) {
+        line.set(most, value);
+    }
+    line.add(sum, value);
+    line.set(count, before.wrapping_add(1));
 }

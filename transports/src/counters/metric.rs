@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::buckets::Distribution;
+use super::latency::is_of_latency;
 use super::reading::Reading;
 use super::values::Kind;
 
@@ -45,6 +46,7 @@ impl MetricValue {
                 let range = (count > 0).then(|| (value("least"), value("most")));
                 MetricValue::Histogram(Distribution { count, sum, range, buckets: Vec::new() })
             }
+            Kind::Buckets if is_of_latency(reading) => return None,
             Kind::Buckets => {
                 let mut distribution = Distribution::default();
                 distribution.add_buckets(first_bucket()?, &reading.values);
@@ -58,7 +60,8 @@ impl MetricValue {
             | Kind::Requester
             | Kind::Responder
             | Kind::Legacy
-            | Kind::Exporter => return None,
+            | Kind::Exporter
+            | Kind::Latency => return None,
         })
     }
 

@@ -30,6 +30,12 @@ impl Region {
         Line(PhantomData)
     }
 
+    /// Lines that record nothing.
+    #[must_use]
+    pub fn latencies(&self, _topic: &str, _reader: &str) -> LatencyLines {
+        LatencyLines(())
+    }
+
     /// Nothing.
     #[must_use]
     pub fn read(&self) -> Vec<Reading> {
@@ -41,6 +47,16 @@ impl Region {
     pub fn unseen(&self) -> u64 {
         0
     }
+}
+
+/// The latencies of a topic at a reader. Without the feature `metrics` they are not recorded.
+#[derive(Debug)]
+pub struct LatencyLines(());
+
+impl LatencyLines {
+    /// Does nothing.
+    #[inline(always)]
+    pub fn record(&self, _latency: Option<u64>) {}
 }
 
 /// The values of one line. Without the feature `metrics` they are not counted.

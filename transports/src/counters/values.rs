@@ -28,7 +28,8 @@ pub enum Kind {
     Gauge,
     /// A histogram of a service's own: [`HistogramValue`].
     Histogram,
-    /// Sixteen buckets of a histogram, from the number `first` of the label on: [`BucketValue`].
+    /// Sixteen buckets of a histogram or of latencies, from the number `first` of the label on:
+    /// [`BucketValue`].
     Buckets,
     /// One requester of one topic: [`RequesterValue`].
     Requester,
@@ -38,11 +39,13 @@ pub enum Kind {
     Legacy,
     /// An exporter of spans: [`ExporterValue`].
     Exporter,
+    /// The latencies of one topic's messages at one reader: [`LatencyValue`].
+    Latency,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 13] = [
+    pub const ALL: [Kind; 14] = [
         Kind::Publisher,
         Kind::Edge,
         Kind::Service,
@@ -56,6 +59,7 @@ impl Kind {
         Kind::Responder,
         Kind::Legacy,
         Kind::Exporter,
+        Kind::Latency,
     ];
 
     /// The name of the kind in the region.
@@ -75,6 +79,7 @@ impl Kind {
             Kind::Responder => "responder",
             Kind::Legacy => "legacy",
             Kind::Exporter => "exporter",
+            Kind::Latency => "latency",
         }
     }
 
@@ -95,6 +100,7 @@ impl Kind {
             Kind::Responder => ResponderValue::NAMES,
             Kind::Legacy => LegacyValue::NAMES,
             Kind::Exporter => ExporterValue::NAMES,
+            Kind::Latency => LatencyValue::NAMES,
         }
     }
 
@@ -343,6 +349,20 @@ values! {
         Least = "least",
         /// The greatest recorded value.
         Most = "most",
+    }
+
+    /// Values of a [`Kind::Latency`], in nanoseconds, whose buckets are lines of their own.
+    LatencyValue of Latency {
+        /// Measured messages.
+        Count = "count",
+        /// The sum of their latencies, which wraps.
+        Sum = "sum",
+        /// The least latency; 0 if there is none.
+        Least = "least",
+        /// The greatest latency.
+        Most = "most",
+        /// Messages that were sent later than they were received, by the clocks of the two sides.
+        Ahead = "ahead",
     }
 }
 

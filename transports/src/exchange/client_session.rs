@@ -8,12 +8,12 @@ use std::task::Context;
 use std::time::Duration;
 
 use event_listener::EventListener;
+use mycelium_core::FrameView;
 use mycelium_core::descriptor::Digest;
 use mycelium_core::link::{
     CloseReason, Event, IncomingId, Interest, InterestId, Name, ReaderMode, ReaderStart,
     RejectReason, SendError,
 };
-use mycelium_core::{FrameView, TraceContext};
 use mycelium_executor::Executor;
 
 use super::config::{LinkConfig, MemoryUse};
@@ -27,7 +27,7 @@ use super::lost_memory::LostMemory;
 use super::notice::{Notice, Observer};
 use super::topics::TopicInterest;
 use crate::counters::{Line, LinkValue};
-use crate::local::{GapReason, KeepOpen, Policy, Start, Topic};
+use crate::local::{GapReason, KeepOpen, Metadata, Policy, Start, Topic};
 use crate::stream::{Moved, NodeLink, STREAMS, TOPICS, Traffic};
 
 pub(super) struct ClientSession {
@@ -292,15 +292,18 @@ impl ClientSession {
         }
     }
 
-    /// The trace of a message, unless its ids are invalid.
+    /// The metadata of a message. A trace with invalid ids counts as none.
     #[inline]
-    fn trace_of(&self, frame: &FrameView<'_>) -> Option<TraceContext> {
-        let trace = frame.trace()?;
-        if !trace.is_valid() {
-            self.line.add(LinkValue::InvalidTraces, 1);
-            return None;
+    fn metadata_of(&self, frame: &FrameView<'_>) -> Metadata {
+        if frame.extensions().is_empty() {
+            return Metadata::default();
         }
-        Some(trace)
+        let mut trace = frame.trace();
+        if trace.is_some_and(|trace| !trace.is_valid()) {
+            self.line.add(LinkValue::InvalidTraces, 1);
+            trace = None;
+        }
+        Metadata { trace, sent_at: frame.sent_at() }
     }
 
     fn stream(&mut self, id: IncomingId) -> Option<&mut IncomingStream> {
@@ -319,9 +322,9 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
     #[inline]
     fn message(&mut self, stream: IncomingId, frame: FrameView<'_>) -> Result<(), CloseReason> {
         self.lost_memory.read();
-        let trace = self.trace_of(&frame);
+        let metadata = self.metadata_of(&frame);
         let Some(stream) = self.stream(stream) else { return Ok(()) };
-        stream.push(&frame, trace)?;
+        stream.push(&frame, metadata)?;
         self.line.add(LinkValue::Received, 1);
         Ok(())
     }
@@ -334,9 +337,9 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
         self.lost_memory.read();
         match event {
             Event::Fragment { stream, fragment, frame } => {
-                let trace = self.trace_of(&frame);
+                let metadata = self.metadata_of(&frame);
                 let stream = self.stream(stream);
-                let taken = stream.map(|stream| stream.push_fragment(fragment, &frame, trace));
+                let taken = stream.map(|stream| stream.push_fragment(fragment, &frame, metadata));
                 self.line.add(LinkValue::Received, u64::from(taken == Some(Ok(true))));
                 if let Some(Err(reason)) = taken {
                     link.close(now, reason);

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+use mycelium_core::FrameView;
 use mycelium_core::frame::Fragment;
 use mycelium_core::link::{CloseReason, IncomingId, InterestId, RunShape};
-use mycelium_core::{FrameView, TraceContext};
 
 use super::incoming_memory::PassedRing;
-use crate::local::{GapReason, MappedPublisher, RemotePublisher, TopicError};
+use crate::local::{GapReason, MappedPublisher, Metadata, RemotePublisher, TopicError};
 use crate::stream::NodeLink;
 
 pub(super) struct IncomingStream {
@@ -32,8 +32,8 @@ pub(super) struct IncomingStream {
     ended: bool,
     /// The fragments of a message that have arrived.
     fragments: Vec<u8>,
-    /// The trace of that message.
-    trace: Option<TraceContext>,
+    /// The metadata of that message.
+    metadata: Metadata,
     /// The latest message was sent to an earlier process, too.
     redelivered: bool,
 }
@@ -57,7 +57,7 @@ impl IncomingStream {
             done: first,
             ended: false,
             fragments: Vec::new(),
-            trace: None,
+            metadata: Metadata::default(),
             redelivered: false,
         }
     }
@@ -121,11 +121,11 @@ impl IncomingStream {
     pub(super) fn push(
         &mut self,
         frame: &FrameView<'_>,
-        trace: Option<TraceContext>,
+        metadata: Metadata,
     ) -> Result<(), CloseReason> {
         self.credit = self.credit.saturating_sub(1);
         self.redelivered = frame.is_redelivered();
-        let pushed = self.publisher.push_with(frame.payload(), self.redelivered, trace);
+        let pushed = self.publisher.push_with(frame.payload(), self.redelivered, metadata);
         pushed.map_err(|_| CloseReason::Protocol)
     }
 
@@ -143,22 +143,22 @@ impl IncomingStream {
         &mut self,
         fragment: Fragment,
         frame: &FrameView<'_>,
-        trace: Option<TraceContext>,
+        metadata: Metadata,
     ) -> Result<bool, CloseReason> {
         let total = self.publisher.message_bytes();
         if total != fragment.total as usize {
             return Err(CloseReason::Protocol);
         }
         if fragment.offset == 0 {
-            (self.redelivered, self.trace) = (frame.is_redelivered(), trace);
+            (self.redelivered, self.metadata) = (frame.is_redelivered(), metadata);
         }
         self.fragments.extend_from_slice(frame.payload());
         if self.fragments.len() < total {
             return Ok(false);
         }
         self.credit = self.credit.saturating_sub(1);
-        let trace = self.trace.take();
-        let pushed = self.publisher.push_with(&self.fragments, self.redelivered, trace);
+        let metadata = std::mem::take(&mut self.metadata);
+        let pushed = self.publisher.push_with(&self.fragments, self.redelivered, metadata);
         pushed.map_err(|_| CloseReason::Protocol)?;
         self.fragments.clear();
         Ok(true)

@@ -13,7 +13,7 @@ use mycelium_core::link::{ExportId, Name, OutgoingId, RunBytes, SendError};
 use super::gap;
 use super::outgoing_memory::OutgoingMemory;
 use super::stream_state::{ConnectionProgress, MemoryStep, StreamState};
-use crate::local::{EgressItem, EgressStream};
+use crate::local::{EgressItem, EgressStream, Metadata};
 use crate::stream::NodeLink;
 
 /// The most messages of one publisher in a row while others have some, too.
@@ -120,8 +120,8 @@ pub(super) fn send(
         }
         let redelivered = stream.state.history.is_redelivered(next);
         match stream.next_item() {
-            EgressItem::Message(bytes, trace) => {
-                let envelope = Envelope { redelivered, trace, ..Envelope::default() };
+            EgressItem::Message(bytes, Metadata { trace, sent_at }) => {
+                let envelope = Envelope { redelivered, trace, sent_at, ..Envelope::default() };
                 match connection.send(now, link, id, bytes, envelope) {
                     Ok(true) => {
                         sent += 1;

@@ -116,9 +116,10 @@ impl ConnectionProgress {
         let (offset, total) = (self.offset as u32, bytes.len() as u32);
         let fragment = Fragment { offset, total, fixed_len };
         let rest = bytes.get(self.offset..).unwrap_or_default();
-        // The first fragment has the trace of the message.
+        // The first fragment has the metadata of the message.
         let trace = envelope.trace.filter(|_| offset == 0);
-        let envelope = Envelope { trace, ..envelope };
+        let sent_at = envelope.sent_at.filter(|_| offset == 0);
+        let envelope = Envelope { trace, sent_at, ..envelope };
         self.offset += link.send_fragment(now, stream, &envelope, fragment, rest)?;
         Ok(self.offset == bytes.len())
     }

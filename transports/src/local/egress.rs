@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use bytes::Bytes;
-use mycelium_core::TraceContext;
 use mycelium_core::link::RunShape;
 use mycelium_core::ring::broadcast::{Claim, Layout, Peek, RetainingConsumer};
 use mycelium_core::ring::region::{ForeignCursors, RingIdentity};
@@ -16,6 +15,7 @@ use zerocopy::IntoBytes;
 use super::delivery::Undelivered;
 use super::error::TopicError;
 use super::membership::Membership;
+use super::metadata::Metadata;
 use super::moved::Moved;
 use super::options::SubscribeOptions;
 use super::policy::Policy;
@@ -23,7 +23,7 @@ use super::schema::Schema;
 use super::shared::{RemoteBell, RemoteReaders, Ring};
 use super::state::{Edge, PublisherState, SubscriberState};
 use super::topic::Topic;
-use super::trace::trace_in;
+use super::trace::{sent_at_in, trace_in};
 use crate::counters::{EdgeValue, Line};
 use crate::descriptor::OwnedFd;
 use crate::memory::Mapping;
@@ -65,10 +65,9 @@ impl<T> EgressReader<T> {
     {
         if self.membership.has_new_edges() {
             let edges = self.membership.new_edges();
-            let (state, schema) = (&self.membership.state, *self.membership.topic.schema());
             let streams = edges
                 .into_iter()
-                .map(|edge| EgressStream::new(edge, state.clone(), schema, T::default()));
+                .map(|edge| EgressStream::new(edge, &self.membership, T::default()));
             self.streams.extend(streams);
         }
         &mut self.streams
@@ -119,8 +118,7 @@ impl<T> Drop for EgressReader<T> {
         topic.remove_subscriber(state);
         // Edges that were never read leave as the others do.
         for edge in self.membership.new_edges() {
-            let schema = *self.membership.topic.schema();
-            drop(EgressStream::new(edge, self.membership.state.clone(), schema, ()));
+            drop(EgressStream::new(edge, &self.membership, ()));
         }
     }
 }
@@ -138,8 +136,8 @@ impl<T> fmt::Debug for EgressReader<T> {
 /// What an [`EgressStream`] has next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EgressItem<'a> {
-    /// The bytes of its next message, and its trace.
-    Message(&'a [u8], Option<TraceContext>),
+    /// The bytes of its next message, and what accompanies it.
+    Message(&'a [u8], Metadata),
     /// The number of messages that were overwritten because the reader was too slow, or evicted.
     Gap(u64),
     /// Nothing yet.
@@ -152,6 +150,7 @@ pub enum EgressItem<'a> {
 pub struct EgressStream<T = ()> {
     /// The owner's state.
     pub state: T,
+    topic: Arc<Topic>,
     subscriber: Arc<SubscriberState>,
     schema: Schema,
     line: Arc<Line<EdgeValue>>,
@@ -205,12 +204,14 @@ impl<T> EgressStream<T> {
         }
     }
 
-    fn new(edge: Edge, subscriber: Arc<SubscriberState>, schema: Schema, state: T) -> Self {
+    fn new(edge: Edge, membership: &Membership, state: T) -> Self {
+        let Membership { topic, state: subscriber, .. } = membership;
         let Edge { publisher, consumer, line, gates_from, was_evicted: eviction, .. } = edge;
         EgressStream {
             state,
-            subscriber,
-            schema,
+            topic: topic.clone(),
+            subscriber: subscriber.clone(),
+            schema: *topic.schema(),
             line,
             words: Box::default(),
             gaps: VecDeque::new(),
@@ -288,9 +289,9 @@ impl<T> EgressStream<T> {
         match reader.peek(words) {
             Peek::Message { .. } if borrows => {
                 let [slot, _] = reader.borrow(reader.cursor(), 1).unwrap_or_default();
-                EgressItem::message(content_of(slot), size, content)
+                item(&self.topic, content_of(slot), size, content)
             }
-            Peek::Message { .. } => EgressItem::message(self.words.as_bytes(), size, content),
+            Peek::Message { .. } => item(&self.topic, self.words.as_bytes(), size, content),
             Peek::Gap { missed } => {
                 // Counted at its release: until then it may grow.
                 let (before, count) = (reader.cursor() as u64, missed as u64);
@@ -307,7 +308,7 @@ impl<T> EgressStream<T> {
     }
 
     /// The number of next messages, at most `most`, that can be [borrowed](EgressStream::borrow)
-    /// and have no trace.
+    /// and have no metadata.
     #[must_use]
     pub fn ready(&self, most: usize) -> usize {
         let Some(reader) = self.here() else { return 0 };
@@ -320,7 +321,8 @@ impl<T> EgressStream<T> {
         let slots = slots.into_iter().flat_map(|piece| piece.chunks_exact(slot_words));
         let content = self.publisher.0.area.content_bytes(self.schema.size);
         let has_none = |slot: &&[usize]| {
-            content_of(slot).get(..content).is_none_or(|content| trace_in(content).is_none())
+            let content = content_of(slot).get(..content);
+            content.is_none_or(|it| trace_in(it).is_none() && sent_at_in(it).is_none())
         };
         slots.take_while(has_none).count()
     }
@@ -571,13 +573,18 @@ fn content_of(slot: &[usize]) -> &[u8] {
     slot.get(1..).unwrap_or_default().as_bytes()
 }
 
-impl<'a> EgressItem<'a> {
-    /// A message of this size, from the content of a slot.
-    #[inline]
-    fn message(bytes: &'a [u8], size: usize, content: usize) -> EgressItem<'a> {
-        let trace = if content > size { bytes.get(..content).and_then(trace_in) } else { None };
-        EgressItem::Message(bytes.get(..size).unwrap_or(bytes), trace)
+/// A message of this size, from the content of a slot.
+#[inline]
+fn item<'a>(topic: &Topic, bytes: &'a [u8], size: usize, content: usize) -> EgressItem<'a> {
+    let mut metadata = Metadata::default();
+    if content > size
+        && let Some(content) = bytes.get(..content)
+    {
+        metadata.trace = trace_in(content);
+        let clock = || Some(topic.executor()?.wall_clock());
+        metadata.sent_at = sent_at_in(content).and_then(|it| Some(it.to_nanoseconds(clock()?)));
     }
+    EgressItem::Message(bytes.get(..size).unwrap_or(bytes), metadata)
 }
 
 impl<T> Drop for EgressStream<T> {

@@ -25,6 +25,8 @@
 //! | --- | --- |
 //! | `schema`, `key`, `policy`, `options`, `delivery`, `error` | values that users see |
 //! | `key_table` | the newest message of each key |
+//! | `random_share` | which messages are chosen, of a share |
+//! | `sent_at`, `latency` | when a message was sent, and how long it took |
 //! | `trace` | the traces of messages, and of a task's deliveries |
 //! | `memory_size` | how much memory a ring takes |
 //! | `numbering` | the sequences of a remote publisher's messages |
@@ -36,6 +38,7 @@
 //! | `pressure` | whether a publisher's ring is nearly full |
 //! | `topic`, then `membership` | joining and leaving |
 //! | `task_budget` | deferred wakes, and when a task yields |
+//! | `metadata` | traces and send times beside messages |
 //! | `writer`, then `publisher`, `remote_publisher` | the untyped writing end, and its two fronts |
 //! | `reader`, then `subscription` | the untyped reading end, with parts in `reader/`, and its typed front |
 //! | `moved`, then `egress` | the reading end for another process: keeps messages until confirmed, or lets it read in memory |
@@ -47,20 +50,24 @@ mod egress;
 mod error;
 mod key;
 mod key_table;
+mod latency;
 mod membership;
 mod memory_size;
+mod metadata;
 mod moved;
 mod numbering;
 mod options;
 mod policy;
 mod pressure;
 mod publisher;
+mod random_share;
 mod reader;
 mod ready;
 mod remote_publisher;
 mod ring;
 mod roster;
 mod schema;
+mod sent_at;
 mod shared;
 mod stall;
 mod state;
@@ -76,6 +83,7 @@ pub use egress::{EgressItem, EgressReader, EgressStream};
 pub use error::{BatchError, EmitError, Refusal, RemotePublishError, ShuttingDown, TopicError};
 pub use key::{KeyError, LatestByKey};
 pub use memory_size::{PageSize, cursor_bytes};
+pub use metadata::{Metadata, Recorded};
 pub use options::{Start, SubscribeOptions};
 pub use policy::Policy;
 pub use pressure::{PressureChange, Threshold};

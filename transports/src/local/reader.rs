@@ -20,7 +20,7 @@
 //! | `crowd` | readers with many publishers |
 //! | `edges` | the list of edges |
 //! | `finding` | the next message, gap or end |
-//! | `tracing` | the trace of the current delivery of the task |
+//! | `metadata` | the trace of the current delivery of the task, and latencies |
 //! | `waiting` | spinning and parking |
 
 mod batch;
@@ -28,7 +28,7 @@ mod by_key;
 mod crowd;
 mod edges;
 mod finding;
-mod tracing;
+mod metadata;
 mod waiting;
 
 use std::sync::Arc;
@@ -43,10 +43,10 @@ use super::crowd::Crowd;
 use super::delivery::{Gap, GapReason, Undelivered};
 use super::key_table::Table;
 use super::membership::Membership;
+use super::metadata::ReadMetadata;
 use super::policy::Policy;
 use super::state::Edge;
 use super::task_budget::{DeferredWakes, HandleBudget, TaskBudget};
-use super::trace::CurrentTrace;
 use crate::counters::EdgeValue;
 
 /// The most messages of one publisher in a row while others have some, too.
@@ -101,10 +101,10 @@ pub(super) struct Reader {
     has_ends: bool,
     /// Edges may have messages of a batch whose handling failed.
     has_failed: bool,
-    /// An observer's last message, with its trace if the topic is traced.
+    /// An observer's last message, with its area if it has one; or one of a batch that is measured.
     words: Box<[usize]>,
-    /// If the topic is traced.
-    traces: Option<Box<CurrentTrace>>,
+    /// Of a topic of which more is recorded than counters.
+    metadata: Option<Box<ReadMetadata>>,
     budget: HandleBudget,
     spin_wait: SpinWait,
     /// The sum of all edges' places when the current wait began.
@@ -139,10 +139,14 @@ struct AfterGap {
 
 impl Reader {
     pub(super) fn new(membership: Membership) -> Reader {
-        // In its ring, no message needs a copy.
+        // In its ring, no message needs a copy, but for the times of a batch.
         let policy = membership.state.policy;
         let size = membership.topic.content_bytes();
-        let copied = if policy.keeps() { 0 } else { size };
+        let (topic, reader) = (&membership.topic, &membership.state.name);
+        let lines = || topic.counters().latencies(topic.name(), reader);
+        let metadata = ReadMetadata::new(topic.recorded(), lines);
+        let measures = metadata.as_ref().is_some_and(|it| it.meter.is_some());
+        let copied = if policy.keeps() && !measures { 0 } else { size };
         let table = match policy {
             Policy::LatestByKey(by_key) => Some(Box::new(Table::new(by_key, size))),
             Policy::Block
@@ -166,7 +170,7 @@ impl Reader {
             has_ends: false,
             has_failed: false,
             words: vec![0; copied.div_ceil(size_of::<usize>())].into(),
-            traces: membership.topic.tracer().map(|_| Box::default()),
+            metadata,
             membership,
             budget: HandleBudget::default(),
             spin_wait: SpinWait::default(),
@@ -309,7 +313,7 @@ impl Reader {
 
     /// Takes a message that was found.
     pub(super) fn take(&mut self, header: Header) {
-        if self.is_traced() {
+        if self.has_metadata() {
             self.begin_handling(header);
         }
         let Header { edge: index, redelivered, .. } = header;

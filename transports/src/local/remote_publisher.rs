@@ -5,13 +5,13 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 
-use mycelium_core::TraceContext;
 use mycelium_core::link::RunShape;
 use mycelium_core::ring::broadcast::{Full, Producer};
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::delivery::GapReason;
 use super::error::{RemotePublishError, TopicError};
+use super::metadata::Metadata;
 use super::numbering::Numbering;
 use super::ring::MappedRing;
 use super::shared::{MappedOrigin, RemoteBell, Ring, SharedRing};
@@ -83,10 +83,11 @@ impl RemotePublisher {
     /// [`RemotePublishError::Ended`] after [`end`](RemotePublisher::end). Nothing is pushed then.
     #[inline]
     pub fn push(&mut self, message: &[u8], redelivered: bool) -> Result<(), RemotePublishError> {
-        self.push_with(message, redelivered, None)
+        self.push_with(message, redelivered, Metadata::default())
     }
 
-    /// As [`push`](RemotePublisher::push), with a trace, which is lost if the topic is not traced.
+    /// As [`push`](RemotePublisher::push), with metadata, which is lost if nothing is recorded of the
+    /// topic.
     ///
     /// # Errors
     /// As [`push`](RemotePublisher::push).
@@ -95,7 +96,7 @@ impl RemotePublisher {
         &mut self,
         message: &[u8],
         redelivered: bool,
-        trace: Option<TraceContext>,
+        metadata: Metadata,
     ) -> Result<(), RemotePublishError> {
         self.check_size(message.len())?;
         self.mark(redelivered);
@@ -110,7 +111,7 @@ impl RemotePublisher {
         };
         while let Err(full) = match area {
             TraceArea::Absent => producer.try_push(words, message.len()).map(drop),
-            TraceArea::Present => push_traced(producer, words, message.len(), trace),
+            TraceArea::Present => push_with_area(producer, words, message.len(), metadata),
         } {
             if !self.writer.state.pump(full.reader.entry) {
                 return Err(RemotePublishError::Full);
@@ -132,7 +133,7 @@ impl RemotePublisher {
         let stride = shape.stride as usize;
         let (word, skip) = (size_of::<usize>(), usize::from(shape.skip));
         // The ring takes whole words. The bytes after a message may be the next message. The
-        // messages of a run have no traces.
+        // messages of a run have no metadata.
         let is_aligned = skip.is_multiple_of(word)
             && stride.is_multiple_of(word)
             && length.is_multiple_of(word)
@@ -427,14 +428,14 @@ impl fmt::Debug for RemotePublisher {
 }
 
 /// Appends a message with a trace area.
-fn push_traced(
+fn push_with_area(
     producer: &mut Producer<Ring>,
     words: &[usize],
     length: usize,
-    trace: Option<TraceContext>,
+    metadata: Metadata,
 ) -> Result<(), Full> {
     let mut grant = producer.grant()?;
-    let area = trace.map_or(Area::EMPTY, Area::from);
+    let area = metadata.to_area().unwrap_or(Area::EMPTY);
     grant.write_parts([words, area.words()], TraceArea::Present.content_bytes(length));
     grant.commit();
     Ok(())

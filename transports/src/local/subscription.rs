@@ -88,8 +88,8 @@ impl<M: Message> Subscription<M> {
         if let Some(received) = self.next_fast() {
             return Poll::Ready(Some(Delivery::Msg(received)));
         }
-        if self.reader.is_traced()
-            && let Some(received) = self.next_traced()
+        if self.reader.has_metadata()
+            && let Some(received) = self.next_with_area()
         {
             return Poll::Ready(Some(Delivery::Msg(received)));
         }
@@ -108,8 +108,8 @@ impl<M: Message> Subscription<M> {
         if let Some(received) = self.next_fast() {
             return TryRecv::Delivery(Delivery::Msg(received));
         }
-        if self.reader.is_traced()
-            && let Some(received) = self.next_traced()
+        if self.reader.has_metadata()
+            && let Some(received) = self.next_with_area()
         {
             return TryRecv::Delivery(Delivery::Msg(received));
         }
@@ -272,14 +272,14 @@ impl<M: Message> Subscription<M> {
         Some(Received { message, sequence, attempt: Attempt::First })
     }
 
-    /// The same, of a traced topic.
+    /// The same, of a topic whose slots have areas.
     #[cold]
     #[inline(never)]
-    fn next_traced(&mut self) -> Option<Received<M>> {
+    fn next_with_area(&mut self) -> Option<Received<M>> {
         let mut words = M::Words::ZERO;
-        let header = self.reader.peek_fast_traced(words.as_mut(), size_of::<M>())?;
+        let header = self.reader.peek_fast_with_area(words.as_mut(), size_of::<M>())?;
         let message = valid_words::<M>(words)?;
-        self.reader.take_fast_traced(header);
+        self.reader.take_fast_with_area(header);
         let Header { sequence, .. } = header;
         Some(Received { message, sequence, attempt: Attempt::First })
     }

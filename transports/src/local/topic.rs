@@ -12,6 +12,7 @@ use mycelium_core::doorbell::announce;
 use mycelium_executor::Executor;
 
 use super::error::TopicError;
+use super::metadata::Recorded;
 use super::options::{Start, SubscribeOptions};
 use super::policy::Policy;
 use super::pressure::Threshold;
@@ -20,7 +21,6 @@ use super::roster::Numbered;
 use super::schema::Schema;
 use super::stall::OnStall;
 use super::state::{Edge, Origin, PublisherState, RingStatus, SubscriberState};
-use super::trace::{TraceArea, Tracer};
 use crate::counters::Region;
 use crate::sync::{AtomicUsize, Ordering};
 
@@ -60,10 +60,9 @@ pub struct Topic {
     /// The percentage of a [`Threshold`].
     threshold: AtomicUsize,
     on_stall: Mutex<OnStall>,
-    /// Has the time of evictions.
+    /// Has the time of evictions and of latencies.
     executor: OnceLock<Arc<dyn Executor>>,
-    /// Of a traced topic.
-    tracer: Option<Arc<Tracer>>,
+    recorded: Recorded,
     counters: Arc<Region>,
     members: Mutex<Members>,
     open_guards: OpenGuards,
@@ -149,25 +148,27 @@ impl Topic {
         memory: RingMemory,
         counters: Arc<Region>,
     ) -> Result<Arc<Topic>, TopicError> {
-        Topic::with_tracer(name, schema, capacity, readers, memory, None, counters)
+        let recorded = Recorded::default();
+        Topic::with_recorded(name, schema, capacity, readers, memory, recorded, counters)
     }
 
-    /// As [`with_memory`](Topic::with_memory); with a tracer, messages have [traces](Tracer): each
-    /// slot has 32 bytes more.
+    /// As [`with_memory`](Topic::with_memory), with more recorded of its messages: with a tracer
+    /// they have [traces](super::Tracer), and their latency may be measured. Each slot has 32 bytes
+    /// more then.
     ///
     /// # Errors
     /// As [`new`](Topic::new).
-    pub fn with_tracer(
+    pub fn with_recorded(
         name: &str,
         schema: Schema,
         capacity: usize,
         readers: impl Into<Readers>,
         memory: RingMemory,
-        tracer: Option<Arc<Tracer>>,
+        recorded: impl Into<Recorded>,
         counters: Arc<Region>,
     ) -> Result<Arc<Topic>, TopicError> {
-        let name = name.to_owned();
-        let area = if tracer.is_some() { TraceArea::Present } else { TraceArea::Absent };
+        let (name, recorded) = (name.to_owned(), recorded.into());
+        let area = recorded.area();
         let layout = match memory {
             RingMemory::Heap => schema.layout(capacity, area),
             RingMemory::Shared { .. } => schema.shared_layout(capacity, area),
@@ -187,7 +188,7 @@ impl Topic {
             threshold,
             on_stall,
             executor,
-            tracer,
+            recorded,
             counters,
             members,
             open_guards,
@@ -224,20 +225,20 @@ impl Topic {
         *self.on_stall.lock().unwrap_or_else(PoisonError::into_inner) = on_stall;
     }
 
-    /// Sets the executor whose clock and timers say when readers are evicted. Only the first one
-    /// counts.
+    /// Sets the executor whose clock and timers say when readers are evicted, and whose calendar
+    /// measures latencies. Only the first one counts.
     pub fn set_executor(&self, executor: Arc<dyn Executor>) {
         let _ = self.executor.set(executor);
     }
 
-    /// The bytes of a slot's content: a message, with its trace if the topic is traced.
+    /// The bytes of a slot's content: a message, with its area if it has one.
     pub(super) fn content_bytes(&self) -> usize {
         self.shape.area.content_bytes(self.schema.size)
     }
 
-    /// Begins the traces of its messages, if it is traced.
-    pub(super) fn tracer(&self) -> Option<&Arc<Tracer>> {
-        self.tracer.as_ref()
+    /// The metadata that it records.
+    pub(super) fn recorded(&self) -> &Recorded {
+        &self.recorded
     }
 
     pub(super) fn executor(&self) -> Option<&Arc<dyn Executor>> {
@@ -257,7 +258,7 @@ impl Topic {
         KeepOpen(self.clone())
     }
 
-    pub(super) fn counters(&self) -> &Arc<Region> {
+    pub(crate) fn counters(&self) -> &Arc<Region> {
         &self.counters
     }
 

@@ -1,7 +1,8 @@
 //! The traces of messages: where a slot has them, and which trace a task's messages get.
 //!
 //! The slots of a traced topic have a [trace area](TraceArea) behind each message: a
-//! [`TraceContext`], or zeros for a message without one. A topic is traced if it has a [`Tracer`],
+//! [`TraceContext`], or zeros for a message without one. The last bytes of an area are those of the
+//! message's latency, with or without traces. A topic is traced if it has a [`Tracer`],
 //! which begins traces: a message that no other message has caused begins one if it is in the
 //! sample, and has none otherwise. What a task sends while it handles a delivery gets the trace of
 //! that delivery, or none if that has none. So whole traces are sampled, and a message outside of
@@ -9,8 +10,8 @@
 //! their [`TaskBudget`](super::TaskBudget), knows its current delivery. While that belongs to a
 //! sampled trace, a [`Span`] is open: from the delivery to the next receive, or the end of the run.
 //!
-//! Topics without a tracer pay nothing: their slots have no area, and the paths of a message that
-//! know its length as a constant do not find slots of a traced topic.
+//! Topics that have neither pay nothing: their slots have no area, and the paths of a message that
+//! know its length as a constant do not find slots with one.
 
 mod tracer;
 
@@ -21,21 +22,24 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::sync::{AtomicU8, AtomicUsize, Ordering};
 
+use super::random_share::RandomShare;
+use super::sent_at::{SENT_AT_BYTES, SentAt};
 use tracer::OpenSpan;
 pub use tracer::{Span, SpanKind, SpanSink, TracedMessage, Tracer};
 
 const WORD: usize = size_of::<usize>();
-/// The bytes of a trace area: those of a context, rounded up to words of any host.
-const BYTES: usize = 32;
+/// The bytes of a trace area: a context, and a time. Words of any host fill it.
+const BYTES: usize = size_of::<TraceContext>() + SENT_AT_BYTES;
 const WORDS: usize = BYTES / WORD;
 
-/// Whether the slots of a ring have the traces of their messages.
+/// Whether the slots of a ring have the metadata of their messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TraceArea {
     /// They have messages alone.
     #[default]
     Absent,
-    /// Behind each message, from the next word on, they have 32 bytes for its trace.
+    /// Behind each message, from the next word on, they have 32 bytes: 25 for its trace, and 7 for
+    /// the time at which it was sent.
     Present,
 }
 
@@ -72,6 +76,16 @@ impl Area {
 
     pub(super) fn words(&self) -> &[usize] {
         &self.0
+    }
+
+    /// That of a message that was sent then, with this trace.
+    #[inline]
+    pub(super) fn with_sent_at(trace: Option<Area>, sent_at: SentAt) -> Area {
+        let mut area = trace.unwrap_or(Area::EMPTY);
+        if let Some(bytes) = area.0.as_mut_bytes().last_chunk_mut() {
+            *bytes = sent_at.to_bytes();
+        }
+        area
     }
 }
 
@@ -122,6 +136,13 @@ pub(super) fn trace_in(content: &[u8]) -> Option<TraceContext> {
     trace.is_valid().then_some(trace)
 }
 
+/// When the message was sent in a slot that has an area, if that says it. Another process may have
+/// written any bytes.
+#[inline]
+pub(super) fn sent_at_in(content: &[u8]) -> Option<SentAt> {
+    SentAt::from_bytes(*content.last_chunk()?)
+}
+
 /// A trace that one thread sets, and that others read after a handover.
 #[derive(Debug, Default)]
 pub struct TraceCell([AtomicUsize; WORDS]);
@@ -152,17 +173,14 @@ impl TraceCell {
 #[derive(Debug)]
 pub struct TraceSource {
     tracer: Arc<Tracer>,
-    /// Made with the first trace.
-    random: Option<fastrand::Rng>,
-    /// How many messages begin no trace before the next one that does.
-    left_out: u64,
+    share: RandomShare,
 }
 
 impl TraceSource {
     /// That of a new sender.
     #[must_use]
     pub fn new(tracer: Arc<Tracer>) -> TraceSource {
-        TraceSource { tracer, random: None, left_out: 0 }
+        TraceSource { share: tracer.random_share(), tracer }
     }
 
     /// The trace of a message that the task sends now.
@@ -172,7 +190,7 @@ impl TraceSource {
         message: TracedMessage<'_>,
     ) -> Option<TraceContext> {
         match task.map(TaskTrace::current) {
-            None | Some(Current::Nothing) if self.leaves_out() => None,
+            None | Some(Current::Nothing) if self.share.leaves_out() => None,
             None | Some(Current::Nothing) => self.begin_next(message),
             Some(Current::Untraced) => None,
             Some(Current::Traced) => task?.context(),
@@ -187,32 +205,17 @@ impl TraceSource {
         message: impl FnOnce() -> TracedMessage<'a>,
     ) -> Option<Area> {
         match task.map(TaskTrace::current) {
-            None | Some(Current::Nothing) if self.leaves_out() => None,
+            None | Some(Current::Nothing) if self.share.leaves_out() => None,
             None | Some(Current::Nothing) => self.begin_next(message()).map(Area::from),
             Some(Current::Untraced) => None,
             Some(Current::Traced) => Some(task?.area.area()),
         }
     }
 
-    /// Whether the next message that could begin a trace begins none.
-    #[inline(always)]
-    fn leaves_out(&mut self) -> bool {
-        let leaves_out = self.left_out > 0;
-        self.left_out -= u64::from(leaves_out);
-        leaves_out
-    }
-
     #[inline(never)]
     fn begin_next(&mut self, message: TracedMessage<'_>) -> Option<TraceContext> {
-        let TraceSource { tracer, random, left_out } = self;
-        if random.is_none() {
-            let first = random.insert(tracer.random()?);
-            *left_out = tracer.left_out(first);
-            return if self.leaves_out() { None } else { self.begin_next(message) };
-        }
-        let random = random.as_mut()?;
-        *left_out = tracer.left_out(random);
-        tracer.begin(random, message)
+        let TraceSource { tracer, share } = self;
+        tracer.begin(share.choose(|| tracer.random())?, message)
     }
 }
 
@@ -267,7 +270,7 @@ pub(super) struct CurrentTrace {
     /// The task knows of it.
     pub(super) is_told: bool,
     pub(super) trace: Option<TraceContext>,
-    /// A publisher in another process has no traces: its node does not trace.
+    /// A publisher in another process has no area for traces.
     pub(super) has_untraced: bool,
 }
 

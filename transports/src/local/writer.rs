@@ -14,12 +14,13 @@ use mycelium_core::ring::broadcast::{Broadcast, Producer};
 use mycelium_core::wait::{SpinResult, SpinWait, WaitStrategy};
 
 use super::error::{Refusal, TopicError};
+use super::metadata::AreaSource;
 use super::shared::{Ring, SharedRing};
 use super::stall::{OnStall, StallLimit};
 use super::state::{Origin, PublisherState, ReaderEntry};
 use super::task_budget::{DeferredWakes, HandleBudget, ReaderDoorbells, TaskBudget};
 use super::topic::Topic;
-use super::trace::{Area, FilledAreas, TraceArea, TraceSource, TracedMessage};
+use super::trace::{Area, TraceArea, TracedMessage};
 use crate::counters::{Line, PublisherValue};
 
 /// The only writer of its ring. Dropping it ends the publisher; its messages are still delivered.
@@ -30,8 +31,8 @@ pub(super) struct Writer {
     pub(super) producer: Option<Producer<Ring>>,
     pub(super) line: Arc<Line<PublisherValue>>,
     area: TraceArea,
-    /// Of a traced topic.
-    traces: Option<Box<Traces>>,
+    /// Of a topic whose slots have areas.
+    areas: Option<Box<AreaSource>>,
     doorbells: ReaderDoorbells,
     budget: HandleBudget,
     /// The ring entry of the reader that blocked the last push that failed.
@@ -41,12 +42,6 @@ pub(super) struct Writer {
     waits_at: Option<u64>,
     /// If readers can be evicted.
     stall: Option<Box<StallLimit>>,
-}
-
-/// The traces of a publisher's messages, and the areas of its ring that have some.
-struct Traces {
-    source: TraceSource,
-    filled: FilledAreas,
 }
 
 impl Writer {
@@ -69,10 +64,7 @@ impl Writer {
             producer: Broadcast::producer(state.ring.clone()),
             line: Arc::new(topic.counters().line(&state.label())),
             area: state.area,
-            traces: topic.tracer().map(|tracer| {
-                let filled = FilledAreas::new(state.ring.capacity());
-                Box::new(Traces { source: TraceSource::new(tracer.clone()), filled })
-            }),
+            areas: AreaSource::new(topic.recorded(), state.ring.capacity()),
             doorbells: ReaderDoorbells::new(state.clone()),
             state,
             budget: HandleBudget::default(),
@@ -112,24 +104,25 @@ impl Writer {
         done
     }
 
-    /// As [`push_fast`](Writer::push_fast), of a topic that may be traced.
+    /// As [`push_fast`](Writer::push_fast), of a topic whose slots may have areas, for a message that
+    /// is not measured.
     #[inline(always)]
     pub(super) fn push_fast_traced(&mut self, words: &[usize], length: usize) -> bool {
-        let Writer { state, producer, budget, traces, .. } = self;
-        let (Some(producer), Some(traces)) = (producer, traces) else { return false };
-        if !producer.has_known_room() {
+        let Writer { state, producer, budget, areas, .. } = self;
+        let (Some(producer), Some(areas)) = (producer, areas) else { return false };
+        if !producer.has_known_room() || !areas.leaves_out() {
             return false;
         }
         let sequence = producer.sequence() as u64;
         let message = || TracedMessage { topic: &state.topic, publisher: &state.name, sequence };
         let length = TraceArea::Present.content_bytes(length);
         // Two calls, so that the number of words is a constant in each of them.
-        let area = traces.source.next_area(budget.trace(), message);
-        let done = match traces.filled.change(sequence, area) {
+        let area = areas.next_trace(budget, message);
+        let done = match areas.change(sequence, area) {
             Some(area) => producer.push_parts_into_known_room([words, area.words()], length),
             None => producer.push_parts_into_known_room([words, &[]], length),
         };
-        debug_assert!(done, "slots of a traced topic have one length, and there is room");
+        debug_assert!(done, "slots with areas have one length, and there is room");
         if done {
             self.count();
         }
@@ -139,8 +132,7 @@ impl Writer {
     /// Appends a message, or returns the ring entry of the reader that blocks it.
     pub(super) fn push(&mut self, words: &[usize], length: usize) -> Result<(), usize> {
         if self.area.is_present() {
-            let mut area = None;
-            self.push_traced(words, length, &mut area)?;
+            self.push_with_area(words, length, &mut None)?;
             self.count();
             return Ok(());
         }
@@ -164,7 +156,7 @@ impl Writer {
         messages: impl ExactSizeIterator<Item = W>,
     ) -> Result<usize, usize> {
         if self.area.is_present() {
-            return self.push_all_traced(length, messages);
+            return self.push_all_with_areas(length, messages);
         }
         let Some(producer) = &mut self.producer else { return Ok(messages.len()) };
         match producer.push_all(length, messages) {
@@ -179,15 +171,16 @@ impl Writer {
         }
     }
 
-    /// As [`push_all`](Self::push_all), of a traced topic. All of these messages have one trace.
-    fn push_all_traced<W: AsRef<[usize]>>(
+    /// As [`push_all`](Self::push_all), of a topic whose slots have areas. All of these messages
+    /// have one trace; each may be measured.
+    fn push_all_with_areas<W: AsRef<[usize]>>(
         &mut self,
         length: usize,
         messages: impl ExactSizeIterator<Item = W>,
     ) -> Result<usize, usize> {
-        let (mut count, mut area) = (0, None);
+        let (mut count, mut trace) = (0, None);
         for message in messages {
-            match self.push_traced(message.as_ref(), length, &mut area) {
+            match self.push_with_area(message.as_ref(), length, &mut trace) {
                 Ok(()) => count += 1,
                 Err(entry) if count == 0 => return Err(entry),
                 Err(_) => break,
@@ -197,28 +190,32 @@ impl Writer {
         Ok(count)
     }
 
-    /// Appends a message of a traced topic, with this trace, or with the one that it gets now; or
-    /// returns the ring entry of the reader that blocks it.
+    /// Appends a message to a ring whose slots have areas, with this trace, or with the one that it
+    /// gets now; or returns the ring entry of the reader that blocks it.
     #[inline(never)]
-    fn push_traced(
+    fn push_with_area(
         &mut self,
         words: &[usize],
         length: usize,
-        area: &mut Option<Option<Area>>,
+        trace: &mut Option<Option<Area>>,
     ) -> Result<(), usize> {
-        let Writer { state, producer, budget, blocked_by, traces, .. } = self;
+        let Writer { topic, state, producer, budget, blocked_by, areas, .. } = self;
         let Some(producer) = producer else { return Ok(()) };
         let sequence = producer.sequence() as u64;
         loop {
             match producer.grant() {
                 Ok(mut grant) => {
-                    // Only now: a message that finds no room begins no trace.
-                    let area = traces.as_mut().and_then(|traces| {
-                        let Traces { source, filled } = &mut **traces;
-                        let (topic, publisher) = (&state.topic, &state.name);
-                        let message = || TracedMessage { topic, publisher, sequence };
-                        let next = || source.next_area(budget.trace(), message);
-                        filled.change(sequence, *area.get_or_insert_with(next))
+                    // Only now: a message that finds no room begins no trace, and is not
+                    // measured.
+                    let area = areas.as_mut().and_then(|areas| {
+                        let (name, publisher) = (&state.topic, &state.name);
+                        let message = || TracedMessage { topic: name, publisher, sequence };
+                        let trace = *trace.get_or_insert_with(|| areas.next_trace(budget, message));
+                        let area = match areas.next_sent_at(topic.executor()) {
+                            Some(sent_at) => Some(Area::with_sent_at(trace, sent_at)),
+                            None => trace,
+                        };
+                        areas.change(sequence, area)
                     });
                     let area = area.as_ref().map_or(&[][..], Area::words);
                     grant.write_parts([words, area], TraceArea::Present.content_bytes(length));

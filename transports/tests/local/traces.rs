@@ -9,8 +9,8 @@ use mycelium_executor::PausedTime;
 use mycelium_transports::conformance::Probe;
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
-    Delivery, EgressItem, GapReason, LatestByKey, Policy, Publisher, Readers, RingMemory, Schema,
-    Span, SpanKind, SpanSink, Subscription, TaskBudget, TaskTrace, Topic, Tracer, TryRecv,
+    Delivery, EgressItem, GapReason, LatestByKey, Metadata, Policy, Publisher, Readers, RingMemory,
+    Schema, Span, SpanKind, SpanSink, Subscription, TaskBudget, TaskTrace, Topic, Tracer, TryRecv,
     poll_with,
 };
 
@@ -50,7 +50,7 @@ impl World {
     fn topic<M: Message>(&self, name: &str) -> Arc<Topic> {
         let (schema, readers) = (Schema::of::<M>(), Readers::from(8));
         let (tracer, counters) = (Some(self.tracer.clone()), Region::new(16));
-        Topic::with_tracer(name, schema, 8, readers, RingMemory::Heap, tracer, counters).unwrap()
+        Topic::with_recorded(name, schema, 8, readers, RingMemory::Heap, tracer, counters).unwrap()
     }
 
     fn task(&self, service: &str) -> Arc<TaskBudget> {
@@ -363,13 +363,14 @@ fn a_link_gets_traces_and_passes_them_on() {
     assert_eq!(stream.ready(64), 0);
     for expected in [Some(trace(5)), None] {
         let EgressItem::Message(bytes, found) = stream.next_item() else { panic!("no message") };
-        assert_eq!((bytes.len(), found), (size_of::<Probe>(), expected));
+        assert_eq!((bytes.len(), found.trace), (size_of::<Probe>(), expected));
         remote.push_with(bytes, false, found).unwrap();
         stream.advance();
     }
     // The ids of a peer may be invalid.
     let invalid = TraceContext { trace_id: [0; 16], ..trace(5) };
-    remote.push_with(zerocopy::IntoBytes::as_bytes(&probe(4)), false, Some(invalid)).unwrap();
+    let invalid = Metadata { trace: Some(invalid), ..Metadata::default() };
+    remote.push_with(zerocopy::IntoBytes::as_bytes(&probe(4)), false, invalid).unwrap();
     remote.flush();
     for (number, expected) in [None, None, Some(trace(5)), None, None].into_iter().enumerate() {
         assert_eq!((take(&mut reader), reader.trace()), (number as u64, expected));

@@ -5,8 +5,11 @@
 //! are delivered one at a time, as redelivered: the one that fails again becomes a dead letter, and
 //! no other.
 
+use zerocopy::IntoBytes;
+
 use super::{BURST, Handling, InFlight, Reader};
 use crate::counters::EdgeValue;
+use crate::local::trace::sent_at_in;
 
 impl Reader {
     /// Adds messages to the one in flight, which was delivered for the first time, at most `most`.
@@ -26,7 +29,7 @@ impl Reader {
         if self.has_ends {
             return 0;
         }
-        let (edges, mut taken) = (self.edges.len(), 0);
+        let (edges, mut taken, measures) = (self.edges.len(), 0, self.measures());
         self.edges[first].ahead = 1;
         self.look_from(first);
         let mut next = first;
@@ -38,11 +41,19 @@ impl Reader {
             // The publisher of a mapped ring may not wait for this reader.
             while taken < share && edge.gates() && !edge.has_failed(edge.ahead) {
                 let ahead = edge.ahead;
-                let content = edge.publisher.area.content_bytes(length);
+                let area = edge.publisher.area;
+                let content = area.content_bytes(length);
+                // Only then the area is copied, too.
+                let words: &mut [usize] = if measures { &mut self.words } else { &mut *words };
                 let Some(place) = edge.consumer.peek_ahead(ahead, words, content) else { break };
                 // A gap before this message is stored before the message.
                 if edge.may_miss_ahead(ahead) || !add(words, edge.sequence(place)) {
                     break;
+                }
+                if area.is_present()
+                    && let Some(meter) = self.metadata.as_ref().and_then(|it| it.meter.as_ref())
+                {
+                    meter.receive(sent_at_in(words.as_bytes()), self.membership.topic.executor());
                 }
                 edge.ahead += 1;
                 taken += 1;

@@ -48,7 +48,7 @@ impl Reader {
         for _ in 0..most {
             match self.find_at(index) {
                 Found::Message(header) => {
-                    self.clear_stale_trace(index);
+                    self.clear_stale_area(index);
                     let table = self.table.as_mut()?;
                     if let Some(Evicted { edge, count }) =
                         table.put(index, header.sequence, &self.words)

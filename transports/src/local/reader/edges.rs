@@ -88,8 +88,8 @@ impl Reader {
             self.words = vec![0; size.div_ceil(size_of::<usize>())].into();
         }
         self.has_sleepers |= edge.is_mapped();
-        if let Some(traces) = &mut self.traces {
-            traces.has_untraced |= !edge.publisher.area.is_present();
+        if let Some(current) = self.metadata.as_mut().and_then(|it| it.current.as_mut()) {
+            current.has_untraced |= !edge.publisher.area.is_present();
         }
         self.edges.push(edge);
         self.joined_crowd();

@@ -7,6 +7,8 @@ use std::time::SystemTime;
 use mycelium_core::TraceContext;
 use mycelium_executor::Executor;
 
+use crate::local::random_share::RandomShare;
+
 /// A part of a trace that has ended: a message was sent that began the trace, or was handled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -141,17 +143,9 @@ impl Tracer {
         Some(fastrand::Rng::with_seed(self.executor.get()?.entropy()))
     }
 
-    /// How many messages are left out before the next one in the sample: as many as if each were
-    /// chosen by itself. (The gaps between the successes of independent trials have a geometric
-    /// distribution.)
-    pub(super) fn left_out(&self, random: &mut fastrand::Rng) -> u64 {
-        if self.share >= 1.0 {
-            return 0;
-        }
-        // From 0, exclusively, to 1. A conversion of floats saturates: with a share of 0, all are
-        // left out.
-        let gap = (1.0 - random.f64()).ln() / (-self.share).ln_1p();
-        if gap.is_nan() { u64::MAX } else { gap as u64 }
+    /// Chooses the traces of one sender that are in the sample.
+    pub(super) fn random_share(&self) -> RandomShare {
+        RandomShare::new(self.share)
     }
 
     /// Begins the trace of a message that is being sent, which is in the sample.

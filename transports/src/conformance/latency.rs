@@ -1,0 +1,89 @@
+//! Latencies: what a measured message shows is the time from its emit to its receive.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use mycelium_executor::{Executor, SendFuture, SpawnError};
+
+use super::{Pair, Publish, Subscribe, Transport, number, probe};
+use crate::local::Policy;
+use crate::sync::{AtomicU64, Ordering};
+
+/// The calendar of both sides, which the law sets. It runs no tasks.
+#[derive(Debug)]
+struct Calendar(AtomicU64);
+
+impl Calendar {
+    /// Seconds since 1970 at its start.
+    const START: u64 = 1_800_000_000;
+
+    fn advance(&self, time: Duration) {
+        self.0.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
+    }
+}
+
+impl Executor for Calendar {
+    fn name(&self) -> String {
+        "calendar".to_owned()
+    }
+
+    fn spawn(&self, _: SendFuture<()>) -> Result<(), SpawnError> {
+        Err(SpawnError::Ended)
+    }
+
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn sleep_until(&self, _: Duration) -> SendFuture<()> {
+        Box::pin(std::future::pending())
+    }
+
+    fn wall_clock(&self) -> SystemTime {
+        let since = Duration::from_nanos(self.0.load(Ordering::Relaxed));
+        UNIX_EPOCH + Duration::from_secs(Calendar::START) + since
+    }
+}
+
+/// Each message shows how long it was on its way, also after a disturbance: the time from its emit
+/// to its receive, by a calendar that both sides have.
+pub async fn a_measured_message_shows_how_long_it_took<T: Transport>(pair: Pair) {
+    const MS: Duration = Duration::from_millis(1);
+    let count = 16;
+    let calendar = Arc::new(Calendar(AtomicU64::new(0)));
+    let clock: Arc<dyn Executor> = calendar.clone();
+    let pair = Pair { latency_sample: Some(1.0), clock: Some(clock), ..pair };
+    let transport = T::open(&pair, 64, Policy::Block);
+    let mut subscription = transport.subscribe("reader", Policy::Block);
+    let mut handle = transport.publisher("publisher");
+    let time = calendar.clone();
+    let publisher = pair.publish(async move {
+        for number in 0..count {
+            handle.emit(probe(0, number)).await.expect("no reader rejects");
+            time.advance(MS);
+        }
+        handle
+    });
+    // It does not end yet, so that the publisher's node is there for the rest.
+    let _handle = pair.join("the publisher has sent", publisher).await;
+    for expected in 0..count {
+        if expected == count / 2 {
+            transport.disturb();
+        }
+        let delivery = pair.within("a message", subscription.recv()).await;
+        assert_eq!(number(delivery), expected, "in order");
+    }
+    if !cfg!(feature = "metrics") {
+        // Nothing is counted.
+        return;
+    }
+    let [latency] = &transport.latencies()[..] else {
+        panic!("expected one reader: {:?}", transport.latencies())
+    };
+    assert_eq!((&*latency.topic, &*latency.reader), ("conformance", "reader"));
+    let (found, ms) = (&latency.nanoseconds, MS.as_nanos() as u64);
+    assert_eq!(found.count(), count, "each message is measured once");
+    assert_eq!((found.least(), found.most()), (Some(ms), Some(count * ms)), "latencies");
+    assert_eq!(found.sum(), (1..=count).sum::<u64>() * ms, "the sum of the latencies");
+    assert_eq!(latency.ahead, 0);
+}

@@ -1,0 +1,151 @@
+//! The metadata of messages: which of it a topic records, and how it gets into the
+//! [trace area](TraceArea) of a message.
+
+use std::sync::Arc;
+
+use mycelium_core::TraceContext;
+use mycelium_executor::Executor;
+
+use super::latency::{LatencyMeter, SentAtSource};
+use super::sent_at::SentAt;
+use super::task_budget::HandleBudget;
+use super::trace::{
+    Area, CurrentTrace, FilledAreas, TraceArea, TraceSource, TracedMessage, Tracer,
+};
+use crate::counters::LatencyLines;
+
+/// The metadata that a topic records of its messages: none by default. A tracer alone converts to
+/// it.
+///
+/// ```
+/// use mycelium_core::message;
+/// use mycelium_transports::counters::Region;
+/// use mycelium_transports::local::{Recorded, RingMemory, Schema, Topic, TraceArea};
+///
+/// #[message(topic = "ticks", id = 1)]
+/// struct Tick {
+///     price: u64,
+/// }
+///
+/// let recorded = Recorded { tracer: None, latency_sample: Some(0.01) };
+/// assert_eq!((recorded.area(), Recorded::default().area()), (TraceArea::Present, TraceArea::Absent));
+/// let (schema, memory, counters) = (Schema::of::<Tick>(), RingMemory::Heap, Region::new(64));
+/// let topic = Topic::with_recorded("ticks", schema, 64, 8, memory, recorded, counters)?;
+/// # Ok::<(), mycelium_transports::local::TopicError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Recorded {
+    /// Begins their traces.
+    pub tracer: Option<Arc<Tracer>>,
+    /// Their latency, from the emit to the receive: publishers of this process say when they sent
+    /// this share of their messages, from 0 to 1, chosen at random, and each reader measures those
+    /// that say it. Nothing is measured before the topic has an
+    /// [executor](super::Topic::set_executor).
+    pub latency_sample: Option<f64>,
+}
+
+impl Recorded {
+    /// Whether slots of such a topic have an area beside each message.
+    #[must_use]
+    pub fn area(&self) -> TraceArea {
+        match self {
+            Recorded { tracer: None, latency_sample: None } => TraceArea::Absent,
+            Recorded { tracer: Some(_), .. } | Recorded { latency_sample: Some(_), .. } => {
+                TraceArea::Present
+            }
+        }
+    }
+}
+
+impl From<Option<Arc<Tracer>>> for Recorded {
+    fn from(tracer: Option<Arc<Tracer>>) -> Recorded {
+        Recorded { tracer, latency_sample: None }
+    }
+}
+
+/// The metadata of a message on its way from one process to another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// Its trace.
+    pub trace: Option<TraceContext>,
+    /// When it was sent, in nanoseconds since 1970 UTC, if its latency is measured.
+    pub sent_at: Option<u64>,
+}
+
+impl Metadata {
+    /// The same in an area; `None` if that would be empty.
+    pub(super) fn to_area(self) -> Option<Area> {
+        let Metadata { trace, sent_at } = self;
+        let area = trace.map(Area::from);
+        let sent_at = sent_at.and_then(SentAt::of);
+        sent_at.map_or(area, |sent_at| Some(Area::with_sent_at(area, sent_at)))
+    }
+}
+
+/// Where the areas of the messages of one publisher come from.
+#[derive(Debug)]
+pub(super) struct AreaSource {
+    traces: Option<TraceSource>,
+    times: Option<SentAtSource>,
+    filled: FilledAreas,
+}
+
+impl AreaSource {
+    /// That of a new publisher, whose ring has this number of slots; `None` if they have no areas.
+    pub(super) fn new(recorded: &Recorded, capacity: usize) -> Option<Box<AreaSource>> {
+        if !recorded.area().is_present() {
+            return None;
+        }
+        let traces = recorded.tracer.clone().map(TraceSource::new);
+        let times = recorded.latency_sample.map(SentAtSource::new);
+        Some(Box::new(AreaSource { traces, times, filled: FilledAreas::new(capacity) }))
+    }
+
+    /// The trace of a message that is sent now, in an area.
+    #[inline(always)]
+    pub(super) fn next_trace<'a>(
+        &mut self,
+        task: &HandleBudget,
+        message: impl FnOnce() -> TracedMessage<'a>,
+    ) -> Option<Area> {
+        self.traces.as_mut()?.next_area(task.trace(), message)
+    }
+
+    /// What the publisher stores in the area of a slot for this message, if anything.
+    #[inline(always)]
+    pub(super) fn change(&mut self, sequence: u64, area: Option<Area>) -> Option<Area> {
+        self.filled.change(sequence, area)
+    }
+
+    /// Whether the next message is not measured. If so, it must be sent without a time.
+    #[inline(always)]
+    pub(super) fn leaves_out(&mut self) -> bool {
+        self.times.as_mut().is_none_or(SentAtSource::leaves_out)
+    }
+
+    /// When a message is sent that is sent now, if it is measured.
+    pub(super) fn next_sent_at(&mut self, executor: Option<&Arc<dyn Executor>>) -> Option<SentAt> {
+        self.times.as_mut()?.next(executor)
+    }
+}
+
+/// What one reader does with areas.
+pub(super) struct ReadMetadata {
+    /// If the topic is traced.
+    pub(super) current: Option<CurrentTrace>,
+    /// If its latency is measured.
+    pub(super) meter: Option<LatencyMeter>,
+}
+
+impl ReadMetadata {
+    /// That of a new reader; `None` if it does nothing with them. `lines` makes the lines of its
+    /// latencies.
+    pub(super) fn new(
+        recorded: &Recorded,
+        lines: impl FnOnce() -> LatencyLines,
+    ) -> Option<Box<ReadMetadata>> {
+        let current = recorded.tracer.as_ref().map(|_| CurrentTrace::default());
+        let meter = recorded.latency_sample.map(|_| LatencyMeter::new(lines()));
+        recorded.area().is_present().then(|| Box::new(ReadMetadata { current, meter }))
+    }
+}

@@ -1,0 +1,480 @@
+//! How long messages take from their emit to their receive, in virtual time.
+
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use mycelium_core::message;
+use mycelium_executor::{Executor, PausedTime};
+use mycelium_transports::conformance::Probe;
+use mycelium_transports::counters::{
+    EdgeValue, Kind, LONGEST_LATENCY, Latency, Line, Metric, Region,
+};
+use mycelium_transports::local::{
+    Delivery, EgressItem, LatestByKey, Metadata, Policy, Publisher, Readers, Recorded, RingMemory,
+    Schema, Span, SpanSink, Subscription, TaskBudget, TaskTrace, Topic, Tracer, TryRecv, poll_with,
+};
+use zerocopy::IntoBytes;
+
+use super::stall::NoTasks;
+use super::{epoch, probe};
+
+const MS: u64 = 1_000_000;
+
+/// A measured topic with its time.
+struct Measured {
+    topic: Arc<Topic>,
+    counters: Arc<Region>,
+    time: PausedTime<NoTasks>,
+}
+
+impl Measured {
+    /// With rings of eight messages, of which this share is measured.
+    fn of(share: f64) -> Measured {
+        Measured::recording(Recorded { tracer: None, latency_sample: Some(share) })
+    }
+
+    fn recording(recorded: Recorded) -> Measured {
+        // Miri has no clock of its own.
+        let start = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let (counters, time) = (Region::new(64), PausedTime::starting_at(NoTasks, start));
+        let (schema, memory) = (Schema::of::<Probe>(), RingMemory::Heap);
+        let lines = counters.clone();
+        let topic = Topic::with_recorded("swaps", schema, 8, 8, memory, recorded, lines).unwrap();
+        topic.set_executor(Arc::new(time.clone()));
+        Measured { topic, counters, time }
+    }
+
+    fn publisher(&self) -> Publisher<Probe> {
+        self.topic.publisher("Feed", epoch()).unwrap()
+    }
+
+    fn subscribe(&self, policy: Policy) -> Subscription<Probe> {
+        self.topic.subscribe("Reader", policy).unwrap()
+    }
+
+    fn pass(&self, milliseconds: u64) {
+        self.time.advance(Duration::from_millis(milliseconds));
+    }
+
+    /// Nanoseconds since 1970.
+    fn now(&self) -> u64 {
+        let since = self.time.wall_clock().duration_since(UNIX_EPOCH).unwrap();
+        u64::try_from(since.as_nanos()).unwrap()
+    }
+
+    /// What the only reader has measured.
+    #[track_caller]
+    fn latency(&self) -> Latency {
+        let mut all = Latency::of(&self.counters.read());
+        assert_eq!(all.len(), 1, "{all:?}");
+        all.remove(0)
+    }
+
+    /// The number of measured messages and their sum in milliseconds.
+    #[track_caller]
+    fn measured(&self) -> (u64, u64) {
+        let Latency { nanoseconds, .. } = self.latency();
+        assert_eq!(nanoseconds.sum() % MS, 0);
+        (nanoseconds.count(), nanoseconds.sum() / MS)
+    }
+}
+
+#[track_caller]
+fn take(reader: &mut Subscription<Probe>) -> u64 {
+    match reader.try_recv() {
+        TryRecv::Delivery(Delivery::Msg(probe)) => probe.number,
+        other => panic!("expected a message, found {other:?}"),
+    }
+}
+
+fn numbers(deliveries: Vec<Delivery<Probe>>) -> Vec<u64> {
+    deliveries.into_iter().filter_map(Delivery::message).map(|probe| probe.number).collect()
+}
+
+#[test]
+fn the_time_that_a_message_waits_in_the_ring_is_measured() {
+    let world = Measured::of(1.0);
+    let mut feed = world.publisher();
+    let mut reader = world.subscribe(Policy::Block);
+    assert_eq!(world.measured(), (0, 0));
+    feed.try_emit(probe(1)).unwrap();
+    world.pass(5);
+    take(&mut reader);
+    assert_eq!(world.measured(), (1, 5));
+    let Latency { topic, reader: name, nanoseconds, ahead, .. } = world.latency();
+    assert_eq!((&*topic, &*name, ahead), ("swaps", "Reader", 0));
+    assert_eq!((nanoseconds.least(), nanoseconds.most()), (Some(5 * MS), Some(5 * MS)));
+    let [bucket] = nanoseconds.buckets().collect::<Vec<_>>()[..] else { panic!("one bucket") };
+    assert!((bucket.least..=bucket.most).contains(&(5 * MS)), "{bucket:?}");
+    // The time between the receives of a message and its end is that of the service.
+    feed.try_emit(probe(2)).unwrap();
+    take(&mut reader);
+    world.pass(100);
+    reader.done();
+    assert_eq!(world.measured(), (2, 5));
+    assert_eq!(Metric::of(&world.counters.read()), [], "it is no metric of a service");
+}
+
+#[test]
+fn each_policy_measures_its_messages() {
+    let key = LatestByKey::of::<Probe>("number", 8.try_into().unwrap()).unwrap();
+    for policy in [
+        Policy::Block,
+        Policy::Reject,
+        Policy::DropNewest,
+        Policy::DropOldest,
+        Policy::Latest,
+        Policy::LatestByKey(key),
+        Policy::Sample(1.try_into().unwrap()),
+    ] {
+        let world = Measured::of(1.0);
+        let mut feed = world.publisher();
+        let mut reader = world.subscribe(policy);
+        // More than a lap.
+        for number in 0..20 {
+            feed.try_emit(probe(number)).unwrap();
+            world.pass(number);
+            assert_eq!(take(&mut reader), number, "{policy:?}");
+        }
+        assert_eq!(world.measured(), (20, 190), "{policy:?}");
+    }
+}
+
+#[test]
+fn a_message_that_the_reader_does_not_get_is_not_measured() {
+    // The oldest eight: those that were in the ring of the subscription.
+    let world = Measured::of(1.0);
+    let (mut feed, mut reader) = (world.publisher(), world.subscribe(Policy::DropNewest));
+    for number in 0..40 {
+        feed.try_emit(probe(number)).unwrap();
+        world.pass(1);
+    }
+    let taken = (0..40).filter_map(|_| reader.try_recv().delivery()?.message()).count() as u64;
+    assert!((8..40).contains(&taken));
+    assert_eq!(world.latency().nanoseconds.count(), taken);
+    assert_eq!(world.latency().nanoseconds.most(), Some(40 * MS));
+
+    // The newest one of each key, and not those that it has replaced.
+    let world = Measured::of(1.0);
+    let key = LatestByKey::of::<Probe>("publisher", 8.try_into().unwrap()).unwrap();
+    let (mut feed, mut reader) = (world.publisher(), world.subscribe(Policy::LatestByKey(key)));
+    for (key, number) in [(1, 0), (2, 1), (1, 2)] {
+        feed.try_emit(Probe { publisher: key, number }).unwrap();
+        world.pass(10);
+    }
+    let mut received = Vec::new();
+    while let TryRecv::Delivery(delivery) = reader.try_recv() {
+        received.push(delivery);
+    }
+    let mut received = numbers(received);
+    received.sort_unstable();
+    assert_eq!((received, world.measured()), (vec![1, 2], (2, 30)));
+
+    // An observer that was too slow.
+    let world = Measured::of(1.0);
+    let (mut feed, mut reader) = (world.publisher(), world.subscribe(Policy::DropOldest));
+    for number in 0..20 {
+        feed.try_emit(probe(number)).unwrap();
+        world.pass(1);
+    }
+    assert!(matches!(reader.try_recv(), TryRecv::Delivery(Delivery::Gap(gap)) if gap.count == 12));
+    (12..20).for_each(|number| assert_eq!(take(&mut reader), number));
+    assert_eq!(world.measured(), (8, (1..=8).sum()));
+}
+
+#[test]
+fn a_share_of_the_messages_is_measured() {
+    let world = Measured::of(0.5);
+    let (mut feed, mut reader) = (world.publisher(), world.subscribe(Policy::Block));
+    for number in 0..4_000 {
+        feed.try_emit(probe(number)).unwrap();
+        take(&mut reader);
+    }
+    // It has a standard deviation of 32.
+    assert!((1_800..2_200).contains(&world.latency().nanoseconds.count()));
+    // A reader of a topic of which nothing is measured here measures what other nodes send.
+    let world = Measured::of(0.0);
+    let (mut feed, mut reader) = (world.publisher(), world.subscribe(Policy::Block));
+    for number in 0..1_000 {
+        feed.try_emit(probe(number)).unwrap();
+        take(&mut reader);
+    }
+    assert_eq!(world.measured(), (0, 0));
+}
+
+#[test]
+fn each_message_of_a_batch_is_measured() {
+    for policy in [Policy::Block, Policy::DropOldest] {
+        let world = Measured::of(1.0);
+        let (mut feed, mut reader) = (world.publisher(), world.subscribe(policy));
+        let task = Context::from_waker(Waker::noop());
+        for round in 1..=5 {
+            feed.try_emit_batch(&[0, 1, 2].map(probe)).unwrap();
+            world.pass(1);
+            feed.try_emit_batch(&[3, 4, 5].map(probe)).unwrap();
+            world.pass(1);
+            let mut deliveries = Vec::new();
+            assert!(reader.poll_recv_many(&task, &mut deliveries, 64).is_ready());
+            assert_eq!(numbers(deliveries), [0, 1, 2, 3, 4, 5]);
+            reader.done();
+            assert_eq!(world.measured(), (6 * round, (3 * 2 + 3) * round), "{policy:?}");
+        }
+    }
+    // Of a share, each is chosen by itself.
+    let world = Measured::of(0.5);
+    let (mut feed, mut reader) = (world.publisher(), world.subscribe(Policy::Block));
+    let task = Context::from_waker(Waker::noop());
+    let mut deliveries = Vec::new();
+    let mut shares = Vec::new();
+    for _ in 0..200 {
+        let before = world.latency().nanoseconds.count();
+        feed.try_emit_batch(&[0, 1, 2, 3, 4, 5, 6, 7].map(probe)).unwrap();
+        assert!(reader.poll_recv_many(&task, &mut deliveries, 64).is_ready());
+        shares.push(world.latency().nanoseconds.count() - before);
+        deliveries.clear();
+        reader.done();
+    }
+    assert!((650..950).contains(&shares.iter().sum::<u64>()));
+    assert!(shares.iter().filter(|count| (1..=7).contains(*count)).count() > 180, "{shares:?}");
+}
+
+#[test]
+fn a_message_is_measured_at_its_first_delivery_alone() {
+    let world = Measured::of(1.0);
+    let (mut feed, mut reader) = (world.publisher(), world.subscribe(Policy::Block));
+    feed.try_emit(probe(1)).unwrap();
+    world.pass(3);
+    for attempt in 0..2 {
+        assert_eq!(take(&mut reader), 1);
+        world.pass(50);
+        assert_eq!(reader.fail().is_some(), attempt == 1);
+    }
+    assert_eq!(world.measured(), (1, 3));
+    // As those of a batch whose handling failed, which come one by one.
+    let task = Context::from_waker(Waker::noop());
+    feed.try_emit_batch(&[2, 3, 4].map(probe)).unwrap();
+    let mut deliveries = Vec::new();
+    assert!(reader.poll_recv_many(&task, &mut deliveries, 64).is_ready());
+    assert!(reader.fail().is_none());
+    world.pass(50);
+    (2..5).for_each(|number| assert_eq!(take(&mut reader), number));
+    assert_eq!(world.measured(), (4, 3));
+}
+
+#[test]
+fn the_wait_of_an_emit_for_room_is_not_measured() {
+    let world = Measured::of(1.0);
+    let (mut feed, mut reader) = (world.publisher(), world.subscribe(Policy::Block));
+    (0..8).for_each(|number| feed.try_emit(probe(number)).unwrap());
+    let task = Context::from_waker(Waker::noop());
+    for _ in 0..3 {
+        assert!(feed.poll_emit(&task, &probe(8)).is_pending());
+        world.pass(10);
+    }
+    take(&mut reader);
+    reader.done();
+    assert!(feed.poll_emit(&task, &probe(8)).is_ready());
+    world.pass(1);
+    (1..9).for_each(|number| assert_eq!(take(&mut reader), number));
+    assert_eq!(world.measured(), (9, 30 + 7 * 31 + 1));
+}
+
+#[test]
+fn times_that_lie_are_harmless() {
+    let world = Measured::of(0.0);
+    let mut reader = world.subscribe(Policy::Block);
+    let mut remote = world.topic.remote_publisher("Feed", epoch(), 0).unwrap();
+    let now = world.now();
+    let hour = LONGEST_LATENCY;
+    let (year, modulus) = (365 * 24 * hour, 1_u64 << 56);
+    let mut push = |sent_at: Option<u64>| {
+        let metadata = Metadata { trace: None, sent_at };
+        remote.push_with(probe(0).as_bytes(), false, metadata).unwrap();
+        remote.flush();
+        take(&mut reader);
+        reader.done();
+        let Latency { nanoseconds, ahead, .. } = world.latency();
+        (nanoseconds.count(), nanoseconds.sum(), ahead)
+    };
+    // The sum of the latencies, and the number of those that were ahead, after each.
+    assert_eq!(push(None), (0, 0, 0));
+    assert_eq!(push(Some(0)), (0, 0, 0), "no time");
+    assert_eq!(push(Some(now - 7)), (1, 7, 0));
+    assert_eq!(push(Some(now)), (2, 7, 0));
+    assert_eq!(push(Some(now + 1)), (3, 7, 1), "in the future");
+    assert_eq!(push(Some(now + year)), (4, 7, 2));
+    assert_eq!(push(Some(now - hour - 1)), (5, 7 + hour, 2), "at most an hour");
+    assert_eq!(push(Some(now - year)), (6, 7 + 2 * hour, 2));
+    // More than a year away, the time is another one.
+    assert_eq!(push(Some(now - modulus)), (7, 7 + 2 * hour, 2));
+    for number in [1, u64::MAX, u64::MAX - modulus, modulus, modulus - 1, 1 << 55] {
+        let (_, sum, ahead) = push(Some(number));
+        assert!(sum <= 7 + 8 * hour && ahead <= 8);
+    }
+    assert_eq!(world.latency().nanoseconds.count(), 13);
+    let all = world.latency().nanoseconds.buckets().map(|bucket| bucket.count).sum::<u64>();
+    assert_eq!(all, 13, "each has a bucket");
+}
+
+#[test]
+fn a_link_passes_on_when_a_message_was_sent() {
+    let (there, here) = (Measured::of(1.0), Measured::of(0.0));
+    let mut egress = there.topic.egress_reader::<()>("link", Policy::Block).unwrap();
+    let mut feed = there.publisher();
+    let mut reader = here.subscribe(Policy::Block);
+    let mut remote = here.topic.remote_publisher("Feed", epoch(), 0).unwrap();
+    let sent = there.now();
+    feed.try_emit(probe(1)).unwrap();
+    there.pass(2);
+    here.pass(7);
+    let stream = &mut egress.streams()[0];
+    assert_eq!(stream.ready(64), 0, "it cannot be sent in a run");
+    let EgressItem::Message(bytes, metadata) = stream.next_item() else { panic!("no message") };
+    assert_eq!(metadata, Metadata { trace: None, sent_at: Some(sent) });
+    remote.push_with(bytes, false, metadata).unwrap();
+    remote.flush();
+    take(&mut reader);
+    assert_eq!(here.measured(), (1, 7));
+    // A process that may have had it before.
+    remote.push_with(probe(2).as_bytes(), true, metadata).unwrap();
+    remote.flush();
+    take(&mut reader);
+    assert_eq!(here.measured(), (1, 7), "it may have been measured there");
+    assert_eq!(Latency::of(&there.counters.read()), [], "the link reads nothing itself");
+    // Of a topic of which it measures nothing, messages still travel in runs.
+    let there = Measured::of(0.0);
+    let mut egress = there.topic.egress_reader::<()>("link", Policy::Block).unwrap();
+    let mut feed = there.publisher();
+    (0..8).for_each(|number| feed.try_emit(probe(number)).unwrap());
+    assert_eq!(egress.streams()[0].ready(64), 8);
+}
+
+#[derive(Debug, Default)]
+struct NoSpans;
+
+impl SpanSink for NoSpans {
+    fn record(&self, span: Span) {
+        drop(span);
+    }
+}
+
+#[test]
+fn traces_and_latencies_are_independent() {
+    for (share, has_trace) in [(1.0, true), (0.0, false)] {
+        for (latency_sample, count) in [(Some(1.0), 20), (Some(0.0), 0), (None, 0)] {
+            let tracer = Tracer::new(share, Arc::new(NoSpans));
+            let world =
+                Measured::recording(Recorded { tracer: Some(tracer.clone()), latency_sample });
+            tracer.set_executor(Arc::new(world.time.clone()));
+            let (mut feed, mut reader) = (world.publisher(), world.subscribe(Policy::Block));
+            for number in 0..20 {
+                feed.try_emit(probe(number)).unwrap();
+                world.pass(1);
+                take(&mut reader);
+                assert_eq!(reader.trace().is_some(), has_trace);
+            }
+            let latencies = Latency::of(&world.counters.read());
+            assert_eq!(latencies.len(), usize::from(latency_sample.is_some()));
+            for Latency { nanoseconds, .. } in latencies {
+                assert_eq!((nanoseconds.count(), nanoseconds.sum()), (count, count * MS));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_measured_topic_without_traces_has_no_part_in_those_of_its_task() {
+    let tracer = Tracer::new(1.0, Arc::new(NoSpans));
+    let measured = Measured::of(1.0);
+    let traced =
+        Measured::recording(Recorded { tracer: Some(tracer.clone()), latency_sample: None });
+    tracer.set_executor(Arc::new(traced.time.clone()));
+    let task = TaskBudget::with_trace(256, TaskTrace::new(tracer, "Strategy".into()));
+    let (mut swaps, mut quotes) =
+        (traced.subscribe(Policy::Block), measured.subscribe(Policy::Block));
+    let _wakes = (swaps.attach(&task), quotes.attach(&task));
+    let (mut feed, mut other) = (traced.publisher(), measured.publisher());
+    feed.try_emit(probe(1)).unwrap();
+    other.try_emit(probe(2)).unwrap();
+    poll_with(&task, &mut [], || {
+        take(&mut swaps);
+        let trace = task.trace().unwrap().context();
+        assert!(trace.is_some());
+        take(&mut quotes);
+        assert_eq!((quotes.trace(), task.trace().unwrap().context()), (None, trace));
+        quotes.done();
+        assert_eq!(task.trace().unwrap().context(), trace);
+    });
+}
+
+/// Shorter than a word.
+#[message(topic = "short", id = 1)]
+struct Short {
+    number: u32,
+}
+
+#[test]
+fn messages_of_any_size_are_measured() {
+    let world = Measured::of(1.0);
+    let (recorded, schema) =
+        (Recorded { tracer: None, latency_sample: Some(1.0) }, Schema::of::<Short>());
+    let (readers, memory) = (Readers::from(8), RingMemory::Heap);
+    let counters = world.counters.clone();
+    let topic =
+        Topic::with_recorded("short", schema, 8, readers, memory, recorded, counters).unwrap();
+    topic.set_executor(Arc::new(world.time.clone()));
+    let mut feed = topic.publisher::<Short>("Feed", epoch()).unwrap();
+    let mut reader = topic.subscribe::<Short>("Reader", Policy::Block).unwrap();
+    let task = Context::from_waker(Waker::noop());
+    let mut deliveries = Vec::new();
+    for number in 0..20 {
+        feed.try_emit_batch(&[Short { number }, Short { number }, Short { number }]).unwrap();
+        world.pass(1);
+        assert!(reader.poll_recv_many(&task, &mut deliveries, 64).is_ready());
+    }
+    assert!(deliveries.iter().all(|it| matches!(it, Delivery::Msg(_))));
+    assert_eq!(world.measured(), (60, 60));
+}
+
+#[test]
+fn nothing_is_measured_before_there_is_a_clock() {
+    let counters = Region::new(64);
+    let recorded = Recorded { tracer: None, latency_sample: Some(1.0) };
+    let (schema, memory) = (Schema::of::<Probe>(), RingMemory::Heap);
+    let lines = counters.clone();
+    let topic = Topic::with_recorded("swaps", schema, 8, 8, memory, recorded, lines).unwrap();
+    let mut feed = topic.publisher::<Probe>("Feed", epoch()).unwrap();
+    let mut reader = topic.subscribe::<Probe>("Reader", Policy::Block).unwrap();
+    feed.try_emit(probe(1)).unwrap();
+    let time = PausedTime::starting_at(NoTasks, SystemTime::UNIX_EPOCH);
+    topic.set_executor(Arc::new(time.clone()));
+    feed.try_emit(probe(2)).unwrap();
+    time.advance(Duration::from_millis(1));
+    (1..3).for_each(|number| assert_eq!(take(&mut reader), number));
+    let [Latency { nanoseconds, ahead, .. }] = &Latency::of(&counters.read())[..] else {
+        panic!("one reader")
+    };
+    // At the first moment of 1970, a message is a nanosecond older.
+    assert_eq!((nanoseconds.count(), nanoseconds.sum(), *ahead), (1, MS + 1, 0));
+}
+
+#[test]
+fn readers_with_one_name_and_long_names_are_added_up() {
+    let (counters, name) = (Region::new(256), "r".repeat(200));
+    let lines = ["swaps", &"t".repeat(62)].map(|topic| counters.latencies(topic, &name));
+    let again = counters.latencies("swaps", &name);
+    lines.iter().chain([&again]).for_each(|lines| lines.record(Some(u64::MAX)));
+    let _edge: Line<EdgeValue> = counters.line("topic=swaps publisher=Feed reader=Reader");
+    let readings = counters.read();
+    assert!(readings.iter().any(|line| line.kind == Kind::Latency));
+    let counts = Latency::of(&readings).into_iter().map(|it| {
+        assert_eq!(
+            it.nanoseconds.buckets().map(|it| it.count).sum::<u64>(),
+            it.nanoseconds.count()
+        );
+        assert_eq!(it.nanoseconds.most(), Some(LONGEST_LATENCY));
+        (it.topic.len(), it.nanoseconds.count())
+    });
+    assert_eq!(counts.collect::<Vec<_>>(), [(5, 2), (62, 1)]);
+}
