@@ -17,7 +17,7 @@ mod request_links;
 mod running;
 mod service_task;
 mod telemetry;
-#[cfg(any(feature = "prometheus", feature = "facade"))]
+#[cfg(any(feature = "metrics", feature = "prometheus", feature = "facade", feature = "otlp"))]
 mod telemetry_options;
 mod watchdog;
 

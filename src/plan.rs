@@ -19,7 +19,7 @@ use std::sync::Arc;
 use mycelium_core::Message;
 use mycelium_transports::exchange::MemoryUse;
 use mycelium_transports::local::{
-    self, OnStall, PageSize, Readers, Schema, Threshold, TopicError, TraceArea, Tracer,
+    self, OnStall, PageSize, Readers, Recorded, Schema, Threshold, TopicError, Tracer,
 };
 
 use crate::dead_letter::DeadLetter;
@@ -60,6 +60,8 @@ pub(crate) struct Plan {
     on_stall: BTreeMap<String, OnStall>,
     /// Begins the traces of messages.
     pub(crate) tracer: Option<Arc<Tracer>>,
+    /// The shares of messages that are measured, as the program sets them.
+    latency_samples: BTreeMap<String, f64>,
     /// The subscriptions that close a circle of services of this node.
     pub(crate) feedback: Feedback,
     /// The topics that it shares with other nodes.
@@ -78,15 +80,18 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Checks `services`, in their order of start, against each other and against the topology. The
-    /// topology may name all services that are `known`. With a tracer, messages have traces.
+    /// topology may name all services that are `known`. With a tracer, messages have traces. Of the
+    /// topics in `latency_samples`, the program measures a share of the messages.
     pub(crate) fn new(
         node: &str,
         topology: Topology,
         known: &[(String, BoundPorts)],
         services: &[(String, BoundPorts)],
         tracer: Option<Arc<Tracer>>,
+        latency_samples: BTreeMap<String, f64>,
     ) -> Result<Plan, BuildError> {
         check_names(&topology, known)?;
+        check_latency_samples(&latency_samples, known)?;
         let peer_topics = PeerTopics::new(node, &topology, known, services)?;
         let carriers = Carriers::new(node, &topology, &peer_topics, MemoryUse::obstacle())?;
         let all = placed(&topology, known).unwrap_or_else(|| services.to_vec());
@@ -112,9 +117,7 @@ impl Plan {
             let expected = local + peer_topics.entries(topic, in_memory);
             planned.gating = Readers { expected, most: expected + SPARE_READERS };
             planned.is_shared = peer_topics.readers_of(topic).any(|(peer, _)| in_memory(peer));
-            if tracer.is_some() && is_traced(&topology, topic) {
-                planned.area = TraceArea::Present;
-            }
+            planned.area = recorded(&topology, tracer.as_ref(), &latency_samples, topic).area();
         }
         // A subscription does not wait for publishers in other nodes.
         let feedback = Feedback::all(&Flows::new(services));
@@ -145,6 +148,7 @@ impl Plan {
             thresholds: BTreeMap::new(),
             on_stall: BTreeMap::new(),
             tracer,
+            latency_samples,
             feedback,
             peer_topics,
             carriers,
@@ -216,6 +220,11 @@ impl Plan {
     /// Begins the traces of a topic, if it is traced.
     pub(crate) fn tracer_of(&self, topic: &str) -> Option<Arc<Tracer>> {
         self.tracer.clone().filter(|_| is_traced(&self.topology, topic))
+    }
+
+    /// The records of the messages of a topic.
+    pub(crate) fn recorded(&self, topic: &str) -> Recorded {
+        recorded(&self.topology, self.tracer.as_ref(), &self.latency_samples, topic)
     }
 
     /// Where the rings of a topic are that other nodes read through shared memory.
@@ -490,6 +499,43 @@ fn check_known(topic: &str, topics: &BTreeSet<&str>) -> Result<(), String> {
     }
     let topics: Vec<&str> = topics.iter().copied().collect();
     Err(format!("unknown topic: {}", expected_instead_of(topic, &topics)))
+}
+
+/// Checks the shares of messages that the program measures.
+fn check_latency_samples(
+    samples: &BTreeMap<String, f64>,
+    known: &[(String, BoundPorts)],
+) -> Result<(), BuildError> {
+    let topics = topics_of(known);
+    let requests = known.iter().flat_map(|(_, ports)| ports.requests.iter().chain(&ports.answers));
+    let requests: BTreeSet<&str> = requests.map(|port| &*port.topic).collect();
+    for (topic, &share) in samples {
+        let checked = if !(0.0..=1.0).contains(&share) {
+            Err(format!("invalid share {share}: expected a number from 0 to 1"))
+        } else if requests.contains(&**topic) {
+            Err("it has requests, whose latency is not measured".to_owned())
+        } else {
+            check_known(topic, &topics)
+        };
+        if let Err(problem) = checked {
+            return Err(BuildError::LatencySample { topic: topic.clone(), problem });
+        }
+    }
+    Ok(())
+}
+
+/// The records of the messages of a topic. The topology takes precedence.
+fn recorded(
+    topology: &Topology,
+    tracer: Option<&Arc<Tracer>>,
+    latency_samples: &BTreeMap<String, f64>,
+    topic: &str,
+) -> Recorded {
+    let coded = latency_samples.get(topic).copied();
+    Recorded {
+        tracer: tracer.filter(|_| is_traced(topology, topic)).cloned(),
+        latency_sample: topology.latency_sample(topic).or(coded),
+    }
 }
 
 /// Whether messages of a topic have traces in a node with a tracer. A dead letter is about a

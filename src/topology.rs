@@ -174,6 +174,11 @@ impl Topology {
         self.sections.topic.get(topic).and_then(|section| section.trace).unwrap_or(true)
     }
 
+    /// The share of a topic's messages whose latency is measured, if the file sets it.
+    pub(crate) fn latency_sample(&self, topic: &str) -> Option<f64> {
+        Some(self.sections.topic.get(topic)?.latency_sample.as_ref()?.as_ref().0)
+    }
+
     /// The threshold of backpressure of a topic, if the file sets it.
     pub(crate) fn threshold(&self, topic: &str) -> Option<Threshold> {
         Some(self.sections.topic.get(topic)?.backpressure_threshold.as_ref()?.as_ref().0)

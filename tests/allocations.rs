@@ -10,6 +10,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
+#[cfg(feature = "metrics")]
+use mycelium::counters::Latency;
 use mycelium::{Context, Delivery, LegacyCodec, Node, Result, Topology, message, service};
 use mycelium_tokio::Tokio;
 
@@ -168,6 +170,39 @@ async fn p1_emitted_and_received_messages_allocate_nothing() {
         .unwrap();
     node.run(Tokio::current().unwrap()).await.unwrap();
     assert_eq!(allocations.recv().unwrap(), 0, "allocations in {MEASURED} messages");
+}
+
+#[tokio::test(start_paused = true)]
+#[cfg(feature = "metrics")]
+async fn measured_messages_allocate_nothing() {
+    let (sender, allocations) = sync_channel(1);
+    let node = Node::builder("main")
+        .service(|| Feed)
+        .service(|| Strategy)
+        .service(move || Exchange(sender.clone()))
+        .latency_sample("ticks", 1.0)
+        .latency_sample("orders", 0.01)
+        .build()
+        .unwrap();
+    let report = node.run(Tokio::current().unwrap()).await.unwrap();
+    assert_eq!(allocations.recv().unwrap(), 0, "allocations in {MEASURED} messages");
+    let measured = Latency::of(&report.counters);
+    let of_ticks = measured.iter().find(|latency| latency.topic == "ticks").unwrap();
+    assert_eq!(of_ticks.nanoseconds.count(), WARM_UP + MEASURED + COOL_DOWN);
+}
+
+#[tokio::test(start_paused = true)]
+#[cfg(feature = "metrics")]
+async fn measured_batches_allocate_nothing() {
+    let (sender, allocations) = sync_channel(1);
+    let node = Node::builder("main")
+        .service(|| BatchFeed)
+        .service(move || BatchExchange(sender.clone()))
+        .latency_sample("orders", 0.5)
+        .build()
+        .unwrap();
+    node.run(Tokio::current().unwrap()).await.unwrap();
+    assert_eq!(allocations.recv().unwrap(), 0);
 }
 
 /// The earlier system made six allocations per message that it received from a socket (P2). Here

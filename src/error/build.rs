@@ -157,6 +157,14 @@ pub enum BuildError {
         /// The reason, and what was expected.
         problem: String,
     },
+    /// The program measures messages of an unknown topic, or an invalid share of them.
+    #[error("`Builder::latency_sample` of topic `{}`: {problem}", topic.escape_debug())]
+    LatencySample {
+        /// The topic.
+        topic: String,
+        /// The reason, and what was expected.
+        problem: String,
+    },
     /// The program sets how a service is executed that it does not have.
     #[error(
         "`Builder::execution` names an unknown service `{service}`: {}",

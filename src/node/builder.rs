@@ -44,6 +44,8 @@ pub struct Builder {
     /// Topic and percentage.
     thresholds: BTreeMap<String, u32>,
     on_stall: BTreeMap<String, OnStall>,
+    /// Topic and share.
+    pub(super) latency_samples: BTreeMap<String, f64>,
     pub(super) traces: Traces,
     executors: Vec<(String, Arc<dyn Executor>)>,
     request_links: RequestLinks,
@@ -71,6 +73,7 @@ impl Node {
             executions: BTreeMap::new(),
             thresholds: BTreeMap::new(),
             on_stall: BTreeMap::new(),
+            latency_samples: BTreeMap::new(),
             traces: Traces::default(),
             executors: Vec::new(),
             request_links: RequestLinks::default(),
@@ -495,7 +498,8 @@ impl Builder {
             Some((service.name.clone(), ports.clone()))
         });
         let bound: Vec<_> = bound.collect();
-        let mut plan = Plan::new(&self.name, self.topology, &all, &bound, tracer)?;
+        let mut plan =
+            Plan::new(&self.name, self.topology, &all, &bound, tracer, self.latency_samples)?;
         plan.set_thresholds(self.thresholds, &all)?;
         plan.set_on_stall(self.on_stall, &all)?;
         warnings.extend(plan.warnings());

@@ -10,6 +10,66 @@ use mycelium_telemetry::spans::OtlpTraces;
 
 use super::builder::Builder;
 
+#[cfg(feature = "metrics")]
+impl Builder {
+    /// Measures how long messages of a topic take from their emit to their receive: a share of the
+    /// messages, from 0 to 1, chosen at random by their publishers in this node; 1 measures all.
+    /// By default none is measured. Each reader counts what it measures: as the metric
+    /// `mycelium_message_latency_seconds`, and in the counters, where
+    /// [`Latency::of`](crate::counters::Latency::of) finds it. `latency_sample` of the topology
+    /// takes precedence. Needs the feature `metrics`.
+    ///
+    /// ```
+    /// use mycelium::counters::Latency;
+    /// use mycelium::{BuildError, Context, Node, Result, message, service};
+    /// use mycelium_tokio::Tokio;
+    ///
+    /// #[message(topic = "readings", id = 1)]
+    /// struct Reading {
+    ///     value: u64,
+    /// }
+    ///
+    /// struct Sensor;
+    ///
+    /// #[service(emits(Reading))]
+    /// impl Sensor {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         Ok(ctx.emit(Reading { value: 7 }).await?)
+    ///     }
+    /// }
+    ///
+    /// struct Screen;
+    ///
+    /// #[service(reads(Reading))]
+    /// impl Screen {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         let mut readings = ctx.subscribe::<Reading>()?;
+    ///         while readings.recv().await.is_some() {}
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let builder = || Node::builder("main").service(|| Sensor).service(|| Screen);
+    /// let node = builder().latency_sample("readings", 1.0).build()?;
+    /// let report = node.start(Tokio::current()?)?.join().await?;
+    /// let latencies = Latency::of(&report.counters);
+    /// assert_eq!(&*latencies[0].reader, "Screen");
+    /// println!("at the most {:?} ns", latencies[0].nanoseconds.most());
+    ///
+    /// let error = builder().latency_sample("readings", 1.5).build().unwrap_err();
+    /// assert!(matches!(error, BuildError::LatencySample { .. }));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn latency_sample(mut self, topic: &str, share: f64) -> Builder {
+        self.latency_samples.insert(topic.to_owned(), share);
+        self
+    }
+}
+
 #[cfg(feature = "prometheus")]
 impl Builder {
     /// Serves metrics to Prometheus at this address: `/metrics`, and `/live` and `/ready` from the

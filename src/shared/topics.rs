@@ -79,9 +79,9 @@ impl Topics {
                 false => RingMemory::Heap,
             };
             let (readers, counters) = (planned.gating, counters.clone());
-            let tracer = plan.tracer_of(name);
+            let recorded = plan.recorded(name);
             let topic =
-                Topic::with_recorded(name, schema, capacity, readers, memory, tracer, counters)?;
+                Topic::with_recorded(name, schema, capacity, readers, memory, recorded, counters)?;
             topic.set_threshold(plan.threshold(name));
             topic.set_on_stall(plan.on_stall(name));
             if **name == *DeadLetter::TOPIC && plan.dead_letters.are_read() {
@@ -117,9 +117,9 @@ impl Topics {
             return Err(BuildError::DuplicateId { id: M::ID, first, second });
         }
         let (capacity, counters) = (self.plan.capacity(name), self.counters.clone());
-        let (tracer, memory) = (self.plan.tracer_of(name), RingMemory::Heap);
+        let (recorded, memory) = (self.plan.recorded(name), RingMemory::Heap);
         let topic =
-            Topic::with_recorded(name, schema, capacity, READERS, memory, tracer, counters)?;
+            Topic::with_recorded(name, schema, capacity, READERS, memory, recorded, counters)?;
         topic.set_threshold(self.plan.threshold(name));
         topic.set_on_stall(self.plan.on_stall(name));
         if let Some(executor) = self.executor.get() {

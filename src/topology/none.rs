@@ -123,6 +123,10 @@ impl Topology {
         true
     }
 
+    pub(crate) fn latency_sample(&self, _topic: &str) -> Option<f64> {
+        None
+    }
+
     pub(crate) fn threshold(&self, _topic: &str) -> Option<Threshold> {
         None
     }

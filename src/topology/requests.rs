@@ -15,6 +15,7 @@ impl Topology {
             ("backpressure_threshold", section.backpressure_threshold.as_ref().map(Spanned::span)),
             ("dead_letter_after", section.dead_letter_after.as_ref().map(Spanned::span)),
             ("delivery", section.delivery.as_ref().map(Spanned::span)),
+            ("latency_sample", section.latency_sample.as_ref().map(Spanned::span)),
             ("on_stall", section.on_stall.as_ref().map(Spanned::span)),
         ];
         match keys.into_iter().find_map(|(key, place)| Some((key, place?))) {

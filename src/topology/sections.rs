@@ -11,7 +11,7 @@ use super::addresses::{Addresses, HostAddresses, Port};
 use super::legacy_section::LegacySection;
 use super::link::{LinkSection, Transport};
 use super::policies::{Keys, PolicyName, StallRule, StartName};
-use super::telemetry_section::{MetricsAddress, TelemetrySection};
+use super::telemetry_section::{MetricsAddress, Share, TelemetrySection};
 use super::values::{
     Budget, Bytes, Capacity, ClassName, DeathLimit, DeliveryName, FallbackName, Latency, Mode,
     Percentage, RunName, Shares, Span, ThreadName, TopicName, WaitName,
@@ -103,6 +103,7 @@ pub(super) struct TopicSection {
     pub(super) writers: Option<Vec<Spanned<String>>>,
     pub(super) transport: Option<Spanned<Transport>>,
     pub(super) trace: Option<bool>,
+    pub(super) latency_sample: Option<Spanned<Share>>,
     /// The program has added it for the requests of another topic, or for their answers.
     #[serde(skip)]
     pub(super) carries_requests: bool,

@@ -8,18 +8,21 @@ use toml::Spanned;
 
 use super::Topology;
 use super::error::{Problem, TopologyError};
+use super::sections::Sections;
 use super::telemetry_section::MetricsAddress;
 
 impl Topology {
     /// The program has the features of the keys, and other hosts read metrics only if the file says
     /// so.
     pub(super) fn check_telemetry(&self) -> Result<(), TopologyError> {
-        let (telemetry, nodes) = (&self.sections.telemetry, &self.sections.node);
+        let Sections { telemetry, node: nodes, topic: topics, .. } = &self.sections;
         let expose = telemetry.expose.as_ref().map(|key| ("expose", key.span()));
         let interval = telemetry.interval.as_ref().map(|key| ("interval", key.span()));
         let sets = telemetry.label_sets.as_ref().map(|key| ("label_sets", key.span()));
         let addresses = nodes.values().filter_map(|node| node.listen_metrics.as_ref());
         let listen = addresses.clone().next().map(|key| ("listen_metrics", key.span()));
+        let latency = topics.values().find_map(|topic| topic.latency_sample.as_ref());
+        let latency = latency.map(|key| ("latency_sample", key.span()));
         let (endpoint, facade) = (cfg!(feature = "prometheus"), cfg!(feature = "facade"));
         let of_traces = telemetry.keys_of_traces().next();
         let needs = [
@@ -28,6 +31,7 @@ impl Topology {
             (interval, facade, "`facade`"),
             (sets, endpoint || facade, "`prometheus` or `facade`"),
             (of_traces, cfg!(feature = "otlp"), "`otlp`"),
+            (latency, cfg!(feature = "metrics"), "`metrics`"),
         ];
         for (key, is_there, feature) in needs {
             let Some((key, place)) = key.filter(|_| !is_there) else { continue };

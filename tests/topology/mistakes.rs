@@ -50,7 +50,7 @@ fn unknown_sections_and_keys() {
         (
             "[topic.a]\ncapazity = 2",
             "2:1",
-            "unknown key `capazity`: did you mean `capacity`? (expected one of: capacity, backpressure_threshold, on_stall, delivery, dead_letter_after, readers, writers, transport, trace)",
+            "unknown key `capazity`: did you mean `capacity`? (expected one of: capacity, backpressure_threshold, on_stall, delivery, dead_letter_after, readers, writers, transport, trace, latency_sample)",
         ),
         (
             "[subscription.\"A.b\"]\npolice = \"block\"",
@@ -66,6 +66,11 @@ fn unknown_sections_and_keys() {
             "[link.default]\nbatch = 1",
             "2:1",
             "unknown key `batch`: expected one of: transport, trust, preset, batch_bytes, batch_messages, batch_delay, keep_alive, silence, handshake, retry, max_retry, buffer and 2 more",
+        ),
+        (
+            "[topic.a]\nlatency_sample = 1.5",
+            "2:18",
+            "invalid share 1.5: expected a number from 0 to 1",
         ),
         (
             "[topic.a]\non_stall = { after = \"5s\" }",

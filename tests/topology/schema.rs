@@ -131,6 +131,7 @@ fn is_compiled(section: &str, key: &str) -> bool {
         ("node", "listen_metrics") | ("telemetry", "expose") => endpoint,
         ("telemetry", "interval") => facade,
         ("telemetry", "sample") => true,
+        ("topic", "latency_sample") => cfg!(feature = "metrics"),
         ("telemetry", "traces" | "headers" | "namespace" | "timeout" | "flush") => {
             cfg!(feature = "otlp")
         }
