@@ -15,7 +15,8 @@ const QUANTILES: [(f64, &str); 4] = [(0.5, "0.5"), (0.9, "0.9"), (0.99, "0.99"),
 /// Names, labels and values are those of the [families](Collector::collect); the name of a counter
 /// ends in `_total`. A recorder takes single values of a histogram only, and a node has their
 /// numbers, so it gets the count and the sum as counters, and quantiles as gauges with the label
-/// `quantile`, as Prometheus shows a summary.
+/// `quantile`, as Prometheus shows a summary. The sum of latencies, which is in seconds, is a
+/// gauge.
 ///
 /// ```
 /// use mycelium_telemetry::Snapshot;
@@ -44,7 +45,7 @@ impl Facade {
         for family in self.collector.collect(snapshot) {
             self.describe(&family);
             for sample in &family.samples {
-                pass(&family.name, sample);
+                pass(&family, sample);
             }
         }
     }
@@ -68,18 +69,26 @@ impl Facade {
     }
 }
 
-fn pass(name: &str, sample: &Sample) {
+fn pass(family: &Family, sample: &Sample) {
+    let name = &family.name;
     match &sample.value {
         SampleValue::Counter(count) => set_counter(format!("{name}_total"), sample, *count),
-        SampleValue::Gauge(value) => set_gauge(name.to_owned(), sample, None, *value as f64),
+        SampleValue::Gauge(value) => set_gauge(name.to_string(), sample, None, *value as f64),
         SampleValue::Histogram(buckets) => {
             set_counter(format!("{name}_count"), sample, buckets.count());
-            set_counter(format!("{name}_sum"), sample, buckets.sum());
+            match family.unit {
+                // A counter has whole numbers.
+                Some(_) => {
+                    let sum = buckets.in_unit(buckets.sum());
+                    set_gauge(format!("{name}_sum"), sample, None, sum);
+                }
+                None => set_counter(format!("{name}_sum"), sample, buckets.sum()),
+            }
             for (part, text) in QUANTILES {
                 let rank = (part * buckets.count() as f64).ceil() as u64;
                 let bound = buckets.cumulative().find(|(_, count)| *count >= rank.max(1));
-                let value = bound.map_or(0.0, |(bound, _)| bound as f64);
-                set_gauge(name.to_owned(), sample, Some(text), value);
+                let value = bound.map_or(0.0, |(bound, _)| buckets.in_unit(bound));
+                set_gauge(name.to_string(), sample, Some(text), value);
             }
         }
     }

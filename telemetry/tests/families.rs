@@ -225,6 +225,51 @@ fn metrics_of_services_have_names_of_their_own_and_cumulative_buckets() {
 }
 
 #[test]
+fn latencies_are_a_histogram_in_seconds() {
+    let region = Region::new(1024);
+    // A reader before and after its restart, and another one.
+    let detector = [0; 2].map(|_| region.latencies("swaps", "Detector"));
+    let screen = region.latencies("swaps", "Screen");
+    for nanoseconds in [Some(900), Some(5_000_000), Some(500_000_000)] {
+        detector[0].record(nanoseconds);
+    }
+    detector[1].record(None);
+    let families = Collector::new().collect(&snapshot(&region));
+    let latency = family(&families, "mycelium_message_latency_seconds");
+    assert_eq!((latency.unit, latency.samples.len()), (Some("seconds"), 2));
+    assert_eq!(
+        latency.samples[0].labels().collect::<Vec<_>>(),
+        [("node", "main"), ("topic", "swaps"), ("reader", "Detector")]
+    );
+    let SampleValue::Histogram(buckets) = &latency.samples[0].value else { panic!("a histogram") };
+    assert_eq!((buckets.count(), buckets.sum()), (4, 505_000_900));
+    assert!((buckets.in_unit(buckets.sum()) - 0.505_000_9).abs() < 1e-12);
+    let negative = counts(&families, "mycelium_message_latency_negative", "reader");
+    assert_eq!(negative, [("Detector".to_owned(), 1), ("Screen".to_owned(), 0)]);
+    assert!(families.iter().all(|family| family.name != "mycelium_message_latency_seconds_min"));
+    for format in [Format::OpenMetrics, Format::Plain] {
+        let text = format.write(&families);
+        let labels = "node=\"main\",topic=\"swaps\",reader=\"Detector\"";
+        for line in [
+            // 2^10 and 2^23 nanoseconds.
+            format!("mycelium_message_latency_seconds_bucket{{{labels},le=\"1.023e-6\"}} 2\n"),
+            format!("mycelium_message_latency_seconds_bucket{{{labels},le=\"0.008388607\"}} 3\n"),
+            format!("mycelium_message_latency_seconds_bucket{{{labels},le=\"+Inf\"}} 4\n"),
+            format!("mycelium_message_latency_seconds_sum{{{labels}}} 0.5050009\n"),
+            format!("mycelium_message_latency_negative_total{{{labels}}} 1\n"),
+        ] {
+            assert!(text.contains(&line), "{line} in {text}");
+        }
+    }
+    // Above the limit, the rest is one set.
+    let families = Collector::with_most(1).collect(&snapshot(&region));
+    screen.record(Some(1));
+    let latency = family(&families, "mycelium_message_latency_seconds");
+    let readers = latency.samples.iter().map(|sample| sample.label("reader"));
+    assert_eq!(readers.collect::<Vec<_>>(), [Some("Detector"), Some(OTHER)]);
+}
+
+#[test]
 fn the_states_of_a_health_are_one_and_zeros() {
     let region = Region::new(64);
     let health = vec![

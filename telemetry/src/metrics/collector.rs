@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use mycelium_transports::counters::{Kind, Reading};
+use mycelium_transports::counters::{Kind, Latency, Reading};
 
 use super::family::{Family, FamilyKind, LABEL_SETS, Labels, STATES, Sample, SampleValue};
 use super::names::derived::{self, Derived};
@@ -16,6 +16,8 @@ use super::user;
 
 /// The longest label of a line of counters.
 const LONGEST: usize = mycelium_transports::counters::LONGEST_LABEL;
+/// Those of a second.
+const NANOSECONDS: u64 = 1_000_000_000;
 
 /// Makes families of snapshots of one node.
 ///
@@ -100,6 +102,7 @@ impl Collector {
                 _ => {}
             }
         }
+        self.add_latencies(&mut families, snapshot, &mut over_limit);
         self.add_rings(&mut families, snapshot, &mut over_limit);
         self.add_health(&mut families, snapshot, &mut over_limit);
         let taken = families.sample_names();
@@ -156,6 +159,28 @@ impl Collector {
             }
         }
         shown
+    }
+
+    fn add_latencies(
+        &mut self,
+        families: &mut Families,
+        snapshot: &Snapshot,
+        over_limit: &mut BTreeMap<Cow<'static, str>, usize>,
+    ) {
+        let mut sets = Sets::default();
+        for Latency { topic, reader, nanoseconds, ahead, .. } in Latency::of(&snapshot.readings) {
+            let pairs = [("topic", topic), ("reader", reader)];
+            let labels = Labels::new(pairs.map(|(key, value)| (Cow::Borrowed(key), value)));
+            let buckets = Box::new(user::buckets(&nanoseconds, NANOSECONDS));
+            let both = [SampleValue::Histogram(buckets), SampleValue::Counter(ahead)];
+            sets.add(labels, Latencies(both));
+        }
+        for (labels, Latencies([latencies, negative])) in
+            self.limited(Cow::Borrowed("latency"), sets.into_sets(), over_limit)
+        {
+            families.add(derived::LATENCY, labels.clone(), latencies);
+            families.add(derived::LATENCY_NEGATIVE, labels, negative);
+        }
     }
 
     fn add_rings(
@@ -258,7 +283,8 @@ impl Families {
     fn family(&mut self, name: &'static str, help: &'static str, kind: FamilyKind) -> &mut Family {
         let Families { all, places, .. } = self;
         let place = *places.entry(name).or_insert_with(|| {
-            let unit = name.ends_with("_bytes").then_some("bytes");
+            let has_end = |unit: &&str| name.strip_suffix(unit).is_some_and(|it| it.ends_with('_'));
+            let unit = ["bytes", "seconds"].into_iter().find(has_end);
             let (name, help) = (Cow::Borrowed(name), Cow::Borrowed(help));
             all.push(Family { name, help, unit, kind, samples: Vec::new() });
             all.len() - 1
@@ -299,6 +325,15 @@ impl Families {
             self.all.iter().flat_map(|family| user::sample_names(&family.name, family.kind));
         let derived = derived::ALL.iter().flat_map(|it| user::sample_names(it.name, it.kind));
         names.chain(derived).collect()
+    }
+}
+
+/// A histogram, and the number of messages in it whose latency is negative.
+struct Latencies([SampleValue; 2]);
+
+impl Add for Latencies {
+    fn add(&mut self, other: &Latencies) {
+        self.0.iter_mut().zip(&other.0).for_each(|(value, other)| value.add(other));
     }
 }
 

@@ -126,6 +126,7 @@ pub struct Buckets {
     pub(super) counts: [u64; Buckets::COUNT],
     pub(super) sum: u64,
     pub(super) count: u64,
+    pub(super) per_unit: u64,
 }
 
 impl Buckets {
@@ -139,6 +140,13 @@ impl Buckets {
             *all = all.wrapping_add(*count);
             Some(*all)
         }))
+    }
+
+    /// A bound, or the sum, in the unit of the family: latencies are measured in nanoseconds, and
+    /// shown in seconds.
+    #[must_use]
+    pub fn in_unit(&self, value: u64) -> f64 {
+        value as f64 / self.per_unit as f64
     }
 
     /// The sum of all values, which wraps.

@@ -9,9 +9,9 @@ use super::family::FamilyKind;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Name {
     /// The family; a counter's without `_total`. Empty for the metrics of services, which have
-    /// names of their own.
+    /// names of their own, and for latencies, whose families are made of several lines.
     pub family: &'static str,
-    /// For the metrics of services: the end of the name.
+    /// For these: the end of the name.
     pub suffix: &'static str,
     /// What the family is.
     pub help: &'static str,
@@ -207,6 +207,18 @@ pub fn names(kind: Kind) -> &'static [Name] {
                 ]
             }
         }
+        // Families of their own: `derived`.
+        Kind::Latency => {
+            const {
+                &[
+                    own("_count", FamilyKind::Histogram),
+                    own("_sum", FamilyKind::Histogram),
+                    own("_min", FamilyKind::Gauge),
+                    own("_max", FamilyKind::Gauge),
+                    own("_negative", FamilyKind::Counter),
+                ]
+            }
+        }
         Kind::Buckets => const { &[own("_bucket", FamilyKind::Histogram); 16] },
         // A kind that is newer than this package.
         _ => &[],
@@ -224,14 +236,14 @@ pub(super) fn labels(kind: Kind) -> &'static [(&'static str, &'static str)] {
         Kind::Responder => &[("topic", "topic"), ("responder", "responder")],
         Kind::Legacy => &[("legacy", "listener")],
         Kind::Exporter => &[("exporter", "exporter")],
-        // Services give them.
+        // Services give them, or several lines make a family.
         _ => &[],
     }
 }
 
 /// Families that are not made of the values of one line: name, help and kind.
 pub(super) mod derived {
-    use super::FamilyKind::{self, Counter, Gauge};
+    use super::FamilyKind::{self, Counter, Gauge, Histogram};
 
     /// A family that is made of more than a value.
     #[derive(Clone, Copy, Debug)]
@@ -262,6 +274,18 @@ pub(super) mod derived {
         "mycelium_link_reconnects",
         &["peer", "role"],
         "Connections with the other node after the first.",
+    );
+    pub(in crate::metrics) const LATENCY: Derived = of(
+        Histogram,
+        "mycelium_message_latency_seconds",
+        &["topic", "reader"],
+        "How long measured messages took from their emit to their receive.",
+    );
+    pub(in crate::metrics) const LATENCY_NEGATIVE: Derived = of(
+        Counter,
+        "mycelium_message_latency_negative",
+        &["topic", "reader"],
+        "Measured messages that were sent later than they were received, by the two clocks: their latency is 0.",
     );
     pub(in crate::metrics) const RING_DEPTH: Derived = of(
         Gauge,
@@ -311,9 +335,11 @@ pub(super) mod derived {
     );
 
     /// All of them.
-    pub(in crate::metrics) const ALL: [Derived; 11] = [
+    pub(in crate::metrics) const ALL: [Derived; 13] = [
         RESTARTS,
         RECONNECTS,
+        LATENCY,
+        LATENCY_NEGATIVE,
         RING_DEPTH,
         RING_HIGH_WATER,
         RING_CAPACITY,

@@ -72,10 +72,11 @@ impl Format {
         if let (Format::OpenMetrics, Some(unit)) = (self, unit) {
             writeln!(text, "# UNIT {name} {unit}")?;
         }
-        family.samples.iter().try_for_each(|sample| self.write_sample(text, name, sample))
+        family.samples.iter().try_for_each(|sample| self.write_sample(text, family, sample))
     }
 
-    fn write_sample(self, text: &mut String, name: &str, sample: &Sample) -> fmt::Result {
+    fn write_sample(self, text: &mut String, family: &Family, sample: &Sample) -> fmt::Result {
+        let name = &*family.name;
         match &sample.value {
             SampleValue::Counter(count) => {
                 self.write_line(text, name, "_total", sample, None, count)
@@ -83,13 +84,19 @@ impl Format {
             SampleValue::Gauge(value) => self.write_line(text, name, "", sample, None, value),
             SampleValue::Histogram(buckets) => {
                 for (bound, count) in buckets.cumulative() {
-                    let bound = format!("{:?}", bound as f64);
+                    let bound = format!("{:?}", buckets.in_unit(bound));
                     self.write_line(text, name, "_bucket", sample, Some(&bound), &count)?;
                 }
                 let count = &buckets.count();
                 self.write_line(text, name, "_bucket", sample, Some("+Inf"), count)?;
                 self.write_line(text, name, "_count", sample, None, count)?;
-                self.write_line(text, name, "_sum", sample, None, &buckets.sum())
+                let sum = buckets.sum();
+                match family.unit {
+                    Some(_) => {
+                        self.write_line(text, name, "_sum", sample, None, &buckets.in_unit(sum))
+                    }
+                    None => self.write_line(text, name, "_sum", sample, None, &sum),
+                }
             }
         }
     }

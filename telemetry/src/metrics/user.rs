@@ -115,7 +115,7 @@ fn values(value: &MetricValue) -> Vec<(&'static str, SampleValue)> {
                 SampleValue::Gauge(i64::try_from(value.unwrap_or(0)).unwrap_or(i64::MAX))
             };
             vec![
-                ("", SampleValue::Histogram(Box::new(buckets(values)))),
+                ("", SampleValue::Histogram(Box::new(buckets(values, 1)))),
                 ("_min", extreme(values.least())),
                 ("_max", extreme(values.most())),
             ]
@@ -125,7 +125,8 @@ fn values(value: &MetricValue) -> Vec<(&'static str, SampleValue)> {
     }
 }
 
-fn buckets(values: &Distribution) -> Buckets {
+/// The buckets of a distribution, of whose values this many are one unit.
+pub(super) fn buckets(values: &Distribution, per_unit: u64) -> Buckets {
     let mut counts = [0; Buckets::COUNT];
     for bucket in values.buckets() {
         // No bucket of a line has values on both sides of a power of two.
@@ -135,5 +136,5 @@ fn buckets(values: &Distribution) -> Buckets {
     }
     // A value is in its bucket before it is in the count.
     let count = counts.iter().fold(0_u64, |all, count| all.wrapping_add(*count));
-    Buckets { counts, sum: values.sum(), count: count.max(values.count()) }
+    Buckets { counts, sum: values.sum(), count: count.max(values.count()), per_unit }
 }
