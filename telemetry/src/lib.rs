@@ -1,12 +1,12 @@
 //! Metrics and health of a node, in the forms that systems outside of its process read. `mycelium`
-//! depends on this package where its features `prometheus` and `facade` are on.
+//! depends on this package where its features `prometheus`, `facade` or `otlp` are on.
 //!
 //! Nothing here runs in the task of a service, or knows services, nodes or executors. A
 //! [`Snapshot`] is what a node knows of itself: the counters of its region, how full its rings are,
-//! and its health. [`metrics`] makes families of it; `http` serves them to Prometheus, and
-//! `facade` passes them to the crate `metrics`. `spans` sends the spans of a node to an
-//! OpenTelemetry collector, by `otlp`. All run on threads that the caller gives, until the caller
-//! stops them.
+//! and its health. [`metrics`] makes families of it; `http` serves them to Prometheus, `facade`
+//! passes them to the crate `metrics`, and `push` sends them to an OpenTelemetry collector. `spans`
+//! sends the spans of a node there, both by `otlp`. All run on threads that the caller gives, until
+//! the caller stops them.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "facade")]
@@ -16,6 +16,8 @@ pub mod http;
 pub mod metrics;
 #[cfg(feature = "otlp")]
 pub mod otlp;
+#[cfg(feature = "otlp")]
+pub mod push;
 #[cfg(feature = "otlp")]
 pub mod spans;
 

@@ -9,7 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use mycelium_core::TraceContext;
-use mycelium_telemetry::spans::{Exporter, OtlpTraces, Resource};
+use mycelium_telemetry::otlp::Resource;
+use mycelium_telemetry::spans::{Exporter, OtlpTraces};
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{Span, SpanKind, SpanSink};
 

@@ -77,8 +77,8 @@ pub use reading::{LONGEST_LABEL, Reading};
 pub use region::Region;
 pub use values::{
     BucketValue, CounterValue, EdgeValue, ExporterValue, GaugeValue, HistogramValue, Kind,
-    LatencyValue, LegacyValue, LinkValue, PublisherValue, RequesterValue, ResponderValue,
-    ServiceValue, Value, WatchdogValue,
+    LatencyValue, LegacyValue, LinkValue, PublisherValue, PusherValue, RequesterValue,
+    ResponderValue, ServiceValue, Value, WatchdogValue,
 };
 
 /// A name for a label. Spaces and `=` separate a label's parts, so they become underscores.

@@ -127,6 +127,8 @@ pub struct Buckets {
     pub(super) sum: u64,
     pub(super) count: u64,
     pub(super) per_unit: u64,
+    /// The least and the greatest value, if there are any.
+    pub(super) range: Option<(u64, u64)>,
 }
 
 impl Buckets {
@@ -161,11 +163,21 @@ impl Buckets {
         self.count
     }
 
+    /// The least and the greatest value, if there are any.
+    #[must_use]
+    pub fn range(&self) -> Option<(u64, u64)> {
+        self.range
+    }
+
     fn add(&mut self, other: &Buckets) {
         for (count, other) in self.counts.iter_mut().zip(other.counts) {
             *count = count.wrapping_add(other);
         }
         self.sum = self.sum.wrapping_add(other.sum);
         self.count = self.count.wrapping_add(other.count);
+        self.range = match (self.range, other.range) {
+            (Some((least, most)), Some(other)) => Some((least.min(other.0), most.max(other.1))),
+            (range, None) | (None, range) => range,
+        };
     }
 }

@@ -179,6 +179,19 @@ const EXPORTER: &[Name] = &[
     counter("mycelium_span_errors", "Requests with spans that failed."),
 ];
 
+const PUSHES: &str = "mycelium_metric_pushes";
+const PUSHES_HELP: &str = "Pushes of metrics to the collector, by how they ended.";
+const POINTS: &str = "mycelium_metric_points";
+const POINTS_HELP: &str = "Data points that the collector took or refused.";
+
+const PUSHER: &[Name] = &[
+    by(PUSHES, PUSHES_HELP, "outcome", "taken"),
+    by(PUSHES, PUSHES_HELP, "outcome", "failed"),
+    by(PUSHES, PUSHES_HELP, "outcome", "refused"),
+    by(POINTS, POINTS_HELP, "outcome", "taken"),
+    by(POINTS, POINTS_HELP, "outcome", "refused"),
+];
+
 const SPANS_DROPPED: &str = "Spans that no collector has, because the queue was full, the collector \
     could not be reached in time, or it refused them.";
 
@@ -195,6 +208,7 @@ pub fn names(kind: Kind) -> &'static [Name] {
         Kind::Responder => RESPONDER,
         Kind::Legacy => LEGACY,
         Kind::Exporter => EXPORTER,
+        Kind::Pusher => PUSHER,
         Kind::Counter => const { &[own("", FamilyKind::Counter)] },
         Kind::Gauge => const { &[own("", FamilyKind::Gauge)] },
         Kind::Histogram => {
@@ -235,7 +249,7 @@ pub(super) fn labels(kind: Kind) -> &'static [(&'static str, &'static str)] {
         Kind::Requester => &[("topic", "topic"), ("requester", "requester")],
         Kind::Responder => &[("topic", "topic"), ("responder", "responder")],
         Kind::Legacy => &[("legacy", "listener")],
-        Kind::Exporter => &[("exporter", "exporter")],
+        Kind::Exporter | Kind::Pusher => &[("exporter", "exporter")],
         // Services give them, or several lines make a family.
         _ => &[],
     }

@@ -136,5 +136,6 @@ pub(super) fn buckets(values: &Distribution, per_unit: u64) -> Buckets {
     }
     // A value is in its bucket before it is in the count.
     let count = counts.iter().fold(0_u64, |all, count| all.wrapping_add(*count));
-    Buckets { counts, sum: values.sum(), count: count.max(values.count()), per_unit }
+    let (count, range) = (count.max(values.count()), values.least().zip(values.most()));
+    Buckets { counts, sum: values.sum(), count, per_unit, range }
 }

@@ -1,4 +1,4 @@
-//! What the answer of a collector says about a batch.
+//! What the answer of a collector says about a request.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use super::protobuf::{Fields, Value};
 /// The longest text of a collector that is shown.
 const LONGEST_TEXT: usize = 200;
 
-/// What the answer to a request means for its batch.
+/// What the answer means for the spans or the data points of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// The collector has it, except for this number of spans.
+    /// The collector has them, except for this number.
     Taken { rejected: u64, error: Option<String> },
-    /// It may take it later, not before this time has passed.
+    /// It may take them later, not before this time has passed.
     Later { after: Option<Duration>, error: String },
-    /// It will never take it.
+    /// It will never take them.
     Refused { error: String },
 }
 

@@ -23,9 +23,12 @@ pub struct EndpointError {
 
 /// The path of spans below that of the collector.
 const TRACES: &str = "/v1/traces";
+/// That of metrics.
+const METRICS: &str = "/v1/metrics";
 
 impl Endpoint {
-    /// Reads a URL. A path that ends with `/v1/traces` is the same as the path before it.
+    /// Reads a URL. A path that ends with `/v1/traces` or `/v1/metrics` is the same as the path
+    /// before it.
     ///
     /// ```
     /// use mycelium_telemetry::otlp::Endpoint;
@@ -38,14 +41,14 @@ impl Endpoint {
     /// ```
     ///
     /// # Errors
-    /// If it is not `http://`, or has no port. Spans go to a collector of the same host or of the
-    /// same network; one of them may pass them on by TLS.
+    /// If it is not `http://`, or has no port. Spans and metrics go to a collector of the same host
+    /// or of the same network; one of them may pass them on by TLS.
     pub fn parse(url: &str) -> Result<Endpoint, EndpointError> {
         let error = |problem| EndpointError { url: url.to_owned(), problem };
         if url.starts_with("https://") {
             return Err(error(
-                "spans are sent without TLS: expected the `http://` of a collector near this node, \
-                 which passes them on",
+                "requests are sent without TLS: expected the `http://` of a collector near this \
+                 node, which passes them on",
             ));
         }
         let rest = url.strip_prefix("http://").ok_or_else(|| error("expected `http://`"))?;
@@ -64,7 +67,8 @@ impl Endpoint {
             return Err(error("expected a host, with an IPv6 address in brackets"));
         }
         let path = path.trim_end_matches('/');
-        let path = path.strip_suffix(TRACES).unwrap_or(path);
+        let before = |signal| path.strip_suffix(signal);
+        let path = before(TRACES).or_else(|| before(METRICS)).unwrap_or(path);
         Ok(Endpoint {
             authority: authority.to_owned(),
             path: path.trim_end_matches('/').to_owned(),
@@ -80,6 +84,11 @@ impl Endpoint {
     /// The path to which spans go.
     pub(crate) fn traces(&self) -> String {
         format!("{}{TRACES}", self.path)
+    }
+
+    /// The path to which metrics go.
+    pub(crate) fn metrics(&self) -> String {
+        format!("{}{METRICS}", self.path)
     }
 }
 
@@ -153,9 +162,11 @@ mod tests {
             ("http://[::1]:4318/v1/traces/", "[::1]:4318", "/v1/traces"),
             ("http://a.example:80/otlp", "a.example:80", "/otlp/v1/traces"),
             ("http://a.example:80/otlp/v1/traces", "a.example:80", "/otlp/v1/traces"),
+            ("http://a.example:80/otlp/v1/metrics", "a.example:80", "/otlp/v1/traces"),
         ] {
             let endpoint = Endpoint::parse(url).unwrap();
             assert_eq!((endpoint.authority(), &*endpoint.traces()), (authority, traces), "{url}");
+            assert_eq!(endpoint.metrics(), traces.replace("traces", "metrics"), "{url}");
         }
     }
 

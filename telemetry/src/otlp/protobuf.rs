@@ -40,6 +40,15 @@ impl Message {
         self.bytes.extend(value.to_le_bytes());
     }
 
+    pub(crate) fn double(&mut self, field: u32, value: f64) {
+        self.fixed64(field, value.to_bits());
+    }
+
+    /// A repeated field of 64 bits each, as one.
+    pub(crate) fn packed64(&mut self, field: u32, values: impl Iterator<Item = u64>) {
+        self.message(field, |packed| values.for_each(|it| packed.bytes.extend(it.to_le_bytes())));
+    }
+
     pub(crate) fn bytes(&mut self, field: u32, value: &[u8]) {
         self.key(field, WireType::Length);
         self.varint(value.len() as u64);
@@ -148,11 +157,15 @@ mod tests {
         });
         message.fixed64(16, u64::MAX);
         message.fixed32(2048, 7);
+        message.double(17, -2.0);
+        message.packed64(4, [1, 258].into_iter());
         let expected = [
             &[0x08, 0xac, 0x02, 0x10, 0, 0x1a, 0x08, 0x0a, 4][..],
             b"text",
             &[0x12, 0, 0x81, 0x01, 255, 255, 255, 255, 255, 255, 255, 255],
             &[0x85, 0x80, 0x01, 7, 0, 0, 0],
+            &[0x89, 0x01, 0, 0, 0, 0, 0, 0, 0, 0xc0],
+            &[0x22, 16, 1, 0, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0],
         ];
         assert_eq!(message.as_bytes(), expected.concat());
         let fields: Vec<_> = Fields::of(message.as_bytes()).collect();
@@ -165,6 +178,8 @@ mod tests {
                 (3, Value::Bytes(inner)),
                 (16, Value::Number(u64::MAX)),
                 (2048, Value::Number(7)),
+                (17, Value::Number((-2.0_f64).to_bits())),
+                (4, Value::Bytes(&[1, 0, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0])),
             ]
         );
         assert_eq!(Fields::of(inner).last(1), Some(Value::Bytes(b"text")));

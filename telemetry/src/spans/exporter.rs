@@ -8,12 +8,13 @@ use mycelium_transports::counters::{ExporterValue, Line};
 use mycelium_transports::local::Span;
 
 use super::encode::encode;
-use super::notice::{Notice, Notices};
+use super::notice::Notice;
 use super::queue::SpanQueue;
-use super::resource::Resource;
 use super::settings::{OtlpError, OtlpTraces};
+use crate::otlp::notice::Notices;
+use crate::otlp::port::Port;
 use crate::otlp::protobuf::Message;
-use crate::otlp::{Answer, Endpoint};
+use crate::otlp::{Answer, Endpoint, Resource};
 
 /// The pauses between attempts: after the first failure, and after many.
 const BACKOFF: Backoff =
@@ -58,22 +59,6 @@ impl Exporter {
     }
 }
 
-/// Time, and the collector.
-pub(super) trait Port {
-    /// The time, which never goes back.
-    fn now(&self) -> Duration;
-
-    /// When the exporter was stopped, if it was.
-    fn stopped_at(&self) -> Option<Duration>;
-
-    /// Waits until this time, or until something happens.
-    fn wait(&mut self, until: Duration);
-
-    /// Sends a batch, and waits for the answer until `deadline`, or until the time after a stop is
-    /// over.
-    fn post(&mut self, body: &[u8], deadline: Duration) -> Answer;
-}
-
 /// The exporter at work.
 pub(super) struct Work<F> {
     pub(super) queue: SpanQueue,
@@ -82,7 +67,7 @@ pub(super) struct Work<F> {
     pub(super) line: Line<ExporterValue>,
     pub(super) random: fastrand::Rng,
     pub(super) on_notice: F,
-    pub(super) notices: Notices,
+    pub(super) notices: Notices<Notice>,
     /// Spans that were counted as dropped by the queue.
     pub(super) dropped: u64,
     /// Attempts in a row that have failed.
@@ -116,7 +101,7 @@ impl<F: FnMut(&Notice)> Work<F> {
             }
             if !spans.is_empty() {
                 request.clear();
-                let namespace = self.settings.namespace.as_deref();
+                let namespace = self.settings.to.namespace.as_deref();
                 encode(&mut request, &self.resource, namespace, &mut spans);
                 self.send(port, &request, spans.len() as u64);
                 spans.clear();
@@ -136,10 +121,10 @@ impl<F: FnMut(&Notice)> Work<F> {
 
     /// Sends a batch until the collector has taken or refused it, or its time is over.
     fn send(&mut self, port: &mut impl Port, request: &Message, spans: u64) {
-        let deadline = port.now().saturating_add(self.settings.timeout);
+        let deadline = port.now().saturating_add(self.settings.to.timeout);
         loop {
             // The end of the node may come meanwhile.
-            let flush = self.settings.flush;
+            let flush = self.settings.to.flush;
             let stopped = port.stopped_at();
             let end = stopped.map_or(deadline, |at| deadline.min(at.saturating_add(flush)));
             let now = port.now();
@@ -168,7 +153,7 @@ impl<F: FnMut(&Notice)> Work<F> {
                 }
                 Answer::Later { after, error } => {
                     self.count_error(error);
-                    let timeout = self.settings.timeout;
+                    let timeout = self.settings.to.timeout;
                     let pause = if let Some(after) = after {
                         after.min(timeout)
                     } else {

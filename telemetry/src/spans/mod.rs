@@ -15,20 +15,18 @@
 //! most [`OtlpTraces::flush`].
 //!
 //! To read: `settings.rs`, `queue.rs`, `exporter.rs` (batches, retries, counts; its time is an
-//! argument), `port.rs` (the real time and the real collector), `notice.rs`,
-//! `encode.rs` (the bytes), `resource.rs`.
+//! argument), `open.rs` (with the real time and the real collector), `notice.rs`, `encode.rs` (the
+//! bytes).
 
 mod encode;
 mod exporter;
 mod notice;
-mod port;
+mod open;
 mod queue;
-mod resource;
 mod settings;
 
 pub use exporter::Exporter;
 pub use notice::Notice;
-pub use port::{OpenExporter, Stopper};
+pub use open::{OpenExporter, Stopper};
 pub use queue::SpanQueue;
-pub use resource::Resource;
 pub use settings::{OtlpError, OtlpTraces};

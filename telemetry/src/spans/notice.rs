@@ -1,10 +1,8 @@
-//! Notices of drops and errors for the owner of an exporter, at most one a minute.
+//! What the owner of an exporter of spans is told.
 
 use std::fmt;
-use std::time::Duration;
 
-/// The least time between two notices.
-const PAUSE: Duration = Duration::from_secs(60);
+use crate::otlp::notice::Collected;
 
 /// Spans that were dropped, and errors, since the last notice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,36 +45,8 @@ impl fmt::Display for Notice {
     }
 }
 
-/// Collects drops and errors until a notice is due.
-#[derive(Debug, Default)]
-pub(super) struct Notices {
-    open: Notice,
-    told_at: Option<Duration>,
-}
-
-impl Notices {
-    pub(super) fn open(&mut self) -> &mut Notice {
-        &mut self.open
-    }
-
-    /// The notice that is due now, if one is.
-    pub(super) fn due(&mut self, now: Duration) -> Option<Notice> {
-        let due = self.due_at()?;
-        (now >= due).then(|| {
-            self.told_at = Some(now);
-            std::mem::take(&mut self.open)
-        })
-    }
-
-    /// When the next notice is due, if anything has happened.
-    pub(super) fn due_at(&self) -> Option<Duration> {
-        let Notice { errors, .. } = self.open;
-        let is_open = errors > 0 || self.open.dropped() > 0;
-        is_open.then(|| self.told_at.map_or(Duration::ZERO, |told| told.saturating_add(PAUSE)))
-    }
-
-    /// The last notice, at the end.
-    pub(super) fn rest(&mut self) -> Option<Notice> {
-        self.due(Duration::MAX)
+impl Collected for Notice {
+    fn is_any(&self) -> bool {
+        self.errors > 0 || self.dropped() > 0
     }
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::otlp::{Endpoint, EndpointError, HeaderError, Headers};
+use crate::otlp::destination::Destination;
+use crate::otlp::{Endpoint, EndpointError, HeaderError};
 
 /// Where the spans of a node go: to a collector that speaks OTLP over HTTP, such as the
 /// OpenTelemetry Collector, Jaeger or Tempo.
@@ -25,13 +26,8 @@ use crate::otlp::{Endpoint, EndpointError, HeaderError, Headers};
 /// Mistakes, such as a URL without a port, are errors when a node is built.
 #[derive(Clone, Debug)]
 pub struct OtlpTraces {
-    pub(super) endpoint: Result<Endpoint, EndpointError>,
-    pub(super) headers: Headers,
-    header_error: Option<HeaderError>,
+    pub(super) to: Destination,
     sample: Option<f64>,
-    pub(super) namespace: Option<String>,
-    pub(super) timeout: Duration,
-    pub(super) flush: Duration,
     pub(super) delay: Duration,
     pub(super) batch: usize,
     pub(super) queue: usize,
@@ -75,13 +71,8 @@ impl OtlpTraces {
     #[must_use]
     pub fn new(url: &str) -> OtlpTraces {
         OtlpTraces {
-            endpoint: Endpoint::parse(url),
-            headers: Headers::default(),
-            header_error: None,
+            to: Destination::new(url),
             sample: None,
-            namespace: None,
-            timeout: Duration::from_secs(10),
-            flush: Duration::from_secs(2),
             delay: Duration::from_secs(1),
             batch: 512,
             queue: 4096,
@@ -100,16 +91,14 @@ impl OtlpTraces {
     /// name in other applications. By default it is absent.
     #[must_use]
     pub fn namespace(mut self, namespace: &str) -> OtlpTraces {
-        self.namespace = Some(namespace.to_owned());
+        self.to.namespace = Some(namespace.to_owned());
         self
     }
 
     /// Adds a header to each request, such as `authorization`.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> OtlpTraces {
-        if let Err(error) = self.headers.set(name, value) {
-            self.header_error.get_or_insert(error);
-        }
+        self.to.set_header(name, value);
         self
     }
 
@@ -117,7 +106,7 @@ impl OtlpTraces {
     /// that took longer are dropped.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> OtlpTraces {
-        self.timeout = timeout;
+        self.to.timeout = timeout;
         self
     }
 
@@ -125,7 +114,7 @@ impl OtlpTraces {
     /// default.
     #[must_use]
     pub fn flush(mut self, flush: Duration) -> OtlpTraces {
-        self.flush = flush;
+        self.to.flush = flush;
         self
     }
 
@@ -160,17 +149,14 @@ impl OtlpTraces {
     /// Replaces the URL of the collector.
     #[must_use]
     pub fn to(mut self, url: &str) -> OtlpTraces {
-        self.endpoint = Endpoint::parse(url);
+        self.to.set_url(url);
         self
     }
 
     /// Checks the settings. Returns where the collector is, and the places of the queue.
     pub(super) fn check(&self) -> Result<(Endpoint, usize), OtlpError> {
-        let endpoint = self.endpoint.clone()?;
-        if let Some(error) = &self.header_error {
-            return Err(error.clone().into());
-        }
-        if self.timeout.is_zero() {
+        let endpoint = self.to.check::<OtlpError>()?;
+        if self.to.timeout.is_zero() {
             return Err(OtlpError::Timeout);
         }
         if !(1..=MOST).contains(&self.queue) {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
@@ -20,7 +21,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 /// What the collector does with a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
-    /// It takes the spans.
+    /// It takes the spans or metrics: the answer is the same.
     Take,
     /// It answers with these bytes.
     Bytes(Vec<u8>),
@@ -50,6 +51,10 @@ impl Request {
 
     pub(crate) fn spans(&self) -> ExportTraceServiceRequest {
         ExportTraceServiceRequest::decode(&*self.body).expect("OTLP")
+    }
+
+    pub(crate) fn metrics(&self) -> ExportMetricsServiceRequest {
+        ExportMetricsServiceRequest::decode(&*self.body).expect("OTLP")
     }
 
     /// How many spans it has.

@@ -6,7 +6,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use mycelium_core::TraceContext;
-use mycelium_telemetry::spans::{Exporter, Notice, OtlpTraces, Resource, SpanQueue, Stopper};
+use mycelium_telemetry::otlp::Resource;
+use mycelium_telemetry::spans::{Exporter, Notice, OtlpTraces, SpanQueue, Stopper};
 use mycelium_transports::counters::{Reading, Region};
 use mycelium_transports::local::{Span, SpanKind, SpanSink};
 

@@ -79,7 +79,8 @@ fn values_of(reading: &Reading) -> Option<(Distribution, u64)> {
         | Kind::Requester
         | Kind::Responder
         | Kind::Legacy
-        | Kind::Exporter => None,
+        | Kind::Exporter
+        | Kind::Pusher => None,
     }
 }
 

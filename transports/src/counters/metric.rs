@@ -61,7 +61,8 @@ impl MetricValue {
             | Kind::Responder
             | Kind::Legacy
             | Kind::Exporter
-            | Kind::Latency => return None,
+            | Kind::Latency
+            | Kind::Pusher => return None,
         })
     }
 

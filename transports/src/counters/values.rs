@@ -41,11 +41,13 @@ pub enum Kind {
     Exporter,
     /// The latencies of one topic's messages at one reader: [`LatencyValue`].
     Latency,
+    /// A pusher of metrics: [`PusherValue`].
+    Pusher,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 14] = [
+    pub const ALL: [Kind; 15] = [
         Kind::Publisher,
         Kind::Edge,
         Kind::Service,
@@ -60,6 +62,7 @@ impl Kind {
         Kind::Legacy,
         Kind::Exporter,
         Kind::Latency,
+        Kind::Pusher,
     ];
 
     /// The name of the kind in the region.
@@ -80,6 +83,7 @@ impl Kind {
             Kind::Legacy => "legacy",
             Kind::Exporter => "exporter",
             Kind::Latency => "latency",
+            Kind::Pusher => "pusher",
         }
     }
 
@@ -101,6 +105,7 @@ impl Kind {
             Kind::Legacy => LegacyValue::NAMES,
             Kind::Exporter => ExporterValue::NAMES,
             Kind::Latency => LatencyValue::NAMES,
+            Kind::Pusher => PusherValue::NAMES,
         }
     }
 
@@ -325,6 +330,20 @@ values! {
         Batches = "batches",
         /// Requests that failed, or whose answer was an error.
         Errors = "errors",
+    }
+
+    /// Values of a [`Kind::Pusher`]. Each push that has begun is counted once, when it has ended.
+    PusherValue of Pusher {
+        /// Pushes that the collector took.
+        Taken = "taken",
+        /// Pushes that ended early, because the collector could not be reached in time.
+        Failed = "failed",
+        /// Pushes of which the collector refused a part.
+        Refused = "refused",
+        /// Data points that the collector took.
+        Points = "points",
+        /// Data points that the collector refused.
+        PointsRefused = "points_refused",
     }
 
     /// Values of a [`Kind::Counter`].

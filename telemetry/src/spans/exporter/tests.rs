@@ -82,7 +82,7 @@ impl Port for Stage {
     fn post(&mut self, body: &[u8], deadline: Duration) -> Answer {
         assert!(!body.is_empty() && self.posts.len() < 1000);
         self.posts.push(self.now());
-        let end = self.script.stop_at.saturating_add(self.script.settings.flush).min(deadline);
+        let end = self.script.stop_at.saturating_add(self.script.settings.to.flush).min(deadline);
         let done = self.now() + self.script.takes;
         self.go_to(done.min(end));
         if done > end {

@@ -1,9 +1,13 @@
-//! What the spans of a node have in common.
+//! The node of spans and metrics, as an OpenTelemetry *resource*.
 
 use std::process;
 
-/// The node that spans come from, as attributes of OpenTelemetry's *resource*. Each service of the
-/// node is a resource of its own: `service.name` is the name of the service.
+use super::common::{Attribute, attribute};
+use super::protobuf::Message;
+
+/// The node that spans and metrics come from, as attributes of OpenTelemetry's *resource*. For
+/// spans each service of the node is a resource of its own, for metrics the node is one:
+/// `service.name` is the name of the service, or that of the node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resource {
     /// The name of the node: `mycelium.node`.
@@ -25,8 +29,23 @@ impl Resource {
         Resource { node: node.to_owned(), host: host(), instance, process: process::id() }
     }
 
+    /// Writes the attributes of a `Resource`, with this `service.name`.
+    pub(crate) fn write(&self, message: &mut Message, service: &str, namespace: Option<&str>) {
+        let Resource { node, host, instance: _, process } = self;
+        let mut text = |key, value: &str| attribute(message, 1, key, Attribute::Text(value));
+        text("service.name", service);
+        namespace.into_iter().for_each(|namespace| text("service.namespace", namespace));
+        text("service.instance.id", &self.instance_id());
+        text("mycelium.node", node);
+        host.iter().for_each(|host| text("host.name", host));
+        text("telemetry.sdk.name", "mycelium");
+        text("telemetry.sdk.language", "rust");
+        text("telemetry.sdk.version", env!("CARGO_PKG_VERSION"));
+        attribute(message, 1, "process.pid", Attribute::Number((*process).into()));
+    }
+
     /// The instance as text.
-    pub(super) fn instance_id(&self) -> String {
+    fn instance_id(&self) -> String {
         let digits = format!("{:032x}", self.instance);
         let ends = [8, 12, 16, 20, 32];
         let starts = [0].into_iter().chain(ends);

@@ -1,0 +1,56 @@
+//! Where the requests of a signal go, and how long they may take.
+
+use std::time::Duration;
+
+use super::{Endpoint, EndpointError, HeaderError, Headers};
+
+/// The settings that all signals have. A mistake is kept until [`check`](Destination::check), so
+/// that builders need no `?`.
+#[derive(Clone, Debug)]
+pub(crate) struct Destination {
+    endpoint: Result<Endpoint, EndpointError>,
+    headers: Headers,
+    header_error: Option<HeaderError>,
+    /// `service.namespace`.
+    pub(crate) namespace: Option<String>,
+    pub(crate) timeout: Duration,
+    /// How long the end of the node may wait.
+    pub(crate) flush: Duration,
+}
+
+impl Destination {
+    /// The collector with this URL, with the default times.
+    pub(crate) fn new(url: &str) -> Destination {
+        Destination {
+            endpoint: Endpoint::parse(url),
+            headers: Headers::default(),
+            header_error: None,
+            namespace: None,
+            timeout: Duration::from_secs(10),
+            flush: Duration::from_secs(2),
+        }
+    }
+
+    pub(crate) fn set_url(&mut self, url: &str) {
+        self.endpoint = Endpoint::parse(url);
+    }
+
+    pub(crate) fn set_header(&mut self, name: &str, value: &str) {
+        if let Err(error) = self.headers.set(name, value) {
+            self.header_error.get_or_insert(error);
+        }
+    }
+
+    pub(crate) fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    /// Where the collector is, if the settings have no mistake.
+    pub(crate) fn check<E: From<EndpointError> + From<HeaderError>>(&self) -> Result<Endpoint, E> {
+        let endpoint = self.endpoint.clone()?;
+        match &self.header_error {
+            Some(error) => Err(error.clone().into()),
+            None => Ok(endpoint),
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! The pusher on virtual time, with a collector that answers as a script says.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use mycelium_transports::counters::{Line, PublisherValue, Region};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
+use prost::Message as _;
+
+use super::*;
+use crate::metrics::Collector;
+use crate::otlp::Resource;
+use crate::{Snapshot, Source};
+
+/// The pusher of a test runs no longer.
+const END: Duration = seconds(1000);
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A node that counts the seconds.
+struct Node(Arc<Region>);
+
+impl Source for Node {
+    fn snapshot(&self) -> Option<Snapshot> {
+        let (node, readings) = ("main".to_owned(), self.0.read());
+        Some(Snapshot { node, readings, ..Snapshot::default() })
+    }
+
+    fn live(&self) -> Result<String, String> {
+        unreachable!("metrics only")
+    }
+
+    fn ready(&self) -> Result<String, String> {
+        unreachable!("metrics only")
+    }
+}
+
+/// The world of a pusher.
+struct Script {
+    settings: OtlpMetrics,
+    stop_at: Duration,
+    /// How long the collector takes for an answer.
+    takes: Duration,
+    /// Its answer, given the time.
+    answer: fn(Duration) -> Answer,
+    /// How many publishers the node has.
+    publishers: usize,
+}
+
+/// A script while it runs.
+struct Stage {
+    script: Script,
+    lines: Vec<Line<PublisherValue>>,
+    now: Rc<Cell<Duration>>,
+    posts: Vec<Post>,
+}
+
+/// A request: when it began, its points, and the messages that publishers have sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Post {
+    at: Duration,
+    points: usize,
+    sent: Vec<i64>,
+}
+
+struct Outcome {
+    posts: Vec<Post>,
+    notices: Vec<(Duration, PushNotice)>,
+    /// Pushes: taken, failed, refused.
+    pushes: [u64; 3],
+    /// Points: taken, refused.
+    points: [u64; 2],
+    ended_at: Duration,
+}
+
+impl Outcome {
+    fn times(&self) -> Vec<Duration> {
+        self.posts.iter().map(|post| post.at).collect()
+    }
+}
+
+impl Stage {
+    fn go_to(&mut self, time: Duration) {
+        self.now.set(self.now.get().max(time));
+        let seconds = self.now.get().as_secs();
+        self.lines.iter().for_each(|line| line.set(PublisherValue::Sent, seconds));
+    }
+}
+
+impl Port for Stage {
+    fn now(&self) -> Duration {
+        self.now.get()
+    }
+
+    fn stopped_at(&self) -> Option<Duration> {
+        (self.now() >= self.script.stop_at).then_some(self.script.stop_at)
+    }
+
+    fn wait(&mut self, until: Duration) {
+        assert!(self.now() < END, "the pusher does not end");
+        let stop = Some(self.script.stop_at).filter(|stop| *stop > self.now());
+        self.go_to(stop.map_or(until, |stop| stop.min(until)));
+    }
+
+    fn post(&mut self, body: &[u8], deadline: Duration) -> Answer {
+        assert!(self.posts.len() < 1000);
+        self.posts.push(post(self.now(), body));
+        let end = self.script.stop_at.saturating_add(self.script.settings.to.flush).min(deadline);
+        let done = self.now() + self.script.takes;
+        self.go_to(done.min(end));
+        if done > end {
+            return Answer::Later { after: None, error: "late".to_owned() };
+        }
+        (self.script.answer)(self.now())
+    }
+}
+
+fn post(at: Duration, body: &[u8]) -> Post {
+    let request = ExportMetricsServiceRequest::decode(body).expect("OTLP");
+    let [resource] = &*request.resource_metrics else { panic!("one node") };
+    let [scope] = &*resource.scope_metrics else { panic!("one scope") };
+    let mut post = Post { at, points: 0, sent: Vec::new() };
+    for metric in &scope.metrics {
+        let points = match metric.data.as_ref().expect("data") {
+            Data::Sum(sum) => &sum.data_points,
+            Data::Gauge(gauge) => &gauge.data_points,
+            other => panic!("{other:?}"),
+        };
+        post.points += points.len();
+        if metric.name == "mycelium_messages_sent" {
+            let values = points.iter().map(|point| match point.value {
+                Some(Value::AsInt(value)) => value,
+                other => panic!("{other:?}"),
+            });
+            post.sent.extend(values);
+        }
+    }
+    post
+}
+
+fn taken(_: Duration) -> Answer {
+    Answer::Taken { rejected: 0, error: None }
+}
+
+fn away(_: Duration) -> Answer {
+    Answer::Later { after: None, error: "connection refused".to_owned() }
+}
+
+fn script(answer: fn(Duration) -> Answer) -> Script {
+    let settings = OtlpMetrics::new("http://127.0.0.1:4318");
+    Script { settings, stop_at: seconds(35), takes: Duration::ZERO, answer, publishers: 1 }
+}
+
+impl Script {
+    fn run(self) -> Outcome {
+        let region = Region::new(64);
+        let line = region.line("exporter=metrics");
+        let lines = (0..self.publishers).map(|it| region.line(&format!("topic=t publisher=p{it}")));
+        let lines = lines.collect();
+        let node = PushedNode {
+            resource: Resource::of_node("main", 7),
+            source: Box::new(Node(region)),
+            collector: Collector::with_most(usize::MAX),
+            line,
+            wall_clock: Box::new(|| UNIX_EPOCH),
+        };
+        let now = Rc::<Cell<Duration>>::default();
+        let notices = Rc::<RefCell<Vec<_>>>::default();
+        let settings = self.settings.clone();
+        let mut stage = Stage { script: self, lines, now: now.clone(), posts: Vec::new() };
+        let mut work = Work {
+            settings,
+            node,
+            began: UNIX_EPOCH,
+            on_notice: |notice: &PushNotice| notices.borrow_mut().push((now.get(), notice.clone())),
+            notices: Notices::default(),
+            failures: 0,
+            not_before: Duration::ZERO,
+        };
+        work.run(&mut stage);
+        let value = |value| work.node.line.get(value);
+        Outcome {
+            posts: stage.posts,
+            pushes: [PusherValue::Taken, PusherValue::Failed, PusherValue::Refused].map(value),
+            points: [PusherValue::Points, PusherValue::PointsRefused].map(value),
+            notices: notices.take(),
+            ended_at: now.get(),
+        }
+    }
+}
+
+#[test]
+fn metrics_are_pushed_at_the_start_at_each_interval_and_at_the_end() {
+    let outcome = script(taken).run();
+    assert_eq!(outcome.times(), [0, 10, 20, 30, 35].map(seconds));
+    let sent: Vec<_> = outcome.posts.iter().flat_map(|post| &post.sent).collect();
+    assert_eq!(sent, [&0, &10, &20, &30, &35], "each has the values of its time");
+    assert_eq!((outcome.pushes, outcome.ended_at), ([5, 0, 0], seconds(35)));
+    let points: usize = outcome.posts.iter().map(|post| post.points).sum();
+    assert_eq!((outcome.points, outcome.notices.len()), ([points as u64, 0], 0));
+    let often = Script { stop_at: seconds(3), ..script(taken) };
+    let settings = often.settings.clone().interval(seconds(1));
+    let outcome = Script { settings, ..often }.run();
+    assert_eq!(outcome.times(), [0, 1, 2, 3].map(seconds));
+}
+
+#[test]
+fn what_a_collector_did_not_take_is_not_sent_again_but_newer_values_are() {
+    let answer = |now| if now < seconds(15) { away(now) } else { taken(now) };
+    let outcome = script(answer).run();
+    assert_eq!(outcome.times(), [0, 10, 20, 30, 35].map(seconds));
+    assert_eq!((outcome.posts[2].sent.clone(), outcome.pushes), (vec![20], [3, 2, 0]));
+    // The first error at once, the rest at the end.
+    let times: Vec<_> = outcome.notices.iter().map(|(at, notice)| (*at, notice.failed)).collect();
+    assert_eq!(times, [(seconds(0), 1), (seconds(35), 1)]);
+    assert_eq!(outcome.notices[0].1.error.as_deref(), Some("connection refused"));
+    let text = "1 pushes failed; the next one has newer values";
+    assert_eq!(outcome.notices[0].1.to_string(), text);
+}
+
+#[test]
+fn a_collector_that_is_away_costs_one_line_a_minute_and_no_wait_at_the_end() {
+    let outcome = Script { stop_at: seconds(605), ..script(away) }.run();
+    assert_eq!((outcome.pushes, outcome.ended_at), ([0, 61, 0], seconds(605)));
+    let minutes: Vec<_> = (0..=10).map(|minute| seconds(60 * minute)).collect();
+    let times: Vec<_> = outcome.notices.iter().map(|(at, _)| *at).collect();
+    assert_eq!(times, [&*minutes, &[seconds(605)]].concat(), "the rest at the end");
+    let told: u64 = outcome.notices.iter().map(|(_, notice)| notice.failed).sum();
+    assert_eq!(told, 61, "all are reported");
+    // One that was not tried twice is tried at the end.
+    let outcome = Script { stop_at: seconds(5), ..script(away) }.run();
+    assert_eq!((outcome.times(), outcome.pushes), ([0, 5].map(seconds).into(), [0, 2, 0]));
+}
+
+#[test]
+fn retry_after_is_honoured() {
+    fn busy(after: u64) -> Answer {
+        Answer::Later { after: Some(seconds(after)), error: "busy".to_owned() }
+    }
+    let answer = |now| if now < seconds(10) { busy(13) } else { taken(now) };
+    let outcome = script(answer).run();
+    assert_eq!(outcome.times(), [0, 13, 20, 30, 35].map(seconds));
+    // For five minutes at most. The end waits for it only within its time.
+    let hours = |now| if now < seconds(10) { busy(36_000) } else { taken(now) };
+    let outcome = Script { stop_at: seconds(305), ..script(hours) }.run();
+    assert_eq!(outcome.times(), [0, 300, 305].map(seconds));
+    let outcome = script(hours).run();
+    assert_eq!((outcome.times(), outcome.ended_at), (vec![seconds(0)], seconds(35)));
+    let soon = Script { stop_at: seconds(12), ..script(answer) };
+    let outcome = soon.run();
+    assert_eq!((outcome.times(), outcome.ended_at), ([0, 13].map(seconds).into(), seconds(13)));
+}
+
+#[test]
+fn a_slow_collector_has_the_time_of_a_request_and_pushes_do_not_pile_up() {
+    let slow = Script { takes: seconds(8), ..script(taken) }.run();
+    assert_eq!(slow.times(), [0, 10, 20, 30].map(seconds));
+    // The last one was stopped, with 2 s left.
+    assert_eq!((slow.pushes, slow.ended_at), ([3, 1, 0], seconds(37)));
+    let late = Script { takes: seconds(60), stop_at: seconds(55), ..script(taken) }.run();
+    assert_eq!(late.times(), [0, 20, 40].map(seconds), "each ends after its 10 s");
+    assert_eq!((late.pushes, late.ended_at), ([0, 3, 0], seconds(55)));
+}
+
+#[test]
+fn what_a_collector_refuses_is_counted_and_the_rest_is_sent() {
+    let answer = |now| match now {
+        Duration::ZERO => Answer::Refused { error: "the collector answered 404".to_owned() },
+        _ => Answer::Taken { rejected: 3, error: Some("too old".to_owned()) },
+    };
+    let script = Script { stop_at: seconds(5), publishers: 1500, ..script(answer) };
+    let outcome = script.run();
+    // Six requests of each push: all are sent, although the first is refused.
+    let points = outcome.posts[0].points as u64;
+    assert_eq!((points, outcome.posts.len() % 2), (1000, 0));
+    let all: usize = outcome.posts.iter().map(|post| post.points).sum();
+    let of_push = all as u64 / 2;
+    let requests = outcome.posts.len() as u64 / 2;
+    assert_eq!(outcome.pushes, [0, 0, 2]);
+    assert_eq!(outcome.points, [of_push - 3 * requests, of_push + 3 * requests]);
+    assert_eq!(outcome.notices.last().unwrap().1.error.as_deref(), Some("too old"));
+}
+
+#[test]
+fn a_push_of_many_points_has_requests_of_a_thousand() {
+    let outcome = Script { publishers: 2500, stop_at: seconds(0), ..script(taken) }.run();
+    let (last, others) = outcome.posts.split_last().unwrap();
+    assert!(others.len() >= 9 && others.iter().all(|post| post.points == 1000));
+    assert!((1..=1000).contains(&last.points));
+    let sent: usize = outcome.posts.iter().map(|post| post.sent.len()).sum();
+    assert_eq!((sent, outcome.pushes), (2500, [1, 0, 0]), "each is sent once");
+    // A failure ends the push: the next one has newer values of all.
+    let outcome = Script { publishers: 2500, stop_at: seconds(10), ..script(away) }.run();
+    assert_eq!((outcome.times(), outcome.pushes), ([0, 10].map(seconds).into(), [0, 2, 0]));
+}
+
+#[test]
+fn an_end_without_time_sends_nothing() {
+    let settings = OtlpMetrics::new("http://127.0.0.1:4318").flush(Duration::ZERO);
+    let outcome = Script { settings, ..script(taken) }.run();
+    assert_eq!(outcome.times(), [0, 10, 20, 30].map(seconds));
+}
+
+#[test]
+fn settings_are_checked() {
+    let new = || OtlpMetrics::new("http://127.0.0.1:4318");
+    let error = |settings| Pusher::new(settings).unwrap_err().to_string();
+    assert_eq!(
+        error(new().interval(Duration::from_millis(999))),
+        "invalid interval 999ms between pushes of metrics: expected 1 s or more"
+    );
+    assert_eq!(
+        error(new().timeout(Duration::ZERO)),
+        "invalid timeout of a request with metrics: expected more than 0 s"
+    );
+    assert!(error(new().to("https://a.example:443")).contains("requests are sent without TLS"));
+    assert!(error(new().header("host", "x")).starts_with("invalid header `host`"));
+    assert!(error(OtlpMetrics::new("localhost")).contains("expected `http://`"));
+}

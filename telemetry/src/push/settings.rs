@@ -1,0 +1,122 @@
+//! Where metrics go, and how often.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::otlp::destination::Destination;
+use crate::otlp::{Endpoint, EndpointError, HeaderError};
+
+/// Where the metrics of a node go: to a collector that speaks OTLP over HTTP, such as the
+/// OpenTelemetry Collector, or Prometheus with its receiver for OTLP.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use mycelium_telemetry::push::OtlpMetrics;
+///
+/// let metrics = OtlpMetrics::new("http://127.0.0.1:4318")
+///     .interval(Duration::from_secs(60))
+///     .namespace("bandit")
+///     .header("authorization", "Bearer abc")
+///     .timeout(Duration::from_secs(5));
+/// # drop(metrics);
+/// ```
+///
+/// Mistakes, such as a URL without a port, are errors when a node is built.
+#[derive(Clone, Debug)]
+pub struct OtlpMetrics {
+    pub(super) to: Destination,
+    pub(super) interval: Duration,
+}
+
+/// Why metrics cannot be pushed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum OtlpMetricsError {
+    /// The URL of the collector.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// A header.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    /// There is no time to send anything.
+    #[error("invalid timeout of a request with metrics: expected more than 0 s")]
+    Timeout,
+    /// Metrics would be pushed too often.
+    #[error("invalid interval {interval:?} between pushes of metrics: expected 1 s or more")]
+    Interval {
+        /// The requested interval.
+        interval: Duration,
+    },
+}
+
+impl OtlpMetrics {
+    /// The shortest interval.
+    pub const OFTENEST: Duration = Duration::from_secs(1);
+
+    /// Metrics go to the collector with this URL: `http://`, a host and a port. They are sent to
+    /// `/v1/metrics` there, or below the path of the URL.
+    #[must_use]
+    pub fn new(url: &str) -> OtlpMetrics {
+        OtlpMetrics { to: Destination::new(url), interval: Duration::from_secs(10) }
+    }
+
+    /// Sets the time between two pushes, 1 s or more. 10 s by default. There is one at the start and
+    /// one at the end, too.
+    #[must_use]
+    pub fn interval(mut self, interval: Duration) -> OtlpMetrics {
+        self.interval = interval;
+        self
+    }
+
+    /// Sets `service.namespace` of the node, which distinguishes it from nodes of the same name in
+    /// other applications. By default it is absent.
+    #[must_use]
+    pub fn namespace(mut self, namespace: &str) -> OtlpMetrics {
+        self.to.namespace = Some(namespace.to_owned());
+        self
+    }
+
+    /// Adds a header to each request, such as `authorization`.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> OtlpMetrics {
+        self.to.set_header(name, value);
+        self
+    }
+
+    /// Sets how long a request may take. 10 s by default. What the collector did not take by then is
+    /// in the next push, with newer values.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> OtlpMetrics {
+        self.to.timeout = timeout;
+        self
+    }
+
+    /// Sets how long the end of the node may wait for the collector to take the last values. 2 s by
+    /// default. With 0 s they are not sent.
+    #[must_use]
+    pub fn flush(mut self, flush: Duration) -> OtlpMetrics {
+        self.to.flush = flush;
+        self
+    }
+
+    /// Replaces the URL of the collector.
+    #[must_use]
+    pub fn to(mut self, url: &str) -> OtlpMetrics {
+        self.to.set_url(url);
+        self
+    }
+
+    /// Checks the settings. Returns where the collector is.
+    pub(super) fn check(&self) -> Result<Endpoint, OtlpMetricsError> {
+        let endpoint = self.to.check::<OtlpMetricsError>()?;
+        if self.to.timeout.is_zero() {
+            return Err(OtlpMetricsError::Timeout);
+        }
+        if self.interval < OtlpMetrics::OFTENEST {
+            return Err(OtlpMetricsError::Interval { interval: self.interval });
+        }
+        Ok(endpoint)
+    }
+}

@@ -1,0 +1,264 @@
+//! What a collector gets, read by the official definitions: those of Rust, and those of Python.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use mycelium_telemetry::Source;
+use mycelium_telemetry::metrics::text::Format;
+use mycelium_telemetry::metrics::{Collector as Families, LABEL_SETS};
+use mycelium_telemetry::push::OtlpMetrics;
+use mycelium_transports::counters::{CounterValue, GaugeValue, LinkValue, PublisherValue, Region};
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
+use opentelemetry_proto::tonic::metrics::v1::{
+    AggregationTemporality, HistogramDataPoint, Metric, NumberDataPoint,
+};
+
+use super::collector::{Collector, Request};
+use super::faults::{Node, Running};
+
+const START: u64 = 1_700_000_000_000_000_005;
+
+/// A node with a publisher, a link and the metrics of a service.
+fn region() -> Arc<Region> {
+    let region = Region::new(1024);
+    region.line("topic=swaps publisher=Feed epoch=1").set(PublisherValue::Sent, 7);
+    region.line("link=keeper role=reader").set(LinkValue::BytesSent, 900);
+    region.line("service=Store metric=orders.stored side=buy").set(CounterValue::Count, u64::MAX);
+    let open = region.line("service=Store metric=open");
+    open.set(GaugeValue::Value, (-7_i64).cast_unsigned());
+    let sizes = region.histogram("service=Store metric=sizes");
+    [3, 4, 1000, u64::MAX].into_iter().for_each(|value| sizes.record(value));
+    drop(region.histogram("service=Store metric=empty"));
+    region
+}
+
+/// The last values of a node.
+fn received(region: &Arc<Region>) -> Request {
+    let collector = Collector::new([]);
+    let settings = OtlpMetrics::new(&format!("{}/otlp/v1/metrics", collector.url()));
+    let settings = settings.namespace("bandit").header("authorization", "Bearer abc");
+    let running = Running::start(settings, region);
+    collector.request();
+    running.end();
+    collector.request()
+}
+
+fn texts(pairs: &[KeyValue]) -> BTreeMap<&str, String> {
+    let text = |pair: &KeyValue| match pair.value.as_ref().unwrap().value.as_ref().unwrap() {
+        Any::StringValue(text) => text.clone(),
+        Any::IntValue(number) => number.to_string(),
+        other => panic!("{other:?}"),
+    };
+    pairs.iter().map(|pair| (pair.key.as_str(), text(pair))).collect()
+}
+
+fn metrics(request: &Request) -> Vec<Metric> {
+    let [resource] = request.metrics().resource_metrics.try_into().unwrap();
+    let [scope] = resource.scope_metrics.try_into().unwrap();
+    scope.metrics
+}
+
+fn metric<'m>(metrics: &'m [Metric], name: &str) -> &'m Metric {
+    metrics.iter().find(|metric| metric.name == name).unwrap_or_else(|| panic!("no {name}"))
+}
+
+fn number(point: &NumberDataPoint) -> i64 {
+    match point.value {
+        Some(Value::AsInt(value)) => value,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_node_is_the_resource() {
+    let request = received(&region());
+    assert_eq!(request.line, "POST /otlp/v1/metrics HTTP/1.1");
+    assert_eq!(request.header("content-type"), "application/x-protobuf");
+    assert_eq!(request.header("authorization"), "Bearer abc");
+    let [of_node] = request.metrics().resource_metrics.try_into().unwrap();
+    let attributes = of_node.resource.unwrap().attributes;
+    let attributes = texts(&attributes);
+    assert_eq!(attributes["service.name"], "main");
+    assert_eq!(attributes["service.namespace"], "bandit");
+    assert_eq!(attributes["service.instance.id"], "00000000-0000-4000-8000-000000000007");
+    assert_eq!(attributes["mycelium.node"], "main");
+    assert_eq!(attributes["process.pid"], std::process::id().to_string());
+    assert_eq!(of_node.scope_metrics[0].scope.as_ref().unwrap().name, "mycelium");
+}
+
+#[test]
+fn counters_are_cumulative_monotonic_sums_and_gauges_have_no_start() {
+    let metrics = metrics(&received(&region()));
+    let sent = metric(&metrics, "mycelium_messages_sent");
+    assert_eq!((&*sent.description, &*sent.unit), ("Messages that the publisher has sent.", ""));
+    let Some(Data::Sum(sum)) = &sent.data else { panic!("{sent:?}") };
+    assert!(sum.is_monotonic);
+    assert_eq!(sum.aggregation_temporality(), AggregationTemporality::Cumulative);
+    let [point] = &*sum.data_points else { panic!("{sum:?}") };
+    assert_eq!((point.start_time_unix_nano, point.time_unix_nano), (START, START));
+    assert_eq!((number(point), point.flags), (7, 0));
+    let expected = [("node", "main"), ("publisher", "Feed"), ("topic", "swaps")];
+    let expected = expected.map(|(key, value)| (key, value.to_owned()));
+    assert_eq!(texts(&point.attributes), BTreeMap::from(expected));
+    assert_eq!(metric(&metrics, "mycelium_link_sent_bytes").unit, "By");
+    // A sum is an `int64` there.
+    let Some(Data::Sum(sum)) = &metric(&metrics, "orders_stored").data else { panic!() };
+    assert_eq!(number(&sum.data_points[0]), i64::MAX);
+    let Some(Data::Gauge(gauge)) = &metric(&metrics, "open").data else { panic!() };
+    let [point] = &*gauge.data_points else { panic!("{gauge:?}") };
+    assert_eq!((number(point), point.start_time_unix_nano, point.time_unix_nano), (-7, 0, START));
+}
+
+#[test]
+fn histograms_have_explicit_bounds_and_their_least_and_greatest_values() {
+    let metrics = metrics(&received(&region()));
+    let points = |name: &str| -> HistogramDataPoint {
+        let Some(Data::Histogram(histogram)) = &metric(&metrics, name).data else { panic!() };
+        assert_eq!(histogram.aggregation_temporality(), AggregationTemporality::Cumulative);
+        let [point] = &*histogram.data_points else { panic!("{histogram:?}") };
+        point.clone()
+    };
+    let sizes = points("sizes");
+    assert_eq!((sizes.start_time_unix_nano, sizes.time_unix_nano), (START, START));
+    assert_eq!((sizes.bucket_counts.len(), sizes.explicit_bounds.len()), (65, 64));
+    assert!(sizes.explicit_bounds.is_sorted_by(|a, b| a < b));
+    assert_eq!(sizes.explicit_bounds[..4], [0.0, 1.0, 3.0, 7.0]);
+    let filled = sizes.bucket_counts.iter().enumerate().filter(|(_, count)| **count > 0);
+    // 3 is at most 3, 4 at most 7, 1000 at most 1023, the last one over all bounds.
+    assert_eq!(filled.collect::<Vec<_>>(), [(2, &1), (3, &1), (10, &1), (64, &1)]);
+    assert_eq!((sizes.count, sizes.sum), (4, Some(1006.0)), "the sum wraps");
+    assert_eq!((sizes.min, sizes.max), (Some(3.0), Some(u64::MAX as f64)));
+    let empty = points("empty");
+    assert_eq!((empty.count, empty.sum, empty.min, empty.max), (0, Some(0.0), None, None));
+}
+
+/// The samples of a request, as Prometheus names them, with their values.
+fn as_text(metrics: &[Metric]) -> BTreeSet<String> {
+    let mut lines = BTreeSet::new();
+    let mut add = |name: &str, labels: &[KeyValue], bound: Option<String>, value: String| {
+        let labels =
+            labels.iter().map(|pair| (pair.key.as_str(), texts(labels)[&*pair.key].clone()));
+        let labels = labels.chain(bound.map(|bound| ("le", bound)));
+        let labels: Vec<_> = labels.map(|(key, value)| format!("{key}=\"{value}\"")).collect();
+        assert!(lines.insert(format!("{name}{{{}}} {value}", labels.join(","))), "{name} is once");
+    };
+    for Metric { name, data, .. } in metrics {
+        match data.as_ref().expect("data") {
+            Data::Sum(sum) => sum.data_points.iter().for_each(|point| {
+                add(&format!("{name}_total"), &point.attributes, None, number(point).to_string());
+            }),
+            Data::Gauge(gauge) => gauge.data_points.iter().for_each(|point| {
+                add(name, &point.attributes, None, number(point).to_string());
+            }),
+            Data::Histogram(histogram) => {
+                for point in &histogram.data_points {
+                    let labels = &point.attributes;
+                    let mut all = 0;
+                    let bounds = point.explicit_bounds.iter().map(|bound| format!("{bound:?}"));
+                    let bounds = bounds.chain(["+Inf".to_owned()]);
+                    for (count, bound) in point.bucket_counts.iter().zip(bounds) {
+                        all += count;
+                        add(&format!("{name}_bucket"), labels, Some(bound), all.to_string());
+                    }
+                    add(&format!("{name}_count"), labels, None, point.count.to_string());
+                    let sum = point.sum.expect("a sum").to_string();
+                    add(&format!("{name}_sum"), labels, None, sum);
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    lines
+}
+
+#[test]
+fn a_collector_gets_the_families_that_prometheus_gets() {
+    let region = region();
+    // More sets of labels than have series of their own, in several requests.
+    let lines: Vec<_> = (0..LABEL_SETS + 500)
+        .map(|number| {
+            let line = region.line(&format!("topic=swaps publisher=p{number} epoch=1"));
+            line.set(PublisherValue::Sent, number as u64);
+            line
+        })
+        .collect();
+    let collector = Collector::new([]);
+    let running = Running::start(OtlpMetrics::new(&collector.url()), &region);
+    let mut requests = vec![collector.request()];
+    let snapshot = Node(region.clone()).snapshot().unwrap();
+    running.end();
+    requests.extend(collector.rest());
+    // The second half is the last push.
+    let requests = requests.split_off(requests.len() / 2);
+    assert!(requests.len() > 4, "{} requests", requests.len());
+    let sent: BTreeSet<String> =
+        requests.iter().flat_map(|request| as_text(&metrics(request))).collect();
+    let text = Format::OpenMetrics.write(&Families::new().collect(&snapshot));
+    let is_same = |line: &&str| {
+        // The counts of the pusher itself, a counter beyond an `int64`, and the last bound, for
+        // which there is none in OTLP.
+        let differs = ["exporter=\"metrics\"", "orders_stored", "le=\"1.8446744073709552e19\""];
+        !line.starts_with('#') && !differs.iter().any(|it| line.contains(it))
+    };
+    let shown: BTreeSet<String> = text.lines().filter(is_same).map(str::to_owned).collect();
+    let sent: BTreeSet<String> =
+        sent.iter().map(String::as_str).filter(is_same).map(str::to_owned).collect();
+    assert!(shown.len() > 4 * LABEL_SETS);
+    assert_eq!(sent.difference(&shown).collect::<Vec<_>>(), Vec::<&String>::new());
+    assert_eq!(shown.difference(&sent).collect::<Vec<_>>(), Vec::<&String>::new());
+    drop(lines);
+}
+
+/// Prints each data point as a line.
+const PYTHON: &str = r#"
+import sys
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+request = ExportMetricsServiceRequest.FromString(sys.stdin.buffer.read())
+[of_node] = request.resource_metrics
+resource = {pair.key: pair.value.string_value for pair in of_node.resource.attributes}
+for metric in of_node.scope_metrics[0].metrics:
+    kind = metric.WhichOneof("data")
+    data = getattr(metric, kind)
+    for point in data.data_points:
+        labels = ",".join(f"{pair.key}={pair.value.string_value}" for pair in point.attributes)
+        if "service=" in labels or "swaps" in labels:
+            value = point.sum if kind == "histogram" else point.as_int
+            temporality = 0 if kind == "gauge" else data.aggregation_temporality
+            print(resource["service.name"], metric.name, kind, temporality, labels, value)
+"#;
+
+/// The job `traces` makes an environment with the package, and names it by this variable.
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+fn python_reads_the_same() {
+    let Some(python) = std::env::var_os("OTLP_PYTHON") else {
+        eprintln!("SKIPPED: OTLP_PYTHON names no Python with the package opentelemetry-proto");
+        return;
+    };
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("metrics.pb");
+    let region = Region::new(1024);
+    region.line("topic=swaps publisher=Feed epoch=1").set(PublisherValue::Sent, 7);
+    let open = region.line("service=Store metric=open");
+    open.set(GaugeValue::Value, (-7_i64).cast_unsigned());
+    region.histogram("service=Store metric=sizes").record(1000);
+    std::fs::write(&file, received(&region).body).unwrap();
+    let input = std::fs::File::open(&file).unwrap();
+    let output = Command::new(python).args(["-c", PYTHON]).stdin(input).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let lines: BTreeSet<&str> = printed.lines().collect();
+    for line in [
+        "main mycelium_messages_sent sum 2 node=main,topic=swaps,publisher=Feed 7",
+        "main open gauge 0 node=main,service=Store -7",
+        "main sizes histogram 2 node=main,service=Store 1000.0",
+        "main sizes_max gauge 0 node=main,service=Store 1000",
+    ] {
+        assert!(lines.contains(line), "no `{line}` in\n{printed}");
+    }
+}
