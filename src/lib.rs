@@ -231,7 +231,8 @@
 //!   service's own ([`Metrics`]), which [`Running::metrics`] reads.
 //! - **Health**: [`Running::health`] says how the node and each service is ([`Health`]).
 //! - **Prometheus**: with the feature `prometheus` a node serves its metrics, and its health as
-//!   `/live` and `/ready`. `docs/observability.md` has this and more.
+//!   `/live` and `/ready`; with `otlp` it pushes them to an OpenTelemetry collector.
+//!   `docs/observability.md` has this and more.
 //! - **Traces**: [`Builder::traces`] has the spans of messages on their way through services and
 //!   nodes; with the feature `otlp` they go to an OpenTelemetry collector.
 //! - **The end**: the [`Report`] of a node has a [`ServiceReport`] with its [`Outcome`] for each
@@ -249,7 +250,7 @@
 //! | `testing` | no | no `testing::ServiceTest` |
 //! | `prometheus` | no | no endpoint with `/metrics`, `/live` and `/ready` |
 //! | `facade` | no | no metrics for the recorder of the crate `metrics` |
-//! | `otlp` | no | no traces for an OpenTelemetry collector |
+//! | `otlp` | no | no traces and metrics for an OpenTelemetry collector |
 //!
 //! `default-features = false` switches all of them off; a program that uses one names it.
 //!
@@ -319,6 +320,8 @@ pub use mycelium_core::wait::WaitStrategy;
 pub use mycelium_core::{FixedStr, FixedVec, Message, Request, TraceContext, TraceParseError};
 pub use mycelium_executor::{Class, Listener, PlacementFallback, Stream, ThreadError};
 pub use mycelium_macros::{message, service};
+#[cfg(feature = "otlp")]
+pub use mycelium_telemetry::push::{OtlpMetrics, OtlpMetricsError};
 #[cfg(feature = "otlp")]
 pub use mycelium_telemetry::spans::{OtlpError, OtlpTraces};
 pub use mycelium_transports::exchange::{Difference, LayoutMismatch};

@@ -13,6 +13,7 @@
 
 mod addresses;
 mod check;
+mod collectors;
 mod defaults;
 mod document;
 mod error;
@@ -38,7 +39,6 @@ mod telemetry;
 mod telemetry_section;
 mod tls;
 mod topic;
-mod traces;
 mod values;
 
 use std::path::PathBuf;

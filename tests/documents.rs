@@ -17,6 +17,7 @@ fn topologies_in_the_documents_are_valid() {
             ("[tls]", cfg!(feature = "tls")),
             ("listen_metrics", cfg!(feature = "prometheus")),
             ("traces = ", cfg!(feature = "otlp")),
+            ("metrics = ", cfg!(feature = "otlp")),
         ];
         let needs_more =
             |text: &String| off.iter().any(|(key, is_on)| text.contains(key) && !is_on);

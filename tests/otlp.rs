@@ -1,6 +1,6 @@
-//! Traces of nodes at a collector: a real server over HTTP, which decodes them by the official
-//! definitions. In one node, on each executor, over processes and carriers, and with collectors
-//! that are away or broken.
+//! Traces and metrics of nodes at a collector: a real server over HTTP, which decodes them by the
+//! official definitions. In one node, on each executor, over processes and carriers, and with
+//! collectors that are away or broken.
 #![cfg(target_os = "linux")]
 #![cfg(all(feature = "otlp", feature = "signals", feature = "topology"))]
 
@@ -11,6 +11,8 @@ mod collector;
 mod errors;
 #[path = "otlp/faults.rs"]
 mod faults;
+#[path = "otlp/metrics.rs"]
+mod metrics;
 #[path = "otlp/nodes.rs"]
 mod nodes;
 #[path = "otlp/processes.rs"]

@@ -130,6 +130,10 @@ pub enum BuildError {
     #[cfg(feature = "otlp")]
     #[error("`Builder::otlp`: {0}")]
     Otlp(#[from] mycelium_telemetry::spans::OtlpError),
+    /// The metrics of the node cannot be pushed as the program says.
+    #[cfg(feature = "otlp")]
+    #[error("`Builder::otlp_metrics`: {0}")]
+    OtlpMetrics(#[from] mycelium_telemetry::push::OtlpMetricsError),
     /// A topic is not what a service declares.
     #[error(transparent)]
     Topic(#[from] TopicError),

@@ -1,6 +1,6 @@
 //! What a node passes on of itself, each on a thread of its own: the endpoint for Prometheus,
-//! metrics for the recorder of the crate `metrics`, and spans for an OpenTelemetry collector. The
-//! threads end with the node.
+//! metrics for the recorder of the crate `metrics`, and spans and metrics for OpenTelemetry
+//! collectors. The threads end with the node.
 
 #[cfg(feature = "facade")]
 mod facade;
@@ -8,7 +8,9 @@ mod facade;
 mod otlp;
 #[cfg(feature = "prometheus")]
 mod prometheus;
-#[cfg(any(feature = "prometheus", feature = "facade"))]
+#[cfg(feature = "otlp")]
+mod push;
+#[cfg(any(feature = "prometheus", feature = "facade", feature = "otlp"))]
 mod source;
 #[cfg(any(feature = "prometheus", feature = "facade", feature = "otlp"))]
 mod thread;
@@ -16,6 +18,8 @@ mod thread;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+#[cfg(feature = "otlp")]
+use mycelium_telemetry::otlp::Resource;
 use mycelium_transports::local::SpanSink;
 
 use crate::error::{BuildError, StartError};
@@ -32,7 +36,9 @@ pub(super) struct Telemetry {
     pub(super) facade: facade::Settings,
     #[cfg(feature = "otlp")]
     pub(super) otlp: otlp::Settings,
-    #[cfg(any(feature = "prometheus", feature = "facade"))]
+    #[cfg(feature = "otlp")]
+    pub(super) push: push::Settings,
+    #[cfg(any(feature = "prometheus", feature = "facade", feature = "otlp"))]
     pub(super) label_sets: Option<usize>,
 }
 
@@ -44,13 +50,15 @@ pub(super) struct Prepared {
     facade: Option<facade::Settings>,
     #[cfg(feature = "otlp")]
     otlp: otlp::Settings,
-    #[cfg(any(feature = "prometheus", feature = "facade"))]
+    #[cfg(feature = "otlp")]
+    push: push::Settings,
+    #[cfg(any(feature = "prometheus", feature = "facade", feature = "otlp"))]
     label_sets: usize,
 }
 
 impl Telemetry {
     /// The queue of what sends the spans of the node to a collector, if the program or the topology
-    /// names one.
+    /// names one. Checks what is set of metrics for a collector, too.
     #[cfg_attr(
         not(feature = "otlp"),
         allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "no spans are sent")
@@ -61,6 +69,8 @@ impl Telemetry {
     ) -> Result<Option<Arc<dyn SpanSink>>, BuildError> {
         let _ = topology;
         #[cfg(feature = "otlp")]
+        self.push.check(topology)?;
+        #[cfg(feature = "otlp")]
         return Ok(self.otlp.queue(topology)?);
         #[cfg(not(feature = "otlp"))]
         Ok(None)
@@ -68,8 +78,12 @@ impl Telemetry {
 
     /// Binds the address of the endpoint, if the node has one.
     #[cfg_attr(
-        not(any(feature = "prometheus", feature = "facade")),
-        allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "nothing is passed on")
+        not(any(feature = "prometheus", feature = "facade", feature = "otlp")),
+        allow(clippy::unused_self, reason = "nothing is passed on")
+    )]
+    #[cfg_attr(
+        not(feature = "prometheus"),
+        allow(clippy::unnecessary_wraps, reason = "the node has no endpoint")
     )]
     pub(super) fn bind(self, plan: &Plan) -> Result<Prepared, StartError> {
         let _ = plan;
@@ -80,7 +94,9 @@ impl Telemetry {
             facade: self.facade.with(plan),
             #[cfg(feature = "otlp")]
             otlp: self.otlp,
-            #[cfg(any(feature = "prometheus", feature = "facade"))]
+            #[cfg(feature = "otlp")]
+            push: self.push,
+            #[cfg(any(feature = "prometheus", feature = "facade", feature = "otlp"))]
             label_sets: {
                 let default = mycelium_telemetry::metrics::LABEL_SETS;
                 plan.topology.label_sets().or(self.label_sets).unwrap_or(default)
@@ -118,7 +134,13 @@ impl Prepared {
             facade.start(shared, self.label_sets)?;
         }
         #[cfg(feature = "otlp")]
-        self.otlp.start(shared)?;
+        {
+            // Spans and metrics are of the same start of the node.
+            let random = || u128::from(shared.executor.entropy());
+            let resource = Resource::of_node(&shared.plan.node, random() << 64 | random());
+            self.otlp.start(shared, resource.clone())?;
+            self.push.start(shared, resource, self.label_sets)?;
+        }
         Ok(())
     }
 }

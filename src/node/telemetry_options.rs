@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 #[cfg(feature = "otlp")]
+use mycelium_telemetry::push::OtlpMetrics;
+#[cfg(feature = "otlp")]
 use mycelium_telemetry::spans::OtlpTraces;
 
 use super::builder::Builder;
@@ -154,7 +156,7 @@ impl Builder {
     }
 }
 
-#[cfg(any(feature = "prometheus", feature = "facade"))]
+#[cfg(any(feature = "prometheus", feature = "facade", feature = "otlp"))]
 impl Builder {
     /// Sets how many sets of label values a family of metrics has at most; by default 1,000. The
     /// rest is one set, with `other` as each value. `label_sets` of `[telemetry]` takes precedence.
@@ -194,6 +196,34 @@ impl Builder {
             self.traces.set_share(share);
         }
         self.telemetry.otlp.of_program = Some(traces);
+        self
+    }
+
+    /// Pushes the metrics of the node to a collector that speaks OTLP over HTTP, such as the
+    /// OpenTelemetry Collector or Prometheus: after each interval, and once more at the end of the
+    /// node. Keys of `[telemetry]` in the topology take precedence, one by one. Needs the
+    /// feature `otlp`.
+    ///
+    /// Names, labels and values are those of the Prometheus endpoint. The node has a thread for it,
+    /// on any executor. Values are cumulative, so what the collector did not take is in the next
+    /// push, with newer values; a push that failed is counted, and logged once a minute. The end of
+    /// the node waits for the last one, by default for at most 2 s.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use mycelium::{Node, OtlpMetrics};
+    ///
+    /// let metrics = OtlpMetrics::new("http://127.0.0.1:4318");
+    /// let often = metrics.clone().interval(Duration::from_millis(10));
+    /// let builder = Node::builder("main").otlp_metrics(metrics);
+    /// let error = Node::builder("main").otlp_metrics(often).build().unwrap_err();
+    /// assert!(error.to_string().contains("expected 1 s or more"));
+    /// # drop(builder);
+    /// ```
+    #[must_use]
+    pub fn otlp_metrics(mut self, metrics: OtlpMetrics) -> Builder {
+        self.telemetry.push.of_program = Some(metrics);
         self
     }
 }

@@ -80,6 +80,15 @@ impl Topology {
         of_program
     }
 
+    #[cfg(feature = "otlp")]
+    #[allow(clippy::unnecessary_wraps, reason = "there is no file")]
+    pub(crate) fn otlp_metrics(
+        &self,
+        of_program: Option<mycelium_telemetry::push::OtlpMetrics>,
+    ) -> Result<Option<mycelium_telemetry::push::OtlpMetrics>, TopologyError> {
+        Ok(of_program)
+    }
+
     #[cfg(feature = "prometheus")]
     pub(crate) fn exposes_metrics(&self) -> bool {
         false
@@ -90,7 +99,7 @@ impl Topology {
         None
     }
 
-    #[cfg(any(feature = "prometheus", feature = "facade"))]
+    #[cfg(any(feature = "prometheus", feature = "facade", feature = "otlp"))]
     pub(crate) fn label_sets(&self) -> Option<usize> {
         None
     }

@@ -1,5 +1,5 @@
-//! The section `telemetry`, and the address of a node's metrics. `traces.rs` has the keys about
-//! traces.
+//! The section `telemetry`, and the address of a node's metrics. `collectors.rs` has the keys about
+//! collectors.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -24,13 +24,14 @@ impl Topology {
         let latency = topics.values().find_map(|topic| topic.latency_sample.as_ref());
         let latency = latency.map(|key| ("latency_sample", key.span()));
         let (endpoint, facade) = (cfg!(feature = "prometheus"), cfg!(feature = "facade"));
-        let of_traces = telemetry.keys_of_traces().next();
+        let otlp = cfg!(feature = "otlp");
+        let of_collectors = telemetry.keys_of_collectors().next();
         let needs = [
             (listen, endpoint, "`prometheus`"),
             (expose, endpoint, "`prometheus`"),
-            (interval, facade, "`facade`"),
-            (sets, endpoint || facade, "`prometheus` or `facade`"),
-            (of_traces, cfg!(feature = "otlp"), "`otlp`"),
+            (interval, facade || otlp, "`facade` or `otlp`"),
+            (sets, endpoint || facade || otlp, "`prometheus`, `facade` or `otlp`"),
+            (of_collectors, otlp, "`otlp`"),
             (latency, cfg!(feature = "metrics"), "`metrics`"),
         ];
         for (key, is_there, feature) in needs {
@@ -41,7 +42,7 @@ impl Topology {
             );
             return Err(self.file.error(place, Problem::Contradiction { message }));
         }
-        self.check_traces()?;
+        self.check_collectors()?;
         let is_far = |key: &&Spanned<MetricsAddress>| !key.as_ref().0.ip().is_loopback();
         let far = { addresses }.find(is_far).filter(|_| !self.exposes_metrics());
         let Some(far) = far else { return Ok(()) };
@@ -66,14 +67,14 @@ impl Topology {
     }
 
     /// How often metrics are passed on.
-    #[cfg_attr(not(feature = "facade"), allow(dead_code, reason = "the key is an error"))]
+    #[cfg_attr(not(feature = "facade"), allow(dead_code, reason = "it is for a recorder"))]
     pub(crate) fn telemetry_interval(&self) -> Option<Duration> {
         self.sections.telemetry.interval.as_ref().map(|key| key.as_ref().0)
     }
 
     /// The most sets of label values of a family of metrics.
     #[cfg_attr(
-        not(any(feature = "prometheus", feature = "facade")),
+        not(any(feature = "prometheus", feature = "facade", feature = "otlp")),
         allow(dead_code, reason = "the key is an error")
     )]
     pub(crate) fn label_sets(&self) -> Option<usize> {

@@ -19,6 +19,7 @@ pub(super) struct TelemetrySection {
     pub(super) label_sets: Option<Spanned<LabelSets>>,
     pub(super) sample: Option<Share>,
     pub(super) traces: Option<Spanned<String>>,
+    pub(super) metrics: Option<Spanned<String>>,
     pub(super) headers: Option<Spanned<BTreeMap<Spanned<String>, Spanned<String>>>>,
     pub(super) namespace: Option<Spanned<String>>,
     pub(super) timeout: Option<Spanned<Interval>>,

@@ -13,9 +13,19 @@ fn mistakes_of_the_keys_have_their_places() {
         ),
         (
             "traces = \"https://tempo.example:443\"",
-            "2:10: invalid URL of a collector `https://tempo.example:443`: spans are sent without \
+            "2:10: invalid URL of a collector `https://tempo.example:443`: requests are sent without \
              TLS: expected the `http://` of a collector near this node, which passes them on, as in \
              `http://127.0.0.1:4318`",
+        ),
+        (
+            "metrics = \"http://prometheus\"",
+            "2:11: invalid URL of a collector `http://prometheus`: expected a port after the host, as \
+             in `http://127.0.0.1:4318`",
+        ),
+        (
+            "metrics = \"http://127.0.0.1:9090\"\ninterval = \"999ms\"",
+            "3:12: invalid interval 999ms: expected 1 s or more, because metrics are pushed to a \
+             collector",
         ),
         ("traces = 4318", "2:10: invalid value, integer `4318`: expected a string"),
         ("sample = 1.5", "2:10: invalid share 1.5: expected a number from 0 to 1"),
@@ -35,7 +45,7 @@ fn mistakes_of_the_keys_have_their_places() {
         let error = Topology::parse("app.toml", &format!("[telemetry]\n{text}\n{url}\n"));
         let error = error.unwrap_err().to_string();
         let expected = format!("app.toml:{expected}");
-        if text.starts_with("traces") {
+        if text.starts_with("traces") || text.starts_with("metrics") {
             let alone = Topology::parse("app.toml", &format!("[telemetry]\n{text}\n"));
             assert_eq!(alone.unwrap_err().to_string(), expected);
         } else {

@@ -75,7 +75,7 @@ fn a_service_test_sends_nothing() {
     assert_nobody_connected(&listener);
 }
 
-fn assert_nobody_connected(listener: &TcpListener) {
+pub(crate) fn assert_nobody_connected(listener: &TcpListener) {
     let probe = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (_, peer) = listener.accept().unwrap();
     assert_eq!(peer, probe.local_addr().unwrap(), "the first connection is that of the test");

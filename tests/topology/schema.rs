@@ -126,16 +126,15 @@ fn each_key_has_a_meaning_and_examples_that_the_parser_accepts() {
 /// Whether the program has the feature that a key needs.
 fn is_compiled(section: &str, key: &str) -> bool {
     let (endpoint, facade) = (cfg!(feature = "prometheus"), cfg!(feature = "facade"));
+    let otlp = cfg!(feature = "otlp");
     match (section, key) {
         ("tls", _) => cfg!(feature = "tls"),
         ("node", "listen_metrics") | ("telemetry", "expose") => endpoint,
-        ("telemetry", "interval") => facade,
+        ("telemetry", "interval") => facade || otlp,
         ("telemetry", "sample") => true,
         ("topic", "latency_sample") => cfg!(feature = "metrics"),
-        ("telemetry", "traces" | "headers" | "namespace" | "timeout" | "flush") => {
-            cfg!(feature = "otlp")
-        }
-        ("telemetry", _) => endpoint || facade,
+        ("telemetry", "traces" | "metrics" | "headers" | "namespace" | "timeout" | "flush") => otlp,
+        ("telemetry", _) => endpoint || facade || otlp,
         _ => true,
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use mycelium_executor::ThreadError;
-use mycelium_telemetry::spans::{Exporter, Notice, OtlpError, OtlpTraces, Resource};
+use mycelium_telemetry::otlp::Resource;
+use mycelium_telemetry::spans::{Exporter, Notice, OtlpError, OtlpTraces};
 use mycelium_transports::local::SpanSink;
 
 use super::thread::start;
@@ -31,14 +32,13 @@ impl Settings {
         Ok(Some(Arc::new(exporter.queue())))
     }
 
-    pub(super) fn start(self, shared: &Arc<Shared>) -> Result<(), StartError> {
+    pub(super) fn start(self, shared: &Arc<Shared>, resource: Resource) -> Result<(), StartError> {
         let Some(exporter) = self.exporter else { return Ok(()) };
         let node = shared.plan.node.clone();
-        let random = || shared.executor.entropy();
-        let resource = Resource::of_node(&node, u128::from(random()) << 64 | u128::from(random()));
         let line = shared.topics.counters().line("exporter=traces");
         let collector = exporter.endpoint().to_string();
-        let open = exporter.open(resource, line, random()).map_err(|error| {
+        let seed = shared.executor.entropy();
+        let open = exporter.open(resource, line, seed).map_err(|error| {
             let service = "(the thread of traces)".to_owned();
             let error = ThreadError::Start { error: error.to_string() };
             StartError::Thread { service, place: None, error }

@@ -26,6 +26,26 @@ impl Source for NodeSource {
     }
 }
 
+/// A node once all of its services are placed: one that fails to start has nothing to pass on.
+#[cfg(feature = "otlp")]
+pub(super) struct StartedNode(pub(super) NodeSource);
+
+#[cfg(feature = "otlp")]
+impl Source for StartedNode {
+    fn snapshot(&self) -> Option<Snapshot> {
+        let shared = self.0.0.upgrade()?;
+        shared.lifecycle.placed.is_set().then(|| snapshot(&shared))
+    }
+
+    fn live(&self) -> Result<String, String> {
+        self.0.live()
+    }
+
+    fn ready(&self) -> Result<String, String> {
+        self.0.ready()
+    }
+}
+
 impl NodeSource {
     /// The state of the node, and its causes: a line for each.
     fn answer(&self, is_well: impl Fn(&Health) -> bool) -> Result<String, String> {

@@ -47,7 +47,8 @@ pub struct HealthReading {
 
 /// Where snapshots come from. It is called on the thread of a sink.
 pub trait Source: Send {
-    /// What the node knows of itself now; `None` once it is gone.
+    /// What the node knows of itself now; `None` once it is gone, or while it has nothing to pass
+    /// on.
     fn snapshot(&self) -> Option<Snapshot>;
 
     /// Whether the process should continue, and why not.

@@ -3,8 +3,8 @@
 //!
 //! To read: `endpoint.rs`, `destination.rs` (settings of all signals), `http.rs` (one request),
 //! `answer.rs` (its answer), `port.rs` (time and the collector, as exporters see them), `notice.rs`
-//! (what the owner of an exporter is told), `protobuf.rs`, `common.rs` and `resource.rs` (parts of
-//! messages).
+//! (when the owner of an exporter gets a notice), `protobuf.rs`, `common.rs` and `resource.rs`
+//! (parts of messages).
 
 mod answer;
 pub(crate) mod common;

@@ -1,13 +1,13 @@
-//! When the owner of an exporter is told of drops and errors: at most once a minute.
+//! When the owner of an exporter gets a notice of drops and errors: at most once a minute.
 
 use std::time::Duration;
 
 /// The least time between two notices.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// What has happened since the last notice.
+/// Drops and errors since the last notice.
 pub(crate) trait Collected: Default {
-    /// Whether anything has.
+    /// Whether there are any.
     fn is_any(&self) -> bool;
 }
 

@@ -1,4 +1,4 @@
-//! What exporters see of the world: the time, the end, and the collector. It is a trait, so that
+//! The world as exporters see it: the time, the end, and the collector. It is a trait, so that
 //! tests run exporters on virtual time.
 
 use std::sync::{Arc, OnceLock};

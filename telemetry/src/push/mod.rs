@@ -4,25 +4,27 @@
 //! Source ─▶ Collector (families) ─▶ Pusher, on its thread ─▶ collector
 //! ```
 //!
-//! At each interval, and once more at the end of the node, the [`Pusher`] makes the families of a
-//! snapshot and sends them, in requests of at most 1,000 data points. Values are cumulative, so what
-//! a collector did not take is not kept: the next push has newer values, and only the points between
-//! are missing. Memory is bounded: the families of one snapshot, and one request.
+//! After each interval, and once more at the end of the node, the [`Pusher`] makes the families of
+//! a snapshot and sends them, in requests of at most 1,000 data points. Values are cumulative, so
+//! what a collector did not take is not kept: the next push has newer values, and only the points
+//! between are missing. Memory is bounded: the families of one snapshot, and one request.
 //!
 //! Each push is counted by its outcome in a line of the node's counters, and at most once a minute
 //! the owner of the pusher gets a notice of errors. A collector that is away, slow or broken costs
 //! services nothing. It costs the end of a node at most [`OtlpMetrics::flush`].
 //!
 //! To read: `settings.rs`, `pusher.rs` (when, retries, counts; its time is an argument), `open.rs`
-//! (with the real time and the real collector), `notice.rs`, `encode.rs` (the bytes).
+//! (with the real time and the real collector), `node.rs`, `notice.rs`, `encode.rs` (the bytes).
 
 mod encode;
+mod node;
 mod notice;
 mod open;
 mod pusher;
 mod settings;
 
+pub use node::PushedNode;
 pub use notice::PushNotice;
-pub use open::{OpenPusher, PushedNode, PusherStopper};
+pub use open::{OpenPusher, PusherStopper};
 pub use pusher::Pusher;
 pub use settings::{OtlpMetrics, OtlpMetricsError};

@@ -1,4 +1,4 @@
-//! What the owner of a pusher is told.
+//! Notices for the owner of a pusher.
 
 use std::fmt;
 
@@ -21,12 +21,11 @@ impl fmt::Display for PushNotice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.failed, self.refused) {
             (0, 0) => f.write_str("the collector has a warning"),
-            (failed, 0) => write!(f, "{failed} pushes failed; the next one has newer values"),
-            (0, refused) => write!(f, "the collector refused {refused} pushes, or parts of them"),
+            (failed, 0) => write!(f, "pushes failed: {failed}; the next one has newer values"),
+            (0, refused) => write!(f, "pushes refused, or parts of them: {refused}"),
             (failed, refused) => write!(
                 f,
-                "{failed} pushes failed, and the collector refused {refused}, or parts of them; the \
-                 next one has newer values"
+                "pushes failed: {failed}, refused: {refused}; the next one has newer values"
             ),
         }
     }

@@ -6,36 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use mio::Waker;
-use mycelium_transports::counters::{Line, PusherValue};
 
+use super::node::PushedNode;
 use super::notice::PushNotice;
 use super::pusher::{Pusher, Work};
-use crate::Source;
-use crate::metrics::Collector;
-use crate::otlp::Resource;
 use crate::otlp::http::Client;
 use crate::otlp::notice::Notices;
 use crate::otlp::port::{Ending, HttpPort};
-
-/// The node whose metrics are pushed.
-pub struct PushedNode {
-    /// What all of them have in common.
-    pub resource: Resource,
-    /// Where they come from.
-    pub source: Box<dyn Source>,
-    /// What makes families of them. No other sink may use it: it remembers the counters.
-    pub collector: Collector,
-    /// The counts of the pusher.
-    pub line: Line<PusherValue>,
-    /// The time of day.
-    pub wall_clock: Box<dyn Fn() -> SystemTime + Send>,
-}
-
-impl fmt::Debug for PushedNode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PushedNode").field("resource", &self.resource).finish_non_exhaustive()
-    }
-}
 
 /// A [`Pusher`] that has what it needs of the system, for its thread.
 pub struct OpenPusher {
@@ -84,8 +61,8 @@ impl OpenPusher {
         self.stopper.clone()
     }
 
-    /// Pushes metrics from this thread until the pusher is stopped. `on_notice` gets errors, at most
-    /// once a minute and once at the end.
+    /// Pushes metrics from this thread until the pusher is stopped. `on_notice` gets errors, at
+    /// most once a minute and once at the end.
     pub fn run(self, on_notice: impl FnMut(&PushNotice)) {
         let OpenPusher { pusher, node, client, stopper, began } = self;
         let Pusher { settings, endpoint: _ } = pusher;

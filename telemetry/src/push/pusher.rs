@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use mycelium_transports::counters::PusherValue;
 
 use super::encode::{Requests, Times};
+use super::node::PushedNode;
 use super::notice::PushNotice;
-use super::open::PushedNode;
 use super::settings::{OtlpMetrics, OtlpMetricsError};
 use crate::otlp::common::nanoseconds;
 use crate::otlp::notice::Notices;
@@ -66,7 +66,7 @@ impl<F: FnMut(&PushNotice)> Work<F> {
     pub(super) fn run(&mut self, port: &mut impl Port) {
         let interval = self.settings.interval;
         let mut request = Message::default();
-        let mut due = port.now();
+        let mut due = port.now().saturating_add(interval);
         loop {
             let stopped = port.stopped_at();
             let now = port.now();
@@ -99,7 +99,7 @@ impl<F: FnMut(&PushNotice)> Work<F> {
     }
 
     /// Sends the present values. A request that fails ends the push, one that is refused does not:
-    /// the reason may be a point of this request.
+    /// the reason may be a point of this request. A node that has not started has no values.
     fn push(&mut self, port: &mut impl Port, request: &mut Message) {
         let node = &mut self.node;
         let Some(snapshot) = node.source.snapshot() else { return };

@@ -62,8 +62,8 @@ impl OtlpMetrics {
         OtlpMetrics { to: Destination::new(url), interval: Duration::from_secs(10) }
     }
 
-    /// Sets the time between two pushes, 1 s or more. 10 s by default. There is one at the start and
-    /// one at the end, too.
+    /// Sets the time between two pushes, 1 s or more. 10 s by default. The first one is after this
+    /// time, and the last one at the end of the node.
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> OtlpMetrics {
         self.interval = interval;
@@ -85,8 +85,8 @@ impl OtlpMetrics {
         self
     }
 
-    /// Sets how long a request may take. 10 s by default. What the collector did not take by then is
-    /// in the next push, with newer values.
+    /// Sets how long a request may take. 10 s by default. What the collector did not take by then
+    /// is in the next push, with newer values.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> OtlpMetrics {
         self.to.timeout = timeout;

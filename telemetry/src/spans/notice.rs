@@ -1,4 +1,4 @@
-//! What the owner of an exporter of spans is told.
+//! Notices for the owner of an exporter of spans.
 
 use std::fmt;
 

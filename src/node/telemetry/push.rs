@@ -1,0 +1,66 @@
+//! The metrics of a node, pushed to an OpenTelemetry collector.
+
+use std::sync::Arc;
+
+use mycelium_executor::ThreadError;
+use mycelium_telemetry::metrics::Collector;
+use mycelium_telemetry::otlp::Resource;
+use mycelium_telemetry::push::{OtlpMetrics, PushNotice, PushedNode, Pusher};
+
+use super::source::{NodeSource, StartedNode};
+use super::thread::start;
+use crate::error::{BuildError, StartError};
+use crate::log;
+use crate::shared::Shared;
+use crate::topology::Topology;
+
+/// What the program sets, and what follows from it.
+#[derive(Debug, Default)]
+pub(in crate::node) struct Settings {
+    pub(in crate::node) of_program: Option<OtlpMetrics>,
+    /// Made when the node is built: its settings are checked then.
+    pusher: Option<Pusher>,
+}
+
+impl Settings {
+    /// Makes the pusher, if there is a collector.
+    pub(super) fn check(&mut self, topology: &Topology) -> Result<(), BuildError> {
+        if let Some(settings) = topology.otlp_metrics(self.of_program.take())? {
+            self.pusher = Some(Pusher::new(settings)?);
+        }
+        Ok(())
+    }
+
+    pub(super) fn start(
+        self,
+        shared: &Arc<Shared>,
+        resource: Resource,
+        label_sets: usize,
+    ) -> Result<(), StartError> {
+        let Some(pusher) = self.pusher else { return Ok(()) };
+        let node = shared.plan.node.clone();
+        let collector = pusher.endpoint().to_string();
+        let executor = shared.executor.clone();
+        let pushed = PushedNode {
+            resource,
+            source: Box::new(StartedNode(NodeSource(Arc::downgrade(shared)))),
+            collector: Collector::with_most(label_sets),
+            line: shared.topics.counters().line("exporter=metrics"),
+            wall_clock: Box::new(move || executor.wall_clock()),
+        };
+        let open = pusher.open(pushed).map_err(|error| {
+            let service = "(the thread of pushes)".to_owned();
+            let error = ThreadError::Start { error: error.to_string() };
+            StartError::Thread { service, place: None, error }
+        })?;
+        let stopper = open.stopper();
+        log::info!(node, collector, "metrics are pushed");
+        let tell = move |notice: &PushNotice| match &notice.error {
+            Some(error) => log::warn!(node, collector, %error, "metrics: {notice}"),
+            None => log::warn!(node, collector, "metrics: {notice}"),
+        };
+        start(shared, shared.sinks.exporters(), "pushes", move || open.run(tell))?;
+        shared.sinks.add(move || stopper.stop());
+        Ok(())
+    }
+}

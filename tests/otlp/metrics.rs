@@ -1,0 +1,198 @@
+//! Metrics of nodes that are pushed to a collector.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use mycelium::counters::{Kind, Reading};
+use mycelium::testing::ServiceTest;
+use mycelium::{BuildError, Execution, OtlpMetrics, OtlpTraces, Report, Topology};
+use mycelium_executor::Executor;
+use mycelium_tokio::Tokio;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
+
+use super::collector::{Collector, Reply, Request, answer};
+use super::faults::assert_nobody_connected;
+use super::services::{TRACES, pipeline};
+use super::trees::texts;
+
+/// The last value of each counter that the collector has got, by its name and its labels.
+pub(crate) fn sums(requests: &[Request]) -> BTreeMap<(String, Vec<String>), u64> {
+    let mut sums = BTreeMap::new();
+    let requests = requests.iter().filter(|request| request.line.contains("/v1/metrics"));
+    for request in requests {
+        let resources = request.metrics().resource_metrics;
+        let scopes = resources.into_iter().flat_map(|resource| resource.scope_metrics);
+        for metric in scopes.flat_map(|scope| scope.metrics) {
+            let Some(Data::Sum(sum)) = metric.data else { continue };
+            for point in sum.data_points {
+                let Some(Value::AsInt(value)) = point.value else { panic!("{point:?}") };
+                let labels = texts(&point.attributes);
+                assert_eq!(labels["node"], "main");
+                let labels = ["topic", "publisher", "reader", "service", "reason", "outcome"]
+                    .map(|key| labels.get(key).cloned().unwrap_or_default());
+                sums.insert((metric.name.clone(), labels.to_vec()), value.cast_unsigned());
+            }
+        }
+    }
+    sums
+}
+
+/// The counters of a report by the names that metrics have.
+fn counters(report: &Report) -> BTreeMap<(String, Vec<String>), u64> {
+    let names: &[(Kind, &str, &str, [&str; 2])] = &[
+        (Kind::Publisher, "sent", "messages_sent", ["", ""]),
+        (Kind::Publisher, "no_subscribers", "messages_without_subscribers", ["", ""]),
+        (Kind::Publisher, "waited", "emits_waited", ["", ""]),
+        (Kind::Edge, "taken", "messages_received", ["", ""]),
+        (Kind::Edge, "overwritten", "messages_dropped", ["overwritten", ""]),
+        (Kind::Edge, "left", "messages_dropped", ["left", ""]),
+        (Kind::Service, "starts", "service_starts", ["", ""]),
+    ];
+    let mut all = BTreeMap::new();
+    for line in &report.counters {
+        for (_, value, name, fixed) in names.iter().filter(|(kind, ..)| *kind == line.kind) {
+            assert!(line.kind.values().contains(value), "{value}");
+            let labels = ["topic", "publisher", "reader", "service"].map(|key| line.label(key));
+            let labels = labels.into_iter().chain(*fixed).map(str::to_owned).collect();
+            *all.entry((format!("mycelium_{name}"), labels)).or_default() += line.value(value);
+        }
+    }
+    all
+}
+
+/// The counts of the pusher.
+pub(crate) fn pusher(report: &Report) -> Reading {
+    let mut lines = report.counters.iter().filter(|line| line.kind == Kind::Pusher);
+    lines.next().expect("a pusher").clone()
+}
+
+async fn on(executor: impl Executor) {
+    let collector = Collector::new([]);
+    let metrics = OtlpMetrics::new(&collector.url()).interval(Duration::from_secs(3600));
+    let node = pipeline("main", 1000).otlp_metrics(metrics).build().unwrap();
+    let report = node.start(executor).unwrap().join().await.unwrap();
+    // The end of the node has sent the last values.
+    let requests = collector.rest();
+    let (sums, counters) = (sums(&requests), counters(&report));
+    assert!(counters.len() > 20, "{counters:?}");
+    for (key, count) in &counters {
+        assert_eq!(sums.get(key), Some(count), "{key:?}");
+    }
+    let sent = ["ticks", "Feed", "", "", "", ""].map(str::to_owned).to_vec();
+    assert_eq!(sums[&("mycelium_messages_sent".to_owned(), sent)], 1000);
+    let line = pusher(&report);
+    assert_eq!(line.label("exporter"), "metrics");
+    assert_eq!(["taken", "failed", "refused"].map(|name| line.value(name)), [1, 0, 0]);
+}
+
+#[test]
+fn the_last_values_of_a_node_are_those_of_its_report() {
+    mycelium_smol::run(1, async |smol| on(smol).await).unwrap();
+    mycelium_glommio::run(
+        &mycelium_glommio::Settings::default(),
+        async |glommio: mycelium_glommio::Glommio| on(glommio).await,
+    )
+    .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_node_waits_for_the_last_push_in_real_time() {
+    on(Tokio::current().unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_topology_names_the_collector_and_the_headers() {
+    let collector = Collector::new([]);
+    let url = collector.url();
+    let text = format!(
+        "[telemetry]\nmetrics = \"{url}/otlp\"\ntraces = \"{url}\"\ninterval = \"1h\"\n\
+         headers = {{ authorization = \"Bearer abc\" }}\nnamespace = \"file\"\nlabel_sets = 2\n"
+    );
+    let topology = Topology::parse("app.toml", &text).unwrap();
+    // What the program says counts where the file says nothing.
+    let of_program = OtlpMetrics::new("http://203.0.113.7:4318").interval(Duration::from_secs(1));
+    let node = pipeline("main", TRACES).topology(topology).otlp_metrics(of_program);
+    node.build().unwrap().start(Tokio::current().unwrap()).unwrap().join().await.unwrap();
+    let requests = collector.rest();
+    let (metrics, traces): (Vec<_>, Vec<_>) =
+        requests.iter().partition(|request| request.line == "POST /otlp/v1/metrics HTTP/1.1");
+    assert!(metrics.len() == 1 && !traces.is_empty());
+    assert!(metrics.iter().all(|request| request.header("authorization") == "Bearer abc"));
+    let resource = metrics[0].metrics().resource_metrics[0].resource.clone().unwrap();
+    let of_metrics = texts(&resource.attributes);
+    let resource = traces[0].spans().resource_spans[0].resource.clone().unwrap();
+    let of_spans = texts(&resource.attributes);
+    assert_eq!((&*of_metrics["service.name"], &*of_metrics["service.namespace"]), ("main", "file"));
+    for key in ["service.instance.id", "mycelium.node", "host.name", "process.pid"] {
+        assert_eq!(of_metrics[key], of_spans[key], "spans and metrics are of one start");
+    }
+    // Four services are two sets, and the rest.
+    let starts = sums(&requests).into_iter().filter(|((name, _), _)| name.ends_with("_starts"));
+    let services: Vec<_> = starts.map(|((_, labels), _)| labels[3].clone()).collect();
+    assert!(services.len() == 3 && services.contains(&"other".to_owned()), "{services:?}");
+}
+
+#[tokio::test]
+async fn a_collector_that_refuses_metrics_is_counted() {
+    let collector = Collector::new([answer("404 Not Found", b"")]);
+    let metrics = OtlpMetrics::new(&collector.url());
+    let node = pipeline("main", 10).otlp_metrics(metrics).build().unwrap();
+    let report = node.start(Tokio::current().unwrap()).unwrap().join().await.unwrap();
+    let line = pusher(&report);
+    assert_eq!(["taken", "failed", "refused"].map(|name| line.value(name)), [0, 0, 1]);
+    assert!(line.value("points") == 0 && line.value("points_refused") > 0);
+}
+
+#[tokio::test]
+async fn a_collector_that_is_silent_holds_up_the_end_for_its_time_only() {
+    let collector = Collector::new([Reply::Never]);
+    let hour = Duration::from_secs(3600);
+    let metrics = OtlpMetrics::new(&collector.url()).timeout(hour);
+    let metrics = metrics.flush(Duration::from_millis(100));
+    let node = pipeline("main", 10).otlp_metrics(metrics).build().unwrap();
+    let report = node.start(Tokio::current().unwrap()).unwrap().join().await.unwrap();
+    let line = pusher(&report);
+    assert_eq!(["taken", "failed", "refused"].map(|name| line.value(name)), [0, 1, 0]);
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_run_pushes_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let metrics = || OtlpMetrics::new(&format!("http://{}", listener.local_addr().unwrap()));
+    let builder = pipeline("main", 1).otlp_metrics(metrics());
+    let builder = builder.execution("Work", Execution::pinned([usize::MAX]));
+    builder.build().unwrap().start(Tokio::current().unwrap()).unwrap_err();
+    drop(pipeline("main", 1).otlp_metrics(metrics()).build().unwrap());
+    let mut test = ServiceTest::of(pipeline("main", 3).otlp_metrics(metrics()));
+    test.run();
+    test.finish().unwrap();
+    assert_nobody_connected(&listener);
+}
+
+#[test]
+fn what_the_program_sets_is_checked_when_the_node_is_built() {
+    let error = |metrics| match pipeline("main", 1).otlp_metrics(metrics).build() {
+        Err(BuildError::OtlpMetrics(error)) => BuildError::from(error).to_string(),
+        other => panic!("{other:?}"),
+    };
+    let new = || OtlpMetrics::new("http://127.0.0.1:4318");
+    assert_eq!(
+        error(new().interval(Duration::ZERO)),
+        "`Builder::otlp_metrics`: invalid interval 0ns between pushes of metrics: expected 1 s or \
+         more"
+    );
+    assert!(error(new().to("https://a.example:443")).contains("without TLS"));
+    // The file sets another interval.
+    let topology = Topology::parse("app.toml", "[telemetry]\ninterval = \"500ms\"").unwrap();
+    let builder = pipeline("main", 1).topology(topology);
+    assert!(builder.otlp(OtlpTraces::new("http://127.0.0.1:4318")).build().is_ok());
+    let topology = Topology::parse("app.toml", "[telemetry]\ninterval = \"500ms\"").unwrap();
+    let error = pipeline("main", 1).topology(topology).otlp_metrics(new()).build().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "app.toml:2:12: invalid interval 500ms: expected 1 s or more, because metrics are pushed to a \
+         collector"
+    );
+}
