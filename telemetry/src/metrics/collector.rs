@@ -11,6 +11,7 @@ use super::family::{Family, FamilyKind, LABEL_SETS, Labels, STATES, Sample, Samp
 use super::names::derived::{self, Derived};
 use super::names::{Merge, labels, names};
 use super::sets::{Add, Sets};
+use super::shown::Shown;
 use super::snapshot::{Ring, Snapshot};
 use super::user;
 
@@ -49,21 +50,8 @@ pub struct Collector {
     most: usize,
     /// The sets of label values that have series of their own, by kind of lines or family.
     admitted: HashMap<Cow<'static, str>, HashSet<Labels>>,
-    /// The last value of each counter, and the number that was added to the counted one.
-    shown: HashMap<SeriesKey, Shown>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct SeriesKey {
-    family: Cow<'static, str>,
-    labels: Labels,
-    fixed: Option<(&'static str, &'static str)>,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Shown {
-    counted: u64,
-    lost: u64,
+    /// The counters that were shown, by family.
+    shown: HashMap<Cow<'static, str>, Shown>,
 }
 
 impl Default for Collector {
@@ -136,9 +124,13 @@ impl Collector {
         let (mut shown, mut rest) = (Vec::with_capacity(sets.len()), None::<(Labels, V)>);
         let mut folded = 0;
         for (labels, value) in sets {
-            if admitted.contains(&labels)
-                || (admitted.len() < self.most && admitted.insert(labels.clone()))
-            {
+            // The labels of before: those that are equal are then the same.
+            if let Some(known) = admitted.get(&labels) {
+                shown.push((known.clone(), value));
+                continue;
+            }
+            if admitted.len() < self.most {
+                admitted.insert(labels.clone());
                 shown.push((labels, value));
                 continue;
             }
@@ -236,24 +228,16 @@ impl Collector {
             self.limited(Cow::Borrowed("service health"), services.into_sets(), over_limit)
         {
             for (name, count) in STATES.iter().zip(counts) {
-                let labels = Labels::new(labels.0.iter().cloned().chain([state(*name)]));
+                let labels = Labels::new(labels.pairs.iter().cloned().chain([state(*name)]));
                 families.add(derived::SERVICE_HEALTH, labels, SampleValue::Gauge(count));
             }
         }
     }
 
-    /// A counter that has lost a line stays where it was, and counts on from there.
+    /// Counters stay what they were, if lines have got lost.
     fn keep_counters(&mut self, families: &mut [Family]) {
-        for family in families {
-            for sample in &mut family.samples {
-                let SampleValue::Counter(count) = &mut sample.value else { continue };
-                let (labels, fixed) = (sample.labels.clone(), sample.fixed);
-                let key = SeriesKey { family: family.name.clone(), labels, fixed };
-                let shown = self.shown.entry(key).or_default();
-                shown.lost = shown.lost.wrapping_add(shown.counted.saturating_sub(*count));
-                shown.counted = *count;
-                *count = count.wrapping_add(shown.lost);
-            }
+        for family in families.iter_mut().filter(|family| family.kind == FamilyKind::Counter) {
+            self.shown.entry(family.name.clone()).or_default().keep(&mut family.samples);
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Families of metrics: what all sinks get.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::sync::{Arc, LazyLock};
 
 /// The most sets of label values of a family, if no other number is given.
 pub const LABEL_SETS: usize = 1_000;
@@ -49,17 +50,32 @@ pub struct Family {
 }
 
 /// Keys and values of labels, without the node.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Labels(pub(super) Arc<[(Cow<'static, str>, String)]>);
+///
+/// One set of them is the key of many values, so its hash is made once. The keys of the hash are
+/// random: peers give some of the names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Labels {
+    hash: u64,
+    pub(super) pairs: Arc<[(Cow<'static, str>, String)]>,
+}
+
+static KEYS_OF_HASHES: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 impl Labels {
     pub(super) fn new(pairs: impl IntoIterator<Item = (Cow<'static, str>, String)>) -> Labels {
-        Labels(pairs.into_iter().collect())
+        let pairs: Arc<[_]> = pairs.into_iter().collect();
+        Labels { hash: KEYS_OF_HASHES.hash_one(&pairs), pairs }
     }
 
     /// The same keys, with `other` as each value.
     pub(super) fn other(&self) -> Labels {
-        Labels::new(self.0.iter().map(|(key, _)| (key.clone(), OTHER.to_owned())))
+        Labels::new(self.pairs.iter().map(|(key, _)| (key.clone(), OTHER.to_owned())))
+    }
+}
+
+impl Hash for Labels {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
     }
 }
 
@@ -78,7 +94,7 @@ impl Sample {
     /// The labels: the node first.
     pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
         let node = [("node", &*self.node)].into_iter();
-        let own = self.labels.0.iter().map(|(key, value)| (&**key, &**value));
+        let own = self.labels.pairs.iter().map(|(key, value)| (&**key, &**value));
         node.chain(own).chain(self.fixed)
     }
 

@@ -5,6 +5,9 @@ use std::fmt::{self, Display, Write};
 
 use super::family::{Family, FamilyKind, Sample, SampleValue};
 
+/// A long line of a sample.
+const LONG: usize = 128;
+
 /// A text format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -45,7 +48,8 @@ impl Format {
     /// ```
     #[must_use]
     pub fn write(self, families: &[Family]) -> String {
-        let mut text = String::new();
+        let samples: usize = families.iter().map(|family| family.samples.len()).sum();
+        let mut text = String::with_capacity(LONG * samples);
         for family in families.iter().filter(|family| !family.samples.is_empty()) {
             // Writing into a text cannot fail.
             let _ = self.write_family(&mut text, family);
@@ -110,15 +114,27 @@ impl Format {
         bound: Option<&str>,
         value: &dyn Display,
     ) -> fmt::Result {
-        write!(text, "{name}{end}")?;
+        text.push_str(name);
+        text.push_str(end);
         let labels = sample.labels().chain(bound.map(|bound| ("le", bound)));
         for (place, (key, value)) in labels.enumerate() {
-            let separator = if place == 0 { '{' } else { ',' };
-            let value = Escaped { text: value, format: self, is_help: false };
-            write!(text, "{separator}{key}=\"{value}\"")?;
+            text.push(if place == 0 { '{' } else { ',' });
+            text.push_str(key);
+            text.push_str("=\"");
+            if value.bytes().all(is_plain) {
+                text.push_str(value);
+            } else {
+                write!(text, "{}", Escaped { text: value, format: self, is_help: false })?;
+            }
+            text.push('"');
         }
         writeln!(text, "}} {value}")
     }
+}
+
+/// Whether a letter of a label's value is written as it is. Most values have only such letters.
+fn is_plain(letter: u8) -> bool {
+    matches!(letter, b' '..=b'~') && !matches!(letter, b'"' | b'\\')
 }
 
 /// The value of a label, or a help text. Names come from peers, too: a character that could end a
