@@ -6,7 +6,7 @@ use clap::{ArgAction, Parser, builder::PossibleValuesParser, value_parser};
 
 /// The tables that `--only` accepts, in the order of a full run.
 const TABLES: &str = "emit emit-batch emit-receive emit-traces fan-out scale threads encode view push spsc spsc-batches \
-    spsc-56 spsc-64 trip mpmc fairness publish publish-read tasks link tcp tls shm \
+    spsc-56 spsc-64 trip mpmc fairness publish publish-read tasks scrape link tcp tls shm \
     shm-trips shm-one-way shm-services shm-asleep shm-readers shm-load shm-spent handler request wake pinned jitter \
     start nodes idle";
 

@@ -37,6 +37,7 @@ fn every_column_moves_every_message() {
         "publish",
         "publish-read",
         "tasks",
+        "scrape",
         "link",
         "tcp",
         "tls",

@@ -9,6 +9,8 @@ pub(crate) mod link;
 pub(crate) mod many_nodes;
 pub(crate) mod one_thread;
 pub(crate) mod one_way;
+#[cfg(feature = "metrics")]
+pub(crate) mod scraped;
 #[cfg(target_os = "linux")]
 pub(crate) mod shm;
 pub(crate) mod tasks;

@@ -1,7 +1,10 @@
-//! Our ends: rings for items (`rings`), channels, the broadcast ring, topics.
+//! Our ends: rings for items (`rings`), channels, the broadcast ring, topics, and scrapes of their
+//! counters.
 
 pub(crate) mod broadcast;
 pub(crate) mod channels;
 pub(crate) mod rings;
+#[cfg(feature = "metrics")]
+pub(crate) mod scrape;
 pub(crate) mod topic;
 pub(crate) mod traces;

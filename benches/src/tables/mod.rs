@@ -11,6 +11,8 @@ mod link;
 mod load;
 mod mpmc;
 mod rows;
+#[cfg(feature = "metrics")]
+mod scrape;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod shm;
 mod spsc;
@@ -25,6 +27,8 @@ pub(crate) fn sweeps(options: &Options, cores: &Cores) -> impl Iterator<Item = S
         [emit::sweeps, codec::sweeps, spsc::sweeps, mpmc::sweeps, broadcast::sweeps];
     let sweeps = groups.into_iter().flat_map(|group| group(options, cores));
     let sweeps = sweeps.chain([spsc::tasks].into_iter().filter_map(|table| table(options)));
+    #[cfg(feature = "metrics")]
+    let sweeps = sweeps.chain(scrape::sweeps(options, cores));
     #[cfg(target_os = "linux")]
     let sweeps = sweeps.chain(link::sweeps(options, cores));
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]

@@ -2,8 +2,8 @@
 //! node. Sinks write them in the form that they need.
 //!
 //! To read: `snapshot` (what a node knows of itself), `names` (the name of each value), `family`
-//! (the result), `collector` (from one to the other) with `shown`, `user` (the metrics of services), `text` (the
-//! formats of Prometheus).
+//! (the result), `collector` (from one to the other) with `shown`, `user` (the metrics of
+//! services), `text` (the formats of Prometheus).
 
 mod collector;
 mod family;

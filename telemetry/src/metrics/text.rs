@@ -132,7 +132,7 @@ impl Format {
     }
 }
 
-/// Whether a letter of a label's value is written as it is. Most values have only such letters.
+/// Whether a letter of a label's value is written unchanged. Most values have only such letters.
 fn is_plain(letter: u8) -> bool {
     matches!(letter, b' '..=b'~') && !matches!(letter, b'"' | b'\\')
 }
