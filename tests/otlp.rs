@@ -11,13 +11,21 @@ mod collector;
 mod errors;
 #[path = "otlp/faults.rs"]
 mod faults;
+#[cfg(all(feature = "prometheus", feature = "tracing"))]
+mod loopback;
 #[path = "otlp/metrics.rs"]
 mod metrics;
 #[path = "otlp/nodes.rs"]
 mod nodes;
+#[cfg(all(feature = "prometheus", feature = "tracing"))]
+#[path = "otlp/pressed.rs"]
+mod pressed;
 #[path = "otlp/processes.rs"]
 mod processes;
 #[path = "otlp/services.rs"]
 mod services;
+#[cfg(all(feature = "prometheus", feature = "tracing"))]
+#[path = "otlp/stages.rs"]
+mod stages;
 #[path = "otlp/trees.rs"]
 mod trees;

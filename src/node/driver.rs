@@ -267,8 +267,8 @@ impl Driver {
         }
     }
 
-    /// Waits until what is left was sent. Exporters have their own deadlines, in the time of the
-    /// system, which the executor's time may not follow.
+    /// Waits until what is left was sent, and the response to a scrape was made. Exporters have
+    /// their own deadlines, in the time of the system, which the executor's time may not follow.
     async fn wait_for_exporters(&self) {
         let exporters = self.shared.sinks.exporters();
         let overdue = pin!(self.shared.lifecycle.overdue.wait());

@@ -8,7 +8,8 @@ use super::threads::Threads;
 #[derive(Default)]
 pub(crate) struct Sinks {
     threads: Arc<Threads>,
-    /// Those that send what is left before they end, and know how long that may take.
+    /// Those that end by themselves, however long the executor waits: they make the response to a
+    /// scrape, or send what is left within their own time.
     exporters: Arc<Threads>,
     stops: Mutex<Vec<Box<dyn Fn() + Send>>>,
 }

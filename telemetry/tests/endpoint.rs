@@ -235,3 +235,44 @@ fn its_end_closes_all_connections_and_frees_the_address() {
     assert!(TcpStream::connect(address).is_err());
     drop(Endpoint::bind(address).unwrap());
 }
+
+/// Stops the endpoint at its first snapshot.
+struct Stopping {
+    stopper: Stopper,
+    snapshots: Arc<AtomicU64>,
+}
+
+impl Source for Stopping {
+    fn snapshot(&self) -> Option<Snapshot> {
+        self.snapshots.fetch_add(1, Ordering::SeqCst);
+        self.stopper.stop();
+        Some(Snapshot::default())
+    }
+
+    fn live(&self) -> Result<String, String> {
+        unreachable!("scrapes only")
+    }
+
+    fn ready(&self) -> Result<String, String> {
+        unreachable!("scrapes only")
+    }
+}
+
+#[test]
+fn a_stop_waits_for_one_scrape_and_not_for_those_of_all_clients() {
+    let endpoint = Endpoint::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = endpoint.address().unwrap();
+    let clients: Vec<_> = (0..16)
+        .map(|_| {
+            let mut client = TcpStream::connect(address).unwrap();
+            client.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
+            client
+        })
+        .collect();
+    let snapshots = Arc::<AtomicU64>::default();
+    let stopper = endpoint.stopper();
+    let source = Stopping { stopper, snapshots: snapshots.clone() };
+    endpoint.run(Box::new(source), Collector::new(), || Duration::ZERO);
+    assert_eq!(snapshots.load(Ordering::SeqCst), 1);
+    drop(clients);
+}

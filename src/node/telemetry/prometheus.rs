@@ -63,7 +63,7 @@ impl Listening {
         let source = Box::new(NodeSource(Arc::downgrade(shared)));
         let collector = Collector::with_most(label_sets);
         log::info!(node = shared.plan.node, %address, "metrics are served");
-        start(shared, shared.sinks.threads(), "metrics", move || {
+        start(shared, shared.sinks.exporters(), "metrics", move || {
             endpoint.run(source, collector, || executor.now())
         })?;
         shared.sinks.add(move || stopper.stop());

@@ -38,7 +38,7 @@ pub struct Stopper {
 }
 
 impl Stopper {
-    /// [`Endpoint::run`] returns soon. Any thread may call it.
+    /// [`Endpoint::run`] returns soon: after the response that it makes now. Any thread may call it.
     pub fn stop(&self) {
         self.is_stopped.store(true, Ordering::Release);
         // Without its poll the endpoint is not served any more.
@@ -106,7 +106,7 @@ struct Server {
 impl Server {
     fn run(mut self, now: impl Fn() -> Duration) {
         let mut events = Events::with_capacity(2 * CONNECTIONS);
-        while !self.stopper.is_stopped.load(Ordering::Acquire) {
+        while !self.is_stopped() {
             let timeout = self.timeout(now());
             match self.poll.poll(&mut events, timeout) {
                 Ok(()) => {}
@@ -121,10 +121,18 @@ impl Server {
                 self.accept(at);
             }
             for event in &events {
+                // A scrape takes a while, and all connections may want one.
+                if self.is_stopped() {
+                    return;
+                }
                 self.advance(event.token().0, at);
             }
             self.expire(at);
         }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopper.is_stopped.load(Ordering::Acquire)
     }
 
     /// How long to wait: until the first deadline.
@@ -140,6 +148,9 @@ impl Server {
         // The next round accepts the rest: those who connect must not keep others from theirs.
         self.accepts_at = Some(now);
         for _ in 0..2 * CONNECTIONS {
+            if self.is_stopped() {
+                return;
+            }
             let mut stream = match self.listener.accept() {
                 Ok((stream, _)) => stream,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {

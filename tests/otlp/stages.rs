@@ -1,0 +1,213 @@
+//! A pipeline over two nodes: `Source` ─▶ `Clean` in `one`, a link, `Enrich` ─▶ `Sink` in `two`.
+//! The sink keeps what it takes, in its order.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use futures_util::future::join;
+use mycelium::counters::{Kind, Reading};
+use mycelium::{
+    Builder, Context, EmitOptions, Node, Report, Result, Running, Span, SpanSink, Topology,
+    TraceContext, message, service,
+};
+use mycelium_tokio::Tokio;
+use tokio::sync::Notify;
+
+/// How many messages the source emits.
+pub(crate) const MESSAGES: u64 = 3000;
+
+#[message(topic = "raw", id = 11)]
+struct Raw {
+    number: u64,
+}
+
+#[message(topic = "clean", id = 12)]
+struct Cleaned {
+    number: u64,
+}
+
+#[message(topic = "done", id = 13)]
+struct Enriched {
+    number: u64,
+}
+
+/// Emits with this trace, if there is one. Its last message waits for the test.
+struct Source(Option<TraceContext>, Arc<Notify>);
+
+#[service(emits(Raw))]
+impl Source {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for number in 0..MESSAGES {
+            if number == MESSAGES - 1 {
+                self.1.notified().await;
+            }
+            match self.0 {
+                None => ctx.emit(Raw { number }).await?,
+                trace => ctx.emit_with(Raw { number }, EmitOptions::new().trace(trace)).await?,
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Clean;
+
+#[service(reads(Raw), emits(Cleaned))]
+impl Clean {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut raw = ctx.subscribe::<Raw>()?;
+        while let Some(delivery) = raw.recv().await {
+            let number = delivery.message().expect("no gap").number;
+            ctx.emit(Cleaned { number }).await?;
+        }
+        Ok(())
+    }
+}
+
+struct Enrich;
+
+#[service(reads(Cleaned), emits(Enriched))]
+impl Enrich {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut cleaned = ctx.subscribe::<Cleaned>()?;
+        while let Some(delivery) = cleaned.recv().await {
+            let number = delivery.message().expect("no gap").number;
+            ctx.emit(Enriched { number }).await?;
+        }
+        Ok(())
+    }
+}
+
+struct Sink(Arc<Mutex<Vec<u64>>>);
+
+#[service(reads(Enriched))]
+impl Sink {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut enriched = ctx.subscribe::<Enriched>()?;
+        while let Some(delivery) = enriched.recv().await {
+            self.0.lock().unwrap().push(delivery.message().expect("no gap").number);
+        }
+        Ok(())
+    }
+}
+
+/// Counts the spans that the node made, whatever the exporter does with them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Made(Arc<Mutex<u64>>);
+
+impl SpanSink for Made {
+    fn record(&self, _: Span) {
+        *self.0.lock().unwrap() += 1;
+    }
+}
+
+/// The two nodes before they start.
+pub(crate) struct Stages {
+    pub(crate) transport: &'static str,
+    /// More of the topology of the first node.
+    pub(crate) text: String,
+    pub(crate) trace: Option<TraceContext>,
+    name: &'static str,
+    directory: PathBuf,
+}
+
+/// A node that has ended, and the spans that it made.
+pub(crate) struct Ended {
+    pub(crate) report: Report,
+    pub(crate) spans: u64,
+}
+
+/// Two nodes that run.
+pub(crate) struct Both {
+    one: Running,
+    two: Running,
+    spans: [Made; 2],
+    taken: Arc<Mutex<Vec<u64>>>,
+    may_end: Arc<Notify>,
+    _directory: Directory,
+}
+
+/// Removed at the end of a test.
+struct Directory(PathBuf);
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Stages {
+    /// The names of nodes end with that of the test, so that their log lines are known.
+    pub(crate) fn new(name: &'static str) -> Stages {
+        let directory = format!("mycelium-stages-{name}-{}", std::process::id());
+        let directory = std::env::temp_dir().join(directory);
+        Stages { transport: "unix", text: String::new(), trace: None, name, directory }
+    }
+
+    /// Builds both with `more`, and starts them.
+    pub(crate) fn start(self, more: impl Fn(Builder) -> Builder) -> Both {
+        let Stages { transport, text, trace, name, directory } = self;
+        let text = format!(
+            "[link.default]\ntransport = \"{transport}\"\nretry = \"1ms\"\nmax_retry = \"20ms\"\n\
+             [node.one-{name}]\nservices = [\"Source\", \"Clean\"]\n{text}\n\
+             [node.two-{name}]\nservices = [\"Enrich\", \"Sink\"]\n"
+        );
+        let taken = Arc::<Mutex<Vec<u64>>>::default();
+        let spans = [Made::default(), Made::default()];
+        let may_end = Arc::<Notify>::default();
+        let start = |node: &str, spans: &Made| {
+            let topology = Topology::parse("stages.toml", &text).unwrap();
+            let (taken, may_end) = (taken.clone(), may_end.clone());
+            let builder = Node::builder(&format!("{node}-{name}"))
+                .topology(topology.in_directory(&directory))
+                .service(move || Source(trace, may_end.clone()))
+                .service(|| Clean)
+                .service(|| Enrich)
+                .service(move || Sink(taken.clone()))
+                .traces(1.0, spans.clone());
+            more(builder).build().unwrap().start(Tokio::current().unwrap()).unwrap()
+        };
+        let [of_one, of_two] = &spans;
+        // The reader first: it waits for its publisher, and misses nothing.
+        let (two, one) = (start("two", of_two), start("one", of_one));
+        Both { one, two, spans, taken, may_end, _directory: Directory(directory) }
+    }
+}
+
+impl Both {
+    pub(crate) fn one(&self) -> &Running {
+        &self.one
+    }
+
+    /// Lets both end, and waits for it: all messages have arrived, in order, and each span is counted.
+    pub(crate) async fn end(self) -> [Ended; 2] {
+        let Both { one, two, spans, taken, may_end, .. } = self;
+        may_end.notify_one();
+        let (one, two) = join(one.join(), two.join()).await;
+        assert!(taken.lock().unwrap().iter().copied().eq(0..MESSAGES), "all messages, in order");
+        let ended = [one, two].into_iter().zip(spans).map(|(report, spans)| {
+            let spans = *spans.0.lock().unwrap();
+            Ended { report: report.unwrap(), spans }
+        });
+        ended.collect::<Vec<_>>().try_into().unwrap_or_else(|_| unreachable!("two nodes"))
+    }
+}
+
+impl Ended {
+    /// The line of counters of this kind.
+    pub(crate) fn line(&self, kind: Kind) -> Reading {
+        let mut lines = self.report.counters.iter().filter(|line| line.kind == kind);
+        lines.next().unwrap_or_else(|| panic!("no {kind:?}")).clone()
+    }
+
+    /// Spans by what became of them: exported, and dropped because the queue was full, because the
+    /// collector could not be reached in time, and because it refused them. Their sum is that of
+    /// the spans that the node made.
+    pub(crate) fn spans_by_end(&self) -> [u64; 4] {
+        let line = self.line(Kind::Exporter);
+        let names = ["exported", "dropped_full", "dropped_failed", "dropped_refused"];
+        let counts = names.map(|name| line.value(name));
+        assert_eq!(counts.iter().sum::<u64>(), self.spans, "{counts:?}");
+        counts
+    }
+}
