@@ -145,7 +145,7 @@ async fn messages_arrive_while_the_collector_answers_with_errors() {
     }
     let [exported, _, _, refused] = all;
     assert!(exported > 0 && refused > 0, "{all:?}");
-    // What was exported has arrived. A batch that was tried again may have arrived twice.
+    // All exported spans have arrived. A batch that was tried again may have arrived twice.
     let requests = collector.rest();
     let spans = requests.iter().filter(|request| request.line.contains("/v1/traces"));
     assert!(spans.map(|request| request.count() as u64).sum::<u64>() >= exported);
@@ -206,7 +206,7 @@ async fn messages_arrive_while_names_have_no_limit_and_clients_scrape_without_a_
     for ended in [&one, &two] {
         assert_eq!(ended.spans_by_end(), [ended.spans, 0, 0, 0], "nothing was in its way");
     }
-    // The last push: no more sets than the limit, and nothing is lost in `other`.
+    // The last push: as many sets as the limit allows, and nothing is lost in `other`.
     let (mut sets, mut sent) = (BTreeSet::new(), 0);
     let requests = collector.rest();
     for request in requests.iter().filter(|request| request.line.contains("/v1/metrics")) {

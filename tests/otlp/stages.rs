@@ -91,7 +91,7 @@ impl Sink {
     }
 }
 
-/// Counts the spans that the node made, whatever the exporter does with them.
+/// Counts the spans that the node made. The exporter gets the same ones.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Made(Arc<Mutex<u64>>);
 
@@ -148,7 +148,8 @@ impl Stages {
     pub(crate) fn start(self, more: impl Fn(Builder) -> Builder) -> Both {
         let Stages { transport, text, trace, name, directory } = self;
         let text = format!(
-            "[link.default]\ntransport = \"{transport}\"\nretry = \"1ms\"\nmax_retry = \"20ms\"\n\
+            "[link.default]\ntransport = \"{transport}\"\nretry = \"1ms\"\n\
+             max_retry = \"20ms\"\n\
              [node.one-{name}]\nservices = [\"Source\", \"Clean\"]\n{text}\n\
              [node.two-{name}]\nservices = [\"Enrich\", \"Sink\"]\n"
         );
@@ -179,7 +180,8 @@ impl Both {
         &self.one
     }
 
-    /// Lets both end, and waits for it: all messages have arrived, in order, and each span is counted.
+    /// Lets both end, and waits for it: all messages have arrived, in order, and each span is
+    /// counted.
     pub(crate) async fn end(self) -> [Ended; 2] {
         let Both { one, two, spans, taken, may_end, .. } = self;
         may_end.notify_one();
