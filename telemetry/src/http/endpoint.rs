@@ -38,7 +38,8 @@ pub struct Stopper {
 }
 
 impl Stopper {
-    /// [`Endpoint::run`] returns soon: after the response that it makes now. Any thread may call it.
+    /// [`Endpoint::run`] returns soon: after the response that it makes now. Any thread may call
+    /// it.
     pub fn stop(&self) {
         self.is_stopped.store(true, Ordering::Release);
         // Without its poll the endpoint is not served any more.
