@@ -267,7 +267,7 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, seen: &AtomicU64, invalid: &A
                 place += 1;
                 continue;
             }
-            if seen.fetch_add(1, Ordering::Relaxed) % 3 == 0 {
+            if seen.fetch_add(1, Ordering::Relaxed).is_multiple_of(3) {
                 bytes[place..place + ID].fill(0);
                 invalid.fetch_add(1, Ordering::Relaxed);
             }
