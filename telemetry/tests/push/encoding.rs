@@ -34,6 +34,7 @@ fn region() -> Arc<Region> {
     let sizes = region.histogram("service=Store metric=sizes");
     [3, 4, 1000, u64::MAX].into_iter().for_each(|value| sizes.record(value));
     drop(region.histogram("service=Store metric=empty"));
+    region.latencies("swaps", "Detector").record(Some(5_000_000));
     region
 }
 
@@ -131,6 +132,11 @@ fn histograms_have_explicit_bounds_and_their_least_and_greatest_values() {
     assert_eq!(filled.collect::<Vec<_>>(), [(2, &1), (3, &1), (10, &1), (64, &1)]);
     assert_eq!((sizes.count, sizes.sum), (4, Some(1006.0)), "the sum wraps");
     assert_eq!((sizes.min, sizes.max), (Some(3.0), Some(u64::MAX as f64)));
+    // Latencies are measured in nanoseconds, and shown in seconds.
+    assert_eq!(metric(&metrics, "mycelium_message_latency_seconds").unit, "s");
+    let latency = points("mycelium_message_latency_seconds");
+    assert_eq!((latency.count, latency.sum, latency.min), (1, Some(0.005), Some(0.005)));
+    assert_eq!(latency.explicit_bounds[..3], [0.0, 1e-9, 3e-9]);
     let empty = points("empty");
     assert_eq!((empty.count, empty.sum, empty.min, empty.max), (0, Some(0.0), None, None));
 }
@@ -195,9 +201,14 @@ fn a_collector_gets_the_families_that_prometheus_gets() {
         requests.iter().flat_map(|request| as_text(&metrics(request))).collect();
     let text = Format::OpenMetrics.write(&Families::new().collect(&snapshot));
     let is_same = |line: &&str| {
-        // The counts of the pusher itself, a counter beyond an `int64`, and the last bound, for
-        // which there is none in OTLP.
-        let differs = ["exporter=\"metrics\"", "orders_stored", "le=\"1.8446744073709552e19\""];
+        // The counts of the pusher itself, a counter beyond an `int64`, and the last bounds, for
+        // which there are none in OTLP.
+        let differs = [
+            "exporter=\"metrics\"",
+            "orders_stored",
+            "le=\"1.8446744073709552e19\"",
+            "le=\"18446744073.709553\"",
+        ];
         !line.starts_with('#') && !differs.iter().any(|it| line.contains(it))
     };
     let shown: BTreeSet<String> = text.lines().filter(is_same).map(str::to_owned).collect();
