@@ -108,6 +108,7 @@ pub(crate) fn ends_among(
 }
 
 /// The topics of one node, and the ends of one of them.
+#[cfg_attr(not(feature = "metrics"), allow(dead_code, reason = "nothing is scraped"))]
 pub(crate) struct Among {
     pub(crate) sender: InTask<Publisher<Sample>>,
     pub(crate) receiver: InTask<Subscription<Sample>>,
