@@ -24,5 +24,6 @@ pub(super) const PINNED: &str = "round trip of pinned services";
 pub(super) const SCALE: &str = "emit and start in a node of many services";
 pub(super) const NODES: &str = "start of a topology";
 pub(super) const IDLE: &str = "idle node";
+#[cfg(feature = "metrics")]
 pub(super) const SCRAPE: &str = "scrape for Prometheus";
 pub(super) const TASKS: &str = "to a parked task and back";
