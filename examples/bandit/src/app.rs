@@ -31,6 +31,10 @@ use crate::{
 const TOPOLOGY: &str = include_str!("../bandit.toml");
 /// The built-in topology of three processes.
 const BUNDLED: &str = include_str!("../bundled.toml");
+/// The same, with traces and metrics: its name, and its text, which includes that of three
+/// processes.
+pub const OBSERVED: [(&str, &str); 2] =
+    [("observed.toml", include_str!("../observed.toml")), ("bundled.toml", BUNDLED)];
 /// The number of faults in each service.
 const FAULTS: usize = 20;
 

@@ -24,6 +24,7 @@ use mycelium_bundle::{
 use mycelium_executor::Executor;
 
 use crate::args::{BundledArgs, MemberArgs, RunArgs};
+use crate::observe::Observed;
 use crate::output::{say, user_error};
 
 /// The grace period of a member after its launcher ends; the nodes need up to five seconds.
@@ -41,13 +42,20 @@ const SIGTERM: i32 = 15;
 /// Runs the nodes of the topology, or those of some of its hosts, as processes, until they have
 /// completed.
 pub(crate) async fn launch(
-    BundledArgs { host, run: args }: BundledArgs,
+    BundledArgs { host, observe, picture, run: mut args }: BundledArgs,
     executor: Arc<dyn Executor>,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let program = env::current_exe()?;
+    let directories = Arc::new(Directories::new()?);
+    let observed = match observe {
+        true => Some(Observed::start(&directories.state, picture, &mut args, &executor).await?),
+        false => None,
+    };
     let options = args.options(None);
     let nodes = app::bundle(&options, &host).map_err(user_error)?;
-    let directories = Arc::new(Directories::new()?);
+    if let Some(observed) = &observed {
+        observed.announce();
+    }
     let (url, feed) = match &options.url {
         Some(url) => (url.clone(), None),
         None => {
@@ -68,7 +76,12 @@ pub(crate) async fn launch(
         let command = {
             let (program, args, node) = (program.clone(), args.clone(), node.clone());
             let (url, directories) = (url.clone(), directories.clone());
-            move || args.member(Command::new(&program), &node, &url, &directories)
+            let environment = observed.as_ref().map_or_else(Vec::new, Observed::environment);
+            move || {
+                let mut command = args.member(Command::new(&program), &node, &url, &directories);
+                command.envs(environment.iter().map(|(name, value)| (name, value)));
+                command
+            }
         };
         let member = Member::new(node, command).restart(RESTART);
         bundle =
@@ -94,6 +107,9 @@ pub(crate) async fn launch(
         && let Some(path) = options.signals.filter(|path| path.exists())
     {
         say(&format!("signals    written to {}", path.display()));
+    }
+    if let Some(observed) = observed {
+        observed.end(end == End::Done, &executor).await?;
     }
     match report.members.iter().find(|member| has_failed(member)) {
         Some(MemberReport { name, status: Some(status), .. }) => {

@@ -9,7 +9,7 @@
 //!   signals and [`signals`] writes them to a file.
 //! - [`messages`] are the messages between the [`services`]; [`app`] puts the services into a node,
 //!   [`faults`] makes them panic on purpose, and [`durable`] saves their states across processes.
-//! - [`figures`] counts, and [`report`] prints the counts.
+//! - [`figures`] counts, and [`report`] prints the counts. [`viewer`] shows traces.
 //!
 //! Only `main` knows the executor: streams are those of `futures-io`, and time comes from arguments
 //! or from the context.
@@ -33,3 +33,4 @@ pub mod services;
 pub mod session;
 pub mod signals;
 pub mod socket;
+pub mod viewer;

@@ -8,6 +8,7 @@ mod bundled;
 mod certificates;
 mod executors;
 mod logs;
+mod observe;
 mod output;
 
 use std::{

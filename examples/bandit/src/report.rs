@@ -258,7 +258,7 @@ fn progress(snapshot: &Snapshot) -> String {
 }
 
 /// A number with separated thousands.
-fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -285,7 +285,7 @@ fn readable(price: f64) -> (String, bool) {
 }
 
 /// Nanoseconds to three digits.
-fn nanos(nanos: u64) -> String {
+pub(crate) fn nanos(nanos: u64) -> String {
     let scaled = |unit: &str, per: f64| {
         let value = nanos as f64 / per;
         let digits = if value < 9.995 {

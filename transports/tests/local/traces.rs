@@ -131,6 +131,31 @@ fn what_a_task_sends_belongs_to_the_trace_of_its_current_delivery() {
 }
 
 #[test]
+fn a_receive_that_waits_ends_the_span() {
+    let world = World::sampling(1.0);
+    let swaps = world.topic::<Probe>("swaps");
+    let mut feed = publisher::<Probe>(&swaps, "Feed");
+    let mut input = swaps.subscribe::<Probe>("Strategy", Policy::Block).unwrap();
+    let strategy = world.task("Strategy");
+    let _wakes = input.attach(&strategy);
+    let context = Context::from_waker(Waker::noop());
+    for number in 0..3 {
+        feed.try_emit(probe(number)).unwrap();
+        let received = within(&strategy, || input.poll_recv(&context));
+        assert!(received.is_ready(), "{number}");
+        world.spans.take();
+        world.time.advance(Duration::from_millis(5));
+        let waits = within(&strategy, || input.poll_recv(&context));
+        assert!(waits.is_pending(), "{number}");
+        let [handled] = &*world.spans.take() else { panic!("one span of message {number}") };
+        assert_eq!(handled.end, handled.start + Duration::from_millis(5));
+        assert_eq!(strategy.trace().unwrap().context(), None);
+        // The time until the next message belongs to none.
+        world.time.advance(Duration::from_secs(1));
+    }
+}
+
+#[test]
 fn a_delivery_of_a_task_ends_when_the_handle_is_used_outside_of_it() {
     let world = World::sampling(1.0);
     let swaps = world.topic::<Probe>("swaps");

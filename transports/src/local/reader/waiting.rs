@@ -13,6 +13,8 @@ impl Reader {
     /// As [`find`](Self::find), and parks the task if there is nothing.
     #[inline(never)]
     pub(in crate::local) fn find_or_park(&mut self, context: &Context<'_>) -> Found {
+        // Here, as `find_again` seldom calls `find`, which ends it too.
+        self.end_handling(false);
         let found = self.find_again();
         if !matches!(found, Found::Empty) {
             return found;

@@ -1,0 +1,225 @@
+//! `bandit bundled --observe`: the bundle with traces and metrics, and the lines that say where
+//! they are. The topology is a file, which other programs can copy; the addresses of this run come
+//! from the environment of its processes.
+
+use std::{
+    env,
+    error::Error,
+    fs,
+    io::{self, IsTerminal, Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use bandit::{
+    app::OBSERVED,
+    viewer::{
+        http::{SERVER, Viewer},
+        server,
+        svg::waterfall,
+        text::tree,
+        trace::Trace,
+    },
+};
+use mycelium::Running;
+use mycelium_executor::Executor;
+
+use crate::args::RunArgs;
+use crate::output::{say, user_error};
+
+/// The variable of the collector in `observed.toml`, and its default.
+const COLLECTOR: (&str, &str) = ("OTLP", "http://127.0.0.1:4318");
+/// The nodes there, with the variables of their metrics and the default ports.
+const NODES: [(&str, &str, u16); 3] = [
+    ("collector", "COLLECTOR_METRICS", 9464),
+    ("detector", "DETECTOR_METRICS", 9465),
+    ("writer", "WRITER_METRICS", 9466),
+];
+/// The recorded day takes a minute.
+const SPEED: f64 = 1440.0;
+/// How long the program that listens at the port of the collector may take to answer.
+const ANSWER: Duration = Duration::from_secs(1);
+/// The page of Jaeger, which listens for spans at the port of a collector.
+const JAEGER: &str = "http://127.0.0.1:16686";
+
+/// A bundle that is observed.
+pub(crate) struct Observed {
+    /// The URL of the collector, which may be the viewer.
+    collector: String,
+    viewer: Option<(Arc<Viewer>, Running)>,
+    /// The nodes, with the variables and the values of their metrics' addresses.
+    metrics: Vec<(&'static str, &'static str, String)>,
+    picture: Option<PathBuf>,
+}
+
+impl Observed {
+    /// Writes the topology to `directory`, finds the addresses, and starts the viewer if there is
+    /// no collector.
+    pub(crate) async fn start(
+        directory: &Path,
+        picture: Option<PathBuf>,
+        args: &mut RunArgs,
+        executor: &Arc<dyn Executor>,
+    ) -> Result<Self, Box<dyn Error>> {
+        for (name, text) in OBSERVED {
+            fs::write(directory.join(name), text)?;
+        }
+        args.topology = Some(directory.join(OBSERVED[0].0));
+        if args.url.is_none() {
+            args.replay.speed.get_or_insert(SPEED);
+        }
+        let (collector, own) = collector()?;
+        let viewer = match own {
+            Some(address) => {
+                let viewer = Arc::new(Viewer::new("bandit"));
+                let started = server::start(viewer.clone(), address, executor.clone()).await;
+                Some((viewer, started.map_err(user_error)?.0))
+            }
+            None if picture.is_some() => {
+                let error = format!(
+                    "`--picture` needs the spans, which go to the collector at {collector}: end \
+                     it, or set {} to an address where nobody listens",
+                    COLLECTOR.0
+                );
+                return Err(error.into());
+            }
+            None => None,
+        };
+        Ok(Self { collector, viewer, metrics: metrics()?, picture })
+    }
+
+    /// The variables of the processes.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
+        let metrics = self.metrics.iter().map(|(_, name, address)| (*name, address.clone()));
+        metrics.chain([(COLLECTOR.0, self.collector.clone())]).collect()
+    }
+
+    /// Says where to look.
+    pub(crate) fn announce(&self) {
+        let collector = &self.collector;
+        match &self.viewer {
+            Some(_) => say(&format!(
+                "traces     {collector}/ in a browser; the first is there in a second"
+            )),
+            None => say(&format!(
+                "traces     go to the collector at {collector}; the page of Jaeger is {JAEGER}"
+            )),
+        }
+        for (number, (node, _, address)) in self.metrics.iter().enumerate() {
+            let title = if number == 0 { "metrics" } else { "" };
+            say(&format!("{title:9}  http://{address}/metrics and /ready: node {node}"));
+        }
+        say("dashboard  docs/dashboards/mycelium.json, for Grafana");
+        say("topology   examples/bandit/observed.toml");
+        say("end        Ctrl-C");
+    }
+
+    /// After the end of the processes: prints a trace. On a terminal the viewer stays, if all went
+    /// well.
+    pub(crate) async fn end(
+        self,
+        is_done: bool,
+        executor: &Arc<dyn Executor>,
+    ) -> Result<(), Box<dyn Error>> {
+        let Some((viewer, running)) = self.viewer else { return Ok(()) };
+        match viewer.with(|traces| traces.typical().cloned()) {
+            Some(trace) => self::print(&trace, self.picture.as_deref())?,
+            None if self.picture.is_some() => return Err("no whole trace has arrived".into()),
+            None => say("no whole trace has arrived"),
+        }
+        if is_done && io::stdout().is_terminal() {
+            say(&format!("\nThe traces stay at {}/ until Ctrl-C.", self.collector));
+            executor.interrupted().await?;
+        }
+        running.shutdown();
+        running.join().await?;
+        Ok(())
+    }
+}
+
+fn print(trace: &Trace, picture: Option<&Path>) -> Result<(), Box<dyn Error>> {
+    let count = trace.processes();
+    say(&format!("\nOne trace through {count} processes, {}:\n", trace.id));
+    say(tree(trace).trim_end());
+    if let Some(path) = picture {
+        let written = fs::write(path, waterfall(trace));
+        written.map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        say(&format!("\npicture    written to {}", path.display()));
+    }
+    Ok(())
+}
+
+/// The URL of the collector, and the address of the viewer if it is the collector.
+fn collector() -> io::Result<(String, Option<SocketAddr>)> {
+    let (variable, default) = COLLECTOR;
+    let chosen = env::var(variable).ok().filter(|url| !url.is_empty());
+    let url = chosen.as_deref().unwrap_or(default).trim_end_matches('/');
+    // That of another host has a name or a path, or cannot be listened at.
+    let address = url.strip_prefix("http://").and_then(|address| address.parse().ok());
+    let Some(address) = address.filter(|address: &SocketAddr| address.port() > 0) else {
+        return Ok((url.to_owned(), None));
+    };
+    match TcpListener::bind(address) {
+        Ok(_) => Ok((url.to_owned(), Some(address))),
+        // Another bandit that is observed would end with these traces.
+        Err(_) if chosen.is_none() && is_viewer(address) => {
+            let address = free()?.local_addr()?;
+            Ok((format!("http://{address}"), Some(address)))
+        }
+        Err(_) => Ok((url.to_owned(), None)),
+    }
+}
+
+/// Whether a viewer of another run listens there.
+fn is_viewer(address: SocketAddr) -> bool {
+    let ask = || -> io::Result<String> {
+        let mut stream = TcpStream::connect_timeout(&address, ANSWER)?;
+        stream.set_read_timeout(Some(ANSWER))?;
+        stream.set_write_timeout(Some(ANSWER))?;
+        stream.write_all(b"HEAD / HTTP/1.0\r\n\r\n")?;
+        let mut answer = Vec::new();
+        stream.take(1024).read_to_end(&mut answer)?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    };
+    ask().is_ok_and(|answer| answer.lines().any(|line| line == format!("server: {SERVER}")))
+}
+
+/// The addresses of the nodes' metrics: those that the user has set, or the default ones, or others
+/// if those are in use.
+fn metrics() -> io::Result<Vec<(&'static str, &'static str, String)>> {
+    // They are free together until here, so that no two are the same.
+    let mut held = Vec::new();
+    let addresses = NODES.into_iter().map(|(node, variable, port)| {
+        if let Some(address) = env::var(variable).ok().filter(|address| !address.is_empty()) {
+            return Ok((node, variable, address));
+        }
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).or_else(|_| free())?;
+        let address = listener.local_addr()?.to_string();
+        held.push(listener);
+        Ok((node, variable, address))
+    });
+    addresses.collect()
+}
+
+fn free() -> io::Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_topology_has_these_variables() {
+        let (_, text) = OBSERVED[0];
+        let (variable, default) = COLLECTOR;
+        assert!(text.contains(&format!("traces = \"${{{variable}:-{default}}}\"")));
+        for (node, variable, port) in NODES {
+            let lines =
+                format!("[node.{node}]\nlisten_metrics = \"${{{variable}:-127.0.0.1:{port}}}\"");
+            assert!(text.contains(&lines), "{lines}");
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! `bandit bundled --observe` as a user runs it: where it says to look, what is there, and that the
+//! signals are the same.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead, BufReader, PipeReader, Read, Write, pipe},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    thread,
+    time::Duration,
+};
+
+const CLOSE: &str = "connection: close\r\n";
+const NODES: [&str; 3] = ["collector", "detector", "writer"];
+/// Six seconds for the day.
+const SPEED: &str = "14400";
+/// The attempts of a condition, with a pause after each.
+const ATTEMPTS: u32 = 600;
+const PAUSE: Duration = Duration::from_millis(100);
+
+struct Observed {
+    child: Child,
+    lines: Receiver<String>,
+    output: String,
+}
+
+impl Observed {
+    fn start(arguments: &[&str], variables: &BTreeMap<&str, String>) -> Self {
+        let (reader, writer) = pipe().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bandit"));
+        command.args(["bundled", "--observe"]).args(arguments).envs(variables);
+        let child = command.stdout(writer.try_clone().unwrap()).stderr(writer).spawn().unwrap();
+        Self { child, lines: lines(reader), output: String::new() }
+    }
+
+    /// Tries until there is a value. The bundle has to run until then.
+    fn until<T>(&mut self, what: &str, mut attempt: impl FnMut(&str) -> Option<T>) -> T {
+        for _ in 0..ATTEMPTS {
+            if let Some(value) = attempt(&self.output) {
+                return value;
+            }
+            match self.lines.recv_timeout(PAUSE) {
+                Ok(line) => self.output.push_str(&line),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        let last = attempt(&self.output);
+        last.unwrap_or_else(|| panic!("no {what}:\n{}", self.output))
+    }
+
+    /// The address of a node's metrics, as the output has it.
+    fn metrics(&mut self, node: &str) -> String {
+        let end = format!("/metrics and /ready: node {node}\n");
+        self.until(&end, |output| {
+            let (before, _) = output.split_once(&end)?;
+            before.rsplit_once("http://").map(|(_, address)| address.to_owned())
+        })
+    }
+
+    /// Whether it succeeded, and its whole output.
+    fn end(mut self) -> (bool, String) {
+        self.output.extend(self.lines.iter());
+        (self.child.wait().unwrap().success(), std::mem::take(&mut self.output))
+    }
+}
+
+impl Drop for Observed {
+    fn drop(&mut self) {
+        // Its processes end with it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn lines(reader: PipeReader) -> Receiver<String> {
+    let (sender, lines) = channel();
+    thread::spawn(move || {
+        let mut reader = BufReader::new(reader);
+        let mut line = String::new();
+        while reader.read_line(&mut line).is_ok_and(|read| read > 0) {
+            if sender.send(std::mem::take(&mut line)).is_err() {
+                break;
+            }
+        }
+    });
+    lines
+}
+
+/// Addresses that are free, as far as anyone knows: of the spans, and of the metrics of each node.
+fn free() -> BTreeMap<&'static str, String> {
+    let names = ["OTLP", "COLLECTOR_METRICS", "DETECTOR_METRICS", "WRITER_METRICS"];
+    let held = names.map(|name| (name, TcpListener::bind("127.0.0.1:0").unwrap()));
+    let addresses = held.iter().map(|(name, it)| (*name, it.local_addr().unwrap().to_string()));
+    let mut variables: BTreeMap<_, _> = addresses.collect();
+    variables.entry("OTLP").and_modify(|address| address.insert_str(0, "http://"));
+    variables
+}
+
+/// The status and the body, if there is an answer.
+fn http(address: &str, request: &[u8]) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
+    // The answer may come before all is written.
+    let _ = stream.write_all(request);
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+}
+
+fn get(address: &str, path: &str) -> Option<(u16, String)> {
+    http(address, format!("GET {path} HTTP/1.1\r\nhost: a\r\n{CLOSE}\r\n").as_bytes())
+}
+
+fn undisturbed(directory: &Path) -> Vec<u8> {
+    let signals = directory.join("undisturbed.jsonl");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bandit"));
+    assert!(command.arg("--signals").arg(&signals).output().unwrap().status.success());
+    fs::read(signals).unwrap()
+}
+
+/// The services and spans of the tree that was printed, with their nodes.
+fn tree(output: &str) -> Vec<(String, String, String)> {
+    let lines = output.lines().skip_while(|line| !line.starts_with("service "));
+    let rows = lines.skip(1).take_while(|line| !line.is_empty());
+    let columns = rows.map(|line| {
+        let mut columns = line.trim_start_matches(['│', '├', '└', '─', ' ']).split("  ");
+        let mut next = || columns.by_ref().map(str::trim).find(|it| !it.is_empty()).unwrap();
+        (next().to_owned(), next().to_owned(), next().to_owned())
+    });
+    columns.collect()
+}
+
+#[test]
+fn three_processes_are_seen_in_one_trace_and_send_the_same_signals() {
+    let directory = tempfile::tempdir().unwrap();
+    let expected = undisturbed(directory.path());
+    let [signals, picture] = ["signals.jsonl", "trace.svg"].map(|name| directory.path().join(name));
+    let variables = free();
+    let viewer = variables["OTLP"].strip_prefix("http://").unwrap().to_owned();
+    let arguments = ["--speed", SPEED, "--signals", signals.to_str().unwrap()];
+    let picture_of = ["--picture", picture.to_str().unwrap()];
+    let mut observed = Observed::start(&[arguments.as_slice(), &picture_of].concat(), &variables);
+    for node in NODES {
+        let address = observed.metrics(node);
+        observed.until(&format!("/ready of {node}"), |_| {
+            get(&address, "/ready").filter(|(status, _)| *status == 200)
+        });
+        let (status, metrics) = get(&address, "/metrics").unwrap();
+        assert_eq!(status, 200);
+        assert!(metrics.contains(&format!("node=\"{node}\"")), "{metrics}");
+    }
+    // Other requests are refused, and the bundle continues.
+    let bad = "POST /v1/traces HTTP/1.1\r\ncontent-type: application/x-protobuf\r\n";
+    for (length, body) in [(4, "\u{ff}\u{ff}"), (1 << 30, "x"), (3, "\n\n\n")] {
+        let request = format!("{bad}content-length: {length}\r\n{CLOSE}\r\n{body}");
+        let (status, _) = http(&viewer, request.as_bytes()).unwrap();
+        assert!((400..500).contains(&status), "{status}");
+    }
+    observed.until("trace of three processes in the page", |_| {
+        get(&viewer, "/").filter(|(_, page)| page.contains("4 spans in 3 processes"))
+    });
+    let (succeeded, output) = observed.end();
+    assert!(succeeded && output.contains("done in "), "{output}");
+    assert!(fs::read(&signals).unwrap() == expected, "other signals:\n{output}");
+    let rows = tree(&output);
+    let rows: Vec<_> = rows.iter().map(|(a, b, c)| [a.as_str(), b.as_str(), c.as_str()]).collect();
+    let all = [
+        ["PolygonAdapter", "send swaps", "collector"],
+        ["MetadataService", "process swaps", "detector"],
+        ["ArbitrageDetector", "process enriched-swaps", "detector"],
+        ["SignalWriter", "process signals", "writer"],
+    ];
+    assert_eq!(rows, all, "{output}");
+    assert_is_picture(&fs::read_to_string(picture).unwrap());
+}
+
+/// The picture names all services of the trace, and the picture of the documents is such a one.
+fn assert_is_picture(svg: &str) {
+    let document = roxmltree::Document::parse(svg).unwrap();
+    let texts: Vec<_> = document.descendants().filter_map(|node| node.text()).collect();
+    for text in [
+        "PolygonAdapter",
+        "MetadataService",
+        "ArbitrageDetector",
+        "SignalWriter",
+        "send swaps",
+        "process swaps",
+        "process enriched-swaps",
+        "process signals",
+        "node collector",
+        "node detector",
+        "node writer",
+    ] {
+        assert!(texts.contains(&text), "{text}: {texts:?}");
+    }
+}
+
+#[test]
+fn the_picture_of_the_documents_names_each_service() {
+    assert_is_picture(include_str!("../../../docs/pictures/trace.svg"));
+}
+
+#[test]
+fn a_collector_that_listens_gets_the_spans() {
+    let collector = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut variables = free();
+    variables.insert("OTLP", format!("http://{}", collector.local_addr().unwrap()));
+    let (sender, requests) = channel();
+    thread::spawn(move || {
+        for stream in collector.incoming() {
+            let mut stream = stream.unwrap();
+            let mut begin = [0; 15];
+            if stream.read_exact(&mut begin).is_ok() {
+                let _ = sender.send(begin);
+            }
+            // The exporter drops this batch and continues.
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    let refused = Observed::start(&["--picture", "never.svg"], &variables);
+    let (succeeded, output) = refused.end();
+    assert!(!succeeded && output.contains("error: `--picture` needs the spans"), "{output}");
+    let (succeeded, output) = Observed::start(&["--speed", "1000000"], &variables).end();
+    assert!(succeeded, "{output}");
+    assert!(output.contains("go to the collector at http://127.0.0.1:"), "{output}");
+    assert!(!output.contains("in a browser") && !output.contains("One trace"), "{output}");
+    assert_eq!(&requests.try_recv().unwrap(), b"POST /v1/traces");
+}
+
+#[test]
+fn ports_that_are_in_use_are_replaced() {
+    // The default ports, or others if those are in use: never the same ones.
+    let of_spans = |variables: BTreeMap<&'static str, String>| {
+        variables.into_iter().filter(|(name, _)| *name == "OTLP").collect()
+    };
+    let mut first = Observed::start(&[], &of_spans(free()));
+    let of_first = NODES.map(|node| {
+        let address = first.metrics(node);
+        first.until("metrics of the first", |_| get(&address, "/metrics"));
+        address
+    });
+    let mut second = Observed::start(&["--speed", "1000000"], &of_spans(free()));
+    let of_second = NODES.map(|node| second.metrics(node));
+    assert!(of_second.iter().all(|address| !of_first.contains(address)), "{of_second:?}");
+    let (succeeded, output) = second.end();
+    assert!(succeeded, "{output}");
+    // A day of a minute, of which a trace is enough.
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &first.child.id().to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let (succeeded, output) = first.end();
+    assert!(succeeded && output.contains("ended early in "), "{output}");
+}
