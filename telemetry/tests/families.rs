@@ -136,7 +136,7 @@ fn thousands_of_names_of_peers_are_at_most_a_thousand_series() {
 }
 
 proptest! {
-    /// Lines come and go, and their values grow: no counter ever goes back.
+    /// Lines come and go, and their values grow: no counter ever goes back or vanishes.
     #[test]
     fn counters_never_go_back(
         steps in prop::collection::vec((0..4_usize, 0..50_u64, any::<bool>()), 1..60),
@@ -144,7 +144,7 @@ proptest! {
     ) {
         let mut collector = Collector::with_most(most);
         let mut lines: Vec<Vec<u64>> = vec![Vec::new(); 4];
-        let mut before = std::collections::HashMap::new();
+        let mut before = std::collections::HashMap::<String, u64>::new();
         for (publisher, count, forgets) in steps {
             if forgets {
                 lines[publisher].pop();
@@ -163,8 +163,15 @@ proptest! {
             }
             let families = collector.collect(&snapshot(&region));
             let Some(sent) = families.iter().find(|it| it.name == "mycelium_messages_sent") else {
+                prop_assert!(before.is_empty());
                 continue;
             };
+            let shown: BTreeSet<_> =
+                sent.samples.iter().map(|sample| sample.label("publisher").unwrap()).collect();
+            prop_assert_eq!(shown.len(), sent.samples.len());
+            for name in before.keys() {
+                prop_assert!(shown.contains(&**name), "{name} has vanished");
+            }
             for sample in &sent.samples {
                 let SampleValue::Counter(now) = sample.value else { panic!("a counter") };
                 let name = sample.label("publisher").unwrap().to_owned();

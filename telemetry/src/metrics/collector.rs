@@ -108,8 +108,8 @@ impl Collector {
             let labels = Labels::new([(Cow::Borrowed("group"), group.into_owned())]);
             families.add(derived::OVER_LIMIT, labels, SampleValue::Gauge(as_gauge(count)));
         }
-        let mut families = families.all;
-        self.keep_counters(&mut families);
+        let Families { node, all: mut families, .. } = families;
+        self.keep_counters(&node, &mut families);
         families
     }
 
@@ -235,10 +235,18 @@ impl Collector {
     }
 
     /// Counters stay what they were, if lines have got lost.
-    fn keep_counters(&mut self, families: &mut [Family]) {
-        for family in families.iter_mut().filter(|family| family.kind == FamilyKind::Counter) {
-            self.shown.entry(family.name.clone()).or_default().keep(&mut family.samples);
+    fn keep_counters(&mut self, node: &Arc<str>, families: &mut Vec<Family>) {
+        let counters = families.iter_mut().filter(|family| family.kind == FamilyKind::Counter);
+        let mut present = HashSet::new();
+        for family in counters {
+            present.insert(family.name.clone());
+            let shown = self.shown.entry(family.name.clone());
+            shown.or_insert_with(|| Shown::of(family)).keep(node, &mut family.samples);
         }
+        let absent = self.shown.iter_mut().filter(|(name, _)| !present.contains(*name));
+        let mut absent: Vec<Family> = absent.map(|(_, shown)| shown.absent(node)).collect();
+        absent.sort_by(|one, other| one.name.cmp(&other.name));
+        families.append(&mut absent);
     }
 }
 

@@ -89,13 +89,14 @@ impl<F: FnMut(&Notice)> Work<F> {
         let OtlpTraces { batch, delay, .. } = self.settings;
         let mut spans: Vec<Span> = Vec::with_capacity(batch);
         let mut request = Message::default();
-        // A span waits in the queue, or in a batch that is not full, for at most the delay.
+        // A span waits in the queue for at most the delay.
         let mut due = port.now().saturating_add(delay);
         loop {
             let is_last = port.stopped_at().is_some();
-            let is_drained = self.queue.take(&mut spans, batch);
+            let is_time = is_last || port.now() >= due;
+            let is_drained = self.queue.take(&mut spans, batch, is_time);
             self.count_drops_of_queue(port.now());
-            if spans.len() < batch && !is_last && port.now() < due {
+            if spans.is_empty() && !is_time {
                 self.rest(port, due);
                 continue;
             }
@@ -154,13 +155,14 @@ impl<F: FnMut(&Notice)> Work<F> {
                 Answer::Later { after, error } => {
                     self.count_error(error);
                     let timeout = self.settings.to.timeout;
+                    // Every batch gets an attempt.
+                    let own = BACKOFF.pause(self.failures, self.random.u64(..)).min(timeout / 2);
                     let pause = if let Some(after) = after {
-                        after.min(timeout)
+                        // A collector can make the pause longer, not shorter.
+                        after.min(timeout).max(own)
                     } else {
-                        let pause = BACKOFF.pause(self.failures, self.random.u64(..));
                         self.failures = self.failures.saturating_add(1);
-                        // Every batch gets an attempt.
-                        pause.min(timeout / 2)
+                        own
                     };
                     self.not_before = port.now().saturating_add(pause);
                     self.tell(port.now());

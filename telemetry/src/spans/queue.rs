@@ -1,7 +1,7 @@
 //! The queue between the tasks of services and the exporter.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 
 use mio::Waker;
@@ -32,9 +32,8 @@ impl SpanSink for SpanQueue {
         if Mpmc::producer(ring).try_push(span).is_err() {
             dropped.fetch_add(1, Ordering::Relaxed);
         }
-        // One wake for a batch. The exporter may just have been awake: then the span waits for the
-        // delay.
-        if ring.len() >= *batch && !is_awake.swap(true, Ordering::Relaxed) {
+        // One wake for a batch.
+        if ring.len() >= *batch && !is_awake.swap(true, Ordering::SeqCst) {
             self.wake();
         }
     }
@@ -61,10 +60,16 @@ impl SpanQueue {
         }
     }
 
-    /// Takes spans out until there are `most` of them. Returns whether the queue was closed and has
-    /// none left.
-    pub(super) fn take(&self, spans: &mut Vec<Span>, most: usize) -> bool {
-        self.0.is_awake.store(false, Ordering::Relaxed);
+    /// Takes spans out until there are `most` of them: none if there are fewer, unless it is time
+    /// for those. Returns whether the queue was closed and has none left.
+    pub(super) fn take(&self, spans: &mut Vec<Span>, most: usize, is_time: bool) -> bool {
+        self.0.is_awake.store(false, Ordering::SeqCst);
+        // Either this look sees the span that completes a batch, or its task sees that the exporter
+        // sleeps. A part of a batch that was taken out before would not count there.
+        fence(Ordering::SeqCst);
+        if !is_time && self.0.ring.len() < most {
+            return false;
+        }
         let mut reader = Mpmc::consumer(&self.0.ring);
         while spans.len() < most {
             match reader.try_pop() {

@@ -190,7 +190,12 @@ impl Reader {
     /// Whether the task must yield before its next operation. If so, it was woken again.
     #[inline]
     pub(super) fn is_exhausted(&mut self, context: &Context<'_>) -> bool {
-        self.budget.is_exhausted(context)
+        let is_exhausted = self.budget.is_exhausted(context);
+        if is_exhausted {
+            // The task may do something else before it receives again.
+            self.end_handling(false);
+        }
+        is_exhausted
     }
 
     /// Confirms the message in flight, unless it must be delivered again.

@@ -156,6 +156,28 @@ fn a_receive_that_waits_ends_the_span() {
 }
 
 #[test]
+fn a_receive_that_yields_ends_the_span() {
+    let world = World::sampling(1.0);
+    let swaps = world.topic::<Probe>("swaps");
+    let mut feed = publisher::<Probe>(&swaps, "Feed");
+    let mut input = swaps.subscribe::<Probe>("Strategy", Policy::Block).unwrap();
+    let trace = TaskTrace::new(world.tracer.clone(), "Strategy".into());
+    let strategy = TaskBudget::with_trace(1, trace);
+    let _wakes = input.attach(&strategy);
+    let mut context = Context::from_waker(Waker::noop());
+    for number in 0..8 {
+        feed.try_emit(probe(number)).unwrap();
+    }
+    within(&strategy, || {
+        let taken = (0..8).take_while(|_| input.poll_recv(&mut context).is_ready()).count();
+        // There are more messages, but the task has to yield first, and may do something else.
+        assert!((1..8).contains(&taken), "{taken}");
+        assert_eq!(strategy.trace().unwrap().context(), None);
+    });
+    within(&strategy, || assert!(input.poll_recv(&mut context).is_ready()));
+}
+
+#[test]
 fn a_delivery_of_a_task_ends_when_the_handle_is_used_outside_of_it() {
     let world = World::sampling(1.0);
     let swaps = world.topic::<Probe>("swaps");

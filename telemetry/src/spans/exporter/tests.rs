@@ -208,6 +208,14 @@ fn retry_after_is_honoured_within_the_time_of_a_batch() {
 }
 
 #[test]
+fn a_collector_cannot_shorten_the_pauses() {
+    let at_once = |_| Answer::Later { after: Some(Duration::ZERO), error: "busy".to_owned() };
+    let outcome = script([(0, 4)], at_once).run();
+    assert_eq!((outcome.failed, outcome.exported), (4, 0));
+    assert!((3..=60).contains(&outcome.posts.len()), "{:?}", outcome.posts);
+}
+
+#[test]
 fn what_a_collector_refuses_is_dropped_at_once() {
     let answer = |now| match now {
         Duration::ZERO => Answer::Refused { error: "the collector answered 400".to_owned() },
