@@ -59,7 +59,7 @@ impl<'de> Deserialize<'de> for Interval {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Interval, D::Error> {
         match Span::deserialize(deserializer)? {
             Span(Duration::ZERO) => {
-                Err(D::Error::custom("invalid interval: expected more than 0 s"))
+                Err(D::Error::custom("invalid duration 0s: expected more than 0 s"))
             }
             Span(interval) => Ok(Interval(interval)),
         }

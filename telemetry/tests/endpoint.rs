@@ -122,6 +122,9 @@ fn a_client_gets_metrics_in_the_format_that_it_requests_and_the_health() {
     let mut open = ureq::get(served.url("/metrics")).header("accept", accept).call().unwrap();
     assert!(open.headers()["content-type"].to_str().unwrap().contains("openmetrics-text"));
     assert!(open.body_mut().read_to_string().unwrap().ends_with("# EOF\n"));
+    let refuses = "application/openmetrics-text;version=1.0.0;q=0,text/plain;version=0.0.4";
+    let plain = ureq::get(served.url("/metrics")).header("accept", refuses).call().unwrap();
+    assert!(plain.headers()["content-type"].to_str().unwrap().starts_with("text/plain"));
     let head = ureq::head(served.url("/metrics")).call().unwrap();
     assert!(head.headers()["content-length"].to_str().unwrap().parse::<usize>().unwrap() > 100);
     let ready = || ureq::get(served.url("/ready")).call();

@@ -39,7 +39,7 @@ fn mistakes_of_the_keys_have_their_places() {
             "headers = { \"content-length\" = \"1\" }",
             "2:13: invalid header `content-length`: the exporter writes it itself",
         ),
-        ("timeout = \"0s\"", "2:11: invalid interval: expected more than 0 s"),
+        ("timeout = \"0s\"", "2:11: invalid duration 0s: expected more than 0 s"),
         ("flush = 2", "2:9: "),
     ] {
         let error = Topology::parse("app.toml", &format!("[telemetry]\n{text}\n{url}\n"));

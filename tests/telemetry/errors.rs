@@ -122,5 +122,5 @@ fn mistakes_of_the_section_have_their_places() {
     }
     let text = "[telemetry]\ninterval = \"0s\"";
     let error = Topology::parse("app.toml", text).unwrap_err().to_string();
-    assert_eq!(error, "app.toml:2:12: invalid interval: expected more than 0 s");
+    assert_eq!(error, "app.toml:2:12: invalid duration 0s: expected more than 0 s");
 }

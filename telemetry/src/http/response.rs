@@ -46,8 +46,9 @@ impl Request {
         let mut accepts =
             request.headers.iter().filter(|it| it.name.eq_ignore_ascii_case("accept"));
         let asks = |value: &[u8]| {
-            let name = b"application/openmetrics-text";
-            value.windows(name.len()).any(|part| part.eq_ignore_ascii_case(name))
+            let mut ranges =
+                value.split(|byte| *byte == b',').filter_map(|it| str::from_utf8(it).ok());
+            ranges.any(accepts_open_metrics)
         };
         let format = match accepts.any(|header| asks(header.value)) {
             true => Format::OpenMetrics,
@@ -55,6 +56,14 @@ impl Request {
         };
         Request::Get { path, is_head, format }
     }
+}
+
+/// Whether a media range of a header `accept` is that of OpenMetrics, and its quality is not 0.
+fn accepts_open_metrics(range: &str) -> bool {
+    let mut parts = range.split(';').map(str::trim);
+    let is_it = |name: &str| name.eq_ignore_ascii_case("application/openmetrics-text");
+    let quality = |part: &str| part.strip_prefix("q=")?.parse::<f32>().ok();
+    parts.next().is_some_and(is_it) && parts.all(|part| quality(part) != Some(0.0))
 }
 
 /// Answers requests from a source.

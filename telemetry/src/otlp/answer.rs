@@ -36,7 +36,9 @@ impl From<Result<Response, PostError>> for Answer {
                     Some(Value::Number(rejected)) => rejected.cast_signed().max(0).cast_unsigned(),
                     Some(Value::Bytes(_)) | None => 0,
                 };
-                Answer::Taken { rejected, error: text_in(partial) }
+                let without_reason = || "the collector refused a part, without a reason".to_owned();
+                let error = text_in(partial).or_else(|| (rejected > 0).then(without_reason));
+                Answer::Taken { rejected, error }
             }
             // Those that the specification of OTLP says to try again.
             429 | 502 | 503 | 504 => {

@@ -164,17 +164,17 @@ fn a_receive_that_yields_ends_the_span() {
     let trace = TaskTrace::new(world.tracer.clone(), "Strategy".into());
     let strategy = TaskBudget::with_trace(1, trace);
     let _wakes = input.attach(&strategy);
-    let mut context = Context::from_waker(Waker::noop());
+    let context = Context::from_waker(Waker::noop());
     for number in 0..8 {
         feed.try_emit(probe(number)).unwrap();
     }
     within(&strategy, || {
-        let taken = (0..8).take_while(|_| input.poll_recv(&mut context).is_ready()).count();
+        let taken = (0..8).take_while(|_| input.poll_recv(&context).is_ready()).count();
         // There are more messages, but the task has to yield first, and may do something else.
         assert!((1..8).contains(&taken), "{taken}");
         assert_eq!(strategy.trace().unwrap().context(), None);
     });
-    within(&strategy, || assert!(input.poll_recv(&mut context).is_ready()));
+    within(&strategy, || assert!(input.poll_recv(&context).is_ready()));
 }
 
 #[test]
