@@ -3,7 +3,7 @@
 //! The file begins with comments: a title, and what to write instead. A third paragraph names a
 //! known exception: `Errors: 2.` if rustc prints another number of errors than one, `Silent.` if
 //! the author of the mistake sees nothing. When an exception has gone, an update of the page
-//! removes it.
+//! removes it. `Without otlp.` says that it is a mistake only without this feature.
 
 use std::fs;
 use std::path::Path;
@@ -30,6 +30,8 @@ pub(crate) struct Entry {
     pub(crate) expected: usize,
     /// It is known that nothing is seen.
     pub(crate) is_silent: bool,
+    /// This program has the feature whose absence is the mistake.
+    pub(crate) is_none_here: bool,
     /// The code, as the page shows it.
     pub(crate) code: String,
     /// The topology file.
@@ -136,6 +138,7 @@ fn parse(section: &str, name: &str, kind: Kind, text: &str) -> Entry {
         advice: advice.clone(),
         expected,
         is_silent: others.iter().any(|text| text == "Silent."),
+        is_none_here: cfg!(feature = "otlp") && others.iter().any(|text| text == "Without otlp."),
         code: shown(&code),
         topology: None,
         seen: Seen::default(),

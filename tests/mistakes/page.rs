@@ -97,21 +97,21 @@ pub(crate) fn is_updated() -> bool {
     env::var_os("UPDATE_MISTAKES").is_some()
 }
 
-/// Writes the page if that is requested. Otherwise names the entries that differ.
-pub(crate) fn compare(path: &Path, page: &str) -> Vec<String> {
+/// Writes the page if that is requested. Otherwise names the entries that differ. The page has not
+/// those that are omitted.
+pub(crate) fn compare(path: &Path, page: &str, omitted: &[&str]) -> Vec<String> {
     if is_updated() {
         fs::write(path, page).expect("a writable document");
         return Vec::new();
     }
     let old = fs::read_to_string(path).unwrap_or_default();
+    let title = |part: &str| part.lines().next().unwrap_or_default().to_owned();
+    let old = old.split("\n### ").filter(|part| !omitted.contains(&&*title(part)));
+    let old = old.collect::<Vec<_>>().join("\n### ");
     if old == page {
         return Vec::new();
     }
-    let titles = |text: &str| -> Vec<String> {
-        text.split("\n### ")
-            .map(|part| part.lines().next().unwrap_or_default().to_owned())
-            .collect()
-    };
+    let titles = |text: &str| text.split("\n### ").map(title).collect::<Vec<_>>();
     let (old_parts, parts): (Vec<_>, Vec<_>) =
         (old.split("\n### ").collect(), page.split("\n### ").collect());
     let mut problems = Vec::new();
