@@ -9,6 +9,7 @@
 //! | [`spsc`] | 1 → 1 | FIFO |
 //! | [`stamped`] | 1 → 1 | FIFO |
 //! | [`mpmc`] | n → m, each item once | FIFO |
+//! | [`mpsc`] | n → 1 | FIFO |
 //!
 //! All are bounded: a sender waits for room. `bounded(capacity)` (feature `alloc`) makes one on the
 //! heap; an `Inline` in a `static` needs no heap. Each end chooses how it waits
@@ -52,11 +53,13 @@ mod waiters;
 
 pub mod mpmc;
 #[cfg(feature = "alloc")]
+pub mod mpsc;
+#[cfg(feature = "alloc")]
 pub mod reply;
 
 pub use error::SendError;
 #[cfg(feature = "alloc")]
-pub use queue::{Mpmc, Spsc, Stamped};
+pub use queue::{Mpmc, Mpsc, Spsc, Stamped};
 pub use queue::{Queue, QueueReceiver, QueueSender};
 pub use receiver::{Receiver, Receiving, ReceivingMany};
 pub use reserve::{Permit, Reserve, ReservedSlot};

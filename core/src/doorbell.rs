@@ -59,7 +59,7 @@ use kept::KeptWaker;
 use spare::SpareWaker;
 
 #[cfg(feature = "alloc")]
-pub use growth::{GrowingWaiterList, OnHeap};
+pub use growth::{AlwaysRoom, GrowingWaiterList, OnHeap, RareKey, RareWaiterList};
 pub use list::{Fixed, Growth, Key, WaiterList};
 pub use ready::ReadyWord;
 pub use sleep::{Alarm, SleepWord, WakePath};

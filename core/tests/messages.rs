@@ -41,6 +41,20 @@ struct Book {
     _pad: [u8; 2],
 }
 
+/// Messages whose arguments come from another macro, which passes each in an invisible group.
+macro_rules! messages {
+    ($($name:ident, $topic:literal, $id:expr, $reply:ty;)*) => {$(
+        #[message(topic = $topic, id = $id, reply = $reply)]
+        struct $name {
+            book: u64,
+        }
+    )*};
+}
+
+messages! {
+    BestBook, "best-books", 40, Book;
+}
+
 impl Book {
     fn example() -> Self {
         let level = Level { price: 7, amount: -3, note: "best".try_into().unwrap() };
@@ -73,6 +87,12 @@ fn a_message_survives_bytes_and_words() {
     assert_eq!(decode::<Book>(book.as_bytes()), Ok(book));
     assert_eq!(decode_ref::<Book>(book.as_bytes()), Ok(&book));
     assert_eq!(from_words::<Book>(&to_words(&book)), Ok(book));
+}
+
+#[test]
+fn arguments_may_come_from_another_macro() {
+    assert_eq!((BestBook::TOPIC, BestBook::ID), ("best-books", 40));
+    assert_eq!(BestBook { book: 7 }.book, 7);
 }
 
 #[test]

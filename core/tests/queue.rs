@@ -1,7 +1,7 @@
 //! The laws of a queue, for each of our queues.
 #![cfg(feature = "alloc")]
 
-use mycelium_core::channel::{Mpmc, Spsc, Stamped};
+use mycelium_core::channel::{Mpmc, Mpsc, Spsc, Stamped};
 use mycelium_core::queue_conformance;
 
 mod spsc {
@@ -14,4 +14,8 @@ mod stamped {
 
 mod mpmc {
     super::queue_conformance!(super::Mpmc);
+}
+
+mod mpsc {
+    super::queue_conformance!(super::Mpsc);
 }

@@ -28,6 +28,7 @@ macro_rules! queue_conformance {
             a_receiver_that_waits_is_woken
             a_sender_that_waits_is_woken
             an_end_that_waits_learns_of_the_close
+            a_receiver_that_refuses_keeps_what_was_sent
         );
     };
     ($queue:ty: $($law:ident)*) => {$(
@@ -210,4 +211,28 @@ pub fn an_end_that_waits_learns_of_the_close<Q: Queue>() {
     drop(sender);
     assert!(woken.is());
     assert_eq!(recv.poll(&mut Context::from_waker(&waker)), Poll::Ready(None));
+}
+
+/// A receiver that refuses further sends gets all that was sent before, and senders that wait get
+/// their items back.
+pub fn a_receiver_that_refuses_keeps_what_was_sent<Q: Queue>() {
+    let (mut sender, mut receiver) = full::<Q>();
+    let (woken, waker) = Woken::new();
+    {
+        let mut send = pin!(sender.send(4));
+        assert!(send.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        receiver.refuse_sends();
+        assert!(woken.is());
+        let sent = send.poll(&mut Context::from_waker(&waker));
+        assert_eq!(sent, Poll::Ready(Err(SendError(4))));
+    }
+    for item in 0..4 {
+        assert_eq!(receiver.try_recv(), Ok(item));
+        assert_eq!(sender.try_send(9), Err(PushError::Closed(9)));
+    }
+    assert_eq!(sender.try_clone().is_some(), Q::SHARED);
+    if Q::SHARED {
+        assert_eq!(now(receiver.recv()), Poll::Ready(None), "although a sender exists");
+    }
+    assert!(receiver.try_recv().is_err());
 }

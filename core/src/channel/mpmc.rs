@@ -28,10 +28,10 @@ use core::ops::Deref;
 use super::{Channel, ChannelWaiters, Reserve, ReservedSlot, Sides};
 use crate::doorbell::WaiterList;
 #[cfg(feature = "alloc")]
-use crate::doorbell::{GrowingWaiterList, Waiters};
+use crate::doorbell::{AlwaysRoom, GrowingWaiterList, Waiters};
 #[cfg(feature = "alloc")]
 use crate::ring;
-use crate::ring::mpmc::{self, Consumer, Grant, Mpmc, Producer, Ring, Slot};
+use crate::ring::mpmc::{self, Consumer, Grant, Layout, Mpmc, Producer, Ring, Slot};
 use crate::ring::{GrantError, Handle, Storage};
 use crate::sync::const_unless_loom;
 
@@ -73,12 +73,12 @@ impl<T, M: Storage<Slot = Slot<T>>, L: Sides> Channel<Mpmc<T, M>, L> {
 }
 
 #[allow(clippy::type_complexity)]
-fn ends<T, M: Storage<Slot = Slot<T>>, H, L>(
+fn ends<T, M: Storage<Slot = Slot<T>>, P: Layout, H, L>(
     ring: H,
     waiters: L,
 ) -> Option<(super::Sender<Producer<H>, L>, super::Receiver<Consumer<H>, L>)>
 where
-    H: Handle<Target = Mpmc<T, M>> + Clone,
+    H: Handle<Target = Mpmc<T, M, P>> + Clone,
     L: Deref<Target: Sides> + Clone,
 {
     let sender = super::Sender::new(Mpmc::producer(ring.clone()), waiters.clone())?;
@@ -143,11 +143,10 @@ impl<H: Handle<Target: Ring> + Clone, L: Deref<Target: Sides>> super::Sender<Pro
 
 /// Only where the list of waiters grows.
 #[cfg(feature = "alloc")]
-impl<P, R, L> Clone for super::Sender<P, L>
+impl<P, L> Clone for super::Sender<P, L>
 where
     P: Reserve + Clone,
-    R: Waiters,
-    L: Deref<Target = ChannelWaiters<GrowingWaiterList, R>> + Clone,
+    L: Deref<Target: Sides<Senders: AlwaysRoom>> + Clone,
 {
     fn clone(&self) -> super::Sender<P, L> {
         self.try_clone().expect(GROWS)

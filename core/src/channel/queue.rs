@@ -1,6 +1,8 @@
 //! The traits of a mailbox's queue, which is one of our rings or an executor's own channel.
 
+use core::future::poll_fn;
 use core::ops::Deref;
+use core::task::{Context, Poll};
 
 use super::{Receiver, Reserve, SendError, Sender, Sides};
 use crate::ring::{CapacityError, Consumer, PopError, PushError};
@@ -30,6 +32,9 @@ use crate::ring::{CapacityError, Consumer, PopError, PushError};
 pub trait Queue: 'static {
     /// Its name in reports.
     const NAME: &'static str;
+
+    /// Whether it can have several senders: [`QueueSender::try_clone`] then never returns `None`.
+    const SHARED: bool;
 
     /// The sending end.
     type Sender<T: Send + 'static>: QueueSender<Item = T> + 'static;
@@ -98,9 +103,15 @@ pub trait QueueReceiver: Send + Sized {
     /// [`PopError`] if there is none.
     fn try_recv(&mut self) -> Result<Self::Item, PopError>;
 
+    /// Takes the next item; `None` when all items were taken and the senders are gone. If there is
+    /// none, the task is woken when this may have changed.
+    fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<Self::Item>>;
+
     /// Takes the next item, after there is one; `None` when all items were taken and the senders
     /// are gone. A future that is dropped before it completes took nothing.
-    fn recv(&mut self) -> impl Future<Output = Option<Self::Item>> + Send;
+    fn recv(&mut self) -> impl Future<Output = Option<Self::Item>> + Send {
+        poll_fn(|context| self.poll_recv(context))
+    }
 
     /// How many items the queue has room for.
     fn capacity(&self) -> usize;
@@ -112,6 +123,11 @@ pub trait QueueReceiver: Send + Sized {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// Refuses all sends that begin after this, and keeps what was sent before, which can still be
+    /// received. Where there may be several senders, [`recv`](QueueReceiver::recv) then returns
+    /// `None` after the last item, also if senders still exist.
+    fn refuse_sends(&mut self);
 }
 
 impl<P, L> QueueSender for Sender<P, L>
@@ -164,6 +180,11 @@ where
     }
 
     #[inline]
+    fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<C::Item>> {
+        Receiver::poll_recv(self, context)
+    }
+
+    #[inline]
     fn recv(&mut self) -> impl Future<Output = Option<C::Item>> + Send {
         Receiver::recv(self)
     }
@@ -175,17 +196,22 @@ where
     fn len(&self) -> usize {
         Receiver::len(self)
     }
+
+    fn refuse_sends(&mut self) {
+        Receiver::refuse_sends(self);
+    }
 }
 
 #[cfg(feature = "alloc")]
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $kind:ident = $channel:ident)*) => {$(
+    ($($(#[$doc:meta])* $kind:ident = $channel:ident, $shared:literal)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default)]
         pub struct $kind;
 
         impl Queue for $kind {
             const NAME: &'static str = stringify!($channel);
+            const SHARED: bool = $shared;
 
             type Sender<T: Send + 'static> = super::$channel::Sender<T>;
             type Receiver<T: Send + 'static> = super::$channel::Receiver<T>;
@@ -202,9 +228,11 @@ macro_rules! kinds {
 #[cfg(feature = "alloc")]
 kinds! {
     /// [`channel::spsc`](super::spsc): one sender; small items, batches.
-    Spsc = spsc
+    Spsc = spsc, false
     /// [`channel::stamped`](super::stamped): one sender; messages, requests and responses.
-    Stamped = stamped
+    Stamped = stamped, false
     /// [`channel::mpmc`](super::mpmc): any number of senders.
-    Mpmc = mpmc
+    Mpmc = mpmc, true
+    /// [`channel::mpsc`](super::mpsc): any number of senders, and less memory than [`Mpmc`].
+    Mpsc = mpsc, true
 }

@@ -102,6 +102,14 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
         self.consumer.is_empty()
     }
 
+    /// Refuses all sends that begin after this, by all senders. Items that were sent before can
+    /// still be received, by all receivers. With several senders, [`recv`](Receiver::recv) returns
+    /// `None` after it.
+    pub fn refuse_sends(&mut self) {
+        self.consumer.refuse_pushes();
+        self.waiters.senders().notify_all();
+    }
+
     /// Ends receiving by this end, as dropping it does. When all receivers are gone, senders get
     /// their items back.
     pub fn close(self) {}

@@ -28,7 +28,7 @@ pub struct Side<W> {
 
 impl<W> Side<W> {
     const_unless_loom! {
-        const fn new(waiters: W) -> Side<W> {
+        pub(super) const fn new(waiters: W) -> Side<W> {
             Side { waiters, ends: AtomicUsize::new(0), may_abort: AtomicUsize::new(0) }
         }
     }

@@ -5,9 +5,11 @@
 
 use alloc::boxed::Box;
 use core::ptr;
+use core::task::Waker;
 
-use super::list::{FURTHER, Growth, WaiterList};
-use crate::sync::{AtomicPtr, Ordering, const_unless_loom, order};
+use super::Waiters;
+use super::list::{FURTHER, Growth, Key, WaiterList};
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering, const_unless_loom, order};
 
 /// How many places a list has without an allocation.
 const FIRST: usize = if cfg!(loom) { 1 } else { 15 };
@@ -48,6 +50,114 @@ impl GrowingWaiterList {
 impl Default for GrowingWaiterList {
     fn default() -> GrowingWaiterList {
         WaiterList::growing()
+    }
+}
+
+/// A list of waiters that always has a place for one more.
+pub trait AlwaysRoom: Waiters {}
+
+impl AlwaysRoom for GrowingWaiterList {}
+
+impl AlwaysRoom for RareWaiterList {}
+
+/// A list of waiters for any number of tasks that seldom wait: a pointer, until the first one does.
+/// A task takes its place when it waits for the first time, and keeps it.
+///
+/// ```
+/// use core::task::Waker;
+/// use mycelium_core::doorbell::{RareWaiterList, Waiters, announce};
+///
+/// let waiters = RareWaiterList::new();
+/// let key = waiters.register().expect("always");
+/// waiters.park(&key, Waker::noop()); // the list is allocated
+/// announce();
+/// waiters.ring();
+/// assert!(waiters.unpark(&key));
+/// waiters.unregister(&key);
+/// ```
+#[derive(Debug)]
+pub struct RareWaiterList(OnHeap);
+
+/// Identifies a task in a [`RareWaiterList`]: its place, once it has waited.
+#[derive(Debug)]
+pub struct RareKey(AtomicUsize);
+
+/// A task that has never waited.
+const NO_PLACE: usize = usize::MAX;
+
+impl RareKey {
+    fn get(&self) -> Option<Key> {
+        let place = self.0.load(Ordering::Relaxed);
+        (place != NO_PLACE).then_some(Key(place))
+    }
+}
+
+impl RareWaiterList {
+    const_unless_loom! {
+        /// A list without waiters.
+        #[must_use]
+        pub const fn new() -> RareWaiterList {
+            RareWaiterList(OnHeap::new())
+        }
+    }
+
+    fn list(&self) -> &WaiterList<FURTHER, OnHeap> {
+        match self.0.next_or_new() {
+            Some(list) => list,
+            None => unreachable!("a list on the heap grows"),
+        }
+    }
+}
+
+impl Default for RareWaiterList {
+    fn default() -> RareWaiterList {
+        RareWaiterList::new()
+    }
+}
+
+impl Waiters for RareWaiterList {
+    const SHARED: bool = true;
+
+    type Key = RareKey;
+
+    fn register(&self) -> Option<RareKey> {
+        Some(RareKey(AtomicUsize::new(NO_PLACE)))
+    }
+
+    fn unregister(&self, key: &RareKey) {
+        if let Some(key) = key.get() {
+            self.list().unregister(&key);
+        }
+    }
+
+    fn park(&self, key: &RareKey, waker: &Waker) {
+        let list = self.list();
+        let Some(taken) = key.get().or_else(|| list.register()) else {
+            unreachable!("a list on the heap grows")
+        };
+        list.park(&taken, waker);
+        // Relaxed: one task has the key.
+        key.0.store(taken.0, Ordering::Relaxed);
+    }
+
+    fn unpark(&self, key: &RareKey) -> bool {
+        key.get().is_some_and(|key| self.list().unpark(&key))
+    }
+
+    /// A task that parks makes the list before its fence: a ringer that announced before it finds
+    /// either the list, or a task that checks again and finds what was published.
+    #[inline]
+    fn ring(&self) {
+        if let Some(list) = self.0.next() {
+            list.ring();
+        }
+    }
+
+    #[inline]
+    fn ring_all(&self) {
+        if let Some(list) = self.0.next() {
+            list.ring_all();
+        }
     }
 }
 

@@ -52,7 +52,7 @@ pub struct WaiterList<const N: usize, G = Fixed> {
 
 /// Identifies a task in a [`WaiterList`].
 #[derive(Debug)]
-pub struct Key(usize);
+pub struct Key(pub(super) usize);
 
 /// Whether a list of waiters grows when all places are taken: [`Fixed`] or `OnHeap`.
 pub trait Growth: Sized {

@@ -54,7 +54,7 @@ mod tests;
 use core::marker::PhantomData;
 use core::ops::Deref;
 
-use claim::{CLOSED, Indices};
+use claim::CLOSED;
 use slot::{FREE, FULL, STEP, lap};
 
 #[cfg(doc)]
@@ -65,6 +65,11 @@ use super::{CapacityError, Storage};
 use crate::sync::{Ordering, const_unless_loom, repeat};
 
 pub use batch::Grant;
+#[cfg(feature = "alloc")]
+pub use claim::Compact;
+#[doc(hidden)]
+pub use claim::Indices;
+pub use claim::{Layout, Padded};
 pub use ends::{Consumer, Producer};
 pub use slot::Slot;
 
@@ -91,8 +96,8 @@ pub use slot::Slot;
 /// # Ok::<(), PushError<u32>>(())
 /// ```
 #[derive(Debug)]
-pub struct Mpmc<T, S: Storage<Slot = Slot<T>>> {
-    indices: Indices,
+pub struct Mpmc<T, S: Storage<Slot = Slot<T>>, L = Padded> {
+    indices: Indices<L>,
     slots: S,
     items: PhantomData<fn() -> T>,
 }
@@ -106,6 +111,11 @@ pub type InSlice<'a, T> = Mpmc<T, &'a mut [Slot<T>]>;
 /// A ring with slots on the heap.
 #[cfg(feature = "alloc")]
 pub type Boxed<T> = Mpmc<T, super::Heap<Slot<T>>>;
+
+/// A ring with slots on the heap, and its words side by side: it needs less memory than [`Boxed`],
+/// and its writers and readers share a cache line.
+#[cfg(feature = "alloc")]
+pub type Small<T> = Mpmc<T, super::Heap<Slot<T>>, Compact>;
 
 impl<T, const N: usize> Inline<T, N> {
     const_unless_loom! {
@@ -131,22 +141,22 @@ impl<T, const N: usize> Default for Inline<T, N> {
 }
 
 #[cfg(feature = "alloc")]
-impl<T> Boxed<T> {
+impl<T, L: Layout> Mpmc<T, super::Heap<Slot<T>>, L> {
     /// An empty ring of `capacity` slots on the heap.
     ///
     /// # Errors
     /// If the capacity is not a power of two from 2 on, or there is not enough memory.
-    pub fn with_capacity(capacity: usize) -> Result<Boxed<T>, CapacityError> {
+    pub fn with_capacity(capacity: usize) -> Result<Self, CapacityError> {
         Mpmc::in_slots(super::Heap::new(capacity, Slot::new)?)
     }
 }
 
-impl<T, S: Storage<Slot = Slot<T>>> Mpmc<T, S> {
+impl<T, S: Storage<Slot = Slot<T>>, L: Layout> Mpmc<T, S, L> {
     /// An empty ring in these slots. Items that another ring left in them are forgotten.
     ///
     /// # Errors
     /// If their number is not a power of two from 2 on.
-    pub fn in_slots(slots: S) -> Result<Mpmc<T, S>, CapacityError> {
+    pub fn in_slots(slots: S) -> Result<Mpmc<T, S, L>, CapacityError> {
         CapacityError::check(slots.slots().len())?;
         Ok(Mpmc { indices: Indices::new(), slots, items: PhantomData }.starting_at(0))
     }
@@ -154,7 +164,7 @@ impl<T, S: Storage<Slot = Slot<T>>> Mpmc<T, S> {
     /// The same ring, as if this number of items had passed through it.
     #[doc(hidden)]
     #[must_use]
-    pub fn starting_at(self, position: usize) -> Mpmc<T, S> {
+    pub fn starting_at(self, position: usize) -> Mpmc<T, S, L> {
         let slots = Slots::new(self.slots.slots());
         let start = position.wrapping_mul(STEP);
         self.indices.head.store(start, Ordering::Relaxed);
@@ -207,7 +217,7 @@ impl<T, S: Storage<Slot = Slot<T>>> Mpmc<T, S> {
     }
 }
 
-impl<T, S: Storage<Slot = Slot<T>>> Drop for Mpmc<T, S> {
+impl<T, S: Storage<Slot = Slot<T>>, L> Drop for Mpmc<T, S, L> {
     fn drop(&mut self) {
         let slots = Slots::new(self.slots.slots());
         let tail = self.indices.tail.load(Ordering::Relaxed) & !CLOSED;
@@ -233,18 +243,22 @@ pub trait Ring {
     /// What the ring holds.
     type Item;
 
+    /// Where the words of `indices` are.
+    type Layout: Layout;
+
     /// What all ends share.
-    fn indices(&self) -> &Indices;
+    fn indices(&self) -> &Indices<Self::Layout>;
 
     /// The slots.
     fn slots(&self) -> &[Slot<Self::Item>];
 }
 
-impl<T, S: Storage<Slot = Slot<T>>> Ring for Mpmc<T, S> {
+impl<T, S: Storage<Slot = Slot<T>>, L: Layout> Ring for Mpmc<T, S, L> {
     type Item = T;
+    type Layout = L;
 
     #[inline]
-    fn indices(&self) -> &Indices {
+    fn indices(&self) -> &Indices<L> {
         &self.indices
     }
 

@@ -1,5 +1,7 @@
 //! tokio's bounded channel as a queue for mailboxes.
 
+use std::task::{Context, Poll};
+
 use mycelium_core::channel::{self, Queue, SendError};
 use mycelium_core::ring::{CapacityError, PopError, PushError};
 use tokio::sync::Semaphore;
@@ -21,6 +23,7 @@ pub struct TokioMpsc;
 
 impl Queue for TokioMpsc {
     const NAME: &'static str = "tokio-mpsc";
+    const SHARED: bool = true;
 
     type Sender<T: Send + 'static> = QueueSender<T>;
     type Receiver<T: Send + 'static> = QueueReceiver<T>;
@@ -43,6 +46,12 @@ impl Queue for TokioMpsc {
 #[derive(Debug)]
 pub struct QueueSender<T>(mpsc::Sender<T>);
 
+impl<T> Clone for QueueSender<T> {
+    fn clone(&self) -> QueueSender<T> {
+        QueueSender(self.0.clone())
+    }
+}
+
 impl<T: Send> channel::QueueSender for QueueSender<T> {
     type Item = T;
 
@@ -58,7 +67,7 @@ impl<T: Send> channel::QueueSender for QueueSender<T> {
     }
 
     fn try_clone(&self) -> Option<Self> {
-        Some(QueueSender(self.0.clone()))
+        Some(self.clone())
     }
 
     fn is_closed(&self) -> bool {
@@ -88,8 +97,8 @@ impl<T: Send> channel::QueueReceiver for QueueReceiver<T> {
         })
     }
 
-    async fn recv(&mut self) -> Option<T> {
-        self.0.recv().await
+    fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<T>> {
+        self.0.poll_recv(context)
     }
 
     fn capacity(&self) -> usize {
@@ -98,5 +107,9 @@ impl<T: Send> channel::QueueReceiver for QueueReceiver<T> {
 
     fn len(&self) -> usize {
         self.0.len()
+    }
+
+    fn refuse_sends(&mut self) {
+        self.0.close();
     }
 }

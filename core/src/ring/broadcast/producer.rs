@@ -121,6 +121,33 @@ impl<H: BroadcastHandle> Producer<H> {
         Ok(self.begin(words))
     }
 
+    /// Whether there is room for the next message, as [`try_push`](Producer::try_push) finds it. If
+    /// so, its slot is claimed: nobody else can take it, so the next push has room. Unlike a
+    /// [`grant`](Producer::grant) it does not touch the slot, whose message of the lap before stays.
+    ///
+    /// ```
+    /// use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
+    ///
+    /// let layout = Layout::exact(2, size_of::<usize>());
+    /// let ring = Broadcast::boxed(layout, 1)?;
+    /// let mut writer = Broadcast::producer(&ring).expect("the only writer");
+    /// let mut reader = Broadcast::observing(&ring);
+    /// for message in [7, 8] {
+    ///     writer.try_push(&[message], layout.message_bytes()).expect("nobody is waited for");
+    /// }
+    /// writer.claim().expect("nobody is waited for");
+    /// let mut message = [0];
+    /// assert!(matches!(reader.peek(&mut message), Peek::Message { .. }));
+    /// assert_eq!(message, [7]);
+    /// # Ok::<(), mycelium_core::ring::broadcast::LayoutError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Full`] if a gating reader blocks the writer, as far as it has shown its position.
+    pub fn claim(&mut self) -> Result<(), Full> {
+        if self.sequence() == self.limit { self.check_room() } else { Ok(()) }
+    }
+
     /// The sequence of the next message: the number of messages so far (modulo wrap-around).
     #[inline]
     #[must_use]

@@ -19,15 +19,41 @@ pub(super) const CLOSED: usize = 1;
 /// the compare-and-swap; the longer the check, the likelier the compare-and-swap fails.
 pub(super) const CLAIM: usize = 64;
 
+/// Where the words of writers, of readers, and those that are rarely written are: the value between
+/// them, which has no size.
+pub trait Layout: Copy {
+    #[doc(hidden)]
+    const GAP: Self;
+}
+
+/// On cache lines of their own: the default.
+#[derive(Clone, Copy, Debug)]
+pub struct Padded(CachePadded<()>);
+
+impl Layout for Padded {
+    const GAP: Padded = Padded(CachePadded::new(()));
+}
+
+/// Side by side, for many rings that are seldom used by several threads at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct Compact;
+
+impl Layout for Compact {
+    const GAP: Compact = Compact;
+}
+
 /// What all ends of a ring share besides the slots: the head and the tail.
 #[doc(hidden)]
 #[derive(Debug)]
-pub struct Indices {
+#[repr(C)]
+pub struct Indices<L> {
     /// Writers have claimed the positions before it. With the bit `CLOSED` it never moves again.
-    pub(super) tail: CachePadded<AtomicUsize>,
+    pub(super) tail: AtomicUsize,
+    readers: L,
     /// Readers have claimed the positions before it.
-    pub(super) head: CachePadded<AtomicUsize>,
-    rare: CachePadded<Rare>,
+    pub(super) head: AtomicUsize,
+    others: L,
+    rare: Rare,
 }
 
 /// The rarely written words.
@@ -55,13 +81,15 @@ pub(super) enum Refused {
     Closed,
 }
 
-impl Indices {
+impl<L: Layout> Indices<L> {
     const_unless_loom! {
-        pub(super) const fn new() -> Indices {
+        pub(super) const fn new() -> Indices<L> {
             Indices {
-                tail: CachePadded::new(AtomicUsize::new(0)),
-                head: CachePadded::new(AtomicUsize::new(0)),
-                rare: CachePadded::new(Rare { closed: AtomicUsize::new(0), high_water: AtomicUsize::new(0) }),
+                tail: AtomicUsize::new(0),
+                readers: L::GAP,
+                head: AtomicUsize::new(0),
+                others: L::GAP,
+                rare: Rare { closed: AtomicUsize::new(0), high_water: AtomicUsize::new(0) },
             }
         }
     }

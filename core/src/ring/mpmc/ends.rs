@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use super::claim::{CLAIM, CLOSED, Claim, Refused, claim};
+use super::claim::{CLAIM, CLOSED, Claim, Layout, Refused, claim};
 use super::slot::{FREE, FULL, SKIP, STEP, Slot, lap, next_lap};
 use super::{ItemOf, Mpmc, Ring};
 use crate::ring::cell::Cell;
@@ -10,15 +10,15 @@ use crate::ring::slots::Slots;
 use crate::ring::{Handle, PopError, PushError, Storage};
 use crate::sync::{Ordering, order};
 
-impl<T, S: Storage<Slot = Slot<T>>> Mpmc<T, S> {
+impl<T, S: Storage<Slot = Slot<T>>, L: Layout> Mpmc<T, S, L> {
     /// A new end for a writer. There may be any number of them, made here or cloned.
-    pub fn producer<H: Handle<Target = Mpmc<T, S>>>(ring: H) -> Producer<H> {
-        Producer::new(ring)
+    pub fn producer<H: Handle<Target = Mpmc<T, S, L>>>(ring: H) -> Producer<H> {
+        Producer::of(ring)
     }
 
     /// A new end for a reader. There may be any number of them, made here or cloned.
-    pub fn consumer<H: Handle<Target = Mpmc<T, S>>>(ring: H) -> Consumer<H> {
-        Consumer::new(ring)
+    pub fn consumer<H: Handle<Target = Mpmc<T, S, L>>>(ring: H) -> Consumer<H> {
+        Consumer::of(ring)
     }
 }
 
@@ -32,7 +32,7 @@ pub struct Producer<H: Handle<Target: Ring>> {
 }
 
 impl<H: Handle<Target: Ring>> Producer<H> {
-    fn new(ring: H) -> Producer<H> {
+    pub(crate) fn of(ring: H) -> Producer<H> {
         let known = ring.indices().tail.load(Ordering::Relaxed) & !CLOSED;
         Producer { slots: Slots::new(ring.slots()), known, ring }
     }
@@ -126,7 +126,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
 // By hand: items need not be `Clone`, and the clone of a handle may lead to another ring.
 impl<H: Handle<Target: Ring> + Clone> Clone for Producer<H> {
     fn clone(&self) -> Producer<H> {
-        Producer::new(self.ring.clone())
+        Producer::of(self.ring.clone())
     }
 }
 
@@ -142,7 +142,7 @@ pub struct Consumer<H: Handle<Target: Ring>> {
 }
 
 impl<H: Handle<Target: Ring>> Consumer<H> {
-    fn new(ring: H) -> Consumer<H> {
+    pub(crate) fn of(ring: H) -> Consumer<H> {
         let known = ring.indices().head.load(Ordering::Relaxed);
         Consumer { slots: Slots::new(ring.slots()), known, ring }
     }
@@ -212,7 +212,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
 // By hand: items need not be `Clone`, and the clone of a handle may lead to another ring.
 impl<H: Handle<Target: Ring> + Clone> Clone for Consumer<H> {
     fn clone(&self) -> Consumer<H> {
-        Consumer::new(self.ring.clone())
+        Consumer::of(self.ring.clone())
     }
 }
 

@@ -1,0 +1,77 @@
+//! Any number of senders, one receiver, on the heap: the ring of [`mpmc`](super::mpmc), with
+//! waiters that need a few words. For many small queues, such as the mailboxes of actors.
+//!
+//! ```
+//! use mycelium_core::channel::mpsc;
+//!
+//! let (mut sender, mut receiver) = mpsc::bounded(16)?;
+//! let mut another = sender.clone();
+//! sender.try_send(1).expect("there is room");
+//! another.try_send(2).expect("there is room");
+//! assert_eq!((receiver.try_recv(), receiver.try_recv()), (Ok(1), Ok(2)));
+//! # Ok::<(), mycelium_core::ring::CapacityError>(())
+//! ```
+
+use alloc::sync::Arc;
+
+use super::waiters::{Side, Sides};
+use crate::doorbell::{Doorbell, RareWaiterList};
+use crate::ring::CapacityError;
+use crate::ring::mpmc::{Compact, Consumer, Indices, Producer, Ring, Slot, Small};
+
+/// A sender. It can be cloned without a limit.
+pub type Sender<T> = super::Sender<Producer<Arc<Mpsc<T>>>, Arc<Mpsc<T>>>;
+
+/// The receiver.
+pub type Receiver<T> = super::Receiver<Consumer<Arc<Mpsc<T>>>, Arc<Mpsc<T>>>;
+
+/// A channel: the ring, and where its ends wait. All of it is side by side, because a queue of many
+/// is seldom used by several threads at a time.
+#[derive(Debug)]
+pub struct Mpsc<T> {
+    ring: Small<T>,
+    senders: Side<RareWaiterList>,
+    receiver: Side<Doorbell>,
+}
+
+impl<T> Ring for Mpsc<T> {
+    type Item = T;
+    type Layout = Compact;
+
+    #[inline]
+    fn indices(&self) -> &Indices<Compact> {
+        self.ring.indices()
+    }
+
+    fn slots(&self) -> &[Slot<T>] {
+        self.ring.slots()
+    }
+}
+
+impl<T> Sides for Mpsc<T> {
+    type Senders = RareWaiterList;
+    type Receivers = Doorbell;
+
+    #[inline]
+    fn senders(&self) -> &Side<RareWaiterList> {
+        &self.senders
+    }
+
+    #[inline]
+    fn receivers(&self) -> &Side<Doorbell> {
+        &self.receiver
+    }
+}
+
+/// A channel with `capacity` slots on the heap.
+///
+/// # Errors
+/// If the capacity is not a power of two from 2 on, or there is not enough memory.
+pub fn bounded<T>(capacity: usize) -> Result<(Sender<T>, Receiver<T>), CapacityError> {
+    let ring = Small::with_capacity(capacity)?;
+    let (senders, receiver) = (Side::new(RareWaiterList::new()), Side::new(Doorbell::new()));
+    let channel = Arc::new(Mpsc { ring, senders, receiver });
+    let sender = super::Sender::new(Producer::of(channel.clone()), channel.clone());
+    let receiver = super::Receiver::new(Consumer::of(channel.clone()), channel);
+    Ok(sender.zip(receiver).expect("the channel is new"))
+}
