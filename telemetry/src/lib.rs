@@ -21,4 +21,4 @@ pub mod push;
 #[cfg(feature = "otlp")]
 pub mod spans;
 
-pub use metrics::snapshot::{HealthReading, Ring, Snapshot, Source};
+pub use metrics::snapshot::{HealthOf, HealthReading, Ring, Snapshot, Source};

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use mycelium_telemetry::http::{Endpoint, Stopper};
 use mycelium_telemetry::metrics::Collector;
-use mycelium_telemetry::{HealthReading, Snapshot, Source};
+use mycelium_telemetry::{HealthOf, HealthReading, Snapshot, Source};
 
 /// A node that is ready as the test says.
 struct Node {
@@ -22,7 +22,7 @@ struct Node {
 
 impl Source for Node {
     fn snapshot(&self) -> Option<Snapshot> {
-        let health = vec![HealthReading { service: None, state: "ready" }];
+        let health = vec![HealthReading { of: HealthOf::Node, state: "ready" }];
         Some(Snapshot { node: self.name.clone(), health, ..Snapshot::default() })
     }
 

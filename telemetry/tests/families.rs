@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use mycelium_telemetry::metrics::text::Format;
 use mycelium_telemetry::metrics::{Collector, Family, OTHER, SampleValue};
-use mycelium_telemetry::{HealthReading, Ring, Snapshot};
+use mycelium_telemetry::{HealthOf, HealthReading, Ring, Snapshot};
 use mycelium_transports::counters::{
     CounterValue, EdgeValue, GaugeValue, LinkValue, PublisherValue, Region, ServiceValue,
 };
@@ -280,8 +280,9 @@ fn latencies_are_a_histogram_in_seconds() {
 fn the_states_of_a_health_are_one_and_zeros() {
     let region = Region::new(64);
     let health = vec![
-        HealthReading { service: None, state: "degraded" },
-        HealthReading { service: Some("Feed".to_owned()), state: "backing-off" },
+        HealthReading { of: HealthOf::Node, state: "degraded" },
+        HealthReading { of: HealthOf::Service("Feed".to_owned()), state: "backing-off" },
+        HealthReading { of: HealthOf::Supervisor("pricing".to_owned()), state: "starting" },
     ];
     let families = Collector::new().collect(&Snapshot { health, ..snapshot(&region) });
     let state = |family: &Family, name: &str| {
@@ -294,6 +295,9 @@ fn the_states_of_a_health_are_one_and_zeros() {
     assert_eq!(state(node, "ready"), SampleValue::Gauge(0));
     let service = family(&families, "mycelium_service_health");
     assert_eq!((service.samples.len(), state(service, "backing-off")), (5, SampleValue::Gauge(1)));
+    let supervisor = family(&families, "mycelium_supervisor_health");
+    assert_eq!(state(supervisor, "starting"), SampleValue::Gauge(1));
+    assert_eq!(supervisor.samples[0].label("supervisor"), Some("pricing"));
 }
 
 proptest! {

@@ -7,3 +7,5 @@ mod collector;
 mod encoding;
 #[path = "push/faults.rs"]
 mod faults;
+#[path = "spans/python.rs"]
+mod python;

@@ -12,7 +12,7 @@ use super::names::derived::{self, Derived};
 use super::names::{Merge, labels, names};
 use super::sets::{Add, Sets};
 use super::shown::Shown;
-use super::snapshot::{Ring, Snapshot};
+use super::snapshot::{HealthOf, Ring, Snapshot};
 use super::user;
 
 /// The longest label of a line of counters.
@@ -210,26 +210,34 @@ impl Collector {
         over_limit: &mut BTreeMap<Cow<'static, str>, usize>,
     ) {
         let state = |state| (Cow::Borrowed("state"), String::from(state));
-        let mut services = Sets::default();
+        let (mut services, mut supervisors) = (Sets::default(), Sets::default());
         for reading in &snapshot.health {
             let is = |name: &str| i64::from(name == reading.state);
-            match &reading.service {
-                None => STATES.iter().for_each(|name| {
-                    let (labels, value) = (Labels::new([state(*name)]), is(name));
-                    families.add(derived::HEALTH, labels, SampleValue::Gauge(value));
-                }),
-                Some(service) => {
-                    let labels = Labels::new([(Cow::Borrowed("service"), service.clone())]);
-                    services.add(labels, Sizes(STATES.map(is)));
+            let (sets, key, name) = match &reading.of {
+                HealthOf::Node => {
+                    STATES.iter().for_each(|name| {
+                        let (labels, value) = (Labels::new([state(*name)]), is(name));
+                        families.add(derived::HEALTH, labels, SampleValue::Gauge(value));
+                    });
+                    continue;
                 }
-            }
+                HealthOf::Service(name) => (&mut services, "service", name),
+                HealthOf::Supervisor(name) => (&mut supervisors, "supervisor", name),
+            };
+            let labels = Labels::new([(Cow::Borrowed(key), name.clone())]);
+            sets.add(labels, Sizes(STATES.map(is)));
         }
-        for (labels, Sizes(counts)) in
-            self.limited(Cow::Borrowed("service health"), services.into_sets(), over_limit)
-        {
-            for (name, count) in STATES.iter().zip(counts) {
-                let labels = Labels::new(labels.pairs.iter().cloned().chain([state(*name)]));
-                families.add(derived::SERVICE_HEALTH, labels, SampleValue::Gauge(count));
+        let groups = [
+            ("service health", services, derived::SERVICE_HEALTH),
+            ("supervisor health", supervisors, derived::SUPERVISOR_HEALTH),
+        ];
+        for (group, sets, family) in groups {
+            let limited = self.limited(Cow::Borrowed(group), sets.into_sets(), over_limit);
+            for (labels, Sizes(counts)) in limited {
+                for (name, count) in STATES.iter().zip(counts) {
+                    let labels = Labels::new(labels.pairs.iter().cloned().chain([state(*name)]));
+                    families.add(family, labels, SampleValue::Gauge(count));
+                }
             }
         }
     }

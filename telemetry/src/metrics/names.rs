@@ -59,6 +59,7 @@ const PUBLISHER: &[Name] = &[
     ),
     counter("mycelium_emits_waited", "Emits that waited for room in the ring."),
     counter("mycelium_emits_rejected", "Emits that failed because a reader had no room."),
+    counter("mycelium_emits_refused_by_handlers", "Messages that a fast handler did not accept."),
 ];
 
 const DROPPED: &str = "mycelium_messages_dropped";
@@ -192,6 +193,22 @@ const PUSHER: &[Name] = &[
     by(POINTS, POINTS_HELP, "outcome", "refused"),
 ];
 
+const ACTOR_RUNS: &str = "mycelium_actor_failures";
+const ACTOR_RUNS_HELP: &str = "Runs of actors that ended early, by what ended them.";
+
+const ACTOR: &[Name] = &[
+    counter("mycelium_actors_spawned", "Actors that were spawned."),
+    counter("mycelium_actors_ended", "Actors that have ended."),
+    counter("mycelium_actor_messages_handled", "Messages that were given to a handler."),
+    counter("mycelium_actor_dead_letters", "Messages that no handler got: their actor had ended."),
+    counter("mycelium_actor_messages_unseen", "Messages that were sent while their actor ended."),
+    counter("mycelium_actor_messages_refused", "Messages for which a mailbox had no room."),
+    by(ACTOR_RUNS, ACTOR_RUNS_HELP, "cause", "error"),
+    by(ACTOR_RUNS, ACTOR_RUNS_HELP, "cause", "panic"),
+    counter("mycelium_actor_restarts", "Restarts of actors."),
+    counter("mycelium_actors_failed", "Actors that ended because they failed too often."),
+];
+
 const SPANS_DROPPED: &str = "Spans that no collector has, because the queue was full, the collector \
     could not be reached in time, or it refused them.";
 
@@ -209,6 +226,7 @@ pub fn names(kind: Kind) -> &'static [Name] {
         Kind::Legacy => LEGACY,
         Kind::Exporter => EXPORTER,
         Kind::Pusher => PUSHER,
+        Kind::Actor => ACTOR,
         Kind::Counter => const { &[own("", FamilyKind::Counter)] },
         Kind::Gauge => const { &[own("", FamilyKind::Gauge)] },
         Kind::Histogram => {
@@ -250,6 +268,7 @@ pub(super) fn labels(kind: Kind) -> &'static [(&'static str, &'static str)] {
         Kind::Responder => &[("topic", "topic"), ("responder", "responder")],
         Kind::Legacy => &[("legacy", "listener")],
         Kind::Exporter | Kind::Pusher => &[("exporter", "exporter")],
+        Kind::Actor => &[("actor", "actor")],
         // Services give them, or several lines make a family.
         _ => &[],
     }
@@ -299,7 +318,8 @@ pub(super) mod derived {
         Counter,
         "mycelium_message_latency_negative",
         &["topic", "reader"],
-        "Measured messages that were sent later than they were received, by the two clocks: their latency is 0.",
+        "Measured messages that were sent later than they were received, by the two clocks: their \
+         latency is 0.",
     );
     pub(in crate::metrics) const RING_DEPTH: Derived = of(
         Gauge,
@@ -328,6 +348,12 @@ pub(super) mod derived {
         "mycelium_service_health",
         &["service", "state"],
         "1 for the state of the service, 0 for all others.",
+    );
+    pub(in crate::metrics) const SUPERVISOR_HEALTH: Derived = of(
+        Gauge,
+        "mycelium_supervisor_health",
+        &["supervisor", "state"],
+        "1 for the state of the supervisor, 0 for all others: the state that its services have together.",
     );
     pub(in crate::metrics) const UNSEEN: Derived = of(
         Counter,

@@ -39,10 +39,21 @@ pub struct Ring {
 /// How a node, or one of its services, is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthReading {
-    /// The service; `None` for the node.
-    pub service: Option<String>,
+    /// Whose health it is.
+    pub of: HealthOf,
     /// One of [`STATES`](super::STATES).
     pub state: &'static str,
+}
+
+/// Whose health it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HealthOf {
+    /// The node's.
+    Node,
+    /// That of this supervisor.
+    Supervisor(String),
+    /// That of this service.
+    Service(String),
 }
 
 /// Where snapshots come from. It is called on the thread of a sink.

@@ -15,6 +15,8 @@ pub(crate) enum Answer {
     Taken { rejected: u64, error: Option<String> },
     /// It may take them later, not before this time has passed.
     Later { after: Option<Duration>, error: String },
+    /// It has failed, and OTLP says not to try again.
+    Failed { error: String },
     /// It will never take them.
     Refused { error: String },
 }
@@ -45,6 +47,7 @@ impl From<Result<Response, PostError>> for Answer {
                 let error = said(status, &body);
                 Answer::Later { after: retry_after, error }
             }
+            500.. => Answer::Failed { error: said(status, &body) },
             _ => Answer::Refused { error: said(status, &body) },
         }
     }
@@ -103,7 +106,11 @@ mod tests {
             let after = Some(Duration::from_secs(3));
             assert_eq!(answer(status, b""), Answer::Later { after, error });
         }
-        for status in [301, 400, 401, 404, 413, 500, 501] {
+        for status in [500, 501, 599] {
+            let error = format!("the collector answered {status}");
+            assert_eq!(answer(status, b""), Answer::Failed { error });
+        }
+        for status in [301, 400, 401, 404, 413] {
             let error = format!("the collector answered {status}");
             assert_eq!(answer(status, b"<html>"), Answer::Refused { error });
         }

@@ -17,6 +17,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use mycelium_executor::resolve;
 use thiserror::Error;
 
+use super::date::unix_time;
 use super::{Endpoint, Headers};
 
 /// The longest answer: the head and the body.
@@ -308,10 +309,17 @@ fn parse_body(
         return Ok(None);
     };
     keeps_connection &= !is_closed;
-    // As a date it is rare, and then the usual pause applies.
-    let retry_after = header("retry-after").and_then(|value| value.parse().ok());
-    let retry_after = retry_after.map(Duration::from_secs);
+    let retry_after = header("retry-after").and_then(|value| pause(value, header("date")));
     Ok(Some(Parsed { response: Response { status, retry_after, body }, keeps_connection }))
+}
+
+/// The pause of a `Retry-After`: a number of seconds, or a date. The time until a date is counted
+/// from the `Date` of the answer, as the clock here may be another one.
+fn pause(retry_after: &str, date: Option<&str>) -> Option<Duration> {
+    if let Ok(seconds) = retry_after.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    Some(unix_time(retry_after)?.saturating_sub(unix_time(date?)?))
 }
 
 /// The content of a body in chunks; none while it is incomplete.

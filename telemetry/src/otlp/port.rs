@@ -1,6 +1,9 @@
 //! The world as exporters see it: the time, the end, and the collector. It is a trait, so that
 //! tests run exporters on virtual time.
 
+#[cfg(test)]
+pub(crate) mod scripted;
+
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 

@@ -8,7 +8,8 @@ use crate::otlp::notice::Collected;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PushNotice {
-    /// Pushes that ended early: the collector could not be reached, or did not answer in time.
+    /// Pushes that ended early: the collector could not be reached, did not answer in time, or
+    /// failed itself.
     pub failed: u64,
     /// Pushes of which the collector refused a part.
     pub refused: u64,

@@ -116,14 +116,21 @@ impl<F: FnMut(&PushNotice)> Work<F> {
             let (rejected, error) = match port.post(request.as_bytes(), deadline) {
                 Answer::Taken { rejected, error } => (rejected.min(points), error),
                 Answer::Refused { error } => (points, Some(error)),
-                Answer::Later { after, error } => {
+                Answer::Failed { error } => {
+                    // It is there.
+                    self.failures = 0;
                     self.notices.open().error = Some(error);
+                    outcome = PusherValue::Failed;
+                    break;
+                }
+                Answer::Later { after, error } => {
                     match after {
                         Some(after) => {
                             self.not_before = port.now().saturating_add(after.min(LONGEST_PAUSE));
                         }
                         None => self.failures = self.failures.saturating_add(1),
                     }
+                    self.notices.open().error = Some(error);
                     outcome = PusherValue::Failed;
                     break;
                 }

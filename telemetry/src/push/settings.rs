@@ -52,8 +52,8 @@ pub enum OtlpMetricsError {
 }
 
 impl OtlpMetrics {
-    /// The shortest interval.
-    pub const OFTENEST: Duration = Duration::from_secs(1);
+    /// The shortest [`interval`](OtlpMetrics::interval).
+    pub const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 
     /// Metrics go to the collector with this URL: `http://`, a host and a port. They are sent to
     /// `/v1/metrics` there, or below the path of the URL.
@@ -114,7 +114,7 @@ impl OtlpMetrics {
         if self.to.timeout.is_zero() {
             return Err(OtlpMetricsError::Timeout);
         }
-        if self.interval < OtlpMetrics::OFTENEST {
+        if self.interval < OtlpMetrics::SHORTEST_INTERVAL {
             return Err(OtlpMetricsError::Interval { interval: self.interval });
         }
         Ok(endpoint)

@@ -148,9 +148,10 @@ impl<F: FnMut(&Notice)> Work<F> {
                     return self.drop_spans(port, Dropped::Refused, rejected.min(spans));
                 }
                 Answer::Refused { error } => {
-                    (self.failures, self.not_before) = (0, Duration::ZERO);
-                    self.count_error(error);
-                    return self.drop_spans(port, Dropped::Refused, spans);
+                    return self.end_batch(port, Dropped::Refused, spans, error);
+                }
+                Answer::Failed { error } => {
+                    return self.end_batch(port, Dropped::Failed, spans, error);
                 }
                 Answer::Later { after, error } => {
                     self.count_error(error);
@@ -175,6 +176,13 @@ impl<F: FnMut(&Notice)> Work<F> {
     fn rest(&mut self, port: &mut impl Port, until: Duration) {
         port.wait(self.notices.due_at().map_or(until, |due| until.min(due)));
         self.count_drops_of_queue(port.now());
+    }
+
+    /// Ends a batch after an answer that is final.
+    fn end_batch(&mut self, port: &impl Port, why: Dropped, spans: u64, error: String) {
+        (self.failures, self.not_before) = (0, Duration::ZERO);
+        self.count_error(error);
+        self.drop_spans(port, why, spans);
     }
 
     fn drop_spans(&mut self, port: &impl Port, why: Dropped, spans: u64) {

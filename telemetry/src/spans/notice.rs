@@ -10,7 +10,7 @@ use crate::otlp::notice::Collected;
 pub struct Notice {
     /// Spans that found no room in the queue.
     pub dropped_full: u64,
-    /// Spans of batches that could not be sent in time.
+    /// Spans of batches that could not be sent in time, or at which the collector failed.
     pub dropped_failed: u64,
     /// Spans that the collector refused.
     pub dropped_refused: u64,

@@ -1,8 +1,6 @@
 //! What a collector gets, read by the official definitions: those of Rust, and those of Python.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 
 use mycelium_telemetry::Source;
@@ -20,6 +18,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 
 use super::collector::{Collector, Request};
 use super::faults::{Node, Running};
+use super::python::printed;
 
 const START: u64 = 1_700_000_000_000_000_005;
 
@@ -239,25 +238,14 @@ for metric in of_node.scope_metrics[0].metrics:
             print(resource["service.name"], metric.name, kind, temporality, labels, value)
 "#;
 
-/// The job `traces` makes an environment with the package, and names it by this variable.
 #[test]
-#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn python_reads_the_same() {
-    let Some(python) = std::env::var_os("OTLP_PYTHON") else {
-        eprintln!("SKIPPED: OTLP_PYTHON names no Python with the package opentelemetry-proto");
-        return;
-    };
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("metrics.pb");
     let region = Region::new(1024);
     region.line("topic=swaps publisher=Feed epoch=1").set(PublisherValue::Sent, 7);
     let open = region.line("service=Store metric=open");
     open.set(GaugeValue::Value, (-7_i64).cast_unsigned());
     region.histogram("service=Store metric=sizes").record(1000);
-    std::fs::write(&file, received(&region).body).unwrap();
-    let input = std::fs::File::open(&file).unwrap();
-    let output = Command::new(python).args(["-c", PYTHON]).stdin(input).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let printed = String::from_utf8(output.stdout).unwrap();
+    let Some(printed) = printed(PYTHON, &received(&region).body, "metrics.pb") else { return };
     let lines: BTreeSet<&str> = printed.lines().collect();
     for line in [
         "main mycelium_messages_sent sum 2 node=main,topic=swaps,publisher=Feed 7",

@@ -80,7 +80,7 @@ fn pushes(reading: &Reading) -> [u64; 3] {
 #[test]
 fn values_are_pushed_at_each_interval_and_at_the_end_on_one_connection() {
     let collector = Collector::new([]);
-    let settings = OtlpMetrics::new(&collector.url()).interval(OtlpMetrics::OFTENEST);
+    let settings = OtlpMetrics::new(&collector.url()).interval(OtlpMetrics::SHORTEST_INTERVAL);
     let running = Running::start(settings, &Region::new(16));
     for _ in 0..2 {
         let request = collector.request();
@@ -98,6 +98,7 @@ fn values_are_pushed_at_each_interval_and_at_the_end_on_one_connection() {
 fn errors_are_counted() {
     for (reply, expected, text) in [
         (answer("503 Busy", b""), [0, 1, 0], "the collector answered 503"),
+        (answer("500 Broken", b""), [0, 1, 0], "the collector answered 500"),
         (answer("404 Not Found", b"<html>"), [0, 0, 1], "the collector answered 404"),
         // `partial_success`: a point was rejected.
         (answer("200 OK", &[10, 9, 8, 1, 18, 5, b'o', b'l', b'd', b'!', b'!']), [0, 0, 1], "old!!"),
@@ -126,8 +127,9 @@ fn a_collector_that_is_away_is_tried_once_at_the_end() {
 
 #[test]
 fn a_collector_that_never_answers_has_the_time_of_a_request_or_of_the_end() {
-    let settings =
-        |collector: &Collector| OtlpMetrics::new(&collector.url()).interval(OtlpMetrics::OFTENEST);
+    let settings = |collector: &Collector| {
+        OtlpMetrics::new(&collector.url()).interval(OtlpMetrics::SHORTEST_INTERVAL)
+    };
     let (hour, moment) = (Duration::from_secs(3600), Duration::from_millis(50));
     // The time of the end: a request in progress is ended, which had an hour.
     let collector = Collector::new([Reply::Never]);

@@ -1,8 +1,6 @@
 //! What a collector gets, read by the official definitions: those of Rust, and those of Python.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, UNIX_EPOCH};
 
 use mycelium_core::TraceContext;
@@ -15,6 +13,7 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
 use super::collector::{Collector, Request};
 use super::faults::Running;
+use super::python::printed;
 
 /// A message that was sent by `Feed`, and its handling by `Sum`, which failed.
 fn spans() -> [Span; 2] {
@@ -123,22 +122,12 @@ for resource in request.resource_spans:
                   span.parent_span_id.hex() or "-", span.end_time_unix_nano, span.status.code)
 "#;
 
-/// The job `traces` makes an environment with the package, and names it by this variable.
 #[test]
-#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn python_reads_the_same() {
-    let Some(python) = std::env::var_os("OTLP_PYTHON") else {
-        eprintln!("SKIPPED: OTLP_PYTHON names no Python with the package opentelemetry-proto");
-        return;
-    };
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("request.pb");
-    std::fs::write(&file, received().body).unwrap();
-    let input = std::fs::File::open(&file).unwrap();
-    let output = Command::new(python).args(["-c", PYTHON]).stdin(input).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let Some(printed) = printed(PYTHON, &received().body, "request.pb") else { return };
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     assert_eq!(
-        String::from_utf8(output.stdout).unwrap(),
+        printed,
         format!(
             "Feed send ticks 4 {trace} 00f067aa0ba902b7 - 1700000000000000005 0\n\
              Sum process ticks 5 {trace} 0707070707070707 00f067aa0ba902b7 1700000000000050005 2\n"

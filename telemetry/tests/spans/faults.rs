@@ -116,7 +116,7 @@ fn errors_are_tried_again_or_counted() {
     running.record(4);
     let (reading, notices) = running.end();
     assert!(collector.has_answered());
-    assert_eq!(counts(&reading), [3, 0, 0, 7, 2]);
+    assert_eq!(counts(&reading), [3, 0, 2, 5, 2]);
     assert_eq!(reading.value("errors"), 6);
     let texts: Vec<_> = notices.iter().flat_map(|notice| &notice.error).collect();
     assert_eq!(texts.first().unwrap().as_str(), "the collector answered 503");

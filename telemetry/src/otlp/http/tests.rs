@@ -46,6 +46,23 @@ fn a_response_before_the_response_is_skipped() {
 }
 
 #[test]
+fn retry_after_is_a_number_of_seconds_or_a_date() {
+    let retry_after = |headers: &str| {
+        let text = format!("HTTP/1.1 503 Busy\r\n{headers}content-length: 0\r\n\r\n");
+        complete(&text).0.retry_after.map(|pause| pause.as_secs())
+    };
+    let date = "Date: Mon, 23 Nov 2026 08:59:50 GMT\r\n";
+    let until = |time: &str| format!("Retry-After: Mon, 23 Nov 2026 {time} GMT\r\n");
+    assert_eq!(retry_after("Retry-After: 7\r\n"), Some(7));
+    assert_eq!(retry_after(&format!("{}{date}", until("09:00:20"))), Some(30));
+    assert_eq!(retry_after(&format!("{date}{}", until("08:00:00"))), Some(0), "it is over");
+    // Without the time there, and with another text.
+    assert_eq!(retry_after(&until("09:00:20")), None);
+    assert_eq!(retry_after(&format!("{date}Retry-After: soon\r\n")), None);
+    assert_eq!(retry_after(""), None);
+}
+
+#[test]
 fn what_is_not_http_is_an_error() {
     for text in [
         "SSH-2.0-OpenSSH_9.2\r\n",

@@ -14,14 +14,8 @@ use prost::Message as _;
 use super::*;
 use crate::metrics::Collector;
 use crate::otlp::Resource;
+use crate::otlp::port::scripted::{self, Scripted, away, seconds, taken};
 use crate::{Snapshot, Source};
-
-/// The pusher of a test runs no longer.
-const END: Duration = seconds(1000);
-
-const fn seconds(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
 
 /// A node that counts the seconds.
 struct Node(Arc<Region>);
@@ -85,39 +79,29 @@ impl Outcome {
     }
 }
 
-impl Stage {
+impl Scripted for Stage {
+    fn script(&self) -> scripted::Script {
+        let Script { stop_at, takes, answer, .. } = self.script;
+        scripted::Script { stop_at, takes, answer }
+    }
+
+    fn flush(&self) -> Duration {
+        self.script.settings.to.flush
+    }
+
+    fn time(&self) -> Duration {
+        self.now.get()
+    }
+
     fn go_to(&mut self, time: Duration) {
         self.now.set(self.now.get().max(time));
         let seconds = self.now.get().as_secs();
         self.lines.iter().for_each(|line| line.set(PublisherValue::Sent, seconds));
     }
-}
 
-impl Port for Stage {
-    fn now(&self) -> Duration {
-        self.now.get()
-    }
-
-    fn stopped_at(&self) -> Option<Duration> {
-        (self.now() >= self.script.stop_at).then_some(self.script.stop_at)
-    }
-
-    fn wait(&mut self, until: Duration) {
-        assert!(self.now() < END, "the pusher does not end");
-        let stop = Some(self.script.stop_at).filter(|stop| *stop > self.now());
-        self.go_to(stop.map_or(until, |stop| stop.min(until)));
-    }
-
-    fn post(&mut self, body: &[u8], deadline: Duration) -> Answer {
+    fn receive(&mut self, body: &[u8]) {
         assert!(self.posts.len() < 1000);
-        self.posts.push(post(self.now(), body));
-        let end = self.script.stop_at.saturating_add(self.script.settings.to.flush).min(deadline);
-        let done = self.now() + self.script.takes;
-        self.go_to(done.min(end));
-        if done > end {
-            return Answer::Later { after: None, error: "late".to_owned() };
-        }
-        (self.script.answer)(self.now())
+        self.posts.push(post(self.now.get(), body));
     }
 }
 
@@ -142,14 +126,6 @@ fn post(at: Duration, body: &[u8]) -> Post {
         }
     }
     post
-}
-
-fn taken(_: Duration) -> Answer {
-    Answer::Taken { rejected: 0, error: None }
-}
-
-fn away(_: Duration) -> Answer {
-    Answer::Later { after: None, error: "connection refused".to_owned() }
 }
 
 fn script(answer: fn(Duration) -> Answer) -> Script {
@@ -286,6 +262,22 @@ fn what_a_collector_refuses_is_counted_and_the_rest_is_sent() {
     assert_eq!(outcome.pushes, [0, 0, 2]);
     assert_eq!(outcome.points, [of_push - 3 * requests, of_push + 3 * requests]);
     assert_eq!(outcome.notices.last().unwrap().1.error.as_deref(), Some("too old"));
+}
+
+#[test]
+fn a_push_at_which_the_collector_fails_ends_and_the_next_one_is_in_time() {
+    let answer = |now| match now {
+        now if now < seconds(15) => {
+            Answer::Failed { error: "the collector answered 500".to_owned() }
+        }
+        _ => taken(now),
+    };
+    let outcome = Script { publishers: 1500, stop_at: seconds(15), ..script(answer) }.run();
+    let (first, rest) = outcome.posts.split_first().unwrap();
+    assert_eq!((first.at, first.points), (seconds(10), 1000), "its other requests are not sent");
+    assert!(rest.len() > 1 && rest.iter().all(|post| post.at == seconds(15)));
+    let points: usize = rest.iter().map(|post| post.points).sum();
+    assert_eq!((outcome.pushes, outcome.points), ([1, 1, 0], [points as u64, 0]));
 }
 
 #[test]

@@ -10,13 +10,7 @@ use mycelium_transports::counters::{ExporterValue, Region};
 use mycelium_transports::local::{Span, SpanKind, SpanSink};
 
 use super::*;
-
-/// The exporter of a test runs no longer.
-const END: Duration = seconds(1000);
-
-const fn seconds(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
+use crate::otlp::port::scripted::{self, Scripted, away, seconds, taken};
 
 /// The world of an exporter.
 struct Script {
@@ -50,7 +44,20 @@ struct Outcome {
     ended_at: Duration,
 }
 
-impl Stage {
+impl Scripted for Stage {
+    fn script(&self) -> scripted::Script {
+        let Script { stop_at, takes, answer, .. } = self.script;
+        scripted::Script { stop_at, takes, answer }
+    }
+
+    fn flush(&self) -> Duration {
+        self.script.settings.to.flush
+    }
+
+    fn time(&self) -> Duration {
+        self.now.get()
+    }
+
     fn go_to(&mut self, time: Duration) {
         while let Some(&(at, spans)) = self.script.records.front().filter(|(at, _)| *at <= time) {
             self.script.records.pop_front();
@@ -62,47 +69,16 @@ impl Stage {
             self.queue.close();
         }
     }
-}
 
-impl Port for Stage {
-    fn now(&self) -> Duration {
-        self.now.get()
-    }
-
-    fn stopped_at(&self) -> Option<Duration> {
-        (self.now() >= self.script.stop_at).then_some(self.script.stop_at)
-    }
-
-    fn wait(&mut self, until: Duration) {
-        assert!(self.now() < END, "the exporter does not end");
-        let stop = Some(self.script.stop_at).filter(|stop| *stop > self.now());
-        self.go_to(stop.map_or(until, |stop| stop.min(until)));
-    }
-
-    fn post(&mut self, body: &[u8], deadline: Duration) -> Answer {
+    fn receive(&mut self, body: &[u8]) {
         assert!(!body.is_empty() && self.posts.len() < 1000);
-        self.posts.push(self.now());
-        let end = self.script.stop_at.saturating_add(self.script.settings.to.flush).min(deadline);
-        let done = self.now() + self.script.takes;
-        self.go_to(done.min(end));
-        if done > end {
-            return Answer::Later { after: None, error: "late".to_owned() };
-        }
-        (self.script.answer)(self.now())
+        self.posts.push(self.now.get());
     }
 }
 
 fn span() -> Span {
     let context = TraceContext { trace_id: [1; 16], span_id: [2; 8], flags: 1 };
     Span::new(context, SpanKind::Root, "Feed", "ticks")
-}
-
-fn taken(_: Duration) -> Answer {
-    Answer::Taken { rejected: 0, error: None }
-}
-
-fn away(_: Duration) -> Answer {
-    Answer::Later { after: None, error: "connection refused".to_owned() }
 }
 
 fn script<const N: usize>(records: [(u64, usize); N], answer: fn(Duration) -> Answer) -> Script {
@@ -226,6 +202,17 @@ fn what_a_collector_refuses_is_dropped_at_once() {
     assert_eq!((outcome.refused, outcome.exported, outcome.errors), (7, 1, 2));
     let (_, last) = outcome.notices.last().unwrap();
     assert_eq!((last.dropped_refused, last.error.as_deref()), (3, Some("too old")));
+}
+
+#[test]
+fn a_batch_at_which_the_collector_fails_is_not_sent_again() {
+    let answer = |now| match now {
+        Duration::ZERO => Answer::Failed { error: "the collector answered 500".to_owned() },
+        _ => taken(now),
+    };
+    let outcome = script([(0, 4), (10, 4)], answer).run();
+    assert_eq!(outcome.posts, [seconds(0), seconds(10)]);
+    assert_eq!((outcome.failed, outcome.refused, outcome.exported), (4, 0, 4));
 }
 
 #[test]
