@@ -76,8 +76,8 @@ pub use reading::{LONGEST_LABEL, Reading};
 #[cfg(feature = "metrics")]
 pub use region::Region;
 pub use values::{
-    BucketValue, CounterValue, EdgeValue, ExporterValue, GaugeValue, HistogramValue, Kind,
-    LatencyValue, LegacyValue, LinkValue, PublisherValue, PusherValue, RequesterValue,
+    ActorValue, BucketValue, CounterValue, EdgeValue, ExporterValue, GaugeValue, HistogramValue,
+    Kind, LatencyValue, LegacyValue, LinkValue, PublisherValue, PusherValue, RequesterValue,
     ResponderValue, ServiceValue, Value, WatchdogValue,
 };
 

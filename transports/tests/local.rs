@@ -7,6 +7,8 @@ mod batch;
 mod child_tasks;
 #[path = "local/crowd.rs"]
 mod crowd;
+#[path = "local/fast_handlers.rs"]
+mod fast_handlers;
 #[path = "local/joins.rs"]
 mod joins;
 #[path = "local/latency.rs"]
@@ -30,7 +32,7 @@ use std::thread;
 
 use mycelium_core::message;
 use mycelium_executor::PausedTime;
-use mycelium_transports::conformance::{Local, Probe};
+use mycelium_transports::conformance::{Local, NoTasks, Probe};
 use mycelium_transports::counters::{Kind, Region};
 use mycelium_transports::local::{
     Delivery, OnStall, Policy, Publisher, Refusal, Schema, Subscription, TaskBudget, Topic,
@@ -113,6 +115,35 @@ fn a_message_that_fails_twice_is_a_dead_letter() {
     assert_eq!(take(&mut reader), (2, false));
     reader.done();
     assert_eq!(reader.depth(), 0);
+}
+
+#[test]
+fn an_interruption_is_no_failure() {
+    let local = LocalTopic::open(4);
+    let mut reader = local.subscribe("reader", Policy::Block);
+    let mut publisher = local.publisher("publisher");
+    publisher.try_emit(probe(7)).unwrap();
+    reader.interrupt();
+    for interruptions in 0..5 {
+        let Some(Delivery::Msg(again)) = reader.try_recv().delivery() else { panic!("none") };
+        assert_eq!((again.number, again.redelivered()), (7, interruptions > 0));
+        reader.interrupt();
+        reader.interrupt();
+    }
+    assert!(matches!(reader.try_recv(), TryRecv::Delivery(_)));
+    assert_eq!(reader.fail(), None, "it is the first failure");
+    assert!(matches!(reader.try_recv(), TryRecv::Delivery(_)));
+    assert!(reader.fail().is_some());
+    // Of a batch nobody knows which messages were handled.
+    (0..3).for_each(|number| publisher.try_emit(probe(number)).unwrap());
+    let mut batch = Vec::new();
+    let context = Context::from_waker(Waker::noop());
+    assert!(reader.poll_recv_many(&context, &mut batch, 3).is_ready());
+    reader.interrupt();
+    for number in 0..3 {
+        let Some(Delivery::Msg(again)) = reader.try_recv().delivery() else { panic!("none") };
+        assert_eq!((again.number, again.redelivered()), (number, true));
+    }
 }
 
 #[test]
@@ -498,7 +529,7 @@ proptest! {
         is_evicting: bool,
     ) {
         let counters = Region::new(16);
-        let time = PausedTime::new(stall::NoTasks);
+        let time = PausedTime::new(NoTasks);
         let topic = Topic::new("conformance", Schema::of::<Probe>(), 4, counters.clone()).unwrap();
         topic.set_executor(Arc::new(time.clone()));
         if is_evicting {

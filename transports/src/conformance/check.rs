@@ -45,6 +45,11 @@ impl TestExecutor {
     pub fn of<S: Subject>() -> TestExecutor {
         TestExecutor { name: S::NAME, run: |body| S::run(body) }
     }
+
+    /// Runs a body on it, for laws of other crates.
+    pub fn run(&self, body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+        (self.run)(Box::new(body));
+    }
 }
 
 impl fmt::Debug for TestExecutor {

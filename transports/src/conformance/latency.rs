@@ -1,62 +1,26 @@
 //! Latencies: what a measured message shows is the time from its emit to its receive.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
-use mycelium_executor::{Executor, SendFuture, SpawnError};
+use mycelium_executor::{Executor, PausedTime};
 
-use super::{Pair, Publish, Subscribe, Transport, number, probe};
+use super::{NoTasks, Pair, Publish, Subscribe, Transport, number, probe};
 use crate::local::Policy;
-use crate::sync::{AtomicU64, Ordering};
-
-/// The calendar of both sides, which the law sets. It runs no tasks.
-#[derive(Debug)]
-struct Calendar(AtomicU64);
-
-impl Calendar {
-    /// Seconds since 1970 at its start.
-    const START: u64 = 1_800_000_000;
-
-    fn advance(&self, time: Duration) {
-        self.0.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
-    }
-}
-
-impl Executor for Calendar {
-    fn name(&self) -> String {
-        "calendar".to_owned()
-    }
-
-    fn spawn(&self, _: SendFuture<()>) -> Result<(), SpawnError> {
-        Err(SpawnError::Ended)
-    }
-
-    fn now(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    fn sleep_until(&self, _: Duration) -> SendFuture<()> {
-        Box::pin(std::future::pending())
-    }
-
-    fn wall_clock(&self) -> SystemTime {
-        let since = Duration::from_nanos(self.0.load(Ordering::Relaxed));
-        UNIX_EPOCH + Duration::from_secs(Calendar::START) + since
-    }
-}
 
 /// Each message shows how long it was on its way, also after a disturbance: the time from its emit
 /// to its receive, by a calendar that both sides have.
 pub async fn a_measured_message_shows_how_long_it_took<T: Transport>(pair: Pair) {
     const MS: Duration = Duration::from_millis(1);
     let count = 16;
-    let calendar = Arc::new(Calendar(AtomicU64::new(0)));
-    let clock: Arc<dyn Executor> = calendar.clone();
+    // Both sides have the calendar of this law.
+    let start = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    let time = PausedTime::starting_at(NoTasks, start);
+    let clock: Arc<dyn Executor> = Arc::new(time.clone());
     let pair = Pair { latency_sample: Some(1.0), clock: Some(clock), ..pair };
     let transport = T::open(&pair, 64, Policy::Block);
     let mut subscription = transport.subscribe("reader", Policy::Block);
     let mut handle = transport.publisher("publisher");
-    let time = calendar.clone();
     let publisher = pair.publish(async move {
         for number in 0..count {
             handle.emit(probe(0, number)).await.expect("no reader rejects");

@@ -80,7 +80,8 @@ fn values_of(reading: &Reading) -> Option<(Distribution, u64)> {
         | Kind::Responder
         | Kind::Legacy
         | Kind::Exporter
-        | Kind::Pusher => None,
+        | Kind::Pusher
+        | Kind::Actor => None,
     }
 }
 

@@ -62,7 +62,8 @@ impl MetricValue {
             | Kind::Legacy
             | Kind::Exporter
             | Kind::Latency
-            | Kind::Pusher => return None,
+            | Kind::Pusher
+            | Kind::Actor => return None,
         })
     }
 

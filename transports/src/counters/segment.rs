@@ -11,14 +11,14 @@ use crate::sync::{AtomicU64, Ordering, fence};
 pub(super) const FIXED: usize = 64;
 /// Words of a kind in the table.
 pub(super) const KIND: usize = 64;
-/// The first word of the list of segments. The fixed words and the table of kinds have two pages.
-pub(super) const LIST: usize = 2 * PAGE_WORDS;
+/// The first word of the list of segments. The fixed words and the table of kinds have three pages.
+pub(super) const LIST: usize = 3 * PAGE_WORDS;
 /// The most segments.
 pub(super) const SEGMENTS: usize = 64;
 /// Words of a segment in the list.
 pub(super) const LISTED: usize = 4;
 /// The fixed words, the table of kinds, and the list of segments.
-pub(super) const HEADER: usize = 3 * PAGE_WORDS;
+pub(super) const HEADER: usize = 4 * PAGE_WORDS;
 pub(super) const DESCRIPTOR: usize = 16;
 /// The words of a line, and of its descriptor.
 pub(super) const WORDS: usize = DESCRIPTOR + VALUES;

@@ -43,11 +43,13 @@ pub enum Kind {
     Latency,
     /// A pusher of metrics: [`PusherValue`].
     Pusher,
+    /// All actors of one type: [`ActorValue`].
+    Actor,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 15] = [
+    pub const ALL: [Kind; 16] = [
         Kind::Publisher,
         Kind::Edge,
         Kind::Service,
@@ -63,6 +65,7 @@ impl Kind {
         Kind::Exporter,
         Kind::Latency,
         Kind::Pusher,
+        Kind::Actor,
     ];
 
     /// The name of the kind in the region.
@@ -84,6 +87,7 @@ impl Kind {
             Kind::Exporter => "exporter",
             Kind::Latency => "latency",
             Kind::Pusher => "pusher",
+            Kind::Actor => "actor",
         }
     }
 
@@ -106,6 +110,7 @@ impl Kind {
             Kind::Exporter => ExporterValue::NAMES,
             Kind::Latency => LatencyValue::NAMES,
             Kind::Pusher => PusherValue::NAMES,
+            Kind::Actor => ActorValue::NAMES,
         }
     }
 
@@ -170,6 +175,8 @@ values! {
         Waited = "waited",
         /// Emits that were rejected because the ring was full.
         Rejected = "rejected",
+        /// Messages that a fast handler did not accept.
+        HandlerRefused = "handler_refused",
     }
 
     /// Values of a [`Kind::Edge`].
@@ -322,7 +329,7 @@ values! {
         Exported = "exported",
         /// Spans that were dropped because the queue was full.
         DroppedFull = "dropped_full",
-        /// Spans that were dropped because the collector could not be reached in time.
+        /// Spans that were dropped because the collector could not be reached in time, or failed.
         DroppedFailed = "dropped_failed",
         /// Spans that the collector refused.
         DroppedRefused = "dropped_refused",
@@ -336,7 +343,7 @@ values! {
     PusherValue of Pusher {
         /// Pushes that the collector took.
         Taken = "taken",
-        /// Pushes that ended early, because the collector could not be reached in time.
+        /// Pushes that ended early, because the collector could not be reached in time, or failed.
         Failed = "failed",
         /// Pushes of which the collector refused a part.
         Refused = "refused",
@@ -344,6 +351,32 @@ values! {
         Points = "points",
         /// Data points that the collector refused.
         PointsRefused = "points_refused",
+    }
+
+    /// Values of a [`Kind::Actor`]. Messages that were sent to actors and are in no mailbox any
+    /// more are the sum of `handled`, `dead_letters` and `unseen`.
+    ActorValue of Actor {
+        /// Actors that were spawned.
+        Spawned = "spawned",
+        /// Actors that have ended.
+        Ended = "ended",
+        /// Messages that were given to a handler.
+        Handled = "handled",
+        /// Messages that no handler got: their actor had ended.
+        DeadLetters = "dead_letters",
+        /// Messages that were sent while their actor ended, by the only sender of its mailbox, and
+        /// that nobody has seen.
+        Unseen = "unseen",
+        /// Messages that were refused, or dropped where the mailbox drops, because it was full.
+        Refused = "refused",
+        /// Runs that ended with an error.
+        Errors = "errors",
+        /// Runs that panicked.
+        Panics = "panics",
+        /// Restarts.
+        Restarts = "restarts",
+        /// Actors that ended because they failed too often.
+        Failed = "failed",
     }
 
     /// Values of a [`Kind::Counter`].

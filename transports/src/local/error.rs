@@ -146,13 +146,36 @@ impl Refusal {
             Refusal::ShuttingDown => {
                 write!(f, "a message for topic `{topic}` was not sent: {ShuttingDown}")
             }
+            Refusal::FastHandler { handler, failure } => match failure {
+                HandlerFailure::Error(error) => {
+                    write!(
+                        f,
+                        "fast handler `{handler}` of topic `{topic}` refused the message: {error}"
+                    )
+                }
+                HandlerFailure::Panic(text) => {
+                    write!(f, "fast handler `{handler}` of topic `{topic}` panicked: {text}")
+                }
+                HandlerFailure::Reentered => write!(
+                    f,
+                    "fast handler `{handler}` of topic `{topic}` emits to its own topic: \
+                     let a service do that"
+                ),
+            },
         }
     }
 
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Refusal::ShuttingDown => Some(&ShuttingDown),
-            Refusal::Full { .. } | Refusal::Rejected { .. } | Refusal::Deadline { .. } => None,
+            Refusal::FastHandler { failure: HandlerFailure::Error(error), .. } => Some(&**error),
+            Refusal::FastHandler {
+                failure: HandlerFailure::Panic(_) | HandlerFailure::Reentered,
+                ..
+            }
+            | Refusal::Full { .. }
+            | Refusal::Rejected { .. }
+            | Refusal::Deadline { .. } => None,
         }
     }
 }
@@ -212,7 +235,45 @@ pub enum Refusal {
     },
     /// The node shuts down, and the publisher belongs to a service without subscriptions.
     ShuttingDown,
+    /// A [fast handler](super::Topic::add_fast_handler) of the topic did not accept the message.
+    FastHandler {
+        /// The handler.
+        handler: Arc<str>,
+        /// Why not.
+        failure: HandlerFailure,
+    },
 }
+
+/// Why a fast handler did not accept a message.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum HandlerFailure {
+    /// It returned this error.
+    Error(Arc<dyn std::error::Error + Send + Sync>),
+    /// It panicked, with this text.
+    Panic(Arc<str>),
+    /// The message was emitted by a handler of its own topic, while that handled another message.
+    Reentered,
+}
+
+/// Errors are equal if their texts are.
+impl PartialEq for HandlerFailure {
+    fn eq(&self, other: &HandlerFailure) -> bool {
+        match (self, other) {
+            (HandlerFailure::Error(one), HandlerFailure::Error(other)) => {
+                one.to_string() == other.to_string()
+            }
+            (HandlerFailure::Panic(one), HandlerFailure::Panic(other)) => one == other,
+            (HandlerFailure::Reentered, HandlerFailure::Reentered) => true,
+            (
+                HandlerFailure::Error(_) | HandlerFailure::Panic(_) | HandlerFailure::Reentered,
+                _,
+            ) => false,
+        }
+    }
+}
+
+impl Eq for HandlerFailure {}
 
 /// Why a remote publisher's message was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]

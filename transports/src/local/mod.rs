@@ -36,6 +36,7 @@
 //! | `stall` | when a publisher no longer waits for a reader |
 //! | `state` | shared by publishers and subscriptions: two states and the edge between them; most methods are in `state/` |
 //! | `pressure` | whether a publisher's ring is nearly full |
+//! | `fast_handler` | functions that run with each message before it is committed |
 //! | `topic`, then `membership` | joining and leaving |
 //! | `task_budget` | deferred wakes, and when a task yields |
 //! | `metadata` | traces and send times beside messages |
@@ -48,6 +49,7 @@ mod crowd;
 mod delivery;
 mod egress;
 mod error;
+mod fast_handler;
 mod key;
 mod key_table;
 mod latency;
@@ -80,7 +82,10 @@ mod writer;
 
 pub use delivery::{Delivery, Gap, GapReason, Received, TryRecv, Undelivered};
 pub use egress::{EgressItem, EgressReader, EgressStream};
-pub use error::{BatchError, EmitError, Refusal, RemotePublishError, ShuttingDown, TopicError};
+pub use error::{
+    BatchError, EmitError, HandlerFailure, Refusal, RemotePublishError, ShuttingDown, TopicError,
+};
+pub use fast_handler::{HandlerMark, HandlerWatch};
 pub use key::{KeyError, LatestByKey};
 pub use memory_size::{PageSize, cursor_bytes};
 pub use metadata::{Metadata, Recorded};

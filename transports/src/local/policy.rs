@@ -105,6 +105,47 @@ impl Policy {
         }
     }
 
+    /// Whether such a reader skips to the newest message at each receive.
+    #[inline]
+    pub(crate) fn skips(self) -> bool {
+        match self {
+            Policy::Latest => true,
+            Policy::Block
+            | Policy::Reject
+            | Policy::DropNewest
+            | Policy::DropOldest
+            | Policy::LatestByKey(_)
+            | Policy::Sample(_) => false,
+        }
+    }
+
+    /// The keys of which such a reader gets the newest message, if it has any.
+    pub(crate) fn by_key(self) -> Option<LatestByKey> {
+        match self {
+            Policy::LatestByKey(by_key) => Some(by_key),
+            Policy::Block
+            | Policy::Reject
+            | Policy::DropNewest
+            | Policy::DropOldest
+            | Policy::Latest
+            | Policy::Sample(_) => None,
+        }
+    }
+
+    /// Such a reader gets one message in this many, if it does not get all.
+    #[inline]
+    pub(crate) fn every(self) -> Option<NonZeroU32> {
+        match self {
+            Policy::Sample(every) => Some(every),
+            Policy::Block
+            | Policy::Reject
+            | Policy::DropNewest
+            | Policy::DropOldest
+            | Policy::Latest
+            | Policy::LatestByKey(_) => None,
+        }
+    }
+
     /// Whether such a reader does not read all messages of a ring in their order.
     #[inline]
     pub(crate) fn selects(self) -> bool {

@@ -70,7 +70,7 @@ impl<M: Message> Publisher<M> {
     ///
     /// # Errors
     /// With the message, if a [`Policy::Reject`](super::Policy::Reject) subscription needs the
-    /// whole ring.
+    /// whole ring, or a [fast handler](Topic::add_fast_handler) of the topic does not accept it.
     #[inline]
     pub fn emit(
         &mut self,
@@ -87,7 +87,8 @@ impl<M: Message> Publisher<M> {
     /// where `emit` would find room, at most 64 times in a row. [`Refusal::Rejected`] is exact.
     ///
     /// # Errors
-    /// With the message, if a gating subscription needs the whole ring.
+    /// With the message, if a gating subscription needs the whole ring, or a
+    /// [fast handler](Topic::add_fast_handler) does not accept it.
     #[inline]
     pub fn try_emit(&mut self, message: M) -> Result<(), EmitError<M>> {
         if self.push_fast(&message) { Ok(()) } else { self.try_emit_slow(message) }
@@ -112,6 +113,16 @@ impl<M: Message> Publisher<M> {
             return Poll::Ready(Ok(()));
         }
         self.poll_emit_slow(context, message)
+    }
+
+    /// Whether there is room for a message: if so, the next emit finds it. It fails as
+    /// [`try_emit`](Publisher::try_emit) does for the readers; fast handlers do not run.
+    ///
+    /// # Errors
+    /// If a gating subscription needs the whole ring.
+    #[inline]
+    pub fn try_claim(&mut self) -> Result<(), Refusal> {
+        self.writer.try_claim()
     }
 
     /// Whether the message was sent; pending only if the task must yield first. For hand-written
@@ -270,6 +281,10 @@ impl<M: Message> Publisher<M> {
     fn push_slow(&mut self, message: &M) -> bool {
         if self.push_fast_traced(message) {
             return true;
+        }
+        // Handlers run once, in `poll_emit`, which can say why one did not accept the message.
+        if self.writer.has_fast_handlers() {
+            return false;
         }
         self.writer.push(to_words(message).as_ref(), size_of::<M>()).is_ok()
     }

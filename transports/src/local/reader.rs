@@ -44,7 +44,6 @@ use super::delivery::{Gap, GapReason, Undelivered};
 use super::key_table::Table;
 use super::membership::Membership;
 use super::metadata::ReadMetadata;
-use super::policy::Policy;
 use super::state::Edge;
 use super::task_budget::{DeferredWakes, HandleBudget, TaskBudget};
 use crate::counters::EdgeValue;
@@ -147,15 +146,7 @@ impl Reader {
         let metadata = ReadMetadata::new(topic.recorded(), lines);
         let measures = metadata.as_ref().is_some_and(|it| it.meter.is_some());
         let copied = if policy.keeps() && !measures { 0 } else { size };
-        let table = match policy {
-            Policy::LatestByKey(by_key) => Some(Box::new(Table::new(by_key, size))),
-            Policy::Block
-            | Policy::Reject
-            | Policy::DropNewest
-            | Policy::DropOldest
-            | Policy::Latest
-            | Policy::Sample(_) => None,
-        };
+        let table = policy.by_key().map(|by_key| Box::new(Table::new(by_key, size)));
         Reader {
             edges: Vec::new(),
             later: Vec::new(),
@@ -259,6 +250,19 @@ impl Reader {
         let _one = publisher.only_counter();
         self.advance(index, EdgeValue::DeadLettered);
         Some(undelivered)
+    }
+
+    /// The handling of the message in flight was interrupted: it is delivered again, and this is
+    /// not a failure. Of a batch, nobody knows which of its messages were handled: as after a
+    /// failure, they are delivered one at a time.
+    pub(super) fn interrupt(&mut self) {
+        self.end_handling(false);
+        let Some(in_flight) = &mut self.in_flight else { return };
+        match in_flight.handling {
+            Handling::Delivered => in_flight.handling = Handling::Redeliver,
+            Handling::InBatch => self.fail_batch(),
+            Handling::Redeliver => {}
+        }
     }
 
     /// The number of messages that wait for this reader, including the one in flight.

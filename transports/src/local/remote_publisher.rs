@@ -86,8 +86,8 @@ impl RemotePublisher {
         self.push_with(message, redelivered, Metadata::default())
     }
 
-    /// As [`push`](RemotePublisher::push), with metadata, which is lost if nothing is recorded of the
-    /// topic.
+    /// As [`push`](RemotePublisher::push), with metadata, which is lost if nothing is recorded of
+    /// the topic.
     ///
     /// # Errors
     /// As [`push`](RemotePublisher::push).

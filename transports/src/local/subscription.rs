@@ -235,6 +235,13 @@ impl<M: Message> Subscription<M> {
         self.reader.fail()
     }
 
+    /// Reports that the handling of the message in flight was interrupted. The message is delivered
+    /// again at the next receive, and that it was interrupted does not count as a failure. Messages
+    /// of a batch are delivered one at a time, as after a failure.
+    pub fn interrupt(&mut self) {
+        self.reader.interrupt();
+    }
+
     /// The number of messages that wait for this reader, including the one in flight.
     #[must_use]
     pub fn depth(&self) -> usize {

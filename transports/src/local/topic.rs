@@ -2,7 +2,9 @@
 //!
 //! This file connects the shared states of [`state`](super::state). It knows neither message types
 //! nor the handles that users hold: those are made in `publisher.rs`, `subscription.rs`,
-//! `remote_publisher.rs` and `egress.rs`.
+//! `remote_publisher.rs` and `egress.rs`. `fast_handlers` adds the handlers of its publishers.
+
+mod fast_handlers;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -12,6 +14,7 @@ use mycelium_core::doorbell::announce;
 use mycelium_executor::Executor;
 
 use super::error::TopicError;
+use super::fast_handler::{FastHandler, HandlerWatch};
 use super::metadata::Recorded;
 use super::options::{Start, SubscribeOptions};
 use super::policy::Policy;
@@ -66,6 +69,8 @@ pub struct Topic {
     counters: Arc<Region>,
     members: Mutex<Members>,
     open_guards: OpenGuards,
+    fast_handlers: Mutex<Vec<FastHandler>>,
+    handler_watch: Arc<OnceLock<Arc<dyn HandlerWatch>>>,
 }
 
 #[derive(Default)]
@@ -192,6 +197,8 @@ impl Topic {
             counters,
             members,
             open_guards,
+            fast_handlers: Mutex::default(),
+            handler_watch: Arc::default(),
         }))
     }
 

@@ -4,7 +4,10 @@
 //! [`Publisher`](super::Publisher) is its front for a message type,
 //! [`RemotePublisher`](super::RemotePublisher) for bytes from a link. There are three ways to push:
 //! the inlined [`push_fast`](Writer::push_fast), [`try_push`](Writer::try_push), and
-//! [`poll_push`](Writer::poll_push), which waits for room.
+//! [`poll_push`](Writer::poll_push), which waits for room. Of a topic with fast handlers, the first
+//! one does nothing; `handled` has what is special about it.
+
+mod handled;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -14,6 +17,7 @@ use mycelium_core::ring::broadcast::{Broadcast, Producer};
 use mycelium_core::wait::{SpinResult, SpinWait, WaitStrategy};
 
 use super::error::{Refusal, TopicError};
+use super::fast_handler::Handled;
 use super::metadata::AreaSource;
 use super::shared::{Ring, SharedRing};
 use super::stall::{OnStall, StallLimit};
@@ -27,8 +31,10 @@ use crate::counters::{Line, PublisherValue};
 pub(super) struct Writer {
     pub(super) topic: Arc<Topic>,
     pub(super) state: Arc<PublisherState>,
-    /// `None` after [`close`](Writer::close).
+    /// `None` after [`close`](Writer::close), and of a topic with fast handlers.
     pub(super) producer: Option<Producer<Ring>>,
+    /// The fast handlers, and the end of the ring of such a topic.
+    handled: Option<Box<Handled>>,
     pub(super) line: Arc<Line<PublisherValue>>,
     area: TraceArea,
     /// Of a topic whose slots have areas.
@@ -59,9 +65,14 @@ impl Writer {
             }
             OnStall::EvictAfter(_) | OnStall::Block => None,
         };
+        let mut producer = Broadcast::producer(state.ring.clone());
+        // A message of another process was published there.
+        let is_local = matches!(state.origin, Origin::Local);
+        let handled = if is_local { topic.handled(&mut producer) } else { None };
         Ok(Writer {
             topic: topic.clone(),
-            producer: Broadcast::producer(state.ring.clone()),
+            producer,
+            handled,
             line: Arc::new(topic.counters().line(&state.label())),
             area: state.area,
             areas: AreaSource::new(topic.recorded(), state.ring.capacity()),
@@ -104,8 +115,8 @@ impl Writer {
         done
     }
 
-    /// As [`push_fast`](Writer::push_fast), of a topic whose slots may have areas, for a message that
-    /// is not measured.
+    /// As [`push_fast`](Writer::push_fast), of a topic whose slots may have areas, for a message
+    /// that is not measured.
     #[inline(always)]
     pub(super) fn push_fast_traced(&mut self, words: &[usize], length: usize) -> bool {
         let Writer { state, producer, budget, areas, .. } = self;
@@ -129,44 +140,55 @@ impl Writer {
         done
     }
 
-    /// Appends a message, or returns the ring entry of the reader that blocks it.
-    pub(super) fn push(&mut self, words: &[usize], length: usize) -> Result<(), usize> {
+    /// Whether the topic has fast handlers.
+    pub(super) fn has_fast_handlers(&self) -> bool {
+        self.handled.is_some()
+    }
+
+    /// Appends a message, or says why not.
+    pub(super) fn push(&mut self, words: &[usize], length: usize) -> Result<(), NotPushed> {
+        let Some(producer) = &mut self.producer else {
+            self.push_handled(words, length, &mut None)?;
+            self.count();
+            return Ok(());
+        };
         if self.area.is_present() {
-            self.push_with_area(words, length, &mut None)?;
+            self.push_with_area(words, length, &mut None).map_err(NotPushed::Full)?;
             self.count();
             return Ok(());
         }
-        let Some(producer) = &mut self.producer else { return Ok(()) };
         while let Err(full) = producer.try_push(words, length) {
             if !self.state.pump(full.reader.entry) {
                 self.blocked_by = Some(full.reader.entry);
-                return Err(full.reader.entry);
+                return Err(NotPushed::Full(full.reader.entry));
             }
         }
         self.count();
         Ok(())
     }
 
-    /// Appends messages of `length` bytes, as many as there is room for, and returns how many; or
-    /// the ring entry of the reader that blocks the first one.
+    /// Appends messages of `length` bytes, as many as there is room for, and returns how many.
+    /// `None` if a reader blocks the first one, or the topic has fast handlers.
     #[inline]
     pub(super) fn push_all<W: AsRef<[usize]>>(
         &mut self,
         length: usize,
         messages: impl ExactSizeIterator<Item = W>,
-    ) -> Result<usize, usize> {
+    ) -> Option<usize> {
         if self.area.is_present() {
             return self.push_all_with_areas(length, messages);
         }
-        let Some(producer) = &mut self.producer else { return Ok(messages.len()) };
+        let Some(producer) = &mut self.producer else {
+            return (!self.has_fast_handlers()).then(|| messages.len());
+        };
         match producer.push_all(length, messages) {
             Ok(count) => {
                 self.count_all(count);
-                Ok(count)
+                Some(count)
             }
             Err(full) => {
                 self.blocked_by = Some(full.reader.entry);
-                Err(full.reader.entry)
+                None
             }
         }
     }
@@ -177,17 +199,20 @@ impl Writer {
         &mut self,
         length: usize,
         messages: impl ExactSizeIterator<Item = W>,
-    ) -> Result<usize, usize> {
+    ) -> Option<usize> {
+        if self.has_fast_handlers() {
+            return None;
+        }
         let (mut count, mut trace) = (0, None);
         for message in messages {
             match self.push_with_area(message.as_ref(), length, &mut trace) {
                 Ok(()) => count += 1,
-                Err(entry) if count == 0 => return Err(entry),
+                Err(_) if count == 0 => return None,
                 Err(_) => break,
             }
         }
         self.count_all(count);
-        Ok(count)
+        Some(count)
     }
 
     /// Appends a message to a ring whose slots have areas, with this trace, or with the one that it
@@ -199,8 +224,8 @@ impl Writer {
         length: usize,
         trace: &mut Option<Option<Area>>,
     ) -> Result<(), usize> {
-        let Writer { topic, state, producer, budget, blocked_by, areas, .. } = self;
-        let Some(producer) = producer else { return Ok(()) };
+        let Writer { topic, state, producer, handled, budget, blocked_by, areas, .. } = self;
+        let Some(producer) = end_of(producer, handled) else { return Ok(()) };
         let sequence = producer.sequence() as u64;
         loop {
             match producer.grant() {
@@ -233,14 +258,30 @@ impl Writer {
 
     /// Appends a message, or says why not.
     pub(super) fn try_push(&mut self, words: &[usize], length: usize) -> Result<(), Refusal> {
-        let Err(entry) = self.push(words, length) else { return Ok(()) };
+        let entry = match self.push(words, length) {
+            Ok(()) => return Ok(()),
+            Err(NotPushed::Refused(refusal)) => return Err(refusal),
+            Err(NotPushed::Full(entry)) => entry,
+        };
         // A rejected message counts as lost, so it needs proof that the ring is full: readers may
         // have made room that they have not shown yet.
-        if self.is_rejected() && self.find_room() {
-            return self.push(words, length).map_err(|entry| self.refuse(entry));
+        if (self.is_rejected() && self.find_room()) || self.makes_room_by_evictions() {
+            return self.push(words, length).map_err(|why| self.refusal(why));
         }
-        if self.makes_room_by_evictions() {
-            return self.push(words, length).map_err(|entry| self.refuse(entry));
+        Err(self.refuse(entry))
+    }
+
+    /// Whether there is room for a message, or why not.
+    pub(super) fn try_claim(&mut self) -> Result<(), Refusal> {
+        let Some(producer) = end_of(&mut self.producer, &mut self.handled) else { return Ok(()) };
+        let Err(full) = producer.claim() else { return Ok(()) };
+        let entry = full.reader.entry;
+        if self.state.pump(entry) {
+            return self.try_claim();
+        }
+        self.blocked_by = Some(entry);
+        if (self.is_rejected() && self.find_room()) || self.makes_room_by_evictions() {
+            return Ok(());
         }
         Err(self.refuse(entry))
     }
@@ -252,8 +293,8 @@ impl Writer {
         words: &[usize],
         length: usize,
     ) -> Poll<Result<(), Refusal>> {
-        if self.push(words, length).is_ok() {
-            return Poll::Ready(Ok(()));
+        if let Some(result) = self.push_or_refuse(words, length) {
+            return Poll::Ready(result);
         }
         // A new wait is recognized here, so that an emit that need not wait does nothing for it.
         let sent = self.sent();
@@ -263,10 +304,10 @@ impl Writer {
         }
         if self.spin_wait.strategy() != WaitStrategy::Park && !self.is_rejected() {
             let (spins, mut spin_wait) = (self.budget.spins(), self.spin_wait);
-            let spun = spin_wait.spin(spins, || self.push(words, length).ok());
+            let spun = spin_wait.spin(spins, || self.push_or_refuse(words, length));
             self.spin_wait = spin_wait;
             match spun {
-                SpinResult::Found(()) => return Poll::Ready(Ok(())),
+                SpinResult::Found(result) => return Poll::Ready(result),
                 SpinResult::Again => {
                     context.waker().wake_by_ref();
                     return Poll::Pending;
@@ -278,11 +319,11 @@ impl Writer {
         loop {
             // Read the exact positions: a reader may have taken messages and not shown it yet.
             self.find_room();
-            let Err(entry) = self.push(words, length) else { break };
-            if self.makes_room_by_evictions() {
-                continue;
-            }
-            let refusal = self.refuse(entry);
+            let refusal = match self.push(words, length) {
+                Ok(()) => break,
+                Err(NotPushed::Full(_)) if self.makes_room_by_evictions() => continue,
+                Err(why) => self.refusal(why),
+            };
             if !matches!(refusal, Refusal::Full { .. }) {
                 self.state.room.unpark();
                 return Poll::Ready(Err(refusal));
@@ -293,6 +334,15 @@ impl Writer {
         }
         self.state.room.unpark();
         Poll::Ready(Ok(()))
+    }
+
+    /// Appends a message, or says why a fast handler did not accept it; `None` if there is no room.
+    fn push_or_refuse(&mut self, words: &[usize], length: usize) -> Option<Result<(), Refusal>> {
+        match self.push(words, length) {
+            Ok(()) => Some(Ok(())),
+            Err(NotPushed::Refused(refusal)) => Some(Err(refusal)),
+            Err(NotPushed::Full(_)) => None,
+        }
     }
 
     /// Waits while the threshold of backpressure is exceeded.
@@ -325,7 +375,7 @@ impl Writer {
 
     /// Ends the publisher: readers get the messages in its ring, and then the end.
     pub(super) fn close(&mut self) {
-        if let Some(producer) = self.producer.take() {
+        if let Some(producer) = self.take_producer() {
             producer.close();
             self.topic.remove_publisher(&self.state);
             self.flush();
@@ -361,7 +411,7 @@ impl Writer {
 
     /// The number of messages that the readers leave room for, whether or not they have shown it.
     pub(super) fn room(&mut self) -> usize {
-        let Some(producer) = &mut self.producer else { return 0 };
+        let Some(producer) = end_of(&mut self.producer, &mut self.handled) else { return 0 };
         loop {
             match producer.find_room() {
                 Ok(room) => return room,
@@ -383,7 +433,7 @@ impl Writer {
             // In the second case a reader has just made room.
             return self.stall.is_some();
         }
-        let Some(producer) = &self.producer else { return false };
+        let Some(producer) = end_of(&mut self.producer, &mut self.handled) else { return false };
         let oldest = producer.sequence().wrapping_sub(producer.ring().capacity());
         self.evict_behind(oldest.wrapping_add(1))
     }
@@ -392,8 +442,9 @@ impl Writer {
     /// too long. Returns whether there was one.
     #[cold]
     fn evict_behind(&mut self, sequence: usize) -> bool {
-        let Writer { topic, state, producer, stall, .. } = self;
-        let (Some(stall), Some(executor), Some(producer)) = (stall, topic.executor(), producer)
+        let Writer { topic, state, producer, handled, stall, .. } = self;
+        let (Some(stall), Some(executor), Some(producer)) =
+            (stall, topic.executor(), end_of(producer, handled))
         else {
             return false;
         };
@@ -468,6 +519,21 @@ impl Writer {
         }
     }
 
+    fn refusal(&mut self, why: NotPushed) -> Refusal {
+        match why {
+            NotPushed::Full(entry) => self.refuse(entry),
+            NotPushed::Refused(refusal) => refusal,
+        }
+    }
+
+    /// Its end of the ring, for the last time.
+    fn take_producer(&mut self) -> Option<Producer<Ring>> {
+        match &mut self.handled {
+            Some(handled) => handled.producer.take(),
+            None => self.producer.take(),
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn refuse(&mut self, entry: usize) -> Refusal {
@@ -483,6 +549,25 @@ impl Writer {
             Refusal::Full { by }
         }
     }
+}
+
+/// The end of the ring, wherever it is.
+fn end_of<'a>(
+    producer: &'a mut Option<Producer<Ring>>,
+    handled: &'a mut Option<Box<Handled>>,
+) -> Option<&'a mut Producer<Ring>> {
+    match handled {
+        Some(handled) => handled.producer.as_mut(),
+        None => producer.as_mut(),
+    }
+}
+
+/// Why a message was not pushed.
+pub(super) enum NotPushed {
+    /// The reader with this ring entry blocks it.
+    Full(usize),
+    /// A fast handler did not accept it.
+    Refused(Refusal),
 }
 
 impl Drop for Writer {

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mycelium_core::message;
 use mycelium_executor::{Executor, PausedTime};
-use mycelium_transports::conformance::Probe;
+use mycelium_transports::conformance::{NoTasks, Probe};
 use mycelium_transports::counters::{
     EdgeValue, Kind, LONGEST_LATENCY, Latency, Line, Metric, Region,
 };
@@ -16,7 +16,6 @@ use mycelium_transports::local::{
 };
 use zerocopy::IntoBytes;
 
-use super::stall::NoTasks;
 use super::{epoch, probe};
 
 const MS: u64 = 1_000_000;

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use mycelium_executor::{Executor, PausedTime, SendFuture, SpawnError};
-use mycelium_transports::conformance::Probe;
+use mycelium_executor::PausedTime;
+use mycelium_transports::conformance::{NoTasks, Probe};
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
     Delivery, Eviction, GapReason, OnStall, Policy, Publisher, Refusal, Schema, Start,
@@ -16,28 +16,6 @@ use super::{epoch, probe};
 
 /// The time after which readers are evicted.
 pub(super) const LIMIT: Duration = Duration::from_secs(5);
-
-/// Has a clock, and runs nothing.
-#[derive(Clone)]
-pub(super) struct NoTasks;
-
-impl Executor for NoTasks {
-    fn name(&self) -> String {
-        "no tasks".to_owned()
-    }
-
-    fn spawn(&self, _: SendFuture<()>) -> Result<(), SpawnError> {
-        Err(SpawnError::Ended)
-    }
-
-    fn now(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    fn sleep_until(&self, _: Duration) -> SendFuture<()> {
-        Box::pin(std::future::pending())
-    }
-}
 
 /// A topic whose readers are evicted.
 struct Evicting {

@@ -6,15 +6,14 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use mycelium_core::{Message, TraceContext, message};
 use mycelium_executor::PausedTime;
-use mycelium_transports::conformance::Probe;
+use mycelium_transports::conformance::{NoTasks, Probe};
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
-    Delivery, EgressItem, GapReason, LatestByKey, Metadata, Policy, Publisher, Readers, RingMemory,
-    Schema, Span, SpanKind, SpanSink, Subscription, TaskBudget, TaskTrace, Topic, Tracer, TryRecv,
-    poll_with,
+    DeferredWakes, Delivery, EgressItem, GapReason, LatestByKey, Metadata, Policy, Publisher,
+    Readers, RingMemory, Schema, Span, SpanKind, SpanSink, Subscription, TaskBudget, TaskTrace,
+    Topic, Tracer, TryRecv, poll_with,
 };
 
-use super::stall::NoTasks;
 use super::{epoch, probe};
 
 #[derive(Debug, Default)]
@@ -62,6 +61,31 @@ fn publisher<M: Message>(topic: &Arc<Topic>, name: &str) -> Publisher<M> {
     topic.publisher(name, epoch()).unwrap()
 }
 
+/// One topic of a world, with a publisher and a reader.
+struct Swaps {
+    world: World,
+    topic: Arc<Topic>,
+    feed: Publisher<Probe>,
+    reader: Subscription<Probe>,
+}
+
+impl Swaps {
+    fn sampling(share: f64, policy: Policy) -> Swaps {
+        let world = World::sampling(share);
+        let topic = world.topic::<Probe>("swaps");
+        let feed = publisher(&topic, "Feed");
+        let reader = topic.subscribe("Reader", policy).unwrap();
+        Swaps { world, topic, feed, reader }
+    }
+
+    /// The task of the reader.
+    fn attached(&mut self) -> (Arc<TaskBudget>, DeferredWakes) {
+        let task = self.world.task("Reader");
+        let wakes = self.reader.attach(&task);
+        (task, wakes)
+    }
+}
+
 /// Does something in a poll of a task.
 fn within<R>(task: &TaskBudget, work: impl FnOnce() -> R) -> R {
     poll_with(task, &mut [], work)
@@ -82,10 +106,8 @@ fn trace(byte: u8) -> TraceContext {
 
 #[test]
 fn what_a_task_sends_belongs_to_the_trace_of_its_current_delivery() {
-    let world = World::sampling(1.0);
-    let (swaps, orders) = (world.topic::<Probe>("swaps"), world.topic::<Probe>("orders"));
-    let mut feed = publisher::<Probe>(&swaps, "Feed");
-    let mut input = swaps.subscribe::<Probe>("Strategy", Policy::Block).unwrap();
+    let Swaps { world, mut feed, reader: mut input, .. } = Swaps::sampling(1.0, Policy::Block);
+    let orders = world.topic::<Probe>("orders");
     let mut output = publisher::<Probe>(&orders, "Strategy");
     let mut books = orders.subscribe::<Probe>("Books", Policy::Block).unwrap();
     let (strategy, clerk) = (world.task("Strategy"), world.task("Books"));
@@ -132,12 +154,9 @@ fn what_a_task_sends_belongs_to_the_trace_of_its_current_delivery() {
 
 #[test]
 fn a_receive_that_waits_ends_the_span() {
-    let world = World::sampling(1.0);
-    let swaps = world.topic::<Probe>("swaps");
-    let mut feed = publisher::<Probe>(&swaps, "Feed");
-    let mut input = swaps.subscribe::<Probe>("Strategy", Policy::Block).unwrap();
-    let strategy = world.task("Strategy");
-    let _wakes = input.attach(&strategy);
+    let mut swaps = Swaps::sampling(1.0, Policy::Block);
+    let (strategy, _wakes) = swaps.attached();
+    let Swaps { world, mut feed, reader: mut input, .. } = swaps;
     let context = Context::from_waker(Waker::noop());
     for number in 0..3 {
         feed.try_emit(probe(number)).unwrap();
@@ -157,10 +176,7 @@ fn a_receive_that_waits_ends_the_span() {
 
 #[test]
 fn a_receive_that_yields_ends_the_span() {
-    let world = World::sampling(1.0);
-    let swaps = world.topic::<Probe>("swaps");
-    let mut feed = publisher::<Probe>(&swaps, "Feed");
-    let mut input = swaps.subscribe::<Probe>("Strategy", Policy::Block).unwrap();
+    let Swaps { world, mut feed, reader: mut input, .. } = Swaps::sampling(1.0, Policy::Block);
     let trace = TaskTrace::new(world.tracer.clone(), "Strategy".into());
     let strategy = TaskBudget::with_trace(1, trace);
     let _wakes = input.attach(&strategy);
@@ -179,12 +195,9 @@ fn a_receive_that_yields_ends_the_span() {
 
 #[test]
 fn a_delivery_of_a_task_ends_when_the_handle_is_used_outside_of_it() {
-    let world = World::sampling(1.0);
-    let swaps = world.topic::<Probe>("swaps");
-    let mut feed = publisher::<Probe>(&swaps, "Feed");
-    let mut input = swaps.subscribe::<Probe>("Strategy", Policy::Block).unwrap();
-    let strategy = world.task("Strategy");
-    let _wakes = input.attach(&strategy);
+    let mut swaps = Swaps::sampling(1.0, Policy::Block);
+    let (strategy, _wakes) = swaps.attached();
+    let Swaps { world, mut feed, reader: mut input, .. } = swaps;
     feed.try_emit(probe(7)).unwrap();
     feed.try_emit(probe(8)).unwrap();
     world.spans.take();
@@ -198,10 +211,7 @@ fn a_delivery_of_a_task_ends_when_the_handle_is_used_outside_of_it() {
 
 #[test]
 fn a_message_without_a_trace_has_not_that_of_its_slot() {
-    let world = World::sampling(0.0);
-    let swaps = world.topic::<Probe>("swaps");
-    let mut feed = publisher::<Probe>(&swaps, "Feed");
-    let mut input = swaps.subscribe::<Probe>("Strategy", Policy::Block).unwrap();
+    let Swaps { world, mut feed, reader: mut input, .. } = Swaps::sampling(0.0, Policy::Block);
     let task = world.task("Feed");
     let _wakes = feed.attach(&task);
     // Several laps of eight slots, and each third message has a trace.
@@ -260,12 +270,9 @@ fn a_share_of_the_traces_is_in_the_sample() {
 
 #[test]
 fn the_span_of_a_message_whose_handling_fails_says_so() {
-    let world = World::sampling(1.0);
-    let topic = world.topic::<Probe>("swaps");
-    let mut feed = publisher::<Probe>(&topic, "Feed");
-    let mut reader = topic.subscribe::<Probe>("Reader", Policy::Block).unwrap();
-    let task = world.task("Reader");
-    let _wakes = reader.attach(&task);
+    let mut swaps = Swaps::sampling(1.0, Policy::Block);
+    let (task, _wakes) = swaps.attached();
+    let Swaps { world, mut feed, mut reader, .. } = swaps;
     feed.try_emit(probe(1)).unwrap();
     let root = world.spans.take()[0].context;
     for attempt in 0..2 {
@@ -298,10 +305,7 @@ fn each_policy_delivers_the_trace_of_its_message() {
         Policy::LatestByKey(key),
         Policy::Sample(1.try_into().unwrap()),
     ] {
-        let world = World::sampling(1.0);
-        let topic = world.topic::<Probe>("swaps");
-        let mut feed = publisher::<Probe>(&topic, "Feed");
-        let mut reader = topic.subscribe::<Probe>("Reader", policy).unwrap();
+        let Swaps { world, mut feed, mut reader, .. } = Swaps::sampling(1.0, policy);
         for number in 0..20 {
             feed.try_emit(probe(number)).unwrap();
             let sent = world.spans.take()[0].context;
@@ -312,10 +316,7 @@ fn each_policy_delivers_the_trace_of_its_message() {
 
 #[test]
 fn a_message_after_a_gap_has_its_own_trace() {
-    let world = World::sampling(1.0);
-    let topic = world.topic::<Probe>("swaps");
-    let mut feed = publisher::<Probe>(&topic, "Feed");
-    let mut reader = topic.subscribe::<Probe>("Reader", Policy::DropOldest).unwrap();
+    let Swaps { world, mut feed, mut reader, .. } = Swaps::sampling(1.0, Policy::DropOldest);
     (0..20).for_each(|number| feed.try_emit(probe(number)).unwrap());
     let sent = world.spans.take();
     assert!(matches!(
@@ -331,10 +332,7 @@ fn a_message_after_a_gap_has_its_own_trace() {
 
 #[test]
 fn a_batch_has_one_trace_and_is_received_as_one() {
-    let world = World::sampling(1.0);
-    let topic = world.topic::<Probe>("swaps");
-    let mut feed = publisher::<Probe>(&topic, "Feed");
-    let mut reader = topic.subscribe::<Probe>("Reader", Policy::Block).unwrap();
+    let Swaps { world, mut feed, mut reader, .. } = Swaps::sampling(1.0, Policy::Block);
     let error = feed.try_emit_batch(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map(probe)).unwrap_err();
     assert_eq!(error.sent, 8);
     let [root] = &*world.spans.take() else { panic!("one span") };
@@ -368,10 +366,7 @@ fn messages_of_any_size_have_traces() {
 
 #[test]
 fn a_message_that_finds_no_room_begins_no_trace() {
-    let world = World::sampling(1.0);
-    let topic = world.topic::<Probe>("swaps");
-    let mut feed = publisher::<Probe>(&topic, "Feed");
-    let _reader = topic.subscribe::<Probe>("Reader", Policy::Block).unwrap();
+    let Swaps { world, mut feed, reader: _reader, .. } = Swaps::sampling(1.0, Policy::Block);
     (0..8).for_each(|number| feed.try_emit(probe(number)).unwrap());
     assert_eq!(world.spans.take().len(), 8);
     let task = Context::from_waker(Waker::noop());
@@ -426,10 +421,9 @@ fn a_link_gets_traces_and_passes_them_on() {
 
 #[test]
 fn a_handle_that_another_task_uses_has_not_the_current_delivery_of_the_first_one() {
-    let world = World::sampling(1.0);
-    let (swaps, orders) = (world.topic::<Probe>("swaps"), world.topic::<Probe>("orders"));
-    let mut feed = publisher::<Probe>(&swaps, "Feed");
-    let mut input = swaps.subscribe::<Probe>("Strategy", Policy::Block).unwrap();
+    let Swaps { world, topic: swaps, mut feed, reader: mut input } =
+        Swaps::sampling(1.0, Policy::Block);
+    let orders = world.topic::<Probe>("orders");
     let mut output = publisher::<Probe>(&orders, "Strategy");
     let strategy = world.task("Strategy");
     let _wakes = (input.attach(&strategy), output.attach(&strategy));

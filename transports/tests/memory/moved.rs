@@ -11,7 +11,8 @@ use mycelium_core::doorbell::WakePath;
 use mycelium_core::message;
 use mycelium_core::ring::broadcast::{self, Broadcast, Peek};
 use mycelium_core::ring::region::{CursorRegion, ForeignCursors, ForeignData, ForeignRing};
-use mycelium_executor::{Executor, PausedTime, SendFuture, SpawnError};
+use mycelium_executor::PausedTime;
+use mycelium_transports::conformance::NoTasks;
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
     Delivery, EgressItem, EgressReader, EgressStream, GapReason, LatestByKey, MappedPublisher,
@@ -319,28 +320,6 @@ fn readers_that_lose_a_publisher_read_no_further_and_keep_their_positions() {
     mapped.settle(|| false);
     stream.end().update(false);
     assert_eq!((stream.end().kept(), stream.end().depth()), (8, 4));
-}
-
-/// Has a clock that the test moves, and runs nothing.
-#[derive(Clone)]
-struct NoTasks;
-
-impl Executor for NoTasks {
-    fn name(&self) -> String {
-        "no tasks".to_owned()
-    }
-
-    fn spawn(&self, _: SendFuture<()>) -> Result<(), SpawnError> {
-        Err(SpawnError::Ended)
-    }
-
-    fn now(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    fn sleep_until(&self, _: Duration) -> SendFuture<()> {
-        Box::pin(std::future::pending())
-    }
 }
 
 const LIMIT: Duration = Duration::from_secs(5);

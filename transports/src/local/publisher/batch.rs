@@ -8,6 +8,7 @@ use mycelium_core::message::{Message, to_words};
 use super::Publisher;
 use crate::local::error::{BatchError, Refusal};
 use crate::local::task_budget::FLUSH_EVERY;
+use crate::local::writer::NotPushed;
 
 /// Messages that are pushed at once. Readers are woken after each of these pushes.
 const AT_ONCE: usize = FLUSH_EVERY as usize;
@@ -56,10 +57,14 @@ impl<M: Message> Publisher<M> {
         let mut sent = 0;
         while sent < messages.len() {
             sent += match self.push_some(&messages[sent..]) {
-                Ok(count) => count,
-                Err(()) => match self.try_emit(messages[sent]) {
-                    Ok(()) => 1,
-                    Err(error) => return Err(self.batch_error(sent, error.refusal)),
+                Some(count) => count,
+                None => match self.push_some_handled(&messages[sent..]) {
+                    Ok(0) => match self.try_emit(messages[sent]) {
+                        Ok(()) => 1,
+                        Err(error) => return Err(self.batch_error(sent, error.refusal)),
+                    },
+                    Ok(count) => count,
+                    Err((count, refusal)) => return Err(self.batch_error(sent + count, refusal)),
                 },
             };
         }
@@ -83,14 +88,21 @@ impl<M: Message> Publisher<M> {
                 return Poll::Pending;
             }
             *sent += match self.push_some(&messages[*sent..]) {
-                Ok(count) => count,
-                // It waits for room, or finds room that the readers have not shown.
-                Err(()) => match self.poll_emit_slow(context, &messages[*sent]) {
-                    Poll::Ready(Ok(())) => 1,
-                    Poll::Ready(Err(error)) => {
-                        return Poll::Ready(Err(self.batch_error(*sent, error.refusal)));
+                Some(count) => count,
+                None => match self.push_some_handled(&messages[*sent..]) {
+                    // It waits for room, or finds room that the readers have not shown.
+                    Ok(0) => match self.poll_emit_slow(context, &messages[*sent]) {
+                        Poll::Ready(Ok(())) => 1,
+                        Poll::Ready(Err(error)) => {
+                            return Poll::Ready(Err(self.batch_error(*sent, error.refusal)));
+                        }
+                        Poll::Pending => return Poll::Pending,
+                    },
+                    Ok(count) => count,
+                    Err((count, refusal)) => {
+                        *sent += count;
+                        return Poll::Ready(Err(self.batch_error(*sent, refusal)));
                     }
-                    Poll::Pending => return Poll::Pending,
                 },
             };
         }
@@ -98,10 +110,27 @@ impl<M: Message> Publisher<M> {
     }
 
     /// Sends the first messages, as many as there is room for, and returns how many: at least one.
+    /// `None` if there is no room, or the topic has fast handlers.
     #[inline]
-    fn push_some(&mut self, messages: &[M]) -> Result<usize, ()> {
+    fn push_some(&mut self, messages: &[M]) -> Option<usize> {
         let messages = &messages[..messages.len().min(AT_ONCE)];
-        self.writer.push_all(size_of::<M>(), messages.iter().map(to_words)).map_err(drop)
+        self.writer.push_all(size_of::<M>(), messages.iter().map(to_words))
+    }
+
+    /// As [`push_some`](Self::push_some), of a topic with fast handlers, which run with each
+    /// message: none if there is no room. Fails with the number of messages before the one that a
+    /// handler did not accept.
+    #[cold]
+    #[inline(never)]
+    fn push_some_handled(&mut self, messages: &[M]) -> Result<usize, (usize, Refusal)> {
+        if !self.writer.has_fast_handlers() {
+            return Ok(0);
+        }
+        let messages = &messages[..messages.len().min(AT_ONCE)];
+        match self.writer.push_all_handled(size_of::<M>(), messages.iter().map(to_words)) {
+            (count, None | Some(NotPushed::Full(_))) => Ok(count),
+            (count, Some(NotPushed::Refused(refusal))) => Err((count, refusal)),
+        }
     }
 
     #[cold]

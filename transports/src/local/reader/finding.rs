@@ -7,7 +7,6 @@ use mycelium_core::ring::broadcast::Peek;
 use super::{AfterGap, BURST, Found, Header, InFlight, Reader};
 use crate::counters::EdgeValue;
 use crate::local::delivery::{Gap, GapReason};
-use crate::local::policy::Policy;
 use crate::local::roster::Numbered;
 use crate::local::state::{Edge, LastCall};
 use crate::sync::Ordering;
@@ -120,14 +119,14 @@ impl Reader {
     /// What one edge has.
     pub(super) fn find_at(&mut self, index: usize) -> Found {
         let policy = self.membership.state.policy;
-        let failures = self.failures();
+        let is_again = self.in_flight.is_some_and(|it| it.edge == index);
         let edge = &mut self.edges[index];
         let later = self.later.iter_mut().find(|later| later.follows(edge));
         if edge.is_at_end() {
             let is_over = later.is_some() && edge.consumer.depth() == 0;
             return if is_over { Found::Closed } else { Found::Empty };
         }
-        if policy == Policy::Latest {
+        if policy.skips() {
             let later = later.filter(|it| it.is_mapped() && it.consumer.depth() > 0);
             let skipped = edge.skip(later.is_some());
             match later {
@@ -169,7 +168,7 @@ impl Reader {
             // Published just now. The next message wakes this reader.
             Peek::Message { .. } if !edge.is_selected(policy) => Found::Empty,
             Peek::Message { sequence: place, .. } => {
-                let redelivered = edge.is_redelivered() || failures > 0 || edge.has_failed(0);
+                let redelivered = edge.is_redelivered() || is_again || edge.has_failed(0);
                 let sequence = edge.sequence(place);
                 Found::Message(Header { edge: index, sequence, redelivered })
             }
@@ -256,7 +255,7 @@ impl Reader {
     /// Passes over the messages that a sampling reader does not get, or returns the messages that
     /// are missing before the next one.
     fn sample(&mut self, index: usize) -> Option<(u64, GapReason)> {
-        let Policy::Sample(every) = self.membership.state.policy else { return None };
+        let every = self.membership.state.policy.every()?;
         let edge = &mut self.edges[index];
         let (passed, missed) = edge.sample(every);
         if passed > 0 {

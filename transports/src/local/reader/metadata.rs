@@ -1,6 +1,5 @@
 //! What a reader does with the metadata of messages: their trace is that of the current delivery of
-//! its task, and the time at which they were sent says how
-//! long they took.
+//! its task, and the time at which they were sent says how long they took.
 //!
 //! A delivery is the current one until the next find. Messages of a topic whose slots have areas
 //! are not found by the fast path of others, because their slots are longer than a message: they

@@ -167,17 +167,9 @@ impl Edge {
     /// [missing](Self::missed).
     #[inline]
     pub(in crate::local) fn is_selected(&self, policy: Policy) -> bool {
-        match policy {
-            Policy::Sample(every) => {
-                self.sequence(self.consumer.cursor()).is_multiple_of(every.get().into())
-            }
-            Policy::Block
-            | Policy::Reject
-            | Policy::DropNewest
-            | Policy::DropOldest
-            | Policy::Latest
-            | Policy::LatestByKey(_) => true,
-        }
+        policy.every().is_none_or(|every| {
+            self.sequence(self.consumer.cursor()).is_multiple_of(every.get().into())
+        })
     }
 
     /// Moves to the next message whose sequence is a multiple of `every`, but at most to the end of

@@ -1,0 +1,425 @@
+//! Fast handlers: they run once for each message, in its publisher, before any reader sees it.
+
+use std::collections::VecDeque;
+use std::panic::resume_unwind;
+use std::pin::pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Context, Poll, Waker};
+
+use mycelium_transports::conformance::Probe;
+use mycelium_transports::counters::{Kind, Region};
+use mycelium_transports::local::{
+    Delivery, EmitError, HandlerFailure, HandlerMark, HandlerWatch, Policy, Publisher, Recorded,
+    Refusal, RingMemory, Schema, Subscription, TaskBudget, Topic, TryRecv, poll_with,
+};
+use proptest::prelude::*;
+use zerocopy::IntoBytes;
+
+use super::{LocalTopic, Wakes, epoch, probe};
+
+/// The numbers of the messages with which a handler ran.
+#[derive(Clone, Default)]
+struct Ran(Arc<Mutex<Vec<u64>>>);
+
+impl Ran {
+    fn numbers(&self) -> Vec<u64> {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// A handler that accepts all messages.
+    fn watch(&self, topic: &Topic, name: &str) {
+        let ran = self.clone();
+        topic
+            .add_fast_handler(name, move |probe: &Probe| {
+                ran.0.lock().unwrap().push(probe.number);
+                Ok(())
+            })
+            .unwrap();
+    }
+}
+
+/// What the handler `judge` does with a message.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Judged {
+    Accepted,
+    Refused,
+    Panicked,
+}
+
+fn judge(number: u64) -> Judged {
+    match (number % 5, number % 7) {
+        (3, _) => Judged::Refused,
+        (_, 5) => Judged::Panicked,
+        _ => Judged::Accepted,
+    }
+}
+
+fn add_judge(topic: &Topic) {
+    topic
+        .add_fast_handler("judge", |probe: &Probe| match judge(probe.number) {
+            Judged::Accepted => Ok(()),
+            Judged::Refused => Err(format!("{} is a number too many", probe.number).into()),
+            // Without the panic's hook, which prints.
+            Judged::Panicked => resume_unwind(Box::new("it knows no such number")),
+        })
+        .unwrap();
+}
+
+fn take(reader: &mut Subscription<Probe>) -> Option<u64> {
+    match reader.try_recv() {
+        TryRecv::Delivery(Delivery::Msg(probe)) => Some(probe.number),
+        TryRecv::Delivery(Delivery::Gap(gap)) => panic!("{gap}"),
+        TryRecv::Empty | TryRecv::Closed => None,
+    }
+}
+
+#[test]
+fn a_refused_message_comes_back_and_leaves_no_trace_in_the_ring() {
+    let counters = Region::new(16);
+    let topic = Topic::new("conformance", Schema::of::<Probe>(), 4, counters.clone()).unwrap();
+    let (first, last) = (Ran::default(), Ran::default());
+    first.watch(&topic, "first");
+    add_judge(&topic);
+    last.watch(&topic, "last");
+    let mut reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
+    let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
+    publisher.try_emit(probe(2)).unwrap();
+    let refused = publisher.try_emit(probe(3)).unwrap_err();
+    assert_eq!(refused.message, probe(3));
+    assert_eq!(
+        refused.to_string(),
+        "fast handler `judge` of topic `conformance` refused the message: 3 is a number too many"
+    );
+    let source = std::error::Error::source(&refused).map(ToString::to_string);
+    assert_eq!(source.as_deref(), Some("3 is a number too many"));
+    let panicked = publisher.try_emit(probe(5)).unwrap_err();
+    assert_eq!(panicked.message, probe(5));
+    assert_eq!(
+        panicked.to_string(),
+        "fast handler `judge` of topic `conformance` panicked: it knows no such number"
+    );
+    publisher.try_emit(probe(6)).unwrap();
+    assert_eq!(first.numbers(), [2, 3, 5, 6], "handlers run in their order");
+    assert_eq!(last.numbers(), [2, 6], "the first error stops");
+    let sequences = std::iter::from_fn(|| reader.try_recv().delivery());
+    let sequences = sequences.map(|delivery| match delivery {
+        Delivery::Msg(probe) => (probe.sequence(), probe.number),
+        Delivery::Gap(gap) => panic!("{gap}"),
+    });
+    assert_eq!(sequences.collect::<Vec<_>>(), [(0, 2), (1, 6)], "sequences without a gap");
+    publisher.flush();
+    let lines = counters.read();
+    let line = lines.iter().find(|line| line.kind == Kind::Publisher).unwrap();
+    assert_eq!((line.value("sent"), line.value("handler_refused")), (2, 2));
+}
+
+#[test]
+fn a_handler_runs_once_when_there_is_room_and_a_dropped_emit_runs_none() {
+    let local = LocalTopic::open(2);
+    let ran = Ran::default();
+    ran.watch(&local.0, "watch");
+    let mut reader = local.subscribe("reader", Policy::Block);
+    let mut publisher = local.publisher("publisher");
+    (0..2).for_each(|number| publisher.try_emit(probe(number)).unwrap());
+    let full = publisher.try_emit(probe(7)).unwrap_err();
+    assert_eq!(full.refusal, Refusal::Full { by: "reader".into() });
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(wakes.clone());
+    let mut context = Context::from_waker(&waker);
+    {
+        let mut emit = pin!(publisher.emit(probe(8)));
+        (0..3).for_each(|_| assert!(emit.as_mut().poll(&mut context).is_pending()));
+    }
+    assert_eq!(ran.numbers(), [0, 1], "no handler ran for a message without room");
+    let mut emit = pin!(publisher.emit(probe(2)));
+    assert!(emit.as_mut().poll(&mut context).is_pending());
+    assert_eq!((take(&mut reader), take(&mut reader)), (Some(0), Some(1)));
+    assert_eq!(wakes.0.load(Ordering::SeqCst), 1, "room wakes the publisher");
+    assert_eq!(emit.as_mut().poll(&mut context), Poll::Ready(Ok(())));
+    assert_eq!(ran.numbers(), [0, 1, 2]);
+    assert_eq!(take(&mut reader), Some(2));
+}
+
+/// A service's emit begins with `poll_try_emit`, which cannot say why a message is refused.
+#[test]
+fn a_first_poll_that_cannot_say_why_runs_no_handler() {
+    let local = LocalTopic::open(2);
+    let ran = Ran::default();
+    ran.watch(&local.0, "watch");
+    add_judge(&local.0);
+    let mut publisher = local.publisher("publisher");
+    let context = Context::from_waker(Waker::noop());
+    for number in [2, 3] {
+        assert_eq!(publisher.poll_try_emit(&context, &probe(number)), Poll::Ready(false));
+        let expected = judge(number) == Judged::Accepted;
+        let Poll::Ready(result) = publisher.poll_emit(&context, &probe(number)) else { panic!() };
+        assert_eq!(result.is_ok(), expected);
+    }
+    assert_eq!(ran.numbers(), [2, 3]);
+}
+
+#[test]
+fn a_batch_stops_at_the_refused_message_with_its_exact_place() {
+    let local = LocalTopic::open(64);
+    let ran = Ran::default();
+    ran.watch(&local.0, "watch");
+    add_judge(&local.0);
+    let mut reader = local.subscribe("reader", Policy::Block);
+    let mut publisher = local.publisher("publisher");
+    let batch: Vec<Probe> = [0, 1, 2, 4, 3, 6].map(probe).into();
+    let error = publisher.try_emit_batch(&batch).unwrap_err();
+    assert_eq!(error.sent, 4);
+    assert!(
+        matches!(&error.refusal, Refusal::FastHandler { handler, .. } if **handler == *"judge")
+    );
+    assert_eq!(ran.numbers(), [0, 1, 2, 4, 3], "one run for each message up to the refused one");
+    let mut emit = pin!(publisher.emit_batch(&batch[5..]));
+    let polled = emit.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert_eq!(polled, Poll::Ready(Ok(())));
+    assert_eq!(std::iter::from_fn(|| take(&mut reader)).collect::<Vec<_>>(), [0, 1, 2, 4, 6]);
+}
+
+/// A publisher of a task, whose wakes are deferred, and one that was made before the handlers.
+#[test]
+fn publishers_of_tasks_run_them_and_earlier_publishers_do_not() {
+    let local = LocalTopic::open(8);
+    let mut earlier = local.publisher("earlier");
+    let ran = Ran::default();
+    ran.watch(&local.0, "watch");
+    let mut publisher = local.publisher("publisher");
+    let budget = TaskBudget::new();
+    let mut deferred = [publisher.attach(&budget)];
+    poll_with(&budget, &mut deferred, || publisher.try_emit(probe(1)).unwrap());
+    earlier.try_emit(probe(2)).unwrap();
+    assert_eq!(ran.numbers(), [1]);
+}
+
+#[test]
+fn a_handler_that_emits_to_its_own_topic_is_refused() {
+    let [first, second] = [LocalTopic::open(8), LocalTopic::open(8)];
+    let inner: [Arc<OnceLock<Mutex<Publisher<Probe>>>>; 2] = Default::default();
+    // The handler of each topic emits to the other one.
+    for (topic, to) in [(&first, inner[1].clone()), (&second, inner[0].clone())] {
+        topic
+            .0
+            .add_fast_handler("echo", move |probe: &Probe| {
+                let Some(to) = to.get() else { return Ok(()) };
+                let mut to = to.try_lock().map_err(|_| "the publisher is in use")?;
+                Ok(to.try_emit(*probe)?)
+            })
+            .unwrap();
+    }
+    let mut readers = [&first, &second].map(|topic| topic.subscribe("reader", Policy::Block));
+    inner[1].set(Mutex::new(second.publisher("inner"))).ok().unwrap();
+    let mut publisher = first.publisher("outer");
+    publisher.try_emit(probe(1)).unwrap();
+    assert_eq!(readers.each_mut().map(take), [Some(1), Some(1)], "another topic closes no circle");
+    inner[0].set(Mutex::new(first.publisher("circle"))).ok().unwrap();
+    let error = publisher.try_emit(probe(2)).unwrap_err();
+    let Refusal::FastHandler { failure: HandlerFailure::Error(inner), .. } = &error.refusal else {
+        panic!("{error}");
+    };
+    let inner = inner.downcast_ref::<EmitError<Probe>>().expect("the refusal of the second topic");
+    let Refusal::FastHandler { failure: HandlerFailure::Error(inner), .. } = &inner.refusal else {
+        panic!("{inner}");
+    };
+    let inner = inner.downcast_ref::<EmitError<Probe>>().expect("the refusal of the circle");
+    let failure = HandlerFailure::Reentered;
+    assert_eq!(inner.refusal, Refusal::FastHandler { handler: "echo".into(), failure });
+    assert_eq!(
+        inner.to_string(),
+        "fast handler `echo` of topic `conformance` emits to its own topic: let a service do that"
+    );
+    assert_eq!(readers.each_mut().map(take), [None, None]);
+    // The thread is in no handler any more.
+    drop(publisher);
+    let later = LocalTopic::open(8);
+    later.0.add_fast_handler("accept", |_: &Probe| Ok(())).unwrap();
+    later.publisher("later").try_emit(probe(3)).unwrap();
+}
+
+/// They were published, and handled, in their process.
+#[test]
+fn messages_of_other_processes_run_none() {
+    let local = LocalTopic::open(8);
+    let ran = Ran::default();
+    ran.watch(&local.0, "watch");
+    let mut reader = local.subscribe("reader", Policy::DropNewest);
+    let mut remote = local.0.remote_publisher("far", epoch(), 0).unwrap();
+    remote.push(probe(1).as_bytes(), false).unwrap();
+    local.publisher("near").try_emit(probe(2)).unwrap();
+    let mut numbers: Vec<_> = std::iter::from_fn(|| take(&mut reader)).collect();
+    numbers.sort_unstable();
+    assert_eq!((numbers, ran.numbers()), (vec![1, 2], vec![2]));
+}
+
+/// Says which handler runs.
+#[derive(Default)]
+struct Watch(Arc<Mutex<Vec<String>>>);
+
+struct Mark(Arc<Mutex<Vec<String>>>, String, Vec<Arc<str>>);
+
+impl HandlerWatch for Watch {
+    fn mark(&self, topic: &str, publisher: &str, handlers: &[Arc<str>]) -> Box<dyn HandlerMark> {
+        Box::new(Mark(self.0.clone(), format!("{topic}.{publisher}"), handlers.to_vec()))
+    }
+}
+
+impl HandlerMark for Mark {
+    fn begins(&self, handler: usize) {
+        self.0.lock().unwrap().push(format!("{}.{}", self.1, self.2[handler]));
+    }
+
+    fn ends(&self) {
+        self.0.lock().unwrap().push("end".to_owned());
+    }
+}
+
+#[test]
+fn a_watch_sees_which_handler_runs_also_if_it_panics() {
+    let local = LocalTopic::open(8);
+    local.0.add_fast_handler("first", |_: &Probe| Ok(())).unwrap();
+    add_judge(&local.0);
+    let mut publisher = local.publisher("publisher");
+    let watch = Watch::default();
+    let seen = watch.0.clone();
+    // A publisher may be older than the watch.
+    local.0.watch_fast_handlers(Arc::new(watch));
+    publisher.try_emit(probe(5)).unwrap_err();
+    assert_eq!(
+        *seen.lock().unwrap(),
+        ["conformance.publisher.first", "end", "conformance.publisher.judge", "end"]
+    );
+}
+
+/// A topic with the handlers `watch` and `judge`, on each kind of ring.
+fn judged(with_areas: bool, capacity: usize) -> (Arc<Topic>, Ran) {
+    let recorded = Recorded { tracer: None, latency_sample: with_areas.then_some(1.0) };
+    let (schema, counters) = (Schema::of::<Probe>(), Region::new(16));
+    let topic =
+        Topic::with_recorded("judged", schema, capacity, 8, RingMemory::Heap, recorded, counters);
+    let (topic, ran) = (topic.unwrap(), Ran::default());
+    ran.watch(&topic, "watch");
+    add_judge(&topic);
+    (topic, ran)
+}
+
+proptest! {
+    /// Emits of all kinds, dropped and completed ones, agree with a plain queue: each message for
+    /// which there is room runs the handlers once; those that are accepted arrive, in order,
+    /// without a gap in their sequences; all others come back, and no reader sees anything of them.
+    #[test]
+    fn aborted_claims_leave_no_gap_and_lose_nothing(
+        with_areas in any::<bool>(),
+        operations in prop::collection::vec((0..5u8, 1..8usize), 1..120),
+    ) {
+        const CAPACITY: usize = 4;
+        let (topic, ran) = judged(with_areas, CAPACITY);
+        let mut reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
+        let mut observer = topic.subscribe::<Probe>("observer", Policy::DropOldest).unwrap();
+        let mut publisher = topic.publisher::<Probe>("publisher", epoch()).unwrap();
+        let mut context = Context::from_waker(Waker::noop());
+        let (mut queue, mut accepted, mut expected) = (VecDeque::new(), Vec::new(), Vec::new());
+        let mut next = 0;
+        for (operation, count) in operations {
+            if operation == 0 {
+                for _ in 0..count {
+                    prop_assert_eq!(take(&mut reader), queue.pop_front());
+                }
+                reader.done();
+                continue;
+            }
+            // The messages that this operation tries, up to the first that is not sent.
+            let most = if operation <= 2 { 1 } else { count };
+            let mut sent = 0;
+            let mut outcome = None;
+            for number in next..next + most as u64 {
+                if queue.len() == CAPACITY {
+                    outcome = Some(None);
+                    break;
+                }
+                expected.push(number);
+                if judge(number) != Judged::Accepted {
+                    outcome = Some(Some(judge(number)));
+                    break;
+                }
+                queue.push_back(number);
+                accepted.push(number);
+                sent += 1;
+            }
+            let batch: Vec<Probe> = (next..next + most as u64).map(probe).collect();
+            // `None` for an emit that is dropped while it waits.
+            let (found, refusal) = match operation {
+                1 => match publisher.try_emit(batch[0]) {
+                    Ok(()) => (1, None),
+                    Err(error) => {
+                        prop_assert_eq!(error.message, batch[0]);
+                        (0, Some(Some(error.refusal)))
+                    }
+                },
+                2 => match pin!(publisher.emit(batch[0])).poll(&mut context) {
+                    Poll::Ready(Ok(())) => (1, None),
+                    Poll::Ready(Err(error)) => (0, Some(Some(error.refusal))),
+                    Poll::Pending => (0, Some(None)),
+                },
+                3 => match publisher.try_emit_batch(&batch) {
+                    Ok(()) => (batch.len(), None),
+                    Err(error) => (error.sent, Some(Some(error.refusal))),
+                },
+                _ => {
+                    let mut sent = 0;
+                    match publisher.poll_emit_batch(&context, &batch, &mut sent) {
+                        Poll::Ready(Ok(())) => (sent, None),
+                        Poll::Ready(Err(error)) => (error.sent, Some(Some(error.refusal))),
+                        Poll::Pending => (sent, Some(None)),
+                    }
+                }
+            };
+            prop_assert_eq!(found, sent);
+            match (&outcome, &refusal) {
+                (None, None) => {}
+                (Some(None), Some(None | Some(Refusal::Full { .. }))) => {}
+                (Some(Some(judged)), Some(Some(Refusal::FastHandler { handler, failure }))) => {
+                    prop_assert_eq!(&**handler, "judge");
+                    prop_assert_eq!(
+                        *judged == Judged::Panicked,
+                        matches!(failure, HandlerFailure::Panic(_))
+                    );
+                }
+                different => prop_assert!(false, "{:?}", different),
+            }
+            // A message without room is tried again, a refused one is not.
+            next += sent as u64 + u64::from(matches!(outcome, Some(Some(_))));
+            prop_assert_eq!(&ran.numbers(), &expected);
+            prop_assert_eq!(publisher.sent(), accepted.len() as u64);
+        }
+        let mut sequence = 0;
+        while let TryRecv::Delivery(delivery) = observer.try_recv() {
+            match delivery {
+                Delivery::Gap(gap) => sequence += gap.count,
+                Delivery::Msg(probe) => {
+                    prop_assert_eq!(probe.sequence(), sequence);
+                    prop_assert_eq!(probe.number, accepted[sequence as usize]);
+                    sequence += 1;
+                }
+            }
+        }
+        prop_assert_eq!(sequence, accepted.len() as u64);
+        prop_assert_eq!(std::iter::from_fn(|| take(&mut reader)).collect::<VecDeque<_>>(), queue);
+    }
+}
+
+/// An observer that is a whole ring behind keeps the oldest message while the claim for the next
+/// one is aborted.
+#[test]
+fn an_aborted_claim_overwrites_nothing() {
+    let (topic, _) = judged(false, 2);
+    let mut observer = topic.subscribe::<Probe>("observer", Policy::DropOldest).unwrap();
+    let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
+    for number in [0, 1] {
+        publisher.try_emit(probe(number)).unwrap();
+    }
+    publisher.try_emit(probe(3)).unwrap_err();
+    assert_eq!(std::iter::from_fn(|| take(&mut observer)).collect::<Vec<_>>(), [0, 1]);
+}
