@@ -3,8 +3,8 @@
 
 mod build;
 mod start;
+mod supervisor;
 
-use std::any::Any;
 use std::{fmt, io};
 
 use mycelium_core::debug_as_display;
@@ -17,6 +17,7 @@ use build::is_bug_of_topic;
 
 pub use build::BuildError;
 pub use start::StartError;
+pub use supervisor::SupervisorProblem;
 
 /// Any error that ends a service's `run` early.
 ///
@@ -59,6 +60,12 @@ impl Error {
         &*self.error
     }
 
+    /// The same as an error that can be the source of another one, without losing its
+    /// [mark](Error::permanent).
+    pub(crate) fn into_source(self) -> Box<dyn std::error::Error + Send + Sync> {
+        if self.permanent { Box::new(Permanent(self.error)) } else { self.error }
+    }
+
     /// Whether the node shuts down is the cause of the error.
     pub(crate) fn is_of_shutdown(&self) -> bool {
         chain(&*self.error).any(|error| error.is::<ShuttingDown>())
@@ -74,6 +81,21 @@ impl Error {
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
     fn from(error: E) -> Error {
         Error { error: Box::new(error), permanent: false }
+    }
+}
+
+/// An error that is marked as permanent, as the source of another one.
+struct Permanent(Box<dyn std::error::Error + Send + Sync>);
+
+impl fmt::Display for Permanent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Permanent {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*self.0)
     }
 }
 
@@ -101,7 +123,11 @@ fn is_bug(error: &(dyn std::error::Error + 'static)) -> bool {
     } else if let Some(error) = error.downcast_ref::<TopicError>() {
         is_bug_of_topic(error)
     } else {
-        error.is::<TopologyError>() || error.is::<MetricError>() || error.is::<ZeroPeriod>()
+        error.is::<TopologyError>()
+            || error.is::<MetricError>()
+            || error.is::<ZeroPeriod>()
+            || error.is::<NoPublisher>()
+            || error.is::<Permanent>()
     }
 }
 
@@ -126,12 +152,6 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
-}
-
-/// The text of a panic.
-pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no message)")
 }
 
 /// Work that did not finish: it panicked, or its service's run or the executor ended first.
@@ -197,7 +217,15 @@ pub enum SubscribeError {
 #[error("invalid period of an interval: 0 s, expected more")]
 pub struct ZeroPeriod;
 
-debug_as_display!(Unfinished, PublisherError, SubscribeError, ZeroPeriod);
+/// Nobody can emit a message that a handler emits: [`OutError`](crate::OutError).
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "it has no publisher here: declare the message in `emits(..)` and pass `ctx.out()`, or pass \
+     its publisher to `Out::to`"
+)]
+pub(crate) struct NoPublisher;
+
+debug_as_display!(Permanent, Unfinished, PublisherError, SubscribeError, ZeroPeriod, NoPublisher);
 
 impl SubscribeError {
     /// Whether another try would fail in the same way. A service that returns such an error is not

@@ -1,6 +1,7 @@
 //! The end of a service: reported to the node when the guard is dropped.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use crate::error::StartError;
 use crate::links::Links;
@@ -13,6 +14,8 @@ pub(crate) struct ExitGuard {
     pub(crate) links: Arc<OnceLock<Links>>,
     pub(crate) service: String,
     pub(crate) outcome: Outcome,
+    /// The window of the limit that was exceeded, and the supervisor whose limit it was.
+    pub(crate) limit: Option<Box<(Duration, Option<Arc<str>>)>>,
 }
 
 impl ExitGuard {
@@ -32,15 +35,16 @@ impl ExitGuard {
 
 impl Drop for ExitGuard {
     fn drop(&mut self) {
-        let ExitGuard { shared, service, outcome, .. } = self;
+        let ExitGuard { shared, service, outcome, limit, .. } = self;
         shared.end(service, outcome);
         if let Outcome::Failed { error, restarts } = outcome {
-            let window = shared.plan.topology.restart(service).window;
+            let (window, supervisor) = limit.take().map_or_else(Default::default, |limit| *limit);
             shared.failure.set(StartError::ServiceFailed {
                 service: service.clone(),
                 error: error.clone(),
                 restarts: *restarts,
                 window,
+                supervisor: supervisor.map(|name| name.to_string()),
             });
             shared.lifecycle.shut_down();
         }

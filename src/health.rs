@@ -19,6 +19,11 @@ pub enum HealthCause {
         /// The service.
         service: String,
     },
+    /// A service was stopped, because another one failed, and waits for its restart.
+    Halted {
+        /// The service.
+        service: String,
+    },
     /// A poll of a service hangs. Only a [watchdog](crate::Builder::watchdog) finds it.
     Hangs {
         /// The service.
@@ -54,6 +59,9 @@ impl fmt::Display for HealthCause {
         match self {
             HealthCause::BacksOff { service } => {
                 write!(f, "service `{service}` failed and waits for its restart")
+            }
+            HealthCause::Halted { service } => {
+                write!(f, "service `{service}` was stopped, because another one failed")
             }
             HealthCause::Hangs { service } => write!(f, "a poll of service `{service}` hangs"),
             HealthCause::Backpressure { service, topic } => {
@@ -103,6 +111,8 @@ impl fmt::Display for HealthCause {
 pub struct Health {
     phase: NodePhase,
     services: BTreeMap<Box<str>, ServiceHealth>,
+    /// The services of each supervisor.
+    supervisors: BTreeMap<Box<str>, Vec<Box<str>>>,
     /// The number of services in each state, in the order of [`HealthState::ALL`].
     counts: [usize; 5],
     /// The connections of each link that was connected once and is still needed.
@@ -134,6 +144,7 @@ enum ServicePhase {
     Starting,
     Running,
     BackingOff,
+    Halted,
     Stopped,
 }
 
@@ -159,7 +170,7 @@ impl ServiceHealth {
     fn state(&self) -> HealthState {
         match self.phase {
             ServicePhase::Starting => HealthState::Starting,
-            ServicePhase::BackingOff => HealthState::BackingOff,
+            ServicePhase::BackingOff | ServicePhase::Halted => HealthState::BackingOff,
             ServicePhase::Stopped => HealthState::Stopped,
             ServicePhase::Running if self.causes.is_none() => HealthState::Ready,
             ServicePhase::Running => HealthState::Degraded,
@@ -186,6 +197,30 @@ impl Health {
         let mut health = Health { services: services.collect(), ..Health::default() };
         health.counts[HealthState::Starting as usize] = health.services.len();
         health
+    }
+
+    /// With a supervisor of these services, whose health is what they have together.
+    ///
+    /// ```
+    /// use mycelium::{Event, Health, HealthState};
+    ///
+    /// let mut health = Health::new(["Feed", "Book"]).with_supervisor("pricing", ["Feed", "Book"]);
+    /// assert_eq!(health.supervisor("pricing"), Some(HealthState::Starting));
+    /// health.apply(&Event::ServiceStarted { service: "Feed" });
+    /// health.apply(&Event::ServiceStarted { service: "Book" });
+    /// assert_eq!(health.supervisor("pricing"), Some(HealthState::Ready));
+    /// health.apply(&Event::ServiceHalted { service: "Book", supervisor: "pricing" });
+    /// assert_eq!(health.supervisor("pricing"), Some(HealthState::Degraded));
+    /// ```
+    #[must_use]
+    pub fn with_supervisor<N: Into<String>>(
+        mut self,
+        name: &str,
+        services: impl IntoIterator<Item = N>,
+    ) -> Health {
+        let services = services.into_iter().map(|service| service.into().into()).collect();
+        self.supervisors.insert(name.into(), services);
+        self
     }
 
     /// Takes the next event. A service that is not known yet is added. An event that has no meaning
@@ -237,6 +272,37 @@ impl Health {
         self.services.iter().map(|(name, service)| (&**name, service.state()))
     }
 
+    /// The state of a supervisor, which its services have together; `None` if the node has no
+    /// supervisor with this name. It is `Stopped` if all of them have stopped, `Starting` if one
+    /// has never run, `BackingOff` if all that have not stopped back off, `Degraded` if one of them
+    /// is not ready, and otherwise `Ready`.
+    #[must_use]
+    pub fn supervisor(&self, name: &str) -> Option<HealthState> {
+        Some(self.together(self.supervisors.get(name)?))
+    }
+
+    /// The supervisors and their states, by name.
+    pub fn supervisors(&self) -> impl Iterator<Item = (&str, HealthState)> {
+        self.supervisors.iter().map(|(name, services)| (&**name, self.together(services)))
+    }
+
+    fn together(&self, services: &[Box<str>]) -> HealthState {
+        let states = services.iter().filter_map(|service| self.service(service));
+        let running: Vec<_> = states.filter(|state| *state != HealthState::Stopped).collect();
+        let all_are = |wanted| running.iter().all(|state| *state == wanted);
+        if running.is_empty() {
+            HealthState::Stopped
+        } else if running.contains(&HealthState::Starting) {
+            HealthState::Starting
+        } else if all_are(HealthState::BackingOff) {
+            HealthState::BackingOff
+        } else if all_are(HealthState::Ready) {
+            HealthState::Ready
+        } else {
+            HealthState::Degraded
+        }
+    }
+
     /// Whether the node should get work: it is ready or degraded. It is what `/ready` answers.
     #[must_use]
     pub fn is_ready(&self) -> bool {
@@ -262,6 +328,7 @@ impl Health {
             let own = || name.to_string();
             match service.phase {
                 ServicePhase::BackingOff => causes.push(HealthCause::BacksOff { service: own() }),
+                ServicePhase::Halted => causes.push(HealthCause::Halted { service: own() }),
                 ServicePhase::Running => {}
                 ServicePhase::Starting | ServicePhase::Stopped => continue,
             }
@@ -294,6 +361,7 @@ impl Health {
             Event::ServiceBackingOff { service, .. } => {
                 self.enter(service, ServicePhase::BackingOff)
             }
+            Event::ServiceHalted { service, .. } => self.enter(service, ServicePhase::Halted),
             Event::ServiceStopped { service, .. } => self.enter(service, ServicePhase::Stopped),
             Event::PollHangs { service, .. } => self.cause(service, |it| it.hanging += 1),
             Event::PollEnded { service, .. } => {
@@ -327,7 +395,9 @@ impl Health {
                 self.reach(NodePhase::Stopped);
                 return self.stop_services();
             }
-            Event::ThreadStarted { .. }
+            // If a service runs it, its poll hangs, too.
+            Event::FastHandlerHangs { .. }
+            | Event::ThreadStarted { .. }
             | Event::ThreadStopped { .. }
             | Event::HealthChanged { .. } => None,
         };

@@ -13,7 +13,8 @@ pub enum HealthState {
     Ready,
     /// It works, and something is wrong: see [`HealthCause`](crate::HealthCause).
     Degraded,
-    /// A service: its last run failed, and the pause before the next one has not ended. A node: all
+    /// A service: its last run failed, or its supervisor has stopped it because another service
+    /// failed, and the pause before the next one has not ended. A node: all
     /// of its services that have not stopped back off.
     BackingOff,
     /// A service: it has ended permanently, or was abandoned. A node: it drains, or has ended.

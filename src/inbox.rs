@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
@@ -12,6 +12,13 @@ use mycelium_core::{Message, TraceContext};
 use mycelium_transports::local::{self, Delivery, Finisher, Policy, TryRecv, Undelivered};
 
 use crate::error::SubscribeError;
+
+/// The run continues, or has ended well.
+const WELL: u8 = 0;
+/// A supervisor has ended the run.
+const INTERRUPTED: u8 = 1;
+/// The run has failed.
+const FAILED: u8 = 2;
 
 /// A declared subscription. The node owns it, from before any service runs until its service has
 /// ended and will not be restarted.
@@ -26,8 +33,9 @@ struct InboxState<M: Message> {
     taken_by_run: AtomicBool,
     /// The service has ended it by [`Subscription::unsubscribe`].
     is_ended: AtomicBool,
-    /// The service failed while a handle was taken.
-    failed: AtomicBool,
+    /// How the run of the service ended while a handle was taken: [`WELL`], [`INTERRUPTED`] or
+    /// [`FAILED`].
+    ended: AtomicU8,
     /// Messages that failed at each delivery, until supervision takes them.
     undelivered: Mutex<Vec<Undelivered>>,
 }
@@ -50,7 +58,7 @@ impl<M: Message> Inbox<M> {
             was_taken: AtomicBool::new(false),
             taken_by_run: AtomicBool::new(false),
             is_ended: AtomicBool::new(false),
-            failed: AtomicBool::new(false),
+            ended: AtomicU8::new(WELL),
             undelivered: Mutex::default(),
         }))
     }
@@ -92,12 +100,16 @@ impl<M: Message> fmt::Debug for Inbox<M> {
 pub(crate) trait AnyInbox: Send + Sync {
     fn name(&self) -> &str;
     fn was_taken(&self) -> bool;
+    /// The current run of the service has taken it.
+    fn is_taken(&self) -> bool;
     /// The next run of the service begins.
     fn begin_run(&self);
     /// The number of messages that wait; 0 while a handle is taken.
     fn depth(&self) -> usize;
     /// The service failed: see [`local::Subscription::fail`].
     fn fail(&self);
+    /// The run of the service was dropped: see [`local::Subscription::interrupt`].
+    fn interrupt(&self);
     /// The service has ended well: it has finished its message in flight.
     fn finish_message(&self);
     /// The messages that failed at each delivery since the last call.
@@ -113,6 +125,10 @@ impl<M: Message> AnyInbox for InboxState<M> {
         self.was_taken.load(Ordering::Relaxed)
     }
 
+    fn is_taken(&self) -> bool {
+        self.taken_by_run.load(Ordering::Relaxed) || self.is_ended.load(Ordering::Relaxed)
+    }
+
     fn begin_run(&self) {
         self.taken_by_run.store(false, Ordering::Relaxed);
     }
@@ -126,7 +142,15 @@ impl<M: Message> AnyInbox for InboxState<M> {
             Some(subscription) => self.undelivered().extend(subscription.fail()),
             // The instance or a task still has the handle: it applies the failure when it is used
             // or dropped.
-            None => self.failed.store(true, Ordering::Release),
+            None => self.ended.store(FAILED, Ordering::Release),
+        }
+    }
+
+    fn interrupt(&self) {
+        match self.lock().as_mut() {
+            Some(subscription) => subscription.interrupt(),
+            // As after a failure; one that was not applied yet stays.
+            None => _ = self.ended.fetch_max(INTERRUPTED, Ordering::AcqRel),
         }
     }
 
@@ -148,7 +172,9 @@ impl<M: Message> AnyInbox for InboxState<M> {
 /// subscription still applies backpressure to its publishers. A message from a gating subscription
 /// (`block`, `reject`) is *in flight* from its delivery to the next receive or
 /// [`done`](Subscription::done). If the service fails meanwhile, the message is delivered once
-/// more. If it fails again, the message becomes a [`DeadLetter`](crate::DeadLetter).
+/// more. If it fails again, the message becomes a [`DeadLetter`](crate::DeadLetter). If its
+/// supervisor ends the run meanwhile, because another service has failed, the message is delivered
+/// once more, too, and this does not count as a failure.
 #[derive(Debug)]
 pub struct Subscription<M: Message> {
     /// `None` only while this is dropped.
@@ -280,15 +306,18 @@ impl<M: Message> Subscription<M> {
         self.subscription.as_ref().map_or(Policy::default(), local::Subscription::policy)
     }
 
-    /// If the service failed while this handle was taken, redelivers the message that was in
-    /// flight.
+    /// If the run of the service failed, or was dropped, while this handle was taken, redelivers
+    /// the message that was in flight.
     #[inline]
     fn apply_failure(&mut self) {
         if let (Some(inbox), Some(subscription)) = (&self.inbox, &mut self.subscription)
-            && inbox.failed.load(Ordering::Relaxed)
-            && inbox.failed.swap(false, Ordering::AcqRel)
+            && inbox.ended.load(Ordering::Relaxed) != WELL
         {
-            inbox.undelivered().extend(subscription.fail());
+            match inbox.ended.swap(WELL, Ordering::AcqRel) {
+                FAILED => inbox.undelivered().extend(subscription.fail()),
+                INTERRUPTED => subscription.interrupt(),
+                _ => {}
+            }
         }
     }
 

@@ -12,6 +12,7 @@
 //! | decide what a slow reader means | [Choose a policy](#choose-a-policy) |
 //! | use several processes | [Place services in processes](#place-services-in-processes) |
 //! | use threads, cores, another runtime | [Place services on threads](#place-services-on-threads) |
+//! | keep state that others tell and ask | [Use actors](#use-actors) |
 //! | test a service | [Test a service](#test-a-service) |
 //! | fail, restart, keep state | [Handle errors and restarts](#handle-errors-and-restarts) |
 //! | end a program | [Shut down](#shut-down) |
@@ -111,6 +112,42 @@
 //! the message and a [`Refusal`]; the two others never make a publisher wait, and their reader gets
 //! a [`Gap`]. `docs/choosing.md` has a table, `docs/guarantees.md` the exact rules.
 //!
+//! # Call handlers directly
+//!
+//! Where a queue is too slow, [`routes!`] makes a struct of [`Handler`]s (or [`AsyncHandler`]s)
+//! that are called in the listed order; what they emit goes on to the bus by an [`Out`].
+//! [`Context::handle`] calls a handler for each message of a subscription, so the same struct can
+//! be a service. [`Builder::fast_handler`] adds a function that each message of a topic passes
+//! before it is sent, and that may refuse it ([`Refusal::FastHandler`], [`HandlerFailure`]).
+//!
+//! ```
+//! use mycelium::{Handler, Out, Result, routes};
+//!
+//! struct Tick {
+//!     price: u64,
+//! }
+//!
+//! struct Strategy {
+//!     last: u64,
+//! }
+//!
+//! impl Handler<Tick> for Strategy {
+//!     fn handle(&mut self, tick: &Tick, _: &mut Out<'_>) -> Result<()> {
+//!         self.last = tick.price;
+//!         Ok(())
+//!     }
+//! }
+//!
+//! routes! {
+//!     Fast: { Tick => [Strategy] }
+//! }
+//!
+//! let mut fast = Fast::new(Strategy { last: 0 });
+//! fast.route(&Tick { price: 7 })?;
+//! assert_eq!(fast.strategy().last, 7);
+//! # Ok::<(), mycelium::Error>(())
+//! ```
+//!
 //! # Place services in processes
 //!
 //! A [`Topology`] file names the nodes and the services of each. Each process builds the same
@@ -136,6 +173,66 @@
 //! [`Class`], a [`WaitStrategy`]. The topology can do the same. [`Builder::executor`] adds another
 //! runtime. [`Running::start_report`] has what the system granted ([`Placement`]);
 //! [`PlacementFallback`] says whether a refusal is an error ([`ThreadError`]).
+//!
+//! # Use actors
+//!
+//! An **actor** is state with a bounded mailbox of its own. It is spawned and stopped while the
+//! program runs, and restarted when it fails; its references and its mailbox survive that.
+//!
+//! ```
+//! use mycelium::{Actors, Result, actor, message};
+//!
+//! #[message(topic = "sum-requests", id = 1, reply = Sum)]
+//! struct GetSum {
+//!     since: u64,
+//! }
+//!
+//! #[message(topic = "sums", id = 2)]
+//! struct Sum {
+//!     value: u64,
+//! }
+//!
+//! #[derive(Default)]
+//! struct Adder {
+//!     sum: u64,
+//! }
+//!
+//! #[actor]
+//! impl Adder {
+//!     #[tell]
+//!     fn add(&mut self, number: u64) {
+//!         self.sum += number;
+//!     }
+//!
+//!     #[ask]
+//!     fn sum(&mut self, request: GetSum) -> Sum {
+//!         Sum { value: self.sum - request.since }
+//!     }
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! let actors = Actors::on(mycelium_tokio::Tokio::current()?);
+//! let mut adder = actors.spawn(Adder::default)?;
+//! adder.tell(7).await?;
+//! assert_eq!(adder.ask(GetSum { since: 0 }).await?.value, 7);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! - [`#[actor]`](macro@actor) makes a type an [`Actor`]: methods with `#[tell]` get messages
+//!   ([`Handles`]), those with `#[ask]` get [`Request`]s ([`Replies`]).
+//! - [`Actors`] spawns and finds them: [`Actors::on`] an executor, or those of the node
+//!   ([`Context::actors`], [`Running::actors`]). An [`ActorBuilder`] sets the name, the queue of
+//!   the mailbox ([`channel`]), its capacity, and what happens when it is full ([`WhenFull`]).
+//! - An [`ActorRef`] tells ([`TellError`]) and asks ([`PendingReply`], [`RequestError`]); a
+//!   [`WeakRef`] does not keep the actor. [`ActorEnd`] says how an actor has ended.
+//! - An [`ActorContext`] has timers ([`Timer`]), children, and the ends of others ([`Gone`]);
+//!   [`Asking`] is a request of an actor. [`OnError`] says what an error means. [`DeadMail`] is a
+//!   message that no handler gets. [`SpawnActorError`] and [`FindActorError`] name the others.
+//!
+//! `docs/actors.md` is the guide; `docs/coming-from.md` is for those who know kameo, ractor, actix
+//! or Erlang/OTP.
 //!
 //! # Test a service
 //!
@@ -187,6 +284,11 @@
 //! ([`Restart`]). [`Error::permanent`] ends the node at once. State that outlives a panic is in a
 //! [`Kept`].
 //!
+//! A [`Supervisor`] restarts services together, by its [`Strategy`] and within its own limit;
+//! [`Builder::lifetime`] says whether a service is restarted at all ([`Lifetime`]),
+//! [`Builder::start_deadline`] how long a run may take until it has started. `docs/supervision.md`
+//! has the rules.
+//!
 //! A message that was in flight when its service failed is delivered once more, and
 //! [`Received::redelivered`] says so. If the service fails again, it becomes a [`DeadLetter`],
 //! which a service can read like any other message.
@@ -195,11 +297,14 @@
 //! | --- | --- |
 //! | [`TopologyError`] | reading a topology |
 //! | [`BuildError`] | [`Builder::build`]: services that do not fit together |
+//! | [`SupervisorProblem`] | [`Builder::build`]: supervisors that do not fit together |
+//! | [`NameError`] | a text that does not name a [`Strategy`] or [`Lifetime`] |
 //! | [`StartError`] | [`Node::start`], [`Node::run`], [`Running::join`] |
 //! | [`SubscribeError`] | [`Context::subscribe`], [`Running::subscribe`] |
 //! | [`EmitError`] | [`Context::emit`], [`Publisher::emit`] |
 //! | [`BatchError`] | [`Context::emit_batch`], [`Publisher::emit_batch`] |
 //! | [`RequestError`] | [`Context::request`]; it says whether the request was [`Taken`] |
+//! | [`OutError`] | [`Out::emit`], [`Out::try_emit`] |
 //! | [`PublisherError`] | [`Context::publisher`] |
 //! | [`ShuttingDown`] | [`Context::sleep`], when the node shuts down |
 //! | [`ZeroPeriod`] | [`Context::interval`] |
@@ -264,7 +369,8 @@
 // was meant; `execution`, `report`, `observe`, `health`, `error` and `topology` are values without a running
 // node; `plan` checks that services fit together; `shared` is the state that the parts of a running
 // node share; `links` connects the node with others; `request` has requests and replies, `remote`
-// the services that carry them between nodes; `service` is what a service is and sees,
+// the services that carry them between nodes; `out` and `routes` are handlers and what they emit,
+// `fast_handler` functions of topics; `service` is what a service is and sees,
 // `inbox` its subscriptions, `supervision` restarts it; `node` starts and ends all of them. Files
 // import only files below them. Rings and codecs are in `mycelium-core`, topics and links in
 // `mycelium-transports`, the executor trait in `mycelium-executor`.
@@ -272,6 +378,7 @@
 // The macros write paths that start at `::mycelium`.
 extern crate self as mycelium;
 
+mod actor;
 mod clock;
 mod dead_letter;
 mod emit;
@@ -279,6 +386,7 @@ mod ending;
 mod error;
 mod execution;
 mod exit;
+mod fast_handler;
 mod health;
 mod health_state;
 mod inbox;
@@ -298,11 +406,13 @@ mod names;
 mod node;
 mod observe;
 mod observers;
+mod out;
 mod plan;
 mod port;
 mod remote;
 mod report;
 mod request;
+mod routes;
 mod run_tasks;
 mod service;
 mod shared;
@@ -316,21 +426,66 @@ mod traces;
 mod wiring;
 
 pub use mycelium_bundle::Restart;
+pub use mycelium_core::channel;
 pub use mycelium_core::wait::WaitStrategy;
 pub use mycelium_core::{FixedStr, FixedVec, Message, Request, TraceContext, TraceParseError};
 pub use mycelium_executor::{Class, Listener, PlacementFallback, Stream, ThreadError};
-pub use mycelium_macros::{message, service};
+/// Makes a struct that calls handlers directly, in the listed order.
+///
+/// ```
+/// # use mycelium::{Handler, Out, Result, routes};
+/// # struct Tick { price: u64 }
+/// # struct Fill { price: u64 }
+/// # #[derive(Default)]
+/// # struct Strategy { last: u64 }
+/// # impl Handler<Tick> for Strategy {
+/// #     fn handle(&mut self, tick: &Tick, _: &mut Out<'_>) -> Result<()> {
+/// #         self.last = tick.price;
+/// #         Ok(())
+/// #     }
+/// # }
+/// # #[derive(Default)]
+/// # struct Risk;
+/// # impl Handler<Tick> for Risk {
+/// #     fn handle(&mut self, _: &Tick, _: &mut Out<'_>) -> Result<()> { Ok(()) }
+/// # }
+/// # impl Handler<Fill> for Risk {
+/// #     fn handle(&mut self, _: &Fill, _: &mut Out<'_>) -> Result<()> { Ok(()) }
+/// # }
+/// routes! {
+///     /// What must be fast.
+///     pub(crate) Fast: {
+///         Tick => [Strategy, Risk],
+///         Fill => [Risk],
+///     }
+/// }
+///
+/// let mut fast = Fast::new(Strategy::default(), Risk::default());
+/// fast.route(&Tick { price: 7 })?;
+/// fast.route(&Fill { price: 7 })?;
+/// assert_eq!(fast.strategy().last, 7);
+/// # Ok::<(), mycelium::Error>(())
+/// ```
+///
+pub use mycelium_macros::routes;
+pub use mycelium_macros::{actor, message, service};
 #[cfg(feature = "otlp")]
 pub use mycelium_telemetry::push::{OtlpMetrics, OtlpMetricsError};
 #[cfg(feature = "otlp")]
 pub use mycelium_telemetry::spans::{OtlpError, OtlpTraces};
 pub use mycelium_transports::exchange::{Difference, LayoutMismatch};
 pub use mycelium_transports::local::{
-    BatchError, Delivery, EmitError, Gap, GapReason, KeyError, LatestByKey, OnStall, Policy,
-    Publisher, Received, Refusal, Span, SpanKind, SpanSink, Start, SubscribeOptions, TryRecv,
+    BatchError, Delivery, EmitError, Gap, GapReason, HandlerFailure, KeyError, LatestByKey,
+    OnStall, Policy, Publisher, Received, Refusal, Span, SpanKind, SpanSink, Start,
+    SubscribeOptions, TryRecv,
 };
 pub use mycelium_transports::{counters, private_directory};
 
+pub use actor::{
+    Actor, ActorBuilder, ActorContext, ActorEnd, ActorRef, ActorSupervisor, Actors, Asking,
+    DeadMail, FindActorError, Gone, Handles, OnError, Replies, SpawnActorError, TellError, Timer,
+    WeakRef, WhenFull,
+};
 pub use clock::{Clock, Interval, JoinHandle};
 pub use dead_letter::DeadLetter;
 pub use emit::Emit;
@@ -339,7 +494,7 @@ pub use emit::traced::{EmitOptions, EmitWith};
 pub use emit::within::EmitWithin;
 pub use error::{
     BuildError, Error, PublisherError, Result, ShuttingDown, StartError, SubscribeError,
-    Unfinished, ZeroPeriod,
+    SupervisorProblem, Unfinished, ZeroPeriod,
 };
 pub use execution::Execution;
 pub use health::{Health, HealthCause};
@@ -358,10 +513,13 @@ pub use metrics::{Counter, Gauge, Histogram, MetricError, Metrics};
 pub use node::builder::Builder;
 pub use node::{Node, Placement, Running, StartReport};
 pub use observe::Event;
+pub use out::{Bus, Out, OutError};
 pub use port::{EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn};
 pub use report::{Carrier, LinkReport, Outcome, Report, RingMemory, ServiceReport, StartWarning};
 pub use request::{Answers, Asked, Asks, PendingReply, RequestError, Requester, Requests, Taken};
+pub use routes::{AsyncHandler, Handler, Routes, RoutesAlone, RoutesAsync};
 pub use service::{Context, Service};
+pub use supervision::{Lifetime, NameError, Strategy, Supervisor};
 #[cfg(feature = "topology")]
 pub use topology::Topology;
 #[cfg(feature = "topology")]
@@ -374,8 +532,16 @@ pub use topology::{Problem, TopologyError};
 pub struct Readme;
 
 #[cfg(doctest)]
+#[doc = include_str!("../docs/actors.md")]
+pub struct ActorsGuide;
+
+#[cfg(doctest)]
 #[doc = include_str!("../docs/choosing.md")]
 pub struct Choosing;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/coming-from.md")]
+pub struct ComingFrom;
 
 #[cfg(doctest)]
 #[doc = include_str!("../docs/embedding.md")]
@@ -388,6 +554,10 @@ pub struct Legacy;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/observability.md")]
 pub struct Observability;
+
+#[cfg(all(doctest, feature = "topology"))]
+#[doc = include_str!("../docs/supervision.md")]
+pub struct SupervisionRules;
 
 #[cfg(all(doctest, feature = "testing"))]
 #[doc = include_str!("../docs/testing-your-services.md")]
@@ -402,13 +572,15 @@ pub struct TopologyFile;
 pub mod __private {
     pub use mycelium_core as core;
 
+    pub use crate::actor::{ActorLife, Ask, Mail, run_actor, told};
     pub use crate::inbox::Inbox;
     pub use crate::launch::{
         FutureKind, IsLocal, IsSend, Launch, LocalTask, SendTask, Task, outcome,
     };
     pub use crate::plan::{Port, Ports};
     pub use crate::port::{AnyPublisher, RequestVisitor};
-    pub use crate::request::Answering;
+    pub use crate::request::{Answering, SlotPool};
+    pub use crate::routes::{claim, pass_on, pass_on_async};
     pub use crate::service::Life;
     pub use crate::supervision::supervise;
     pub use crate::wiring::Wiring;

@@ -1,14 +1,15 @@
 //! A node: it starts the services of one process. Read `builder` first, then this file; then
 //! `request_links` (which services carry requests to other nodes), `legacy_services` (which serve
-//! clients of the original system), `prepare` (a service is wired),
-//! `placing` (it gets its executor or thread), `service_task` (what surrounds each poll), `driver`
-//! (it waits for the end) with `endless` (which subscriptions it ends), `watchdog`, `telemetry`
-//! (what it passes on of itself, as `telemetry_options` set it), and `running` (what the owner
-//! sees).
+//! clients of the original system), `prepare` (a service is wired), `supervisors` (it gets its
+//! place in the tree), `placing` (it gets its executor or thread), `service_task` (what surrounds
+//! each poll), `driver` (it waits for the end) with `endless` (which subscriptions it ends),
+//! `watchdog`, `telemetry` (what it passes on of itself, as `telemetry_options` set it), and
+//! `running` (what the owner sees).
 
 pub(crate) mod builder;
 mod driver;
 mod endless;
+mod fast_handler_options;
 #[cfg(feature = "topology")]
 mod legacy_services;
 mod placing;
@@ -16,6 +17,7 @@ mod prepare;
 mod request_links;
 mod running;
 mod service_task;
+mod supervisors;
 mod telemetry;
 #[cfg(any(feature = "metrics", feature = "prometheus", feature = "facade", feature = "otlp"))]
 mod telemetry_options;
@@ -56,12 +58,14 @@ use crate::report::Carrier;
 #[cfg(feature = "signals")]
 use crate::report::Report;
 use crate::report::StartWarning;
-use crate::shared::{PollMark, Shared, Topics, WatchdogHandle};
+use crate::shared::{HandlersToWatch, PollMark, Shared, Topics, WatchdogHandle};
+use crate::supervision::note_places;
 #[cfg(feature = "testing")]
 use crate::testing::Probe;
 use crate::topology::Setting;
 use placing::kind;
 use prepare::{Prepared, Registered, Resolved, StopHook};
+use supervisors::members;
 use telemetry::Telemetry;
 use watchdog::Watchdog;
 
@@ -303,23 +307,31 @@ impl Node {
         // Code outside the services may be the other side of a topic.
         self.warnings.retain(|warning| match warning {
             StartWarning::NoPublisher { topic, .. } => !self.topics.has_outside_publisher(topic),
+            StartWarning::UnusedFastHandler { topic, .. } => {
+                !self.topics.has_outside_publisher(topic)
+            }
             StartWarning::NoReader { topic, .. } => !self.topics.has_outside_subscription(topic),
             StartWarning::EmptyNode { .. }
             | StartWarning::UnplacedService { .. }
             | StartWarning::NoResponder { .. }
             | StartWarning::UnusedHugePages { .. }
+            | StartWarning::PanicsAbort
             | StartWarning::NoDeadLetters { .. } => true,
         });
-        let names: Vec<&str> = self.services.iter().map(|service| &*service.name).collect();
+        let names: Vec<String> = self.services.iter().map(|service| service.name.clone()).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let shared = Shared::new(self.plan, self.topics, executor, self.observers, &names);
         #[cfg(feature = "testing")]
         if let Some(probe) = self.probe {
             let _ = shared.probe.set(probe);
         }
+        note_places();
         let mut prepared = Vec::new();
         let links = Arc::new(OnceLock::new());
+        let mut members = members(&shared, &names);
         for (service, resolved) in self.services.into_iter().zip(resolved) {
-            let service = (service.prepare)(&shared, &links, resolved);
+            let member = members.remove(&resolved.name).expect("each service has a place");
+            let service = (service.prepare)(&shared, &links, resolved, member);
             prepared.push(service.map_err(|error| shared.plan.start_error(error))?);
         }
         shared.topics.mailboxes.start();
@@ -448,6 +460,7 @@ fn watch(
     let handle = Arc::new(WatchdogHandle::default());
     // For child tasks.
     let _ = shared.watchdog.set(handle.clone());
+    shared.topics.watch_fast_handlers(Arc::new(HandlersToWatch(handle.clone())));
     let watched = services.iter_mut().map(|service| {
         let mark = service.poll_hooks.mark.insert(PollMark::new(&handle)).clone();
         (service.name.clone(), mark)

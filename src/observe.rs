@@ -50,6 +50,14 @@ pub enum Event<'a> {
         /// The pause. A shutdown ends it early.
         pause: Duration,
     },
+    /// A supervisor has ended a run of a service because another service failed, and will start it
+    /// again. Called where it runs.
+    ServiceHalted {
+        /// Its name.
+        service: &'a str,
+        /// The supervisor.
+        supervisor: &'a str,
+    },
     /// A service has stopped and will not be restarted, or was abandoned.
     ServiceStopped {
         /// Its name.
@@ -152,6 +160,19 @@ pub enum Event<'a> {
     PollHangs {
         /// The service.
         service: &'a str,
+        /// The limit.
+        limit: Duration,
+    },
+    /// A fast handler has run for longer than the watchdog's limit and has not ended: nothing else
+    /// runs on the thread of its publisher. If that is a service, its poll hangs, too. Called on
+    /// the watchdog's thread.
+    FastHandlerHangs {
+        /// The handler.
+        handler: &'a str,
+        /// The topic.
+        topic: &'a str,
+        /// The publisher: the service, or the name of a publisher outside.
+        publisher: &'a str,
         /// The limit.
         limit: Duration,
     },

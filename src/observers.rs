@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::health::{Health, HealthChange};
 use crate::log;
 use crate::observe::Event;
+use crate::supervision::SupervisionPlan;
 
 type Observer = Box<dyn Fn(&Event<'_>) + Send + Sync>;
 
@@ -32,9 +33,13 @@ impl Observers {
         self.observers.push(Box::new(observer));
     }
 
-    /// The node starts with these services.
-    pub(crate) fn expect(&self, services: &[&str]) {
-        self.watched().health = Health::new(services.iter().copied());
+    /// The node starts with these services, and with supervisors of some of them.
+    pub(crate) fn expect(&self, services: &[&str], supervision: &SupervisionPlan) {
+        let mut health = Health::new(services.iter().copied());
+        for supervisor in &supervision.supervisors {
+            health = health.with_supervisor(&supervisor.name, supervisor.services.clone());
+        }
+        self.watched().health = health;
     }
 
     /// The health after all events until now.

@@ -26,6 +26,7 @@ use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, StartError};
 use crate::names::{expected_instead_of, nearest};
 use crate::report::{Carrier, RingMemory, StartWarning};
+use crate::supervision::SupervisionPlan;
 use crate::topology::{Problem, Setting, Topology};
 pub(crate) use carriers::{Carriers, stays_on_socket};
 use dead_letters::DeadLetterPlan;
@@ -68,6 +69,8 @@ pub(crate) struct Plan {
     pub(crate) peer_topics: PeerTopics,
     /// What its links go through.
     pub(crate) carriers: Carriers,
+    /// Its supervisors, and how its services are supervised.
+    pub(crate) supervision: SupervisionPlan,
     /// Which of its services end last, because they read dead letters.
     pub(crate) dead_letters: DeadLetterPlan,
     /// The services of this node.
@@ -153,6 +156,7 @@ impl Plan {
             peer_topics,
             carriers,
             dead_letters,
+            supervision: SupervisionPlan::default(),
             services,
             places,
             members,

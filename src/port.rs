@@ -1,6 +1,7 @@
 //! The ports of a service as types: what it declares that it reads and emits, so that the compiler
 //! refuses everything else. `#[service]` implements these traits and makes the ports' constants.
 
+use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -59,6 +60,10 @@ pub trait AnyPublisher {
     fn poll_confirmed(&mut self, context: &task::Context<'_>) -> Poll<()>;
     /// The name of its topic, and the number of messages that are not confirmed.
     fn unconfirmed(&self) -> (Arc<str>, usize);
+    /// See [`Publisher::poll_until_below`].
+    fn poll_until_below(&mut self, context: &task::Context<'_>) -> Poll<()>;
+    /// The [`Publisher`].
+    fn as_any(&mut self) -> &mut dyn Any;
 }
 
 impl<M: Message> AnyPublisher for Publisher<M> {
@@ -68,6 +73,15 @@ impl<M: Message> AnyPublisher for Publisher<M> {
 
     fn unconfirmed(&self) -> (Arc<str>, usize) {
         (self.topic().clone(), self.depth())
+    }
+
+    fn poll_until_below(&mut self, context: &task::Context<'_>) -> Poll<()> {
+        Publisher::poll_until_below(self, context)
+    }
+
+    #[inline]
+    fn as_any(&mut self) -> &mut dyn Any {
+        self
     }
 }
 

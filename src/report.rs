@@ -18,6 +18,12 @@ pub enum Outcome {
         /// How often it had been restarted within its window.
         restarts: u32,
     },
+    /// It is [temporary](crate::Lifetime::Temporary), and failed, or its supervisor stopped it
+    /// because of another service.
+    NotRestarted {
+        /// The error or panic, or who stopped it.
+        reason: String,
+    },
     /// It had not ended at the deadline of the shutdown.
     Abandoned,
 }
@@ -46,6 +52,8 @@ pub struct ServiceReport {
     pub errors: u64,
     /// How often it panicked.
     pub panics: u64,
+    /// The last error or panic, with the place of the panic; `None` if it has never failed.
+    pub last_failure: Option<String>,
 }
 
 /// What the messages of a link go through.
@@ -205,6 +213,9 @@ impl fmt::Display for RingMemory {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StartWarning {
+    /// The program is built with `panic = "abort"`: a panic of a service ends the process, and
+    /// nothing restarts it.
+    PanicsAbort,
     /// The node has no services.
     EmptyNode {
         /// The node.
@@ -263,11 +274,28 @@ pub enum StartWarning {
         /// The services of this node that read dead letters.
         readers: Vec<String>,
     },
+    /// No service of the program publishes the topic of a fast handler.
+    UnusedFastHandler {
+        /// The handler.
+        handler: String,
+        /// The topic.
+        topic: String,
+        /// The name of its message.
+        message: &'static str,
+        /// A topic that services publish, whose name is much like this one.
+        nearest: Option<String>,
+    },
 }
 
 impl fmt::Display for StartWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            StartWarning::PanicsAbort => write!(
+                f,
+                "the program is built with `panic = \"abort\"`: a panic of a service ends the \
+                 process, and no supervisor restarts it; remove `panic` from the profile in \
+                 `Cargo.toml`"
+            ),
             StartWarning::EmptyNode { node } => write!(
                 f,
                 "node `{node}` has no services: add some to the builder, or to `services` of \
@@ -320,6 +348,18 @@ impl fmt::Display for StartWarning {
                  letters do not cross links",
                 do_to(readers, "subscribes", "subscribe").trim_end_matches(',')
             ),
+            StartWarning::UnusedFastHandler { handler, topic, message, nearest } => {
+                write!(
+                    f,
+                    "fast handler `{handler}` never runs: no service publishes its topic \
+                     `{topic}`: "
+                )?;
+                match nearest {
+                    Some(nearest) => write!(f, "did you mean `{nearest}`? Otherwise add one")?,
+                    None => write!(f, "add one")?,
+                }
+                write!(f, " with `emits({message})`, or call `Node::publisher_to`")
+            }
         }
     }
 }

@@ -18,11 +18,13 @@ use mycelium_core::Request;
 
 use crate::port::HasPorts;
 pub use error::{RequestError, Taken};
-pub(crate) use mailbox::{AnyMailbox, Mailbox, Mailboxes};
+pub(crate) use mailbox::{AnyMailbox, Mailbox, Mailboxes, Queued};
 pub use requester::{PendingReply, Requester};
+pub(crate) use requester::{Progress, closed};
 pub use responder::{Answering, Asked, Requests};
-pub(crate) use slot::Failure;
-pub(crate) use state::MailboxState;
+pub use slot::SlotPool;
+pub(crate) use slot::{Failure, Origin};
+pub(crate) use state::{MailboxState, Responders};
 
 /// The service declares that it requests `Q`.
 #[diagnostic::on_unimplemented(

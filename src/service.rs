@@ -1,9 +1,11 @@
 //! What a service is, and what it sees of its node: the trait that `#[service]` implements,
 //! [`Context`] (`environment` has its time, tasks, network and logs, `backpressure` what it knows
-//! of slow readers), and [`Life`], which supervision keeps from the first start to the last end.
+//! of slow readers, `handling` what it does with handlers), and [`Life`], which supervision keeps
+//! from the first start to the last end.
 
 mod backpressure;
 mod environment;
+mod handling;
 
 use std::cell::Cell;
 use std::fmt::Debug;
@@ -12,7 +14,6 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::task::Poll;
 
-use mycelium_bundle::Restart;
 use mycelium_core::{Message, Request, TraceContext};
 use mycelium_executor::Executor;
 use mycelium_transports::local::{EmitError, Publisher, Refusal, TaskBudget};
@@ -32,6 +33,7 @@ use crate::port::{EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn};
 use crate::request::{Answers, Asks, MailboxState, PendingReply, Requester, Requests};
 use crate::run_tasks::RunTasks;
 use crate::shared::{DeadLetterWriter, Shared};
+use crate::supervision::member::Member;
 
 /// A part of a node that reads and emits messages. [`#[service]`](macro@crate::service) implements
 /// it.
@@ -602,7 +604,8 @@ pub struct Life<S: Service> {
     pub(crate) inboxes: Vec<Arc<dyn AnyInbox>>,
     /// `None` if the service reads nothing that could become a dead letter.
     pub(crate) dead_letters: Option<DeadLetterWriter>,
-    pub(crate) restart: Restart,
+    /// Its place in the supervision of the node.
+    pub(crate) member: Member,
     /// Dropped last: when the node learns of the end of the service, all else is gone.
     pub(crate) exit: ExitGuard,
 }

@@ -2,15 +2,15 @@
 //! owner.
 //!
 //! Read in this order: `lifecycle` is how far the node is, `services` is how far each service is,
-//! `topics` has the topics and their publishers, `outside` the subscriptions outside the services,
-//! `peers` counts the connections with other nodes,
-//! `failure` is the error with which the node will end, `threads` has the threads that it started,
-//! `sinks` those that pass on what it knows of itself,
-//! `poll_mark` the words that its watchdog checks.
-//! [`Shared`] holds one of each, and has the operations that concern more than one. Nothing here
-//! knows a service's type, a single link, or the driver.
+//! `topics` has the topics and their publishers, `actors` its actors, `outside` the subscriptions
+//! outside the services, `peers` counts the connections with other nodes, `failure` is the error
+//! with which the node will end, `threads` has the threads that it started, `sinks` those that pass
+//! on what it knows of itself, `poll_mark` the words that its watchdog checks, `handler_mark` those
+//! of fast handlers. [`Shared`] holds one of each, and has the operations that concern more than
+//! one. Nothing here knows a service's type, a single link, or the driver.
 
 mod failure;
+mod handler_mark;
 mod lifecycle;
 mod outside;
 mod peers;
@@ -28,18 +28,22 @@ use mycelium_executor::Executor;
 use mycelium_transports::exchange::{LayoutMismatch, Notice};
 use mycelium_transports::local::{Eviction, OnStall, PressureChange, Publisher};
 
+use crate::actor::Actors;
 use crate::error::StartError;
 use crate::log;
 use crate::observe::Event;
 use crate::observers::Observers;
 use crate::plan::Plan;
 use crate::report::Outcome;
+use crate::supervision::member::Supervision;
+use crate::supervision::tree::AtTop;
 #[cfg(feature = "testing")]
 use crate::testing::Probe;
 use failure::Failure;
+pub(crate) use handler_mark::HandlersToWatch;
 pub(crate) use lifecycle::{Lifecycle, Phase};
 pub(crate) use peers::{Connections, Peers};
-pub(crate) use poll_mark::{PollMark, WatchdogHandle};
+pub(crate) use poll_mark::{NewMark, PollMark, WatchdogHandle, WatchedHandlers};
 pub(crate) use services::Runs;
 use services::Services;
 use sinks::Sinks;
@@ -57,8 +61,11 @@ pub(crate) struct Shared {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) services: Services,
     pub(crate) topics: Topics,
+    pub(crate) actors: Actors,
     pub(crate) peers: Arc<Peers>,
     pub(crate) failure: Failure,
+    /// Decides which of its services runs when.
+    pub(crate) supervision: Arc<Supervision>,
     /// The services' own threads.
     pub(crate) threads: Arc<Threads>,
     /// The threads that pass on what it knows of itself.
@@ -80,14 +87,16 @@ impl Shared {
         services: &[&str],
     ) -> Arc<Shared> {
         topics.set_executor(&executor);
-        observers.expect(services);
+        observers.expect(services, &plan.supervision);
         let others = services.iter().filter(|name| !plan.dead_letters.ends_last(name)).count();
         Arc::new(Shared {
             lifecycle: Lifecycle::new(&plan.node, observers),
             services: Services::new(services.len(), others),
+            actors: Actors::with(executor.clone(), topics.counters().clone()),
             topics,
             peers: Arc::default(),
             failure: Failure::default(),
+            supervision: Supervision::new(AtTop::Drain),
             threads: Arc::default(),
             sinks: Sinks::default(),
             watchdog: OnceLock::new(),
@@ -114,6 +123,11 @@ impl Shared {
     pub(crate) fn backs_off(&self, service: &str, error: &str, pause: Duration) {
         let event = Event::ServiceBackingOff { service, error, pause };
         self.lifecycle.observers.notify(&event);
+    }
+
+    /// A supervisor has ended a run of a service, because of another one.
+    pub(crate) fn halts(&self, service: &str, supervisor: &str) {
+        self.lifecycle.observers.notify(&Event::ServiceHalted { service, supervisor });
     }
 
     /// Observers of the node get the events of a service's publisher; the log gets evictions, too.

@@ -1,9 +1,10 @@
 //! The topology file: which services make up a node, and the settings of nodes, services, topics,
 //! subscriptions and links that differ from the defaults. `options` reads it, `include` its files,
 //! `document` their tables and variables (`substitution`). `sections` has the keys, `values` their
-//! types, `check` compares names, `execution`, `socket`, `hosts`, `tls`, `telemetry`, `links` and
-//! `legacy` answer questions about their keys, `requests` adds what requests between nodes need,
-//! `error` has the errors, `places` where in the file a setting is that an error is about.
+//! types, `check` compares names, `execution`, `socket`, `hosts`, `tls`, `telemetry`, `links`,
+//! `supervisors` and `legacy` answer questions about their keys, `requests` adds what requests
+//! between nodes need, `error` has the errors, `places` where in the file a setting is that an
+//! error is about.
 //!
 //! Without the feature `topology` this file is replaced by `topology/none.rs`, whose topology has
 //! the defaults.
@@ -35,6 +36,7 @@ mod socket;
 mod source;
 mod subscription;
 mod substitution;
+mod supervisors;
 mod telemetry;
 mod telemetry_section;
 mod tls;
@@ -44,7 +46,6 @@ mod values;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mycelium_bundle::Restart;
 use mycelium_transports::exchange::Redelivery;
 use mycelium_transports::local::{OnStall, Threshold};
 
@@ -212,17 +213,6 @@ impl Topology {
     pub(crate) fn place_of_port(&self, service: &str, port: &str) -> Option<String> {
         let topic = self.sections.service.get(service)?.ports.get(port)?;
         Some(self.file.location(topic.span()).to_string())
-    }
-
-    pub(crate) fn restart(&self, service: &str) -> Restart {
-        let default = Restart::default();
-        let Some(section) = self.sections.service.get(service) else { return default };
-        Restart {
-            limit: section.max_restarts.unwrap_or(default.limit),
-            window: section.restart_window.map_or(default.window, |span| span.0),
-            backoff: section.backoff.map_or(default.backoff, |span| span.0),
-            longest: section.max_backoff.map_or(default.longest, |span| span.0),
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What `#[service]` says about mistakes.
+//! What `#[service]` and `#[actor]` say about mistakes.
 
 #[test]
 fn c7_mistakes_are_compile_errors_that_say_what_to_do() {

@@ -5,6 +5,7 @@ use mycelium_core::ring::CapacityError;
 use mycelium_transports::local::TopicError;
 use thiserror::Error;
 
+use super::supervisor::SupervisorProblem;
 use crate::names::expected_instead_of;
 use crate::topology::{Problem, TopologyError};
 
@@ -233,6 +234,22 @@ pub enum BuildError {
         second: String,
         /// Where the topology places the service in the second one: file, line and column.
         place: Option<String>,
+    },
+    /// A fast handler has the name of another one, or its topic carries another message.
+    #[error("fast handler `{}` (`Builder::fast_handler`): {problem}", handler.escape_debug())]
+    FastHandler {
+        /// The handler.
+        handler: String,
+        /// The reason, and what was expected.
+        problem: String,
+    },
+    /// Supervisors do not fit together, or not to the services.
+    #[error("{}{problem}", at(place.as_deref()))]
+    Supervisor {
+        /// Where the topology has the supervisor or its child, if it does: file, line and column.
+        place: Option<String>,
+        /// The reason, and what was expected.
+        problem: Box<SupervisorProblem>,
     },
     /// Two executors have one name.
     #[error(

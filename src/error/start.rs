@@ -97,7 +97,10 @@ pub enum StartError {
         threads: Vec<String>,
     },
     /// A service failed more often than its limit of restarts, or with a permanent error.
-    #[error("service `{service}` failed permanently{}: {error}", after(*restarts, *window))]
+    #[error(
+        "service `{service}` failed permanently{}: {error}",
+        after(*restarts, *window, supervisor.as_deref())
+    )]
     ServiceFailed {
         /// The service.
         service: String,
@@ -107,6 +110,9 @@ pub enum StartError {
         restarts: u32,
         /// The window.
         window: Duration,
+        /// The supervisor whose limit was exceeded: the restarts are those of all of its children.
+        /// `None` if it was the service's own limit.
+        supervisor: Option<String>,
     },
     /// The executor ended, or dropped tasks, before the node had ended; or the node's own task
     /// panicked.
@@ -277,11 +283,13 @@ fn thread_hint(is_in_file: bool, error: &ThreadError) -> &'static str {
     }
 }
 
-fn after(restarts: u32, window: Duration) -> String {
+fn after(restarts: u32, window: Duration, supervisor: Option<&str>) -> String {
+    let by = supervisor.map_or_else(String::new, |name| format!(" by supervisor `{name}`"));
     match restarts {
-        0 => String::new(),
-        1 => format!(" after a restart within {window:?}"),
-        _ => format!(" after {restarts} restarts within {window:?}"),
+        0 if by.is_empty() => String::new(),
+        0 => format!(", and{by} it is not restarted"),
+        1 => format!(" after a restart{by} within {window:?}"),
+        _ => format!(" after {restarts} restarts{by} within {window:?}"),
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mycelium_bundle::Restart;
 #[cfg(feature = "topology")]
 use mycelium_core::Message;
 use mycelium_executor::Executor;
@@ -16,8 +17,9 @@ use super::legacy_services::{LegacyCodecs, LegacyService};
 use super::prepare::{Registered, StopHook};
 use super::request_links::{AddedService, RequestLinks};
 use super::telemetry::Telemetry;
-use crate::error::BuildError;
+use crate::error::{BuildError, SupervisorProblem};
 use crate::execution::Execution;
+use crate::fast_handler::FastHandlers;
 #[cfg(feature = "topology")]
 use crate::legacy::LegacyCodec;
 #[cfg(feature = "topology")]
@@ -28,6 +30,7 @@ use crate::plan::{Bindings, BoundPorts, Plan};
 use crate::report::StartWarning;
 use crate::service::Service;
 use crate::shared::Topics;
+use crate::supervision::{Lifetime, ServiceSetting, SupervisionPlan, Supervisor};
 use crate::topology::Topology;
 use crate::traces::Traces;
 
@@ -41,12 +44,18 @@ pub struct Builder {
     /// Service and port or topic, with the options of the subscription.
     subscriptions: BTreeMap<(String, String), SubscribeOptions>,
     executions: BTreeMap<String, Execution>,
+    supervisors: Vec<Supervisor>,
+    /// By service.
+    supervised: BTreeMap<String, ServiceSetting>,
+    /// Those that `supervised` names, with the method that did.
+    supervised_by: Vec<(String, &'static str)>,
     /// Topic and percentage.
     thresholds: BTreeMap<String, u32>,
     on_stall: BTreeMap<String, OnStall>,
     /// Topic and share.
     pub(super) latency_samples: BTreeMap<String, f64>,
     pub(super) traces: Traces,
+    pub(super) fast_handlers: FastHandlers,
     executors: Vec<(String, Arc<dyn Executor>)>,
     request_links: RequestLinks,
     #[cfg(feature = "topology")]
@@ -71,10 +80,14 @@ impl Node {
             bindings: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
             executions: BTreeMap::new(),
+            supervisors: Vec::new(),
+            supervised: BTreeMap::new(),
+            supervised_by: Vec::new(),
             thresholds: BTreeMap::new(),
             on_stall: BTreeMap::new(),
             latency_samples: BTreeMap::new(),
             traces: Traces::default(),
+            fast_handlers: FastHandlers::default(),
             executors: Vec::new(),
             request_links: RequestLinks::default(),
             #[cfg(feature = "topology")]
@@ -232,6 +245,71 @@ impl Builder {
     pub fn execution(mut self, service: &str, execution: Execution) -> Builder {
         self.executions.insert(service.to_owned(), execution);
         self
+    }
+
+    /// Adds a supervisor of services, with those that it supervises itself: see [`Supervisor`].
+    /// `[supervisor.NAME]` of the topology takes precedence, key by key.
+    #[must_use]
+    pub fn supervisor(mut self, supervisor: Supervisor) -> Builder {
+        self.supervisors.push(supervisor);
+        self
+    }
+
+    /// Sets when and how often a service is restarted. Keys of the topology take precedence, one by
+    /// one. By default ten times a minute; the limit of a service with a
+    /// [supervisor](Supervisor) is that of the supervisor.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use mycelium::{Context, Lifetime, Node, Restart, Result, service};
+    ///
+    /// struct Feed;
+    ///
+    /// #[service()]
+    /// impl Feed {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         let stream = ctx.connect("localhost:7400").await?;
+    ///         ctx.info("connected", stream);
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let node = Node::builder("main")
+    ///     .service(|| Feed)
+    ///     .restart("Feed", Restart { limit: 100, ..Restart::default() })
+    ///     .lifetime("Feed", Lifetime::Permanent)
+    ///     .start_deadline("Feed", Duration::from_secs(5))
+    ///     .build()?;
+    /// # Ok::<(), mycelium::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn restart(mut self, service: &str, restart: Restart) -> Builder {
+        self.supervised(service, "restart").restart = restart.into();
+        self
+    }
+
+    /// Sets whether a service is started again after its end: see [`Lifetime`]. The key `lifetime`
+    /// of the topology takes precedence. By default it runs until it returns `Ok`.
+    #[must_use]
+    pub fn lifetime(mut self, service: &str, lifetime: Lifetime) -> Builder {
+        self.supervised(service, "lifetime").lifetime = Some(lifetime);
+        self
+    }
+
+    /// Sets how long a run of a service may take until it has *started*: its first poll has
+    /// returned, and it has taken all of the subscriptions that it declares. A run that takes
+    /// longer is dropped, and has failed. The key `start_deadline` of the topology takes
+    /// precedence. By default there is none.
+    #[must_use]
+    pub fn start_deadline(mut self, service: &str, within: Duration) -> Builder {
+        self.supervised(service, "start_deadline").start_deadline = Some(within);
+        self
+    }
+
+    fn supervised(&mut self, service: &str, method: &'static str) -> &mut ServiceSetting {
+        self.supervised_by.push((service.to_owned(), method));
+        self.supervised.entry(service.to_owned()).or_default()
     }
 
     /// Sets the threshold of backpressure of a topic: the share of a publisher's ring, in percent,
@@ -474,6 +552,12 @@ impl Builder {
         let placed = self.topology.place(&self.name, &known)?;
         let warnings = self.unplaced().map(|service| StartWarning::UnplacedService { service });
         let mut warnings: Vec<_> = warnings.collect();
+        if cfg!(panic = "abort") {
+            warnings.push(StartWarning::PanicsAbort);
+        }
+        let known: BTreeSet<String> =
+            self.services.iter().map(|service| service.name.clone()).collect();
+        let known: BTreeSet<&str> = known.iter().map(String::as_str).collect();
         let mut services = self.services;
         if let Some(placed) = placed {
             let order: BTreeMap<&String, usize> =
@@ -485,6 +569,10 @@ impl Builder {
             let coded = self.executions.get(&service.name).cloned().unwrap_or_default();
             service.execution = self.topology.execution(&service.name, coded)?;
         }
+        let own = services.iter().map(|service| &*service.name).collect();
+        let coded = self.supervisors.into_iter().flat_map(Supervisor::settings).collect();
+        let supervision =
+            SupervisionPlan::new(&self.topology, coded, self.supervised, &known, &own)?;
         let watchdog = self.topology.watchdog(&self.name).or(self.watchdog);
         if let Some(share) = self.topology.sample() {
             self.traces.set_share(share);
@@ -500,11 +588,13 @@ impl Builder {
         let bound: Vec<_> = bound.collect();
         let mut plan =
             Plan::new(&self.name, self.topology, &all, &bound, tracer, self.latency_samples)?;
+        plan.supervision = supervision;
         plan.set_thresholds(self.thresholds, &all)?;
         plan.set_on_stall(self.on_stall, &all)?;
         warnings.extend(plan.warnings());
+        warnings.extend(self.fast_handlers.check(&all)?);
         let plan = Arc::new(plan);
-        let topics = Topics::new(plan.clone())?;
+        let topics = Topics::new(plan.clone(), self.fast_handlers)?;
         let Builder { executors, hooks, observers, telemetry, .. } = self;
         Ok(Node {
             plan,
@@ -607,7 +697,7 @@ impl Builder {
         bound.collect()
     }
 
-    /// Checks the executions and executors that the program sets.
+    /// Checks the executions, executors and lifetimes that the program sets.
     fn check_executions(&self, known: &[&str]) -> Result<(), BuildError> {
         for (service, execution) in &self.executions {
             let name = service.clone();
@@ -617,6 +707,14 @@ impl Builder {
             }
             if let Some(problem) = execution.problem() {
                 return Err(BuildError::Execution { service: name, problem });
+            }
+        }
+        for (service, method) in &self.supervised_by {
+            if !known.contains(&service.as_str()) {
+                let known = known.iter().map(|&name| name.to_owned()).collect();
+                let service = service.clone();
+                let problem = SupervisorProblem::UnknownService { method, service, known };
+                return Err(BuildError::Supervisor { place: None, problem: Box::new(problem) });
             }
         }
         let mut names = BTreeSet::new();

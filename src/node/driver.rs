@@ -124,6 +124,7 @@ impl Driver {
 
     async fn run(mut self, hooks: Vec<StopHook>) {
         let deadline = self.wait_for_services().await;
+        self.end_actors(deadline).await;
         self.shared.services.are_settled.store(true, Ordering::SeqCst);
         self.shared.topics.finish_outside_subscriptions();
         self.shared.lifecycle.reach(Phase::Draining);
@@ -139,6 +140,16 @@ impl Driver {
         self.wait_for_exporters().await;
         self.has_ended = true;
         // The drop of the driver finishes the node.
+    }
+
+    /// Ends the actors, after the services, which may send messages to them.
+    async fn end_actors(&self, deadline: Option<Duration>) {
+        let shared = &self.shared;
+        let left = match deadline {
+            Some(deadline) => deadline.saturating_sub(shared.executor.now()),
+            None => shared.shutdown_timeout(),
+        };
+        shared.actors.shutdown(left).await;
     }
 
     /// Waits until all services have ended or were abandoned. Returns the deadline of the shutdown,

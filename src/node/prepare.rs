@@ -17,6 +17,7 @@ use crate::plan::{BoundPorts, Ports};
 use crate::report::Outcome;
 use crate::service::{Context, Life, Service};
 use crate::shared::Shared;
+use crate::supervision::member::Member;
 use crate::wiring::Wiring;
 
 /// Runs after all services have ended.
@@ -43,8 +44,8 @@ impl Registered {
             ports,
             is_local: !S::is_send(),
             execution: Execution::default(),
-            prepare: Box::new(move |shared, links, service| {
-                prepare(shared, links, service, Box::new(factory))
+            prepare: Box::new(move |shared, links, service, member| {
+                prepare(shared, links, service, member, Box::new(factory))
             }),
         }
     }
@@ -59,7 +60,12 @@ impl Registered {
 }
 
 type Prepare = Box<
-    dyn FnOnce(&Arc<Shared>, &Arc<OnceLock<Links>>, Resolved) -> Result<Prepared, BuildError>
+    dyn FnOnce(
+            &Arc<Shared>,
+            &Arc<OnceLock<Links>>,
+            Resolved,
+            Member,
+        ) -> Result<Prepared, BuildError>
         + Send,
 >;
 
@@ -97,6 +103,7 @@ pub(super) fn prepare<S: Service>(
     shared: &Arc<Shared>,
     links: &Arc<OnceLock<Links>>,
     service: Resolved,
+    member: Member,
     factory: Box<dyn FnMut() -> S + Send>,
 ) -> Result<Prepared, BuildError> {
     let Resolved { name, ports, execution, executor } = service;
@@ -121,12 +128,13 @@ pub(super) fn prepare<S: Service>(
         ),
         inboxes,
         dead_letters,
-        restart: shared.plan.topology.restart(&name),
+        member,
         exit: ExitGuard {
             shared: shared.clone(),
             links: links.clone(),
             service: name.clone(),
             outcome: Outcome::Abandoned,
+            limit: None,
         },
     });
     Ok(Prepared {

@@ -9,6 +9,7 @@ use mycelium_transports::counters::{Metric, Reading};
 use mycelium_transports::local::{Publisher, SubscribeOptions};
 
 use super::placing::Placement;
+use crate::actor::Actors;
 use crate::error::{BuildError, Result, ShuttingDown, StartError, SubscribeError};
 use crate::health::Health;
 use crate::inbox::Subscription;
@@ -81,10 +82,18 @@ impl Running {
         let counters = self.counters();
         let services = self.shared.services.ended().into_iter().map(|(name, outcome)| {
             let Runs { starts, errors, panics } = self.shared.services.runs_of(&name);
-            ServiceReport { name, outcome, starts, errors, panics }
+            let last_failure = self.shared.services.last_failure(&name);
+            ServiceReport { name, outcome, starts, errors, panics, last_failure }
         });
         let services = services.collect();
         Ok(Report { services, counters })
+    }
+
+    /// The actors of this node. They end when its services have ended: each handles what is in its
+    /// mailbox, within the deadline of the shutdown.
+    #[must_use]
+    pub fn actors(&self) -> Actors {
+        self.shared.actors.clone()
     }
 
     /// Ready when this node has met all nodes that it reads from, and all that read from it. No

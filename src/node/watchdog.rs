@@ -1,5 +1,5 @@
-//! The watchdog: a thread that reports services whose polls last too long. Nothing else runs on the
-//! thread of such a poll.
+//! The watchdog: a thread that reports services whose polls last too long, and fast handlers that
+//! do. Nothing else runs on the thread of such a poll.
 //!
 //! `shared/poll_mark.rs` has the words that it checks, and how a poll wakes it.
 
@@ -14,7 +14,7 @@ use mycelium_transports::counters::{Line, WatchdogValue};
 
 use crate::log;
 use crate::observe::Event;
-use crate::shared::{ABANDON_WITHIN, PollMark, Shared, WatchdogHandle};
+use crate::shared::{ABANDON_WITHIN, NewMark, PollMark, Shared, WatchdogHandle, WatchedHandlers};
 
 /// The shortest time between two checks.
 const OFTENEST: Duration = Duration::from_millis(1);
@@ -24,22 +24,39 @@ pub(super) struct Watchdog {
     shared: Arc<Shared>,
     handle: Arc<WatchdogHandle>,
     limit: Duration,
-    services: Vec<Watched>,
+    watched: Vec<Watched>,
     /// The time at which it first saw the shutdown.
     shut_down_at: Option<Duration>,
 }
 
-/// A service or a child task of it, and what the last check found.
+/// A mark, and the result of the last check of it.
 struct Watched {
-    /// The name of the service.
-    name: String,
+    subject: Subject,
     mark: Arc<PollMark>,
-    /// `None` for a child task: those of a service count in its line.
-    line: Option<Line<WatchdogValue>>,
     /// Its word at the last check, and when this value was first seen.
     polls: u64,
     since: Duration,
     hangs: bool,
+}
+
+/// The owner of a mark.
+enum Subject {
+    /// The polls of a service, with its name.
+    Service(String, Line<WatchdogValue>),
+    /// Those of a child task of this service. They count in the line of the service.
+    Child(String),
+    /// The fast handlers of a publisher.
+    Handlers(Arc<WatchedHandlers>),
+}
+
+impl Subject {
+    /// The service whose polls they are.
+    fn service(&self) -> Option<&str> {
+        match self {
+            Subject::Service(name, _) | Subject::Child(name) => Some(name),
+            Subject::Handlers(_) => None,
+        }
+    }
 }
 
 impl Watchdog {
@@ -51,12 +68,13 @@ impl Watchdog {
         services: impl Iterator<Item = (String, Arc<PollMark>)>,
     ) -> Result<(), ThreadError> {
         let watched = |(name, mark)| {
-            let line = Some(shared.topics.counters().line(&format!("service={name}")));
-            Watched { name, mark, line, polls: 0, since: Duration::ZERO, hangs: false }
+            let line = shared.topics.counters().line(&format!("service={name}"));
+            let subject = Subject::Service(name, line);
+            Watched { subject, mark, polls: 0, since: Duration::ZERO, hangs: false }
         };
-        let services = services.map(watched).collect();
+        let watched = services.map(watched).collect();
         let (node, handle) = (shared.clone(), handle.clone());
-        let mut watchdog = Watchdog { shared: node, handle, limit, services, shut_down_at: None };
+        let mut watchdog = Watchdog { shared: node, handle, limit, watched, shut_down_at: None };
         let name = format!("watch-{}", shared.plan.node).replace(char::is_control, "_");
         let thread = Thread { name, ..Thread::default() };
         let thread_guard = watchdog.handle.threads.start(&thread.name);
@@ -78,69 +96,56 @@ impl Watchdog {
                 }
                 thread::park_timeout(pause);
             } else {
-                let Watchdog { handle, services, .. } = self;
-                let is_in_poll = |service: &Watched| service.mark.is_in_poll();
-                handle.sleep(|| !handle.has_new_children() && !services.iter().any(is_in_poll));
+                let Watchdog { handle, watched, .. } = self;
+                let is_in_poll = |it: &Watched| it.mark.is_in_poll();
+                handle.sleep(|| !handle.has_new_marks() && !watched.iter().any(is_in_poll));
             }
         }
     }
 
-    /// Checks all services and their child tasks. Returns whether any is in a poll.
+    /// Checks all marks. Returns whether anything runs.
     fn check(&mut self) -> bool {
         let now = self.shared.executor.now();
-        let mut any = false;
-        let children = self.handle.new_children().into_iter().map(|(name, mark)| {
-            let (polls, since, hangs) = (mark.polls(), now, false);
-            Watched { name, mark, line: None, polls, since, hangs }
+        let new = self.handle.new_marks().into_iter().map(|mark| {
+            let (subject, mark) = match mark {
+                NewMark::Child(name, mark) => (Subject::Child(name), mark),
+                NewMark::Handlers(handlers, mark) => (Subject::Handlers(handlers), mark),
+            };
+            Watched { subject, polls: mark.polls(), mark, since: now, hangs: false }
         });
-        self.services.extend(children);
+        self.watched.extend(new);
+        let mut any = false;
         let mut hanging_children = Vec::new();
-        for service in &mut self.services {
-            let polls = service.mark.polls();
-            let lasted = now.saturating_sub(service.since);
-            if polls != service.polls {
-                if std::mem::take(&mut service.hangs) {
-                    log::warn!(
-                        service = service.name,
-                        ?lasted,
-                        "a poll of the service has ended, after it hung"
-                    );
-                    let service = &service.name;
-                    self.shared.lifecycle.observers.notify(&Event::PollEnded { service, lasted });
+        for watched in &mut self.watched {
+            let polls = watched.mark.polls();
+            let lasted = now.saturating_sub(watched.since);
+            if polls != watched.polls {
+                if std::mem::take(&mut watched.hangs) {
+                    report_end(&self.shared, &watched.subject, lasted);
                 }
-                (service.polls, service.since) = (polls, now);
-            } else if polls % 2 == 1 && !service.hangs && lasted >= self.limit {
-                service.hangs = true;
-                let (line, service, limit) = (&service.line, &service.name, self.limit);
-                if let Some(line) = line {
-                    line.add(WatchdogValue::LongPolls, 1);
-                    log::warn!(
-                        service,
-                        ?limit,
-                        "a poll of the service hangs: nothing else runs on its thread"
-                    );
-                } else {
+                (watched.polls, watched.since) = (polls, now);
+            } else if polls % 2 == 1 && !watched.hangs && lasted >= self.limit {
+                watched.hangs = true;
+                if let Subject::Child(service) = &watched.subject {
                     hanging_children.push(service.clone());
-                    log::warn!(
-                        service,
-                        ?limit,
-                        "a poll of a child task of the service hangs: nothing else runs on its thread"
-                    );
                 }
-                self.shared.lifecycle.observers.notify(&Event::PollHangs { service, limit });
+                report_hang(&self.shared, &watched.subject, self.limit);
             }
             any |= polls % 2 == 1;
         }
         for child in hanging_children {
-            let mut lines = self.services.iter().filter(|service| service.name == child);
-            if let Some(line) = lines.find_map(|service| service.line.as_ref()) {
-                line.add(WatchdogValue::LongPolls, 1);
-            }
+            let line = self.watched.iter().find_map(|watched| match &watched.subject {
+                Subject::Service(name, line) if *name == child => Some(line),
+                Subject::Service(..) | Subject::Child(_) | Subject::Handlers(_) => None,
+            });
+            line.inspect(|line| line.add(WatchdogValue::LongPolls, 1));
         }
-        // A child task that has ended has dropped its mark.
-        let has_ended =
-            |child: &Watched| child.line.is_none() && Arc::strong_count(&child.mark) == 1;
-        self.services.retain(|service| service.hangs || !has_ended(service));
+        // A child task or a publisher that has ended has dropped its mark.
+        let has_ended = |it: &Watched| match it.subject {
+            Subject::Service(..) => false,
+            Subject::Child(_) | Subject::Handlers(_) => Arc::strong_count(&it.mark) == 1,
+        };
+        self.watched.retain(|watched| watched.hangs || !has_ended(watched));
         any
     }
 
@@ -155,15 +160,69 @@ impl Watchdog {
         let now = self.shared.executor.now();
         let since = *self.shut_down_at.get_or_insert(now);
         let timeout = self.shared.shutdown_timeout() + 2 * ABANDON_WITHIN;
-        now.saturating_sub(since) >= timeout && self.services.iter().any(|service| service.hangs)
+        now.saturating_sub(since) >= timeout && self.hanging_services().next().is_some()
     }
 
     /// Ends the node in place of the driver, so that its owner learns which services hang.
     fn end_node(&self) {
-        let hanging = self.services.iter().filter(|service| service.hangs);
-        let names: BTreeSet<String> = hanging.map(|service| service.name.clone()).collect();
+        let names: BTreeSet<String> = self.hanging_services().map(str::to_owned).collect();
         self.shared.abandon(names.into_iter().collect());
         self.shared.sinks.stop();
         self.shared.lifecycle.finish();
+    }
+
+    fn hanging_services(&self) -> impl Iterator<Item = &str> {
+        let hanging = self.watched.iter().filter(|watched| watched.hangs);
+        hanging.filter_map(|watched| watched.subject.service())
+    }
+}
+
+/// Reports what takes too long.
+fn report_hang(shared: &Shared, subject: &Subject, limit: Duration) {
+    let observers = &shared.lifecycle.observers;
+    match subject {
+        Subject::Service(service, line) => {
+            line.add(WatchdogValue::LongPolls, 1);
+            log::warn!(
+                service,
+                ?limit,
+                "a poll of the service hangs: nothing else runs on its thread"
+            );
+            observers.notify(&Event::PollHangs { service, limit });
+        }
+        Subject::Child(service) => {
+            log::warn!(
+                service,
+                ?limit,
+                "a poll of a child task of the service hangs: nothing else runs on its thread"
+            );
+            observers.notify(&Event::PollHangs { service, limit });
+        }
+        Subject::Handlers(handlers) => {
+            let (topic, publisher) = (&*handlers.topic, &*handlers.publisher);
+            let handler = handlers.running();
+            log::warn!(
+                handler,
+                topic,
+                publisher,
+                ?limit,
+                "a fast handler hangs: nothing else runs on the thread of its publisher"
+            );
+            observers.notify(&Event::FastHandlerHangs { handler, topic, publisher, limit });
+        }
+    }
+}
+
+/// Reports that it has ended.
+fn report_end(shared: &Shared, subject: &Subject, lasted: Duration) {
+    match subject {
+        Subject::Service(service, _) | Subject::Child(service) => {
+            log::warn!(service, ?lasted, "a poll of the service has ended, after it hung");
+            shared.lifecycle.observers.notify(&Event::PollEnded { service, lasted });
+        }
+        Subject::Handlers(handlers) => {
+            let (topic, publisher) = (&*handlers.topic, &*handlers.publisher);
+            log::warn!(topic, publisher, ?lasted, "a fast handler has ended, after it hung");
+        }
     }
 }

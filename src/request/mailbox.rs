@@ -16,10 +16,10 @@ use super::state::MailboxState;
 use super::traces::RequestTraces;
 
 /// A request in a mailbox. If it is dropped there, its requester learns that nobody takes it.
-pub(super) struct Queued<Q: Request>(Option<Replying<Owner, Q, Q::Reply>>);
+pub(crate) struct Queued<Q: Request>(Option<Replying<Owner, Q, Q::Reply>>);
 
 impl<Q: Request> Queued<Q> {
-    pub(super) fn new(request: Replying<Owner, Q, Q::Reply>) -> Queued<Q> {
+    pub(crate) fn new(request: Replying<Owner, Q, Q::Reply>) -> Queued<Q> {
         Queued(Some(request))
     }
 
@@ -27,6 +27,15 @@ impl<Q: Request> Queued<Q> {
     #[inline]
     pub(super) fn take(mut self) -> Option<Replying<Owner, Q, Q::Reply>> {
         self.0.take().filter(Replying::take)
+    }
+
+    /// The request, and whether its requester still waits: then it is taken.
+    #[inline]
+    #[allow(clippy::type_complexity)]
+    pub(super) fn open(mut self) -> Option<(Replying<Owner, Q, Q::Reply>, bool)> {
+        let request = self.0.take()?;
+        let is_taken = request.take();
+        Some((request, is_taken))
     }
 
     /// The request was not sent.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mycelium_core::Request;
 use mycelium_core::channel::mpmc::Sender;
-use mycelium_core::channel::reply::{Awaiting, Outcome, ReplySlot, Replying};
+use mycelium_core::channel::reply::{Awaiting, Outcome};
 use mycelium_core::ring::PushError;
 use mycelium_core::wait::{SpinResult, SpinWait, WaitStrategy};
 use mycelium_executor::{Executor, SendFuture};
@@ -17,12 +17,9 @@ use mycelium_transports::local::TaskBudget;
 
 use super::error::{RequestError, Taken};
 use super::mailbox::{Mailbox, Queued};
-use super::slot::{Failure, Origin, Owner};
+use super::slot::{Failure, Origin, Owner, SlotPool, SlotSides};
 use super::state::MailboxState;
 use super::traces::RequestTraces;
-
-/// The most slots that a requester keeps: as many requests at a time allocate nothing.
-const SLOTS: usize = 64;
 
 /// Makes requests of one type. A service has one for each type that it declares, and uses it by
 /// [`Context::request`](crate::Context::request). For child tasks and code outside the services
@@ -41,9 +38,7 @@ pub struct Requester<Q: Request> {
     role: Role,
     /// Known from the first request on.
     origin: Option<Arc<Origin>>,
-    slots: Vec<ReplySlot<Owner, Q, Q::Reply>>,
-    /// The slot that was used longest ago.
-    next: usize,
+    slots: SlotPool<Q>,
     /// If the topic is traced.
     traces: Option<RequestTraces>,
 }
@@ -72,22 +67,9 @@ impl<Q: Request> Requester<Q> {
             Role::Child(_) => {}
         }
         let sender = mailbox.sender();
-        let slots = Vec::new();
         let is_line_shared = matches!(role, Role::Child(_));
-        let (origin, next, traces) = (None, 0, mailbox.traces());
-        Requester {
-            mailbox,
-            sender,
-            name,
-            line,
-            is_line_shared,
-            wait,
-            role,
-            origin,
-            slots,
-            next,
-            traces,
-        }
+        let (origin, slots, traces) = (None, SlotPool::default(), mailbox.traces());
+        Requester { mailbox, sender, name, line, is_line_shared, wait, role, origin, slots, traces }
     }
 
     /// That of a service.
@@ -144,71 +126,43 @@ impl<Q: Request> Requester<Q> {
                 Progress::Ended(RequestError::Refused(request))
             }
             Err(PushError::Full(queued)) => {
-                let (sender, queued) = (self.sender.clone(), Some(queued));
-                Progress::Full(Box::new(RoomWait { sender, queued }))
+                let mut sender = self.sender.clone();
+                Progress::Full(Box::pin(async move { sender.send(queued).await.is_ok() }))
             }
             Err(PushError::Closed(queued)) => {
                 queued.withdraw();
                 Progress::Ended(closed(self.mailbox.state()))
             }
         };
-        PendingReply { awaiting, progress, spin: SpinWait::new(self.wait), deadline: None }
+        PendingReply::new(awaiting, progress, self.wait)
     }
 
     /// A request that is refused, because the service should end.
     pub(crate) fn refuse(&mut self, request: Q, executor: &Arc<dyn Executor>) -> PendingReply<Q> {
         let (awaiting, _) = self.open(request, executor);
-        let progress = Progress::Ended(RequestError::ShuttingDown);
-        PendingReply { awaiting, progress, spin: SpinWait::new(self.wait), deadline: None }
+        PendingReply::new(awaiting, Progress::Ended(RequestError::ShuttingDown), self.wait)
     }
 
-    /// Counts a request, and opens a slot for it: the one that was used longest ago if nobody else
-    /// has it any more, or a new one.
-    #[allow(clippy::type_complexity)]
-    fn open(
-        &mut self,
-        request: Q,
-        executor: &Arc<dyn Executor>,
-    ) -> (Awaiting<Owner, Q, Q::Reply>, Replying<Owner, Q, Q::Reply>) {
+    /// Counts a request, and opens a slot for it.
+    fn open(&mut self, request: Q, executor: &Arc<dyn Executor>) -> SlotSides<Q> {
         match self.is_line_shared {
             true => self.line.count(RequesterValue::Requested),
             false => self.line.add(RequesterValue::Requested, 1),
         }
-        let oldest = self.slots.get_mut(self.next);
-        let sides = match oldest.and_then(|oldest| oldest.open(request)) {
-            Some(sides) => sides,
-            None => self.open_new(request, executor),
-        };
-        self.next = if self.next + 1 < self.slots.len() { self.next + 1 } else { 0 };
-        let owner = sides.0.owner();
-        owner.renew();
-        if let Some(traces) = &mut self.traces {
-            owner.trace.set(traces.next(&self.name));
-        }
-        sides
-    }
-
-    #[cold]
-    #[allow(clippy::type_complexity)]
-    fn open_new(
-        &mut self,
-        request: Q,
-        executor: &Arc<dyn Executor>,
-    ) -> (Awaiting<Owner, Q, Q::Reply>, Replying<Owner, Q, Q::Reply>) {
-        let origin = self.origin.get_or_insert_with(|| {
-            Arc::new(Origin {
-                mailbox: self.mailbox.state().clone(),
-                name: self.name.clone(),
-                executor: executor.clone(),
-                line: self.line.clone(),
-            })
+        let Requester { mailbox, name, line, origin, slots, traces, .. } = self;
+        let sides = slots.open(request, || {
+            let origin = origin.get_or_insert_with(|| {
+                Arc::new(Origin {
+                    mailbox: mailbox.state().clone(),
+                    name: name.clone(),
+                    executor: executor.clone(),
+                    line: line.clone(),
+                })
+            });
+            origin.clone()
         });
-        let mut slot = ReplySlot::new(Owner::new(origin.clone()), request);
-        let sides = slot.open(request).expect("it is new");
-        if self.slots.len() < SLOTS {
-            self.slots.insert(self.next, slot);
-        } else {
-            self.slots[self.next] = slot;
+        if let Some(traces) = traces {
+            sides.0.owner().trace.set(traces.next(name));
         }
         sides
     }
@@ -242,29 +196,16 @@ pub struct PendingReply<Q: Request> {
     deadline: Option<Deadline>,
 }
 
-enum Progress<Q: Request> {
-    /// The mailbox was full.
-    Full(Box<RoomWait<Q>>),
+pub(crate) enum Progress<Q: Request> {
+    /// The mailbox was full. The future sends the request when there is room, and returns false if
+    /// nobody will take it. If it is dropped, the request is not sent.
+    Full(SendFuture<bool>),
     /// The request was sent.
     Waiting,
     /// It was not.
     Ended(RequestError<Q>),
     /// The result was returned.
     Done,
-}
-
-/// A wait for room in the mailbox.
-struct RoomWait<Q: Request> {
-    sender: Sender<Queued<Q>>,
-    /// `None` once it was sent.
-    queued: Option<Queued<Q>>,
-}
-
-impl<Q: Request> RoomWait<Q> {
-    /// The request is not sent.
-    fn withdraw(&mut self) {
-        self.queued.take().into_iter().for_each(Queued::withdraw);
-    }
 }
 
 struct Deadline {
@@ -274,6 +215,14 @@ struct Deadline {
 }
 
 impl<Q: Request> PendingReply<Q> {
+    pub(crate) fn new(
+        awaiting: Awaiting<Owner, Q, Q::Reply>,
+        progress: Progress<Q>,
+        wait: WaitStrategy,
+    ) -> PendingReply<Q> {
+        PendingReply { awaiting, progress, spin: SpinWait::new(wait), deadline: None }
+    }
+
     /// Waits at most for `duration`, from now on, for room in the mailbox and for the reply. If no
     /// service has taken the request by then, none will.
     ///
@@ -315,16 +264,13 @@ impl<Q: Request> PendingReply<Q> {
     ) -> Poll<Result<Q::Reply, RequestError<Q>>> {
         match &mut self.progress {
             Progress::Ended(error) => return Poll::Ready(Err(*error)),
-            Progress::Full(waiting) => {
-                match waiting.sender.poll_send(context, &mut waiting.queued) {
-                    Poll::Ready(Ok(())) => self.progress = Progress::Waiting,
-                    Poll::Ready(Err(back)) => {
-                        back.0.withdraw();
-                        return Poll::Ready(Err(closed(&self.awaiting.owner().origin.mailbox)));
-                    }
-                    Poll::Pending => {}
+            Progress::Full(sending) => match sending.as_mut().poll(context) {
+                Poll::Ready(true) => self.progress = Progress::Waiting,
+                Poll::Ready(false) => {
+                    return Poll::Ready(Err(closed(&self.awaiting.owner().origin.mailbox)));
                 }
-            }
+                Poll::Pending => {}
+            },
             Progress::Waiting => {}
             Progress::Done => panic!("a reply was polled after it had been returned"),
         }
@@ -411,10 +357,7 @@ impl<Q: Request> PendingReply<Q> {
             false => RequestError::Deadline { taken: Taken::No, within },
         };
         Poll::Ready(Err(match std::mem::replace(&mut self.progress, Progress::Done) {
-            Progress::Full(mut waiting) => {
-                waiting.withdraw();
-                not_taken
-            }
+            Progress::Full(_) => not_taken,
             _ => match self.awaiting.cancel() {
                 Some(Outcome::Queued) => not_taken,
                 Some(_) if mailbox.is_remote.get() => {
@@ -446,7 +389,7 @@ impl<Q: Request> PendingReply<Q> {
 }
 
 /// The error of a request whose mailbox is closed.
-fn closed<Q: Request>(mailbox: &MailboxState) -> RequestError<Q> {
+pub(crate) fn closed<Q: Request>(mailbox: &MailboxState) -> RequestError<Q> {
     if mailbox.shuts_down.get() { RequestError::ShuttingDown } else { RequestError::Gone }
 }
 
@@ -471,8 +414,7 @@ impl<Q: Request> Drop for PendingReply<Q> {
     fn drop(&mut self) {
         match &mut self.progress {
             Progress::Done => return,
-            Progress::Full(waiting) => waiting.withdraw(),
-            Progress::Waiting | Progress::Ended(_) => {
+            Progress::Full(_) | Progress::Waiting | Progress::Ended(_) => {
                 if matches!(self.awaiting.cancel(), Some(Outcome::Taken)) {
                     self.awaiting.owner().origin.mailbox.cancel();
                 }

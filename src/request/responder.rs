@@ -14,7 +14,7 @@ use mycelium_core::{Request, TraceContext};
 use mycelium_transports::counters::{Line, RequesterValue, ResponderValue};
 use mycelium_transports::local::{TaskBudget, Undelivered};
 
-use super::mailbox::{Mailbox, Taker};
+use super::mailbox::{Mailbox, Queued, Taker};
 use super::slot::{Failure, Owner};
 use super::state::MailboxState;
 use super::traces::TakenTraces;
@@ -30,6 +30,7 @@ struct AnsweringState<Q: Request> {
     name: String,
     receiver: Mutex<Taker<Q>>,
     was_taken: AtomicBool,
+    taken_by_run: AtomicBool,
     /// Its number in the mailbox.
     number: usize,
     /// If the topic is traced.
@@ -47,15 +48,25 @@ impl<Q: Request> Answering<Q> {
         let mut receiver = mailbox.taker();
         receiver.set_wait_strategy(wait);
         let (receiver, was_taken) = (Mutex::new(receiver), AtomicBool::new(false));
+        let taken_by_run = AtomicBool::new(false);
         let traces = mailbox.is_traced().then(|| TakenTraces::new(Q::TOPIC, budget.clone()));
         let mailbox = mailbox.state().clone();
         let number = mailbox.responders.add(line);
-        Answering(Arc::new(AnsweringState { mailbox, name, receiver, was_taken, number, traces }))
+        Answering(Arc::new(AnsweringState {
+            mailbox,
+            name,
+            receiver,
+            was_taken,
+            taken_by_run,
+            number,
+            traces,
+        }))
     }
 
     pub(crate) fn requests(&self) -> Requests<Q> {
-        let AnsweringState { receiver, was_taken, mailbox, number, traces, .. } = &*self.0;
-        was_taken.store(true, Ordering::Relaxed);
+        let AnsweringState { receiver, mailbox, number, traces, .. } = &*self.0;
+        self.0.was_taken.store(true, Ordering::Relaxed);
+        self.0.taken_by_run.store(true, Ordering::Relaxed);
         let receiver = receiver.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (mailbox, traces) = (mailbox.clone(), traces.clone());
         Requests { receiver, mailbox, number: *number, taken: 0, traces }
@@ -79,7 +90,13 @@ impl<Q: Request> AnyInbox for AnsweringState<Q> {
         self.was_taken.load(Ordering::Relaxed)
     }
 
-    fn begin_run(&self) {}
+    fn is_taken(&self) -> bool {
+        self.taken_by_run.load(Ordering::Relaxed)
+    }
+
+    fn begin_run(&self) {
+        self.taken_by_run.store(false, Ordering::Relaxed);
+    }
 
     fn depth(&self) -> usize {
         self.receiver.lock().unwrap_or_else(PoisonError::into_inner).len()
@@ -87,6 +104,8 @@ impl<Q: Request> AnyInbox for AnsweringState<Q> {
 
     /// The requests that the run held were dropped with it, or are kept for the next one.
     fn fail(&self) {}
+
+    fn interrupt(&self) {}
 
     fn finish_message(&self) {}
 
@@ -144,8 +163,7 @@ impl<Q: Request> Requests<Q> {
                                 let owner = request.owner();
                                 traces.take(&owner.origin.name, owner.trace.get());
                             }
-                            let asked = Asked { request: Some(request), responder: self.number };
-                            return Poll::Ready(Some(asked));
+                            return Poll::Ready(Some(Asked::new(request, self.number)));
                         }
                         None => self.count(ResponderValue::Cancelled),
                     }
@@ -194,6 +212,19 @@ impl<Q: Request> fmt::Debug for Requests<Q> {
     }
 }
 
+impl<Q: Request> Queued<Q> {
+    /// The request, for the one who answers with this number, if its requester still waits. It is
+    /// counted.
+    #[inline]
+    pub(crate) fn accept(self, responder: usize) -> Option<Asked<Q>> {
+        let (request, is_taken) = self.open()?;
+        let responders = &request.owner().origin.mailbox.responders;
+        let value = if is_taken { ResponderValue::Taken } else { ResponderValue::Cancelled };
+        responders.count(responder, value);
+        is_taken.then(|| Asked::new(request, responder))
+    }
+}
+
 /// A request that a service holds. It is the request (by `Deref`), and is answered by
 /// [`reply`](Asked::reply).
 ///
@@ -208,6 +239,11 @@ pub struct Asked<Q: Request> {
 }
 
 impl<Q: Request> Asked<Q> {
+    /// A request that was taken by the one with this number.
+    pub(super) fn new(request: Replying<Owner, Q, Q::Reply>, responder: usize) -> Asked<Q> {
+        Asked { request: Some(request), responder }
+    }
+
     /// Replies. Returns whether the requester still waits for it; a reply that came too late is
     /// discarded and counted.
     pub fn reply(mut self, reply: Q::Reply) -> bool {

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use mycelium_core::Request;
+use mycelium_core::channel::reply::{Awaiting, ReplySlot, Replying};
 use mycelium_executor::Executor;
 use mycelium_transports::counters::{Line, RequesterValue};
 use mycelium_transports::local::TraceCell;
@@ -51,13 +53,13 @@ impl Failure {
 }
 
 /// What all requests of one requester share.
-pub(super) struct Origin {
-    pub(super) mailbox: Arc<MailboxState>,
+pub(crate) struct Origin {
+    pub(crate) mailbox: Arc<MailboxState>,
     /// The name of the requester.
-    pub(super) name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// That of the thread where the requester runs.
-    pub(super) executor: Arc<dyn Executor>,
-    pub(super) line: Arc<Line<RequesterValue>>,
+    pub(crate) executor: Arc<dyn Executor>,
+    pub(crate) line: Arc<Line<RequesterValue>>,
 }
 
 impl Origin {
@@ -67,8 +69,8 @@ impl Origin {
 }
 
 /// What both sides of a slot know of the request.
-pub(super) struct Owner {
-    pub(super) origin: Arc<Origin>,
+pub(crate) struct Owner {
+    pub(crate) origin: Arc<Origin>,
     /// When its requester will no longer wait, in nanoseconds of its executor; `u64::MAX` if it has
     /// no deadline.
     ends_at: AtomicU64,
@@ -100,5 +102,57 @@ impl Owner {
         }
         let now = u64::try_from(self.origin.executor.now().as_nanos()).unwrap_or(u64::MAX);
         ends_at.saturating_sub(now)
+    }
+}
+
+/// The most slots that a requester keeps: as many requests at a time allocate nothing.
+const SLOTS: usize = 64;
+
+/// Both sides of an open slot.
+pub(crate) type SlotSides<Q> =
+    (Awaiting<Owner, Q, <Q as Request>::Reply>, Replying<Owner, Q, <Q as Request>::Reply>);
+
+/// The slots of one requester, which are used again.
+pub struct SlotPool<Q: Request> {
+    slots: Vec<ReplySlot<Owner, Q, Q::Reply>>,
+    /// The slot that was used longest ago.
+    next: usize,
+}
+
+impl<Q: Request> Default for SlotPool<Q> {
+    fn default() -> SlotPool<Q> {
+        SlotPool { slots: Vec::new(), next: 0 }
+    }
+}
+
+impl<Q: Request> SlotPool<Q> {
+    /// Opens a slot for a request: the one that was used longest ago if nobody else has it any
+    /// more, or a new one.
+    #[inline]
+    pub(crate) fn open(
+        &mut self,
+        request: Q,
+        origin: impl FnOnce() -> Arc<Origin>,
+    ) -> SlotSides<Q> {
+        let oldest = self.slots.get_mut(self.next);
+        let sides = match oldest.and_then(|oldest| oldest.open(request)) {
+            Some(sides) => sides,
+            None => self.open_new(request, origin()),
+        };
+        self.next = if self.next + 1 < self.slots.len() { self.next + 1 } else { 0 };
+        sides.0.owner().renew();
+        sides
+    }
+
+    #[cold]
+    fn open_new(&mut self, request: Q, origin: Arc<Origin>) -> SlotSides<Q> {
+        let mut slot = ReplySlot::new(Owner::new(origin), request);
+        let sides = slot.open(request).expect("it is new");
+        if self.slots.len() < SLOTS {
+            self.slots.insert(self.next, slot);
+        } else {
+            self.slots[self.next] = slot;
+        }
+        sides
     }
 }

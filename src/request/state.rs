@@ -1,7 +1,7 @@
 //! What a mailbox is like, for those who wait for a reply.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
 use futures_util::task::AtomicWaker;
@@ -23,7 +23,7 @@ pub(crate) struct MailboxState {
     /// Requests that were sent to that node are cancelled.
     cancelled: Cancelled,
     /// Those who answer.
-    pub(super) responders: Responders,
+    pub(super) responders: Arc<Responders>,
 }
 
 /// How many responders one block has.
@@ -32,14 +32,14 @@ const RESPONDERS: usize = 8;
 /// The counters of those who answer a topic, by number, so that a request that is held needs no
 /// handle of its own. None is removed: a service has one for as long as the node lives.
 #[derive(Debug, Default)]
-pub(super) struct Responders {
+pub(crate) struct Responders {
     lines: [OnceLock<Line<ResponderValue>>; RESPONDERS],
     next: OnceLock<Box<Responders>>,
 }
 
 impl Responders {
     /// Adds one, and returns its number.
-    pub(super) fn add(&self, mut line: Line<ResponderValue>) -> usize {
+    pub(crate) fn add(&self, mut line: Line<ResponderValue>) -> usize {
         for (number, place) in self.lines.iter().enumerate() {
             match place.set(line) {
                 Ok(()) => return number,
@@ -68,6 +68,24 @@ struct Cancelled {
 }
 
 impl MailboxState {
+    /// That of a mailbox whose requests are counted by these.
+    pub(crate) fn counted_by(responders: Arc<Responders>) -> MailboxState {
+        MailboxState {
+            responders,
+            rejects: Flag::default(),
+            shuts_down: Flag::default(),
+            is_remote: Flag::default(),
+            is_unread: Flag::default(),
+            is_unreachable: Flag::default(),
+            cancelled: Cancelled::default(),
+        }
+    }
+
+    /// The node, or the set of actors, shuts down.
+    pub(crate) fn set_shuts_down(&self) {
+        self.shuts_down.set(true);
+    }
+
     /// Requests that find it full are rejected.
     pub(crate) fn reject(&self) {
         self.rejects.set(true);
@@ -80,7 +98,7 @@ impl MailboxState {
     }
 
     /// Nobody takes requests from it any more. Requests that wait are dropped after this.
-    pub(super) fn end_reading(&self) {
+    pub(crate) fn end_reading(&self) {
         self.is_unread.set(true);
         fence(Ordering::SeqCst);
     }

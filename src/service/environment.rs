@@ -15,10 +15,12 @@ use mycelium_executor::{Listener, Stream, bind_tcp};
 use mycelium_transports::local::{ChildTask, TaskBudget};
 
 use super::{Context, Service};
+use crate::actor::Actors;
 use crate::clock::{Clock, Interval, JoinHandle};
-use crate::error::{ShuttingDown, ZeroPeriod, panic_text};
+use crate::error::{ShuttingDown, ZeroPeriod};
 use crate::log;
 use crate::shared::PollMark;
+use crate::supervision::text_and_place;
 
 /// Logs a line of a service.
 macro_rules! service_line {
@@ -127,8 +129,9 @@ impl<S: Service> Context<S> {
                 // The handle may have been dropped.
                 Either::Right((Ok(value), _)) => drop(result.send(value)),
                 Either::Right((Err(panic), _)) => {
-                    let error = panic_text(&*panic);
-                    log::error!(service = &*name, error, "a task of the service panicked");
+                    let (error, place) = text_and_place(&*panic);
+                    let place = place.unwrap_or_default();
+                    log::error!(service = &*name, error, place, "a task of the service panicked");
                 }
             }
         };
@@ -189,6 +192,38 @@ impl<S: Service> Context<S> {
             let listening = async { executor.tcp_listener(socket) };
             named(listening, "listen at", &address).await
         }
+    }
+
+    /// The actors of the node, which run on its executor. They end after its services.
+    ///
+    /// ```
+    /// use mycelium::{Context, Result, actor, service};
+    ///
+    /// #[derive(Default)]
+    /// struct Total(u64);
+    ///
+    /// #[actor]
+    /// impl Total {
+    ///     #[tell]
+    ///     fn add(&mut self, number: u64) {
+    ///         self.0 += number;
+    ///     }
+    /// }
+    ///
+    /// struct Counter;
+    ///
+    /// #[service()]
+    /// impl Counter {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         let mut total = ctx.actors().spawn(Total::default)?;
+    ///         total.tell(7).await?;
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn actors(&self) -> Actors {
+        self.waits.shared.actors.clone()
     }
 
     /// Shuts the node down: sources end, their messages are received, then each `recv` returns

@@ -19,8 +19,10 @@
 //! for one that lasts.
 //!
 //! The wake itself cannot be lost: after an `unpark`, the next `park` returns at once.
+//!
+//! The same words say whether a fast handler of a publisher runs: `handler_mark.rs`.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 
@@ -44,11 +46,23 @@ impl PollMark {
     /// A poll begins; it ends when the guard is dropped.
     #[inline]
     pub(crate) fn begin(&self) -> PollGuard<'_> {
+        self.enter();
+        PollGuard(self)
+    }
+
+    /// A poll begins, until [`leave`](PollMark::leave).
+    #[inline]
+    pub(super) fn enter(&self) {
         self.polls.store(self.polls.load(Ordering::Relaxed).wrapping_add(1), Ordering::SeqCst);
         if self.watchdog.asleep.load(Ordering::SeqCst) {
             self.watchdog.wake();
         }
-        PollGuard(self)
+    }
+
+    #[inline]
+    pub(super) fn leave(&self) {
+        let PollMark { polls, .. } = self;
+        polls.store(polls.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
     }
 
     pub(crate) fn polls(&self) -> u64 {
@@ -65,9 +79,34 @@ pub(crate) struct PollGuard<'a>(&'a PollMark);
 impl Drop for PollGuard<'_> {
     #[inline]
     fn drop(&mut self) {
-        let PollMark { polls, .. } = self.0;
-        polls.store(polls.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
+        self.0.leave();
     }
+}
+
+/// The fast handlers of one publisher, as the watchdog knows them.
+#[derive(Debug)]
+pub(crate) struct WatchedHandlers {
+    pub(crate) topic: Box<str>,
+    pub(crate) publisher: Box<str>,
+    pub(super) handlers: Box<[Arc<str>]>,
+    /// The place of the one that runs.
+    pub(super) running: AtomicUsize,
+}
+
+impl WatchedHandlers {
+    /// The handler that ran last, or runs.
+    pub(crate) fn running(&self) -> &str {
+        self.handlers.get(self.running.load(Ordering::Relaxed)).map_or("?", |name| name)
+    }
+}
+
+/// A mark that the watchdog has not seen yet.
+#[derive(Debug)]
+pub(crate) enum NewMark {
+    /// Of a child task of the service with this name.
+    Child(String, Arc<PollMark>),
+    /// Of the fast handlers of a publisher.
+    Handlers(Arc<WatchedHandlers>, Arc<PollMark>),
 }
 
 /// What other threads use of the watchdog.
@@ -76,9 +115,8 @@ pub(crate) struct WatchdogHandle {
     asleep: AtomicBool,
     pub(crate) stopped: AtomicBool,
     pub(crate) thread: OnceLock<thread::Thread>,
-    /// Child tasks that the watchdog has not seen yet, with the names of their services.
-    children: Mutex<Vec<(String, Arc<PollMark>)>>,
-    has_new_children: AtomicBool,
+    new_marks: Mutex<Vec<NewMark>>,
+    has_new_marks: AtomicBool,
     pub(crate) threads: Arc<Threads>,
 }
 
@@ -96,27 +134,41 @@ impl WatchdogHandle {
     /// Watches a child task of a service, until it drops the mark.
     pub(crate) fn watch_child(self: &Arc<WatchdogHandle>, service: &str) -> Arc<PollMark> {
         let mark = PollMark::new(self);
-        self.children().push((service.to_owned(), mark.clone()));
-        // Before the first poll of the task: either the watchdog sees this before it parks, or that
-        // poll sees that it is asleep.
-        self.has_new_children.store(true, Ordering::SeqCst);
+        self.add(NewMark::Child(service.to_owned(), mark.clone()));
         mark
     }
 
-    pub(crate) fn has_new_children(&self) -> bool {
-        self.has_new_children.load(Ordering::SeqCst)
+    /// Watches the fast handlers of a publisher, until it drops the mark.
+    pub(super) fn watch_handlers(
+        self: &Arc<WatchdogHandle>,
+        watched: Arc<WatchedHandlers>,
+    ) -> Arc<PollMark> {
+        let mark = PollMark::new(self);
+        self.add(NewMark::Handlers(watched, mark.clone()));
+        mark
     }
 
-    /// The child tasks since the last call.
-    pub(crate) fn new_children(&self) -> Vec<(String, Arc<PollMark>)> {
-        if !self.has_new_children.swap(false, Ordering::SeqCst) {
+    fn add(&self, mark: NewMark) {
+        self.lock_marks().push(mark);
+        // Before its first poll: either the watchdog sees this before it parks, or that poll sees
+        // that it is asleep.
+        self.has_new_marks.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn has_new_marks(&self) -> bool {
+        self.has_new_marks.load(Ordering::SeqCst)
+    }
+
+    /// The marks since the last call.
+    pub(crate) fn new_marks(&self) -> Vec<NewMark> {
+        if !self.has_new_marks.swap(false, Ordering::SeqCst) {
             return Vec::new();
         }
-        std::mem::take(&mut *self.children())
+        std::mem::take(&mut *self.lock_marks())
     }
 
-    fn children(&self) -> MutexGuard<'_, Vec<(String, Arc<PollMark>)>> {
-        self.children.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_marks(&self) -> MutexGuard<'_, Vec<NewMark>> {
+        self.new_marks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Parks until a poll begins, unless one has begun.

@@ -13,6 +13,8 @@ pub(crate) struct Services {
     names: Mutex<Names>,
     /// Each start of a service looks here: a hash, so that it costs the same in a large node.
     runs: Mutex<HashMap<Arc<str>, Runs>>,
+    /// The last error or panic of each service that has failed.
+    last_failures: Mutex<HashMap<Arc<str>, String>>,
     pub(crate) unstarted: Countdown,
     /// Services that have not ended.
     pub(crate) running: Countdown,
@@ -45,6 +47,7 @@ impl Services {
         Services {
             names: Mutex::default(),
             runs: Mutex::default(),
+            last_failures: Mutex::default(),
             unstarted: Countdown::new(count),
             running: Countdown::new(count),
             others_running: Countdown::new(others),
@@ -69,6 +72,16 @@ impl Services {
         count(self.runs().entry(service.clone()).or_default());
     }
 
+    /// Keeps the last error or panic of a service.
+    pub(crate) fn keep_failure(&self, service: &Arc<str>, text: &str) {
+        self.last_failures().insert(service.clone(), text.to_owned());
+    }
+
+    /// The last error or panic of a service.
+    pub(crate) fn last_failure(&self, service: &str) -> Option<String> {
+        self.last_failures().get(service).cloned()
+    }
+
     /// The runs of a service until now.
     pub(crate) fn runs_of(&self, service: &str) -> Runs {
         self.runs().get(service).copied().unwrap_or_default()
@@ -91,6 +104,10 @@ impl Services {
 
     fn runs(&self) -> MutexGuard<'_, HashMap<Arc<str>, Runs>> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn last_failures(&self) -> MutexGuard<'_, HashMap<Arc<str>, String>> {
+        self.last_failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn names(&self) -> MutexGuard<'_, Names> {

@@ -8,12 +8,13 @@ use mycelium_core::{Message, Request};
 use mycelium_executor::{Executor, system_entropy};
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
-    KeepOpen, Publisher, RingMemory, Schema, SubscribeOptions, Topic, Undelivered,
+    HandlerWatch, KeepOpen, Publisher, RingMemory, Schema, SubscribeOptions, Topic, Undelivered,
 };
 
 use super::outside::OutsideSubscriptions;
 use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, SubscribeError};
+use crate::fast_handler::FastHandlers;
 use crate::inbox::Subscription;
 use crate::plan::Plan;
 use crate::request::{Mailbox, Mailboxes};
@@ -28,6 +29,9 @@ const READERS: usize = 64;
 /// The topics of a node.
 pub(crate) struct Topics {
     plan: Arc<Plan>,
+    fast_handlers: FastHandlers,
+    /// Set if a watchdog runs.
+    handler_watch: OnceLock<Arc<dyn HandlerWatch>>,
     /// Set at the start of the node.
     executor: OnceLock<Arc<dyn Executor>>,
     counters: Arc<Region>,
@@ -68,8 +72,8 @@ impl DeadLetterWriter {
 }
 
 impl Topics {
-    /// All topics of the plan.
-    pub(crate) fn new(plan: Arc<Plan>) -> Result<Topics, BuildError> {
+    /// All topics of the plan, with their fast handlers.
+    pub(crate) fn new(plan: Arc<Plan>, fast_handlers: FastHandlers) -> Result<Topics, BuildError> {
         let counters = Region::new(COUNTER_LINES);
         let mut registry = Registry::default();
         for (name, planned) in &plan.topics {
@@ -84,14 +88,22 @@ impl Topics {
                 Topic::with_recorded(name, schema, capacity, readers, memory, recorded, counters)?;
             topic.set_threshold(plan.threshold(name));
             topic.set_on_stall(plan.on_stall(name));
+            fast_handlers.add_to(&topic)?;
             if **name == *DeadLetter::TOPIC && plan.dead_letters.are_read() {
                 registry.dead_letters = Some(topic.keep_open());
             }
             registry.topics.insert(name.clone(), topic);
         }
-        let (executor, outside) = (OnceLock::new(), OutsideSubscriptions::default());
-        let (mailboxes, registry) = (Mailboxes::default(), Mutex::new(registry));
-        Ok(Topics { plan, executor, counters, outside, mailboxes, registry })
+        Ok(Topics {
+            plan,
+            fast_handlers,
+            handler_watch: OnceLock::new(),
+            executor: OnceLock::new(),
+            counters,
+            outside: OutsideSubscriptions::default(),
+            mailboxes: Mailboxes::default(),
+            registry: Mutex::new(registry),
+        })
     }
 
     /// The node starts: time is that of this executor.
@@ -99,6 +111,13 @@ impl Topics {
         let _ = self.executor.set(executor.clone());
         self.plan.tracer.iter().for_each(|tracer| tracer.set_executor(executor.clone()));
         self.registry().topics.values().for_each(|topic| topic.set_executor(executor.clone()));
+    }
+
+    /// The watchdog sees the fast handlers of all topics.
+    pub(crate) fn watch_fast_handlers(&self, watch: Arc<dyn HandlerWatch>) {
+        // First, for the topics that are made meanwhile.
+        let _ = self.handler_watch.set(watch.clone());
+        self.registry().topics.values().for_each(|topic| topic.watch_fast_handlers(watch.clone()));
     }
 
     /// The topic with this name, made now if no service declared it.
@@ -122,6 +141,10 @@ impl Topics {
             Topic::with_recorded(name, schema, capacity, READERS, memory, recorded, counters)?;
         topic.set_threshold(self.plan.threshold(name));
         topic.set_on_stall(self.plan.on_stall(name));
+        self.fast_handlers.add_to(&topic)?;
+        if let Some(watch) = self.handler_watch.get() {
+            topic.watch_fast_handlers(watch.clone());
+        }
         if let Some(executor) = self.executor.get() {
             topic.set_executor(executor.clone());
         }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::supervision;
+
 /// A run of a service has failed: with an error, or with a panic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -12,15 +14,14 @@ pub struct Failure {
     pub error: String,
     /// Whether it was a panic.
     pub panicked: bool,
+    /// Where it panicked: `src/main.rs:31:9`.
+    pub place: Option<String>,
 }
 
 impl Failure {
-    pub(super) fn new(service: &str, text: &str) -> Failure {
-        let (panicked, error) = match text.strip_prefix("panic: ") {
-            Some(panic) => (true, panic),
-            None => (false, text),
-        };
-        Failure { service: service.to_owned(), error: error.to_owned(), panicked }
+    pub(super) fn new(service: &str, failure: &supervision::Failure) -> Failure {
+        let supervision::Failure { error, panicked, place, .. } = failure.clone();
+        Failure { service: service.to_owned(), error, panicked, place }
     }
 
     /// Panics if there are failures.
@@ -35,7 +36,8 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Failure { service, error, panicked } = self;
-        write!(f, "`{service}` {}: {error}", if *panicked { "panicked" } else { "failed" })
+        let Failure { service, error, panicked, place } = self;
+        write!(f, "`{service}` {}: {error}", if *panicked { "panicked" } else { "failed" })?;
+        place.iter().try_for_each(|place| write!(f, " (at {place})"))
     }
 }

@@ -12,6 +12,7 @@ use super::failure::Failure;
 use crate::inbox::AnyInbox;
 use crate::plan::BoundPort;
 use crate::request::Requests;
+use crate::supervision;
 
 /// The name of a test's subscriptions and publishers.
 pub(crate) const TEST: &str = "test";
@@ -146,8 +147,8 @@ impl Probe {
     }
 
     /// A run of a service has failed.
-    pub(crate) fn add_failure(&self, service: &str, text: &str) {
-        self.seen().failures.push(Failure::new(service, text));
+    pub(crate) fn add_failure(&self, service: &str, failure: &supervision::Failure) {
+        self.seen().failures.push(Failure::new(service, failure));
     }
 
     /// Collects what services emitted, which gives them room to emit more. Returns the number of

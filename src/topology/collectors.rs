@@ -79,7 +79,19 @@ impl Topology {
             let endpoint = Endpoint::parse(url.as_ref());
             endpoint.map_err(|problem| error(url.span(), problem.to_string()))?;
         }
+        let mut names: Vec<&Spanned<String>> = Vec::new();
         for (name, value) in headers.iter().flat_map(|headers| headers.as_ref()) {
+            let other = names.iter().find(|it| it.as_ref().eq_ignore_ascii_case(name.as_ref()));
+            if let Some(other) = other {
+                let message = format!(
+                    "headers `{}` and `{}` are the same one, as the case of letters does not \
+                     count: remove one",
+                    other.as_ref(),
+                    name.as_ref()
+                );
+                return Err(error(name.span(), message));
+            }
+            names.push(name);
             let checked = Headers::default().set(name.as_ref(), value.as_ref());
             checked.map_err(|problem| error(name.span(), problem.to_string()))?;
         }
@@ -112,7 +124,7 @@ impl Topology {
             return Ok(settings);
         };
         let of_file = interval.as_ref().0;
-        if of_file < OtlpMetrics::OFTENEST {
+        if of_file < OtlpMetrics::SHORTEST_INTERVAL {
             let message = format!(
                 "invalid interval {of_file:?}: expected 1 s or more, because metrics are pushed to a \
                  collector"

@@ -135,6 +135,7 @@ pub(super) fn sections<'t>(
     substituted: &'t Substituted,
     mut table: DeTable<'t>,
 ) -> Result<Sections, TopologyError> {
+    refuse_lists(source, &table)?;
     // The error of a value as a text, before it was read as a number.
     let mut as_text: Option<(Range<usize>, String)> = None;
     loop {
@@ -158,6 +159,38 @@ pub(super) fn sections<'t>(
         let problem = Problem::of_text(&message, source.line(span.start), is_substituted);
         return Err(source.error(span, problem));
     }
+}
+
+/// Refuses `[[telemetry]]` and `[[node.main]]`: serde would read the items of such a list as the
+/// values of a section's keys.
+fn refuse_lists(source: &Source, table: &DeTable<'_>) -> Result<(), TopologyError> {
+    let is_list = |value: &Spanned<DeValue<'_>>| match value.get_ref() {
+        DeValue::Array(items) => {
+            items.iter().any(|item| matches!(item.get_ref(), DeValue::Table(_)))
+        }
+        _ => false,
+    };
+    let refuse = |span: Range<usize>, section: String| {
+        let message = format!(
+            "section `{section}` is a list: expected `[{section}]`, with one pair of brackets"
+        );
+        Err(source.error(span, Problem::Syntax { message }))
+    };
+    for (key, value) in table {
+        let section = key.get_ref();
+        if matches!(&**section, "telemetry" | "tls") {
+            if is_list(value) {
+                return refuse(key.span(), section.to_string());
+            }
+            continue;
+        }
+        // The others have sections by name.
+        let DeValue::Table(named) = value.get_ref() else { continue };
+        if let Some((name, _)) = named.iter().find(|(_, value)| is_list(value)) {
+            return refuse(name.span(), format!("{section}.{}", name.get_ref()));
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn shifted(span: Range<usize>, base: usize) -> Range<usize> {

@@ -9,7 +9,6 @@ mod topic;
 use std::iter;
 use std::time::Duration;
 
-use mycelium_bundle::Restart;
 use mycelium_executor::{TaskQueue, ThreadError};
 use mycelium_transports::endpoint::{Access, Endpoint};
 use mycelium_transports::exchange::{LinkConfig, Redelivery};
@@ -17,6 +16,7 @@ use mycelium_transports::local::{OnStall, Schema, SubscribeOptions, Threshold};
 
 use crate::execution::Execution;
 use crate::report::Carrier;
+use crate::supervision::{ServiceSetting, SupervisorSetting};
 use defaults::{CAPACITY, MEMORY, SHUTDOWN};
 use error::SourceLocation;
 
@@ -169,8 +169,12 @@ impl Topology {
         None
     }
 
-    pub(crate) fn restart(&self, _service: &str) -> Restart {
-        Restart::default()
+    pub(crate) fn supervisors(&self) -> Vec<SupervisorSetting> {
+        Vec::new()
+    }
+
+    pub(crate) fn supervised(&self, _service: &str) -> ServiceSetting {
+        ServiceSetting::default()
     }
 
     pub(crate) fn execution(

@@ -39,6 +39,12 @@ impl Topology {
                 let section = sections.subscription.get(format!("{service}.{port}").as_str())?;
                 section.policy.as_ref()?.span()
             }
+            Setting::Supervisor(name) => sections.supervisor.get_key_value(name)?.0.span(),
+            Setting::SupervisedChild(name, child) => {
+                let children = sections.supervisor.get(name)?.children.as_ref()?;
+                // Of a child that is listed twice, the second place.
+                children.iter().rfind(|listed| listed.as_ref() == child)?.span()
+            }
             Setting::Capacity(topic) => sections.topic.get(topic)?.capacity.as_ref()?.span(),
             Setting::Transport(topic) => sections.topic.get(topic)?.transport.as_ref()?.span(),
             Setting::Link(node, peer, error) => {

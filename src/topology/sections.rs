@@ -13,8 +13,9 @@ use super::link::{LinkSection, Transport};
 use super::policies::{Keys, PolicyName, StallRule, StartName};
 use super::telemetry_section::{MetricsAddress, Share, TelemetrySection};
 use super::values::{
-    Budget, Bytes, Capacity, ClassName, DeathLimit, DeliveryName, FallbackName, Latency, Mode,
-    Percentage, RunName, Shares, Span, ThreadName, TopicName, WaitName,
+    Budget, Bytes, Capacity, ClassName, DeathLimit, DeliveryName, FallbackName, Latency,
+    LifetimeName, Mode, Percentage, RunName, Shares, Span, StrategyName, ThreadName, TopicName,
+    WaitName,
 };
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -25,6 +26,7 @@ pub(super) struct Sections {
     pub(super) telemetry: TelemetrySection,
     pub(super) node: BTreeMap<Spanned<String>, NodeSection>,
     pub(super) service: BTreeMap<Spanned<String>, ServiceSection>,
+    pub(super) supervisor: BTreeMap<Spanned<String>, SupervisorSection>,
     pub(super) topic: BTreeMap<Spanned<String>, TopicSection>,
     pub(super) subscription: BTreeMap<Spanned<String>, SubscriptionSection>,
     pub(super) link: BTreeMap<Spanned<String>, LinkSection>,
@@ -87,8 +89,21 @@ pub(super) struct ServiceSection {
     pub(super) executor: Option<Spanned<String>>,
     pub(super) shares: Option<Spanned<Shares>>,
     pub(super) latency: Option<Spanned<Latency>>,
+    pub(super) lifetime: Option<LifetimeName>,
+    pub(super) start_deadline: Option<Span>,
     #[serde(default)]
     pub(super) ports: BTreeMap<Spanned<String>, Spanned<TopicName>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SupervisorSection {
+    pub(super) strategy: Option<StrategyName>,
+    pub(super) children: Option<Vec<Spanned<String>>>,
+    pub(super) max_restarts: Option<u32>,
+    pub(super) restart_window: Option<Span>,
+    pub(super) backoff: Option<Span>,
+    pub(super) max_backoff: Option<Span>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -20,6 +20,10 @@ pub(crate) enum Setting<'a> {
     NodeQueue(&'a str),
     /// The policy of a subscription, by service and port.
     Policy(&'a str, &'a str),
+    /// The section of a supervisor.
+    Supervisor(&'a str),
+    /// The child in the list of its supervisor.
+    SupervisedChild(&'a str, &'a str),
     /// The capacity of a topic.
     Capacity(&'a str),
     /// The transport of a topic.

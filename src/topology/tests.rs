@@ -1,15 +1,14 @@
+mod execution;
 mod keys;
 
 use std::num::NonZeroU32;
 
-use mycelium_core::wait::WaitStrategy;
 use mycelium_core::{FixedStr, message};
-use mycelium_executor::{Class, PlacementFallback};
 use mycelium_transports::exchange::MemoryUse;
-use mycelium_transports::local::{LatestByKey, OnStall, Policy, Schema, Start, SubscribeOptions};
+use mycelium_transports::local::{LatestByKey, Policy, Schema, Start, SubscribeOptions};
 
 use super::*;
-use crate::execution::{Execution, Run};
+use crate::execution::Execution;
 
 fn error(text: &str) -> String {
     Topology::parse("t.toml", text).unwrap_err().to_string()
@@ -19,7 +18,7 @@ fn error(text: &str) -> String {
 fn an_empty_file_says_nothing() {
     let topology = Topology::parse("t.toml", "").unwrap();
     assert_eq!(topology.capacity("swaps"), CAPACITY);
-    assert_eq!(topology.restart("Detector"), Restart::default());
+    assert!(topology.supervised("Detector").lifetime.is_none());
     assert_eq!(topology.place("main", &["A"]).unwrap(), None);
 }
 
@@ -31,7 +30,7 @@ fn errors_name_file_line_and_what_was_expected() {
     );
     assert_eq!(
         error("[nodes.main]\n"),
-        "t.toml:1:2: unknown key `nodes`: did you mean `node`? (expected one of: host, tls, telemetry, node, service, topic, subscription, link, legacy)"
+        "t.toml:1:2: unknown key `nodes`: did you mean `node`? (expected one of: host, tls, telemetry, node, service, supervisor, topic, subscription, link, legacy)"
     );
     assert!(
         error("[\"a, b\"]\n")
@@ -84,6 +83,16 @@ fn errors_name_file_line_and_what_was_expected() {
             .starts_with("t.toml:2:12: invalid capacity")
     );
     assert!(error("[node.main\n").starts_with("t.toml:1:"));
+    for (text, place, section) in [
+        ("[[telemetry]]\nlabel_sets = 2\n", "1:3", "telemetry"),
+        ("[topic.a]\n[[topic.b]]\ncapacity = 2\n", "2:9", "topic.b"),
+    ] {
+        let expected = format!("expected `[{section}]`, with one pair of brackets");
+        assert_eq!(
+            error(text),
+            format!("t.toml:{place}: section `{section}` is a list: {expected}")
+        );
+    }
     assert!(error("[topic.swaps]\n[topic.swaps]\n").starts_with("t.toml:2:"));
 }
 
@@ -266,162 +275,6 @@ fn certificates_are_beside_the_file_that_names_them() {
     assert_eq!(files.certificate, directory.join("sub/a.pem"));
     assert_eq!(files.key, std::path::Path::new("/k"));
     assert_eq!(files.authorities, directory.join("sub/ca.pem"));
-}
-
-fn execution(section: &str, coded: Execution) -> Execution {
-    let text = format!("[service.A]\n{section}");
-    Topology::parse("t.toml", &text).unwrap().execution("A", coded).unwrap()
-}
-
-#[test]
-fn a_service_is_executed_as_its_section_says() {
-    let said = execution(
-        "run = \"pinned(1, 3)\"\nwait = \"spin-then-park(500)\"\nthread = \"engine\"\nclass = \"fifo(10)\"\n\
-         if_refused = \"warn\"\nbudget = 16\nexecutor = \"smol\"\nshares = 70\nlatency = \"2ms\"\n",
-        Execution::default(),
-    );
-    let coded = Execution::pinned([1, 3])
-        .wait(WaitStrategy::SpinThenPark(500))
-        .thread("engine")
-        .class(Class::Fifo(10))
-        .if_refused(PlacementFallback::Warn)
-        .budget(16)
-        .on("smol")
-        .shares(70)
-        .latency(Duration::from_millis(2));
-    assert_eq!(said, coded);
-    assert_eq!(execution("", coded.clone()), coded);
-    // What an execution shows is what a section says.
-    assert_eq!(
-        execution(
-            &coded.to_string().replace(", ", "\n").replace("1\n3", "1, 3"),
-            Execution::default()
-        ),
-        coded
-    );
-}
-
-#[test]
-fn a_threshold_is_a_percentage() {
-    let of = |value: &str| format!("[topic.ticks]\nbackpressure_threshold = {value}\n");
-    for (value, percent) in [("\"80%\"", 80), ("\"1 %\"", 1), ("\"100%\"", 100)] {
-        let topology = Topology::parse("t.toml", &of(value)).unwrap();
-        assert_eq!(topology.threshold("ticks"), Threshold::percent(percent));
-        assert_eq!(topology.threshold("others"), None);
-    }
-    for (value, found) in [
-        ("\"0%\"", " `0%`"),
-        ("\"101%\"", " `101%`"),
-        ("\"80\"", " `80`"),
-        ("\"-1%\"", " `-1%`"),
-        ("\"half\"", " `half`"),
-        ("80", " 80"),
-        ("0.8", " 0.8"),
-        ("true", ""),
-    ] {
-        let expected = "expected a text from \"1%\" to \"100%\"";
-        assert_eq!(error(&of(value)), format!("t.toml:2:26: invalid threshold{found}: {expected}"));
-    }
-}
-
-#[test]
-fn a_stall_rule_is_a_word_or_a_time() {
-    let of = |value: &str| format!("[topic.ticks]\non_stall = {value}\n");
-    let rule = |value| Topology::parse("t.toml", &of(value)).unwrap().on_stall("ticks");
-    assert_eq!(rule("\"block\""), Some(OnStall::Block));
-    let time = Duration::from_millis(1_500);
-    assert_eq!(rule("{ evict_after = \"1500ms\" }"), Some(OnStall::EvictAfter(time)));
-    assert_eq!(Topology::parse("t.toml", "").unwrap().on_stall("ticks"), None);
-    let expected = "expected \"block\" or { evict_after = \"5s\" }";
-    for (value, problem) in [
-        ("\"evict\"", format!("invalid on_stall `evict`: {expected}")),
-        ("\"5s\"", format!("invalid on_stall `5s`: {expected}")),
-        ("5", format!("invalid on_stall: {expected}")),
-        ("{}", format!("invalid on_stall: {expected}")),
-        ("{ after = \"5s\" }", format!("invalid on_stall: {expected}")),
-        ("{ evict_after = \"5s\", block = 1 }", format!("invalid on_stall: {expected}")),
-        ("{ evict_after = \"0s\" }", "invalid evict_after: expected more than 0 s".to_owned()),
-        (
-            "{ evict_after = 5 }",
-            "invalid duration 5: expected a text with a unit, such as \"5s\"".to_owned(),
-        ),
-    ] {
-        assert_eq!(error(&of(value)), format!("t.toml:2:12: {problem}"));
-    }
-}
-
-#[test]
-fn the_file_wins_over_the_program_key_by_key() {
-    let coded =
-        Execution::pinned([1]).wait(WaitStrategy::Spin).thread("engine").class(Class::Fifo(10));
-    let said = execution("run = \"dedicated\"\nbudget = 7\n", coded.clone());
-    assert_eq!(said, Execution { run: Run::Dedicated, budget: 7, ..coded.clone() });
-    let said = execution("wait = \"park\"\nclass = \"normal\"\n", coded.clone());
-    assert_eq!(said, Execution::pinned([1]).thread("engine"));
-    // Without an own thread, the settings for that thread are gone.
-    assert_eq!(
-        execution("run = \"shared\"\n", coded).wait(WaitStrategy::Park),
-        Execution::shared()
-    );
-}
-
-#[test]
-fn executions_that_make_no_sense_are_refused_with_their_place() {
-    let no_thread = |key| {
-        format!(
-            "`{key}` needs a thread of the service's own: expected run = \"dedicated\" or \"pinned(core)\""
-        )
-    };
-    for (key, value) in [("thread", "x"), ("class", "fifo(1)"), ("if_refused", "warn")] {
-        let text = format!("[service.A]\nrun = \"shared\"\n{key} = \"{value}\"\n");
-        assert_eq!(error(&text), format!("t.toml:3:{}: {}", key.len() + 4, no_thread(key)));
-        let topology = text.replace("run = \"shared\"\n", "");
-        let topology = Topology::parse("t.toml", &topology).unwrap();
-        assert_eq!(topology.execution("A", Execution::shared()).unwrap_err().line(), 2);
-        assert!(topology.execution("A", Execution::dedicated()).is_ok(), "the program says where");
-    }
-    for (line, expected) in [
-        (
-            "run = \"alone\"",
-            "invalid run `alone`: expected one of: shared, dedicated, pinned(1), pinned(1, 3)",
-        ),
-        (
-            "run = \"pinned\"",
-            "invalid run `pinned`: expected one of: shared, dedicated, pinned(1), pinned(1, 3)",
-        ),
-        (
-            "run = \"pinned()\"",
-            "invalid list of cores: expected at least one, such as \"pinned(1)\" or \"pinned(1, 3)\"",
-        ),
-        ("run = \"pinned(1, x)\"", "invalid core `x`: expected a number, such as pinned(1, 3)"),
-        ("run = \"pinned(-1)\"", "invalid core `-1`: expected a number, such as pinned(1, 3)"),
-        ("run = \"pinned(1, 1)\"", "core 1 is listed twice"),
-        (
-            "wait = \"soon\"",
-            "invalid wait `soon`: expected one of: park, spin, spin-then-park(1000), where 1000 is a number of spins",
-        ),
-        (
-            "wait = \"spin-then-park(1ms)\"",
-            "invalid wait `spin-then-park(1ms)`: expected one of: park, spin, spin-then-park(1000), where 1000 is a number of spins",
-        ),
-        (
-            "class = \"fifo(100)\"",
-            "invalid class `fifo(100)`: expected one of: normal, fifo(1) to fifo(99)",
-        ),
-        ("class = \"fifo\"", "invalid class `fifo`: expected one of: normal, fifo(1) to fifo(99)"),
-        ("if_refused = \"cry\"", "invalid if_refused `cry`: expected one of: fail, warn"),
-        ("budget = 0", "invalid budget 0: expected 1 or more"),
-        (
-            "thread = \"\"",
-            "invalid thread name ``: expected at least one character, and no control character",
-        ),
-    ] {
-        let column = line.find('=').unwrap() + 3;
-        assert_eq!(
-            error(&format!("[service.A]\n{line}\n")),
-            format!("t.toml:2:{column}: {expected}")
-        );
-    }
 }
 
 #[message(topic = "ticks", id = 1)]

@@ -11,6 +11,7 @@ use serde::de::{Deserializer, Error};
 use super::topic::check_topic;
 use crate::execution::{self, Run};
 use crate::names::expected_instead_of;
+use crate::supervision::{Lifetime, Strategy};
 
 /// The longest duration.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
@@ -250,6 +251,14 @@ pub(super) struct Shares(pub(super) u32);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Latency(pub(super) Duration);
 
+/// `"one-for-one"`, `"one-for-all"`, `"rest-for-one"`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StrategyName(pub(super) Strategy);
+
+/// `"permanent"`, `"transient"`, `"temporary"`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LifetimeName(pub(super) Lifetime);
+
 /// A number of messages, at least 1.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Budget(pub(super) u32);
@@ -325,6 +334,20 @@ impl<'de> Deserialize<'de> for ClassName {
                 "invalid class `{text}`: expected one of: normal, fifo(1) to fifo(99)"
             ))
         })
+    }
+}
+
+impl<'de> Deserialize<'de> for StrategyName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<StrategyName, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(StrategyName).map_err(D::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for LifetimeName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<LifetimeName, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(LifetimeName).map_err(D::Error::custom)
     }
 }
 

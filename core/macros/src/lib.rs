@@ -1,4 +1,4 @@
-//! The attribute macros of Mycelium.
+//! The macros of Mycelium.
 //!
 //! `#[message]` has one entry for users of `mycelium` and one for users of `mycelium-core` alone.
 //! Both expand to the same code, with another path to the traits. Do not depend on this crate
@@ -7,7 +7,9 @@
 use proc_macro::TokenStream;
 use syn::{Path, parse_quote};
 
+mod actor;
 mod message;
+mod routes;
 mod service;
 
 /// Gives a struct, or an enum without data, a fixed layout for messages.
@@ -71,4 +73,52 @@ fn expand_message(root: Path, attr: TokenStream, item: TokenStream) -> TokenStre
 #[proc_macro_attribute]
 pub fn service(attr: TokenStream, item: TokenStream) -> TokenStream {
     service::expand_or_explain(attr.into(), item.into()).into()
+}
+
+/// Makes a type an actor: state with a mailbox of its own.
+///
+/// `#[mycelium::actor]` goes on the impl block. It makes handlers of these methods, which may be
+/// `async` or not, and may take `ctx: &mut ActorContext<Self>` as their last parameter:
+///
+/// | method | is called with |
+/// | --- | --- |
+/// | `#[tell] fn f(&mut self, message: M) -> Result<()>` | each message of type `M`; `M` is any type that is `Send` and `'static` |
+/// | `#[ask] fn f(&mut self, request: Q) -> Result<Q::Reply>` | each request of type `Q`, a `#[message(.., reply = ..)]` |
+/// | `#[ask] fn f(&mut self, asked: Asked<Q>) -> Result<()>` | the same, to reply later |
+/// | `fn started(&mut self) -> Result<()>` | nothing, before the first message of each run |
+/// | `fn stopped(&mut self)` | nothing, at the end, unless the last run panicked |
+/// | `fn gone(&mut self, gone: Gone) -> Result<()>` | the end of an actor that it watches |
+/// | `fn on_error(&mut self, error: &Error) -> OnError` | each error of a handler; without it, an error restarts the actor |
+///
+/// A handler may also return a plain value in place of a `Result`. The compiler finds out whether
+/// the actor may move between threads; a generic actor says `#[actor(send)]` or `#[actor(local)]`.
+#[proc_macro_attribute]
+pub fn actor(attr: TokenStream, item: TokenStream) -> TokenStream {
+    actor::expand_or_explain(attr.into(), item.into()).into()
+}
+
+/// The struct owns one instance of each handler; `new` takes them in the order in which the lists
+/// name them first. `route` compiles to the calls of `Handler::handle`, one after the other, and
+/// nothing else: no lookup, no box, no queue. The first error stops, and is returned.
+///
+/// | method | |
+/// | --- | --- |
+/// | `route(&message)` | calls the handlers; what they emit has no publisher |
+/// | `route_to(&message, &mut out)` | the same, with an `Out` for what they emit: `ctx.out()` in a service |
+/// | `route_async(&message).await`, `route_async_to(&message, &mut out).await` | the same; also for lists with `async` handlers |
+/// | `strategy()`, `strategy_mut()` | the handler, by the name of its type in snake case |
+/// | `into_parts()` | all handlers, in the order of `new` |
+///
+/// In a list,
+///
+/// - `async Journal` is an `AsyncHandler`: the list needs `route_async`;
+/// - `Limit as entry` gives a handler a name; one type with two names has two instances;
+/// - `Tick => [Strategy] -> bus` passes the message on to the subscriptions of its topic after the
+///   handlers, unless one fails. `route_to` first makes sure that the ring has room: if not, it
+///   fails before any handler runs. `route_async_to` waits for room after them.
+///
+/// The struct may have type parameters, `Fast<C: Clock>: { .. }`, and attributes.
+#[proc_macro]
+pub fn routes(input: TokenStream) -> TokenStream {
+    routes::expand_or_explain(input.into()).into()
 }

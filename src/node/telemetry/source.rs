@@ -3,10 +3,11 @@
 use std::fmt::Write;
 use std::sync::{Arc, Weak};
 
-use mycelium_telemetry::{HealthReading, Ring, Snapshot, Source};
+use mycelium_telemetry::{HealthOf, HealthReading, Ring, Snapshot, Source};
 use mycelium_transports::local::Topic;
 
 use crate::health::Health;
+use crate::health_state::HealthState;
 use crate::shared::Shared;
 
 /// A node, as long as it exists.
@@ -47,7 +48,7 @@ impl Source for StartedNode {
 }
 
 impl NodeSource {
-    /// The state of the node, and its causes: a line for each.
+    /// The state of the node, its causes, and the supervisors that are not ready: a line for each.
     fn answer(&self, is_well: impl Fn(&Health) -> bool) -> Result<String, String> {
         let Some(shared) = self.0.upgrade() else { return Err("stopped\n".to_owned()) };
         let health = shared.lifecycle.observers.health();
@@ -56,15 +57,24 @@ impl NodeSource {
             // Writing into a text cannot fail.
             let _ = writeln!(text, "{cause}");
         }
+        for (supervisor, state) in health.supervisors() {
+            if state != HealthState::Ready {
+                let _ = writeln!(text, "supervisor `{supervisor}`: {state}");
+            }
+        }
         if is_well(&health) { Ok(text) } else { Err(text) }
     }
 }
 
 fn snapshot(shared: &Arc<Shared>) -> Snapshot {
     let health = shared.lifecycle.observers.health();
-    let of_node = HealthReading { service: None, state: health.node().name() };
+    let of_node = HealthReading { of: HealthOf::Node, state: health.node().name() };
+    let of_supervisors = health.supervisors().map(|(supervisor, state)| HealthReading {
+        of: HealthOf::Supervisor(supervisor.to_owned()),
+        state: state.name(),
+    });
     let of_services = health.services().map(|(service, state)| HealthReading {
-        service: Some(service.to_owned()),
+        of: HealthOf::Service(service.to_owned()),
         state: state.name(),
     });
     let counters = shared.topics.counters();
@@ -76,7 +86,7 @@ fn snapshot(shared: &Arc<Shared>) -> Snapshot {
         readings: counters.read(),
         unseen: counters.unseen(),
         rings,
-        health: [of_node].into_iter().chain(of_services).collect(),
+        health: [of_node].into_iter().chain(of_supervisors).chain(of_services).collect(),
     }
 }
 

@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+use mycelium_bundle::Restart;
 use serde::de::value::{Error, MapDeserializer};
 use serde::de::{
     self, Deserialize, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, Visitor,
@@ -14,6 +15,7 @@ use serde::forward_to_deserialize_any;
 use serde_json::Value;
 
 use super::*;
+use crate::supervision::{Lifetime, Strategy};
 
 /// A key of sections that have any keys.
 const ANY: &str = "*";
@@ -237,8 +239,9 @@ fn defaults(section: &str) -> String {
 
 #[test]
 fn the_defaults_of_the_schema_are_those_of_the_program() {
-    let text =
-        ["node", "service", "topic"].map(|it| format!("[{it}.x]\n{}", defaults(it))).concat();
+    let text = ["node", "service", "supervisor", "topic"]
+        .map(|it| format!("[{it}.x]\n{}", defaults(it)))
+        .concat();
     let text = format!("{text}[link.default]\n{}", defaults("link"));
     let set = Topology::parse("t.toml", &text).unwrap();
     let unset = Topology::parse("t.toml", "").unwrap();
@@ -246,7 +249,11 @@ fn the_defaults_of_the_schema_are_those_of_the_program() {
     assert_eq!(set.shutdown("x"), unset.shutdown("x"));
     assert_eq!(set.memory("x"), unset.memory("x"));
     assert_eq!(set.huge_pages("x"), unset.huge_pages("x"));
-    assert_eq!(set.restart("x"), unset.restart("x"));
+    let (service, supervisor) = (set.supervised("x"), &set.supervisors()[0]);
+    assert_eq!(service.restart.with_limit(10), Restart::default());
+    assert_eq!(supervisor.restart.with_limit(10), Restart::default());
+    assert_eq!(service.lifetime.unwrap_or_default(), Lifetime::default());
+    assert_eq!(supervisor.strategy.unwrap_or_default(), Strategy::default());
     assert_eq!(set.execution("x", coded()).unwrap(), unset.execution("x", coded()).unwrap());
     assert_eq!(set.capacity("x"), unset.capacity("x"));
     assert_eq!(set.threshold("x").unwrap_or_default(), Threshold::default());

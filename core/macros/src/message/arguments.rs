@@ -98,10 +98,19 @@ fn value(input: ParseStream<'_>, argument: &Ident, expected: &str) -> Result<Exp
         return Err(Error::new(argument.span(), message()));
     }
     input.parse::<Token![=]>().map_err(|_| Error::new(argument.span(), message()))?;
-    input.parse().map_err(|error| {
+    let value = input.parse().map_err(|error| {
         let span = if input.is_empty() { argument.span() } else { error.span() };
         Error::new(span, message())
-    })
+    });
+    value.map(without_group)
+}
+
+/// A value without the invisible group that `macro_rules` puts around a `$topic:literal`.
+fn without_group(value: Expr) -> Expr {
+    match value {
+        Expr::Group(group) if group.attrs.is_empty() => without_group(*group.expr),
+        other => other,
+    }
 }
 
 fn checked_topic(value: &Expr) -> Result<LitStr> {

@@ -1,0 +1,384 @@
+//! `#[actor]`: makes the mailbox of an actor out of its methods.
+//!
+//! The impl block stays, without `#[tell]` and `#[ask]`. Beside it stand an enum of everything that
+//! the mailbox holds, and the impls by which a reference wraps a message in it and the task hands
+//! it to its method. As for a service, the future of the task is made at the concrete type, where
+//! the compiler knows whether it is `Send`.
+
+mod block;
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote};
+use syn::ext::IdentExt;
+use syn::{Error, Generics, Ident, Result, Type};
+
+use block::{ActorImpl, HandlerKind, Method, Returns};
+
+/// How the task of an actor may move.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TaskKind {
+    Send,
+    Local,
+    Unknown,
+}
+
+/// The expansion, or the error and the unchanged block.
+pub(crate) fn expand_or_explain(attr: TokenStream, item: TokenStream) -> TokenStream {
+    let actor: ActorImpl = match syn::parse2(item.clone()) {
+        Ok(actor) => actor,
+        Err(error) => {
+            let error = error.into_compile_error();
+            return quote!(#item #error);
+        }
+    };
+    let expanded = task_kind(attr).and_then(|kind| expand(kind, &actor));
+    let block = actor.block();
+    match expanded {
+        Ok(impls) => quote! {
+            #block
+            const _: () = { #impls };
+        },
+        Err(error) => {
+            let error = error.into_compile_error();
+            quote!(#block #error)
+        }
+    }
+}
+
+fn task_kind(attr: TokenStream) -> Result<TaskKind> {
+    if attr.is_empty() {
+        return Ok(TaskKind::Unknown);
+    }
+    let kind: Ident = syn::parse2(attr.clone()).map_err(|_| unknown_argument(&attr))?;
+    match kind.to_string().as_str() {
+        "send" => Ok(TaskKind::Send),
+        "local" => Ok(TaskKind::Local),
+        _ => Err(unknown_argument(&attr)),
+    }
+}
+
+fn unknown_argument(attr: &TokenStream) -> Error {
+    Error::new_spanned(attr, "expected `#[actor]`, `#[actor(send)]` or `#[actor(local)]`")
+}
+
+/// The items beside the impl block.
+fn expand(kind: TaskKind, actor: &ActorImpl) -> Result<TokenStream> {
+    actor.check()?;
+    let ActorImpl { generics, self_ty, handlers, .. } = actor;
+    let root = quote!(::mycelium::__private);
+    let name = actor.name()?.unraw().to_string();
+    let (impl_generics, _, bounds) = generics.split_for_impl();
+    let Enum { definition, ty } = mail(handlers, generics, &root);
+    let (slots, slots_ty) = slots(handlers, generics, &root);
+    let requests = asked(handlers).map(|(_, request)| request);
+    let arms = handlers.iter().enumerate().map(|(index, handler)| {
+        let variant = variant(index);
+        let number = asked(handlers).take_while(|(place, _)| *place < index).count();
+        let body = receive(handler, number, &root);
+        quote!(Mail::#variant(mail) => { #body })
+    });
+    let unused = unused_arm(generics);
+    let hooks = hooks(actor, &root);
+    let impls = handler_impls(actor, &root);
+    let (launch, helper) = launch(kind, actor, &root)?;
+    Ok(quote! {
+        #definition
+        #slots
+
+        impl #impl_generics ::mycelium::Actor for #self_ty #bounds {
+            const NAME: &'static str = #name;
+            type Mail = #ty;
+            type Slots = #slots_ty;
+            const REQUESTS: &'static [&'static str] =
+                &[#(<#requests as ::mycelium::Message>::TOPIC),*];
+
+            #[inline]
+            async fn receive(
+                &mut self,
+                mail: Self::Mail,
+                context: &mut ::mycelium::ActorContext<Self>,
+            ) -> ::mycelium::Result<()> {
+                let _ = &context;
+                match mail { #(#arms)* #unused }
+            }
+
+            #hooks
+            #launch
+        }
+        #helper
+        #impls
+    })
+}
+
+struct Enum {
+    definition: TokenStream,
+    ty: TokenStream,
+}
+
+/// The enum of what the mailbox holds.
+fn mail(handlers: &[Method], generics: &Generics, root: &TokenStream) -> Enum {
+    let (impl_generics, ty_generics, bounds) = generics.split_for_impl();
+    let variants = handlers.iter().enumerate().map(|(index, handler)| {
+        let (variant, message) = (variant(index), &handler.message);
+        match handler.kind {
+            HandlerKind::Tell => quote!(#variant(#message)),
+            HandlerKind::Ask | HandlerKind::Asked => quote!(#variant(#root::Ask<#message>)),
+        }
+    });
+    let told = handlers.iter().enumerate().map(|(index, handler)| {
+        let variant = variant(index);
+        match handler.kind {
+            HandlerKind::Tell => quote!(Mail::#variant(message) => #root::told(message),),
+            HandlerKind::Ask | HandlerKind::Asked => {
+                quote!(Mail::#variant(_) => ::core::option::Option::None,)
+            }
+        }
+    });
+    let (unused, unused_arm) = (unused_variant(generics), unused_arm(generics));
+    // A reference to an enum without variants must be matched by its place.
+    let matched = if handlers.is_empty() { quote!(*self) } else { quote!(self) };
+    let definition = quote! {
+        #[allow(private_interfaces, private_bounds, clippy::large_enum_variant)]
+        pub enum Mail #impl_generics #bounds { #(#variants,)* #unused }
+
+        impl #impl_generics #root::Mail for Mail #ty_generics #bounds {
+            #[inline]
+            fn told(&self) -> ::core::option::Option<(&'static str, &dyn ::core::any::Any)> {
+                match #matched { #(#told)* #unused_arm }
+            }
+        }
+    };
+    Enum { definition, ty: quote!(Mail #ty_generics) }
+}
+
+/// A variant that uses the parameters of a generic actor, and that no value has.
+fn unused_variant(generics: &Generics) -> Option<TokenStream> {
+    let parameters = generics.type_params().map(|parameter| &parameter.ident);
+    let parameters: Vec<_> = parameters.collect();
+    (!parameters.is_empty()).then(|| {
+        quote! {
+            Unused(::core::convert::Infallible, ::core::marker::PhantomData<fn() -> (#(#parameters,)*)>)
+        }
+    })
+}
+
+fn unused_arm(generics: &Generics) -> Option<TokenStream> {
+    unused_variant(generics).map(|_| quote!(Mail::Unused(never, _) => match *(&never) {},))
+}
+
+/// The slots of the requests that one reference makes.
+fn slots(
+    handlers: &[Method],
+    generics: &Generics,
+    root: &TokenStream,
+) -> (TokenStream, TokenStream) {
+    let (impl_generics, ty_generics, bounds) = generics.split_for_impl();
+    let requests: Vec<_> = asked(handlers).map(|(_, request)| request).collect();
+    let parameters = generics.type_params().map(|parameter| &parameter.ident);
+    let definition = quote! {
+        #[allow(private_interfaces, private_bounds)]
+        pub struct Slots #impl_generics (
+            #(#root::SlotPool<#requests>,)*
+            ::core::marker::PhantomData<fn() -> (#(#parameters,)*)>,
+        ) #bounds;
+
+        impl #impl_generics ::core::default::Default for Slots #ty_generics #bounds {
+            fn default() -> Self {
+                Slots(
+                    #(<#root::SlotPool<#requests> as ::core::default::Default>::default(),)*
+                    ::core::marker::PhantomData,
+                )
+            }
+        }
+    };
+    (definition, quote!(Slots #ty_generics))
+}
+
+/// The handlers of requests: their places among all, and the types of the requests.
+fn asked(handlers: &[Method]) -> impl Iterator<Item = (usize, &Type)> {
+    let handlers = handlers.iter().enumerate();
+    handlers
+        .filter(|(_, handler)| handler.kind != HandlerKind::Tell)
+        .map(|(index, handler)| (index, &handler.message))
+}
+
+fn variant(index: usize) -> Ident {
+    format_ident!("V{index}")
+}
+
+/// How a handler gets what its variant holds.
+fn receive(handler: &Method, number: usize, root: &TokenStream) -> TokenStream {
+    let accept = quote! {
+        let ::core::option::Option::Some(asked) = mail.accept(#number) else {
+            // Its requester no longer waits.
+            return ::core::result::Result::Ok(());
+        };
+    };
+    match handler.kind {
+        HandlerKind::Tell => handler.outcome(&handler.call(&quote!(mail)), root),
+        HandlerKind::Asked => {
+            let outcome = handler.outcome(&handler.call(&quote!(asked)), root);
+            quote!(#accept #outcome)
+        }
+        HandlerKind::Ask => {
+            let call = handler.call(&quote!(*asked));
+            let reply = match handler.returns {
+                Returns::Result => quote! {
+                    match #call {
+                        ::core::result::Result::Ok(reply) => { asked.reply(reply); }
+                        ::core::result::Result::Err(error) => {
+                            ::core::mem::drop(asked);
+                            return ::core::result::Result::Err(::core::convert::Into::into(error));
+                        }
+                    }
+                },
+                Returns::Value | Returns::Nothing => quote! {
+                    let reply = #call;
+                    asked.reply(reply);
+                },
+            };
+            quote!(#accept #reply ::core::result::Result::Ok(()))
+        }
+    }
+}
+
+/// The hooks: those of the block, and what happens without them.
+fn hooks(actor: &ActorImpl, root: &TokenStream) -> TokenStream {
+    let context = quote!(context: &mut ::mycelium::ActorContext<Self>);
+    let started = match &actor.started {
+        Some(hook) => hook.outcome(&hook.call(&TokenStream::new()), root),
+        None => quote!(::core::result::Result::Ok(())),
+    };
+    let stopped = actor.stopped.as_ref().map(|hook| {
+        let call = hook.call(&TokenStream::new());
+        quote!(let () = #call;)
+    });
+    let gone = match &actor.gone {
+        Some(hook) => hook.outcome(&hook.call(&quote!(gone)), root),
+        None => quote!(::core::result::Result::Ok(())),
+    };
+    let on_error = match &actor.on_error {
+        Some(hook) => hook.call(&quote!(error)),
+        None => quote!(::mycelium::OnError::Restart),
+    };
+    quote! {
+        async fn call_started(&mut self, #context) -> ::mycelium::Result<()> {
+            let _ = &context;
+            #started
+        }
+
+        async fn call_stopped(&mut self, #context) {
+            let _ = &context;
+            #stopped
+        }
+
+        async fn call_gone(
+            &mut self,
+            gone: ::mycelium::Gone,
+            #context,
+        ) -> ::mycelium::Result<()> {
+            let _ = (&gone, &context);
+            #gone
+        }
+
+        fn call_on_error(&mut self, error: &::mycelium::Error) -> ::mycelium::OnError {
+            let _ = error;
+            #on_error
+        }
+    }
+}
+
+/// The impls by which a reference knows what its actor handles.
+fn handler_impls(actor: &ActorImpl, root: &TokenStream) -> TokenStream {
+    let ActorImpl { generics, self_ty, handlers, .. } = actor;
+    let (impl_generics, _, bounds) = generics.split_for_impl();
+    let impls = handlers.iter().enumerate().map(|(index, handler)| {
+        let (variant, message) = (variant(index), &handler.message);
+        if handler.kind == HandlerKind::Tell {
+            return quote! {
+                impl #impl_generics ::mycelium::Handles<#message> for #self_ty #bounds {
+                    #[inline]
+                    fn wrap(message: #message) -> Self::Mail {
+                        Mail::#variant(message)
+                    }
+
+                    #[inline]
+                    #[allow(unreachable_patterns)]
+                    fn unwrap(mail: Self::Mail) -> #message {
+                        match mail {
+                            Mail::#variant(message) => message,
+                            _ => ::core::unreachable!("it was wrapped by this impl"),
+                        }
+                    }
+                }
+            };
+        }
+        let number = asked(handlers).take_while(|(place, _)| *place < index).count();
+        let place = syn::Index::from(number);
+        quote! {
+            impl #impl_generics ::mycelium::Replies<#message> for #self_ty #bounds {
+                #[inline]
+                fn wrap(request: #root::Ask<#message>) -> Self::Mail {
+                    Mail::#variant(request)
+                }
+
+                #[inline]
+                fn slots(slots: &mut Self::Slots) -> &mut #root::SlotPool<#message> {
+                    &mut slots.#place
+                }
+            }
+        }
+    });
+    quote!(#(#impls)*)
+}
+
+/// How the task of an actor is made, and a function outside the impl for it.
+fn launch(
+    kind: TaskKind,
+    actor: &ActorImpl,
+    root: &TokenStream,
+) -> Result<(TokenStream, TokenStream)> {
+    let life = |ty: TokenStream| quote!(#root::ActorLife<#ty, Q>);
+    let (queue, own) = (quote!(Q: ::mycelium::channel::Queue), life(quote!(Self)));
+    let declared = match kind {
+        TaskKind::Send => Some((quote!(true), quote!(#root::Task::send))),
+        TaskKind::Local => Some((quote!(false), quote!(#root::Task::local))),
+        TaskKind::Unknown => None,
+    };
+    if let Some((is_send, task)) = declared {
+        let methods = quote! {
+            fn is_send() -> bool {
+                #is_send
+            }
+
+            fn launch<#queue>(life: #own) -> #root::Task {
+                #task(#root::run_actor(life))
+            }
+        };
+        return Ok((methods, TokenStream::new()));
+    }
+    if !actor.generics.params.is_empty() {
+        let message = "a generic actor says whether it may move between threads: \
+                       `#[actor(send)]` or `#[actor(local)]`";
+        return Err(Error::new_spanned(&actor.generics, message));
+    }
+    let methods = quote! {
+        fn is_send() -> bool {
+            use #root::{IsLocal as _, IsSend as _};
+            (&#root::FutureKind::of(life_of::<::mycelium::channel::Mpsc>)).is_send()
+        }
+
+        fn launch<#queue>(life: #own) -> #root::Task {
+            use #root::{LocalTask as _, SendTask as _};
+            (&#root::Launch::of(life_of::<Q>(life))).task()
+        }
+    };
+    let self_ty = &actor.self_ty;
+    let life = life(quote!(#self_ty));
+    let helper = quote! {
+        fn life_of<#queue>(life: #life) -> impl ::core::future::Future<Output = ()> + 'static {
+            #root::run_actor(life)
+        }
+    };
+    Ok((methods, helper))
+}

@@ -1,0 +1,327 @@
+//! The impl block below `#[actor]`, parsed as far as the macro needs it: signatures, and not the
+//! bodies of methods, whose errors the compiler reports.
+
+use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
+use quote::{ToTokens, quote};
+use syn::parse::discouraged::Speculative;
+use syn::parse::{Parse, ParseStream};
+use syn::{
+    Attribute, Error, FnArg, GenericArgument, Generics, Ident, PathArguments, Result, ReturnType,
+    Signature, Token, Type, Visibility, braced,
+};
+
+/// An impl block of an actor.
+pub(super) struct ActorImpl {
+    attributes: Vec<Attribute>,
+    pub(super) generics: Generics,
+    pub(super) self_ty: Type,
+    pub(super) handlers: Vec<Method>,
+    pub(super) started: Option<Method>,
+    pub(super) stopped: Option<Method>,
+    pub(super) gone: Option<Method>,
+    pub(super) on_error: Option<Method>,
+    /// All items, without `#[tell]` and `#[ask]`.
+    items: TokenStream,
+    /// The first method that cannot be a handler or a hook. It is reported beside the block, which
+    /// then has no attributes that the compiler does not know.
+    error: Option<Error>,
+}
+
+/// A method that the task of the actor calls.
+pub(super) struct Method {
+    pub(super) kind: HandlerKind,
+    signature: Signature,
+    /// What a handler handles. Not used of a hook.
+    pub(super) message: Type,
+    pub(super) returns: Returns,
+    has_context: bool,
+}
+
+/// What a handler handles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HandlerKind {
+    /// A message.
+    Tell,
+    /// A request, whose reply it returns.
+    Ask,
+    /// A request that it answers by `reply`, perhaps later.
+    Asked,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Returns {
+    Nothing,
+    Result,
+    Value,
+}
+
+const TELL: &str = "#[tell] fn handle(&mut self, message: Message) -> Result<()>";
+const ASK: &str = "#[ask] fn handle(&mut self, request: Request) -> Result<Reply>";
+
+impl Parse for ActorImpl {
+    fn parse(input: ParseStream<'_>) -> Result<ActorImpl> {
+        let attributes = input.call(Attribute::parse_outer)?;
+        if !input.peek(Token![impl]) {
+            return Err(input.error("#[actor] goes on `impl MyActor { .. }`"));
+        }
+        input.parse::<Token![impl]>()?;
+        let mut generics: Generics = input.parse()?;
+        let self_ty: Type = input.parse()?;
+        if input.peek(Token![for]) {
+            let message = "#[actor] goes on an impl block without a trait";
+            return Err(Error::new_spanned(self_ty, message));
+        }
+        generics.where_clause = input.parse()?;
+        let content;
+        braced!(content in input);
+        let mut actor = ActorImpl {
+            attributes,
+            generics,
+            self_ty,
+            handlers: Vec::new(),
+            started: None,
+            stopped: None,
+            gone: None,
+            on_error: None,
+            items: TokenStream::new(),
+            error: None,
+        };
+        while !content.is_empty() {
+            match Item::parse(&content) {
+                Some(item) => actor.add(item),
+                None => actor.items.extend(parse_other(&content)?),
+            }
+        }
+        Ok(actor)
+    }
+}
+
+impl ActorImpl {
+    fn add(&mut self, item: Item) {
+        let Item { attributes, visibility, signature, body } = item;
+        let is = |attribute: &Attribute, name: &str| attribute.path().is_ident(name);
+        let kind = attributes.iter().find_map(|attribute| {
+            let kinds = [("tell", HandlerKind::Tell), ("ask", HandlerKind::Ask)];
+            kinds.into_iter().find(|(name, _)| is(attribute, name)).map(|(_, kind)| kind)
+        });
+        match kind {
+            Some(kind) => match Method::handler(kind, &signature) {
+                Ok(handler) => self.handlers.push(handler),
+                Err(error) => _ = self.error.get_or_insert(error),
+            },
+            None => {
+                let place = match signature.ident.to_string().as_str() {
+                    "started" => Some(&mut self.started),
+                    "stopped" => Some(&mut self.stopped),
+                    "gone" => Some(&mut self.gone),
+                    "on_error" => Some(&mut self.on_error),
+                    _ => None,
+                };
+                if let Some(place) = place {
+                    match Method::hook(&signature) {
+                        Ok(hook) => *place = Some(hook),
+                        Err(error) => _ = self.error.get_or_insert(error),
+                    }
+                }
+            }
+        }
+        let attributes =
+            attributes.iter().filter(|attribute| !is(attribute, "tell") && !is(attribute, "ask"));
+        self.items.extend(quote!(#(#attributes)* #visibility #signature #body));
+    }
+
+    /// The block, as the compiler gets it.
+    pub(super) fn block(&self) -> TokenStream {
+        let ActorImpl { attributes, generics, self_ty, items, .. } = self;
+        let (impl_generics, _, bounds) = generics.split_for_impl();
+        quote!(#(#attributes)* impl #impl_generics #self_ty #bounds { #items })
+    }
+
+    /// The name of the actor's type.
+    pub(super) fn name(&self) -> Result<&Ident> {
+        let mut ty = &self.self_ty;
+        // A type that another macro passes on.
+        while let Type::Group(group) = ty {
+            ty = &group.elem;
+        }
+        let last = match ty {
+            Type::Path(path) => path.path.segments.last(),
+            _ => None,
+        };
+        let segment =
+            last.ok_or_else(|| Error::new_spanned(ty, "an actor is a type with a name"))?;
+        Ok(&segment.ident)
+    }
+
+    /// What the compiler would explain less well.
+    pub(super) fn check(&self) -> Result<()> {
+        if let Some(error) = &self.error {
+            return Err(error.clone());
+        }
+        for (index, handler) in self.handlers.iter().enumerate() {
+            let text = handler.message.to_token_stream().to_string();
+            let same = |other: &&Method| other.message.to_token_stream().to_string() == text;
+            if let Some(other) = self.handlers[..index].iter().find(same) {
+                let message = format!("`{}` handles this type already", other.signature.ident);
+                return Err(Error::new_spanned(&handler.message, message));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Method {
+    fn handler(kind: HandlerKind, signature: &Signature) -> Result<Method> {
+        let shape = if kind == HandlerKind::Tell { TELL } else { ASK };
+        let expected = |what: &str, tokens: &dyn ToTokens| {
+            let message = format!("{what}: write `{shape}`");
+            Error::new_spanned(tokens.to_token_stream(), message)
+        };
+        let mut inputs = signature.inputs.iter();
+        if !matches!(inputs.next(), Some(FnArg::Receiver(receiver)) if receiver.reference.is_some())
+        {
+            return Err(expected("a handler has `&mut self`", &signature.ident));
+        }
+        let Some(FnArg::Typed(message)) = inputs.next() else {
+            return Err(expected("a handler takes a message", &signature.ident));
+        };
+        let has_context = inputs.next().is_some();
+        if let Some(extra) = inputs.next() {
+            return Err(expected("a handler takes a message and a context", extra));
+        }
+        if let Type::Reference(reference) = &*message.ty {
+            return Err(expected("a handler takes its message by value", reference));
+        }
+        let returns = Returns::of(&signature.output);
+        let asked = (kind == HandlerKind::Ask).then(|| asked_type(&message.ty)).flatten();
+        match (kind, asked) {
+            (_, Some(request)) => {
+                let (kind, signature) = (HandlerKind::Asked, signature.clone());
+                Ok(Method { kind, signature, message: request, returns, has_context })
+            }
+            (HandlerKind::Ask, None) if returns == Returns::Nothing => {
+                Err(expected("a handler of a request returns its reply", &signature.ident))
+            }
+            (kind, None) => {
+                let (signature, message) = (signature.clone(), Type::clone(&message.ty));
+                Ok(Method { kind, signature, message, returns, has_context })
+            }
+        }
+    }
+
+    /// `started`, `stopped`, `gone` or `on_error`.
+    fn hook(signature: &Signature) -> Result<Method> {
+        let name = signature.ident.to_string();
+        let (shape, others) = match name.as_str() {
+            "started" => {
+                ("async fn started(&mut self, ctx: &mut ActorContext<Self>) -> Result<()>", 0)
+            }
+            "stopped" => ("async fn stopped(&mut self, ctx: &mut ActorContext<Self>)", 0),
+            "gone" => (
+                "async fn gone(&mut self, gone: Gone, ctx: &mut ActorContext<Self>) -> Result<()>",
+                1,
+            ),
+            _ => ("fn on_error(&mut self, error: &Error) -> OnError", 1),
+        };
+        let is_method = matches!(
+            signature.inputs.first(),
+            Some(FnArg::Receiver(receiver)) if receiver.reference.is_some()
+        );
+        let parameters = signature.inputs.len().saturating_sub(1);
+        let most = others + usize::from(name != "on_error");
+        if !is_method || parameters < others || parameters > most {
+            let message = format!("`{name}` is a hook of the actor: write `{shape}`");
+            return Err(Error::new_spanned(&signature.ident, message));
+        }
+        Ok(Method {
+            kind: HandlerKind::Tell,
+            signature: signature.clone(),
+            message: Type::Verbatim(TokenStream::new()),
+            returns: Returns::of(&signature.output),
+            has_context: parameters > others,
+        })
+    }
+
+    /// The call, with this argument.
+    pub(super) fn call(&self, argument: &TokenStream) -> TokenStream {
+        let name = &self.signature.ident;
+        let argument = (!argument.is_empty()).then(|| quote!(#argument,));
+        let context = self.has_context.then(|| quote!(context));
+        let wait = self.signature.asyncness.map(|_| quote!(.await));
+        quote!(Self::#name(self, #argument #context) #wait)
+    }
+
+    /// A call, as the result of a handler.
+    pub(super) fn outcome(&self, call: &TokenStream, root: &TokenStream) -> TokenStream {
+        match self.returns {
+            Returns::Result => quote!(#root::outcome(#call)),
+            Returns::Nothing | Returns::Value => {
+                quote!({ let () = #call; ::core::result::Result::Ok(()) })
+            }
+        }
+    }
+}
+
+impl Returns {
+    fn of(output: &ReturnType) -> Returns {
+        let ReturnType::Type(_, ty) = output else { return Returns::Nothing };
+        match &**ty {
+            Type::Path(path) => match path.path.segments.last() {
+                Some(last) if last.ident == "Result" => Returns::Result,
+                _ => Returns::Value,
+            },
+            Type::Tuple(tuple) if tuple.elems.is_empty() => Returns::Nothing,
+            _ => Returns::Value,
+        }
+    }
+}
+
+/// The request of `Asked<Request>`.
+fn asked_type(ty: &Type) -> Option<Type> {
+    let Type::Path(path) = ty else { return None };
+    let last = path.path.segments.last().filter(|last| last.ident == "Asked")?;
+    let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
+    match arguments.args.first() {
+        Some(GenericArgument::Type(request)) => Some(request.clone()),
+        _ => None,
+    }
+}
+
+/// A method.
+struct Item {
+    attributes: Vec<Attribute>,
+    visibility: Visibility,
+    signature: Signature,
+    body: Group,
+}
+
+impl Item {
+    /// The next item, if it is a method.
+    fn parse(content: ParseStream<'_>) -> Option<Item> {
+        let item = content.fork();
+        let attributes = item.call(Attribute::parse_outer).ok()?;
+        let visibility = item.parse().ok()?;
+        let signature = item.parse().ok()?;
+        let Ok(TokenTree::Group(body)) = item.parse() else { return None };
+        content.advance_to(&item);
+        Some(Item { attributes, visibility, signature, body })
+    }
+}
+
+/// The tokens of the next item: to its semicolon, or its block.
+fn parse_other(content: ParseStream<'_>) -> Result<TokenStream> {
+    let mut item = TokenStream::new();
+    while !content.is_empty() {
+        let token: TokenTree = content.parse()?;
+        let is_last = match &token {
+            TokenTree::Punct(punct) => punct.as_char() == ';',
+            TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
+            _ => false,
+        };
+        item.extend([token]);
+        if is_last {
+            break;
+        }
+    }
+    Ok(item)
+}

@@ -1,0 +1,134 @@
+//! Actors: state with a mailbox of its own, spawned and stopped while a node runs.
+//!
+//! From the bottom up: `error` has what callers see of a refusal; `mail` is what a mailbox holds;
+//! `kind` is what all actors of one type share; `cell` is what one actor and its references share:
+//! its control word, its end, those who watch it; `reference` has [`ActorRef`] and [`WeakRef`];
+//! `timers` has the timers of an actor; `context` is what its handlers see; `run` is its task,
+//! which restarts it, `supervised` restarts several together; `builder` spawns it; `actors` is the
+//! set of all of them.
+//!
+//! **Control** does not queue behind data: a stop, the end of a watched actor and the failure of a
+//! child are bits of a word beside the mailbox, which the task looks at before each message.
+
+mod actors;
+mod builder;
+mod cell;
+mod context;
+mod error;
+mod kind;
+mod mail;
+mod reference;
+mod run;
+mod supervised;
+mod timers;
+
+use mycelium_core::Request;
+use mycelium_core::channel::Queue;
+
+use crate::error::{Error, Result};
+use crate::launch::Task;
+use crate::request::SlotPool;
+
+pub use actors::Actors;
+pub use builder::{ActorBuilder, WhenFull};
+pub use cell::{ActorEnd, Gone};
+pub use context::{ActorContext, Asking};
+pub use error::{FindActorError, SpawnActorError, TellError};
+pub use mail::{Ask, DeadMail, Mail, told};
+pub use reference::{ActorRef, WeakRef};
+pub use run::{ActorLife, run_actor};
+pub use supervised::ActorSupervisor;
+pub use timers::Timer;
+
+/// State with a mailbox of its own. [`#[actor]`](macro@crate::actor) implements it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an actor",
+    note = "put `#[mycelium::actor]` on `impl {Self} {{ #[tell] fn ..(&mut self, message: ..) .. }}`"
+)]
+pub trait Actor: Sized + 'static {
+    /// Its type's name in logs and counters.
+    const NAME: &'static str;
+
+    /// What its mailbox holds: one of its messages or requests.
+    #[doc(hidden)]
+    type Mail: Mail;
+
+    /// The slots of the requests that one reference makes.
+    #[doc(hidden)]
+    type Slots: Default + Send + 'static;
+
+    /// The topics of the requests that it answers, in the order of their numbers.
+    #[doc(hidden)]
+    const REQUESTS: &'static [&'static str];
+
+    #[doc(hidden)]
+    fn receive(
+        &mut self,
+        mail: Self::Mail,
+        context: &mut ActorContext<Self>,
+    ) -> impl Future<Output = Result<()>>;
+
+    #[doc(hidden)]
+    fn call_started(
+        &mut self,
+        context: &mut ActorContext<Self>,
+    ) -> impl Future<Output = Result<()>>;
+
+    #[doc(hidden)]
+    fn call_stopped(&mut self, context: &mut ActorContext<Self>) -> impl Future<Output = ()>;
+
+    #[doc(hidden)]
+    fn call_gone(
+        &mut self,
+        gone: Gone,
+        context: &mut ActorContext<Self>,
+    ) -> impl Future<Output = Result<()>>;
+
+    #[doc(hidden)]
+    fn call_on_error(&mut self, error: &Error) -> OnError;
+
+    #[doc(hidden)]
+    fn is_send() -> bool;
+
+    #[doc(hidden)]
+    fn launch<Q: Queue>(life: ActorLife<Self, Q>) -> Task;
+}
+
+/// The actor has a handler for messages of type `M`: a method with `#[tell]`.
+#[diagnostic::on_unimplemented(
+    message = "actor `{Self}` has no handler for `{M}`",
+    note = "write one: `#[tell] fn ..(&mut self, message: {M}) -> Result<()>`"
+)]
+pub trait Handles<M>: Actor {
+    #[doc(hidden)]
+    fn wrap(message: M) -> Self::Mail;
+
+    /// The message that `wrap` was given.
+    #[doc(hidden)]
+    fn unwrap(mail: Self::Mail) -> M;
+}
+
+/// The actor answers requests of type `Q`: it has a method with `#[ask]`.
+#[diagnostic::on_unimplemented(
+    message = "actor `{Self}` does not answer `{Q}`",
+    note = "write a handler: `#[ask] fn ..(&mut self, request: {Q}) -> Result<..>`"
+)]
+pub trait Replies<Q: Request>: Actor {
+    #[doc(hidden)]
+    fn wrap(request: Ask<Q>) -> Self::Mail;
+
+    #[doc(hidden)]
+    fn slots(slots: &mut Self::Slots) -> &mut SlotPool<Q>;
+}
+
+/// What happens after a handler of an actor has returned an error. See
+/// [`#[actor]`](macro@crate::actor).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnError {
+    /// The actor handles the next message.
+    Continue,
+    /// The actor is restarted after a pause, with the same state: `started` runs again.
+    Restart,
+    /// The actor ends, as one that has failed too often.
+    Stop,
+}

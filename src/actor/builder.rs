@@ -1,0 +1,227 @@
+//! Spawns an actor: its name, its mailbox, and when it is restarted.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use mycelium_bundle::Restart;
+use mycelium_core::channel::{Mpsc, Queue};
+use mycelium_executor::Executor;
+
+use super::Actor;
+use super::actors::Set;
+use super::cell::{AnyCell, Cell, Core, Relation, Watcher};
+use super::error::SpawnActorError;
+use super::reference::ActorRef;
+use super::run::ActorLife;
+use crate::supervision::tree::SupervisorId;
+
+/// The capacity of a mailbox.
+const CAPACITY: usize = 64;
+
+/// What happens to a message if the mailbox of its actor is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenFull {
+    /// [`tell`](ActorRef::tell) and [`ask`](ActorRef::ask) wait for room.
+    #[default]
+    Wait,
+    /// They are refused: [`TellError::Full`](super::TellError::Full), `RequestError::Refused`.
+    Refuse,
+    /// `tell` drops the message, counts it, and returns `Ok`. A request is refused.
+    DropNewest,
+}
+
+/// Sets how an actor is spawned. See [`Actors::actor`](super::Actors::actor).
+#[must_use = "`spawn` spawns the actor"]
+pub struct ActorBuilder<A: Actor, Q: Queue = Mpsc> {
+    set: Arc<Set>,
+    parent: Option<Arc<dyn AnyCell>>,
+    supervisor: Option<SupervisorId>,
+    factory: Box<dyn FnMut() -> A + Send>,
+    name: Option<Arc<str>>,
+    capacity: usize,
+    when_full: WhenFull,
+    /// `None` if it is not restarted.
+    restart: Option<Box<Restart>>,
+    keeps: bool,
+    /// Another executor than that of the set.
+    executor: Option<Arc<dyn Executor>>,
+    queue: PhantomData<fn(Q)>,
+}
+
+impl<A: Actor> ActorBuilder<A> {
+    pub(super) fn new(
+        set: &Arc<Set>,
+        parent: Option<Arc<dyn AnyCell>>,
+        factory: impl FnMut() -> A + Send + 'static,
+    ) -> ActorBuilder<A> {
+        ActorBuilder {
+            set: set.clone(),
+            parent,
+            supervisor: None,
+            factory: Box::new(factory),
+            name: None,
+            capacity: CAPACITY,
+            when_full: WhenFull::default(),
+            restart: Some(Box::default()),
+            keeps: false,
+            executor: None,
+            queue: PhantomData,
+        }
+    }
+}
+
+impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
+    /// A supervisor restarts it.
+    pub(super) fn under(mut self, supervisor: SupervisorId) -> Self {
+        self.supervisor = Some(supervisor);
+        self
+    }
+
+    /// A name, by which [`Actors::by_name`](super::Actors::by_name) finds it. No two actors that
+    /// live have the same.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// How many messages its mailbox has room for: a power of two from 2 on. The default is 64.
+    pub fn capacity(mut self, capacity: usize) -> Self {
+        self.capacity = capacity;
+        self
+    }
+
+    /// The queue of its mailbox: [`Mpsc`] (the default), [`Mpmc`](mycelium_core::channel::Mpmc),
+    /// [`Spsc`](mycelium_core::channel::Spsc), [`Stamped`](mycelium_core::channel::Stamped), the
+    /// channel of an executor, or your own [`Queue`]. With a queue for one sender the reference
+    /// cannot be cloned, and a second one is refused.
+    pub fn queue<R: Queue>(self) -> ActorBuilder<A, R> {
+        let ActorBuilder {
+            set,
+            parent,
+            supervisor,
+            factory,
+            name,
+            capacity,
+            when_full,
+            restart,
+            keeps,
+            executor,
+            queue: _,
+        } = self;
+        let queue = PhantomData;
+        ActorBuilder {
+            set,
+            parent,
+            supervisor,
+            factory,
+            name,
+            capacity,
+            when_full,
+            restart,
+            keeps,
+            executor,
+            queue,
+        }
+    }
+
+    /// Its task runs on this executor, for example one that is pinned to a core, and not on that of
+    /// the other actors. Time is that of the others.
+    pub fn on(mut self, executor: Arc<dyn Executor>) -> Self {
+        self.executor = Some(executor);
+        self
+    }
+
+    /// What happens to a message if its mailbox is full. The default is to wait.
+    pub fn when_full(mut self, when_full: WhenFull) -> Self {
+        self.when_full = when_full;
+        self
+    }
+
+    /// When it is restarted after failures. The default is that of services.
+    pub fn restart(mut self, restart: Restart) -> Self {
+        self.restart = Some(Box::new(restart));
+        self
+    }
+
+    /// It is not restarted: its first failure ends it.
+    pub fn temporary(mut self) -> Self {
+        self.restart = None;
+        self
+    }
+
+    /// It does not end when all references are gone, only when it is stopped.
+    pub fn keep(mut self) -> Self {
+        self.keeps = true;
+        self
+    }
+
+    /// Spawns the actor. It may be told messages at once.
+    ///
+    /// # Errors
+    /// [`SpawnActorError`]: a name that is taken, an invalid capacity, an executor that has ended or
+    /// cannot run it, a shutdown.
+    pub fn spawn(self) -> Result<ActorRef<A, Q>, SpawnActorError> {
+        let ActorBuilder {
+            set,
+            parent,
+            supervisor,
+            factory,
+            name,
+            capacity,
+            when_full,
+            restart,
+            keeps,
+            executor,
+            queue: _,
+        } = self;
+        let executor = executor.as_ref().unwrap_or(&set.executor);
+        let (sender, receiver) = Q::bounded::<A::Mail>(capacity)
+            .map_err(|error| SpawnActorError::Capacity { actor: A::NAME, error })?;
+        let core = Core::new(set.next_id(), name, set.kind::<A>(), set.clone(), when_full);
+        let cell = Arc::new(Cell::<A, Q>::new(core, sender));
+        // Cannot fail: it is new. The reference is the one that a core has at first.
+        let Ok(sender) = cell.sender() else { unreachable!("a new queue has a sender") };
+        if keeps {
+            let _ = cell.core.try_refer();
+        }
+        let any: Arc<dyn AnyCell> = cell.clone();
+        let member = match supervisor {
+            None => None,
+            Some(supervisor) => {
+                let member = set.member(supervisor, restart.as_deref());
+                Some(member.ok_or(SpawnActorError::ShuttingDown { actor: A::NAME })?)
+            }
+        };
+        set.add(&any, keeps, parent.is_some())?;
+        let reference = ActorRef::new(cell.clone(), sender);
+        if let Some(parent) = parent {
+            cell.core.watch(Watcher { cell: parent, relation: Relation::Parent });
+        }
+        let life = ActorLife::new(cell, receiver, factory, restart, member);
+        let is_send = A::is_send();
+        let spawned = if is_send {
+            match A::launch(life).into_send() {
+                Some(task) => executor.spawn(task),
+                None => unreachable!("the macro says that it is `Send`"),
+            }
+        } else {
+            executor.spawn_local(Box::new(move || A::launch(life).into_local()))
+        };
+        // If it was refused, the life was dropped, and with it the actor has ended.
+        spawned.map_err(|error| SpawnActorError::Executor { actor: A::NAME, error })?;
+        Ok(reference)
+    }
+}
+
+impl<A: Actor, Q: Queue> fmt::Debug for ActorBuilder<A, Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ActorBuilder { name, capacity, when_full, .. } = self;
+        f.debug_struct("ActorBuilder")
+            .field("actor", &A::NAME)
+            .field("name", name)
+            .field("capacity", capacity)
+            .field("when_full", when_full)
+            .finish_non_exhaustive()
+    }
+}

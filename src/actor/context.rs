@@ -1,0 +1,336 @@
+//! What the handlers of an actor see.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Debug};
+use std::pin::{Pin, pin};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use mycelium_core::Request;
+use mycelium_core::channel::{Mpsc, Queue};
+use mycelium_executor::Executor;
+use mycelium_transports::counters::ActorValue;
+
+use super::actors::Actors;
+use super::builder::ActorBuilder;
+use super::cell::{AnyCell, Cell, Relation, Watcher};
+use super::error::SpawnActorError;
+use super::reference::ActorRef;
+use super::timers::{Timer, Timers};
+use super::{Actor, Handles, Replies};
+use crate::error::{ShuttingDown, ZeroPeriod};
+use crate::log;
+use crate::request::{PendingReply, RequestError};
+
+/// What an actor sees of itself and of the others: time, timers, children, those that it watches.
+pub struct ActorContext<A: Actor> {
+    pub(super) cell: Arc<dyn AnyCell>,
+    /// Made with the first one. Never locked: the mutex makes the context `Sync`, so that a future
+    /// that keeps a `&ActorContext` may move between threads.
+    pub(super) timers: Option<Box<Mutex<Timers<A::Mail>>>>,
+    /// Those that live, in the order in which they were spawned.
+    pub(super) children: BTreeMap<u64, Arc<dyn AnyCell>>,
+    /// Messages that were told, since the counters have them.
+    pub(super) handled: u64,
+    /// All messages that were told and have left the mailbox, and those of timers.
+    pub(super) taken: u64,
+    /// Messages since the task last yielded.
+    pub(super) since_yield: u32,
+}
+
+impl<A: Actor> ActorContext<A> {
+    pub(super) fn new(cell: Arc<dyn AnyCell>) -> ActorContext<A> {
+        let (timers, children) = (None, BTreeMap::new());
+        ActorContext { cell, timers, children, handled: 0, taken: 0, since_yield: 0 }
+    }
+
+    /// The counters get what was handled since the last time.
+    pub(super) fn flush(&mut self) {
+        if self.handled != 0 {
+            self.cell.core().kind.line.count_many(ActorValue::Handled, self.handled);
+            self.taken += std::mem::take(&mut self.handled);
+        }
+    }
+
+    /// Its number, which no other actor of this process has.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.cell.core().id
+    }
+
+    /// Its name, or its type and number.
+    #[must_use]
+    pub fn label(&self) -> Arc<str> {
+        self.cell.core().label()
+    }
+
+    /// A reference to this actor, to give to others. An actor that keeps one does not end when all
+    /// other references are gone. `None` if they are gone already.
+    #[must_use]
+    pub fn myself(&self) -> Option<ActorRef<A>> {
+        self.myself_by_queue::<Mpsc>()
+    }
+
+    /// As [`myself`](ActorContext::myself), for a mailbox of another queue. `None` also if this is
+    /// not its queue, or the queue allows one sender.
+    #[must_use]
+    pub fn myself_by_queue<Q: Queue>(&self) -> Option<ActorRef<A, Q>> {
+        let cell = self.cell.clone().into_any().downcast::<Cell<A, Q>>().ok()?;
+        ActorRef::of(&cell).ok()
+    }
+
+    /// All actors of its node or program.
+    #[must_use]
+    pub fn actors(&self) -> Actors {
+        Actors::of(&self.cell.core().set)
+    }
+
+    /// Spawns a child: it ends when this actor ends or is restarted, before `stopped` runs. If the
+    /// child fails too often, this actor fails.
+    ///
+    /// # Errors
+    /// As [`ActorBuilder::spawn`].
+    pub fn spawn<C: Actor>(
+        &mut self,
+        factory: impl FnMut() -> C + Send + 'static,
+    ) -> Result<ActorRef<C>, SpawnActorError> {
+        self.spawn_as(factory, |child| child)
+    }
+
+    /// As [`spawn`](ActorContext::spawn), with a name, another mailbox, or other restarts.
+    ///
+    /// # Errors
+    /// As [`ActorBuilder::spawn`].
+    pub fn spawn_as<C: Actor, Q: Queue>(
+        &mut self,
+        factory: impl FnMut() -> C + Send + 'static,
+        set: impl FnOnce(ActorBuilder<C>) -> ActorBuilder<C, Q>,
+    ) -> Result<ActorRef<C, Q>, SpawnActorError> {
+        let parent = Some(self.cell.clone());
+        let builder = ActorBuilder::new(&self.cell.core().set, parent, factory);
+        let child = set(builder).spawn()?;
+        self.children.insert(child.id(), child.any());
+        Ok(child)
+    }
+
+    /// How many children live.
+    #[must_use]
+    pub fn children(&self) -> usize {
+        self.children.len()
+    }
+
+    /// This actor learns of the end of another one: its hook `gone` is called. At once if the other
+    /// one has ended. Once for each actor, also if this is called again, as after a restart.
+    pub fn watch<B: Actor, Q: Queue>(&self, other: &ActorRef<B, Q>) {
+        let watcher = Watcher { cell: self.cell.clone(), relation: Relation::Watching };
+        other.any().core().watch(watcher);
+    }
+
+    /// If one of both fails permanently, the other one fails, too, and is restarted as after an
+    /// error of its own. An end without a failure changes nothing.
+    pub fn link<B: Actor, Q: Queue>(&self, other: &ActorRef<B, Q>) {
+        let relation = Relation::Linked;
+        let cell = other.any();
+        cell.core().watch(Watcher { cell: self.cell.clone(), relation });
+        self.cell.core().watch(Watcher { cell, relation });
+    }
+
+    /// Tells this actor a message after `delay`. It does not go through the mailbox, and needs no
+    /// room there. Timers end with a restart.
+    pub fn tell_after<M>(&mut self, delay: Duration, message: M) -> Timer
+    where
+        A: Handles<M>,
+    {
+        let at = self.now().saturating_add(delay);
+        self.timers().once(at, <A as Handles<M>>::wrap(message))
+    }
+
+    /// Tells this actor a message periodically: the first one a period from now. Periods that it
+    /// was too slow for are left out.
+    ///
+    /// # Errors
+    /// If the period is zero.
+    pub fn tell_every<M: Clone + Send + 'static>(
+        &mut self,
+        period: Duration,
+        message: M,
+    ) -> Result<Timer, ZeroPeriod>
+    where
+        A: Handles<M>,
+    {
+        if period.is_zero() {
+            return Err(ZeroPeriod);
+        }
+        let now = self.now();
+        let make = Box::new(move || <A as Handles<M>>::wrap(message.clone()));
+        Ok(self.timers().every(now, period, make))
+    }
+
+    /// Ends a timer. Returns whether it would have told a message.
+    pub fn cancel(&mut self, timer: Timer) -> bool {
+        self.timers().cancel(timer)
+    }
+
+    /// Asks another actor, as [`ActorRef::ask`]. If the reply does not come in time because the
+    /// other one waits, by its own `ask` of its context, for an actor that waits for this one, a
+    /// log line names the circle.
+    ///
+    /// # Errors
+    /// As [`ActorRef::ask`].
+    pub fn ask<B, Q, R>(&self, other: &mut ActorRef<B, Q>, request: R) -> Asking<R>
+    where
+        B: Replies<R>,
+        Q: Queue,
+        R: Request,
+    {
+        let (cell, asked) = (self.cell.clone(), other.id());
+        cell.core().asks.store(asked, Ordering::Relaxed);
+        Asking { reply: other.ask(request), asks: Asks { cell, asked } }
+    }
+
+    /// Ends this actor after the current message.
+    pub fn stop(&self) {
+        self.cell.core().stop();
+    }
+
+    /// Whether this actor was told to end.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.cell.core().is_stopping()
+    }
+
+    /// Monotonic time.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.executor().now()
+    }
+
+    /// Waits for `duration`. The mailbox waits meanwhile; [`tell_after`](ActorContext::tell_after)
+    /// does not hold it up.
+    ///
+    /// # Errors
+    /// [`ShuttingDown`] if this actor is [stopped](ActorRef::stop), now or earlier. A handler that
+    /// returns it with `?` has not failed.
+    pub fn sleep(
+        &self,
+        duration: Duration,
+    ) -> impl Future<Output = Result<(), ShuttingDown>> + Send + use<A> + 'static {
+        let cell = self.cell.clone();
+        let sleep = self.executor().sleep_until(self.now().saturating_add(duration));
+        async move {
+            match select(pin!(cell.core().told_to_stop()), sleep).await {
+                Either::Left(_) => Err(ShuttingDown),
+                Either::Right(_) => Ok(()),
+            }
+        }
+    }
+
+    /// Logs an event of level INFO, with the name of the actor.
+    pub fn info(&self, message: &str, details: impl Debug) {
+        log::info!(actor = %self.label(), ?details, "{}", message);
+    }
+
+    /// Logs an event of level WARN, as [`info`](ActorContext::info).
+    pub fn warn(&self, message: &str, details: impl Debug) {
+        log::warn!(actor = %self.label(), ?details, "{}", message);
+    }
+
+    /// Logs an event of level ERROR, as [`info`](ActorContext::info).
+    pub fn error(&self, message: &str, details: impl Debug) {
+        log::error!(actor = %self.label(), ?details, "{}", message);
+    }
+
+    fn timers(&mut self) -> &mut Timers<A::Mail> {
+        exclusive(self.timers.get_or_insert_default())
+    }
+
+    fn executor(&self) -> &Arc<dyn Executor> {
+        &self.cell.core().set.executor
+    }
+}
+
+/// What a mutex has, without a lock.
+pub(super) fn exclusive<T>(mutex: &mut Mutex<T>) -> &mut T {
+    mutex.get_mut().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<A: Actor> Debug for ActorContext<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ActorContext").field("actor", &self.label()).finish_non_exhaustive()
+    }
+}
+
+/// The future of a reply to a request of an actor: [`ActorContext::ask`].
+#[must_use = "dropping it cancels the request"]
+pub struct Asking<R: Request> {
+    reply: PendingReply<R>,
+    asks: Asks,
+}
+
+impl<R: Request> Asking<R> {
+    /// See [`PendingReply::within`].
+    pub fn within(self, duration: Duration) -> Asking<R> {
+        let Asking { reply, asks } = self;
+        Asking { reply: reply.within(duration), asks }
+    }
+}
+
+/// Says, as long as it exists, that one actor waits for another one.
+struct Asks {
+    cell: Arc<dyn AnyCell>,
+    asked: u64,
+}
+
+impl Drop for Asks {
+    fn drop(&mut self) {
+        // If it asks yet another one, that stays.
+        let _ = self.cell.core().asks.compare_exchange(
+            self.asked,
+            0,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+    }
+}
+
+impl<R: Request> Future for Asking<R> {
+    type Output = Result<R::Reply, RequestError<R>>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let reply = Pin::new(&mut this.reply).poll(context);
+        if let Poll::Ready(Err(RequestError::Deadline { .. })) = &reply {
+            report_circle(&this.asks);
+        }
+        reply
+    }
+}
+
+impl<R: Request> Debug for Asking<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asking").field("topic", &R::TOPIC).finish_non_exhaustive()
+    }
+}
+
+/// Names the actors of a circle of requests, if there is one. They may have changed meanwhile.
+fn report_circle(Asks { cell, asked }: &Asks) {
+    /// Longer circles are not found.
+    const LONGEST: usize = 32;
+
+    let core = cell.core();
+    let (mut names, mut next) = (vec![core.label()], *asked);
+    while names.len() < LONGEST {
+        if next == core.id {
+            names.push(core.label());
+            let circle = names.join(" -> ");
+            log::warn!(actor = %core.label(), circle, "actors ask each other in a circle");
+            return;
+        }
+        let Some(other) = core.set.by_id(next) else { return };
+        names.push(other.core().label());
+        next = other.core().asks.load(Ordering::Relaxed);
+    }
+}

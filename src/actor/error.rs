@@ -1,0 +1,128 @@
+//! Why a message was not told, an actor not spawned, and none found.
+
+use std::fmt;
+
+use mycelium_core::debug_as_display;
+use mycelium_core::ring::CapacityError;
+use mycelium_executor::SpawnError;
+use thiserror::Error;
+
+/// Why a message was not told. It comes back with the error.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TellError<M> {
+    /// The actor has ended.
+    Gone(M),
+    /// Its mailbox is full.
+    Full(M),
+}
+
+impl<M> TellError<M> {
+    /// The message.
+    pub fn into_message(self) -> M {
+        match self {
+            TellError::Gone(message) | TellError::Full(message) => message,
+        }
+    }
+}
+
+impl<M> fmt::Display for TellError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TellError::Gone(_) => "the message was not told: the actor has ended",
+            TellError::Full(_) => "the message was not told: the mailbox of the actor is full",
+        })
+    }
+}
+
+/// As `Display`: `main` and `unwrap` print this.
+impl<M> fmt::Debug for TellError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl<M> std::error::Error for TellError<M> {}
+
+/// Why an actor was not spawned.
+#[derive(Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SpawnActorError {
+    /// No actors are spawned any more: the node shuts down, or the parent ends.
+    #[error("actor `{actor}` was not spawned: the actors shut down")]
+    ShuttingDown {
+        /// Its type.
+        actor: &'static str,
+    },
+    /// Another actor that lives has its name.
+    #[error(
+        "actor `{actor}` was not spawned: another actor, of type `{other}`, has the name `{name}`"
+    )]
+    NameTaken {
+        /// Its type.
+        actor: &'static str,
+        /// The name.
+        name: String,
+        /// The type of the other one.
+        other: &'static str,
+    },
+    /// The mailbox cannot have this capacity.
+    #[error("actor `{actor}` was not spawned: its mailbox: {error}")]
+    Capacity {
+        /// Its type.
+        actor: &'static str,
+        /// The reason.
+        error: CapacityError,
+    },
+    /// The executor refused the task: an actor that is not `Send` needs an executor that runs local
+    /// tasks, and is spawned on its thread.
+    #[error("actor `{actor}` was not spawned: {error}")]
+    Executor {
+        /// Its type.
+        actor: &'static str,
+        /// The reason.
+        error: SpawnError,
+    },
+}
+
+/// Why there is no reference to an actor with this name.
+#[derive(Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum FindActorError {
+    /// No actor that lives has the name.
+    #[error("no actor has the name `{name}`: {expected}")]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The names that exist.
+        expected: String,
+    },
+    /// The actor is of another type, or its mailbox is another queue.
+    #[error("the actor `{name}` is a `{found}` and not a `{expected}`")]
+    Type {
+        /// The name.
+        name: String,
+        /// The type that was expected, and its queue.
+        expected: String,
+        /// That of the actor, and its queue.
+        found: String,
+    },
+    /// Its mailbox allows one sender, and there is one.
+    #[error(
+        "the actor `{name}` has a mailbox with one sender (`{queue}`), and another reference has it"
+    )]
+    OneSender {
+        /// The name.
+        name: String,
+        /// The queue.
+        queue: &'static str,
+    },
+    /// All references to the actor are gone, so it ends.
+    #[error("the actor `{name}` ends: nobody refers to it any more")]
+    Ending {
+        /// The name.
+        name: String,
+    },
+}
+
+debug_as_display!(SpawnActorError, FindActorError);

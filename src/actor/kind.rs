@@ -1,0 +1,57 @@
+//! What all actors of one type share: their counters.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mycelium_transports::counters::{ActorValue, Line, Region, RequesterValue};
+
+use super::Actor;
+use crate::request::{MailboxState, Responders};
+
+/// A type of actors in one set of actors.
+pub(crate) struct ActorKind {
+    pub(super) name: &'static str,
+    pub(super) line: Line<ActorValue>,
+    /// Those of the requests that it answers, by number.
+    responders: Arc<Responders>,
+    /// Those of the requests that others make, by topic.
+    requesters: Mutex<BTreeMap<&'static str, Arc<Line<RequesterValue>>>>,
+}
+
+impl ActorKind {
+    pub(super) fn new<A: Actor>(region: &Arc<Region>) -> ActorKind {
+        let responders = Responders::default();
+        for topic in A::REQUESTS {
+            responders.add(region.line(&format!("topic={topic} responder={}", A::NAME)));
+        }
+        ActorKind {
+            name: A::NAME,
+            line: region.line(&format!("actor={}", A::NAME)),
+            responders: Arc::new(responders),
+            requesters: Mutex::default(),
+        }
+    }
+
+    /// The state of a mailbox of an actor of this type.
+    pub(super) fn mailbox(&self) -> MailboxState {
+        MailboxState::counted_by(self.responders.clone())
+    }
+
+    pub(super) fn count(&self, value: ActorValue) {
+        self.line.count(value);
+    }
+
+    /// The counters of the requests of this topic that references make.
+    pub(super) fn requester(
+        &self,
+        topic: &'static str,
+        region: &Arc<Region>,
+    ) -> Arc<Line<RequesterValue>> {
+        let mut lines = self.requesters.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = || {
+            let label = format!("topic={topic} requester=to.{}", self.name);
+            Arc::new(region.line(&label))
+        };
+        lines.entry(topic).or_insert_with(line).clone()
+    }
+}

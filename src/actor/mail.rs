@@ -1,0 +1,77 @@
+//! What a mailbox holds, and what becomes of it when its actor has ended.
+
+use std::any::{Any, type_name};
+use std::fmt;
+
+use mycelium_core::Request;
+
+use crate::request::{Asked, Queued};
+
+/// A message or a request in the mailbox of an actor.
+pub trait Mail: Send + 'static {
+    /// The message, and the name of its type; `None` if it is a request.
+    #[doc(hidden)]
+    fn told(&self) -> Option<(&'static str, &dyn Any)>;
+}
+
+/// A request in a mailbox. If it is dropped there, its requester learns that nobody answers.
+pub struct Ask<Q: Request>(Queued<Q>);
+
+impl<Q: Request> Ask<Q> {
+    pub(crate) fn new(queued: Queued<Q>) -> Ask<Q> {
+        Ask(queued)
+    }
+
+    /// The request, if its requester still waits.
+    #[doc(hidden)]
+    pub fn accept(self, number: usize) -> Option<Asked<Q>> {
+        self.0.accept(number)
+    }
+}
+
+impl<Q: Request> fmt::Debug for Ask<Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Ask").field(&Q::TOPIC).finish()
+    }
+}
+
+/// A message that was told, and that no handler got, because its actor ended first.
+#[derive(Clone, Copy)]
+pub struct DeadMail<'a> {
+    pub(super) actor: &'a str,
+    pub(super) message_type: &'static str,
+    pub(super) message: &'a dyn Any,
+}
+
+impl DeadMail<'_> {
+    /// The actor, as [`ActorRef::label`](super::ActorRef::label) names it.
+    #[must_use]
+    pub fn actor(&self) -> &str {
+        self.actor
+    }
+
+    /// The name of the message's type.
+    #[must_use]
+    pub fn message_type(&self) -> &'static str {
+        self.message_type
+    }
+
+    /// The message, if it is an `M`.
+    #[must_use]
+    pub fn message<M: 'static>(&self) -> Option<&M> {
+        self.message.downcast_ref()
+    }
+}
+
+impl fmt::Debug for DeadMail<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let DeadMail { actor, message_type, .. } = self;
+        f.debug_struct("DeadMail").field("actor", actor).field("message", message_type).finish()
+    }
+}
+
+/// A message for the trait, with the name of its type.
+#[doc(hidden)]
+pub fn told<M: 'static>(message: &M) -> Option<(&'static str, &dyn Any)> {
+    Some((type_name::<M>(), message))
+}

@@ -1,0 +1,310 @@
+//! References to actors: strong ones, which tell and ask, and weak ones, which do not keep the
+//! actor.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use mycelium_core::Request;
+use mycelium_core::channel::{Mpsc, Queue, QueueSender, SendError};
+use mycelium_core::ring::PushError;
+use mycelium_core::wait::WaitStrategy;
+use mycelium_transports::counters::{ActorValue, RequesterValue};
+
+use super::builder::WhenFull;
+use super::cell::{ActorEnd, AnyCell, Cell};
+use super::error::{FindActorError, TellError};
+use super::mail::Ask;
+use super::{Actor, Handles, Replies};
+use crate::request::{Origin, PendingReply, Progress, Queued, RequestError, closed};
+
+/// Refers to an actor, and sends to its mailbox. The actor ends when all references are gone and
+/// its mailbox is empty, unless it was spawned with [`keep`](super::ActorBuilder::keep).
+///
+/// What one reference tells and asks is handled in that order. A reference whose queue has one
+/// sender cannot be cloned: `Q` is then [`Spsc`](mycelium_core::channel::Spsc), for example.
+pub struct ActorRef<A: Actor, Q: Queue = Mpsc> {
+    cell: Arc<Cell<A, Q>>,
+    sender: Q::Sender<A::Mail>,
+    slots: A::Slots,
+    /// What this one has sent, if it is the only sender of its queue.
+    sent: u64,
+}
+
+impl<A: Actor, Q: Queue> ActorRef<A, Q> {
+    /// The reference is counted already.
+    pub(super) fn new(cell: Arc<Cell<A, Q>>, sender: Q::Sender<A::Mail>) -> ActorRef<A, Q> {
+        ActorRef { cell, sender, slots: A::Slots::default(), sent: 0 }
+    }
+
+    /// A reference to the actor of a cell.
+    pub(super) fn of(cell: &Arc<Cell<A, Q>>) -> Result<ActorRef<A, Q>, FindActorError> {
+        if cell.core.end().is_some() || !cell.core.try_refer() {
+            return Err(FindActorError::Ending { name: cell.core.label().to_string() });
+        }
+        match cell.sender() {
+            Ok(sender) => Ok(ActorRef::new(cell.clone(), sender)),
+            Err(error) => {
+                cell.end_refer();
+                Err(error)
+            }
+        }
+    }
+
+    /// Tells the actor a message: it is in the mailbox when this returns `Ok`. If the mailbox is
+    /// full, this waits for room, or does what [`WhenFull`] says. If the future is dropped before
+    /// it completes, the message was not told.
+    ///
+    /// # Errors
+    /// [`TellError`] with the message, if the actor has ended or its mailbox refuses it.
+    #[inline]
+    pub async fn tell<M>(&mut self, message: M) -> Result<(), TellError<M>>
+    where
+        A: Handles<M>,
+    {
+        match self.try_tell(message) {
+            Err(TellError::Full(message)) if self.waits() => {
+                let sent = self.sender.send(<A as Handles<M>>::wrap(message)).await;
+                sent.map_err(|SendError(mail)| TellError::Gone(A::unwrap(mail)))?;
+                self.sent += 1;
+                Ok(())
+            }
+            told => told,
+        }
+    }
+
+    /// Tells the actor a message, if its mailbox has room now.
+    ///
+    /// # Errors
+    /// [`TellError`] with the message, if the actor has ended or its mailbox is full.
+    #[inline]
+    pub fn try_tell<M>(&mut self, message: M) -> Result<(), TellError<M>>
+    where
+        A: Handles<M>,
+    {
+        match self.sender.try_send(<A as Handles<M>>::wrap(message)) {
+            Ok(()) => {
+                self.sent += 1;
+                Ok(())
+            }
+            Err(PushError::Closed(mail)) => Err(TellError::Gone(A::unwrap(mail))),
+            Err(PushError::Full(mail)) => self.full(A::unwrap(mail)),
+        }
+    }
+
+    /// The mailbox had no room.
+    #[cold]
+    fn full<M>(&self, message: M) -> Result<(), TellError<M>> {
+        match self.cell.core.when_full {
+            WhenFull::Wait => Err(TellError::Full(message)),
+            WhenFull::Refuse => {
+                self.cell.core.kind.count(ActorValue::Refused);
+                Err(TellError::Full(message))
+            }
+            WhenFull::DropNewest => {
+                self.cell.core.kind.count(ActorValue::Refused);
+                Ok(())
+            }
+        }
+    }
+
+    fn waits(&self) -> bool {
+        self.cell.core.when_full == WhenFull::Wait
+    }
+
+    /// Asks the actor, and waits for its reply, as [`Context::request`](crate::Context::request)
+    /// asks a service: the request is in the mailbox when this returns, if that has room. The
+    /// future borrows nothing; [`PendingReply::within`] gives it a deadline.
+    ///
+    /// A mailbox with one sender refuses a request if it is full.
+    ///
+    /// # Errors
+    /// [`RequestError`], which says whether the actor may have acted on the request.
+    pub fn ask<R: Request>(&mut self, request: R) -> PendingReply<R>
+    where
+        A: Replies<R>,
+    {
+        let core = &self.cell.core;
+        let (awaiting, replying) = A::slots(&mut self.slots).open(request, || {
+            let (name, executor) = (core.label(), core.set.executor.clone());
+            let line = core.kind.requester(R::TOPIC, &core.set.region);
+            Arc::new(Origin { mailbox: core.mailbox(), name, executor, line })
+        });
+        let origin = &awaiting.owner().origin;
+        origin.line.count(RequesterValue::Requested);
+        let mail = <A as Replies<R>>::wrap(Ask::new(Queued::new(replying)));
+        let progress = match self.sender.try_send(mail) {
+            Ok(()) => Progress::Waiting,
+            Err(PushError::Closed(mail)) => {
+                drop(mail);
+                Progress::Ended(closed(&origin.mailbox))
+            }
+            Err(PushError::Full(mail)) => match self.sender.try_clone().filter(|_| self.waits()) {
+                Some(mut sender) => {
+                    Progress::Full(Box::pin(async move { sender.send(mail).await.is_ok() }))
+                }
+                None => {
+                    core.kind.count(ActorValue::Refused);
+                    Progress::Ended(RequestError::Refused(request))
+                }
+            },
+        };
+        PendingReply::new(awaiting, progress, WaitStrategy::Park)
+    }
+
+    /// The actor ends after the current message; `stopped` runs. The messages in its mailbox become
+    /// [`DeadMail`](super::DeadMail), and requests there are `Gone`. Its children end first.
+    pub fn stop(&self) {
+        self.cell.core.stop();
+    }
+
+    /// The actor refuses further messages, handles what is in its mailbox, and ends.
+    pub fn drain(&self) {
+        self.cell.core.drain();
+    }
+
+    /// Waits until the actor has ended, and says how. A restart is not an end.
+    pub fn ended(&self) -> impl Future<Output = ActorEnd> + Send + use<A, Q> {
+        let cell = self.cell.clone();
+        async move { cell.core.ended().await }
+    }
+
+    /// Whether the actor has ended.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.cell.core.end().is_some()
+    }
+
+    /// Its number, which no other actor of this process has.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.cell.core.id
+    }
+
+    /// Its name, or its type and number.
+    #[must_use]
+    pub fn label(&self) -> Arc<str> {
+        self.cell.core.label()
+    }
+
+    /// How many messages and requests wait in its mailbox, approximately.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.sender.len()
+    }
+
+    /// How many its mailbox has room for.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.sender.capacity()
+    }
+
+    /// A reference that does not keep the actor.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakRef<A, Q> {
+        WeakRef { cell: self.cell.clone() }
+    }
+
+    pub(super) fn any(&self) -> Arc<dyn AnyCell> {
+        self.cell.clone()
+    }
+}
+
+impl<A: Actor, Q: Queue> Drop for ActorRef<A, Q> {
+    fn drop(&mut self) {
+        if !Q::SHARED {
+            self.cell.count_unseen(self.sent);
+        }
+        self.cell.end_refer();
+    }
+}
+
+/// Of a mailbox for many senders.
+impl<A: Actor, Q: Queue> Clone for ActorRef<A, Q>
+where
+    Q::Sender<A::Mail>: Clone,
+{
+    fn clone(&self) -> ActorRef<A, Q> {
+        // This reference is one, so there is at least one.
+        let _ = self.cell.core.try_refer();
+        ActorRef::new(self.cell.clone(), self.sender.clone())
+    }
+}
+
+impl<A: Actor, Q: Queue> fmt::Debug for ActorRef<A, Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ActorRef({})", self.label())
+    }
+}
+
+/// Refers to an actor without keeping it.
+pub struct WeakRef<A: Actor, Q: Queue = Mpsc> {
+    cell: Arc<Cell<A, Q>>,
+}
+
+impl<A: Actor, Q: Queue> WeakRef<A, Q> {
+    pub(super) fn new(cell: Arc<Cell<A, Q>>) -> WeakRef<A, Q> {
+        WeakRef { cell }
+    }
+
+    /// A reference that keeps the actor. `None` if the actor ends or has ended, or its mailbox has
+    /// one sender and another reference has it.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<ActorRef<A, Q>> {
+        ActorRef::of(&self.cell).ok()
+    }
+
+    /// Whether the actor has ended.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.cell.core.end().is_some()
+    }
+
+    /// Its number, which no other actor of this process has.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.cell.core.id
+    }
+
+    /// Its name, or its type and number.
+    #[must_use]
+    pub fn label(&self) -> Arc<str> {
+        self.cell.core.label()
+    }
+
+    /// The actor ends after the current message.
+    pub fn stop(&self) {
+        self.cell.core.stop();
+    }
+
+    /// Waits until the actor has ended, and says how.
+    pub fn ended(&self) -> impl Future<Output = ActorEnd> + Send + use<A, Q> {
+        let cell = self.cell.clone();
+        async move { cell.core.ended().await }
+    }
+}
+
+impl<A: Actor, Q: Queue> Clone for WeakRef<A, Q> {
+    fn clone(&self) -> WeakRef<A, Q> {
+        WeakRef { cell: self.cell.clone() }
+    }
+}
+
+impl<A: Actor, Q: Queue> fmt::Debug for WeakRef<A, Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WeakRef({})", self.label())
+    }
+}
+
+impl<A: Actor, Q: Queue> Cell<A, Q> {
+    /// One of both sides of a queue with one sender has ended: the sender has sent this number of
+    /// messages, or the actor has taken it. The second one counts the difference.
+    pub(super) fn count_unseen(&self, messages: u64) {
+        const SET: u64 = 1 << 63;
+        let other = self.unseen.swap(messages | SET, Ordering::AcqRel);
+        if other & SET != 0 {
+            let unseen = (other & !SET).abs_diff(messages);
+            self.core.kind.line.count_many(ActorValue::Unseen, unseen);
+        }
+    }
+}

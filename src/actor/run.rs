@@ -1,0 +1,494 @@
+//! The task of an actor: it handles messages, restarts the actor after failures, and ends it.
+
+use std::any::Any;
+use std::future::poll_fn;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use mycelium_bundle::{Failures, Restart};
+use mycelium_core::channel::{Queue, QueueReceiver};
+use mycelium_core::ring::PopError;
+use mycelium_transports::counters::ActorValue;
+
+use super::cell::{ActorEnd, Cell, Control, ControlEvent, Core, Gone};
+use super::context::{ActorContext, exclusive};
+use super::mail::{DeadMail, Mail};
+use super::{Actor, OnError};
+use crate::error::{Error, Result};
+use crate::log;
+use crate::supervision::member::Member;
+use crate::supervision::text_and_place;
+
+/// After this many messages the task lets others run.
+const BUDGET: u32 = 64;
+
+/// What the task of an actor has, from its spawn to its end.
+pub struct ActorLife<A: Actor, Q: Queue> {
+    pub(super) cell: Arc<Cell<A, Q>>,
+    pub(super) receiver: Q::Receiver<A::Mail>,
+    pub(super) factory: Box<dyn FnMut() -> A + Send>,
+    pub(super) context: ActorContext<A>,
+    /// `None` if it is not restarted.
+    pub(super) restart: Option<Box<Restart>>,
+    /// If it has a supervisor, until it runs.
+    member: Option<Box<Member>>,
+    is_supervised: bool,
+    /// The mailbox refuses messages, and the actor handles what is in it.
+    is_draining: bool,
+    /// The end was reported.
+    has_ended: bool,
+}
+
+/// Runs an actor until it ends. The block owns the life: an `async fn` has room for its arguments
+/// twice.
+#[expect(clippy::manual_async_fn, reason = "see above")]
+pub fn run_actor<A: Actor, Q: Queue>(
+    mut life: ActorLife<A, Q>,
+) -> impl Future<Output = ()> + use<A, Q> {
+    async move {
+        let lived = {
+            let cell = life.cell.clone();
+            let mut living = pin!(life.live());
+            let mut waker: Option<Waker> = None;
+            poll_fn(|context| {
+                // Before anything looks at the control word: a change after that look wakes the
+                // task.
+                if !waker.as_ref().is_some_and(|known| known.will_wake(context.waker())) {
+                    cell.core.register(context.waker());
+                    waker = Some(context.waker().clone());
+                }
+                if cell.core.is_killed() {
+                    return Poll::Ready(None);
+                }
+                living.as_mut().poll(context).map(Some)
+            })
+            .await
+        };
+        life.stop_children().await;
+        life.finish(lived.unwrap_or(ActorEnd::Abandoned)).await;
+    }
+}
+
+// The futures of what happens seldom are in boxes: the task of each actor has room for the largest
+// one that is not.
+
+/// Why a run of an actor ended early.
+pub(super) struct Failure {
+    pub(super) text: Arc<str>,
+    pub(super) is_permanent: bool,
+}
+
+impl Failure {
+    fn of(error: &Error) -> Failure {
+        Failure { text: error.to_string().into(), is_permanent: error.is_permanent() }
+    }
+
+    /// Another actor has failed, on which this one depends.
+    fn of_other(what: &str, Gone { actor, end, .. }: &Gone) -> Failure {
+        Failure { text: format!("{what} `{actor}`: {end}").into(), is_permanent: false }
+    }
+}
+
+/// The next thing to do.
+enum Next<M> {
+    Message(M),
+    Event(Box<ControlEvent>),
+    Stop,
+    /// The mailbox is empty, and nobody can send to it any more.
+    Closed,
+}
+
+impl<A: Actor, Q: Queue> ActorLife<A, Q> {
+    pub(super) fn new(
+        cell: Arc<Cell<A, Q>>,
+        receiver: Q::Receiver<A::Mail>,
+        factory: Box<dyn FnMut() -> A + Send>,
+        restart: Option<Box<Restart>>,
+        member: Option<Box<Member>>,
+    ) -> ActorLife<A, Q> {
+        let context = ActorContext::new(cell.clone());
+        ActorLife {
+            cell,
+            receiver,
+            factory,
+            context,
+            restart,
+            is_supervised: member.is_some(),
+            member,
+            is_draining: false,
+            has_ended: false,
+        }
+    }
+
+    /// Runs it again and again, until it ends.
+    async fn live(&mut self) -> ActorEnd {
+        if let Some(member) = self.member.take() {
+            return Box::pin(self.live_supervised(member)).await;
+        }
+        let mut failures = None;
+        let mut instance = None;
+        loop {
+            let failure = match self.attempt(&mut instance).await {
+                Ok(end) => {
+                    drop_instance(instance);
+                    return end;
+                }
+                Err(failure) => failure,
+            };
+            let failures = failures.get_or_insert_default();
+            let restarts = Box::pin(self.restart(failures, failure));
+            if let ControlFlow::Break(end) = restarts.await {
+                Box::pin(self.stop_instance(instance)).await;
+                return end;
+            }
+        }
+    }
+
+    /// Calls `stopped` of what the last run has left.
+    pub(super) async fn stop_instance(&mut self, mut instance: Option<A>) {
+        if let Some(actor) = &mut instance {
+            self.call_stopped(actor).await;
+        }
+        drop_instance(instance);
+    }
+
+    /// What the last run has made ends before the next run.
+    pub(super) async fn forget_run(&mut self) {
+        if let Some(timers) = &mut self.context.timers {
+            exclusive(timers).clear();
+        }
+        self.stop_children().await;
+    }
+
+    /// Waits until it is restarted after a failure. `Break` if it ends instead.
+    async fn restart(
+        &mut self,
+        failures: &mut Box<Failures>,
+        failure: Failure,
+    ) -> ControlFlow<ActorEnd> {
+        self.forget_run().await;
+        let now = self.core().set.executor.now();
+        let pause = match &self.restart {
+            Some(restart) if !failure.is_permanent => {
+                failures.pause(restart, now, self.core().set.executor.entropy())
+            }
+            _ => None,
+        };
+        let (actor, error) = (self.core().label(), &*failure.text);
+        let Some(pause) = pause else {
+            log::error!(actor = &*actor, error, "the actor failed permanently");
+            self.count(ActorValue::Failed);
+            return ControlFlow::Break(ActorEnd::Failed { error: failure.text });
+        };
+        log::warn!(
+            actor = &*actor,
+            error,
+            pause = %format_args!("{pause:.0?}"),
+            "the actor failed and will be restarted"
+        );
+        self.pause(now.saturating_add(pause)).await?;
+        self.count(ActorValue::Restarts);
+        ControlFlow::Continue(())
+    }
+
+    /// Waits until the actor is restarted. `Break` if it is told to stop meanwhile.
+    async fn pause(&mut self, until: Duration) -> ControlFlow<ActorEnd> {
+        let core = &self.cell.core;
+        let mut sleep = core.set.executor.sleep_until(until);
+        let mut has_yielded = false;
+        poll_fn(|context| {
+            let control = core.control();
+            // Also without a pause others run, and the task can be abandoned.
+            if !has_yielded && control != Control::Stop {
+                has_yielded = true;
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            match control {
+                Control::Stop => return Poll::Ready(ControlFlow::Break(ActorEnd::Stopped)),
+                // Messages in the mailbox are handled before the end, without a pause.
+                Control::Drain => return Poll::Ready(ControlFlow::Continue(())),
+                // The next run sees them.
+                Control::Events | Control::Nothing => {}
+            }
+            sleep.as_mut().poll(context).map(ControlFlow::Continue)
+        })
+        .await
+    }
+
+    /// Runs it once. After an error the next run uses the same instance, after a panic a new one.
+    pub(super) async fn attempt(&mut self, instance: &mut Option<A>) -> Result<ActorEnd, Failure> {
+        let made = match instance.take() {
+            Some(actor) => Ok(actor),
+            None => catch_unwind(AssertUnwindSafe(&mut self.factory)),
+        };
+        let ran = match made {
+            Ok(mut actor) => {
+                let ran = AssertUnwindSafe(self.handle_all(&mut actor)).catch_unwind().await;
+                match &ran {
+                    Ok(_) => *instance = Some(actor),
+                    Err(_) => drop_instance(Some(actor)),
+                }
+                ran
+            }
+            Err(panic) => Err(panic),
+        };
+        self.flush();
+        match ran {
+            Ok(Ok(end)) => Ok(end),
+            Ok(Err(failure)) => {
+                self.count(ActorValue::Errors);
+                Err(failure)
+            }
+            Err(panic) => {
+                self.count(ActorValue::Panics);
+                let text = format!("panic: {}", panicked(&*panic)).into();
+                Err(Failure { text, is_permanent: false })
+            }
+        }
+    }
+
+    /// From `started` to `stopped`.
+    async fn handle_all(&mut self, actor: &mut A) -> Result<ActorEnd, Failure> {
+        let mut done = actor.call_started(&mut self.context).await;
+        if self.is_supervised && done.is_ok() {
+            self.core().set_started(true);
+        }
+        loop {
+            if let Err(error) = done
+                && !(error.is_of_shutdown() && self.core().control() == Control::Stop)
+            {
+                match actor.call_on_error(&error) {
+                    OnError::Continue => {
+                        self.count(ActorValue::Errors);
+                        let actor = self.core().label();
+                        log::warn!(actor = &*actor, %error, "the actor failed, and continues");
+                    }
+                    OnError::Restart => return Err(Failure::of(&error)),
+                    OnError::Stop => {
+                        return Err(Failure { is_permanent: true, ..Failure::of(&error) });
+                    }
+                }
+            }
+            done = match self.next().await {
+                Next::Message(mail) => {
+                    self.context.handled += u64::from(mail.told().is_some());
+                    actor.receive(mail, &mut self.context).await
+                }
+                Next::Event(event) => Box::pin(self.see(actor, *event)).await?,
+                Next::Stop => break,
+                Next::Closed => break,
+            };
+        }
+        self.flush();
+        self.stop_children().await;
+        Box::pin(self.call_stopped(actor)).await;
+        Ok(match self.core().is_stopping() {
+            true => ActorEnd::Stopped,
+            false => ActorEnd::Unreferenced,
+        })
+    }
+
+    /// Handles what has happened beside the mailbox. `Err` if the actor fails by it.
+    async fn see(&mut self, actor: &mut A, event: ControlEvent) -> Result<Result<()>, Failure> {
+        match event {
+            ControlEvent::Gone(gone) => return Ok(actor.call_gone(gone, &mut self.context).await),
+            ControlEvent::ChildEnded(gone) => {
+                // One of before a restart was stopped then, or has failed at the same time.
+                let is_child = self.context.children.remove(&gone.id).is_some();
+                if is_child && gone.end.is_failure() {
+                    return Err(Failure::of_other("child", &gone));
+                }
+            }
+            ControlEvent::LinkFailed(gone) => {
+                if gone.end.is_failure() {
+                    return Err(Failure::of_other("linked actor", &gone));
+                }
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Waits for the next message or event.
+    #[inline]
+    fn next(&mut self) -> impl Future<Output = Next<A::Mail>> + use<'_, A, Q> {
+        poll_fn(|task| self.poll_next(task))
+    }
+
+    #[inline]
+    fn poll_next(&mut self, task: &mut Context<'_>) -> Poll<Next<A::Mail>> {
+        match self.core().control() {
+            Control::Nothing => {}
+            Control::Stop => return Poll::Ready(Next::Stop),
+            Control::Events => {
+                if let Some(event) = self.core().next_event() {
+                    return Poll::Ready(Next::Event(Box::new(event)));
+                }
+                // It was taken before its bit was set. The other bits count again.
+                task.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Control::Drain => self.refuse(),
+        }
+        let context = &mut self.context;
+        if context.since_yield >= BUDGET {
+            context.since_yield = 0;
+            context.flush();
+            task.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        context.since_yield += 1;
+        let mut is_turn_of_mailbox = false;
+        if let Some(timers) = &mut context.timers {
+            let timers = exclusive(timers);
+            is_turn_of_mailbox = timers.is_turn_of_mailbox();
+            if !is_turn_of_mailbox
+                && let Poll::Ready(mail) = timers.poll(&*self.cell.core.set.executor, task)
+            {
+                return Poll::Ready(Next::Message(mail));
+            }
+        }
+        match self.receiver.poll_recv(task) {
+            Poll::Ready(Some(mail)) => return Poll::Ready(Next::Message(mail)),
+            // It is kept, although its only sender is gone.
+            Poll::Ready(None) if !Q::SHARED && !self.is_draining && self.core().is_referred() => {}
+            Poll::Ready(None) => return Poll::Ready(Next::Closed),
+            // Its only sender cannot send any more.
+            Poll::Pending if self.is_draining && !Q::SHARED => {
+                return Poll::Ready(Next::Closed);
+            }
+            Poll::Pending => {}
+        }
+        if is_turn_of_mailbox
+            && let Some(timers) = &mut self.context.timers
+            && let Poll::Ready(mail) = exclusive(timers).poll(&*self.cell.core.set.executor, task)
+        {
+            return Poll::Ready(Next::Message(mail));
+        }
+        self.context.since_yield = 0;
+        self.context.flush();
+        Poll::Pending
+    }
+
+    /// It handles what is in its mailbox, and ends.
+    fn refuse(&mut self) {
+        if !self.is_draining {
+            self.is_draining = true;
+            self.receiver.refuse_sends();
+        }
+    }
+
+    /// Ends the children, the last one first.
+    async fn stop_children(&mut self) {
+        while let Some((_, child)) = self.context.children.pop_last() {
+            match self.is_draining {
+                true => child.core().drain(),
+                false => child.core().stop(),
+            }
+            Box::pin(child.core().ended()).await;
+        }
+    }
+
+    /// Calls `stopped`. A panic there does not change how the actor ends.
+    async fn call_stopped(&mut self, actor: &mut A) {
+        let stopped = actor.call_stopped(&mut self.context);
+        if let Err(panic) = AssertUnwindSafe(stopped).catch_unwind().await {
+            self.count(ActorValue::Panics);
+            let (actor, error) = (self.core().label(), panicked(&*panic));
+            log::error!(actor = &*actor, error, "the actor panicked at its end");
+        }
+    }
+
+    /// The actor has ended: the messages in its mailbox are dead mail.
+    async fn finish(&mut self, end: ActorEnd) {
+        // Messages that are being sent at this moment follow.
+        if self.close() == PopError::Empty && Q::SHARED {
+            Box::pin(async {
+                while let Some(mail) = self.receiver.recv().await {
+                    self.bury(mail);
+                }
+            })
+            .await;
+        }
+        self.report(end);
+    }
+
+    /// Takes all from the mailbox. `Closed` if nothing can follow.
+    fn close(&mut self) -> PopError {
+        self.flush();
+        self.core().end_reading();
+        self.receiver.refuse_sends();
+        loop {
+            match self.receiver.try_recv() {
+                Ok(mail) => self.bury(mail),
+                Err(error) => return error,
+            }
+        }
+    }
+
+    /// A message that no handler gets. The hook for it may panic, and so may its drop.
+    fn bury(&mut self, mail: A::Mail) {
+        let mut outcome = Ok(());
+        if let Some((message_type, message)) = mail.told() {
+            self.count(ActorValue::DeadLetters);
+            self.context.taken += 1;
+            let actor = self.core().label();
+            let dead = DeadMail { actor: &actor, message_type, message };
+            outcome = catch_unwind(AssertUnwindSafe(|| self.core().set.dead_mail(&dead)));
+        }
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(mail)));
+        if let Err(panic) = outcome.and(dropped) {
+            let (actor, error) = (self.core().label(), panicked(&*panic));
+            log::error!(actor = &*actor, error, "a message that no handler gets caused a panic");
+        }
+    }
+
+    fn report(&mut self, end: ActorEnd) {
+        if !Q::SHARED {
+            let timers = self.context.timers.as_mut().map_or(0, |timers| exclusive(timers).told());
+            self.cell.count_unseen(self.context.taken - timers);
+        }
+        self.has_ended = true;
+        self.core().set.remove(self.core(), end);
+    }
+
+    fn flush(&mut self) {
+        self.context.flush();
+    }
+
+    pub(super) fn count(&self, value: ActorValue) {
+        self.core().kind.count(value);
+    }
+
+    pub(super) fn core(&self) -> &Core {
+        &self.cell.core
+    }
+}
+
+/// Its task was dropped: the executor has ended, or has refused it.
+impl<A: Actor, Q: Queue> Drop for ActorLife<A, Q> {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.close();
+            self.report(ActorEnd::Abandoned);
+        }
+    }
+}
+
+/// The text of a panic, and its place.
+fn panicked(panic: &(dyn Any + Send)) -> String {
+    match text_and_place(panic) {
+        (text, Some(place)) => format!("{text} (at {place})"),
+        (text, None) => text,
+    }
+}
+
+/// The drop of an instance may panic.
+pub(super) fn drop_instance<A>(instance: Option<A>) {
+    drop(catch_unwind(AssertUnwindSafe(|| drop(instance))));
+}

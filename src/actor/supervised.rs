@@ -1,0 +1,222 @@
+//! Supervisors of actors: actors that are restarted together, by the rules of
+//! `docs/supervision.md`.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use futures_util::future::{Either, select};
+use mycelium_bundle::Restart;
+use mycelium_core::channel::Queue;
+use mycelium_transports::counters::ActorValue;
+
+use super::Actor;
+use super::actors::{Actors, Set};
+use super::builder::ActorBuilder;
+use super::cell::{ActorEnd, Core};
+use super::run::{ActorLife, Failure, drop_instance};
+use crate::log;
+use crate::supervision::Strategy;
+use crate::supervision::member::{Member, StopWaker, Turn, Verdict};
+use crate::supervision::tree::{Moment, RunEnd, SupervisorId, SupervisorSpec, Why};
+
+/// A supervisor of actors, and of other supervisors: when one of its actors fails, it restarts that
+/// one, all, or that one and those after it. It gives up when there are too many restarts: its
+/// actors end, and its parent restarts it, if it has one.
+///
+/// ```
+/// use mycelium::{Actors, Restart, Result, Strategy, actor};
+/// # #[derive(Default)]
+/// # struct Feed;
+/// # #[actor]
+/// # impl Feed { #[tell] fn tick(&mut self, tick: u64) -> Result<()> { Ok(()) } }
+/// # #[derive(Default)]
+/// # struct Book;
+/// # #[actor]
+/// # impl Book { #[tell] fn fill(&mut self, fill: u64) -> Result<()> { Ok(()) } }
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let actors = Actors::on(mycelium_tokio::Tokio::current()?);
+/// let pricing = actors.supervisor("pricing", Strategy::RestForOne, Restart::default());
+/// let feed = pricing.actor(Feed::default).spawn()?;
+/// let mut book = pricing.actor(Book::default).spawn()?;
+/// book.tell(7).await?;
+/// # drop(feed);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct ActorSupervisor {
+    set: Arc<Set>,
+    id: SupervisorId,
+    name: Arc<str>,
+}
+
+impl Actors {
+    /// A supervisor of actors. `limits` has the most restarts of all of its actors together within
+    /// a window, and the pauses before it is itself restarted; the pauses of an actor are its own.
+    #[must_use]
+    pub fn supervisor(&self, name: &str, strategy: Strategy, limits: Restart) -> ActorSupervisor {
+        let set = self.set();
+        let root = set.supervision().root();
+        ActorSupervisor::below(set, root, name, strategy, limits)
+    }
+}
+
+impl ActorSupervisor {
+    fn below(
+        set: &Arc<Set>,
+        parent: SupervisorId,
+        name: &str,
+        strategy: Strategy,
+        restart: Restart,
+    ) -> ActorSupervisor {
+        let (name, supervision) = (Arc::<str>::from(name), set.supervision());
+        let spec = SupervisorSpec { name: name.clone(), strategy, restart };
+        // A parent that has ended has no further children: nor has this one.
+        let id = supervision.add_supervisor(parent, spec).unwrap_or(parent);
+        supervision.start(id, set.executor.now());
+        ActorSupervisor { set: set.clone(), id, name }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A supervisor after its other children. If it gives up, this one restarts it.
+    #[must_use]
+    pub fn supervisor(&self, name: &str, strategy: Strategy, limits: Restart) -> ActorSupervisor {
+        ActorSupervisor::below(&self.set, self.id, name, strategy, limits)
+    }
+
+    /// An actor after its other children. It is spawned as by [`Actors::actor`]; its `started` runs
+    /// when that of those before it has returned, also when all are restarted.
+    pub fn actor<A: Actor>(&self, factory: impl FnMut() -> A + Send + 'static) -> ActorBuilder<A> {
+        ActorBuilder::new(&self.set, None, factory).under(self.id)
+    }
+
+    /// Ends its actors, the last one first, and supervises none any more.
+    pub fn stop(&self) {
+        let moment = Moment { now: self.set.executor.now(), jitter: 0 };
+        self.set.supervision().stop(self.id, moment);
+    }
+}
+
+impl fmt::Debug for ActorSupervisor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ActorSupervisor").field(&self.name).finish()
+    }
+}
+
+/// How a run of a supervised actor ended.
+enum Ran {
+    Ended(Result<ActorEnd, Failure>),
+    /// Its supervisor has stopped it.
+    Stopped,
+}
+
+impl<A: Actor, Q: Queue> ActorLife<A, Q> {
+    /// Runs a supervised actor again and again, until it ends.
+    pub(super) async fn live_supervised(&mut self, mut member: Box<Member>) -> ActorEnd {
+        let mut instance = None;
+        // Why the last run ended.
+        let mut cause: Option<Arc<str>> = None;
+        loop {
+            match turn(&self.cell.core, &mut member).await {
+                None => {
+                    member.ended(RunEnd::Asked, self.moment());
+                    self.stop_instance(instance).await;
+                    return ActorEnd::Stopped;
+                }
+                Some(Turn::End(why)) => return self.concluded(why, cause),
+                Some(Turn::Begin) => {}
+            }
+            if cause.is_some() {
+                self.count(ActorValue::Restarts);
+            }
+            let (end, failure) = match self.run_once(&mut member, &mut instance).await {
+                Ran::Ended(Ok(end)) => {
+                    member.ended(RunEnd::Asked, self.moment());
+                    drop_instance(instance);
+                    return end;
+                }
+                Ran::Ended(Err(failure)) if failure.is_permanent => {
+                    (RunEnd::FailedForGood, Some(failure))
+                }
+                Ran::Ended(Err(failure)) => (RunEnd::Failed, Some(failure)),
+                Ran::Stopped => (RunEnd::Stopped, None),
+            };
+            self.forget_run().await;
+            let (actor, reason) = (self.core().label(), failure.map(|failure| failure.text));
+            let error = reason.as_deref().unwrap_or("its supervisor has stopped it");
+            let verdict = member.ended(end, self.moment());
+            match &verdict {
+                Verdict::Restart { .. } | Verdict::Wait => {
+                    log::warn!(actor = &*actor, error, "the actor has ended and will be restarted");
+                }
+                Verdict::End(_) => {
+                    log::error!(actor = &*actor, error, "the actor has ended permanently");
+                }
+            }
+            cause = Some(error.into());
+            if let Verdict::End(why) = verdict {
+                self.stop_instance(instance).await;
+                return self.concluded(why, cause);
+            }
+        }
+    }
+
+    /// Runs it once, until it ends, or its supervisor stops it. Then the run is dropped, and its
+    /// instance with it.
+    async fn run_once(&mut self, member: &mut Member, instance: &mut Option<A>) -> Ran {
+        let cell = self.cell.clone();
+        cell.core.set_started(false);
+        let (mut has_started, mut waker) = (false, StopWaker::default());
+        let mut run = pin!(self.attempt(instance));
+        poll_fn(|context| {
+            if member.poll_stop(&mut waker, context).is_ready() {
+                return Poll::Ready(Ran::Stopped);
+            }
+            let ran = run.as_mut().poll(context).map(Ran::Ended);
+            if !has_started && cell.core.has_started() {
+                has_started = true;
+                member.started();
+            }
+            ran
+        })
+        .await
+    }
+
+    fn moment(&self) -> Moment {
+        let executor = &self.core().set.executor;
+        Moment { now: executor.now(), jitter: executor.entropy() }
+    }
+
+    /// How it has ended, in the words of those who watch it.
+    fn concluded(&self, why: Why, cause: Option<Arc<str>>) -> ActorEnd {
+        let failed = |error: Option<Arc<str>>| {
+            self.count(ActorValue::Failed);
+            let error = error.unwrap_or_else(|| "its supervisor gave up".into());
+            ActorEnd::Failed { error }
+        };
+        match why {
+            Why::Completed | Why::SupervisorEnded => ActorEnd::Stopped,
+            Why::NotRestarted | Why::GaveUp { .. } => failed(cause),
+        }
+    }
+}
+
+/// Waits for its turn to begin a run. `None` if it is told to stop meanwhile.
+async fn turn(core: &Core, member: &mut Member) -> Option<Turn> {
+    let executor = &*core.set.executor;
+    let (turn, stop) = (pin!(member.turn(executor, executor)), pin!(core.told_to_stop()));
+    match select(turn, stop).await {
+        Either::Left((turn, _)) => Some(turn),
+        Either::Right(_) => None,
+    }
+}

@@ -1,0 +1,143 @@
+//! The timers of one actor: messages that it tells itself, later or periodically. They are a part
+//! of its task and need no other.
+
+use std::fmt;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use mycelium_executor::{Executor, SendFuture};
+
+/// A timer of an actor: [`ActorContext::tell_after`](super::ActorContext::tell_after).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timer(u64);
+
+/// What a timer tells, and how often.
+enum Message<M> {
+    Once(Option<M>),
+    Every(Duration, Box<dyn FnMut() -> M + Send>),
+}
+
+struct Entry<M> {
+    timer: Timer,
+    at: Duration,
+    message: Message<M>,
+}
+
+/// The timers of one actor.
+pub(super) struct Timers<M> {
+    entries: Vec<Entry<M>>,
+    next: u64,
+    /// Sleeps until the first of them.
+    sleep: Option<(Duration, SendFuture<()>)>,
+    /// Messages that they have told.
+    told: u64,
+    /// The last message was of a timer.
+    is_turn_of_mailbox: bool,
+}
+
+impl<M> Default for Timers<M> {
+    fn default() -> Timers<M> {
+        Timers { entries: Vec::new(), next: 0, sleep: None, told: 0, is_turn_of_mailbox: false }
+    }
+}
+
+impl<M> Timers<M> {
+    /// Ends all of them. Those of later are others.
+    pub(super) fn clear(&mut self) {
+        self.entries.clear();
+        self.sleep = None;
+    }
+
+    pub(super) fn once(&mut self, at: Duration, message: M) -> Timer {
+        self.add(at, Message::Once(Some(message)))
+    }
+
+    pub(super) fn every(
+        &mut self,
+        now: Duration,
+        period: Duration,
+        message: Box<dyn FnMut() -> M + Send>,
+    ) -> Timer {
+        self.add(now.saturating_add(period), Message::Every(period, message))
+    }
+
+    /// How many messages they have told.
+    pub(super) fn told(&self) -> u64 {
+        self.told
+    }
+
+    /// Whether the mailbox is polled first this time: timers that are always due do not hold it up.
+    pub(super) fn is_turn_of_mailbox(&mut self) -> bool {
+        std::mem::take(&mut self.is_turn_of_mailbox)
+    }
+
+    fn add(&mut self, at: Duration, message: Message<M>) -> Timer {
+        let timer = Timer(self.next);
+        self.next += 1;
+        self.entries.push(Entry { timer, at, message });
+        timer
+    }
+
+    /// Returns whether the timer would still have told a message.
+    pub(super) fn cancel(&mut self, timer: Timer) -> bool {
+        let before = self.entries.len();
+        self.entries.retain(|entry| entry.timer != timer);
+        self.entries.len() != before
+    }
+
+    /// The message of the first timer that has expired. Otherwise the task is woken when one does.
+    pub(super) fn poll(&mut self, executor: &dyn Executor, context: &mut Context<'_>) -> Poll<M> {
+        loop {
+            let first = self.entries.iter().enumerate().min_by_key(|(_, entry)| entry.at);
+            let Some((index, at)) = first.map(|(index, entry)| (index, entry.at)) else {
+                return Poll::Pending;
+            };
+            let now = executor.now();
+            if at <= now {
+                if let Some(message) = self.expire(index, now) {
+                    self.told += 1;
+                    self.is_turn_of_mailbox = true;
+                    return Poll::Ready(message);
+                }
+                continue;
+            }
+            let sleep = match &mut self.sleep {
+                Some((until, sleep)) if *until == at => sleep,
+                _ => &mut self.sleep.insert((at, executor.sleep_until(at))).1,
+            };
+            if sleep.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            self.sleep = None;
+            // A clock that is behind its timer would make this loop spin.
+            if executor.now() < at {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// The message of an expired timer. A period continues at its next multiple after `now`.
+    fn expire(&mut self, index: usize, now: Duration) -> Option<M> {
+        let entry = &mut self.entries[index];
+        match &mut entry.message {
+            Message::Every(period, make) => {
+                let late = now.saturating_sub(entry.at).as_nanos() / period.as_nanos().max(1);
+                let periods = u32::try_from(late).unwrap_or(u32::MAX).saturating_add(1);
+                entry.at = entry.at.saturating_add(period.saturating_mul(periods));
+                Some(make())
+            }
+            Message::Once(message) => {
+                let message = message.take();
+                self.entries.swap_remove(index);
+                message
+            }
+        }
+    }
+}
+
+impl<M> fmt::Debug for Timers<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Timers({})", self.entries.len())
+    }
+}

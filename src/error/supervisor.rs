@@ -1,0 +1,111 @@
+//! Why supervisors do not fit together, or not to the services.
+
+use mycelium_core::debug_as_display;
+use thiserror::Error;
+
+use crate::names::expected_instead_of;
+
+/// Why a node cannot have its supervisors.
+#[derive(Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SupervisorProblem {
+    /// It supervises what does not exist.
+    #[error(
+        "supervisor `{supervisor}` has an unknown child `{child}`: {}; a child is a service or \
+         another supervisor",
+        expected_instead_of(child, known)
+    )]
+    UnknownChild {
+        /// The supervisor.
+        supervisor: String,
+        /// The name.
+        child: String,
+        /// The services and supervisors of the program.
+        known: Vec<String>,
+    },
+    /// A child has two supervisors, or one has it twice.
+    #[error(
+        "`{child}` is supervised twice, by `{first}` and by `{second}`: \
+         remove it from the children of one of them"
+    )]
+    Twice {
+        /// The service or supervisor.
+        child: String,
+        /// One of the supervisors.
+        first: String,
+        /// The other one.
+        second: String,
+    },
+    /// Supervisors supervise each other.
+    #[error(
+        "supervisors supervise each other: {}; remove one of them from the children of the one \
+         before it",
+        path.join(" -> ")
+    )]
+    Circle {
+        /// The supervisors; the last one is the first one.
+        path: Vec<String>,
+    },
+    /// It has no children.
+    #[error(
+        "supervisor `{supervisor}` has no children: list services or other supervisors in its \
+         `children`, or remove it"
+    )]
+    Empty {
+        /// The supervisor.
+        supervisor: String,
+    },
+    /// A supervisor has the name of a service.
+    #[error("supervisor `{name}` has the name of a service: give it another name")]
+    NameOfService {
+        /// The name.
+        name: String,
+    },
+    /// Two supervisors of the program have one name.
+    #[error("two supervisors are called `{name}`: give one of them another name")]
+    Duplicate {
+        /// The name.
+        name: String,
+    },
+    /// A name is empty, or has a space, a `=` or a control character.
+    #[error(
+        "invalid supervisor name `{}`: expected at least one character, and no space, `=` or control character",
+        name.escape_debug()
+    )]
+    Name {
+        /// The name.
+        name: String,
+    },
+    /// Its services are in two processes.
+    #[error(
+        "supervisor `{supervisor}` has services of two nodes, `{first}` of `{first_node}` and \
+         `{second}` of `{second_node}`: a supervisor is in one process, so make one for each node"
+    )]
+    TwoNodes {
+        /// The supervisor.
+        supervisor: String,
+        /// A service.
+        first: String,
+        /// Its node.
+        first_node: String,
+        /// Another service.
+        second: String,
+        /// Its node.
+        second_node: String,
+    },
+    /// The program says how a service is supervised that it does not have.
+    #[error(
+        "`Builder::{method}` names an unknown service `{service}`: {}",
+        expected_instead_of(service, known)
+    )]
+    UnknownService {
+        /// The method.
+        method: &'static str,
+        /// The name.
+        service: String,
+        /// The services of the program.
+        known: Vec<String>,
+    },
+}
+
+debug_as_display!(SupervisorProblem);

@@ -1,0 +1,59 @@
+//! The supervision tree of a node: its supervisors, and a place for each of its services.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use mycelium_bundle::Restart;
+
+use crate::shared::Shared;
+use crate::supervision::PlannedChild;
+use crate::supervision::member::Member;
+use crate::supervision::tree::{ChildSpec, SupervisorId, SupervisorSpec};
+
+/// The children of the tree, by service. Those of supervisors start in their order, the others at
+/// once.
+pub(super) fn members(shared: &Arc<Shared>, services: &[&str]) -> HashMap<String, Member> {
+    let (plan, tree) = (&shared.plan.supervision, &shared.supervision);
+    let now = shared.executor.now();
+    let usual = Arc::<Restart>::default();
+    let mut members = HashMap::new();
+    tree.reserve(services.len() + plan.supervisors.len());
+    let mut add = |service: &str, parent: SupervisorId| {
+        let lifetime = plan.lifetime(service);
+        let restart = plan.restart(service);
+        let restart = if restart == *usual { usual.clone() } else { Arc::new(restart) };
+        let member = tree.add(parent, ChildSpec { lifetime, restart }, now);
+        members.extend(member.map(|member| (service.to_owned(), member)));
+    };
+    // A child takes its place among its siblings when it is added, and nothing starts before all
+    // have one.
+    let mut ids: Vec<Option<SupervisorId>> = plan.supervisors.iter().map(|_| None).collect();
+    for (place, supervisor) in plan.supervisors.iter().enumerate() {
+        if supervisor.parent.is_none() {
+            let spec = spec_of(shared, place);
+            ids[place] = tree.add_supervisor(tree.root(), spec);
+        }
+        let Some(id) = ids[place] else { continue };
+        for child in &supervisor.children {
+            match child {
+                PlannedChild::Service(service) => add(service, id),
+                PlannedChild::Supervisor(below) => {
+                    ids[*below] = tree.add_supervisor(id, spec_of(shared, *below));
+                }
+            }
+        }
+    }
+    for service in services.iter().filter(|service| plan.of_service(service).is_none()) {
+        add(service, tree.root());
+    }
+    let tops = plan.supervisors.iter().zip(ids).filter(|(it, _)| it.parent.is_none());
+    tops.filter_map(|(_, id)| id).for_each(|id| tree.start(id, now));
+    members
+}
+
+fn spec_of(shared: &Shared, place: usize) -> SupervisorSpec {
+    let supervisor = &shared.plan.supervision.supervisors[place];
+    let (name, strategy, restart) =
+        (supervisor.name.clone(), supervisor.strategy, supervisor.restart);
+    SupervisorSpec { name, strategy, restart }
+}

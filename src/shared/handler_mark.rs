@@ -1,0 +1,39 @@
+//! What the watchdog sees of fast handlers: a [`PollMark`] for each publisher of a topic that has
+//! some, beside the place of the handler that runs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use mycelium_transports::local::{HandlerMark, HandlerWatch};
+
+use super::poll_mark::{PollMark, WatchdogHandle, WatchedHandlers};
+
+/// Lets the watchdog see the fast handlers of topics.
+pub(crate) struct HandlersToWatch(pub(crate) Arc<WatchdogHandle>);
+
+impl HandlerWatch for HandlersToWatch {
+    fn mark(&self, topic: &str, publisher: &str, handlers: &[Arc<str>]) -> Box<dyn HandlerMark> {
+        let watched = Arc::new(WatchedHandlers {
+            topic: topic.into(),
+            publisher: publisher.into(),
+            handlers: handlers.into(),
+            running: AtomicUsize::new(0),
+        });
+        Box::new(PublisherMark(self.0.watch_handlers(watched.clone()), watched))
+    }
+}
+
+/// The mark of one publisher.
+struct PublisherMark(Arc<PollMark>, Arc<WatchedHandlers>);
+
+impl HandlerMark for PublisherMark {
+    fn begins(&self, handler: usize) {
+        // Before the mark, which is `SeqCst`: the watchdog sees the handler of a mark that it sees.
+        self.1.running.store(handler, Ordering::Relaxed);
+        self.0.enter();
+    }
+
+    fn ends(&self) {
+        self.0.leave();
+    }
+}

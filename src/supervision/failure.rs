@@ -1,0 +1,37 @@
+//! Why a run of a service ended early.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::panics::text_and_place;
+
+/// Why a run of a service ended early.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    /// The text of the error or of the panic.
+    pub(crate) error: String,
+    pub(crate) panicked: bool,
+    /// Where it panicked.
+    pub(crate) place: Option<String>,
+    /// Another run would fail in the same way.
+    pub(crate) is_permanent: bool,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Failure { error, panicked, place, .. } = self;
+        f.write_str(if *panicked { "panic: " } else { "" })?;
+        f.write_str(error)?;
+        place.iter().try_for_each(|place| write!(f, " (at {place})"))
+    }
+}
+
+impl Failure {
+    pub(super) fn of_panic(panic: Box<dyn Any + Send>) -> Box<Failure> {
+        let (error, place) = text_and_place(&*panic);
+        // What a panic carries may panic when it is dropped.
+        drop(catch_unwind(AssertUnwindSafe(|| drop(panic))));
+        Box::new(Failure { error, panicked: true, place, is_permanent: false })
+    }
+}

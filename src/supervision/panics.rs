@@ -1,0 +1,77 @@
+//! Where a panic happened: a hook notes it for its thread, and calls the hook before it, which
+//! prints the panic.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::panic;
+use std::sync::Once;
+
+thread_local! {
+    /// The last panic of this thread.
+    static LAST: RefCell<Option<Noted>> = const { RefCell::new(None) };
+}
+
+struct Noted {
+    text: String,
+    place: String,
+}
+
+/// From now on the places of panics are noted. A program that sets a hook later calls this one from
+/// its own, as every hook should; if it does not, texts of panics have no places.
+pub(crate) fn note_places() {
+    static HOOK: Once = Once::new();
+    // A panicking thread cannot set a hook.
+    if std::thread::panicking() {
+        return;
+    }
+    HOOK.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            if let Some(place) = panic.location() {
+                let text = panic.payload_as_str().unwrap_or(NO_TEXT).to_owned();
+                let noted = Noted { text, place: place.to_string() };
+                // Not while the thread ends.
+                let _ = LAST.try_with(|last| last.replace(Some(noted)));
+            }
+            before(panic);
+        }));
+    });
+}
+
+const NO_TEXT: &str = "(no message)";
+
+/// The text of a panic that this thread has just caught, and its place, `src/main.rs:31:9`, if it
+/// is known: a panic that was resumed has none.
+pub(crate) fn text_and_place(panic: &(dyn Any + Send)) -> (String, Option<String>) {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let text = text.unwrap_or(NO_TEXT);
+    let noted = LAST.try_with(RefCell::take).ok().flatten();
+    (text.to_owned(), noted.filter(|noted| noted.text == text).map(|noted| noted.place))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{catch_unwind, panic_any, resume_unwind};
+
+    use super::*;
+
+    fn caught(panics: impl FnOnce() + panic::UnwindSafe) -> (String, Option<String>) {
+        text_and_place(&*catch_unwind(panics).expect_err("it panics"))
+    }
+
+    #[test]
+    fn a_panic_has_the_place_of_its_macro_and_one_that_is_resumed_has_none() {
+        note_places();
+        let (text, place) = caught(|| panic!("no {}", "luck"));
+        let here = format!("{}:{}:", file!(), line!() - 1);
+        assert_eq!(text, "no luck");
+        assert!(place.as_ref().is_some_and(|it| it.starts_with(&here)), "{place:?} in {here}");
+        let (text, place) = caught(|| panic_any(7));
+        assert_eq!(text, NO_TEXT);
+        assert!(place.is_some());
+        // That of a caught panic before it is not taken for its own.
+        let _ = catch_unwind(|| panic!("another one"));
+        assert_eq!(caught(|| resume_unwind(Box::new("no luck"))), ("no luck".to_owned(), None));
+    }
+}

@@ -1,0 +1,264 @@
+//! The supervisors of a node, checked: what the program says and what the topology says fit
+//! together, and each child has one supervisor.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mycelium_bundle::Restart;
+
+use super::setting::{ServiceSetting, SupervisorSetting};
+use super::strategy::{Lifetime, Strategy};
+use crate::error::{BuildError, SupervisorProblem};
+use crate::topology::{Setting, Topology};
+
+/// The supervisors of a node, and how its services are supervised.
+#[derive(Debug, Default)]
+pub(crate) struct SupervisionPlan {
+    /// Each parent is before its children.
+    pub(crate) supervisors: Vec<PlannedSupervisor>,
+    /// Those of which the program or the topology says something.
+    settings: BTreeMap<String, ServiceSetting>,
+    /// The supervisor of each service that has one.
+    of_services: BTreeMap<String, Arc<str>>,
+}
+
+/// A supervisor that has services in this node.
+#[derive(Debug)]
+pub(crate) struct PlannedSupervisor {
+    pub(crate) name: Arc<str>,
+    pub(crate) strategy: Strategy,
+    pub(crate) restart: Restart,
+    /// `None` if the node is above it.
+    pub(crate) parent: Option<usize>,
+    /// In their order.
+    pub(crate) children: Vec<PlannedChild>,
+    /// The services below it, and below its supervisors.
+    pub(crate) services: Vec<String>,
+}
+
+#[derive(Debug)]
+pub(crate) enum PlannedChild {
+    Service(String),
+    /// The supervisor at this place.
+    Supervisor(usize),
+}
+
+impl SupervisionPlan {
+    /// Checks what the program says, `coded` and `settings`, and what the topology says. The
+    /// program has the services `known`, of which the node runs `own`.
+    pub(crate) fn new(
+        topology: &Topology,
+        coded: Vec<SupervisorSetting>,
+        mut settings: BTreeMap<String, ServiceSetting>,
+        known: &BTreeSet<&str>,
+        own: &BTreeSet<&str>,
+    ) -> Result<SupervisionPlan, BuildError> {
+        let all = Supervisors::new(topology, coded, known)?;
+        all.check(topology)?;
+        for service in own {
+            let coded = settings.get(*service).copied().unwrap_or_default();
+            let setting = topology.supervised(service).or(coded);
+            // A node may have many services, and of most nobody says anything.
+            if setting != ServiceSetting::default() {
+                settings.insert((*service).to_owned(), setting);
+            }
+        }
+        let mut plan = SupervisionPlan { settings, ..SupervisionPlan::default() };
+        for top in all.names.iter().filter(|name| !all.parents.contains_key(name.as_str())) {
+            plan.add(&all, top, None, own);
+        }
+        Ok(plan)
+    }
+
+    /// Adds a supervisor, if services below it are in this node. Returns its place.
+    fn add(
+        &mut self,
+        all: &Supervisors,
+        name: &str,
+        parent: Option<usize>,
+        own: &BTreeSet<&str>,
+    ) -> Option<usize> {
+        if all.services_below(name).all(|service| !own.contains(service)) {
+            return None;
+        }
+        let setting = &all.settings[name];
+        let (place, name) = (self.supervisors.len(), Arc::<str>::from(name));
+        let limit = Restart::default().limit;
+        self.supervisors.push(PlannedSupervisor {
+            name: name.clone(),
+            strategy: setting.strategy.unwrap_or_default(),
+            restart: setting.restart.with_limit(limit),
+            parent,
+            children: Vec::new(),
+            services: Vec::new(),
+        });
+        for child in setting.children.iter().flatten() {
+            let child = if all.settings.contains_key(child) {
+                let Some(below) = self.add(all, child, Some(place), own) else { continue };
+                let services = self.supervisors[below].services.clone();
+                self.supervisors[place].services.extend(services);
+                PlannedChild::Supervisor(below)
+            } else if own.contains(child.as_str()) {
+                self.of_services.insert(child.clone(), name.clone());
+                self.supervisors[place].services.push(child.clone());
+                PlannedChild::Service(child.clone())
+            } else {
+                continue;
+            };
+            self.supervisors[place].children.push(child);
+        }
+        Some(place)
+    }
+
+    /// The supervisor of a service, if it has one.
+    pub(crate) fn of_service(&self, service: &str) -> Option<&str> {
+        self.of_services.get(service).map(|name| &**name)
+    }
+
+    pub(crate) fn lifetime(&self, service: &str) -> Lifetime {
+        self.setting(service).lifetime.unwrap_or_default()
+    }
+
+    /// How long a run may take until it has started.
+    pub(crate) fn start_deadline(&self, service: &str) -> Option<Duration> {
+        self.setting(service).start_deadline
+    }
+
+    /// The pauses of a service, and its own limit. With a supervisor it has one only if the program
+    /// or the topology says so: the limit is that of the supervisor.
+    pub(crate) fn restart(&self, service: &str) -> Restart {
+        let is_supervised = self.of_services.contains_key(service);
+        let limit = if is_supervised { u32::MAX } else { Restart::default().limit };
+        self.setting(service).restart.with_limit(limit)
+    }
+
+    fn setting(&self, service: &str) -> ServiceSetting {
+        self.settings.get(service).copied().unwrap_or_default()
+    }
+}
+
+/// All supervisors of the program and the topology, by name.
+struct Supervisors {
+    /// In the order of the program, then those that only the topology has.
+    names: Vec<String>,
+    settings: BTreeMap<String, SupervisorSetting>,
+    /// The supervisor of each child.
+    parents: BTreeMap<String, String>,
+}
+
+impl Supervisors {
+    fn new(
+        topology: &Topology,
+        coded: Vec<SupervisorSetting>,
+        known: &BTreeSet<&str>,
+    ) -> Result<Supervisors, BuildError> {
+        let mut all =
+            Supervisors { names: Vec::new(), settings: BTreeMap::new(), parents: BTreeMap::new() };
+        for setting in coded {
+            let name = setting.name.clone();
+            all.names.push(name.clone());
+            if all.settings.insert(name.clone(), setting).is_some() {
+                return Err(problem(None, SupervisorProblem::Duplicate { name }));
+            }
+        }
+        for setting in topology.supervisors() {
+            let name = setting.name.clone();
+            let setting = match all.settings.remove(&name) {
+                Some(coded) => setting.or(coded),
+                None => {
+                    all.names.push(name.clone());
+                    setting
+                }
+            };
+            all.settings.insert(name, setting);
+        }
+        for name in &all.names {
+            let place = topology.place_of(Setting::Supervisor(name));
+            let is_bad = |c: char| c.is_control() || " =".contains(c);
+            if name.is_empty() || name.contains(is_bad) {
+                let name = name.clone();
+                return Err(problem(place, SupervisorProblem::Name { name }));
+            }
+            if known.contains(name.as_str()) {
+                let name = name.clone();
+                return Err(problem(place, SupervisorProblem::NameOfService { name }));
+            }
+            let mut children = all.settings[name].children.iter().flatten().peekable();
+            if children.peek().is_none() {
+                let supervisor = name.clone();
+                return Err(problem(place, SupervisorProblem::Empty { supervisor }));
+            }
+            for child in children {
+                let place = || topology.place_of(Setting::SupervisedChild(name, child));
+                if !known.contains(child.as_str()) && !all.settings.contains_key(child) {
+                    let names = all.settings.keys().map(String::as_str);
+                    let known = known.iter().copied().chain(names).map(str::to_owned).collect();
+                    let (place, supervisor, child) = (place(), name.clone(), child.clone());
+                    let unknown = SupervisorProblem::UnknownChild { supervisor, child, known };
+                    return Err(problem(place, unknown));
+                }
+                if let Some(first) = all.parents.insert(child.clone(), name.clone()) {
+                    let (child, second) = (child.clone(), name.clone());
+                    let place = place();
+                    return Err(problem(place, SupervisorProblem::Twice { child, first, second }));
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Checks that none is above itself, and that each is in one node.
+    fn check(&self, topology: &Topology) -> Result<(), BuildError> {
+        let nodes: BTreeMap<&str, &str> = topology
+            .places()
+            .flat_map(|(node, services)| services.into_iter().map(move |service| (service, node)))
+            .collect();
+        for name in &self.names {
+            let mut path = vec![name.clone()];
+            let mut above = self.parents.get(name);
+            while let Some(parent) = above {
+                path.insert(0, parent.clone());
+                if parent == name {
+                    let place = topology.place_of(Setting::Supervisor(name));
+                    return Err(problem(place, SupervisorProblem::Circle { path }));
+                }
+                // A circle further up is found from one of its own.
+                above =
+                    self.parents.get(parent).filter(|next| !path.contains(next) || *next == name);
+            }
+        }
+        for name in &self.names {
+            let mut placed = self.services_below(name).filter_map(|service| {
+                let node = nodes.get(service)?;
+                Some((service.to_owned(), (*node).to_owned()))
+            });
+            let Some((first, first_node)) = placed.next() else { continue };
+            let other = placed.find(|(_, node)| *node != first_node);
+            let Some((second, second_node)) = other else { continue };
+            let place = topology.place_of(Setting::Supervisor(name));
+            let supervisor = name.clone();
+            return Err(problem(
+                place,
+                SupervisorProblem::TwoNodes { supervisor, first, first_node, second, second_node },
+            ));
+        }
+        Ok(())
+    }
+
+    /// The services below a supervisor, and below its supervisors.
+    fn services_below<'a>(&'a self, name: &'a str) -> Box<dyn Iterator<Item = &'a str> + 'a> {
+        let children =
+            self.settings.get(name).into_iter().flat_map(|it| it.children.iter().flatten());
+        Box::new(children.flat_map(move |child| -> Box<dyn Iterator<Item = &'a str> + 'a> {
+            match self.settings.contains_key(child) {
+                true => self.services_below(child),
+                false => Box::new([child.as_str()].into_iter()),
+            }
+        }))
+    }
+}
+
+fn problem(place: Option<String>, problem: SupervisorProblem) -> BuildError {
+    BuildError::Supervisor { place, problem: Box::new(problem) }
+}

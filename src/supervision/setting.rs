@@ -1,0 +1,88 @@
+//! What the program or the topology says of a supervisor or a service. What neither says has its
+//! default.
+
+use std::time::Duration;
+
+use mycelium_bundle::Restart;
+
+use super::strategy::{Lifetime, Strategy};
+
+/// What one of them says of a supervisor.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SupervisorSetting {
+    pub(crate) name: String,
+    pub(crate) strategy: Option<Strategy>,
+    pub(crate) restart: RestartSetting,
+    /// Services and supervisors, in their order.
+    pub(crate) children: Option<Vec<String>>,
+}
+
+/// What one of them says of a service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ServiceSetting {
+    pub(crate) lifetime: Option<Lifetime>,
+    pub(crate) start_deadline: Option<Duration>,
+    pub(crate) restart: RestartSetting,
+}
+
+/// What one of them says of restarts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RestartSetting {
+    pub(crate) limit: Option<u32>,
+    pub(crate) window: Option<Duration>,
+    pub(crate) backoff: Option<Duration>,
+    pub(crate) longest: Option<Duration>,
+}
+
+impl SupervisorSetting {
+    /// This, and what it does not say as `other` says.
+    pub(crate) fn or(self, other: SupervisorSetting) -> SupervisorSetting {
+        SupervisorSetting {
+            name: self.name,
+            strategy: self.strategy.or(other.strategy),
+            restart: self.restart.or(other.restart),
+            children: self.children.or(other.children),
+        }
+    }
+}
+
+impl ServiceSetting {
+    /// This, and what it does not say as `other` says.
+    pub(crate) fn or(self, other: ServiceSetting) -> ServiceSetting {
+        ServiceSetting {
+            lifetime: self.lifetime.or(other.lifetime),
+            start_deadline: self.start_deadline.or(other.start_deadline),
+            restart: self.restart.or(other.restart),
+        }
+    }
+}
+
+impl RestartSetting {
+    fn or(self, other: RestartSetting) -> RestartSetting {
+        RestartSetting {
+            limit: self.limit.or(other.limit),
+            window: self.window.or(other.window),
+            backoff: self.backoff.or(other.backoff),
+            longest: self.longest.or(other.longest),
+        }
+    }
+
+    /// With the defaults, but for the limit.
+    pub(crate) fn with_limit(self, limit: u32) -> Restart {
+        let default = Restart::default();
+        Restart {
+            limit: self.limit.unwrap_or(limit),
+            window: self.window.unwrap_or(default.window),
+            backoff: self.backoff.unwrap_or(default.backoff),
+            longest: self.longest.unwrap_or(default.longest),
+        }
+    }
+}
+
+impl From<Restart> for RestartSetting {
+    fn from(restart: Restart) -> RestartSetting {
+        let Restart { limit, window, backoff, longest } = restart;
+        let (limit, window) = (Some(limit), Some(window));
+        RestartSetting { limit, window, backoff: Some(backoff), longest: Some(longest) }
+    }
+}

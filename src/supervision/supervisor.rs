@@ -1,0 +1,124 @@
+//! A supervisor as a program describes it.
+
+use mycelium_bundle::Restart;
+
+use super::setting::SupervisorSetting;
+use super::strategy::Strategy;
+use crate::service::Service;
+
+/// A supervisor of services, and of other supervisors: it starts them in their order, restarts them
+/// when one fails, and gives up when there are too many restarts.
+/// [`Builder::supervisor`](crate::Builder::supervisor) adds it to a node. `docs/supervision.md` has
+/// the rules.
+///
+/// A service without one is restarted alone, and its own limit is that of the node.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use mycelium::{Context, Node, Restart, Result, Supervisor, service};
+///
+/// struct Feed;
+///
+/// #[service()]
+/// impl Feed {
+///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+///         ctx.shutdown_requested().await;
+///         Ok(())
+///     }
+/// }
+///
+/// struct Book;
+///
+/// #[service()]
+/// impl Book {
+///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+///         ctx.shutdown_requested().await;
+///         Ok(())
+///     }
+/// }
+///
+/// let limits = Restart { limit: 5, window: Duration::from_secs(10), ..Restart::default() };
+/// let pricing = Supervisor::one_for_all("pricing").service::<Feed>().service::<Book>();
+/// let node = Node::builder("main")
+///     .service(|| Feed)
+///     .service(|| Book)
+///     .supervisor(pricing.restart(limits))
+///     .build()?;
+/// # Ok::<(), mycelium::BuildError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Supervisor {
+    setting: SupervisorSetting,
+    children: Vec<String>,
+    /// Those that it supervises.
+    below: Vec<Supervisor>,
+}
+
+impl Supervisor {
+    /// A supervisor without children. Its name is in logs, in the health of the node, and in the
+    /// topology: `[supervisor.NAME]`.
+    #[must_use]
+    pub fn new(name: &str, strategy: Strategy) -> Supervisor {
+        let (name, strategy) = (name.to_owned(), Some(strategy));
+        let setting = SupervisorSetting { name, strategy, ..SupervisorSetting::default() };
+        Supervisor { setting, children: Vec::new(), below: Vec::new() }
+    }
+
+    /// One that restarts only the child that failed.
+    #[must_use]
+    pub fn one_for_one(name: &str) -> Supervisor {
+        Supervisor::new(name, Strategy::OneForOne)
+    }
+
+    /// One that restarts all children when one fails.
+    #[must_use]
+    pub fn one_for_all(name: &str) -> Supervisor {
+        Supervisor::new(name, Strategy::OneForAll)
+    }
+
+    /// One that restarts the child that failed, and those after it.
+    #[must_use]
+    pub fn rest_for_one(name: &str) -> Supervisor {
+        Supervisor::new(name, Strategy::RestForOne)
+    }
+
+    /// Adds a service after the other children.
+    #[must_use]
+    pub fn service<S: Service>(self) -> Supervisor {
+        self.named_service(S::NAME)
+    }
+
+    /// Adds a service that has a name of its own, after the other children.
+    #[must_use]
+    pub fn named_service(mut self, name: &str) -> Supervisor {
+        self.children.push(name.to_owned());
+        self
+    }
+
+    /// Adds a supervisor after the other children. If it gives up, this one restarts it, as it
+    /// restarts a service.
+    #[must_use]
+    pub fn supervisor(mut self, supervisor: Supervisor) -> Supervisor {
+        self.children.push(supervisor.setting.name.clone());
+        self.below.push(supervisor);
+        self
+    }
+
+    /// Sets the limit: the most restarts of all of its children together, within the window. One
+    /// failure more, and it gives up. The pauses are those before its parent restarts it; those of
+    /// a service are its own. By default they are [those of a service](Restart::default).
+    #[must_use]
+    pub fn restart(mut self, restart: Restart) -> Supervisor {
+        self.setting.restart = restart.into();
+        self
+    }
+
+    /// What it says, and what those below say.
+    pub(crate) fn settings(self) -> Vec<SupervisorSetting> {
+        let Supervisor { setting, children, below } = self;
+        let own = SupervisorSetting { children: Some(children), ..setting };
+        let below = below.into_iter().flat_map(Supervisor::settings);
+        [own].into_iter().chain(below.collect::<Vec<_>>()).collect()
+    }
+}

@@ -1,0 +1,359 @@
+//! Supervisors and their children as a state machine: no clock, no thread, no future, no text. Time
+//! and randomness are arguments.
+//!
+//! Events go in by methods: a child [began](Tree::begin), [started](Tree::started), its run
+//! [ended](Tree::ended), it is [gone](Tree::forget). The results are [commands](Command): start this child
+//! after that time, end the run of this one, this one has ended permanently. A child without a run
+//! and without a command waits. `member` gives both to tasks.
+//!
+//! The root is a supervisor of its own: its children start at once and in no order, and one that
+//! fails too often ends alone. All other supervisors are those of OTP; `docs/supervision.md` lists
+//! the laws. `halt` stops children and
+//! gives up, `kinds` has the states.
+//!
+//! The cost of an event grows with the children that it concerns, and with the logarithm of the
+//! number of their siblings.
+
+mod halt;
+mod kinds;
+#[cfg(test)]
+mod otp;
+mod slots;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use mycelium_bundle::Restart;
+
+use super::strategy::{Lifetime, Strategy};
+pub(crate) use kinds::{
+    AtTop, ChildId, ChildSpec, Command, Moment, RunEnd, State, SupervisorId, SupervisorSpec, Why,
+};
+use kinds::{Child, Key, Phase, Then};
+use slots::Slots;
+
+/// The longest pause before a restart while the tree drains: a child that fails each time does so
+/// before the deadline of the shutdown.
+const LONGEST_AT_DRAIN: Duration = Duration::from_millis(100);
+
+/// The state machine.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    slots: Slots,
+    root: SupervisorId,
+    at_top: AtTop,
+    drains: bool,
+    commands: VecDeque<Command>,
+}
+
+impl Tree {
+    /// A tree with nothing but its root.
+    pub(crate) fn new(at_top: AtTop) -> Tree {
+        let unlimited = Restart { limit: u32::MAX, window: Duration::ZERO, ..Restart::default() };
+        let spec =
+            SupervisorSpec { name: "".into(), strategy: Strategy::OneForOne, restart: unlimited };
+        let mut slots = Slots::default();
+        let root = slots.add_supervisor(None, spec);
+        slots.supervisor_mut(root).phase = Phase::Up;
+        Tree { slots, root, at_top, drains: false, commands: VecDeque::new() }
+    }
+
+    /// The root. Its children start at once, and one that fails too often ends alone.
+    pub(crate) fn root(&self) -> SupervisorId {
+        self.root
+    }
+
+    /// The next command, in their order.
+    pub(crate) fn next_command(&mut self) -> Option<Command> {
+        self.commands.pop_front()
+    }
+
+    /// Makes room for this many children.
+    pub(crate) fn reserve(&mut self, children: usize) {
+        self.slots.reserve(children);
+    }
+
+    /// Adds a supervisor after the other children of `parent`. It starts by a command
+    /// ([`start`](Tree::start)), or with its parent. `None` if the parent has ended.
+    pub(crate) fn add_supervisor(
+        &mut self,
+        parent: SupervisorId,
+        spec: SupervisorSpec,
+    ) -> Option<SupervisorId> {
+        self.may_add(parent)?;
+        Some(self.slots.add_supervisor(Some(parent), spec))
+    }
+
+    /// Adds a child after the other children of `parent`. It starts now if the parent has started
+    /// all others. `None` if the parent has ended.
+    pub(crate) fn add_child(
+        &mut self,
+        parent: SupervisorId,
+        spec: ChildSpec,
+        now: Duration,
+    ) -> Option<ChildId> {
+        self.may_add(parent)?;
+        let child = self.slots.add_child(parent, spec);
+        let (_, order) = self.slots.place(child.0);
+        let it = self.slots.supervisor_mut(parent);
+        match (&it.phase, it.spec.strategy) {
+            (Phase::Up, Strategy::OneForOne) => self.tell(child, now),
+            // Another one that is added meanwhile starts after it.
+            (Phase::Up, Strategy::OneForAll | Strategy::RestForOne) => {
+                self.start_from(parent, order, now);
+            }
+            (Phase::Down | Phase::Starts { .. } | Phase::Stops { .. }, _) => {}
+        }
+        Some(child)
+    }
+
+    /// A supervisor that ends refuses further children.
+    fn may_add(&self, parent: SupervisorId) -> Option<()> {
+        match self.slots.supervisor(parent)?.phase {
+            Phase::Stops { then: Then::End, .. } => None,
+            Phase::Down | Phase::Up | Phase::Starts { .. } | Phase::Stops { .. } => Some(()),
+        }
+    }
+
+    /// Starts the children of a supervisor, one after the other. Without an effect if it has
+    /// started, or its parent starts it later.
+    pub(crate) fn start(&mut self, supervisor: SupervisorId, now: Duration) {
+        let Some(it) = self.slots.supervisor(supervisor) else { return };
+        let is_down = matches!(it.phase, Phase::Down);
+        let parent = self.slots.parent(supervisor.0);
+        let runs = parent
+            .is_some_and(|parent| matches!(self.slots.supervisor_mut(parent).phase, Phase::Up));
+        if is_down && runs {
+            self.start_from(supervisor, 0, now);
+        }
+    }
+
+    /// How far a child is; `None` if it has ended permanently.
+    pub(crate) fn state(&self, child: ChildId) -> Option<State> {
+        Some(self.slots.child(child)?.state)
+    }
+
+    /// When a child that waits begins its next run at the earliest, as far as that is known.
+    pub(crate) fn restarts_at(&self, child: ChildId) -> Option<Duration> {
+        if let State::Told { at } = self.state(child)? {
+            return Some(at);
+        }
+        match self.slots.supervisor(self.slots.parent(child.0)?)?.phase {
+            Phase::Starts { at, .. } | Phase::Stops { then: Then::Start { at }, .. } => Some(at),
+            Phase::Down
+            | Phase::Up
+            | Phase::Stops { then: Then::Fail { .. } | Then::Down | Then::End, .. } => None,
+        }
+    }
+
+    /// A child begins a run, if there was a command for it and its time has come.
+    pub(crate) fn begin(&mut self, child: ChildId, now: Duration) -> bool {
+        match self.slots.child_mut(child) {
+            Some(child) if matches!(child.state, State::Told { at } if at <= now) => {
+                child.state = State::Starting;
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    /// The run of a child has started: the next one may start.
+    pub(crate) fn started(&mut self, child: ChildId) {
+        if let Some(Child { state: state @ State::Starting, .. }) = self.slots.child_mut(child) {
+            *state = State::Running;
+            self.advance(child.0);
+        }
+    }
+
+    /// The run of a child has ended.
+    pub(crate) fn ended(&mut self, child: ChildId, end: RunEnd, moment: Moment) {
+        let Some(it) = self.slots.child(child) else { return };
+        let (lifetime, state) = (it.spec.lifetime, it.state);
+        match end {
+            RunEnd::Asked => return self.end_child(child, Why::Completed, moment),
+            RunEnd::FailedForGood if lifetime != Lifetime::Temporary => {
+                let restarts = it.failures.as_ref().map_or(0, |failures| failures.count());
+                let window = it.spec.restart.window;
+                let why = Why::GaveUp { restarts, window, supervisor: None };
+                return self.fail_for_good(child, why, moment);
+            }
+            RunEnd::Returned if lifetime != Lifetime::Permanent || self.drains => {
+                return self.end_child(child, Why::Completed, moment);
+            }
+            RunEnd::Returned | RunEnd::Failed | RunEnd::FailedForGood | RunEnd::Stopped => {}
+        }
+        if lifetime == Lifetime::Temporary {
+            return self.end_child(child, Why::NotRestarted, moment);
+        }
+        let is_stopped = state == State::Stopping || end == RunEnd::Stopped;
+        if self.drains && is_stopped {
+            self.tell(child, moment.now);
+        } else if is_stopped || self.is_halted(child.0) {
+            self.set(child, State::Waiting);
+            if let Some(parent) = self.slots.parent(child.0) {
+                self.settle(parent, moment);
+            }
+        } else {
+            self.child_failed(child, moment);
+        }
+    }
+
+    /// The task of a child is gone, without a report: it has ended permanently.
+    pub(crate) fn forget(&mut self, child: ChildId, moment: Moment) {
+        self.end_child(child, Why::Completed, moment);
+    }
+
+    /// The owner ends what runs: from now on each child is on its own. Those that wait start now,
+    /// to finish their work, and one that fails is restarted alone.
+    pub(crate) fn drain(&mut self, now: Duration) {
+        if std::mem::replace(&mut self.drains, true) {
+            return;
+        }
+        for supervisor in self.slots.supervisors() {
+            self.slots.supervisor_mut(supervisor).phase = Phase::Up;
+        }
+        for child in self.slots.children() {
+            match self.state(child) {
+                Some(State::Waiting | State::Told { .. }) => self.tell(child, now),
+                Some(State::Starting | State::Running | State::Stopping) | None => {}
+            }
+        }
+    }
+
+    /// A child failed by itself.
+    fn child_failed(&mut self, child: ChildId, moment: Moment) {
+        let Moment { now, jitter } = moment;
+        let Some(it) = self.slots.child_mut(child) else { return };
+        it.state = State::Waiting;
+        let restart = it.spec.restart.clone();
+        let failures = it.failures.get_or_insert_default();
+        let Some(pause) = failures.pause(&restart, now, jitter) else {
+            let (restarts, window) = (failures.count(), restart.window);
+            let why = Why::GaveUp { restarts, window, supervisor: None };
+            return self.give_up(child.0, child, why, moment);
+        };
+        if self.drains {
+            return self.tell(child, now.saturating_add(pause.min(LONGEST_AT_DRAIN)));
+        }
+        self.restart(child.0, child, pause, moment);
+    }
+
+    /// A child or a supervisor has failed, and its parent restarts it after a pause, with others as
+    /// its strategy says. Or there were too many restarts.
+    fn restart(&mut self, key: Key, culprit: ChildId, pause: Duration, moment: Moment) {
+        let Moment { now, jitter } = moment;
+        let (parent, order) = self.slots.place(key);
+        let Some(parent) = parent else { return };
+        let it = self.slots.supervisor_mut(parent);
+        let limit = it.spec.restart;
+        if it.restarts.pause(&limit, now, jitter).is_none() {
+            let (restarts, window) = (it.restarts.count(), limit.window);
+            let supervisor = Some(it.spec.name.clone());
+            let why = Why::GaveUp { restarts, window, supervisor };
+            return self.give_up(key, culprit, why, moment);
+        }
+        let at = now.saturating_add(pause);
+        match it.spec.strategy {
+            Strategy::OneForOne => {
+                match self.slots.as_child(key) {
+                    Some(child) => self.tell(child, at),
+                    None => self.start_from(SupervisorId(key), 0, at),
+                }
+                // Its siblings do not need it: they do not wait until it starts again.
+                self.advance(key);
+            }
+            Strategy::OneForAll => self.stop_and_start(parent, 0, at, moment),
+            Strategy::RestForOne => self.stop_and_start(parent, order, at, moment),
+        }
+    }
+
+    /// Starts the children of a supervisor from `next` on, one after the other, and what waits for
+    /// that.
+    fn start_from(&mut self, supervisor: SupervisorId, next: u64, at: Duration) {
+        if self.start_next(supervisor, next, at) {
+            self.advance(supervisor.0);
+        }
+    }
+
+    /// A child or a supervisor has started, or has ended: if its parent waits for that, the next
+    /// one starts.
+    fn advance(&mut self, mut key: Key) {
+        loop {
+            let (Some(parent), order) = self.slots.place(key) else { return };
+            match self.slots.supervisor_mut(parent).phase {
+                Phase::Starts { next, at } if next == order => {
+                    if !self.start_next(parent, order + 1, at) {
+                        return;
+                    }
+                    key = parent.0;
+                }
+                Phase::Down | Phase::Up | Phase::Starts { .. } | Phase::Stops { .. } => return,
+            }
+        }
+    }
+
+    /// Commands the next child to start. Returns whether there is none: the supervisor has started.
+    fn start_next(&mut self, supervisor: SupervisorId, mut next: u64, at: Duration) -> bool {
+        loop {
+            let it = self.slots.supervisor_mut(supervisor);
+            let Some((&order, &key)) = it.children.range(next..).next() else {
+                it.phase = Phase::Up;
+                return true;
+            };
+            it.phase = Phase::Starts { next: order, at };
+            next = order + 1;
+            match self.slots.as_child(key) {
+                Some(child) => match self.state(child) {
+                    Some(State::Waiting) => {
+                        self.tell(child, at);
+                        return false;
+                    }
+                    // Its turn has come before, and it has failed since: the others wait for it.
+                    Some(State::Told { .. } | State::Starting) => return false,
+                    Some(State::Running | State::Stopping) | None => {}
+                },
+                None => {
+                    let child = SupervisorId(key);
+                    let has_started = match self.slots.supervisor_mut(child).phase {
+                        Phase::Up => true,
+                        Phase::Down => self.start_next(child, 0, at),
+                        Phase::Starts { .. } | Phase::Stops { .. } => false,
+                    };
+                    if !has_started {
+                        return false;
+                    }
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, child: ChildId, at: Duration) {
+        self.set(child, State::Told { at });
+        self.commands.push_back(Command::Start { child, at });
+    }
+
+    fn set(&mut self, child: ChildId, state: State) {
+        if let Some(it) = self.slots.child_mut(child) {
+            it.state = state;
+        }
+    }
+
+    /// A child has ended permanently, and its siblings continue.
+    fn end_child(&mut self, child: ChildId, why: Why, moment: Moment) {
+        if self.slots.child(child).is_none() {
+            return;
+        }
+        // While its place is known.
+        let (parent, order) = self.slots.place(child.0);
+        self.slots.remove(child.0);
+        self.commands.push_back(Command::End { child, why });
+        let Some(parent) = parent else { return };
+        match self.slots.supervisor_mut(parent).phase {
+            Phase::Starts { next, at } if next == order => self.start_from(parent, next, at),
+            Phase::Stops { .. } => self.settle(parent, moment),
+            Phase::Down | Phase::Up | Phase::Starts { .. } => {}
+        }
+    }
+}

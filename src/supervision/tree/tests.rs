@@ -1,0 +1,459 @@
+//! The tree does what `supervisor` of OTP does, at each event; and its promises hold with all that
+//! happens at the same time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mycelium_bundle::Restart;
+use proptest::prelude::*;
+use proptest::strategy::Strategy as _;
+
+use super::super::strategy::{Lifetime, Strategy};
+use super::otp::{self, Act, Exit};
+use super::{
+    AtTop, ChildId, ChildSpec, Command, Moment, RunEnd, State, SupervisorId, SupervisorSpec, Tree,
+};
+
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// A supervisor to make, with its children.
+#[derive(Clone, Debug)]
+struct Plan {
+    strategy: Strategy,
+    intensity: u32,
+    children: Vec<PlannedChild>,
+}
+
+#[derive(Clone, Debug)]
+enum PlannedChild {
+    Worker(Lifetime),
+    Supervisor(Plan),
+}
+
+fn lifetimes() -> impl proptest::strategy::Strategy<Value = Lifetime> {
+    // Children that come back make longer histories.
+    prop_oneof![
+        4 => Just(Lifetime::Permanent),
+        2 => Just(Lifetime::Transient),
+        1 => Just(Lifetime::Temporary),
+    ]
+}
+
+fn plans() -> impl proptest::strategy::Strategy<Value = Plan> {
+    let worker = || lifetimes().prop_map(PlannedChild::Worker);
+    let strategies = || prop::sample::select(Strategy::ALL.to_vec());
+    let flat = move || {
+        (strategies(), 0..3u32, prop::collection::vec(worker(), 0..5))
+            .prop_map(|(strategy, intensity, children)| Plan { strategy, intensity, children })
+    };
+    flat().prop_recursive(3, 12, 4, move |below| {
+        let child = prop_oneof![
+            2 => worker(),
+            1 => below.prop_map(PlannedChild::Supervisor),
+        ];
+        (strategies(), 0..4u32, prop::collection::vec(child, 1..5))
+            .prop_map(|(strategy, intensity, children)| Plan { strategy, intensity, children })
+    })
+}
+
+/// A tree whose children follow commands at once.
+struct Driven {
+    tree: Tree,
+    /// The names that the model knows.
+    names: BTreeMap<usize, ChildId>,
+    top: SupervisorId,
+    moment: Moment,
+    acts: Vec<Act>,
+}
+
+/// Without pauses: the model has none.
+fn at_once(limit: u32) -> Restart {
+    Restart { limit, window: WINDOW, backoff: Duration::ZERO, longest: Duration::ZERO }
+}
+
+impl Driven {
+    fn new(plan: &Plan) -> (Driven, otp::Supervisor) {
+        let mut tree = Tree::new(AtTop::Stop);
+        let mut names = BTreeMap::new();
+        let root = tree.root();
+        let (top, model) = build(&mut tree, root, plan, &mut names);
+        (Driven { tree, names, top, moment: Moment::default(), acts: Vec::new() }, model)
+    }
+
+    fn name(&self, id: ChildId) -> usize {
+        *self.names.iter().find(|(_, other)| **other == id).expect("a child of the plan").0
+    }
+
+    /// Follows all commands.
+    fn settle(&mut self) {
+        while let Some(command) = self.tree.next_command() {
+            match command {
+                Command::Start { child, at } => {
+                    assert!(at <= self.moment.now, "there are no pauses");
+                    if self.tree.begin(child, self.moment.now) {
+                        self.acts.push(Act::Start(self.name(child)));
+                        self.tree.started(child);
+                    }
+                }
+                Command::Stop { child } => {
+                    self.acts.push(Act::Terminate(self.name(child)));
+                    self.tree.ended(child, RunEnd::Stopped, self.moment);
+                }
+                Command::End { child, .. } => self.acts.push(Act::Delete(self.name(child))),
+            }
+        }
+    }
+
+    fn alive(&self) -> Vec<usize> {
+        let runs = |id: &ChildId| self.tree.state(*id) == Some(State::Running);
+        self.names.iter().filter(|(_, id)| runs(id)).map(|(name, _)| *name).collect()
+    }
+}
+
+fn build(
+    tree: &mut Tree,
+    parent: SupervisorId,
+    plan: &Plan,
+    names: &mut BTreeMap<usize, ChildId>,
+) -> (SupervisorId, otp::Supervisor) {
+    let Plan { strategy, intensity, children } = plan;
+    let spec = SupervisorSpec {
+        name: "supervisor".into(),
+        strategy: *strategy,
+        restart: at_once(*intensity),
+    };
+    let id = tree.add_supervisor(parent, spec).expect("the parent lives");
+    let mut model = otp::Supervisor::new(*strategy, *intensity as usize, WINDOW);
+    for child in children {
+        model.children.push(match child {
+            PlannedChild::Worker(lifetime) => {
+                let spec = ChildSpec { lifetime: *lifetime, restart: at_once(u32::MAX).into() };
+                let name = names.len();
+                let child = tree.add_child(id, spec, Duration::ZERO).expect("it lives");
+                names.insert(name, child);
+                otp::Child::Worker { name, lifetime: *lifetime, is_alive: false }
+            }
+            PlannedChild::Supervisor(below) => {
+                otp::Child::Supervisor(build(tree, id, below, names).1)
+            }
+        });
+    }
+    (id, model)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+
+    /// Strategies, lifetimes, the limit in a window that forgets, escalation: at each exit of a
+    /// worker, the tree starts, terminates and deletes the same workers in the same order as OTP.
+    #[test]
+    fn exits_have_the_same_effects_as_in_otp(
+        plan in plans(),
+        exits in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>(), 0..6u64), 1..40),
+    ) {
+        let (mut driven, mut model) = Driven::new(&plan);
+        let mut acts = Vec::new();
+        model.start(&mut acts);
+        driven.tree.start(driven.top, Duration::ZERO);
+        driven.settle();
+        prop_assert_eq!(&driven.acts, &acts);
+        for (which, is_error, pause) in exits {
+            let alive = model.alive();
+            if alive.is_empty() {
+                break;
+            }
+            let name = alive[which.index(alive.len())];
+            driven.moment.now += Duration::from_secs(pause);
+            let (exit, end) = match is_error {
+                true => (Exit::Error, RunEnd::Failed),
+                false => (Exit::Normal, RunEnd::Returned),
+            };
+            acts.clear();
+            driven.acts.clear();
+            let gave_up = model.exit(name, exit, driven.moment.now, &mut acts);
+            driven.tree.ended(driven.names[&name], end, driven.moment);
+            driven.settle();
+            if gave_up {
+                // All that is left is deleted; in OTP the supervisor itself is gone.
+                let stops = |acts: &[Act]| -> Vec<_> {
+                    acts.iter().filter(|act| matches!(act, Act::Terminate(_))).copied().collect()
+                };
+                prop_assert_eq!(stops(&driven.acts), stops(&acts));
+                prop_assert!(driven.names.values().all(|id| driven.tree.state(*id).is_none()));
+                break;
+            }
+            prop_assert_eq!(&driven.acts, &acts, "after {:?} of {}", exit, name);
+            let mut alive = model.alive();
+            alive.sort_unstable();
+            prop_assert_eq!(driven.alive(), alive);
+        }
+    }
+}
+
+/// One thing that happens in a tree whose children take their time.
+#[derive(Clone, Debug)]
+enum Happens {
+    /// A child with that command begins a run.
+    Begin,
+    Starts,
+    /// A child with that command ends its run.
+    Stops,
+    Fails,
+    Returns,
+    IsForgotten,
+    IsAdded(Lifetime),
+}
+
+fn happenings() -> impl proptest::strategy::Strategy<Value = Happens> {
+    prop_oneof![
+        6 => Just(Happens::Begin),
+        6 => Just(Happens::Starts),
+        6 => Just(Happens::Stops),
+        3 => Just(Happens::Fails),
+        1 => Just(Happens::Returns),
+        1 => Just(Happens::IsForgotten),
+        1 => lifetimes().prop_map(Happens::IsAdded),
+    ]
+}
+
+/// A tree with one supervisor or two, and children that answer when chance says so.
+struct Loose {
+    tree: Tree,
+    /// In the order of their places, with the supervisor of each.
+    children: Vec<(SupervisorId, Strategy, ChildId)>,
+    supervisors: Vec<(SupervisorId, Strategy)>,
+    moment: Moment,
+}
+
+impl Loose {
+    fn new(strategies: [Strategy; 2], limit: u32) -> Loose {
+        let mut tree = Tree::new(AtTop::Stop);
+        let restart = Restart { limit, window: WINDOW, ..Restart::default() };
+        let spec = |strategy| SupervisorSpec { name: "it".into(), strategy, restart };
+        let root = tree.root();
+        let top = tree.add_supervisor(root, spec(strategies[0])).expect("the root lives");
+        let mut children = Vec::new();
+        let mut add = |tree: &mut Tree, (id, strategy)| {
+            let child = tree.add_child(id, ChildSpec::default(), Duration::ZERO);
+            children.push((id, strategy, child.expect("it lives")));
+        };
+        (0..2).for_each(|_| add(&mut tree, (top, strategies[0])));
+        let below = tree.add_supervisor(top, spec(strategies[1])).expect("the top lives");
+        (0..3).for_each(|_| add(&mut tree, (below, strategies[1])));
+        (0..2).for_each(|_| add(&mut tree, (top, strategies[0])));
+        tree.start(top, Duration::ZERO);
+        let supervisors = vec![(top, strategies[0]), (below, strategies[1])];
+        Loose { tree, children, supervisors, moment: Moment::default() }
+    }
+
+    /// The children in this state.
+    fn that_are(&self, is: impl Fn(State) -> bool) -> Vec<ChildId> {
+        let ids = self.children.iter().map(|(_, _, id)| *id);
+        ids.filter(|id| self.tree.state(*id).is_some_and(&is)).collect()
+    }
+
+    /// `which` chooses among as many.
+    fn happens(&mut self, what: &Happens, which: impl Fn(usize) -> usize) {
+        let now = self.moment.now;
+        let of = match what {
+            Happens::Begin => self.that_are(|it| matches!(it, State::Told { at } if at <= now)),
+            Happens::Starts => self.that_are(|it| it == State::Starting),
+            Happens::Stops => self.that_are(|it| it == State::Stopping),
+            Happens::Fails | Happens::Returns => {
+                self.that_are(|it| matches!(it, State::Starting | State::Running | State::Stopping))
+            }
+            Happens::IsForgotten => self.that_are(|_| true),
+            Happens::IsAdded(lifetime) => {
+                let (id, strategy) = self.supervisors[which(self.supervisors.len())];
+                let spec = ChildSpec { lifetime: *lifetime, ..ChildSpec::default() };
+                let added = self.tree.add_child(id, spec, now);
+                self.children.extend(added.map(|child| (id, strategy, child)));
+                return;
+            }
+        };
+        if of.is_empty() {
+            return;
+        }
+        let child = of[which(of.len())];
+        match what {
+            Happens::Begin => {
+                assert!(self.tree.begin(child, now));
+                self.check_begin(child);
+            }
+            Happens::Starts => self.tree.started(child),
+            Happens::Stops => self.tree.ended(child, RunEnd::Stopped, self.moment),
+            Happens::Fails => self.tree.ended(child, RunEnd::Failed, self.moment),
+            Happens::Returns => self.tree.ended(child, RunEnd::Returned, self.moment),
+            Happens::IsForgotten => self.tree.forget(child, self.moment),
+            Happens::IsAdded(_) => unreachable!("handled above"),
+        }
+    }
+
+    /// A child begins: with `one-for-all` and `rest-for-one`, those before it have started.
+    fn check_begin(&self, child: ChildId) {
+        let (of, strategy) = self.place(child);
+        for (other, _, id) in &self.children {
+            if *id == child {
+                break;
+            }
+            let state = self.tree.state(*id);
+            let must_run = *other == of && strategy != Strategy::OneForOne && state.is_some();
+            assert!(
+                !must_run || state == Some(State::Running),
+                "{id:?} before {child:?}: {state:?}"
+            );
+        }
+    }
+
+    fn place(&self, child: ChildId) -> (SupervisorId, Strategy) {
+        let place = self.children.iter().find(|(_, _, id)| *id == child);
+        place.map(|(of, strategy, _)| (*of, *strategy)).expect("it was added")
+    }
+
+    /// Of the children of a supervisor one at a time is stopped, the last one first.
+    fn check_commands(&mut self) {
+        while let Some(command) = self.tree.next_command() {
+            let Command::Stop { child } = command else { continue };
+            let (of, _) = self.place(child);
+            let after = self.children.iter().skip_while(|(_, _, id)| *id != child).skip(1);
+            for (_, _, id) in after.filter(|(other, _, _)| *other == of) {
+                let state = self.tree.state(*id);
+                assert!(
+                    matches!(state, None | Some(State::Waiting | State::Told { .. })),
+                    "{id:?} after {child:?}: {state:?}"
+                );
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+
+    /// Failures at any time, also while others stop and start: the orders hold, and at the end all
+    /// children that have not ended run, or none if the supervisor gave up.
+    #[test]
+    fn whatever_happens_meanwhile_the_orders_hold_and_all_run_at_the_end(
+        first in prop::sample::select(Strategy::ALL.to_vec()),
+        second in prop::sample::select(Strategy::ALL.to_vec()),
+        limit in 0..20u32,
+        history in prop::collection::vec((happenings(), any::<prop::sample::Index>(), 0..50u64), 0..200),
+    ) {
+        let mut loose = Loose::new([first, second], limit);
+        for (what, which, millis) in history {
+            loose.moment.now += Duration::from_millis(millis);
+            loose.happens(&what, |count| which.index(count));
+            loose.check_commands();
+        }
+        // From now on nobody fails.
+        for _ in 0..1000 {
+            if loose.that_are(|it| it != State::Running).is_empty() {
+                break;
+            }
+            loose.moment.now += WINDOW;
+            for what in [Happens::Stops, Happens::Begin, Happens::Starts] {
+                loose.happens(&what, |_| 0);
+                loose.check_commands();
+            }
+        }
+        let left = loose.that_are(|it| it != State::Running);
+        prop_assert!(left.is_empty(), "{left:?} do not run: {:?}", loose.tree);
+    }
+}
+
+/// A supervisor of three children that run, with this limit.
+fn three(strategy: Strategy, limit: u32) -> (Tree, SupervisorId, [ChildId; 3]) {
+    let mut tree = Tree::new(AtTop::Stop);
+    let spec = SupervisorSpec { name: "top".into(), strategy, restart: at_once(limit) };
+    let root = tree.root();
+    let top = tree.add_supervisor(root, spec).expect("the root lives");
+    let children = [(); 3].map(|()| {
+        let restart = at_once(u32::MAX).into();
+        let spec = ChildSpec { lifetime: Lifetime::Permanent, restart };
+        tree.add_child(top, spec, Duration::ZERO).expect("the top lives")
+    });
+    tree.start(top, Duration::ZERO);
+    start_all(&mut tree);
+    (tree, top, children)
+}
+
+/// Starts the children with that command, and forgets the other commands.
+fn start_all(tree: &mut Tree) {
+    while let Some(command) = tree.next_command() {
+        if let Command::Start { child, .. } = command
+            && tree.begin(child, Duration::ZERO)
+        {
+            tree.started(child);
+        }
+    }
+}
+
+#[test]
+fn exits_while_siblings_stop_are_not_counted() {
+    let (mut tree, _, [a, b, c]) = three(Strategy::OneForAll, 1);
+    let moment = Moment::default();
+    tree.ended(b, RunEnd::Failed, moment);
+    assert_eq!(tree.next_command(), Some(Command::Stop { child: c }));
+    // Both fail, one with the command to stop and one that will be.
+    tree.ended(a, RunEnd::Failed, moment);
+    tree.ended(c, RunEnd::Failed, moment);
+    start_all(&mut tree);
+    assert!([a, b, c].iter().all(|child| tree.state(*child) == Some(State::Running)));
+    tree.ended(a, RunEnd::Failed, moment);
+    assert_eq!(tree.state(a), None, "the limit of one restart was not used up before");
+}
+
+#[test]
+fn a_child_that_its_owner_ends_is_not_restarted() {
+    let (mut tree, top, [a, b, c]) = three(Strategy::OneForAll, 1);
+    let moment = Moment::default();
+    tree.ended(b, RunEnd::Asked, moment);
+    tree.forget(a, moment);
+    start_all(&mut tree);
+    let states = [a, b, c].map(|child| tree.state(child));
+    assert_eq!(states, [None, None, Some(State::Running)]);
+    tree.stop(top, moment);
+    assert_eq!(tree.next_command(), Some(Command::Stop { child: c }));
+    tree.ended(c, RunEnd::Stopped, moment);
+    let why = super::Why::SupervisorEnded;
+    assert_eq!(tree.next_command(), Some(Command::End { child: c, why }));
+    assert!(tree.add_child(top, ChildSpec::default(), Duration::ZERO).is_none());
+}
+
+#[test]
+fn a_tree_that_drains_starts_those_that_wait_and_restarts_each_alone() {
+    let (mut tree, _, [a, b, c]) = three(Strategy::OneForAll, 0);
+    let moment = Moment::default();
+    let (mut other, _, [d, e, f]) = three(Strategy::OneForAll, 1);
+    other.ended(e, RunEnd::Failed, moment);
+    other.drain(Duration::ZERO);
+    other.ended(f, RunEnd::Stopped, moment);
+    start_all(&mut other);
+    assert!([d, e, f].iter().all(|child| other.state(*child) == Some(State::Running)));
+    // The limit of the supervisor does not count any more.
+    tree.drain(Duration::ZERO);
+    tree.ended(a, RunEnd::Failed, moment);
+    let states = [a, b, c].map(|child| tree.state(child));
+    let running = Some(State::Running);
+    assert_eq!(states, [Some(State::Told { at: Duration::ZERO }), running, running]);
+    tree.ended(b, RunEnd::Returned, moment);
+    assert_eq!(tree.state(b), None, "a permanent child has completed, too");
+}
+
+/// The places of children are used again, and an event costs as much as the children it concerns.
+#[test]
+fn children_that_come_and_go_leave_nothing_behind() {
+    let mut tree = Tree::new(AtTop::Stop);
+    let root = tree.root();
+    let mut last = 0;
+    for _ in 0..100_000 {
+        let child = tree.add_child(root, ChildSpec::default(), Duration::ZERO);
+        let child = child.expect("the root lives");
+        assert!(tree.begin(child, Duration::ZERO));
+        tree.ended(child, RunEnd::Returned, Moment::default());
+        assert_eq!(tree.state(child), None, "its name has no meaning any more");
+        last = child.index();
+        while tree.next_command().is_some() {}
+    }
+    assert_eq!(last, 1, "the root has the first place");
+}

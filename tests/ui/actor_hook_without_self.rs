@@ -1,0 +1,12 @@
+use mycelium::*;
+
+struct Account;
+
+#[actor]
+impl Account {
+    fn started(ctx: &mut ActorContext<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn main() {}

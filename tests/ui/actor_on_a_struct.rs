@@ -1,0 +1,8 @@
+use mycelium::*;
+
+#[actor]
+struct Account {
+    cents: u64,
+}
+
+fn main() {}

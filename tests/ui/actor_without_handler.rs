@@ -1,0 +1,24 @@
+use mycelium::*;
+
+struct Account {
+    cents: u64,
+}
+
+struct Deposit(u64);
+
+struct Withdraw(u64);
+
+#[actor]
+impl Account {
+    #[tell]
+    fn deposit(&mut self, Deposit(cents): Deposit) {
+        self.cents += cents;
+    }
+}
+
+async fn withdraw(account: &mut ActorRef<Account>) -> Result<()> {
+    account.tell(Withdraw(7)).await?;
+    Ok(())
+}
+
+fn main() {}

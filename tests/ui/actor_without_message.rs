@@ -1,0 +1,11 @@
+use mycelium::*;
+
+struct Account;
+
+#[actor]
+impl Account {
+    #[tell]
+    fn close(&mut self) {}
+}
+
+fn main() {}

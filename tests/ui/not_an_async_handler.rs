@@ -1,0 +1,17 @@
+use mycelium::{Handler, Out, Result, routes};
+
+struct Tick;
+
+struct Strategy;
+
+impl Handler<Tick> for Strategy {
+    fn handle(&mut self, _: &Tick, _: &mut Out<'_>) -> Result<()> {
+        Ok(())
+    }
+}
+
+routes! {
+    Fast: { Tick => [async Strategy] }
+}
+
+fn main() {}
