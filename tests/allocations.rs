@@ -12,7 +12,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 
 #[cfg(feature = "metrics")]
 use mycelium::counters::Latency;
-use mycelium::{Context, Delivery, LegacyCodec, Node, Result, Topology, message, service};
+use mycelium::{Context, Delivery, Error, LegacyCodec, Node, Result, Topology, message, service};
 use mycelium_tokio::Tokio;
 
 thread_local! {
@@ -170,6 +170,27 @@ async fn p1_emitted_and_received_messages_allocate_nothing() {
         .unwrap();
     node.run(Tokio::current().unwrap()).await.unwrap();
     assert_eq!(allocations.recv().unwrap(), 0, "allocations in {MEASURED} messages");
+}
+
+/// Both topics have handlers: `orders` those of single emits, and then of batches.
+#[tokio::test(start_paused = true)]
+async fn messages_with_fast_handlers_allocate_nothing() {
+    let (sender, allocations) = sync_channel(2);
+    let (exchange, batches) = (sender.clone(), sender);
+    let ticks =
+        |tick: &Tick| (tick.rest[0] == tick.number).then_some(()).ok_or_else(|| Error::msg("torn"));
+    let nodes = [
+        Node::builder("main")
+            .service(|| Feed)
+            .service(|| Strategy)
+            .service(move || Exchange(exchange.clone())),
+        Node::builder("main").service(|| BatchFeed).service(move || BatchExchange(batches.clone())),
+    ];
+    for node in nodes {
+        let node = node.fast_handler("ticks", ticks).fast_handler("orders", |_: &Order| Ok(()));
+        node.build().unwrap().run(Tokio::current().unwrap()).await.unwrap();
+        assert_eq!(allocations.recv().unwrap(), 0, "allocations in {MEASURED} messages");
+    }
 }
 
 #[tokio::test(start_paused = true)]

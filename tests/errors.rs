@@ -43,6 +43,7 @@ fn debug_prints_the_text() {
             error: name(),
             restarts: 1,
             window: Duration::from_secs(1),
+            supervisor: None,
         },
         &unknown,
         unknown.problem(),

@@ -2,6 +2,7 @@
 //! a share.
 #![cfg(all(target_os = "linux", feature = "topology", feature = "metrics"))]
 
+mod executors;
 mod loopback;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use mycelium_executor::{Executor, PausedTime};
 use mycelium_tokio::Tokio;
 use tokio::sync::Notify;
 
+use crate::executors::on_each_executor;
 use crate::loopback::host;
 
 #[message(topic = "swaps", id = 1)]
@@ -173,27 +175,13 @@ max_retry = "20ms"
     _ = std::fs::remove_dir_all(&directory);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn latency_is_measured_over_each_carrier_on_tokio() {
-    for transport in ["unix", "shm", "tcp"] {
-        between_nodes(Tokio::current().unwrap(), transport, "tokio").await;
-    }
-}
-
 #[test]
-fn latency_is_measured_over_each_carrier_on_smol() {
-    for transport in ["unix", "shm", "tcp"] {
-        mycelium_smol::run(1, |smol| between_nodes(smol, transport, "smol")).unwrap();
-    }
-}
-
-#[test]
-fn latency_is_measured_over_each_carrier_on_glommio() {
-    for transport in ["unix", "shm", "tcp"] {
-        let settings = mycelium_glommio::Settings::default();
-        let body = |glommio| between_nodes(glommio, transport, "glommio");
-        mycelium_glommio::run(&settings, body).unwrap();
-    }
+fn latency_is_measured_over_each_carrier_on_each_executor() {
+    on_each_executor(async |executor, name| {
+        for transport in ["unix", "shm", "tcp"] {
+            between_nodes(executor.clone(), transport, name).await;
+        }
+    });
 }
 
 #[test]

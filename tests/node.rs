@@ -1,10 +1,10 @@
 //! Nodes through their public interface, on each kind of tokio runtime: how services run and
 //! exchange messages, and which programs are refused before anything runs. `node/faults.rs` tests
 //! services that fail, `node/backpressure.rs` slow readers, `node/stall.rs` stalled ones,
-//! `node/batches.rs` batches, `node/cancelled.rs` futures that are dropped, `node/supervision.rs`
-//! those that fail at their end, `node/shutdown.rs` the end, `node/pauses.rs` that of pauses,
-//! `node/circles.rs` that of circles, `node/requests.rs` requests and
-//! replies.
+//! `node/batches.rs` batches, `node/fast_handlers.rs` fast handlers, `node/cancelled.rs` futures
+//! that are dropped, `node/supervision.rs` those that fail at their end, `node/shutdown.rs` the
+//! end, `node/pauses.rs` that of pauses, `node/circles.rs` that of circles, `node/requests.rs`
+//! requests and replies.
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 #[path = "node/backpressure.rs"]
@@ -16,6 +16,8 @@ mod cancelled;
 #[path = "node/circles.rs"]
 mod circles;
 mod conserved;
+#[path = "node/fast_handlers.rs"]
+mod fast_handlers;
 #[path = "node/faults.rs"]
 mod faults;
 #[path = "node/pauses.rs"]

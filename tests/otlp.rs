@@ -9,6 +9,7 @@
 mod collector;
 #[path = "otlp/errors.rs"]
 mod errors;
+mod executors;
 #[path = "otlp/faults.rs"]
 mod faults;
 #[cfg(all(feature = "prometheus", feature = "tracing"))]

@@ -120,7 +120,8 @@ async fn a_waiting_service_is_small() {
     bytes_of(10).await;
     let (few, many) = (bytes_of(100).await, bytes_of(1_100).await);
     let each = (many - few) / 1_000;
-    assert!(each <= 4096, "a waiting service takes {each} bytes beside its rings");
+    // Among them its place in the tree of supervisors.
+    assert!(each <= 4352, "a waiting service takes {each} bytes beside its rings");
 }
 
 /// The time grows with the number of services, not with its square: otherwise this takes minutes.

@@ -6,6 +6,7 @@
 mod endpoint;
 #[path = "telemetry/errors.rs"]
 mod errors;
+mod executors;
 #[cfg(feature = "facade")]
 #[path = "telemetry/facade.rs"]
 mod facade;

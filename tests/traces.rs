@@ -2,6 +2,7 @@
 //! is the child of the message, or the request, that it handles.
 #![cfg(all(target_os = "linux", feature = "topology"))]
 
+mod executors;
 mod loopback;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use mycelium::{
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 
+use crate::executors::on_each_executor;
 use crate::loopback::host;
 
 #[message(topic = "swaps", id = 1)]
@@ -202,27 +204,13 @@ max_retry = "20ms"
     _ = std::fs::remove_dir_all(&directory);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_trace_goes_over_each_carrier_on_tokio() {
-    for transport in ["unix", "shm", "tcp"] {
-        between_nodes(Tokio::current().unwrap(), transport, "tokio").await;
-    }
-}
-
 #[test]
-fn a_trace_goes_over_each_carrier_on_smol() {
-    for transport in ["unix", "shm", "tcp"] {
-        mycelium_smol::run(1, |smol| between_nodes(smol, transport, "smol")).unwrap();
-    }
-}
-
-#[test]
-fn a_trace_goes_over_each_carrier_on_glommio() {
-    for transport in ["unix", "shm", "tcp"] {
-        let settings = mycelium_glommio::Settings::default();
-        let body = |glommio| between_nodes(glommio, transport, "glommio");
-        mycelium_glommio::run(&settings, body).unwrap();
-    }
+fn a_trace_goes_over_each_carrier_on_each_executor() {
+    on_each_executor(async |executor, name| {
+        for transport in ["unix", "shm", "tcp"] {
+            between_nodes(executor.clone(), transport, name).await;
+        }
+    });
 }
 
 /// Emits with a trace of its own, with none, and with one that is not recorded.

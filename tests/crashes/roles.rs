@@ -13,8 +13,6 @@ use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 
 use crate::marks::{self, Marker, Phase, Role};
-#[cfg(test)]
-use crate::poison;
 use crate::records::{Log, Record, file};
 
 pub(crate) const ROLE: &str = "MYCELIUM_TEST_ROLE";
@@ -95,14 +93,23 @@ fn content(topic: u64, life: u64, number: u64) -> u64 {
 
 /// This start of a member.
 #[derive(Clone)]
-struct Me {
-    member: String,
-    life: u64,
-    place: PathBuf,
+pub(crate) struct Me {
+    pub(crate) member: String,
+    pub(crate) life: u64,
+    pub(crate) place: PathBuf,
 }
 
 impl Me {
-    fn log(&self, topic: &str) -> Arc<Log> {
+    /// What the launcher says, if this process is a member.
+    pub(crate) fn of_environment() -> Option<Me> {
+        let member = std::env::var(ROLE).ok()?;
+        let life = std::env::var(LIFE).unwrap().parse().unwrap();
+        let place = PathBuf::from(std::env::var(PLACE).unwrap());
+        end_with_launcher(Duration::from_secs(30)).unwrap();
+        Some(Me { member, life, place })
+    }
+
+    pub(crate) fn log(&self, topic: &str) -> Arc<Log> {
         Arc::new(Log::open(&file(&self.place, &self.member, self.life, topic)).unwrap())
     }
 
@@ -248,15 +255,7 @@ impl Processor {
 /// Runs a member and exits, if this process is one. Not a test: passes at once otherwise.
 #[cfg_attr(test, test)]
 pub(crate) fn enter() {
-    let Ok(member) = std::env::var(ROLE) else { return };
-    let life = std::env::var(LIFE).unwrap().parse().unwrap();
-    let place = PathBuf::from(std::env::var(PLACE).unwrap());
-    end_with_launcher(Duration::from_secs(30)).unwrap();
-    let me = Me { member, life, place };
-    #[cfg(test)]
-    if poison::enter(&me.member, me.life, &me.place) {
-        exit(0);
-    }
+    let Some(me) = Me::of_environment() else { return };
     // On this runtime no task runs before the first await: the epoch of a publisher is recorded
     // before any reader sees it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -155,8 +155,10 @@ fn without_a_subscriber_each_warning_and_error_is_one_plain_line() {
             "mycelium: error: service `Undertaker` failed permanently, and the node shuts down: \
              subscription `Undertaker.mycelium.dead-letters` is taken: call `subscribe` once and keep its result, \
              or drop that before you subscribe again",
-            "mycelium: warning: service `Sink` failed and will be restarted (..): panic: cannot count",
-            "mycelium: warning: service `Sink` failed and will be restarted (..): panic: cannot count",
+            "mycelium: warning: service `Sink` failed and will be restarted (..): panic: cannot count \
+             (at tests/errors/stderr.rs:98:39)",
+            "mycelium: warning: service `Sink` failed and will be restarted (..): panic: cannot count \
+             (at tests/errors/stderr.rs:98:39)",
             "mycelium: warning: service `Source` failed and will be restarted (..): no luck,\\nfor now",
             "mycelium: warning: service `Source`: missed ticks (details=3)",
         ]

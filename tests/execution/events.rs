@@ -117,6 +117,9 @@ async fn services_that_end_by_themselves_do_so_before_the_node_drains() {
     }
 }
 
+const NONE_EITHER: &str =
+    "Fickle restarted: panic: none either (at tests/execution/events.rs:132:18)";
+
 /// Fails at its first runs.
 struct Fickle(u32);
 
@@ -148,19 +151,14 @@ async fn restarts_are_reported_with_their_error() {
         .build()
         .unwrap();
     let running = node.start(Tokio::current().unwrap()).unwrap();
-    diary.has("Fickle restarted: panic: none either").await;
+    diary.has(NONE_EITHER).await;
     running.shutdown();
     within(running.join()).await.unwrap();
     let of_service: Vec<_> =
         diary.read().into_iter().filter(|entry| entry.starts_with("Fickle")).collect();
     assert_eq!(
         of_service,
-        [
-            "Fickle started",
-            "Fickle restarted: no luck",
-            "Fickle restarted: panic: none either",
-            "Fickle stopped: Completed",
-        ]
+        ["Fickle started", "Fickle restarted: no luck", NONE_EITHER, "Fickle stopped: Completed",]
     );
 }
 

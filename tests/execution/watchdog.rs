@@ -256,3 +256,57 @@ fn start_and_hang(released: Receiver<()>) -> (mycelium::Running, std::thread::Jo
     hangs.recv_timeout(LONG).unwrap();
     (given.recv().unwrap(), runtime)
 }
+
+#[mycelium::message(topic = "blocking", id = 61)]
+struct Blocking {
+    number: u64,
+}
+
+struct Emits;
+
+#[service(emits(Blocking))]
+impl Emits {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        ctx.emit(Blocking { number: 0 }).await?;
+        Ok(ctx.emit(Blocking { number: 1 }).await?)
+    }
+}
+
+/// In a service, and outside of all of them.
+#[tokio::test]
+async fn a_fast_handler_that_blocks_is_named() {
+    let (told, events) = channel();
+    let (name, named) = channel();
+    let named = Mutex::new(named);
+    let node = Node::builder("main")
+        .service(|| Emits)
+        .execution("Emits", Execution::dedicated())
+        .watchdog(LIMIT)
+        .fast_handler("first", |_: &Blocking| Ok(()))
+        .fast_handler("blocks", move |message: &Blocking| {
+            // Until it was named.
+            let is_named = message.number == 0 || named.lock().unwrap().recv_timeout(LONG).is_ok();
+            is_named.then_some(()).ok_or_else(|| mycelium::Error::msg("it was not named"))
+        })
+        .observe(move |event| match event {
+            Event::FastHandlerHangs { handler, topic, publisher, limit } => {
+                assert_eq!(*limit, LIMIT);
+                told.send([*handler, *topic, *publisher].map(str::to_owned)).unwrap();
+                name.send(()).unwrap();
+            }
+            Event::PollHangs { service, .. } => assert_eq!(*service, "Emits"),
+            _ => {}
+        })
+        .build()
+        .unwrap();
+    let mut publisher = node.publisher::<Blocking>("outside").unwrap();
+    let running = node.start(Tokio::current().unwrap()).unwrap();
+    assert_eq!(events.recv_timeout(LONG).unwrap(), ["blocks", "blocking", "Emits"]);
+    let outside = std::thread::spawn(move || {
+        publisher.try_emit(Blocking { number: 2 }).unwrap();
+    });
+    assert_eq!(events.recv_timeout(LONG).unwrap(), ["blocks", "blocking", "outside"]);
+    outside.join().unwrap();
+    let report = within(running.join()).await.unwrap();
+    assert_eq!(report.services[0].errors, 0);
+}

@@ -1,10 +1,10 @@
 //! Makes `docs/mistakes.md`: likely mistakes, and what their author sees.
 //!
-//! `messages`, `services` and `calls` have programs that do not compile, `nodes`, `ports`,
-//! `running` and `processes` programs that fail when they run, `topology` has wrong files for the
-//! program in `shared`. Each file begins with a title and with what to write instead; the rest is
-//! shown. `entry` reads these files, `compile` asks rustc about the first kind, `process` runs the
-//! others as processes of their own, `page` writes the document.
+//! `messages`, `services`, `calls` and `actors` have programs that do not compile, `nodes`,
+//! `ports`, `running` and `processes` programs that fail when they run, `topology` has wrong files
+//! for the program in `shared`. Each file begins with a title and with what to write instead; the
+//! rest is shown. `entry` reads these files, `compile` asks rustc about the first kind, `process`
+//! runs the others as processes of their own, `page` writes the document.
 //!
 //! `cargo test --test mistakes` fails if the document has another text than rustc and the programs
 //! print. `UPDATE_MISTAKES=1 cargo test --test mistakes` writes it; read the difference.
@@ -34,6 +34,7 @@ const SECTIONS: &[(&str, &str, Kind)] = &[
     ("messages", "Messages", Kind::Compile),
     ("services", "Services", Kind::Compile),
     ("calls", "Calls", Kind::Compile),
+    ("actors", "Actors", Kind::Compile),
     ("nodes", "Nodes", Kind::Program),
     ("ports", "Ports", Kind::Program),
     ("topology", "The topology file", Kind::Topology),

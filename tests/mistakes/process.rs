@@ -87,6 +87,11 @@ fn line(line: &str) -> String {
     {
         return format!("{start}[0, 1]{end}");
     }
+    // `panic: no luck (at tests/mistakes/running/panics.rs:12:9)`
+    if let Some((start, rest)) = line.split_once(" (at tests/mistakes/") {
+        let end = rest.split_once(')').map_or("", |(_, end)| end);
+        return format!("{start} (at src/main.rs:<place>){end}");
+    }
     // `thread 'main' (4711) panicked at tests/mistakes/running/panics.rs:12:9:`
     let Some((thread, place)) = line.split_once(" panicked at ") else { return line.to_owned() };
     let thread = thread.split(" (").next().unwrap_or(thread);

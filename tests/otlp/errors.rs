@@ -39,6 +39,11 @@ fn mistakes_of_the_keys_have_their_places() {
             "headers = { \"content-length\" = \"1\" }",
             "2:13: invalid header `content-length`: the exporter writes it itself",
         ),
+        (
+            "headers = { Authorization = \"a\", authorization = \"b\" }",
+            "2:34: headers `Authorization` and `authorization` are the same one, as the case of \
+             letters does not count: remove one",
+        ),
         ("timeout = \"0s\"", "2:11: invalid duration 0s: expected more than 0 s"),
         ("flush = 2", "2:9: "),
     ] {

@@ -16,6 +16,7 @@ use super::collector::{Collector, Reply, Request, answer};
 use super::faults::assert_nobody_connected;
 use super::services::{TRACES, pipeline};
 use super::trees::texts;
+use crate::executors::on_each_executor;
 
 /// The last value of each counter that the collector has got, by its name and its labels.
 pub(crate) fn sums(requests: &[Request]) -> BTreeMap<(String, Vec<String>), u64> {
@@ -89,12 +90,7 @@ async fn on(executor: impl Executor) {
 
 #[test]
 fn the_last_values_of_a_node_are_those_of_its_report() {
-    mycelium_smol::run(1, async |smol| on(smol).await).unwrap();
-    mycelium_glommio::run(
-        &mycelium_glommio::Settings::default(),
-        async |glommio: mycelium_glommio::Glommio| on(glommio).await,
-    )
-    .unwrap();
+    on_each_executor(async |executor, _| on(executor).await);
 }
 
 #[tokio::test(start_paused = true)]

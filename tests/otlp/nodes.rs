@@ -10,6 +10,7 @@ use mycelium_tokio::Tokio;
 use super::collector::Collector;
 use super::services::{TRACES, pipeline};
 use super::trees::{check, found};
+use crate::executors::on_each_executor;
 
 /// The counts of the exporter.
 pub(crate) fn exporter(report: &Report) -> Reading {
@@ -32,14 +33,7 @@ async fn on(executor: impl Executor) {
 
 #[test]
 fn a_trace_goes_through_the_services_of_a_node_on_each_executor() {
-    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    tokio.block_on(async { on(Tokio::current().unwrap()).await });
-    mycelium_smol::run(1, async |smol| on(smol).await).unwrap();
-    mycelium_glommio::run(
-        &mycelium_glommio::Settings::default(),
-        async |glommio: mycelium_glommio::Glommio| on(glommio).await,
-    )
-    .unwrap();
+    on_each_executor(async |executor, _| on(executor).await);
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use super::services::{
     Listener, Organ, Tone, address, builder, get, is_free, own_address, scrape, until,
 };
+use crate::executors::on_each_executor;
 
 async fn on(executor: impl Executor) {
     let executor: Arc<dyn Executor> = Arc::new(executor);
@@ -57,15 +58,7 @@ async fn on(executor: impl Executor) {
 
 #[test]
 fn a_node_is_scraped_on_each_executor_and_leaves_nothing_behind() {
-    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    tokio.block_on(async { on(Tokio::current().unwrap()).await });
-    mycelium_smol::run(1, async |smol| on(smol).await).unwrap();
-    #[cfg(target_os = "linux")]
-    mycelium_glommio::run(
-        &mycelium_glommio::Settings::default(),
-        async |glommio: mycelium_glommio::Glommio| on(glommio).await,
-    )
-    .unwrap();
+    on_each_executor(async |executor, _| on(executor).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

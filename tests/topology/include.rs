@@ -132,7 +132,7 @@ fn an_error_names_the_file_that_holds_the_mistake() {
     assert_eq!(
         files.error("key.toml"),
         "sub/key.toml:1:1: unknown key `nodes`: did you mean `node`? (expected one of: host, tls, telemetry, node, \
-         service, topic, subscription, link, legacy)"
+         service, supervisor, topic, subscription, link, legacy)"
     );
     assert!(files.error("toml.toml").starts_with("sub/toml.toml:2:"));
     assert!(files.error("variable.toml").starts_with("sub/variable.toml:2:8: the environment has"));

@@ -29,7 +29,7 @@ fn unknown_sections_and_keys() {
         (
             "[nodes.main]",
             "1:2",
-            "unknown key `nodes`: did you mean `node`? (expected one of: host, tls, telemetry, node, service, topic, subscription, link, legacy)",
+            "unknown key `nodes`: did you mean `node`? (expected one of: host, tls, telemetry, node, service, supervisor, topic, subscription, link, legacy)",
         ),
         (
             "[node.main]\nservices = []\ncolour = \"red\"",
@@ -45,7 +45,7 @@ fn unknown_sections_and_keys() {
         (
             "[service.A]\nmax_restart = 1",
             "2:1",
-            "unknown key `max_restart`: did you mean `max_restarts`? (expected one of: max_restarts, restart_window, backoff, max_backoff, run, wait, thread, class, if_refused, budget, executor, shares and 2 more)",
+            "unknown key `max_restart`: did you mean `max_restarts`? (expected one of: max_restarts, restart_window, backoff, max_backoff, run, wait, thread, class, if_refused, budget, executor, shares and 4 more)",
         ),
         (
             "[topic.a]\ncapazity = 2",

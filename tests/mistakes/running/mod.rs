@@ -5,6 +5,7 @@ mod cannot_connect;
 mod ends_early;
 mod fails;
 mod fails_for_good;
+mod handler_of_its_own_topic;
 mod ignores_the_shutdown;
 mod never_takes;
 mod panics;
@@ -23,6 +24,7 @@ pub(crate) const ALL: &[&str] = &[
     "ends_early",
     "fails",
     "fails_for_good",
+    "handler_of_its_own_topic",
     "ignores_the_shutdown",
     "never_takes",
     "panics",
@@ -40,6 +42,7 @@ pub(crate) fn run(name: &str) -> Result<(), Box<dyn Error>> {
         "ends_early" => ends_early::main(),
         "fails" => fails::main(),
         "fails_for_good" => fails_for_good::main(),
+        "handler_of_its_own_topic" => handler_of_its_own_topic::main(),
         "ignores_the_shutdown" => ignores_the_shutdown::main(),
         "never_takes" => never_takes::main(),
         "panics" => panics::main(),

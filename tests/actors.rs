@@ -1,0 +1,22 @@
+//! Actors: their messages and requests, how they end, and how they are found.
+#![expect(
+    clippy::type_complexity,
+    clippy::unit_arg,
+    reason = "jobs of a test are closures, whose last call is their result"
+)]
+
+mod actors {
+    mod ask;
+    mod cancelled;
+    #[cfg(feature = "tracing")]
+    mod lines;
+    mod mailbox;
+    mod probe;
+    mod restart;
+    #[cfg(feature = "metrics")]
+    mod storm;
+    mod supervised;
+    mod tell;
+    mod timers;
+    mod trees;
+}

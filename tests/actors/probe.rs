@@ -1,0 +1,233 @@
+//! An actor that does what a test says, and notes what has happened.
+
+use std::fmt::Display;
+use std::sync::{Arc, Mutex};
+
+use event_listener::Event;
+use mycelium::{
+    ActorContext, ActorRef, Actors, Error, Gone, OnError, Restart, Result, actor, message,
+};
+use mycelium_tokio::Tokio;
+
+/// The actions of actors, in order.
+#[derive(Clone, Default)]
+pub(crate) struct Seen(Arc<Mutex<Vec<String>>>);
+
+impl Seen {
+    pub(crate) fn add(&self, what: impl Display) {
+        self.0.lock().unwrap().push(what.to_string());
+    }
+
+    /// All of it since the last call.
+    pub(crate) fn take(&self) -> String {
+        std::mem::take(&mut *self.0.lock().unwrap()).join(" ")
+    }
+}
+
+/// A hook of the actor runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hook {
+    Made,
+    Started,
+    Gone,
+    Stopped,
+    OnError,
+    Dropped,
+}
+
+/// Does what it is told, and calls its script in each hook.
+pub(crate) struct Probe {
+    pub(crate) seen: Seen,
+    script: Arc<dyn Fn(Hook) -> Result<()> + Send + Sync>,
+    pub(crate) on_error: OnError,
+    /// How many jobs and numbers this instance has handled.
+    pub(crate) handled: u32,
+}
+
+/// The actor calls the function.
+pub(crate) struct Do(Box<dyn FnOnce(&mut Probe, &mut ActorContext<Probe>) -> Result<()> + Send>);
+
+/// The actor notes the number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Number(pub(crate) u32);
+
+/// The actor waits in its handler until this is set.
+pub(crate) struct Wait(pub(crate) Arc<Gate>);
+
+#[message(topic = "probe.asks", id = 900, reply = Reply)]
+#[derive(Debug, PartialEq)]
+pub(crate) struct Ask {
+    pub(crate) value: u64,
+}
+
+#[message(topic = "probe.replies", id = 901)]
+#[derive(Debug, PartialEq)]
+pub(crate) struct Reply {
+    pub(crate) value: u64,
+}
+
+/// The handler of a request with this value fails, or panics.
+pub(crate) const FAIL: u64 = 1_000;
+pub(crate) const PANIC: u64 = 1_001;
+
+#[actor(send)]
+impl Probe {
+    fn started(&mut self) -> Result<()> {
+        self.seen.add("started");
+        (self.script)(Hook::Started)
+    }
+
+    #[tell]
+    fn job(&mut self, Do(job): Do, ctx: &mut ActorContext<Self>) -> Result<()> {
+        self.handled += 1;
+        job(self, ctx)
+    }
+
+    #[tell]
+    fn number(&mut self, Number(number): Number) {
+        self.handled += 1;
+        self.seen.add(number);
+    }
+
+    #[tell]
+    async fn wait(&mut self, Wait(gate): Wait) {
+        gate.wait().await;
+        self.seen.add("waited");
+    }
+
+    #[ask]
+    fn answer(&mut self, request: Ask) -> Result<Reply> {
+        match request.value {
+            FAIL => Err(Error::msg("told to fail")),
+            PANIC => panic!("told to panic"),
+            value => Ok(Reply { value: 2 * value }),
+        }
+    }
+
+    fn gone(&mut self, gone: Gone) -> Result<()> {
+        self.seen.add(format_args!("{}: {}", gone.actor, gone.end));
+        (self.script)(Hook::Gone)
+    }
+
+    async fn stopped(&mut self) {
+        self.seen.add("stopped");
+        // It only panics.
+        drop((self.script)(Hook::Stopped));
+    }
+
+    fn on_error(&mut self, error: &Error) -> OnError {
+        self.seen.add(format_args!("({error})"));
+        drop((self.script)(Hook::OnError));
+        self.on_error
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        drop((self.script)(Hook::Dropped));
+    }
+}
+
+/// A job for [`Do`].
+pub(crate) fn job(
+    job: impl FnOnce(&mut Probe, &mut ActorContext<Probe>) -> Result<()> + Send + 'static,
+) -> Do {
+    Do(Box::new(job))
+}
+
+/// A job that fails.
+pub(crate) fn fail() -> Do {
+    job(|_, _| Err(Error::msg("told to fail")))
+}
+
+/// A job that panics.
+pub(crate) fn panics() -> Do {
+    job(|_, _| panic!("told to panic"))
+}
+
+/// Makes probes whose hooks do nothing.
+pub(crate) fn probe(seen: &Seen) -> impl FnMut() -> Probe + Send + use<> + 'static {
+    scripted(seen, OnError::Restart, |_| Ok(()))
+}
+
+/// Makes probes that call the script in each hook.
+pub(crate) fn scripted<F>(
+    seen: &Seen,
+    on_error: OnError,
+    script: F,
+) -> impl FnMut() -> Probe + Send + use<F> + 'static
+where
+    F: Fn(Hook) -> Result<()> + Send + Sync + 'static,
+{
+    let (seen, script) = (seen.clone(), Arc::new(script));
+    move || {
+        drop(script(Hook::Made));
+        Probe { seen: seen.clone(), script: script.clone(), on_error, handled: 0 }
+    }
+}
+
+/// A script that panics in one hook, the first times.
+pub(crate) fn panic_in(hook: Hook, times: usize) -> impl Fn(Hook) -> Result<()> + Send + Sync {
+    let left = Mutex::new(times);
+    move |called| {
+        if called == hook {
+            let mut left = left.lock().unwrap();
+            if *left > 0 {
+                *left -= 1;
+                drop(left);
+                panic!("in {hook:?}");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Something that tasks wait for.
+#[derive(Default)]
+pub(crate) struct Gate {
+    is_open: Mutex<bool>,
+    opened: Event,
+}
+
+impl Gate {
+    pub(crate) fn open(&self) {
+        *self.is_open.lock().unwrap() = true;
+        self.opened.notify(usize::MAX);
+    }
+
+    pub(crate) async fn wait(&self) {
+        loop {
+            let opened = self.opened.listen();
+            if *self.is_open.lock().unwrap() {
+                return;
+            }
+            opened.await;
+        }
+    }
+}
+
+pub(crate) fn actors() -> Actors {
+    Actors::on(Tokio::current().unwrap())
+}
+
+/// Waits until the actor has handled all that it was told.
+pub(crate) async fn settled(probe: &mut ActorRef<Probe>) {
+    let done = Arc::new(Gate::default());
+    let gate = done.clone();
+    probe.tell(job(move |_, _| Ok(gate.open()))).await.unwrap();
+    done.wait().await;
+}
+
+/// A value of the counters of all probes.
+#[cfg(feature = "metrics")]
+pub(crate) fn counted(actors: &Actors, value: &str) -> u64 {
+    use mycelium::counters::Kind;
+
+    let counters = actors.counters();
+    counters.iter().filter(|line| line.kind == Kind::Actor).map(|line| line.value(value)).sum()
+}
+
+/// Restarts without pauses worth speaking of.
+pub(crate) fn restarts(limit: u32) -> Restart {
+    Restart { limit, ..Restart::default() }
+}

@@ -1,0 +1,259 @@
+//! What an actor does after failures: its state, its mailbox, its timers, and how often.
+
+use std::time::Duration;
+
+use mycelium::{ActorEnd, Error, OnError, Restart, TellError};
+use tokio::time::Instant;
+
+use super::probe::{
+    Hook, Number, Seen, actors, fail, job, panic_in, panics, probe, restarts, scripted, settled,
+};
+
+#[tokio::test(start_paused = true)]
+async fn an_error_keeps_the_state_and_a_panic_makes_a_new_one_and_the_mailbox_survives_both() {
+    let (actors, seen) = (actors(), Seen::default());
+    let mut probe = actors.spawn(probe(&seen)).unwrap();
+    probe.tell(Number(1)).await.unwrap();
+    probe.tell(fail()).await.unwrap();
+    probe
+        .tell(job(|probe, _| Ok(probe.seen.add(format!("handled {}", probe.handled)))))
+        .await
+        .unwrap();
+    probe.tell(panics()).await.unwrap();
+    probe
+        .tell(job(|probe, _| Ok(probe.seen.add(format!("handled {}", probe.handled)))))
+        .await
+        .unwrap();
+    probe.drain();
+    assert_eq!(probe.ended().await, ActorEnd::Stopped);
+    assert_eq!(seen.take(), "started 1 (told to fail) started handled 3 started handled 1 stopped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn pauses_double_in_virtual_time_and_the_window_forgets() {
+    let (actors, seen) = (actors(), Seen::default());
+    let restart = Restart {
+        limit: 3,
+        window: Duration::from_secs(60),
+        backoff: Duration::from_secs(1),
+        longest: Duration::from_secs(3),
+    };
+    let mut probe = actors.actor(probe(&seen)).restart(restart).spawn().unwrap();
+    for longest in [1, 2, 3] {
+        settled(&mut probe).await;
+        let begin = Instant::now();
+        probe.tell(panics()).await.unwrap();
+        settled(&mut probe).await;
+        let pause = begin.elapsed().as_secs_f64();
+        // A random part of up to a half is subtracted.
+        assert!(pause >= 0.5 * f64::from(longest) && pause <= f64::from(longest) + 0.01, "{pause}");
+    }
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    let begin = Instant::now();
+    probe.tell(panics()).await.unwrap();
+    settled(&mut probe).await;
+    assert!(begin.elapsed() <= Duration::from_millis(1_010), "earlier failures count");
+    for _ in 0..3 {
+        probe.tell(panics()).await.unwrap();
+    }
+    assert_eq!(probe.ended().await, ActorEnd::Failed { error: "panic: told to panic".into() });
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_error_decides_and_a_permanent_error_or_a_temporary_actor_is_not_restarted() {
+    let (actors, seen) = (actors(), Seen::default());
+    let make = |on_error| scripted(&seen, on_error, |_| Ok(()));
+    let failed = ActorEnd::Failed { error: "told to fail".into() };
+
+    let mut probe = actors.spawn(make(OnError::Continue)).unwrap();
+    probe.tell(fail()).await.unwrap();
+    probe.tell(Number(1)).await.unwrap();
+    probe.drain();
+    assert_eq!(probe.ended().await, ActorEnd::Stopped);
+    assert_eq!(seen.take(), "started (told to fail) 1 stopped");
+
+    let mut probe = actors.spawn(make(OnError::Stop)).unwrap();
+    probe.tell(fail()).await.unwrap();
+    assert_eq!(probe.ended().await, failed);
+    assert_eq!(seen.take(), "started (told to fail) stopped");
+
+    let mut probe = actors.actor(make(OnError::Restart)).temporary().spawn().unwrap();
+    probe.tell(fail()).await.unwrap();
+    assert_eq!(probe.ended().await, failed);
+    assert_eq!(seen.take(), "started (told to fail) stopped");
+    assert!(matches!(probe.try_tell(Number(1)), Err(TellError::Gone(Number(1)))));
+
+    let mut probe = actors.spawn(make(OnError::Restart)).unwrap();
+    probe.tell(job(|_, _| Err(Error::msg("permanent").permanent()))).await.unwrap();
+    assert_eq!(probe.ended().await, ActorEnd::Failed { error: "permanent".into() });
+}
+
+/// A panic in a hook, how often, and the actions until the actor has ended.
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_a_hook_is_a_failure_and_the_actor_ends_as_it_was_told() {
+    let stopped = ActorEnd::Stopped;
+    let cases = [
+        (Hook::Made, "started 1 stopped"),
+        (Hook::Started, "started started 1 stopped"),
+        (Hook::Stopped, "started 1 stopped"),
+        (Hook::Dropped, "started 1 stopped"),
+    ];
+    for (hook, expected) in cases {
+        let (actors, seen) = (actors(), Seen::default());
+        let script = panic_in(hook, 1);
+        let mut probe = actors.spawn(scripted(&seen, OnError::Restart, script)).unwrap();
+        probe.tell(Number(1)).await.unwrap();
+        probe.drain();
+        assert_eq!(probe.ended().await, stopped, "{hook:?}");
+        assert_eq!(seen.take(), expected, "{hook:?}");
+        assert_eq!(actors.count(), 0, "{hook:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_on_error_or_gone_makes_a_new_instance() {
+    let (actors, seen) = (actors(), Seen::default());
+    let script = panic_in(Hook::OnError, 1);
+    let mut probe = actors.spawn(scripted(&seen, OnError::Continue, script)).unwrap();
+    probe.tell(fail()).await.unwrap();
+    probe.tell(Number(1)).await.unwrap();
+    probe.drain();
+    assert_eq!(probe.ended().await, ActorEnd::Stopped);
+    assert_eq!(seen.take(), "started (told to fail) started 1 stopped");
+
+    let other = actors.actor(super::probe::probe(&Seen::default())).name("other").spawn().unwrap();
+    let script = panic_in(Hook::Gone, 1);
+    let mut probe = actors.spawn(scripted(&seen, OnError::Continue, script)).unwrap();
+    let watched = other.clone();
+    probe.tell(job(move |_, ctx| Ok(ctx.watch(&watched)))).await.unwrap();
+    settled(&mut probe).await;
+    other.stop();
+    other.ended().await;
+    probe.tell(Number(1)).await.unwrap();
+    settled(&mut probe).await;
+    assert_eq!(seen.take(), "started other: it was stopped started 1");
+}
+
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            panic!("a message that is dropped");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_whose_drop_panics_in_a_mailbox_change_nothing_of_its_end() {
+    let (actors, seen) = (actors(), Seen::default());
+    let mut probe = actors.spawn(probe(&seen)).unwrap();
+    for _ in 0..3 {
+        let bomb = Bomb;
+        probe.tell(job(move |_, _| Ok(std::mem::forget(bomb)))).await.unwrap();
+    }
+    probe.stop();
+    assert_eq!(probe.ended().await, ActorEnd::Stopped);
+    assert_eq!(seen.take(), "started stopped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_for_dead_mail_that_panics_changes_nothing_of_the_end() {
+    let (actors, seen) = (actors(), Seen::default());
+    assert!(actors.on_dead_mail(|mail| panic!("{}", mail.message_type())));
+    let mut probe = actors.spawn(probe(&seen)).unwrap();
+    for number in 0..3 {
+        probe.tell(Number(number)).await.unwrap();
+    }
+    probe.stop();
+    assert_eq!(probe.ended().await, ActorEnd::Stopped);
+    assert_eq!(seen.take(), "started stopped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn timers_end_with_a_restart_and_one_of_before_cancels_none_of_after() {
+    let (actors, seen) = (actors(), Seen::default());
+    let mut probe = actors.spawn(probe(&seen)).unwrap();
+    let (give, timer) = std::sync::mpsc::channel();
+    let second = Duration::from_secs(1);
+    let every = job(move |_, ctx| {
+        give.send(ctx.tell_every(second, Number(7)).unwrap()).unwrap();
+        ctx.tell_after(second, Number(8));
+        Ok(())
+    });
+    probe.tell(every).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    assert_eq!(seen.take(), "started 7 8 7");
+    probe.tell(fail()).await.unwrap();
+    settled(&mut probe).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(seen.take(), "(told to fail) started");
+    let old = timer.recv().unwrap();
+    let after = job(move |probe, ctx| {
+        ctx.tell_after(second, Number(9));
+        Ok(probe.seen.add(ctx.cancel(old)))
+    });
+    probe.tell(after).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(seen.take(), "false 9");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timer_that_is_always_due_does_not_hold_up_the_mailbox() {
+    let (actors, seen) = (actors(), Seen::default());
+    let mut probe = actors.spawn(probe(&seen)).unwrap();
+    let busy = job(|_, ctx| {
+        for _ in 0..50 {
+            ctx.tell_after(Duration::ZERO, Number(0));
+        }
+        Ok(())
+    });
+    probe.tell(busy).await.unwrap();
+    probe.tell(Number(1)).await.unwrap();
+    settled(&mut probe).await;
+    let seen = seen.take();
+    let before = seen.split(' ').take_while(|what| *what != "1").count();
+    assert!(before <= 3, "{seen}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_and_a_stop_end_an_actor_that_waits_for_its_restart() {
+    for drains in [false, true] {
+        let (actors, seen) = (actors(), Seen::default());
+        let restart = Restart { backoff: Duration::from_secs(9), ..restarts(3) };
+        let mut probe = actors.actor(probe(&seen)).restart(restart).spawn().unwrap();
+        probe.tell(fail()).await.unwrap();
+        probe.tell(Number(1)).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let begin = Instant::now();
+        if drains {
+            probe.drain()
+        } else {
+            probe.stop()
+        }
+        assert_eq!(probe.ended().await, ActorEnd::Stopped);
+        assert!(begin.elapsed() < Duration::from_secs(1));
+        let rest = if drains { "started 1 stopped" } else { "stopped" };
+        assert_eq!(seen.take(), format!("started (told to fail) {rest}"));
+    }
+}
+
+/// The end of the task at the deadline of a shutdown has to come in between.
+#[tokio::test(start_paused = true)]
+async fn restarts_without_limit_and_pause_let_other_tasks_run() {
+    let (actors, seen) = (actors(), Seen::default());
+    let restart = Restart { backoff: Duration::ZERO, ..restarts(u32::MAX) };
+    let script = |hook| match hook {
+        Hook::Started => Err(Error::msg("never starts")),
+        Hook::Made | Hook::Gone | Hook::Stopped | Hook::OnError | Hook::Dropped => Ok(()),
+    };
+    let make = scripted(&seen, OnError::Restart, script);
+    let probe = actors.actor(make).restart(restart).spawn().unwrap();
+    probe.drain();
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    probe.stop();
+    assert_eq!(probe.ended().await, ActorEnd::Stopped);
+}

@@ -1,0 +1,57 @@
+//! Messages that actors tell themselves, later or periodically.
+
+use std::time::Duration;
+
+use mycelium::channel::{Queue, Spsc};
+use mycelium::{ActorContext, ActorEnd, Actors, Result, actor};
+use mycelium_tokio::Tokio;
+
+const PERIOD: Duration = Duration::from_millis(10);
+
+struct Clock;
+
+#[derive(Clone)]
+struct Tick;
+
+#[actor(send)]
+impl Clock {
+    async fn started(&mut self, ctx: &mut ActorContext<Self>) -> Result<()> {
+        ctx.tell_every(PERIOD, Tick)?;
+        Ok(())
+    }
+
+    #[tell]
+    async fn tick(&mut self, _: Tick, ctx: &mut ActorContext<Self>) {
+        pause(ctx).await;
+    }
+}
+
+/// A future that keeps a shared reference to the context is `Send`, as `actor(send)` needs.
+async fn pause(ctx: &ActorContext<Clock>) {
+    let _ = ctx.sleep(PERIOD / 10).await;
+    assert!(!ctx.is_stopping());
+}
+
+#[cfg(feature = "metrics")]
+/// `handled` and `unseen` of an actor that was told three messages, and lived for four periods.
+async fn counted<Q: Queue>() -> (u64, u64) {
+    let actors = Actors::on(Tokio::current().unwrap());
+    let mut clock = actors.actor(|| Clock).queue::<Q>().spawn().unwrap();
+    for _ in 0..3 {
+        clock.tell(Tick).await.unwrap();
+    }
+    tokio::time::sleep(PERIOD * 4 + PERIOD / 2).await;
+    let ended = clock.ended();
+    drop(clock);
+    assert_eq!(ended.await, ActorEnd::Unreferenced);
+    let counters = actors.counters();
+    let line = counters.iter().find(|reading| reading.label("actor") == "Clock").unwrap();
+    (line.value("handled"), line.value("unseen"))
+}
+
+#[cfg(feature = "metrics")]
+#[tokio::test(start_paused = true)]
+async fn messages_of_timers_count_as_handled_and_not_as_unseen() {
+    assert_eq!(counted::<mycelium::channel::Mpsc>().await, (7, 0));
+    assert_eq!(counted::<Spsc>().await, (7, 0));
+}

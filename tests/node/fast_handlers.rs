@@ -1,0 +1,237 @@
+//! Fast handlers of a node: they run in each publisher, and what they refuse comes back.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use mycelium::counters::Kind;
+use mycelium::{
+    BuildError, Builder, Context, EmitError, Error, HandlerFailure, Node, Outcome, Policy, Refusal,
+    Result, StartWarning, message, service,
+};
+
+use super::services::{conserved, run, start};
+
+#[message(topic = "orders", id = 51)]
+#[derive(Debug, PartialEq)]
+struct Order {
+    size: u64,
+}
+
+/// Refuses what is too large, and panics at 13.
+fn limit(order: &Order) -> Result<()> {
+    match order.size {
+        13 => panic!("unlucky"),
+        0..=100 => Ok(()),
+        size => Err(Error::msg(format!("{size} exceeds 100"))),
+    }
+}
+
+/// Sends what it receives to the test.
+struct Journal(Sender<u64>);
+
+#[service(reads(Order))]
+impl Journal {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut orders = ctx.subscribe::<Order>()?;
+        while let Some(delivery) = orders.recv().await {
+            let Some(order) = delivery.message() else { panic!("a gap") };
+            self.0.send(order.size)?;
+        }
+        Ok(())
+    }
+}
+
+/// Emits in each way, and says what came back.
+struct Trader(Sender<String>);
+
+#[service(emits(Order))]
+impl Trader {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let say = |way: &str, error: &EmitError<Order>| {
+            self.0.send(format!("{way} {}: {error}", error.message.size)).unwrap();
+        };
+        ctx.emit(Order { size: 1 }).await?;
+        say("emit", &ctx.emit(Order { size: 101 }).await.unwrap_err());
+        say("panic", &ctx.emit(Order { size: 13 }).await.unwrap_err());
+        say("try_emit", &ctx.try_emit(Order { size: 102 }).unwrap_err());
+        let within = ctx.emit(Order { size: 103 }).within(Duration::from_secs(9)).await;
+        say("within", &within.unwrap_err());
+        let batch = [2, 3, 104, 4].map(|size| Order { size });
+        let error = ctx.emit_batch(&batch).await.unwrap_err();
+        self.0.send(format!("batch: {error}"))?;
+        let mut publisher = ctx.publisher::<Order>()?;
+        let child = ctx.spawn(async move {
+            publisher.emit(Order { size: 5 }).await.unwrap();
+            publisher.emit(Order { size: 105 }).await.unwrap_err()
+        });
+        say("child", &child.await?);
+        ctx.emit(Order { size: 6 }).await?;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn each_way_to_emit_runs_the_handlers_once_and_gives_the_message_back() {
+    let (says, said) = channel();
+    let (journal, received) = channel();
+    let ran = Arc::new(AtomicU64::new(0));
+    let count = ran.clone();
+    let node = Node::builder("main")
+        .service(move || Trader(says.clone()))
+        .service(move || Journal(journal.clone()))
+        .fast_handler("count", move |_: &Order| {
+            count.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        })
+        .fast_handler("limit", limit);
+    let report = run(node).await;
+    let refused = "fast handler `limit` of topic `orders` refused the message:";
+    assert_eq!(
+        said.iter().collect::<Vec<_>>(),
+        [
+            format!("emit 101: {refused} 101 exceeds 100"),
+            "panic 13: fast handler `limit` of topic `orders` panicked: unlucky".to_owned(),
+            format!("try_emit 102: {refused} 102 exceeds 100"),
+            format!("within 103: {refused} 103 exceeds 100"),
+            format!("batch: after 2 messages of a batch: {refused} 104 exceeds 100"),
+            format!("child 105: {refused} 105 exceeds 100"),
+        ]
+    );
+    let mut sizes: Vec<_> = received.iter().collect();
+    sizes.sort_unstable();
+    assert_eq!(sizes, [1, 2, 3, 5, 6]);
+    assert_eq!(ran.load(Ordering::Relaxed), 5 + 6, "once for each message that had a slot");
+    conserved(&report.counters);
+    let publishers = report.counters.iter().filter(|line| line.kind == Kind::Publisher);
+    let refused = publishers.map(|line| line.value("handler_refused"));
+    assert_eq!(refused.sum::<u64>(), 6);
+}
+
+/// Fails as its emit does.
+struct Fails;
+
+#[service(emits(Order as out))]
+impl Fails {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        Ok(ctx.emit_on(Self::out, Order { size: 1 }).await?)
+    }
+}
+
+/// `?` passes on what the handler says, also that another try would fail.
+#[tokio::test]
+async fn a_permanent_error_of_a_handler_is_permanent_for_the_service() {
+    let node = Node::builder("main").service(|| Fails).bind("Fails", "out", "orders.closed");
+    let node = node.fast_handler_of("orders.closed", "closed", |_: &Order| {
+        Err(Error::msg("the market is closed").permanent())
+    });
+    let error = start(node).join().await.unwrap_err().to_string();
+    assert!(error.contains("of topic `orders.closed` refused the message: the market is closed"));
+}
+
+/// A publisher outside the services, on a topic that no service publishes.
+#[tokio::test]
+async fn a_publisher_outside_runs_them_on_its_thread() {
+    let (journal, received) = channel();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let threads = seen.clone();
+    let node = Node::builder("main")
+        .service(move || Journal(journal.clone()))
+        .fast_handler("limit", limit)
+        .fast_handler("thread", move |_: &Order| {
+            threads.lock().unwrap().push(std::thread::current().id());
+            Ok(())
+        });
+    let node = node.build().unwrap();
+    let mut publisher = node.publisher::<Order>("outside").unwrap();
+    let running = node.start(mycelium_tokio::Tokio::current().unwrap()).unwrap();
+    assert_eq!(running.start_report().warnings, [], "it has a publisher");
+    let other = std::thread::spawn(move || {
+        publisher.try_emit(Order { size: 7 }).unwrap();
+        let error = publisher.try_emit(Order { size: 107 }).unwrap_err();
+        let Refusal::FastHandler { handler, failure } = &error.refusal else { panic!("{error}") };
+        assert!(matches!(failure, HandlerFailure::Error(_)) && **handler == *"limit");
+        std::thread::current().id()
+    });
+    let other = other.join().unwrap();
+    assert_eq!(*seen.lock().unwrap(), [other]);
+    running.shutdown();
+    running.join().await.unwrap();
+    assert_eq!(received.iter().collect::<Vec<_>>(), [7]);
+}
+
+/// An emit that waits for room, and is dropped.
+struct Impatient;
+
+#[service(emits(Order))]
+impl Impatient {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        while ctx.try_emit(Order { size: 1 }).is_ok() {}
+        for _ in 0..3 {
+            let emit = ctx.emit(Order { size: 2 }).within(Duration::ZERO).await;
+            assert!(matches!(emit.unwrap_err().refusal, Refusal::Deadline { .. }));
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn an_emit_that_finds_no_room_runs_none() {
+    let ran = Arc::new(Mutex::new(Vec::new()));
+    let sizes = ran.clone();
+    let node =
+        Node::builder("main").service(|| Impatient).fast_handler("see", move |it: &Order| {
+            sizes.lock().unwrap().push(it.size);
+            Ok(())
+        });
+    let node = node.build().unwrap();
+    let orders = node.subscribe::<Order>("slow", Policy::Block).unwrap();
+    let report = node.run(mycelium_tokio::Tokio::current().unwrap()).await.unwrap();
+    assert_eq!(report.services[0].outcome, Outcome::Completed);
+    assert_eq!(*ran.lock().unwrap(), vec![1; 1024]);
+    drop(orders);
+}
+
+#[test]
+fn handlers_that_do_not_fit_are_refused_by_name() {
+    #[message(topic = "trades", id = 52)]
+    struct Trade {
+        price: u64,
+    }
+    let accept = |_: &Order| Ok(());
+    let builder = || Node::builder("main").service(|| Trader(channel().0));
+    let refused = |builder: Builder| match builder.build().unwrap_err() {
+        error @ BuildError::FastHandler { .. } => error.to_string(),
+        error => panic!("{error}"),
+    };
+    let twice = builder().fast_handler("limit", accept).fast_handler_of("other", "limit", accept);
+    assert_eq!(
+        refused(twice),
+        "fast handler `limit` (`Builder::fast_handler`): two fast handlers have this name: give \
+         one of them another name"
+    );
+    let other = refused(builder().fast_handler_of("orders", "limit", |_: &Trade| Ok(())));
+    assert!(other.contains("topic `orders` carries") && other.contains("Trade"), "{other}");
+    let name = refused(builder().fast_handler("a limit", accept));
+    assert!(name.contains("invalid name"), "{name}");
+    let own = refused(builder().fast_handler_of("mycelium.dead-letters", "limit", accept));
+    assert!(own.contains("mycelium."), "{own}");
+}
+
+#[tokio::test]
+async fn a_handler_of_a_topic_that_nobody_publishes_is_warned_about() {
+    let node = Node::builder("main").service(|| Trader(channel().0));
+    let running = start(node.fast_handler_of("ordres", "limit", limit));
+    let warnings = running.start_report().warnings.clone();
+    let unused = warnings.iter().find(|it| matches!(it, StartWarning::UnusedFastHandler { .. }));
+    assert_eq!(
+        unused.map(ToString::to_string).as_deref(),
+        Some(
+            "fast handler `limit` never runs: no service publishes its topic `ordres`: did you \
+             mean `orders`? Otherwise add one with `emits(Order)`, or call `Node::publisher_to`"
+        )
+    );
+    running.shutdown();
+    let _ = running.join().await;
+}

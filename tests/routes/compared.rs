@@ -1,0 +1,97 @@
+//! What `instructions.rs` compares: calls by `routes!`, and the same calls by hand. It is compiled
+//! with optimizations, as a program of a user.
+
+use mycelium::{Error, Handler, Out, Result, routes};
+
+pub struct Tick {
+    pub price: u64,
+    pub size: u64,
+}
+
+/// Four handlers with state, of which each does other work and may fail.
+macro_rules! handlers {
+    ($($name:ident, $tick:ident, $state:ident => $changed:expr, $fails:expr;)*) => {$(
+        #[derive(Default)]
+        pub struct $name {
+            state: u64,
+        }
+
+        impl Handler<Tick> for $name {
+            #[inline]
+            fn handle(&mut self, $tick: &Tick, _: &mut Out<'_>) -> Result<()> {
+                let $state = self.state;
+                self.state = $changed;
+                if $fails { Err(Error::msg(stringify!($name))) } else { Ok(()) }
+            }
+        }
+    )*};
+}
+
+handlers! {
+    Strategy, tick, state => state + tick.price, tick.price > 1_000;
+    Risk, tick, state => state ^ tick.size, state > 77;
+    Volume, tick, state => state.max(tick.size), tick.size == 13;
+    Count, _tick, state => state + 1, state == u64::MAX;
+}
+
+routes! { pub One: { Tick => [Strategy] } }
+routes! { pub Four: { Tick => [Strategy, Risk, Volume, Count] } }
+
+pub struct FourByHand {
+    strategy: Strategy,
+    risk: Risk,
+    volume: Volume,
+    count: Count,
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub fn route_one(one: &mut One, tick: &Tick, out: &mut Out<'_>) -> Result<()> {
+    one.route_to(tick, out)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub fn call_one(one: &mut Strategy, tick: &Tick, out: &mut Out<'_>) -> Result<()> {
+    one.handle(tick, out)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub fn route_four(four: &mut Four, tick: &Tick, out: &mut Out<'_>) -> Result<()> {
+    four.route_to(tick, out)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub fn call_four(four: &mut FourByHand, tick: &Tick, out: &mut Out<'_>) -> Result<()> {
+    four.strategy.handle(tick, out)?;
+    four.risk.handle(tick, out)?;
+    four.volume.handle(tick, out)?;
+    four.count.handle(tick, out)
+}
+
+/// For comparison: another order.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub fn call_in_another_order(
+    four: &mut FourByHand,
+    tick: &Tick,
+    out: &mut Out<'_>,
+) -> Result<()> {
+    four.risk.handle(tick, out)?;
+    four.strategy.handle(tick, out)?;
+    four.volume.handle(tick, out)?;
+    four.count.handle(tick, out)
+}
+
+/// For comparison: handlers that are looked up.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub fn call_by_list(
+    list: &mut [Box<dyn Handler<Tick>>],
+    tick: &Tick,
+    out: &mut Out<'_>,
+) -> Result<()> {
+    list.iter_mut().try_for_each(|handler| handler.handle(tick, out))
+}

@@ -1,0 +1,236 @@
+//! Routes in services: messages that handlers emit go on to the bus, and the same structs are
+//! services.
+
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+
+use mycelium::{
+    AsyncHandler, Context, Handler, Node, Out, OutError, Policy, Refusal, Result, message, routes,
+    service,
+};
+use mycelium_tokio::Tokio;
+
+#[message(topic = "quotes", id = 71)]
+#[derive(Debug, PartialEq)]
+struct Quote {
+    price: u64,
+}
+
+#[message(topic = "orders", id = 72)]
+#[derive(Debug, PartialEq)]
+struct Order {
+    price: u64,
+}
+
+#[message(topic = "fills", id = 73)]
+#[derive(Debug, PartialEq)]
+struct Trade {
+    price: u64,
+}
+
+/// Emits an order for each second quote.
+#[derive(Default)]
+struct Buyer {
+    quotes: u64,
+}
+
+impl Handler<Quote> for Buyer {
+    fn handle(&mut self, quote: &Quote, out: &mut Out<'_>) -> Result<()> {
+        self.quotes += 1;
+        if self.quotes.is_multiple_of(2) {
+            out.try_emit(Order { price: quote.price })?;
+        }
+        Ok(())
+    }
+}
+
+/// Emits each order twice, and waits for room.
+struct Twice;
+
+impl AsyncHandler<Quote> for Twice {
+    async fn handle(&mut self, quote: &Quote, out: &mut Out<'_>) -> Result<()> {
+        for _ in 0..2 {
+            out.emit(Order { price: quote.price }).await?;
+        }
+        Ok(())
+    }
+}
+
+routes! { Direct: { Quote => [Buyer] -> bus } }
+routes! { Waiting: { Quote => [Buyer, async Twice] -> bus } }
+
+const QUOTES: u64 = 5000;
+
+/// Emits all quotes.
+struct Market;
+
+#[service(emits(Quote))]
+impl Market {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for price in 0..QUOTES {
+            ctx.emit(Quote { price }).await?;
+        }
+        Ok(())
+    }
+}
+
+#[service(reads(Quote), emits(Order))]
+impl Buyer {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        ctx.handle::<Quote>(self).await
+    }
+}
+
+#[service(reads(Quote), emits(Order))]
+impl Twice {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        ctx.handle_async::<Quote>(self).await
+    }
+}
+
+/// A source that routes what it makes.
+struct DirectSource;
+
+#[service(emits(Quote, Order))]
+impl DirectSource {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut direct = Direct::new(Buyer::default());
+        for price in 0..QUOTES {
+            ctx.until_below::<Quote>().await?;
+            ctx.until_below::<Order>().await?;
+            direct.route_to(&Quote { price }, &mut ctx.out())?;
+        }
+        Ok(())
+    }
+}
+
+struct WaitingSource;
+
+#[service(emits(Quote, Order))]
+impl WaitingSource {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut waiting = Waiting::new(Buyer::default(), Twice);
+        for price in (0..QUOTES).step_by(2) {
+            // Its order would fail where there is no room.
+            waiting.buyer_mut().quotes = 0;
+            waiting.route_async_to(&Quote { price }, &mut ctx.out()).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads both topics slowly, and passes on the prices.
+struct Journal(Sender<(char, u64)>);
+
+#[service(reads(Quote, Order))]
+impl Journal {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut quotes = ctx.subscribe::<Quote>()?;
+        let mut orders = ctx.subscribe::<Order>()?;
+        let (mut has_quotes, mut has_orders) = (true, true);
+        while has_quotes || has_orders {
+            tokio::select! {
+                quote = quotes.recv(), if has_quotes => match quote {
+                    Some(quote) => self.0.send(('q', quote.message().unwrap().price))?,
+                    None => has_quotes = false,
+                },
+                order = orders.recv(), if has_orders => match order {
+                    Some(order) => self.0.send(('o', order.message().unwrap().price))?,
+                    None => has_orders = false,
+                },
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The quotes and orders that the journal gets of these services.
+async fn journal(builder: mycelium::Builder) -> (Vec<u64>, Vec<u64>) {
+    let (sender, received) = channel();
+    let node = builder.service(move || Journal(sender.clone())).build().unwrap();
+    let report = node.run(Tokio::current().unwrap()).await.unwrap();
+    assert!(report.services.iter().all(|service| service.errors + service.panics == 0));
+    let all: Vec<_> = received.iter().collect();
+    let of = |kind| all.iter().filter(|it| it.0 == kind).map(|it| it.1).collect();
+    (of('q'), of('o'))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_handlers_emit_and_what_is_routed_goes_on_to_the_bus() {
+    let (quotes, orders) = journal(Node::builder("main").service(|| DirectSource)).await;
+    assert_eq!(quotes, (0..QUOTES).collect::<Vec<_>>());
+    assert_eq!(orders, (1..QUOTES).step_by(2).collect::<Vec<_>>());
+    let (quotes, orders) = journal(Node::builder("main").service(|| WaitingSource)).await;
+    assert_eq!(quotes, (0..QUOTES).step_by(2).collect::<Vec<_>>());
+    let twice = (0..QUOTES).step_by(2).flat_map(|price| [price; 2]);
+    assert_eq!(orders, twice.collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_structs_are_services() {
+    let builder = Node::builder("main").service(|| Market).service(Buyer::default);
+    let (quotes, orders) = journal(builder).await;
+    assert_eq!(quotes, (0..QUOTES).collect::<Vec<_>>());
+    assert_eq!(orders, (1..QUOTES).step_by(2).collect::<Vec<_>>());
+    let (_, orders) = journal(Node::builder("main").service(|| Market).service(|| Twice)).await;
+    assert_eq!(orders, (0..QUOTES).flat_map(|price| [price; 2]).collect::<Vec<_>>());
+}
+
+/// Without services: publishers outside of a node, and a ring without room.
+#[test]
+fn a_message_without_room_runs_no_handler() {
+    let node = Node::builder("main").build().unwrap();
+    let mut quotes = node.subscribe::<Quote>("test", Policy::Block).unwrap();
+    let mut orders = node.subscribe::<Order>("test", Policy::Block).unwrap();
+    let publisher = node.publisher::<Quote>("test").unwrap();
+    let capacity = publisher.capacity() as u64;
+    let mut bus = (publisher, node.publisher::<Order>("test").unwrap());
+    let mut direct = Direct::new(Buyer::default());
+    for price in 0..capacity {
+        direct.route_to(&Quote { price }, &mut Out::to(&mut bus)).unwrap();
+    }
+    let error = direct.route_to(&Quote { price: 9 }, &mut Out::to(&mut bus)).unwrap_err();
+    let Some(OutError::Refused(error)) = error.downcast_ref::<OutError<Quote>>() else {
+        panic!("{error}");
+    };
+    assert!(matches!(error.refusal, Refusal::Full { .. }));
+    assert_eq!((error.message.price, direct.buyer().quotes), (9, capacity));
+    let count = |deliveries: &mut dyn FnMut() -> bool| (0..).take_while(|_| deliveries()).count();
+    assert_eq!(count(&mut || quotes.try_recv().delivery().is_some()) as u64, capacity);
+    assert_eq!(count(&mut || orders.try_recv().delivery().is_some()) as u64, capacity / 2);
+    direct.route_to(&Quote { price: 9 }, &mut Out::to(&mut bus)).unwrap();
+}
+
+/// Emits what nobody declares.
+struct Undeclared(Arc<Mutex<Option<String>>>);
+
+impl Handler<Quote> for Undeclared {
+    fn handle(&mut self, quote: &Quote, out: &mut Out<'_>) -> Result<()> {
+        let error = out.try_emit(Trade { price: quote.price }).unwrap_err();
+        *self.0.lock().unwrap() = Some(error.to_string());
+        Err(error.into())
+    }
+}
+
+#[service(reads(Quote), emits(Order))]
+impl Undeclared {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        ctx.handle::<Quote>(self).await
+    }
+}
+
+#[tokio::test]
+async fn a_message_without_a_publisher_is_an_error_that_says_what_to_do() {
+    let said = Arc::new(Mutex::new(None));
+    let text = said.clone();
+    let builder = Node::builder("main").service(|| Market);
+    let node = builder.service(move || Undeclared(text.clone())).build().unwrap();
+    // Another try would fail in the same way.
+    node.run(Tokio::current().unwrap()).await.unwrap_err();
+    let said = said.lock().unwrap().take().unwrap();
+    assert_eq!(
+        said,
+        "`Trade` was not sent to topic `fills`: it has no publisher here: declare the message in \
+         `emits(..)` and pass `ctx.out()`, or pass its publisher to `Out::to`"
+    );
+}

@@ -1,0 +1,121 @@
+//! Supervisors that do not fit together, or not to the services: refused before anything runs, with
+//! the place in the file.
+
+use mycelium::{Builder, Context, Lifetime, Node, Result, Supervisor, Topology, service};
+
+struct Idle;
+
+#[service(send)]
+impl Idle {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        ctx.shutdown_requested().await;
+        Ok(())
+    }
+}
+
+/// Services `A`, `B` and `C`.
+fn builder() -> Builder {
+    let named = |builder: Builder, name| builder.named_service(name, || Idle);
+    ["A", "B", "C"].into_iter().fold(Node::builder("main"), named)
+}
+
+fn of_file(text: &str) -> String {
+    match builder().topology(Topology::parse("t.toml", text).unwrap()).build() {
+        Ok(_) => panic!("it fits: {text}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn of_program(change: impl FnOnce(Builder) -> Builder) -> String {
+    match change(builder()).build() {
+        Ok(_) => panic!("it fits"),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn parsed(text: &str) -> String {
+    Topology::parse("t.toml", text).unwrap_err().to_string()
+}
+
+#[test]
+fn errors_of_a_file_have_their_place() {
+    assert_eq!(
+        of_file("[supervisor.top]\nchildren = [\"A\", \"Bee\"]\n"),
+        "t.toml:2:18: supervisor `top` has an unknown child `Bee`: expected one of: A, B, C, \
+         top; a child is a service or another supervisor"
+    );
+    assert_eq!(
+        of_file("[supervisor.one]\nchildren = [\"A\"]\n[supervisor.two]\nchildren = [\"A\"]\n"),
+        "t.toml:4:13: `A` is supervised twice, by `one` and by `two`: remove it from the children of \
+         one of them"
+    );
+    assert_eq!(
+        of_file("[supervisor.one]\nchildren = [\"A\", \"B\", \"A\"]\n"),
+        "t.toml:2:23: `A` is supervised twice, by `one` and by `one`: remove it from the children of \
+         one of them"
+    );
+    assert_eq!(
+        of_file(
+            "[supervisor.one]\nchildren = [\"two\"]\n[supervisor.two]\nchildren = [\"A\", \"one\"]\n"
+        ),
+        "t.toml:1:13: supervisors supervise each other: one -> two -> one; remove one of them from \
+         the children of the one before it"
+    );
+    assert_eq!(
+        of_file("[supervisor.top]\nchildren = []\n"),
+        "t.toml:1:13: supervisor `top` has no children: list services or other supervisors in its \
+         `children`, or remove it"
+    );
+    assert_eq!(
+        of_file("[supervisor.A]\nchildren = [\"B\"]\n"),
+        "t.toml:1:13: supervisor `A` has the name of a service: give it another name"
+    );
+    assert_eq!(
+        of_file(
+            "[node.main]\nservices = [\"A\"]\n[node.other]\nservices = [\"B\"]\n\
+             [supervisor.top]\nchildren = [\"A\", \"B\"]\n"
+        ),
+        "t.toml:5:13: supervisor `top` has services of two nodes, `A` of `main` and `B` of `other`: \
+         a supervisor is in one process, so make one for each node"
+    );
+    assert_eq!(
+        parsed("[supervisor.top]\nstrategy = \"one-for-al\"\n"),
+        "t.toml:2:12: invalid strategy `one-for-al`: did you mean `one-for-all`? (expected one of: \
+         one-for-one, one-for-all, rest-for-one)"
+    );
+    assert_eq!(
+        parsed("[service.A]\nlifetime = \"forever\"\n"),
+        "t.toml:2:12: invalid lifetime `forever`: expected one of: permanent, transient, temporary"
+    );
+}
+
+#[test]
+fn errors_of_a_program_name_the_supervisor() {
+    let top = || Supervisor::one_for_one("top");
+    assert!(of_program(|it| it.supervisor(top())).starts_with("supervisor `top` has no children"));
+    assert_eq!(
+        of_program(|it| it
+            .supervisor(top().named_service("A"))
+            .supervisor(top().named_service("B"))),
+        "two supervisors are called `top`: give one of them another name"
+    );
+    assert_eq!(
+        of_program(|it| it.supervisor(Supervisor::one_for_one("a b").named_service("A"))),
+        "invalid supervisor name `a b`: expected at least one character, and no space, `=` or \
+         control character"
+    );
+    assert_eq!(
+        of_program(|it| it.lifetime("D", Lifetime::Permanent)),
+        "`Builder::lifetime` names an unknown service `D`: expected one of: A, B, C"
+    );
+}
+
+#[test]
+fn the_file_takes_precedence_key_by_key() {
+    let text =
+        "[supervisor.top]\nstrategy = \"one-for-all\"\n[supervisor.new]\nchildren = [\"C\"]\n";
+    let top = Supervisor::rest_for_one("top").named_service("A").named_service("B");
+    let built =
+        builder().topology(Topology::parse("t.toml", text).unwrap()).supervisor(top).build();
+    assert!(built.is_ok());
+}

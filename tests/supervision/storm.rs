@@ -1,0 +1,93 @@
+//! A crash storm: a thousand services that fail again and again, in virtual time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use mycelium::{
+    Builder, Context, Error, HealthState, Node, Restart, Result, StartError, Strategy, Supervisor,
+    service,
+};
+use mycelium_tokio::Tokio;
+
+const SERVICES: usize = 1000;
+
+/// Fails in each run, while there are failures left; then it waits for the end.
+struct Fails(Arc<AtomicU64>);
+
+#[service(send)]
+impl Fails {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let take = |left: u64| left.checked_sub(1);
+        if self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_ok() {
+            return Err(Error::msg("again"));
+        }
+        ctx.shutdown_requested().await;
+        Ok(())
+    }
+}
+
+fn storm(failures: u64) -> Builder {
+    let left = Arc::new(AtomicU64::new(failures));
+    let mut builder = Node::builder("main");
+    for number in 0..SERVICES {
+        let left = left.clone();
+        builder = builder.named_service(&format!("S{number}"), move || Fails(left.clone()));
+    }
+    builder
+}
+
+fn supervisor(strategy: Strategy, limit: u32) -> Supervisor {
+    // The first child of `one-for-all` fails alone, with pauses of 10 s at the end.
+    let window = Duration::from_secs(24 * 3600);
+    let top = Supervisor::new("top", strategy);
+    let top = top.restart(Restart { limit, window, ..Restart::default() });
+    (0..SERVICES).fold(top, |top, number| top.named_service(&format!("S{number}")))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_services_that_fail_come_back_when_they_can() {
+    let running = storm(5 * SERVICES as u64)
+        .supervisor(supervisor(Strategy::OneForOne, u32::MAX))
+        .build()
+        .unwrap()
+        .start(Tokio::current().unwrap())
+        .unwrap();
+    while running.health().node() != HealthState::Ready {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(running.health().supervisor("top"), Some(HealthState::Ready));
+    running.shutdown();
+    let report = running.join().await.unwrap();
+    let (starts, errors) = report
+        .services
+        .iter()
+        .fold((0, 0), |(starts, errors), it| (starts + it.starts, errors + it.errors));
+    assert_eq!((starts, errors), (6 * SERVICES as u64, 5 * SERVICES as u64));
+}
+
+/// The number of restarts is the limit, and not the square of the number of services.
+#[tokio::test(start_paused = true)]
+async fn a_storm_that_does_not_end_makes_the_supervisor_give_up() {
+    for strategy in Strategy::ALL {
+        let running = storm(u64::MAX)
+            .supervisor(supervisor(strategy, 50))
+            .build()
+            .unwrap()
+            .start(Tokio::current().unwrap())
+            .unwrap();
+        let error = running.join().await.unwrap_err();
+        let StartError::ServiceFailed { restarts, supervisor, .. } = error else {
+            panic!("{error}");
+        };
+        assert_eq!((restarts, supervisor.as_deref()), (50, Some("top")), "{strategy}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_supervisor_the_first_service_over_its_limit_ends_the_node() {
+    let running = storm(u64::MAX).build().unwrap().start(Tokio::current().unwrap()).unwrap();
+    let error = running.join().await.unwrap_err();
+    let StartError::ServiceFailed { restarts, supervisor, .. } = error else { panic!("{error}") };
+    assert_eq!((restarts, supervisor), (10, None));
+}

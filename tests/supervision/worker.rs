@@ -1,0 +1,160 @@
+//! A service that does what a test orders, and a diary of what such services did.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use event_listener::Event;
+use mycelium::{
+    Builder, Context, Error, Node, Publisher, Restart, Result, Running, message, service,
+};
+use mycelium_executor::Executor;
+
+/// What a worker does next.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Do {
+    Fail = 1,
+    Panic,
+    Return,
+    /// Keeps the order in flight, and waits.
+    Keep,
+    FailForGood,
+}
+
+#[message(topic = "orders", id = 1)]
+pub(crate) struct Order {
+    to: u64,
+    what: u64,
+}
+
+/// What the workers did, in its order.
+#[derive(Clone, Default)]
+pub(crate) struct Diary(Arc<(Mutex<Vec<String>>, Event)>);
+
+impl Diary {
+    pub(crate) fn note(&self, line: String) {
+        let (lines, changed) = &*self.0;
+        lines.lock().unwrap().push(line);
+        changed.notify(usize::MAX);
+    }
+
+    /// Waits until it has these lines, and forgets them.
+    pub(crate) async fn has(&self, expected: &[&str]) {
+        let (lines, changed) = &*self.0;
+        loop {
+            let changed = changed.listen();
+            {
+                let mut lines = lines.lock().unwrap();
+                if lines.len() >= expected.len() {
+                    let first: Vec<String> = lines.drain(..expected.len()).collect();
+                    assert_eq!(first, expected);
+                    return;
+                }
+                let (have, want) = (&**lines, &expected[..lines.len()]);
+                assert_eq!(have, want, "before {expected:?}");
+            }
+            changed.await;
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.0.lock().unwrap().is_empty()
+    }
+}
+
+/// Writes a line when it is dropped.
+struct Leaves {
+    diary: Diary,
+    line: String,
+}
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        self.diary.note(std::mem::take(&mut self.line));
+    }
+}
+
+/// Notes `+name` at the beginning of each run, `-name` when the run is dropped, and
+/// `name keeps` and `name again` for an order that it keeps, at its first and later deliveries.
+pub(crate) struct Worker {
+    pub(crate) number: u64,
+    pub(crate) diary: Diary,
+}
+
+#[service(send, reads(Order))]
+impl Worker {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let name = ctx.name().to_owned();
+        self.diary.note(format!("+{name}"));
+        let _leaves = Leaves { diary: self.diary.clone(), line: format!("-{name}") };
+        let mut orders = ctx.subscribe::<Order>()?;
+        while let Some(delivery) = orders.recv().await {
+            let redelivered = matches!(&delivery, mycelium::Delivery::Msg(it) if it.redelivered());
+            let Some(order) = delivery.message().filter(|order| order.to == self.number) else {
+                continue;
+            };
+            if order.what == Do::Keep as u64 {
+                let word = if redelivered { "again" } else { "keeps" };
+                self.diary.note(format!("{name} {word}"));
+                ctx.shutdown_requested().await;
+                continue;
+            }
+            // It has done what it should.
+            orders.done();
+            match order.what {
+                1 => return Err(Error::msg("ordered to fail")),
+                2 => panic!("ordered to panic"),
+                3 => return Ok(()),
+                _ => return Err(Error::msg("ordered to fail permanently").permanent()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A node of workers that runs.
+pub(crate) struct Crew {
+    pub(crate) diary: Diary,
+    pub(crate) running: Running,
+    orders: Publisher<Order>,
+}
+
+/// Pauses that a test does not notice.
+pub(crate) fn quick(limit: u32) -> Restart {
+    let pause = Duration::from_micros(10);
+    Restart { limit, window: Duration::from_secs(3600), backoff: pause, longest: pause }
+}
+
+/// A builder with workers, which have the letters of `names` as names.
+pub(crate) fn crew(names: &str, diary: &Diary) -> Builder {
+    let mut builder = Node::builder("main");
+    for (number, name) in (0..).zip(names.chars()) {
+        let (diary, name) = (diary.clone(), name.to_string());
+        let factory = move || Worker { number, diary: diary.clone() };
+        builder = builder.named_service(&name, factory);
+        builder = builder.restart(&name, quick(u32::MAX));
+    }
+    builder
+}
+
+impl Crew {
+    /// Starts the builder of a crew.
+    pub(crate) fn start(builder: Builder, diary: &Diary, executor: Arc<dyn Executor>) -> Crew {
+        let running = builder.build().unwrap().start(executor).unwrap();
+        let orders = running.publisher("test").unwrap();
+        Crew { diary: diary.clone(), running, orders }
+    }
+
+    /// Orders a worker to do something.
+    pub(crate) async fn order(&mut self, to: char, what: Do) {
+        let to = u64::from(to) - u64::from('A');
+        self.orders.emit(Order { to, what: what as u64 }).await.unwrap();
+    }
+
+    /// Shuts the node down.
+    pub(crate) async fn end(self) -> Result<mycelium::Report, mycelium::StartError> {
+        // The end of the orders is the end of the workers, so they come after it.
+        self.running.shutdown();
+        drop(self.orders);
+        self.running.join().await
+    }
+}
