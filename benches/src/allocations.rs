@@ -19,6 +19,12 @@ pub(crate) fn count() -> u64 {
     COUNT.get()
 }
 
+/// The bytes that this thread has allocated and not freed.
+#[cfg(target_os = "linux")]
+pub(crate) fn live() -> isize {
+    LIVE.get()
+}
+
 /// Runs `work` and returns the peak of the bytes that it allocated and did not free.
 pub(crate) fn peak<R>(work: impl FnOnce() -> R) -> (R, usize) {
     let before = LIVE.get();

@@ -12,9 +12,11 @@ use crate::options::Options;
 use crate::ours::{broadcast::RING, topic::EMIT};
 use crate::report::{CountTable, Counted, Header, Verdict};
 use crate::stats::Quartiles;
+#[cfg(target_os = "linux")]
+use crate::tables::routes::PAIRS;
 
 /// The tables of one thread, with the names and the functions of their loops.
-const LOOPS: [(&str, &[(&str, &str)]); 9] = [
+const LOOPS: [(&str, &[(&str, &str)]); 10] = [
     ("emit", &[SEND, RECEIVE]),
     ("emit-receive", &[("instructions to send and receive", "exchange_batch")]),
     ("emit-traces", &[SEND, RECEIVE]),
@@ -24,8 +26,10 @@ const LOOPS: [(&str, &[(&str, &str)]); 9] = [
     ("push", &[SEND, RECEIVE]),
     ("publish", &[SEND, RECEIVE]),
     ("publish-read", &[SEND, RECEIVE]),
+    ("routes", &[ROUTE]),
 ];
 const SEND: (&str, &str) = ("instructions to send", "send_batch");
+const ROUTE: (&str, &str) = ("instructions to route", "route_all");
 const RECEIVE: (&str, &str) = ("instructions to receive", "receive_all");
 
 /// The most that the ring's push may grow to in a publisher without features.
@@ -54,6 +58,10 @@ pub(crate) fn count(contest: &Contest, options: &Options) -> Result<Option<Count
     if key == "emit" {
         counts.extend(beside_the_ring(&counts));
     }
+    #[cfg(target_os = "linux")]
+    if key == "routes" {
+        counts.extend(beside_calls_by_hand(&counts));
+    }
     let header = Header { point: Some("instructions".into()), ..contest.header.clone() };
     Ok(Some(CountTable { header, counts }))
 }
@@ -74,6 +82,23 @@ fn beside_the_ring(counts: &[Counted]) -> Option<Counted> {
         goal: has_goal.then(|| format!("<= {MOST}")),
         verdict: has_goal.then(|| Verdict::of(ratio <= MOST)),
     })
+}
+
+/// How many times the instructions of the same calls by hand a route takes: as many.
+#[cfg(target_os = "linux")]
+fn beside_calls_by_hand(counts: &[Counted]) -> Vec<Counted> {
+    let of = |column| counts.iter().find(|it| it.name == column).map(|it| it.value.median);
+    let beside = |[routed, by_hand]: [&'static str; 2]| {
+        let ratio = of(routed)? / of(by_hand)?;
+        Some(Counted {
+            name: routed,
+            what: "instructions, times those by hand",
+            value: Quartiles::of([ratio]),
+            goal: Some("= 1".to_owned()),
+            verdict: Some(Verdict::of(ratio == 1.0)),
+        })
+    };
+    PAIRS.into_iter().filter_map(beside).collect()
 }
 
 /// The instructions that a run of one column executes inside the functions of this name.

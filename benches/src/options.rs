@@ -8,7 +8,7 @@ use clap::{ArgAction, Parser, builder::PossibleValuesParser, value_parser};
 const TABLES: &str = "emit emit-batch emit-receive emit-traces fan-out scale threads encode view push spsc spsc-batches \
     spsc-56 spsc-64 trip mpmc fairness publish publish-read tasks scrape link tcp tls shm \
     shm-trips shm-one-way shm-services shm-asleep shm-readers shm-load shm-spent handler request wake pinned jitter \
-    start nodes idle";
+    start nodes idle routes actors actors-tell actors-ask actors-start actors-memory actors-ring actors-spent";
 
 /// Measures Mycelium and, in the same run, comparable crates.
 #[derive(Clone, Debug, Default, Parser)]

@@ -48,6 +48,8 @@ fn every_column_moves_every_message() {
         "pinned",
         "start",
         "nodes",
+        "routes",
+        "actors",
     ];
     assert_eq!(keys, expected);
     let loads: Vec<_> =
@@ -67,6 +69,11 @@ fn every_column_moves_every_message() {
         ("shm-spent", 4),
         ("shm-spent-trip", 4),
         ("idle-node", 6),
+        ("actors-memory", 12),
+        ("actors-spent-tell", 6),
+        ("actors-spent-ask", 6),
+        ("actors-spent-start", 6),
+        ("actors-spent-hop", 6),
     ];
     assert_eq!(counts, expected.map(|(slug, count)| (slug.to_owned(), count)));
     let of_links = report.tables.iter().filter(|table| table.header.key == "link");

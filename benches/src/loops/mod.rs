@@ -1,5 +1,7 @@
 //! The callers' loops: each is written once and compiled for every column that runs it.
 
+#[cfg(target_os = "linux")]
+pub(crate) mod actors;
 pub(crate) mod crowd;
 #[cfg(target_os = "linux")]
 pub(crate) mod executor;
@@ -31,6 +33,7 @@ pub(crate) fn serve_job() -> Option<ExitCode> {
     cores.pin_to(Side::Reader);
     match job.split_whitespace().collect::<Vec<_>>()[..] {
         ["many-nodes", network, node] => many_nodes::serve_node(network, node),
+        [actors::memory::JOB, count, ref library @ ..] => actors::memory::serve(count, library),
         ["many-sockets"] => many_nodes::serve_socket(&mut Parent),
         ref job => shm::serve(job, &cores, &mut Parent),
     }

@@ -1,6 +1,8 @@
 //! Our ends: rings for items (`rings`), channels, the broadcast ring, topics, and scrapes of their
-//! counters.
+//! counters; and our actors.
 
+#[cfg(target_os = "linux")]
+pub(crate) mod actors;
 pub(crate) mod broadcast;
 pub(crate) mod channels;
 pub(crate) mod rings;

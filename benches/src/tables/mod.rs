@@ -1,5 +1,7 @@
 //! The tables: their columns, what is timed, and their goals.
 
+#[cfg(target_os = "linux")]
+mod actors;
 mod broadcast;
 mod codec;
 mod emit;
@@ -10,6 +12,8 @@ mod link;
 #[cfg(target_os = "linux")]
 mod load;
 mod mpmc;
+#[cfg(target_os = "linux")]
+pub(crate) mod routes;
 mod rows;
 #[cfg(feature = "metrics")]
 mod scrape;
@@ -35,5 +39,9 @@ pub(crate) fn sweeps(options: &Options, cores: &Cores) -> impl Iterator<Item = S
     let sweeps = sweeps.chain(shm::sweeps(options, cores));
     #[cfg(target_os = "linux")]
     let sweeps = sweeps.chain(executor::sweeps(options, cores));
+    #[cfg(target_os = "linux")]
+    let sweeps = sweeps.chain(routes::sweeps(options, cores));
+    #[cfg(target_os = "linux")]
+    let sweeps = sweeps.chain(actors::sweeps(options, cores));
     sweeps
 }

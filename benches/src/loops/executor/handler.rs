@@ -195,9 +195,9 @@ pub(crate) fn kameo(parked: bool) -> Column {
                 let (mut tally, start) = (Tally::default(), Instant::now());
                 for number in 0..operations as u64 {
                     if parked {
-                        actor.ask(number).await.ok()?.add(&mut tally);
+                        actor.ask(number).send().await.ok()?.add(&mut tally);
                     } else {
-                        actor.tell(number).await.ok()?;
+                        actor.tell(number).send().await.ok()?;
                     }
                 }
                 Some((tally, start, start.elapsed()))

@@ -177,7 +177,7 @@ pub(crate) fn kameo(open: usize) -> Column {
             let asks = async move {
                 ask_all(count, open, |number| {
                     let actor = &actor;
-                    async move { actor.ask(number).await.ok() }
+                    async move { actor.ask(number).send().await.ok() }
                 })
                 .await
             };
