@@ -223,21 +223,27 @@ pub async fn serve(
     listen: &str,
     executor: impl Executor,
 ) -> Result<(Running, Address), Failure> {
-    let (sender, listening) = oneshot::channel();
+    let (sender, address) = oneshot::channel();
     let mut sender = Some(sender);
     let listen = Kept::new(listen.to_owned());
     let node = Node::builder("feed")
         .service(move || FeedServer::new(feed.clone(), listen.clone(), sender.take()))
         .build()?;
     let running = node.start(executor)?;
-    match listening.await {
-        Ok(address) => Ok((running, address)),
+    listening(running, address).await
+}
+
+/// Waits for the address of a node that has started to listen.
+pub(crate) async fn listening(
+    running: Running,
+    address: oneshot::Receiver<Address>,
+) -> Result<(Running, Address), Failure> {
+    let Ok(address) = address.await else {
         // The service has ended and dropped the sender; the node has the error.
-        Err(_) => match running.join().await {
-            Err(error) => Err(Failure::Node(error)),
-            Ok(_) => Err(Failure::Unaccounted("the feed ended before it was listening".to_owned())),
-        },
-    }
+        running.join().await?;
+        return Err(Failure::Unaccounted("a server ended before it was listening".to_owned()));
+    };
+    Ok((running, address))
 }
 
 /// Loads a recording, or the built-in one.

@@ -15,6 +15,7 @@ use bandit::{
     app::{self, Failure, Run},
     feed::Feed,
     report,
+    signals::SignalFile,
 };
 use futures_channel::oneshot;
 use mycelium::{Restart, StartError, end_with_launcher};
@@ -45,6 +46,10 @@ pub(crate) async fn launch(
     BundledArgs { host, observe, picture, run: mut args }: BundledArgs,
     executor: Arc<dyn Executor>,
 ) -> Result<(), Box<dyn std::error::Error>> {
+    // Another host may have the writer.
+    if let Some(path) = args.signals.as_deref().filter(|_| host.is_empty()) {
+        SignalFile::check(path)?;
+    }
     let program = env::current_exe()?;
     let directories = Arc::new(Directories::new()?);
     let observed = match observe {
@@ -187,6 +192,11 @@ pub(crate) async fn member(
         Err(failure @ Failure::Node(StartError::Undelivered { .. })) => {
             let _ = writeln!(io::stderr(), "error: {node}: {failure}");
             return Ok(ExitCode::from(Bundle::UNDELIVERED));
+        }
+        // Its error is permanent.
+        Err(failure @ Failure::Node(StartError::ServiceFailed { restarts: 0, .. })) => {
+            let _ = writeln!(io::stderr(), "error: {node}: {}", user_error(failure));
+            return Ok(ExitCode::from(Bundle::NO_RESTART));
         }
         Err(failure) => return Err(format!("{node}: {}", user_error(failure)).into()),
     }

@@ -22,6 +22,7 @@ use bandit::{
         text::tree,
         trace::Trace,
     },
+    writable::check_writable,
 };
 use mycelium::Running;
 use mycelium_executor::Executor;
@@ -49,9 +50,15 @@ pub(crate) struct Observed {
     /// The URL of the collector, which may be the viewer.
     collector: String,
     viewer: Option<(Arc<Viewer>, Running)>,
-    /// The nodes, with the variables and the values of their metrics' addresses.
-    metrics: Vec<(&'static str, &'static str, String)>,
+    metrics: Vec<NodeMetrics>,
     picture: Option<PathBuf>,
+}
+
+/// Where a node has its metrics.
+struct NodeMetrics {
+    node: &'static str,
+    variable: &'static str,
+    address: String,
 }
 
 impl Observed {
@@ -63,6 +70,10 @@ impl Observed {
         args: &mut RunArgs,
         executor: &Arc<dyn Executor>,
     ) -> Result<Self, Box<dyn Error>> {
+        if let Some(path) = &picture {
+            check_writable(path).map_err(|error| cannot_write(path, &error))?;
+        }
+        let metrics = metrics()?;
         for (name, text) in OBSERVED {
             fs::write(directory.join(name), text)?;
         }
@@ -87,12 +98,12 @@ impl Observed {
             }
             None => None,
         };
-        Ok(Self { collector, viewer, metrics: metrics()?, picture })
+        Ok(Self { collector, viewer, metrics, picture })
     }
 
     /// The variables of the processes.
     pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
-        let metrics = self.metrics.iter().map(|(_, name, address)| (*name, address.clone()));
+        let metrics = self.metrics.iter().map(|it| (it.variable, it.address.clone()));
         metrics.chain([(COLLECTOR.0, self.collector.clone())]).collect()
     }
 
@@ -107,7 +118,7 @@ impl Observed {
                 "traces     go to the collector at {collector}; the page of Jaeger is {JAEGER}"
             )),
         }
-        for (number, (node, _, address)) in self.metrics.iter().enumerate() {
+        for (number, NodeMetrics { node, address, .. }) in self.metrics.iter().enumerate() {
             let title = if number == 0 { "metrics" } else { "" };
             say(&format!("{title:9}  http://{address}/metrics and /ready: node {node}"));
         }
@@ -144,11 +155,14 @@ fn print(trace: &Trace, picture: Option<&Path>) -> Result<(), Box<dyn Error>> {
     say(&format!("\nOne trace through {count} processes, {}:\n", trace.id));
     say(tree(trace).trim_end());
     if let Some(path) = picture {
-        let written = fs::write(path, waterfall(trace));
-        written.map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        fs::write(path, waterfall(trace)).map_err(|error| cannot_write(path, &error))?;
         say(&format!("\npicture    written to {}", path.display()));
     }
     Ok(())
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> String {
+    format!("cannot write the picture {}: {error}", path.display())
 }
 
 /// The URL of the collector, and the address of the viewer if it is the collector.
@@ -188,17 +202,21 @@ fn is_viewer(address: SocketAddr) -> bool {
 
 /// The addresses of the nodes' metrics: those that the user has set, or the default ones, or others
 /// if those are in use.
-fn metrics() -> io::Result<Vec<(&'static str, &'static str, String)>> {
-    // They are free together until here, so that no two are the same.
+fn metrics() -> Result<Vec<NodeMetrics>, Box<dyn Error>> {
+    // All are held until the end of this function, so that no two are the same.
     let mut held = Vec::new();
     let addresses = NODES.into_iter().map(|(node, variable, port)| {
         if let Some(address) = env::var(variable).ok().filter(|address| !address.is_empty()) {
-            return Ok((node, variable, address));
+            let listener = TcpListener::bind(&address);
+            held.push(listener.map_err(|error| {
+                format!("{variable} is `{address}`, where node {node} cannot listen: {error}")
+            })?);
+            return Ok(NodeMetrics { node, variable, address });
         }
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).or_else(|_| free())?;
         let address = listener.local_addr()?.to_string();
         held.push(listener);
-        Ok((node, variable, address))
+        Ok(NodeMetrics { node, variable, address })
     });
     addresses.collect()
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     arbitrage::Signal,
     chain::{Key, hex_address},
+    writable::check_writable,
 };
 
 /// The committed part of the file.
@@ -42,6 +43,15 @@ struct Line {
 }
 
 impl SignalFile {
+    /// Checks that the file can be created or replaced, without doing it.
+    ///
+    /// # Errors
+    /// If it cannot.
+    pub fn check(path: &Path) -> Result<(), SignalFileError> {
+        let fail = |source| SignalFileError { path: path.into(), action: "write", source };
+        check_writable(path).map_err(fail)
+    }
+
     /// Creates the file, empty; an old one is replaced.
     ///
     /// # Errors

@@ -3,18 +3,20 @@
 //!
 //! `SEEDS=100` runs 100 seeds instead of two, `SEED=7` only that one.
 
+mod program;
+
 use std::{
     collections::BTreeMap,
     env, fs,
-    io::{BufRead, BufReader, PipeReader, pipe},
+    io::pipe,
     path::Path,
     process::{Child, Command},
-    sync::mpsc::{Receiver, RecvTimeoutError, channel},
-    thread,
+    sync::mpsc::{Receiver, RecvTimeoutError},
     time::Duration,
 };
 
 use fastrand::Rng;
+use program::{lines, undisturbed};
 
 const MEMBERS: [&str; 3] = ["collector", "detector", "writer"];
 /// The most kills of a member, below the limit of its restarts.
@@ -144,29 +146,6 @@ impl Bundled {
         assert!(!hangs, "timeout:\n{}", self.output);
         succeeded
     }
-}
-
-fn lines(reader: PipeReader) -> Receiver<String> {
-    let (sender, lines) = channel();
-    thread::spawn(move || {
-        let mut reader = BufReader::new(reader);
-        let mut line = String::new();
-        while reader.read_line(&mut line).is_ok_and(|read| read > 0) {
-            if sender.send(std::mem::take(&mut line)).is_err() {
-                break;
-            }
-        }
-    });
-    lines
-}
-
-fn undisturbed(directory: &Path) -> Vec<u8> {
-    let signals = directory.join("undisturbed.jsonl");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bandit"));
-    assert!(command.arg("--signals").arg(&signals).output().unwrap().status.success());
-    let signals = fs::read(signals).unwrap();
-    assert_eq!(signals.iter().filter(|byte| **byte == b'\n').count(), 51);
-    signals
 }
 
 /// Runs a seed to its end and returns the kills and stops, or an error.

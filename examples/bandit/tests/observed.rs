@@ -1,18 +1,20 @@
 //! `bandit bundled --observe` as a user runs it: where it says to look, what is there, and that the
 //! signals are the same.
 
+mod program;
+
 use std::{
     collections::BTreeMap,
     fs,
-    io::{BufRead, BufReader, PipeReader, Read, Write, pipe},
+    io::{Read, Write, pipe},
     net::{TcpListener, TcpStream},
-    path::Path,
     process::{Child, Command},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
     time::Duration,
 };
 
+use program::{lines, undisturbed};
 const CLOSE: &str = "connection: close\r\n";
 const NODES: [&str; 3] = ["collector", "detector", "writer"];
 /// Six seconds for the day.
@@ -76,20 +78,6 @@ impl Drop for Observed {
     }
 }
 
-fn lines(reader: PipeReader) -> Receiver<String> {
-    let (sender, lines) = channel();
-    thread::spawn(move || {
-        let mut reader = BufReader::new(reader);
-        let mut line = String::new();
-        while reader.read_line(&mut line).is_ok_and(|read| read > 0) {
-            if sender.send(std::mem::take(&mut line)).is_err() {
-                break;
-            }
-        }
-    });
-    lines
-}
-
 /// Addresses that are free, as far as anyone knows: of the spans, and of the metrics of each node.
 fn free() -> BTreeMap<&'static str, String> {
     let names = ["OTLP", "COLLECTOR_METRICS", "DETECTOR_METRICS", "WRITER_METRICS"];
@@ -114,13 +102,6 @@ fn http(address: &str, request: &[u8]) -> Option<(u16, String)> {
 
 fn get(address: &str, path: &str) -> Option<(u16, String)> {
     http(address, format!("GET {path} HTTP/1.1\r\nhost: a\r\n{CLOSE}\r\n").as_bytes())
-}
-
-fn undisturbed(directory: &Path) -> Vec<u8> {
-    let signals = directory.join("undisturbed.jsonl");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bandit"));
-    assert!(command.arg("--signals").arg(&signals).output().unwrap().status.success());
-    fs::read(signals).unwrap()
 }
 
 /// The services and spans of the tree that was printed, with their nodes.
@@ -230,6 +211,29 @@ fn a_collector_that_listens_gets_the_spans() {
     assert!(output.contains("go to the collector at http://127.0.0.1:"), "{output}");
     assert!(!output.contains("in a browser") && !output.contains("One trace"), "{output}");
     assert_eq!(&requests.try_recv().unwrap(), b"POST /v1/traces");
+}
+
+#[test]
+fn what_cannot_work_is_an_error_before_any_process_starts() {
+    let held = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = held.local_addr().unwrap().to_string();
+    let mut in_use = free();
+    in_use.insert("DETECTOR_METRICS", address.clone());
+    let missing = "/nonexistent/file";
+    for (arguments, variables, expected) in [
+        (&["--picture", missing][..], free(), format!("cannot write the picture {missing}: ")),
+        (&["--picture", "/"], free(), "cannot write the picture /: ".to_owned()),
+        (&["--signals", missing], free(), format!("cannot write the file of signals {missing}: ")),
+        (
+            &[],
+            in_use,
+            format!("DETECTOR_METRICS is `{address}`, where node detector cannot listen: "),
+        ),
+    ] {
+        let (succeeded, output) = Observed::start(arguments, &variables).end();
+        assert!(!succeeded && output.starts_with(&format!("error: {expected}")), "{output}");
+        assert_eq!(output.lines().count(), 1, "{output}");
+    }
 }
 
 #[test]

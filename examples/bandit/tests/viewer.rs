@@ -158,20 +158,40 @@ fn a_client_that_is_slow_or_silent_is_not_waited_for() {
     };
     assert_eq!(against(b""), "");
     assert_eq!(status(&against(b"GET / HT")), "408");
-    assert_eq!(status(&against(b"POST /v1/traces HTTP/1.1\r\ncontent-type: application/x-protobuf\r\ncontent-length: 9\r\n\r\n1234")), "408");
+    let half = b"POST /v1/traces HTTP/1.1\r\ncontent-type: application/x-protobuf\r\n\
+        content-length: 9\r\n\r\n1234";
+    assert_eq!(status(&against(half)), "408");
 }
 
 #[test]
 fn connections_are_limited() {
     let viewer = Viewer::new("bandit");
-    let (servers, clients): (Vec<_>, Vec<_>) = (0..32).map(|_| pipe(1 << 10, false)).unzip();
+    let (servers, mut clients): (Vec<_>, Vec<_>) = (0..32).map(|_| pipe(1 << 10, false)).unzip();
+    let serve = |server| Box::pin(viewer.serve(server, |_| pending::<()>()));
+    let mut open: Vec<_> = servers.into_iter().map(serve).collect();
+    for (connection, client) in open.iter_mut().zip(&mut clients) {
+        // They do not read the page, which is longer than the pipe.
+        let request = client.write_all(b"GET / HTTP/1.1\r\n\r\n").now_or_never();
+        assert!(request.unwrap().is_ok() && pin!(connection).now_or_never().is_none());
+    }
+    assert_eq!(status(&get(&viewer, "/")), "503");
+    drop(open.pop());
+    assert_eq!(status(&get(&viewer, "/")), "200");
+}
+
+#[test]
+fn silent_connections_make_room_for_others() {
+    let viewer = Viewer::new("bandit");
+    let (servers, clients): (Vec<_>, Vec<_>) = (0..64).map(|_| pipe(1 << 10, false)).unzip();
     let serve = |server| Box::pin(viewer.serve(server, |_| pending::<()>()));
     let mut open: Vec<_> = servers.into_iter().map(serve).collect();
     for connection in &mut open {
         assert!(pin!(connection).now_or_never().is_none());
     }
-    assert_eq!(status(&get(&viewer, "/")), "503");
-    drop(open.pop());
     assert_eq!(status(&get(&viewer, "/")), "200");
+    let ended = open.iter_mut().map(|connection| pin!(connection).now_or_never().is_some());
+    // Those that have waited longest: 32 for the others, and one for the request.
+    let expected = (0..64).map(|number| number < 33);
+    assert!(ended.eq(expected));
     drop(clients);
 }

@@ -2,17 +2,16 @@
 //! untrusted: at worst it ends this connection.
 
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
     future::Future,
     io,
     pin::pin,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use futures_channel::oneshot;
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::{
     AsyncReadExt, AsyncWriteExt,
@@ -30,7 +29,8 @@ const MOST_HEADERS: usize = 64;
 /// The most bytes that are read after an error, so that the client gets its answer: a connection
 /// that is closed with unread bytes is reset.
 const MOST_REST: u64 = 4 << 20;
-/// The most connections. A further one gets an error.
+/// The most connections. A further one takes the place of the one that has waited longest for its
+/// request; it gets an error if none waits.
 pub(super) const MOST_CONNECTIONS: usize = 32;
 /// How long a request may take to arrive, and a response to be taken.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
@@ -49,7 +49,7 @@ const SVG: &str = "image/svg+xml";
 pub struct Viewer {
     program: String,
     traces: Mutex<Traces>,
-    connections: AtomicUsize,
+    connections: Mutex<Connections>,
 }
 
 /// The head of a request.
@@ -91,7 +91,7 @@ impl Viewer {
         Self {
             program: program.to_owned(),
             traces: Mutex::default(),
-            connections: AtomicUsize::new(0),
+            connections: Mutex::default(),
         }
     }
 
@@ -112,17 +112,20 @@ impl Viewer {
         F: Fn(Duration) -> T,
         T: Future<Output = ()>,
     {
-        let _live = Live::new(&self.connections);
+        let mut place = Place::new(&self.connections);
         let mut bytes = Vec::new();
         loop {
             let timeout = sleep(TIMEOUT);
+            let lost = place.wait();
             let request = {
                 let read = pin!(read(&mut stream, &mut bytes));
-                match select(read, pin!(timeout)).await {
+                match select(read, select(pin!(timeout), lost)).await {
                     Either::Left((request, _)) => Some(request?),
-                    Either::Right(_) => None,
+                    Either::Right((Either::Left(_), _)) => None,
+                    Either::Right((Either::Right(_), _)) => return Ok(()),
                 }
             };
+            place.stop_waiting();
             let request = match request {
                 Some(request) => request,
                 None if bytes.is_empty() => return Ok(()),
@@ -131,7 +134,7 @@ impl Viewer {
                     Err(Answer::error("408 Request Timeout", error))
                 }
             };
-            let too_many = self.connections.load(Ordering::Relaxed) > MOST_CONNECTIONS;
+            let too_many = place.connections().open.len() > MOST_CONNECTIONS;
             let (answer, is_head, is_last) = match request {
                 Ok(None) => return Ok(()),
                 Ok(Some(_)) if too_many => {
@@ -205,19 +208,66 @@ impl Viewer {
     }
 }
 
-/// A connection that is open.
-struct Live<'a>(&'a AtomicUsize);
+/// The connections that have a place.
+#[derive(Debug, Default)]
+struct Connections {
+    /// By a number that grows with each request. Those that wait for one have a sender, which is
+    /// dropped when they lose their place.
+    open: BTreeMap<u64, Option<oneshot::Sender<()>>>,
+    next: u64,
+}
 
-impl<'a> Live<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
+/// The place of a connection.
+struct Place<'a> {
+    all: &'a Mutex<Connections>,
+    number: u64,
+}
+
+impl<'a> Place<'a> {
+    fn new(all: &'a Mutex<Connections>) -> Self {
+        let mut place = Self { all, number: 0 };
+        place.renew(None);
+        let mut connections = place.connections();
+        if connections.open.len() > MOST_CONNECTIONS {
+            let mut waiting = connections.open.iter().filter(|(_, sender)| sender.is_some());
+            if let Some(longest) = waiting.next().map(|(number, _)| *number) {
+                connections.open.remove(&longest);
+            }
+        }
+        drop(connections);
+        place
+    }
+
+    fn connections(&self) -> MutexGuard<'a, Connections> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn renew(&mut self, sender: Option<oneshot::Sender<()>>) {
+        let mut connections = self.connections();
+        connections.open.remove(&self.number);
+        connections.next += 1;
+        self.number = connections.next;
+        connections.open.insert(self.number, sender);
+    }
+
+    /// From now on another connection may take the place: then the receiver is ready.
+    fn wait(&mut self) -> oneshot::Receiver<()> {
+        let (sender, lost) = oneshot::channel();
+        self.renew(Some(sender));
+        lost
+    }
+
+    fn stop_waiting(&self) {
+        // It may have lost its place just now.
+        if let Some(sender) = self.connections().open.get_mut(&self.number) {
+            *sender = None;
+        }
     }
 }
 
-impl Drop for Live<'_> {
+impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.connections().open.remove(&self.number);
     }
 }
 

@@ -25,7 +25,9 @@ body { margin: 1.5rem auto; max-width: 60rem; padding: 0 1rem; font: 15px/1.5 sy
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 figure { margin: 0 0 1rem; } svg { width: 100%; height: auto; }
 a { color: #2563a8; } p { max-width: 46rem; }
-@media (prefers-color-scheme: dark) { body { color: #e6eaee; background: #15191d; } a { color: #8ab8ee; } }
+@media (prefers-color-scheme: dark) {
+  body { color: #e6eaee; background: #15191d; } a { color: #8ab8ee; }
+}
 </style>
 </head>
 <body>
@@ -46,7 +48,10 @@ pub fn page(program: &str, traces: &Traces) -> String {
         traces.len()
     );
     if traces.is_empty() {
-        page.push_str("<p>No span has arrived. The first ones arrive about a second after the first message.</p>\n");
+        page.push_str(
+            "<p>No span has arrived. The first ones arrive about a second after the first \
+             message.</p>\n",
+        );
     }
     part(&mut page, "Through the most processes", &traces.furthest());
     part(&mut page, "Latest", &traces.latest());
@@ -64,7 +69,8 @@ fn part(page: &mut String, heading: &str, traces: &[&Trace]) {
         let (id, title) = (trace.id, title(trace));
         let _ = writeln!(
             page,
-            "<figure>\n{}<figcaption><a href=\"/trace/{id}.svg\">{title}</a></figcaption>\n</figure>",
+            "<figure>\n{}<figcaption><a href=\"/trace/{id}.svg\">{title}</a></figcaption>\n\
+             </figure>",
             waterfall(trace)
         );
     }
