@@ -5,7 +5,7 @@
 //! its control word, its end, those who watch it; `reference` has [`ActorRef`] and [`WeakRef`];
 //! `timers` has the timers of an actor; `context` is what its handlers see; `run` is its task,
 //! which restarts it, `supervised` restarts several together; `builder` spawns it; `actors` is the
-//! set of all of them.
+//! set of all of them; `keyed` has those with a key each, made on first use.
 //!
 //! **Control** does not queue behind data: a stop, the end of a watched actor and the failure of a
 //! child are bits of a word beside the mailbox, which the task looks at before each message.
@@ -15,6 +15,7 @@ mod builder;
 mod cell;
 mod context;
 mod error;
+mod keyed;
 mod kind;
 mod mail;
 mod reference;
@@ -34,6 +35,7 @@ pub use builder::{ActorBuilder, WhenFull};
 pub use cell::{ActorEnd, Gone};
 pub use context::{ActorContext, Asking};
 pub use error::{FindActorError, SpawnActorError, TellError};
+pub use keyed::{Keyed, KeyedBuilder, KeyedTellError};
 pub use mail::{Ask, DeadMail, Mail, told};
 pub use reference::{ActorRef, WeakRef};
 pub use run::{ActorLife, run_actor};

@@ -230,6 +230,8 @@
 //! - An [`ActorContext`] has timers ([`Timer`]), children, and the ends of others ([`Gone`]);
 //!   [`Asking`] is a request of an actor. [`OnError`] says what an error means. [`DeadMail`] is a
 //!   message that no handler gets. [`SpawnActorError`] and [`FindActorError`] name the others.
+//! - [`Keyed`] has an actor for each key ([`Actors::keyed`], [`KeyedBuilder`], [`KeyedTellError`]):
+//!   made on first use, passivated when idle, placed by the key.
 //!
 //! `docs/actors.md` is the guide; `docs/coming-from.md` is for those who know kameo, ractor, actix
 //! or Erlang/OTP.
@@ -483,8 +485,8 @@ pub use mycelium_transports::{counters, private_directory};
 
 pub use actor::{
     Actor, ActorBuilder, ActorContext, ActorEnd, ActorRef, ActorSupervisor, Actors, Asking,
-    DeadMail, FindActorError, Gone, Handles, OnError, Replies, SpawnActorError, TellError, Timer,
-    WeakRef, WhenFull,
+    DeadMail, FindActorError, Gone, Handles, Keyed, KeyedBuilder, KeyedTellError, OnError, Replies,
+    SpawnActorError, TellError, Timer, WeakRef, WhenFull,
 };
 pub use clock::{Clock, Interval, JoinHandle};
 pub use dead_letter::DeadLetter;

@@ -20,7 +20,7 @@ use crate::port::HasPorts;
 pub use error::{RequestError, Taken};
 pub(crate) use mailbox::{AnyMailbox, Mailbox, Mailboxes, Queued};
 pub use requester::{PendingReply, Requester};
-pub(crate) use requester::{Progress, closed};
+pub(crate) use requester::{Progress, Sent, closed};
 pub use responder::{Answering, Asked, Requests};
 pub use slot::SlotPool;
 pub(crate) use slot::{Failure, Origin};

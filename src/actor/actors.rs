@@ -356,6 +356,11 @@ impl Set {
         parents.map(|(_, living)| living.cell.clone()).collect()
     }
 
+    /// Whether no actors are spawned any more.
+    pub(super) fn is_closing(&self) -> bool {
+        self.registry().is_closing
+    }
+
     fn all(&self) -> Vec<Arc<dyn AnyCell>> {
         self.registry().living.iter().map(|(_, living)| living.cell.clone()).collect()
     }

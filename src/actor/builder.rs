@@ -13,7 +13,7 @@ use super::actors::Set;
 use super::cell::{AnyCell, Cell, Core, Relation, Watcher};
 use super::error::SpawnActorError;
 use super::reference::ActorRef;
-use super::run::ActorLife;
+use super::run::{ActorLife, Maker};
 use crate::supervision::tree::SupervisorId;
 
 /// The capacity of a mailbox.
@@ -37,12 +37,12 @@ pub struct ActorBuilder<A: Actor, Q: Queue = Mpsc> {
     set: Arc<Set>,
     parent: Option<Arc<dyn AnyCell>>,
     supervisor: Option<SupervisorId>,
-    factory: Box<dyn FnMut() -> A + Send>,
+    maker: Box<dyn Maker<A>>,
     name: Option<Arc<str>>,
     capacity: usize,
     when_full: WhenFull,
     /// `None` if it is not restarted.
-    restart: Option<Box<Restart>>,
+    restart: Option<Arc<Restart>>,
     keeps: bool,
     /// Another executor than that of the set.
     executor: Option<Arc<dyn Executor>>,
@@ -59,11 +59,11 @@ impl<A: Actor> ActorBuilder<A> {
             set: set.clone(),
             parent,
             supervisor: None,
-            factory: Box::new(factory),
+            maker: Box::new(factory),
             name: None,
             capacity: CAPACITY,
             when_full: WhenFull::default(),
-            restart: Some(Box::default()),
+            restart: Some(Arc::default()),
             keeps: false,
             executor: None,
             queue: PhantomData,
@@ -100,7 +100,7 @@ impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
             set,
             parent,
             supervisor,
-            factory,
+            maker,
             name,
             capacity,
             when_full,
@@ -114,7 +114,7 @@ impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
             set,
             parent,
             supervisor,
-            factory,
+            maker,
             name,
             capacity,
             when_full,
@@ -140,7 +140,7 @@ impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
 
     /// When it is restarted after failures. The default is that of services.
     pub fn restart(mut self, restart: Restart) -> Self {
-        self.restart = Some(Box::new(restart));
+        self.restart = Some(Arc::new(restart));
         self
     }
 
@@ -166,7 +166,7 @@ impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
             set,
             parent,
             supervisor,
-            factory,
+            maker,
             name,
             capacity,
             when_full,
@@ -198,20 +198,28 @@ impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
         if let Some(parent) = parent {
             cell.core.watch(Watcher { cell: parent, relation: Relation::Parent });
         }
-        let life = ActorLife::new(cell, receiver, factory, restart, member);
-        let is_send = A::is_send();
-        let spawned = if is_send {
-            match A::launch(life).into_send() {
-                Some(task) => executor.spawn(task),
-                None => unreachable!("the macro says that it is `Send`"),
-            }
-        } else {
-            executor.spawn_local(Box::new(move || A::launch(life).into_local()))
-        };
-        // If it was refused, the life was dropped, and with it the actor has ended.
-        spawned.map_err(|error| SpawnActorError::Executor { actor: A::NAME, error })?;
+        let life = ActorLife::new(cell, receiver, maker, restart, member);
+        launch(&**executor, life)?;
         Ok(reference)
     }
+}
+
+/// Spawns the task of an actor. If it is refused, the life is dropped, and with it the actor has
+/// ended.
+pub(super) fn launch<A: Actor, Q: Queue>(
+    executor: &dyn Executor,
+    life: ActorLife<A, Q>,
+) -> Result<(), SpawnActorError> {
+    let is_send = A::is_send();
+    let spawned = if is_send {
+        match A::launch(life).into_send() {
+            Some(task) => executor.spawn(task),
+            None => unreachable!("the macro says that it is `Send`"),
+        }
+    } else {
+        executor.spawn_local(Box::new(move || A::launch(life).into_local()))
+    };
+    spawned.map_err(|error| SpawnActorError::Executor { actor: A::NAME, error })
 }
 
 impl<A: Actor, Q: Queue> fmt::Debug for ActorBuilder<A, Q> {

@@ -3,12 +3,13 @@
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 
 use event_listener::Event;
 use mycelium_core::channel::{Queue, QueueSender};
+use mycelium_core::ring::PushError;
 
 use super::Actor;
 use super::actors::Set;
@@ -26,6 +27,9 @@ pub enum ActorEnd {
     Stopped,
     /// All references to it were dropped, and it has handled what its mailbox held.
     Unreferenced,
+    /// It was an actor of a key, and was idle or [told to make room](super::Keyed::passivate): it
+    /// has handled what its mailbox held. The next use of the key makes another one.
+    Passivated,
     /// It was abandoned: it had not ended by the deadline of a shutdown.
     Abandoned,
     /// It failed, and is not restarted any more.
@@ -50,6 +54,7 @@ impl fmt::Display for ActorEnd {
         match self {
             ActorEnd::Stopped => f.write_str("it was stopped"),
             ActorEnd::Unreferenced => f.write_str("nobody referred to it any more"),
+            ActorEnd::Passivated => f.write_str("it was passivated"),
             ActorEnd::Abandoned => f.write_str("it had not ended by the deadline"),
             ActorEnd::Failed { error } => write!(f, "it failed: {error}"),
             ActorEnd::Unreachable => f.write_str("its node cannot be reached"),
@@ -73,8 +78,12 @@ const STOP: u32 = 1;
 const DRAIN: u32 = 2;
 const EVENTS: u32 = 4;
 const KILL: u32 = 8;
+/// No message has come for a while: the task may passivate the actor.
+const IDLE: u32 = 128;
+/// The actor is passivated: as after `DRAIN`, but it ends otherwise.
+const PASSIVATE: u32 = 256;
 /// Those above, for the task.
-const ACTIONS: u32 = STOP | DRAIN | EVENTS | KILL;
+const ACTIONS: u32 = STOP | DRAIN | EVENTS | KILL | IDLE | PASSIVATE;
 /// Nobody takes requests from the mailbox any more.
 const UNREAD: u32 = 16;
 /// The set of actors shuts down.
@@ -102,6 +111,8 @@ pub(super) enum Control {
     Drain,
     /// See what has happened.
     Events,
+    /// Be passivated, unless there is something to do.
+    Idle,
 }
 
 /// The part of an actor's cell that does not depend on its type.
@@ -116,6 +127,8 @@ pub(crate) struct Core {
     /// Its place among those that live.
     pub(super) place: AtomicUsize,
     control: AtomicU32,
+    /// For how many ticks of the clock of its keyed actors it has handled nothing.
+    quiet: AtomicU8,
     /// That of the task. It stays after a wake, so the task sets it when it has another one only.
     waker: Mutex<Option<Waker>>,
     /// Strong references.
@@ -194,6 +207,7 @@ impl Core {
             when_full,
             place: AtomicUsize::new(usize::MAX),
             control: AtomicU32::new(0),
+            quiet: AtomicU8::new(0),
             waker: Mutex::default(),
             refs: AtomicUsize::new(1),
             asks: AtomicU64::new(0),
@@ -219,6 +233,44 @@ impl Core {
     /// It ends after what is in its mailbox.
     pub(super) fn drain(&self) {
         self.request(DRAIN);
+    }
+
+    /// It ends after what is in its mailbox, and another one may take its place.
+    pub(super) fn passivate(&self) {
+        self.request(PASSIVATE);
+    }
+
+    /// Nothing has come for a while: it may be passivated.
+    pub(super) fn suggest_passivation(&self) {
+        self.request(IDLE);
+    }
+
+    /// The answer of the task to a suggestion.
+    pub(super) fn decide_passivation(&self, agrees: bool) {
+        if agrees {
+            self.control.fetch_or(PASSIVATE, Ordering::Relaxed);
+        }
+        self.control.fetch_and(!IDLE, Ordering::Relaxed);
+        self.set_active();
+    }
+
+    /// It has handled messages since the last tick of the clock.
+    #[inline]
+    pub(super) fn set_active(&self) {
+        if self.quiet.load(Ordering::Relaxed) != 0 {
+            self.quiet.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// A tick of the clock. Returns whether this is the first one after which it has handled
+    /// nothing for `ticks` of them.
+    pub(super) fn tick(&self, ticks: u8) -> bool {
+        let quiet = self.quiet.load(Ordering::Relaxed);
+        let next = quiet.saturating_add(1);
+        // If it fails, the actor has become active at this moment.
+        let counted =
+            self.quiet.compare_exchange(quiet, next, Ordering::Relaxed, Ordering::Relaxed);
+        counted == Ok(ticks)
     }
 
     /// It is dropped at its next poll.
@@ -259,8 +311,10 @@ impl Core {
             Control::Stop
         } else if bits & EVENTS != 0 {
             Control::Events
-        } else {
+        } else if bits & (DRAIN | PASSIVATE) != 0 {
             Control::Drain
+        } else {
+            Control::Idle
         }
     }
 
@@ -271,7 +325,19 @@ impl Core {
 
     /// Whether it will end, so that a wait of its own should end.
     pub(super) fn is_stopping(&self) -> bool {
-        self.control.load(Ordering::Relaxed) & (STOP | DRAIN | KILL) != 0
+        self.control.load(Ordering::Relaxed) & (STOP | DRAIN | KILL | PASSIVATE) != 0
+    }
+
+    /// How a run ends that did not fail.
+    pub(super) fn end_of_run(&self) -> ActorEnd {
+        let bits = self.control.load(Ordering::Relaxed);
+        if bits & (STOP | DRAIN | KILL) != 0 {
+            ActorEnd::Stopped
+        } else if bits & PASSIVATE != 0 {
+            ActorEnd::Passivated
+        } else {
+            ActorEnd::Unreferenced
+        }
     }
 
     /// A change of the control word wakes the task by this waker. The task looks at the word again
@@ -440,6 +506,20 @@ impl<A: Actor, Q: Queue> Cell<A, Q> {
                 .take()
                 .ok_or_else(|| FindActorError::OneSender { name: name(), queue: Q::NAME }),
         }
+    }
+
+    /// Sends to the mailbox by the sender of the cell.
+    #[inline]
+    pub(super) fn try_send(&self, mail: A::Mail) -> Result<(), PushError<A::Mail>> {
+        match &mut *self.master() {
+            Some(sender) => sender.try_send(mail),
+            None => Err(PushError::Closed(mail)),
+        }
+    }
+
+    /// Whether the mailbox refuses messages.
+    pub(super) fn is_closed(&self) -> bool {
+        self.master().as_ref().is_none_or(QueueSender::is_closed)
     }
 
     /// A reference is gone: its mailbox closes with the last one.

@@ -74,6 +74,14 @@ pub enum SpawnActorError {
         /// The reason.
         error: CapacityError,
     },
+    /// As many keyed actors live as are allowed.
+    #[error("actor `{actor}` was not spawned: {limit} of them live, and no more are allowed")]
+    Limit {
+        /// Its type.
+        actor: &'static str,
+        /// The most that live at once.
+        limit: usize,
+    },
     /// The executor refused the task: an actor that is not `Send` needs an executor that runs local
     /// tasks, and is spawned on its thread.
     #[error("actor `{actor}` was not spawned: {error}")]

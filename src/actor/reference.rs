@@ -12,11 +12,11 @@ use mycelium_core::wait::WaitStrategy;
 use mycelium_transports::counters::{ActorValue, RequesterValue};
 
 use super::builder::WhenFull;
-use super::cell::{ActorEnd, AnyCell, Cell};
+use super::cell::{ActorEnd, AnyCell, Cell, Core};
 use super::error::{FindActorError, TellError};
 use super::mail::Ask;
 use super::{Actor, Handles, Replies};
-use crate::request::{Origin, PendingReply, Progress, Queued, RequestError, closed};
+use crate::request::{Origin, PendingReply, Progress, Queued, RequestError, Sent, closed};
 
 /// Refers to an actor, and sends to its mailbox. The actor ends when all references are gone and
 /// its mailbox is empty, unless it was spawned with [`keep`](super::ActorBuilder::keep).
@@ -88,23 +88,7 @@ impl<A: Actor, Q: Queue> ActorRef<A, Q> {
                 Ok(())
             }
             Err(PushError::Closed(mail)) => Err(TellError::Gone(A::unwrap(mail))),
-            Err(PushError::Full(mail)) => self.full(A::unwrap(mail)),
-        }
-    }
-
-    /// The mailbox had no room.
-    #[cold]
-    fn full<M>(&self, message: M) -> Result<(), TellError<M>> {
-        match self.cell.core.when_full {
-            WhenFull::Wait => Err(TellError::Full(message)),
-            WhenFull::Refuse => {
-                self.cell.core.kind.count(ActorValue::Refused);
-                Err(TellError::Full(message))
-            }
-            WhenFull::DropNewest => {
-                self.cell.core.kind.count(ActorValue::Refused);
-                Ok(())
-            }
+            Err(PushError::Full(mail)) => full(&self.cell.core, A::unwrap(mail)),
         }
     }
 
@@ -140,9 +124,9 @@ impl<A: Actor, Q: Queue> ActorRef<A, Q> {
                 Progress::Ended(closed(&origin.mailbox))
             }
             Err(PushError::Full(mail)) => match self.sender.try_clone().filter(|_| self.waits()) {
-                Some(mut sender) => {
-                    Progress::Full(Box::pin(async move { sender.send(mail).await.is_ok() }))
-                }
+                Some(mut sender) => Progress::Full(Box::pin(async move {
+                    Sent::by_one(sender.send(mail).await.is_ok())
+                })),
                 None => {
                     core.kind.count(ActorValue::Refused);
                     Progress::Ended(RequestError::Refused(request))
@@ -216,6 +200,22 @@ impl<A: Actor, Q: Queue> Drop for ActorRef<A, Q> {
             self.cell.count_unseen(self.sent);
         }
         self.cell.end_refer();
+    }
+}
+
+/// The mailbox had no room.
+#[cold]
+pub(super) fn full<M>(core: &Core, message: M) -> Result<(), TellError<M>> {
+    match core.when_full {
+        WhenFull::Wait => Err(TellError::Full(message)),
+        WhenFull::Refuse => {
+            core.kind.count(ActorValue::Refused);
+            Err(TellError::Full(message))
+        }
+        WhenFull::DropNewest => {
+            core.kind.count(ActorValue::Refused);
+            Ok(())
+        }
     }
 }
 

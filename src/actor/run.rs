@@ -15,7 +15,7 @@ use mycelium_core::channel::{Queue, QueueReceiver};
 use mycelium_core::ring::PopError;
 use mycelium_transports::counters::ActorValue;
 
-use super::cell::{ActorEnd, Cell, Control, ControlEvent, Core, Gone};
+use super::cell::{ActorEnd, AnyCell, Cell, Control, ControlEvent, Core, Gone};
 use super::context::{ActorContext, exclusive};
 use super::mail::{DeadMail, Mail};
 use super::{Actor, OnError};
@@ -27,14 +27,35 @@ use crate::supervision::text_and_place;
 /// After this many messages the task lets others run.
 const BUDGET: u32 = 64;
 
+/// Makes the instances of an actor: a factory, for most.
+pub(super) trait Maker<A>: Send {
+    fn make(&mut self) -> A;
+
+    /// The actor that must end before this one begins.
+    fn predecessor(&mut self) -> Option<Arc<dyn AnyCell>> {
+        None
+    }
+
+    /// The actor has ended; the others do not know it yet.
+    fn ended(&self, core: &Core) {
+        let _ = core;
+    }
+}
+
+impl<A, F: FnMut() -> A + Send> Maker<A> for F {
+    fn make(&mut self) -> A {
+        self()
+    }
+}
+
 /// What the task of an actor has, from its spawn to its end.
 pub struct ActorLife<A: Actor, Q: Queue> {
     pub(super) cell: Arc<Cell<A, Q>>,
     pub(super) receiver: Q::Receiver<A::Mail>,
-    pub(super) factory: Box<dyn FnMut() -> A + Send>,
+    pub(super) maker: Box<dyn Maker<A>>,
     pub(super) context: ActorContext<A>,
     /// `None` if it is not restarted.
-    pub(super) restart: Option<Box<Restart>>,
+    pub(super) restart: Option<Arc<Restart>>,
     /// If it has a supervisor, until it runs.
     member: Option<Box<Member>>,
     is_supervised: bool,
@@ -107,15 +128,15 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     pub(super) fn new(
         cell: Arc<Cell<A, Q>>,
         receiver: Q::Receiver<A::Mail>,
-        factory: Box<dyn FnMut() -> A + Send>,
-        restart: Option<Box<Restart>>,
+        maker: Box<dyn Maker<A>>,
+        restart: Option<Arc<Restart>>,
         member: Option<Box<Member>>,
     ) -> ActorLife<A, Q> {
         let context = ActorContext::new(cell.clone());
         ActorLife {
             cell,
             receiver,
-            factory,
+            maker,
             context,
             restart,
             is_supervised: member.is_some(),
@@ -129,6 +150,9 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     async fn live(&mut self) -> ActorEnd {
         if let Some(member) = self.member.take() {
             return Box::pin(self.live_supervised(member)).await;
+        }
+        if let Some(before) = self.maker.predecessor() {
+            Box::pin(async move { before.core().ended().await }).await;
         }
         let mut failures = None;
         let mut instance = None;
@@ -214,7 +238,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
                 // Messages in the mailbox are handled before the end, without a pause.
                 Control::Drain => return Poll::Ready(ControlFlow::Continue(())),
                 // The next run sees them.
-                Control::Events | Control::Nothing => {}
+                Control::Events | Control::Idle | Control::Nothing => {}
             }
             sleep.as_mut().poll(context).map(ControlFlow::Continue)
         })
@@ -225,7 +249,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     pub(super) async fn attempt(&mut self, instance: &mut Option<A>) -> Result<ActorEnd, Failure> {
         let made = match instance.take() {
             Some(actor) => Ok(actor),
-            None => catch_unwind(AssertUnwindSafe(&mut self.factory)),
+            None => catch_unwind(AssertUnwindSafe(|| self.maker.make())),
         };
         let ran = match made {
             Ok(mut actor) => {
@@ -288,10 +312,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         self.flush();
         self.stop_children().await;
         Box::pin(self.call_stopped(actor)).await;
-        Ok(match self.core().is_stopping() {
-            true => ActorEnd::Stopped,
-            false => ActorEnd::Unreferenced,
-        })
+        Ok(self.core().end_of_run())
     }
 
     /// Handles what has happened beside the mailbox. `Err` if the actor fails by it.
@@ -334,10 +355,12 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
                 return Poll::Pending;
             }
             Control::Drain => self.refuse(),
+            Control::Idle => self.passivate(),
         }
         let context = &mut self.context;
         if context.since_yield >= BUDGET {
             context.since_yield = 0;
+            self.cell.core.set_active();
             context.flush();
             task.waker().wake_by_ref();
             return Poll::Pending;
@@ -370,9 +393,31 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         {
             return Poll::Ready(Next::Message(mail));
         }
+        // One is this poll itself.
+        if self.context.since_yield > 1 {
+            self.core().set_active();
+        }
         self.context.since_yield = 0;
         self.context.flush();
         Poll::Pending
+    }
+
+    /// It is idle, as others see it. If it has nothing to do, it refuses further messages.
+    #[cold]
+    fn passivate(&mut self) {
+        let context = &mut self.context;
+        let has_timers = match &mut context.timers {
+            Some(timers) => !exclusive(timers).is_empty(),
+            None => false,
+        };
+        let is_idle = context.since_yield == 0
+            && context.children.is_empty()
+            && !has_timers
+            && self.receiver.is_empty();
+        self.core().decide_passivation(is_idle);
+        if is_idle {
+            self.refuse();
+        }
     }
 
     /// It handles what is in its mailbox, and ends.
@@ -454,6 +499,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             self.cell.count_unseen(self.context.taken - timers);
         }
         self.has_ended = true;
+        self.maker.ended(self.core());
         self.core().set.remove(self.core(), end);
     }
 

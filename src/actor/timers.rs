@@ -61,6 +61,10 @@ impl<M> Timers<M> {
         self.add(now.saturating_add(period), Message::Every(period, message))
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// How many messages they have told.
     pub(super) fn told(&self) -> u64 {
         self.told

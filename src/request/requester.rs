@@ -127,7 +127,9 @@ impl<Q: Request> Requester<Q> {
             }
             Err(PushError::Full(queued)) => {
                 let mut sender = self.sender.clone();
-                Progress::Full(Box::pin(async move { sender.send(queued).await.is_ok() }))
+                Progress::Full(Box::pin(
+                    async move { Sent::by_one(sender.send(queued).await.is_ok()) },
+                ))
             }
             Err(PushError::Closed(queued)) => {
                 queued.withdraw();
@@ -197,15 +199,30 @@ pub struct PendingReply<Q: Request> {
 }
 
 pub(crate) enum Progress<Q: Request> {
-    /// The mailbox was full. The future sends the request when there is room, and returns false if
-    /// nobody will take it. If it is dropped, the request is not sent.
-    Full(SendFuture<bool>),
+    /// The mailbox was full. The future sends the request when there is room. If it is dropped,
+    /// the request is not sent.
+    Full(SendFuture<Sent<Q>>),
     /// The request was sent.
     Waiting,
     /// It was not.
     Ended(RequestError<Q>),
     /// The result was returned.
     Done,
+}
+
+/// What became of a request that had to wait for room.
+pub(crate) enum Sent<Q: Request> {
+    Yes,
+    /// Nobody will take it.
+    No,
+    /// It was sent again, to another mailbox.
+    Elsewhere(Box<PendingReply<Q>>),
+}
+
+impl<Q: Request> Sent<Q> {
+    pub(crate) fn by_one(is_sent: bool) -> Sent<Q> {
+        if is_sent { Sent::Yes } else { Sent::No }
+    }
 }
 
 struct Deadline {
@@ -265,9 +282,13 @@ impl<Q: Request> PendingReply<Q> {
         match &mut self.progress {
             Progress::Ended(error) => return Poll::Ready(Err(*error)),
             Progress::Full(sending) => match sending.as_mut().poll(context) {
-                Poll::Ready(true) => self.progress = Progress::Waiting,
-                Poll::Ready(false) => {
+                Poll::Ready(Sent::Yes) => self.progress = Progress::Waiting,
+                Poll::Ready(Sent::No) => {
                     return Poll::Ready(Err(closed(&self.awaiting.owner().origin.mailbox)));
+                }
+                Poll::Ready(Sent::Elsewhere(other)) => {
+                    self.replace_by(*other);
+                    return self.poll_outcome(context);
                 }
                 Poll::Pending => {}
             },
@@ -280,6 +301,16 @@ impl<Q: Request> PendingReply<Q> {
             return Poll::Ready(result);
         }
         self.poll_deadline(context)
+    }
+
+    /// Waits for another request in place of this one, which was not sent. The deadline stays.
+    #[cold]
+    fn replace_by(&mut self, mut other: PendingReply<Q>) {
+        std::mem::swap(&mut self.awaiting, &mut other.awaiting);
+        self.progress = std::mem::replace(&mut other.progress, Progress::Done);
+        if let Some(Deadline { end, .. }) = &self.deadline {
+            self.awaiting.owner().end_at(*end);
+        }
     }
 
     /// The result, if there is one. Otherwise the task is woken when there is.

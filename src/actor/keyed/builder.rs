@@ -1,0 +1,244 @@
+//! Sets how keyed actors are made.
+
+use std::fmt;
+use std::hash::Hash;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mycelium_bundle::Restart;
+use mycelium_core::channel::{Mpsc, Queue};
+use mycelium_executor::Executor;
+
+use super::handle::Keyed;
+use super::idle::clock;
+use super::map::{Map, Plan};
+use crate::actor::Actor;
+use crate::actor::actors::{Actors, Set};
+use crate::actor::builder::WhenFull;
+use crate::actor::error::SpawnActorError;
+
+/// The capacity of a mailbox. There may be very many of them.
+const CAPACITY: usize = 16;
+
+/// Sets how the actors of all keys are made. See [`Actors::keyed`].
+#[must_use = "`build` makes the handle"]
+pub struct KeyedBuilder<K, A: Actor, Q: Queue = Mpsc> {
+    set: Arc<Set>,
+    factory: Box<dyn Fn(&K) -> A + Send + Sync>,
+    capacity: usize,
+    when_full: WhenFull,
+    restart: Option<Restart>,
+    idle: Option<Duration>,
+    executors: Vec<Arc<dyn Executor>>,
+    limit: usize,
+    queue: PhantomData<fn(Q)>,
+}
+
+impl Actors {
+    /// Actors with a key each, such as an entity, a symbol or a session. `factory` makes the actor
+    /// of a key, on the executor of the actor: on the first use of the key, after a panic, and on
+    /// the next use after the actor has ended.
+    ///
+    /// ```
+    /// use std::collections::HashMap;
+    /// use std::time::Duration;
+    ///
+    /// use mycelium::{ActorContext, ActorEnd, Actors, Kept, Result, actor};
+    ///
+    /// struct Session {
+    ///     user: String,
+    ///     words: u64,
+    ///     store: Kept<HashMap<String, u64>>,
+    /// }
+    ///
+    /// #[actor]
+    /// impl Session {
+    ///     #[tell]
+    ///     fn say(&mut self, text: &'static str) {
+    ///         self.words += text.split(' ').count() as u64;
+    ///     }
+    ///
+    ///     /// At the end, also when it is passivated: the place to save the state.
+    ///     async fn stopped(&mut self) {
+    ///         self.store.commit(|store| store.insert(self.user.clone(), self.words));
+    ///     }
+    /// }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let actors = Actors::on(mycelium_tokio::Tokio::current()?);
+    /// let store = Kept::<HashMap<String, u64>>::default();
+    /// let saved = store.clone();
+    /// // The factory is the place to load it.
+    /// let make = move |user: &String| Session {
+    ///     user: user.clone(),
+    ///     words: saved.read(|saved| saved.get(user).copied().unwrap_or(0)),
+    ///     store: saved.clone(),
+    /// };
+    /// let sessions = actors.keyed(make).idle(Duration::from_secs(60)).limit(100_000).build()?;
+    ///
+    /// let alice = "alice".to_owned();
+    /// sessions.tell(&alice, "good morning").await?;
+    /// let ended = sessions.get(&alice)?.ended();
+    /// // Not after a minute, but now.
+    /// sessions.passivate(&alice);
+    /// assert_eq!(ended.await, ActorEnd::Passivated);
+    /// // Another actor, with the state of the first one.
+    /// sessions.tell(&alice, "hello again my friend").await?;
+    /// actors.shutdown(Duration::from_secs(1)).await;
+    /// assert_eq!(store.read(|store| store["alice"]), 6);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn keyed<K, A>(
+        &self,
+        factory: impl Fn(&K) -> A + Send + Sync + 'static,
+    ) -> KeyedBuilder<K, A>
+    where
+        K: Hash + Eq + Clone + Send + Sync + 'static,
+        A: Actor,
+    {
+        KeyedBuilder {
+            set: self.set().clone(),
+            factory: Box::new(factory),
+            capacity: CAPACITY,
+            when_full: WhenFull::default(),
+            restart: Some(Restart::default()),
+            idle: None,
+            executors: Vec::new(),
+            limit: usize::MAX,
+            queue: PhantomData,
+        }
+    }
+}
+
+impl<K, A, Q> KeyedBuilder<K, A, Q>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    A: Actor,
+    Q: Queue,
+{
+    /// How many messages each mailbox has room for: a power of two from 2 on. The default is 16.
+    pub fn capacity(mut self, capacity: usize) -> Self {
+        self.capacity = capacity;
+        self
+    }
+
+    /// What happens to a message if the mailbox is full. The default is to wait.
+    pub fn when_full(mut self, when_full: WhenFull) -> Self {
+        self.when_full = when_full;
+        self
+    }
+
+    /// When an actor is restarted after failures. The default is that of services.
+    pub fn restart(mut self, restart: Restart) -> Self {
+        self.restart = Some(restart);
+        self
+    }
+
+    /// An actor is not restarted: its first failure ends it. The next use of its key makes another.
+    pub fn temporary(mut self) -> Self {
+        self.restart = None;
+        self
+    }
+
+    /// The queue of the mailboxes: [`Mpsc`] (the default), [`Mpmc`](mycelium_core::channel::Mpmc),
+    /// or your own [`Queue`] that several senders may share. Another one does not compile:
+    ///
+    /// ```compile_fail
+    /// use mycelium::Actors;
+    /// use mycelium::channel::Spsc;
+    /// # struct Player;
+    /// # #[mycelium::actor]
+    /// # impl Player { #[tell] fn walk(&mut self, steps: u64) {} }
+    /// # fn players(actors: &Actors) {
+    /// let players = actors.keyed(|_: &u64| Player).queue::<Spsc>();
+    /// # }
+    /// ```
+    pub fn queue<R: Queue>(self) -> KeyedBuilder<K, A, R> {
+        const { assert!(R::SHARED, "all who tell a keyed actor share the queue of its mailbox") };
+        let KeyedBuilder {
+            set,
+            factory,
+            capacity,
+            when_full,
+            restart,
+            idle,
+            executors,
+            limit,
+            queue: _,
+        } = self;
+        let queue = PhantomData;
+        KeyedBuilder { set, factory, capacity, when_full, restart, idle, executors, limit, queue }
+    }
+
+    /// An actor is passivated after this time without a message, at most a quarter of it later. By
+    /// default none is. An actor that has a timer or children is not idle.
+    pub fn idle(mut self, idle: Duration) -> Self {
+        self.idle = Some(idle);
+        self
+    }
+
+    /// The tasks of the actors run on these executors, for example one that is pinned to each core.
+    /// A hash of the key chooses, so the actors of a key always run on the same one; it is the same
+    /// in each run of the program. Without this they run on that of the other actors. Time is that
+    /// of the other actors.
+    ///
+    /// On executors of several threads the actors must be `Send`: one that is not can only be
+    /// spawned on its thread.
+    pub fn placed_on(mut self, executors: impl IntoIterator<Item = Arc<dyn Executor>>) -> Self {
+        self.executors = executors.into_iter().collect();
+        self
+    }
+
+    /// The most actors that live at once. Beyond it the first use of a further key is an error:
+    /// [`SpawnActorError::Limit`].
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Makes the handle. No actor lives yet.
+    ///
+    /// # Errors
+    /// [`SpawnActorError`]: an invalid capacity, or an executor that has ended.
+    pub fn build(self) -> Result<Keyed<K, A, Q>, SpawnActorError> {
+        let KeyedBuilder { set, factory, capacity, when_full, restart, executors, limit, .. } =
+            self;
+        Q::bounded::<A::Mail>(capacity)
+            .map_err(|error| SpawnActorError::Capacity { actor: A::NAME, error })?;
+        let executors = match executors.is_empty() {
+            true => vec![set.executor.clone()],
+            false => executors,
+        };
+        let map = Arc::new(Map::new(Plan {
+            kind: set.kind::<A>(),
+            factory,
+            capacity,
+            when_full,
+            restart: restart.map(Arc::new),
+            executors: executors.into(),
+            limit,
+            set,
+        }));
+        if let Some(idle) = self.idle {
+            let spawned = map.plan.set.executor.spawn(clock(&map, idle));
+            spawned.map_err(|error| SpawnActorError::Executor { actor: A::NAME, error })?;
+        }
+        Ok(Keyed::new(map))
+    }
+}
+
+impl<K, A: Actor, Q: Queue> fmt::Debug for KeyedBuilder<K, A, Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let KeyedBuilder { capacity, when_full, idle, limit, .. } = self;
+        f.debug_struct("KeyedBuilder")
+            .field("actor", &A::NAME)
+            .field("capacity", capacity)
+            .field("when_full", when_full)
+            .field("idle", idle)
+            .field("limit", limit)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,51 @@
+//! Why a message was not told to the actor of a key.
+
+use std::fmt;
+
+use crate::actor::error::SpawnActorError;
+
+/// Why a message was not told to the actor of a key. It comes back with the error.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyedTellError<M> {
+    /// The mailbox of the actor is full.
+    Full(M),
+    /// No actor of the key lives, and none was spawned.
+    NotSpawned {
+        /// The message.
+        message: M,
+        /// The reason.
+        error: SpawnActorError,
+    },
+}
+
+impl<M> KeyedTellError<M> {
+    /// The message.
+    pub fn into_message(self) -> M {
+        match self {
+            KeyedTellError::Full(message) | KeyedTellError::NotSpawned { message, .. } => message,
+        }
+    }
+}
+
+impl<M> fmt::Display for KeyedTellError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KeyedTellError::Full(_) => {
+                f.write_str("the message was not told: the mailbox of the actor is full")
+            }
+            KeyedTellError::NotSpawned { error, .. } => {
+                write!(f, "the message was not told: {error}")
+            }
+        }
+    }
+}
+
+/// As `Display`: `main` and `unwrap` print this.
+impl<M> fmt::Debug for KeyedTellError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl<M> std::error::Error for KeyedTellError<M> {}

@@ -1,0 +1,349 @@
+//! The handle of keyed actors: it tells and asks by key.
+
+use std::fmt;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use mycelium_core::Request;
+use mycelium_core::channel::{Mpsc, Queue, QueueSender, SendError};
+use mycelium_core::ring::PushError;
+use mycelium_core::wait::WaitStrategy;
+use mycelium_transports::counters::{ActorValue, RequesterValue};
+
+use super::error::KeyedTellError;
+use super::map::Map;
+use crate::actor::builder::WhenFull;
+use crate::actor::cell::Cell;
+use crate::actor::error::{SpawnActorError, TellError};
+use crate::actor::mail::Ask;
+use crate::actor::reference::{ActorRef, full};
+use crate::actor::{Actor, Handles, Replies};
+use crate::request::{Origin, PendingReply, Progress, Queued, RequestError, Sent};
+
+/// The actors of a type, one for each key: [`Actors::keyed`](crate::Actors::keyed).
+///
+/// The actor of a key is made when the key is first used. If it is idle for the time of
+/// [`idle`](super::KeyedBuilder::idle), or is [passivated](Keyed::passivate), it handles what its
+/// mailbox holds, its `stopped` runs, and it ends as
+/// [`Passivated`](crate::ActorEnd::Passivated). The next use of the key makes another one, which
+/// begins when the one before it has ended: two actors of a key never run at the same time.
+///
+/// A handle is cheap to clone. Its calls take `&self`, so one handle may be shared. When the last
+/// handle is dropped, each actor ends as one whose [references](ActorRef) are gone.
+///
+/// **Order.** What one task tells and asks the same key by one handle, one after the other, is
+/// handled in this order, also if the actor is passivated in between.
+///
+/// ```
+/// use mycelium::{Actors, Result, actor};
+///
+/// struct Player {
+///     id: u64,
+///     steps: u64,
+/// }
+///
+/// #[actor]
+/// impl Player {
+///     #[tell]
+///     fn walk(&mut self, steps: u64) {
+///         self.steps += steps;
+///         println!("player {} has walked {} steps", self.id, self.steps);
+///     }
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let actors = Actors::on(mycelium_tokio::Tokio::current()?);
+/// let players = actors.keyed(|id: &u64| Player { id: *id, steps: 0 }).build()?;
+/// players.tell(&7, 3).await?;
+/// players.tell(&8, 1).await?;
+/// players.tell(&7, 4).await?;
+/// assert_eq!(players.count(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Keyed<K, A, Q = Mpsc>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    A: Actor,
+    Q: Queue,
+{
+    map: Arc<Map<K, A, Q>>,
+}
+
+impl<K, A, Q> Keyed<K, A, Q>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    A: Actor,
+    Q: Queue,
+{
+    /// The first handle of a map.
+    pub(super) fn new(map: Arc<Map<K, A, Q>>) -> Keyed<K, A, Q> {
+        Keyed { map }
+    }
+
+    /// Tells the actor of a key a message, and makes the actor if none lives: the message is in the
+    /// mailbox when this returns `Ok`. If the mailbox is full, this waits for room, or does what
+    /// [`WhenFull`] says. If the actor is being passivated, the message goes to the next one.
+    ///
+    /// If the future is dropped before it completes, the message was not told; the actor may have
+    /// been made. Allocates nothing if the actor lives and its mailbox has room.
+    ///
+    /// # Errors
+    /// [`KeyedTellError`] with the message: the mailbox refuses it, or no actor was made.
+    pub async fn tell<M>(&self, key: &K, message: M) -> Result<(), KeyedTellError<M>>
+    where
+        A: Handles<M>,
+    {
+        let mut mail = <A as Handles<M>>::wrap(message);
+        let mut closed = None;
+        loop {
+            let (cell, back) = match self.send(key, mail, closed.take()) {
+                Ok(()) => return Ok(()),
+                Err(Unsent::Full(cell, mail)) if self.waits() => (cell, mail),
+                Err(unsent) => return unsent.outcome::<M>(),
+            };
+            mail = match cell.sender() {
+                Ok(mut sender) => match sender.send(back).await {
+                    Ok(()) => return Ok(()),
+                    Err(SendError(back)) => back,
+                },
+                // The last handle is gone, or the actor has ended at this moment.
+                Err(_) => back,
+            };
+            closed = Some(cell);
+        }
+    }
+
+    /// Tells the actor of a key a message, if its mailbox has room now; makes the actor if none
+    /// lives.
+    ///
+    /// # Errors
+    /// [`KeyedTellError`] with the message: the mailbox is full, or no actor was made.
+    pub fn try_tell<M>(&self, key: &K, message: M) -> Result<(), KeyedTellError<M>>
+    where
+        A: Handles<M>,
+    {
+        let mail = <A as Handles<M>>::wrap(message);
+        self.send(key, mail, None).or_else(Unsent::outcome::<M>)
+    }
+
+    /// Sends to the actor of a key, or to a new one if that takes nothing any more.
+    #[inline]
+    fn send(
+        &self,
+        key: &K,
+        mut mail: A::Mail,
+        mut closed: Option<Arc<Cell<A, Q>>>,
+    ) -> Result<(), Unsent<A, Q>> {
+        loop {
+            let cell = match self.map.living(key, closed.as_ref()) {
+                Ok(cell) => cell,
+                Err(error) => return Err(Unsent::NotSpawned(mail, error)),
+            };
+            match cell.try_send(mail) {
+                Ok(()) => return Ok(()),
+                Err(PushError::Full(back)) => return Err(Unsent::Full(cell, back)),
+                Err(PushError::Closed(back)) => (mail, closed) = (back, Some(cell)),
+            }
+        }
+    }
+
+    /// Asks the actor of a key, as [`ActorRef::ask`]; makes the actor if none lives. If the actor
+    /// is being passivated, the request goes to the next one.
+    ///
+    /// Allocates for each request: one who asks the same key often takes the [reference](Keyed::get).
+    ///
+    /// # Errors
+    /// [`RequestError`]. If no actor was made: `ShuttingDown` in a shutdown, otherwise `Refused`.
+    pub fn ask<R: Request>(&self, key: &K, request: R) -> PendingReply<R>
+    where
+        A: Replies<R>,
+    {
+        let line = self.map.plan.kind.requester(R::TOPIC, &self.map.plan.set.region);
+        line.count(RequesterValue::Requested);
+        self.ask_another(key, request, None)
+    }
+
+    fn ask_another<R: Request>(
+        &self,
+        key: &K,
+        request: R,
+        mut closed: Option<Arc<Cell<A, Q>>>,
+    ) -> PendingReply<R>
+    where
+        A: Replies<R>,
+    {
+        let plan = &self.map.plan;
+        let origin = |mailbox, name| {
+            let executor = plan.set.executor.clone();
+            let line = plan.kind.requester(R::TOPIC, &plan.set.region);
+            Arc::new(Origin { mailbox, name, executor, line })
+        };
+        loop {
+            // A slot knows the mailbox of its requests.
+            let mut slots = A::Slots::default();
+            let slots = A::slots(&mut slots);
+            let cell = match self.map.living(key, closed.as_ref()) {
+                Ok(cell) => cell,
+                Err(error) => {
+                    let error = match error {
+                        SpawnActorError::ShuttingDown { .. } => RequestError::ShuttingDown,
+                        _ => RequestError::Refused(request),
+                    };
+                    let mailbox = Arc::new(plan.kind.mailbox());
+                    let (awaiting, _) = slots.open(request, || origin(mailbox, A::NAME.into()));
+                    return PendingReply::new(awaiting, Progress::Ended(error), WaitStrategy::Park);
+                }
+            };
+            let core = &cell.core;
+            let (awaiting, replying) = slots.open(request, || origin(core.mailbox(), core.label()));
+            let mail = <A as Replies<R>>::wrap(Ask::new(Queued::new(replying)));
+            let progress = match cell.try_send(mail) {
+                Ok(()) => Progress::Waiting,
+                Err(PushError::Closed(mail)) => {
+                    drop(mail);
+                    closed = Some(cell);
+                    continue;
+                }
+                Err(PushError::Full(mail)) if self.waits() => {
+                    let (keyed, key) = (self.clone(), key.clone());
+                    Progress::Full(Box::pin(async move {
+                        if let Ok(mut sender) = cell.sender()
+                            && sender.send(mail).await.is_ok()
+                        {
+                            return Sent::Yes;
+                        }
+                        let other = keyed.ask_another(&key, request, Some(cell));
+                        Sent::Elsewhere(Box::new(other))
+                    }))
+                }
+                Err(PushError::Full(_)) => {
+                    core.kind.count(ActorValue::Refused);
+                    Progress::Ended(RequestError::Refused(request))
+                }
+            };
+            return PendingReply::new(awaiting, progress, WaitStrategy::Park);
+        }
+    }
+
+    fn waits(&self) -> bool {
+        self.map.plan.when_full == WhenFull::Wait
+    }
+
+    /// A reference to the actor of a key; makes the actor if none lives. The fastest way to tell one
+    /// key many messages. A reference does not keep the actor from being passivated: its calls then
+    /// return `Gone`, and this gives another one.
+    ///
+    /// # Errors
+    /// [`SpawnActorError`], if no actor was made.
+    pub fn get(&self, key: &K) -> Result<ActorRef<A, Q>, SpawnActorError> {
+        let mut closed = None;
+        loop {
+            let cell = self.map.living(key, closed.as_ref())?;
+            if !cell.is_closed()
+                && let Ok(reference) = ActorRef::of(&cell)
+            {
+                return Ok(reference);
+            }
+            closed = Some(cell);
+        }
+    }
+
+    /// A reference to the actor of a key, if it lives.
+    #[must_use]
+    pub fn find(&self, key: &K) -> Option<ActorRef<A, Q>> {
+        let cell = self.map.find(key).filter(|cell| !cell.is_closed())?;
+        ActorRef::of(&cell).ok()
+    }
+
+    /// How many actors live.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.map.count()
+    }
+
+    /// The keys whose actors live, in no order. Takes the locks of the map one after the other, so
+    /// actors may come and go meanwhile.
+    #[must_use]
+    pub fn keys(&self) -> Vec<K> {
+        let mut keys = Vec::with_capacity(self.count());
+        for part in self.map.parts() {
+            self.map.visit(part, |(key, _)| keys.push(key.clone()));
+        }
+        keys
+    }
+
+    /// The actor of a key ends after the current message, as by [`ActorRef::stop`]: the messages in
+    /// its mailbox become [`DeadMail`](crate::DeadMail). Returns whether it lived.
+    pub fn stop(&self, key: &K) -> bool {
+        self.map.find(key).map(|cell| cell.core.stop()).is_some()
+    }
+
+    /// Passivates the actor of a key now: it handles what its mailbox holds, and ends, also with
+    /// timers or children. Nothing that was told is lost. Returns whether it lived.
+    pub fn passivate(&self, key: &K) -> bool {
+        self.map.find(key).map(|cell| cell.core.passivate()).is_some()
+    }
+}
+
+/// A message that was not sent.
+enum Unsent<A: Actor, Q: Queue> {
+    Full(Arc<Cell<A, Q>>, A::Mail),
+    NotSpawned(A::Mail, SpawnActorError),
+}
+
+impl<A: Actor, Q: Queue> Unsent<A, Q> {
+    /// What its sender is told, by the rule for mailboxes that are full.
+    #[cold]
+    fn outcome<M>(self) -> Result<(), KeyedTellError<M>>
+    where
+        A: Handles<M>,
+    {
+        match self {
+            Unsent::Full(cell, mail) => full(&cell.core, A::unwrap(mail))
+                .map_err(|error: TellError<M>| KeyedTellError::Full(error.into_message())),
+            Unsent::NotSpawned(mail, error) => {
+                Err(KeyedTellError::NotSpawned { message: A::unwrap(mail), error })
+            }
+        }
+    }
+}
+
+impl<K, A, Q> Clone for Keyed<K, A, Q>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    A: Actor,
+    Q: Queue,
+{
+    fn clone(&self) -> Keyed<K, A, Q> {
+        self.map.handles.fetch_add(1, Ordering::Relaxed);
+        Keyed { map: self.map.clone() }
+    }
+}
+
+impl<K, A, Q> Drop for Keyed<K, A, Q>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    A: Actor,
+    Q: Queue,
+{
+    fn drop(&mut self) {
+        // What the other handles did comes before the end.
+        if self.map.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.map.release();
+        }
+    }
+}
+
+impl<K, A, Q> fmt::Debug for Keyed<K, A, Q>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    A: Actor,
+    Q: Queue,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Keyed({} of {})", self.count(), A::NAME)
+    }
+}

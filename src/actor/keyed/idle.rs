@@ -1,0 +1,72 @@
+//! The clock by which idle actors are passivated: one task and one timer for all keys.
+//!
+//! Each actor has a number of ticks in which it has handled nothing. The clock adds one to it, and
+//! the task of the actor sets it to zero, once for each time that it has handled messages and waits
+//! for further ones. So a message costs nothing, and an actor that is idle needs no timer.
+
+use std::hash::Hash;
+use std::pin::pin;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use mycelium_core::channel::Queue;
+use mycelium_executor::{Executor, SendFuture, yield_now};
+
+use super::map::Map;
+use crate::actor::Actor;
+
+/// So many ticks are the time after which an actor is idle.
+const TICKS: u8 = 4;
+
+/// The shortest tick.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// The task of the clock. It ends with the last handle.
+pub(super) fn clock<K, A, Q>(map: &Arc<Map<K, A, Q>>, idle: Duration) -> SendFuture<()>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    A: Actor,
+    Q: Queue,
+{
+    let (executor, is_released) = (map.plan.set.executor.clone(), map.is_released.clone());
+    let (map, tick) = (Arc::downgrade(map), (idle / u32::from(TICKS)).max(SHORTEST));
+    Box::pin(async move {
+        let mut next = executor.now();
+        loop {
+            // Ticks that the machine was too slow for are left out.
+            next = next.max(executor.now()).saturating_add(tick);
+            let sleep = executor.sleep_until(next);
+            if let Either::Left(_) = select(pin!(is_released.wait()), sleep).await {
+                return;
+            }
+            if !pass(&map).await {
+                return;
+            }
+        }
+    })
+}
+
+/// One tick. Returns whether there may be further ones.
+async fn pass<K, A, Q>(map: &Weak<Map<K, A, Q>>) -> bool
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    A: Actor,
+    Q: Queue,
+{
+    let mut idle = Vec::new();
+    let parts = map.upgrade().map(|map| map.parts()).unwrap_or_default();
+    for part in parts {
+        let Some(map) = map.upgrade() else { return false };
+        map.visit(part, |(_, cell)| {
+            if cell.core.tick(TICKS) {
+                idle.push(cell.clone());
+            }
+        });
+        // Not under the lock: each one is woken.
+        idle.drain(..).for_each(|cell| cell.core.suggest_passivation());
+        drop(map);
+        yield_now().await;
+    }
+    map.upgrade().is_some_and(|map| !map.plan.set.is_closing())
+}

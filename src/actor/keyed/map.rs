@@ -1,0 +1,229 @@
+//! The actors that live, by key.
+//!
+//! The map is a number of shards, each with a lock of its own. A lock is held to look a key up, or
+//! to put a new actor there; sending, wake-ups and the start of a task come after it.
+//!
+//! **One at a time.** An actor of a key ends in three steps: its mailbox refuses messages, its
+//! instance is dropped, it leaves the map. Whoever finds a closed mailbox in between puts a
+//! *successor* in its place at once. The mailbox of the successor takes messages from then on; its
+//! task first waits for the end of its predecessor. So nobody has to wait to send, and no two
+//! actors of a key run at a time.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mycelium_bundle::Restart;
+use mycelium_core::channel::Queue;
+use mycelium_executor::Executor;
+
+use crate::actor::Actor;
+use crate::actor::actors::Set;
+use crate::actor::builder::{WhenFull, launch};
+use crate::actor::cell::{AnyCell, Cell, Core};
+use crate::actor::error::SpawnActorError;
+use crate::actor::kind::ActorKind;
+use crate::actor::run::{ActorLife, Maker};
+use crate::latch::Latch;
+
+/// The parts of the map, each with a lock.
+const SHARDS: usize = 64;
+
+type Living<K, A, Q> = HashMap<K, Arc<Cell<A, Q>>>;
+
+/// How the actors of all keys are made.
+pub(super) struct Plan<K, A> {
+    pub(super) set: Arc<Set>,
+    pub(super) kind: Arc<ActorKind>,
+    pub(super) factory: Box<dyn Fn(&K) -> A + Send + Sync>,
+    pub(super) capacity: usize,
+    pub(super) when_full: WhenFull,
+    /// `None` if they are not restarted.
+    pub(super) restart: Option<Arc<Restart>>,
+    /// At least one.
+    pub(super) executors: Box<[Arc<dyn Executor>]>,
+    /// The most that live at once.
+    pub(super) limit: usize,
+}
+
+/// The actors of all keys. An entry has one strong reference to its actor.
+pub(super) struct Map<K, A: Actor, Q: Queue> {
+    pub(super) plan: Plan<K, A>,
+    shards: Box<[Mutex<Living<K, A, Q>>]>,
+    /// How many entries there are.
+    count: AtomicUsize,
+    /// The handles that users have.
+    pub(super) handles: AtomicUsize,
+    /// The last handle is gone.
+    pub(super) is_released: Arc<Latch>,
+}
+
+impl<K, A, Q> Map<K, A, Q>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    A: Actor,
+    Q: Queue,
+{
+    /// An empty map, with one handle.
+    pub(super) fn new(plan: Plan<K, A>) -> Map<K, A, Q> {
+        Map {
+            plan,
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            count: AtomicUsize::new(0),
+            handles: AtomicUsize::new(1),
+            is_released: Arc::default(),
+        }
+    }
+
+    /// How many actors live, or are about to.
+    pub(super) fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// The actor of a key, if it lives.
+    pub(super) fn find(&self, key: &K) -> Option<Arc<Cell<A, Q>>> {
+        self.shard(hash_of(key)).get(key).cloned()
+    }
+
+    /// The actor of a key. It is made if there is none, or if it is `closed`, whose mailbox takes
+    /// nothing any more.
+    pub(super) fn living(
+        self: &Arc<Self>,
+        key: &K,
+        closed: Option<&Arc<Cell<A, Q>>>,
+    ) -> Result<Arc<Cell<A, Q>>, SpawnActorError> {
+        let hash = hash_of(key);
+        let mut shard = self.shard(hash);
+        let predecessor = match shard.get(key) {
+            Some(cell) if !closed.is_some_and(|closed| Arc::ptr_eq(cell, closed)) => {
+                return Ok(cell.clone());
+            }
+            ended => ended.cloned(),
+        };
+        let is_further = predecessor.is_none();
+        if is_further {
+            self.count_in()?;
+        }
+        let (cell, receiver) = match self.cell() {
+            Ok(made) => made,
+            Err(error) => {
+                if is_further {
+                    self.count.fetch_sub(1, Ordering::Relaxed);
+                }
+                return Err(error);
+            }
+        };
+        shard.insert(key.clone(), cell.clone());
+        drop(shard);
+        let predecessor = predecessor.map(|cell| {
+            // That of the entry.
+            cell.end_refer();
+            cell as Arc<dyn AnyCell>
+        });
+        let maker = Box::new(KeyedMaker { map: self.clone(), key: key.clone(), predecessor });
+        let restart = self.plan.restart.clone();
+        let life = ActorLife::new(cell.clone(), receiver, maker, restart, None);
+        // Not under the lock: if it is refused, the actor leaves the map.
+        launch(&**self.plan.executor(hash), life)?;
+        Ok(cell)
+    }
+
+    /// One entry more.
+    fn count_in(&self) -> Result<(), SpawnActorError> {
+        let limit = self.plan.limit;
+        let more = |count| (count < limit).then_some(count + 1);
+        let counted = self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        counted.map(drop).map_err(|_| SpawnActorError::Limit { actor: A::NAME, limit })
+    }
+
+    /// A new actor without a task. It has one reference.
+    #[expect(clippy::type_complexity, reason = "an actor and the end of its mailbox")]
+    fn cell(&self) -> Result<(Arc<Cell<A, Q>>, Q::Receiver<A::Mail>), SpawnActorError> {
+        let Plan { set, kind, capacity, when_full, .. } = &self.plan;
+        let (sender, receiver) = Q::bounded::<A::Mail>(*capacity)
+            .map_err(|error| SpawnActorError::Capacity { actor: A::NAME, error })?;
+        let core = Core::new(set.next_id(), None, kind.clone(), set.clone(), *when_full);
+        let cell = Arc::new(Cell::new(core, sender));
+        let any: Arc<dyn AnyCell> = cell.clone();
+        set.add(&any, false, false)?;
+        Ok((cell, receiver))
+    }
+
+    /// An actor has ended. A successor stays.
+    fn remove(&self, key: &K, id: u64) {
+        let mut shard = self.shard(hash_of(key));
+        let Some(cell) = shard.get(key).filter(|cell| cell.core.id == id).cloned() else { return };
+        let entry = shard.remove_entry(key);
+        drop(shard);
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        cell.end_refer();
+        drop(entry);
+    }
+
+    /// The last handle is gone: the entries' references are dropped.
+    pub(super) fn release(&self) {
+        self.is_released.set();
+        for shard in &self.shards {
+            let living = std::mem::take(&mut *lock(shard));
+            self.count.fetch_sub(living.len(), Ordering::Relaxed);
+            living.values().for_each(|cell| cell.end_refer());
+        }
+    }
+
+    /// Calls `visit` with the actors of each part of the map, and their keys.
+    pub(super) fn visit(&self, part: usize, visit: impl FnMut((&K, &Arc<Cell<A, Q>>))) {
+        lock(&self.shards[part]).iter().for_each(visit);
+    }
+
+    pub(super) fn parts(&self) -> std::ops::Range<usize> {
+        0..self.shards.len()
+    }
+
+    fn shard(&self, hash: u64) -> MutexGuard<'_, Living<K, A, Q>> {
+        lock(&self.shards[(hash % SHARDS as u64) as usize])
+    }
+}
+
+impl<K, A> Plan<K, A> {
+    /// Where the actor of a key runs, by the hash of the key. Other bits choose the shard.
+    fn executor(&self, hash: u64) -> &Arc<dyn Executor> {
+        let (place, count) = ((hash >> 32) as usize, self.executors.len());
+        &self.executors[place % count]
+    }
+}
+
+/// The same for each process: a key has its executor.
+fn hash_of<K: Hash>(key: &K) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(key)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Makes the instances of the actor of one key, and takes it from the map at its end.
+struct KeyedMaker<K, A: Actor, Q: Queue> {
+    map: Arc<Map<K, A, Q>>,
+    key: K,
+    predecessor: Option<Arc<dyn AnyCell>>,
+}
+
+impl<K, A, Q> Maker<A> for KeyedMaker<K, A, Q>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    A: Actor,
+    Q: Queue,
+{
+    fn make(&mut self) -> A {
+        (self.map.plan.factory)(&self.key)
+    }
+
+    fn predecessor(&mut self) -> Option<Arc<dyn AnyCell>> {
+        self.predecessor.take()
+    }
+
+    fn ended(&self, core: &Core) {
+        self.map.remove(&self.key, core.id);
+    }
+}
