@@ -8,6 +8,10 @@
 mod actors {
     mod ask;
     mod cancelled;
+    mod keyed;
+    mod keyed_idle;
+    #[cfg(feature = "metrics")]
+    mod keyed_storm;
     #[cfg(feature = "tracing")]
     mod lines;
     mod mailbox;

@@ -17,7 +17,7 @@ const COUNT: u64 = 200;
 
 /// The output of a future, or `None` if it is still pending at its k-th poll. At the 0th one it is
 /// dropped without a poll.
-async fn cut<F: Future>(polls: usize, future: F) -> Option<F::Output> {
+pub(crate) async fn cut<F: Future>(polls: usize, future: F) -> Option<F::Output> {
     let (mut future, mut polled) = (pin!(future), 0);
     poll_fn(|context| {
         if polled == polls {

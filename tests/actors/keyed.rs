@@ -1,0 +1,351 @@
+//! Keyed actors: made on first use, found, limited, placed and ended.
+
+use std::collections::{BTreeMap, HashSet};
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+use event_listener::Event;
+use mycelium::{
+    ActorEnd, Actors, Keyed, KeyedTellError, RequestError, SpawnActorError, WhenFull, actor,
+};
+use mycelium_executor::{Executor, Thread};
+use mycelium_tokio::Tokio;
+
+use super::probe::{
+    Ask, Gate, Hook, Number, Probe, Reply, Seen, Wait, actors, fail, job, panic_in, panics, probe,
+    restarts, scripted, settled,
+};
+
+/// Probes with a key each, which all do the same.
+pub(crate) fn probes(make: impl FnMut() -> Probe + Send + 'static) -> impl Fn(&u32) -> Probe {
+    let make = Mutex::new(make);
+    move |_| (make.lock().unwrap_or_else(std::sync::PoisonError::into_inner))()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_actor_of_a_key_is_made_on_first_use_and_found_again() {
+    let (actors, seen) = (actors(), Seen::default());
+    let keyed = actors.keyed(probes(probe(&seen))).build().unwrap();
+    assert_eq!((keyed.count(), keyed.find(&1).is_some(), keyed.stop(&1)), (0, false, false));
+    assert_eq!(actors.count(), 0);
+    keyed.tell(&1, Number(10)).await.unwrap();
+    keyed.try_tell(&2, Number(20)).unwrap();
+    assert_eq!(keyed.ask(&2, Ask { value: 21 }).await, Ok(Reply { value: 42 }));
+    assert_eq!(keyed.ask(&3, Ask { value: 1 }).await, Ok(Reply { value: 2 }));
+    let mut one = keyed.get(&1).unwrap();
+    one.tell(Number(11)).await.unwrap();
+    settled(&mut one).await;
+    assert_eq!(keyed.find(&1).unwrap().id(), one.id());
+    assert_eq!(one.label().split_once('#').unwrap().0, "Probe");
+    let mut keys = keyed.keys();
+    keys.sort_unstable();
+    assert_eq!((keys, keyed.count(), actors.count()), (vec![1, 2, 3], 3, 3));
+    assert_eq!(seen.take(), "started 10 started 20 started 11");
+    assert_eq!(format!("{keyed:?}"), "Keyed(3 of Probe)");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn first_uses_at_the_same_time_make_one_actor_a_key() {
+    const KEYS: u32 = 200;
+    const TASKS: u32 = 16;
+
+    let actors = actors();
+    let made = Arc::new(Mutex::new(BTreeMap::<u32, u32>::new()));
+    let counted = made.clone();
+    let keyed = actors
+        .keyed(move |key: &u32| {
+            *counted.lock().unwrap().entry(*key).or_default() += 1;
+            probe(&Seen::default())()
+        })
+        .build()
+        .unwrap();
+    let tasks: Vec<_> = (0..TASKS)
+        .map(|_| {
+            let keyed = keyed.clone();
+            tokio::spawn(async move {
+                for key in 0..KEYS {
+                    keyed.tell(&key, Number(1)).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(keyed.count(), KEYS as usize);
+    assert!(actors.shutdown(Duration::from_secs(60)).await.is_empty());
+    let made = made.lock().unwrap();
+    assert!(made.len() == KEYS as usize && made.values().all(|count| *count == 1), "{made:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn beyond_the_limit_no_further_key_has_an_actor_until_one_ends() {
+    let (actors, seen) = (actors(), Seen::default());
+    let keyed = actors.keyed(probes(probe(&seen))).limit(2).build().unwrap();
+    keyed.tell(&1, Number(1)).await.unwrap();
+    keyed.tell(&2, Number(2)).await.unwrap();
+    let limit = SpawnActorError::Limit { actor: "Probe", limit: 2 };
+    let refused = keyed.tell(&3, Number(3)).await.unwrap_err();
+    assert_eq!(refused, KeyedTellError::NotSpawned { message: Number(3), error: limit.clone() });
+    assert_eq!(
+        refused.to_string(),
+        "the message was not told: actor `Probe` was not spawned: 2 of them live, and no more are \
+         allowed"
+    );
+    assert_eq!(refused.into_message(), Number(3));
+    assert_eq!(keyed.get(&3).unwrap_err(), limit);
+    let request = Ask { value: 3 };
+    assert_eq!(keyed.ask(&3, request).await, Err(RequestError::Refused(request)));
+    // Those that live are used as before.
+    keyed.tell(&2, Number(4)).await.unwrap();
+    let mut one = keyed.get(&1).unwrap();
+    settled(&mut one).await;
+    assert!(keyed.stop(&1));
+    assert_eq!(one.ended().await, ActorEnd::Stopped);
+    keyed.tell(&3, Number(5)).await.unwrap();
+    settled(&mut keyed.get(&3).unwrap()).await;
+    assert_eq!(keyed.count(), 2);
+    assert_eq!(seen.take(), "started 1 started 2 4 stopped started 5");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_mailbox_of_a_key_waits_refuses_or_drops() {
+    for when_full in [WhenFull::Wait, WhenFull::Refuse, WhenFull::DropNewest] {
+        let (actors, seen) = (actors(), Seen::default());
+        let keyed =
+            actors.keyed(probes(probe(&seen))).capacity(2).when_full(when_full).build().unwrap();
+        let gate = Arc::new(Gate::default());
+        keyed.tell(&1, Wait(gate.clone())).await.unwrap();
+        keyed.tell(&1, Number(1)).await.unwrap();
+        let asked = keyed.ask(&1, Ask { value: 3 });
+        let refused = Err(RequestError::Refused(Ask { value: 3 }));
+        match when_full {
+            WhenFull::Wait => {
+                assert_eq!(keyed.try_tell(&1, Number(2)), Err(KeyedTellError::Full(Number(2))));
+                let mut told = pin!(keyed.tell(&1, Number(2)));
+                let mut context = Context::from_waker(Waker::noop());
+                assert!(told.as_mut().poll(&mut context).is_pending());
+                gate.open();
+                told.await.unwrap();
+                assert_eq!(asked.await, Ok(Reply { value: 6 }));
+            }
+            WhenFull::Refuse => {
+                assert_eq!(keyed.tell(&1, Number(2)).await, Err(KeyedTellError::Full(Number(2))));
+                assert_eq!(asked.await, refused);
+            }
+            WhenFull::DropNewest => {
+                assert_eq!(keyed.tell(&1, Number(2)).await, Ok(()));
+                assert_eq!(asked.await, refused);
+            }
+        }
+        gate.open();
+        assert!(actors.shutdown(Duration::from_secs(1)).await.is_empty());
+        let two = if when_full == WhenFull::Wait { " 2" } else { "" };
+        assert_eq!(seen.take(), format!("started waited 1{two} stopped"), "{when_full:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_makes_dead_mail_and_the_next_use_makes_another_actor() {
+    let (actors, seen) = (actors(), Seen::default());
+    let dead = Arc::new(Mutex::new(Vec::<Number>::new()));
+    let letters = dead.clone();
+    actors.on_dead_mail(move |mail| letters.lock().unwrap().push(*mail.message().unwrap()));
+    let keyed = actors.keyed(probes(probe(&seen))).build().unwrap();
+    keyed.tell(&1, Number(1)).await.unwrap();
+    let (id, ended) = keyed.get(&1).map(|one| (one.id(), one.ended())).unwrap();
+    assert!(keyed.stop(&1));
+    assert_eq!(ended.await, ActorEnd::Stopped);
+    assert_eq!(*dead.lock().unwrap(), [Number(1)]);
+    assert_eq!((keyed.count(), keyed.find(&1).is_none()), (0, true));
+    keyed.tell(&1, Number(2)).await.unwrap();
+    let mut other = keyed.get(&1).unwrap();
+    assert_ne!(other.id(), id);
+    settled(&mut other).await;
+    assert_eq!(seen.take(), "started stopped started 2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_restarts_the_actor_of_a_key_and_a_permanent_one_removes_it() {
+    let (actors, seen) = (actors(), Seen::default());
+    let keyed = actors.keyed(probes(probe(&seen))).restart(restarts(1)).build().unwrap();
+    keyed.tell(&1, panics()).await.unwrap();
+    keyed.tell(&1, Number(1)).await.unwrap();
+    let mut one = keyed.get(&1).unwrap();
+    settled(&mut one).await;
+    keyed.tell(&1, fail()).await.unwrap();
+    assert!(matches!(one.ended().await, ActorEnd::Failed { .. }));
+    assert_eq!(keyed.count(), 0);
+    keyed.tell(&1, Number(2)).await.unwrap();
+    settled(&mut keyed.get(&1).unwrap()).await;
+    assert_eq!(seen.take(), "started started 1 (told to fail) stopped started 2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_the_factory_or_of_a_hook_is_a_failure_of_that_key_alone() {
+    for hook in [Hook::Made, Hook::Started, Hook::Stopped, Hook::Dropped] {
+        let (actors, seen) = (actors(), Seen::default());
+        let make = scripted(&seen, mycelium::OnError::Restart, panic_in(hook, 1));
+        let keyed = actors.keyed(probes(make)).build().unwrap();
+        for key in [1, 2] {
+            keyed.tell(&key, Number(key)).await.unwrap();
+            settled(&mut keyed.get(&key).unwrap()).await;
+            let ended = keyed.get(&key).unwrap().ended();
+            keyed.passivate(&key);
+            assert_eq!(ended.await, ActorEnd::Passivated, "{hook:?}");
+        }
+        assert_eq!(keyed.count(), 0);
+        let started = if hook == Hook::Started { "started " } else { "" };
+        let all = format!("{started}started 1 stopped started 2 stopped");
+        assert_eq!(seen.take(), all, "{hook:?}");
+    }
+    // One that always fails: its mail is dead, and its key can be used again.
+    let actors = actors();
+    let make = scripted(&Seen::default(), mycelium::OnError::Restart, panic_in(Hook::Made, 9));
+    let keyed = actors.keyed(probes(make)).temporary().build().unwrap();
+    for key in [1, 1, 2] {
+        keyed.tell(&key, Number(1)).await.unwrap();
+        let ended = keyed.get(&key).unwrap().ended();
+        assert!(matches!(ended.await, ActorEnd::Failed { .. }));
+        assert_eq!(keyed.count(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_ends_all_and_refuses_further_uses() {
+    let (actors, seen) = (actors(), Seen::default());
+    let keyed = actors.keyed(probes(probe(&seen))).idle(Duration::from_secs(1)).build().unwrap();
+    for key in 1..=3 {
+        keyed.tell(&key, Number(key)).await.unwrap();
+    }
+    let before = keyed.ask(&3, Ask { value: 4 });
+    assert!(actors.shutdown(Duration::from_secs(1)).await.is_empty());
+    assert_eq!(before.await, Ok(Reply { value: 8 }));
+    assert_eq!((keyed.count(), actors.count()), (0, 0));
+    assert_eq!(seen.take(), "started 1 stopped started 2 stopped started 3 stopped");
+    let error = SpawnActorError::ShuttingDown { actor: "Probe" };
+    let refused = KeyedTellError::NotSpawned { message: Number(1), error: error.clone() };
+    assert_eq!(keyed.tell(&1, Number(1)).await, Err(refused));
+    assert_eq!(keyed.get(&9).unwrap_err(), error);
+    assert_eq!(keyed.ask(&1, Ask { value: 4 }).await, Err(RequestError::ShuttingDown));
+    assert_eq!(keyed.count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_actors_end_with_the_last_handle_and_their_references() {
+    let (actors, seen) = (actors(), Seen::default());
+    let keyed = actors.keyed(probes(probe(&seen))).build().unwrap();
+    keyed.tell(&1, Number(1)).await.unwrap();
+    keyed.tell(&2, Number(2)).await.unwrap();
+    let (one, mut two) = (keyed.get(&1).unwrap().ended(), keyed.get(&2).unwrap());
+    let other = keyed.clone();
+    drop(keyed);
+    settled(&mut two).await;
+    drop(other);
+    assert_eq!(one.await, ActorEnd::Unreferenced);
+    two.tell(Number(3)).await.unwrap();
+    let ended = two.ended();
+    drop(two);
+    assert_eq!(ended.await, ActorEnd::Unreferenced);
+    assert_eq!(seen.take(), "started 1 started 2 stopped 3 stopped");
+}
+
+#[test]
+fn invalid_settings_are_errors() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let actors = runtime.block_on(async { actors() });
+    let keyed = actors.keyed(probes(probe(&Seen::default()))).capacity(3).build();
+    assert!(matches!(keyed, Err(SpawnActorError::Capacity { actor: "Probe", .. })));
+    let builder = || actors.keyed(probes(probe(&Seen::default())));
+    let keyed = builder().build().unwrap();
+    drop(runtime);
+    let ended = |error| matches!(error, SpawnActorError::Executor { .. });
+    assert!(ended(builder().idle(Duration::from_secs(1)).build().unwrap_err()));
+    assert!(ended(keyed.get(&1).unwrap_err()));
+    match keyed.try_tell(&1, Number(1)) {
+        Err(KeyedTellError::NotSpawned { message: Number(1), error }) => assert!(ended(error)),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!((keyed.count(), actors.count()), (0, 0));
+}
+
+/// Says where it runs.
+struct Where {
+    key: u32,
+    threads: Arc<Mutex<BTreeMap<u32, HashSet<ThreadId>>>>,
+}
+
+#[actor(send)]
+impl Where {
+    #[tell]
+    fn note(&mut self, _: Number) {
+        let mut threads = self.threads.lock().unwrap();
+        threads.entry(self.key).or_default().insert(thread::current().id());
+    }
+}
+
+/// Executors of threads of their own, until the event.
+fn dedicated(executor: &impl Executor, count: usize, ended: &Arc<Event>) -> Vec<Arc<dyn Executor>> {
+    let (sender, executors) = std::sync::mpsc::channel();
+    for number in 0..count {
+        let (sender, ended) = (sender.clone(), ended.listen());
+        let thread = Thread { name: format!("keyed-{number}"), ..Thread::default() };
+        let make = move |own| {
+            sender.send(own).unwrap();
+            Box::pin(ended) as mycelium_executor::LocalFuture<()>
+        };
+        executor.dedicate(thread, Box::new(make)).unwrap();
+    }
+    executors.iter().take(count).collect()
+}
+
+#[tokio::test]
+async fn a_key_has_its_executor_also_after_it_was_passivated() {
+    let (executor, ended) = (Tokio::current().unwrap(), Arc::new(Event::new()));
+    let executors = dedicated(&executor, 3, &ended);
+    let (actors, threads) = (Actors::on(executor), Arc::<Mutex<BTreeMap<_, _>>>::default());
+    let seen = threads.clone();
+    let keyed: Keyed<u32, Where> = actors
+        .keyed(move |key: &u32| Where { key: *key, threads: seen.clone() })
+        .placed_on(executors)
+        .build()
+        .unwrap();
+    for _ in 0..3 {
+        for key in 0..60 {
+            keyed.tell(&key, Number(key)).await.unwrap();
+            keyed.passivate(&key);
+        }
+    }
+    assert!(actors.shutdown(Duration::from_secs(60)).await.is_empty());
+    ended.notify(usize::MAX);
+    let threads = threads.lock().unwrap();
+    assert_eq!(threads.len(), 60);
+    assert!(threads.values().all(|threads| threads.len() == 1), "{threads:?}");
+    let all: HashSet<_> = threads.values().flatten().collect();
+    assert_eq!(all.len(), 3, "{all:?}");
+}
+
+#[cfg(feature = "metrics")]
+#[tokio::test]
+async fn a_hundred_thousand_keys_have_one_line_of_counters() {
+    use super::probe::counted;
+    use mycelium::counters::Kind;
+
+    const KEYS: u32 = 100_000;
+
+    let actors = actors();
+    let keyed = actors.keyed(probes(probe(&Seen::default()))).capacity(2).build().unwrap();
+    for key in 0..KEYS {
+        keyed.tell(&key, job(|_, _| Ok(()))).await.unwrap();
+    }
+    assert_eq!(keyed.count(), KEYS as usize);
+    assert!(actors.shutdown(Duration::from_secs(60)).await.is_empty());
+    let lines = actors.counters().into_iter().filter(|line| line.kind == Kind::Actor).count();
+    assert_eq!(lines, 1);
+    let all = u64::from(KEYS);
+    assert_eq!((counted(&actors, "spawned"), counted(&actors, "ended")), (all, all));
+    assert_eq!(counted(&actors, "handled"), all);
+}

@@ -1,0 +1,342 @@
+//! Passivation: when it happens, what is kept, and what others see of it.
+
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use mycelium::{
+    ActorContext, ActorEnd, ActorRef, Gone, Kept, RequestError, Result, Taken, TellError, actor,
+};
+
+use super::keyed::probes;
+use super::probe::{Ask, Gate, Number, Reply, Seen, Wait, actors, job, probe, settled};
+
+const SECOND: Duration = Duration::from_secs(1);
+const IDLE: Duration = Duration::from_secs(8);
+
+/// Longer than an idle actor lives.
+const LONG: Duration = Duration::from_secs(12);
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_is_passivated_after_the_time_without_a_message() {
+    let (actors, seen) = (actors(), Seen::default());
+    let keyed = actors.keyed(probes(probe(&seen))).idle(IDLE).build().unwrap();
+    keyed.tell(&1, Number(1)).await.unwrap();
+    for number in 2..=4 {
+        tokio::time::sleep(IDLE - SECOND).await;
+        keyed.tell(&1, Number(number)).await.unwrap();
+    }
+    tokio::time::sleep(IDLE - SECOND).await;
+    assert_eq!((keyed.count(), seen.take().as_str()), (1, "started 1 2 3 4"));
+    let ended = keyed.get(&1).unwrap().ended();
+    // At most a quarter later.
+    tokio::time::sleep(SECOND + IDLE / 4 + Duration::from_millis(1)).await;
+    assert_eq!((keyed.count(), seen.take().as_str()), (0, "stopped"));
+    assert_eq!(ended.await, ActorEnd::Passivated);
+    assert_eq!(ActorEnd::Passivated.to_string(), "it was passivated");
+    keyed.tell(&1, Number(5)).await.unwrap();
+    tokio::time::sleep(LONG).await;
+    assert_eq!((keyed.count(), actors.count(), seen.take().as_str()), (0, 0, "started 5 stopped"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_and_messages_by_a_reference_are_uses_too() {
+    let (actors, seen) = (actors(), Seen::default());
+    let keyed = actors.keyed(probes(probe(&seen))).idle(IDLE).build().unwrap();
+    let mut one = keyed.get(&1).unwrap();
+    for number in 0..4 {
+        keyed.ask(&2, Ask { value: 1 }).await.unwrap();
+        one.tell(Number(number)).await.unwrap();
+        tokio::time::sleep(IDLE - SECOND).await;
+    }
+    assert_eq!(keyed.count(), 2);
+    // A reference is none.
+    tokio::time::sleep(LONG).await;
+    assert_eq!((keyed.count(), one.is_gone()), (0, true));
+    assert_eq!(one.try_tell(Number(9)), Err(TellError::Gone(Number(9))));
+    assert_eq!(one.ask(Ask { value: 1 }).await, Err(RequestError::Gone));
+    let one = keyed.get(&1).unwrap();
+    assert!(!one.is_gone());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_was_not_told_anything_is_idle_from_its_start() {
+    let (actors, seen) = (actors(), Seen::default());
+    let keyed = actors.keyed(probes(probe(&seen))).idle(IDLE).build().unwrap();
+    drop(keyed.get(&1).unwrap());
+    tokio::time::sleep(LONG).await;
+    assert_eq!((keyed.count(), seen.take().as_str()), (0, "started stopped"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_with_a_timer_a_child_or_a_long_handler_is_not_idle() {
+    let (actors, seen) = (actors(), Seen::default());
+    let keyed = actors.keyed(probes(probe(&seen))).idle(IDLE).build().unwrap();
+    let gate = Arc::new(Gate::default());
+    keyed.tell(&1, Wait(gate.clone())).await.unwrap();
+    let timer = job(|_, ctx| {
+        ctx.tell_after(LONG * 3, Number(2));
+        Ok(())
+    });
+    keyed.tell(&2, timer).await.unwrap();
+    let parent = job(|probe, ctx| {
+        let child = super::probe::probe(&probe.seen);
+        ctx.spawn_as(child, |child| child.keep()).map(drop)?;
+        Ok(())
+    });
+    keyed.tell(&3, parent).await.unwrap();
+    tokio::time::sleep(LONG * 2).await;
+    assert_eq!(keyed.count(), 3);
+    gate.open();
+    keyed.stop(&3);
+    // The timer of the second one has expired, and nothing has happened since.
+    tokio::time::sleep(LONG * 3).await;
+    assert_eq!(keyed.count(), 0);
+    let mut seen: Vec<_> = seen.take().split(' ').map(str::to_owned).collect();
+    seen.sort_unstable();
+    let all = ["2", "started", "started", "started", "started"];
+    assert_eq!(seen, [&all[..], &["stopped"; 4], &["waited"]].concat());
+}
+
+/// Keeps the sum of what it was told in a store while no actor of its key lives.
+struct Sum {
+    key: u32,
+    sum: u64,
+    store: Kept<HashMap<u32, u64>>,
+}
+
+#[actor(send)]
+impl Sum {
+    #[tell]
+    fn add(&mut self, number: u64) {
+        self.sum += number;
+    }
+
+    async fn stopped(&mut self, ctx: &mut ActorContext<Self>) {
+        // Saving takes a while, and what comes meanwhile waits.
+        tokio::time::sleep(SECOND).await;
+        assert!(ctx.is_stopping());
+        self.store.commit(|store| store.insert(self.key, self.sum));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_stopped_saves_the_factory_loads() {
+    let (actors, store) = (actors(), Kept::<HashMap<u32, u64>>::default());
+    let saved = store.clone();
+    let make = move |key: &u32| {
+        let sum = saved.read(|saved| saved.get(key).copied().unwrap_or(0));
+        Sum { key: *key, sum, store: saved.clone() }
+    };
+    let keyed = actors.keyed(make).idle(IDLE).build().unwrap();
+    for number in 0..100_u64 {
+        let key = (number % 7) as u32;
+        keyed.tell(&key, number).await.unwrap();
+        match number % 5 {
+            // Told while the actor before it saves its state.
+            0 => _ = keyed.passivate(&key),
+            1 => tokio::time::sleep(SECOND / 2).await,
+            2 => tokio::time::sleep(LONG).await,
+            _ => {}
+        }
+    }
+    tokio::time::sleep(LONG * 2).await;
+    assert_eq!(keyed.count(), 0);
+    assert_eq!(store.read(|store| store.values().sum::<u64>()), (0..100).sum());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_actor_of_a_key_takes_messages_at_once_and_begins_after_the_end_of_the_last() {
+    let (actors, seen, gate) = (actors(), Seen::default(), Arc::new(Gate::default()));
+    let keyed = actors.keyed(probes(probe(&seen))).capacity(2).build().unwrap();
+    let mut first = keyed.get(&1).unwrap();
+    first.tell(Wait(gate.clone())).await.unwrap();
+    first.tell(Number(1)).await.unwrap();
+    tokio::task::yield_now().await;
+    assert!(keyed.passivate(&1));
+    // Its mailbox has room until its task sees the passivation.
+    keyed.try_tell(&1, Number(2)).unwrap();
+    gate.open();
+    settled_twice().await;
+    assert!(first.is_gone());
+    keyed.tell(&1, Number(3)).await.unwrap();
+    settled_twice().await;
+    assert_eq!(seen.take(), "started waited 1 2 stopped started 3");
+}
+
+/// Lets all tasks run.
+async fn settled_twice() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Waits in its hook `stopped`.
+struct Slow {
+    seen: Seen,
+    gate: Arc<Gate>,
+}
+
+#[actor(send)]
+impl Slow {
+    fn started(&mut self) {
+        self.seen.add("started");
+    }
+
+    #[tell]
+    fn number(&mut self, Number(number): Number) {
+        self.seen.add(number);
+    }
+
+    #[ask]
+    fn answer(&mut self, asked: Ask) -> Reply {
+        Reply { value: asked.value }
+    }
+
+    async fn stopped(&mut self) {
+        self.seen.add("stopping");
+        self.gate.wait().await;
+        self.seen.add("stopped");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_one_saves_its_state_its_successor_takes_messages_and_waits() {
+    for ends in ["opens", "shuts down", "is late"] {
+        let (actors, seen, gate) = (actors(), Seen::default(), Arc::new(Gate::default()));
+        let (log, shared) = (seen.clone(), gate.clone());
+        let make = move |_: &u32| Slow { seen: log.clone(), gate: shared.clone() };
+        let keyed = actors.keyed(make).capacity(4).build().unwrap();
+        keyed.tell(&1, Number(1)).await.unwrap();
+        keyed.passivate(&1);
+        settled_twice().await;
+        assert_eq!(seen.take(), "started 1 stopping");
+        keyed.tell(&1, Number(2)).await.unwrap();
+        keyed.try_tell(&1, Number(3)).unwrap();
+        let asked = keyed.ask(&1, Ask { value: 5 });
+        // Also the successor may be told to go before it has begun.
+        keyed.passivate(&1);
+        keyed.try_tell(&1, Number(4)).unwrap();
+        settled_twice().await;
+        // Two live, of which one waits.
+        assert_eq!((seen.take().as_str(), keyed.count(), actors.count()), ("", 1, 2));
+        match ends {
+            "opens" => {
+                gate.open();
+                assert_eq!(asked.await, Ok(Reply { value: 5 }));
+                settled_twice().await;
+            }
+            "shuts down" => {
+                let shutdown = actors.shutdown(SECOND);
+                let opens = async {
+                    tokio::time::sleep(SECOND / 2).await;
+                    gate.open();
+                };
+                assert!(tokio::join!(shutdown, opens).0.is_empty());
+                assert_eq!(asked.await, Ok(Reply { value: 5 }));
+            }
+            _ => {
+                assert_eq!(actors.shutdown(SECOND).await.len(), 2);
+                assert_eq!(asked.await, Err(RequestError::ShuttingDown));
+            }
+        }
+        settled_twice().await;
+        let all = if ends == "is late" { "" } else { "stopped started 2 3 4 stopping stopped" };
+        assert_eq!((seen.take().as_str(), keyed.count(), actors.count()), (all, 0, 0), "{ends}");
+    }
+}
+
+/// The mailbox was full, and its actor has ended before the one who asks is polled again.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waits_for_room_goes_to_the_next_actor() {
+    // The deadline may be over by then.
+    for within in [None, Some(IDLE), Some(SECOND)] {
+        let (actors, seen, gate) = (actors(), Seen::default(), Arc::new(Gate::default()));
+        let keyed = actors.keyed(probes(probe(&seen))).capacity(2).build().unwrap();
+        keyed.tell(&1, Wait(gate.clone())).await.unwrap();
+        keyed.tell(&1, Number(1)).await.unwrap();
+        let asked = keyed.ask(&1, Ask { value: 3 });
+        let asked = match within {
+            Some(within) => asked.within(within),
+            None => asked,
+        };
+        let mut asked = pin!(asked);
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(asked.as_mut().poll(&mut context).is_pending());
+        let ended = keyed.get(&1).unwrap().ended();
+        keyed.passivate(&1);
+        gate.open();
+        assert_eq!(ended.await, ActorEnd::Passivated);
+        tokio::time::sleep(SECOND * 2).await;
+        let is_late = within == Some(SECOND);
+        let expected = match is_late {
+            true => Err(RequestError::Deadline { taken: Taken::No, within: SECOND }),
+            false => Ok(Reply { value: 6 }),
+        };
+        assert_eq!(asked.await, expected);
+        settled_twice().await;
+        assert_eq!(seen.take(), "started waited 1 stopped started");
+        #[cfg(feature = "metrics")]
+        {
+            let lines = actors.counters();
+            let requester = lines.iter().find(|line| line.label("requester") == "to.Probe");
+            let value = |name| requester.unwrap().value(name);
+            let counted = ["requested", "replied", "deadline", "gone", "cancelled"].map(value);
+            assert_eq!(counted, [1, u64::from(!is_late), u64::from(is_late), 0, 0]);
+        }
+    }
+}
+
+/// Watches an actor, and notes its end.
+struct Watcher {
+    watched: Mutex<Option<ActorRef<super::probe::Probe>>>,
+    seen: Seen,
+}
+
+#[actor(send)]
+impl Watcher {
+    fn started(&mut self, ctx: &mut ActorContext<Self>) -> Result<()> {
+        if let Some(watched) = self.watched.get_mut().unwrap().take() {
+            ctx.watch(&watched);
+            ctx.link(&watched);
+        }
+        Ok(())
+    }
+
+    fn gone(&mut self, gone: Gone) {
+        self.seen.add(gone.end);
+    }
+
+    #[tell]
+    fn number(&mut self, Number(number): Number) {
+        self.seen.add(number);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_watch_learn_of_the_passivation_and_a_link_does_not_fail() {
+    let (actors, seen) = (actors(), Seen::default());
+    let keyed = actors.keyed(probes(probe(&Seen::default()))).idle(IDLE).build().unwrap();
+    let watched = Mutex::new(keyed.get(&1).ok());
+    let (shared, log) = (Arc::new(watched), seen.clone());
+    let make =
+        move || Watcher { watched: Mutex::new(shared.lock().unwrap().take()), seen: log.clone() };
+    let mut watcher = actors.spawn(make).unwrap();
+    tokio::time::sleep(LONG).await;
+    watcher.tell(Number(1)).await.unwrap();
+    settled_twice().await;
+    assert_eq!(seen.take(), "it was passivated 1");
+    assert_eq!(keyed.count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_time_none_is_passivated_and_a_reference_settles() {
+    let (actors, seen) = (actors(), Seen::default());
+    let keyed = actors.keyed(probes(probe(&seen))).build().unwrap();
+    let mut one = keyed.get(&1).unwrap();
+    tokio::time::sleep(Duration::from_secs(1_000_000)).await;
+    settled(&mut one).await;
+    assert_eq!((keyed.count(), seen.take().as_str()), (1, "started"));
+}
