@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mycelium::channel::{Mpmc, Mpsc, Queue};
-use mycelium::{ActorContext, Actors, Keyed, KeyedTellError, RequestError, Result, actor, message};
+use mycelium::{ActorContext, Actors, Keyed, KeyedTellError, RequestError, actor, message};
 use mycelium_tokio::{Tokio, TokioMpsc};
 
 use super::cancelled::cut;
@@ -84,12 +84,12 @@ struct Handled {
 #[actor(send)]
 impl Entity {
     #[tell]
-    async fn step(&mut self, step: Step, ctx: &mut ActorContext<Self>) -> Result<()> {
+    async fn step(&mut self, step: Step, ctx: &mut ActorContext<Self>) {
         if step.number.is_multiple_of(5) {
-            ctx.sleep(Duration::from_micros(1)).await?;
+            // A stop ends it early.
+            let _ = ctx.sleep(Duration::from_micros(1)).await;
         }
         self.handle(step.sender, step.number);
-        Ok(())
     }
 
     #[ask]
@@ -140,7 +140,8 @@ async fn storm<Q: Queue>(rounds: u64, stops: bool, idle: Option<Duration>) {
                 other.passivate(&key);
             }
             tokio::task::yield_now().await;
-            if idle.is_some() {
+            // Paused time moves only when all tasks wait.
+            if idle.is_some() || turn % 8 == 7 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         }
@@ -271,7 +272,7 @@ async fn a_use_of_a_key_that_is_dropped_at_its_kth_poll_loses_and_duplicates_not
         }
         // One that was not polled holds up nobody.
         for key in 0..2 {
-            assert_eq!(keyed.tell(&key, Step { sender: 2, number: 1 }).await, Ok(()));
+            keyed.tell(&key, Step { sender: 2, number: 1 }).await.unwrap();
         }
         assert!(actors.shutdown(Duration::from_secs(60)).await.is_empty());
         let faults = world.faults.lock().unwrap();
