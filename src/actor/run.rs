@@ -96,7 +96,10 @@ pub fn run_actor<A: Actor, Q: Queue>(
 }
 
 // The futures of what happens seldom are in boxes: the task of each actor has room for the largest
-// one that is not.
+// one that is not. Those of what always runs are blocks, and have no variable of a message or of the
+// actor that lives while they wait: a task has room for each one.
+
+type Panic = Box<dyn Any + Send>;
 
 /// Why a run of an actor ended early.
 pub(super) struct Failure {
@@ -147,30 +150,43 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     }
 
     /// Runs it again and again, until it ends.
-    async fn live(&mut self) -> ActorEnd {
-        if let Some(member) = self.member.take() {
-            return Box::pin(self.live_supervised(member)).await;
-        }
-        if let Some(before) = self.maker.predecessor() {
-            Box::pin(async move { before.core().ended().await }).await;
-        }
-        let mut failures = None;
-        let mut instance = None;
-        loop {
-            let failure = match self.attempt(&mut instance).await {
-                Ok(end) => {
-                    drop_instance(instance);
-                    return end;
+    fn live(&mut self) -> impl Future<Output = ActorEnd> + use<'_, A, Q> {
+        async move {
+            if let Some(member) = self.member.take() {
+                return Box::pin(self.live_supervised(member)).await;
+            }
+            if let Some(before) = self.maker.predecessor() {
+                Box::pin(async move { before.core().ended().await }).await;
+            }
+            let mut failures = None;
+            let mut instance = None;
+            loop {
+                let failure = match self.attempt(&mut instance).await {
+                    Ok(end) => {
+                        drop_instance(instance);
+                        return end;
+                    }
+                    Err(failure) => failure,
+                };
+                let failures = failures.get_or_insert_default();
+                let next = Box::pin(self.restart_or_end(failures, failure, &mut instance));
+                if let Some(end) = next.await {
+                    return *end;
                 }
-                Err(failure) => failure,
-            };
-            let failures = failures.get_or_insert_default();
-            let restarts = Box::pin(self.restart(failures, failure));
-            if let ControlFlow::Break(end) = restarts.await {
-                Box::pin(self.stop_instance(instance)).await;
-                return end;
             }
         }
+    }
+
+    /// Waits until the actor is restarted, or ends it.
+    async fn restart_or_end(
+        &mut self,
+        failures: &mut Box<Failures>,
+        failure: Failure,
+        instance: &mut Option<A>,
+    ) -> Option<Box<ActorEnd>> {
+        let ControlFlow::Break(end) = self.restart(failures, failure).await else { return None };
+        self.stop_instance(instance.take()).await;
+        Some(Box::new(end))
     }
 
     /// Calls `stopped` of what the last run has left.
@@ -246,23 +262,34 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     }
 
     /// Runs it once. After an error the next run uses the same instance, after a panic a new one.
-    pub(super) async fn attempt(&mut self, instance: &mut Option<A>) -> Result<ActorEnd, Failure> {
-        let made = match instance.take() {
-            Some(actor) => Ok(actor),
-            None => catch_unwind(AssertUnwindSafe(|| self.maker.make())),
-        };
-        let ran = match made {
-            Ok(mut actor) => {
-                let ran = AssertUnwindSafe(self.handle_all(&mut actor)).catch_unwind().await;
-                match &ran {
-                    Ok(_) => *instance = Some(actor),
-                    Err(_) => drop_instance(Some(actor)),
-                }
-                ran
+    pub(super) fn attempt<'a>(
+        &'a mut self,
+        instance: &'a mut Option<A>,
+    ) -> impl Future<Output = Result<ActorEnd, Failure>> + use<'a, A, Q> {
+        async move {
+            if let Err(panic) = self.make(instance) {
+                return self.outcome(Err(panic));
             }
-            Err(panic) => Err(panic),
-        };
-        self.flush();
+            let actor = instance.as_mut().expect("it was made");
+            let ran = AssertUnwindSafe(self.handle_all(actor)).catch_unwind().await;
+            if ran.is_err() {
+                drop_instance(instance.take());
+            }
+            self.flush();
+            self.outcome(ran)
+        }
+    }
+
+    /// Makes an instance, if the last run has left none.
+    fn make(&mut self, instance: &mut Option<A>) -> Result<(), Panic> {
+        if instance.is_none() {
+            *instance = Some(catch_unwind(AssertUnwindSafe(|| self.maker.make()))?);
+        }
+        Ok(())
+    }
+
+    /// Counts how a run ended.
+    fn outcome(&self, ran: Result<Result<ActorEnd, Failure>, Panic>) -> Result<ActorEnd, Failure> {
         match ran {
             Ok(Ok(end)) => Ok(end),
             Ok(Err(failure)) => {
@@ -278,41 +305,66 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     }
 
     /// From `started` to `stopped`.
-    async fn handle_all(&mut self, actor: &mut A) -> Result<ActorEnd, Failure> {
-        let mut done = actor.call_started(&mut self.context).await;
+    fn handle_all<'a>(
+        &'a mut self,
+        actor: &'a mut A,
+    ) -> impl Future<Output = Result<ActorEnd, Failure>> + use<'a, A, Q> {
+        async move {
+            let done = actor.call_started(&mut self.context).await;
+            self.judge_start(actor, done)?;
+            loop {
+                let mail = match self.next().await {
+                    Next::Message(mail) => mail,
+                    Next::Event(event) => {
+                        let done = Box::pin(self.see(actor, *event)).await?;
+                        self.judge(actor, done)?;
+                        continue;
+                    }
+                    Next::Stop | Next::Closed => break,
+                };
+                let done = actor.receive(mail, &mut self.context).await;
+                self.judge(actor, done)?;
+            }
+            self.flush();
+            if !self.context.children.is_empty() {
+                Box::pin(self.stop_children()).await;
+            }
+            Box::pin(self.call_stopped(actor)).await;
+            Ok(self.core().end_of_run())
+        }
+    }
+
+    fn judge_start(&mut self, actor: &mut A, done: Result<()>) -> Result<(), Failure> {
         if self.is_supervised && done.is_ok() {
             self.core().set_started(true);
         }
-        loop {
-            if let Err(error) = done
-                && !(error.is_of_shutdown() && self.core().control() == Control::Stop)
-            {
-                match actor.call_on_error(&error) {
-                    OnError::Continue => {
-                        self.count(ActorValue::Errors);
-                        let actor = self.core().label();
-                        log::warn!(actor = &*actor, %error, "the actor failed, and continues");
-                    }
-                    OnError::Restart => return Err(Failure::of(&error)),
-                    OnError::Stop => {
-                        return Err(Failure { is_permanent: true, ..Failure::of(&error) });
-                    }
-                }
-            }
-            done = match self.next().await {
-                Next::Message(mail) => {
-                    self.context.handled += u64::from(mail.told().is_some());
-                    actor.receive(mail, &mut self.context).await
-                }
-                Next::Event(event) => Box::pin(self.see(actor, *event)).await?,
-                Next::Stop => break,
-                Next::Closed => break,
-            };
+        self.judge(actor, done)
+    }
+
+    /// What an error of a handler or a hook means. `Err` if the actor fails by it.
+    #[inline]
+    fn judge(&mut self, actor: &mut A, done: Result<()>) -> Result<(), Failure> {
+        match done {
+            Ok(()) => Ok(()),
+            Err(error) => self.judge_error(actor, &error),
         }
-        self.flush();
-        self.stop_children().await;
-        Box::pin(self.call_stopped(actor)).await;
-        Ok(self.core().end_of_run())
+    }
+
+    #[cold]
+    fn judge_error(&mut self, actor: &mut A, error: &Error) -> Result<(), Failure> {
+        if error.is_of_shutdown() && self.core().control() == Control::Stop {
+            return Ok(());
+        }
+        match actor.call_on_error(error) {
+            OnError::Continue => {
+                self.count(ActorValue::Errors);
+                let actor = self.core().label();
+                log::warn!(actor = &*actor, %error, "the actor failed, and continues");
+                Ok(())
+            }
+            OnError::Restart => Err(Failure::of(error)),
+            OnError::Stop => Err(Failure { is_permanent: true, ..Failure::of(error) }),
+        }
     }
 
     /// Handles what has happened beside the mailbox. `Err` if the actor fails by it.
@@ -373,11 +425,11 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             if !is_turn_of_mailbox
                 && let Poll::Ready(mail) = timers.poll(&*self.cell.core.set.executor, task)
             {
-                return Poll::Ready(Next::Message(mail));
+                return Poll::Ready(self.taken(mail));
             }
         }
         match self.receiver.poll_recv(task) {
-            Poll::Ready(Some(mail)) => return Poll::Ready(Next::Message(mail)),
+            Poll::Ready(Some(mail)) => return Poll::Ready(self.taken(mail)),
             // It is kept, although its only sender is gone.
             Poll::Ready(None) if !Q::SHARED && !self.is_draining && self.core().is_referred() => {}
             Poll::Ready(None) => return Poll::Ready(Next::Closed),
@@ -391,7 +443,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             && let Some(timers) = &mut self.context.timers
             && let Poll::Ready(mail) = exclusive(timers).poll(&*self.cell.core.set.executor, task)
         {
-            return Poll::Ready(Next::Message(mail));
+            return Poll::Ready(self.taken(mail));
         }
         // One is this poll itself.
         if self.context.since_yield > 1 {
@@ -400,6 +452,13 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         self.context.since_yield = 0;
         self.context.flush();
         Poll::Pending
+    }
+
+    /// A handler gets this mail next.
+    #[inline]
+    fn taken(&mut self, mail: A::Mail) -> Next<A::Mail> {
+        self.context.handled += u64::from(mail.told().is_some());
+        Next::Message(mail)
     }
 
     /// It is idle, as others see it. If it has nothing to do, it refuses further messages.
