@@ -149,7 +149,10 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
                     (RunEnd::FailedForGood, Some(failure))
                 }
                 Ran::Ended(Err(failure)) => (RunEnd::Failed, Some(failure)),
-                Ran::Stopped => (RunEnd::Stopped, None),
+                Ran::Stopped => {
+                    drop_instance(instance.take());
+                    (RunEnd::Stopped, None)
+                }
             };
             self.forget_run().await;
             let (actor, reason) = (self.core().label(), failure.map(|failure| failure.text));
@@ -171,8 +174,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
     }
 
-    /// Runs it once, until it ends, or its supervisor stops it. Then the run is dropped, and its
-    /// instance with it.
+    /// Runs it once, until it ends, or its supervisor stops it. Then the run is dropped.
     async fn run_once(&mut self, member: &mut Member, instance: &mut Option<A>) -> Ran {
         let cell = self.cell.clone();
         cell.core.set_started(false);
