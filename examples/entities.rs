@@ -7,8 +7,8 @@
 //! each core instead of tokio, `--entities N` another number, `--threads N` other threads.
 //!
 //! The program counts what it does, prints the memory of an entity, and ends with an error if a
-//! move was lost or came twice or late, if two actors of an entity ran at a time, or if an entity
-//! has changed its thread.
+//! move was lost, repeated or out of order, if two actors of an entity ran at a time, or if an
+//! entity has changed its thread.
 #![allow(clippy::print_stdout, reason = "this is a command-line program")]
 
 use std::collections::HashMap;
@@ -30,15 +30,15 @@ const IDLE: Duration = Duration::from_millis(400);
 /// One of this number stays in use.
 const ACTIVE: u64 = 100;
 
-/// How long the program waits for what should happen soon.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the program waits for a step that should be short.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A move of an entity: its first, its second.
 struct Move {
     number: u64,
 }
 
-/// A neighbour has come too close.
+/// Another entity is too close.
 struct Bump;
 
 #[message(topic = "place-requests", id = 1, reply = Place)]
@@ -99,17 +99,17 @@ impl Entity {
 impl Entity {
     #[tell]
     fn step(&mut self, Move { number }: Move) {
-        self.world.check(number == self.state.moves + 1, "a move is lost, late, or came twice");
+        self.world.check(number == self.state.moves + 1, "moves are handled once, in order");
         self.state.moves = number;
         self.state.x += number;
-        // Entities tell each other by number, too. `try_tell`: two that wait for room in each
-        // other's mailbox would wait for ever.
+        // Entities send to each other by number, too. Without waiting: two that wait for room in
+        // each other's mailbox would never end.
         if number == 1
             && self.number.is_multiple_of(10)
             && let Some(entities) = self.world.entities.get()
         {
-            let neighbour = (self.number + 1) % self.world.running.len() as u64;
-            if entities.try_tell(&neighbour, Bump).is_ok() {
+            let next = (self.number + 1) % self.world.running.len() as u64;
+            if entities.try_tell(&next, Bump).is_ok() {
                 self.world.bumps_told.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -179,7 +179,7 @@ async fn play(executor: impl Executor + Clone, options: Options) -> Result<(), S
     println!("memory: {} bytes an entity, of VmRSS: {} KiB", grown * 1_024 / count, grown);
 
     // Those in use stay, the others are passivated.
-    let deadline = executor.now() + PATIENCE;
+    let deadline = executor.now() + TIMEOUT;
     while entities.count() > active().count() && executor.now() < deadline {
         step(&entities, &world, active(), &mut moves).await?;
         executor.sleep_until(executor.now() + IDLE / 8).await;
@@ -199,7 +199,7 @@ async fn play(executor: impl Executor + Clone, options: Options) -> Result<(), S
     println!("awake: {count} entities have moved again, each from where it was");
 
     // Each entity handles what its mailbox holds, and saves its state.
-    let late = actors.shutdown(PATIENCE).await;
+    let late = actors.shutdown(TIMEOUT).await;
     drop(ended);
     world.check(late.is_empty(), "all end in time");
     let lines = actors.counters();
@@ -209,7 +209,7 @@ async fn play(executor: impl Executor + Clone, options: Options) -> Result<(), S
             ["spawned", "ended", "handled", "dead_letters"].map(|name| line.value(name));
         println!("counters: spawned {spawned}, ended {ended}, handled {handled}, dead {dead}");
         let told = moves.iter().sum::<u64>() + world.bumps_told.load(Ordering::Relaxed);
-        world.check(handled == told && dead == 0, "all that was told was handled");
+        world.check(handled == told && dead == 0, "all messages are handled");
         world.check(spawned == ended && spawned >= count, "all that began have ended");
     }
     world.check(lines.len() == 1, "counters are by type, and not by number");
@@ -244,9 +244,9 @@ async fn step(
     Ok(())
 }
 
-/// Whether all that was told was handled.
+/// Whether all messages were handled.
 fn is_settled(world: &World, moves: &[u64]) -> bool {
-    // Moves first: what they tell is told by then.
+    // Moves first: the bumps that they cause are sent by then.
     world.moves.load(Ordering::Acquire) == moves.iter().sum::<u64>()
         && world.bumps.load(Ordering::Acquire) == world.bumps_told.load(Ordering::Relaxed)
 }
@@ -256,10 +256,10 @@ async fn until(
     what: &str,
     holds: impl Fn() -> bool,
 ) -> Result<(), String> {
-    let deadline = executor.now() + PATIENCE;
+    let deadline = executor.now() + TIMEOUT;
     while !holds() {
         if executor.now() > deadline {
-            return Err(format!("not within {PATIENCE:?}: {what}"));
+            return Err(format!("not within {TIMEOUT:?}: {what}"));
         }
         executor.sleep_until(executor.now() + Duration::from_millis(1)).await;
     }
@@ -319,7 +319,8 @@ impl Options {
                 "--entities" => options.entities = number().ok_or_else(invalid)?,
                 "--threads" => options.threads = number().ok_or_else(invalid)? as usize,
                 _ => {
-                    return Err(format!("`{option}` is unknown: --executor, --entities, --threads"));
+                    let known = "--executor, --entities, --threads";
+                    return Err(format!("`{option}` is unknown: {known}"));
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! What actors allocate: nothing for a message by key, and a bounded number of bytes while idle.
+//! Keyed actors allocate nothing for a message, and have a bounded number of bytes while idle.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -104,7 +104,6 @@ async fn an_idle_keyed_actor_has_at_most_1536_bytes_and_none_after_its_end() {
 
     let actors = Actors::on(Tokio::current().unwrap());
     let (sums, mut reports) = sums(&actors, Duration::from_secs(60));
-    // What is made once, and the capacity of the map, which it keeps.
     let use_all = async || {
         for key in 0..KEYS {
             sums.tell(&key, key).await.unwrap();

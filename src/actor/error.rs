@@ -75,7 +75,7 @@ pub enum SpawnActorError {
         error: CapacityError,
     },
     /// As many keyed actors live as are allowed.
-    #[error("actor `{actor}` was not spawned: {limit} of them live, and no more are allowed")]
+    #[error("actor `{actor}` was not spawned: {limit} of them live, which is the limit")]
     Limit {
         /// Its type.
         actor: &'static str,

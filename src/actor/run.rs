@@ -96,8 +96,8 @@ pub fn run_actor<A: Actor, Q: Queue>(
 }
 
 // The futures of what happens seldom are in boxes: the task of each actor has room for the largest
-// one that is not. Those of what always runs are blocks, and have no variable of a message or of the
-// actor that lives while they wait: a task has room for each one.
+// one that is not. Those of what always runs are blocks, and have no variable of a message or of
+// the actor that lives while they wait: a task has room for each one.
 
 type Panic = Box<dyn Any + Send>;
 

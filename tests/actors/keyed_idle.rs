@@ -115,7 +115,7 @@ impl Sum {
     }
 
     async fn stopped(&mut self, ctx: &mut ActorContext<Self>) {
-        // Saving takes a while, and what comes meanwhile waits.
+        // Saving takes a while; messages that are told meanwhile wait.
         tokio::time::sleep(SECOND).await;
         assert!(ctx.is_stopping());
         self.store.commit(|store| store.insert(self.key, self.sum));

@@ -16,7 +16,7 @@ use super::probe::counted;
 const KEYS: u32 = 8;
 const SENDERS: u32 = 4;
 
-/// What outlives the actors of all keys.
+/// The state that outlives the actors of all keys.
 #[derive(Default)]
 struct World {
     /// The keys of which an actor runs.
@@ -287,7 +287,7 @@ async fn a_use_of_a_key_that_is_dropped_at_its_kth_poll_loses_and_duplicates_not
     }
 }
 
-/// One of those who tell is dropped with its executor, another one goes on.
+/// Of two executors one ends; the actors of the other one continue.
 #[test]
 fn the_end_of_an_executor_ends_its_actors_and_frees_their_keys() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -153,7 +153,8 @@ where
     /// Asks the actor of a key, as [`ActorRef::ask`]; makes the actor if none lives. If the actor
     /// is being passivated, the request goes to the next one.
     ///
-    /// Allocates for each request: one who asks the same key often takes the [reference](Keyed::get).
+    /// Allocates for each request: one who asks the same key often takes the
+    /// [reference](Keyed::get).
     ///
     /// # Errors
     /// [`RequestError`]. If no actor was made: `ShuttingDown` in a shutdown, otherwise `Refused`.
@@ -232,9 +233,9 @@ where
         self.map.plan.when_full == WhenFull::Wait
     }
 
-    /// A reference to the actor of a key; makes the actor if none lives. The fastest way to tell one
-    /// key many messages. A reference does not keep the actor from being passivated: its calls then
-    /// return `Gone`, and this gives another one.
+    /// A reference to the actor of a key; makes the actor if none lives. The fastest way to tell
+    /// one key many messages. A reference does not keep the actor from being passivated: its calls
+    /// then return `Gone`, and this gives another one.
     ///
     /// # Errors
     /// [`SpawnActorError`], if no actor was made.

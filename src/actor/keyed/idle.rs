@@ -16,7 +16,7 @@ use mycelium_executor::{Executor, SendFuture, yield_now};
 use super::map::Map;
 use crate::actor::Actor;
 
-/// So many ticks are the time after which an actor is idle.
+/// The number of ticks without a message after which an actor is idle.
 const TICKS: u8 = 4;
 
 /// The shortest tick.

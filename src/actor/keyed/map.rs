@@ -4,7 +4,7 @@
 //! to put a new actor there; sending, wake-ups and the start of a task come after it.
 //!
 //! **One at a time.** An actor of a key ends in three steps: its mailbox refuses messages, its
-//! instance is dropped, it leaves the map. Whoever finds a closed mailbox in between puts a
+//! instance is dropped, it leaves the map. A sender that finds a closed mailbox in between puts a
 //! *successor* in its place at once. The mailbox of the successor takes messages from then on; its
 //! task first waits for the end of its predecessor. So nobody has to wait to send, and no two
 //! actors of a key run at a time.
