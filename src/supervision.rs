@@ -22,6 +22,8 @@ pub(crate) use failure::Failure;
 pub(crate) use panics::{note_places, text_and_place};
 pub(crate) use plan::{PlannedChild, SupervisionPlan};
 pub use service::supervise;
-pub(crate) use setting::{RestartSetting, ServiceSetting, SupervisorSetting};
+#[cfg(feature = "topology")]
+pub(crate) use setting::RestartSetting;
+pub(crate) use setting::{ServiceSetting, SupervisorSetting};
 pub use strategy::{Lifetime, NameError, Strategy};
 pub use supervisor::Supervisor;
