@@ -115,7 +115,7 @@ pub type Boxed<T> = Mpmc<T, super::Heap<Slot<T>>>;
 /// A ring with slots on the heap, and its words side by side: it needs less memory than [`Boxed`],
 /// and its writers and readers share a cache line.
 #[cfg(feature = "alloc")]
-pub type Small<T> = Mpmc<T, super::Heap<Slot<T>>, Compact>;
+pub type Small<T> = Mpmc<T, super::Heap<Slot<T>, 1>, Compact>;
 
 impl<T, const N: usize> Inline<T, N> {
     const_unless_loom! {
@@ -141,7 +141,7 @@ impl<T, const N: usize> Default for Inline<T, N> {
 }
 
 #[cfg(feature = "alloc")]
-impl<T, L: Layout> Mpmc<T, super::Heap<Slot<T>>, L> {
+impl<T, L: Layout, const ALIGN: usize> Mpmc<T, super::Heap<Slot<T>, ALIGN>, L> {
     /// An empty ring of `capacity` slots on the heap.
     ///
     /// # Errors
