@@ -47,6 +47,8 @@ pub struct Actors(Arc<Set>);
 pub(crate) struct Set {
     pub(super) executor: Arc<dyn Executor>,
     pub(super) region: Arc<Region>,
+    /// When actors are restarted that say nothing else.
+    pub(super) restart: Arc<Restart>,
     registry: Mutex<Registry>,
     next_id: AtomicU64,
     /// Actors whose end was not told to all yet.
@@ -116,6 +118,7 @@ impl Actors {
         Actors(Arc::new(Set {
             executor,
             region,
+            restart: Arc::default(),
             registry: Mutex::default(),
             next_id: AtomicU64::new(1),
             living: AtomicUsize::new(0),
@@ -292,10 +295,10 @@ impl Set {
     pub(super) fn member(
         &self,
         supervisor: SupervisorId,
-        restart: Option<&Restart>,
+        restart: Option<Arc<Restart>>,
     ) -> Option<Box<Member>> {
         let lifetime = if restart.is_some() { Lifetime::Transient } else { Lifetime::Temporary };
-        let restart = Arc::new(restart.copied().unwrap_or_default());
+        let restart = restart.unwrap_or_else(|| self.restart.clone());
         let spec = ChildSpec { lifetime, restart };
         self.supervision().add(supervisor, spec, self.executor.now()).map(Box::new)
     }

@@ -63,7 +63,7 @@ impl<A: Actor> ActorBuilder<A> {
             name: None,
             capacity: CAPACITY,
             when_full: WhenFull::default(),
-            restart: Some(Arc::default()),
+            restart: Some(set.restart.clone()),
             keeps: false,
             executor: None,
             queue: PhantomData,
@@ -189,7 +189,7 @@ impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
         let member = match supervisor {
             None => None,
             Some(supervisor) => {
-                let member = set.member(supervisor, restart.as_deref());
+                let member = set.member(supervisor, restart.clone());
                 Some(member.ok_or(SpawnActorError::ShuttingDown { actor: A::NAME })?)
             }
         };

@@ -90,6 +90,11 @@ const UNREAD: u32 = 16;
 const SHUTS_DOWN: u32 = 32;
 /// The hook `started` of this run has returned.
 const STARTED: u32 = 64;
+/// Somebody waits for the end, or for the word to change: `ending` is notified. Few do, and an
+/// event allocates when it is notified.
+const AWAITED: u32 = 512;
+/// It has ended, and says how.
+const ENDED: u32 = 1024;
 
 /// What an actor learns beside its mailbox.
 pub(super) enum ControlEvent {
@@ -279,12 +284,26 @@ impl Core {
     }
 
     fn request(&self, bit: u32) {
-        // Release, pairs with the Acquire of `control`: what the caller did before.
-        self.control.fetch_or(bit, Ordering::Release);
+        self.set_and_notify(bit);
         // After the bit: a task that sets its waker later sees the bit at its next check.
         let waker = lock(&self.waker).clone();
         waker.into_iter().for_each(Waker::wake);
-        self.ending.notify(usize::MAX);
+    }
+
+    /// Sets a bit, and wakes those who wait for it.
+    fn set_and_notify(&self, bit: u32) {
+        // Release, pairs with the Acquire of `control` and of `wait`: what the caller did before.
+        if self.control.fetch_or(bit, Ordering::AcqRel) & AWAITED != 0 {
+            self.ending.notify(usize::MAX);
+        }
+    }
+
+    /// Waits for a bit that [`set_and_notify`](Core::set_and_notify) sets. Both change the same
+    /// word, so one of them sees the bit of the other one.
+    async fn wait(&self, bit: u32) {
+        if self.control.fetch_or(AWAITED, Ordering::AcqRel) & bit == 0 {
+            until(&self.ending, || self.control.load(Ordering::Acquire) & bit != 0).await;
+        }
     }
 
     pub(super) fn tell_event(&self, event: ControlEvent) {
@@ -348,7 +367,7 @@ impl Core {
 
     /// Waits until it is told to stop.
     pub(super) async fn told_to_stop(&self) {
-        until(&self.ending, || self.control() == Control::Stop).await;
+        self.wait(STOP | KILL).await;
     }
 
     /// Whether the hook `started` of this run has returned, for its supervisor.
@@ -426,7 +445,7 @@ impl Core {
 
     /// Waits for its end.
     pub(super) async fn ended(&self) -> ActorEnd {
-        until(&self.ending, || self.end.get().is_some()).await;
+        self.wait(ENDED).await;
         self.end.get().cloned().unwrap_or(ActorEnd::Stopped)
     }
 
@@ -458,7 +477,7 @@ impl Core {
             std::mem::take(&mut *rare)
         };
         let watchers = rare.map(|rare| rare.watchers).unwrap_or_default();
-        self.ending.notify(usize::MAX);
+        self.set_and_notify(ENDED);
         if !watchers.is_empty() {
             let gone = self.gone(end);
             for ((_, relation), cell) in watchers {

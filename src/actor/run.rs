@@ -329,7 +329,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             if !self.context.children.is_empty() {
                 Box::pin(self.stop_children()).await;
             }
-            Box::pin(self.call_stopped(actor)).await;
+            self.call_stopped(actor).await;
             Ok(self.core().end_of_run())
         }
     }
