@@ -287,20 +287,7 @@ impl Health {
     }
 
     fn together(&self, services: &[Box<str>]) -> HealthState {
-        let states = services.iter().filter_map(|service| self.service(service));
-        let running: Vec<_> = states.filter(|state| *state != HealthState::Stopped).collect();
-        let all_are = |wanted| running.iter().all(|state| *state == wanted);
-        if running.is_empty() {
-            HealthState::Stopped
-        } else if running.contains(&HealthState::Starting) {
-            HealthState::Starting
-        } else if all_are(HealthState::BackingOff) {
-            HealthState::BackingOff
-        } else if all_are(HealthState::Ready) {
-            HealthState::Ready
-        } else {
-            HealthState::Degraded
-        }
+        HealthState::together(services.iter().filter_map(|service| self.service(service)))
     }
 
     /// Whether the node should get work: it is ready or degraded. It is what `/ready` answers.

@@ -42,6 +42,30 @@ impl HealthState {
             HealthState::Stopped => "stopped",
         }
     }
+
+    /// The state that the children of a supervisor have together. See
+    /// [`Health::supervisor`](crate::Health::supervisor).
+    pub(crate) fn together(states: impl IntoIterator<Item = HealthState>) -> HealthState {
+        let (mut seen, mut all) = ([false; 5], 0);
+        for state in states {
+            seen[state as usize] = true;
+            all += usize::from(state != HealthState::Stopped);
+        }
+        let has = |state: HealthState| seen[state as usize];
+        if all == 0 {
+            HealthState::Stopped
+        } else if has(HealthState::Starting) {
+            HealthState::Starting
+        } else if has(HealthState::Degraded)
+            || has(HealthState::Ready) && has(HealthState::BackingOff)
+        {
+            HealthState::Degraded
+        } else if has(HealthState::BackingOff) {
+            HealthState::BackingOff
+        } else {
+            HealthState::Ready
+        }
+    }
 }
 
 impl fmt::Display for HealthState {

@@ -17,6 +17,7 @@ use super::actors::{Actors, Set};
 use super::builder::ActorBuilder;
 use super::cell::{ActorEnd, Core};
 use super::run::{ActorLife, Failure, drop_instance};
+use crate::health_state::HealthState;
 use crate::log;
 use crate::supervision::Strategy;
 use crate::supervision::member::{Member, StopWaker, Turn, Verdict};
@@ -100,6 +101,14 @@ impl ActorSupervisor {
         ActorBuilder::new(&self.set, None, factory).under(self.id)
     }
 
+    /// What its actors, and those of its supervisors, have together: `Stopped` if it has ended,
+    /// `Starting` if the hook `started` of one has never returned, `BackingOff` if all of them wait
+    /// for a restart, `Degraded` if some do, and otherwise `Ready`.
+    #[must_use]
+    pub fn health(&self) -> HealthState {
+        self.set.supervision().health(self.id)
+    }
+
     /// Ends its actors, the last one first, and supervises none any more.
     pub fn stop(&self) {
         let moment = Moment { now: self.set.executor.now(), jitter: 0 };
@@ -161,6 +170,9 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             match &verdict {
                 Verdict::Restart { .. } | Verdict::Wait => {
                     log::warn!(actor = &*actor, error, "the actor has ended and will be restarted");
+                }
+                Verdict::End(Why::SupervisorEnded) => {
+                    log::warn!(actor = &*actor, "the actor has ended with its supervisor");
                 }
                 Verdict::End(_) => {
                     log::error!(actor = &*actor, error, "the actor has ended permanently");

@@ -43,6 +43,7 @@ use super::tree::{
     AtTop, ChildId, ChildSpec, Command, Moment, RunEnd, State, SupervisorId, SupervisorSpec, Tree,
     Why,
 };
+use crate::health_state::HealthState;
 
 /// A tree of supervisors, and the tasks of its children.
 pub(crate) struct Supervision {
@@ -129,8 +130,12 @@ impl Supervision {
         Some(Member { supervision, child, signal, is_alone, has_ended: false })
     }
 
+    /// See [`Tree::health`].
+    pub(crate) fn health(&self, supervisor: SupervisorId) -> HealthState {
+        self.lock().tree.health(supervisor)
+    }
+
     /// See [`Tree::stop`].
-    #[allow(dead_code, reason = "for supervisors made at run time")]
     pub(crate) fn stop(&self, supervisor: SupervisorId, moment: Moment) {
         self.change(|it| it.tree.stop(supervisor, moment));
     }

@@ -9,12 +9,13 @@
 //! The root is a supervisor of its own: its children start at once and in no order, and one that
 //! fails too often ends alone. All other supervisors are those of OTP; `docs/supervision.md` lists
 //! the laws. `halt` stops children and
-//! gives up, `kinds` has the states.
+//! gives up, `kinds` has the states, `health` says how the children are together.
 //!
 //! The cost of an event grows with the children that it concerns, and with the logarithm of the
 //! number of their siblings.
 
 mod halt;
+mod health;
 mod kinds;
 #[cfg(test)]
 mod otp;
@@ -161,8 +162,8 @@ impl Tree {
 
     /// The run of a child has started: the next one may start.
     pub(crate) fn started(&mut self, child: ChildId) {
-        if let Some(Child { state: state @ State::Starting, .. }) = self.slots.child_mut(child) {
-            *state = State::Running;
+        if let Some(it @ Child { state: State::Starting, .. }) = self.slots.child_mut(child) {
+            (it.state, it.has_started) = (State::Running, true);
             self.advance(child.0);
         }
     }

@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mycelium::{ActorEnd, ActorSupervisor, Actors, Error, Restart, Result, Strategy, actor};
+use mycelium::{
+    ActorEnd, ActorSupervisor, Actors, Error, HealthState, Restart, Result, Strategy, actor,
+};
 use mycelium_tokio::Tokio;
 
 /// The starts and ends of the parts.
@@ -141,4 +143,29 @@ async fn a_nested_supervisor_is_restarted_by_its_parent() {
     b.tell(Ping).await.unwrap();
     settle().await;
     assert_eq!(take(&seen), "ping b");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_health_of_a_supervisor_is_that_of_its_actors() {
+    let (actors, seen) = (actors(), Seen::default());
+    let outer = actors.supervisor("outer", Strategy::OneForOne, LIMITS);
+    let inner = outer.supervisor("inner", Strategy::OneForOne, LIMITS);
+    let health = || (outer.health(), inner.health());
+    assert_eq!(health(), (HealthState::Ready, HealthState::Ready), "there are no actors");
+    let _a = outer.actor(part("a", &seen)).spawn().unwrap();
+    let mut b = inner.actor(part("b", &seen)).spawn().unwrap();
+    assert_eq!(health(), (HealthState::Starting, HealthState::Starting));
+    settle().await;
+    assert_eq!(health(), (HealthState::Ready, HealthState::Ready));
+    b.tell(Fail).await.unwrap();
+    tokio::time::sleep(LIMITS.backoff / 4).await;
+    assert_eq!(health(), (HealthState::Degraded, HealthState::BackingOff));
+    settle().await;
+    assert_eq!(health(), (HealthState::Ready, HealthState::Ready));
+    inner.stop();
+    settle().await;
+    assert_eq!(health(), (HealthState::Ready, HealthState::Stopped));
+    outer.stop();
+    settle().await;
+    assert_eq!(health(), (HealthState::Stopped, HealthState::Stopped));
 }

@@ -125,6 +125,8 @@ pub(super) struct Child {
     /// `None` if it has never failed.
     pub(super) failures: Option<Box<Failures>>,
     pub(super) state: State,
+    /// One of its runs has started.
+    pub(super) has_started: bool,
 }
 
 #[derive(Debug)]

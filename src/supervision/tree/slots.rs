@@ -37,7 +37,7 @@ enum Kind {
 
 impl Slots {
     pub(super) fn add_child(&mut self, parent: SupervisorId, spec: ChildSpec) -> ChildId {
-        let child = Child { spec, failures: None, state: State::Waiting };
+        let child = Child { spec, failures: None, state: State::Waiting, has_started: false };
         ChildId(self.add(Some(parent), Kind::Child(child)))
     }
 
