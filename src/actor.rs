@@ -5,7 +5,8 @@
 //! its control word, its end, those who watch it; `reference` has [`ActorRef`] and [`WeakRef`];
 //! `timers` has the timers of an actor; `context` is what its handlers see; `run` is its task,
 //! which restarts it, `supervised` restarts several together; `builder` spawns it; `actors` is the
-//! set of all of them; `keyed` has those with a key each, made on first use.
+//! set of all of them; `keyed` has those with a key each, made on first use. For tests, `notes` is
+//! what a test sees of them, and `recorded` runs an actor whose messages are kept and not handled.
 //!
 //! **Control** does not queue behind data: a stop, the end of a watched actor and the failure of a
 //! child are bits of a word beside the mailbox, which the task looks at before each message.
@@ -18,6 +19,10 @@ mod error;
 mod keyed;
 mod kind;
 mod mail;
+#[cfg(feature = "testing")]
+mod notes;
+#[cfg(feature = "testing")]
+mod recorded;
 mod reference;
 mod run;
 mod supervised;
@@ -37,6 +42,12 @@ pub use context::{ActorContext, Asking};
 pub use error::{FindActorError, SpawnActorError, TellError};
 pub use keyed::{Keyed, KeyedBuilder, KeyedTellError};
 pub use mail::{Ask, DeadMail, Mail, told};
+#[cfg(feature = "testing")]
+pub(crate) use notes::Notes;
+#[cfg(feature = "testing")]
+pub use notes::{ActorFailure, UnhandledMail};
+#[cfg(feature = "testing")]
+pub(crate) use recorded::Record;
 pub use reference::{ActorRef, WeakRef};
 pub use run::{ActorLife, run_actor};
 pub use supervised::ActorSupervisor;
@@ -118,6 +129,10 @@ pub trait Handles<M>: Actor {
 pub trait Replies<Q: Request>: Actor {
     #[doc(hidden)]
     fn wrap(request: Ask<Q>) -> Self::Mail;
+
+    /// The request, if it is one of this type.
+    #[doc(hidden)]
+    fn unwrap(mail: Self::Mail) -> Result<Ask<Q>, Self::Mail>;
 
     #[doc(hidden)]
     fn slots(slots: &mut Self::Slots) -> &mut SlotPool<Q>;

@@ -1,10 +1,12 @@
-//! Testing services: [`ServiceTest`] runs one service, or a few, without threads and without real
-//! time.
+//! Testing services and actors: [`ServiceTest`] runs one service, or a few, without threads and
+//! without real time, [`TestActor`] does so with an actor.
 //!
 //! `docs/testing-your-services.md` is the guide. `testing/tasks.rs` is the executor of a test,
 //! `testing/probe.rs` is what a test sees of its node, `testing/panics.rs` has the texts of
 //! mistakes, `testing/requests.rs` requests and replies, and this file is what users see. The node
 //! is the real one: rings, policies, supervision and shutdown are those of every node.
+//! `testing/actor.rs` has actors, on the same executor, and `testing/mock_actor.rs` those that only
+//! keep what they are sent.
 //!
 //! Needs the feature `testing`:
 //!
@@ -13,7 +15,9 @@
 //! mycelium = { version = "0.1", features = ["testing"] }
 //! ```
 
+mod actor;
 mod failure;
+mod mock_actor;
 mod panics;
 mod probe;
 mod requests;
@@ -41,7 +45,10 @@ use crate::service::Service;
 use crate::shared::Shared;
 use tasks::{TestExecutor, TestTasks};
 
+pub use crate::actor::{ActorFailure, UnhandledMail};
+pub use actor::{TestActor, TestActors, TestReply};
 pub use failure::Failure;
+pub use mock_actor::MockActor;
 pub(crate) use probe::{Probe, TEST};
 
 /// The most steps at one time of the clock, by default.

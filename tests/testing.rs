@@ -1,7 +1,9 @@
-//! Services in tests: `ServiceTest`, and subscriptions and publishers of a real node before its
-//! start.
+//! Services and actors in tests: `ServiceTest`, `TestActor`, and subscriptions and publishers of a
+//! real node before its start.
 #![cfg(feature = "topology")]
 
+#[path = "testing/actor.rs"]
+mod actor;
 #[path = "testing/before_start.rs"]
 mod before_start;
 #[path = "testing/mistakes.rs"]

@@ -22,6 +22,8 @@ use super::cell::{ActorEnd, AnyCell, Cell, Core, describe};
 use super::error::{FindActorError, SpawnActorError};
 use super::kind::ActorKind;
 use super::mail::DeadMail;
+#[cfg(feature = "testing")]
+use super::notes::Notes;
 use super::reference::{ActorRef, WeakRef};
 use crate::latch::until;
 use crate::log;
@@ -55,6 +57,9 @@ pub(crate) struct Set {
     living: AtomicUsize,
     changed: Event,
     on_dead_mail: OnceLock<DeadMailHook>,
+    /// What a test sees.
+    #[cfg(feature = "testing")]
+    pub(super) notes: OnceLock<Arc<Notes>>,
     /// The tree of its supervisors, made with the first one.
     supervision: OnceLock<Arc<Supervision>>,
 }
@@ -124,6 +129,8 @@ impl Actors {
             living: AtomicUsize::new(0),
             changed: Event::new(),
             on_dead_mail: OnceLock::new(),
+            #[cfg(feature = "testing")]
+            notes: OnceLock::new(),
             supervision: OnceLock::new(),
         }))
     }
@@ -238,6 +245,12 @@ impl Actors {
     /// ended. The first hook stays; returns whether it is this one.
     pub fn on_dead_mail(&self, hook: impl Fn(&DeadMail<'_>) + Send + Sync + 'static) -> bool {
         self.0.on_dead_mail.set(Box::new(hook)).is_ok()
+    }
+
+    /// A test sees their failures.
+    #[cfg(feature = "testing")]
+    pub(crate) fn note(&self, notes: Arc<Notes>) {
+        let _ = self.0.notes.set(notes);
     }
 
     /// Refuses to spawn actors, and lets those that live handle the messages in their mailboxes,
@@ -370,6 +383,10 @@ impl Set {
 
     /// A message that no handler gets.
     pub(super) fn dead_mail(&self, mail: &DeadMail<'_>) {
+        #[cfg(feature = "testing")]
+        if let Some(notes) = self.notes.get() {
+            notes.add_dead_mail(mail);
+        }
         if let Some(hook) = self.on_dead_mail.get() {
             hook(mail);
         }

@@ -14,6 +14,7 @@ use super::cell::{AnyCell, Cell, Core, Relation, Watcher};
 use super::error::SpawnActorError;
 use super::reference::ActorRef;
 use super::run::{ActorLife, Maker};
+use crate::launch::Task;
 use crate::supervision::tree::SupervisorId;
 
 /// The capacity of a mailbox.
@@ -162,6 +163,15 @@ impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
     /// [`SpawnActorError`]: a name that is taken, an invalid capacity, an executor that has ended or
     /// cannot run it, a shutdown.
     pub fn spawn(self) -> Result<ActorRef<A, Q>, SpawnActorError> {
+        self.spawn_by(A::is_send(), A::launch::<Q>)
+    }
+
+    /// As `spawn`, with another task.
+    pub(super) fn spawn_by(
+        self,
+        is_send: bool,
+        launch: impl FnOnce(ActorLife<A, Q>) -> Task + Send + 'static,
+    ) -> Result<ActorRef<A, Q>, SpawnActorError> {
         let ActorBuilder {
             set,
             parent,
@@ -199,7 +209,7 @@ impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
             cell.core.watch(Watcher { cell: parent, relation: Relation::Parent });
         }
         let life = ActorLife::new(cell, receiver, maker, restart, member);
-        launch(&**executor, life)?;
+        launch_by(&**executor, life, is_send, launch)?;
         Ok(reference)
     }
 }
@@ -210,14 +220,23 @@ pub(super) fn launch<A: Actor, Q: Queue>(
     executor: &dyn Executor,
     life: ActorLife<A, Q>,
 ) -> Result<(), SpawnActorError> {
-    let is_send = A::is_send();
+    launch_by(executor, life, A::is_send(), A::launch)
+}
+
+/// As [`launch`], with another task.
+fn launch_by<A: Actor, Q: Queue>(
+    executor: &dyn Executor,
+    life: ActorLife<A, Q>,
+    is_send: bool,
+    task: impl FnOnce(ActorLife<A, Q>) -> Task + Send + 'static,
+) -> Result<(), SpawnActorError> {
     let spawned = if is_send {
-        match A::launch(life).into_send() {
+        match task(life).into_send() {
             Some(task) => executor.spawn(task),
             None => unreachable!("the macro says that it is `Send`"),
         }
     } else {
-        executor.spawn_local(Box::new(move || A::launch(life).into_local()))
+        executor.spawn_local(Box::new(move || task(life).into_local()))
     };
     spawned.map_err(|error| SpawnActorError::Executor { actor: A::NAME, error })
 }

@@ -14,7 +14,7 @@ use mycelium_core::ring::PushError;
 use super::Actor;
 use super::actors::Set;
 use super::builder::WhenFull;
-use super::error::FindActorError;
+use super::error::{FindActorError, Severity};
 use super::kind::ActorKind;
 use crate::latch::until;
 use crate::request::MailboxState;
@@ -484,6 +484,24 @@ impl Core {
                 cell.core().tell_event(relation.event(gone.clone()));
             }
         }
+    }
+
+    /// A test sees this failure.
+    pub(super) fn note_failure(&self, error: &dyn fmt::Display, severity: Severity) {
+        #[cfg(feature = "testing")]
+        if let Some(notes) = self.set.notes.get() {
+            notes.add_failure(self.label(), error, severity);
+        }
+        let _ = (self, error, severity);
+    }
+
+    /// A test sees that it was restarted.
+    pub(super) fn note_restart(&self) {
+        #[cfg(feature = "testing")]
+        if let Some(notes) = self.set.notes.get() {
+            notes.add_restart(&self.label());
+        }
+        let _ = self;
     }
 
     fn rare(&self) -> MutexGuard<'_, Option<Box<Rare>>> {

@@ -134,3 +134,12 @@ pub enum FindActorError {
 }
 
 debug_as_display!(SpawnActorError, FindActorError);
+
+/// What a failure of an actor was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Severity {
+    Error,
+    Panic,
+    /// An error after which the actor continues.
+    Ignored,
+}

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -17,6 +17,7 @@ use mycelium_transports::counters::ActorValue;
 
 use super::cell::{ActorEnd, AnyCell, Cell, Control, ControlEvent, Core, Gone};
 use super::context::{ActorContext, exclusive};
+use super::error::Severity;
 use super::mail::{DeadMail, Mail};
 use super::{Actor, OnError};
 use crate::error::{Error, Result};
@@ -74,25 +75,31 @@ pub fn run_actor<A: Actor, Q: Queue>(
     async move {
         let lived = {
             let cell = life.cell.clone();
-            let mut living = pin!(life.live());
-            let mut waker: Option<Waker> = None;
-            poll_fn(|context| {
-                // Before anything looks at the control word: a change after that look wakes the
-                // task.
-                if !waker.as_ref().is_some_and(|known| known.will_wake(context.waker())) {
-                    cell.core.register(context.waker());
-                    waker = Some(context.waker().clone());
-                }
-                if cell.core.is_killed() {
-                    return Poll::Ready(None);
-                }
-                living.as_mut().poll(context).map(Some)
-            })
-            .await
+            let living = pin!(life.live());
+            attended(cell, living).await
         };
         life.stop_children().await;
         life.finish(lived.unwrap_or(ActorEnd::Abandoned)).await;
     }
+}
+
+/// The output of a life; changes of the control word wake it. `None` if the actor is abandoned.
+pub(super) fn attended<A: Actor, Q: Queue, F: Future>(
+    cell: Arc<Cell<A, Q>>,
+    mut living: Pin<&mut F>,
+) -> impl Future<Output = Option<F::Output>> {
+    let mut waker: Option<Waker> = None;
+    poll_fn(move |context| {
+        // Before anything looks at the control word: a change after that look wakes the task.
+        if !waker.as_ref().is_some_and(|known| known.will_wake(context.waker())) {
+            cell.core.register(context.waker());
+            waker = Some(context.waker().clone());
+        }
+        if cell.core.is_killed() {
+            return Poll::Ready(None);
+        }
+        living.as_mut().poll(context).map(Some)
+    })
 }
 
 // The futures of what happens seldom are in boxes: the task of each actor has room for the largest
@@ -119,7 +126,7 @@ impl Failure {
 }
 
 /// The next thing to do.
-enum Next<M> {
+pub(super) enum Next<M> {
     Message(M),
     Event(Box<ControlEvent>),
     Stop,
@@ -233,6 +240,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         );
         self.pause(now.saturating_add(pause)).await?;
         self.count(ActorValue::Restarts);
+        self.core().note_restart();
         ControlFlow::Continue(())
     }
 
@@ -294,11 +302,13 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             Ok(Ok(end)) => Ok(end),
             Ok(Err(failure)) => {
                 self.count(ActorValue::Errors);
+                self.core().note_failure(&failure.text, Severity::Error);
                 Err(failure)
             }
             Err(panic) => {
                 self.count(ActorValue::Panics);
-                let text = format!("panic: {}", panicked(&*panic)).into();
+                let text: Arc<str> = format!("panic: {}", panicked(&*panic)).into();
+                self.core().note_failure(&text, Severity::Panic);
                 Err(Failure { text, is_permanent: false })
             }
         }
@@ -358,6 +368,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         match actor.call_on_error(error) {
             OnError::Continue => {
                 self.count(ActorValue::Errors);
+                self.core().note_failure(error, Severity::Ignored);
                 let actor = self.core().label();
                 log::warn!(actor = &*actor, %error, "the actor failed, and continues");
                 Ok(())
@@ -389,7 +400,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
 
     /// Waits for the next message or event.
     #[inline]
-    fn next(&mut self) -> impl Future<Output = Next<A::Mail>> + use<'_, A, Q> {
+    pub(super) fn next(&mut self) -> impl Future<Output = Next<A::Mail>> + use<'_, A, Q> {
         poll_fn(|task| self.poll_next(task))
     }
 
@@ -488,7 +499,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     }
 
     /// Ends the children, the last one first.
-    async fn stop_children(&mut self) {
+    pub(super) async fn stop_children(&mut self) {
         while let Some((_, child)) = self.context.children.pop_last() {
             match self.is_draining {
                 true => child.core().drain(),
@@ -504,12 +515,13 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         if let Err(panic) = AssertUnwindSafe(stopped).catch_unwind().await {
             self.count(ActorValue::Panics);
             let (actor, error) = (self.core().label(), panicked(&*panic));
+            self.core().note_failure(&format_args!("panic: {error}"), Severity::Panic);
             log::error!(actor = &*actor, error, "the actor panicked at its end");
         }
     }
 
     /// The actor has ended: the messages in its mailbox are dead mail.
-    async fn finish(&mut self, end: ActorEnd) {
+    pub(super) async fn finish(&mut self, end: ActorEnd) {
         // Messages that are being sent at this moment follow.
         if self.close() == PopError::Empty && Q::SHARED {
             Box::pin(async {

@@ -147,6 +147,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             }
             if cause.is_some() {
                 self.count(ActorValue::Restarts);
+                self.core().note_restart();
             }
             let (end, failure) = match self.run_once(&mut member, &mut instance).await {
                 Ran::Ended(Ok(end)) => {

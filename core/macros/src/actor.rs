@@ -322,6 +322,16 @@ fn handler_impls(actor: &ActorImpl, root: &TokenStream) -> TokenStream {
                     Mail::#variant(request)
                 }
 
+                #[allow(unreachable_patterns)]
+                fn unwrap(
+                    mail: Self::Mail,
+                ) -> ::core::result::Result<#root::Ask<#message>, Self::Mail> {
+                    match mail {
+                        Mail::#variant(request) => ::core::result::Result::Ok(request),
+                        other => ::core::result::Result::Err(other),
+                    }
+                }
+
                 #[inline]
                 fn slots(slots: &mut Self::Slots) -> &mut #root::SlotPool<#message> {
                     &mut slots.#place

@@ -1,0 +1,116 @@
+//! An actor of a test that handles nothing: its messages and requests are kept for the test.
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mycelium_core::Request;
+use mycelium_core::channel::Queue;
+
+use super::builder::ActorBuilder;
+use super::cell::ActorEnd;
+use super::error::SpawnActorError;
+use super::reference::ActorRef;
+use super::run::{ActorLife, Next, attended};
+use super::{Actor, Handles, Replies};
+use crate::launch::Task;
+use crate::request::Asked;
+
+/// What an actor was told and asked, and the test has not taken.
+pub(crate) struct Record<A: Actor>(Mutex<Recorded<A>>);
+
+struct Recorded<A: Actor> {
+    mail: VecDeque<A::Mail>,
+    /// It has failed with this error when it stops.
+    failure: Option<Arc<str>>,
+}
+
+impl<A: Actor> Default for Record<A> {
+    fn default() -> Record<A> {
+        Record(Mutex::new(Recorded { mail: VecDeque::new(), failure: None }))
+    }
+}
+
+impl<A: Actor> Record<A> {
+    /// The first message of this type.
+    pub(crate) fn take<M: 'static>(&self) -> Option<M>
+    where
+        A: Handles<M>,
+    {
+        let is_one =
+            |mail: &A::Mail| super::Mail::told(mail).is_some_and(|(_, message)| message.is::<M>());
+        let mut recorded = self.recorded();
+        let place = recorded.mail.iter().position(is_one)?;
+        recorded.mail.remove(place).map(<A as Handles<M>>::unwrap)
+    }
+
+    /// The first request of this type whose requester still waits.
+    pub(crate) fn take_request<R: Request>(&self) -> Option<Asked<R>>
+    where
+        A: Replies<R>,
+    {
+        let number = A::REQUESTS.iter().position(|topic| *topic == R::TOPIC)?;
+        let mut recorded = self.recorded();
+        let (mut asked, mut others) = (None, VecDeque::new());
+        for mail in recorded.mail.drain(..) {
+            let mail = if asked.is_none() { <A as Replies<R>>::unwrap(mail) } else { Err(mail) };
+            match mail {
+                Ok(request) => asked = request.accept(number),
+                Err(other) => others.push_back(other),
+            }
+        }
+        recorded.mail = others;
+        asked
+    }
+
+    /// How many are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.recorded().mail.len()
+    }
+
+    /// Its actor fails with this error when it is stopped next.
+    pub(crate) fn fail(&self, error: &str) {
+        self.recorded().failure = Some(error.into());
+    }
+
+    fn recorded(&self) -> MutexGuard<'_, Recorded<A>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
+    /// Spawns a task that takes the place of the actor and keeps its messages. The factory is not
+    /// called.
+    pub(crate) fn spawn_recorded(
+        self,
+        kept: &Arc<Record<A>>,
+    ) -> Result<ActorRef<A, Q>, SpawnActorError> {
+        let kept = kept.clone();
+        self.spawn_by(false, move |life| Task::local(record(life, kept)))
+    }
+}
+
+async fn record<A: Actor, Q: Queue>(mut life: ActorLife<A, Q>, kept: Arc<Record<A>>) {
+    let lived = {
+        let cell = life.cell.clone();
+        let living = pin!(life.record(&kept));
+        attended(cell, living).await
+    };
+    life.finish(lived.unwrap_or(ActorEnd::Abandoned)).await;
+}
+
+impl<A: Actor, Q: Queue> ActorLife<A, Q> {
+    async fn record(&mut self, kept: &Record<A>) -> ActorEnd {
+        loop {
+            match self.next().await {
+                Next::Message(mail) => kept.recorded().mail.push_back(mail),
+                Next::Event(_) => {}
+                Next::Stop | Next::Closed => break,
+            }
+        }
+        match kept.recorded().failure.take() {
+            Some(error) => ActorEnd::Failed { error },
+            None => self.core().end_of_run(),
+        }
+    }
+}

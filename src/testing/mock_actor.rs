@@ -1,0 +1,217 @@
+//! An actor that is not run: the test sees what others tell and ask it, and replies.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::sync::Arc;
+
+use mycelium_core::Request;
+use mycelium_core::channel::{Mpsc, Queue};
+
+use super::actor::TestActors;
+use crate::actor::{Actor, ActorBuilder, ActorRef, Handles, Record, Replies, WeakRef};
+use crate::request::Asked;
+
+/// Takes the place of an actor of type `A` in a test: [`TestActors::mock`]. No `A` is made.
+/// Messages are kept for the test, and the test replies to requests. Its mailbox, its name and its
+/// end are those of an actor, and others can watch it or link with it.
+///
+/// ```
+/// use mycelium::testing::TestActors;
+/// use mycelium::{ActorRef, Result, actor, message};
+///
+/// #[message(topic = "rate-requests", id = 1, reply = Rate)]
+/// struct RateRequest {
+///     pair: u64,
+/// }
+///
+/// #[message(topic = "rates", id = 2)]
+/// struct Rate {
+///     percent: u64,
+/// }
+///
+/// struct Rates;
+///
+/// #[actor]
+/// impl Rates {
+///     #[ask]
+///     async fn rate(&mut self, _: RateRequest) -> Result<Rate> {
+///         todo!("asks a server")
+///     }
+/// }
+///
+/// #[message(topic = "price-requests", id = 3, reply = Price)]
+/// struct PriceRequest {
+///     cents: u64,
+/// }
+///
+/// #[message(topic = "prices", id = 4)]
+/// struct Price {
+///     cents: u64,
+/// }
+///
+/// struct Shop {
+///     rates: ActorRef<Rates>,
+/// }
+///
+/// #[actor]
+/// impl Shop {
+///     #[ask]
+///     async fn price(&mut self, request: PriceRequest) -> Result<Price> {
+///         let rate = self.rates.ask(RateRequest { pair: 1 }).await?;
+///         Ok(Price { cents: request.cents * rate.percent / 100 })
+///     }
+/// }
+///
+/// let actors = TestActors::new();
+/// let rates = actors.mock::<Rates>();
+/// let reference = rates.reference();
+/// let mut shop = actors.spawn(move || Shop { rates: reference.clone() });
+/// let mut price = shop.start_ask(PriceRequest { cents: 500 });
+/// rates.asked::<RateRequest>().unwrap().reply(Rate { percent: 120 });
+/// assert_eq!(price.outcome().unwrap().unwrap().cents, 600);
+/// ```
+pub struct MockActor<A: Actor, Q: Queue = Mpsc> {
+    actor: WeakRef<A, Q>,
+    /// The only reference to a mailbox with one sender, until another actor has it.
+    first: RefCell<Option<ActorRef<A, Q>>>,
+    record: Arc<Record<A>>,
+    set: TestActors,
+}
+
+impl TestActors {
+    /// Spawns a [`MockActor`] in the place of an actor of type `A`.
+    ///
+    /// # Panics
+    /// As [`spawn`](TestActors::spawn).
+    #[must_use]
+    #[track_caller]
+    pub fn mock<A: Actor>(&self) -> MockActor<A> {
+        self.mock_as(|actor| actor)
+    }
+
+    /// As [`mock`](TestActors::mock), with a name or another mailbox.
+    ///
+    /// # Panics
+    /// As [`spawn`](TestActors::spawn).
+    #[must_use]
+    #[track_caller]
+    pub fn mock_as<A: Actor, Q: Queue>(
+        &self,
+        set: impl FnOnce(ActorBuilder<A>) -> ActorBuilder<A, Q>,
+    ) -> MockActor<A, Q> {
+        let factory = || unreachable!("a mock makes no actor");
+        let mock = MockActor::spawn(self, set(self.actors().actor(factory)));
+        self.run();
+        mock
+    }
+}
+
+impl<A: Actor, Q: Queue> MockActor<A, Q> {
+    #[track_caller]
+    fn spawn(set: &TestActors, builder: ActorBuilder<A, Q>) -> MockActor<A, Q> {
+        let record = Arc::<Record<A>>::default();
+        let reference = match builder.keep().spawn_recorded(&record) {
+            Ok(reference) => reference,
+            Err(error) => panic!("{error}"),
+        };
+        let (actor, first) = (reference.downgrade(), RefCell::new(Some(reference)));
+        MockActor { actor, first, record, set: set.clone() }
+    }
+
+    /// A reference to it, for other actors.
+    ///
+    /// # Panics
+    /// If it has ended, or its mailbox has one sender and another reference has it.
+    #[must_use]
+    #[track_caller]
+    pub fn reference(&self) -> ActorRef<A, Q> {
+        match self.actor.upgrade().or_else(|| self.first.take()) {
+            Some(reference) => reference,
+            None => panic!(
+                "no reference to `{}`: it has ended, or another one has the only sender of its \
+                 mailbox",
+                self.actor.label()
+            ),
+        }
+    }
+
+    /// The next message of this type that it was told and the test has not received. If there is
+    /// none, the actors [run](TestActors::run) until there is one, or until all wait.
+    ///
+    /// # Panics
+    /// As [`TestActors::run`].
+    #[track_caller]
+    pub fn receive<M: 'static>(&self) -> Option<M>
+    where
+        A: Handles<M>,
+    {
+        self.set.run();
+        self.record.take()
+    }
+
+    /// All messages of this type that it was told and the test has not received.
+    ///
+    /// # Panics
+    /// As [`TestActors::run`].
+    #[track_caller]
+    pub fn receive_all<M: 'static>(&self) -> Vec<M>
+    where
+        A: Handles<M>,
+    {
+        self.set.run();
+        std::iter::from_fn(|| self.record.take()).collect()
+    }
+
+    /// The next request of this type that it was asked. The reply reaches the other actor when the
+    /// actors run next; if this is dropped, the other one gets
+    /// [`HandlerFailed`](crate::RequestError::HandlerFailed).
+    ///
+    /// # Panics
+    /// As [`TestActors::run`].
+    #[track_caller]
+    pub fn asked<R: Request>(&self) -> Option<Asked<R>>
+    where
+        A: Replies<R>,
+    {
+        self.set.run();
+        self.record.take_request()
+    }
+
+    /// How many messages and requests, of all types, the test has not taken.
+    ///
+    /// # Panics
+    /// As [`TestActors::run`].
+    #[must_use]
+    #[track_caller]
+    pub fn waiting(&self) -> usize {
+        self.set.run();
+        self.record.len()
+    }
+
+    /// It ends as one that was stopped: those that watch it learn of that.
+    ///
+    /// # Panics
+    /// As [`TestActors::run`].
+    #[track_caller]
+    pub fn stop(&self) {
+        self.actor.stop();
+        self.set.run();
+    }
+
+    /// It ends as one that has failed permanently with this error: those that watch it or are
+    /// linked with it learn of that.
+    ///
+    /// # Panics
+    /// As [`TestActors::run`].
+    #[track_caller]
+    pub fn fail(&self, error: &str) {
+        self.record.fail(error);
+        self.stop();
+    }
+}
+
+impl<A: Actor, Q: Queue> fmt::Debug for MockActor<A, Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("MockActor").field(&self.actor.label()).finish()
+    }
+}
