@@ -12,6 +12,8 @@ mod actors {
     mod keyed_idle;
     #[cfg(feature = "metrics")]
     mod keyed_storm;
+    #[cfg(all(unix, feature = "metrics", feature = "tracing"))]
+    mod laws;
     #[cfg(feature = "tracing")]
     mod lines;
     mod mailbox;

@@ -122,8 +122,9 @@ impl<A: Actor> ActorContext<A> {
         self.children.len()
     }
 
-    /// This actor learns of the end of another one: its hook `gone` is called. At once if the other
-    /// one has ended. Once for each actor, also if this is called again, as after a restart.
+    /// This actor learns of the end of another one: its hook `gone` is called. Once for each actor,
+    /// also if this is called again, as after a restart. If the other one has ended already, the
+    /// hook is called for each call of this.
     pub fn watch<B: Actor, Q: Queue>(&self, other: &ActorRef<B, Q>) {
         let watcher = Watcher { cell: self.cell.clone(), relation: Relation::Watching };
         other.any().core().watch(watcher);

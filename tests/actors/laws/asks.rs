@@ -1,0 +1,124 @@
+//! A request has one outcome, and it says whether the actor may have acted on it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mycelium::channel::Queue;
+use mycelium::{ActorEnd, ActorRef, Actors, RequestError, Restart, Taken};
+use mycelium_executor::{Executor, yield_now};
+use tokio::sync::oneshot;
+
+use super::{Ask, Book, Clerk, Reply, clerk, for_each_queue, task, until};
+
+const AT_ONCE: Restart = Restart {
+    limit: u32::MAX,
+    window: Duration::from_secs(60),
+    backoff: Duration::ZERO,
+    longest: Duration::ZERO,
+};
+
+pub(super) async fn a_request_has_one_outcome_while_its_actor_dies(executor: Arc<dyn Executor>) {
+    for ends_at in [0, 5, 30] {
+        for drains in [false, true] {
+            for_each_queue!(dies(&executor, ends_at, drains));
+        }
+    }
+}
+
+/// Requests of several references, some open at a time, before, during and after the end.
+async fn dies<Q: Queue>(executor: &Arc<dyn Executor>, ends_at: u64, drains: bool) {
+    const EACH: u64 = 40;
+
+    let (actors, book) = (Actors::on(executor.clone()), Arc::new(Book::default()));
+    let actor = actors.actor(clerk(&book)).name("clerk").capacity(4).restart(AT_ONCE).queue::<Q>();
+    let first = actor.spawn().unwrap();
+    let weak = first.downgrade();
+    let mut askers = vec![first];
+    if let Ok(other) = actors.by_name_and_queue("clerk") {
+        askers.push(other);
+    }
+    let tasks: Vec<_> = (0..)
+        .zip(askers)
+        .map(|(from, mut actor): (u64, ActorRef<Clerk, Q>)| {
+            task(executor, async move {
+                let mut outcomes = Vec::new();
+                for number in (from * EACH..).take(EACH as usize).step_by(2) {
+                    if from == 0 && number >= ends_at {
+                        if drains { actor.drain() } else { actor.stop() }
+                    }
+                    // Two are open at a time.
+                    let one = actor.ask(Ask { number });
+                    let other = actor.ask(Ask { number: number + 1 });
+                    yield_now().await;
+                    outcomes.push((number, one.await));
+                    outcomes.push((number + 1, other.await));
+                }
+                outcomes
+            })
+        })
+        .collect();
+    let mut outcomes = Vec::new();
+    for task in tasks {
+        outcomes.extend(task.await);
+    }
+    assert_eq!(weak.ended().await, ActorEnd::Stopped);
+    book.check();
+    let case = format!("{}, the end at {ends_at}", Q::NAME);
+    let asked = book.asked.lock().unwrap();
+    for (number, outcome) in outcomes {
+        let times = asked.iter().filter(|other| **other == number).count();
+        match outcome {
+            Ok(reply) => assert_eq!((reply.number, times), (number, 1), "{case}"),
+            Err(error) => match error.taken() {
+                Taken::Yes => assert_eq!(times, 1, "{case}: {number}: {error}"),
+                Taken::No => assert_eq!(times, 0, "{case}: {number}: {error}"),
+                Taken::Unknown => panic!("{case}: {number}: {error}"),
+            },
+        }
+    }
+    // The first 3 numbers at least were asked before the end, and were answered if it drained.
+    if ends_at > 5 && drains {
+        assert!(asked.len() >= 3, "{case}: {asked:?}");
+    }
+}
+
+pub(super) async fn requests_before_during_and_after_the_end(executor: Arc<dyn Executor>) {
+    async fn law<Q: Queue>(executor: &Arc<dyn Executor>) {
+        let (actors, book) = (Actors::on(executor.clone()), Arc::new(Book::default()));
+        let mut actor = actors.actor(clerk(&book)).queue::<Q>().spawn().unwrap();
+        let (open, gate) = oneshot::channel();
+        assert_eq!(actor.ask(Ask { number: 2 }).await, Ok(Reply { number: 2 }));
+        actor.tell(gate).await.unwrap();
+        let waits = actor.ask(Ask { number: 4 });
+        actor.stop();
+        let during = actor.ask(Ask { number: 6 });
+        drop(open);
+        assert_eq!(actor.ended().await, ActorEnd::Stopped);
+        assert_eq!(waits.await, Err(RequestError::Gone), "{}", Q::NAME);
+        assert_eq!(during.await, Err(RequestError::Gone), "{}", Q::NAME);
+        assert_eq!(actor.ask(Ask { number: 8 }).await, Err(RequestError::Gone));
+        assert_eq!(*book.asked.lock().unwrap(), [2]);
+    }
+
+    for_each_queue!(law(&executor));
+}
+
+pub(super) async fn a_deadline_ends_a_request_that_waits_anywhere(executor: Arc<dyn Executor>) {
+    async fn law<Q: Queue>(executor: &Arc<dyn Executor>) {
+        let (actors, book) = (Actors::on(executor.clone()), Arc::new(Book::default()));
+        let mut actor = actors.actor(clerk(&book)).queue::<Q>().spawn().unwrap();
+        let (open, gate) = oneshot::channel();
+        actor.tell(gate).await.unwrap();
+        until(executor, || actor.depth() == 0).await;
+        let within = Duration::from_millis(5);
+        let waits = actor.ask(Ask { number: 2 }).within(within).await;
+        let expected = RequestError::Deadline { taken: Taken::No, within };
+        assert_eq!(waits, Err(expected), "{}", Q::NAME);
+        drop(open);
+        // It is not handled afterwards.
+        assert_eq!(actor.ask(Ask { number: 4 }).await, Ok(Reply { number: 4 }));
+        assert_eq!(*book.asked.lock().unwrap(), [4], "{}", Q::NAME);
+    }
+
+    for_each_queue!(law(&executor));
+}

@@ -1,0 +1,80 @@
+//! Futures that are dropped at their k-th poll, as `select!` drops them, on each executor.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mycelium::channel::Queue;
+use mycelium::{ActorEnd, Actors, RequestError, Restart};
+use mycelium_executor::{Executor, yield_now};
+
+use super::{Act, Ask, Book, Entry, clerk, cut, entry, for_each_queue, task};
+
+pub(super) async fn a_tell_or_ask_that_is_dropped_at_its_kth_poll_loses_nothing(
+    executor: Arc<dyn Executor>,
+) {
+    async fn law<Q: Queue>(executor: &Arc<dyn Executor>, polls: usize) {
+        const COUNT: u64 = 40;
+
+        let (actors, book) = (Actors::on(executor.clone()), Arc::new(Book::default()));
+        let restart = Restart { limit: u32::MAX, backoff: Duration::ZERO, ..Restart::default() };
+        let actor = actors.actor(clerk(&book)).capacity(2).restart(restart).queue::<Q>();
+        let mut actor = actor.spawn().unwrap();
+        let (ended, shared) = (actor.ended(), book.clone());
+        let (told, asked) = task(executor, async move {
+            let (mut told, mut asked) = (0, Vec::new());
+            for number in 0..COUNT {
+                let message = Entry { act: Act::Yield, ..entry(&shared, 0, number) };
+                match cut(polls, actor.tell(message)).await {
+                    Some(Ok(())) => told += 1,
+                    Some(Err(error)) => panic!("{error}"),
+                    None => yield_now().await,
+                }
+                // The numbers of handlers that neither fail nor sleep.
+                let number = 16 * number;
+                match cut(polls, actor.ask(Ask { number })).await {
+                    Some(Ok(reply)) => asked.push(reply.number),
+                    Some(Err(error)) => assert_eq!(error, RequestError::Refused(Ask { number })),
+                    None => {}
+                }
+            }
+            // Nothing is left of those that were dropped: this finds room.
+            actor.tell(entry(&shared, 0, COUNT)).await.unwrap();
+            actor.drain();
+            (told + 1, asked)
+        })
+        .await;
+        assert_eq!(ended.await, ActorEnd::Stopped);
+        book.check();
+        let case = format!("{}, {polls} polls", Q::NAME);
+        assert_eq!(book.handled(), told, "{case}");
+        assert_eq!(book.handled() + book.unhandled(), COUNT + 1, "{case}");
+        let all = book.asked.lock().unwrap();
+        for number in &asked {
+            assert_eq!(all.iter().filter(|it| *it == number).count(), 1, "{case}");
+        }
+        assert!(all.iter().all(|number| all.iter().filter(|it| *it == number).count() == 1));
+    }
+
+    for polls in 0..4 {
+        for_each_queue!(law(&executor, polls));
+    }
+}
+
+pub(super) async fn a_wait_for_an_end_or_a_shutdown_that_is_dropped_at_its_kth_poll_can_be_repeated(
+    executor: Arc<dyn Executor>,
+) {
+    for polls in 0..4 {
+        let (actors, book) = (Actors::on(executor.clone()), Arc::new(Book::default()));
+        let mut actor = actors.spawn(clerk(&book)).unwrap();
+        for number in 0..3 {
+            assert_eq!(cut(polls, actor.ended()).await, None);
+            actor.tell(entry(&book, 0, number)).await.unwrap();
+        }
+        let late = cut(polls, actors.shutdown(Duration::from_secs(60))).await;
+        assert!(late.is_none_or(|late| late.is_empty()));
+        assert!(actors.shutdown(Duration::from_secs(60)).await.is_empty());
+        assert!(cut(polls, actor.ended()).await.is_none_or(|end| end == ActorEnd::Stopped));
+        assert_eq!(actor.ended().await, ActorEnd::Stopped);
+        assert_eq!((book.handled(), actors.count()), (3, 0));
+    }
+}

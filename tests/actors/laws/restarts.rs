@@ -1,0 +1,220 @@
+//! What a failure changes, how often an actor is restarted, and together with which others.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use mycelium::channel::Queue;
+use mycelium::{
+    ActorContext, ActorEnd, ActorRef, ActorSupervisor, Actors, Error, Restart, Result, Strategy,
+    actor,
+};
+use mycelium_executor::Executor;
+
+use super::{for_each_queue, until};
+
+/// The actions of actors, in their order.
+#[derive(Clone, Default)]
+struct Diary(Arc<Mutex<Vec<String>>>);
+
+impl Diary {
+    fn add(&self, text: String) {
+        self.0.lock().unwrap().push(text);
+    }
+
+    /// Waits until this has happened, and nothing else, since the last call.
+    async fn has(&self, executor: &Arc<dyn Executor>, expected: &str) {
+        let count = expected.split(' ').count();
+        until(executor, || self.0.lock().unwrap().len() >= count).await;
+        let all = std::mem::take(&mut *self.0.lock().unwrap());
+        assert_eq!(all.join(" "), expected, "{}", executor.name());
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Do {
+    Note(u32),
+    Fail,
+    Panic,
+    TimerAndFail,
+}
+
+struct Part {
+    diary: Diary,
+    /// What this instance has noted.
+    sum: u32,
+}
+
+#[actor(send)]
+impl Part {
+    fn started(&mut self, ctx: &mut ActorContext<Self>) {
+        self.diary.add(format!("+{}", ctx.label()));
+    }
+
+    #[tell]
+    fn act(&mut self, what: Do, ctx: &mut ActorContext<Self>) -> Result<()> {
+        match what {
+            Do::Note(number) => {
+                self.sum += number;
+                self.diary.add(format!("{}={}", ctx.label(), self.sum));
+                Ok(())
+            }
+            Do::Fail => Err(Error::msg("told to fail")),
+            Do::Panic => std::panic::resume_unwind(Box::new("told to panic")),
+            Do::TimerAndFail => {
+                ctx.tell_after(Duration::from_millis(1), Do::Note(1_000));
+                Err(Error::msg("told to fail"))
+            }
+        }
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.diary.add("dropped".to_owned());
+    }
+}
+
+fn part(diary: &Diary) -> impl FnMut() -> Part + Send + use<> + 'static {
+    let diary = diary.clone();
+    move || Part { diary: diary.clone(), sum: 0 }
+}
+
+const MS: Duration = Duration::from_millis(1);
+
+fn limits(limit: u32) -> Restart {
+    Restart { limit, window: Duration::from_secs(60), backoff: 4 * MS, longest: 4 * MS }
+}
+
+pub(super) async fn a_restart_keeps_the_mailbox_and_the_references(executor: Arc<dyn Executor>) {
+    async fn law<Q: Queue>(executor: &Arc<dyn Executor>) {
+        let (actors, diary) = (Actors::on(executor.clone()), Diary::default());
+        let one = actors.actor(part(&diary)).name("p").restart(limits(9)).queue::<Q>();
+        let mut one = one.spawn().unwrap();
+        let id = one.id();
+        // An error keeps the state, and a panic does not. Timers end with both.
+        for what in
+            [Do::Note(1), Do::TimerAndFail, Do::Note(2), Do::Panic, Do::Note(4), Do::Note(8)]
+        {
+            one.tell(what).await.unwrap();
+        }
+        diary.has(executor, "+p p=1 +p p=3 dropped +p p=4 p=12").await;
+        assert_eq!((one.id(), &*one.label(), one.is_gone()), (id, "p", false));
+        one.drain();
+        assert_eq!(one.ended().await, ActorEnd::Stopped);
+        diary.has(executor, "dropped").await;
+    }
+
+    for_each_queue!(law(&executor));
+}
+
+pub(super) async fn the_limit_of_restarts_ends_an_actor(executor: Arc<dyn Executor>) {
+    for what in [Do::Fail, Do::Panic] {
+        for limit in [0, 1, 3] {
+            let (actors, diary) = (Actors::on(executor.clone()), Diary::default());
+            let one = actors.actor(part(&diary)).name("p").restart(limits(limit));
+            let mut one = one.spawn().unwrap();
+            for _ in 0..=limit {
+                assert!(!one.is_gone());
+                one.tell(what).await.unwrap();
+            }
+            one.tell(Do::Note(1)).await.unwrap_or(());
+            let end = one.ended().await;
+            assert!(end.is_failure(), "{end}");
+            let starts = diary.0.lock().unwrap().iter().filter(|it| *it == "+p").count();
+            assert_eq!(u32::try_from(starts).unwrap(), limit + 1);
+        }
+    }
+}
+
+pub(super) async fn a_pause_is_no_shorter_than_half_of_it_and_ends_with_a_stop(
+    executor: Arc<dyn Executor>,
+) {
+    let (actors, diary) = (Actors::on(executor.clone()), Diary::default());
+    let pause = |pause| Restart { backoff: pause, longest: pause, ..limits(9) };
+    let one = actors.actor(part(&diary)).name("p").restart(pause(20 * MS));
+    let mut one = one.spawn().unwrap();
+    diary.has(&executor, "+p").await;
+    let begin = executor.now();
+    one.tell(Do::Fail).await.unwrap();
+    diary.has(&executor, "+p").await;
+    assert!(executor.now() - begin >= 10 * MS);
+
+    let hour = Duration::from_secs(3_600);
+    for drains in [false, true] {
+        let one = actors.actor(part(&diary)).name("q").restart(pause(hour));
+        let mut one: ActorRef<Part> = one.spawn().unwrap();
+        diary.has(&executor, "+q").await;
+        one.tell(Do::Fail).await.unwrap();
+        until(&executor, || one.depth() == 0).await;
+        one.tell(Do::Note(1)).await.unwrap();
+        match drains {
+            true => one.drain(),
+            false => one.stop(),
+        }
+        assert_eq!(one.ended().await, ActorEnd::Stopped);
+        diary.has(&executor, if drains { "+q q=1 dropped" } else { "dropped" }).await;
+    }
+}
+
+/// A supervisor of `a`, `b` and `c`, which have started.
+async fn three(
+    executor: &Arc<dyn Executor>,
+    group: &ActorSupervisor,
+    diary: &Diary,
+) -> [ActorRef<Part>; 3] {
+    let all = ["a", "b", "c"]
+        .map(|name| group.actor(part(diary)).name(name).restart(limits(100)).spawn().unwrap());
+    until(executor, || diary.0.lock().unwrap().len() >= 3).await;
+    let mut started = std::mem::take(&mut *diary.0.lock().unwrap());
+    started.sort();
+    assert_eq!(started, ["+a", "+b", "+c"]);
+    all
+}
+
+pub(super) async fn each_strategy_restarts_its_children(executor: Arc<dyn Executor>) {
+    let cases = [
+        (Strategy::OneForOne, "dropped +b b=1"),
+        (Strategy::RestForOne, "dropped dropped +b +c"),
+        (Strategy::OneForAll, "dropped dropped dropped +a +b +c"),
+    ];
+    for (strategy, expected) in cases {
+        let (actors, diary) = (Actors::on(executor.clone()), Diary::default());
+        let group = actors.supervisor("group", strategy, limits(100));
+        let [a, mut b, c] = three(&executor, &group, &diary).await;
+        b.tell(Do::Panic).await.unwrap();
+        let expected = expected.replace(" b=1", "");
+        diary.has(&executor, &expected).await;
+        // Messages were not lost, and their order is that of before.
+        b.tell(Do::Note(1)).await.unwrap();
+        b.tell(Do::Note(2)).await.unwrap();
+        diary.has(&executor, "b=1 b=3").await;
+        assert!(!a.is_gone() && !c.is_gone());
+        group.stop();
+        for it in [&a, &b, &c] {
+            assert_eq!(it.ended().await, ActorEnd::Stopped);
+        }
+        assert_eq!(actors.count(), 0);
+    }
+}
+
+pub(super) async fn a_supervisor_that_gives_up_is_restarted_by_its_parent(
+    executor: Arc<dyn Executor>,
+) {
+    let (actors, diary) = (Actors::on(executor.clone()), Diary::default());
+    let outer = actors.supervisor("outer", Strategy::OneForOne, limits(1));
+    let inner = outer.supervisor("inner", Strategy::OneForOne, limits(0));
+    let [a, mut b, c] = three(&executor, &inner, &diary).await;
+    b.tell(Do::Panic).await.unwrap();
+    // All of them, in their order.
+    diary.has(&executor, "dropped dropped dropped +a +b +c").await;
+    b.tell(Do::Note(1)).await.unwrap();
+    diary.has(&executor, "b=1").await;
+    // The limit of the outer one is exceeded: it has no parent, and ends.
+    b.tell(Do::Fail).await.unwrap();
+    assert_eq!(b.ended().await, ActorEnd::Failed { error: "told to fail".into() });
+    for other in [a, c] {
+        assert_eq!(other.ended().await, ActorEnd::Stopped);
+    }
+    diary.has(&executor, "dropped dropped dropped").await;
+    assert!(inner.actor(part(&diary)).spawn().is_err() && actors.count() == 0);
+}
