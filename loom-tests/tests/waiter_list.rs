@@ -10,16 +10,21 @@ use loom::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 use loom::thread;
-use mycelium_core::doorbell::{GrowingWaiterList, WaiterList, Waiters, announce};
+use mycelium_core::doorbell::{GrowingWaiterList, RareWaiterList, WaiterList, Waiters, announce};
 use mycelium_core::sync::weaken;
 use mycelium_loom_tests::task::{Task, finish};
 use mycelium_loom_tests::{Woken, bounded};
 
+/// A list of waiters. Each execution has a new one.
+trait List: Waiters<Key: Sync + 'static> + Default + Send + Sync + 'static {}
+
+impl<L: Waiters<Key: Sync + 'static> + Default + Send + Sync + 'static> List for L {}
+
 /// Two tasks wait for one thing each in one list, and a ringer publishes two, one after the other.
 /// Or the first task `cancels` its wait, and there is one thing for the other.
-fn no_wake_is_lost_in_a_list(cancels: bool, ring: fn(&WaiterList<2>)) {
+fn no_wake_is_lost_in_a_list<L: List>(cancels: bool, ring: fn(&L)) {
     bounded(2, move || {
-        let shared = Arc::new((WaiterList::<2>::new(), AtomicUsize::new(0)));
+        let shared = Arc::new((L::default(), AtomicUsize::new(0)));
         let things = if cancels { 1 } else { 2 };
         let ringer = {
             let shared = shared.clone();
@@ -49,13 +54,13 @@ fn no_wake_is_lost_in_a_list(cancels: bool, ring: fn(&WaiterList<2>)) {
     });
 }
 
-fn announced(list: &WaiterList<2>) {
+fn announced<L: List>(list: &L) {
     announce();
     list.ring();
 }
 
 /// Takes one thing as soon as it is published.
-async fn take(shared: Arc<(WaiterList<2>, AtomicUsize)>) {
+async fn take<L: List>(shared: Arc<(L, AtomicUsize)>) {
     let (list, things) = &*shared;
     let key = list.register().unwrap();
     let check = || things.fetch_update(Relaxed, Relaxed, |things| things.checked_sub(1)).is_ok();
@@ -76,51 +81,51 @@ async fn take(shared: Arc<(WaiterList<2>, AtomicUsize)>) {
 
 #[test]
 fn two_waiters_of_a_list_are_woken() {
-    no_wake_is_lost_in_a_list(false, announced);
+    no_wake_is_lost_in_a_list::<WaiterList<2>>(false, announced);
 }
 
 #[test]
 fn a_cancelled_waiter_passes_its_wake_on() {
-    no_wake_is_lost_in_a_list(true, announced);
+    no_wake_is_lost_in_a_list::<WaiterList<2>>(true, announced);
 }
 
 /// A ringer that wakes a task raises no fence.
 #[test]
 fn two_waiters_are_woken_by_a_ringer_without_a_fence() {
-    no_wake_is_lost_in_a_list(false, WaiterList::announce_and_ring);
+    no_wake_is_lost_in_a_list::<WaiterList<2>>(false, Waiters::announce_and_ring);
 }
 
 #[test]
 fn a_cancelled_waiter_passes_on_a_wake_without_a_fence() {
-    no_wake_is_lost_in_a_list(true, WaiterList::announce_and_ring);
+    no_wake_is_lost_in_a_list::<WaiterList<2>>(true, Waiters::announce_and_ring);
 }
 
 #[test]
 #[should_panic = "a wake was lost"]
 fn fails_with_a_relaxed_wake_and_no_fence() {
     weaken("waiter-list.wake");
-    no_wake_is_lost_in_a_list(false, WaiterList::announce_and_ring);
+    no_wake_is_lost_in_a_list::<WaiterList<2>>(false, Waiters::announce_and_ring);
 }
 
 #[test]
 #[should_panic = "a wake was lost"]
 fn fails_without_the_ringers_fence_if_nobody_was_woken() {
     weaken("doorbell.announce");
-    no_wake_is_lost_in_a_list(false, WaiterList::announce_and_ring);
+    no_wake_is_lost_in_a_list::<WaiterList<2>>(false, Waiters::announce_and_ring);
 }
 
 #[test]
 #[should_panic = "a wake was lost"]
 fn fails_without_the_fence_of_a_list() {
     weaken("waiter-list.park");
-    no_wake_is_lost_in_a_list(false, announced);
+    no_wake_is_lost_in_a_list::<WaiterList<2>>(false, announced);
 }
 
 #[test]
 #[should_panic = "a wake was lost"]
 fn fails_with_a_relaxed_wake() {
     weaken("waiter-list.wake");
-    no_wake_is_lost_in_a_list(false, announced);
+    no_wake_is_lost_in_a_list::<WaiterList<2>>(false, announced);
 }
 
 /// A ringer may see the bit of a waiter, take it back, and not yet see that its bell is parked.
@@ -128,21 +133,21 @@ fn fails_with_a_relaxed_wake() {
 #[should_panic = "a wake was lost"]
 fn fails_with_a_relaxed_parked() {
     weaken("waiter-list.parked");
-    no_wake_is_lost_in_a_list(false, announced);
+    no_wake_is_lost_in_a_list::<WaiterList<2>>(false, announced);
 }
 
 #[test]
 #[should_panic = "a wake was lost"]
 fn fails_with_a_relaxed_register() {
     weaken("waiter-list.register");
-    no_wake_is_lost_in_a_list(false, announced);
+    no_wake_is_lost_in_a_list::<WaiterList<2>>(false, announced);
 }
 
 #[test]
 #[should_panic = "a wake was lost"]
 fn fails_with_a_relaxed_unregister() {
     weaken("waiter-list.unregister");
-    no_wake_is_lost_in_a_list(false, announced);
+    no_wake_is_lost_in_a_list::<WaiterList<2>>(false, announced);
 }
 
 /// Two things. The first one is published when the first task parks, and its second check finds it.
@@ -275,4 +280,98 @@ fn fails_with_a_relaxed_new_block() {
 fn fails_with_a_relaxed_second_block() {
     weaken("on-heap.added");
     blocks_are_added();
+}
+
+/// The first two waiters of a list that is allocated by the first one, at the same time; or one of
+/// them `cancels`. A ringer that does not see the list yet has announced before its waiter's fence.
+#[test]
+fn the_first_waiters_of_a_rare_list_are_woken() {
+    no_wake_is_lost_in_a_list::<RareWaiterList>(false, announced);
+}
+
+#[test]
+fn a_cancelled_first_waiter_of_a_rare_list_passes_its_wake_on() {
+    no_wake_is_lost_in_a_list::<RareWaiterList>(true, announced);
+}
+
+#[test]
+#[should_panic = "a wake was lost"]
+fn fails_in_a_rare_list_without_the_fence_of_a_list() {
+    weaken("waiter-list.park");
+    no_wake_is_lost_in_a_list::<RareWaiterList>(false, announced);
+}
+
+#[test]
+#[should_panic = "a wake was lost"]
+fn fails_in_a_rare_list_without_the_ringers_fence() {
+    weaken("doorbell.announce");
+    no_wake_is_lost_in_a_list::<RareWaiterList>(false, announced);
+}
+
+#[test]
+#[should_panic = "a wake was lost"]
+fn fails_in_a_rare_list_with_a_relaxed_wake() {
+    weaken("waiter-list.wake");
+    no_wake_is_lost_in_a_list::<RareWaiterList>(false, announced);
+}
+
+#[test]
+#[should_panic = "Causality violation"]
+fn fails_in_a_rare_list_with_a_relaxed_load_of_the_list() {
+    weaken("on-heap.next");
+    no_wake_is_lost_in_a_list::<RareWaiterList>(false, announced);
+}
+
+#[test]
+#[should_panic = "Causality violation"]
+fn fails_in_a_rare_list_with_a_relaxed_new_list() {
+    weaken("on-heap.add");
+    no_wake_is_lost_in_a_list::<RareWaiterList>(false, announced);
+}
+
+#[test]
+#[should_panic = "Causality violation"]
+fn fails_in_a_rare_list_with_a_relaxed_second_list() {
+    weaken("on-heap.added");
+    no_wake_is_lost_in_a_list::<RareWaiterList>(false, announced);
+}
+
+/// A waiter that gives up and waits again keeps its place: the second wait is as good as the first.
+fn a_second_wait() {
+    bounded(3, || {
+        let shared = Arc::new((RareWaiterList::new(), AtomicUsize::new(0)));
+        let ringer = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                shared.1.store(1, Relaxed);
+                announced(&shared.0);
+            })
+        };
+        let (list, published) = &*shared;
+        let (key, woken) = (list.register().unwrap(), Woken::new());
+        list.park(&key, Waker::noop());
+        let mut found = published.load(Relaxed) != 0;
+        if !found {
+            let rung = list.unpark(&key);
+            list.park(&key, &woken.waker());
+            found = published.load(Relaxed) != 0;
+            assert!(found || !rung, "a wake was lost");
+        }
+        ringer.join().unwrap();
+        assert!(found || woken.get(), "a wake was lost");
+        list.unpark(&key);
+        list.unregister(&key);
+    });
+}
+
+#[test]
+fn a_waiter_of_a_rare_list_keeps_its_place() {
+    a_second_wait();
+}
+
+#[test]
+#[should_panic = "a wake was lost"]
+fn fails_with_a_place_and_without_the_fence_of_a_list() {
+    weaken("waiter-list.park");
+    a_second_wait();
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use mycelium::channel::Spsc;
 use mycelium::testing::{TestActor, TestActors};
 use mycelium::{
@@ -315,4 +316,47 @@ fn a_test_is_the_same_each_time() {
         times
     };
     assert_eq!(run(), run());
+}
+
+#[message(topic = "count-requests", id = 3, reply = Sum)]
+#[derive(Debug, PartialEq)]
+struct GetCount {
+    of: u64,
+}
+
+/// Answers two requests.
+struct Desk;
+
+#[actor]
+impl Desk {
+    #[tell]
+    fn note(&mut self, _number: u64) {}
+
+    #[ask]
+    fn sum(&mut self, _request: GetSum) -> Sum {
+        Sum { sum: 1 }
+    }
+
+    #[ask]
+    fn count(&mut self, _request: GetCount) -> Sum {
+        Sum { sum: 2 }
+    }
+}
+
+#[test]
+fn a_mock_keeps_requests_of_other_types_and_drops_those_that_were_cancelled() {
+    let set = TestActors::new();
+    let mock = set.mock::<Desk>();
+    let mut desk = mock.reference();
+    let sum = desk.ask(NOW);
+    desk.try_tell(7_u64).unwrap();
+    let counts = [desk.ask(GetCount { of: 1 }), desk.ask(GetCount { of: 2 })];
+    assert_eq!(mock.waiting(), 4);
+    assert_eq!(mock.asked::<GetCount>().unwrap().of, 1);
+    drop(counts);
+    assert!(mock.asked::<GetCount>().is_none());
+    assert_eq!(mock.receive::<u64>(), Some(7));
+    mock.asked::<GetSum>().unwrap().reply(Sum { sum: 3 });
+    assert_eq!(sum.now_or_never(), Some(Ok(Sum { sum: 3 })));
+    assert_eq!(mock.waiting(), 0);
 }
