@@ -17,6 +17,8 @@ mod actors {
     #[cfg(feature = "tracing")]
     mod lines;
     mod mailbox;
+    #[cfg(all(feature = "metrics", feature = "tracing"))]
+    mod model;
     mod probe;
     mod restart;
     #[cfg(feature = "metrics")]

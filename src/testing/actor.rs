@@ -231,12 +231,14 @@ impl TestActors {
     #[track_caller]
     fn wait_for<T>(&self, mut output: impl FnMut() -> Option<T>, of: &str) -> T {
         for _ in 0..MANY {
+            // Before anything runs: the first poll begins a shutdown.
+            if let Some(output) = output() {
+                return output;
+            }
             self.run();
             if let Some(output) = output() {
                 return output;
             }
-            // The poll may have made a timer, or have woken a task.
-            self.run();
             assert!(
                 self.0.time.advance_to_next_timer(),
                 "{of} waits for something that is not a part of this test"

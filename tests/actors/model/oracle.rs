@@ -1,0 +1,313 @@
+//! What an actor does, written down plainly: a mailbox is a `VecDeque`, and nothing runs by itself.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use mycelium::{ActorEnd, WhenFull};
+
+/// What a handler does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Act {
+    Note,
+    Fail,
+    Panic,
+    /// An error after which the actor continues.
+    Ignored,
+    /// It stops itself, and fails or not.
+    Stop {
+        fails: bool,
+    },
+    /// Tells itself a note later.
+    Timer(Duration),
+    Sleep(Duration),
+}
+
+/// A message with its number, or a request if it has a place among those that are open.
+#[derive(Clone, Debug)]
+pub(crate) struct Mail {
+    pub(crate) number: u64,
+    pub(crate) act: Act,
+    pub(crate) request: Option<usize>,
+}
+
+/// What has become of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Open,
+    Cancelled,
+    Replied,
+    Failed,
+    Gone,
+    Refused,
+}
+
+/// The counters of all actors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) spawned: u64,
+    pub(crate) ended: u64,
+    pub(crate) handled: u64,
+    pub(crate) dead_letters: u64,
+    pub(crate) refused: u64,
+    pub(crate) errors: u64,
+    pub(crate) panics: u64,
+    pub(crate) restarts: u64,
+    pub(crate) failed: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Runs,
+    /// In the handler of this request, or of a message.
+    Sleeps(Option<usize>),
+    /// Until its restart.
+    Pauses,
+}
+
+/// What all actors have written.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) handled: Vec<u64>,
+    pub(crate) dead: Vec<u64>,
+    pub(crate) outcomes: Vec<Outcome>,
+    pub(crate) counts: Counts,
+}
+
+#[derive(Debug)]
+pub(crate) struct Model {
+    mailbox: VecDeque<Mail>,
+    capacity: usize,
+    when_full: WhenFull,
+    state: State,
+    /// By their deadlines.
+    timers: Vec<(Duration, u64)>,
+    /// Messages that the counters get when it waits for the next one.
+    uncounted: u64,
+    failures: u32,
+    limit: u32,
+    pub(crate) refs: usize,
+    keeps: bool,
+    stops: bool,
+    drains: bool,
+    /// It has seen that it drains.
+    refuses: bool,
+    pub(crate) end: Option<ActorEnd>,
+}
+
+/// What a sender learns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    Ok,
+    Full,
+    Gone,
+}
+
+impl Model {
+    pub(crate) fn new(capacity: usize, when_full: WhenFull, limit: u32, keeps: bool) -> Model {
+        Model {
+            mailbox: VecDeque::new(),
+            capacity,
+            when_full,
+            state: State::Runs,
+            timers: Vec::new(),
+            uncounted: 0,
+            failures: 0,
+            limit,
+            refs: 1,
+            keeps,
+            stops: false,
+            drains: false,
+            refuses: false,
+            end: None,
+        }
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.mailbox.len() == self.capacity
+    }
+
+    pub(crate) fn waits(&self) -> bool {
+        self.when_full == WhenFull::Wait
+    }
+
+    pub(crate) fn depth(&self) -> usize {
+        self.mailbox.len()
+    }
+
+    pub(crate) fn tell(&mut self, mail: Mail, seen: &mut Seen) -> Told {
+        if self.end.is_some() || self.refuses {
+            return Told::Gone;
+        }
+        if !self.is_full() {
+            self.mailbox.push_back(mail);
+            return Told::Ok;
+        }
+        match self.when_full {
+            WhenFull::Wait => Told::Full,
+            WhenFull::Refuse => {
+                seen.counts.refused += 1;
+                Told::Full
+            }
+            WhenFull::DropNewest => {
+                seen.counts.refused += 1;
+                Told::Ok
+            }
+        }
+    }
+
+    /// A request in its place among those that are open. The mailbox has room, or does not wait.
+    pub(crate) fn ask(&mut self, mail: Mail, seen: &mut Seen) {
+        let request = mail.request.expect("a request");
+        seen.outcomes[request] = if self.end.is_some() || self.refuses {
+            Outcome::Gone
+        } else if self.is_full() {
+            seen.counts.refused += 1;
+            Outcome::Refused
+        } else {
+            self.mailbox.push_back(mail);
+            Outcome::Open
+        };
+    }
+
+    pub(crate) fn stop(&mut self) {
+        self.stops = true;
+    }
+
+    pub(crate) fn drain(&mut self) {
+        self.drains = true;
+    }
+
+    /// It runs until it waits.
+    pub(crate) fn run(&mut self, now: Duration, seen: &mut Seen) {
+        while self.end.is_none() {
+            match self.state {
+                // The sleep ends with an error, which is no failure of the actor.
+                State::Sleeps(request) if self.stops => {
+                    resolve(request, Outcome::Failed, seen);
+                    self.end(ActorEnd::Stopped, seen);
+                }
+                State::Runs | State::Pauses if self.stops => self.end(ActorEnd::Stopped, seen),
+                State::Pauses if self.drains => self.restart(seen),
+                State::Sleeps(_) | State::Pauses => return,
+                State::Runs if self.drains && !self.refuses => self.refuses = true,
+                State::Runs => match self.mailbox.pop_front() {
+                    Some(mail) => self.handle(mail, now, seen),
+                    None if self.drains => self.end(ActorEnd::Stopped, seen),
+                    None if self.refs == 0 && !self.keeps => {
+                        self.end(ActorEnd::Unreferenced, seen);
+                    }
+                    None => return self.flush(seen),
+                },
+            }
+        }
+    }
+
+    fn flush(&mut self, seen: &mut Seen) {
+        seen.counts.handled += std::mem::take(&mut self.uncounted);
+    }
+
+    /// Time passes, until it waits for messages only. All that happens is at `now` or later.
+    pub(crate) fn pass(&mut self, now: Duration, seen: &mut Seen) {
+        loop {
+            self.run(now, seen);
+            match self.state {
+                _ if self.end.is_some() => return,
+                State::Pauses => self.restart(seen),
+                State::Sleeps(request) => {
+                    resolve(request, Outcome::Replied, seen);
+                    self.state = State::Runs;
+                }
+                State::Runs => {
+                    let first = self.timers.iter().min().copied();
+                    let Some(timer) = first else { return };
+                    self.timers.retain(|other| *other != timer);
+                    seen.counts.handled += 1;
+                    seen.handled.push(timer.1);
+                }
+            }
+        }
+    }
+
+    fn handle(&mut self, Mail { number, act, request }: Mail, now: Duration, seen: &mut Seen) {
+        if let Some(request) = request {
+            if seen.outcomes[request] == Outcome::Cancelled {
+                return;
+            }
+            seen.outcomes[request] = match act {
+                Act::Fail | Act::Panic | Act::Ignored | Act::Stop { fails: true } => {
+                    Outcome::Failed
+                }
+                Act::Note | Act::Stop { fails: false } | Act::Timer(_) => Outcome::Replied,
+                Act::Sleep(_) => Outcome::Open,
+            };
+        } else {
+            self.uncounted += 1;
+        }
+        seen.handled.push(number);
+        match act {
+            Act::Note => {}
+            Act::Timer(delay) => self.timers.push((now + delay, number)),
+            Act::Sleep(_) => self.state = State::Sleeps(request),
+            Act::Ignored => seen.counts.errors += 1,
+            Act::Stop { fails } => {
+                self.stops = true;
+                if fails {
+                    seen.counts.errors += 1;
+                    self.fail(seen);
+                }
+            }
+            Act::Fail => {
+                seen.counts.errors += 1;
+                self.fail(seen);
+            }
+            Act::Panic => {
+                seen.counts.panics += 1;
+                self.fail(seen);
+            }
+        }
+    }
+
+    fn fail(&mut self, seen: &mut Seen) {
+        self.flush(seen);
+        self.timers.clear();
+        if self.failures == self.limit {
+            seen.counts.failed += 1;
+            self.end(ActorEnd::Failed { error: "".into() }, seen);
+        } else {
+            self.failures += 1;
+            self.state = State::Pauses;
+        }
+    }
+
+    fn restart(&mut self, seen: &mut Seen) {
+        seen.counts.restarts += 1;
+        self.state = State::Runs;
+    }
+
+    fn end(&mut self, end: ActorEnd, seen: &mut Seen) {
+        self.flush(seen);
+        for Mail { number, request, .. } in self.mailbox.drain(..) {
+            match request {
+                None => {
+                    seen.counts.dead_letters += 1;
+                    seen.dead.push(number);
+                }
+                Some(request) if seen.outcomes[request] == Outcome::Open => {
+                    seen.outcomes[request] = Outcome::Gone;
+                }
+                Some(_) => {}
+            }
+        }
+        self.timers.clear();
+        seen.counts.ended += 1;
+        self.end = Some(end);
+    }
+}
+
+fn resolve(request: Option<usize>, outcome: Outcome, seen: &mut Seen) {
+    if let Some(open) = request.map(|request| &mut seen.outcomes[request])
+        && *open == Outcome::Open
+    {
+        *open = outcome;
+    }
+}
