@@ -1,5 +1,5 @@
-//! Any sequence of calls, on actors with paused time and on a plain model of them: mailboxes, what
-//! was handled and what was not, outcomes, ends and counters are the same after each.
+//! Any sequence of calls, on actors with paused time and on a plain model of them. After each, the
+//! messages that were handled or are dead mail, the outcomes, ends and counters are the same.
 
 mod oracle;
 

@@ -30,7 +30,7 @@ pub(crate) struct Mail {
     pub(crate) request: Option<usize>,
 }
 
-/// What has become of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Open,
@@ -181,7 +181,7 @@ impl Model {
     pub(crate) fn run(&mut self, now: Duration, seen: &mut Seen) {
         while self.end.is_none() {
             match self.state {
-                // The sleep ends with an error, which is no failure of the actor.
+                // The sleep ends with an error, but the actor has not failed.
                 State::Sleeps(request) if self.stops => {
                     resolve(request, Outcome::Failed, seen);
                     self.end(ActorEnd::Stopped, seen);
