@@ -8,6 +8,8 @@
 mod actors {
     mod ask;
     mod cancelled;
+    #[cfg(feature = "topology")]
+    mod defects;
     mod keyed;
     mod keyed_idle;
     #[cfg(feature = "metrics")]

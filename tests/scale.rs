@@ -2,6 +2,9 @@
 #![allow(unsafe_code)]
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
+#[path = "scale/actors.rs"]
+mod actors;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 

@@ -1,0 +1,79 @@
+//! What an actor costs, and that nothing is left of it when it has ended.
+
+use mycelium::{ActorContext, ActorEnd, ActorRef, Actors, actor};
+use mycelium_tokio::Tokio;
+
+use super::bytes;
+
+/// A message of 64 bytes.
+struct Block([u64; 8]);
+
+/// Uses what an actor may have: a timer, a child, one that it watches.
+#[derive(Default)]
+struct Holder {
+    sum: u64,
+    child: Option<ActorRef<Holder>>,
+}
+
+#[actor(send)]
+impl Holder {
+    #[tell]
+    fn block(&mut self, Block(block): Block, ctx: &mut ActorContext<Self>) {
+        self.sum += block[0];
+        ctx.tell_after(std::time::Duration::from_secs(60), Block(block));
+        let child = ctx.spawn(Holder::default).unwrap();
+        ctx.watch(&child);
+        self.child = Some(child);
+    }
+}
+
+/// Spawns actors with and without a name, and drops their references.
+async fn come_and_go(actors: &Actors, count: usize, uses_all: bool) {
+    let mut all: Vec<_> = (0..count)
+        .map(|number| {
+            let actor = actors.actor(Holder::default);
+            let actor = if number % 2 == 0 { actor.name(format!("{number}")) } else { actor };
+            actor.spawn().unwrap()
+        })
+        .collect();
+    for actor in &mut all {
+        if uses_all {
+            actor.tell(Block([1; 8])).await.unwrap();
+        }
+    }
+    for actor in all {
+        let ended = actor.ended();
+        drop(actor);
+        assert_eq!(ended.await, ActorEnd::Unreferenced);
+    }
+    assert_eq!(actors.count(), 0);
+}
+
+/// The defect H9 of the earlier system: actors and their rings of 180 KB were never freed.
+#[tokio::test]
+async fn h9_actors_that_have_ended_leave_nothing() {
+    let actors = Actors::on(Tokio::current().unwrap());
+    // Tables grow to the largest number.
+    come_and_go(&actors, 100, true).await;
+    let before = bytes();
+    for _ in 0..20 {
+        come_and_go(&actors, 100, true).await;
+    }
+    let left = bytes() - before;
+    assert!(left < 4_096, "{left} bytes are left of 2,000 actors");
+    assert_eq!(actors.counters().len(), 1, "one line for the type");
+}
+
+#[tokio::test]
+async fn an_actor_is_about_as_large_as_its_mailbox() {
+    let actors = Actors::on(Tokio::current().unwrap());
+    come_and_go(&actors, 1_000, false).await;
+    let before = bytes();
+    let all: Vec<_> = (0..1_000).map(|_| actors.spawn(Holder::default).unwrap()).collect();
+    tokio::task::yield_now().await;
+    let each = (bytes() - before) / 1_000;
+    // 64 messages of 64 bytes, a word for each, and the number of the variant.
+    let mailbox = 64 * (64 + 8 + 8);
+    assert!(each < mailbox + 2_048, "{each} bytes, and its mailbox has {mailbox}");
+    drop(all);
+}
