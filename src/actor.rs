@@ -5,28 +5,35 @@
 //! its control word, its end, those who watch it; `reference` has [`ActorRef`] and [`WeakRef`];
 //! `timers` has the timers of an actor; `context` is what its handlers see; `run` is its task,
 //! which restarts it, `supervised` restarts several together; `builder` spawns it; `actors` is the
-//! set of all of them; `keyed` has those with a key each, made on first use. For tests, `notes` is
-//! what a test sees of them, and `recorded` runs an actor whose messages are kept and not handled.
+//! set of all of them; `keyed` has those with a key each, made on first use. For other nodes: `call`
+//! and `watch` are what nodes send to each other, `nodes` is what actors know of other nodes, `answer`
+//! asks for another node, `remote` has [`RemoteRef`]. For tests, `notes` is what a test sees of them,
+//! and `recorded` runs an actor whose messages are kept and not handled.
 //!
 //! **Control** does not queue behind data: a stop, the end of a watched actor and the failure of a
 //! child are bits of a word beside the mailbox, which the task looks at before each message.
 
 mod actors;
+mod answer;
 mod builder;
+mod call;
 mod cell;
 mod context;
 mod error;
 mod keyed;
 mod kind;
 mod mail;
+mod nodes;
 #[cfg(feature = "testing")]
 mod notes;
 #[cfg(feature = "testing")]
 mod recorded;
 mod reference;
+mod remote;
 mod run;
 mod supervised;
 mod timers;
+mod watch;
 
 use mycelium_core::Request;
 use mycelium_core::channel::Queue;
@@ -37,11 +44,13 @@ use crate::request::SlotPool;
 
 pub use actors::Actors;
 pub use builder::{ActorBuilder, WhenFull};
+pub(crate) use call::{ActorCall, calls_topic};
 pub use cell::{ActorEnd, Gone};
 pub use context::{ActorContext, Asking};
-pub use error::{FindActorError, SpawnActorError, TellError};
+pub use error::{FindActorError, RemoteActorError, SpawnActorError, TellError};
 pub use keyed::{Keyed, KeyedBuilder, KeyedTellError};
 pub use mail::{Ask, DeadMail, Mail, told};
+pub(crate) use nodes::OtherNodes;
 #[cfg(feature = "testing")]
 pub(crate) use notes::Notes;
 #[cfg(feature = "testing")]
@@ -49,9 +58,11 @@ pub use notes::{ActorFailure, UnhandledMail};
 #[cfg(feature = "testing")]
 pub(crate) use recorded::Record;
 pub use reference::{ActorRef, WeakRef};
+pub use remote::{RemoteRef, RemoteReply};
 pub use run::{ActorLife, run_actor};
 pub use supervised::ActorSupervisor;
 pub use timers::Timer;
+pub(crate) use watch::{WatchCall, watches_topic};
 
 /// State with a mailbox of its own. [`#[actor]`](macro@crate::actor) implements it.
 #[diagnostic::on_unimplemented(
@@ -73,6 +84,10 @@ pub trait Actor: Sized + 'static {
     /// The topics of the requests that it answers, in the order of their numbers.
     #[doc(hidden)]
     const REQUESTS: &'static [&'static str];
+
+    /// Visits the types of the requests that it answers.
+    #[doc(hidden)]
+    fn each_request(visitor: &mut impl AskVisitor<Self>);
 
     #[doc(hidden)]
     fn receive(
@@ -136,6 +151,14 @@ pub trait Replies<Q: Request>: Actor {
 
     #[doc(hidden)]
     fn slots(slots: &mut Self::Slots) -> &mut SlotPool<Q>;
+}
+
+/// Sees the types of the requests that an actor answers.
+pub trait AskVisitor<A: Actor> {
+    #[doc(hidden)]
+    fn visit<R: Request>(&mut self)
+    where
+        A: Replies<R>;
 }
 
 /// What happens after a handler of an actor has returned an error. See

@@ -485,8 +485,9 @@ pub use mycelium_transports::{counters, private_directory};
 
 pub use actor::{
     Actor, ActorBuilder, ActorContext, ActorEnd, ActorRef, ActorSupervisor, Actors, Asking,
-    DeadMail, FindActorError, Gone, Handles, Keyed, KeyedBuilder, KeyedTellError, OnError, Replies,
-    SpawnActorError, TellError, Timer, WeakRef, WhenFull,
+    DeadMail, FindActorError, Gone, Handles, Keyed, KeyedBuilder, KeyedTellError, OnError,
+    RemoteActorError, RemoteRef, RemoteReply, Replies, SpawnActorError, TellError, Timer, WeakRef,
+    WhenFull,
 };
 pub use clock::{Clock, Interval, JoinHandle};
 pub use dead_letter::DeadLetter;
@@ -518,7 +519,9 @@ pub use observe::Event;
 pub use out::{Bus, Out, OutError};
 pub use port::{EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn};
 pub use report::{Carrier, LinkReport, Outcome, Report, RingMemory, ServiceReport, StartWarning};
-pub use request::{Answers, Asked, Asks, PendingReply, RequestError, Requester, Requests, Taken};
+pub use request::{
+    Answers, Asked, Asks, Mismatch, PendingReply, RequestError, Requester, Requests, Taken,
+};
 pub use routes::{AsyncHandler, Handler, Routes, RoutesAlone, RoutesAsync};
 pub use service::{Context, Service};
 pub use supervision::{Lifetime, NameError, Strategy, Supervisor};
@@ -574,7 +577,7 @@ pub struct TopologyFile;
 pub mod __private {
     pub use mycelium_core as core;
 
-    pub use crate::actor::{ActorLife, Ask, Mail, run_actor, told};
+    pub use crate::actor::{ActorLife, Ask, AskVisitor, Mail, run_actor, told};
     pub use crate::inbox::Inbox;
     pub use crate::launch::{
         FutureKind, IsLocal, IsSend, Launch, LocalTask, SendTask, Task, outcome,

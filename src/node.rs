@@ -54,6 +54,7 @@ use crate::log;
 use crate::names::expected_instead_of;
 use crate::observers::Observers;
 use crate::plan::Plan;
+use crate::remote::RemoteNodes;
 use crate::report::Carrier;
 #[cfg(feature = "signals")]
 use crate::report::Report;
@@ -321,6 +322,7 @@ impl Node {
         let names: Vec<String> = self.services.iter().map(|service| service.name.clone()).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let shared = Shared::new(self.plan, self.topics, executor, self.observers, &names);
+        shared.actors.set_nodes(Arc::new(RemoteNodes::new(&shared)));
         #[cfg(feature = "testing")]
         if let Some(probe) = self.probe {
             let _ = shared.probe.set(probe);

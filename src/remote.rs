@@ -12,16 +12,23 @@
 //! them like all others, over sockets and in shared memory. Both topics deliver at most once: a
 //! request whose connection or process is lost fails, and is never taken twice.
 //!
+//! Actors of other nodes are asked in the same way: the `desk` of a node answers the topic of its
+//! actors, and `nodes` is what the actors of a node know of the others.
+//!
 //! A client has at most half as many calls open as a ring has slots. So answers always have room,
 //! and a client and a server that send to each other never wait for each other.
 
 mod client;
+mod desk;
+mod nodes;
 mod open_calls;
 mod server;
 
 use crate::request::Failure;
 
 pub(crate) use client::Client;
+pub(crate) use desk::ActorDesk;
+pub(crate) use nodes::RemoteNodes;
 pub(crate) use server::Server;
 
 /// The outcome of an answer: 0 is a reply.

@@ -17,7 +17,7 @@ mod traces;
 use mycelium_core::Request;
 
 use crate::port::HasPorts;
-pub use error::{RequestError, Taken};
+pub use error::{Mismatch, RequestError, Taken};
 pub(crate) use mailbox::{AnyMailbox, Mailbox, Mailboxes, Queued};
 pub use requester::{PendingReply, Requester};
 pub(crate) use requester::{Progress, Sent, closed};

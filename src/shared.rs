@@ -42,7 +42,7 @@ use crate::testing::Probe;
 use failure::Failure;
 pub(crate) use handler_mark::HandlersToWatch;
 pub(crate) use lifecycle::{Lifecycle, Phase};
-pub(crate) use peers::{Connections, Peers};
+pub(crate) use peers::{Connections, Peers, RECONNECT};
 pub(crate) use poll_mark::{NewMark, PollMark, WatchdogHandle, WatchedHandlers};
 pub(crate) use services::Runs;
 use services::Services;

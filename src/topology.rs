@@ -2,7 +2,7 @@
 //! subscriptions and links that differ from the defaults. `options` reads it, `include` its files,
 //! `document` their tables and variables (`substitution`). `sections` has the keys, `values` their
 //! types, `check` compares names, `execution`, `socket`, `hosts`, `tls`, `telemetry`, `links`,
-//! `supervisors` and `legacy` answer questions about their keys, `requests` adds what requests
+//! `supervisors`, `actors` and `legacy` answer questions about their keys, `requests` adds what requests
 //! between nodes need, `error` has the errors, `places` where in the file a setting is that an
 //! error is about.
 //!
@@ -12,6 +12,7 @@
 //! A key, service or topic that the program does not know is an error with file, line and the
 //! expected value: nothing is ignored silently.
 
+mod actors;
 mod addresses;
 mod check;
 mod collectors;
@@ -106,6 +107,7 @@ impl Topology {
         let topology = Topology { file, sections, directory: None };
         topology.check_node_names()?;
         topology.check_owners()?;
+        topology.check_actors()?;
         topology.check_hosts()?;
         topology.check_links()?;
         topology.check_tls()?;

@@ -102,18 +102,19 @@ impl<'a> Wiring<'a> {
     /// # Errors
     /// If another request type has its topic.
     pub fn requester<Q: Request>(&mut self) -> Result<Requester<Q>, BuildError> {
-        let topics = &self.shared.topics;
-        let (mailbox, name) = (topics.mailbox::<Q>()?, self.service);
+        let (topics, name) = (&self.shared.topics, self.service);
+        let topic = &find(&self.ports.requests, Q::TOPIC).topic;
+        let mailbox = topics.mailbox::<Q>(topic)?;
         #[cfg(feature = "testing")]
         if let Some(probe) = self.shared.probe.get()
-            && self.shared.plan.readers(Q::TOPIC).is_empty()
+            && self.shared.plan.readers(topic).is_empty()
         {
-            let line = topics.counters().line(&format!("topic={} responder=test", Q::TOPIC));
-            let name = format!("test.{}", Q::TOPIC);
+            let line = topics.counters().line(&format!("topic={topic} responder=test"));
+            let name = format!("test.{topic}");
             let answering = Answering::new(name, &mailbox, WaitStrategy::Park, line, &self.budget);
             probe.add_requests(answering.requests());
         }
-        let line = topics.counters().line(&format!("topic={} requester={name}", Q::TOPIC));
+        let line = topics.counters().line(&format!("topic={topic} requester={name}"));
         Ok(Requester::of_service(mailbox, name, line, self.wait, &self.budget))
     }
 
@@ -124,12 +125,13 @@ impl<'a> Wiring<'a> {
     pub fn answering<Q: Request>(&mut self) -> Result<Answering<Q>, BuildError> {
         let (service, topics) = (self.service, &self.shared.topics);
         let port = find(&self.ports.answers, Q::TOPIC);
-        let mailbox = topics.mailbox::<Q>()?;
+        let topic = &port.topic;
+        let mailbox = topics.mailbox::<Q>(topic)?;
         if port.options.policy == Policy::Reject {
             mailbox.state().reject();
         }
-        let line = topics.counters().line(&format!("topic={} responder={service}", Q::TOPIC));
-        let name = format!("{service}.{}", Q::TOPIC);
+        let line = topics.counters().line(&format!("topic={topic} responder={service}"));
+        let name = format!("{service}.{topic}");
         let answering = Answering::new(name, &mailbox, self.wait, line, &self.budget);
         self.endings.push((port.topic.clone(), Ending::Mailbox(mailbox)));
         self.inboxes.push(answering.watched());

@@ -22,6 +22,7 @@ use super::cell::{ActorEnd, AnyCell, Cell, Core, describe};
 use super::error::{FindActorError, SpawnActorError};
 use super::kind::ActorKind;
 use super::mail::DeadMail;
+use super::nodes::OtherNodes;
 #[cfg(feature = "testing")]
 use super::notes::Notes;
 use super::reference::{ActorRef, WeakRef};
@@ -60,6 +61,8 @@ pub(crate) struct Set {
     /// What a test sees.
     #[cfg(feature = "testing")]
     pub(super) notes: OnceLock<Arc<Notes>>,
+    /// Those of the node, if it has one.
+    nodes: OnceLock<Arc<dyn OtherNodes>>,
     /// The tree of its supervisors, made with the first one.
     supervision: OnceLock<Arc<Supervision>>,
 }
@@ -131,8 +134,14 @@ impl Actors {
             on_dead_mail: OnceLock::new(),
             #[cfg(feature = "testing")]
             notes: OnceLock::new(),
+            nodes: OnceLock::new(),
             supervision: OnceLock::new(),
         }))
+    }
+
+    /// They ask the actors of these nodes.
+    pub(crate) fn set_nodes(&self, nodes: Arc<dyn OtherNodes>) {
+        let _ = self.0.nodes.set(nodes);
     }
 
     pub(super) fn set(&self) -> &Arc<Set> {
@@ -397,6 +406,15 @@ impl Set {
         let registry = self.registry();
         let found = registry.living.iter().find(|(_, living)| living.cell.core().id == id);
         found.map(|(_, living)| living.cell.clone())
+    }
+
+    /// The actor with this name.
+    pub(super) fn named(&self, name: &str) -> Option<Arc<dyn AnyCell>> {
+        self.registry().names.get(name).cloned()
+    }
+
+    pub(super) fn nodes(&self) -> Option<Arc<dyn OtherNodes>> {
+        self.nodes.get().cloned()
     }
 
     fn registry(&self) -> MutexGuard<'_, Registry> {

@@ -10,6 +10,7 @@ use mycelium_executor::Executor;
 
 use super::Actor;
 use super::actors::Set;
+use super::answer::answer;
 use super::cell::{AnyCell, Cell, Core, Relation, Watcher};
 use super::error::SpawnActorError;
 use super::reference::ActorRef;
@@ -188,7 +189,8 @@ impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
         let executor = executor.as_ref().unwrap_or(&set.executor);
         let (sender, receiver) = Q::bounded::<A::Mail>(capacity)
             .map_err(|error| SpawnActorError::Capacity { actor: A::NAME, error })?;
-        let core = Core::new(set.next_id(), name, set.kind::<A>(), set.clone(), when_full);
+        let answer = answer::<A, Q>;
+        let core = Core::new(set.next_id(), name, set.kind::<A>(), set.clone(), when_full, answer);
         let cell = Arc::new(Cell::<A, Q>::new(core, sender));
         // Cannot fail: it is new. The reference is the one that a core has at first.
         let Ok(sender) = cell.sender() else { unreachable!("a new queue has a sender") };

@@ -1,7 +1,7 @@
 //! What the task of an actor shares with its references, its children and those who watch it.
 
 use std::any::Any;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -14,6 +14,7 @@ use mycelium_core::ring::PushError;
 use super::Actor;
 use super::actors::Set;
 use super::builder::WhenFull;
+use super::call::AnswerCall;
 use super::error::{FindActorError, Severity};
 use super::kind::ActorKind;
 use crate::latch::until;
@@ -39,6 +40,8 @@ pub enum ActorEnd {
     },
     /// Its node cannot be reached: it may still live.
     Unreachable,
+    /// No actor of its node has the name: it has ended earlier, or was never there.
+    NotFound,
 }
 
 impl ActorEnd {
@@ -58,6 +61,7 @@ impl fmt::Display for ActorEnd {
             ActorEnd::Abandoned => f.write_str("it had not ended by the deadline"),
             ActorEnd::Failed { error } => write!(f, "it failed: {error}"),
             ActorEnd::Unreachable => f.write_str("its node cannot be reached"),
+            ActorEnd::NotFound => f.write_str("no actor of its node has the name"),
         }
     }
 }
@@ -129,6 +133,8 @@ pub(crate) struct Core {
     /// For those who ask, made with the first request.
     mailbox: OnceLock<Arc<MailboxState>>,
     pub(super) when_full: WhenFull,
+    /// Asks it for another node.
+    pub(super) answer: AnswerCall,
     /// Its place among those that live.
     pub(super) place: AtomicUsize,
     control: AtomicU32,
@@ -156,6 +162,8 @@ struct Rare {
     watchers: BTreeMap<(u64, Relation), Arc<dyn AnyCell>>,
     /// From this many watchers on, those that have ended are removed.
     most_watchers: usize,
+    /// The actors of other nodes that it watches.
+    watched: BTreeSet<Arc<str>>,
 }
 
 impl Rare {
@@ -202,6 +210,7 @@ impl Core {
         kind: Arc<ActorKind>,
         set: Arc<Set>,
         when_full: WhenFull,
+        answer: AnswerCall,
     ) -> Core {
         Core {
             id,
@@ -210,6 +219,7 @@ impl Core {
             set,
             mailbox: OnceLock::new(),
             when_full,
+            answer,
             place: AtomicUsize::new(usize::MAX),
             control: AtomicU32::new(0),
             quiet: AtomicU8::new(0),
@@ -465,6 +475,17 @@ impl Core {
                 watcher.cell.core().tell_event(watcher.relation.event(gone));
             }
         }
+    }
+
+    /// It watches an actor of another node. `false` if it does already.
+    pub(super) fn begin_watch(&self, other: Arc<str>) -> bool {
+        self.rare().get_or_insert_default().watched.insert(other)
+    }
+
+    /// It has learned of the end of an actor of another node.
+    pub(super) fn end_watch(&self, gone: Gone) {
+        self.rare().get_or_insert_default().watched.remove(&gone.actor);
+        self.tell_event(ControlEvent::Gone(gone));
     }
 
     /// It has ended: those who wait, and those who watch it, learn of it.

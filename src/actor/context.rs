@@ -16,9 +16,10 @@ use mycelium_transports::counters::ActorValue;
 
 use super::actors::Actors;
 use super::builder::ActorBuilder;
-use super::cell::{AnyCell, Cell, Relation, Watcher};
+use super::cell::{AnyCell, Cell, Gone, Relation, Watcher};
 use super::error::SpawnActorError;
 use super::reference::ActorRef;
+use super::remote::RemoteRef;
 use super::timers::{Timer, Timers};
 use super::{Actor, Handles, Replies};
 use crate::error::{ShuttingDown, ZeroPeriod};
@@ -128,6 +129,25 @@ impl<A: Actor> ActorContext<A> {
     pub fn watch<B: Actor, Q: Queue>(&self, other: &ActorRef<B, Q>) {
         let watcher = Watcher { cell: self.cell.clone(), relation: Relation::Watching };
         other.any().core().watch(watcher);
+    }
+
+    /// This actor learns of the end of an actor of another node, as [`watch`](ActorContext::watch):
+    /// its hook `gone` is called, once for each address that it watches, with how the actor has ended
+    /// ([`RemoteRef::ended`]). `Unreachable` is such an end: to watch again, call this again.
+    pub fn watch_remote<B: Actor>(&self, other: &RemoteRef<B>) {
+        let (id, actor, ended) = (other.id(), other.label(), other.ended());
+        if !self.cell.core().begin_watch(actor.clone()) {
+            return;
+        }
+        let cell = self.cell.clone();
+        let watching = async move {
+            let watcher = cell.core();
+            if let Either::Left((end, _)) = select(pin!(ended), pin!(watcher.ended())).await {
+                watcher.end_watch(Gone { id, actor, end });
+            }
+        };
+        // An executor that has ended runs no actor, either.
+        let _ = self.executor().spawn(Box::pin(watching));
     }
 
     /// If one of both fails permanently, the other one fails, too, and is restarted as after an

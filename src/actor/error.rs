@@ -133,7 +133,52 @@ pub enum FindActorError {
     },
 }
 
-debug_as_display!(SpawnActorError, FindActorError);
+/// Why there is no reference to an actor of another node.
+#[derive(Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RemoteActorError {
+    /// The address cannot name an actor.
+    #[error("invalid address `{}`: {problem}; expected `node/actor`", address.escape_debug())]
+    Address {
+        /// The address.
+        address: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The topology has no such node.
+    #[error("unknown node `{}`: {expected}", node.escape_debug())]
+    UnknownNode {
+        /// The node.
+        node: String,
+        /// The nodes that exist.
+        expected: String,
+    },
+    /// It is the node that asks.
+    #[error("node `{node}` is this one: find its actors by `Actors::by_name`")]
+    OwnNode {
+        /// The node.
+        node: String,
+    },
+    /// The topology does not let this node ask the actors of the other one.
+    #[error(
+        "node `{asker}` may not ask the actors of node `{node}`: add `actors_for = [\"{asker}\"]` to \
+         the section of `{node}`"
+    )]
+    NotGranted {
+        /// The node with the actors.
+        node: String,
+        /// This node.
+        asker: String,
+    },
+    /// The actors belong to no node, and so have no links.
+    #[error("these actors have no node: those of `Running::actors` and `Context::actors` have one")]
+    NoNode,
+    /// This node has ended.
+    #[error("the node has ended")]
+    ShuttingDown,
+}
+
+debug_as_display!(SpawnActorError, FindActorError, RemoteActorError);
 
 /// What a failure of an actor was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -207,13 +207,13 @@ pub enum BuildError {
     )]
     RequestType {
         /// The topic.
-        topic: &'static str,
+        topic: String,
     },
     /// No mailbox can have the topic's capacity.
     #[error("{}the mailbox of topic `{topic}`: {error}", at(place.as_deref()))]
     Mailbox {
         /// The topic.
-        topic: &'static str,
+        topic: String,
         /// Where the topology sets the capacity, if it does: file, line and column.
         place: Option<String>,
         /// Why not.

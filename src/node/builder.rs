@@ -15,7 +15,7 @@ use super::Node;
 #[cfg(feature = "topology")]
 use super::legacy_services::{LegacyCodecs, LegacyService};
 use super::prepare::{Registered, StopHook};
-use super::request_links::{AddedService, RequestLinks};
+use super::request_links::{AddedService, RequestLinks, actor_services};
 use super::telemetry::Telemetry;
 use crate::error::{BuildError, SupervisorProblem};
 use crate::execution::Execution;
@@ -544,7 +544,8 @@ impl Builder {
     pub fn build(mut self) -> Result<Node, BuildError> {
         self.check_services()?;
         let bound = self.bind_ports()?;
-        let added = self.request_links.services(&mut self.topology, &bound)?;
+        let mut added = self.request_links.services(&mut self.topology, &bound)?;
+        added.extend(actor_services(&mut self.topology)?);
         let all = if added.is_empty() { bound } else { self.add_services(added)? };
         #[cfg(feature = "topology")]
         let all = self.add_listeners(all)?;
@@ -618,8 +619,8 @@ impl Builder {
         &mut self,
         added: Vec<AddedService>,
     ) -> Result<Vec<(String, BoundPorts)>, BuildError> {
-        for AddedService { service, calls, answers } in added {
-            for (port, topic) in [("calls", calls), ("answers", answers)] {
+        for AddedService { service, bindings } in added {
+            for (port, topic) in bindings {
                 self.bindings.insert((service.name.clone(), port.to_owned()), topic);
             }
             self.services.push(service);

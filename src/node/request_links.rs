@@ -6,15 +6,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use mycelium_core::Request;
 
 use super::prepare::Registered;
+use crate::actor::{ActorCall, WatchCall, calls_topic, watches_topic};
 use crate::error::BuildError;
 use crate::plan::BoundPorts;
 use crate::port::RequestVisitor;
-use crate::remote::{Client, Server, services, topics};
+use crate::remote::{ActorDesk, Client, Server, services, topics};
 use crate::topology::{Setting, Topology, check_topic};
 
 /// Makes the two services of one request type.
 #[derive(Clone, Copy)]
 struct RequestLink {
+    /// The topic of its type. Requests of another topic come and go by ports that are bound to it.
+    own_topic: &'static str,
     /// Of a name, the node that answers, and the capacity of the topic.
     client: fn(&str, &str, usize) -> Registered,
     /// Of a name and the capacity of the topic.
@@ -27,23 +30,14 @@ pub(super) struct RequestLinks(BTreeMap<&'static str, RequestLink>);
 
 impl RequestVisitor for RequestLinks {
     fn visit<Q: Request>(&mut self) {
-        self.0.entry(Q::TOPIC).or_insert(RequestLink {
-            client: |name, peer, capacity| {
-                let peer = peer.to_owned();
-                Registered::carrying_requests(name, move || Client::<Q>::new(&peer, capacity))
-            },
-            server: |name, capacity| {
-                Registered::carrying_requests(name, move || Server::<Q>::new(capacity))
-            },
-        });
+        self.0.entry(Q::TOPIC).or_insert(RequestLink::of::<Q>());
     }
 }
 
-/// A service to add, and the topics of its ports `calls` and `answers`.
+/// A service to add, and the topics of its ports.
 pub(super) struct AddedService {
     pub(super) service: Registered,
-    pub(super) calls: String,
-    pub(super) answers: String,
+    pub(super) bindings: Vec<(&'static str, String)>,
 }
 
 impl RequestLinks {
@@ -85,14 +79,50 @@ impl RequestLinks {
             topology.check_access(there, "reads", topic)?;
             for node in requesting.into_iter().filter(|node| *node != there) {
                 topology.check_access(node, "writes", topic)?;
-                added.extend(link.services(topology, topic, node, there)?);
+                added.extend(link.services(topology, topic, node, there, false)?);
             }
         }
         Ok(added)
     }
 }
 
+/// The services by which nodes ask the actors of others, as the topology says. They are placed in
+/// it.
+pub(super) fn actor_services(topology: &mut Topology) -> Result<Vec<AddedService>, BuildError> {
+    let askers = topology.actor_askers().map(owned).collect::<Vec<_>>();
+    let links = [RequestLink::of::<ActorCall>(), RequestLink::of::<WatchCall>()];
+    let mut added = Vec::new();
+    for (there, nodes) in askers.iter().filter(|(_, nodes)| !nodes.is_empty()) {
+        let topics = [calls_topic(there), watches_topic(there)];
+        for (link, topic) in links.iter().zip(&topics) {
+            for node in nodes {
+                added.extend(link.services(topology, topic, node, there, true)?);
+            }
+        }
+        let name = format!("actors:{there}");
+        let mut service = Registered::carrying_requests(&name, ActorDesk::default);
+        service.ports = service.ports.bound_requests();
+        topology.place_service(there, &name);
+        let bindings = links.iter().map(|link| link.own_topic).zip(topics).collect();
+        added.push(AddedService { service, bindings });
+    }
+    Ok(added)
+}
+
 impl RequestLink {
+    fn of<Q: Request>() -> RequestLink {
+        RequestLink {
+            own_topic: Q::TOPIC,
+            client: |name, peer, capacity| {
+                let peer = peer.to_owned();
+                Registered::carrying_requests(name, move || Client::<Q>::new(&peer, capacity))
+            },
+            server: |name, capacity| {
+                Registered::carrying_requests(name, move || Server::<Q>::new(capacity))
+            },
+        }
+    }
+
     /// The services for the requests of `topic` that are made in `node` and answered in `there`.
     fn services(
         &self,
@@ -100,6 +130,7 @@ impl RequestLink {
         topic: &str,
         node: &str,
         there: &str,
+        is_of_actors: bool,
     ) -> Result<[AddedService; 2], BuildError> {
         let (calls, answers) = topics(topic, node);
         for topic in [&calls, &answers] {
@@ -108,13 +139,16 @@ impl RequestLink {
         let ((client, server), capacity) = (services(topic, node), topology.capacity(topic));
         topology.place_service(node, &client);
         topology.place_service(there, &server);
-        topology.add_request_topic(&calls, topic, there);
-        topology.add_request_topic(&answers, topic, node);
+        topology.add_request_topic(&calls, topic, there, is_of_actors);
+        topology.add_request_topic(&answers, topic, node, is_of_actors);
         let services = [(self.client)(&client, there, capacity), (self.server)(&server, capacity)];
-        Ok(services.map(|service| AddedService {
-            service,
-            calls: calls.clone(),
-            answers: answers.clone(),
+        Ok(services.map(|mut service| {
+            let mut bindings = vec![("calls", calls.clone()), ("answers", answers.clone())];
+            if topic != self.own_topic {
+                service.ports = service.ports.bound_requests();
+                bindings.push((self.own_topic, topic.to_owned()));
+            }
+            AddedService { service, bindings }
         }))
     }
 }

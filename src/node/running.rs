@@ -202,7 +202,7 @@ impl Running {
         let topics = &self.shared.topics;
         let line = topics.counters().line(&format!("topic={} requester={name}", Q::TOPIC));
         let executor = self.shared.executor.clone();
-        Ok(Requester::outside(topics.mailbox::<Q>()?, name, line, executor))
+        Ok(Requester::outside(topics.mailbox::<Q>(Q::TOPIC)?, name, line, executor))
     }
 
     /// A subscription for code outside the services. It starts with the first message whose emit

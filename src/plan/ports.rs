@@ -50,6 +50,15 @@ impl Ports {
         self.reads.iter_mut().chain(&mut self.emits).for_each(|port| port.is_request = true);
         self
     }
+
+    /// The same, of a service whose requests are those of a topic to which it is bound, by the name
+    /// of the topic of their type.
+    pub(crate) fn bound_requests(mut self) -> Ports {
+        self.requests.iter_mut().chain(&mut self.answers).for_each(|port| {
+            port.has_own_topic = false;
+        });
+        self
+    }
 }
 
 #[cfg(feature = "testing")]
@@ -278,6 +287,7 @@ fn invalid(service: &str, port: &str, problem: String) -> BuildError {
 
 /// The names of the named ports.
 fn names(ports: &Ports) -> Vec<&'static str> {
-    let all = ports.reads.iter().chain(&ports.emits);
+    let topics = ports.reads.iter().chain(&ports.emits);
+    let all = topics.chain(&ports.requests).chain(&ports.answers);
     all.filter(|port| !port.has_own_topic).map(|port| port.key).collect()
 }

@@ -5,7 +5,6 @@ use std::marker::PhantomData;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use mycelium_core::Request;
 use mycelium_executor::SendFuture;
@@ -17,10 +16,7 @@ use super::open_calls::OpenCalls;
 use crate::error::Result;
 use crate::request::{Asked, Failure};
 use crate::service::Context;
-use crate::shared::{Connections, Shared};
-
-/// How long a connection may be away before its open requests fail.
-const RECONNECT: Duration = Duration::from_secs(1);
+use crate::shared::{Connections, RECONNECT, Shared};
 
 /// Answers requests by calls of another node.
 pub(crate) struct Client<Q> {

@@ -18,7 +18,7 @@ use mycelium_transports::local::{Delivery, EmitError, GapReason};
 
 use super::{REPLIED, most_open, outcome_of};
 use crate::error::Result;
-use crate::request::{Failure, PendingReply, RequestError, Taken};
+use crate::request::{PendingReply, RequestError};
 use crate::service::Context;
 
 /// How long an answer waits for room once the node shuts down, or calls have ended: a process that
@@ -145,7 +145,7 @@ impl<Q: Request> Server<Q> {
                     handles.remove(&number);
                     let (outcome, reply) = match outcome {
                         Ok(reply) => (REPLIED, Some(reply)),
-                        Err(error) => (outcome_of(failure(&error)), None),
+                        Err(error) => (outcome_of(error.failure()), None),
                     };
                     unsent = Some(Q::to_answer(AnswerHead { number, outcome }, reply));
                 }
@@ -160,16 +160,4 @@ async fn numbered<Q: Request>(
     reply: PendingReply<Q>,
 ) -> (u64, Result<Q::Reply, RequestError<Q>>) {
     (number, reply.await)
-}
-
-fn failure<Q: Request>(error: &RequestError<Q>) -> Failure {
-    match error {
-        RequestError::Gone => Failure::Gone,
-        RequestError::Refused(_) => Failure::Refused,
-        RequestError::Deadline { taken: Taken::No, .. } => Failure::Late,
-        RequestError::Deadline { .. } => Failure::LateHeld,
-        RequestError::HandlerFailed => Failure::Dropped,
-        RequestError::Unreachable { .. } => Failure::Lost,
-        RequestError::ShuttingDown => Failure::ShuttingDown,
-    }
 }

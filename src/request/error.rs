@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mycelium_core::{Request, to_words};
 
+use super::slot::Failure;
 use crate::error::ShuttingDown;
 
 /// Whether a service had a request that has no reply.
@@ -16,6 +17,28 @@ pub enum Taken {
     Yes,
     /// It was sent to another node, which may or may not have taken it.
     Unknown,
+}
+
+/// Why an actor of another node cannot answer a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mismatch {
+    /// It answers no requests of this topic: it is of another type.
+    Request,
+    /// Its node has another layout of the request, or of the reply.
+    Layout,
+    /// Its mailbox has a queue with one sender.
+    OneSender,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Mismatch::Request => "the actor does not answer requests of this topic",
+            Mismatch::Layout => "the node of the actor has another layout of it, or of its reply",
+            Mismatch::OneSender => "the mailbox of the actor has one sender, in its own node",
+        })
+    }
 }
 
 /// Why a request has no reply. Each says whether a service may have acted on the request:
@@ -72,6 +95,11 @@ pub enum RequestError<Q: Request> {
         /// Whether a service had taken it.
         taken: Taken,
     },
+    /// The actor of another node cannot answer this request. Not taken.
+    Mismatch {
+        /// The reason.
+        mismatch: Mismatch,
+    },
     /// The node shuts down: the service that requests should end, or those that answer have ended.
     /// Not taken.
     ShuttingDown,
@@ -82,9 +110,25 @@ impl<Q: Request> RequestError<Q> {
     #[must_use]
     pub fn taken(&self) -> Taken {
         match self {
-            RequestError::Gone | RequestError::Refused(_) | RequestError::ShuttingDown => Taken::No,
+            RequestError::Gone
+            | RequestError::Refused(_)
+            | RequestError::Mismatch { .. }
+            | RequestError::ShuttingDown => Taken::No,
             RequestError::Deadline { taken, .. } | RequestError::Unreachable { taken } => *taken,
             RequestError::HandlerFailed => Taken::Yes,
+        }
+    }
+
+    /// The same, for one who asks for it in another node.
+    pub(crate) fn failure(&self) -> Failure {
+        match self {
+            RequestError::Gone | RequestError::Mismatch { .. } => Failure::Gone,
+            RequestError::Refused(_) => Failure::Refused,
+            RequestError::Deadline { taken: Taken::No, .. } => Failure::Late,
+            RequestError::Deadline { .. } => Failure::LateHeld,
+            RequestError::HandlerFailed => Failure::Dropped,
+            RequestError::Unreachable { .. } => Failure::Lost,
+            RequestError::ShuttingDown => Failure::ShuttingDown,
         }
     }
 }
@@ -102,6 +146,9 @@ impl<Q: Request> PartialEq for RequestError<Q> {
             ) => (taken, within) == (other, time),
             (RequestError::Unreachable { taken }, RequestError::Unreachable { taken: other }) => {
                 taken == other
+            }
+            (RequestError::Mismatch { mismatch }, RequestError::Mismatch { mismatch: other }) => {
+                mismatch == other
             }
             _ => std::mem::discriminant(self) == std::mem::discriminant(other),
         }
@@ -134,6 +181,7 @@ impl<Q: Request> fmt::Display for RequestError<Q> {
             RequestError::Unreachable { .. } => {
                 f.write_str("the connection with the node that answers was lost")
             }
+            RequestError::Mismatch { mismatch } => write!(f, "{mismatch}"),
             RequestError::ShuttingDown => write!(f, "{ShuttingDown}"),
         }
     }

@@ -84,6 +84,7 @@ impl<Q: Request> DerefMut for Taker<Q> {
 
 /// The mailbox of a topic. It closes when those who request have ended, or those who answer.
 pub(crate) struct Mailbox<Q: Request> {
+    topic: Arc<str>,
     /// All requesters have a copy; this one closes it.
     sender: Mutex<Sender<Queued<Q>>>,
     /// Keeps it open until the node starts.
@@ -106,12 +107,17 @@ struct Requesters {
 }
 
 impl<Q: Request> Mailbox<Q> {
-    fn new(capacity: usize, tracer: Option<Arc<Tracer>>) -> Result<Mailbox<Q>, CapacityError> {
+    fn new(
+        topic: &Arc<str>,
+        capacity: usize,
+        tracer: Option<Arc<Tracer>>,
+    ) -> Result<Mailbox<Q>, CapacityError> {
         let (sender, receiver) = mpmc::bounded(capacity)?;
         let state = Arc::<MailboxState>::default();
         let taker = Taker { _reading: Arc::new(Reading(state.clone())), receiver };
         let (sender, taker) = (Mutex::new(sender), Mutex::new(Some(taker)));
-        Ok(Mailbox { sender, taker, requesters: Mutex::default(), state, tracer })
+        let (topic, requesters) = (topic.clone(), Mutex::default());
+        Ok(Mailbox { topic, sender, taker, requesters, state, tracer })
     }
 
     pub(super) fn sender(&self) -> Sender<Queued<Q>> {
@@ -128,6 +134,11 @@ impl<Q: Request> Mailbox<Q> {
         &self.state
     }
 
+    /// The topic whose requests it has: that of `Q`, or the one to which a port is bound.
+    pub(super) fn topic(&self) -> &Arc<str> {
+        &self.topic
+    }
+
     /// Whether its requests have traces.
     pub(super) fn is_traced(&self) -> bool {
         self.tracer.is_some()
@@ -135,7 +146,7 @@ impl<Q: Request> Mailbox<Q> {
 
     /// The traces of the requests of one requester, if the topic is traced.
     pub(super) fn traces(&self) -> Option<RequestTraces> {
-        self.tracer.clone().map(|tracer| RequestTraces::new(Q::TOPIC, tracer))
+        self.tracer.clone().map(|tracer| RequestTraces::new(&self.topic, tracer))
     }
 
     pub(super) fn add_requester(&self, is_service: bool) {
@@ -195,27 +206,30 @@ pub(crate) struct Mailboxes(Mutex<ByTopic>);
 
 #[derive(Default)]
 struct ByTopic {
-    mailboxes: BTreeMap<&'static str, Arc<dyn AnyMailbox>>,
+    mailboxes: BTreeMap<Arc<str>, Arc<dyn AnyMailbox>>,
     have_started: bool,
 }
 
 impl Mailboxes {
-    /// The mailbox of `Q`, made now if it does not exist. `None` if another request type has its
-    /// topic.
+    /// The mailbox of `topic` for requests `Q`, made now if it does not exist. `None` if another
+    /// request type has the topic.
     pub(crate) fn of<Q: Request>(
         &self,
+        topic: &str,
         capacity: usize,
         tracer: impl FnOnce() -> Option<Arc<Tracer>>,
     ) -> Result<Option<Arc<Mailbox<Q>>>, CapacityError> {
         let mut topics = lock(&self.0);
-        let mailbox = match topics.mailboxes.get(Q::TOPIC) {
+        let mailbox = match topics.mailboxes.get(topic) {
             Some(mailbox) => mailbox.clone(),
             None => {
-                let mailbox: Arc<dyn AnyMailbox> = Arc::new(Mailbox::<Q>::new(capacity, tracer())?);
+                let topic = Arc::from(topic);
+                let mailbox = Mailbox::<Q>::new(&topic, capacity, tracer())?;
+                let mailbox: Arc<dyn AnyMailbox> = Arc::new(mailbox);
                 if topics.have_started {
                     mailbox.start();
                 }
-                topics.mailboxes.insert(Q::TOPIC, mailbox.clone());
+                topics.mailboxes.insert(topic, mailbox.clone());
                 mailbox
             }
         };
@@ -240,7 +254,7 @@ mod tests {
     use std::task::{Context, Poll, Waker};
     use std::time::Duration;
 
-    use mycelium_core::message;
+    use mycelium_core::{Message, message};
     use mycelium_executor::Executor;
     use mycelium_tokio::Tokio;
     use mycelium_transports::counters::Region;
@@ -261,7 +275,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_that_is_sent_while_the_last_service_ends_is_gone() {
-        let mailbox = Arc::new(Mailbox::<Ask>::new(4, None).unwrap());
+        let mailbox = Arc::new(Mailbox::<Ask>::new(&Ask::TOPIC.into(), 4, None).unwrap());
         let executor: Arc<dyn Executor> = Arc::new(Tokio::current().unwrap());
         let line = Region::new(4).line("topic=doubles requester=test");
         let mut requester = Requester::outside(mailbox.clone(), "test", line, executor);
@@ -278,7 +292,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_without_a_deadline_follows_one_that_had() {
-        let mailbox = Arc::new(Mailbox::<Ask>::new(4, None).unwrap());
+        let mailbox = Arc::new(Mailbox::<Ask>::new(&Ask::TOPIC.into(), 4, None).unwrap());
         let mut taker = mailbox.taker();
         let executor: Arc<dyn Executor> = Arc::new(Tokio::current().unwrap());
         let line = Region::new(4).line("topic=doubles requester=test");

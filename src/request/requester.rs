@@ -97,6 +97,29 @@ impl<Q: Request> Requester<Q> {
         Requester::new(mailbox, name.into(), Arc::new(line), WaitStrategy::default(), role)
     }
 
+    /// One for code outside the services, which does not keep the mailbox open. Others have the same
+    /// line.
+    pub(crate) fn sharing(
+        mailbox: Arc<Mailbox<Q>>,
+        name: &str,
+        line: Arc<Line<RequesterValue>>,
+        executor: Arc<dyn Executor>,
+    ) -> Requester<Q> {
+        let (name, wait) = (name.into(), WaitStrategy::default());
+        Requester::new(mailbox, name, line, wait, Role::Child(executor))
+    }
+
+    /// Another one for the same purpose.
+    pub(crate) fn another(&self) -> Requester<Q> {
+        let (mailbox, name, line) = (self.mailbox.clone(), self.name.clone(), self.line.clone());
+        let role = match &self.role {
+            Role::Child(executor) => Role::Child(executor.clone()),
+            Role::Outside(executor) => Role::Outside(executor.clone()),
+            Role::Service => Role::Service,
+        };
+        Requester::new(mailbox, name, line, self.wait, role)
+    }
+
     /// Another one, for a child task of the service.
     pub(crate) fn child(&mut self, executor: &Arc<dyn Executor>) -> Requester<Q> {
         self.is_line_shared = true;
@@ -267,11 +290,16 @@ impl<Q: Request> PendingReply<Q> {
     /// }
     /// ```
     pub fn within(mut self, duration: Duration) -> PendingReply<Q> {
+        self.set_deadline(duration);
+        self
+    }
+
+    /// As [`within`](PendingReply::within).
+    pub(crate) fn set_deadline(&mut self, duration: Duration) {
         let owner = self.awaiting.owner();
         let end = owner.origin.executor.now().saturating_add(duration);
         owner.end_at(end);
         self.deadline = Some(Deadline { within: duration, end, timer: None });
-        self
     }
 
     /// Ready with the reply, or with the reason why there is none.
@@ -409,7 +437,7 @@ impl<Q: Request> PendingReply<Q> {
     fn count(&self, result: &Result<Q::Reply, RequestError<Q>>) {
         self.awaiting.owner().origin.count(match result {
             Ok(_) => RequesterValue::Replied,
-            Err(RequestError::Gone) => RequesterValue::Gone,
+            Err(RequestError::Gone | RequestError::Mismatch { .. }) => RequesterValue::Gone,
             Err(RequestError::Refused(_)) => RequesterValue::Refused,
             Err(RequestError::Deadline { .. }) => RequesterValue::Deadline,
             Err(RequestError::HandlerFailed) => RequesterValue::HandlerFailed,

@@ -49,7 +49,7 @@ impl<Q: Request> Answering<Q> {
         receiver.set_wait_strategy(wait);
         let (receiver, was_taken) = (Mutex::new(receiver), AtomicBool::new(false));
         let taken_by_run = AtomicBool::new(false);
-        let traces = mailbox.is_traced().then(|| TakenTraces::new(Q::TOPIC, budget.clone()));
+        let traces = mailbox.is_traced().then(|| TakenTraces::new(mailbox.topic(), budget.clone()));
         let mailbox = mailbox.state().clone();
         let number = mailbox.responders.add(line);
         Answering(Arc::new(AnsweringState {

@@ -17,9 +17,9 @@ pub(super) struct RequestTraces {
 }
 
 impl RequestTraces {
-    pub(super) fn new(topic: &str, tracer: Arc<Tracer>) -> RequestTraces {
+    pub(super) fn new(topic: &Arc<str>, tracer: Arc<Tracer>) -> RequestTraces {
         let source = TraceSource::new(tracer);
-        RequestTraces { topic: topic.into(), source, task: None, requests: 0 }
+        RequestTraces { topic: topic.clone(), source, task: None, requests: 0 }
     }
 
     pub(super) fn attach(&mut self, task: &Arc<TaskBudget>) {
@@ -47,8 +47,8 @@ pub(super) struct TakenTraces {
 }
 
 impl TakenTraces {
-    pub(super) fn new(topic: &str, task: Arc<TaskBudget>) -> TakenTraces {
-        TakenTraces { topic: topic.into(), task, taken: 0, is_handling: false }
+    pub(super) fn new(topic: &Arc<str>, task: Arc<TaskBudget>) -> TakenTraces {
+        TakenTraces { topic: topic.clone(), task, taken: 0, is_handling: false }
     }
 
     /// The task takes a request with this trace.

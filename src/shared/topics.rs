@@ -183,15 +183,15 @@ impl Topics {
     }
 
     /// The mailbox of a topic of requests, made now if no service declared it.
-    pub(crate) fn mailbox<Q: Request>(&self) -> Result<Arc<Mailbox<Q>>, BuildError> {
-        check_topic(Q::TOPIC).map_err(|problem| BuildError::TopicName { problem })?;
+    pub(crate) fn mailbox<Q: Request>(&self, topic: &str) -> Result<Arc<Mailbox<Q>>, BuildError> {
+        check_topic(topic).map_err(|problem| BuildError::TopicName { problem })?;
         let mailbox =
-            self.mailboxes.of::<Q>(self.plan.capacity(Q::TOPIC), || self.plan.tracer_of(Q::TOPIC));
+            self.mailboxes.of::<Q>(topic, self.plan.capacity(topic), || self.plan.tracer_of(topic));
         let mailbox = mailbox.map_err(|error| {
-            let place = self.plan.topology.place_of(Setting::Capacity(Q::TOPIC));
-            BuildError::Mailbox { topic: Q::TOPIC, place, error }
+            let place = self.plan.topology.place_of(Setting::Capacity(topic));
+            BuildError::Mailbox { topic: topic.to_owned(), place, error }
         })?;
-        mailbox.ok_or(BuildError::RequestType { topic: Q::TOPIC })
+        mailbox.ok_or_else(|| BuildError::RequestType { topic: topic.to_owned() })
     }
 
     /// A subscription of code outside the services.

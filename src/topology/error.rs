@@ -281,6 +281,18 @@ pub enum Problem {
         /// The other one.
         peer: String,
     },
+    /// A node may ask the actors of another one, but a peer over plain TCP may have any name.
+    #[error(
+        "`actors_for` names a node, but the link between `{node}` and `{peer}` is plain TCP: a \
+         process that can connect may call itself `{peer}`; if no other process can, write \
+         `trust = \"network\"` in `[link.\"{node}-{peer}\"]`"
+    )]
+    UnprovenAsker {
+        /// The node that starts.
+        node: String,
+        /// The other one.
+        peer: String,
+    },
     /// Ports with different message types are bound to one topic.
     #[error(
         "topic `{topic}` carries `{carries}` messages at `{first}`, but `{asked}` messages at \

@@ -174,6 +174,11 @@ impl Topology {
         let Some((name, section)) = self.sections.topic.get_key_value(topic) else { return Ok(()) };
         let listed = [("readers", &section.readers), ("writers", &section.writers)];
         let listed = listed.into_iter().find_map(|(key, list)| Some((key, list.as_ref()?)));
+        if section.is_of_actors && !self.trusts_network(node, peer) {
+            let place = self.place_of_asker([node, peer]).map_or(name.span(), Spanned::span);
+            let (node, peer) = (node.to_owned(), peer.to_owned());
+            return Err(self.file.error(place, Problem::UnprovenAsker { node, peer }));
+        }
         // The list of a topic with requests is not a grant of the file.
         let is_believed = section.carries_requests || self.trusts_network(node, peer);
         let Some((list, names)) = listed.filter(|_| !is_believed) else { return Ok(()) };

@@ -39,6 +39,10 @@ impl Topology {
         iter::empty()
     }
 
+    pub(crate) fn actor_askers(&self) -> impl Iterator<Item = (&str, Vec<&str>)> {
+        iter::empty()
+    }
+
     pub(crate) fn owners(&self) -> impl Iterator<Item = (&str, u32)> {
         iter::empty()
     }
@@ -315,7 +319,14 @@ impl Topology {
 
     pub(crate) fn place_service(&mut self, _node: &str, _service: &str) {}
 
-    pub(crate) fn add_request_topic(&mut self, _topic: &str, _of: &str, _reader: &str) {}
+    pub(crate) fn add_request_topic(
+        &mut self,
+        _topic: &str,
+        _of: &str,
+        _reader: &str,
+        _is_of_actors: bool,
+    ) {
+    }
 
     pub(crate) fn carries_requests(&self, _topic: &str) -> bool {
         false

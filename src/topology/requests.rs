@@ -36,13 +36,20 @@ impl Topology {
     }
 
     /// Adds a topic that carries the requests of another one, or their answers, to `reader` alone.
-    pub(crate) fn add_request_topic(&mut self, topic: &str, of: &str, reader: &str) {
+    pub(crate) fn add_request_topic(
+        &mut self,
+        topic: &str,
+        of: &str,
+        reader: &str,
+        is_of_actors: bool,
+    ) {
         let section = TopicSection {
             capacity: Some(Spanned::new(0..0, Capacity(self.capacity(of)))),
             delivery: Some(Spanned::new(0..0, DeliveryName { is_at_most_once: true })),
             carries_requests: true,
             transport: self.sections.topic.get(of).and_then(|section| section.transport.clone()),
             readers: Some(vec![Spanned::new(0..0, reader.to_owned())]),
+            is_of_actors,
             ..TopicSection::default()
         };
         self.sections.topic.insert(Spanned::new(0..0, topic.to_owned()), section);

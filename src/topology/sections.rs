@@ -54,6 +54,7 @@ pub(super) struct TlsSection {
 #[serde(deny_unknown_fields)]
 pub(super) struct NodeSection {
     pub(super) services: Option<Vec<Spanned<String>>>,
+    pub(super) actors_for: Option<Vec<Spanned<String>>>,
     pub(super) host: Option<Spanned<String>>,
     pub(super) port: Option<Spanned<Port>>,
     pub(super) address: Option<Spanned<Addresses>>,
@@ -122,6 +123,9 @@ pub(super) struct TopicSection {
     /// The program has added it for the requests of another topic, or for their answers.
     #[serde(skip)]
     pub(super) carries_requests: bool,
+    /// These are requests of actors, by a node that `actors_for` names.
+    #[serde(skip)]
+    pub(super) is_of_actors: bool,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -70,7 +70,7 @@ fn expand(kind: TaskKind, actor: &ActorImpl) -> Result<TokenStream> {
     let (impl_generics, _, bounds) = generics.split_for_impl();
     let Enum { definition, ty } = mail(handlers, generics, &root);
     let (slots, slots_ty) = slots(handlers, generics, &root);
-    let requests = asked(handlers).map(|(_, request)| request);
+    let requests: Vec<_> = asked(handlers).map(|(_, request)| request).collect();
     let arms = handlers.iter().enumerate().map(|(index, handler)| {
         let variant = variant(index);
         let number = asked(handlers).take_while(|(place, _)| *place < index).count();
@@ -91,6 +91,10 @@ fn expand(kind: TaskKind, actor: &ActorImpl) -> Result<TokenStream> {
             type Slots = #slots_ty;
             const REQUESTS: &'static [&'static str] =
                 &[#(<#requests as ::mycelium::Message>::TOPIC),*];
+
+            fn each_request(visitor: &mut impl #root::AskVisitor<Self>) {
+                #(visitor.visit::<#requests>();)*
+            }
 
             #[inline]
             async fn receive(

@@ -20,6 +20,7 @@ use mycelium_executor::Executor;
 
 use crate::actor::Actor;
 use crate::actor::actors::Set;
+use crate::actor::answer::answer;
 use crate::actor::builder::{WhenFull, launch};
 use crate::actor::cell::{AnyCell, Cell, Core};
 use crate::actor::error::SpawnActorError;
@@ -143,7 +144,8 @@ where
         let Plan { set, kind, capacity, when_full, .. } = &self.plan;
         let (sender, receiver) = Q::bounded::<A::Mail>(*capacity)
             .map_err(|error| SpawnActorError::Capacity { actor: A::NAME, error })?;
-        let core = Core::new(set.next_id(), None, kind.clone(), set.clone(), *when_full);
+        let (id, answer) = (set.next_id(), answer::<A, Q>);
+        let core = Core::new(id, None, kind.clone(), set.clone(), *when_full, answer);
         let cell = Arc::new(Cell::new(core, sender));
         let any: Arc<dyn AnyCell> = cell.clone();
         set.add(&any, false, false)?;

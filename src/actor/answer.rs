@@ -1,0 +1,92 @@
+//! Answers what other nodes ask actors of this one. The actor is found by its name, and the request
+//! by its topic; then the actor is asked as any reference asks it.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::ready;
+use mycelium_core::Request;
+use mycelium_core::channel::Queue;
+use mycelium_executor::SendFuture;
+
+use super::actors::Actors;
+use super::call::{ActorCall, ActorReply, Answer};
+use super::cell::{ActorEnd, Cell};
+use super::reference::ActorRef;
+use super::watch::{WatchCall, WatchReply};
+use super::{Actor, AskVisitor, Replies};
+use crate::request::{Failure, Mismatch};
+
+impl Actors {
+    /// Asks the actor that a call names. If the future is dropped, the request is cancelled.
+    pub(crate) fn answer(&self, call: &ActorCall, within: Option<Duration>) -> Answer {
+        let Some(cell) = self.set().named(call.actor()) else {
+            return ready(Err(Failure::Gone)).boxed();
+        };
+        let answer = cell.core().answer;
+        answer(cell.into_any(), call, within)
+    }
+
+    /// Waits for the end of the actor that a call names.
+    pub(crate) fn answer_watch(&self, call: &WatchCall) -> SendFuture<WatchReply> {
+        match self.set().named(call.actor()) {
+            Some(cell) => async move { WatchReply::new(&cell.core().ended().await) }.boxed(),
+            None => ready(WatchReply::new(&ActorEnd::NotFound)).boxed(),
+        }
+    }
+}
+
+/// The [`AnswerCall`] of an actor's type and queue.
+pub(super) fn answer<A: Actor, Q: Queue>(
+    cell: Arc<dyn Any + Send + Sync>,
+    call: &ActorCall,
+    within: Option<Duration>,
+) -> Answer {
+    let refused = |mismatch| ready(Ok(ActorReply::refused(mismatch))).boxed();
+    // A reference of its own would take the only sender, and close the mailbox at its end.
+    if !Q::SHARED {
+        return refused(Mismatch::OneSender);
+    }
+    let reference = cell.downcast::<Cell<A, Q>>().ok().map(|cell| ActorRef::of(&cell));
+    let Some(Ok(mut reference)) = reference else {
+        return ready(Err(Failure::Gone)).boxed();
+    };
+    let mut dispatch = Dispatch { reference: &mut reference, call, within, answer: None };
+    A::each_request(&mut dispatch);
+    dispatch.answer.unwrap_or_else(|| refused(Mismatch::Request))
+}
+
+/// Finds the handler of a call among those of an actor.
+struct Dispatch<'a, A: Actor, Q: Queue> {
+    reference: &'a mut ActorRef<A, Q>,
+    call: &'a ActorCall,
+    within: Option<Duration>,
+    answer: Option<Answer>,
+}
+
+impl<A: Actor, Q: Queue> AskVisitor<A> for Dispatch<'_, A, Q> {
+    fn visit<R: Request>(&mut self)
+    where
+        A: Replies<R>,
+    {
+        let answer = match self.call.request::<R>() {
+            None => return,
+            Some(Err(mismatch)) => ready(Ok(ActorReply::refused(mismatch))).boxed(),
+            Some(Ok(request)) => {
+                let reply = self.reference.ask(request);
+                let reply = match self.within {
+                    Some(within) => reply.within(within),
+                    None => reply,
+                };
+                let answer = async move {
+                    let reply = reply.await;
+                    reply.map(|it| ActorReply::new(&it)).map_err(|error| error.failure())
+                };
+                answer.boxed()
+            }
+        };
+        self.answer = Some(answer);
+    }
+}

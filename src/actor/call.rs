@@ -1,0 +1,142 @@
+//! How nodes ask each other's actors: a request, which travels as those of services do.
+//! `docs/wire-format.md` has its bytes.
+//!
+//! # Panics
+//!
+//! None for any bytes of a peer. A call or a reply was decoded as any message, so its counts and its
+//! texts are valid; the request or the reply within it is decoded here.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mycelium_core::{Digest, FixedStr, FixedVec, Message, Request, decode};
+use mycelium_executor::SendFuture;
+use mycelium_macros::message;
+
+use crate::request::{Failure, Mismatch};
+
+/// The longest name of an actor in another node, in bytes.
+pub(super) const LONGEST_NAME: usize = 62;
+
+/// The largest request, and the largest reply, of an actor in another node, in bytes.
+pub(super) const MOST_BYTES: usize = 510;
+
+/// Asks an actor of another node.
+#[message(topic = "mycelium.actor-calls", id = 0xFFFE, reply = ActorReply)]
+pub(crate) struct ActorCall {
+    /// The hash of the topic of the request.
+    topic: u64,
+    /// The digests of the layouts of the request, and of its reply.
+    request: [u8; 16],
+    reply: [u8; 16],
+    actor: FixedStr<LONGEST_NAME>,
+    /// The request.
+    bytes: FixedVec<u8, MOST_BYTES>,
+}
+
+/// The reply of an actor to another node, or why it cannot answer.
+#[message(topic = "mycelium.actor-replies", id = 0xFFFD)]
+pub(crate) struct ActorReply {
+    outcome: u64,
+    /// The reply; empty without one.
+    bytes: FixedVec<u8, MOST_BYTES>,
+}
+
+/// The topic of the requests of the actors of a node.
+pub(crate) fn calls_topic(node: &str) -> String {
+    format!("actors@{node}")
+}
+
+/// The outcomes of [`ActorReply`].
+const REPLIED: u64 = 0;
+
+fn outcome_of(mismatch: Mismatch) -> u64 {
+    match mismatch {
+        Mismatch::Request => 1,
+        Mismatch::Layout => 2,
+        Mismatch::OneSender => 3,
+    }
+}
+
+/// The outcome of a call.
+pub(crate) type Answer = SendFuture<Result<ActorReply, Failure>>;
+
+/// Asks the actor of a cell, at most for this time. A cell has it, so that an actor of any type can
+/// be asked.
+pub(super) type AnswerCall = fn(Arc<dyn Any + Send + Sync>, &ActorCall, Option<Duration>) -> Answer;
+
+/// What an actor of another node has replied.
+#[derive(Debug)]
+pub(super) enum Replied<T> {
+    Reply(T),
+    Mismatch(Mismatch),
+    /// Its node has sent what is no reply.
+    Invalid,
+}
+
+impl ActorCall {
+    /// The call that asks this actor.
+    pub(super) fn new<R: Request>(actor: &str, request: &R) -> ActorCall {
+        const {
+            assert!(
+                size_of::<R>() <= MOST_BYTES && size_of::<R::Reply>() <= MOST_BYTES,
+                "requests to actors of other nodes, and their replies, have at most 510 bytes"
+            );
+        }
+        ActorCall {
+            topic: hash(R::TOPIC),
+            request: R::DIGEST.0,
+            reply: R::Reply::DIGEST.0,
+            actor: FixedStr::truncated(actor),
+            bytes: FixedVec::from_slice(request.as_bytes()).unwrap_or_default(),
+        }
+    }
+
+    /// The name of the actor.
+    pub(super) fn actor(&self) -> &str {
+        &self.actor
+    }
+
+    /// The request, if it is an `R`. `None` if it is of another topic.
+    pub(super) fn request<R: Request>(&self) -> Option<Result<R, Mismatch>> {
+        if self.topic != hash(R::TOPIC) {
+            return None;
+        }
+        let layouts = (Digest(self.request), Digest(self.reply));
+        let fits = layouts == (R::DIGEST, R::Reply::DIGEST) && size_of::<R::Reply>() <= MOST_BYTES;
+        let request = fits.then(|| decode(self.bytes.as_slice()).ok()).flatten();
+        Some(request.ok_or(Mismatch::Layout))
+    }
+}
+
+impl ActorReply {
+    pub(super) fn new<M: Message>(reply: &M) -> ActorReply {
+        // A call for a larger reply is refused before it.
+        let bytes = FixedVec::from_slice(reply.as_bytes()).unwrap_or_default();
+        ActorReply { outcome: REPLIED, bytes }
+    }
+
+    pub(super) fn refused(mismatch: Mismatch) -> ActorReply {
+        ActorReply { outcome: outcome_of(mismatch), bytes: FixedVec::new() }
+    }
+
+    /// The reply to a request whose reply is an `M`.
+    pub(super) fn reply<M: Message>(&self) -> Replied<M> {
+        if self.outcome == REPLIED {
+            return decode(self.bytes.as_slice()).map_or(Replied::Invalid, Replied::Reply);
+        }
+        let known = [Mismatch::Request, Mismatch::Layout, Mismatch::OneSender];
+        let mismatch = known.into_iter().find(|mismatch| outcome_of(*mismatch) == self.outcome);
+        mismatch.map_or(Replied::Invalid, Replied::Mismatch)
+    }
+}
+
+/// The 64-bit FNV-1a hash.
+fn hash(text: &str) -> u64 {
+    let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, hash)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! What a peer may send: bytes that are no call, and calls that name what is not there.
+
+use mycelium_core::{Message, message};
+use proptest::prelude::*;
+use zerocopy::IntoBytes;
+
+use super::*;
+
+#[message(topic = "sums", id = 1, reply = Sum)]
+#[derive(Debug, PartialEq)]
+struct Add {
+    one: u64,
+    other: u64,
+}
+
+#[message(topic = "summed", id = 2)]
+#[derive(Debug, PartialEq)]
+struct Sum {
+    sum: u64,
+    is_odd: bool,
+    _pad: [u8; 7],
+}
+
+/// The same topic, with another layout.
+#[message(topic = "sums", id = 1, reply = Sum)]
+struct Longer {
+    one: u64,
+    other: u64,
+    third: u64,
+}
+
+/// The same layout, with another reply.
+#[message(topic = "sums", id = 1, reply = Add)]
+struct Replied2 {
+    one: u64,
+    other: u64,
+}
+
+#[message(topic = "other-sums", id = 3, reply = Sum)]
+struct OtherTopic {
+    one: u64,
+    other: u64,
+}
+
+fn call() -> ActorCall {
+    ActorCall::new("bank", &Add { one: 1, other: 2 })
+}
+
+#[test]
+fn a_call_is_the_request_that_was_made() {
+    let request = call().request::<Add>().unwrap().unwrap();
+    assert_eq!((call().actor(), request), ("bank", Add { one: 1, other: 2 }));
+}
+
+#[test]
+fn a_request_of_another_topic_or_layout_is_no_request_of_this_one() {
+    assert!(call().request::<OtherTopic>().is_none());
+    assert_eq!(call().request::<Longer>().unwrap().err(), Some(Mismatch::Layout));
+    assert_eq!(call().request::<Replied2>().unwrap().err(), Some(Mismatch::Layout));
+}
+
+/// The layouts are right, and the bytes are too few or too many for the request.
+#[test]
+fn a_call_that_lies_about_its_request_is_refused() {
+    for length in [0, 15, 17, 510] {
+        let bytes = FixedVec::from_slice(&vec![1; length]).unwrap();
+        let lie = ActorCall { bytes, ..call() };
+        assert_eq!(lie.request::<Add>().unwrap().err(), Some(Mismatch::Layout), "{length}");
+    }
+}
+
+#[test]
+fn a_reply_that_is_none_is_invalid() {
+    let sum = Sum { sum: 3, is_odd: true, _pad: [0; 7] };
+    let reply = ActorReply::new(&sum);
+    assert!(matches!(reply.reply::<Sum>(), Replied::Reply(found) if found == sum));
+    // Another size, and a value that a `bool` cannot have.
+    assert!(matches!(reply.reply::<Longer>(), Replied::Invalid));
+    let mut bytes = sum.as_bytes().to_vec();
+    bytes[8] = 2;
+    let lie = ActorReply { bytes: FixedVec::from_slice(&bytes).unwrap(), ..reply };
+    assert!(matches!(lie.reply::<Sum>(), Replied::Invalid));
+    let unknown = ActorReply { outcome: 4, ..reply };
+    assert!(matches!(unknown.reply::<Sum>(), Replied::Invalid));
+    for mismatch in [Mismatch::Request, Mismatch::Layout, Mismatch::OneSender] {
+        let refused = ActorReply::refused(mismatch).reply::<Sum>();
+        assert!(matches!(refused, Replied::Mismatch(found) if found == mismatch), "{refused:?}");
+    }
+}
+
+proptest! {
+    /// Of any bytes, those that are decoded as a call or a reply give a request, a reply, or an
+    /// error.
+    #[test]
+    fn no_bytes_of_a_peer_panic(
+        mut bytes in proptest::collection::vec(any::<u8>(), size_of::<ActorCall>()),
+        layouts_are_right: bool,
+        counts_are_right: bool,
+    ) {
+        if layouts_are_right {
+            bytes[..40].copy_from_slice(&call().as_bytes()[..40]);
+        }
+        if counts_are_right {
+            bytes[40..42].copy_from_slice(&[0, 0]);
+            bytes[104..106].copy_from_slice(&[16, 0]);
+        }
+        if let Ok(call) = decode::<ActorCall>(&bytes) {
+            let is_request = matches!(call.request::<Add>(), Some(Ok(_)));
+            prop_assert!(layouts_are_right || !is_request);
+        }
+        let reply = &mut bytes[..size_of::<ActorReply>()];
+        if layouts_are_right {
+            reply[..8].copy_from_slice(&[0; 8]);
+        }
+        if let Ok(reply) = decode::<ActorReply>(reply) {
+            let _ = reply.reply::<Sum>();
+        }
+    }
+}
+
+/// The bytes of `docs/wire-format.md`.
+#[test]
+fn the_layout_is_that_of_the_document() {
+    let bytes = call();
+    let bytes = bytes.as_bytes();
+    assert_eq!(bytes.len(), 616);
+    // FNV-1a of `sums`.
+    assert_eq!(bytes[..8], hash("sums").to_le_bytes());
+    assert_eq!(hash(""), 0xcbf2_9ce4_8422_2325);
+    assert_eq!(hash("a"), 0xaf63_dc4c_8601_ec8c);
+    assert_eq!(bytes[8..24], Add::DIGEST.0);
+    assert_eq!(bytes[24..40], Sum::DIGEST.0);
+    assert_eq!(bytes[40..46], [4, 0, b'b', b'a', b'n', b'k']);
+    assert_eq!(bytes[104..107], [16, 0, 1]);
+    assert_eq!(size_of::<ActorReply>(), 520);
+}

@@ -1,0 +1,252 @@
+//! References to actors of other nodes.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use mycelium_core::Request;
+use mycelium_executor::SendFuture;
+
+use super::actors::Actors;
+use super::call::{ActorCall, LONGEST_NAME, Replied};
+use super::cell::ActorEnd;
+use super::error::RemoteActorError;
+use super::nodes::OtherNodes;
+use super::watch::WatchCall;
+use super::{Actor, Replies};
+use crate::request::{PendingReply, RequestError, Requester, Taken};
+
+impl Actors {
+    /// A reference to an actor of another node: `address` is the name of the node, a `/`, and the
+    /// name of the actor. The actor need not live yet, and the reference does not keep it: each
+    /// request goes to the actor that has the name when it arrives. Nothing is sent.
+    ///
+    /// `A` says which requests the reference makes. The other node compares each request, and not
+    /// the type: an actor of another type that answers the same request replies, too.
+    ///
+    /// The topology names the nodes that may ask: `actors_for` of the node with the actors.
+    /// `docs/actors.md` has an example.
+    ///
+    /// # Errors
+    /// [`RemoteActorError`]: an invalid address, an unknown node, or one that this node may not ask.
+    pub fn remote<A: Actor>(&self, address: &str) -> Result<RemoteRef<A>, RemoteActorError> {
+        let invalid = |problem| RemoteActorError::Address { address: address.to_owned(), problem };
+        let Some((node, name)) = address.split_once('/') else {
+            return Err(invalid("it has no `/`"));
+        };
+        if node.is_empty() || name.is_empty() {
+            return Err(invalid("a name is empty"));
+        }
+        if name.len() > LONGEST_NAME {
+            return Err(invalid("the name of the actor has more than 62 bytes"));
+        }
+        let nodes = self.set().nodes().ok_or(RemoteActorError::NoNode)?;
+        nodes.check(node)?;
+        let Some(calls) = nodes.calls(node) else { return Err(RemoteActorError::ShuttingDown) };
+        let address = Arc::new(Address {
+            label: address.into(),
+            slash: node.len(),
+            id: self.set().next_id(),
+            nodes,
+        });
+        Ok(RemoteRef { address, calls, actor: PhantomData })
+    }
+}
+
+/// Where an actor is, for all clones of a reference.
+struct Address {
+    /// `node/actor`.
+    label: Arc<str>,
+    slash: usize,
+    id: u64,
+    nodes: Arc<dyn OtherNodes>,
+}
+
+impl Address {
+    fn node(&self) -> &str {
+        &self.label[..self.slash]
+    }
+
+    fn actor(&self) -> &str {
+        &self.label[self.slash + 1..]
+    }
+}
+
+/// Refers to an actor of another node by its name: [`Actors::remote`] makes it. It asks and watches.
+/// Messages without a reply are for [topics](crate::Context::emit).
+///
+/// What one reference asks arrives in that order, as long as the mailbox of the actor has room.
+pub struct RemoteRef<A: Actor> {
+    address: Arc<Address>,
+    calls: Requester<ActorCall>,
+    actor: PhantomData<fn() -> A>,
+}
+
+impl<A: Actor> RemoteRef<A> {
+    /// Asks the actor, and waits for its reply, as [`ActorRef::ask`](super::ActorRef::ask). The
+    /// future borrows nothing; [`RemoteReply::within`] gives it a deadline. If it is dropped, the
+    /// request is cancelled.
+    ///
+    /// Request and reply have at most 510 bytes each: larger ones are an error of the compiler.
+    ///
+    /// # Errors
+    /// [`RequestError`], as that of an actor of this node, and also:
+    ///
+    /// - `Unreachable`: its node was not connected for a second, or the connection was lost after
+    ///   the request was sent. A request is not sent again by itself.
+    /// - `Gone`: no actor has the name.
+    /// - `Mismatch`: the actor does not answer the request, or in another layout.
+    /// - `Deadline` with `Taken::Unknown`: it was sent.
+    /// - `ShuttingDown`: this node shuts down, or the other one.
+    pub fn ask<R: Request>(&mut self, request: R) -> RemoteReply<R>
+    where
+        A: Replies<R>,
+    {
+        let call = ActorCall::new(self.address.actor(), &request);
+        let (reply, address) = (self.calls.request(call), self.address.clone());
+        RemoteReply { reply, request, address, lost: None, was_lost: false }
+    }
+
+    /// Waits until the actor has ended, and says how: [`ActorEnd::Unreachable`] if its node is not
+    /// connected for a second, its process has ended, or one of the two nodes shuts down;
+    /// [`ActorEnd::NotFound`] if no actor has the name.
+    pub fn ended(&self) -> impl Future<Output = ActorEnd> + Send + use<A> + 'static {
+        ended(self.address.clone())
+    }
+
+    /// The node and the name of the actor: `node/actor`.
+    #[must_use]
+    pub fn label(&self) -> Arc<str> {
+        self.address.label.clone()
+    }
+
+    /// The node of the actor.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        self.address.node()
+    }
+
+    /// The name of the actor in its node.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.address.actor()
+    }
+
+    /// The number of this reference and its clones, which no actor of this process has.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.address.id
+    }
+}
+
+/// Waits for the end of the actor.
+async fn ended(address: Arc<Address>) -> ActorEnd {
+    let Address { nodes, .. } = &*address;
+    let Some(mut watches) = nodes.watches(address.node()) else { return ActorEnd::Unreachable };
+    let end = watches.request(WatchCall::new(address.actor()));
+    let lost = select(nodes.lost(address.node()), nodes.shutdown());
+    match select(pin!(end), lost).await {
+        Either::Left((Ok(reply), _)) => reply.end(),
+        Either::Left((Err(_), _)) | Either::Right(_) => ActorEnd::Unreachable,
+    }
+}
+
+impl<A: Actor> Clone for RemoteRef<A> {
+    fn clone(&self) -> RemoteRef<A> {
+        let (address, calls) = (self.address.clone(), self.calls.another());
+        RemoteRef { address, calls, actor: PhantomData }
+    }
+}
+
+impl<A: Actor> fmt::Debug for RemoteRef<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RemoteRef({})", self.address.label)
+    }
+}
+
+/// The future of a reply of an actor in another node: [`RemoteRef::ask`].
+#[must_use = "dropping it cancels the request"]
+pub struct RemoteReply<R: Request> {
+    reply: PendingReply<ActorCall>,
+    request: R,
+    address: Arc<Address>,
+    /// Ready when the node was not connected for too long. Made when the future waits.
+    lost: Option<SendFuture<()>>,
+    was_lost: bool,
+}
+
+impl<R: Request> RemoteReply<R> {
+    /// See [`PendingReply::within`]. What passes on the way is a part of the time.
+    pub fn within(mut self, duration: Duration) -> RemoteReply<R> {
+        self.reply.set_deadline(duration);
+        self
+    }
+
+    /// The outcome of the call, as that of the request.
+    fn error(&self, error: RequestError<ActorCall>) -> RequestError<R> {
+        match error {
+            RequestError::Gone => RequestError::Gone,
+            RequestError::Refused(_) => RequestError::Refused(self.request),
+            RequestError::Deadline { taken, .. } | RequestError::Unreachable { taken }
+                if self.was_lost =>
+            {
+                RequestError::Unreachable { taken: of_actor(taken) }
+            }
+            RequestError::Deadline { taken, within } => {
+                RequestError::Deadline { taken: of_actor(taken), within }
+            }
+            RequestError::HandlerFailed => RequestError::HandlerFailed,
+            RequestError::Unreachable { taken } => RequestError::Unreachable { taken },
+            RequestError::Mismatch { mismatch } => RequestError::Mismatch { mismatch },
+            RequestError::ShuttingDown => RequestError::ShuttingDown,
+        }
+    }
+}
+
+/// The other node has taken the call: that says nothing of the actor.
+fn of_actor(taken: Taken) -> Taken {
+    match taken {
+        Taken::No => Taken::No,
+        Taken::Yes | Taken::Unknown => Taken::Unknown,
+    }
+}
+
+/// Nothing in it is pinned.
+impl<R: Request> Unpin for RemoteReply<R> {}
+
+impl<R: Request> Future for RemoteReply<R> {
+    type Output = Result<R::Reply, RequestError<R>>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let mut poll = Pin::new(&mut this.reply).poll(context);
+        if poll.is_pending() {
+            let Address { nodes, .. } = &*this.address;
+            let lost = this.lost.get_or_insert_with(|| nodes.lost(this.address.node()));
+            if lost.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            // If it is still in the mailbox, it stays there no longer.
+            this.was_lost = true;
+            this.reply.set_deadline(Duration::ZERO);
+            poll = Pin::new(&mut this.reply).poll(context);
+        }
+        poll.map(|result| match result.map(|reply| reply.reply::<R::Reply>()) {
+            Ok(Replied::Reply(reply)) => Ok(reply),
+            Ok(Replied::Mismatch(mismatch)) => Err(RequestError::Mismatch { mismatch }),
+            Ok(Replied::Invalid) => Err(RequestError::HandlerFailed),
+            Err(error) => Err(this.error(error)),
+        })
+    }
+}
+
+impl<R: Request> fmt::Debug for RemoteReply<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let actor = &self.address.label;
+        f.debug_struct("RemoteReply").field("topic", &R::TOPIC).field("actor", actor).finish()
+    }
+}

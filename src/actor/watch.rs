@@ -1,0 +1,66 @@
+//! How nodes watch each other's actors: a request whose reply is the end of the actor.
+//! `docs/wire-format.md` has its bytes.
+
+use mycelium_core::FixedStr;
+use mycelium_macros::message;
+
+use super::call::LONGEST_NAME;
+use super::cell::ActorEnd;
+
+/// Waits for the end of an actor of another node.
+#[message(topic = "mycelium.actor-watches", id = 0xFFFC, reply = WatchReply)]
+pub(crate) struct WatchCall {
+    actor: FixedStr<LONGEST_NAME>,
+}
+
+/// How the actor has ended.
+#[message(topic = "mycelium.actor-ends", id = 0xFFFB)]
+pub(crate) struct WatchReply {
+    end: u64,
+    /// The error, cut at its end; empty without one.
+    error: FixedStr<190>,
+}
+
+/// The topic of those that watch the actors of a node.
+pub(crate) fn watches_topic(node: &str) -> String {
+    format!("watches@{node}")
+}
+
+impl WatchCall {
+    pub(super) fn new(actor: &str) -> WatchCall {
+        WatchCall { actor: FixedStr::truncated(actor) }
+    }
+
+    /// The name of the actor.
+    pub(super) fn actor(&self) -> &str {
+        &self.actor
+    }
+}
+
+impl WatchReply {
+    pub(super) fn new(end: &ActorEnd) -> WatchReply {
+        let (number, error) = match end {
+            ActorEnd::Stopped => (0, ""),
+            ActorEnd::Unreferenced => (1, ""),
+            ActorEnd::Abandoned => (2, ""),
+            ActorEnd::Failed { error } => (3, &**error),
+            ActorEnd::NotFound => (4, ""),
+            ActorEnd::Unreachable => (5, ""),
+            ActorEnd::Passivated => (6, ""),
+        };
+        WatchReply { end: number, error: FixedStr::truncated(error) }
+    }
+
+    /// An end that this version does not know is one that nothing is known of.
+    pub(super) fn end(&self) -> ActorEnd {
+        match self.end {
+            0 => ActorEnd::Stopped,
+            1 => ActorEnd::Unreferenced,
+            2 => ActorEnd::Abandoned,
+            3 => ActorEnd::Failed { error: self.error.as_str().into() },
+            5 => ActorEnd::Unreachable,
+            6 => ActorEnd::Passivated,
+            _ => ActorEnd::NotFound,
+        }
+    }
+}

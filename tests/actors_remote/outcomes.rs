@@ -1,0 +1,273 @@
+//! Asks: each has one outcome.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use mycelium::channel::Spsc;
+use mycelium::{Mismatch, RemoteActorError, RequestError, Taken, WhenFull, actor, message};
+
+use super::*;
+
+async fn asks(transport: &str) {
+    let pair = Pair::new("asks", transport);
+    let gate = start("gate", &pair.topology);
+    let (mut local, mut remote) = pair.bank("bank");
+    let mut of_gate = gate.actors().remote::<Bank>("vault/bank").unwrap();
+    assert_eq!(within(remote.ask(Deposit { cents: 1 })).await, Ok(Total { cents: 1 }));
+    assert_eq!(within(of_gate.ask(Deposit { cents: 2 })).await, Ok(Total { cents: 3 }));
+    // More than can be open, from two nodes, by several references.
+    let mut others: Vec<_> = (0..4).map(|_| remote.clone()).collect();
+    others.push(of_gate);
+    let asks = others.iter_mut().flat_map(|it| {
+        let asks = (0..50).map(|_| it.ask(Deposit { cents: 1 }));
+        asks.collect::<Vec<_>>()
+    });
+    let replies = within(join_all(asks.collect::<Vec<_>>())).await;
+    let mut totals: Vec<u64> = replies.into_iter().map(|reply| reply.unwrap().cents).collect();
+    totals.sort_unstable();
+    // Each was handled once, and its reply is its own.
+    assert!(totals.into_iter().eq(4..=253));
+    // An actor of this node asks as before.
+    assert_eq!(local.ask(Deposit { cents: 0 }).await, Ok(Total { cents: 253 }));
+    end(gate).await;
+    pair.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn actors_of_another_node_are_asked_over_unix() {
+    asks("unix").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg(target_pointer_width = "64")]
+async fn actors_of_another_node_are_asked_over_shm() {
+    asks("shm").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn actors_of_another_node_are_asked_over_tcp() {
+    asks("tcp").await;
+}
+
+/// It answers no deposit.
+#[derive(Default)]
+struct Door;
+
+#[actor]
+impl Door {
+    #[ask]
+    fn close(&mut self, close: Close) -> Total {
+        Total { cents: close._cents }
+    }
+}
+
+mod older {
+    use super::*;
+
+    /// As an earlier version of the program has it.
+    #[message(topic = "deposits", id = 50, reply = Total)]
+    pub(super) struct Deposit {
+        pub(super) cents: u32,
+        pub(super) currency: u32,
+    }
+
+    #[derive(Default)]
+    pub(super) struct Bank;
+
+    #[actor]
+    impl Bank {
+        #[ask]
+        fn deposit(&mut self, deposit: Deposit) -> Total {
+            Total { cents: (deposit.cents + deposit.currency).into() }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_actor_that_cannot_answer_is_a_typed_error() {
+    let pair = Pair::new("cannot", "unix");
+    let gone = pair.remote("nobody").ask(Deposit { cents: 1 });
+    assert_eq!(within(gone).await, Err(RequestError::Gone));
+
+    let door = pair.vault.actors().actor(Door::default).name("door").spawn().unwrap();
+    let other = within(pair.remote("door").ask(Deposit { cents: 1 })).await.unwrap_err();
+    assert_eq!(other, RequestError::Mismatch { mismatch: Mismatch::Request });
+    assert_eq!(other.taken(), Taken::No);
+    // What counts is the request: this reference is typed by another actor that answers it.
+    let mut typed = pair.desk.actors().remote::<Door>("vault/door").unwrap();
+    assert_eq!(within(typed.ask(Close { _cents: 7 })).await, Ok(Total { cents: 7 }));
+    drop(door);
+
+    let (_bank, mut remote) = pair.bank("bank");
+    let mut older = pair.desk.actors().remote::<older::Bank>("vault/bank").unwrap();
+    let layout = within(older.ask(older::Deposit { cents: 1, currency: 2 })).await;
+    assert!(matches!(layout, Err(RequestError::Mismatch { mismatch: Mismatch::Layout })));
+    assert_eq!(within(remote.ask(Deposit { cents: 0 })).await, Ok(Total { cents: 0 }));
+
+    let single = pair.vault.actors().actor(Bank::default).name("single").queue::<Spsc>();
+    let mut single = single.spawn().unwrap();
+    let refused = within(pair.remote("single").ask(Deposit { cents: 1 })).await;
+    assert_eq!(refused, Err(RequestError::Mismatch { mismatch: Mismatch::OneSender }));
+    // Its own sender is as it was.
+    assert_eq!(single.ask(Deposit { cents: 1 }).await, Ok(Total { cents: 1 }));
+    pair.end().await;
+}
+
+#[tokio::test]
+async fn a_failure_of_the_actor_is_one_of_the_request() {
+    let pair = Pair::new("fails", "unix");
+    let (_bank, mut remote) = pair.bank("bank");
+    for cents in [FAIL, PANIC, FAIL] {
+        let failed = within(remote.ask(Deposit { cents })).await;
+        assert_eq!(failed, Err(RequestError::HandlerFailed));
+    }
+    // It is restarted, with its name.
+    assert_eq!(within(remote.ask(Deposit { cents: 5 })).await, Ok(Total { cents: 5 }));
+    pair.end().await;
+}
+
+#[tokio::test]
+async fn a_full_mailbox_refuses_as_it_does_in_its_node() {
+    let pair = Pair::new("full", "unix");
+    let (sent, mut kept) = unbounded_channel();
+    let slow = pair.vault.actors().actor(move || Slow(sent.clone())).name("slow");
+    let slow = slow.capacity(2).when_full(WhenFull::Refuse).spawn().unwrap();
+    let remote = pair.desk.actors().remote::<Slow>("vault/slow").unwrap();
+    let asks: Vec<_> = (0..8).map(|cents| remote.clone().ask(Deposit { cents })).collect();
+    // The first one is handled, and does not end.
+    let release: tokio::sync::oneshot::Sender<()> = within(kept.recv()).await.unwrap();
+    let mut asks: futures_util::stream::FuturesUnordered<_> = asks.into_iter().collect();
+    let first = within(futures_util::StreamExt::next(&mut asks)).await.unwrap().unwrap_err();
+    let RequestError::Refused(Deposit { cents }) = first else { panic!("{first}") };
+    assert!(cents < 8, "it is the request itself");
+    // A slow actor holds up no other one.
+    let (_bank, mut other) = pair.bank("bank");
+    assert_eq!(within(other.ask(Deposit { cents: 1 })).await, Ok(Total { cents: 1 }));
+    drop((release, asks));
+    slow.stop();
+    pair.end().await;
+}
+
+/// Waits in its handler until it is released.
+struct Slow(UnboundedSender<tokio::sync::oneshot::Sender<()>>);
+
+#[actor]
+impl Slow {
+    #[ask]
+    async fn deposit(&mut self, deposit: Deposit) -> Result<Total> {
+        let (release, released) = tokio::sync::oneshot::channel();
+        self.0.send(release)?;
+        let _ = released.await;
+        Ok(Total { cents: deposit.cents })
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_ends_the_request_in_both_nodes() {
+    let pair = Pair::new("deadline", "unix");
+    let (_bank, mut kept) = pair.keeping("bank");
+    let mut remote = pair.remote("bank");
+    let asked = remote.ask(Deposit { cents: KEEP }).within(Duration::from_millis(50));
+    let (late, taken) = within(async { tokio::join!(asked, kept.recv()) }).await;
+    let late = late.unwrap_err();
+    assert!(matches!(late, RequestError::Deadline { taken: Taken::Unknown, .. }), "{late}");
+    // The other node knows that nobody waits any more.
+    let taken = taken.unwrap();
+    within(until(|| taken.is_cancelled())).await;
+    assert!(!taken.reply(Total { cents: 1 }), "nobody waits");
+    pair.end().await;
+}
+
+#[tokio::test]
+async fn a_future_that_is_dropped_cancels_the_request_in_the_other_node() {
+    let pair = Pair::new("dropped", "unix");
+    let (_bank, mut kept) = pair.keeping("bank");
+    let mut remote = pair.remote("bank");
+    let asked = remote.ask(Deposit { cents: KEEP });
+    let taken = within(kept.recv()).await.unwrap();
+    assert!(!taken.is_cancelled());
+    drop(asked);
+    // Without a deadline, only the cancel says so. It goes out with the next event of the client.
+    within(async {
+        while !taken.is_cancelled() {
+            let asks = (0..16).map(|_| remote.ask(Deposit { cents: 0 }));
+            join_all(asks.collect::<Vec<_>>()).await;
+        }
+    })
+    .await;
+    pair.end().await;
+}
+
+#[tokio::test]
+async fn a_request_of_an_actor_that_ends_has_an_outcome() {
+    let pair = Pair::new("ends", "unix");
+    let (bank, mut kept) = pair.keeping("bank");
+    let mut remote = pair.remote("bank");
+    let asked = remote.ask(Deposit { cents: KEEP });
+    let taken = within(kept.recv()).await.unwrap();
+    // The actor has ended, and the request was taken out of it before.
+    bank.stop();
+    within(bank.ended()).await;
+    taken.reply(Total { cents: 9 });
+    assert_eq!(within(asked).await, Ok(Total { cents: 9 }));
+    assert_eq!(within(remote.ask(Deposit { cents: 1 })).await, Err(RequestError::Gone));
+    // The name is that of another actor.
+    let (_next, _) = pair.bank("bank");
+    assert_eq!(within(remote.ask(Deposit { cents: 1 })).await, Ok(Total { cents: 1 }));
+    pair.end().await;
+}
+
+#[tokio::test]
+async fn a_node_that_is_not_connected_is_unreachable() {
+    let directory = Directory::new("alone");
+    let topology = topology("unix", &directory.0);
+    let desk = start("desk", &topology);
+    let mut remote = desk.actors().remote::<Bank>("vault/bank").unwrap();
+    let unreachable = RequestError::Unreachable { taken: Taken::No };
+    let short = remote.ask(Deposit { cents: 1 }).within(Duration::from_millis(20));
+    assert_eq!(within(short).await, Err(unreachable));
+    // Also without a deadline.
+    assert_eq!(within(remote.ask(Deposit { cents: 1 })).await, Err(unreachable));
+    let late = remote.ask(Deposit { cents: 2 });
+    end(desk).await;
+    assert_eq!(within(late).await, Err(RequestError::ShuttingDown));
+    let ended = remote.ask(Deposit { cents: 3 });
+    assert_eq!(within(ended).await, Err(RequestError::ShuttingDown));
+}
+
+#[tokio::test]
+async fn an_address_that_names_no_actor_that_may_be_asked_is_refused() {
+    let pair = Pair::new("addresses", "unix");
+    let other = start("other", &pair.topology);
+    let error = |node: &Running, address: &str| {
+        node.actors().remote::<Bank>(address).map(drop).unwrap_err()
+    };
+    let long = format!("vault/{}", "x".repeat(63));
+    for address in ["bank", "/bank", "vault/", &long] {
+        let error = error(&pair.desk, address);
+        assert!(matches!(error, RemoteActorError::Address { .. }), "{error}");
+    }
+    let text = error(&pair.desk, "vaul/bank").to_string();
+    assert_eq!(text, "unknown node `vaul`: did you mean `vault`?");
+    assert!(matches!(error(&pair.vault, "vault/bank"), RemoteActorError::OwnNode { .. }));
+    let text = error(&other, "vault/bank").to_string();
+    assert_eq!(
+        text,
+        "node `other` may not ask the actors of node `vault`: add `actors_for = [\"other\"]` to \
+         the section of `vault`"
+    );
+    let alone = Actors::on(Tokio::current().unwrap());
+    assert_eq!(alone.remote::<Bank>("vault/bank").unwrap_err(), RemoteActorError::NoNode);
+    // An actor may have a `/` in its name.
+    let (_bank, mut remote) = pair.bank("a/b");
+    assert_eq!((remote.node(), remote.name(), &*remote.label()), ("vault", "a/b", "vault/a/b"));
+    assert_eq!(within(remote.ask(Deposit { cents: 1 })).await, Ok(Total { cents: 1 }));
+    end(other).await;
+    pair.end().await;
+}
+
+async fn until(condition: impl Fn() -> bool) {
+    while !condition() {
+        tokio::task::yield_now().await;
+    }
+}

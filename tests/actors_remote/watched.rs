@@ -1,0 +1,112 @@
+//! Those who watch an actor of another node learn of its end.
+
+use mycelium::{ActorEnd, RequestError, Taken};
+
+use super::*;
+
+async fn next(ends: &mut Ends) -> (String, ActorEnd) {
+    let gone = within(ends.recv()).await.expect("the watcher lives");
+    (gone.actor.to_string(), gone.end)
+}
+
+#[tokio::test]
+async fn an_actor_that_ends_is_gone_for_those_who_watch_it() {
+    let pair = Pair::new("ends", "unix");
+    let (bank, mut remote) = pair.bank("bank");
+    let (failing, mut of_failing) = pair.bank("failing");
+    let addresses = ["vault/bank", "vault/failing", "vault/nobody"];
+    let (watcher, mut ends) = watch(&pair.desk.actors(), &addresses);
+    assert_eq!(next(&mut ends).await, ("vault/nobody".to_owned(), ActorEnd::NotFound));
+    let (of_bank, also) = (remote.ended(), remote.ended());
+    // Each watch is there: a call that came later has its reply.
+    drop(also);
+    assert_eq!(within(remote.ask(Deposit { cents: 1 })).await, Ok(Total { cents: 1 }));
+    assert_eq!(within(remote.ask(Deposit { cents: STOP })).await, Ok(Total { cents: 1 }));
+    assert_eq!(next(&mut ends).await, ("vault/bank".to_owned(), ActorEnd::Stopped));
+    let of_bank = within(of_bank).await;
+    assert!([ActorEnd::Stopped, ActorEnd::NotFound].contains(&of_bank), "{of_bank}");
+    drop(bank);
+    // A restart is no end. The last failure is.
+    while within(of_failing.ask(Deposit { cents: PANIC })).await == Err(RequestError::HandlerFailed)
+    {
+    }
+    let (actor, end) = next(&mut ends).await;
+    assert_eq!(actor, "vault/failing");
+    let ActorEnd::Failed { error } = end else { panic!("{end}") };
+    assert!(error.contains("told to panic"), "{error}");
+    assert!(failing.is_gone());
+    // Each of them once.
+    assert!(ends.try_recv().is_err());
+    watcher.stop();
+    pair.end().await;
+}
+
+#[tokio::test]
+async fn an_actor_that_is_unreferenced_is_gone() {
+    let pair = Pair::new("unreferenced", "unix");
+    let (bank, remote) = pair.bank("bank");
+    let (_watcher, mut ends) = watch(&pair.desk.actors(), &["vault/bank"]);
+    // The second watch is known to the other node when a later one has its reply.
+    let (_other, mut nobody) = watch(&pair.desk.actors(), &["vault/nobody"]);
+    assert_eq!(next(&mut nobody).await.1, ActorEnd::NotFound);
+    drop(bank);
+    assert_eq!(next(&mut ends).await.1, ActorEnd::Unreferenced);
+    assert_eq!(within(remote.ended()).await, ActorEnd::NotFound);
+    pair.end().await;
+}
+
+#[tokio::test]
+async fn a_node_that_shuts_down_is_unreachable_and_is_watched_again_when_it_is_back() {
+    let Pair { desk, vault, topology, _directory } = Pair::new("back", "unix");
+    let bank = vault.actors().actor(Bank::default).name("bank").spawn().unwrap();
+    let mut remote = desk.actors().remote::<Bank>("vault/bank").unwrap();
+    assert_eq!(within(remote.ask(Deposit { cents: 1 })).await, Ok(Total { cents: 1 }));
+    let (_watcher, mut ends) = watch(&desk.actors(), &["vault/bank"]);
+    let ended = remote.ended();
+    drop(bank.clone());
+    end(vault).await;
+    assert_eq!(next(&mut ends).await.1, ActorEnd::Unreachable);
+    assert_eq!(within(ended).await, ActorEnd::Unreachable);
+    let unreachable = within(remote.ask(Deposit { cents: 1 })).await.unwrap_err();
+    assert_eq!(unreachable, RequestError::Unreachable { taken: Taken::No });
+    // Nobody is connected, so this is the end, too.
+    assert_eq!(within(remote.ended()).await, ActorEnd::Unreachable);
+
+    let vault = start("vault", &topology);
+    let bank = vault.actors().actor(Bank::default).name("bank").spawn().unwrap();
+    let total = loop {
+        match within(remote.ask(Deposit { cents: 2 })).await {
+            Ok(total) => break total,
+            Err(error) => assert_eq!(error.taken(), Taken::No, "{error}"),
+        }
+    };
+    assert_eq!(total, Total { cents: 2 });
+    let (_again, mut ends) = watch(&desk.actors(), &["vault/bank"]);
+    let (_other, mut nobody) = watch(&desk.actors(), &["vault/nobody"]);
+    assert_eq!(next(&mut nobody).await.1, ActorEnd::NotFound);
+    bank.stop();
+    assert_eq!(next(&mut ends).await.1, ActorEnd::Stopped);
+    end(desk).await;
+    end(vault).await;
+}
+
+/// An open watch holds up neither end.
+#[tokio::test]
+async fn a_node_with_open_watches_ends_at_once() {
+    let pair = Pair::new("open", "unix");
+    let (_bank, remote) = pair.bank("bank");
+    let (watcher, mut ends) = watch(&pair.desk.actors(), &["vault/bank"]);
+    let (_other, mut nobody) = watch(&pair.desk.actors(), &["vault/nobody"]);
+    assert_eq!(next(&mut nobody).await.1, ActorEnd::NotFound);
+    let ended = remote.ended();
+    drop(watcher);
+    let report = async {
+        pair.desk.shutdown();
+        pair.desk.join().await.unwrap()
+    };
+    let report = within(report).await;
+    assert!(report.services.iter().all(|it| it.outcome == mycelium::Outcome::Completed));
+    assert_eq!(within(ended).await, ActorEnd::Unreachable);
+    drop(ends.try_recv());
+    end(pair.vault).await;
+}
