@@ -95,7 +95,9 @@ pub(super) fn actor_services(topology: &mut Topology) -> Result<Vec<AddedService
     for (there, nodes) in askers.iter().filter(|(_, nodes)| !nodes.is_empty()) {
         let topics = [calls_topic(there), watches_topic(there)];
         for (link, topic) in links.iter().zip(&topics) {
+            topology.check_access(there, "reads", topic)?;
             for node in nodes {
+                topology.check_access(node, "writes", topic)?;
                 added.extend(link.services(topology, topic, node, there, true)?);
             }
         }

@@ -54,7 +54,6 @@ pub(super) struct TlsSection {
 #[serde(deny_unknown_fields)]
 pub(super) struct NodeSection {
     pub(super) services: Option<Vec<Spanned<String>>>,
-    pub(super) actors_for: Option<Vec<Spanned<String>>>,
     pub(super) host: Option<Spanned<String>>,
     pub(super) port: Option<Spanned<Port>>,
     pub(super) address: Option<Spanned<Addresses>>,
@@ -72,6 +71,7 @@ pub(super) struct NodeSection {
     pub(super) listen_metrics: Option<Spanned<MetricsAddress>>,
     pub(super) shares: Option<Spanned<Shares>>,
     pub(super) latency: Option<Spanned<Latency>>,
+    pub(super) actors_for: Option<Vec<Spanned<String>>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -248,7 +248,7 @@ async fn an_address_that_names_no_actor_that_may_be_asked_is_refused() {
         assert!(matches!(error, RemoteActorError::Address { .. }), "{error}");
     }
     let text = error(&pair.desk, "vaul/bank").to_string();
-    assert_eq!(text, "unknown node `vaul`: did you mean `vault`?");
+    assert!(text.starts_with("unknown node `vaul`: did you mean `vault`?"), "{text}");
     assert!(matches!(error(&pair.vault, "vault/bank"), RemoteActorError::OwnNode { .. }));
     let text = error(&other, "vault/bank").to_string();
     assert_eq!(

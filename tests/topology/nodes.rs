@@ -224,6 +224,48 @@ async fn lists_of_nodes() {
 }
 
 #[tokio::test]
+async fn nodes_that_may_ask_actors() {
+    check(&[
+        (
+            "[node.a]\nservices = []\nactors_for = [\"b\"]",
+            "t.toml:3:15: unknown node `b`: expected one of: a",
+        ),
+        (
+            "[node.a]\nservices = []\nactors_for = [\"a\"]",
+            "t.toml:3:15: node `a` lists itself: expected other nodes, as a node can always ask its own actors",
+        ),
+        (
+            "[node.a]\nservices = []\nactors_for = [\"b\", \"b\"]\n[node.b]\nservices = []",
+            "t.toml:3:20: node `b` is listed twice: expected each node once",
+        ),
+        (
+            "[node.a]\nactors_for = [\"b\"]\n[node.b]\nservices = []",
+            "t.toml:2:15: `actors_for` needs a list of the services of `a`: expected `services = [..]` in its section, perhaps an empty one",
+        ),
+        (
+            "[node.a]\nservices = []\nactors_for = [\"b\"]\n[node.b]",
+            "t.toml:3:15: `actors_for` needs a list of the services of `b`: expected `services = [..]` in its section, perhaps an empty one",
+        ),
+        (
+            "[node.a]\nservices = []\nactors_for = [\"b\"]\n[node.b]\nservices = []\n[topic.\"actors@a\"]\nwriters = [\"a\"]",
+            "t.toml:7:12: node `b` writes topic `actors@a`, but is not on this list: add `b` to `writers`",
+        ),
+        (
+            "[node.a]\nservices = []\nactors_for = [\"b\"]\n[node.b]\nservices = []\n[topic.\"watches@a\"]\non_stall = \"block\"",
+            "t.toml:7:12: topic `watches@a` carries requests, on which `on_stall` has no effect: remove the key",
+        ),
+        (
+            "[node.a]\nservices = []\nactors_for = [\"b\"]\n[node.b]\nservices = []\n[topic.\"actors@b\"]",
+            "t.toml:6:8: unknown topic `actors@b`: did you mean `actors@a`? (expected one of: actors@a, actors@a@b.answers, actors@a@b.calls, prices, ticks, tocks, watches@a, watches@a@b.answers, watches@a@b.calls)",
+        ),
+        (
+            "[node.a]\nservices = []\nactors_for = [\"b\"]\naddress = \"127.0.0.1:1\"\n[node.b]\nservices = []\naddress = \"127.0.0.1:2\"\n[link.default]\ntransport = \"tcp\"",
+            "t.toml:3:15: `actors_for` names a node, but the link between `a` and `b` is plain TCP: a process that can connect may call itself `b`; if no other process can, write `trust = \"network\"` in `[link.\"a-b\"]`",
+        ),
+    ]);
+}
+
+#[tokio::test]
 async fn services_that_do_not_fit_together() {
     check(&[
         (

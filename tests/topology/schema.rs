@@ -166,6 +166,11 @@ fn with_key(section: &str, key: &str, value: &Value) -> Value {
         ("node", "listen") => &[["node", "a", "address", "10.0.0.1:7400"]],
         _ => &[],
     };
+    if (section, key) == ("node", "actors_for") {
+        for name in ["a", "desk"] {
+            file["node"][name]["services"] = Value::Array(Vec::new());
+        }
+    }
     for [section, name, key, value] in needed {
         file[section][name][key] = (*value).into();
     }
