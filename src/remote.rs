@@ -12,8 +12,8 @@
 //! them like all others, over sockets and in shared memory. Both topics deliver at most once: a
 //! request whose connection or process is lost fails, and is never taken twice.
 //!
-//! Actors of other nodes are asked in the same way: the `desk` of a node answers the topic of its
-//! actors, and `nodes` is what the actors of a node know of the others.
+//! Requests to actors of other nodes go the same way: the `desk` of a node answers the topic of its
+//! actors, and `nodes` is how the actors of a node see the others.
 //!
 //! A client has at most half as many calls open as a ring has slots. So answers always have room,
 //! and a client and a server that send to each other never wait for each other.

@@ -2,9 +2,9 @@
 //! subscriptions and links that differ from the defaults. `options` reads it, `include` its files,
 //! `document` their tables and variables (`substitution`). `sections` has the keys, `values` their
 //! types, `check` compares names, `execution`, `socket`, `hosts`, `tls`, `telemetry`, `links`,
-//! `supervisors`, `actors` and `legacy` answer questions about their keys, `requests` adds what requests
-//! between nodes need, `error` has the errors, `places` where in the file a setting is that an
-//! error is about.
+//! `supervisors`, `actors` and `legacy` answer questions about their keys, `requests` adds what
+//! requests between nodes need, `error` has the errors, `places` where in the file a setting is
+//! that an error is about.
 //!
 //! Without the feature `topology` this file is replaced by `topology/none.rs`, whose topology has
 //! the defaults.

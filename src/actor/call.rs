@@ -3,7 +3,7 @@
 //!
 //! # Panics
 //!
-//! None for any bytes of a peer. A call or a reply was decoded as any message, so its counts and its
+//! None for any bytes of a peer. A call or a reply was decoded as any message, so its counts and
 //! texts are valid; the request or the reply within it is decoded here.
 
 use std::any::Any;
@@ -23,7 +23,7 @@ pub(super) const LONGEST_NAME: usize = 62;
 pub(super) const MOST_BYTES: usize = 510;
 
 /// Asks an actor of another node.
-#[message(topic = "mycelium.actor-calls", id = 0xFFFE, reply = ActorReply)]
+#[message(topic = "mycelium.actor-calls", id = 0xFFFE, reply = ActorReply, hidden)]
 pub(crate) struct ActorCall {
     /// The hash of the topic of the request.
     topic: u64,
@@ -36,7 +36,7 @@ pub(crate) struct ActorCall {
 }
 
 /// The reply of an actor to another node, or why it cannot answer.
-#[message(topic = "mycelium.actor-replies", id = 0xFFFD)]
+#[message(topic = "mycelium.actor-replies", id = 0xFFFD, hidden)]
 pub(crate) struct ActorReply {
     outcome: u64,
     /// The reply; empty without one.
@@ -71,7 +71,7 @@ pub(super) type AnswerCall = fn(Arc<dyn Any + Send + Sync>, &ActorCall, Option<D
 pub(super) enum Replied<T> {
     Reply(T),
     Mismatch(Mismatch),
-    /// Its node has sent what is no reply.
+    /// Its node has sent invalid bytes.
     Invalid,
 }
 

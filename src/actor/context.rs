@@ -132,8 +132,8 @@ impl<A: Actor> ActorContext<A> {
     }
 
     /// This actor learns of the end of an actor of another node, as [`watch`](ActorContext::watch):
-    /// its hook `gone` is called, once for each address that it watches, with how the actor has ended
-    /// ([`RemoteRef::ended`]). `Unreachable` is such an end: to watch again, call this again.
+    /// its hook `gone` is called, once for each address that it watches, with how the actor has
+    /// ended ([`RemoteRef::ended`]). `Unreachable` is such an end: to watch again, call this again.
     pub fn watch_remote<B: Actor>(&self, other: &RemoteRef<B>) {
         let (id, actor, ended) = (other.id(), other.label(), other.ended());
         if !self.cell.core().begin_watch(actor.clone()) {

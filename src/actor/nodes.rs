@@ -1,4 +1,4 @@
-//! What actors know of other nodes: the node of this process implements it.
+//! The other nodes, as actors see them: the node of this process implements it.
 
 use mycelium_executor::SendFuture;
 

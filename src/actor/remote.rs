@@ -32,7 +32,8 @@ impl Actors {
     /// `docs/actors.md` has an example.
     ///
     /// # Errors
-    /// [`RemoteActorError`]: an invalid address, an unknown node, or one that this node may not ask.
+    /// [`RemoteActorError`]: an invalid address, an unknown node, or one that this node may not
+    /// ask.
     pub fn remote<A: Actor>(&self, address: &str) -> Result<RemoteRef<A>, RemoteActorError> {
         let invalid = |problem| RemoteActorError::Address { address: address.to_owned(), problem };
         let Some((node, name)) = address.split_once('/') else {
@@ -76,8 +77,8 @@ impl Address {
     }
 }
 
-/// Refers to an actor of another node by its name: [`Actors::remote`] makes it. It asks and watches.
-/// Messages without a reply are for [topics](crate::Context::emit).
+/// Refers to an actor of another node by its name: [`Actors::remote`] makes it. It asks and
+/// watches. Messages without a reply are for [topics](crate::Context::emit).
 ///
 /// What one reference asks arrives in that order, as long as the mailbox of the actor has room.
 pub struct RemoteRef<A: Actor> {
@@ -180,7 +181,7 @@ pub struct RemoteReply<R: Request> {
 }
 
 impl<R: Request> RemoteReply<R> {
-    /// See [`PendingReply::within`]. What passes on the way is a part of the time.
+    /// See [`PendingReply::within`]. The time on the way counts, too.
     pub fn within(mut self, duration: Duration) -> RemoteReply<R> {
         self.reply.set_deadline(duration);
         self

@@ -8,13 +8,13 @@ use super::call::LONGEST_NAME;
 use super::cell::ActorEnd;
 
 /// Waits for the end of an actor of another node.
-#[message(topic = "mycelium.actor-watches", id = 0xFFFC, reply = WatchReply)]
+#[message(topic = "mycelium.actor-watches", id = 0xFFFC, reply = WatchReply, hidden)]
 pub(crate) struct WatchCall {
     actor: FixedStr<LONGEST_NAME>,
 }
 
 /// How the actor has ended.
-#[message(topic = "mycelium.actor-ends", id = 0xFFFB)]
+#[message(topic = "mycelium.actor-ends", id = 0xFFFB, hidden)]
 pub(crate) struct WatchReply {
     end: u64,
     /// The error, cut at its end; empty without one.

@@ -86,8 +86,8 @@ impl RequestLinks {
     }
 }
 
-/// The services by which nodes ask the actors of others, as the topology says. They are placed in
-/// it.
+/// The services that carry requests to actors of other nodes, as the topology says. They are placed
+/// in it.
 pub(super) fn actor_services(topology: &mut Topology) -> Result<Vec<AddedService>, BuildError> {
     let askers = topology.actor_askers().map(owned).collect::<Vec<_>>();
     let links = [RequestLink::of::<ActorCall>(), RequestLink::of::<WatchCall>()];

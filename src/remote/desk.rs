@@ -1,5 +1,5 @@
-//! The service of a node whose actors other nodes may ask. It answers calls of actors, each of which
-//! is a future of its own: a slow actor holds up nobody.
+//! The service that takes requests of other nodes to actors of this one. Each of them is a future
+//! of its own: a slow actor holds up no other one.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::request::{Asked, Failure, MailboxState, Requests};
 use crate::service::Context;
 
-/// Answers what other nodes ask the actors of this one, and how these end.
+/// Answers requests to actors of this node, and reports how these end.
 #[derive(Default)]
 pub(crate) struct ActorDesk {}
 

@@ -119,7 +119,7 @@ impl<Q: Request> RequestError<Q> {
         }
     }
 
-    /// The same, for one who asks for it in another node.
+    /// The same, for a requester in another node.
     pub(crate) fn failure(&self) -> Failure {
         match self {
             RequestError::Gone | RequestError::Mismatch { .. } => Failure::Gone,

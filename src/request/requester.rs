@@ -97,8 +97,7 @@ impl<Q: Request> Requester<Q> {
         Requester::new(mailbox, name.into(), Arc::new(line), WaitStrategy::default(), role)
     }
 
-    /// One for code outside the services, which does not keep the mailbox open. Others have the same
-    /// line.
+    /// One for code outside the services, which does not keep the mailbox open. Its line is shared.
     pub(crate) fn sharing(
         mailbox: Arc<Mailbox<Q>>,
         name: &str,

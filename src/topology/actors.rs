@@ -6,8 +6,8 @@ use super::Topology;
 use super::error::{Problem, TopologyError};
 
 impl Topology {
-    /// Checks that each list names other nodes, each of them once. The program adds services to both
-    /// nodes, so both have lists of services.
+    /// Checks that each list names other nodes, each of them once. The program adds services to
+    /// both nodes, so both have lists of services.
     pub(super) fn check_actors(&self) -> Result<(), TopologyError> {
         let nodes = &self.sections.node;
         let known: Vec<&str> = nodes.keys().map(|name| name.as_ref().as_str()).collect();
@@ -21,8 +21,8 @@ impl Topology {
                 let name = asker.as_ref();
                 if name == node.as_ref() {
                     return error(format!(
-                        "node `{name}` lists itself: expected other nodes, as a node can always ask \
-                         its own actors"
+                        "node `{name}` lists itself: expected other nodes, as the actors of a node are \
+                         always its own"
                     ));
                 }
                 if askers[..place].iter().any(|other| other.as_ref() == name) {

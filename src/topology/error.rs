@@ -281,7 +281,7 @@ pub enum Problem {
         /// The other one.
         peer: String,
     },
-    /// A node may ask the actors of another one, but a peer over plain TCP may have any name.
+    /// `actors_for` names a node, but a peer over plain TCP may have any name.
     #[error(
         "`actors_for` names a node, but the link between `{node}` and `{peer}` is plain TCP: a \
          process that can connect may call itself `{peer}`; if no other process can, write \

@@ -1,5 +1,5 @@
-//! The process with the actors is killed, again and again, while requests are open: each request has
-//! its outcome, those who watch learn of it, and the next process answers.
+//! The process with the actors is killed, again and again, while requests are open: each request
+//! has its outcome, those who watch learn of it, and the next process answers.
 
 use std::process::{Child, Command, Stdio};
 

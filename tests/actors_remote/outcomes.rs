@@ -93,7 +93,7 @@ async fn an_actor_that_cannot_answer_is_a_typed_error() {
     let other = within(pair.remote("door").ask(Deposit { cents: 1 })).await.unwrap_err();
     assert_eq!(other, RequestError::Mismatch { mismatch: Mismatch::Request });
     assert_eq!(other.taken(), Taken::No);
-    // What counts is the request: this reference is typed by another actor that answers it.
+    // This type answers the request.
     let mut typed = pair.desk.actors().remote::<Door>("vault/door").unwrap();
     assert_eq!(within(typed.ask(Close { _cents: 7 })).await, Ok(Total { cents: 7 }));
     drop(door);
@@ -108,7 +108,7 @@ async fn an_actor_that_cannot_answer_is_a_typed_error() {
     let mut single = single.spawn().unwrap();
     let refused = within(pair.remote("single").ask(Deposit { cents: 1 })).await;
     assert_eq!(refused, Err(RequestError::Mismatch { mismatch: Mismatch::OneSender }));
-    // Its own sender is as it was.
+    // Its own sender still works.
     assert_eq!(single.ask(Deposit { cents: 1 }).await, Ok(Total { cents: 1 }));
     pair.end().await;
 }

@@ -26,7 +26,7 @@ async fn an_actor_that_ends_is_gone_for_those_who_watch_it() {
     let of_bank = within(of_bank).await;
     assert!([ActorEnd::Stopped, ActorEnd::NotFound].contains(&of_bank), "{of_bank}");
     drop(bank);
-    // A restart is no end. The last failure is.
+    // Restarts are not ends, and the last failure is one.
     while within(of_failing.ask(Deposit { cents: PANIC })).await == Err(RequestError::HandlerFailed)
     {
     }

@@ -232,7 +232,7 @@ async fn nodes_that_may_ask_actors() {
         ),
         (
             "[node.a]\nservices = []\nactors_for = [\"a\"]",
-            "t.toml:3:15: node `a` lists itself: expected other nodes, as a node can always ask its own actors",
+            "t.toml:3:15: node `a` lists itself: expected other nodes, as the actors of a node are always its own",
         ),
         (
             "[node.a]\nservices = []\nactors_for = [\"b\", \"b\"]\n[node.b]\nservices = []",

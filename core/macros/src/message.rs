@@ -163,8 +163,10 @@ fn struct_impls(
             ::core::option::Option::Some(error) => ::core::panic!("{}", error.as_str()),
         };
     };
+    let hides = arguments.hides();
     let message = arguments.topic_and_id.as_ref().map(|(topic, id)| {
         quote! {
+            #hides
             impl #root::Message for #name {
                 const ID: u16 = #id;
                 const TOPIC: &'static str = #topic;
@@ -211,6 +213,7 @@ fn struct_impls(
                 fields: #fields,
             };
 
+            #hides
             impl #root::Field for #name {
                 const TYPE: #root::FieldType = #root::FieldType::Struct(&__MYCELIUM_DESCRIPTOR);
                 const EMPTY: Self = Self {

@@ -1,4 +1,4 @@
-//! What a peer may send: bytes that are no call, and calls that name what is not there.
+//! What a peer may send: invalid bytes, and calls with a request of another type.
 
 use mycelium_core::{Message, message};
 use proptest::prelude::*;

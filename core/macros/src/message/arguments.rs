@@ -2,6 +2,7 @@
 //! adds padding.
 
 use proc_macro2::TokenStream;
+use quote::quote;
 use syn::{
     Error, Expr, ExprLit, Ident, Lit, LitInt, LitStr, Path, Result, Token, ext::IdentExt,
     parse::ParseStream, spanned::Spanned,
@@ -14,15 +15,23 @@ pub(super) struct MessageArguments {
     pub(super) reply: Option<Path>,
     /// `pad`.
     pub(super) pad: Option<Ident>,
+    /// `hidden`: errors of the compiler do not list it. For messages that users do not see.
+    pub(super) hidden: Option<Ident>,
 }
 
 impl MessageArguments {
+    /// The attribute of its impls that keeps them out of errors of the compiler.
+    pub(super) fn hides(&self) -> Option<TokenStream> {
+        self.hidden.as_ref().map(|_| quote!(#[diagnostic::do_not_recommend]))
+    }
+
     pub(super) fn parse(attr: TokenStream) -> Result<Self> {
         let whole = attr.span();
         let mut topic = None;
         let mut id = None;
         let mut reply = None;
         let mut pad = None;
+        let mut hidden = None;
         let parser = |input: ParseStream<'_>| {
             while !input.is_empty() {
                 let argument = input.call(Ident::parse_any).map_err(unknown)?;
@@ -34,6 +43,8 @@ impl MessageArguments {
                     reply.replace(checked_reply(&value(input, &argument, REPLY)?)?).is_some()
                 } else if argument == "pad" {
                     pad.replace(argument.clone()).is_some()
+                } else if argument == "hidden" {
+                    hidden.replace(argument.clone()).is_some()
                 } else {
                     return Err(unknown(Error::new(argument.span(), "")));
                 };
@@ -78,7 +89,7 @@ impl MessageArguments {
                 ));
             }
         };
-        Ok(Self { topic_and_id, reply, pad })
+        Ok(Self { topic_and_id, reply, pad, hidden })
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) fn request(
 ) -> Option<RequestTokens> {
     let ((topic, id), reply) = (arguments.topic_and_id.as_ref()?, arguments.reply.as_ref()?);
     let (call, answer) = (format_ident!("{name}Call"), format_ident!("{name}Answer"));
-    let attribute = || quote!(topic = #topic, id = #id, pad);
+    let attribute = || quote!(topic = #topic, id = #id, pad, hidden);
     let calls = quote! {
         pub struct #call {
             number: u64,
@@ -40,7 +40,9 @@ pub(super) fn request(
         }
     };
     let empty = quote_spanned!(reply.span() => <#reply as #root::Field>::EMPTY);
+    let hides = arguments.hides();
     let request = quote! {
+            #hides
             impl #root::Request for #name {
                 type Reply = #reply;
                 type Call = #call;
