@@ -227,6 +227,8 @@
 //!   the mailbox ([`channel`]), its capacity, and what happens when it is full ([`WhenFull`]).
 //! - An [`ActorRef`] tells ([`TellError`]) and asks ([`PendingReply`], [`RequestError`]); a
 //!   [`WeakRef`] does not keep the actor. [`ActorEnd`] says how an actor has ended.
+//! - A [`RemoteRef`] is for an actor of another node ([`Actors::remote`], [`RemoteReply`]).
+//!   [`RemoteActorError`] says why there is none, [`Mismatch`] why the actor cannot answer.
 //! - An [`ActorContext`] has timers ([`Timer`]), children, and the ends of others ([`Gone`]);
 //!   [`Asking`] is a request of an actor. [`OnError`] says what an error means. [`DeadMail`] is a
 //!   message that no handler gets. [`SpawnActorError`] and [`FindActorError`] name the others.

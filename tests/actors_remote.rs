@@ -119,6 +119,8 @@ actors_for = ["desk", "gate"]
 address = "{}:7400"
 [topic."actors@vault"]
 capacity = 16
+[topic."watches@vault"]
+capacity = 16
 [link.default]
 transport = "{transport}"
 trust = "network"

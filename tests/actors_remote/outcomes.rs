@@ -217,6 +217,27 @@ async fn a_request_of_an_actor_that_ends_has_an_outcome() {
     pair.end().await;
 }
 
+/// A request that was taken before a shutdown has its reply, and the next one has none.
+#[tokio::test]
+async fn a_node_that_shuts_down_finishes_its_requests() {
+    let Pair { desk, vault, topology: _, _directory } = Pair::new("finishes", "unix");
+    let (sent, mut kept) = unbounded_channel();
+    let bank = move || Bank { kept: Some(sent.clone()), total: 0 };
+    let bank = vault.actors().actor(bank).name("bank").spawn().unwrap();
+    let mut remote = desk.actors().remote::<Bank>("vault/bank").unwrap();
+    let asked = remote.ask(Deposit { cents: KEEP });
+    let taken = within(kept.recv()).await.unwrap();
+    vault.shutdown();
+    taken.reply(Total { cents: 3 });
+    let (total, joined) = within(async { tokio::join!(asked, vault.join()) }).await;
+    assert_eq!(total, Ok(Total { cents: 3 }));
+    joined.unwrap();
+    assert!(bank.is_gone());
+    let late = within(remote.ask(Deposit { cents: 1 })).await.unwrap_err();
+    assert_eq!(late, RequestError::Unreachable { taken: Taken::No });
+    end(desk).await;
+}
+
 #[tokio::test]
 async fn a_node_that_is_not_connected_is_unreachable() {
     let directory = Directory::new("alone");

@@ -90,6 +90,25 @@ async fn a_node_that_shuts_down_is_unreachable_and_is_watched_again_when_it_is_b
     end(vault).await;
 }
 
+/// More watches than can be open were dropped: they have made room.
+#[tokio::test]
+async fn a_watch_that_is_dropped_makes_room_for_others() {
+    let pair = Pair::new("room", "unix");
+    let (bank, mut remote) = pair.bank("bank");
+    for _ in 0..40 {
+        let mut dropped = Box::pin(remote.ended());
+        assert!(futures_util::poll!(&mut dropped).is_pending());
+        // Meanwhile it is sent.
+        within(remote.ask(Deposit { cents: 0 })).await.unwrap();
+    }
+    let (_watcher, mut ends) = watch(&pair.desk.actors(), &["vault/bank"]);
+    let (_other, mut nobody) = watch(&pair.desk.actors(), &["vault/nobody"]);
+    assert_eq!(next(&mut nobody).await.1, ActorEnd::NotFound);
+    bank.stop();
+    assert_eq!(next(&mut ends).await.1, ActorEnd::Stopped);
+    pair.end().await;
+}
+
 /// An open watch holds up neither end.
 #[tokio::test]
 async fn a_node_with_open_watches_ends_at_once() {
