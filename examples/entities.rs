@@ -157,13 +157,18 @@ impl World {
 
 /// Plays: all entities move, most are left alone and passivated, all move again.
 async fn play(executor: impl Executor + Clone, options: Options) -> Result<(), String> {
-    let (threads, ended) = pinned(&executor, options.threads)?;
-    println!("{} entities on {} threads, {}", options.entities, threads.len(), threads[0].name());
+    let Pinned { executors, ends } = pinned(&executor, options.threads)?;
+    println!(
+        "{} entities on {} threads, {}",
+        options.entities,
+        executors.len(),
+        executors[0].name()
+    );
     let (count, world) = (options.entities, Arc::new(World::new(options.entities)));
     let actors = Actors::on(executor.clone());
     let shared = world.clone();
     let entities = actors.keyed(move |number: &u64| Entity::load(*number, &shared));
-    let entities = entities.idle(IDLE).placed_on(threads).limit(count as usize);
+    let entities = entities.idle(IDLE).placed_on(executors).limit(count as usize);
     let entities = entities.build().map_err(|error| error.to_string())?;
     let _ = world.entities.set(entities.clone());
     let before = resident();
@@ -200,7 +205,7 @@ async fn play(executor: impl Executor + Clone, options: Options) -> Result<(), S
 
     // Each entity handles what its mailbox holds, and saves its state.
     let late = actors.shutdown(TIMEOUT).await;
-    drop(ended);
+    drop(ends);
     world.check(late.is_empty(), "all end in time");
     let lines = actors.counters();
     let lines: Vec<_> = lines.iter().filter(|line| line.label("actor") == "Entity").collect();
@@ -222,9 +227,10 @@ async fn play(executor: impl Executor + Clone, options: Options) -> Result<(), S
         world.check(bumps == world.bumps_told.load(Ordering::Relaxed), "all bumps are, too");
     });
     match world.faults.load(Ordering::Relaxed) {
-        0 => Ok(println!("the end: nothing was lost")),
-        faults => Err(format!("{faults} laws were broken")),
+        0 => println!("the end: nothing was lost"),
+        faults => return Err(format!("{faults} laws were broken")),
     }
+    Ok(())
 }
 
 /// Moves some entities.
@@ -266,11 +272,15 @@ async fn until(
     Ok(())
 }
 
-/// Executors of threads that are pinned to a core each. They end when the senders are dropped.
-fn pinned(
-    executor: &impl Executor,
-    count: usize,
-) -> Result<(Vec<Arc<dyn Executor>>, Vec<oneshot::Sender<()>>), String> {
+/// Threads that are pinned to a core each.
+struct Pinned {
+    executors: Vec<Arc<dyn Executor>>,
+    /// The threads end when these are dropped.
+    ends: Vec<oneshot::Sender<()>>,
+}
+
+/// Starts threads with an executor each.
+fn pinned(executor: &impl Executor, count: usize) -> Result<Pinned, String> {
     let cores = allowed_cores().unwrap_or_default();
     let (made, executors) = std::sync::mpsc::channel();
     let mut ends = Vec::new();
@@ -290,7 +300,7 @@ fn pinned(
         let thread = Thread { name, cores, ..Thread::default() };
         executor.dedicate(thread, Box::new(run)).map_err(|error| error.to_string())?;
     }
-    Ok((executors.iter().take(count).collect(), ends))
+    Ok(Pinned { executors: executors.iter().take(count).collect(), ends })
 }
 
 /// The memory of this process, in KiB. 0 if the system does not say.

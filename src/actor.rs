@@ -4,11 +4,12 @@
 //! `kind` is what all actors of one type share; `cell` is what one actor and its references share:
 //! its control word, its end, those who watch it; `reference` has [`ActorRef`] and [`WeakRef`];
 //! `timers` has the timers of an actor; `context` is what its handlers see; `run` is its task,
-//! which restarts it, `supervised` restarts several together; `builder` spawns it; `actors` is the
-//! set of all of them; `keyed` has those with a key each, made on first use. For other nodes:
-//! `call` and `watch` are what nodes send to each other, `nodes` is how actors see other nodes,
-//! `answer` asks for another node, `remote` has [`RemoteRef`]. For tests, `notes` is what a test
-//! sees of them, and `recorded` runs an actor whose messages are kept and not handled.
+//! which restarts it, `ending` reports its end, `supervised` restarts several together; `builder`
+//! spawns it; `actors` is the set of all of them; `keyed` has those with a key each, made on first
+//! use. For other nodes: `call` and `watch` are what nodes send to each other, `nodes` is how
+//! actors see other nodes, `answer` asks for another node, `remote` has [`RemoteRef`]. For tests,
+//! `notes` is what a test sees of them, and `recorded` runs an actor whose messages are kept and
+//! not handled.
 //!
 //! **Control** does not queue behind data: a stop, the end of a watched actor and the failure of a
 //! child are bits of a word beside the mailbox, which the task looks at before each message.
@@ -19,6 +20,7 @@ mod builder;
 mod call;
 mod cell;
 mod context;
+mod ending;
 mod error;
 mod keyed;
 mod kind;

@@ -114,8 +114,7 @@ async fn an_idle_keyed_actor_has_at_most_1536_bytes_and_none_after_its_end() {
     use_all().await;
     assert_eq!(reports.recv().await, Some(0));
     let each = (LIVE.get() - start) / KEYS.cast_signed() as isize;
-    println!("an idle keyed actor has {each} bytes");
-    assert!(each <= MOST, "{each} bytes");
+    assert!(each <= MOST, "an idle keyed actor has {each} bytes");
     let passivated = || async { tokio::time::sleep(Duration::from_secs(120)).await };
     passivated().await;
     assert_eq!(sums.count(), 0);

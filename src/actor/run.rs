@@ -12,13 +12,12 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use mycelium_bundle::{Failures, Restart};
 use mycelium_core::channel::{Queue, QueueReceiver};
-use mycelium_core::ring::PopError;
 use mycelium_transports::counters::ActorValue;
 
 use super::cell::{ActorEnd, AnyCell, Cell, Control, ControlEvent, Core, Gone};
 use super::context::{ActorContext, exclusive};
 use super::error::Severity;
-use super::mail::{DeadMail, Mail};
+use super::mail::Mail;
 use super::{Actor, OnError};
 use crate::error::{Error, Result};
 use crate::log;
@@ -63,7 +62,7 @@ pub struct ActorLife<A: Actor, Q: Queue> {
     /// The mailbox refuses messages, and the actor handles what is in it.
     is_draining: bool,
     /// The end was reported.
-    has_ended: bool,
+    pub(super) has_ended: bool,
 }
 
 /// Runs an actor until it ends. The block owns the life: an `async fn` has room for its arguments
@@ -157,6 +156,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     }
 
     /// Runs it again and again, until it ends.
+    #[expect(clippy::manual_async_fn, reason = "see `run_actor`")]
     fn live(&mut self) -> impl Future<Output = ActorEnd> + use<'_, A, Q> {
         async move {
             if let Some(member) = self.member.take() {
@@ -270,6 +270,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     }
 
     /// Runs it once. After an error the next run uses the same instance, after a panic a new one.
+    #[expect(clippy::manual_async_fn, reason = "see `run_actor`")]
     pub(super) fn attempt<'a>(
         &'a mut self,
         instance: &'a mut Option<A>,
@@ -315,6 +316,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     }
 
     /// From `started` to `stopped`.
+    #[expect(clippy::manual_async_fn, reason = "see `run_actor`")]
     fn handle_all<'a>(
         &'a mut self,
         actor: &'a mut A,
@@ -520,61 +522,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
     }
 
-    /// The actor has ended: the messages in its mailbox are dead mail.
-    pub(super) async fn finish(&mut self, end: ActorEnd) {
-        // Messages that are being sent at this moment follow.
-        if self.close() == PopError::Empty && Q::SHARED {
-            Box::pin(async {
-                while let Some(mail) = self.receiver.recv().await {
-                    self.bury(mail);
-                }
-            })
-            .await;
-        }
-        self.report(end);
-    }
-
-    /// Takes all from the mailbox. `Closed` if nothing can follow.
-    fn close(&mut self) -> PopError {
-        self.flush();
-        self.core().end_reading();
-        self.receiver.refuse_sends();
-        loop {
-            match self.receiver.try_recv() {
-                Ok(mail) => self.bury(mail),
-                Err(error) => return error,
-            }
-        }
-    }
-
-    /// A message that no handler gets. The hook for it may panic, and so may its drop.
-    fn bury(&mut self, mail: A::Mail) {
-        let mut outcome = Ok(());
-        if let Some((message_type, message)) = mail.told() {
-            self.count(ActorValue::DeadLetters);
-            self.context.taken += 1;
-            let actor = self.core().label();
-            let dead = DeadMail { actor: &actor, message_type, message };
-            outcome = catch_unwind(AssertUnwindSafe(|| self.core().set.dead_mail(&dead)));
-        }
-        let dropped = catch_unwind(AssertUnwindSafe(|| drop(mail)));
-        if let Err(panic) = outcome.and(dropped) {
-            let (actor, error) = (self.core().label(), panicked(&*panic));
-            log::error!(actor = &*actor, error, "a message that no handler gets caused a panic");
-        }
-    }
-
-    fn report(&mut self, end: ActorEnd) {
-        if !Q::SHARED {
-            let timers = self.context.timers.as_mut().map_or(0, |timers| exclusive(timers).told());
-            self.cell.count_unseen(self.context.taken - timers);
-        }
-        self.has_ended = true;
-        self.maker.ended(self.core());
-        self.core().set.remove(self.core(), end);
-    }
-
-    fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         self.context.flush();
     }
 
@@ -587,18 +535,8 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     }
 }
 
-/// Its task was dropped: the executor has ended, or has refused it.
-impl<A: Actor, Q: Queue> Drop for ActorLife<A, Q> {
-    fn drop(&mut self) {
-        if !self.has_ended {
-            self.close();
-            self.report(ActorEnd::Abandoned);
-        }
-    }
-}
-
 /// The text of a panic, and its place.
-fn panicked(panic: &(dyn Any + Send)) -> String {
+pub(super) fn panicked(panic: &(dyn Any + Send)) -> String {
     match text_and_place(panic) {
         (text, Some(place)) => format!("{text} (at {place})"),
         (text, None) => text,

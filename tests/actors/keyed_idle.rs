@@ -100,6 +100,21 @@ async fn an_actor_with_a_timer_a_child_or_a_long_handler_is_not_idle() {
     assert_eq!(seen, [&all[..], &["stopped"; 4], &["waited"]].concat());
 }
 
+/// The clock has found it idle while it was in the handler.
+#[tokio::test(start_paused = true)]
+async fn an_actor_that_has_just_handled_a_long_message_is_not_idle() {
+    let (actors, seen) = (actors(), Seen::default());
+    let keyed = actors.keyed(probes(probe(&seen))).idle(IDLE).build().unwrap();
+    let gate = Arc::new(Gate::default());
+    keyed.tell(&1, Wait(gate.clone())).await.unwrap();
+    tokio::time::sleep(LONG * 2).await;
+    gate.open();
+    tokio::time::sleep(IDLE - SECOND).await;
+    assert_eq!((keyed.count(), seen.take().as_str()), (1, "started waited"));
+    tokio::time::sleep(LONG).await;
+    assert_eq!((keyed.count(), seen.take().as_str()), (0, "stopped"));
+}
+
 /// Keeps the sum of what it was told in a store while no actor of its key lives.
 struct Sum {
     key: u32,

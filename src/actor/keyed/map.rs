@@ -102,6 +102,8 @@ where
             }
             ended => ended.cloned(),
         };
+        // Before anything is made: it is the user's, and may panic.
+        let (entry_key, own_key) = (key.clone(), key.clone());
         let is_further = predecessor.is_none();
         if is_further {
             self.count_in()?;
@@ -115,14 +117,14 @@ where
                 return Err(error);
             }
         };
-        shard.insert(key.clone(), cell.clone());
+        shard.insert(entry_key, cell.clone());
         drop(shard);
         let predecessor = predecessor.map(|cell| {
             // That of the entry.
             cell.end_refer();
             cell as Arc<dyn AnyCell>
         });
-        let maker = Box::new(KeyedMaker { map: self.clone(), key: key.clone(), predecessor });
+        let maker = Box::new(KeyedMaker { map: self.clone(), key: own_key, predecessor });
         let restart = self.plan.restart.clone();
         let life = ActorLife::new(cell.clone(), receiver, maker, restart, None);
         // Not under the lock: if it is refused, the actor leaves the map.

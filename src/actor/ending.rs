@@ -1,0 +1,80 @@
+//! The end of an actor: the messages in its mailbox become dead mail, and others learn of its end.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use mycelium_core::channel::{Queue, QueueReceiver};
+use mycelium_core::ring::PopError;
+use mycelium_transports::counters::ActorValue;
+
+use super::Actor;
+use super::cell::ActorEnd;
+use super::context::exclusive;
+use super::mail::{DeadMail, Mail};
+use super::run::{ActorLife, panicked};
+use crate::log;
+
+impl<A: Actor, Q: Queue> ActorLife<A, Q> {
+    /// The actor has ended: the messages in its mailbox are dead mail.
+    pub(super) async fn finish(&mut self, end: ActorEnd) {
+        // Messages that are being sent at this moment follow.
+        if self.close() == PopError::Empty && Q::SHARED {
+            Box::pin(async {
+                while let Some(mail) = self.receiver.recv().await {
+                    self.bury(mail);
+                }
+            })
+            .await;
+        }
+        self.report(end);
+    }
+
+    /// Takes all from the mailbox. `Closed` if nothing can follow.
+    fn close(&mut self) -> PopError {
+        self.flush();
+        self.core().end_reading();
+        self.receiver.refuse_sends();
+        loop {
+            match self.receiver.try_recv() {
+                Ok(mail) => self.bury(mail),
+                Err(error) => return error,
+            }
+        }
+    }
+
+    /// A message that no handler gets. The hook for it may panic, and so may its drop.
+    fn bury(&mut self, mail: A::Mail) {
+        let mut outcome = Ok(());
+        if let Some((message_type, message)) = mail.told() {
+            self.count(ActorValue::DeadLetters);
+            self.context.taken += 1;
+            let actor = self.core().label();
+            let dead = DeadMail { actor: &actor, message_type, message };
+            outcome = catch_unwind(AssertUnwindSafe(|| self.core().set.dead_mail(&dead)));
+        }
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(mail)));
+        if let Err(panic) = outcome.and(dropped) {
+            let (actor, error) = (self.core().label(), panicked(&*panic));
+            log::error!(actor = &*actor, error, "a message that no handler gets caused a panic");
+        }
+    }
+
+    fn report(&mut self, end: ActorEnd) {
+        if !Q::SHARED {
+            let timers = self.context.timers.as_mut().map_or(0, |timers| exclusive(timers).told());
+            self.cell.count_unseen(self.context.taken - timers);
+        }
+        self.has_ended = true;
+        self.maker.ended(self.core());
+        self.core().set.remove(self.core(), end);
+    }
+}
+
+/// Its task was dropped: the executor has ended, or has refused it.
+impl<A: Actor, Q: Queue> Drop for ActorLife<A, Q> {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.close();
+            self.report(ActorEnd::Abandoned);
+        }
+    }
+}
