@@ -44,7 +44,7 @@ impl Actors {
     /// use std::collections::HashMap;
     /// use std::time::Duration;
     ///
-    /// use mycelium::{ActorContext, ActorEnd, Actors, Kept, Result, actor};
+    /// use mycelium::{ActorEnd, Actors, Kept, actor};
     ///
     /// struct Session {
     ///     user: String,
@@ -55,7 +55,7 @@ impl Actors {
     /// #[actor]
     /// impl Session {
     ///     #[tell]
-    ///     fn say(&mut self, text: &'static str) {
+    ///     fn say(&mut self, text: String) {
     ///         self.words += text.split(' ').count() as u64;
     ///     }
     ///
@@ -78,13 +78,13 @@ impl Actors {
     /// let sessions = actors.keyed(make).idle(Duration::from_secs(60)).limit(100_000).build()?;
     ///
     /// let alice = "alice".to_owned();
-    /// sessions.tell(&alice, "good morning").await?;
+    /// sessions.tell(&alice, "good morning".to_owned()).await?;
     /// let ended = sessions.get(&alice)?.ended();
     /// // Not after a minute, but now.
     /// sessions.passivate(&alice);
     /// assert_eq!(ended.await, ActorEnd::Passivated);
     /// // Another actor, with the state of the first one.
-    /// sessions.tell(&alice, "hello again my friend").await?;
+    /// sessions.tell(&alice, "hello again my friend".to_owned()).await?;
     /// actors.shutdown(Duration::from_secs(1)).await;
     /// assert_eq!(store.read(|store| store["alice"]), 6);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -152,9 +152,10 @@ where
     /// # struct Player;
     /// # #[mycelium::actor]
     /// # impl Player { #[tell] fn walk(&mut self, steps: u64) {} }
-    /// # fn players(actors: &Actors) {
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    /// # let _entered = runtime.enter();
+    /// let actors = Actors::on(mycelium_tokio::Tokio::current().unwrap());
     /// let players = actors.keyed(|_: &u64| Player).queue::<Spsc>();
-    /// # }
     /// ```
     pub fn queue<R: Queue>(self) -> KeyedBuilder<K, A, R> {
         const { assert!(R::SHARED, "all who tell a keyed actor share the queue of its mailbox") };

@@ -282,8 +282,9 @@ where
         self.map.find(key).map(|cell| cell.core.stop()).is_some()
     }
 
-    /// Passivates the actor of a key now: it handles what its mailbox holds, and ends, also with
-    /// timers or children. Nothing that was told is lost. Returns whether it lived.
+    /// Passivates the actor of a key now, also with timers or children: it handles what its mailbox
+    /// holds, and what is told until it sees this, and ends. Nothing that was told is lost. Returns
+    /// whether it lived.
     pub fn passivate(&self, key: &K) -> bool {
         self.map.find(key).map(|cell| cell.core.passivate()).is_some()
     }
