@@ -283,8 +283,8 @@ where
     }
 
     /// Passivates the actor of a key now, also with timers or children: it handles what its mailbox
-    /// holds, and what is told until it sees this, and ends. Nothing that was told is lost. Returns
-    /// whether it lived.
+    /// holds, also messages that are told before it sees this, and ends. Nothing that was told is
+    /// lost. Returns whether it lived.
     pub fn passivate(&self, key: &K) -> bool {
         self.map.find(key).map(|cell| cell.core.passivate()).is_some()
     }
