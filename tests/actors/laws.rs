@@ -63,6 +63,7 @@ laws! {
         a_supervisor_that_gives_up_is_restarted_by_its_parent;
     dropped:
         a_tell_or_ask_that_is_dropped_at_its_kth_poll_loses_nothing
+        a_wait_of_a_handler_that_is_dropped_at_its_kth_poll_harms_no_timer_and_no_request
         a_wait_for_an_end_or_a_shutdown_that_is_dropped_at_its_kth_poll_can_be_repeated;
 }
 

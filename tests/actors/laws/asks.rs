@@ -30,7 +30,7 @@ async fn dies<Q: Queue>(executor: &Arc<dyn Executor>, ends_at: u64, drains: bool
     const EACH: u64 = 40;
 
     let (actors, book) = (Actors::on(executor.clone()), Arc::new(Book::default()));
-    let actor = actors.actor(clerk(&book)).name("clerk").capacity(4).restart(AT_ONCE).queue::<Q>();
+    let actor = actors.actor(clerk(&book)).name("clerk").capacity(2).restart(AT_ONCE).queue::<Q>();
     let first = actor.spawn().unwrap();
     let weak = first.downgrade();
     let mut askers = vec![first];

@@ -1,13 +1,14 @@
 //! Futures that are dropped at their k-th poll, as `select!` drops them, on each executor.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mycelium::channel::Queue;
-use mycelium::{ActorEnd, Actors, RequestError, Restart};
+use mycelium::{ActorContext, ActorEnd, ActorRef, Actors, RequestError, Restart, Result, actor};
 use mycelium_executor::{Executor, yield_now};
 
-use super::{Act, Ask, Book, Entry, clerk, cut, entry, for_each_queue, task};
+use super::{Act, Ask, Book, Clerk, Entry, Reply, clerk, cut, entry, for_each_queue, task, until};
 
 pub(super) async fn a_tell_or_ask_that_is_dropped_at_its_kth_poll_loses_nothing(
     executor: Arc<dyn Executor>,
@@ -58,6 +59,62 @@ pub(super) async fn a_tell_or_ask_that_is_dropped_at_its_kth_poll_loses_nothing(
     for polls in 0..4 {
         for_each_queue!(law(&executor, polls));
     }
+}
+
+/// Begins to wait, and drops the wait.
+struct Hasty {
+    clerk: ActorRef<Clerk>,
+    ticks: Arc<AtomicU64>,
+}
+
+/// How often each wait is polled.
+struct Polls(usize);
+
+#[derive(Clone)]
+struct Tick;
+
+#[actor(send)]
+impl Hasty {
+    fn started(&mut self, ctx: &mut ActorContext<Self>) -> Result<()> {
+        ctx.tell_every(Duration::from_millis(1), Tick)?;
+        Ok(())
+    }
+
+    #[tell]
+    async fn wait(&mut self, Polls(polls): Polls, ctx: &mut ActorContext<Self>) {
+        let ms = Duration::from_millis(1);
+        drop(cut(polls, ctx.sleep(ms)).await);
+        drop(cut(polls, ctx.ask(&mut self.clerk, Ask { number: 1 })).await);
+        drop(cut(polls, ctx.ask(&mut self.clerk, Ask { number: 5 }).within(ms)).await);
+    }
+
+    #[tell]
+    fn tick(&mut self, _: Tick) {
+        self.ticks.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+pub(super) async fn a_wait_of_a_handler_that_is_dropped_at_its_kth_poll_harms_no_timer_and_no_request(
+    executor: Arc<dyn Executor>,
+) {
+    let (actors, book) = (Actors::on(executor.clone()), Arc::new(Book::default()));
+    let mut clerk = actors.spawn(clerk(&book)).unwrap();
+    let (other, ticks) = (clerk.clone(), Arc::new(AtomicU64::new(0)));
+    let shared = ticks.clone();
+    let make = move || Hasty { clerk: other.clone(), ticks: shared.clone() };
+    let mut hasty = actors.actor(make).capacity(4).spawn().unwrap();
+    for round in 0..20 {
+        hasty.tell(Polls(round % 5)).await.unwrap();
+    }
+    // The timer continues, and requests of others have replies.
+    let before = ticks.load(Ordering::SeqCst);
+    until(&executor, || ticks.load(Ordering::SeqCst) > before + 2).await;
+    assert_eq!(clerk.ask(Ask { number: 2 }).await, Ok(Reply { number: 2 }));
+    hasty.drain();
+    assert_eq!(hasty.ended().await, ActorEnd::Stopped);
+    book.check();
+    let asked = book.asked.lock().unwrap().len();
+    assert!((1..=41).contains(&asked), "{asked}");
 }
 
 pub(super) async fn a_wait_for_an_end_or_a_shutdown_that_is_dropped_at_its_kth_poll_can_be_repeated(
