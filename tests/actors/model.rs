@@ -70,7 +70,7 @@ fn act(kind: u8, number: u64, has_timers: bool) -> Act {
         0 => Act::Fail,
         1 => Act::Panic,
         2 => Act::Ignored,
-        3 => Act::Stop { fails: number % 2 == 0 },
+        3 => Act::Stop { fails: number.is_multiple_of(2) },
         4..=6 if has_timers => Act::Timer(delay),
         4..=6 => Act::Sleep(delay),
         _ => Act::Note,

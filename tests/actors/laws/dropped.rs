@@ -83,9 +83,9 @@ impl Hasty {
     #[tell]
     async fn wait(&mut self, Polls(polls): Polls, ctx: &mut ActorContext<Self>) {
         let ms = Duration::from_millis(1);
-        drop(cut(polls, ctx.sleep(ms)).await);
-        drop(cut(polls, ctx.ask(&mut self.clerk, Ask { number: 1 })).await);
-        drop(cut(polls, ctx.ask(&mut self.clerk, Ask { number: 5 }).within(ms)).await);
+        let _ = cut(polls, ctx.sleep(ms)).await;
+        let _ = cut(polls, ctx.ask(&mut self.clerk, Ask { number: 1 })).await;
+        let _ = cut(polls, ctx.ask(&mut self.clerk, Ask { number: 5 }).within(ms)).await;
     }
 
     #[tell]
