@@ -54,6 +54,8 @@ laws! {
         a_watcher_learns_of_an_end_once
         a_link_passes_on_failures_alone
         timers_fire_in_their_order_and_not_early
+        failures_of_linked_actors_that_watch_each_other_cross
+        a_shutdown_ends_all_that_were_spawned_before_it
         a_shutdown_by_a_deadline_leaves_nothing;
     restarts:
         a_restart_keeps_the_mailbox_and_the_references
@@ -63,6 +65,7 @@ laws! {
         a_supervisor_that_gives_up_is_restarted_by_its_parent;
     dropped:
         a_tell_or_ask_that_is_dropped_at_its_kth_poll_loses_nothing
+        senders_that_give_up_pass_their_wake_on
         a_wait_of_a_handler_that_is_dropped_at_its_kth_poll_harms_no_timer_and_no_request
         a_wait_for_an_end_or_a_shutdown_that_is_dropped_at_its_kth_poll_can_be_repeated;
 }

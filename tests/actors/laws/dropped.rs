@@ -61,6 +61,60 @@ pub(super) async fn a_tell_or_ask_that_is_dropped_at_its_kth_poll_loses_nothing(
     }
 }
 
+pub(super) async fn senders_that_give_up_pass_their_wake_on(executor: Arc<dyn Executor>) {
+    async fn law<Q: Queue>(executor: &Arc<dyn Executor>) {
+        const EACH: u64 = 60;
+
+        let (actors, book) = (Actors::on(executor.clone()), Arc::new(Book::default()));
+        let actor = actors.actor(clerk(&book)).name("clerk").capacity(2).queue::<Q>();
+        let first = actor.spawn().unwrap();
+        let ended = first.ended();
+        let mut senders = vec![first];
+        while senders.len() < 4
+            && let Ok(other) = actors.by_name_and_queue::<_, Q>("clerk")
+        {
+            senders.push(other);
+        }
+        let count = senders.len() as u64;
+        let tasks: Vec<_> = (0..)
+            .zip(senders)
+            .map(|(from, mut actor)| {
+                let book = book.clone();
+                task(executor, async move {
+                    let mut told = 0;
+                    for number in 0..EACH {
+                        let act = if number % 8 == 0 { Act::Yield } else { Act::Nothing };
+                        let message = Entry { act, ..entry(&book, from, number) };
+                        // Every second one waits as long as it takes: a lost wake is a hang.
+                        let outcome = match number % 2 {
+                            0 => cut((number / 2) as usize % 4, actor.tell(message)).await,
+                            _ => Some(actor.tell(message).await),
+                        };
+                        match outcome {
+                            Some(Ok(())) => told += 1,
+                            Some(Err(error)) => panic!("{error}"),
+                            None => {}
+                        }
+                    }
+                    told
+                })
+            })
+            .collect();
+        let mut told = 0;
+        for task in tasks {
+            told += task.await;
+        }
+        assert_eq!(ended.await, ActorEnd::Unreferenced);
+        book.check();
+        assert_eq!(book.handled(), told, "{}", Q::NAME);
+        assert_eq!(book.handled() + book.unhandled(), count * EACH, "{}", Q::NAME);
+    }
+
+    for _ in 0..4 {
+        for_each_queue!(law(&executor));
+    }
+}
+
 /// Begins to wait, and drops the wait.
 struct Hasty {
     clerk: ActorRef<Clerk>,

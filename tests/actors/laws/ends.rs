@@ -245,6 +245,75 @@ pub(super) async fn a_link_passes_on_failures_alone(executor: Arc<dyn Executor>)
     }
 }
 
+pub(super) async fn failures_of_linked_actors_that_watch_each_other_cross(
+    executor: Arc<dyn Executor>,
+) {
+    for _ in 0..20 {
+        let (actors, diary) = (Actors::on(executor.clone()), Diary::default());
+        let mut all = ["a", "b", "c"].map(|name| spawn(&actors, &diary, name));
+        for index in 0..3 {
+            let (next, last) = (all[(index + 1) % 3].clone(), all[(index + 2) % 3].clone());
+            run(&mut all[index], move |ctx| {
+                ctx.link(&next);
+                ctx.watch(&last);
+            })
+            .await;
+        }
+        let fails = all.each_ref().map(|it| {
+            let mut it = it.clone();
+            task(&executor, async move { it.tell(fails()).await })
+        });
+        for it in fails {
+            // Another one may have failed first.
+            drop(it.await);
+        }
+        for it in all {
+            assert!(it.ended().await.is_failure());
+        }
+        assert_eq!(actors.count(), 0);
+        for name in ["a", "b", "c"] {
+            let gone = format!("{name} is gone");
+            assert!(diary.all().matches(&gone).count() <= 1, "{}", diary.all());
+        }
+    }
+}
+
+pub(super) async fn a_shutdown_ends_all_that_were_spawned_before_it(executor: Arc<dyn Executor>) {
+    for pause in 0..6 {
+        let (actors, diary) = (Actors::on(executor.clone()), Diary::default());
+        let spawners: Vec<_> = (0..3)
+            .map(|_| {
+                let (actors, diary) = (actors.clone(), diary.clone());
+                task(&executor, async move {
+                    let mut all = Vec::new();
+                    while let Ok(mut actor) = actors.spawn(person(&diary)) {
+                        let told = actor.try_tell(Note("told")).is_ok();
+                        all.push((actor, told));
+                        mycelium_executor::yield_now().await;
+                    }
+                    all
+                })
+            })
+            .collect();
+        for _ in 0..pause {
+            mycelium_executor::yield_now().await;
+        }
+        assert_eq!(actors.shutdown(Duration::from_secs(60)).await, []);
+        assert_eq!(actors.count(), 0);
+        let (mut count, mut told) = (0, 0);
+        for spawner in spawners {
+            for (actor, was_told) in spawner.await {
+                // At the end of the shutdown it had ended.
+                assert!(actor.is_gone());
+                (count, told) = (count + 1, told + usize::from(was_told));
+            }
+        }
+        let all = diary.all();
+        assert_eq!(all.matches(":told").count(), told);
+        assert_eq!((all.matches('+').count(), all.matches('-').count()), (count, count));
+    }
+}
+
 pub(super) async fn timers_fire_in_their_order_and_not_early(executor: Arc<dyn Executor>) {
     let (actors, diary) = (Actors::on(executor.clone()), Diary::default());
     let mut actor = spawn(&actors, &diary, "actor");
