@@ -5,8 +5,8 @@
 //! `testing/probe.rs` is what a test sees of its node, `testing/panics.rs` has the texts of
 //! mistakes, `testing/requests.rs` requests and replies, and this file is what users see. The node
 //! is the real one: rings, policies, supervision and shutdown are those of every node.
-//! `testing/actor.rs` has actors, on the same executor, and `testing/mock_actor.rs` those that only
-//! keep what they are sent.
+//! `testing/actors.rs` has a set of actors, on the same executor, `testing/actor.rs` one of them,
+//! and `testing/mock_actor.rs` those that only keep what they are sent.
 //!
 //! Needs the feature `testing`:
 //!
@@ -16,6 +16,7 @@
 //! ```
 
 mod actor;
+mod actors;
 mod failure;
 mod mock_actor;
 mod panics;
@@ -46,7 +47,8 @@ use crate::shared::Shared;
 use tasks::{TestExecutor, TestTasks};
 
 pub use crate::actor::{ActorFailure, UnhandledMail};
-pub use actor::{TestActor, TestActors, TestReply};
+pub use actor::{TestActor, TestReply};
+pub use actors::TestActors;
 pub use failure::Failure;
 pub use mock_actor::MockActor;
 pub(crate) use probe::{Probe, TEST};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use mycelium_core::Request;
 use mycelium_core::channel::{Mpsc, Queue};
 
-use super::actor::TestActors;
+use super::actors::TestActors;
 use crate::actor::{Actor, ActorBuilder, ActorRef, Handles, Record, Replies, WeakRef};
 use crate::request::Asked;
 
