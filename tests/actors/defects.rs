@@ -75,18 +75,25 @@ async fn l16_a_shutdown_of_a_node_handles_what_mailboxes_have_and_calls_stopped(
         settled(actor).await;
     }
     seen.take();
+    let gate = Arc::new(Gate::default());
     for (number, actor) in (0..).zip(&mut all) {
+        actor.tell(Wait(gate.clone())).await.unwrap();
         actor.tell(Number(number)).await.unwrap();
         actor.tell(Number(number + 10)).await.unwrap();
     }
     running.shutdown();
-    running.join().await.unwrap();
+    let joined = tokio::spawn(running.join());
+    // Nothing else is left to do, so the shutdown waits for the actors.
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert!(!all[0].is_gone());
+    gate.open();
+    joined.await.unwrap().unwrap();
     for actor in &all {
         assert_eq!(actor.ended().await, ActorEnd::Stopped);
     }
     let mut noted: Vec<_> = seen.take().split(' ').map(str::to_owned).collect();
     noted.sort();
-    assert_eq!(noted.join(" "), "0 1 10 11 12 2 stopped stopped stopped");
+    assert_eq!(noted.join(" "), "0 1 10 11 12 2 stopped stopped stopped waited waited waited");
 }
 
 /// There, actors never ended when nobody referred to them, ended ones were found by name, and a

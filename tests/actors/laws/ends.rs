@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mycelium::channel::Queue;
-use mycelium::{ActorContext, ActorEnd, ActorRef, Actors, Error, Gone, Result, actor};
+use mycelium::{
+    ActorContext, ActorEnd, ActorRef, Actors, Error, FindActorError, Gone, Result, actor,
+};
 use mycelium_executor::Executor;
 
 use super::{for_each_queue, task, until};
@@ -115,7 +117,8 @@ pub(super) async fn all_who_wait_for_an_end_agree(executor: Arc<dyn Executor>) {
                         let end = ended.await;
                         // All of it is visible at once, on each thread.
                         assert!(weak.is_gone() && weak.upgrade().is_none());
-                        assert!(all.by_name_and_queue::<Person, Q>("one").is_err());
+                        let found = all.by_name_and_queue::<Person, Q>("one");
+                        assert!(matches!(found, Err(FindActorError::Unknown { .. })));
                         end
                     })
                 })
