@@ -279,7 +279,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! `docs/testing-your-services.md` has more: several services, ports, errors, paused time.
+//! `docs/testing-your-services.md` has more: several services, ports, errors, paused time. Actors have
+//! `mycelium::testing::TestActor`.
 //!
 //! # Handle errors and restarts
 //!
@@ -356,7 +357,7 @@
 //! | `topology` | yes | no TOML parser, no `Topology`: one node, with what the [`Builder`] sets |
 //! | `signals` | yes | no `Node::run`: [`Node::start`] starts a node that [`Running::shutdown`] ends |
 //! | `logs` | no | no `mycelium::init`; with it, also `tracing` |
-//! | `testing` | no | no `testing::ServiceTest` |
+//! | `testing` | no | no `testing::ServiceTest`, no `testing::TestActor` |
 //! | `prometheus` | no | no endpoint with `/metrics`, `/live` and `/ready` |
 //! | `facade` | no | no metrics for the recorder of the crate `metrics` |
 //! | `otlp` | no | no traces and metrics for an OpenTelemetry collector |
