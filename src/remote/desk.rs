@@ -55,13 +55,16 @@ impl ActorDesk {
 
 type Outcome<Q> = Result<<Q as Request>::Reply, Failure>;
 
+/// A call, which ends with its number.
+type Running<Q> = Abortable<SendFuture<(u64, Outcome<Q>)>>;
+
 /// The calls of one type.
 struct Calls<Q: Request> {
     requests: Requests<Q>,
     mailbox: Arc<MailboxState>,
     /// By number.
     open: HashMap<u64, (Asked<Q>, AbortHandle)>,
-    running: FuturesUnordered<Abortable<SendFuture<(u64, Outcome<Q>)>>>,
+    running: FuturesUnordered<Running<Q>>,
     next: u64,
 }
 
