@@ -159,7 +159,7 @@ async fn what_stopped_saves_the_factory_loads() {
     }
     tokio::time::sleep(LONG * 2).await;
     assert_eq!(keyed.count(), 0);
-    assert_eq!(store.read(|store| store.values().sum::<u64>()), (0..100).sum());
+    assert_eq!(store.read(|store| store.values().sum::<u64>()), (0..100).sum::<u64>());
 }
 
 #[tokio::test(start_paused = true)]
