@@ -8,6 +8,8 @@
 mod actors {
     mod ask;
     mod cancelled;
+    #[cfg(feature = "tracing")]
+    mod circle;
     #[cfg(feature = "topology")]
     mod defects;
     mod keyed;
@@ -27,6 +29,7 @@ mod actors {
     mod storm;
     mod supervised;
     mod tell;
+    #[cfg(feature = "metrics")]
     mod timers;
     mod trees;
 }

@@ -15,7 +15,7 @@ use mycelium_executor::{Executor, Thread};
 use mycelium_tokio::Tokio;
 
 use super::probe::{
-    Ask, Gate, Hook, Number, Probe, Reply, Seen, Wait, actors, fail, job, panic_in, panics, probe,
+    Ask, Gate, Hook, Number, Probe, Reply, Seen, Wait, actors, fail, panic_in, panics, probe,
     restarts, scripted, settled,
 };
 
@@ -338,7 +338,7 @@ async fn a_hundred_thousand_keys_have_one_line_of_counters() {
     let actors = actors();
     let keyed = actors.keyed(probes(probe(&Seen::default()))).capacity(2).build().unwrap();
     for key in 0..KEYS {
-        keyed.tell(&key, job(|_, _| Ok(()))).await.unwrap();
+        keyed.tell(&key, super::probe::job(|_, _| Ok(()))).await.unwrap();
     }
     assert_eq!(keyed.count(), KEYS as usize);
     assert!(actors.shutdown(Duration::from_secs(60)).await.is_empty());

@@ -32,7 +32,6 @@ async fn pause(ctx: &ActorContext<Clock>) {
     assert!(!ctx.is_stopping());
 }
 
-#[cfg(feature = "metrics")]
 /// `handled` and `unseen` of an actor that was told three messages, and lived for four periods.
 async fn counted<Q: Queue>() -> (u64, u64) {
     let actors = Actors::on(Tokio::current().unwrap());
@@ -49,7 +48,6 @@ async fn counted<Q: Queue>() -> (u64, u64) {
     (line.value("handled"), line.value("unseen"))
 }
 
-#[cfg(feature = "metrics")]
 #[tokio::test(start_paused = true)]
 async fn messages_of_timers_count_as_handled_and_not_as_unseen() {
     assert_eq!(counted::<mycelium::channel::Mpsc>().await, (7, 0));
