@@ -330,7 +330,7 @@ async fn a_key_has_its_executor_also_after_it_was_passivated() {
 #[cfg(feature = "metrics")]
 #[tokio::test]
 async fn a_hundred_thousand_keys_have_one_line_of_counters() {
-    use super::probe::counted;
+    use super::probe::{counted, job};
     use mycelium::counters::Kind;
 
     const KEYS: u32 = 100_000;
