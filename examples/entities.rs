@@ -191,7 +191,9 @@ async fn play(executor: impl Executor + Clone, options: Options) -> Result<(), S
     }
     let (awake, passivated) = (entities.count(), world.store.read(|store| store.len()));
     println!("idle: {awake} entities are in use, {passivated} are in the store");
-    world.check(awake == active().count(), "those in use, and no others, are awake");
+    // On a busy machine one in use may be passivated, too: its next move makes it again.
+    world.check(awake <= active().count(), "those that are not in use are passivated");
+    world.check(passivated + awake >= moves.len(), "those that are passivated are in the store");
 
     step(&entities, &world, all.clone(), &mut moves).await?;
     for number in all.clone().step_by(997) {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use std::thread::{self, ThreadId};
@@ -325,6 +326,47 @@ async fn a_key_has_its_executor_also_after_it_was_passivated() {
     assert!(threads.values().all(|threads| threads.len() == 1), "{threads:?}");
     let all: HashSet<_> = threads.values().flatten().collect();
     assert_eq!(all.len(), 3, "{all:?}");
+}
+
+/// Not `Send`: it keeps an `Rc` while it waits.
+struct Local {
+    seen: Seen,
+}
+
+#[actor(local)]
+impl Local {
+    #[tell]
+    async fn number(&mut self, Number(number): Number) {
+        let shared = Rc::new(number);
+        tokio::task::yield_now().await;
+        self.seen.add(shared);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_that_is_not_send_has_a_key_on_its_thread_and_an_error_elsewhere() {
+    let seen = Seen::default();
+    let log = seen.clone();
+    let ran = mycelium_tokio::local(async |executor| {
+        let actors = Actors::on(executor);
+        let make = move |_: &u32| Local { seen: log.clone() };
+        let keyed = actors.keyed(make).idle(Duration::from_secs(1)).build().unwrap();
+        keyed.tell(&1, Number(1)).await.unwrap();
+        let other = keyed.clone();
+        let there = thread::spawn(move || {
+            other.try_tell(&1, Number(2)).unwrap();
+            (other.try_tell(&2, Number(3)).unwrap_err(), other.count())
+        });
+        let (error, count) = there.join().unwrap();
+        assert!(error.to_string().contains("on the executor's own thread"), "{error}");
+        assert_eq!((error.into_message(), count), (Number(3), 1));
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!((keyed.count(), actors.count()), (0, 0));
+        keyed.tell(&1, Number(4)).await.unwrap();
+        assert!(actors.shutdown(Duration::from_secs(1)).await.is_empty());
+    });
+    ran.await.unwrap();
+    assert_eq!(seen.take(), "1 2 4");
 }
 
 #[cfg(feature = "metrics")]
