@@ -1,37 +1,26 @@
 //! The actors of a node, or of a program without one.
 
-use std::any::TypeId;
-use std::collections::HashMap;
 use std::fmt;
-use std::pin::pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use event_listener::Event;
-use futures_util::future::{Either, select};
-use mycelium_bundle::Restart;
 use mycelium_core::channel::{Mpsc, Queue};
-use mycelium_executor::Executor;
-use mycelium_transports::counters::{ActorValue, Reading, Region};
-use slab::Slab;
+use mycelium_executor::{Executor, SendFuture};
+use mycelium_transports::counters::{Reading, Region};
 
-use super::Actor;
 use super::builder::ActorBuilder;
-use super::cell::{ActorEnd, AnyCell, Cell, Core, describe};
+use super::call::{ActorCall, Answer};
+use super::cell::{Cell, describe};
 use super::error::{FindActorError, SpawnActorError};
-use super::kind::ActorKind;
+use super::life::Actor;
 use super::mail::DeadMail;
 use super::nodes::OtherNodes;
 #[cfg(feature = "testing")]
 use super::notes::Notes;
 use super::reference::{ActorRef, WeakRef};
-use crate::latch::until;
-use crate::log;
+use super::set::Set;
+use super::watch::{WatchCall, WatchReply};
 use crate::names::expected_instead_of;
-use crate::supervision::Lifetime;
-use crate::supervision::member::{Member, Supervision};
-use crate::supervision::tree::{AtTop, ChildSpec, SupervisorId};
 
 /// The lines of counters for which a set of actors has room at first.
 const LINES: usize = 16;
@@ -45,45 +34,6 @@ const COMPARED: usize = 1_000;
 /// handle is dropped, the actors live on until their references are gone.
 #[derive(Clone)]
 pub struct Actors(Arc<Set>);
-
-/// What all handles and all actors share.
-pub(crate) struct Set {
-    pub(super) executor: Arc<dyn Executor>,
-    pub(super) region: Arc<Region>,
-    /// When actors are restarted that say nothing else.
-    pub(super) restart: Arc<Restart>,
-    registry: Mutex<Registry>,
-    next_id: AtomicU64,
-    /// Actors whose end was not told to all yet.
-    living: AtomicUsize,
-    changed: Event,
-    on_dead_mail: OnceLock<DeadMailHook>,
-    /// What a test sees.
-    #[cfg(feature = "testing")]
-    pub(super) notes: OnceLock<Arc<Notes>>,
-    /// Those of the node, if it has one.
-    nodes: OnceLock<Arc<dyn OtherNodes>>,
-    /// The tree of its supervisors, made with the first one.
-    supervision: OnceLock<Arc<Supervision>>,
-}
-
-type DeadMailHook = Box<dyn Fn(&DeadMail<'_>) + Send + Sync>;
-
-#[derive(Default)]
-struct Registry {
-    living: Slab<Living>,
-    names: HashMap<Arc<str>, Arc<dyn AnyCell>>,
-    kinds: HashMap<TypeId, Arc<ActorKind>>,
-    is_closing: bool,
-}
-
-struct Living {
-    cell: Arc<dyn AnyCell>,
-    /// The set has a reference.
-    is_kept: bool,
-    /// It ends with its parent.
-    is_child: bool,
-}
 
 impl Actors {
     /// An empty set of actors, whose tasks run on this executor.
@@ -123,25 +73,23 @@ impl Actors {
     }
 
     pub(crate) fn with(executor: Arc<dyn Executor>, region: Arc<Region>) -> Actors {
-        Actors(Arc::new(Set {
-            executor,
-            region,
-            restart: Arc::default(),
-            registry: Mutex::default(),
-            next_id: AtomicU64::new(1),
-            living: AtomicUsize::new(0),
-            changed: Event::new(),
-            on_dead_mail: OnceLock::new(),
-            #[cfg(feature = "testing")]
-            notes: OnceLock::new(),
-            nodes: OnceLock::new(),
-            supervision: OnceLock::new(),
-        }))
+        Actors(Arc::new(Set::new(executor, region)))
     }
 
     /// They ask the actors of these nodes.
     pub(crate) fn set_nodes(&self, nodes: Arc<dyn OtherNodes>) {
         let _ = self.0.nodes.set(nodes);
+    }
+
+    /// Asks the actor that a call of another node names. If the future is dropped, the request is
+    /// cancelled.
+    pub(crate) fn answer(&self, call: &ActorCall, within: Option<Duration>) -> Answer {
+        self.0.answer(call, within)
+    }
+
+    /// Waits for the end of the actor that a call of another node names.
+    pub(crate) fn answer_watch(&self, call: &WatchCall) -> SendFuture<WatchReply> {
+        self.0.answer_watch(call)
     }
 
     pub(super) fn set(&self) -> &Arc<Set> {
@@ -209,18 +157,15 @@ impl Actors {
         &self,
         name: &str,
     ) -> Result<ActorRef<A, Q>, FindActorError> {
-        let registry = self.0.registry();
-        let Some(cell) = registry.names.get(name).cloned() else {
-            let known: Vec<_> = registry.names.keys().take(COMPARED).collect();
-            let expected = expected_instead_of(name, &known);
+        let Some(cell) = self.0.named(name) else {
+            let expected = expected_instead_of(name, &self.0.names(COMPARED));
             return Err(FindActorError::Unknown { name: name.to_owned(), expected });
         };
-        drop(registry);
         let found = cell.describe();
-        match cell.into_any().downcast::<Cell<A, Q>>() {
+        match cell.into_any().downcast::<Cell<A::Mail, Q>>() {
             Ok(cell) => ActorRef::of(&cell),
             Err(_) => {
-                let (name, expected) = (name.to_owned(), describe::<A, Q>());
+                let (name, expected) = (name.to_owned(), describe::<Q>(A::NAME));
                 Err(FindActorError::Type { name, expected, found })
             }
         }
@@ -229,19 +174,15 @@ impl Actors {
     /// All actors of a type that live, with mailboxes of the default queue, in no order.
     #[must_use]
     pub fn all<A: Actor>(&self) -> Vec<WeakRef<A>> {
-        let cells: Vec<_> = {
-            let registry = self.0.registry();
-            registry.living.iter().map(|(_, living)| living.cell.clone()).collect()
-        };
-        let typed = cells.into_iter().filter_map(|cell| cell.into_any().downcast().ok());
+        let cells = self.0.all().into_iter();
+        let typed = cells.filter_map(|cell| cell.into_any().downcast().ok());
         typed.map(WeakRef::new).collect()
     }
 
     /// How many actors live.
     #[must_use]
     pub fn count(&self) -> usize {
-        // Those who wait for an end learn of it when it is no longer here.
-        self.0.registry().living.len()
+        self.0.count()
     }
 
     /// The current values of their counters.
@@ -266,158 +207,12 @@ impl Actors {
     /// call `stopped` and end. Those that have not ended at the deadline are abandoned: they are
     /// dropped at their next poll. Returns their names.
     pub async fn shutdown(&self, within: Duration) -> Vec<Arc<str>> {
-        let set = &self.0;
-        let parents = set.close();
-        if let Some(supervision) = set.supervision.get() {
-            supervision.drain(set.executor.now());
-        }
-        set.all().iter().for_each(|cell| cell.core().set_shuts_down());
-        parents.iter().for_each(|cell| cell.core().drain());
-        let executor = &set.executor;
-        let deadline = executor.sleep_until(executor.now().saturating_add(within));
-        let ended = pin!(until(&set.changed, || set.living.load(Ordering::Acquire) == 0));
-        if let Either::Left(_) = select(ended, deadline).await {
-            return Vec::new();
-        }
-        let late = set.all();
-        let names: Vec<_> = late.iter().map(|cell| cell.core().label()).collect();
-        for cell in late {
-            cell.core().kill();
-        }
-        if !names.is_empty() {
-            log::error!(actors = ?names, "actors that had not ended by the deadline are abandoned");
-        }
-        names
+        self.0.shutdown(within).await
     }
 }
 
 impl fmt::Debug for Actors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Actors({})", self.count())
-    }
-}
-
-impl Set {
-    pub(super) fn next_id(&self) -> u64 {
-        self.next_id.fetch_add(1, Ordering::Relaxed)
-    }
-
-    pub(super) fn kind<A: Actor>(&self) -> Arc<ActorKind> {
-        let mut registry = self.registry();
-        let kind = registry.kinds.entry(TypeId::of::<A>());
-        kind.or_insert_with(|| Arc::new(ActorKind::new::<A>(&self.region))).clone()
-    }
-
-    pub(super) fn supervision(&self) -> &Arc<Supervision> {
-        self.supervision.get_or_init(|| Supervision::new(AtTop::Stop))
-    }
-
-    /// A child of a supervisor, with these pauses, or none if it is temporary. `None` if the
-    /// supervisor has ended.
-    pub(super) fn member(
-        &self,
-        supervisor: SupervisorId,
-        restart: Option<Arc<Restart>>,
-    ) -> Option<Box<Member>> {
-        let lifetime = if restart.is_some() { Lifetime::Transient } else { Lifetime::Temporary };
-        let restart = restart.unwrap_or_else(|| self.restart.clone());
-        let spec = ChildSpec { lifetime, restart };
-        self.supervision().add(supervisor, spec, self.executor.now()).map(Box::new)
-    }
-
-    /// An actor begins to live.
-    pub(super) fn add(
-        &self,
-        cell: &Arc<dyn AnyCell>,
-        is_kept: bool,
-        is_child: bool,
-    ) -> Result<(), SpawnActorError> {
-        let core = cell.core();
-        let mut registry = self.registry();
-        if registry.is_closing {
-            return Err(SpawnActorError::ShuttingDown { actor: core.kind.name });
-        }
-        if let Some(name) = &core.name {
-            if let Some(other) = registry.names.get(name) {
-                return Err(SpawnActorError::NameTaken {
-                    actor: core.kind.name,
-                    name: name.to_string(),
-                    other: other.core().kind.name,
-                });
-            }
-            registry.names.insert(name.clone(), cell.clone());
-        }
-        let place = registry.living.insert(Living { cell: cell.clone(), is_kept, is_child });
-        core.place.store(place, Ordering::Relaxed);
-        self.living.fetch_add(1, Ordering::AcqRel);
-        drop(registry);
-        core.kind.count(ActorValue::Spawned);
-        Ok(())
-    }
-
-    /// An actor has ended.
-    pub(super) fn remove(&self, core: &Core, end: ActorEnd) {
-        let mut registry = self.registry();
-        if let Some(name) = &core.name {
-            registry.names.remove(name);
-        }
-        let living = registry.living.try_remove(core.place.load(Ordering::Relaxed));
-        drop(registry);
-        core.kind.count(ActorValue::Ended);
-        core.set_end(end);
-        // Drops a sender of its mailbox.
-        if let Some(Living { cell, is_kept: true, .. }) = living {
-            cell.release();
-        }
-        self.living.fetch_sub(1, Ordering::AcqRel);
-        self.changed.notify(usize::MAX);
-    }
-
-    /// Refuses to spawn actors from now on. Returns those that live and have no parent.
-    fn close(&self) -> Vec<Arc<dyn AnyCell>> {
-        let mut registry = self.registry();
-        registry.is_closing = true;
-        let parents = registry.living.iter().filter(|(_, living)| !living.is_child);
-        parents.map(|(_, living)| living.cell.clone()).collect()
-    }
-
-    /// Whether no actors are spawned any more.
-    pub(super) fn is_closing(&self) -> bool {
-        self.registry().is_closing
-    }
-
-    fn all(&self) -> Vec<Arc<dyn AnyCell>> {
-        self.registry().living.iter().map(|(_, living)| living.cell.clone()).collect()
-    }
-
-    /// A message that no handler gets.
-    pub(super) fn dead_mail(&self, mail: &DeadMail<'_>) {
-        #[cfg(feature = "testing")]
-        if let Some(notes) = self.notes.get() {
-            notes.add_dead_mail(mail);
-        }
-        if let Some(hook) = self.on_dead_mail.get() {
-            hook(mail);
-        }
-    }
-
-    /// The actor with this number.
-    pub(super) fn by_id(&self, id: u64) -> Option<Arc<dyn AnyCell>> {
-        let registry = self.registry();
-        let found = registry.living.iter().find(|(_, living)| living.cell.core().id == id);
-        found.map(|(_, living)| living.cell.clone())
-    }
-
-    /// The actor with this name.
-    pub(super) fn named(&self, name: &str) -> Option<Arc<dyn AnyCell>> {
-        self.registry().names.get(name).cloned()
-    }
-
-    pub(super) fn nodes(&self) -> Option<Arc<dyn OtherNodes>> {
-        self.nodes.get().cloned()
-    }
-
-    fn registry(&self) -> MutexGuard<'_, Registry> {
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

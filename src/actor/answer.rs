@@ -11,18 +11,19 @@ use mycelium_core::Request;
 use mycelium_core::channel::Queue;
 use mycelium_executor::SendFuture;
 
-use super::actors::Actors;
 use super::call::{ActorCall, ActorReply, Answer};
-use super::cell::{ActorEnd, Cell};
+use super::cell::Cell;
+use super::gone::ActorEnd;
+use super::life::{Actor, AskVisitor, Replies};
 use super::reference::ActorRef;
+use super::set::Set;
 use super::watch::{WatchCall, WatchReply};
-use super::{Actor, AskVisitor, Replies};
 use crate::request::{Failure, Mismatch};
 
-impl Actors {
+impl Set {
     /// Asks the actor that a call names. If the future is dropped, the request is cancelled.
-    pub(crate) fn answer(&self, call: &ActorCall, within: Option<Duration>) -> Answer {
-        let Some(cell) = self.set().named(call.actor()) else {
+    pub(super) fn answer(&self, call: &ActorCall, within: Option<Duration>) -> Answer {
+        let Some(cell) = self.named(call.actor()) else {
             return ready(Err(Failure::Gone)).boxed();
         };
         let answer = cell.core().answer;
@@ -30,8 +31,8 @@ impl Actors {
     }
 
     /// Waits for the end of the actor that a call names.
-    pub(crate) fn answer_watch(&self, call: &WatchCall) -> SendFuture<WatchReply> {
-        match self.set().named(call.actor()) {
+    pub(super) fn answer_watch(&self, call: &WatchCall) -> SendFuture<WatchReply> {
+        match self.named(call.actor()) {
             Some(cell) => async move { WatchReply::new(&cell.core().ended().await) }.boxed(),
             None => ready(WatchReply::new(&ActorEnd::NotFound)).boxed(),
         }
@@ -49,7 +50,7 @@ pub(super) fn answer<A: Actor, Q: Queue>(
     if !Q::SHARED {
         return refused(Mismatch::OneSender);
     }
-    let reference = cell.downcast::<Cell<A, Q>>().ok().map(|cell| ActorRef::of(&cell));
+    let reference = cell.downcast::<Cell<A::Mail, Q>>().ok().map(|cell| ActorRef::of(&cell));
     let Some(Ok(mut reference)) = reference else {
         return ready(Err(Failure::Gone)).boxed();
     };

@@ -1,5 +1,6 @@
 //! Spawns an actor: its name, its mailbox, and when it is restarted.
 
+use std::any::TypeId;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -8,30 +9,20 @@ use mycelium_bundle::Restart;
 use mycelium_core::channel::{Mpsc, Queue};
 use mycelium_executor::Executor;
 
-use super::Actor;
-use super::actors::Set;
 use super::answer::answer;
-use super::cell::{AnyCell, Cell, Core, Relation, Watcher};
+use super::cell::Cell;
+use super::core::{AnyCell, Core, Relation, Watcher};
 use super::error::SpawnActorError;
+use super::kind::ActorKind;
+use super::life::{Actor, ActorLife, Maker};
+use super::mail::WhenFull;
 use super::reference::ActorRef;
-use super::run::{ActorLife, Maker};
+use super::set::Set;
 use crate::launch::Task;
 use crate::supervision::tree::SupervisorId;
 
 /// The capacity of a mailbox.
 const CAPACITY: usize = 64;
-
-/// What happens to a message if the mailbox of its actor is full.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WhenFull {
-    /// [`tell`](ActorRef::tell) and [`ask`](ActorRef::ask) wait for room.
-    #[default]
-    Wait,
-    /// They are refused: [`TellError::Full`](super::TellError::Full), `RequestError::Refused`.
-    Refuse,
-    /// `tell` drops the message, counts it, and returns `Ok`. A request is refused.
-    DropNewest,
-}
 
 /// Sets how an actor is spawned. See [`Actors::actor`](super::Actors::actor).
 #[must_use = "`spawn` spawns the actor"]
@@ -189,9 +180,9 @@ impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
         let executor = executor.as_ref().unwrap_or(&set.executor);
         let (sender, receiver) = Q::bounded::<A::Mail>(capacity)
             .map_err(|error| SpawnActorError::Capacity { actor: A::NAME, error })?;
-        let answer = answer::<A, Q>;
-        let core = Core::new(set.next_id(), name, set.kind::<A>(), set.clone(), when_full, answer);
-        let cell = Arc::new(Cell::<A, Q>::new(core, sender));
+        let (kind, answer) = (kind::<A>(&set), answer::<A, Q>);
+        let core = Core::new(set.next_id(), name, kind, when_full, answer);
+        let cell = Arc::new(Cell::<A::Mail, Q>::new(core, set.clone(), sender));
         // Cannot fail: it is new. The reference is the one that a core has at first.
         let Ok(sender) = cell.sender() else { unreachable!("a new queue has a sender") };
         if keeps {
@@ -214,6 +205,11 @@ impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
         launch_by(&**executor, life, is_send, launch)?;
         Ok(reference)
     }
+}
+
+/// The type of an actor, in a set of actors.
+pub(super) fn kind<A: Actor>(set: &Set) -> Arc<ActorKind> {
+    set.kind(TypeId::of::<A>(), A::NAME, A::REQUESTS)
 }
 
 /// Spawns the task of an actor. If it is refused, the life is dropped, and with it the actor has

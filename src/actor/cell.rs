@@ -1,557 +1,37 @@
-//! What the task of an actor shares with its references, its children and those who watch it.
+//! What the task of an actor shares with its references: the core, and a sender for further ones.
 
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fmt;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::Waker;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use event_listener::Event;
 use mycelium_core::channel::{Queue, QueueSender};
 use mycelium_core::ring::PushError;
+use mycelium_transports::counters::ActorValue;
 
-use super::Actor;
-use super::actors::Set;
-use super::builder::WhenFull;
-use super::call::AnswerCall;
-use super::error::{FindActorError, Severity};
-use super::kind::ActorKind;
-use crate::latch::until;
-use crate::request::MailboxState;
-
-/// How an actor ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ActorEnd {
-    /// It was stopped, by a reference, by itself, or with its parent.
-    Stopped,
-    /// All references to it were dropped, and it has handled what its mailbox held.
-    Unreferenced,
-    /// It was an actor of a key, and was idle or [told to make room](super::Keyed::passivate): it
-    /// has handled what its mailbox held. The next use of the key makes another one.
-    Passivated,
-    /// It was abandoned: it had not ended by the deadline of a shutdown.
-    Abandoned,
-    /// It failed, and is not restarted any more.
-    Failed {
-        /// The error, or the text of the panic.
-        error: Arc<str>,
-    },
-    /// Its node cannot be reached: it may still live.
-    Unreachable,
-    /// No actor of its node has the name: it has ended earlier, or was never there.
-    NotFound,
-}
-
-impl ActorEnd {
-    /// Whether the actor ended by a failure.
-    #[must_use]
-    pub fn is_failure(&self) -> bool {
-        matches!(self, ActorEnd::Failed { .. })
-    }
-}
-
-impl fmt::Display for ActorEnd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ActorEnd::Stopped => f.write_str("it was stopped"),
-            ActorEnd::Unreferenced => f.write_str("nobody referred to it any more"),
-            ActorEnd::Passivated => f.write_str("it was passivated"),
-            ActorEnd::Abandoned => f.write_str("it had not ended by the deadline"),
-            ActorEnd::Failed { error } => write!(f, "it failed: {error}"),
-            ActorEnd::Unreachable => f.write_str("its node cannot be reached"),
-            ActorEnd::NotFound => f.write_str("no actor of its node has the name"),
-        }
-    }
-}
-
-/// An actor that has ended, for those who watch it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Gone {
-    /// Its number, which no other actor of this process has.
-    pub id: u64,
-    /// Its name, or its type and number.
-    pub actor: Arc<str>,
-    /// How it ended.
-    pub end: ActorEnd,
-}
-
-/// Bits of the control word.
-const STOP: u32 = 1;
-const DRAIN: u32 = 2;
-const EVENTS: u32 = 4;
-const KILL: u32 = 8;
-/// No message has come for a while: the task may passivate the actor.
-const IDLE: u32 = 128;
-/// The actor is passivated: as after `DRAIN`, but it ends otherwise.
-const PASSIVATE: u32 = 256;
-/// Those above, for the task.
-const ACTIONS: u32 = STOP | DRAIN | EVENTS | KILL | IDLE | PASSIVATE;
-/// Nobody takes requests from the mailbox any more.
-const UNREAD: u32 = 16;
-/// The set of actors shuts down.
-const SHUTS_DOWN: u32 = 32;
-/// The hook `started` of this run has returned.
-const STARTED: u32 = 64;
-/// Somebody waits for the end, or for the word to change: `ending` is notified. Few do, and an
-/// event allocates when it is notified.
-const AWAITED: u32 = 512;
-/// It has ended, and says how.
-const ENDED: u32 = 1024;
-
-/// What an actor learns beside its mailbox.
-pub(super) enum ControlEvent {
-    /// An actor that it watches has ended.
-    Gone(Gone),
-    /// An actor that it is linked with has failed.
-    LinkFailed(Gone),
-    /// A child has ended.
-    ChildEnded(Gone),
-}
-
-/// What the task does next, apart from messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Control {
-    Nothing,
-    /// End after the current message.
-    Stop,
-    /// End after what is in the mailbox.
-    Drain,
-    /// See what has happened.
-    Events,
-    /// Be passivated, unless there is something to do.
-    Idle,
-}
-
-/// The part of an actor's cell that does not depend on its type.
-pub(crate) struct Core {
-    pub(super) id: u64,
-    pub(super) name: Option<Arc<str>>,
-    pub(super) kind: Arc<ActorKind>,
-    pub(super) set: Arc<Set>,
-    /// For those who ask, made with the first request.
-    mailbox: OnceLock<Arc<MailboxState>>,
-    pub(super) when_full: WhenFull,
-    /// Asks it for another node.
-    pub(super) answer: AnswerCall,
-    /// Its place among those that live.
-    pub(super) place: AtomicUsize,
-    control: AtomicU32,
-    /// For how many ticks of the clock of its keyed actors it has handled nothing.
-    quiet: AtomicU8,
-    /// That of the task. It stays after a wake, so the task sets it when it has another one only.
-    waker: Mutex<Option<Waker>>,
-    /// Strong references.
-    refs: AtomicUsize,
-    /// The actor that it asks, if it asks by its context; 0 if none.
-    pub(super) asks: AtomicU64,
-    end: OnceLock<ActorEnd>,
-    /// It was told to end, or has ended.
-    ending: Event,
-    /// Made when it is used.
-    rare: Mutex<Option<Box<Rare>>>,
-}
-
-/// What few actors use.
-#[derive(Default)]
-struct Rare {
-    events: VecDeque<ControlEvent>,
-    /// By its number, and as what it learns of the end: each one once, also if it says so again
-    /// after a restart.
-    watchers: BTreeMap<(u64, Relation), Arc<dyn AnyCell>>,
-    /// From this many watchers on, those that have ended are removed.
-    most_watchers: usize,
-    /// The actors of other nodes that it watches.
-    watched: BTreeSet<Arc<str>>,
-}
-
-impl Rare {
-    fn add(&mut self, Watcher { cell, relation }: Watcher) {
-        /// Fewer are not checked.
-        const FEW: usize = 32;
-
-        if self.watchers.len() >= self.most_watchers.max(FEW) {
-            self.watchers.retain(|_, cell| cell.core().end().is_none());
-            self.most_watchers = 2 * self.watchers.len();
-        }
-        self.watchers.insert((cell.core().id, relation), cell);
-    }
-}
-
-/// An actor that learns of the end of another one, and its relation to it.
-pub(super) struct Watcher {
-    pub(super) cell: Arc<dyn AnyCell>,
-    pub(super) relation: Relation,
-}
-
-/// What another actor is to one that has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Relation {
-    Parent,
-    Watching,
-    Linked,
-}
-
-impl Relation {
-    fn event(self, gone: Gone) -> ControlEvent {
-        match self {
-            Relation::Parent => ControlEvent::ChildEnded(gone),
-            Relation::Watching => ControlEvent::Gone(gone),
-            Relation::Linked => ControlEvent::LinkFailed(gone),
-        }
-    }
-}
-
-impl Core {
-    pub(super) fn new(
-        id: u64,
-        name: Option<Arc<str>>,
-        kind: Arc<ActorKind>,
-        set: Arc<Set>,
-        when_full: WhenFull,
-        answer: AnswerCall,
-    ) -> Core {
-        Core {
-            id,
-            name,
-            kind,
-            set,
-            mailbox: OnceLock::new(),
-            when_full,
-            answer,
-            place: AtomicUsize::new(usize::MAX),
-            control: AtomicU32::new(0),
-            quiet: AtomicU8::new(0),
-            waker: Mutex::default(),
-            refs: AtomicUsize::new(1),
-            asks: AtomicU64::new(0),
-            end: OnceLock::new(),
-            ending: Event::new(),
-            rare: Mutex::default(),
-        }
-    }
-
-    /// Its name, or its type and number.
-    pub(super) fn label(&self) -> Arc<str> {
-        match &self.name {
-            Some(name) => name.clone(),
-            None => format!("{}#{}", self.kind.name, self.id).into(),
-        }
-    }
-
-    /// It ends after the current message.
-    pub(super) fn stop(&self) {
-        self.request(STOP);
-    }
-
-    /// It ends after what is in its mailbox.
-    pub(super) fn drain(&self) {
-        self.request(DRAIN);
-    }
-
-    /// It ends after what is in its mailbox, and another one may take its place.
-    pub(super) fn passivate(&self) {
-        self.request(PASSIVATE);
-    }
-
-    /// Nothing has come for a while: it may be passivated.
-    pub(super) fn suggest_passivation(&self) {
-        self.request(IDLE);
-    }
-
-    /// The answer of the task to a suggestion.
-    pub(super) fn decide_passivation(&self, agrees: bool) {
-        if agrees {
-            self.control.fetch_or(PASSIVATE, Ordering::Relaxed);
-        }
-        self.control.fetch_and(!IDLE, Ordering::Relaxed);
-        self.set_active();
-    }
-
-    /// It has handled messages since the last tick of the clock.
-    #[inline]
-    pub(super) fn set_active(&self) {
-        if self.quiet.load(Ordering::Relaxed) != 0 {
-            self.quiet.store(0, Ordering::Relaxed);
-        }
-    }
-
-    /// A tick of the clock. Returns whether this is the first one after which it has handled
-    /// nothing for `ticks` of them.
-    pub(super) fn tick(&self, ticks: u8) -> bool {
-        let quiet = self.quiet.load(Ordering::Relaxed);
-        let next = quiet.saturating_add(1);
-        // If it fails, the actor has become active at this moment.
-        let counted =
-            self.quiet.compare_exchange(quiet, next, Ordering::Relaxed, Ordering::Relaxed);
-        counted == Ok(ticks)
-    }
-
-    /// It is dropped at its next poll.
-    pub(super) fn kill(&self) {
-        self.request(KILL);
-    }
-
-    fn request(&self, bit: u32) {
-        self.set_and_notify(bit);
-        // After the bit: a task that sets its waker later sees the bit at its next check.
-        let waker = lock(&self.waker).clone();
-        waker.into_iter().for_each(Waker::wake);
-    }
-
-    /// Sets a bit, and wakes those who wait for it.
-    fn set_and_notify(&self, bit: u32) {
-        // Release, pairs with the Acquire of `control` and of `wait`: what the caller did before.
-        if self.control.fetch_or(bit, Ordering::AcqRel) & AWAITED != 0 {
-            self.ending.notify(usize::MAX);
-        }
-    }
-
-    /// Waits for a bit that [`set_and_notify`](Core::set_and_notify) sets. Both change the same
-    /// word, so one of them sees the bit of the other one.
-    async fn wait(&self, bit: u32) {
-        if self.control.fetch_or(AWAITED, Ordering::AcqRel) & bit == 0 {
-            until(&self.ending, || self.control.load(Ordering::Acquire) & bit != 0).await;
-        }
-    }
-
-    pub(super) fn tell_event(&self, event: ControlEvent) {
-        self.rare().get_or_insert_default().events.push_back(event);
-        self.request(EVENTS);
-    }
-
-    pub(super) fn next_event(&self) -> Option<ControlEvent> {
-        let mut rare = self.rare();
-        let events = &mut rare.get_or_insert_default().events;
-        let event = events.pop_front();
-        if events.is_empty() {
-            self.control.fetch_and(!EVENTS, Ordering::Relaxed);
-        }
-        event
-    }
-
-    #[inline]
-    pub(super) fn control(&self) -> Control {
-        let bits = self.control.load(Ordering::Acquire) & ACTIONS;
-        if bits == 0 {
-            Control::Nothing
-        } else if bits & (STOP | KILL) != 0 {
-            Control::Stop
-        } else if bits & EVENTS != 0 {
-            Control::Events
-        } else if bits & (DRAIN | PASSIVATE) != 0 {
-            Control::Drain
-        } else {
-            Control::Idle
-        }
-    }
-
-    #[inline]
-    pub(super) fn is_killed(&self) -> bool {
-        self.control.load(Ordering::Relaxed) & KILL != 0
-    }
-
-    /// Whether it will end, so that a wait of its own should end.
-    pub(super) fn is_stopping(&self) -> bool {
-        self.control.load(Ordering::Relaxed) & (STOP | DRAIN | KILL | PASSIVATE) != 0
-    }
-
-    /// How a run ends that did not fail.
-    pub(super) fn end_of_run(&self) -> ActorEnd {
-        let bits = self.control.load(Ordering::Relaxed);
-        if bits & (STOP | DRAIN | KILL) != 0 {
-            ActorEnd::Stopped
-        } else if bits & PASSIVATE != 0 {
-            ActorEnd::Passivated
-        } else {
-            ActorEnd::Unreferenced
-        }
-    }
-
-    /// A change of the control word wakes the task by this waker. The task looks at the word again
-    /// after this.
-    pub(super) fn register(&self, waker: &Waker) {
-        *lock(&self.waker) = Some(waker.clone());
-    }
-
-    /// Waits until it is told to stop.
-    pub(super) async fn told_to_stop(&self) {
-        self.wait(STOP | KILL).await;
-    }
-
-    /// Whether the hook `started` of this run has returned, for its supervisor.
-    pub(super) fn has_started(&self) -> bool {
-        self.control.load(Ordering::Relaxed) & STARTED != 0
-    }
-
-    pub(super) fn set_started(&self, value: bool) {
-        match value {
-            true => self.control.fetch_or(STARTED, Ordering::Relaxed),
-            false => self.control.fetch_and(!STARTED, Ordering::Relaxed),
-        };
-    }
-
-    /// The state of the mailbox, for a requester.
-    pub(super) fn mailbox(&self) -> Arc<MailboxState> {
-        let mailbox = self.mailbox.get_or_init(|| {
-            let mailbox = self.kind.mailbox();
-            if self.when_full != WhenFull::Wait {
-                mailbox.reject();
-            }
-            Arc::new(mailbox)
-        });
-        // What happened before it was made; the fence pairs with the one of `tell_mailbox`.
-        fence(Ordering::SeqCst);
-        let bits = self.control.load(Ordering::Relaxed);
-        if bits & SHUTS_DOWN != 0 {
-            mailbox.set_shuts_down();
-        }
-        if bits & UNREAD != 0 {
-            mailbox.end_reading();
-        }
-        mailbox.clone()
-    }
-
-    /// Nobody takes requests from the mailbox any more. Requests that wait are dropped after this.
-    pub(super) fn end_reading(&self) {
-        self.tell_mailbox(UNREAD, MailboxState::end_reading);
-    }
-
-    /// The set of actors shuts down.
-    pub(super) fn set_shuts_down(&self) {
-        self.tell_mailbox(SHUTS_DOWN, MailboxState::set_shuts_down);
-    }
-
-    /// Either this finds the state, or the one who makes it finds the bit.
-    fn tell_mailbox(&self, bit: u32, tell: fn(&MailboxState)) {
-        self.control.fetch_or(bit, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
-        if let Some(mailbox) = self.mailbox.get() {
-            tell(mailbox);
-        }
-    }
-
-    /// Another strong reference, unless all are gone.
-    pub(super) fn try_refer(&self) -> bool {
-        let refs = &self.refs;
-        let more = |count| (count > 0).then_some(count + 1);
-        refs.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
-    }
-
-    /// Whether there are strong references.
-    pub(super) fn is_referred(&self) -> bool {
-        self.refs.load(Ordering::Acquire) != 0
-    }
-
-    /// One reference less. Returns whether it was the last one.
-    pub(super) fn end_refer(&self) -> bool {
-        self.refs.fetch_sub(1, Ordering::AcqRel) == 1
-    }
-
-    pub(super) fn end(&self) -> Option<&ActorEnd> {
-        self.end.get()
-    }
-
-    /// Waits for its end.
-    pub(super) async fn ended(&self) -> ActorEnd {
-        self.wait(ENDED).await;
-        self.end.get().cloned().unwrap_or(ActorEnd::Stopped)
-    }
-
-    pub(super) fn gone(&self, end: ActorEnd) -> Gone {
-        Gone { id: self.id, actor: self.label(), end }
-    }
-
-    /// Tells `watcher` of its end, now if it has ended.
-    pub(super) fn watch(&self, watcher: Watcher) {
-        let mut rare = self.rare();
-        match self.end.get() {
-            None => rare.get_or_insert_default().add(watcher),
-            Some(end) => {
-                let gone = self.gone(end.clone());
-                // Before another lock of the same kind: it may be that of this actor.
-                drop(rare);
-                watcher.cell.core().tell_event(watcher.relation.event(gone));
-            }
-        }
-    }
-
-    /// It watches an actor of another node. `false` if it does already.
-    pub(super) fn begin_watch(&self, other: Arc<str>) -> bool {
-        self.rare().get_or_insert_default().watched.insert(other)
-    }
-
-    /// It has learned of the end of an actor of another node.
-    pub(super) fn end_watch(&self, gone: Gone) {
-        self.rare().get_or_insert_default().watched.remove(&gone.actor);
-        self.tell_event(ControlEvent::Gone(gone));
-    }
-
-    /// It has ended: those who wait, and those who watch it, learn of it.
-    pub(super) fn set_end(&self, end: ActorEnd) {
-        // The lock ends here: a watcher has one of its own, and may end at the same time.
-        let rare = {
-            let mut rare = self.rare();
-            // A second end changes nothing.
-            let _ = self.end.set(end.clone());
-            std::mem::take(&mut *rare)
-        };
-        let watchers = rare.map(|rare| rare.watchers).unwrap_or_default();
-        self.set_and_notify(ENDED);
-        if !watchers.is_empty() {
-            let gone = self.gone(end);
-            for ((_, relation), cell) in watchers {
-                cell.core().tell_event(relation.event(gone.clone()));
-            }
-        }
-    }
-
-    /// A test sees this failure.
-    pub(super) fn note_failure(&self, error: &dyn fmt::Display, severity: Severity) {
-        #[cfg(feature = "testing")]
-        if let Some(notes) = self.set.notes.get() {
-            notes.add_failure(self.label(), error, severity);
-        }
-        let _ = (self, error, severity);
-    }
-
-    /// A test sees that it was restarted.
-    pub(super) fn note_restart(&self) {
-        #[cfg(feature = "testing")]
-        if let Some(notes) = self.set.notes.get() {
-            notes.add_restart(&self.label());
-        }
-        let _ = self;
-    }
-
-    fn rare(&self) -> MutexGuard<'_, Option<Box<Rare>>> {
-        lock(&self.rare)
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+use super::core::{AnyCell, Core, lock};
+use super::error::FindActorError;
+use super::mail::Mail;
+use super::set::Set;
 
 /// An actor's cell: the core, and a sender for further references.
-pub(super) struct Cell<A: Actor, Q: Queue> {
+pub(super) struct Cell<M: Mail, Q: Queue> {
     pub(super) core: Core,
+    /// The actors that it belongs to.
+    pub(super) set: Arc<Set>,
     /// `None` once all references are gone, or if the queue has one sender and a reference has it.
-    master: Mutex<Option<Q::Sender<A::Mail>>>,
+    master: Mutex<Option<Q::Sender<M>>>,
     /// The messages that the only sender of a queue has sent, or those taken from it, once one has
-    /// ended:
-    /// the difference was seen by nobody.
+    /// ended: the difference was seen by nobody.
     pub(super) unseen: AtomicU64,
 }
 
-impl<A: Actor, Q: Queue> Cell<A, Q> {
-    pub(super) fn new(core: Core, sender: Q::Sender<A::Mail>) -> Cell<A, Q> {
-        Cell { core, master: Mutex::new(Some(sender)), unseen: AtomicU64::new(0) }
+impl<M: Mail, Q: Queue> Cell<M, Q> {
+    pub(super) fn new(core: Core, set: Arc<Set>, sender: Q::Sender<M>) -> Cell<M, Q> {
+        Cell { core, set, master: Mutex::new(Some(sender)), unseen: AtomicU64::new(0) }
     }
 
     /// A sender for a new reference.
-    pub(super) fn sender(&self) -> Result<Q::Sender<A::Mail>, FindActorError> {
+    pub(super) fn sender(&self) -> Result<Q::Sender<M>, FindActorError> {
         let mut master = self.master();
         let name = || self.core.label().to_string();
         let Some(sender) = &*master else {
@@ -568,7 +48,7 @@ impl<A: Actor, Q: Queue> Cell<A, Q> {
 
     /// Sends to the mailbox by the sender of the cell.
     #[inline]
-    pub(super) fn try_send(&self, mail: A::Mail) -> Result<(), PushError<A::Mail>> {
+    pub(super) fn try_send(&self, mail: M) -> Result<(), PushError<M>> {
         match &mut *self.master() {
             Some(sender) => sender.try_send(mail),
             None => Err(PushError::Closed(mail)),
@@ -588,28 +68,29 @@ impl<A: Actor, Q: Queue> Cell<A, Q> {
         }
     }
 
-    fn master(&self) -> MutexGuard<'_, Option<Q::Sender<A::Mail>>> {
+    /// One of both sides of a queue with one sender has ended: the sender has sent this number of
+    /// messages, or the actor has taken it. The second one counts the difference.
+    pub(super) fn count_unseen(&self, messages: u64) {
+        const SET: u64 = 1 << 63;
+        let other = self.unseen.swap(messages | SET, Ordering::AcqRel);
+        if other & SET != 0 {
+            let unseen = (other & !SET).abs_diff(messages);
+            self.core.kind.line.count_many(ActorValue::Unseen, unseen);
+        }
+    }
+
+    fn master(&self) -> MutexGuard<'_, Option<Q::Sender<M>>> {
         lock(&self.master)
     }
 }
 
-/// A cell of any type.
-pub(super) trait AnyCell: Send + Sync {
-    fn core(&self) -> &Core;
-    /// The type of the actor, and its queue.
-    fn describe(&self) -> String;
-    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
-    /// A reference that the set had is gone.
-    fn release(&self);
-}
-
-impl<A: Actor, Q: Queue> AnyCell for Cell<A, Q> {
+impl<M: Mail, Q: Queue> AnyCell for Cell<M, Q> {
     fn core(&self) -> &Core {
         &self.core
     }
 
     fn describe(&self) -> String {
-        describe::<A, Q>()
+        describe::<Q>(self.core.kind.name)
     }
 
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
@@ -621,6 +102,7 @@ impl<A: Actor, Q: Queue> AnyCell for Cell<A, Q> {
     }
 }
 
-pub(super) fn describe<A: Actor, Q: Queue>() -> String {
-    format!("{} ({})", A::NAME, Q::NAME)
+/// A type of actors, and its queue.
+pub(super) fn describe<Q: Queue>(actor: &str) -> String {
+    format!("{actor} ({})", Q::NAME)
 }

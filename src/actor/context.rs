@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
-use std::pin::{Pin, pin};
+use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
@@ -15,37 +14,24 @@ use mycelium_executor::Executor;
 use mycelium_transports::counters::ActorValue;
 
 use super::actors::Actors;
+use super::asking::{Asking, Asks};
 use super::builder::ActorBuilder;
-use super::cell::{AnyCell, Cell, Gone, Relation, Watcher};
+use super::cell::Cell;
+use super::core::{AnyCell, Relation, Watcher};
 use super::error::SpawnActorError;
+use super::gone::Gone;
+use super::life::{Actor, ActorContext, Handles, Replies, exclusive};
 use super::reference::ActorRef;
 use super::remote::RemoteRef;
+use super::set::Set;
 use super::timers::{Timer, Timers};
-use super::{Actor, Handles, Replies};
 use crate::error::{ShuttingDown, ZeroPeriod};
 use crate::log;
-use crate::request::{PendingReply, RequestError};
-
-/// What an actor sees of itself and of the others: time, timers, children, those that it watches.
-pub struct ActorContext<A: Actor> {
-    pub(super) cell: Arc<dyn AnyCell>,
-    /// Made with the first one. Never locked: the mutex makes the context `Sync`, so that a future
-    /// that keeps a `&ActorContext` may move between threads.
-    pub(super) timers: Option<Box<Mutex<Timers<A::Mail>>>>,
-    /// Those that live, in the order in which they were spawned.
-    pub(super) children: BTreeMap<u64, Arc<dyn AnyCell>>,
-    /// Messages that were told, since the counters have them.
-    pub(super) handled: u64,
-    /// All messages that were told and have left the mailbox, and those of timers.
-    pub(super) taken: u64,
-    /// Messages since the task last yielded.
-    pub(super) since_yield: u32,
-}
 
 impl<A: Actor> ActorContext<A> {
-    pub(super) fn new(cell: Arc<dyn AnyCell>) -> ActorContext<A> {
+    pub(super) fn new(cell: Arc<dyn AnyCell>, set: Arc<Set>) -> ActorContext<A> {
         let (timers, children) = (None, BTreeMap::new());
-        ActorContext { cell, timers, children, handled: 0, taken: 0, since_yield: 0 }
+        ActorContext { cell, set, timers, children, handled: 0, taken: 0, since_yield: 0 }
     }
 
     /// The counters get what was handled since the last time.
@@ -79,14 +65,14 @@ impl<A: Actor> ActorContext<A> {
     /// not its queue, or the queue allows one sender.
     #[must_use]
     pub fn myself_by_queue<Q: Queue>(&self) -> Option<ActorRef<A, Q>> {
-        let cell = self.cell.clone().into_any().downcast::<Cell<A, Q>>().ok()?;
+        let cell = self.cell.clone().into_any().downcast::<Cell<A::Mail, Q>>().ok()?;
         ActorRef::of(&cell).ok()
     }
 
     /// All actors of its node or program.
     #[must_use]
     pub fn actors(&self) -> Actors {
-        Actors::of(&self.cell.core().set)
+        Actors::of(&self.set)
     }
 
     /// Spawns a child: it ends when this actor ends or is restarted, before `stopped` runs. If the
@@ -111,7 +97,7 @@ impl<A: Actor> ActorContext<A> {
         set: impl FnOnce(ActorBuilder<C>) -> ActorBuilder<C, Q>,
     ) -> Result<ActorRef<C, Q>, SpawnActorError> {
         let parent = Some(self.cell.clone());
-        let builder = ActorBuilder::new(&self.cell.core().set, parent, factory);
+        let builder = ActorBuilder::new(&self.set, parent, factory);
         let child = set(builder).spawn()?;
         self.children.insert(child.id(), child.any());
         Ok(child)
@@ -207,9 +193,9 @@ impl<A: Actor> ActorContext<A> {
         Q: Queue,
         R: Request,
     {
-        let (cell, asked) = (self.cell.clone(), other.id());
+        let (cell, set, asked) = (self.cell.clone(), self.set.clone(), other.id());
         cell.core().asks.store(asked, Ordering::Relaxed);
-        Asking { reply: other.ask(request), asks: Asks { cell, asked } }
+        Asking { reply: other.ask(request), asks: Asks { cell, set, asked } }
     }
 
     /// Ends this actor after the current message.
@@ -269,89 +255,12 @@ impl<A: Actor> ActorContext<A> {
     }
 
     fn executor(&self) -> &Arc<dyn Executor> {
-        &self.cell.core().set.executor
+        &self.set.executor
     }
-}
-
-/// What a mutex has, without a lock.
-pub(super) fn exclusive<T>(mutex: &mut Mutex<T>) -> &mut T {
-    mutex.get_mut().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<A: Actor> Debug for ActorContext<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ActorContext").field("actor", &self.label()).finish_non_exhaustive()
-    }
-}
-
-/// The future of a reply to a request of an actor: [`ActorContext::ask`].
-#[must_use = "dropping it cancels the request"]
-pub struct Asking<R: Request> {
-    reply: PendingReply<R>,
-    asks: Asks,
-}
-
-impl<R: Request> Asking<R> {
-    /// See [`PendingReply::within`].
-    pub fn within(self, duration: Duration) -> Asking<R> {
-        let Asking { reply, asks } = self;
-        Asking { reply: reply.within(duration), asks }
-    }
-}
-
-/// Says, as long as it exists, that one actor waits for another one.
-struct Asks {
-    cell: Arc<dyn AnyCell>,
-    asked: u64,
-}
-
-impl Drop for Asks {
-    fn drop(&mut self) {
-        // If it asks yet another one, that stays.
-        let _ = self.cell.core().asks.compare_exchange(
-            self.asked,
-            0,
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        );
-    }
-}
-
-impl<R: Request> Future for Asking<R> {
-    type Output = Result<R::Reply, RequestError<R>>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        let reply = Pin::new(&mut this.reply).poll(context);
-        if let Poll::Ready(Err(RequestError::Deadline { .. })) = &reply {
-            report_circle(&this.asks);
-        }
-        reply
-    }
-}
-
-impl<R: Request> Debug for Asking<R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Asking").field("topic", &R::TOPIC).finish_non_exhaustive()
-    }
-}
-
-/// Names the actors of a circle of requests, if there is one. They may have changed meanwhile.
-fn report_circle(Asks { cell, asked }: &Asks) {
-    /// Longer circles are not found.
-    const LONGEST: usize = 32;
-
-    let core = cell.core();
-    let (mut names, mut next) = (vec![core.label()], *asked);
-    while names.len() < LONGEST {
-        if next == core.id {
-            names.push(core.label());
-            let circle = names.join(" -> ");
-            log::warn!(actor = %core.label(), circle, "actors ask each other in a circle");
-            return;
-        }
-        let Some(other) = core.set.by_id(next) else { return };
-        names.push(other.core().label());
-        next = other.core().asks.load(Ordering::Relaxed);
     }
 }

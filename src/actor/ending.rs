@@ -6,11 +6,10 @@ use mycelium_core::channel::{Queue, QueueReceiver};
 use mycelium_core::ring::PopError;
 use mycelium_transports::counters::ActorValue;
 
-use super::Actor;
-use super::cell::ActorEnd;
-use super::context::exclusive;
+use super::gone::ActorEnd;
+use super::life::{Actor, ActorLife, exclusive};
 use super::mail::{DeadMail, Mail};
-use super::run::{ActorLife, panicked};
+use super::run::panicked;
 use crate::log;
 
 impl<A: Actor, Q: Queue> ActorLife<A, Q> {
@@ -49,7 +48,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             self.context.taken += 1;
             let actor = self.core().label();
             let dead = DeadMail { actor: &actor, message_type, message };
-            outcome = catch_unwind(AssertUnwindSafe(|| self.core().set.dead_mail(&dead)));
+            outcome = catch_unwind(AssertUnwindSafe(|| self.cell.set.dead_mail(&dead)));
         }
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(mail)));
         if let Err(panic) = outcome.and(dropped) {
@@ -65,7 +64,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
         self.has_ended = true;
         self.maker.ended(self.core());
-        self.core().set.remove(self.core(), end);
+        self.cell.set.remove(self.core(), end);
     }
 }
 

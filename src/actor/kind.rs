@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mycelium_transports::counters::{ActorValue, Line, Region, RequesterValue};
 
-use super::Actor;
 use crate::request::{MailboxState, Responders};
 
 /// A type of actors in one set of actors.
@@ -19,14 +18,18 @@ pub(crate) struct ActorKind {
 }
 
 impl ActorKind {
-    pub(super) fn new<A: Actor>(region: &Arc<Region>) -> ActorKind {
+    pub(super) fn new(
+        name: &'static str,
+        requests: &[&'static str],
+        region: &Arc<Region>,
+    ) -> ActorKind {
         let responders = Responders::default();
-        for topic in A::REQUESTS {
-            responders.add(region.line(&format!("topic={topic} responder={}", A::NAME)));
+        for topic in requests {
+            responders.add(region.line(&format!("topic={topic} responder={name}")));
         }
         ActorKind {
-            name: A::NAME,
-            line: region.line(&format!("actor={}", A::NAME)),
+            name,
+            line: region.line(&format!("actor={name}")),
             responders: Arc::new(responders),
             requesters: Mutex::default(),
         }

@@ -1,4 +1,5 @@
-//! What a mailbox holds, and what becomes of it when its actor has ended.
+//! What a mailbox holds, what happens when it is full, and what becomes of what it holds when its
+//! actor has ended.
 
 use std::any::{Any, type_name};
 use std::fmt;
@@ -12,6 +13,18 @@ pub trait Mail: Send + 'static {
     /// The message, and the name of its type; `None` if it is a request.
     #[doc(hidden)]
     fn told(&self) -> Option<(&'static str, &dyn Any)>;
+}
+
+/// What happens to a message if the mailbox of its actor is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenFull {
+    /// [`tell`](super::ActorRef::tell) and [`ask`](super::ActorRef::ask) wait for room.
+    #[default]
+    Wait,
+    /// They are refused: [`TellError::Full`](super::TellError::Full), `RequestError::Refused`.
+    Refuse,
+    /// `tell` drops the message, counts it, and returns `Ok`. A request is refused.
+    DropNewest,
 }
 
 /// A request in a mailbox. If it is dropped there, its requester learns that nobody answers.

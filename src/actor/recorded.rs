@@ -8,11 +8,11 @@ use mycelium_core::Request;
 use mycelium_core::channel::Queue;
 
 use super::builder::ActorBuilder;
-use super::cell::ActorEnd;
 use super::error::SpawnActorError;
+use super::gone::ActorEnd;
+use super::life::{Actor, ActorLife, Handles, Replies};
 use super::reference::ActorRef;
-use super::run::{ActorLife, Next, attended};
-use super::{Actor, Handles, Replies};
+use super::run::{Next, attended};
 use crate::launch::Task;
 use crate::request::Asked;
 

@@ -3,7 +3,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use mycelium_core::Request;
 use mycelium_core::channel::{Mpsc, Queue, QueueSender, SendError};
@@ -11,11 +10,12 @@ use mycelium_core::ring::PushError;
 use mycelium_core::wait::WaitStrategy;
 use mycelium_transports::counters::{ActorValue, RequesterValue};
 
-use super::builder::WhenFull;
-use super::cell::{ActorEnd, AnyCell, Cell, Core};
+use super::cell::Cell;
+use super::core::{AnyCell, Core};
 use super::error::{FindActorError, TellError};
-use super::mail::Ask;
-use super::{Actor, Handles, Replies};
+use super::gone::ActorEnd;
+use super::life::{Actor, Handles, Replies};
+use super::mail::{Ask, WhenFull};
 use crate::request::{Origin, PendingReply, Progress, Queued, RequestError, Sent, closed};
 
 /// Refers to an actor, and sends to its mailbox. The actor ends when all references are gone and
@@ -24,7 +24,7 @@ use crate::request::{Origin, PendingReply, Progress, Queued, RequestError, Sent,
 /// What one reference tells and asks is handled in that order. A reference whose queue has one
 /// sender cannot be cloned: `Q` is then [`Spsc`](mycelium_core::channel::Spsc), for example.
 pub struct ActorRef<A: Actor, Q: Queue = Mpsc> {
-    cell: Arc<Cell<A, Q>>,
+    cell: Arc<Cell<A::Mail, Q>>,
     sender: Q::Sender<A::Mail>,
     slots: A::Slots,
     /// What this one has sent, if it is the only sender of its queue.
@@ -33,12 +33,12 @@ pub struct ActorRef<A: Actor, Q: Queue = Mpsc> {
 
 impl<A: Actor, Q: Queue> ActorRef<A, Q> {
     /// The reference is counted already.
-    pub(super) fn new(cell: Arc<Cell<A, Q>>, sender: Q::Sender<A::Mail>) -> ActorRef<A, Q> {
+    pub(super) fn new(cell: Arc<Cell<A::Mail, Q>>, sender: Q::Sender<A::Mail>) -> ActorRef<A, Q> {
         ActorRef { cell, sender, slots: A::Slots::default(), sent: 0 }
     }
 
     /// A reference to the actor of a cell.
-    pub(super) fn of(cell: &Arc<Cell<A, Q>>) -> Result<ActorRef<A, Q>, FindActorError> {
+    pub(super) fn of(cell: &Arc<Cell<A::Mail, Q>>) -> Result<ActorRef<A, Q>, FindActorError> {
         if cell.core.end().is_some() || !cell.core.try_refer() {
             return Err(FindActorError::Ending { name: cell.core.label().to_string() });
         }
@@ -110,8 +110,8 @@ impl<A: Actor, Q: Queue> ActorRef<A, Q> {
     {
         let core = &self.cell.core;
         let (awaiting, replying) = A::slots(&mut self.slots).open(request, || {
-            let (name, executor) = (core.label(), core.set.executor.clone());
-            let line = core.kind.requester(R::TOPIC, &core.set.region);
+            let (name, executor) = (core.label(), self.cell.set.executor.clone());
+            let line = core.kind.requester(R::TOPIC, &self.cell.set.region);
             Arc::new(Origin { mailbox: core.mailbox(), name, executor, line })
         });
         let origin = &awaiting.owner().origin;
@@ -239,11 +239,11 @@ impl<A: Actor, Q: Queue> fmt::Debug for ActorRef<A, Q> {
 
 /// Refers to an actor without keeping it.
 pub struct WeakRef<A: Actor, Q: Queue = Mpsc> {
-    cell: Arc<Cell<A, Q>>,
+    cell: Arc<Cell<A::Mail, Q>>,
 }
 
 impl<A: Actor, Q: Queue> WeakRef<A, Q> {
-    pub(super) fn new(cell: Arc<Cell<A, Q>>) -> WeakRef<A, Q> {
+    pub(super) fn new(cell: Arc<Cell<A::Mail, Q>>) -> WeakRef<A, Q> {
         WeakRef { cell }
     }
 
@@ -293,18 +293,5 @@ impl<A: Actor, Q: Queue> Clone for WeakRef<A, Q> {
 impl<A: Actor, Q: Queue> fmt::Debug for WeakRef<A, Q> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "WeakRef({})", self.label())
-    }
-}
-
-impl<A: Actor, Q: Queue> Cell<A, Q> {
-    /// One of both sides of a queue with one sender has ended: the sender has sent this number of
-    /// messages, or the actor has taken it. The second one counts the difference.
-    pub(super) fn count_unseen(&self, messages: u64) {
-        const SET: u64 = 1 << 63;
-        let other = self.unseen.swap(messages | SET, Ordering::AcqRel);
-        if other & SET != 0 {
-            let unseen = (other & !SET).abs_diff(messages);
-            self.core.kind.line.count_many(ActorValue::Unseen, unseen);
-        }
     }
 }

@@ -13,11 +13,11 @@ use mycelium_executor::SendFuture;
 
 use super::actors::Actors;
 use super::call::{ActorCall, LONGEST_NAME, Replied};
-use super::cell::ActorEnd;
 use super::error::RemoteActorError;
+use super::gone::ActorEnd;
+use super::life::{Actor, Replies};
 use super::nodes::OtherNodes;
 use super::watch::WatchCall;
-use super::{Actor, Replies};
 use crate::request::{PendingReply, RequestError, Requester, Taken};
 
 impl Actors {

@@ -1,6 +1,7 @@
 //! The task of an actor: it handles messages, restarts the actor after failures, and ends it.
 
 use std::any::Any;
+use std::fmt;
 use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,11 +15,12 @@ use mycelium_bundle::{Failures, Restart};
 use mycelium_core::channel::{Queue, QueueReceiver};
 use mycelium_transports::counters::ActorValue;
 
-use super::cell::{ActorEnd, AnyCell, Cell, Control, ControlEvent, Core, Gone};
-use super::context::{ActorContext, exclusive};
+use super::cell::Cell;
+use super::core::{Control, ControlEvent, Core};
 use super::error::Severity;
+use super::gone::{ActorEnd, Gone};
+use super::life::{Actor, ActorContext, ActorLife, Maker, OnError, exclusive};
 use super::mail::Mail;
-use super::{Actor, OnError};
 use crate::error::{Error, Result};
 use crate::log;
 use crate::supervision::member::Member;
@@ -26,44 +28,6 @@ use crate::supervision::text_and_place;
 
 /// After this many messages the task lets others run.
 const BUDGET: u32 = 64;
-
-/// Makes the instances of an actor: a factory, for most.
-pub(super) trait Maker<A>: Send {
-    fn make(&mut self) -> A;
-
-    /// The actor that must end before this one begins.
-    fn predecessor(&mut self) -> Option<Arc<dyn AnyCell>> {
-        None
-    }
-
-    /// The actor has ended; the others do not know it yet.
-    fn ended(&self, core: &Core) {
-        let _ = core;
-    }
-}
-
-impl<A, F: FnMut() -> A + Send> Maker<A> for F {
-    fn make(&mut self) -> A {
-        self()
-    }
-}
-
-/// What the task of an actor has, from its spawn to its end.
-pub struct ActorLife<A: Actor, Q: Queue> {
-    pub(super) cell: Arc<Cell<A, Q>>,
-    pub(super) receiver: Q::Receiver<A::Mail>,
-    pub(super) maker: Box<dyn Maker<A>>,
-    pub(super) context: ActorContext<A>,
-    /// `None` if it is not restarted.
-    pub(super) restart: Option<Arc<Restart>>,
-    /// If it has a supervisor, until it runs.
-    member: Option<Box<Member>>,
-    is_supervised: bool,
-    /// The mailbox refuses messages, and the actor handles what is in it.
-    is_draining: bool,
-    /// The end was reported.
-    pub(super) has_ended: bool,
-}
 
 /// Runs an actor until it ends. The block owns the life: an `async fn` has room for its arguments
 /// twice.
@@ -83,8 +47,8 @@ pub fn run_actor<A: Actor, Q: Queue>(
 }
 
 /// The output of a life; changes of the control word wake it. `None` if the actor is abandoned.
-pub(super) fn attended<A: Actor, Q: Queue, F: Future>(
-    cell: Arc<Cell<A, Q>>,
+pub(super) fn attended<M: Mail, Q: Queue, F: Future>(
+    cell: Arc<Cell<M, Q>>,
     mut living: Pin<&mut F>,
 ) -> impl Future<Output = Option<F::Output>> {
     let mut waker: Option<Waker> = None;
@@ -135,13 +99,13 @@ pub(super) enum Next<M> {
 
 impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     pub(super) fn new(
-        cell: Arc<Cell<A, Q>>,
+        cell: Arc<Cell<A::Mail, Q>>,
         receiver: Q::Receiver<A::Mail>,
         maker: Box<dyn Maker<A>>,
         restart: Option<Arc<Restart>>,
         member: Option<Box<Member>>,
     ) -> ActorLife<A, Q> {
-        let context = ActorContext::new(cell.clone());
+        let context = ActorContext::new(cell.clone(), cell.set.clone());
         ActorLife {
             cell,
             receiver,
@@ -219,10 +183,10 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         failure: Failure,
     ) -> ControlFlow<ActorEnd> {
         self.forget_run().await;
-        let now = self.core().set.executor.now();
+        let now = self.cell.set.executor.now();
         let pause = match &self.restart {
             Some(restart) if !failure.is_permanent => {
-                failures.pause(restart, now, self.core().set.executor.entropy())
+                failures.pause(restart, now, self.cell.set.executor.entropy())
             }
             _ => None,
         };
@@ -240,14 +204,14 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         );
         self.pause(now.saturating_add(pause)).await?;
         self.count(ActorValue::Restarts);
-        self.core().note_restart();
+        self.note_restart();
         ControlFlow::Continue(())
     }
 
     /// Waits until the actor is restarted. `Break` if it is told to stop meanwhile.
     async fn pause(&mut self, until: Duration) -> ControlFlow<ActorEnd> {
         let core = &self.cell.core;
-        let mut sleep = core.set.executor.sleep_until(until);
+        let mut sleep = self.cell.set.executor.sleep_until(until);
         let mut has_yielded = false;
         poll_fn(|context| {
             let control = core.control();
@@ -303,13 +267,13 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             Ok(Ok(end)) => Ok(end),
             Ok(Err(failure)) => {
                 self.count(ActorValue::Errors);
-                self.core().note_failure(&failure.text, Severity::Error);
+                self.note_failure(&failure.text, Severity::Error);
                 Err(failure)
             }
             Err(panic) => {
                 self.count(ActorValue::Panics);
                 let text: Arc<str> = format!("panic: {}", panicked(&*panic)).into();
-                self.core().note_failure(&text, Severity::Panic);
+                self.note_failure(&text, Severity::Panic);
                 Err(Failure { text, is_permanent: false })
             }
         }
@@ -370,7 +334,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         match actor.call_on_error(error) {
             OnError::Continue => {
                 self.count(ActorValue::Errors);
-                self.core().note_failure(error, Severity::Ignored);
+                self.note_failure(error, Severity::Ignored);
                 let actor = self.core().label();
                 log::warn!(actor = &*actor, %error, "the actor failed, and continues");
                 Ok(())
@@ -436,7 +400,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             let timers = exclusive(timers);
             is_turn_of_mailbox = timers.is_turn_of_mailbox();
             if !is_turn_of_mailbox
-                && let Poll::Ready(mail) = timers.poll(&*self.cell.core.set.executor, task)
+                && let Poll::Ready(mail) = timers.poll(&*self.cell.set.executor, task)
             {
                 return Poll::Ready(self.taken(mail));
             }
@@ -454,7 +418,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
         if is_turn_of_mailbox
             && let Some(timers) = &mut self.context.timers
-            && let Poll::Ready(mail) = exclusive(timers).poll(&*self.cell.core.set.executor, task)
+            && let Poll::Ready(mail) = exclusive(timers).poll(&*self.cell.set.executor, task)
         {
             return Poll::Ready(self.taken(mail));
         }
@@ -500,6 +464,24 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
     }
 
+    /// A test sees this failure.
+    pub(super) fn note_failure(&self, error: &dyn fmt::Display, severity: Severity) {
+        #[cfg(feature = "testing")]
+        if let Some(notes) = self.cell.set.notes.get() {
+            notes.add_failure(self.core().label(), error, severity);
+        }
+        let _ = (self, error, severity);
+    }
+
+    /// A test sees that it was restarted.
+    pub(super) fn note_restart(&self) {
+        #[cfg(feature = "testing")]
+        if let Some(notes) = self.cell.set.notes.get() {
+            notes.add_restart(&self.core().label());
+        }
+        let _ = self;
+    }
+
     /// Ends the children, the last one first.
     pub(super) async fn stop_children(&mut self) {
         while let Some((_, child)) = self.context.children.pop_last() {
@@ -517,7 +499,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         if let Err(panic) = AssertUnwindSafe(stopped).catch_unwind().await {
             self.count(ActorValue::Panics);
             let (actor, error) = (self.core().label(), panicked(&*panic));
-            self.core().note_failure(&format_args!("panic: {error}"), Severity::Panic);
+            self.note_failure(&format_args!("panic: {error}"), Severity::Panic);
             log::error!(actor = &*actor, error, "the actor panicked at its end");
         }
     }

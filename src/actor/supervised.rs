@@ -12,11 +12,14 @@ use mycelium_bundle::Restart;
 use mycelium_core::channel::Queue;
 use mycelium_transports::counters::ActorValue;
 
-use super::Actor;
-use super::actors::{Actors, Set};
+use super::actors::Actors;
 use super::builder::ActorBuilder;
-use super::cell::{ActorEnd, Core};
-use super::run::{ActorLife, Failure, drop_instance};
+use super::cell::Cell;
+use super::gone::ActorEnd;
+use super::life::{Actor, ActorLife};
+use super::mail::Mail;
+use super::run::{Failure, drop_instance};
+use super::set::Set;
 use crate::health_state::HealthState;
 use crate::log;
 use crate::supervision::Strategy;
@@ -136,7 +139,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         // Why the last run ended.
         let mut cause: Option<Arc<str>> = None;
         loop {
-            match turn(&self.cell.core, &mut member).await {
+            match turn(&self.cell, &mut member).await {
                 None => {
                     member.ended(RunEnd::Asked, self.moment());
                     self.stop_instance(instance).await;
@@ -147,7 +150,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             }
             if cause.is_some() {
                 self.count(ActorValue::Restarts);
-                self.core().note_restart();
+                self.note_restart();
             }
             let (end, failure) = match self.run_once(&mut member, &mut instance).await {
                 Ran::Ended(Ok(end)) => {
@@ -208,7 +211,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     }
 
     fn moment(&self) -> Moment {
-        let executor = &self.core().set.executor;
+        let executor = &self.cell.set.executor;
         Moment { now: executor.now(), jitter: executor.entropy() }
     }
 
@@ -227,9 +230,9 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
 }
 
 /// Waits for its turn to begin a run. `None` if it is told to stop meanwhile.
-async fn turn(core: &Core, member: &mut Member) -> Option<Turn> {
-    let executor = &*core.set.executor;
-    let (turn, stop) = (pin!(member.turn(executor, executor)), pin!(core.told_to_stop()));
+async fn turn<M: Mail, Q: Queue>(cell: &Cell<M, Q>, member: &mut Member) -> Option<Turn> {
+    let executor = &*cell.set.executor;
+    let (turn, stop) = (pin!(member.turn(executor, executor)), pin!(cell.core.told_to_stop()));
     match select(turn, stop).await {
         Either::Left((turn, _)) => Some(turn),
         Either::Right(_) => None,

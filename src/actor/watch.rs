@@ -5,7 +5,7 @@ use mycelium_core::FixedStr;
 use mycelium_macros::message;
 
 use super::call::LONGEST_NAME;
-use super::cell::ActorEnd;
+use super::gone::ActorEnd;
 
 /// Waits for the end of an actor of another node.
 #[message(topic = "mycelium.actor-watches", id = 0xFFFC, reply = WatchReply, hidden)]

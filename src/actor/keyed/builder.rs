@@ -13,10 +13,12 @@ use mycelium_executor::Executor;
 use super::handle::Keyed;
 use super::idle::clock;
 use super::map::{Map, Plan};
-use crate::actor::Actor;
-use crate::actor::actors::{Actors, Set};
-use crate::actor::builder::WhenFull;
+use crate::actor::actors::Actors;
+use crate::actor::builder::kind;
 use crate::actor::error::SpawnActorError;
+use crate::actor::life::Actor;
+use crate::actor::mail::WhenFull;
+use crate::actor::set::Set;
 
 /// The capacity of a mailbox. There may be very many of them.
 const CAPACITY: usize = 16;
@@ -214,7 +216,7 @@ where
             false => executors,
         };
         let map = Arc::new(Map::new(Plan {
-            kind: set.kind::<A>(),
+            kind: kind::<A>(&set),
             factory,
             capacity,
             when_full,

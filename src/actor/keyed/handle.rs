@@ -13,12 +13,11 @@ use mycelium_transports::counters::{ActorValue, RequesterValue};
 
 use super::error::KeyedTellError;
 use super::map::Map;
-use crate::actor::builder::WhenFull;
 use crate::actor::cell::Cell;
 use crate::actor::error::{SpawnActorError, TellError};
-use crate::actor::mail::Ask;
+use crate::actor::life::{Actor, Handles, Replies};
+use crate::actor::mail::{Ask, WhenFull};
 use crate::actor::reference::{ActorRef, full};
-use crate::actor::{Actor, Handles, Replies};
 use crate::request::{Origin, PendingReply, Progress, Queued, RequestError, Sent};
 
 /// The actors of a type, one for each key: [`Actors::keyed`](crate::Actors::keyed).
@@ -135,7 +134,7 @@ where
         &self,
         key: &K,
         mut mail: A::Mail,
-        mut closed: Option<Arc<Cell<A, Q>>>,
+        mut closed: Option<Arc<Cell<A::Mail, Q>>>,
     ) -> Result<(), Unsent<A, Q>> {
         loop {
             let cell = match self.map.living(key, closed.as_ref()) {
@@ -171,7 +170,7 @@ where
         &self,
         key: &K,
         request: R,
-        mut closed: Option<Arc<Cell<A, Q>>>,
+        mut closed: Option<Arc<Cell<A::Mail, Q>>>,
     ) -> PendingReply<R>
     where
         A: Replies<R>,
@@ -292,7 +291,7 @@ where
 
 /// A message that was not sent.
 enum Unsent<A: Actor, Q: Queue> {
-    Full(Arc<Cell<A, Q>>, A::Mail),
+    Full(Arc<Cell<A::Mail, Q>>, A::Mail),
     NotSpawned(A::Mail, SpawnActorError),
 }
 

@@ -14,7 +14,7 @@ use mycelium_core::channel::Queue;
 use mycelium_executor::{Executor, SendFuture, yield_now};
 
 use super::map::Map;
-use crate::actor::Actor;
+use crate::actor::life::Actor;
 
 /// The number of ticks without a message after which an actor is idle.
 const TICKS: u8 = 4;

@@ -18,20 +18,21 @@ use mycelium_bundle::Restart;
 use mycelium_core::channel::Queue;
 use mycelium_executor::Executor;
 
-use crate::actor::Actor;
-use crate::actor::actors::Set;
 use crate::actor::answer::answer;
-use crate::actor::builder::{WhenFull, launch};
-use crate::actor::cell::{AnyCell, Cell, Core};
+use crate::actor::builder::launch;
+use crate::actor::cell::Cell;
+use crate::actor::core::{AnyCell, Core};
 use crate::actor::error::SpawnActorError;
 use crate::actor::kind::ActorKind;
-use crate::actor::run::{ActorLife, Maker};
+use crate::actor::life::{Actor, ActorLife, Maker};
+use crate::actor::mail::WhenFull;
+use crate::actor::set::Set;
 use crate::latch::Latch;
 
 /// The parts of the map, each with a lock.
 const SHARDS: usize = 64;
 
-type Living<K, A, Q> = HashMap<K, Arc<Cell<A, Q>>>;
+type Living<K, A, Q> = HashMap<K, Arc<Cell<<A as Actor>::Mail, Q>>>;
 
 /// How the actors of all keys are made.
 pub(super) struct Plan<K, A> {
@@ -83,7 +84,7 @@ where
     }
 
     /// The actor of a key, if it lives.
-    pub(super) fn find(&self, key: &K) -> Option<Arc<Cell<A, Q>>> {
+    pub(super) fn find(&self, key: &K) -> Option<Arc<Cell<A::Mail, Q>>> {
         self.shard(hash_of(key)).get(key).cloned()
     }
 
@@ -92,8 +93,8 @@ where
     pub(super) fn living(
         self: &Arc<Self>,
         key: &K,
-        closed: Option<&Arc<Cell<A, Q>>>,
-    ) -> Result<Arc<Cell<A, Q>>, SpawnActorError> {
+        closed: Option<&Arc<Cell<A::Mail, Q>>>,
+    ) -> Result<Arc<Cell<A::Mail, Q>>, SpawnActorError> {
         let hash = hash_of(key);
         let mut shard = self.shard(hash);
         let predecessor = match shard.get(key) {
@@ -142,13 +143,13 @@ where
 
     /// A new actor without a task. It has one reference.
     #[expect(clippy::type_complexity, reason = "an actor and the end of its mailbox")]
-    fn cell(&self) -> Result<(Arc<Cell<A, Q>>, Q::Receiver<A::Mail>), SpawnActorError> {
+    fn cell(&self) -> Result<(Arc<Cell<A::Mail, Q>>, Q::Receiver<A::Mail>), SpawnActorError> {
         let Plan { set, kind, capacity, when_full, .. } = &self.plan;
         let (sender, receiver) = Q::bounded::<A::Mail>(*capacity)
             .map_err(|error| SpawnActorError::Capacity { actor: A::NAME, error })?;
         let (id, answer) = (set.next_id(), answer::<A, Q>);
-        let core = Core::new(id, None, kind.clone(), set.clone(), *when_full, answer);
-        let cell = Arc::new(Cell::new(core, sender));
+        let core = Core::new(id, None, kind.clone(), *when_full, answer);
+        let cell = Arc::new(Cell::new(core, set.clone(), sender));
         let any: Arc<dyn AnyCell> = cell.clone();
         set.add(&any, false, false)?;
         Ok((cell, receiver))
@@ -176,7 +177,7 @@ where
     }
 
     /// Calls `visit` with the actors of each part of the map, and their keys.
-    pub(super) fn visit(&self, part: usize, visit: impl FnMut((&K, &Arc<Cell<A, Q>>))) {
+    pub(super) fn visit(&self, part: usize, visit: impl FnMut((&K, &Arc<Cell<A::Mail, Q>>))) {
         lock(&self.shards[part]).iter().for_each(visit);
     }
 

@@ -1,0 +1,61 @@
+//! How an actor ended, for those who wait for it or watch it.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// How an actor ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ActorEnd {
+    /// It was stopped, by a reference, by itself, or with its parent.
+    Stopped,
+    /// All references to it were dropped, and it has handled what its mailbox held.
+    Unreferenced,
+    /// It was an actor of a key, and was idle or [told to make room](super::Keyed::passivate): it
+    /// has handled what its mailbox held. The next use of the key makes another one.
+    Passivated,
+    /// It was abandoned: it had not ended by the deadline of a shutdown.
+    Abandoned,
+    /// It failed, and is not restarted any more.
+    Failed {
+        /// The error, or the text of the panic.
+        error: Arc<str>,
+    },
+    /// Its node cannot be reached: it may still live.
+    Unreachable,
+    /// No actor of its node has the name: it has ended earlier, or was never there.
+    NotFound,
+}
+
+impl ActorEnd {
+    /// Whether the actor ended by a failure.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        matches!(self, ActorEnd::Failed { .. })
+    }
+}
+
+impl fmt::Display for ActorEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ActorEnd::Stopped => f.write_str("it was stopped"),
+            ActorEnd::Unreferenced => f.write_str("nobody referred to it any more"),
+            ActorEnd::Passivated => f.write_str("it was passivated"),
+            ActorEnd::Abandoned => f.write_str("it had not ended by the deadline"),
+            ActorEnd::Failed { error } => write!(f, "it failed: {error}"),
+            ActorEnd::Unreachable => f.write_str("its node cannot be reached"),
+            ActorEnd::NotFound => f.write_str("no actor of its node has the name"),
+        }
+    }
+}
+
+/// An actor that has ended, for those who watch it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gone {
+    /// Its number, which no other actor of this process has.
+    pub id: u64,
+    /// Its name, or its type and number.
+    pub actor: Arc<str>,
+    /// How it ended.
+    pub end: ActorEnd,
+}

@@ -1,0 +1,251 @@
+//! What all actors of a node, or of a program, share: those that live, their names and types, and
+//! what happens at their end.
+
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use event_listener::Event;
+use futures_util::future::{Either, select};
+use mycelium_bundle::Restart;
+use mycelium_executor::Executor;
+use mycelium_transports::counters::{ActorValue, Region};
+use slab::Slab;
+
+use super::core::{AnyCell, Core};
+use super::error::SpawnActorError;
+use super::gone::ActorEnd;
+use super::kind::ActorKind;
+use super::mail::DeadMail;
+use super::nodes::OtherNodes;
+#[cfg(feature = "testing")]
+use super::notes::Notes;
+use crate::latch::until;
+use crate::log;
+use crate::supervision::Lifetime;
+use crate::supervision::member::{Member, Supervision};
+use crate::supervision::tree::{AtTop, ChildSpec, SupervisorId};
+/// What all handles and all actors share.
+pub(crate) struct Set {
+    pub(super) executor: Arc<dyn Executor>,
+    pub(super) region: Arc<Region>,
+    /// When actors are restarted that say nothing else.
+    pub(super) restart: Arc<Restart>,
+    registry: Mutex<Registry>,
+    next_id: AtomicU64,
+    /// Actors whose end was not told to all yet.
+    living: AtomicUsize,
+    changed: Event,
+    pub(super) on_dead_mail: OnceLock<DeadMailHook>,
+    /// What a test sees.
+    #[cfg(feature = "testing")]
+    pub(super) notes: OnceLock<Arc<Notes>>,
+    /// Those of the node, if it has one.
+    pub(super) nodes: OnceLock<Arc<dyn OtherNodes>>,
+    /// The tree of its supervisors, made with the first one.
+    supervision: OnceLock<Arc<Supervision>>,
+}
+
+pub(super) type DeadMailHook = Box<dyn Fn(&DeadMail<'_>) + Send + Sync>;
+
+#[derive(Default)]
+struct Registry {
+    living: Slab<Living>,
+    names: HashMap<Arc<str>, Arc<dyn AnyCell>>,
+    kinds: HashMap<TypeId, Arc<ActorKind>>,
+    is_closing: bool,
+}
+
+struct Living {
+    cell: Arc<dyn AnyCell>,
+    /// The set has a reference.
+    is_kept: bool,
+    /// It ends with its parent.
+    is_child: bool,
+}
+
+impl Set {
+    pub(super) fn new(executor: Arc<dyn Executor>, region: Arc<Region>) -> Set {
+        Set {
+            executor,
+            region,
+            restart: Arc::default(),
+            registry: Mutex::default(),
+            next_id: AtomicU64::new(1),
+            living: AtomicUsize::new(0),
+            changed: Event::new(),
+            on_dead_mail: OnceLock::new(),
+            #[cfg(feature = "testing")]
+            notes: OnceLock::new(),
+            nodes: OnceLock::new(),
+            supervision: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The type of actors with this id, name and topics of requests.
+    pub(super) fn kind(
+        &self,
+        id: TypeId,
+        name: &'static str,
+        requests: &[&'static str],
+    ) -> Arc<ActorKind> {
+        let mut registry = self.registry();
+        let kind = registry.kinds.entry(id);
+        kind.or_insert_with(|| Arc::new(ActorKind::new(name, requests, &self.region))).clone()
+    }
+
+    pub(super) fn supervision(&self) -> &Arc<Supervision> {
+        self.supervision.get_or_init(|| Supervision::new(AtTop::Stop))
+    }
+
+    /// A child of a supervisor, with these pauses, or none if it is temporary. `None` if the
+    /// supervisor has ended.
+    pub(super) fn member(
+        &self,
+        supervisor: SupervisorId,
+        restart: Option<Arc<Restart>>,
+    ) -> Option<Box<Member>> {
+        let lifetime = if restart.is_some() { Lifetime::Transient } else { Lifetime::Temporary };
+        let restart = restart.unwrap_or_else(|| self.restart.clone());
+        let spec = ChildSpec { lifetime, restart };
+        self.supervision().add(supervisor, spec, self.executor.now()).map(Box::new)
+    }
+
+    /// An actor begins to live.
+    pub(super) fn add(
+        &self,
+        cell: &Arc<dyn AnyCell>,
+        is_kept: bool,
+        is_child: bool,
+    ) -> Result<(), SpawnActorError> {
+        let core = cell.core();
+        let mut registry = self.registry();
+        if registry.is_closing {
+            return Err(SpawnActorError::ShuttingDown { actor: core.kind.name });
+        }
+        if let Some(name) = &core.name {
+            if let Some(other) = registry.names.get(name) {
+                return Err(SpawnActorError::NameTaken {
+                    actor: core.kind.name,
+                    name: name.to_string(),
+                    other: other.core().kind.name,
+                });
+            }
+            registry.names.insert(name.clone(), cell.clone());
+        }
+        let place = registry.living.insert(Living { cell: cell.clone(), is_kept, is_child });
+        core.place.store(place, Ordering::Relaxed);
+        self.living.fetch_add(1, Ordering::AcqRel);
+        drop(registry);
+        core.kind.count(ActorValue::Spawned);
+        Ok(())
+    }
+
+    /// An actor has ended.
+    pub(super) fn remove(&self, core: &Core, end: ActorEnd) {
+        let mut registry = self.registry();
+        if let Some(name) = &core.name {
+            registry.names.remove(name);
+        }
+        let living = registry.living.try_remove(core.place.load(Ordering::Relaxed));
+        drop(registry);
+        core.kind.count(ActorValue::Ended);
+        core.set_end(end);
+        // Drops a sender of its mailbox.
+        if let Some(Living { cell, is_kept: true, .. }) = living {
+            cell.release();
+        }
+        self.living.fetch_sub(1, Ordering::AcqRel);
+        self.changed.notify(usize::MAX);
+    }
+
+    /// See [`Actors::shutdown`](super::Actors::shutdown).
+    pub(super) async fn shutdown(&self, within: Duration) -> Vec<Arc<str>> {
+        let parents = self.close();
+        if let Some(supervision) = self.supervision.get() {
+            supervision.drain(self.executor.now());
+        }
+        self.all().iter().for_each(|cell| cell.core().set_shuts_down());
+        parents.iter().for_each(|cell| cell.core().drain());
+        let executor = &self.executor;
+        let deadline = executor.sleep_until(executor.now().saturating_add(within));
+        let ended = pin!(until(&self.changed, || self.living.load(Ordering::Acquire) == 0));
+        if let Either::Left(_) = select(ended, deadline).await {
+            return Vec::new();
+        }
+        let late = self.all();
+        let names: Vec<_> = late.iter().map(|cell| cell.core().label()).collect();
+        for cell in late {
+            cell.core().kill();
+        }
+        if !names.is_empty() {
+            log::error!(actors = ?names, "actors that had not ended by the deadline are abandoned");
+        }
+        names
+    }
+
+    /// Refuses to spawn actors from now on. Returns those that live and have no parent.
+    fn close(&self) -> Vec<Arc<dyn AnyCell>> {
+        let mut registry = self.registry();
+        registry.is_closing = true;
+        let parents = registry.living.iter().filter(|(_, living)| !living.is_child);
+        parents.map(|(_, living)| living.cell.clone()).collect()
+    }
+
+    /// Whether no actors are spawned any more.
+    pub(super) fn is_closing(&self) -> bool {
+        self.registry().is_closing
+    }
+
+    /// How many live. Those who wait for an end learn of it when it is no longer among them.
+    pub(super) fn count(&self) -> usize {
+        self.registry().living.len()
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<dyn AnyCell>> {
+        self.registry().living.iter().map(|(_, living)| living.cell.clone()).collect()
+    }
+
+    /// A message that no handler gets.
+    pub(super) fn dead_mail(&self, mail: &DeadMail<'_>) {
+        #[cfg(feature = "testing")]
+        if let Some(notes) = self.notes.get() {
+            notes.add_dead_mail(mail);
+        }
+        if let Some(hook) = self.on_dead_mail.get() {
+            hook(mail);
+        }
+    }
+
+    /// The actor with this number.
+    pub(super) fn by_id(&self, id: u64) -> Option<Arc<dyn AnyCell>> {
+        let registry = self.registry();
+        let found = registry.living.iter().find(|(_, living)| living.cell.core().id == id);
+        found.map(|(_, living)| living.cell.clone())
+    }
+
+    /// The actor with this name.
+    pub(super) fn named(&self, name: &str) -> Option<Arc<dyn AnyCell>> {
+        self.registry().names.get(name).cloned()
+    }
+
+    /// The names, at most this many.
+    pub(super) fn names(&self, most: usize) -> Vec<Arc<str>> {
+        self.registry().names.keys().take(most).cloned().collect()
+    }
+
+    pub(super) fn nodes(&self) -> Option<Arc<dyn OtherNodes>> {
+        self.nodes.get().cloned()
+    }
+
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
