@@ -1,6 +1,9 @@
 //! A request has one outcome, and it says whether the actor may have acted on it.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mycelium::channel::Queue;
@@ -89,7 +92,18 @@ pub(super) async fn requests_before_during_and_after_the_end(executor: Arc<dyn E
         let (open, gate) = oneshot::channel();
         assert_eq!(actor.ask(Ask { number: 2 }).await, Ok(Reply { number: 2 }));
         actor.tell(gate).await.unwrap();
-        let waits = actor.ask(Ask { number: 4 });
+        // It is polled again when it is woken, and not before.
+        let (mut asked, is_parked) = (actor.ask(Ask { number: 4 }), Arc::<AtomicBool>::default());
+        let parked = is_parked.clone();
+        let waits = task(
+            executor,
+            poll_fn(move |context| {
+                let poll = Pin::new(&mut asked).poll(context);
+                parked.store(true, Ordering::SeqCst);
+                poll
+            }),
+        );
+        until(executor, || is_parked.load(Ordering::SeqCst)).await;
         actor.stop();
         let during = actor.ask(Ask { number: 6 });
         drop(open);
