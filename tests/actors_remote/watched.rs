@@ -63,8 +63,11 @@ async fn a_node_that_shuts_down_is_unreachable_and_is_watched_again_when_it_is_b
     assert_eq!(within(remote.ask(Deposit { cents: 1 })).await, Ok(Total { cents: 1 }));
     let (_watcher, mut ends) = watch(&desk.actors(), &["vault/bank"]);
     let ended = remote.ended();
-    drop(bank.clone());
+    // The first watch is open when a later one has its reply.
+    let (_other, mut nobody) = watch(&desk.actors(), &["vault/nobody"]);
+    assert_eq!(next(&mut nobody).await.1, ActorEnd::NotFound);
     end(vault).await;
+    assert!(bank.is_gone());
     assert_eq!(next(&mut ends).await.1, ActorEnd::Unreachable);
     assert_eq!(within(ended).await, ActorEnd::Unreachable);
     let unreachable = within(remote.ask(Deposit { cents: 1 })).await.unwrap_err();
