@@ -372,7 +372,7 @@ async fn an_actor_that_is_not_send_has_a_key_on_its_thread_and_an_error_elsewher
 #[cfg(feature = "metrics")]
 #[tokio::test]
 async fn a_hundred_thousand_keys_have_one_line_of_counters() {
-    use super::probe::{counted, job};
+    use super::probe::counted;
     use mycelium::counters::Kind;
 
     const KEYS: u32 = 100_000;
