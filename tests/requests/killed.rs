@@ -14,6 +14,7 @@ use mycelium::counters::Kind;
 use mycelium::{Context, Node, Request, RequestError, Result, Taken, Topology, service};
 use mycelium_core::message::CallHead;
 use mycelium_tokio::Tokio;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use super::{Ask, Directory, ask, conserved, double, topology};
 
@@ -105,8 +106,10 @@ impl Killed {
 
     /// `SIGSTOP`: the process keeps its connections.
     fn stop(&self) {
-        let id = self.0.id().to_string();
-        assert!(Command::new("kill").args(["-STOP", &id]).status().unwrap().success());
+        let id = Pid::from_child(&self.0);
+        kill_process(id, Signal::STOP).unwrap();
+        // Each thread stops when it next enters or leaves the kernel: until then it may answer.
+        waitid(WaitId::Pid(id), WaitIdOptions::STOPPED).unwrap();
     }
 
     fn kill(mut self) {
