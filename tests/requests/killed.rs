@@ -14,6 +14,7 @@ use mycelium::counters::Kind;
 use mycelium::{Context, Node, Request, RequestError, Result, Taken, Topology, service};
 use mycelium_core::message::CallHead;
 use mycelium_tokio::Tokio;
+use rustix::io::retry_on_intr;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use super::{Ask, Directory, ask, conserved, double, topology};
@@ -109,7 +110,7 @@ impl Killed {
         let id = Pid::from_child(&self.0);
         kill_process(id, Signal::STOP).unwrap();
         // Each thread stops when it next enters or leaves the kernel: until then it may answer.
-        waitid(WaitId::Pid(id), WaitIdOptions::STOPPED).unwrap();
+        retry_on_intr(|| waitid(WaitId::Pid(id), WaitIdOptions::STOPPED)).unwrap();
     }
 
     fn kill(mut self) {
