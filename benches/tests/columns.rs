@@ -69,7 +69,7 @@ fn every_column_moves_every_message() {
         ("shm-spent", 4),
         ("shm-spent-trip", 4),
         ("idle-node", 6),
-        ("actors-memory", 12),
+        ("actors-memory", 14),
         ("actors-spent-tell", 6),
         ("actors-spent-ask", 6),
         ("actors-spent-start", 6),

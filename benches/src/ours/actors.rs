@@ -1,6 +1,9 @@
 //! Our actors, on the executor of tokio.
 
-use mycelium::{ActorRef, Actors, Result};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use mycelium::{ActorRef, Actors, Keyed, Result};
 use mycelium_core::message;
 use mycelium_tokio::Tokio;
 
@@ -72,6 +75,53 @@ impl Tells for Ours {
 impl Asks for Ours {
     async fn ask(counter: &mut ActorRef<Counter>, number: u64) -> Option<u64> {
         Some(counter.ask(Ask { number }).await.ok()?.number)
+    }
+}
+
+/// Keyed actors, with a number as their key.
+pub(crate) struct OursKeyed;
+
+/// The keyed actors are made with the first plan; all have the same.
+pub(crate) struct KeyedWorld {
+    actors: Actors,
+    counters: OnceLock<Keyed<u64, Counter>>,
+    next: AtomicU64,
+}
+
+impl Library for OursKeyed {
+    const NAME: &'static str = "our keyed actor";
+
+    type World = KeyedWorld;
+    type Counter = (Keyed<u64, Counter>, u64);
+
+    fn run<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
+        threads: Threads,
+        body: impl FnOnce(KeyedWorld) -> F + Send + 'static,
+    ) -> Option<T> {
+        Ours::run(threads, |actors| {
+            body(KeyedWorld { actors, counters: OnceLock::new(), next: AtomicU64::new(0) })
+        })
+    }
+
+    async fn spawn(world: &KeyedWorld, plan: Plan) -> Option<(Keyed<u64, Counter>, u64)> {
+        let counters = world.counters.get_or_init(|| {
+            let capacity = plan.capacity;
+            let keyed = world.actors.keyed(move |_: &u64| Counter(plan.counter()));
+            keyed.capacity(capacity).build().expect("the capacity is valid")
+        });
+        let key = world.next.fetch_add(1, Ordering::Relaxed);
+        counters.get(&key).ok()?;
+        Some((counters.clone(), key))
+    }
+
+    async fn stop((counters, key): (Keyed<u64, Counter>, u64)) {
+        counters.stop(&key);
+    }
+}
+
+impl Tells for OursKeyed {
+    async fn tell((counters, key): &mut (Keyed<u64, Counter>, u64), number: u64) -> bool {
+        counters.tell(key, Tell(number)).await.is_ok()
     }
 }
 

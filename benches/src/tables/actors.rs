@@ -7,7 +7,7 @@ use crate::loops::actors::library::{Library, Threads};
 use crate::loops::actors::place::Place;
 use crate::loops::actors::{ask, memory, ring, start, tell};
 use crate::options::Options;
-use crate::ours::actors::Ours;
+use crate::ours::actors::{Ours, OursKeyed};
 use crate::report::Limit;
 use crate::rivals::actors::{Actix, Channel, ChannelAndOneshot, Compio, Kameo, Ractor};
 use crate::tables::rows;
@@ -188,16 +188,16 @@ fn started(options: &Options) -> Contest {
 }
 
 fn remembered(options: &Options, cores: &Cores) -> Contest {
-    /// The goal: the most bytes of an actor.
+    /// The goal: the most bytes of a keyed actor.
     const MOST: f64 = 1536.0;
     let count = options.operations(100_000, 1_000);
     let title = format!("{count} actors with queues of 16 that wait, each library in a process");
-    let most = |name| (name == OURS).then_some(Limit::AtMost(MOST));
+    let most = |name| (name == OursKeyed::NAME).then_some(Limit::AtMost(MOST));
     Contest {
         kind: Kind::CountsOnce,
         operations: count,
         columns: columns!(
-            [Ours, Channel, Kameo, Ractor, Actix, Compio],
+            [Ours, OursKeyed, Channel, Kameo, Ractor, Actix, Compio],
             L => memory::memory::<L>(cores.clone(), most(L::NAME))
         ),
         ..Contest::new("actors", rows::ACTOR_MEMORY, title).at("memory")

@@ -9,7 +9,7 @@ use super::state::{Plan, Report};
 use crate::affinity::Cores;
 use crate::allocations;
 use crate::harness::{Column, Count, Mismatch, Round};
-use crate::ours::actors::Ours;
+use crate::ours::actors::{Ours, OursKeyed};
 use crate::processes::{Parent, Talk, Worker};
 use crate::report::Limit;
 use crate::rivals::actors::{Actix, Channel, Compio, Kameo, Ractor};
@@ -40,6 +40,7 @@ pub(crate) fn serve(count: &str, name: &[&str]) {
     let name = name.join(" ");
     let libraries = [
         (Ours::NAME, measured::<Ours> as fn(usize) -> Option<(isize, isize)>),
+        (OursKeyed::NAME, measured::<OursKeyed>),
         (Kameo::NAME, measured::<Kameo>),
         (Ractor::NAME, measured::<Ractor>),
         (Actix::NAME, measured::<Actix>),
