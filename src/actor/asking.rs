@@ -15,7 +15,7 @@ use super::set::Set;
 use crate::log;
 use crate::request::{PendingReply, RequestError};
 
-/// The future of a reply to a request of an actor: [`ActorContext::ask`].
+/// The future of a reply to a request of an actor: [`ActorContext::ask`](super::ActorContext::ask).
 #[must_use = "dropping it cancels the request"]
 pub struct Asking<R: Request> {
     pub(super) reply: PendingReply<R>,
