@@ -52,7 +52,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(mail)));
         if let Err(panic) = outcome.and(dropped) {
-            let (actor, error) = (self.core().label(), panicked(&*panic));
+            let (actor, error) = (self.core().label(), panicked(panic));
             log::error!(actor = &*actor, error, "a message that no handler gets caused a panic");
         }
     }

@@ -117,7 +117,8 @@ pub enum FindActorError {
     },
     /// Its mailbox allows one sender, and there is one.
     #[error(
-        "the actor `{name}` has a mailbox with one sender (`{queue}`), and another reference has it"
+        "the actor `{name}` has a mailbox with one sender (`{queue}`), which an earlier \
+         reference has or had"
     )]
     OneSender {
         /// The name.

@@ -134,7 +134,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             loop {
                 let failure = match self.attempt(&mut instance).await {
                     Ok(end) => {
-                        drop_instance(instance);
+                        self.drop_instance(instance);
                         return end;
                     }
                     Err(failure) => failure,
@@ -165,7 +165,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         if let Some(actor) = &mut instance {
             self.call_stopped(actor).await;
         }
-        drop_instance(instance);
+        self.drop_instance(instance);
     }
 
     /// What the last run has made ends before the next run.
@@ -246,7 +246,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             let actor = instance.as_mut().expect("it was made");
             let ran = AssertUnwindSafe(self.handle_all(actor)).catch_unwind().await;
             if ran.is_err() {
-                drop_instance(instance.take());
+                self.drop_instance(instance.take());
             }
             self.flush();
             self.outcome(ran)
@@ -272,7 +272,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             }
             Err(panic) => {
                 self.count(ActorValue::Panics);
-                let text: Arc<str> = format!("panic: {}", panicked(&*panic)).into();
+                let text: Arc<str> = format!("panic: {}", panicked(panic)).into();
                 self.note_failure(&text, Severity::Panic);
                 Err(Failure { text, is_permanent: false })
             }
@@ -498,9 +498,19 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         let stopped = actor.call_stopped(&mut self.context);
         if let Err(panic) = AssertUnwindSafe(stopped).catch_unwind().await {
             self.count(ActorValue::Panics);
-            let (actor, error) = (self.core().label(), panicked(&*panic));
+            let (actor, error) = (self.core().label(), panicked(panic));
             self.note_failure(&format_args!("panic: {error}"), Severity::Panic);
             log::error!(actor = &*actor, error, "the actor panicked at its end");
+        }
+    }
+
+    /// The drop of an instance may panic. This does not change how the actor ends.
+    pub(super) fn drop_instance(&self, instance: Option<A>) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(instance))) {
+            self.count(ActorValue::Panics);
+            let (actor, error) = (self.core().label(), panicked(panic));
+            self.note_failure(&format_args!("panic: {error}"), Severity::Panic);
+            log::error!(actor = &*actor, error, "the actor panicked when it was dropped");
         }
     }
 
@@ -518,14 +528,12 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
 }
 
 /// The text of a panic, and its place.
-pub(super) fn panicked(panic: &(dyn Any + Send)) -> String {
-    match text_and_place(panic) {
-        (text, Some(place)) => format!("{text} (at {place})"),
-        (text, None) => text,
+pub(super) fn panicked(panic: Panic) -> String {
+    let (text, place) = text_and_place(&*panic);
+    // What a panic carries may panic when it is dropped.
+    drop(catch_unwind(AssertUnwindSafe(|| drop(panic))));
+    match place {
+        Some(place) => format!("{text} (at {place})"),
+        None => text,
     }
-}
-
-/// The drop of an instance may panic.
-pub(super) fn drop_instance<A>(instance: Option<A>) {
-    drop(catch_unwind(AssertUnwindSafe(|| drop(instance))));
 }

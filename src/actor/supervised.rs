@@ -18,7 +18,7 @@ use super::cell::Cell;
 use super::gone::ActorEnd;
 use super::life::{Actor, ActorLife};
 use super::mail::Mail;
-use super::run::{Failure, drop_instance};
+use super::run::Failure;
 use super::set::Set;
 use crate::health_state::HealthState;
 use crate::log;
@@ -155,7 +155,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             let (end, failure) = match self.run_once(&mut member, &mut instance).await {
                 Ran::Ended(Ok(end)) => {
                     member.ended(RunEnd::Asked, self.moment());
-                    drop_instance(instance);
+                    self.drop_instance(instance);
                     return end;
                 }
                 Ran::Ended(Err(failure)) if failure.is_permanent => {
@@ -163,7 +163,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
                 }
                 Ran::Ended(Err(failure)) => (RunEnd::Failed, Some(failure)),
                 Ran::Stopped => {
-                    drop_instance(instance.take());
+                    self.drop_instance(instance.take());
                     (RunEnd::Stopped, None)
                 }
             };

@@ -161,19 +161,19 @@ impl<Q: Request> fmt::Display for RequestError<Q> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "request `{}` has no reply: ", Q::TOPIC)?;
         match self {
-            RequestError::Gone => f.write_str("no service answers it"),
+            RequestError::Gone => f.write_str("no service or actor answers it"),
             RequestError::Refused(_) => f.write_str("its mailbox is full"),
             RequestError::Deadline { taken: Taken::No, within } => {
-                write!(f, "no service has taken it within {within:?}")
+                write!(f, "no service or actor has taken it within {within:?}")
             }
             RequestError::Deadline { taken: Taken::Yes, within } => {
-                write!(f, "the service that took it has not replied within {within:?}")
+                write!(f, "the service or actor that took it has not replied within {within:?}")
             }
             RequestError::Deadline { taken: Taken::Unknown, within } => {
                 write!(f, "the node that answers has not replied within {within:?}")
             }
             RequestError::HandlerFailed => {
-                f.write_str("the service that took it failed, or dropped it")
+                f.write_str("the service or actor that took it failed, or dropped it")
             }
             RequestError::Unreachable { taken: Taken::No } => {
                 f.write_str("the node that answers is not connected")

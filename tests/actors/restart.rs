@@ -259,3 +259,35 @@ async fn restarts_without_limit_and_pause_let_other_tasks_run() {
     probe.stop();
     assert_eq!(probe.ended().await, ActorEnd::Stopped);
 }
+
+/// What a panic carries, and panics when it is dropped.
+struct Payload;
+
+impl Drop for Payload {
+    fn drop(&mut self) {
+        panic!("the payload of a panic");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_whose_payload_panics_is_a_failure_like_any_other() {
+    let (actors, seen) = (actors(), Seen::default());
+    let mut probe = actors.spawn(probe(&seen)).unwrap();
+    probe.tell(job(|_, _| std::panic::panic_any(Payload))).await.unwrap();
+    probe.tell(Number(1)).await.unwrap();
+    probe.drain();
+    assert_eq!(probe.ended().await, ActorEnd::Stopped);
+    assert_eq!(seen.take(), "started started 1 stopped");
+}
+
+#[cfg(feature = "metrics")]
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_the_drop_of_an_actor_is_counted() {
+    let actors = actors();
+    let script = panic_in(Hook::Dropped, 1);
+    let probe = actors.spawn(scripted(&Seen::default(), OnError::Restart, script)).unwrap();
+    settled(&mut probe.clone()).await;
+    probe.stop();
+    assert_eq!(probe.ended().await, ActorEnd::Stopped);
+    assert_eq!(super::probe::counted(&actors, "panics"), 1);
+}

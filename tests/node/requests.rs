@@ -260,7 +260,7 @@ async fn without_a_service_that_answers_a_request_is_gone_and_not_taken() {
     running.join().await.unwrap();
     let error = received.recv().unwrap().unwrap_err();
     assert_eq!((error, error.taken()), (RequestError::Gone, Taken::No));
-    assert_eq!(error.to_string(), "request `doubles` has no reply: no service answers it");
+    assert_eq!(error.to_string(), "request `doubles` has no reply: no service or actor answers it");
 }
 
 #[tokio::test]
