@@ -8,6 +8,7 @@ use std::{
     fs,
     io::{self, IsTerminal, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -38,6 +39,8 @@ const NODES: [(&str, &str, u16); 3] = [
     ("detector", "DETECTOR_METRICS", 9465),
     ("writer", "WRITER_METRICS", 9466),
 ];
+/// Ports in place of those that are in use.
+const PORTS: Range<u16> = 9467..9967;
 /// The recorded day takes a minute.
 const SPEED: f64 = 1440.0;
 /// How long the program that listens at the port of the collector may take to answer.
@@ -221,8 +224,11 @@ fn metrics() -> Result<Vec<NodeMetrics>, Box<dyn Error>> {
     addresses.collect()
 }
 
+/// A port after the default ones. The ports that the system chooses are also those of outgoing
+/// connections, which may take one before its node listens there.
 fn free() -> io::Result<TcpListener> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+    let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    PORTS.into_iter().find_map(|port| bind(port).ok()).map_or_else(|| bind(0), Ok)
 }
 
 #[cfg(test)]

@@ -9,7 +9,10 @@ use std::{
     io::{Read, Write, pipe},
     net::{TcpListener, TcpStream},
     process::{Child, Command},
-    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    sync::{
+        atomic::{AtomicU16, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, channel},
+    },
     thread,
     time::Duration,
 };
@@ -79,9 +82,16 @@ impl Drop for Observed {
 }
 
 /// Addresses that are free, as far as anyone knows: of the spans, and of the metrics of each node.
+/// No other test has the same, and no outgoing connection: the system takes higher ports for these.
 fn free() -> BTreeMap<&'static str, String> {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = u32::from(NEXT.fetch_add(100, Ordering::Relaxed)) + std::process::id() % 100 * 100;
+    let mut ports = (0..).map(|it| u16::try_from(20_000 + (first + it) % 12_000).unwrap());
     let names = ["OTLP", "COLLECTOR_METRICS", "DETECTOR_METRICS", "WRITER_METRICS"];
-    let held = names.map(|name| (name, TcpListener::bind("127.0.0.1:0").unwrap()));
+    let held = names.map(|name| {
+        let listener = ports.find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok());
+        (name, listener.unwrap())
+    });
     let addresses = held.iter().map(|(name, it)| (*name, it.local_addr().unwrap().to_string()));
     let mut variables: BTreeMap<_, _> = addresses.collect();
     variables.entry("OTLP").and_modify(|address| address.insert_str(0, "http://"));
