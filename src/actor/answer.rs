@@ -39,7 +39,7 @@ impl Set {
     }
 }
 
-/// The [`AnswerCall`] of an actor's type and queue.
+/// The [`AnswerCall`](super::call::AnswerCall) of an actor's type and queue.
 pub(super) fn answer<A: Actor, Q: Queue>(
     cell: Arc<dyn Any + Send + Sync>,
     call: &ActorCall,
