@@ -1,0 +1,45 @@
+//! How a run of the tool ends: its exit code, and the error that it prints.
+
+use std::io;
+use std::process::ExitCode;
+
+/// Why a verb did not do what it was run for.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The topology or the node is not in order: it has a mistake, or loses messages.
+    /// Exit code 1.
+    #[error("{0}")]
+    Found(String),
+    /// The command line, or a file that it names, is wrong. Exit code 2, as clap's.
+    #[error("{0}")]
+    Usage(String),
+    /// What the verb needs is not there: no such node, no permission, a program that does not run.
+    /// Exit code 3.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The reader of the output has closed it, as `head` does. Exit code 0, and no message.
+    #[error("the output is closed")]
+    OutputClosed,
+}
+
+impl Failure {
+    /// Why standard output could not be written.
+    #[must_use]
+    pub fn output(error: io::Error) -> Failure {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::OutputClosed,
+            _ => Failure::Unavailable(format!("standard output cannot be written: {error}")),
+        }
+    }
+
+    /// The exit code of the tool.
+    #[must_use]
+    pub fn code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Failure::OutputClosed => 0,
+            Failure::Found(_) => 1,
+            Failure::Usage(_) => 2,
+            Failure::Unavailable(_) => 3,
+        })
+    }
+}
