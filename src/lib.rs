@@ -529,6 +529,8 @@ pub use routes::{AsyncHandler, Handler, Routes, RoutesAlone, RoutesAsync};
 pub use service::{Context, Service};
 pub use supervision::{Lifetime, NameError, Strategy, Supervisor};
 #[cfg(feature = "topology")]
+pub use topology::NodeCommand;
+#[cfg(feature = "topology")]
 pub use topology::Topology;
 #[cfg(feature = "topology")]
 pub use topology::options::TopologyOptions;

@@ -1,10 +1,10 @@
 //! The topology file: which services make up a node, and the settings of nodes, services, topics,
 //! subscriptions and links that differ from the defaults. `options` reads it, `include` its files,
 //! `document` their tables and variables (`substitution`). `sections` has the keys, `values` their
-//! types, `check` compares names, `execution`, `socket`, `hosts`, `tls`, `telemetry`, `links`,
-//! `supervisors`, `actors` and `legacy` answer questions about their keys, `requests` adds what
-//! requests between nodes need, `error` has the errors, `places` where in the file a setting is
-//! that an error is about.
+//! types, `check` compares names, `command`, `execution`, `socket`, `hosts`, `tls`, `telemetry`,
+//! `links`, `supervisors`, `actors` and `legacy` answer questions about their keys, `requests` adds
+//! what requests between nodes need, `error` has the errors, `places` where in the file a setting
+//! is that an error is about.
 //!
 //! Without the feature `topology` this file is replaced by `topology/none.rs`, whose topology has
 //! the defaults.
@@ -16,6 +16,7 @@ mod actors;
 mod addresses;
 mod check;
 mod collectors;
+mod command;
 mod defaults;
 mod document;
 mod error;
@@ -57,6 +58,7 @@ use sections::Sections;
 use source::Source;
 use values::DeathLimit;
 
+pub use command::NodeCommand;
 pub use error::{Problem, TopologyError};
 pub(crate) use setting::Setting;
 pub(crate) use topic::check_topic;
@@ -115,6 +117,7 @@ impl Topology {
         topology.check_legacy()?;
         topology.check_sockets()?;
         topology.check_executions()?;
+        topology.check_commands()?;
         Ok(topology)
     }
 

@@ -178,7 +178,7 @@ fn refuse_lists(source: &Source, table: &DeTable<'_>) -> Result<(), TopologyErro
     };
     for (key, value) in table {
         let section = key.get_ref();
-        if matches!(&**section, "telemetry" | "tls") {
+        if matches!(&**section, "bundle" | "telemetry" | "tls") {
             if is_list(value) {
                 return refuse(key.span(), section.to_string());
             }

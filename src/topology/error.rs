@@ -92,7 +92,7 @@ pub enum Problem {
     #[error("unknown {kind} `{}`: {}{hint}", name.escape_debug(), expected_instead_of(name, known))]
     Unknown {
         /// What it should name: `key`, `service`, `node`, `host`, `topic`, `port`, `subscription`,
-        /// `link` or `executor`.
+        /// `link`, `placeholder` or `executor`.
         kind: &'static str,
         /// The name.
         name: String,

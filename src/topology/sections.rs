@@ -24,6 +24,7 @@ pub(super) struct Sections {
     pub(super) host: BTreeMap<Spanned<String>, HostSection>,
     pub(super) tls: Option<Spanned<TlsSection>>,
     pub(super) telemetry: TelemetrySection,
+    pub(super) bundle: BundleSection,
     pub(super) node: BTreeMap<Spanned<String>, NodeSection>,
     pub(super) service: BTreeMap<Spanned<String>, ServiceSection>,
     pub(super) supervisor: BTreeMap<Spanned<String>, SupervisorSection>,
@@ -52,6 +53,12 @@ pub(super) struct TlsSection {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct BundleSection {
+    pub(super) command: Option<Spanned<Vec<Spanned<String>>>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct NodeSection {
     pub(super) services: Option<Vec<Spanned<String>>>,
     pub(super) host: Option<Spanned<String>>,
@@ -72,6 +79,7 @@ pub(super) struct NodeSection {
     pub(super) shares: Option<Spanned<Shares>>,
     pub(super) latency: Option<Spanned<Latency>>,
     pub(super) actors_for: Option<Vec<Spanned<String>>>,
+    pub(super) command: Option<Spanned<Vec<Spanned<String>>>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

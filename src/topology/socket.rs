@@ -15,7 +15,8 @@ impl Topology {
     pub(crate) fn endpoint(&self, node: &str) -> Endpoint {
         let section = self.sections.node.get(node);
         let address = section.and_then(|section| section.socket.clone()).map(Spanned::into_inner);
-        let address = address.unwrap_or_else(|| self.run_directory().join(format!("{node}.sock")));
+        let address =
+            address.unwrap_or_else(|| self.runtime_directory().join(format!("{node}.sock")));
         let access = section.map(|section| {
             let users = section.users.as_ref().map(|users| users.as_ref().as_slice());
             let group = section.group.as_ref().map(|group| *group.as_ref());
@@ -55,7 +56,10 @@ impl Topology {
         Ok(())
     }
 
-    fn run_directory(&self) -> PathBuf {
+    /// The directory of the nodes' sockets, except those of nodes with the key `socket`: see
+    /// [`in_directory`](Topology::in_directory).
+    #[must_use]
+    pub fn runtime_directory(&self) -> PathBuf {
         if let Some(directory) = &self.directory {
             return directory.clone();
         }

@@ -131,7 +131,7 @@ fn an_error_names_the_file_that_holds_the_mistake() {
     );
     assert_eq!(
         files.error("key.toml"),
-        "sub/key.toml:1:1: unknown key `nodes`: did you mean `node`? (expected one of: host, tls, telemetry, node, \
+        "sub/key.toml:1:1: unknown key `nodes`: did you mean `node`? (expected one of: host, tls, telemetry, bundle, node, \
          service, supervisor, topic, subscription, link, legacy)"
     );
     assert!(files.error("toml.toml").starts_with("sub/toml.toml:2:"));

@@ -29,12 +29,12 @@ fn unknown_sections_and_keys() {
         (
             "[nodes.main]",
             "1:2",
-            "unknown key `nodes`: did you mean `node`? (expected one of: host, tls, telemetry, node, service, supervisor, topic, subscription, link, legacy)",
+            "unknown key `nodes`: did you mean `node`? (expected one of: host, tls, telemetry, bundle, node, service, supervisor, topic, subscription, link, legacy)",
         ),
         (
             "[node.main]\nservices = []\ncolour = \"red\"",
             "3:1",
-            "unknown key `colour`: expected one of: services, host, port, address, listen, executor, shutdown, memory, huge_pages, socket, users, group and 7 more",
+            "unknown key `colour`: expected one of: services, host, port, address, listen, executor, shutdown, memory, huge_pages, socket, users, group and 8 more",
         ),
         (
             "[host.one]\naddress = \"a\"\nadress = \"b\"",
@@ -334,4 +334,80 @@ fn values_beyond_their_limits() {
             "invalid size `99999999999999 GiB`: expected at most 18446744073709551615 bytes",
         ),
     ]);
+}
+
+#[test]
+fn commands() {
+    let program =
+        r#"invalid command: expected a program and its arguments, such as ["./app", "{node}"]"#;
+    check_with_schema(&[
+        ("[node.main]\ncommand = []", "2:11", program),
+        ("[bundle]\ncommand = [\"\"]", "2:11", program),
+        (
+            "[node.main]\ncommand = \"./app\"",
+            "2:11",
+            r#"invalid value, string "./app": expected a list in brackets, such as ["a", "b"]"#,
+        ),
+        (
+            "[node.main]\ncommand = [\"./app\", 7]",
+            "2:21",
+            "invalid value, integer `7`: expected a string",
+        ),
+        (
+            "[bundle]\ncomand = [\"a\"]",
+            "2:1",
+            "unknown key `comand`: did you mean `command`? (expected one of: command)",
+        ),
+    ]);
+    check(&[
+        (
+            "[node.main]\ncommand = [\"./app\", \"--of={nodes}\"]",
+            "2:21",
+            "unknown placeholder `nodes`: did you mean `node`? (expected one of: directory, node, topology)",
+        ),
+        (
+            "[node.main]\ncommand = [\"./app\", \"a\\u0000b\"]",
+            "2:21",
+            "invalid argument: expected a text without NUL",
+        ),
+        (
+            "[[bundle]]\ncommand = [\"a\"]",
+            "1:3",
+            "section `bundle` is a list: expected `[bundle]`, with one pair of brackets",
+        ),
+    ]);
+}
+
+#[cfg(unix)]
+#[test]
+fn the_words_of_a_command_have_their_values() {
+    let text = r#"
+[bundle]
+command = ["./bin/app", "{node}", "{node}:{directory}", "{\"a\":{\"node\":1}}", "{}", "{{node}"]
+[node.main]
+[node.other]
+command = ["${TOOL:-other}", "{topology}"]
+"#;
+    let topology = Topology::options().environment(|_| None::<String>).parse("/srv/t.toml", text);
+    let topology = topology.unwrap().in_directory("/run/me");
+    let main = topology.command("main").unwrap();
+    assert_eq!(main.program.to_str(), Some("/srv/./bin/app"));
+    assert_eq!(
+        main.arguments,
+        ["main", "main:/run/me", r#"{"a":{"node":1}}"#, "{}", "{main"]
+            .map(std::ffi::OsString::from)
+    );
+    assert_eq!(main.directory.to_str(), Some("/srv"));
+    assert_eq!(main.place.as_deref(), Some("/srv/t.toml:3:12"));
+    let other = topology.command("other").unwrap();
+    assert_eq!(other.program.to_str(), Some("other"));
+    assert_eq!(other.arguments, ["/srv/t.toml"]);
+    assert_eq!(topology.command("none"), None);
+    let given = topology.command_from("main", "app", &["{node}".to_owned()]).unwrap();
+    assert_eq!((given.program.to_str(), &*given.arguments), (Some("app"), &["main".into()][..]));
+    let error = topology.command_from("main", "app", &["{host}".to_owned()]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "/srv/t.toml: unknown placeholder `host`: expected one of: directory, node, topology"
+    );
 }

@@ -154,7 +154,7 @@ fn with_key(section: &str, key: &str, value: &Value) -> Value {
         files.insert(key.to_owned(), value.clone());
         return serde_json::json!({ section: files });
     }
-    if section == "telemetry" {
+    if matches!(section, "bundle" | "telemetry") {
         return serde_json::json!({ section: { key: value } });
     }
     let mut file = serde_json::json!({ section: { name: { key: value } } });
