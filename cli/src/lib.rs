@@ -7,8 +7,12 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod clock;
 pub mod completions;
 pub mod exit;
+pub mod live;
+pub mod output;
+pub mod top;
 
 use clap::CommandFactory;
 

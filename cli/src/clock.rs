@@ -1,0 +1,89 @@
+//! The clock of the tool, and waits that a signal ends.
+#![allow(clippy::disallowed_methods, reason = "the tool is a program, and no service")]
+
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::exit::Failure;
+
+/// Measures time since the tool started.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock(Instant);
+
+impl Default for Clock {
+    fn default() -> Clock {
+        Clock(Instant::now())
+    }
+}
+
+impl Clock {
+    /// The time since it was made.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// Waits that SIGINT, SIGTERM or SIGHUP ends.
+#[derive(Debug)]
+pub struct Waits<T> {
+    /// When the tool started.
+    pub clock: Clock,
+    sender: Sender<Option<T>>,
+    wakes: Receiver<Option<T>>,
+}
+
+/// Why a wait ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Wake<T> {
+    /// The time has come.
+    Due,
+    /// Another thread sent this.
+    Sent(T),
+    /// A signal requests the end of the tool.
+    Interrupted,
+}
+
+impl<T: Send + 'static> Waits<T> {
+    /// From now on, signals do not end the process, but its waits.
+    ///
+    /// # Errors
+    /// If the system has no thread or handler for it.
+    pub fn new() -> Result<Waits<T>, Failure> {
+        let (sender, wakes) = channel();
+        let waits = Waits { clock: Clock::default(), sender, wakes };
+        let interrupted = waits.sender.clone();
+        let failed = |error: io::Error| Failure::Unavailable(format!("signals: {error}"));
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(failed)?;
+        let forward = move || {
+            for _ in &mut signals {
+                if interrupted.send(None).is_err() {
+                    return;
+                }
+            }
+        };
+        thread::Builder::new().name("signals".into()).spawn(forward).map_err(failed)?;
+        Ok(waits)
+    }
+
+    /// Sends to the waits, from another thread.
+    #[must_use]
+    pub fn sender(&self) -> Sender<Option<T>> {
+        self.sender.clone()
+    }
+
+    /// Waits until `until`.
+    pub fn until(&self, until: Duration) -> Wake<T> {
+        match self.wakes.recv_timeout(until.saturating_sub(self.clock.now())) {
+            Ok(Some(sent)) => Wake::Sent(sent),
+            // The channel stays open, because `self` has a sender.
+            Ok(None) | Err(RecvTimeoutError::Disconnected) => Wake::Interrupted,
+            Err(RecvTimeoutError::Timeout) => Wake::Due,
+        }
+    }
+}

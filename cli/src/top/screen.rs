@@ -1,0 +1,137 @@
+//! The terminal of `top`: its modes, its keys, and the loop that draws.
+
+use std::io::{self, Stdout};
+use std::sync::mpsc::Sender;
+use std::thread;
+
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+
+use super::state::{Key, Next, State};
+use super::view::{Colours, draw, page};
+use crate::clock::{Waits, Wake};
+use crate::exit::Failure;
+use crate::live::sample::Sample;
+
+/// What the terminal sends.
+#[derive(Debug)]
+enum Input {
+    /// A key.
+    Key(Key),
+    /// Its size has changed.
+    Resized,
+    /// The terminal is gone, or Ctrl-C was typed.
+    Ended,
+}
+
+/// Shows `state` until a key or a signal ends it. `read` gets the time since the start.
+///
+/// The terminal is as before when this returns, and also if `read` panics.
+///
+/// # Errors
+/// If the terminal cannot be used.
+pub fn show(
+    mut state: State,
+    colours: Colours,
+    mut read: impl FnMut(std::time::Duration) -> Result<Sample, String>,
+) -> Result<(), Failure> {
+    let waits = Waits::new()?;
+    let mut screen = Screen::open()?;
+    read_keys(waits.sender())?;
+    let mut next_read = waits.clock.now();
+    loop {
+        if waits.clock.now() >= next_read {
+            state.update(read(waits.clock.now()));
+            // A read that takes long does not make the next one come at once.
+            next_read = waits.clock.now() + state.interval;
+        }
+        screen.draw(&state, colours)?;
+        match waits.until(next_read) {
+            Wake::Due | Wake::Sent(Input::Resized) => {}
+            Wake::Sent(Input::Key(key)) => {
+                let interval = state.interval;
+                if state.key(key, screen.page()) == Next::Quit {
+                    return Ok(());
+                }
+                if state.interval != interval {
+                    next_read = next_read.min(waits.clock.now() + state.interval);
+                }
+            }
+            Wake::Sent(Input::Ended) | Wake::Interrupted => return Ok(()),
+        }
+    }
+}
+
+/// A terminal in the mode of `top`. Dropping it brings back what was there before.
+struct Screen(Terminal<CrosstermBackend<Stdout>>);
+
+impl Screen {
+    fn open() -> Result<Screen, Failure> {
+        // It also adds a panic hook that restores the terminal before the message is printed.
+        ratatui::try_init().map(Screen).map_err(|error| failed(&error))
+    }
+
+    fn draw(&mut self, state: &State, colours: Colours) -> Result<(), Failure> {
+        let drawn = self.0.draw(|frame| draw(frame, state, colours));
+        drawn.map(|_| ()).map_err(|error| failed(&error))
+    }
+
+    fn page(&self) -> usize {
+        self.0.size().map_or(1, |size| page(size.height))
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        // If the terminal is gone, there is nothing to restore.
+        let _ = ratatui::try_restore();
+    }
+}
+
+fn failed(error: &io::Error) -> Failure {
+    Failure::Unavailable(format!("the terminal cannot be used: {error}"))
+}
+
+/// Starts the thread that reads keys. It ends with the process.
+fn read_keys(sender: Sender<Option<Input>>) -> Result<(), Failure> {
+    let read = move || {
+        loop {
+            let input = match event::read() {
+                Ok(Event::Key(key)) if key.kind != KeyEventKind::Release => input_of(key),
+                Ok(Event::Resize(..)) => Some(Input::Resized),
+                Ok(_) => None,
+                Err(_) => Some(Input::Ended),
+            };
+            let is_last = matches!(input, Some(Input::Ended));
+            let is_closed = input.is_some_and(|input| sender.send(Some(input)).is_err());
+            if is_last || is_closed {
+                return;
+            }
+        }
+    };
+    let spawned = thread::Builder::new().name("keys".into()).spawn(read);
+    spawned.map(drop).map_err(|error| Failure::Unavailable(format!("a thread: {error}")))
+}
+
+fn input_of(key: KeyEvent) -> Option<Input> {
+    let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
+    let key = match key.code {
+        KeyCode::Char('c' | 'd') if is_control => return Some(Input::Ended),
+        KeyCode::Char('l') if is_control => return Some(Input::Resized),
+        KeyCode::Char(_) if is_control => return None,
+        KeyCode::Char(c) => Key::Char(c),
+        KeyCode::Up => Key::Up,
+        KeyCode::Down => Key::Down,
+        KeyCode::PageUp => Key::PageUp,
+        KeyCode::PageDown => Key::PageDown,
+        KeyCode::Home => Key::First,
+        KeyCode::End => Key::Last,
+        KeyCode::Tab | KeyCode::BackTab | KeyCode::Left | KeyCode::Right => Key::Toggle,
+        KeyCode::Enter => Key::Enter,
+        KeyCode::Backspace => Key::Backspace,
+        KeyCode::Esc => Key::Escape,
+        _ => return None,
+    };
+    Some(Input::Key(key))
+}

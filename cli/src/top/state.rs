@@ -1,0 +1,490 @@
+//! What `top` shows and how its keys change that. Knows no terminal.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::live::model::{Input, Node, Output, ProcessState};
+use crate::live::sample::{Change, Sample};
+
+/// The shortest and the longest time between two reads.
+const INTERVALS: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(60)];
+
+/// The state of the screen.
+#[derive(Clone, Debug)]
+pub struct State {
+    before: Option<Sample>,
+    now: Sample,
+    /// The time between two reads.
+    pub interval: Duration,
+    /// Nothing new is shown.
+    pub is_paused: bool,
+    /// The keys are explained.
+    pub shows_help: bool,
+    /// The filter is being typed.
+    pub is_typing: bool,
+    /// A part of the names that are shown.
+    pub filter: String,
+    /// The order of nodes, and of the rows in them.
+    pub order: Order,
+    /// Nodes whose rows are not shown.
+    collapsed: BTreeSet<(String, u32)>,
+    /// The selected row.
+    selected: usize,
+    /// Why the last read failed.
+    pub problem: Option<String>,
+}
+
+/// The order of rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// By name.
+    #[default]
+    Name,
+    /// The highest rate first.
+    Rate,
+    /// The deepest ring first, in parts of its capacity.
+    Depth,
+    /// The most drops first.
+    Drops,
+}
+
+impl Order {
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Order::Name => "name",
+            Order::Rate => "rate",
+            Order::Depth => "depth",
+            Order::Drops => "drops",
+        }
+    }
+
+    fn next(self) -> Order {
+        match self {
+            Order::Name => Order::Rate,
+            Order::Rate => Order::Depth,
+            Order::Depth => Order::Drops,
+            Order::Drops => Order::Name,
+        }
+    }
+}
+
+/// A key that means something to the screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// To the row before.
+    Up,
+    /// To the next row.
+    Down,
+    /// Up by many rows.
+    PageUp,
+    /// Down by many rows.
+    PageDown,
+    /// To the first row.
+    First,
+    /// To the last row.
+    Last,
+    /// Hides the rows of a node, or shows them.
+    Toggle,
+    /// A character.
+    Char(char),
+    /// Deletes the last character.
+    Backspace,
+    /// Ends the input.
+    Enter,
+    /// Leaves what is open.
+    Escape,
+}
+
+/// Whether `top` continues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It continues, and draws.
+    Draw,
+    /// It ends.
+    Quit,
+}
+
+/// A row of the table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// What it is about.
+    pub kind: RowKind,
+    /// Its name; the first column.
+    pub name: String,
+    /// Messages a second.
+    pub rate: Option<f64>,
+    /// Messages that wait.
+    pub depth: Option<u64>,
+    /// The slots of the ring.
+    pub capacity: Option<u64>,
+    /// The greatest depth.
+    pub high_water: Option<u64>,
+    /// Messages that were dropped, by reason; the greatest number first.
+    pub drops: Vec<(&'static str, u64)>,
+    /// Emits that waited for room.
+    pub waited: Option<u64>,
+    /// Restarts of services.
+    pub restarts: Option<u64>,
+    /// How a service waits, or the state of a node.
+    pub state: String,
+    /// Names and values for the line below the table.
+    pub details: Vec<(&'static str, u64)>,
+}
+
+/// What a row is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowKind {
+    /// A node, in order.
+    Node,
+    /// A node whose process is stopped.
+    StoppedNode,
+    /// A node whose process has ended.
+    EndedNode,
+    /// A service, or another publisher or reader.
+    Member,
+    /// A topic that it publishes.
+    Output,
+    /// A topic that it reads.
+    Input,
+    /// A link with another node.
+    Link,
+}
+
+impl Row {
+    fn new(kind: RowKind, name: String) -> Row {
+        Row {
+            kind,
+            name,
+            rate: None,
+            depth: None,
+            capacity: None,
+            high_water: None,
+            drops: Vec::new(),
+            waited: None,
+            restarts: None,
+            state: String::new(),
+            details: Vec::new(),
+        }
+    }
+
+    /// How much of the ring is in use, from 0 to 1.
+    #[must_use]
+    pub fn fill(&self) -> Option<f64> {
+        let capacity = self.capacity.filter(|capacity| *capacity > 0)?;
+        Some((self.depth? as f64 / capacity as f64).min(1.0))
+    }
+
+    /// All messages that were dropped.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.drops.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
+    }
+}
+
+impl State {
+    /// A screen that has seen nothing yet.
+    #[must_use]
+    pub fn new(interval: Duration) -> State {
+        State {
+            before: None,
+            now: Sample::default(),
+            interval: interval.clamp(INTERVALS[0], INTERVALS[1]),
+            is_paused: false,
+            shows_help: false,
+            is_typing: false,
+            filter: String::new(),
+            order: Order::default(),
+            collapsed: BTreeSet::new(),
+            selected: 0,
+            problem: None,
+        }
+    }
+
+    /// Takes what was seen.
+    pub fn update(&mut self, seen: Result<Sample, String>) {
+        match seen {
+            Ok(_) if self.is_paused => {}
+            Ok(sample) => {
+                self.before = Some(std::mem::replace(&mut self.now, sample));
+                self.problem = None;
+            }
+            Err(problem) => self.problem = Some(problem),
+        }
+    }
+
+    /// The last two reads.
+    #[must_use]
+    pub fn change(&self) -> Change<'_> {
+        Change::new(self.before.as_ref(), &self.now)
+    }
+
+    /// The selected row, of as many.
+    #[must_use]
+    pub fn selected(&self, rows: usize) -> usize {
+        self.selected.min(rows.saturating_sub(1))
+    }
+
+    /// Applies a key. `page` is the number of rows that are visible.
+    pub fn key(&mut self, key: Key, page: usize) -> Next {
+        if self.is_typing {
+            match key {
+                Key::Char(c) => self.filter.push(c),
+                Key::Backspace => drop(self.filter.pop()),
+                Key::Escape => {
+                    self.filter.clear();
+                    self.is_typing = false;
+                }
+                _ => self.is_typing = false,
+            }
+            return Next::Draw;
+        }
+        let rows = self.rows().len();
+        let selected = self.selected(rows);
+        self.selected = match key {
+            Key::Up | Key::Char('k') => selected.saturating_sub(1),
+            Key::Down | Key::Char('j') => selected + 1,
+            Key::PageUp => selected.saturating_sub(page),
+            Key::PageDown => selected.saturating_add(page),
+            Key::First | Key::Char('g') => 0,
+            Key::Last | Key::Char('G') => rows,
+            _ => selected,
+        };
+        self.selected = self.selected(rows);
+        match key {
+            Key::Toggle | Key::Enter => self.toggle(),
+            Key::Char('q') => return Next::Quit,
+            Key::Escape if self.shows_help => self.shows_help = false,
+            Key::Escape if !self.filter.is_empty() => self.filter.clear(),
+            Key::Escape => return Next::Quit,
+            Key::Char('?' | 'h') => self.shows_help = !self.shows_help,
+            Key::Char('/') => self.is_typing = true,
+            Key::Char('s') => self.order = self.order.next(),
+            Key::Char(' ' | 'p') => self.is_paused = !self.is_paused,
+            Key::Char('+') => self.interval = (self.interval * 2).min(INTERVALS[1]),
+            Key::Char('-') => self.interval = (self.interval / 2).max(INTERVALS[0]),
+            _ => {}
+        }
+        Next::Draw
+    }
+
+    /// Hides the rows of the node with the selected row, or shows them.
+    fn toggle(&mut self) {
+        let selected = self.selected;
+        let mut row = 0;
+        for (node, rows) in self.blocks() {
+            if selected < row + rows.len() {
+                if !self.collapsed.remove(&node) {
+                    self.collapsed.insert(node);
+                }
+                self.selected = row;
+                return;
+            }
+            row += rows.len();
+        }
+    }
+
+    /// All rows, in order.
+    #[must_use]
+    pub fn rows(&self) -> Vec<Row> {
+        self.blocks().into_iter().flat_map(|(_, rows)| rows).collect()
+    }
+
+    /// The rows of each node.
+    fn blocks(&self) -> Vec<((String, u32), Vec<Row>)> {
+        let change = self.change();
+        let nodes = change.now().nodes.iter();
+        let mut blocks: Vec<_> = nodes
+            .map(|node| {
+                let key = (node.name.clone(), node.pid);
+                let rows = self.rows_of(&change, node, self.collapsed.contains(&key));
+                (key, rows)
+            })
+            .filter(|(_, rows)| !rows.is_empty())
+            .collect();
+        blocks.sort_by(|(_, first), (_, second)| self.compare(&first[0], &second[0]));
+        blocks
+    }
+
+    fn compare(&self, first: &Row, second: &Row) -> std::cmp::Ordering {
+        let by_name = first.name.cmp(&second.name);
+        let descending = |first: f64, second: f64| second.total_cmp(&first);
+        match self.order {
+            Order::Name => by_name,
+            Order::Rate => {
+                descending(first.rate.unwrap_or(0.0), second.rate.unwrap_or(0.0)).then(by_name)
+            }
+            Order::Depth => {
+                descending(first.fill().unwrap_or(0.0), second.fill().unwrap_or(0.0)).then(by_name)
+            }
+            Order::Drops => second.dropped().cmp(&first.dropped()).then(by_name),
+        }
+    }
+
+    /// The row of a node, and then those of its members. Empty if the filter leaves nothing.
+    fn rows_of(&self, change: &Change<'_>, node: &Node, is_collapsed: bool) -> Vec<Row> {
+        let names_node = node.name.contains(&self.filter);
+        let mut members = members(change, node);
+        for (_, rows) in &mut members {
+            let names_member = names_node || rows[0].name.contains(&self.filter);
+            if !names_member {
+                let found = rows[1..].iter().any(|row| row.name.contains(&self.filter));
+                rows.retain(|row| {
+                    row.name.contains(&self.filter) || (found && row.kind == RowKind::Member)
+                });
+            }
+            if let [_, topics @ ..] = rows.as_mut_slice() {
+                topics.sort_by(|first, second| self.compare(first, second));
+            }
+        }
+        members.retain(|(_, rows)| !rows.is_empty());
+        if members.is_empty() && !names_node {
+            return Vec::new();
+        }
+        let topics = members.iter().flat_map(|(_, rows)| rows);
+        let row = row_of_node(node, topics);
+        if is_collapsed {
+            return vec![row];
+        }
+        members.sort_by(|(first, first_rows), (second, second_rows)| {
+            let sum = |rows: &[Row]| {
+                let mut sum = Row::new(RowKind::Member, String::new());
+                for row in rows {
+                    add_to(&mut sum, row);
+                }
+                sum
+            };
+            match self.order {
+                Order::Name => first.cmp(second),
+                _ => self.compare(&sum(first_rows), &sum(second_rows)).then(first.cmp(second)),
+            }
+        });
+        std::iter::once(row).chain(members.into_iter().flat_map(|(_, rows)| rows)).collect()
+    }
+}
+
+/// Adds what rows have in common to a sum: rates and drops add up, the fullest ring is shown.
+fn add_to(sum: &mut Row, row: &Row) {
+    if let (RowKind::Output, Some(rate)) = (row.kind, row.rate) {
+        sum.rate = Some(sum.rate.unwrap_or(0.0) + rate);
+    }
+    if row.fill() > sum.fill() {
+        (sum.depth, sum.capacity) = (row.depth, row.capacity);
+    }
+    for (reason, count) in &row.drops {
+        match sum.drops.iter_mut().find(|(known, _)| known == reason) {
+            Some((_, total)) => *total = total.saturating_add(*count),
+            None => sum.drops.push((reason, *count)),
+        }
+    }
+    sum.drops.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    if let Some(restarts) = row.restarts {
+        sum.restarts = Some(sum.restarts.unwrap_or(0).saturating_add(restarts));
+    }
+}
+
+fn row_of_node<'a>(node: &Node, rows: impl Iterator<Item = &'a Row>) -> Row {
+    let kind = match node.process {
+        ProcessState::Runs => RowKind::Node,
+        ProcessState::Stopped => RowKind::StoppedNode,
+        ProcessState::Ended => RowKind::EndedNode,
+    };
+    let mut sum = Row::new(kind, format!("{} {}", node.name, node.pid));
+    rows.for_each(|row| add_to(&mut sum, row));
+    sum.state = match (node.process, node.health.as_str()) {
+        (ProcessState::Runs, "") => "runs".to_owned(),
+        (ProcessState::Runs, health) => health.to_owned(),
+        (state, _) => state.name().to_owned(),
+    };
+    sum.details = vec![
+        ("services", node.services.len() as u64),
+        ("publishers", node.outputs.len() as u64),
+        ("readers", node.inputs.len() as u64),
+        ("links", node.links.len() as u64),
+    ];
+    sum
+}
+
+/// The rows of each service and of each other publisher and reader, by name.
+fn members(change: &Change<'_>, node: &Node) -> Vec<(String, Vec<Row>)> {
+    let mut members: Vec<(String, Vec<Row>)> = Vec::new();
+    for (name, service) in &node.services {
+        let mut row = Row::new(RowKind::Member, name.clone());
+        row.restarts = Some(service.restarts());
+        row.state = service.wait();
+        row.details = vec![
+            ("starts", service.starts),
+            ("failures", service.failures),
+            ("dead letters", service.dead_letters),
+            ("seconds stalled", service.stalls),
+        ];
+        members.push((name.clone(), vec![row]));
+    }
+    let mut place = |name: &str, row: Row| match members.iter_mut().find(|(known, _)| known == name)
+    {
+        Some((_, rows)) => rows.push(row),
+        None => {
+            let member = Row::new(RowKind::Member, name.to_owned());
+            members.push((name.to_owned(), vec![member, row]));
+        }
+    };
+    for (key, output) in &node.outputs {
+        place(&key.1, row_of_output(change, node, key, output));
+    }
+    for (key, input) in &node.inputs {
+        place(&key.2, row_of_input(change, node, key, input));
+    }
+    for ((peer, role), link) in &node.links {
+        let mut row = Row::new(RowKind::Link, format!("link, {role}"));
+        row.details = vec![
+            ("connections", link.connections),
+            ("sent", link.sent),
+            ("received", link.received),
+            ("errors", link.errors),
+            ("bytes sent", link.bytes_sent),
+            ("bytes received", link.bytes_received),
+        ];
+        place(peer, row);
+    }
+    members
+}
+
+fn row_of_output(change: &Change<'_>, node: &Node, key: &(String, String), output: &Output) -> Row {
+    let mut row = Row::new(RowKind::Output, key.0.clone());
+    row.rate = change.per_second(change.of_output(node, key, |output| output.sent));
+    (row.depth, row.capacity) = (Some(output.depth), output.capacity);
+    row.high_water = output.high_water;
+    row.waited = Some(output.waited);
+    row.details = vec![
+        ("sent", output.sent),
+        ("without readers", output.no_subscribers),
+        ("waited", output.waited),
+        ("refused", output.refused),
+    ];
+    row
+}
+
+fn row_of_input(
+    change: &Change<'_>,
+    node: &Node,
+    key: &(String, String, String),
+    input: &Input,
+) -> Row {
+    let (topic, publisher, _) = key;
+    let mut row = Row::new(RowKind::Input, format!("{topic} of {publisher}"));
+    row.rate = change.per_second(change.of_input(node, key, |input| input.taken));
+    row.depth = Some(input.depth);
+    let ring = node.outputs.get(&(topic.clone(), publisher.clone()));
+    row.capacity = ring.and_then(|ring| ring.capacity);
+    row.drops = input.dropped.iter().map(|(reason, count)| (*reason, *count)).collect();
+    row.drops.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    row.details = vec![
+        ("taken", input.taken),
+        ("gaps", input.gaps),
+        ("redelivered", input.redelivered),
+        ("evicted", input.evicted),
+    ];
+    row.details.extend(row.drops.iter().copied());
+    row
+}
