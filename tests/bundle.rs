@@ -5,6 +5,8 @@
 #![cfg(unix)]
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology", feature = "tracing"))]
 
+#[path = "bundle/changes.rs"]
+mod changes;
 #[cfg(target_os = "linux")]
 #[path = "bundle/completed.rs"]
 mod completed;

@@ -8,7 +8,7 @@ use crate::handle::{BundleHandle, Wake};
 use crate::member::Member;
 use crate::protocol;
 use crate::report::{BundleError, BundleEvent, BundleReport};
-use crate::run::{Observer, Run};
+use crate::run::{Run, Settings};
 
 /// Longer than the deadline of a node, so that a node can still report which of its services did
 /// not end.
@@ -17,8 +17,7 @@ const DEADLINE: Duration = Duration::from_secs(15);
 /// Commands that run together as processes. See the crate.
 pub struct Bundle {
     members: Vec<Member>,
-    deadline: Duration,
-    observer: Option<Observer>,
+    settings: Settings,
     handle: BundleHandle,
     wakes: Receiver<Wake>,
 }
@@ -53,8 +52,7 @@ impl Bundle {
         let (sender, wakes) = channel();
         Bundle {
             members: Vec::new(),
-            deadline: DEADLINE,
-            observer: None,
+            settings: Settings { deadline: DEADLINE, observer: None, ends_at_hangup: true },
             handle: BundleHandle::new(sender),
             wakes,
         }
@@ -71,7 +69,7 @@ impl Bundle {
     /// the members' own deadline.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Bundle {
-        self.deadline = deadline;
+        self.settings.deadline = deadline;
         self
     }
 
@@ -82,7 +80,15 @@ impl Bundle {
     /// failures are printed to standard error.
     #[must_use]
     pub fn observe(mut self, observer: impl FnMut(&BundleEvent) + Send + 'static) -> Bundle {
-        self.observer = Some(Box::new(observer));
+        self.settings.observer = Some(Box::new(observer));
+        self
+    }
+
+    /// Leaves SIGHUP to the program, which may read its files again at it. Without this, SIGHUP
+    /// ends the bundle as SIGTERM does, unless the program ignores it, as under `nohup`.
+    #[must_use]
+    pub fn ignore_hangup(mut self) -> Bundle {
+        self.settings.ends_at_hangup = false;
         self
     }
 
@@ -94,8 +100,8 @@ impl Bundle {
 
     /// Starts the members and blocks until all have ended.
     ///
-    /// SIGINT and SIGTERM end the bundle. From then on they no longer end the launcher itself, not
-    /// even after this has returned.
+    /// SIGINT, SIGTERM and SIGHUP end the bundle. From then on they no longer end the launcher
+    /// itself, not even after this has returned.
     ///
     /// # Errors
     /// If the members do not fit together (no process was started then), or if a member could not
@@ -103,8 +109,8 @@ impl Bundle {
     /// messages, or had to be killed. The first cause is returned. In each case all members have
     /// ended.
     pub fn run(self) -> Result<BundleReport, BundleError> {
-        let Bundle { members, deadline, observer, handle, wakes } = self;
-        Run::new(members, deadline, observer, handle, wakes)?.until_all_have_ended()
+        let Bundle { members, settings, handle, wakes } = self;
+        Run::new(members, settings, handle, wakes)?.until_all_have_ended()
     }
 }
 
@@ -118,7 +124,7 @@ impl fmt::Debug for Bundle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bundle")
             .field("members", &self.members)
-            .field("deadline", &self.deadline)
+            .field("deadline", &self.settings.deadline)
             .finish_non_exhaustive()
     }
 }

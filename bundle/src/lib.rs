@@ -8,10 +8,10 @@
 //!   that shuts down because it gets SIGTERM from elsewhere also exits with code 0. If the
 //!   limit is exceeded, or the member exits with [`Bundle::NO_RESTART`], the bundle ends with an
 //!   error.
-//! - SIGINT or SIGTERM to the launcher, or [`BundleHandle::stop`], ends the bundle: sources first,
-//!   each member after all members that feed it have exited. A member gets SIGTERM, and SIGKILL if
-//!   it still runs at the deadline. A second signal to the launcher, at least a tenth of a second
-//!   later, kills all members at once.
+//! - SIGINT, SIGTERM or SIGHUP to the launcher, or [`BundleHandle::stop`], ends the bundle: sources
+//!   first, each member after all members that feed it have exited. A member gets SIGTERM, and
+//!   SIGKILL if it still runs at the deadline. A second signal to the launcher, at least a tenth of
+//!   a second later, kills all members at once.
 //! - Each member leads a process group of its own, so that Ctrl-C reaches the launcher only.
 //!   Processes that a member leaves in its group are killed when it exits. The run leaves no
 //!   process behind, even if it panics.
@@ -26,6 +26,8 @@
 //! - The launcher never waits for a member to read. A process that does not read loses lines when
 //!   its pipe is full (64 KiB on Linux, some thousand lines). The next line that fits is sent with
 //!   the state of all members.
+//! - [`BundleHandle::change`] adds, removes and replaces members while the bundle runs, and
+//!   [`BundleHandle::members`] says how they are.
 //! - A member that exits with [`Bundle::UNDELIVERED`] has lost messages that it had accepted. The
 //!   bundle ends with an error, as it does if a member fails while the bundle ends.
 //!
@@ -49,8 +51,9 @@
 //! both sides, the launcher and its members; the node depends on these two alone. The launcher,
 //! behind the feature `launcher`, from the bottom up: `process` is one process and how it is killed
 //! safely, `pipe` is the pipe to it, `report` has the events and errors, `order` decides which
-//! member ends after which, `run` decides what happens to each member and when, and `bundle` is
-//! what the user builds.
+//! member ends after which, `signals` forwards signals, `run` decides what happens to each member
+//! and when, `handle` is how other threads reach it (`change`, `status`), and `bundle` is what the
+//! user builds.
 #![forbid(unsafe_code)]
 
 pub mod protocol;
@@ -58,6 +61,8 @@ mod restart;
 
 #[cfg(all(unix, feature = "launcher"))]
 mod bundle;
+#[cfg(all(unix, feature = "launcher"))]
+mod change;
 #[cfg(all(unix, feature = "launcher"))]
 mod handle;
 #[cfg(all(unix, feature = "launcher"))]
@@ -72,13 +77,19 @@ mod process;
 mod report;
 #[cfg(all(unix, feature = "launcher"))]
 mod run;
+#[cfg(all(unix, feature = "launcher"))]
+mod signals;
+#[cfg(all(unix, feature = "launcher"))]
+mod status;
 
 pub use restart::{Failures, Restart};
 
 #[cfg(all(unix, feature = "launcher"))]
 pub use {
     bundle::Bundle,
+    change::{Change, ChangeError},
     handle::BundleHandle,
     member::Member,
     report::{BundleError, BundleEvent, BundleReport, MemberOutcome, MemberReport},
+    status::{MemberPhase, MemberStatus},
 };

@@ -35,6 +35,15 @@ impl Member {
         self
     }
 
+    /// Its name and feeders without those that are `removed`.
+    pub(crate) fn without_feeders(&self, removed: &[&str]) -> Member {
+        let feeders = self.feeders.iter().filter(|feeder| !removed.contains(&feeder.as_str()));
+        Member {
+            feeders: feeders.cloned().collect(),
+            ..Member::new(&self.name, || Command::new(""))
+        }
+    }
+
     /// When and how often it is started again.
     #[must_use]
     pub fn restart(mut self, restart: Restart) -> Member {

@@ -3,29 +3,42 @@
 use std::collections::BTreeMap;
 
 use crate::member::Member;
+use crate::protocol;
 use crate::report::BundleError;
 
-/// For each member, the members that must exit before it gets SIGTERM: all that feed it, directly
-/// or through others, except those that it feeds in turn. So members in a circle never wait for
-/// each other.
-pub(crate) fn stop_order(members: &[Member]) -> Result<Vec<Vec<usize>>, BundleError> {
-    let mut places = BTreeMap::new();
-    for (place, member) in members.iter().enumerate() {
-        if places.insert(member.name.as_str(), place).is_some() {
+/// Checks that each member has a valid name of its own, and ends after members that exist.
+pub(crate) fn check(members: &[&Member]) -> Result<(), BundleError> {
+    if let Some(member) = members.iter().find(|member| !protocol::is_name(&member.name)) {
+        return Err(BundleError::Name { member: member.name.clone() });
+    }
+    let mut known = BTreeMap::new();
+    for member in members {
+        if known.insert(member.name.as_str(), ()).is_some() {
             return Err(BundleError::Duplicate { member: member.name.clone() });
         }
     }
+    for member in members {
+        if let Some(feeder) = member.feeders.iter().find(|it| !known.contains_key(it.as_str())) {
+            return Err(BundleError::Unknown {
+                member: member.name.clone(),
+                feeder: feeder.clone(),
+                known: members.iter().map(|member| member.name.clone()).collect(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// For each member, the members that must exit before it gets SIGTERM: all that feed it, directly
+/// or through others, except those that it feeds in turn. So members in a circle never wait for
+/// each other. Feeders that are not here are left out.
+pub(crate) fn stop_order(members: &[&Member]) -> Vec<Vec<usize>> {
+    let places: BTreeMap<_, _> =
+        members.iter().enumerate().map(|(place, member)| (member.name.as_str(), place)).collect();
     let mut feeds = vec![vec![false; members.len()]; members.len()];
     for (place, member) in members.iter().enumerate() {
-        for feeder in &member.feeders {
-            let Some(&from) = places.get(feeder.as_str()) else {
-                return Err(BundleError::Unknown {
-                    member: member.name.clone(),
-                    feeder: feeder.clone(),
-                    known: members.iter().map(|member| member.name.clone()).collect(),
-                });
-            };
-            feeds[from][place] = true;
+        for from in member.feeders.iter().filter_map(|feeder| places.get(feeder.as_str())) {
+            feeds[*from][place] = true;
         }
     }
     let all = 0..members.len();
@@ -39,7 +52,7 @@ pub(crate) fn stop_order(members: &[Member]) -> Result<Vec<Vec<usize>>, BundleEr
     let waits_for = |member: usize| {
         all.clone().filter(|&from| feeds[from][member] && !feeds[member][from]).collect()
     };
-    Ok(all.clone().map(waits_for).collect())
+    all.clone().map(waits_for).collect()
 }
 
 #[cfg(test)]
@@ -55,11 +68,12 @@ mod tests {
     fn a_member_waits_for_all_before_it_but_not_within_a_circle() {
         let members = [
             member("sink", &["risk"]),
-            member("risk", &["orders", "source"]),
+            member("risk", &["orders", "source", "somebody-else"]),
             member("orders", &["risk"]),
             member("source", &[]),
         ];
-        let order = stop_order(&members).expect("members that fit together");
-        assert_eq!(order, [vec![1, 2, 3], vec![3], vec![3], vec![]]);
+        let members: Vec<_> = members.iter().collect();
+        assert_eq!(stop_order(&members), [vec![1, 2, 3], vec![3], vec![3], vec![]]);
+        assert!(matches!(check(&members), Err(BundleError::Unknown { .. })));
     }
 }

@@ -1,24 +1,32 @@
 //! Decides what happens to each member, and when. One thread owns all members and waits for one
 //! channel; the next time at which something is due limits the wait.
+//!
+//! `slot` is a member and its process, `stop` ends members in order, `change` changes them while
+//! the bundle runs, `tell` reports to the members, to other threads and to people.
 
-use std::io::{self, Write};
+mod change;
+mod slot;
+mod stop;
+mod tell;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::ExitStatus;
-use std::sync::mpsc::{Receiver, Sender};
-use std::thread;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGKILL, SIGTERM};
+use signal_hook::consts::{SIGKILL, SIGTERM};
 
-use crate::handle::{BundleHandle, Wake};
+use crate::handle::{BundleHandle, MemberId, Wake};
 use crate::member::Member;
-use crate::order::stop_order;
+use crate::order;
 use crate::pipe::MemberPipe;
 use crate::process::Process;
-use crate::protocol::{self, MemberState};
-use crate::report::{BundleError, BundleEvent, BundleReport, MemberOutcome, MemberReport};
-use crate::restart::Failures;
+use crate::protocol;
+use crate::report::{BundleError, BundleEvent, BundleReport, MemberOutcome};
+use crate::signals::Signals;
+use slot::{Slot, State, StopRequest};
 
 /// Signals within this time of the first one are the same request: `timeout` of coreutils sends one
 /// to its process, and one to the group with it.
@@ -26,11 +34,25 @@ const ONE_SIGNAL: Duration = Duration::from_millis(100);
 
 pub(crate) type Observer = Box<dyn FnMut(&BundleEvent) + Send>;
 
+/// What the user set.
+pub(crate) struct Settings {
+    pub(crate) deadline: Duration,
+    pub(crate) observer: Option<Observer>,
+    /// SIGHUP ends the bundle.
+    pub(crate) ends_at_hangup: bool,
+}
+
 /// A bundle that runs. Dropping it kills the members.
 pub(crate) struct Run {
-    slots: Vec<Slot>,
-    deadline: Duration,
-    observer: Option<Observer>,
+    slots: BTreeMap<MemberId, Slot>,
+    next_id: u64,
+    /// The members have changed since their order was found.
+    order_is_old: bool,
+    /// The names of members that were taken out of the bundle.
+    removed: BTreeSet<String>,
+    /// Some of them have not been written to the members.
+    removed_is_new: bool,
+    settings: Settings,
     _signals: Signals,
     handle: BundleHandle,
     wakes: Receiver<Wake>,
@@ -48,70 +70,26 @@ pub(crate) struct Run {
     error: Option<BundleError>,
 }
 
-/// A member and its process.
-struct Slot {
-    member: Member,
-    waits_for: Vec<usize>,
-    state: State,
-    failures: Failures,
-    starts: u64,
-    status: Option<ExitStatus>,
-    /// The state of this member that was last written to the members.
-    written: MemberState,
-}
-
-enum State {
-    /// To be started.
-    Waiting {
-        until: Duration,
-    },
-    Running {
-        process: Process,
-        stop: StopRequest,
-        /// Dropped after the process, which takes the end of the pipe for the end of the launcher.
-        pipe: MemberPipe,
-    },
-    Ended(MemberOutcome),
-}
-
-/// Whether and how a process was stopped.
-#[derive(Clone, Copy)]
-enum StopRequest {
-    No,
-    /// It got SIGTERM, and has until then to exit.
-    Term {
-        until: Duration,
-    },
-    Kill,
-}
-
 impl Run {
     /// Checks that the members fit together. Starts nothing yet.
     pub(crate) fn new(
         members: Vec<Member>,
-        deadline: Duration,
-        observer: Option<Observer>,
+        settings: Settings,
         handle: BundleHandle,
         wakes: Receiver<Wake>,
     ) -> Result<Run, BundleError> {
-        if let Some(member) = members.iter().find(|member| !protocol::is_name(&member.name)) {
-            return Err(BundleError::Name { member: member.name.clone() });
-        }
-        let order = stop_order(&members)?;
-        let slots = members.into_iter().zip(order).map(|(member, waits_for)| Slot {
-            member,
-            waits_for,
-            state: State::Waiting { until: Duration::ZERO },
-            failures: Failures::default(),
-            starts: 0,
-            status: None,
-            written: MemberState::Expected,
-        });
+        order::check(&members.iter().collect::<Vec<_>>())?;
+        let next_id = members.len() as u64;
+        let slots = (0..).map(MemberId).zip(members.into_iter().map(Slot::new)).collect();
+        handle.runs_here();
         Ok(Run {
-            slots: slots.collect(),
-            deadline,
-            observer,
-            _signals: Signals::forward(handle.wakes())?,
+            slots,
+            next_id,
+            order_is_old: true,
+            removed: BTreeSet::new(),
+            removed_is_new: false,
+            _signals: Signals::forward(handle.wakes(), settings.ends_at_hangup)?,
+            settings,
             handle,
             wakes,
             origin: now(),
@@ -125,10 +103,14 @@ impl Run {
     }
 
     pub(crate) fn until_all_have_ended(mut self) -> Result<BundleReport, BundleError> {
-        while !self.slots.iter().all(Slot::has_ended) {
+        self.publish_all();
+        while !self.slots.values().all(Slot::has_ended) {
             match self.wait() {
                 Some(Wake::Exited(member)) => self.exited(member)?,
-                Some(Wake::Stop) => self.stopping = true,
+                Some(Wake::Stop(deadline)) => {
+                    self.stopping = true;
+                    self.settings.deadline = deadline.unwrap_or(self.settings.deadline);
+                }
                 Some(Wake::Interrupted) => {
                     tracing::info!("the launcher was interrupted: the bundle ends");
                     self.stopping = true;
@@ -136,13 +118,19 @@ impl Run {
                     let first = *self.interrupted.get_or_insert(now);
                     self.killing |= now.saturating_sub(first) >= ONE_SIGNAL;
                 }
+                Some(Wake::Change(changes, reply)) => {
+                    let result = self.change(changes);
+                    self.publish_all();
+                    // The caller may be gone.
+                    let _ = reply.send(result);
+                }
                 None => (),
             }
+            self.reorder();
             self.start_due();
-            if self.stopping {
-                self.stop_next();
-            }
+            self.stop_next();
             self.write_changes();
+            self.publish_all();
         }
         match self.error.take() {
             Some(error) => Err(error),
@@ -153,8 +141,8 @@ impl Run {
 
     /// The next wake, or `None` when something is due.
     fn wait(&self) -> Option<Wake> {
-        let due = self.slots.iter().filter_map(|slot| match slot.state {
-            State::Waiting { until } => Some(until),
+        let due = self.slots.values().filter_map(|slot| match slot.state {
+            State::Waiting { until } if !self.is_held(slot) => Some(until),
             State::Running { stop: StopRequest::Term { until }, .. } => Some(until),
             _ => None,
         });
@@ -166,36 +154,37 @@ impl Run {
     }
 
     fn start_due(&mut self) {
-        for member in 0..self.slots.len() {
-            let due = match self.slots[member].state {
-                State::Waiting { until } => until <= self.now(),
-                _ => false,
-            };
-            if due && !self.stopping {
+        let now = self.now();
+        let is_due = |slot: &Slot| match slot.state {
+            State::Waiting { until } => until <= now && !self.is_held(slot),
+            _ => false,
+        };
+        let due = self.slots.iter().filter_map(|(id, slot)| is_due(slot).then_some(*id));
+        for member in due.collect::<Vec<_>>() {
+            if !self.stopping {
                 self.start(member);
             }
         }
     }
 
-    fn start(&mut self, member: usize) {
-        let slot = &mut self.slots[member].member;
-        let (name, mut command) = (slot.name.clone(), (slot.command)());
+    fn start(&mut self, id: MemberId) {
+        let lines = self.lines();
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        let (name, mut command) = (slot.member.name.clone(), (slot.member.command)());
         let program = command.get_program().to_owned();
         let wakes = self.handle.wakes();
         let exited = move || {
             // Without a receiver the run has ended, and so has the member.
-            let _ = wakes.send(Wake::Exited(member));
+            let _ = wakes.send(Wake::Exited(id));
         };
-        let lines = self.lines();
         let pipe = MemberPipe::attach(&mut command, &lines);
         let started = pipe.and_then(|pipe| Ok((Process::start(command, exited)?, pipe)));
-        let slot = &mut self.slots[member];
         match started {
             Ok((process, pipe)) => {
                 let pid = process.pid();
                 slot.starts += 1;
                 slot.state = State::Running { process, stop: StopRequest::No, pipe };
-                self.handle.pids().insert(name.clone(), pid);
+                self.publish(id);
                 self.report_event(BundleEvent::Started { member: name, pid });
             }
             Err(error) => {
@@ -206,53 +195,61 @@ impl Run {
                 });
                 // A command that has run before may run again: its file is being replaced, or
                 // processes are scarce.
-                if first || self.restart(member).is_err() {
-                    self.give_up(member, BundleError::Start { member: name, program, error });
+                if first || self.restart(id).is_err() {
+                    self.give_up(id, BundleError::Start { member: name, program, error });
                 }
             }
         }
     }
 
-    fn exited(&mut self, member: usize) -> io::Result<()> {
-        let slot = &mut self.slots[member];
+    fn exited(&mut self, id: MemberId) -> io::Result<()> {
+        let Some(slot) = self.slots.get_mut(&id) else { return Ok(()) };
         let name = slot.member.name.clone();
         let state = std::mem::replace(&mut slot.state, State::Ended(MemberOutcome::Stopped));
         let State::Running { process, stop, .. } = state else { return Ok(()) };
         let status = process.reap()?;
         slot.status = Some(status);
-        self.handle.pids().remove(&name);
+        let (is_leaving, restart) = (slot.is_leaving(), slot.member.restart);
+        if status.success() {
+            slot.state = State::Ended(MemberOutcome::Completed);
+        }
+        self.publish(id);
         // It may have exited by itself just before.
         let was_killed = matches!(stop, StopRequest::Kill) && status.signal() == Some(SIGKILL);
         if was_killed {
             self.report_event(BundleEvent::Killed { member: name.clone() });
         }
         self.report_event(BundleEvent::Exited { member: name.clone(), status });
-        if status.success() {
-            self.slots[member].state = State::Ended(MemberOutcome::Completed);
+        if status.code() == Some(protocol::UNDELIVERED.into()) {
+            // The messages were lost with the process: another process cannot bring them back.
+            self.give_up(id, BundleError::Undelivered { member: name });
+        } else if is_leaving && !self.stopping {
+            self.follow(id);
+        } else if status.success() {
+            // It has completed.
         } else if was_killed {
             self.killed.push(name);
-        } else if status.code() == Some(protocol::UNDELIVERED.into()) {
-            // The messages were lost with the process: another process cannot bring them back.
-            self.give_up(member, BundleError::Undelivered { member: name });
         } else if status.code() == Some(protocol::NO_RESTART.into()) {
-            self.give_up(member, BundleError::Refused { member: name });
+            self.give_up(id, BundleError::Refused { member: name });
         } else if self.stopping {
             // A member that does not handle SIGTERM dies of it. That is not a failure.
             if !(matches!(stop, StopRequest::Term { .. }) && status.signal() == Some(SIGTERM)) {
-                self.give_up(member, BundleError::Stopped { member: name, status });
+                self.give_up(id, BundleError::Stopped { member: name, status });
             }
-        } else if let Err(restarts) = self.restart(member) {
-            let window = self.slots[member].member.restart.window;
-            self.give_up(member, BundleError::Failed { member: name, status, restarts, window });
+        } else if let Err(restarts) = self.restart(id) {
+            let window = restart.window;
+            self.give_up(id, BundleError::Failed { member: name, status, restarts, window });
         }
         Ok(())
     }
 
     /// Schedules the restart of a failed member. Returns the number of restarts so far if the limit
     /// is exceeded.
-    fn restart(&mut self, member: usize) -> Result<(), u32> {
+    fn restart(&mut self, id: MemberId) -> Result<(), u32> {
         let now = self.now();
-        let Slot { member, failures, state, .. } = &mut self.slots[member];
+        let Some(Slot { member, failures, state, .. }) = self.slots.get_mut(&id) else {
+            return Ok(());
+        };
         let restarts = failures.count();
         let pause = failures.pause(&member.restart, now, fastrand::u64(..)).ok_or(restarts)?;
         *state = State::Waiting { until: now.saturating_add(pause) };
@@ -261,106 +258,18 @@ impl Run {
         Ok(())
     }
 
-    fn give_up(&mut self, member: usize, error: BundleError) {
-        self.slots[member].state = State::Ended(MemberOutcome::Stopped);
+    fn give_up(&mut self, id: MemberId, error: BundleError) {
         self.stopping = true;
         self.error.get_or_insert(error);
-        let member = self.slots[member].member.name.clone();
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        slot.state = State::Ended(MemberOutcome::Stopped);
+        let member = slot.member.name.clone();
+        self.publish(id);
         self.report_event(BundleEvent::GivenUp { member });
     }
 
-    /// Sends SIGTERM to the members whose feeders have exited, and kills those whose time is over.
-    fn stop_next(&mut self) {
-        let now = self.now();
-        self.stopped_early |= !self.slots.iter().all(Slot::has_ended);
-        for slot in &mut self.slots {
-            if let State::Waiting { .. } = slot.state {
-                slot.state = State::Ended(MemberOutcome::Stopped);
-            }
-        }
-        for member in 0..self.slots.len() {
-            let ended = |&feeder: &usize| self.slots[feeder].has_ended();
-            let is_next = self.slots[member].waits_for.iter().all(ended);
-            let Slot { member, state, .. } = &mut self.slots[member];
-            let State::Running { process, stop, .. } = state else { continue };
-            let member = member.name.clone();
-            let overdue = matches!(stop, StopRequest::Term { until } if *until <= now);
-            match stop {
-                StopRequest::No | StopRequest::Term { .. } if self.killing || overdue => {
-                    *stop = StopRequest::Kill;
-                    process.kill();
-                }
-                StopRequest::No if is_next => {
-                    *stop = StopRequest::Term { until: now.saturating_add(self.deadline) };
-                    process.terminate();
-                    self.report_event(BundleEvent::Stopping { member });
-                }
-                _ => (),
-            }
-        }
-    }
-
-    /// Writes to all processes what has changed since the last call.
-    fn write_changes(&mut self) {
-        let mut changed = Vec::new();
-        for slot in &mut self.slots {
-            let state = slot.reported();
-            if std::mem::replace(&mut slot.written, state) != state {
-                changed.push(state.line(&slot.member.name));
-            }
-        }
-        if changed.is_empty() {
-            return;
-        }
-        let all = self.lines();
-        for slot in &mut self.slots {
-            if let State::Running { pipe, .. } = &mut slot.state {
-                pipe.write(&changed, &all);
-            }
-        }
-    }
-
-    /// The state of each member, as lines.
-    fn lines(&self) -> Vec<String> {
-        self.slots.iter().map(|slot| slot.reported().line(&slot.member.name)).collect()
-    }
-
-    fn report_event(&mut self, event: BundleEvent) {
-        let (member, predicate) = (event.member(), event.predicate());
-        match event {
-            BundleEvent::GivenUp { .. } | BundleEvent::Killed { .. } => {
-                tracing::error!("member `{member}` {predicate}");
-                self.print("error", &event);
-            }
-            BundleEvent::NotStarted { .. } | BundleEvent::Restarting { .. } => {
-                tracing::warn!("member `{member}` {predicate}");
-                self.print("warning", &event);
-            }
-            _ => tracing::info!("member `{member}` {predicate}"),
-        }
-        self.observer.iter_mut().for_each(|observer| observer(&event));
-    }
-
-    /// Prints a failure that nobody would see otherwise. If standard error is closed, the line is
-    /// lost.
-    fn print(&self, level: &str, event: &BundleEvent) {
-        if self.observer.is_none() && !tracing::dispatcher::has_been_set() {
-            let line =
-                format!("mycelium: {level}: member `{}` {}\n", event.member(), event.predicate());
-            let _ = io::stderr().write_all(line.as_bytes());
-        }
-    }
-
     fn report(&self) -> BundleReport {
-        let members = self.slots.iter().map(|slot| MemberReport {
-            name: slot.member.name.clone(),
-            outcome: match slot.state {
-                State::Ended(outcome) => outcome,
-                _ => MemberOutcome::Stopped,
-            },
-            starts: slot.starts,
-            status: slot.status,
-        });
+        let members = self.slots.values().map(Slot::report);
         BundleReport { members: members.collect(), stopped: self.stopped_early }
     }
 
@@ -372,45 +281,7 @@ impl Run {
 impl Drop for Run {
     fn drop(&mut self) {
         self.slots.clear();
-        self.handle.pids().clear();
-    }
-}
-
-impl Slot {
-    fn has_ended(&self) -> bool {
-        matches!(self.state, State::Ended(_))
-    }
-
-    fn reported(&self) -> MemberState {
-        match &self.state {
-            State::Waiting { .. } => MemberState::Expected,
-            State::Running { process, .. } => MemberState::Running(process.pid()),
-            State::Ended(MemberOutcome::Completed) => MemberState::Completed,
-            State::Ended(MemberOutcome::Stopped) => MemberState::Gone,
-        }
-    }
-}
-
-/// Sends the signals that end a bundle as wakes.
-struct Signals(signal_hook::iterator::Handle);
-
-impl Signals {
-    fn forward(wakes: Sender<Wake>) -> io::Result<Signals> {
-        let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
-        let handle = Signals(signals.handle());
-        thread::Builder::new().name("signals".into()).spawn(move || {
-            for _ in signals.forever() {
-                // Without a receiver the run has ended.
-                let _ = wakes.send(Wake::Interrupted);
-            }
-        })?;
-        Ok(handle)
-    }
-}
-
-impl Drop for Signals {
-    fn drop(&mut self) {
-        self.0.close();
+        self.handle.forget_all();
     }
 }
 

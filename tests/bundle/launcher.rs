@@ -15,8 +15,10 @@ fn launcher(role: &str) -> (Child, Said) {
 }
 
 #[test]
-fn sigterm_and_ctrl_c_end_the_bundle_in_order() {
-    for signals in [[Signal::TERM, Signal::INT], [Signal::INT, Signal::TERM]] {
+fn sigterm_ctrl_c_and_a_hangup_end_the_bundle_in_order() {
+    for signals in
+        [[Signal::TERM, Signal::INT], [Signal::INT, Signal::TERM], [Signal::HUP, Signal::HUP]]
+    {
         let (mut launcher, said) = launcher("launch");
         assert_eq!(said.sorted(), ["sink waits", "source waits"]);
         // `timeout` sends its signal to the process, and again to the group. Two of one kind may

@@ -34,6 +34,10 @@ fn enter() {
             wait_for_the_end();
             exit(5)
         }
+        "undelivered-at-the-end" => {
+            wait_for_the_end();
+            exit(Bundle::UNDELIVERED.into())
+        }
         "launch-hanging" => launch("hang"),
         other => panic!("there is no role {other}"),
     }

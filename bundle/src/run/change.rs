@@ -1,0 +1,147 @@
+//! Changes of the members while the bundle runs.
+
+use super::Run;
+use super::slot::{Next, Slot, State};
+use crate::change::{Change, ChangeError};
+use crate::handle::MemberId;
+use crate::member::Member;
+use crate::order;
+
+impl Run {
+    /// Begins the changes, all or none.
+    pub(super) fn change(&mut self, changes: Vec<Change>) -> Result<(), ChangeError> {
+        if self.stopping {
+            return Err(ChangeError::Ended);
+        }
+        self.check(&changes)?;
+        for change in changes {
+            match change {
+                Change::Add(member) => self.add(member),
+                Change::Remove(name) => {
+                    for slot in self.slots.values_mut() {
+                        slot.future_mut().feeders.retain(|feeder| *feeder != name);
+                    }
+                    self.leave(&name, Next::Nothing);
+                }
+                Change::Replace(member) => {
+                    let name = member.name.clone();
+                    self.leave(&name, Next::Other(member));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the members fit together after the changes.
+    fn check(&self, changes: &[Change]) -> Result<(), ChangeError> {
+        let mut members: Vec<&Member> = self.slots.values().filter_map(Slot::future).collect();
+        let mut removed = Vec::new();
+        for change in changes {
+            let name = match change {
+                Change::Add(member) => {
+                    members.push(member);
+                    continue;
+                }
+                Change::Remove(name) => name,
+                Change::Replace(member) => &member.name,
+            };
+            let Some(place) = members.iter().position(|member| member.name == *name) else {
+                let known = members.iter().map(|member| member.name.clone()).collect();
+                return Err(ChangeError::NoMember { member: name.clone(), known });
+            };
+            match change {
+                Change::Replace(member) => members[place] = member,
+                _ => {
+                    members.remove(place);
+                    removed.push(name.as_str());
+                }
+            }
+        }
+        // Those that stay do not end after the removed ones any more.
+        let is_new = |member: &Member| {
+            changes.iter().any(|change| match change {
+                Change::Add(new) | Change::Replace(new) => std::ptr::eq(new, member),
+                Change::Remove(_) => false,
+            })
+        };
+        let staying: Vec<Member> = members
+            .iter()
+            .filter(|member| !is_new(member))
+            .map(|member| member.without_feeders(&removed))
+            .collect();
+        let new = members.iter().copied().filter(|member| is_new(member));
+        let all: Vec<&Member> = staying.iter().chain(new).collect();
+        Ok(order::check(&all)?)
+    }
+
+    fn add(&mut self, member: Member) {
+        // One that still ends may have the name.
+        let leaving = self.slots.values_mut().find(|slot| slot.member.name == member.name);
+        match leaving {
+            Some(slot) => slot.next = Next::Other(member),
+            None => {
+                self.removed.remove(&member.name);
+                let id = MemberId(self.next_id);
+                self.next_id += 1;
+                self.slots.insert(id, Slot::new(member));
+                self.order_is_old = true;
+            }
+        }
+    }
+
+    /// Sets what is next for a member, and does it at once if no process runs it.
+    fn leave(&mut self, name: &str, next: Next) {
+        let id =
+            self.slots.iter().find_map(|(id, slot)| (slot.member.name == *name).then_some(*id));
+        let Some(id) = id else { return };
+        if let Some(slot) = self.slots.get_mut(&id) {
+            slot.next = next;
+            if !slot.runs() {
+                self.follow(id);
+            }
+        }
+    }
+
+    /// Does what is next for a member whose process has exited.
+    pub(super) fn follow(&mut self, id: MemberId) {
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        match std::mem::replace(&mut slot.next, Next::Same) {
+            Next::Same => return,
+            Next::Nothing => {
+                let slot = self.slots.remove(&id);
+                self.removed.extend(slot.map(|slot| slot.member.name));
+                self.removed_is_new = true;
+                self.handle.forget(id);
+            }
+            Next::Other(member) => {
+                let written = slot.written;
+                *slot = Slot::new(member);
+                slot.written = written;
+            }
+        }
+        self.order_is_old = true;
+    }
+
+    /// Whether a member waits for its first start until those have ended that a change stops.
+    pub(super) fn is_held(&self, slot: &Slot) -> bool {
+        slot.starts == 0 && self.slots.values().any(|slot| slot.is_leaving() && slot.runs())
+    }
+
+    /// Brings the order up to date with the members.
+    pub(super) fn reorder(&mut self) {
+        if !std::mem::take(&mut self.order_is_old) {
+            return;
+        }
+        let members: Vec<&Member> = self.slots.values().map(|slot| &slot.member).collect();
+        let order = order::stop_order(&members);
+        let ids: Vec<MemberId> = self.slots.keys().copied().collect();
+        for (slot, places) in self.slots.values_mut().zip(order) {
+            slot.waits_for = places.into_iter().map(|place| ids[place]).collect();
+        }
+    }
+
+    /// Whether the process of a member is to end.
+    pub(super) fn is_to_end(&self, slot: &Slot) -> bool {
+        matches!(slot.state, State::Running { .. }) && (self.stopping || slot.is_leaving())
+    }
+}

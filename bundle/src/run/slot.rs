@@ -1,0 +1,153 @@
+//! A member and its process.
+
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use crate::handle::MemberId;
+use crate::member::Member;
+use crate::pipe::MemberPipe;
+use crate::process::Process;
+use crate::protocol::MemberState;
+use crate::report::{MemberOutcome, MemberReport};
+use crate::restart::Failures;
+use crate::status::{MemberPhase, MemberStatus};
+
+/// A member and its process.
+pub(super) struct Slot {
+    pub(super) member: Member,
+    /// The members that must exit before this one gets SIGTERM.
+    pub(super) waits_for: Vec<MemberId>,
+    pub(super) state: State,
+    pub(super) failures: Failures,
+    pub(super) starts: u64,
+    pub(super) status: Option<ExitStatus>,
+    /// The next step when its process has exited.
+    pub(super) next: Next,
+    /// The state of this member that was last written to the members.
+    pub(super) written: MemberState,
+    /// Its phase and process that other threads know, and since when.
+    published: Option<(MemberPhase, Option<u32>, Instant)>,
+}
+
+pub(super) enum State {
+    /// To be started.
+    Waiting {
+        until: Duration,
+    },
+    Running {
+        process: Process,
+        stop: StopRequest,
+        /// Dropped after the process, which takes the end of the pipe for the end of the launcher.
+        pipe: MemberPipe,
+    },
+    Ended(MemberOutcome),
+}
+
+/// Whether and how a process was stopped.
+#[derive(Clone, Copy)]
+pub(super) enum StopRequest {
+    No,
+    /// It got SIGTERM, and has until then to exit.
+    Term {
+        until: Duration,
+    },
+    Kill,
+}
+
+/// The next step when the process of a member has exited.
+pub(super) enum Next {
+    /// What the exit code says.
+    Same,
+    /// It is taken out of the bundle.
+    Nothing,
+    /// This member takes its place.
+    Other(Member),
+}
+
+impl Slot {
+    /// Of a member that is to be started.
+    pub(super) fn new(member: Member) -> Slot {
+        Slot {
+            member,
+            waits_for: Vec::new(),
+            state: State::Waiting { until: Duration::ZERO },
+            failures: Failures::default(),
+            starts: 0,
+            status: None,
+            next: Next::Same,
+            written: MemberState::Expected,
+            published: None,
+        }
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.state, State::Ended(_))
+    }
+
+    pub(super) fn runs(&self) -> bool {
+        matches!(self.state, State::Running { .. })
+    }
+
+    /// Whether its process is to end because of a change.
+    pub(super) fn is_leaving(&self) -> bool {
+        !matches!(self.next, Next::Same)
+    }
+
+    /// The member that it has, or will have: `None` if it is taken out of the bundle.
+    pub(super) fn future(&self) -> Option<&Member> {
+        match &self.next {
+            Next::Same => Some(&self.member),
+            Next::Other(member) => Some(member),
+            Next::Nothing => None,
+        }
+    }
+
+    pub(super) fn future_mut(&mut self) -> &mut Member {
+        match &mut self.next {
+            Next::Other(member) => member,
+            Next::Same | Next::Nothing => &mut self.member,
+        }
+    }
+
+    /// Its state as the launcher writes it to the members.
+    pub(super) fn reported(&self) -> MemberState {
+        match &self.state {
+            State::Waiting { .. } => MemberState::Expected,
+            State::Running { process, .. } => MemberState::Running(process.pid()),
+            State::Ended(MemberOutcome::Completed) => MemberState::Completed,
+            State::Ended(MemberOutcome::Stopped) => MemberState::Gone,
+        }
+    }
+
+    /// Its state as other threads see it.
+    pub(super) fn published(&mut self, now: Instant) -> MemberStatus {
+        let (phase, pid) = match &self.state {
+            State::Waiting { .. } => (MemberPhase::Waiting, None),
+            State::Running { process, stop: StopRequest::No, .. } => {
+                (MemberPhase::Running, Some(process.pid()))
+            }
+            State::Running { process, .. } => (MemberPhase::Stopping, Some(process.pid())),
+            State::Ended(MemberOutcome::Completed) => (MemberPhase::Completed, None),
+            State::Ended(MemberOutcome::Stopped) => (MemberPhase::Stopped, None),
+        };
+        let since = match self.published {
+            Some((before, process, since)) if (before, process) == (phase, pid) => since,
+            _ => now,
+        };
+        self.published = Some((phase, pid, since));
+        let (name, starts, last_exit) = (self.member.name.clone(), self.starts, self.status);
+        MemberStatus { name, phase, pid, starts, since, last_exit }
+    }
+
+    pub(super) fn report(&self) -> MemberReport {
+        MemberReport {
+            name: self.member.name.clone(),
+            outcome: match self.state {
+                State::Ended(outcome) => outcome,
+                _ => MemberOutcome::Stopped,
+            },
+            starts: self.starts,
+            status: self.status,
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The signals that end a bundle.
+
+use std::io;
+use std::sync::mpsc::Sender;
+use std::thread;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use crate::handle::Wake;
+
+/// Sends the signals that end a bundle as wakes.
+pub(crate) struct Signals(signal_hook::iterator::Handle);
+
+impl Signals {
+    /// SIGINT and SIGTERM, and SIGHUP if `hangup` is set and this process does not ignore it.
+    pub(crate) fn forward(wakes: Sender<Wake>, hangup: bool) -> io::Result<Signals> {
+        let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+        if hangup && !ignores_hangup() {
+            signals.add_signal(SIGHUP)?;
+        }
+        let handle = Signals(signals.handle());
+        thread::Builder::new().name("signals".into()).spawn(move || {
+            for _ in signals.forever() {
+                // Without a receiver the run has ended.
+                let _ = wakes.send(Wake::Interrupted);
+            }
+        })?;
+        Ok(handle)
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// Whether this process ignores SIGHUP, as under `nohup`. A handler would replace that. Known
+/// where there is `/proc`.
+fn ignores_hangup() -> bool {
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return false };
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (SIGHUP - 1)) != 0)
+}
