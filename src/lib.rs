@@ -529,11 +529,11 @@ pub use routes::{AsyncHandler, Handler, Routes, RoutesAlone, RoutesAsync};
 pub use service::{Context, Service};
 pub use supervision::{Lifetime, NameError, Strategy, Supervisor};
 #[cfg(feature = "topology")]
-pub use topology::NodeCommand;
-#[cfg(feature = "topology")]
 pub use topology::Topology;
 #[cfg(feature = "topology")]
 pub use topology::options::TopologyOptions;
+#[cfg(feature = "topology")]
+pub use topology::{NodeCommand, TopologyPart};
 pub use topology::{Problem, TopologyError};
 
 // The examples of these pages are tests.

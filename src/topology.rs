@@ -4,7 +4,7 @@
 //! types, `check` compares names, `command`, `execution`, `socket`, `hosts`, `tls`, `telemetry`,
 //! `links`, `supervisors`, `actors` and `legacy` answer questions about their keys, `requests` adds
 //! what requests between nodes need, `error` has the errors, `places` where in the file a setting
-//! is that an error is about.
+//! is that an error is about, `parts` is the file as texts.
 //!
 //! Without the feature `topology` this file is replaced by `topology/none.rs`, whose topology has
 //! the defaults.
@@ -29,6 +29,7 @@ mod legacy_section;
 mod link;
 mod links;
 pub(crate) mod options;
+mod parts;
 mod places;
 mod policies;
 mod requests;
@@ -60,6 +61,7 @@ use values::DeathLimit;
 
 pub use command::NodeCommand;
 pub use error::{Problem, TopologyError};
+pub use parts::TopologyPart;
 pub(crate) use setting::Setting;
 pub(crate) use topic::check_topic;
 
@@ -100,13 +102,18 @@ pub(crate) use topic::check_topic;
 pub struct Topology {
     file: Source,
     sections: Sections,
+    parts: Vec<TopologyPart>,
     directory: Option<PathBuf>,
 }
 
 impl Topology {
     /// Checks that the sections do not contradict each other.
-    fn new(sections: Sections, file: Source) -> Result<Topology, TopologyError> {
-        let topology = Topology { file, sections, directory: None };
+    fn new(
+        sections: Sections,
+        parts: Vec<TopologyPart>,
+        file: Source,
+    ) -> Result<Topology, TopologyError> {
+        let topology = Topology { file, sections, parts, directory: None };
         topology.check_node_names()?;
         topology.check_owners()?;
         topology.check_actors()?;
@@ -129,6 +136,24 @@ impl Topology {
     pub fn in_directory(mut self, directory: impl Into<PathBuf>) -> Topology {
         self.directory = Some(directory.into());
         self
+    }
+
+    /// All keys of the file and of those that it includes, with their values, sorted. Two versions
+    /// of a topology mean the same to a node if the parts that concern it are equal.
+    ///
+    /// ```
+    /// use mycelium::Topology;
+    ///
+    /// let before = Topology::parse("app.toml", "[topic.swaps]\ncapacity = 64 # small")?;
+    /// let after = Topology::parse("app.toml", "topic.swaps = { capacity = 64 }")?;
+    /// assert!(before.parts().eq(after.parts()));
+    /// let part = before.parts().next().unwrap();
+    /// assert_eq!((&*part.section, &*part.name), ("topic", "swaps"));
+    /// assert_eq!((&*part.key, &*part.value), ("capacity", "64"));
+    /// # Ok::<(), mycelium::TopologyError>(())
+    /// ```
+    pub fn parts(&self) -> impl Iterator<Item = &TopologyPart> {
+        self.parts.iter()
     }
 
     /// The executor that the topology requests for a node, and where it does.

@@ -16,6 +16,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::document::{Substituted, sections, shifted};
 use super::error::{Problem, TopologyError};
+use super::parts::{TopologyPart, parts};
 use super::sections::Sections;
 use super::source::Source;
 use super::substitution::Environment;
@@ -176,8 +177,8 @@ enum Found {
 }
 
 impl Files {
-    /// The sections of all files.
-    pub(super) fn sections(&self) -> Result<Sections, TopologyError> {
+    /// The sections of all files, and their parts as texts.
+    pub(super) fn sections(&self) -> Result<(Sections, Vec<TopologyPart>), TopologyError> {
         // A file reaches more files than each of those that it includes, so it is before them.
         let mut order: Vec<usize> = (0..self.includes.len()).collect();
         order.sort_by_key(|number| Reverse(self.reached_from(*number).len()));
@@ -190,7 +191,8 @@ impl Files {
             table.remove("include");
             self.merge(&mut merged, table, "")?;
         }
-        sections(&self.source, &self.substituted, merged)
+        let parts = parts(&merged);
+        Ok((sections(&self.source, &self.substituted, merged)?, parts))
     }
 
     /// The files that a file includes, directly or not.

@@ -82,7 +82,8 @@ impl TopologyOptions {
     /// If a file cannot be read, or they are not a valid topology.
     pub fn load(&self, path: impl AsRef<Path>) -> Result<Topology, TopologyError> {
         let files = Reader::new(&*self.environment).load(path.as_ref())?;
-        Topology::new(files.sections()?, files.source)
+        let (sections, parts) = files.sections()?;
+        Topology::new(sections, parts, files.source)
     }
 
     /// Parses a topology. `path` is for errors, and for relative paths of the files of `[tls]`,
@@ -92,7 +93,8 @@ impl TopologyOptions {
     /// If the text is not a valid topology, or includes a file.
     pub fn parse(&self, path: impl AsRef<Path>, text: &str) -> Result<Topology, TopologyError> {
         let files = Reader::new(&*self.environment).parse(path.as_ref(), text.to_owned())?;
-        Topology::new(files.sections()?, files.source)
+        let (sections, parts) = files.sections()?;
+        Topology::new(sections, parts, files.source)
     }
 }
 
