@@ -385,6 +385,7 @@ extern crate self as mycelium;
 
 mod actor;
 mod clock;
+mod counters_region;
 mod dead_letter;
 mod emit;
 mod ending;

@@ -20,6 +20,7 @@ use super::notes::Notes;
 use super::reference::{ActorRef, WeakRef};
 use super::set::Set;
 use super::watch::{WatchCall, WatchReply};
+use crate::counters_region;
 use crate::names::expected_instead_of;
 
 /// The lines of counters for which a set of actors has room at first.
@@ -69,7 +70,7 @@ impl Actors {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn on(executor: impl Executor) -> Actors {
-        Actors::with(Arc::new(executor), Region::new(LINES))
+        Actors::with(Arc::new(executor), counters_region::shared(LINES))
     }
 
     pub(crate) fn with(executor: Arc<dyn Executor>, region: Arc<Region>) -> Actors {

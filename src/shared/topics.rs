@@ -12,6 +12,7 @@ use mycelium_transports::local::{
 };
 
 use super::outside::OutsideSubscriptions;
+use crate::counters_region;
 use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, SubscribeError};
 use crate::fast_handler::FastHandlers;
@@ -74,7 +75,7 @@ impl DeadLetterWriter {
 impl Topics {
     /// All topics of the plan, with their fast handlers.
     pub(crate) fn new(plan: Arc<Plan>, fast_handlers: FastHandlers) -> Result<Topics, BuildError> {
-        let counters = Region::new(COUNTER_LINES);
+        let counters = counters_region::shared(COUNTER_LINES);
         let mut registry = Registry::default();
         for (name, planned) in &plan.topics {
             let (schema, capacity) = (planned.schema, plan.capacity(name));

@@ -10,15 +10,17 @@
 //!
 //! A region begins with one segment and grows by further ones, which the header lists. A segment
 //! never moves and never shrinks, so a line's writer and a reader know nothing of the growth. Words
-//! are numbered through all segments. Today each segment is memory of its own on the heap; the
-//! layout is meant for a sealed memfd, which a reader maps piece by piece as the list grows.
+//! are numbered through all segments. Each segment is memory of its own: on the heap
+//! ([`Region::new`]), or in a sealed memfd ([`Region::shared`]), where [`Attached`] reads it from
+//! another process, segment by segment as the list grows. The first one has the name
+//! `mycelium-counters`, further ones `mycelium-counters-more`.
 //!
 //! Words, all `u64`. They describe themselves:
 //!
 //! | word | content |
 //! | --- | --- |
 //! | 0 | magic, `"mycelcnt"` |
-//! | 1 | version, 4 |
+//! | 1 | version, 5 |
 //! | 2 | lines that the segments have room for |
 //! | 3 | lines in use |
 //! | 4 | lines that were requested when the region was full |
@@ -28,8 +30,12 @@
 //! | 8 | number of segments |
 //! | 9 | words of a descriptor |
 //! | 10 | values of a line |
-//! | 64 + 64 *k* | kind *k*: number of values, its name and theirs: 24 bytes each, NUL-padded |
-//! | (6) + (7) *s* | segment *s*: its first word, lines, first word of its descriptors, of its values |
+//! | 11 | first word of the table of kinds |
+//! | 12 | words of a kind |
+//! | 13 | words of a name |
+//! | 14 | the process that made the region, by its number in its own namespace |
+//! | (11) + (12) *k* | kind *k*: number of values, its name and theirs: (13) words each, NUL-padded |
+//! | (6) + (7) *s* | segment *s*: its first word, lines, first word of its descriptors, of its values, inode of its memfd (0: none), its descriptor in the process |
 //! | descriptors + (9) *i* | descriptor of line *i*: generation (0: unused), kind, label length, label |
 //! | values + (10) *i* | values of line *i* |
 //!
@@ -41,12 +47,17 @@
 //! again. A histogram has the line of its sum and lines of buckets. So have the latencies of
 //! topics, which [`Latency`] puts together.
 //!
+//! [`CountersView`] is a copy of a region of any process, made from its words alone.
+//!
 //! Without the feature `metrics` a region has no words, and a line counts nothing: `off.rs`.
 //!
 //! To read: this file (what readers and writers use), `region.rs` (which place a line gets),
 //! `segment.rs` (the words), `line.rs`, `histogram.rs` (buckets), `reading.rs`, `metric.rs`,
-//! `latency.rs`, `values.rs`.
+//! `latency.rs`, `values.rs`. For other processes: `view.rs` (the words of any region, which may
+//! lie), `attached.rs` (where they are).
 
+#[cfg(all(target_os = "linux", target_pointer_width = "64", not(lines)))]
+mod attached;
 mod buckets;
 #[cfg(feature = "metrics")]
 mod histogram;
@@ -62,7 +73,10 @@ mod region;
 #[cfg(feature = "metrics")]
 mod segment;
 mod values;
+mod view;
 
+#[cfg(all(target_os = "linux", target_pointer_width = "64", not(lines)))]
+pub use attached::{AttachError, Attached, Found};
 pub use buckets::{Bucket, Distribution};
 #[cfg(feature = "metrics")]
 pub use histogram::{HistogramLines, LatencyLines};
@@ -80,6 +94,7 @@ pub use values::{
     Kind, LatencyValue, LegacyValue, LinkValue, PublisherValue, PusherValue, RequesterValue,
     ResponderValue, ServiceValue, Value, WatchdogValue,
 };
+pub use view::{CountersView, KindView, LineView, ViewError};
 
 /// A name for a label. Spaces and `=` separate a label's parts, so they become underscores.
 pub(crate) fn plain(name: &str) -> String {

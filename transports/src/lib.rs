@@ -2,7 +2,7 @@
 //!
 //! | module | content | may use |
 //! | --- | --- | --- |
-//! | [`counters`] | numbers of sent, taken and dropped messages | the core |
+//! | [`counters`] | numbers of sent, taken and dropped messages | the core, `memory` |
 //! | [`local`] | topics within one process: rings and subscriptions | `counters` |
 //! | [`stream`] | a link over a stream of bytes | the core, the executor trait |
 //! | [`endpoint`] | where a node listens, and how others connect | the executor trait, `tls` |

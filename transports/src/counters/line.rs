@@ -4,16 +4,15 @@ use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::segment::{PAGE_WORDS, Page, Segment};
+use super::segment::Segment;
 use super::values::{VALUES, Value};
+use crate::memory::Part;
 use crate::sync::{AtomicU64, Ordering};
 
 /// The values of one line, with one writer.
 #[derive(Debug)]
 pub struct Line<V> {
-    pages: Arc<[Page]>,
-    page: usize,
-    first: usize,
+    words: Part<VALUES>,
     /// `None` if readers of the region cannot see it.
     place: Option<Place>,
     retired: Arc<Retired>,
@@ -34,10 +33,8 @@ impl<V: Value> Line<V> {
         index: usize,
         place: Option<Place>,
     ) -> Line<V> {
-        let first = segment.values_of(index);
-        let (page, first) = (first / PAGE_WORDS, first % PAGE_WORDS);
-        let (pages, retired) = (segment.pages().clone(), retired.clone());
-        Line { pages, page, first, place, retired, values: PhantomData }
+        let words = segment.values(index);
+        Line { words, place, retired: retired.clone(), values: PhantomData }
     }
 
     /// A value.
@@ -60,7 +57,8 @@ impl<V: Value> Line<V> {
         word.store(word.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
     }
 
-    /// Adds one to a value. Any thread may call it, if none calls [`add`](Line::add) for this value.
+    /// Adds one to a value. Any thread may call it, if none calls [`add`](Line::add) for this
+    /// value.
     #[inline]
     pub fn count(&self, value: V) {
         self.count_many(value, 1);
@@ -91,7 +89,7 @@ impl<V: Value> Line<V> {
 
     #[inline]
     fn word(&self, value: V) -> &AtomicU64 {
-        &self.pages[self.page].0[(self.first + value.index() % VALUES) % PAGE_WORDS]
+        &self.words[value.index() % VALUES]
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::reading::Reading;
 use super::values::Value;
+use crate::memory::MemoryError;
 
 /// The place of all counters. Without the feature `metrics` it has none.
 #[derive(Debug)]
@@ -22,6 +23,14 @@ impl Region {
     #[must_use]
     pub fn with_most(lines: usize, _most: usize) -> Arc<Region> {
         Region::new(lines)
+    }
+
+    /// Fails: there is nothing to share.
+    ///
+    /// # Errors
+    /// Always [`MemoryError::Unsupported`].
+    pub fn shared(_lines: usize) -> Result<Arc<Region>, MemoryError> {
+        Err(MemoryError::Unsupported)
     }
 
     /// A line that counts nothing.

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use super::line::{Line, Place, Retired};
 use super::reading::Reading;
 use super::segment::{
-    DESCRIPTOR, FIXED, HEADER, KIND, LINES_OF_PAGE, LIST, LISTED, SEGMENTS, Segment, WORDS,
+    DESCRIPTOR, FIXED, HEADER, KIND, LINES_OF_PAGE, LIST, LISTED, SEGMENTS, Segment, Shape, WORDS,
 };
 use super::values::{Kind, NAME, VALUES, Value};
+use super::view::{FIRST_NAME, FURTHER_NAME, MAGIC, VERSION};
+use crate::memory::MemoryError;
 use crate::sync::Ordering;
 
-const MAGIC: u64 = u64::from_le_bytes(*b"mycelcnt");
-const VERSION: u64 = 4;
 /// The fewest lines of a further segment.
 const FEWEST: usize = 64;
 /// Lines whose writers are gone stay readable until there are more than this.
@@ -28,6 +28,8 @@ pub struct Region {
     places: Mutex<Places>,
     /// Making and dropping a line locks it.
     retired: Arc<Retired>,
+    /// Other processes find its segments.
+    shared: bool,
 }
 
 /// Which places of a region are in use.
@@ -63,13 +65,29 @@ impl Region {
     /// ```
     #[must_use]
     pub fn with_most(lines: usize, most: usize) -> Arc<Region> {
-        let lines = lines.max(1).next_multiple_of(LINES_OF_PAGE);
-        let first = Segment::first(lines);
+        Region::of(Shape::first(whole_pages(lines)).on_heap(), most, false)
+    }
+
+    /// As [`new`](Region::new), but other processes of this user can read it, for as long as it or
+    /// one of its lines exists: its segments are memfds, whose descriptors stay open.
+    /// `Attached::of_process` finds them. A further segment for which there is no descriptor is
+    /// memory of this process alone.
+    ///
+    /// A node has such a region. One that only its own program reads needs no descriptor.
+    ///
+    /// # Errors
+    /// If the memory cannot be made, or shared: that is possible on 64-bit Linux only.
+    pub fn shared(lines: usize) -> Result<Arc<Region>, MemoryError> {
+        Ok(Region::of(Shape::first(whole_pages(lines)).shared(FIRST_NAME)?, MOST, true))
+    }
+
+    fn of(first: Segment, most: usize, shared: bool) -> Arc<Region> {
+        let lines = first.lines();
         let more = (1..SEGMENTS).map(|_| OnceLock::new()).collect();
         let (next, capacity) = (Place { segment: 0, index: 0 }, lines);
-        let most = most.max(lines).next_multiple_of(LINES_OF_PAGE);
+        let most = whole_pages(most.max(lines));
         let places = Mutex::new(Places { next, capacity, most, hidden: None });
-        let region = Region { first, more, places, retired: Arc::default() };
+        let region = Region { first, more, places, retired: Arc::default(), shared };
         for (word, value) in [
             (1, VERSION),
             (5, Kind::ALL.len() as u64),
@@ -77,6 +95,10 @@ impl Region {
             (7, LISTED as u64),
             (9, DESCRIPTOR as u64),
             (10, VALUES as u64),
+            (11, FIXED as u64),
+            (12, KIND as u64),
+            (13, NAME as u64),
+            (14, u64::from(std::process::id())),
         ] {
             region.first.word(word).store(value, Ordering::Relaxed);
         }
@@ -99,7 +121,7 @@ impl Region {
     fn list(&self, number: usize, segment: &Segment, capacity: usize) {
         let entry = LIST + LISTED * number;
         for (index, value) in segment.listed().into_iter().enumerate() {
-            self.first.word(entry + index).store(value as u64, Ordering::Relaxed);
+            self.first.word(entry + index).store(value, Ordering::Relaxed);
         }
         self.first.word(2).store(capacity as u64, Ordering::Relaxed);
         // Release: a reader that sees the number also sees the entry.
@@ -121,7 +143,7 @@ impl Region {
         self.first.word(4).fetch_add(1, Ordering::Relaxed);
         let (hidden, used) = match places.hidden.take() {
             Some((hidden, used)) if used < hidden.lines() => (hidden, used),
-            _ => (Segment::further(0, LINES_OF_PAGE), 0),
+            _ => (Shape::further(0, LINES_OF_PAGE).on_heap(), 0),
         };
         let line = Line::new(&self.retired, &hidden, used, None);
         places.hidden = Some((hidden, used + 1));
@@ -152,7 +174,11 @@ impl Region {
         let lines = lines.next_multiple_of(LINES_OF_PAGE);
         let Some(place) = self.more.get(number - 1).filter(|_| lines > 0) else { return false };
         let first_word = HEADER + WORDS * places.capacity;
-        let segment = place.get_or_init(|| Segment::further(first_word, lines));
+        let segment = place.get_or_init(|| {
+            let shape = Shape::further(first_word, lines);
+            let shared = self.shared.then(|| shape.shared(FURTHER_NAME).ok()).flatten();
+            shared.unwrap_or_else(|| shape.on_heap())
+        });
         places.capacity += lines;
         self.list(number, segment, places.capacity);
         places.next = Place { segment: places.next.segment + 1, index: 0 };
@@ -191,6 +217,11 @@ impl Region {
     fn places(&self) -> MutexGuard<'_, Places> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// As many lines as fill whole pages.
+fn whole_pages(lines: usize) -> usize {
+    lines.max(1).next_multiple_of(LINES_OF_PAGE)
 }
 
 impl fmt::Debug for Region {

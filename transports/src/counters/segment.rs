@@ -1,10 +1,9 @@
 //! The words of a region, in segments: the header, which only the first one has, descriptors and
 //! values.
 
-use std::sync::Arc;
-
 use super::reading::{LONGEST_LABEL, Reading};
 use super::values::{Kind, NAME, VALUES};
+use crate::memory::{Found, MemoryError, PAGE_WORDS, Part, Words};
 use crate::sync::{AtomicU64, Ordering, fence};
 
 /// Words before the table of kinds.
@@ -16,7 +15,7 @@ pub(super) const LIST: usize = 3 * PAGE_WORDS;
 /// The most segments.
 pub(super) const SEGMENTS: usize = 64;
 /// Words of a segment in the list.
-pub(super) const LISTED: usize = 4;
+pub(super) const LISTED: usize = 8;
 /// The fixed words, the table of kinds, and the list of segments.
 pub(super) const HEADER: usize = 4 * PAGE_WORDS;
 pub(super) const DESCRIPTOR: usize = 16;
@@ -24,19 +23,8 @@ pub(super) const DESCRIPTOR: usize = 16;
 pub(super) const WORDS: usize = DESCRIPTOR + VALUES;
 /// The lines of a page, with their descriptors.
 pub(super) const LINES_OF_PAGE: usize = PAGE_WORDS / WORDS;
-pub(super) const PAGE_WORDS: usize = 512;
 const LABEL_BYTES: usize = (DESCRIPTOR - 3) * 8;
 const _: () = assert!(LABEL_BYTES == LONGEST_LABEL);
-
-#[derive(Debug)]
-#[repr(align(4096))]
-pub(super) struct Page(pub(super) [AtomicU64; PAGE_WORDS]);
-
-impl Page {
-    fn new() -> Page {
-        Page([const { AtomicU64::new(0) }; PAGE_WORDS])
-    }
-}
 
 // The table of kinds has room for all of them, and a kind's words for all its names.
 const _: () = assert!(FIXED + KIND * Kind::ALL.len() <= LIST);
@@ -46,7 +34,15 @@ const _: () = assert!(NAME * (1 + VALUES) < KIND);
 /// Pages with lines and their descriptors.
 #[derive(Debug)]
 pub(super) struct Segment {
-    pages: Arc<[Page]>,
+    words: Words,
+    /// Where other processes find it, if they can.
+    found: Option<Found>,
+    shape: Shape,
+}
+
+/// What a segment has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
     /// The number of its first word in the region.
     first_word: usize,
     /// The words before the descriptors.
@@ -54,52 +50,76 @@ pub(super) struct Segment {
     lines: usize,
 }
 
-impl Segment {
+impl Shape {
     /// The first segment of a region, with the header. `lines` fill whole pages.
-    pub(super) fn first(lines: usize) -> Segment {
-        Segment::new(0, HEADER, lines)
+    pub(super) fn first(lines: usize) -> Shape {
+        Shape { first_word: 0, header: HEADER, lines }
     }
 
     /// A further segment, whose first word has this number in the region.
-    pub(super) fn further(first_word: usize, lines: usize) -> Segment {
-        Segment::new(first_word, 0, lines)
+    pub(super) fn further(first_word: usize, lines: usize) -> Shape {
+        Shape { first_word, header: 0, lines }
     }
 
-    fn new(first_word: usize, header: usize, lines: usize) -> Segment {
-        let pages = (header + lines * WORDS).div_ceil(PAGE_WORDS);
-        let pages = (0..pages).map(|_| Page::new()).collect();
-        Segment { pages, first_word, header, lines }
+    /// A segment that only this process can read.
+    pub(super) fn on_heap(self) -> Segment {
+        Segment { words: Words::heap(self.words()), found: None, shape: self }
     }
 
+    /// A segment in a memfd with this name.
+    ///
+    /// # Errors
+    /// If that cannot be made.
+    pub(super) fn shared(self, name: &str) -> Result<Segment, MemoryError> {
+        let (words, found) = Words::memfd(self.words(), name)?;
+        Ok(Segment { words, found: Some(found), shape: self })
+    }
+
+    fn words(self) -> usize {
+        self.header + self.lines * WORDS
+    }
+}
+
+impl Segment {
     /// How many lines it has.
     pub(super) fn lines(&self) -> usize {
-        self.lines
+        self.shape.lines
     }
 
-    pub(super) fn pages(&self) -> &Arc<[Page]> {
-        &self.pages
+    /// Its words, in whole pages.
+    #[cfg(test)]
+    pub(super) fn words(&self) -> &[AtomicU64] {
+        &self.words
     }
 
     /// Its words in the list of segments.
-    pub(super) fn listed(&self) -> [usize; LISTED] {
+    pub(super) fn listed(&self) -> [u64; LISTED] {
         let (descriptors, values) = (self.descriptor_of(0), self.values_of(0));
-        let Segment { first_word, lines, .. } = *self;
-        [first_word, lines, first_word + descriptors, first_word + values]
+        let Shape { first_word, lines, .. } = self.shape;
+        let [first, lines, descriptors, values] =
+            [first_word, lines, first_word + descriptors, first_word + values].map(|n| n as u64);
+        let found = self.found.unwrap_or(Found { inode: 0, descriptor: 0 });
+        [first, lines, descriptors, values, found.inode, found.descriptor, 0, 0]
+    }
+
+    /// The values of a line.
+    pub(super) fn values(&self, index: usize) -> Part<VALUES> {
+        self.words.part(self.values_of(index))
     }
 
     /// The first word of a line's values.
     pub(super) fn values_of(&self, index: usize) -> usize {
-        self.header + DESCRIPTOR * self.lines + VALUES * index
+        self.shape.header + DESCRIPTOR * self.shape.lines + VALUES * index
     }
 
     /// The first word of a line's descriptor.
     fn descriptor_of(&self, index: usize) -> usize {
-        self.header + DESCRIPTOR * index
+        self.shape.header + DESCRIPTOR * index
     }
 
     /// A word of this segment.
     pub(super) fn word(&self, index: usize) -> &AtomicU64 {
-        &self.pages[index / PAGE_WORDS].0[index % PAGE_WORDS]
+        &self.words[index]
     }
 
     /// Writes bytes into the words from `first`.

@@ -13,6 +13,8 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::{self, NonNull};
+#[cfg(not(lines))]
+use std::slice;
 
 use mycelium_core::ring::broadcast::Word;
 use mycelium_core::ring::region::{Memory, words_at};
@@ -24,6 +26,8 @@ use rustix::process::Resource;
 use zerocopy::FromBytes;
 
 use super::error::MemoryError;
+#[cfg(not(lines))]
+use crate::sync::ForeignWords;
 
 /// Memory of this process that peers can read, or memory of a peer that this process can read.
 /// Dropping it unmaps it; other processes that have mapped it keep it.
@@ -147,6 +151,14 @@ impl Mapping {
     #[must_use]
     pub fn is_writable(&self) -> bool {
         self.writable
+    }
+
+    /// The words, for those who only read them.
+    #[cfg(not(lines))]
+    pub(crate) fn foreign_words(&self) -> ForeignWords<'_> {
+        // SAFETY: `map` mapped this number of words there, of 8 bytes on this system, and only
+        // `drop` unmaps them. All writes to them are atomic accesses of words.
+        ForeignWords::new(unsafe { slice::from_raw_parts(self.start.as_ptr().cast(), self.words) })
     }
 
     /// Maps `bytes`, a multiple of the page's size, which the file has.

@@ -110,6 +110,8 @@ mod tokens;
 mod unsupported;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod wake_socket;
+#[cfg(feature = "metrics")]
+mod words;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod worker;
 
@@ -126,6 +128,9 @@ pub use self::{
     tokens::random_token,
     wake_socket::WakeSocket,
 };
+#[cfg(feature = "metrics")]
+pub(crate) use words::{Found, PAGE_WORDS, Part, Words};
+
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 pub use unsupported::{
     Connection, ControlLimits, ControlThread, Handler, Mapping, WakeSocket, cursor_region,

@@ -1,7 +1,8 @@
 //! Tests of the region as its owner and as another process sees it.
 
 use super::*;
-use crate::counters::{EdgeValue, LinkValue, PublisherValue, ServiceValue, segment};
+use crate::counters::{EdgeValue, LinkValue, PublisherValue, ServiceValue};
+use crate::memory::PAGE_WORDS;
 
 #[test]
 fn lines_are_read_as_they_were_written() {
@@ -125,6 +126,22 @@ fn a_reader_never_sees_half_a_line() {
 }
 
 #[test]
+fn a_line_outlives_its_region() {
+    let region = Region::new(1);
+    let (first, hidden) = {
+        let lines: Vec<_> = (0..200).map(|_| region.line("service=x")).collect();
+        let most = Region::with_most(1, 1);
+        let mut hidden: Vec<_> = (0..17).map(|_| most.line("service=y")).collect();
+        (lines, hidden.pop().unwrap())
+    };
+    drop(region);
+    for line in first.iter().chain([&hidden]) {
+        line.add(ServiceValue::Starts, 7);
+        assert_eq!(line.get(ServiceValue::Starts), 7);
+    }
+}
+
+#[test]
 fn a_long_label_is_cut_at_a_character() {
     let region = Region::new(1);
     let _line = region.line::<ServiceValue>(&format!("x{}", "ä".repeat(80)));
@@ -140,7 +157,7 @@ fn lines_have_cache_lines_of_their_own() {
         for index in 0..segment.lines() {
             let address = std::ptr::from_ref(segment.word(segment.values_of(index))).addr();
             assert_eq!(address % 128, 0);
-            assert!(segment.values_of(index) % segment::PAGE_WORDS + VALUES <= segment::PAGE_WORDS);
+            assert!(segment.values_of(index) % PAGE_WORDS + VALUES <= PAGE_WORDS);
         }
     }
     drop(lines);
@@ -157,10 +174,8 @@ fn the_words_alone_name_the_values() {
     // Maps the segments in the order of the list.
     let mut words: Vec<u64> = Vec::new();
     for segment in region.segments() {
-        assert_eq!(segment.listed()[0], words.len(), "words are numbered through");
-        words.extend(
-            (0..segment.pages().len() * 512).map(|word| segment.word(word).load(Ordering::Relaxed)),
-        );
+        assert_eq!(segment.listed()[0], words.len() as u64, "words are numbered through");
+        words.extend(segment.words().iter().map(|word| word.load(Ordering::Relaxed)));
     }
     let word = |index: usize| words[index] as usize;
     let text = |first: usize| {

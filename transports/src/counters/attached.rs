@@ -1,0 +1,391 @@
+//! The counters of other processes: found among their descriptors, and mapped read-only.
+//!
+//! The process takes no part: it may spin, hang, or be stopped. Nothing of it is changed, and
+//! nothing of this process can be seen by it.
+//!
+//! **Panic contract.** Processes may be hostile. No descriptor of a process and no content of its
+//! memory makes this code panic, wait for the process, or read memory that could be freed.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use mycelium_core::debug_as_display;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags};
+use thiserror::Error;
+
+use super::view::{CountersView, FIRST_NAME, FURTHER_NAME, Layout, Listed, ViewError};
+use crate::memory::{Mapping, MemoryError};
+use crate::sync::ForeignWords;
+
+/// The most words of a region that are mapped: twice what the largest one has.
+const MOST_WORDS: usize = 1 << 26;
+
+/// A region of counters of another process, or of this one, mapped read-only.
+///
+/// ```
+/// use mycelium_transports::counters::{Attached, Region, ServiceValue};
+///
+/// let region = Region::shared(16)?;
+/// let line = region.line("service=Detector");
+/// line.add(ServiceValue::Starts, 1);
+///
+/// // Usually in another process, which knows the number of this one.
+/// let mut found = Attached::of_process(std::process::id())?;
+/// let view = found.regions[0].read()?;
+/// let service = view.lines.iter().find(|line| line.label("service") == "Detector").unwrap();
+/// assert_eq!((&*service.kind.name, service.value("starts")), ("service", Some(1)));
+///
+/// // Later counts are seen, too: reading makes no system call.
+/// line.add(ServiceValue::Starts, 1);
+/// let again = found.regions[0].read()?;
+/// assert_eq!(again.lines[0].value("starts"), Some(2));
+/// assert!(!found.regions[0].has_ended());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Attached {
+    process: Arc<Process>,
+    inode: u64,
+    layout: Layout,
+    first: Mapping,
+    /// The others of the list so far. `None`: not found.
+    further: Vec<Option<Mapping>>,
+}
+
+/// The regions of processes.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Found {
+    /// Those that can be read. A process has one for each node, and one for actors outside nodes.
+    pub regions: Vec<Attached>,
+    /// Why others cannot be read.
+    pub refused: Vec<AttachError>,
+    /// How many processes were left out, because they belong to other users. Not 0 only after
+    /// [`Attached::of_all_processes`].
+    pub of_others: usize,
+}
+
+/// Why the counters of a process cannot be read.
+#[derive(Error)]
+#[non_exhaustive]
+pub enum AttachError {
+    /// There is no such process, or it has ended.
+    #[error("no process has the number {process}")]
+    NoProcess {
+        /// Its number.
+        process: u32,
+    },
+    /// The system does not let this process see the descriptors of that one.
+    #[error(
+        "not permitted to see the descriptors of process {process}: its counters can be read by \
+         its own user and by root"
+    )]
+    Permission {
+        /// Its number.
+        process: u32,
+    },
+    /// The process has no region that others can read.
+    #[error(
+        "process {process} has no counters: expected a descriptor of a memfd `mycelium-counters`"
+    )]
+    NoCounters {
+        /// Its number.
+        process: u32,
+    },
+    /// A descriptor of the process has the name, but is not sealed memory.
+    #[error("counters of process {process}, descriptor {descriptor}: {error}")]
+    Memory {
+        /// The number of the process.
+        process: u32,
+        /// Its descriptor.
+        descriptor: u32,
+        /// What is wrong.
+        #[source]
+        error: MemoryError,
+    },
+    /// The memory of a descriptor has no counters in it, or those of another version.
+    #[error("counters of process {process}, descriptor {descriptor}: {error}")]
+    View {
+        /// The number of the process.
+        process: u32,
+        /// Its descriptor.
+        descriptor: u32,
+        /// What is wrong.
+        #[source]
+        error: ViewError,
+    },
+    /// A system call failed.
+    #[error("cannot {action}: {error}")]
+    System {
+        /// What the call was to do.
+        action: String,
+        /// The system's error.
+        #[source]
+        error: io::Error,
+    },
+}
+
+debug_as_display!(AttachError);
+
+/// A process, also after its end: its number may be another's by then.
+#[derive(Debug)]
+struct Process {
+    number: u32,
+    /// Becomes readable at its end.
+    end: OwnedFd,
+}
+
+/// A descriptor of a process.
+struct Descriptor {
+    number: u32,
+    /// What it is said to be.
+    link: PathBuf,
+}
+
+impl Attached {
+    /// The regions of a process.
+    ///
+    /// # Errors
+    /// If the process does not exist, belongs to another user, or has no region that can be read.
+    pub fn of_process(process: u32) -> Result<Found, AttachError> {
+        let mut found = Found::default();
+        Attached::add_process(process, &mut found)?;
+        if found.regions.is_empty() {
+            return Err(match found.refused.into_iter().next() {
+                Some(error) => error,
+                None => AttachError::NoCounters { process },
+            });
+        }
+        Ok(found)
+    }
+
+    /// The regions of all processes that this one may look at, in the order of their numbers.
+    /// A region that several processes have, such as a process and its forked children, is there
+    /// once.
+    ///
+    /// # Errors
+    /// If there is no list of processes.
+    pub fn of_all_processes() -> Result<Found, AttachError> {
+        let failed = |error| AttachError::System { action: "list all processes".into(), error };
+        let mut numbers = Vec::new();
+        for entry in fs::read_dir("/proc").map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            numbers.extend(name.to_str().and_then(|name| name.parse::<u32>().ok()));
+        }
+        numbers.sort_unstable();
+        let mut found = Found::default();
+        for process in numbers {
+            match Attached::add_process(process, &mut found) {
+                // It has ended meanwhile.
+                Ok(()) | Err(AttachError::NoProcess { .. }) => {}
+                Err(AttachError::Permission { .. }) => found.of_others += 1,
+                Err(error) => found.refused.push(error),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Copies all lines. Counts of one line may be from slightly different moments. It costs no
+    /// system call, unless the region has grown. After the end of the process it returns the last
+    /// values.
+    ///
+    /// # Errors
+    /// If the region contradicts itself.
+    pub fn read(&mut self) -> Result<CountersView, ViewError> {
+        let listed = self.layout.listed(self.first.foreign_words())?;
+        self.map_further(&listed);
+        let first = self.first.foreign_words();
+        let further = self.further.iter().map(|piece| piece.as_ref().map(Mapping::foreign_words));
+        let pieces: Vec<Option<ForeignWords<'_>>> =
+            std::iter::once(Some(first)).chain(further).collect();
+        self.layout.read(first, &listed, &pieces)
+    }
+
+    /// The number of the process.
+    #[must_use]
+    pub fn process(&self) -> u32 {
+        self.process.number
+    }
+
+    /// Whether the process has ended. What [`read`](Attached::read) returns is final then.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.process.has_ended()
+    }
+
+    /// A number that no other region has while this one exists.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.inode
+    }
+
+    /// Adds the regions of a process to those that were found.
+    fn add_process(number: u32, found: &mut Found) -> Result<(), AttachError> {
+        // Before the descriptors: so they are those of this process.
+        let process = Arc::new(Process::open(number)?);
+        for descriptor in process.descriptors(FIRST_NAME)? {
+            match process.attach(&descriptor, MOST_WORDS) {
+                // Closed meanwhile, or another one now.
+                Ok(None) => {}
+                Ok(Some((inode, first))) => {
+                    if found.regions.iter().any(|region| region.inode == inode) {
+                        continue;
+                    }
+                    match Layout::of(first.foreign_words()) {
+                        Ok(layout) => {
+                            let (process, further) = (process.clone(), Vec::new());
+                            found.regions.push(Attached { process, inode, layout, first, further });
+                        }
+                        Err(error) => {
+                            let descriptor = descriptor.number;
+                            found.refused.push(AttachError::View {
+                                process: number,
+                                descriptor,
+                                error,
+                            });
+                        }
+                    }
+                }
+                Err(error) => {
+                    let (process, descriptor) = (number, descriptor.number);
+                    found.refused.push(AttachError::Memory { process, descriptor, error });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Maps the segments by which the list has grown. Those that cannot be found stay out of reach.
+    fn map_further(&mut self, listed: &[Listed]) {
+        let new = listed.get(1 + self.further.len()..).unwrap_or(&[]);
+        if new.is_empty() {
+            return;
+        }
+        // The list says which descriptor it is; most of the time it is right.
+        let descriptors = self.process.descriptors(FURTHER_NAME).unwrap_or_default();
+        for listed in new {
+            let mapped: usize = self.further.iter().flatten().map(words).sum();
+            let most = MOST_WORDS.saturating_sub(words(&self.first) + mapped);
+            let mut by_number: Vec<&Descriptor> = descriptors.iter().collect();
+            by_number.sort_by_key(|found| u64::from(found.number) != listed.descriptor);
+            let piece = by_number.into_iter().find_map(|descriptor| {
+                let (inode, piece) = self.process.attach(descriptor, most).ok()??;
+                (listed.inode != 0 && inode == listed.inode).then_some(piece)
+            });
+            self.further.push(piece);
+        }
+    }
+}
+
+impl Process {
+    fn open(number: u32) -> Result<Process, AttachError> {
+        let no_process = AttachError::NoProcess { process: number };
+        let Some(pid) = i32::try_from(number).ok().and_then(Pid::from_raw) else {
+            return Err(no_process);
+        };
+        match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(end) => Ok(Process { number, end }),
+            // The second one: it is a thread.
+            Err(Errno::SRCH | Errno::INVAL) => Err(no_process),
+            Err(error) => {
+                let action = format!("watch process {number}");
+                Err(AttachError::System { action, error: error.into() })
+            }
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        let mut ends = [PollFd::new(&self.end, PollFlags::IN)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        matches!(rustix::event::poll(&mut ends, Some(&now)), Ok(1..))
+    }
+
+    /// Its descriptors of memfds with this name, in the order of their numbers.
+    fn descriptors(&self, name: &str) -> Result<Vec<Descriptor>, AttachError> {
+        let process = self.number;
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => AttachError::NoProcess { process },
+            io::ErrorKind::PermissionDenied => AttachError::Permission { process },
+            _ if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => {
+                AttachError::NoProcess { process }
+            }
+            _ => {
+                let action = format!("list the descriptors of process {process}");
+                AttachError::System { action, error }
+            }
+        };
+        let directory = PathBuf::from(format!("/proc/{process}/fd"));
+        let link = PathBuf::from(format!("/memfd:{name} (deleted)"));
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&directory).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            let Some(number) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+            if fs::read_link(directory.join(&name)).is_ok_and(|target| target == link) {
+                found.push(Descriptor { number, link: link.clone() });
+            }
+        }
+        found.sort_by_key(|descriptor| descriptor.number);
+        Ok(found)
+    }
+
+    /// Maps the memfd of a descriptor, of at most this many words, and returns its inode, too.
+    /// `None` if the descriptor is another file by now.
+    fn attach(
+        &self,
+        descriptor: &Descriptor,
+        most_words: usize,
+    ) -> Result<Option<(u64, Mapping)>, MemoryError> {
+        let path = format!("/proc/{}/fd/{}", self.number, descriptor.number);
+        // Only a place: this neither waits nor has an effect, also if the descriptor is another
+        // file.
+        let place =
+            match rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
+                Ok(place) => place,
+                Err(Errno::NOENT | Errno::SRCH) => return Ok(None),
+                Err(error) => return Err(system("look at a descriptor of the process")(error)),
+            };
+        let own = format!("/proc/self/fd/{}", place.as_raw_fd());
+        let is_same = fs::read_link(&own).is_ok_and(|link| link == descriptor.link);
+        let (device, inode) = device_and_inode(place.as_fd())?;
+        if !is_same || device != device_of_memfds()? {
+            return Ok(None);
+        }
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = rustix::fs::openat(CWD, own, flags, Mode::empty())
+            .map_err(system("open the memfd of the process"))?;
+        Ok(Some((inode, Mapping::attach(file, most_words, false)?)))
+    }
+}
+
+/// What a file is. This does not wait for its file system.
+fn device_and_inode(file: BorrowedFd<'_>) -> Result<((u32, u32), u64), MemoryError> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let stat = rustix::fs::statx(file, "", flags, StatxFlags::INO)
+        .map_err(system("examine a descriptor of the process"))?;
+    Ok(((stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino))
+}
+
+/// The device of all memfds: no other file is on it.
+fn device_of_memfds() -> Result<(u32, u32), MemoryError> {
+    static DEVICE: OnceLock<(u32, u32)> = OnceLock::new();
+    if let Some(device) = DEVICE.get() {
+        return Ok(*device);
+    }
+    let (_mapping, own) = Mapping::create(1, "mycelium-reader", false)?;
+    let (device, _) = device_and_inode(own.as_fd())?;
+    Ok(*DEVICE.get_or_init(|| device))
+}
+
+fn words(mapping: &Mapping) -> usize {
+    mapping.foreign_words().len()
+}
+
+fn system(action: &'static str) -> impl Fn(Errno) -> MemoryError {
+    move |error| MemoryError::System { action, error: error.into() }
+}

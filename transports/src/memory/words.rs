@@ -1,0 +1,150 @@
+//! Words of counters, at an address that stays: in pages of the heap, or in a sealed memfd that
+//! other processes may map. A part of them keeps all of them.
+#![allow(unsafe_code)]
+
+use std::fmt;
+use std::ops::Deref;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+#[cfg(all(target_os = "linux", target_pointer_width = "64", not(lines)))]
+use mycelium_core::ring::region::Memory;
+
+use super::error::MemoryError;
+#[cfg(all(target_os = "linux", target_pointer_width = "64", not(lines)))]
+use super::mapping::Mapping;
+use crate::sync::AtomicU64;
+
+/// Words of a page.
+pub(crate) const PAGE_WORDS: usize = 512;
+
+/// Atomic words, which begin with a page. New ones are zero.
+#[derive(Clone)]
+pub(crate) struct Words {
+    /// In the memory of the owner.
+    start: NonNull<[AtomicU64]>,
+    owner: Arc<Owner>,
+}
+
+/// Some words of [`Words`], which keep all of them.
+pub(crate) struct Part<const N: usize> {
+    /// In the memory of the owner.
+    start: NonNull<[AtomicU64; N]>,
+    _owner: Arc<Owner>,
+}
+
+/// The memory of the words, at an address that stays.
+enum Owner {
+    Heap(Box<[Page]>),
+    /// Its descriptor stays open, for those who look for it in `/proc/<pid>/fd`.
+    #[expect(dead_code, reason = "kept until they are dropped")]
+    #[cfg(all(target_os = "linux", target_pointer_width = "64", not(lines)))]
+    Memfd(Mapping, std::os::fd::OwnedFd),
+}
+
+#[repr(align(4096))]
+struct Page(#[expect(dead_code, reason = "used by its address")] [AtomicU64; PAGE_WORDS]);
+
+/// Where other processes find a memfd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// The number of its inode.
+    pub(crate) inode: u64,
+    /// Its descriptor in this process.
+    pub(crate) descriptor: u64,
+}
+
+// SAFETY: the words belong to their owner, which any thread may drop, and are atomic.
+unsafe impl Send for Words {}
+// SAFETY: as above.
+unsafe impl Sync for Words {}
+// SAFETY: as above.
+unsafe impl<const N: usize> Send for Part<N> {}
+// SAFETY: as above.
+unsafe impl<const N: usize> Sync for Part<N> {}
+
+impl Words {
+    /// At least `count` words on the heap, in whole pages.
+    pub(crate) fn heap(count: usize) -> Words {
+        let page = || Page([const { AtomicU64::new(0) }; PAGE_WORDS]);
+        let pages: Box<[Page]> = (0..count.div_ceil(PAGE_WORDS)).map(|_| page()).collect();
+        let count = pages.len() * PAGE_WORDS;
+        let owner = Arc::new(Owner::Heap(pages));
+        // Not before: the pages may not be moved afterwards.
+        let Owner::Heap(pages) = &*owner else { unreachable!("it was made above") };
+        let start = NonNull::slice_from_raw_parts(NonNull::from(&**pages).cast(), count);
+        Words { start, owner }
+    }
+
+    /// At least `count` words in a sealed memfd with this name, in whole pages. Its descriptor
+    /// stays open as long as the words.
+    ///
+    /// # Errors
+    /// Those of [`Mapping::create`](super::Mapping::create).
+    #[cfg(all(target_os = "linux", target_pointer_width = "64", not(lines)))]
+    pub(crate) fn memfd(count: usize, name: &str) -> Result<(Words, Found), MemoryError> {
+        use std::os::fd::AsRawFd;
+
+        if cfg!(miri) {
+            return Err(MemoryError::Unsupported);
+        }
+        let (mapping, file) = Mapping::create(count, name, false)?;
+        let action = "examine shared memory";
+        let inode = rustix::fs::fstat(&file)
+            .map_err(|error| MemoryError::System { action, error: error.into() })?
+            .st_ino;
+        let found = Found { inode, descriptor: u64::from(file.as_raw_fd().unsigned_abs()) };
+        let words = mapping.words();
+        let (start, count) = (NonNull::from(words).cast(), words.len());
+        let start = NonNull::slice_from_raw_parts(start, count);
+        Ok((Words { start, owner: Arc::new(Owner::Memfd(mapping, file)) }, found))
+    }
+
+    /// Fails: there is no memory to share.
+    #[cfg(not(all(target_os = "linux", target_pointer_width = "64", not(lines))))]
+    pub(crate) fn memfd(_: usize, _: &str) -> Result<(Words, Found), MemoryError> {
+        Err(MemoryError::Unsupported)
+    }
+
+    /// The words from `first` on.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub(crate) fn part<const N: usize>(&self, first: usize) -> Part<N> {
+        let words: &[AtomicU64; N] = self[first..first + N].try_into().expect("of this length");
+        Part { start: words.into(), _owner: self.owner.clone() }
+    }
+}
+
+impl Deref for Words {
+    type Target = [AtomicU64];
+
+    #[inline]
+    fn deref(&self) -> &[AtomicU64] {
+        // SAFETY: the owner, which this value keeps, has these words at this address. Each of its
+        // kinds keeps its memory where it is; nobody has it as anything but atomic words.
+        unsafe { self.start.as_ref() }
+    }
+}
+
+impl<const N: usize> Deref for Part<N> {
+    type Target = [AtomicU64; N];
+
+    #[inline]
+    fn deref(&self) -> &[AtomicU64; N] {
+        // SAFETY: as above.
+        unsafe { self.start.as_ref() }
+    }
+}
+
+impl fmt::Debug for Words {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Words").field("count", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl<const N: usize> fmt::Debug for Part<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Part").field("words", &**self).finish()
+    }
+}
