@@ -429,6 +429,7 @@ pub mod testing;
 #[cfg_attr(not(feature = "topology"), path = "topology/none.rs")]
 mod topology;
 mod traces;
+pub mod untyped;
 mod wiring;
 
 pub use mycelium_bundle::Restart;

@@ -86,7 +86,8 @@ impl Links {
             watch: None,
             closed: Vec::new(),
         };
-        if setup.peer_topics.is_empty() {
+        let has_observers = setup.topology.admits_observers(setup.node);
+        if setup.peer_topics.is_empty() && !has_observers {
             return Ok(links);
         }
         let far = Far::load(setup.node, setup.topology, setup.carriers)?;
@@ -109,7 +110,7 @@ impl Links {
                 Err(problem) => links.memory_problem = Some(setup.without_memory(problem)?),
             }
         }
-        if !setup.peer_topics.readers.is_empty() {
+        if !setup.peer_topics.readers.is_empty() || has_observers {
             let server = links.serve(setup, &far, identity, observer(&setup.on_reader_notice))?;
             links.server = Some(server);
         }
@@ -351,9 +352,12 @@ impl LinkSetup<'_> {
     /// Where the node listens, and where the topology says so.
     fn endpoints(&self, far: &Far) -> Result<Vec<(Endpoint, Option<String>)>, StartError> {
         let (node, topology) = (self.node, self.topology);
-        let is_near = self.near_readers().next().is_some();
+        let is_near = self.near_readers().next().is_some() || topology.admits_observers(node);
         let near = is_near.then(|| (topology.endpoint(node), topology.place_of_socket(node)));
-        let far = topology.tcp(node).map(|plain| far.of_self(self.carriers, node, plain));
+        // Observers of this host connect to the socket: no name is proven over plain TCP.
+        let is_read = !self.peer_topics.readers.is_empty();
+        let plain = topology.tcp(node).filter(|_| is_read);
+        let far = plain.map(|plain| far.of_self(self.carriers, node, plain));
         let far = far.transpose()?.map(|far| (far, topology.place_of_tcp(node)));
         Ok(near.into_iter().chain(far).collect())
     }

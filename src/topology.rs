@@ -2,8 +2,8 @@
 //! subscriptions and links that differ from the defaults. `options` reads it, `include` its files,
 //! `document` their tables and variables (`substitution`). `sections` has the keys, `values` their
 //! types, `check` compares names, `command`, `execution`, `socket`, `hosts`, `tls`, `telemetry`,
-//! `links`, `supervisors`, `actors` and `legacy` answer questions about their keys, `requests` adds
-//! what requests between nodes need, `error` has the errors, `places` where in the file a setting
+//! `links`, `supervisors`, `actors`, `legacy` and `reach` answer questions about their keys,
+//! `requests` adds what requests between nodes need, `error` has the errors, `places` where in the file a setting
 //! is that an error is about, `parts` is the file as texts.
 //!
 //! Without the feature `topology` this file is replaced by `topology/none.rs`, whose topology has
@@ -32,6 +32,7 @@ pub(crate) mod options;
 mod parts;
 mod places;
 mod policies;
+mod reach;
 mod requests;
 mod sections;
 mod setting;
@@ -62,6 +63,7 @@ use values::DeathLimit;
 pub use command::NodeCommand;
 pub use error::{Problem, TopologyError};
 pub use parts::TopologyPart;
+pub use reach::ReachError;
 pub(crate) use setting::Setting;
 pub(crate) use topic::check_topic;
 
@@ -180,6 +182,11 @@ impl Topology {
     pub(crate) fn place_of_memory(&self, node: &str) -> Option<String> {
         let memory = self.sections.node.get(node)?.memory.as_ref()?;
         Some(self.file.location(memory.span()).to_string())
+    }
+
+    /// Whether a node listens at its Unix socket also if no other node reads from it.
+    pub(crate) fn admits_observers(&self, node: &str) -> bool {
+        self.sections.node.get(node).and_then(|section| section.observers).unwrap_or(false)
     }
 
     /// Whether the rings of a node in shared memory have huge pages.

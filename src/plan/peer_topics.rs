@@ -86,7 +86,8 @@ impl PeerTopics {
         peer_topics.publishers.retain(|_, topics| !topics.is_empty());
         peer_topics.readers.retain(|_, topics| !topics.is_empty());
         let is_near = |peer: &&String| !topology.is_over_tcp(node, peer);
-        if peer_topics.readers.keys().any(|peer| is_near(&peer)) {
+        let has_observers = topology.admits_observers(node);
+        if has_observers || peer_topics.readers.keys().any(|peer| is_near(&peer)) {
             topology.check_endpoint(node)?;
         }
         let mut near = peer_topics.publishers.keys().filter(is_near);

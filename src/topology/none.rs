@@ -120,6 +120,10 @@ impl Topology {
         None
     }
 
+    pub(crate) fn admits_observers(&self, _node: &str) -> bool {
+        false
+    }
+
     pub(crate) fn huge_pages(&self, _node: &str) -> bool {
         false
     }

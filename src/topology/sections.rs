@@ -74,6 +74,7 @@ pub(super) struct NodeSection {
     pub(super) group: Option<Spanned<u32>>,
     pub(super) mode: Option<Spanned<Mode>>,
     pub(super) owner: Option<u32>,
+    pub(super) observers: Option<bool>,
     pub(super) watchdog: Option<Span>,
     pub(super) listen_metrics: Option<Spanned<MetricsAddress>>,
     pub(super) shares: Option<Spanned<Shares>>,

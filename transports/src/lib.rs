@@ -26,9 +26,31 @@ pub mod exchange;
 pub mod local;
 pub mod memory;
 pub mod stream;
+pub mod untyped;
 mod sync;
 #[cfg(feature = "tls")]
 pub mod tls;
+
+/// The private directories of this user that exist, with their names. Programs that have no
+/// topology file find the sockets of nodes there: `<node>.sock`.
+#[must_use]
+pub fn private_directories() -> Vec<(String, std::path::PathBuf)> {
+    // The directory of the name "" is the prefix of all.
+    let prefix = private_directory("");
+    let (Some(parent), Some(prefix)) = (prefix.parent(), prefix.file_name()) else {
+        return Vec::new();
+    };
+    let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
+    let mut found: Vec<_> = entries
+        .filter_map(|entry| {
+            let name = entry.file_name();
+            let name = name.to_str()?.strip_prefix(prefix.to_str()?)?.to_owned();
+            entry.file_type().ok()?.is_dir().then(|| (name, entry.path()))
+        })
+        .collect();
+    found.sort();
+    found
+}
 
 /// The directory where processes of this user meet that share a `name`. It is private to the user
 /// and lies in `XDG_RUNTIME_DIR`, or else in the directory for temporary files. It may not exist

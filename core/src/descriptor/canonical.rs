@@ -53,7 +53,35 @@ impl Digest {
     pub const fn of(descriptor: &Descriptor) -> Self {
         Self(CanonicalForm::of(descriptor, 0, &mut []).hash.to_be_bytes())
     }
+
+    /// The digest of a layout, from its whole canonical form: of a peer's layout, or of a recorded
+    /// one. The bytes may be any.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mycelium_core::{Digest, Message, message};
+    ///
+    /// #[message(topic = "ticks", id = 1)]
+    /// struct Tick {
+    ///     price: u64,
+    /// }
+    ///
+    /// let mut form = [0; 55];
+    /// let (_, total) = Tick::DESCRIPTOR.canonical(0, &mut form);
+    /// assert_eq!(total, form.len());
+    /// assert_eq!(Digest::of_canonical(&form), Tick::DIGEST);
+    /// ```
+    #[must_use]
+    pub const fn of_canonical(form: &[u8]) -> Self {
+        let mut hashed = CanonicalForm { hash: BASIS, offset: 0, piece: &mut [], total: 0 };
+        hashed.bytes(form);
+        Self(hashed.hash.to_be_bytes())
+    }
 }
+
+/// Where FNV-1a with 128 bits starts.
+const BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
 
 /// Receives the bytes of the form one by one: hashes them, and keeps those of the piece.
 struct CanonicalForm<'p> {
@@ -69,8 +97,7 @@ struct CanonicalForm<'p> {
 /// bytes.
 impl<'p> CanonicalForm<'p> {
     const fn of(descriptor: &Descriptor, offset: usize, piece: &'p mut [u8]) -> Self {
-        let hash = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
-        let mut form = CanonicalForm { hash, offset, piece, total: 0 };
+        let mut form = CanonicalForm { hash: BASIS, offset, piece, total: 0 };
         form.structure(descriptor);
         form
     }

@@ -19,7 +19,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     }
 
     /// Requests the peer's layout of a topic's messages, from byte `offset` of the canonical form
-    /// on. One [`Event::Described`] answers. Wait for it before the next request, which may replace
+    /// on; with an empty topic the peer's catalogue, from this byte on. One [`Event::Described`] answers. Wait for it before the next request, which may replace
     /// this one.
     ///
     /// # Errors
@@ -49,6 +49,26 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         // No layout that compiles is longer than 32 bits can say.
         let (length, total) = (length as u16, u32::try_from(total).unwrap_or(u32::MAX));
         self.send_control(now, 0, 0, &Piece::new(length, offset, total, bytes))
+    }
+
+    /// Answers an [`Event::Describe`] without a topic with a piece of the catalogue, whose bytes
+    /// these are.
+    ///
+    /// # Errors
+    /// [`SendError::Room`] and [`SendError::Down`] as [`describe`](Link::describe).
+    pub fn answer_catalogue(
+        &mut self,
+        now: Duration,
+        catalogue: &[u8],
+        offset: u32,
+    ) -> Result<(), SendError> {
+        let mut bytes = [0; PIECE];
+        let from = usize::try_from(offset).unwrap_or(usize::MAX);
+        let rest = catalogue.get(from..).unwrap_or_default();
+        let length = rest.len().min(PIECE);
+        bytes[..length].copy_from_slice(&rest[..length]);
+        let total = u32::try_from(catalogue.len()).unwrap_or(u32::MAX);
+        self.send_control(now, 0, 0, &Piece::new(length as u16, offset, total, bytes))
     }
 
     pub(super) fn on_describe<'a>(

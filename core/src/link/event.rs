@@ -178,10 +178,10 @@ pub enum Event<'a> {
         /// The stream.
         stream: OutgoingId,
     },
-    /// The peer requests the layout of a topic's messages. The caller
+    /// The peer requests the layout of a topic's messages, or the catalogue. The caller
     /// [answers](super::Link::answer) now or later. A later request replaces this one.
     Describe {
-        /// The topic.
+        /// The topic; empty for the [catalogue](super::Link::answer_catalogue).
         topic: &'a str,
         /// The first byte of the canonical form that the peer needs.
         offset: u32,

@@ -190,7 +190,7 @@ impl LinkConfig {
         LinkConfig { batching, buffer: 2 * batching.bytes, ..LinkConfig::default() }
     }
 
-    pub(super) fn link(&self, identity: &Identity) -> Config {
+    pub(crate) fn link(&self, identity: &Identity) -> Config {
         // A message in a ring would be lost with this process, so its arrival confirms nothing.
         let confirms = Confirms::ByCaller;
         Config {

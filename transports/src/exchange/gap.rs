@@ -13,7 +13,7 @@ pub(super) const DEAD_LETTERED: u16 = 4;
 /// The publisher no longer waited for the reader, which had stalled, and overwrote them.
 pub(super) const EVICTED: u16 = 5;
 
-pub(super) fn reason(code: u16) -> GapReason {
+pub(crate) fn reason(code: u16) -> GapReason {
     match code {
         TOO_LONG => GapReason::Undecodable,
         LOST => GapReason::Disconnected,

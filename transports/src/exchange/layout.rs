@@ -12,7 +12,7 @@ use mycelium_core::descriptor::{Descriptor, Digest, EnumDescriptor, FieldType};
 use crate::local::Schema;
 
 /// The longest canonical form of a peer that is read.
-pub(super) const LONGEST_FORM: usize = 64 << 10;
+pub(crate) const LONGEST_FORM: usize = 64 << 10;
 
 /// The most characters of a peer's name that are shown.
 const SHOWN: usize = 64;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use mycelium_core::descriptor::{Descriptor, Digest};
 use mycelium_core::link::{Name, SendError};
 
+use super::catalogue::CatalogueEntry;
 use super::layout::{LONGEST_FORM, LayoutMismatch};
 use crate::local::Topic;
 use crate::stream::NodeLink;
@@ -100,9 +101,20 @@ impl LayoutQueries {
     }
 }
 
-/// The answer to a peer that has requested a layout, until the send buffer has room for it.
+/// The answer to a peer that has requested a layout or the catalogue, until the send buffer has room
+/// for it.
 #[derive(Default)]
-pub(super) struct LayoutAnswer(Option<(Option<&'static Descriptor>, u32)>);
+pub(super) struct LayoutAnswer {
+    pending: Option<Pending>,
+    /// The catalogue of which the peer has requested a piece.
+    catalogue: Vec<u8>,
+}
+
+#[derive(Clone, Copy)]
+enum Pending {
+    Layout(Option<&'static Descriptor>, u32),
+    Catalogue(u32),
+}
 
 impl LayoutAnswer {
     /// Answers with the layout from the byte `offset` on; `None` if the peer may not know it. A
@@ -114,14 +126,37 @@ impl LayoutAnswer {
         descriptor: Option<&'static Descriptor>,
         offset: u32,
     ) {
-        let no_room = matches!(link.answer(now, descriptor, offset), Err(SendError::Room { .. }));
-        self.0 = no_room.then_some((descriptor, offset));
+        self.try_answer(now, link, Pending::Layout(descriptor, offset));
+    }
+
+    /// Answers with the catalogue from the byte `offset` on, as [`answer`](LayoutAnswer::answer)
+    /// does. The topics are those of the last request for its start: the pieces fit together.
+    pub(super) fn answer_catalogue(
+        &mut self,
+        now: Duration,
+        link: &mut NodeLink<'_>,
+        topics: impl FnOnce() -> Vec<CatalogueEntry>,
+        offset: u32,
+    ) {
+        if offset == 0 || self.catalogue.is_empty() {
+            self.catalogue = CatalogueEntry::to_bytes(&topics());
+        }
+        self.try_answer(now, link, Pending::Catalogue(offset));
     }
 
     /// Tries again.
     pub(super) fn retry(&mut self, now: Duration, link: &mut NodeLink<'_>) {
-        if let Some((descriptor, offset)) = self.0 {
-            self.answer(now, link, descriptor, offset);
+        if let Some(pending) = self.pending {
+            self.try_answer(now, link, pending);
         }
+    }
+
+    fn try_answer(&mut self, now: Duration, link: &mut NodeLink<'_>, pending: Pending) {
+        let answered = match pending {
+            Pending::Layout(descriptor, offset) => link.answer(now, descriptor, offset),
+            Pending::Catalogue(offset) => link.answer_catalogue(now, &self.catalogue, offset),
+        };
+        let no_room = matches!(answered, Err(SendError::Room { .. }));
+        self.pending = no_room.then_some(pending);
     }
 }

@@ -26,10 +26,11 @@
 //! To read the code, begin with `topics`, `control` and `config`. Then follow a message: on the
 //! server's side `accept`, `server`, `server_session`, `served_topic`, `outgoing_stream`; on the
 //! client's side `client`, `client_session`, `incoming_stream`. Files only use files that come
-//! later in this list, or one of `admission`, `names`, `redelivery`, `layout`, `notice` and `gap`.
+//! later in this list, or one of `admission`, `catalogue`, `names`, `redelivery`, `layout`, `notice` and `gap`.
 
 mod accept;
 mod admission;
+mod catalogue;
 mod channel;
 mod client;
 mod client_session;
@@ -56,10 +57,14 @@ mod session_thread;
 mod stream_state;
 mod topics;
 
+pub(crate) use catalogue::LONGEST_CATALOGUE;
+pub use catalogue::{CatalogueEntry, CatalogueError};
 pub use client::{Connect, TopicClient, TopicClientError};
 pub use config::{Identity, LinkConfig, MemoryUse, Window};
 pub use control::Control;
 pub use incoming_memory::MemoryAccess;
+pub(crate) use gap::reason as gap_reason;
+pub(crate) use layout::LONGEST_FORM;
 pub use layout::{Difference, LayoutMismatch};
 pub use notice::{Notice, Observer};
 pub use redelivery::Redelivery;

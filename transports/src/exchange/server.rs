@@ -12,6 +12,7 @@ use mycelium_core::link::{CloseReason, Config, ConfigError};
 use mycelium_executor::{Executor, Peer};
 
 use super::admission::{Admission, AdmissionTicket};
+use super::catalogue::CatalogueEntry;
 use super::config::{Identity, LinkConfig, MemoryUse};
 use super::control::{BusyGuard, Control, LinkPhase, PeerEnd};
 use super::names::NameBindings;
@@ -280,6 +281,12 @@ impl TopicServer {
 
 /// For sessions.
 impl TopicServer {
+    /// The topics that a peer may read.
+    pub(super) fn catalogue(&self, peer: &str) -> Vec<CatalogueEntry> {
+        let admitted = self.exported.values().filter(|exported| exported.admits(peer));
+        admitted.map(|exported| CatalogueEntry::of(&exported.topic)).collect()
+    }
+
     pub(super) fn exported(&self, topic: &str) -> Option<&ExportedTopic> {
         self.exported.get(topic)
     }

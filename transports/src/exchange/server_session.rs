@@ -280,6 +280,11 @@ impl Traffic<TOPICS, STREAMS> for ServerSession {
                 let count = topics.find_map(|served| served.confirmed(stream, confirmed));
                 self.server.add_confirmed(count.unwrap_or(0));
             }
+            Event::Describe { topic: "", offset } => {
+                let Some(peer) = &self.peer else { return };
+                let topics = || self.server.catalogue(&peer.node);
+                self.answer.answer_catalogue(now, link, topics, offset);
+            }
             Event::Describe { topic, offset } => {
                 let peer = self.peer.as_ref();
                 let exported = self.server.exported(topic);

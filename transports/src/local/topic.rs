@@ -469,6 +469,12 @@ impl Topic {
         publishers.iter().filter(|it| !it.origin.is_pump()).map(status).collect()
     }
 
+    /// How many publishers of this process the topic has now.
+    pub(crate) fn local_publishers(&self) -> usize {
+        let is_own = |it: &&Arc<PublisherState>| it.origin.is_local() && !it.origin.is_pump();
+        self.members().publishers.iter().filter(is_own).count()
+    }
+
     /// The places for subscriptions at a ring in memory of another process: for as many as may
     /// gate, and for the present ones.
     pub(crate) fn places(&self) -> usize {

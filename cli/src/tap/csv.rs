@@ -1,0 +1,100 @@
+//! Values with commas between them. The header is that of the first layout: a struct has a column
+//! for each of its fields, an array or list one for all of its items.
+
+use std::sync::Arc;
+
+use mycelium::untyped::{Layout, Source, UntypedDelivery, UntypedMessage, Value};
+
+use super::fields;
+use super::json::rfc3339;
+use super::print::{Line, Output};
+use super::text::hex;
+use crate::exit::Failure;
+
+/// The columns before the fields.
+const COLUMNS: [&str; 6] = ["time", "node", "publisher", "epoch", "sequence", "gap"];
+
+#[derive(Default)]
+pub(super) struct Csv {
+    /// The paths of the fields, once a layout is known.
+    columns: Option<Vec<String>>,
+}
+
+impl Csv {
+    fn row<'a>(
+        out: &mut Vec<u8>,
+        line: &Line<'_>,
+        source: &Source,
+        (sequence, gap): (u64, Option<u64>),
+        values: impl Iterator<Item = String> + 'a,
+    ) {
+        let fixed = [
+            rfc3339(line.time),
+            line.node.to_owned(),
+            source.publisher.to_string(),
+            format!("{:016x}", source.epoch),
+            sequence.to_string(),
+            gap.map(|gap| gap.to_string()).unwrap_or_default(),
+        ];
+        record(out, fixed.into_iter().chain(values));
+    }
+}
+
+impl Output for Csv {
+    fn layout(
+        &mut self,
+        out: &mut Vec<u8>,
+        line: &Line<'_>,
+        layout: &Arc<Layout>,
+    ) -> Result<(), Failure> {
+        let columns = match line.fields.is_empty() {
+            true => fields::all(layout),
+            false => line.fields.to_vec(),
+        };
+        match &self.columns {
+            None => {
+                let fixed = COLUMNS.iter().map(|&name| name.to_owned());
+                record(out, fixed.chain(columns.iter().cloned()));
+                self.columns = Some(columns);
+                Ok(())
+            }
+            Some(known) if *known == columns => Ok(()),
+            Some(_) => Err(Failure::Unavailable(format!(
+                "the messages of node `{}` have other fields than those before, and a CSV file has \
+                 one header: use `--fields` or `--node`",
+                line.node.escape_debug()
+            ))),
+        }
+    }
+
+    fn message(&mut self, out: &mut Vec<u8>, line: &Line<'_>, message: &UntypedMessage<'_>) {
+        let Ok(view) = message.view() else { return };
+        let columns = self.columns.iter().flatten();
+        let values = columns.map(|path| view.at(path).map(|value| cell(&value)).unwrap_or_default());
+        Csv::row(out, line, message.source, (message.sequence, None), values);
+    }
+
+    fn other(&mut self, out: &mut Vec<u8>, line: &Line<'_>, delivery: &UntypedDelivery<'_>) {
+        if let UntypedDelivery::Gap { source, next, missed, .. } = delivery {
+            let values = self.columns.iter().flatten().map(|_| String::new());
+            let first = next.saturating_sub(*missed);
+            Csv::row(out, line, source, (first, Some(*missed)), values);
+        }
+    }
+}
+
+/// A value in one cell.
+fn cell(value: &Value<'_>) -> String {
+    match value {
+        Value::Text(text) | Value::Variant(text) => (*text).to_owned(),
+        Value::Invalid(invalid) => format!("<{}: {}>", invalid.problem, hex(invalid.bytes)),
+        other => other.to_string(),
+    }
+}
+
+fn record(out: &mut Vec<u8>, cells: impl Iterator<Item = String>) {
+    let mut writer = csv::WriterBuilder::new().from_writer(&mut *out);
+    // Into memory.
+    let _ = writer.write_record(cells.map(String::into_bytes));
+    let _ = writer.flush();
+}

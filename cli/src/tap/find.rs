@@ -1,0 +1,220 @@
+//! Which nodes publish a topic, and how to reach them.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use mycelium::untyped::{
+    Access, CatalogueEntry, Endpoint, Identity, LinkConfig, UntypedError, UntypedPeer,
+    private_directories,
+};
+use mycelium::{Start, Topology, private_directory};
+use mycelium_executor::Executor;
+use mycelium_smol::Smol;
+
+use super::{TapArgs, unavailable};
+use crate::exit::Failure;
+
+/// A node that publishes the topic.
+pub(super) struct Tapped {
+    /// Its name, as far as it is known before it answers.
+    pub(super) name: String,
+    pub(super) peer: UntypedPeer,
+}
+
+/// A node that has answered, with the topics that may be read there.
+struct Answered {
+    tapped: Tapped,
+    topics: Vec<CatalogueEntry>,
+}
+
+/// The nodes that publish the topic.
+pub(super) async fn nodes(args: &TapArgs, smol: &Smol) -> Result<Vec<Tapped>, Failure> {
+    let candidates = match &args.topology {
+        Some(file) => of_topology(args, file)?,
+        None => of_sockets(args)?,
+    };
+    let mut answered = Vec::new();
+    let mut silent = Vec::new();
+    for (name, endpoints) in candidates {
+        let peer = peer(args, smol, &name, endpoints)?;
+        let tapped = Tapped { name, peer };
+        match tapped.peer.catalogue().await {
+            Ok((_, topics)) => answered.push(Answered { tapped, topics }),
+            Err(error) if args.node.is_some() => return Err(unreachable(&tapped.name, &error)),
+            Err(error) => silent.push(unreachable(&tapped.name, &error)),
+        }
+    }
+    if answered.is_empty() {
+        return Err(nobody(args, silent));
+    }
+    let publishes = |of: &Answered, least| {
+        let mut topics = of.topics.iter();
+        topics.any(|entry| entry.topic == args.topic && entry.publishers >= least)
+    };
+    // Of nodes whose publishers have not started, or only read: if there are no others.
+    let least = u32::from(answered.iter().any(|of| publishes(of, 1)));
+    if answered.iter().any(|of| publishes(of, least)) {
+        let tapped = answered.into_iter().filter(|of| publishes(of, least));
+        return Ok(tapped.map(|of| of.tapped).collect());
+    }
+    Err(no_topic(args, answered).await)
+}
+
+/// The nodes of a topology file.
+fn of_topology(args: &TapArgs, file: &Path) -> Result<Vec<(String, Vec<Endpoint>)>, Failure> {
+    let usage = |error: &dyn std::fmt::Display| Failure::Usage(error.to_string());
+    let mut topology = Topology::load(file).map_err(|error| usage(&error))?;
+    if let Some(directory) = &args.directory {
+        topology = topology.in_directory(directory);
+    }
+    let here: [&str; 0] = [];
+    let names = match &args.node {
+        Some(node) => vec![&**node],
+        None => topology.nodes_of(&here).map_err(|error| usage(&error))?,
+    };
+    if names.is_empty() {
+        return Err(Failure::Usage(format!("{}: the file has no nodes", file.display())));
+    }
+    let reached = names.into_iter().map(|node| {
+        let endpoints = topology.reach(node, args.own.as_deref());
+        Ok((node.to_owned(), endpoints.map_err(|error| usage(&error))?))
+    });
+    reached.collect()
+}
+
+/// The nodes whose sockets are in the directory, or in the private directories of this user.
+fn of_sockets(args: &TapArgs) -> Result<Vec<(String, Vec<Endpoint>)>, Failure> {
+    let directories: Vec<PathBuf> = match &args.directory {
+        Some(directory) => vec![directory.clone()],
+        None => private_directories().into_iter().map(|(_, path)| path).collect(),
+    };
+    let mut found: BTreeMap<String, Vec<Endpoint>> = BTreeMap::new();
+    for directory in &directories {
+        let entries = match fs::read_dir(directory) {
+            Ok(entries) => entries,
+            Err(error) if args.directory.is_some() => {
+                return Err(Failure::Usage(format!("{}: {error}", directory.display())));
+            }
+            Err(_) => continue,
+        };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let stem = path.file_stem().and_then(OsStr::to_str);
+            let name = stem.filter(|_| path.extension() == Some(OsStr::new("sock")));
+            if let Some(name) = name.filter(|name| args.node.as_deref().is_none_or(|it| it == *name)) {
+                let endpoint = Endpoint::unix(&path, Access::default());
+                found.entry(name.to_owned()).or_default().push(endpoint);
+            }
+        }
+    }
+    match (found.is_empty(), &args.node) {
+        (false, _) => {}
+        (true, Some(node)) => {
+            let places = places(args);
+            return Err(Failure::Unavailable(format!(
+                "no socket of node `{}` in {places}: {OBSERVERS}",
+                node.escape_debug()
+            )));
+        }
+        (true, None) => return Err(nobody(args, Vec::new())),
+    }
+    // Nodes of one name in several directories are several nodes.
+    let apart = found.into_iter().flat_map(|(name, endpoints)| {
+        endpoints.into_iter().map(move |endpoint| (name.clone(), vec![endpoint]))
+    });
+    Ok(apart.collect())
+}
+
+/// What to do if a node runs and cannot be found.
+const OBSERVERS: &str = "a node listens if another node reads from it, or if its section of the \
+                         topology has `observers = true`";
+
+fn places(args: &TapArgs) -> String {
+    match &args.directory {
+        Some(directory) => directory.display().to_string(),
+        None => format!("{}", private_directory("*").display()),
+    }
+}
+
+/// No node has answered.
+fn nobody(args: &TapArgs, mut failures: Vec<Failure>) -> Failure {
+    match failures.len() {
+        0 => Failure::Unavailable(format!("no node listens in {}: {OBSERVERS}", places(args))),
+        1 => failures.remove(0),
+        count => {
+            let all: Vec<String> = failures.iter().map(|it| format!("\n  {it}")).collect();
+            Failure::Unavailable(format!("none of {count} nodes answers:{}", all.concat()))
+        }
+    }
+}
+
+/// A node cannot be reached, or does not say which topics it has.
+fn unreachable(node: &str, error: &UntypedError) -> Failure {
+    match (unavailable(node, error), error) {
+        (Failure::Unavailable(text), UntypedError::Connect(_)) => {
+            Failure::Unavailable(format!("{text}; {OBSERVERS}"))
+        }
+        (failure, _) => failure,
+    }
+}
+
+fn peer(
+    args: &TapArgs,
+    smol: &Smol,
+    node: &str,
+    endpoints: Vec<Endpoint>,
+) -> Result<UntypedPeer, Failure> {
+    // Two taps have two names.
+    let own = args.own.clone().unwrap_or_else(|| format!("tap-{}", std::process::id()));
+    let identity = Identity::new(&own, smol.entropy());
+    let identity = identity.map_err(|error| Failure::Usage(format!("node `{own}`: {error}")))?;
+    let (node, config) = (Some(node.to_owned()), LinkConfig::default());
+    Ok(UntypedPeer { node, endpoints, identity, config, executor: std::sync::Arc::new(smol.clone()) })
+}
+
+/// The error of a topic that no node lists: it may be one that this side may not read.
+async fn no_topic(args: &TapArgs, answered: Vec<Answered>) -> Failure {
+    for Answered { tapped, .. } in &answered {
+        let reader = tapped.peer.read(&args.topic, Start::Next);
+        let Ok(mut reader) = reader else { continue };
+        let forbidden = match reader.recv().await {
+            Err(error @ UntypedError::Forbidden { .. }) => Some(error),
+            _ => None,
+        };
+        if let Some(error) = forbidden {
+            let hint = match &args.own {
+                Some(own) => format!("add `{own}` to them"),
+                None => "come as one of them: `--as NODE` with `--topology FILE`".to_owned(),
+            };
+            return Failure::Unavailable(format!("{error}; {hint}"));
+        }
+    }
+    let mut text = format!("no topic `{}`", args.topic.escape_debug());
+    let published = |of: &Answered| -> Vec<String> {
+        let topics = of.topics.iter().filter(|entry| entry.publishers > 0);
+        topics.map(|entry| entry.topic.clone()).collect()
+    };
+    let all: Vec<String> = answered.iter().flat_map(published).collect();
+    if let Some(nearest) = nearest(&args.topic, &all) {
+        text.push_str(&format!(": did you mean `{}`?", nearest.escape_debug()));
+    }
+    for of in &answered {
+        let topics = published(of);
+        let node = of.tapped.name.escape_debug();
+        let topics: Vec<String> = topics.iter().map(|it| it.escape_debug().to_string()).collect();
+        match topics.is_empty() {
+            true => text.push_str(&format!("\n  node `{node}` publishes nothing that may be read")),
+            false => text.push_str(&format!("\n  node `{node}` publishes {}", topics.join(", "))),
+        }
+    }
+    Failure::Unavailable(text)
+}
+
+/// The known name that was probably meant.
+pub(super) fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
+    let limit = name.chars().count().max(3) / 3;
+    let distances = known.iter().map(|known| (strsim::osa_distance(name, known), known));
+    let nearest = distances.filter(|(distance, _)| *distance <= limit);
+    nearest.min_by_key(|(distance, _)| *distance).map(|(_, known)| known.as_str())
+}

@@ -1,0 +1,162 @@
+//! An object in each line. Integers are exact, of any size; numbers that JSON cannot write are text.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use mycelium::GapReason;
+use mycelium::untyped::{Layout, Source, StructView, UntypedDelivery, UntypedMessage, Value};
+
+use super::print::{Line, Output};
+use super::text::hex;
+use crate::exit::Failure;
+
+pub(super) struct Json;
+
+impl Output for Json {
+    fn layout(&mut self, _: &mut Vec<u8>, _: &Line<'_>, _: &Arc<Layout>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn message(&mut self, out: &mut Vec<u8>, line: &Line<'_>, message: &UntypedMessage<'_>) {
+        begin(out, line, Some(message.source));
+        let _ = write!(out, ",\"sequence\":{}", message.sequence);
+        if let Some(sent_at) = message.sent_at {
+            let _ = write!(out, ",\"sent_at\":{sent_at}");
+        }
+        let Ok(view) = message.view() else { return out.extend_from_slice(b"}\n") };
+        out.extend_from_slice(b",\"message\":");
+        if line.fields.is_empty() {
+            structure(out, &view);
+        } else {
+            out.push(b'{');
+            for (index, path) in line.fields.iter().enumerate() {
+                name(out, index, path);
+                match view.at(path) {
+                    Some(found) => value(out, &found),
+                    None => out.extend_from_slice(b"null"),
+                }
+            }
+            out.push(b'}');
+        }
+        if !view.tail().is_empty() && line.fields.is_empty() {
+            let _ = write!(out, ",\"tail\":\"{}\"", hex(view.tail()));
+        }
+        out.extend_from_slice(b"}\n");
+    }
+
+    fn other(&mut self, out: &mut Vec<u8>, line: &Line<'_>, delivery: &UntypedDelivery<'_>) {
+        match delivery {
+            UntypedDelivery::Gap { source, next, missed, reason } => {
+                begin(out, line, Some(source));
+                let first = next.saturating_sub(*missed);
+                let reason = word(*reason);
+                let _ = write!(out, ",\"gap\":{missed},\"first\":{first},\"reason\":\"{reason}\"");
+            }
+            UntypedDelivery::Began { source, first } => {
+                begin(out, line, Some(source));
+                let _ = write!(out, ",\"event\":\"began\",\"first\":{first}");
+            }
+            UntypedDelivery::Ended { source, next } => {
+                begin(out, line, Some(source));
+                let _ = write!(out, ",\"event\":\"ended\",\"next\":{next}");
+            }
+            UntypedDelivery::Lost { source, next } => {
+                begin(out, line, Some(source));
+                let _ = write!(out, ",\"event\":\"lost\",\"next\":{next}");
+            }
+            UntypedDelivery::Disconnected { reason } => {
+                begin(out, line, None);
+                out.extend_from_slice(b",\"event\":\"disconnected\",\"reason\":");
+                text(out, reason);
+            }
+            UntypedDelivery::TopicEnded => {
+                begin(out, line, None);
+                out.extend_from_slice(b",\"event\":\"topic ended\"");
+            }
+            _ => return,
+        }
+        out.extend_from_slice(b"}\n");
+    }
+}
+
+fn begin(out: &mut Vec<u8>, line: &Line<'_>, source: Option<&Source>) {
+    let _ = write!(out, "{{\"time\":\"{}\",\"node\":", rfc3339(line.time));
+    text(out, line.node);
+    if let Some(Source { publisher, epoch }) = source {
+        out.extend_from_slice(b",\"publisher\":");
+        text(out, publisher);
+        let _ = write!(out, ",\"epoch\":\"{epoch:016x}\"");
+    }
+}
+
+pub(super) fn rfc3339(time: SystemTime) -> String {
+    humantime::format_rfc3339_micros(time).to_string()
+}
+
+/// Why messages are missing, as one word.
+pub(super) fn word(reason: GapReason) -> &'static str {
+    match reason {
+        GapReason::Overwritten => "overwritten",
+        GapReason::Skipped => "skipped",
+        GapReason::Dropped => "dropped",
+        GapReason::Undecodable => "too long",
+        GapReason::Disconnected => "disconnected",
+        GapReason::Evicted => "evicted",
+        GapReason::DeadLettered => "dead letters",
+        _ => "other",
+    }
+}
+
+fn structure(out: &mut Vec<u8>, view: &StructView<'_>) {
+    out.push(b'{');
+    for (index, (field, found)) in view.fields().enumerate() {
+        name(out, index, field.name());
+        value(out, &found);
+    }
+    out.push(b'}');
+}
+
+fn name(out: &mut Vec<u8>, index: usize, name: &str) {
+    if index > 0 {
+        out.push(b',');
+    }
+    text(out, name);
+    out.push(b':');
+}
+
+fn value(out: &mut Vec<u8>, found: &Value<'_>) {
+    // Into memory.
+    let _ = match found {
+        Value::Unsigned(number) => write!(out, "{number}"),
+        Value::Signed(number) => write!(out, "{number}"),
+        Value::F32(number) if number.is_finite() => write!(out, "{number:?}"),
+        Value::F64(number) if number.is_finite() => write!(out, "{number:?}"),
+        Value::F32(number) => write!(out, "\"{number}\""),
+        Value::F64(number) => write!(out, "\"{number}\""),
+        Value::Bool(value) => write!(out, "{value}"),
+        Value::Text(found) | Value::Variant(found) => return text(out, found),
+        Value::Struct(inner) => return structure(out, inner),
+        Value::Items(items) => {
+            out.push(b'[');
+            for (index, item) in items.enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                value(out, &item);
+            }
+            out.push(b']');
+            return;
+        }
+        Value::Invalid(invalid) => {
+            let (problem, bytes) = (invalid.problem, hex(invalid.bytes));
+            write!(out, "{{\"invalid\":\"{problem}\",\"bytes\":\"{bytes}\"}}")
+        }
+        other => return text(out, &other.to_string()),
+    };
+}
+
+fn text(out: &mut Vec<u8>, found: &str) {
+    // A text can always be written.
+    let _ = serde_json::to_writer(out, found);
+}

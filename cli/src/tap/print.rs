@@ -1,0 +1,140 @@
+//! Prints deliveries, counts them, and says at the end how many there were.
+
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use mycelium::untyped::{Layout, UntypedDelivery, UntypedMessage};
+
+use super::csv::Csv;
+use super::fields::{self, Condition};
+use super::json::Json;
+use super::text::Text;
+use super::{Form, TapArgs};
+use crate::exit::Failure;
+
+/// What a form of output gets.
+pub(super) struct Line<'a> {
+    /// When the delivery was printed.
+    pub(super) time: SystemTime,
+    pub(super) node: &'a str,
+    /// The fields that are printed; all if there are none.
+    pub(super) fields: &'a [String],
+}
+
+/// A form of output.
+pub(super) trait Output {
+    /// Messages of this layout follow.
+    fn layout(&mut self, out: &mut Vec<u8>, line: &Line<'_>, layout: &Arc<Layout>)
+    -> Result<(), Failure>;
+
+    /// A message.
+    fn message(&mut self, out: &mut Vec<u8>, line: &Line<'_>, message: &UntypedMessage<'_>);
+
+    /// All but a message.
+    fn other(&mut self, out: &mut Vec<u8>, line: &Line<'_>, delivery: &UntypedDelivery<'_>);
+}
+
+/// Prints to standard output.
+pub(super) struct Printer {
+    out: BufWriter<Stdout>,
+    form: Box<dyn Output>,
+    fields: Vec<String>,
+    conditions: Vec<Condition>,
+    text: Vec<u8>,
+    counts: Counts,
+}
+
+#[derive(Default)]
+struct Counts {
+    messages: u64,
+    printed: u64,
+    gaps: u64,
+    missed: u64,
+    /// Publishers that were lost: nobody knows how much was missed of them.
+    lost: u64,
+}
+
+impl Printer {
+    pub(super) fn stdout(args: &TapArgs) -> Result<Printer, Failure> {
+        let stdout = io::stdout();
+        // As https://no-color.org says.
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let form: Box<dyn Output> = match args.output {
+            Form::Text => Box::new(Text::new(stdout.is_terminal() && !no_color)),
+            Form::Json => Box::new(Json),
+            Form::Csv => Box::new(Csv::default()),
+        };
+        let conditions = args.conditions.iter().map(|text| Condition::parse(text));
+        Ok(Printer {
+            out: BufWriter::new(stdout),
+            form,
+            fields: args.fields.clone(),
+            conditions: conditions.collect::<Result<_, Failure>>()?,
+            text: Vec::new(),
+            counts: Counts::default(),
+        })
+    }
+
+    /// How many messages were printed.
+    pub(super) fn printed(&self) -> u64 {
+        self.counts.printed
+    }
+
+    pub(super) fn print(
+        &mut self,
+        node: &str,
+        time: SystemTime,
+        delivery: &UntypedDelivery<'_>,
+    ) -> Result<(), Failure> {
+        let Printer { out, form, fields, conditions, text, counts } = self;
+        let line = Line { time, node, fields };
+        text.clear();
+        match delivery {
+            UntypedDelivery::Message(message) => {
+                counts.messages += 1;
+                let Ok(view) = message.view() else { return Ok(()) };
+                if !conditions.iter().all(|condition| condition.holds(&view)) {
+                    return Ok(());
+                }
+                counts.printed += 1;
+                form.message(text, &line, message);
+            }
+            UntypedDelivery::Subscribed { layout, .. } => {
+                fields::check(layout, fields, conditions)?;
+                form.layout(text, &line, layout)?;
+            }
+            other => {
+                match other {
+                    UntypedDelivery::Gap { missed, .. } => {
+                        (counts.gaps, counts.missed) = (counts.gaps + 1, counts.missed + missed);
+                    }
+                    UntypedDelivery::Lost { .. } => counts.lost += 1,
+                    _ => {}
+                }
+                form.other(text, &line, other);
+            }
+        }
+        out.write_all(text).map_err(Failure::output)
+    }
+
+    pub(super) fn flush(&mut self) -> Result<(), Failure> {
+        self.out.flush().map_err(Failure::output)
+    }
+
+    /// Says on standard error how much there was.
+    pub(super) fn summary(&mut self) {
+        // Without standard output there is nothing left to do.
+        let _ = self.out.flush();
+        let Counts { messages, printed, gaps, missed, lost } = self.counts;
+        let mut text = format!("{messages} messages");
+        if printed < messages {
+            text.push_str(&format!(" ({printed} printed)"));
+        }
+        text.push_str(&format!(", {gaps} gaps, {missed} missed"));
+        if lost > 0 {
+            text.push_str(&format!(", {lost} publishers lost with an unknown number of messages"));
+        }
+        let _ = writeln!(io::stderr(), "{text}");
+    }
+}

@@ -1,0 +1,146 @@
+//! Lines for people: time, publisher, sequence, fields.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use mycelium::GapReason;
+use mycelium::untyped::{Layout, Source, UntypedDelivery, UntypedMessage, Value};
+use unicode_width::UnicodeWidthStr;
+
+use super::print::{Line, Output};
+use crate::exit::Failure;
+use crate::output::printable;
+
+/// Colours of a terminal.
+const DIM: &str = "\x1b[2m";
+const YELLOW: &str = "\x1b[33m";
+const CYAN: &str = "\x1b[36m";
+const PLAIN: &str = "\x1b[0m";
+
+/// Columns are as wide as their widest cell so far.
+pub(super) struct Text {
+    has_colours: bool,
+    source: usize,
+    sequence: usize,
+}
+
+impl Text {
+    pub(super) fn new(has_colours: bool) -> Text {
+        Text { has_colours, source: 0, sequence: 0 }
+    }
+
+    fn coloured(&self, colour: &'static str) -> [&'static str; 2] {
+        if self.has_colours { [colour, PLAIN] } else { ["", ""] }
+    }
+
+    /// The time and the publisher.
+    fn begin(&mut self, out: &mut Vec<u8>, line: &Line<'_>, publisher: &str) {
+        let source = match publisher.is_empty() {
+            true => printable(line.node).into_owned(),
+            false => format!("{}/{}", printable(line.node), printable(publisher)),
+        };
+        self.source = self.source.max(source.width());
+        let [dim, plain] = self.coloured(DIM);
+        let padding = " ".repeat(self.source - source.width());
+        // Into memory.
+        let _ = write!(out, "{dim}{}{plain} {source}{padding} ", time_of_day(line.time));
+    }
+
+    fn event(&mut self, out: &mut Vec<u8>, line: &Line<'_>, source: Option<&Source>, text: &str) {
+        self.begin(out, line, source.map_or("", |source| &source.publisher));
+        let [yellow, plain] = self.coloured(YELLOW);
+        let _ = writeln!(out, "{yellow}{}{plain}", printable(text));
+    }
+}
+
+impl Output for Text {
+    fn layout(&mut self, _: &mut Vec<u8>, _: &Line<'_>, _: &Arc<Layout>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn message(&mut self, out: &mut Vec<u8>, line: &Line<'_>, message: &UntypedMessage<'_>) {
+        self.begin(out, line, &message.source.publisher);
+        let sequence = format!("#{}", message.sequence);
+        self.sequence = self.sequence.max(sequence.len());
+        let [cyan, plain] = self.coloured(CYAN);
+        let _ = write!(out, "{cyan}{sequence:>width$}{plain}", width = self.sequence);
+        let Ok(view) = message.view() else { return };
+        if line.fields.is_empty() {
+            for (field, value) in view.fields() {
+                let _ = write!(out, " {}={}", printable(field.name()), shown(&value));
+            }
+            if !view.tail().is_empty() {
+                let _ = write!(out, " tail={}", hex(view.tail()));
+            }
+        }
+        for path in line.fields {
+            if let Some(value) = view.at(path) {
+                let _ = write!(out, " {}={}", printable(path), shown(&value));
+            }
+        }
+        out.push(b'\n');
+    }
+
+    fn other(&mut self, out: &mut Vec<u8>, line: &Line<'_>, delivery: &UntypedDelivery<'_>) {
+        match delivery {
+            UntypedDelivery::Gap { source, missed, reason, .. } => {
+                let text = format!("gap {missed}: {}", reason_of(*reason));
+                self.event(out, line, Some(source), &text);
+            }
+            UntypedDelivery::Began { source, first } => {
+                let text = format!("begins at #{first}, epoch {:016x}", source.epoch);
+                self.event(out, line, Some(source), &text);
+            }
+            UntypedDelivery::Ended { source, next } => {
+                self.event(out, line, Some(source), &format!("has ended before #{next}"));
+            }
+            UntypedDelivery::Lost { source, next } => {
+                let text = format!(
+                    "is lost: how many messages it sent from #{next} on is unknown, epoch {:016x}",
+                    source.epoch
+                );
+                self.event(out, line, Some(source), &text);
+            }
+            UntypedDelivery::Disconnected { reason } => {
+                self.event(out, line, None, &format!("disconnected: {reason}"));
+            }
+            UntypedDelivery::TopicEnded => {
+                self.event(out, line, None, "all publishers have completed");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A value, as a terminal may get it.
+fn shown(value: &Value<'_>) -> String {
+    let text = value.to_string();
+    printable(&text).into_owned()
+}
+
+/// Why messages are missing, for people.
+pub(super) fn reason_of(reason: GapReason) -> &'static str {
+    match reason {
+        GapReason::Overwritten => "this reader was slower than the publisher",
+        GapReason::Skipped => "skipped for newer ones",
+        GapReason::Dropped => "the ring of this reader was full",
+        GapReason::Undecodable => "longer than the link can send",
+        GapReason::Disconnected => "published while this reader was not connected",
+        GapReason::Evicted => "the publisher no longer waited",
+        GapReason::DeadLettered => "they became dead letters",
+        _ => "for another reason",
+    }
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The time of day, UTC, in microseconds.
+fn time_of_day(time: SystemTime) -> String {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (seconds, micros) = (since.as_secs() % 86_400, since.subsec_micros());
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{hours:02}:{minutes:02}:{seconds:02}.{micros:06}")
+}

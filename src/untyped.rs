@@ -1,0 +1,43 @@
+//! Topics whose message types are not known at compile time: for tools and recorders.
+//!
+//! [`UntypedPeer`] connects to a node, lists its topics ([`CatalogueEntry`]), and reads one as an
+//! observing reader: the publisher never waits for it, and what it was too slow for is a gap with
+//! the exact number. An [`UntypedReader`] delivers the bytes of messages with their [`Layout`],
+//! which it has requested from the node. [`Layout::view`] makes values of the bytes, by which
+//! `mycelium tap` prints them.
+//!
+//! With a topology, `Topology::reach` says where a node is. Without, sockets of nodes on this
+//! machine are in the [private directories](private_directories). A node that no other node reads
+//! from listens if its key `observers` says so.
+//!
+//! ```no_run
+//! # use std::sync::Arc;
+//! use mycelium::Start;
+//! use mycelium::untyped::{Access, Endpoint, Identity, LinkConfig};
+//! use mycelium::untyped::{UntypedDelivery, UntypedPeer};
+//!
+//! # async fn record() -> Result<(), Box<dyn std::error::Error>> {
+//! let feed = UntypedPeer {
+//!     node: Some("feed".to_owned()),
+//!     endpoints: vec![Endpoint::unix("/run/app/feed.sock", Access::default())],
+//!     identity: Identity::new("recorder", 4711)?,
+//!     config: LinkConfig::default(),
+//!     executor: Arc::new(mycelium_tokio::Tokio::current()?),
+//! };
+//! let mut swaps = feed.read("swaps", Start::Next)?;
+//! while let Some(delivery) = swaps.recv().await? {
+//!     match delivery {
+//!         UntypedDelivery::Message(swap) => println!("{} {}", swap.sequence, swap.view()?),
+//!         UntypedDelivery::Gap { missed, .. } => println!("gap {missed}"),
+//!         _ => {}
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+pub use mycelium_transports::private_directories;
+pub use mycelium_transports::untyped::*;
+
+#[cfg(feature = "topology")]
+pub use crate::topology::ReachError;

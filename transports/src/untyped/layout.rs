@@ -1,0 +1,432 @@
+//! The layout of a message as a value: decoded from the canonical form that a peer or a recording
+//! has (`docs/wire-format.md`, section 4).
+//!
+//! The bytes are foreign. They are read once from the front, to a bounded depth. They cannot make
+//! this code panic, loop, or allocate more than a few times their own length. A [`Layout`] that
+//! exists is valid: its fields follow each other without gaps, and have the sizes of their types.
+
+use mycelium_core::descriptor::{Descriptor, Digest};
+use thiserror::Error;
+
+/// The most types within each other.
+pub const DEEPEST: usize = 64;
+
+/// The longest message, and so the longest type.
+const LONGEST: usize = 65_535;
+
+/// The layout of a struct: of a message, or of a struct in one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    size: usize,
+    fields: Vec<Field>,
+}
+
+/// A field of a struct.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    name: String,
+    offset: usize,
+    size: usize,
+    kind: FieldKind,
+}
+
+/// What the bytes of a field mean.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FieldKind {
+    /// An unsigned integer of 1, 2, 4, 8 or 16 bytes.
+    Unsigned(usize),
+    /// A signed integer of 1, 2, 4, 8 or 16 bytes.
+    Signed(usize),
+    /// An IEEE 754 number of 32 bits.
+    F32,
+    /// An IEEE 754 number of 64 bits.
+    F64,
+    /// One byte, 0 or 1.
+    Bool,
+    /// A count of bytes, then room for `capacity` of them.
+    Text {
+        /// The most bytes.
+        capacity: usize,
+    },
+    /// `len` items.
+    Array {
+        /// The type of each.
+        item: Box<FieldKind>,
+        /// Their number.
+        len: usize,
+    },
+    /// A count of items, then room for `capacity` of them.
+    List {
+        /// The type of each.
+        item: Box<FieldKind>,
+        /// The most items.
+        capacity: usize,
+    },
+    /// A struct.
+    Struct(Layout),
+    /// One of these values.
+    Enum(EnumLayout),
+}
+
+/// The values of an enum.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnumLayout {
+    /// Whether its integer has a sign, and the bytes of that.
+    is_signed: bool,
+    bytes: usize,
+    variants: Vec<(i128, String)>,
+}
+
+impl Layout {
+    /// The layout that a canonical form describes: all of its bytes, which may be any.
+    ///
+    /// # Errors
+    /// If they are no canonical form, or of no layout that a message can have.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mycelium_core::{Message, message};
+    /// use mycelium_transports::untyped::Layout;
+    ///
+    /// #[message(topic = "ticks", id = 1)]
+    /// struct Tick {
+    ///     price: u64,
+    /// }
+    ///
+    /// let mut form = [0; 55];
+    /// _ = Tick::DESCRIPTOR.canonical(0, &mut form);
+    /// let layout = Layout::parse(&form)?;
+    /// assert_eq!((layout.size(), layout.fields()[0].name()), (8, "price"));
+    /// assert!(Layout::parse(&form[..54]).is_err());
+    /// # Ok::<(), mycelium_transports::untyped::LayoutError>(())
+    /// ```
+    pub fn parse(form: &[u8]) -> Result<Layout, LayoutError> {
+        let mut rest = Form(form);
+        match rest.byte()? {
+            0x50 => {}
+            found => return Err(LayoutError::NotStruct { found }),
+        }
+        let layout = rest.structure(1)?;
+        match rest.0.len() {
+            0 => Ok(layout),
+            count => Err(LayoutError::Trailing { count }),
+        }
+    }
+
+    /// The layout of a type of this program.
+    ///
+    /// # Errors
+    /// If it has more than [`DEEPEST`] types within each other, or items without bytes.
+    pub fn of(descriptor: &Descriptor) -> Result<Layout, LayoutError> {
+        Layout::parse(&canonical(descriptor))
+    }
+
+    /// The size of the message's fixed part in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The fields, in the order of their offsets.
+    #[must_use]
+    pub fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    /// The field of this name. If there are several, the first.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        self.fields.iter().find(|field| field.name == name)
+    }
+}
+
+/// The canonical form of a layout, whole.
+fn canonical(descriptor: &Descriptor) -> Vec<u8> {
+    let (_, total) = descriptor.canonical(0, &mut []);
+    let mut form = vec![0; total];
+    _ = descriptor.canonical(0, &mut form);
+    form
+}
+
+/// Checks that a canonical form has the digest that its sender has said.
+pub(super) fn check_digest(form: &[u8], said: Digest) -> Result<(), LayoutError> {
+    match Digest::of_canonical(form) {
+        found if found == said => Ok(()),
+        found => Err(LayoutError::Digest { said, found }),
+    }
+}
+
+impl Field {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it begins in its struct.
+    #[must_use]
+    pub fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// Its size in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// What its bytes mean.
+    #[must_use]
+    pub fn kind(&self) -> &FieldKind {
+        &self.kind
+    }
+
+    /// Whether it fills a gap, and has no meaning: by convention it is named `_pad`.
+    #[must_use]
+    pub fn is_padding(&self) -> bool {
+        self.name.starts_with("_pad")
+    }
+}
+
+impl FieldKind {
+    /// The size in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match self {
+            FieldKind::Unsigned(bytes) | FieldKind::Signed(bytes) => *bytes,
+            FieldKind::F32 => 4,
+            FieldKind::F64 => 8,
+            FieldKind::Bool => 1,
+            FieldKind::Text { capacity } => 2 + capacity,
+            // The products were checked when the layout was made.
+            FieldKind::Array { item, len } => item.size() * len,
+            FieldKind::List { item, capacity } => 2 + item.size() * capacity,
+            FieldKind::Struct(layout) => layout.size,
+            FieldKind::Enum(layout) => layout.bytes,
+        }
+    }
+}
+
+impl EnumLayout {
+    /// The integer that stores it.
+    #[must_use]
+    pub fn repr(&self) -> FieldKind {
+        if self.is_signed { FieldKind::Signed(self.bytes) } else { FieldKind::Unsigned(self.bytes) }
+    }
+
+    /// Its values and their names, in the order of their declaration.
+    pub fn variants(&self) -> impl Iterator<Item = (i128, &str)> {
+        self.variants.iter().map(|(value, name)| (*value, &**name))
+    }
+
+    /// The name of a value.
+    #[must_use]
+    pub fn variant(&self, value: i128) -> Option<&str> {
+        self.variants().find(|(known, _)| *known == value).map(|(_, name)| name)
+    }
+}
+
+/// The rest of a canonical form.
+struct Form<'a>(&'a [u8]);
+
+impl<'a> Form<'a> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], LayoutError> {
+        let (bytes, rest) = self.0.split_first_chunk().ok_or(LayoutError::Incomplete)?;
+        self.0 = rest;
+        Ok(*bytes)
+    }
+
+    fn byte(&mut self) -> Result<u8, LayoutError> {
+        self.array().map(|[byte]| byte)
+    }
+
+    fn number(&mut self) -> Result<u64, LayoutError> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    /// A number that counts bytes or items of a message.
+    fn count(&mut self) -> Result<usize, LayoutError> {
+        let found = self.number()?;
+        let count = usize::try_from(found).ok().filter(|count| *count <= LONGEST);
+        count.ok_or(LayoutError::TooLong { found })
+    }
+
+    fn name(&mut self) -> Result<&'a str, LayoutError> {
+        let count = usize::try_from(self.number()?).map_err(|_| LayoutError::Incomplete)?;
+        let (name, rest) = self.0.split_at_checked(count).ok_or(LayoutError::Incomplete)?;
+        self.0 = rest;
+        std::str::from_utf8(name).map_err(|_| LayoutError::Name)
+    }
+
+    /// A type, which is within `depth - 1` others.
+    fn kind(&mut self, depth: usize) -> Result<FieldKind, LayoutError> {
+        if depth > DEEPEST {
+            return Err(LayoutError::TooDeep);
+        }
+        Ok(match self.byte()? {
+            0x01 => FieldKind::Unsigned(1),
+            0x02 => FieldKind::Unsigned(2),
+            0x03 => FieldKind::Unsigned(4),
+            0x04 => FieldKind::Unsigned(8),
+            0x05 => FieldKind::Unsigned(16),
+            0x11 => FieldKind::Signed(1),
+            0x12 => FieldKind::Signed(2),
+            0x13 => FieldKind::Signed(4),
+            0x14 => FieldKind::Signed(8),
+            0x15 => FieldKind::Signed(16),
+            0x23 => FieldKind::F32,
+            0x24 => FieldKind::F64,
+            0x30 => FieldKind::Bool,
+            0x40 => {
+                let (len, item) = self.items(0, depth)?;
+                FieldKind::Array { item, len }
+            }
+            0x41 => FieldKind::Text { capacity: fits(2, self.count()?, 1)? },
+            0x42 => {
+                let (capacity, item) = self.items(2, depth)?;
+                FieldKind::List { item, capacity }
+            }
+            0x50 => FieldKind::Struct(self.structure(depth + 1)?),
+            0x51 => FieldKind::Enum(self.enumeration()?),
+            tag => return Err(LayoutError::Type { tag }),
+        })
+    }
+
+    /// The number and the type of the items of an array or list, whose items begin at `from`. Items
+    /// without bytes are refused: any number of them takes no room.
+    fn items(&mut self, from: usize, depth: usize) -> Result<(usize, Box<FieldKind>), LayoutError> {
+        let count = self.count()?;
+        let item = self.kind(depth + 1)?;
+        if item.size() == 0 {
+            return Err(LayoutError::NoBytes);
+        }
+        Ok((fits(from, count, item.size())?, Box::new(item)))
+    }
+
+    /// A struct, after its tag.
+    fn structure(&mut self, depth: usize) -> Result<Layout, LayoutError> {
+        let (size, _align, count) = (self.count()?, self.count()?, self.number()?);
+        // A count beyond the bytes ends with them.
+        let (mut fields, mut end) = (Vec::new(), 0);
+        for _ in 0..count {
+            let (offset, size, name) = (self.count()?, self.count()?, self.name()?);
+            let kind = self.kind(depth)?;
+            if (offset, size) != (end, kind.size()) {
+                let (field, expected) = (shown(name), kind.size());
+                return Err(LayoutError::Place { field, offset, size, begins: end, expected });
+            }
+            end += size;
+            fields.push(Field { name: name.to_owned(), offset, size, kind });
+        }
+        match size == end {
+            true => Ok(Layout { size, fields }),
+            false => Err(LayoutError::Size { size, fields: end }),
+        }
+    }
+
+    /// An enum, after its tag.
+    fn enumeration(&mut self) -> Result<EnumLayout, LayoutError> {
+        let (is_signed, bytes) = match self.byte()? {
+            tag @ 0x01..=0x05 => (false, 1 << (tag - 0x01)),
+            tag @ 0x11..=0x15 => (true, 1 << (tag - 0x11)),
+            tag => return Err(LayoutError::Type { tag }),
+        };
+        let mut variants = Vec::new();
+        for _ in 0..self.number()? {
+            let value = i128::from_le_bytes(self.array()?);
+            variants.push((value, self.name()?.to_owned()));
+        }
+        Ok(EnumLayout { is_signed, bytes, variants })
+    }
+}
+
+/// The count of items that begin at `from`, if all of them are in the longest message.
+fn fits(from: usize, count: usize, item: usize) -> Result<usize, LayoutError> {
+    let end = count.checked_mul(item).and_then(|bytes| bytes.checked_add(from));
+    match end.is_some_and(|end| end <= LONGEST + 2) {
+        true => Ok(count),
+        false => Err(LayoutError::TooLong { found: (count as u64).saturating_mul(item as u64) }),
+    }
+}
+
+/// The start of a foreign name, escaped.
+fn shown(name: &str) -> String {
+    name.chars().take(64).flat_map(char::escape_debug).collect()
+}
+
+/// Why bytes are no canonical form of a layout.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum LayoutError {
+    /// It ends in the middle.
+    #[error("the layout ends in the middle")]
+    Incomplete,
+    /// More bytes follow it.
+    #[error("{count} bytes follow the layout")]
+    Trailing {
+        /// Their number.
+        count: usize,
+    },
+    /// It does not begin with a struct.
+    #[error("a layout begins with a struct (0x50), found 0x{found:02x}")]
+    NotStruct {
+        /// The first byte.
+        found: u8,
+    },
+    /// An unknown type.
+    #[error("the layout has the unknown type 0x{tag:02x}")]
+    Type {
+        /// Its byte.
+        tag: u8,
+    },
+    /// The name of a field or variant.
+    #[error("the layout has a name that is not UTF-8")]
+    Name,
+    /// Structs, arrays and lists within each other.
+    #[error("the layout has more than {DEEPEST} types within each other")]
+    TooDeep,
+    /// An array or list whose items take no room.
+    #[error("the layout has items without bytes")]
+    NoBytes,
+    /// A type or a count that exceeds each message.
+    #[error("the layout has a part of {found} bytes or items: expected at most {LONGEST}")]
+    TooLong {
+        /// The number.
+        found: u64,
+    },
+    /// A field that is not where it must be.
+    #[error(
+        "field `{field}` has {size} bytes at {offset}: expected {expected} bytes at {begins}, after \
+         the field before it"
+    )]
+    Place {
+        /// The field.
+        field: String,
+        /// Where it begins.
+        offset: usize,
+        /// Its size.
+        size: usize,
+        /// Where the field before it ends.
+        begins: usize,
+        /// The size of its type.
+        expected: usize,
+    },
+    /// A struct whose size is not that of its fields.
+    #[error("a struct of {size} bytes has fields of {fields} bytes")]
+    Size {
+        /// Its size.
+        size: usize,
+        /// That of its fields.
+        fields: usize,
+    },
+    /// The layout is not the one that the peer has announced.
+    #[error("the layout has digest {found}, and its sender says {said}")]
+    Digest {
+        /// What the sender says.
+        said: Digest,
+        /// The digest of the bytes.
+        found: Digest,
+    },
+}

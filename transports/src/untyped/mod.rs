@@ -1,0 +1,28 @@
+//! Topics whose message types are not known at compile time: for tools and recorders.
+//!
+//! [`UntypedPeer`] connects to a node, lists its topics ([`CatalogueEntry`]), and reads one as an
+//! observing reader: the publisher never waits for it, and what it was too slow for is a gap with
+//! the exact number. An [`UntypedReader`] delivers the bytes of messages with their [`Layout`],
+//! which it has requested from the node. [`Layout::view`] makes values of the bytes.
+//!
+//! Everything that a peer sends is foreign: layouts and catalogues are checked when they arrive,
+//! and values where they are read. Nothing here panics, or allocates by a claim.
+//!
+//! To read the code: `layout` and `value` know no link; `query`, `queue` and `session` are about a
+//! connection, `reader` about all of them.
+
+mod error;
+mod layout;
+mod query;
+mod queue;
+mod reader;
+mod session;
+mod value;
+
+pub use crate::endpoint::{Access, Endpoint};
+pub use crate::exchange::{CatalogueEntry, CatalogueError, Identity, LinkConfig};
+pub use error::UntypedError;
+pub use layout::{DEEPEST, EnumLayout, Field, FieldKind, Layout, LayoutError};
+pub use queue::Source;
+pub use reader::{UntypedDelivery, UntypedMessage, UntypedPeer, UntypedReader};
+pub use value::{InvalidValue, Items, SizeMismatch, StructView, Value, ValueProblem};

@@ -1,0 +1,205 @@
+//! What a session has received and its reader has not taken: bounded by the windows of the streams.
+//!
+//! The two meet once for a batch, not for a message: the session fills a [`Batch`] of its own and
+//! passes it on at the end of a round, the reader takes all that was passed on. Credit for taken
+//! messages goes the other way.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use event_listener::{Event, EventListener};
+use mycelium_core::link::IncomingId;
+
+use super::error::UntypedError;
+use super::layout::Layout;
+use crate::local::GapReason;
+
+/// The most items that may wait: messages are limited by windows to fewer, and a peer sends gaps,
+/// begins and ends between messages.
+const MOST_ITEMS: usize = 1 << 20;
+
+/// One start of a publisher.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The name of the publisher.
+    pub publisher: Arc<str>,
+    /// Its epoch: another one after each start.
+    pub epoch: u64,
+}
+
+/// What has arrived, in order.
+#[derive(Debug)]
+pub(super) enum Item {
+    Subscribed { node: Arc<str>, layout: Arc<Layout> },
+    Disconnected { reason: String },
+    Began { source: Arc<Source>, first: u64 },
+    Message { source: Arc<Source>, sequence: u64, from: usize, length: usize, sent_at: Option<u64> },
+    Gap { source: Arc<Source>, next: u64, missed: u64, reason: GapReason },
+    Ended { source: Arc<Source>, next: u64 },
+    Lost { source: Arc<Source>, next: u64 },
+    TopicEnded,
+}
+
+/// Items, and the bytes of their messages.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) items: Vec<Item>,
+    pub(super) bytes: Vec<u8>,
+    /// How many messages of each stream are in it.
+    counts: Vec<(IncomingId, u32)>,
+}
+
+impl Batch {
+    /// Appends a message.
+    pub(super) fn push(
+        &mut self,
+        stream: IncomingId,
+        (source, sequence): (&Arc<Source>, u64),
+        bytes: &[u8],
+        sent_at: Option<u64>,
+    ) {
+        let (from, length, source) = (self.bytes.len(), bytes.len(), source.clone());
+        self.bytes.extend_from_slice(bytes);
+        self.items.push(Item::Message { source, sequence, from, length, sent_at });
+        match self.counts.iter_mut().find(|(known, _)| *known == stream) {
+            Some((_, count)) => *count += 1,
+            None => self.counts.push((stream, 1)),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.items.clear();
+        self.bytes.clear();
+        self.counts.clear();
+    }
+
+    /// Appends the content of another batch, and empties it.
+    fn append(&mut self, other: &mut Batch) {
+        if self.items.is_empty() {
+            std::mem::swap(self, other);
+            other.clear();
+            return;
+        }
+        let base = self.bytes.len();
+        self.bytes.append(&mut other.bytes);
+        self.items.extend(other.items.drain(..).map(|mut item| {
+            if let Item::Message { from, .. } = &mut item {
+                *from += base;
+            }
+            item
+        }));
+        self.add_counts(&mut other.counts);
+    }
+
+    fn add_counts(&mut self, other: &mut Vec<(IncomingId, u32)>) {
+        for (stream, more) in other.drain(..) {
+            match self.counts.iter_mut().find(|(known, _)| *known == stream) {
+                Some((_, count)) => *count = count.saturating_add(more),
+                None => self.counts.push((stream, more)),
+            }
+        }
+    }
+}
+
+/// Joins a session and its reader.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    /// Items have come, or the end.
+    filled: Event,
+    /// The reader has gone.
+    left: Event,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    batch: Batch,
+    /// Messages that the reader has taken.
+    taken: Batch,
+    /// How reading has ended.
+    end: Option<Result<(), UntypedError>>,
+    has_left: bool,
+    /// That of the session's task.
+    waker: Option<Waker>,
+}
+
+impl Queue {
+    /// Passes a batch on, and empties it. False if more items wait now than windows and orderly
+    /// publishers allow.
+    pub(super) fn pass(&self, batch: &mut Batch) -> bool {
+        if batch.items.is_empty() {
+            return true;
+        }
+        let mut state = self.state();
+        state.batch.append(batch);
+        let is_bounded = state.batch.items.len() <= MOST_ITEMS;
+        drop(state);
+        self.filled.notify(usize::MAX);
+        is_bounded
+    }
+
+    /// Takes all that was passed on, in place of what `batch` had. Without any: how reading has
+    /// ended, if it has.
+    pub(super) fn take(&self, batch: &mut Batch) -> Option<Result<(), UntypedError>> {
+        let mut state = self.state();
+        batch.clear();
+        if state.batch.items.is_empty() {
+            return state.end.clone();
+        }
+        std::mem::swap(&mut state.batch, batch);
+        let State { taken, waker, .. } = &mut *state;
+        taken.add_counts(&mut batch.counts);
+        let waker = waker.take();
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
+        None
+    }
+
+    /// The messages that the reader has taken since the last call, by stream; false if the reader
+    /// has gone. Has the waker called when either changes.
+    pub(super) fn taken(&self, waker: &Waker, mut each: impl FnMut(IncomingId, u32)) -> bool {
+        let mut state = self.state();
+        state.taken.counts.drain(..).for_each(|(stream, count)| each(stream, count));
+        state.waker = Some(waker.clone());
+        !state.has_left
+    }
+
+    /// Nothing more will be passed on.
+    pub(super) fn end(&self, end: Result<(), UntypedError>) {
+        self.state().end.get_or_insert(end);
+        self.filled.notify(usize::MAX);
+    }
+
+    /// The reader goes.
+    pub(super) fn leave(&self) {
+        let mut state = self.state();
+        state.has_left = true;
+        let waker = state.waker.take();
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
+        self.left.notify(usize::MAX);
+    }
+
+    /// Is notified when items come, or the end. Listen, then check.
+    pub(super) fn listen(&self) -> EventListener {
+        self.filled.listen()
+    }
+
+    pub(super) fn has_left(&self) -> bool {
+        self.state().has_left
+    }
+
+    /// Ready once the reader has gone.
+    pub(super) async fn left(&self) {
+        while !self.has_left() {
+            let left = self.left.listen();
+            if !self.has_left() {
+                left.await;
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,356 @@
+//! Reads topics of another process without knowing their types.
+
+use std::fmt;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures_util::future::{Either, select};
+use mycelium_core::link::{Config, Confirms, Name};
+use mycelium_executor::{Executor, Stream};
+
+use super::error::UntypedError;
+use super::layout::Layout;
+use super::queue::{Batch, Item, Queue, Source};
+use super::session::{Goal, Session};
+use super::value::{SizeMismatch, StructView};
+use crate::endpoint::Endpoint;
+use crate::exchange::{CatalogueEntry, Identity, LinkConfig};
+use crate::local::{GapReason, Start};
+use crate::stream::{Driver, NodeLink};
+
+/// A node whose topics are read without their types.
+///
+/// ```no_run
+/// use std::sync::Arc;
+///
+/// use mycelium_executor::Executor;
+/// use mycelium_transports::endpoint::{Access, Endpoint};
+/// use mycelium_transports::exchange::{Identity, LinkConfig};
+/// use mycelium_transports::local::Start;
+/// use mycelium_transports::untyped::{UntypedDelivery, UntypedPeer};
+///
+/// # async fn example(executor: Arc<dyn Executor>) -> Result<(), Box<dyn std::error::Error>> {
+/// let feed = UntypedPeer {
+///     node: Some("feed".to_owned()),
+///     endpoints: vec![Endpoint::unix("/run/app/feed.sock", Access::default())],
+///     identity: Identity::new("recorder", executor.entropy())?,
+///     config: LinkConfig::default(),
+///     executor,
+/// };
+/// let mut swaps = feed.read("swaps", Start::Next)?;
+/// while let Some(delivery) = swaps.recv().await? {
+///     match delivery {
+///         UntypedDelivery::Message(swap) => println!("{} {}", swap.sequence, swap.view()?),
+///         UntypedDelivery::Gap { missed, .. } => println!("gap {missed}"),
+///         _ => {}
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct UntypedPeer {
+    /// The name that the node must have; `None` for any.
+    pub node: Option<String>,
+    /// Where it listens. They are tried in this order.
+    pub endpoints: Vec<Endpoint>,
+    /// The name of this side. A node that has announced this name for a topic would send it what it
+    /// keeps for that node, so it must be the name of no node that reads topics.
+    pub identity: Identity,
+    /// The settings of the link.
+    pub config: LinkConfig,
+    /// The executor of the link's task.
+    pub executor: Arc<dyn Executor>,
+}
+
+impl UntypedPeer {
+    /// The name of the node, and the topics that this side may read there.
+    ///
+    /// # Errors
+    /// If the node cannot be reached, does not admit this side, or does not send its catalogue.
+    pub async fn catalogue(&self) -> Result<(Arc<str>, Vec<CatalogueEntry>), UntypedError> {
+        let queue = Arc::new(Queue::default());
+        let (found, mut session) = self.clone().run(Goal::List, &queue).await;
+        match found {
+            Ok(()) => session.take_catalogue().ok_or_else(|| UntypedError::NoCatalogue {
+                node: self.node.clone().unwrap_or_default(),
+            }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads a topic as an observing reader: its publishers never wait for this one. Streams of
+    /// publishers that exist already begin at `start`.
+    ///
+    /// A task of the executor keeps the link; what it has received waits for
+    /// [`recv`](UntypedReader::recv), up to a quarter MiB for each publisher. What a publisher
+    /// overwrites meanwhile is a gap with the exact number. After a lost connection the link
+    /// connects again, also to another process of the node.
+    ///
+    /// # Errors
+    /// If no topic has this name, no link can have these settings, or the executor has ended.
+    pub fn read(&self, topic: &str, start: Start) -> Result<UntypedReader, UntypedError> {
+        if topic.is_empty() || Name::try_from(topic).is_err() {
+            return Err(UntypedError::Name { topic: topic.to_owned() });
+        }
+        let queue = Arc::new(Queue::default());
+        let reader = UntypedReader {
+            queue: queue.clone(),
+            batch: Batch::default(),
+            next: 0,
+            layout: None,
+            is_over: false,
+        };
+        let (peer, goal) = (self.clone(), Goal::Read { topic: topic.to_owned(), start });
+        let task = async move {
+            let (ended, _) = peer.run(goal, &queue).await;
+            queue.end(ended);
+        };
+        let spawned = self.executor.spawn(Box::pin(task));
+        spawned.map_err(|error| UntypedError::Spawn(Arc::new(error)))?;
+        Ok(reader)
+    }
+
+    /// Runs a session to its end: on one connection, or, once it reads, on one after the other.
+    async fn run(self, goal: Goal, queue: &Arc<Queue>) -> (Result<(), UntypedError>, Session) {
+        let (expected, own) = (self.node.clone(), self.identity.node.as_str().to_owned());
+        let (executor, queue) = (self.executor.clone(), queue.clone());
+        let mut session = Session::new(goal, expected, own, executor, queue.clone());
+        let ended = self.connections(&mut session, &queue).await;
+        (ended, session)
+    }
+
+    async fn connections(&self, session: &mut Session, queue: &Queue) -> Result<(), UntypedError> {
+        let mut buffer = vec![0; self.config.buffer.max(NodeLink::MIN_BUFFER)];
+        let mut link = NodeLink::new(self.link_config(), &mut buffer)?;
+        let mut random = fastrand::Rng::with_seed(self.executor.entropy());
+        let mut failures = 0;
+        loop {
+            let connected = match select(pin!(self.connect()), pin!(queue.left())).await {
+                Either::Left((connected, _)) => connected,
+                Either::Right(_) => return Ok(()),
+            };
+            match connected {
+                Ok(stream) => {
+                    let mut driver = Driver::new(&mut link, stream, self.executor.clone());
+                    let error = driver.run(session).await;
+                    let reason = error.to_string();
+                    if let Some(error) = session.take_error() {
+                        return Err(error);
+                    }
+                    if session.is_done() || queue.has_left() {
+                        return Ok(());
+                    }
+                    if !session.has_read() {
+                        return Err(UntypedError::Lost(Arc::new(error)));
+                    }
+                    if session.take_was_accepted() {
+                        failures = 0;
+                    }
+                    session.disconnected(&mut link, reason);
+                }
+                Err(error) if !session.has_read() => {
+                    return Err(UntypedError::Connect(Arc::new(error)));
+                }
+                Err(_) => {}
+            }
+            let pause = self.config.retry.pause(failures, random.u64(..));
+            failures = failures.saturating_add(1);
+            let wake = self.executor.sleep_until(self.executor.now().saturating_add(pause));
+            select(wake, pin!(queue.left())).await;
+        }
+    }
+
+    /// A connection to the first endpoint that has one. The error is that of the first.
+    async fn connect(&self) -> io::Result<Stream> {
+        let mut first = None;
+        for endpoint in &self.endpoints {
+            match endpoint.connect(&self.executor).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => _ = first.get_or_insert(error),
+            }
+        }
+        Err(first.unwrap_or_else(|| io::Error::other("the node has no address")))
+    }
+
+    fn link_config(&self) -> Config {
+        // What has arrived is not needed again.
+        let confirms = Confirms::OnArrival;
+        Config { memory: false, confirms, ..self.config.link(&self.identity) }
+    }
+}
+
+impl fmt::Debug for UntypedPeer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let UntypedPeer { node, endpoints, .. } = self;
+        let mut peer = f.debug_struct("UntypedPeer");
+        peer.field("node", node).field("endpoints", endpoints).finish_non_exhaustive()
+    }
+}
+
+/// Reads a topic without its type: see [`UntypedPeer::read`]. Dropping it ends its link.
+#[derive(Debug)]
+pub struct UntypedReader {
+    queue: Arc<Queue>,
+    batch: Batch,
+    /// The next item of the batch.
+    next: usize,
+    layout: Option<Arc<Layout>>,
+    is_over: bool,
+}
+
+/// What a reader without a type receives.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum UntypedDelivery<'a> {
+    /// The node sends the topic: first of all, and again on each later connection. Later messages
+    /// have this layout.
+    Subscribed {
+        /// The name of the node.
+        node: &'a str,
+        /// The layout of its messages.
+        layout: &'a Arc<Layout>,
+    },
+    /// The connection was lost. The link connects again.
+    Disconnected {
+        /// Why.
+        reason: &'a str,
+    },
+    /// The messages of a publisher begin.
+    Began {
+        /// The publisher.
+        source: &'a Source,
+        /// The sequence of its next message.
+        first: u64,
+    },
+    /// A message.
+    Message(UntypedMessage<'a>),
+    /// Messages that were missed.
+    Gap {
+        /// Their publisher.
+        source: &'a Source,
+        /// The sequence after them.
+        next: u64,
+        /// Their number.
+        missed: u64,
+        /// Why.
+        reason: GapReason,
+    },
+    /// A publisher has ended, and all that it sent was delivered or is in gaps.
+    Ended {
+        /// The publisher.
+        source: &'a Source,
+        /// The sequence after its last message.
+        next: u64,
+    },
+    /// A publisher has ended while this side was not connected. How much was missed is unknown.
+    Lost {
+        /// The publisher.
+        source: &'a Source,
+        /// The sequence after the last message that was delivered, or is in a gap.
+        next: u64,
+    },
+    /// All publishers of the topic in this node have completed. If the node is started again, the
+    /// reader goes on.
+    TopicEnded,
+}
+
+/// A message of a topic whose type is not known.
+#[derive(Clone, Copy, Debug)]
+pub struct UntypedMessage<'a> {
+    /// Its publisher.
+    pub source: &'a Source,
+    /// Its sequence.
+    pub sequence: u64,
+    /// When it was sent, in nanoseconds since 1970 UTC, by the clock of its sender. A peer can send
+    /// any number. `None` if the topic is not measured.
+    pub sent_at: Option<u64>,
+    /// Its bytes, with its tail if it has one.
+    pub bytes: &'a [u8],
+    /// Its layout.
+    pub layout: &'a Arc<Layout>,
+}
+
+impl<'a> UntypedMessage<'a> {
+    /// Its values.
+    ///
+    /// # Errors
+    /// Never for a message of an [`UntypedReader`], which has checked the size.
+    pub fn view(&self) -> Result<StructView<'a>, SizeMismatch> {
+        self.layout.view(self.bytes)
+    }
+}
+
+impl UntypedReader {
+    /// The next delivery. `None` is never returned before the executor of the link ends.
+    ///
+    /// Cancel safe: a delivery is returned or stays.
+    ///
+    /// # Errors
+    /// If the topic cannot be read, or not any more. A later call returns `None`.
+    pub async fn recv(&mut self) -> Result<Option<UntypedDelivery<'_>>, UntypedError> {
+        while self.next >= self.batch.items.len() {
+            if self.is_over {
+                return Ok(None);
+            }
+            let filled = self.queue.listen();
+            self.next = 0;
+            match self.queue.take(&mut self.batch) {
+                Some(end) => {
+                    self.is_over = true;
+                    end?;
+                }
+                None if self.batch.items.is_empty() => filled.await,
+                None => {}
+            }
+        }
+        self.next += 1;
+        Ok(self.delivery(self.next - 1))
+    }
+
+    /// The next delivery that has arrived already.
+    #[must_use]
+    pub fn try_recv(&mut self) -> Option<UntypedDelivery<'_>> {
+        if self.next >= self.batch.items.len() {
+            // The end is for `recv`.
+            self.next = 0;
+            _ = self.queue.take(&mut self.batch);
+        }
+        self.next += usize::from(self.next < self.batch.items.len());
+        self.delivery(self.next.checked_sub(1)?)
+    }
+
+    fn delivery(&mut self, index: usize) -> Option<UntypedDelivery<'_>> {
+        if let Item::Subscribed { layout, .. } = self.batch.items.get(index)? {
+            self.layout = Some(layout.clone());
+        }
+        Some(match self.batch.items.get(index)? {
+            Item::Subscribed { node, layout } => UntypedDelivery::Subscribed { node, layout },
+            Item::Disconnected { reason } => UntypedDelivery::Disconnected { reason },
+            Item::Began { source, first } => UntypedDelivery::Began { source, first: *first },
+            Item::Message { source, sequence, from, length, sent_at } => {
+                UntypedDelivery::Message(UntypedMessage {
+                    source,
+                    sequence: *sequence,
+                    sent_at: *sent_at,
+                    bytes: self.batch.bytes.get(*from..*from + *length).unwrap_or_default(),
+                    layout: self.layout.as_ref()?,
+                })
+            }
+            Item::Gap { source, next, missed, reason } => {
+                let (next, missed, reason) = (*next, *missed, *reason);
+                UntypedDelivery::Gap { source, next, missed, reason }
+            }
+            Item::Ended { source, next } => UntypedDelivery::Ended { source, next: *next },
+            Item::Lost { source, next } => UntypedDelivery::Lost { source, next: *next },
+            Item::TopicEnded => UntypedDelivery::TopicEnded,
+        })
+    }
+}
+
+impl Drop for UntypedReader {
+    fn drop(&mut self) {
+        self.queue.leave();
+    }
+}
