@@ -3,8 +3,8 @@
 //! `document` their tables and variables (`substitution`). `sections` has the keys, `values` their
 //! types, `check` compares names, `command`, `execution`, `socket`, `hosts`, `tls`, `telemetry`,
 //! `links`, `supervisors`, `actors`, `legacy` and `reach` answer questions about their keys,
-//! `requests` adds what requests between nodes need, `error` has the errors, `places` where in the file a setting
-//! is that an error is about, `parts` is the file as texts.
+//! `requests` adds what requests between nodes need, `error` has the errors, `places` where in the
+//! file a setting is that an error is about, `parts` is the file as texts.
 //!
 //! Without the feature `topology` this file is replaced by `topology/none.rs`, whose topology has
 //! the defaults.

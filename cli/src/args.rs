@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::completions::CompletionsArgs;
+use crate::tap::TapArgs;
 
 /// Understand a topology before it runs, and nodes while they run.
 #[derive(Debug, Parser)]
@@ -16,6 +17,8 @@ pub struct Cli {
 /// What the tool can do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Print the messages of a topic, without making its publishers wait.
+    Tap(Box<TapArgs>),
     /// Print the completions of a shell.
     Completions(CompletionsArgs),
 }

@@ -12,6 +12,7 @@ pub mod completions;
 pub mod exit;
 pub mod live;
 pub mod output;
+pub mod tap;
 pub mod top;
 
 use clap::CommandFactory;
@@ -25,6 +26,7 @@ use exit::Failure;
 /// Those of the verb.
 pub fn run(cli: Cli) -> Result<(), Failure> {
     match cli.verb {
+        Verb::Tap(args) => tap::run(&args),
         Verb::Completions(args) => completions::run(&args, Cli::command()),
     }
 }

@@ -1,4 +1,4 @@
-//! How a program that is no node of the topology reaches one: a tool, or a recorder.
+//! How a program that is not a node of the topology reaches one: a tool, or a recorder.
 
 use mycelium_core::debug_as_display;
 use mycelium_transports::endpoint::Endpoint;
@@ -62,13 +62,13 @@ fn instead(name: &str, known: &[String]) -> String {
 }
 
 impl Topology {
-    /// Where a program that is no node of the topology reaches a node, in the order in which to try:
-    /// its Unix socket if there is one on this machine, and its TCP addresses.
+    /// Where a program that is not a node of the topology reaches a node, in the order in which to
+    /// try: its Unix socket if there is one on this machine, and its TCP addresses.
     ///
     /// `own` is the name by which the program comes. Over TLS its certificate is that of this node,
     /// and topics with `readers` are sent to it if they name this node. The node must have
-    /// `services = []`: what is kept for its services would be sent to the program. Without a name
-    /// it may read what every process may read that can connect.
+    /// `services = []`: messages that are kept for its services would be sent to the program.
+    /// Without a name it may read topics without `readers`.
     ///
     /// ```
     /// use mycelium::Topology;

@@ -34,7 +34,7 @@ fn unknown_sections_and_keys() {
         (
             "[node.main]\nservices = []\ncolour = \"red\"",
             "3:1",
-            "unknown key `colour`: expected one of: services, host, port, address, listen, executor, shutdown, memory, huge_pages, socket, users, group and 8 more",
+            "unknown key `colour`: expected one of: services, host, port, address, listen, executor, shutdown, memory, huge_pages, socket, users, group and 9 more",
         ),
         (
             "[host.one]\naddress = \"a\"\nadress = \"b\"",

@@ -26,10 +26,10 @@ pub mod exchange;
 pub mod local;
 pub mod memory;
 pub mod stream;
-pub mod untyped;
 mod sync;
 #[cfg(feature = "tls")]
 pub mod tls;
+pub mod untyped;
 
 /// The private directories of this user that exist, with their names. Programs that have no
 /// topology file find the sockets of nodes there: `<node>.sock`.

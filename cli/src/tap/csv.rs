@@ -6,9 +6,7 @@ use std::sync::Arc;
 use mycelium::untyped::{Layout, Source, UntypedDelivery, UntypedMessage, Value};
 
 use super::fields;
-use super::json::rfc3339;
-use super::print::{Line, Output};
-use super::text::hex;
+use super::form::{Line, Output, hex, rfc3339};
 use crate::exit::Failure;
 
 /// The columns before the fields.
@@ -70,7 +68,8 @@ impl Output for Csv {
     fn message(&mut self, out: &mut Vec<u8>, line: &Line<'_>, message: &UntypedMessage<'_>) {
         let Ok(view) = message.view() else { return };
         let columns = self.columns.iter().flatten();
-        let values = columns.map(|path| view.at(path).map(|value| cell(&value)).unwrap_or_default());
+        let values =
+            columns.map(|path| view.at(path).map(|value| cell(&value)).unwrap_or_default());
         Csv::row(out, line, message.source, (message.sequence, None), values);
     }
 

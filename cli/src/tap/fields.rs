@@ -1,4 +1,4 @@
-//! What is printed of a message: the fields of its layout, or those of the command line.
+//! The printed fields of a message: those of its layout, or those of the command line.
 
 use mycelium::untyped::{FieldKind, Layout, StructView, Value};
 
@@ -61,7 +61,7 @@ pub(super) fn check(
     Ok(())
 }
 
-/// The paths of all fields that are no structs.
+/// The paths of all fields without those that are structs.
 pub(super) fn all(layout: &Layout) -> Vec<String> {
     let mut paths = Vec::new();
     visit(layout, "", &mut |path, is_struct| {

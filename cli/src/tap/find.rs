@@ -13,12 +13,12 @@ use mycelium::{Start, Topology, private_directory};
 use mycelium_executor::Executor;
 use mycelium_smol::Smol;
 
-use super::{TapArgs, unavailable};
+use super::args::TapArgs;
 use crate::exit::Failure;
 
 /// A node that publishes the topic.
 pub(super) struct Tapped {
-    /// Its name, as far as it is known before it answers.
+    /// Its name, by its socket or the file.
     pub(super) name: String,
     pub(super) peer: UntypedPeer,
 }
@@ -102,7 +102,9 @@ fn of_sockets(args: &TapArgs) -> Result<Vec<(String, Vec<Endpoint>)>, Failure> {
         for path in entries.flatten().map(|entry| entry.path()) {
             let stem = path.file_stem().and_then(OsStr::to_str);
             let name = stem.filter(|_| path.extension() == Some(OsStr::new("sock")));
-            if let Some(name) = name.filter(|name| args.node.as_deref().is_none_or(|it| it == *name)) {
+            if let Some(name) =
+                name.filter(|name| args.node.as_deref().is_none_or(|it| it == *name))
+            {
                 let endpoint = Endpoint::unix(&path, Access::default());
                 found.entry(name.to_owned()).or_default().push(endpoint);
             }
@@ -165,12 +167,18 @@ fn peer(
     node: &str,
     endpoints: Vec<Endpoint>,
 ) -> Result<UntypedPeer, Failure> {
-    // Two taps have two names.
+    // Two processes of the tool have two names.
     let own = args.own.clone().unwrap_or_else(|| format!("tap-{}", std::process::id()));
     let identity = Identity::new(&own, smol.entropy());
     let identity = identity.map_err(|error| Failure::Usage(format!("node `{own}`: {error}")))?;
     let (node, config) = (Some(node.to_owned()), LinkConfig::default());
-    Ok(UntypedPeer { node, endpoints, identity, config, executor: std::sync::Arc::new(smol.clone()) })
+    Ok(UntypedPeer {
+        node,
+        endpoints,
+        identity,
+        config,
+        executor: std::sync::Arc::new(smol.clone()),
+    })
 }
 
 /// The error of a topic that no node lists: it may be one that this side may not read.
@@ -217,4 +225,22 @@ pub(super) fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
     let distances = known.iter().map(|known| (strsim::osa_distance(name, known), known));
     let nearest = distances.filter(|(distance, _)| *distance <= limit);
     nearest.min_by_key(|(distance, _)| *distance).map(|(_, known)| known.as_str())
+}
+
+/// The failure of reading from a node.
+pub(super) fn unavailable(node: &str, error: &UntypedError) -> Failure {
+    match error {
+        UntypedError::Name { .. } => Failure::Usage(error.to_string()),
+        // Its text has the name of the node.
+        UntypedError::NoCatalogue { .. }
+        | UntypedError::Silent { .. }
+        | UntypedError::Answer { .. }
+        | UntypedError::Catalogue { .. }
+        | UntypedError::Layout { .. }
+        | UntypedError::NoTopic { .. }
+        | UntypedError::Forbidden { .. }
+        | UntypedError::Rejected { .. }
+        | UntypedError::Message { .. } => Failure::Unavailable(error.to_string()),
+        _ => Failure::Unavailable(format!("node `{node}`: {error}")),
+    }
 }

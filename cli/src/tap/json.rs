@@ -1,14 +1,13 @@
-//! An object in each line. Integers are exact, of any size; numbers that JSON cannot write are text.
+//! An object in each line. Integers are exact, of any size; numbers that JSON has no
+//! form for are text.
 
 use std::io::Write;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use mycelium::GapReason;
 use mycelium::untyped::{Layout, Source, StructView, UntypedDelivery, UntypedMessage, Value};
 
-use super::print::{Line, Output};
-use super::text::hex;
+use super::form::{Line, Output, hex, rfc3339};
 use crate::exit::Failure;
 
 pub(super) struct Json;
@@ -90,12 +89,8 @@ fn begin(out: &mut Vec<u8>, line: &Line<'_>, source: Option<&Source>) {
     }
 }
 
-pub(super) fn rfc3339(time: SystemTime) -> String {
-    humantime::format_rfc3339_micros(time).to_string()
-}
-
 /// Why messages are missing, as one word.
-pub(super) fn word(reason: GapReason) -> &'static str {
+fn word(reason: GapReason) -> &'static str {
     match reason {
         GapReason::Overwritten => "overwritten",
         GapReason::Skipped => "skipped",

@@ -1,39 +1,17 @@
 //! Prints deliveries, counts them, and says at the end how many there were.
 
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
-use std::sync::Arc;
 use std::time::SystemTime;
 
-use mycelium::untyped::{Layout, UntypedDelivery, UntypedMessage};
+use mycelium::untyped::UntypedDelivery;
 
+use super::args::{Form, TapArgs};
 use super::csv::Csv;
 use super::fields::{self, Condition};
+use super::form::{Line, Output};
 use super::json::Json;
 use super::text::Text;
-use super::{Form, TapArgs};
 use crate::exit::Failure;
-
-/// What a form of output gets.
-pub(super) struct Line<'a> {
-    /// When the delivery was printed.
-    pub(super) time: SystemTime,
-    pub(super) node: &'a str,
-    /// The fields that are printed; all if there are none.
-    pub(super) fields: &'a [String],
-}
-
-/// A form of output.
-pub(super) trait Output {
-    /// Messages of this layout follow.
-    fn layout(&mut self, out: &mut Vec<u8>, line: &Line<'_>, layout: &Arc<Layout>)
-    -> Result<(), Failure>;
-
-    /// A message.
-    fn message(&mut self, out: &mut Vec<u8>, line: &Line<'_>, message: &UntypedMessage<'_>);
-
-    /// All but a message.
-    fn other(&mut self, out: &mut Vec<u8>, line: &Line<'_>, delivery: &UntypedDelivery<'_>);
-}
 
 /// Prints to standard output.
 pub(super) struct Printer {

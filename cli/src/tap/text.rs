@@ -8,7 +8,7 @@ use mycelium::GapReason;
 use mycelium::untyped::{Layout, Source, UntypedDelivery, UntypedMessage, Value};
 use unicode_width::UnicodeWidthStr;
 
-use super::print::{Line, Output};
+use super::form::{Line, Output, hex};
 use crate::exit::Failure;
 use crate::output::printable;
 
@@ -120,7 +120,7 @@ fn shown(value: &Value<'_>) -> String {
 }
 
 /// Why messages are missing, for people.
-pub(super) fn reason_of(reason: GapReason) -> &'static str {
+fn reason_of(reason: GapReason) -> &'static str {
     match reason {
         GapReason::Overwritten => "this reader was slower than the publisher",
         GapReason::Skipped => "skipped for newer ones",
@@ -131,10 +131,6 @@ pub(super) fn reason_of(reason: GapReason) -> &'static str {
         GapReason::DeadLettered => "they became dead letters",
         _ => "for another reason",
     }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The time of day, UTC, in microseconds.

@@ -19,8 +19,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     }
 
     /// Requests the peer's layout of a topic's messages, from byte `offset` of the canonical form
-    /// on; with an empty topic the peer's catalogue, from this byte on. One [`Event::Described`] answers. Wait for it before the next request, which may replace
-    /// this one.
+    /// on; with an empty topic the peer's catalogue, from this byte on. One [`Event::Described`]
+    /// answers. Wait for it before the next request, which may replace this one.
     ///
     /// # Errors
     /// [`SendError::Room`] until bytes are transmitted, [`SendError::Down`] if the link is not up,

@@ -73,7 +73,7 @@ impl CatalogueEntry {
     /// The entries of a catalogue, from all of its bytes, which may be any.
     ///
     /// # Errors
-    /// If they are no catalogue.
+    /// If they are not a catalogue.
     pub fn parse(bytes: &[u8]) -> Result<Vec<CatalogueEntry>, CatalogueError> {
         let (count, mut rest) = bytes.split_first_chunk().ok_or(CatalogueError::Incomplete)?;
         let count = u64::from_le_bytes(*count);
@@ -109,7 +109,7 @@ fn entry(bytes: &[u8]) -> Result<(CatalogueEntry, &[u8]), CatalogueError> {
     Ok((CatalogueEntry { topic, type_id, digest: Digest(digest), publishers }, bytes))
 }
 
-/// Why bytes are no catalogue.
+/// Why bytes are not a catalogue.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CatalogueError {

@@ -101,8 +101,8 @@ impl LayoutQueries {
     }
 }
 
-/// The answer to a peer that has requested a layout or the catalogue, until the send buffer has room
-/// for it.
+/// The answer to a peer that has requested a layout or the catalogue, until the send buffer has
+/// room for it.
 #[derive(Default)]
 pub(super) struct LayoutAnswer {
     pending: Option<Pending>,

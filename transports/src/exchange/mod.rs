@@ -26,7 +26,8 @@
 //! To read the code, begin with `topics`, `control` and `config`. Then follow a message: on the
 //! server's side `accept`, `server`, `server_session`, `served_topic`, `outgoing_stream`; on the
 //! client's side `client`, `client_session`, `incoming_stream`. Files only use files that come
-//! later in this list, or one of `admission`, `catalogue`, `names`, `redelivery`, `layout`, `notice` and `gap`.
+//! later in this list, or one of `admission`, `catalogue`, `names`, `redelivery`, `layout`,
+//! `notice` and `gap`.
 
 mod accept;
 mod admission;
@@ -62,8 +63,8 @@ pub use catalogue::{CatalogueEntry, CatalogueError};
 pub use client::{Connect, TopicClient, TopicClientError};
 pub use config::{Identity, LinkConfig, MemoryUse, Window};
 pub use control::Control;
-pub use incoming_memory::MemoryAccess;
 pub(crate) use gap::reason as gap_reason;
+pub use incoming_memory::MemoryAccess;
 pub(crate) use layout::LONGEST_FORM;
 pub use layout::{Difference, LayoutMismatch};
 pub use notice::{Notice, Observer};

@@ -4,8 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mycelium_core::link::{ConfigError, RejectReason};
 use mycelium_core::debug_as_display;
+use mycelium_core::link::{ConfigError, RejectReason};
 use mycelium_executor::SpawnError;
 use thiserror::Error;
 
@@ -55,7 +55,7 @@ pub enum UntypedError {
     Silent {
         /// The peer.
         node: String,
-        /// What was requested.
+        /// The requested bytes.
         what: &'static str,
         /// How long it had.
         within: Duration,
@@ -65,7 +65,7 @@ pub enum UntypedError {
     Answer {
         /// The peer.
         node: String,
-        /// What was requested.
+        /// The requested bytes.
         what: &'static str,
         /// What is wrong with the answer.
         problem: &'static str,

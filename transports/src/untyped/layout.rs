@@ -82,7 +82,7 @@ impl Layout {
     /// The layout that a canonical form describes: all of its bytes, which may be any.
     ///
     /// # Errors
-    /// If they are no canonical form, or of no layout that a message can have.
+    /// If they are not a canonical form, or of no layout that a message can have.
     ///
     /// # Examples
     ///
@@ -150,7 +150,7 @@ fn canonical(descriptor: &Descriptor) -> Vec<u8> {
     form
 }
 
-/// Checks that a canonical form has the digest that its sender has said.
+/// Checks that a canonical form has the digest that its sender announced.
 pub(super) fn check_digest(form: &[u8], said: Digest) -> Result<(), LayoutError> {
     match Digest::of_canonical(form) {
         found if found == said => Ok(()),
@@ -356,7 +356,7 @@ fn shown(name: &str) -> String {
     name.chars().take(64).flat_map(char::escape_debug).collect()
 }
 
-/// Why bytes are no canonical form of a layout.
+/// Why bytes are not a canonical form of a layout.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum LayoutError {

@@ -15,7 +15,7 @@ const ALL_WITHIN: Duration = Duration::from_secs(60);
 /// A request, and the bytes that have arrived.
 #[derive(Debug)]
 pub(super) struct Query {
-    /// What is requested, for errors.
+    /// Names the requested bytes in errors.
     what: &'static str,
     /// Empty for the catalogue.
     topic: Name,

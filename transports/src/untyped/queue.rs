@@ -1,4 +1,5 @@
-//! What a session has received and its reader has not taken: bounded by the windows of the streams.
+//! Deliveries that a session has received and its reader has not taken: bounded by the windows of
+//! the streams.
 //!
 //! The two meet once for a batch, not for a message: the session fills a [`Batch`] of its own and
 //! passes it on at the end of a round, the reader takes all that was passed on. Credit for taken
@@ -27,7 +28,7 @@ pub struct Source {
     pub epoch: u64,
 }
 
-/// What has arrived, in order.
+/// A delivery, in the order of arrival.
 #[derive(Debug)]
 pub(super) enum Item {
     Subscribed { node: Arc<str>, layout: Arc<Layout> },
@@ -168,6 +169,10 @@ impl Queue {
     pub(super) fn end(&self, end: Result<(), UntypedError>) {
         self.state().end.get_or_insert(end);
         self.filled.notify(usize::MAX);
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.state().end.is_some()
     }
 
     /// The reader goes.

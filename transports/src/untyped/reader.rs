@@ -100,6 +100,7 @@ impl UntypedPeer {
             batch: Batch::default(),
             next: 0,
             layout: None,
+            end: None,
             is_over: false,
         };
         let (peer, goal) = (self.clone(), Goal::Read { topic: topic.to_owned(), start });
@@ -175,7 +176,7 @@ impl UntypedPeer {
     }
 
     fn link_config(&self) -> Config {
-        // What has arrived is not needed again.
+        // Messages that have arrived are not needed again.
         let confirms = Confirms::OnArrival;
         Config { memory: false, confirms, ..self.config.link(&self.identity) }
     }
@@ -197,10 +198,12 @@ pub struct UntypedReader {
     /// The next item of the batch.
     next: usize,
     layout: Option<Arc<Layout>>,
+    /// How it has ended, until `recv` has returned it.
+    end: Option<Result<(), UntypedError>>,
     is_over: bool,
 }
 
-/// What a reader without a type receives.
+/// A delivery of a reader without a type.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum UntypedDelivery<'a> {
@@ -252,7 +255,7 @@ pub enum UntypedDelivery<'a> {
         next: u64,
     },
     /// All publishers of the topic in this node have completed. If the node is started again, the
-    /// reader goes on.
+    /// reader continues.
     TopicEnded,
 }
 
@@ -283,42 +286,63 @@ impl<'a> UntypedMessage<'a> {
 }
 
 impl UntypedReader {
-    /// The next delivery. `None` is never returned before the executor of the link ends.
+    /// The next delivery. `None` once an error was returned.
     ///
     /// Cancel safe: a delivery is returned or stays.
     ///
     /// # Errors
-    /// If the topic cannot be read, or not any more. A later call returns `None`.
+    /// If the topic cannot be read, or not any more.
     pub async fn recv(&mut self) -> Result<Option<UntypedDelivery<'_>>, UntypedError> {
-        while self.next >= self.batch.items.len() {
-            if self.is_over {
-                return Ok(None);
-            }
-            let filled = self.queue.listen();
-            self.next = 0;
-            match self.queue.take(&mut self.batch) {
-                Some(end) => {
-                    self.is_over = true;
-                    end?;
-                }
-                None if self.batch.items.is_empty() => filled.await,
-                None => {}
-            }
+        self.ready().await;
+        match self.end.take() {
+            Some(end) => end.map(|()| None),
+            None => Ok(self.try_recv()),
         }
-        self.next += 1;
-        Ok(self.delivery(self.next - 1))
     }
 
-    /// The next delivery that has arrived already.
+    /// The next delivery, if one has arrived. Errors are for [`recv`](UntypedReader::recv).
     #[must_use]
     pub fn try_recv(&mut self) -> Option<UntypedDelivery<'_>> {
-        if self.next >= self.batch.items.len() {
-            // The end is for `recv`.
-            self.next = 0;
-            _ = self.queue.take(&mut self.batch);
+        if !self.refill() {
+            return None;
         }
-        self.next += usize::from(self.next < self.batch.items.len());
-        self.delivery(self.next.checked_sub(1)?)
+        self.next += 1;
+        self.delivery(self.next - 1)
+    }
+
+    /// Ready once [`recv`](UntypedReader::recv) does not wait: to wait for several readers at once.
+    pub async fn ready(&mut self) {
+        loop {
+            let filled = self.queue.listen();
+            if self.refill() || self.is_over {
+                return;
+            }
+            filled.await;
+        }
+    }
+
+    /// Ends the link in order, and waits for that: at most about a second. Dropping the reader ends
+    /// the link, too, as long as the executor runs.
+    pub async fn close(self) {
+        self.queue.leave();
+        loop {
+            let ended = self.queue.listen();
+            if self.queue.has_ended() {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// Whether a delivery has arrived.
+    fn refill(&mut self) -> bool {
+        if self.next >= self.batch.items.len() && !self.is_over {
+            self.next = 0;
+            if let Some(end) = self.queue.take(&mut self.batch) {
+                (self.is_over, self.end) = (true, Some(end));
+            }
+        }
+        self.next < self.batch.items.len()
     }
 
     fn delivery(&mut self, index: usize) -> Option<UntypedDelivery<'_>> {

@@ -179,7 +179,7 @@ impl Session {
         }
     }
 
-    /// The peer has said its name.
+    /// The peer has sent its name.
     fn up(&mut self, now: Duration, link: &mut NodeLink<'_>, node: &str) {
         if let Some(expected) = self.expected.clone().filter(|expected| expected != node) {
             let found = node.to_owned();
@@ -216,7 +216,9 @@ impl Session {
                 self.on_layout(link, &form, type_id, digest)
             }
             // It answers a request of an earlier connection, or none.
-            Step::Connecting | Step::Probe | Step::Subscribed | Step::Reading | Step::Done => Ok(()),
+            Step::Connecting | Step::Probe | Step::Subscribed | Step::Reading | Step::Done => {
+                Ok(())
+            }
         }
     }
 
@@ -452,12 +454,10 @@ impl Traffic<TOPICS, STREAMS> for Session {
                     self.fail(now, link, error);
                 }
             }
-            Event::Accepted { interest } if self.interest == Some(interest) => {
-                match self.step {
-                    Step::Probe => self.fail(now, link, self.invalid_probe()),
-                    _ => self.accepted(),
-                }
-            }
+            Event::Accepted { interest } if self.interest == Some(interest) => match self.step {
+                Step::Probe => self.fail(now, link, self.invalid_probe()),
+                _ => self.accepted(),
+            },
             Event::Rejected { interest, reason, .. } if self.interest == Some(interest) => {
                 self.rejected(now, link, reason);
             }

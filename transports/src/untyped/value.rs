@@ -68,7 +68,7 @@ pub enum ValueProblem {
     /// A byte that is neither 0 nor 1.
     #[error("invalid bool")]
     Bool,
-    /// A number that is no value of the enum.
+    /// A number without a variant of the enum.
     #[error("no variant")]
     Variant,
     /// A count above the capacity.
@@ -276,7 +276,7 @@ impl fmt::Display for StructView<'_> {
 }
 
 impl fmt::Display for Value<'_> {
-    /// Numbers as they are, texts in quotes, items as `[1, 2]`, structs as `{a=1 b=2}`, invalid
+    /// Numbers in decimal, texts in quotes, items as `[1, 2]`, structs as `{a=1 b=2}`, invalid
     /// bytes as `<invalid bool: 07>`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
