@@ -55,8 +55,10 @@ impl Store {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let node = std::env::args().nth(1).ok_or("expected the name of a node: collect or store")?;
-    let node = Node::builder(&node).topology(Topology::load("examples/split.toml")?);
-    let node = node.service(|| Sensor).service(|| Filter).service(|| Store).build()?;
+    let node = Node::builder(&node).service(|| Sensor).service(|| Filter).service(|| Store);
+    // `mycelium check` runs the program with `--describe`, perhaps in another directory.
+    let node = node.describe_on_request();
+    let node = node.topology(Topology::load("examples/split.toml")?).build()?;
     node.run(mycelium_tokio::Tokio::current()?).await?;
     Ok(())
 }

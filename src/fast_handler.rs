@@ -49,6 +49,19 @@ impl FastHandlers {
         });
     }
 
+    /// Adds one of another process, which is planned and never runs.
+    #[cfg(feature = "describe")]
+    pub(crate) fn add_described(&mut self, topic: &str, name: &str, schema: Schema) {
+        let (name, topic) = (name.to_owned(), topic.to_owned());
+        self.0.push(RegisteredHandler { name, topic, schema, add: Box::new(|_| Ok(())) });
+    }
+
+    /// The name, the topic and the message of each.
+    #[cfg(feature = "describe")]
+    pub(crate) fn each(&self) -> impl Iterator<Item = (&str, &str, Schema)> {
+        self.0.iter().map(|handler| (&*handler.name, &*handler.topic, handler.schema))
+    }
+
     /// Checks the names, and that each topic carries the message of its handler. Returns the
     /// warnings of handlers whose topic no service publishes. `all` are the services of the
     /// program.

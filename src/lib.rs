@@ -387,6 +387,8 @@ mod actor;
 mod clock;
 mod counters_region;
 mod dead_letter;
+#[cfg(feature = "describe")]
+mod description;
 mod emit;
 mod ending;
 mod error;
@@ -413,6 +415,8 @@ mod node;
 mod observe;
 mod observers;
 mod out;
+#[cfg(feature = "describe")]
+mod overview;
 mod plan;
 mod port;
 mod remote;
@@ -496,6 +500,8 @@ pub use actor::{
 };
 pub use clock::{Clock, Interval, JoinHandle};
 pub use dead_letter::DeadLetter;
+#[cfg(feature = "describe")]
+pub use description::{Description, DescriptionError};
 pub use emit::Emit;
 pub use emit::batch::EmitBatch;
 pub use emit::traced::{EmitOptions, EmitWith};
@@ -522,6 +528,13 @@ pub use node::builder::Builder;
 pub use node::{Node, Placement, Running, StartReport};
 pub use observe::Event;
 pub use out::{Bus, Out, OutError};
+#[cfg(feature = "describe")]
+pub use overview::{
+    FlowOverview, LegacyTypeOverview, LinkOverview, ListenerOverview, MemberOverview,
+    MemoryOverview, NodeOverview, NodeProgram, Overview, OverviewError, OverviewWarning,
+    PortOverview, RequestOverview, RingOverview, ServiceOverview, SupervisorOverview,
+    TopicOverview,
+};
 pub use port::{EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn};
 pub use report::{Carrier, LinkReport, Outcome, Report, RingMemory, ServiceReport, StartWarning};
 pub use request::{

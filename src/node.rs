@@ -12,6 +12,8 @@ mod endless;
 mod fast_handler_options;
 #[cfg(feature = "topology")]
 mod legacy_services;
+#[cfg(feature = "describe")]
+mod overview;
 mod placing;
 mod prepare;
 mod request_links;

@@ -21,6 +21,7 @@ mod defaults;
 mod document;
 mod error;
 mod execution;
+mod features;
 mod hosts;
 mod include;
 mod legacy;
@@ -62,6 +63,8 @@ use values::DeathLimit;
 
 pub use command::NodeCommand;
 pub use error::{Problem, TopologyError};
+#[cfg(feature = "describe")]
+pub(crate) use features::Features as ProgramFeatures;
 pub use parts::TopologyPart;
 pub use reach::ReachError;
 pub(crate) use setting::Setting;
@@ -121,6 +124,7 @@ impl Topology {
         topology.check_actors()?;
         topology.check_hosts()?;
         topology.check_links()?;
+        topology.check_own_features()?;
         topology.check_tls()?;
         topology.check_telemetry()?;
         topology.check_legacy()?;

@@ -24,6 +24,18 @@ impl Traces {
         self.share = Some(share);
     }
 
+    /// The share that the program sets.
+    #[cfg(feature = "describe")]
+    pub(crate) fn share(&self) -> Option<f64> {
+        self.share
+    }
+
+    /// Whether the program takes the spans.
+    #[cfg(feature = "describe")]
+    pub(crate) fn have_sink(&self) -> bool {
+        self.sink.is_some()
+    }
+
     /// The tracer of the node's topics, if anything takes its spans: the program's sink, or the
     /// exporter's queue. By default it records all traces.
     pub(crate) fn tracer(

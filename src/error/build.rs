@@ -251,6 +251,13 @@ pub enum BuildError {
         /// The reason, and what was expected.
         problem: Box<SupervisorProblem>,
     },
+    /// The service is known only by the description of another program.
+    #[cfg(feature = "describe")]
+    #[error("service `{service}` is only described: expected a program that has it")]
+    Described {
+        /// The service.
+        service: String,
+    },
     /// Two executors have one name.
     #[error(
         "two executors are called `{name}`: give one of them another name (`Builder::executor`)"

@@ -1,5 +1,8 @@
 //! The builder of a node: it collects services and settings, and checks that they fit together.
 
+#[cfg(feature = "describe")]
+mod described;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;

@@ -15,6 +15,8 @@ use crate::legacy::hub::{Hub, ListenerGuard, OutgoingGuard};
 use crate::legacy::listener::Listener;
 use crate::legacy::services::{Incoming, IncomingParts, Origins, Outgoing};
 use crate::plan::BoundPorts;
+#[cfg(feature = "describe")]
+use crate::plan::{Port, Ports};
 use crate::port::HasPorts;
 use crate::topology::Topology;
 
@@ -35,6 +37,37 @@ trait AnyCodec: Send {
     ) -> MakeService;
 
     fn outgoing(&self, of: &TypeConfig, origins: &Option<Arc<Origins>>) -> MakeService;
+}
+
+/// The codec of a message of another process.
+#[cfg(feature = "describe")]
+struct DescribedCodec(Schema);
+
+#[cfg(feature = "describe")]
+impl DescribedCodec {
+    /// Makes a service with a port of this name.
+    fn service(ports: Ports) -> MakeService {
+        Box::new(|name, _| Registered::described(name, ports, false))
+    }
+
+    fn port(&self) -> Vec<Port> {
+        vec![Port::described("topic", false, false, self.0)]
+    }
+}
+
+#[cfg(feature = "describe")]
+impl AnyCodec for DescribedCodec {
+    fn schema(&self) -> Schema {
+        self.0
+    }
+
+    fn incoming(&self, _: &mut Hub, _: &TypeConfig, _: &Option<Arc<Origins>>) -> MakeService {
+        DescribedCodec::service(Ports { emits: self.port(), ..Ports::default() })
+    }
+
+    fn outgoing(&self, _: &TypeConfig, _: &Option<Arc<Origins>>) -> MakeService {
+        DescribedCodec::service(Ports { reads: self.port(), ..Ports::default() })
+    }
 }
 
 /// Makes a service of this name for a hub.
@@ -84,6 +117,18 @@ impl LegacyCodecs {
     pub(super) fn add<M: Message>(&mut self, codec: LegacyCodec<M>) {
         self.0.retain(|other| other.schema() != Schema::of::<M>());
         self.0.push(Box::new(Arc::new(codec)));
+    }
+
+    /// Adds the codec of a message of another process, which is planned and never runs.
+    #[cfg(feature = "describe")]
+    pub(super) fn add_described(&mut self, schema: Schema) {
+        self.0.push(Box::new(DescribedCodec(schema)));
+    }
+
+    /// The messages that have one.
+    #[cfg(feature = "describe")]
+    pub(super) fn schemas(&self) -> impl Iterator<Item = Schema> {
+        self.0.iter().map(|codec| codec.schema())
     }
 
     /// The services of all listeners, and the hubs of those of `node`. The services are placed in

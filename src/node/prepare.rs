@@ -50,6 +50,20 @@ impl Registered {
         }
     }
 
+    /// A service of another process: it is planned, and never prepared.
+    #[cfg(feature = "describe")]
+    pub(super) fn described(name: &str, ports: Ports, is_local: bool) -> Registered {
+        Registered {
+            name: name.to_owned(),
+            ports,
+            is_local,
+            execution: Execution::default(),
+            prepare: Box::new(|_, _, service, _| {
+                Err(BuildError::Described { service: service.name })
+            }),
+        }
+    }
+
     /// A service that carries requests between nodes.
     pub(super) fn carrying_requests<S: Service>(
         name: &str,

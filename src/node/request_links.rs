@@ -4,11 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mycelium_core::Request;
+#[cfg(feature = "describe")]
+use mycelium_transports::local::Schema;
 
 use super::prepare::Registered;
 use crate::actor::{ActorCall, WatchCall, calls_topic, watches_topic};
 use crate::error::BuildError;
 use crate::plan::BoundPorts;
+#[cfg(feature = "describe")]
+use crate::plan::{Port, Ports};
 use crate::port::RequestVisitor;
 use crate::remote::{ActorDesk, Client, Server, services, topics};
 use crate::topology::{Setting, Topology, check_topic};
@@ -18,10 +22,29 @@ use crate::topology::{Setting, Topology, check_topic};
 struct RequestLink {
     /// The topic of its type. Requests of another topic come and go by ports that are bound to it.
     own_topic: &'static str,
-    /// Of a name, the node that answers, and the capacity of the topic.
-    client: fn(&str, &str, usize) -> Registered,
-    /// Of a name and the capacity of the topic.
-    server: fn(&str, usize) -> Registered,
+    services: LinkServices,
+}
+
+#[derive(Clone, Copy)]
+enum LinkServices {
+    Typed {
+        /// Of a name, the node that answers, and the capacity of the topic.
+        client: fn(&str, &str, usize) -> Registered,
+        /// Of a name and the capacity of the topic.
+        server: fn(&str, usize) -> Registered,
+    },
+    /// Those of another process.
+    #[cfg(feature = "describe")]
+    Described(RequestMessages),
+}
+
+/// A request type, and the messages that carry it.
+#[cfg(feature = "describe")]
+#[derive(Clone, Copy)]
+pub(super) struct RequestMessages {
+    pub(super) request: Schema,
+    pub(super) call: Schema,
+    pub(super) answer: Schema,
 }
 
 /// Those of all request types that services declare, by topic.
@@ -38,6 +61,26 @@ impl RequestVisitor for RequestLinks {
 pub(super) struct AddedService {
     pub(super) service: Registered,
     pub(super) bindings: Vec<(&'static str, String)>,
+}
+
+#[cfg(feature = "describe")]
+impl RequestLinks {
+    /// Adds a request type of another process.
+    pub(super) fn add_described(&mut self, topic: &'static str, messages: RequestMessages) {
+        let services = LinkServices::Described(messages);
+        self.0.insert(topic, RequestLink { own_topic: topic, services });
+    }
+
+    /// The topic and the messages of each request type.
+    pub(super) fn each(&self) -> impl Iterator<Item = (&'static str, RequestMessages)> {
+        self.0.iter().filter_map(|(topic, link)| {
+            let client = link.client("client", "peer", 2).ports;
+            let schema = |ports: &[Port]| Some(ports.first()?.schema());
+            let request = schema(&client.answers)?;
+            let (call, answer) = (schema(&client.emits)?, schema(&client.reads)?);
+            Some((*topic, RequestMessages { request, call, answer }))
+        })
+    }
 }
 
 impl RequestLinks {
@@ -115,13 +158,50 @@ impl RequestLink {
     fn of<Q: Request>() -> RequestLink {
         RequestLink {
             own_topic: Q::TOPIC,
-            client: |name, peer, capacity| {
-                let peer = peer.to_owned();
-                Registered::carrying_requests(name, move || Client::<Q>::new(&peer, capacity))
+            services: LinkServices::Typed {
+                client: |name, peer, capacity| {
+                    let peer = peer.to_owned();
+                    Registered::carrying_requests(name, move || Client::<Q>::new(&peer, capacity))
+                },
+                server: |name, capacity| {
+                    Registered::carrying_requests(name, move || Server::<Q>::new(capacity))
+                },
             },
-            server: |name, capacity| {
-                Registered::carrying_requests(name, move || Server::<Q>::new(capacity))
-            },
+        }
+    }
+
+    /// The client of this name for the node that answers.
+    fn client(&self, name: &str, peer: &str, capacity: usize) -> Registered {
+        match self.services {
+            LinkServices::Typed { client, .. } => client(name, peer, capacity),
+            #[cfg(feature = "describe")]
+            LinkServices::Described(messages) => {
+                let RequestMessages { request, call, answer } = messages;
+                let ports = Ports {
+                    reads: vec![Port::described("answers", false, true, answer)],
+                    emits: vec![Port::described("calls", false, true, call)],
+                    answers: vec![Port::described(self.own_topic, true, true, request)],
+                    requests: Vec::new(),
+                };
+                Registered::described(name, ports, false)
+            }
+        }
+    }
+
+    fn server(&self, name: &str, capacity: usize) -> Registered {
+        match self.services {
+            LinkServices::Typed { server, .. } => server(name, capacity),
+            #[cfg(feature = "describe")]
+            LinkServices::Described(messages) => {
+                let RequestMessages { request, call, answer } = messages;
+                let ports = Ports {
+                    reads: vec![Port::described("calls", false, true, call)],
+                    emits: vec![Port::described("answers", false, true, answer)],
+                    requests: vec![Port::described(self.own_topic, true, true, request)],
+                    answers: Vec::new(),
+                };
+                Registered::described(name, ports, false)
+            }
         }
     }
 
@@ -143,7 +223,7 @@ impl RequestLink {
         topology.place_service(there, &server);
         topology.add_request_topic(&calls, topic, there, is_of_actors);
         topology.add_request_topic(&answers, topic, node, is_of_actors);
-        let services = [(self.client)(&client, there, capacity), (self.server)(&server, capacity)];
+        let services = [self.client(&client, there, capacity), self.server(&server, capacity)];
         Ok(services.map(|mut service| {
             let mut bindings = vec![("calls", calls.clone()), ("answers", answers.clone())];
             if topic != self.own_topic {

@@ -57,6 +57,16 @@ pub(super) struct Prepared {
 }
 
 impl Telemetry {
+    /// Whether the program sends its traces to a collector.
+    #[cfg(feature = "describe")]
+    #[cfg_attr(not(feature = "otlp"), allow(clippy::unused_self, reason = "no spans are sent"))]
+    pub(super) fn sends_traces(&self) -> bool {
+        #[cfg(feature = "otlp")]
+        return self.otlp.of_program.is_some();
+        #[cfg(not(feature = "otlp"))]
+        false
+    }
+
     /// The queue of what sends the spans of the node to a collector, if the program or the topology
     /// names one. Checks what is set of metrics for a collector, too.
     #[cfg_attr(

@@ -61,6 +61,28 @@ impl Ports {
     }
 }
 
+#[cfg(feature = "describe")]
+impl Port {
+    /// A port as another process describes it.
+    pub(crate) fn described(
+        key: &'static str,
+        has_own_topic: bool,
+        is_request: bool,
+        schema: Schema,
+    ) -> Port {
+        Port { key, has_own_topic, is_request, schema }
+    }
+
+    /// Its name or topic, and whether that is its topic.
+    pub(crate) fn key(&self) -> (&'static str, bool) {
+        (self.key, self.has_own_topic)
+    }
+
+    pub(crate) fn schema(&self) -> Schema {
+        self.schema
+    }
+}
+
 #[cfg(feature = "testing")]
 impl Port {
     /// The name of a named port.
@@ -70,7 +92,7 @@ impl Port {
 }
 
 /// All ports of a service.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Ports {
     /// Its subscriptions.
     pub reads: Vec<Port>,

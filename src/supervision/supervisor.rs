@@ -114,6 +114,13 @@ impl Supervisor {
         self
     }
 
+    /// One that says this.
+    #[cfg(feature = "describe")]
+    pub(crate) fn from_setting(setting: SupervisorSetting) -> Supervisor {
+        let children = setting.children.clone().unwrap_or_default();
+        Supervisor { setting, children, below: Vec::new() }
+    }
+
     /// What it says, and what those below say.
     pub(crate) fn settings(self) -> Vec<SupervisorSetting> {
         let Supervisor { setting, children, below } = self;

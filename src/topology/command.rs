@@ -72,7 +72,10 @@ impl Topology {
         let arguments = arguments.iter().map(|word| self.filled(node, word)).collect();
         let program = PathBuf::from(self.filled(node, program));
         let directory = self.directory_of_file();
-        let program = if is_name(&program) { program } else { directory.join(program) };
+        let program = match is_name(&program) {
+            true => program,
+            false => directory.join(program.strip_prefix(".").unwrap_or(&program)),
+        };
         Some(NodeCommand { node: node.to_owned(), program, arguments, directory, place })
     }
 

@@ -8,40 +8,13 @@ use toml::Spanned;
 
 use super::Topology;
 use super::error::{Problem, TopologyError};
-use super::sections::Sections;
 use super::telemetry_section::MetricsAddress;
 
 impl Topology {
-    /// The program has the features of the keys, and other hosts read metrics only if the file says
-    /// so.
+    /// Other hosts read metrics only if the file says so.
     pub(super) fn check_telemetry(&self) -> Result<(), TopologyError> {
-        let Sections { telemetry, node: nodes, topic: topics, .. } = &self.sections;
-        let expose = telemetry.expose.as_ref().map(|key| ("expose", key.span()));
-        let interval = telemetry.interval.as_ref().map(|key| ("interval", key.span()));
-        let sets = telemetry.label_sets.as_ref().map(|key| ("label_sets", key.span()));
-        let addresses = nodes.values().filter_map(|node| node.listen_metrics.as_ref());
-        let listen = addresses.clone().next().map(|key| ("listen_metrics", key.span()));
-        let latency = topics.values().find_map(|topic| topic.latency_sample.as_ref());
-        let latency = latency.map(|key| ("latency_sample", key.span()));
-        let (endpoint, facade) = (cfg!(feature = "prometheus"), cfg!(feature = "facade"));
-        let otlp = cfg!(feature = "otlp");
-        let of_collectors = telemetry.keys_of_collectors().next();
-        let needs = [
-            (listen, endpoint, "`prometheus`"),
-            (expose, endpoint, "`prometheus`"),
-            (interval, facade || otlp, "`facade` or `otlp`"),
-            (sets, endpoint || facade || otlp, "`prometheus`, `facade` or `otlp`"),
-            (of_collectors, otlp, "`otlp`"),
-            (latency, cfg!(feature = "metrics"), "`metrics`"),
-        ];
-        for (key, is_there, feature) in needs {
-            let Some((key, place)) = key.filter(|_| !is_there) else { continue };
-            let message = format!(
-                "this program was built without what `{key}` needs: enable the feature {feature} \
-                 of the package `mycelium`"
-            );
-            return Err(self.file.error(place, Problem::Contradiction { message }));
-        }
+        let nodes = self.sections.node.values();
+        let addresses = nodes.filter_map(|node| node.listen_metrics.as_ref());
         self.check_collectors()?;
         let is_far = |key: &&Spanned<MetricsAddress>| !key.as_ref().0.ip().is_loopback();
         let far = { addresses }.find(is_far).filter(|_| !self.exposes_metrics());

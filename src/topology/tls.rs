@@ -20,14 +20,8 @@ impl Topology {
         if self.sections.tls.is_some() { Carrier::Tls } else { Carrier::Tcp }
     }
 
-    /// The program can speak TLS if the file requests it, and the file says how.
+    /// The file says how nodes speak TLS if it requests it.
     pub(super) fn check_tls(&self) -> Result<(), TopologyError> {
-        if let Some(section) = self.sections.tls.as_ref().filter(|_| !cfg!(feature = "tls")) {
-            let message = "this program was built without TLS: enable the feature `tls` of the \
-                           package `mycelium`";
-            let problem = Problem::Contradiction { message: message.to_owned() };
-            return Err(self.file.error(section.span(), problem));
-        }
         let mut links = self.sections.link.values();
         let asks = |transport: Option<Carrier>| transport == Some(Carrier::Tls);
         let Some(link) = links.find(|link| asks(link.transport())) else { return Ok(()) };

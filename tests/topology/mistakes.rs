@@ -391,7 +391,7 @@ command = ["${TOOL:-other}", "{topology}"]
     let topology = Topology::options().environment(|_| None::<String>).parse("/srv/t.toml", text);
     let topology = topology.unwrap().in_directory("/run/me");
     let main = topology.command("main").unwrap();
-    assert_eq!(main.program.to_str(), Some("/srv/./bin/app"));
+    assert_eq!(main.program.to_str(), Some("/srv/bin/app"));
     assert_eq!(
         main.arguments,
         ["main", "main:/run/me", r#"{"a":{"node":1}}"#, "{}", "{main"]

@@ -9,7 +9,8 @@ use std::{
 
 use futures_channel::oneshot;
 use mycelium::{
-    BuildError, Kept, Node, Report, Running, StartError, Topology, TopologyError,
+    BuildError, Builder, Description, Kept, Node, Report, Running, StartError, Topology,
+    TopologyError,
     counters::{Kind, Reading},
 };
 use mycelium_executor::{Address, Executor};
@@ -214,6 +215,17 @@ pub fn bundle(options: &Options, hosts: &[String]) -> Result<Vec<(String, Vec<St
     Ok(bundle)
 }
 
+/// What the program says of itself. It needs no feed, no file and no state.
+///
+/// # Errors
+/// None, unless the program is wrong.
+pub fn describe(options: &Options) -> Result<Description, Failure> {
+    let member = options.member.clone().map(|member| Member { state: None, ..member });
+    let options = Options { member, ..options.clone() };
+    let (board, url) = (Board::new(Figures::new(None)), "ws://localhost".to_owned());
+    Ok(builder(&options, url, Vec::new(), &board, &faults(None))?.describe())
+}
+
 /// Starts a node that serves `feed` at `listen`.
 ///
 /// # Errors
@@ -288,6 +300,7 @@ fn faults(seed: Option<u64>) -> BTreeMap<&'static str, Faults> {
         .collect()
 }
 
+/// The node with its services.
 fn wire(
     options: &Options,
     topology: Topology,
@@ -296,6 +309,17 @@ fn wire(
     board: &Board,
     faults: &BTreeMap<&'static str, Faults>,
 ) -> Result<Node, Failure> {
+    let builder = builder(options, url, pools, board, faults)?;
+    builder.topology(topology).build().map_err(Failure::Build)
+}
+
+fn builder(
+    options: &Options,
+    url: String,
+    pools: Vec<[u8; 20]>,
+    board: &Board,
+    faults: &BTreeMap<&'static str, Faults>,
+) -> Result<Builder, Failure> {
     let faults = |service| faults.get(service).cloned().unwrap_or_default();
     let endpoint = Endpoint::parse(&url)?;
     let states = states(options)?;
@@ -330,14 +354,9 @@ fn wire(
         let faults = faults("SignalWriter");
         move || SignalWriter::new(path.clone(), state.clone(), board.clone(), faults.clone())
     };
-    Node::builder(options.member.as_ref().map_or("main", |member| &member.node))
-        .topology(topology)
-        .service(adapter)
-        .service(metadata)
-        .service(detector)
-        .service(writer)
-        .build()
-        .map_err(Failure::Build)
+    let name = options.member.as_ref().map_or("main", |member| &member.node);
+    let builder = Node::builder(name).service(adapter).service(metadata);
+    Ok(builder.service(detector).service(writer))
 }
 
 /// Checks that each message sent was received or dropped, and returns the number of drops.

@@ -30,6 +30,7 @@ use clap::{Parser, Subcommand};
 use executors::ExecutorKind;
 use futures_util::future::{Either, select};
 use logs::Logs;
+use mycelium::Description;
 use mycelium_executor::Executor;
 use output::{say, user_error};
 
@@ -42,6 +43,9 @@ struct Cli {
     command: Option<Command>,
     #[command(flatten)]
     run: RunArgs,
+    /// Print a description of the services as JSON, for `mycelium check`, and do nothing else.
+    #[arg(long, global = true)]
+    describe: bool,
 }
 
 impl Cli {
@@ -52,6 +56,18 @@ impl Cli {
             Some(Command::Member(member)) => member.run.executor,
             Some(Command::Certificates { .. }) => ExecutorKind::default(),
             None => self.run.executor,
+        }
+    }
+
+    /// What `--describe` prints.
+    fn description(&self) -> Result<Description, app::Failure> {
+        match &self.command {
+            Some(Command::Member(MemberArgs { node, directory, run, .. })) => {
+                let (node, directory) = (node.clone(), directory.clone());
+                let member = app::Member { node, directory, state: None };
+                app::describe(&run.options(Some(member)))
+            }
+            _ => app::describe(&self.run.options(None)),
         }
     }
 }
@@ -88,6 +104,18 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if cli.describe {
+        return match cli.description() {
+            Ok(description) => {
+                say(&description.to_json());
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("error: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let done = executors::run(cli.executor(), async |executor| match cli.command {
         Some(Command::Feed { listen, replay, .. }) => {
             feed(&listen, &replay, executor).await.map(success)

@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use std::ops::Range;
 
 use mycelium_core::debug_as_display;
-use mycelium_core::descriptor::FieldType;
+use mycelium_core::descriptor::{FieldDescriptor, FieldType};
 use mycelium_core::message::Message;
 use thiserror::Error;
 
@@ -110,6 +110,43 @@ impl LatestByKey {
         let bytes = u16::try_from(bytes).map_err(too_long)?;
         let is_text = matches!(ty, FieldType::Text { .. });
         Ok(LatestByKey { keys, type_id: schema.id, offset, bytes, is_text })
+    }
+
+    /// The name of the field in messages of this schema, or its path, such as `order.symbol`.
+    /// `None` if they have no such field.
+    ///
+    /// ```
+    /// use mycelium_core::message;
+    /// use mycelium_transports::local::{LatestByKey, Schema};
+    ///
+    /// #[message(topic = "positions", id = 1)]
+    /// struct Position {
+    ///     x: f64,
+    ///     entity: u64,
+    /// }
+    ///
+    /// let by_key = LatestByKey::of::<Position>("entity", 1000.try_into()?)?;
+    /// assert_eq!(by_key.field(&Schema::of::<Position>()).as_deref(), Some("entity"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn field(&self, schema: &Schema) -> Option<String> {
+        let (mut descriptor, mut rest) = (schema.descriptor, usize::from(self.offset));
+        let mut path = String::new();
+        loop {
+            let within = |field: &&FieldDescriptor| {
+                (field.offset..field.offset + field.size).contains(&rest)
+            };
+            let field = descriptor.fields.iter().find(within)?;
+            path.push_str(field.name);
+            rest -= field.offset;
+            match field.ty {
+                _ if rest == 0 && field.size == usize::from(self.bytes) => return Some(path),
+                FieldType::Struct(nested) => descriptor = nested,
+                _ => return None,
+            }
+            path.push('.');
+        }
     }
 
     /// The same key, for another number of keys.

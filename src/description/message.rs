@@ -1,0 +1,264 @@
+//! The layouts of messages in a description.
+
+use std::collections::BTreeSet;
+
+use mycelium_core::descriptor::{
+    Descriptor, Digest, EnumDescriptor, FieldDescriptor, FieldType, VariantDescriptor,
+};
+use mycelium_transports::local::Schema;
+use serde::{Deserialize, Serialize};
+
+use super::intern;
+
+/// The most bytes of a message.
+const LARGEST: usize = 65_535;
+/// The most bytes of a name.
+pub(super) const LONGEST_NAME: usize = 1024;
+
+/// A message type.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MessageForm {
+    pub(crate) id: u16,
+    /// In hexadecimal digits.
+    pub(crate) digest: String,
+    pub(crate) layout: StructForm,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StructForm {
+    pub(crate) name: String,
+    size: usize,
+    align: usize,
+    fields: Vec<FieldForm>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct FieldForm {
+    name: String,
+    offset: usize,
+    size: usize,
+    r#type: TypeForm,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum TypeForm {
+    U8,
+    U16,
+    U32,
+    U64,
+    U128,
+    I8,
+    I16,
+    I32,
+    I64,
+    I128,
+    F32,
+    F64,
+    Bool,
+    Array { item: Box<TypeForm>, len: usize },
+    Text { capacity: usize },
+    List { item: Box<TypeForm>, capacity: usize },
+    Struct(StructForm),
+    Enum { name: String, repr: Box<TypeForm>, variants: Vec<VariantForm> },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct VariantForm {
+    name: String,
+    /// A text, because JSON has no numbers of 128 bits.
+    value: String,
+}
+
+impl MessageForm {
+    pub(crate) fn of(schema: &Schema) -> MessageForm {
+        let layout = StructForm::of(schema.descriptor);
+        MessageForm { id: schema.id, digest: schema.digest.to_string(), layout }
+    }
+
+    /// The schema, checked: its digest is that of its layout.
+    pub(crate) fn schema(&self) -> Result<Schema, String> {
+        let name = self.layout.name.escape_debug();
+        let json = serde_json::to_string(&self.layout).map_err(|error| error.to_string())?;
+        let descriptor = intern::layout(json, || self.layout.descriptor())
+            .map_err(|problem: String| format!("the layout of message `{name}`: {problem}"))?;
+        let digest = Digest::of(descriptor);
+        if digest.to_string() != self.digest {
+            return Err(format!(
+                "message `{name}` has the digest `{}`, but its layout has {digest}",
+                self.digest.escape_debug()
+            ));
+        }
+        Ok(Schema { id: self.id, digest, size: descriptor.size, descriptor })
+    }
+}
+
+impl StructForm {
+    fn of(descriptor: &Descriptor) -> StructForm {
+        let fields = descriptor.fields.iter().map(|field| FieldForm {
+            name: field.name.to_owned(),
+            offset: field.offset,
+            size: field.size,
+            r#type: TypeForm::of(&field.ty),
+        });
+        StructForm {
+            name: descriptor.name.to_owned(),
+            size: descriptor.size,
+            align: descriptor.align,
+            fields: fields.collect(),
+        }
+    }
+
+    fn descriptor(&self) -> Result<&'static Descriptor, String> {
+        if self.size > LARGEST {
+            return Err(format!("{} bytes: expected at most {LARGEST}", self.size));
+        }
+        if !matches!(self.align, 1 | 2 | 4 | 8) {
+            return Err(format!("an alignment of {}: expected 1, 2, 4 or 8", self.align));
+        }
+        let mut fields = Vec::new();
+        let (mut end, mut names) = (0, BTreeSet::new());
+        for field in &self.fields {
+            let (ty, size) = field.r#type.field_type()?;
+            let own = field.name.escape_debug();
+            let after = field.offset.checked_add(field.size).filter(|after| *after <= self.size);
+            let (true, Some(after)) = (size == field.size && field.offset >= end, after) else {
+                return Err(format!(
+                    "field `{own}` of {} bytes at {}: expected {size} bytes at {end} or later, \
+                     within {} bytes",
+                    field.size, field.offset, self.size
+                ));
+            };
+            if !names.insert(&field.name) {
+                return Err(format!("two fields `{own}`: expected one of each name"));
+            }
+            end = after;
+            let name = kept(&field.name)?;
+            fields.push(FieldDescriptor { name, offset: field.offset, size, ty });
+        }
+        Ok(Box::leak(Box::new(Descriptor {
+            name: kept(&self.name)?,
+            size: self.size,
+            align: self.align,
+            fields: Vec::leak(fields),
+        })))
+    }
+}
+
+impl TypeForm {
+    fn of(ty: &FieldType) -> TypeForm {
+        match ty {
+            FieldType::U8 => TypeForm::U8,
+            FieldType::U16 => TypeForm::U16,
+            FieldType::U32 => TypeForm::U32,
+            FieldType::U64 => TypeForm::U64,
+            FieldType::U128 => TypeForm::U128,
+            FieldType::I8 => TypeForm::I8,
+            FieldType::I16 => TypeForm::I16,
+            FieldType::I32 => TypeForm::I32,
+            FieldType::I64 => TypeForm::I64,
+            FieldType::I128 => TypeForm::I128,
+            FieldType::F32 => TypeForm::F32,
+            FieldType::F64 => TypeForm::F64,
+            FieldType::Bool => TypeForm::Bool,
+            FieldType::Array { item, len } => {
+                TypeForm::Array { item: Box::new(TypeForm::of(item)), len: *len }
+            }
+            FieldType::Text { capacity } => TypeForm::Text { capacity: *capacity },
+            FieldType::List { item, capacity } => {
+                TypeForm::List { item: Box::new(TypeForm::of(item)), capacity: *capacity }
+            }
+            FieldType::Struct(descriptor) => TypeForm::Struct(StructForm::of(descriptor)),
+            FieldType::Enum(descriptor) => TypeForm::Enum {
+                name: descriptor.name.to_owned(),
+                repr: Box::new(TypeForm::of(&descriptor.repr)),
+                variants: descriptor.variants.iter().map(VariantForm::of).collect(),
+            },
+            // The enum is open for other crates; `tests/description.rs` has all of its types.
+            other => unreachable!("the type {other:?} has no form"),
+        }
+    }
+
+    /// The type, and the bytes of its values.
+    fn field_type(&self) -> Result<(FieldType, usize), String> {
+        let plain = |ty: FieldType| Ok((ty, ty.size()));
+        match self {
+            TypeForm::U8 => plain(FieldType::U8),
+            TypeForm::U16 => plain(FieldType::U16),
+            TypeForm::U32 => plain(FieldType::U32),
+            TypeForm::U64 => plain(FieldType::U64),
+            TypeForm::U128 => plain(FieldType::U128),
+            TypeForm::I8 => plain(FieldType::I8),
+            TypeForm::I16 => plain(FieldType::I16),
+            TypeForm::I32 => plain(FieldType::I32),
+            TypeForm::I64 => plain(FieldType::I64),
+            TypeForm::I128 => plain(FieldType::I128),
+            TypeForm::F32 => plain(FieldType::F32),
+            TypeForm::F64 => plain(FieldType::F64),
+            TypeForm::Bool => plain(FieldType::Bool),
+            TypeForm::Array { item, len } => {
+                let (item, size) = item.field_type()?;
+                let size = within_limit(size.checked_mul(*len))?;
+                Ok((FieldType::Array { item: Box::leak(Box::new(item)), len: *len }, size))
+            }
+            TypeForm::Text { capacity } => {
+                let size = within_limit(capacity.checked_add(2))?;
+                Ok((FieldType::Text { capacity: *capacity }, size))
+            }
+            TypeForm::List { item, capacity } => {
+                let (item, size) = item.field_type()?;
+                let size = size.checked_mul(*capacity).and_then(|size| size.checked_add(2));
+                let (item, capacity) = (Box::leak(Box::new(item)), *capacity);
+                Ok((FieldType::List { item, capacity }, within_limit(size)?))
+            }
+            TypeForm::Struct(form) => {
+                let descriptor = form.descriptor()?;
+                Ok((FieldType::Struct(descriptor), descriptor.size))
+            }
+            TypeForm::Enum { name, repr, variants } => {
+                let (repr, size) = match &**repr {
+                    TypeForm::Struct(_) | TypeForm::Enum { .. } => {
+                        return Err("an enum that is not stored as an integer".to_owned());
+                    }
+                    repr => repr.field_type()?,
+                };
+                let variants = variants.iter().map(VariantForm::descriptor);
+                let variants = Vec::leak(variants.collect::<Result<Vec<_>, String>>()?);
+                let name = kept(name)?;
+                let descriptor = Box::leak(Box::new(EnumDescriptor { name, repr, variants }));
+                Ok((FieldType::Enum(descriptor), size))
+            }
+        }
+    }
+}
+
+impl VariantForm {
+    fn of(variant: &VariantDescriptor) -> VariantForm {
+        VariantForm { name: variant.name.to_owned(), value: variant.value.to_string() }
+    }
+
+    fn descriptor(&self) -> Result<VariantDescriptor, String> {
+        let value = self.value.parse().map_err(|_| {
+            format!("the value `{}` of an enum: expected an integer", self.value.escape_debug())
+        })?;
+        Ok(VariantDescriptor { name: kept(&self.name)?, value })
+    }
+}
+
+fn within_limit(size: Option<usize>) -> Result<usize, String> {
+    size.filter(|size| *size <= LARGEST)
+        .ok_or_else(|| format!("a field of more than {LARGEST} bytes"))
+}
+
+/// A name that lives as long as the process.
+pub(crate) fn kept(name: &str) -> Result<&'static str, String> {
+    check_name(name)?;
+    Ok(intern::text(name))
+}
+
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
+    match name.len() {
+        ..=LONGEST_NAME => Ok(()),
+        bytes => Err(format!("a name of {bytes} bytes: expected at most {LONGEST_NAME}")),
+    }
+}

@@ -1,0 +1,258 @@
+//! Descriptions of builders, and builders from descriptions. Such a builder has everything that
+//! decides whether a node can be built, and no code: its node is planned and never started.
+
+use std::io::{self, Write};
+use std::process;
+use std::sync::Arc;
+
+use mycelium_transports::local::{Schema, Span, SpanSink};
+
+use super::Builder;
+use crate::description::Description;
+use crate::description::form::{
+    BindingForm, DescriptionForm, ExecutorForm, HandlerForm, PortForm, RequestForm, ServiceForm,
+    SubscriptionForm, TracesForm, schema,
+};
+use crate::description::message::{MessageForm, kept};
+use crate::description::values::{
+    ExecutionForm, OptionsForm, StallForm, SupervisedForm, SupervisorForm,
+};
+use crate::node::Node;
+use crate::node::placing::kind;
+use crate::node::prepare::Registered;
+use crate::node::request_links::RequestMessages;
+use crate::plan::Port;
+use crate::topology::Topology;
+
+/// The argument that requests a description.
+const ARGUMENT: &str = "--describe";
+
+impl Builder {
+    /// What the program says of its services and of its node, except by the topology. Needs the
+    /// feature `describe`. See [`Description`].
+    #[must_use]
+    pub fn describe(&self) -> Description {
+        let mut messages = Messages::default();
+        let services = self.services.iter().map(|service| messages.service(service)).collect();
+        let requests = self.request_links.each().map(|(topic, of)| RequestForm {
+            topic: topic.to_owned(),
+            request: messages.place(of.request),
+            call: messages.place(of.call),
+            answer: messages.place(of.answer),
+        });
+        let requests = requests.collect();
+        let handlers = self.fast_handlers.each().map(|(name, topic, schema)| HandlerForm {
+            name: name.to_owned(),
+            topic: topic.to_owned(),
+            message: messages.place(schema),
+        });
+        let fast_handlers = handlers.collect();
+        let legacy = self.legacy.schemas().map(|schema| messages.place(schema)).collect();
+        let bindings = self.bindings.iter().map(|((service, port), topic)| BindingForm {
+            service: service.clone(),
+            port: port.clone(),
+            topic: topic.clone(),
+        });
+        let subscriptions = self.subscriptions.iter().map(|((service, key), options)| {
+            let schema = self.schema_of(service, key);
+            let options = OptionsForm::of(*options, schema.as_ref());
+            SubscriptionForm { service: service.clone(), key: key.clone(), options }
+        });
+        let executors = self.executors.iter().map(|(name, executor)| ExecutorForm {
+            name: name.clone(),
+            kind: kind(&executor.name()).to_owned(),
+        });
+        let executions = self.executions.iter();
+        let supervised = self.supervised.iter();
+        let supervised_by = self.supervised_by.iter();
+        let on_stall = self.on_stall.iter();
+        let form = DescriptionForm {
+            mycelium_description: Description::VERSION,
+            library: env!("CARGO_PKG_VERSION").to_owned(),
+            node: self.name.clone(),
+            features: features(),
+            panics_abort: cfg!(panic = "abort"),
+            services,
+            requests,
+            fast_handlers,
+            legacy,
+            bindings: bindings.collect(),
+            subscriptions: subscriptions.collect(),
+            executions: executions
+                .map(|(name, it)| (name.clone(), ExecutionForm::of(it)))
+                .collect(),
+            executors: executors.collect(),
+            supervisors: self.supervisors.iter().flat_map(SupervisorForm::of).collect(),
+            supervised: supervised
+                .map(|(name, it)| (name.clone(), SupervisedForm::of(it)))
+                .collect(),
+            supervised_by: supervised_by
+                .map(|(service, method)| (service.clone(), (*method).to_owned()))
+                .collect(),
+            thresholds: self.thresholds.clone(),
+            on_stall: on_stall.map(|(name, it)| (name.clone(), StallForm::of(*it))).collect(),
+            latency_samples: self.latency_samples.clone(),
+            traces: TracesForm {
+                share: self.traces.share(),
+                are_recorded: self.traces.have_sink() || self.telemetry.sends_traces(),
+            },
+            watchdog: self.watchdog,
+            messages: messages.0.iter().map(MessageForm::of).collect(),
+        };
+        Description { form }
+    }
+
+    /// Ends the process with its [description](Builder::describe) if its command line has the
+    /// argument `--describe`: prints one line of JSON to standard output, and exits with code 0, as
+    /// other programs do for `--help`. Otherwise it does nothing. `mycelium check` runs programs
+    /// so.
+    ///
+    /// Call it before anything that takes time, writes, or needs what only a real run has: files, a
+    /// network, free ports. A program whose parser of arguments refuses unknown ones adds
+    /// `--describe` to it, or prints [`Description::to_json`] itself. Needs the feature `describe`.
+    ///
+    /// ```
+    /// use mycelium::{Context, Node, Result, service};
+    ///
+    /// struct Clock;
+    ///
+    /// #[service()]
+    /// impl Clock {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         ctx.info("now", ctx.wall_clock());
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let node = Node::builder("main").service(|| Clock).describe_on_request().build()?;
+    /// # Ok::<(), mycelium::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn describe_on_request(self) -> Builder {
+        if std::env::args_os().skip(1).any(|argument| argument == ARGUMENT) {
+            let line = format!("{}\n", self.describe().to_json());
+            let mut output = io::stdout().lock();
+            let written = output.write_all(line.as_bytes()).and_then(|()| output.flush());
+            process::exit(i32::from(written.is_err()));
+        }
+        self
+    }
+
+    /// The builder of a node of a described program, with this topology. Its node must not be
+    /// started.
+    pub(crate) fn described(
+        description: &Description,
+        node: &str,
+        topology: Topology,
+    ) -> Result<Builder, String> {
+        let form = &description.form;
+        let schemas = form.schemas()?;
+        let message = |place| schema(&schemas, place).copied();
+        let mut builder = Node::builder(node).topology(topology);
+        for service in &form.services {
+            let ports = service.ports(&schemas)?;
+            builder.services.push(Registered::described(&service.name, ports, service.is_local));
+        }
+        for RequestForm { topic, request, call, answer } in &form.requests {
+            let (request, call, answer) = (message(*request)?, message(*call)?, message(*answer)?);
+            let messages = RequestMessages { request, call, answer };
+            builder.request_links.add_described(kept(topic)?, messages);
+        }
+        for HandlerForm { name, topic, message: place } in &form.fast_handlers {
+            builder.fast_handlers.add_described(topic, name, message(*place)?);
+        }
+        for place in &form.legacy {
+            builder.legacy.add_described(message(*place)?);
+        }
+        for BindingForm { service, port, topic } in &form.bindings {
+            builder = builder.bind(service, port, topic);
+        }
+        for SubscriptionForm { service, key, options } in &form.subscriptions {
+            let options = options.options(form.schema_of(&schemas, service, key))?;
+            builder = builder.subscription(service, key, options);
+        }
+        for (service, execution) in &form.executions {
+            builder = builder.execution(service, execution.execution());
+        }
+        for supervisor in &form.supervisors {
+            builder = builder.supervisor(supervisor.supervisor()?);
+        }
+        for (service, setting) in &form.supervised {
+            builder.supervised.insert(service.clone(), setting.setting()?);
+        }
+        for (service, method) in &form.supervised_by {
+            builder.supervised_by.push((service.clone(), kept(method)?));
+        }
+        builder.thresholds.clone_from(&form.thresholds);
+        let on_stall = form.on_stall.iter();
+        builder.on_stall = on_stall.map(|(topic, it)| (topic.clone(), it.on_stall())).collect();
+        builder.latency_samples.clone_from(&form.latency_samples);
+        if let Some(share) = form.traces.share {
+            builder.traces.set_share(share);
+        }
+        if form.traces.are_recorded {
+            builder.traces.set_sink(Arc::new(NoSink));
+        }
+        builder.watchdog = form.watchdog;
+        Ok(builder)
+    }
+
+    /// The message of a subscription, if the program declares it.
+    fn schema_of(&self, service: &str, key: &str) -> Option<Schema> {
+        let service = self.services.iter().find(|it| it.name == service)?;
+        let mut inputs = service.ports.reads.iter().chain(&service.ports.answers);
+        inputs.find(|port| port.key().0 == key).map(Port::schema)
+    }
+}
+
+/// The distinct messages of a description.
+#[derive(Default)]
+struct Messages(Vec<Schema>);
+
+impl Messages {
+    fn place(&mut self, schema: Schema) -> usize {
+        self.0.iter().position(|known| *known == schema).unwrap_or_else(|| {
+            self.0.push(schema);
+            self.0.len() - 1
+        })
+    }
+
+    fn service(&mut self, service: &Registered) -> ServiceForm {
+        let mut ports = |ports: &[Port]| -> Vec<PortForm> {
+            let ports = ports.iter().map(|port| {
+                let (key, has_own_topic) = port.key();
+                let message = self.place(port.schema());
+                PortForm { key: key.to_owned(), is_named: !has_own_topic, message }
+            });
+            ports.collect()
+        };
+        ServiceForm {
+            name: service.name.clone(),
+            is_local: service.is_local,
+            reads: ports(&service.ports.reads),
+            emits: ports(&service.ports.emits),
+            requests: ports(&service.ports.requests),
+            answers: ports(&service.ports.answers),
+        }
+    }
+}
+
+/// The features of the library that a topology may need.
+fn features() -> Vec<String> {
+    let all = [
+        ("facade", cfg!(feature = "facade")),
+        ("metrics", cfg!(feature = "metrics")),
+        ("otlp", cfg!(feature = "otlp")),
+        ("prometheus", cfg!(feature = "prometheus")),
+        ("tls", cfg!(feature = "tls")),
+    ];
+    all.into_iter().filter(|(_, is_on)| *is_on).map(|(name, _)| name.to_owned()).collect()
+}
+
+/// Stands for the sink of another process.
+#[derive(Debug)]
+struct NoSink;
+
+impl SpanSink for NoSink {
+    fn record(&self, _: Span) {}
+}
