@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Sender, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, ThreadId};
@@ -40,6 +42,7 @@ struct Shared {
     members: Mutex<BTreeMap<MemberId, MemberStatus>>,
     /// The thread that runs the bundle.
     thread: OnceLock<ThreadId>,
+    ending: AtomicBool,
 }
 
 impl BundleHandle {
@@ -74,6 +77,13 @@ impl BundleHandle {
     #[must_use]
     pub fn members(&self) -> Vec<MemberStatus> {
         self.lock().values().cloned().collect()
+    }
+
+    /// Whether the bundle ends, or has ended: it was stopped or interrupted, or a member failed
+    /// permanently.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.shared.ending.load(Relaxed)
     }
 
     /// Adds a member to the bundle while it runs. See [`change`](BundleHandle::change).
@@ -159,6 +169,10 @@ impl BundleHandle {
 
     pub(crate) fn wakes(&self) -> Sender<Wake> {
         self.sender.clone()
+    }
+
+    pub(crate) fn set_ending(&self) {
+        self.shared.ending.store(true, Relaxed);
     }
 
     pub(crate) fn runs_here(&self) {

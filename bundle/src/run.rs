@@ -281,6 +281,7 @@ impl Run {
 impl Drop for Run {
     fn drop(&mut self) {
         self.slots.clear();
+        self.handle.set_ending();
         self.handle.forget_all();
     }
 }

@@ -3,7 +3,11 @@
 use clap::{Parser, Subcommand};
 
 use crate::completions::CompletionsArgs;
+use crate::down::DownArgs;
+use crate::launcher::LauncherArgs;
+use crate::status::StatusArgs;
 use crate::tap::TapArgs;
+use crate::up::UpArgs;
 
 /// Understand a topology before it runs, and nodes while they run.
 #[derive(Debug, Parser)]
@@ -19,6 +23,15 @@ pub struct Cli {
 pub enum Verb {
     /// Print the messages of a topic, without making its publishers wait.
     Tap(Box<TapArgs>),
+    /// Run the nodes of a topology file on this host, or bring those that run up to date with it.
+    Up(UpArgs),
+    /// End the nodes that `up` has started, in order.
+    Down(DownArgs),
+    /// Show the nodes that `up` has started.
+    Status(StatusArgs),
+    /// Run a bundle in the background. `up` starts it.
+    #[command(hide = true)]
+    Launcher(LauncherArgs),
     /// Print the completions of a shell.
     Completions(CompletionsArgs),
 }

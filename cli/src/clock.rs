@@ -29,6 +29,11 @@ impl Clock {
     }
 }
 
+/// Waits for this time.
+pub fn pause(time: Duration) {
+    thread::sleep(time);
+}
+
 /// Waits that SIGINT, SIGTERM or SIGHUP ends.
 #[derive(Debug)]
 pub struct Waits<T> {

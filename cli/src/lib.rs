@@ -7,13 +7,18 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod bundle;
 pub mod clock;
 pub mod completions;
+pub mod down;
 pub mod exit;
+pub mod launcher;
 pub mod live;
 pub mod output;
+pub mod status;
 pub mod tap;
 pub mod top;
+pub mod up;
 
 use clap::CommandFactory;
 
@@ -27,6 +32,10 @@ use exit::Failure;
 pub fn run(cli: Cli) -> Result<(), Failure> {
     match cli.verb {
         Verb::Tap(args) => tap::run(&args),
+        Verb::Up(args) => up::run(&args),
+        Verb::Down(args) => down::run(&args),
+        Verb::Status(args) => status::run(&args),
+        Verb::Launcher(args) => launcher::run(args),
         Verb::Completions(args) => completions::run(&args, Cli::command()),
     }
 }

@@ -192,6 +192,11 @@ impl<W: Write> Printer<W> {
         Printer { out, format, printed: 0 }
     }
 
+    /// What it prints to.
+    pub fn into_inner(self) -> W {
+        self.out
+    }
+
     /// Prints a table: as text with its header, as a line of JSON, or as lines of CSV, of which
     /// only the first table has a header.
     ///

@@ -9,6 +9,7 @@ impl Run {
     /// Sends SIGTERM to the members whose feeders have exited, and kills those whose time is over.
     pub(super) fn stop_next(&mut self) {
         if self.stopping {
+            self.handle.set_ending();
             self.stopped_early |= !self.slots.values().all(Slot::has_ended);
             for slot in self.slots.values_mut() {
                 if let State::Waiting { .. } = slot.state {

@@ -1,0 +1,213 @@
+//! What the threads of a launcher know of the bundle together.
+
+use std::collections::BTreeMap;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use mycelium_bundle::{BundleEvent, BundleHandle, MemberPhase};
+
+use super::plan::Plan;
+use super::sign::{Sign, status};
+use super::wire::{NodeStatus, UpRequest};
+use crate::clock::Clock;
+
+/// So many restarts while `up` waits mean that a node has failed.
+const FAILED: u64 = 3;
+
+/// What the threads of a launcher know of the bundle together.
+#[derive(Debug)]
+pub struct Board {
+    handle: BundleHandle,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    plan: Plan,
+    request: UpRequest,
+    /// What each process shows.
+    signs: BTreeMap<u32, Sign>,
+    /// The nodes when the bundle had last any.
+    last: Vec<NodeStatus>,
+    /// The bundle has ended, with this error.
+    ended: Option<Option<String>>,
+    /// Connections that are served.
+    connections: usize,
+}
+
+/// Why a wait for all nodes ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// All nodes are up.
+    Up,
+    /// These are not, within the time.
+    NotYet(Vec<String>),
+    /// This one was started again and again.
+    Failed(String),
+    /// The bundle has ended, with this error.
+    Ended(Option<String>),
+}
+
+impl Board {
+    /// Of a bundle.
+    #[must_use]
+    pub fn new(handle: BundleHandle) -> Board {
+        Board { handle, state: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// Reaches the bundle. Its changes wait for the thread of the bundle, which may wait for this
+    /// board.
+    #[must_use]
+    pub fn handle(&self) -> &BundleHandle {
+        &self.handle
+    }
+
+    /// The plan that the bundle follows, and its request.
+    #[must_use]
+    pub fn plan(&self) -> (Plan, UpRequest) {
+        let state = self.lock();
+        (state.plan.clone(), state.request.clone())
+    }
+
+    /// Replaces the plan.
+    pub fn set_plan(&self, plan: Plan, request: UpRequest) {
+        let mut state = self.lock();
+        (state.plan, state.request) = (plan, request);
+        self.changed.notify_all();
+    }
+
+    /// Notes that something has happened to a member.
+    pub fn note(&self, _event: &BundleEvent) {
+        let mut state = self.lock();
+        self.refresh(&mut state);
+        self.changed.notify_all();
+    }
+
+    /// The processes that run.
+    #[must_use]
+    pub fn processes(&self) -> Vec<u32> {
+        let members = self.handle.members();
+        let running = members.iter().filter(|member| member.phase == MemberPhase::Running);
+        running.filter_map(|member| member.pid).collect()
+    }
+
+    /// Notes what the processes show.
+    pub fn set_signs(&self, signs: BTreeMap<u32, Sign>) {
+        let mut state = self.lock();
+        if state.signs != signs {
+            state.signs = signs;
+            self.changed.notify_all();
+        }
+    }
+
+    /// The nodes now, or before the bundle ended.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<NodeStatus> {
+        let mut state = self.lock();
+        self.refresh(&mut state);
+        state.last.clone()
+    }
+
+    /// Whether a process that runs shows that it hangs.
+    #[must_use]
+    pub fn hangs(&self) -> bool {
+        self.lock().signs.values().any(|sign| *sign == Sign::Hangs)
+    }
+
+    /// Notes the end of the bundle.
+    pub fn end(&self, problem: Option<String>) {
+        self.lock().ended = Some(problem);
+        self.changed.notify_all();
+    }
+
+    /// Whether the bundle has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.lock().ended.is_some()
+    }
+
+    /// Waits until something changes, and for this time at most.
+    pub fn wait(&self, time: Duration) {
+        let state = self.lock();
+        // Whoever waits looks at everything again.
+        drop(self.changed.wait_timeout(state, time));
+    }
+
+    /// Waits until all nodes are up.
+    pub fn wait_until_up(&self, limit: Duration) -> Waited {
+        let clock = Clock::default();
+        let mut before: BTreeMap<String, u64> = BTreeMap::new();
+        loop {
+            let nodes = self.nodes();
+            if let Some(problem) = self.lock().ended.clone() {
+                return Waited::Ended(problem);
+            }
+            for node in &nodes {
+                let first = *before.entry(node.node.clone()).or_insert(node.restarts);
+                if node.restarts >= first.saturating_add(FAILED) {
+                    return Waited::Failed(node.node.clone());
+                }
+            }
+            let planned = self.lock().plan.nodes.len();
+            if nodes.len() == planned && nodes.iter().all(|node| node.is_up) {
+                return Waited::Up;
+            }
+            let left = limit.saturating_sub(clock.now());
+            if left.is_zero() {
+                let late = nodes.iter().filter(|node| !node.is_up);
+                return Waited::NotYet(late.map(|node| node.node.clone()).collect());
+            }
+            self.wait(left.min(Duration::from_millis(200)));
+        }
+    }
+
+    /// Waits until the bundle has ended, and returns its error.
+    pub fn wait_until_ended(&self) -> Option<String> {
+        let mut state = self.lock();
+        loop {
+            if let Some(problem) = &state.ended {
+                return problem.clone();
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Counts a connection, unless there are already `most`.
+    pub fn connect(&self, most: usize) -> bool {
+        let mut state = self.lock();
+        let has_room = state.connections < most;
+        state.connections += usize::from(has_room);
+        has_room
+    }
+
+    /// Counts the end of a connection.
+    pub fn disconnect(&self) {
+        self.lock().connections -= 1;
+        self.changed.notify_all();
+    }
+
+    /// Waits until no connection is served, and for this time at most.
+    pub fn wait_for_connections(&self, limit: Duration) {
+        let clock = Clock::default();
+        while self.lock().connections > 0 && clock.now() < limit {
+            self.wait(limit.saturating_sub(clock.now()));
+        }
+    }
+
+    fn refresh(&self, state: &mut State) {
+        let members = self.handle.members();
+        if members.is_empty() {
+            return;
+        }
+        let sign = |pid: Option<u32>| pid.and_then(|pid| state.signs.get(&pid).copied());
+        let nodes = members.iter().map(|it| status(it, sign(it.pid).unwrap_or(Sign::Nothing)));
+        let mut nodes: Vec<NodeStatus> = nodes.collect();
+        nodes.sort_by(|one, other| one.node.cmp(&other.node));
+        state.last = nodes;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

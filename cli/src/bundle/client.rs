@@ -1,0 +1,134 @@
+//! How a verb reaches the launcher of a bundle, and starts one.
+
+use std::env;
+use std::io::{self, BufRead, BufReader};
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::place::Place;
+use super::wire::{Answer, Channel, LONGEST_ANSWER, Request};
+use crate::clock::pause;
+use crate::exit::Failure;
+
+/// How long a launcher has to take a request.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often a launcher is started, or searched for: another one may begin or end at this moment.
+const ATTEMPTS: u32 = 200;
+
+/// A connection to a launcher, which has taken a request.
+#[derive(Debug)]
+pub struct Client {
+    channel: Channel,
+}
+
+impl Client {
+    /// Sends a request to the launcher of a bundle: `None` if it has none.
+    ///
+    /// # Errors
+    /// If the launcher does not respond.
+    pub fn request(place: &Place, request: &Request) -> Result<Option<Client>, Failure> {
+        let stream = match UnixStream::connect(place.socket()) {
+            Ok(stream) => stream,
+            Err(error) => {
+                return match error.kind() {
+                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Ok(None),
+                    _ => Err(silent(place, &error)),
+                };
+            }
+        };
+        let mut channel = Channel::new(stream);
+        match channel.write(request, PATIENCE) {
+            Ok(()) => Ok(Some(Client { channel })),
+            // It ends at this moment.
+            Err(error) if is_end(&error) => Ok(None),
+            Err(error) => Err(silent(place, &error)),
+        }
+    }
+
+    /// The next answer: `None` if the launcher ended without one.
+    ///
+    /// # Errors
+    /// If there is none within `limit`.
+    pub fn answer(
+        &mut self,
+        place: &Place,
+        limit: Option<Duration>,
+    ) -> Result<Option<Answer>, Failure> {
+        match self.channel.read(LONGEST_ANSWER, limit) {
+            Err(error) if is_end(&error) => Ok(None),
+            Err(error) => Err(silent(place, &error)),
+            Ok(answer) => Ok(answer),
+        }
+    }
+}
+
+fn is_end(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+}
+
+fn silent(place: &Place, error: &io::Error) -> Failure {
+    let (title, socket) = (place.title(), place.socket());
+    let problem = match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "it does not respond".to_owned(),
+        _ => error.to_string(),
+    };
+    Failure::Unavailable(format!("the launcher of {title} at `{}`: {problem}", socket.display()))
+}
+
+/// Sends a request to the launcher of a bundle, which is started if there is none, and returns with
+/// its first answer.
+///
+/// # Errors
+/// If no launcher can be started, or it does not respond.
+pub fn request_or_start(
+    place: &Place,
+    request: &Request,
+    limit: Option<Duration>,
+) -> Result<(Client, Answer), Failure> {
+    for _ in 0..ATTEMPTS {
+        if let Some(mut client) = Client::request(place, request)?
+            && let Some(answer) = client.answer(place, limit)?
+        {
+            return Ok((client, answer));
+        }
+        if !start(place)? {
+            // Another launcher begins or ends.
+            pause(Duration::from_millis(20));
+        }
+    }
+    let directory = place.directory().display();
+    Err(Failure::Unavailable(format!("no launcher responds in `{directory}`")))
+}
+
+/// Starts a launcher: false if another one has the place.
+fn start(place: &Place) -> Result<bool, Failure> {
+    let failed = |error: io::Error| Failure::Unavailable(format!("the launcher: {error}"));
+    place.create().map_err(failed)?;
+    let errors = place.open_log("launcher").map_err(failed)?;
+    let mut launcher = Command::new(env::current_exe().map_err(failed)?)
+        .arg("launcher")
+        .arg(place.directory())
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(errors)
+        .spawn()
+        .map_err(failed)?;
+    let mut line = String::new();
+    if let Some(output) = launcher.stdout.take() {
+        BufReader::new(output).read_line(&mut line).map_err(failed)?;
+    }
+    match line.trim() {
+        "listens" => Ok(true),
+        "busy" => {
+            launcher.wait().map_err(failed)?;
+            Ok(false)
+        }
+        _ => {
+            let status = launcher.wait().map_err(failed)?;
+            let log = super::tail::tail(place, "launcher");
+            Err(Failure::Unavailable(format!("the launcher ended, {status}{log}")))
+        }
+    }
+}

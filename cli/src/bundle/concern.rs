@@ -1,0 +1,172 @@
+//! Which parts of a topology file concern a node: when they change, the node is started again.
+//!
+//! Where it is not known what a node publishes and reads, more parts concern it than necessary, and
+//! never fewer.
+
+use std::collections::BTreeMap;
+
+use mycelium::{Topology, TopologyPart};
+
+use super::flows::Flows;
+
+/// Keys of a node that its peers use.
+const KEYS_FOR_PEERS: [&str; 10] = [
+    "actors_for",
+    "address",
+    "group",
+    "host",
+    "listen",
+    "mode",
+    "owner",
+    "port",
+    "socket",
+    "users",
+];
+
+/// The parts of a file that concern one node, by what a person calls them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct View(BTreeMap<String, Vec<String>>);
+
+impl View {
+    /// Of a node of a topology.
+    #[must_use]
+    pub fn new(topology: &Topology, flows: &Flows, node: &str) -> View {
+        let file = File { topology, flows };
+        let mut view = View::default();
+        for part in topology.parts().filter(|part| file.concerns(part, node)) {
+            let entry = view.0.entry(title(part)).or_default();
+            entry.push(format!("{} = {}", part.key, part.value));
+        }
+        for other in topology.nodes().filter(|other| *other != node) {
+            let Some(shared) = flows.between(node, other) else { continue };
+            if !shared.is_empty() {
+                let title = format!("its topics with `{other}`");
+                view.0.insert(title, shared.into_iter().collect());
+            }
+        }
+        view
+    }
+
+    /// Adds what is not in the file.
+    pub fn add(&mut self, title: &str, values: Vec<String>) {
+        self.0.insert(title.to_owned(), values);
+    }
+
+    /// What differs from an earlier view, as a person reads it: `None` if nothing does.
+    #[must_use]
+    pub fn differs_from(&self, before: &View) -> Option<String> {
+        let mut differing: Vec<&str> = Vec::new();
+        for title in self.0.keys().chain(before.0.keys()) {
+            if self.0.get(title) != before.0.get(title) && !differing.contains(&title.as_str()) {
+                differing.push(title);
+            }
+        }
+        differing.sort_unstable();
+        (!differing.is_empty()).then(|| format!("{} changed", differing.join(", ")))
+    }
+}
+
+fn title(part: &TopologyPart) -> String {
+    let quoted = |name: &str| match name.contains(|char: char| !is_bare(char)) {
+        true => format!("{name:?}"),
+        false => name.to_owned(),
+    };
+    match &*part.name {
+        "" => format!("[{}]", part.section),
+        name => format!("[{}.{}]", part.section, quoted(name)),
+    }
+}
+
+/// Whether TOML allows it in a key without quotation marks.
+fn is_bare(char: char) -> bool {
+    char.is_ascii_alphanumeric() || matches!(char, '-' | '_')
+}
+
+struct File<'a> {
+    topology: &'a Topology,
+    flows: &'a Flows,
+}
+
+impl File<'_> {
+    fn concerns(&self, part: &TopologyPart, node: &str) -> bool {
+        let name = &*part.name;
+        match &*part.section {
+            "node" if name == node => part.key != "command",
+            "node" => match self.are_peers(node, name) {
+                Some(are_peers) => are_peers && KEYS_FOR_PEERS.contains(&&*part.key),
+                None => part.key == "services" || KEYS_FOR_PEERS.contains(&&*part.key),
+            },
+            "host" => self.topology.nodes().any(|other| {
+                let is_there = self.value("node", other, "host") == Some(format!("{name:?}"));
+                is_there && (other == node || self.are_peers(node, other).unwrap_or(true))
+            }),
+            "service" => match self.runs(node, name) {
+                Some(true) => true,
+                // Its topics are those of its ports.
+                Some(false) => part.key == "ports" && self.flows.of(node).is_none(),
+                None => true,
+            },
+            "supervisor" => self.supervises(name, node, 0),
+            "topic" => self.has_topic(node, name).unwrap_or(true),
+            "subscription" => {
+                let Some((service, topic)) = name.split_once('.') else { return true };
+                self.runs(node, service).unwrap_or(true)
+                    || self.has_topic(node, topic).unwrap_or(true)
+            }
+            "link" if name != "default" => self.topology.nodes().any(|other| {
+                name == format!("{node}-{other}") || name == format!("{other}-{node}")
+            }),
+            // The command is compared as a whole.
+            "bundle" => false,
+            _ => true,
+        }
+    }
+
+    /// Whether two nodes exchange messages, if that is known.
+    fn are_peers(&self, one: &str, other: &str) -> Option<bool> {
+        Some(!self.flows.between(one, other)?.is_empty())
+    }
+
+    /// Whether a node has a topic, if that is known.
+    fn has_topic(&self, node: &str, topic: &str) -> Option<bool> {
+        let own = self.flows.of(node)?;
+        Some(own.publishes.contains(topic) || own.reads.contains(topic))
+    }
+
+    /// Whether a node runs a service, if the file says that.
+    fn runs(&self, node: &str, service: &str) -> Option<bool> {
+        let services = self.value("node", node, "services")?;
+        Some(lists(&services, service))
+    }
+
+    /// Whether a supervisor has a service of the node below it.
+    fn supervises(&self, supervisor: &str, node: &str, depth: usize) -> bool {
+        let Some(children) = self.value("supervisor", supervisor, "children") else { return true };
+        let Some(services) = self.value("node", node, "services") else { return true };
+        let is_supervisor = |name: &str| {
+            self.topology.parts().any(|part| part.section == "supervisor" && part.name == name)
+        };
+        // A file with a circle of supervisors is refused by the nodes.
+        texts(&children).any(|child| {
+            lists(&services, child)
+                || depth < 16 && is_supervisor(child) && self.supervises(child, node, depth + 1)
+        })
+    }
+
+    fn value(&self, section: &str, name: &str, key: &str) -> Option<String> {
+        let mut parts = self.topology.parts();
+        let found =
+            parts.find(|part| part.section == section && part.name == name && part.key == key);
+        Some(found?.value.clone())
+    }
+}
+
+/// Whether a list of texts, as a part of a file has it, contains this one.
+fn lists(value: &str, text: &str) -> bool {
+    texts(value).any(|found| found == text)
+}
+
+/// The texts of such a list. Names have no quotation marks.
+fn texts(value: &str) -> impl Iterator<Item = &str> {
+    value.split('"').skip(1).step_by(2)
+}

@@ -1,0 +1,212 @@
+//! Serves the requests of `up`, `down` and `status` to a launcher.
+//!
+//! Each connection has a thread and a time limit, and there are few of them, so a peer that sends
+//! nothing, or too much, holds up nobody but itself.
+
+use std::io;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use mycelium_bundle::{Change, Member};
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::geteuid;
+
+use super::board::{Board, Waited};
+use super::describe::flows;
+use super::members::{Manner, member};
+use super::place::Place;
+use super::plan::{Plan, Step};
+use super::tail::tail;
+use super::wire::{Answer, Channel, LONGEST_REQUEST, NodeChange, Request, UpRequest};
+use crate::clock::pause;
+use crate::exit::Failure;
+
+/// The most connections at once.
+const MOST: usize = 64;
+/// How long a peer has for its request, and to take an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Serves requests.
+#[derive(Debug)]
+pub struct Control {
+    place: Place,
+    manner: Manner,
+    board: Arc<Board>,
+    /// Takes the members of the first request. One request at a time changes the bundle.
+    first: Mutex<First>,
+}
+
+#[derive(Debug)]
+enum First {
+    /// The bundle waits for its members.
+    Waits(Sender<Vec<Member>>),
+    /// The bundle runs.
+    Done,
+    /// The first request failed: the launcher ends.
+    Failed,
+}
+
+impl Control {
+    /// Of a bundle whose first members `first` takes.
+    #[must_use]
+    pub fn new(
+        place: Place,
+        manner: Manner,
+        board: Arc<Board>,
+        first: Sender<Vec<Member>>,
+    ) -> Control {
+        Control { place, manner, board, first: Mutex::new(First::Waits(first)) }
+    }
+
+    /// Serves connections on threads, as long as this process lives.
+    pub fn serve(self: Arc<Control>, listener: UnixListener) -> io::Result<()> {
+        thread::Builder::new().name("control".into()).spawn(move || {
+            loop {
+                match listener.accept() {
+                    Ok((stream, _)) => self.clone().accept(stream),
+                    // Descriptors are scarce, for instance.
+                    Err(_) => pause(Duration::from_millis(20)),
+                }
+            }
+        })?;
+        Ok(())
+    }
+
+    fn accept(self: Arc<Control>, stream: UnixStream) {
+        // The directory is closed to others. This holds even if somebody opens it.
+        let is_own = socket_peercred(&stream).is_ok_and(|peer| peer.uid == geteuid());
+        if !is_own || !self.board.connect(MOST) {
+            return;
+        }
+        let board = self.board.clone();
+        let served = thread::Builder::new().name("request".into()).spawn(move || {
+            let mut channel = Channel::new(stream);
+            let answer = match channel.read(LONGEST_REQUEST, Some(PATIENCE)) {
+                Ok(Some(request)) => self.answer(&mut channel, request),
+                Ok(None) => None,
+                Err(error) => Some(Answer::Failed { code: 3, message: error.to_string() }),
+            };
+            if let Some(answer) = answer {
+                // A peer that is gone needs none.
+                let _ = channel.write(&answer, PATIENCE);
+            }
+            self.board.disconnect();
+        });
+        if served.is_err() {
+            board.disconnect();
+        }
+    }
+
+    /// The last answer to a request.
+    fn answer(&self, channel: &mut Channel, request: Request) -> Option<Answer> {
+        match request {
+            Request::Status => {
+                let nodes = self.board.nodes();
+                let problem = nodes.iter().any(|node| !node.is_up).then(|| {
+                    let down = nodes.iter().filter(|node| !node.is_up);
+                    let names: Vec<&str> = down.map(|node| node.node.as_str()).collect();
+                    format!("not up: {}", names.join(", "))
+                });
+                Some(Answer::Nodes { nodes, problem })
+            }
+            Request::Down { timeout } => {
+                match timeout {
+                    Some(time) => self.board.handle().stop_within(Duration::from_millis(time)),
+                    None => self.board.handle().stop(),
+                }
+                self.abandon();
+                let problem = self.board.wait_until_ended();
+                Some(Answer::Nodes { nodes: self.board.nodes(), problem })
+            }
+            Request::Up(request) => match self.up(&request) {
+                Err(failure) => Some(Answer::failed(&failure)),
+                Ok(nodes) => {
+                    channel.write(&Answer::Changes { nodes }, PATIENCE).ok()?;
+                    let wait = request.wait.map(Duration::from_millis);
+                    let problem =
+                        wait.and_then(|time| self.problem(self.board.wait_until_up(time), time));
+                    Some(Answer::Nodes { nodes: self.board.nodes(), problem })
+                }
+            },
+        }
+    }
+
+    /// Runs the nodes of a request: what happens to each.
+    pub fn up(&self, request: &UpRequest) -> Result<Vec<NodeChange>, Failure> {
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = || {
+            let title = self.place.title();
+            Failure::Unavailable(format!("{title} ends at the moment: run `up` again when it has"))
+        };
+        if matches!(*first, First::Failed) || self.board.handle().is_ending() {
+            return Err(ended());
+        }
+        let plan = match Plan::new(request, flows) {
+            Ok(plan) => plan,
+            Err(failure) => {
+                if let First::Waits(_) = *first {
+                    *first = First::Failed;
+                }
+                return Err(failure);
+            }
+        };
+        let member = |node: &str| member(&self.place, self.manner, &plan.nodes[node]);
+        let steps = plan.steps(&self.board.plan().0);
+        match std::mem::replace(&mut *first, First::Done) {
+            First::Waits(sender) => {
+                self.board.set_plan(plan.clone(), request.clone());
+                let members = plan.nodes.keys().map(|node| member(node)).collect();
+                sender.send(members).map_err(|_| ended())?;
+            }
+            First::Done | First::Failed => {
+                let changes = steps.iter().filter_map(|(node, step)| match step {
+                    Step::Keep => None,
+                    Step::Start => Some(Change::Add(member(node))),
+                    Step::Restart(_) => Some(Change::Replace(member(node))),
+                    Step::Stop => Some(Change::Remove(node.clone())),
+                });
+                self.board.handle().change(changes.collect::<Vec<_>>()).map_err(|_| ended())?;
+                self.board.set_plan(plan.clone(), request.clone());
+            }
+        }
+        Ok(steps.iter().map(|(node, step)| step.change(node)).collect())
+    }
+
+    /// Reads the file of the last request again.
+    pub fn reload(&self) -> Result<Vec<NodeChange>, Failure> {
+        let (_, request) = self.board.plan();
+        self.up(&request)
+    }
+
+    /// A bundle that has not begun never will.
+    fn abandon(&self) {
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        if let First::Waits(_) = *first {
+            *first = First::Failed;
+        }
+    }
+
+    /// Why not all nodes are up, with the last lines of the log of the node that failed.
+    fn problem(&self, waited: Waited, time: Duration) -> Option<String> {
+        match waited {
+            Waited::Up => None,
+            Waited::NotYet(nodes) => Some(format!(
+                "not ready within {time:?}: {}; `mycelium status` shows them",
+                nodes.join(", ")
+            )),
+            Waited::Failed(node) => {
+                Some(format!("node `{node}` fails again and again{}", tail(&self.place, &node)))
+            }
+            Waited::Ended(None) => Some("the bundle has ended".to_owned()),
+            Waited::Ended(Some(problem)) => {
+                let nodes = self.board.nodes();
+                let failed = nodes.iter().find(|it| problem.contains(&format!("`{}`", it.node)));
+                let tail = failed.map_or_else(String::new, |it| tail(&self.place, &it.node));
+                Some(format!("{problem}{tail}"))
+            }
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! The process that runs a bundle: it has the bundle's lock, its members and its control socket.
+//!
+//! The first thread runs the members. `control` serves requests, `watch` looks at the processes
+//! and reports. The first request to run nodes starts the bundle; a launcher that gets none, or
+//! none that can be done, ends.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+use mycelium_bundle::{Bundle, BundleEvent};
+use signal_hook::consts::SIGHUP;
+
+use super::board::Board;
+use super::control::Control;
+use super::leftovers;
+use super::members::Manner;
+use super::notify::Manager;
+use super::place::{Lock, Place};
+use super::watch::{Report, watch};
+use super::wire::UpRequest;
+use crate::exit::Failure;
+
+/// How long a launcher waits for its first request.
+const FIRST: Duration = Duration::from_secs(30);
+/// How long a launcher that has ended waits until its answers are read.
+const LAST: Duration = Duration::from_secs(5);
+
+/// A launcher that has the lock of its bundle.
+#[derive(Debug)]
+pub struct Launcher {
+    place: Place,
+    manner: Manner,
+    listener: UnixListener,
+    lock: Lock,
+}
+
+impl Launcher {
+    /// Takes the place of a bundle: `None` if another launcher has it. Waits for the end of the
+    /// processes of a launcher that was killed.
+    ///
+    /// # Errors
+    /// If the system refuses the directory or the socket.
+    pub fn take(place: Place, manner: Manner) -> Result<Option<Launcher>, Failure> {
+        let failed = |error: io::Error| {
+            let directory = place.directory().display();
+            Failure::Unavailable(format!("the directory `{directory}` of the bundle: {error}"))
+        };
+        place.create().map_err(failed)?;
+        let Some(lock) = place.lock().map_err(failed)? else { return Ok(None) };
+        leftovers::end(&place, say);
+        let _ = fs::remove_file(place.processes());
+        let _ = fs::remove_file(place.directory().join("problem"));
+        let _ = fs::remove_file(place.socket());
+        let listener = UnixListener::bind(place.socket()).map_err(failed)?;
+        Ok(Some(Launcher { place, manner, listener, lock }))
+    }
+
+    /// Runs the bundle until it has ended. With a request it begins with that, and otherwise waits
+    /// for one.
+    ///
+    /// # Errors
+    /// If the first request cannot be done, or the bundle ends with an error.
+    pub fn run(self, first: Option<UpRequest>) -> Result<(), Failure> {
+        let Launcher { place, manner, listener, lock } = self;
+        let result = launch(&place, manner, listener, first);
+        drop(lock);
+        result
+    }
+}
+
+fn launch(
+    place: &Place,
+    manner: Manner,
+    listener: UnixListener,
+    first: Option<UpRequest>,
+) -> Result<(), Failure> {
+    let system = |error: io::Error| Failure::Unavailable(format!("the launcher: {error}"));
+    let ends_at_hangup = manner == Manner::Table;
+    let bundle = if ends_at_hangup { Bundle::new() } else { Bundle::new().ignore_hangup() };
+    let board = Arc::new(Board::new(bundle.handle()));
+    let (sender, members) = channel();
+    let control = Arc::new(Control::new(place.clone(), manner, board.clone(), sender));
+    if !ends_at_hangup {
+        reload_at_hangup(control.clone()).map_err(system)?;
+    }
+    let manager = match manner {
+        Manner::Detached => None,
+        Manner::Plain | Manner::Table => Manager::of_environment()
+            .map_err(|error| Failure::Usage(format!("the variable `NOTIFY_SOCKET`: {error}")))?,
+    };
+    control.clone().serve(listener).map_err(system)?;
+    let refused = match first {
+        None => None,
+        Some(request) => match control.up(&request) {
+            Ok(changes) => {
+                changes.iter().for_each(|it| say(&format!("{}: {}", it.node, it.change)));
+                None
+            }
+            Err(failure) => Some(failure),
+        },
+    };
+    if let Some(failure) = refused {
+        finish(place, &board, None);
+        return Err(failure);
+    }
+    let Ok(members) = members.recv_timeout(FIRST) else {
+        // Nobody asked, or what was asked for cannot be done.
+        finish(place, &board, None);
+        return Ok(());
+    };
+    let report = match manner {
+        Manner::Table => Report::Table,
+        Manner::Detached | Manner::Plain => Report::Nothing,
+    };
+    let watching = watch(board.clone(), manager, report).map_err(system)?;
+    let bundle = members.into_iter().fold(bundle, Bundle::member);
+    let observer = {
+        let (board, place) = (board.clone(), place.clone());
+        move |event: &BundleEvent| observe(&board, &place, manner, event)
+    };
+    let problem = bundle.observe(observer).run().err().map(|error| error.to_string());
+    finish(place, &board, problem.clone());
+    // It reports the end.
+    let _ = watching.join();
+    problem.map_or(Ok(()), |problem| Err(Failure::Found(problem)))
+}
+
+/// Frees the place, then lets those know that wait for the end.
+fn finish(place: &Place, board: &Board, problem: Option<String>) {
+    match &problem {
+        None => place.remove(),
+        Some(problem) => place.leave(problem),
+    }
+    board.end(problem);
+    board.wait_for_connections(LAST);
+}
+
+fn observe(board: &Board, place: &Place, manner: Manner, event: &BundleEvent) {
+    if let BundleEvent::Started { member, pid } = event
+        && let Err(error) = leftovers::note(place, member, *pid)
+    {
+        say(&format!("{member}: process {pid} cannot be noted: {error}"));
+    }
+    if manner != Manner::Table {
+        say(&event.to_string());
+    }
+    board.note(event);
+}
+
+/// Prints a line of the launcher. Without standard error it is lost.
+fn say(line: &str) {
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
+fn reload_at_hangup(control: Arc<Control>) -> io::Result<()> {
+    let mut signals = signal_hook::iterator::Signals::new([SIGHUP])?;
+    thread::Builder::new().name("reload".into()).spawn(move || {
+        for _ in signals.forever() {
+            match control.reload() {
+                Ok(changes) => {
+                    changes.iter().for_each(|it| say(&format!("{}: {}", it.node, it.change)));
+                }
+                Err(failure) => say(&format!("the file is not read again: {failure}")),
+            }
+        }
+    })?;
+    Ok(())
+}

@@ -1,0 +1,262 @@
+//! The directory of a bundle: its lock, its control socket, and its logs.
+//!
+//! It lies in the runtime directory of this user, and its name comes from the path of the topology
+//! file, so that each verb finds the bundle of a file. The lock belongs to the launcher that runs
+//! the bundle, and the system frees it when that process ends, however it ends.
+
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::process::geteuid;
+
+use crate::exit::Failure;
+
+/// The longest part of a name that a person recognizes.
+const LONGEST_NAME: usize = 32;
+
+/// The directory of a bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    directory: PathBuf,
+    /// Names the bundle to people.
+    title: String,
+}
+
+/// The lock of a bundle, which ends with this process.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "it keeps the lock")] File);
+
+impl Place {
+    /// The place of the bundle of a topology file, which need not exist any more.
+    ///
+    /// # Errors
+    /// If the path names no file.
+    pub fn of_file(file: &Path) -> Result<Place, Failure> {
+        let path = real(file).map_err(|error| {
+            Failure::Usage(format!("the topology file `{}`: {error}", file.display()))
+        })?;
+        let stem = path.file_stem().unwrap_or(OsStr::new("topology")).to_string_lossy();
+        let stem: String = stem.chars().map(plain).take(LONGEST_NAME).collect();
+        let hash = hash(path.as_os_str().as_encoded_bytes());
+        let directory = mycelium::private_directory(&format!("up-{stem}-{hash:016x}"));
+        Ok(Place { directory, title: format!("`{}`", file.display()) })
+    }
+
+    /// The place of a bundle with a name.
+    ///
+    /// # Errors
+    /// If the name is empty or too long, or has other characters than letters, digits, `-` and `_`.
+    pub fn of_name(name: &str) -> Result<Place, Failure> {
+        let is_plain = !name.is_empty() && name.chars().all(|char| plain(char) == char);
+        if !is_plain || name.len() > LONGEST_NAME {
+            return Err(Failure::Usage(format!(
+                "invalid name of a bundle `{}`: expected 1 to {LONGEST_NAME} letters, digits, `-` and `_`",
+                name.escape_debug()
+            )));
+        }
+        let directory = mycelium::private_directory(&format!("up-{name}"));
+        Ok(Place { directory, title: format!("bundle `{name}`") })
+    }
+
+    /// The place in a directory that is known.
+    #[must_use]
+    pub fn at(directory: PathBuf) -> Place {
+        let title = format!("`{}`", directory.display());
+        Place { directory, title }
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// How messages name the bundle.
+    #[must_use]
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// The control socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.directory.join("control")
+    }
+
+    /// The log of a node, or of the launcher.
+    #[must_use]
+    pub fn log(&self, node: &str) -> PathBuf {
+        self.directory.join(format!("{node}.log"))
+    }
+
+    /// The processes that a launcher has started.
+    #[must_use]
+    pub fn processes(&self) -> PathBuf {
+        self.directory.join("processes")
+    }
+
+    /// Creates the directory, closed to other users.
+    ///
+    /// # Errors
+    /// If it cannot be created, or belongs to another user, or others may enter it.
+    pub fn create(&self) -> io::Result<()> {
+        match DirBuilder::new().mode(0o700).create(&self.directory) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            result => return result,
+        }
+        let found = fs::symlink_metadata(&self.directory)?;
+        let is_own = found.is_dir() && found.uid() == geteuid().as_raw();
+        if is_own && found.mode() & 0o077 == 0 {
+            return Ok(());
+        }
+        let problem = "it is not a directory of this user that is closed to others";
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, problem))
+    }
+
+    /// Takes the lock; `None` if another process has it. The directory exists.
+    ///
+    /// # Errors
+    /// If the system refuses the file.
+    pub fn lock(&self) -> io::Result<Option<Lock>> {
+        let path = self.directory.join("lock");
+        loop {
+            let file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&path)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+            // The one before may have removed the file, and a third one may have another.
+            let own = file.metadata()?;
+            match fs::metadata(&path) {
+                Ok(found) if (found.dev(), found.ino()) == (own.dev(), own.ino()) => {
+                    return Ok(Some(Lock(file)));
+                }
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => self.create()?,
+            }
+        }
+    }
+
+    /// Takes the lock if the directory is there and no launcher has it.
+    #[must_use]
+    pub fn lock_if_there(&self) -> Option<Lock> {
+        self.directory.exists().then(|| self.lock().ok().flatten()).flatten()
+    }
+
+    /// Opens a log at its end.
+    ///
+    /// # Errors
+    /// If the system refuses the file.
+    pub fn open_log(&self, node: &str) -> io::Result<File> {
+        OpenOptions::new().append(true).create(true).mode(0o600).open(self.log(node))
+    }
+
+    /// Removes all but the lock. The caller has the lock.
+    pub fn clear(&self) {
+        let Ok(entries) = fs::read_dir(&self.directory) else { return };
+        for entry in entries.flatten().filter(|entry| entry.file_name() != "lock") {
+            // What cannot be removed is replaced when it is needed.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+
+    /// Removes the directory. The caller has the lock.
+    pub fn remove(&self) {
+        self.clear();
+        // A launcher that starts now keeps it.
+        let _ = fs::remove_file(self.directory.join("lock"));
+        let _ = fs::remove_dir(&self.directory);
+    }
+
+    /// Leaves the logs of a bundle that failed, and why it did.
+    pub fn leave(&self, problem: &str) {
+        let _ = fs::remove_file(self.socket());
+        let _ = fs::remove_file(self.processes());
+        // Without room for it there are still the logs.
+        let _ = File::create(self.directory.join("problem"))
+            .and_then(|mut file| file.write_all(problem.as_bytes()));
+    }
+
+    /// Why the last bundle failed, if it has left that.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        fs::read_to_string(self.directory.join("problem")).ok()
+    }
+}
+
+/// The path without links. The file itself may be missing.
+fn real(file: &Path) -> io::Result<PathBuf> {
+    match fs::canonicalize(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let path = std::path::absolute(file)?;
+            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+                return Err(error);
+            };
+            Ok(fs::canonicalize(parent)?.join(name))
+        }
+        found => found,
+    }
+}
+
+fn plain(char: char) -> char {
+    if char.is_ascii_alphanumeric() || matches!(char, '-' | '_') { char } else { '_' }
+}
+
+/// FNV-1a: the same in all versions of the tool.
+fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_path_to_a_file_finds_one_place() {
+        let here = Place::of_file(Path::new("Cargo.toml")).unwrap();
+        let there = Place::of_file(Path::new("src/../Cargo.toml")).unwrap();
+        assert_eq!(here.directory, there.directory);
+        let missing = Place::of_file(Path::new("missing.toml")).unwrap();
+        assert_ne!(here.directory, missing.directory);
+        assert!(Place::of_file(Path::new("missing/missing.toml")).is_err());
+    }
+
+    #[test]
+    fn names_are_checked() {
+        for name in ["", "../up", "two words", &"n".repeat(33)] {
+            let error = Place::of_name(name).unwrap_err().to_string();
+            assert!(error.starts_with("invalid name of a bundle `"), "{error}");
+        }
+        let place = Place::of_name("trading_1").unwrap();
+        assert!(place.directory().to_string_lossy().ends_with("up-trading_1"));
+    }
+
+    #[test]
+    fn one_lock_for_one_directory_even_after_it_was_removed() {
+        let directory = std::env::temp_dir().join(format!("mycelium-lock-{}", std::process::id()));
+        let place = Place::at(directory);
+        place.create().unwrap();
+        let first = place.lock().unwrap();
+        assert!(first.is_some() && place.lock().unwrap().is_none());
+        place.remove();
+        place.create().unwrap();
+        let second = place.lock().unwrap();
+        assert!(second.is_some(), "the file of the first lock is gone");
+        drop(first);
+        place.leave("it failed");
+        assert_eq!(place.problem().as_deref(), Some("it failed"));
+        place.remove();
+        assert!(!place.directory().exists());
+    }
+}

@@ -1,0 +1,177 @@
+//! What a topology file asks this host to run.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use mycelium::{NodeCommand, Topology};
+
+use super::concern::View;
+use super::flows::Flows;
+use super::wire::{NodeChange, UpRequest};
+use crate::exit::Failure;
+
+/// The nodes of a file that this host runs, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Each node.
+    pub nodes: BTreeMap<String, PlannedNode>,
+}
+
+/// A node that this host runs.
+#[derive(Clone, Debug)]
+pub struct PlannedNode {
+    /// How its process is started.
+    pub command: NodeCommand,
+    /// The nodes of this host that send to it.
+    pub feeders: Vec<String>,
+    /// What it depends on.
+    pub view: View,
+}
+
+/// What is to happen to a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing.
+    Keep,
+    /// It is new.
+    Start,
+    /// It ends and starts again, because of this.
+    Restart(String),
+    /// It is not in the file any more, or not on this host.
+    Stop,
+}
+
+impl Plan {
+    /// Reads the file of a request.
+    ///
+    /// # Errors
+    /// If it is not a valid topology, has no node for this host, or a node has no command that can
+    /// be run.
+    pub fn new(
+        request: &UpRequest,
+        flows: impl FnOnce(&Topology, &[NodeCommand]) -> Result<Flows, Failure>,
+    ) -> Result<Plan, Failure> {
+        let topology = Topology::load(&request.file).map_err(usage)?;
+        let names: Vec<String> = topology
+            .nodes_of(&request.hosts)
+            .map_err(usage)?
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
+        if names.is_empty() {
+            let file = request.file.display();
+            return Err(Failure::Usage(format!(
+                "{file}: the file has no node for this host: expected a section such as `[node.main]`"
+            )));
+        }
+        let commands = names.iter().map(|node| command(&topology, request, node));
+        let commands = commands.collect::<Result<Vec<_>, _>>()?;
+        let flows = flows(&topology, &commands)?;
+        let nodes = commands.into_iter().map(|command| {
+            let node = command.node.clone();
+            let mut feeders = flows.feeders(&node);
+            feeders.retain(|feeder| names.contains(feeder));
+            let mut view = View::new(&topology, &flows, &node);
+            view.add("its command", words(&command));
+            (node, PlannedNode { command, feeders, view })
+        });
+        Ok(Plan { nodes: nodes.collect() })
+    }
+
+    /// What is to happen to each node, after `before`.
+    #[must_use]
+    pub fn steps(&self, before: &Plan) -> BTreeMap<String, Step> {
+        let mut steps: BTreeMap<String, Step> =
+            before.nodes.keys().map(|node| (node.clone(), Step::Stop)).collect();
+        for (name, node) in &self.nodes {
+            let step = match before.nodes.get(name) {
+                None => Step::Start,
+                Some(before) => match node.view.differs_from(&before.view) {
+                    None => Step::Keep,
+                    Some(why) => Step::Restart(why),
+                },
+            };
+            steps.insert(name.clone(), step);
+        }
+        steps
+    }
+}
+
+impl Step {
+    /// As `up` prints it.
+    #[must_use]
+    pub fn change(&self, node: &str) -> NodeChange {
+        let change = match self {
+            Step::Keep => "unchanged".to_owned(),
+            Step::Start => "started".to_owned(),
+            Step::Restart(why) => format!("restarted: {why}"),
+            Step::Stop => "stopped: no longer a node of this host".to_owned(),
+        };
+        NodeChange { node: node.to_owned(), change }
+    }
+}
+
+fn usage(error: impl std::fmt::Display) -> Failure {
+    Failure::Usage(error.to_string())
+}
+
+/// The command of a node, which can be run.
+fn command(topology: &Topology, request: &UpRequest, node: &str) -> Result<NodeCommand, Failure> {
+    let command = match (topology.command(node), request.program.split_first()) {
+        (Some(command), _) => command,
+        (None, Some((program, arguments))) => {
+            topology.command_from(node, program, arguments).map_err(usage)?
+        }
+        (None, None) => {
+            return Err(Failure::Usage(format!(
+                "node `{node}` has no command: set `command` in `[node.{node}]` or `[bundle]` of \
+                 {}, or end the command line with `-- PROGRAM ARGUMENTS`",
+                request.file.display()
+            )));
+        }
+    };
+    match check_program(&command.program) {
+        Ok(()) => Ok(command),
+        Err(problem) => {
+            let place = command.place.as_deref().map_or_else(String::new, |at| format!("{at}: "));
+            let program = command.program.display();
+            Err(Failure::Usage(format!("{place}node `{node}`: cannot run `{program}`: {problem}")))
+        }
+    }
+}
+
+/// Whether a program can be run, before any process is stopped for it.
+fn check_program(program: &Path) -> Result<(), String> {
+    if program.components().count() > 1 || program.is_absolute() {
+        return is_executable(program);
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found: Vec<PathBuf> =
+        env::split_paths(&path).map(|directory| directory.join(program)).collect();
+    match found.iter().any(|path| is_executable(path).is_ok()) {
+        true => Ok(()),
+        false => Err("no directory of `PATH` has it".to_owned()),
+    }
+}
+
+fn is_executable(program: &Path) -> Result<(), String> {
+    let found = fs::metadata(program).map_err(|error| error.to_string())?;
+    if !found.is_file() {
+        return Err("it is not a file".to_owned());
+    }
+    match found.permissions().mode() & 0o111 {
+        0 => Err("it is not executable".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+fn words(command: &NodeCommand) -> Vec<String> {
+    let program = command.program.clone().into_os_string();
+    let directory = command.directory.clone().into_os_string();
+    let words = [directory, program].into_iter().chain(command.arguments.iter().cloned());
+    words.map(|word: OsString| word.to_string_lossy().into_owned()).collect()
+}

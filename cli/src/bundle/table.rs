@@ -1,0 +1,68 @@
+//! Tables of nodes.
+
+use std::time::Duration;
+
+use super::wire::NodeStatus;
+use crate::exit::Failure;
+use crate::output::{Cell, Format, Printer, Table};
+
+/// The nodes as a table.
+#[must_use]
+pub fn table(nodes: &[NodeStatus], format: Format) -> Table {
+    let mut table = Table::new(&["node", "state", "pid", "since", "restarts", "last exit"]);
+    for node in nodes {
+        let since = match format {
+            Format::Table => Cell::from(duration(Duration::from_millis(node.since))),
+            Format::Json | Format::Csv => Cell::from(node.since as f64 / 1000.0),
+        };
+        table.row([
+            node.node.clone().into(),
+            node.state.clone().into(),
+            node.pid.map(u64::from).into(),
+            since,
+            node.restarts.into(),
+            node.last_exit.clone().into(),
+        ]);
+    }
+    table
+}
+
+/// The table for people.
+#[must_use]
+pub fn text(nodes: &[NodeStatus]) -> String {
+    let mut printer = Printer::new(Vec::new(), Format::Table);
+    match printer.print(&table(nodes, Format::Table)) {
+        Ok(()) => String::from_utf8(printer.into_inner()).unwrap_or_default(),
+        Err(_) => String::new(),
+    }
+}
+
+/// Prints the nodes to standard output.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn print(nodes: &[NodeStatus], format: Format) -> Result<(), Failure> {
+    Printer::stdout(format).print(&table(nodes, format))
+}
+
+/// A time in its two largest units.
+fn duration(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
+        3600..86400 => format!("{}h {}m", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{}d {}h", seconds / 86400, seconds / 3600 % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_two_units() {
+        let times = [7, 61, 3_700, 200_000].map(|seconds| duration(Duration::from_secs(seconds)));
+        assert_eq!(times, ["7s", "1m 1s", "1h 1m", "2d 7h"]);
+    }
+}

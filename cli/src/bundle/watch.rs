@@ -1,0 +1,159 @@
+//! Looks at the processes of a bundle and reports: to the manager of the service, and as a live
+//! table.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use mycelium_bundle::ChangeError;
+
+use super::board::Board;
+use super::notify::Manager;
+use super::sign::of_process;
+use super::table::text;
+use super::wire::NodeStatus;
+use crate::clock::{Clock, pause};
+
+/// How often processes are looked at while one of them is not up.
+const OFTEN: Duration = Duration::from_millis(50);
+/// How often they are looked at when all are up.
+const SELDOM: Duration = Duration::from_millis(500);
+
+/// What the launcher prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// Nothing.
+    Nothing,
+    /// A table that is drawn again and again.
+    Table,
+}
+
+/// Starts a thread that watches until the bundle has ended.
+pub fn watch(
+    board: Arc<Board>,
+    manager: Option<Manager>,
+    report: Report,
+) -> io::Result<JoinHandle<()>> {
+    let pulse = match manager.as_ref().and_then(Manager::watchdog) {
+        Some(_) => Some(pulse(board.clone())?),
+        None => None,
+    };
+    let mut watch =
+        Watch { board, manager, report, pulse, clock: Clock::default(), told: Told::default() };
+    thread::Builder::new().name("watch".into()).spawn(move || watch.run())
+}
+
+struct Watch {
+    board: Arc<Board>,
+    manager: Option<Manager>,
+    report: Report,
+    pulse: Option<Arc<AtomicU64>>,
+    clock: Clock,
+    told: Told,
+}
+
+/// What was reported.
+#[derive(Default)]
+struct Told {
+    is_ready: bool,
+    is_stopping: bool,
+    status: String,
+    /// When the manager was last told that all is well.
+    alive: Option<Duration>,
+    /// The lines of the table on the terminal.
+    lines: usize,
+    table: String,
+}
+
+impl Watch {
+    fn run(&mut self) {
+        loop {
+            let signs = self.board.processes().into_iter().map(|pid| (pid, of_process(pid)));
+            self.board.set_signs(signs.collect());
+            let (nodes, has_ended) = (self.board.nodes(), self.board.has_ended());
+            self.notify(&nodes);
+            if self.report == Report::Table {
+                self.draw(&nodes);
+            }
+            if has_ended {
+                return;
+            }
+            let all_up = nodes.iter().all(|node| node.is_up);
+            let pause = if all_up { SELDOM } else { OFTEN };
+            let alive = self.manager.as_ref().and_then(Manager::watchdog);
+            self.board.wait(alive.map_or(pause, |alive| pause.min(alive / 2)));
+        }
+    }
+
+    fn notify(&mut self, nodes: &[NodeStatus]) {
+        let Some(manager) = &self.manager else { return };
+        let mut lines = Vec::new();
+        let up = nodes.iter().filter(|node| node.is_up).count();
+        let is_stopping = self.board.handle().is_ending();
+        if up == nodes.len() && up > 0 && !is_stopping && !self.told.is_ready {
+            self.told.is_ready = true;
+            lines.push("READY=1".to_owned());
+        }
+        if is_stopping && !self.told.is_stopping {
+            self.told.is_stopping = true;
+            lines.push("STOPPING=1".to_owned());
+        }
+        let status = match is_stopping {
+            true => "ends".to_owned(),
+            false => format!("{up} of {} nodes are up", nodes.len()),
+        };
+        if status != self.told.status {
+            lines.push(format!("STATUS={status}"));
+            self.told.status = status;
+        }
+        if let (Some(time), Some(pulse)) = (manager.watchdog(), &self.pulse) {
+            let now = self.clock.now();
+            let beat = Duration::from_millis(pulse.load(Relaxed));
+            let is_due = self.told.alive.is_none_or(|last| now.saturating_sub(last) >= time / 2);
+            // The thread of the bundle responds, and no node hangs.
+            let is_alive = now.saturating_sub(beat) < time && !self.board.hangs();
+            if is_due && is_alive {
+                self.told.alive = Some(now);
+                lines.push("WATCHDOG=1".to_owned());
+            }
+        }
+        if !lines.is_empty() {
+            manager.notify(&lines.join("\n"));
+        }
+    }
+
+    /// Draws the table over the one before. If the terminal is gone, it is lost.
+    fn draw(&mut self, nodes: &[NodeStatus]) {
+        let table = text(nodes);
+        if table == self.told.table {
+            return;
+        }
+        let up = match self.told.lines {
+            0 => String::new(),
+            lines => format!("\u{1b}[{lines}A\u{1b}[J"),
+        };
+        let mut out = io::stdout().lock();
+        let _ = out.write_all(format!("{up}{table}").as_bytes()).and_then(|()| out.flush());
+        self.told.lines = table.lines().count();
+        self.told.table = table;
+    }
+}
+
+/// When the thread of the bundle last responded, in milliseconds since now.
+fn pulse(board: Arc<Board>) -> io::Result<Arc<AtomicU64>> {
+    let (clock, pulse) = (Clock::default(), Arc::new(AtomicU64::new(0)));
+    let beat = pulse.clone();
+    thread::Builder::new().name("pulse".into()).spawn(move || {
+        while !board.has_ended() {
+            if let Ok(()) | Err(ChangeError::Ended) = board.handle().change([]) {
+                let now = u64::try_from(clock.now().as_millis()).unwrap_or(u64::MAX);
+                beat.store(now, Relaxed);
+            }
+            pause(OFTEN);
+        }
+    })?;
+    Ok(pulse)
+}

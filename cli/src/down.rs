@@ -1,0 +1,59 @@
+//! `down`: ends the nodes that `up` has started.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::bundle::client::Client;
+use crate::bundle::table;
+use crate::bundle::wire::{self, Answer, Request};
+use crate::exit::Failure;
+use crate::output::Format;
+use crate::up::{duration, place};
+
+/// The arguments of `down`.
+#[derive(Debug, Args)]
+pub struct DownArgs {
+    /// The topology file.
+    #[arg(value_name = "FILE", required_unless_present = "name")]
+    file: Option<PathBuf>,
+    /// The name of the bundle, as given to `up`.
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// How long each node has to end before it is killed; 15 s if nothing else is said.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    timeout: Option<Duration>,
+}
+
+/// Ends the nodes in order, and waits until they have ended.
+///
+/// # Errors
+/// If a node could not deliver its messages, failed, or was killed.
+pub fn run(args: &DownArgs) -> Result<(), Failure> {
+    let place = place(args.file.as_deref(), args.name.as_deref())?;
+    let timeout = args.timeout.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+    let Some(mut client) = Client::request(&place, &Request::Down { timeout })? else {
+        let nothing = match place.lock_if_there() {
+            // What a bundle that failed has left.
+            Some(_lock) => {
+                place.remove();
+                format!("nothing of {} runs\n", place.title())
+            }
+            None => format!("nothing of {} runs\n", place.title()),
+        };
+        return io::stdout().write_all(nothing.as_bytes()).map_err(Failure::output);
+    };
+    // As long as it takes: each node has its deadline.
+    match client.answer(&place, None)? {
+        Some(Answer::Nodes { nodes, problem }) => {
+            table::print(&nodes, Format::Table)?;
+            problem.map_or(Ok(()), |problem| Err(Failure::Found(problem)))
+        }
+        Some(Answer::Failed { code, message }) => Err(wire::failure(code, message)),
+        Some(Answer::Changes { .. }) | None => {
+            Err(Failure::Unavailable(format!("the launcher of {} was killed", place.title())))
+        }
+    }
+}

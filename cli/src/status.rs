@@ -1,0 +1,60 @@
+//! `status`: how the nodes are that `up` has started.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::bundle::client::Client;
+use crate::bundle::table;
+use crate::bundle::wire::{self, Answer, Request};
+use crate::exit::Failure;
+use crate::output::Format;
+use crate::up::place;
+
+/// How long a launcher has to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The arguments of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// The topology file.
+    #[arg(value_name = "FILE", required_unless_present = "name")]
+    file: Option<PathBuf>,
+    /// The name of the bundle, as given to `up`.
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// How to print it.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+/// Prints the nodes.
+///
+/// # Errors
+/// If one is not up, or nothing runs.
+pub fn run(args: &StatusArgs) -> Result<(), Failure> {
+    let place = place(args.file.as_deref(), args.name.as_deref())?;
+    let answer = match Client::request(&place, &Request::Status)? {
+        Some(mut client) => client.answer(&place, Some(PATIENCE))?,
+        None => None,
+    };
+    match answer {
+        Some(Answer::Nodes { nodes, problem }) => {
+            table::print(&nodes, args.output)?;
+            problem.map_or(Ok(()), |problem| Err(Failure::Found(problem)))
+        }
+        Some(Answer::Failed { code, message }) => Err(wire::failure(code, message)),
+        Some(Answer::Changes { .. }) | None => {
+            let title = place.title();
+            Err(Failure::Unavailable(match place.problem() {
+                None => format!("nothing of {title} runs"),
+                Some(problem) => format!(
+                    "nothing of {title} runs: it ended with an error: {problem}; the logs are in `{}`, \
+                     `mycelium down` removes them",
+                    place.directory().display()
+                ),
+            }))
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! `up`: runs the nodes of a topology file on this host.
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::bundle::client::request_or_start;
+use crate::bundle::launcher::Launcher;
+use crate::bundle::members::Manner;
+use crate::bundle::place::Place;
+use crate::bundle::table;
+use crate::bundle::wire::{self, Answer, NodeChange, Request, UpRequest};
+use crate::exit::Failure;
+use crate::output::Format;
+
+/// How much longer than asked for an answer may take.
+const SLACK: Duration = Duration::from_secs(10);
+/// How long a launcher may read the file and ask the programs.
+const PLAN: Duration = Duration::from_secs(60);
+
+/// The arguments of `up`.
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    /// The topology file.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Run the nodes of this host of the file, instead of those of this machine. May be repeated.
+    #[arg(long = "host", value_name = "HOST")]
+    hosts: Vec<String>,
+    /// A name for the bundle, so that one file can run more than once.
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Run in the foreground, until SIGINT or SIGTERM, or until all nodes have completed.
+    #[arg(long)]
+    foreground: bool,
+    /// How long to wait until all nodes are ready.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration, conflicts_with = "foreground")]
+    timeout: Duration,
+    /// Do not wait until the nodes are ready.
+    #[arg(long, conflicts_with_all = ["foreground", "timeout"])]
+    no_wait: bool,
+    /// The command of nodes that have none in the file, with the words `{node}`, `{topology}` and
+    /// `{directory}`.
+    #[arg(last = true, value_name = "PROGRAM")]
+    program: Vec<OsString>,
+}
+
+/// Runs the nodes of the file, or brings those that run up to date with it.
+///
+/// # Errors
+/// If the file is wrong, or not all nodes are up.
+pub fn run(args: &UpArgs) -> Result<(), Failure> {
+    let place = place(Some(&args.file), args.name.as_deref())?;
+    let request = request(args)?;
+    if args.foreground {
+        return foreground(place, request);
+    }
+    let wait = request.wait.map_or(Duration::ZERO, Duration::from_millis);
+    let request = Request::Up(request);
+    let (mut client, mut answer) = request_or_start(&place, &request, Some(PLAN))?;
+    loop {
+        match answer {
+            Answer::Changes { nodes } => print(&nodes)?,
+            Answer::Nodes { nodes, problem } => {
+                table::print(&nodes, Format::Table)?;
+                return problem.map_or(Ok(()), |problem| Err(Failure::Found(problem)));
+            }
+            Answer::Failed { code, message } => return Err(wire::failure(code, message)),
+        }
+        answer = client.answer(&place, Some(wait + SLACK))?.ok_or_else(|| {
+            Failure::Unavailable(format!("the launcher of {} has gone away", place.title()))
+        })?;
+    }
+}
+
+/// The place of a bundle with a file or a name.
+///
+/// # Errors
+/// If there is neither, or the name is wrong.
+pub fn place(file: Option<&Path>, name: Option<&str>) -> Result<Place, Failure> {
+    match (name, file) {
+        (Some(name), _) => Place::of_name(name),
+        (None, Some(file)) => Place::of_file(file),
+        (None, None) => Err(Failure::Usage("expected a topology file, or `--name NAME`".into())),
+    }
+}
+
+/// Parses a time such as `250ms` or `10s`.
+///
+/// # Errors
+/// If it is not one.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|_| "expected a number and a unit, such as `250ms` or `10s`".to_owned())
+}
+
+fn request(args: &UpArgs) -> Result<UpRequest, Failure> {
+    let absolute = |path: &Path| {
+        std::path::absolute(path)
+            .map_err(|error| Failure::Usage(format!("`{}`: {error}", path.display())))
+    };
+    let mut program = Vec::new();
+    for word in &args.program {
+        let word = word
+            .to_str()
+            .ok_or_else(|| Failure::Usage(format!("`{}` is not UTF-8", word.to_string_lossy())))?;
+        program.push(word.to_owned());
+    }
+    // The launcher has another working directory.
+    if let Some(first) = program.first_mut().filter(|first| first.contains('/')) {
+        *first = absolute(Path::new(first))?.to_string_lossy().into_owned();
+    }
+    let wait = (!args.no_wait).then(|| u64::try_from(args.timeout.as_millis()).unwrap_or(u64::MAX));
+    Ok(UpRequest { file: absolute(&args.file)?, hosts: args.hosts.clone(), program, wait })
+}
+
+fn foreground(place: Place, request: UpRequest) -> Result<(), Failure> {
+    let manner = if io::stdout().is_terminal() { Manner::Table } else { Manner::Plain };
+    let title = place.title().to_owned();
+    match Launcher::take(place, manner)? {
+        Some(launcher) => launcher.run(Some(request)),
+        None => {
+            Err(Failure::Unavailable(format!("{title} runs already: end it with `mycelium down`")))
+        }
+    }
+}
+
+fn print(changes: &[NodeChange]) -> Result<(), Failure> {
+    let lines: String = changes.iter().map(|it| format!("{}: {}\n", it.node, it.change)).collect();
+    io::stdout().write_all(lines.as_bytes()).map_err(Failure::output)
+}
