@@ -5,8 +5,12 @@ use clap::{Parser, Subcommand};
 use crate::completions::CompletionsArgs;
 use crate::down::DownArgs;
 use crate::launcher::LauncherArgs;
+use crate::live::counters::CountersArgs;
+use crate::live::hz::HzArgs;
+use crate::live::ls::LsArgs;
 use crate::status::StatusArgs;
 use crate::tap::TapArgs;
+use crate::top::TopArgs;
 use crate::up::UpArgs;
 
 /// Understand a topology before it runs, and nodes while they run.
@@ -32,6 +36,14 @@ pub enum Verb {
     /// Run a bundle in the background. `up` starts it.
     #[command(hide = true)]
     Launcher(LauncherArgs),
+    /// List the nodes of this machine.
+    Ls(LsArgs),
+    /// Follow nodes, services and topics in a live table.
+    Top(TopArgs),
+    /// Print how many messages publishers send.
+    Hz(HzArgs),
+    /// Print all counters of nodes.
+    Counters(CountersArgs),
     /// Print the completions of a shell.
     Completions(CompletionsArgs),
 }

@@ -36,6 +36,10 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Down(args) => down::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::Launcher(args) => launcher::run(args),
+        Verb::Ls(args) => live::ls::run(&args),
+        Verb::Top(args) => top::run(&args),
+        Verb::Hz(args) => live::hz::run(&args),
+        Verb::Counters(args) => live::counters::run(&args),
         Verb::Completions(args) => completions::run(&args, Cli::command()),
     }
 }

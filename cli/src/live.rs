@@ -1,7 +1,14 @@
-//! Nodes that run, as their counters describe them.
+//! Nodes that run, as their counters describe them, and the verbs that print what they say.
 //!
-//! To read: `line` (names and numbers), `model` (what they mean), `sample` (what changes).
+//! To read: `find` (which processes), `model` (what lines of counters mean), `sample` (what changes
+//! between two reads), `pace` (how often), then the verbs: `ls`, `counters`, `hz`, `verdict`
+//! (`check --live`).
 
-pub mod line;
+pub mod counters;
+pub mod find;
+pub mod hz;
+pub mod ls;
 pub mod model;
+pub mod pace;
 pub mod sample;
+pub mod verdict;

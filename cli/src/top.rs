@@ -1,9 +1,111 @@
 //! `top`: a table of nodes, their services and topics, which follows them.
 //!
 //! To read: `state` (what is shown, and what keys do), `view` (how it is drawn), `screen` (the
-//! terminal).
+//! terminal), `plain` (without a terminal), `picture` (a screen as SVG).
 
 pub mod picture;
+pub mod plain;
 pub mod screen;
 pub mod state;
 pub mod view;
+
+use std::env;
+use std::io::{self, IsTerminal, Write};
+
+use clap::{Args, ValueEnum};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+
+use crate::clock::Waits;
+use crate::exit::Failure;
+use crate::live::find::{Nodes, Target};
+use crate::live::pace::Pace;
+use crate::output::{Format, Printer};
+use state::State;
+use view::Colours;
+
+/// The arguments of `top`.
+#[derive(Debug, Args)]
+pub struct TopArgs {
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    pace: Pace,
+    /// How to print it. Without this option, and in a terminal, the table is live.
+    #[arg(short, long, value_enum)]
+    output: Option<TopFormat>,
+    /// The size of the picture, in characters.
+    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "100x30", value_parser = size)]
+    size: (u16, u16),
+}
+
+/// How `top` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum TopFormat {
+    /// Aligned columns, for people.
+    Table,
+    /// An array of objects in one line, for programs.
+    Json,
+    /// Values with commas between them, and a line with their names.
+    Csv,
+    /// The live table as a picture, once.
+    Svg,
+}
+
+/// Shows the table until a key or a signal ends it, or prints it.
+///
+/// # Errors
+/// If there is no such node, or the terminal cannot be used.
+pub fn run(args: &TopArgs) -> Result<(), Failure> {
+    let mut nodes = Nodes::find(&args.target)?;
+    let format = match args.output {
+        None if io::stdout().is_terminal() && !args.pace.once && args.pace.time.is_none() => {
+            let state = State::new(args.pace.interval);
+            return screen::show(state, colours(), |at| {
+                nodes.read(at).map_err(|failure| failure.to_string())
+            });
+        }
+        None | Some(TopFormat::Table) => Format::Table,
+        Some(TopFormat::Json) => Format::Json,
+        Some(TopFormat::Csv) => Format::Csv,
+        Some(TopFormat::Svg) => return picture(args, &mut nodes),
+    };
+    let waits = Waits::new()?;
+    let mut state = State::new(args.pace.interval);
+    state.update(nodes.read_some(waits.clock.now()).map(Ok)?);
+    let mut printer = Printer::stdout(format);
+    args.pace.run(&waits, |now| {
+        state.update(nodes.read(now).map(Ok)?);
+        printer.print(&plain::table(&state))
+    })
+}
+
+/// Prints the screen after one interval.
+fn picture(args: &TopArgs, nodes: &mut Nodes) -> Result<(), Failure> {
+    let waits = Waits::<()>::new()?;
+    let mut state = State::new(args.pace.interval);
+    state.update(nodes.read_some(waits.clock.now()).map(Ok)?);
+    waits.until(waits.clock.now() + args.pace.interval);
+    state.update(nodes.read(waits.clock.now()).map(Ok)?);
+    let (width, height) = args.size;
+    let Ok(mut terminal) = Terminal::new(TestBackend::new(width, height));
+    let Ok(_) = terminal.draw(|frame| view::draw(frame, &state, Colours::On));
+    let svg = picture::svg(terminal.backend().buffer());
+    io::stdout().write_all(svg.as_bytes()).map_err(Failure::output)
+}
+
+/// `NO_COLOR` with any text turns colours off.
+fn colours() -> Colours {
+    match env::var_os("NO_COLOR").is_some_and(|text| !text.is_empty()) {
+        true => Colours::Off,
+        false => Colours::On,
+    }
+}
+
+fn size(text: &str) -> Result<(u16, u16), String> {
+    let sides = text.split_once('x').and_then(|(width, height)| {
+        let side = |text: &str| text.parse().ok().filter(|side| (1..=500).contains(side));
+        Some((side(width)?, side(height)?))
+    });
+    sides.ok_or_else(|| "expected a width and a height from 1 to 500, as in `100x30`".to_owned())
+}

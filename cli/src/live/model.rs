@@ -1,12 +1,12 @@
 //! A node as its counters describe it: services, the topics that they publish and read, links.
 //!
 //! The numbers are those of one read of the counters. Lines are read one after the other while
-//! their writers continue, so numbers of two lines may differ by what happened in between: a depth is
-//! never negative, and is exact when nothing moves.
+//! their writers continue, so numbers of two lines may differ by what happened in between: a depth
+//! is never negative, and is exact when nothing moves.
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::line::Line;
+use mycelium::counters::LineView;
 
 /// A node at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,8 +26,8 @@ pub struct Node {
     pub outputs: BTreeMap<(String, String), Output>,
     /// Its readers, by topic, publisher and reader.
     pub inputs: BTreeMap<(String, String, String), Input>,
-    /// Its links, by node and role.
-    pub links: BTreeMap<(String, String), Link>,
+    /// Its links, by the other node.
+    pub links: BTreeMap<String, Link>,
     /// Lines that had no place in memory.
     pub unseen: u64,
 }
@@ -93,6 +93,8 @@ impl Service {
 /// The ring of a publisher.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Output {
+    /// Whether the publisher is in another node, and this is the ring of its copy.
+    pub is_remote: bool,
     /// Messages that it has sent.
     pub sent: u64,
     /// Messages that were sent while there was no reader.
@@ -116,12 +118,12 @@ pub struct Input {
     pub offered: u64,
     /// Messages that it took.
     pub taken: u64,
+    /// Messages that it took or did not get.
+    pub done: u64,
     /// Messages that it did not get, by reason.
     pub dropped: BTreeMap<&'static str, u64>,
     /// Messages that wait for it.
     pub depth: u64,
-    /// Messages that are counted and were never sent. Always 0, or counters are wrong.
-    pub excess: u64,
     /// Messages that were delivered again.
     pub redelivered: u64,
     /// How often the publisher stopped to wait for it.
@@ -131,6 +133,23 @@ pub struct Input {
 }
 
 impl Input {
+    /// Adds what another reader counts.
+    pub fn add(&mut self, other: &Input) {
+        let values = [
+            (&mut self.offered, other.offered),
+            (&mut self.taken, other.taken),
+            (&mut self.done, other.done),
+            (&mut self.depth, other.depth),
+            (&mut self.redelivered, other.redelivered),
+            (&mut self.evicted, other.evicted),
+            (&mut self.gaps, other.gaps),
+        ];
+        values.into_iter().for_each(|(sum, count)| add(sum, count));
+        for (reason, count) in &other.dropped {
+            add(self.dropped.entry(reason).or_default(), *count);
+        }
+    }
+
     /// All messages that it did not get.
     #[must_use]
     pub fn drops(&self) -> u64 {
@@ -144,7 +163,7 @@ impl Input {
     }
 }
 
-/// One side of the links with another node.
+/// The links with another node, in both directions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Link {
     /// Connections.
@@ -168,11 +187,11 @@ const DROPS: [&str; 7] =
 impl Node {
     /// The node that these lines describe.
     #[must_use]
-    pub fn of_lines(pid: u32, lines: &[Line]) -> Node {
+    pub fn of_lines(pid: u32, lines: &[LineView]) -> Node {
         let mut node = Node { pid, name: format!("pid {pid}"), ..Node::default() };
         for line in lines {
-            match &*line.kind {
-                "node" => node.name = line.part("node").to_owned(),
+            match line.kind.name.as_str() {
+                "node" => node.name = line.label("node").to_owned(),
                 "service" => node.add_service(line),
                 "publisher" => node.add_output(line),
                 "link" => node.add_link(line),
@@ -183,65 +202,69 @@ impl Node {
         node
     }
 
-    fn add_service(&mut self, line: &Line) {
-        let service = self.services.entry(line.part("service").to_owned()).or_default();
-        add(&mut service.starts, line.count("starts"));
-        add(&mut service.failures, line.count("errors"));
-        add(&mut service.failures, line.count("panics"));
-        add(&mut service.dead_letters, line.count("dead_letters"));
-        add(&mut service.stalls, line.count("stalls"));
+    fn add_service(&mut self, line: &LineView) {
+        let service = self.services.entry(line.label("service").to_owned()).or_default();
+        add(&mut service.starts, count(line, "starts"));
+        add(&mut service.failures, count(line, "errors"));
+        add(&mut service.failures, count(line, "panics"));
+        add(&mut service.dead_letters, count(line, "dead_letters"));
+        add(&mut service.stalls, count(line, "stalls"));
         service.spins = line.value("spins").or(service.spins);
     }
 
-    fn add_output(&mut self, line: &Line) {
-        let key = (line.part("topic").to_owned(), line.part("publisher").to_owned());
+    fn add_output(&mut self, line: &LineView) {
+        let key = (line.label("topic").to_owned(), line.label("publisher").to_owned());
         let output = self.outputs.entry(key).or_default();
-        add(&mut output.sent, line.count("sent"));
-        add(&mut output.no_subscribers, line.count("no_subscribers"));
-        add(&mut output.waited, line.count("waited"));
-        add(&mut output.refused, line.count("rejected"));
-        add(&mut output.refused, line.count("handler_refused"));
+        add(&mut output.sent, count(line, "sent"));
+        add(&mut output.no_subscribers, count(line, "no_subscribers"));
+        add(&mut output.waited, count(line, "waited"));
+        add(&mut output.refused, count(line, "rejected"));
+        add(&mut output.refused, count(line, "handler_refused"));
+        output.is_remote |= line.value("remote") == Some(1);
         output.capacity = output.capacity.max(line.value("capacity"));
         output.high_water = output.high_water.max(line.value("high_water"));
     }
 
-    fn add_link(&mut self, line: &Line) {
-        let key = (line.part("link").to_owned(), line.part("role").to_owned());
-        let link = self.links.entry(key).or_default();
-        add(&mut link.connections, line.count("connections"));
-        add(&mut link.sent, line.count("sent"));
-        add(&mut link.received, line.count("received"));
-        add(&mut link.errors, line.count("errors"));
-        add(&mut link.bytes_sent, line.count("bytes_sent"));
-        add(&mut link.bytes_received, line.count("bytes_received"));
+    fn add_link(&mut self, line: &LineView) {
+        // The line of the server counts peers that have no name yet.
+        if line.label("role") == "server" {
+            return;
+        }
+        let link = self.links.entry(line.label("link").to_owned()).or_default();
+        add(&mut link.connections, count(line, "connections"));
+        add(&mut link.sent, count(line, "sent"));
+        add(&mut link.received, count(line, "received"));
+        add(&mut link.errors, count(line, "errors"));
+        add(&mut link.bytes_sent, count(line, "bytes_sent"));
+        add(&mut link.bytes_received, count(line, "bytes_received"));
     }
 
     /// Each start of a publisher is a line of its own, and so are its readers.
-    fn add_inputs(&mut self, lines: &[Line]) {
-        let of_kind = |kind: &'static str| lines.iter().filter(move |line| &*line.kind == kind);
+    fn add_inputs(&mut self, lines: &[LineView]) {
+        let of_kind = |kind: &'static str| lines.iter().filter(move |line| line.kind.name == kind);
         let sent: HashMap<[&str; 3], u64> =
-            of_kind("publisher").map(|line| (ring_of(line), line.count("sent"))).collect();
+            of_kind("publisher").map(|line| (ring_of(line), count(line, "sent"))).collect();
         for line in of_kind("edge") {
             let [topic, publisher, _] = ring_of(line);
-            let key = (topic.to_owned(), publisher.to_owned(), line.part("reader").to_owned());
+            let key = (topic.to_owned(), publisher.to_owned(), line.label("reader").to_owned());
             let input = self.inputs.entry(key).or_default();
-            let mut done = line.count("taken");
+            let mut done = count(line, "taken");
             add(&mut input.taken, done);
             for reason in DROPS {
-                let count = line.count(reason);
+                let count = count(line, reason);
                 add(&mut done, count);
                 if count > 0 {
                     add(input.dropped.entry(reason).or_default(), count);
                 }
             }
-            add(&mut input.redelivered, line.count("redelivered"));
-            add(&mut input.evicted, line.count("evicted"));
-            add(&mut input.gaps, line.count("gaps"));
+            add(&mut input.done, done);
+            add(&mut input.redelivered, count(line, "redelivered"));
+            add(&mut input.evicted, count(line, "evicted"));
+            add(&mut input.gaps, count(line, "gaps"));
             let Some(sent) = sent.get(&ring_of(line)) else { continue };
-            let offered = sent.saturating_sub(line.count("joined_at"));
+            let offered = sent.saturating_sub(count(line, "joined_at"));
             add(&mut input.offered, offered);
             add(&mut input.depth, offered.saturating_sub(done));
-            add(&mut input.excess, done.saturating_sub(offered));
             let ring = (topic.to_owned(), publisher.to_owned());
             if let Some(output) = self.outputs.get_mut(&ring) {
                 output.depth = output.depth.max(input.depth);
@@ -251,8 +274,13 @@ impl Node {
 }
 
 /// Topic, publisher and its start.
-fn ring_of(line: &Line) -> [&str; 3] {
-    ["topic", "publisher", "epoch"].map(|key| line.part(key))
+fn ring_of(line: &LineView) -> [&str; 3] {
+    ["topic", "publisher", "epoch"].map(|key| line.label(key))
+}
+
+/// The value with this name, or 0.
+fn count(line: &LineView, name: &str) -> u64 {
+    line.value(name).unwrap_or(0)
 }
 
 /// Numbers of a foreign process may be anything, so a sum does not wrap.
@@ -262,52 +290,54 @@ fn add(sum: &mut u64, count: u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::line::tests::line;
+    use std::process;
+    use std::sync::Arc;
+
+    use mycelium::counters::{Attached, EdgeValue, Line, PublisherValue, Region, ServiceValue};
+
     use super::*;
 
-    #[test]
-    fn a_depth_is_what_was_sent_since_the_reader_joined_and_has_no_end_yet() {
-        let node = Node::of_lines(
-            7,
-            &[
-                line("node", "node=feed", &[("pid", 7)]),
-                line(
-                    "publisher",
-                    "topic=t publisher=P epoch=a",
-                    &[("sent", 100), ("capacity", 64)],
-                ),
-                line("publisher", "topic=t publisher=P epoch=b", &[("sent", 10), ("capacity", 64)]),
-                line(
-                    "edge",
-                    "topic=t publisher=P epoch=a reader=R",
-                    &[("joined_at", 40), ("taken", 50), ("overwritten", 3)],
-                ),
-                line(
-                    "edge",
-                    "topic=t publisher=P epoch=b reader=R",
-                    &[("taken", 9), ("sampled", 1)],
-                ),
-            ],
-        );
-        assert_eq!(node.name, "feed");
-        let input = &node.inputs[&("t".into(), "P".into(), "R".into())];
-        assert_eq!((input.offered, input.taken, input.depth, input.excess), (70, 59, 7, 0));
-        assert_eq!((input.drops(), input.losses()), (4, 3));
-        let output = &node.outputs[&("t".into(), "P".into())];
-        assert_eq!((output.sent, output.depth, output.capacity), (110, 7, Some(64)));
+    /// The node that the counters of a region describe, as the tool reads them.
+    fn node_of(region: &Arc<Region>) -> Node {
+        let mark = format!("service={:p}", Arc::as_ptr(region));
+        let _mark: Line<ServiceValue> = region.line(&mark);
+        let found = Attached::of_process(process::id()).unwrap();
+        let views = found.regions.into_iter().map(|mut attached| attached.read().unwrap());
+        let view = views.into_iter().find(|view| view.lines.iter().any(|line| line.label == mark));
+        Node::of_lines(7, &view.unwrap().lines)
     }
 
     #[test]
-    fn numbers_that_lie_are_shown_and_do_not_wrap() {
-        let most = u64::MAX;
-        let node = Node::of_lines(
-            7,
-            &[
-                line("publisher", "topic=t publisher=P", &[("sent", 1)]),
-                line("edge", "topic=t publisher=P reader=R", &[("taken", most), ("left", most)]),
-            ],
-        );
+    fn a_depth_is_what_was_sent_since_the_reader_joined_and_has_no_end_yet() {
+        let region = Region::shared(64).unwrap();
+        let publishers: [Line<PublisherValue>; 2] =
+            ["a", "b"].map(|epoch| region.line(&format!("topic=t publisher=P epoch={epoch}")));
+        publishers[0].set(PublisherValue::Sent, 100);
+        publishers[1].set(PublisherValue::Sent, 10);
+        let edges: [Line<EdgeValue>; 2] = ["a", "b"]
+            .map(|epoch| region.line(&format!("topic=t publisher=P epoch={epoch} reader=R")));
+        edges[0].set(EdgeValue::JoinedAt, 40);
+        edges[0].set(EdgeValue::Taken, 50);
+        edges[0].set(EdgeValue::Overwritten, 3);
+        edges[1].set(EdgeValue::Taken, 9);
+        edges[1].set(EdgeValue::Sampled, 1);
+        let node = node_of(&region);
         let input = &node.inputs[&("t".into(), "P".into(), "R".into())];
-        assert_eq!((input.depth, input.excess, input.drops()), (0, most - 1, most));
+        assert_eq!((input.offered, input.taken, input.done, input.depth), (70, 59, 63, 7));
+        assert_eq!((input.drops(), input.losses()), (4, 3));
+        let output = &node.outputs[&("t".into(), "P".into())];
+        assert_eq!((output.sent, output.depth), (110, 7));
+    }
+
+    #[test]
+    fn numbers_that_lie_do_not_wrap() {
+        let region = Region::shared(64).unwrap();
+        let publisher: Line<PublisherValue> = region.line("topic=t publisher=P epoch=a");
+        publisher.set(PublisherValue::Sent, 1);
+        let edge: Line<EdgeValue> = region.line("topic=t publisher=P epoch=a reader=R");
+        edge.set(EdgeValue::Taken, u64::MAX);
+        edge.set(EdgeValue::Left, u64::MAX);
+        let input = &node_of(&region).inputs[&("t".into(), "P".into(), "R".into())];
+        assert_eq!((input.depth, input.done, input.drops()), (0, u64::MAX, u64::MAX));
     }
 }

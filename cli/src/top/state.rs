@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::live::model::{Input, Node, Output, ProcessState};
+use crate::live::model::{Input, Link, Node, Output, ProcessState};
 use crate::live::sample::{Change, Sample};
 
 /// The shortest and the longest time between two reads.
@@ -331,7 +331,7 @@ impl State {
             if !names_member {
                 let found = rows[1..].iter().any(|row| row.name.contains(&self.filter));
                 rows.retain(|row| {
-                    row.name.contains(&self.filter) || (found && row.kind == RowKind::Member)
+                    row.name.contains(&self.filter) || (found && !is_topic(row.kind))
                 });
             }
             if let [_, topics @ ..] = rows.as_mut_slice() {
@@ -362,6 +362,10 @@ impl State {
         });
         std::iter::once(row).chain(members.into_iter().flat_map(|(_, rows)| rows)).collect()
     }
+}
+
+fn is_topic(kind: RowKind) -> bool {
+    matches!(kind, RowKind::Output | RowKind::Input)
 }
 
 /// Adds what rows have in common to a sum: rates and drops add up, the fullest ring is shown.
@@ -421,6 +425,9 @@ fn members(change: &Change<'_>, node: &Node) -> Vec<(String, Vec<Row>)> {
         ];
         members.push((name.clone(), vec![row]));
     }
+    for (peer, link) in &node.links {
+        members.push((peer.clone(), vec![row_of_link(change, node, peer, link)]));
+    }
     let mut place = |name: &str, row: Row| match members.iter_mut().find(|(known, _)| known == name)
     {
         Some((_, rows)) => rows.push(row),
@@ -429,25 +436,28 @@ fn members(change: &Change<'_>, node: &Node) -> Vec<(String, Vec<Row>)> {
             members.push((name.to_owned(), vec![member, row]));
         }
     };
-    for (key, output) in &node.outputs {
+    for (key, output) in node.outputs.iter().filter(|(_, output)| !output.is_remote) {
         place(&key.1, row_of_output(change, node, key, output));
     }
     for (key, input) in &node.inputs {
         place(&key.2, row_of_input(change, node, key, input));
     }
-    for ((peer, role), link) in &node.links {
-        let mut row = Row::new(RowKind::Link, format!("link, {role}"));
-        row.details = vec![
-            ("connections", link.connections),
-            ("sent", link.sent),
-            ("received", link.received),
-            ("errors", link.errors),
-            ("bytes sent", link.bytes_sent),
-            ("bytes received", link.bytes_received),
-        ];
-        place(peer, row);
-    }
     members
+}
+
+fn row_of_link(change: &Change<'_>, node: &Node, peer: &str, link: &Link) -> Row {
+    let mut row = Row::new(RowKind::Link, peer.to_owned());
+    let messages = change.of_link(node, peer, |link| link.sent.saturating_add(link.received));
+    row.rate = change.per_second(messages);
+    row.details = vec![
+        ("connections", link.connections),
+        ("sent", link.sent),
+        ("received", link.received),
+        ("errors", link.errors),
+        ("bytes sent", link.bytes_sent),
+        ("bytes received", link.bytes_received),
+    ];
+    row
 }
 
 fn row_of_output(change: &Change<'_>, node: &Node, key: &(String, String), output: &Output) -> Row {

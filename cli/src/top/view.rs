@@ -169,7 +169,7 @@ fn name(row: &Row) -> String {
         RowKind::Member => format!("  {name}"),
         RowKind::Output => format!("    → {name}"),
         RowKind::Input => format!("    ← {name}"),
-        RowKind::Link => format!("    ⇄ {name}"),
+        RowKind::Link => format!("  ⇄ {name}"),
     }
 }
 

@@ -1,0 +1,286 @@
+//! Finds the nodes of this machine, and reads their counters.
+//!
+//! A node needs no port and no feature for it, and does nothing: its counters are in memory that
+//! the tool maps. The tool sees the processes of its own user, or all if it is root.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use mycelium::counters::{AttachError, Attached, CountersView, Found};
+
+use super::model::{Node, ProcessState};
+use super::sample::Sample;
+use crate::exit::Failure;
+use crate::output::printable;
+
+/// Which nodes.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Target {
+    /// Only the node with this name. May be repeated.
+    #[arg(long = "node", value_name = "NODE")]
+    nodes: Vec<String>,
+    /// Only the nodes of this process. May be repeated.
+    #[arg(long = "pid", value_name = "PID")]
+    processes: Vec<u32>,
+    /// Only nodes that listen in this directory.
+    #[arg(long, value_name = "DIRECTORY")]
+    directory: Option<PathBuf>,
+}
+
+impl Target {
+    /// Whether all nodes are meant.
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        self.nodes.is_empty() && self.processes.is_empty() && self.directory.is_none()
+    }
+}
+
+/// The most nodes that are kept after their end.
+const MOST_ENDED: usize = 16;
+
+/// The counters of the nodes that were found.
+#[derive(Debug)]
+pub struct Nodes {
+    target: Target,
+    /// By process and region.
+    attached: BTreeMap<(u32, u64), Attached>,
+    /// Nodes that have ended, with their last counters.
+    ended: Vec<Node>,
+    /// Why other counters cannot be read.
+    refused: Vec<AttachError>,
+    /// Processes of other users.
+    of_others: usize,
+}
+
+impl Nodes {
+    /// Those that run and that `target` means.
+    ///
+    /// # Errors
+    /// If `target` names a process or a directory that does not exist, or the system has no list of
+    /// processes.
+    pub fn find(target: &Target) -> Result<Nodes, Failure> {
+        let mut nodes = Nodes {
+            target: target.clone(),
+            attached: BTreeMap::new(),
+            ended: Vec::new(),
+            refused: Vec::new(),
+            of_others: 0,
+        };
+        nodes.search(true)?;
+        Ok(nodes)
+    }
+
+    /// Reads all counters, also those of nodes that have started since the last time. Nodes that
+    /// have ended are in it until others with their names run.
+    ///
+    /// # Errors
+    /// If the system has no list of processes.
+    pub fn read(&mut self, at: Duration) -> Result<Sample, Failure> {
+        self.search(false)?;
+        let mut nodes = Vec::new();
+        self.refused.clear();
+        let ended = &mut self.ended;
+        self.attached.retain(|_, attached| {
+            // Asked first: counters that are read after the end are final.
+            let has_ended = attached.has_ended();
+            let Ok(view) = attached.read() else { return !has_ended };
+            let mut node = Node::of_lines(attached.process(), &view.lines);
+            node.unseen = view.unseen.saturating_add(view.out_of_reach);
+            if has_ended {
+                node.process = ProcessState::Ended;
+                ended.push(node);
+                return false;
+            }
+            node.process = process_state(attached.process());
+            nodes.push(node);
+            true
+        });
+        let names = &self.target.nodes;
+        nodes.retain(|node| names.is_empty() || names.contains(&node.name));
+        ended.retain(|old| {
+            let is_meant = names.is_empty() || names.contains(&old.name);
+            is_meant && nodes.iter().all(|node| node.name != old.name)
+        });
+        let surplus = ended.len().saturating_sub(MOST_ENDED);
+        ended.drain(..surplus);
+        nodes.extend(ended.iter().cloned());
+        nodes.sort_by(|first, second| (&first.name, first.pid).cmp(&(&second.name, second.pid)));
+        Ok(Sample { at, nodes })
+    }
+
+    /// As [`read`](Nodes::read).
+    ///
+    /// # Errors
+    /// If there is no such node: with the names of those that run, and with the reasons why others
+    /// cannot be read.
+    pub fn read_some(&mut self, at: Duration) -> Result<Sample, Failure> {
+        let sample = self.read(at)?;
+        let missing = self.target.nodes.iter().find(|name| {
+            let mut nodes = sample.nodes.iter();
+            nodes.all(|node| node.name != **name)
+        });
+        match missing.cloned() {
+            Some(name) => Err(self.no_node(Some(&name))),
+            None if sample.nodes.is_empty() => Err(self.no_node(None)),
+            None => Ok(sample),
+        }
+    }
+
+    /// The names, processes and counters of all nodes.
+    ///
+    /// # Errors
+    /// If there is no such node.
+    pub fn views(&mut self) -> Result<Vec<(String, u32, CountersView)>, Failure> {
+        self.read_some(Duration::ZERO)?;
+        let mut views = Vec::new();
+        for attached in self.attached.values_mut() {
+            let Ok(view) = attached.read() else { continue };
+            let name = Node::of_lines(attached.process(), &view.lines).name;
+            if self.target.nodes.is_empty() || self.target.nodes.contains(&name) {
+                views.push((name, attached.process(), view));
+            }
+        }
+        views.sort_by(|first, second| (&first.0, first.1).cmp(&(&second.0, second.1)));
+        Ok(views)
+    }
+
+    /// Why there is no node, or none with this name.
+    fn no_node(&mut self, name: Option<&str>) -> Failure {
+        let mut text = match name {
+            Some(name) => format!("no node `{}` runs", printable(name)),
+            None => "no node runs whose counters can be read".to_owned(),
+        };
+        let mut known: Vec<String> = self.attached.values_mut().filter_map(name_of).collect();
+        known.sort();
+        known.dedup();
+        if name.is_some() && !known.is_empty() {
+            text += &format!(": expected one of {}", known.join(", "));
+        }
+        for refused in self.refused.iter().take(3) {
+            text += &format!("; {refused}");
+        }
+        if self.of_others > 0 {
+            text += &format!(
+                "; the counters of {} processes of other users cannot be seen: run the tool as that \
+                 user, or as root",
+                self.of_others
+            );
+        }
+        Failure::Unavailable(text)
+    }
+
+    /// Attaches to the regions that are new.
+    fn search(&mut self, is_first: bool) -> Result<(), Failure> {
+        let mut processes = self.target.processes.clone();
+        if let Some(directory) = &self.target.directory {
+            let listening = listening_in(directory)?;
+            match processes.is_empty() {
+                true => processes = listening,
+                false => processes.retain(|process| listening.contains(process)),
+            }
+        } else if processes.is_empty() {
+            let found = Attached::of_all_processes().map_err(|error| failed(&error))?;
+            self.add(found);
+            return Ok(());
+        }
+        for process in processes {
+            match Attached::of_process(process) {
+                Ok(found) => self.add(found),
+                // A process that was there may have ended.
+                Err(error) if is_first && !self.target.processes.is_empty() => {
+                    return Err(failed(&error));
+                }
+                Err(error) => self.refused.push(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, found: Found) {
+        for attached in found.regions {
+            self.attached.entry((attached.process(), attached.id())).or_insert(attached);
+        }
+        self.refused.extend(found.refused);
+        self.of_others = found.of_others;
+    }
+}
+
+fn failed(error: &AttachError) -> Failure {
+    Failure::Unavailable(error.to_string())
+}
+
+fn name_of(attached: &mut Attached) -> Option<String> {
+    let view = attached.read().ok()?;
+    Some(printable(&Node::of_lines(attached.process(), &view.lines).name).into_owned())
+}
+
+/// Whether a process is stopped. `/proc/<pid>/stat` has a letter for it behind its name, which may
+/// contain anything.
+fn process_state(process: u32) -> ProcessState {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    match state {
+        Some('T' | 't') => ProcessState::Stopped,
+        Some('Z' | 'X') | None => ProcessState::Ended,
+        Some(_) => ProcessState::Runs,
+    }
+}
+
+/// The processes that listen in a directory: those that have the locks of the sockets there.
+fn listening_in(directory: &Path) -> Result<Vec<u32>, Failure> {
+    let failed = |path: &Path, error| Failure::Usage(format!("{}: {error}", path.display()));
+    let mut locks = Vec::new();
+    for entry in fs::read_dir(directory).map_err(|error| failed(directory, error))? {
+        let path = entry.map_err(|error| failed(directory, error))?.path();
+        if path.extension().is_some_and(|extension| extension == "lock")
+            && let Ok(file) = fs::metadata(&path)
+        {
+            locks.push((file.dev(), file.ino()));
+        }
+    }
+    let held = Path::new("/proc/locks");
+    let text = fs::read_to_string(held).map_err(|error| failed(held, error))?;
+    let mut processes: Vec<u32> = text.lines().filter_map(|line| holder(line, &locks)).collect();
+    processes.sort_unstable();
+    processes.dedup();
+    Ok(processes)
+}
+
+/// The process of a line of `/proc/locks` such as
+/// `1: POSIX  ADVISORY  WRITE 1234 08:01:5678 0 EOF`, if the file is one of `locks`.
+fn holder(line: &str, locks: &[(u64, u64)]) -> Option<u32> {
+    let mut fields = line.split_ascii_whitespace().skip(4);
+    let (process, file) = (fields.next()?.parse().ok()?, fields.next()?);
+    let mut numbers = file.split(':');
+    let major = u32::from_str_radix(numbers.next()?, 16).ok()?;
+    let minor = u32::from_str_radix(numbers.next()?, 16).ok()?;
+    let inode: u64 = numbers.next()?.parse().ok()?;
+    let device = rustix::fs::makedev(major, minor);
+    locks.contains(&(device, inode)).then_some(process)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_locks_name_their_holders_or_are_ignored() {
+        let locks = [(rustix::fs::makedev(8, 17), 5678)];
+        let line = "1: POSIX  ADVISORY  WRITE 1234 08:11:5678 0 EOF";
+        assert_eq!(holder(line, &locks), Some(1234));
+        for other in [
+            "",
+            "1: -> POSIX",
+            "1: POSIX  ADVISORY  WRITE 1234 08:11:5679 0 EOF",
+            "1: POSIX  ADVISORY  WRITE -1 08:11:5678 0 EOF",
+            "1: POSIX  ADVISORY  WRITE 1234 x:11:5678 0 EOF",
+            "1: POSIX  ADVISORY  WRITE 1234 08",
+        ] {
+            assert_eq!(holder(other, &locks), None, "{other}");
+        }
+    }
+}

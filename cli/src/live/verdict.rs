@@ -1,0 +1,146 @@
+//! `check --live`: whether nodes lose messages, fall behind or restart, and whether their counters
+//! add up.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::find::{Nodes, Target};
+use super::model::{Input, Node, ProcessState};
+use super::pace::interval;
+use super::sample::Sample;
+use crate::clock::Waits;
+use crate::exit::Failure;
+use crate::output::{Format, Printer, Table};
+
+/// The arguments of `check --live`.
+#[derive(Clone, Debug, Args)]
+pub struct LiveArgs {
+    #[command(flatten)]
+    target: Target,
+    /// Count only what happens within this time. Without it, all since the start of each node.
+    #[arg(long = "for", value_name = "TIME", value_parser = interval)]
+    time: Option<Duration>,
+    /// The most messages that wait for a reader, as a part of its ring.
+    #[arg(long, value_name = "PERCENT", default_value_t = 80)]
+    max_depth: u64,
+    /// The most messages of a publisher that a reader does not get. Those that a sample leaves out
+    /// do not count.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    max_drops: u64,
+    /// The most restarts of a service.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    max_restarts: u64,
+}
+
+/// Prints what exceeds the limits, and the sums of all messages by topic.
+///
+/// # Errors
+/// If a limit is exceeded, counters do not add up, or there is no such node.
+pub fn run(args: &LiveArgs, format: Format) -> Result<(), Failure> {
+    let waits = Waits::<()>::new()?;
+    let mut nodes = Nodes::find(&args.target)?;
+    let before = match args.time {
+        Some(time) => {
+            let before = nodes.read_some(waits.clock.now())?;
+            waits.until(waits.clock.now() + time);
+            before
+        }
+        None => Sample::default(),
+    };
+    // A message that was taken before the first of two reads was sent before the second one.
+    let first = nodes.read_some(waits.clock.now())?;
+    let sample = nodes.read(waits.clock.now())?;
+    let findings = findings(args, &before, &first, &sample);
+    let (found, sums) = (findings.len(), sums(&sample));
+    let mut problems = Table::new(&["node", "what", "of", "found", "limit"]);
+    for Finding { node, what, of, found, limit } in findings {
+        problems.row([node.into(), what.into(), of.into(), found.into(), limit.into()]);
+    }
+    let mut printer = Printer::stdout(format);
+    printer.print(&sums)?;
+    if found == 0 {
+        return Ok(());
+    }
+    Printer::stdout(format).print(&problems)?;
+    let plural = if found == 1 { "" } else { "s" };
+    Err(Failure::Found(format!("{found} limit{plural} exceeded")))
+}
+
+/// A limit that is exceeded.
+#[derive(Debug, PartialEq, Eq)]
+struct Finding {
+    node: String,
+    what: &'static str,
+    of: String,
+    found: u64,
+    limit: u64,
+}
+
+fn findings(args: &LiveArgs, before: &Sample, first: &Sample, now: &Sample) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for node in &now.nodes {
+        let same = |sample: &'_ Sample| {
+            let mut nodes = sample.nodes.iter();
+            nodes.find(|other| other.pid == node.pid && other.name == node.name).cloned()
+        };
+        let (before, first) = (same(before).unwrap_or_default(), same(first).unwrap_or_default());
+        let mut exceeds = |what, of: String, found: u64, limit: u64| {
+            if found > limit {
+                findings.push(Finding { node: node.name.clone(), what, of, found, limit });
+            }
+        };
+        if node.process == ProcessState::Ended {
+            exceeds("ended while it was examined", String::new(), 1, 0);
+        }
+        if node.process == ProcessState::Stopped {
+            exceeds("is stopped", String::new(), 1, 0);
+        }
+        for (name, service) in &node.services {
+            let restarts = before.services.get(name).map_or(0, |service| service.restarts());
+            let restarts = service.restarts().saturating_sub(restarts);
+            exceeds("restarts", name.clone(), restarts, args.max_restarts);
+        }
+        for (key, input) in &node.inputs {
+            let (topic, publisher, reader) = key;
+            let of = format!("{topic} of {publisher} at {reader}");
+            let losses = before.inputs.get(key).map_or(0, Input::losses);
+            let losses = input.losses().saturating_sub(losses);
+            exceeds("messages dropped", of.clone(), losses, args.max_drops);
+            if let Some(percent) = fill(node, key, input) {
+                exceeds("percent of the ring wait", of.clone(), percent, args.max_depth);
+            }
+            let done = first.inputs.get(key).map_or(0, |first| first.done);
+            let excess = done.saturating_sub(input.offered);
+            exceeds("messages counted and never sent", of, excess, 0);
+        }
+    }
+    findings
+}
+
+/// How much of its ring a reader leaves in use, in percent.
+fn fill(node: &Node, key: &(String, String, String), input: &Input) -> Option<u64> {
+    let ring = node.outputs.get(&(key.0.clone(), key.1.clone()))?;
+    let capacity = ring.capacity.filter(|capacity| *capacity > 0)?;
+    Some(input.depth.min(capacity).saturating_mul(100) / capacity)
+}
+
+/// By topic: the messages to readers, and how many were taken, dropped, or are in flight.
+fn sums(sample: &Sample) -> Table {
+    let mut topics: BTreeMap<&str, Input> = BTreeMap::new();
+    for ((topic, _, _), input) in sample.nodes.iter().flat_map(|node| &node.inputs) {
+        topics.entry(topic).or_default().add(input);
+    }
+    let mut table = Table::new(&["topic", "to readers", "taken", "dropped", "in flight"]);
+    for (topic, sum) in topics {
+        table.row([
+            topic.into(),
+            sum.offered.into(),
+            sum.taken.into(),
+            sum.drops().into(),
+            sum.depth.into(),
+        ]);
+    }
+    table
+}

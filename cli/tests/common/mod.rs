@@ -1,0 +1,90 @@
+//! Processes of the tests: the tool, and the nodes of `examples/ticks`.
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+/// The tool, with its colours off.
+pub(crate) fn tool(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mycelium"));
+    command.args(arguments).env("NO_COLOR", "1").stdin(Stdio::null());
+    command
+}
+
+/// What the tool prints, and how it ends.
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Ended {
+    pub(crate) fn of(output: &Output) -> Ended {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
+        Ended { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+    }
+
+    /// The output of a run that ended well.
+    #[track_caller]
+    pub(crate) fn expect_success(self) -> String {
+        assert_eq!((self.code, self.err.as_str()), (Some(0), ""), "{}", self.out);
+        self.out
+    }
+}
+
+/// Runs the tool to its end.
+pub(crate) fn run(arguments: &[&str]) -> Ended {
+    Ended::of(&tool(arguments).output().expect("the tool runs"))
+}
+
+/// The program of the nodes: cargo builds examples with the tests.
+pub(crate) fn ticks() -> PathBuf {
+    let tool = Path::new(env!("CARGO_BIN_EXE_mycelium"));
+    tool.parent().expect("a directory").join("examples/ticks")
+}
+
+/// A process that is killed when it is dropped.
+pub(crate) struct Process {
+    pub(crate) child: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Process {
+    /// Runs a node of `examples/ticks`.
+    pub(crate) fn node(arguments: &[&str]) -> Process {
+        let mut command = Command::new(ticks());
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("the example is built");
+        let lines = BufReader::new(child.stdout.take().expect("a pipe"));
+        Process { child, lines }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The next line that it prints; empty at its end.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).expect("UTF-8");
+        line.trim_end().to_owned()
+    }
+
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).expect("it runs");
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it has ended");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,155 @@
+//! `mycelium top` in a pseudo-terminal.
+#![cfg(all(target_os = "linux", target_pointer_width = "64"))]
+
+mod common;
+#[path = "top/terminal.rs"]
+mod terminal;
+
+use std::time::Duration;
+
+use common::Process;
+use mycelium_cli::live::sample::Sample;
+use mycelium_cli::top::screen;
+use mycelium_cli::top::state::State;
+use mycelium_cli::top::view::Colours;
+use portable_pty::CommandBuilder;
+use rustix::process::Signal;
+use terminal::Terminal;
+
+/// A node that emits a tick each millisecond, and is alone in its test.
+fn node(name: &str) -> Process {
+    Process::node(&[name])
+}
+
+fn top(node: &Process, arguments: &[&str]) -> CommandBuilder {
+    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_mycelium"));
+    command.args(["top", "--interval", "100ms", "--pid", &node.pid().to_string()]);
+    command.args(arguments);
+    command.env("TERM", "xterm-256color");
+    command.env_remove("NO_COLOR");
+    command
+}
+
+/// Waits until the node publishes.
+fn wait_for(node: &Process) {
+    let pid = node.pid().to_string();
+    let is_up = |ended: common::Ended| ended.out.contains("emits");
+    while !is_up(common::run(&["top", "--once", "--interval", "20ms", "--pid", &pid])) {}
+}
+
+#[test]
+fn it_follows_a_node_and_its_keys_work() {
+    let node = node("first");
+    wait_for(&node);
+    let mut terminal = Terminal::run(top(&node, &[]), (24, 80));
+    let text = terminal.until(|text| text.contains("→ ticks") && text.contains('%'));
+    for expected in ["first", "Feed", "Keeper", "Display", "← ticks of Feed", "park"] {
+        assert!(text.contains(expected), "{expected} is missing in:\n{text}");
+    }
+    terminal.press("?");
+    terminal.until(|text| text.contains("Keys"));
+    terminal.press("?");
+    terminal.press("/Disp");
+    terminal.until(|text| text.contains("Display") && !text.contains("Keeper"));
+    terminal.press("\x1b");
+    terminal.until(|text| text.contains("Keeper"));
+    terminal.press("\r");
+    terminal.until(|text| !text.contains("Keeper") && text.contains("first"));
+    terminal.press("\rs");
+    terminal.until(|text| text.contains("by rate") && text.contains("Keeper"));
+    terminal.press("p");
+    terminal.until(|text| text.contains("paused"));
+    assert!(terminal.is_changed() && !terminal.echoes());
+    terminal.press("q");
+    assert!(terminal.wait().success());
+    assert!(!terminal.is_changed() && terminal.echoes(), "the terminal is as before");
+}
+
+#[test]
+fn it_survives_every_size() {
+    let node = node("sizes");
+    wait_for(&node);
+    let mut terminal = Terminal::run(top(&node, &[]), (24, 80));
+    terminal.until(|text| text.contains("→ ticks"));
+    for (rows, cols) in [(1, 1), (2, 5), (3, 300), (500, 2), (1, 80), (0, 0), (24, 1), (300, 500)] {
+        terminal.resize(rows, cols);
+        terminal.press("?");
+        terminal.press("j");
+    }
+    terminal.resize(24, 80);
+    terminal.until(|text| text.contains("→ ticks"));
+    terminal.press("\x03");
+    assert!(terminal.wait().success());
+}
+
+#[test]
+fn without_colours_there_are_none() {
+    let node = node("colours");
+    wait_for(&node);
+    let colours = |command: CommandBuilder| {
+        let mut terminal = Terminal::run(command, (24, 80));
+        terminal.until(|text| text.contains("→ ticks"));
+        terminal.press("q");
+        terminal.wait();
+        let bytes = String::from_utf8_lossy(&terminal.bytes()).into_owned();
+        bytes.contains("\x1b[38;5;") || bytes.contains("\x1b[36m")
+    };
+    let mut without = top(&node, &[]);
+    without.env("NO_COLOR", "1");
+    assert_eq!((colours(top(&node, &[])), colours(without)), (true, false));
+}
+
+#[test]
+fn a_node_that_stops_or_dies_is_shown_and_the_tool_lives_on() {
+    let mut node = node("dying");
+    wait_for(&node);
+    let mut terminal = Terminal::run(top(&node, &[]), (24, 80));
+    terminal.until(|text| text.contains("→ ticks"));
+    node.signal(Signal::STOP);
+    terminal.until(|text| text.contains("stopped"));
+    node.kill();
+    terminal.until(|text| text.contains("ended") && text.contains("→ ticks"));
+    terminal.press("q");
+    assert!(terminal.wait().success());
+}
+
+/// Runs in the terminal of the next test.
+#[test]
+#[ignore = "the next test runs it"]
+fn a_screen_that_panics() {
+    let mut reads = 0;
+    let state = State::new(Duration::from_millis(100));
+    let _ = screen::show(state, Colours::On, |at| {
+        reads += 1;
+        assert!(reads < 3, "the third read");
+        Ok(Sample { at, nodes: Vec::new() })
+    });
+}
+
+#[test]
+fn a_panic_restores_the_terminal_and_its_message_is_readable() {
+    let mut command = CommandBuilder::new(std::env::current_exe().unwrap());
+    command.args(["a_screen_that_panics", "--exact", "--ignored", "--nocapture"]);
+    command.env("TERM", "xterm-256color");
+    let mut terminal = Terminal::run(command, (24, 200));
+    terminal.until(|text| text.contains("the third read"));
+    assert!(!terminal.wait().success());
+    assert!(!terminal.is_changed() && terminal.echoes());
+}
+
+#[test]
+fn signals_and_a_closed_terminal_end_it() {
+    let node = node("closing");
+    wait_for(&node);
+    let mut terminal = Terminal::run(top(&node, &[]), (24, 80));
+    terminal.until(|text| text.contains("→ ticks"));
+    let pid = terminal.child.process_id().expect("it runs").cast_signed();
+    let pid = rustix::process::Pid::from_raw(pid).expect("a process");
+    rustix::process::kill_process(pid, Signal::TERM).expect("it runs");
+    assert!(terminal.wait().success());
+    assert!(!terminal.is_changed() && terminal.echoes());
+    let mut terminal = Terminal::run(top(&node, &[]), (24, 80));
+    terminal.until(|text| text.contains("→ ticks"));
+    terminal.close();
+    terminal.wait();
+}

@@ -1,0 +1,129 @@
+//! A pseudo-terminal with the tool in it, and what its screen shows.
+
+use std::io::{Read, Write};
+use std::num::NonZero;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+
+/// Longer than any test waits for what it expects.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Terminal {
+    pub(crate) child: Box<dyn Child + Send + Sync>,
+    master: Option<Box<dyn MasterPty + Send>>,
+    writer: Option<Box<dyn Write + Send>>,
+    screen: Arc<Screen>,
+}
+
+struct Screen {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    parser: vt100::Parser,
+    bytes: Vec<u8>,
+    has_ended: bool,
+}
+
+impl Terminal {
+    pub(crate) fn run(command: CommandBuilder, (rows, cols): (u16, u16)) -> Terminal {
+        let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
+        let pair = native_pty_system().openpty(size).expect("a pseudo-terminal");
+        let child = pair.slave.spawn_command(command).expect("the tool runs");
+        drop(pair.slave);
+        let mut reader = pair.master.try_clone_reader().expect("a descriptor");
+        let writer = pair.master.take_writer().expect("a descriptor");
+        let parser = vt100::Parser::new(side(rows), side(cols), 0);
+        let state = Mutex::new(State { parser, bytes: Vec::new(), has_ended: false });
+        let screen = Arc::new(Screen { state, changed: Condvar::new() });
+        let shown = screen.clone();
+        thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            loop {
+                // The end of a terminal is an error of the read.
+                let read = reader.read(&mut bytes).unwrap_or(0);
+                let mut state = shown.state.lock().unwrap();
+                state.parser.process(&bytes[..read]);
+                state.bytes.extend_from_slice(&bytes[..read]);
+                state.has_ended = read == 0;
+                shown.changed.notify_all();
+                if read == 0 {
+                    return;
+                }
+            }
+        });
+        Terminal { child, master: Some(pair.master), writer: Some(writer), screen }
+    }
+
+    /// Waits until the text of the screen is as expected, and returns it.
+    #[track_caller]
+    pub(crate) fn until(&self, is_expected: impl Fn(&str) -> bool) -> String {
+        let state = self.screen.state.lock().unwrap();
+        let waiting = self.screen.changed.wait_timeout_while(state, PATIENCE, |state| {
+            !is_expected(&state.parser.screen().contents()) && !state.has_ended
+        });
+        let (state, _) = waiting.unwrap();
+        let text = state.parser.screen().contents();
+        assert!(is_expected(&text), "the screen shows:\n{text}");
+        text
+    }
+
+    /// All bytes until now.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.screen.state.lock().unwrap().bytes.clone()
+    }
+
+    /// Whether the alternate screen is in use, or the cursor is hidden.
+    pub(crate) fn is_changed(&self) -> bool {
+        let state = self.screen.state.lock().unwrap();
+        let screen = state.parser.screen();
+        screen.alternate_screen() || screen.hide_cursor()
+    }
+
+    /// Whether the terminal shows what is typed.
+    pub(crate) fn echoes(&self) -> bool {
+        let master = self.master.as_ref().expect("it is open");
+        let flags = format!("{:?}", master.get_termios().expect("settings").local_flags);
+        flags.split(['(', ')', '|']).any(|flag| flag.trim() == "ECHO")
+    }
+
+    pub(crate) fn resize(&self, rows: u16, cols: u16) {
+        let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
+        let mut state = self.screen.state.lock().unwrap();
+        state.parser.screen_mut().set_size(side(rows), side(cols));
+        self.master.as_ref().expect("it is open").resize(size).expect("a size");
+    }
+
+    pub(crate) fn press(&mut self, keys: &str) {
+        let writer = self.writer.as_mut().expect("it is open");
+        writer.write_all(keys.as_bytes()).expect("it is open");
+        writer.flush().expect("it is open");
+    }
+
+    /// Closes the terminal, as a window that is closed.
+    pub(crate) fn close(&mut self) {
+        self.writer = None;
+        self.master = None;
+    }
+
+    /// Waits for the end of the tool.
+    pub(crate) fn wait(&mut self) -> portable_pty::ExitStatus {
+        self.child.wait().expect("it has ended")
+    }
+}
+
+/// The emulator has at least one character.
+fn side(length: u16) -> NonZero<u16> {
+    NonZero::new(length).unwrap_or(NonZero::<u16>::MIN)
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
