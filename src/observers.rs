@@ -5,6 +5,8 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use mycelium_transports::counters::{Line, NodeValue};
+
 use crate::health::{Health, HealthChange};
 use crate::log;
 use crate::observe::Event;
@@ -22,6 +24,8 @@ pub(crate) struct Observers {
 #[derive(Default)]
 struct Watched {
     health: Health,
+    /// Has the state of the node.
+    line: Option<Line<NodeValue>>,
     /// Changes that the observers do not know yet.
     pending: VecDeque<HealthChange>,
     /// A thread notifies the observers of changes, and does so until none is pending.
@@ -33,13 +37,22 @@ impl Observers {
         self.observers.push(Box::new(observer));
     }
 
-    /// The node starts with these services, and with supervisors of some of them.
-    pub(crate) fn expect(&self, services: &[&str], supervision: &SupervisionPlan) {
+    /// The node starts with these services, and with supervisors of some of them. The line gets
+    /// the state of its health.
+    pub(crate) fn expect(
+        &self,
+        services: &[&str],
+        supervision: &SupervisionPlan,
+        line: Line<NodeValue>,
+    ) {
         let mut health = Health::new(services.iter().copied());
         for supervisor in &supervision.supervisors {
             health = health.with_supervisor(&supervisor.name, supervisor.services.clone());
         }
-        self.watched().health = health;
+        line.set(NodeValue::State, health.node() as u64);
+        let mut watched = self.watched();
+        watched.health = health;
+        watched.line = Some(line);
     }
 
     /// The health after all events until now.
@@ -52,6 +65,10 @@ impl Observers {
     pub(crate) fn notify(&self, event: &Event<'_>) {
         let mut watched = self.watched();
         let changes = watched.health.changes(event);
+        let of_node = changes.iter().rfind(|change| change.service.is_none());
+        if let (Some(line), Some(change)) = (&watched.line, of_node) {
+            line.set(NodeValue::State, change.now as u64);
+        }
         if !self.observers.is_empty() {
             watched.pending.extend(changes);
         }

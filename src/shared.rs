@@ -21,10 +21,11 @@ mod threads;
 mod topics;
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use mycelium_core::Message;
 use mycelium_executor::Executor;
+use mycelium_transports::counters::NodeValue;
 use mycelium_transports::exchange::{LayoutMismatch, Notice};
 use mycelium_transports::local::{Eviction, OnStall, PressureChange, Publisher};
 
@@ -87,7 +88,11 @@ impl Shared {
         services: &[&str],
     ) -> Arc<Shared> {
         topics.set_executor(&executor);
-        observers.expect(services, &plan.supervision);
+        let line = topics.counters().line(&format!("node={}", plan.node));
+        line.set(NodeValue::Pid, std::process::id().into());
+        let started = executor.wall_clock().duration_since(SystemTime::UNIX_EPOCH);
+        line.set(NodeValue::StartedSeconds, started.map_or(0, |since| since.as_secs()));
+        observers.expect(services, &plan.supervision, line);
         let others = services.iter().filter(|name| !plan.dead_letters.ends_last(name)).count();
         Arc::new(Shared {
             lifecycle: Lifecycle::new(&plan.node, observers),

@@ -3,7 +3,9 @@
 
 use std::sync::{Arc, OnceLock, Weak};
 
+use mycelium_core::wait::WaitStrategy;
 use mycelium_executor::{Executor, SendFuture};
+use mycelium_transports::counters::ServiceValue;
 
 use super::service_task::PollHooks;
 use crate::ending::Ending;
@@ -151,6 +153,12 @@ pub(super) fn prepare<S: Service>(
             limit: None,
         },
     });
+    let spins = match execution.wait {
+        WaitStrategy::Park => 0,
+        WaitStrategy::SpinThenPark(spins) => spins as u64,
+        WaitStrategy::Spin => u64::MAX,
+    };
+    life.context.waits.line.set(ServiceValue::Spins, spins);
     Ok(Prepared {
         name,
         execution,

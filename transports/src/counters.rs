@@ -91,8 +91,8 @@ pub use reading::{LONGEST_LABEL, Reading};
 pub use region::Region;
 pub use values::{
     ActorValue, BucketValue, CounterValue, EdgeValue, ExporterValue, GaugeValue, HistogramValue,
-    Kind, LatencyValue, LegacyValue, LinkValue, PublisherValue, PusherValue, RequesterValue,
-    ResponderValue, ServiceValue, Value, WatchdogValue,
+    Kind, LatencyValue, LegacyValue, LinkValue, NodeValue, PublisherValue, PusherValue,
+    RequesterValue, ResponderValue, ServiceValue, Value, WatchdogValue,
 };
 pub use view::{CountersView, KindView, LineView, ViewError};
 

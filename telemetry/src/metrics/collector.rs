@@ -295,6 +295,9 @@ impl Families {
     /// The values of the lines of one kind with one set of labels.
     fn add_values(&mut self, kind: Kind, labels: &Labels, values: &Values) {
         for (name, value) in names(kind).iter().zip(values.values) {
+            if name.family.is_empty() {
+                continue;
+            }
             let value = match name.kind {
                 FamilyKind::Gauge => SampleValue::Gauge(value.cast_signed()),
                 FamilyKind::Counter | FamilyKind::Histogram => SampleValue::Counter(value),
@@ -376,7 +379,9 @@ impl Add for Values {
 fn values_of(kind: Kind, snapshot: &Snapshot) -> Vec<(Labels, Values)> {
     let keys = labels(kind);
     let mut sets = Sets::default();
-    for reading in snapshot.readings.iter().filter(|it| it.kind == kind && !keys.is_empty()) {
+    // Otherwise services give the names, or several lines make a family.
+    let has_names = names(kind).iter().any(|name| !name.family.is_empty());
+    for reading in snapshot.readings.iter().filter(|it| it.kind == kind && has_names) {
         let values = Values { kind, values: reading.values, started: 0 };
         sets.add(labels_of(reading, keys), values);
     }

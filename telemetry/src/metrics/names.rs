@@ -9,7 +9,8 @@ use super::family::FamilyKind;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Name {
     /// The family; a counter's without `_total`. Empty for the metrics of services, which have
-    /// names of their own, and for latencies, whose families are made of several lines.
+    /// names of their own, for latencies, whose families are made of several lines, and for values
+    /// that the node knows better (`derived`).
     pub family: &'static str,
     /// For these: the end of the name.
     pub suffix: &'static str,
@@ -51,6 +52,11 @@ const fn own(suffix: &'static str, kind: FamilyKind) -> Name {
     Name { family: "", suffix, help: "", kind, fixed: None, merge: Merge::Sum }
 }
 
+const fn gauge(family: &'static str, help: &'static str) -> Name {
+    let (kind, merge) = (FamilyKind::Gauge, Merge::Most);
+    Name { family, suffix: "", help, kind, fixed: None, merge }
+}
+
 const PUBLISHER: &[Name] = &[
     counter("mycelium_messages_sent", "Messages that the publisher has sent."),
     counter(
@@ -60,6 +66,9 @@ const PUBLISHER: &[Name] = &[
     counter("mycelium_emits_waited", "Emits that waited for room in the ring."),
     counter("mycelium_emits_rejected", "Emits that failed because a reader had no room."),
     counter("mycelium_emits_refused_by_handlers", "Messages that a fast handler did not accept."),
+    // `mycelium_ring_capacity` and `mycelium_ring_high_water`, of rings that exist.
+    own("", FamilyKind::Gauge),
+    own("", FamilyKind::Gauge),
 ];
 
 const DROPPED: &str = "mycelium_messages_dropped";
@@ -102,6 +111,10 @@ const SERVICE: &[Name] = &[
     counter(
         "mycelium_service_stalls",
         "Waits of the service for slow readers: one for each second that one lasts.",
+    ),
+    gauge(
+        "mycelium_service_spins",
+        "Checks of the service for a message before it parks: 0 parks at once, -1 never parks.",
     ),
 ];
 
@@ -209,6 +222,13 @@ const ACTOR: &[Name] = &[
     counter("mycelium_actors_failed", "Actors that ended because they failed too often."),
 ];
 
+const NODE: &[Name] = &[
+    gauge("mycelium_node_pid", "The number of the node's process, as that process knows it."),
+    gauge("mycelium_node_start_time_seconds", "The time of the node's start since 1970."),
+    // `mycelium_health`.
+    own("", FamilyKind::Gauge),
+];
+
 const SPANS_DROPPED: &str = "Spans that no collector has, because the queue was full, the collector \
     could not be reached in time, or it refused them.";
 
@@ -227,6 +247,7 @@ pub fn names(kind: Kind) -> &'static [Name] {
         Kind::Exporter => EXPORTER,
         Kind::Pusher => PUSHER,
         Kind::Actor => ACTOR,
+        Kind::Node => NODE,
         Kind::Counter => const { &[own("", FamilyKind::Counter)] },
         Kind::Gauge => const { &[own("", FamilyKind::Gauge)] },
         Kind::Histogram => {
@@ -269,6 +290,8 @@ pub(super) fn labels(kind: Kind) -> &'static [(&'static str, &'static str)] {
         Kind::Legacy => &[("legacy", "listener")],
         Kind::Exporter | Kind::Pusher => &[("exporter", "exporter")],
         Kind::Actor => &[("actor", "actor")],
+        // All metrics have the label `node`.
+        Kind::Node => &[],
         // Services give them, or several lines make a family.
         _ => &[],
     }

@@ -51,11 +51,23 @@ const MOST_WORDS: usize = 1 << 26;
 #[derive(Debug)]
 pub struct Attached {
     process: Arc<Process>,
-    inode: u64,
     layout: Layout,
-    first: Mapping,
+    first: Piece,
     /// The others of the list so far. `None`: not found.
-    further: Vec<Option<Mapping>>,
+    further: Vec<Option<Piece>>,
+}
+
+/// A segment.
+#[derive(Debug)]
+struct Piece {
+    inode: u64,
+    mapping: Mapping,
+}
+
+impl Piece {
+    fn words(&self) -> ForeignWords<'_> {
+        self.mapping.foreign_words()
+    }
 }
 
 /// The regions of processes.
@@ -198,10 +210,10 @@ impl Attached {
     /// # Errors
     /// If the region contradicts itself.
     pub fn read(&mut self) -> Result<CountersView, ViewError> {
-        let listed = self.layout.listed(self.first.foreign_words())?;
+        let listed = self.layout.listed(self.first.words())?;
         self.map_further(&listed);
-        let first = self.first.foreign_words();
-        let further = self.further.iter().map(|piece| piece.as_ref().map(Mapping::foreign_words));
+        let first = self.first.words();
+        let further = self.further.iter().map(|piece| piece.as_ref().map(Piece::words));
         let pieces: Vec<Option<ForeignWords<'_>>> =
             std::iter::once(Some(first)).chain(further).collect();
         self.layout.read(first, &listed, &pieces)
@@ -222,25 +234,30 @@ impl Attached {
     /// A number that no other region has while this one exists.
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.inode
+        self.first.inode
     }
 
     /// Adds the regions of a process to those that were found.
     fn add_process(number: u32, found: &mut Found) -> Result<(), AttachError> {
         // Before the descriptors: so they are those of this process.
         let process = Arc::new(Process::open(number)?);
-        for descriptor in process.descriptors(FIRST_NAME)? {
+        let descriptors = process.descriptors(FIRST_NAME);
+        // Also if its parent does not know of its end yet.
+        if process.has_ended() {
+            return Err(AttachError::NoProcess { process: number });
+        }
+        for descriptor in descriptors? {
             match process.attach(&descriptor, MOST_WORDS) {
                 // Closed meanwhile, or another one now.
                 Ok(None) => {}
-                Ok(Some((inode, first))) => {
-                    if found.regions.iter().any(|region| region.inode == inode) {
+                Ok(Some(first)) => {
+                    if found.regions.iter().any(|region| region.first.inode == first.inode) {
                         continue;
                     }
-                    match Layout::of(first.foreign_words()) {
+                    match Layout::of(first.words()) {
                         Ok(layout) => {
                             let (process, further) = (process.clone(), Vec::new());
-                            found.regions.push(Attached { process, inode, layout, first, further });
+                            found.regions.push(Attached { process, layout, first, further });
                         }
                         Err(error) => {
                             let descriptor = descriptor.number;
@@ -270,13 +287,16 @@ impl Attached {
         // The list says which descriptor it is; most of the time it is right.
         let descriptors = self.process.descriptors(FURTHER_NAME).unwrap_or_default();
         for listed in new {
-            let mapped: usize = self.further.iter().flatten().map(words).sum();
-            let most = MOST_WORDS.saturating_sub(words(&self.first) + mapped);
+            let mapped = || std::iter::once(&self.first).chain(self.further.iter().flatten());
+            let most = MOST_WORDS.saturating_sub(mapped().map(|piece| piece.words().len()).sum());
+            let is_new = mapped().all(|piece| piece.inode != listed.inode);
             let mut by_number: Vec<&Descriptor> = descriptors.iter().collect();
             by_number.sort_by_key(|found| u64::from(found.number) != listed.descriptor);
-            let piece = by_number.into_iter().find_map(|descriptor| {
-                let (inode, piece) = self.process.attach(descriptor, most).ok()??;
-                (listed.inode != 0 && inode == listed.inode).then_some(piece)
+            let may_be = listed.inode != 0 && is_new;
+            let mut by_number = by_number.into_iter().filter(|_| may_be);
+            let piece = by_number.find_map(|descriptor| {
+                let piece = self.process.attach(descriptor, most).ok()??;
+                (piece.inode == listed.inode).then_some(piece)
             });
             self.further.push(piece);
         }
@@ -334,13 +354,13 @@ impl Process {
         Ok(found)
     }
 
-    /// Maps the memfd of a descriptor, of at most this many words, and returns its inode, too.
+    /// Maps the memfd of a descriptor, of at most this many words.
     /// `None` if the descriptor is another file by now.
     fn attach(
         &self,
         descriptor: &Descriptor,
         most_words: usize,
-    ) -> Result<Option<(u64, Mapping)>, MemoryError> {
+    ) -> Result<Option<Piece>, MemoryError> {
         let path = format!("/proc/{}/fd/{}", self.number, descriptor.number);
         // Only a place: this neither waits nor has an effect, also if the descriptor is another
         // file.
@@ -359,7 +379,7 @@ impl Process {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = rustix::fs::openat(CWD, own, flags, Mode::empty())
             .map_err(system("open the memfd of the process"))?;
-        Ok(Some((inode, Mapping::attach(file, most_words, false)?)))
+        Ok(Some(Piece { inode, mapping: Mapping::attach(file, most_words, false)? }))
     }
 }
 
@@ -380,10 +400,6 @@ fn device_of_memfds() -> Result<(u32, u32), MemoryError> {
     let (_mapping, own) = Mapping::create(1, "mycelium-reader", false)?;
     let (device, _) = device_and_inode(own.as_fd())?;
     Ok(*DEVICE.get_or_init(|| device))
-}
-
-fn words(mapping: &Mapping) -> usize {
-    mapping.foreign_words().len()
 }
 
 fn system(action: &'static str) -> impl Fn(Errno) -> MemoryError {

@@ -81,7 +81,8 @@ fn values_of(reading: &Reading) -> Option<(Distribution, u64)> {
         | Kind::Legacy
         | Kind::Exporter
         | Kind::Pusher
-        | Kind::Actor => None,
+        | Kind::Actor
+        | Kind::Node => None,
     }
 }
 

@@ -63,7 +63,8 @@ impl MetricValue {
             | Kind::Exporter
             | Kind::Latency
             | Kind::Pusher
-            | Kind::Actor => return None,
+            | Kind::Actor
+            | Kind::Node => return None,
         })
     }
 

@@ -199,6 +199,16 @@ impl Region {
         readings
     }
 
+    /// A copy of the words of each segment: [`CountersView::of_dump`](super::CountersView::of_dump)
+    /// reads it, also another version's.
+    #[must_use]
+    pub fn dump(&self) -> Vec<Vec<u64>> {
+        let words = |segment: &Segment| {
+            segment.words().iter().map(|word| word.load(Ordering::Relaxed)).collect()
+        };
+        self.segments().map(words).collect()
+    }
+
     /// The number of lines that were made without a place where readers could see them.
     #[must_use]
     pub fn unseen(&self) -> u64 {

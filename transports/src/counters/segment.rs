@@ -87,7 +87,6 @@ impl Segment {
     }
 
     /// Its words, in whole pages.
-    #[cfg(test)]
     pub(super) fn words(&self) -> &[AtomicU64] {
         &self.words
     }

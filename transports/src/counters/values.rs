@@ -45,11 +45,13 @@ pub enum Kind {
     Pusher,
     /// All actors of one type: [`ActorValue`].
     Actor,
+    /// The node whose counters these are: [`NodeValue`].
+    Node,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 16] = [
+    pub const ALL: [Kind; 17] = [
         Kind::Publisher,
         Kind::Edge,
         Kind::Service,
@@ -66,6 +68,7 @@ impl Kind {
         Kind::Latency,
         Kind::Pusher,
         Kind::Actor,
+        Kind::Node,
     ];
 
     /// The name of the kind in the region.
@@ -88,6 +91,7 @@ impl Kind {
             Kind::Latency => "latency",
             Kind::Pusher => "pusher",
             Kind::Actor => "actor",
+            Kind::Node => "node",
         }
     }
 
@@ -111,6 +115,7 @@ impl Kind {
             Kind::Latency => LatencyValue::NAMES,
             Kind::Pusher => PusherValue::NAMES,
             Kind::Actor => ActorValue::NAMES,
+            Kind::Node => NodeValue::NAMES,
         }
     }
 
@@ -165,7 +170,9 @@ macro_rules! values {
 }
 
 values! {
-    /// Values of a [`Kind::Publisher`].
+    /// Values of a [`Kind::Publisher`]. `sent` and `high_water` are those of the last time when the
+    /// publisher woke its readers: after each poll of its task, and at the latest after 64
+    /// messages.
     PublisherValue of Publisher {
         /// Sent messages; the sequence of the next one.
         Sent = "sent",
@@ -177,6 +184,11 @@ values! {
         Rejected = "rejected",
         /// Messages that a fast handler did not accept.
         HandlerRefused = "handler_refused",
+        /// Slots of the ring.
+        Capacity = "capacity",
+        /// The most messages that the slowest gating reader has ever been behind, as far as the
+        /// publisher has seen: it checks once a lap, and whenever the ring is full.
+        HighWater = "high_water",
     }
 
     /// Values of a [`Kind::Edge`].
@@ -221,6 +233,9 @@ values! {
         DeadLetters = "dead_letters",
         /// Waits for slow readers that lasted for more than a second, and each further second.
         Stalls = "stalls",
+        /// How often the service checks for a message before it parks: its wait strategy. 0 parks
+        /// at once; the greatest number never parks.
+        Spins = "spins",
     }
 
     /// Values of a [`Kind::Link`].
@@ -377,6 +392,16 @@ values! {
         Restarts = "restarts",
         /// Actors that ended because they failed too often.
         Failed = "failed",
+    }
+
+    /// Values of a [`Kind::Node`].
+    NodeValue of Node {
+        /// The number of its process, in the namespace of that process.
+        Pid = "pid",
+        /// The time of its start, in seconds since 1970 by the clock of its host.
+        StartedSeconds = "started_seconds",
+        /// The state of its health: 0 starting, 1 ready, 2 degraded, 3 backing off, 4 stopped.
+        State = "state",
     }
 
     /// Values of a [`Kind::Counter`].

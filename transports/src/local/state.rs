@@ -274,11 +274,13 @@ impl PublisherState {
         format!("topic={topic} publisher={name} epoch={:x}", self.epoch)
     }
 
-    /// Copies the number of sent messages from the ring to a line of counters. A remote publisher
-    /// counts itself: messages that it did not send here count, too.
+    /// Copies the numbers of the ring to a line of counters. A remote publisher counts itself:
+    /// messages that it did not send here count, too.
     pub(super) fn show_sent(&self, line: &Line<PublisherValue>) {
         if cfg!(feature = "metrics") && self.origin.is_local() {
             line.follow(PublisherValue::Sent, self.ring.tail());
+            // The publisher's own words, which change once a lap at most.
+            line.set(PublisherValue::HighWater, self.ring.high_water() as u64);
         }
     }
 

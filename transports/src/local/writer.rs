@@ -69,11 +69,13 @@ impl Writer {
         // A message of another process was published there.
         let is_local = matches!(state.origin, Origin::Local);
         let handled = if is_local { topic.handled(&mut producer) } else { None };
+        let line = Arc::new(topic.counters().line(&state.label()));
+        line.set(PublisherValue::Capacity, state.ring.capacity() as u64);
         Ok(Writer {
             topic: topic.clone(),
             producer,
             handled,
-            line: Arc::new(topic.counters().line(&state.label())),
+            line,
             area: state.area,
             areas: AreaSource::new(topic.recorded(), state.ring.capacity()),
             doorbells: ReaderDoorbells::new(state.clone()),

@@ -45,18 +45,32 @@ pub struct LineView {
 }
 
 impl CountersView {
-    /// Reads a region from the words of its segments, in the order of its list: those of a dump, or
-    /// of a test. Further ones may be missing at the end.
+    /// Reads a region from the words of its segments, as [`Region::dump`](crate::counters::Region::dump)
+    /// returns them. The last segments may be missing.
+    ///
+    /// ```
+    /// use mycelium_transports::counters::{CountersView, Region, ServiceValue};
+    ///
+    /// let region = Region::new(16);
+    /// # if region.dump().is_empty() { return Ok(()) }
+    /// let line = region.line("service=Detector");
+    /// line.add(ServiceValue::Starts, 1);
+    /// let view = CountersView::of_dump(&region.dump())?;
+    /// assert_eq!(view.lines[0].label("service"), "Detector");
+    /// assert_eq!(view.lines[0].value("starts"), Some(1));
+    /// # Ok::<(), mycelium_transports::counters::ViewError>(())
+    /// ```
     ///
     /// # Errors
     /// If the words are not those of a region, or contradict each other.
-    pub fn of_words(segments: &[&[AtomicU64]]) -> Result<CountersView, ViewError> {
-        let mut segments = segments.iter().map(|words| ForeignWords::new(words));
-        let first = segments.next().unwrap_or(ForeignWords::new(&[]));
+    pub fn of_dump(segments: &[Vec<u64>]) -> Result<CountersView, ViewError> {
+        let atomic = |words: &Vec<u64>| words.iter().map(|word| AtomicU64::new(*word)).collect();
+        let segments: Vec<Vec<AtomicU64>> = segments.iter().map(atomic).collect();
+        let pieces = segments.iter().map(|words| ForeignWords::new(words));
+        let first = pieces.clone().next().unwrap_or(ForeignWords::new(&[]));
         let layout = Layout::of(first)?;
         let listed = layout.listed(first)?;
-        let mut pieces = vec![Some(first)];
-        pieces.extend(segments.map(Some));
+        let pieces: Vec<_> = pieces.map(Some).collect();
         layout.read(first, &listed, &pieces)
     }
 

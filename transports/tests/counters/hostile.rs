@@ -1,0 +1,164 @@
+//! Descriptors that have the name of counters and are something else, and regions that lie.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use mycelium_transports::counters::{
+    AttachError, Attached, CountersView, Found, Region, ServiceValue, ViewError,
+};
+use rustix::fs::{MemfdFlags, SealFlags};
+
+const NAME: &str = "mycelium-counters";
+const ALL: SealFlags =
+    SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::FUTURE_WRITE).union(SealFlags::SEAL);
+
+/// A memfd with this content and these seals, which this process has like a region.
+fn memfd(name: &str, words: &[u64], seals: SealFlags) -> OwnedFd {
+    let file =
+        rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
+    let mut file = File::from(file);
+    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    file.write_all(&bytes).unwrap();
+    let file = OwnedFd::from(file);
+    rustix::fs::fcntl_add_seals(&file, seals).unwrap();
+    file
+}
+
+/// The regions of this process: tests that run at the same time have some, too.
+fn found() -> Found {
+    // A region that can be read, so that the call succeeds.
+    let _region = Region::shared(16).unwrap();
+    Attached::of_process(std::process::id()).unwrap()
+}
+
+fn error_of(file: &OwnedFd) -> AttachError {
+    let number = file.as_raw_fd().unsigned_abs();
+    let mut refused = found().refused.into_iter();
+    let error = refused.find(|error| match error {
+        AttachError::Memory { descriptor, .. } | AttachError::View { descriptor, .. } => {
+            *descriptor == number
+        }
+        _ => false,
+    });
+    error.expect("it is refused")
+}
+
+/// The words of a region with some lines, and the inode of a further segment.
+fn region() -> Vec<u64> {
+    let region = Region::shared(16).unwrap();
+    let _lines: Vec<_> = (0..5)
+        .map(|number| {
+            let line = region.line("service=hostile");
+            line.set(ServiceValue::Starts, number);
+            line
+        })
+        .collect();
+    region.dump().swap_remove(0)
+}
+
+/// Reads words as the region of a process, if they are accepted as one.
+fn read(words: &[u64], inode_of: &OwnedFd) -> Result<CountersView, ViewError> {
+    let inode = rustix::fs::fstat(inode_of).unwrap().st_ino;
+    let mut regions = found().regions;
+    match regions.iter_mut().find(|region| region.id() == inode) {
+        Some(region) => region.read(),
+        None => {
+            let AttachError::View { error, .. } = error_of(inode_of) else {
+                panic!("{} words are refused for their content", words.len())
+            };
+            Err(error)
+        }
+    }
+}
+
+#[test]
+fn memory_that_its_owner_could_take_away_is_refused() {
+    let words = region();
+    for missing in [SealFlags::SHRINK, SealFlags::GROW, SealFlags::FUTURE_WRITE, SealFlags::SEAL] {
+        let file = memfd(NAME, &words, ALL.difference(missing));
+        let error = error_of(&file).to_string();
+        let (process, number) = (std::process::id(), file.as_raw_fd());
+        let place = format!("counters of process {process}, descriptor {number}: ");
+        let why = "invalid seals of a peer's memory: expected SHRINK, GROW, SEAL, and FUTURE_WRITE \
+                   or WRITE, found ";
+        assert!(error.starts_with(&format!("{place}{why}")), "{error}");
+    }
+    // Of the right name, and of no memfd.
+    let file = memfd(NAME, &words[..1], ALL);
+    assert!(error_of(&file).to_string().contains("invalid size of a peer's memory"));
+    // Accepted, as it cannot change any more.
+    let file = memfd(NAME, &words, ALL);
+    assert_eq!(read(&words, &file).unwrap().lines.len(), 5);
+}
+
+#[test]
+fn a_lie_in_each_word_of_the_header_is_found_or_harmless() {
+    let words = region();
+    let harmless = memfd(NAME, &words, ALL);
+    let honest = read(&words, &harmless).unwrap();
+    let mut refused = Vec::new();
+    // The fixed words, the first kind, and the entry of the first segment.
+    for word in (0..16).chain(64..70).chain(1536..1544) {
+        let honest = words[word];
+        for lie in
+            [0, honest ^ 1, honest.wrapping_add(1000), honest.wrapping_add(1 << 20), u64::MAX]
+        {
+            if lie == honest {
+                continue;
+            }
+            let mut words = words.clone();
+            words[word] = lie;
+            let file = memfd(NAME, &words, ALL);
+            match read(&words, &file) {
+                Ok(view) => assert!(view.lines.len() <= 16 && view.kinds.len() <= 128),
+                Err(error) => refused.push((word, error.to_string())),
+            }
+        }
+    }
+    for word in [0, 1, 5, 6, 7, 9, 10, 11, 12, 13, 64, 1536, 1537, 1538, 1539] {
+        assert!(refused.iter().any(|(it, _)| *it == word), "a lie in word {word} is found");
+    }
+    let says = |word, text: &str| {
+        let all: Vec<_> = refused.iter().filter(|(it, _)| *it == word).collect();
+        assert!(all.iter().any(|(_, error)| error.contains(text)), "{word}: {all:#?}");
+    };
+    says(
+        0,
+        "no region of counters: expected 0x746e636c6563796d in word 0, found 0x0000000000000000",
+    );
+    says(1, "unknown version of the counters: expected 5, found 0");
+    says(5, "truncated counters: the table of kinds ends at word");
+    says(10, "expected 1 to 4096 in word 10, the words of the values of a line, found 0");
+    says(64, "in word 64, the number of values of a kind");
+    says(1537, "invalid counters: the descriptors of segment 0 end at word");
+    assert_eq!(read(&words, &harmless).unwrap(), honest);
+}
+
+#[test]
+fn a_segment_is_mapped_only_once_and_only_if_the_list_has_its_inode() {
+    let mut words = region();
+    // Two further segments of 16 lines, behind the first.
+    let first_word = words.len() as u64;
+    let further = memfd("mycelium-counters-more", &[0; 512], ALL);
+    let (inode, number) = (rustix::fs::fstat(&further).unwrap().st_ino, further.as_raw_fd() as u64);
+    words[3] = 48;
+    words[8] = 3;
+    for (entry, inode) in [(1544, inode), (1552, inode + 1_000_000)] {
+        let listed = [first_word, 16, first_word, first_word + 256, inode, number];
+        words[entry..entry + 6].copy_from_slice(&listed);
+    }
+    let file = memfd(NAME, &words, ALL);
+    let view = read(&words, &file).unwrap();
+    assert_eq!((view.lines.len(), view.out_of_reach), (5, 16));
+    // The same one again.
+    words[1556] = inode;
+    let file = memfd(NAME, &words, ALL);
+    let view = read(&words, &file).unwrap();
+    assert_eq!((view.lines.len(), view.out_of_reach), (5, 16));
+    // Another name.
+    let other = memfd("other-counters", &[0; 512], ALL);
+    words[1548] = rustix::fs::fstat(&other).unwrap().st_ino;
+    let file = memfd(NAME, &words, ALL);
+    assert_eq!(read(&words, &file).unwrap().out_of_reach, 16);
+}

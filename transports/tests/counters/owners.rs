@@ -1,0 +1,216 @@
+//! Owners that do not know of the reader, and cannot answer it.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use mycelium_transports::counters::{
+    AttachError, Attached, CountersView, Latency, Region, ServiceValue,
+};
+use rustix::process::Signal;
+
+use crate::roles::{LINES, MORE, Other};
+
+/// Waits for something that another process does.
+fn until(mut done: impl FnMut() -> bool) {
+    while !done() {
+        std::thread::yield_now();
+    }
+}
+
+/// Asserts that the view has the lines that a role made.
+fn assert_lines(view: &CountersView, numbers: std::ops::Range<u64>) {
+    assert_eq!((view.torn, view.out_of_reach, view.unseen), (0, 0, 0));
+    assert_eq!(view.lines.len() as u64, numbers.end - numbers.start);
+    for (place, (line, number)) in view.lines.iter().zip(numbers).enumerate() {
+        assert_eq!((line.place, line.generation), (place as u64, 1));
+        assert_eq!(line.kind.name, "service");
+        assert_eq!(line.label("service"), number.to_string());
+        let values = ["starts", "errors", "panics"].map(|name| line.value(name));
+        assert_eq!(values, [Some(number), Some(2 * number), Some(0)]);
+        assert_eq!(line.value("of another version"), None);
+    }
+}
+
+/// Asserts that the two regions of the role `spins` are read exactly.
+fn assert_spinning(regions: &mut [Attached], process: u32) {
+    let [first, second] = regions else { panic!("two regions: {regions:?}") };
+    assert!(first.id() != second.id() && [first.process(), second.process()] == [process; 2]);
+    let view = first.read().unwrap();
+    assert_eq!(view.made_by, process);
+    assert_lines(&view, 0..LINES);
+    assert_lines(&second.read().unwrap(), 7777..7778);
+}
+
+#[test]
+fn a_process_that_spins_is_read() {
+    let mut other = Other::new("spins");
+    other.waits_for("ready");
+    let mut found = Attached::of_process(other.process()).unwrap();
+    assert!(found.refused.is_empty() && found.of_others == 0);
+    assert_spinning(&mut found.regions, other.process());
+    assert!(!found.regions[0].has_ended());
+}
+
+#[test]
+fn a_stopped_process_is_read() {
+    let mut other = Other::new("spins");
+    other.waits_for("ready");
+    other.signal(Signal::STOP);
+    until(|| other.state() == "T");
+    let mut found = Attached::of_process(other.process()).unwrap();
+    assert_spinning(&mut found.regions, other.process());
+    assert_eq!(other.state(), "T", "it had no part in it");
+    assert!(!found.regions[0].has_ended());
+}
+
+#[test]
+fn the_last_values_of_a_killed_process_are_read() {
+    let mut other = Other::new("spins");
+    other.waits_for("ready");
+    let process = other.process();
+    let mut found = Attached::of_process(process).unwrap();
+    // All segments are mapped now.
+    assert_spinning(&mut found.regions, process);
+    other.signal(Signal::KILL);
+    until(|| found.regions.iter().all(Attached::has_ended));
+    assert_spinning(&mut found.regions, process);
+    // Whether or not its parent knows of its end.
+    for _ in 0..2 {
+        let error = Attached::of_process(process).unwrap_err();
+        assert!(matches!(error, AttachError::NoProcess { process: it } if it == process));
+        assert_eq!(error.to_string(), format!("no process has the number {process}"));
+        other.reap();
+    }
+    assert_spinning(&mut found.regions, process);
+}
+
+#[test]
+fn a_segment_of_a_dead_process_that_was_not_mapped_is_out_of_reach() {
+    let mut other = Other::new("spins");
+    other.waits_for("ready");
+    let mut found = Attached::of_process(other.process()).unwrap();
+    other.signal(Signal::KILL);
+    other.reap();
+    let view = found.regions[0].read().unwrap();
+    assert_eq!((view.lines.len(), view.out_of_reach), (16, LINES - 16));
+}
+
+#[test]
+fn a_region_that_grows_is_read_as_it_grows() {
+    let mut other = Other::new("grows");
+    other.waits_for("ready");
+    let mut found = Attached::of_process(other.process()).unwrap();
+    let [region] = &mut found.regions[..] else { panic!("one region") };
+    assert_lines(&region.read().unwrap(), 0..LINES);
+    other.go_on();
+    other.waits_for("grown");
+    assert_lines(&region.read().unwrap(), 0..LINES + MORE);
+}
+
+#[test]
+fn a_process_without_descriptors_counts_alone() {
+    let mut other = Other::new("runs_out_of_descriptors");
+    let error = other.waits_for("error:");
+    assert!(error.starts_with("cannot make shared memory: Too many open files"), "{error}");
+    let mut found = Attached::of_process(other.process()).unwrap();
+    let view = found.regions[0].read().unwrap();
+    assert_eq!((view.lines.len(), view.out_of_reach), (16, 84));
+}
+
+#[test]
+fn all_processes_are_found() {
+    let mut others = [Other::new("grows"), Other::new("spins")];
+    others.iter_mut().for_each(|other| _ = other.waits_for("ready"));
+    let found = Attached::of_all_processes().unwrap();
+    let of = |process| found.regions.iter().filter(|it| it.process() == process).count();
+    assert_eq!(others.each_ref().map(|other| of(other.process())), [1, 2]);
+    let mut ids: Vec<u64> = found.regions.iter().map(Attached::id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), found.regions.len(), "each region is there once");
+}
+
+#[test]
+fn nothing_is_left_of_a_thousand_readers() {
+    let region = Region::shared(16).unwrap();
+    let _line = region.line::<ServiceValue>("service=x");
+    Other::new("attaches_a_thousand_times").waits_for("the same");
+}
+
+#[test]
+fn processes_without_counters_say_so() {
+    let mut other = Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().unwrap();
+    // Its descriptors are those of `sleep` once it is that program.
+    until(|| fs::read_to_string(format!("/proc/{}/comm", other.id())).unwrap() == "sleep\n");
+    let error = Attached::of_process(other.id()).unwrap_err();
+    other.kill().unwrap();
+    other.wait().unwrap();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "process {} has no counters: expected a descriptor of a memfd `mycelium-counters`",
+            other.id()
+        )
+    );
+    for process in [0, u32::MAX] {
+        let error = Attached::of_process(process).unwrap_err();
+        assert!(matches!(error, AttachError::NoProcess { .. }), "{error}");
+    }
+}
+
+/// A view becomes what programs know from `Region::read`.
+#[test]
+fn a_view_has_the_readings_of_its_region() {
+    let region = Region::shared(16).unwrap();
+    let latencies = region.latencies("swaps", "of a_view_has_the_readings");
+    latencies.record(Some(5_000));
+    let own = region.read();
+    let found = Attached::of_process(std::process::id()).unwrap();
+    // Other tests have regions here, too.
+    let views = found.regions.into_iter().filter_map(|mut region| region.read().ok());
+    let mut views = views.map(|view| view.readings());
+    let readings = views.find(|readings| *readings == own).expect("the same readings");
+    assert_eq!(Latency::of(&readings), Latency::of(&own));
+}
+
+#[test]
+fn the_owner_makes_no_system_call_for_a_reader() {
+    let mut other = Other::new("spins");
+    other.waits_for("ready");
+    let process = other.process();
+    let path = std::env::temp_dir().join(format!("mycelium-strace-{process}"));
+    let strace = Command::new("strace")
+        .args(["-f", "-p", &process.to_string(), "-o"])
+        .arg(&path)
+        .stderr(Stdio::piped())
+        .spawn();
+    let Ok(mut strace) = strace else { return skip("there is no strace") };
+    // All threads: the one of the test, too.
+    let is_traced = || {
+        let tasks = fs::read_dir(format!("/proc/{process}/task")).unwrap().flatten();
+        let mut states = tasks.map(|task| fs::read_to_string(task.path().join("status")).unwrap());
+        states.all(|status| !status.contains("TracerPid:\t0"))
+    };
+    until(|| is_traced() || strace.try_wait().unwrap().is_some());
+    if strace.try_wait().unwrap().is_some() {
+        return skip("strace may not trace the process");
+    }
+    for _ in 0..100 {
+        let mut found = Attached::of_process(process).unwrap();
+        (0..10).for_each(|_| assert_spinning(&mut found.regions, process));
+    }
+    let tracer = i32::try_from(strace.id()).ok().and_then(rustix::process::Pid::from_raw).unwrap();
+    rustix::process::kill_process(tracer, Signal::INT).unwrap();
+    strace.wait().unwrap();
+    let calls = fs::read_to_string(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    // A thread that sleeps is shown in the call that it was in from the start.
+    let is_new = |line: &&str| !line.contains("<detached ...>");
+    let calls: Vec<&str> = calls.lines().filter(is_new).collect();
+    assert!(calls.is_empty(), "{calls:#?}");
+}
+
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+fn skip(why: &str) {
+    eprintln!("SKIPPED: {why}");
+}

@@ -1,0 +1,167 @@
+//! Other processes: this program again, with one of the ignored tests below.
+
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use mycelium_transports::counters::{Attached, Line, Region, ServiceValue};
+use rustix::process::{Pid, Resource, Rlimit, Signal};
+
+/// Lines of the first region of [`spins`]: it has several segments.
+pub(crate) const LINES: u64 = 200;
+/// Lines that [`grows`] adds at the test's command.
+pub(crate) const MORE: u64 = 300;
+const PARENT: &str = "MYCELIUM_TEST_PARENT";
+
+/// Another process of this program. Dropping it kills it.
+pub(crate) struct Other {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Other {
+    pub(crate) fn new(role: &str) -> Other {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", &format!("roles::{role}"), "--ignored", "--nocapture"])
+            .env(PARENT, std::process::id().to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Other { child, lines }
+    }
+
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until it has printed this, and returns the rest of the line.
+    pub(crate) fn waits_for(&mut self, word: &str) -> String {
+        let mut lines = self.lines.by_ref().map_while(Result::ok);
+        let rest = lines.find_map(|line| Some(line.split_once(word)?.1.trim().to_owned()));
+        rest.unwrap_or_else(|| panic!("it says `{word}`"))
+    }
+
+    /// Lets a role continue that waits for it.
+    pub(crate) fn go_on(&mut self) {
+        self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let process = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).unwrap();
+        rustix::process::kill_process(process, signal).unwrap();
+    }
+
+    /// Waits until the process has ended and nobody knows it any more.
+    pub(crate) fn reap(&mut self) {
+        self.child.wait().unwrap();
+    }
+
+    /// The state of the process: `R` runs, `T` is stopped, `Z` has ended.
+    pub(crate) fn state(&self) -> String {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let (_, rest) = stat.rsplit_once(") ").unwrap();
+        rest[..1].to_owned()
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Whether this is the other process: these tests do nothing in a run of all ignored ones.
+fn parent() -> Option<u32> {
+    std::env::var(PARENT).ok()?.parse().ok()
+}
+
+#[expect(clippy::print_stdout, reason = "this is how the other process knows")]
+fn say(text: &str) {
+    println!("\n{text}");
+}
+
+fn wait() {
+    std::io::stdin().lines().next();
+}
+
+fn lines(region: &Region, numbers: std::ops::Range<u64>) -> Vec<Line<ServiceValue>> {
+    let lines = numbers.map(|number| {
+        let line = region.line(&format!("service={number}"));
+        line.set(ServiceValue::Starts, number);
+        line.add(ServiceValue::Errors, 2 * number);
+        line
+    });
+    lines.collect()
+}
+
+/// Has a region of several segments and a second one, and spins. It makes no system call then.
+#[test]
+#[ignore = "another process of the tests in `owners.rs`"]
+fn spins() {
+    let Some(_) = parent() else { return };
+    let first = Region::shared(16).unwrap();
+    let second = Region::shared(16).unwrap();
+    let _first = lines(&first, 0..LINES);
+    let _second = lines(&second, 7777..7778);
+    say("ready");
+    loop {
+        std::hint::spin_loop();
+    }
+}
+
+/// Has a region that grows at the test's command.
+#[test]
+#[ignore = "another process of the tests in `owners.rs`"]
+fn grows() {
+    let Some(_) = parent() else { return };
+    let region = Region::shared(16).unwrap();
+    let _first = lines(&region, 0..LINES);
+    say("ready");
+    wait();
+    let _more = lines(&region, LINES..LINES + MORE);
+    say("grown");
+    wait();
+}
+
+/// Has no descriptor left when its region grows, and none for another region.
+#[test]
+#[ignore = "another process of the tests in `owners.rs`"]
+fn runs_out_of_descriptors() {
+    let Some(_) = parent() else { return };
+    let region = Region::shared(16).unwrap();
+    let _first = lines(&region, 0..16);
+    let next = rustix::io::dup(std::io::stdin()).unwrap();
+    let most = Some(u64::from(std::os::fd::AsRawFd::as_raw_fd(&next).unsigned_abs()));
+    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
+    let error = Region::shared(16).unwrap_err().to_string();
+    let _more = lines(&region, 16..100);
+    // It counts them itself.
+    assert_eq!(region.read().len(), 100);
+    say(&format!("error: {error}"));
+    wait();
+}
+
+/// Reads the regions of its parent a thousand times, and says what it has open before and after.
+#[test]
+#[ignore = "another process of the tests in `owners.rs`"]
+fn attaches_a_thousand_times() {
+    let Some(parent) = parent() else { return };
+    let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let maps = || {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        maps.lines().filter(|line| line.contains("memfd")).count()
+    };
+    let before = (open(), maps());
+    let mut read = 0;
+    for _ in 0..1000 {
+        for mut region in Attached::of_process(parent).unwrap().regions {
+            // Other tests there have regions that lie.
+            read += region.read().map_or(0, |view| view.lines.len());
+        }
+    }
+    assert!(read >= 1000);
+    assert_eq!((open(), maps()), before);
+    say("the same");
+}
