@@ -29,6 +29,8 @@ struct Counts {
     printed: u64,
     gaps: u64,
     missed: u64,
+    /// The topic was read.
+    has_read: bool,
     /// Publishers that were lost: nobody knows how much was missed of them.
     lost: u64,
 }
@@ -80,6 +82,7 @@ impl Printer {
             }
             UntypedDelivery::Subscribed { layout, .. } => {
                 fields::check(layout, fields, conditions)?;
+                counts.has_read = true;
                 form.layout(text, &line, layout)?;
             }
             other => {
@@ -104,7 +107,10 @@ impl Printer {
     pub(super) fn summary(&mut self) {
         // Without standard output there is nothing left to do.
         let _ = self.out.flush();
-        let Counts { messages, printed, gaps, missed, lost } = self.counts;
+        let Counts { messages, printed, gaps, missed, has_read, lost } = self.counts;
+        if !has_read {
+            return;
+        }
         let mut text = format!("{messages} messages");
         if printed < messages {
             text.push_str(&format!(" ({printed} printed)"));

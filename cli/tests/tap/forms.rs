@@ -1,0 +1,120 @@
+//! The forms of output.
+
+use crate::process::Place;
+
+const ONE_NODE: &str = "[node.feed]\nservices = [\"Source\", \"Store\"]\nobservers = true\n";
+
+/// The output for a message with all types.
+fn all_types(args: &[&str]) -> String {
+    let place = Place::new();
+    place.write(ONE_NODE);
+    let mut node = place.node("feed");
+    let mut tap = place.tapping(&[&["all-types", "--count", "1"], args].concat());
+    let begin = match args.last() {
+        Some(&"csv") => "time,node",
+        Some(&"json") => "began",
+        _ => "begins at #0",
+    };
+    let begin = tap.until(begin);
+    node.send("all");
+    let (status, rest, errors) = tap.ended();
+    assert!(status.success(), "{errors}");
+    assert_eq!(errors, "1 messages, 0 gaps, 0 missed\n");
+    begin + &rest
+}
+
+#[test]
+fn text_has_a_line_for_each_message() {
+    let output = all_types(&[]);
+    let [began, line] = output.lines().collect::<Vec<_>>()[..] else { panic!("{output}") };
+    assert_eq!(&began[15..began.len() - 16], " feed/Source begins at #0, epoch ");
+    let (time, rest) = line.split_at(15);
+    assert_eq!(time.replace(|c: char| c.is_ascii_digit(), "0"), "00:00:00.000000");
+    let expected = " feed/Source #0 unsigned=18446744073709551615 signed=-9223372036854775808 \
+                    wide=NaN order={account=7 side=Sell open=true lots=-3} medium=4000000000 \
+                    below=-5 single=1.5 short=65535 less=-32768 byte=255 tiny=-128 yes=false \
+                    side=Buy pair=[1, 2] text=\"a \\\"b\\\",\\u{1b}c\" \
+                    amounts=[340282366920938463463374607431768211455] \
+                    debts=[-170141183460469231731687303715884105728]";
+    assert_eq!(rest, expected);
+}
+
+#[test]
+fn json_has_an_object_in_each_line_with_exact_numbers() {
+    let output = all_types(&["-o", "json"]);
+    let [began, line] = output.lines().collect::<Vec<_>>()[..] else { panic!("{output}") };
+    let began: serde_json::Value = serde_json::from_str(began).unwrap();
+    assert_eq!((&began["event"], &began["first"]), (&"began".into(), &0.into()));
+    let _: serde_json::Value = serde_json::from_str(line).unwrap();
+    let at = line.find("\"sequence\"").unwrap();
+    let expected = r#""sequence":0,"message":{"unsigned":18446744073709551615,"signed":-9223372036854775808,"wide":"NaN","order":{"account":7,"side":"Sell","open":true,"lots":-3},"medium":4000000000,"below":-5,"single":1.5,"short":65535,"less":-32768,"byte":255,"tiny":-128,"yes":false,"side":"Buy","pair":[1,2],"text":"a \"b\",\u001bc","amounts":[340282366920938463463374607431768211455],"debts":[-170141183460469231731687303715884105728]}}"#;
+    assert_eq!(&line[at..], expected);
+}
+
+#[test]
+fn csv_has_a_column_for_each_field_of_structs() {
+    let output = all_types(&["-o", "csv"]);
+    let (header, line) = output.split_once('\n').unwrap();
+    assert_eq!(
+        header,
+        "time,node,publisher,epoch,sequence,gap,unsigned,signed,wide,order.account,order.side,\
+         order.open,order.lots,medium,below,single,short,less,byte,tiny,yes,side,pair,text,amounts,\
+         debts"
+    );
+    let at = line.find(",0,,").unwrap();
+    assert_eq!(
+        &line[at..],
+        ",0,,18446744073709551615,-9223372036854775808,NaN,7,Sell,true,-3,4000000000,-5,1.5,65535,\
+         -32768,255,-128,false,Buy,\"[1, 2]\",\"a \"\"b\"\",\u{1b}c\",\
+         [340282366920938463463374607431768211455],[-170141183460469231731687303715884105728]\n"
+    );
+}
+
+#[test]
+fn fields_and_conditions_choose_what_is_printed() {
+    let args = ["--fields", "order.side,text,order", "--where", "order.side=Sell", "-o", "json"];
+    let output = all_types(&args);
+    let expected = r#""message":{"order.side":"Sell","text":"a \"b\",\u001bc","order":{"account":7,"side":"Sell","open":true,"lots":-3}}}"#;
+    assert!(output.trim_end().ends_with(expected), "{output}");
+
+    let place = Place::new();
+    place.write(ONE_NODE);
+    let mut node = place.node("feed");
+    let mut tap = place.tapping(&["swaps", "--where", "number=7", "--count", "1"]);
+    tap.until("begins at #0");
+    node.emit(100);
+    let (status, rest, errors) = tap.ended();
+    assert!(status.success(), "{errors}");
+    assert_eq!(&rest[15..], " feed/Source #7 number=7 size=70\n");
+    assert!(errors.starts_with("8 messages (1 printed), 0 gaps"), "{errors}");
+}
+
+#[test]
+fn a_terminal_alone_gets_colours_and_the_oldest_messages_come_on_request() {
+    let place = Place::new();
+    place.write(ONE_NODE);
+    let mut node = place.node("feed");
+    node.emit(3);
+    let (code, output, errors) = place.tapped(&["swaps", "--from", "oldest", "--count", "3"]);
+    assert_eq!((code, &*errors), (0, "3 messages, 0 gaps, 0 missed\n"), "{output}");
+    let lines: Vec<&str> = output.lines().map(|line| &line[15..]).collect();
+    let messages: Vec<String> =
+        (0..3).map(|n| format!(" feed/Source #{n} number={n} size={}", 10 * n)).collect();
+    assert_eq!(lines[1..], messages);
+    assert!(!output.contains('\u{1b}'), "{output}");
+}
+
+#[test]
+fn the_output_may_be_closed() {
+    let place = Place::new();
+    place.write(ONE_NODE);
+    let mut node = place.node("feed");
+    let mut tap = place.tapping(&["swaps"]);
+    tap.until("begins at #0");
+    tap.close_output();
+    // The first may be written before the pipe is known to be closed.
+    node.emit(10_000);
+    node.emit(10_000);
+    let (status, _, errors) = tap.ended();
+    assert_eq!((status.code(), &*errors), (Some(0), ""));
+}
