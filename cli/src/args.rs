@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::check::CheckArgs;
 use crate::completions::CompletionsArgs;
 use crate::down::DownArgs;
 use crate::launcher::LauncherArgs;
@@ -25,6 +26,8 @@ pub struct Cli {
 /// What the tool can do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Check a topology with its programs before it runs.
+    Check(CheckArgs),
     /// Print the messages of a topic, without making its publishers wait.
     Tap(Box<TapArgs>),
     /// Run the nodes of a topology file on this host, or bring those that run up to date with it.

@@ -8,6 +8,7 @@
 
 pub mod args;
 pub mod bundle;
+pub mod check;
 pub mod clock;
 pub mod completions;
 pub mod down;
@@ -31,6 +32,7 @@ use exit::Failure;
 /// Those of the verb.
 pub fn run(cli: Cli) -> Result<(), Failure> {
     match cli.verb {
+        Verb::Check(args) => check::run(&args),
         Verb::Tap(args) => tap::run(&args),
         Verb::Up(args) => up::run(&args),
         Verb::Down(args) => down::run(&args),

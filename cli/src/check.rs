@@ -1,0 +1,190 @@
+//! `check`: the nodes, topics and links of a topology before it runs, or its mistakes.
+//!
+//! To read: `program` (how programs describe themselves), `text`, then `picture`, which `layout`
+//! places and `svg` draws.
+
+mod layout;
+mod picture;
+mod program;
+mod svg;
+mod text;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use mycelium::{Description, NodeCommand, NodeProgram, Overview, OverviewError, Problem, Topology};
+use serde::Serialize;
+
+use crate::exit::Failure;
+use program::Runs;
+
+/// The version of the JSON.
+const VERSION: u32 = 1;
+
+/// The arguments of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The topology file.
+    file: PathBuf,
+    /// How the result is printed.
+    #[arg(short, long, value_enum, value_name = "FORM", default_value_t = Form::Text)]
+    output: Form,
+    /// How long a program may take for its description, such as `10s`.
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "10s")]
+    timeout: Duration,
+    /// The program, and its arguments, of nodes that have no `command` in the file. `{node}` is the
+    /// name of the node, `{topology}` the path of the file, `{directory}` the directory of the
+    /// sockets.
+    #[arg(last = true, value_name = "PROGRAM")]
+    command: Vec<String>,
+}
+
+/// How the result is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// Lines for people.
+    Text,
+    /// An object in one line.
+    Json,
+    /// A picture.
+    Svg,
+}
+
+/// What `-o json` prints.
+#[derive(Serialize)]
+struct Json<'a> {
+    mycelium_overview: u32,
+    file: String,
+    #[serde(flatten)]
+    overview: &'a Overview,
+}
+
+/// Checks the topology.
+///
+/// # Errors
+/// If it has mistakes, or a program cannot be described.
+pub fn run(args: &CheckArgs) -> Result<(), Failure> {
+    let topology = Topology::load(&args.file).map_err(|error| match error.problem() {
+        Problem::Unreadable { .. } => Failure::Usage(error.to_string()),
+        _ => Failure::Found(error.to_string()),
+    })?;
+    let file = args.file.display().to_string();
+    let commands = commands(&topology, &args.command)?;
+    if commands.is_empty() {
+        return without_programs(args, &topology, &file);
+    }
+    let overview = overview(&topology, &commands, args.timeout)?;
+    let printed = match args.output {
+        Form::Text => text::text(&file, &overview),
+        Form::Json => {
+            let json = Json { mycelium_overview: VERSION, file, overview: &overview };
+            let json = serde_json::to_string(&json);
+            // Its keys are texts, and it has no numbers that JSON lacks.
+            format!("{}\n", json.expect("an overview is JSON"))
+        }
+        Form::Svg => svg::svg(&file, &overview),
+    };
+    io::stdout().write_all(printed.as_bytes()).map_err(Failure::output)
+}
+
+/// The result of a file alone.
+fn without_programs(args: &CheckArgs, topology: &Topology, file: &str) -> Result<(), Failure> {
+    let help = "add `command = [\"./app\", \"{node}\"]` to `[bundle]`, or call `mycelium check FILE -- \
+                PROGRAM ARGUMENTS`";
+    if args.output != Form::Text {
+        let problem =
+            format!("{file} names no program, without which services are not known: {help}");
+        return Err(Failure::Usage(problem));
+    }
+    let nodes: Vec<&str> = topology.nodes().collect();
+    let nodes = match nodes.len() {
+        0 => "no nodes".to_owned(),
+        1 => format!("1 node (`{}`)", nodes[0]),
+        count => format!("{count} nodes (`{}`)", nodes.join("`, `")),
+    };
+    let text = format!(
+        "{file}: {nodes}; the file alone has no mistake\nIt names no program, so services, topics \
+         and links are not checked: {help}.\n"
+    );
+    io::stdout().write_all(text.as_bytes()).map_err(Failure::output)
+}
+
+/// The commands of the nodes, or none if neither the file nor the command line has one.
+fn commands(topology: &Topology, given: &[String]) -> Result<Vec<NodeCommand>, Failure> {
+    let from_line = |node: &str| {
+        let (program, arguments) = given.split_first()?;
+        Some(topology.command_from(node, program, arguments))
+    };
+    let nodes: Vec<&str> = topology.nodes().collect();
+    if nodes.is_empty() {
+        let command = from_line("main").transpose();
+        let command = command.map_err(|error| Failure::Usage(error.to_string()))?;
+        return Ok(command.into_iter().collect());
+    }
+    let (mut commands, mut missing) = (Vec::new(), Vec::new());
+    for node in nodes {
+        match topology.command(node).map(Ok).or_else(|| from_line(node)) {
+            Some(Ok(command)) => commands.push(command),
+            Some(Err(error)) => return Err(Failure::Usage(error.to_string())),
+            None => missing.push(node),
+        }
+    }
+    match (commands.is_empty(), missing.is_empty()) {
+        (false, false) => Err(Failure::Usage(format!(
+            "node `{}` has no command, and other nodes have one: add `command` to its section, or \
+             to `[bundle]` for all nodes, or give it after `--`",
+            missing.join("`, `")
+        ))),
+        _ => Ok(commands),
+    }
+}
+
+/// The overview of what the programs say.
+fn overview(
+    topology: &Topology,
+    commands: &[NodeCommand],
+    timeout: Duration,
+) -> Result<Overview, Failure> {
+    let mut runs = Runs::new(timeout)?;
+    let mut descriptions = BTreeMap::<usize, Description>::new();
+    for (place, command) in commands.iter().enumerate() {
+        let same = commands[..place].iter().position(|other| is_same(command, other));
+        let description = match same.and_then(|same| descriptions.get(&same)) {
+            Some(description) => description.clone(),
+            None => runs.describe(command)?,
+        };
+        descriptions.insert(place, description);
+    }
+    let names: Vec<String> = commands.iter().map(program::name).collect();
+    let has_nodes = topology.nodes().next().is_some();
+    let programs = commands.iter().zip(&names).zip(descriptions.values());
+    let programs = programs.map(|((command, program), description)| NodeProgram {
+        node: if has_nodes { &command.node } else { description.node() },
+        program,
+        description,
+    });
+    let overview = topology.overview(&programs.collect::<Vec<_>>());
+    overview.map_err(mistakes)
+}
+
+/// Whether two commands run the same process.
+fn is_same(a: &NodeCommand, b: &NodeCommand) -> bool {
+    (&a.program, &a.arguments) == (&b.program, &b.arguments)
+}
+
+/// All mistakes, one in each line.
+fn mistakes(errors: Vec<OverviewError>) -> Failure {
+    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    match lines.len() {
+        1 => Failure::Found(lines.concat()),
+        count => Failure::Found(format!("{count} mistakes\n{}", lines.join("\n"))),
+    }
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).ok().filter(|time| !time.is_zero());
+    time.ok_or_else(|| "expected a number and a unit, such as `5s` or `250ms`".to_owned())
+}

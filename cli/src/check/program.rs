@@ -1,0 +1,276 @@
+//! Programs that describe themselves: each command runs once with `--describe`, for a limited time,
+//! and may print a limited number of bytes. The process leads a group of its own, and nothing of
+//! the group is left afterwards.
+
+use std::ffi::OsStr;
+use std::io::{self, Read};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, ChildStdout, ExitStatus, Stdio};
+use std::sync::mpsc::Sender;
+use std::thread;
+use std::time::Duration;
+
+use mycelium::{Description, DescriptionError, NodeCommand};
+use rustix::io::retry_on_intr;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+
+use crate::clock::{Waits, Wake};
+use crate::exit::Failure;
+use crate::output::printable;
+
+/// The argument that requests a description.
+const ARGUMENT: &str = "--describe";
+/// The most bytes of standard output.
+const MOST: usize = Description::MOST_BYTES;
+/// The most bytes of standard error that an error shows.
+const MOST_OF_ERRORS: usize = 2048;
+
+/// Runs programs, one after the other.
+pub(super) struct Runs {
+    waits: Waits<Event>,
+    timeout: Duration,
+    /// The number of the program that runs. A process that has left its group may still write.
+    number: usize,
+}
+
+/// Something of the process with this number.
+#[derive(Debug)]
+struct Event {
+    number: usize,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// All of standard output, or one byte more than the limit.
+    Output(Vec<u8>),
+    /// The beginning of standard error.
+    Errors(Vec<u8>),
+    /// The process has exited, and is not reaped.
+    Exited,
+}
+
+/// Why a program is not described.
+#[derive(Debug, thiserror::Error)]
+enum Undescribed {
+    #[error("it cannot be started: {0}")]
+    Start(io::Error),
+    #[error(
+        "it did not end within {}: expected a description in one line of JSON, as \
+         `Builder::describe_on_request` prints it (`--timeout` sets the limit)",
+        humantime::format_duration(*.0)
+    )]
+    Hangs(Duration),
+    #[error("it printed more than {MOST} bytes: expected a description in one line of JSON")]
+    Floods,
+    #[error("it exited with {code}: expected code 0 and a description{}", said(errors))]
+    Exit { code: i32, errors: String },
+    #[error("signal {signal} ended it: expected code 0 and a description{}", said(errors))]
+    Signal { signal: i32, errors: String },
+    #[error(
+        "it printed nothing: expected a description in one line of JSON; call \
+         `Builder::describe_on_request` before the program does anything else{}",
+        said(.0)
+    )]
+    Silent(String),
+    #[error(
+        "it printed `{}`: expected a description in one line of JSON; call \
+         `Builder::describe_on_request` before the program does anything else",
+        printable(.0)
+    )]
+    Garbage(String),
+    #[error("{0}")]
+    Description(#[from] DescriptionError),
+}
+
+impl Runs {
+    /// From now on, signals end the runs.
+    pub(super) fn new(timeout: Duration) -> Result<Runs, Failure> {
+        Ok(Runs { waits: Waits::new()?, timeout, number: 0 })
+    }
+
+    /// What the program of a node says of itself.
+    pub(super) fn describe(&mut self, command: &NodeCommand) -> Result<Description, Failure> {
+        self.number += 1;
+        let failed = |error: &Undescribed| {
+            let place = command.place.iter().map(|place| format!("{place}: "));
+            let (place, node, line) = (place.collect::<String>(), &command.node, line(command));
+            Failure::Unavailable(format!("{place}node `{node}` runs `{line}`: {error}"))
+        };
+        let output = match self.run(command) {
+            Ok(Some(output)) => output,
+            Ok(None) => return Err(Failure::Unavailable("a signal ended the check".to_owned())),
+            Err(error) => return Err(failed(&error)),
+        };
+        read(&output).map_err(|error| failed(&error))
+    }
+
+    /// What a program prints; `None` if a signal ended the wait.
+    fn run(&self, command: &NodeCommand) -> Result<Option<Vec<u8>>, Undescribed> {
+        let mut process = command.process();
+        process.arg(ARGUMENT).process_group(0);
+        process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut group = Group::new(process.spawn().map_err(Undescribed::Start)?);
+        self.watch(&mut group).map_err(Undescribed::Start)?;
+        let until = self.waits.clock.now().saturating_add(self.timeout);
+        let (mut output, mut errors, mut has_exited) = (None, None, false);
+        while output.is_none() || errors.is_none() || !has_exited {
+            match self.waits.until(until) {
+                Wake::Due => return Err(Undescribed::Hangs(self.timeout)),
+                Wake::Interrupted => return Ok(None),
+                Wake::Sent(Event { number, kind }) if number == self.number => match kind {
+                    Kind::Output(bytes) if bytes.len() > MOST => return Err(Undescribed::Floods),
+                    Kind::Output(bytes) => output = Some(bytes),
+                    Kind::Errors(bytes) => errors = Some(bytes),
+                    Kind::Exited => {
+                        has_exited = true;
+                        // Others of the group may keep its output open.
+                        group.kill();
+                    }
+                },
+                Wake::Sent(_) => {}
+            }
+        }
+        let errors = String::from_utf8_lossy(&errors.unwrap_or_default()).trim().to_owned();
+        let status = group.reap().map_err(Undescribed::Start)?;
+        match (status.code(), status.signal()) {
+            (Some(0), _) => {}
+            (Some(code), _) => return Err(Undescribed::Exit { code, errors }),
+            (None, signal) => {
+                return Err(Undescribed::Signal { signal: signal.unwrap_or_default(), errors });
+            }
+        }
+        let output = output.unwrap_or_default();
+        match output.trim_ascii().is_empty() {
+            true => Err(Undescribed::Silent(errors)),
+            false => Ok(Some(output)),
+        }
+    }
+
+    /// Threads that report what the process prints, and its exit.
+    fn watch(&self, group: &mut Group) -> io::Result<()> {
+        let (sender, number) = (self.waits.sender(), self.number);
+        let send = move |sender: &Sender<Option<Event>>, kind| {
+            // Nobody waits any longer.
+            let _ = sender.send(Some(Event { number, kind }));
+        };
+        let thread = |name: &str| thread::Builder::new().name(name.into());
+        let (id, exits) = (group.id, sender.clone());
+        thread("exit").spawn(move || {
+            // It fails only if the process was reaped, so it has exited.
+            let _ = retry_on_intr(|| {
+                waitid(WaitId::Pid(id), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
+            });
+            send(&exits, Kind::Exited);
+        })?;
+        if let Some(output) = group.child.stdout.take() {
+            let outputs = sender.clone();
+            thread("output").spawn(move || send(&outputs, Kind::Output(all(output))))?;
+        }
+        if let Some(mut errors) = group.child.stderr.take() {
+            thread("errors").spawn(move || {
+                let mut first = Vec::new();
+                let _ = errors.by_ref().take(MOST_OF_ERRORS as u64).read_to_end(&mut first);
+                // The program must not wait for a reader.
+                let _ = io::copy(&mut errors, &mut io::sink());
+                send(&sender, Kind::Errors(first));
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// The bytes of standard output, within the limit.
+fn all(output: ChildStdout) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // An incomplete description is an error of its own.
+    let _ = output.take(MOST as u64 + 1).read_to_end(&mut bytes);
+    bytes
+}
+
+/// A process that leads a group. Dropping it kills the group and reaps the process.
+struct Group {
+    child: Child,
+    id: Pid,
+    is_reaped: bool,
+}
+
+impl Group {
+    fn new(child: Child) -> Group {
+        let id = Pid::from_child(&child);
+        Group { child, id, is_reaped: false }
+    }
+
+    /// Until the process is reaped, no other group has its number.
+    fn kill(&self) {
+        if !self.is_reaped {
+            // It fails only if nothing of the group runs.
+            let _ = kill_process_group(self.id, Signal::KILL);
+        }
+    }
+
+    fn reap(&mut self) -> io::Result<ExitStatus> {
+        self.kill();
+        let status = self.child.wait();
+        self.is_reaped = true;
+        status
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if !self.is_reaped {
+            let _ = self.reap();
+        }
+    }
+}
+
+/// The description in what a program printed. Lines before it may be those of its log.
+fn read(output: &[u8]) -> Result<Description, Undescribed> {
+    let text = String::from_utf8_lossy(output);
+    let is_description = |line: &&str| line.trim_start().starts_with("{\"mycelium_description\"");
+    match text.lines().find(is_description) {
+        Some(line) => Ok(Description::from_json(line)?),
+        None => {
+            let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+            let short: String = first.chars().take(60).collect();
+            let is_cut = short.len() < first.len();
+            Err(Undescribed::Garbage(if is_cut { format!("{short}…") } else { short }))
+        }
+    }
+}
+
+/// The program of a command, for people: without the directory if that is the file's.
+pub(super) fn name(command: &NodeCommand) -> String {
+    match command.program.strip_prefix(&command.directory) {
+        Ok(inside) if inside.starts_with("..") => inside.display().to_string(),
+        Ok(inside) => format!("./{}", inside.display()),
+        Err(_) => command.program.display().to_string(),
+    }
+}
+
+/// The command line, for people.
+fn line(command: &NodeCommand) -> String {
+    let arguments = command.arguments.iter().map(|word| word.to_string_lossy().into_owned());
+    let words = [name(command)].into_iter().chain(arguments);
+    let words = words.chain([OsStr::new(ARGUMENT).to_string_lossy().into_owned()]);
+    let quoted = words.map(|word| {
+        let is_plain = |c: char| c.is_alphanumeric() || "-_./=:,@+%{}".contains(c);
+        match !word.is_empty() && word.chars().all(is_plain) {
+            true => word,
+            false => format!("'{}'", printable(&word)),
+        }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
+/// What a program said on standard error.
+fn said(errors: &str) -> String {
+    match errors {
+        "" => String::new(),
+        errors => {
+            let lines = errors.lines().map(|line| format!("\n  {}", printable(line)));
+            format!("; it says:{}", lines.collect::<String>())
+        }
+    }
+}
