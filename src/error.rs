@@ -7,7 +7,7 @@ mod supervisor;
 
 use std::{fmt, io};
 
-use mycelium_core::debug_as_display;
+use mycelium_core::{Code, debug_as_display};
 pub use mycelium_transports::local::ShuttingDown;
 use mycelium_transports::local::TopicError;
 
@@ -52,6 +52,20 @@ impl Error {
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         self.permanent || chain(&*self.error).any(is_bug)
+    }
+
+    /// Its code, if it is an error of this library or wraps one.
+    ///
+    /// ```
+    /// use mycelium::{Code, Error, SubscribeError};
+    ///
+    /// let error = SubscribeError::Taken { subscription: "Sum.ticks".to_owned() };
+    /// assert_eq!(Error::from(error).code(), Some(Code::SUBSCRIPTION_TAKEN));
+    /// assert_eq!(Error::msg("no price").code(), None);
+    /// ```
+    #[must_use]
+    pub fn code(&self) -> Option<Code> {
+        Code::at_end(&self.to_string())
     }
 
     /// The error itself.
@@ -132,18 +146,24 @@ fn is_bug(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 impl fmt::Display for Error {
-    /// The error with its sources, except those that its own text ends with.
+    /// The error with its sources, except those that its own text ends with. The code of the
+    /// innermost is the end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = self.error.to_string();
+        let whole = self.error.to_string();
+        let (text, mut code) = Code::split(&whole);
+        let mut text = text.to_owned();
         let mut source = self.error.source();
         while let Some(error) = source {
-            let cause = error.to_string();
-            if !text.ends_with(&cause) {
+            let whole = error.to_string();
+            let (cause, its_code) = Code::split(&whole);
+            if !text.ends_with(cause) {
                 text = format!("{text}: {cause}");
             }
+            code = its_code.or(code);
             source = error.source();
         }
-        f.write_str(&text)
+        f.write_str(&text)?;
+        code.map_or(Ok(()), |code| write!(f, " [{code}]"))
     }
 }
 
@@ -154,9 +174,14 @@ impl fmt::Debug for Error {
     }
 }
 
+/// The code of the text of a service's error: that of an error of this library, or else of any.
+pub(crate) fn code_of(text: &str) -> Code {
+    Code::at_end(text).unwrap_or(Code::SERVICE_FAILED)
+}
+
 /// Work that did not finish: it panicked, or its service's run or the executor ended first.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the work panicked, or was dropped before it finished")]
+#[error("the work panicked, or was dropped before it finished [{code}]", code = self.code())]
 pub struct Unfinished;
 
 /// Why a service cannot have a publisher.
@@ -164,7 +189,7 @@ pub struct Unfinished;
 #[non_exhaustive]
 pub enum PublisherError {
     /// The node shuts down, and the service has no subscriptions: it should end.
-    #[error("{0}")]
+    #[error("{0} [{code}]", code = self.code())]
     ShuttingDown(#[from] ShuttingDown),
     /// The topic refuses it.
     #[error(transparent)]
@@ -178,14 +203,18 @@ pub enum SubscribeError {
     /// An earlier handle of the same run of the service has not been dropped.
     #[error(
         "subscription `{subscription}` is taken: call `subscribe` once and keep its result, \
-         or drop that before you subscribe again"
+         or drop that before you subscribe again [{code}]",
+        code = self.code()
     )]
     Taken {
         /// `Service.topic`.
         subscription: String,
     },
     /// The service has ended the subscription.
-    #[error("subscription `{subscription}` was ended by `unsubscribe`: it cannot be taken again")]
+    #[error(
+        "subscription `{subscription}` was ended by `unsubscribe`: it cannot be taken again [{code}]",
+        code = self.code()
+    )]
     Ended {
         /// `Service.topic`.
         subscription: String,
@@ -194,17 +223,18 @@ pub enum SubscribeError {
     /// soon, so another try may succeed.
     #[error(
         "subscription `{subscription}` is still taken by an earlier run of its service: \
-         a task or the service itself has kept it; keep it in a variable of `run`"
+         a task or the service itself has kept it; keep it in a variable of `run` [{code}]",
+        code = self.code()
     )]
     HeldByEarlierRun {
         /// `Service.topic`.
         subscription: String,
     },
     /// The topic refuses it.
-    #[error(transparent)]
+    #[error("{0} [{code}]", code = self.code())]
     Topic(#[from] TopicError),
     /// This node cannot have such a topic.
-    #[error("{reason}")]
+    #[error("{reason} [{code}]", code = self.code())]
     Refused {
         /// The reason.
         reason: String,
@@ -214,7 +244,7 @@ pub enum SubscribeError {
 /// An interval without a period. The program is wrong: a service that returns this is not
 /// restarted.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("invalid period of an interval: 0 s, expected more")]
+#[error("invalid period of an interval: 0 s, expected more [{code}]", code = self.code())]
 pub struct ZeroPeriod;
 
 /// Nobody can emit a message that a handler emits: [`OutError`](crate::OutError).
@@ -227,7 +257,46 @@ pub(crate) struct NoPublisher;
 
 debug_as_display!(Permanent, Unfinished, PublisherError, SubscribeError, ZeroPeriod, NoPublisher);
 
+impl Unfinished {
+    /// Its code, with which its text ends.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        Code::UNFINISHED
+    }
+}
+
+impl ZeroPeriod {
+    /// Its code, with which its text ends.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        Code::ZERO_PERIOD
+    }
+}
+
+impl PublisherError {
+    /// Its code, with which its text ends.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            PublisherError::ShuttingDown(_) => Code::SHUTTING_DOWN,
+            PublisherError::Refused(error) => error.code(),
+        }
+    }
+}
+
 impl SubscribeError {
+    /// Its code, with which its text ends.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            SubscribeError::Taken { .. } => Code::SUBSCRIPTION_TAKEN,
+            SubscribeError::Ended { .. } => Code::SUBSCRIPTION_ENDED,
+            SubscribeError::HeldByEarlierRun { .. } => Code::SUBSCRIPTION_HELD,
+            SubscribeError::Topic(error) => error.code(),
+            SubscribeError::Refused { .. } => Code::SUBSCRIPTION_REFUSED,
+        }
+    }
+
     /// Whether another try would fail in the same way. A service that returns such an error is not
     /// restarted.
     ///

@@ -439,7 +439,9 @@ mod wiring;
 pub use mycelium_bundle::Restart;
 pub use mycelium_core::channel;
 pub use mycelium_core::wait::WaitStrategy;
-pub use mycelium_core::{FixedStr, FixedVec, Message, Request, TraceContext, TraceParseError};
+pub use mycelium_core::{
+    Code, FixedStr, FixedVec, Message, Request, TraceContext, TraceParseError,
+};
 pub use mycelium_executor::{Class, Listener, PlacementFallback, Stream, ThreadError};
 /// Makes a struct that calls handlers directly, in the listed order.
 ///

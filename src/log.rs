@@ -6,14 +6,16 @@
 //! subject:
 //!
 //! ```text
-//! warn!(service = name, ?pause, %error, "the service failed and will be restarted");
-//! mycelium: warning: service `Sum` failed and will be restarted (pause=120ms): no such file
+//! warn!(service = name, ?pause, %error, %code, "the service failed and will be restarted");
+//! mycelium: warning: service `Sum` failed and will be restarted (pause=120ms): no such file [M0054]
 //! ```
 //!
 //! Panic contract: no field and no broken standard error makes this module panic.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
+
+use mycelium_core::Code;
 
 /// Logs a warning. Without a `tracing` subscriber it goes to standard error.
 macro_rules! warn_line {
@@ -111,6 +113,8 @@ pub(crate) struct PlainLine {
     subject: Option<(&'static str, String)>,
     /// What went wrong: the field `error`.
     error: Option<String>,
+    /// The code of an error whose text does not end with it: the field `code`.
+    code: Option<String>,
     /// The other fields, as `key=value`.
     details: Vec<String>,
     text: String,
@@ -121,6 +125,7 @@ impl PlainLine {
         let value = shown(value);
         match key {
             "error" => self.error = Some(value),
+            "code" => self.code = Some(value),
             _ if self.subject.is_none() => self.subject = Some((key, value)),
             // No details, or the node of a service: without a subscriber there is hardly a second.
             "node" => {}
@@ -160,7 +165,14 @@ impl fmt::Display for PlainLine {
         if !self.details.is_empty() {
             write!(f, " ({})", self.details.join(", "))?;
         }
-        self.error.iter().try_for_each(|error| write!(f, ": {error}"))
+        let error = self.error.as_deref().unwrap_or_default();
+        if !error.is_empty() {
+            write!(f, ": {error}")?;
+        }
+        match &self.code {
+            Some(code) if Code::at_end(error).is_none() => write!(f, " [{code}]"),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -261,6 +273,20 @@ mod tests {
             "service `Sum`: service `Mean` rests"
         );
         assert_eq!(shown!("services rest"), "services rest");
+        let code = "M0054";
+        assert_eq!(
+            shown!(service = name, %error, %code, "the service failed"),
+            "service `Sum` failed: no such file [M0054]"
+        );
+        let error = "no such file [M0101]";
+        assert_eq!(
+            shown!(service = name, %code, %error, "the service failed"),
+            "service `Sum` failed: no such file [M0101]"
+        );
+        assert_eq!(
+            shown!(node = name, %code, "the link ended"),
+            "node `Sum`: the link ended [M0054]"
+        );
         assert_eq!(shown!(service = name, details = ?(), "`Sum` rests"), "`Sum` rests");
         assert_eq!(shown!(service = name, "services rest"), "service `Sum`: services rest");
         assert_eq!(

@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
-use mycelium_core::Message;
+use mycelium_core::{Code, Message};
 use mycelium_transports::local::{EmitError, Publisher, Refusal, Schema};
 
 use crate::error::NoPublisher;
@@ -263,6 +263,14 @@ impl<M> OutError<M> {
             }
         }
     }
+
+    /// Its code, with which its text ends.
+    pub fn code(&self) -> Code {
+        match self {
+            OutError::Refused(error) => error.code(),
+            OutError::NoPublisher(_) => Code::NO_PUBLISHER,
+        }
+    }
 }
 
 impl<M: Message> fmt::Display for OutError<M> {
@@ -271,7 +279,11 @@ impl<M: Message> fmt::Display for OutError<M> {
             OutError::Refused(error) => error.fmt(f),
             OutError::NoPublisher(_) => {
                 let (name, topic) = (Schema::of::<M>().name(), M::TOPIC);
-                write!(f, "`{name}` was not sent to topic `{topic}`: {NoPublisher}")
+                write!(
+                    f,
+                    "`{name}` was not sent to topic `{topic}`: {NoPublisher} [{}]",
+                    self.code()
+                )
             }
         }
     }

@@ -23,7 +23,7 @@ mod topics;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use mycelium_core::Message;
+use mycelium_core::{Code, Message};
 use mycelium_executor::Executor;
 use mycelium_transports::counters::NodeValue;
 use mycelium_transports::exchange::{LayoutMismatch, Notice};
@@ -199,6 +199,7 @@ impl Shared {
         log::error!(
             node = self.plan.node,
             ?services,
+            code = %Code::ABANDONED,
             "the node no longer waits for services that have not ended by the shutdown's deadline"
         );
         services.iter().for_each(|service| self.end(service, &Outcome::Abandoned));
@@ -211,6 +212,7 @@ impl Shared {
         log::error!(
             node = self.plan.node,
             error,
+            code = %Code::UNDELIVERED,
             "the node ends with messages that it could not deliver"
         );
     }

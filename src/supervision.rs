@@ -19,7 +19,7 @@ pub(crate) mod tree;
 
 #[cfg(feature = "testing")]
 pub(crate) use failure::Failure;
-pub(crate) use panics::{note_places, text_and_place};
+pub(crate) use panics::{note_places, text_and_place, with_place};
 pub(crate) use plan::{PlannedChild, SupervisionPlan};
 pub use service::supervise;
 #[cfg(feature = "topology")]

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use mycelium_core::Code;
 use thiserror::Error;
 
 use crate::protocol;
@@ -136,13 +137,16 @@ pub enum MemberOutcome {
 #[non_exhaustive]
 pub enum BundleError {
     /// Two members have one name.
-    #[error("two members are called `{member}`: give one of them another name")]
+    #[error("two members are called `{member}`: give one of them another name [{code}]", code = self.code())]
     Duplicate {
         /// The name.
         member: String,
     },
     /// A member ends after a member that does not exist.
-    #[error("member `{member}` ends after `{feeder}`, which is not a member; expected one of: {}", known.join(", "))]
+    #[error(
+        "member `{member}` ends after `{feeder}`, which is not a member; expected one of: {} [{code}]", known.join(", "),
+        code = self.code()
+    )]
     Unknown {
         /// The member.
         member: String,
@@ -152,7 +156,10 @@ pub enum BundleError {
         known: Vec<String>,
     },
     /// A member could not be started.
-    #[error("member `{member}` did not start: cannot run `{}`: {error}", Path::new(program).display())]
+    #[error(
+        "member `{member}` did not start: cannot run `{}`: {error} [{code}]", Path::new(program).display(),
+        code = self.code()
+    )]
     Start {
         /// The member.
         member: String,
@@ -163,7 +170,10 @@ pub enum BundleError {
         error: io::Error,
     },
     /// A member failed more often than its limit.
-    #[error("member `{member}` failed permanently{}: {status}", after(*restarts, *window))]
+    #[error(
+        "member `{member}` failed permanently{}: {status} [{code}]", after(*restarts, *window),
+        code = self.code()
+    )]
     Failed {
         /// The member.
         member: String,
@@ -176,8 +186,9 @@ pub enum BundleError {
     },
     /// A member exited with [`Bundle::NO_RESTART`](crate::Bundle::NO_RESTART).
     #[error(
-        "member `{member}` does not want to be restarted (exit code {code}): see its own output",
-        code = protocol::NO_RESTART
+        "member `{member}` does not want to be restarted (exit code {exit}): see its own output [{code}]",
+        exit = protocol::NO_RESTART,
+        code = self.code()
     )]
     Refused {
         /// The member.
@@ -185,15 +196,16 @@ pub enum BundleError {
     },
     /// A member exited with [`Bundle::UNDELIVERED`](crate::Bundle::UNDELIVERED).
     #[error(
-        "member `{member}` ended with messages that it could not deliver (exit code {code}): see its own output",
-        code = protocol::UNDELIVERED
+        "member `{member}` ended with messages that it could not deliver (exit code {exit}): see its own output [{code}]",
+        exit = protocol::UNDELIVERED,
+        code = self.code()
     )]
     Undelivered {
         /// The member.
         member: String,
     },
     /// A member failed while the bundle ended.
-    #[error("member `{member}` failed while the bundle ended: {status}")]
+    #[error("member `{member}` failed while the bundle ended: {status} [{code}]", code = self.code())]
     Stopped {
         /// The member.
         member: String,
@@ -203,24 +215,45 @@ pub enum BundleError {
     /// The name of a member is empty, longer than 62 bytes, or has white space or control
     /// characters.
     #[error(
-        "invalid member name `{}`: expected 1 to 62 bytes without white space and control characters",
-        member.escape_debug()
+        "invalid member name `{}`: expected 1 to 62 bytes without white space and control characters [{code}]",
+        member.escape_debug(),
+        code = self.code()
     )]
     Name {
         /// The name.
         member: String,
     },
     /// Members had not ended at their deadline, or at a second signal, and were killed.
-    #[error("members did not end and were killed: {}", members.join(", "))]
+    #[error("members did not end and were killed: {} [{code}]", members.join(", "), code = self.code())]
     Killed {
         /// Their names.
         members: Vec<String>,
     },
     /// The system refused something that the launcher itself needs: signals, a pipe, a thread.
     #[error(
-        "the launcher cannot watch its members: the system refused signals, a pipe or a thread: {0}"
+        "the launcher cannot watch its members: the system refused signals, a pipe or a thread: {0} [{code}]",
+        code = self.code()
     )]
     System(#[from] io::Error),
+}
+
+impl BundleError {
+    /// Its code, with which its text ends.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            BundleError::Duplicate { .. } => Code::MEMBER_TWICE,
+            BundleError::Unknown { .. } => Code::MEMBER_UNKNOWN,
+            BundleError::Start { .. } => Code::MEMBER_PROGRAM,
+            BundleError::Failed { .. } => Code::MEMBER_FAILED,
+            BundleError::Refused { .. } => Code::MEMBER_REFUSED,
+            BundleError::Undelivered { .. } => Code::MEMBER_UNDELIVERED,
+            BundleError::Stopped { .. } => Code::MEMBER_STOPPED,
+            BundleError::Name { .. } => Code::MEMBER_NAME,
+            BundleError::Killed { .. } => Code::MEMBER_KILLED,
+            BundleError::System(_) => Code::LAUNCHER,
+        }
+    }
 }
 
 impl fmt::Debug for BundleError {

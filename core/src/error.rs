@@ -7,6 +7,8 @@ use core::fmt;
 
 use thiserror::Error;
 
+use crate::Code;
+
 /// Makes `{:?}` of errors print what `{}` prints. An error that `main` returns, or that `unwrap`
 /// finds, is printed with `{:?}`: the reader should see its text there too.
 ///
@@ -104,6 +106,20 @@ pub enum InvalidReason {
 }
 
 debug_as_display!(DecodeError, Invalid, InvalidReason);
+
+impl DecodeError {
+    /// Its code.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            DecodeError::Type { .. } => Code::MESSAGE_TYPE,
+            DecodeError::Size { .. } => Code::MESSAGE_SIZE,
+            DecodeError::Misaligned { .. } => Code::MESSAGE_ALIGNMENT,
+            DecodeError::Value { .. } => Code::FIELD_VALUE,
+            DecodeError::Invalid(_) => Code::FIELD_CONTENT,
+        }
+    }
+}
 
 impl Invalid {
     /// An error without a field, as [`Field::check`](crate::Field::check) of a text or a list

@@ -26,6 +26,7 @@ extern crate std;
 
 #[cfg(target_has_atomic = "ptr")]
 pub mod channel;
+mod code;
 pub mod descriptor;
 #[cfg(target_has_atomic = "ptr")]
 pub mod doorbell;
@@ -48,6 +49,7 @@ pub mod wait;
 #[path = "private.rs"]
 pub mod __private;
 
+pub use code::{Code, UnknownCode};
 pub use descriptor::{
     Descriptor, Digest, EnumDescriptor, FieldDescriptor, FieldType, VariantDescriptor,
 };

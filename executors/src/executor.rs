@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use mycelium_core::debug_as_display;
+use mycelium_core::{Code, debug_as_display};
 
 use crate::clock::Clock;
 use crate::listener::Listener;
@@ -212,6 +212,19 @@ pub enum SpawnError {
 }
 
 debug_as_display!(SpawnError);
+
+impl SpawnError {
+    /// Its code.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            SpawnError::Ended => Code::EXECUTOR_GONE,
+            SpawnError::LocalUnsupported => Code::TASK_NOT_SEND,
+            SpawnError::WrongThread => Code::WRONG_THREAD,
+            SpawnError::NoThread => Code::NO_THREAD,
+        }
+    }
+}
 
 /// A seed from the operating system: [`Executor::entropy`] of an executor on a real machine.
 #[must_use]

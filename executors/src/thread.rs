@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::{OnceLock, mpsc};
 use std::thread::{self, JoinHandle};
 
-use mycelium_core::debug_as_display;
+use mycelium_core::{Code, debug_as_display};
 
 /// The requested properties of a thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -197,6 +197,21 @@ pub enum ThreadError {
 }
 
 debug_as_display!(ThreadError);
+
+impl ThreadError {
+    /// Its code.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            ThreadError::Start { .. } => Code::NO_THREAD,
+            ThreadError::Core { .. } => Code::NO_CORE,
+            ThreadError::Pin { .. } => Code::NOT_PINNED,
+            ThreadError::Class { .. } => Code::NO_CLASS,
+            ThreadError::Executor { .. } => Code::NO_EXECUTOR,
+            ThreadError::Unsupported { .. } => Code::PLACEMENT_UNSUPPORTED,
+        }
+    }
+}
 
 /// The cores that the calling thread may use. None if the system does not report them.
 #[must_use]

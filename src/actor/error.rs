@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use mycelium_core::debug_as_display;
 use mycelium_core::ring::CapacityError;
+use mycelium_core::{Code, debug_as_display};
 use mycelium_executor::SpawnError;
 use thiserror::Error;
 
@@ -24,6 +24,14 @@ impl<M> TellError<M> {
             TellError::Gone(message) | TellError::Full(message) => message,
         }
     }
+
+    /// Its code, with which its text ends.
+    pub fn code(&self) -> Code {
+        match self {
+            TellError::Gone(_) => Code::ACTOR_GONE,
+            TellError::Full(_) => Code::ACTOR_FULL,
+        }
+    }
 }
 
 impl<M> fmt::Display for TellError<M> {
@@ -31,7 +39,8 @@ impl<M> fmt::Display for TellError<M> {
         f.write_str(match self {
             TellError::Gone(_) => "the message was not told: the actor has ended",
             TellError::Full(_) => "the message was not told: the mailbox of the actor is full",
-        })
+        })?;
+        write!(f, " [{}]", self.code())
     }
 }
 
@@ -49,14 +58,15 @@ impl<M> std::error::Error for TellError<M> {}
 #[non_exhaustive]
 pub enum SpawnActorError {
     /// No actors are spawned any more: the node shuts down, or the parent ends.
-    #[error("actor `{actor}` was not spawned: the actors shut down")]
+    #[error("actor `{actor}` was not spawned: the actors shut down [{code}]", code = self.code())]
     ShuttingDown {
         /// Its type.
         actor: &'static str,
     },
     /// Another actor that lives has its name.
     #[error(
-        "actor `{actor}` was not spawned: another actor, of type `{other}`, has the name `{name}`"
+        "actor `{actor}` was not spawned: another actor, of type `{other}`, has the name `{name}` [{code}]",
+        code = self.code()
     )]
     NameTaken {
         /// Its type.
@@ -67,7 +77,7 @@ pub enum SpawnActorError {
         other: &'static str,
     },
     /// The mailbox cannot have this capacity.
-    #[error("actor `{actor}` was not spawned: its mailbox: {error}")]
+    #[error("actor `{actor}` was not spawned: its mailbox: {error} [{code}]", code = self.code())]
     Capacity {
         /// Its type.
         actor: &'static str,
@@ -75,7 +85,10 @@ pub enum SpawnActorError {
         error: CapacityError,
     },
     /// As many keyed actors live as are allowed.
-    #[error("actor `{actor}` was not spawned: {limit} of them live, which is the limit")]
+    #[error(
+        "actor `{actor}` was not spawned: {limit} of them live, which is the limit [{code}]",
+        code = self.code()
+    )]
     Limit {
         /// Its type.
         actor: &'static str,
@@ -84,7 +97,7 @@ pub enum SpawnActorError {
     },
     /// The executor refused the task: an actor that is not `Send` needs an executor that runs local
     /// tasks, and is spawned on its thread.
-    #[error("actor `{actor}` was not spawned: {error}")]
+    #[error("actor `{actor}` was not spawned: {error} [{code}]", code = self.code())]
     Executor {
         /// Its type.
         actor: &'static str,
@@ -98,7 +111,7 @@ pub enum SpawnActorError {
 #[non_exhaustive]
 pub enum FindActorError {
     /// No actor that lives has the name.
-    #[error("no actor has the name `{name}`: {expected}")]
+    #[error("no actor has the name `{name}`: {expected} [{code}]", code = self.code())]
     Unknown {
         /// The name.
         name: String,
@@ -106,7 +119,7 @@ pub enum FindActorError {
         expected: String,
     },
     /// The actor is of another type, or its mailbox is another queue.
-    #[error("the actor `{name}` is a `{found}` and not a `{expected}`")]
+    #[error("the actor `{name}` is a `{found}` and not a `{expected}` [{code}]", code = self.code())]
     Type {
         /// The name.
         name: String,
@@ -118,7 +131,8 @@ pub enum FindActorError {
     /// Its mailbox allows one sender, and there is one.
     #[error(
         "the actor `{name}` has a mailbox with one sender (`{queue}`), which an earlier \
-         reference has or had"
+         reference has or had [{code}]",
+        code = self.code()
     )]
     OneSender {
         /// The name.
@@ -127,7 +141,7 @@ pub enum FindActorError {
         queue: &'static str,
     },
     /// All references to the actor are gone, so it ends.
-    #[error("the actor `{name}` ends: nobody refers to it any more")]
+    #[error("the actor `{name}` ends: nobody refers to it any more [{code}]", code = self.code())]
     Ending {
         /// The name.
         name: String,
@@ -139,7 +153,10 @@ pub enum FindActorError {
 #[non_exhaustive]
 pub enum RemoteActorError {
     /// The address cannot name an actor.
-    #[error("invalid address `{}`: {problem}; expected `node/actor`", address.escape_debug())]
+    #[error(
+        "invalid address `{}`: {problem}; expected `node/actor` [{code}]", address.escape_debug(),
+        code = self.code()
+    )]
     Address {
         /// The address.
         address: String,
@@ -147,7 +164,7 @@ pub enum RemoteActorError {
         problem: &'static str,
     },
     /// The topology has no such node.
-    #[error("unknown node `{}`: {expected}", node.escape_debug())]
+    #[error("unknown node `{}`: {expected} [{code}]", node.escape_debug(), code = self.code())]
     UnknownNode {
         /// The node.
         node: String,
@@ -155,7 +172,7 @@ pub enum RemoteActorError {
         expected: String,
     },
     /// It is the node that asks.
-    #[error("node `{node}` is this one: find its actors by `Actors::by_name`")]
+    #[error("node `{node}` is this one: find its actors by `Actors::by_name` [{code}]", code = self.code())]
     OwnNode {
         /// The node.
         node: String,
@@ -163,7 +180,8 @@ pub enum RemoteActorError {
     /// The topology does not let this node ask the actors of the other one.
     #[error(
         "node `{asker}` may not ask the actors of node `{node}`: add `actors_for = [\"{asker}\"]` to \
-         the section of `{node}`"
+         the section of `{node}` [{code}]",
+        code = self.code()
     )]
     NotGranted {
         /// The node with the actors.
@@ -172,14 +190,59 @@ pub enum RemoteActorError {
         asker: String,
     },
     /// The actors belong to no node, and so have no links.
-    #[error("these actors have no node: those of `Running::actors` and `Context::actors` have one")]
+    #[error(
+        "these actors have no node: those of `Running::actors` and `Context::actors` have one [{code}]",
+        code = self.code()
+    )]
     NoNode,
     /// This node has ended.
-    #[error("the node has ended")]
+    #[error("the node has ended [{code}]", code = self.code())]
     ShuttingDown,
 }
 
 debug_as_display!(SpawnActorError, FindActorError, RemoteActorError);
+
+impl SpawnActorError {
+    /// Its code, with which its text ends.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            SpawnActorError::ShuttingDown { .. } => Code::SHUTTING_DOWN,
+            SpawnActorError::NameTaken { .. } => Code::ACTOR_NAME_TAKEN,
+            SpawnActorError::Capacity { .. } => Code::ACTOR_CAPACITY,
+            SpawnActorError::Limit { .. } => Code::ACTOR_LIMIT,
+            SpawnActorError::Executor { error, .. } => error.code(),
+        }
+    }
+}
+
+impl FindActorError {
+    /// Its code, with which its text ends.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            FindActorError::Unknown { .. } => Code::ACTOR_UNKNOWN,
+            FindActorError::Type { .. } => Code::ACTOR_TYPE,
+            FindActorError::OneSender { .. } => Code::ACTOR_ONE_SENDER,
+            FindActorError::Ending { .. } => Code::ACTOR_ENDING,
+        }
+    }
+}
+
+impl RemoteActorError {
+    /// Its code, with which its text ends.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            RemoteActorError::Address { .. } => Code::ACTOR_ADDRESS,
+            RemoteActorError::UnknownNode { .. } => Code::ACTOR_NODE_UNKNOWN,
+            RemoteActorError::OwnNode { .. } => Code::ACTOR_OF_THIS_NODE,
+            RemoteActorError::NotGranted { .. } => Code::ACTOR_NOT_GRANTED,
+            RemoteActorError::NoNode => Code::ACTORS_WITHOUT_NODE,
+            RemoteActorError::ShuttingDown => Code::SHUTTING_DOWN,
+        }
+    }
+}
 
 /// What a failure of an actor was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use mycelium_bundle::{Failures, Restart};
+use mycelium_core::Code;
 use mycelium_core::channel::{Queue, QueueReceiver};
 use mycelium_transports::counters::ActorValue;
 
@@ -24,7 +25,7 @@ use super::mail::Mail;
 use crate::error::{Error, Result};
 use crate::log;
 use crate::supervision::member::Member;
-use crate::supervision::text_and_place;
+use crate::supervision::{text_and_place, with_place};
 
 /// After this many messages the task lets others run.
 const BUDGET: u32 = 64;
@@ -85,6 +86,11 @@ impl Failure {
     /// Another actor has failed, on which this one depends.
     fn of_other(what: &str, Gone { actor, end, .. }: &Gone) -> Failure {
         Failure { text: format!("{what} `{actor}`: {end}").into(), is_permanent: false }
+    }
+
+    /// The code of a failure with this text.
+    pub(super) fn code(text: &str) -> Code {
+        Code::at_end(text).unwrap_or(Code::ACTOR_FAILED)
     }
 }
 
@@ -191,14 +197,16 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             _ => None,
         };
         let (actor, error) = (self.core().label(), &*failure.text);
+        let code = Failure::code(error);
         let Some(pause) = pause else {
-            log::error!(actor = &*actor, error, "the actor failed permanently");
+            log::error!(actor = &*actor, error, %code, "the actor failed permanently");
             self.count(ActorValue::Failed);
             return ControlFlow::Break(ActorEnd::Failed { error: failure.text });
         };
         log::warn!(
             actor = &*actor,
             error,
+            %code,
             pause = %format_args!("{pause:.0?}"),
             "the actor failed and will be restarted"
         );
@@ -336,7 +344,8 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
                 self.count(ActorValue::Errors);
                 self.note_failure(error, Severity::Ignored);
                 let actor = self.core().label();
-                log::warn!(actor = &*actor, %error, "the actor failed, and continues");
+                let code = error.code().unwrap_or(Code::ACTOR_FAILED);
+                log::warn!(actor = &*actor, %error, %code, "the actor failed, and continues");
                 Ok(())
             }
             OnError::Restart => Err(Failure::of(error)),
@@ -532,8 +541,5 @@ pub(super) fn panicked(panic: Panic) -> String {
     let (text, place) = text_and_place(&*panic);
     // What a panic carries may panic when it is dropped.
     drop(catch_unwind(AssertUnwindSafe(|| drop(panic))));
-    match place {
-        Some(place) => format!("{text} (at {place})"),
-        None => text,
-    }
+    with_place(&text, place.as_deref())
 }

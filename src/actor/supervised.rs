@@ -170,16 +170,18 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             self.forget_run().await;
             let (actor, reason) = (self.core().label(), failure.map(|failure| failure.text));
             let error = reason.as_deref().unwrap_or("its supervisor has stopped it");
+            let code = Failure::code(error);
             let verdict = member.ended(end, self.moment());
             match &verdict {
                 Verdict::Restart { .. } | Verdict::Wait => {
-                    log::warn!(actor = &*actor, error, "the actor has ended and will be restarted");
+                    let actor = &*actor;
+                    log::warn!(actor, error, %code, "the actor has ended and will be restarted");
                 }
                 Verdict::End(Why::SupervisorEnded) => {
                     log::warn!(actor = &*actor, "the actor has ended with its supervisor");
                 }
                 Verdict::End(_) => {
-                    log::error!(actor = &*actor, error, "the actor has ended permanently");
+                    log::error!(actor = &*actor, error, %code, "the actor has ended permanently");
                 }
             }
             cause = Some(error.into());

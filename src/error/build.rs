@@ -1,7 +1,7 @@
 //! Why services do not fit together. Found before anything runs.
 
-use mycelium_core::debug_as_display;
 use mycelium_core::ring::CapacityError;
+use mycelium_core::{Code, debug_as_display};
 use mycelium_transports::local::TopicError;
 use thiserror::Error;
 
@@ -15,7 +15,8 @@ use crate::topology::{Problem, TopologyError};
 pub enum BuildError {
     /// Two services have one name.
     #[error(
-        "two services are called `{name}`: give one of them another name (`Builder::named_service`)"
+        "two services are called `{name}`: give one of them another name (`Builder::named_service`) [{code}]",
+        code = self.code()
     )]
     DuplicateService {
         /// The name.
@@ -23,8 +24,9 @@ pub enum BuildError {
     },
     /// A service's name is empty, or has a space, a `=` or a control character.
     #[error(
-        "invalid service name `{}`: expected at least one character, and no space, `=` or control character",
-        name.escape_debug()
+        "invalid service name `{}`: expected at least one character, and no space, `=` or control character [{code}]",
+        name.escape_debug(),
+        code = self.code()
     )]
     Name {
         /// The name.
@@ -35,7 +37,8 @@ pub enum BuildError {
     Topology(#[from] TopologyError),
     /// Two messages have one id.
     #[error(
-        "messages `{first}` and `{second}` both have id {id}: give one of them another id (`#[message(id = ..)]`)"
+        "messages `{first}` and `{second}` both have id {id}: give one of them another id (`#[message(id = ..)]`) [{code}]",
+        code = self.code()
     )]
     DuplicateId {
         /// The id.
@@ -46,13 +49,13 @@ pub enum BuildError {
         second: &'static str,
     },
     /// Services declare different message types for one topic.
-    #[error("{problem}")]
+    #[error("{problem} [{code}]", code = self.code())]
     TopicType {
         /// The topic, the services and their message types.
         problem: Box<Problem>,
     },
     /// No topic can have this name.
-    #[error("{problem}")]
+    #[error("{problem} [{code}]", code = self.code())]
     TopicName {
         /// The name, and what was expected.
         problem: String,
@@ -61,7 +64,8 @@ pub enum BuildError {
     #[error(
         "port `{service}.{port}` is bound to no topic: write `{port} = \"topic\"` in \
          `[service.{service}.ports]` of the topology, or call \
-         `.bind(\"{service}\", \"{port}\", \"topic\")` on the builder"
+         `.bind(\"{service}\", \"{port}\", \"topic\")` on the builder [{code}]",
+        code = self.code()
     )]
     UnboundPort {
         /// The service.
@@ -72,7 +76,10 @@ pub enum BuildError {
         message: &'static str,
     },
     /// The program binds a port that cannot be bound so.
-    #[error("port `{}.{}`: {problem}", service.escape_debug(), port.escape_debug())]
+    #[error(
+        "port `{}.{}`: {problem} [{code}]", service.escape_debug(), port.escape_debug(),
+        code = self.code()
+    )]
     Port {
         /// The service.
         service: String,
@@ -84,10 +91,11 @@ pub enum BuildError {
     /// Services deadlock: each waits for the other's full queue.
     #[error(
         "{}services deadlock, because each waits for the next one's full queue: {}; \
-         let one of these subscriptions drop messages (policy = \"drop-oldest\" or \"latest\" in {})",
+         let one of these subscriptions drop messages (policy = \"drop-oldest\" or \"latest\" in {}) [{code}]",
         at(place.as_deref()),
         path.join(" -> "),
-        sections(subscriptions)
+        sections(subscriptions),
+        code = self.code()
     )]
     Cycle {
         /// The services and topics of the circle, in their order.
@@ -101,10 +109,11 @@ pub enum BuildError {
     /// The rings take more memory than the node may use.
     #[error(
         "{}rings of node `{node}` take {needed} bytes{}, but may take {budget}: lower the capacities of topics \
-         (`capacity`), or raise `memory` of the node{}",
+         (`capacity`), or raise `memory` of the node{} [{code}]",
         at(place.as_deref()),
         of_shared(*shared),
-        of_huge_pages(*huge_pages)
+        of_huge_pages(*huge_pages),
+        code = self.code()
     )]
     Memory {
         /// The node.
@@ -122,24 +131,30 @@ pub enum BuildError {
         budget: usize,
     },
     /// The share of traces is not a share.
-    #[error("invalid share {share} of the traces to record: expected a number from 0 to 1")]
+    #[error(
+        "invalid share {share} of the traces to record: expected a number from 0 to 1 [{code}]",
+        code = self.code()
+    )]
     TraceShare {
         /// The number.
         share: f64,
     },
     /// The traces of the node cannot be sent as the program says.
     #[cfg(feature = "otlp")]
-    #[error("`Builder::otlp`: {0}")]
+    #[error("`Builder::otlp`: {0} [{code}]", code = self.code())]
     Otlp(#[from] mycelium_telemetry::spans::OtlpError),
     /// The metrics of the node cannot be pushed as the program says.
     #[cfg(feature = "otlp")]
-    #[error("`Builder::otlp_metrics`: {0}")]
+    #[error("`Builder::otlp_metrics`: {0} [{code}]", code = self.code())]
     OtlpMetrics(#[from] mycelium_telemetry::push::OtlpMetricsError),
     /// A topic is not what a service declares.
-    #[error(transparent)]
+    #[error("{0} [{code}]", code = self.code())]
     Topic(#[from] TopicError),
     /// A service cannot be executed as the program says.
-    #[error("service `{service}` cannot be executed as the program says: {problem}")]
+    #[error(
+        "service `{service}` cannot be executed as the program says: {problem} [{code}]",
+        code = self.code()
+    )]
     Execution {
         /// The service.
         service: String,
@@ -147,7 +162,10 @@ pub enum BuildError {
         problem: String,
     },
     /// The program sets a threshold that a topic cannot have, or of an unknown topic.
-    #[error("the threshold of topic `{}` (`Builder::backpressure_threshold`): {problem}", topic.escape_debug())]
+    #[error(
+        "the threshold of topic `{}` (`Builder::backpressure_threshold`): {problem} [{code}]", topic.escape_debug(),
+        code = self.code()
+    )]
     Threshold {
         /// The topic.
         topic: String,
@@ -155,7 +173,7 @@ pub enum BuildError {
         problem: String,
     },
     /// The program sets what happens to stalled readers of an unknown topic, or an invalid time.
-    #[error("`Builder::on_stall` of topic `{}`: {problem}", topic.escape_debug())]
+    #[error("`Builder::on_stall` of topic `{}`: {problem} [{code}]", topic.escape_debug(), code = self.code())]
     OnStall {
         /// The topic.
         topic: String,
@@ -163,7 +181,10 @@ pub enum BuildError {
         problem: String,
     },
     /// The program measures messages of an unknown topic, or an invalid share of them.
-    #[error("`Builder::latency_sample` of topic `{}`: {problem}", topic.escape_debug())]
+    #[error(
+        "`Builder::latency_sample` of topic `{}`: {problem} [{code}]", topic.escape_debug(),
+        code = self.code()
+    )]
     LatencySample {
         /// The topic.
         topic: String,
@@ -172,8 +193,9 @@ pub enum BuildError {
     },
     /// The program sets how a service is executed that it does not have.
     #[error(
-        "`Builder::execution` names an unknown service `{service}`: {}",
-        expected_instead_of(service, known)
+        "`Builder::execution` names an unknown service `{service}`: {} [{code}]",
+        expected_instead_of(service, known),
+        code = self.code()
     )]
     ExecutionOfUnknown {
         /// The name.
@@ -184,8 +206,9 @@ pub enum BuildError {
     /// One node reads more from another than one link carries.
     #[error(
         "{}node `{reader}` reads {found} {what} of node `{publisher}`, but a link carries at most {limit}: \
-         place some of these services in another node",
-        at(place.as_deref())
+         place some of these services in another node [{code}]",
+        at(place.as_deref()),
+        code = self.code()
     )]
     LinkLimit {
         /// The node that is read from.
@@ -203,14 +226,15 @@ pub enum BuildError {
     },
     /// Two request types have one topic.
     #[error(
-        "topic `{topic}` has two request types: give one of them another topic (`#[message(topic = ..)]`)"
+        "topic `{topic}` has two request types: give one of them another topic (`#[message(topic = ..)]`) [{code}]",
+        code = self.code()
     )]
     RequestType {
         /// The topic.
         topic: String,
     },
     /// No mailbox can have the topic's capacity.
-    #[error("{}the mailbox of topic `{topic}`: {error}", at(place.as_deref()))]
+    #[error("{}the mailbox of topic `{topic}`: {error} [{code}]", at(place.as_deref()), code = self.code())]
     Mailbox {
         /// The topic.
         topic: String,
@@ -222,8 +246,9 @@ pub enum BuildError {
     /// Two nodes answer the requests of one topic.
     #[error(
         "{}requests of topic `{topic}` are answered in node `{first}` and in node `{second}`: \
-         place all services with `answers(..)` of this topic in one node",
-        at(place.as_deref())
+         place all services with `answers(..)` of this topic in one node [{code}]",
+        at(place.as_deref()),
+        code = self.code()
     )]
     Responders {
         /// The topic.
@@ -236,7 +261,10 @@ pub enum BuildError {
         place: Option<String>,
     },
     /// A fast handler has the name of another one, or its topic carries another message.
-    #[error("fast handler `{}` (`Builder::fast_handler`): {problem}", handler.escape_debug())]
+    #[error(
+        "fast handler `{}` (`Builder::fast_handler`): {problem} [{code}]", handler.escape_debug(),
+        code = self.code()
+    )]
     FastHandler {
         /// The handler.
         handler: String,
@@ -244,7 +272,7 @@ pub enum BuildError {
         problem: String,
     },
     /// Supervisors do not fit together, or not to the services.
-    #[error("{}{problem}", at(place.as_deref()))]
+    #[error("{}{problem} [{code}]", at(place.as_deref()), code = self.code())]
     Supervisor {
         /// Where the topology has the supervisor or its child, if it does: file, line and column.
         place: Option<String>,
@@ -260,7 +288,8 @@ pub enum BuildError {
     },
     /// Two executors have one name.
     #[error(
-        "two executors are called `{name}`: give one of them another name (`Builder::executor`)"
+        "two executors are called `{name}`: give one of them another name (`Builder::executor`) [{code}]",
+        code = self.code()
     )]
     DuplicateExecutor {
         /// The name.
@@ -271,6 +300,49 @@ pub enum BuildError {
 debug_as_display!(BuildError);
 
 impl BuildError {
+    /// Its code, with which its text ends. `mycelium explain` and `docs/errors.md` explain it.
+    ///
+    /// ```
+    /// use mycelium::{BuildError, Code};
+    ///
+    /// let error = BuildError::DuplicateService { name: "Sum".to_owned() };
+    /// assert_eq!(error.code(), Code::SERVICE_TWICE);
+    /// assert!(error.to_string().ends_with("[M0001]"));
+    /// ```
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            BuildError::DuplicateService { .. } => Code::SERVICE_TWICE,
+            BuildError::Name { .. } => Code::SERVICE_NAME,
+            BuildError::Topology(error) => error.code(),
+            BuildError::DuplicateId { .. } => Code::MESSAGE_ID_TWICE,
+            BuildError::TopicType { problem } => problem.code(),
+            BuildError::TopicName { .. } => Code::TOPIC_NAME,
+            BuildError::UnboundPort { .. } => Code::PORT_UNBOUND,
+            BuildError::Port { .. } => Code::PORT_BINDING,
+            BuildError::Cycle { .. } => Code::DEADLOCK,
+            BuildError::Memory { .. } => Code::RING_MEMORY,
+            BuildError::TraceShare { .. } => Code::TRACE_SHARE,
+            #[cfg(feature = "otlp")]
+            BuildError::Otlp(error) => error.code(),
+            #[cfg(feature = "otlp")]
+            BuildError::OtlpMetrics(error) => error.code(),
+            BuildError::Topic(error) => error.code(),
+            BuildError::Execution { .. } => Code::EXECUTION,
+            BuildError::Threshold { .. } => Code::BACKPRESSURE_THRESHOLD,
+            BuildError::OnStall { .. } => Code::ON_STALL,
+            BuildError::LatencySample { .. } => Code::LATENCY_SAMPLE,
+            BuildError::ExecutionOfUnknown { .. } => Code::EXECUTION_OF_UNKNOWN,
+            BuildError::LinkLimit { .. } => Code::LINK_LIMIT,
+            BuildError::RequestType { .. } => Code::REQUEST_TYPE,
+            BuildError::Mailbox { .. } => Code::MAILBOX_CAPACITY,
+            BuildError::Responders { .. } => Code::RESPONDERS,
+            BuildError::FastHandler { .. } => Code::FAST_HANDLER,
+            BuildError::Supervisor { problem, .. } => problem.code(),
+            BuildError::DuplicateExecutor { .. } => Code::EXECUTOR_TWICE,
+        }
+    }
+
     /// Whether another try would fail in the same way: all but limits of a topic, which can be met
     /// by waiting.
     ///

@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mycelium_core::debug_as_display;
+use mycelium_core::{Code, debug_as_display};
 use mycelium_executor::{SpawnError, ThreadError};
 use mycelium_transports::endpoint::BindError;
 use mycelium_transports::exchange::LayoutMismatch;
 use thiserror::Error;
 
 use super::build::{BuildError, at};
+use super::code_of;
 
 /// Why a node did not start, or did not end well.
 #[derive(Error)]
@@ -24,8 +25,9 @@ pub enum StartError {
         "{}service `{service}` is not Send and cannot run on `{executor}`, which moves tasks between threads: \
          give it a thread of its own (`run = \"dedicated\"` in `[service.{service}]`, or \
          `Execution::dedicated()`), run it where local tasks run (`mycelium_tokio::local`), \
-         or make it Send",
-        at(place.as_deref())
+         or make it Send [{code}]",
+        at(place.as_deref()),
+        code = self.code()
     )]
     LocalService {
         /// The service.
@@ -39,7 +41,8 @@ pub enum StartError {
     /// The topology names another executor.
     #[error(
         "{place}: the topology requests executor `{asked}` for node `{node}`, but the node was started on `{given}`: \
-         start it on `{asked}`, or change the key"
+         start it on `{asked}`, or change the key [{code}]",
+        code = self.code()
     )]
     Executor {
         /// The node.
@@ -52,7 +55,7 @@ pub enum StartError {
         given: String,
     },
     /// The executor refused a service.
-    #[error("service `{service}` did not start: {error}")]
+    #[error("service `{service}` did not start: {error} [{code}]", code = self.code())]
     Spawn {
         /// The service.
         service: String,
@@ -61,9 +64,10 @@ pub enum StartError {
     },
     /// A service cannot have the thread of its execution.
     #[error(
-        "{}service `{service}` cannot have its thread: {error}{}",
+        "{}service `{service}` cannot have its thread: {error}{} [{code}]",
         at(place.as_deref()),
-        thread_hint(place.is_some(), error)
+        thread_hint(place.is_some(), error),
+        code = self.code()
     )]
     Thread {
         /// The service.
@@ -76,8 +80,9 @@ pub enum StartError {
     /// A node or a service cannot have a task queue of its own.
     #[error(
         "{}{owner} cannot have its task queue: {error}; only glommio has task queues: run it there, \
-         or remove `shares` and `latency`",
-        at(place.as_deref())
+         or remove `shares` and `latency` [{code}]",
+        at(place.as_deref()),
+        code = self.code()
     )]
     TaskQueue {
         /// The node or the service.
@@ -89,8 +94,9 @@ pub enum StartError {
     },
     /// Threads of services that have ended still run: something on them does not end.
     #[error(
-        "threads still run though their services have ended: {}; something on them does not end",
-        threads.join(", ")
+        "threads still run though their services have ended: {}; something on them does not end [{code}]",
+        threads.join(", "),
+        code = self.code()
     )]
     Threads {
         /// The threads.
@@ -98,8 +104,10 @@ pub enum StartError {
     },
     /// A service failed more often than its limit of restarts, or with a permanent error.
     #[error(
-        "service `{service}` failed permanently{}: {error}",
-        after(*restarts, *window, supervisor.as_deref())
+        "service `{service}` failed permanently{}: {} [{code}]",
+        after(*restarts, *window, supervisor.as_deref()),
+        Code::split(error).0,
+        code = self.code()
     )]
     ServiceFailed {
         /// The service.
@@ -116,14 +124,17 @@ pub enum StartError {
     },
     /// The executor ended, or dropped tasks, before the node had ended; or the node's own task
     /// panicked.
-    #[error("{}", unfinished(services))]
+    #[error("{} [{code}]", unfinished(services), code = self.code())]
     ExecutorEnded {
         /// The services that had not ended. If there are none, the task that drains links and
         /// runs stop hooks panicked, or the executor dropped it.
         services: Vec<String>,
     },
     /// A node cannot have links with other nodes.
-    #[error("{}node `{node}` cannot have its links: {problem}", at(place.as_deref()))]
+    #[error(
+        "{}node `{node}` cannot have its links: {problem} [{code}]", at(place.as_deref()),
+        code = self.code()
+    )]
     Link {
         /// The node.
         node: String,
@@ -133,7 +144,7 @@ pub enum StartError {
         problem: String,
     },
     /// A node cannot listen at its endpoint.
-    #[error("{}node `{node}` cannot listen: {error}", at(place.as_deref()))]
+    #[error("{}node `{node}` cannot listen: {error} [{code}]", at(place.as_deref()), code = self.code())]
     Bind {
         /// The node.
         node: String,
@@ -144,7 +155,10 @@ pub enum StartError {
         error: BindError,
     },
     /// A node cannot serve its metrics.
-    #[error("{}node `{node}` cannot serve metrics at `{address}`: {problem}", at(place.as_deref()))]
+    #[error(
+        "{}node `{node}` cannot serve metrics at `{address}`: {problem} [{code}]", at(place.as_deref()),
+        code = self.code()
+    )]
     Metrics {
         /// The node.
         node: String,
@@ -156,7 +170,10 @@ pub enum StartError {
         problem: String,
     },
     /// A node cannot have the shared memory that the topology requests.
-    #[error("{}node `{node}` cannot have its shared memory: {problem}", at(place.as_deref()))]
+    #[error(
+        "{}node `{node}` cannot have its shared memory: {problem} [{code}]", at(place.as_deref()),
+        code = self.code()
+    )]
     SharedMemory {
         /// The node.
         node: String,
@@ -166,7 +183,7 @@ pub enum StartError {
         problem: String,
     },
     /// A node cannot prove its name to nodes of other hosts.
-    #[error("{}node `{node}` cannot use TLS: {problem}", at(place.as_deref()))]
+    #[error("{}node `{node}` cannot use TLS: {problem} [{code}]", at(place.as_deref()), code = self.code())]
     Tls {
         /// The node.
         node: String,
@@ -178,11 +195,12 @@ pub enum StartError {
     /// Users who may connect to the node cannot reach its socket.
     #[error(
         "{}{} may connect to node `{node}`, but cannot reach its socket `{}`: directory `{}` is closed to other users; \
-         put the socket elsewhere (`socket`, or `Topology::in_directory`)",
+         put the socket elsewhere (`socket`, or `Topology::in_directory`) [{code}]",
         at(place.as_deref()),
         who(*user),
         socket.display(),
-        directory.display()
+        directory.display(),
+        code = self.code()
     )]
     Unreachable {
         /// The node.
@@ -200,8 +218,9 @@ pub enum StartError {
     /// start would fail in the same way.
     #[error(
         "node `{node}` cannot read topic `{topic}` of node `{peer}` (services: {}), another layout: {mismatch}; \
-         build both nodes from one version of the message",
-        services.join(", ")
+         build both nodes from one version of the message [{code}]",
+        services.join(", "),
+        code = self.code()
     )]
     Layout {
         /// The node that reads.
@@ -216,7 +235,10 @@ pub enum StartError {
         mismatch: Box<LayoutMismatch>,
     },
     /// Messages could not be delivered to readers in other nodes.
-    #[error("not delivered {}: {}{}", before(*timeout), messages(left), also_abandoned(abandoned))]
+    #[error(
+        "not delivered {}: {}{} [{code}]", before(*timeout), messages(left), also_abandoned(abandoned),
+        code = self.code()
+    )]
     Undelivered {
         /// Node, topic, and number of messages.
         left: Vec<(String, String, usize)>,
@@ -228,9 +250,10 @@ pub enum StartError {
     /// Services ignored the shutdown and were abandoned at its deadline.
     #[error(
         "abandoned at {}: {}; a service has to return when `recv` gives `None` \
-         or a call fails with `ShuttingDown`",
+         or a call fails with `ShuttingDown` [{code}]",
         at_deadline(*deadline),
-        services.join(", ")
+        services.join(", "),
+        code = self.code()
     )]
     Abandoned {
         /// The services.
@@ -243,6 +266,40 @@ pub enum StartError {
 debug_as_display!(StartError);
 
 impl StartError {
+    /// Its code, with which its text ends: that of the reason, if it is known. `mycelium explain`
+    /// and `docs/errors.md` explain it.
+    ///
+    /// ```
+    /// use mycelium::{Code, StartError};
+    ///
+    /// let error = StartError::Threads { threads: vec!["Sum".to_owned()] };
+    /// assert_eq!(error.code(), Code::THREADS_LEFT);
+    /// assert!(error.to_string().ends_with("[M0053]"));
+    /// ```
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            StartError::Build(error) => error.code(),
+            StartError::LocalService { .. } => Code::SERVICE_NOT_SEND,
+            StartError::Executor { .. } => Code::OTHER_EXECUTOR,
+            StartError::Spawn { error, .. } => error.code(),
+            StartError::Thread { error, .. } => error.code(),
+            StartError::TaskQueue { .. } => Code::TASK_QUEUE,
+            StartError::Threads { .. } => Code::THREADS_LEFT,
+            StartError::ServiceFailed { error, .. } => code_of(error),
+            StartError::ExecutorEnded { .. } => Code::EXECUTOR_ENDED,
+            StartError::Link { .. } => Code::NO_LINKS,
+            StartError::Bind { error, .. } => error.code(),
+            StartError::Metrics { .. } => Code::NO_METRICS,
+            StartError::SharedMemory { .. } => Code::NO_SHARED_MEMORY,
+            StartError::Tls { .. } => Code::NO_TLS,
+            StartError::Unreachable { .. } => Code::SOCKET_UNREACHABLE,
+            StartError::Layout { .. } => Code::OTHER_LAYOUT,
+            StartError::Undelivered { .. } => Code::UNDELIVERED,
+            StartError::Abandoned { .. } => Code::ABANDONED,
+        }
+    }
+
     /// Whether another start would fail in the same way. A member of a bundle then exits with
     /// [`NO_RESTART`](mycelium_bundle::protocol::NO_RESTART).
     ///

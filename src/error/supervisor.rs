@@ -1,6 +1,6 @@
 //! Why supervisors do not fit together, or not to the services.
 
-use mycelium_core::debug_as_display;
+use mycelium_core::{Code, debug_as_display};
 use thiserror::Error;
 
 use crate::names::expected_instead_of;
@@ -109,3 +109,21 @@ pub enum SupervisorProblem {
 }
 
 debug_as_display!(SupervisorProblem);
+
+impl SupervisorProblem {
+    /// Its code. The text of the [`BuildError`](crate::BuildError) with this problem ends with it.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            SupervisorProblem::UnknownChild { .. } => Code::SUPERVISOR_CHILD,
+            SupervisorProblem::Twice { .. } => Code::SUPERVISED_TWICE,
+            SupervisorProblem::Circle { .. } => Code::SUPERVISOR_CIRCLE,
+            SupervisorProblem::Empty { .. } => Code::SUPERVISOR_EMPTY,
+            SupervisorProblem::NameOfService { .. } => Code::SUPERVISOR_OF_SERVICE_NAME,
+            SupervisorProblem::Duplicate { .. } => Code::SUPERVISOR_TWICE,
+            SupervisorProblem::Name { .. } => Code::SUPERVISOR_NAME,
+            SupervisorProblem::TwoNodes { .. } => Code::SUPERVISOR_OF_TWO_NODES,
+            SupervisorProblem::UnknownService { .. } => Code::SUPERVISION_OF_UNKNOWN,
+        }
+    }
+}

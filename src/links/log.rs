@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use event_listener::Event;
 use futures_util::future::{Either, select};
+use mycelium_core::Code;
 use mycelium_core::link::{CloseReason, LinkError};
 use mycelium_executor::{Executor, Peer};
 use mycelium_transports::exchange::{Control, Notice};
@@ -76,10 +77,15 @@ impl Log {
 
     pub(super) fn note(&self, notice: &Notice<'_>) {
         let (level, key) = key(notice);
-        self.limited(level, key, notice);
+        let words = fmt::from_fn(|f| {
+            write!(f, "{notice}")?;
+            notice.code().map_or(Ok(()), |code| write!(f, " [{code}]"))
+        });
+        self.limited(level, key, &words);
     }
 
-    /// Writes `words`, unless there was a line with this key within the last minute.
+    /// Writes `words`, unless there was a line with this key within the last minute. The code with
+    /// which they end becomes a field of the line.
     pub(crate) fn limited(
         &self,
         level: Level,
@@ -102,11 +108,14 @@ impl Log {
 
     fn write(&self, level: Level, words: &str) {
         let node = &*self.node;
-        match level {
-            Level::Debug => log::debug!(node, "{words}"),
-            Level::Info => log::info!(node, "{words}"),
-            Level::Warn => log::warn!(node, "{words}"),
-            Level::Error => log::error!(node, "{words}"),
+        let (words, code) = Code::split(words);
+        match (level, code) {
+            (Level::Debug, _) => log::debug!(node, "{words}"),
+            (Level::Info, _) => log::info!(node, "{words}"),
+            (Level::Warn, None) => log::warn!(node, "{words}"),
+            (Level::Warn, Some(code)) => log::warn!(node, %code, "{words}"),
+            (Level::Error, None) => log::error!(node, "{words}"),
+            (Level::Error, Some(code)) => log::error!(node, %code, "{words}"),
         }
     }
 
@@ -277,7 +286,9 @@ impl Limiter {
 
 impl Entry {
     fn write(&mut self, now: Duration, write: &mut dyn FnMut(Level, &str)) {
-        write(self.level, &format!("{} ({} more within a minute)", self.words, self.count));
+        let (words, code) = Code::split(&self.words);
+        let code = code.map(|code| format!(" [{code}]")).unwrap_or_default();
+        write(self.level, &format!("{words} ({} more within a minute){code}", self.count));
         (self.count, self.until) = (0, now.saturating_add(WINDOW));
     }
 }

@@ -1,6 +1,6 @@
 //! Why a service cannot have a metric.
 
-use mycelium_core::debug_as_display;
+use mycelium_core::{Code, debug_as_display};
 use thiserror::Error;
 
 /// A metric cannot be registered. A service that returns this error is not restarted: the same call
@@ -11,8 +11,9 @@ pub enum MetricError {
     /// The name cannot be that of a metric.
     #[error(
         "invalid name of a metric `{}`: expected a letter or `_`, and then letters, digits, `_`, \
-         `.` and `:`",
-        name.escape_debug()
+         `.` and `:` [{code}]",
+        name.escape_debug(),
+        code = self.code()
     )]
     Name {
         /// The name.
@@ -22,8 +23,9 @@ pub enum MetricError {
     /// the node sets.
     #[error(
         "metric `{name}`: invalid key of a label `{}`: expected a letter or `_`, and then letters, \
-         digits and `_`, once, and not `service`, `metric` or `first`",
-        key.escape_debug()
+         digits and `_`, once, and not `service`, `metric` or `first` [{code}]",
+        key.escape_debug(),
+        code = self.code()
     )]
     Key {
         /// The metric.
@@ -34,8 +36,9 @@ pub enum MetricError {
     /// The value cannot be that of a label.
     #[error(
         "metric `{name}`: invalid value of the label `{key}`, `{}`: expected a text without white \
-         space, `=` and control characters",
-        value.escape_debug()
+         space, `=` and control characters [{code}]",
+        value.escape_debug(),
+        code = self.code()
     )]
     Value {
         /// The metric.
@@ -46,7 +49,10 @@ pub enum MetricError {
         value: String,
     },
     /// The names of the service and the metric, and the labels, are too long together.
-    #[error("`{label}` has {} bytes: expected at most {most}; use shorter names", label.len())]
+    #[error(
+        "`{label}` has {} bytes: expected at most {most}; use shorter names [{code}]", label.len(),
+        code = self.code()
+    )]
     TooLong {
         /// All of them.
         label: String,
@@ -54,7 +60,10 @@ pub enum MetricError {
         most: usize,
     },
     /// A metric of this name has another kind.
-    #[error("metric `{name}` is a {kind}, and cannot also be a {asked}: use another name")]
+    #[error(
+        "metric `{name}` is a {kind}, and cannot also be a {asked}: use another name [{code}]",
+        code = self.code()
+    )]
     Kind {
         /// The name.
         name: String,
@@ -66,7 +75,8 @@ pub enum MetricError {
     /// The service has as many handles as it may have.
     #[error(
         "service `{service}` has {most} handles of metrics: keep a handle instead of making it \
-         again, and use fewer labels"
+         again, and use fewer labels [{code}]",
+        code = self.code()
     )]
     TooMany {
         /// The service.
@@ -77,3 +87,18 @@ pub enum MetricError {
 }
 
 debug_as_display!(MetricError);
+
+impl MetricError {
+    /// Its code, with which its text ends.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            MetricError::Name { .. } => Code::METRIC_NAME,
+            MetricError::Key { .. } => Code::METRIC_LABEL,
+            MetricError::Value { .. } => Code::METRIC_VALUE,
+            MetricError::TooLong { .. } => Code::METRIC_TOO_LONG,
+            MetricError::Kind { .. } => Code::METRIC_KIND,
+            MetricError::TooMany { .. } => Code::METRIC_HANDLES,
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use mycelium_core::{Request, to_words};
+use mycelium_core::{Code, Request, to_words};
 
 use super::slot::Failure;
 use crate::error::ShuttingDown;
@@ -119,6 +119,20 @@ impl<Q: Request> RequestError<Q> {
         }
     }
 
+    /// Its code, with which its text ends.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            RequestError::Gone => Code::REQUEST_GONE,
+            RequestError::Refused(_) => Code::REQUEST_REFUSED,
+            RequestError::Deadline { .. } => Code::REQUEST_DEADLINE,
+            RequestError::HandlerFailed => Code::REQUEST_FAILED,
+            RequestError::Unreachable { .. } => Code::REQUEST_UNREACHABLE,
+            RequestError::Mismatch { .. } => Code::REQUEST_MISMATCH,
+            RequestError::ShuttingDown => Code::SHUTTING_DOWN,
+        }
+    }
+
     /// The same, for a requester in another node.
     pub(crate) fn failure(&self) -> Failure {
         match self {
@@ -183,7 +197,8 @@ impl<Q: Request> fmt::Display for RequestError<Q> {
             }
             RequestError::Mismatch { mismatch } => write!(f, "{mismatch}"),
             RequestError::ShuttingDown => write!(f, "{ShuttingDown}"),
-        }
+        }?;
+        write!(f, " [{}]", self.code())
     }
 }
 

@@ -17,7 +17,7 @@ use mycelium_transports::local::{ChildTask, TaskBudget};
 use super::{Context, Service};
 use crate::actor::Actors;
 use crate::clock::{Clock, Interval, JoinHandle};
-use crate::error::{ShuttingDown, ZeroPeriod};
+use crate::error::{ShuttingDown, ZeroPeriod, code_of};
 use crate::log;
 use crate::shared::PollMark;
 use crate::supervision::text_and_place;
@@ -131,7 +131,8 @@ impl<S: Service> Context<S> {
                 Either::Right((Err(panic), _)) => {
                     let (error, place) = text_and_place(&*panic);
                     let place = place.unwrap_or_default();
-                    log::error!(service = &*name, error, place, "a task of the service panicked");
+                    let code = code_of(&error);
+                    log::error!(service = &*name, error, place, %code, "a task of the service panicked");
                 }
             }
         };

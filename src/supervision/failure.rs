@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::panics::text_and_place;
+use super::panics::{text_and_place, with_place};
 
 /// Why a run of a service ended early.
 #[derive(Clone, Debug)]
@@ -22,8 +22,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Failure { error, panicked, place, .. } = self;
         f.write_str(if *panicked { "panic: " } else { "" })?;
-        f.write_str(error)?;
-        place.iter().try_for_each(|place| write!(f, " (at {place})"))
+        f.write_str(&with_place(error, place.as_deref()))
     }
 }
 

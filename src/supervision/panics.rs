@@ -6,6 +6,8 @@ use std::cell::RefCell;
 use std::panic;
 use std::sync::Once;
 
+use mycelium_core::Code;
+
 thread_local! {
     /// The last panic of this thread.
     static LAST: RefCell<Option<Noted>> = const { RefCell::new(None) };
@@ -48,6 +50,14 @@ pub(crate) fn text_and_place(panic: &(dyn Any + Send)) -> (String, Option<String
     let text = text.unwrap_or(NO_TEXT);
     let noted = LAST.try_with(RefCell::take).ok().flatten();
     (text.to_owned(), noted.filter(|noted| noted.text == text).map(|noted| noted.place))
+}
+
+/// The text of an error or panic with the place of the panic; its code stays the end.
+pub(crate) fn with_place(text: &str, place: Option<&str>) -> String {
+    let Some(place) = place else { return text.to_owned() };
+    let (text, code) = Code::split(text);
+    let code = code.map(|code| format!(" [{code}]")).unwrap_or_default();
+    format!("{text} (at {place}){code}")
 }
 
 #[cfg(test)]

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
+use mycelium_core::Code;
 use mycelium_transports::counters::ServiceValue;
 use mycelium_transports::local::Undelivered;
 
 use super::member::{Turn, Verdict};
 use super::run::RunEnded;
 use super::tree::{Moment, RunEnd, Why};
+use crate::error::code_of;
 use crate::log;
 use crate::report::Outcome;
 use crate::service::{Life, Service};
@@ -55,6 +57,7 @@ pub async fn supervise<S: Service>(mut life: Box<Life<S>>) {
                 log::warn!(
                     service = life.context.name(),
                     error,
+                    code = %code_of(error),
                     "the service failed during the shutdown"
                 );
             }
@@ -139,6 +142,7 @@ impl<S: Service> Life<S> {
         log::warn!(
             service,
             error,
+            code = %code_of(&error),
             pause = %format_args!("{pause:.0?}"),
             "the service failed and will be restarted"
         );
@@ -156,6 +160,7 @@ impl<S: Service> Life<S> {
                 log::error!(
                     service,
                     error,
+                    code = %code_of(&error),
                     "the service failed permanently, and the node shuts down"
                 );
                 self.exit.outcome = Outcome::Failed { error, restarts };
@@ -210,6 +215,7 @@ fn report(undelivered: &Undelivered) {
         topic = &*undelivered.topic,
         publisher = %undelivered.publisher.escape_debug(),
         sequence = undelivered.sequence,
+        code = %Code::DEAD_LETTER,
         "the service failed at each delivery of a message, which is now a dead letter"
     );
 }

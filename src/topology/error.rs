@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use mycelium_core::debug_as_display;
+use mycelium_core::{Code, debug_as_display};
 use mycelium_transports::local::KeyError;
 use thiserror::Error;
 
@@ -19,7 +19,12 @@ const LONGEST_VALUE: usize = 200;
 
 /// An error of a topology, with its place in the file.
 #[derive(Clone, PartialEq, Eq, Error)]
-#[error("{location}: {}{}", shortened(&problem.to_string()), of_variables(written.as_deref()))]
+#[error(
+    "{location}: {}{} [{code}]",
+    shortened(&problem.to_string()),
+    of_variables(written.as_deref()),
+    code = self.code()
+)]
 pub struct TopologyError {
     pub(super) location: SourceLocation,
     pub(super) problem: Box<Problem>,
@@ -32,6 +37,12 @@ impl TopologyError {
     #[must_use]
     pub fn file(&self) -> &Path {
         &self.location.file
+    }
+
+    /// Its code, with which its text ends. `mycelium explain` and `docs/errors.md` explain it.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        self.problem.code()
     }
 
     /// The error without its place.
@@ -326,6 +337,40 @@ pub enum Problem {
 }
 
 debug_as_display!(TopologyError, Problem);
+
+impl Problem {
+    /// Its code. The text of the [`TopologyError`] with this problem ends with it.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Problem::Unreadable { .. } => Code::TOPOLOGY_UNREADABLE,
+            Problem::Syntax { .. } => Code::TOPOLOGY_SYNTAX,
+            Problem::Variable { .. } => Code::TOPOLOGY_VARIABLE,
+            Problem::Include { .. } => Code::TOPOLOGY_INCLUDE,
+            Problem::TwoFiles { .. } => Code::KEY_IN_TWO_FILES,
+            Problem::Unknown { .. } => Code::UNKNOWN_NAME,
+            Problem::NodeName { .. } => Code::NODE_NAME,
+            Problem::NoNode { .. } => Code::NODE_MISSING,
+            Problem::Twice { .. } => Code::NAMED_TWICE,
+            Problem::Ambiguous { .. } => Code::LINK_AMBIGUOUS,
+            Problem::KeyOfPolicy { .. } => Code::KEY_OF_POLICY,
+            Problem::Key { .. } => Code::KEY_FIELD,
+            Problem::Forbidden { .. } => Code::NODE_NOT_LISTED,
+            Problem::NotOfRequests { .. } => Code::NOT_OF_REQUESTS,
+            Problem::PathTooLong { .. } => Code::SOCKET_PATH_TOO_LONG,
+            Problem::Contradiction { .. } => Code::CONTRADICTION,
+            Problem::NoSharedMemory { .. } => Code::LINK_WITHOUT_MEMORY,
+            Problem::NoHost { .. } => Code::HOST_UNKNOWN,
+            Problem::Distance { .. } => Code::HOSTS_APART,
+            Problem::TopicTransport { .. } => Code::TOPIC_TRANSPORT,
+            Problem::NoAddress { .. } => Code::NODE_WITHOUT_ADDRESS,
+            Problem::Unproven { .. } => Code::PEER_UNPROVEN,
+            Problem::UnprovenAsker { .. } => Code::ASKER_UNPROVEN,
+            Problem::TopicType { .. } => Code::TOPIC_TYPE,
+            Problem::Duplicate { .. } => Code::PLACED_TWICE,
+        }
+    }
+}
 
 #[cfg(feature = "topology")]
 impl Problem {

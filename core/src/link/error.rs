@@ -5,6 +5,7 @@ use core::time::Duration;
 use thiserror::Error;
 
 use super::reason::CloseReason;
+use crate::Code;
 use crate::frame::{FrameError, VERSION};
 
 /// Why a link ended. Each error is final for the connection; other links are not affected.
@@ -231,6 +232,39 @@ pub enum RunError {
 }
 
 impl LinkError {
+    /// Its code. What a peer sends against the protocol has one code for all of its forms.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            LinkError::Frame(_)
+            | LinkError::ControlKind { .. }
+            | LinkError::ControlSize { .. }
+            | LinkError::Text
+            | LinkError::NoHello
+            | LinkError::SecondHello
+            | LinkError::Subscription { .. }
+            | LinkError::Stream { .. }
+            | LinkError::SecondStream { .. }
+            | LinkError::Type { .. }
+            | LinkError::Sequence { .. }
+            | LinkError::Credit { .. }
+            | LinkError::Fragment { .. }
+            | LinkError::Run { .. }
+            | LinkError::Window { .. }
+            | LinkError::Piece { .. }
+            | LinkError::NoMemory
+            | LinkError::SecondMemory
+            | LinkError::Moved { .. } => Code::LINK_PROTOCOL,
+            LinkError::Version { .. } => Code::LINK_VERSION,
+            LinkError::Limit { .. } => Code::LINK_FRAME_LIMIT,
+            LinkError::Handshake { .. } => Code::LINK_HANDSHAKE,
+            LinkError::Silent { .. } => Code::LINK_SILENT,
+            LinkError::TooMany { .. } => Code::LINK_TOO_MANY,
+            LinkError::Numbers => Code::LINK_NUMBERS,
+            LinkError::PeerClosed(reason) | LinkError::LocallyClosed(reason) => reason.error_code(),
+        }
+    }
+
     /// Whether a side closed the link because its node shuts down or needs the link no longer.
     #[must_use]
     pub fn is_goodbye(&self) -> bool {

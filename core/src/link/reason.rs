@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::Code;
+
 /// The reason that a side gives when it closes the link. Its text fits after "the peer closed the
 /// link: " and "this side closed the link: ".
 #[derive(Clone, Copy, Error, PartialEq, Eq)]
@@ -39,6 +41,23 @@ pub enum CloseReason {
     /// A reason of a later version.
     #[error("reason {0}")]
     Other(u16),
+}
+
+impl CloseReason {
+    /// The code of the error of a link that was closed for this reason.
+    #[must_use]
+    pub const fn error_code(&self) -> Code {
+        match self {
+            CloseReason::Shutdown | CloseReason::Away | CloseReason::Aborted => Code::LINK_SHUTDOWN,
+            CloseReason::Protocol => Code::LINK_PROTOCOL,
+            CloseReason::Version => Code::LINK_VERSION,
+            CloseReason::NotAllowed => Code::LINK_NOT_ALLOWED,
+            CloseReason::Busy => Code::LINK_BUSY,
+            CloseReason::Timeout => Code::LINK_HANDSHAKE,
+            CloseReason::NameTaken => Code::LINK_NAME_TAKEN,
+            CloseReason::Other(_) => Code::LINK_CLOSED,
+        }
+    }
 }
 
 macro_rules! codes {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use mycelium_core::Code;
+
 use crate::actor::error::SpawnActorError;
 
 /// Why a message was not told to the actor of a key. It comes back with the error.
@@ -26,13 +28,22 @@ impl<M> KeyedTellError<M> {
             KeyedTellError::Full(message) | KeyedTellError::NotSpawned { message, .. } => message,
         }
     }
+
+    /// Its code, with which its text ends.
+    pub fn code(&self) -> Code {
+        match self {
+            KeyedTellError::Full(_) => Code::ACTOR_FULL,
+            KeyedTellError::NotSpawned { error, .. } => error.code(),
+        }
+    }
 }
 
 impl<M> fmt::Display for KeyedTellError<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             KeyedTellError::Full(_) => {
-                f.write_str("the message was not told: the mailbox of the actor is full")
+                let code = self.code();
+                write!(f, "the message was not told: the mailbox of the actor is full [{code}]")
             }
             KeyedTellError::NotSpawned { error, .. } => {
                 write!(f, "the message was not told: {error}")

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mycelium_core::Code;
 use thiserror::Error;
 
 use crate::otlp::destination::Destination;
@@ -49,6 +50,19 @@ pub enum OtlpMetricsError {
         /// The requested interval.
         interval: Duration,
     },
+}
+
+impl OtlpMetricsError {
+    /// Its code.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            OtlpMetricsError::Endpoint(_) => Code::COLLECTOR_URL,
+            OtlpMetricsError::Header(_) => Code::COLLECTOR_HEADER,
+            OtlpMetricsError::Timeout => Code::COLLECTOR_TIMEOUT,
+            OtlpMetricsError::Interval { .. } => Code::PUSH_INTERVAL,
+        }
+    }
 }
 
 impl OtlpMetrics {

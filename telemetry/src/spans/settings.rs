@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mycelium_core::Code;
 use thiserror::Error;
 
 use crate::otlp::destination::Destination;
@@ -60,6 +61,20 @@ pub enum OtlpError {
         /// The places of the queue.
         queue: usize,
     },
+}
+
+impl OtlpError {
+    /// Its code.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            OtlpError::Endpoint(_) => Code::COLLECTOR_URL,
+            OtlpError::Header(_) => Code::COLLECTOR_HEADER,
+            OtlpError::Timeout => Code::COLLECTOR_TIMEOUT,
+            OtlpError::Queue { .. } => Code::SPAN_QUEUE,
+            OtlpError::Batch { .. } => Code::SPAN_BATCH,
+        }
+    }
 }
 
 /// The most places of a queue.

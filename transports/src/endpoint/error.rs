@@ -5,7 +5,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use mycelium_core::debug_as_display;
+use mycelium_core::{Code, debug_as_display};
 use mycelium_executor::Peer;
 use thiserror::Error;
 
@@ -177,3 +177,24 @@ pub struct RejectedPeer {
 }
 
 debug_as_display!(BindError, PathTooLong, RejectedPeer);
+
+impl BindError {
+    /// Its code.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            BindError::Path { .. } => Code::SOCKET_PATH,
+            BindError::TooLong(_) => Code::SOCKET_PATH_TOO_LONG,
+            BindError::Directory { .. } => Code::SOCKET_DIRECTORY,
+            BindError::Unreachable { .. } => Code::SOCKET_UNREACHABLE,
+            BindError::InUse { .. } => Code::ADDRESS_IN_USE,
+            BindError::Displaced { .. } => Code::SOCKET_REPLACED,
+            BindError::Occupied { .. } => Code::SOCKET_OCCUPIED,
+            BindError::Tcp { error, .. } => match error.kind() {
+                io::ErrorKind::AddrInUse => Code::ADDRESS_IN_USE,
+                _ => Code::TCP_ADDRESS,
+            },
+            BindError::System { .. } => Code::SOCKET_SYSTEM,
+        }
+    }
+}

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mycelium_core::Code;
 use mycelium_core::link::{CloseReason, RejectReason};
 use mycelium_executor::Peer;
 
@@ -142,6 +143,32 @@ pub enum Notice<'a> {
 
 /// Called for each notice. Links call it between messages, so it must not block.
 pub type Observer = Arc<dyn Fn(Notice<'_>) + Send + Sync>;
+
+impl Notice<'_> {
+    /// The code of the error, if it is one.
+    #[must_use]
+    pub fn code(&self) -> Option<Code> {
+        Some(match self {
+            Notice::Disconnected { error, .. } => error.code(),
+            Notice::Unreachable { .. } => Code::PEER_UNREACHABLE,
+            Notice::TopicRefused { .. } => Code::TOPIC_REFUSED,
+            Notice::TopicLayoutDiffers { .. } | Notice::ReaderLayoutDiffers { .. } => {
+                Code::OTHER_LAYOUT
+            }
+            Notice::StreamLimit { .. } => Code::LINK_TOO_MANY,
+            Notice::StartsAtNext { .. } => Code::RETAINED_UNKNOWN,
+            Notice::StaysOnSocket { .. } => Code::LINK_WITHOUT_MEMORY,
+            Notice::PeerRejected { cause, .. } => cause.error_code(),
+            Notice::DeadLettered { .. } => Code::DEAD_LETTER,
+            Notice::AddressLost { .. } => Code::SOCKET_REPLACED,
+            Notice::AcceptFailed { .. } => Code::NO_CONNECTIONS,
+            Notice::Connected { .. }
+            | Notice::PeerEnded { .. }
+            | Notice::MovedToMemory { .. }
+            | Notice::AddressRestored { .. } => return None,
+        })
+    }
+}
 
 /// Names that a peer has sent are shown with their control characters escaped.
 impl fmt::Display for Notice<'_> {

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mycelium_core::debug_as_display;
 use mycelium_core::ring::broadcast::LayoutError;
+use mycelium_core::{Code, debug_as_display};
 use thiserror::Error;
 
 use super::schema::Schema;
@@ -111,6 +111,12 @@ impl<M> EmitError<M> {
     pub fn new(topic: Arc<str>, message: M, refusal: Refusal) -> EmitError<M> {
         EmitError { message, refusal, topic }
     }
+
+    /// Its code, with which its text ends.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        self.refusal.code()
+    }
 }
 
 impl<M> fmt::Display for EmitError<M> {
@@ -133,7 +139,19 @@ impl<M> std::error::Error for EmitError<M> {
 }
 
 impl Refusal {
-    /// Writes the reason.
+    /// Its code: that of the error with this reason.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Refusal::Full { .. } => Code::TOPIC_FULL,
+            Refusal::Rejected { .. } => Code::TOPIC_REJECTS,
+            Refusal::Deadline { .. } => Code::EMIT_DEADLINE,
+            Refusal::ShuttingDown => Code::SHUTTING_DOWN,
+            Refusal::FastHandler { failure, .. } => failure.code(),
+        }
+    }
+
+    /// Writes the reason, and its code.
     fn write(&self, topic: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refusal::Full { by } | Refusal::Rejected { by } => {
@@ -148,12 +166,15 @@ impl Refusal {
             }
             Refusal::FastHandler { handler, failure } => match failure {
                 HandlerFailure::Error(error) => {
+                    let whole = error.to_string();
+                    let reason = Code::split(&whole).0;
                     write!(
                         f,
-                        "fast handler `{handler}` of topic `{topic}` refused the message: {error}"
+                        "fast handler `{handler}` of topic `{topic}` refused the message: {reason}"
                     )
                 }
                 HandlerFailure::Panic(text) => {
+                    let text = Code::split(text).0;
                     write!(f, "fast handler `{handler}` of topic `{topic}` panicked: {text}")
                 }
                 HandlerFailure::Reentered => write!(
@@ -162,7 +183,8 @@ impl Refusal {
                      let a service do that"
                 ),
             },
-        }
+        }?;
+        write!(f, " [{}]", self.code())
     }
 
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
@@ -196,6 +218,12 @@ impl BatchError {
     #[must_use]
     pub fn new(topic: Arc<str>, sent: usize, refusal: Refusal) -> BatchError {
         BatchError { sent, refusal, topic }
+    }
+
+    /// Its code, with which its text ends.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        self.refusal.code()
     }
 }
 
@@ -256,6 +284,19 @@ pub enum HandlerFailure {
     Reentered,
 }
 
+impl HandlerFailure {
+    /// Its code: that of the error that the handler returned, or of its panic, if they have one.
+    fn code(&self) -> Code {
+        match self {
+            HandlerFailure::Error(error) => {
+                Code::at_end(&error.to_string()).unwrap_or(Code::HANDLER_REFUSED)
+            }
+            HandlerFailure::Panic(text) => Code::at_end(text).unwrap_or(Code::HANDLER_PANICKED),
+            HandlerFailure::Reentered => Code::HANDLER_REENTERED,
+        }
+    }
+}
+
 /// Errors are equal if their texts are.
 impl PartialEq for HandlerFailure {
     fn eq(&self, other: &HandlerFailure) -> bool {
@@ -296,3 +337,28 @@ pub enum RemotePublishError {
 }
 
 debug_as_display!(TopicError, ShuttingDown, BatchError, RemotePublishError);
+
+impl ShuttingDown {
+    /// Its code.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        Code::SHUTTING_DOWN
+    }
+}
+
+impl TopicError {
+    /// Its code.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            TopicError::Schema { .. } => Code::TOPIC_LAYOUT,
+            TopicError::Key { .. } => Code::TOPIC_KEY,
+            TopicError::Capacity { .. } => Code::TOPIC_CAPACITY,
+            TopicError::Memory { .. } => Code::TOPIC_MEMORY,
+            TopicError::DropNewestInMemory { .. } => Code::DROP_NEWEST_IN_MEMORY,
+            TopicError::Epoch { .. } => Code::EPOCH_TAKEN,
+            TopicError::Unread { .. } => Code::UNREAD_PUBLISHERS,
+            TopicError::Readers { .. } => Code::NO_PLACE_FOR_READER,
+        }
+    }
+}

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use mycelium_core::debug_as_display;
 use mycelium_core::ring::region::RegionError;
+use mycelium_core::{Code, debug_as_display};
 use thiserror::Error;
 
 use super::packet::{PacketError, RefusedHello};
@@ -182,3 +182,37 @@ pub enum Gone {
 }
 
 debug_as_display!(MemoryError, ControlError, SendError, Gone);
+
+impl MemoryError {
+    /// Its code.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            MemoryError::Unsupported => Code::MEMORY_UNSUPPORTED,
+            MemoryError::Words { .. } => Code::MEMORY_SIZE,
+            MemoryError::Exhausted { .. } => Code::MEMORY_EXHAUSTED,
+            MemoryError::HugePages { .. } => Code::HUGE_PAGES,
+            MemoryError::Kind { .. }
+            | MemoryError::Seals { .. }
+            | MemoryError::Size { .. }
+            | MemoryError::Sparse { .. }
+            | MemoryError::Region(_) => Code::MEMORY_OF_PEER,
+            MemoryError::System { .. } => Code::MEMORY_SYSTEM,
+        }
+    }
+}
+
+impl ControlError {
+    /// Its code.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            ControlError::Memory(error) => error.code(),
+            ControlError::Bind(error) => error.code(),
+            ControlError::Thread(error) => error.code(),
+            ControlError::Listens | ControlError::Stopped | ControlError::System { .. } => {
+                Code::CONTROL_THREAD
+            }
+        }
+    }
+}

@@ -15,7 +15,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use mycelium_core::link::{
     CloseReason, ConfigError, Event, IncomingId, Link, LinkError, RunBytes, Transmit,
 };
-use mycelium_core::{FrameView, debug_as_display};
+use mycelium_core::{Code, FrameView, debug_as_display};
 use mycelium_executor::{Executor, SendFuture, Stream};
 use thiserror::Error;
 
@@ -324,6 +324,17 @@ pub enum DriveError {
 debug_as_display!(DriveError);
 
 impl DriveError {
+    /// Its code.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            DriveError::Link(error) => error.code(),
+            DriveError::Closed => Code::CONNECTION_CLOSED,
+            DriveError::Io(_) => Code::CONNECTION_FAILED,
+            DriveError::Config(_) => Code::LINK_SETTINGS,
+        }
+    }
+
     /// Whether one of both sides has closed the link permanently: its node has ended, and is not
     /// about to run again.
     #[must_use]
