@@ -133,7 +133,7 @@ codes! {
     118 TOPIC_TRANSPORT "a topic cannot go through what its section says"
     119 NODE_WITHOUT_ADDRESS "a node is read over TCP and has no address"
     120 PEER_UNPROVEN "a topic has a list of nodes, but a peer may have any name"
-    121 ASKER_UNPROVEN "a node may ask actors, but a peer may have any name"
+    121 ASKER_UNPROVEN "a node may use actors, but a peer may have any name"
     122 PLACED_TWICE "a service is placed twice"
     // Topics, subscriptions and emits.
     200 TOPIC_LAYOUT "a topic carries another message"
@@ -184,7 +184,7 @@ codes! {
     269 ACTOR_ADDRESS "invalid address of an actor"
     270 ACTOR_NODE_UNKNOWN "the address of an actor names an unknown node"
     271 ACTOR_OF_THIS_NODE "the address of an actor names this node"
-    272 ACTOR_NOT_GRANTED "a node may not ask the actors of another one"
+    272 ACTOR_NOT_GRANTED "a node may not use the actors of another one"
     273 ACTORS_WITHOUT_NODE "these actors belong to no node"
     274 ACTOR_FAILED "an actor failed"
     // Memory.
@@ -213,7 +213,7 @@ codes! {
     334 LINK_SETTINGS "a link cannot have these settings"
     335 PEER_UNREACHABLE "a node cannot connect to another one"
     336 TOPIC_REFUSED "a node does not send a topic"
-    337 RETAINED_UNKNOWN "a node does not send messages of before the subscription"
+    337 RETAINED_UNKNOWN "a node does not send retained messages"
     338 DEAD_LETTER "a message failed at each delivery"
     339 NO_CONNECTIONS "a node cannot accept connections"
     // Bytes that are not a message.
