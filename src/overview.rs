@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use mycelium_core::Code;
 use mycelium_transports::local::Policy;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
@@ -292,7 +293,12 @@ pub struct OverviewWarning {
 #[non_exhaustive]
 pub enum OverviewError {
     /// Nodes could not be built: the same error as that of their start.
-    #[error("{error}{}", of_nodes(nodes, program, *is_general))]
+    #[error(
+        "{}{} [{code}]",
+        Code::split(&error.to_string()).0,
+        of_nodes(nodes, program, *is_general),
+        code = self.code()
+    )]
     Build {
         /// The nodes.
         nodes: Vec<String>,
@@ -304,7 +310,11 @@ pub enum OverviewError {
         error: BuildError,
     },
     /// The program lacks a feature that the topology needs.
-    #[error("{error} (of `{program}`)")]
+    #[error(
+        "{} (of `{program}`) [{code}]",
+        Code::split(&error.to_string()).0,
+        code = self.code()
+    )]
     Feature {
         /// The program.
         program: String,
@@ -314,14 +324,15 @@ pub enum OverviewError {
     /// No program is known that runs a node.
     #[error(
         "no program is known for node `{node}`: expected `command = [\"./app\", \"{{node}}\"]` in \
-         `[node.{node}]`, or in `[bundle]` for all nodes"
+         `[node.{node}]`, or in `[bundle]` for all nodes [{code}]",
+        code = self.code()
     )]
     NoProgram {
         /// The node.
         node: String,
     },
     /// A node is given that the topology does not have.
-    #[error("the topology has no node `{node}`")]
+    #[error("the topology has no node `{node}` [{code}]", code = self.code())]
     NoNode {
         /// The node.
         node: String,
@@ -329,7 +340,8 @@ pub enum OverviewError {
     /// Two programs have different messages on one topic.
     #[error(
         "topic `{topic}` carries {first} in `{first_program}`, but {second} in \
-         `{second_program}`: a topic has one message type, so build both programs from the same one"
+         `{second_program}`: a topic has one message type, so build both programs from the same one [{code}]",
+        code = self.code()
     )]
     Digests {
         /// The topic.
@@ -346,7 +358,8 @@ pub enum OverviewError {
     /// Two programs know different ports of a service, so their nodes would not agree on links.
     #[error(
         "service `{service}` {first} in `{first_program}`, which runs it in node `{node}`, but \
-         {second} in `{second_program}`: build both programs from the same service"
+         {second} in `{second_program}`: build both programs from the same service [{code}]",
+        code = self.code()
     )]
     Ports {
         /// The service.
@@ -363,7 +376,7 @@ pub enum OverviewError {
         second_program: String,
     },
     /// A service names an executor that its program does not add.
-    #[error("{place}service `{service}` names executor `{executor}`, {expected}")]
+    #[error("{place}service `{service}` names executor `{executor}`, {expected} [{code}]", code = self.code())]
     Executor {
         /// Where the topology names it, with a colon; empty if the program does.
         place: String,
@@ -375,7 +388,7 @@ pub enum OverviewError {
         expected: String,
     },
     /// The description of a program is damaged.
-    #[error("the description of `{program}` is damaged: {problem}")]
+    #[error("the description of `{program}` is damaged: {problem} [{code}]", code = self.code())]
     Description {
         /// The program.
         program: String,
@@ -385,6 +398,23 @@ pub enum OverviewError {
 }
 
 mycelium_core::debug_as_display!(OverviewError);
+
+impl OverviewError {
+    /// Its code, with which its text ends.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            OverviewError::Build { error, .. } => error.code(),
+            OverviewError::Feature { error, .. } => error.code(),
+            OverviewError::NoProgram { .. } => Code::NODE_WITHOUT_PROGRAM,
+            OverviewError::NoNode { .. } => Code::NODE_MISSING,
+            OverviewError::Digests { .. } => Code::PROGRAMS_OF_TWO_MESSAGES,
+            OverviewError::Ports { .. } => Code::PROGRAMS_OF_TWO_SERVICES,
+            OverviewError::Executor { .. } => Code::EXECUTOR_UNKNOWN,
+            OverviewError::Description { .. } => Code::DESCRIPTION_DAMAGED,
+        }
+    }
+}
 
 /// Which nodes have an error.
 fn of_nodes(nodes: &[String], program: &str, is_general: bool) -> String {

@@ -1,7 +1,7 @@
 //! Each error has a code, each code an error that is made here, and a section in `docs/errors.md`
 //! with a real message. `UPDATE_ERRORS=1 cargo test -p mycelium --test codes` writes the messages
 //! there.
-#![cfg(all(target_os = "linux", feature = "topology"))]
+#![cfg(all(target_os = "linux", feature = "describe"))]
 
 #[path = "codes/below.rs"]
 mod below;
@@ -53,7 +53,7 @@ impl Sample {
 
 fn samples() -> Vec<Sample> {
     let of_library = [library::build(), library::start(), library::topology(), library::calls()];
-    let of_actors = [library::actors()];
+    let of_nodes = [library::programs(), library::actors()];
     let of_others = [
         below::threads_and_sockets(),
         below::topics(),
@@ -63,7 +63,7 @@ fn samples() -> Vec<Sample> {
         below::collectors(),
         below::bundles(),
     ];
-    of_library.into_iter().chain(of_actors).chain(of_others).flatten().collect()
+    of_library.into_iter().chain(of_nodes).chain(of_others).flatten().collect()
 }
 
 /// Codes of several variants, which mean the same to a user.
@@ -71,6 +71,7 @@ const SHARED: &[Code] = &[
     // Found by the program, or in the topology.
     Code::TOPIC_TYPE,
     Code::SOCKET_PATH_TOO_LONG,
+    Code::NODE_MISSING,
     Code::SOCKET_UNREACHABLE,
     Code::LINK_WITHOUT_MEMORY,
     // Of the socket, or of a TCP address.

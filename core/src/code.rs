@@ -66,6 +66,7 @@ codes! {
     19 RESPONDERS "two nodes answer the requests of one topic"
     20 FAST_HANDLER "a fast handler cannot be registered"
     21 EXECUTOR_TWICE "two executors have one name"
+    22 SERVICE_ONLY_DESCRIBED "a service is known by its description only"
     // Supervisors.
     30 SUPERVISOR_CHILD "a supervisor has an unknown child"
     31 SUPERVISED_TWICE "a service or supervisor is supervised twice"
@@ -135,6 +136,12 @@ codes! {
     120 PEER_UNPROVEN "a topic has a list of nodes, but a peer may have any name"
     121 ASKER_UNPROVEN "a node may use actors, but a peer may have any name"
     122 PLACED_TWICE "a service is placed twice"
+    // Programs of a topology.
+    130 NODE_WITHOUT_PROGRAM "no program is known for a node"
+    131 PROGRAMS_OF_TWO_MESSAGES "two programs have different messages on a topic"
+    132 PROGRAMS_OF_TWO_SERVICES "two programs have different ports of a service"
+    133 EXECUTOR_UNKNOWN "a service names an executor that its program does not have"
+    134 DESCRIPTION_DAMAGED "the description of a program is damaged"
     // Topics, subscriptions and emits.
     200 TOPIC_LAYOUT "a topic carries another message"
     201 TOPIC_KEY "the key of a subscription is a field of another message"

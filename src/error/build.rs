@@ -281,7 +281,10 @@ pub enum BuildError {
     },
     /// The service is known only by the description of another program.
     #[cfg(feature = "describe")]
-    #[error("service `{service}` is only described: expected a program that has it")]
+    #[error(
+        "service `{service}` is only described: expected a program that has it [{code}]",
+        code = self.code()
+    )]
     Described {
         /// The service.
         service: String,
@@ -339,6 +342,8 @@ impl BuildError {
             BuildError::Responders { .. } => Code::RESPONDERS,
             BuildError::FastHandler { .. } => Code::FAST_HANDLER,
             BuildError::Supervisor { problem, .. } => problem.code(),
+            #[cfg(feature = "describe")]
+            BuildError::Described { .. } => Code::SERVICE_ONLY_DESCRIBED,
             BuildError::DuplicateExecutor { .. } => Code::EXECUTOR_TWICE,
         }
     }

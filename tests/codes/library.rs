@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use mycelium::{
     BatchError, BuildError, Carrier, Code, EmitError, FindActorError, KeyError, KeyedTellError,
-    LayoutMismatch, Message, MetricError, Mismatch, OutError, Problem, PublisherError, Refusal,
-    RemoteActorError, RequestError, ShuttingDown, SpawnActorError, StartError, SubscribeError,
-    SupervisorProblem, Taken, TellError, ThreadError, Unfinished, ZeroPeriod, message,
+    LayoutMismatch, Message, MetricError, Mismatch, OutError, OverviewError, Problem,
+    PublisherError, Refusal, RemoteActorError, RequestError, ShuttingDown, SpawnActorError,
+    StartError, SubscribeError, SupervisorProblem, Taken, TellError, ThreadError, Unfinished,
+    ZeroPeriod, message,
 };
 use mycelium_core::ring::CapacityError;
 use mycelium_executor::SpawnError;
@@ -113,6 +114,7 @@ pub(crate) fn build() -> Vec<Sample> {
             handler: text("check"),
             problem: text("two fast handlers have this name: give one of them another name"),
         },
+        BuildError::Described { service: sum() },
         BuildError::DuplicateExecutor { name: text("fast") },
     ];
     samples.extend(shown![
@@ -332,6 +334,52 @@ pub(crate) fn topology() -> Vec<Sample> {
         Problem::UnprovenAsker { node: main(), peer: other() },
         topic_type(),
         Problem::Duplicate { service: sum(), first: text("node `main`") },
+    ]
+}
+
+pub(crate) fn programs() -> Vec<Sample> {
+    let (main, sum) = (|| text("main"), || text("Sum"));
+    let (first_program, second_program) = (|| text("./feed"), || text("./app"));
+    let error = BuildError::DuplicateService { name: sum() };
+    let of_reason = shown![OverviewError::Build {
+        nodes: vec![main()],
+        program: second_program(),
+        is_general: false,
+        error,
+    }];
+    assert_eq!(
+        of_reason[0].text,
+        "two services are called `Sum`: give one of them another name (`Builder::named_service`) \
+         (node `main` of `./app`) [M0001]"
+    );
+    shown![
+        OverviewError::NoProgram { node: main() },
+        OverviewError::NoNode { node: main() },
+        OverviewError::Digests {
+            topic: text("ticks"),
+            first: text("`Tick` (id 1, 8 bytes)"),
+            first_program: first_program(),
+            second: text("`Tick` (id 1, 16 bytes)"),
+            second_program: second_program(),
+        },
+        OverviewError::Ports {
+            service: sum(),
+            node: main(),
+            first: text("reads `ticks`"),
+            first_program: first_program(),
+            second: text("reads `orders`"),
+            second_program: second_program(),
+        },
+        OverviewError::Executor {
+            place: text("app.toml:5:12: "),
+            service: sum(),
+            executor: text("fast"),
+            expected: text("expected one of: tokio"),
+        },
+        OverviewError::Description {
+            program: second_program(),
+            problem: text("expected an object of JSON"),
+        },
     ]
 }
 
