@@ -177,7 +177,7 @@ fn memory_above_the_budget_is_refused_with_its_place() {
     assert_eq!((place.as_deref(), *found, *shared), (Some("t.toml:3:10"), needed, needed));
     let text = format!(
         "t.toml:3:10: rings of node `far` take {needed} bytes ({needed} of them in shared memory), \
-         but may take {}: lower the capacities of topics (`capacity`), or raise `memory` of the node",
+         but may take {}: lower the capacities of topics (`capacity`), or raise `memory` of the node [M0009]",
         needed - 1
     );
     assert_eq!(error.to_string(), text);
@@ -202,7 +202,7 @@ async fn huge_pages_that_the_system_does_not_have_are_an_error_of_the_start() {
         error.to_string(),
         "t.toml:4:14: node `far` cannot have its shared memory: `huge_pages` needs pages \
          of 2 MiB, and the system has fewer than 1 free: reserve them (`sysctl vm.nr_hugepages=1`, more if \
-         other programs use some), or remove the key"
+         other programs use some), or remove the key [M0058]"
     );
     assert!(matches!(error, StartError::SharedMemory { .. }) && !error.is_permanent());
 }

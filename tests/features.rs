@@ -132,5 +132,5 @@ fn warnings_are_printed() {
     let lines: Vec<&str> = text.lines().filter(|line| line.contains("mycelium:")).collect();
     let [line] = &*lines else { panic!("{text}") };
     assert!(line.starts_with("mycelium: warning: service `Source` failed and will be"), "{line}");
-    assert!(line.ends_with("): no luck"), "{line}");
+    assert!(line.ends_with("): no luck [M0054]"), "{line}");
 }

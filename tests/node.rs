@@ -249,7 +249,7 @@ fn what_does_not_fit_together_is_refused_before_anything_runs() {
     let error = same_id.unwrap_err().to_string();
     assert_eq!(
         error,
-        "messages `Number` and `SameId` both have id 1: give one of them another id (`#[message(id = ..)]`)"
+        "messages `Number` and `SameId` both have id 1: give one of them another id (`#[message(id = ..)]`) [M0003]"
     );
 
     #[message(topic = "numbers", id = 9)]

@@ -346,7 +346,7 @@ async fn undelivered_messages_of_an_abandoned_service_are_named() {
         let error = within(far.join()).await.unwrap_err();
         let text = "not delivered within 100ms: 1 message of `numbers` to node `near`; \
                     abandoned at the shutdown deadline: ";
-        assert_eq!(error.to_string(), format!("{text}{name}"));
+        assert_eq!(error.to_string(), format!("{text}{name} [M0062]"));
         let StartError::Undelivered { left, abandoned, .. } = error else { panic!("{error}") };
         assert_eq!(left, [("near".to_owned(), "numbers".to_owned(), 1)]);
         assert_eq!(abandoned, [name]);
@@ -538,6 +538,6 @@ fn forbidden_readers_and_writers_are_build_errors() {
     let text = TOPOLOGY.replace("\n[topic.numbers]\ncapacity = 16\n", more);
     assert_eq!(
         pair.node(&text, "far", 0, false).unwrap_err().to_string(),
-        "pair.toml:7:12: node `near` reads topic `numbers`, but is not on this list: add `near` to `readers`"
+        "pair.toml:7:12: node `near` reads topic `numbers`, but is not on this list: add `near` to `readers` [M0112]"
     );
 }

@@ -226,7 +226,7 @@ fn wrong_bindings_are_errors_with_their_place() {
         build(&line("left = \"swaps.a\"\n", "")),
         "port `Merge.left` is bound to no topic: write `left = \"topic\"` in \
          `[service.Merge.ports]` of the topology, or call `.bind(\"Merge\", \"left\", \"topic\")` \
-         on the builder"
+         on the builder [M0006]"
     );
     let unknown = build(&line("left =", "lefft ="));
     assert!(unknown.starts_with("ports.toml:7:1: unknown port `lefft`"), "{unknown}");
@@ -251,7 +251,7 @@ fn wrong_bindings_of_the_program_are_errors_that_say_what_to_write() {
     };
     assert_eq!(
         build("Nobody", "out", "a"),
-        "port `Nobody.out`: unknown service: expected one of: FeedA, FeedB, Merge, Sink"
+        "port `Nobody.out`: unknown service: expected one of: FeedA, FeedB, Merge, Sink [M0007]"
     );
     assert_eq!(
         build("Merge", "lefft", "a"),

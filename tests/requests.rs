@@ -412,7 +412,7 @@ fn one_node_answers_a_topic() {
     assert_eq!(
         error.to_string(),
         "t.toml:4:13: requests of topic `doubles` are answered in node `a` and in node `b`: place all services \
-         with `answers(..)` of this topic in one node"
+         with `answers(..)` of this topic in one node [M0019]"
     );
 }
 

@@ -271,7 +271,7 @@ mod tests {
             let expected = format!(
                 "t.toml:6:13: the link between `a` and `{peer}` cannot go through shared memory: \
                  no memory here; write `transport = \"unix\"`, or leave the key out: the link then \
-                 uses shared memory where that is possible"
+                 uses shared memory where that is possible [M0115]"
             );
             assert_eq!(links(&keys, Some("no memory here")).unwrap_err(), expected);
         }

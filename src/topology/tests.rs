@@ -3,7 +3,7 @@ mod keys;
 
 use std::num::NonZeroU32;
 
-use mycelium_core::{FixedStr, message};
+use mycelium_core::{Code, FixedStr, message};
 use mycelium_transports::exchange::MemoryUse;
 use mycelium_transports::local::{LatestByKey, Policy, Schema, Start, SubscribeOptions};
 
@@ -11,7 +11,15 @@ use super::*;
 use crate::execution::Execution;
 
 fn error(text: &str) -> String {
-    Topology::parse("t.toml", text).unwrap_err().to_string()
+    without_code(Topology::parse("t.toml", text).unwrap_err())
+}
+
+/// The text of an error of a topology before its code. `tests/codes.rs` compares the codes.
+pub(super) fn without_code(error: TopologyError) -> String {
+    let text = error.to_string();
+    let (text, code) = Code::split(&text);
+    assert_eq!(code, Some(error.code()));
+    text.to_owned()
 }
 
 #[test]
@@ -118,15 +126,15 @@ fn names_that_the_program_does_not_have_are_errors() {
     )
     .unwrap();
     let unknown = topology.place("main", &["B", "C"]).unwrap_err();
-    assert_eq!(unknown.to_string(), "t.toml:2:13: unknown service `A`: expected one of: B, C");
+    assert_eq!(without_code(unknown), "t.toml:2:13: unknown service `A`: expected one of: B, C");
     let unknown = topology.place("other", &["A"]).unwrap_err();
     assert_eq!(
-        unknown.to_string(),
+        without_code(unknown),
         "t.toml: the file has no node `other`, which `Node::builder` names: expected one of: main"
     );
     let near = topology.check_subscriptions(&[("A", "x", false), ("B", "y", false)]).unwrap_err();
     assert_eq!(
-        near.to_string(),
+        without_code(near),
         "t.toml:4:15: unknown subscription `A.y`: did you mean `A.x`? (expected one of: A.x, B.y)"
     );
     assert_eq!(topology.check_topics(&["swaps"]).unwrap_err().line(), 3);
@@ -140,7 +148,7 @@ fn a_missing_file_is_named() {
     // The path is relative to a directory that the reader may not expect.
     assert!(missing.contains("; the current directory is `/"), "{missing}");
     let missing = Topology::load("/no/such/file.toml").unwrap_err();
-    assert!(missing.to_string().ends_with("(os error 2)"), "{missing}");
+    assert!(missing.to_string().ends_with("(os error 2) [M0100]"), "{missing}");
     assert_eq!(missing.line(), 0);
 }
 
@@ -285,9 +293,9 @@ struct Tick {
 
 fn subscription(text: &str, coded: SubscribeOptions) -> Result<SubscribeOptions, String> {
     let section = format!("[subscription.\"A.ticks\"]\n{text}\n");
-    let topology = Topology::parse("t.toml", &section).map_err(|error| error.to_string())?;
+    let topology = Topology::parse("t.toml", &section).map_err(without_code)?;
     let options = topology.subscription("A", "ticks", &Schema::of::<Tick>(), coded);
-    options.map_err(|error| error.to_string())
+    options.map_err(without_code)
 }
 
 #[test]
@@ -451,18 +459,18 @@ fn the_nodes_of_a_machine_are_those_of_its_host() {
     assert_eq!(topology.nodes_of(&["one"]).unwrap(), ["a"]);
     assert_eq!(topology.nodes_of(&["two", "one"]).unwrap(), ["a", "b", "c"]);
     assert_eq!(
-        topology.nodes_of(&["three"]).unwrap_err().to_string(),
+        without_code(topology.nodes_of(&["three"]).unwrap_err()),
         "t.toml: unknown host `three`: expected one of: one, two"
     );
     let none = file("\"203.0.113.1\"", "\"203.0.113.2\"").nodes_of(&nobody).unwrap_err();
     assert_eq!(
-        none.to_string(),
+        without_code(none),
         "t.toml: this machine has an address of no host of the file: name the host that it is, \
          one of: one, two"
     );
     let both = file("\"127.0.0.1\"", "\"127.0.0.1\"").nodes_of(&nobody).unwrap_err();
     assert_eq!(
-        both.to_string(),
+        without_code(both),
         "t.toml: this machine has an address of the hosts `one` and `two`: name the host that it \
          is, one of: one, two"
     );

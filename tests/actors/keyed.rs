@@ -93,7 +93,7 @@ async fn beyond_the_limit_no_further_key_has_an_actor_until_one_ends() {
     assert_eq!(refused, KeyedTellError::NotSpawned { message: Number(3), error: limit.clone() });
     assert_eq!(
         refused.to_string(),
-        "the message was not told: actor `Probe` was not spawned: 2 of them live, which is the limit"
+        "the message was not told: actor `Probe` was not spawned: 2 of them live, which is the limit [M0264]"
     );
     assert_eq!(refused.into_message(), Number(3));
     assert_eq!(keyed.get(&3).unwrap_err(), limit);

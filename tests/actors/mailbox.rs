@@ -19,7 +19,10 @@ async fn a_second_reference_to_a_mailbox_with_one_sender_is_refused() {
     assert!(matches!(error, FindActorError::OneSender { .. }), "{error}");
     assert!(one.downgrade().upgrade().is_none());
     let error = actors.by_name::<Probe>("one").unwrap_err();
-    assert_eq!(error.to_string(), "the actor `one` is a `Probe (spsc)` and not a `Probe (mpsc)`");
+    assert_eq!(
+        error.to_string(),
+        "the actor `one` is a `Probe (spsc)` and not a `Probe (mpsc)` [M0266]"
+    );
     let error = actors.by_name_and_queue::<Probe, Stamped>("one").unwrap_err();
     assert!(matches!(error, FindActorError::Type { .. }), "{error}");
     // A refused message leaves nothing behind: the actor ends with its only reference.

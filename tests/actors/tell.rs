@@ -69,7 +69,7 @@ async fn messages_of_several_types_are_handled_in_order_between_started_and_stop
     assert_eq!(seen(&lines), "started 1 two 3 stopped");
     assert_eq!(
         log.tell(Line(4)).await.unwrap_err().to_string(),
-        "the message was not told: the actor has ended"
+        "the message was not told: the actor has ended [M0260]"
     );
     assert!(log.is_gone());
     assert_eq!(actors.count(), 0);
@@ -101,7 +101,7 @@ async fn an_actor_that_is_kept_lives_without_references_and_is_found_by_its_name
     assert!(matches!(error, SpawnActorError::NameTaken { .. }), "{error}");
     assert_eq!(
         actors.by_name::<Log>("lag").unwrap_err().to_string(),
-        "no actor has the name `lag`: did you mean `log`? (expected one of: log)"
+        "no actor has the name `lag`: did you mean `log`? (expected one of: log) [M0265]"
     );
     assert_eq!(actors.shutdown(Duration::from_secs(1)).await, Vec::<Arc<str>>::new());
     assert_eq!(seen(&lines), "started 1 stopped");

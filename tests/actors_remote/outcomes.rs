@@ -275,7 +275,7 @@ async fn an_address_that_names_no_actor_that_may_be_asked_is_refused() {
     assert_eq!(
         text,
         "node `other` may not ask the actors of node `vault`: add `actors_for = [\"other\"]` to \
-         the section of `vault`"
+         the section of `vault` [M0272]"
     );
     let alone = Actors::on(Tokio::current().unwrap());
     assert_eq!(alone.remote::<Bank>("vault/bank").unwrap_err(), RemoteActorError::NoNode);

@@ -115,15 +115,15 @@ fn one_change_that_does_not_fit_refuses_all() {
         ),
         (
             Change::Add(member("source")),
-            "two members are called `source`: give one of them another name",
+            "two members are called `source`: give one of them another name [M0400]",
         ),
         (
             Change::Add(member("new").ends_after("sink")),
-            "member `new` ends after `sink`, which is not a member; expected one of: source, new",
+            "member `new` ends after `sink`, which is not a member; expected one of: source, new [M0401]",
         ),
         (
             Change::Add(member("two words")),
-            "invalid member name `two words`: expected 1 to 62 bytes without white space and control characters",
+            "invalid member name `two words`: expected 1 to 62 bytes without white space and control characters [M0407]",
         ),
     ];
     for (change, message) in refused {

@@ -194,7 +194,7 @@ fn what_a_stopped_member_could_not_deliver_ends_the_bundle_with_an_error() {
     assert!(matches!(&error, BundleError::Undelivered { member } if member == "middle"), "{error}");
     let named = |line: &String| {
         line.starts_with("middle failed: not delivered")
-            && line.ends_with("messages of `refined` to node `sink`")
+            && line.ends_with("messages of `refined` to node `sink` [M0062]")
     };
     assert!(said.iter().any(named), "{said:?}");
 }
@@ -218,7 +218,10 @@ fn a_failure_while_the_bundle_ends_is_its_error() {
     bundle.said.sorted::<2>();
     handle.stop();
     let error = running.join().unwrap().unwrap_err();
-    assert_eq!(error.to_string(), "member `sink` failed while the bundle ended: exit status: 5");
+    assert_eq!(
+        error.to_string(),
+        "member `sink` failed while the bundle ended: exit status: 5 [M0406]"
+    );
 }
 
 #[test]

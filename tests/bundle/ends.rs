@@ -60,7 +60,7 @@ fn a_member_that_misses_the_deadline_is_killed_and_named() {
     handle.stop();
     let error = running.join().unwrap().unwrap_err();
     assert!(matches!(&error, BundleError::Killed { members } if *members == ["source"]), "{error}");
-    assert_eq!(error.to_string(), "members did not end and were killed: source");
+    assert_eq!(error.to_string(), "members did not end and were killed: source [M0408]");
     let killed = |event: &BundleEvent| *event == BundleEvent::Killed { member: "source".into() };
     assert!(bundle.events.iter().any(|event| killed(&event)));
     drop(bundle.writer);

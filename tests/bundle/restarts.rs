@@ -61,7 +61,7 @@ fn too_many_failures_end_all() {
     let error = bundle.bundle.run().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "member `sink` failed permanently after 3 restarts within 60s: exit status: 3"
+        "member `sink` failed permanently after 3 restarts within 60s: exit status: 3 [M0403]"
     );
     assert!(matches!(error, BundleError::Failed { restarts: 3, .. }));
     drop(bundle.writer);
@@ -108,7 +108,7 @@ fn a_program_that_is_not_there_ends_all() {
     let error = bundle.bundle.member(missing).run().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "member `sink` did not start: cannot run `/nowhere/sink`: No such file or directory (os error 2)"
+        "member `sink` did not start: cannot run `/nowhere/sink`: No such file or directory (os error 2) [M0402]"
     );
     drop(bundle.writer);
     bundle.said.rest();
@@ -120,7 +120,7 @@ fn members_that_do_not_fit_together_are_not_started() {
     let error = bundle.bundle.run().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "member `sink` ends after `sauce`, which is not a member; expected one of: sink, source"
+        "member `sink` ends after `sauce`, which is not a member; expected one of: sink, source [M0401]"
     );
     assert_eq!(bundle.events.iter().count(), 0);
     let bundle = speaking().with("wait", "sink", &[]).with("wait", "sink", &[]);

@@ -61,7 +61,7 @@ async fn a_second_subscribe_ends_the_service_at_once() {
     assert_eq!(
         ended.unwrap_err(),
         "service `Reader` failed permanently: subscription `Reader.ticks` is taken: \
-         call `subscribe` once and keep its result, or drop that before you subscribe again"
+         call `subscribe` once and keep its result, or drop that before you subscribe again [M0210]"
     );
     assert_eq!(restarts, 0);
 }

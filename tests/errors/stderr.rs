@@ -150,16 +150,16 @@ fn without_a_subscriber_each_warning_and_error_is_one_plain_line() {
         lines,
         [
             "mycelium: error: service `Sink` failed at each delivery of a message, which is now a dead letter \
-             (topic=numbers, publisher=Source, sequence=0)",
+             (topic=numbers, publisher=Source, sequence=0) [M0338]",
             "mycelium: error: service `Source`: the exchange is silent",
             "mycelium: error: service `Undertaker` failed permanently, and the node shuts down: \
              subscription `Undertaker.mycelium.dead-letters` is taken: call `subscribe` once and keep its result, \
-             or drop that before you subscribe again",
+             or drop that before you subscribe again [M0210]",
             "mycelium: warning: service `Sink` failed and will be restarted (..): panic: cannot count \
-             (at tests/errors/stderr.rs:98:39)",
+             (at tests/errors/stderr.rs:98:39) [M0054]",
             "mycelium: warning: service `Sink` failed and will be restarted (..): panic: cannot count \
-             (at tests/errors/stderr.rs:98:39)",
-            "mycelium: warning: service `Source` failed and will be restarted (..): no luck,\\nfor now",
+             (at tests/errors/stderr.rs:98:39) [M0054]",
+            "mycelium: warning: service `Source` failed and will be restarted (..): no luck,\\nfor now [M0054]",
             "mycelium: warning: service `Source`: missed ticks (details=3)",
         ]
     );
@@ -217,7 +217,7 @@ fn lines_of_a_shutdown_have_the_pause_and_each_message_that_is_left() {
     assert_eq!(
         lines("late")[1..],
         [
-            "mycelium: warning: service `Late` failed and will be restarted (pause=100ms): no luck",
+            "mycelium: warning: service `Late` failed and will be restarted (pause=100ms): no luck [M0054]",
             "mycelium: warning: service `Late` ended without receiving all messages \
              (subscription=Late.numbers, left=1)",
         ]

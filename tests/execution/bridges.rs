@@ -116,12 +116,12 @@ async fn an_executor_that_is_not_there_is_an_error_that_says_which_are() {
     let by_file = start(node().topology(topology("[service.Idle]\nexecutor = \"smol\"\n")));
     let expected = "unknown executor `smol`: expected one of: other, tokio";
     let hint = "; add it with `Builder::executor(\"smol\", ..)`";
-    assert_eq!(by_file.to_string(), format!("t.toml:2:12: {expected}{hint}"));
+    assert_eq!(by_file.to_string(), format!("t.toml:2:12: {expected}{hint} [M0105]"));
     let by_code = start(node().execution("Idle", Execution::shared().on("smol")));
     assert!(
         matches!(&by_code, StartError::Build(BuildError::Execution { service, .. }) if service == "Idle")
     );
-    assert!(by_code.to_string().ends_with(expected));
+    assert!(by_code.to_string().ends_with(&format!("{expected} [M0011]")));
     let twice = node().executor("other", other.executor.clone()).build().unwrap_err();
     assert_eq!(
         twice.to_string(),
@@ -141,7 +141,7 @@ async fn an_executor_that_has_ended_is_an_error_at_start_and_one_that_ends_names
     let running = start().unwrap();
     drop(other);
     let error = within(running.join()).await.unwrap_err();
-    assert_eq!(error.to_string(), "the executor ended before these services had: Idle");
+    assert_eq!(error.to_string(), "the executor ended before these services had: Idle [M0055]");
     let error = start().unwrap_err();
     assert_eq!(error.to_string(), "service `Idle` did not start: the executor has ended");
 }

@@ -183,7 +183,7 @@ fn a_runtime_that_ends_first_takes_the_threads_of_its_services_along() {
     drop(runtime);
     let waiting = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let error = waiting.block_on(within(running.join())).unwrap_err();
-    assert_eq!(error.to_string(), "the executor ended before these services had: Idle");
+    assert_eq!(error.to_string(), "the executor ended before these services had: Idle [M0055]");
     waiting.block_on(thread_goes("taken-along"));
 }
 

@@ -130,7 +130,7 @@ async fn an_executor_without_threads_says_so() {
         assert_eq!(
             error.to_string(),
             "service `Idle` cannot have its thread: plain cannot give a service a thread of its own; \
-             let it share (`Execution::shared()`), or give it another executor"
+             let it share (`Execution::shared()`), or give it another executor [M0078]"
         );
     }
 }

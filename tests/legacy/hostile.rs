@@ -220,7 +220,7 @@ fn mistakes_are_errors_of_the_build_with_their_place() {
     };
     assert_eq!(
         build("11 = \"swap\""),
-        "t.toml:5:6: unknown topic `swap`: did you mean `swaps`? (expected one of: orders, swaps)"
+        "t.toml:5:6: unknown topic `swap`: did you mean `swaps`? (expected one of: orders, swaps) [M0105]"
     );
     assert_eq!(
         build("11 = \"swaps\""),

@@ -143,7 +143,7 @@ async fn thresholds_of_the_program_are_checked() {
     assert_eq!(
         problem("reading", 80),
         "the threshold of topic `reading` (`Builder::backpressure_threshold`): unknown topic: \
-         did you mean `readings`? (expected one of: readings)"
+         did you mean `readings`? (expected one of: readings) [M0012]"
     );
     assert_eq!(
         problem("readings", 101),

@@ -24,7 +24,7 @@ fn limit(order: &Order) -> Result<()> {
     match order.size {
         13 => panic!("unlucky"),
         0..=100 => Ok(()),
-        size => Err(Error::msg(format!("{size} exceeds 100"))),
+        size => Err(Error::msg(format!("{size} exceeds 100 [M0224]"))),
     }
 }
 
@@ -91,12 +91,12 @@ async fn each_way_to_emit_runs_the_handlers_once_and_gives_the_message_back() {
     assert_eq!(
         said.iter().collect::<Vec<_>>(),
         [
-            format!("emit 101: {refused} 101 exceeds 100"),
-            "panic 13: fast handler `limit` of topic `orders` panicked: unlucky".to_owned(),
-            format!("try_emit 102: {refused} 102 exceeds 100"),
-            format!("within 103: {refused} 103 exceeds 100"),
-            format!("batch: after 2 messages of a batch: {refused} 104 exceeds 100"),
-            format!("child 105: {refused} 105 exceeds 100"),
+            format!("emit 101: {refused} 101 exceeds 100 [M0224]"),
+            "panic 13: fast handler `limit` of topic `orders` panicked: unlucky [M0225]".to_owned(),
+            format!("try_emit 102: {refused} 102 exceeds 100 [M0224]"),
+            format!("within 103: {refused} 103 exceeds 100 [M0224]"),
+            format!("batch: after 2 messages of a batch: {refused} 104 exceeds 100 [M0224]"),
+            format!("child 105: {refused} 105 exceeds 100 [M0224]"),
         ]
     );
     let mut sizes: Vec<_> = received.iter().collect();
@@ -209,7 +209,7 @@ fn handlers_that_do_not_fit_are_refused_by_name() {
     assert_eq!(
         refused(twice),
         "fast handler `limit` (`Builder::fast_handler`): two fast handlers have this name: give \
-         one of them another name"
+         one of them another name [M0020]"
     );
     let other = refused(builder().fast_handler_of("orders", "limit", |_: &Trade| Ok(())));
     assert!(other.contains("topic `orders` carries") && other.contains("Trade"), "{other}");

@@ -88,7 +88,7 @@ async fn a_service_that_fails_too_often_ends_the_node_with_its_error() {
     let error = node.run(Tokio::current().unwrap()).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "service `Source` failed permanently after 2 restarts within 60s: no luck"
+        "service `Source` failed permanently after 2 restarts within 60s: no luck [M0054]"
     );
 }
 
@@ -96,7 +96,7 @@ async fn a_service_that_fails_too_often_ends_the_node_with_its_error() {
 async fn a_permanent_error_is_not_tried_again() {
     let (builder, _received) = pipeline(1, |_, _| Err(Error::msg("wrong for ever").permanent()));
     let error = builder.build().unwrap().run(Tokio::current().unwrap()).await.unwrap_err();
-    assert_eq!(error.to_string(), "service `Squarer` failed permanently: wrong for ever");
+    assert_eq!(error.to_string(), "service `Squarer` failed permanently: wrong for ever [M0054]");
 }
 
 #[tokio::test]

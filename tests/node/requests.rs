@@ -260,7 +260,10 @@ async fn without_a_service_that_answers_a_request_is_gone_and_not_taken() {
     running.join().await.unwrap();
     let error = received.recv().unwrap().unwrap_err();
     assert_eq!((error, error.taken()), (RequestError::Gone, Taken::No));
-    assert_eq!(error.to_string(), "request `doubles` has no reply: no service or actor answers it");
+    assert_eq!(
+        error.to_string(),
+        "request `doubles` has no reply: no service or actor answers it [M0250]"
+    );
 }
 
 #[tokio::test]
@@ -288,7 +291,10 @@ async fn a_shutdown_answers_what_waits_and_refuses_what_comes_later() {
     let report = running.join().await.unwrap();
     let error = requester.request(Ask { value: 9 }).await.unwrap_err();
     assert_eq!((error, error.taken()), (RequestError::ShuttingDown, Taken::No));
-    assert_eq!(error.to_string(), "request `doubles` has no reply: the node is shutting down");
+    assert_eq!(
+        error.to_string(),
+        "request `doubles` has no reply: the node is shutting down [M0223]"
+    );
     drop(report);
 }
 
@@ -314,7 +320,7 @@ async fn a_policy_that_drops_is_refused_for_requests() {
     assert_eq!(
         error.to_string(),
         "port `Answerer.doubles`: requests wait in a mailbox, which has a policy, `block` or \
-         `reject`, and no other key"
+         `reject`, and no other key [M0007]"
     );
 }
 
@@ -331,7 +337,7 @@ fn keys_that_have_no_effect_on_requests_and_mailboxes_that_are_too_large_are_ref
         let name = key.split(' ').next().unwrap();
         let column = name.len() + 4;
         let expected = format!(
-            "t.toml:2:{column}: topic `doubles` carries requests, on which `{name}` has no effect: remove the key"
+            "t.toml:2:{column}: topic `doubles` carries requests, on which `{name}` has no effect: remove the key [M0113]"
         );
         assert_eq!(error, expected);
     }

@@ -181,9 +181,9 @@ async fn after_a_shutdown_each_way_to_emit_of_a_source_fails_but_a_kept_publishe
     assert!(received.iter().eq([1, 3]));
     let said: Vec<String> = said.iter().collect();
     let topic = |topic: &str| {
-        format!("a message for topic `{topic}` was not sent: the node is shutting down")
+        format!("a message for topic `{topic}` was not sent: the node is shutting down [M0223]")
     };
-    let down = || "the node is shutting down".to_owned();
+    let down = || "the node is shutting down [M0223]".to_owned();
     let (numbers, squares) = (|| topic("numbers"), || topic("squares.last"));
     assert_eq!(said, [numbers(), numbers(), squares(), squares(), down(), down()]);
 }
@@ -285,7 +285,7 @@ async fn a_permanent_error_of_a_source_during_the_shutdown_is_an_error() {
     let running = start(Node::builder("main").service(|| Flushes));
     running.shutdown();
     let error = running.join().await.unwrap_err().to_string();
-    assert!(error.ends_with("the disk is full"), "{error}");
+    assert!(error.ends_with("the disk is full [M0054]"), "{error}");
 }
 
 #[tokio::test]
@@ -343,7 +343,7 @@ async fn a_reading_service_that_fails_at_its_end_is_an_error_with_its_text() {
     running.shutdown();
     let error = running.join().await.unwrap_err().to_string();
     assert!(error.contains("`AtEnd` failed permanently"), "{error}");
-    assert!(error.ends_with("cannot close the file"), "{error}");
+    assert!(error.ends_with("cannot close the file [M0054]"), "{error}");
 }
 
 #[tokio::test]
@@ -524,7 +524,7 @@ fn a_runtime_that_drops_the_end_of_the_node_is_an_error() {
         assert!(!seen.read(|ran| *ran));
         error
     });
-    let expected = "the node's task panicked, or its executor ended, before its links were drained and its stop hooks had run";
+    let expected = "the node's task panicked, or its executor ended, before its links were drained and its stop hooks had run [M0055]";
     assert_eq!(error.to_string(), expected);
 }
 
@@ -535,5 +535,5 @@ fn a_runtime_that_ends_first_is_an_error_that_names_the_services() {
     drop(runtime);
     let waiting = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let error = waiting.block_on(running.join()).unwrap_err().to_string();
-    assert_eq!(error, "the executor ended before these services had: Endless");
+    assert_eq!(error, "the executor ended before these services had: Endless [M0055]");
 }

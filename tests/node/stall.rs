@@ -132,7 +132,7 @@ fn rules_of_the_program_are_checked() {
     assert_eq!(
         problem("tone", 5),
         "`Builder::on_stall` of topic `tone`: unknown topic: did you mean `tones`? \
-         (expected one of: tones)"
+         (expected one of: tones) [M0013]"
     );
     assert_eq!(
         problem("tones", 0),

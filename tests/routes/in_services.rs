@@ -231,6 +231,6 @@ async fn a_message_without_a_publisher_is_an_error_that_says_what_to_do() {
     assert_eq!(
         said,
         "`Trade` was not sent to topic `fills`: it has no publisher here: declare the message in \
-         `emits(..)` and pass `ctx.out()`, or pass its publisher to `Out::to`"
+         `emits(..)` and pass `ctx.out()`, or pass its publisher to `Out::to` [M0227]"
     );
 }

@@ -226,7 +226,7 @@ mod laws {
         let error = crew.running.join().await.unwrap_err();
         assert_eq!(
             error.to_string(),
-            "service `B` failed permanently: ordered to fail permanently"
+            "service `B` failed permanently: ordered to fail permanently [M0054]"
         );
     }
 

@@ -28,7 +28,7 @@ async fn the_limit_of_a_supervisor_is_that_of_all_its_children_together() {
     assert_eq!(
         error.to_string(),
         "service `B` failed permanently after 3 restarts by supervisor `top` within 3600s: \
-         ordered to fail"
+         ordered to fail [M0054]"
     );
 }
 

@@ -42,7 +42,7 @@ fn errors_of_a_file_have_their_place() {
     assert_eq!(
         of_file("[supervisor.top]\nchildren = [\"A\", \"Bee\"]\n"),
         "t.toml:2:18: supervisor `top` has an unknown child `Bee`: expected one of: A, B, C, \
-         top; a child is a service or another supervisor"
+         top; a child is a service or another supervisor [M0030]"
     );
     assert_eq!(
         of_file("[supervisor.one]\nchildren = [\"A\"]\n[supervisor.two]\nchildren = [\"A\"]\n"),
@@ -97,7 +97,7 @@ fn errors_of_a_program_name_the_supervisor() {
         of_program(|it| it
             .supervisor(top().named_service("A"))
             .supervisor(top().named_service("B"))),
-        "two supervisors are called `top`: give one of them another name"
+        "two supervisors are called `top`: give one of them another name [M0035]"
     );
     assert_eq!(
         of_program(|it| it.supervisor(Supervisor::one_for_one("a b").named_service("A"))),

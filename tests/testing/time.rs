@@ -65,7 +65,7 @@ fn an_emit_waits_until_its_deadline() {
     let mut test = ServiceTest::of(node);
     let full = |within| {
         format!(
-            "topic `numbers` is full: subscription `Late` has not taken its messages within {within}"
+            "topic `numbers` is full: subscription `Late` has not taken its messages within {within} [M0222]"
         )
     };
     let sent = || "sent".to_owned();
@@ -144,5 +144,5 @@ fn an_interval_of_zero_is_a_bug() {
     assert_eq!(failures.len(), 1, "the service is not restarted");
     let error = test.finish().unwrap_err();
     let StartError::ServiceFailed { error, .. } = error else { panic!("{error}") };
-    assert_eq!(error, "invalid period of an interval: 0 s, expected more");
+    assert_eq!(error, "invalid period of an interval: 0 s, expected more [M0228]");
 }

@@ -39,7 +39,7 @@ async fn mistakes_in_files_are_start_errors_with_their_place() {
     assert_eq!(
         missing,
         "t.toml:3:15: node `far` cannot use TLS: certificate `far.pem`: cannot read it: No such \
-         file or directory (os error 2)"
+         file or directory (os error 2) [M0059]"
     );
     assert_eq!(
         error("empty", &|files| files.write("far.key", "")),
@@ -81,7 +81,7 @@ async fn mistakes_in_files_are_start_errors_with_their_place() {
     assert_eq!(
         foreign,
         "t.toml:3:15: node `far` cannot use TLS: certificate `far.pem`: no peer would accept it: \
-         none of the authorities has issued it; the authorities are those of `ca.pem`"
+         none of the authorities has issued it; the authorities are those of `ca.pem` [M0059]"
     );
 }
 
@@ -110,7 +110,7 @@ async fn mistakes_that_the_library_only_names_are_in_words() {
     assert_eq!(
         start_error("short", |files| files.write("far.key", RSA_KEY)),
         "t.toml:4:7: node `far` cannot use TLS: key `far.key`: an RSA key has 2048 to 4096 bits, \
-         and this one has 1024"
+         and this one has 1024 [M0059]"
     );
     let of = |name: &str, change: &dyn Fn(&mut CertificateParams)| {
         let error = start_error(name, |files| {
@@ -121,7 +121,7 @@ async fn mistakes_that_the_library_only_names_are_in_words() {
             files.write_pair("far", &authority.issue_as(params));
         });
         let (_, reason) = error.split_once("no peer would accept it: ").expect(&error);
-        reason.replace("; the authorities are those of `ca.pem`", "")
+        reason.replace("; the authorities are those of `ca.pem` [M0059]", "")
     };
     assert_eq!(
         of("authority", &|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)),
@@ -245,7 +245,7 @@ async fn the_certificate_of_a_node_may_need_an_intermediate() {
     });
     assert!(
         alone.ends_with(
-            "none of the authorities has issued it; the authorities are those of `ca.pem`"
+            "none of the authorities has issued it; the authorities are those of `ca.pem` [M0059]"
         ),
         "{alone}"
     );

@@ -13,7 +13,7 @@ fn error(text: &str) -> String {
 fn all_files_are_named() {
     assert_eq!(
         error("[tls]\ncertificate = \"a.pem\"\nkey = \"a.key\"\n"),
-        "t.toml:1:1: this section needs the key `authorities`"
+        "t.toml:1:1: this section needs the key `authorities` [M0101]"
     );
     assert_eq!(
         error("[tls]\ncertificate = \"a\"\nkey = \"a\"\nauthority = \"a\"\n"),
@@ -41,7 +41,7 @@ fn a_node_has_tls_at_all_addresses_or_at_none() {
         build(plain).unwrap_err().to_string(),
         "t.toml:25:13: node `far` would be read over TLS by `near`, and over plain TCP by \
          `third`: a node has TLS at all of its addresses, or at none; write the same `transport` \
-         for both links"
+         for both links [M0114]"
     );
     assert!(build("").is_ok());
     assert!(build(&format!("{plain}[link.\"far-near\"]\ntransport = \"tcp\"\n")).is_ok());
@@ -55,7 +55,7 @@ fn a_certificate_must_be_able_to_have_the_name() {
     assert_eq!(
         pair.build("far", 1).unwrap_err().to_string(),
         "t.toml:15:7: node `near-` has links over TLS, but no certificate can have its name: \
-         expected one like that of a host, such as `feed` or `feed-1.example`"
+         expected one like that of a host, such as `feed` or `feed-1.example` [M0114]"
     );
 }
 

@@ -2,6 +2,8 @@
 
 use mycelium::{Execution, Node, Topology, TopologyError};
 
+use crate::without_code;
+
 /// Reads a file with these variables.
 fn parse(text: &str, variables: &'static [(&str, &str)]) -> Result<Topology, TopologyError> {
     let variable = |name: &str| {
@@ -12,7 +14,7 @@ fn parse(text: &str, variables: &'static [(&str, &str)]) -> Result<Topology, Top
 }
 
 fn error(text: &str, variables: &'static [(&str, &str)]) -> String {
-    parse(text, variables).expect_err(text).to_string()
+    without_code(parse(text, variables).expect_err(text))
 }
 
 #[test]
@@ -57,7 +59,7 @@ fn a_key_decides_whether_a_variable_is_a_text_or_a_number() {
                 [topic.a]\ncapacity = \"${TWO}\"\n[service.1]\nmax_restarts = \"${ONE}\"\n";
     let topology = parse(text, &[("ONE", "1"), ("TWO", "2")]).unwrap();
     let node = Node::builder("main").topology(topology).execution("1", Execution::shared());
-    let error = node.build().unwrap_err().to_string();
+    let error = without_code(node.build().unwrap_err());
     assert_eq!(error, "`Builder::execution` names an unknown service `1`: there is none");
 }
 
@@ -129,7 +131,7 @@ fn an_invalid_value_has_the_place_and_the_text_of_the_file() {
         ("[node.a]\nhost = \"${X}\"", "one", "8: unknown host `one`: there is none"),
     ] {
         let options = Topology::options().environment(move |name| (name == "X").then_some(value));
-        let error = options.parse("t.toml", text).expect_err(text).to_string();
+        let error = without_code(options.parse("t.toml", text).expect_err(text));
         assert_eq!(error, format!("t.toml:2:{message}; the file has \"${{X}}\""));
     }
 }

@@ -13,14 +13,24 @@ mod queues;
 mod schema;
 mod values;
 
-use mycelium::Topology;
+use std::fmt::Display;
+
+use mycelium::{Code, Topology};
 
 /// Each file has the message behind it, without the place; the place is line and column.
 fn check(mistakes: &[(&str, &str, &str)]) {
     for (text, place, message) in mistakes {
-        let error = Topology::parse("t.toml", text).expect_err(text).to_string();
+        let error = without_code(Topology::parse("t.toml", text).expect_err(text));
         assert_eq!(error, format!("t.toml:{place}: {message}"), "{text}");
     }
+}
+
+/// The text of an error before its code. `tests/codes.rs` compares the codes.
+fn without_code(error: impl Display) -> String {
+    let text = error.to_string();
+    let (text, code) = Code::split(&text);
+    assert!(code.is_some(), "{text} has a code");
+    text.to_owned()
 }
 
 /// As `check`. Editors find these mistakes, too: the schema refuses each of the files.

@@ -5,6 +5,8 @@ use std::rc::Rc;
 use mycelium::{Asked, Context, Execution, Node, Result, StartError, Topology, message, service};
 use mycelium_tokio::Tokio;
 
+use crate::without_code;
+
 #[message(topic = "ticks", id = 1)]
 struct Tick {
     price: u64,
@@ -100,7 +102,7 @@ impl Local {
 fn error_in(directory: &str, text: &str) -> String {
     let topology = match Topology::parse("t.toml", text) {
         Ok(topology) => topology.in_directory(directory),
-        Err(error) => return error.to_string(),
+        Err(error) => return without_code(error),
     };
     let builder = Node::builder("a")
         .topology(topology)
@@ -118,7 +120,7 @@ fn error_in(directory: &str, text: &str) -> String {
     let executor = Tokio::current().unwrap();
     match builder.build().map_err(StartError::from).and_then(|it| it.start(executor)) {
         Ok(_) => "it starts".to_owned(),
-        Err(error) => error.to_string(),
+        Err(error) => without_code(error),
     }
 }
 

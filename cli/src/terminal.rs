@@ -1,0 +1,61 @@
+//! What standard output can show: how wide it is, and whether it has colours.
+
+use std::env;
+use std::io::{self, IsTerminal};
+
+use unicode_width::UnicodeWidthStr;
+
+/// Longer lines are hard to read.
+const WIDEST: usize = 100;
+/// A narrower terminal is not believed: a text would have a word in each line.
+const NARROWEST: usize = 20;
+
+/// The width of texts on standard output, in columns.
+#[must_use]
+pub fn width() -> usize {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok();
+    let columns = size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0);
+    columns.map_or(WIDEST, |columns| columns.clamp(NARROWEST, WIDEST))
+}
+
+/// Whether standard output is a terminal, and `NO_COLOR` is not set.
+#[must_use]
+pub fn has_colours() -> bool {
+    // As https://no-color.org says.
+    let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    io::stdout().is_terminal() && !no_color
+}
+
+/// A paragraph in lines of at most `width` columns, each after `indent`. A longer word has a line
+/// of its own.
+#[must_use]
+pub fn wrapped(text: &str, width: usize, indent: &str) -> String {
+    let mut lines = String::new();
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if !line.is_empty() && indent.width() + line.width() + 1 + word.width() > width {
+            lines.push_str(&format!("{indent}{line}\n"));
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    if !line.is_empty() {
+        lines.push_str(&format!("{indent}{line}\n"));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wrapped;
+
+    #[test]
+    fn a_paragraph_keeps_to_its_width_and_loses_no_word() {
+        assert_eq!(wrapped("one two\nthree", 9, "  "), "  one two\n  three\n");
+        assert_eq!(wrapped("a-word-that-is-too-long b", 5, " "), " a-word-that-is-too-long\n b\n");
+        assert_eq!(wrapped(" \n", 5, " "), "");
+    }
+}
