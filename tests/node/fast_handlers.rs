@@ -24,7 +24,7 @@ fn limit(order: &Order) -> Result<()> {
     match order.size {
         13 => panic!("unlucky"),
         0..=100 => Ok(()),
-        size => Err(Error::msg(format!("{size} exceeds 100 [M0224]"))),
+        size => Err(Error::msg(format!("{size} exceeds 100"))),
     }
 }
 
