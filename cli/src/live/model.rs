@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use mycelium::HealthState;
 use mycelium::counters::LineView;
 
 /// A node at one moment.
@@ -19,6 +20,8 @@ pub struct Node {
     pub process: ProcessState,
     /// What the node says of itself: `starting`, `ready` and so on; empty if it says nothing.
     pub health: String,
+    /// When it was started, in seconds since 1970.
+    pub started: Option<u64>,
     /// Its services, by name.
     pub services: BTreeMap<String, Service>,
     /// The rings of its publishers, by topic and publisher. Those of other nodes are in it if this
@@ -191,7 +194,7 @@ impl Node {
         let mut node = Node { pid, name: format!("pid {pid}"), ..Node::default() };
         for line in lines {
             match line.kind.name.as_str() {
-                "node" => node.name = line.label("node").to_owned(),
+                "node" => node.add_node(line),
                 "service" => node.add_service(line),
                 "publisher" => node.add_output(line),
                 "link" => node.add_link(line),
@@ -200,6 +203,14 @@ impl Node {
         }
         node.add_inputs(lines);
         node
+    }
+
+    fn add_node(&mut self, line: &LineView) {
+        self.name = line.label("node").to_owned();
+        self.started = line.value("started_seconds");
+        let state = line.value("state").and_then(|state| usize::try_from(state).ok());
+        let known = state.and_then(|state| HealthState::ALL.get(state));
+        self.health = known.map(ToString::to_string).unwrap_or_default();
     }
 
     fn add_service(&mut self, line: &LineView) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::model::{Input, Link, Node, Output};
+use super::model::{Input, Node, Output};
 
 /// All observed nodes, at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -68,14 +68,6 @@ impl<'a> Change<'a> {
     ) -> Option<u64> {
         let now = count(node.inputs.get(key)?);
         let before = self.before(node)?.inputs.get(key).map_or(0, count);
-        Some(now.saturating_sub(before))
-    }
-
-    /// How much a count of a link grew.
-    #[must_use]
-    pub fn of_link(&self, node: &Node, peer: &str, count: impl Fn(&Link) -> u64) -> Option<u64> {
-        let now = count(node.links.get(peer)?);
-        let before = self.before(node)?.links.get(peer).map_or(0, count);
         Some(now.saturating_sub(before))
     }
 

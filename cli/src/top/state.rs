@@ -426,7 +426,7 @@ fn members(change: &Change<'_>, node: &Node) -> Vec<(String, Vec<Row>)> {
         members.push((name.clone(), vec![row]));
     }
     for (peer, link) in &node.links {
-        members.push((peer.clone(), vec![row_of_link(change, node, peer, link)]));
+        members.push((peer.clone(), vec![row_of_link(peer, link)]));
     }
     let mut place = |name: &str, row: Row| match members.iter_mut().find(|(known, _)| known == name)
     {
@@ -445,14 +445,12 @@ fn members(change: &Change<'_>, node: &Node) -> Vec<(String, Vec<Row>)> {
     members
 }
 
-fn row_of_link(change: &Change<'_>, node: &Node, peer: &str, link: &Link) -> Row {
+fn row_of_link(peer: &str, link: &Link) -> Row {
     let mut row = Row::new(RowKind::Link, peer.to_owned());
-    let messages = change.of_link(node, peer, |link| link.sent.saturating_add(link.received));
-    row.rate = change.per_second(messages);
     row.details = vec![
         ("connections", link.connections),
-        ("sent", link.sent),
-        ("received", link.received),
+        ("sent by socket", link.sent),
+        ("received by socket", link.received),
         ("errors", link.errors),
         ("bytes sent", link.bytes_sent),
         ("bytes received", link.bytes_received),

@@ -69,6 +69,14 @@ const PUBLISHER: &[Name] = &[
     // `mycelium_ring_capacity` and `mycelium_ring_high_water`, of rings that exist.
     own("", FamilyKind::Gauge),
     own("", FamilyKind::Gauge),
+    Name {
+        family: "mycelium_ring_remote",
+        suffix: "",
+        help: "1 if the publisher is in another node, and the ring has copies of its messages.",
+        kind: FamilyKind::Gauge,
+        fixed: None,
+        merge: Merge::Most,
+    },
 ];
 
 const DROPPED: &str = "mycelium_messages_dropped";

@@ -189,6 +189,8 @@ values! {
         /// The most messages that the slowest gating reader has ever been behind, as far as the
         /// publisher has seen: it checks once a lap, and whenever the ring is full.
         HighWater = "high_water",
+        /// 1 if the publisher is in another node: the ring has copies of its messages.
+        Remote = "remote",
     }
 
     /// Values of a [`Kind::Edge`].

@@ -71,6 +71,7 @@ impl Writer {
         let handled = if is_local { topic.handled(&mut producer) } else { None };
         let line = Arc::new(topic.counters().line(&state.label()));
         line.set(PublisherValue::Capacity, state.ring.capacity() as u64);
+        line.set(PublisherValue::Remote, u64::from(!is_local));
         Ok(Writer {
             topic: topic.clone(),
             producer,
