@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::bundle::client::Client;
+use crate::bundle::leftovers;
 use crate::bundle::table;
 use crate::bundle::wire::{self, Answer, Request};
 use crate::exit::Failure;
@@ -36,8 +37,9 @@ pub fn run(args: &DownArgs) -> Result<(), Failure> {
     let timeout = args.timeout.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
     let Some(mut client) = Client::request(&place, &Request::Down { timeout })? else {
         let nothing = match place.lock_if_there() {
-            // What a bundle that failed has left.
+            // A bundle that failed has left its logs, and a launcher that was killed more.
             Some(_lock) => {
+                leftovers::end(&place, |_| ());
                 place.remove();
                 format!("nothing of {} runs\n", place.title())
             }

@@ -109,12 +109,6 @@ impl Board {
         state.last.clone()
     }
 
-    /// Whether a process that runs shows that it hangs.
-    #[must_use]
-    pub fn hangs(&self) -> bool {
-        self.lock().signs.values().any(|sign| *sign == Sign::Hangs)
-    }
-
     /// Notes the end of the bundle.
     pub fn end(&self, problem: Option<String>) {
         self.lock().ended = Some(problem);

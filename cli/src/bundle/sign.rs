@@ -1,25 +1,30 @@
 //! What a process shows of its readiness.
 
-use super::wire::NodeStatus;
-
 use std::time::Duration;
 
+use mycelium::counters::Attached;
 use mycelium_bundle::{MemberPhase, MemberStatus};
+
+use super::wire::NodeStatus;
 
 /// A process that has shown no counters for this time is not expected to: it may be no node, or
 /// its counters may be switched off. That it runs is then all that can be known.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// What the process of a node shows.
+/// What the process of a node shows: the health of its node, which is a line of its counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sign {
     /// The node is ready: its services have started, and it has met the nodes that it has links
     /// with.
     Ready,
+    /// It is ready, and something is wrong.
+    Degraded,
     /// The node starts.
     Starting,
-    /// A poll of a service hangs.
-    Hangs,
+    /// All of its services back off.
+    BackingOff,
+    /// The node drains or has ended.
+    Ending,
     /// It shows nothing.
     Nothing,
 }
@@ -27,8 +32,19 @@ pub enum Sign {
 /// What the process with this id shows.
 #[must_use]
 pub fn of_process(pid: u32) -> Sign {
-    let _ = pid;
-    Sign::Nothing
+    let Ok(mut found) = Attached::of_process(pid) else { return Sign::Nothing };
+    let views = found.regions.iter_mut().filter_map(|region| region.read().ok());
+    let lines = views.flat_map(|view| view.lines);
+    let states = lines.filter(|line| &*line.kind.name == "node").filter_map(|it| it.value("state"));
+    // A process with several nodes is as ready as the least ready of them.
+    let signs = states.map(|state| match state {
+        1 => Sign::Ready,
+        2 => Sign::Degraded,
+        3 => Sign::BackingOff,
+        4 => Sign::Ending,
+        _ => Sign::Starting,
+    });
+    signs.max_by_key(|sign| *sign as u8).unwrap_or(Sign::Nothing)
 }
 
 /// How a node is, by its member of the bundle and what its process shows.
@@ -38,8 +54,10 @@ pub fn status(member: &MemberStatus, sign: Sign) -> NodeStatus {
     let (state, is_up) = match (member.phase, sign) {
         (MemberPhase::Waiting, _) if member.starts > 0 => ("backing-off", false),
         (MemberPhase::Running, Sign::Ready) => ("ready", true),
+        (MemberPhase::Running, Sign::Degraded) => ("degraded", true),
         (MemberPhase::Running, Sign::Starting) => ("starting", false),
-        (MemberPhase::Running, Sign::Hangs) => ("hangs", false),
+        (MemberPhase::Running, Sign::BackingOff) => ("backing-off", false),
+        (MemberPhase::Running, Sign::Ending) => ("ending", false),
         (MemberPhase::Running, Sign::Nothing) => ("running", since >= SILENCE),
         (phase, _) => (phase.name(), phase == MemberPhase::Completed),
     };

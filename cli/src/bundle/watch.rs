@@ -113,8 +113,8 @@ impl Watch {
             let now = self.clock.now();
             let beat = Duration::from_millis(pulse.load(Relaxed));
             let is_due = self.told.alive.is_none_or(|last| now.saturating_sub(last) >= time / 2);
-            // The thread of the bundle responds, and no node hangs.
-            let is_alive = now.saturating_sub(beat) < time && !self.board.hangs();
+            // The thread of the bundle responds.
+            let is_alive = now.saturating_sub(beat) < time;
             if is_due && is_alive {
                 self.told.alive = Some(now);
                 lines.push("WATCHDOG=1".to_owned());

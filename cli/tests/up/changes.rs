@@ -1,0 +1,120 @@
+//! `up`, `up` again, `status` and `down`.
+
+use crate::world::World;
+
+#[test]
+fn up_status_and_down() {
+    let world = World::new();
+    world.nodes(&[("feed", "wait"), ("store", "wait")], "");
+    let status = world.run(&["status", "app.toml"]);
+    assert_eq!((status.code, status.out.as_str()), (Some(3), ""));
+    assert_eq!(status.err, "error: nothing of `app.toml` runs\n");
+    assert_eq!(world.up(), ["feed: started", "store: started"]);
+    let before = world.until_they_wait(&["feed", "store"]);
+    assert_eq!(world.up(), ["feed: unchanged", "store: unchanged"]);
+    assert_eq!(world.until_they_wait(&["feed", "store"]), before);
+    let table = world.run(&["status", "app.toml"]).out;
+    let header: Vec<&str> = table.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(header, ["NODE", "STATE", "PID", "SINCE", "RESTARTS", "LAST", "EXIT"]);
+    let ended = world.run(&["down", "app.toml"]);
+    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
+    assert!(ended.out.contains("completed") && ended.out.contains("exit status: 0"));
+    world.nothing_is_left();
+    // Twice is no mistake.
+    let ended = world.run(&["down", "app.toml"]);
+    assert_eq!((ended.code, ended.out.as_str()), (Some(0), "nothing of `app.toml` runs\n"));
+}
+
+#[test]
+fn nodes_are_ready_when_they_have_met() {
+    let world = World::new();
+    let services = |node: &str, service: &str| {
+        format!("[node.{node}]\ncommand = {}\nservices = [\"{service}\"]\n", world.command("node"))
+    };
+    world.write(&format!("{}{}", services("feed", "Feed"), services("store", "Store")));
+    let ended = world.run(&["up", "app.toml"]);
+    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{}\n{}", ended.out, world.logs());
+    world.until(|status| status.values().all(|shown| shown.state == "ready"));
+    world.down();
+}
+
+#[test]
+fn only_nodes_whose_part_of_the_file_changed_start_again() {
+    let world = World::new();
+    let nodes = [("feed", "wait"), ("store", "wait"), ("view", "wait")];
+    world.nodes(&nodes, "memory = \"1 MiB\"\n");
+    world.up();
+    let before = world.until_they_wait(&["feed", "store", "view"]);
+    world.nodes(&nodes, "memory = \"2 MiB\"\n");
+    assert_eq!(
+        world.up(),
+        ["feed: unchanged", "store: unchanged", "view: restarted: [node.view] changed"]
+    );
+    let after = world.until(|status| {
+        status.get("view").is_some_and(|shown| shown.pid != before["view"].pid && shown.pid > 0)
+    });
+    for node in ["feed", "store"] {
+        assert_eq!(after[node], before[node]);
+    }
+    // Comments and the order of keys mean nothing.
+    world.nodes(&nodes, "# more\nmemory = '2 MiB'\n");
+    assert_eq!(world.up(), ["feed: unchanged", "store: unchanged", "view: unchanged"]);
+    world.nodes(&[("feed", "wait"), ("new", "wait"), ("view", "wait")], "memory = \"2 MiB\"\n");
+    assert_eq!(
+        world.up(),
+        [
+            "feed: unchanged",
+            "new: started",
+            "store: stopped: no longer a node of this host",
+            "view: unchanged"
+        ]
+    );
+    let last = world.until_they_wait(&["feed", "new", "view"]);
+    assert_eq!(last["feed"], before["feed"]);
+    world.down();
+}
+
+#[test]
+fn the_command_line_has_the_command_of_nodes_without_one() {
+    let world = World::new();
+    world.write("[node.one]\n[node.two]\ncommand = [\"sleep\", \"1000\"]\n");
+    let ended =
+        world.run(&["up", "app.toml", "--no-wait", "--", "sh", "-c", "echo {node}; sleep 1000"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let status = world.until(|status| status.values().all(|shown| shown.state == "running"));
+    world.until(|_| world.logs().contains("one.log:\none\n"));
+    // Another command is a change.
+    let ended =
+        world.run(&["up", "app.toml", "--no-wait", "--", "sh", "-c", "echo {node}; sleep 2000"]);
+    assert!(ended.out.starts_with("one: restarted: its command changed\ntwo: unchanged\n"));
+    let after = world.until(|after| after["one"].pid != status["one"].pid);
+    assert_eq!(after["two"], status["two"]);
+    world.run(&["down", "app.toml"]);
+    world.nothing_is_left();
+}
+
+#[test]
+fn one_file_runs_twice_under_two_names() {
+    let world = World::new();
+    world.nodes(&[("feed", "wait")], "");
+    for name in ["left", "right"] {
+        let ended = world.run(&["up", "app.toml", "--no-wait", "--name", name]);
+        assert_eq!((ended.code, ended.out.lines().next()), (Some(0), Some("feed: started")));
+    }
+    for name in ["left", "right"] {
+        let status = world.run(&["status", "--name", name, "-o", "json"]);
+        assert!(status.out.contains("\"state\":\"running\""), "{}", status.out);
+        assert_eq!(world.run(&["down", "--name", name, "--timeout", "20s"]).code, Some(0));
+    }
+    world.nothing_is_left();
+}
+
+#[test]
+fn a_bundle_ends_when_its_nodes_have_completed() {
+    let world = World::new();
+    world.nodes(&[("feed", "complete")], "");
+    let ended = world.run(&["up", "app.toml"]);
+    // It has seen the node complete, or the bundle end.
+    assert!(matches!(ended.code, Some(0 | 1)), "{}", ended.err);
+    world.nothing_is_left();
+}

@@ -1,0 +1,206 @@
+//! Nodes that fail, and processes that are killed.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::process::Stdio;
+
+use rustix::process::Signal;
+
+use crate::world::{World, kill};
+
+#[test]
+fn a_node_that_refuses_to_start_ends_the_bundle_with_its_last_words() {
+    let world = World::new();
+    world.nodes(&[("feed", "wait"), ("store", "refuse")], "");
+    let ended = world.run(&["up", "app.toml"]);
+    assert_eq!(ended.code, Some(1));
+    assert!(
+        ended.err.starts_with("error: member `store` does not want to be restarted (exit code 78)"),
+        "{}",
+        ended.err
+    );
+    assert!(ended.err.contains("    the port is taken\n"), "{}", ended.err);
+    world.until_nothing_runs();
+    // The logs stay until somebody has read them.
+    let status = world.run(&["status", "app.toml"]);
+    assert_eq!(status.code, Some(3));
+    assert!(status.err.contains("it ended with an error: member `store`"), "{}", status.err);
+    world.down();
+    assert_eq!(world.run(&["status", "app.toml"]).err, "error: nothing of `app.toml` runs\n");
+}
+
+#[test]
+fn a_node_that_crashes_again_and_again_is_named() {
+    let world = World::new();
+    world.nodes(&[("feed", "wait"), ("store", "crash")], "");
+    let ended = world.run(&["up", "app.toml"]);
+    assert_eq!(ended.code, Some(1));
+    assert!(
+        ended.err.starts_with("error: node `store` fails again and again; the end of `"),
+        "{}",
+        ended.err
+    );
+    assert!(ended.err.contains("    the disk is full\n"), "{}", ended.err);
+    world.run(&["down", "app.toml"]);
+    world.nothing_is_left();
+}
+
+#[test]
+fn a_killed_node_starts_again() {
+    let world = World::new();
+    world.nodes(&[("feed", "wait"), ("store", "wait")], "");
+    world.up();
+    let before = world.until_they_wait(&["feed", "store"]);
+    kill(u32::try_from(before["store"].pid).unwrap(), Signal::KILL);
+    let after = world.until(|after| after["store"].restarts == 1 && after["store"].pid > 0);
+    assert_eq!(after["feed"], before["feed"]);
+    assert!(world.run(&["status", "app.toml"]).out.contains("signal: 9 (SIGKILL)"));
+    world.until_they_wait(&["feed", "store"]);
+    world.down();
+}
+
+#[test]
+fn after_a_killed_launcher_its_nodes_end_and_the_next_one_starts_cleanly() {
+    let world = World::new();
+    world.nodes(&[("feed", "wait"), ("store", "wait")], "");
+    world.up();
+    let before = world.until_they_wait(&["feed", "store"]);
+    kill(world.launcher(), Signal::KILL);
+    assert_eq!(world.up(), ["feed: started", "store: started"]);
+    let after = world.until_they_wait(&["feed", "store"]);
+    assert!(["feed", "store"].iter().all(|node| before[*node].pid != after[*node].pid));
+    kill(world.launcher(), Signal::KILL);
+    // `down` clears up after it, too.
+    world.down();
+}
+
+#[test]
+fn a_killed_client_leaves_a_bundle_that_the_next_one_finds() {
+    let world = World::new();
+    world.nodes(&[("feed", "wait"), ("store", "wait")], "");
+    for _ in 0..3 {
+        let mut client = world.tool(&["up", "app.toml"]).stdout(Stdio::null()).spawn().unwrap();
+        std::thread::yield_now();
+        client.kill().unwrap();
+        client.wait().unwrap();
+    }
+    world.up();
+    world.until_they_wait(&["feed", "store"]);
+    world.down();
+}
+
+#[test]
+fn two_at_once_are_one_bundle() {
+    let world = World::new();
+    world.nodes(&[("feed", "wait"), ("store", "wait")], "");
+    let start = || {
+        let mut tool = world.tool(&["up", "app.toml", "--no-wait"]);
+        tool.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let clients: Vec<_> = (0..4).map(|_| start()).collect();
+    let mut started = 0;
+    for client in clients {
+        let output = client.wait_with_output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8(output.stderr).unwrap());
+        started += text.matches(": started").count();
+    }
+    assert_eq!(started, 2);
+    world.until_they_wait(&["feed", "store"]);
+    world.down();
+}
+
+#[test]
+fn a_broken_file_changes_nothing() {
+    let world = World::new();
+    world.nodes(&[("feed", "wait")], "");
+    world.up();
+    let before = world.until_they_wait(&["feed"]);
+    let file = world.file();
+    let broken = [
+        ("[node.feed\n".to_owned(), "app.toml:1:11: "),
+        (
+            format!("[node.feed]\ncommand = {}\nmemory = 7.5\n", world.command("wait")),
+            "app.toml:3:10: ",
+        ),
+        ("[node.feed]\n".to_owned(), "node `feed` has no command: set `command` in `[node.feed]`"),
+        (
+            "[node.feed]\ncommand = [\"./nothing\"]\n".to_owned(),
+            "app.toml:2:12: node `feed`: cannot run `",
+        ),
+        (
+            "[node.feed]\ncommand = [\"no-such-program\"]\n".to_owned(),
+            "cannot run `no-such-program`: no directory of `PATH` has it",
+        ),
+        ("[topic.swaps]\ncapacity = 64\n".to_owned(), "the file has no node for this host"),
+    ];
+    for (text, message) in broken {
+        world.write(&text);
+        let ended = world.run(&["up", "app.toml"]);
+        assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""), "{}", ended.err);
+        assert!(ended.err.contains(message), "{message}: {}", ended.err);
+    }
+    fs::remove_file(&file).unwrap();
+    assert_eq!(world.run(&["up", "app.toml"]).code, Some(2));
+    // The bundle of a file that is gone can still be looked at and ended.
+    assert_eq!(world.until_they_wait(&["feed"]), before);
+    world.down();
+}
+
+#[test]
+fn a_broken_file_starts_nothing() {
+    let world = World::new();
+    world.write("[node.feed]\ncommand = [\"/\"]\n");
+    let ended = world.run(&["up", "app.toml"]);
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.err.ends_with("cannot run `/`: it is not a file\n"), "{}", ended.err);
+    world.nothing_is_left();
+}
+
+#[test]
+fn lost_messages_are_an_error_of_down() {
+    let world = World::new();
+    world.nodes(&[("feed", "lose")], "");
+    world.up();
+    world.until_they_wait(&["feed"]);
+    let ended = world.run(&["down", "app.toml"]);
+    assert_eq!(ended.code, Some(1));
+    assert!(
+        ended.err.starts_with("error: member `feed` ended with messages that it could not deliver"),
+        "{}",
+        ended.err
+    );
+    world.down();
+}
+
+#[test]
+fn a_node_that_hangs_is_killed_at_the_deadline() {
+    let world = World::new();
+    world.nodes(&[("feed", "hang")], "");
+    world.up();
+    world.until_they_wait(&["feed"]);
+    let ended = world.run(&["down", "app.toml", "--timeout", "50ms"]);
+    assert_eq!(ended.code, Some(1));
+    assert_eq!(ended.err, "error: members did not end and were killed: feed\n");
+    world.down();
+}
+
+#[test]
+fn hostile_peers_hold_up_nobody() {
+    let world = World::new();
+    world.nodes(&[("feed", "wait")], "");
+    world.up();
+    world.until_they_wait(&["feed"]);
+    let socket = world.bundle().unwrap().join("control");
+    let connect = || UnixStream::connect(&socket).unwrap();
+    // More than the launcher serves at once, none of which says anything; and some that do.
+    let silent: Vec<UnixStream> = (0..20).map(|_| connect()).collect();
+    for bytes in [&b"\n"[..], b"{}\n", b"\xff\xff\n", &[b'['; 200_000], b"{\"verb\":\"up\"}\n"] {
+        // The launcher may have closed it.
+        let _ = connect().write_all(bytes);
+    }
+    world.until_they_wait(&["feed"]);
+    drop(silent);
+    world.down();
+}

@@ -1,0 +1,99 @@
+//! `up --foreground`, as a manager of services runs it.
+
+use std::io::{BufRead, BufReader};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::process::Stdio;
+
+use rustix::process::Signal;
+
+use crate::world::{PATIENCE, World, kill};
+
+/// Waits for a notification with this line, and returns all until then.
+fn until(manager: &UnixDatagram, line: &str) -> Vec<String> {
+    let mut all = Vec::new();
+    loop {
+        let mut bytes = [0; 4096];
+        let length = manager.recv(&mut bytes).expect("a notification comes");
+        let text = std::str::from_utf8(&bytes[..length]).unwrap();
+        all.extend(text.lines().map(str::to_owned));
+        if all.iter().any(|found| found == line) {
+            return all;
+        }
+    }
+}
+
+fn notified(world: &World, manager: &UnixDatagram, address: &str) {
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let services = |node: &str, service: &str| {
+        format!("[node.{node}]\ncommand = {}\nservices = [\"{service}\"]\n", world.command("node"))
+    };
+    world.write(&format!("{}{}", services("feed", "Feed"), services("store", "Store")));
+    let mut tool = world.tool(&["up", "app.toml", "--foreground"]);
+    tool.env("NOTIFY_SOCKET", address).env("WATCHDOG_USEC", "400000");
+    let mut tool = tool.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(tool.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let lines = std::thread::spawn(|| lines.collect::<Vec<_>>());
+    let before = until(manager, "READY=1");
+    assert!(before.contains(&"STATUS=2 of 2 nodes are up".to_owned()), "{before:?}");
+    // The launcher and its loop are alive, again and again.
+    until(manager, "WATCHDOG=1");
+    until(manager, "WATCHDOG=1");
+    kill(tool.id(), Signal::TERM);
+    let after = until(manager, "STOPPING=1");
+    assert!(!after.contains(&"READY=1".to_owned()));
+    assert!(tool.wait().unwrap().success(), "{:?}", lines.join().unwrap());
+    world.nothing_is_left();
+}
+
+#[test]
+fn a_manager_is_notified_by_a_path() {
+    let world = World::new();
+    let path = world.runtime().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    notified(&world, &manager, path.to_str().unwrap());
+}
+
+#[test]
+fn a_manager_is_notified_by_an_abstract_name() {
+    let world = World::new();
+    let name = format!("mycelium-up-{}", std::process::id());
+    let manager = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+    notified(&world, &manager, &format!("@{name}"));
+}
+
+#[test]
+fn a_bundle_in_the_foreground_is_reached_as_any_other() {
+    let world = World::new();
+    world.nodes(&[("feed", "wait")], "");
+    let mut tool = world.tool(&["up", "app.toml", "--foreground"]);
+    let mut tool = tool.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Its nodes have its output.
+    let mut lines = BufReader::new(tool.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line == "waits"));
+    let before = world.until(|status| status.get("feed").is_some_and(|it| it.state == "running"));
+    let second = world.run(&["up", "app.toml", "--foreground"]);
+    assert_eq!(second.code, Some(3));
+    assert_eq!(second.err, "error: `app.toml` runs already: end it with `mycelium down`\n");
+    // SIGHUP reads the file again.
+    world.nodes(&[("feed", "wait"), ("store", "wait")], "");
+    kill(tool.id(), Signal::HUP);
+    let after = world.until(|status| status.get("store").is_some_and(|it| it.state == "running"));
+    assert_eq!(after["feed"], before["feed"]);
+    assert!(lines.any(|line| line == "waits"));
+    assert_eq!(world.run(&["down", "app.toml"]).code, Some(0));
+    assert!(tool.wait().unwrap().success());
+    world.nothing_is_left();
+}
+
+#[test]
+fn a_failure_in_the_foreground_is_its_exit_code() {
+    let world = World::new();
+    world.nodes(&[("feed", "refuse")], "");
+    let ended = world.run(&["up", "app.toml", "--foreground"]);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.err.ends_with("see its own output\n"), "{}", ended.err);
+    world.write("[node.feed]\n");
+    assert_eq!(world.run(&["up", "app.toml", "--foreground"]).code, Some(2));
+    world.down();
+}

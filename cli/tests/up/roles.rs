@@ -1,0 +1,103 @@
+//! The roles of this program when `up` runs it as a node.
+
+use std::env;
+use std::process::exit;
+use std::time::Duration;
+
+use mycelium::{Context, Delivery, Node, Result, Topology, end_with_launcher, message, service};
+use signal_hook::consts::SIGTERM;
+use signal_hook::iterator::Signals;
+
+/// Not a test: passes at once unless this process has a role.
+#[test]
+fn enter() {
+    let Some(role) = argument("role") else { return };
+    match &*role {
+        "node" => node(),
+        "wait" => wait_for_the_end(),
+        "hang" => hang(),
+        "complete" => {}
+        "crash" => {
+            say("the disk is full");
+            exit(3)
+        }
+        "refuse" => {
+            say("the port is taken");
+            exit(78)
+        }
+        "lose" => {
+            wait_for_the_end();
+            exit(74)
+        }
+        other => panic!("there is no role {other}"),
+    }
+    exit(0)
+}
+
+/// The value of an argument such as `role=wait`.
+fn argument(name: &str) -> Option<String> {
+    env::args()
+        .find_map(|argument| Some(argument.strip_prefix(name)?.strip_prefix('=')?.to_owned()))
+}
+
+/// A line of its own: libtest has begun one.
+#[expect(clippy::print_stdout, reason = "its output is what tests look for")]
+fn say(text: &str) {
+    println!("\n{text}");
+}
+
+/// Ends at SIGTERM, like a node.
+fn wait_for_the_end() {
+    let mut signals = Signals::new([SIGTERM]).unwrap();
+    end_with_launcher(Duration::from_secs(30)).unwrap();
+    say("waits");
+    signals.forever().next();
+}
+
+/// Ignores SIGTERM.
+fn hang() -> ! {
+    let _signals = Signals::new([SIGTERM]).unwrap();
+    end_with_launcher(Duration::ZERO).unwrap();
+    say("hangs");
+    loop {
+        std::thread::park();
+    }
+}
+
+#[message(topic = "ticks", id = 1)]
+struct Tick {
+    number: u64,
+}
+
+struct Feed;
+
+#[service(emits(Tick))]
+impl Feed {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut timer = ctx.interval(Duration::from_millis(5))?;
+        for number in 0.. {
+            timer.tick().await?;
+            ctx.emit(Tick { number }).await?;
+        }
+        Ok(())
+    }
+}
+
+struct Store;
+
+#[service(reads(Tick))]
+impl Store {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut ticks = ctx.subscribe::<Tick>()?;
+        while let Some(Delivery::Msg(_)) = ticks.recv().await {}
+        Ok(())
+    }
+}
+
+fn node() {
+    end_with_launcher(Duration::from_secs(30)).unwrap();
+    let (name, file) = (argument("node").unwrap(), argument("file").unwrap());
+    let node = Node::builder(&name).topology(Topology::load(file).unwrap());
+    let node = node.service(|| Feed).service(|| Store).describe_on_request().build().unwrap();
+    mycelium_smol::run(1, async |smol| node.run(smol).await).unwrap().unwrap();
+}

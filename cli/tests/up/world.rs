@@ -1,0 +1,249 @@
+//! A runtime directory, a topology file, and the tool.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// Longer than any step takes, and shorter than the time limit of the tests.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A directory for one test.
+pub(crate) struct World {
+    directory: PathBuf,
+}
+
+/// How a run of the tool ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// A node as `status` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub(crate) state: String,
+    pub(crate) pid: u64,
+    pub(crate) restarts: u64,
+}
+
+impl World {
+    pub(crate) fn new() -> World {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("mycelium-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed));
+        let world = World { directory: std::env::temp_dir().join(name) };
+        fs::DirBuilder::new().mode(0o700).create(&world.directory).unwrap();
+        fs::DirBuilder::new().mode(0o700).create(world.runtime()).unwrap();
+        world
+    }
+
+    pub(crate) fn runtime(&self) -> PathBuf {
+        self.directory.join("run")
+    }
+
+    pub(crate) fn file(&self) -> PathBuf {
+        self.directory.join("app.toml")
+    }
+
+    pub(crate) fn write(&self, text: &str) {
+        fs::write(self.file(), text).unwrap();
+    }
+
+    /// Writes a file with these nodes, each with its role, and more text.
+    pub(crate) fn nodes(&self, nodes: &[(&str, &str)], more: &str) {
+        let sections: String = nodes
+            .iter()
+            .map(|(node, role)| format!("[node.{node}]\ncommand = {}\n", self.command(role)))
+            .collect();
+        self.write(&format!("{sections}{more}"));
+    }
+
+    /// The command of a role, as the file has it.
+    pub(crate) fn command(&self, role: &str) -> String {
+        let program = std::env::current_exe().unwrap();
+        let arguments = ["--exact", "--nocapture", "--test-threads=1", "--", "roles::enter"];
+        let words = [program.to_str().unwrap()].into_iter().chain(arguments).map(str::to_owned);
+        let role = format!("role={role}");
+        let words = words.chain([role, "node={node}".into(), "file={topology}".into()]);
+        format!("{:?}", words.collect::<Vec<_>>())
+    }
+
+    /// The tool in this directory, without the environment of a service.
+    pub(crate) fn tool(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mycelium"));
+        command.args(arguments).current_dir(&self.directory).stdin(Stdio::null());
+        command.env("XDG_RUNTIME_DIR", self.runtime()).env("NO_COLOR", "1");
+        command.env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC");
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
+        Ended::of(&self.tool(arguments).output().unwrap())
+    }
+
+    /// `up --no-wait`, which succeeds: what it prints about changes.
+    #[track_caller]
+    pub(crate) fn up(&self) -> Vec<String> {
+        let ended = self.run(&["up", "app.toml", "--no-wait"]);
+        assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{}", ended.out);
+        let changes = ended.out.lines().take_while(|line| !line.starts_with("NODE"));
+        changes.map(str::to_owned).collect()
+    }
+
+    /// The nodes, by name. Empty if nothing runs.
+    pub(crate) fn status(&self) -> BTreeMap<String, Shown> {
+        let ended = self.run(&["status", "app.toml", "-o", "json"]);
+        let Ok(Value::Array(nodes)) = serde_json::from_str(&ended.out) else {
+            return BTreeMap::new();
+        };
+        let shown = nodes.iter().map(|node| {
+            let text = |key: &str| node[key].as_str().unwrap_or_default().to_owned();
+            let (pid, restarts) = (&node["pid"], &node["restarts"]);
+            let shown = Shown {
+                state: text("state"),
+                pid: pid.as_u64().unwrap_or(0),
+                restarts: restarts.as_u64().unwrap(),
+            };
+            (text("node"), shown)
+        });
+        shown.collect()
+    }
+
+    /// Waits until the nodes are as expected.
+    #[track_caller]
+    pub(crate) fn until(
+        &self,
+        is_so: impl Fn(&BTreeMap<String, Shown>) -> bool,
+    ) -> BTreeMap<String, Shown> {
+        let begin = now();
+        loop {
+            let status = self.status();
+            if is_so(&status) {
+                return status;
+            }
+            assert!(begin.elapsed() < PATIENCE, "{status:?}\n{}", self.logs());
+            std::thread::yield_now();
+        }
+    }
+
+    /// Waits until these nodes run and have said so in their logs: they have handlers of signals.
+    #[track_caller]
+    pub(crate) fn until_they_wait(&self, nodes: &[&str]) -> BTreeMap<String, Shown> {
+        let waits = |node: &str| {
+            let log = fs::read_to_string(self.bundle().unwrap().join(format!("{node}.log")));
+            log.is_ok_and(|log| log.lines().any(|line| matches!(line, "waits" | "hangs")))
+        };
+        self.until(|status| {
+            status.len() == nodes.len()
+                && nodes.iter().all(|node| {
+                    status.get(*node).is_some_and(|shown| shown.state == "running") && waits(node)
+                })
+        })
+    }
+
+    /// The directory of the bundle, if there is one.
+    pub(crate) fn bundle(&self) -> Option<PathBuf> {
+        let entries = fs::read_dir(self.runtime()).unwrap().flatten().map(|entry| entry.path());
+        entries
+            .into_iter()
+            .find(|path| path.file_name().unwrap().to_string_lossy().starts_with("mycelium-up-"))
+    }
+
+    pub(crate) fn logs(&self) -> String {
+        let Some(bundle) = self.bundle() else { return String::new() };
+        let files = fs::read_dir(bundle).unwrap().flatten().map(|entry| entry.path());
+        let logs = files.filter(|path| path.extension().is_some_and(|it| it == "log"));
+        logs.map(|path| format!("{}:\n{}\n", path.display(), fs::read_to_string(&path).unwrap()))
+            .collect()
+    }
+
+    /// The launcher's process.
+    pub(crate) fn launcher(&self) -> u32 {
+        let bundle = self.bundle().unwrap();
+        let mine = processes().into_iter().find(|(_, line)| {
+            line.contains("\0launcher\0") && line.contains(bundle.to_str().unwrap())
+        });
+        mine.expect("a launcher").0
+    }
+
+    /// The processes of this test, with their command lines.
+    fn left(&self) -> Vec<(u32, String)> {
+        let directory = self.directory.to_str().unwrap();
+        processes().into_iter().filter(|(_, line)| line.contains(directory)).collect()
+    }
+
+    /// Waits until no process of this test runs.
+    #[track_caller]
+    pub(crate) fn until_nothing_runs(&self) {
+        let begin = now();
+        while !self.left().is_empty() {
+            assert!(begin.elapsed() < PATIENCE, "{:?}", self.left());
+            std::thread::yield_now();
+        }
+    }
+
+    /// Ends the bundle, and nothing is left of it.
+    #[track_caller]
+    pub(crate) fn down(&self) {
+        let ended = self.run(&["down", "app.toml"]);
+        assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{}", ended.out);
+        self.nothing_is_left();
+    }
+
+    #[track_caller]
+    pub(crate) fn nothing_is_left(&self) {
+        // The launcher has answered, and exits.
+        self.until_nothing_runs();
+        let left: Vec<_> = fs::read_dir(self.runtime()).unwrap().flatten().collect();
+        let own = left.iter().filter(|it| it.file_name().to_string_lossy().contains("-up-"));
+        assert_eq!(own.count(), 0, "{left:?}");
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // After a failed test, too.
+        for (pid, _) in self.left() {
+            kill(pid, Signal::KILL);
+        }
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+impl Ended {
+    pub(crate) fn of(output: &Output) -> Ended {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        Ended { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+    }
+}
+
+pub(crate) fn kill(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    // It may have ended just now.
+    let _ = kill_process(pid, signal);
+}
+
+/// The processes of this machine that have not ended, with their command lines.
+fn processes() -> Vec<(u32, String)> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let lines = pids.filter_map(|pid: u32| {
+        let line = fs::read(Path::new("/proc").join(pid.to_string()).join("cmdline")).ok()?;
+        // Those that have ended have none.
+        (!line.is_empty()).then(|| (pid, String::from_utf8_lossy(&line).into_owned()))
+    });
+    lines.collect()
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test that waits for processes needs an end")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
