@@ -1,15 +1,120 @@
-//! Asks the programs of a topology who sends to whom.
+//! Asks the programs of a topology who sends to whom: by `mycelium check`, in a process of its own.
+//!
+//! A program that does not describe itself runs nevertheless: it is then not known what its node
+//! publishes and reads.
 
-use mycelium::{NodeCommand, Topology};
+use std::env;
+use std::io::{self, Read};
+use std::process::{Command, Stdio};
 
-use super::flows::Flows;
+use serde::Deserialize;
+
+use super::flows::{Flows, Topics};
+use super::notify::VARIABLES;
+use super::wire::UpRequest;
 use crate::exit::Failure;
 
-/// The topics of the nodes, as far as their programs describe them.
+/// How long each program has for its description.
+const PATIENCE: &str = "5s";
+/// The most bytes of an overview.
+const MOST: u64 = 64 << 20;
+
+/// The part of an overview that says who sends to whom.
+#[derive(Deserialize)]
+struct Overview {
+    nodes: Vec<Node>,
+    topics: Vec<Topic>,
+}
+
+#[derive(Deserialize)]
+struct Node {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Topic {
+    name: String,
+    publishers: Vec<Side>,
+    readers: Vec<Side>,
+}
+
+#[derive(Deserialize)]
+struct Side {
+    node: String,
+}
+
+/// The topics of the nodes of a request, as far as their programs describe them.
 ///
 /// # Errors
-/// If a description contradicts the file.
-pub fn flows(topology: &Topology, commands: &[NodeCommand]) -> Result<Flows, Failure> {
-    let _ = (topology, commands);
-    Ok(Flows::default())
+/// If the nodes do not fit together.
+pub fn flows(request: &UpRequest) -> Result<Flows, Failure> {
+    match check(request) {
+        Ok((Some(0), output, _)) => Ok(parse(&output).unwrap_or_default()),
+        // The topology has mistakes.
+        Ok((Some(1), _, errors)) => Err(Failure::Found(
+            errors.trim_end().strip_prefix("error: ").unwrap_or(&errors).to_owned(),
+        )),
+        // A program does not describe itself, or cannot be run here.
+        Ok(_) | Err(_) => Ok(Flows::default()),
+    }
+}
+
+/// The exit code of `mycelium check`, and what it prints.
+fn check(request: &UpRequest) -> io::Result<(Option<i32>, Vec<u8>, String)> {
+    let mut check = Command::new(env::current_exe()?);
+    check.arg("check").arg(&request.file).args(["--output", "json", "--timeout", PATIENCE]);
+    if !request.program.is_empty() {
+        check.arg("--").args(&request.program);
+    }
+    for variable in VARIABLES {
+        check.env_remove(variable);
+    }
+    check.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = check.spawn()?;
+    // Its errors are few lines, which fit in the pipe.
+    let mut output = Vec::new();
+    if let Some(out) = process.stdout.take() {
+        out.take(MOST).read_to_end(&mut output)?;
+    }
+    let mut errors = Vec::new();
+    if let Some(err) = process.stderr.take() {
+        err.take(MOST).read_to_end(&mut errors)?;
+    }
+    let status = process.wait()?;
+    Ok((status.code(), output, String::from_utf8_lossy(&errors).into_owned()))
+}
+
+fn parse(output: &[u8]) -> Option<Flows> {
+    let overview: Overview = serde_json::from_slice(output).ok()?;
+    let mut flows = Flows::default();
+    for Node { name } in overview.nodes {
+        let names = |sides: fn(&Topic) -> &[Side]| {
+            let topics = overview.topics.iter();
+            let own = topics.filter(|topic| sides(topic).iter().any(|side| side.node == name));
+            own.map(|topic| topic.name.clone()).collect()
+        };
+        let topics = Topics {
+            publishes: names(|topic| &topic.publishers),
+            reads: names(|topic| &topic.readers),
+        };
+        flows.add(&name, topics);
+    }
+    Some(flows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_overview_says_who_feeds_whom() {
+        let text = r#"{"mycelium_overview": 1, "nodes": [{"name": "feed", "more": 1}, {"name": "store"}],
+            "topics": [{"name": "ticks", "publishers": [{"node": "feed", "service": "Feed"}],
+                        "readers": [{"node": "store", "service": "Store"}]}]}"#;
+        let flows = parse(text.as_bytes()).unwrap();
+        assert_eq!((flows.feeders("store"), flows.feeders("feed")), (vec!["feed".into()], vec![]));
+        assert!(flows.between("feed", "store").unwrap().contains("ticks of feed"));
+        assert_eq!(flows.between("feed", "moon"), None);
+        assert_eq!(parse(b"{}"), None);
+    }
 }

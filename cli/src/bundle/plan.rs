@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use mycelium::{NodeCommand, Topology};
+use mycelium::{NodeCommand, Problem, Topology};
 
 use super::concern::View;
 use super::flows::Flows;
@@ -46,16 +46,19 @@ pub enum Step {
 }
 
 impl Plan {
-    /// Reads the file of a request.
+    /// Reads the file of a request. `flows` says who sends to whom.
     ///
     /// # Errors
     /// If it is not a valid topology, has no node for this host, or a node has no command that can
     /// be run.
     pub fn new(
         request: &UpRequest,
-        flows: impl FnOnce(&Topology, &[NodeCommand]) -> Result<Flows, Failure>,
+        flows: impl FnOnce(&UpRequest) -> Result<Flows, Failure>,
     ) -> Result<Plan, Failure> {
-        let topology = Topology::load(&request.file).map_err(usage)?;
+        let topology = Topology::load(&request.file).map_err(|error| match error.problem() {
+            Problem::Unreadable { .. } => usage(error),
+            _ => Failure::Found(error.to_string()),
+        })?;
         let names: Vec<String> = topology
             .nodes_of(&request.hosts)
             .map_err(usage)?
@@ -70,7 +73,7 @@ impl Plan {
         }
         let commands = names.iter().map(|node| command(&topology, request, node));
         let commands = commands.collect::<Result<Vec<_>, _>>()?;
-        let flows = flows(&topology, &commands)?;
+        let flows = flows(request)?;
         let nodes = commands.into_iter().map(|command| {
             let node = command.node.clone();
             let mut feeders = flows.feeders(&node);
@@ -139,7 +142,9 @@ fn command(topology: &Topology, request: &UpRequest, node: &str) -> Result<NodeC
         Err(problem) => {
             let place = command.place.as_deref().map_or_else(String::new, |at| format!("{at}: "));
             let program = command.program.display();
-            Err(Failure::Usage(format!("{place}node `{node}`: cannot run `{program}`: {problem}")))
+            Err(Failure::Unavailable(format!(
+                "{place}node `{node}`: cannot run `{program}`: {problem}"
+            )))
         }
     }
 }

@@ -119,26 +119,33 @@ fn a_broken_file_changes_nothing() {
     let before = world.until_they_wait(&["feed"]);
     let file = world.file();
     let broken = [
-        ("[node.feed\n".to_owned(), "app.toml:1:11: "),
+        (1, "[node.feed\n".to_owned(), "app.toml:1:11: "),
         (
+            1,
             format!("[node.feed]\ncommand = {}\nmemory = 7.5\n", world.command("wait")),
             "app.toml:3:10: ",
         ),
-        ("[node.feed]\n".to_owned(), "node `feed` has no command: set `command` in `[node.feed]`"),
         (
+            2,
+            "[node.feed]\n".to_owned(),
+            "node `feed` has no command: set `command` in `[node.feed]`",
+        ),
+        (
+            3,
             "[node.feed]\ncommand = [\"./nothing\"]\n".to_owned(),
             "app.toml:2:12: node `feed`: cannot run `",
         ),
         (
+            3,
             "[node.feed]\ncommand = [\"no-such-program\"]\n".to_owned(),
             "cannot run `no-such-program`: no directory of `PATH` has it",
         ),
-        ("[topic.swaps]\ncapacity = 64\n".to_owned(), "the file has no node for this host"),
+        (2, "[topic.swaps]\ncapacity = 64\n".to_owned(), "the file has no node for this host"),
     ];
-    for (text, message) in broken {
+    for (code, text, message) in broken {
         world.write(&text);
         let ended = world.run(&["up", "app.toml"]);
-        assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""), "{}", ended.err);
+        assert_eq!((ended.code, ended.out.as_str()), (Some(code), ""), "{}", ended.err);
         assert!(ended.err.contains(message), "{message}: {}", ended.err);
     }
     fs::remove_file(&file).unwrap();
@@ -153,7 +160,7 @@ fn a_broken_file_starts_nothing() {
     let world = World::new();
     world.write("[node.feed]\ncommand = [\"/\"]\n");
     let ended = world.run(&["up", "app.toml"]);
-    assert_eq!(ended.code, Some(2));
+    assert_eq!(ended.code, Some(3));
     assert!(ended.err.ends_with("cannot run `/`: it is not a file\n"), "{}", ended.err);
     world.nothing_is_left();
 }
