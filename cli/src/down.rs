@@ -8,6 +8,7 @@ use clap::Args;
 
 use crate::bundle::client::Client;
 use crate::bundle::leftovers;
+use crate::bundle::place::Place;
 use crate::bundle::table;
 use crate::bundle::wire::{self, Answer, Request};
 use crate::exit::Failure;
@@ -36,16 +37,7 @@ pub fn run(args: &DownArgs) -> Result<(), Failure> {
     let place = place(args.file.as_deref(), args.name.as_deref())?;
     let timeout = args.timeout.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
     let Some(mut client) = Client::request(&place, &Request::Down { timeout })? else {
-        let nothing = match place.lock_if_there() {
-            // A bundle that failed has left its logs, and a launcher that was killed more.
-            Some(_lock) => {
-                leftovers::end(&place, |_| ());
-                place.remove();
-                format!("nothing of {} runs\n", place.title())
-            }
-            None => format!("nothing of {} runs\n", place.title()),
-        };
-        return io::stdout().write_all(nothing.as_bytes()).map_err(Failure::output);
+        return clear(&place);
     };
     // As long as it takes: each node has its deadline.
     match client.answer(&place, None)? {
@@ -54,8 +46,19 @@ pub fn run(args: &DownArgs) -> Result<(), Failure> {
             problem.map_or(Ok(()), |problem| Err(Failure::Found(problem)))
         }
         Some(Answer::Failed { code, message }) => Err(wire::failure(code, message)),
-        Some(Answer::Changes { .. }) | None => {
-            Err(Failure::Unavailable(format!("the launcher of {} was killed", place.title())))
-        }
+        // It was killed, or ended just now.
+        Some(Answer::Changes { .. }) | None => clear(&place),
     }
+}
+
+/// Removes what a bundle that failed has left, its logs, and what a launcher that was killed has
+/// left: its nodes, which end by themselves.
+fn clear(place: &Place) -> Result<(), Failure> {
+    // Without the lock another launcher begins or ends.
+    if let Some(_lock) = place.lock_if_there() {
+        leftovers::end(place, |_| ());
+        place.remove();
+    }
+    let nothing = format!("nothing of {} runs\n", place.title());
+    io::stdout().write_all(nothing.as_bytes()).map_err(Failure::output)
 }
