@@ -1,0 +1,66 @@
+//! `mycelium check`: the tool is a process, its programs are scripts that print what bandit says of
+//! itself, or something else. `UPDATE_CHECK=1 cargo test -p mycelium-cli --test check` writes the
+//! golden files of bandit's topologies, and the picture of the documents.
+#![cfg(target_os = "linux")]
+
+#[path = "check/golden.rs"]
+mod golden;
+#[path = "check/mistakes.rs"]
+mod mistakes;
+#[path = "check/programs.rs"]
+mod programs;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use bandit::app::{self, Options};
+use tempfile::TempDir;
+
+/// A directory with bandit's topologies, and a program `bandit` that describes itself.
+fn directory() -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let description = app::describe(&Options::default()).unwrap().to_json();
+    write(directory.path(), "description.json", &description);
+    program(directory.path(), "bandit", "cat description.json");
+    for name in golden::TOPOLOGIES {
+        let file = format!("{}/../examples/bandit/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+        fs::copy(file, directory.path().join(format!("{name}.toml"))).unwrap();
+    }
+    directory
+}
+
+fn write(directory: &Path, name: &str, text: &str) {
+    fs::write(directory.join(name), text).unwrap();
+}
+
+/// A program of these commands of a shell.
+fn program(directory: &Path, name: &str, commands: &str) {
+    write(directory, name, &format!("#!/bin/sh\n{commands}\n"));
+    let path = directory.join(name);
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Runs `mycelium check` in a directory.
+fn check(directory: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mycelium"));
+    command.arg("check").args(arguments).current_dir(directory);
+    for name in ["OTLP", "COLLECTOR_METRICS", "DETECTOR_METRICS", "WRITER_METRICS"] {
+        command.env_remove(name);
+    }
+    command.output().unwrap()
+}
+
+/// The exit code, and standard error.
+fn failure(output: &Output) -> (Option<i32>, String) {
+    assert!(output.stdout.is_empty(), "{output:?}");
+    (output.status.code(), String::from_utf8(output.stderr.clone()).unwrap())
+}
+
+/// Standard output of a success.
+fn success(output: Output) -> String {
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}

@@ -1,0 +1,115 @@
+//! Programs: those of the file's commands, and those that do not describe themselves.
+
+use std::fs;
+use std::path::Path;
+
+use crate::{check, directory, failure, program, success, write};
+
+/// Whether a process with this number runs. Its parent may not have reaped it yet.
+fn runs(pid: &str) -> bool {
+    let status = fs::read_to_string(Path::new("/proc").join(pid).join("status"));
+    status.is_ok_and(|status| !status.contains("State:\tZ"))
+}
+
+#[test]
+fn commands_of_the_file_run_once_each_in_its_directory() {
+    let directory = directory();
+    program(
+        directory.path(),
+        "app",
+        "echo \"$PWD $*\" >> runs\necho a line of a log\ncat description.json",
+    );
+    let text = "[bundle]\ncommand = [\"./app\", \"all\"]\n[node.collector]\nservices = \
+                [\"PolygonAdapter\"]\n[node.detector]\nservices = [\"MetadataService\", \
+                \"ArbitrageDetector\"]\n[node.writer]\nservices = [\"SignalWriter\"]\ncommand = \
+                [\"./app\", \"{node}\", \"{topology}\"]\n";
+    fs::create_dir(directory.path().join("inner")).unwrap();
+    write(directory.path(), "t.toml", text);
+    let path = directory.path().join("t.toml");
+    success(check(&directory.path().join("inner"), &["../t.toml"]));
+    let root = directory.path().canonicalize().unwrap();
+    let runs = fs::read_to_string(directory.path().join("runs")).unwrap();
+    let runs: Vec<&str> = runs.lines().collect();
+    assert_eq!(runs.len(), 2, "{runs:?}");
+    assert_eq!(runs[0], format!("{} all --describe", root.display()));
+    assert!(runs[1].contains("app writer ") || runs[1].contains(" writer "), "{runs:?}");
+    assert!(runs[1].ends_with("t.toml --describe"), "{runs:?} {}", path.display());
+}
+
+#[test]
+fn programs_that_do_not_describe_themselves() {
+    let directory = directory();
+    let at = directory.path();
+    let newer = "echo '{\"mycelium_description\":7}'";
+    let damaged = "head -c 700 description.json";
+    for (commands, expected) in [
+        (
+            "exit 0",
+            "it printed nothing: expected a description in one line of JSON; call `Builder::describe_on_request` before the program does anything else",
+        ),
+        (
+            "echo; echo 'Listening at :80'",
+            "it printed `Listening at :80`: expected a description in one line of JSON",
+        ),
+        ("printf '\\033[2J'; echo hello", "it printed `\\u{1b}[2Jhello`: expected"),
+        (
+            "echo 'no such file' >&2; exit 3",
+            "it exited with 3: expected code 0 and a description; it says:\n  no such file\n",
+        ),
+        ("cat description.json; exit 1", "it exited with 1: expected code 0 and a description"),
+        ("kill -9 $$", "signal 9 ended it: expected code 0 and a description"),
+        (newer, "the description has version 7, and this program reads versions up to 1"),
+        (damaged, "the description is damaged at 1:700: EOF while parsing"),
+        ("yes", "it printed more than 16777216 bytes: expected a description in one line of JSON"),
+        ("yes >&2", "it did not end within 1s: expected a description in one line of JSON"),
+        (
+            "exec sleep 1000",
+            "it did not end within 1s: expected a description in one line of JSON, as `Builder::describe_on_request` prints it (`--timeout` sets the limit)",
+        ),
+    ] {
+        program(at, "app", commands);
+        let arguments = ["bandit.toml", "--timeout", "1s", "--", "./app", "run it", "{node}"];
+        let (code, error) = failure(&check(at, &arguments));
+        assert_eq!(code, Some(3), "{commands}: {error}");
+        let start = "error: node `main` runs `./app 'run it' main --describe`: ";
+        let error = error.strip_prefix(start).unwrap_or_else(|| panic!("{error}"));
+        assert!(error.starts_with(expected), "{commands}\n{error}\n{expected}");
+    }
+    write(at, "text", "no program");
+    for (program, expected) in [
+        ("./none", "it cannot be started: No such file or directory"),
+        ("./text", "it cannot be started: Permission denied"),
+        ("mycelium-has-no-such-program", "it cannot be started: No such file or directory"),
+    ] {
+        let (code, error) = failure(&check(at, &["bandit.toml", "--", program]));
+        assert_eq!(code, Some(3));
+        assert!(error.contains(expected), "{error}");
+    }
+    // The place of a command in the file is that of the error.
+    write(at, "t.toml", "[node.main]\ncommand = [\"./none\"]\n");
+    let (_, error) = failure(&check(at, &["t.toml"]));
+    assert!(error.starts_with("error: "), "{error}");
+    assert!(error.contains("t.toml:2:12: node `main` runs `./none --describe`: "), "{error}");
+}
+
+/// A program that hangs has started another one, which ignores signals that can be ignored.
+#[test]
+fn nothing_of_a_program_is_left() {
+    let directory = directory();
+    let other = "(trap '' TERM INT HUP PIPE; echo $$ >> pids; exec sleep 1000) &";
+    for end in ["sleep 1000", "cat description.json"] {
+        program(
+            directory.path(),
+            "app",
+            &format!("{other}\necho $! > child\necho $$ > pids\n{end}"),
+        );
+        let output = check(directory.path(), &["bandit.toml", "--timeout", "1s", "--", "./app"]);
+        let expected = if end == "sleep 1000" { 3 } else { 0 };
+        assert_eq!(output.status.code(), Some(expected), "{output:?}");
+        for file in ["pids", "child"] {
+            let pids = fs::read_to_string(directory.path().join(file)).unwrap();
+            assert!(!pids.is_empty());
+            assert!(pids.split_whitespace().all(|pid| !runs(pid)), "{pids}");
+        }
+    }
+}
