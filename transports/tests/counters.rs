@@ -6,6 +6,8 @@
     not(any(miri, lines))
 ))]
 
+#[path = "counters/damage.rs"]
+mod damage;
 #[path = "counters/hostile.rs"]
 mod hostile;
 #[path = "counters/owners.rs"]

@@ -1,15 +1,18 @@
-//! The bodies of the fuzz targets: functions over bytes that panic if the core breaks a promise.
+//! The bodies of the fuzz targets: functions over bytes that panic if the core or the transports
+//! break a promise.
 //!
 //! `cargo +nightly fuzz run <target>` calls them from the programs in `fuzz/fuzz_targets/`. `cargo
 //! test` on stable replays `fuzz/corpus/<target>/` through them (`tests/replay.rs`). Bytes that
 //! broke something become a file of the corpus.
 
 mod codec;
+mod counters;
 mod legacy;
 mod link;
 mod region;
 
 pub use codec::{extensions, frame, message};
+pub use counters::counters;
 pub use legacy::legacy;
 pub use link::link;
 pub use region::region;

@@ -21,6 +21,11 @@ fn replay(target: &str, body: fn(&[u8])) {
 }
 
 #[test]
+fn counters() {
+    replay("counters", mycelium_fuzz::counters);
+}
+
+#[test]
 fn frame() {
     replay("frame", mycelium_fuzz::frame);
 }

@@ -106,12 +106,13 @@ impl Distribution {
     /// ```
     #[must_use]
     pub fn quantile(&self, part: f64) -> Option<u64> {
-        let total: u64 = self.buckets.iter().sum();
+        // A region of another process may have any counts.
+        let total = self.buckets.iter().fold(0, |sum: u64, count| sum.saturating_add(*count));
         // Saturates, and is 0 for NaN.
         let rank = ((part * total as f64).ceil() as u64).clamp(1, total.max(1));
         let mut seen = 0;
         let bucket = self.buckets().find(|bucket| {
-            seen += bucket.count;
+            seen = bucket.count.saturating_add(seen);
             seen >= rank
         })?;
         let (least, most) = self.range.unwrap_or((bucket.least, bucket.most));

@@ -15,8 +15,9 @@ mod layout;
 mod lines;
 
 pub use self::copy::{CountersView, LineView};
-#[cfg(feature = "metrics")]
-pub(super) use self::layout::{FIRST_NAME, FURTHER_NAME, MAGIC, VERSION};
+#[cfg_attr(
+    not(all(feature = "metrics", target_os = "linux", target_pointer_width = "64", not(lines))),
+    allow(unused_imports, reason = "regions are made with `metrics`, and attached on Linux")
+)]
+pub(super) use self::layout::{FIRST_NAME, FURTHER_NAME, Layout, Listed, MAGIC, VERSION};
 pub use self::layout::{KindView, ViewError};
-#[cfg(all(target_os = "linux", target_pointer_width = "64", not(lines)))]
-pub(super) use self::layout::{Layout, Listed};

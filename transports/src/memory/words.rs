@@ -37,9 +37,21 @@ pub(crate) struct Part<const N: usize> {
 enum Owner {
     Heap(Box<[Page]>),
     /// Its descriptor stays open, for those who look for it in `/proc/<pid>/fd`.
-    #[expect(dead_code, reason = "kept until they are dropped")]
     #[cfg(all(target_os = "linux", target_pointer_width = "64", not(lines)))]
-    Memfd(Mapping, std::os::fd::OwnedFd),
+    Memfd(Mapping, #[expect(dead_code, reason = "kept open")] std::os::fd::OwnedFd),
+}
+
+impl Owner {
+    fn words(&self) -> NonNull<[AtomicU64]> {
+        let (start, count) = match self {
+            Owner::Heap(pages) => (NonNull::from(&**pages).cast(), pages.len() * PAGE_WORDS),
+            #[cfg(all(target_os = "linux", target_pointer_width = "64", not(lines)))]
+            Owner::Memfd(mapping, _) => {
+                (NonNull::from(mapping.words()).cast(), mapping.words().len())
+            }
+        };
+        NonNull::slice_from_raw_parts(start, count)
+    }
 }
 
 #[repr(align(4096))]
@@ -68,12 +80,13 @@ impl Words {
     pub(crate) fn heap(count: usize) -> Words {
         let page = || Page([const { AtomicU64::new(0) }; PAGE_WORDS]);
         let pages: Box<[Page]> = (0..count.div_ceil(PAGE_WORDS)).map(|_| page()).collect();
-        let count = pages.len() * PAGE_WORDS;
-        let owner = Arc::new(Owner::Heap(pages));
-        // Not before: the pages may not be moved afterwards.
-        let Owner::Heap(pages) = &*owner else { unreachable!("it was made above") };
-        let start = NonNull::slice_from_raw_parts(NonNull::from(&**pages).cast(), count);
-        Words { start, owner }
+        Words::new(Owner::Heap(pages))
+    }
+
+    fn new(owner: Owner) -> Words {
+        // First to its place: the pages may not be moved afterwards.
+        let owner = Arc::new(owner);
+        Words { start: owner.words(), owner }
     }
 
     /// At least `count` words in a sealed memfd with this name, in whole pages. Its descriptor
@@ -94,10 +107,7 @@ impl Words {
             .map_err(|error| MemoryError::System { action, error: error.into() })?
             .st_ino;
         let found = Found { inode, descriptor: u64::from(file.as_raw_fd().unsigned_abs()) };
-        let words = mapping.words();
-        let (start, count) = (NonNull::from(words).cast(), words.len());
-        let start = NonNull::slice_from_raw_parts(start, count);
-        Ok((Words { start, owner: Arc::new(Owner::Memfd(mapping, file)) }, found))
+        Ok((Words::new(Owner::Memfd(mapping, file)), found))
     }
 
     /// Fails: there is no memory to share.

@@ -1,8 +1,10 @@
 //! Tests of the region as its owner and as another process sees it.
 
 use super::*;
-use crate::counters::{EdgeValue, LinkValue, PublisherValue, ServiceValue};
+use crate::counters::view::Layout;
+use crate::counters::{CountersView, EdgeValue, LinkValue, PublisherValue, ServiceValue};
 use crate::memory::PAGE_WORDS;
+use crate::sync::ForeignWords;
 
 #[test]
 fn lines_are_read_as_they_were_written() {
@@ -110,7 +112,7 @@ fn a_reader_never_sees_half_a_line() {
         });
         let mut seen = 0;
         while !writer.is_finished() || seen == 0 {
-            for reading in region.read() {
+            for reading in [region.read(), foreign(&region).readings()].concat() {
                 let kind = [Kind::Publisher, Kind::Edge, Kind::Service]
                     .into_iter()
                     .zip(&names)
@@ -123,6 +125,13 @@ fn a_reader_never_sees_half_a_line() {
             }
         }
     });
+}
+
+/// Reads a region of one segment as another process does, while it changes.
+fn foreign(region: &Region) -> CountersView {
+    let first = ForeignWords::new(region.first.words());
+    let layout = Layout::of(first).unwrap();
+    layout.read(first, &layout.listed(first).unwrap(), &[Some(first)]).unwrap()
 }
 
 #[test]
