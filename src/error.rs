@@ -2,6 +2,7 @@
 //! it in `start`. Errors of a topology file are in `topology`.
 
 mod build;
+mod code;
 mod start;
 mod supervisor;
 
@@ -16,6 +17,7 @@ use crate::topology::TopologyError;
 use build::is_bug_of_topic;
 
 pub use build::BuildError;
+pub(crate) use code::code_of;
 pub use start::StartError;
 pub use supervisor::SupervisorProblem;
 
@@ -172,11 +174,6 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
-}
-
-/// The code of the text of a service's error: that of an error of this library, or else of any.
-pub(crate) fn code_of(text: &str) -> Code {
-    Code::at_end(text).unwrap_or(Code::SERVICE_FAILED)
 }
 
 /// Work that did not finish: it panicked, or its service's run or the executor ended first.

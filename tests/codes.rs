@@ -80,13 +80,13 @@ const SHARED: &[Code] = &[
     Code::SOCKET_REPLACED,
     // At the start of a thread, or of a task on one.
     Code::NO_THREAD,
-    // Whatever the node refuses while it shuts down.
+    // All that the node refuses while it shuts down.
     Code::SHUTTING_DOWN,
     // Of one actor, or of one of a key.
     Code::ACTOR_FULL,
     // Found at the start, by the reader, or by the publisher.
     Code::OTHER_LAYOUT,
-    // Whatever a peer sends against the protocol, or passes.
+    // All that a peer sends against the protocol, or passes.
     Code::LINK_PROTOCOL,
     Code::MEMORY_OF_PEER,
     // Found here, or said by the peer.
@@ -158,7 +158,7 @@ fn the_page_has_a_section_for_each_code_with_a_real_message() {
     let mut codes = Code::ALL.iter();
     for part in parts {
         let (title, text) = part.split_once('\n').expect("a title");
-        let code = *codes.next().expect("no more sections than codes");
+        let code = *codes.next().expect("a code for each section");
         assert_eq!(title, format!("{code}: {}", code.meaning()), "the sections are in order");
         let text = match text.split_once("\n```text\n") {
             Some((_, rest)) => rest.split_once("```\n").expect("an end of the message").1,

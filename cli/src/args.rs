@@ -4,7 +4,9 @@ use clap::{Parser, Subcommand};
 
 use crate::check::CheckArgs;
 use crate::completions::CompletionsArgs;
+use crate::doctor::DoctorArgs;
 use crate::down::DownArgs;
+use crate::explain::ExplainArgs;
 use crate::launcher::LauncherArgs;
 use crate::live::counters::CountersArgs;
 use crate::live::hz::HzArgs;
@@ -47,6 +49,10 @@ pub enum Verb {
     Hz(HzArgs),
     /// Print all counters of nodes.
     Counters(CountersArgs),
+    /// Check whether this machine has what nodes need, and say how to mend what is missing.
+    Doctor(DoctorArgs),
+    /// Explain an error: by its code, or by a part of its text.
+    Explain(ExplainArgs),
     /// Print the completions of a shell.
     Completions(CompletionsArgs),
 }

@@ -70,8 +70,7 @@ fn search<'p>(pages: &'p Pages, asked: &str) -> Result<Vec<Found<'p>>, Failure> 
         return Err(Failure::Usage(text));
     }
     let nearest = pages.nearest(asked).into_iter();
-    let nearest: Vec<_> =
-        nearest.map(|page| format!("{} ({})", page.code, page.meaning)).collect();
+    let nearest: Vec<_> = nearest.map(|page| format!("{} ({})", page.code, page.meaning)).collect();
     let hint = match &*nearest {
         [] => "try fewer words, or look into `mycelium explain --list`".to_owned(),
         nearest => format!("the nearest are {}", nearest.join(", ")),
@@ -124,7 +123,8 @@ fn text(found: &[Found<'_>], is_list: bool) -> String {
 fn explained(page: &Page, width: usize, bold: &dyn Fn(&str) -> String) -> String {
     let mut text = format!("{}\n\n", bold(&format!("{}: {}", page.code, page.meaning)));
     text.push_str(&terminal::wrapped(&page.message, width, "    "));
-    for (title, paragraph) in [("", &page.happened), ("Why", &page.why), ("Instead", &page.instead)] {
+    for (title, paragraph) in [("", &page.happened), ("Why", &page.why), ("Instead", &page.instead)]
+    {
         text.push('\n');
         if !title.is_empty() {
             text.push_str(&format!("{}\n", bold(title)));

@@ -11,13 +11,16 @@ pub mod bundle;
 pub mod check;
 pub mod clock;
 pub mod completions;
+pub mod doctor;
 pub mod down;
 pub mod exit;
+pub mod explain;
 pub mod launcher;
 pub mod live;
 pub mod output;
 pub mod status;
 pub mod tap;
+pub mod terminal;
 pub mod top;
 pub mod up;
 
@@ -42,6 +45,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Top(args) => top::run(&args),
         Verb::Hz(args) => live::hz::run(&args),
         Verb::Counters(args) => live::counters::run(&args),
+        Verb::Doctor(args) => doctor::run(&args),
+        Verb::Explain(args) => explain::run(&args),
         Verb::Completions(args) => completions::run(&args, Cli::command()),
     }
 }

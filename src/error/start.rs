@@ -11,7 +11,7 @@ use mycelium_transports::exchange::LayoutMismatch;
 use thiserror::Error;
 
 use super::build::{BuildError, at};
-use super::code_of;
+use super::code::code_of;
 
 /// Why a node did not start, or did not end well.
 #[derive(Error)]

@@ -460,8 +460,8 @@ pub(crate) fn actors() -> Vec<Sample> {
     ]
 }
 
-/// Lines of the log about failures without a code of their own, as they are without a subscriber of
-/// `tracing`.
+/// Lines of the log about failures without a code of their own, for a program without a subscriber
+/// of `tracing`.
 pub(crate) fn failures() -> [(Code, String); 2] {
     let line = |code, failure| (code, format!("mycelium: error: {failure} [{code}]"));
     [

@@ -11,7 +11,7 @@ const MISTAKES: &str = include_str!("../../../docs/mistakes.md");
 /// Less alike texts are not named as the nearest ones.
 const ALIKE: f64 = 0.7;
 
-/// What is known about a code.
+/// The section of a code.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Page {
     /// Its code, such as `M0105`.
@@ -196,7 +196,9 @@ mod tests {
 
     #[test]
     fn any_document_is_read_without_a_panic() {
-        for text in ["", "\n### ", "\n### M0001: a\n\n```text\n", "\n### M0001: a\n```text\n\n```\n"] {
+        for text in
+            ["", "\n### ", "\n### M0001: a\n\n```text\n", "\n### M0001: a\n```text\n\n```\n"]
+        {
             assert!(Pages::read(text, text).all().is_empty());
         }
     }
@@ -216,7 +218,10 @@ mod tests {
         assert_eq!(codes("core 17 does not exist"), ["M0074"]);
         assert_eq!(codes("unknown service `Foo`"), ["M0105"]);
         assert_eq!(codes("SERVICES  deadlock"), ["M0008"]);
-        assert_eq!(codes("an enum cannot be a message of its own"), ["An enum as a message of its own"]);
+        assert_eq!(
+            codes("an enum cannot be a message of its own"),
+            ["An enum as a message of its own"]
+        );
         assert!(codes("").is_empty());
         assert!(codes("the moon is full").is_empty());
     }

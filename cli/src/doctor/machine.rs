@@ -1,0 +1,209 @@
+//! The machine, as files of the kernel show it. A file that is missing, too long or has another
+//! form is `None`: nothing is guessed.
+//!
+//! Panic contract: no text of a file makes this module panic.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Files of the kernel are shorter.
+const LONGEST: u64 = 1 << 20;
+/// More cores are not believed.
+const MOST_CORES: usize = 1 << 16;
+
+/// A machine whose files are below a directory: `/`, or that of a test.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    root: PathBuf,
+}
+
+/// A limit of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// What applies now.
+    pub soft: u64,
+    /// Up to which the process may raise it itself.
+    pub hard: u64,
+}
+
+/// A directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Directory {
+    /// Its owner.
+    pub user: u32,
+    /// Its permissions.
+    pub mode: u32,
+}
+
+impl Machine {
+    /// The machine whose files are below `root`.
+    pub fn new(root: impl Into<PathBuf>) -> Machine {
+        Machine { root: root.into() }
+    }
+
+    /// Whether it is the machine on which this process runs.
+    #[must_use]
+    pub fn is_real(&self) -> bool {
+        self.root == Path::new("/")
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+
+    /// A file without white space at its ends.
+    #[must_use]
+    pub fn text(&self, path: &str) -> Option<String> {
+        let mut text = String::new();
+        let file = File::open(self.path(path)).ok()?;
+        file.take(LONGEST).read_to_string(&mut text).ok()?;
+        let text = text.trim();
+        (!text.is_empty()).then(|| text.to_owned())
+    }
+
+    /// A file with one number.
+    #[must_use]
+    pub fn number(&self, path: &str) -> Option<u64> {
+        self.text(path)?.parse().ok()
+    }
+
+    /// A file with a list of cores, such as `0-3,8`.
+    #[must_use]
+    pub fn cores(&self, path: &str) -> Option<BTreeSet<usize>> {
+        cores(&self.text(path)?)
+    }
+
+    /// A line of a file of lines `Key: value`.
+    #[must_use]
+    pub fn value(&self, path: &str, key: &str) -> Option<String> {
+        let text = self.text(path)?;
+        let mut lines = text.lines().filter_map(|line| line.split_once(':'));
+        let (_, value) = lines.find(|(name, _)| *name == key)?;
+        Some(value.trim().to_owned())
+    }
+
+    /// A line of `/proc/meminfo`: bytes, or a count if it has no unit.
+    #[must_use]
+    pub fn memory(&self, key: &str) -> Option<u64> {
+        let value = self.value("/proc/meminfo", key)?;
+        match value.split_once(' ') {
+            Some((kibibytes, "kB")) => kibibytes.parse::<u64>().ok()?.checked_mul(1024),
+            Some(_) => None,
+            None => value.parse().ok(),
+        }
+    }
+
+    /// A line of `/proc/self/limits`. `unlimited` is the largest number.
+    #[must_use]
+    pub fn limit(&self, name: &str) -> Option<Limit> {
+        let text = self.text("/proc/self/limits")?;
+        let values = text.lines().find_map(|line| line.strip_prefix(name))?;
+        let mut values = values.split_whitespace().map(|value| match value {
+            "unlimited" => Some(u64::MAX),
+            number => number.parse().ok(),
+        });
+        Some(Limit { soft: values.next()??, hard: values.next()?? })
+    }
+
+    /// The cores that the process may use.
+    #[must_use]
+    pub fn allowed_cores(&self) -> Option<BTreeSet<usize>> {
+        cores(&self.value("/proc/self/status", "Cpus_allowed_list")?)
+    }
+
+    /// The user of the process.
+    #[must_use]
+    pub fn user(&self) -> Option<u32> {
+        self.value("/proc/self/status", "Uid")?.split_whitespace().nth(1)?.parse().ok()
+    }
+
+    /// Whether the process has a capability.
+    #[must_use]
+    pub fn has_capability(&self, number: u32) -> Option<bool> {
+        let set = self.value("/proc/self/status", "CapEff")?;
+        let set = u64::from_str_radix(&set, 16).ok()?;
+        Some(set.checked_shr(number)? & 1 == 1)
+    }
+
+    /// The owner and mode of a directory.
+    #[must_use]
+    pub fn directory(&self, path: &Path) -> Option<Directory> {
+        let path = self.root.join(path.strip_prefix("/").unwrap_or(path));
+        let metadata = path.symlink_metadata().ok().filter(std::fs::Metadata::is_dir)?;
+        Some(Directory { user: metadata.uid(), mode: metadata.mode() & 0o7777 })
+    }
+
+    /// A value of the control group of the process, by its name in version 2, or else by its
+    /// controller and name in version 1.
+    #[must_use]
+    pub fn of_group(&self, name: &str, (controller, old): (&str, &str)) -> Option<String> {
+        let groups = self.text("/proc/self/cgroup")?;
+        let mut groups = groups.lines().filter_map(|line| {
+            let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+            // A path that leaves the hierarchy is that of another namespace.
+            (!path.contains("..")).then_some((controllers, path))
+        });
+        groups.find_map(|(controllers, path)| {
+            let (root, name) = match controllers {
+                "" => ("/sys/fs/cgroup".to_owned(), name),
+                of if of.split(',').any(|it| it == controller) => {
+                    (format!("/sys/fs/cgroup/{controller}"), old)
+                }
+                _ => return None,
+            };
+            // In a container the group is the root of the mount.
+            let whole = self.text(&format!("{root}{path}/{name}"));
+            whole.or_else(|| self.text(&format!("{root}/{name}")))
+        })
+    }
+}
+
+/// Reads a list of cores, such as `0-3,8`.
+#[must_use]
+pub fn cores(text: &str) -> Option<BTreeSet<usize>> {
+    let mut cores = BTreeSet::new();
+    for part in text.split(',').map(str::trim) {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
+        if first > last || last >= MOST_CORES {
+            return None;
+        }
+        cores.extend(first..=last);
+    }
+    Some(cores)
+}
+
+/// Cores as a list, such as `0-3,8`.
+#[must_use]
+pub fn list(cores: &BTreeSet<usize>) -> String {
+    let mut ranges: Vec<(usize, usize)> = Vec::new();
+    for &core in cores {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == core => *last = core,
+            _ => ranges.push((core, core)),
+        }
+    }
+    let ranges = ranges.into_iter().map(|(first, last)| match first == last {
+        true => first.to_string(),
+        false => format!("{first}-{last}"),
+    });
+    ranges.collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_cores_are_read_and_written() {
+        for text in ["0", "0-3", "0-3,8", "1,3,5-7"] {
+            assert_eq!(list(&cores(text).unwrap()), text);
+        }
+        for text in ["", "a", "3-1", "0-", "0-99999999", "0,,1", "\u{0}"] {
+            assert_eq!(cores(text), None, "{text:?}");
+        }
+    }
+}

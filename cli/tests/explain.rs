@@ -1,0 +1,89 @@
+//! `explain` as a user runs it.
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn explain(arguments: &[&str]) -> Output {
+    let mut tool = Command::new(env!("CARGO_BIN_EXE_mycelium"));
+    tool.arg("explain").args(arguments).output().expect("the tool runs")
+}
+
+fn text(arguments: &[&str]) -> String {
+    let output = explain(arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+fn refused(arguments: &[&str]) -> String {
+    let output = explain(arguments);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+    String::from_utf8(output.stderr).expect("text")
+}
+
+#[test]
+fn a_code_may_be_written_in_three_ways() {
+    let page = text(&["M0105"]);
+    assert!(page.starts_with("M0105: unknown name\n"), "{page}");
+    for part in ["\nWhy\n", "\nInstead\n", "    unknown service `Summ`", "[M0105]"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert!(!page.contains('\x1b'), "no colours in a pipe");
+    assert!(page.lines().all(|line| line.chars().count() <= 100), "{page}");
+    for code in ["m105", "105"] {
+        assert_eq!(text(&[code]), page);
+    }
+}
+
+#[test]
+fn the_text_of_an_error_finds_its_page() {
+    let page = text(&["M0210"]);
+    let line = "mycelium: error: subscription `A.b` is taken: call `subscribe` once [M0210]";
+    assert_eq!(text(&[line]), page);
+    assert_eq!(text(&["`main` failed [M0210] (node `main`)"]), page);
+    assert_eq!(text(&["subscription", "`Other.x`", "is", "taken"]), page);
+    let mistake = text(&["an enum cannot be a message of its own"]);
+    assert!(mistake.contains("Instead: Write a struct with the enum as a field."), "{mistake}");
+    let several = text(&["unknown"]);
+    assert!(several.lines().count() > 3 && several.contains("M0105  unknown name"), "{several}");
+}
+
+#[test]
+fn all_codes_are_listed() {
+    let list = text(&["--list"]);
+    assert!(list.starts_with("M0001  two services have one name\n"), "{list}");
+    assert_eq!(list.lines().count(), mycelium::Code::ALL.len());
+    let pages: Value = serde_json::from_str(&text(&["--list", "-o", "json"])).expect("JSON");
+    let codes = pages.as_array().expect("an array").iter().map(|page| page["code"].as_str());
+    assert!(codes.flatten().eq(list.lines().map(|line| &line[..5])));
+    let page: Value = serde_json::from_str(&text(&["8", "--output", "json"])).expect("JSON");
+    assert_eq!(page[0]["code"], "M0008");
+    for part in ["meaning", "message", "happened", "why", "instead"] {
+        assert!(page[0][part].as_str().is_some_and(|text| !text.is_empty()), "{part}");
+    }
+}
+
+#[test]
+fn mistakes_of_the_command_line() {
+    for (arguments, expected) in [
+        (
+            &["M9999"][..],
+            "error: unknown code `M9999`: expected one of `mycelium explain --list`\n",
+        ),
+        (
+            &["zzz\n"],
+            "error: no error has the text `zzz`: try fewer words, or look into `mycelium explain \
+             --list`\n",
+        ),
+    ] {
+        assert_eq!(refused(arguments), expected);
+    }
+    let near = refused(&["a subscripton is taken twise"]);
+    assert!(near.contains("the nearest are M0210 (a subscription is taken twice)"), "{near}");
+    for arguments in [&[][..], &["--list", "M0001"], &["-o", "xml", "M0001"], &[""], &["\u{1b}[1m"]]
+    {
+        let error = refused(arguments);
+        assert!(error.starts_with("error: ") && !error.contains('\x1b'), "{error}");
+    }
+}
