@@ -1,4 +1,5 @@
-//! The checks: each looks at one thing, and says what was found, what it means, and how to mend it.
+//! The checks. Each reads a few files, or tries a call. Its finding has the values, their meaning
+//! for a node, and the command that mends them.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -29,9 +30,9 @@ pub struct Finding {
     pub check: &'static str,
     /// How the check ended.
     pub level: Level,
-    /// What was found.
+    /// The values.
     pub found: String,
-    /// What it means. Empty if there is nothing to say.
+    /// Their meaning for a node; may be empty.
     pub meaning: String,
     /// How to mend it: a command, or what to write. Empty if there is nothing to mend.
     pub fix: String,
@@ -332,7 +333,7 @@ fn clock(machine: &Machine) -> Finding {
             Finding::ok(check, source)
         }
         Some(source) => Finding::new(check, Level::Note, printable(&source))
-            .means("each look at the clock is a system call")
+            .means("to read the clock is a system call")
             .fix("boot with `tsc=reliable`, if the machine has an invariant TSC"),
         None => Finding::unknown(check, file),
     }
@@ -414,9 +415,7 @@ fn container(machine: &Machine) -> Vec<Finding> {
         Some("max" | "-1") => Finding::ok("CPU quota", "none"),
         Some(quota) if quota.parse::<u64>().is_ok() => {
             Finding::new("CPU quota", Level::Note, format!("{quota} µs in each period"))
-                .means(
-                    "a service that spins uses it up, and then stands still until the period ends",
-                )
+                .means("a service that spins uses it up, and then waits until the period ends")
                 .fix("remove the limit of the container (`cpu.max`), or give it whole cores")
         }
         _ => Finding::unknown("CPU quota", "/sys/fs/cgroup/cpu.max"),

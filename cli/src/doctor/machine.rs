@@ -23,9 +23,9 @@ pub struct Machine {
 /// A limit of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// What applies now.
+    /// The present one.
     pub soft: u64,
-    /// Up to which the process may raise it itself.
+    /// The highest one that the process may set itself.
     pub hard: u64,
 }
 
