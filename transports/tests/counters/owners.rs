@@ -173,6 +173,29 @@ fn a_view_has_the_readings_of_its_region() {
     assert_eq!(Latency::of(&readings), Latency::of(&own));
 }
 
+/// The layout in `docs/observability.md` is enough: this program was written from it.
+#[test]
+fn a_program_in_another_language_reads_the_same() {
+    let mut other = Other::new("spins");
+    other.waits_for("ready");
+    other.signal(Signal::STOP);
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/counters_reader.py");
+    let output = Command::new("python3").arg(program).arg(other.process().to_string()).output();
+    let output = output.expect("this test needs python3 in the path, to run counters_reader.py");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let expected = [(0, 0..LINES), (1, 7777..7778)].into_iter().flat_map(|(region, numbers)| {
+        numbers.map(move |number| {
+            let errors = 2 * number;
+            format!(
+                "{{\"region\": {region}, \"kind\": \"service\", \"label\": \"service={number}\", \
+                 \"values\": {{\"starts\": {number}, \"errors\": {errors}, \"panics\": 0, \
+                 \"dead_letters\": 0, \"stalls\": 0, \"spins\": 0}}}}\n"
+            )
+        })
+    });
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected.collect::<String>());
+}
+
 #[test]
 fn the_owner_makes_no_system_call_for_a_reader() {
     let mut other = Other::new("spins");

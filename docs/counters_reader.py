@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""Reads the counters of a process, as observability.md describes them.
+
+    python3 counters_reader.py PID
+
+Prints one JSON object a line for each line of counters: its region, kind, label and values. The
+process takes no part: it may spin, hang, or be stopped. It needs 64-bit Linux, and the user of the
+process, or root.
+"""
+import json
+import mmap
+import os
+import struct
+import sys
+
+FIRST = "/memfd:mycelium-counters (deleted)"
+FURTHER = "/memfd:mycelium-counters-more (deleted)"
+
+
+class Words:
+    """The words of a memfd, mapped read-only. Each one is loaded at once."""
+
+    def __init__(self, path):
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.inode = os.fstat(file).st_ino
+        memory = mmap.mmap(file, 0, prot=mmap.PROT_READ)
+        os.close(file)
+        self.words = memoryview(memory).cast("Q")
+
+    def __getitem__(self, index):
+        return self.words[index]
+
+    def text(self, first, count, length):
+        raw = struct.pack(f"<{count}Q", *self.words[first : first + count])
+        return raw[:length].split(b"\0")[0].decode("utf-8", "replace")
+
+
+def descriptors(process, name):
+    directory = f"/proc/{process}/fd"
+    for number in sorted(os.listdir(directory), key=int):
+        path = f"{directory}/{number}"
+        try:
+            if os.readlink(path) == name:
+                yield path
+        except FileNotFoundError:
+            pass  # Closed meanwhile.
+
+
+def lines(process, first):
+    if first[0] != int.from_bytes(b"mycelcnt", "little") or first[1] != 5:
+        sys.exit(f"expected counters of version 5, found {first[1]}")
+    kinds = []
+    for kind in range(first[5]):
+        start = first[11] + first[12] * kind
+        size = first[13]
+        names = [first.text(start + 1 + size * n, size, 8 * size) for n in range(1 + first[start])]
+        kinds.append((names[0], names[1:]))
+    further = {words.inode: words for words in map(Words, descriptors(process, FURTHER))}
+    left = first[3]
+    for segment in range(first[8]):
+        entry = first[6] + first[7] * segment
+        first_word, room, descriptor, values, inode, _ = (first[entry + n] for n in range(6))
+        used, left = min(left, room), left - min(left, room)
+        words = first if segment == 0 else further.get(inode)
+        if words is None:
+            print(f"segment {segment} is out of reach", file=sys.stderr)
+            continue
+        for line in range(used):
+            place = descriptor - first_word + first[9] * line
+            value = values - first_word + first[10] * line
+            for _ in range(4):
+                generation = words[place]
+                if generation == 0:
+                    break
+                name, names = kinds[words[place + 1]]
+                label = words.text(place + 3, first[9] - 3, words[place + 2])
+                found = dict(zip(names, (words[value + n] for n in range(len(names)))))
+                if words[place] == generation:
+                    yield {"kind": name, "label": label, "values": found}
+                    break
+
+
+def main():
+    process = int(sys.argv[1])
+    regions = [Words(path) for path in descriptors(process, FIRST)]
+    if not regions:
+        sys.exit(f"process {process} has no counters")
+    for number, first in enumerate(regions):
+        for line in lines(process, first):
+            print(json.dumps({"region": number, **line}))
+
+
+if __name__ == "__main__":
+    main()
