@@ -19,6 +19,8 @@ use mycelium::{Description, NodeCommand, NodeProgram, Overview, OverviewError, P
 use serde::Serialize;
 
 use crate::exit::Failure;
+use crate::live::verdict::{self, Limits};
+use crate::output::Format;
 use program::Runs;
 
 /// The version of the JSON.
@@ -27,8 +29,14 @@ const VERSION: u32 = 1;
 /// The arguments of `check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// The topology file.
-    file: PathBuf,
+    /// The topology file. With `--live`: only its nodes, all of which run.
+    #[arg(required_unless_present = "live")]
+    file: Option<PathBuf>,
+    /// Check nodes that run instead: whether they lose messages, fall behind or restart.
+    #[arg(long)]
+    live: bool,
+    #[command(flatten)]
+    limits: Limits,
     /// How the result is printed.
     #[arg(short, long, value_enum, value_name = "FORM", default_value_t = Form::Text)]
     output: Form,
@@ -67,11 +75,21 @@ struct Json<'a> {
 /// # Errors
 /// If it has mistakes, or a program cannot be described.
 pub fn run(args: &CheckArgs) -> Result<(), Failure> {
-    let topology = Topology::load(&args.file).map_err(|error| match error.problem() {
-        Problem::Unreadable { .. } => Failure::Usage(error.to_string()),
-        _ => Failure::Found(error.to_string()),
-    })?;
-    let file = args.file.display().to_string();
+    let topology = match &args.file {
+        None => Topology::default(),
+        Some(file) => Topology::load(file).map_err(|error| match error.problem() {
+            Problem::Unreadable { .. } => Failure::Usage(error.to_string()),
+            _ => Failure::Found(error.to_string()),
+        })?,
+    };
+    if args.live {
+        return check_live(args, &topology);
+    }
+    if !args.limits.is_of_all() {
+        let problem = "`--node`, `--pid` and `--directory` are for nodes that run: add `--live`";
+        return Err(Failure::Usage(problem.to_owned()));
+    }
+    let file = args.file.iter().map(|file| file.display().to_string()).collect::<String>();
     let commands = commands(&topology, &args.command)?;
     if commands.is_empty() {
         return without_programs(args, &topology, &file);
@@ -88,6 +106,19 @@ pub fn run(args: &CheckArgs) -> Result<(), Failure> {
         Form::Svg => svg::svg(&file, &overview),
     };
     io::stdout().write_all(printed.as_bytes()).map_err(Failure::output)
+}
+
+/// Checks nodes that run.
+fn check_live(args: &CheckArgs, topology: &Topology) -> Result<(), Failure> {
+    let format = match args.output {
+        Form::Text => Format::Table,
+        Form::Json => Format::Json,
+        Form::Svg => {
+            let problem = "nodes that run have no picture here: `mycelium top -o svg` makes one";
+            return Err(Failure::Usage(problem.to_owned()));
+        }
+    };
+    verdict::run(&args.limits, topology.nodes().map(str::to_owned), format)
 }
 
 /// The result of a file alone.

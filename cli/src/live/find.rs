@@ -32,6 +32,13 @@ pub struct Target {
 }
 
 impl Target {
+    /// Only these nodes, too.
+    #[must_use]
+    pub fn with_nodes(mut self, nodes: impl IntoIterator<Item = String>) -> Target {
+        self.nodes.extend(nodes);
+        self
+    }
+
     /// Whether all nodes are meant.
     #[must_use]
     pub fn is_all(&self) -> bool {

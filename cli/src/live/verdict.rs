@@ -14,33 +14,47 @@ use crate::clock::Waits;
 use crate::exit::Failure;
 use crate::output::{Format, Printer, Table};
 
-/// The arguments of `check --live`.
+/// What `check --live` accepts.
 #[derive(Clone, Debug, Args)]
-pub struct LiveArgs {
+#[command(next_help_heading = "With --live")]
+pub struct Limits {
     #[command(flatten)]
     target: Target,
     /// Count only what happens within this time. Without it, all since the start of each node.
-    #[arg(long = "for", value_name = "TIME", value_parser = interval)]
+    #[arg(long = "for", value_name = "TIME", value_parser = interval, requires = "live")]
     time: Option<Duration>,
     /// The most messages that wait for a reader, as a part of its ring.
-    #[arg(long, value_name = "PERCENT", default_value_t = 80)]
+    #[arg(long, value_name = "PERCENT", default_value_t = 80, requires = "live")]
     max_depth: u64,
     /// The most messages of a publisher that a reader does not get. Those that a sample leaves out
     /// do not count.
-    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, requires = "live")]
     max_drops: u64,
     /// The most restarts of a service.
-    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, requires = "live")]
     max_restarts: u64,
 }
 
-/// Prints what exceeds the limits, and the sums of all messages by topic.
+impl Limits {
+    /// Whether no node is named.
+    #[must_use]
+    pub fn is_of_all(&self) -> bool {
+        self.target.is_all()
+    }
+}
+
+/// Prints what exceeds the limits, and the sums of all messages by topic. The nodes that are
+/// `expected` must run.
 ///
 /// # Errors
 /// If a limit is exceeded, counters do not add up, or there is no such node.
-pub fn run(args: &LiveArgs, format: Format) -> Result<(), Failure> {
+pub fn run(
+    args: &Limits,
+    expected: impl IntoIterator<Item = String>,
+    format: Format,
+) -> Result<(), Failure> {
     let waits = Waits::<()>::new()?;
-    let mut nodes = Nodes::find(&args.target)?;
+    let mut nodes = Nodes::find(&args.target.clone().with_nodes(expected))?;
     let before = match args.time {
         Some(time) => {
             let before = nodes.read_some(waits.clock.now())?;
@@ -78,7 +92,7 @@ struct Finding {
     limit: u64,
 }
 
-fn findings(args: &LiveArgs, before: &Sample, first: &Sample, now: &Sample) -> Vec<Finding> {
+fn findings(args: &Limits, before: &Sample, first: &Sample, now: &Sample) -> Vec<Finding> {
     let mut findings = Vec::new();
     for node in &now.nodes {
         let same = |sample: &'_ Sample| {

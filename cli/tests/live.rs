@@ -1,0 +1,203 @@
+//! `ls`, `hz`, `counters`, `top --once` and `check --live` against nodes that run.
+#![cfg(all(target_os = "linux", target_pointer_width = "64"))]
+
+mod common;
+
+use std::process::Command;
+
+use common::{Ended, Process, run};
+use rustix::process::Signal;
+use serde_json::Value;
+
+/// What the tool prints as JSON.
+#[track_caller]
+fn json(arguments: &[&str]) -> Vec<Value> {
+    let mut all = arguments.to_vec();
+    all.extend(["-o", "json"]);
+    let out = run(&all).expect_success();
+    let last = out.lines().last().expect("a line");
+    let rows: Value = serde_json::from_str(last).expect("JSON");
+    rows.as_array().expect("an array").clone()
+}
+
+/// A node that sends `count` ticks, has sent them all, and waits. Its display is slow and misses
+/// some.
+fn after(count: u64) -> (Process, String) {
+    after_in(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/live/one.toml"), count)
+}
+
+fn after_in(topology: &str, count: u64) -> (Process, String) {
+    let mut node = Process::node(&["one", topology, "--count", &count.to_string()]);
+    assert_eq!(node.line(), format!("sent {count}"));
+    let pid = node.pid().to_string();
+    (node, pid)
+}
+
+#[test]
+fn hz_counts_what_the_publisher_counts() {
+    let (_node, pid) = after(100_000);
+    let rates = json(&["hz", "ticks", "--pid", &pid, "--for", "10ms"]);
+    let [rate] = rates.as_slice() else { panic!("{rates:?}") };
+    assert_eq!((&rate["sent"], &rate["messages"]), (&Value::from(100_000), &Value::from(0)));
+    assert_eq!((&rate["node"], &rate["publisher"]), (&Value::from("one"), &Value::from("Feed")));
+}
+
+/// While the publisher sends at full rate, the sum of all intervals and of what came before is what
+/// it says at its end.
+#[test]
+fn at_full_rate_no_message_is_counted_twice_or_missed() {
+    let topology = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/live/one.toml");
+    let count = 3_000_000;
+    let mut node = Process::node(&["one", topology, "--count", &count.to_string()]);
+    let pid = node.pid().to_string();
+    while !run(&["ls", "--pid", &pid]).out.contains("one") {}
+    let (mut expected, mut readings) = (None, 0);
+    loop {
+        let ended = run(&["hz", "ticks", "--pid", &pid, "--for", "20ms", "-o", "json"]);
+        // Its topics do not exist yet.
+        let Ok(rates) = serde_json::from_str::<Value>(ended.out.trim()) else { continue };
+        let (messages, sent) = (rates[0]["messages"].as_u64(), rates[0]["sent"].as_u64());
+        let (Some(messages), Some(sent)) = (messages, sent) else { continue };
+        let before = sent - messages;
+        assert!(expected.is_none_or(|expected| before >= expected), "{rates}");
+        expected = Some(sent);
+        readings += 1;
+        if sent == count {
+            break;
+        }
+    }
+    assert!(readings > 0);
+    assert_eq!(node.line(), format!("sent {count}"));
+}
+
+#[test]
+fn a_node_that_is_stopped_is_read_as_one_that_runs() {
+    let (node, pid) = after(1_000);
+    node.signal(Signal::STOP);
+    while json(&["ls", "--pid", &pid])[0]["process"] != "stopped" {}
+    let rates = json(&["hz", "--pid", &pid, "--for", "10ms"]);
+    assert!(rates.iter().any(|rate| rate["sent"] == 1_000), "{rates:?}");
+    let ended =
+        run(&["check", "--live", "--pid", &pid, "--max-drops", "1000000", "--max-depth", "100"]);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.out.contains("is stopped"), "{}", ended.out);
+    node.signal(Signal::CONT);
+}
+
+#[test]
+fn a_live_check_finds_drops_and_adds_up() {
+    let (_node, pid) = after(100_000);
+    let arguments = ["check", "--live", "--pid", &pid, "--max-depth", "100"];
+    // The display is slow: until it has noticed, the messages wait.
+    let found = |ended: &Ended| ended.code == Some(1) && ended.out.contains("messages dropped");
+    let ended = std::iter::repeat_with(|| run(&arguments)).find(found).expect("drops");
+    assert!(ended.out.contains("ticks of Feed at Display"), "{}", ended.out);
+    assert!(ended.err.contains("limit"), "{}", ended.err);
+    let mut forgiving = arguments.to_vec();
+    forgiving.extend(["--max-drops", "100000"]);
+    let sums = json(&forgiving);
+    let number = |row: &Value, name: &str| row[name].as_u64().expect("a number");
+    for row in &sums {
+        let ended = number(row, "taken") + number(row, "dropped") + number(row, "in_flight");
+        assert_eq!(number(row, "to_readers"), ended, "{row}");
+    }
+    let ticks = sums.iter().find(|row| row["topic"] == "ticks").expect("a row");
+    assert_eq!(number(ticks, "to_readers"), 200_000);
+}
+
+#[test]
+fn counters_have_the_names_that_are_in_memory() {
+    let (_node, pid) = after(1_000);
+    let rows = json(&["counters", "--pid", &pid]);
+    let sent = rows.iter().find(|row| row["kind"] == "publisher" && row["counter"] == "sent");
+    assert_eq!(sent.expect("a row")["value"], 1_000);
+    let some = json(&["counters", "reader=Keeper", "--pid", &pid]);
+    assert!(!some.is_empty() && some.len() < rows.len());
+    let csv = run(&["counters", "--pid", &pid, "-o", "csv"]).expect_success();
+    assert!(csv.starts_with("node,pid,kind,label,counter,value\n"), "{csv}");
+}
+
+/// The tool maps memory: the target does not even notice.
+#[test]
+fn the_target_makes_no_system_call() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        println!("SKIPPED: strace is not installed: system calls of the target are not counted");
+        return;
+    }
+    let topology = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/live/quiet.toml");
+    let (node, pid) = after_in(topology, 1_000);
+    let trace = std::env::temp_dir().join(format!("mycelium-trace-{pid}"));
+    let mut strace = Command::new("strace")
+        .args(["-f", "-p", &pid, "-o"])
+        .arg(&trace)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("strace runs");
+    let mut attached = String::new();
+    let mut lines = std::io::BufReader::new(strace.stderr.take().expect("a pipe"));
+    std::io::BufRead::read_line(&mut lines, &mut attached).expect("UTF-8");
+    if !attached.contains("attached") {
+        println!("SKIPPED: strace cannot attach: {attached}");
+        let _ = strace.kill();
+        let _ = strace.wait();
+        return;
+    }
+    for arguments in [
+        vec!["ls", "--pid", &pid],
+        vec!["top", "--once", "--interval", "10ms", "--pid", &pid],
+        vec!["hz", "--for", "10ms", "--pid", &pid],
+        vec!["counters", "--pid", &pid],
+    ] {
+        run(&arguments).expect_success();
+    }
+    let strace_id = rustix::process::Pid::from_child(&strace);
+    rustix::process::kill_process(strace_id, Signal::INT).expect("it runs");
+    strace.wait().expect("it has ended");
+    let text = std::fs::read_to_string(&trace).unwrap_or_default();
+    // The calls by which its threads wait, and set the timer of their waits.
+    let waits = ["epoll_", "futex", "restart_syscall", "recvfrom(", "timerfd_settime", "detached"];
+    let is_wait = |line: &&str| waits.iter().any(|wait| line.contains(wait));
+    let others: Vec<&str> = text.lines().filter(|line| !is_wait(line)).collect();
+    assert!(others.is_empty(), "{others:#?}");
+    let _ = std::fs::remove_file(trace);
+    drop(node);
+}
+
+#[test]
+fn what_cannot_be_examined_is_an_error_that_names_it() {
+    let none = std::env::temp_dir().join(format!("mycelium-none-{}", std::process::id()));
+    let none = none.to_str().expect("UTF-8");
+    let (_node, pid) = after(1);
+    let cases: [(&[&str], i32, &str); 12] = [
+        (&["ls", "--pid", "4194305"], 3, "no process has the number 4194305"),
+        (&["ls", "--pid", "1x"], 2, "invalid value '1x' for '--pid <PID>'"),
+        (
+            &["ls", "--node", "nobody", "--pid", &pid],
+            3,
+            "no node `nobody` runs: expected one of one",
+        ),
+        (&["ls", "--directory", none], 2, "No such file or directory"),
+        (
+            &["hz", "tick", "--pid", &pid],
+            3,
+            "no node publishes topic `tick`: expected one of ticks, totals",
+        ),
+        (&["hz", "--for", "soon"], 2, "expected a number and a unit, such as `250ms` or `5s`"),
+        (&["hz", "--interval", "0s"], 2, "expected at least 1ms"),
+        (
+            &["top", "--size", "10"],
+            2,
+            "expected a width and a height from 1 to 500, as in `100x30`",
+        ),
+        (&["top", "-o", "xml"], 2, "possible values: table, json, csv, svg"),
+        (&["check", "--max-drops", "3"], 2, "--live"),
+        (&["check", "--live", "--node", "nobody", "--pid", &pid], 3, "no node `nobody` runs"),
+        (&["check", "--live", "-o", "svg"], 2, "`mycelium top -o svg` makes one"),
+    ];
+    for (arguments, code, text) in cases {
+        let ended = run(arguments);
+        assert_eq!(ended.code, Some(code), "{arguments:?}: {}", ended.err);
+        assert!(ended.err.contains(text), "{arguments:?}: {}", ended.err);
+        assert_eq!(ended.out, "", "{arguments:?}");
+    }
+}
