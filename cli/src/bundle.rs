@@ -1,11 +1,13 @@
-//! The nodes of a topology file as processes of this host: what `up`, `down` and `status` do.
+//! The nodes of a topology file as processes of this host: the common part of `up`, `down` and
+//! `status`.
 //!
 //! A launcher is one process for one bundle. `place` is the directory in which the verbs find it,
-//! `wire` their protocol, `client` the side of the verbs. `launcher` runs the `members`,
-//! `control` serves requests, `plan` is what a file asks for (`describe` and `flows`: who sends to
-//! whom; `concern`: what a node depends on), `board` is what its threads share, `sign` what a
-//! process shows of itself, `watch` reports to `notify` and prints the `table`. `leftovers` are the
-//! processes of a launcher that was killed, `tail` is the end of a log.
+//! `wire` their protocol, `client` the side of the verbs. `launcher` runs the `members`, `control`
+//! serves requests, `plan` has the nodes of a file (`describe` and `flows`: their topics;
+//! `concern`: the parts of the file that concern a node), `board` is the state that its threads
+//! share, `sign` the readiness that a process shows, `watch` reports to `notify` and prints the
+//! `table`. `leftovers` are the processes of a launcher that was killed, `tail` is the end of a
+//! log.
 
 pub mod board;
 pub mod client;

@@ -18,7 +18,7 @@ use crate::output::Format;
 
 /// How much longer than asked for an answer may take.
 const SLACK: Duration = Duration::from_secs(10);
-/// How long a launcher may read the file and ask the programs.
+/// How long a launcher may take to read the file and to start the programs that describe it.
 const PLAN: Duration = Duration::from_secs(60);
 
 /// The arguments of `up`.

@@ -11,7 +11,7 @@ use super::sign::{Sign, status};
 use super::wire::{NodeStatus, UpRequest};
 use crate::clock::Clock;
 
-/// So many restarts while `up` waits mean that a node has failed.
+/// The restarts while `up` waits after which a node counts as failed.
 const FAILED: u64 = 3;
 
 /// What the threads of a launcher know of the bundle together.
@@ -124,7 +124,7 @@ impl Board {
     /// Waits until something changes, and for this time at most.
     pub fn wait(&self, time: Duration) {
         let state = self.lock();
-        // Whoever waits looks at everything again.
+        // The caller reads the whole state again.
         drop(self.changed.wait_timeout(state, time));
     }
 

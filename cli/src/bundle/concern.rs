@@ -52,7 +52,7 @@ impl View {
         self.0.insert(title.to_owned(), values);
     }
 
-    /// What differs from an earlier view, as a person reads it: `None` if nothing does.
+    /// The differences from an earlier view, as a person reads it: `None` if nothing does.
     #[must_use]
     pub fn differs_from(&self, before: &View) -> Option<String> {
         let mut differing: Vec<&str> = Vec::new();

@@ -1,4 +1,5 @@
-//! Asks the programs of a topology who sends to whom: by `mycelium check`, in a process of its own.
+//! The topics of the nodes, as their programs describe them: `mycelium check` finds them, in a
+//! process of its own.
 //!
 //! A program that does not describe itself runs nevertheless: it is then not known what its node
 //! publishes and reads.

@@ -109,7 +109,7 @@ fn launch(
         return Err(failure);
     }
     let Ok(members) = members.recv_timeout(FIRST) else {
-        // Nobody asked, or what was asked for cannot be done.
+        // There was no request, or it failed.
         finish(place, &board, None);
         return Ok(());
     };

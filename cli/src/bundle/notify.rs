@@ -60,13 +60,13 @@ impl Manager {
         Ok(Manager { socket, address, watchdog })
     }
 
-    /// How often it expects to be notified that the service is alive: twice as often as its limit.
+    /// The time between two notifications that the service is alive: half of its limit.
     #[must_use]
     pub fn watchdog(&self) -> Option<Duration> {
         Some(self.watchdog? / 2)
     }
 
-    /// Sends assignments such as `READY=1`, one a line. A manager that is gone is no error.
+    /// Sends assignments such as `READY=1`, one a line. If the manager is gone, they are lost.
     pub fn notify(&self, state: &str) {
         let _ = self.socket.send_to_addr(state.as_bytes(), &self.address);
     }

@@ -32,7 +32,7 @@ pub struct PlannedNode {
     pub view: View,
 }
 
-/// What is to happen to a node.
+/// The next step of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Nothing.
@@ -85,7 +85,7 @@ impl Plan {
         Ok(Plan { nodes: nodes.collect() })
     }
 
-    /// What is to happen to each node, after `before`.
+    /// The step of each node that leads from `before` to this plan.
     #[must_use]
     pub fn steps(&self, before: &Plan) -> BTreeMap<String, Step> {
         let mut steps: BTreeMap<String, Step> =

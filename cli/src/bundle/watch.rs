@@ -17,9 +17,9 @@ use super::table::text;
 use super::wire::NodeStatus;
 use crate::clock::{Clock, pause};
 
-/// How often processes are looked at while one of them is not up.
+/// The time between two checks of the processes while one of them is not up.
 const OFTEN: Duration = Duration::from_millis(50);
-/// How often they are looked at when all are up.
+/// The time between two checks when all are up.
 const SELDOM: Duration = Duration::from_millis(500);
 
 /// What the launcher prints.
@@ -55,13 +55,13 @@ struct Watch {
     told: Told,
 }
 
-/// What was reported.
+/// The last reports.
 #[derive(Default)]
 struct Told {
     is_ready: bool,
     is_stopping: bool,
     status: String,
-    /// When the manager was last told that all is well.
+    /// The time of the last notification that the launcher is alive.
     alive: Option<Duration>,
     /// The lines of the table on the terminal.
     lines: usize,

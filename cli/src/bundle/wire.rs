@@ -24,7 +24,7 @@ pub const LONGEST_ANSWER: usize = 4 << 20;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
-    /// Runs the nodes of the file as it is now.
+    /// Runs the nodes of the file, which is read again.
     Up(UpRequest),
     /// Ends the bundle.
     Down {
@@ -49,7 +49,7 @@ pub struct UpRequest {
     pub wait: Option<u64>,
 }
 
-/// An answer of a launcher. `Changes` comes first; each other one is the last.
+/// An answer of a launcher. `Changes` precedes another one; each other one is the last.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "kebab-case")]
 pub enum Answer {

@@ -20,7 +20,7 @@ fn up_status_and_down() {
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
     assert!(ended.out.contains("completed") && ended.out.contains("exit status: 0"));
     world.nothing_is_left();
-    // Twice is no mistake.
+    // The second one has nothing to do.
     let ended = world.run(&["down", "app.toml"]);
     assert_eq!((ended.code, ended.out.as_str()), (Some(0), "nothing of `app.toml` runs\n"));
 }

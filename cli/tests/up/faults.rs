@@ -151,7 +151,7 @@ fn a_broken_file_changes_nothing() {
     }
     fs::remove_file(&file).unwrap();
     assert_eq!(world.run(&["up", "app.toml"]).code, Some(2));
-    // The bundle of a file that is gone can still be looked at and ended.
+    // The bundle of a file that is gone can still be shown and ended.
     assert_eq!(world.until_they_wait(&["feed"]), before);
     world.down();
 }
