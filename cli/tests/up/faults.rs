@@ -190,7 +190,7 @@ fn a_node_that_hangs_is_killed_at_the_deadline() {
     world.until_they_wait(&["feed"]);
     let ended = world.run(&["down", "app.toml", "--timeout", "50ms"]);
     assert_eq!(ended.code, Some(1));
-    assert_eq!(ended.err, "error: members did not end and were killed: feed\n");
+    assert_eq!(ended.err, "error: members did not end and were killed: feed [M0408]\n");
     world.down();
 }
 

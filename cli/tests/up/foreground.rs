@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 
@@ -92,7 +92,7 @@ fn a_failure_in_the_foreground_is_its_exit_code() {
     world.nodes(&[("feed", "refuse")], "");
     let ended = world.run(&["up", "app.toml", "--foreground"]);
     assert_eq!(ended.code, Some(1));
-    assert!(ended.err.ends_with("see its own output\n"), "{}", ended.err);
+    assert!(ended.err.ends_with("see its own output [M0404]\n"), "{}", ended.err);
     world.write("[node.feed]\n");
     assert_eq!(world.run(&["up", "app.toml", "--foreground"]).code, Some(2));
     world.down();
@@ -100,7 +100,7 @@ fn a_failure_in_the_foreground_is_its_exit_code() {
 
 /// Whether a program can be run here.
 fn is_there(program: &str) -> bool {
-    let version = std::process::Command::new(program).arg("--version").output();
+    let version = Command::new(program).arg("--version").output();
     version.is_ok_and(|output| output.status.success())
 }
 
@@ -121,16 +121,16 @@ fn the_unit_file_is_valid() {
     let text = text.replace("/usr/bin/mycelium", env!("CARGO_BIN_EXE_mycelium"));
     let copy = world.runtime().join("mycelium.service");
     std::fs::write(&copy, text).unwrap();
-    let output =
-        std::process::Command::new("systemd-analyze").arg("verify").arg(&copy).output().unwrap();
+    let output = Command::new("systemd-analyze").arg("verify").arg(&copy).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && !errors.contains("mycelium.service"), "{errors}");
 }
 
 #[test]
 fn systemd_runs_it() {
-    let manager = std::process::Command::new("systemctl").args(["--user", "is-system-running"]);
-    let state = { manager }.output().map(|output| output.stdout).unwrap_or_default();
+    let mut manager = Command::new("systemctl");
+    let state = manager.args(["--user", "is-system-running"]).output();
+    let state = state.map(|output| output.stdout).unwrap_or_default();
     if !matches!(state.trim_ascii(), b"running" | b"degraded") {
         return skip("systemd_runs_it", "there is no systemd that manages services of this user");
     }
@@ -138,14 +138,14 @@ fn systemd_runs_it() {
     world.nodes(&[("feed", "wait")], "");
     let unit = format!("mycelium-test-{}", std::process::id());
     // It returns when the service has said that it is ready.
-    let mut start = std::process::Command::new("systemd-run");
+    let mut start = Command::new("systemd-run");
     start.args(["--user", "--collect", &format!("--unit={unit}"), "--property=Type=notify"]);
     start.args(["--property=KillMode=mixed", "--property=WatchdogSec=10"]);
     start.arg(format!("--setenv=XDG_RUNTIME_DIR={}", world.runtime().display()));
     start.arg(env!("CARGO_BIN_EXE_mycelium")).arg("up").arg(world.file()).arg("--foreground");
     assert!(start.status().unwrap().success());
     assert_eq!(world.status()["feed"].state, "running");
-    let stopped = std::process::Command::new("systemctl").args(["--user", "stop", &unit]).status();
+    let stopped = Command::new("systemctl").args(["--user", "stop", &unit]).status();
     assert!(stopped.unwrap().success());
     world.nothing_is_left();
 }
