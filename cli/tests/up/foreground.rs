@@ -137,7 +137,7 @@ fn systemd_runs_it() {
     let world = World::new();
     world.nodes(&[("feed", "wait")], "");
     let unit = format!("mycelium-test-{}", std::process::id());
-    // It returns when the service has said that it is ready.
+    // It returns when the service is ready.
     let mut start = Command::new("systemd-run");
     start.args(["--user", "--collect", &format!("--unit={unit}"), "--property=Type=notify"]);
     start.args(["--property=KillMode=mixed", "--property=WatchdogSec=10"]);
