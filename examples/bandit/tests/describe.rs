@@ -1,0 +1,32 @@
+//! `--describe`: the program says what services it has, without a feed, a database, or a port.
+
+use std::process::Command;
+
+use bandit::app::{self, Options};
+use mycelium::Description;
+
+#[test]
+fn each_command_describes_the_services() {
+    let expected = app::describe(&Options::default()).unwrap();
+    let services: Vec<&str> = expected.services().collect();
+    let all = ["PolygonAdapter", "MetadataService", "ArbitrageDetector", "SignalWriter"];
+    assert_eq!(services, all);
+    let directory = tempfile::tempdir().unwrap();
+    let none = directory.path().join("none");
+    let path = none.to_str().unwrap();
+    for (arguments, node) in [
+        (&["--describe"][..], "main"),
+        (&["bundled", "--describe"], "main"),
+        (&["member", "writer", "--directory", path, "--state", path, "--describe"], "writer"),
+        (&["--database", path, "--topology", path, "--describe"], "main"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_bandit")).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(text.lines().count(), 1);
+        let found = Description::from_json(text.trim()).unwrap();
+        assert_eq!(found.services().collect::<Vec<_>>(), all);
+        assert_eq!(found.node(), node);
+        assert!(!none.exists(), "{arguments:?}");
+    }
+}
