@@ -118,7 +118,8 @@ async fn print(
                 *publishers = publishers.saturating_sub(1);
                 *has_ended = *publishers == 0;
             }
-            UntypedDelivery::TopicEnded => *has_ended = true,
+            // The next start of the node has other publishers.
+            UntypedDelivery::TopicEnded | UntypedDelivery::Disconnected { .. } => *has_ended = true,
             _ => {}
         }
         printer.print(node, smol.wall_clock(), &delivery)?;

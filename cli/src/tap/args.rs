@@ -44,7 +44,7 @@ pub struct TapArgs {
     /// The first message of publishers that run already.
     #[arg(long, value_enum, value_name = "MESSAGE", default_value_t = From::Next)]
     pub(super) from: From,
-    /// End when all publishers have ended, instead of waiting for the next start.
+    /// End when all publishers have ended, or their node, instead of waiting for the next start.
     #[arg(long)]
     pub(super) until_end: bool,
 }

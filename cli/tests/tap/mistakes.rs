@@ -1,1 +1,94 @@
+//! Each mistake of the command line, with its exact message.
 
+use crate::process::Place;
+
+const ONE_NODE: &str = "[node.feed]\nservices = [\"Source\", \"Store\"]\nobservers = true\n";
+
+/// The error of these arguments, whose exit code is that of wrong usage.
+fn mistake(place: &Place, args: &[&str]) -> String {
+    let (code, output, errors) = place.tapped(args);
+    assert_eq!((code, &*output), (2, ""), "{errors}");
+    // The hint of clap follows.
+    errors.split("\n\n").next().unwrap().trim_end().to_owned()
+}
+
+#[test]
+fn mistakes_without_a_node() {
+    let place = Place::new();
+    place.write(ONE_NODE);
+    let file = place.topology();
+    let file = file.to_str().unwrap();
+    let missing = place.path().join("missing");
+    let missing = missing.to_str().unwrap();
+    let none = format!("error: {missing}: No such file or directory (os error 2)");
+    let table: [(&[&str], &str); 12] = [
+        (&[], "error: the following required arguments were not provided:\n  <TOPIC>"),
+        (
+            &["swaps", "-o", "xml"],
+            "error: invalid value 'xml' for '--output <FORM>'\n  [possible values: text, json, csv]",
+        ),
+        (
+            &["swaps", "--for", "soon"],
+            "error: invalid value 'soon' for '--for <TIME>': expected a number and a unit, such as \
+             `5s` or `250ms`",
+        ),
+        (
+            &["swaps", "--for", "0s"],
+            "error: invalid value '0s' for '--for <TIME>': expected a number and a unit, such as \
+             `5s` or `250ms`",
+        ),
+        (
+            &["swaps", "--count", "0"],
+            "error: invalid value '0' for '--count <NUMBER>': 0 is not in 1..18446744073709551615",
+        ),
+        (
+            &["swaps", "--from", "begin"],
+            "error: invalid value 'begin' for '--from <MESSAGE>'\n  [possible values: next, oldest]",
+        ),
+        (
+            &["swaps", "--where", "side"],
+            "error: invalid `--where side`: expected a field and a value, such as `side=Buy`",
+        ),
+        (
+            &["swaps", "--as", "viewer"],
+            "error: the following required arguments were not provided:\n  --topology <FILE>",
+        ),
+        (
+            &["swaps", "--topology", file, "--node", "feet"],
+            "error: unknown node `feet`: did you mean `feed`?",
+        ),
+        (
+            &["swaps", "--topology", file, "--as", "viewer"],
+            "error: unknown node `viewer`: expected one of: feed",
+        ),
+        (
+            &["swaps", "--topology", file, "--as", "feed"],
+            "error: node `feed` may run services, and their publishers would wait for a program \
+             with its name: use the name of a node with `services = []`, such as `[node.viewer]`, \
+             and name it in the `readers` of topics that have them",
+        ),
+        (&["swaps", "--directory", missing], &none),
+    ];
+    for (args, expected) in table {
+        assert_eq!(mistake(&place, args), expected, "{args:?}");
+    }
+}
+
+#[test]
+fn mistakes_that_a_node_shows() {
+    let place = Place::new();
+    place.write(ONE_NODE);
+    let _node = place.node("feed");
+    assert_eq!(
+        mistake(&place, &["swaps", "--fields", "numbr"]),
+        "error: unknown field `numbr`: did you mean `number`?"
+    );
+    assert_eq!(
+        mistake(&place, &["swaps", "--where", "colour=7"]),
+        "error: unknown field `colour`: expected one of: number, size"
+    );
+    assert_eq!(
+        mistake(&place, &["all-types", "--fields", "order.sid"]),
+        "error: unknown field `order.sid`: did you mean `order.side`?"
+    );
+}

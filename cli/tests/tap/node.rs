@@ -160,8 +160,8 @@ async fn run(smol: Smol, name: String, file: String) {
     running.join().await.unwrap();
 }
 
-/// Passes commands on: `counters` to the main task, others to the service. The end of standard input
-/// is the end of the service.
+/// Passes commands on: `counters` to the main task, others to the service. The end of standard
+/// input is the end of the service.
 fn read(lines: &UnboundedSender<()>, service: &UnboundedSender<String>) {
     for line in std::io::stdin().lock().lines().map_while(std::result::Result::ok) {
         let sent = match &*line {

@@ -89,10 +89,6 @@ pub(crate) struct NodeProcess {
 }
 
 impl NodeProcess {
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Sends a command.
     pub(crate) fn send(&mut self, command: &str) {
         writeln!(self.input.as_mut().unwrap(), "{command}").unwrap();
@@ -114,6 +110,13 @@ impl NodeProcess {
         self.send("counters");
         let line = self.until("waited ");
         line.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
+    /// How many peers it has rejected.
+    pub(crate) fn rejected(&mut self) -> u64 {
+        self.send("counters");
+        let line = self.until("waited ");
+        line.split(' ').nth(3).unwrap().parse().unwrap()
     }
 
     /// Ends it in order.
@@ -163,10 +166,6 @@ impl Tapping {
             panic!("the tool has ended: {}", errors_of(&mut self.child));
         }
         line
-    }
-
-    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
-        signal_to(self.id(), signal);
     }
 
     /// Closes its output. Its end is awaited by `ended`.

@@ -1,1 +1,159 @@
+//! Slow, stopped and killed processes: publishers never wait for the tool, and each message is
+//! printed or in a gap.
 
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::process::{Place, Tapping, signal_to};
+
+/// A publisher without another reader: it waits for nobody.
+const ALONE: &str = "[node.feed]\nservices = [\"Source\"]\nobservers = true\n";
+
+/// Printed and missed messages of one publisher. Their sequences have no holes but gaps.
+#[derive(Default)]
+struct Account {
+    next: Option<u64>,
+    messages: u64,
+    missed: u64,
+    gaps: u64,
+    end: Option<u64>,
+}
+
+impl Account {
+    fn add(&mut self, line: &str) {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let number = |name: &str| line[name].as_u64();
+        if line["event"] == "began" {
+            self.next = number("first");
+        } else if let Some(gap) = number("gap") {
+            assert_eq!(number("first"), self.next);
+            (self.missed, self.gaps) = (self.missed + gap, self.gaps + 1);
+            self.next = self.next.map(|next| next + gap);
+        } else if let Some(sequence) = number("sequence") {
+            assert_eq!(Some(sequence), self.next);
+            assert_eq!(line["message"]["number"], sequence);
+            self.messages += 1;
+            self.next = Some(sequence + 1);
+        } else if line["event"] == "ended" {
+            self.end = number("next");
+        }
+    }
+
+    /// Reads lines until so many messages are printed or missed.
+    fn until(&mut self, tap: &mut Tapping, count: u64) {
+        while self.messages + self.missed < count {
+            self.add(&tap.line());
+        }
+        assert_eq!(self.messages + self.missed, count);
+    }
+}
+
+#[test]
+fn printed_and_missed_messages_are_those_that_were_sent() {
+    const COUNT: u64 = 300_000;
+    let place = Place::new();
+    place.write(ALONE);
+    let mut node = place.node("feed");
+    let mut tap = place.tapping(&["swaps", "-o", "json", "--until-end"]);
+    let mut account = Account::default();
+    account.add(&tap.until("began"));
+    node.send(&format!("emit {COUNT}"));
+    account.until(&mut tap, COUNT);
+    node.until("emitted ");
+    assert_eq!(node.waited(), 0);
+    node.end();
+    let (status, rest, errors) = tap.ended();
+    assert!(status.success(), "{errors}");
+    rest.lines().for_each(|line| account.add(line));
+    let Account { messages, missed, gaps, end, .. } = account;
+    assert_eq!((messages + missed, end), (COUNT, Some(COUNT)), "{errors}");
+    assert_eq!(errors, format!("{messages} messages, {gaps} gaps, {missed} missed\n"));
+}
+
+#[test]
+fn a_stopped_tool_holds_up_nobody_and_its_gap_is_exact() {
+    const COUNT: u64 = 1_000_000;
+    let place = Place::new();
+    place.write(ALONE);
+    let mut node = place.node("feed");
+    let mut tap = place.tapping(&["swaps", "-o", "json"]);
+    let mut account = Account::default();
+    account.add(&tap.until("began"));
+    signal_to(tap.id(), Signal::STOP);
+    node.emit(COUNT);
+    assert_eq!(node.waited(), 0);
+    signal_to(tap.id(), Signal::CONT);
+    // A gap is reported before the next message.
+    node.emit(1);
+    account.until(&mut tap, COUNT + 1);
+    assert!(account.missed > 0);
+    node.end();
+}
+
+#[test]
+fn an_output_that_nobody_reads_holds_up_nobody() {
+    const COUNT: u64 = 200_000;
+    let place = Place::new();
+    place.write(ALONE);
+    let mut node = place.node("feed");
+    let mut tap = place.tapping(&["swaps", "-o", "json"]);
+    let mut account = Account::default();
+    account.add(&tap.until("began"));
+    // The pipe has room for some thousand lines.
+    node.emit(COUNT);
+    assert_eq!(node.waited(), 0);
+    node.emit(1);
+    account.until(&mut tap, COUNT + 1);
+    assert!(account.missed > 0);
+    node.end();
+}
+
+#[test]
+fn an_interrupt_prints_the_summary() {
+    let place = Place::new();
+    place.write(ALONE);
+    let mut node = place.node("feed");
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut tap = place.tapping(&["swaps"]);
+        tap.until("begins at #");
+        node.emit(2);
+        tap.until("size=");
+        tap.until("size=");
+        signal_to(tap.id(), signal);
+        let (status, _, errors) = tap.ended();
+        assert_eq!((status.code(), &*errors), (Some(0), "2 messages, 0 gaps, 0 missed\n"));
+    }
+    assert_eq!(node.rejected(), 0);
+}
+
+#[test]
+fn killed_processes_leave_nothing_and_the_next_start_is_shown() {
+    let place = Place::new();
+    place.write(ALONE);
+    let mut node = place.node("feed");
+    let mut killed = place.tapping(&["swaps"]);
+    killed.until("begins at #0");
+    killed.child.kill().unwrap();
+    killed.child.wait().unwrap();
+    node.emit(5);
+
+    let mut tap = place.tapping(&["swaps"]);
+    let first = tap.until("begins at #5");
+    node.emit(1);
+    tap.until("#5 number=5");
+    node.kill();
+    tap.until("disconnected");
+
+    let mut node = place.node("feed");
+    let second = tap.until("begins at #");
+    assert_ne!(first.rsplit(' ').next(), second.rsplit(' ').next(), "{first}{second}");
+    node.emit(1);
+    tap.until("number=0");
+    node.kill();
+    tap.child.kill().unwrap();
+    tap.child.wait().unwrap();
+    // The sockets of the killed node are those that it makes again: the tool has no files.
+    let mut left: Vec<_> = std::fs::read_dir(place.run()).unwrap().flatten().collect();
+    left.retain(|entry| !entry.file_name().to_string_lossy().starts_with("feed.sock"));
+    assert!(left.is_empty(), "{left:?}");
+}

@@ -1,1 +1,198 @@
+//! The ways to a node: its socket, TCP, TLS; and the grants of topics.
 
+use std::fs;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+
+use crate::loopback::host;
+use crate::process::{NodeProcess, Place};
+
+/// Two nodes of one host, joined by this transport.
+fn two_nodes(transport: &str) -> String {
+    format!(
+        "[node.feed]\nservices = [\"Source\"]\n[node.store]\nservices = [\"Store\"]\n\
+         [link.default]\ntransport = \"{transport}\"\n"
+    )
+}
+
+/// The tool prints what the other node reads, with these arguments.
+fn both_read(place: &Place, args: &[&str]) {
+    let mut store = place.node("store");
+    let mut feed = place.node("feed");
+    let mut tap = place.tapping(&[&["swaps"], args].concat());
+    tap.until("begins at #0");
+    feed.emit(1000);
+    for number in 0..1000 {
+        tap.until(&format!("number={number} "));
+    }
+    feed.end();
+    assert_eq!(store.until("stored"), "stored 1000");
+}
+
+#[test]
+fn a_node_is_observed_whose_link_is_memory_or_a_socket() {
+    for transport in ["shm", "unix"] {
+        let place = Place::new();
+        place.write(&two_nodes(transport));
+        both_read(&place, &[]);
+        let place = Place::new();
+        place.write(&two_nodes(transport));
+        let file = place.topology();
+        both_read(&place, &["--topology", file.to_str().unwrap(), "--node", "feed"]);
+    }
+}
+
+/// Two hosts. `feed` is at an address of its own; its directory is not that of the tool.
+fn two_hosts(place: &Place, more: &str) -> String {
+    let text = format!(
+        "[host.here]\naddress = \"{}\"\n[host.there]\naddress = \"{}\"\n\
+         [node.feed]\nhost = \"there\"\nport = 7400\nservices = [\"Source\"]\n\
+         [node.store]\nhost = \"here\"\nservices = [\"Store\"]\n\
+         [node.viewer]\nhost = \"here\"\nservices = []\n{more}",
+        host(),
+        host()
+    );
+    place.write(&text);
+    place.topology().to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_node_of_another_host_is_observed_over_tcp() {
+    let place = Place::new();
+    let file = two_hosts(&place, "");
+    both_read(&place, &["--topology", &file, "--node", "feed"]);
+}
+
+/// Certificates of one authority, in the directory of the test.
+fn certificates(place: &Place, nodes: &[&str]) {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let write = |name: &str, text: String| fs::write(place.path().join(name), text).unwrap();
+    write("ca.pem", authority.pem());
+    for node in nodes {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new([(*node).to_owned()]).unwrap();
+        write(&format!("{node}.pem"), params.signed_by(&key, &authority).unwrap().pem());
+        write(&format!("{node}.key"), key.serialize_pem());
+    }
+}
+
+#[test]
+fn over_tls_a_node_that_the_file_grants_observes() {
+    let place = Place::new();
+    certificates(&place, &["feed", "store", "viewer"]);
+    let file = two_hosts(
+        &place,
+        "[tls]\ncertificate = \"{node}.pem\"\nkey = \"{node}.key\"\nauthorities = \"ca.pem\"\n\
+         [topic.swaps]\nreaders = [\"store\", \"viewer\"]\n",
+    );
+    both_read(&place, &["--topology", &file, "--node", "feed", "--as", "viewer"]);
+
+    let _store = place.node("store");
+    let _feed = place.node("feed");
+    let tapped = |args: &[&str]| {
+        let args = [&["swaps", "--topology", &file, "--node", "feed"], args].concat();
+        let (code, output, errors) = place.tapped(&args);
+        assert_eq!(output, "");
+        (code, errors)
+    };
+    assert_eq!(
+        tapped(&[]),
+        (
+            2,
+            "error: node `feed` is reached over TLS, where each side proves its name: name a node \
+             of the file whose certificate this program has\n"
+                .to_owned()
+        )
+    );
+    let (code, errors) = tapped(&["--as", "store"]);
+    assert_eq!(code, 2);
+    assert!(errors.starts_with("error: node `store` may run services, and"), "{errors}");
+}
+
+/// A node whose topic only `viewer` may read, beside its own services.
+fn granted() -> (Place, NodeProcess) {
+    let place = Place::new();
+    place.write(
+        "[node.feed]\nservices = [\"Source\", \"Store\"]\nobservers = true\n\
+         [node.viewer]\nservices = []\n[topic.swaps]\nreaders = [\"feed\", \"viewer\"]\n",
+    );
+    let node = place.node("feed");
+    (place, node)
+}
+
+#[test]
+fn a_topic_with_readers_is_for_these() {
+    let (place, mut node) = granted();
+    let (code, output, errors) = place.tapped(&["swaps"]);
+    assert_eq!((code, &*output), (3, ""));
+    let (before, after) = errors.split_once(char::is_numeric).unwrap();
+    assert_eq!(before, "error: node `feed` does not let `tap-");
+    let after = after.trim_start_matches(|c: char| c.is_ascii_digit());
+    assert_eq!(
+        after,
+        "` read topic `swaps`: its `readers` are others; come as one of them: `--as NODE` with \
+         `--topology FILE`\n"
+    );
+    let file = place.topology();
+    let file = file.to_str().unwrap();
+    let mut tap = place.tapping(&["swaps", "--topology", file, "--as", "viewer", "--count", "1"]);
+    tap.until("begins at #0");
+    node.emit(1);
+    let (status, rest, errors) = tap.ended();
+    assert!(status.success() && rest.contains("number=0 size=0"), "{errors}");
+}
+
+#[test]
+fn a_topic_that_is_not_there_has_an_error_with_what_is() {
+    let (place, _node) = granted();
+    let (code, output, errors) = place.tapped(&["swap"]);
+    assert_eq!((code, &*output), (3, ""));
+    assert_eq!(errors, "error: no topic `swap`\n  node `feed` publishes all-types\n");
+    let (code, _, errors) = place.tapped(&["all-type"]);
+    assert_eq!(code, 3);
+    let expected = "error: no topic `all-type`: did you mean `all-types`?\n  node `feed` publishes \
+                    all-types\n";
+    assert_eq!(errors, expected);
+}
+
+#[test]
+fn a_node_without_the_key_is_not_reached_and_the_error_says_what_to_set() {
+    let place = Place::new();
+    place.write("[node.feed]\nservices = [\"Source\", \"Store\"]\n");
+    let _node = place.node("feed");
+    let observers = "a node listens if another node reads from it, or if its section of the \
+                     topology has `observers = true`\n";
+    let (code, _, errors) = place.tapped(&["swaps"]);
+    let nobody = format!("error: no node listens in {}/mycelium-*: ", place.path().display());
+    assert_eq!((code, errors), (3, nobody + observers));
+    let (code, _, errors) = place.tapped(&["swaps", "--node", "feed"]);
+    let nobody =
+        format!("error: no socket of node `feed` in {}/mycelium-*: ", place.path().display());
+    assert_eq!((code, errors), (3, nobody + observers));
+    let file = place.topology();
+    let (code, _, errors) = place.tapped(&["swaps", "--topology", file.to_str().unwrap()]);
+    let start =
+        format!("error: node `feed`: cannot connect to `{}/feed.sock`", place.run().display());
+    assert_eq!(code, 3);
+    assert!(errors.starts_with(&start) && errors.ends_with(observers), "{errors}");
+}
+
+#[test]
+fn all_nodes_that_publish_the_topic_are_read() {
+    let place = Place::new();
+    // Each node is the whole program of a file of its own, in one directory.
+    place.write("[node.feed-1]\nservices = [\"Source\"]\nobservers = true\n");
+    let mut first = place.node("feed-1");
+    place.write("[node.feed-2]\nservices = [\"Source\"]\nobservers = true\n");
+    let mut second = place.node("feed-2");
+    let mut tap = place.tapping(&["swaps", "-o", "json", "--count", "2"]);
+    tap.until("began");
+    tap.until("began");
+    first.emit(1);
+    tap.until("\"node\":\"feed-1\"");
+    second.emit(1);
+    tap.until("\"node\":\"feed-2\"");
+    assert!(tap.ended().0.success());
+}

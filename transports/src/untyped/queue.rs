@@ -120,8 +120,19 @@ struct State {
     /// How reading has ended.
     end: Option<Result<(), UntypedError>>,
     has_left: bool,
+    /// The reader has taken items since this was checked.
+    progress: bool,
     /// That of the session's task.
     waker: Option<Waker>,
+}
+
+/// What a reader has done since the last check.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taken {
+    /// It has gone.
+    pub(super) has_left: bool,
+    /// It has taken nothing, and items wait for it.
+    pub(super) is_idle: bool,
 }
 
 impl Queue {
@@ -148,6 +159,7 @@ impl Queue {
             return state.end.clone();
         }
         std::mem::swap(&mut state.batch, batch);
+        state.progress = true;
         let State { taken, waker, .. } = &mut *state;
         taken.add_counts(&mut batch.counts);
         let waker = waker.take();
@@ -156,13 +168,15 @@ impl Queue {
         None
     }
 
-    /// The messages that the reader has taken since the last call, by stream; false if the reader
-    /// has gone. Has the waker called when either changes.
-    pub(super) fn taken(&self, waker: &Waker, mut each: impl FnMut(IncomingId, u32)) -> bool {
+    /// Calls `each` for the messages that the reader has taken since the last call, by stream. Has
+    /// the waker called when it takes more, or goes.
+    pub(super) fn taken(&self, waker: &Waker, mut each: impl FnMut(IncomingId, u32)) -> Taken {
         let mut state = self.state();
+        let progress = std::mem::take(&mut state.progress);
         state.taken.counts.drain(..).for_each(|(stream, count)| each(stream, count));
         state.waker = Some(waker.clone());
-        !state.has_left
+        let has_waiting = !state.batch.items.is_empty();
+        Taken { has_left: state.has_left, is_idle: has_waiting && !progress }
     }
 
     /// Nothing more will be passed on.

@@ -128,6 +128,9 @@ impl UntypedPeer {
         let mut random = fastrand::Rng::with_seed(self.executor.entropy());
         let mut failures = 0;
         loop {
+            if queue.has_left() {
+                return Ok(());
+            }
             let connected = match select(pin!(self.connect()), pin!(queue.left())).await {
                 Either::Left((connected, _)) => connected,
                 Either::Right(_) => return Ok(()),

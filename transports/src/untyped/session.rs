@@ -28,6 +28,10 @@ use crate::stream::{NodeLink, STREAMS, TOPICS, Traffic};
 /// The most bytes of a stream that are on their way, or wait for the reader.
 const WINDOW: usize = 256 << 10;
 
+/// After this time, messages for a reader that takes nothing are discarded, and counted as a gap:
+/// otherwise a node that has completed would wait until they are taken.
+const IDLE: Duration = Duration::from_secs(1);
+
 /// What a session is for.
 pub(super) enum Goal {
     /// The catalogue.
@@ -54,6 +58,12 @@ pub(super) struct Session {
     /// By the place of their ids.
     streams: Vec<Option<IncomingSource>>,
     batch: Batch,
+    /// Since when the reader takes nothing of what waits for it.
+    idle_since: Option<Duration>,
+    /// The reader takes nothing for so long that messages are discarded.
+    discards: bool,
+    /// Since then, credit was granted for messages that wait here.
+    has_granted: bool,
     timer: Option<(Duration, SendFuture<()>)>,
     /// The topic was accepted once.
     has_read: bool,
@@ -86,6 +96,10 @@ struct IncomingSource {
     source: Arc<Source>,
     /// The sequence of the next message.
     next: u64,
+    /// The messages before it that were discarded, and are not in a gap yet.
+    discarded: u64,
+    /// Of these, how many have used credit that was not granted again.
+    ungranted: u32,
     /// The fragments of a message that have arrived, and when it was sent.
     fragments: Vec<u8>,
     sent_at: Option<u64>,
@@ -112,6 +126,9 @@ impl Session {
             interest: None,
             streams: Vec::new(),
             batch: Batch::default(),
+            idle_since: None,
+            discards: false,
+            has_granted: false,
             timer: None,
             has_read: false,
             was_accepted: false,
@@ -371,7 +388,16 @@ impl Session {
                 let source = Arc::new(source);
                 self.batch.items.push(Item::Began { source: source.clone(), first });
                 let (fragments, sent_at) = (Vec::new(), None);
-                *place = Some(IncomingSource { id, source, next: first, fragments, sent_at });
+                let (discarded, ungranted, next) = (0, 0, first);
+                *place = Some(IncomingSource {
+                    id,
+                    source,
+                    next,
+                    discarded,
+                    ungranted,
+                    fragments,
+                    sent_at,
+                });
             }
         }
     }
@@ -416,6 +442,13 @@ impl IncomingSource {
     /// The next messages do not arrive.
     fn skip(&mut self, batch: &mut Batch, missed: u64, reason: GapReason) {
         self.fragments.clear();
+        if reason == GapReason::Overwritten && self.discarded > 0 {
+            // For the same reason: this reader is slow.
+            self.discarded = self.discarded.saturating_add(missed);
+            self.next = self.next.saturating_add(missed);
+            return;
+        }
+        self.report_discarded(batch);
         self.next = self.next.saturating_add(missed);
         if missed > 0 {
             let (source, next) = (self.source.clone(), self.next);
@@ -423,14 +456,31 @@ impl IncomingSource {
         }
     }
 
-    fn push(&mut self, batch: &mut Batch, bytes: &[u8], sent_at: Option<u64>) {
-        batch.push(self.id, (&self.source, self.next), bytes, sent_at);
+    /// Takes a message, or discards it.
+    fn push(&mut self, batch: &mut Batch, bytes: &[u8], sent_at: Option<u64>, discards: bool) {
+        if discards {
+            self.discarded = self.discarded.saturating_add(1);
+            self.ungranted = self.ungranted.saturating_add(1);
+        } else {
+            self.report_discarded(batch);
+            batch.push(self.id, (&self.source, self.next), bytes, sent_at);
+        }
         self.next = self.next.saturating_add(1);
+    }
+
+    /// Reports messages that were discarded as a gap.
+    fn report_discarded(&mut self, batch: &mut Batch) {
+        let missed = std::mem::take(&mut self.discarded);
+        if missed > 0 {
+            let (source, next, reason) = (self.source.clone(), self.next, GapReason::Overwritten);
+            batch.items.push(Item::Gap { source, next, missed, reason });
+        }
     }
 }
 
 /// Ends a stream whose end has not arrived.
-fn lose(batch: &mut Batch, stream: IncomingSource) {
+fn lose(batch: &mut Batch, mut stream: IncomingSource) {
+    stream.report_discarded(batch);
     batch.items.push(Item::Lost { source: stream.source, next: stream.next });
 }
 
@@ -440,8 +490,9 @@ impl Traffic<TOPICS, STREAMS> for Session {
             self.error.get_or_insert(error);
             return Err(CloseReason::Protocol);
         }
+        let discards = self.discards;
         if let Some((stream, batch)) = self.stream(id) {
-            stream.push(batch, frame.payload(), frame.sent_at());
+            stream.push(batch, frame.payload(), frame.sent_at(), discards);
         }
         Ok(())
     }
@@ -471,6 +522,7 @@ impl Traffic<TOPICS, STREAMS> for Session {
                 if let Err(error) = self.check(id, fragment.fixed_len.into()) {
                     return self.fail(now, link, error);
                 }
+                let discards = self.discards;
                 let Some((stream, batch)) = self.stream(id) else { return };
                 if fragment.offset == 0 {
                     stream.fragments.clear();
@@ -479,16 +531,17 @@ impl Traffic<TOPICS, STREAMS> for Session {
                 stream.fragments.extend_from_slice(frame.payload());
                 if stream.fragments.len() >= fragment.total as usize {
                     let (bytes, sent_at) = (std::mem::take(&mut stream.fragments), stream.sent_at);
-                    stream.push(batch, &bytes, sent_at);
+                    stream.push(batch, &bytes, sent_at, discards);
                 }
             }
             Event::Run { stream: id, shape, bytes, .. } => {
                 if let Err(error) = self.check(id, shape.length.into()) {
                     return self.fail(now, link, error);
                 }
+                let discards = self.discards;
                 let Some((stream, batch)) = self.stream(id) else { return };
                 for item in bytes.chunks_exact(shape.stride.max(1) as usize) {
-                    stream.push(batch, shape.message(item), None);
+                    stream.push(batch, shape.message(item), None, discards);
                 }
             }
             Event::Gap { stream: id, missed, reason } => {
@@ -497,7 +550,8 @@ impl Traffic<TOPICS, STREAMS> for Session {
                 }
             }
             Event::End { stream: id, next } => {
-                if let Some(stream) = self.take_stream(id) {
+                if let Some(mut stream) = self.take_stream(id) {
+                    stream.report_discarded(&mut self.batch);
                     self.batch.items.push(Item::Ended { source: stream.source, next });
                 }
             }
@@ -516,21 +570,40 @@ impl Traffic<TOPICS, STREAMS> for Session {
     }
 
     fn send(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &mut Context<'_>) {
-        let is_read = self.queue.taken(context.waker(), |stream, count| {
+        let taken = self.queue.taken(context.waker(), |stream, count| {
             // A stream that has ended needs no credit.
             _ = link.grant(stream, count);
         });
-        if !is_read {
+        if taken.has_left {
             return link.close(now, CloseReason::Shutdown);
+        }
+        let idle_since = taken.is_idle.then(|| *self.idle_since.get_or_insert(now));
+        self.idle_since = idle_since;
+        self.discards = idle_since.is_some_and(|since| now >= since.saturating_add(IDLE));
+        for stream in self.streams.iter_mut().flatten() {
+            if !self.discards {
+                stream.report_discarded(&mut self.batch);
+            }
+            _ = link.grant(stream.id, std::mem::take(&mut stream.ungranted));
         }
         if !self.queue.pass(&mut self.batch) {
             let (node, what) = (self.node.to_string(), "a topic");
             let problem = "more gaps and ends than messages";
             return self.fail(now, link, UntypedError::Answer { node, what, problem });
         }
+        if self.discards && !self.has_granted {
+            // Messages that wait here have used credit: the window begins again behind them.
+            self.has_granted = true;
+            for stream in self.streams.iter().flatten() {
+                _ = link.grant(stream.id, u32::MAX);
+            }
+        }
+        self.has_granted &= self.discards;
         let (Step::Catalogue(query) | Step::Layout(query, ..)) = &mut self.step else {
-            self.timer = None;
-            return;
+            return match idle_since.filter(|_| !self.discards) {
+                Some(since) => self.wake_at(since.saturating_add(IDLE), context),
+                None => self.timer = None,
+            };
         };
         let (requested, deadline) = (query.request(now, &self.node, link), query.deadline());
         match requested {
