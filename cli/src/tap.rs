@@ -110,7 +110,7 @@ async fn print(
     let Reading { node, reader, publishers, has_ended } = reading;
     let first = reader.recv().await;
     let mut next = first.map_err(|error| unavailable(node, &error))?;
-    for _ in 0..BURST {
+    for left in (0..BURST).rev() {
         let Some(delivery) = next else { return Ok(false) };
         match &delivery {
             UntypedDelivery::Began { .. } => (*publishers, *has_ended) = (*publishers + 1, false),
@@ -127,7 +127,8 @@ async fn print(
             printer.flush()?;
             return Ok(true);
         }
-        next = reader.try_recv();
+        // What is taken is printed.
+        next = if left > 0 { reader.try_recv() } else { None };
     }
     Ok(false)
 }

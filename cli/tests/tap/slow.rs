@@ -39,7 +39,7 @@ impl Account {
         }
     }
 
-    /// Reads lines until so many messages are printed or missed.
+    /// Reads lines until `count` messages are printed or missed.
     fn until(&mut self, tap: &mut Tapping, count: u64) {
         while self.messages + self.missed < count {
             self.add(&tap.line());

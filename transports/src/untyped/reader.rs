@@ -4,9 +4,10 @@ use std::fmt;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use mycelium_core::link::{Config, Confirms, Name};
+use mycelium_core::link::{CloseReason, Config, Confirms, LinkError, Name};
 use mycelium_executor::{Executor, Stream};
 
 use super::error::UntypedError;
@@ -17,7 +18,11 @@ use super::value::{SizeMismatch, StructView};
 use crate::endpoint::Endpoint;
 use crate::exchange::{CatalogueEntry, Identity, LinkConfig};
 use crate::local::{GapReason, Start};
-use crate::stream::{Driver, NodeLink};
+use crate::stream::{DriveError, Driver, NodeLink};
+
+/// How long the name of this side may be taken: by an earlier connection of it, whose end the peer
+/// has not seen.
+const NAME_WITHIN: Duration = Duration::from_secs(2);
 
 /// A node whose topics are read without their types.
 ///
@@ -127,6 +132,7 @@ impl UntypedPeer {
         let mut link = NodeLink::new(self.link_config(), &mut buffer)?;
         let mut random = fastrand::Rng::with_seed(self.executor.entropy());
         let mut failures = 0;
+        let patient = self.executor.now().saturating_add(NAME_WITHIN);
         loop {
             if queue.has_left() {
                 return Ok(());
@@ -146,7 +152,12 @@ impl UntypedPeer {
                     if session.is_done() || queue.has_left() {
                         return Ok(());
                     }
-                    if !session.has_read() {
+                    let is_taken = matches!(
+                        error,
+                        DriveError::Link(LinkError::PeerClosed(CloseReason::NameTaken))
+                    );
+                    let is_early = is_taken && self.executor.now() < patient;
+                    if !session.has_read() && !is_early {
                         return Err(UntypedError::Lost(Arc::new(error)));
                     }
                     if session.take_was_accepted() {

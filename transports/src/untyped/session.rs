@@ -174,7 +174,9 @@ impl Session {
             _ = interest.map(|interest| link.unsubscribe(interest));
             self.step = Step::Connecting;
         }
-        self.batch.items.push(Item::Disconnected { reason });
+        if self.has_read {
+            self.batch.items.push(Item::Disconnected { reason });
+        }
         // The link forgets a stream at the last sequence.
         for place in &mut self.streams {
             if let Some(lost) = place.take_if(|stream| stream.next == u64::MAX) {
