@@ -127,7 +127,7 @@ async fn print(
             printer.flush()?;
             return Ok(true);
         }
-        // What is taken is printed.
+        // A delivery that is taken is printed.
         next = if left > 0 { reader.try_recv() } else { None };
     }
     Ok(false)
