@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::counters::view::Layout;
-use crate::counters::{CountersView, EdgeValue, LinkValue, PublisherValue, ServiceValue};
+use crate::counters::{EdgeValue, LinkValue, PublisherValue, ServiceValue};
 use crate::memory::PAGE_WORDS;
 use crate::sync::ForeignWords;
 
@@ -110,9 +110,14 @@ fn a_reader_never_sees_half_a_line() {
                 }
             }
         });
+        // As another process reads it. The header does not change.
+        let words = ForeignWords::new(region.first.words());
+        let layout = Layout::of(words).unwrap();
+        let listed = layout.listed(words).unwrap();
+        let foreign = || layout.read(words, &listed, &[Some(words)]).unwrap();
         let mut seen = 0;
         while !writer.is_finished() || seen == 0 {
-            for reading in [region.read(), foreign(&region).readings()].concat() {
+            for reading in [region.read(), foreign().readings()].concat() {
                 let kind = [Kind::Publisher, Kind::Edge, Kind::Service]
                     .into_iter()
                     .zip(&names)
@@ -125,13 +130,6 @@ fn a_reader_never_sees_half_a_line() {
             }
         }
     });
-}
-
-/// Reads a region of one segment as another process does, while it changes.
-fn foreign(region: &Region) -> CountersView {
-    let first = ForeignWords::new(region.first.words());
-    let layout = Layout::of(first).unwrap();
-    layout.read(first, &layout.listed(first).unwrap(), &[Some(first)]).unwrap()
 }
 
 #[test]
