@@ -6,7 +6,7 @@ pub mod needs;
 
 use std::env;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use mycelium::Topology;
@@ -48,8 +48,11 @@ pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
     let topology = topology.map_err(|error| Failure::Usage(error.to_string()))?;
     let needs = topology.as_ref().map(Needs::of);
     let machine = Machine::new(&args.root);
-    let runtime = env::var_os("XDG_RUNTIME_DIR").filter(|it| !it.is_empty() && machine.is_real());
-    let findings = checks::all(&machine, needs.as_ref(), runtime.map(PathBuf::from));
+    let runtime = match machine.is_real() {
+        true => env::var_os("XDG_RUNTIME_DIR").filter(|it| !it.is_empty()).map(PathBuf::from),
+        false => machine.user().map(|user| Path::new("/run/user").join(user.to_string())),
+    };
+    let findings = checks::all(&machine, needs.as_ref(), runtime);
     let text = match args.output {
         Form::Table => table(&findings),
         Form::Json => {

@@ -59,15 +59,15 @@ fn search<'p>(pages: &'p Pages, asked: &str) -> Result<Vec<Found<'p>>, Failure> 
     if let Some(page) = code.and_then(|code| pages.of(code)) {
         return Ok(vec![Found::Page(page)]);
     }
-    let found = pages.with(asked);
-    if !found.is_empty() {
-        return Ok(found);
-    }
     let digits = asked.strip_prefix(['M', 'm']).unwrap_or(asked);
     let shown = asked.escape_debug();
     if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
         let text = format!("unknown code `{shown}`: expected one of `mycelium explain --list`");
         return Err(Failure::Usage(text));
+    }
+    let found = pages.with(asked);
+    if !found.is_empty() {
+        return Ok(found);
     }
     let nearest = pages.nearest(asked).into_iter();
     let nearest: Vec<_> = nearest.map(|page| format!("{} ({})", page.code, page.meaning)).collect();
@@ -81,7 +81,7 @@ fn search<'p>(pages: &'p Pages, asked: &str) -> Result<Vec<Found<'p>>, Failure> 
 /// The code in the text of an error: in brackets, wherever a line of a log has it.
 fn code_in(text: &str) -> Option<Code> {
     let ends = text.match_indices(']').map(|(end, bracket)| end + bracket.len());
-    ends.filter_map(|end| Code::at_end(&text[..end])).last()
+    ends.filter_map(|end| Code::at_end(&text[..end])).next_back()
 }
 
 fn json(found: &[Found<'_>]) -> Result<String, Failure> {

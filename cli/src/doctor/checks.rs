@@ -2,7 +2,7 @@
 //! for a node, and the command that mends them.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use mycelium_transports::endpoint::LONGEST_PATH;
 use mycelium_transports::memory::Mapping;
@@ -67,6 +67,15 @@ const LOCKED: u64 = 512 << 10;
 /// A part of the path of a socket below the runtime directory.
 const SOCKET: usize = "/mycelium-application/a-node.sock".len();
 const CAP_SYS_NICE: u32 = 23;
+/// The governors of Linux.
+const GOVERNORS: [&str; 6] =
+    ["performance", "powersave", "ondemand", "conservative", "schedutil", "userspace"];
+/// Clocks that a process reads itself.
+const FAST_CLOCKS: [&str; 4] =
+    ["tsc", "kvm-clock", "arch_sys_counter", "hyperv_clocksource_tsc_page"];
+/// Clocks that only the kernel can read.
+const SLOW_CLOCKS: [&str; 5] =
+    ["hpet", "acpi_pm", "jiffies", "refined-jiffies", "hyperv_clocksource_msr"];
 
 /// Checks a machine, and whether it has what a topology needs.
 #[must_use]
@@ -98,13 +107,14 @@ fn kernel(machine: &Machine) -> Finding {
     let file = "/proc/sys/kernel/osrelease";
     let release = machine.text(file);
     let version = release.as_deref().and_then(|release| {
-        let mut parts = release.split(|letter: char| !letter.is_ascii_digit());
-        Some((parts.next()?.parse::<u32>().ok()?, parts.next()?.parse::<u32>().ok()?))
+        let (major, rest) = release.split_once('.')?;
+        let minor = rest.split(|letter: char| !letter.is_ascii_digit()).next()?;
+        Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?))
     });
     let Some((release, version)) = release.zip(version) else {
         return Finding::unknown("kernel", file);
     };
-    let finding = |level| Finding::new("kernel", level, &*release);
+    let finding = |level| Finding::new("kernel", level, release.escape_debug().to_string());
     match version {
         (..5, _) | (5, ..10) => finding(Level::Problem)
             .means("shared memory and the control sockets need Linux 5.10")
@@ -136,12 +146,16 @@ fn shared_memory(machine: &Machine) -> Finding {
 fn runtime_directory(machine: &Machine, runtime: Option<PathBuf>) -> Finding {
     let check = "runtime directory";
     let Some(user) = machine.user() else { return Finding::unknown(check, "/proc/self/status") };
-    let path = runtime.unwrap_or_else(|| Path::new("/run/user").join(user.to_string()));
-    let shown = path.display().to_string();
     let note = |found: String| Finding::new(check, Level::Note, found);
+    let Some(path) = runtime else {
+        return note("`XDG_RUNTIME_DIR` is not set".to_owned())
+            .means("sockets of nodes are made in the directory for temporary files")
+            .fix("export XDG_RUNTIME_DIR=/run/user/$(id -u)");
+    };
+    let shown = path.display().to_string();
     let Some(directory) = machine.directory(&path) else {
         return note(format!("`{shown}` is not a directory"))
-            .means("sockets of nodes are made below `/tmp` instead")
+            .means("nodes cannot make their sockets there")
             .fix(format!("loginctl enable-linger, or: sudo install -d -m 700 -o {user} {shown}"));
     };
     let length = path.as_os_str().len().saturating_add(SOCKET);
@@ -270,13 +284,15 @@ fn pinned(machine: &Machine, needs: Option<&Needs>) -> Finding {
 
 fn isolated(machine: &Machine) -> Finding {
     let (check, file) = ("isolated cores", "/sys/devices/system/cpu/isolated");
-    match machine.cores(file) {
-        Some(cores) => Finding::ok(check, list(&cores))
-            .means("the scheduler puts no other work there: pin services to them"),
-        // The file is empty without isolated cores.
-        None => Finding::ok(check, "none")
-            .means("for the steadiest latency boot with `isolcpus=` and pin services there"),
+    if let Some(cores) = machine.cores(file) {
+        return Finding::ok(check, list(&cores))
+            .means("the scheduler puts no other work there: pin services to them");
     }
+    if machine.is_empty(file) {
+        return Finding::ok(check, "none")
+            .means("for the steadiest latency boot with `isolcpus=` and pin services there");
+    }
+    Finding::unknown(check, file)
 }
 
 fn siblings(machine: &Machine) -> Finding {
@@ -297,10 +313,10 @@ fn governor(machine: &Machine) -> Finding {
     };
     let allowed = machine.allowed_cores().unwrap_or_default();
     let governors: BTreeSet<String> = allowed.iter().filter_map(of).collect();
-    if governors.is_empty() {
+    if governors.is_empty() || !governors.iter().all(|it| GOVERNORS.contains(&&**it)) {
         return Finding::unknown(check, "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
     }
-    let found = governors.iter().map(|it| printable(it)).collect::<Vec<_>>().join(", ");
+    let found = governors.iter().cloned().collect::<Vec<_>>().join(", ");
     if governors.iter().all(|governor| governor == "performance") {
         return Finding::ok(check, found);
     }
@@ -325,17 +341,12 @@ fn turbo(machine: &Machine) -> Finding {
 fn clock(machine: &Machine) -> Finding {
     let check = "clock";
     let file = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
-    match machine.text(file) {
-        Some(source)
-            if ["tsc", "kvm-clock", "arch_sys_counter", "hyperv_clocksource_tsc_page"]
-                .contains(&&*source) =>
-        {
-            Finding::ok(check, source)
-        }
-        Some(source) => Finding::new(check, Level::Note, printable(&source))
+    match machine.text(file).as_deref() {
+        Some(source) if FAST_CLOCKS.contains(&source) => Finding::ok(check, source),
+        Some(source) if SLOW_CLOCKS.contains(&source) => Finding::new(check, Level::Note, source)
             .means("to read the clock is a system call")
             .fix("boot with `tsc=reliable`, if the machine has an invariant TSC"),
-        None => Finding::unknown(check, file),
+        _ => Finding::unknown(check, file),
     }
 }
 
@@ -452,8 +463,4 @@ fn size(bytes: u64) -> String {
         _ if bytes >= 10 << 20 => format!("{} MiB", bytes >> 20),
         _ => format!("{} KiB", bytes >> 10),
     }
-}
-
-fn printable(text: &str) -> String {
-    text.escape_debug().take(100).collect()
 }

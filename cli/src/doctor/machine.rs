@@ -64,6 +64,12 @@ impl Machine {
         (!text.is_empty()).then(|| text.to_owned())
     }
 
+    /// Whether a file can be read, and has nothing but white space.
+    #[must_use]
+    pub fn is_empty(&self, path: &str) -> bool {
+        std::fs::read(self.path(path)).is_ok_and(|text| text.iter().all(u8::is_ascii_whitespace))
+    }
+
     /// A file with one number.
     #[must_use]
     pub fn number(&self, path: &str) -> Option<u64> {

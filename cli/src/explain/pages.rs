@@ -139,8 +139,11 @@ impl Form {
                 form.push_str("``");
             }
         }
-        let form: String =
-            form.chars().map(|letter| if letter.is_ascii_digit() { '0' } else { letter }).collect();
+        let mut letters: Vec<char> =
+            form.chars().map(|it| if it.is_ascii_digit() { '0' } else { it }).collect();
+        // Numbers of any length.
+        letters.dedup_by(|one, before| *one == '0' && *before == '0');
+        let form: String = letters.into_iter().collect();
         Form(form.split_whitespace().collect::<Vec<_>>().join(" "))
     }
 
@@ -216,7 +219,7 @@ mod tests {
                 .collect()
         };
         assert_eq!(codes("core 17 does not exist"), ["M0074"]);
-        assert_eq!(codes("unknown service `Foo`"), ["M0105"]);
+        assert_eq!(codes("unknown service `Foo`"), ["M0015", "M0038", "M0105"]);
         assert_eq!(codes("SERVICES  deadlock"), ["M0008"]);
         assert_eq!(
             codes("an enum cannot be a message of its own"),
