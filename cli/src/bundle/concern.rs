@@ -170,3 +170,48 @@ fn lists(value: &str, text: &str) -> bool {
 fn texts(value: &str) -> impl Iterator<Item = &str> {
     value.split('"').skip(1).step_by(2)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::flows::Topics;
+    use super::*;
+
+    const FILE: &str = "
+        [node.feed]\nservices = [\"Feed\"]\nmemory = \"1 MiB\"\n
+        [node.store]\nservices = [\"Store\"]\n
+        [node.view]\nservices = [\"View\"]\n
+        [topic.ticks]\ncapacity = 64\n
+        [link.\"feed-store\"]\npreset = \"balanced\"\n";
+
+    fn views(text: &str, flows: &Flows) -> [View; 3] {
+        let topology = Topology::parse("app.toml", text).unwrap();
+        ["feed", "store", "view"].map(|node| View::new(&topology, flows, node))
+    }
+
+    /// The nodes that a change of the file restarts, of feed, store and view.
+    fn restarted(flows: &Flows, from: &str, to: &str) -> [bool; 3] {
+        let (before, after) = (views(FILE, flows), views(&FILE.replace(from, to), flows));
+        std::array::from_fn(|node| after[node].differs_from(&before[node]).is_some())
+    }
+
+    #[test]
+    fn a_change_concerns_the_nodes_that_have_the_topic() {
+        let mut flows = Flows::default();
+        let ticks = || ["ticks".to_owned()].into();
+        flows.add("feed", Topics { publishes: ticks(), ..Topics::default() });
+        flows.add("store", Topics { reads: ticks(), ..Topics::default() });
+        flows.add("view", Topics::default());
+        let unknown = Flows::default();
+        let changes = [
+            ("64", "128", [true, true, false], [true, true, true]),
+            ("1 MiB", "2 MiB", [true, false, false], [true, false, false]),
+            ("balanced", "high-throughput", [true, true, false], [true, true, false]),
+            ("[node.view]", "[node.view]\nsocket = \"/v.sock\"", [false, false, true], [true; 3]),
+            ("[node.view]", "[node.view] # a comment", [false; 3], [false; 3]),
+        ];
+        for (from, to, described, undescribed) in changes {
+            assert_eq!(restarted(&flows, from, to), described, "{to}");
+            assert_eq!(restarted(&unknown, from, to), undescribed, "{to}");
+        }
+    }
+}
