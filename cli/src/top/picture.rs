@@ -10,6 +10,7 @@ const CHARACTER: (f64, f64) = (8.4, 17.0);
 /// The space around the text.
 const MARGIN: f64 = 12.0;
 const BACKGROUND: &str = "#1b1d23";
+const SELECTION: &str = "#3a414e";
 const TEXT: &str = "#d7dae0";
 
 /// The content of a screen as SVG.
@@ -46,7 +47,11 @@ pub fn svg(buffer: &Buffer) -> String {
 type Style = (&'static str, &'static str, bool);
 
 fn style_of(cell: &Cell) -> Style {
-    let (text, background) = (colour(cell.fg, TEXT), colour(cell.bg, BACKGROUND));
+    let text = colour(cell.fg);
+    let background = match cell.bg {
+        Color::DarkGray => SELECTION,
+        _ => BACKGROUND,
+    };
     let is_bold = cell.modifier.contains(Modifier::BOLD);
     match cell.modifier.contains(Modifier::REVERSED) {
         true => (background, text, is_bold),
@@ -54,14 +59,14 @@ fn style_of(cell: &Cell) -> Style {
     }
 }
 
-fn colour(colour: Color, default: &'static str) -> &'static str {
+fn colour(colour: Color) -> &'static str {
     match colour {
         Color::Red => "#f06a6a",
         Color::Green => "#6fcf7c",
         Color::Yellow => "#e3c35b",
         Color::Cyan => "#62c6e0",
         Color::DarkGray => "#868c98",
-        _ => default,
+        _ => TEXT,
     }
 }
 

@@ -25,6 +25,14 @@ impl Colours {
             Colours::Off => Style::new(),
         }
     }
+
+    /// The style of the selected row. Bars keep their colours.
+    fn selection(self) -> Style {
+        match self {
+            Colours::On => Style::new().bg(Color::DarkGray),
+            Colours::Off => Style::new().add_modifier(Modifier::REVERSED),
+        }
+    }
 }
 
 /// The rows of the table that a terminal of this height shows.
@@ -143,7 +151,7 @@ fn draw_table(frame: &mut Frame<'_>, state: &State, rows: &[Row], area: Rect, co
     let table = Table::new(lines, widths)
         .header(header)
         .column_spacing(1)
-        .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
+        .row_highlight_style(colours.selection());
     let selected = state.selected(rows.len());
     let mut view = TableState::new().with_selected(Some(selected));
     frame.render_stateful_widget(table, area, &mut view);
