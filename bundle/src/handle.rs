@@ -73,7 +73,8 @@ impl BundleHandle {
     }
 
     /// How the members are now, in the order in which they were added. Empty before the bundle runs
-    /// and after its end. It never waits for the thread that runs the bundle.
+    /// and after its end. It waits for the thread that runs the bundle only while that starts a
+    /// process.
     #[must_use]
     pub fn members(&self) -> Vec<MemberStatus> {
         self.lock().values().cloned().collect()
@@ -192,7 +193,7 @@ impl BundleHandle {
         self.lock().clear();
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<MemberId, MemberStatus>> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, BTreeMap<MemberId, MemberStatus>> {
         self.shared.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -178,16 +178,21 @@ impl Run {
             let _ = wakes.send(Wake::Exited(id));
         };
         let pipe = MemberPipe::attach(&mut command, &lines);
+        // A thread that notices the process finds it among the members.
+        let handle = self.handle.clone();
+        let mut shown = handle.lock();
         let started = pipe.and_then(|pipe| Ok((Process::start(command, exited)?, pipe)));
         match started {
             Ok((process, pipe)) => {
                 let pid = process.pid();
                 slot.starts += 1;
                 slot.state = State::Running { process, stop: StopRequest::No, pipe };
-                self.publish(id);
+                shown.insert(id, slot.published(now()));
+                drop(shown);
                 self.report_event(BundleEvent::Started { member: name, pid });
             }
             Err(error) => {
+                drop(shown);
                 let first = slot.starts == 0;
                 self.report_event(BundleEvent::NotStarted {
                     member: name.clone(),
@@ -212,6 +217,9 @@ impl Run {
         let (is_leaving, restart) = (slot.is_leaving(), slot.member.restart);
         if status.success() {
             slot.state = State::Ended(MemberOutcome::Completed);
+        } else if !self.stopping {
+            // Until it is decided below whether, and when, it starts again.
+            slot.state = State::Waiting { until: Duration::MAX };
         }
         self.publish(id);
         // It may have exited by itself just before.

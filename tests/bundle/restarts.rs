@@ -126,6 +126,6 @@ fn members_that_do_not_fit_together_are_not_started() {
     let bundle = speaking().with("wait", "sink", &[]).with("wait", "sink", &[]);
     assert_eq!(
         bundle.bundle.run().unwrap_err().to_string(),
-        "two members are called `sink`: give one of them another name"
+        "two members are called `sink`: give one of them another name [M0400]"
     );
 }
