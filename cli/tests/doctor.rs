@@ -48,7 +48,7 @@ impl Fake {
         GOOD.iter().for_each(|(path, text)| fake.write(path, text));
         fake.write(
             "proc/self/status",
-            &format!(
+            format!(
                 "Uid:\t{user}\t{user}\t0\t0\nCapEff:\t0000000000000000\nCpus_allowed_list:\t0-3\n"
             ),
         );

@@ -45,7 +45,7 @@ fn hz_counts_what_the_publisher_counts() {
     assert_eq!((&rate["node"], &rate["publisher"]), (&Value::from("one"), &Value::from("Feed")));
 }
 
-/// While the publisher sends at full rate, the sum of all intervals and of what came before is what
+/// While the publisher sends at full rate, the sum of all intervals and of those before is what
 /// it says at its end.
 #[test]
 fn at_full_rate_no_message_is_counted_twice_or_missed() {
@@ -122,6 +122,7 @@ fn counters_have_the_names_that_are_in_memory() {
 
 /// The tool maps memory: the target does not even notice.
 #[test]
+#[allow(clippy::print_stdout, reason = "a check that is left out is reported")]
 fn the_target_makes_no_system_call() {
     if Command::new("strace").arg("-V").output().is_err() {
         println!("SKIPPED: strace is not installed: system calls of the target are not counted");

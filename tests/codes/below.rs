@@ -219,8 +219,8 @@ pub(crate) fn messages() -> Vec<Sample> {
 }
 
 pub(crate) fn collectors() -> Vec<Sample> {
-    let of_traces = |settings| Exporter::new(settings).err().expect("invalid settings");
-    let of_metrics = |settings| Pusher::new(settings).err().expect("invalid settings");
+    let of_traces = |settings| Exporter::new(settings).expect_err("invalid settings");
+    let of_metrics = |settings| Pusher::new(settings).expect_err("invalid settings");
     let traces = OtlpTraces::new("http://127.0.0.1:4318");
     let metrics = OtlpMetrics::new("http://127.0.0.1:4318");
     let traces = [

@@ -147,7 +147,7 @@ async fn run(smol: Smol, name: String, file: String) {
         let mut commands = commands.lock().unwrap_or_else(PoisonError::into_inner);
         Source(commands.take().unwrap())
     };
-    let node = Node::builder(&*name).topology(topology).service(source).service(|| Store).build();
+    let node = Node::builder(&name).topology(topology).service(source).service(|| Store).build();
     let running = node.unwrap().start(smol).unwrap();
     say("node runs");
     let (lines, mut asked) = unbounded();
