@@ -122,6 +122,10 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         .service(move || Feed(feed.clone()))
         .service(|| Keeper)
         .service(|| Display);
+    if arguments.describe {
+        println!("{}", node.describe().to_json());
+        return Ok(());
+    }
     let node = node.build()?;
     mycelium_smol::run(1, async move |executor| node.run(executor).await)??;
     Ok(())

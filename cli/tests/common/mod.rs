@@ -38,10 +38,17 @@ pub(crate) fn run(arguments: &[&str]) -> Ended {
     Ended::of(&tool(arguments).output().expect("the tool runs"))
 }
 
-/// The program of the nodes: cargo builds examples with the tests.
+/// The program of the nodes. Cargo builds it with all tests of the package, and not with one.
 pub(crate) fn ticks() -> PathBuf {
     let tool = Path::new(env!("CARGO_BIN_EXE_mycelium"));
-    tool.parent().expect("a directory").join("examples/ticks")
+    let program = tool.parent().expect("a directory").join("examples/ticks");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/ticks/main.rs");
+    let built = |path: &Path| path.metadata().and_then(|file| file.modified()).ok();
+    assert!(
+        built(&program) >= built(Path::new(source)),
+        "the example is not built: run `cargo build -p mycelium-cli --examples`"
+    );
+    program
 }
 
 /// A process that is killed when it is dropped.

@@ -1,0 +1,155 @@
+//! Every verb against nodes that are joined by each carrier.
+#![cfg(all(target_os = "linux", target_pointer_width = "64"))]
+
+mod common;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use common::{Ended, ticks, tool};
+
+/// A carrier, with the nodes that its topology has.
+struct Column {
+    carrier: &'static str,
+    nodes: &'static [&'static str],
+    /// What `check` calls it; empty if nothing leaves the process.
+    name: &'static str,
+}
+
+const COLUMNS: [Column; 4] = [
+    Column { carrier: "local", nodes: &["feed"], name: "" },
+    Column { carrier: "shm", nodes: &["feed", "desk"], name: "shared memory" },
+    Column { carrier: "unix", nodes: &["feed", "desk"], name: "Unix socket" },
+    Column { carrier: "tcp", nodes: &["feed", "desk"], name: "TCP" },
+];
+
+/// The runtime directory of one column, removed at its end.
+struct World {
+    directory: PathBuf,
+    file: String,
+    port: String,
+}
+
+impl World {
+    fn new(carrier: &str) -> World {
+        let name = format!("mycelium-verbs-{carrier}-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&directory).expect("a directory");
+        let file = format!("{}/tests/verbs/{carrier}.toml", env!("CARGO_MANIFEST_DIR"));
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port().to_string();
+        World { directory, file, port }
+    }
+
+    /// Runs a verb.
+    fn run(&self, arguments: &[&str]) -> Ended {
+        let mut command: Command = tool(arguments);
+        command.env("XDG_RUNTIME_DIR", &self.directory);
+        command.env("PORT", &self.port).env("LOOPBACK", "127.0.0.2");
+        Ended::of(&command.output().expect("the tool runs"))
+    }
+
+    /// Runs a verb with the topology, and with the command of its nodes.
+    fn run_with_nodes(&self, verb: &[&str]) -> Ended {
+        let ticks = ticks();
+        let ticks = ticks.to_str().expect("UTF-8");
+        let mut arguments = verb.to_vec();
+        arguments.extend([self.file.as_str(), "--", ticks, "{node}", "{topology}"]);
+        arguments.extend(["--directory", "{directory}"]);
+        self.run(&arguments)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _ = self.run(&["down", &self.file]);
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+#[test]
+fn local() {
+    every_verb(&COLUMNS[0]);
+}
+
+#[test]
+fn shm() {
+    every_verb(&COLUMNS[1]);
+}
+
+#[test]
+fn unix() {
+    every_verb(&COLUMNS[2]);
+}
+
+#[test]
+fn tcp() {
+    every_verb(&COLUMNS[3]);
+}
+
+fn every_verb(column: &Column) {
+    let world = World::new(column.carrier);
+    let file = world.file.as_str();
+
+    let checked = world.run_with_nodes(&["check"]);
+    assert_eq!(checked.code, Some(0), "{}{}", checked.out, checked.err);
+    assert!(checked.out.contains("no mistake found"), "{}", checked.out);
+    assert!(checked.out.contains(column.name), "{}", checked.out);
+
+    let hosts: &[&str] = if column.carrier == "tcp" {
+        &["up", "--host", "here", "--host", "there"]
+    } else {
+        &["up"]
+    };
+    let up = world.run_with_nodes(hosts);
+    assert_eq!(up.code, Some(0), "{}{}", up.out, up.err);
+    let status = world.run(&["status", file]);
+    assert_eq!(status.code, Some(0), "{}{}", status.out, status.err);
+
+    // Nodes of other tests have the same names.
+    let state = world.run(&["status", file, "-o", "json"]).expect_success();
+    let mut target = Vec::new();
+    for node in column.nodes {
+        assert!(status.out.contains(node) && up.out.contains(node), "{}", status.out);
+        target.extend(["--pid".to_owned(), pid_of(&state, node)]);
+    }
+    let look = |arguments: &[&str]| {
+        let mut all = arguments.to_vec();
+        all.extend(target.iter().map(String::as_str));
+        world.run(&all)
+    };
+    let listed = look(&["ls"]).expect_success();
+    column.nodes.iter().for_each(|node| assert!(listed.contains(node), "{listed}"));
+    let top = look(&["top", "--once", "--interval", "200ms"]).expect_success();
+    let rates = look(&["hz", "ticks", "--for", "200ms"]).expect_success();
+    let counters = look(&["counters", "publisher"]).expect_success();
+    for text in [&top, &rates, &counters] {
+        assert!(text.contains("ticks") && text.contains("Feed"), "{text}");
+    }
+    let live = ["check", "--live", "--max-drops", "1000000", "--max-depth", "100"];
+    let sums = look(&live).expect_success();
+    assert!(sums.contains("ticks"), "{sums}");
+
+    let tapped = world.run(&["tap", "ticks", "--topology", file, "--node", "feed", "--count", "3"]);
+    assert_eq!(tapped.code, Some(0), "{}{}", tapped.out, tapped.err);
+    assert_eq!(tapped.out.matches("price=").count(), 3, "{}", tapped.out);
+
+    let doctor = world.run(&["doctor", file]);
+    assert!(matches!(doctor.code, Some(0 | 1)), "{}{}", doctor.out, doctor.err);
+    assert!(doctor.out.contains("kernel"), "{}", doctor.out);
+    let explained = world.run(&["explain", "M0001"]).expect_success();
+    assert!(explained.contains("M0001"), "{explained}");
+    assert!(world.run(&["completions", "bash"]).expect_success().contains("_mycelium"));
+
+    let down = world.run(&["down", file]);
+    assert_eq!(down.code, Some(0), "{}{}", down.out, down.err);
+    assert_ne!(world.run(&["status", file]).code, Some(0), "nothing runs");
+}
+
+/// The process of a node, from the JSON of `status`.
+fn pid_of(state: &str, node: &str) -> String {
+    let state: serde_json::Value = serde_json::from_str(state.trim()).expect("JSON");
+    let rows = state.as_array().or_else(|| state["nodes"].as_array()).expect("rows");
+    let row = rows.iter().find(|row| row["node"] == node || row["name"] == node);
+    row.expect("the node")["pid"].as_u64().expect("a process").to_string()
+}
