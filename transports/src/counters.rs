@@ -1,4 +1,4 @@
-//! Counters that another process could read while their owner works or hangs.
+//! Counters that another process can read while their owner works or hangs.
 //!
 //! A [`Region`] is words in whole pages: a header with the names of all values, then *segments*,
 //! each of which is a table of descriptors and lines of values. A [`Line`] is sixteen values on

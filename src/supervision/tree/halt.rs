@@ -10,7 +10,6 @@ use super::kinds::{AtTop, ChildId, Command, Key, Moment, Phase, State, Superviso
 impl Tree {
     /// Ends a supervisor permanently: its children are stopped, the last one first, and it is
     /// removed. Without an effect on the root.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for supervisors made at run time"))]
     pub(crate) fn stop(&mut self, supervisor: SupervisorId, moment: Moment) {
         if supervisor != self.root && self.slots.supervisor(supervisor).is_some() {
             self.halt(supervisor, Then::End);

@@ -55,7 +55,6 @@ pub(crate) enum AtTop {
     /// ends them in its own way, and [drains](super::Tree::drain) the tree.
     Drain,
     /// All of its children are stopped, the last one first, and have ended permanently.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for actors outside of a node"))]
     Stop,
 }
 
@@ -71,7 +70,6 @@ pub(crate) enum RunEnd {
     /// It was dropped, because the supervisor said so.
     Stopped,
     /// It has ended as its owner asked, and is not restarted with any lifetime.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for actors"))]
     Asked,
 }
 
