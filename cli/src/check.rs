@@ -18,6 +18,7 @@ use clap::{Args, ValueEnum};
 use mycelium::{Description, NodeCommand, NodeProgram, Overview, OverviewError, Problem, Topology};
 use serde::Serialize;
 
+use crate::duration::duration;
 use crate::exit::Failure;
 use crate::live::verdict::{self, Limits};
 use crate::output::Format;
@@ -41,7 +42,7 @@ pub struct CheckArgs {
     #[arg(short, long, value_enum, value_name = "FORM", default_value_t = Form::Text)]
     output: Form,
     /// How long a program may take for its description, such as `10s`.
-    #[arg(long, value_name = "TIME", value_parser = time, default_value = "10s")]
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10s")]
     timeout: Duration,
     /// The program, and its arguments, of nodes that have no `command` in the file. `{node}` is the
     /// name of the node, `{topology}` the path of the file, `{directory}` the directory of the
@@ -213,9 +214,4 @@ fn mistakes(errors: Vec<OverviewError>) -> Failure {
         1 => Failure::Found(lines.concat()),
         count => Failure::Found(format!("{count} mistakes\n{}", lines.join("\n"))),
     }
-}
-
-fn time(text: &str) -> Result<Duration, String> {
-    let time = humantime::parse_duration(text).ok().filter(|time| !time.is_zero());
-    time.ok_or_else(|| "expected a number and a unit, such as `5s` or `250ms`".to_owned())
 }

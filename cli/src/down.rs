@@ -11,9 +11,10 @@ use crate::bundle::leftovers;
 use crate::bundle::place::Place;
 use crate::bundle::table;
 use crate::bundle::wire::{self, Answer, Request};
+use crate::duration::duration;
 use crate::exit::Failure;
 use crate::output::Format;
-use crate::up::{duration, place};
+use crate::up::place;
 
 /// The arguments of `down`.
 #[derive(Debug, Args)]

@@ -13,6 +13,7 @@ pub mod clock;
 pub mod completions;
 pub mod doctor;
 pub mod down;
+pub mod duration;
 pub mod exit;
 pub mod explain;
 pub mod launcher;

@@ -13,6 +13,7 @@ use crate::bundle::members::Manner;
 use crate::bundle::place::Place;
 use crate::bundle::table;
 use crate::bundle::wire::{self, Answer, NodeChange, Request, UpRequest};
+use crate::duration::duration;
 use crate::exit::Failure;
 use crate::output::Format;
 
@@ -86,15 +87,6 @@ pub fn place(file: Option<&Path>, name: Option<&str>) -> Result<Place, Failure> 
         (None, Some(file)) => Place::of_file(file),
         (None, None) => Err(Failure::Usage("expected a topology file, or `--name NAME`".into())),
     }
-}
-
-/// Parses a time such as `250ms` or `10s`.
-///
-/// # Errors
-/// If it is not one.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|_| "expected a number and a unit, such as `250ms` or `10s`".to_owned())
 }
 
 fn request(args: &UpArgs) -> Result<UpRequest, Failure> {

@@ -5,19 +5,20 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::clock::{Waits, Wake};
+use crate::duration::duration;
 use crate::exit::Failure;
 
 /// How often, and for how long.
 #[derive(Clone, Debug, Args)]
 pub struct Pace {
     /// The time between two lines or tables, such as `500ms` or `2s`.
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
     pub interval: Duration,
     /// Print once, and end.
     #[arg(long, conflicts_with = "time")]
     pub once: bool,
     /// End after this time. The counts are exact.
-    #[arg(long = "for", value_name = "TIME", value_parser = interval)]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub time: Option<Duration>,
 }
 
@@ -47,17 +48,4 @@ impl Pace {
             }
         }
     }
-}
-
-/// A time of at least a millisecond.
-///
-/// # Errors
-/// If the text is not a time, or it is shorter.
-pub fn interval(text: &str) -> Result<Duration, String> {
-    let time = humantime::parse_duration(text);
-    let time = time.map_err(|_| "expected a number and a unit, such as `250ms` or `5s`")?;
-    if time < Duration::from_millis(1) || time > Duration::from_secs(1 << 30) {
-        return Err("expected at least 1ms".to_owned());
-    }
-    Ok(time)
 }

@@ -8,9 +8,9 @@ use clap::Args;
 
 use super::find::{Nodes, Target};
 use super::model::{Input, Node, ProcessState};
-use super::pace::interval;
 use super::sample::Sample;
 use crate::clock::Waits;
+use crate::duration::duration;
 use crate::exit::Failure;
 use crate::output::{Format, Printer, Table};
 
@@ -21,7 +21,7 @@ pub struct Limits {
     #[command(flatten)]
     target: Target,
     /// Count only what happens within this time. Without it, all since the start of each node.
-    #[arg(long = "for", value_name = "TIME", value_parser = interval, requires = "live")]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration, requires = "live")]
     time: Option<Duration>,
     /// The most messages that wait for a reader, as a part of its ring.
     #[arg(long, value_name = "PERCENT", default_value_t = 80, requires = "live")]

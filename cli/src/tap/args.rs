@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use crate::duration::duration;
+
 /// The arguments of `tap`.
 #[derive(Debug, Args)]
 pub struct TapArgs {
@@ -39,7 +41,7 @@ pub struct TapArgs {
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) count: Option<u64>,
     /// End after this time, such as `5s` or `250ms`.
-    #[arg(long = "for", value_name = "TIME", value_parser = time)]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub(super) time: Option<Duration>,
     /// The first message of publishers that run already.
     #[arg(long, value_enum, value_name = "MESSAGE", default_value_t = From::Next)]
@@ -67,9 +69,4 @@ pub(super) enum From {
     Next,
     /// The oldest one that the publisher still has.
     Oldest,
-}
-
-fn time(text: &str) -> Result<Duration, String> {
-    let time = humantime::parse_duration(text).ok().filter(|time| !time.is_zero());
-    time.ok_or_else(|| "expected a number and a unit, such as `5s` or `250ms`".to_owned())
 }

@@ -30,12 +30,12 @@ fn mistakes_without_a_node() {
         (
             &["swaps", "--for", "soon"],
             "error: invalid value 'soon' for '--for <TIME>': expected a number and a unit, such as \
-             `5s` or `250ms`",
+             `250ms` or `5s`",
         ),
         (
             &["swaps", "--for", "0s"],
             "error: invalid value '0s' for '--for <TIME>': expected a number and a unit, such as \
-             `5s` or `250ms`",
+             `250ms` or `5s`",
         ),
         (
             &["swaps", "--count", "0"],
