@@ -196,7 +196,7 @@ fn a_share_is_from_0_to_1_and_of_a_known_topic() {
     let invalid = |share: &str| {
         format!(
             "`Builder::latency_sample` of topic `swaps`: invalid share {share}: expected a number \
-             from 0 to 1"
+             from 0 to 1 [M0014]"
         )
     };
     assert_eq!(error("swaps", 1.5), invalid("1.5"));
@@ -204,17 +204,17 @@ fn a_share_is_from_0_to_1_and_of_a_known_topic() {
     assert_eq!(
         error("swap", 1.0),
         "`Builder::latency_sample` of topic `swap`: unknown topic: did you mean `swaps`? (expected \
-         one of: blocks, swaps)"
+         one of: blocks, swaps) [M0014]"
     );
     assert_eq!(
         error("prices", 1.0),
-        "`Builder::latency_sample` of topic `prices`: it has requests, whose latency is not measured"
+        "`Builder::latency_sample` of topic `prices`: it has requests, whose latency is not measured [M0014]"
     );
     let text = "[topic.prices]\nlatency_sample = 0.1";
     let built = Node::builder("main").service(|| Oracle).topology(topology(text)).build();
     assert_eq!(
         built.unwrap_err().to_string(),
         "t.toml:2:18: topic `prices` carries requests, on which `latency_sample` has no effect: remove \
-         the key"
+         the key [M0113]"
     );
 }

@@ -214,13 +214,13 @@ async fn a_service_is_told_what_is_wrong_with_a_metric() {
     let invalid = |what| {
         format!(
             "invalid name of a metric `{what}`: expected a letter or `_`, and then letters, \
-             digits, `_`, `.` and `:`"
+             digits, `_`, `.` and `:` [M0240]"
         )
     };
     let key = |key| {
         format!(
             "metric `orders`: invalid key of a label `{key}`: expected a letter or `_`, and then \
-             letters, digits and `_`, once, and not `service`, `metric` or `first`"
+             letters, digits and `_`, once, and not `service`, `metric` or `first` [M0241]"
         )
     };
     assert_eq!(
@@ -229,19 +229,19 @@ async fn a_service_is_told_what_is_wrong_with_a_metric() {
             invalid(""),
             invalid("orders side=buy"),
             invalid("1st"),
-            "metric `sizes` is a histogram, and cannot also be a gauge: use another name".into(),
-            "metric `orders` is a counter, and cannot also be a histogram: use another name".into(),
+            "metric `sizes` is a histogram, and cannot also be a gauge: use another name [M0244]".into(),
+            "metric `orders` is a counter, and cannot also be a histogram: use another name [M0244]".into(),
             key("service"),
             key("side"),
             "metric `orders`: invalid value of the label `side`, `b=y`: expected a text without \
-             white space, `=` and control characters"
+             white space, `=` and control characters [M0242]"
                 .into(),
             format!(
-                "`service=Requester metric={}` has 104 bytes: expected at most 94; use shorter names",
+                "`service=Requester metric={}` has 104 bytes: expected at most 94; use shorter names [M0243]",
                 "x".repeat(79)
             ),
             "service `Requester` has 256 handles of metrics: keep a handle instead of making it again, \
-             and use fewer labels"
+             and use fewer labels [M0245]"
                 .into(),
         ]
     );

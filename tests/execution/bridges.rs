@@ -125,7 +125,7 @@ async fn an_executor_that_is_not_there_is_an_error_that_says_which_are() {
     let twice = node().executor("other", other.executor.clone()).build().unwrap_err();
     assert_eq!(
         twice.to_string(),
-        "two executors are called `other`: give one of them another name (`Builder::executor`)"
+        "two executors are called `other`: give one of them another name (`Builder::executor`) [M0021]"
     );
 }
 
@@ -143,5 +143,5 @@ async fn an_executor_that_has_ended_is_an_error_at_start_and_one_that_ends_names
     let error = within(running.join()).await.unwrap_err();
     assert_eq!(error.to_string(), "the executor ended before these services had: Idle [M0055]");
     let error = start().unwrap_err();
-    assert_eq!(error.to_string(), "service `Idle` did not start: the executor has ended");
+    assert_eq!(error.to_string(), "service `Idle` did not start: the executor has ended [M0070]");
 }

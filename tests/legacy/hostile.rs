@@ -225,6 +225,6 @@ fn mistakes_are_errors_of_the_build_with_their_place() {
     assert_eq!(
         build("11 = \"swaps\""),
         "t.toml:5:6: type 11 is message `Swap`, for which the program has no codec: add \
-         `.legacy(LegacyCodec::<Swap>::same_bytes())` to the builder, or `LegacyCodec::new` with a conversion"
+         `.legacy(LegacyCodec::<Swap>::same_bytes())` to the builder, or `LegacyCodec::new` with a conversion [M0114]"
     );
 }

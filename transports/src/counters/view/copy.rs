@@ -74,8 +74,8 @@ impl CountersView {
         layout.read(first, &listed, &pieces)
     }
 
-    /// The lines as [`Region::read`](super::Region::read) returns them, for
-    /// [`Metric::of`](super::Metric::of) and [`Latency::of`](super::Latency::of). Kinds and values
+    /// The lines as [`Region::read`](crate::counters::Region::read) returns them, for
+    /// [`Metric::of`](crate::counters::Metric::of) and [`Latency::of`](crate::counters::Latency::of). Kinds and values
     /// that this version does not know are left out.
     #[must_use]
     pub fn readings(&self) -> Vec<Reading> {
