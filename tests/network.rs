@@ -360,7 +360,7 @@ async fn a_used_port_is_a_start_error_with_its_place() {
     assert!(matches!(&error, StartError::Bind { error: BindError::Tcp { .. }, .. }), "{error}");
     let text = format!(
         "t.toml:9:8: node `far` cannot listen: cannot listen at `{there}:{PORT}`: Address already \
-         in use (os error 98): end the process that listens there, or choose another port"
+         in use (os error 98): end the process that listens there, or choose another port [M0083]"
     );
     assert_eq!(error.to_string(), text);
     drop(taken);
@@ -381,7 +381,7 @@ fn a_link_between_hosts_needs_an_address_and_no_memory() {
     assert_eq!(
         build("", ""),
         "t.toml:6:7: node `near` reads from node `far` over TCP, but `far` has no address: add \
-         `port = 7400`"
+         `port = 7400` [M0119]"
     );
     for transport in ["shm", "unix"] {
         assert_eq!(
@@ -410,7 +410,7 @@ fn a_list_of_readers_needs_trust_over_plain_tcp() {
                     "t.toml:15:12: topic `numbers` has a list of `{key}`, but the link between \
                      `{node}` and `{peer}` is plain TCP: a process that can connect may call \
                      itself `{peer}`; if no other process can, write `trust = \"network\"` in \
-                     `[link.\"{node}-{peer}\"]`"
+                     `[link.\"{node}-{peer}\"]` [M0120]"
                 )
             );
             let trust = "[link.\"far-near\"]\ntrust = \"network\"";

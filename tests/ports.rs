@@ -234,7 +234,7 @@ fn wrong_bindings_are_errors_with_their_place() {
     assert_eq!(
         wrong_type,
         "ports.toml:8:9: topic `quotes` carries `Quote` messages at `Merge`, but `Swap` messages \
-         at `Merge.right`: a topic has one message type, so bind one of them to another topic"
+         at `Merge.right`: a topic has one message type, so bind one of them to another topic [M0004]"
     );
     for bad in ["", "two words", "a=b", "mycelium.letters", &"x".repeat(63)] {
         let text = line("\"swaps.a\"", &format!("{bad:?}"));
@@ -255,7 +255,7 @@ fn wrong_bindings_of_the_program_are_errors_that_say_what_to_write() {
     );
     assert_eq!(
         build("Merge", "lefft", "a"),
-        "port `Merge.lefft`: unknown port: did you mean `left`? (expected one of: left, right, merged)"
+        "port `Merge.lefft`: unknown port: did you mean `left`? (expected one of: left, right, merged) [M0007]"
     );
     assert!(build("Merge", "left", "a b").contains("invalid topic `a b`"));
 }

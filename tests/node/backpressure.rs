@@ -148,7 +148,7 @@ async fn thresholds_of_the_program_are_checked() {
     assert_eq!(
         problem("readings", 101),
         "the threshold of topic `readings` (`Builder::backpressure_threshold`): invalid percentage \
-         101: expected 1 to 100"
+         101: expected 1 to 100 [M0012]"
     );
     assert!(build("readings", 100).is_ok());
 }

@@ -136,6 +136,6 @@ fn rules_of_the_program_are_checked() {
     );
     assert_eq!(
         problem("tones", 0),
-        "`Builder::on_stall` of topic `tones`: invalid time: expected more than 0 s"
+        "`Builder::on_stall` of topic `tones`: invalid time: expected more than 0 s [M0013]"
     );
 }

@@ -20,7 +20,7 @@ fn mistakes_of_the_keys_have_their_places() {
         (
             "metrics = \"http://prometheus\"",
             "2:11: invalid URL of a collector `http://prometheus`: expected a port after the host, as \
-             in `http://127.0.0.1:4318`",
+             in `http://127.0.0.1:4318` [M0114]",
         ),
         (
             "metrics = \"http://127.0.0.1:9090\"\ninterval = \"999ms\"",

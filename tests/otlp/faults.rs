@@ -91,7 +91,7 @@ fn what_the_program_sets_is_checked_when_the_node_is_built() {
     assert_eq!(
         error(OtlpTraces::new("http://collector")),
         "`Builder::otlp`: invalid URL of a collector `http://collector`: expected a port after the \
-         host, as in `http://127.0.0.1:4318`"
+         host, as in `http://127.0.0.1:4318` [M0380]"
     );
     assert_eq!(
         error(new().header("authorization", "Bearer a\nb")),

@@ -177,7 +177,7 @@ fn what_the_program_sets_is_checked_when_the_node_is_built() {
     assert_eq!(
         error(new().interval(Duration::ZERO)),
         "`Builder::otlp_metrics`: invalid interval 0ns between pushes of metrics: expected 1 s or \
-         more"
+         more [M0385]"
     );
     assert!(error(new().to("https://a.example:443")).contains("without TLS"));
     // The file sets another interval.

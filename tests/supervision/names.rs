@@ -47,7 +47,7 @@ fn errors_of_a_file_have_their_place() {
     assert_eq!(
         of_file("[supervisor.one]\nchildren = [\"A\"]\n[supervisor.two]\nchildren = [\"A\"]\n"),
         "t.toml:4:13: `A` is supervised twice, by `one` and by `two`: remove it from the children of \
-         one of them"
+         one of them [M0031]"
     );
     assert_eq!(
         of_file("[supervisor.one]\nchildren = [\"A\", \"B\", \"A\"]\n"),
@@ -102,7 +102,7 @@ fn errors_of_a_program_name_the_supervisor() {
     assert_eq!(
         of_program(|it| it.supervisor(Supervisor::one_for_one("a b").named_service("A"))),
         "invalid supervisor name `a b`: expected at least one character, and no space, `=` or \
-         control character"
+         control character [M0036]"
     );
     assert_eq!(
         of_program(|it| it.lifetime("D", Lifetime::Permanent)),

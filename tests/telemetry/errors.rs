@@ -52,7 +52,7 @@ async fn an_address_that_others_reach_must_be_allowed() {
     assert_eq!(
         error_of(section),
         "app.toml:2:18: other hosts could read the metrics at `203.0.113.7:9464`: expected an \
-         address of this host, such as `127.0.0.1:9464`, or `expose = true` in `[telemetry]`"
+         address of this host, such as `127.0.0.1:9464`, or `expose = true` in `[telemetry]` [M0114]"
     );
     let allowed = error_of(&format!("{section}[telemetry]\nexpose = true"));
     assert!(allowed.starts_with("app.toml:2:18: node `hall` cannot serve metrics at"), "{allowed}");
@@ -122,5 +122,5 @@ fn mistakes_of_the_section_have_their_places() {
     }
     let text = "[telemetry]\ninterval = \"0s\"";
     let error = Topology::parse("app.toml", text).unwrap_err().to_string();
-    assert_eq!(error, "app.toml:2:12: invalid duration 0s: expected more than 0 s");
+    assert_eq!(error, "app.toml:2:12: invalid duration 0s: expected more than 0 s [M0101]");
 }

@@ -43,7 +43,7 @@ async fn mistakes_in_files_are_start_errors_with_their_place() {
     );
     assert_eq!(
         error("empty", &|files| files.write("far.key", "")),
-        "t.toml:4:7: node `far` cannot use TLS: key `far.key`: expected a private key in PEM form"
+        "t.toml:4:7: node `far` cannot use TLS: key `far.key`: expected a private key in PEM form [M0059]"
     );
     assert_eq!(
         error("binary", &|files| files.write("ca.pem", "no PEM")),

@@ -18,7 +18,7 @@ fn all_files_are_named() {
     assert_eq!(
         error("[tls]\ncertificate = \"a\"\nkey = \"a\"\nauthority = \"a\"\n"),
         "t.toml:4:1: unknown key `authority`: did you mean `authorities`? (expected one of: \
-         certificate, key, authorities)"
+         certificate, key, authorities) [M0105]"
     );
     assert_eq!(
         error("[node.a]\n[node.b]\n[link.\"a-b\"]\ntransport = \"tls\"\n"),
