@@ -1,5 +1,6 @@
 //! Changes of a bundle while it runs, and why one is refused.
 
+use mycelium_core::debug_as_display;
 use thiserror::Error;
 
 use crate::member::Member;
@@ -18,7 +19,7 @@ pub enum Change {
 }
 
 /// Why the members of a bundle were not changed.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum ChangeError {
     /// There is no such member to remove or to replace.
@@ -39,3 +40,5 @@ pub enum ChangeError {
     #[error("the observer of a bundle cannot change it: call this from another thread")]
     InObserver,
 }
+
+debug_as_display!(ChangeError);

@@ -4,7 +4,7 @@
 //! The bytes of a peer are foreign: they are read once from the front. They cannot make this code
 //! panic, loop, or allocate more than they are themselves.
 
-use mycelium_core::Digest;
+use mycelium_core::{Digest, debug_as_display};
 use thiserror::Error;
 
 use crate::local::{Schema, Topic};
@@ -110,7 +110,7 @@ fn entry(bytes: &[u8]) -> Result<(CatalogueEntry, &[u8]), CatalogueError> {
 }
 
 /// Why bytes are not a catalogue.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CatalogueError {
     /// It ends in the middle.
@@ -128,3 +128,5 @@ pub enum CatalogueError {
         found: usize,
     },
 }
+
+debug_as_display!(CatalogueError);

@@ -5,6 +5,7 @@
 //! this code panic, loop, or allocate more than a few times their own length. A [`Layout`] that
 //! exists is valid: its fields follow each other without gaps, and have the sizes of their types.
 
+use mycelium_core::debug_as_display;
 use mycelium_core::descriptor::{Descriptor, Digest};
 use thiserror::Error;
 
@@ -357,7 +358,7 @@ fn shown(name: &str) -> String {
 }
 
 /// Why bytes are not a canonical form of a layout.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum LayoutError {
     /// It ends in the middle.
@@ -430,3 +431,5 @@ pub enum LayoutError {
         found: Digest,
     },
 }
+
+debug_as_display!(LayoutError);

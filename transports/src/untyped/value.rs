@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use mycelium_core::debug_as_display;
 use thiserror::Error;
 
 use super::layout::{EnumLayout, Field, FieldKind, Layout};
@@ -62,7 +63,7 @@ pub struct InvalidValue<'a> {
 }
 
 /// What is wrong with the bytes of a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ValueProblem {
     /// A byte that is neither 0 nor 1.
@@ -80,7 +81,7 @@ pub enum ValueProblem {
 }
 
 /// A message does not have the size of its layout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[error("a message of {found} bytes, and its layout has {expected}")]
 pub struct SizeMismatch {
     /// The size of the layout.
@@ -88,6 +89,8 @@ pub struct SizeMismatch {
     /// The size of the message's fixed part.
     pub found: usize,
 }
+
+debug_as_display!(ValueProblem, SizeMismatch);
 
 impl Layout {
     /// The values in a message: the first bytes are those of the layout, the others its tail.
