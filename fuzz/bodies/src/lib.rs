@@ -10,9 +10,11 @@ mod counters;
 mod legacy;
 mod link;
 mod region;
+mod untyped;
 
 pub use codec::{extensions, frame, message};
 pub use counters::counters;
 pub use legacy::legacy;
 pub use link::link;
 pub use region::region;
+pub use untyped::untyped;

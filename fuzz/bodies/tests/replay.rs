@@ -54,3 +54,8 @@ fn legacy() {
 fn region() {
     replay("region", mycelium_fuzz::region);
 }
+
+#[test]
+fn untyped() {
+    replay("untyped", mycelium_fuzz::untyped);
+}

@@ -1,0 +1,91 @@
+//! Layouts, messages and catalogues of a peer whose types are not known: any bytes are an error, or
+//! values of bounded number.
+
+use mycelium_transports::exchange::CatalogueEntry;
+use mycelium_transports::untyped::{FieldKind, Layout, LayoutError, StructView, Value};
+
+/// The first byte says what the others are: 0, a catalogue; else, the count of bytes of a layout (2
+/// bytes), the layout, and a message.
+pub fn untyped(data: &[u8]) {
+    match data.split_first() {
+        Some((0, bytes)) => catalogue(bytes),
+        Some((_, [low, high, bytes @ ..])) => {
+            let count = usize::from(u16::from_le_bytes([*low, *high])).min(bytes.len());
+            let (form, message) = bytes.split_at(count);
+            layout(form, message);
+        }
+        _ => {}
+    }
+}
+
+fn catalogue(bytes: &[u8]) {
+    let Ok(entries) = CatalogueEntry::parse(bytes) else { return };
+    assert!(entries.len() <= bytes.len() / 25, "an entry has a name");
+    assert_eq!(CatalogueEntry::to_bytes(&entries), bytes, "there is one form of a catalogue");
+}
+
+fn layout(form: &[u8], message: &[u8]) {
+    let parsed = Layout::parse(form);
+    assert_eq!(parsed, Layout::parse(form), "the same bytes, the same layout");
+    let Ok(layout) = parsed else { return };
+    let longer = [form, &[0]].concat();
+    assert_eq!(Layout::parse(&longer), Err(LayoutError::Trailing { count: 1 }));
+    assert!(Layout::parse(&form[..form.len() - 1]).is_err(), "no layout begins another one");
+    assert!(layout.size() <= 65_535);
+    check(&layout);
+    let view = layout.view(message);
+    assert_eq!(view.is_ok(), message.len() >= layout.size());
+    let zeros = vec![0; layout.size()];
+    let zeros = layout.view(&zeros).expect("as long as the layout says");
+    for view in view.into_iter().chain([zeros]) {
+        // A value has a byte of the message, or is a struct with bytes of the layout.
+        assert!(values(&view) <= layout.size() + form.len());
+        let _ = view.to_string();
+    }
+}
+
+/// Fields follow each other without gaps.
+fn check(layout: &Layout) {
+    let mut end = 0;
+    for field in layout.fields() {
+        assert_eq!((field.offset(), field.size()), (end, field.kind().size()));
+        end += field.size();
+        let mut kind = field.kind();
+        while let FieldKind::Array { item, .. } | FieldKind::List { item, .. } = kind {
+            assert!(item.size() > 0);
+            kind = item;
+        }
+        if let FieldKind::Struct(inner) = kind {
+            check(inner);
+        }
+    }
+    assert_eq!(end, layout.size());
+}
+
+/// How many values there are.
+fn values(view: &StructView<'_>) -> usize {
+    let mut count = 0;
+    for (field, value) in view.fields() {
+        count += of(&value);
+        if !field.name().contains('.') {
+            assert!(view.at(field.name()).is_some());
+        }
+    }
+    count
+}
+
+fn of(value: &Value<'_>) -> usize {
+    match value {
+        Value::Items(items) => {
+            let (said, mut found, mut count) = (items.len(), 0, 0);
+            for item in *items {
+                found += 1;
+                count += of(&item);
+            }
+            assert_eq!(said, found);
+            count
+        }
+        Value::Struct(inner) => values(inner),
+        _ => 1,
+    }
+}
