@@ -182,6 +182,11 @@ impl Links {
                 server.set_transient(topic.name());
             }
             let readers = topology.readers(topic.name());
+            for reader in readers.iter().flatten() {
+                if topology.believes(node, reader, topic.name()) {
+                    server.believe(reader, topic.name());
+                }
+            }
             server.add(ExportedTopic { topic: topic.clone(), readers });
         }
         if let Some(control) = &self.memory {

@@ -163,6 +163,15 @@ impl Topology {
         Err(self.file.error(place, Problem::NoAddress { node, peer, has_host }))
     }
 
+    /// Whether a peer that connects over plain TCP, and so may give itself any name, is believed to
+    /// be a node that the lists of a topic name.
+    pub(crate) fn believes(&self, node: &str, peer: &str, topic: &str) -> bool {
+        let section = self.sections.topic.get(topic);
+        // The list of a topic with requests is not a grant of the file, but `actors_for` is one.
+        let has_grant = section.is_none_or(|it| !it.carries_requests || it.is_of_actors);
+        !has_grant || self.trusts_network(node, peer)
+    }
+
     /// Checks that the lists of a topic mean something on a link over plain TCP, where a peer may
     /// give itself any name.
     pub(crate) fn check_trust(
@@ -179,8 +188,7 @@ impl Topology {
             let (node, peer) = (node.to_owned(), peer.to_owned());
             return Err(self.file.error(place, Problem::UnprovenAsker { node, peer }));
         }
-        // The list of a topic with requests is not a grant of the file.
-        let is_believed = section.carries_requests || self.trusts_network(node, peer);
+        let is_believed = self.believes(node, peer, topic);
         let Some((list, names)) = listed.filter(|_| !is_believed) else { return Ok(()) };
         let place = names.first().map_or(name.span(), Spanned::span);
         let (node, peer, topic) = (node.to_owned(), peer.to_owned(), topic.to_owned());

@@ -192,7 +192,11 @@ async fn no_topic(args: &TapArgs, answered: Vec<Answered>) -> Failure {
         };
         if let Some(error) = forbidden {
             let hint = match &args.own {
-                Some(own) => format!("add `{own}` to them"),
+                Some(own) => format!(
+                    "name `{own}` in them, and use TLS or a Unix socket, or write `trust = \
+                     \"network\"` in `[link.\"{}-{own}\"]`",
+                    tapped.name
+                ),
                 None => "come as one of them: `--as NODE` with `--topology FILE`".to_owned(),
             };
             return Failure::Unavailable(format!("{error}; {hint}"));

@@ -132,8 +132,8 @@ fn a_topic_with_readers_is_for_these() {
     assert!(name.starts_with("tap-"), "{name}");
     assert_eq!(
         after,
-        "read topic `swaps`: its `readers` are others; come as one of them: `--as NODE` with \
-         `--topology FILE`\n"
+        "read topic `swaps`: its `readers` are others, or the connection is plain TCP, which proves \
+         no name; come as one of them: `--as NODE` with `--topology FILE`\n"
     );
     let file = place.topology();
     let file = file.to_str().unwrap();
@@ -142,6 +142,62 @@ fn a_topic_with_readers_is_for_these() {
     node.emit(1);
     let (status, rest, errors) = tap.ended();
     assert!(status.success() && rest.contains("number=0 size=0"), "{errors}");
+}
+
+/// A node with a TCP address, whose topic is read by a node of its host; the file names another
+/// reader, which does not run.
+fn granted_beside_an_address(place: &Place, more: &str) -> String {
+    place.write(&format!(
+        "[node.feed]\nservices = [\"Source\"]\naddress = \"{}:7400\"\n\
+         [node.store]\nservices = [\"Store\"]\n[node.viewer]\nservices = []\n\
+         [topic.swaps]\nreaders = [\"store\", \"viewer\"]\n{more}",
+        host()
+    ));
+    place.topology().to_str().unwrap().to_owned()
+}
+
+#[test]
+fn over_plain_tcp_a_topic_with_readers_is_for_names_that_the_file_trusts() {
+    // Not the directory of the socket: the tool connects to the address.
+    let elsewhere = Place::new();
+    let elsewhere = elsewhere.path().to_str().unwrap();
+    let place = Place::new();
+    let file = granted_beside_an_address(&place, "");
+    let (_store, mut feed) = (place.node("store"), place.node("feed"));
+    let tap = |directory: &str, topic: &str| {
+        let args = [topic, "--topology", &file, "--node", "feed", "--as", "viewer"];
+        place.tapping(
+            &[&args[..], &["--directory", directory, "--count", "1", "--for", "30s"]].concat(),
+        )
+    };
+    let (status, output, errors) = tap(elsewhere, "swaps").ended();
+    assert_eq!((status.code(), &*output), (Some(3), ""), "{errors}");
+    assert_eq!(
+        errors,
+        "error: node `feed` does not let `viewer` read topic `swaps`: its `readers` are others, or \
+         the connection is plain TCP, which proves no name; name `viewer` in them, and use TLS or \
+         a Unix socket, or write `trust = \"network\"` in `[link.\"feed-viewer\"]`\n"
+    );
+    // Topics without `readers` are for all.
+    let mut others = tap(elsewhere, "all-types");
+    others.until("begins at #0");
+    feed.send("types");
+    assert!(others.ended().0.success());
+    // The socket proves the user.
+    let run = place.run();
+    let mut near = tap(run.to_str().unwrap(), "swaps");
+    near.until("begins at #0");
+    feed.emit(1);
+    assert!(near.ended().0.success());
+
+    let place = Place::new();
+    let file = granted_beside_an_address(&place, "[link.\"feed-viewer\"]\ntrust = \"network\"\n");
+    let (_store, mut feed) = (place.node("store"), place.node("feed"));
+    let args = ["swaps", "--topology", &file, "--node", "feed", "--as", "viewer"];
+    let mut far = place.tapping(&[&args[..], &["--directory", elsewhere, "--count", "1"]].concat());
+    far.until("begins at #0");
+    feed.emit(1);
+    assert!(far.ended().0.success());
 }
 
 #[test]

@@ -81,6 +81,16 @@ async fn a1_only_named_readers_read_and_no_peer_injects(carrier: Carrier) {
     let here = Side::new("stranger", 2, 8);
     let reading = here.read("there", dir.place(), Policy::Block);
     here.notices.until("refused", &mycelium_core::link::RejectReason::Forbidden.to_string()).await;
+    // Others do not observe it either, and learn nothing of its layout.
+    for (peer, bits) in [("observer", 0), ("guesser", 0xff)] {
+        let mut observe = subscribe::<Number>(1, 8);
+        observe[24 + 8] ^= bits;
+        let mut stream = connect(dir.place()).await;
+        say(&mut stream, &[hello(peer, 1, 1), observe].concat()).await;
+        let (_, answer) = frames(&mut stream, 2).await.pop().unwrap();
+        let forbidden = [&[7, 0, 3, 0, 7, 0, 0, 0][..], &[0; 16]].concat();
+        assert_eq!(answer[..24], forbidden);
+    }
     // Messages without a subscription end the link.
     let mut stream = connect(dir.place()).await;
     let message = frame(1, 3, 0, &7_u64.to_le_bytes());

@@ -73,6 +73,8 @@ impl Side {
             self.counters.clone(),
             self.notices.observer(),
         );
+        // Also those that connect over plain TCP.
+        readers.into_iter().flatten().for_each(|reader| server.believe(reader, "numbers"));
         let readers = readers.map(<[_]>::to_vec);
         server.add(ExportedTopic { topic: self.numbers.clone(), readers });
         server.add(ExportedTopic { topic: self.ticks.clone(), readers: None });

@@ -164,6 +164,7 @@ impl<S: StreamPair, const IN_MEMORY: bool> Link<S, IN_MEMORY> {
         }
         // Publishers may wait for readers that are named.
         let readers = Some(vec!["here".to_owned()]);
+        server.believe("here", self.there.name());
         server.add(ExportedTopic { topic: self.there.clone(), readers });
         if let Some(policy) = strictest {
             server.announce("here", &self.there, policy).expect("one reader fits");

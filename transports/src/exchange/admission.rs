@@ -71,6 +71,12 @@ impl AdmissionTicket {
         self.proof.get().map(|proof| &**proof)
     }
 
+    /// Whether the peer only states its name: over TCP without a certificate. The system knows the
+    /// user of a peer on this machine, and perhaps its process.
+    pub(super) fn is_unproven(&self) -> bool {
+        matches!(self.peer, Peer::Tcp(_)) && self.proof().is_none()
+    }
+
     /// Whether the connection was evicted.
     pub(super) fn is_evicted(&self) -> bool {
         self.evicted.load(Ordering::Acquire)

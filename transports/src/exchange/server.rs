@@ -42,6 +42,8 @@ pub struct TopicServer {
     transient: BTreeSet<String>,
     /// Topics whose streams never move to memory.
     on_socket: BTreeSet<String>,
+    /// The readers of each topic that may read it over plain TCP, although it has a list.
+    believed: BTreeMap<String, BTreeSet<String>>,
     /// Messages that were not confirmed when links had to stop: reader, topic, number of messages.
     undelivered: Mutex<Vec<(String, String, usize)>>,
     /// How many messages readers have confirmed.
@@ -105,6 +107,7 @@ impl TopicServer {
             redelivery: BTreeMap::new(),
             transient: BTreeSet::new(),
             on_socket: BTreeSet::new(),
+            believed: BTreeMap::new(),
             undelivered: Mutex::default(),
             confirmed: AtomicU64::new(0),
             readers: Mutex::default(),
@@ -159,6 +162,12 @@ impl TopicServer {
 
     pub(super) fn is_on_socket(&self, topic: &str) -> bool {
         self.on_socket.contains(topic)
+    }
+
+    /// A peer over plain TCP that states this name may read a topic whose `readers` name it.
+    /// Without this call such a topic is not sent over plain TCP, which proves no name.
+    pub fn believe(&mut self, reader: &str, topic: &str) {
+        self.believed.entry(topic.to_owned()).or_default().insert(reader.to_owned());
     }
 
     /// Binds the name of a node to a user: processes of other users may not have it.
@@ -281,9 +290,34 @@ impl TopicServer {
 
 /// For sessions.
 impl TopicServer {
+    /// Whether a topic names a peer as one of its readers, and the name is proven or believed.
+    pub(super) fn grants(
+        &self,
+        exported: &ExportedTopic,
+        peer: &str,
+        ticket: &AdmissionTicket,
+    ) -> bool {
+        let is_believed = || {
+            let believed = self.believed.get(exported.topic.name());
+            believed.is_some_and(|readers| readers.contains(peer))
+        };
+        exported.names(peer) && (!ticket.is_unproven() || is_believed())
+    }
+
+    /// Whether a peer may read a topic.
+    pub(super) fn admits(
+        &self,
+        exported: &ExportedTopic,
+        peer: &str,
+        ticket: &AdmissionTicket,
+    ) -> bool {
+        exported.readers.is_none() || self.grants(exported, peer, ticket)
+    }
+
     /// The topics that a peer may read.
-    pub(super) fn catalogue(&self, peer: &str) -> Vec<CatalogueEntry> {
-        let admitted = self.exported.values().filter(|exported| exported.admits(peer));
+    pub(super) fn catalogue(&self, peer: &str, ticket: &AdmissionTicket) -> Vec<CatalogueEntry> {
+        let exported = self.exported.values();
+        let admitted = exported.filter(|exported| self.admits(exported, peer, ticket));
         admitted.map(|exported| CatalogueEntry::of(&exported.topic)).collect()
     }
 

@@ -140,15 +140,16 @@ impl ServerSession {
         let Some(exported) = self.server.exported(topic) else {
             return rejected(RejectReason::Unknown);
         };
+        // First of all: others learn nothing of the topic.
+        if !self.server.admits(exported, &peer.node, &self.ticket) {
+            return rejected(RejectReason::Forbidden);
+        }
         let schema = *exported.topic.schema();
         if (schema.id, schema.digest) != (type_id, digest) {
             let mismatch = &LayoutMismatch::new(&schema, digest, None);
             let peer = &*peer.node;
             (self.server.observer)(Notice::ReaderLayoutDiffers { peer, topic, mismatch });
             return Err((RejectReason::Digest, schema.digest));
-        }
-        if !exported.admits(&peer.node) {
-            return rejected(RejectReason::Forbidden);
         }
         let policy = match mode {
             ReaderMode::Gating => Policy::Block,
@@ -157,9 +158,10 @@ impl ServerSession {
         };
         // Only readers that the topology names can make publishers wait. An announced reader has
         // the policy of its announcement: by that its messages were kept.
+        let grants = |exported| self.server.grants(exported, &peer.node, &self.ticket);
         let policy = match self.server.announced(&peer.node, topic) {
             Some(policy) => policy,
-            None if policy.is_gating() && !exported.names(&peer.node) => {
+            None if policy.is_gating() && !grants(exported) => {
                 return rejected(RejectReason::Forbidden);
             }
             None => policy,
@@ -282,14 +284,14 @@ impl Traffic<TOPICS, STREAMS> for ServerSession {
             }
             Event::Describe { topic: "", offset } => {
                 let Some(peer) = &self.peer else { return };
-                let topics = || self.server.catalogue(&peer.node);
+                let topics = || self.server.catalogue(&peer.node, &self.ticket);
                 self.answer.answer_catalogue(now, link, topics, offset);
             }
             Event::Describe { topic, offset } => {
-                let peer = self.peer.as_ref();
-                let exported = self.server.exported(topic);
-                let exported =
-                    exported.filter(|topic| peer.is_some_and(|peer| topic.admits(&peer.node)));
+                let exported = self.peer.as_ref().and_then(|peer| {
+                    let exported = self.server.exported(topic)?;
+                    self.server.admits(exported, &peer.node, &self.ticket).then_some(exported)
+                });
                 let descriptor = exported.map(|exported| exported.topic.schema().descriptor);
                 self.answer.answer(now, link, descriptor, offset);
             }

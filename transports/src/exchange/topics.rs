@@ -9,16 +9,12 @@ use crate::local::{Policy, Start, Topic};
 pub struct ExportedTopic {
     /// The topic.
     pub topic: Arc<Topic>,
-    /// The nodes that may read it; `None` if every node may that can connect.
+    /// The nodes that may read it; `None` if every node may that can connect. Over plain TCP, which
+    /// proves no name, only those may that [`believe`](super::TopicServer::believe) names.
     pub readers: Option<Vec<String>>,
 }
 
 impl ExportedTopic {
-    /// Whether a node may read the topic.
-    pub(super) fn admits(&self, node: &str) -> bool {
-        self.readers.is_none() || self.names(node)
-    }
-
     /// Whether the topic names this node as one of its readers.
     pub(super) fn names(&self, node: &str) -> bool {
         self.readers.iter().flatten().any(|reader| reader == node)

@@ -98,8 +98,11 @@ pub enum UntypedError {
         /// The topics that this side may read there.
         known: Vec<CatalogueEntry>,
     },
-    /// The topic has `readers`, and the name of this side is not among them.
-    #[error("node `{node}` does not let `{name}` read topic `{topic}`: its `readers` are others")]
+    /// The topic has `readers`, and the name of this side is not among them, or not proven.
+    #[error(
+        "node `{node}` does not let `{name}` read topic `{topic}`: its `readers` are others, or the \
+         connection is plain TCP, which proves no name"
+    )]
     Forbidden {
         /// The peer.
         node: String,
