@@ -3,6 +3,8 @@
 
 #[path = "tap/forms.rs"]
 mod forms;
+#[path = "tap/liar.rs"]
+mod liar;
 #[path = "tap/liars.rs"]
 mod liars;
 #[path = "../../tests/loopback/mod.rs"]

@@ -1,5 +1,6 @@
 //! Values with commas between them. The header is that of the first layout: a struct has a column
-//! for each of its fields, an array or list one for all of its items.
+//! for each of its fields, an array or list one for all of its items. Control characters are
+//! escaped in names, and in texts only if a terminal gets them.
 
 use std::sync::Arc;
 
@@ -8,17 +9,22 @@ use mycelium::untyped::{Layout, Source, UntypedDelivery, UntypedMessage, Value};
 use super::fields;
 use super::form::{Line, Output, hex, rfc3339};
 use crate::exit::Failure;
+use crate::output::printable;
 
 /// The columns before the fields.
 const COLUMNS: [&str; 6] = ["time", "node", "publisher", "epoch", "sequence", "gap"];
 
-#[derive(Default)]
 pub(super) struct Csv {
+    is_terminal: bool,
     /// The paths of the fields, once a layout is known.
     columns: Option<Vec<String>>,
 }
 
 impl Csv {
+    pub(super) fn new(is_terminal: bool) -> Csv {
+        Csv { is_terminal, columns: None }
+    }
+
     fn row<'a>(
         out: &mut Vec<u8>,
         line: &Line<'_>,
@@ -28,8 +34,8 @@ impl Csv {
     ) {
         let fixed = [
             rfc3339(line.time),
-            line.node.to_owned(),
-            source.publisher.to_string(),
+            printable(line.node).into_owned(),
+            printable(&source.publisher).into_owned(),
             format!("{:016x}", source.epoch),
             sequence.to_string(),
             gap.map(|gap| gap.to_string()).unwrap_or_default(),
@@ -52,7 +58,8 @@ impl Output for Csv {
         match &self.columns {
             None => {
                 let fixed = COLUMNS.iter().map(|&name| name.to_owned());
-                record(out, fixed.chain(columns.iter().cloned()));
+                let names = columns.iter().map(|name| printable(name).into_owned());
+                record(out, fixed.chain(names));
                 self.columns = Some(columns);
                 Ok(())
             }
@@ -69,7 +76,7 @@ impl Output for Csv {
         let Ok(view) = message.view() else { return };
         let columns = self.columns.iter().flatten();
         let values =
-            columns.map(|path| view.at(path).map(|value| cell(&value)).unwrap_or_default());
+            columns.map(|path| view.at(path).map(|value| self.cell(&value)).unwrap_or_default());
         Csv::row(out, line, message.source, (message.sequence, None), values);
     }
 
@@ -82,12 +89,15 @@ impl Output for Csv {
     }
 }
 
-/// A value in one cell.
-fn cell(value: &Value<'_>) -> String {
-    match value {
-        Value::Text(text) | Value::Variant(text) => (*text).to_owned(),
-        Value::Invalid(invalid) => format!("<{}: {}>", invalid.problem, hex(invalid.bytes)),
-        other => other.to_string(),
+impl Csv {
+    /// A value in one cell.
+    fn cell(&self, value: &Value<'_>) -> String {
+        match value {
+            Value::Text(text) if !self.is_terminal => (*text).to_owned(),
+            Value::Text(text) | Value::Variant(text) => printable(text).into_owned(),
+            Value::Invalid(invalid) => format!("<{}: {}>", invalid.problem, hex(invalid.bytes)),
+            other => other.to_string(),
+        }
     }
 }
 

@@ -43,7 +43,7 @@ impl Printer {
         let form: Box<dyn Output> = match args.output {
             Form::Text => Box::new(Text::new(stdout.is_terminal() && !no_color)),
             Form::Json => Box::new(Json),
-            Form::Csv => Box::new(Csv::default()),
+            Form::Csv => Box::new(Csv::new(stdout.is_terminal())),
         };
         let conditions = args.conditions.iter().map(|text| Condition::parse(text));
         Ok(Printer {

@@ -1,1 +1,324 @@
+//! Peers that lie, flood, stay silent or leave: each is a typed error with its exit code, or shown
+//! as invalid. None keeps the tool for longer than its limits say.
 
+use std::io;
+
+use mycelium_core::Digest;
+
+use crate::liar::{Liar, byte_form, catalogue, gaps, lies, swap_form, tapped};
+use crate::process::Place;
+
+/// The error of the tool when a node plays this, without `error: `. Nothing else is printed.
+fn error_of(play: impl Fn(&mut Liar) -> io::Result<bool> + Send + Sync + 'static) -> String {
+    let place = Place::new();
+    lies(&place, play);
+    let (code, output, errors) = tapped(&place, &[]);
+    assert_eq!((code, &*output), (3, ""), "{errors}");
+    errors.strip_prefix("error: ").unwrap().trim_end().to_owned()
+}
+
+/// As `error_of`: the first connection lists the real topics, the next ones play this.
+fn error_then(play: impl Fn(&mut Liar) -> io::Result<bool> + Send + Sync + 'static) -> String {
+    error_of(move |liar| {
+        if liar.number == 0 {
+            liar.listed(&swap_form())?;
+            return Ok(true);
+        }
+        play(liar)
+    })
+}
+
+#[test]
+fn a_node_of_another_name() {
+    let error = error_of(|liar| liar.hello_as("other").map(|()| true));
+    assert_eq!(error, "node `liar`: expected node `liar` at this address, found `other`");
+}
+
+#[test]
+fn catalogues_that_are_none() {
+    let table: [(Vec<u8>, &str); 4] = [
+        (vec![0xff; 3000], "the catalogue ends in the middle of an entry"),
+        (vec![1], "the catalogue ends in the middle of an entry"),
+        (
+            2_u64
+                .to_le_bytes()
+                .into_iter()
+                .chain(catalogue(1, Digest([7; 16])).split_off(8))
+                .collect(),
+            "the catalogue says that it has 2 entries, and has 1",
+        ),
+        (
+            catalogue(1, Digest([7; 16]))
+                .into_iter()
+                .map(|it| if it == b's' { 0xff } else { it })
+                .collect(),
+            "the catalogue has a name that no topic can have",
+        ),
+    ];
+    for (bytes, expected) in table {
+        let error = error_of(move |liar| {
+            liar.hello()?;
+            liar.answer(&bytes).map(|()| true)
+        });
+        assert_eq!(error, format!("node `liar`: {expected}"));
+    }
+}
+
+#[test]
+fn pieces_that_were_not_requested() {
+    type Piece = fn(&mut Liar, u32) -> io::Result<()>;
+    let table: [(Piece, &str); 4] = [
+        (
+            |liar, offset| liar.piece(offset + 1, 100, &[1; 84]),
+            "other bytes than the requested ones",
+        ),
+        (|liar, offset| liar.piece(offset, 100, &[]), "no bytes, before its end"),
+        (|liar, offset| liar.piece(offset, u32::MAX, &[1; 84]), "more bytes than are read"),
+        (
+            // It says each time that a little more follows.
+            |liar, mut offset| loop {
+                liar.piece(offset, offset + 85, &[1; 84])?;
+                offset = liar.asked()?;
+            },
+            "more bytes than are read",
+        ),
+    ];
+    for (piece, problem) in table {
+        for what in ["its catalogue", "the layout of its messages"] {
+            let is_layout = what != "its catalogue";
+            let error = error_of(move |liar| {
+                match is_layout {
+                    true => liar.listed(&swap_form())?,
+                    false => liar.hello()?,
+                }
+                let offset = liar.asked()?;
+                piece(liar, offset).map(|()| true)
+            });
+            assert_eq!(error, format!("node `liar` answers a request for {what} with {problem}"));
+        }
+    }
+}
+
+#[test]
+fn a_piece_with_more_bytes_than_there_are() {
+    let error = error_of(|liar| {
+        liar.hello()?;
+        let offset = liar.asked()?;
+        liar.piece(offset, 10, &[1; 84]).map(|()| true)
+    });
+    let expected = "invalid piece of a layout: 84 bytes at offset 0 of 10 bytes";
+    assert_eq!(error, format!("node `liar`: {expected}"));
+}
+
+#[test]
+fn a_node_without_a_catalogue() {
+    let error = error_of(|liar| {
+        liar.hello()?;
+        let offset = liar.asked()?;
+        liar.piece(offset, 0, &[]).map(|()| true)
+    });
+    let expected = "node `liar` does not say which topics it has: its version has no catalogue";
+    assert_eq!(error, expected);
+}
+
+#[test]
+fn a_node_that_never_sends_its_catalogue() {
+    let error = error_of(|liar| liar.hello().map(|()| true));
+    assert_eq!(error, "node `liar` has not sent its catalogue within 5s");
+}
+
+#[test]
+fn a_node_that_never_sends_a_layout() {
+    let error = error_then(|liar| liar.listed(&swap_form()).map(|()| true));
+    assert_eq!(error, "node `liar` has not sent the layout of its messages within 5s");
+}
+
+#[test]
+fn a_node_that_never_says_hello() {
+    let error = error_of(|_| Ok(true));
+    assert!(error.starts_with("node `liar`: "), "{error}");
+}
+
+#[test]
+fn layouts_that_are_none_or_others() {
+    let garbage = vec![0xff; 200];
+    let digest = Digest::of_canonical(&garbage);
+    let error = error_then(move |liar| {
+        liar.listed(&garbage)?;
+        liar.answer(&garbage).map(|()| true)
+    });
+    let expected = "a layout begins with a struct (0x50), found 0xff";
+    assert_eq!(error, format!("topic `swaps` of node `liar`: {expected}"));
+
+    let error = error_then(move |liar| {
+        liar.hello()?;
+        liar.answer(&catalogue(1, digest))?;
+        liar.answer(&swap_form()).map(|()| true)
+    });
+    let found = Digest::of_canonical(&swap_form());
+    let expected = format!("the layout has digest {found}, and its sender says {digest}");
+    assert_eq!(error, format!("topic `swaps` of node `liar`: {expected}"));
+
+    // A count that claims more bytes than any message has.
+    let claim = [&[0x50][..], &[0xff; 24]].concat();
+    let error = error_then(move |liar| {
+        liar.listed(&claim)?;
+        liar.answer(&claim).map(|()| true)
+    });
+    assert!(error.contains("expected at most 65535"), "{error}");
+}
+
+#[test]
+fn a_topic_that_cannot_be_subscribed_to() {
+    let error = error_of(|liar| {
+        liar.hello()?;
+        liar.answer(&catalogue(0, Digest::of_canonical(&swap_form())))?;
+        liar.answer(&swap_form()).map(|()| true)
+    });
+    assert_eq!(error, "node `liar` answers a request for its catalogue with a topic of type 0");
+}
+
+#[test]
+fn a_node_that_lists_a_topic_and_rejects_it() {
+    for reason in [1, 2, 3, 4, 6, 0, 99, u16::MAX] {
+        let error = error_then(move |liar| {
+            let subscription = liar.subscribed(&swap_form())?;
+            liar.reject(subscription, reason).map(|()| true)
+        });
+        assert!(error.starts_with("node `liar` "), "{reason}: {error}");
+        assert!(error.contains("topic `swaps`"), "{reason}: {error}");
+    }
+}
+
+#[test]
+fn messages_that_do_not_fit_the_layout() {
+    for length in [1, 8, 15, 17, 24] {
+        let place = Place::new();
+        lies(&place, move |liar| {
+            liar.began(&swap_form())?;
+            liar.message(0, &vec![1; length]).map(|()| true)
+        });
+        let (code, output, errors) = tapped(&place, &[]);
+        assert_eq!(code, 3, "{errors}");
+        let expected = format!(
+            "error: topic `swaps` of node `liar`, publisher `Source`: a message of {length} bytes, \
+             and its layout has 16\n"
+        );
+        assert!(errors.contains(&expected), "{errors}");
+        assert!(!output.contains("number="), "{output}");
+    }
+}
+
+#[test]
+fn values_that_are_not_valid_are_shown_as_such() {
+    for (form, value) in [("text", "open=<invalid bool: 07>"), ("json", "07"), ("csv", "07")] {
+        let place = Place::new();
+        lies(&place, |liar| {
+            liar.began(&byte_form(0x30))?;
+            liar.message(0, &[7]).map(|()| true)
+        });
+        let (code, output, errors) = tapped(&place, &["--count", "1", "-o", form]);
+        assert_eq!(code, 0, "{errors}");
+        assert!(output.contains(value) && output.contains("invalid bool"), "{output}");
+    }
+}
+
+#[test]
+fn names_that_would_control_a_terminal() {
+    for form in ["text", "json", "csv"] {
+        let place = Place::new();
+        lies(&place, |liar| {
+            let mut layout = byte_form(0x01);
+            let at = layout.len() - 5;
+            layout[at..at + 4].copy_from_slice(b"\x1b[2J");
+            let subscription = liar.subscribed(&layout)?;
+            liar.begin(subscription, "\x1b]0;owned\x07\r\n")?;
+            liar.message(0, &[7]).map(|()| true)
+        });
+        let (code, output, errors) = tapped(&place, &["--count", "1", "-o", form]);
+        assert_eq!(code, 0, "{errors}");
+        let controls = |text: &str| text.chars().any(|c| c.is_control() && c != '\n');
+        assert!(!controls(&output) && !controls(&errors), "{output:?} {errors:?}");
+    }
+}
+
+/// Steps of a connection, after each of which it ends.
+#[test]
+fn a_node_that_leaves_at_each_step() {
+    type Step = fn(&mut Liar) -> io::Result<()>;
+    let steps: [Step; 6] = [
+        |_| Ok(()),
+        |liar| liar.hello(),
+        |liar| liar.hello().and_then(|()| liar.asked().map(drop)),
+        // Half a frame.
+        |liar| liar.hello().and_then(|()| liar.say(&[0xa1, 0, 0, 0, 64, 0])),
+        |liar| {
+            liar.hello()?;
+            let offset = liar.asked()?;
+            liar.piece(offset, 200, &[0; 84])
+        },
+        |liar| liar.say(&[0x16, 3, 1, 0, 0xff, 0xff]),
+    ];
+    for step in steps {
+        let error = error_of(move |liar| step(liar).map(|()| false));
+        assert!(error.starts_with("node `liar`: "), "{error}");
+    }
+    let steps: [Step; 4] = [
+        |_| Ok(()),
+        |liar| liar.listed(&swap_form()),
+        |liar| liar.listed(&swap_form()).and_then(|()| liar.asked().map(drop)),
+        |liar| liar.subscribed(&swap_form()).map(drop),
+    ];
+    for step in steps {
+        let error = error_then(move |liar| step(liar).map(|()| false));
+        assert!(error.starts_with("node `liar`: "), "{error}");
+    }
+}
+
+#[test]
+fn a_node_that_leaves_while_it_is_read() {
+    let place = Place::new();
+    lies(&place, |liar| {
+        liar.began(&swap_form())?;
+        liar.message(0, &[1; 16]).map(|()| false)
+    });
+    let (code, output, errors) = tapped(&place, &["--until-end"]);
+    assert_eq!(code, 0, "{errors}");
+    assert!(output.contains("number=") && output.contains("disconnected"), "{output}");
+    assert_eq!(errors, "1 messages, 0 gaps, 0 missed\n");
+}
+
+#[test]
+fn messages_beyond_the_window_or_out_of_order_end_the_connection() {
+    for sequences in [0..1 << 20, 5..6] {
+        let place = Place::new();
+        lies(&place, move |liar| {
+            liar.began(&swap_form())?;
+            sequences.clone().try_for_each(|sequence| liar.message(sequence, &[1; 16]))?;
+            Ok(true)
+        });
+        // Nobody reads its output: it cannot print, so its window is not granted again.
+        let directory = place.path().to_str().unwrap().to_owned();
+        let args = ["swaps", "--directory", &directory, "--node", "liar", "--until-end"];
+        let tap = place.tapping(&args);
+        let (status, output, errors) = tap.ended();
+        assert!(status.success(), "{errors}");
+        assert!(output.contains("disconnected: "), "{errors}");
+    }
+}
+
+#[test]
+fn a_flood_of_gaps_ends_in_an_error_or_is_printed() {
+    let place = Place::new();
+    lies(&place, |liar| {
+        liar.began(&swap_form())?;
+        for from in (0..3 << 20).step_by(1 << 12) {
+            liar.say(&gaps(from, 1 << 12))?;
+        }
+        Ok(false)
+    });
+    let (code, output, errors) = tapped(&place, &["--until-end", "--for", "60s"]);
+    let is_refused = errors.contains("with more gaps and ends than messages");
+    assert!((code, is_refused) == (3, true) || (code, is_refused) == (0, false), "{errors}");
+    assert!(output.contains("gap "), "{errors}");
+}

@@ -1,0 +1,202 @@
+//! A process that speaks the frames of `docs/wire-format.md` by hand, and says what a test wants.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
+use std::thread;
+
+use mycelium_core::{Digest, Message};
+
+use crate::node::Swap;
+use crate::process::Place;
+
+/// The number of the only stream.
+const STREAM: u32 = 7;
+/// The most bytes of a piece of a catalogue or layout.
+const PIECE: usize = 84;
+
+/// What a connection does once the peer has connected. `Ok(true)`: it stays open.
+pub(crate) type Play = dyn Fn(&mut Liar) -> io::Result<bool> + Send + Sync;
+
+/// One connection.
+pub(crate) struct Liar {
+    stream: UnixStream,
+    /// How many connections were before.
+    pub(crate) number: usize,
+}
+
+/// A node `liar` in the directory of the test, which plays this on each connection.
+pub(crate) fn lies(
+    place: &Place,
+    play: impl Fn(&mut Liar) -> io::Result<bool> + Send + Sync + 'static,
+) {
+    let listener = UnixListener::bind(place.path().join("liar.sock")).unwrap();
+    let play: Arc<Play> = Arc::new(play);
+    thread::spawn(move || {
+        for (number, stream) in listener.incoming().map_while(Result::ok).enumerate() {
+            let (play, mut liar) = (play.clone(), Liar { stream, number });
+            // Errors are those of a tool that has left.
+            thread::spawn(move || {
+                if play(&mut liar).unwrap_or(false) {
+                    _ = liar.stream.read_to_end(&mut Vec::new());
+                }
+            });
+        }
+    });
+}
+
+/// The error of `tap swaps` there, and what it printed.
+pub(crate) fn tapped(place: &Place, more: &[&str]) -> (i32, String, String) {
+    let directory = place.path().to_str().unwrap();
+    let args = ["swaps", "--directory", directory, "--node", "liar"];
+    place.tapped(&[&args[..], more].concat())
+}
+
+/// The layout of a swap.
+pub(crate) fn swap_form() -> Vec<u8> {
+    let (_, total) = Swap::DESCRIPTOR.canonical(0, &mut []);
+    let mut form = vec![0; total];
+    _ = Swap::DESCRIPTOR.canonical(0, &mut form);
+    form
+}
+
+/// A struct of one byte, which is `kind`.
+pub(crate) fn byte_form(kind: u8) -> Vec<u8> {
+    let numbers = [1_u64, 1, 1, 0, 1, 4].map(u64::to_le_bytes).concat();
+    [&[0x50][..], &numbers, b"open", &[kind]].concat()
+}
+
+/// A catalogue with `swaps`, whose layout has this digest.
+pub(crate) fn catalogue(type_id: u16, digest: Digest) -> Vec<u8> {
+    let head = [&1_u64.to_le_bytes()[..], &type_id.to_le_bytes(), &5_u16.to_le_bytes()].concat();
+    [&head[..], &1_u32.to_le_bytes(), &digest.0, b"swaps"].concat()
+}
+
+fn name(name: &str) -> [u8; 64] {
+    let mut bytes = [0; 64];
+    bytes[..2].copy_from_slice(&(name.len() as u16).to_le_bytes());
+    bytes[2..2 + name.len()].copy_from_slice(name.as_bytes());
+    bytes
+}
+
+/// A frame whose payload is its fixed part.
+fn frame(id: u16, stream: u32, sequence: u64, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0xa1, 0];
+    frame.extend(id.to_le_bytes());
+    frame.extend((24 + payload.len() as u32).to_le_bytes());
+    frame.extend((payload.len() as u16).to_le_bytes());
+    frame.extend([0; 2]);
+    frame.extend(stream.to_le_bytes());
+    frame.extend(sequence.to_le_bytes());
+    frame.extend(payload);
+    frame.resize(frame.len().next_multiple_of(8), 0);
+    frame
+}
+
+impl Liar {
+    pub(crate) fn say(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)
+    }
+
+    /// The next control frame of this kind: its payload.
+    fn until(&mut self, kind: u16) -> io::Result<Vec<u8>> {
+        loop {
+            let mut header = [0; 24];
+            self.stream.read_exact(&mut header)?;
+            let length = u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as usize;
+            let mut payload = vec![0; length.next_multiple_of(8) - 24];
+            self.stream.read_exact(&mut payload)?;
+            if header[2..4] == [0, 0] && payload[..2] == kind.to_le_bytes() {
+                return Ok(payload);
+            }
+        }
+    }
+
+    /// Says hello with this name, and which features it has: it answers describe.
+    pub(crate) fn hello_as(&mut self, node: &str) -> io::Result<()> {
+        let mut hello = vec![1, 0, 1, 1, 0, 0, 16, 0];
+        hello.extend(9_u64.to_le_bytes());
+        hello.extend(60_000_u32.to_le_bytes());
+        hello.extend([4, 0, 4, 0, 0, 0, 16, 0, 8, 0, 0, 0]);
+        hello.extend(name(node));
+        self.say(&frame(0, 0, 0, &hello))?;
+        self.say(&frame(0, 0, 0, &[16, 0, 0, 0, 1, 0, 0, 0]))
+    }
+
+    pub(crate) fn hello(&mut self) -> io::Result<()> {
+        self.until(1)?;
+        self.hello_as("liar")
+    }
+
+    /// Waits for the next describe. Returns its offset.
+    pub(crate) fn asked(&mut self) -> io::Result<u32> {
+        let payload = self.until(17)?;
+        Ok(u32::from_le_bytes([payload[4], payload[5], payload[6], payload[7]]))
+    }
+
+    /// A piece, which says that it is at `offset` of `total` bytes.
+    pub(crate) fn piece(&mut self, offset: u32, total: u32, bytes: &[u8]) -> io::Result<()> {
+        let mut payload = vec![18, 0];
+        payload.extend((bytes.len() as u16).to_le_bytes());
+        payload.extend(offset.to_le_bytes());
+        payload.extend(total.to_le_bytes());
+        payload.extend(bytes);
+        payload.resize(12 + PIECE, 0);
+        self.say(&frame(0, 0, 0, &payload))
+    }
+
+    /// Answers requests until all of these bytes were sent.
+    pub(crate) fn answer(&mut self, bytes: &[u8]) -> io::Result<()> {
+        loop {
+            let offset = self.asked()?;
+            let rest = &bytes[offset as usize..];
+            self.piece(offset, bytes.len() as u32, &rest[..rest.len().min(PIECE)])?;
+            if rest.len() <= PIECE {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Says hello, and which topics there are: `swaps` with the layout of `form`.
+    pub(crate) fn listed(&mut self, form: &[u8]) -> io::Result<()> {
+        self.hello()?;
+        self.answer(&catalogue(1, Digest::of_canonical(form)))
+    }
+
+    /// As a node does until it is subscribed to. Returns the number of the subscription.
+    pub(crate) fn subscribed(&mut self, form: &[u8]) -> io::Result<u32> {
+        self.listed(form)?;
+        self.answer(form)?;
+        let payload = self.until(3)?;
+        Ok(u32::from_le_bytes([payload[4], payload[5], payload[6], payload[7]]))
+    }
+
+    pub(crate) fn reject(&mut self, subscription: u32, reason: u16) -> io::Result<()> {
+        let head = [&[7, 0][..], &reason.to_le_bytes(), &subscription.to_le_bytes()].concat();
+        self.say(&frame(0, 0, 0, &[&head[..], &[0; 16]].concat()))
+    }
+
+    /// Accepts, and begins a stream of this publisher.
+    pub(crate) fn begin(&mut self, subscription: u32, publisher: &str) -> io::Result<()> {
+        let number = subscription.to_le_bytes();
+        self.say(&frame(0, 0, 0, &[&[6, 0, 0, 0][..], &number].concat()))?;
+        let head = [&[8, 0, 0, 0][..], &number, &3_u64.to_le_bytes(), &[0; 8]].concat();
+        self.say(&frame(0, STREAM, 0, &[&head[..], &name(publisher)].concat()))
+    }
+
+    /// Begins a stream, as a real node does.
+    pub(crate) fn began(&mut self, form: &[u8]) -> io::Result<()> {
+        let subscription = self.subscribed(form)?;
+        self.begin(subscription, "Source")
+    }
+
+    pub(crate) fn message(&mut self, sequence: u64, bytes: &[u8]) -> io::Result<()> {
+        self.say(&frame(1, STREAM, sequence, bytes))
+    }
+}
+
+/// Many gaps of one message.
+pub(crate) fn gaps(from: u64, count: u64) -> Vec<u8> {
+    let payload = [&[10, 0, 1, 0, 0, 0, 0, 0][..], &1_u64.to_le_bytes()].concat();
+    (from..from + count).flat_map(|sequence| frame(0, STREAM, sequence + 1, &payload)).collect()
+}
