@@ -368,7 +368,7 @@ async fn a_used_port_is_a_start_error_with_its_place() {
     let (pair, _received) = Pair::new("elsewhere", two_hosts("address = \"203.0.113.1:7400\"", ""));
     let text = "t.toml:9:11: node `far` cannot listen: cannot listen at `203.0.113.1:7400`: Cannot \
                 assign requested address (os error 99): name an address of this machine, or \
-                `listen = \"0.0.0.0:<port>\"` for all of them";
+                `listen = \"0.0.0.0:<port>\"` for all of them [M0086]";
     assert_eq!(pair.start_error("far").to_string(), text);
 }
 
@@ -387,7 +387,7 @@ fn a_link_between_hosts_needs_an_address_and_no_memory() {
         assert_eq!(
             build("port = 7400", &format!("transport = \"{transport}\"")),
             "t.toml:18:13: nodes `near` and `far` run on hosts `here` and `there`, which have no \
-             memory and no Unix socket in common: write `transport = \"tcp\"`, or leave the key out"
+             memory and no Unix socket in common: write `transport = \"tcp\"`, or leave the key out [M0117]"
         );
     }
 }

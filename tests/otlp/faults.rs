@@ -96,18 +96,18 @@ fn what_the_program_sets_is_checked_when_the_node_is_built() {
     assert_eq!(
         error(new().header("authorization", "Bearer a\nb")),
         "`Builder::otlp`: invalid header `authorization`: expected a value of ASCII letters, on one \
-         line"
+         line [M0381]"
     );
     assert_eq!(
         error(new().timeout(Duration::ZERO)),
-        "`Builder::otlp`: invalid timeout of a batch of spans: expected more than 0 s"
+        "`Builder::otlp`: invalid timeout of a batch of spans: expected more than 0 s [M0382]"
     );
     assert_eq!(
         error(new().batch(1 << 13)),
-        "`Builder::otlp`: invalid batch of 8192 spans: expected 1 to 4096, the places of the queue"
+        "`Builder::otlp`: invalid batch of 8192 spans: expected 1 to 4096, the places of the queue [M0384]"
     );
     assert!(error(new().queue(0)).contains("expected room for 1 to 1,048,576"));
     let share = pipeline("main", 1).otlp(new().sample(10.0)).build().unwrap_err();
-    let expected = "invalid share 10 of the traces to record: expected a number from 0 to 1";
+    let expected = "invalid share 10 of the traces to record: expected a number from 0 to 1 [M0010]";
     assert_eq!(share.to_string(), expected);
 }

@@ -189,6 +189,6 @@ fn what_the_program_sets_is_checked_when_the_node_is_built() {
     assert_eq!(
         error.to_string(),
         "app.toml:2:12: invalid interval 500ms: expected 1 s or more, because metrics are pushed to a \
-         collector"
+         collector [M0114]"
     );
 }

@@ -52,23 +52,23 @@ fn errors_of_a_file_have_their_place() {
     assert_eq!(
         of_file("[supervisor.one]\nchildren = [\"A\", \"B\", \"A\"]\n"),
         "t.toml:2:23: `A` is supervised twice, by `one` and by `one`: remove it from the children of \
-         one of them"
+         one of them [M0031]"
     );
     assert_eq!(
         of_file(
             "[supervisor.one]\nchildren = [\"two\"]\n[supervisor.two]\nchildren = [\"A\", \"one\"]\n"
         ),
         "t.toml:1:13: supervisors supervise each other: one -> two -> one; remove one of them from \
-         the children of the one before it"
+         the children of the one before it [M0032]"
     );
     assert_eq!(
         of_file("[supervisor.top]\nchildren = []\n"),
         "t.toml:1:13: supervisor `top` has no children: list services or other supervisors in its \
-         `children`, or remove it"
+         `children`, or remove it [M0033]"
     );
     assert_eq!(
         of_file("[supervisor.A]\nchildren = [\"B\"]\n"),
-        "t.toml:1:13: supervisor `A` has the name of a service: give it another name"
+        "t.toml:1:13: supervisor `A` has the name of a service: give it another name [M0034]"
     );
     assert_eq!(
         of_file(
@@ -76,16 +76,16 @@ fn errors_of_a_file_have_their_place() {
              [supervisor.top]\nchildren = [\"A\", \"B\"]\n"
         ),
         "t.toml:5:13: supervisor `top` has services of two nodes, `A` of `main` and `B` of `other`: \
-         a supervisor is in one process, so make one for each node"
+         a supervisor is in one process, so make one for each node [M0037]"
     );
     assert_eq!(
         parsed("[supervisor.top]\nstrategy = \"one-for-al\"\n"),
         "t.toml:2:12: invalid strategy `one-for-al`: did you mean `one-for-all`? (expected one of: \
-         one-for-one, one-for-all, rest-for-one)"
+         one-for-one, one-for-all, rest-for-one) [M0101]"
     );
     assert_eq!(
         parsed("[service.A]\nlifetime = \"forever\"\n"),
-        "t.toml:2:12: invalid lifetime `forever`: expected one of: permanent, transient, temporary"
+        "t.toml:2:12: invalid lifetime `forever`: expected one of: permanent, transient, temporary [M0101]"
     );
 }
 
@@ -106,7 +106,7 @@ fn errors_of_a_program_name_the_supervisor() {
     );
     assert_eq!(
         of_program(|it| it.lifetime("D", Lifetime::Permanent)),
-        "`Builder::lifetime` names an unknown service `D`: expected one of: A, B, C"
+        "`Builder::lifetime` names an unknown service `D`: expected one of: A, B, C [M0038]"
     );
 }
 

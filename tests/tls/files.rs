@@ -48,12 +48,12 @@ async fn mistakes_in_files_are_start_errors_with_their_place() {
     assert_eq!(
         error("binary", &|files| files.write("ca.pem", "no PEM")),
         "t.toml:5:15: node `far` cannot use TLS: authorities `ca.pem`: expected a certificate in \
-         PEM form"
+         PEM form [M0059]"
     );
     assert_eq!(
         error("long", &|files| files.write("ca.pem", &"-".repeat((1 << 20) + 1))),
         "t.toml:5:15: node `far` cannot use TLS: authorities `ca.pem`: it has more than 1048576 \
-         bytes"
+         bytes [M0059]"
     );
     let other = error("other-key", &|files| {
         files.write("far.key", &Authority::new("test").issue("far").1);
@@ -61,7 +61,7 @@ async fn mistakes_in_files_are_start_errors_with_their_place() {
     assert_eq!(
         other,
         "t.toml:4:7: node `far` cannot use TLS: key `far.key`: it is not the key of `far.pem`, but \
-         that of another certificate"
+         that of another certificate [M0059]"
     );
     let swapped = error("swapped", &|files| {
         for kind in ["pem", "key"] {
@@ -73,7 +73,7 @@ async fn mistakes_in_files_are_start_errors_with_their_place() {
         swapped,
         "t.toml:3:15: node `far` cannot use TLS: certificate `far.pem`: it is not the certificate \
          of node `far`: certificate not valid for name \"far\"; certificate is only valid for \
-         DnsName(\"near\")"
+         DnsName(\"near\") [M0059]"
     );
     let foreign = error("foreign", &|files| {
         files.write_pair("far", &Authority::new("another one").issue("far"));

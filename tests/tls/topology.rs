@@ -23,7 +23,7 @@ fn all_files_are_named() {
     assert_eq!(
         error("[node.a]\n[node.b]\n[link.\"a-b\"]\ntransport = \"tls\"\n"),
         "t.toml:4:13: `transport = \"tls\"` needs a section `[tls]`, with the files \
-         `certificate`, `key` and `authorities`"
+         `certificate`, `key` and `authorities` [M0114]"
     );
 }
 
