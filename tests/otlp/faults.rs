@@ -108,6 +108,7 @@ fn what_the_program_sets_is_checked_when_the_node_is_built() {
     );
     assert!(error(new().queue(0)).contains("expected room for 1 to 1,048,576"));
     let share = pipeline("main", 1).otlp(new().sample(10.0)).build().unwrap_err();
-    let expected = "invalid share 10 of the traces to record: expected a number from 0 to 1 [M0010]";
+    let expected =
+        "invalid share 10 of the traces to record: expected a number from 0 to 1 [M0010]";
     assert_eq!(share.to_string(), expected);
 }

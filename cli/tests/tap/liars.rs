@@ -198,7 +198,7 @@ fn messages_that_do_not_fit_the_layout() {
             liar.began(&swap_form())?;
             liar.message(0, &vec![1; length]).map(|()| true)
         });
-        let (code, output, errors) = tapped(&place, &[]);
+        let (code, output, errors) = tapped(&place, &["--for", "20s"]);
         assert_eq!(code, 3, "{errors}");
         let expected = format!(
             "error: topic `swaps` of node `liar`, publisher `Source`: a message of {length} bytes, \
