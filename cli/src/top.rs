@@ -73,6 +73,7 @@ pub fn run(args: &TopArgs) -> Result<(), Failure> {
     let waits = Waits::new()?;
     let mut state = State::new(args.pace.interval);
     state.update(nodes.read_some(waits.clock.now()).map(Ok)?);
+    nodes.warn();
     let mut printer = Printer::stdout(format);
     args.pace.run(&waits, |now| {
         state.update(nodes.read(now).map(Ok)?);

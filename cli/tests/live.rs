@@ -167,6 +167,19 @@ fn the_target_makes_no_system_call() {
     drop(node);
 }
 
+/// A region of another version, or a fake: it is not shown, and the others are.
+#[test]
+fn counters_that_cannot_be_read_are_a_warning() {
+    let (_node, pid) = after(1);
+    let fake = rustix::fs::memfd_create("mycelium-counters", rustix::fs::MemfdFlags::CLOEXEC);
+    let _fake = fake.expect("memory");
+    let ended = run(&["ls"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert!(ended.out.contains(&pid), "{}", ended.out);
+    let own = std::process::id().to_string();
+    assert!(ended.err.contains("warning: ") && ended.err.contains(&own), "{}", ended.err);
+}
+
 #[test]
 fn what_cannot_be_examined_is_an_error_that_names_it() {
     let none = std::env::temp_dir().join(format!("mycelium-none-{}", std::process::id()));

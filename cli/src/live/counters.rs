@@ -29,7 +29,9 @@ pub fn run(args: &CountersArgs) -> Result<(), Failure> {
     let mut nodes = Nodes::find(&args.target)?;
     let filter = args.filter.as_deref().unwrap_or_default();
     let mut table = Table::new(&["node", "pid", "kind", "label", "counter", "value"]);
-    for (name, process, view) in nodes.views()? {
+    let views = nodes.views()?;
+    nodes.warn();
+    for (name, process, view) in views {
         for line in &view.lines {
             if !line.kind.name.contains(filter) && !line.label.contains(filter) {
                 continue;

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -46,6 +47,9 @@ impl Target {
     }
 }
 
+/// The most warnings that are printed.
+const MOST_WARNINGS: usize = 5;
+
 /// The most nodes that are kept after their end.
 const MOST_ENDED: usize = 16;
 
@@ -58,7 +62,7 @@ pub struct Nodes {
     /// Nodes that have ended, with their last counters.
     ended: Vec<Node>,
     /// Why other counters cannot be read.
-    refused: Vec<AttachError>,
+    refused: Vec<String>,
     /// Processes of other users.
     of_others: usize,
 }
@@ -87,14 +91,20 @@ impl Nodes {
     /// # Errors
     /// If the system has no list of processes.
     pub fn read(&mut self, at: Duration) -> Result<Sample, Failure> {
+        self.refused.clear();
         self.search(false)?;
         let mut nodes = Vec::new();
-        self.refused.clear();
-        let ended = &mut self.ended;
+        let (ended, refused) = (&mut self.ended, &mut self.refused);
         self.attached.retain(|_, attached| {
             // Asked first: counters that are read after the end are final.
             let has_ended = attached.has_ended();
-            let Ok(view) = attached.read() else { return !has_ended };
+            let view = match attached.read() {
+                Ok(view) => view,
+                Err(error) => {
+                    refused.push(format!("process {}: {error}", attached.process()));
+                    return !has_ended;
+                }
+            };
             let mut node = Node::of_lines(attached.process(), &view.lines);
             node.unseen = view.unseen.saturating_add(view.out_of_reach);
             if has_ended {
@@ -137,6 +147,17 @@ impl Nodes {
         }
     }
 
+    /// Prints to standard error which counters could not be read the last time.
+    pub fn warn(&self) {
+        for refused in self.refused.iter().take(MOST_WARNINGS) {
+            // Without standard error there is nobody to be warned.
+            let _ = writeln!(io::stderr(), "warning: {}", printable(refused));
+        }
+        if let Some(others) = self.refused.len().checked_sub(MOST_WARNINGS).filter(|it| *it > 0) {
+            let _ = writeln!(io::stderr(), "warning: and {others} others");
+        }
+    }
+
     /// The names, processes and counters of all nodes.
     ///
     /// # Errors
@@ -170,6 +191,8 @@ impl Nodes {
         for refused in self.refused.iter().take(3) {
             text += &format!("; {refused}");
         }
+        // Its message has them.
+        self.refused.clear();
         if self.of_others > 0 {
             text += &format!(
                 "; the counters of {} processes of other users cannot be seen: run the tool as that \
@@ -201,7 +224,7 @@ impl Nodes {
                 Err(error) if is_first && !self.target.processes.is_empty() => {
                     return Err(failed(&error));
                 }
-                Err(error) => self.refused.push(error),
+                Err(error) => self.refused.push(error.to_string()),
             }
         }
         Ok(())
@@ -211,7 +234,7 @@ impl Nodes {
         for attached in found.regions {
             self.attached.entry((attached.process(), attached.id())).or_insert(attached);
         }
-        self.refused.extend(found.refused);
+        self.refused.extend(found.refused.iter().map(ToString::to_string));
         self.of_others = found.of_others;
     }
 }

@@ -34,6 +34,7 @@ pub fn run(args: &HzArgs) -> Result<(), Failure> {
     let waits = Waits::new()?;
     let mut nodes = Nodes::find(&args.target)?;
     let mut before = nodes.read_some(waits.clock.now())?;
+    nodes.warn();
     check_topics(&args.topics, &before)?;
     let mut printer = Printer::stdout(args.output);
     let pace = match args.pace.time {

@@ -28,6 +28,7 @@ pub fn run(args: &LsArgs) -> Result<(), Failure> {
         true => nodes.read(at)?,
         false => nodes.read_some(at)?,
     };
+    nodes.warn();
     let columns = [
         "node",
         "pid",
