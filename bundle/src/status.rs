@@ -18,6 +18,9 @@ pub struct MemberStatus {
     pub starts: u64,
     /// When it entered this phase.
     pub since: Instant,
+    /// A change of the bundle ends its process, and has not ended it yet: it is taken out, or
+    /// another member takes its place.
+    pub is_leaving: bool,
     /// How its last process exited, if one has.
     pub last_exit: Option<ExitStatus>,
 }

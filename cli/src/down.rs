@@ -11,10 +11,15 @@ use crate::bundle::leftovers;
 use crate::bundle::place::Place;
 use crate::bundle::table;
 use crate::bundle::wire::{self, Answer, Request};
+use crate::clock::pause;
 use crate::duration::duration;
 use crate::exit::Failure;
 use crate::output::Format;
 use crate::up::place;
+
+/// How often a launcher that begins or ends is searched for: the next one waits for the processes
+/// of one that was killed.
+const ATTEMPTS: u32 = 1000;
 
 /// The arguments of `down`.
 #[derive(Debug, Args)]
@@ -37,29 +42,36 @@ pub struct DownArgs {
 pub fn run(args: &DownArgs) -> Result<(), Failure> {
     let place = place(args.file.as_deref(), args.name.as_deref())?;
     let timeout = args.timeout.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-    let Some(mut client) = Client::request(&place, &Request::Down { timeout })? else {
-        return clear(&place);
-    };
-    // As long as it takes: each node has its deadline.
-    match client.answer(&place, None)? {
-        Some(Answer::Nodes { nodes, problem }) => {
-            table::print(&nodes, Format::Table)?;
-            problem.map_or(Ok(()), |problem| Err(Failure::Found(problem)))
+    for _ in 0..ATTEMPTS {
+        if let Some(mut client) = Client::request(&place, &Request::Down { timeout })? {
+            // As long as it takes: each node has its deadline.
+            match client.answer(&place, None)? {
+                Some(Answer::Nodes { nodes, problem }) => {
+                    table::print(&nodes, Format::Table)?;
+                    return problem.map_or(Ok(()), |problem| Err(Failure::Found(problem)));
+                }
+                Some(Answer::Failed { code, message }) => return Err(wire::failure(code, message)),
+                // It was killed, or ended just now.
+                Some(Answer::Taken | Answer::Changes { .. }) | None => {}
+            }
         }
-        Some(Answer::Failed { code, message }) => Err(wire::failure(code, message)),
-        // It was killed, or ended just now.
-        Some(Answer::Changes { .. }) | None => clear(&place),
+        if clear(&place) {
+            let nothing = format!("nothing of {} runs\n", place.title());
+            return io::stdout().write_all(nothing.as_bytes()).map_err(Failure::output);
+        }
+        // A launcher begins or ends.
+        pause(Duration::from_millis(20));
     }
+    Err(Failure::Unavailable(format!("no launcher of {} responds", place.title())))
 }
 
 /// Removes what a bundle that failed has left, its logs, and what a launcher that was killed has
-/// left: its nodes, which end by themselves.
-fn clear(place: &Place) -> Result<(), Failure> {
-    // Without the lock another launcher begins or ends.
-    if let Some(_lock) = place.lock_if_there() {
+/// left: its nodes, which end by themselves. False if a launcher has the place.
+fn clear(place: &Place) -> bool {
+    let lock = place.lock_if_there();
+    if lock.is_some() {
         leftovers::end(place, |_| ());
         place.remove();
     }
-    let nothing = format!("nothing of {} runs\n", place.title());
-    io::stdout().write_all(nothing.as_bytes()).map_err(Failure::output)
+    lock.is_some() || !place.directory().exists()
 }

@@ -45,7 +45,7 @@ pub fn run(args: &StatusArgs) -> Result<(), Failure> {
             problem.map_or(Ok(()), |problem| Err(Failure::Found(problem)))
         }
         Some(Answer::Failed { code, message }) => Err(wire::failure(code, message)),
-        Some(Answer::Changes { .. }) | None => {
+        Some(Answer::Taken | Answer::Changes { .. }) | None => {
             let title = place.title();
             Err(Failure::Unavailable(match place.problem() {
                 None => format!("nothing of {title} runs"),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::bundle::client::request_or_start;
+use crate::bundle::client::{request_or_start, unexpected};
 use crate::bundle::launcher::Launcher;
 use crate::bundle::members::Manner;
 use crate::bundle::place::Place;
@@ -69,6 +69,7 @@ pub fn run(args: &UpArgs) -> Result<(), Failure> {
                 table::print(&nodes, Format::Table)?;
                 return problem.map_or(Ok(()), |problem| Err(Failure::Found(problem)));
             }
+            Answer::Taken => return Err(unexpected(&place)),
             Answer::Failed { code, message } => return Err(wire::failure(code, message)),
         }
         answer = client.answer(&place, Some(wait + SLACK))?.ok_or_else(|| {

@@ -135,8 +135,9 @@ impl Slot {
             _ => now,
         };
         self.published = Some((phase, pid, since));
-        let (name, starts, last_exit) = (self.member.name.clone(), self.starts, self.status);
-        MemberStatus { name, phase, pid, starts, since, last_exit }
+        let (name, is_leaving) = (self.member.name.clone(), self.is_leaving());
+        let (starts, last_exit) = (self.starts, self.status);
+        MemberStatus { name, phase, pid, starts, since, is_leaving, last_exit }
     }
 
     pub(super) fn report(&self) -> MemberReport {

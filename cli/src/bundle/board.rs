@@ -138,7 +138,9 @@ impl Board {
                 return Waited::Ended(problem);
             }
             for node in &nodes {
-                let first = *before.entry(node.node.clone()).or_insert(node.restarts);
+                let first = before.entry(node.node.clone()).or_insert(node.restarts);
+                // After a change it counts from zero.
+                *first = node.restarts.min(*first);
                 if node.restarts >= first.saturating_add(FAILED) {
                     return Waited::Failed(node.node.clone());
                 }

@@ -7,12 +7,14 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::place::Place;
-use super::wire::{Answer, Channel, LONGEST_ANSWER, Request};
+use super::wire::{self, Answer, Channel, LONGEST_ANSWER, Request};
 use crate::clock::pause;
 use crate::exit::Failure;
 
 /// How long a launcher has to take a request.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long it has to begin with it.
+const BEGIN: Duration = Duration::from_secs(10);
 /// How often a launcher is started, or searched for: another one may begin or end at this moment.
 const ATTEMPTS: u32 = 200;
 
@@ -23,10 +25,11 @@ pub struct Client {
 }
 
 impl Client {
-    /// Sends a request to the launcher of a bundle: `None` if it has none.
+    /// Sends a request to the launcher of a bundle, and waits until it begins with that: `None` if
+    /// there is no launcher.
     ///
     /// # Errors
-    /// If the launcher does not respond.
+    /// If the launcher does not respond, or refuses the request.
     pub fn request(place: &Place, request: &Request) -> Result<Option<Client>, Failure> {
         let stream = match UnixStream::connect(place.socket()) {
             Ok(stream) => stream,
@@ -39,10 +42,17 @@ impl Client {
         };
         let mut channel = Channel::new(stream);
         match channel.write(request, PATIENCE) {
-            Ok(()) => Ok(Some(Client { channel })),
+            Ok(()) => {}
             // It ends at this moment.
-            Err(error) if is_end(&error) => Ok(None),
-            Err(error) => Err(silent(place, &error)),
+            Err(error) if is_end(&error) => return Ok(None),
+            Err(error) => return Err(silent(place, &error)),
+        }
+        let mut client = Client { channel };
+        match client.answer(place, Some(BEGIN))? {
+            Some(Answer::Taken) => Ok(Some(client)),
+            Some(Answer::Failed { code, message }) => Err(wire::failure(code, message)),
+            Some(Answer::Changes { .. } | Answer::Nodes { .. }) => Err(unexpected(place)),
+            None => Ok(None),
         }
     }
 
@@ -65,6 +75,13 @@ impl Client {
 
 fn is_end(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+}
+
+/// The failure that an answer is which does not belong to the request.
+#[must_use]
+pub fn unexpected(place: &Place) -> Failure {
+    let title = place.title();
+    Failure::Unavailable(format!("the launcher of {title} gave an unexpected answer"))
 }
 
 fn silent(place: &Place, error: &io::Error) -> Failure {

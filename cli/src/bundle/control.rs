@@ -85,7 +85,11 @@ impl Control {
         let served = thread::Builder::new().name("request".into()).spawn(move || {
             let mut channel = Channel::new(stream);
             let answer = match channel.read(LONGEST_REQUEST, Some(PATIENCE)) {
-                Ok(Some(request)) => self.answer(&mut channel, request),
+                // What nobody waits for any more is not done.
+                Ok(Some(request)) => match channel.write(&Answer::Taken, PATIENCE) {
+                    Ok(()) => self.answer(&mut channel, request),
+                    Err(_) => None,
+                },
                 Ok(None) => None,
                 Err(error) => Some(Answer::Failed { code: 3, message: error.to_string() }),
             };

@@ -59,12 +59,15 @@ pub fn status(member: &MemberStatus, sign: Sign) -> NodeStatus {
         (MemberPhase::Running, Sign::BackingOff) => ("backing-off", false),
         (MemberPhase::Running, Sign::Ending) => ("ending", false),
         (MemberPhase::Running, Sign::Nothing) => ("running", since >= SILENCE),
+        // Its process has exited, and what follows it has not begun.
+        (MemberPhase::Completed, _) if member.is_leaving => ("stopping", false),
         (phase, _) => (phase.name(), phase == MemberPhase::Completed),
     };
     NodeStatus {
         node: member.name.clone(),
         state: state.to_owned(),
-        is_up,
+        // What a change stops is not what anybody waits for.
+        is_up: is_up && !member.is_leaving,
         pid: member.pid,
         since: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
         restarts: member.starts.saturating_sub(1),

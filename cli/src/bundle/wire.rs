@@ -49,10 +49,13 @@ pub struct UpRequest {
     pub wait: Option<u64>,
 }
 
-/// An answer of a launcher. `Changes` precedes another one; each other one is the last.
+/// An answer of a launcher. `Taken` precedes all others, and `Changes` another one; each other one
+/// is the last.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "kebab-case")]
 pub enum Answer {
+    /// The launcher has read the request, and begins with it.
+    Taken,
     /// What happens to each node.
     Changes {
         /// In the order of their names.

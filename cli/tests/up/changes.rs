@@ -75,6 +75,33 @@ fn only_nodes_whose_part_of_the_file_changed_start_again() {
 }
 
 #[test]
+fn up_returns_after_the_change() {
+    let world = World::new();
+    let write = |round: u32| {
+        let section = |node: &str, service: &str, more: &str| {
+            let command = world.command("node").replace("role=node", more);
+            format!("[node.{node}]\ncommand = {command}\nservices = [\"{service}\"]\n")
+        };
+        let store = format!("role=node\", \"round={round}");
+        world.write(
+            &[section("feed", "Feed", "role=node"), section("store", "Store", &store)].concat(),
+        );
+    };
+    let mut before = 0;
+    for round in 0..5 {
+        write(round);
+        let ended = world.run(&["up", "app.toml"]);
+        assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{}", ended.out);
+        let row = ended.out.lines().find(|line| line.starts_with("store ")).unwrap();
+        let row: Vec<&str> = row.split_whitespace().collect();
+        let pid: u32 = row[2].parse().expect(&ended.out);
+        assert!(row[1] == "ready" && pid != before, "{before}: {}", ended.out);
+        before = pid;
+    }
+    world.down();
+}
+
+#[test]
 fn the_command_line_has_the_command_of_nodes_without_one() {
     let world = World::new();
     world.write("[node.one]\n[node.two]\ncommand = [\"sleep\", \"1000\"]\n");

@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use rustix::process::Signal;
 
-use crate::world::{World, kill};
+use crate::world::{Ended, World, kill};
 
 #[test]
 fn a_node_that_refuses_to_start_ends_the_bundle_with_its_last_words() {
@@ -191,6 +191,35 @@ fn a_node_that_hangs_is_killed_at_the_deadline() {
     let ended = world.run(&["down", "app.toml", "--timeout", "50ms"]);
     assert_eq!(ended.code, Some(1));
     assert_eq!(ended.err, "error: members did not end and were killed: feed [M0408]\n");
+    world.down();
+}
+
+#[test]
+fn a_launcher_that_does_not_respond_is_an_error() {
+    let world = World::new();
+    world.nodes(&[("feed", "wait")], "");
+    world.up();
+    let before = world.until_they_wait(&["feed"]);
+    let launcher = world.launcher();
+    kill(launcher, Signal::STOP);
+    // A change that is not made, either.
+    world.nodes(&[("feed", "wait"), ("store", "wait")], "");
+    let start = |verb: &&str| {
+        let mut tool = world.tool(&[*verb, "app.toml"]);
+        tool.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let clients: Vec<_> = ["status", "up", "down"].iter().map(start).collect();
+    for client in clients {
+        let ended = Ended::of(&client.wait_with_output().unwrap());
+        assert_eq!((ended.code, ended.out.as_str()), (Some(3), ""), "{}", ended.err);
+        assert!(ended.err.starts_with("error: the launcher of `app.toml` at `"), "{}", ended.err);
+        assert!(ended.err.ends_with("`: it does not respond\n"), "{}", ended.err);
+    }
+    kill(launcher, Signal::CONT);
+    // It does not do what nobody waits for.
+    for _ in 0..5 {
+        assert_eq!(world.until_they_wait(&["feed"]), before);
+    }
     world.down();
 }
 
