@@ -1,7 +1,7 @@
 //! Each error has a code, each code an error that is made here, and a section in `docs/errors.md`
 //! with a real message. `UPDATE_ERRORS=1 cargo test -p mycelium --test codes` writes the messages
 //! there.
-#![cfg(all(target_os = "linux", feature = "describe"))]
+#![cfg(all(target_os = "linux", feature = "describe", feature = "otlp"))]
 
 #[path = "codes/below.rs"]
 mod below;

@@ -8,7 +8,10 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mycelium::{Class, Code, EmitError, HandlerFailure, LayoutMismatch, Message, Refusal};
+use mycelium::{
+    BuildError, Class, Code, EmitError, HandlerFailure, LayoutMismatch, Message, Node, OtlpMetrics,
+    OtlpTraces, Refusal,
+};
 use mycelium_bundle::BundleError;
 use mycelium_core::link::{
     CloseReason, ConfigError, FragmentError, LinkError, RejectReason, RunError,
@@ -16,8 +19,6 @@ use mycelium_core::link::{
 use mycelium_core::ring::broadcast::LayoutError;
 use mycelium_core::{DecodeError, FrameError, Invalid, InvalidReason};
 use mycelium_executor::{SpawnError, ThreadError};
-use mycelium_telemetry::push::{OtlpMetrics, Pusher};
-use mycelium_telemetry::spans::{Exporter, OtlpTraces};
 use mycelium_transports::endpoint::{Access, BindError, Endpoint, PathTooLong};
 use mycelium_transports::exchange::Notice;
 use mycelium_transports::local::{Schema, TopicError};
@@ -219,8 +220,14 @@ pub(crate) fn messages() -> Vec<Sample> {
 }
 
 pub(crate) fn collectors() -> Vec<Sample> {
-    let of_traces = |settings| Exporter::new(settings).expect_err("invalid settings");
-    let of_metrics = |settings| Pusher::new(settings).expect_err("invalid settings");
+    let of_traces = |settings| match Node::builder("main").otlp(settings).build() {
+        Err(BuildError::Otlp(error)) => error,
+        other => panic!("expected another error: {other:?}"),
+    };
+    let of_metrics = |settings| match Node::builder("main").otlp_metrics(settings).build() {
+        Err(BuildError::OtlpMetrics(error)) => error,
+        other => panic!("expected another error: {other:?}"),
+    };
     let traces = OtlpTraces::new("http://127.0.0.1:4318");
     let metrics = OtlpMetrics::new("http://127.0.0.1:4318");
     let traces = [

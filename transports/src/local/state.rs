@@ -278,8 +278,19 @@ impl PublisherState {
     /// messages that it did not send here count, too.
     pub(super) fn show_sent(&self, line: &Line<PublisherValue>) {
         if cfg!(feature = "metrics") && self.origin.is_local() {
+            let lap = || line.get(PublisherValue::Sent) >> self.ring.capacity().trailing_zeros();
+            let before = lap();
             line.follow(PublisherValue::Sent, self.ring.tail());
-            // The publisher's own words, which change once a lap at most.
+            // Readers load the line of this word, so it is loaded once a lap, as it changes.
+            if lap() != before {
+                self.show_high_water(line);
+            }
+        }
+    }
+
+    /// Copies the greatest depth that the publisher has seen to a line of counters.
+    pub(super) fn show_high_water(&self, line: &Line<PublisherValue>) {
+        if cfg!(feature = "metrics") && self.origin.is_local() {
             line.set(PublisherValue::HighWater, self.ring.high_water() as u64);
         }
     }

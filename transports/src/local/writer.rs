@@ -415,13 +415,15 @@ impl Writer {
     /// The number of messages that the readers leave room for, whether or not they have shown it.
     pub(super) fn room(&mut self) -> usize {
         let Some(producer) = end_of(&mut self.producer, &mut self.handled) else { return 0 };
-        loop {
+        let room = loop {
             match producer.find_room() {
-                Ok(room) => return room,
+                Ok(room) => break room,
                 Err(full) if self.state.pump(full.reader.entry) => {}
-                Err(_) => return 0,
+                Err(_) => break 0,
             }
-        }
+        };
+        self.state.show_high_water(&self.line);
+        room
     }
 
     /// Whether the ring has room that the readers have not shown yet.

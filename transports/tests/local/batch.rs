@@ -70,7 +70,7 @@ fn a_rejected_batch_says_how_many_were_sent() {
     let error = emit(&probes(3..9)).unwrap_err();
     assert_eq!((error.sent, &error.refusal), (1, &Refusal::Rejected { by: "reader".into() }));
     let text = "after 1 messages of a batch: topic `conformance` is full: subscription `reader` \
-                has not taken its messages";
+                has not taken its messages [M0221]";
     assert_eq!(error.to_string(), text);
     assert_eq!(take(&mut reader), Some(0));
     assert_eq!(take(&mut reader), Some(1));

@@ -89,7 +89,7 @@ fn a_refused_message_comes_back_and_leaves_no_trace_in_the_ring() {
     assert_eq!(refused.message, probe(3));
     assert_eq!(
         refused.to_string(),
-        "fast handler `judge` of topic `conformance` refused the message: 3 is a number too many"
+        "fast handler `judge` of topic `conformance` refused the message: 3 is a number too many [M0224]"
     );
     let source = std::error::Error::source(&refused).map(ToString::to_string);
     assert_eq!(source.as_deref(), Some("3 is a number too many"));
@@ -229,7 +229,7 @@ fn a_handler_that_emits_to_its_own_topic_is_refused() {
     assert_eq!(inner.refusal, Refusal::FastHandler { handler: "echo".into(), failure });
     assert_eq!(
         inner.to_string(),
-        "fast handler `echo` of topic `conformance` emits to its own topic: let a service do that"
+        "fast handler `echo` of topic `conformance` emits to its own topic: let a service do that [M0226]"
     );
     assert_eq!(readers.each_mut().map(take), [None, None]);
     // The thread is in no handler any more.

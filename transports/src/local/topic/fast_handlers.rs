@@ -44,7 +44,7 @@ impl Topic {
     /// assert_eq!(error.message.size, 101);
     /// assert_eq!(
     ///     error.to_string(),
-    ///     "fast handler `limit` of topic `orders` refused the message: 101 exceeds 100"
+    ///     "fast handler `limit` of topic `orders` refused the message: 101 exceeds 100 [M0224]"
     /// );
     /// assert_eq!(publisher.sent(), 1);
     /// # Ok::<(), TopicError>(())
