@@ -97,7 +97,7 @@ fn a_refused_message_comes_back_and_leaves_no_trace_in_the_ring() {
     assert_eq!(panicked.message, probe(5));
     assert_eq!(
         panicked.to_string(),
-        "fast handler `judge` of topic `conformance` panicked: it knows no such number"
+        "fast handler `judge` of topic `conformance` panicked: it knows no such number [M0225]"
     );
     publisher.try_emit(probe(6)).unwrap();
     assert_eq!(first.numbers(), [2, 3, 5, 6], "handlers run in their order");
