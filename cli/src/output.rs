@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::io::{self, Write};
+use std::path::Path;
 
 use clap::ValueEnum;
 use serde_json::{Map, Value};
@@ -243,6 +244,12 @@ pub fn printable(text: &str) -> Cow<'_, str> {
         escaped.into_iter().flatten().chain(plain)
     });
     Cow::Owned(escaped.collect())
+}
+
+/// A path as a terminal may get it.
+#[must_use]
+pub fn shown(path: &Path) -> String {
+    printable(&path.to_string_lossy()).into_owned()
 }
 
 /// Control characters, and those that change the direction of a text.

@@ -9,7 +9,7 @@ use crate::bundle::client::Client;
 use crate::bundle::table;
 use crate::bundle::wire::{self, Answer, Request};
 use crate::exit::Failure;
-use crate::output::Format;
+use crate::output::{Format, shown};
 use crate::up::place;
 
 /// How long a launcher has to answer.
@@ -52,7 +52,7 @@ pub fn run(args: &StatusArgs) -> Result<(), Failure> {
                 Some(problem) => format!(
                     "nothing of {title} runs: it ended with an error: {problem}; the logs are in `{}`, \
                      `mycelium down` removes them",
-                    place.directory().display()
+                    shown(place.directory())
                 ),
             }))
         }

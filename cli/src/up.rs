@@ -15,7 +15,7 @@ use crate::bundle::table;
 use crate::bundle::wire::{self, Answer, NodeChange, Request, UpRequest};
 use crate::duration::duration;
 use crate::exit::Failure;
-use crate::output::Format;
+use crate::output::{Format, shown};
 
 /// How much longer than asked for an answer may take.
 const SLACK: Duration = Duration::from_secs(10);
@@ -55,7 +55,7 @@ pub struct UpArgs {
 /// If the file is wrong, or not all nodes are up.
 pub fn run(args: &UpArgs) -> Result<(), Failure> {
     let place = place(Some(&args.file), args.name.as_deref())?;
-    let request = request(args)?;
+    let request = request(args, &place)?;
     if args.foreground {
         return foreground(place, request);
     }
@@ -90,10 +90,10 @@ pub fn place(file: Option<&Path>, name: Option<&str>) -> Result<Place, Failure> 
     }
 }
 
-fn request(args: &UpArgs) -> Result<UpRequest, Failure> {
+fn request(args: &UpArgs, place: &Place) -> Result<UpRequest, Failure> {
     let absolute = |path: &Path| {
         std::path::absolute(path)
-            .map_err(|error| Failure::Usage(format!("`{}`: {error}", path.display())))
+            .map_err(|error| Failure::Usage(format!("`{}`: {error}", shown(path))))
     };
     let mut program = Vec::new();
     for word in &args.program {
@@ -107,7 +107,10 @@ fn request(args: &UpArgs) -> Result<UpRequest, Failure> {
         *first = absolute(Path::new(first))?.to_string_lossy().into_owned();
     }
     let wait = (!args.no_wait).then(|| u64::try_from(args.timeout.as_millis()).unwrap_or(u64::MAX));
-    Ok(UpRequest { file: absolute(&args.file)?, hosts: args.hosts.clone(), program, wait })
+    // The nodes of two names do not meet.
+    let directory = args.name.is_some().then(|| place.directory().to_owned());
+    let (file, hosts) = (absolute(&args.file)?, args.hosts.clone());
+    Ok(UpRequest { file, hosts, program, directory, wait })
 }
 
 fn foreground(place: Place, request: UpRequest) -> Result<(), Failure> {

@@ -10,6 +10,7 @@ use super::place::Place;
 use super::wire::{self, Answer, Channel, LONGEST_ANSWER, Request};
 use crate::clock::pause;
 use crate::exit::Failure;
+use crate::output::shown;
 
 /// How long a launcher has to take a request.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -90,7 +91,7 @@ fn silent(place: &Place, error: &io::Error) -> Failure {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "it does not respond".to_owned(),
         _ => error.to_string(),
     };
-    Failure::Unavailable(format!("the launcher of {title} at `{}`: {problem}", socket.display()))
+    Failure::Unavailable(format!("the launcher of {title} at `{}`: {problem}", shown(&socket)))
 }
 
 /// Sends a request to the launcher of a bundle, which is started if there is none, and returns with
@@ -114,7 +115,7 @@ pub fn request_or_start(
             pause(Duration::from_millis(20));
         }
     }
-    let directory = place.directory().display();
+    let directory = shown(place.directory());
     Err(Failure::Unavailable(format!("no launcher responds in `{directory}`")))
 }
 

@@ -24,6 +24,7 @@ use super::place::{Lock, Place};
 use super::watch::{Report, watch};
 use super::wire::UpRequest;
 use crate::exit::Failure;
+use crate::output::shown;
 
 /// How long a launcher waits for its first request.
 const FIRST: Duration = Duration::from_secs(30);
@@ -47,7 +48,7 @@ impl Launcher {
     /// If the system refuses the directory or the socket.
     pub fn take(place: Place, manner: Manner) -> Result<Option<Launcher>, Failure> {
         let failed = |error: io::Error| {
-            let directory = place.directory().display();
+            let directory = shown(place.directory());
             Failure::Unavailable(format!("the directory `{directory}` of the bundle: {error}"))
         };
         place.create().map_err(failed)?;

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::geteuid;
 
 use crate::exit::Failure;
+use crate::output::shown;
 
 /// The longest part of a name that a person recognizes.
 const LONGEST_NAME: usize = 32;
@@ -36,13 +37,13 @@ impl Place {
     /// If the path names no file.
     pub fn of_file(file: &Path) -> Result<Place, Failure> {
         let path = real(file).map_err(|error| {
-            Failure::Usage(format!("the topology file `{}`: {error}", file.display()))
+            Failure::Usage(format!("the topology file `{}`: {error}", shown(file)))
         })?;
         let stem = path.file_stem().unwrap_or(OsStr::new("topology")).to_string_lossy();
         let stem: String = stem.chars().map(plain).take(LONGEST_NAME).collect();
         let hash = hash(path.as_os_str().as_encoded_bytes());
         let directory = mycelium::private_directory(&format!("up-{stem}-{hash:016x}"));
-        Ok(Place { directory, title: format!("`{}`", file.display()) })
+        Ok(Place { directory, title: format!("`{}`", shown(file)) })
     }
 
     /// The place of a bundle with a name.
@@ -64,7 +65,7 @@ impl Place {
     /// The place in a directory that is known.
     #[must_use]
     pub fn at(directory: PathBuf) -> Place {
-        let title = format!("`{}`", directory.display());
+        let title = format!("`{}`", shown(&directory));
         Place { directory, title }
     }
 

@@ -13,6 +13,7 @@ use super::concern::View;
 use super::flows::Flows;
 use super::wire::{NodeChange, UpRequest};
 use crate::exit::Failure;
+use crate::output::shown;
 
 /// The nodes of a file that this host runs, by name.
 #[derive(Clone, Debug, Default)]
@@ -55,10 +56,14 @@ impl Plan {
         request: &UpRequest,
         flows: impl FnOnce(&UpRequest) -> Result<Flows, Failure>,
     ) -> Result<Plan, Failure> {
-        let topology = Topology::load(&request.file).map_err(|error| match error.problem() {
-            Problem::Unreadable { .. } => usage(error),
-            _ => Failure::Found(error.to_string()),
-        })?;
+        let mut topology =
+            Topology::load(&request.file).map_err(|error| match error.problem() {
+                Problem::Unreadable { .. } => usage(error),
+                _ => Failure::Found(error.to_string()),
+            })?;
+        if let Some(directory) = &request.directory {
+            topology = topology.in_directory(directory);
+        }
         let names: Vec<String> = topology
             .nodes_of(&request.hosts)
             .map_err(usage)?
@@ -66,7 +71,7 @@ impl Plan {
             .map(str::to_owned)
             .collect();
         if names.is_empty() {
-            let file = request.file.display();
+            let file = shown(&request.file);
             return Err(Failure::Usage(format!(
                 "{file}: the file has no node for this host: expected a section such as `[node.main]`"
             )));
@@ -133,7 +138,7 @@ fn command(topology: &Topology, request: &UpRequest, node: &str) -> Result<NodeC
             return Err(Failure::Usage(format!(
                 "node `{node}` has no command: set `command` in `[node.{node}]` or `[bundle]` of \
                  {}, or end the command line with `-- PROGRAM ARGUMENTS`",
-                request.file.display()
+                shown(&request.file)
             )));
         }
     };
@@ -141,7 +146,7 @@ fn command(topology: &Topology, request: &UpRequest, node: &str) -> Result<NodeC
         Ok(()) => Ok(command),
         Err(problem) => {
             let place = command.place.as_deref().map_or_else(String::new, |at| format!("{at}: "));
-            let program = command.program.display();
+            let program = shown(&command.program);
             Err(Failure::Unavailable(format!(
                 "{place}node `{node}`: cannot run `{program}`: {problem}"
             )))

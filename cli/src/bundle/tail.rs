@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
 use super::place::Place;
-use crate::output::printable;
+use crate::output::{printable, shown};
 
 const LINES: usize = 10;
 const BYTES: u64 = 4096;
@@ -23,7 +23,7 @@ pub fn tail(place: &Place, node: &str) -> String {
         return String::new();
     }
     let last: String = last.iter().map(|line| format!("\n    {}", printable(line))).collect();
-    format!("; the end of `{}`:{last}", path.display())
+    format!("; the end of `{}`:{last}", shown(&path))
 }
 
 fn end(mut file: File) -> io::Result<Vec<u8>> {

@@ -45,6 +45,8 @@ pub struct UpRequest {
     pub hosts: Vec<String>,
     /// The command of nodes that have none in the file.
     pub program: Vec<String>,
+    /// The directory of the nodes' sockets, if it is not that of the file.
+    pub directory: Option<PathBuf>,
     /// How long to wait until all nodes are ready, in milliseconds; `None` does not wait.
     pub wait: Option<u64>,
 }

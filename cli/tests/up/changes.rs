@@ -137,6 +137,29 @@ fn one_file_runs_twice_under_two_names() {
 }
 
 #[test]
+fn nodes_of_two_names_listen_in_two_directories() {
+    let world = World::new();
+    let section = |node: &str, service: &str| {
+        let role = "role=node\", \"directory={directory}";
+        let command = world.command("node").replace("role=node", role);
+        format!("[node.{node}]\ncommand = {command}\nservices = [\"{service}\"]\n")
+    };
+    world.write(&[section("feed", "Feed"), section("store", "Store")].concat());
+    let arguments: [&[&str]; 3] =
+        [&["app.toml"], &["app.toml", "--name", "left"], &["app.toml", "--name", "right"]];
+    for arguments in arguments {
+        let ended = world.run(&[&["up"], arguments].concat());
+        assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{}", ended.out);
+    }
+    for arguments in arguments {
+        assert_eq!(world.run(&[&["status"], arguments].concat()).code, Some(0));
+        let ended = world.run(&[&["down"], arguments].concat());
+        assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{}", ended.out);
+    }
+    world.nothing_is_left();
+}
+
+#[test]
 fn a_bundle_ends_when_its_nodes_have_completed() {
     let world = World::new();
     world.nodes(&[("feed", "complete")], "");

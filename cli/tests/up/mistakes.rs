@@ -69,6 +69,12 @@ fn each_mistake_has_a_message() {
         let found = error(&world, arguments);
         assert!(found.starts_with(&message), "{arguments:?}: {found}");
     }
+    // A terminal gets no control characters from the names of files.
+    let escaped = r"`\u{1b}[31mred.toml`";
+    let found = world.run(&["status", "\u{1b}[31mred.toml"]).err;
+    assert_eq!(found, format!("error: nothing of {escaped} runs\n"));
+    let found = world.run(&["down", "\u{1b}[31mred.toml"]).out;
+    assert_eq!(found, format!("nothing of {escaped} runs\n"));
     world.write("[node.feed]\n");
     let found = error(&world, &["up", "app.toml", "--", "sleep", "{nodes}"]);
     assert!(found.contains("unknown placeholder `nodes`"), "{found}");

@@ -101,7 +101,11 @@ impl Store {
 fn node() {
     end_with_launcher(Duration::from_secs(30)).unwrap();
     let (name, file) = (argument("node").unwrap(), argument("file").unwrap());
-    let node = Node::builder(&name).topology(Topology::load(file).unwrap());
+    let mut topology = Topology::load(file).unwrap();
+    if let Some(directory) = argument("directory") {
+        topology = topology.in_directory(directory);
+    }
+    let node = Node::builder(&name).topology(topology);
     let node = node.service(|| Feed).service(|| Store).describe_on_request().build().unwrap();
     mycelium_smol::run(1, async |smol| node.run(smol).await).unwrap().unwrap();
 }
