@@ -13,9 +13,10 @@ mod json;
 mod print;
 mod text;
 
+use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::future::{Either, select, select_all};
+use futures_util::future::{Either, join_all, select, select_all};
 use mycelium::Start;
 use mycelium::untyped::{UntypedDelivery, UntypedReader};
 use mycelium_executor::Executor;
@@ -30,21 +31,17 @@ use print::Printer;
 /// The most deliveries of one node before those of another are printed.
 const BURST: usize = 1024;
 
+/// How long the tool waits for its output after a signal.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// Prints messages until the end that the command line requests, or a signal.
 ///
 /// # Errors
 /// If the topic cannot be read, or standard output cannot be written.
 pub fn run(args: &TapArgs) -> Result<(), Failure> {
     let mut printer = Printer::stdout(args)?;
-    // While one thread waits for standard output, the other keeps the links alive.
-    let ran = mycelium_smol::run(2, async |smol: Smol| {
-        let mut readers = Vec::new();
-        let ended = tap(args, &smol, &mut printer, &mut readers).await;
-        for reader in readers {
-            reader.reader.close().await;
-        }
-        ended
-    });
+    // While one thread prepares what is printed, the other keeps the links.
+    let ran = mycelium_smol::run(2, async |smol: Smol| tap(args, &smol, &mut printer).await);
     let ended = ran.map_err(|error| Failure::Unavailable(format!("threads: {error}")))?;
     if !matches!(ended, Err(Failure::OutputClosed)) {
         printer.summary();
@@ -61,13 +58,40 @@ struct Reading {
     has_ended: bool,
 }
 
-async fn tap(
+async fn tap(args: &TapArgs, smol: &Smol, printer: &mut Printer) -> Result<(), Failure> {
+    let found = find::nodes(args, smol).await?;
+    let mut readers = Vec::new();
+    let mut interrupted = smol.interrupted();
+    let reading = read(args, smol, printer, found, &mut readers);
+    let (ended, is_interrupted) = match select(&mut interrupted, Box::pin(reading)).await {
+        Either::Left(_) => (Ok(()), true),
+        Either::Right((ended, _)) => (ended, false),
+    };
+    join_all(readers.into_iter().map(|reading| reading.reader.close())).await;
+    if matches!(ended, Err(Failure::OutputClosed)) {
+        return ended;
+    }
+    let patience = async {
+        if !is_interrupted {
+            _ = interrupted.await;
+        }
+        smol.sleep_until(smol.now().saturating_add(GRACE)).await;
+    };
+    match select(pin!(printer.flush(smol)), pin!(patience)).await {
+        Either::Left((flushed, _)) => ended.and(flushed),
+        // Nobody takes the output.
+        Either::Right(_) => ended,
+    }
+}
+
+/// Prints until the end that the command line requests.
+async fn read(
     args: &TapArgs,
     smol: &Smol,
     printer: &mut Printer,
+    found: Vec<Tapped>,
     readers: &mut Vec<Reading>,
 ) -> Result<(), Failure> {
-    let found = find::nodes(args, smol).await?;
     let start = match args.from {
         From::Next => Start::Next,
         From::Oldest => Start::OldestRetained,
@@ -78,21 +102,25 @@ async fn tap(
         readers.push(Reading { node: name, reader, publishers: 0, has_ended: false });
     }
     let until = args.time.map_or(Duration::MAX, |time| smol.now().saturating_add(time));
-    let mut over = smol.sleep_until(until);
-    let mut interrupted = smol.interrupted();
+    let printing = pin!(print_all(args, smol, printer, readers));
+    match select(smol.sleep_until(until), printing).await {
+        Either::Left(_) => Ok(()),
+        Either::Right((ended, _)) => ended,
+    }
+}
+
+async fn print_all(
+    args: &TapArgs,
+    smol: &Smol,
+    printer: &mut Printer,
+    readers: &mut [Reading],
+) -> Result<(), Failure> {
     loop {
-        let ended = select(&mut over, &mut interrupted);
         let filled = select_all(readers.iter_mut().map(|it| Box::pin(it.reader.ready())));
-        let index = match select(ended, filled).await {
-            Either::Left(_) => return Ok(()),
-            Either::Right(((_, index, _), _)) => index,
-        };
-        let reading = &mut readers[index];
-        if print(args, smol, printer, reading).await? {
-            return Ok(());
-        }
-        printer.flush()?;
-        if args.until_end && readers.iter().all(|reading| reading.has_ended) {
+        let ((), index, _) = filled.await;
+        let is_enough = print(args, smol, printer, &mut readers[index]).await?;
+        printer.flush(smol).await?;
+        if is_enough || args.until_end && readers.iter().all(|reading| reading.has_ended) {
             return Ok(());
         }
         // Publishers of other nodes come next.
@@ -124,8 +152,10 @@ async fn print(
         }
         printer.print(node, smol.wall_clock(), &delivery)?;
         if args.count.is_some_and(|count| printer.printed() >= count) {
-            printer.flush()?;
             return Ok(true);
+        }
+        if printer.is_full() {
+            printer.flush(smol).await?;
         }
         // A delivery that is taken is printed.
         next = if left > 0 { reader.try_recv() } else { None };

@@ -1,9 +1,14 @@
 //! Prints deliveries, counts them, and says at the end how many there were.
+//!
+//! Another thread writes to standard output: the one that keeps the links and waits for signals
+//! never waits for the reader of the output.
 
-use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::io::{self, IsTerminal, Write};
 use std::time::SystemTime;
 
+use futures_channel::oneshot::{self, Receiver};
 use mycelium::untyped::UntypedDelivery;
+use mycelium_executor::Executor;
 
 use super::args::{Form, TapArgs};
 use super::csv::Csv;
@@ -13,12 +18,17 @@ use super::json::Json;
 use super::text::Text;
 use crate::exit::Failure;
 
+/// With this number of bytes that wait, they are written before more deliveries are printed.
+const FULL: usize = 64 << 10;
+
 /// Prints to standard output.
 pub(super) struct Printer {
-    out: BufWriter<Stdout>,
+    /// The result of a write that was begun.
+    writing: Option<Receiver<io::Result<()>>>,
     form: Box<dyn Output>,
     fields: Vec<String>,
     conditions: Vec<Condition>,
+    /// Text that is not written yet.
     text: Vec<u8>,
     counts: Counts,
 }
@@ -47,7 +57,7 @@ impl Printer {
         };
         let conditions = args.conditions.iter().map(|text| Condition::parse(text));
         Ok(Printer {
-            out: BufWriter::new(stdout),
+            writing: None,
             form,
             fields: args.fields.clone(),
             conditions: conditions.collect::<Result<_, Failure>>()?,
@@ -67,9 +77,8 @@ impl Printer {
         time: SystemTime,
         delivery: &UntypedDelivery<'_>,
     ) -> Result<(), Failure> {
-        let Printer { out, form, fields, conditions, text, counts } = self;
+        let Printer { form, fields, conditions, text, counts, .. } = self;
         let line = Line { time, node, fields };
-        text.clear();
         match delivery {
             UntypedDelivery::Message(message) => {
                 counts.messages += 1;
@@ -96,17 +105,41 @@ impl Printer {
                 form.other(text, &line, other);
             }
         }
-        out.write_all(text).map_err(Failure::output)
+        Ok(())
     }
 
-    pub(super) fn flush(&mut self) -> Result<(), Failure> {
-        self.out.flush().map_err(Failure::output)
+    /// More is printed after a flush.
+    pub(super) fn is_full(&self) -> bool {
+        self.text.len() >= FULL
+    }
+
+    /// Writes what was printed, and waits for that. If this is cancelled, the next call waits.
+    pub(super) async fn flush(&mut self, executor: &impl Executor) -> Result<(), Failure> {
+        loop {
+            if let Some(writing) = &mut self.writing {
+                let written = writing.await;
+                self.writing = None;
+                let failed = |_| Failure::Unavailable("standard output: no thread".to_owned());
+                written.map_err(failed)?.map_err(Failure::output)?;
+            }
+            if self.text.is_empty() {
+                return Ok(());
+            }
+            let text = std::mem::take(&mut self.text);
+            let (done, writing) = oneshot::channel();
+            let work = move || {
+                let mut out = io::stdout().lock();
+                // The tool may have ended without it.
+                let _ = done.send(out.write_all(&text).and_then(|()| out.flush()));
+            };
+            let begun = executor.blocking(Box::new(work));
+            begun.map_err(|error| Failure::Unavailable(format!("standard output: {error}")))?;
+            self.writing = Some(writing);
+        }
     }
 
     /// Says on standard error how much there was.
-    pub(super) fn summary(&mut self) {
-        // Without standard output there is nothing left to do.
-        let _ = self.out.flush();
+    pub(super) fn summary(&self) {
         let Counts { messages, printed, gaps, missed, has_read, lost } = self.counts;
         if !has_read {
             return;

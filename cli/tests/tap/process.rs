@@ -112,13 +112,6 @@ impl NodeProcess {
         line.split(' ').nth(1).unwrap().parse().unwrap()
     }
 
-    /// How many peers it has rejected.
-    pub(crate) fn rejected(&mut self) -> u64 {
-        self.send("counters");
-        let line = self.until("waited ");
-        line.split(' ').nth(3).unwrap().parse().unwrap()
-    }
-
     /// Ends it in order.
     pub(crate) fn end(mut self) {
         self.input = None;
@@ -181,6 +174,12 @@ impl Tapping {
         }
         let errors = errors_of(&mut self.child);
         (self.child.wait().unwrap(), rest, errors)
+    }
+
+    /// Waits for its end without reading its output: status and errors.
+    pub(crate) fn ended_unread(mut self) -> (ExitStatus, String) {
+        let errors = errors_of(&mut self.child);
+        (self.child.wait().unwrap(), errors)
     }
 }
 

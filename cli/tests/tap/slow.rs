@@ -123,7 +123,37 @@ fn an_interrupt_prints_the_summary() {
         let (status, _, errors) = tap.ended();
         assert_eq!((status.code(), &*errors), (Some(0), "2 messages, 0 gaps, 0 missed\n"));
     }
-    assert_eq!(node.rejected(), 0);
+}
+
+#[test]
+fn a_signal_ends_a_tool_whose_output_nobody_reads() {
+    let place = Place::new();
+    place.write(ALONE);
+    let mut node = place.node("feed");
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut tap = place.tapping(&["swaps"]);
+        tap.until("begins at #");
+        // The pipe has room for some thousand lines.
+        node.emit(200_000);
+        signal_to(tap.id(), signal);
+        let (status, errors) = tap.ended_unread();
+        assert_eq!(status.code(), Some(0), "{errors}");
+        assert!(errors.ends_with(" missed\n"), "{errors}");
+    }
+}
+
+#[test]
+fn an_output_that_nobody_reads_does_not_hold_up_the_end_of_a_node() {
+    let place = Place::new();
+    // A test that waits for all of it does not end.
+    place.write(&format!("{ALONE}shutdown = \"1h\"\n"));
+    for count in [20_000, 200_000] {
+        let mut node = place.node("feed");
+        let mut tap = place.tapping(&["swaps"]);
+        tap.until("begins at #");
+        node.emit(count);
+        node.end();
+    }
 }
 
 #[test]
