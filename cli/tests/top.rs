@@ -5,6 +5,7 @@ mod common;
 #[path = "top/terminal.rs"]
 mod terminal;
 
+use std::thread;
 use std::time::Duration;
 
 use common::Process;
@@ -13,7 +14,8 @@ use mycelium_cli::top::screen;
 use mycelium_cli::top::state::State;
 use mycelium_cli::top::view::Colours;
 use portable_pty::CommandBuilder;
-use rustix::process::Signal;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use terminal::Terminal;
 
 /// A node that emits a tick each millisecond, and is alone in its test.
@@ -21,10 +23,13 @@ fn node(name: &str) -> Process {
     Process::node(&[name])
 }
 
-fn top(node: &Process, arguments: &[&str]) -> CommandBuilder {
+fn top(node: &Process) -> CommandBuilder {
+    top_of(&node.pid().to_string())
+}
+
+fn top_of(node: &str) -> CommandBuilder {
     let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_mycelium"));
-    command.args(["top", "--interval", "100ms", "--pid", &node.pid().to_string()]);
-    command.args(arguments);
+    command.args(["top", "--interval", "100ms", "--pid", node]);
     command.env("TERM", "xterm-256color");
     command.env_remove("NO_COLOR");
     command
@@ -41,7 +46,7 @@ fn wait_for(node: &Process) {
 fn it_follows_a_node_and_its_keys_work() {
     let node = node("first");
     wait_for(&node);
-    let mut terminal = Terminal::run(top(&node, &[]), (24, 80));
+    let mut terminal = Terminal::run(top(&node), (24, 80));
     let text = terminal.until(|text| text.contains("→ ticks") && text.contains('%'));
     for expected in ["first", "Feed", "Keeper", "Display", "← ticks of Feed", "park"] {
         assert!(text.contains(expected), "{expected} is missing in:\n{text}");
@@ -69,7 +74,7 @@ fn it_follows_a_node_and_its_keys_work() {
 fn it_survives_every_size() {
     let node = node("sizes");
     wait_for(&node);
-    let mut terminal = Terminal::run(top(&node, &[]), (24, 80));
+    let mut terminal = Terminal::run(top(&node), (24, 80));
     terminal.until(|text| text.contains("→ ticks"));
     for (rows, cols) in [(1, 1), (2, 5), (3, 300), (500, 2), (1, 80), (0, 0), (24, 1), (300, 500)] {
         terminal.resize(rows, cols);
@@ -94,16 +99,16 @@ fn without_colours_there_are_none() {
         let bytes = String::from_utf8_lossy(&terminal.bytes()).into_owned();
         bytes.contains("\x1b[38;5;") || bytes.contains("\x1b[36m")
     };
-    let mut without = top(&node, &[]);
+    let mut without = top(&node);
     without.env("NO_COLOR", "1");
-    assert_eq!((colours(top(&node, &[])), colours(without)), (true, false));
+    assert_eq!((colours(top(&node)), colours(without)), (true, false));
 }
 
 #[test]
 fn a_node_that_stops_or_dies_is_shown_and_the_tool_lives_on() {
     let mut node = node("dying");
     wait_for(&node);
-    let mut terminal = Terminal::run(top(&node, &[]), (24, 80));
+    let mut terminal = Terminal::run(top(&node), (24, 80));
     terminal.until(|text| text.contains("→ ticks"));
     node.signal(Signal::STOP);
     terminal.until(|text| text.contains("stopped"));
@@ -138,18 +143,47 @@ fn a_panic_restores_the_terminal_and_its_message_is_readable() {
 }
 
 #[test]
-fn signals_and_a_closed_terminal_end_it() {
-    let node = node("closing");
+fn a_signal_ends_it() {
+    let node = node("ending");
     wait_for(&node);
-    let mut terminal = Terminal::run(top(&node, &[]), (24, 80));
+    let mut terminal = Terminal::run(top(&node), (24, 80));
     terminal.until(|text| text.contains("→ ticks"));
-    let pid = terminal.child.process_id().expect("it runs").cast_signed();
-    let pid = rustix::process::Pid::from_raw(pid).expect("a process");
-    rustix::process::kill_process(pid, Signal::TERM).expect("it runs");
+    kill_process(terminal.pid(), Signal::TERM).expect("it runs");
     assert!(terminal.wait().success());
     assert!(!terminal.is_changed() && terminal.echoes());
-    let mut terminal = Terminal::run(top(&node, &[]), (24, 80));
+}
+
+/// Runs in a process of the next test.
+#[test]
+#[ignore = "the next test runs it"]
+fn a_terminal_that_is_killed() {
+    let node = std::env::var(NODE).expect("the next test sets it");
+    let terminal = Terminal::run(top_of(&node), (24, 80));
     terminal.until(|text| text.contains("→ ticks"));
-    terminal.close();
-    terminal.wait();
+    println!("\n{SHOWN}{}", terminal.pid());
+    loop {
+        thread::park();
+    }
+}
+
+const SHOWN: &str = "shown by ";
+const NODE: &str = "MYCELIUM_TEST_NODE";
+
+#[test]
+fn it_ends_with_its_terminal() {
+    let node = node("closing");
+    wait_for(&node);
+    let test = "a_terminal_that_is_killed";
+    let mut process = Process::test(test, (NODE, &node.pid().to_string()));
+    let pid = loop {
+        let line = process.line();
+        if let Some(pid) = line.strip_prefix(SHOWN) {
+            break Pid::from_raw(pid.parse().expect("a number")).expect("a process");
+        }
+    };
+    let tool = pidfd_open(pid, PidfdFlags::empty()).expect("it runs");
+    process.kill();
+    let limit = Timespec { tv_sec: 60, tv_nsec: 0 };
+    let ended = poll(&mut [PollFd::new(&tool, PollFlags::IN)], Some(&limit)).expect("a poll");
+    assert_eq!(ended, 1, "the tool runs on without a terminal");
 }

@@ -60,9 +60,19 @@ pub(crate) struct Process {
 impl Process {
     /// Runs a node of `examples/ticks`.
     pub(crate) fn node(arguments: &[&str]) -> Process {
-        let mut command = Command::new(ticks());
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().expect("the example is built");
+        Process::run(Command::new(ticks()).args(arguments))
+    }
+
+    /// Runs an ignored test of the same program, with a variable.
+    pub(crate) fn test(name: &str, (key, value): (&str, &str)) -> Process {
+        let mut command = Command::new(std::env::current_exe().expect("a path"));
+        command.args([name, "--exact", "--ignored", "--nocapture"]);
+        Process::run(command.env(key, value))
+    }
+
+    fn run(command: &mut Command) -> Process {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("it is built");
         let lines = BufReader::new(child.stdout.take().expect("a pipe"));
         Process { child, lines }
     }

@@ -7,14 +7,15 @@ use std::thread;
 use std::time::Duration;
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use rustix::process::Pid;
 
 /// Longer than any test waits for what it expects.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Terminal {
-    pub(crate) child: Box<dyn Child + Send + Sync>,
-    master: Option<Box<dyn MasterPty + Send>>,
-    writer: Option<Box<dyn Write + Send>>,
+    child: Box<dyn Child + Send + Sync>,
+    master: Box<dyn MasterPty + Send>,
+    writer: Box<dyn Write + Send>,
     screen: Arc<Screen>,
 }
 
@@ -56,7 +57,13 @@ impl Terminal {
                 }
             }
         });
-        Terminal { child, master: Some(pair.master), writer: Some(writer), screen }
+        Terminal { child, master: pair.master, writer, screen }
+    }
+
+    /// The process of the tool.
+    pub(crate) fn pid(&self) -> Pid {
+        let pid = self.child.process_id().expect("it runs").cast_signed();
+        Pid::from_raw(pid).expect("a process")
     }
 
     /// Waits until the text of the screen is as expected, and returns it.
@@ -86,8 +93,7 @@ impl Terminal {
 
     /// Whether the terminal shows what is typed.
     pub(crate) fn echoes(&self) -> bool {
-        let master = self.master.as_ref().expect("it is open");
-        let flags = format!("{:?}", master.get_termios().expect("settings").local_flags);
+        let flags = format!("{:?}", self.master.get_termios().expect("settings").local_flags);
         flags.split(['(', ')', '|']).any(|flag| flag.trim() == "ECHO")
     }
 
@@ -95,24 +101,22 @@ impl Terminal {
         let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
         let mut state = self.screen.state.lock().unwrap();
         state.parser.screen_mut().set_size(side(rows), side(cols));
-        self.master.as_ref().expect("it is open").resize(size).expect("a size");
+        self.master.resize(size).expect("a size");
     }
 
     pub(crate) fn press(&mut self, keys: &str) {
-        let writer = self.writer.as_mut().expect("it is open");
-        writer.write_all(keys.as_bytes()).expect("it is open");
-        writer.flush().expect("it is open");
+        self.writer.write_all(keys.as_bytes()).expect("it is open");
+        self.writer.flush().expect("it is open");
     }
 
-    /// Closes the terminal, as a window that is closed.
-    pub(crate) fn close(&mut self) {
-        self.writer = None;
-        self.master = None;
-    }
-
-    /// Waits for the end of the tool.
+    /// Waits for the end of the tool, and until the screen shows all that it wrote.
+    #[track_caller]
     pub(crate) fn wait(&mut self) -> portable_pty::ExitStatus {
-        self.child.wait().expect("it has ended")
+        let status = self.child.wait().expect("it has ended");
+        let state = self.screen.state.lock().unwrap();
+        let waiting = self.screen.changed.wait_timeout_while(state, PATIENCE, |s| !s.has_ended);
+        assert!(waiting.unwrap().0.has_ended, "a process keeps the terminal open");
+        status
     }
 }
 
