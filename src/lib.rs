@@ -395,6 +395,8 @@ mod error;
 mod execution;
 mod exit;
 mod fast_handler;
+#[cfg(doctest)]
+mod guides;
 mod health;
 mod health_state;
 mod inbox;
@@ -552,47 +554,6 @@ pub use topology::options::TopologyOptions;
 #[cfg(feature = "topology")]
 pub use topology::{NodeCommand, TopologyPart};
 pub use topology::{Problem, TopologyError};
-
-// The examples of these pages are tests.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-pub struct Readme;
-
-#[cfg(doctest)]
-#[doc = include_str!("../docs/actors.md")]
-pub struct ActorsGuide;
-
-#[cfg(doctest)]
-#[doc = include_str!("../docs/choosing.md")]
-pub struct Choosing;
-
-#[cfg(doctest)]
-#[doc = include_str!("../docs/coming-from.md")]
-pub struct ComingFrom;
-
-#[cfg(doctest)]
-#[doc = include_str!("../docs/embedding.md")]
-pub struct Embedding;
-
-#[cfg(all(doctest, feature = "topology"))]
-#[doc = include_str!("../docs/legacy.md")]
-pub struct Legacy;
-
-#[cfg(doctest)]
-#[doc = include_str!("../docs/observability.md")]
-pub struct Observability;
-
-#[cfg(all(doctest, feature = "topology"))]
-#[doc = include_str!("../docs/supervision.md")]
-pub struct SupervisionRules;
-
-#[cfg(all(doctest, feature = "testing"))]
-#[doc = include_str!("../docs/testing-your-services.md")]
-pub struct TestingYourServices;
-
-#[cfg(doctest)]
-#[doc = include_str!("../docs/topology.md")]
-pub struct TopologyFile;
 
 /// What the macros use. Not for other code: it changes without notice.
 #[doc(hidden)]

@@ -84,7 +84,7 @@ pub enum SpawnActorError {
         /// The reason.
         error: CapacityError,
     },
-    /// As many keyed actors live as are allowed.
+    /// The limit of keyed actors that live at once is reached.
     #[error(
         "actor `{actor}` was not spawned: {limit} of them live, which is the limit [{code}]",
         code = self.code()

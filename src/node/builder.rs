@@ -1,9 +1,10 @@
-//! The builder of a node: it collects services and settings, and checks that they fit together.
+//! The builder of a node: it collects services and settings.
 
+mod build;
 #[cfg(feature = "describe")]
 mod described;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +17,10 @@ use mycelium_transports::local::{OnStall, SpanSink, SubscribeOptions};
 
 use super::Node;
 #[cfg(feature = "topology")]
-use super::legacy_services::{LegacyCodecs, LegacyService};
+use super::legacy_services::LegacyCodecs;
 use super::prepare::{Registered, StopHook};
-use super::request_links::{AddedService, RequestLinks, actor_services};
+use super::request_links::RequestLinks;
 use super::telemetry::Telemetry;
-use crate::error::{BuildError, SupervisorProblem};
 use crate::execution::Execution;
 use crate::fast_handler::FastHandlers;
 #[cfg(feature = "topology")]
@@ -29,11 +29,8 @@ use crate::legacy::LegacyCodec;
 use crate::legacy::hub::Hub;
 use crate::observe::Event;
 use crate::observers::Observers;
-use crate::plan::{Bindings, BoundPorts, Plan};
-use crate::report::StartWarning;
 use crate::service::Service;
-use crate::shared::Topics;
-use crate::supervision::{Lifetime, ServiceSetting, SupervisionPlan, Supervisor};
+use crate::supervision::{Lifetime, ServiceSetting, Supervisor};
 use crate::topology::Topology;
 use crate::traces::Traces;
 
@@ -536,196 +533,6 @@ impl Builder {
     ) -> Builder {
         self.hooks.push(Box::new(move || Box::pin(hook())));
         self
-    }
-
-    /// Checks that the services fit together. If the topology places services on this node, the
-    /// node has exactly those, in that order. Otherwise it has all.
-    ///
-    /// # Errors
-    /// If names or ids collide, the topology does not fit, services would deadlock, or the rings
-    /// would take more memory than the node may use.
-    pub fn build(mut self) -> Result<Node, BuildError> {
-        self.check_services()?;
-        let bound = self.bind_ports()?;
-        let mut added = self.request_links.services(&mut self.topology, &bound)?;
-        added.extend(actor_services(&mut self.topology)?);
-        let all = if added.is_empty() { bound } else { self.add_services(added)? };
-        #[cfg(feature = "topology")]
-        let all = self.add_listeners(all)?;
-        let known: Vec<&str> = self.services.iter().map(|service| &*service.name).collect();
-        let placed = self.topology.place(&self.name, &known)?;
-        let warnings = self.unplaced().map(|service| StartWarning::UnplacedService { service });
-        let mut warnings: Vec<_> = warnings.collect();
-        if cfg!(panic = "abort") {
-            warnings.push(StartWarning::PanicsAbort);
-        }
-        let known: BTreeSet<String> =
-            self.services.iter().map(|service| service.name.clone()).collect();
-        let known: BTreeSet<&str> = known.iter().map(String::as_str).collect();
-        let mut services = self.services;
-        if let Some(placed) = placed {
-            let order: BTreeMap<&String, usize> =
-                placed.iter().enumerate().map(|(place, name)| (name, place)).collect();
-            services.retain(|service| order.contains_key(&service.name));
-            services.sort_by_key(|service| order.get(&service.name).copied());
-        }
-        for service in &mut services {
-            let coded = self.executions.get(&service.name).cloned().unwrap_or_default();
-            service.execution = self.topology.execution(&service.name, coded)?;
-        }
-        let own = services.iter().map(|service| &*service.name).collect();
-        let coded = self.supervisors.into_iter().flat_map(Supervisor::settings).collect();
-        let supervision =
-            SupervisionPlan::new(&self.topology, coded, self.supervised, &known, &own)?;
-        let watchdog = self.topology.watchdog(&self.name).or(self.watchdog);
-        if let Some(share) = self.topology.sample() {
-            self.traces.set_share(share);
-        }
-        let exporter = self.telemetry.span_queue(&self.topology)?;
-        let tracer = self.traces.tracer(exporter)?;
-        let by_name: BTreeMap<&str, &BoundPorts> =
-            all.iter().map(|(name, ports)| (name.as_str(), ports)).collect();
-        let bound = services.iter().filter_map(|service| {
-            let ports = *by_name.get(service.name.as_str())?;
-            Some((service.name.clone(), ports.clone()))
-        });
-        let bound: Vec<_> = bound.collect();
-        let mut plan =
-            Plan::new(&self.name, self.topology, &all, &bound, tracer, self.latency_samples)?;
-        plan.supervision = supervision;
-        plan.set_thresholds(self.thresholds, &all)?;
-        plan.set_on_stall(self.on_stall, &all)?;
-        warnings.extend(plan.warnings());
-        warnings.extend(self.fast_handlers.check(&all)?);
-        let plan = Arc::new(plan);
-        let topics = Topics::new(plan.clone(), self.fast_handlers)?;
-        let Builder { executors, hooks, observers, telemetry, .. } = self;
-        Ok(Node {
-            plan,
-            topics,
-            warnings,
-            services,
-            executors,
-            hooks,
-            observers,
-            watchdog,
-            telemetry,
-            #[cfg(feature = "topology")]
-            legacy: self.listeners,
-            #[cfg(feature = "testing")]
-            probe: None,
-        })
-    }
-
-    /// Adds services that carry requests, and returns the ports of all services.
-    fn add_services(
-        &mut self,
-        added: Vec<AddedService>,
-    ) -> Result<Vec<(String, BoundPorts)>, BuildError> {
-        for AddedService { service, bindings } in added {
-            for (port, topic) in bindings {
-                self.bindings.insert((service.name.clone(), port.to_owned()), topic);
-            }
-            self.services.push(service);
-        }
-        self.bind_ports()
-    }
-
-    /// Adds the services of listeners for clients of the original system, and returns the ports of
-    /// all services.
-    #[cfg(feature = "topology")]
-    fn add_listeners(
-        &mut self,
-        bound: Vec<(String, BoundPorts)>,
-    ) -> Result<Vec<(String, BoundPorts)>, BuildError> {
-        let (services, own) = self.legacy.services(&self.name, &mut self.topology, &bound)?;
-        self.listeners = own;
-        if services.is_empty() {
-            return Ok(bound);
-        }
-        for LegacyService { service, topic } in services {
-            if self.services.iter().any(|other| other.name == service.name) {
-                return Err(BuildError::DuplicateService { name: service.name });
-            }
-            let port = (service.name.clone(), "topic".to_owned());
-            self.bindings.extend(topic.map(|topic| (port, topic)));
-            self.services.push(service);
-        }
-        self.bind_ports()
-    }
-
-    /// Checks the names of the services, the executions, and the services that the topology names.
-    fn check_services(&self) -> Result<(), BuildError> {
-        let mut names = BTreeSet::new();
-        for service in &self.services {
-            // Labels of counters and log lines contain the names.
-            if service.name.is_empty()
-                || service.name.contains(|c: char| c.is_control() || " =".contains(c))
-            {
-                return Err(BuildError::Name { name: service.name.clone() });
-            }
-            if !names.insert(service.name.as_str()) {
-                return Err(BuildError::DuplicateService { name: service.name.clone() });
-            }
-        }
-        let known: Vec<&str> = names.into_iter().collect();
-        self.check_executions(&known)?;
-        self.topology.place(&self.name, &known)?;
-        Ok(())
-    }
-
-    /// The services that the topology places nowhere, if it places services.
-    fn unplaced(&self) -> impl Iterator<Item = String> {
-        // A node without a list runs all services.
-        let lists_all = self.topology.places().count() == self.topology.nodes().count();
-        let places = self.topology.places().filter(|_| lists_all);
-        let places: Vec<Vec<&str>> = places.map(|(_, services)| services).collect();
-        let placed: BTreeSet<&str> = places.iter().flatten().copied().collect();
-        let names = self.services.iter().map(|service| &service.name);
-        let unplaced = names.filter(|name| !places.is_empty() && !placed.contains(name.as_str()));
-        unplaced.cloned().collect::<Vec<_>>().into_iter()
-    }
-
-    /// The ports of all services with their topics.
-    fn bind_ports(&self) -> Result<Vec<(String, BoundPorts)>, BuildError> {
-        let (topology, coded, options) = (&self.topology, &self.bindings, &self.subscriptions);
-        let bindings = Bindings { topology, coded, options };
-        let services = self.services.iter().map(|service| (&*service.name, &service.ports));
-        bindings.check(&services.collect::<Vec<_>>())?;
-        let unplaced: BTreeSet<String> = self.unplaced().collect();
-        let bound = self.services.iter().map(|service| {
-            let is_placed = !unplaced.contains(&service.name);
-            let ports = bindings.bind(&service.name, &service.ports, is_placed)?;
-            Ok((service.name.clone(), ports))
-        });
-        bound.collect()
-    }
-
-    /// Checks the executions, executors and lifetimes that the program sets.
-    fn check_executions(&self, known: &[&str]) -> Result<(), BuildError> {
-        for (service, execution) in &self.executions {
-            let name = service.clone();
-            if !known.contains(&service.as_str()) {
-                let known = known.iter().map(|&name| name.to_owned()).collect();
-                return Err(BuildError::ExecutionOfUnknown { service: name, known });
-            }
-            if let Some(problem) = execution.problem() {
-                return Err(BuildError::Execution { service: name, problem });
-            }
-        }
-        for (service, method) in &self.supervised_by {
-            if !known.contains(&service.as_str()) {
-                let known = known.iter().map(|&name| name.to_owned()).collect();
-                let service = service.clone();
-                let problem = SupervisorProblem::UnknownService { method, service, known };
-                return Err(BuildError::Supervisor { place: None, problem: Box::new(problem) });
-            }
-        }
-        let mut names = BTreeSet::new();
-        match self.executors.iter().find(|(name, _)| !names.insert(name)) {
-            Some((name, _)) => Err(BuildError::DuplicateExecutor { name: name.clone() }),
-            None => Ok(()),
-        }
     }
 }
 

@@ -152,8 +152,8 @@ where
     /// Asks the actor of a key, as [`ActorRef::ask`]; makes the actor if none lives. If the actor
     /// is being passivated, the request goes to the next one.
     ///
-    /// Allocates for each request: one who asks the same key often takes the
-    /// [reference](Keyed::get).
+    /// Each request allocates. For many requests to the same key, take the
+    /// [reference](Keyed::get) once.
     ///
     /// # Errors
     /// [`RequestError`]. If no actor was made: `ShuttingDown` in a shutdown, otherwise `Refused`.

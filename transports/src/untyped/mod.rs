@@ -8,8 +8,8 @@
 //! Everything that a peer sends is foreign: layouts and catalogues are checked when they arrive,
 //! and values where they are read. Nothing here panics, or allocates by a claim.
 //!
-//! To read the code: `layout` and `value` know no link; `query`, `queue` and `session` are about a
-//! connection, `reader` about all of them.
+//! To read the code: `layout` and `value` know no link; `query`, `queue`, `streams` and `session`
+//! are about a connection, `reader` about all of them.
 
 mod error;
 mod layout;
@@ -17,6 +17,7 @@ mod query;
 mod queue;
 mod reader;
 mod session;
+mod streams;
 mod value;
 
 pub use crate::endpoint::{Access, Endpoint};

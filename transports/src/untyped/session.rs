@@ -19,10 +19,11 @@ use mycelium_executor::{Executor, SendFuture};
 use super::error::UntypedError;
 use super::layout::{Layout, check_digest};
 use super::query::Query;
-use super::queue::{Batch, Item, Queue, Source};
+use super::queue::{Item, Queue, Source};
+use super::streams::IncomingStreams;
 use super::value::SizeMismatch;
 use crate::exchange::{CatalogueEntry, LONGEST_CATALOGUE, LONGEST_FORM, gap_reason};
-use crate::local::{GapReason, Start};
+use crate::local::Start;
 use crate::stream::{NodeLink, STREAMS, TOPICS, Traffic};
 
 /// The most bytes of a stream that are on their way, or wait for the reader.
@@ -55,14 +56,10 @@ pub(super) struct Session {
     catalogue: Vec<CatalogueEntry>,
     layout: Option<Arc<Layout>>,
     interest: Option<InterestId>,
-    /// By the place of their ids.
-    streams: Vec<Option<IncomingSource>>,
-    batch: Batch,
+    streams: IncomingStreams,
     /// Since when the reader takes nothing of what waits for it.
     idle_since: Option<Duration>,
-    /// The reader takes nothing for so long that messages are discarded.
-    discards: bool,
-    /// Since then, credit was granted for messages that wait here.
+    /// Since messages are discarded, credit was granted for those that wait here.
     has_granted: bool,
     timer: Option<(Duration, SendFuture<()>)>,
     /// The topic was accepted once.
@@ -90,21 +87,6 @@ enum Step {
     Done,
 }
 
-/// A stream of the peer.
-struct IncomingSource {
-    id: IncomingId,
-    source: Arc<Source>,
-    /// The sequence of the next message.
-    next: u64,
-    /// The messages before it that were discarded, and are not in a gap yet.
-    discarded: u64,
-    /// Of these, how many have used credit that was not granted again.
-    ungranted: u32,
-    /// The fragments of a message that have arrived, and when it was sent.
-    fragments: Vec<u8>,
-    sent_at: Option<u64>,
-}
-
 impl Session {
     pub(super) fn new(
         goal: Goal,
@@ -124,10 +106,8 @@ impl Session {
             catalogue: Vec::new(),
             layout: None,
             interest: None,
-            streams: Vec::new(),
-            batch: Batch::default(),
+            streams: IncomingStreams::default(),
             idle_since: None,
-            discards: false,
             has_granted: false,
             timer: None,
             has_read: false,
@@ -175,15 +155,10 @@ impl Session {
             self.step = Step::Connecting;
         }
         if self.has_read {
-            self.batch.items.push(Item::Disconnected { reason });
+            self.streams.batch.items.push(Item::Disconnected { reason });
         }
-        // The link forgets a stream at the last sequence.
-        for place in &mut self.streams {
-            if let Some(lost) = place.take_if(|stream| stream.next == u64::MAX) {
-                lose(&mut self.batch, lost);
-            }
-        }
-        _ = self.queue.pass(&mut self.batch);
+        self.streams.disconnected();
+        _ = self.queue.pass(&mut self.streams.batch);
     }
 
     fn fail(&mut self, now: Duration, link: &mut NodeLink<'_>, error: UntypedError) {
@@ -318,6 +293,12 @@ impl Session {
         UntypedError::Answer { node, what, problem: "a topic of type 0" }
     }
 
+    /// The peer accepts a topic that its catalogue does not have.
+    fn invalid_probe(&self) -> UntypedError {
+        let (node, what) = (self.node.to_string(), "its catalogue");
+        UntypedError::Answer { node, what, problem: "a list without the topic that it has" }
+    }
+
     /// The topic that is read.
     fn name(&self) -> Name {
         Name::try_from(self.topic()).unwrap_or_default()
@@ -327,7 +308,7 @@ impl Session {
         self.step = Step::Reading;
         (self.has_read, self.was_accepted) = (true, true);
         if let Some(layout) = self.layout.clone() {
-            self.batch.items.push(Item::Subscribed { node: self.node.clone(), layout });
+            self.streams.batch.items.push(Item::Subscribed { node: self.node.clone(), layout });
         }
     }
 
@@ -336,16 +317,16 @@ impl Session {
         let is_probe = matches!(self.step, Step::Probe);
         let error = match reason {
             RejectReason::Ended if !is_probe => {
-                self.streams.iter_mut().for_each(|place| *place = None);
+                self.streams.forget_all();
                 self.step = Step::Reading;
                 (self.has_read, self.was_accepted) = (true, true);
-                return self.batch.items.push(Item::TopicEnded);
+                return self.streams.batch.items.push(Item::TopicEnded);
             }
             // The node has another version of the message since it was started again.
             RejectReason::Digest if self.is_reading() => {
                 let interest = self.interest.take();
                 _ = interest.map(|interest| link.unsubscribe(interest));
-                self.lose_all();
+                self.streams.lose_all();
                 return self.request_catalogue(now);
             }
             RejectReason::Unknown => {
@@ -364,65 +345,14 @@ impl Session {
         self.fail(now, link, error);
     }
 
-    fn lose_all(&mut self) {
-        for lost in self.streams.drain(..).flatten() {
-            lose(&mut self.batch, lost);
-        }
-    }
-
-    /// A stream begins or resumes.
-    fn begin(&mut self, id: IncomingId, source: Source, first: u64, resumed: Option<u64>) {
-        if matches!(self.step, Step::Subscribed) {
-            self.accepted();
-        }
-        // As long as the highest place so far: at most as many as the link has streams.
-        if self.streams.len() <= id.place() {
-            self.streams.resize_with(id.place() + 1, || None);
-        }
-        let place = &mut self.streams[id.place()];
-        match place.as_mut().filter(|known| known.id == id) {
-            Some(known) => {
-                known.fragments.clear();
-                known.skip(&mut self.batch, resumed.unwrap_or(0), GapReason::Disconnected);
-                known.next = first;
-            }
-            None => {
-                let source = Arc::new(source);
-                self.batch.items.push(Item::Began { source: source.clone(), first });
-                let (fragments, sent_at) = (Vec::new(), None);
-                let (discarded, ungranted, next) = (0, 0, first);
-                *place = Some(IncomingSource {
-                    id,
-                    source,
-                    next,
-                    discarded,
-                    ungranted,
-                    fragments,
-                    sent_at,
-                });
-            }
-        }
-    }
-
-    fn stream(&mut self, id: IncomingId) -> Option<(&mut IncomingSource, &mut Batch)> {
-        let place = self.streams.get_mut(id.place())?;
-        let stream = place.as_mut().filter(|stream| stream.id == id)?;
-        Some((stream, &mut self.batch))
-    }
-
-    fn take_stream(&mut self, id: IncomingId) -> Option<IncomingSource> {
-        self.streams.get_mut(id.place())?.take_if(|stream| stream.id == id)
-    }
-
     /// Checks the size of a message's fixed part.
     fn check(&mut self, id: IncomingId, found: usize) -> Result<(), UntypedError> {
         let expected = self.layout.as_ref().map_or(0, |layout| layout.size());
         if found == expected {
             return Ok(());
         }
-        let stream = self.stream(id).map(|(stream, _)| stream.source.publisher.to_string());
         let (node, topic) = (self.node.to_string(), self.topic().to_owned());
-        let (publisher, error) = (stream.unwrap_or_default(), SizeMismatch { expected, found });
+        let (publisher, error) = (self.streams.publisher(id), SizeMismatch { expected, found });
         Err(UntypedError::Message { node, topic, publisher, error })
     }
 
@@ -440,62 +370,13 @@ impl Session {
     }
 }
 
-impl IncomingSource {
-    /// The next messages do not arrive.
-    fn skip(&mut self, batch: &mut Batch, missed: u64, reason: GapReason) {
-        self.fragments.clear();
-        if reason == GapReason::Overwritten && self.discarded > 0 {
-            // For the same reason: this reader is slow.
-            self.discarded = self.discarded.saturating_add(missed);
-            self.next = self.next.saturating_add(missed);
-            return;
-        }
-        self.report_discarded(batch);
-        self.next = self.next.saturating_add(missed);
-        if missed > 0 {
-            let (source, next) = (self.source.clone(), self.next);
-            batch.items.push(Item::Gap { source, next, missed, reason });
-        }
-    }
-
-    /// Takes a message, or discards it.
-    fn push(&mut self, batch: &mut Batch, bytes: &[u8], sent_at: Option<u64>, discards: bool) {
-        if discards {
-            self.discarded = self.discarded.saturating_add(1);
-            self.ungranted = self.ungranted.saturating_add(1);
-        } else {
-            self.report_discarded(batch);
-            batch.push(self.id, (&self.source, self.next), bytes, sent_at);
-        }
-        self.next = self.next.saturating_add(1);
-    }
-
-    /// Reports messages that were discarded as a gap.
-    fn report_discarded(&mut self, batch: &mut Batch) {
-        let missed = std::mem::take(&mut self.discarded);
-        if missed > 0 {
-            let (source, next, reason) = (self.source.clone(), self.next, GapReason::Overwritten);
-            batch.items.push(Item::Gap { source, next, missed, reason });
-        }
-    }
-}
-
-/// Ends a stream whose end has not arrived.
-fn lose(batch: &mut Batch, mut stream: IncomingSource) {
-    stream.report_discarded(batch);
-    batch.items.push(Item::Lost { source: stream.source, next: stream.next });
-}
-
 impl Traffic<TOPICS, STREAMS> for Session {
     fn message(&mut self, id: IncomingId, frame: FrameView<'_>) -> Result<(), CloseReason> {
         if let Err(error) = self.check(id, frame.header().fixed_len().into()) {
             self.error.get_or_insert(error);
             return Err(CloseReason::Protocol);
         }
-        let discards = self.discards;
-        if let Some((stream, batch)) = self.stream(id) {
-            stream.push(batch, frame.payload(), frame.sent_at(), discards);
-        }
+        self.streams.push(id, frame.payload(), frame.sent_at());
         Ok(())
     }
 
@@ -518,50 +399,30 @@ impl Traffic<TOPICS, STREAMS> for Session {
                 if self.interest == Some(interest) =>
             {
                 let source = Source { publisher: Arc::from(publisher), epoch };
-                self.begin(stream, source, first, resumed);
+                if matches!(self.step, Step::Subscribed) {
+                    self.accepted();
+                }
+                self.streams.begin(stream, source, first, resumed);
             }
             Event::Fragment { stream: id, fragment, frame } => {
                 if let Err(error) = self.check(id, fragment.fixed_len.into()) {
                     return self.fail(now, link, error);
                 }
-                let discards = self.discards;
-                let Some((stream, batch)) = self.stream(id) else { return };
-                if fragment.offset == 0 {
-                    stream.fragments.clear();
-                    stream.sent_at = frame.sent_at();
-                }
-                stream.fragments.extend_from_slice(frame.payload());
-                if stream.fragments.len() >= fragment.total as usize {
-                    let (bytes, sent_at) = (std::mem::take(&mut stream.fragments), stream.sent_at);
-                    stream.push(batch, &bytes, sent_at, discards);
-                }
+                self.streams.push_fragment(id, &fragment, frame);
             }
             Event::Run { stream: id, shape, bytes, .. } => {
                 if let Err(error) = self.check(id, shape.length.into()) {
                     return self.fail(now, link, error);
                 }
-                let discards = self.discards;
-                let Some((stream, batch)) = self.stream(id) else { return };
                 for item in bytes.chunks_exact(shape.stride.max(1) as usize) {
-                    stream.push(batch, shape.message(item), None, discards);
+                    self.streams.push(id, shape.message(item), None);
                 }
             }
-            Event::Gap { stream: id, missed, reason } => {
-                if let Some((stream, batch)) = self.stream(id) {
-                    stream.skip(batch, missed, gap_reason(reason));
-                }
+            Event::Gap { stream, missed, reason } => {
+                self.streams.skip(stream, missed, gap_reason(reason));
             }
-            Event::End { stream: id, next } => {
-                if let Some(mut stream) = self.take_stream(id) {
-                    stream.report_discarded(&mut self.batch);
-                    self.batch.items.push(Item::Ended { source: stream.source, next });
-                }
-            }
-            Event::Gone { stream: id } => {
-                if let Some(stream) = self.take_stream(id) {
-                    lose(&mut self.batch, stream);
-                }
-            }
+            Event::End { stream, next } => self.streams.end(stream, next),
+            Event::Gone { stream } => self.streams.lose(stream),
             // This side has no topics.
             Event::Describe { offset, .. } => _ = link.answer(now, None, offset),
             Event::Subscribe { export, .. } => {
@@ -581,28 +442,21 @@ impl Traffic<TOPICS, STREAMS> for Session {
         }
         let idle_since = taken.is_idle.then(|| *self.idle_since.get_or_insert(now));
         self.idle_since = idle_since;
-        self.discards = idle_since.is_some_and(|since| now >= since.saturating_add(IDLE));
-        for stream in self.streams.iter_mut().flatten() {
-            if !self.discards {
-                stream.report_discarded(&mut self.batch);
-            }
-            _ = link.grant(stream.id, std::mem::take(&mut stream.ungranted));
-        }
-        if !self.queue.pass(&mut self.batch) {
+        self.streams.discards = idle_since.is_some_and(|since| now >= since.saturating_add(IDLE));
+        self.streams.grant_discarded(link);
+        if !self.queue.pass(&mut self.streams.batch) {
             let (node, what) = (self.node.to_string(), "a topic");
             let problem = "more gaps and ends than messages";
             return self.fail(now, link, UntypedError::Answer { node, what, problem });
         }
-        if self.discards && !self.has_granted {
+        if self.streams.discards && !self.has_granted {
             // Messages that wait here have used credit: the window begins again behind them.
             self.has_granted = true;
-            for stream in self.streams.iter().flatten() {
-                _ = link.grant(stream.id, u32::MAX);
-            }
+            self.streams.grant_all(link);
         }
-        self.has_granted &= self.discards;
+        self.has_granted &= self.streams.discards;
         let (Step::Catalogue(query) | Step::Layout(query, ..)) = &mut self.step else {
-            return match idle_since.filter(|_| !self.discards) {
+            return match idle_since.filter(|_| !self.streams.discards) {
                 Some(since) => self.wake_at(since.saturating_add(IDLE), context),
                 None => self.timer = None,
             };
@@ -612,13 +466,5 @@ impl Traffic<TOPICS, STREAMS> for Session {
             Ok(()) => self.wake_at(deadline, context),
             Err(error) => self.fail(now, link, error),
         }
-    }
-}
-
-impl Session {
-    /// The peer accepts a topic that its catalogue does not have.
-    fn invalid_probe(&self) -> UntypedError {
-        let (node, what) = (self.node.to_string(), "its catalogue");
-        UntypedError::Answer { node, what, problem: "a list without the topic that it has" }
     }
 }

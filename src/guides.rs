@@ -1,0 +1,34 @@
+//! The pages in `docs` whose examples are tests.
+
+#[doc = include_str!("../README.md")]
+pub struct Readme;
+
+#[doc = include_str!("../docs/actors.md")]
+pub struct ActorsGuide;
+
+#[doc = include_str!("../docs/choosing.md")]
+pub struct Choosing;
+
+#[doc = include_str!("../docs/coming-from.md")]
+pub struct ComingFrom;
+
+#[doc = include_str!("../docs/embedding.md")]
+pub struct Embedding;
+
+#[cfg(feature = "topology")]
+#[doc = include_str!("../docs/legacy.md")]
+pub struct Legacy;
+
+#[doc = include_str!("../docs/observability.md")]
+pub struct Observability;
+
+#[cfg(feature = "topology")]
+#[doc = include_str!("../docs/supervision.md")]
+pub struct SupervisionRules;
+
+#[cfg(feature = "testing")]
+#[doc = include_str!("../docs/testing-your-services.md")]
+pub struct TestingYourServices;
+
+#[doc = include_str!("../docs/topology.md")]
+pub struct TopologyFile;

@@ -1,0 +1,234 @@
+//! The last step of a builder: it checks that services and settings fit together, and plans the
+//! node.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
+use std::sync::Arc;
+
+use super::Builder;
+use crate::error::{BuildError, SupervisorProblem};
+use crate::node::Node;
+#[cfg(feature = "topology")]
+use crate::node::legacy_services::LegacyService;
+use crate::node::prepare::Registered;
+use crate::node::request_links::{AddedService, actor_services};
+use crate::plan::{Bindings, BoundPorts, Plan};
+use crate::report::StartWarning;
+use crate::shared::Topics;
+use crate::supervision::{SupervisionPlan, Supervisor};
+
+impl Builder {
+    /// Checks that the services fit together. If the topology places services on this node, the
+    /// node has exactly those, in that order. Otherwise it has all.
+    ///
+    /// # Errors
+    /// If names or ids collide, the topology does not fit, services would deadlock, or the rings
+    /// would take more memory than the node may use.
+    pub fn build(mut self) -> Result<Node, BuildError> {
+        self.check_services()?;
+        let all = self.add_generated_services()?;
+        let mut warnings = self.warnings();
+        let known: BTreeSet<String> = all.iter().map(|(name, _)| name.clone()).collect();
+        let services = self.take_placed_services()?;
+        let supervision = self.supervision(&known, &services)?;
+        let watchdog = self.topology.watchdog(&self.name).or(self.watchdog);
+        if let Some(share) = self.topology.sample() {
+            self.traces.set_share(share);
+        }
+        let exporter = self.telemetry.span_queue(&self.topology)?;
+        let tracer = self.traces.tracer(exporter)?;
+        let ports: BTreeMap<&str, &BoundPorts> =
+            all.iter().map(|(name, ports)| (name.as_str(), ports)).collect();
+        let own = services.iter().filter_map(|service| {
+            let ports = *ports.get(service.name.as_str())?;
+            Some((service.name.clone(), ports.clone()))
+        });
+        let own: Vec<_> = own.collect();
+        let mut plan =
+            Plan::new(&self.name, self.topology, &all, &own, tracer, self.latency_samples)?;
+        plan.supervision = supervision;
+        plan.set_thresholds(self.thresholds, &all)?;
+        plan.set_on_stall(self.on_stall, &all)?;
+        warnings.extend(plan.warnings());
+        warnings.extend(self.fast_handlers.check(&all)?);
+        let plan = Arc::new(plan);
+        let topics = Topics::new(plan.clone(), self.fast_handlers)?;
+        let Builder { executors, hooks, observers, telemetry, .. } = self;
+        Ok(Node {
+            plan,
+            topics,
+            warnings,
+            services,
+            executors,
+            hooks,
+            observers,
+            watchdog,
+            telemetry,
+            #[cfg(feature = "topology")]
+            legacy: self.listeners,
+            #[cfg(feature = "testing")]
+            probe: None,
+        })
+    }
+
+    /// Adds the services that carry requests or serve clients of the original system, and returns
+    /// the ports of all services.
+    fn add_generated_services(&mut self) -> Result<Vec<(String, BoundPorts)>, BuildError> {
+        let bound = self.bind_ports()?;
+        let mut added = self.request_links.services(&mut self.topology, &bound)?;
+        added.extend(actor_services(&mut self.topology)?);
+        let all = if added.is_empty() { bound } else { self.add_services(added)? };
+        #[cfg(feature = "topology")]
+        let all = self.add_listeners(all)?;
+        Ok(all)
+    }
+
+    fn warnings(&self) -> Vec<StartWarning> {
+        let warnings = self.unplaced().map(|service| StartWarning::UnplacedService { service });
+        let aborts = cfg!(panic = "abort").then_some(StartWarning::PanicsAbort);
+        warnings.chain(aborts).collect()
+    }
+
+    /// Takes the services that the topology places on this node, in its order, with their
+    /// executions.
+    fn take_placed_services(&mut self) -> Result<Vec<Registered>, BuildError> {
+        let known: Vec<&str> = self.services.iter().map(|service| &*service.name).collect();
+        let placed = self.topology.place(&self.name, &known)?;
+        let mut services = mem::take(&mut self.services);
+        if let Some(placed) = placed {
+            let order: BTreeMap<&String, usize> =
+                placed.iter().enumerate().map(|(place, name)| (name, place)).collect();
+            services.retain(|service| order.contains_key(&service.name));
+            services.sort_by_key(|service| order.get(&service.name).copied());
+        }
+        for service in &mut services {
+            let coded = self.executions.get(&service.name).cloned().unwrap_or_default();
+            service.execution = self.topology.execution(&service.name, coded)?;
+        }
+        Ok(services)
+    }
+
+    fn supervision(
+        &mut self,
+        known: &BTreeSet<String>,
+        services: &[Registered],
+    ) -> Result<SupervisionPlan, BuildError> {
+        let supervisors = mem::take(&mut self.supervisors);
+        let coded = supervisors.into_iter().flat_map(Supervisor::settings).collect();
+        let known = known.iter().map(String::as_str).collect();
+        let own = services.iter().map(|service| &*service.name).collect();
+        let settings = mem::take(&mut self.supervised);
+        SupervisionPlan::new(&self.topology, coded, settings, &known, &own)
+    }
+
+    /// Adds services that carry requests, and returns the ports of all services.
+    fn add_services(
+        &mut self,
+        added: Vec<AddedService>,
+    ) -> Result<Vec<(String, BoundPorts)>, BuildError> {
+        for AddedService { service, bindings } in added {
+            for (port, topic) in bindings {
+                self.bindings.insert((service.name.clone(), port.to_owned()), topic);
+            }
+            self.services.push(service);
+        }
+        self.bind_ports()
+    }
+
+    /// Adds the services of listeners for clients of the original system, and returns the ports of
+    /// all services.
+    #[cfg(feature = "topology")]
+    fn add_listeners(
+        &mut self,
+        bound: Vec<(String, BoundPorts)>,
+    ) -> Result<Vec<(String, BoundPorts)>, BuildError> {
+        let (services, own) = self.legacy.services(&self.name, &mut self.topology, &bound)?;
+        self.listeners = own;
+        if services.is_empty() {
+            return Ok(bound);
+        }
+        for LegacyService { service, topic } in services {
+            if self.services.iter().any(|other| other.name == service.name) {
+                return Err(BuildError::DuplicateService { name: service.name });
+            }
+            let port = (service.name.clone(), "topic".to_owned());
+            self.bindings.extend(topic.map(|topic| (port, topic)));
+            self.services.push(service);
+        }
+        self.bind_ports()
+    }
+
+    /// Checks the names of the services, the executions, and the services that the topology names.
+    fn check_services(&self) -> Result<(), BuildError> {
+        let mut names = BTreeSet::new();
+        for service in &self.services {
+            // Labels of counters and log lines contain the names.
+            if service.name.is_empty()
+                || service.name.contains(|c: char| c.is_control() || " =".contains(c))
+            {
+                return Err(BuildError::Name { name: service.name.clone() });
+            }
+            if !names.insert(service.name.as_str()) {
+                return Err(BuildError::DuplicateService { name: service.name.clone() });
+            }
+        }
+        let known: Vec<&str> = names.into_iter().collect();
+        self.check_executions(&known)?;
+        self.topology.place(&self.name, &known)?;
+        Ok(())
+    }
+
+    /// The services that the topology places nowhere, if it places services.
+    fn unplaced(&self) -> impl Iterator<Item = String> {
+        // A node without a list runs all services.
+        let lists_all = self.topology.places().count() == self.topology.nodes().count();
+        let places = self.topology.places().filter(|_| lists_all);
+        let places: Vec<Vec<&str>> = places.map(|(_, services)| services).collect();
+        let placed: BTreeSet<&str> = places.iter().flatten().copied().collect();
+        let names = self.services.iter().map(|service| &service.name);
+        let unplaced = names.filter(|name| !places.is_empty() && !placed.contains(name.as_str()));
+        unplaced.cloned().collect::<Vec<_>>().into_iter()
+    }
+
+    /// The ports of all services with their topics.
+    fn bind_ports(&self) -> Result<Vec<(String, BoundPorts)>, BuildError> {
+        let (topology, coded, options) = (&self.topology, &self.bindings, &self.subscriptions);
+        let bindings = Bindings { topology, coded, options };
+        let services = self.services.iter().map(|service| (&*service.name, &service.ports));
+        bindings.check(&services.collect::<Vec<_>>())?;
+        let unplaced: BTreeSet<String> = self.unplaced().collect();
+        let bound = self.services.iter().map(|service| {
+            let is_placed = !unplaced.contains(&service.name);
+            let ports = bindings.bind(&service.name, &service.ports, is_placed)?;
+            Ok((service.name.clone(), ports))
+        });
+        bound.collect()
+    }
+
+    /// Checks the executions, executors and lifetimes that the program sets.
+    fn check_executions(&self, known: &[&str]) -> Result<(), BuildError> {
+        for (service, execution) in &self.executions {
+            let name = service.clone();
+            if !known.contains(&service.as_str()) {
+                let known = known.iter().map(|&name| name.to_owned()).collect();
+                return Err(BuildError::ExecutionOfUnknown { service: name, known });
+            }
+            if let Some(problem) = execution.problem() {
+                return Err(BuildError::Execution { service: name, problem });
+            }
+        }
+        for (service, method) in &self.supervised_by {
+            if !known.contains(&service.as_str()) {
+                let known = known.iter().map(|&name| name.to_owned()).collect();
+                let service = service.clone();
+                let problem = SupervisorProblem::UnknownService { method, service, known };
+                return Err(BuildError::Supervisor { place: None, problem: Box::new(problem) });
+            }
+        }
+        let mut names = BTreeSet::new();
+        match self.executors.iter().find(|(name, _)| !names.insert(name)) {
+            Some((name, _)) => Err(BuildError::DuplicateExecutor { name: name.clone() }),
+            None => Ok(()),
+        }
+    }
+}
