@@ -68,8 +68,7 @@ services! {
     Screen(reads(Tick));
 }
 
-fn builder(node: &str) -> mycelium::Builder {
-    let keys = LatestByKey::of::<Tick>("price", 16.try_into().unwrap()).unwrap();
+fn bound_services(node: &str) -> mycelium::Builder {
     Node::builder(node)
         .service(|| Feed)
         .service(|| Strategy)
@@ -79,6 +78,11 @@ fn builder(node: &str) -> mycelium::Builder {
         .bind("Strategy", "back", "fills")
         .bind("Desk", "orders", "orders")
         .bind("Desk", "done", "fills")
+}
+
+fn builder(node: &str) -> mycelium::Builder {
+    let keys = LatestByKey::of::<Tick>("price", 16.try_into().unwrap()).unwrap();
+    bound_services(node)
         .subscription("Strategy", "back", Policy::DropOldest)
         .subscription(
             "Screen",
@@ -194,17 +198,7 @@ policy = "drop-oldest"
 "#;
     let topology = topology(text);
     // The supervisor would be in two nodes.
-    let description = Node::builder("any")
-        .service(|| Feed)
-        .service(|| Strategy)
-        .service(|| Desk)
-        .service(|| Screen)
-        .bind("Strategy", "orders", "orders")
-        .bind("Strategy", "back", "fills")
-        .bind("Desk", "orders", "orders")
-        .bind("Desk", "done", "fills")
-        .legacy(LegacyCodec::<Tick>::same_bytes())
-        .describe();
+    let description = bound_services("any").legacy(LegacyCodec::<Tick>::same_bytes()).describe();
     let description = Description::from_json(&description.to_json()).unwrap();
     let overview = overview(&topology, &description).unwrap();
     let added: Vec<_> = overview

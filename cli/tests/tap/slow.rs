@@ -4,7 +4,7 @@
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::process::{Place, Tapping, signal_to};
+use crate::process::{NodeProcess, Place, Tapping, signal_to};
 
 /// A publisher without another reader: it waits for nobody.
 const ALONE: &str = "[node.feed]\nservices = [\"Source\"]\nobservers = true\n";
@@ -46,17 +46,31 @@ impl Account {
         }
         assert_eq!(self.messages + self.missed, count);
     }
+
+    /// Reads lines until `count` messages, and one that is sent now, are printed or missed: a gap
+    /// is reported before the next message.
+    fn until_gap(&mut self, node: &mut NodeProcess, tap: &mut Tapping, count: u64) {
+        node.emit(1);
+        self.until(tap, count + 1);
+        assert!(self.missed > 0);
+    }
+}
+
+/// A publisher without another reader, and a tool that has begun to read.
+fn tapped(place: &Place) -> (NodeProcess, Tapping, Account) {
+    place.write(ALONE);
+    let node = place.node("feed");
+    let mut tap = place.tapping(&["swaps", "-o", "json", "--until-end"]);
+    let mut account = Account::default();
+    account.add(&tap.until("began"));
+    (node, tap, account)
 }
 
 #[test]
 fn printed_and_missed_messages_are_those_that_were_sent() {
     const COUNT: u64 = 300_000;
     let place = Place::new();
-    place.write(ALONE);
-    let mut node = place.node("feed");
-    let mut tap = place.tapping(&["swaps", "-o", "json", "--until-end"]);
-    let mut account = Account::default();
-    account.add(&tap.until("began"));
+    let (mut node, mut tap, mut account) = tapped(&place);
     node.send(&format!("emit {COUNT}"));
     account.until(&mut tap, COUNT);
     node.until("emitted ");
@@ -74,19 +88,12 @@ fn printed_and_missed_messages_are_those_that_were_sent() {
 fn a_stopped_tool_holds_up_nobody_and_its_gap_is_exact() {
     const COUNT: u64 = 1_000_000;
     let place = Place::new();
-    place.write(ALONE);
-    let mut node = place.node("feed");
-    let mut tap = place.tapping(&["swaps", "-o", "json"]);
-    let mut account = Account::default();
-    account.add(&tap.until("began"));
+    let (mut node, mut tap, mut account) = tapped(&place);
     signal_to(tap.id(), Signal::STOP);
     node.emit(COUNT);
     assert_eq!(node.waited(), 0);
     signal_to(tap.id(), Signal::CONT);
-    // A gap is reported before the next message.
-    node.emit(1);
-    account.until(&mut tap, COUNT + 1);
-    assert!(account.missed > 0);
+    account.until_gap(&mut node, &mut tap, COUNT);
     node.end();
 }
 
@@ -94,17 +101,11 @@ fn a_stopped_tool_holds_up_nobody_and_its_gap_is_exact() {
 fn an_output_that_nobody_reads_holds_up_nobody() {
     const COUNT: u64 = 200_000;
     let place = Place::new();
-    place.write(ALONE);
-    let mut node = place.node("feed");
-    let mut tap = place.tapping(&["swaps", "-o", "json"]);
-    let mut account = Account::default();
-    account.add(&tap.until("began"));
+    let (mut node, mut tap, mut account) = tapped(&place);
     // The pipe has room for some thousand lines.
     node.emit(COUNT);
     assert_eq!(node.waited(), 0);
-    node.emit(1);
-    account.until(&mut tap, COUNT + 1);
-    assert!(account.missed > 0);
+    account.until_gap(&mut node, &mut tap, COUNT);
     node.end();
 }
 
