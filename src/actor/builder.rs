@@ -27,6 +27,11 @@ const CAPACITY: usize = 64;
 /// Sets how an actor is spawned. See [`Actors::actor`](super::Actors::actor).
 #[must_use = "`spawn` spawns the actor"]
 pub struct ActorBuilder<A: Actor, Q: Queue = Mpsc> {
+    settings: Settings<A>,
+    queue: PhantomData<fn(Q)>,
+}
+
+struct Settings<A: Actor> {
     set: Arc<Set>,
     parent: Option<Arc<dyn AnyCell>>,
     supervisor: Option<SupervisorId>,
@@ -39,7 +44,6 @@ pub struct ActorBuilder<A: Actor, Q: Queue = Mpsc> {
     keeps: bool,
     /// Another executor than that of the set.
     executor: Option<Arc<dyn Executor>>,
-    queue: PhantomData<fn(Q)>,
 }
 
 impl<A: Actor> ActorBuilder<A> {
@@ -48,7 +52,7 @@ impl<A: Actor> ActorBuilder<A> {
         parent: Option<Arc<dyn AnyCell>>,
         factory: impl FnMut() -> A + Send + 'static,
     ) -> ActorBuilder<A> {
-        ActorBuilder {
+        let settings = Settings {
             set: set.clone(),
             parent,
             supervisor: None,
@@ -59,28 +63,28 @@ impl<A: Actor> ActorBuilder<A> {
             restart: Some(set.restart.clone()),
             keeps: false,
             executor: None,
-            queue: PhantomData,
-        }
+        };
+        ActorBuilder { settings, queue: PhantomData }
     }
 }
 
 impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
     /// A supervisor restarts it.
     pub(super) fn under(mut self, supervisor: SupervisorId) -> Self {
-        self.supervisor = Some(supervisor);
+        self.settings.supervisor = Some(supervisor);
         self
     }
 
     /// A name, by which [`Actors::by_name`](super::Actors::by_name) finds it. No two actors that
     /// live have the same.
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
-        self.name = Some(name.into());
+        self.settings.name = Some(name.into());
         self
     }
 
     /// How many messages its mailbox has room for: a power of two from 2 on. The default is 64.
     pub fn capacity(mut self, capacity: usize) -> Self {
-        self.capacity = capacity;
+        self.settings.capacity = capacity;
         self
     }
 
@@ -89,63 +93,37 @@ impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
     /// channel of an executor, or your own [`Queue`]. With a queue for one sender the reference
     /// cannot be cloned, and a second one is refused.
     pub fn queue<R: Queue>(self) -> ActorBuilder<A, R> {
-        let ActorBuilder {
-            set,
-            parent,
-            supervisor,
-            maker,
-            name,
-            capacity,
-            when_full,
-            restart,
-            keeps,
-            executor,
-            queue: _,
-        } = self;
-        let queue = PhantomData;
-        ActorBuilder {
-            set,
-            parent,
-            supervisor,
-            maker,
-            name,
-            capacity,
-            when_full,
-            restart,
-            keeps,
-            executor,
-            queue,
-        }
+        ActorBuilder { settings: self.settings, queue: PhantomData }
     }
 
     /// Its task runs on this executor, for example one that is pinned to a core, and not on that of
     /// the other actors. Time is that of the others.
     pub fn on(mut self, executor: Arc<dyn Executor>) -> Self {
-        self.executor = Some(executor);
+        self.settings.executor = Some(executor);
         self
     }
 
     /// What happens to a message if its mailbox is full. The default is to wait.
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
-        self.when_full = when_full;
+        self.settings.when_full = when_full;
         self
     }
 
     /// When it is restarted after failures. The default is that of services.
     pub fn restart(mut self, restart: Restart) -> Self {
-        self.restart = Some(Arc::new(restart));
+        self.settings.restart = Some(Arc::new(restart));
         self
     }
 
     /// It is not restarted: its first failure ends it.
     pub fn temporary(mut self) -> Self {
-        self.restart = None;
+        self.settings.restart = None;
         self
     }
 
     /// It does not end when all references are gone, only when it is stopped.
     pub fn keep(mut self) -> Self {
-        self.keeps = true;
+        self.settings.keeps = true;
         self
     }
 
@@ -164,7 +142,7 @@ impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
         is_send: bool,
         launch: impl FnOnce(ActorLife<A, Q>) -> Task + Send + 'static,
     ) -> Result<ActorRef<A, Q>, SpawnActorError> {
-        let ActorBuilder {
+        let Settings {
             set,
             parent,
             supervisor,
@@ -175,8 +153,7 @@ impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
             restart,
             keeps,
             executor,
-            queue: _,
-        } = self;
+        } = self.settings;
         let executor = executor.as_ref().unwrap_or(&set.executor);
         let (sender, receiver) = Q::bounded::<A::Mail>(capacity)
             .map_err(|error| SpawnActorError::Capacity { actor: A::NAME, error })?;
@@ -241,7 +218,7 @@ fn launch_by<A: Actor, Q: Queue>(
 
 impl<A: Actor, Q: Queue> fmt::Debug for ActorBuilder<A, Q> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ActorBuilder { name, capacity, when_full, .. } = self;
+        let Settings { name, capacity, when_full, .. } = &self.settings;
         f.debug_struct("ActorBuilder")
             .field("actor", &A::NAME)
             .field("name", name)

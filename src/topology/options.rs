@@ -53,7 +53,7 @@ impl Topology {
 /// assert_eq!(
 ///     empty.parse("app.toml", text).unwrap_err().to_string(),
 ///     "app.toml:3:13: the environment has no variable `ROLE`: set it, or write a default, such \
-///      as `${ROLE:-default}`"
+///      as `${ROLE:-default}` [M0102]"
 /// );
 /// # Ok::<(), mycelium::TopologyError>(())
 /// ```
