@@ -1,6 +1,6 @@
 //! What the threads of a launcher know of the bundle together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -90,6 +90,14 @@ impl Board {
         let members = self.handle.members();
         let running = members.iter().filter(|member| member.phase == MemberPhase::Running);
         running.filter_map(|member| member.pid).collect()
+    }
+
+    /// The nodes that have ended with code 0.
+    #[must_use]
+    pub fn completed(&self) -> BTreeSet<String> {
+        let members = self.handle.members();
+        let completed = members.iter().filter(|member| member.phase == MemberPhase::Completed);
+        completed.map(|member| member.name.clone()).collect()
     }
 
     /// Notes what the processes show.

@@ -92,13 +92,13 @@ impl File<'_> {
         let name = &*part.name;
         match &*part.section {
             "node" if name == node => part.key != "command",
-            "node" => match self.are_peers(node, name) {
+            "node" => match self.flows.are_peers(node, name) {
                 Some(are_peers) => are_peers && KEYS_FOR_PEERS.contains(&&*part.key),
                 None => part.key == "services" || KEYS_FOR_PEERS.contains(&&*part.key),
             },
             "host" => self.topology.nodes().any(|other| {
                 let is_there = self.value("node", other, "host") == Some(format!("{name:?}"));
-                is_there && (other == node || self.are_peers(node, other).unwrap_or(true))
+                is_there && (other == node || self.flows.are_peers(node, other).unwrap_or(true))
             }),
             "service" => match self.runs(node, name) {
                 Some(true) => true,
@@ -120,11 +120,6 @@ impl File<'_> {
             "bundle" => false,
             _ => true,
         }
-    }
-
-    /// Whether two nodes exchange messages, if that is known.
-    fn are_peers(&self, one: &str, other: &str) -> Option<bool> {
-        Some(!self.flows.between(one, other)?.is_empty())
     }
 
     /// Whether a node has a topic, if that is known.

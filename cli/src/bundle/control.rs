@@ -158,7 +158,7 @@ impl Control {
             }
         };
         let member = |node: &str| member(&self.place, self.manner, &plan.nodes[node]);
-        let steps = plan.steps(&self.board.plan().0);
+        let steps = plan.steps(&self.board.plan().0, &self.board.completed());
         match std::mem::replace(&mut *first, First::Done) {
             First::Waits(sender) => {
                 self.board.set_plan(plan.clone(), request.clone());

@@ -40,6 +40,12 @@ impl Flows {
         others.map(|(other, _)| other.clone()).collect()
     }
 
+    /// Whether two nodes exchange messages, if that is known.
+    #[must_use]
+    pub fn are_peers(&self, one: &str, other: &str) -> Option<bool> {
+        Some(!self.between(one, other)?.is_empty())
+    }
+
     /// The topics that two nodes exchange, with the publishing node: `None` if those of one of them
     /// are not known.
     #[must_use]

@@ -1,6 +1,6 @@
 //! What a topology file asks this host to run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::ffi::OsString;
 use std::fs;
@@ -29,6 +29,8 @@ pub struct PlannedNode {
     pub command: NodeCommand,
     /// The nodes of this host that send to it.
     pub feeders: Vec<String>,
+    /// The nodes of this host that it exchanges messages with, or may.
+    pub peers: Vec<String>,
     /// What it depends on.
     pub view: View,
 }
@@ -83,16 +85,20 @@ impl Plan {
             let node = command.node.clone();
             let mut feeders = flows.feeders(&node);
             feeders.retain(|feeder| names.contains(feeder));
+            let others = names.iter().filter(|other| **other != node);
+            let peers = others.filter(|other| flows.are_peers(&node, other).unwrap_or(true));
+            let peers = peers.cloned().collect();
             let mut view = View::new(&topology, &flows, &node);
             view.add("its command", words(&command));
-            (node, PlannedNode { command, feeders, view })
+            (node, PlannedNode { command, feeders, peers, view })
         });
         Ok(Plan { nodes: nodes.collect() })
     }
 
-    /// The step of each node that leads from `before` to this plan.
+    /// The step of each node that leads from `before` to this plan. The nodes that have `completed`
+    /// do not run.
     #[must_use]
-    pub fn steps(&self, before: &Plan) -> BTreeMap<String, Step> {
+    pub fn steps(&self, before: &Plan, completed: &BTreeSet<String>) -> BTreeMap<String, Step> {
         let mut steps: BTreeMap<String, Step> =
             before.nodes.keys().map(|node| (node.clone(), Step::Stop)).collect();
         for (name, node) in &self.nodes {
@@ -105,7 +111,27 @@ impl Plan {
             };
             steps.insert(name.clone(), step);
         }
+        self.restart_peers(completed, &mut steps);
         steps
+    }
+
+    /// Nodes that run have read the end of the messages of one that has completed, and dropped what
+    /// was for it: if it starts again, so do they.
+    fn restart_peers(&self, completed: &BTreeSet<String>, steps: &mut BTreeMap<String, Step>) {
+        let restarts = |(node, step): (&String, &Step)| {
+            matches!(step, Step::Restart(_))
+                .then(|| node.clone())
+                .filter(|it| completed.contains(it))
+        };
+        let mut again: Vec<String> = steps.iter().filter_map(restarts).collect();
+        while let Some(node) = again.pop() {
+            for peer in &self.nodes[&node].peers {
+                if let Some(step) = steps.get_mut(peer).filter(|step| **step == Step::Keep) {
+                    *step = Step::Restart(format!("`{node}` had completed, and starts again"));
+                    again.extend(completed.get(peer).cloned());
+                }
+            }
+        }
     }
 }
 
@@ -184,4 +210,58 @@ fn words(command: &NodeCommand) -> Vec<String> {
     let directory = command.directory.clone().into_os_string();
     let words = [directory, program].into_iter().chain(command.arguments.iter().cloned());
     words.map(|word: OsString| word.to_string_lossy().into_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A plan of nodes, each with its peers, whose own parts have a value.
+    fn plan(nodes: &[(&str, &[&str], &str)]) -> Plan {
+        let planned = nodes.iter().map(|&(node, peers, value)| {
+            let (program, arguments) = ("/bin/true".as_ref(), [].as_slice());
+            let topology = Topology::parse("app.toml", &format!("[node.{node}]")).unwrap();
+            let command = topology.command_from(node, program, arguments).unwrap();
+            let peers = peers.iter().map(|&peer| peer.to_owned()).collect();
+            let mut view = View::default();
+            view.add("it", vec![value.to_owned()]);
+            (node.to_owned(), PlannedNode { command, feeders: Vec::new(), peers, view })
+        });
+        Plan { nodes: planned.collect() }
+    }
+
+    #[test]
+    fn peers_of_completed_nodes_start_again_with_them() {
+        let nodes = |value: &'static str| {
+            plan(&[
+                ("feed", &["sum"], value),
+                ("sum", &["feed", "view"], ""),
+                ("view", &["sum", "log"], ""),
+                ("log", &["view"], ""),
+            ])
+        };
+        let cases: [(&[&str], [&str; 4]); 4] = [
+            (&[], ["it changed", "", "", ""]),
+            (&["view"], ["it changed", "", "", ""]),
+            (&["feed"], ["it changed", "", "`feed` had completed, and starts again", ""]),
+            (
+                &["feed", "sum"],
+                [
+                    "it changed",
+                    "",
+                    "`feed` had completed, and starts again",
+                    "`sum` had completed, and starts again",
+                ],
+            ),
+        ];
+        for (completed, expected) in cases {
+            let completed = completed.iter().map(|&node| node.to_owned()).collect();
+            let steps = nodes("new").steps(&nodes("old"), &completed);
+            let found = steps.values().map(|step| match step {
+                Step::Restart(why) => why.as_str(),
+                _ => "",
+            });
+            assert_eq!(found.collect::<Vec<_>>(), expected, "{completed:?}");
+        }
+    }
 }

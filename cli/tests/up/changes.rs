@@ -102,6 +102,36 @@ fn up_returns_after_the_change() {
 }
 
 #[test]
+fn a_completed_node_that_starts_again_meets_its_peers() {
+    let world = World::new();
+    let write = |count: u64| {
+        let section = |node: &str, services: &str, more: &str| {
+            let command = world.command("node").replace("role=node", more);
+            format!("[node.{node}]\ncommand = {command}\nservices = [{services}]\n")
+        };
+        let feed = section("feed", "\"Feed\"", &format!("role=node\", \"count={count}"));
+        let store = section("store", "\"Store\"", "role=node\", \"stays=1");
+        world.write(&[feed, store, section("other", "", "role=wait")].concat());
+    };
+    write(3);
+    world.up();
+    world.until(|nodes| nodes["feed"].state == "completed");
+    world.until(|_| world.logs().contains("stored 3\n"));
+    write(4);
+    // The topics of `other` are not known: it may be a peer.
+    assert_eq!(
+        world.up(),
+        [
+            "feed: restarted: its command changed",
+            "other: restarted: `feed` had completed, and starts again",
+            "store: restarted: `feed` had completed, and starts again"
+        ]
+    );
+    world.until(|_| world.logs().contains("stored 4\n"));
+    world.down();
+}
+
+#[test]
 fn the_command_line_has_the_command_of_nodes_without_one() {
     let world = World::new();
     world.write("[node.one]\n[node.two]\ncommand = [\"sleep\", \"1000\"]\n");

@@ -79,7 +79,7 @@ struct Feed;
 impl Feed {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut timer = ctx.interval(Duration::from_millis(5))?;
-        for number in 0.. {
+        for number in 0..argument("count").map_or(u64::MAX, |count| count.parse().unwrap()) {
             timer.tick().await?;
             ctx.emit(Tick { number }).await?;
         }
@@ -93,7 +93,14 @@ struct Store;
 impl Store {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut ticks = ctx.subscribe::<Tick>()?;
-        while let Some(Delivery::Msg(_)) = ticks.recv().await {}
+        let mut count = 0;
+        while let Some(Delivery::Msg(_)) = ticks.recv().await {
+            count += 1;
+        }
+        say(&format!("stored {count}"));
+        if argument("stays").is_some() {
+            ctx.shutdown_requested().await;
+        }
         Ok(())
     }
 }
