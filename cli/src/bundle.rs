@@ -6,8 +6,8 @@
 //! serves requests, `plan` has the nodes of a file (`describe` and `flows`: their topics;
 //! `concern`: the parts of the file that concern a node), `board` is the state that its threads
 //! share, `sign` the readiness that a process shows, `watch` reports to `notify` and prints the
-//! `table`. `leftovers` are the processes of a launcher that was killed, `tail` is the end of a
-//! log.
+//! `table`. `leftovers` are the processes of a launcher that was killed, `logs` are the logs of
+//! nodes.
 
 pub mod board;
 pub mod client;
@@ -17,12 +17,12 @@ pub mod describe;
 pub mod flows;
 pub mod launcher;
 pub mod leftovers;
+pub mod logs;
 pub mod members;
 pub mod notify;
 pub mod place;
 pub mod plan;
 pub mod sign;
 pub mod table;
-pub mod tail;
 pub mod watch;
 pub mod wire;

@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::bundle::client::Client;
+use crate::bundle::leftovers;
+use crate::bundle::place::Place;
 use crate::bundle::table;
 use crate::bundle::wire::{self, Answer, Request};
 use crate::exit::Failure;
@@ -46,15 +48,28 @@ pub fn run(args: &StatusArgs) -> Result<(), Failure> {
         }
         Some(Answer::Failed { code, message }) => Err(wire::failure(code, message)),
         Some(Answer::Taken | Answer::Changes { .. }) | None => {
-            let title = place.title();
-            Err(Failure::Unavailable(match place.problem() {
-                None => format!("nothing of {title} runs"),
-                Some(problem) => format!(
-                    "nothing of {title} runs: it ended with an error: {problem}; the logs are in `{}`, \
-                     `mycelium down` removes them",
-                    shown(place.directory())
-                ),
-            }))
+            Err(Failure::Unavailable(nothing_runs(&place)))
         }
+    }
+}
+
+/// Why there are no nodes to print.
+fn nothing_runs(place: &Place) -> String {
+    let title = place.title();
+    let left = leftovers::shown(place);
+    if !left.is_empty() {
+        let left = left.join(", ");
+        return format!(
+            "the launcher of {title} was killed, and nodes still end: {left}; `up` and `down` wait \
+             for them"
+        );
+    }
+    match place.problem() {
+        None => format!("nothing of {title} runs"),
+        Some(problem) => format!(
+            "nothing of {title} runs: it ended with an error: {problem}; the logs are in `{}`, \
+             `mycelium down` removes them",
+            shown(place.directory())
+        ),
     }
 }

@@ -156,6 +156,7 @@ fn a_signal_ends_it() {
 /// Runs in a process of the next test.
 #[test]
 #[ignore = "the next test runs it"]
+#[expect(clippy::print_stdout, reason = "the next test reads it")]
 fn a_terminal_that_is_killed() {
     let node = std::env::var(NODE).expect("the next test sets it");
     let terminal = Terminal::run(top_of(&node), (24, 80));

@@ -145,7 +145,7 @@ fn start(place: &Place) -> Result<bool, Failure> {
         }
         _ => {
             let status = launcher.wait().map_err(failed)?;
-            let log = super::tail::tail(place, "launcher");
+            let log = super::logs::tail(place, "launcher");
             Err(Failure::Unavailable(format!("the launcher ended, {status}{log}")))
         }
     }

@@ -16,10 +16,10 @@ use rustix::process::geteuid;
 
 use super::board::{Board, Waited};
 use super::describe::flows;
+use super::logs::tail;
 use super::members::{Manner, member};
 use super::place::Place;
 use super::plan::{Plan, Step};
-use super::tail::tail;
 use super::wire::{Answer, Channel, LONGEST_REQUEST, NodeChange, Request, UpRequest};
 use crate::clock::pause;
 use crate::exit::Failure;

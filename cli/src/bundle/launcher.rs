@@ -118,7 +118,7 @@ fn launch(
         Manner::Table => Report::Table,
         Manner::Detached | Manner::Plain => Report::Nothing,
     };
-    let watching = watch(board.clone(), manager, report).map_err(system)?;
+    let watching = watch(place.clone(), board.clone(), manager, report).map_err(system)?;
     let bundle = members.into_iter().fold(bundle, Bundle::member);
     let observer = {
         let (board, place) = (board.clone(), place.clone());

@@ -33,8 +33,8 @@ pub fn note(place: &Place, node: &str, pid: u32) -> io::Result<()> {
 /// Waits until the processes of a launcher before have ended, and kills those that do not.
 /// `say` is called with a line for each that still runs.
 pub fn end(place: &Place, mut say: impl FnMut(&str)) {
-    let Ok(text) = fs::read_to_string(place.processes()) else { return };
-    let left: Vec<(u32, u64, &str)> = text.lines().filter_map(parse).filter(runs).collect();
+    let text = processes(place);
+    let left = running(&text);
     for (pid, _, node) in &left {
         say(&format!("{node}: process {pid} of a launcher that was killed still runs"));
     }
@@ -53,6 +53,21 @@ pub fn end(place: &Place, mut say: impl FnMut(&str)) {
             pause(Duration::from_millis(10));
         }
     }
+}
+
+/// The processes of a launcher before that still run, as a person reads them.
+#[must_use]
+pub fn shown(place: &Place) -> Vec<String> {
+    let text = processes(place);
+    running(&text).iter().map(|(pid, _, node)| format!("`{node}` (process {pid})")).collect()
+}
+
+fn processes(place: &Place) -> String {
+    fs::read_to_string(place.processes()).unwrap_or_default()
+}
+
+fn running(text: &str) -> Vec<(u32, u64, &str)> {
+    text.lines().filter_map(parse).filter(runs).collect()
 }
 
 fn group(pid: u32) -> Option<Pid> {

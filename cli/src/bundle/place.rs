@@ -93,6 +93,12 @@ impl Place {
         self.directory.join(format!("{node}.log"))
     }
 
+    /// What a log had before it began again.
+    #[must_use]
+    pub fn old_log(&self, node: &str) -> PathBuf {
+        self.directory.join(format!("{node}.log.old"))
+    }
+
     /// The processes that a launcher has started.
     #[must_use]
     pub fn processes(&self) -> PathBuf {

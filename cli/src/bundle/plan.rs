@@ -219,7 +219,7 @@ mod tests {
     /// A plan of nodes, each with its peers, whose own parts have a value.
     fn plan(nodes: &[(&str, &[&str], &str)]) -> Plan {
         let planned = nodes.iter().map(|&(node, peers, value)| {
-            let (program, arguments) = ("/bin/true".as_ref(), [].as_slice());
+            let (program, arguments) = ("/bin/true", [].as_slice());
             let topology = Topology::parse("app.toml", &format!("[node.{node}]")).unwrap();
             let command = topology.command_from(node, program, arguments).unwrap();
             let peers = peers.iter().map(|&peer| peer.to_owned()).collect();

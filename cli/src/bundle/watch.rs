@@ -1,5 +1,5 @@
-//! Looks at the processes of a bundle and reports: to the manager of the service, and as a live
-//! table.
+//! Looks at the processes of a bundle and at the size of their logs, and reports: to the manager of
+//! the service, and as a live table.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -11,7 +11,9 @@ use std::time::Duration;
 use mycelium_bundle::ChangeError;
 
 use super::board::Board;
+use super::logs;
 use super::notify::Manager;
+use super::place::Place;
 use super::sign::of_process;
 use super::table::text;
 use super::wire::NodeStatus;
@@ -33,6 +35,7 @@ pub enum Report {
 
 /// Starts a thread that watches until the bundle has ended.
 pub fn watch(
+    place: Place,
     board: Arc<Board>,
     manager: Option<Manager>,
     report: Report,
@@ -41,12 +44,20 @@ pub fn watch(
         Some(_) => Some(pulse(board.clone())?),
         None => None,
     };
-    let mut watch =
-        Watch { board, manager, report, pulse, clock: Clock::default(), told: Told::default() };
+    let mut watch = Watch {
+        place,
+        board,
+        manager,
+        report,
+        pulse,
+        clock: Clock::default(),
+        told: Told::default(),
+    };
     thread::Builder::new().name("watch".into()).spawn(move || watch.run())
 }
 
 struct Watch {
+    place: Place,
     board: Arc<Board>,
     manager: Option<Manager>,
     report: Report,
@@ -81,6 +92,7 @@ impl Watch {
             if has_ended {
                 return;
             }
+            nodes.iter().for_each(|node| logs::limit(&self.place, &node.node));
             let all_up = nodes.iter().all(|node| node.is_up);
             let pause = if all_up { SELDOM } else { OFTEN };
             let alive = self.manager.as_ref().and_then(Manager::watchdog);

@@ -31,6 +31,20 @@ fn a_node_that_refuses_to_start_ends_the_bundle_with_its_last_words() {
 }
 
 #[test]
+fn a_node_that_prints_without_end_does_not_fill_the_disk() {
+    let world = World::new();
+    world.nodes(&[("feed", "flood")], "");
+    world.up();
+    let size = |name: &str| {
+        world.bundle().and_then(|bundle| Some(fs::metadata(bundle.join(name)).ok()?.len()))
+    };
+    let limit = 16 << 20;
+    world.until(|_| size("feed.log.old").is_some_and(|size| size == limit));
+    world.until(|_| size("feed.log").is_some_and(|size| size < limit));
+    world.down();
+}
+
+#[test]
 fn a_node_that_crashes_again_and_again_is_named() {
     let world = World::new();
     world.nodes(&[("feed", "wait"), ("store", "crash")], "");
@@ -73,6 +87,27 @@ fn after_a_killed_launcher_its_nodes_end_and_the_next_one_starts_cleanly() {
     assert!(["feed", "store"].iter().all(|node| before[*node].pid != after[*node].pid));
     kill(world.launcher(), Signal::KILL);
     // `down` clears up after it, too.
+    world.down();
+}
+
+#[test]
+fn nodes_that_outlive_a_killed_launcher_are_shown() {
+    let world = World::new();
+    world.nodes(&[("feed", "wait")], "");
+    world.up();
+    let pid = u32::try_from(world.until_they_wait(&["feed"])["feed"].pid).unwrap();
+    kill(pid, Signal::STOP);
+    kill(world.launcher(), Signal::KILL);
+    let status = || world.run(&["status", "app.toml"]);
+    let left = format!(
+        "error: the launcher of `app.toml` was killed, and nodes still end: `feed` (process {pid}); \
+         `up` and `down` wait for them\n"
+    );
+    world.until(|_| status().err == left);
+    assert_eq!(status().code, Some(3));
+    kill(pid, Signal::CONT);
+    world.until_nothing_runs();
+    assert_eq!(status().err, "error: nothing of `app.toml` runs\n");
     world.down();
 }
 

@@ -21,6 +21,10 @@ fn enter() {
         "wait" => wait_for_the_end(),
         "hang" => hang(),
         "complete" => {}
+        "flood" => {
+            say(&"x".repeat(20 << 20));
+            wait_for_the_end();
+        }
         "crash" => {
             say("the disk is full");
             exit(3)
