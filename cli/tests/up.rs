@@ -14,5 +14,7 @@ mod foreground;
 mod mistakes;
 #[path = "up/roles.rs"]
 mod roles;
+#[path = "up/systemd.rs"]
+mod systemd;
 #[path = "up/world.rs"]
 mod world;

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use rustix::process::Signal;
 
@@ -96,56 +96,4 @@ fn a_failure_in_the_foreground_is_its_exit_code() {
     world.write("[node.feed]\n");
     assert_eq!(world.run(&["up", "app.toml", "--foreground"]).code, Some(2));
     world.down();
-}
-
-/// Whether a program can be run here.
-fn is_there(program: &str) -> bool {
-    let version = Command::new(program).arg("--version").output();
-    version.is_ok_and(|output| output.status.success())
-}
-
-/// Prints why a test does nothing.
-#[expect(clippy::print_stderr, reason = "a test that is skipped must say so")]
-fn skip(test: &str, why: &str) {
-    eprintln!("skipped {test}: {why}");
-}
-
-#[test]
-fn the_unit_file_is_valid() {
-    if !is_there("systemd-analyze") {
-        return skip("the_unit_file_is_valid", "there is no `systemd-analyze`");
-    }
-    let world = World::new();
-    let unit = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/systemd/mycelium.service");
-    let text = std::fs::read_to_string(unit).unwrap();
-    let text = text.replace("/usr/bin/mycelium", env!("CARGO_BIN_EXE_mycelium"));
-    let copy = world.runtime().join("mycelium.service");
-    std::fs::write(&copy, text).unwrap();
-    let output = Command::new("systemd-analyze").arg("verify").arg(&copy).output().unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && !errors.contains("mycelium.service"), "{errors}");
-}
-
-#[test]
-fn systemd_runs_it() {
-    let mut manager = Command::new("systemctl");
-    let state = manager.args(["--user", "is-system-running"]).output();
-    let state = state.map(|output| output.stdout).unwrap_or_default();
-    if !matches!(state.trim_ascii(), b"running" | b"degraded") {
-        return skip("systemd_runs_it", "there is no systemd that manages services of this user");
-    }
-    let world = World::new();
-    world.nodes(&[("feed", "wait")], "");
-    let unit = format!("mycelium-test-{}", std::process::id());
-    // It returns when the service is ready.
-    let mut start = Command::new("systemd-run");
-    start.args(["--user", "--collect", &format!("--unit={unit}"), "--property=Type=notify"]);
-    start.args(["--property=KillMode=mixed", "--property=WatchdogSec=10"]);
-    start.arg(format!("--setenv=XDG_RUNTIME_DIR={}", world.runtime().display()));
-    start.arg(env!("CARGO_BIN_EXE_mycelium")).arg("up").arg(world.file()).arg("--foreground");
-    assert!(start.status().unwrap().success());
-    assert_eq!(world.status()["feed"].state, "running");
-    let stopped = Command::new("systemctl").args(["--user", "stop", &unit]).status();
-    assert!(stopped.unwrap().success());
-    world.nothing_is_left();
 }

@@ -1,0 +1,159 @@
+//! The unit file of the docs, with the systemd of this user. The job `systemd` starts one.
+
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, id};
+
+use rustix::process::Signal;
+
+use crate::world::{World, kill};
+
+/// The unit file, for the file and the directory of a test, and with shorter times.
+fn unit(world: &World) -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/systemd/mycelium.service");
+    let mut unit = fs::read_to_string(path).unwrap();
+    let file = world.file();
+    let directory = format!("Environment=XDG_RUNTIME_DIR={}", world.runtime().display());
+    let changes = [
+        ("/usr/bin/mycelium", env!("CARGO_BIN_EXE_mycelium")),
+        ("/srv/app/app.toml", file.to_str().unwrap()),
+        ("Environment=XDG_RUNTIME_DIR=/run/mycelium", &directory),
+        ("WatchdogSec=10", "WatchdogSec=2"),
+        ("RestartSec=1", "RestartSec=10ms"),
+        // The manager of a user runs everything as that user.
+        ("User=mycelium\n", ""),
+        ("RuntimeDirectory=mycelium\nRuntimeDirectoryMode=0700\n", ""),
+    ];
+    for (from, to) in changes {
+        assert!(unit.contains(from), "{from}");
+        unit = unit.replace(from, to);
+    }
+    unit
+}
+
+#[test]
+fn the_unit_file_is_valid() {
+    let Ok(version) = Command::new("systemd-analyze").arg("--version").output() else {
+        return skip("the_unit_file_is_valid", "there is no `systemd-analyze`");
+    };
+    assert!(version.status.success());
+    let world = World::new();
+    let copy = world.runtime().join("mycelium.service");
+    fs::write(&copy, unit(&world)).unwrap();
+    let output = Command::new("systemd-analyze").arg("verify").arg(&copy).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !errors.contains("mycelium.service"), "{errors}");
+}
+
+/// A service of the user's manager. It is stopped and removed in the end.
+struct Service {
+    name: String,
+    file: PathBuf,
+}
+
+impl Service {
+    /// `None` if no systemd manages services of this user.
+    fn new(world: &World) -> Option<Service> {
+        let state = systemctl(&["is-system-running"]);
+        if !matches!(&*state.out, "running" | "degraded") {
+            return None;
+        }
+        let name = format!("mycelium-test-{}.service", id());
+        let units = PathBuf::from(env::var_os("XDG_RUNTIME_DIR")?).join("systemd/user");
+        fs::create_dir_all(&units).unwrap();
+        let file = units.join(&name);
+        fs::write(&file, unit(world)).unwrap();
+        assert!(systemctl(&["daemon-reload"]).is_ok);
+        Some(Service { name, file })
+    }
+
+    /// Runs a verb of `systemctl` that waits until it is done.
+    #[track_caller]
+    fn run(&self, verb: &str) {
+        let ran = systemctl(&[verb, &self.name]);
+        assert!(ran.is_ok, "{verb}: {}", self.property("Result"));
+    }
+
+    fn property(&self, name: &str) -> String {
+        systemctl(&["show", "--value", "-p", name, &self.name]).out
+    }
+
+    fn launcher(&self) -> u32 {
+        self.property("MainPID").parse().unwrap()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        systemctl(&["stop", &self.name]);
+        let _ = fs::remove_file(&self.file);
+        systemctl(&["daemon-reload"]);
+    }
+}
+
+struct Ran {
+    is_ok: bool,
+    out: String,
+}
+
+fn systemctl(arguments: &[&str]) -> Ran {
+    match Command::new("systemctl").arg("--user").args(arguments).output() {
+        Ok(output) => Ran {
+            is_ok: output.status.success(),
+            out: String::from_utf8(output.stdout).unwrap().trim_end().to_owned(),
+        },
+        Err(_) => Ran { is_ok: false, out: String::new() },
+    }
+}
+
+#[test]
+fn systemd_starts_reloads_restarts_and_stops_it() {
+    let world = World::new();
+    let Some(service) = Service::new(&world) else {
+        return skip("systemd_starts_reloads_restarts_and_stops_it", "no systemd of this user");
+    };
+    world.nodes(&[("feed", "wait")], "");
+    // It returns when the launcher has reported that all nodes are up.
+    service.run("start");
+    assert_eq!(world.status()["feed"].state, "running");
+    assert_eq!(service.property("StatusText"), "1 of 1 nodes are up");
+
+    world.nodes(&[("feed", "wait"), ("store", "wait")], "");
+    let before = world.status();
+    service.run("reload");
+    let after = world.until(|nodes| nodes.get("store").is_some_and(|it| it.state == "running"));
+    assert_eq!(after["feed"], before["feed"]);
+
+    // A launcher that is killed, and one that the watchdog finds.
+    for (restarts, signal) in [("1", Signal::KILL), ("2", Signal::STOP)] {
+        let before = world
+            .until(|nodes| nodes.len() == 2 && nodes.values().all(|node| node.state == "running"));
+        kill(service.launcher(), signal);
+        let after = world.until(|nodes| {
+            nodes
+                .get("feed")
+                .is_some_and(|it| it.state == "running" && it.pid != before["feed"].pid)
+        });
+        assert_ne!(after["store"].pid, before["store"].pid);
+        assert_eq!(service.property("NRestarts"), restarts);
+    }
+
+    service.run("stop");
+    assert_eq!(service.property("Result"), "success");
+    world.nothing_is_left();
+
+    // A mistake that a restart does not mend.
+    world.write("[node.feed]\n");
+    assert!(!systemctl(&["start", &service.name]).is_ok);
+    assert_eq!(service.property("ExecMainStatus"), "2");
+    assert_eq!(service.property("NRestarts"), "0");
+    world.until_nothing_runs();
+}
+
+/// Prints why a test does nothing.
+#[expect(clippy::print_stderr, reason = "a test that is skipped must say so")]
+fn skip(test: &str, why: &str) {
+    assert!(env::var_os("MYCELIUM_TEST_SYSTEMD").is_none(), "{why}");
+    eprintln!("skipped {test}: {why}");
+}
