@@ -158,6 +158,20 @@ fn an_output_that_nobody_reads_does_not_hold_up_the_end_of_a_node() {
 }
 
 #[test]
+fn a_stopped_tool_does_not_hold_up_the_end_of_a_node() {
+    let place = Place::new();
+    place.write(&format!("{ALONE}shutdown = \"1h\"\n"));
+    for count in [0, 20_000, 200_000] {
+        let mut node = place.node("feed");
+        let mut tap = place.tapping(&["swaps"]);
+        tap.until("begins at #");
+        signal_to(tap.id(), Signal::STOP);
+        node.emit(count);
+        node.end();
+    }
+}
+
+#[test]
 fn killed_processes_leave_nothing_and_the_next_start_is_shown() {
     let place = Place::new();
     place.write(ALONE);

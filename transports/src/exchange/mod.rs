@@ -45,6 +45,7 @@ mod layout_query;
 mod lost_memory;
 mod names;
 mod notice;
+mod observer_grace;
 mod outgoing_memory;
 mod outgoing_stream;
 mod past_readers;

@@ -465,6 +465,11 @@ impl TopicServer {
     }
 
     /// A reader has confirmed `count` more messages.
+    /// Whether the node has readers of this name in its plan.
+    pub(super) fn is_announced(&self, node: &str) -> bool {
+        self.readers().get(node).is_some_and(RemoteReader::is_announced)
+    }
+
     pub(super) fn add_confirmed(&self, count: u64) {
         self.confirmed.fetch_add(count, Ordering::Relaxed);
     }

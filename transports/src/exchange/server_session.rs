@@ -20,6 +20,7 @@ use super::layout::LayoutMismatch;
 use super::layout_query::LayoutAnswer;
 use super::lost_memory::LostMemory;
 use super::notice::Notice;
+use super::observer_grace::ObserverGrace;
 use super::outgoing_memory::OutgoingMemory;
 use super::redelivery::Redelivery;
 use super::served_topic::{ServedTopic, TopicEgress};
@@ -41,6 +42,7 @@ pub(super) struct ServerSession {
     /// The memory in which the peer can read streams.
     memory: Option<OutgoingMemory>,
     lost_memory: LostMemory,
+    observer_grace: ObserverGrace,
 }
 
 struct ConnectedPeer {
@@ -66,6 +68,7 @@ impl ServerSession {
             answer: LayoutAnswer::default(),
             memory: None,
             lost_memory: LostMemory::default(),
+            observer_grace: ObserverGrace::default(),
         }
     }
 
@@ -327,19 +330,20 @@ impl Traffic<TOPICS, STREAMS> for ServerSession {
         self.lost_memory.check(now, link, &*self.server.executor, context);
         let Some(peer) = &self.peer else { return };
         let count = self.topics.len();
-        let mut sent = 0;
+        let (mut sent, mut confirmed) = (0, 0);
         for step in 0..count {
             let served = &mut self.topics[(self.turn + step) % count];
             let memory = self.memory.as_mut();
             let done = served.send(now, self.turn, link, memory, context.waker());
             sent += done.messages;
-            self.server.add_confirmed(done.confirmed);
+            confirmed += done.confirmed;
             if served.take_at_stream_limit() {
                 let (peer, topic, limit) = (&*peer.node, served.egress.topic(), STREAMS);
                 (self.server.observer)(Notice::StreamLimit { peer, topic, limit });
             }
         }
         peer.line.add(LinkValue::Sent, sent);
+        self.server.add_confirmed(confirmed);
         self.turn = self.turn.wrapping_add(1);
         let draining = phase == LinkPhase::Drain;
         // At a shutdown, readers wait until this node runs again.
@@ -353,6 +357,16 @@ impl Traffic<TOPICS, STREAMS> for ServerSession {
             !(over && (for_good || draining))
         });
         if draining {
+            let has_taken = sent + confirmed > 0;
+            let executor = &*self.server.executor;
+            // Planned readers are waited for as long as the node may take to end.
+            let gates = |served: &ServedTopic| served.egress.reader.policy().is_gating();
+            if !self.topics.iter().any(gates)
+                && !self.server.is_announced(&peer.node)
+                && self.observer_grace.is_over(has_taken, executor, context)
+            {
+                return link.close(now, CloseReason::Shutdown);
+            }
             self.close_when_done(now, link);
         }
     }
