@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::sync::mpsc::channel;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use std::{env, thread};
 
@@ -22,16 +23,40 @@ use crate::members::{MEMBERS, Members};
 /// with SIGTERM, as the launcher would, and with SIGKILL to its process group if it still runs
 /// after `grace`.
 ///
-/// Call it at the start of a member's `main`, before its nodes start. These then know which process
-/// runs which node, and which nodes have completed, so they do not wait for one that will not run
-/// again. It starts a thread that reads standard input, which a member cannot use for anything
-/// else. In a process that was not started by a bundle it does nothing.
+/// A [node](crate::Node) does this when it starts, with a grace of five seconds more than its
+/// `shutdown`; it then knows which process runs which node, and which nodes have completed, and
+/// does not wait for one that will not run again. A member calls it by itself, before that, if it
+/// runs no node, does much before its node starts, or needs another grace: the first call counts.
+/// It starts a thread that reads standard input, which a member cannot use for anything else. In a
+/// process that was not started by a bundle it does nothing.
 ///
 /// Members that lose their launcher all end at once, not in the order of the bundle.
 ///
 /// # Errors
 /// If standard input is closed, or the thread cannot be started.
 pub fn end_with_launcher(grace: Duration) -> io::Result<()> {
+    let mut follows = FOLLOWS.lock().unwrap_or_else(PoisonError::into_inner);
+    if !*follows {
+        follow(grace)?;
+        *follows = true;
+    }
+    Ok(())
+}
+
+/// How much longer than its `shutdown` a node may take to end after its launcher is gone.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// As [`end_with_launcher`], for a node that starts.
+pub(crate) fn follow_by_node(node: &str, shutdown: Duration) {
+    if let Err(error) = end_with_launcher(shutdown.saturating_add(SLACK)) {
+        log::warn!(node, %error, "this process cannot notice the end of its launcher");
+    }
+}
+
+/// Whether this process follows its launcher, or has none.
+static FOLLOWS: Mutex<bool> = Mutex::new(false);
+
+fn follow(grace: Duration) -> io::Result<()> {
     let Ok(expected) = env::var(PIPE_VARIABLE) else { return Ok(()) };
     let mut pipe = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     if pipe_identity(&pipe)? != expected {

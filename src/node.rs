@@ -45,6 +45,8 @@ use crate::error::{BuildError, StartError, SubscribeError};
 #[cfg(feature = "testing")]
 use crate::execution::Execution;
 use crate::inbox::Subscription;
+#[cfg(unix)]
+use crate::launcher;
 #[cfg(feature = "topology")]
 use crate::legacy::hub::Hub;
 #[cfg(feature = "topology")]
@@ -278,6 +280,8 @@ impl Node {
     /// says: its executor is unknown or cannot run it, or the system refuses its thread. No service
     /// has run then, and no thread is left.
     pub fn start(mut self, executor: impl Executor) -> Result<Running, StartError> {
+        #[cfg(unix)]
+        launcher::follow_by_node(&self.plan.node, self.plan.topology.shutdown(&self.plan.node));
         let executor: Arc<dyn Executor> = Arc::new(executor);
         let given = executor.name();
         if let Some((asked, place)) = self.plan.topology.executor(&self.plan.node)

@@ -6,8 +6,8 @@
 //! serves requests, `plan` has the nodes of a file (`describe` and `flows`: their topics;
 //! `concern`: the parts of the file that concern a node), `board` is the state that its threads
 //! share, `sign` the readiness that a process shows, `watch` reports to `notify` and prints the
-//! `table`. `leftovers` are the processes of a launcher that was killed, `logs` are the logs of
-//! nodes.
+//! `table` by the `printer`. `leftovers` are the processes of a launcher that was killed, `logs`
+//! are the logs of nodes.
 
 pub mod board;
 pub mod client;
@@ -22,6 +22,7 @@ pub mod members;
 pub mod notify;
 pub mod place;
 pub mod plan;
+pub mod printer;
 pub mod sign;
 pub mod table;
 pub mod watch;

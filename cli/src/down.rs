@@ -55,9 +55,19 @@ pub fn run(args: &DownArgs) -> Result<(), Failure> {
                 Some(Answer::Taken | Answer::Changes { .. }) | None => {}
             }
         }
-        if clear(&place) {
-            let nothing = format!("nothing of {} runs\n", place.title());
-            return io::stdout().write_all(nothing.as_bytes()).map_err(Failure::output);
+        if let Some(killed) = clear(&place, args.timeout.unwrap_or(leftovers::GRACE)) {
+            return match &*killed {
+                [] => {
+                    let nothing = format!("nothing of {} runs\n", place.title());
+                    io::stdout().write_all(nothing.as_bytes()).map_err(Failure::output)
+                }
+                nodes => Err(Failure::Found(format!(
+                    "the launcher of {} was killed, and nodes did not end by themselves or at SIGTERM, \
+                     and were killed: {}",
+                    place.title(),
+                    nodes.join(", ")
+                ))),
+            };
         }
         // A launcher begins or ends.
         pause(Duration::from_millis(20));
@@ -66,12 +76,13 @@ pub fn run(args: &DownArgs) -> Result<(), Failure> {
 }
 
 /// Removes what a bundle that failed has left, its logs, and what a launcher that was killed has
-/// left: its nodes, which end by themselves. False if a launcher has the place.
-fn clear(place: &Place) -> bool {
-    let lock = place.lock_if_there();
-    if lock.is_some() {
-        leftovers::end(place, |_| ());
-        place.remove();
-    }
-    lock.is_some() || !place.directory().exists()
+/// left: its nodes, which end by themselves. Returns the nodes that had to be killed. `None` if a
+/// launcher has the place.
+fn clear(place: &Place, grace: Duration) -> Option<Vec<String>> {
+    let Some(_lock) = place.lock_if_there() else {
+        return (!place.directory().exists()).then(Vec::new);
+    };
+    let killed = leftovers::end(place, grace, |_| ());
+    place.remove();
+    Some(killed)
 }

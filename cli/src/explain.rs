@@ -54,7 +54,8 @@ pub fn run(args: &ExplainArgs) -> Result<(), Failure> {
 }
 
 fn search<'p>(pages: &'p Pages, asked: &str) -> Result<Vec<Found<'p>>, Failure> {
-    let asked = asked.trim();
+    // As errors have it, in brackets.
+    let asked = asked.trim().trim_matches(['[', ']', '`']);
     let code = asked.parse().ok().or_else(|| code_in(asked));
     if let Some(page) = code.and_then(|code| pages.of(code)) {
         return Ok(vec![Found::Page(page)]);

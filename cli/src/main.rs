@@ -1,13 +1,12 @@
 //! The program `mycelium`. The library of this package has what it does.
 #![forbid(unsafe_code)]
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
 use mycelium_cli::args::Cli;
 use mycelium_cli::exit::Failure;
-use mycelium_cli::output::printable;
+use mycelium_cli::output::{print_error, printable};
 
 fn main() -> ExitCode {
     match mycelium_cli::run(Cli::parse()) {
@@ -17,8 +16,7 @@ fn main() -> ExitCode {
                 // Names in it may be those of other programs.
                 let text = failure.to_string();
                 let lines: Vec<_> = text.lines().map(printable).collect();
-                // Without standard error there is only the exit code.
-                let _ = writeln!(io::stderr(), "error: {}", lines.join("\n"));
+                print_error(format!("error: {}\n", lines.join("\n")));
             }
             failure.code()
         }

@@ -6,6 +6,9 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use serde_json::{Map, Value};
@@ -244,6 +247,19 @@ pub fn printable(text: &str) -> Cow<'_, str> {
         escaped.into_iter().flatten().chain(plain)
     });
     Cow::Owned(escaped.collect())
+}
+
+/// Prints a text on standard error. If nobody takes it within a second, or there is no standard
+/// error, it is lost.
+pub fn print_error(text: String) {
+    let (sender, written) = channel::<()>();
+    let write = move || {
+        let _ = io::stderr().write_all(text.as_bytes());
+        drop(sender);
+    };
+    if thread::Builder::new().name("error".into()).spawn(write).is_ok() {
+        let _ = written.recv_timeout(Duration::from_secs(1));
+    }
 }
 
 /// A path as a terminal may get it.

@@ -125,6 +125,6 @@ fn foreground(place: Place, request: UpRequest) -> Result<(), Failure> {
 }
 
 fn print(changes: &[NodeChange]) -> Result<(), Failure> {
-    let lines: String = changes.iter().map(|it| format!("{}: {}\n", it.node, it.change)).collect();
+    let lines: String = changes.iter().map(|it| format!("{it}\n")).collect();
     io::stdout().write_all(lines.as_bytes()).map_err(Failure::output)
 }

@@ -14,8 +14,9 @@ use mycelium_cli::top::screen;
 use mycelium_cli::top::state::State;
 use mycelium_cli::top::view::Colours;
 use portable_pty::CommandBuilder;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::process::{
+    Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, waitpid,
+};
 use terminal::Terminal;
 
 /// A node that emits a tick each millisecond, and is alone in its test.
@@ -182,9 +183,9 @@ fn it_ends_with_its_terminal() {
             break Pid::from_raw(pid.parse().expect("a number")).expect("a process");
         }
     };
-    let tool = pidfd_open(pid, PidfdFlags::empty()).expect("it runs");
+    // The tool becomes a child of this process, which can read its exit status.
+    set_child_subreaper(Some(getpid())).expect("Linux 3.4");
     process.kill();
-    let limit = Timespec { tv_sec: 60, tv_nsec: 0 };
-    let ended = poll(&mut [PollFd::new(&tool, PollFlags::IN)], Some(&limit)).expect("a poll");
-    assert_eq!(ended, 1, "the tool runs on without a terminal");
+    let (_, status) = waitpid(Some(pid), WaitOptions::empty()).expect("a child").expect("its end");
+    assert_eq!(status.exit_status(), Some(0), "{status:?}");
 }

@@ -30,6 +30,8 @@ struct State {
     signs: BTreeMap<u32, Sign>,
     /// The nodes when the bundle had last any.
     last: Vec<NodeStatus>,
+    /// Somebody ends the bundle.
+    is_stopping: bool,
     /// The bundle has ended, with this error.
     ended: Option<Option<String>>,
     /// Connections that are served.
@@ -45,8 +47,10 @@ pub enum Waited {
     NotYet(Vec<String>),
     /// This one was started again and again.
     Failed(String),
-    /// The bundle has ended, with this error.
+    /// The bundle has ended: all nodes have completed, or with this error.
     Ended(Option<String>),
+    /// Somebody ends the bundle.
+    Stopping,
 }
 
 impl Board {
@@ -117,6 +121,12 @@ impl Board {
         state.last.clone()
     }
 
+    /// Notes that somebody ends the bundle.
+    pub fn set_stopping(&self) {
+        self.lock().is_stopping = true;
+        self.changed.notify_all();
+    }
+
     /// Notes the end of the bundle.
     pub fn end(&self, problem: Option<String>) {
         self.lock().ended = Some(problem);
@@ -142,6 +152,9 @@ impl Board {
         let mut before: BTreeMap<String, u64> = BTreeMap::new();
         loop {
             let nodes = self.nodes();
+            if self.lock().is_stopping {
+                return Waited::Stopping;
+            }
             if let Some(problem) = self.lock().ended.clone() {
                 return Waited::Ended(problem);
             }

@@ -122,8 +122,8 @@ pub fn request_or_start(
 /// Starts a launcher: false if another one has the place.
 fn start(place: &Place) -> Result<bool, Failure> {
     let failed = |error: io::Error| Failure::Unavailable(format!("the launcher: {error}"));
-    place.create().map_err(failed)?;
-    let errors = place.open_log("launcher").map_err(failed)?;
+    place.create().map_err(|error| place.refused(&error))?;
+    let errors = place.open_log("launcher").map_err(|error| place.refused(&error))?;
     let mut launcher = Command::new(env::current_exe().map_err(failed)?)
         .arg("launcher")
         .arg(place.directory())

@@ -78,7 +78,14 @@ impl Control {
     fn accept(self: Arc<Control>, stream: UnixStream) {
         // The directory is closed to others. This holds even if somebody opens it.
         let is_own = socket_peercred(&stream).is_ok_and(|peer| peer.uid == geteuid());
-        if !is_own || !self.board.connect(MOST) {
+        if !is_own {
+            return;
+        }
+        if !self.board.connect(MOST) {
+            let message = format!("it serves {MOST} connections already");
+            let answer = Answer::Failed { code: 3, message };
+            // A new connection has room for it. A peer that is gone needs none.
+            let _ = Channel::new(stream).write(&answer, PATIENCE);
             return;
         }
         let board = self.board.clone();
@@ -117,6 +124,7 @@ impl Control {
                 Some(Answer::Nodes { nodes, problem })
             }
             Request::Down { timeout } => {
+                self.board.set_stopping();
                 match timeout {
                     Some(time) => self.board.handle().stop_within(Duration::from_millis(time)),
                     None => self.board.handle().stop(),
@@ -204,7 +212,8 @@ impl Control {
             Waited::Failed(node) => {
                 Some(format!("node `{node}` fails again and again{}", tail(&self.place, &node)))
             }
-            Waited::Ended(None) => Some("the bundle has ended".to_owned()),
+            Waited::Ended(None) => None,
+            Waited::Stopping => Some("the bundle was ended meanwhile".to_owned()),
             Waited::Ended(Some(problem)) => {
                 let nodes = self.board.nodes();
                 let failed = nodes.iter().find(|it| problem.contains(&format!("`{}`", it.node)));

@@ -5,7 +5,7 @@
 //! none that can be done, ends.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
@@ -21,10 +21,10 @@ use super::leftovers;
 use super::members::Manner;
 use super::notify::Manager;
 use super::place::{Lock, Place};
+use super::printer::Printer;
 use super::watch::{Report, watch};
 use super::wire::UpRequest;
 use crate::exit::Failure;
-use crate::output::shown;
 
 /// How long a launcher waits for its first request.
 const FIRST: Duration = Duration::from_secs(30);
@@ -38,6 +38,7 @@ pub struct Launcher {
     manner: Manner,
     listener: UnixListener,
     lock: Lock,
+    printer: Printer,
 }
 
 impl Launcher {
@@ -47,18 +48,17 @@ impl Launcher {
     /// # Errors
     /// If the system refuses the directory or the socket.
     pub fn take(place: Place, manner: Manner) -> Result<Option<Launcher>, Failure> {
-        let failed = |error: io::Error| {
-            let directory = shown(place.directory());
-            Failure::Unavailable(format!("the directory `{directory}` of the bundle: {error}"))
-        };
+        let failed = |error: io::Error| place.refused(&error);
         place.create().map_err(failed)?;
         let Some(lock) = place.lock().map_err(failed)? else { return Ok(None) };
-        leftovers::end(&place, say);
+        let printer = Printer::start().map_err(failed)?;
+        // Those that are killed are in the log.
+        let _ = leftovers::end(&place, leftovers::GRACE, |line| printer.line(line));
         let _ = fs::remove_file(place.processes());
         let _ = fs::remove_file(place.directory().join("problem"));
         let _ = fs::remove_file(place.socket());
         let listener = UnixListener::bind(place.socket()).map_err(failed)?;
-        Ok(Some(Launcher { place, manner, listener, lock }))
+        Ok(Some(Launcher { place, manner, listener, lock, printer }))
     }
 
     /// Runs the bundle until it has ended. With a request it begins with that, and otherwise waits
@@ -67,9 +67,10 @@ impl Launcher {
     /// # Errors
     /// If the first request cannot be done, or the bundle ends with an error.
     pub fn run(self, first: Option<UpRequest>) -> Result<(), Failure> {
-        let Launcher { place, manner, listener, lock } = self;
-        let result = launch(&place, manner, listener, first);
+        let Launcher { place, manner, listener, lock, printer } = self;
+        let result = launch(&place, manner, listener, first, &printer);
         drop(lock);
+        printer.finish();
         result
     }
 }
@@ -79,6 +80,7 @@ fn launch(
     manner: Manner,
     listener: UnixListener,
     first: Option<UpRequest>,
+    printer: &Printer,
 ) -> Result<(), Failure> {
     let system = |error: io::Error| Failure::Unavailable(format!("the launcher: {error}"));
     let ends_at_hangup = manner == Manner::Table;
@@ -87,7 +89,7 @@ fn launch(
     let (sender, members) = channel();
     let control = Arc::new(Control::new(place.clone(), manner, board.clone(), sender));
     if !ends_at_hangup {
-        reload_at_hangup(control.clone()).map_err(system)?;
+        reload_at_hangup(control.clone(), printer.clone()).map_err(system)?;
     }
     let manager = match manner {
         Manner::Detached => None,
@@ -99,7 +101,7 @@ fn launch(
         None => None,
         Some(request) => match control.up(&request) {
             Ok(changes) => {
-                changes.iter().for_each(|it| say(&format!("{}: {}", it.node, it.change)));
+                changes.iter().for_each(|it| printer.line(&it.to_string()));
                 None
             }
             Err(failure) => Some(failure),
@@ -118,11 +120,12 @@ fn launch(
         Manner::Table => Report::Table,
         Manner::Detached | Manner::Plain => Report::Nothing,
     };
-    let watching = watch(place.clone(), board.clone(), manager, report).map_err(system)?;
+    let watching =
+        watch(place.clone(), board.clone(), manager, report, printer.clone()).map_err(system)?;
     let bundle = members.into_iter().fold(bundle, Bundle::member);
     let observer = {
-        let (board, place) = (board.clone(), place.clone());
-        move |event: &BundleEvent| observe(&board, &place, manner, event)
+        let (board, place, printer) = (board.clone(), place.clone(), printer.clone());
+        move |event: &BundleEvent| observe(&board, &place, manner, &printer, event)
     };
     let problem = bundle.observe(observer).run().err().map(|error| error.to_string());
     finish(place, &board, problem.clone());
@@ -141,32 +144,27 @@ fn finish(place: &Place, board: &Board, problem: Option<String>) {
     board.wait_for_connections(LAST);
 }
 
-fn observe(board: &Board, place: &Place, manner: Manner, event: &BundleEvent) {
+fn observe(board: &Board, place: &Place, manner: Manner, printer: &Printer, event: &BundleEvent) {
     if let BundleEvent::Started { member, pid } = event
         && let Err(error) = leftovers::note(place, member, *pid)
     {
-        say(&format!("{member}: process {pid} cannot be noted: {error}"));
+        printer.line(&format!("{member}: process {pid} cannot be noted: {error}"));
     }
     if manner != Manner::Table {
-        say(&event.to_string());
+        printer.line(&event.to_string());
     }
     board.note(event);
 }
 
-/// Prints a line of the launcher. Without standard error it is lost.
-fn say(line: &str) {
-    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
-}
-
-fn reload_at_hangup(control: Arc<Control>) -> io::Result<()> {
+fn reload_at_hangup(control: Arc<Control>, printer: Printer) -> io::Result<()> {
     let mut signals = signal_hook::iterator::Signals::new([SIGHUP])?;
     thread::Builder::new().name("reload".into()).spawn(move || {
         for _ in signals.forever() {
             match control.reload() {
                 Ok(changes) => {
-                    changes.iter().for_each(|it| say(&format!("{}: {}", it.node, it.change)));
+                    changes.iter().for_each(|it| printer.line(&it.to_string()));
                 }
-                Err(failure) => say(&format!("the file is not read again: {failure}")),
+                Err(failure) => printer.line(&format!("the file is not read again: {failure}")),
             }
         }
     })?;

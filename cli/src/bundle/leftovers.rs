@@ -9,13 +9,16 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::place::Place;
 use crate::clock::{Clock, pause};
 
-/// How long they have: members end by themselves when their launcher is gone.
-const GRACE: Duration = Duration::from_secs(15);
+/// A process id, when the process started, and its node.
+type Process<'a> = (u32, u64, &'a str);
+
+/// How long they have: nodes end by themselves when their launcher is gone.
+pub const GRACE: Duration = Duration::from_secs(15);
 /// How long the system has to end one that was killed.
 const KILLED: Duration = Duration::from_secs(5);
 
@@ -30,28 +33,41 @@ pub fn note(place: &Place, node: &str, pid: u32) -> io::Result<()> {
     file.write_all(format!("{pid} {start} {node}\n").as_bytes())
 }
 
-/// Waits until the processes of a launcher before have ended, and kills those that do not.
-/// `say` is called with a line for each that still runs.
-pub fn end(place: &Place, mut say: impl FnMut(&str)) {
+/// Waits until the processes of a launcher before have ended. Those that do not end by themselves
+/// within `grace` get SIGTERM, and are killed after that time again. `say` is called with a line
+/// for each that still runs. Returns the nodes that were killed.
+pub fn end(place: &Place, grace: Duration, mut say: impl FnMut(&str)) -> Vec<String> {
     let text = processes(place);
-    let left = running(&text);
+    let mut left = running(&text);
     for (pid, _, node) in &left {
         say(&format!("{node}: process {pid} of a launcher that was killed still runs"));
     }
-    let clock = Clock::default();
-    for &process in &left {
-        while runs(&process) && clock.now() < GRACE {
-            pause(Duration::from_millis(10));
-        }
-        let (pid, _, node) = process;
-        let Some(group) = group(pid).filter(|_| runs(&process)) else { continue };
+    wait_for(&mut left, grace);
+    signal(&left, Signal::TERM);
+    wait_for(&mut left, grace);
+    for (pid, _, node) in &left {
         say(&format!("{node}: process {pid} is killed"));
-        // It may have ended just now.
-        let _ = kill_process_group(group, Signal::KILL);
-        let clock = Clock::default();
-        while test_kill_process_group(group).is_ok() && runs(&process) && clock.now() < KILLED {
-            pause(Duration::from_millis(10));
-        }
+    }
+    signal(&left, Signal::KILL);
+    let killed = left.iter().map(|(_, _, node)| (*node).to_owned()).collect();
+    wait_for(&mut left, KILLED);
+    killed
+}
+
+/// Waits until these processes have ended, and for this time at most. Leaves those that still run.
+fn wait_for(left: &mut Vec<Process<'_>>, limit: Duration) {
+    let clock = Clock::default();
+    left.retain(runs);
+    while !left.is_empty() && clock.now() < limit {
+        pause(Duration::from_millis(10));
+        left.retain(runs);
+    }
+}
+
+/// Signals the groups of these processes. One may have ended just now.
+fn signal(processes: &[Process<'_>], signal: Signal) {
+    for group in processes.iter().filter_map(|(pid, ..)| group(*pid)) {
+        let _ = kill_process_group(group, signal);
     }
 }
 
@@ -66,7 +82,7 @@ fn processes(place: &Place) -> String {
     fs::read_to_string(place.processes()).unwrap_or_default()
 }
 
-fn running(text: &str) -> Vec<(u32, u64, &str)> {
+fn running(text: &str) -> Vec<Process<'_>> {
     text.lines().filter_map(parse).filter(runs).collect()
 }
 
@@ -74,12 +90,12 @@ fn group(pid: u32) -> Option<Pid> {
     Pid::from_raw(i32::try_from(pid).ok()?)
 }
 
-fn parse(line: &str) -> Option<(u32, u64, &str)> {
+fn parse(line: &str) -> Option<Process<'_>> {
     let mut words = line.splitn(3, ' ');
     Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.next()?))
 }
 
-fn runs(&(pid, started, _): &(u32, u64, &str)) -> bool {
+fn runs(&(pid, started, _): &Process<'_>) -> bool {
     start(pid) == Some(started)
 }
 

@@ -39,6 +39,10 @@ impl Place {
         let path = real(file).map_err(|error| {
             Failure::Usage(format!("the topology file `{}`: {error}", shown(file)))
         })?;
+        if path.to_str().is_none() {
+            let path = shown(&path);
+            return Err(Failure::Usage(format!("the path `{path}` is not UTF-8")));
+        }
         let stem = path.file_stem().unwrap_or(OsStr::new("topology")).to_string_lossy();
         let stem: String = stem.chars().map(plain).take(LONGEST_NAME).collect();
         let hash = hash(path.as_os_str().as_encoded_bytes());
@@ -121,6 +125,14 @@ impl Place {
         }
         let problem = "it is not a directory of this user that is closed to others";
         Err(io::Error::new(io::ErrorKind::PermissionDenied, problem))
+    }
+
+    /// The failure that the directory cannot be used, for example because `XDG_RUNTIME_DIR` does
+    /// not exist.
+    #[must_use]
+    pub fn refused(&self, error: &io::Error) -> Failure {
+        let directory = shown(&self.directory);
+        Failure::Unavailable(format!("the directory `{directory}` of the bundle: {error}"))
     }
 
     /// Takes the lock; `None` if another process has it. The directory exists.

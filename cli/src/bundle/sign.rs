@@ -6,6 +6,8 @@ use mycelium::counters::Attached;
 use mycelium_bundle::{MemberPhase, MemberStatus};
 
 use super::wire::NodeStatus;
+use crate::live::find::process_state;
+use crate::live::model::ProcessState;
 
 /// A process that has shown no counters for this time is not expected to: it may be no node, or
 /// its counters may be switched off. That it runs is then all that can be known.
@@ -27,11 +29,16 @@ pub enum Sign {
     Ending,
     /// It shows nothing.
     Nothing,
+    /// The process is stopped, by SIGSTOP or a debugger.
+    Suspended,
 }
 
 /// What the process with this id shows.
 #[must_use]
 pub fn of_process(pid: u32) -> Sign {
+    if process_state(pid) == ProcessState::Stopped {
+        return Sign::Suspended;
+    }
     let Ok(mut found) = Attached::of_process(pid) else { return Sign::Nothing };
     let views = found.regions.iter_mut().filter_map(|region| region.read().ok());
     let lines = views.flat_map(|view| view.lines);
@@ -58,6 +65,7 @@ pub fn status(member: &MemberStatus, sign: Sign) -> NodeStatus {
         (MemberPhase::Running, Sign::Starting) => ("starting", false),
         (MemberPhase::Running, Sign::BackingOff) => ("backing-off", false),
         (MemberPhase::Running, Sign::Ending) => ("ending", false),
+        (MemberPhase::Running, Sign::Suspended) => ("suspended", false),
         (MemberPhase::Running, Sign::Nothing) => ("running", since >= SILENCE),
         // Its process has exited, and what follows it has not begun.
         (MemberPhase::Completed, _) if member.is_leaving => ("stopping", false),

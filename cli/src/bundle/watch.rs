@@ -1,7 +1,7 @@
 //! Looks at the processes of a bundle and at the size of their logs, and reports: to the manager of
 //! the service, and as a live table.
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -14,6 +14,7 @@ use super::board::Board;
 use super::logs;
 use super::notify::Manager;
 use super::place::Place;
+use super::printer::Printer;
 use super::sign::of_process;
 use super::table::text;
 use super::wire::NodeStatus;
@@ -39,6 +40,7 @@ pub fn watch(
     board: Arc<Board>,
     manager: Option<Manager>,
     report: Report,
+    printer: Printer,
 ) -> io::Result<JoinHandle<()>> {
     let pulse = match manager.as_ref().and_then(Manager::watchdog) {
         Some(_) => Some(pulse(board.clone())?),
@@ -49,6 +51,7 @@ pub fn watch(
         board,
         manager,
         report,
+        printer,
         pulse,
         clock: Clock::default(),
         told: Told::default(),
@@ -61,6 +64,7 @@ struct Watch {
     board: Arc<Board>,
     manager: Option<Manager>,
     report: Report,
+    printer: Printer,
     pulse: Option<Arc<AtomicU64>>,
     clock: Clock,
     told: Told,
@@ -137,7 +141,7 @@ impl Watch {
         }
     }
 
-    /// Draws the table over the one before. If the terminal is gone, it is lost.
+    /// Draws the table over the one before.
     fn draw(&mut self, nodes: &[NodeStatus]) {
         let table = text(nodes);
         if table == self.told.table {
@@ -147,10 +151,11 @@ impl Watch {
             0 => String::new(),
             lines => format!("\u{1b}[{lines}A\u{1b}[J"),
         };
-        let mut out = io::stdout().lock();
-        let _ = out.write_all(format!("{up}{table}").as_bytes()).and_then(|()| out.flush());
-        self.told.lines = table.lines().count();
-        self.told.table = table;
+        // A terminal that takes nothing gets a later one.
+        if self.printer.table(format!("{up}{table}")) {
+            self.told.lines = table.lines().count();
+            self.told.table = table;
+        }
     }
 }
 

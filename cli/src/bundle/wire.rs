@@ -4,6 +4,7 @@
 //! A connection carries one request. Both sides limit the length of lines and the time that they
 //! wait for one. Panic contract: no input makes this module panic.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -86,6 +87,12 @@ pub struct NodeChange {
     pub node: String,
     /// Such as `started` or `restarted: [topic.swaps] changed`.
     pub change: String,
+}
+
+impl fmt::Display for NodeChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.node, self.change)
+    }
 }
 
 /// How a node is.

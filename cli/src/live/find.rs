@@ -250,7 +250,7 @@ fn name_of(attached: &mut Attached) -> Option<String> {
 
 /// Whether a process is stopped. `/proc/<pid>/stat` has a letter for it behind its name, which may
 /// contain anything.
-fn process_state(process: u32) -> ProcessState {
+pub fn process_state(process: u32) -> ProcessState {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
     match state {

@@ -1,6 +1,7 @@
 //! The terminal of `top`: its modes, its keys, and the loop that draws.
 
 use std::io::{self, Stdout};
+use std::mem::ManuallyDrop;
 use std::sync::mpsc::Sender;
 use std::thread;
 
@@ -64,12 +65,15 @@ pub fn show(
 }
 
 /// A terminal in the mode of `top`. Dropping it brings back what was there before.
-struct Screen(Terminal<CrosstermBackend<Stdout>>);
+///
+/// The terminal itself is never dropped: it would print an error, and panic, if standard error is
+/// a terminal that is gone.
+struct Screen(ManuallyDrop<Terminal<CrosstermBackend<Stdout>>>);
 
 impl Screen {
     fn open() -> Result<Screen, Failure> {
         // It also adds a panic hook that restores the terminal before the message is printed.
-        ratatui::try_init().map(Screen).map_err(|error| failed(&error))
+        ratatui::try_init().map(ManuallyDrop::new).map(Screen).map_err(|error| failed(&error))
     }
 
     fn draw(&mut self, state: &State, colours: Colours) -> Result<(), Failure> {
@@ -85,6 +89,7 @@ impl Screen {
 impl Drop for Screen {
     fn drop(&mut self) {
         // If the terminal is gone, there is nothing to restore.
+        let _ = self.0.show_cursor();
         let _ = ratatui::try_restore();
     }
 }

@@ -1,6 +1,8 @@
 //! `up`, `up` again, `status` and `down`.
 
-use crate::world::World;
+use rustix::process::Signal;
+
+use crate::world::{World, kill};
 
 #[test]
 fn up_status_and_down() {
@@ -98,6 +100,32 @@ fn up_returns_after_the_change() {
         assert!(row[1] == "ready" && pid != before, "{before}: {}", ended.out);
         before = pid;
     }
+    world.down();
+}
+
+#[test]
+fn nodes_that_complete_at_once_are_no_failure() {
+    let world = World::new();
+    world.nodes(&[("feed", "complete"), ("store", "complete")], "");
+    for _ in 0..10 {
+        let ended = world.run(&["up", "app.toml"]);
+        assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{}", ended.out);
+        world.until_nothing_runs();
+    }
+    world.down();
+}
+
+#[test]
+fn a_suspended_node_is_not_ready() {
+    let world = World::new();
+    world.nodes(&[("feed", "wait")], "");
+    world.up();
+    let pid = u32::try_from(world.until_they_wait(&["feed"])["feed"].pid).unwrap();
+    kill(pid, Signal::STOP);
+    world.until(|nodes| nodes["feed"].state == "suspended");
+    assert_eq!(world.run(&["status", "app.toml"]).code, Some(1));
+    kill(pid, Signal::CONT);
+    world.until(|nodes| nodes["feed"].state == "running");
     world.down();
 }
 

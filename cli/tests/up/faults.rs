@@ -91,6 +91,45 @@ fn after_a_killed_launcher_its_nodes_end_and_the_next_one_starts_cleanly() {
 }
 
 #[test]
+fn programs_that_do_not_notice_the_end_of_the_launcher_are_ended() {
+    let world = World::new();
+    let stubborn = "trap '' TERM; while true; do sleep 1000; done";
+    world.write(&format!(
+        "[node.polite]\ncommand = [\"sleep\", \"1000\"]\n\
+         [node.stubborn]\ncommand = [\"sh\", \"-c\", \"{stubborn}\"]\n"
+    ));
+    world.up();
+    world.until(|nodes| nodes.len() == 2 && nodes.values().all(|node| node.state == "running"));
+    kill(world.launcher(), Signal::KILL);
+    let ended = world.run(&["down", "app.toml", "--timeout", "200ms"]);
+    assert_eq!(
+        (ended.code, ended.err.as_str()),
+        (
+            Some(1),
+            "error: the launcher of `app.toml` was killed, and nodes did not end by themselves or \
+             at SIGTERM, and were killed: stubborn\n"
+        )
+    );
+    world.down();
+}
+
+#[test]
+fn nodes_notice_the_end_of_the_launcher() {
+    let world = World::new();
+    let services = |node: &str, service: &str| {
+        format!(
+            "[node.{node}]\ncommand = {}\nservices = [\"{service}\"]\nshutdown = \"200ms\"\n",
+            world.command("node")
+        )
+    };
+    world.write(&[services("feed", "Feed"), services("store", "Store")].concat());
+    assert_eq!(world.run(&["up", "app.toml"]).code, Some(0));
+    kill(world.launcher(), Signal::KILL);
+    world.until_nothing_runs();
+    world.down();
+}
+
+#[test]
 fn nodes_that_outlive_a_killed_launcher_are_shown() {
     let world = World::new();
     world.nodes(&[("feed", "wait")], "");

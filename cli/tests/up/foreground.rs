@@ -87,6 +87,35 @@ fn a_bundle_in_the_foreground_is_reached_as_any_other() {
 }
 
 #[test]
+fn output_that_nobody_reads_holds_up_nothing() {
+    let world = World::new();
+    world.write("[node.feed]\ncommand = [\"yes\"]\n");
+    for by_signal in [true, false] {
+        let (output, full) = std::io::pipe().unwrap();
+        let mut tool = world.tool(&["up", "app.toml", "--foreground"]);
+        tool.stdout(full.try_clone().unwrap()).stderr(full);
+        let mut launcher = tool.spawn().unwrap();
+        drop(tool);
+        // The pipe is full when nothing more can be written.
+        let is_full = || {
+            let room = rustix::event::PollFlags::OUT;
+            let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&output));
+            let other = std::fs::OpenOptions::new().append(true).open(path).unwrap();
+            let mut polled = [rustix::event::PollFd::new(&other, room)];
+            let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+            rustix::event::poll(&mut polled, Some(&now)).unwrap() == 0
+        };
+        world.until(|nodes| nodes.contains_key("feed") && is_full());
+        match by_signal {
+            true => kill(launcher.id(), Signal::TERM),
+            false => world.down(),
+        }
+        launcher.wait().unwrap();
+        world.nothing_is_left();
+    }
+}
+
+#[test]
 fn a_failure_in_the_foreground_is_its_exit_code() {
     let world = World::new();
     world.nodes(&[("feed", "refuse")], "");

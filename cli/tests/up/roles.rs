@@ -110,7 +110,6 @@ impl Store {
 }
 
 fn node() {
-    end_with_launcher(Duration::from_secs(30)).unwrap();
     let (name, file) = (argument("node").unwrap(), argument("file").unwrap());
     let mut topology = Topology::load(file).unwrap();
     if let Some(directory) = argument("directory") {
