@@ -42,6 +42,18 @@ fn damage_of_each_word_alone_is_harmless() {
     assert!(refused > 50, "{refused}");
 }
 
+/// The ends of the lines and of the segment are beyond all numbers.
+#[test]
+fn lines_behind_the_last_number_are_refused() {
+    for back in [0, 1, 100, 2559] {
+        let mut segments = region();
+        segments[0][3] = u64::MAX;
+        let start = u64::MAX - back;
+        segments[0][1536..1540].copy_from_slice(&[start, u64::MAX, start, start]);
+        assert!(!is_read(&segments), "from word {start}");
+    }
+}
+
 proptest! {
     #[test]
     fn damage_of_many_words_is_harmless(

@@ -68,11 +68,11 @@ impl Layout {
         let last = first.saturating_add(words.len() as u64);
         let table = |what, start: u64, entry| {
             let end = end_of(start, listed.lines, entry);
+            // Counted from the first word of the segment: both ends may exceed all numbers.
+            let is_within = |start: &u64| end_of(*start, listed.lines, entry) <= words.len() as u64;
+            let start = start.checked_sub(first).filter(is_within);
             let error = ViewError::Segment { segment: number, what, end, first, last };
-            match start.checked_sub(first) {
-                Some(start) if end <= last => usize::try_from(start).map_err(|_| error),
-                _ => Err(error),
-            }
+            start.and_then(|start| usize::try_from(start).ok()).ok_or(error)
         };
         let descriptors = table("the descriptors", listed.descriptors, self.descriptor)?;
         let values = table("the values", listed.values, self.values)?;
