@@ -2,9 +2,11 @@
 
 use super::*;
 use crate::counters::view::Layout;
-use crate::counters::{EdgeValue, LinkValue, PublisherValue, ServiceValue};
+use crate::counters::{
+    BucketValue, CountersView, EdgeValue, LinkValue, PublisherValue, ServiceValue,
+};
 use crate::memory::PAGE_WORDS;
-use crate::sync::ForeignWords;
+use crate::sync::{AtomicBool, ForeignWords};
 
 #[test]
 fn lines_are_read_as_they_were_written() {
@@ -31,6 +33,7 @@ fn a_full_region_counts_what_it_cannot_show() {
     assert!(lines.iter().all(|line| line.get(ServiceValue::Starts) == 1), "also unseen ones count");
     assert_eq!(region.read().len(), 16);
     assert_eq!(region.unseen(), 20);
+    assert_eq!(CountersView::of_dump(&region.dump()).unwrap().unseen, 20, "others know it");
     assert!(region.read().iter().all(|reading| reading.value("starts") == 1));
     // The place of a line that is gone is used again: a later line is seen.
     drop(lines);
@@ -95,17 +98,23 @@ fn lines_that_come_and_go_do_not_grow_a_region() {
 /// A reader that reads while lines are made, dropped and made again in their places.
 #[test]
 fn a_reader_never_sees_half_a_line() {
-    let rounds = if cfg!(miri) { 300 } else { 20_000 };
+    // Each side works while the other one does, also where both have one processor.
+    let (rounds, reads) = if cfg!(miri) { (300, 1) } else { (20_000, 10_000) };
+    let is_enough = AtomicBool::new(false);
     // Full at once, so that each new line reuses a place.
     let region = Region::with_most(1, 1);
-    let names = ["a".repeat(100), "b".repeat(50), "c".repeat(7)];
+    let names = ["a".repeat(100), "b".repeat(48), "c".repeat(7)];
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
-            for round in 0..rounds {
+            // A reader that has failed does not say that it is enough.
+            for round in 0..100 * rounds {
+                if round >= rounds && is_enough.load(Ordering::Relaxed) {
+                    return;
+                }
                 let name = &names[round % names.len()];
                 match round % 3 {
                     0 => region.line(name).set(PublisherValue::Sent, 100),
-                    1 => region.line(name).set(EdgeValue::JoinedAt, 50),
+                    1 => region.line(name).set(EdgeValue::JoinedAt, 48),
                     _ => region.line(name).set(ServiceValue::Starts, 7),
                 }
             }
@@ -115,8 +124,10 @@ fn a_reader_never_sees_half_a_line() {
         let layout = Layout::of(words).unwrap();
         let listed = layout.listed(words).unwrap();
         let foreign = || layout.read(words, &listed, &[Some(words)]).unwrap();
-        let mut seen = 0;
+        let (mut seen, mut left) = (0, reads);
         while !writer.is_finished() || seen == 0 {
+            left -= u32::from(left > 0);
+            is_enough.store(left == 0, Ordering::Relaxed);
             for reading in [region.read(), foreign().readings()].concat() {
                 let kind = [Kind::Publisher, Kind::Edge, Kind::Service]
                     .into_iter()
@@ -130,6 +141,25 @@ fn a_reader_never_sees_half_a_line() {
             }
         }
     });
+}
+
+#[test]
+fn a_line_has_nothing_of_the_one_before_in_its_place() {
+    let region = Region::with_most(1, 1);
+    let before: Vec<_> = (0..16).map(|_| region.line(&"a".repeat(104))).collect();
+    for line in &before {
+        (0..VALUES).for_each(|value| line.set(BucketValue::new(value), 7));
+    }
+    drop(before);
+    let _lines: Vec<_> =
+        (0..16).map(|words| region.line::<BucketValue>(&"b".repeat(8 * (words % 13)))).collect();
+    for readings in [region.read(), CountersView::of_dump(&region.dump()).unwrap().readings()] {
+        assert_eq!(readings.len(), 16);
+        for (words, reading) in readings.iter().enumerate() {
+            assert_eq!(reading.label, "b".repeat(8 * (words % 13)));
+            assert_eq!(reading.values, [0; VALUES]);
+        }
+    }
 }
 
 #[test]
