@@ -54,6 +54,28 @@ fn lines_behind_the_last_number_are_refused() {
     }
 }
 
+#[test]
+fn a_line_whose_kind_is_not_there_is_torn() {
+    let mut segments = region();
+    let honest = CountersView::of_dump(&segments).unwrap();
+    // The kind of the first line.
+    segments[0][2049] = 99;
+    let view = CountersView::of_dump(&segments).unwrap();
+    assert_eq!((honest.torn, view.torn), (0, 1));
+    assert_eq!(view.lines, honest.lines[1..]);
+}
+
+#[test]
+fn a_kind_has_no_more_values_than_its_words_can_name() {
+    let mut segments = region();
+    segments[0][64] = 20;
+    assert!(is_read(&segments));
+    segments[0][64] = 21;
+    let error = CountersView::of_dump(&segments).unwrap_err();
+    let expected = "invalid counters: expected 0 to 20 in word 64, the number of values of a kind";
+    assert!(error.to_string().starts_with(expected), "{error}");
+}
+
 proptest! {
     #[test]
     fn damage_of_many_words_is_harmless(

@@ -136,6 +136,15 @@ fn a_lie_in_each_word_of_the_header_is_found_or_harmless() {
 }
 
 #[test]
+fn a_region_with_several_descriptors_is_found_once() {
+    let file = memfd(NAME, &region(), ALL);
+    let _again = rustix::io::dup(&file).unwrap();
+    let inode = rustix::fs::fstat(&file).unwrap().st_ino;
+    let ids: Vec<u64> = found().regions.iter().map(Attached::id).collect();
+    assert_eq!(ids.iter().filter(|id| **id == inode).count(), 1, "{ids:?}");
+}
+
+#[test]
 fn a_segment_is_mapped_only_once_and_only_if_the_list_has_its_inode() {
     let mut words = region();
     // Two further segments of 16 lines, behind the first.
