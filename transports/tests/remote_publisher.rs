@@ -134,6 +134,7 @@ fn the_first_receive_wakes_a_publisher_that_joined_before() {
 fn counted(counters: &Region) -> (u64, u64, u64) {
     let readings = counters.read();
     let publisher = readings.iter().find(|line| line.kind == Kind::Publisher).unwrap();
+    assert_eq!(publisher.value("remote"), 1);
     let accounted = readings.iter().filter(|line| line.kind == Kind::Edge).map(|line| {
         ["taken", "overwritten", "skipped", "dropped", "sampled", "left"]
             .map(|value| line.value(value))

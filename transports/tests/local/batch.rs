@@ -99,6 +99,37 @@ fn a_batch_without_subscribers_is_counted_and_yields() {
     assert_eq!((line.value("sent"), line.value("no_subscribers")), (600, 600));
 }
 
+/// The greatest depth as other processes see it.
+#[test]
+fn the_line_of_a_publisher_has_its_capacity_and_its_greatest_depth() {
+    let counters = Region::new(16);
+    let topic = Topic::new("conformance", Schema::of::<Probe>(), 4, counters.clone()).unwrap();
+    let mut reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
+    let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
+    let shown = || {
+        let lines = counters.read();
+        let line = lines.iter().find(|line| line.kind == Kind::Publisher).unwrap();
+        assert_eq!((line.value("capacity"), line.value("remote")), (4, 0));
+        line.value("high_water")
+    };
+    assert_eq!(shown(), 0);
+    // Never full: it is checked once a lap.
+    for probe in probes(0..8) {
+        publisher.try_emit(probe).unwrap();
+        assert!(take(&mut reader).is_some());
+    }
+    assert_eq!(shown(), topic.rings()[0].high_water as u64);
+    assert!(shown() > 0);
+    // One that waits for room knows that the ring is full.
+    let mut context = Context::from_waker(Waker::noop());
+    let waits = probes(8..20).into_iter().any(|probe| {
+        let emit = pin!(publisher.emit(probe));
+        emit.poll(&mut context).is_pending()
+    });
+    assert!(waits);
+    assert_eq!(shown(), 4);
+}
+
 /// At full speed, batches of all lengths arrive once and in order, and sleeping ends are woken.
 #[test]
 fn batches_arrive_once_and_in_order() {
