@@ -222,3 +222,27 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch() -> Batch {
+        let items = vec![Item::TopicEnded];
+        Batch { items, ..Batch::default() }
+    }
+
+    #[test]
+    fn a_reader_is_idle_that_takes_nothing_while_items_wait() {
+        let (queue, mut own) = (Queue::default(), Batch::default());
+        let is_idle = || queue.taken(Waker::noop(), |_, _| {}).is_idle;
+        assert!(!is_idle(), "nothing waits");
+        assert!(queue.pass(&mut batch()));
+        assert!(is_idle());
+        assert!(queue.take(&mut own).is_none());
+        // More has come since it took that.
+        assert!(queue.pass(&mut batch()));
+        assert!(!is_idle());
+        assert!(is_idle(), "it has taken nothing since then");
+    }
+}
