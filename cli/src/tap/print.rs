@@ -97,7 +97,9 @@ impl Printer {
             other => {
                 match other {
                     UntypedDelivery::Gap { missed, .. } => {
-                        (counts.gaps, counts.missed) = (counts.gaps + 1, counts.missed + missed);
+                        counts.gaps += 1;
+                        // The node may say any number.
+                        counts.missed = counts.missed.saturating_add(*missed);
                     }
                     UntypedDelivery::Lost { .. } => counts.lost += 1,
                     _ => {}

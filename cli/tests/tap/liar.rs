@@ -180,8 +180,25 @@ impl Liar {
     pub(crate) fn begin(&mut self, subscription: u32, publisher: &str) -> io::Result<()> {
         let number = subscription.to_le_bytes();
         self.say(&frame(0, 0, 0, &[&[6, 0, 0, 0][..], &number].concat()))?;
-        let head = [&[8, 0, 0, 0][..], &number, &3_u64.to_le_bytes(), &[0; 8]].concat();
-        self.say(&frame(0, STREAM, 0, &[&head[..], &name(publisher)].concat()))
+        self.stream((STREAM, 3), subscription, publisher)
+    }
+
+    /// Begins a stream with this number and epoch, of an accepted subscription.
+    pub(crate) fn stream(
+        &mut self,
+        (stream, epoch): (u32, u64),
+        subscription: u32,
+        publisher: &str,
+    ) -> io::Result<()> {
+        let number = subscription.to_le_bytes();
+        let head = [&[8, 0, 0, 0][..], &number, &epoch.to_le_bytes(), &[0; 8]].concat();
+        self.say(&frame(0, stream, 0, &[&head[..], &name(publisher)].concat()))
+    }
+
+    /// A gap at the begin of a stream.
+    pub(crate) fn gap(&mut self, stream: u32, missed: u64) -> io::Result<()> {
+        let payload = [&[10, 0, 1, 0, 0, 0, 0, 0][..], &missed.to_le_bytes()].concat();
+        self.say(&frame(0, stream, missed, &payload))
     }
 
     /// Begins a stream, as a real node does.

@@ -36,7 +36,16 @@ fn a_node_of_another_name() {
 
 #[test]
 fn catalogues_that_are_none() {
-    let table: [(Vec<u8>, &str); 4] = [
+    // A name of this many bytes.
+    let named = |bytes: u8| {
+        let mut catalogue = catalogue(1, Digest([7; 16]));
+        catalogue[10] = bytes;
+        catalogue.resize(32 + usize::from(bytes), b's');
+        catalogue
+    };
+    let table: [(Vec<u8>, &str); 6] = [
+        (named(0), "the catalogue has a name that no topic can have"),
+        (named(63), "the catalogue has a name that no topic can have"),
         (vec![0xff; 3000], "the catalogue ends in the middle of an entry"),
         (vec![1], "the catalogue ends in the middle of an entry"),
         (
@@ -305,6 +314,22 @@ fn messages_beyond_the_window_or_out_of_order_end_the_connection() {
         assert!(status.success(), "{errors}");
         assert!(output.contains("disconnected: "), "{errors}");
     }
+}
+
+#[test]
+fn more_missed_messages_than_there_are_numbers() {
+    let place = Place::new();
+    lies(&place, |liar| {
+        let subscription = liar.subscribed(&swap_form())?;
+        liar.begin(subscription, "Source")?;
+        liar.stream((8, 4), subscription, "Other")?;
+        liar.gap(7, u64::MAX - 1)?;
+        liar.gap(8, u64::MAX - 1).map(|()| false)
+    });
+    let (code, output, errors) = tapped(&place, &["--until-end"]);
+    assert!(output.contains("gap "), "{output}");
+    let expected = format!("0 messages, 2 gaps, {} missed\n", u64::MAX);
+    assert_eq!((code, errors), (0, expected));
 }
 
 #[test]
