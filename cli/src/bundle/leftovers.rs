@@ -111,6 +111,10 @@ fn start(pid: u32) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+
     use super::*;
 
     #[test]
@@ -119,6 +123,11 @@ mod tests {
         let started = start(own).unwrap();
         assert!(runs(&(own, started, "feed")) && !runs(&(own, started + 1, "feed")));
         assert_eq!(parse("17 4711 feed"), Some((17, 4711, "feed")));
+        let mut ended = Command::new("true").spawn().unwrap();
+        let ended_unasked = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(group(ended.id()).unwrap()), ended_unasked).unwrap();
+        assert_eq!(start(ended.id()), None, "only its parent has not asked");
+        ended.wait().unwrap();
         for line in ["", "17", "17 4711", "x 1 feed", "17 -1 feed"] {
             assert_eq!(parse(line), None, "{line}");
         }

@@ -239,6 +239,8 @@ fn hash(bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -259,6 +261,26 @@ mod tests {
         }
         let place = Place::of_name("trading_1").unwrap();
         assert!(place.directory().to_string_lossy().ends_with("up-trading_1"));
+    }
+
+    #[test]
+    fn a_directory_that_others_may_enter_is_refused() {
+        let directory = std::env::temp_dir().join(format!("mycelium-open-{}", std::process::id()));
+        DirBuilder::new().mode(0o700).create(&directory).unwrap();
+        let place = Place::at(directory.clone());
+        place.create().unwrap();
+        let log = place.open_log("feed").unwrap();
+        assert_eq!(log.metadata().unwrap().mode() & 0o077, 0, "logs are closed to others");
+        for mode in [0o710, 0o701, 0o750] {
+            fs::set_permissions(&directory, fs::Permissions::from_mode(mode)).unwrap();
+            let error = place.create().unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{mode:o}");
+        }
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)).unwrap();
+        place.remove();
+        std::os::unix::fs::symlink(std::env::temp_dir(), &directory).unwrap();
+        assert!(place.create().is_err(), "a link to another directory");
+        fs::remove_file(&directory).unwrap();
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! Nodes that fail, and processes that are killed.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 
 use rustix::process::Signal;
 
-use crate::world::{Ended, World, kill};
+use crate::world::{Ended, PATIENCE, World, kill};
 
 #[test]
 fn a_node_that_refuses_to_start_ends_the_bundle_with_its_last_words() {
@@ -306,7 +306,11 @@ fn hostile_peers_hold_up_nobody() {
     let socket = world.bundle().unwrap().join("control");
     let connect = || UnixStream::connect(&socket).unwrap();
     // More than the launcher serves at once, none of which says anything; and some that do.
-    let silent: Vec<UnixStream> = (0..20).map(|_| connect()).collect();
+    let mut silent: Vec<UnixStream> = (0..100).map(|_| connect()).collect();
+    let surplus = silent.last_mut().unwrap();
+    surplus.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(surplus.read(&mut [0]).unwrap(), 0, "it is closed at once, without an answer");
+    silent.truncate(20);
     for bytes in [&b"\n"[..], b"{}\n", b"\xff\xff\n", &[b'['; 200_000], b"{\"verb\":\"up\"}\n"] {
         // The launcher may have closed it.
         let _ = connect().write_all(bytes);

@@ -1,5 +1,6 @@
 //! `up --foreground`, as a manager of services runs it.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -36,9 +37,20 @@ fn notified(world: &World, manager: &UnixDatagram, address: &str) {
     let lines = std::thread::spawn(|| lines.collect::<Vec<_>>());
     let before = until(manager, "READY=1");
     assert!(before.contains(&"STATUS=2 of 2 nodes are up".to_owned()), "{before:?}");
-    // The launcher and its loop are alive, again and again.
-    until(manager, "WATCHDOG=1");
-    until(manager, "WATCHDOG=1");
+    // The manager and its variables are those of the launcher, and not of the nodes.
+    for (node, shown) in world.status() {
+        let environment = fs::read(format!("/proc/{}/environ", shown.pid)).unwrap();
+        let environment = String::from_utf8_lossy(&environment);
+        assert!(environment.contains("XDG_RUNTIME_DIR="), "{node}");
+        for variable in ["NOTIFY_SOCKET=", "WATCHDOG_USEC="] {
+            assert!(!environment.contains(variable), "{node} has {variable}");
+        }
+    }
+    // The launcher and its loop are alive, again and again. It became ready once.
+    for _ in 0..2 {
+        let lines = until(manager, "WATCHDOG=1");
+        assert!(!lines.contains(&"READY=1".to_owned()), "{lines:?}");
+    }
     kill(tool.id(), Signal::TERM);
     let after = until(manager, "STOPPING=1");
     assert!(!after.contains(&"READY=1".to_owned()));
