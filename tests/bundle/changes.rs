@@ -219,6 +219,114 @@ fn the_removal_of_the_last_member_ends_the_bundle() {
     assert!(report.members.is_empty() && !report.stopped);
 }
 
+/// The position of an event with this beginning.
+fn place_of(events: &[String], start: &str) -> usize {
+    let place = events.iter().position(|event| event.starts_with(start));
+    place.unwrap_or_else(|| panic!("`{start}` in {events:?}"))
+}
+
+#[test]
+fn added_and_replaced_members_end_in_their_new_order() {
+    let mut bundle = speaking().with("wait", "replaced", &[]).with("wait", "source", &[]);
+    let (handle, running) = run(&mut bundle);
+    bundle.said.sorted::<2>();
+    handle.add(bundle.member("wait", "added", &["source"])).unwrap();
+    assert_eq!(bundle.said.next(), "added waits");
+    handle.replace(bundle.member("wait", "replaced", &["added"])).unwrap();
+    assert_eq!([bundle.said.next(), bundle.said.next()], ["replaced ends", "replaced waits"]);
+    handle.stop();
+    running.join().unwrap().unwrap();
+    let events: Vec<String> = bundle.events.iter().map(|event| event.to_string()).collect();
+    let events = &events[place_of(&events, "source: was sent SIGTERM")..];
+    for (feeder, after) in [("source", "added"), ("added", "replaced")] {
+        let exited = place_of(events, &format!("{feeder}: exited"));
+        assert!(exited < place_of(events, &format!("{after}: was sent SIGTERM")), "{events:?}");
+    }
+}
+
+#[test]
+fn members_stay_without_the_feeder_that_was_removed() {
+    let mut bundle = speaking().with("wait", "sink", &["source"]).with("wait", "source", &[]);
+    let (handle, running) = run(&mut bundle);
+    bundle.said.sorted::<2>();
+    handle.remove("source").unwrap();
+    assert_eq!(bundle.said.next(), "source ends");
+    wait_for(&bundle, "source: exited");
+    // It fits together without it.
+    handle.change([]).unwrap();
+    assert!(!handle.is_ending());
+    handle.stop();
+    assert_eq!(bundle.said.next(), "sink ends");
+    running.join().unwrap().unwrap();
+    assert!(handle.is_ending());
+}
+
+#[test]
+fn a_member_that_fails_during_a_change_starts_again_at_once() {
+    let mut bundle = speaking().with("hang", "slow", &[]).with("wait", "other", &[]);
+    let (handle, running) = run(&mut bundle);
+    bundle.said.sorted::<2>();
+    handle.replace(bundle.member("wait", "slow", &[])).unwrap();
+    wait_for(&bundle, "slow: was sent SIGTERM");
+    kill(handle.pid("other").unwrap(), Signal::KILL);
+    assert_eq!(bundle.said.next(), "other waits");
+    kill(handle.pid("slow").unwrap(), Signal::KILL);
+    assert_eq!(bundle.said.next(), "slow waits");
+    handle.stop();
+    running.join().unwrap().unwrap();
+}
+
+#[test]
+fn members_are_told_who_is_gone_and_who_is_back() {
+    let mut bundle = speaking().with("hear", "ear", &[]);
+    let (handle, running) = run(&mut bundle);
+    let hears = |line: &str| while bundle.said.next() != format!("ear {line}") {};
+    hears("hears");
+    for round in 0..2 {
+        handle.add(bundle.member("hang", "sink", &[])).unwrap();
+        handle.add(bundle.member("hang", "other", &[])).unwrap();
+        let [sink, other] = ["sink", "other"].map(|name| {
+            loop {
+                // It returns before the processes have started.
+                if let Some(pid) = handle.pid(name) {
+                    break pid;
+                }
+            }
+        });
+        hears(&format!("member other {other}"));
+        handle.remove("other").unwrap();
+        kill(other, Signal::KILL);
+        // Of the other one alone, which was gone before.
+        loop {
+            let line = bundle.said.next();
+            assert_ne!(line, "ear gone sink", "round {round}");
+            if line == "ear gone other" {
+                break;
+            }
+        }
+        handle.remove("sink").unwrap();
+        kill(sink, Signal::KILL);
+        hears("gone sink");
+    }
+    handle.stop();
+    running.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_bundle_that_was_stopped_is_ending_while_its_members_end() {
+    let mut bundle = speaking().with("hang", "slow", &[]);
+    bundle.bundle = bundle.bundle.deadline(PATIENCE * 60);
+    let (handle, running) = run(&mut bundle);
+    assert_eq!(bundle.said.next(), "slow hangs");
+    assert!(!handle.is_ending());
+    handle.stop_within(Duration::from_millis(50));
+    wait_for(&bundle, "slow: was sent SIGTERM");
+    assert!(handle.is_ending());
+    wait_for(&bundle, "slow: did not end and was killed");
+    let error = running.join().unwrap().unwrap_err();
+    assert!(matches!(&error, BundleError::Killed { members } if members == &["slow"]), "{error}");
+}
+
 #[test]
 fn a_stop_during_a_change_starts_nothing_new() {
     let mut bundle = speaking().with("wait", "source", &[]).with("hang", "sink", &["source"]);

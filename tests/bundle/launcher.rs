@@ -1,7 +1,7 @@
 //! Launchers as processes of their own, which get signals.
 
 use std::io::pipe;
-use std::process::Child;
+use std::process::{Child, Command, Stdio};
 
 use rustix::process::Signal;
 
@@ -19,7 +19,7 @@ fn sigterm_ctrl_c_and_a_hangup_end_the_bundle_in_order() {
     for signals in
         [[Signal::TERM, Signal::INT], [Signal::INT, Signal::TERM], [Signal::HUP, Signal::HUP]]
     {
-        if signals[0] == Signal::HUP && ignores_hangup() {
+        if signals[0] == Signal::HUP && ignores_hangup("self") {
             // The launcher inherits that, as under `nohup`.
             continue;
         }
@@ -33,9 +33,29 @@ fn sigterm_ctrl_c_and_a_hangup_end_the_bundle_in_order() {
     }
 }
 
-/// Whether this process ignores SIGHUP. Known where there is `/proc`.
-fn ignores_hangup() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+#[test]
+#[cfg(target_os = "linux")]
+fn a_launcher_that_was_started_to_ignore_hangups_does() {
+    let (reader, writer) = pipe().unwrap();
+    let program = program("launch", "launcher");
+    let mut nohup = Command::new("nohup");
+    nohup.arg(program.get_program()).args(program.get_args());
+    nohup.envs(program.get_envs().filter_map(|(key, value)| Some((key, value?))));
+    let mut launcher = nohup.stdin(Stdio::null()).stdout(writer).spawn().unwrap();
+    drop(nohup);
+    let said = Said::by(reader);
+    assert_eq!(said.sorted(), ["sink waits", "source waits"]);
+    let ignores = ignores_hangup(&launcher.id().to_string());
+    kill(launcher.id(), Signal::HUP);
+    kill(launcher.id(), Signal::TERM);
+    assert_eq!(said.rest(), ["source ends", "sink ends", "launcher has ended"]);
+    assert!(ignores);
+    assert!(launcher.wait().unwrap().success());
+}
+
+/// Whether a process ignores SIGHUP. Known where there is `/proc`.
+fn ignores_hangup(process: &str) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     mask.is_some_and(|mask| mask & 1 != 0)

@@ -22,6 +22,7 @@ fn enter() {
         "refuse" => exit(Bundle::NO_RESTART.into()),
         "wait" => wait_for_the_end(),
         "hang" => hang(),
+        "hear" => hear(),
         "launch" => launch("wait"),
         #[cfg(target_os = "linux")]
         "source" => exit(crate::pipeline::run("source").into()),
@@ -57,6 +58,12 @@ fn wait_for_the_end() {
     say("waits");
     signals.forever().next();
     say("ends");
+}
+
+/// Reports each line of the launcher.
+fn hear() {
+    say("hears");
+    std::io::stdin().lines().map_while(Result::ok).for_each(|line| say(&line));
 }
 
 /// Ignores SIGTERM.
