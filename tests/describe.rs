@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use mycelium::{
     Carrier, Code, Context, Description, Execution, LatestByKey, LegacyCodec, Lifetime, Node,
-    NodeProgram, OnStall, Policy, Restart, Result, Start, SubscribeOptions, Supervisor, Topology,
-    WaitStrategy, message, service,
+    NodeProgram, OnStall, Policy, Restart, Result, Span, SpanSink, Start, SubscribeOptions,
+    Supervisor, Topology, WaitStrategy, message, service,
 };
 use proptest::prelude::{ProptestConfig, any, prop, prop_oneof, proptest};
 use proptest::strategy::{Just, Strategy as _};
@@ -174,6 +174,7 @@ fn an_overview_has_what_the_nodes_would_have() {
     assert_eq!(trade.supervisors[0].children, ["Strategy", "Desk"]);
     assert_eq!(trade.services[1].lifetime, "permanent");
     assert_eq!(trade.memory.budget, 64 << 20);
+    assert!(overview.nodes.iter().all(|node| node.watchdog == Some(Duration::from_secs(1))));
     let feed = &overview.nodes[0].services[0];
     assert_eq!(feed.execution, r#"run = "pinned(0)", wait = "spin", thread = "feed""#);
 }
@@ -257,6 +258,36 @@ policy = "block"
                 "{error}\n{builds:?}"
             );
         }
+    }
+}
+
+/// Takes no span.
+#[derive(Debug)]
+struct NoSpans;
+
+impl SpanSink for NoSpans {
+    fn record(&self, _: Span) {}
+}
+
+#[test]
+fn mistakes_of_the_program_are_those_of_its_build() {
+    let mistakes: [fn(mycelium::Builder) -> mycelium::Builder; 6] = [
+        |it| it.backpressure_threshold("tick", 50),
+        |it| it.lifetime("Fed", Lifetime::Permanent),
+        |it| it.latency_sample("tick", 0.5),
+        |it| it.on_stall("tick", OnStall::EvictAfter(Duration::from_secs(5))),
+        |it| it.execution("Fed", Execution::pinned([0])),
+        |it| it.traces(1.5, NoSpans),
+    ];
+    for mistake in mistakes {
+        let topology = topology("");
+        let build = mistake(builder("main")).topology(topology.clone()).build();
+        let build = build.unwrap_err().to_string();
+        let errors = overview(&topology, &mistake(builder("main")).describe()).expect_err(&build);
+        assert!(
+            errors.iter().all(|it| it.starts_with(without_code(&build))),
+            "{errors:?}\n{build}"
+        );
     }
 }
 
