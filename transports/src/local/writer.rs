@@ -542,6 +542,7 @@ impl Writer {
     #[cold]
     #[inline(never)]
     fn refuse(&mut self, entry: usize) -> Refusal {
+        self.state.show_high_water(&self.line);
         let reader = self.state.reader_at(entry);
         let by = reader.as_ref().map_or_else(
             || "a reader that joins or leaves right now".into(),

@@ -130,6 +130,18 @@ fn the_line_of_a_publisher_has_its_capacity_and_its_greatest_depth() {
     assert_eq!(shown(), 4);
 }
 
+#[test]
+fn a_refused_message_shows_the_greatest_depth() {
+    let counters = Region::new(16);
+    let topic = Topic::new("conformance", Schema::of::<Probe>(), 4, counters.clone()).unwrap();
+    let _reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
+    let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
+    assert!(probes(0..5).into_iter().any(|probe| publisher.try_emit(probe).is_err()));
+    let lines = counters.read();
+    let line = lines.iter().find(|line| line.kind == Kind::Publisher).unwrap();
+    assert_eq!(line.value("high_water"), 4);
+}
+
 /// At full speed, batches of all lengths arrive once and in order, and sleeping ends are woken.
 #[test]
 fn batches_arrive_once_and_in_order() {
