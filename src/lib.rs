@@ -109,8 +109,8 @@
 //! ```
 //!
 //! With `block` an [`emit`](Context::emit) waits; with `reject` it returns an [`EmitError`] with
-//! the message and a [`Refusal`]; the two others never make a publisher wait, and their reader gets
-//! a [`Gap`]. `docs/choosing.md` has a table, `docs/guarantees.md` the exact rules.
+//! the message and a [`Refusal`]; the others never make a publisher wait, and their reader gets a
+//! [`Gap`]. `docs/choosing.md` has a table, `docs/guarantees.md` the exact rules.
 //!
 //! # Call handlers directly
 //!

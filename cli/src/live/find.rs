@@ -74,6 +74,10 @@ impl Nodes {
     /// If `target` names a process or a directory that does not exist, or the system has no list of
     /// processes.
     pub fn find(target: &Target) -> Result<Nodes, Failure> {
+        if !Path::new("/proc/self/stat").exists() {
+            let problem = "`/proc` shows no processes: is it mounted?";
+            return Err(Failure::Unavailable(problem.to_owned()));
+        }
         let mut nodes = Nodes {
             target: target.clone(),
             attached: BTreeMap::new(),
@@ -250,6 +254,7 @@ fn name_of(attached: &mut Attached) -> Option<String> {
 
 /// Whether a process is stopped. `/proc/<pid>/stat` has a letter for it behind its name, which may
 /// contain anything.
+#[must_use]
 pub fn process_state(process: u32) -> ProcessState {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
