@@ -247,6 +247,9 @@ codes! {
     407 MEMBER_NAME "invalid name of a member"
     408 MEMBER_KILLED "members did not end and were killed"
     409 LAUNCHER "the launcher cannot watch its members"
+    410 NO_MEMBER "the bundle has no such member"
+    411 BUNDLE_ENDED "the bundle has ended, or is about to"
+    412 BUNDLE_OBSERVER "the observer of a bundle wants to change it"
 }
 
 impl Code {

@@ -107,11 +107,11 @@ fn one_change_that_does_not_fit_refuses_all() {
     let refused: [(Change, &str); 5] = [
         (
             Change::Remove("sauce".into()),
-            "the bundle has no member `sauce`; its members are: source",
+            "the bundle has no member `sauce`; its members are: source [M0410]",
         ),
         (
             Change::Replace(member("sauce")),
-            "the bundle has no member `sauce`; its members are: source",
+            "the bundle has no member `sauce`; its members are: source [M0410]",
         ),
         (
             Change::Add(member("source")),
@@ -139,7 +139,7 @@ fn one_change_that_does_not_fit_refuses_all() {
     assert!(matches!(error, ChangeError::Ended), "{error}");
     assert_eq!(
         error.to_string(),
-        "the bundle has ended, or is about to: its members can no longer be changed"
+        "the bundle has ended, or is about to: its members can no longer be changed [M0411]"
     );
 }
 
@@ -154,7 +154,7 @@ fn an_observer_that_wants_a_change_gets_an_error() {
     bundle.run().unwrap();
     assert_eq!(
         errors.recv().unwrap(),
-        "the observer of a bundle cannot change it: call this from another thread"
+        "the observer of a bundle cannot change it: call this from another thread [M0412]"
     );
 }
 

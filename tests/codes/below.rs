@@ -12,7 +12,7 @@ use mycelium::{
     BuildError, Class, Code, EmitError, HandlerFailure, LayoutMismatch, Message, Node, OtlpMetrics,
     OtlpTraces, Refusal,
 };
-use mycelium_bundle::BundleError;
+use mycelium_bundle::{BundleError, ChangeError};
 use mycelium_core::link::{
     CloseReason, ConfigError, FragmentError, LinkError, RejectReason, RunError,
 };
@@ -256,11 +256,11 @@ pub(crate) fn collectors() -> Vec<Sample> {
 pub(crate) fn bundles() -> Vec<Sample> {
     let member = || "main".to_owned();
     let (status, window) = (ExitStatus::from_raw(1 << 8), Duration::from_secs(60));
-    let (feeder, known) = ("feed".to_owned(), vec![member(), "feeder".to_owned()]);
+    let (feeder, known) = ("feed".to_owned(), || vec![member(), "feeder".to_owned()]);
     let program = OsString::from("./app");
     shown![
         BundleError::Duplicate { member: member() },
-        BundleError::Unknown { member: member(), feeder, known },
+        BundleError::Unknown { member: member(), feeder: feeder.clone(), known: known() },
         BundleError::Start { member: member(), program, error: system(2) },
         BundleError::Failed { member: member(), status, restarts: 5, window },
         BundleError::Refused { member: member() },
@@ -269,5 +269,8 @@ pub(crate) fn bundles() -> Vec<Sample> {
         BundleError::Name { member: "my main".to_owned() },
         BundleError::Killed { members: vec![member()] },
         BundleError::System(system(24)),
+        ChangeError::NoMember { member: feeder, known: known() },
+        ChangeError::Ended,
+        ChangeError::InObserver,
     ]
 }
