@@ -60,6 +60,7 @@ fn samples() -> Vec<Sample> {
         below::memory(),
         below::links(),
         below::messages(),
+        below::counters(),
         below::collectors(),
         below::bundles(),
     ];
@@ -96,6 +97,8 @@ const SHARED: &[Code] = &[
     Code::LINK_SHUTDOWN,
     Code::LINK_NOT_ALLOWED,
     Code::CONTROL_THREAD,
+    // All that the counters of a process contradict.
+    Code::COUNTERS_DAMAGED,
     // Of traces, or of metrics.
     Code::COLLECTOR_URL,
     Code::COLLECTOR_HEADER,

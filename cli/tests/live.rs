@@ -178,6 +178,11 @@ fn counters_that_cannot_be_read_are_a_warning() {
     assert!(ended.out.contains(&pid), "{}", ended.out);
     let own = std::process::id().to_string();
     assert!(ended.err.contains("warning: ") && ended.err.contains(&own), "{}", ended.err);
+    // Or the reason that a node is not found, whose code is the end.
+    let ended = run(&["ls", "--node", "nobody"]);
+    assert!(ended.err.contains("; counters of process "), "{}", ended.err);
+    assert!(ended.err.ends_with("]\n"), "{}", ended.err);
+    assert_eq!(ended.err.matches("[M0").count(), 1, "{}", ended.err);
 }
 
 #[test]
@@ -186,7 +191,7 @@ fn what_cannot_be_examined_is_an_error_that_names_it() {
     let none = none.to_str().expect("UTF-8");
     let (_node, pid) = after(1);
     let cases: [(&[&str], i32, &str); 12] = [
-        (&["ls", "--pid", "4194305"], 3, "no process has the number 4194305"),
+        (&["ls", "--pid", "4194305"], 3, "no process has the number 4194305 [M0360]\n"),
         (&["ls", "--pid", "1x"], 2, "invalid value '1x' for '--pid <PID>'"),
         (
             &["ls", "--node", "nobody", "--pid", &pid],

@@ -229,6 +229,13 @@ codes! {
     352 MESSAGE_ALIGNMENT "the bytes of a message are not aligned"
     353 FIELD_VALUE "a field has an invalid value"
     354 FIELD_CONTENT "a text or list in a message is invalid"
+    // Counters of processes.
+    360 NO_PROCESS "no process has the number"
+    361 COUNTERS_OF_OTHERS "the counters of another user cannot be read"
+    362 NO_COUNTERS "a process has no counters"
+    363 COUNTERS_VERSION "the counters of a process have another version"
+    364 COUNTERS_DAMAGED "the counters of a process are damaged"
+    365 COUNTERS_SYSTEM "a system call on another process failed"
     // Collectors of traces and metrics.
     380 COLLECTOR_URL "invalid URL of a collector"
     381 COLLECTOR_HEADER "invalid header for a collector"

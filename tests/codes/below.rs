@@ -19,6 +19,7 @@ use mycelium_core::link::{
 use mycelium_core::ring::broadcast::LayoutError;
 use mycelium_core::{DecodeError, FrameError, Invalid, InvalidReason};
 use mycelium_executor::{SpawnError, ThreadError};
+use mycelium_transports::counters::{AttachError, ViewError};
 use mycelium_transports::endpoint::{Access, BindError, Endpoint, PathTooLong};
 use mycelium_transports::exchange::Notice;
 use mycelium_transports::local::{Schema, TopicError};
@@ -216,6 +217,37 @@ pub(crate) fn messages() -> Vec<Sample> {
         DecodeError::Misaligned { message, expected: 8 },
         DecodeError::Value { message, field: "is_last", found: 2 },
         DecodeError::Invalid(Invalid { message, field: "levels", reason }),
+    ]
+}
+
+pub(crate) fn counters() -> Vec<Sample> {
+    let (process, descriptor) = (4711, 9);
+    let version = || ViewError::Version { expected: 5, found: 6 };
+    let passed = [
+        AttachError::Memory { process, descriptor, error: MemoryError::Unsupported },
+        AttachError::View { process, descriptor, error: version() },
+    ];
+    assert_eq!(
+        passed.map(|error| error.to_string()),
+        [
+            "counters of process 4711, descriptor 9: memory can be shared on 64-bit Linux only: use \
+             `transport = \"unix\"` [M0300]",
+            "counters of process 4711, descriptor 9: unknown version of the counters: expected 5, \
+             found 6 [M0363]",
+        ]
+    );
+    let action = format!("list the descriptors of process {process}");
+    let (what, end) = ("the table of kinds", 120);
+    shown![
+        AttachError::NoProcess { process },
+        AttachError::Permission { process },
+        AttachError::NoCounters { process },
+        version(),
+        ViewError::Truncated { what, end, words: 100 },
+        ViewError::Magic { expected: 0x746e_636c_6563_796d, found: 0 },
+        ViewError::Field { what, word: 5, least: 1, most: 4096, found: 0 },
+        ViewError::Segment { segment: 0, what: "the values", end, first: 0, last: 100 },
+        AttachError::System { action, error: system(24) },
     ]
 }
 

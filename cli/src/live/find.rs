@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use mycelium::Code;
 use mycelium::counters::{AttachError, Attached, CountersView, Found};
 
 use super::model::{Node, ProcessState};
@@ -192,8 +193,11 @@ impl Nodes {
         if name.is_some() && !known.is_empty() {
             text += &format!(": expected one of {}", known.join(", "));
         }
+        let mut code = None;
         for refused in self.refused.iter().take(3) {
-            text += &format!("; {refused}");
+            let (words, its_code) = Code::split(refused);
+            text += &format!("; {words}");
+            code = code.or(its_code);
         }
         // Its message has them.
         self.refused.clear();
@@ -203,6 +207,9 @@ impl Nodes {
                  user, or as root",
                 self.of_others
             );
+        }
+        if let Some(code) = code {
+            text += &format!(" [{code}]");
         }
         Failure::Unavailable(text)
     }

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use mycelium_core::debug_as_display;
+use mycelium_core::{Code, debug_as_display};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
@@ -88,7 +88,7 @@ pub struct Found {
 #[non_exhaustive]
 pub enum AttachError {
     /// There is no such process, or it has ended.
-    #[error("no process has the number {process}")]
+    #[error("no process has the number {process} [{code}]", code = self.code())]
     NoProcess {
         /// Its number.
         process: u32,
@@ -96,7 +96,8 @@ pub enum AttachError {
     /// The system does not let this process see the descriptors of that one.
     #[error(
         "not permitted to see the descriptors of process {process}: its counters can be read by \
-         its own user and by root"
+         its own user and by root [{code}]",
+        code = self.code()
     )]
     Permission {
         /// Its number.
@@ -104,14 +105,19 @@ pub enum AttachError {
     },
     /// The process has no region that others can read.
     #[error(
-        "process {process} has no counters: expected a descriptor of a memfd `mycelium-counters`"
+        "process {process} has no counters: expected a descriptor of a memfd `mycelium-counters` \
+         [{code}]",
+        code = self.code()
     )]
     NoCounters {
         /// Its number.
         process: u32,
     },
     /// A descriptor of the process has the name, but is not sealed memory.
-    #[error("counters of process {process}, descriptor {descriptor}: {error}")]
+    #[error(
+        "counters of process {process}, descriptor {descriptor}: {error} [{code}]",
+        code = self.code()
+    )]
     Memory {
         /// The number of the process.
         process: u32,
@@ -122,7 +128,11 @@ pub enum AttachError {
         error: MemoryError,
     },
     /// The memory of a descriptor has no counters in it, or those of another version.
-    #[error("counters of process {process}, descriptor {descriptor}: {error}")]
+    #[error(
+        "counters of process {process}, descriptor {descriptor}: {} [{code}]",
+        Code::split(&error.to_string()).0,
+        code = self.code()
+    )]
     View {
         /// The number of the process.
         process: u32,
@@ -133,7 +143,7 @@ pub enum AttachError {
         error: ViewError,
     },
     /// A system call failed.
-    #[error("cannot {action}: {error}")]
+    #[error("cannot {action}: {error} [{code}]", code = self.code())]
     System {
         /// What the call was to do.
         action: String,
@@ -144,6 +154,21 @@ pub enum AttachError {
 }
 
 debug_as_display!(AttachError);
+
+impl AttachError {
+    /// Its code, with which its text ends: that of the reason, if the memory cannot be read.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            AttachError::NoProcess { .. } => Code::NO_PROCESS,
+            AttachError::Permission { .. } => Code::COUNTERS_OF_OTHERS,
+            AttachError::NoCounters { .. } => Code::NO_COUNTERS,
+            AttachError::Memory { error, .. } => error.code(),
+            AttachError::View { error, .. } => error.code(),
+            AttachError::System { .. } => Code::COUNTERS_SYSTEM,
+        }
+    }
+}
 
 /// A process, also after its end: its number may be another's by then.
 #[derive(Debug)]

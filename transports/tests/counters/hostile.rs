@@ -125,11 +125,11 @@ fn a_lie_in_each_word_of_the_header_is_found_or_harmless() {
     };
     says(
         0,
-        "no region of counters: expected 0x746e636c6563796d in word 0, found 0x0000000000000000",
+        "no region of counters: expected 0x746e636c6563796d in word 0, found 0x0000000000000000 [M0364]",
     );
-    says(1, "unknown version of the counters: expected 5, found 0");
+    says(1, "unknown version of the counters: expected 5, found 0 [M0363]");
     says(5, "truncated counters: the table of kinds ends at word");
-    says(10, "expected 1 to 4096 in word 10, the words of the values of a line, found 0");
+    says(10, "expected 1 to 4096 in word 10, the words of the values of a line, found 0 [M0364]");
     says(64, "in word 64, the number of values of a kind");
     says(1537, "invalid counters: the descriptors of segment 0 end at word");
     assert_eq!(read(&words, &harmless).unwrap(), honest);

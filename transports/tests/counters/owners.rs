@@ -78,7 +78,7 @@ fn the_last_values_of_a_killed_process_are_read() {
     for _ in 0..2 {
         let error = Attached::of_process(process).unwrap_err();
         assert!(matches!(error, AttachError::NoProcess { process: it } if it == process));
-        assert_eq!(error.to_string(), format!("no process has the number {process}"));
+        assert_eq!(error.to_string(), format!("no process has the number {process} [M0360]"));
         other.reap();
     }
     assert_spinning(&mut found.regions, process);
@@ -148,7 +148,7 @@ fn processes_without_counters_say_so() {
     assert_eq!(
         error.to_string(),
         format!(
-            "process {} has no counters: expected a descriptor of a memfd `mycelium-counters`",
+            "process {} has no counters: expected a descriptor of a memfd `mycelium-counters` [M0362]",
             other.id()
         )
     );

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mycelium_core::debug_as_display;
+use mycelium_core::{Code, debug_as_display};
 use thiserror::Error;
 
 use crate::sync::{ForeignWords, Ordering, fence};
@@ -26,7 +26,10 @@ const MOST: u64 = 4096;
 #[non_exhaustive]
 pub enum ViewError {
     /// The first word says that this is something else, or that it is not finished.
-    #[error("no region of counters: expected {expected:#018x} in word 0, found {found:#018x}")]
+    #[error(
+        "no region of counters: expected {expected:#018x} in word 0, found {found:#018x} [{code}]",
+        code = self.code()
+    )]
     Magic {
         /// `"mycelcnt"` as a number.
         expected: u64,
@@ -34,7 +37,10 @@ pub enum ViewError {
         found: u64,
     },
     /// The region has another layout.
-    #[error("unknown version of the counters: expected {expected}, found {found}")]
+    #[error(
+        "unknown version of the counters: expected {expected}, found {found} [{code}]",
+        code = self.code()
+    )]
     Version {
         /// The version of this library.
         expected: u64,
@@ -42,7 +48,10 @@ pub enum ViewError {
         found: u64,
     },
     /// There are fewer words than the header says.
-    #[error("truncated counters: {what} ends at word {end}, but there are {words} words")]
+    #[error(
+        "truncated counters: {what} ends at word {end}, but there are {words} words [{code}]",
+        code = self.code()
+    )]
     Truncated {
         /// The incomplete part.
         what: &'static str,
@@ -52,7 +61,10 @@ pub enum ViewError {
         words: usize,
     },
     /// A word of the header cannot be what it says.
-    #[error("invalid counters: expected {least} to {most} in word {word}, {what}, found {found}")]
+    #[error(
+        "invalid counters: expected {least} to {most} in word {word}, {what}, found {found} [{code}]",
+        code = self.code()
+    )]
     Field {
         /// What the word means.
         what: &'static str,
@@ -68,7 +80,8 @@ pub enum ViewError {
     /// An entry in the list of segments contradicts the segment.
     #[error(
         "invalid counters: {what} of segment {segment} end at word {end}, but the segment has \
-         words {first} to {last}"
+         words {first} to {last} [{code}]",
+        code = self.code()
     )]
     Segment {
         /// Its number.
@@ -85,6 +98,21 @@ pub enum ViewError {
 }
 
 debug_as_display!(ViewError);
+
+impl ViewError {
+    /// Its code, with which its text ends. Counters that contradict themselves have one code for
+    /// all forms of that.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            ViewError::Version { .. } => Code::COUNTERS_VERSION,
+            ViewError::Magic { .. }
+            | ViewError::Truncated { .. }
+            | ViewError::Field { .. }
+            | ViewError::Segment { .. } => Code::COUNTERS_DAMAGED,
+        }
+    }
+}
 
 /// A kind of lines, by the names in the region.
 #[derive(Clone, Debug, PartialEq, Eq)]
