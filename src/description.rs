@@ -12,6 +12,7 @@ mod intern;
 pub(crate) mod message;
 pub(crate) mod values;
 
+use mycelium_core::Code;
 use thiserror::Error;
 
 use form::DescriptionForm;
@@ -113,7 +114,7 @@ impl Description {
 #[non_exhaustive]
 pub enum DescriptionError {
     /// It is too long.
-    #[error("the description has {bytes} bytes: expected at most {most}")]
+    #[error("the description has {bytes} bytes: expected at most {most} [{code}]", code = self.code())]
     TooLong {
         /// Its length in bytes.
         bytes: usize,
@@ -123,13 +124,15 @@ pub enum DescriptionError {
     /// It is JSON of something else, or says no version.
     #[error(
         "the text is not a description of a program: expected JSON with the key \
-         `mycelium_description`, as `Builder::describe_on_request` prints it"
+         `mycelium_description`, as `Builder::describe_on_request` prints it [{code}]",
+        code = self.code()
     )]
     NotOne,
     /// A newer version of the library has written it.
     #[error(
         "the description has version {found}, and this program reads versions up to {known}: \
-         expected a program with the same version of `mycelium`, or an older one"
+         expected a program with the same version of `mycelium`, or an older one [{code}]",
+        code = self.code()
     )]
     Newer {
         /// Its version.
@@ -138,7 +141,7 @@ pub enum DescriptionError {
         known: u32,
     },
     /// It is not JSON, or a key has another type of value.
-    #[error("the description is damaged at {line}:{column}: {problem}")]
+    #[error("the description is damaged at {line}:{column}: {problem} [{code}]", code = self.code())]
     Syntax {
         /// The line; the first is 1.
         line: usize,
@@ -148,7 +151,7 @@ pub enum DescriptionError {
         problem: String,
     },
     /// Its parts contradict each other.
-    #[error("the description is damaged: {problem}")]
+    #[error("the description is damaged: {problem} [{code}]", code = self.code())]
     Damaged {
         /// The part that is damaged, and the expected one.
         problem: String,
@@ -156,6 +159,21 @@ pub enum DescriptionError {
 }
 
 mycelium_core::debug_as_display!(DescriptionError);
+
+impl DescriptionError {
+    /// Its code, with which its text ends. A text that cannot be read has one code for all forms of
+    /// that.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            DescriptionError::Newer { .. } => Code::DESCRIPTION_NEWER,
+            DescriptionError::TooLong { .. }
+            | DescriptionError::NotOne
+            | DescriptionError::Syntax { .. }
+            | DescriptionError::Damaged { .. } => Code::DESCRIPTION_DAMAGED,
+        }
+    }
+}
 
 /// The message of an error of `serde_json`, without its place.
 fn without_place(message: &str) -> String {

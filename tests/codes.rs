@@ -75,6 +75,8 @@ const SHARED: &[Code] = &[
     Code::NODE_MISSING,
     Code::SOCKET_UNREACHABLE,
     Code::LINK_WITHOUT_MEMORY,
+    // Found by its reader, or when the topology is planned.
+    Code::DESCRIPTION_DAMAGED,
     // Of the socket, or of a TCP address.
     Code::ADDRESS_IN_USE,
     // Found by the bind, or while the node runs.

@@ -341,19 +341,19 @@ fn programs_that_contradict_each_other() {
 #[test]
 fn texts_that_are_no_descriptions() {
     for (text, expected) in [
-        ("", "the description is damaged at 1:0: EOF while parsing a value"),
-        ("hello", "the description is damaged at 1:1: expected value"),
+        ("", "the description is damaged at 1:0: EOF while parsing a value [M0134]"),
+        ("hello", "the description is damaged at 1:1: expected value [M0134]"),
         (
             "{}",
-            "the text is not a description of a program: expected JSON with the key `mycelium_description`, as `Builder::describe_on_request` prints it",
+            "the text is not a description of a program: expected JSON with the key `mycelium_description`, as `Builder::describe_on_request` prints it [M0134]",
         ),
         (
             "{\"mycelium_description\":2}",
-            "the description has version 2, and this program reads versions up to 1: expected a program with the same version of `mycelium`, or an older one",
+            "the description has version 2, and this program reads versions up to 1: expected a program with the same version of `mycelium`, or an older one [M0135]",
         ),
         (
             "{\"mycelium_description\":1}",
-            "the description is damaged at 1:26: missing field `library`",
+            "the description is damaged at 1:26: missing field `library` [M0134]",
         ),
     ] {
         assert_eq!(Description::from_json(text).unwrap_err().to_string(), expected, "{text}");
@@ -361,7 +361,7 @@ fn texts_that_are_no_descriptions() {
     let long = " ".repeat(Description::MOST_BYTES + 1);
     assert_eq!(
         Description::from_json(&long).unwrap_err().to_string(),
-        "the description has 16777217 bytes: expected at most 16777216"
+        "the description has 16777217 bytes: expected at most 16777216 [M0134]"
     );
     let damaged = |path: &str, value: Value| {
         let mut form: Value = serde_json::from_str(&DESCRIPTION.to_json()).unwrap();
@@ -370,7 +370,7 @@ fn texts_that_are_no_descriptions() {
     };
     assert_eq!(
         damaged("/services/0/emits/0/message", 99.into()),
-        "the description is damaged: service `Feed`: no message has number 99: expected less than 5"
+        "the description is damaged: service `Feed`: no message has number 99: expected less than 5 [M0134]"
     );
     let error = damaged("/messages/0/digest", "00".into());
     assert!(error.contains("message `Tick` has the digest `00`, but its layout has "), "{error}");

@@ -142,6 +142,7 @@ codes! {
     132 PROGRAMS_OF_TWO_SERVICES "two programs have different ports of a service"
     133 EXECUTOR_UNKNOWN "a service names an executor that its program does not have"
     134 DESCRIPTION_DAMAGED "the description of a program is damaged"
+    135 DESCRIPTION_NEWER "the description of a program has a newer version"
     // Topics, subscriptions and emits.
     200 TOPIC_LAYOUT "a topic carries another message"
     201 TOPIC_KEY "the key of a subscription is a field of another message"

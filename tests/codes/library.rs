@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mycelium::{
-    BatchError, BuildError, Carrier, Code, EmitError, FindActorError, KeyError, KeyedTellError,
-    LayoutMismatch, Message, MetricError, Mismatch, OutError, OverviewError, Problem,
-    PublisherError, Refusal, RemoteActorError, RequestError, ShuttingDown, SpawnActorError,
-    StartError, SubscribeError, SupervisorProblem, Taken, TellError, ThreadError, Unfinished,
-    ZeroPeriod, message,
+    BatchError, BuildError, Carrier, Code, DescriptionError, EmitError, FindActorError, KeyError,
+    KeyedTellError, LayoutMismatch, Message, MetricError, Mismatch, OutError, OverviewError,
+    Problem, PublisherError, Refusal, RemoteActorError, RequestError, ShuttingDown,
+    SpawnActorError, StartError, SubscribeError, SupervisorProblem, Taken, TellError, ThreadError,
+    Unfinished, ZeroPeriod, message,
 };
 use mycelium_core::ring::CapacityError;
 use mycelium_executor::SpawnError;
@@ -380,6 +380,11 @@ pub(crate) fn programs() -> Vec<Sample> {
             program: second_program(),
             problem: text("expected an object of JSON"),
         },
+        DescriptionError::TooLong { bytes: 16_777_217, most: 16_777_216 },
+        DescriptionError::NotOne,
+        DescriptionError::Newer { found: 2, known: 1 },
+        DescriptionError::Syntax { line: 1, column: 1, problem: text("expected value") },
+        DescriptionError::Damaged { problem: text("no message has number 99") },
     ]
 }
 

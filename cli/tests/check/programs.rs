@@ -58,7 +58,10 @@ fn programs_that_do_not_describe_themselves() {
         ),
         ("cat description.json; exit 1", "it exited with 1: expected code 0 and a description"),
         ("kill -9 $$", "signal 9 ended it: expected code 0 and a description"),
-        (newer, "the description has version 7, and this program reads versions up to 1"),
+        (
+            newer,
+            "the description has version 7, and this program reads versions up to 1: expected a program with the same version of `mycelium`, or an older one [M0135]",
+        ),
         (damaged, "the description is damaged at 1:700: EOF while parsing"),
         ("yes", "it printed more than 16777216 bytes: expected a description in one line of JSON"),
         ("yes >&2", "it did not end within 1s: expected a description in one line of JSON"),
