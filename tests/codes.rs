@@ -59,6 +59,7 @@ fn samples() -> Vec<Sample> {
         below::topics(),
         below::memory(),
         below::links(),
+        below::untyped(),
         below::messages(),
         below::counters(),
         below::collectors(),
@@ -69,6 +70,8 @@ fn samples() -> Vec<Sample> {
 
 /// Codes of several variants, which mean the same to a user.
 const SHARED: &[Code] = &[
+    // Of a port, or of a topic that is read without its type.
+    Code::TOPIC_NAME,
     // Found by the program, or in the topology.
     Code::TOPIC_TYPE,
     Code::SOCKET_PATH_TOO_LONG,
@@ -95,6 +98,8 @@ const SHARED: &[Code] = &[
     // Found here, or said by the peer.
     Code::LINK_VERSION,
     Code::LINK_HANDSHAKE,
+    Code::PEER_UNREACHABLE,
+    Code::TOPIC_REFUSED,
     Code::LINK_TOO_MANY,
     Code::LINK_SHUTDOWN,
     Code::LINK_NOT_ALLOWED,

@@ -224,6 +224,8 @@ codes! {
     337 RETAINED_UNKNOWN "a node does not send retained messages"
     338 DEAD_LETTER "a message failed at each delivery"
     339 NO_CONNECTIONS "a node cannot accept connections"
+    340 OTHER_NODE "another node answers at an address"
+    341 NO_CATALOGUE "a node does not say which topics it has"
     // Bytes that are not a message.
     350 MESSAGE_TYPE "a frame has another message"
     351 MESSAGE_SIZE "a message has another size"

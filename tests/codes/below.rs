@@ -21,10 +21,11 @@ use mycelium_core::{DecodeError, FrameError, Invalid, InvalidReason};
 use mycelium_executor::{SpawnError, ThreadError};
 use mycelium_transports::counters::{AttachError, ViewError};
 use mycelium_transports::endpoint::{Access, BindError, Endpoint, PathTooLong};
-use mycelium_transports::exchange::Notice;
+use mycelium_transports::exchange::{CatalogueError, Notice};
 use mycelium_transports::local::{Schema, TopicError};
 use mycelium_transports::memory::{ControlError, MemoryError};
 use mycelium_transports::stream::DriveError;
+use mycelium_transports::untyped::{LayoutError as UntypedLayoutError, SizeMismatch, UntypedError};
 
 use crate::library::Tick;
 use crate::{Sample, part, shown};
@@ -206,6 +207,48 @@ fn of(notice: &Notice<'_>) -> Sample {
     let code = notice.code().expect("a code");
     let text = format!("mycelium: warning: node `main`: {notice} [{code}]");
     Sample { variant, code, text }
+}
+
+/// Of topics that are read without their types.
+pub(crate) fn untyped() -> Vec<Sample> {
+    let (node, topic) = (|| "other".to_owned(), || "ticks".to_owned());
+    let (what, within) = ("its catalogue", Duration::from_secs(5));
+    let passed = [
+        UntypedError::Config(ConfigError::MaxFrame { least: 64 }),
+        UntypedError::Spawn(Arc::new(SpawnError::Ended)),
+        UntypedError::Lost(Arc::new(DriveError::Closed)),
+    ];
+    assert_eq!(
+        passed.map(|error| error.to_string()),
+        [
+            "`limits.max_frame` is too small: expected at least 64 bytes [M0334]",
+            "the executor has ended [M0070]",
+            "the peer closed the connection without closing the link [M0332]",
+        ]
+    );
+    shown![
+        UntypedError::Connect(Arc::new(system(111))),
+        UntypedError::Node { expected: "main".to_owned(), found: node() },
+        UntypedError::Name { topic: String::new() },
+        UntypedError::NoCatalogue { node: node() },
+        UntypedError::Silent { node: node(), what, within },
+        UntypedError::Answer { node: node(), what, problem: "more bytes than are read" },
+        UntypedError::Catalogue { node: node(), error: CatalogueError::Incomplete },
+        UntypedError::Layout {
+            node: node(),
+            topic: topic(),
+            error: UntypedLayoutError::NotStruct { found: 0xff },
+        },
+        UntypedError::NoTopic { node: node(), topic: topic(), known: Vec::new() },
+        UntypedError::Forbidden { node: node(), topic: topic(), name: "viewer".to_owned() },
+        UntypedError::Rejected { node: node(), topic: topic(), reason: RejectReason::TooMany },
+        UntypedError::Message {
+            node: node(),
+            topic: topic(),
+            publisher: "Feed".to_owned(),
+            error: SizeMismatch { expected: 16, found: 8 },
+        },
+    ]
 }
 
 pub(crate) fn messages() -> Vec<Sample> {

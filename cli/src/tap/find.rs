@@ -9,7 +9,7 @@ use mycelium::untyped::{
     Access, CatalogueEntry, Endpoint, Identity, LinkConfig, UntypedError, UntypedPeer,
     private_directories,
 };
-use mycelium::{Start, Topology, private_directory};
+use mycelium::{Code, Start, Topology, private_directory};
 use mycelium_executor::Executor;
 use mycelium_smol::Smol;
 
@@ -155,9 +155,17 @@ fn nobody(args: &TapArgs, mut failures: Vec<Failure>) -> Failure {
 fn unreachable(node: &str, error: &UntypedError) -> Failure {
     match (unavailable(node, error), error) {
         (Failure::Unavailable(text), UntypedError::Connect(_)) => {
-            Failure::Unavailable(format!("{text}; {OBSERVERS}"))
+            Failure::Unavailable(with_hint(&text, OBSERVERS))
         }
         (failure, _) => failure,
+    }
+}
+
+/// An error and what to do, with the code of the error at the end.
+fn with_hint(error: &str, hint: &str) -> String {
+    match Code::split(error) {
+        (text, Some(code)) => format!("{text}; {hint} [{code}]"),
+        (text, None) => format!("{text}; {hint}"),
     }
 }
 
@@ -199,7 +207,7 @@ async fn no_topic(args: &TapArgs, answered: Vec<Answered>) -> Failure {
                 ),
                 None => "come as one of them: `--as NODE` with `--topology FILE`".to_owned(),
             };
-            return Failure::Unavailable(format!("{error}; {hint}"));
+            return Failure::Unavailable(with_hint(&error.to_string(), &hint));
         }
     }
     let mut text = format!("no topic `{}`", args.topic.escape_debug());

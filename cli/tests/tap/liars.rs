@@ -31,7 +31,7 @@ fn error_then(play: impl Fn(&mut Liar) -> io::Result<bool> + Send + Sync + 'stat
 #[test]
 fn a_node_of_another_name() {
     let error = error_of(|liar| liar.hello_as("other").map(|()| true));
-    assert_eq!(error, "node `liar`: expected node `liar` at this address, found `other`");
+    assert_eq!(error, "node `liar`: expected node `liar` at this address, found `other` [M0340]");
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn catalogues_that_are_none() {
             liar.hello()?;
             liar.answer(&bytes).map(|()| true)
         });
-        assert_eq!(error, format!("node `liar`: {expected}"));
+        assert_eq!(error, format!("node `liar`: {expected} [M0320]"));
     }
 }
 
@@ -103,7 +103,10 @@ fn pieces_that_were_not_requested() {
                 let offset = liar.asked()?;
                 piece(liar, offset).map(|()| true)
             });
-            assert_eq!(error, format!("node `liar` answers a request for {what} with {problem}"));
+            assert_eq!(
+                error,
+                format!("node `liar` answers a request for {what} with {problem} [M0320]")
+            );
         }
     }
 }
@@ -116,7 +119,7 @@ fn a_piece_with_more_bytes_than_there_are() {
         liar.piece(offset, 10, &[1; 84]).map(|()| true)
     });
     let expected = "invalid piece of a layout: 84 bytes at offset 0 of 10 bytes";
-    assert_eq!(error, format!("node `liar`: {expected}"));
+    assert_eq!(error, format!("node `liar`: {expected} [M0320]"));
 }
 
 #[test]
@@ -126,20 +129,21 @@ fn a_node_without_a_catalogue() {
         let offset = liar.asked()?;
         liar.piece(offset, 0, &[]).map(|()| true)
     });
-    let expected = "node `liar` does not say which topics it has: its version has no catalogue";
+    let expected =
+        "node `liar` does not say which topics it has: its version has no catalogue [M0341]";
     assert_eq!(error, expected);
 }
 
 #[test]
 fn a_node_that_never_sends_its_catalogue() {
     let error = error_of(|liar| liar.hello().map(|()| true));
-    assert_eq!(error, "node `liar` has not sent its catalogue within 5s");
+    assert_eq!(error, "node `liar` has not sent its catalogue within 5s [M0323]");
 }
 
 #[test]
 fn a_node_that_never_sends_a_layout() {
     let error = error_then(|liar| liar.listed(&swap_form()).map(|()| true));
-    assert_eq!(error, "node `liar` has not sent the layout of its messages within 5s");
+    assert_eq!(error, "node `liar` has not sent the layout of its messages within 5s [M0323]");
 }
 
 #[test]
@@ -157,7 +161,7 @@ fn layouts_that_are_none_or_others() {
         liar.answer(&garbage).map(|()| true)
     });
     let expected = "a layout begins with a struct (0x50), found 0xff";
-    assert_eq!(error, format!("topic `swaps` of node `liar`: {expected}"));
+    assert_eq!(error, format!("topic `swaps` of node `liar`: {expected} [M0320]"));
 
     let error = error_then(move |liar| {
         liar.hello()?;
@@ -166,7 +170,7 @@ fn layouts_that_are_none_or_others() {
     });
     let found = Digest::of_canonical(&swap_form());
     let expected = format!("the layout has digest {found}, and its sender says {digest}");
-    assert_eq!(error, format!("topic `swaps` of node `liar`: {expected}"));
+    assert_eq!(error, format!("topic `swaps` of node `liar`: {expected} [M0320]"));
 
     // A count that claims more bytes than any message has.
     let claim = [&[0x50][..], &[0xff; 24]].concat();
@@ -184,7 +188,10 @@ fn a_topic_that_cannot_be_subscribed_to() {
         liar.answer(&catalogue(0, Digest::of_canonical(&swap_form())))?;
         liar.answer(&swap_form()).map(|()| true)
     });
-    assert_eq!(error, "node `liar` answers a request for its catalogue with a topic of type 0");
+    assert_eq!(
+        error,
+        "node `liar` answers a request for its catalogue with a topic of type 0 [M0320]"
+    );
 }
 
 #[test]
@@ -211,7 +218,7 @@ fn messages_that_do_not_fit_the_layout() {
         assert_eq!(code, 3, "{errors}");
         let expected = format!(
             "error: topic `swaps` of node `liar`, publisher `Source`: a message of {length} bytes, \
-             and its layout has 16\n"
+             and its layout has 16 [M0320]\n"
         );
         assert!(errors.contains(&expected), "{errors}");
         assert!(!output.contains("number="), "{output}");

@@ -133,7 +133,7 @@ fn a_topic_with_readers_is_for_these() {
     assert_eq!(
         after,
         "read topic `swaps`: its `readers` are others, or the connection is plain TCP, which proves \
-         no name; come as one of them: `--as NODE` with `--topology FILE`\n"
+         no name; come as one of them: `--as NODE` with `--topology FILE` [M0336]\n"
     );
     let file = place.topology();
     let file = file.to_str().unwrap();
@@ -176,7 +176,7 @@ fn over_plain_tcp_a_topic_with_readers_is_for_names_that_the_file_trusts() {
         errors,
         "error: node `feed` does not let `viewer` read topic `swaps`: its `readers` are others, or \
          the connection is plain TCP, which proves no name; name `viewer` in them, and use TLS or \
-         a Unix socket, or write `trust = \"network\"` in `[link.\"feed-viewer\"]`\n"
+         a Unix socket, or write `trust = \"network\"` in `[link.\"feed-viewer\"]` [M0336]\n"
     );
     // Topics without `readers` are for all.
     let mut others = tap(elsewhere, "all-types");
@@ -219,20 +219,22 @@ fn a_node_without_the_key_is_not_reached_and_the_error_says_what_to_set() {
     place.write("[node.feed]\nservices = [\"Source\", \"Store\"]\n");
     let _node = place.node("feed");
     let observers = "a node listens if another node reads from it, or if its section of the \
-                     topology has `observers = true`\n";
+                     topology has `observers = true`";
     let (code, _, errors) = place.tapped(&["swaps"]);
     let nobody = format!("error: no node listens in {}/mycelium-*: ", place.path().display());
-    assert_eq!((code, errors), (3, nobody + observers));
+    assert_eq!((code, errors), (3, nobody + observers + "\n"));
     let (code, _, errors) = place.tapped(&["swaps", "--node", "feed"]);
     let nobody =
         format!("error: no socket of node `feed` in {}/mycelium-*: ", place.path().display());
-    assert_eq!((code, errors), (3, nobody + observers));
+    assert_eq!((code, errors), (3, nobody + observers + "\n"));
     let file = place.topology();
     let (code, _, errors) = place.tapped(&["swaps", "--topology", file.to_str().unwrap()]);
     let start =
         format!("error: node `feed`: no process listens at `{}/feed.sock`", place.run().display());
     assert_eq!(code, 3);
-    assert!(errors.starts_with(&start) && errors.ends_with(observers), "{errors}");
+    let end = format!("; {observers} [M0335]\n");
+    assert!(errors.starts_with(&start) && errors.ends_with(&end), "{errors}");
+    assert_eq!(errors.matches("[M").count(), 1, "{errors}");
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mycelium_core::debug_as_display;
 use mycelium_core::link::{ConfigError, RejectReason};
+use mycelium_core::{Code, debug_as_display};
 use mycelium_executor::SpawnError;
 use thiserror::Error;
 
@@ -19,19 +19,19 @@ use crate::stream::DriveError;
 #[non_exhaustive]
 pub enum UntypedError {
     /// No link can have these settings.
-    #[error(transparent)]
+    #[error("{0} [{code}]", code = self.code())]
     Config(#[from] ConfigError),
     /// The executor takes no task.
-    #[error(transparent)]
+    #[error("{0} [{code}]", code = self.code())]
     Spawn(Arc<SpawnError>),
     /// Nothing listens where the node is expected, or it cannot be reached.
-    #[error("{0}")]
+    #[error("{0} [{code}]", code = self.code())]
     Connect(Arc<io::Error>),
     /// The connection ended before the topic was read.
-    #[error("{0}")]
+    #[error("{0} [{code}]", code = self.code())]
     Lost(Arc<DriveError>),
     /// Another node answers there.
-    #[error("expected node `{expected}` at this address, found `{found}`")]
+    #[error("expected node `{expected}` at this address, found `{found}` [{code}]", code = self.code())]
     Node {
         /// The expected one.
         expected: String,
@@ -39,19 +39,19 @@ pub enum UntypedError {
         found: String,
     },
     /// The name of the topic is empty or longer than a link can say.
-    #[error("topic `{topic}`: expected a name of 1 to 62 bytes")]
+    #[error("topic `{topic}`: expected a name of 1 to 62 bytes [{code}]", code = self.code())]
     Name {
         /// The topic.
         topic: String,
     },
     /// The peer does not say which topics it has.
-    #[error("node `{node}` does not say which topics it has: its version has no catalogue")]
+    #[error("node `{node}` does not say which topics it has: its version has no catalogue [{code}]", code = self.code())]
     NoCatalogue {
         /// The peer.
         node: String,
     },
     /// The peer does not answer.
-    #[error("node `{node}` has not sent {what} within {within:?}")]
+    #[error("node `{node}` has not sent {what} within {within:?} [{code}]", code = self.code())]
     Silent {
         /// The peer.
         node: String,
@@ -61,7 +61,7 @@ pub enum UntypedError {
         within: Duration,
     },
     /// The peer answers something else than what was requested.
-    #[error("node `{node}` answers a request for {what} with {problem}")]
+    #[error("node `{node}` answers a request for {what} with {problem} [{code}]", code = self.code())]
     Answer {
         /// The peer.
         node: String,
@@ -71,7 +71,7 @@ pub enum UntypedError {
         problem: &'static str,
     },
     /// The peer's catalogue is not valid.
-    #[error("node `{node}`: {error}")]
+    #[error("node `{node}`: {error} [{code}]", code = self.code())]
     Catalogue {
         /// The peer.
         node: String,
@@ -79,7 +79,7 @@ pub enum UntypedError {
         error: CatalogueError,
     },
     /// The peer's layout of the topic is not valid.
-    #[error("topic `{topic}` of node `{node}`: {error}")]
+    #[error("topic `{topic}` of node `{node}`: {error} [{code}]", code = self.code())]
     Layout {
         /// The peer.
         node: String,
@@ -89,7 +89,7 @@ pub enum UntypedError {
         error: LayoutError,
     },
     /// The peer has no such topic.
-    #[error("node `{node}` has no topic `{topic}`")]
+    #[error("node `{node}` has no topic `{topic}` [{code}]", code = self.code())]
     NoTopic {
         /// The peer.
         node: String,
@@ -101,7 +101,8 @@ pub enum UntypedError {
     /// The topic has `readers`, and the name of this side is not among them, or not proven.
     #[error(
         "node `{node}` does not let `{name}` read topic `{topic}`: its `readers` are others, or the \
-         connection is plain TCP, which proves no name"
+         connection is plain TCP, which proves no name [{code}]",
+        code = self.code()
     )]
     Forbidden {
         /// The peer.
@@ -112,7 +113,7 @@ pub enum UntypedError {
         name: String,
     },
     /// The peer does not send the topic.
-    #[error("node `{node}` does not send topic `{topic}`: {reason}")]
+    #[error("node `{node}` does not send topic `{topic}`: {reason} [{code}]", code = self.code())]
     Rejected {
         /// The peer.
         node: String,
@@ -122,7 +123,7 @@ pub enum UntypedError {
         reason: RejectReason,
     },
     /// A message does not fit the layout that the peer has sent.
-    #[error("topic `{topic}` of node `{node}`, publisher `{publisher}`: {error}")]
+    #[error("topic `{topic}` of node `{node}`, publisher `{publisher}`: {error} [{code}]", code = self.code())]
     Message {
         /// The peer.
         node: String,
@@ -136,3 +137,32 @@ pub enum UntypedError {
 }
 
 debug_as_display!(UntypedError);
+
+impl UntypedError {
+    /// Its code, with which its text ends: that of the reason, if it is known. What a peer answers
+    /// against the protocol has one code for all forms of that, and so has a topic that it does not
+    /// send.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            UntypedError::Config(_) => Code::LINK_SETTINGS,
+            // `line-tests` compiles this crate with a core of its own; the executors have another.
+            UntypedError::Spawn(error) => {
+                error.code().to_string().parse().unwrap_or(Code::EXECUTOR_GONE)
+            }
+            UntypedError::Connect(_) => Code::PEER_UNREACHABLE,
+            UntypedError::Lost(error) => error.code(),
+            UntypedError::Node { .. } => Code::OTHER_NODE,
+            UntypedError::Name { .. } => Code::TOPIC_NAME,
+            UntypedError::NoCatalogue { .. } => Code::NO_CATALOGUE,
+            UntypedError::Silent { .. } => Code::LINK_HANDSHAKE,
+            UntypedError::Answer { .. }
+            | UntypedError::Catalogue { .. }
+            | UntypedError::Layout { .. }
+            | UntypedError::Message { .. } => Code::LINK_PROTOCOL,
+            UntypedError::NoTopic { .. }
+            | UntypedError::Forbidden { .. }
+            | UntypedError::Rejected { .. } => Code::TOPIC_REFUSED,
+        }
+    }
+}
