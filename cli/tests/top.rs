@@ -89,6 +89,19 @@ fn it_survives_every_size() {
 }
 
 #[test]
+fn a_terminal_that_claims_to_be_endless_is_an_error() {
+    let node = node("endless");
+    wait_for(&node);
+    let mut terminal = Terminal::run(top(&node), (24, 200));
+    terminal.until(|text| text.contains("→ ticks"));
+    terminal.claim(u16::MAX, u16::MAX);
+    assert_eq!(terminal.wait().exit_code(), 3);
+    assert!(!terminal.is_changed() && terminal.echoes());
+    let error = "error: the terminal claims to have 65535 columns and 65535 rows";
+    assert!(String::from_utf8_lossy(&terminal.bytes()).contains(error));
+}
+
+#[test]
 fn without_colours_there_are_none() {
     let node = node("colours");
     wait_for(&node);

@@ -8,12 +8,16 @@ use std::thread;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::crossterm::terminal::size;
 
 use super::state::{Key, Next, State};
 use super::view::{Colours, draw, page};
 use crate::clock::{Waits, Wake};
 use crate::exit::Failure;
 use crate::live::sample::Sample;
+
+/// The most characters of a terminal.
+const LARGEST: u32 = 1 << 22;
 
 /// What the terminal sends.
 #[derive(Debug)]
@@ -72,11 +76,13 @@ struct Screen(ManuallyDrop<Terminal<CrosstermBackend<Stdout>>>);
 
 impl Screen {
     fn open() -> Result<Screen, Failure> {
+        check_size()?;
         // It also adds a panic hook that restores the terminal before the message is printed.
         ratatui::try_init().map(ManuallyDrop::new).map(Screen).map_err(|error| failed(&error))
     }
 
     fn draw(&mut self, state: &State, colours: Colours) -> Result<(), Failure> {
+        check_size()?;
         let drawn = self.0.draw(|frame| draw(frame, state, colours));
         drawn.map(|_| ()).map_err(|error| failed(&error))
     }
@@ -91,6 +97,18 @@ impl Drop for Screen {
         // If the terminal is gone, there is nothing to restore.
         let _ = self.0.show_cursor();
         let _ = ratatui::try_restore();
+    }
+}
+
+/// Checks how many characters the terminal claims to have, all of which need memory.
+fn check_size() -> Result<(), Failure> {
+    let (columns, rows) = size().map_err(|error| failed(&error))?;
+    match u32::from(columns) * u32::from(rows) {
+        0..=LARGEST => Ok(()),
+        _ => Err(Failure::Unavailable(format!(
+            "the terminal claims to have {columns} columns and {rows} rows: expected at most \
+             {LARGEST} characters"
+        ))),
     }
 }
 

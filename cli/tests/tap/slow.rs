@@ -160,7 +160,7 @@ fn an_output_that_nobody_reads_does_not_hold_up_the_end_of_a_node() {
 #[test]
 fn a_stopped_tool_does_not_hold_up_the_end_of_a_node() {
     let place = Place::new();
-    // A node that waits until the link is silent for too long, or for all of its time, does not end.
+    // A node that waits for the end of its time, or of the link, does not end.
     place.write(&format!("{ALONE}shutdown = \"1h\"\n[link.default]\nsilence = \"1h\"\n"));
     for count in [0, 20_000, 200_000] {
         let mut node = place.node("feed");

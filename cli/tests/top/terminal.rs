@@ -104,6 +104,12 @@ impl Terminal {
         self.master.resize(size).expect("a size");
     }
 
+    /// Gives the tool a size that the screen does not have.
+    pub(crate) fn claim(&self, rows: u16, cols: u16) {
+        let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
+        self.master.resize(size).expect("a size");
+    }
+
     pub(crate) fn press(&mut self, keys: &str) {
         self.writer.write_all(keys.as_bytes()).expect("it is open");
         self.writer.flush().expect("it is open");
