@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use mycelium_bundle::protocol::is_name;
 use toml::Spanned;
 
 use super::Topology;
@@ -10,11 +11,11 @@ use super::sections::NodeSection;
 
 impl Topology {
     /// Checks the names of nodes: sockets have them in their paths, links and counters in their
-    /// names.
+    /// names, and frames and launchers have no room for longer ones.
     pub(super) fn check_node_names(&self) -> Result<(), TopologyError> {
         let is_plain = |letter: char| letter.is_alphanumeric() || "-_.".contains(letter);
         let is_valid =
-            |name: &str| !name.is_empty() && name.chars().all(is_plain) && !name.contains("..");
+            |name: &str| is_name(name) && name.chars().all(is_plain) && !name.contains("..");
         let invalid = self.sections.node.keys().find(|name| !is_valid(name.as_ref()));
         let Some(invalid) = invalid else { return Ok(()) };
         let problem = Problem::NodeName { name: invalid.as_ref().clone() };

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use mycelium_bundle::protocol::LONGEST_NAME as LONGEST_NODE;
 use mycelium_core::{Code, debug_as_display};
 use mycelium_transports::local::KeyError;
 use thiserror::Error;
@@ -114,7 +115,8 @@ pub enum Problem {
     },
     /// A name that a node cannot have.
     #[error(
-        "invalid name of a node `{}`: expected letters, digits, `-`, `_` and `.`, and no `..`",
+        "invalid name of a node `{}`: expected 1 to {LONGEST_NODE} bytes of letters, digits, `-`, `_` \
+         and `.`, and no `..`",
         name.escape_debug()
     )]
     NodeName {

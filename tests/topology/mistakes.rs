@@ -86,7 +86,7 @@ fn names_of_nodes_services_and_links() {
         (
             "[node.\"a/b\"]",
             "1:7",
-            "invalid name of a node `a/b`: expected letters, digits, `-`, `_` and `.`, and no `..`",
+            "invalid name of a node `a/b`: expected 1 to 62 bytes of letters, digits, `-`, `_` and `.`, and no `..`",
         ),
         (
             "[node.a]\nservices = [\"A\"]\n[node.b]\nservices = [\"B\", \"A\"]",
