@@ -57,11 +57,7 @@ pub(crate) fn follow_by_node(node: &str, shutdown: Duration) {
 static FOLLOWS: Mutex<bool> = Mutex::new(false);
 
 fn follow(grace: Duration) -> io::Result<()> {
-    let Ok(expected) = env::var(PIPE_VARIABLE) else { return Ok(()) };
-    let mut pipe = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-    if pipe_identity(&pipe)? != expected {
-        return Ok(());
-    }
+    let Some(mut pipe) = pipe()? else { return Ok(()) };
     let mut reader = Reader { lines: Lines::default(), members: &MEMBERS, has_warned: false };
     // Nodes must know what was written before this process started.
     let mut bytes = Vec::new();
@@ -78,6 +74,14 @@ fn follow(grace: Duration) -> io::Result<()> {
         let _ = kill_current_process_group(Signal::KILL);
     })?;
     Ok(())
+}
+
+/// The pipe from the launcher of this process, if it was started by one: a process that has only
+/// inherited the variable has another standard input.
+pub(crate) fn pipe() -> io::Result<Option<File>> {
+    let Ok(expected) = env::var(PIPE_VARIABLE) else { return Ok(None) };
+    let pipe = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    Ok((pipe_identity(&pipe)? == expected).then_some(pipe))
 }
 
 /// Stores what the lines of the pipe report.

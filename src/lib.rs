@@ -552,7 +552,7 @@ pub use topology::Topology;
 #[cfg(feature = "topology")]
 pub use topology::options::TopologyOptions;
 #[cfg(feature = "topology")]
-pub use topology::{NodeCommand, TopologyPart};
+pub use topology::{NodeCommand, TopologyFiles, TopologyPart};
 pub use topology::{Problem, TopologyError};
 
 /// What the macros use. Not for other code: it changes without notice.

@@ -1,10 +1,11 @@
 //! The topology file: which services make up a node, and the settings of nodes, services, topics,
-//! subscriptions and links that differ from the defaults. `options` reads it, `include` its files,
-//! `document` their tables and variables (`substitution`). `sections` has the keys, `values` their
-//! types, `check` compares names, `command`, `execution`, `socket`, `hosts`, `tls`, `telemetry`,
-//! `links`, `supervisors`, `actors`, `legacy` and `reach` answer questions about their keys,
-//! `requests` adds what requests between nodes need, `error` has the errors, `places` where in the
-//! file a setting is that an error is about, `parts` is the file as texts.
+//! subscriptions and links that differ from the defaults. `options` reads it, `include` its files
+//! (`files`: their texts, for others), `document` their tables and variables (`substitution`).
+//! `sections` has the keys, `values` their types, `check` compares names, `command`, `execution`,
+//! `socket`, `hosts`, `tls`, `telemetry`, `links`, `supervisors`, `actors`, `legacy` and `reach`
+//! answer questions about their keys, `requests` adds what requests between nodes need, `error` has
+//! the errors, `places` where in the file a setting is that an error is about, `parts` is the file
+//! as texts.
 //!
 //! Without the feature `topology` this file is replaced by `topology/none.rs`, whose topology has
 //! the defaults.
@@ -22,6 +23,7 @@ mod document;
 mod error;
 mod execution;
 mod features;
+mod files;
 mod hosts;
 mod include;
 mod legacy;
@@ -65,6 +67,7 @@ pub use command::NodeCommand;
 pub use error::{Problem, TopologyError};
 #[cfg(feature = "describe")]
 pub(crate) use features::Features as ProgramFeatures;
+pub use files::TopologyFiles;
 pub use parts::TopologyPart;
 pub use reach::ReachError;
 pub(crate) use setting::Setting;

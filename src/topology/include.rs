@@ -16,19 +16,20 @@ use toml::de::{DeTable, DeValue};
 
 use super::document::{Substituted, sections, shifted};
 use super::error::{Problem, TopologyError};
+use super::files::{LARGEST, TopologyFiles};
 use super::parts::{TopologyPart, parts};
 use super::sections::Sections;
-use super::source::Source;
+use super::source::{FileText, Source};
 use super::substitution::Environment;
 
 /// The most files that include each other in a row.
 const DEEPEST: usize = 8;
-/// The most bytes of all files.
-const LARGEST: u64 = 16 << 20;
 
 /// Reads the files of a topology.
 pub(super) struct Reader<'a> {
     environment: &'a dyn Environment,
+    /// Files whose texts are not read from the disk.
+    given: &'a TopologyFiles,
     files: Files,
     /// The number of each file that has been read, by its path without links.
     numbers: BTreeMap<PathBuf, usize>,
@@ -52,22 +53,22 @@ struct Open<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(environment: &'a dyn Environment) -> Reader<'a> {
-        Reader { environment, files: Files::default(), numbers: BTreeMap::new() }
+    pub(super) fn new(environment: &'a dyn Environment, given: &'a TopologyFiles) -> Reader<'a> {
+        Reader { environment, given, files: Files::default(), numbers: BTreeMap::new() }
     }
 
     /// Reads a file and what it includes.
     pub(super) fn load(mut self, path: &Path) -> Result<Files, TopologyError> {
-        match read(path, 0) {
+        let (real, text) = match self.given.find(path) {
+            Some(FileText { paths, text }) => (paths[0].clone(), Ok(text.clone())),
+            None => (fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()), read(path, 0)),
+        };
+        match text {
             Ok(text) => {
-                let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
                 self.add(path, real, text, None)?;
                 Ok(self.files)
             }
-            Err(error) => {
-                self.files.source.add(path.to_owned(), String::new());
-                Err(self.files.source.error_of_file(Problem::Unreadable { error }))
-            }
+            Err(error) => Err(unreadable_topology(path, error)),
         }
     }
 
@@ -110,6 +111,7 @@ impl<'a> Reader<'a> {
         by: Option<&Open<'_>>,
     ) -> Result<(), TopologyError> {
         let (number, includes) = self.read(path, text)?;
+        self.files.source.found(number, &real, path);
         self.numbers.insert(real.clone(), number);
         if let Some(by) = by {
             self.files.includes[by.number].insert(number);
@@ -126,7 +128,8 @@ impl<'a> Reader<'a> {
     ) -> Result<(), TopologyError> {
         let found = by.path.parent().map_or_else(|| path.clone(), |parent| parent.join(&path));
         match self.find(by, &found) {
-            Ok(Found::Known(number)) => {
+            Ok(Found::Known { number, real }) => {
+                self.files.source.found(number, &real, &found);
                 self.files.includes[by.number].insert(number);
                 Ok(())
             }
@@ -136,7 +139,11 @@ impl<'a> Reader<'a> {
     }
 
     fn find(&self, by: &Open<'_>, found: &Path) -> Result<Found, String> {
-        let real = fs::canonicalize(found).map_err(|error| unreadable(found, &error))?;
+        let given = self.given.find(found);
+        let real = match given {
+            Some(file) => file.paths[0].clone(),
+            None => fs::canonicalize(found).map_err(|error| unreadable(found, &error))?,
+        };
         let chain: Vec<&Open<'_>> = std::iter::successors(Some(by), |open| open.by).collect();
         if let Some(end) = chain.iter().position(|open| open.real == real) {
             let names = chain[..=end].iter().rev().map(|open| open.path.display().to_string());
@@ -144,10 +151,13 @@ impl<'a> Reader<'a> {
             return Err(format!("files include each other: {}", names.join(" -> ")));
         }
         if let Some(&number) = self.numbers.get(&real) {
-            return Ok(Found::Known(number));
+            return Ok(Found::Known { number, real });
         }
         if chain.len() > DEEPEST {
             return Err(format!("expected at most {DEEPEST} files that include the next one"));
+        }
+        if let Some(FileText { text, .. }) = given {
+            return Ok(Found::New { real, text: text.clone() });
         }
         // To open a pipe may wait for its other side for ever.
         match fs::metadata(&real) {
@@ -169,7 +179,10 @@ struct Include {
 /// A file to include.
 enum Found {
     /// It was read before.
-    Known(usize),
+    Known {
+        number: usize,
+        real: PathBuf,
+    },
     New {
         real: PathBuf,
         text: String,
@@ -256,6 +269,13 @@ fn take_includes(source: &Source, table: &mut DeTable<'_>) -> Result<Vec<Include
         (span, _) => Err(invalid(span)),
     });
     files.collect()
+}
+
+/// The error of a topology whose file cannot be read.
+pub(super) fn unreadable_topology(path: &Path, error: String) -> TopologyError {
+    let mut source = Source::default();
+    source.add(path.to_owned(), String::new());
+    source.error_of_file(Problem::Unreadable { error })
 }
 
 /// The text of a file, if there is room for it beside as many bytes of others.

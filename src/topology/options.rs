@@ -7,11 +7,13 @@ use std::path::Path;
 
 use super::Topology;
 use super::error::TopologyError;
-use super::include::Reader;
+use super::files::TopologyFiles;
+use super::include::{Reader, unreadable_topology};
 use super::substitution::Environment;
 
 impl Topology {
-    /// Reads a topology file, and those that it includes.
+    /// Reads a topology file, and those that it includes. In a process of a launcher these are the
+    /// texts that the launcher has read, if it gives them to its processes: [`TopologyFiles`].
     ///
     /// # Errors
     /// If a file cannot be read, or they are not a valid topology.
@@ -28,14 +30,16 @@ impl Topology {
         Topology::options().parse(path, text)
     }
 
-    /// To read a topology with another environment than that of the process.
+    /// To read a topology with another environment than that of the process, or with texts of its
+    /// files that were read before.
     #[must_use]
     pub fn options() -> TopologyOptions {
         TopologyOptions::new()
     }
 }
 
-/// How a topology is read: with which environment. [`Topology::options`] makes it.
+/// How a topology is read: with which environment, and with which texts of its files.
+/// [`Topology::options`] makes it.
 ///
 /// ```
 /// use mycelium::Topology;
@@ -59,21 +63,36 @@ impl Topology {
 /// ```
 pub struct TopologyOptions {
     environment: Box<dyn Environment + Send + Sync>,
+    /// `None`: those that the launcher has given.
+    files: Option<TopologyFiles>,
 }
 
 impl TopologyOptions {
     pub(super) fn new() -> TopologyOptions {
-        TopologyOptions { environment: Box::new(|name: &str| env::var_os(name)) }
+        TopologyOptions { environment: Box::new(|name: &str| env::var_os(name)), files: None }
     }
 
     /// Sets the environment, instead of that of the process: the value of each variable that is
     /// set.
     #[must_use]
     pub fn environment<V: Into<OsString>>(
-        self,
+        mut self,
         variable: impl Fn(&str) -> Option<V> + Send + Sync + 'static,
     ) -> TopologyOptions {
-        TopologyOptions { environment: Box::new(move |name: &str| variable(name).map(Into::into)) }
+        self.environment = Box::new(move |name: &str| variable(name).map(Into::into));
+        self
+    }
+
+    /// Sets the files whose texts are taken from here and not from the disk, instead of those that
+    /// the launcher of this process has given to it ([`TopologyFiles::VARIABLE`]). With
+    /// `TopologyFiles::default()`, all files are read from the disk.
+    ///
+    /// A file is found by the path that it was read by, or by its path without links. Files that
+    /// are not among these are read from the disk.
+    #[must_use]
+    pub fn files(mut self, files: TopologyFiles) -> TopologyOptions {
+        self.files = Some(files);
+        self
     }
 
     /// Reads a topology file, and those that it includes.
@@ -81,7 +100,10 @@ impl TopologyOptions {
     /// # Errors
     /// If a file cannot be read, or they are not a valid topology.
     pub fn load(&self, path: impl AsRef<Path>) -> Result<Topology, TopologyError> {
-        let files = Reader::new(&*self.environment).load(path.as_ref())?;
+        let path = path.as_ref();
+        let given = self.files.clone().map_or_else(TopologyFiles::of_launcher, Ok);
+        let given = given.map_err(|error| unreadable_topology(path, error))?;
+        let files = Reader::new(&*self.environment, &given).load(path)?;
         let (sections, parts) = files.sections()?;
         Topology::new(sections, parts, files.source)
     }
@@ -92,7 +114,9 @@ impl TopologyOptions {
     /// # Errors
     /// If the text is not a valid topology, or includes a file.
     pub fn parse(&self, path: impl AsRef<Path>, text: &str) -> Result<Topology, TopologyError> {
-        let files = Reader::new(&*self.environment).parse(path.as_ref(), text.to_owned())?;
+        let given = TopologyFiles::default();
+        let files =
+            Reader::new(&*self.environment, &given).parse(path.as_ref(), text.to_owned())?;
         let (sections, parts) = files.sections()?;
         Topology::new(sections, parts, files.source)
     }

@@ -12,9 +12,20 @@ pub(super) struct Source {
     files: Vec<SourceFile>,
 }
 
+/// The text of a file, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FileText {
+    /// The path without links, and then the paths by which the file was found, which are absolute.
+    pub(super) paths: Vec<PathBuf>,
+    pub(super) text: String,
+}
+
 #[derive(Clone, Debug)]
 struct SourceFile {
     path: PathBuf,
+    /// The path without links, and then those by which the file was found, which are absolute. None
+    /// of a text that is not of a file.
+    found: Vec<PathBuf>,
     text: String,
     /// Where its spans begin.
     base: usize,
@@ -25,7 +36,26 @@ impl Source {
     pub(super) fn add(&mut self, path: PathBuf, text: String) {
         // The end of a text is a place of its own.
         let base = self.files.last().map_or(0, |last| last.base + last.text.len() + 1);
-        self.files.push(SourceFile { path, text, base });
+        self.files.push(SourceFile { path, found: Vec::new(), text, base });
+    }
+
+    /// A file has been found by this path, as the first time or again.
+    pub(super) fn found(&mut self, number: usize, real: &Path, path: &Path) {
+        let found = &mut self.files[number].found;
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        for path in [real.to_owned(), path] {
+            if !found.contains(&path) {
+                found.push(path);
+            }
+        }
+    }
+
+    /// The texts of the files.
+    pub(super) fn texts(&self) -> Vec<FileText> {
+        let files = self.files.iter().filter(|file| !file.found.is_empty());
+        let texts =
+            files.map(|file| FileText { paths: file.found.clone(), text: file.text.clone() });
+        texts.collect()
     }
 
     /// The text of a file, and where its spans begin.

@@ -1,11 +1,13 @@
 //! The topology file: each mistake that it can hold has a test of its exact message, with file,
 //! line and column. `mistakes` and `values` are found when the file is read, `nodes` when a node is
 //! built from it or starts. `environment` has the variables in its values, `include` files that
-//! include others. `queues` runs services in the task queues that it sets. `schema` has the schema
-//! for editors, and writes the tables of docs/topology.md.
+//! include others, `files` files whose texts were read before. `queues` runs services in the task
+//! queues that it sets. `schema` has the schema for editors, and writes the tables of
+//! docs/topology.md.
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 mod environment;
+mod files;
 mod include;
 mod mistakes;
 mod nodes;
