@@ -6,16 +6,14 @@
 mod backpressure;
 mod environment;
 mod handling;
-mod requests;
 
 use std::cell::Cell;
 use std::fmt::Debug;
 use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::task::Poll;
 
-use mycelium_core::{Message, TraceContext};
+use mycelium_core::{Message, Request, TraceContext};
 use mycelium_executor::Executor;
 use mycelium_transports::local::{EmitError, Publisher, Refusal, TaskBudget};
 
@@ -26,11 +24,11 @@ use crate::error::{PublisherError, Result, ShuttingDown, SubscribeError};
 use crate::exit::ExitGuard;
 use crate::inbox::{AnyInbox, Subscription};
 use crate::launch::Task;
-use crate::log;
 use crate::metrics::Metrics;
 #[cfg(feature = "metrics")]
 use crate::metrics::Registered;
 use crate::port::{EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn};
+use crate::request::{Answers, Asks, MailboxState, PendingReply, Requester, Requests};
 use crate::run_tasks::RunTasks;
 use crate::shared::{DeadLetterWriter, Shared};
 use crate::supervision::member::Member;
@@ -261,61 +259,6 @@ impl<S: Service> Context<S> {
         S::IS_SOURCE && self.waits.is_shutting_down()
     }
 
-    /// Waits until every gating reader, in this node and in others, has finished with all messages
-    /// that this service has emitted, or has ended permanently. A service that then saves its state
-    /// and position, before its next receive, loses nothing if its process is killed: its emitted
-    /// messages are confirmed, and the message that it works on is redelivered.
-    ///
-    /// Dropping the future loses nothing. It waits while a reader is disconnected or works on a
-    /// message. A wait of more than a second is logged, like that of an [`emit`](Context::emit).
-    ///
-    /// ```
-    /// # use mycelium::{Context, Result, message, service};
-    /// # #[message(topic = "orders", id = 1)]
-    /// # struct Order { id: u64 }
-    /// # #[message(topic = "trades", id = 2)]
-    /// # struct Trade { id: u64 }
-    /// # struct Exchange;
-    /// # impl Exchange { fn write_down(&mut self, _: u64) {} }
-    /// #[service(reads(Order), emits(Trade))]
-    /// impl Exchange {
-    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-    ///         let mut orders = ctx.subscribe::<Order>()?;
-    ///         while let Some(delivery) = orders.recv().await {
-    ///             let Some(order) = delivery.message() else { continue };
-    ///             ctx.emit(Trade { id: order.id }).await?;
-    ///             // The order is in flight until the next receive.
-    ///             ctx.confirmed().await;
-    ///             self.write_down(order.id);
-    ///         }
-    ///         Ok(())
-    ///     }
-    /// }
-    /// ```
-    pub async fn confirmed(&mut self) {
-        let Context { outputs, waits, .. } = self;
-        waits.begin();
-        poll_fn(|context| {
-            let mut open = None;
-            S::each_output(outputs, &mut |publisher| {
-                if publisher.poll_confirmed(context).is_pending() {
-                    open = Some(publisher.unconfirmed());
-                }
-            });
-            let Some((topic, messages)) = open else { return Poll::Ready(()) };
-            waits.watch(context, |service| {
-                log::warn!(
-                    service,
-                    topic = &*topic,
-                    messages,
-                    "the service waits in `confirmed` until readers have finished its messages"
-                );
-            });
-            Poll::Pending
-        })
-        .await;
-    }
-
     /// Another publisher of a topic that this service emits to, for a child task or another thread.
     /// Its messages keep their order among themselves, but not with those of the service. It also
     /// sends during a shutdown, until the service's run ends.
@@ -425,10 +368,130 @@ impl<S: Service> Context<S> {
         S::inbox(&self.inputs).take()
     }
 
+    /// Requests: sends `request` to a service that answers it, in this node or in another, and
+    /// waits for the reply. The request is in its mailbox when this returns, if that has room;
+    /// otherwise the future waits for room.
+    ///
+    /// The future borrows nothing: several requests can be open at a time, and the service can emit
+    /// meanwhile. [`PendingReply::within`] gives it a deadline. If it is dropped before it is
+    /// ready, the request is cancelled. A request is never sent twice.
+    ///
+    /// # Errors
+    /// [`RequestError`](crate::RequestError), which says whether a service may have acted on the
+    /// request.
+    ///
+    /// ```
+    /// use mycelium::{Context, Node, Result, message, service};
+    ///
+    /// #[message(topic = "price-requests", id = 1, reply = Price)]
+    /// struct PriceRequest {
+    ///     pool: u64,
+    /// }
+    ///
+    /// #[message(topic = "prices", id = 2)]
+    /// struct Price {
+    ///     value: u64,
+    /// }
+    ///
+    /// struct Oracle;
+    ///
+    /// #[service(answers(PriceRequest))]
+    /// impl Oracle {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         let mut requests = ctx.requests::<PriceRequest>();
+    ///         while let Some(request) = requests.recv().await {
+    ///             request.reply_with(|request| Price { value: request.pool * 100 });
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// struct Trader;
+    ///
+    /// #[service(requests(PriceRequest))]
+    /// impl Trader {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         let price = ctx.request(PriceRequest { pool: 7 }).await?;
+    ///         assert_eq!(price.value, 700);
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let node = Node::builder("main").service(|| Oracle).service(|| Trader).build()?;
+    /// // The trader ends, and then the oracle: nobody requests any more.
+    /// node.run(mycelium_tokio::Tokio::current()?).await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn request<Q: Request>(&mut self, request: Q) -> PendingReply<Q>
+    where
+        S: Asks<Q>,
+    {
+        let is_refused = self.is_ending();
+        let requester = S::requester(&mut self.outputs);
+        match is_refused {
+            true => requester.refuse(request, &self.waits.executor),
+            false => requester.send(request, &self.waits.executor),
+        }
+    }
+
+    /// Another requester of a request type that this service declares, for a child task or another
+    /// thread.
+    pub fn requester<Q: Request>(&mut self) -> Requester<Q>
+    where
+        S: Asks<Q>,
+    {
+        S::requester(&mut self.outputs).child(&self.waits.executor)
+    }
+
+    /// The requests that this service answers. They wait in the mailbox of their topic from before
+    /// any service runs, and while this service is restarted. Each call returns another handle to
+    /// the same mailbox: child tasks that take from one each share the work.
+    ///
+    /// ```
+    /// # use mycelium::{Context, Result, message, service};
+    /// # #[message(topic = "price-requests", id = 1, reply = Price)]
+    /// # struct PriceRequest { pool: u64 }
+    /// # #[message(topic = "prices", id = 2)]
+    /// # struct Price { value: u64 }
+    /// # struct Oracle;
+    /// # async fn look_up(pool: u64) -> u64 { pool }
+    /// #[service(answers(PriceRequest))]
+    /// impl Oracle {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         let mut requests = ctx.requests::<PriceRequest>();
+    ///         while let Some(request) = requests.recv().await {
+    ///             // Slow answers do not hold up the next request.
+    ///             ctx.spawn(async move {
+    ///                 let value = look_up(request.pool).await;
+    ///                 request.reply(Price { value });
+    ///             });
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    pub fn requests<Q: Request>(&self) -> Requests<Q>
+    where
+        S: Answers<Q>,
+    {
+        S::answering(&self.inputs).requests()
+    }
+
     /// Sets the trace of what the service sends, until this is dropped: it passes on what others
     /// have sent.
     pub(crate) fn pass_trace(&self, trace: Option<TraceContext>) -> Passing {
         Passing::new(&self.waits.budget, trace)
+    }
+
+    /// The state of the mailbox of requests that this service answers.
+    pub(crate) fn mailbox<Q: Request>(&self) -> Arc<MailboxState>
+    where
+        S: Answers<Q>,
+    {
+        S::answering(&self.inputs).mailbox()
     }
 
     /// The service's own counters, gauges and histograms. They are read where those of the node

@@ -1,4 +1,5 @@
-//! What a service sees of slow readers: how full its rings are, and waits for them.
+//! What a service sees of slow readers: how full its rings are, and waits for room and for all that
+//! it has sent.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -116,6 +117,61 @@ impl<S: Service> Context<S> {
     {
         let _ = port;
         below(S::publisher(&mut self.outputs), &mut self.waits).await
+    }
+
+    /// Waits until every gating reader, in this node and in others, has finished with all messages
+    /// that this service has emitted, or has ended permanently. A service that then saves its state
+    /// and position, before its next receive, loses nothing if its process is killed: its emitted
+    /// messages are confirmed, and the message that it works on is redelivered.
+    ///
+    /// Dropping the future loses nothing. It waits while a reader is disconnected or works on a
+    /// message. A wait of more than a second is logged, like that of an [`emit`](Context::emit).
+    ///
+    /// ```
+    /// # use mycelium::{Context, Result, message, service};
+    /// # #[message(topic = "orders", id = 1)]
+    /// # struct Order { id: u64 }
+    /// # #[message(topic = "trades", id = 2)]
+    /// # struct Trade { id: u64 }
+    /// # struct Exchange;
+    /// # impl Exchange { fn write_down(&mut self, _: u64) {} }
+    /// #[service(reads(Order), emits(Trade))]
+    /// impl Exchange {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         let mut orders = ctx.subscribe::<Order>()?;
+    ///         while let Some(delivery) = orders.recv().await {
+    ///             let Some(order) = delivery.message() else { continue };
+    ///             ctx.emit(Trade { id: order.id }).await?;
+    ///             // The order is in flight until the next receive.
+    ///             ctx.confirmed().await;
+    ///             self.write_down(order.id);
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    pub async fn confirmed(&mut self) {
+        let Context { outputs, waits, .. } = self;
+        waits.begin();
+        poll_fn(|context| {
+            let mut open = None;
+            S::each_output(outputs, &mut |publisher| {
+                if publisher.poll_confirmed(context).is_pending() {
+                    open = Some(publisher.unconfirmed());
+                }
+            });
+            let Some((topic, messages)) = open else { return Poll::Ready(()) };
+            waits.watch(context, |service| {
+                log::warn!(
+                    service,
+                    topic = &*topic,
+                    messages,
+                    "the service waits in `confirmed` until readers have finished its messages"
+                );
+            });
+            Poll::Pending
+        })
+        .await;
     }
 }
 
