@@ -98,7 +98,7 @@ impl Printer {
                 match other {
                     UntypedDelivery::Gap { missed, .. } => {
                         counts.gaps += 1;
-                        // The node may say any number.
+                        // A peer says any number.
                         counts.missed = counts.missed.saturating_add(*missed);
                     }
                     UntypedDelivery::Lost { .. } => counts.lost += 1,

@@ -68,8 +68,20 @@ pub(crate) fn byte_form(kind: u8) -> Vec<u8> {
 
 /// A catalogue with `swaps`, whose layout has this digest.
 pub(crate) fn catalogue(type_id: u16, digest: Digest) -> Vec<u8> {
-    let head = [&1_u64.to_le_bytes()[..], &type_id.to_le_bytes(), &5_u16.to_le_bytes()].concat();
-    [&head[..], &1_u32.to_le_bytes(), &digest.0, b"swaps"].concat()
+    catalogue_of(&["swaps"], type_id, digest)
+}
+
+/// A catalogue with these topics.
+pub(crate) fn catalogue_of(topics: &[&str], type_id: u16, digest: Digest) -> Vec<u8> {
+    let mut bytes = (topics.len() as u64).to_le_bytes().to_vec();
+    for topic in topics {
+        bytes.extend(type_id.to_le_bytes());
+        bytes.extend((topic.len() as u16).to_le_bytes());
+        bytes.extend(1_u32.to_le_bytes());
+        bytes.extend(digest.0);
+        bytes.extend(topic.as_bytes());
+    }
+    bytes
 }
 
 fn name(name: &str) -> [u8; 64] {
@@ -167,8 +179,23 @@ impl Liar {
     pub(crate) fn subscribed(&mut self, form: &[u8]) -> io::Result<u32> {
         self.listed(form)?;
         self.answer(form)?;
+        self.subscription()
+    }
+
+    /// The number of the next subscription.
+    pub(crate) fn subscription(&mut self) -> io::Result<u32> {
         let payload = self.until(3)?;
         Ok(u32::from_le_bytes([payload[4], payload[5], payload[6], payload[7]]))
+    }
+
+    /// As `subscribed`. The tool has a connection for the catalogue, and a first one on which it
+    /// reads; on later ones it knows the topic.
+    pub(crate) fn subscribed_again(&mut self, form: &[u8]) -> io::Result<u32> {
+        if self.number <= 1 {
+            return self.subscribed(form);
+        }
+        self.hello()?;
+        self.subscription()
     }
 
     pub(crate) fn reject(&mut self, subscription: u32, reason: u16) -> io::Result<()> {
@@ -178,27 +205,36 @@ impl Liar {
 
     /// Accepts, and begins a stream of this publisher.
     pub(crate) fn begin(&mut self, subscription: u32, publisher: &str) -> io::Result<()> {
-        let number = subscription.to_le_bytes();
-        self.say(&frame(0, 0, 0, &[&[6, 0, 0, 0][..], &number].concat()))?;
-        self.stream((STREAM, 3), subscription, publisher)
+        self.accept(subscription)?;
+        self.stream(subscription, STREAM, (publisher, 3))
     }
 
-    /// Begins a stream with this number and epoch, of an accepted subscription.
+    pub(crate) fn accept(&mut self, subscription: u32) -> io::Result<()> {
+        self.say(&frame(0, 0, 0, &[&[6, 0, 0, 0][..], &subscription.to_le_bytes()].concat()))
+    }
+
+    /// Begins a stream with this number, of a publisher with this epoch.
     pub(crate) fn stream(
         &mut self,
-        (stream, epoch): (u32, u64),
         subscription: u32,
-        publisher: &str,
+        number: u32,
+        (publisher, epoch): (&str, u64),
     ) -> io::Result<()> {
-        let number = subscription.to_le_bytes();
-        let head = [&[8, 0, 0, 0][..], &number, &epoch.to_le_bytes(), &[0; 8]].concat();
-        self.say(&frame(0, stream, 0, &[&head[..], &name(publisher)].concat()))
+        let subscription = subscription.to_le_bytes();
+        let head = [&[8, 0, 0, 0][..], &subscription, &epoch.to_le_bytes(), &[0; 8]].concat();
+        self.say(&frame(0, number, 0, &[&head[..], &name(publisher)].concat()))
     }
 
-    /// A gap at the begin of a stream.
-    pub(crate) fn gap(&mut self, stream: u32, missed: u64) -> io::Result<()> {
+    /// The first messages of a stream are missed.
+    pub(crate) fn gap(&mut self, number: u32, missed: u64) -> io::Result<()> {
         let payload = [&[10, 0, 1, 0, 0, 0, 0, 0][..], &missed.to_le_bytes()].concat();
-        self.say(&frame(0, stream, missed, &payload))
+        self.say(&frame(0, number, missed, &payload))
+    }
+
+    /// Closes the link, for this reason and in these words.
+    pub(crate) fn close(&mut self, reason: u16, detail: u32, words: &str) -> io::Result<()> {
+        let head = [&[2, 0][..], &reason.to_le_bytes(), &detail.to_le_bytes()].concat();
+        self.say(&frame(0, 0, 0, &[&head[..], &name(words)].concat()))
     }
 
     /// Begins a stream, as a real node does.
@@ -208,7 +244,11 @@ impl Liar {
     }
 
     pub(crate) fn message(&mut self, sequence: u64, bytes: &[u8]) -> io::Result<()> {
-        self.say(&frame(1, STREAM, sequence, bytes))
+        self.message_of(STREAM, sequence, bytes)
+    }
+
+    pub(crate) fn message_of(&mut self, stream: u32, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.say(&frame(1, stream, at, bytes))
     }
 }
 
