@@ -10,6 +10,7 @@ mod fields;
 mod find;
 mod form;
 mod json;
+mod names;
 mod print;
 mod text;
 

@@ -2,7 +2,7 @@
 
 use mycelium::untyped::{FieldKind, Layout, StructView, Value};
 
-use super::find::nearest;
+use super::names;
 use crate::exit::Failure;
 
 /// A condition of the command line.
@@ -49,13 +49,7 @@ pub(super) fn check(
         if known.contains(path) || inner.contains(path) {
             continue;
         }
-        let hint = match nearest(path, &known) {
-            Some(nearest) => format!("did you mean `{}`?", nearest.escape_debug()),
-            None => {
-                let known: Vec<_> = known.iter().map(|it| it.escape_debug().to_string()).collect();
-                format!("expected one of: {}", known.join(", "))
-            }
-        };
+        let hint = names::expected(path, &known);
         return Err(Failure::Usage(format!("unknown field `{}`: {hint}", path.escape_debug())));
     }
     Ok(())

@@ -14,6 +14,7 @@ use mycelium_executor::Executor;
 use mycelium_smol::Smol;
 
 use super::args::TapArgs;
+use super::names::{listed, nearest};
 use crate::exit::Failure;
 
 /// A node that publishes the topic.
@@ -222,21 +223,13 @@ async fn no_topic(args: &TapArgs, answered: Vec<Answered>) -> Failure {
     for of in &answered {
         let topics = published(of);
         let node = of.tapped.name.escape_debug();
-        let topics: Vec<String> = topics.iter().map(|it| it.escape_debug().to_string()).collect();
         match topics.is_empty() {
             true => text.push_str(&format!("\n  node `{node}` publishes nothing that may be read")),
-            false => text.push_str(&format!("\n  node `{node}` publishes {}", topics.join(", "))),
+            false => text
+                .push_str(&format!("\n  node `{node}` publishes {}", listed(&args.topic, &topics))),
         }
     }
     Failure::Unavailable(text)
-}
-
-/// The known name that was probably meant.
-pub(super) fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
-    let limit = name.chars().count().max(3) / 3;
-    let distances = known.iter().map(|known| (strsim::osa_distance(name, known), known));
-    let nearest = distances.filter(|(distance, _)| *distance <= limit);
-    nearest.min_by_key(|(distance, _)| *distance).map(|(_, known)| known.as_str())
 }
 
 /// The failure of reading from a node.

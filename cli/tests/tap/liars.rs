@@ -5,7 +5,7 @@ use std::io;
 
 use mycelium_core::Digest;
 
-use crate::liar::{Liar, byte_form, catalogue, gaps, lies, swap_form, tapped};
+use crate::liar::{Liar, byte_form, catalogue, catalogue_of, gaps, lies, swap_form, tapped};
 use crate::process::Place;
 
 /// The error of the tool when a node plays this, without `error: `. Nothing else is printed.
@@ -337,6 +337,26 @@ fn gaps_of_any_length_are_counted() {
     });
     let (code, _, errors) = tapped(&place, &["--until-end"]);
     assert_eq!((code, &*errors), (0, "0 messages, 3 gaps, 18446744073709551615 missed\n"));
+}
+
+#[test]
+fn of_many_topics_the_nearest_are_listed() {
+    let place = Place::new();
+    lies(&place, |liar| {
+        let topics: Vec<String> = (0..2000).map(|number| format!("topic-{number:04}")).collect();
+        let topics: Vec<&str> = topics.iter().map(|topic| &**topic).collect();
+        liar.hello()?;
+        liar.answer(&catalogue_of(&topics, 1, Digest([7; 16])))?;
+        let subscription = liar.subscription()?;
+        liar.reject(subscription, 1).map(|()| true)
+    });
+    let directory = place.path().to_str().unwrap();
+    let args = ["topic-1x34", "--directory", directory, "--node", "liar"];
+    let (code, _, errors) = place.tapped(&args);
+    let expected = "error: no topic `topic-1x34`: did you mean `topic-1034`?\n  node `liar` \
+                    publishes topic-1034, topic-1134, topic-1234, topic-1334, topic-1434, \
+                    topic-1534, topic-1634, topic-1734, topic-1834, topic-1934 and 1990 more\n";
+    assert_eq!((code, &*errors), (3, expected));
 }
 
 #[test]
