@@ -1,9 +1,10 @@
 //! `tap`: prints the messages of a topic, as an observing reader over a link.
 //!
 //! To read: `args` (the command line), this file (how a run goes), `find` (which nodes), `fields`
-//! (the fields that are printed), `print` (the printer), `form` (what each form of output has), and
-//! the forms: `text`, `json` and `csv`.
+//! (the fields that are printed), `accept` (the values that they can have), `print` (the printer),
+//! `form` (what each form of output has), and the forms: `text`, `json` and `csv`.
 
+mod accept;
 mod args;
 mod csv;
 mod fields;

@@ -1,7 +1,8 @@
 //! The printed fields of a message: those of its layout, or those of the command line.
 
-use mycelium::untyped::{FieldKind, Layout, StructView, Value};
+use mycelium::untyped::{Field, FieldKind, Layout, StructView, Value};
 
+use super::accept::{self, Refused};
 use super::names;
 use crate::exit::Failure;
 
@@ -28,15 +29,24 @@ impl Condition {
 
     /// Whether a message has the value.
     pub(super) fn holds(&self, message: &StructView<'_>) -> bool {
+        let expected = &*self.value;
         match message.at(&self.path) {
-            Some(Value::Text(text)) => text == self.value,
-            Some(value) => value.to_string() == self.value,
+            Some(Value::Text(text)) => text == expected,
+            Some(Value::Unsigned(found)) => expected.parse() == Ok(found),
+            Some(Value::Signed(found)) => expected.parse() == Ok(found),
+            Some(Value::F32(found)) => {
+                expected.parse().is_ok_and(|it: f32| it == found || it.is_nan() && found.is_nan())
+            }
+            Some(Value::F64(found)) => {
+                expected.parse().is_ok_and(|it: f64| it == found || it.is_nan() && found.is_nan())
+            }
+            Some(value) => value.to_string() == expected,
             None => false,
         }
     }
 }
 
-/// Checks that a layout has the fields of the command line.
+/// Checks that a layout has the fields of the command line, and they can have the values.
 pub(super) fn check(
     layout: &Layout,
     fields: &[String],
@@ -52,7 +62,28 @@ pub(super) fn check(
         let hint = names::expected(path, &known);
         return Err(Failure::Usage(format!("unknown field `{}`: {hint}", path.escape_debug())));
     }
+    for Condition { path, value } in conditions {
+        let Some(kind) = kind(layout, path) else { continue };
+        accept::check(kind, value).map_err(|Refused { kind, hint }| {
+            let (path, value) = (path.escape_debug(), value.escape_debug());
+            Failure::Usage(format!(
+                "invalid `--where {path}={value}`: field `{path}` is {kind}, which cannot be \
+                 `{value}`{hint}"
+            ))
+        })?;
+    }
     Ok(())
+}
+
+/// The type of the field at a path.
+fn kind<'a>(layout: &'a Layout, path: &str) -> Option<&'a FieldKind> {
+    match path.split_once('.') {
+        None => layout.field(path).map(Field::kind),
+        Some((name, rest)) => match layout.field(name)?.kind() {
+            FieldKind::Struct(inner) => kind(inner, rest),
+            _ => None,
+        },
+    }
 }
 
 /// The paths of all fields without those that are structs.

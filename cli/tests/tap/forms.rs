@@ -77,6 +77,22 @@ fn fields_and_conditions_choose_what_is_printed() {
     let expected = r#""message":{"order.side":"Sell","text":"a \"b\",\u001bc","order":{"account":7,"side":"Sell","open":true,"lots":-3}}}"#;
     assert!(output.trim_end().ends_with(expected), "{output}");
 
+    for condition in [
+        "unsigned=18446744073709551615",
+        "byte=0255",
+        "signed=-9223372036854775808",
+        "wide=NaN",
+        "single=1.50",
+        "yes=false",
+        "side=Buy",
+        "pair=[1, 2]",
+        "text=a \"b\",\u{1b}c",
+        "amounts=[340282366920938463463374607431768211455]",
+        "order={account=7 side=Sell open=true lots=-3}",
+    ] {
+        all_types(&["--where", condition]);
+    }
+
     let place = Place::new();
     place.write(ONE_NODE);
     let mut node = place.node("feed");

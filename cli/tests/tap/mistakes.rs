@@ -92,3 +92,43 @@ fn mistakes_that_a_node_shows() {
         "error: unknown field `order.sid`: did you mean `order.side`?"
     );
 }
+
+#[test]
+fn values_that_a_field_cannot_have() {
+    let place = Place::new();
+    place.write(ONE_NODE);
+    let _node = place.node("feed");
+    let table = [
+        ("unsigned=abc", "field `unsigned` is a u64, which cannot be `abc`"),
+        ("unsigned=-1", "field `unsigned` is a u64, which cannot be `-1`"),
+        ("unsigned=", "field `unsigned` is a u64, which cannot be ``"),
+        ("byte=256", "field `byte` is a u8, which cannot be `256`"),
+        ("tiny=-129", "field `tiny` is an i8, which cannot be `-129`"),
+        ("single=one", "field `single` is an f32, which cannot be `one`"),
+        ("yes=1", "field `yes` is a bool, which cannot be `1`"),
+        ("side=Sel", "field `side` is an enum, which cannot be `Sel`: did you mean `Sell`?"),
+        (
+            "order.side=x",
+            "field `order.side` is an enum, which cannot be `x`: expected one of: Buy, Sell",
+        ),
+        (
+            "text=longer than 14 bytes",
+            "field `text` is a text of at most 14 bytes, which cannot be `longer than 14 bytes`",
+        ),
+        (
+            "pair=[1]",
+            "field `pair` is an array of 2 items, such as `[1, 2]`, which cannot be `[1]`",
+        ),
+        ("pair=1", "field `pair` is an array of 2 items, such as `[1, 2]`, which cannot be `1`"),
+        (
+            "amounts=[1, 2, 3]",
+            "field `amounts` is a list of at most 2 items, such as `[1, 2]`, which cannot be `[1, 2, 3]`",
+        ),
+        ("order=7", "field `order` is a struct, such as `{a=1 b=2}`, which cannot be `7`"),
+        ("yes=<invalid bool: 7>", "field `yes` is a bool, which cannot be `<invalid bool: 7>`"),
+    ];
+    for (condition, problem) in table {
+        let expected = format!("error: invalid `--where {condition}`: {problem}");
+        assert_eq!(mistake(&place, &["all-types", "--where", condition]), expected);
+    }
+}
