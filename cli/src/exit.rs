@@ -1,7 +1,6 @@
 //! How a run of the tool ends: its exit code, and the error that it prints.
 
 use std::io;
-use std::process::ExitCode;
 
 /// Why a verb did not do what it was run for.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +19,9 @@ pub enum Failure {
     /// The reader of the output has closed it, as `head` does. Exit code 0, and no message.
     #[error("the output is closed")]
     OutputClosed,
+    /// This one, whose message is printed already.
+    #[error("{0}")]
+    Reported(Box<Failure>),
 }
 
 impl Failure {
@@ -34,12 +36,13 @@ impl Failure {
 
     /// The exit code of the tool.
     #[must_use]
-    pub fn code(&self) -> ExitCode {
-        ExitCode::from(match self {
+    pub fn code(&self) -> u8 {
+        match self {
             Failure::OutputClosed => 0,
             Failure::Found(_) => 1,
             Failure::Usage(_) => 2,
             Failure::Unavailable(_) => 3,
-        })
+            Failure::Reported(failure) => failure.code(),
+        }
     }
 }

@@ -5,20 +5,16 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use mycelium_cli::args::Cli;
-use mycelium_cli::exit::Failure;
-use mycelium_cli::output::{print_error, printable};
+use mycelium_cli::output::{print_error, report};
 
 fn main() -> ExitCode {
     match mycelium_cli::run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            if !matches!(failure, Failure::OutputClosed) {
-                // Names in it may be those of other programs.
-                let text = failure.to_string();
-                let lines: Vec<_> = text.lines().map(printable).collect();
-                print_error(format!("error: {}\n", lines.join("\n")));
+            if let Some(text) = report(&failure) {
+                print_error(text);
             }
-            failure.code()
+            ExitCode::from(failure.code())
         }
     }
 }

@@ -262,6 +262,19 @@ pub fn print_error(text: String) {
     }
 }
 
+/// What standard error gets about a failure; nothing if it was reported, or needs no message.
+#[must_use]
+pub fn report(failure: &Failure) -> Option<String> {
+    match failure {
+        Failure::Found(text) | Failure::Usage(text) | Failure::Unavailable(text) => {
+            // Names in it may be those of other programs.
+            let lines: Vec<_> = text.lines().map(printable).collect();
+            Some(format!("error: {}\n", lines.join("\n")))
+        }
+        Failure::OutputClosed | Failure::Reported(_) => None,
+    }
+}
+
 /// A path as a terminal may get it.
 #[must_use]
 pub fn shown(path: &Path) -> String {

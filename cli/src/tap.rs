@@ -2,7 +2,8 @@
 //!
 //! To read: `args` (the command line), this file (how a run goes), `find` (which nodes), `fields`
 //! (the fields that are printed), `accept` (the values that they can have), `print` (the printer),
-//! `form` (what each form of output has), and the forms: `text`, `json` and `csv`.
+//! `sink` (where it prints to), `interrupt` (signals), `form` (what each form of output has), and
+//! the forms: `text`, `json` and `csv`.
 
 mod accept;
 mod args;
@@ -10,9 +11,11 @@ mod csv;
 mod fields;
 mod find;
 mod form;
+mod interrupt;
 mod json;
 mod names;
 mod print;
+mod sink;
 mod text;
 
 use std::pin::pin;
@@ -25,16 +28,16 @@ use mycelium_executor::Executor;
 use mycelium_smol::Smol;
 
 use crate::exit::Failure;
+use crate::output::report;
 use args::From;
 pub use args::TapArgs;
 use find::{Tapped, unavailable};
+use interrupt::Interrupt;
 use print::Printer;
+use sink::{Sink, Target};
 
 /// The most deliveries of one node before those of another are printed.
 const BURST: usize = 1024;
-
-/// How long the tool waits for its output after a signal.
-const GRACE: Duration = Duration::from_secs(1);
 
 /// Prints messages until the end that the command line requests, or a signal.
 ///
@@ -44,11 +47,7 @@ pub fn run(args: &TapArgs) -> Result<(), Failure> {
     let mut printer = Printer::stdout(args)?;
     // While one thread prepares what is printed, the other keeps the links.
     let ran = mycelium_smol::run(2, async |smol: Smol| tap(args, &smol, &mut printer).await);
-    let ended = ran.map_err(|error| Failure::Unavailable(format!("threads: {error}")))?;
-    if !matches!(ended, Err(Failure::OutputClosed)) {
-        printer.summary();
-    }
-    ended
+    ran.map_err(|error| Failure::Unavailable(format!("threads: {error}")))?
 }
 
 /// A node that is read.
@@ -61,29 +60,26 @@ struct Reading {
 }
 
 async fn tap(args: &TapArgs, smol: &Smol, printer: &mut Printer) -> Result<(), Failure> {
-    let found = find::nodes(args, smol).await?;
+    let interrupt = Interrupt::new(smol);
+    let failed = |error| Failure::Unavailable(format!("signals: {error}"));
+    let mut interrupt = interrupt.map_err(failed)?;
     let mut readers = Vec::new();
-    let mut interrupted = smol.interrupted();
-    let reading = read(args, smol, printer, found, &mut readers);
-    let (ended, is_interrupted) = match select(&mut interrupted, Box::pin(reading)).await {
-        Either::Left(_) => (Ok(()), true),
-        Either::Right((ended, _)) => (ended, false),
-    };
+    let reading = Box::pin(read(args, smol, printer, &mut readers));
+    let mut ended = interrupt.during(reading).await.unwrap_or(Ok(()));
     join_all(readers.into_iter().map(|reading| reading.reader.close())).await;
-    if matches!(ended, Err(Failure::OutputClosed)) {
-        return ended;
+    if !matches!(ended, Err(Failure::OutputClosed)) {
+        let flushed = interrupt.while_taken(smol, printer.flush(smol)).await;
+        ended = ended.and(flushed.unwrap_or(Ok(())));
     }
-    let patience = async {
-        if !is_interrupted {
-            _ = interrupted.await;
-        }
-        smol.sleep_until(smol.now().saturating_add(GRACE)).await;
-    };
-    match select(pin!(printer.flush(smol)), pin!(patience)).await {
-        Either::Left((flushed, _)) => ended.and(flushed),
-        // Nobody takes the output.
-        Either::Right(_) => ended,
-    }
+    let mut errors = Sink::new(Target::Errors);
+    errors.text = printer.summary(&ended).into_bytes();
+    let ended = ended.map_err(|failure| {
+        errors.text.extend(report(&failure).unwrap_or_default().into_bytes());
+        Failure::Reported(Box::new(failure))
+    });
+    // Without standard error there is only the exit code.
+    _ = interrupt.while_taken(smol, errors.flush(smol)).await;
+    ended
 }
 
 /// Prints until the end that the command line requests.
@@ -91,9 +87,9 @@ async fn read(
     args: &TapArgs,
     smol: &Smol,
     printer: &mut Printer,
-    found: Vec<Tapped>,
     readers: &mut Vec<Reading>,
 ) -> Result<(), Failure> {
+    let found = find::nodes(args, smol).await?;
     let start = match args.from {
         From::Next => Start::Next,
         From::Oldest => Start::OldestRetained,

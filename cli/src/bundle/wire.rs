@@ -118,13 +118,7 @@ impl Answer {
     /// The answer that a failure is.
     #[must_use]
     pub fn failed(failure: &Failure) -> Answer {
-        let code = match failure {
-            Failure::OutputClosed => 0,
-            Failure::Found(_) => 1,
-            Failure::Usage(_) => 2,
-            Failure::Unavailable(_) => 3,
-        };
-        Answer::Failed { code, message: failure.to_string() }
+        Answer::Failed { code: failure.code(), message: failure.to_string() }
     }
 }
 

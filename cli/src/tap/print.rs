@@ -1,12 +1,8 @@
 //! Prints deliveries, counts them, and says at the end how many there were.
-//!
-//! Another thread writes to standard output: the one that keeps the links and waits for signals
-//! never waits for the reader of the output.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::time::SystemTime;
 
-use futures_channel::oneshot::{self, Receiver};
 use mycelium::untyped::UntypedDelivery;
 use mycelium_executor::Executor;
 
@@ -15,21 +11,16 @@ use super::csv::Csv;
 use super::fields::{self, Condition};
 use super::form::{Line, Output};
 use super::json::Json;
+use super::sink::{Sink, Target};
 use super::text::Text;
 use crate::exit::Failure;
 
-/// With this number of bytes that wait, they are written before more deliveries are printed.
-const FULL: usize = 64 << 10;
-
 /// Prints to standard output.
 pub(super) struct Printer {
-    /// The result of a write that was begun.
-    writing: Option<Receiver<io::Result<()>>>,
+    out: Sink,
     form: Box<dyn Output>,
     fields: Vec<String>,
     conditions: Vec<Condition>,
-    /// Text that is not written yet.
-    text: Vec<u8>,
     counts: Counts,
 }
 
@@ -57,11 +48,10 @@ impl Printer {
         };
         let conditions = args.conditions.iter().map(|text| Condition::parse(text));
         Ok(Printer {
-            writing: None,
+            out: Sink::new(Target::Output),
             form,
             fields: args.fields.clone(),
             conditions: conditions.collect::<Result<_, Failure>>()?,
-            text: Vec::new(),
             counts: Counts::default(),
         })
     }
@@ -77,7 +67,8 @@ impl Printer {
         time: SystemTime,
         delivery: &UntypedDelivery<'_>,
     ) -> Result<(), Failure> {
-        let Printer { form, fields, conditions, text, counts, .. } = self;
+        let Printer { out, form, fields, conditions, counts } = self;
+        let text = &mut out.text;
         let line = Line { time, node, fields };
         match delivery {
             UntypedDelivery::Message(message) => {
@@ -112,39 +103,21 @@ impl Printer {
 
     /// More is printed after a flush.
     pub(super) fn is_full(&self) -> bool {
-        self.text.len() >= FULL
+        self.out.is_full()
     }
 
     /// Writes what was printed, and waits for that. If this is cancelled, the next call waits.
     pub(super) async fn flush(&mut self, executor: &impl Executor) -> Result<(), Failure> {
-        loop {
-            if let Some(writing) = &mut self.writing {
-                let written = writing.await;
-                self.writing = None;
-                let failed = |_| Failure::Unavailable("standard output: no thread".to_owned());
-                written.map_err(failed)?.map_err(Failure::output)?;
-            }
-            if self.text.is_empty() {
-                return Ok(());
-            }
-            let text = std::mem::take(&mut self.text);
-            let (done, writing) = oneshot::channel();
-            let work = move || {
-                let mut out = io::stdout().lock();
-                // The tool may have ended without it.
-                let _ = done.send(out.write_all(&text).and_then(|()| out.flush()));
-            };
-            let begun = executor.blocking(Box::new(work));
-            begun.map_err(|error| Failure::Unavailable(format!("standard output: {error}")))?;
-            self.writing = Some(writing);
-        }
+        self.out.flush(executor).await
     }
 
-    /// Says on standard error how much there was.
-    pub(super) fn summary(&self) {
+    /// How much there was, as a line. Empty if the output is closed, or nothing could be read.
+    pub(super) fn summary(&self, ended: &Result<(), Failure>) -> String {
         let Counts { messages, printed, gaps, missed, has_read, lost } = self.counts;
-        if !has_read {
-            return;
+        match ended {
+            Err(Failure::OutputClosed) => return String::new(),
+            Ok(()) | Err(_) if !has_read => return String::new(),
+            Ok(()) | Err(_) => {}
         }
         let mut text = format!("{messages} messages");
         if printed < messages {
@@ -154,6 +127,6 @@ impl Printer {
         if lost > 0 {
             text.push_str(&format!(", {lost} publishers lost with an unknown number of messages"));
         }
-        let _ = writeln!(io::stderr(), "{text}");
+        text + "\n"
     }
 }

@@ -1,7 +1,7 @@
 //! Processes of a test: nodes, and the tool.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -63,6 +63,13 @@ impl Place {
     /// The tool, running.
     pub(crate) fn tapping(&self, args: &[&str]) -> Tapping {
         let mut child = self.tap(args).spawn().unwrap();
+        let output = child.stdout.take().map(BufReader::new);
+        Tapping { child, output }
+    }
+
+    /// The tool, running, with its errors there.
+    pub(crate) fn tapping_to(&self, args: &[&str], errors: PipeWriter) -> Tapping {
+        let mut child = self.tap(args).stderr(errors).spawn().unwrap();
         let output = child.stdout.take().map(BufReader::new);
         Tapping { child, output }
     }
@@ -176,6 +183,11 @@ impl Tapping {
         (self.child.wait().unwrap(), rest, errors)
     }
 
+    /// Waits for its end without reading anything.
+    pub(crate) fn status(mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+
     /// Waits for its end without reading its output: status and errors.
     pub(crate) fn ended_unread(mut self) -> (ExitStatus, String) {
         let errors = errors_of(&mut self.child);
@@ -194,6 +206,29 @@ impl Drop for Tapping {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A pipe without room.
+pub(crate) fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    rustix::io::ioctl_fionbio(&writer, true).unwrap();
+    for size in [1 << 12, 1] {
+        while writer.write(&vec![b'-'; size]).is_ok() {}
+    }
+    rustix::io::ioctl_fionbio(&writer, false).unwrap();
+    (reader, writer)
+}
+
+/// Waits until a process has no signal that it has not begun to handle.
+pub(crate) fn has_handled_signals(process: u32) {
+    let pending = || {
+        let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("ShdPnd:")).unwrap().trim();
+        u64::from_str_radix(line, 16).unwrap()
+    };
+    while pending() != 0 {
+        std::thread::yield_now();
     }
 }
 

@@ -1,10 +1,14 @@
 //! Slow, stopped and killed processes: publishers never wait for the tool, and each message is
 //! printed or in a gap.
 
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
+
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::process::{NodeProcess, Place, Tapping, signal_to};
+use crate::liar::{lies, swap_form};
+use crate::process::{NodeProcess, Place, Tapping, full_pipe, has_handled_signals, signal_to};
 
 /// A publisher without another reader: it waits for nobody.
 const ALONE: &str = "[node.feed]\nservices = [\"Source\"]\nobservers = true\n";
@@ -141,6 +145,80 @@ fn a_signal_ends_a_tool_whose_output_nobody_reads() {
         assert_eq!(status.code(), Some(0), "{errors}");
         assert!(errors.ends_with(" missed\n"), "{errors}");
     }
+}
+
+#[test]
+fn a_signal_ends_a_tool_whose_errors_nobody_reads() {
+    let place = Place::new();
+    place.write(ALONE);
+    let mut node = place.node("feed");
+    for signal in [Signal::INT, Signal::TERM] {
+        let (_reader, errors) = full_pipe();
+        let mut tap = place.tapping_to(&["swaps", "--count", "2"], errors);
+        tap.until("begins at #");
+        node.emit(2);
+        tap.until("size=");
+        tap.until("size=");
+        signal_to(tap.id(), signal);
+        assert_eq!(tap.status().code(), Some(0));
+    }
+}
+
+#[test]
+fn a_signal_ends_a_tool_whose_output_and_errors_are_one_pipe_that_nobody_reads() {
+    let place = Place::new();
+    place.write(ALONE);
+    let mut node = place.node("feed");
+    for signal in [Signal::INT, Signal::TERM] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut tap = place.tap(&["swaps"]);
+        tap.stdout(writer.try_clone().unwrap()).stderr(writer);
+        let mut tap = tap.spawn().unwrap();
+        let mut reader = BufReader::new(reader);
+        reader.read_line(&mut String::new()).unwrap();
+        node.emit(200_000);
+        signal_to(tap.id(), signal);
+        assert_eq!(tap.wait().unwrap().code(), Some(0));
+    }
+}
+
+#[test]
+fn a_signal_ends_a_tool_whose_last_error_nobody_reads() {
+    let place = Place::new();
+    lies(&place, |liar| {
+        liar.began(&swap_form())?;
+        liar.message(9, &[1; 16]).map(|()| true)
+    });
+    let directory = place.path().to_str().unwrap();
+    for signal in [Signal::INT, Signal::TERM] {
+        let (_reader, errors) = full_pipe();
+        let args = ["swaps", "--directory", directory, "--node", "liar"];
+        let mut tap = place.tapping_to(&args, errors);
+        tap.until("begins at #");
+        signal_to(tap.id(), signal);
+        let code = tap.status().code();
+        // It reads or has read the message.
+        assert!(matches!(code, Some(0 | 3)), "{code:?}");
+    }
+}
+
+#[test]
+fn a_second_signal_ends_the_tool_at_once() {
+    let place = Place::new();
+    place.write(ALONE);
+    let mut node = place.node("feed");
+    let mut ended = || {
+        let (_reader, errors) = full_pipe();
+        let mut tap = place.tapping_to(&["swaps"], errors);
+        tap.until("begins at #");
+        node.emit(200_000);
+        signal_to(tap.id(), Signal::TERM);
+        has_handled_signals(tap.id());
+        signal_to(tap.id(), Signal::INT);
+        tap.status().signal()
+    };
+    // The tool may have ended by the first one before the second.
+    assert!((0..10).any(|_| ended() == Some(Signal::INT.as_raw())));
 }
 
 #[test]

@@ -1,0 +1,64 @@
+//! Signals that request the end of the tool.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{Either, Fuse, FusedFuture, select};
+use mycelium_executor::{Executor, SendFuture};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+/// How long the tool waits for a stream after a signal.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The first signal. A second one ends the process at once.
+pub(super) struct Interrupt(Fuse<SendFuture<io::Result<()>>>);
+
+impl Interrupt {
+    /// From now on, the first SIGINT or SIGTERM does not end the process.
+    pub(super) fn new(executor: &impl Executor) -> io::Result<Interrupt> {
+        let mut first = executor.interrupted().fuse();
+        // The first poll begins to listen.
+        if let Some(failed) = (&mut first).now_or_never() {
+            failed?;
+        }
+        let has_come = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM] {
+            // In this order: the first signal is conditional on no earlier one.
+            flag::register_conditional_default(signal, has_come.clone())?;
+            flag::register(signal, has_come.clone())?;
+        }
+        Ok(Interrupt(first))
+    }
+
+    /// The result of `work`, or `None` after a signal.
+    pub(super) async fn during<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        match select(&mut self.0, pin!(work)).await {
+            Either::Left(_) => None,
+            Either::Right((done, _)) => Some(done),
+        }
+    }
+
+    /// The result of writing to a stream, or `None` if a signal has come, and nobody has taken the
+    /// bytes for a while.
+    pub(super) async fn while_taken<T>(
+        &mut self,
+        executor: &impl Executor,
+        writing: impl Future<Output = T>,
+    ) -> Option<T> {
+        let patience = async {
+            if !self.0.is_terminated() {
+                _ = (&mut self.0).await;
+            }
+            executor.sleep_until(executor.now().saturating_add(GRACE)).await;
+        };
+        match select(pin!(writing), pin!(patience)).await {
+            Either::Left((written, _)) => Some(written),
+            Either::Right(_) => None,
+        }
+    }
+}

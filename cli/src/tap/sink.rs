@@ -1,0 +1,82 @@
+//! Writes to standard output or standard error. Another thread does it: the one that keeps the
+//! links and waits for signals never waits for a reader of them.
+
+use std::io::{self, Write};
+
+use futures_channel::oneshot::{self, Receiver};
+use mycelium_executor::Executor;
+
+use crate::exit::Failure;
+
+/// With this number of bytes that wait, they are written before more is added.
+const FULL: usize = 64 << 10;
+
+/// A stream of this process.
+#[derive(Clone, Copy)]
+pub(super) enum Target {
+    Output,
+    Errors,
+}
+
+pub(super) struct Sink {
+    target: Target,
+    /// The result of a write that was begun.
+    writing: Option<Receiver<io::Result<()>>>,
+    /// Text that is not written yet.
+    pub(super) text: Vec<u8>,
+}
+
+impl Sink {
+    pub(super) fn new(target: Target) -> Sink {
+        Sink { target, writing: None, text: Vec::new() }
+    }
+
+    /// More is added after a flush.
+    pub(super) fn is_full(&self) -> bool {
+        self.text.len() >= FULL
+    }
+
+    /// Writes the text, and waits for that. If this is cancelled, the next call waits.
+    pub(super) async fn flush(&mut self, executor: &impl Executor) -> Result<(), Failure> {
+        loop {
+            if let Some(writing) = &mut self.writing {
+                let written = writing.await;
+                self.writing = None;
+                let failed = |_| Failure::Unavailable(format!("{}: no thread", self.target.name()));
+                written.map_err(failed)?.map_err(Failure::output)?;
+            }
+            if self.text.is_empty() {
+                return Ok(());
+            }
+            let (target, text) = (self.target, std::mem::take(&mut self.text));
+            let (done, writing) = oneshot::channel();
+            let work = move || {
+                // The tool may have ended without it.
+                let _ = done.send(target.write(&text));
+            };
+            let begun = executor.blocking(Box::new(work));
+            let failed = |error| Failure::Unavailable(format!("{}: {error}", self.target.name()));
+            begun.map_err(failed)?;
+            self.writing = Some(writing);
+        }
+    }
+}
+
+impl Target {
+    fn name(self) -> &'static str {
+        match self {
+            Target::Output => "standard output",
+            Target::Errors => "standard error",
+        }
+    }
+
+    fn write(self, text: &[u8]) -> io::Result<()> {
+        match self {
+            Target::Output => {
+                let mut out = io::stdout().lock();
+                out.write_all(text).and_then(|()| out.flush())
+            }
+            Target::Errors => io::stderr().write_all(text),
+        }
+    }
+}
