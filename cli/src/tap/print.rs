@@ -116,7 +116,7 @@ impl Printer {
         let Counts { messages, printed, gaps, missed, has_read, lost } = self.counts;
         match ended {
             Err(Failure::OutputClosed) => return String::new(),
-            Ok(()) | Err(_) if !has_read => return String::new(),
+            Err(_) if !has_read => return String::new(),
             Ok(()) | Err(_) => {}
         }
         let mut text = format!("{messages} messages");

@@ -324,6 +324,14 @@ fn messages_beyond_the_window_or_out_of_order_end_the_connection() {
 }
 
 #[test]
+fn a_topic_that_is_never_accepted_has_sums() {
+    let place = Place::new();
+    lies(&place, |liar| liar.subscribed(&swap_form()).map(|_| true));
+    let (code, output, errors) = tapped(&place, &["--for", "300ms"]);
+    assert_eq!((code, &*output, &*errors), (0, "", "0 messages, 0 gaps, 0 missed\n"));
+}
+
+#[test]
 fn gaps_of_any_length_are_counted() {
     let place = Place::new();
     lies(&place, |liar| {
