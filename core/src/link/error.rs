@@ -265,6 +265,48 @@ impl LinkError {
         }
     }
 
+    /// Whether the next connection would end in the same way: one of the sides breaks the protocol,
+    /// or refuses the other.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        match self {
+            LinkError::Frame(_)
+            | LinkError::ControlKind { .. }
+            | LinkError::ControlSize { .. }
+            | LinkError::Text
+            | LinkError::NoHello
+            | LinkError::SecondHello
+            | LinkError::Version { .. }
+            | LinkError::Limit { .. }
+            | LinkError::Subscription { .. }
+            | LinkError::Stream { .. }
+            | LinkError::SecondStream { .. }
+            | LinkError::TooMany { .. }
+            | LinkError::Type { .. }
+            | LinkError::Sequence { .. }
+            | LinkError::Credit { .. }
+            | LinkError::Fragment { .. }
+            | LinkError::Run { .. }
+            | LinkError::Window { .. }
+            | LinkError::Piece { .. }
+            | LinkError::NoMemory
+            | LinkError::SecondMemory
+            | LinkError::Moved { .. }
+            | LinkError::Numbers => true,
+            LinkError::Handshake { .. } | LinkError::Silent { .. } => false,
+            LinkError::PeerClosed(reason) | LinkError::LocallyClosed(reason) => match reason {
+                CloseReason::Protocol | CloseReason::Version | CloseReason::NotAllowed => true,
+                CloseReason::Shutdown
+                | CloseReason::Busy
+                | CloseReason::Timeout
+                | CloseReason::NameTaken
+                | CloseReason::Away
+                | CloseReason::Aborted
+                | CloseReason::Other(_) => false,
+            },
+        }
+    }
+
     /// Whether a side closed the link because its node shuts down or needs the link no longer.
     #[must_use]
     pub fn is_goodbye(&self) -> bool {

@@ -225,6 +225,10 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             }
             (Control::Hello(_), _) => return Err(LinkError::SecondHello),
             (Control::Close(close), _) => {
+                if text(&close.words).is_ok() {
+                    self.close_words = close.words;
+                }
+                self.close_detail = close.detail.get();
                 return Err(LinkError::PeerClosed(CloseReason::of(close.reason.get())));
             }
             (_, LinkPhase::Handshake(_) | LinkPhase::Down) => return Err(LinkError::NoHello),

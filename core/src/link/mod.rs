@@ -149,6 +149,9 @@ pub struct Link<'b, const TOPICS: usize, const STREAMS: usize> {
     /// This side or the peer has offered shared memory on this connection.
     memory_offered: bool,
     memory_received: bool,
+    /// The detail and the words with which the peer closed its last connection.
+    close_detail: u32,
+    close_words: Name,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,6 +230,8 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
             last_sent: Duration::ZERO,
             pong: None,
             features_due: false,
+            close_detail: 0,
+            close_words: Name::default(),
             memory_offered: false,
             memory_received: false,
         })
@@ -235,6 +240,7 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
     /// Starts the handshake on a new connection.
     pub fn open(&mut self, now: Duration) {
         self.lost();
+        (self.close_detail, self.close_words) = (0, Name::default());
         self.phase = LinkPhase::Handshake(now.saturating_add(self.config.handshake));
         (self.last_received, self.last_sent) = (now, now);
         self.last_number_before = self.last_number;
@@ -312,6 +318,13 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
             LinkPhase::Over(error) => Some(error),
             _ => None,
         }
+    }
+
+    /// The detail and the words of the peer's close, until the next connection: 0 and empty without
+    /// them. They are for people, and the peer may send any.
+    #[must_use]
+    pub fn close_words(&self) -> (u32, &str) {
+        (self.close_detail, self.close_words.as_str())
     }
 
     /// Whether the link is up and the peer named a feature on this connection.
