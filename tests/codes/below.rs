@@ -217,6 +217,7 @@ pub(crate) fn untyped() -> Vec<Sample> {
         UntypedError::Config(ConfigError::MaxFrame { least: 64 }),
         UntypedError::Spawn(Arc::new(SpawnError::Ended)),
         UntypedError::Lost(Arc::new(DriveError::Closed)),
+        UntypedError::Closed { error: Arc::new(DriveError::Closed), words: "`bye`".to_owned() },
     ];
     assert_eq!(
         passed.map(|error| error.to_string()),

@@ -2,6 +2,8 @@
 //! as invalid. None keeps the tool for longer than its limits say.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use mycelium_core::Digest;
 
@@ -317,10 +319,120 @@ fn messages_beyond_the_window_or_out_of_order_end_the_connection() {
         let directory = place.path().to_str().unwrap().to_owned();
         let args = ["swaps", "--directory", &directory, "--node", "liar", "--until-end"];
         let tap = place.tapping(&args);
-        let (status, output, errors) = tap.ended();
-        assert!(status.success(), "{errors}");
-        assert!(output.contains("disconnected: "), "{errors}");
+        let (status, _, errors) = tap.ended();
+        assert_eq!(status.code(), Some(3), "{errors}");
+        assert!(errors.contains("\nerror: node `liar`: stream "), "{errors}");
     }
+}
+
+/// What a node may do once it is read.
+#[test]
+fn a_node_that_breaks_the_protocol_or_refuses_while_it_is_read_ends_the_tool() {
+    type Lie = fn(&mut Liar) -> io::Result<()>;
+    let refused = "the peer closed the link: the other side is not allowed";
+    let words = format!("{refused}: `\\u{{1b}}[2Jgo away`, detail 17");
+    let table: [(Lie, &str); 7] = [
+        (|liar| liar.message(9, &[1; 16]), "stream 7: expected sequence 1, found 9"),
+        (|liar| liar.message_of(99, 0, &[1; 16]), "unknown stream 99: it was never opened, or it"),
+        (|liar| liar.say(&[0xff; 64]), ""),
+        (|liar| liar.say(&[&[0xa1, 0, 1, 0, 255, 255, 255, 255][..], &[0; 24]].concat()), ""),
+        (|liar| liar.close(4, 0, ""), refused),
+        (|liar| liar.close(4, 17, "\u{1b}[2Jgo away"), &words),
+        (|liar| liar.close(2, 0, ""), "the peer closed the link: protocol error"),
+    ];
+    for (lie, expected) in table {
+        let place = Place::new();
+        lies(&place, move |liar| {
+            liar.began(&swap_form())?;
+            liar.message(0, &[1; 16])?;
+            lie(liar).map(|()| true)
+        });
+        let (code, output, errors) = tapped(&place, &[]);
+        assert_eq!(code, 3, "{errors}");
+        assert!(output.contains("number=") && !output.contains("disconnected"), "{output}");
+        let start = format!("1 messages, 0 gaps, 0 missed\nerror: node `liar`: {expected}");
+        assert!(errors.starts_with(&start), "{errors}");
+        if expected.contains("closed the link") {
+            assert_eq!(errors.trim_end(), start);
+        }
+    }
+}
+
+#[test]
+fn the_words_of_a_node_that_closes_the_link_are_shown() {
+    let error = error_of(|liar| {
+        liar.hello()?;
+        liar.close(5, 0, "come tomorrow").map(|()| true)
+    });
+    assert_eq!(error, "node `liar`: the peer closed the link: too many links: `come tomorrow`");
+    let place = Place::new();
+    lies(&place, |liar| {
+        liar.began(&swap_form())?;
+        liar.close(5, 3, "").map(|()| true)
+    });
+    let (code, output, errors) = tapped(&place, &["--until-end"]);
+    assert_eq!(code, 0, "{errors}");
+    let expected = "disconnected: the peer closed the link: too many links: detail 3\n";
+    assert!(output.ends_with(expected), "{output}");
+}
+
+/// How often the tool connects to a node that plays this, until the tool ends.
+fn connections(
+    more: &[&str],
+    play: impl Fn(&mut Liar) -> io::Result<()> + Send + Sync + 'static,
+) -> (u64, String) {
+    let place = Place::new();
+    let count = Arc::new(AtomicU64::new(0));
+    let counted = count.clone();
+    lies(&place, move |liar| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        play(liar).map(|()| false)
+    });
+    let (code, output, errors) = tapped(&place, more);
+    assert_eq!(code, 0, "{errors}");
+    (count.load(Ordering::Relaxed), output)
+}
+
+#[test]
+fn a_node_that_leaves_again_and_again_is_awaited_for_longer_and_longer() {
+    let (count, _) = connections(&["--for", "2s"], |liar| {
+        let subscription = liar.subscribed_again(&swap_form())?;
+        liar.accept(subscription)
+    });
+    // The pauses are at least 5, 10, 20, 40, 80, 160, 320 ms, and then half a second each.
+    assert!((3..20).contains(&count), "{count} connections");
+}
+
+#[test]
+fn after_messages_the_next_connection_is_soon() {
+    // Without that, the pauses are more than 45 s together.
+    let args = ["--count", "100", "--for", "30s"];
+    let (count, output) = connections(&args, |liar| {
+        let subscription = liar.subscribed_again(&swap_form())?;
+        let number = liar.number as u32;
+        liar.accept(subscription)?;
+        liar.stream(subscription, number + 1, ("Source", u64::from(number)))?;
+        liar.message_of(number + 1, 0, &[1; 16])
+    });
+    assert!(count >= 100 && output.matches("number=").count() == 100, "{count} connections");
+}
+
+#[test]
+fn the_end_of_a_topic_and_of_its_connection_are_printed_once() {
+    let (_, output) = connections(&["--count", "1"], |liar| {
+        let subscription = liar.subscribed_again(&swap_form())?;
+        if liar.number <= 5 {
+            liar.reject(subscription, 5)?;
+            return liar.close(1, 0, "");
+        }
+        liar.begin(subscription, "Source")?;
+        liar.message(0, &[1; 16])
+    });
+    let lines: Vec<&str> = output.lines().map(|line| &line[15..]).collect();
+    let [completed, disconnected, _, message] = lines[..] else { panic!("{output}") };
+    assert!(completed.ends_with("all publishers have completed"), "{output}");
+    assert!(disconnected.contains("disconnected: "), "{output}");
+    assert!(message.contains("number="), "{output}");
 }
 
 #[test]

@@ -27,9 +27,18 @@ pub enum UntypedError {
     /// Nothing listens where the node is expected, or it cannot be reached.
     #[error("{0} [{code}]", code = self.code())]
     Connect(Arc<io::Error>),
-    /// The connection ended before the topic was read.
+    /// The connection ended before the topic was read, or because one of the sides broke the
+    /// protocol or refused the other.
     #[error("{0} [{code}]", code = self.code())]
     Lost(Arc<DriveError>),
+    /// As [`Lost`](UntypedError::Lost): the peer closed the link, and says more about it.
+    #[error("{error}: {words} [{code}]", code = self.code())]
+    Closed {
+        /// How the connection ended.
+        error: Arc<DriveError>,
+        /// What the peer says, escaped.
+        words: String,
+    },
     /// Another node answers there.
     #[error("expected node `{expected}` at this address, found `{found}` [{code}]", code = self.code())]
     Node {
@@ -151,7 +160,7 @@ impl UntypedError {
                 error.code().to_string().parse().unwrap_or(Code::EXECUTOR_GONE)
             }
             UntypedError::Connect(_) => Code::PEER_UNREACHABLE,
-            UntypedError::Lost(error) => error.code(),
+            UntypedError::Lost(error) | UntypedError::Closed { error, .. } => error.code(),
             UntypedError::Node { .. } => Code::OTHER_NODE,
             UntypedError::Name { .. } => Code::TOPIC_NAME,
             UntypedError::NoCatalogue { .. } => Code::NO_CATALOGUE,

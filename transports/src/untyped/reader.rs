@@ -91,7 +91,8 @@ impl UntypedPeer {
     /// A task of the executor keeps the link; what it has received waits for
     /// [`recv`](UntypedReader::recv), up to a quarter MiB for each publisher. What a publisher
     /// overwrites meanwhile is a gap with the exact number. After a lost connection the link
-    /// connects again, also to another process of the node.
+    /// connects again, also to another process of the node. A peer that breaks the protocol, or
+    /// refuses this side, ends the reading.
     ///
     /// # Errors
     /// If no topic has this name, no link can have these settings, or the executor has ended.
@@ -145,7 +146,8 @@ impl UntypedPeer {
                 Ok(stream) => {
                     let mut driver = Driver::new(&mut link, stream, self.executor.clone());
                     let error = driver.run(session).await;
-                    let reason = error.to_string();
+                    // Messages that have arrived are delivered before an error.
+                    session.pass();
                     if let Some(error) = session.take_error() {
                         return Err(error);
                     }
@@ -157,13 +159,16 @@ impl UntypedPeer {
                         DriveError::Link(LinkError::PeerClosed(CloseReason::NameTaken))
                     );
                     let is_early = is_taken && self.executor.now() < patient;
-                    if !session.has_read() && !is_early {
-                        return Err(UntypedError::Lost(Arc::new(error)));
+                    let is_refusal =
+                        matches!(&error, DriveError::Link(error) if error.is_refusal());
+                    let lost = lost(error, link.close_words());
+                    if is_refusal || !session.has_read() && !is_early {
+                        return Err(lost);
                     }
-                    if session.take_was_accepted() {
+                    if session.take_has_received() {
                         failures = 0;
                     }
-                    session.disconnected(&mut link, reason);
+                    session.disconnected(&mut link, lost.to_string());
                 }
                 Err(error) if !session.has_read() => {
                     return Err(UntypedError::Connect(Arc::new(error)));
@@ -193,6 +198,17 @@ impl UntypedPeer {
         // Messages that have arrived are not needed again.
         let confirms = Confirms::OnArrival;
         Config { memory: false, confirms, ..self.config.link(&self.identity) }
+    }
+}
+
+/// The error of a connection, with what the peer says about its end.
+fn lost(error: DriveError, (detail, words): (u32, &str)) -> UntypedError {
+    let error = Arc::new(error);
+    let words = (!words.is_empty()).then(|| format!("`{}`", words.escape_debug()));
+    let detail = (detail != 0).then(|| format!("detail {detail}"));
+    match words.into_iter().chain(detail).collect::<Vec<_>>().join(", ") {
+        words if words.is_empty() => UntypedError::Lost(error),
+        words => UntypedError::Closed { error, words },
     }
 }
 
@@ -229,7 +245,8 @@ pub enum UntypedDelivery<'a> {
         /// The layout of its messages.
         layout: &'a Arc<Layout>,
     },
-    /// The connection was lost. The link connects again.
+    /// The connection was lost. The link connects again, and reports the end of further connections
+    /// once the node sends the topic again.
     Disconnected {
         /// Why.
         reason: &'a str,

@@ -64,7 +64,12 @@ pub(super) struct Session {
     timer: Option<(Duration, SendFuture<()>)>,
     /// The topic was accepted once.
     has_read: bool,
-    was_accepted: bool,
+    /// Since the last call of `take_has_received`.
+    has_received: bool,
+    /// The reader knows that all publishers have completed.
+    has_completed: bool,
+    /// The reader knows of this connection, and is notified of its end.
+    is_known: bool,
     /// Why reading has ended.
     error: Option<UntypedError>,
 }
@@ -111,7 +116,9 @@ impl Session {
             has_granted: false,
             timer: None,
             has_read: false,
-            was_accepted: false,
+            has_received: false,
+            has_completed: false,
+            is_known: false,
             error: None,
         }
     }
@@ -121,9 +128,9 @@ impl Session {
         self.has_read
     }
 
-    /// Whether the peer has accepted the topic since the last call.
-    pub(super) fn take_was_accepted(&mut self) -> bool {
-        std::mem::take(&mut self.was_accepted)
+    /// Whether messages have arrived since the last call.
+    pub(super) fn take_has_received(&mut self) -> bool {
+        std::mem::take(&mut self.has_received)
     }
 
     fn is_reading(&self) -> bool {
@@ -154,10 +161,15 @@ impl Session {
             _ = interest.map(|interest| link.unsubscribe(interest));
             self.step = Step::Connecting;
         }
-        if self.has_read {
+        if std::mem::take(&mut self.is_known) {
             self.streams.batch.items.push(Item::Disconnected { reason });
         }
         self.streams.disconnected();
+        self.pass();
+    }
+
+    /// Passes on the items that have arrived.
+    pub(super) fn pass(&mut self) {
         _ = self.queue.pass(&mut self.streams.batch);
     }
 
@@ -306,10 +318,15 @@ impl Session {
 
     fn accepted(&mut self) {
         self.step = Step::Reading;
-        (self.has_read, self.was_accepted) = (true, true);
+        self.continues();
         if let Some(layout) = self.layout.clone() {
             self.streams.batch.items.push(Item::Subscribed { node: self.node.clone(), layout });
         }
+    }
+
+    /// The peer sends the topic on this connection.
+    fn continues(&mut self) {
+        (self.has_read, self.is_known, self.has_completed) = (true, true, false);
     }
 
     fn rejected(&mut self, now: Duration, link: &mut NodeLink<'_>, reason: RejectReason) {
@@ -319,8 +336,13 @@ impl Session {
             RejectReason::Ended if !is_probe => {
                 self.streams.forget_all();
                 self.step = Step::Reading;
-                (self.has_read, self.was_accepted) = (true, true);
-                return self.streams.batch.items.push(Item::TopicEnded);
+                self.has_read = true;
+                // A node that ends says so on each connection.
+                if !std::mem::replace(&mut self.has_completed, true) {
+                    self.is_known = true;
+                    self.streams.batch.items.push(Item::TopicEnded);
+                }
+                return;
             }
             // The node has another version of the message since it was started again.
             RejectReason::Digest if self.is_reading() => {
@@ -349,6 +371,7 @@ impl Session {
     fn check(&mut self, id: IncomingId, found: usize) -> Result<(), UntypedError> {
         let expected = self.layout.as_ref().map_or(0, |layout| layout.size());
         if found == expected {
+            self.has_received = true;
             return Ok(());
         }
         let (node, topic) = (self.node.to_string(), self.topic().to_owned());
@@ -399,8 +422,14 @@ impl Traffic<TOPICS, STREAMS> for Session {
                 if self.interest == Some(interest) =>
             {
                 let source = Source { publisher: Arc::from(publisher), epoch };
-                if matches!(self.step, Step::Subscribed) {
-                    self.accepted();
+                match self.step {
+                    Step::Subscribed => self.accepted(),
+                    Step::Reading => self.continues(),
+                    Step::Connecting
+                    | Step::Catalogue(_)
+                    | Step::Probe
+                    | Step::Layout(..)
+                    | Step::Done => {}
                 }
                 self.streams.begin(stream, source, first, resumed);
             }
