@@ -55,7 +55,9 @@ pub fn run(args: &ExplainArgs) -> Result<(), Failure> {
 
 fn search<'p>(pages: &'p Pages, asked: &str) -> Result<Vec<Found<'p>>, Failure> {
     // As errors have it, in brackets.
-    let asked = asked.trim().trim_matches(['[', ']', '`']);
+    let asked = asked.trim();
+    let inner = asked.strip_prefix('[').and_then(|asked| asked.strip_suffix(']'));
+    let asked = inner.unwrap_or(asked);
     let code = asked.parse().ok().or_else(|| code_in(asked));
     if let Some(page) = code.and_then(|code| pages.of(code)) {
         return Ok(vec![Found::Page(page)]);

@@ -24,6 +24,7 @@ fn refused(arguments: &[&str]) -> String {
 
 #[test]
 fn a_code_may_be_written_in_three_ways() {
+    assert_eq!(text(&["[M0105]"]), text(&["M0105"]));
     let page = text(&["M0105"]);
     assert!(page.starts_with("M0105: unknown name\n"), "{page}");
     for part in ["\nWhy\n", "\nInstead\n", "    unknown service `Summ`", "[M0105]"] {
