@@ -11,11 +11,14 @@ mod text;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use mycelium::{Description, NodeCommand, NodeProgram, Overview, OverviewError, Problem, Topology};
+use mycelium::{
+    Description, NodeCommand, NodeProgram, Overview, OverviewError, Problem, Topology,
+    TopologyFiles,
+};
 use serde::Serialize;
 
 use crate::duration::duration;
@@ -44,6 +47,10 @@ pub struct CheckArgs {
     /// How long a program may take for its description, such as `10s`.
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10s")]
     timeout: Duration,
+    /// A copy of the topology's files, which is read in place of them: by the programs, too. It is
+    /// for launchers.
+    #[arg(long, value_name = "COPY", hide = true)]
+    files: Option<PathBuf>,
     /// The program, and its arguments, of nodes that have no `command` in the file. `{node}` is the
     /// name of the node, `{topology}` the path of the file, `{directory}` the directory of the
     /// sockets.
@@ -78,10 +85,7 @@ struct Json<'a> {
 pub fn run(args: &CheckArgs) -> Result<(), Failure> {
     let topology = match &args.file {
         None => Topology::default(),
-        Some(file) => Topology::load(file).map_err(|error| match error.problem() {
-            Problem::Unreadable { .. } => Failure::Usage(error.to_string()),
-            _ => Failure::Found(error.to_string()),
-        })?,
+        Some(file) => load(args, file)?,
     };
     if args.live {
         return check_live(args, &topology);
@@ -95,7 +99,7 @@ pub fn run(args: &CheckArgs) -> Result<(), Failure> {
     if commands.is_empty() {
         return without_programs(args, &topology, &file);
     }
-    let overview = overview(&topology, &commands, args.timeout)?;
+    let overview = overview(args, &topology, &commands)?;
     let printed = match args.output {
         Form::Text => text::text(&file, &overview),
         Form::Json => {
@@ -107,6 +111,18 @@ pub fn run(args: &CheckArgs) -> Result<(), Failure> {
         Form::Svg => svg::svg(&file, &overview),
     };
     io::stdout().write_all(printed.as_bytes()).map_err(Failure::output)
+}
+
+fn load(args: &CheckArgs, file: &Path) -> Result<Topology, Failure> {
+    let files = match &args.files {
+        None => TopologyFiles::default(),
+        Some(copy) => TopologyFiles::read(copy)
+            .map_err(|error| Failure::Usage(format!("`{}`: {error}", copy.display())))?,
+    };
+    Topology::options().files(files).load(file).map_err(|error| match error.problem() {
+        Problem::Unreadable { .. } => Failure::Usage(error.to_string()),
+        _ => Failure::Found(error.to_string()),
+    })
 }
 
 /// Checks nodes that run.
@@ -176,11 +192,11 @@ fn commands(topology: &Topology, given: &[String]) -> Result<Vec<NodeCommand>, F
 
 /// The overview of what the programs say.
 fn overview(
+    args: &CheckArgs,
     topology: &Topology,
     commands: &[NodeCommand],
-    timeout: Duration,
 ) -> Result<Overview, Failure> {
-    let mut runs = Runs::new(timeout)?;
+    let mut runs = Runs::new(args.timeout, args.files.clone())?;
     let mut descriptions = BTreeMap::<usize, Description>::new();
     for (place, command) in commands.iter().enumerate() {
         let same = commands[..place].iter().position(|other| is_same(command, other));

@@ -8,6 +8,8 @@
 mod changes;
 #[path = "up/faults.rs"]
 mod faults;
+#[path = "up/files.rs"]
+mod files;
 #[path = "up/foreground.rs"]
 mod foreground;
 #[path = "up/mistakes.rs"]

@@ -5,6 +5,8 @@
 
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -16,13 +18,15 @@ use rustix::process::geteuid;
 
 use super::board::{Board, Waited};
 use super::describe::flows;
+use super::files::FilesCopy;
 use super::logs::tail;
 use super::members::{Manner, member};
 use super::place::Place;
-use super::plan::{Plan, Step};
+use super::plan::{Plan, Step, topology};
 use super::wire::{Answer, Channel, LONGEST_REQUEST, NodeChange, Request, UpRequest};
 use crate::clock::pause;
 use crate::exit::Failure;
+use crate::output::shown;
 
 /// The most connections at once.
 const MOST: usize = 64;
@@ -37,6 +41,8 @@ pub struct Control {
     board: Arc<Board>,
     /// Takes the members of the first request. One request at a time changes the bundle.
     first: Mutex<First>,
+    /// The number of the next request to run nodes.
+    requests: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -58,7 +64,13 @@ impl Control {
         board: Arc<Board>,
         first: Sender<Vec<Member>>,
     ) -> Control {
-        Control { place, manner, board, first: Mutex::new(First::Waits(first)) }
+        Control {
+            place,
+            manner,
+            board,
+            first: Mutex::new(First::Waits(first)),
+            requests: AtomicU64::new(1),
+        }
     }
 
     /// Serves connections on threads, as long as this process lives.
@@ -156,8 +168,8 @@ impl Control {
         if matches!(*first, First::Failed) || self.board.handle().is_ending() {
             return Err(ended());
         }
-        let plan = match Plan::new(request, flows) {
-            Ok(plan) => plan,
+        let (plan, files) = match self.plan(request) {
+            Ok(planned) => planned,
             Err(failure) => {
                 if let First::Waits(_) = *first {
                     *first = First::Failed;
@@ -165,7 +177,7 @@ impl Control {
                 return Err(failure);
             }
         };
-        let member = |node: &str| member(&self.place, self.manner, &plan.nodes[node]);
+        let member = |node: &str| member(&self.place, self.manner, &plan.nodes[node], &files);
         let steps = plan.steps(&self.board.plan().0, &self.board.completed());
         match std::mem::replace(&mut *first, First::Done) {
             First::Waits(sender) => {
@@ -185,6 +197,18 @@ impl Control {
             }
         }
         Ok(steps.iter().map(|(node, step)| step.change(node)).collect())
+    }
+
+    /// Reads the file of a request: the plan, and the copy of the texts.
+    fn plan(&self, request: &UpRequest) -> Result<(Plan, Arc<FilesCopy>), Failure> {
+        let topology = topology(request)?;
+        let number = self.requests.fetch_add(1, Relaxed);
+        let files = FilesCopy::write(&self.place, number, topology.files()).map_err(|error| {
+            let directory = shown(self.place.directory());
+            Failure::Unavailable(format!("a copy of the topology in `{directory}`: {error}"))
+        })?;
+        let plan = Plan::new(request, &topology, |request| flows(request, files.path()))?;
+        Ok((plan, Arc::new(files)))
     }
 
     /// Reads the file of the last request again.

@@ -6,6 +6,7 @@
 
 use std::env;
 use std::io::{self, Read};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde::Deserialize;
@@ -44,12 +45,13 @@ struct Side {
     node: String,
 }
 
-/// The topics of the nodes of a request, as far as their programs describe them.
+/// The topics of the nodes of a request, as far as their programs describe them with this copy of
+/// the topology's files.
 ///
 /// # Errors
 /// If the nodes do not fit together.
-pub fn flows(request: &UpRequest) -> Result<Flows, Failure> {
-    match check(request) {
+pub fn flows(request: &UpRequest, files: &Path) -> Result<Flows, Failure> {
+    match check(request, files) {
         Ok((Some(0), output, _)) => Ok(parse(&output).unwrap_or_default()),
         // The topology has mistakes.
         Ok((Some(1), _, errors)) => Err(Failure::Found(
@@ -61,9 +63,10 @@ pub fn flows(request: &UpRequest) -> Result<Flows, Failure> {
 }
 
 /// The exit code of `mycelium check`, and what it prints.
-fn check(request: &UpRequest) -> io::Result<(Option<i32>, Vec<u8>, String)> {
+fn check(request: &UpRequest, files: &Path) -> io::Result<(Option<i32>, Vec<u8>, String)> {
     let mut check = Command::new(env::current_exe()?);
     check.arg("check").arg(&request.file).args(["--output", "json", "--timeout", PATIENCE]);
+    check.arg("--files").arg(files);
     if !request.program.is_empty() {
         check.arg("--").args(&request.program);
     }

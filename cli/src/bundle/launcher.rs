@@ -55,6 +55,7 @@ impl Launcher {
         // Those that are killed are in the log.
         let _ = leftovers::end(&place, leftovers::GRACE, |line| printer.line(line));
         let _ = fs::remove_file(place.processes());
+        place.remove_files();
         let _ = fs::remove_file(place.directory().join("problem"));
         let _ = fs::remove_file(place.socket());
         let listener = UnixListener::bind(place.socket()).map_err(failed)?;

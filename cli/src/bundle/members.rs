@@ -1,7 +1,11 @@
 //! Nodes as members of a bundle.
 
+use std::sync::Arc;
+
+use mycelium::TopologyFiles;
 use mycelium_bundle::Member;
 
+use super::files::FilesCopy;
 use super::notify::VARIABLES;
 use super::place::Place;
 use super::plan::PlannedNode;
@@ -17,13 +21,15 @@ pub enum Manner {
     Table,
 }
 
-/// The member that runs a node.
+/// The member that runs a node, each time with these files.
 #[must_use]
-pub fn member(place: &Place, manner: Manner, node: &PlannedNode) -> Member {
+pub fn member(place: &Place, manner: Manner, node: &PlannedNode, files: &Arc<FilesCopy>) -> Member {
+    let files = files.clone();
     let (place, command, name) = (place.clone(), node.command.clone(), node.command.node.clone());
     let log = name.clone();
     let start = move || {
         let mut process = command.process();
+        process.env(TopologyFiles::VARIABLE, files.path());
         for variable in VARIABLES {
             process.env_remove(variable);
         }

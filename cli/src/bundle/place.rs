@@ -103,6 +103,12 @@ impl Place {
         self.directory.join(format!("{node}.log.old"))
     }
 
+    /// The copy with this number of the files that nodes read.
+    #[must_use]
+    pub fn files(&self, number: u64) -> PathBuf {
+        self.directory.join(format!("files-{number}"))
+    }
+
     /// The processes that a launcher has started.
     #[must_use]
     pub fn processes(&self) -> PathBuf {
@@ -169,6 +175,19 @@ impl Place {
     #[must_use]
     pub fn lock_if_there(&self) -> Option<Lock> {
         self.directory.exists().then(|| self.lock().ok().flatten()).flatten()
+    }
+
+    /// Removes the copies of files that a launcher has left.
+    pub fn remove_files(&self) {
+        let Ok(entries) = fs::read_dir(&self.directory) else { return };
+        let is_copy = |name: &OsStr| {
+            let number = name.to_str().and_then(|name| name.strip_prefix("files-"));
+            // Another one is the log of a node.
+            number.is_some_and(|number| number.parse::<u64>().is_ok())
+        };
+        for entry in entries.flatten().filter(|entry| is_copy(&entry.file_name())) {
+            let _ = fs::remove_file(entry.path());
+        }
     }
 
     /// Opens a log at its end.

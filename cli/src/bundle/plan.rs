@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use mycelium::{NodeCommand, Problem, Topology};
+use mycelium::{NodeCommand, Problem, Topology, TopologyFiles};
 
 use super::concern::View;
 use super::flows::Flows;
@@ -48,24 +48,33 @@ pub enum Step {
     Stop,
 }
 
+/// Reads the file of a request from the disk.
+///
+/// # Errors
+/// If it is not a valid topology.
+pub fn topology(request: &UpRequest) -> Result<Topology, Failure> {
+    // A launcher may itself run in a bundle.
+    let topology = Topology::options().files(TopologyFiles::default()).load(&request.file);
+    let topology = topology.map_err(|error| match error.problem() {
+        Problem::Unreadable { .. } => usage(error),
+        _ => Failure::Found(error.to_string()),
+    })?;
+    Ok(match &request.directory {
+        Some(directory) => topology.in_directory(directory),
+        None => topology,
+    })
+}
+
 impl Plan {
-    /// Reads the file of a request. `flows` says who sends to whom.
+    /// Of a request, and the topology of its file. `flows` says who sends to whom.
     ///
     /// # Errors
-    /// If it is not a valid topology, has no node for this host, or a node has no command that can
-    /// be run.
+    /// If it has no node for this host, or a node has no command that can be run.
     pub fn new(
         request: &UpRequest,
+        topology: &Topology,
         flows: impl FnOnce(&UpRequest) -> Result<Flows, Failure>,
     ) -> Result<Plan, Failure> {
-        let mut topology =
-            Topology::load(&request.file).map_err(|error| match error.problem() {
-                Problem::Unreadable { .. } => usage(error),
-                _ => Failure::Found(error.to_string()),
-            })?;
-        if let Some(directory) = &request.directory {
-            topology = topology.in_directory(directory);
-        }
         let names: Vec<String> = topology
             .nodes_of(&request.hosts)
             .map_err(usage)?
@@ -78,7 +87,7 @@ impl Plan {
                 "{file}: the file has no node for this host: expected a section such as `[node.main]`"
             )));
         }
-        let commands = names.iter().map(|node| command(&topology, request, node));
+        let commands = names.iter().map(|node| command(topology, request, node));
         let commands = commands.collect::<Result<Vec<_>, _>>()?;
         let flows = flows(request)?;
         let nodes = commands.into_iter().map(|command| {
@@ -88,7 +97,7 @@ impl Plan {
             let others = names.iter().filter(|other| **other != node);
             let peers = others.filter(|other| flows.are_peers(&node, other).unwrap_or(true));
             let peers = peers.cloned().collect();
-            let mut view = View::new(&topology, &flows, &node);
+            let mut view = View::new(topology, &flows, &node);
             view.add("its command", words(&command));
             (node, PlannedNode { command, feeders, peers, view })
         });

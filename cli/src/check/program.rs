@@ -3,14 +3,18 @@
 //! the group is left afterwards.
 
 use std::ffi::OsStr;
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, PipeWriter, Read, pipe};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, ChildStdout, ExitStatus, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
 
-use mycelium::{Description, DescriptionError, NodeCommand};
+use mycelium::{Description, DescriptionError, NodeCommand, TopologyFiles};
+use mycelium_bundle::protocol::{PIPE_VARIABLE, pipe_identity};
 use rustix::io::retry_on_intr;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
@@ -29,6 +33,8 @@ const MOST_OF_ERRORS: usize = 2048;
 pub(super) struct Runs {
     waits: Waits<Event>,
     timeout: Duration,
+    /// The copy of the topology's files that the programs read in place of these.
+    files: Option<PathBuf>,
     /// The number of the program that runs. A process that has left its group may still write.
     number: usize,
 }
@@ -85,8 +91,8 @@ enum Undescribed {
 
 impl Runs {
     /// From now on, signals end the runs.
-    pub(super) fn new(timeout: Duration) -> Result<Runs, Failure> {
-        Ok(Runs { waits: Waits::new()?, timeout, number: 0 })
+    pub(super) fn new(timeout: Duration, files: Option<PathBuf>) -> Result<Runs, Failure> {
+        Ok(Runs { waits: Waits::new()?, timeout, files, number: 0 })
     }
 
     /// What the program of a node says of itself.
@@ -110,6 +116,7 @@ impl Runs {
         let mut process = command.process();
         process.arg(ARGUMENT).process_group(0);
         process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let _pipe = self.give_files(&mut process).map_err(Undescribed::Start)?;
         let mut group = Group::new(process.spawn().map_err(Undescribed::Start)?);
         self.watch(&mut group).map_err(Undescribed::Start)?;
         let until = self.waits.clock.now().saturating_add(self.timeout);
@@ -145,6 +152,17 @@ impl Runs {
             true => Err(Undescribed::Silent(errors)),
             false => Ok(Some(output)),
         }
+    }
+
+    /// Lets the process read the copy of the files, as a launcher does, as long as the result
+    /// lives.
+    fn give_files(&self, process: &mut Command) -> io::Result<Option<PipeWriter>> {
+        let Some(files) = &self.files else { return Ok(None) };
+        let (reader, writer) = pipe()?;
+        let reader = OwnedFd::from(reader);
+        let identity = pipe_identity(&File::from(reader.try_clone()?))?;
+        process.env(PIPE_VARIABLE, identity).env(TopologyFiles::VARIABLE, files).stdin(reader);
+        Ok(Some(writer))
     }
 
     /// Threads that report what the process prints, and its exit.

@@ -1,10 +1,13 @@
 //! The roles of this program when `up` runs it as a node.
 
 use std::env;
-use std::process::exit;
+use std::fs;
+use std::process::{Command, Stdio, exit};
 use std::time::Duration;
 
-use mycelium::{Context, Delivery, Node, Result, Topology, end_with_launcher, message, service};
+use mycelium::{
+    Context, Delivery, Node, Result, Topology, TopologyFiles, end_with_launcher, message, service,
+};
 use signal_hook::consts::SIGTERM;
 use signal_hook::iterator::Signals;
 
@@ -18,6 +21,8 @@ fn enter() {
     }
     match &*role {
         "node" => node(),
+        "look" => look(),
+        "see" => see(),
         "wait" => wait_for_the_end(),
         "hang" => hang(),
         "complete" => {}
@@ -72,6 +77,37 @@ fn hang() -> ! {
     }
 }
 
+/// Waits until the test opens the gate of this process, if it has one.
+fn wait_at_the_gate() {
+    if let Some(gate) = argument("gate") {
+        fs::read(gate).unwrap();
+    }
+}
+
+/// Says which nodes the file has, and lets others say so that inherit its environment.
+fn look() {
+    wait_at_the_gate();
+    see();
+    let other = |who: &str| {
+        let mut other = Command::new(env::current_exe().unwrap());
+        other.args(["--exact", "--nocapture", "--test-threads=1", "--", "roles::enter"]);
+        let file = format!("file={}", argument("file").unwrap());
+        other.args(["role=see".to_owned(), format!("node={who}"), file]);
+        other
+    };
+    other("part").status().unwrap();
+    other("other").stdin(Stdio::null()).status().unwrap();
+    other("late").env(TopologyFiles::VARIABLE, "/no/such/copy").status().unwrap();
+    wait_for_the_end();
+}
+
+fn see() {
+    let nodes = |topology: Topology| topology.nodes().collect::<Vec<_>>().join(" ");
+    let seen = Topology::load(argument("file").unwrap()).map(nodes);
+    let seen = seen.unwrap_or_else(|error| error.to_string());
+    say(&format!("{} sees: {seen}", argument("node").unwrap()));
+}
+
 #[message(topic = "ticks", id = 1)]
 struct Tick {
     number: u64,
@@ -110,6 +146,9 @@ impl Store {
 }
 
 fn node() {
+    if !env::args().any(|argument| argument == "--describe") {
+        wait_at_the_gate();
+    }
     let (name, file) = (argument("node").unwrap(), argument("file").unwrap());
     let mut topology = Topology::load(file).unwrap();
     if let Some(directory) = argument("directory") {

@@ -1,0 +1,151 @@
+//! Nodes read the files that the launcher has applied, also when those on the disk have changed.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use rustix::process::Signal;
+
+use crate::world::{Shown, World, kill};
+
+/// The section of a node of the role `node`, with more words in its command.
+fn section(world: &World, node: &str, service: &str, words: &str) -> String {
+    let command = world.command("node").replace("role=node", &format!("role=node{words}"));
+    format!("[node.{node}]\ncommand = {command}\nservices = [\"{service}\"]\n")
+}
+
+/// `up` of a feed and a store, which get ready.
+#[track_caller]
+fn up(world: &World) {
+    let ended = world.run(&["up", "app.toml"]);
+    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{}\n{}", ended.out, world.logs());
+}
+
+/// Kills a node, which starts again and gets ready.
+#[track_caller]
+fn crash(world: &World, node: &str) -> Shown {
+    let before = world.status()[node].clone();
+    kill(u32::try_from(before.pid).unwrap(), Signal::KILL);
+    let after = world.until(|nodes| {
+        assert!(nodes.contains_key(node), "the bundle has ended: {}", world.logs());
+        nodes[node].pid != before.pid && nodes[node].state == "ready"
+    });
+    assert_eq!(after[node].restarts, before.restarts + 1, "{}", world.logs());
+    after[node].clone()
+}
+
+/// The copies of files in the directory of the bundle.
+fn copies(world: &World) -> Vec<PathBuf> {
+    let entries = fs::read_dir(world.bundle().unwrap()).unwrap().flatten();
+    let mut copies: Vec<PathBuf> = entries
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("files-"))
+        .map(|entry| entry.path())
+        .collect();
+    copies.sort();
+    copies
+}
+
+#[test]
+fn a_node_that_crashes_after_a_refused_up_starts_again() {
+    let world = World::new();
+    let (feed, store) =
+        (section(&world, "feed", "Feed", ""), section(&world, "store", "Store", ""));
+    fs::write(world.file().with_file_name("store.toml"), &store).unwrap();
+    world.write(&format!("include = [\"store.toml\"]\n{feed}"));
+    up(&world);
+    let broken = ["[node.feed\n", "", "[node.feed]\nmemory = 7.5\n"];
+    for (text, included) in broken.into_iter().zip(["[", "nodes = 7\n", ""]) {
+        fs::write(world.file().with_file_name("store.toml"), included).unwrap();
+        world.write(text);
+        assert_ne!(world.run(&["up", "app.toml"]).code, Some(0));
+        crash(&world, "store");
+    }
+    fs::remove_file(world.file()).unwrap();
+    fs::remove_file(world.file().with_file_name("store.toml")).unwrap();
+    crash(&world, "store");
+    world.down();
+}
+
+#[test]
+fn nodes_that_start_slowly_read_what_was_applied() {
+    let world = World::new();
+    let gate = |node: &str| world.file().with_file_name(format!("{node}.gate"));
+    let nodes = ["feed", "store"];
+    for node in nodes {
+        assert!(Command::new("mkfifo").arg(gate(node)).status().unwrap().success());
+    }
+    let waits = |more: &str| format!("\", \"gate={}{more}", gate("{node}").display());
+    let feed = section(&world, "feed", "Feed", &waits("\", \"count=3"));
+    let store = section(&world, "store", "Store", &waits("\", \"stays=1"));
+    let whole = format!("{feed}{store}");
+    world.write(&whole);
+    world.up();
+    world.write("");
+    for node in nodes {
+        // Waits until the node has come to it.
+        OpenOptions::new().write(true).open(gate(node)).unwrap();
+    }
+    world.until(|nodes| nodes["feed"].state == "completed");
+    let log = |node: &str| {
+        fs::read_to_string(world.bundle().unwrap().join(format!("{node}.log"))).unwrap()
+    };
+    world.until(|_| log("store").contains("stored 3\n"));
+    assert!(!log("feed").contains("stored"), "the feed has a store: {}", log("feed"));
+    world.write(&whole);
+    assert_eq!(world.up(), ["feed: unchanged", "store: unchanged"]);
+    world.down();
+}
+
+#[test]
+fn each_node_has_the_files_of_its_last_request() {
+    let world = World::new();
+    let feed = section(&world, "feed", "Feed", "");
+    let store = |round: u32| {
+        section(&world, "store", "Store", &format!("\", \"stays=1\", \"round={round}"))
+    };
+    world.write(&format!("{feed}{}", store(0)));
+    up(&world);
+    let first = copies(&world);
+    assert_eq!(first.len(), 1, "{first:?}");
+    assert_eq!(fs::metadata(&first[0]).unwrap().permissions().mode() & 0o777, 0o600);
+    // A request that changes no node leaves no copy.
+    world.write(&format!("# more\n{feed}{}", store(0)));
+    up(&world);
+    assert_eq!(copies(&world), first);
+    for round in 1..4 {
+        world.write(&format!("{feed}{}", store(round)));
+        up(&world);
+        let both = copies(&world);
+        assert!(both.len() == 2 && both.contains(&first[0]), "{both:?}");
+        // As one that tidies up does.
+        both.iter().for_each(|copy| fs::remove_file(copy).unwrap());
+        crash(&world, "feed");
+        crash(&world, "store");
+        assert_eq!(copies(&world), both);
+    }
+    world.down();
+}
+
+#[test]
+fn processes_that_a_node_starts_read_the_disk() {
+    let world = World::new();
+    let gate = world.file().with_file_name("gate");
+    assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
+    let words = format!("role=look\", \"gate={}", gate.display());
+    let command = world.command("look").replace("role=look", &words);
+    world.write(&format!("[node.feed]\ncommand = {command}\n"));
+    world.up();
+    world.nodes(&[("feed", "look"), ("store", "look")], "");
+    OpenOptions::new().write(true).open(gate).unwrap();
+    world.until_they_wait(&["feed"]);
+    let logs = world.logs();
+    let copy = "cannot read the topology: the launcher of this process has a copy of the files at \
+                `/no/such/copy`: No such file or directory (os error 2) [M0100]";
+    let late = format!("late sees: {}: {copy}", world.file().display());
+    // Those that share its standard input are a part of it, such as a program behind a shell.
+    for line in ["feed sees: feed", "part sees: feed", "other sees: feed store", &late] {
+        assert!(logs.lines().any(|it| it == line), "{line}: {logs}");
+    }
+    world.down();
+}
