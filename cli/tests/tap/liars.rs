@@ -376,7 +376,7 @@ fn the_words_of_a_node_that_closes_the_link_are_shown() {
     });
     let (code, output, errors) = tapped(&place, &["--until-end"]);
     assert_eq!(code, 0, "{errors}");
-    let expected = "disconnected: the peer closed the link: too many links: detail 3\n";
+    let expected = "disconnected: the peer closed the link: too many links: detail 3 [M0329]\n";
     assert!(output.ends_with(expected), "{output}");
 }
 

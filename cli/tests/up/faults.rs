@@ -132,10 +132,12 @@ fn nodes_notice_the_end_of_the_launcher() {
 #[test]
 fn nodes_that_outlive_a_killed_launcher_are_shown() {
     let world = World::new();
-    world.nodes(&[("feed", "wait")], "");
+    // A program that does not notice the end of the launcher. A stopped node would not do: the
+    // system continues the stopped processes of an orphaned process group.
+    world.write("[node.feed]\ncommand = [\"sleep\", \"1000\"]\n");
     world.up();
-    let pid = u32::try_from(world.until_they_wait(&["feed"])["feed"].pid).unwrap();
-    kill(pid, Signal::STOP);
+    let nodes = world.until(|nodes| nodes.get("feed").is_some_and(|feed| feed.state == "running"));
+    let pid = u32::try_from(nodes["feed"].pid).unwrap();
     kill(world.launcher(), Signal::KILL);
     let status = || world.run(&["status", "app.toml"]);
     let left = format!(
@@ -144,7 +146,7 @@ fn nodes_that_outlive_a_killed_launcher_are_shown() {
     );
     world.until(|_| status().err == left);
     assert_eq!(status().code, Some(3));
-    kill(pid, Signal::CONT);
+    kill(pid, Signal::KILL);
     world.until_nothing_runs();
     assert_eq!(status().err, "error: nothing of `app.toml` runs\n");
     world.down();
