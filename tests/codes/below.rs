@@ -225,6 +225,7 @@ pub(crate) fn untyped() -> Vec<Sample> {
             "`limits.max_frame` is too small: expected at least 64 bytes [M0334]",
             "the executor has ended [M0070]",
             "the peer closed the connection without closing the link [M0332]",
+            "the peer closed the connection without closing the link: `bye` [M0332]",
         ]
     );
     shown![
