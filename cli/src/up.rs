@@ -81,12 +81,18 @@ pub fn run(args: &UpArgs) -> Result<(), Failure> {
 /// The place of a bundle with a file or a name.
 ///
 /// # Errors
-/// If there is neither, or the name is wrong.
+/// If there is neither, the name is wrong, or the place is open to other users.
 pub fn place(file: Option<&Path>, name: Option<&str>) -> Result<Place, Failure> {
-    match (name, file) {
-        (Some(name), _) => Place::of_name(name),
-        (None, Some(file)) => Place::of_file(file),
-        (None, None) => Err(Failure::Usage("expected a topology file, or `--name NAME`".into())),
+    let place = match (name, file) {
+        (Some(name), _) => Place::of_name(name)?,
+        (None, Some(file)) => Place::of_file(file)?,
+        (None, None) => {
+            return Err(Failure::Usage("expected a topology file, or `--name NAME`".into()));
+        }
+    };
+    match place.check() {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(place.refused(&error)),
+        _ => Ok(place),
     }
 }
 

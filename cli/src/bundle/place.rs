@@ -1,4 +1,5 @@
-//! The directory of a bundle: its lock, its control socket, and its logs.
+//! The directory of a bundle: its lock, its control socket, its logs, the copies of files that its
+//! nodes read, and a note of its processes.
 //!
 //! It lies in the runtime directory of this user, and its name comes from the path of the topology
 //! file, so that each verb finds the bundle of a file. The lock belongs to the launcher that runs
@@ -124,6 +125,14 @@ impl Place {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             result => return result,
         }
+        self.check()
+    }
+
+    /// Checks the directory: in one that others may write to, a file says nothing about the bundle.
+    ///
+    /// # Errors
+    /// If it is not there, or belongs to another user, or others may enter it.
+    pub fn check(&self) -> io::Result<()> {
         let found = fs::symlink_metadata(&self.directory)?;
         let is_own = found.is_dir() && found.uid() == geteuid().as_raw();
         if is_own && found.mode() & 0o077 == 0 {
@@ -174,7 +183,7 @@ impl Place {
     /// Takes the lock if the directory is there and no launcher has it.
     #[must_use]
     pub fn lock_if_there(&self) -> Option<Lock> {
-        self.directory.exists().then(|| self.lock().ok().flatten()).flatten()
+        self.check().and_then(|()| self.lock()).ok().flatten()
     }
 
     /// Removes the copies of files that a launcher has left.
@@ -182,7 +191,7 @@ impl Place {
         let Ok(entries) = fs::read_dir(&self.directory) else { return };
         let is_copy = |name: &OsStr| {
             let number = name.to_str().and_then(|name| name.strip_prefix("files-"));
-            // Another one is the log of a node.
+            // Other names with this beginning are logs of nodes.
             number.is_some_and(|number| number.parse::<u64>().is_ok())
         };
         for entry in entries.flatten().filter(|entry| is_copy(&entry.file_name())) {
@@ -294,9 +303,12 @@ mod tests {
             fs::set_permissions(&directory, fs::Permissions::from_mode(mode)).unwrap();
             let error = place.create().unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{mode:o}");
+            assert_eq!(place.check().unwrap_err().to_string(), error.to_string());
+            assert!(place.lock_if_there().is_none());
         }
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)).unwrap();
         place.remove();
+        assert_eq!(place.check().unwrap_err().kind(), io::ErrorKind::NotFound);
         std::os::unix::fs::symlink(std::env::temp_dir(), &directory).unwrap();
         assert!(place.create().is_err(), "a link to another directory");
         fs::remove_file(&directory).unwrap();
