@@ -11,15 +11,14 @@ use crate::bundle::leftovers;
 use crate::bundle::place::Place;
 use crate::bundle::table;
 use crate::bundle::wire::{self, Answer, Request};
-use crate::clock::pause;
+use crate::clock::{Clock, pause};
 use crate::duration::duration;
 use crate::exit::Failure;
 use crate::output::Format;
 use crate::up::place;
 
-/// How often a launcher that begins or ends is searched for: the next one waits for the processes
-/// of one that was killed.
-const ATTEMPTS: u32 = 1000;
+/// How long to wait for a launcher that begins or ends at this moment before the next look.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// The arguments of `down`.
 #[derive(Debug, Args)]
@@ -42,7 +41,8 @@ pub struct DownArgs {
 pub fn run(args: &DownArgs) -> Result<(), Failure> {
     let place = place(args.file.as_deref(), args.name.as_deref())?;
     let timeout = args.timeout.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-    for _ in 0..ATTEMPTS {
+    let clock = Clock::default();
+    while clock.now() < leftovers::LONGEST {
         if let Some(mut client) = Client::request(&place, &Request::Down { timeout })? {
             // As long as it takes: each node has its deadline.
             match client.answer(&place, None)? {
@@ -69,8 +69,7 @@ pub fn run(args: &DownArgs) -> Result<(), Failure> {
                 ))),
             };
         }
-        // A launcher begins or ends.
-        pause(Duration::from_millis(20));
+        pause(PAUSE);
     }
     Err(Failure::Unavailable(format!("no launcher of {} responds", place.title())))
 }

@@ -6,9 +6,10 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use super::leftovers;
 use super::place::Place;
 use super::wire::{self, Answer, Channel, LONGEST_ANSWER, Request};
-use crate::clock::pause;
+use crate::clock::{Clock, pause};
 use crate::exit::Failure;
 use crate::output::shown;
 
@@ -16,8 +17,8 @@ use crate::output::shown;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long it has to begin with it.
 const BEGIN: Duration = Duration::from_secs(10);
-/// How often a launcher is started, or searched for: another one may begin or end at this moment.
-const ATTEMPTS: u32 = 200;
+/// How long to wait for another launcher, which begins or ends at this moment, before the next look.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A connection to a launcher, which has taken a request.
 #[derive(Debug)]
@@ -104,15 +105,15 @@ pub fn request_or_start(
     request: &Request,
     limit: Option<Duration>,
 ) -> Result<(Client, Answer), Failure> {
-    for _ in 0..ATTEMPTS {
+    let clock = Clock::default();
+    while clock.now() < leftovers::LONGEST {
         if let Some(mut client) = Client::request(place, request)?
             && let Some(answer) = client.answer(place, limit)?
         {
             return Ok((client, answer));
         }
         if !start(place)? {
-            // Another launcher begins or ends.
-            pause(Duration::from_millis(20));
+            pause(PAUSE);
         }
     }
     let directory = shown(place.directory());

@@ -21,6 +21,9 @@ type Process<'a> = (u32, u64, &'a str);
 pub const GRACE: Duration = Duration::from_secs(15);
 /// How long the system has to end one that was killed.
 const KILLED: Duration = Duration::from_secs(5);
+/// How long a launcher that has just begun may wait for them, and a little more: it does not listen
+/// before.
+pub const LONGEST: Duration = Duration::from_secs(2 * GRACE.as_secs() + KILLED.as_secs() + 5);
 
 /// Notes a process.
 ///
