@@ -1,5 +1,5 @@
 //! The output of a launcher. A pipe that nobody reads, or a terminal that is paused, holds up the
-//! thread that writes, and nothing else: texts without room are lost.
+//! thread that writes, and nothing else: lines without room are lost, and counted.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -27,6 +27,8 @@ struct Shared {
 enum Text {
     /// For standard error.
     Line(String),
+    /// That many lines, in this place, had no room.
+    Lost(u64),
     /// For standard output.
     Table(String),
 }
@@ -66,10 +68,13 @@ impl Shared {
     fn add(&self, text: Text) -> bool {
         let mut waiting = self.lock();
         let has_room = waiting.len() < WAITING;
-        if has_room {
-            waiting.push_back(text);
-            self.changed.notify_all();
+        match (has_room, text, waiting.back_mut()) {
+            (true, text, _) => waiting.push_back(text),
+            (false, Text::Line(_), Some(Text::Lost(lines))) => *lines += 1,
+            (false, Text::Line(_), _) => waiting.push_back(Text::Lost(1)),
+            (false, Text::Lost(_) | Text::Table(_), _) => {}
         }
+        self.changed.notify_all();
         has_room
     }
 
@@ -89,6 +94,10 @@ impl Shared {
             // Without standard output or error it is lost.
             let _ = match text {
                 Text::Line(line) => io::stderr().write_all(line.as_bytes()),
+                Text::Lost(lines) => {
+                    let text = format!("mycelium: {lines} lines were lost: nobody read them\n");
+                    io::stderr().write_all(text.as_bytes())
+                }
                 Text::Table(table) => {
                     let mut out = io::stdout().lock();
                     out.write_all(table.as_bytes()).and_then(|()| out.flush())
@@ -101,5 +110,29 @@ impl Shared {
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Text>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_without_room_are_counted_in_their_place() {
+        let shared = Shared::default();
+        for number in 0..WAITING + 3 {
+            shared.add(Text::Line(number.to_string()));
+        }
+        assert!(!shared.add(Text::Table(String::new())));
+        let mut waiting = shared.lock();
+        assert_eq!(waiting.len(), WAITING + 1);
+        assert!(matches!(waiting.back(), Some(Text::Lost(3))));
+        waiting.drain(..2);
+        drop(waiting);
+        assert!(shared.add(Text::Line("next".into())));
+        shared.add(Text::Line("after it".into()));
+        let waiting = shared.lock();
+        assert!(matches!(waiting.back(), Some(Text::Lost(1))));
+        assert!(matches!(waiting[WAITING - 2], Text::Lost(3)));
     }
 }
