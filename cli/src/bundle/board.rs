@@ -28,7 +28,7 @@ struct State {
     request: UpRequest,
     /// What each process shows.
     signs: BTreeMap<u32, Sign>,
-    /// The nodes when the bundle had last any.
+    /// The nodes when the bundle had last any; those of the first plan before that.
     last: Vec<NodeStatus>,
     /// Somebody ends the bundle.
     is_stopping: bool,
@@ -74,9 +74,12 @@ impl Board {
         (state.plan.clone(), state.request.clone())
     }
 
-    /// Replaces the plan.
+    /// Replaces the plan. The nodes of the first one are shown before the bundle has them.
     pub fn set_plan(&self, plan: Plan, request: UpRequest) {
         let mut state = self.lock();
+        if state.last.is_empty() {
+            state.last = plan.nodes.keys().map(|node| NodeStatus::planned(node)).collect();
+        }
         (state.plan, state.request) = (plan, request);
         self.changed.notify_all();
     }
@@ -204,10 +207,16 @@ impl Board {
         self.changed.notify_all();
     }
 
+    /// Whether connections are served.
+    #[must_use]
+    pub fn is_serving(&self) -> bool {
+        self.lock().connections > 0
+    }
+
     /// Waits until no connection is served, and for this time at most.
     pub fn wait_for_connections(&self, limit: Duration) {
         let clock = Clock::default();
-        while self.lock().connections > 0 && clock.now() < limit {
+        while self.is_serving() && clock.now() < limit {
             self.wait(limit.saturating_sub(clock.now()));
         }
     }

@@ -12,12 +12,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use mycelium_bundle::{Change, Member};
+use mycelium_bundle::{Change, ChangeError, Member};
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::geteuid;
 
 use super::board::{Board, Waited};
-use super::describe::flows;
+use super::describe::{Described, flows};
 use super::files::FilesCopy;
 use super::logs::tail;
 use super::members::{Manner, member};
@@ -43,6 +43,7 @@ pub struct Control {
     first: Mutex<First>,
     /// The number of the next request to run nodes.
     requests: AtomicU64,
+    described: Described,
 }
 
 #[derive(Debug)]
@@ -70,6 +71,7 @@ impl Control {
             board,
             first: Mutex::new(First::Waits(first)),
             requests: AtomicU64::new(1),
+            described: Described::default(),
         }
     }
 
@@ -128,11 +130,13 @@ impl Control {
         match request {
             Request::Status => {
                 let nodes = self.board.nodes();
-                let problem = nodes.iter().any(|node| !node.is_up).then(|| {
-                    let down = nodes.iter().filter(|node| !node.is_up);
-                    let names: Vec<&str> = down.map(|node| node.node.as_str()).collect();
-                    format!("not up: {}", names.join(", "))
-                });
+                let down = nodes.iter().filter(|node| !node.is_up);
+                let down: Vec<&str> = down.map(|node| node.node.as_str()).collect();
+                let problem = match (&nodes[..], &down[..]) {
+                    ([], _) => Some("no node has started yet".to_owned()),
+                    (_, []) => None,
+                    _ => Some(format!("not up: {}", down.join(", "))),
+                };
                 Some(Answer::Nodes { nodes, problem })
             }
             Request::Down { timeout } => {
@@ -192,7 +196,11 @@ impl Control {
                     Step::Restart(_) => Some(Change::Replace(member(node))),
                     Step::Stop => Some(Change::Remove(node.clone())),
                 });
-                self.board.handle().change(changes.collect::<Vec<_>>()).map_err(|_| ended())?;
+                let changed = self.board.handle().change(changes.collect::<Vec<_>>());
+                changed.map_err(|error| match error {
+                    ChangeError::Ended => ended(),
+                    error => Failure::Unavailable(error.to_string()),
+                })?;
                 self.board.set_plan(plan.clone(), request.clone());
             }
         }
@@ -207,7 +215,10 @@ impl Control {
             let directory = shown(self.place.directory());
             Failure::Unavailable(format!("a copy of the topology in `{directory}`: {error}"))
         })?;
-        let plan = Plan::new(request, &topology, |request| flows(request, files.path()))?;
+        let plan = Plan::new(request, &topology, |request| {
+            let flows = flows(request, files.path())?;
+            Ok(self.described.update(request, topology.files(), flows))
+        })?;
         Ok((plan, Arc::new(files)))
     }
 

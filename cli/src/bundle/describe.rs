@@ -8,7 +8,9 @@ use std::env;
 use std::io::{self, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
+use mycelium::TopologyFiles;
 use serde::Deserialize;
 
 use super::flows::{Flows, Topics};
@@ -45,20 +47,45 @@ struct Side {
     node: String,
 }
 
-/// The topics of the nodes of a request, as far as their programs describe them with this copy of
-/// the topology's files.
+/// The last description that programs gave of the nodes. A program that is late, because the
+/// machine is busy, is no reason to restart nodes whose file has not changed.
+#[derive(Debug, Default)]
+pub struct Described(Mutex<Option<(Vec<String>, TopologyFiles, Flows)>>);
+
+impl Described {
+    /// The flows that were found now. If none were, those of before, if the command and the files
+    /// are the same.
+    pub fn update(&self, request: &UpRequest, files: TopologyFiles, found: Option<Flows>) -> Flows {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match (found, &*last) {
+            (Some(flows), _) => {
+                *last = Some((request.program.clone(), files, flows.clone()));
+                flows
+            }
+            (None, Some((program, texts, flows)))
+                if *program == request.program && *texts == files =>
+            {
+                flows.clone()
+            }
+            (None, _) => Flows::default(),
+        }
+    }
+}
+
+/// The topics of the nodes of a request, as their programs describe them with this copy of the
+/// topology's files: `None` if a program does not, or not in time.
 ///
 /// # Errors
 /// If the nodes do not fit together.
-pub fn flows(request: &UpRequest, files: &Path) -> Result<Flows, Failure> {
+pub fn flows(request: &UpRequest, files: &Path) -> Result<Option<Flows>, Failure> {
     match check(request, files) {
-        Ok((Some(0), output, _)) => Ok(parse(&output).unwrap_or_default()),
+        Ok((Some(0), output, _)) => Ok(parse(&output)),
         // The topology has mistakes.
         Ok((Some(1), _, errors)) => Err(Failure::Found(
             errors.trim_end().strip_prefix("error: ").unwrap_or(&errors).to_owned(),
         )),
         // A program does not describe itself, or cannot be run here.
-        Ok(_) | Err(_) => Ok(Flows::default()),
+        Ok(_) | Err(_) => Ok(None),
     }
 }
 
@@ -108,6 +135,8 @@ fn parse(output: &[u8]) -> Option<Flows> {
 
 #[cfg(test)]
 mod tests {
+    use mycelium::Topology;
+
     use super::*;
 
     #[test]
@@ -120,5 +149,25 @@ mod tests {
         assert!(flows.between("feed", "store").unwrap().contains("ticks of feed"));
         assert_eq!(flows.between("feed", "moon"), None);
         assert_eq!(parse(b"{}"), None);
+    }
+
+    #[test]
+    fn nodes_that_are_not_described_now_are_as_before_unless_something_changed() {
+        let (described, mut request) = (Described::default(), UpRequest::default());
+        let path = std::env::temp_dir().join(format!("mycelium-described-{}", std::process::id()));
+        let files = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            Topology::options().files(TopologyFiles::default()).load(&path).unwrap().files()
+        };
+        let mut flows = Flows::default();
+        flows.add("feed", Topics::default());
+        assert_eq!(described.update(&request, files("[node.a]"), None), Flows::default());
+        let found = described.update(&request, files("[node.a]"), Some(flows.clone()));
+        assert_eq!(found, flows);
+        assert_eq!(described.update(&request, files("[node.a]"), None), flows);
+        assert_eq!(described.update(&request, files("[node.b]"), None), Flows::default());
+        request.program.push("feed".into());
+        assert_eq!(described.update(&request, files("[node.a]"), None), Flows::default());
+        std::fs::remove_file(&path).unwrap();
     }
 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -39,6 +39,8 @@ pub struct Launcher {
     listener: UnixListener,
     lock: Lock,
     printer: Printer,
+    /// The manager of services that has started this process.
+    manager: Option<Manager>,
 }
 
 impl Launcher {
@@ -49,17 +51,23 @@ impl Launcher {
     /// If the system refuses the directory or the socket.
     pub fn take(place: Place, manner: Manner) -> Result<Option<Launcher>, Failure> {
         let failed = |error: io::Error| place.refused(&error);
+        let manager = match manner {
+            Manner::Detached => None,
+            Manner::Plain | Manner::Table => Manager::of_environment().map_err(|error| {
+                Failure::Usage(format!("the variable `NOTIFY_SOCKET`: {error}"))
+            })?,
+        };
         place.create().map_err(failed)?;
         let Some(lock) = place.lock().map_err(failed)? else { return Ok(None) };
         let printer = Printer::start().map_err(failed)?;
-        // Those that are killed are in the log.
+        // It prints a line for each that it kills.
         let _ = leftovers::end(&place, leftovers::GRACE, |line| printer.line(line));
         let _ = fs::remove_file(place.processes());
         place.remove_files();
         let _ = fs::remove_file(place.directory().join("problem"));
         let _ = fs::remove_file(place.socket());
         let listener = UnixListener::bind(place.socket()).map_err(failed)?;
-        Ok(Some(Launcher { place, manner, listener, lock, printer }))
+        Ok(Some(Launcher { place, manner, listener, lock, printer, manager }))
     }
 
     /// Runs the bundle until it has ended. With a request it begins with that, and otherwise waits
@@ -68,8 +76,8 @@ impl Launcher {
     /// # Errors
     /// If the first request cannot be done, or the bundle ends with an error.
     pub fn run(self, first: Option<UpRequest>) -> Result<(), Failure> {
-        let Launcher { place, manner, listener, lock, printer } = self;
-        let result = launch(&place, manner, listener, first, &printer);
+        let Launcher { place, manner, listener, lock, printer, manager } = self;
+        let result = launch(&place, manner, listener, first, &printer, manager);
         drop(lock);
         printer.finish();
         result
@@ -82,6 +90,7 @@ fn launch(
     listener: UnixListener,
     first: Option<UpRequest>,
     printer: &Printer,
+    manager: Option<Manager>,
 ) -> Result<(), Failure> {
     let system = |error: io::Error| Failure::Unavailable(format!("the launcher: {error}"));
     let ends_at_hangup = manner == Manner::Table;
@@ -92,11 +101,6 @@ fn launch(
     if !ends_at_hangup {
         reload_at_hangup(control.clone(), printer.clone()).map_err(system)?;
     }
-    let manager = match manner {
-        Manner::Detached => None,
-        Manner::Plain | Manner::Table => Manager::of_environment()
-            .map_err(|error| Failure::Usage(format!("the variable `NOTIFY_SOCKET`: {error}")))?,
-    };
     control.clone().serve(listener).map_err(system)?;
     let refused = match first {
         None => None,
@@ -112,10 +116,17 @@ fn launch(
         finish(place, &board, None);
         return Err(failure);
     }
-    let Ok(members) = members.recv_timeout(FIRST) else {
-        // There was no request, or it failed.
-        finish(place, &board, None);
-        return Ok(());
+    let members = loop {
+        match members.recv_timeout(FIRST) {
+            Ok(members) => break members,
+            // A request is being planned.
+            Err(RecvTimeoutError::Timeout) if board.is_serving() => {}
+            // There was no request, or it failed.
+            Err(_) => {
+                finish(place, &board, None);
+                return Ok(());
+            }
+        }
     };
     let report = match manner {
         Manner::Table => Report::Table,

@@ -97,6 +97,7 @@ impl Watch {
                 return;
             }
             nodes.iter().for_each(|node| logs::limit(&self.place, &node.node));
+            logs::limit(&self.place, "launcher");
             let all_up = nodes.iter().all(|node| node.is_up);
             let pause = if all_up { SELDOM } else { OFTEN };
             let alive = self.manager.as_ref().and_then(Manager::watchdog);

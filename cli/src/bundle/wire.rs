@@ -114,6 +114,22 @@ pub struct NodeStatus {
     pub last_exit: Option<String>,
 }
 
+impl NodeStatus {
+    /// Of a node that the bundle does not have yet.
+    #[must_use]
+    pub fn planned(node: &str) -> NodeStatus {
+        NodeStatus {
+            node: node.to_owned(),
+            state: "waiting".to_owned(),
+            is_up: false,
+            pid: None,
+            since: 0,
+            restarts: 0,
+            last_exit: None,
+        }
+    }
+}
+
 impl Answer {
     /// The answer that a failure is.
     #[must_use]
@@ -214,6 +230,8 @@ mod tests {
     use super::*;
 
     const SOON: Option<Duration> = Some(Duration::from_millis(20));
+    /// Of reads that find what they need.
+    const LATE: Option<Duration> = Some(Duration::from_secs(60));
 
     fn pair() -> (UnixStream, Channel) {
         let (one, other) = UnixStream::pair().unwrap();
@@ -224,10 +242,10 @@ mod tests {
     fn lines_are_read_one_after_the_other() {
         let (mut peer, mut channel) = pair();
         peer.write_all(b"{\"verb\":\"status\"}\n{\"verb\":\"down\",\"timeout\":7}\n").unwrap();
-        assert_eq!(channel.read(100, SOON).unwrap(), Some(Request::Status));
-        assert_eq!(channel.read(100, SOON).unwrap(), Some(Request::Down { timeout: Some(7) }));
+        assert_eq!(channel.read(100, LATE).unwrap(), Some(Request::Status));
+        assert_eq!(channel.read(100, LATE).unwrap(), Some(Request::Down { timeout: Some(7) }));
         drop(peer);
-        assert_eq!(channel.read::<Request>(100, SOON).unwrap(), None);
+        assert_eq!(channel.read::<Request>(100, LATE).unwrap(), None);
     }
 
     #[test]
@@ -244,7 +262,7 @@ mod tests {
             let (mut peer, mut channel) = pair();
             peer.write_all(line).unwrap();
             drop(peer);
-            assert!(channel.read::<Request>(100, SOON).is_err(), "{}", line.escape_ascii());
+            assert!(channel.read::<Request>(100, LATE).is_err(), "{}", line.escape_ascii());
         }
     }
 
@@ -252,7 +270,7 @@ mod tests {
     fn a_peer_that_sends_too_much_or_too_little_is_left() {
         let (mut peer, mut channel) = pair();
         peer.write_all(&[b'['; 10_000]).unwrap();
-        let error = channel.read::<Request>(5_000, SOON).unwrap_err();
+        let error = channel.read::<Request>(5_000, LATE).unwrap_err();
         assert_eq!(error.to_string(), "the line is too long");
         let (_peer, mut channel) = pair();
         assert!(channel.read::<Request>(100, SOON).is_err());
