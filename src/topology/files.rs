@@ -118,7 +118,15 @@ impl TopologyFiles {
         let Some(path) = given else { return Ok(TopologyFiles::default()) };
         TopologyFiles::read(&path).map_err(|error| {
             let path = Path::new(&path).display();
-            format!("the launcher of this process has a copy of the files at `{path}`: {error}")
+            let hint = match error.kind() {
+                io::ErrorKind::PermissionDenied => {
+                    "; start a process of another user without the variable `MYCELIUM_TOPOLOGY_FILES`"
+                }
+                _ => "",
+            };
+            format!(
+                "the launcher of this process has a copy of the files at `{path}`: {error}{hint}"
+            )
         })
     }
 
