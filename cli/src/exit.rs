@@ -19,7 +19,7 @@ pub enum Failure {
     /// The reader of the output has closed it, as `head` does. Exit code 0, and no message.
     #[error("the output is closed")]
     OutputClosed,
-    /// This one, whose message is printed already.
+    /// A failure whose message has been printed: it only sets the exit code.
     #[error("{0}")]
     Reported(Box<Failure>),
 }

@@ -199,7 +199,7 @@ impl Nodes {
             text += &format!("; {words}");
             code = code.or(its_code);
         }
-        // Its message has them.
+        // The message above names them: they need no warning.
         self.refused.clear();
         if self.of_others > 0 {
             text += &format!(

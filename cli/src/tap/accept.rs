@@ -33,7 +33,7 @@ fn accepts(kind: &FieldKind, value: &str) -> bool {
         FieldKind::Unsigned(_) => {
             value.parse().is_ok_and(|it: u128| it.checked_shr(bits).unwrap_or(0) == 0)
         }
-        // The rest of a number within the range is its sign.
+        // What is left of a number in range is 0, or -1 if it is negative.
         FieldKind::Signed(_) => value.parse().is_ok_and(|it: i128| {
             let rest = it >> (bits - 1).min(127);
             rest == 0 || rest == -1
@@ -44,7 +44,7 @@ fn accepts(kind: &FieldKind, value: &str) -> bool {
             matches!(value, "true" | "false") || is_invalid(ValueProblem::Bool, kind, value)
         }
         FieldKind::Text { capacity } => {
-            // Among them those of invalid bytes that are short enough.
+            // A short text may also be how invalid bytes are shown.
             value.len() <= *capacity
                 || is_invalid(ValueProblem::Utf8, kind, value)
                 || is_invalid(ValueProblem::Count, kind, value)

@@ -84,7 +84,8 @@ impl Process {
     /// The next line that it prints; empty at its end.
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
-        self.lines.read_line(&mut line).expect("UTF-8");
+        let read = self.lines.read_line(&mut line).expect("UTF-8");
+        assert!(read > 0, "the process has ended");
         line.trim_end().to_owned()
     }
 

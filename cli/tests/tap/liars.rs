@@ -399,18 +399,18 @@ fn connections(
 
 #[test]
 fn a_node_that_leaves_again_and_again_is_awaited_for_longer_and_longer() {
-    let (count, _) = connections(&["--for", "2s"], |liar| {
+    let (count, _) = connections(&["--for", "5s"], |liar| {
         let subscription = liar.subscribed_again(&swap_form())?;
         liar.accept(subscription)
     });
     // The pauses are at least 5, 10, 20, 40, 80, 160, 320 ms, and then half a second each.
-    assert!((3..20).contains(&count), "{count} connections");
+    assert!((3..30).contains(&count), "{count} connections");
 }
 
 #[test]
 fn after_messages_the_next_connection_is_soon() {
     // Without that, the pauses are more than 45 s together.
-    let args = ["--count", "100", "--for", "30s"];
+    let args = ["--count", "100", "--for", "40s"];
     let (count, output) = connections(&args, |liar| {
         let subscription = liar.subscribed_again(&swap_form())?;
         let number = liar.number as u32;

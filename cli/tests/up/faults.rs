@@ -1,9 +1,10 @@
 //! Nodes that fail, and processes that are killed.
 
-use std::fs;
+use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 
@@ -93,15 +94,16 @@ fn after_a_killed_launcher_its_nodes_end_and_the_next_one_starts_cleanly() {
 #[test]
 fn programs_that_do_not_notice_the_end_of_the_launcher_are_ended() {
     let world = World::new();
-    let stubborn = "trap '' TERM; while true; do sleep 1000; done";
-    world.write(&format!(
-        "[node.polite]\ncommand = [\"sleep\", \"1000\"]\n\
-         [node.stubborn]\ncommand = [\"sh\", \"-c\", \"{stubborn}\"]\n"
-    ));
+    let shell = |node: &str, commands: &str| {
+        format!("[node.{node}]\ncommand = [\"sh\", \"-c\", \"{commands}\"]\n")
+    };
+    let polite = shell("polite", "echo waits; exec sleep 1000");
+    let stubborn = "trap '' TERM; echo waits; while true; do sleep 1000; done";
+    world.write(&[polite, shell("stubborn", stubborn)].concat());
     world.up();
-    world.until(|nodes| nodes.len() == 2 && nodes.values().all(|node| node.state == "running"));
+    world.until_they_wait(&["polite", "stubborn"]);
     kill(world.launcher(), Signal::KILL);
-    let ended = world.run(&["down", "app.toml", "--timeout", "200ms"]);
+    let ended = world.run(&["down", "app.toml", "--timeout", "2s"]);
     assert_eq!(
         (ended.code, ended.err.as_str()),
         (
@@ -134,10 +136,9 @@ fn nodes_that_outlive_a_killed_launcher_are_shown() {
     let world = World::new();
     // A program that does not notice the end of the launcher. A stopped node would not do: the
     // system continues the stopped processes of an orphaned process group.
-    world.write("[node.feed]\ncommand = [\"sleep\", \"1000\"]\n");
+    world.write("[node.feed]\ncommand = [\"sh\", \"-c\", \"echo waits; exec sleep 1000\"]\n");
     world.up();
-    let nodes = world.until(|nodes| nodes.get("feed").is_some_and(|feed| feed.state == "running"));
-    let pid = u32::try_from(nodes["feed"].pid).unwrap();
+    let pid = u32::try_from(world.until_they_wait(&["feed"])["feed"].pid).unwrap();
     kill(world.launcher(), Signal::KILL);
     let status = || world.run(&["status", "app.toml"]);
     let left = format!(
@@ -147,8 +148,53 @@ fn nodes_that_outlive_a_killed_launcher_are_shown() {
     world.until(|_| status().err == left);
     assert_eq!(status().code, Some(3));
     kill(pid, Signal::KILL);
+    world.until(|_| status().err == "error: nothing of `app.toml` runs\n");
+    world.down();
+}
+
+#[test]
+fn a_directory_that_others_may_write_to_is_not_used() {
+    let world = World::new();
+    world.nodes(&[("store", "refuse")], "");
+    assert_eq!(world.run(&["up", "app.toml"]).code, Some(1));
     world.until_nothing_runs();
-    assert_eq!(status().err, "error: nothing of `app.toml` runs\n");
+    // Its note of processes could name any process of this user.
+    let bundle = world.bundle().unwrap();
+    fs::set_permissions(&bundle, Permissions::from_mode(0o777)).unwrap();
+    for verb in ["up", "status", "down"] {
+        let ended = world.run(&[verb, "app.toml"]);
+        let expected = format!(
+            "error: the directory `{}` of the bundle: it is not a directory of this user that is \
+             closed to others\n",
+            bundle.display()
+        );
+        assert_eq!((ended.code, ended.err), (Some(3), expected), "{verb}");
+    }
+    fs::set_permissions(&bundle, Permissions::from_mode(0o700)).unwrap();
+    world.down();
+}
+
+#[test]
+fn a_bundle_that_has_not_started_is_not_up() {
+    let world = World::new();
+    let gate = world.file().with_file_name("gate");
+    assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
+    let program = format!(
+        "case $$* in *--describe*) cat {};; *) echo waits; exec sleep 1000;; esac",
+        gate.display()
+    );
+    world.write(&format!("[node.feed]\ncommand = [\"sh\", \"-c\", \"{program}\", \"sh\"]\n"));
+    let mut up = world.tool(&["up", "app.toml", "--no-wait"]);
+    let up = up.stdout(Stdio::piped()).spawn().unwrap();
+    let status = || world.run(&["status", "app.toml"]);
+    world.until(|_| status().err == "error: no node has started yet\n");
+    assert_eq!(status().code, Some(1));
+    // The program ends without a description, and the node starts.
+    drop(File::options().write(true).open(&gate).unwrap());
+    let output = String::from_utf8(up.wait_with_output().unwrap().stdout).unwrap();
+    let row = output.lines().last().unwrap_or_default();
+    assert!(row.starts_with("feed "), "{output}");
+    world.until_they_wait(&["feed"]);
     world.down();
 }
 

@@ -19,7 +19,7 @@ fn unit(world: &World) -> String {
         ("/usr/bin/mycelium", env!("CARGO_BIN_EXE_mycelium")),
         ("/srv/app/app.toml", file.to_str().unwrap()),
         ("Environment=XDG_RUNTIME_DIR=/run/mycelium", &directory),
-        ("WatchdogSec=10", "WatchdogSec=2"),
+        ("WatchdogSec=10", "WatchdogSec=5"),
         ("RestartSec=1", "RestartSec=10ms"),
         // The manager of a user runs everything as that user.
         ("User=mycelium\n", ""),
