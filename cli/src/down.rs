@@ -17,7 +17,7 @@ use crate::exit::Failure;
 use crate::output::Format;
 use crate::up::place;
 
-/// How long to wait for a launcher that begins or ends at this moment before the next look.
+/// How long to wait for a launcher that begins or ends at this moment before the next try.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The arguments of `down`.

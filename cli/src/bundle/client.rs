@@ -17,7 +17,7 @@ use crate::output::shown;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long it has to begin with it.
 const BEGIN: Duration = Duration::from_secs(10);
-/// How long to wait for another launcher, which begins or ends at this moment, before the next look.
+/// How long to wait for another launcher, which begins or ends at this moment, before the next try.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A connection to a launcher, which has taken a request.

@@ -48,7 +48,7 @@ struct Side {
 }
 
 /// The last description that programs gave of the nodes. A program that is late, because the
-/// machine is busy, is no reason to restart nodes whose file has not changed.
+/// machine is busy, does not restart nodes whose file has not changed.
 #[derive(Debug, Default)]
 pub struct Described(Mutex<Option<(Vec<String>, TopologyFiles, Flows)>>);
 

@@ -1,7 +1,7 @@
 //! The copy of a topology's files from which the nodes of one request read them.
 //!
-//! A node that starts, even after a crash, reads the texts that the launcher has read for the node's
-//! last request, not the files on the disk.
+//! A node that starts, even after a crash, reads the texts that the launcher has read for the
+//! node's last request, not the files on the disk.
 
 use std::io;
 use std::path::{Path, PathBuf};

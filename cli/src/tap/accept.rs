@@ -33,7 +33,7 @@ fn accepts(kind: &FieldKind, value: &str) -> bool {
         FieldKind::Unsigned(_) => {
             value.parse().is_ok_and(|it: u128| it.checked_shr(bits).unwrap_or(0) == 0)
         }
-        // What is left of a number in range is 0, or -1 if it is negative.
+        // The bits above the range of a number are all 0, or all 1 if it is negative.
         FieldKind::Signed(_) => value.parse().is_ok_and(|it: i128| {
             let rest = it >> (bits - 1).min(127);
             rest == 0 || rest == -1
