@@ -9,6 +9,7 @@ mod handling;
 
 use std::cell::Cell;
 use std::fmt::Debug;
+#[cfg(feature = "topology")]
 use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::sync::Arc;
