@@ -101,7 +101,7 @@ fn programs_that_do_not_notice_the_end_of_the_launcher_are_ended() {
     let stubborn = "trap '' TERM; echo waits; while true; do sleep 1000; done";
     world.write(&[polite, shell("stubborn", stubborn)].concat());
     world.up();
-    world.until_they_wait(&["polite", "stubborn"]);
+    let stubborn = world.until_they_wait(&["polite", "stubborn"])["stubborn"].pid;
     kill(world.launcher(), Signal::KILL);
     let ended = world.run(&["down", "app.toml", "--timeout", "2s"]);
     assert_eq!(
@@ -112,6 +112,9 @@ fn programs_that_do_not_notice_the_end_of_the_launcher_are_ended() {
              at SIGTERM, and were killed: stubborn\n"
         )
     );
+    // Empty if its new parent has not reaped it yet.
+    let command = fs::read(format!("/proc/{stubborn}/cmdline")).unwrap_or_default();
+    assert!(command.is_empty(), "{}", command.escape_ascii());
     world.down();
 }
 
