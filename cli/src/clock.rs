@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
 
 use crate::exit::Failure;
 
@@ -55,7 +56,8 @@ pub enum Wake<T> {
 }
 
 impl<T: Send + 'static> Waits<T> {
-    /// From now on, signals do not end the process, but its waits.
+    /// From now on, the first signal does not end the process, but its waits. A second SIGINT or
+    /// SIGTERM ends the process, which may wait for something else, such as room in its output.
     ///
     /// # Errors
     /// If the system has no thread or handler for it.
@@ -66,10 +68,15 @@ impl<T: Send + 'static> Waits<T> {
         let failed = |error: io::Error| Failure::Unavailable(format!("signals: {error}"));
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(failed)?;
         let forward = move || {
-            for _ in &mut signals {
-                if interrupted.send(None).is_err() {
-                    return;
+            let mut is_first = true;
+            for signal in &mut signals {
+                // A terminal that closes sends several SIGHUP.
+                let is_again = !is_first && signal != SIGHUP;
+                if interrupted.send(None).is_err() || is_again {
+                    // The system refuses none of these.
+                    let _ = emulate_default_handler(signal);
                 }
+                is_first = false;
             }
         };
         thread::Builder::new().name("signals".into()).spawn(forward).map_err(failed)?;

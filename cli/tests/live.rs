@@ -3,10 +3,12 @@
 
 mod common;
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use common::{Ended, Process, run};
-use rustix::process::Signal;
+use common::{Ended, Process, run, tool};
+use rustix::io::ioctl_fionread;
+use rustix::pipe::fcntl_setpipe_size;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// What the tool prints as JSON.
@@ -71,6 +73,24 @@ fn at_full_rate_no_message_is_counted_twice_or_missed() {
     }
     assert!(readings > 0);
     assert_eq!(node.line(), format!("sent {count}"));
+}
+
+#[test]
+fn a_second_signal_ends_a_tool_whose_output_nobody_reads() {
+    let (_node, pid) = after(10);
+    let (output, into) = std::io::pipe().unwrap();
+    fcntl_setpipe_size(&into, 4096).unwrap();
+    let mut hz = tool(&["hz", "--pid", &pid, "--interval", "1ms"]);
+    let mut hz = hz.stdout(into).stderr(Stdio::null()).spawn().unwrap();
+    // No further line has room.
+    while ioctl_fionread(&output).unwrap() < 4000 {
+        assert!(hz.try_wait().unwrap().is_none());
+    }
+    // Two that come together are one.
+    while hz.try_wait().unwrap().is_none() {
+        kill_process(Pid::from_child(&hz), Signal::TERM).unwrap();
+        std::thread::yield_now();
+    }
 }
 
 #[test]

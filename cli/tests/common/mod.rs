@@ -81,7 +81,7 @@ impl Process {
         self.child.id()
     }
 
-    /// The next line that it prints; empty at its end.
+    /// The next line that it prints.
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
         let read = self.lines.read_line(&mut line).expect("UTF-8");
