@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "the tool is a program, and no service")]
 
 use std::io;
+use std::mem;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -70,13 +71,13 @@ impl<T: Send + 'static> Waits<T> {
         let forward = move || {
             let mut is_first = true;
             for signal in &mut signals {
+                // A tool that waits no longer ends by itself.
+                let _ = interrupted.send(None);
                 // A terminal that closes sends several SIGHUP.
-                let is_again = !is_first && signal != SIGHUP;
-                if interrupted.send(None).is_err() || is_again {
+                if signal != SIGHUP && !mem::take(&mut is_first) {
                     // The system refuses none of these.
                     let _ = emulate_default_handler(signal);
                 }
-                is_first = false;
             }
         };
         thread::Builder::new().name("signals".into()).spawn(forward).map_err(failed)?;

@@ -9,6 +9,8 @@ use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::crossterm::terminal::size;
+use rustix::io::Errno;
+use rustix::termios::tcgetattr;
 
 use super::state::{Key, Next, State};
 use super::view::{Colours, draw, page};
@@ -35,7 +37,7 @@ enum Input {
 /// The terminal is as before when this returns, and also if `read` panics.
 ///
 /// # Errors
-/// If the terminal cannot be used.
+/// If the terminal cannot be used. [`Failure::OutputClosed`] if it is gone.
 pub fn show(
     mut state: State,
     colours: Colours,
@@ -113,6 +115,12 @@ fn check_size() -> Result<(), Failure> {
 }
 
 fn failed(error: &io::Error) -> Failure {
+    // Of a terminal that is gone. The signal may come later, and its size has another error.
+    let is_gone = error.raw_os_error() == Some(Errno::IO.raw_os_error())
+        || tcgetattr(io::stdout()).err() == Some(Errno::IO);
+    if is_gone {
+        return Failure::OutputClosed;
+    }
     Failure::Unavailable(format!("the terminal cannot be used: {error}"))
 }
 
