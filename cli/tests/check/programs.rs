@@ -5,10 +5,13 @@ use std::path::Path;
 
 use crate::{check, directory, failure, program, success, write};
 
-/// Whether a process with this number runs. Its parent may not have reaped it yet.
-fn runs(pid: &str) -> bool {
-    let status = fs::read_to_string(Path::new("/proc").join(pid).join("status"));
-    status.is_ok_and(|status| !status.contains("State:\tZ"))
+/// Waits until no process with this number runs: one that is killed ends when it is scheduled, and
+/// its parent may reap it later.
+fn wait_for_the_end(pid: &str) {
+    let status = Path::new("/proc").join(pid).join("status");
+    while fs::read_to_string(&status).is_ok_and(|status| !status.contains("State:\tZ")) {
+        std::thread::yield_now();
+    }
 }
 
 #[test]
@@ -71,7 +74,8 @@ fn programs_that_do_not_describe_themselves() {
         ),
     ] {
         program(at, "app", commands);
-        let arguments = ["bandit.toml", "--timeout", "1s", "--", "./app", "run it", "{node}"];
+        let limit = if expected.starts_with("it did not end") { "1s" } else { "60s" };
+        let arguments = ["bandit.toml", "--timeout", limit, "--", "./app", "run it", "{node}"];
         let (code, error) = failure(&check(at, &arguments));
         assert_eq!(code, Some(3), "{commands}: {error}");
         let start = "error: node `main` runs `./app 'run it' main --describe`: ";
@@ -106,13 +110,13 @@ fn nothing_of_a_program_is_left() {
             "app",
             &format!("{other}\necho $! > child\necho $$ > pids\n{end}"),
         );
-        let output = check(directory.path(), &["bandit.toml", "--timeout", "1s", "--", "./app"]);
+        let output = check(directory.path(), &["bandit.toml", "--timeout", "3s", "--", "./app"]);
         let expected = if end == "sleep 1000" { 3 } else { 0 };
         assert_eq!(output.status.code(), Some(expected), "{output:?}");
         for file in ["pids", "child"] {
             let pids = fs::read_to_string(directory.path().join(file)).unwrap();
             assert!(!pids.is_empty());
-            assert!(pids.split_whitespace().all(|pid| !runs(pid)), "{pids}");
+            pids.split_whitespace().for_each(wait_for_the_end);
         }
     }
 }

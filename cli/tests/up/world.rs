@@ -135,17 +135,20 @@ impl World {
     }
 
     /// Waits until these nodes run and have said so in their logs: they have handlers of signals.
+    /// The launcher has noted them.
     #[track_caller]
     pub(crate) fn until_they_wait(&self, nodes: &[&str]) -> BTreeMap<String, Shown> {
-        let waits = |node: &str| {
-            let log = fs::read_to_string(self.bundle().unwrap().join(format!("{node}.log")));
-            log.is_ok_and(|log| log.lines().any(|line| matches!(line, "waits" | "hangs")))
+        let read =
+            |file: &str| fs::read_to_string(self.bundle().unwrap().join(file)).unwrap_or_default();
+        let waits = |node: &str, shown: &Shown| {
+            let (log, noted) = (read(&format!("{node}.log")), read("processes"));
+            shown.state == "running"
+                && log.lines().any(|line| matches!(line, "waits" | "hangs"))
+                && noted.lines().any(|line| line.starts_with(&format!("{} ", shown.pid)))
         };
         self.until(|status| {
-            status.len() == nodes.len()
-                && nodes.iter().all(|node| {
-                    status.get(*node).is_some_and(|shown| shown.state == "running") && waits(node)
-                })
+            let waits = |node: &&str| status.get(*node).is_some_and(|shown| waits(node, shown));
+            status.len() == nodes.len() && nodes.iter().all(waits)
         })
     }
 
