@@ -53,12 +53,14 @@ pub fn private_directories() -> Vec<(String, std::path::PathBuf)> {
 }
 
 /// The directory where processes of this user meet that share a `name`. It is private to the user
-/// and lies in `XDG_RUNTIME_DIR`, or else in the directory for temporary files. It may not exist
-/// yet.
+/// and lies in `XDG_RUNTIME_DIR`, if that is an absolute path, or else in the directory for
+/// temporary files. It may not exist yet.
 #[must_use]
 pub fn private_directory(name: &str) -> std::path::PathBuf {
-    match std::env::var_os("XDG_RUNTIME_DIR").filter(|directory| !directory.is_empty()) {
-        Some(directory) => std::path::PathBuf::from(directory).join(format!("mycelium-{name}")),
+    // One that is not absolute, or empty, counts as not set, as its specification says.
+    let directory = std::env::var_os("XDG_RUNTIME_DIR").map(std::path::PathBuf::from);
+    match directory.filter(|directory| directory.is_absolute()) {
+        Some(directory) => directory.join(format!("mycelium-{name}")),
         None => {
             #[cfg(target_os = "linux")]
             let user = endpoint::unix::own_user().to_string();

@@ -95,7 +95,8 @@ fn group(pid: u32) -> Option<Pid> {
 
 fn parse(line: &str) -> Option<Process<'_>> {
     let mut words = line.splitn(3, ' ');
-    Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.next()?))
+    let pid = words.next()?.parse().ok().filter(|pid| *pid > 1)?;
+    Some((pid, words.next()?.parse().ok()?, words.next()?))
 }
 
 fn runs(&(pid, started, _): &Process<'_>) -> bool {
@@ -131,7 +132,7 @@ mod tests {
         waitid(WaitId::Pid(group(ended.id()).unwrap()), ended_unasked).unwrap();
         assert_eq!(start(ended.id()), None, "only its parent has not asked");
         ended.wait().unwrap();
-        for line in ["", "17", "17 4711", "x 1 feed", "17 -1 feed"] {
+        for line in ["", "17", "17 4711", "x 1 feed", "17 -1 feed", "1 4711 feed"] {
             assert_eq!(parse(line), None, "{line}");
         }
     }
