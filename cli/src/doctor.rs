@@ -60,12 +60,13 @@ pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
             format!("{}\n", json.map_err(|error| Failure::output(error.into()))?)
         }
     };
-    io::stdout().write_all(text.as_bytes()).map_err(Failure::output)?;
-    match findings.iter().filter(|finding| finding.level == Level::Problem).count() {
+    let printed = io::stdout().write_all(text.as_bytes()).map_err(Failure::output);
+    let result = match findings.iter().filter(|it| it.level == Level::Problem).count() {
         0 => Ok(()),
         1 => Err(Failure::Found("this machine has a problem".to_owned())),
         problems => Err(Failure::Found(format!("this machine has {problems} problems"))),
-    }
+    };
+    Failure::after(printed, result)
 }
 
 fn table(findings: &[Finding]) -> String {

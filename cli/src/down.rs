@@ -47,8 +47,8 @@ pub fn run(args: &DownArgs) -> Result<(), Failure> {
             // As long as it takes: each node has its deadline.
             match client.answer(&place, None)? {
                 Some(Answer::Nodes { nodes, problem }) => {
-                    table::print(&nodes, Format::Table)?;
-                    return problem.map_or(Ok(()), |problem| Err(Failure::Found(problem)));
+                    let result = problem.map_or(Ok(()), |problem| Err(Failure::Found(problem)));
+                    return Failure::after(table::print(&nodes, Format::Table), result);
                 }
                 Some(Answer::Failed { code, message }) => return Err(wire::failure(code, message)),
                 // It was killed, or ended just now.

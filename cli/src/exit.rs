@@ -34,6 +34,14 @@ impl Failure {
         }
     }
 
+    /// The result of a verb that has printed: a reader that has closed the output hides no failure.
+    ///
+    /// # Errors
+    /// That of `result`, or else that of the output.
+    pub fn after(printed: Result<(), Failure>, result: Result<(), Failure>) -> Result<(), Failure> {
+        result.and(printed)
+    }
+
     /// The exit code of the tool.
     #[must_use]
     pub fn code(&self) -> u8 {

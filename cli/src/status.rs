@@ -43,8 +43,8 @@ pub fn run(args: &StatusArgs) -> Result<(), Failure> {
     };
     match answer {
         Some(Answer::Nodes { nodes, problem }) => {
-            table::print(&nodes, args.output)?;
-            problem.map_or(Ok(()), |problem| Err(Failure::Found(problem)))
+            let result = problem.map_or(Ok(()), |problem| Err(Failure::Found(problem)));
+            Failure::after(table::print(&nodes, args.output), result)
         }
         Some(Answer::Failed { code, message }) => Err(wire::failure(code, message)),
         Some(Answer::Taken | Answer::Changes { .. }) | None => {

@@ -64,10 +64,14 @@ pub fn run(args: &UpArgs) -> Result<(), Failure> {
     let (mut client, mut answer) = request_or_start(&place, &request, Some(PLAN))?;
     loop {
         match answer {
-            Answer::Changes { nodes } => print(&nodes)?,
+            Answer::Changes { nodes } => match print(&nodes) {
+                // The result comes later.
+                Err(Failure::OutputClosed) => {}
+                printed => printed?,
+            },
             Answer::Nodes { nodes, problem } => {
-                table::print(&nodes, Format::Table)?;
-                return problem.map_or(Ok(()), |problem| Err(Failure::Found(problem)));
+                let result = problem.map_or(Ok(()), |problem| Err(Failure::Found(problem)));
+                return Failure::after(table::print(&nodes, Format::Table), result);
             }
             Answer::Taken => return Err(unexpected(&place)),
             Answer::Failed { code, message } => return Err(wire::failure(code, message)),

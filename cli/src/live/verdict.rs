@@ -74,13 +74,13 @@ pub fn run(
         problems.row([node.into(), what.into(), of.into(), found.into(), limit.into()]);
     }
     let mut printer = Printer::stdout(format);
-    printer.print(&sums)?;
+    let printed = printer.print(&sums);
     if found == 0 {
-        return Ok(());
+        return printed;
     }
-    Printer::stdout(format).print(&problems)?;
+    let printed = printed.and_then(|()| Printer::stdout(format).print(&problems));
     let plural = if found == 1 { "" } else { "s" };
-    Err(Failure::Found(format!("{found} limit{plural} exceeded")))
+    Failure::after(printed, Err(Failure::Found(format!("{found} limit{plural} exceeded"))))
 }
 
 /// A limit that is exceeded.
