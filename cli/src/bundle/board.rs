@@ -130,6 +130,12 @@ impl Board {
         self.changed.notify_all();
     }
 
+    /// Whether somebody ends the bundle.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.lock().is_stopping
+    }
+
     /// Notes the end of the bundle.
     pub fn end(&self, problem: Option<String>) {
         self.lock().ended = Some(problem);
@@ -155,7 +161,7 @@ impl Board {
         let mut before: BTreeMap<String, u64> = BTreeMap::new();
         loop {
             let nodes = self.nodes();
-            if self.lock().is_stopping {
+            if self.is_stopping() {
                 return Waited::Stopping;
             }
             if let Some(problem) = self.lock().ended.clone() {

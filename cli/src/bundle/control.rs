@@ -215,9 +215,9 @@ impl Control {
             let directory = shown(self.place.directory());
             Failure::Unavailable(format!("a copy of the topology in `{directory}`: {error}"))
         })?;
-        let plan = Plan::new(request, &topology, |request| {
-            let flows = flows(request, files.path())?;
-            Ok(self.described.update(request, topology.files(), flows))
+        let plan = Plan::new(request, &topology, |source| {
+            let found = flows(request, files.path())?;
+            Ok(self.described.update(source, found))
         })?;
         Ok((plan, Arc::new(files)))
     }

@@ -10,11 +10,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-use mycelium::TopologyFiles;
 use serde::Deserialize;
 
 use super::flows::{Flows, Topics};
 use super::notify::VARIABLES;
+use super::plan::Source;
 use super::wire::UpRequest;
 use crate::exit::Failure;
 
@@ -47,26 +47,21 @@ struct Side {
     node: String,
 }
 
-/// The last description that programs gave of the nodes. A program that is late, because the
-/// machine is busy, does not restart nodes whose file has not changed.
+/// The last description that programs gave of the nodes, and what they described. A program that is
+/// late, because the machine is busy, does not restart nodes whose file has not changed.
 #[derive(Debug, Default)]
-pub struct Described(Mutex<Option<(Vec<String>, TopologyFiles, Flows)>>);
+pub struct Described(Mutex<Option<(Source, Flows)>>);
 
 impl Described {
-    /// The flows that were found now. If none were, those of before, if the command and the files
-    /// are the same.
-    pub fn update(&self, request: &UpRequest, files: TopologyFiles, found: Option<Flows>) -> Flows {
+    /// The flows that were found now. If none were, those of before, if they have the same source.
+    pub fn update(&self, source: &Source, found: Option<Flows>) -> Flows {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match (found, &*last) {
             (Some(flows), _) => {
-                *last = Some((request.program.clone(), files, flows.clone()));
+                *last = Some((source.clone(), flows.clone()));
                 flows
             }
-            (None, Some((program, texts, flows)))
-                if *program == request.program && *texts == files =>
-            {
-                flows.clone()
-            }
+            (None, Some((before, flows))) if before == source => flows.clone(),
             (None, _) => Flows::default(),
         }
     }
@@ -135,7 +130,7 @@ fn parse(output: &[u8]) -> Option<Flows> {
 
 #[cfg(test)]
 mod tests {
-    use mycelium::Topology;
+    use mycelium::{Topology, TopologyFiles};
 
     use super::*;
 
@@ -153,21 +148,23 @@ mod tests {
 
     #[test]
     fn nodes_that_are_not_described_now_are_as_before_unless_something_changed() {
-        let (described, mut request) = (Described::default(), UpRequest::default());
+        let described = Described::default();
         let path = std::env::temp_dir().join(format!("mycelium-described-{}", std::process::id()));
-        let files = |text: &str| {
+        let source = |text: &str, program: &[&str]| {
             std::fs::write(&path, text).unwrap();
-            Topology::options().files(TopologyFiles::default()).load(&path).unwrap().files()
+            let options = Topology::options().files(TopologyFiles::default());
+            let program = program.iter().map(|word| (*word).to_owned()).collect();
+            Source { program, files: options.load(&path).unwrap().files() }
         };
         let mut flows = Flows::default();
         flows.add("feed", Topics::default());
-        assert_eq!(described.update(&request, files("[node.a]"), None), Flows::default());
-        let found = described.update(&request, files("[node.a]"), Some(flows.clone()));
-        assert_eq!(found, flows);
-        assert_eq!(described.update(&request, files("[node.a]"), None), flows);
-        assert_eq!(described.update(&request, files("[node.b]"), None), Flows::default());
-        request.program.push("feed".into());
-        assert_eq!(described.update(&request, files("[node.a]"), None), Flows::default());
+        let first = source("[node.a]", &[]);
+        assert_eq!(described.update(&first, None), Flows::default());
+        assert_eq!(described.update(&first, Some(flows.clone())), flows);
+        assert_eq!(described.update(&first, None), flows);
+        for other in [source("[node.b]", &[]), source("[node.a]", &["feed"])] {
+            assert_eq!(described.update(&other, None), Flows::default());
+        }
         std::fs::remove_file(&path).unwrap();
     }
 }

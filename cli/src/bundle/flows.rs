@@ -40,6 +40,21 @@ impl Flows {
         others.map(|(other, _)| other.clone()).collect()
     }
 
+    /// The changes of the topics that this node exchanges with others: of those that are known, and
+    /// were known before. `None` without changes.
+    #[must_use]
+    pub fn differs_from(&self, before: &Flows, node: &str) -> Option<String> {
+        let others = self.nodes.keys().filter(|other| *other != node);
+        let differing: Vec<String> = others
+            .filter(|other| match (self.between(node, other), before.between(node, other)) {
+                (Some(now), Some(before)) => now != before,
+                _ => false,
+            })
+            .map(|other| format!("its topics with `{other}`"))
+            .collect();
+        (!differing.is_empty()).then(|| format!("{} changed", differing.join(", ")))
+    }
+
     /// Whether two nodes exchange messages, if that is known.
     #[must_use]
     pub fn are_peers(&self, one: &str, other: &str) -> Option<bool> {

@@ -13,7 +13,8 @@ use std::thread;
 use std::time::Duration;
 
 use mycelium_bundle::{Bundle, BundleEvent};
-use signal_hook::consts::SIGHUP;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::low_level::emulate_default_handler;
 
 use super::board::Board;
 use super::control::Control;
@@ -102,9 +103,16 @@ fn launch(
         reload_at_hangup(control.clone(), printer.clone()).map_err(system)?;
     }
     control.clone().serve(listener).map_err(system)?;
+    if manner != Manner::Detached {
+        end_at_signals(place.clone(), board.clone()).map_err(system)?;
+    }
     let refused = match first {
         None => None,
         Some(request) => match control.up(&request) {
+            Ok(_) if board.is_stopping() => {
+                finish(place, &board, None);
+                return Ok(());
+            }
             Ok(changes) => {
                 changes.iter().for_each(|it| printer.line(&it.to_string()));
                 None
@@ -166,6 +174,24 @@ fn observe(board: &Board, place: &Place, manner: Manner, printer: &Printer, even
         printer.line(&event.to_string());
     }
     board.note(event);
+}
+
+/// SIGINT and SIGTERM end the bundle in order also before it begins, while programs describe
+/// themselves; a second one ends this process at once. From then on it has handlers of its own.
+fn end_at_signals(place: Place, board: Arc<Board>) -> io::Result<()> {
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+    thread::Builder::new().name("signals".into()).spawn(move || {
+        for signal in signals.forever() {
+            if board.is_stopping() && board.handle().members().is_empty() {
+                place.remove();
+                // The system refuses none of these.
+                let _ = emulate_default_handler(signal);
+            }
+            board.set_stopping();
+            board.handle().stop();
+        }
+    })?;
+    Ok(())
 }
 
 fn reload_at_hangup(control: Arc<Control>, printer: Printer) -> io::Result<()> {

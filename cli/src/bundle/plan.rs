@@ -20,6 +20,17 @@ use crate::output::shown;
 pub struct Plan {
     /// Each node.
     pub nodes: BTreeMap<String, PlannedNode>,
+    source: Source,
+    flows: Flows,
+}
+
+/// The inputs of a plan, apart from the descriptions of programs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Source {
+    /// The command of nodes that have none in the file.
+    pub program: Vec<String>,
+    /// The texts of the file, and of those that it includes.
+    pub files: TopologyFiles,
 }
 
 /// A node that this host runs.
@@ -73,7 +84,7 @@ impl Plan {
     pub fn new(
         request: &UpRequest,
         topology: &Topology,
-        flows: impl FnOnce(&UpRequest) -> Result<Flows, Failure>,
+        flows: impl FnOnce(&Source) -> Result<Flows, Failure>,
     ) -> Result<Plan, Failure> {
         let names: Vec<String> = topology
             .nodes_of(&request.hosts)
@@ -89,7 +100,8 @@ impl Plan {
         }
         let commands = names.iter().map(|node| command(topology, request, node));
         let commands = commands.collect::<Result<Vec<_>, _>>()?;
-        let flows = flows(request)?;
+        let source = Source { program: request.program.clone(), files: topology.files() };
+        let flows = flows(&source)?;
         let nodes = commands.into_iter().map(|command| {
             let node = command.node.clone();
             let mut feeders = flows.feeders(&node);
@@ -101,7 +113,7 @@ impl Plan {
             view.add("its command", words(&command));
             (node, PlannedNode { command, feeders, peers, view })
         });
-        Ok(Plan { nodes: nodes.collect() })
+        Ok(Plan { nodes: nodes.collect(), source, flows })
     }
 
     /// The step of each node that leads from `before` to this plan. The nodes that have `completed`
@@ -113,7 +125,7 @@ impl Plan {
         for (name, node) in &self.nodes {
             let step = match before.nodes.get(name) {
                 None => Step::Start,
-                Some(before) => match node.view.differs_from(&before.view) {
+                Some(node_before) => match self.difference(before, name, (node, node_before)) {
                     None => Step::Keep,
                     Some(why) => Step::Restart(why),
                 },
@@ -122,6 +134,20 @@ impl Plan {
         }
         self.restart_peers(completed, &mut steps);
         steps
+    }
+
+    /// The changes for a node, as a person reads them.
+    fn difference(
+        &self,
+        before: &Plan,
+        name: &str,
+        (node, node_before): (&PlannedNode, &PlannedNode),
+    ) -> Option<String> {
+        if self.source != before.source {
+            return node.view.differs_from(&node_before.view);
+        }
+        // Knowledge that programs describe now, or do not describe now, changes nothing by itself.
+        self.flows.differs_from(&before.flows, name)
     }
 
     /// Nodes that run have read the end of the messages of one that has completed, and dropped what
@@ -224,6 +250,7 @@ fn words(command: &NodeCommand) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bundle::flows::Topics;
 
     /// A plan of nodes, each with its peers, whose own parts have a value.
     fn plan(nodes: &[(&str, &[&str], &str)]) -> Plan {
@@ -236,7 +263,36 @@ mod tests {
             view.add("it", vec![value.to_owned()]);
             (node.to_owned(), PlannedNode { command, feeders: Vec::new(), peers, view })
         });
-        Plan { nodes: planned.collect() }
+        // Others have another source.
+        let program = vec![format!("{nodes:?}")];
+        let source = Source { program, files: TopologyFiles::default() };
+        Plan { nodes: planned.collect(), source, flows: Flows::default() }
+    }
+
+    #[test]
+    fn a_plan_of_the_same_source_differs_by_topics_that_were_known_and_are_known() {
+        let with = |topics: &[(&str, &[&str], &[&str])], value: &'static str| {
+            let mut plan = plan(&[("feed", &[], "value"), ("store", &[], "value")]);
+            // The knowledge of topics is a part of views.
+            plan.nodes.values_mut().for_each(|node| node.view.add("more", vec![value.to_owned()]));
+            for (node, publishes, reads) in topics {
+                let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+                plan.flows.add(node, Topics { publishes: names(publishes), reads: names(reads) });
+            }
+            plan
+        };
+        let unknown = with(&[], "unknown");
+        let known = with(&[("feed", &["ticks"], &[]), ("store", &[], &["ticks"])], "known");
+        let other = with(&[("feed", &["ticks"], &[]), ("store", &[], &[])], "known");
+        let changed = |now: &Plan, before: &Plan| {
+            let steps = now.steps(before, &BTreeSet::new());
+            steps.into_values().filter(|step| *step != Step::Keep).count()
+        };
+        assert_eq!((changed(&known, &unknown), changed(&unknown, &known)), (0, 0));
+        assert_eq!((changed(&other, &known), changed(&known, &other)), (2, 2));
+        let mut moved = known.clone();
+        moved.source.program.push("more".into());
+        assert_eq!((changed(&moved, &unknown), changed(&moved, &known)), (2, 0));
     }
 
     #[test]
