@@ -1,10 +1,10 @@
 //! `up --foreground`, as a manager of services runs it.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 
@@ -136,5 +136,45 @@ fn a_failure_in_the_foreground_is_its_exit_code() {
     assert!(ended.err.ends_with("see its own output [M0404]\n"), "{}", ended.err);
     world.write("[node.feed]\n");
     assert_eq!(world.run(&["up", "app.toml", "--foreground"]).code, Some(2));
+    world.down();
+}
+
+#[test]
+fn a_signal_before_the_nodes_start_ends_it_in_order() {
+    let world = World::new();
+    let (gate, begun) = (world.file().with_file_name("gate"), world.file().with_file_name("begun"));
+    assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
+    // It describes itself when the gate opens, and not before.
+    let program = format!("echo > {}; cat {}", begun.display(), gate.display());
+    world.write(&format!("[node.feed]\ncommand = [\"sh\", \"-c\", \"{program}\"]\n"));
+    let tool = world.tool(&["up", "app.toml", "--foreground"]).stdout(Stdio::null()).spawn();
+    let mut tool = tool.unwrap();
+    world.until(|_| begun.exists());
+    kill(tool.id(), Signal::TERM);
+    drop(File::options().write(true).open(&gate).unwrap());
+    assert!(tool.wait().unwrap().success());
+    assert_eq!(world.bundle(), None);
+    world.nothing_is_left();
+}
+
+#[test]
+fn output_that_is_closed_hides_no_failure() {
+    let world = World::new();
+    world.nodes(&[("feed", "refuse")], "");
+    let run = |verb| {
+        let (output, into) = std::io::pipe().unwrap();
+        drop(output);
+        let mut tool = world.tool(&[verb, "app.toml"]).stdout(into).spawn().unwrap();
+        tool.wait().unwrap().code()
+    };
+    assert_eq!(run("up"), Some(1));
+    world.down();
+    world.write("[node.feed]\ncommand = [\"sh\", \"-c\", \"echo waits; exec sleep 1000\"]\n");
+    world.up();
+    let pid = u32::try_from(world.until_they_wait(&["feed"])["feed"].pid).unwrap();
+    kill(pid, Signal::STOP);
+    world.until(|nodes| nodes["feed"].state == "suspended");
+    assert_eq!(run("status"), Some(1));
+    kill(pid, Signal::CONT);
     world.down();
 }
