@@ -20,6 +20,8 @@ mod conserved;
 mod fast_handlers;
 #[path = "node/faults.rs"]
 mod faults;
+#[path = "actors/lines.rs"]
+mod lines;
 #[path = "node/pauses.rs"]
 mod pauses;
 #[path = "node/requests.rs"]

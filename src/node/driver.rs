@@ -29,6 +29,9 @@ use crate::shared::{ABANDON_WITHIN, Phase, Shared, Threads, WatchdogHandle};
 /// A declared subscription that is not taken within this time is logged.
 const TAKE_WITHIN: Duration = Duration::from_secs(5);
 
+/// A shutdown that takes longer than this logs what it waits for.
+const SLOW_SHUTDOWN: Duration = Duration::from_secs(1);
+
 /// Places all services and the driver, then lets them run.
 pub(super) fn start(
     shared: &Arc<Shared>,
@@ -123,6 +126,12 @@ impl Driver {
     }
 
     async fn run(mut self, hooks: Vec<StopHook>) {
+        select(pin!(self.end(hooks)), pin!(self.log_slow_shutdown())).await;
+        self.has_ended = true;
+        // The drop of the driver finishes the node.
+    }
+
+    async fn end(&self, hooks: Vec<StopHook>) {
         let deadline = self.wait_for_services().await;
         self.end_actors(deadline).await;
         self.shared.services.are_settled.store(true, Ordering::SeqCst);
@@ -138,8 +147,43 @@ impl Driver {
         self.shared.sinks.stop();
         self.wait_for_threads(self.shared.sinks.threads(), Some(Duration::ZERO)).await;
         self.wait_for_exporters().await;
-        self.has_ended = true;
-        // The drop of the driver finishes the node.
+    }
+
+    /// Logs what a shutdown waits for after a second, after two, after four, and so on. The future
+    /// is never ready.
+    async fn log_slow_shutdown(&self) {
+        let shared = &self.shared;
+        shared.lifecycle.shutdown.wait().await;
+        let (begun, mut taken) = (shared.executor.now(), SLOW_SHUTDOWN);
+        loop {
+            shared.executor.sleep_until(begun.saturating_add(taken)).await;
+            let waits_for = self.unfinished_work();
+            log::warn!(node = shared.plan.node, ?taken, waits_for, "the shutdown is not complete");
+            taken *= 2;
+        }
+    }
+
+    /// Returns what the end of the node waits for.
+    fn unfinished_work(&self) -> String {
+        let services = self.names(|outcome| outcome.is_none());
+        if !services.is_empty() {
+            return format!("services {}", services.join(", "));
+        }
+        let are_settled = self.shared.services.are_settled.load(Ordering::SeqCst);
+        match self.links.get() {
+            _ if !are_settled => return "actors".to_owned(),
+            Some(links) if !self.are_links_drained.load(Ordering::SeqCst) => {
+                let undelivered = links.undelivered().into_iter();
+                let each = undelivered
+                    .map(|(node, topic, left)| format!(", {left} of `{topic}` to `{node}`"));
+                return format!("links to other nodes{}", each.collect::<String>());
+            }
+            Some(_) | None => {}
+        }
+        match self.shared.threads.names() {
+            threads if threads.is_empty() => "stop hooks and exporters".to_owned(),
+            threads => format!("threads {}", threads.join(", ")),
+        }
     }
 
     /// Ends the actors, after the services, which may send messages to them.
@@ -350,7 +394,7 @@ impl Driver {
         if let Either::Right((Either::Left(_), _)) = ended {
             return;
         }
-        let unfinished = self.not_ended();
+        let unfinished = self.names(|outcome| outcome.is_none());
         if unfinished.is_empty() {
             return;
         }
@@ -392,19 +436,18 @@ impl Driver {
         }
     }
 
-    fn not_ended(&self) -> Vec<String> {
+    /// Returns the services whose outcome fits; `None` is that of a service that has not ended.
+    fn names(&self, fits: impl Fn(Option<&Outcome>) -> bool) -> Vec<String> {
         let ended = self.shared.services.ended();
         let names = self.services.iter().map(|service| &service.name);
-        names.filter(|name| !ended.contains_key(*name)).cloned().collect()
+        names.filter(|name| fits(ended.get(*name))).cloned().collect()
     }
 }
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        let mut lost = self.not_ended();
-        let ended = self.shared.services.ended().into_iter();
-        let dropped = ended.filter(|(_, outcome)| *outcome == Outcome::Abandoned);
-        lost.extend(dropped.map(|(name, _)| name));
+        // One snapshot: another thread may be dropping their tasks.
+        let lost = self.names(|outcome| matches!(outcome, None | Some(Outcome::Abandoned)));
         if !lost.is_empty() || (!self.has_ended && self.shared.lifecycle.placed.is_set()) {
             self.shared.failure.set(StartError::ExecutorEnded { services: lost.clone() });
         }

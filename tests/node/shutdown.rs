@@ -8,6 +8,7 @@ use futures_util::future::{Either, select};
 use mycelium::counters::Reading;
 use mycelium::{Context, Error, Kept, Node, Outcome, Refusal, Result, Topology, service};
 
+use crate::lines::Lines;
 use crate::services::{
     Endless, Number, Sink, Source, Square, Squarer, Undertaker, conserved, pipeline, run, squares,
     start,
@@ -38,20 +39,38 @@ async fn h10_shutdown_drains_what_was_accepted_and_a_tight_loop_starves_nobody()
     assert_eq!(sent.value("sent"), rest.len() as u64 + 1);
 }
 
+struct Deaf;
+
+#[service()]
+impl Deaf {
+    async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
+        std::future::pending().await
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn h1_a_service_that_ignores_the_shutdown_is_abandoned_by_name() {
-    struct Deaf;
-    #[service()]
-    impl Deaf {
-        async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
-            std::future::pending().await
-        }
-    }
     let running = start(Node::builder("main").service(|| Deaf));
     running.shutdown();
     let error = running.join().await.unwrap_err();
     let expected = "abandoned at the shutdown deadline of 10s: Deaf; ";
     assert!(error.to_string().starts_with(expected), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_shutdown_logs_what_it_waits_for() {
+    let lines = Lines::default();
+    let _capture = lines.capture();
+    let hook = || tokio::time::sleep(Duration::from_secs(7));
+    let running = start(Node::builder("main").service(|| Deaf).on_stop(hook));
+    running.shutdown();
+    running.join().await.unwrap_err();
+    let lines = lines.take();
+    let slow = lines.iter().filter(|line| line.contains("the shutdown is not complete"));
+    let slow: Vec<_> = slow.map(|line| line.split_once("taken=").unwrap().1.trim()).collect();
+    let each =
+        ["1s", "2s", "4s", "8s"].map(|taken| format!(r#"{taken} waits_for="services Deaf""#));
+    assert_eq!(slow, [&each[..], &[r#"16s waits_for="stop hooks and exporters""#.into()]].concat());
 }
 
 /// Receives the numbers after a message of its channel.
