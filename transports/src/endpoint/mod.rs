@@ -14,6 +14,7 @@
 
 mod error;
 mod gate;
+mod shortage;
 mod tcp;
 pub mod unix;
 
@@ -29,6 +30,8 @@ use mycelium_executor::{Executor, Listener, SendFuture, Stream};
 
 pub use error::{BindError, LONGEST_PATH, PathTooLong, RejectedPeer};
 pub use gate::{Anyone, Gate, NameProof, Secured};
+pub(crate) use shortage::process;
+pub use shortage::{SpareDescriptor, is_shortage, oldest_of_most};
 pub use tcp::BoundTcp;
 pub use unix::Access;
 use unix::BoundSocket;

@@ -1,6 +1,5 @@
 //! Accepts the connections of a server, and serves each one in a task of its own.
 
-use std::fs::File;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use super::control::BusyGuard;
 use super::notice::Notice;
 use super::server::TopicServer;
 use super::server_session::ServerSession;
-use crate::endpoint::{Gate, Secured};
+use crate::endpoint::{Gate, Secured, SpareDescriptor, is_shortage};
 use crate::stream::{DriveError, Driver, NodeLink};
 
 /// A connection that was secured at the last moment has this long to send its name.
@@ -26,13 +25,14 @@ impl TopicServer {
     pub async fn run(self: Arc<Self>, mut listener: Listener, gate: impl Gate) {
         let stopped = self.control.stopped();
         let accepting = async {
-            let mut spare = spare_descriptor().ok();
+            let mut spare = SpareDescriptor::new();
             loop {
                 self.admission.until_leaving(self.admission.most_leaving()).await;
                 match listener.accept().await {
                     Ok((stream, peer)) => {
-                        if spare.is_none() {
-                            spare = self.spare_descriptor_again().await;
+                        // The last descriptor may have gone to this connection.
+                        if !spare.restore() && self.make_room().await {
+                            _ = spare.restore();
                         }
                         match gate.check(&peer) {
                             Ok(()) => self.serve(gate.secure(stream), &peer),
@@ -40,7 +40,7 @@ impl TopicServer {
                         }
                     }
                     // The system says so even if nobody connects. The next call has the spare one.
-                    Err(error) if is_shortage(&error) && spare.take().is_some() => {}
+                    Err(error) if is_shortage(&error) && spare.give() => {}
                     Err(error) => self.accept_failed(&error).await,
                 }
                 // The tasks of connections may be in this executor: let them read the names of
@@ -49,14 +49,6 @@ impl TopicServer {
             }
         };
         select(pin!(accepting), pin!(stopped)).await;
-    }
-
-    /// The last descriptor went to a new connection: another one is evicted for the next.
-    async fn spare_descriptor_again(&self) -> Option<File> {
-        match spare_descriptor() {
-            Err(error) if is_shortage(&error) && self.make_room().await => spare_descriptor().ok(),
-            spare => spare.ok(),
-        }
     }
 
     /// Evicts a connection. False if all are of announced readers.
@@ -163,26 +155,5 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.server.admission.leave(&self.ticket);
-    }
-}
-
-/// A descriptor for the next connection when the system has no other one. Without it a server could
-/// not know whether a peer waits: `accept` fails for the want of a descriptor before it looks for
-/// one. Then each connection that took the last descriptor would be evicted at once, for nobody.
-fn spare_descriptor() -> io::Result<File> {
-    File::open(if cfg!(windows) { "NUL" } else { "/dev/null" })
-}
-
-/// Whether the system has no descriptor or memory for another connection.
-fn is_shortage(error: &io::Error) -> bool {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::io::Errno;
-        let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-        Errno::from_io_error(error).is_some_and(|error| shortages.contains(&error))
-    }
-    #[cfg(not(target_os = "linux"))]
-    {
-        error.kind() == io::ErrorKind::OutOfMemory
     }
 }

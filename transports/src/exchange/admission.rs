@@ -16,8 +16,7 @@
 //! new one, so none is evicted before a peer connects. An evicted connection holds its descriptor
 //! until its task has ended, so the server accepts no connections while many are leaving.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::net::IpAddr;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use event_listener::Event;
@@ -25,7 +24,7 @@ use mycelium_executor::Peer;
 
 use super::config::LinkConfig;
 use crate::counters::{Line, LinkValue};
-use crate::endpoint::NameProof;
+use crate::endpoint::{NameProof, oldest_of_most, process};
 use crate::sync::{AtomicBool, Ordering};
 
 pub(super) struct Admission {
@@ -216,14 +215,7 @@ impl Admission {
 impl State {
     /// The oldest pending connection of the source that has most of them.
     fn dispensable(&self) -> Option<Arc<AdmissionTicket>> {
-        let mut counts: BTreeMap<Source, usize> = BTreeMap::new();
-        for ticket in &self.pending {
-            *counts.entry(Source::of(&ticket.peer)).or_default() += 1;
-        }
-        let most = counts.values().max()?;
-        let is_most =
-            |ticket: &&Arc<AdmissionTicket>| counts.get(&Source::of(&ticket.peer)) == Some(most);
-        self.pending.iter().find(is_most).cloned()
+        oldest_of_most(self.pending.iter(), |ticket| &ticket.peer).cloned()
     }
 
     fn evict(&mut self, ticket: &Arc<AdmissionTicket>) {
@@ -237,33 +229,6 @@ impl State {
     fn remove(&mut self, ticket: &Arc<AdmissionTicket>) {
         self.pending.retain(|pending| !Arc::ptr_eq(pending, ticket));
         self.unannounced.retain(|unannounced| !Arc::ptr_eq(unannounced, ticket));
-    }
-}
-
-/// What pending connections have in common when there are too many.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Source {
-    Process(u32),
-    /// Processes behind one address may be many: no limit is for each of them.
-    Address(IpAddr),
-    Unknown,
-}
-
-impl Source {
-    fn of(peer: &Peer) -> Source {
-        match (process(peer), peer) {
-            (Some(process), _) => Source::Process(process),
-            (None, Peer::Tcp(address)) => Source::Address(address.ip().to_canonical()),
-            (None, _) => Source::Unknown,
-        }
-    }
-}
-
-/// The process at the other end, if the system reports it.
-pub(super) fn process(peer: &Peer) -> Option<u32> {
-    match peer {
-        Peer::Unix(credentials) => credentials.process,
-        _ => None,
     }
 }
 

@@ -10,8 +10,9 @@ use mycelium_core::debug_as_display;
 use mycelium_executor::Peer;
 use thiserror::Error;
 
-use super::admission::{AdmissionTicket, process};
+use super::admission::AdmissionTicket;
 use super::control::Control;
+use crate::endpoint::process;
 
 /// The users and the machine to which names of nodes are bound.
 #[derive(Debug, Default)]
