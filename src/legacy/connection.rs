@@ -96,9 +96,10 @@ impl Connection {
         let words = format_args!(
             "{peer} {end}: {received} frames received, {sent} sent, {dropped} dropped"
         );
-        let level = if end.is_orderly() { Level::Info } else { Level::Warn };
-        if !end.is_orderly() {
-            self.hub.count(LegacyValue::Errors, 1);
+        let counted = end.counted_as();
+        let level = if counted.is_none() { Level::Info } else { Level::Warn };
+        if let Some(value) = counted {
+            self.hub.count(value, 1);
         }
         let named = end.subject().map(|subject| self.hub.named(end.cause(), subject));
         self.hub.log(level, end.cause(), named.as_deref().unwrap_or(&who), &words);
@@ -127,11 +128,16 @@ impl Connection {
                     Err(error) => return End::Invalid(error),
                 };
                 let Step { consumed, event } = step;
+                let is_whole = !decoder.is_within(&[]);
+                if is_whole && !self.hub.admit(&self.client) {
+                    // It has to go.
+                    pending::<()>().await;
+                }
                 if let Err(end) = self.take(event, &mut intakes).await {
                     return end;
                 }
                 // The time is that of one frame.
-                if event != Event::Passed || !decoder.is_within(&[]) {
+                if event != Event::Passed || is_whole {
                     due = None;
                 }
                 buffer.consume(consumed);
@@ -176,8 +182,7 @@ impl Connection {
     ) -> Result<(), End> {
         let (hub, client) = (&self.hub, &self.client);
         match event {
-            Event::Hello => client.admit(),
-            Event::Passed => {}
+            Event::Hello | Event::Passed => {}
             Event::Unknown { type_id, .. } => {
                 hub.count(LegacyValue::Unknown, 1);
                 match hub.config.unknown {
@@ -300,16 +305,17 @@ impl Drop for Connection {
 }
 
 impl End {
-    /// Whether client and listener have done nothing wrong.
-    fn is_orderly(&self) -> bool {
+    /// What it is counted as; `None` if client and listener have done nothing wrong.
+    fn counted_as(&self) -> Option<LegacyValue> {
         match self {
-            End::Left | End::Finished => true,
+            End::Left | End::Finished => None,
+            End::Evicted(Eviction::Displaced) => Some(LegacyValue::Evicted),
             End::Failed(_)
             | End::Invalid(_)
             | End::Unknown { .. }
             | End::Undecodable { .. }
             | End::Timeout { .. }
-            | End::Evicted(_) => false,
+            | End::Evicted(Eviction::Slow) => Some(LegacyValue::Errors),
         }
     }
 
@@ -371,7 +377,7 @@ impl fmt::Display for End {
             }
             End::Evicted(Eviction::Slow) => f.write_str("is disconnected (its queue was full)"),
             End::Evicted(Eviction::Displaced) => f.write_str(
-                "is disconnected (another client needed the place of one without a digest)",
+                "is disconnected (another client needed its place before it had sent a whole frame)",
             ),
         }
     }

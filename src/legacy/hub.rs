@@ -11,7 +11,7 @@ use event_listener::Event;
 use mycelium_core::legacy::ContractDigest;
 use mycelium_executor::{Executor, Listener, Peer};
 use mycelium_transports::counters::{LegacyValue, Line};
-use mycelium_transports::endpoint::{BindError, BoundEndpoint};
+use mycelium_transports::endpoint::{BindError, BoundEndpoint, oldest_of_most};
 
 use super::config::{ListenerConfig, OnSlowClient};
 use super::intake::{Intake, MakeIntake};
@@ -84,7 +84,7 @@ pub(super) struct Client {
     pub(super) number: u64,
     pub(super) peer: Peer,
     pub(super) outbox: Outbox,
-    /// It has sent its hello, or needs none.
+    /// It has sent its hello, or a whole frame if it needs none: it keeps its place.
     is_admitted: AtomicBool,
     /// Messages that it missed because its queue was full.
     pub(super) dropped: AtomicU64,
@@ -107,7 +107,7 @@ pub(super) enum Subject {
 pub(super) enum Eviction {
     /// Its queue was full.
     Slow,
-    /// Another client needed its place before it had sent its hello.
+    /// Another client needed its place before it was admitted.
     Displaced,
 }
 
@@ -228,9 +228,8 @@ impl Hub {
     /// Adds a client that has connected. `None` if the listener has as many as it may.
     pub(super) fn enter(&self, peer: &Peer) -> Option<Arc<Client>> {
         let mut clients = self.clients();
-        if clients.connected.len() >= self.config.connections {
-            let pending = clients.connected.iter().position(|client| !client.is_admitted())?;
-            clients.connected.remove(pending).evict(Eviction::Displaced);
+        if clients.connected.len() >= self.config.connections && !clients.displace() {
+            return None;
         }
         clients.next += 1;
         clients.live += 1;
@@ -238,7 +237,7 @@ impl Hub {
             number: clients.next,
             peer: peer.clone(),
             outbox: Outbox::new(self.config.queue),
-            is_admitted: AtomicBool::new(self.config.digests.is_empty()),
+            is_admitted: AtomicBool::new(false),
             dropped: AtomicU64::new(0),
             eviction: OnceLock::new(),
             evicted: Latch::default(),
@@ -257,12 +256,30 @@ impl Hub {
         self.departed.notify(usize::MAX);
     }
 
-    /// Ends the oldest client without a hello, if there is one: the system is short of descriptors.
-    pub(super) fn displace(&self) -> bool {
-        let mut clients = self.clients();
-        let pending = clients.connected.iter().position(|client| !client.is_admitted());
-        let Some(pending) = pending else { return false };
-        clients.connected.remove(pending).evict(Eviction::Displaced);
+    /// The client has sent its hello, or a whole frame, and keeps its place. False if it was evicted
+    /// before.
+    pub(super) fn admit(&self, client: &Arc<Client>) -> bool {
+        if client.is_admitted() {
+            return true;
+        }
+        let clients = self.clients();
+        let stays = clients.connected.iter().any(|other| Arc::ptr_eq(other, client));
+        client.is_admitted.store(stays, Ordering::Release);
+        stays
+    }
+
+    /// The system is short of descriptors: evicts a client that is not admitted, and waits until it
+    /// has left. False if there is none.
+    pub(super) async fn make_room(&self) -> bool {
+        let live = {
+            let mut clients = self.clients();
+            // One that is leaving makes room, too.
+            if clients.live == clients.connected.len() && !clients.displace() {
+                return false;
+            }
+            clients.live
+        };
+        until(&self.departed, || self.clients().live < live).await;
         true
     }
 
@@ -279,8 +296,9 @@ impl Hub {
     /// Sends a frame to all clients except the one that sent it.
     pub(super) fn send(&self, header: &[u8], payload: &[u8], from: Option<u64>) {
         let mut clients = self.clients();
+        let needs_hello = !self.config.digests.is_empty();
         clients.connected.retain(|client| {
-            if !client.is_admitted() || from == Some(client.number) {
+            if needs_hello && !client.is_admitted() || from == Some(client.number) {
                 return true;
             }
             if client.outbox.push(header, payload) {
@@ -314,14 +332,23 @@ impl Hub {
     }
 }
 
-impl Client {
-    pub(super) fn is_admitted(&self) -> bool {
-        self.is_admitted.load(Ordering::Acquire)
+impl Clients {
+    /// Evicts the oldest client that is not admitted, of the process or address that has most of
+    /// them. False if there is none.
+    fn displace(&mut self) -> bool {
+        let pending = self.connected.iter().filter(|client| !client.is_admitted());
+        let Some(client) = oldest_of_most(pending, |client| &client.peer).cloned() else {
+            return false;
+        };
+        self.connected.retain(|other| !Arc::ptr_eq(other, &client));
+        client.evict(Eviction::Displaced);
+        true
     }
+}
 
-    /// It has sent its hello.
-    pub(super) fn admit(&self) {
-        self.is_admitted.store(true, Ordering::Release);
+impl Client {
+    fn is_admitted(&self) -> bool {
+        self.is_admitted.load(Ordering::Acquire)
     }
 
     fn evict(&self, eviction: Eviction) {

@@ -11,7 +11,7 @@ use futures_util::future::{Either, select};
 use mycelium_executor::{Peer, Stream, yield_now};
 use mycelium_macros::service;
 use mycelium_transports::counters::LegacyValue;
-use mycelium_transports::endpoint::Endpoint;
+use mycelium_transports::endpoint::{Endpoint, SpareDescriptor, is_shortage};
 
 use super::connection::Connection;
 use super::hub::{Hub, Open, source};
@@ -66,6 +66,7 @@ impl Listener {
     async fn accept(&self, ctx: &mut Context<Self>, open: &mut Open) {
         let (hub, executor) = (&self.hub, ctx.waits.executor.clone());
         let gate = open.bound.gate();
+        let mut spare = SpareDescriptor::new();
         let can_vanish = matches!(hub.config.endpoint, Endpoint::Unix { .. });
         loop {
             hub.until_room().await;
@@ -80,13 +81,21 @@ impl Listener {
                 Either::Right(_) => None,
             };
             match accepted {
-                Some(Ok((stream, peer))) => match gate.check(&peer) {
-                    Ok(()) => self.serve(ctx, stream, &peer),
-                    Err(reason) => self.reject(&peer, &reason),
-                },
+                Some(Ok((stream, peer))) => {
+                    // The last descriptor may have gone to this client.
+                    if !spare.restore() && hub.make_room().await {
+                        _ = spare.restore();
+                    }
+                    match gate.check(&peer) {
+                        Ok(()) => self.serve(ctx, stream, &peer),
+                        Err(reason) => self.reject(&peer, &reason),
+                    }
+                }
+                // The system says so even if nobody connects. The next call has the spare one.
+                Some(Err(error)) if is_shortage(&error) && spare.give() => {}
                 Some(Err(error)) => {
                     let departure = hub.departure();
-                    if self.accept_failed(&error) {
+                    if self.accept_failed(&error).await {
                         let wake = executor.sleep_until(executor.now().saturating_add(PAUSE));
                         select(wake, pin!(departure)).await;
                     }
@@ -119,12 +128,13 @@ impl Listener {
     }
 
     /// Whether to wait until something has changed.
-    fn accept_failed(&self, error: &io::Error) -> bool {
+    async fn accept_failed(&self, error: &io::Error) -> bool {
         if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) {
             return false;
         }
-        // The process may be short of descriptors.
-        self.hub.displace();
+        if is_shortage(error) && self.hub.make_room().await {
+            return false;
+        }
         self.hub.log(Level::Warn, "deaf", "", &format_args!("cannot accept a connection: {error}"));
         true
     }

@@ -136,6 +136,12 @@ fn more_clients_than_there_are_places_for_are_rejected() {
     let (_, report) = run(node, move |running| {
         let mut clients = [floor.connect(), floor.connect()];
         until(running, "connections", 2);
+        for number in 0..2 {
+            clients[number].send(&words(SWAP, number as u64, 2));
+            for client in &mut clients {
+                assert_eq!(client.words(), Some((ORDER, number as u64, 2)));
+            }
+        }
         for _ in 0..50 {
             assert_eq!(floor.connect().frame(), None);
         }

@@ -2,7 +2,9 @@
 //! binary in another role.
 
 use std::env;
-use std::io::{Read, Write, stdin};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write, stdin};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -10,21 +12,74 @@ use mycelium::{LegacyCodec, Node, Topology};
 use mycelium_tokio::Tokio;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::harness::{Broker, Floor, ORDER, Order, SWAP, Swap, counter, frame, hex, run, words};
+use crate::harness::{
+    Broker, Client, Floor, ORDER, Order, SWAP, Swap, counter, frame, hex, run, words,
+};
 
 /// The topology of the other process.
 const TOPOLOGY: &str = "MYCELIUM_TEST_TOPOLOGY";
 /// The number of descriptors that it may have.
 const DESCRIPTORS: &str = "MYCELIUM_TEST_DESCRIPTORS";
 
+/// The address to which a process of silent clients connects, and how often.
+const ADDRESS: &str = "MYCELIUM_TEST_ADDRESS";
+const SILENT: usize = 200;
+
 const DIGEST: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
-fn broker_process(floor: &Floor, descriptors: u64) -> Child {
+/// This test binary in a role.
+fn program(role: &str) -> Command {
     let mut program = Command::new(env::current_exe().unwrap());
-    program.args(["--exact", "processes::the_process_of_a_broker", "--ignored", "--nocapture"]);
-    program.env(TOPOLOGY, &floor.text).env(DESCRIPTORS, descriptors.to_string());
+    program.args(["--exact", &format!("processes::{role}"), "--ignored", "--nocapture"]);
     program.env_remove("RUST_LOG").env_remove("RUST_BACKTRACE");
-    program.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    program.stdin(Stdio::piped());
+    program
+}
+
+fn broker_process(floor: &Floor, descriptors: u64) -> Child {
+    let mut program = program("the_process_of_a_broker");
+    program.env(TOPOLOGY, &floor.text).env(DESCRIPTORS, descriptors.to_string());
+    program.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// A process with silent connections, once it has all of them. It ends when it is dropped.
+struct SilentClients(Child);
+
+impl SilentClients {
+    fn of(address: &str) -> SilentClients {
+        let mut program = program("the_process_of_silent_clients");
+        let process = program.env(ADDRESS, address).stdout(Stdio::piped()).spawn().unwrap();
+        let mut process = SilentClients(process);
+        let lines = BufReader::new(process.0.stdout.as_mut().unwrap()).lines();
+        let is_ready = |line: std::io::Result<String>| line.unwrap().contains("all are connected");
+        assert!(lines.into_iter().any(is_ready), "it has ended");
+        process
+    }
+}
+
+impl Drop for SilentClients {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        _ = self.0.wait();
+    }
+}
+
+#[test]
+#[ignore = "not a test: the program that the tests start"]
+#[expect(clippy::print_stdout, reason = "the test waits for the line")]
+fn the_process_of_silent_clients() {
+    let address = env::var(ADDRESS).unwrap();
+    let (mut tcp, mut unix) = (Vec::new(), Vec::new());
+    for _ in 0..SILENT {
+        if address.starts_with('/') {
+            unix.push(UnixStream::connect(&address).unwrap());
+        } else {
+            tcp.push(TcpStream::connect(&address).unwrap());
+        }
+    }
+    println!("all are connected");
+    // Until the test closes it.
+    stdin().read_to_end(&mut Vec::new()).unwrap();
 }
 
 #[test]
@@ -56,13 +111,19 @@ fn end(mut process: Child) -> Vec<String> {
 }
 
 /// The listener of another process may not listen yet.
-fn connect(floor: &Floor) -> crate::harness::Client {
+fn connect(floor: &Floor) -> Client {
     loop {
-        match std::net::TcpStream::connect(&floor.address) {
-            Ok(stream) => return crate::harness::Client::new(stream),
+        match TcpStream::connect(&floor.address) {
+            Ok(stream) => return Client::new(stream),
             Err(_) => std::thread::yield_now(),
         }
     }
+}
+
+/// Sends a swap, and waits for its order. The client also gets the orders of others.
+fn answered(client: &mut Client, number: u64) {
+    client.send(&words(SWAP, number, 2));
+    while client.words().expect("it is served") != (ORDER, number, 2) {}
 }
 
 #[test]
@@ -164,5 +225,116 @@ fn h5_a_client_gets_in_when_descriptors_run_short() {
     }
     drop(silent);
     let lines = end(process);
-    assert!(lines.iter().any(|line| line.contains("cannot accept a connection: ")), "{lines:#?}");
+    assert!(
+        lines.iter().any(|line| line.contains("another client needed its place")),
+        "{lines:#?}"
+    );
+}
+
+/// 64 silent connections took all places, and every other client was rejected.
+#[test]
+fn strangers_silent_legacy_clients_keep_nobody_out() {
+    let floor = Floor::of_broker("\"plain\"", "");
+    let process = broker_process(&floor, 1024);
+    let mut clients = vec![connect(&floor)];
+    answered(&mut clients[0], 0);
+    let mut silent = vec![SilentClients::of(&floor.address)];
+    for number in 1..40 {
+        let mut client = connect(&floor);
+        answered(&mut client, number);
+        clients.push(client);
+    }
+    // Those that have sent a frame keep their places.
+    silent.push(SilentClients::of(&floor.address));
+    for (number, client) in (100..).zip(&mut clients) {
+        answered(client, number);
+    }
+    drop((silent, clients));
+    let lines = end(process);
+    let evicted = "another client needed its place before it had sent a whole frame";
+    let of_cause: Vec<_> = lines.iter().filter(|line| line.contains(evicted)).collect();
+    // 400 silent ones and 40 others in 64 places.
+    let [_, count] = &of_cause[..] else { panic!("{lines:#?}") };
+    assert!(count.ends_with("(375 more within a minute)"), "{count}");
+    assert!(lines.len() < 10, "{lines:#?}");
+}
+
+/// The system knows the process at the other end of a Unix socket: the silent connections of one
+/// process give way before a client of another one that only receives.
+#[test]
+fn strangers_silent_legacy_clients_evict_each_other_first() {
+    let directory = env::temp_dir().join(format!("mycelium-silent-{}", std::process::id()));
+    let socket = directory.join("floor.sock");
+    let mut floor = Floor::of_broker("\"plain\"", "connections = 8");
+    let listen = format!("listen = \"{}\"", floor.address);
+    floor.text = floor.text.replace(&listen, &format!("socket = \"{}\"", socket.display()));
+    let node = floor.broker();
+    let (_, report) = run(node, move |running| {
+        let connect = || {
+            let stream = UnixStream::connect(&socket).unwrap();
+            stream.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+            stream
+        };
+        let mut listening = connect();
+        crate::harness::until(running, "connections", 1);
+        let silent = SilentClients::of(socket.to_str().unwrap());
+        let mut client = connect();
+        client.write_all(&words(SWAP, 1, 2)).unwrap();
+        let mut order = [0; 22];
+        for receives in [&mut client, &mut listening] {
+            receives.read_exact(&mut order).unwrap();
+            assert_eq!(order[..], words(ORDER, 1, 2));
+        }
+        drop(silent);
+    });
+    // One of the silent ones for each connection without a place.
+    assert_eq!(counter(&report.counters, "evicted"), 2 + SILENT as u64 - 8);
+    assert_eq!(counter(&report.counters, "rejected"), 0);
+    _ = std::fs::remove_dir_all(directory);
+}
+
+/// Silent clients took all descriptors, and no other one was accepted.
+#[test]
+fn strangers_silent_legacy_clients_give_up_their_descriptors() {
+    let floor = Floor::of_broker("\"plain\"", "connections = 1000");
+    let process = broker_process(&floor, 40);
+    let mut client = connect(&floor);
+    answered(&mut client, 0);
+    let mut silent = Vec::new();
+    let mut number = 0;
+    let mut add = |silent: &mut Vec<Client>| {
+        silent.push(connect(&floor));
+        // It is served once it gets an order.
+        let newest = silent.last_mut().unwrap();
+        newest.0.set_nonblocking(true).unwrap();
+        for _ in 0..10_000 {
+            number += 1;
+            answered(&mut client, number);
+            match newest.0.read(&mut [0; 22]) {
+                Ok(count) => return assert_eq!(count, 22, "the newest one was evicted"),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+        }
+        panic!("client {} is not accepted", silent.len());
+    };
+    let ended = |silent: &mut Vec<Client>| {
+        let mut bytes = [0; 4096];
+        let mut is_over = |client: &mut Client| loop {
+            match client.0.read(&mut bytes) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) => return error.kind() != ErrorKind::WouldBlock,
+            }
+        };
+        silent.iter_mut().filter_map(|client| is_over(client).then_some(())).count()
+    };
+    (0..100).for_each(|_| add(&mut silent));
+    let before = ended(&mut silent);
+    assert!(before > 0, "40 descriptors are not enough for all");
+    (0..10).for_each(|_| add(&mut silent));
+    // One for each new client, and none for nobody.
+    assert_eq!(ended(&mut silent), before + 10);
+    drop((silent, client));
+    let lines = end(process);
+    assert!(lines.len() < 10, "{lines:#?}");
 }

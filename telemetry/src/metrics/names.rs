@@ -190,6 +190,7 @@ const LEGACY: &[Name] = &[
     counter("mycelium_legacy_frames_sent", "Frames that were written to clients."),
     counter("mycelium_legacy_frames_dropped", "Frames that a client did not get."),
     counter("mycelium_legacy_messages_missed", "Messages that no client could get."),
+    counter("mycelium_legacy_evicted", "Clients without a whole frame that gave way to others."),
 ];
 
 const EXPORTER: &[Name] = &[

@@ -337,6 +337,8 @@ values! {
         Dropped = "dropped",
         /// Messages that no client could get: gaps, and payloads that are too long.
         Missed = "missed",
+        /// Clients without a whole frame that gave way to others.
+        Evicted = "evicted",
     }
 
     /// Values of a [`Kind::Exporter`]. When the exporter has ended, the spans that were recorded
