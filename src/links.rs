@@ -90,12 +90,12 @@ impl Links {
         if setup.peer_topics.is_empty() && !has_observers {
             return Ok(links);
         }
-        let far = Far::load(setup.node, setup.topology, setup.carriers)?;
+        let log = Log::new(setup.node, setup.executor.clone());
+        let far = Far::load(setup.node, setup.topology, setup.carriers, &log)?;
         let identity = Identity::new(setup.node, setup.executor.entropy()).map_err(|_| {
             let place = setup.topology.place_of(Setting::Node(setup.node));
             setup.failed(place, "the name of the node has more than 62 bytes".to_owned())
         })?;
-        let log = Log::new(setup.node, setup.executor.clone());
         setup.spawn(log.clone().run(links.control.clone()))?;
         let observer = |on_notice: &Arc<dyn Fn(&Notice<'_>) + Send + Sync>| -> Observer {
             let (on_notice, log) = (on_notice.clone(), log.clone());

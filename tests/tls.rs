@@ -4,6 +4,8 @@
 #![cfg(all(feature = "metrics", feature = "signals", feature = "tls"))]
 
 mod certificates;
+#[path = "tls/descriptors.rs"]
+mod descriptors;
 #[path = "tls/files.rs"]
 mod files;
 #[path = "tls/hostile.rs"]

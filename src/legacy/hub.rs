@@ -256,8 +256,8 @@ impl Hub {
         self.departed.notify(usize::MAX);
     }
 
-    /// The client has sent its hello, or a whole frame, and keeps its place. False if it was evicted
-    /// before.
+    /// The client has sent its hello, or a whole frame, and keeps its place. False if it was
+    /// evicted before.
     pub(super) fn admit(&self, client: &Arc<Client>) -> bool {
         if client.is_admitted() {
             return true;

@@ -1,14 +1,16 @@
 //! How nodes of other hosts are reached: over plain TCP, or over TLS with the files that the
 //! topology names.
 
-#[cfg(feature = "tls")]
 use std::sync::Arc;
 use std::time::Duration;
 
 use mycelium_transports::endpoint::Endpoint;
 #[cfg(feature = "tls")]
-use mycelium_transports::tls::Tls;
+use mycelium_transports::tls::{Tls, TlsError, TlsProblem};
 
+#[cfg(feature = "tls")]
+use super::log::Level;
+use super::log::Log;
 use crate::error::StartError;
 use crate::plan::Carriers;
 use crate::topology::Topology;
@@ -27,18 +29,23 @@ impl Far {
         node: &str,
         topology: &Topology,
         carriers: &Carriers,
+        log: &Arc<Log>,
     ) -> Result<Far, StartError> {
         let listens = carriers.requires_tls() && topology.tcp(node).is_some();
         let is_used = carriers.use_tls() || listens;
         let files = topology.tls_files(node).filter(|_| is_used);
         let Some(files) = files else { return Ok(Far { tls: None }) };
-        let name = node.to_owned();
-        let on_reload = Box::new(move |error: Option<&_>| match error {
-            None => crate::log::info!(node = name, "the certificates were read again"),
-            Some(error) => crate::log::warn!(
-                node = name,
-                "the certificates have changed, and the earlier ones stay in use: {error}"
-            ),
+        let (name, log) = (node.to_owned(), log.clone());
+        let on_reload = Box::new(move |error: Option<&TlsError>| {
+            let Some(error) = error else {
+                return crate::log::info!(node = name, "the certificates were read again");
+            };
+            let problem = match error.problem {
+                TlsProblem::Unreadable(_) => "the certificates cannot be read again",
+                _ => "the certificates have changed",
+            };
+            let words = format_args!("{problem}, and the earlier ones stay in use: {error}");
+            log.limited(Level::Warn, (problem, String::new()), &words);
         });
         let tls = Tls::load(node, files, on_reload).map_err(|error| {
             let place = topology.place_of_tls(error.file);
@@ -91,7 +98,12 @@ impl Far {
 /// Without the feature no topology has links over TLS.
 #[cfg(not(feature = "tls"))]
 impl Far {
-    pub(super) fn load(_: &str, _: &Topology, _: &Carriers) -> Result<Far, StartError> {
+    pub(super) fn load(
+        _: &str,
+        _: &Topology,
+        _: &Carriers,
+        _: &Arc<Log>,
+    ) -> Result<Far, StartError> {
         Ok(Far {})
     }
 

@@ -322,6 +322,32 @@ async fn a_certificate_for_servers_alone_does_not_replace_a_valid_one() {
     assert!(matches!(&*reports, [Some(_)]), "it is refused, and reported once: {reports:?}");
 }
 
+/// The files were said to have changed, once for each time that they could not be read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_cannot_be_read_has_not_changed() {
+    let node = Rereading::new("unreadable");
+    let unreadable = |report: &Option<String>| {
+        report.as_ref().is_some_and(|text| text.ends_with("(os error 2)"))
+    };
+    let (path, aside) =
+        (node.certificates.path().join("near.pem"), node.certificates.path().join("aside.pem"));
+    let hidden = async || {
+        std::fs::rename(&path, &aside).unwrap();
+        node.connect().await;
+        std::fs::rename(&aside, &path).unwrap();
+        node.connect().await;
+    };
+    hidden().await;
+    assert!(matches!(&*node.reports(), [gone] if unreadable(gone)), "{:?}", node.reports());
+    // Nor have invalid files changed, which were reported before.
+    node.issue(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]);
+    node.connect().await;
+    hidden().await;
+    let reports = node.reports();
+    let [_, Some(_), gone] = &*reports else { panic!("{reports:?}") };
+    assert!(unreadable(gone), "{reports:?}");
+}
+
 /// Clocks differ: a new certificate may be a moment too early.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_that_becomes_valid_is_used_then() {

@@ -56,8 +56,9 @@ struct Shared {
     on_reload: OnReload,
 }
 
-/// Called when the files have changed: `None` if the new ones are in use, or why they are not. The
-/// earlier ones stay in use then.
+/// Called when the files have changed: `None` if the new ones are in use, or why they are not. Also
+/// called with the error each time that a file cannot be read. With an error the earlier ones stay
+/// in use.
 pub type OnReload = Box<dyn Fn(Option<&TlsError>) + Send + Sync>;
 
 struct State {
@@ -66,15 +67,9 @@ struct State {
     settings: Settings,
     /// A thread reads the files.
     is_reading: bool,
-    /// Why the files on the disk are not in use, if they are not. It was reported.
-    problem: Option<Problem>,
-}
-
-#[derive(PartialEq, Eq)]
-enum Problem {
-    Unreadable(String),
-    /// These files are not valid now. They may be later: a certificate has a first day.
-    Invalid(Contents),
+    /// The last files that were not valid, which was reported. They may be valid later: a
+    /// certificate has a first day.
+    invalid: Option<Contents>,
 }
 
 /// What the connections of a node have in common.
@@ -88,14 +83,14 @@ impl Tls {
     /// Reads the files of the node `node`, and checks them: the certificate is valid now, an
     /// authority of the file has issued it, it has the name of the node, and the key is its key.
     ///
-    /// `on_reload` is called when the files have changed.
+    /// `on_reload` is called when the files have changed, or cannot be read again.
     ///
     /// # Errors
     /// If a file cannot be read, or the check fails.
     pub fn load(node: &str, files: TlsFiles, on_reload: OnReload) -> Result<Tls, TlsError> {
         let contents = files.read()?;
         let settings = Settings::new(node, &files, &contents)?;
-        let state = State { contents, settings, is_reading: false, problem: None };
+        let state = State { contents, settings, is_reading: false, invalid: None };
         let (node, state, read) = (node.to_owned(), Mutex::new(state), Event::new());
         Ok(Tls(Arc::new(Shared { node, files, state, read, on_reload })))
     }
@@ -189,26 +184,25 @@ impl State {
         read: Result<Contents, TlsError>,
     ) -> Option<Result<(), TlsError>> {
         self.is_reading = false;
-        let (error, problem) = match read {
+        match read {
             Ok(contents) if contents == self.contents => {
-                self.problem = None;
-                return None;
+                self.invalid = None;
+                None
             }
             Ok(contents) => match Settings::new(node, files, &contents) {
                 Ok(settings) => {
-                    (self.contents, self.settings, self.problem) = (contents, settings, None);
-                    return Some(Ok(()));
+                    (self.contents, self.settings, self.invalid) = (contents, settings, None);
+                    Some(Ok(()))
                 }
-                Err(error) => (error, Problem::Invalid(contents)),
+                Err(error) => {
+                    let is_new = self.invalid.as_ref() != Some(&contents);
+                    self.invalid = Some(contents);
+                    is_new.then_some(Err(error))
+                }
             },
-            Err(error) => {
-                let text = error.to_string();
-                (error, Problem::Unreadable(text))
-            }
-        };
-        let is_new = self.problem.as_ref() != Some(&problem);
-        self.problem = Some(problem);
-        is_new.then_some(Err(error))
+            // Whether they have changed is not known.
+            Err(error) => Some(Err(error)),
+        }
     }
 }
 
