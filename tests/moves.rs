@@ -137,6 +137,37 @@ async fn a_reader_on_a_thread_of_its_own_wakes_while_the_links_executor_is_busy(
     assert_eq!(received.recv_timeout(PATIENCE), Ok(1));
 }
 
+/// Each wake of the session costs a write to an eventfd, and a poll that checks all streams.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_runs_in_memory_does_not_wake_its_link() {
+    let world = World::new::<Number>("moves-awake", 16);
+    let mut reader = world.here.reader::<Number>();
+    let mut publisher = world.there.publisher::<Number>();
+    world.connect();
+    world.until_moved(1).await;
+    // It leaves the ring of the link.
+    publisher.try_emit(Number { number: 0 }).ok().unwrap();
+    assert_eq!(next(&mut reader).await.number, 0);
+    reader.done();
+    world.take_wakes_of_client();
+    for number in 1..10_000 {
+        publisher.try_emit(Number { number }).ok().unwrap();
+        let TryRecv::Delivery(Delivery::Msg(message)) = reader.try_recv() else {
+            panic!("no message {number}");
+        };
+        assert_eq!(message.number, number);
+        drop(message);
+        // As at the end of a poll.
+        reader.done();
+    }
+    assert_eq!(world.take_wakes_of_client(), 0, "the link has nothing to do");
+    // The session says to the publisher that nobody reads any more.
+    drop(reader);
+    assert_eq!(world.take_wakes_of_client(), 1, "a reader has left");
+    let emitting = emit(publisher, 10_000..10_100);
+    timeout(PATIENCE, emitting).await.expect("the publisher waits for nobody").unwrap();
+}
+
 /// Sleeps until a message is there, and says so before. Returns its number.
 fn receive_asleep(reader: &mut Subscription<Number>, asleep: &mpsc::Sender<()>) -> u64 {
     struct Unpark(Thread);

@@ -1,11 +1,15 @@
 //! A publisher's node `there` and a reader's node `here` in this process, with shared memory
 //! between them: their topics, the link over real sockets, and its notices.
 
+use std::future::poll_fn;
 use std::net::Shutdown;
 use std::ops::Range;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use mycelium_core::Message;
@@ -37,6 +41,7 @@ pub(crate) struct World {
     dir: PathBuf,
     /// The sockets of the link's connections.
     connections: Arc<Mutex<Vec<UnixStream>>>,
+    client_wakes: Arc<Mutex<Vec<ThreadId>>>,
 }
 
 pub(crate) struct Side {
@@ -83,7 +88,8 @@ impl World {
         let mut server = there.server();
         set(&mut server);
         let server = Arc::new(server);
-        World { there, here, server, dir, connections: Arc::default() }
+        let (connections, client_wakes) = (Arc::default(), Arc::default());
+        World { there, here, server, dir, connections, client_wakes }
     }
 
     /// Connects the nodes.
@@ -102,7 +108,14 @@ impl World {
             server.run(listener, Anyone).await;
             drop(bound);
         });
-        tokio::spawn(self.client(executor).run().unwrap());
+        let (client, wakes) = (self.client(executor).run().unwrap(), self.client_wakes.clone());
+        tokio::spawn(watched(client, wakes));
+    }
+
+    /// The wakes of the task of the reader's link by this thread, since the last call.
+    pub(crate) fn take_wakes_of_client(&self) -> usize {
+        let wakes = std::mem::take(&mut *self.client_wakes.lock().unwrap());
+        wakes.into_iter().filter(|it| *it == thread::current().id()).count()
     }
 
     fn client(&self, executor: Arc<dyn Executor>) -> TopicClient {
@@ -277,6 +290,29 @@ pub(crate) fn emit<M: Message + From<u64> + Send>(
         }
         publisher
     })
+}
+
+/// Records the threads that wake a task.
+async fn watched(task: impl Future<Output = ()>, wakes: Arc<Mutex<Vec<ThreadId>>>) {
+    struct Recorder(Waker, Arc<Mutex<Vec<ThreadId>>>);
+    impl Wake for Recorder {
+        fn wake(self: Arc<Self>) {
+            self.1.lock().unwrap().push(thread::current().id());
+            self.0.wake_by_ref();
+        }
+    }
+    let mut task = pin!(task);
+    let mut recorder: Option<(Waker, Waker)> = None;
+    poll_fn(|context| {
+        let waker = context.waker();
+        if recorder.as_ref().is_none_or(|(known, _)| !known.will_wake(waker)) {
+            let recording = Waker::from(Arc::new(Recorder(waker.clone(), wakes.clone())));
+            recorder = Some((waker.clone(), recording));
+        }
+        let recording = recorder.as_ref().map_or(waker, |(_, recording)| recording);
+        task.as_mut().poll(&mut Context::from_waker(recording))
+    })
+    .await;
 }
 
 fn executor() -> Arc<dyn Executor> {

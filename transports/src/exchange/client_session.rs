@@ -447,11 +447,6 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
     fn send(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &mut Context<'_>) {
         let phase = self.control.watch(context, &mut self.listener);
         self.update_memory(context);
-        // Those of an earlier connection have a control connection of their own.
-        if self.streams.iter().flatten().any(IncomingStream::has_lost_memory) {
-            self.lost_memory.notice(now, self.times.1, link);
-        }
-        self.lost_memory.check(now, link, &*self.executor, context);
         // If this process ends, its next one gets what subscriptions have not taken.
         let control = &self.control;
         let at_shutdown = || phase > LinkPhase::Run || control.is_leaving();
@@ -462,6 +457,12 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
                 *place = None;
             }
         }
+        // After the streams have parked the waker. Those of an earlier connection have a control
+        // connection of their own.
+        if self.streams.iter().flatten().any(IncomingStream::has_lost_memory) {
+            self.lost_memory.notice(now, self.times.1, link);
+        }
+        self.lost_memory.check(now, link, &*self.executor, context);
         while let Some((topic, mismatch)) = self.queries.request(now, link) {
             self.report_mismatch(&topic, &mismatch);
         }

@@ -392,10 +392,13 @@ impl MappedPublisher {
         self.state.is_in_flight()
     }
 
-    /// Parks a waker until a subscription leaves. Call [`settle`](MappedPublisher::settle) again
-    /// after this.
+    /// Parks a waker until a subscription leaves, or the publisher's process is gone. Call
+    /// [`settle`](MappedPublisher::settle), [`is_read`](MappedPublisher::is_read) and
+    /// [`is_gone`](MappedPublisher::is_gone) again after this.
     pub fn park(&self, waker: &Waker) {
-        self.state.room.park(waker);
+        if let Some(mapped) = self.state.origin.mapped() {
+            mapped.session.park(waker);
+        }
     }
 
     /// Forgets subscriptions that have left, except at a shutdown: then the publisher keeps what
@@ -408,6 +411,10 @@ impl MappedPublisher {
 impl Drop for MappedPublisher {
     fn drop(&mut self) {
         self.topic.remove_publisher(&self.state);
+        // The readers keep the state until they have read the ring; the task may be freed before.
+        if let Some(mapped) = self.state.origin.mapped() {
+            mapped.session.forget();
+        }
     }
 }
 

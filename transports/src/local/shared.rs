@@ -9,7 +9,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use mycelium_core::doorbell::{Alarm, WakePath, announce};
+use mycelium_core::doorbell::{Alarm, Doorbell, WakePath, announce};
 use mycelium_core::ring::broadcast::{Broadcast, Claim};
 use mycelium_core::ring::region::{ForeignCursors, Import, TopicStorage};
 
@@ -244,6 +244,8 @@ pub(super) struct MappedOrigin {
     pub(super) first: usize,
     /// For the publisher, when it waits for room.
     alarm: Alarm,
+    /// Where the link's session waits until a subscription leaves, or the process is gone.
+    pub(super) session: Doorbell,
     /// The publisher's counters in this process.
     line: Arc<Line<PublisherValue>>,
     /// Which sleep words are in use.
@@ -268,6 +270,7 @@ impl MappedOrigin {
             waits_for_readers,
             first,
             alarm: Alarm::new(),
+            session: Doorbell::new(),
             line,
             sleepers: Arc::new(Mutex::new(vec![false; readers])),
             is_gone: AtomicBool::new(false),

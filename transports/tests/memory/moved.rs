@@ -5,6 +5,8 @@ use std::num::NonZeroU32;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use mycelium_core::doorbell::WakePath;
@@ -127,6 +129,62 @@ fn assert_next(reader: &mut Subscription<Late>, number: u64) {
         TryRecv::Delivery(Delivery::Msg(late)) => assert_eq!(late.number, number),
         other => panic!("expected message {number}, found {other:?}"),
     }
+}
+
+/// Counts its wakes.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wakes {
+    fn take(&self) -> usize {
+        self.0.swap(0, Ordering::Relaxed)
+    }
+}
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The link's session has nothing to do when readers take messages, nor when the publisher's
+/// process wakes them.
+#[test]
+fn readers_in_memory_wake_their_session_only_when_they_leave() {
+    let mut stream = Stream::new(Policy::Block);
+    let mut first = stream.there.subscribe::<Late>("first", Policy::Block).unwrap();
+    let mut second = stream.there.subscribe::<Late>("second", Policy::Block).unwrap();
+    let mut remote = stream.there.remote_publisher("publisher", 7, 0).unwrap();
+    let mapped = stream.move_to_memory(&mut remote);
+    let ring = mapped.ring().upgrade().unwrap();
+    let wakes = Arc::new(Wakes::default());
+    let session = Waker::from(wakes.clone());
+    mapped.park(&session);
+    for number in 0..100 {
+        stream.emit(number..number + 1);
+        ring.look();
+        for reader in [&mut first, &mut second] {
+            assert_next(reader, number);
+            reader.done();
+        }
+    }
+    assert_eq!(wakes.take(), 0, "nothing has changed for the session");
+    // The publisher waits for a reader that has left, until the session says otherwise.
+    stream.emit(100..116);
+    drop(first);
+    assert_eq!(wakes.take(), 1, "one has left");
+    mapped.park(&session);
+    mapped.settle(|| false);
+    assert_eq!(wakes.take(), 0, "the session itself has done this");
+    (100..116).for_each(|number| assert_next(&mut second, number));
+    second.done();
+    stream.emit(116..132);
+    ring.peer_is_gone();
+    assert_eq!((wakes.take(), mapped.is_gone()), (1, true));
+    mapped.park(&session);
+    drop(mapped);
+    drop(session);
+    assert_eq!(Arc::strong_count(&wakes), 1, "readers do not keep the task of the session");
 }
 
 /// A process whose connection has ended may still write into its memory.

@@ -218,5 +218,8 @@ impl Edge {
             drop(consumer);
         }
         publisher.wake();
+        if let Some(mapped) = publisher.origin.mapped() {
+            mapped.session.ring();
+        }
     }
 }

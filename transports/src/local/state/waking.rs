@@ -18,10 +18,12 @@ impl PublisherState {
     /// Wakes the publisher if it waits for its readers. The caller has announced what they did.
     #[inline]
     pub(in crate::local) fn ring_room(&self) {
-        self.room.ring();
-        self.relieve();
-        if let Origin::Mapped(mapped) = &self.origin {
-            mapped.ring(&self.ring);
+        match &self.origin {
+            Origin::Mapped(mapped) => mapped.ring(&self.ring),
+            Origin::Local | Origin::Remote(_) | Origin::Pumped(_) => {
+                self.room.ring();
+                self.relieve();
+            }
         }
     }
 
@@ -106,7 +108,6 @@ impl SharedRing for PublisherState {
         let readers = self.readers.lock().to_vec();
         announce();
         ring_each(&readers, |reader| reader.subscriber.bell.ring());
-        self.room.ring();
     }
 
     /// Readers take what the ring has, and then get a gap.
@@ -114,6 +115,7 @@ impl SharedRing for PublisherState {
         self.lose();
         if let Origin::Mapped(mapped) = &self.origin {
             mapped.set_gone(self.ring.tail());
+            mapped.session.announce_and_ring();
         }
         self.look();
     }
