@@ -3,9 +3,15 @@
 #![cfg(all(feature = "signals", feature = "topology"))]
 
 mod loopback;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#[path = "moves/world.rs"]
+#[expect(dead_code, reason = "the tests of moves use all of it")]
+mod world;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -256,6 +262,39 @@ services = ["Exchange"]
     let allocations = allocations.recv().unwrap();
     assert!(allocations < MEASURED / 20, "{allocations} allocations in {MEASURED} messages");
     std::fs::remove_dir_all(&place).unwrap();
+}
+
+/// Each message wakes a reader that sleeps: the publisher's side rings, and the link's task at the
+/// reader's side wakes the reader. All of it is on this thread. Only timers allocate, by the clock.
+#[tokio::test]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+async fn messages_that_wake_a_reader_in_memory_allocate_nothing() {
+    const MESSAGES: u64 = 20_000;
+    let world = world::World::new::<Order>("allocations-memory", 16);
+    let mut reader = world.here.reader::<Order>();
+    let mut publisher = world.there.publisher::<Order>();
+    world.connect();
+    world.until_moved(1).await;
+    let mut before = 0;
+    for number in 0..MESSAGES {
+        if number == MESSAGES / 10 {
+            before = ALLOCATIONS.get();
+        }
+        let mut is_sent = false;
+        let received = poll_fn(|context| {
+            let received = reader.poll_recv(context);
+            if received.is_pending() && !std::mem::replace(&mut is_sent, true) {
+                assert!(publisher.try_emit(Order { number }).is_ok());
+            }
+            received
+        });
+        let Some(Delivery::Msg(order)) = received.await else { panic!("no message {number}") };
+        assert_eq!(order.number, number);
+    }
+    let allocations = ALLOCATIONS.get() - before;
+    let wakes = world.take_wakes_of_client();
+    assert!(wakes as u64 >= MESSAGES, "{wakes} wakes of the link: it has to wake the reader");
+    assert!(allocations < MESSAGES / 20, "{allocations} allocations in {MESSAGES} messages");
 }
 
 /// The earlier system made six allocations for each frame of a client, and more for its bridges

@@ -38,6 +38,8 @@ pub(crate) struct World {
     pub(crate) there: Side,
     pub(crate) here: Side,
     server: Arc<TopicServer>,
+    /// Of both.
+    executor: Arc<dyn Executor>,
     dir: PathBuf,
     /// The sockets of the link's connections.
     connections: Arc<Mutex<Vec<UnixStream>>>,
@@ -85,11 +87,12 @@ impl World {
         let here = Side::new::<M>("here", 2, name, capacity, RingMemory::Heap);
         let dir = std::env::temp_dir().join(format!("mycelium-{name}-{}", std::process::id()));
         _ = std::fs::remove_dir_all(&dir);
-        let mut server = there.server();
+        let executor: Arc<dyn Executor> = Arc::new(Tokio::current().unwrap());
+        let mut server = there.server(executor.clone());
         set(&mut server);
         let server = Arc::new(server);
         let (connections, client_wakes) = (Arc::default(), Arc::default());
-        World { there, here, server, dir, connections, client_wakes }
+        World { there, here, server, executor, dir, connections, client_wakes }
     }
 
     /// Connects the nodes.
@@ -100,7 +103,7 @@ impl World {
 
     /// Connects the nodes. Nothing of `there` listens for control connections.
     pub(crate) fn connect_link(&self) {
-        let (executor, server) = (executor(), self.server.clone());
+        let (executor, server) = (self.executor.clone(), self.server.clone());
         let bound = BoundSocket::at(self.socket()).unwrap();
         let listener = executor.unix_listener(bound.socket().unwrap()).unwrap();
         tokio::spawn(server.clone().wait_for_readers());
@@ -199,11 +202,11 @@ impl Side {
         }
     }
 
-    fn server(&self) -> TopicServer {
+    fn server(&self, executor: Arc<dyn Executor>) -> TopicServer {
         let mut server = TopicServer::new(
             self.identity,
             config(),
-            executor(),
+            executor,
             self.control.clone(),
             Region::new(512),
             self.notices.observer(),
@@ -313,10 +316,6 @@ async fn watched(task: impl Future<Output = ()>, wakes: Arc<Mutex<Vec<ThreadId>>
         task.as_mut().poll(&mut Context::from_waker(recording))
     })
     .await;
-}
-
-fn executor() -> Arc<dyn Executor> {
-    Arc::new(Tokio::current().unwrap())
 }
 
 fn config() -> LinkConfig {

@@ -34,7 +34,8 @@ struct State {
     /// Established, and not taken yet.
     established: Option<Arc<Tie>>,
     packets: VecDeque<(Packet, Option<OwnedFd>)>,
-    rings: Vec<Weak<dyn SharedRing>>,
+    /// Replaced as a whole, so that a wake copies the list without an allocation.
+    rings: Arc<[Weak<dyn SharedRing>]>,
     gone: Option<Gone>,
     has_gone: bool,
     /// The session has ended: nothing is taken any more.
@@ -67,8 +68,8 @@ impl Channel {
     /// From now on the ring is notified when the peer rings, and when the connection has ended.
     pub(super) fn add(&self, ring: Weak<dyn SharedRing>) {
         let mut state = self.state();
-        state.rings.retain(|ring| ring.strong_count() > 0);
-        state.rings.push(ring.clone());
+        let used = state.rings.iter().filter(|ring| ring.strong_count() > 0).cloned();
+        state.rings = used.chain([ring.clone()]).collect();
         let has_gone = state.has_gone;
         drop(state);
         let Some(ring) = ring.upgrade() else { return };
@@ -91,9 +92,10 @@ impl Channel {
         drop((tie, packets));
     }
 
-    /// The rings that are still used.
-    fn rings(&self) -> Vec<Arc<dyn SharedRing>> {
-        self.state().rings.iter().filter_map(Weak::upgrade).collect()
+    /// Notifies the rings that are still used, without the lock.
+    fn notify_rings(&self, notify: impl Fn(&dyn SharedRing)) {
+        let rings = self.state().rings.clone();
+        rings.iter().filter_map(Weak::upgrade).for_each(|ring| notify(&*ring));
     }
 
     fn notify(&self) {
@@ -130,14 +132,14 @@ impl Handler for Channel {
     }
 
     fn wake(&self) {
-        self.rings().iter().for_each(|ring| ring.look());
+        self.notify_rings(|ring| ring.look());
     }
 
     fn gone(&self, reason: Gone) {
         let mut state = self.state();
         (state.gone, state.has_gone) = (Some(reason), true);
         drop(state);
-        self.rings().iter().for_each(|ring| ring.peer_is_gone());
+        self.notify_rings(|ring| ring.peer_is_gone());
         self.notify();
     }
 }

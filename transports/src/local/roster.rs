@@ -67,6 +67,21 @@ impl<T> Roster<T> {
     }
 }
 
+impl<T: Numbered> Roster<T> {
+    /// Something of each member, one after the other, without the lock in between. Those that are
+    /// there all the time are among them.
+    pub(super) fn each<R>(&self, of: impl Fn(&T) -> R) -> impl Iterator<Item = R> {
+        let mut last = None;
+        std::iter::from_fn(move || {
+            let members = self.lock();
+            let next = members.partition_point(|member| Some(member.number()) <= last);
+            let member = members.get(next)?;
+            last = Some(member.number());
+            Some(of(member))
+        })
+    }
+}
+
 impl<T: Numbered + Clone> Roster<T> {
     /// Adds a member, unless it is there.
     pub(super) fn add(&self, member: T) {
@@ -145,6 +160,25 @@ mod tests {
     impl Numbered for Member {
         fn number(&self) -> u64 {
             self.0
+        }
+    }
+
+    #[test]
+    fn each_has_the_members_that_stay() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let roster = Roster::default();
+        (0..40).for_each(|number| roster.add(Member(number, 0)));
+        for _ in 0..100 {
+            let mut found = Vec::new();
+            for number in roster.each(Member::number) {
+                found.push(number);
+                // The odd ones leave and join meanwhile.
+                let odd = 2 * random.u64(..20) + 1;
+                if random.bool() { roster.remove(odd) } else { roster.add(Member(odd, 0)) }
+            }
+            assert!(found.is_sorted());
+            found.retain(|number| number.is_multiple_of(2));
+            assert!(found.into_iter().eq((0..40).step_by(2)));
         }
     }
 

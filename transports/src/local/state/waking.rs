@@ -105,9 +105,9 @@ impl Waiting for SubscriberState {
 /// Of a mapped publisher.
 impl SharedRing for PublisherState {
     fn look(&self) {
-        let readers = self.readers.lock().to_vec();
         announce();
-        ring_each(&readers, |reader| reader.subscriber.bell.ring());
+        let subscribers = self.readers.each(|reader| reader.subscriber.clone());
+        ring_each(subscribers, |subscriber| subscriber.bell.ring());
     }
 
     /// Readers take what the ring has, and then get a gap.
