@@ -19,9 +19,8 @@
 //!
 //! **Closing.** A channel closes when all senders or all receivers are gone. After the senders,
 //! receivers get the remaining items and then the end; after the receivers, senders get their items
-//! back, and the items in the channel are dropped. Two kinds of items stay until the channel is
-//! dropped: items that were being sent at that moment, or are sent by an earlier [`Permit`], and,
-//! with several senders, items behind a slot that a permit holds.
+//! back, and the items in the channel are dropped, except for items that were being sent at that
+//! moment, or are sent by an earlier [`Permit`]: these stay until the channel is dropped.
 //!
 //! **Cancellation.** Any future of this module may be dropped at any time. Nothing is lost: a send
 //! that did not complete did not happen, and an item is taken only in the poll that returns it. A

@@ -238,6 +238,31 @@ fn dropping_futures_of_several_ends_loses_nothing() {
     });
 }
 
+/// Those in front of a slot that another sender holds, and those behind it.
+#[test]
+fn items_around_a_held_slot_are_dropped_with_the_last_receiver() {
+    for fills in [true, false] {
+        let (mut sender, receiver) = several::bounded(8).unwrap();
+        let mut other = sender.clone();
+        let (kept, held) = (Arc::new(()), Arc::new(()));
+        sender.try_send(kept.clone()).unwrap();
+        let Poll::Ready(Ok(permit)) = now(other.reserve()) else { panic!("there is room") };
+        sender.try_send(kept.clone()).unwrap();
+        sender.try_send(kept.clone()).unwrap();
+        drop(receiver.clone());
+        assert_eq!(Arc::strong_count(&kept), 4);
+        drop(receiver);
+        assert_eq!(Arc::strong_count(&kept), 1);
+        assert_eq!(sender.try_send(kept.clone()), Err(PushError::Closed(kept.clone())));
+        match fills {
+            true => permit.send(held.clone()),
+            false => drop(permit),
+        }
+        drop((sender, other));
+        assert_eq!(Arc::strong_count(&held), 1);
+    }
+}
+
 /// A wake for an end that stopped waiting is passed on to one that waits.
 #[test]
 #[cfg_attr(miri, ignore = "takes too long, and reaches nothing that the tests of one pair do not")]

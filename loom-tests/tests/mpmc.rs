@@ -1,6 +1,6 @@
 //! The ring for many writers and readers under loom: single items, batch claims, wrap-around, a
-//! full ring, closing from either side, aborted slots, two writers, two readers, ends that remember
-//! an old position.
+//! full ring, closing from either side, aborted and discarded slots, two writers, two readers, ends
+//! that remember an old position.
 #![cfg(loom)]
 // A flag outlives the runs of a model.
 #![allow(clippy::disallowed_types)]
@@ -193,6 +193,26 @@ fn aborted() {
         grant.push(1).unwrap();
         drop(grant);
         other.join().unwrap();
+    });
+}
+
+/// The last reader drops what is there while two writers push: each item is dropped once.
+fn discarded() {
+    bounded(2, || {
+        let kept = std::sync::Arc::new(());
+        let ring = Arc::new(Inline::<std::sync::Arc<()>, 2>::new());
+        let mut consumer = Mpmc::consumer(ring.clone());
+        let writers = [0, 1].map(|_| {
+            let (mut producer, item) = (Mpmc::producer(ring.clone()), kept.clone());
+            thread::spawn(move || drop(producer.try_push(item)))
+        });
+        consumer.discard();
+        for writer in writers {
+            writer.join().unwrap();
+        }
+        assert_eq!(consumer.try_pop(), Err(PopError::Closed));
+        drop((consumer, ring));
+        assert_eq!(std::sync::Arc::strong_count(&kept), 1);
     });
 }
 
@@ -413,6 +433,10 @@ models! {
     }
     aborted {
         fails_with_a_relaxed_skip: "mpmc.skip",
+    }
+    discarded {
+        fails_with_a_relaxed_push: "mpmc.push",
+        fails_with_a_relaxed_look: "mpmc.look",
     }
     partly_filled {}
     close_from_the_readers_side {}

@@ -279,7 +279,7 @@ mod tests {
         let executor: Arc<dyn Executor> = Arc::new(Tokio::current().unwrap());
         let line = Region::new(4).line("topic=doubles requester=test");
         let mut requester = Requester::outside(mailbox.clone(), "test", line, executor);
-        // Another one has a slot and has not filled it. Items behind it are not dropped.
+        // Another one has a slot and has not filled it.
         let mut other = mailbox.sender();
         let mut context = Context::from_waker(Waker::noop());
         let Poll::Ready(Ok(slot)) = pin!(other.reserve()).poll(&mut context) else { panic!() };
@@ -287,6 +287,31 @@ mod tests {
         mailbox.start();
         let Poll::Ready(outcome) = reply.as_mut().poll(&mut context) else { panic!("it hangs") };
         assert_eq!(outcome, Err(RequestError::Gone));
+        drop(slot);
+    }
+
+    #[tokio::test]
+    async fn requests_behind_a_push_that_does_not_finish_are_gone_with_the_last_service() {
+        let mailbox = Arc::new(Mailbox::<Ask>::new(&Ask::TOPIC.into(), 4, None).unwrap());
+        let taker = mailbox.taker();
+        mailbox.start();
+        let executor: Arc<dyn Executor> = Arc::new(Tokio::current().unwrap());
+        let line = Region::new(4).line("topic=doubles requester=test");
+        let mut requester = Requester::outside(mailbox.clone(), "test", line, executor);
+        // Another requester is held between the claim of a slot and its push.
+        let mut other = mailbox.sender();
+        let mut context = Context::from_waker(Waker::noop());
+        let Poll::Ready(Ok(slot)) = pin!(other.reserve()).poll(&mut context) else { panic!() };
+        let mut requests = [1, 2].map(|value| tokio::spawn(requester.request(Ask { value })));
+        // Both wait.
+        tokio::task::yield_now().await;
+        assert!(requests.iter().all(|request| !request.is_finished()));
+        drop(taker);
+        for request in &mut requests {
+            let within = Duration::from_secs(10);
+            let outcome = tokio::time::timeout(within, request).await.expect("it waits for ever");
+            assert_eq!(outcome.unwrap(), Err(RequestError::Gone));
+        }
         drop(slot);
     }
 

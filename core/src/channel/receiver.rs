@@ -216,8 +216,7 @@ impl<C: Consumer, L: Deref<Target: Sides>> Drop for Receiver<C, L> {
 /// is dropped itself.
 ///
 /// The channel is closed first, so that no item follows those that are dropped here. Items that
-/// were being sent at that moment stay until the channel is dropped, and so do items behind a
-/// reserved slot.
+/// were being sent at that moment stay until the channel is dropped.
 fn close_and_empty<C: Consumer, L: Deref<Target: Sides>>(mut consumer: C, waiters: &L) {
     /// Wakes the senders even if the drop of an item panics; and items are dropped even if a waker
     /// panics.
@@ -229,9 +228,8 @@ fn close_and_empty<C: Consumer, L: Deref<Target: Sides>>(mut consumer: C, waiter
         }
     }
 
-    consumer.refuse_pushes();
     let _notify = NotifyOnDrop(waiters);
-    while consumer.try_pop().is_ok() {}
+    consumer.discard();
 }
 
 // By hand: nothing inside need be `Debug`.

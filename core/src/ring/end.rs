@@ -76,6 +76,14 @@ pub trait Consumer {
     /// The same as [`close`](Consumer::close), but this end stays and takes the remaining items.
     fn refuse_pushes(&mut self);
 
+    /// Closes the ring as [`refuse_pushes`](Consumer::refuse_pushes), and drops the items in it,
+    /// also those behind a slot that a writer has claimed and not filled yet. An item that is put
+    /// into such a slot later is dropped with the ring.
+    fn discard(&mut self) {
+        self.refuse_pushes();
+        while self.try_pop().is_ok() {}
+    }
+
     /// Ends reading: all writers get [`PushError::Closed`]. Items in the ring stay there until it
     /// is dropped; in a ring for many readers the others may take them.
     fn close(self);

@@ -221,18 +221,18 @@ impl<T, S: Storage<Slot = Slot<T>>, L> Drop for Mpmc<T, S, L> {
     fn drop(&mut self) {
         let slots = Slots::new(self.slots.slots());
         let tail = self.indices.tail.load(Ordering::Relaxed) & !CLOSED;
-        let mut head = self.indices.head.load(Ordering::Relaxed);
-        while head != tail {
+        // All of them: `discard` moves the head over slots that are filled later.
+        for index in (1..=slots.capacity()).rev() {
+            let position = tail.wrapping_sub(index * STEP);
             // SAFETY: this value owns the slots.
-            let slot = unsafe { slots.at(head / STEP) };
+            let slot = unsafe { slots.at(position / STEP) };
             // Whether the slots of a forgotten grant contain items is unknown, so nothing is
             // dropped there.
-            if slot.stamp.load(Ordering::Relaxed) == lap(&slots, head) | FULL {
+            if slot.stamp.load(Ordering::Relaxed) == lap(&slots, position) | FULL {
                 // SAFETY: no end exists; the stamp says that the slot contains an item, and each
                 // position comes once.
                 drop(unsafe { slot.cell.take() });
             }
-            head = head.wrapping_add(STEP);
         }
     }
 }

@@ -285,6 +285,10 @@ impl<H: Handle<Target: Ring>> ring::Consumer for Consumer<H> {
         self.ring.indices().close();
     }
 
+    fn discard(&mut self) {
+        Consumer::discard(self);
+    }
+
     fn close(self) {
         Consumer::close(self);
     }

@@ -180,6 +180,33 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         self.ring.indices().close();
     }
 
+    /// Closes the ring, and drops the items in it, also those behind a slot that a writer has
+    /// claimed and not filled yet. An item that is put into such a slot later is dropped with the
+    /// ring.
+    pub fn discard(&mut self) {
+        let indices = self.ring.indices();
+        indices.close();
+        // A tail with the bit does not move any more.
+        let tail = indices.tail.load(Ordering::Relaxed) & !CLOSED;
+        // Claims all slots, as no other end can from now on. A slot that is not filled yet belongs
+        // to its writer, and is left out.
+        let mut position = indices.head.load(Ordering::Relaxed);
+        let relaxed = Ordering::Relaxed;
+        while let Err(now) = indices.head.compare_exchange_weak(position, tail, relaxed, relaxed) {
+            position = now;
+        }
+        while position != tail {
+            // SAFETY: the ring is alive.
+            let slot = unsafe { self.slots.at(position / STEP) };
+            // Acquire, pairs with the Release of `mpmc.push` and `mpmc.skip`, as in a claim.
+            let stamp = slot.stamp.load(order!("mpmc.look", Acquire));
+            if stamp != lap(&self.slots, position) | FREE {
+                drop(self.take_at(position));
+            }
+            position = position.wrapping_add(STEP);
+        }
+    }
+
     /// Claims up to `most` slots that were filled or aborted.
     #[inline]
     pub(super) fn claim(&mut self, most: usize) -> Result<Claim, PopError> {
