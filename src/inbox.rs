@@ -295,7 +295,6 @@ impl<M: Message> Subscription<M> {
     }
 
     /// The epoch of the publisher whose message is in flight.
-    #[cfg(feature = "topology")]
     pub(crate) fn epoch_in_flight(&self) -> Option<u64> {
         self.subscription.as_ref()?.epoch_in_flight()
     }

@@ -241,14 +241,14 @@ impl Links {
         }
         let (peers, name) = (setup.peers.clone(), peer.to_owned());
         let observer: Observer = Arc::new(move |notice| {
-            let change: Option<fn(&Peers, &str)> = match notice {
-                Notice::Connected { .. } => Some(Peers::connected),
-                Notice::Disconnected { .. } => Some(Peers::disconnected),
+            let connection = match notice {
+                Notice::Connected { boot, .. } => Some(Some(boot)),
+                Notice::Disconnected { .. } => Some(None),
                 _ => None,
             };
             // First: it uses whether the peer was connected.
             observer(notice);
-            change.into_iter().for_each(|change| change(&peers, &name));
+            connection.into_iter().for_each(|boot| peers.set(&name, boot));
         });
         let executor = setup.executor.clone();
         let control = self.memory.clone().filter(|_| setup.carriers.in_memory(peer));

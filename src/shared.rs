@@ -43,7 +43,7 @@ use crate::testing::Probe;
 use failure::Failure;
 pub(crate) use handler_mark::HandlersToWatch;
 pub(crate) use lifecycle::{Lifecycle, Phase};
-pub(crate) use peers::{Connections, Peers, RECONNECT};
+pub(crate) use peers::{Peers, RECONNECT};
 pub(crate) use poll_mark::{NewMark, PollMark, WatchdogHandle, WatchedHandlers};
 pub(crate) use services::Runs;
 use services::Services;
@@ -234,7 +234,7 @@ impl Shared {
                 Notice::DeadLettered { undelivered } => {
                     shared.topics.write_dead_letter(undelivered);
                 }
-                Notice::Connected { peer } => shared.link_changes(peer, reads, None),
+                Notice::Connected { peer, .. } => shared.link_changes(peer, reads, None),
                 Notice::Disconnected { peer, error } => {
                     shared.link_changes(peer, reads, Some(error.is_final()));
                 }
@@ -250,7 +250,7 @@ impl Shared {
     fn link_changes(&self, peer: &str, reads: bool, is_over: Option<bool>) {
         let is_known = reads || self.plan.peer_topics.readers.contains_key(peer);
         // An attempt to connect may fail after the handshake has begun.
-        let has_failed = reads && is_over == Some(false) && !self.peers.get(peer).is_connected;
+        let has_failed = reads && is_over == Some(false) && self.peers.get(peer).is_none();
         if !is_known || has_failed {
             return;
         }

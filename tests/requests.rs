@@ -1,12 +1,18 @@
 //! Requests between two nodes, on each executor and over each carrier: each has one outcome, which
 //! says whether a service may have had it, and none is taken twice. `requests/killed.rs` kills the
-//! process that answers.
+//! process that answers, `requests/interrupted.rs` interrupts its links.
 #![cfg(target_os = "linux")]
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
+#[path = "requests/interrupted.rs"]
+mod interrupted;
 #[path = "requests/killed.rs"]
 mod killed;
 mod loopback;
+#[path = "network/proxy.rs"]
+mod proxy;
+#[path = "network/way.rs"]
+mod way;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

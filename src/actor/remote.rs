@@ -97,8 +97,9 @@ impl<A: Actor> RemoteRef<A> {
     /// # Errors
     /// [`RequestError`], as that of an actor of this node, and also:
     ///
-    /// - `Unreachable`: its node was not connected for a second, or the connection was lost after
-    ///   the request was sent. A request is not sent again by itself.
+    /// - `Unreachable`: its node was not connected until the deadline, or without one for a second;
+    ///   or its process has ended after the request was sent. A request is not sent again by
+    ///   itself.
     /// - `Gone`: no actor has the name.
     /// - `Mismatch`: the actor does not answer the request, or in another layout.
     /// - `Deadline` with `Taken::Unknown`: it was sent.
@@ -109,7 +110,7 @@ impl<A: Actor> RemoteRef<A> {
     {
         let call = ActorCall::new(self.address.actor(), &request);
         let (reply, address) = (self.calls.request(call), self.address.clone());
-        RemoteReply { reply, request, address, lost: None, was_lost: false }
+        RemoteReply { reply, request, address, has_deadline: false, lost: None, was_lost: false }
     }
 
     /// Waits until the actor has ended, and says how: [`ActorEnd::Unreachable`] if its node is not
@@ -175,7 +176,10 @@ pub struct RemoteReply<R: Request> {
     reply: PendingReply<ActorCall>,
     request: R,
     address: Arc<Address>,
-    /// Ready when the node was not connected for too long. Made when the future waits.
+    /// Then it also waits for a connection as long as this.
+    has_deadline: bool,
+    /// Ready when the node was not connected for too long. Made when the future waits, if it has no
+    /// deadline.
     lost: Option<SendFuture<()>>,
     was_lost: bool,
 }
@@ -184,6 +188,7 @@ impl<R: Request> RemoteReply<R> {
     /// See [`PendingReply::within`]. The time on the way counts, too.
     pub fn within(mut self, duration: Duration) -> RemoteReply<R> {
         self.reply.set_deadline(duration);
+        self.has_deadline = true;
         self
     }
 
@@ -225,7 +230,7 @@ impl<R: Request> Future for RemoteReply<R> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let mut poll = Pin::new(&mut this.reply).poll(context);
-        if poll.is_pending() {
+        if poll.is_pending() && !this.has_deadline {
             let Address { nodes, .. } = &*this.address;
             let lost = this.lost.get_or_insert_with(|| nodes.lost(this.address.node()));
             if lost.as_mut().poll(context).is_pending() {

@@ -130,7 +130,7 @@ type Key = (&'static str, String);
 fn key(notice: &Notice<'_>) -> (Level, Key) {
     let of = |level, cause, who: &str| (level, (cause, who.to_owned()));
     match notice {
-        Notice::Connected { peer } => of(Level::Info, "up", peer),
+        Notice::Connected { peer, .. } => of(Level::Info, "up", peer),
         Notice::Disconnected { peer, error: DriveError::Link(error) } if error.is_goodbye() => {
             of(Level::Info, "goodbye", peer)
         }

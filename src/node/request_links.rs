@@ -30,8 +30,8 @@ enum LinkServices {
     Typed {
         /// Of a name, the node that answers, and the capacity of the topic.
         client: fn(&str, &str, usize) -> Registered,
-        /// Of a name and the capacity of the topic.
-        server: fn(&str, usize) -> Registered,
+        /// Of a name, the node that requests, and the capacity of the topic.
+        server: fn(&str, &str, usize) -> Registered,
     },
     /// Those of another process.
     #[cfg(feature = "describe")]
@@ -163,8 +163,9 @@ impl RequestLink {
                     let peer = peer.to_owned();
                     Registered::carrying_requests(name, move || Client::<Q>::new(&peer, capacity))
                 },
-                server: |name, capacity| {
-                    Registered::carrying_requests(name, move || Server::<Q>::new(capacity))
+                server: |name, peer, capacity| {
+                    let peer = peer.to_owned();
+                    Registered::carrying_requests(name, move || Server::<Q>::new(&peer, capacity))
                 },
             },
         }
@@ -188,9 +189,10 @@ impl RequestLink {
         }
     }
 
-    fn server(&self, name: &str, capacity: usize) -> Registered {
+    /// The server of this name for the node that requests.
+    fn server(&self, name: &str, peer: &str, capacity: usize) -> Registered {
         match self.services {
-            LinkServices::Typed { server, .. } => server(name, capacity),
+            LinkServices::Typed { server, .. } => server(name, peer, capacity),
             #[cfg(feature = "describe")]
             LinkServices::Described(messages) => {
                 let RequestMessages { request, call, answer } = messages;
@@ -223,7 +225,8 @@ impl RequestLink {
         topology.place_service(there, &server);
         topology.add_request_topic(&calls, topic, there, is_of_actors);
         topology.add_request_topic(&answers, topic, node, is_of_actors);
-        let services = [self.client(&client, there, capacity), self.server(&server, capacity)];
+        let services =
+            [self.client(&client, there, capacity), self.server(&server, node, capacity)];
         Ok(services.map(|mut service| {
             let mut bindings = vec![("calls", calls.clone()), ("answers", answers.clone())];
             if topic != self.own_topic {

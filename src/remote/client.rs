@@ -16,7 +16,7 @@ use super::open_calls::OpenCalls;
 use crate::error::Result;
 use crate::request::{Asked, Failure};
 use crate::service::Context;
-use crate::shared::{Connections, RECONNECT, Shared};
+use crate::shared::{RECONNECT, Shared};
 
 /// Answers requests by calls of another node.
 pub(crate) struct Client<Q> {
@@ -40,7 +40,7 @@ enum Event<Q: Request> {
     Asked(Option<Asked<Q>>),
     /// Requesters no longer wait.
     Cancelled,
-    /// The connection was lost, or there is a new one.
+    /// The connection was lost, or there is one with another process.
     Connection,
     /// It has not come back in time.
     Overdue,
@@ -54,22 +54,17 @@ impl<Q: Request> Client<Q> {
         let (mut requests, mailbox) = (ctx.requests::<Q>(), ctx.mailbox::<Q>());
         let mut open = OpenCalls::<Q>::new(most_open(self.capacity), ctx.random());
         let mut has_requesters = true;
-        let mut connections = shared.peers.get(&self.peer);
-        mailbox.set_remote(connections.is_connected);
-        let mut change = changed(&shared, &self.peer, connections);
+        let mut connected = shared.peers.get(&self.peer);
+        mailbox.set_remote(connected.is_some());
+        let mut change = changed(&shared, &self.peer, connected);
         let mut overdue: Option<SendFuture<()>> = None;
-        // A process that answered is gone, perhaps that of this connection.
-        let mut suspect = None;
         while has_requesters || !open.is_empty() {
             // While a call waits for room, none is added to it.
-            let takes =
-                has_requesters && connections.is_connected && !open.is_full() && open.are_sent();
-            // Otherwise they hold up nothing.
-            let cancels = !has_requesters || open.is_full();
+            let takes = has_requesters && connected.is_some() && !open.is_full() && open.are_sent();
             let event = poll_fn(|context| {
                 // A process that is stopped leaves no room. Answers, deadlines and the end of the
                 // connection do not wait for it.
-                if connections.is_connected
+                if connected.is_some()
                     && let Some((call, trace)) = open.unsent()
                     && let Poll::Ready(result) = {
                         let _trace = ctx.pass_trace(trace);
@@ -89,7 +84,7 @@ impl<Q: Request> Client<Q> {
                 {
                     return Poll::Ready(Event::Overdue);
                 }
-                if cancels && mailbox.has_cancelled(context.waker()) {
+                if mailbox.has_cancelled(context.waker()) {
                     return Poll::Ready(Event::Cancelled);
                 }
                 if takes && let Poll::Ready(asked) = requests.poll_recv(context) {
@@ -100,7 +95,7 @@ impl<Q: Request> Client<Q> {
             match event.await {
                 Event::Sent(result) => {
                     result?;
-                    open.sent();
+                    open.sent(shared.peers.get(&self.peer));
                 }
                 Event::Answer(Some(Delivery::Msg(answer))) => {
                     let (head, reply) = Q::of_answer(*answer);
@@ -109,51 +104,50 @@ impl<Q: Request> Client<Q> {
                     }
                     answers.done();
                 }
-                // A process of the node is gone: that of an earlier connection, or of this one,
-                // whose end is not known yet.
-                Event::Answer(Some(Delivery::Gap(_))) => {
-                    open.lose(connections.lost());
-                    suspect = Some(connections.count);
-                }
+                // A process of the node is gone. Its calls are lost when the next one connects.
+                Event::Answer(Some(Delivery::Gap(_))) => {}
                 // Nobody answers any more.
                 Event::Answer(None) => break,
                 Event::Asked(Some(asked)) if asked.time_left() == 0 => asked.fail(Failure::Late),
-                Event::Asked(Some(asked)) => open.add(asked, shared.peers.get(&self.peer).count),
+                Event::Asked(Some(asked)) => open.add(asked),
                 Event::Asked(None) => has_requesters = false,
                 Event::Cancelled => {
                     mailbox.forget_cancelled();
                     open.cancel();
                 }
                 Event::Connection => {
-                    connections = shared.peers.get(&self.peer);
-                    mailbox.set_remote(connections.is_connected);
-                    change = changed(&shared, &self.peer, connections);
-                    if let Some(gone) = suspect.take() {
-                        open.lose(gone.min(connections.lost()));
-                    }
-                    let end = executor.now().saturating_add(RECONNECT);
-                    overdue = (!connections.is_connected).then(|| executor.sleep_until(end));
+                    connected = shared.peers.get(&self.peer);
+                    mailbox.set_remote(connected.is_some());
+                    change = changed(&shared, &self.peer, connected);
+                    overdue = match connected {
+                        Some(process) => {
+                            open.connected(process);
+                            None
+                        }
+                        None => {
+                            Some(executor.sleep_until(executor.now().saturating_add(RECONNECT)))
+                        }
+                    };
                 }
                 Event::Overdue => {
-                    open.lose_all();
+                    open.lose_without_deadline();
                     overdue = None;
                 }
             }
         }
-        open.lose(u64::MAX);
+        open.lose_all();
         // Cancels, if there is room: they hold up no end.
         while let Some((call, _)) = open.unsent()
-            && connections.is_connected
             && ctx.try_emit_on(Self::calls, call).is_ok()
         {
-            open.sent();
+            open.sent(None);
         }
         Ok(())
     }
 }
 
-/// Ready when the connections with the node are not these any more.
-fn changed(shared: &Arc<Shared>, peer: &str, seen: Connections) -> SendFuture<()> {
+/// Ready when this is not the process of the node that is connected.
+fn changed(shared: &Arc<Shared>, peer: &str, seen: Option<u64>) -> SendFuture<()> {
     let (shared, peer) = (shared.clone(), peer.to_owned());
     Box::pin(async move { shared.peers.until_not(&peer, seen).await })
 }

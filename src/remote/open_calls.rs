@@ -37,8 +37,9 @@ impl<Q> Unsent<Q> {
 
 struct Call<Q: Request> {
     asked: Asked<Q>,
-    /// How many connections with the other node there had been when it was sent.
-    connection: u64,
+    /// The process of the other node that got it. `None` if it was not sent yet, or while none was
+    /// connected.
+    process: Option<u64>,
 }
 
 impl<Q: Request> OpenCalls<Q> {
@@ -56,10 +57,10 @@ impl<Q: Request> OpenCalls<Q> {
     }
 
     /// Adds a call, which is to be sent.
-    pub(super) fn add(&mut self, asked: Asked<Q>, connection: u64) {
+    pub(super) fn add(&mut self, asked: Asked<Q>) {
         let number = self.next;
         self.next = number.wrapping_add(1);
-        self.calls.insert(number, Call { asked, connection });
+        self.calls.insert(number, Call { asked, process: None });
         self.unsent.push_back(Unsent::Call(number));
     }
 
@@ -92,9 +93,12 @@ impl<Q: Request> OpenCalls<Q> {
         }
     }
 
-    /// The next call was sent.
-    pub(super) fn sent(&mut self) {
-        self.unsent.pop_front();
+    /// The next call was sent, while this process of the other node was connected.
+    pub(super) fn sent(&mut self, process: Option<u64>) {
+        let number = self.unsent.pop_front().as_ref().and_then(Unsent::call);
+        if let Some(call) = number.and_then(|number| self.calls.get_mut(&number)) {
+            call.process = process;
+        }
     }
 
     /// An answer came. Returns false if no call of its number is open: it is too late.
@@ -107,31 +111,45 @@ impl<Q: Request> OpenCalls<Q> {
         true
     }
 
-    /// Takes out the calls that nobody waits for any more. The other node gets a cancel for each.
+    /// Takes out the calls that nobody waits for any more.
     pub(super) fn cancel(&mut self) {
         self.end(|call| call.asked.is_cancelled());
     }
 
-    /// The connections up to this one are lost: whether the other node has taken the calls is
-    /// unknown.
-    pub(super) fn lose(&mut self, connection: u64) {
-        let lost = self.calls.extract_if(|_, call| call.connection <= connection);
-        lost.for_each(|(_, call)| call.asked.fail(Failure::Lost));
+    /// This process of the other node is connected, and gets the calls that were sent while none
+    /// was. Those of an earlier process are lost: whether it has taken them is unknown.
+    pub(super) fn connected(&mut self, process: u64) {
+        let unsent = self.unsent_calls();
+        for (number, call) in &mut self.calls {
+            if !unsent.contains(number) {
+                call.process.get_or_insert(process);
+            }
+        }
+        self.end(|call| call.process.is_some_and(|of| of != process));
     }
 
-    /// All connections are lost, perhaps for ever. Should there be another one, the other node gets
-    /// a cancel for each.
+    /// The connection is away, perhaps for ever. Calls with a deadline wait for it.
+    pub(super) fn lose_without_deadline(&mut self) {
+        self.end(|call| call.asked.time_left() == u64::MAX);
+    }
+
+    /// Nobody answers any more.
     pub(super) fn lose_all(&mut self) {
         self.end(|_| true);
     }
 
+    /// The other node gets a cancel for each, unless its deadline is over there, too.
     fn end(&mut self, ends: impl Fn(&Call<Q>) -> bool) {
-        let unsent: Vec<u64> = self.unsent.iter().filter_map(Unsent::call).collect();
+        let unsent = self.unsent_calls();
         for (number, Call { asked, .. }) in self.calls.extract_if(|_, call| ends(call)) {
-            if !unsent.contains(&number) {
+            if asked.time_left() > 0 && !unsent.contains(&number) {
                 self.unsent.push_back(Unsent::Cancel(number, *asked));
             }
             asked.fail(Failure::Lost);
         }
+    }
+
+    fn unsent_calls(&self) -> Vec<u64> {
+        self.unsent.iter().filter_map(Unsent::call).collect()
     }
 }

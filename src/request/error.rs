@@ -89,8 +89,8 @@ pub enum RequestError<Q: Request> {
     },
     /// The service that took it panicked, failed, ended, or dropped it without a reply.
     HandlerFailed,
-    /// The node that answers is not connected: there was no connection until the deadline, or it
-    /// was lost after the request was sent.
+    /// The node that answers is not connected, at the deadline or, without one, a second after the
+    /// request was sent; or its process has ended after that.
     Unreachable {
         /// Whether a service had taken it.
         taken: Taken,

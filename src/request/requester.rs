@@ -420,7 +420,10 @@ impl<Q: Request> PendingReply<Q> {
                 Some(Outcome::Queued) => not_taken,
                 Some(_) if mailbox.is_remote.get() => {
                     mailbox.cancel();
-                    RequestError::Deadline { taken: Taken::Unknown, within }
+                    match mailbox.is_unreachable.get() {
+                        true => RequestError::Unreachable { taken: Taken::Unknown },
+                        false => RequestError::Deadline { taken: Taken::Unknown, within },
+                    }
                 }
                 Some(_) => RequestError::Deadline { taken: Taken::Yes, within },
                 // The outcome came at the same moment.

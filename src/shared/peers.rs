@@ -11,49 +11,29 @@ use mycelium_executor::Executor;
 
 use crate::latch::until;
 
-/// How long a connection may be away before its open requests fail.
+/// How long a connection may be away before the open requests without a deadline fail.
 pub(crate) const RECONNECT: Duration = Duration::from_secs(1);
 
-/// The connections with one node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Connections {
-    /// How many there were, with the present one.
-    pub(crate) count: u64,
-    pub(crate) is_connected: bool,
-}
-
-impl Connections {
-    /// The number of those that are lost.
-    pub(crate) fn lost(&self) -> u64 {
-        self.count - u64::from(self.is_connected)
-    }
-}
-
-/// Those with all nodes, by name.
+/// Those with all nodes, by name: the number of the start of the process that is connected.
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
-    connections: Mutex<BTreeMap<String, Connections>>,
+    connected: Mutex<BTreeMap<String, Option<u64>>>,
     changed: Event,
 }
 
 impl Peers {
-    pub(crate) fn connected(&self, peer: &str) {
-        self.change(peer, |it| {
-            it.count += 1;
-            it.is_connected = true;
-        });
+    pub(crate) fn set(&self, peer: &str, boot: Option<u64>) {
+        self.lock().insert(peer.to_owned(), boot);
+        self.changed.notify(usize::MAX);
     }
 
-    pub(crate) fn disconnected(&self, peer: &str) {
-        self.change(peer, |it| it.is_connected = false);
+    /// The process of this node that is connected.
+    pub(crate) fn get(&self, peer: &str) -> Option<u64> {
+        self.lock().get(peer).copied().flatten()
     }
 
-    pub(crate) fn get(&self, peer: &str) -> Connections {
-        self.lock().get(peer).copied().unwrap_or_default()
-    }
-
-    /// Ready when the connections with this node are not these any more.
-    pub(crate) async fn until_not(&self, peer: &str, seen: Connections) {
+    /// Ready when this is not the process of the node that is connected.
+    pub(crate) async fn until_not(&self, peer: &str, seen: Option<u64>) {
         until(&self.changed, || self.get(peer) != seen).await;
     }
 
@@ -62,7 +42,7 @@ impl Peers {
         loop {
             let seen = self.get(peer);
             let changed = self.until_not(peer, seen);
-            if seen.is_connected {
+            if seen.is_some() {
                 changed.await;
                 continue;
             }
@@ -73,12 +53,7 @@ impl Peers {
         }
     }
 
-    fn change(&self, peer: &str, change: impl FnOnce(&mut Connections)) {
-        change(self.lock().entry(peer.to_owned()).or_default());
-        self.changed.notify(usize::MAX);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Connections>> {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Option<u64>>> {
+        self.connected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

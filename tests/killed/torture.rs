@@ -200,7 +200,7 @@ fn observer(seen: &SharedSeen) -> Observer {
     Arc::new(move |notice: Notice<'_>| {
         let mut seen = seen.lock().unwrap();
         match notice {
-            Notice::Connected { peer } => _ = seen.up.insert(peer.to_owned(), true),
+            Notice::Connected { peer, .. } => _ = seen.up.insert(peer.to_owned(), true),
             Notice::Disconnected { peer, .. } => {
                 seen.up.insert(peer.to_owned(), false);
                 seen.down.insert(peer.to_owned(), Instant::now());

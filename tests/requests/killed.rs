@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use mycelium::counters::Kind;
-use mycelium::{Context, Node, Request, RequestError, Result, Taken, Topology, service};
+use mycelium::{Asked, Context, Node, Request, RequestError, Result, Taken, Topology, service};
 use mycelium_core::message::CallHead;
 use mycelium_tokio::Tokio;
 use rustix::io::retry_on_intr;
@@ -22,6 +22,11 @@ use super::{Ask, Directory, ask, conserved, double, topology};
 const NODE: &str = "MYCELIUM_REQUESTS_DIRECTORY";
 const TRANSPORT: &str = "MYCELIUM_REQUESTS_TRANSPORT";
 const SMALL: &str = "MYCELIUM_REQUESTS_SMALL";
+/// The text of the topology, in place of the two before.
+const TEXT: &str = "MYCELIUM_REQUESTS_TOPOLOGY";
+
+/// A request that answers those that were kept, too.
+pub(super) const ALL: u64 = 1 << 40;
 
 /// Writes down each request that it takes, and answers every second one.
 struct Scribe(Mutex<File>);
@@ -30,11 +35,14 @@ struct Scribe(Mutex<File>);
 impl Scribe {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut requests = ctx.requests::<Ask>();
-        let mut kept = Vec::new();
+        let mut kept = Vec::<Asked<Ask>>::new();
         while let Some(asked) = requests.recv().await {
             let line = format!("{}\n", asked.value);
             // One write: a kill leaves a whole line or none.
             self.0.get_mut().unwrap().write_all(line.as_bytes())?;
+            if asked.value == ALL {
+                kept.drain(..).for_each(|asked| _ = asked.reply_with(|ask| double(ask.value)));
+            }
             match asked.value % 2 {
                 0 => _ = asked.reply_with(|ask| double(ask.value)),
                 _ => kept.push(asked),
@@ -53,14 +61,20 @@ fn taken_file(directory: &Path) -> PathBuf {
 fn process() {
     let Ok(directory) = std::env::var(NODE) else { return };
     let directory = PathBuf::from(directory);
-    let transport = std::env::var(TRANSPORT).unwrap();
-    let topology = if std::env::var(SMALL).unwrap() == "true" { small } else { topology };
+    let topology = match std::env::var(TEXT) {
+        Ok(text) => Topology::parse("text.toml", &text).unwrap().in_directory(&directory),
+        Err(_) => {
+            let is_small = std::env::var(SMALL).unwrap() == "true";
+            let topology = if is_small { small } else { topology };
+            topology(&std::env::var(TRANSPORT).unwrap(), &directory)
+        }
+    };
     let file = OpenOptions::new().create(true).append(true).open(taken_file(&directory)).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async move {
         let file = Mutex::new(file);
         let node = Node::builder("oracle")
-            .topology(topology(&transport, &directory))
+            .topology(topology)
             .named_service("Answerer", move || {
                 Scribe(Mutex::new(file.lock().unwrap().try_clone().unwrap()))
             })
@@ -80,7 +94,7 @@ impl NeverRun {
 }
 
 /// Stays until the shutdown: the node's requests come from outside the services.
-struct Stays;
+pub(super) struct Stays;
 
 #[service(requests(Ask))]
 impl Stays {
@@ -90,15 +104,24 @@ impl Stays {
     }
 }
 
-struct Killed(Child);
+pub(super) struct Killed(Child);
 
 impl Killed {
     fn start(test: &str, directory: &Path, transport: &str, is_small: bool) -> Killed {
+        let is_small = is_small.to_string();
+        Killed::spawn(test, directory, &[(TRANSPORT, transport), (SMALL, &is_small)])
+    }
+
+    /// With the text of its topology.
+    pub(super) fn start_of(test: &str, directory: &Path, text: &str) -> Killed {
+        Killed::spawn(test, directory, &[(TEXT, text)])
+    }
+
+    fn spawn(test: &str, directory: &Path, variables: &[(&str, &str)]) -> Killed {
         let child = Command::new(std::env::current_exe().unwrap())
             .args([test, "--exact", "--nocapture"])
             .env(NODE, directory)
-            .env(TRANSPORT, transport)
-            .env(SMALL, is_small.to_string())
+            .envs(variables.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
@@ -113,7 +136,7 @@ impl Killed {
         retry_on_intr(|| waitid(WaitId::Pid(id), WaitIdOptions::STOPPED)).unwrap();
     }
 
-    fn kill(mut self) {
+    pub(super) fn kill(mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
@@ -151,7 +174,7 @@ async fn kills(transport: &str) {
         }
         // Held when the process is killed: the reply to a later one shows it.
         let value = even();
-        let kept = requester.request(ask(value + 1)).within(Duration::from_secs(60));
+        let kept = requester.request(ask(value + 1));
         assert_eq!(requester.request(ask(value)).await, Ok(double(value)));
         answered.push(value);
         oracle.kill();

@@ -105,8 +105,8 @@ fn causes_and_peers_are_counted_apart() {
     for _ in 0..3 {
         test.turn_away("", 1, 7);
         test.turn_away("", 1, 8);
-        test.note(&Notice::Connected { peer: "left" });
-        test.note(&Notice::Connected { peer: "right" });
+        test.note(&Notice::Connected { peer: "left", boot: 1 });
+        test.note(&Notice::Connected { peer: "right", boot: 1 });
         test.note(&Notice::Disconnected { peer: "left", error: &DriveError::Closed });
     }
     assert_eq!(test.lines.len(), 5, "{:?}", test.lines);
@@ -161,7 +161,7 @@ fn a_start_that_a_node_does_not_know_is_a_line_for_each_topic() {
 fn unlimited_names_share_one_count() {
     let mut test = LogTest::default();
     for peer in 0..10_000 {
-        test.note(&Notice::Connected { peer: &peer.to_string() });
+        test.note(&Notice::Connected { peer: &peer.to_string(), boot: 1 });
     }
     assert_eq!(test.lines.len(), KEYS + 1);
     assert_eq!(test.limiter.entries.len(), KEYS + 1);
@@ -178,7 +178,7 @@ fn unlimited_names_share_one_count() {
 fn a_name_writes_no_line_of_its_own() {
     let mut test = LogTest::default();
     let name = "x\n2026-01-01 ERROR \u{1b}[31mall is lost";
-    test.note(&Notice::Connected { peer: name });
+    test.note(&Notice::Connected { peer: name, boot: 1 });
     test.note(&Notice::Disconnected { peer: name, error: &DriveError::Closed });
     test.note(&Notice::StreamLimit { peer: name, topic: name, limit: 1 });
     test.turn_away(name, 1, 7);

@@ -360,11 +360,11 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
                 (self.observer)(Notice::PeerRejected { peer, from: None, cause, reason });
                 link.close(now, cause);
             }
-            Event::Up { .. } => {
+            Event::Up { boot, .. } => {
                 // An earlier connection may have changed them.
                 _ = link.set_times(self.times.0, self.times.1);
                 self.line.add(LinkValue::Connections, 1);
-                (self.observer)(Notice::Connected { peer: &self.peer });
+                (self.observer)(Notice::Connected { peer: &self.peer, boot });
                 self.knows_features = false;
                 // The subscriptions of this connection are not sent yet.
                 for topic in self.topics.iter_mut().filter(|topic| topic.has_lost) {

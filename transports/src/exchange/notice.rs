@@ -21,6 +21,8 @@ pub enum Notice<'a> {
     Connected {
         /// The other node.
         peer: &'a str,
+        /// The random number of the start of its process.
+        boot: u64,
     },
     /// A connection has ended.
     Disconnected {
@@ -174,7 +176,7 @@ impl Notice<'_> {
 impl fmt::Display for Notice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Notice::Connected { peer } => write!(f, "connected to node `{}`", shown(peer)),
+            Notice::Connected { peer, .. } => write!(f, "connected to node `{}`", shown(peer)),
             Notice::Disconnected { peer: "", error } => {
                 write!(f, "a connection ended before its handshake: {error}")
             }

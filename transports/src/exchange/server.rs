@@ -413,7 +413,7 @@ impl TopicServer {
         for undelivered in &dead_letters {
             (self.observer)(Notice::DeadLettered { undelivered });
         }
-        (self.observer)(Notice::Connected { peer: node });
+        (self.observer)(Notice::Connected { peer: node, boot });
         Ok(parked)
     }
 
