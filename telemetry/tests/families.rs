@@ -135,6 +135,70 @@ fn thousands_of_names_of_peers_are_at_most_a_thousand_series() {
     }
 }
 
+/// Publishers and readers that come and go: a line that is replaced keeps its share of each sum,
+/// and no series goes back.
+#[test]
+fn sums_survive_the_lines_of_thousands_of_short_lived_members() {
+    for most in [3, 1_000] {
+        let region = Region::new(64);
+        let mut collector = Collector::with_most(most);
+        let mut before = std::collections::HashMap::new();
+        let mut sent = std::collections::BTreeMap::<&str, u64>::new();
+        for number in 0..4_000_u64 {
+            let topic = ["swaps", "blocks", "swaps"][number as usize % 3];
+            // Some start several times.
+            let name = number - number % 5 % 2;
+            let label = format!("topic={topic} publisher=p{name} epoch={number:x}");
+            let publisher = region.line(&label);
+            let edge = region.line(&format!("{label} reader=r{}", number % 2_000));
+            let peer = region.line(&format!("link=n{number} role=publisher"));
+            peer.set(LinkValue::Connections, 1);
+            let count = 2 + number % 7;
+            for (share, is_last) in [(1, false), (count, true)] {
+                publisher.set(PublisherValue::Sent, share);
+                edge.set(EdgeValue::Taken, share - share / 3);
+                edge.set(EdgeValue::Overwritten, share / 3);
+                edge.set(EdgeValue::JoinedAt, 1);
+                // A scrape meets some lines before their last messages.
+                if number % 397 > 1 && !(is_last && number == 3_999) {
+                    continue;
+                }
+                let mut expected = sent.clone();
+                *expected.entry(topic).or_default() += share;
+                let families = collector.collect(&snapshot(&region));
+                let shown = |name: &str, key| {
+                    let mut sums = std::collections::BTreeMap::<String, u64>::new();
+                    for (topic, count) in counts(&families, name, key) {
+                        *sums.entry(topic).or_default() += count;
+                    }
+                    sums
+                };
+                let of_topics = shown("mycelium_messages_sent", "topic");
+                let expected = expected.iter().map(|(topic, count)| ((*topic).to_owned(), *count));
+                assert_eq!(of_topics, expected.collect(), "{number}");
+                let mut taken = shown("mycelium_messages_received", "topic");
+                for (topic, count) in shown("mycelium_messages_dropped", "topic") {
+                    *taken.entry(topic).or_default() += count;
+                }
+                assert_eq!(of_topics, taken, "{number}");
+                let of_links = ["mycelium_link_connections", "mycelium_link_reconnects"]
+                    .map(|name| shown(name, "role")["publisher"]);
+                assert_eq!(of_links, [number + 1, 0], "{number}");
+                for family in &families {
+                    for sample in &family.samples {
+                        let SampleValue::Counter(now) = sample.value else { continue };
+                        let labels: Vec<_> = sample.labels().collect();
+                        let key = format!("{} {labels:?}", family.name);
+                        let last = before.insert(key.clone(), now).unwrap_or(0);
+                        assert!(now >= last, "{key} from {last} to {now}");
+                    }
+                }
+            }
+            *sent.entry(topic).or_default() += count;
+        }
+    }
+}
+
 proptest! {
     /// Lines come and go, and their values grow: no counter ever goes back or vanishes.
     #[test]

@@ -1,12 +1,13 @@
 //! The endpoint of a node that runs.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use mycelium::{Context, Execution, Node, Policy, Running, Topology, service};
+use mycelium::{Context, Execution, Node, Policy, Result, Running, Topology, service};
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 use tokio::sync::Notify;
@@ -171,8 +172,68 @@ async fn names_without_a_limit_are_one_series() {
         .filter(|(name, _)| name.starts_with("mycelium_messages_sent_total"))
         .collect();
     assert_eq!(sent.len(), 6, "{sent:?}");
-    let other = "mycelium_messages_sent_total{node=\"hall\",topic=\"other\",publisher=\"other\"}";
+    let other = "mycelium_messages_sent_total{node=\"hall\",topic=\"tones\",publisher=\"other\"}";
     assert!(scraped[other] >= 190.0, "{sent:?}");
+    running.shutdown();
+    running.join().await.unwrap();
+}
+
+/// Has nothing to do with the topic.
+struct Tuner;
+
+#[service]
+impl Tuner {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        ctx.shutdown_requested().await;
+        Ok(())
+    }
+}
+
+/// Members that come and go: what they have counted is in the sums when their lines are not there
+/// any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_sums_of_a_topic_are_exact_after_thousands_of_short_lived_members() {
+    let executor = Tokio::current().unwrap();
+    let node = Node::builder("hall").listen_metrics("127.0.0.1:0".parse().unwrap());
+    let running = node.service(|| Tuner).build().unwrap().start(executor).unwrap();
+    let address = address(&running);
+    let (mut sent, mut before) = (0, BTreeMap::new());
+    for number in 0..4_000 {
+        let mut tones = running.subscribe::<Tone>(&format!("r{number}"), Policy::Block).unwrap();
+        let mut publisher = running.publisher::<Tone>(&format!("p{number}")).unwrap();
+        let count = 1 + number % 3;
+        for number in 0..count {
+            publisher.emit(Tone { number }).await.unwrap();
+        }
+        // The last one that it gets is in flight when it ends, and the rest is unread.
+        for _ in 0..count.min(2) {
+            assert!(tones.recv().await.is_some());
+        }
+        sent += count;
+        drop((publisher, tones));
+        if number % 500 != 499 {
+            continue;
+        }
+        let scraped = tokio::task::spawn_blocking(move || scrape(address)).await.unwrap();
+        let sum = |name: &str| {
+            let of_name =
+                scraped.iter().filter(|(it, _)| it.starts_with(&format!("{name}_total{{")));
+            of_name
+                .inspect(|(labels, _)| assert!(labels.contains("topic=\"tones\""), "{labels}"))
+                .map(|(_, value)| *value as u64)
+                .sum::<u64>()
+        };
+        let [received, dropped] =
+            ["received", "dropped"].map(|it| sum(&format!("mycelium_messages_{it}")));
+        assert_eq!(sum("mycelium_messages_sent"), sent);
+        assert!(received > 0 && received + dropped == sent, "{received} + {dropped} of {sent}");
+        for (name, last) in
+            before.iter().filter(|(name, _): &(&String, _)| name.contains("_total{"))
+        {
+            assert!(scraped[name] >= *last, "{name} from {last} to {}", scraped[name]);
+        }
+        before = scraped;
+    }
     running.shutdown();
     running.join().await.unwrap();
 }

@@ -224,7 +224,7 @@ impl Node {
     }
 
     fn add_output(&mut self, line: &LineView) {
-        let key = (line.label("topic").to_owned(), line.label("publisher").to_owned());
+        let key = (line.label("topic").to_owned(), named(line, "publisher"));
         let output = self.outputs.entry(key).or_default();
         add(&mut output.sent, count(line, "sent"));
         add(&mut output.no_subscribers, count(line, "no_subscribers"));
@@ -241,7 +241,7 @@ impl Node {
         if line.label("role") == "server" {
             return;
         }
-        let link = self.links.entry(line.label("link").to_owned()).or_default();
+        let link = self.links.entry(named(line, "link")).or_default();
         add(&mut link.connections, count(line, "connections"));
         add(&mut link.sent, count(line, "sent"));
         add(&mut link.received, count(line, "received"));
@@ -256,8 +256,8 @@ impl Node {
         let sent: HashMap<[&str; 3], u64> =
             of_kind("publisher").map(|line| (ring_of(line), count(line, "sent"))).collect();
         for line in of_kind("edge") {
-            let [topic, publisher, _] = ring_of(line);
-            let key = (topic.to_owned(), publisher.to_owned(), line.label("reader").to_owned());
+            let ring = (line.label("topic").to_owned(), named(line, "publisher"));
+            let key = (ring.0.clone(), ring.1.clone(), named(line, "reader"));
             let input = self.inputs.entry(key).or_default();
             let mut done = count(line, "taken");
             add(&mut input.taken, done);
@@ -272,11 +272,14 @@ impl Node {
             add(&mut input.redelivered, count(line, "redelivered"));
             add(&mut input.evicted, count(line, "evicted"));
             add(&mut input.gaps, count(line, "gaps"));
+            // The total of replaced lines is of members that have ended.
+            if line.label("epoch").is_empty() {
+                continue;
+            }
             let Some(sent) = sent.get(&ring_of(line)) else { continue };
             let offered = sent.saturating_sub(count(line, "joined_at"));
             add(&mut input.offered, offered);
             add(&mut input.depth, offered.saturating_sub(done));
-            let ring = (topic.to_owned(), publisher.to_owned());
             if let Some(output) = self.outputs.get_mut(&ring) {
                 output.depth = output.depth.max(input.depth);
             }
@@ -287,6 +290,14 @@ impl Node {
 /// Topic, publisher and its start.
 fn ring_of(line: &LineView) -> [&str; 3] {
     ["topic", "publisher", "epoch"].map(|key| line.label(key))
+}
+
+/// The name with this key. The total of replaced lines has none.
+fn named(line: &LineView, key: &str) -> String {
+    String::from(match line.label(key) {
+        "" => "other",
+        name => name,
+    })
 }
 
 /// The value with this name, or 0.

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use mycelium_transports::counters::{Kind, Latency, Reading};
 
-use super::family::{Family, FamilyKind, LABEL_SETS, Labels, STATES, Sample, SampleValue};
+use super::family::{Family, FamilyKind, LABEL_SETS, Labels, OTHER, STATES, Sample, SampleValue};
 use super::names::derived::{self, Derived};
 use super::names::{Merge, labels, names};
-use super::sets::{Add, Sets};
+use super::sets::{Add, Others, Sets};
 use super::shown::Shown;
 use super::snapshot::{HealthOf, Ring, Snapshot};
 use super::user;
@@ -24,9 +24,11 @@ const NANOSECONDS: u64 = 1_000_000_000;
 ///
 /// The values of lines with the same labels are added up, for example those of a publisher before
 /// and after a restart. A family has at most [`LABEL_SETS`] sets of label values, in the order in
-/// which they were seen first; the rest is one set, with `other` as each value. A line whose owner
-/// is gone may lose its place in the counters to another one: then the sum of a counter would go
-/// back, which Prometheus takes for a restart. The collector keeps it where it was.
+/// which they were seen first; the rest of a topic is one set, with `other` as each value but that
+/// of the topic. A line whose owner is gone may lose its place in the counters to another one, and
+/// its values are added to a total that belongs to that set: then the sum of a counter would go
+/// back, which Prometheus takes for a restart. The collector keeps it where it was, and takes that
+/// much from the set of the rest, so that the sum of all series is exact.
 ///
 /// ```
 /// use mycelium_telemetry::Snapshot;
@@ -50,6 +52,7 @@ pub struct Collector {
     most: usize,
     /// The sets of label values that have series of their own, by kind of lines or family.
     admitted: HashMap<Cow<'static, str>, HashSet<Labels>>,
+    others: Others,
     /// The counters that were shown, by family.
     shown: HashMap<Cow<'static, str>, Shown>,
 }
@@ -71,7 +74,9 @@ impl Collector {
     /// least 1.
     #[must_use]
     pub fn with_most(most: usize) -> Collector {
-        Collector { most: most.max(1), admitted: HashMap::new(), shown: HashMap::new() }
+        let most = most.max(1);
+        let others = Others { most, topics: HashSet::new() };
+        Collector { most, admitted: HashMap::new(), others, shown: HashMap::new() }
     }
 
     /// The families of a snapshot, which is later than those before.
@@ -113,7 +118,7 @@ impl Collector {
         families
     }
 
-    /// Replaces the sets over the limit by one.
+    /// Replaces the sets over the limit by those of the rest.
     fn limited<V: Add>(
         &mut self,
         group: Cow<'static, str>,
@@ -121,7 +126,7 @@ impl Collector {
         over_limit: &mut BTreeMap<Cow<'static, str>, usize>,
     ) -> Vec<(Labels, V)> {
         let admitted = self.admitted.entry(group.clone()).or_default();
-        let (mut shown, mut rest) = (Vec::with_capacity(sets.len()), None::<(Labels, V)>);
+        let (mut shown, mut rest) = (Vec::with_capacity(sets.len()), Sets::default());
         let mut folded = 0;
         for (labels, value) in sets {
             // The labels of before: those that are equal are then the same.
@@ -129,27 +134,20 @@ impl Collector {
                 shown.push((known.clone(), value));
                 continue;
             }
-            if admitted.len() < self.most {
+            let other = self.others.of(&labels);
+            if labels != other && admitted.len() < self.most {
                 admitted.insert(labels.clone());
                 shown.push((labels, value));
                 continue;
             }
-            folded += 1;
-            match &mut rest {
-                Some((_, all)) => all.add(&value),
-                None => rest = Some((labels.other(), value)),
-            }
+            // The total of replaced lines has these labels itself.
+            folded += usize::from(labels != other);
+            rest.add(other, value);
         }
         if folded > 0 {
             over_limit.insert(group, folded);
         }
-        if let Some((labels, value)) = rest {
-            // A set may have these values itself.
-            match shown.iter_mut().find(|(other, _)| *other == labels) {
-                Some((_, all)) => all.add(&value),
-                None => shown.push((labels, value)),
-            }
-        }
+        shown.extend(rest.into_sets());
         shown
     }
 
@@ -161,8 +159,8 @@ impl Collector {
     ) {
         let mut sets = Sets::default();
         for Latency { topic, reader, nanoseconds, ahead, .. } in Latency::of(&snapshot.readings) {
-            let pairs = [("topic", topic), ("reader", reader)];
-            let labels = Labels::new(pairs.map(|(key, value)| (Cow::Borrowed(key), value)));
+            let pairs = [("topic", &*topic), ("reader", &*reader)];
+            let labels = Labels::new(pairs.map(|(key, value)| (Cow::Borrowed(key), named(value))));
             let buckets = Box::new(user::buckets(&nanoseconds, NANOSECONDS));
             let both = [SampleValue::Histogram(buckets), SampleValue::Counter(ahead)];
             sets.add(labels, Latencies(both));
@@ -246,13 +244,15 @@ impl Collector {
     fn keep_counters(&mut self, node: &Arc<str>, families: &mut Vec<Family>) {
         let counters = families.iter_mut().filter(|family| family.kind == FamilyKind::Counter);
         let mut present = HashSet::new();
+        let others = &mut self.others;
         for family in counters {
             present.insert(family.name.clone());
             let shown = self.shown.entry(family.name.clone());
-            shown.or_insert_with(|| Shown::of(family)).keep(node, &mut family.samples);
+            let shown = shown.or_insert_with(|| Shown::of(family));
+            shown.keep(node, &mut family.samples, others);
         }
         let absent = self.shown.iter_mut().filter(|(name, _)| !present.contains(*name));
-        let mut absent: Vec<Family> = absent.map(|(_, shown)| shown.absent(node)).collect();
+        let mut absent: Vec<Family> = absent.map(|(_, shown)| shown.absent(node, others)).collect();
         absent.sort_by(|one, other| one.name.cmp(&other.name));
         families.append(&mut absent);
     }
@@ -353,7 +353,8 @@ impl<const N: usize> Add for Sizes<N> {
 struct Values {
     kind: Kind,
     values: [u64; 16],
-    /// The number of sets of labels with a value other than 0 at the first place.
+    /// The number of sets of labels with a value other than 0 at the first place. A total of
+    /// replaced lines does not have it: it is then the first value itself.
     started: u64,
 }
 
@@ -382,21 +383,27 @@ fn values_of(kind: Kind, snapshot: &Snapshot) -> Vec<(Labels, Values)> {
     // Otherwise services give the names, or several lines make a family.
     let has_names = names(kind).iter().any(|name| !name.family.is_empty());
     for reading in snapshot.readings.iter().filter(|it| it.kind == kind && has_names) {
-        let values = Values { kind, values: reading.values, started: 0 };
-        sets.add(labels_of(reading, keys), values);
+        let is_total = keys.iter().any(|(of_line, _)| reading.label(of_line).is_empty());
+        let started = if is_total { reading.values[0] } else { 0 };
+        sets.add(labels_of(reading, keys), Values { kind, values: reading.values, started });
     }
     let mut sets = sets.into_sets();
     for (_, values) in &mut sets {
-        values.started = u64::from(values.values[0] > 0);
+        values.started += u64::from(values.values[0] > values.started);
     }
     sets
 }
 
 fn labels_of(reading: &Reading, keys: &[(&'static str, &'static str)]) -> Labels {
     let label = |(of_line, key): &(&'static str, &'static str)| {
-        (Cow::Borrowed(*key), reading.label(of_line).to_owned())
+        (Cow::Borrowed(*key), named(reading.label(of_line)))
     };
     Labels::new(keys.iter().map(label))
+}
+
+/// The value of a label. The total of replaced lines has no names.
+fn named(value: &str) -> String {
+    String::from(if value.is_empty() { OTHER } else { value })
 }
 
 /// The number of messages that each present reader of each publisher has not taken: what the

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::{Arc, LazyLock};
 
-/// The most sets of label values of a family, if no other number is given.
+/// The most sets of label values of a family, if no other number is given, and the most topics with
+/// a set for the rest of their own.
 pub const LABEL_SETS: usize = 1_000;
-/// The value of each label of the set that has the rest.
+/// The value of the labels of a set that has the rest.
 pub const OTHER: &str = "other";
 /// The states of a health.
 pub const STATES: [&str; 5] = ["starting", "ready", "degraded", "backing-off", "stopped"];
@@ -67,9 +68,11 @@ impl Labels {
         Labels { hash: KEYS_OF_HASHES.hash_one(&pairs), pairs }
     }
 
-    /// The same keys, with `other` as each value.
-    pub(super) fn other(&self) -> Labels {
-        Labels::new(self.pairs.iter().map(|(key, _)| (key.clone(), OTHER.to_owned())))
+    /// The same keys, with `other` as each value but that of `kept`.
+    pub(super) fn other(&self, kept: &str) -> Labels {
+        Labels::new(self.pairs.iter().map(|(key, value)| {
+            (key.clone(), if key == kept { value.clone() } else { OTHER.to_owned() })
+        }))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Values by their labels.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::family::{Labels, SampleValue};
 
@@ -31,6 +31,33 @@ impl<V: Add> Sets<V> {
     /// The values, in the order of the first ones.
     pub(super) fn into_sets(self) -> Vec<(Labels, V)> {
         self.sets
+    }
+}
+
+/// Which set has the rest: that of the topic for the first topics, and one for all others. That of
+/// links keeps their role.
+#[derive(Debug)]
+pub(super) struct Others {
+    pub(super) most: usize,
+    pub(super) topics: HashSet<String>,
+}
+
+impl Others {
+    /// The labels of the set that has the rest of sets like this one. They are always the same.
+    pub(super) fn of(&mut self, labels: &Labels) -> Labels {
+        match labels.pairs.first() {
+            Some((key, topic)) if key == "topic" => {
+                if !self.topics.contains(topic) {
+                    if self.topics.len() >= self.most {
+                        return labels.other("");
+                    }
+                    self.topics.insert(topic.clone());
+                }
+                labels.other("topic")
+            }
+            Some((key, _)) if key == "peer" => labels.other("role"),
+            _ => labels.other(""),
+        }
     }
 }
 

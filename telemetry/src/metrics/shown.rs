@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::family::{Family, Labels, Sample, SampleValue};
+use super::names::derived;
+use super::sets::Others;
 
 /// The counters of one family that were shown.
 ///
@@ -30,12 +32,30 @@ struct Key {
 #[derive(Debug)]
 struct Counter {
     key: Key,
-    /// Its last value.
+    /// Whether it has the rest of others.
+    is_rest: bool,
+    /// The sum of its lines in the last snapshot.
     counted: u64,
     /// The number that is added, because lines have got lost.
     lost: u64,
+    /// The number that is subtracted, because it is that of lines whose counters were shown.
+    moved: u64,
+    /// Its last value.
+    shown: u64,
     /// The last snapshot that had it.
     snapshot: u64,
+}
+
+impl Counter {
+    /// Renews its value. Returns what it has lost since the last one.
+    fn renew(&mut self) -> u64 {
+        let sum = |one, other| u128::from(one) + u128::from(other);
+        let missing = sum(self.moved, self.shown).saturating_sub(sum(self.counted, self.lost));
+        let missing = missing as u64;
+        self.lost = self.lost.wrapping_add(missing);
+        self.shown = self.counted.wrapping_add(self.lost).wrapping_sub(self.moved);
+        missing
+    }
 }
 
 impl Shown {
@@ -48,36 +68,62 @@ impl Shown {
     }
 
     /// The family, if a snapshot has nothing of it.
-    pub(super) fn absent(&mut self, node: &Arc<str>) -> Family {
+    pub(super) fn absent(&mut self, node: &Arc<str>, others: &mut Others) -> Family {
         let mut samples = Vec::new();
-        self.keep(node, &mut samples);
+        self.keep(node, &mut samples, others);
         Family { samples, ..self.family.clone() }
     }
 
     /// A counter that has lost a line stays where it was, and counts on from there. One that has
-    /// lost all of its lines is added to the samples, of this node.
-    pub(super) fn keep(&mut self, node: &Arc<str>, samples: &mut Vec<Sample>) {
+    /// lost all of its lines is added to the samples, of this node. The values of a lost line are
+    /// in the total that belongs to the rest, so what is still shown of them is taken from there.
+    pub(super) fn keep(&mut self, node: &Arc<str>, samples: &mut Vec<Sample>, others: &mut Others) {
         self.snapshots += 1;
-        let (mut next, before) = (0, samples.len());
-        for sample in samples.iter_mut() {
-            let SampleValue::Counter(count) = &mut sample.value else { continue };
-            let place = self.place(next, &sample.labels, sample.fixed);
+        let snapshot = self.snapshots;
+        let mut places = Vec::with_capacity(samples.len());
+        for sample in &*samples {
+            let SampleValue::Counter(counted) = sample.value else { continue };
+            let likely = places.last().map_or(0, |place| place + 1);
+            let place = self.place(likely, &sample.labels, sample.fixed, others);
             let counter = &mut self.counters[place];
-            counter.snapshot = self.snapshots;
-            counter.lost = counter.lost.wrapping_add(counter.counted.saturating_sub(*count));
-            counter.counted = *count;
-            *count = count.wrapping_add(counter.lost);
-            next = place + 1;
+            (counter.counted, counter.snapshot) = (counted, snapshot);
+            places.push(place);
         }
-        if self.counters.len() == before {
+        // Lost connections of a peer are those of another one's first, not reconnects.
+        let is_in_rest = self.family.name != derived::RECONNECTS.name;
+        for place in 0..self.counters.len() {
+            let counter = &mut self.counters[place];
+            if counter.snapshot != snapshot {
+                counter.counted = 0;
+            }
+            if counter.is_rest {
+                continue;
+            }
+            let lost = counter.renew();
+            if lost > 0 && is_in_rest {
+                let Key { labels, fixed } = &counter.key;
+                let (labels, fixed) = (others.of(labels), *fixed);
+                let rest = self.place(place, &labels, fixed, others);
+                self.counters[rest].moved = self.counters[rest].moved.wrapping_add(lost);
+            }
+        }
+        for counter in self.counters.iter_mut().filter(|counter| counter.is_rest) {
+            counter.renew();
+        }
+        let counts = samples.iter_mut().filter_map(|sample| match &mut sample.value {
+            SampleValue::Counter(count) => Some(count),
+            SampleValue::Gauge(_) | SampleValue::Histogram(_) => None,
+        });
+        for (count, place) in counts.zip(&places) {
+            *count = self.counters[*place].shown;
+        }
+        if self.counters.len() == places.len() {
             return;
         }
-        let snapshot = self.snapshots;
-        let absent = self.counters.iter_mut().filter(|counter| counter.snapshot != snapshot);
+        let absent = self.counters.iter().filter(|counter| counter.snapshot != snapshot);
         samples.extend(absent.map(|counter| {
-            counter.lost = counter.lost.wrapping_add(std::mem::take(&mut counter.counted));
             let Key { labels, fixed } = counter.key.clone();
-            Sample { node: node.clone(), labels, fixed, value: SampleValue::Counter(counter.lost) }
+            Sample { node: node.clone(), labels, fixed, value: SampleValue::Counter(counter.shown) }
         }));
     }
 
@@ -87,6 +133,7 @@ impl Shown {
         likely: usize,
         labels: &Labels,
         fixed: Option<(&'static str, &'static str)>,
+        others: &mut Others,
     ) -> usize {
         let Shown { counters, places, .. } = self;
         let is_there =
@@ -96,7 +143,9 @@ impl Shown {
         }
         let key = Key { labels: labels.clone(), fixed };
         *places.entry(key).or_insert_with_key(|key| {
-            counters.push(Counter { key: key.clone(), counted: 0, lost: 0, snapshot: 0 });
+            let (key, is_rest) = (key.clone(), others.of(&key.labels) == key.labels);
+            let (counted, lost, moved, shown, snapshot) = (0, 0, 0, 0, 0);
+            counters.push(Counter { key, is_rest, counted, lost, moved, shown, snapshot });
             counters.len() - 1
         })
     }

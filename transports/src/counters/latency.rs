@@ -20,7 +20,7 @@ const FIRST: usize = " first=240".len();
 pub struct Latency {
     /// The topic.
     pub topic: String,
-    /// The subscription.
+    /// The subscription; empty for the total of those whose lines were replaced.
     pub reader: String,
     /// The latencies of the measured messages, in nanoseconds.
     pub nanoseconds: Distribution,
@@ -62,7 +62,7 @@ fn values_of(reading: &Reading) -> Option<(Distribution, u64)> {
             let distribution = Distribution { count, sum, range, buckets: Vec::new() };
             Some((distribution, value("ahead")))
         }
-        Kind::Buckets if is_of_latency(reading) => {
+        Kind::Buckets if reading.is_of_latency() => {
             let mut distribution = Distribution::default();
             distribution.add_buckets(reading.label("first").parse().ok()?, &reading.values);
             Some((distribution, 0))
@@ -84,11 +84,6 @@ fn values_of(reading: &Reading) -> Option<(Distribution, u64)> {
         | Kind::Actor
         | Kind::Node => None,
     }
-}
-
-/// Whether a line of buckets is one of latencies: those of services begin with the service.
-pub(super) fn is_of_latency(reading: &Reading) -> bool {
-    reading.label.starts_with("topic=")
 }
 
 /// The label of a reader of a topic, cut so that the end of one of buckets has room.

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::buckets::Distribution;
-use super::latency::is_of_latency;
 use super::reading::Reading;
 use super::values::Kind;
 
@@ -46,7 +45,7 @@ impl MetricValue {
                 let range = (count > 0).then(|| (value("least"), value("most")));
                 MetricValue::Histogram(Distribution { count, sum, range, buckets: Vec::new() })
             }
-            Kind::Buckets if is_of_latency(reading) => return None,
+            Kind::Buckets if reading.is_of_latency() => return None,
             Kind::Buckets => {
                 let mut distribution = Distribution::default();
                 distribution.add_buckets(first_bucket()?, &reading.values);

@@ -30,4 +30,55 @@ impl Reading {
         let mut pairs = self.label.split(' ').filter_map(|pair| pair.split_once('='));
         pairs.find(|(name, _)| *name == key).map_or("", |(_, value)| value)
     }
+
+    /// Whether a line of buckets is one of latencies: those of services begin with the service.
+    pub(super) fn is_of_latency(&self) -> bool {
+        self.label.starts_with("topic=")
+    }
+}
+
+#[cfg(feature = "metrics")]
+impl Reading {
+    /// The label of the total of lines like this one: without the names that peers and members
+    /// at run time give, so that the number of totals does not grow with that of members.
+    pub(super) fn label_of_total(&self) -> String {
+        let keys: &[&str] = match self.kind {
+            Kind::Publisher | Kind::Edge | Kind::Requester | Kind::Responder | Kind::Latency => {
+                &["topic"]
+            }
+            Kind::Buckets if self.is_of_latency() => &["topic", "first"],
+            Kind::Link => &["role"],
+            Kind::Service
+            | Kind::Watchdog
+            | Kind::Counter
+            | Kind::Gauge
+            | Kind::Histogram
+            | Kind::Buckets
+            | Kind::Legacy
+            | Kind::Exporter
+            | Kind::Pusher
+            | Kind::Actor
+            | Kind::Node => return self.label.clone(),
+        };
+        let pairs = self.label.split(' ');
+        let kept = pairs.filter(|pair| pair.split_once('=').is_some_and(|it| keys.contains(&it.0)));
+        kept.collect::<Vec<_>>().join(" ")
+    }
+
+    /// Adds the values of another line of this kind: of sizes and positions, the greatest is kept.
+    pub(super) fn add(&mut self, other: &Reading) {
+        let is_one_empty = self.value("count") == 0 || other.value("count") == 0;
+        let names = self.kind.values();
+        for ((value, other), name) in self.values.iter_mut().zip(other.values).zip(names) {
+            *value = match (self.kind, *name) {
+                (Kind::Histogram | Kind::Latency, "least") if !is_one_empty => other.min(*value),
+                (Kind::Publisher, "capacity" | "high_water" | "remote")
+                | (Kind::Edge, "joined_at")
+                | (Kind::Service, "spins")
+                | (Kind::Histogram | Kind::Latency, "least" | "most")
+                | (Kind::Node, _) => other.max(*value),
+                _ => value.wrapping_add(other),
+            };
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Counters in pages: which place a line gets, and how a region grows.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -24,7 +26,7 @@ const MOST: usize = 1 << 20;
 pub struct Region {
     first: Segment,
     more: Box<[OnceLock<Segment>]>,
-    /// Only making a line locks it.
+    /// Making a line locks it, and reading them all.
     places: Mutex<Places>,
     /// Making and dropping a line locks it.
     retired: Arc<Retired>,
@@ -43,6 +45,9 @@ struct Places {
     most: usize,
     /// Memory for lines that the region cannot show, and how many of its places were used.
     hidden: Option<(Segment, usize)>,
+    /// Lines with the sums of lines whose places were used again, by kind and label. Only the
+    /// owner of the lock writes them.
+    totals: HashMap<(Kind, String), Place>,
 }
 
 impl Region {
@@ -86,7 +91,8 @@ impl Region {
         let more = (1..SEGMENTS).map(|_| OnceLock::new()).collect();
         let (next, capacity) = (Place { segment: 0, index: 0 }, lines);
         let most = whole_pages(most.max(lines));
-        let places = Mutex::new(Places { next, capacity, most, hidden: None });
+        let places = Places { next, capacity, most, hidden: None, totals: HashMap::new() };
+        let places = Mutex::new(places);
         let region = Region { first, more, places, retired: Arc::default(), shared };
         for (word, value) in [
             (1, VERSION),
@@ -130,8 +136,22 @@ impl Region {
 
     /// Makes a new line. It gets a place of its own, for which the region may grow. If more than
     /// 1,024 lines have lost their writers, or the region cannot grow, it gets the place of the one
-    /// that lost it first. If that is impossible too, the line works but is invisible; the header
-    /// counts such lines. A label is cut at 104 bytes.
+    /// that lost it first, whose values are added to a line of the region's own: the total of the
+    /// replaced lines of its kind and topic. If that is impossible too, the line works but is
+    /// invisible; the header counts such lines. A label is cut at 104 bytes.
+    ///
+    /// ```
+    /// use mycelium_transports::counters::{PublisherValue, Region};
+    ///
+    /// let region = Region::with_most(16, 16);
+    /// for epoch in 0..100 {
+    ///     let line = region.line(&format!("topic=swaps publisher=Feed epoch={epoch}"));
+    ///     line.set(PublisherValue::Sent, 7);
+    /// }
+    /// let lines = region.read();
+    /// assert_eq!(lines.iter().map(|line| line.value("sent")).sum::<u64>(), 700);
+    /// assert!(lines.iter().any(|line| line.label == "topic=swaps"), "the total of most of them");
+    /// ```
     #[must_use]
     pub fn line<V: Value>(&self, label: &str) -> Line<V> {
         let mut places = self.places();
@@ -153,17 +173,44 @@ impl Region {
     /// A place for a new line: a new one, that of a line whose writer is gone, or none.
     fn free_place(&self, places: &mut Places) -> Option<Place> {
         let mut retired = self.retired.lock();
-        if retired.len() > RETIRED {
-            return retired.pop_front();
+        loop {
+            let is_over = retired.len() > RETIRED;
+            let has_next = (places.next.index as usize) < self.segment(places.next).lines();
+            if !is_over && (has_next || self.grow(places)) {
+                let place = places.next;
+                places.next.index += 1;
+                // Not seen by a reader before the line is described: its generation is 0.
+                self.first.word(3).fetch_add(1, Ordering::Release);
+                return Some(place);
+            }
+            let place = retired.pop_front()?;
+            if self.is_in_total(place, places) {
+                return Some(place);
+            }
         }
-        if places.next.index as usize == self.segment(places.next).lines() && !self.grow(places) {
-            return retired.pop_front();
+    }
+
+    /// Adds the values of a line whose writer is gone to the total of its kind and label, so that
+    /// its place is free. Without such a total the place becomes that of the total: `false`.
+    fn is_in_total(&self, place: Place, places: &mut Places) -> bool {
+        let (segment, index) = (self.segment(place), place.index as usize);
+        let Some(line) = segment.read(index) else { return true };
+        match places.totals.entry((line.kind, line.label_of_total())) {
+            Entry::Occupied(total) => {
+                let (segment, index) = (self.segment(*total.get()), total.get().index as usize);
+                if let Some(mut total) = segment.read(index) {
+                    total.add(&line);
+                    segment.set_values(index, &total.values);
+                }
+                true
+            }
+            Entry::Vacant(total) => {
+                segment.describe(index, line.kind, &total.key().1);
+                segment.set_values(index, &line.values);
+                total.insert(place);
+                false
+            }
         }
-        let place = places.next;
-        places.next.index += 1;
-        // Not seen by a reader before the line is described: its generation is 0.
-        self.first.word(3).fetch_add(1, Ordering::Release);
-        Some(place)
     }
 
     /// Adds a segment, and moves the next place there. Its size follows the lines there are, so
@@ -186,9 +233,11 @@ impl Region {
     }
 
     /// Reads all lines. The values of one line may be from slightly different moments, but they are
-    /// all of this line: one that is made meanwhile is complete, or left out.
+    /// all of this line: one that is made meanwhile is complete, or left out. No line is replaced
+    /// meanwhile: its values are in its own line, or in that of the total.
     #[must_use]
     pub fn read(&self) -> Vec<Reading> {
+        let _places = self.places();
         let mut left = self.first.word(3).load(Ordering::Acquire) as usize;
         let mut readings = Vec::new();
         for segment in self.segments() {

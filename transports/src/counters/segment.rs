@@ -151,6 +151,12 @@ impl Segment {
         self.word(descriptor).store(generation + 1, Ordering::Release);
     }
 
+    /// Sets the values of a line.
+    pub(super) fn set_values(&self, index: usize, values: &[u64; VALUES]) {
+        let words = &self.words[self.values_of(index)..][..VALUES];
+        words.iter().zip(values).for_each(|(word, value)| word.store(*value, Ordering::Relaxed));
+    }
+
     /// Reads a line, unless it is unused, or replaced by another one meanwhile.
     pub(super) fn read(&self, index: usize) -> Option<Reading> {
         let descriptor = self.descriptor_of(index);

@@ -8,7 +8,7 @@ pub(super) const NAME: usize = 3;
 pub(super) const VALUES: usize = 16;
 
 /// The kind of a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
     /// One publisher of one topic: [`PublisherValue`].

@@ -3,7 +3,7 @@
 use super::*;
 use crate::counters::view::Layout;
 use crate::counters::{
-    BucketValue, CountersView, EdgeValue, LinkValue, PublisherValue, ServiceValue,
+    BucketValue, CountersView, EdgeValue, LinkValue, PublisherValue, RequesterValue, ServiceValue,
 };
 use crate::memory::PAGE_WORDS;
 use crate::sync::{AtomicBool, ForeignWords};
@@ -75,7 +75,8 @@ fn lines_that_come_and_go_do_not_grow_a_region() {
     lasting.set(ServiceValue::Starts, 7);
     let come_and_go = |numbers: std::ops::Range<u64>| {
         for number in numbers {
-            region.line(&format!("publisher={number}")).set(PublisherValue::Sent, number);
+            let label = format!("topic=swaps publisher={number} epoch=1");
+            region.line(&label).set(PublisherValue::Sent, number);
         }
     };
     come_and_go(0..kept);
@@ -85,12 +86,14 @@ fn lines_that_come_and_go_do_not_grow_a_region() {
     assert_eq!(region.unseen(), 0);
     let readings = region.read();
     assert_eq!(readings[0].value("starts"), 7);
-    let mut numbers: Vec<u64> = readings[1..].iter().map(|line| line.value("sent")).collect();
-    assert!(
-        readings[1..].iter().all(|line| line.label("publisher") == line.value("sent").to_string())
-    );
+    let is_total = |line: &&Reading| line.label == "topic=swaps";
+    let (totals, lines): (Vec<_>, Vec<_>) = readings[1..].iter().partition(is_total);
+    assert!(lines.iter().all(|line| line.label("publisher") == line.value("sent").to_string()));
+    let mut numbers: Vec<u64> = lines.iter().map(|line| line.value("sent")).collect();
     numbers.sort_unstable();
     let first = most - numbers.len() as u64;
+    let [total] = totals[..] else { panic!("one total: {totals:?}") };
+    assert_eq!(total.value("sent"), (0..first).sum::<u64>(), "the others are in their total");
     assert_eq!(numbers, (first..most).collect::<Vec<_>>(), "the newest ones stay readable");
     assert!(numbers.len() >= RETIRED);
 }
@@ -115,7 +118,7 @@ fn a_reader_never_sees_half_a_line() {
                 match round % 3 {
                     0 => region.line(name).set(PublisherValue::Sent, 100),
                     1 => region.line(name).set(EdgeValue::JoinedAt, 48),
-                    _ => region.line(name).set(ServiceValue::Starts, 7),
+                    _ => region.line(name).set(RequesterValue::Requested, 7),
                 }
             }
         });
@@ -129,14 +132,18 @@ fn a_reader_never_sees_half_a_line() {
             left -= u32::from(left > 0);
             is_enough.store(left == 0, Ordering::Relaxed);
             for reading in [region.read(), foreign().readings()].concat() {
-                let kind = [Kind::Publisher, Kind::Edge, Kind::Service]
-                    .into_iter()
-                    .zip(&names)
-                    .find(|(_, name)| **name == reading.label);
-                let (kind, name) = kind.expect("no label is made of two");
-                assert_eq!(reading.kind, kind);
-                let is_set = reading.values[0] == 0 || reading.values[0] == name.len() as u64;
-                assert!(is_set && reading.values[1..].iter().all(|value| *value == 0));
+                let name = match reading.kind {
+                    Kind::Publisher => &names[0],
+                    Kind::Edge => &names[1],
+                    Kind::Requester => &names[2],
+                    kind => panic!("no {kind:?}"),
+                };
+                let (first, length) = (reading.values[0], name.len() as u64);
+                // The total of those that were replaced has no name.
+                let is_total = reading.label.is_empty() && first % length == 0;
+                assert!(is_total || reading.label == *name, "no label is made of two");
+                assert!(is_total || first == 0 || first == length);
+                assert!(reading.values[1..].iter().all(|value| *value == 0));
                 seen += 1;
             }
         }
@@ -152,10 +159,14 @@ fn a_line_has_nothing_of_the_one_before_in_its_place() {
     }
     drop(before);
     let _lines: Vec<_> =
-        (0..16).map(|words| region.line::<BucketValue>(&"b".repeat(8 * (words % 13)))).collect();
+        (0..15).map(|words| region.line::<BucketValue>(&"b".repeat(8 * (words % 13)))).collect();
     for readings in [region.read(), CountersView::of_dump(&region.dump()).unwrap().readings()] {
         assert_eq!(readings.len(), 16);
-        for (words, reading) in readings.iter().enumerate() {
+        assert_eq!(
+            (&*readings[0].label, readings[0].values),
+            (&*"a".repeat(104), [16 * 7; VALUES])
+        );
+        for (words, reading) in readings[1..].iter().enumerate() {
             assert_eq!(reading.label, "b".repeat(8 * (words % 13)));
             assert_eq!(reading.values, [0; VALUES]);
         }
