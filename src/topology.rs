@@ -66,6 +66,8 @@ use values::DeathLimit;
 pub use command::NodeCommand;
 pub use error::{Problem, TopologyError};
 #[cfg(feature = "describe")]
+pub(crate) use execution::KINDS;
+#[cfg(feature = "describe")]
 pub(crate) use features::Features as ProgramFeatures;
 pub use files::TopologyFiles;
 pub use parts::TopologyPart;

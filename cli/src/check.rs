@@ -153,10 +153,15 @@ fn without_programs(args: &CheckArgs, topology: &Topology, file: &str) -> Result
         1 => format!("1 node (`{}`)", nodes[0]),
         count => format!("{count} nodes (`{}`)", nodes.join("`, `")),
     };
-    let text = format!(
+    let mut text = format!(
         "{file}: {nodes}; the file alone has no mistake\nIt names no program, so services, topics \
          and links are not checked: {help}.\n"
     );
+    let warnings = topology.foreign_executors();
+    if !warnings.is_empty() {
+        text += "\nwarnings\n";
+        warnings.iter().for_each(|warning| text += &format!("  {warning}\n"));
+    }
     io::stdout().write_all(text.as_bytes()).map_err(Failure::output)
 }
 

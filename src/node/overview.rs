@@ -11,7 +11,7 @@ use crate::description::Description;
 use crate::error::BuildError;
 use crate::names::expected_instead_of;
 use crate::overview::{NodeProgram, Overview, OverviewError};
-use crate::topology::{ProgramFeatures, Setting, Topology};
+use crate::topology::{KINDS, ProgramFeatures, Setting, Topology};
 use sketch::{Built, Sketch};
 
 impl Topology {
@@ -275,7 +275,8 @@ fn unknown_executors(built: &Built<'_>) -> Vec<OverviewError> {
         // Without the key of the node it is known at the start alone.
         let expected = match own {
             Some(_) => expected_instead_of(executor, &known),
-            None if is_kind(executor) => return None,
+            // It may have been started on an executor of this kind.
+            None if KINDS.contains(&&**executor) => return None,
             None => {
                 format!("which the program does not add: {}", expected_instead_of(executor, &known))
             }
@@ -289,9 +290,4 @@ fn unknown_executors(built: &Built<'_>) -> Vec<OverviewError> {
         })
     });
     errors.collect()
-}
-
-/// Whether a node may have been started on an executor of this kind.
-fn is_kind(executor: &str) -> bool {
-    ["glommio", "smol", "tokio"].contains(&executor)
 }

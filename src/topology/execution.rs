@@ -10,6 +10,10 @@ use super::error::{Problem, TopologyError};
 use super::sections::ServiceSection;
 use super::values::{Latency, Shares};
 use crate::execution::{self, Execution, Run};
+use crate::names::expected_instead_of;
+
+/// The kinds of the executors that come with Mycelium.
+pub(crate) const KINDS: [&str; 3] = ["glommio", "smol", "tokio"];
 
 impl ServiceSection {
     /// The first key that needs a thread of the service's own.
@@ -93,6 +97,42 @@ impl Topology {
         let name = self.sections.service.get(service)?.executor.as_ref()?;
         let hint = format!("; add it with `Builder::executor(\"{}\", ..)`", name.as_ref());
         Some(self.unknown("executor", name, known, hint))
+    }
+
+    /// Warnings, for people, of the executors of nodes and services that do not come with Mycelium.
+    /// They are no errors, because a program may bring its own.
+    ///
+    /// ```
+    /// let text = "[node.main]\nexecutor = \"tokyo\"";
+    /// let topology = mycelium::Topology::parse("app.toml", text)?;
+    /// assert!(topology.foreign_executors()[0].starts_with("app.toml:2:12: executor `tokyo` of node"));
+    /// # Ok::<(), mycelium::TopologyError>(())
+    /// ```
+    #[must_use]
+    pub fn foreign_executors(&self) -> Vec<String> {
+        let of_nodes = self.nodes().filter_map(|node| self.foreign_executor(node));
+        let of_services = self.sections.service.iter().filter_map(|(service, section)| {
+            self.if_foreign(section.executor.as_ref()?, "service", service.as_ref())
+        });
+        of_nodes.chain(of_services).collect()
+    }
+
+    /// The same of a node.
+    pub(crate) fn foreign_executor(&self, node: &str) -> Option<String> {
+        self.if_foreign(self.sections.node.get(node)?.executor.as_ref()?, "node", node)
+    }
+
+    fn if_foreign(&self, name: &Spanned<String>, kind: &str, of: &str) -> Option<String> {
+        let (place, name) = (self.file.location(name.span()), name.as_ref());
+        (!KINDS.contains(&&**name)).then(|| {
+            format!(
+                "{place}: executor `{}` of {kind} `{}` does not come with Mycelium: {}; or the \
+                 program brings its own",
+                name.escape_debug(),
+                of.escape_debug(),
+                expected_instead_of(name, &KINDS)
+            )
+        })
     }
 }
 

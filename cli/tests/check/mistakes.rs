@@ -119,3 +119,65 @@ fn a_file_without_programs() {
     assert_eq!(code, Some(1));
     assert!(error.starts_with("error: bad.toml:2:1: unknown key `colour`"), "{error}");
 }
+
+/// Without a program only the executors that come with Mycelium are known: another name is not
+/// refused, because a program may bring its own.
+#[test]
+fn a_file_alone_says_which_executors_do_not_come_with_mycelium() {
+    let directory = directory();
+    let text = "[node.main]\nexecutor = \"async-std\"\n[node.other]\nexecutor = \"tokio\"\n\
+                [service.Feed]\nexecutor = \"toko\"\n[service.Sum]\nexecutor = \"glommio\"\n";
+    write(directory.path(), "t.toml", text);
+    let text = success(check(directory.path(), &["t.toml"]));
+    let (head, warnings) = text.split_once("\nwarnings\n").expect(&text);
+    assert!(head.starts_with("t.toml: 2 nodes (`main`, `other`); "), "{text}");
+    assert_eq!(
+        warnings,
+        "  t.toml:2:12: executor `async-std` of node `main` does not come with Mycelium: expected \
+         one of: glommio, smol, tokio; or the program brings its own\n  t.toml:6:12: executor \
+         `toko` of service `Feed` does not come with Mycelium: did you mean `tokio`? (expected one \
+         of: glommio, smol, tokio); or the program brings its own\n"
+    );
+}
+
+/// The program says which executors its services can have, and not on which one it starts a node.
+#[test]
+fn a_node_whose_executor_does_not_come_with_mycelium_is_a_warning() {
+    let directory = directory();
+    write(directory.path(), "t.toml", "[node.main]\nexecutor = \"async-std\"\n");
+    let text = success(check(directory.path(), &["t.toml", "--", "./bandit"]));
+    let expected = "\nwarnings\n  main: t.toml:2:12: executor `async-std` of node `main` does not";
+    assert!(text.contains(expected), "{text}");
+}
+
+/// All other values that are one of a closed set are checked by the file alone.
+#[test]
+fn a_file_alone_has_its_values_checked() {
+    let directory = directory();
+    for (text, expected) in [
+        ("[service.A]\nrun = \"parallel\"", "invalid run `parallel`: expected one of: shared"),
+        ("[service.A]\nwait = \"yield\"", "invalid wait `yield`: expected one of: park"),
+        ("[service.A]\nclass = \"rr(1)\"", "invalid class `rr(1)`: expected one of: normal"),
+        ("[service.A]\nif_refused = \"ignore\"", "invalid if_refused `ignore`"),
+        ("[service.A]\nlifetime = \"forever\"", "invalid lifetime `forever`"),
+        ("[supervisor.a]\nstrategy = \"all\"", "invalid strategy `all`"),
+        ("[subscription.\"A.b\"]\npolicy = \"newest\"", "invalid policy `newest`"),
+        ("[subscription.\"A.b\"]\nstart = \"first\"", "invalid start `first`"),
+        ("[topic.a]\non_stall = \"ignore\"", "invalid on_stall `ignore`"),
+        ("[topic.a]\ndelivery = \"once\"", "invalid delivery `once`"),
+        ("[topic.a]\ndead_letter_after = \"once\"", "invalid number of deaths"),
+        ("[topic.a]\ntransport = \"udp\"", "invalid transport `udp`"),
+        ("[link.all]\ntransport = \"udp\"", "invalid transport `udp`"),
+        ("[link.all]\ntrust = \"all\"", "invalid trust `all`"),
+        ("[link.all]\npreset = \"fast\"", "invalid preset `fast`"),
+        ("[legacy.a]\nlisten = \"127.0.0.1:1\"\nwire = \"json\"", "invalid wire"),
+        ("[legacy.a]\nslow = \"wait\"", "invalid value `wait`"),
+        ("[legacy.a]\ninvalid = \"wait\"", "invalid value `wait`"),
+        ("[legacy.a.types]\n1 = { topic = \"a\", clients = \"all\" }", "invalid clients `all`"),
+    ] {
+        write(directory.path(), "t.toml", text);
+        let (code, error) = failure(&check(directory.path(), &["t.toml"]));
+        assert_eq!(code, Some(1), "{text}: {error}");
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}

@@ -106,8 +106,10 @@ impl<'a> Sketch<'a> {
         let aborts = built.of.description.form.panics_abort;
         let warnings = built.node.warnings.iter().filter(|it| **it != StartWarning::PanicsAbort);
         let aborts = aborts.then_some(&StartWarning::PanicsAbort);
-        for warning in warnings.chain(aborts) {
-            self.warnings.entry(warning.to_string()).or_default().push(plan.node.clone());
+        let warnings = warnings.chain(aborts).map(ToString::to_string);
+        // Which executor the program starts the node on is known at the start alone.
+        for warning in warnings.chain(plan.topology.foreign_executor(&plan.node)) {
+            self.warnings.entry(warning).or_default().push(plan.node.clone());
         }
     }
 
