@@ -359,9 +359,13 @@ impl Node {
             on_notice: shared.on_notice(true),
             on_reader_notice: shared.on_notice(false),
         })?);
-        for warning in &self.warnings {
+        // Code outside the services may subscribe after the start: the driver warns of those.
+        let is_of_readers = |it: &&StartWarning| matches!(it, StartWarning::NoReader { .. });
+        let (unread, known): (Vec<_>, Vec<_>) = self.warnings.iter().partition(is_of_readers);
+        for warning in known {
             log::warn!(node = shared.plan.node, "{warning}");
         }
+        let unread = unread.into_iter().cloned().collect();
         let memory = shared.plan.memory;
         log::info!(
             node = shared.plan.node,
@@ -384,7 +388,7 @@ impl Node {
         let metrics_address = telemetry.address();
         let passed_on = telemetry.start(&shared);
         let placements = match passed_on {
-            Ok(()) => driver::start(&shared, &links, prepared, watchdog, self.hooks)?,
+            Ok(()) => driver::start(&shared, &links, prepared, watchdog, self.hooks, unread)?,
             Err(error) => return Err(driver::abort_start(&shared, watchdog.as_ref(), error)),
         };
         let report = StartReport {

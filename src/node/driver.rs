@@ -5,7 +5,7 @@
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -23,10 +23,11 @@ use crate::error::StartError;
 use crate::inbox::AnyInbox;
 use crate::links::Links;
 use crate::log;
-use crate::report::Outcome;
+use crate::report::{Outcome, StartWarning};
 use crate::shared::{ABANDON_WITHIN, Phase, Shared, Threads, WatchdogHandle};
 
-/// A declared subscription that is not taken within this time is logged.
+/// A declared subscription that is not taken within this time is logged, and a topic to which
+/// nothing has subscribed.
 const TAKE_WITHIN: Duration = Duration::from_secs(5);
 
 /// A shutdown that takes longer than this logs what it waits for.
@@ -39,8 +40,9 @@ pub(super) fn start(
     prepared: Vec<Prepared>,
     watchdog: Option<Arc<WatchdogHandle>>,
     hooks: Vec<StopHook>,
+    unread: Vec<StartWarning>,
 ) -> Result<Vec<Placement>, StartError> {
-    let started = place_all(shared, links, prepared, watchdog.clone(), hooks);
+    let started = place_all(shared, links, prepared, watchdog.clone(), hooks, unread);
     match &started {
         Ok(_) => _ = shared.lifecycle.placed.set(),
         // The services that were placed are aborted before they run.
@@ -76,12 +78,14 @@ fn place_all(
     prepared: Vec<Prepared>,
     watchdog: Option<Arc<WatchdogHandle>>,
     hooks: Vec<StopHook>,
+    unread: Vec<StartWarning>,
 ) -> Result<Vec<Placement>, StartError> {
     let mut driver = Driver {
         shared: shared.clone(),
         links: links.clone(),
         services: Vec::with_capacity(prepared.len()),
         watchdog,
+        unread: Mutex::new(unread),
         are_links_drained: AtomicBool::new(false),
         has_ended: false,
     };
@@ -106,6 +110,8 @@ struct Driver {
     links: Arc<OnceLock<Links>>,
     services: Vec<Handle>,
     watchdog: Option<Arc<WatchdogHandle>>,
+    /// The topics that no service reads, until they were logged.
+    unread: Mutex<Vec<StartWarning>>,
     /// The links have ended: messages to other nodes were delivered, or reported as not delivered.
     are_links_drained: AtomicBool,
     /// All steps of the end are done.
@@ -203,6 +209,7 @@ impl Driver {
         let quiet = async {
             shared.executor.sleep_until(shared.executor.now().saturating_add(TAKE_WITHIN)).await;
             self.warn_of_untaken_subscriptions();
+            self.warn_of_unread_topics();
             std::future::pending::<()>().await;
         };
         let ready = async {
@@ -224,6 +231,7 @@ impl Driver {
         select(waiting, select(all_ended, shutdown)).await;
         // Services may have started and ended since the last poll of `ready`.
         select(ready, std::future::ready(())).await;
+        self.warn_of_unread_topics();
         if !shared.lifecycle.shutdown.is_set() {
             return None;
         }
@@ -362,6 +370,17 @@ impl Driver {
                 "the subscription was declared, but not taken within {TAKE_WITHIN:?}: \
                  its publishers wait when its rings are full; call `subscribe` in `run`, or do not declare it"
             );
+        }
+    }
+
+    /// The topics that nothing outside the services has subscribed to, either.
+    fn warn_of_unread_topics(&self) {
+        let unread = &mut *self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        for warning in std::mem::take(unread) {
+            let StartWarning::NoReader { topic, .. } = &warning else { continue };
+            if !self.shared.topics.has_outside_subscription(topic) {
+                log::warn!(node = self.shared.plan.node, "{warning}");
+            }
         }
     }
 

@@ -39,7 +39,8 @@ pub struct StartReport {
     pub memory: RingMemory,
     /// Where its metrics are served, if they are: `/metrics`, `/live` and `/ready`.
     pub metrics_address: Option<SocketAddr>,
-    /// They are logged at the start, too.
+    /// They are logged at the start, too. Topics without a reader are logged later, if nothing
+    /// outside the services has subscribed within five seconds, or before the services end.
     pub warnings: Vec<StartWarning>,
 }
 

@@ -8,8 +8,8 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use mycelium::{
-    Context, DeadLetter, Delivery, Error, Event, Execution, Node, PlacementFallback, Result,
-    Topology, message, service,
+    Context, DeadLetter, Delivery, Error, Event, Execution, Node, PlacementFallback, Policy,
+    Result, Topology, message, service,
 };
 use mycelium_bundle::{Bundle, Member};
 use mycelium_tokio::Tokio;
@@ -48,6 +48,7 @@ async fn program_in_a_role() {
         "lonely" => lonely().await,
         "deaf" => deaf().await,
         "late" => late().await,
+        "unread" => unread().await,
         "bundle" => {
             let member = Member::new("sink", || Command::new("/nowhere/sink"));
             Bundle::new().member(member).run().unwrap_err();
@@ -156,9 +157,9 @@ fn without_a_subscriber_each_warning_and_error_is_one_plain_line() {
              subscription `Undertaker.mycelium.dead-letters` is taken: call `subscribe` once and keep its result, \
              or drop that before you subscribe again [M0210]",
             "mycelium: warning: service `Sink` failed and will be restarted (..): panic: cannot count \
-             (at tests/errors/stderr.rs:98:39) [M0054]",
+             (at tests/errors/stderr.rs:99:39) [M0054]",
             "mycelium: warning: service `Sink` failed and will be restarted (..): panic: cannot count \
-             (at tests/errors/stderr.rs:98:39) [M0054]",
+             (at tests/errors/stderr.rs:99:39) [M0054]",
             "mycelium: warning: service `Source` failed and will be restarted (..): no luck,\\nfor now [M0054]",
             "mycelium: warning: service `Source`: missed ticks (details=3)",
         ]
@@ -221,6 +222,43 @@ fn lines_of_a_shutdown_have_the_pause_and_each_message_that_is_left() {
             "mycelium: warning: service `Late` ended without receiving all messages \
              (subscription=Late.numbers, left=1)",
         ]
+    );
+}
+
+/// A topic that only code outside the services reads, subscribed after the start, and one that
+/// nobody reads.
+async fn unread() {
+    #[message(topic = "letters", id = 2)]
+    struct Letter {
+        value: u64,
+    }
+    struct Writes;
+    #[service(emits(Number, Letter))]
+    impl Writes {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            ctx.shutdown_requested().await;
+            ctx.emit(Number { value: 7 }).await.unwrap_err();
+            Ok(())
+        }
+    }
+    tokio::time::pause();
+    let node = Node::builder("main").service(|| Writes).build().unwrap();
+    let running = node.start(Tokio::current().unwrap()).unwrap();
+    let numbers = running.subscribe::<Number>("outside", Policy::Block).unwrap();
+    // The time is paused: it jumps to this moment.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    running.shutdown();
+    running.join().await.unwrap();
+    drop(numbers);
+}
+
+#[test]
+fn a_topic_without_a_reader_is_reported_unless_code_outside_the_services_reads_it() {
+    assert_eq!(
+        lines("unread"),
+        ["mycelium: warning: node `main`: topic `letters` has no reader: `Writes` publishes it, \
+             but no service that a node runs subscribes to it: add one with `reads(Letter)`, or \
+             call `Node::subscribe`"]
     );
 }
 
