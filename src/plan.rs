@@ -128,14 +128,30 @@ impl Plan {
         refuse_blocking_cycles(&flows, &topology)?;
         let pages = if topology.huge_pages(node) { PageSize::Huge } else { PageSize::Small };
         let mut memory = ring_memory(&topics, &peer_topics, &carriers, &topology, pages);
-        memory.heap = memory.heap.saturating_add(mailbox_memory(&topology, services));
+        let mailboxes = mailbox_memory(&topology, services);
+        memory.heap = mailboxes.values().fold(memory.heap, |sum, bytes| sum.saturating_add(*bytes));
         let budget = topology.memory(node);
         if memory.total() > budget {
             let place = topology.place_of_memory(node);
             let place = place.or_else(|| place_of_largest(&topology, node, &topics));
-            let node = node.to_owned();
+            let rings = topics.iter().map(|(topic, planned)| {
+                let alone = BTreeMap::from([(topic.clone(), *planned)]);
+                let memory = ring_memory(&alone, &peer_topics, &carriers, &topology, pages);
+                (&**topic, memory.total())
+            });
+            let of_all = rings.chain(mailboxes);
+            let (topic, _) = of_all.max_by_key(|(_, bytes)| *bytes).unwrap_or_default();
+            let (node, topic) = (node.to_owned(), topic.to_owned());
             let (needed, shared, huge_pages) = (memory.total(), memory.shared, memory.huge_pages);
-            return Err(BuildError::Memory { node, place, needed, shared, huge_pages, budget });
+            return Err(BuildError::Memory {
+                node,
+                place,
+                topic,
+                needed,
+                shared,
+                huge_pages,
+                budget,
+            });
         }
         let dead_letters = DeadLetterPlan::new(services, &flows, &peer_topics);
         let members = members(services);
@@ -460,7 +476,7 @@ fn check_types(topology: &Topology, known: &[(String, BoundPorts)]) -> Result<()
         let carries_requests = port.is_request && !port.has_own_topic;
         let same_id = *ids.entry(port.schema.id).or_insert(port);
         if same_id.schema != port.schema && !carries_requests {
-            let (id, first, second) = (port.schema.id, same_id.schema.name(), port.schema.name());
+            let (id, first, second) = (port.schema.id, same_id.schema.path, port.schema.path);
             return Err(BuildError::DuplicateId { id, first, second });
         }
         let (other, first) = *topics.entry(&port.topic).or_insert((service, port));

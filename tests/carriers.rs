@@ -177,7 +177,8 @@ fn memory_above_the_budget_is_refused_with_its_place() {
     assert_eq!((place.as_deref(), *found, *shared), (Some("t.toml:3:10"), needed, needed));
     let text = format!(
         "t.toml:3:10: rings of node `far` take {needed} bytes ({needed} of them in shared memory), \
-         but may take {}: lower the capacities of topics (`capacity`), or raise `memory` of the node [M0009]",
+         but may take {}, and topic `numbers` takes most: lower its `capacity`, or raise `memory` \
+         of the node [M0009]",
         needed - 1
     );
     assert_eq!(error.to_string(), text);

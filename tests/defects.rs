@@ -100,7 +100,8 @@ fn l11_two_types_of_one_id_are_refused_by_name() {
     let node = Node::builder("main").service(|| Feed(1)).service(|| OtherFeed).build();
     let error = node.unwrap_err();
     assert!(matches!(error, BuildError::DuplicateId { id: 1, .. }), "{error}");
-    assert!(error.to_string().contains("`Tick`") && error.to_string().contains("`Other`"));
+    let error = error.to_string();
+    assert!(error.contains("`defects::Tick`") && error.contains("`defects::Other`"), "{error}");
 }
 
 /// Emits many ticks for each trade.

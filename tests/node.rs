@@ -251,7 +251,9 @@ fn what_does_not_fit_together_is_refused_before_anything_runs() {
     let error = same_id.unwrap_err().to_string();
     assert_eq!(
         error,
-        "messages `Number` and `SameId` both have id 1: give one of them another id (`#[message(id = ..)]`) [M0003]"
+        "messages `node::services::Number` and \
+         `node::what_does_not_fit_together_is_refused_before_anything_runs::SameId` both have id 1: \
+         give one of them another id (`#[message(id = ..)]`) [M0003]"
     );
 
     #[message(topic = "numbers", id = 9)]
@@ -274,8 +276,53 @@ fn what_does_not_fit_together_is_refused_before_anything_runs() {
     let error = too_much.unwrap_err().to_string();
     assert!(
         error.starts_with("t.toml:2:10: rings of node `main` take ")
-            && error.contains(" may take 1024"),
+            && error.contains(" may take 1024, and topic `numbers` takes most: "),
         "{error}"
+    );
+}
+
+/// What a program has if its crates use two versions of one: types of one path. Here those of two
+/// blocks have one.
+#[test]
+fn one_message_of_two_versions_of_a_crate_is_refused_with_a_hint() {
+    let builder = Node::builder("main");
+    let builder = {
+        #[message(topic = "ticks", id = 5)]
+        struct Tick {
+            price: u64,
+        }
+        struct Old;
+        #[service(emits(Tick))]
+        impl Old {
+            async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+                Ok(ctx.emit(Tick { price: 0 }).await?)
+            }
+        }
+        builder.service(|| Old)
+    };
+    let builder = {
+        #[message(topic = "ticks", id = 5)]
+        struct Tick {
+            price: u32,
+        }
+        struct New;
+        #[service(reads(Tick))]
+        impl New {
+            async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+                ctx.subscribe::<Tick>()?.recv().await;
+                Ok(())
+            }
+        }
+        builder.service(|| New)
+    };
+    let path = "node::one_message_of_two_versions_of_a_crate_is_refused_with_a_hint::Tick";
+    assert_eq!(
+        builder.build().unwrap_err().to_string(),
+        format!(
+            "messages `{path}` and `{path}` both have id 5: these are two types of one path, as if \
+             crate `node` were there in two versions, which `cargo tree --duplicates` lists: use \
+             one of them [M0003]"
+        )
     );
 }
 

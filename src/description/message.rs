@@ -22,6 +22,9 @@ pub(crate) struct MessageForm {
     /// In hexadecimal digits.
     pub(crate) digest: String,
     pub(crate) layout: StructForm,
+    /// The type with its module path, for people.
+    #[serde(default)]
+    path: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,7 +76,8 @@ struct VariantForm {
 impl MessageForm {
     pub(crate) fn of(schema: &Schema) -> MessageForm {
         let layout = StructForm::of(schema.descriptor);
-        MessageForm { id: schema.id, digest: schema.digest.to_string(), layout }
+        let (digest, path) = (schema.digest.to_string(), schema.path.to_owned());
+        MessageForm { id: schema.id, digest, layout, path }
     }
 
     /// The schema, checked: its digest is that of its layout.
@@ -89,7 +93,8 @@ impl MessageForm {
                 self.digest.escape_debug()
             ));
         }
-        Ok(Schema { id: self.id, digest, size: descriptor.size, descriptor })
+        let path = if self.path.is_empty() { descriptor.name } else { kept(&self.path)? };
+        Ok(Schema { id: self.id, digest, size: descriptor.size, descriptor, path })
     }
 }
 

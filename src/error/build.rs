@@ -37,15 +37,16 @@ pub enum BuildError {
     Topology(#[from] TopologyError),
     /// Two messages have one id.
     #[error(
-        "messages `{first}` and `{second}` both have id {id}: give one of them another id (`#[message(id = ..)]`) [{code}]",
+        "messages `{first}` and `{second}` both have id {id}: {} [{code}]",
+        apart(first, second),
         code = self.code()
     )]
     DuplicateId {
         /// The id.
         id: u16,
-        /// One message.
+        /// One message, with its module path.
         first: &'static str,
-        /// The other.
+        /// The other, with its module path.
         second: &'static str,
     },
     /// Services declare different message types for one topic.
@@ -108,8 +109,8 @@ pub enum BuildError {
     },
     /// The rings take more memory than the node may use.
     #[error(
-        "{}rings of node `{node}` take {needed} bytes{}, but may take {budget}: lower the capacities of topics \
-         (`capacity`), or raise `memory` of the node{} [{code}]",
+        "{}rings of node `{node}` take {needed} bytes{}, but may take {budget}, and topic `{topic}` \
+         takes most: lower its `capacity`, or raise `memory` of the node{} [{code}]",
         at(place.as_deref()),
         of_shared(*shared),
         of_huge_pages(*huge_pages),
@@ -121,6 +122,8 @@ pub enum BuildError {
         /// Where the topology sets the limit, or else the largest capacity, or else has the node,
         /// if it does: file, line and column.
         place: Option<String>,
+        /// The topic that takes most of it.
+        topic: String,
         /// What they take, in bytes.
         needed: usize,
         /// How many of these bytes are in shared memory.
@@ -371,6 +374,18 @@ pub(super) fn is_bug_of_topic(error: &TopicError) -> bool {
 fn sections(subscriptions: &[String]) -> String {
     let sections = subscriptions.iter().map(|name| format!("`[subscription.\"{name}\"]`"));
     sections.collect::<Vec<_>>().join(" or ")
+}
+
+/// How two messages get two ids.
+fn apart(first: &str, second: &str) -> String {
+    if first != second {
+        return "give one of them another id (`#[message(id = ..)]`)".to_owned();
+    }
+    let name = first.split("::").next().unwrap_or_default();
+    format!(
+        "these are two types of one path, as if crate `{name}` were there in two versions, which \
+         `cargo tree --duplicates` lists: use one of them"
+    )
 }
 
 fn of_shared(shared: usize) -> String {

@@ -5,7 +5,7 @@
 //! node reads from others begins on a socket, so it has a ring on the heap for each of their
 //! publishers, and a region for its positions in their rings.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mycelium_transports::local::{PageSize, cursor_bytes};
@@ -53,14 +53,15 @@ pub(super) fn ring_memory(
     memory
 }
 
-/// The memory of the mailboxes of requests: each place has a stamp and a pointer.
-pub(super) fn mailbox_memory(topology: &Topology, services: &[(String, BoundPorts)]) -> usize {
+/// The memory of the mailboxes of requests, by topic: each place has a stamp and a pointer.
+pub(super) fn mailbox_memory<'s>(
+    topology: &Topology,
+    services: &'s [(String, BoundPorts)],
+) -> BTreeMap<&'s str, usize> {
     let requests =
         services.iter().flat_map(|(_, ports)| ports.requests.iter().chain(&ports.answers));
-    let topics: BTreeSet<&str> = requests.map(|port| &*port.topic).collect();
-    let places = topics.into_iter().map(|topic| topology.capacity(topic));
-    let place = size_of::<[usize; 2]>();
-    places.fold(0, |sum: usize, places| sum.saturating_add(places.saturating_mul(place)))
+    let bytes = |topic: &str| topology.capacity(topic).saturating_mul(size_of::<[usize; 2]>());
+    requests.map(|port| (&*port.topic, bytes(&port.topic))).collect()
 }
 
 fn add(sum: &mut usize, each: Option<usize>, count: usize) {

@@ -133,7 +133,7 @@ impl Topics {
         let schema = Schema::of::<M>();
         let mut known = registry.topics.values().map(|topic| topic.schema());
         if let Some(other) = known.find(|other| other.id == M::ID && **other != schema) {
-            let (first, second) = (other.name(), schema.name());
+            let (first, second) = (other.path, schema.path);
             return Err(BuildError::DuplicateId { id: M::ID, first, second });
         }
         let (capacity, counters) = (self.plan.capacity(name), self.counters.clone());

@@ -55,7 +55,7 @@ pub(crate) fn build() -> Vec<Sample> {
     let mut samples = shown![
         BuildError::DuplicateService { name: sum() },
         BuildError::Name { name: text("my sum") },
-        BuildError::DuplicateId { id: 1, first: "Tick", second: "Order" },
+        BuildError::DuplicateId { id: 1, first: "app::Tick", second: "app::Order" },
         BuildError::TopicType { problem: Box::new(topic_type()) },
         BuildError::TopicName {
             problem: text(
@@ -77,6 +77,7 @@ pub(crate) fn build() -> Vec<Sample> {
         BuildError::Memory {
             node: main(),
             place: at(3),
+            topic: text("ticks"),
             needed: 16896,
             shared: 0,
             huge_pages: 0,

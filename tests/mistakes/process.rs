@@ -59,7 +59,8 @@ fn run(entry: &Entry, directory: &Path) -> Seen {
     command.stdout(file.try_clone().expect("a file")).stderr(file);
     let status = command.status().expect("a process");
     let text = fs::read_to_string(&output).expect("the output is UTF-8");
-    let text = text.replace(&format!("mistakes::{}::{}::", entry.section, entry.name), "app::");
+    let own = format!("mistakes::{}::{}::", entry.section, entry.name);
+    let text = text.replace(&own, "app::").replace("mistakes::shared::", "app::");
     Seen { text: normalized(&text, directory), errors: 0, status: ended(status) }
 }
 

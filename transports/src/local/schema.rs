@@ -1,5 +1,6 @@
 //! The identity of a topic's messages: type, layout and size.
 
+use std::any::type_name;
 use std::fmt;
 
 use mycelium_core::descriptor::{Descriptor, Digest};
@@ -19,6 +20,8 @@ pub struct Schema {
     pub size: usize,
     /// Its layout in full. Comparisons use the digest alone.
     pub descriptor: &'static Descriptor,
+    /// The message's type with its module path, for people. Comparisons do not use it.
+    pub path: &'static str,
 }
 
 impl PartialEq for Schema {
@@ -35,7 +38,7 @@ impl Schema {
     #[must_use]
     pub fn of<M: Message>() -> Schema {
         let (digest, descriptor) = (M::DIGEST, M::DESCRIPTOR);
-        Schema { id: M::ID, digest, size: size_of::<M>(), descriptor }
+        Schema { id: M::ID, digest, size: size_of::<M>(), descriptor, path: type_name::<M>() }
     }
 
     /// The message's name in the source code.

@@ -125,7 +125,8 @@ fn fields_of_nested_structs_and_enums_are_named_with_their_path() {
 #[test]
 fn a_size_differs_only_if_no_field_does() {
     let mismatch = |there: Descriptor| {
-        let own = Schema { id: 1, digest: Digest([1; 16]), size: 64, descriptor: OWN };
+        let own =
+            Schema { id: 1, digest: Digest([1; 16]), size: 64, descriptor: OWN, path: "Order" };
         LayoutMismatch::new(&own, Digest([2; 16]), Some(&form(&there))).to_string()
     };
     assert_eq!(
