@@ -53,6 +53,7 @@ pub(crate) struct Observed {
     /// The URL of the collector, which may be the viewer.
     collector: String,
     viewer: Option<(Arc<Viewer>, Running)>,
+    _reserved: Option<Reserved>,
     metrics: Vec<NodeMetrics>,
     picture: Option<PathBuf>,
 }
@@ -62,6 +63,7 @@ struct NodeMetrics {
     node: &'static str,
     variable: &'static str,
     address: String,
+    _reserved: Option<Reserved>,
 }
 
 impl Observed {
@@ -85,8 +87,10 @@ impl Observed {
             args.replay.speed.get_or_insert(SPEED);
         }
         let (collector, own) = collector()?;
+        let mut reserved = None;
         let viewer = match own {
-            Some(address) => {
+            Some((address, of_viewer)) => {
+                reserved = of_viewer;
                 let viewer = Arc::new(Viewer::new("bandit"));
                 let started = server::start(viewer.clone(), address, executor.clone()).await;
                 Some((viewer, started.map_err(user_error)?.0))
@@ -101,7 +105,7 @@ impl Observed {
             }
             None => None,
         };
-        Ok(Self { collector, viewer, metrics, picture })
+        Ok(Self { collector, viewer, _reserved: reserved, metrics, picture })
     }
 
     /// The variables of the processes.
@@ -169,7 +173,7 @@ fn cannot_write(path: &Path, error: &io::Error) -> String {
 }
 
 /// The URL of the collector, and the address of the viewer if it is the collector.
-fn collector() -> io::Result<(String, Option<SocketAddr>)> {
+fn collector() -> io::Result<(String, Option<(SocketAddr, Option<Reserved>)>)> {
     let (variable, default) = COLLECTOR;
     let chosen = env::var(variable).ok().filter(|url| !url.is_empty());
     let url = chosen.as_deref().unwrap_or(default).trim_end_matches('/');
@@ -178,14 +182,21 @@ fn collector() -> io::Result<(String, Option<SocketAddr>)> {
     let Some(address) = address.filter(|address: &SocketAddr| address.port() > 0) else {
         return Ok((url.to_owned(), None));
     };
-    match TcpListener::bind(address) {
-        Ok(_) => Ok((url.to_owned(), Some(address))),
+    if chosen.is_some() {
+        let own = TcpListener::bind(address).is_ok().then_some((address, None));
+        return Ok((url.to_owned(), own));
+    }
+    let reserved = Reserved::port(address.port())?;
+    let is_free = TcpListener::bind(address).is_ok();
+    match reserved {
+        Some(reserved) if is_free => Ok((url.to_owned(), Some((address, Some(reserved))))),
+        Some(_) if !is_viewer(address) => Ok((url.to_owned(), None)),
         // Another bandit that is observed would end with these traces.
-        Err(_) if chosen.is_none() && is_viewer(address) => {
-            let address = free()?.local_addr()?;
-            Ok((format!("http://{address}"), Some(address)))
+        _ => {
+            let (listener, reserved) = free()?;
+            let address = listener.local_addr()?;
+            Ok((format!("http://{address}"), Some((address, Some(reserved)))))
         }
-        Err(_) => Ok((url.to_owned(), None)),
     }
 }
 
@@ -214,21 +225,64 @@ fn metrics() -> Result<Vec<NodeMetrics>, Box<dyn Error>> {
             held.push(listener.map_err(|error| {
                 format!("{variable} is `{address}`, where node {node} cannot listen: {error}")
             })?);
-            return Ok(NodeMetrics { node, variable, address });
+            return Ok(NodeMetrics { node, variable, address, _reserved: None });
         }
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).or_else(|_| free())?;
+        let (listener, reserved) = reserve(port).map_or_else(free, Ok)?;
         let address = listener.local_addr()?.to_string();
         held.push(listener);
-        Ok(NodeMetrics { node, variable, address })
+        Ok(NodeMetrics { node, variable, address, _reserved: Some(reserved) })
     });
     addresses.collect()
 }
 
 /// A port after the default ones. The ports that the system chooses are also those of outgoing
 /// connections, which may take one before its node listens there.
-fn free() -> io::Result<TcpListener> {
-    let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
-    PORTS.into_iter().find_map(|port| bind(port).ok()).map_or_else(|| bind(0), Ok)
+fn free() -> io::Result<(TcpListener, Reserved)> {
+    let chosen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr();
+    let found = PORTS.into_iter().find_map(reserve);
+    found.or_else(|| reserve(chosen().ok()?.port())).ok_or_else(|| {
+        let problem = format!("no port of {PORTS:?} is free");
+        io::Error::new(io::ErrorKind::AddrInUse, problem)
+    })
+}
+
+/// A port where nobody listens, and that no other bandit has reserved.
+fn reserve(port: u16) -> Option<(TcpListener, Reserved)> {
+    let reserved = Reserved::port(port).ok()??;
+    Some((TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?, reserved))
+}
+
+/// A port that another bandit does not take while this exists: also before a process listens there,
+/// or while that one is restarted. It is a name of a socket that the system frees with this
+/// process.
+#[derive(Debug)]
+struct Reserved(
+    #[cfg(target_os = "linux")]
+    #[expect(dead_code, reason = "it keeps the name")]
+    std::os::unix::net::UnixDatagram,
+);
+
+impl Reserved {
+    /// `None` if another one has it.
+    #[cfg(target_os = "linux")]
+    fn port(port: u16) -> io::Result<Option<Self>> {
+        use std::os::{
+            linux::net::SocketAddrExt,
+            unix::net::{SocketAddr, UnixDatagram},
+        };
+
+        let name = SocketAddr::from_abstract_name(format!("bandit-observed-{port}"))?;
+        match UnixDatagram::bind_addr(&name) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(None),
+            socket => Ok(Some(Self(socket?))),
+        }
+    }
+
+    /// Other systems have no such names.
+    #[cfg(not(target_os = "linux"))]
+    fn port(_port: u16) -> io::Result<Option<Self>> {
+        Ok(Some(Self()))
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 mod program;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{Read, Write, pipe},
     net::{TcpListener, TcpStream},
@@ -243,6 +243,20 @@ fn what_cannot_work_is_an_error_before_any_process_starts() {
         let (succeeded, output) = Observed::start(arguments, &variables).end();
         assert!(!succeeded && output.starts_with(&format!("error: {expected}")), "{output}");
         assert_eq!(output.lines().count(), 1, "{output}");
+    }
+}
+
+#[test]
+fn runs_that_start_at_the_same_time_have_their_own_ports() {
+    let runs: Vec<_> =
+        (0..4).map(|_| Observed::start(&["--speed", "1000000"], &BTreeMap::new())).collect();
+    let ends = runs.into_iter().map(|mut run| (NODES.map(|node| run.metrics(node)), run.end()));
+    let mut all = BTreeSet::new();
+    for (addresses, (succeeded, output)) in ends {
+        assert!(succeeded && output.contains(" 0 restarts"), "{output}");
+        for address in addresses {
+            assert!(all.insert(address.clone()), "{address} twice, the second time in\n{output}");
+        }
     }
 }
 
