@@ -193,8 +193,14 @@ pub(crate) async fn member(
             let _ = writeln!(io::stderr(), "error: {node}: {failure}");
             return Ok(ExitCode::from(Bundle::UNDELIVERED));
         }
-        // Its error is permanent.
-        Err(failure @ Failure::Node(StartError::ServiceFailed { restarts: 0, .. })) => {
+        // Its error is permanent, or the address of a node is in use or not of this machine.
+        Err(
+            failure @ Failure::Node(
+                StartError::ServiceFailed { restarts: 0, .. }
+                | StartError::Bind { .. }
+                | StartError::Metrics { .. },
+            ),
+        ) => {
             let _ = writeln!(io::stderr(), "error: {node}: {}", user_error(failure));
             return Ok(ExitCode::from(Bundle::NO_RESTART));
         }

@@ -25,6 +25,7 @@ use bandit::{
     app::{self, Run},
     feed::Feed,
     report::{self, Paint, Screen},
+    signals::SignalFile,
 };
 use clap::{Parser, Subcommand};
 use executors::ExecutorKind;
@@ -170,6 +171,9 @@ async fn run(args: RunArgs, executor: Arc<dyn Executor>) -> Result<(), Box<dyn s
     let logs = Logs::default();
     logs::init(&logs, !is_live);
     let options = args.options(None);
+    if let Some(path) = &options.signals {
+        SignalFile::check(path)?;
+    }
     let run = Run::prepare(&options, &executor).await?;
     let (board, source, faults) = (run.board.clone(), run.source.clone(), run.faults.clone());
     let begin = executor.now();

@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, PipeReader, pipe},
+    net::TcpListener,
     path::Path,
     process::{Child, Command},
 };
@@ -107,4 +108,45 @@ fn undelivered_messages_are_an_error_of_the_bundle() {
     assert!(launcher.contains("`collector` ended with messages that it could not"), "{text}");
     assert!(text.contains("ended in "), "{text}");
     assert_not_done(&text);
+}
+
+#[test]
+fn a_port_that_is_in_use_ends_the_bundle_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let held = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = held.local_addr().unwrap();
+    let (bundled, file) = (directory.path().join("bundled.toml"), directory.path().join("t.toml"));
+    fs::write(bundled, include_str!("../bundled.toml")).unwrap();
+    let node =
+        format!("include = [\"bundled.toml\"]\n[node.detector]\nlisten_metrics = \"{address}\"\n");
+    fs::write(&file, node).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_bandit"))
+        .args(["bundled", "--topology"])
+        .arg(file)
+        .env("XDG_RUNTIME_DIR", directory.path())
+        .output()
+        .unwrap();
+    let [text, errors] = [output.stdout, output.stderr].map(|it| String::from_utf8(it).unwrap());
+    assert!(!output.status.success(), "{text}{errors}");
+    let starts = text.matches("detector: started as process").count();
+    assert_eq!(starts, 1, "{text}{errors}");
+    let says = format!("node `detector` cannot serve metrics at `{address}`: ");
+    assert_eq!(errors.matches(&says).count(), 1, "{text}{errors}");
+}
+
+#[test]
+fn signals_that_cannot_be_written_are_an_error_before_anything_runs() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path().to_str().unwrap();
+    for command in [&["bundled"][..], &[]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_bandit"))
+            .args(command)
+            .args(["--signals", directory])
+            .output()
+            .unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && output.stdout.is_empty(), "{errors}");
+        let expected = format!("error: cannot write the file of signals {directory}: ");
+        assert!(errors.starts_with(&expected) && errors.lines().count() == 1, "{errors}");
+    }
 }
