@@ -2,10 +2,9 @@
 //! the topology, and serves the recorded day to the first of them.
 
 use std::{
-    env, fmt, fs,
+    env, fmt,
     io::{self, Write},
-    os::unix::{fs::DirBuilderExt, process::ExitStatusExt},
-    path::PathBuf,
+    os::unix::process::ExitStatusExt,
     process::{Command, ExitCode, ExitStatus},
     sync::Arc,
     time::Duration,
@@ -25,6 +24,7 @@ use mycelium_bundle::{
 use mycelium_executor::Executor;
 
 use crate::args::{BundledArgs, MemberArgs, RunArgs};
+use crate::directories::{self, Directories};
 use crate::observe::Observed;
 use crate::output::{say, user_error};
 
@@ -96,6 +96,8 @@ pub(crate) async fn launch(
     let (done, report) = oneshot::channel();
     executor.blocking(Box::new(|| drop(done.send(bundle.run()))))?;
     let report = report.await?;
+    // The viewer may stay, and another signal end it.
+    drop(directories);
     let took = executor.now() - begin;
     if let Some(feed) = feed {
         feed.shutdown();
@@ -176,6 +178,9 @@ pub(crate) async fn member(
 ) -> Result<ExitCode, Box<dyn std::error::Error>> {
     end_with_launcher(GRACE)?;
     let MemberArgs { node, directory, state, run } = member;
+    let Some(_lock) = directories::hold(&state)? else {
+        return Err(format!("{node}: the directory {} is gone", state.display()).into());
+    };
     let state = Some(state);
     let options = run.options(Some(app::Member { node: node.clone(), directory, state }));
     let run = match Run::prepare(&options, &executor).await {
@@ -209,37 +214,6 @@ pub(crate) async fn member(
     let snapshot = board.figures().snapshot(executor.now() - begin);
     say(&format!("{node}: {}", report::member(&snapshot)));
     Ok(ExitCode::SUCCESS)
-}
-
-/// The directories of one bundle, removed at its end.
-struct Directories {
-    /// The sockets; the processes create it.
-    sockets: PathBuf,
-    /// The saved states.
-    state: PathBuf,
-}
-
-impl Directories {
-    fn new() -> io::Result<Self> {
-        let sockets = mycelium::private_directory(&format!("bandit-{}", std::process::id()));
-        let state = sockets.with_added_extension("state");
-        for path in [&sockets, &state] {
-            match fs::remove_dir_all(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        fs::DirBuilder::new().mode(0o700).create(&state)?;
-        Ok(Self { sockets, state })
-    }
-}
-
-impl Drop for Directories {
-    fn drop(&mut self) {
-        // If this fails, the files do no harm.
-        let _ = fs::remove_dir_all(&self.sockets);
-        let _ = fs::remove_dir_all(&self.state);
-    }
 }
 
 impl RunArgs {

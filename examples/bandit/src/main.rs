@@ -6,6 +6,7 @@
 mod args;
 mod bundled;
 mod certificates;
+mod directories;
 mod executors;
 mod logs;
 mod observe;

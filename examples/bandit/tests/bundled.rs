@@ -1,9 +1,11 @@
 //! `bandit bundled` as a user runs it, and its output when it does not complete.
 
 use std::{
-    fs,
+    collections::BTreeSet,
+    fs::{self, DirBuilder},
     io::{BufRead, BufReader, PipeReader, pipe},
     net::TcpListener,
+    os::unix::fs::{DirBuilderExt, chown, symlink},
     path::Path,
     process::{Child, Command},
 };
@@ -16,8 +18,16 @@ struct Bundled {
     output: String,
 }
 
+/// The names in the runtime directory of the bundles of a test.
+fn left(directory: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(directory.join("run")).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
 impl Bundled {
     fn start(directory: &Path, shutdown: &str, arguments: &[&str]) -> Self {
+        let run = directory.join("run");
+        DirBuilder::new().recursive(true).mode(0o700).create(&run).unwrap();
         let topology = include_str!("../bundled.toml")
             .replace("shutdown = \"5s\"", &format!("shutdown = \"{shutdown}\""));
         let file = directory.join("bundled.toml");
@@ -30,6 +40,7 @@ impl Bundled {
             .arg(directory.join("signals.jsonl"))
             .args(arguments)
             .env("RUST_LOG", "mycelium=info")
+            .env("XDG_RUNTIME_DIR", run)
             .stdout(writer.try_clone().unwrap())
             .stderr(writer)
             .spawn()
@@ -77,37 +88,52 @@ fn a_complete_bundle_prints_done() {
 
 #[test]
 fn a_stopped_bundle_does_not_print_done() {
-    let directory = tempfile::tempdir().unwrap();
-    // It would take a minute.
-    let mut bundled = Bundled::start(directory.path(), "5s", &["--speed", "1440"]);
-    bundled.until("connected to node `detector`");
-    signal("-TERM", &bundled.child.id().to_string());
-    let (succeeded, text) = bundled.end();
-    assert!(succeeded, "{text}");
-    assert!(text.contains("ended early in "), "{text}");
-    assert_not_done(&text);
+    for name in ["-TERM", "-HUP"] {
+        let directory = tempfile::tempdir().unwrap();
+        // It would take a minute.
+        let mut bundled = Bundled::start(directory.path(), "5s", &["--speed", "1440"]);
+        bundled.until("connected to node `detector`");
+        signal(name, &bundled.child.id().to_string());
+        let (succeeded, text) = bundled.end();
+        assert!(succeeded, "{text}");
+        assert!(text.contains("ended early in "), "{text}");
+        assert_not_done(&text);
+        assert!(left(directory.path()).is_empty(), "{:?}", left(directory.path()));
+    }
 }
 
 #[test]
-fn undelivered_messages_are_an_error_of_the_bundle() {
+fn what_a_killed_bundle_has_left_is_removed_by_the_next_one() {
     let directory = tempfile::tempdir().unwrap();
-    let mut bundled = Bundled::start(directory.path(), "1s", &[]);
-    let writer = bundled.until("writer: started as process ");
-    signal("-STOP", &writer);
-    // The detector keeps its swap until the signal is confirmed, so the adapter is blocked.
-    bundled.until("have finished its messages service=\"ArbitrageDetector\"");
-    signal("-TERM", &bundled.child.id().to_string());
-    bundled.until("collector: exited, exit status: 74");
-    signal("-CONT", &writer);
-    let (succeeded, text) = bundled.end();
-    assert!(!succeeded, "{text}");
-    let errors: Vec<_> = text.lines().filter(|line| line.starts_with("error: ")).collect();
-    let [member, launcher] = errors[..] else { panic!("{text}") };
-    assert!(member.starts_with("error: collector: not delivered within 1s: "), "{text}");
-    assert!(member.ends_with(" messages of `swaps` to node `detector` [M0062]"), "{text}");
-    assert!(launcher.contains("`collector` ended with messages that it could not"), "{text}");
-    assert!(text.contains("ended in "), "{text}");
-    assert_not_done(&text);
+    let mut killed = Bundled::start(directory.path(), "5s", &["--speed", "1440"]);
+    killed.until("connected to node `detector`");
+    signal("-KILL", &killed.child.id().to_string());
+    // Its nodes end by themselves.
+    let (succeeded, text) = killed.end();
+    assert!(!succeeded && left(directory.path()).len() == 2, "{text}");
+    // One of a process that runs, a link to another directory, and one of another user.
+    let in_run = |name: &str| directory.path().join("run").join(name);
+    let create = |name: &str| DirBuilder::new().mode(0o700).create(in_run(name)).unwrap();
+    let mut expected = BTreeSet::from(["mycelium-bandit-1.state", "mycelium-bandit-2.state"]);
+    create("mycelium-bandit-1.state");
+    let lock = fs::File::create(in_run("mycelium-bandit-1.state/lock")).unwrap();
+    lock.lock_shared().unwrap();
+    let elsewhere = directory.path().join("elsewhere");
+    DirBuilder::new().mode(0o700).create(&elsewhere).unwrap();
+    fs::write(elsewhere.join("file"), "text").unwrap();
+    symlink(&elsewhere, in_run("mycelium-bandit-2.state")).unwrap();
+    create("mycelium-bandit-3.state");
+    // Without the right to give files away there is one more directory of a bundle that was killed.
+    if chown(in_run("mycelium-bandit-3.state"), Some(65_534), None).is_ok() {
+        expected.insert("mycelium-bandit-3.state");
+    }
+    let (succeeded, text) = Bundled::start(directory.path(), "5s", &[]).end();
+    assert!(succeeded, "{text}");
+    assert_eq!(
+        left(directory.path()).iter().map(|name| &**name).collect::<BTreeSet<_>>(),
+        expected
+    );
+    assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 1, "{text}");
 }
 
 #[test]
@@ -149,4 +175,44 @@ fn signals_that_cannot_be_written_are_an_error_before_anything_runs() {
         let expected = format!("error: cannot write the file of signals {directory}: ");
         assert!(errors.starts_with(&expected) && errors.lines().count() == 1, "{errors}");
     }
+}
+
+#[test]
+fn undelivered_messages_are_an_error_of_the_bundle() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut bundled = Bundled::start(directory.path(), "1s", &[]);
+    let writer = bundled.until("writer: started as process ");
+    signal("-STOP", &writer);
+    // The detector keeps its swap until the signal is confirmed, so the adapter is blocked.
+    bundled.until("have finished its messages service=\"ArbitrageDetector\"");
+    signal("-TERM", &bundled.child.id().to_string());
+    bundled.until("collector: exited, exit status: 74");
+    signal("-CONT", &writer);
+    let (succeeded, text) = bundled.end();
+    assert!(!succeeded, "{text}");
+    let errors: Vec<_> = text.lines().filter(|line| line.starts_with("error: ")).collect();
+    let [member, launcher] = errors[..] else { panic!("{text}") };
+    assert!(member.starts_with("error: collector: not delivered within 1s: "), "{text}");
+    assert!(member.ends_with(" messages of `swaps` to node `detector` [M0062]"), "{text}");
+    assert!(launcher.contains("`collector` ended with messages that it could not"), "{text}");
+    assert!(text.contains("ended in "), "{text}");
+    assert_not_done(&text);
+}
+
+#[test]
+fn a_file_of_signals_that_cannot_grow_ends_with_a_whole_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let signals = directory.path().join("signals.jsonl");
+    // The limit is in blocks of 512 bytes, or of 1,024.
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -f 8; exec \"$0\" --plain --signals \"$1\""])
+        .arg(env!("CARGO_BIN_EXE_bandit"))
+        .arg(&signals)
+        .output()
+        .unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("error: SignalWriter: cannot write the file of signals "), "{errors}");
+    let text = fs::read_to_string(&signals).unwrap();
+    assert!(text.lines().count() > 10 && text.ends_with("}\n"), "{text}");
 }
