@@ -12,7 +12,7 @@
 //!
 //! ```toml
 //! [dev-dependencies]
-//! mycelium = { version = "0.1", features = ["testing"] }
+//! mycelium = { path = "mycelium", features = ["testing"] }
 //! ```
 
 mod actor;

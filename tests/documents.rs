@@ -1,4 +1,4 @@
-//! Topologies in the documents are valid, and README.md names packages that exist. Rust in them is
+//! Topologies in the documents are valid, and manifests name packages that exist. Rust in them is
 //! tested as the crate's doctests, the shell commands of README.md by the job `readme`.
 #![cfg(feature = "topology")]
 
@@ -38,24 +38,34 @@ fn topologies_in_the_documents_are_valid() {
     assert!(found > 0, "docs/topology.md has a topology");
 }
 
+/// They are paths: the registry has a package `mycelium` of another project.
 #[test]
-fn c6_dependencies_of_the_readme_exist() {
+fn c6_dependencies_in_the_documents_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let text = fs::read_to_string(root.join("README.md")).expect("a README");
-    let [manifest] = &*blocks(&text, "toml") else { panic!("README.md has one manifest") };
-    let manifest: toml::Table = manifest.parse().expect("the manifest is TOML");
-    let dependencies = manifest["dependencies"].as_table().expect("a table of dependencies");
+    let others = ["README.md", "src/lib.rs", "src/testing.rs"].map(|file| root.join(file));
     let mut found = 0;
-    for (name, dependency) in dependencies {
-        let Some(path) = dependency.get("path").and_then(toml::Value::as_str) else { continue };
-        let directory = path.strip_prefix("mycelium").expect("a path in a clone of the repository");
-        let manifest = root.join(directory.trim_start_matches('/')).join("Cargo.toml");
-        let manifest = fs::read_to_string(&manifest)
-            .unwrap_or_else(|error| panic!("{name}: {}: {error}", manifest.display()));
-        assert!(manifest.contains(&format!("name = \"{name}\"")), "{path} is not {name}");
-        found += 1;
+    for page in documents().into_iter().chain(others) {
+        let text = fs::read_to_string(&page).expect("a readable document").replace("//! ", "");
+        let manifests = blocks(&text.replace("//!\n", "\n"), "toml").into_iter();
+        for manifest in manifests.filter(|it| it.contains("dependencies]")) {
+            let manifest: toml::Table = manifest.parse().expect("a manifest is TOML");
+            let sections = manifest.iter().filter(|(section, _)| section.ends_with("dependencies"));
+            let dependencies = sections.flat_map(|(_, section)| section.as_table().expect("one"));
+            for (name, of) in dependencies.filter(|(name, _)| name.starts_with("mycelium")) {
+                let page = page.display();
+                let path = of.get("path").and_then(toml::Value::as_str);
+                let path = path.unwrap_or_else(|| panic!("{page}: {name} is not a path: {of}"));
+                let directory = path.strip_prefix("mycelium").expect("a path in a clone");
+                let manifest = root.join(directory.trim_start_matches('/')).join("Cargo.toml");
+                let manifest = fs::read_to_string(&manifest)
+                    .unwrap_or_else(|error| panic!("{page}: {}: {error}", manifest.display()));
+                let says_it = manifest.contains(&format!("name = \"{name}\""));
+                assert!(says_it, "{page}: {path} is not {name}");
+                found += 1;
+            }
+        }
     }
-    assert!(found > 0, "README.md names the packages to depend on");
+    assert!(found > 2, "the documents name the packages to depend on");
 }
 
 /// The pages of `docs`, without the one of mistakes.
