@@ -33,15 +33,22 @@ pub mod untyped;
 
 /// The private directories of this user that exist, with their names. Programs that have no
 /// topology file find the sockets of nodes there: `<node>.sock`.
-#[must_use]
-pub fn private_directories() -> Vec<(String, std::path::PathBuf)> {
+///
+/// # Errors
+/// If the system does not list them, such as for lack of a descriptor.
+pub fn private_directories() -> std::io::Result<Vec<(String, std::path::PathBuf)>> {
     // The directory of the name "" is the prefix of all.
     let prefix = private_directory("");
     let (Some(parent), Some(prefix)) = (prefix.parent(), prefix.file_name()) else {
-        return Vec::new();
+        return Ok(Vec::new());
     };
-    let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
+    let entries = match std::fs::read_dir(parent) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
     let mut found: Vec<_> = entries
+        .flatten()
         .filter_map(|entry| {
             let name = entry.file_name();
             let name = name.to_str()?.strip_prefix(prefix.to_str()?)?.to_owned();
@@ -49,7 +56,7 @@ pub fn private_directories() -> Vec<(String, std::path::PathBuf)> {
         })
         .collect();
     found.sort();
-    found
+    Ok(found)
 }
 
 /// The directory where processes of this user meet that share a `name`. It is private to the user

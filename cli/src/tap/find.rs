@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
+use std::io::ErrorKind::{NotFound, PermissionDenied};
 use std::path::{Path, PathBuf};
 
 use mycelium::untyped::{
@@ -89,7 +90,12 @@ fn of_topology(args: &TapArgs, file: &Path) -> Result<Vec<(String, Vec<Endpoint>
 fn of_sockets(args: &TapArgs) -> Result<Vec<(String, Vec<Endpoint>)>, Failure> {
     let directories: Vec<PathBuf> = match &args.directory {
         Some(directory) => vec![directory.clone()],
-        None => private_directories().into_iter().map(|(_, path)| path).collect(),
+        None => match private_directories() {
+            Ok(found) => found.into_iter().map(|(_, path)| path).collect(),
+            Err(error) => {
+                return Err(Failure::Unavailable(format!("{}: {error}", places(args))));
+            }
+        },
     };
     let mut found: BTreeMap<String, Vec<Endpoint>> = BTreeMap::new();
     for directory in &directories {
@@ -98,7 +104,11 @@ fn of_sockets(args: &TapArgs) -> Result<Vec<(String, Vec<Endpoint>)>, Failure> {
             Err(error) if args.directory.is_some() => {
                 return Err(Failure::Usage(format!("{}: {error}", directory.display())));
             }
-            Err(_) => continue,
+            // It was removed since, or another user has made it.
+            Err(error) if [NotFound, PermissionDenied].contains(&error.kind()) => continue,
+            Err(error) => {
+                return Err(Failure::Unavailable(format!("{}: {error}", directory.display())));
+            }
         };
         for path in entries.flatten().map(|entry| entry.path()) {
             let stem = path.file_stem().and_then(OsStr::to_str);

@@ -1,5 +1,7 @@
 //! Each mistake of the command line, with its exact message.
 
+use std::process::{Command, Stdio};
+
 use crate::process::Place;
 
 const ONE_NODE: &str = "[node.feed]\nservices = [\"Source\", \"Store\"]\nobservers = true\n";
@@ -91,6 +93,32 @@ fn mistakes_that_a_node_shows() {
         mistake(&place, &["all-types", "--fields", "order.sid"]),
         "error: unknown field `order.sid`: did you mean `order.side`?"
     );
+}
+
+/// With each number of descriptors the tool prints the message, or says that it has too few. A
+/// process needs one to start.
+#[test]
+fn too_few_descriptors_are_an_error() {
+    let place = Place::new();
+    place.write(ONE_NODE);
+    let mut node = place.node("feed");
+    node.emit(1);
+    let prints = |most: &u32| {
+        let tap = place.tap(&["swaps", "--from", "oldest", "--count", "1"]);
+        let mut limited = Command::new("sh");
+        limited.args(["-c", "ulimit -n \"$0\"; exec \"$@\"", &most.to_string()]);
+        limited.arg(tap.get_program()).args(tap.get_args()).env("XDG_RUNTIME_DIR", place.path());
+        let output = limited.stdin(Stdio::null()).output().unwrap();
+        let (code, errors) = (output.status.code(), String::from_utf8_lossy(&output.stderr));
+        if code != Some(0) {
+            assert_eq!(code, Some(3), "{most}: {errors}");
+            let text = "Too many open files (os error 24)";
+            assert!(errors.contains(text) && !errors.contains("panicked"), "{most}: {errors}");
+        }
+        code == Some(0)
+    };
+    let enough = (4..64).find(prints).expect("the tool needs fewer than 64");
+    assert!(enough > 7, "the tool has three streams, and needs more than four others");
 }
 
 #[test]

@@ -1,11 +1,16 @@
 //! Several threads that run one executor.
 
 use std::io;
+use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Waker};
 use std::thread::{Builder, scope};
+use std::time::Duration;
 
 use async_executor::Executor;
-use async_io::block_on;
+use async_io::{Timer, block_on};
 use event_listener::Event;
+use polling::Poller;
 
 /// Runs `tasks` on `threads` threads, the calling one included, until `body` has ended.
 pub(crate) fn run<T>(
@@ -13,6 +18,7 @@ pub(crate) fn run<T>(
     tasks: &Executor<'_>,
     body: impl Future<Output = T>,
 ) -> io::Result<T> {
+    make_reactor()?;
     scope(|scope| {
         // Dropped before the scope joins the other threads, after a panic as well.
         let end = NotifyOnDrop(Event::new());
@@ -23,6 +29,20 @@ pub(crate) fn run<T>(
         }
         Ok(block_on(tasks.run(body)))
     })
+}
+
+/// Makes the reactor of the process, which `async_io` makes at the first wait. That panics if the
+/// system refuses it, such as for lack of descriptors: it is tried here first.
+fn make_reactor() -> io::Result<()> {
+    static IS_MADE: Mutex<bool> = Mutex::new(false);
+    let mut is_made = IS_MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    if !*is_made {
+        drop(Poller::new()?);
+        let timer = pin!(Timer::after(Duration::from_secs(3600)));
+        let _ = timer.poll(&mut Context::from_waker(Waker::noop()));
+        *is_made = true;
+    }
+    Ok(())
 }
 
 struct NotifyOnDrop(Event);
