@@ -100,7 +100,7 @@ impl Topology {
     }
 
     /// Warnings, for people, of the executors of nodes and services that do not come with Mycelium.
-    /// They are no errors, because a program may bring its own.
+    /// These are not errors, because a program may bring its own.
     ///
     /// ```
     /// let text = "[node.main]\nexecutor = \"tokyo\"";
