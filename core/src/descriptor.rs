@@ -50,6 +50,8 @@ pub enum FieldType {
     U64,
     /// An unsigned integer of 128 bits.
     U128,
+    /// An unsigned integer of 256 bits.
+    U256,
     /// A signed integer of 8 bits.
     I8,
     /// A signed integer of 16 bits.
@@ -129,6 +131,7 @@ impl FieldType {
             Self::U32 | Self::I32 | Self::F32 => 4,
             Self::U64 | Self::I64 | Self::F64 => 8,
             Self::U128 | Self::I128 => 16,
+            Self::U256 => 32,
             Self::Array { item, len } => item.size() * *len,
             Self::Text { capacity } => 2 + *capacity,
             Self::List { item, capacity } => 2 + item.size() * *capacity,
@@ -152,6 +155,7 @@ impl FieldType {
             Self::U32 => 0x03,
             Self::U64 => 0x04,
             Self::U128 => 0x05,
+            Self::U256 => 0x06,
             Self::I8 => 0x11,
             Self::I16 => 0x12,
             Self::I32 => 0x13,
@@ -229,6 +233,7 @@ impl fmt::Display for FieldType {
             Self::U32 => "u32",
             Self::U64 => "u64",
             Self::U128 => "u128",
+            Self::U256 => "u256",
             Self::I8 => "i8",
             Self::I16 => "i16",
             Self::I32 => "i32",

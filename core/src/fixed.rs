@@ -1,8 +1,8 @@
-//! Text and lists of bounded length, for messages.
+//! Text and lists of bounded length, and a wide integer, for messages.
 //!
-//! Both are a little-endian `u16` count and then the content, without alignment, so a message can
-//! have them at any offset. Their bytes may come from a hostile peer: decoding refuses a count
-//! above the capacity and text that is not UTF-8 ([`Field::check`]).
+//! Text and lists are a little-endian `u16` count and then the content, without alignment, so a
+//! message can have them at any offset. Their bytes may come from a hostile peer: decoding refuses
+//! a count above the capacity and text that is not UTF-8 ([`Field::check`]).
 //!
 //! # Panics
 //!
@@ -13,9 +13,11 @@
 
 mod list;
 mod text;
+mod wide;
 
 pub use list::{FixedVec, Iter};
 pub use text::FixedStr;
+pub use wide::U256;
 
 use core::fmt;
 

@@ -55,13 +55,18 @@ pub use descriptor::{
 };
 pub use envelope::Envelope;
 pub use error::{DecodeError, Invalid, InvalidReason};
-pub use fixed::{FixedStr, FixedVec, NoRoom, TooLong, TooMany};
+pub use fixed::{FixedStr, FixedVec, NoRoom, TooLong, TooMany, U256};
 pub use frame::{
     FrameError, FrameView, Frames, Header, Limits, WriteError, write_frame, write_message,
 };
 pub use message::{
     Field, Message, Request, Words, decode, decode_ref, from_words, to_words, valid_words,
 };
+
+/// Integers of 128 bits without alignment, as fields of messages: `U128::from(7)`, and `get`
+/// returns the number.
+pub use zerocopy::little_endian::{I128, U128};
+
 /// # Examples
 ///
 /// ```

@@ -8,8 +8,8 @@ use std::{
 };
 
 use mycelium_core::{
-    DecodeError, FieldType, FixedStr, FixedVec, Invalid, InvalidReason, Message, NoRoom, TooLong,
-    TooMany, decode, decode_ref, from_words, message, to_words, valid_words,
+    DecodeError, FieldType, FixedStr, FixedVec, I128, Invalid, InvalidReason, Message, NoRoom,
+    TooLong, TooMany, U128, U256, decode, decode_ref, from_words, message, to_words, valid_words,
 };
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -267,4 +267,56 @@ fn accessors_clamp_unchecked_counts() {
     assert_eq!((list.len(), list.iter().sum::<u16>(), list.get(2)), (2, 3, None));
     let mut list = list;
     assert_eq!((list.try_push(3), list.pop()), (Err(NoRoom(3)), Some(2)));
+}
+
+#[message(topic = "amounts", id = 41)]
+#[derive(Debug, PartialEq)]
+struct Amounts {
+    side: u8,
+    paid: I128,
+    owed: U128,
+    price: U256,
+}
+
+#[test]
+fn wide_integers_have_no_alignment() {
+    let types = Amounts::DESCRIPTOR.fields.iter().map(|field| (field.ty, field.offset, field.size));
+    assert_eq!(
+        types.collect::<Vec<_>>(),
+        [
+            (FieldType::U8, 0, 1),
+            (FieldType::I128, 1, 16),
+            (FieldType::U128, 17, 16),
+            (FieldType::U256, 33, 32)
+        ]
+    );
+    let amounts =
+        Amounts { side: 1, paid: (-5).into(), owed: u128::MAX.into(), price: U256::from(7) };
+    assert_eq!(decode::<Amounts>(amounts.as_bytes()), Ok(amounts));
+    assert_eq!((amounts.paid.get(), amounts.owed.get()), (-5, u128::MAX));
+    assert_eq!(amounts.price.to_le_bytes()[..2], [7, 0]);
+}
+
+#[test]
+fn an_integer_of_256_bits_is_shown_in_decimal() {
+    let mut power = [0; 32];
+    for (place, text) in [
+        (0, "1"),
+        (8, "18446744073709551616"),
+        (16, "340282366920938463463374607431768211456"),
+        (31, "452312848583266388373324160190187140051835877600158453279131187530910662656"),
+    ] {
+        power[place] = 1;
+        let number = U256::from_le_bytes(power);
+        assert_eq!((number.to_string(), format!("{number:?}")), (text.to_owned(), text.to_owned()));
+        power.fill(0);
+    }
+    assert_eq!(U256::ZERO.to_string(), "0");
+    assert_eq!(U256::from(u128::MAX).to_string(), u128::MAX.to_string());
+    let max = "115792089237316195423570985008687907853269984665640564039457584007913129639935";
+    assert_eq!(U256::MAX.to_string(), max);
+    assert_eq!(
+        format!("{:>4}|{:04}|{:+}", U256::from(7), U256::from(7), U256::from(7)),
+        "   7|0007|+7"
+    );
 }

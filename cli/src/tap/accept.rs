@@ -1,5 +1,6 @@
 //! The values that a field can have, written as in the output.
 
+use mycelium::U256;
 use mycelium::untyped::{FieldKind, ValueProblem};
 
 use super::names;
@@ -38,6 +39,10 @@ fn accepts(kind: &FieldKind, value: &str) -> bool {
             let rest = it >> (bits - 1).min(127);
             rest == 0 || rest == -1
         }),
+        FieldKind::U256 => digits(value).is_some_and(|it| {
+            let most = U256::MAX.to_string();
+            (it.len(), it) <= (most.len(), &most)
+        }),
         FieldKind::F32 => value.parse::<f32>().is_ok(),
         FieldKind::F64 => value.parse::<f64>().is_ok(),
         FieldKind::Bool => {
@@ -66,6 +71,13 @@ fn accepts(kind: &FieldKind, value: &str) -> bool {
     }
 }
 
+/// The digits of a number without a sign, in its printed form: without zeros in front.
+pub(super) fn digits(value: &str) -> Option<&str> {
+    let is_number = !value.is_empty() && value.bytes().all(|it| it.is_ascii_digit());
+    let digits = value.trim_start_matches('0');
+    is_number.then_some(if digits.is_empty() { "0" } else { digits })
+}
+
 /// Whether it is how bytes are shown that are not valid for their type.
 fn is_invalid(problem: ValueProblem, kind: &FieldKind, value: &str) -> bool {
     let start = format!("<{problem}: ");
@@ -80,6 +92,7 @@ fn items(item: &FieldKind, value: &str) -> Option<Option<usize>> {
     let are_plain = match item {
         FieldKind::Unsigned(_)
         | FieldKind::Signed(_)
+        | FieldKind::U256
         | FieldKind::F32
         | FieldKind::F64
         | FieldKind::Bool
@@ -103,6 +116,7 @@ fn described(kind: &FieldKind) -> String {
     match kind {
         FieldKind::Unsigned(bytes) => format!("a u{}", 8 * bytes),
         FieldKind::Signed(bytes) => format!("an i{}", 8 * bytes),
+        FieldKind::U256 => "a u256".to_owned(),
         FieldKind::F32 => "an f32".to_owned(),
         FieldKind::F64 => "an f64".to_owned(),
         FieldKind::Bool => "a bool".to_owned(),

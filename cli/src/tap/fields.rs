@@ -34,6 +34,7 @@ impl Condition {
             Some(Value::Text(text)) => text == expected,
             Some(Value::Unsigned(found)) => expected.parse() == Ok(found),
             Some(Value::Signed(found)) => expected.parse() == Ok(found),
+            Some(Value::U256(found)) => accept::digits(expected) == Some(&*found.to_string()),
             Some(Value::F32(found)) => {
                 expected.parse().is_ok_and(|it: f32| it == found || it.is_nan() && found.is_nan())
             }

@@ -125,6 +125,7 @@ fn value(out: &mut Vec<u8>, found: &Value<'_>) {
     let _ = match found {
         Value::Unsigned(number) => write!(out, "{number}"),
         Value::Signed(number) => write!(out, "{number}"),
+        Value::U256(number) => write!(out, "{number}"),
         Value::F32(number) if number.is_finite() => write!(out, "{number:?}"),
         Value::F64(number) if number.is_finite() => write!(out, "{number:?}"),
         Value::F32(number) => write!(out, "\"{number}\""),

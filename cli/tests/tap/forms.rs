@@ -35,7 +35,8 @@ fn text_has_a_line_for_each_message() {
                     below=-5 single=1.5 short=65535 less=-32768 byte=255 tiny=-128 yes=false \
                     side=Buy pair=[1, 2] text=\"a \\\"b\\\",\\u{1b}c\" \
                     amounts=[340282366920938463463374607431768211455] \
-                    debts=[-170141183460469231731687303715884105728]";
+                    debts=[-170141183460469231731687303715884105728] paid=-36690000000000000000 \
+                    price=115792089237316195423570985008687907853269984665640564039457584007913129639935";
     assert_eq!(rest, expected);
 }
 
@@ -47,7 +48,7 @@ fn json_has_an_object_in_each_line_with_exact_numbers() {
     assert_eq!((&began["event"], &began["first"]), (&"began".into(), &0.into()));
     let _: serde_json::Value = serde_json::from_str(line).unwrap();
     let at = line.find("\"sequence\"").unwrap();
-    let expected = r#""sequence":0,"message":{"unsigned":18446744073709551615,"signed":-9223372036854775808,"wide":"NaN","order":{"account":7,"side":"Sell","open":true,"lots":-3},"medium":4000000000,"below":-5,"single":1.5,"short":65535,"less":-32768,"byte":255,"tiny":-128,"yes":false,"side":"Buy","pair":[1,2],"text":"a \"b\",\u001bc","amounts":[340282366920938463463374607431768211455],"debts":[-170141183460469231731687303715884105728]}}"#;
+    let expected = r#""sequence":0,"message":{"unsigned":18446744073709551615,"signed":-9223372036854775808,"wide":"NaN","order":{"account":7,"side":"Sell","open":true,"lots":-3},"medium":4000000000,"below":-5,"single":1.5,"short":65535,"less":-32768,"byte":255,"tiny":-128,"yes":false,"side":"Buy","pair":[1,2],"text":"a \"b\",\u001bc","amounts":[340282366920938463463374607431768211455],"debts":[-170141183460469231731687303715884105728],"paid":-36690000000000000000,"price":115792089237316195423570985008687907853269984665640564039457584007913129639935}}"#;
     assert_eq!(&line[at..], expected);
 }
 
@@ -59,14 +60,15 @@ fn csv_has_a_column_for_each_field_of_structs() {
         header,
         "time,node,publisher,epoch,sequence,gap,unsigned,signed,wide,order.account,order.side,\
          order.open,order.lots,medium,below,single,short,less,byte,tiny,yes,side,pair,text,amounts,\
-         debts"
+         debts,paid,price"
     );
     let at = line.find(",0,,").unwrap();
     assert_eq!(
         &line[at..],
         ",0,,18446744073709551615,-9223372036854775808,NaN,7,Sell,true,-3,4000000000,-5,1.5,65535,\
          -32768,255,-128,false,Buy,\"[1, 2]\",\"a \"\"b\"\",\u{1b}c\",\
-         [340282366920938463463374607431768211455],[-170141183460469231731687303715884105728]\n"
+         [340282366920938463463374607431768211455],[-170141183460469231731687303715884105728],\
+         -36690000000000000000,115792089237316195423570985008687907853269984665640564039457584007913129639935\n"
     );
 }
 
@@ -89,6 +91,8 @@ fn fields_and_conditions_choose_what_is_printed() {
         "text=a \"b\",\u{1b}c",
         "amounts=[340282366920938463463374607431768211455]",
         "order={account=7 side=Sell open=true lots=-3}",
+        "paid=-36690000000000000000",
+        "price=00115792089237316195423570985008687907853269984665640564039457584007913129639935",
     ] {
         all_types(&["--where", condition]);
     }

@@ -152,6 +152,14 @@ fn values_that_a_field_cannot_have() {
             "amounts=[1, 2, 3]",
             "field `amounts` is a list of at most 2 items, such as `[1, 2]`, which cannot be `[1, 2, 3]`",
         ),
+        ("paid=1e9", "field `paid` is an i128, which cannot be `1e9`"),
+        ("price=", "field `price` is a u256, which cannot be ``"),
+        ("price=-1", "field `price` is a u256, which cannot be `-1`"),
+        (
+            "price=115792089237316195423570985008687907853269984665640564039457584007913129639936",
+            "field `price` is a u256, which cannot be \
+             `115792089237316195423570985008687907853269984665640564039457584007913129639936`",
+        ),
         ("order=7", "field `order` is a struct, such as `{a=1 b=2}`, which cannot be `7`"),
         ("yes=<invalid bool: 7>", "field `yes` is a bool, which cannot be `<invalid bool: 7>`"),
     ];

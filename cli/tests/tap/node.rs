@@ -7,7 +7,9 @@ use std::sync::{Mutex, PoisonError};
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_util::StreamExt;
 use futures_util::future::{Either, select};
-use mycelium::{Context, Delivery, FixedStr, FixedVec, Node, Result, Topology, message, service};
+use mycelium::{
+    Context, Delivery, FixedStr, FixedVec, I128, Node, Result, Topology, U256, message, service,
+};
 use mycelium_smol::Smol;
 
 pub(crate) const NODE: &str = "MYCELIUM_TAP_NODE";
@@ -54,6 +56,8 @@ pub(crate) struct AllTypes {
     pub(crate) text: FixedStr<14>,
     pub(crate) amounts: FixedVec<u128, 2>,
     pub(crate) debts: FixedVec<i128, 1>,
+    pub(crate) paid: I128,
+    pub(crate) price: U256,
     pub(crate) _pad: [u8; 4],
 }
 
@@ -77,6 +81,8 @@ impl AllTypes {
             text: FixedStr::try_from("a \"b\",\u{1b}c").unwrap(),
             amounts: FixedVec::from_slice(&[u128::MAX]).unwrap(),
             debts: FixedVec::from_slice(&[i128::MIN]).unwrap(),
+            paid: I128::new(-36_690_000_000_000_000_000),
+            price: U256::MAX,
             _pad: [9; 4],
         }
     }

@@ -1,9 +1,12 @@
 //! Field types without a macro: numbers, `bool` and arrays.
 
-use zerocopy::Unalign;
+use zerocopy::{
+    Unalign,
+    little_endian::{I128, U128},
+};
 
 use super::Field;
-use crate::{descriptor::FieldType, error::Invalid};
+use crate::{descriptor::FieldType, error::Invalid, fixed::U256};
 
 macro_rules! plain_fields {
     ($($ty:ty => $variant:ident = $empty:expr;)*) => {$(
@@ -33,6 +36,11 @@ plain_fields! {
     f32 => F32 = 0.0;
     f64 => F64 = 0.0;
     bool => Bool = false;
+    // Those above have the alignment of their size, which is more than a message can have for 128
+    // bits. These have none.
+    U128 => U128 = U128::ZERO;
+    I128 => I128 = I128::ZERO;
+    U256 => U256 = U256::ZERO;
 }
 
 impl<T: Field, const N: usize> Field for [T; N] {

@@ -57,7 +57,7 @@ pub const fn layout_error(layout: &Layout) -> Option<ConstText> {
         error.text("message `").text(name).text("` is aligned to ").number(align);
         error.text(" bytes by its field `").text(field.name);
         error.text("`, but a message is aligned to 8 at most: give the field a type of smaller ");
-        error.text("alignment, such as `[u64; 2]` in place of `u128`");
+        error.text("alignment, such as `U128` in place of `u128`");
     } else if size == 0 {
         error.text("message `").text(name).text("` has no bytes: give it a field that has some");
     } else {

@@ -1,7 +1,7 @@
 //! Allowed combinations: visibilities, derives and attributes of the user, constants, raw names.
 #![deny(warnings)]
 
-use mycelium_core::{FixedVec, Message, decode, message};
+use mycelium_core::{FixedVec, I128, Message, U128, U256, decode, message};
 use zerocopy::IntoBytes;
 
 const LEVELS: usize = 4;
@@ -32,6 +32,9 @@ pub struct Book {
     levels: FixedVec<Level, LEVELS>,
     pair: [Side; 2],
     wide: FixedVec<u128, 1>,
+    number: U128,
+    signed: I128,
+    widest: U256,
 }
 
 #[message(topic = "padded", id = 0xfffe, pad)]
@@ -62,6 +65,9 @@ fn main() {
         levels: FixedVec::new(),
         pair: [Side::Buy, Side::Sell],
         wide: FixedVec::from_slice(&[u128::MAX]).unwrap(),
+        number: u128::MAX.into(),
+        signed: I128::new(-1),
+        widest: U256::MAX,
     };
     assert_eq!(decode::<Book>(book.as_bytes()), Ok(book));
     assert_eq!(Book::DESCRIPTOR.fields[0].name, "type");

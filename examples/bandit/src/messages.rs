@@ -1,6 +1,6 @@
 //! The messages between the services.
 
-use mycelium::{FixedStr, message};
+use mycelium::{FixedStr, I128, U256, message};
 
 use crate::{
     arbitrage::{self, PricedSwap},
@@ -21,37 +21,15 @@ pub struct Swap {
     /// Unix time of the block in seconds; 0 if the node does not send it.
     pub timestamp: u64,
     /// The amount of token 0 that the pool received, in its smallest unit.
-    pub amount0: Amount,
+    pub amount0: I128,
     /// The same for token 1.
-    pub amount1: Amount,
-    /// The square root of the price after the swap, times 2^96; big-endian.
-    pub sqrt_price_x96: [u8; 32],
+    pub amount1: I128,
+    /// The square root of the price after the swap, times 2^96.
+    pub sqrt_price_x96: U256,
     /// The pool.
     pub pool: [u8; 20],
     /// The tick after the swap.
     pub tick: i32,
-}
-
-/// A signed amount of 128 bits, in two's complement.
-#[message]
-#[derive(Debug, PartialEq)]
-pub struct Amount {
-    /// The lower half.
-    pub low: u64,
-    /// The upper half, with the sign.
-    pub high: i64,
-}
-
-impl From<i128> for Amount {
-    fn from(amount: i128) -> Self {
-        Self { low: amount as u64, high: (amount >> 64) as i64 }
-    }
-}
-
-impl From<Amount> for i128 {
-    fn from(amount: Amount) -> Self {
-        (Self::from(amount.high) << 64) | Self::from(amount.low)
-    }
 }
 
 impl Swap {
@@ -65,7 +43,7 @@ impl Swap {
             timestamp: swap.timestamp.unwrap_or(0),
             amount0: swap.amount0.into(),
             amount1: swap.amount1.into(),
-            sqrt_price_x96: swap.sqrt_price_x96,
+            sqrt_price_x96: U256::from_be_bytes(swap.sqrt_price_x96),
             pool: swap.pool,
             tick: swap.tick,
         }
@@ -103,11 +81,12 @@ impl EnrichedSwap {
     #[must_use]
     pub fn new(swap: &Swap, pool: &Pool) -> Self {
         let decimals = (pool.token0.decimals, pool.token1.decimals);
+        let sqrt_price = swap.sqrt_price_x96.to_be_bytes();
         Self {
             emitted_at: swap.emitted_at,
             block: swap.block,
             log_index: swap.log_index,
-            price: chain::price(&swap.sqrt_price_x96, decimals.0, decimals.1),
+            price: chain::price(&sqrt_price, decimals.0, decimals.1),
             pool: pool.address,
             token0: pool.token0.address,
             token1: pool.token1.address,
@@ -172,13 +151,6 @@ impl From<Signal> for arbitrage::Signal {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn amounts_keep_their_sign_and_size() {
-        for amount in [0, 1, -1, i128::MAX, i128::MIN, -36_690_000_000_000_000_000] {
-            assert_eq!(i128::from(Amount::from(amount)), amount);
-        }
-    }
 
     #[test]
     fn symbols_are_cut_at_a_character() {

@@ -39,6 +39,8 @@ pub enum FieldKind {
     Unsigned(usize),
     /// A signed integer of 1, 2, 4, 8 or 16 bytes.
     Signed(usize),
+    /// An unsigned integer of 32 bytes.
+    U256,
     /// An IEEE 754 number of 32 bits.
     F32,
     /// An IEEE 754 number of 64 bits.
@@ -197,6 +199,7 @@ impl FieldKind {
     pub fn size(&self) -> usize {
         match self {
             FieldKind::Unsigned(bytes) | FieldKind::Signed(bytes) => *bytes,
+            FieldKind::U256 => 32,
             FieldKind::F32 => 4,
             FieldKind::F64 => 8,
             FieldKind::Bool => 1,
@@ -272,6 +275,7 @@ impl<'a> Form<'a> {
             0x03 => FieldKind::Unsigned(4),
             0x04 => FieldKind::Unsigned(8),
             0x05 => FieldKind::Unsigned(16),
+            0x06 => FieldKind::U256,
             0x11 => FieldKind::Signed(1),
             0x12 => FieldKind::Signed(2),
             0x13 => FieldKind::Signed(4),

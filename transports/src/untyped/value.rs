@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use mycelium_core::debug_as_display;
+use mycelium_core::{U256, debug_as_display};
 use thiserror::Error;
 
 use super::layout::{EnumLayout, Field, FieldKind, Layout};
@@ -23,10 +23,12 @@ pub struct StructView<'a> {
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub enum Value<'a> {
-    /// An unsigned integer of any size.
+    /// An unsigned integer of at most 128 bits.
     Unsigned(u128),
-    /// A signed integer of any size.
+    /// A signed integer of at most 128 bits.
     Signed(i128),
+    /// An unsigned integer of 256 bits.
+    U256(U256),
     /// A number of 32 bits.
     F32(f32),
     /// A number of 64 bits.
@@ -190,6 +192,9 @@ impl<'a> Value<'a> {
         match kind {
             FieldKind::Unsigned(_) => Value::Unsigned(unsigned(bytes)),
             FieldKind::Signed(_) => Value::Signed(signed(bytes)),
+            FieldKind::U256 => bytes
+                .first_chunk()
+                .map_or(Value::U256(U256::ZERO), |bytes| Value::U256(U256::from_le_bytes(*bytes))),
             FieldKind::F32 => Value::F32(f32::from_bits(unsigned(bytes) as u32)),
             FieldKind::F64 => Value::F64(f64::from_bits(unsigned(bytes) as u64)),
             FieldKind::Bool => match bytes {
@@ -285,6 +290,7 @@ impl fmt::Display for Value<'_> {
         match self {
             Value::Unsigned(number) => number.fmt(f),
             Value::Signed(number) => number.fmt(f),
+            Value::U256(number) => number.fmt(f),
             Value::F32(number) => number.fmt(f),
             Value::F64(number) => number.fmt(f),
             Value::Bool(value) => value.fmt(f),

@@ -124,7 +124,8 @@ fn instead_of_plain(name: &str) -> Option<String> {
                    reads, or `FixedStr<4>`"
             .to_owned(),
         "u128" | "i128" => {
-            format!("a message is aligned to 8 bytes at most, `{name}` to 16: use `[u64; 2]`")
+            let instead = name.to_uppercase();
+            format!("a message is aligned to 8 bytes at most, `{name}` to 16: use `{instead}`")
         }
         "Duration" | "Instant" | "SystemTime" => {
             "times have no fixed layout: use `u64` nanoseconds".to_owned()
