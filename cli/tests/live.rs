@@ -128,6 +128,40 @@ fn a_live_check_finds_drops_and_adds_up() {
     assert_eq!(number(ticks, "to_readers"), 200_000);
 }
 
+/// The process ends and another one of its node starts while the tool waits.
+#[test]
+fn a_live_check_finds_a_process_that_was_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let name = format!("replaced-{}", std::process::id());
+    let topology = directory.path().join("t.toml");
+    std::fs::write(&topology, format!("[node.{name}]\nobservers = false\n")).unwrap();
+    let start = || {
+        let topology = topology.to_str().expect("UTF-8");
+        let mut node = Process::node(&[&name, topology, "--count", "1"]);
+        assert_eq!(node.line(), "sent 1");
+        let pid = node.pid().to_string();
+        while !run(&["ls", "--pid", &pid, "-o", "json"]).out.contains("\"ready\"") {}
+        node
+    };
+    let mut old = start();
+    let mut check =
+        tool(&["check", "--live", "--node", &name, "--for", "1h", "--max-depth", "100"]);
+    let check = check.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // It has found the node, and then waits for the time or a signal.
+    let maps = format!("/proc/{}/maps", check.id());
+    while !std::fs::read_to_string(&maps).unwrap().contains("mycelium-counters") {}
+    let wait = format!("/proc/{}/wchan", check.id());
+    while !std::fs::read_to_string(&wait).unwrap().starts_with("futex") {}
+    old.kill();
+    let new = start();
+    // A signal ends the wait.
+    kill_process(Pid::from_child(&check), Signal::INT).unwrap();
+    let ended = Ended::of(&check.wait_with_output().unwrap());
+    assert_eq!(ended.code, Some(1), "{}{}", ended.out, ended.err);
+    let row = format!("process {} ended, and process {} runs", old.pid(), new.pid());
+    assert!(ended.out.contains(&row), "{row} in {}", ended.out);
+}
+
 #[test]
 fn counters_have_the_names_that_are_in_memory() {
     let (_node, pid) = after(1_000);

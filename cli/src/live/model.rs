@@ -205,6 +205,12 @@ impl Node {
         node
     }
 
+    /// Whether both are the same start of a node, in the same process.
+    #[must_use]
+    pub fn is_of(&self, other: &Node) -> bool {
+        (&self.name, self.pid, self.started) == (&other.name, other.pid, other.started)
+    }
+
     fn add_node(&mut self, line: &LineView) {
         self.name = line.label("node").to_owned();
         self.started = line.value("started_seconds");

@@ -95,11 +95,26 @@ struct Finding {
 
 fn findings(args: &Limits, before: &Sample, first: &Sample, now: &Sample) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let earlier = if before.nodes.is_empty() { first } else { before };
+    // A node that has not said when it was started has just begun.
+    let known = earlier.nodes.iter().filter(|old| old.started.is_some_and(|at| at > 0));
+    for old in known.filter(|old| now.nodes.iter().all(|node| !node.is_of(old))) {
+        let new = now.nodes.iter().find(|node| node.name == old.name);
+        let new = new.map(|new| match new.pid == old.pid {
+            true => ", and was started again".to_owned(),
+            false => format!(", and process {} runs", new.pid),
+        });
+        findings.push(Finding {
+            node: old.name.clone(),
+            what: "ended while it was examined",
+            of: format!("process {} ended{}", old.pid, new.unwrap_or_default()),
+            found: 1,
+            limit: 0,
+        });
+    }
     for node in &now.nodes {
-        let same = |sample: &'_ Sample| {
-            let mut nodes = sample.nodes.iter();
-            nodes.find(|other| other.pid == node.pid && other.name == node.name).cloned()
-        };
+        let same =
+            |sample: &'_ Sample| sample.nodes.iter().find(|other| node.is_of(other)).cloned();
         let (before, first) = (same(before).unwrap_or_default(), same(first).unwrap_or_default());
         let mut exceeds = |what, of: String, found: u64, limit: u64| {
             if found > limit {
