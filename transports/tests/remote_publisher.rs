@@ -322,8 +322,62 @@ fn a_reader_by_key_shows_a_remote_publisher_what_is_done() {
         publisher.push(Probe { publisher: 0, number: done }.as_bytes(), false).unwrap();
         assert_eq!(publisher.done(|| false), Some(done));
         assert!(matches!(reader.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
+        assert_eq!(publisher.done(|| false), Some(done), "it is being handled");
+        reader.done();
         assert_eq!(publisher.done(|| false), Some(done + 1));
     }
+    // The ones that wait in the table were not delivered.
+    for number in 3..5 {
+        publisher.push(Probe { publisher: number, number }.as_bytes(), false).unwrap();
+    }
+    let TryRecv::Delivery(Delivery::Gap(gap)) = reader.try_recv() else { panic!("a gap") };
+    assert_eq!((gap.count, publisher.done(|| false)), (1, Some(3)));
+    assert!(matches!(reader.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
+    assert_eq!(publisher.done(|| false), Some(4));
+}
+
+/// A process that dies meanwhile has handled none of it.
+#[test]
+fn what_a_reader_got_last_is_done_at_its_next_receive() {
+    for policy in [Policy::Block, Policy::DropOldest, Policy::Latest] {
+        let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
+        let mut reader = topic.subscribe::<Probe>("reader", policy).unwrap();
+        let mut publishers =
+            [1, 2].map(|epoch| topic.remote_publisher("publisher", epoch, 0).unwrap());
+        for publisher in &mut publishers {
+            publisher.skip(2, GapReason::Overwritten);
+            publisher.push(Probe { publisher: 0, number: 2 }.as_bytes(), false).unwrap();
+        }
+        let done = || publishers.each_ref().map(|publisher| publisher.done(|| false).unwrap());
+        assert!(matches!(reader.try_recv(), TryRecv::Delivery(Delivery::Gap(_))));
+        assert_eq!(done(), [0, 0], "{policy:?}: a gap is being handled");
+        assert!(matches!(reader.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
+        assert_eq!(done(), [2, 0], "{policy:?}: a message is being handled");
+        reader.done();
+        assert_eq!(done(), [3, 0], "{policy:?}");
+    }
+}
+
+/// Of an observer, too.
+#[test]
+fn an_observers_batch_is_done_at_its_next_receive() {
+    let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
+    let mut reader = topic.subscribe::<Probe>("reader", Policy::DropOldest).unwrap();
+    let mut publishers = [1, 2].map(|epoch| topic.remote_publisher("publisher", epoch, 0).unwrap());
+    for publisher in &mut publishers {
+        publisher.skip(2, GapReason::Overwritten);
+        publisher.push(Probe { publisher: 0, number: 2 }.as_bytes(), false).unwrap();
+        publisher.end();
+    }
+    let (mut batch, context) = (Vec::new(), Context::from_waker(Waker::noop()));
+    assert_eq!(reader.poll_recv_many(&context, &mut batch, 8), Poll::Ready(2));
+    let done = || publishers.each_ref().map(|publisher| publisher.done(|| false));
+    assert_eq!(done(), [Some(0), Some(0)]);
+    // The end of a publisher ends a batch, so that all of it is handled first.
+    assert_eq!(reader.poll_recv_many(&context, &mut batch, 8), Poll::Ready(2));
+    assert_eq!(done(), [None, Some(0)]);
+    assert_eq!(reader.poll_recv_many(&context, &mut batch, 8), Poll::Ready(0));
+    assert_eq!(done(), [None, None]);
 }
 
 #[test]

@@ -38,6 +38,8 @@ struct Key {
 #[derive(Clone, Copy)]
 pub(super) struct Entry {
     key: Key,
+    /// The place in its ring of the first message since this key was delivered last.
+    place: usize,
     pub(super) sequence: u64,
     /// How many messages it has replaced that were not reported yet.
     pub(super) replaced: usize,
@@ -52,7 +54,7 @@ pub(super) struct Evicted {
 impl Table {
     pub(super) fn new(by: LatestByKey, size: usize) -> Table {
         let keys = by.keys().get() as usize;
-        let entry = Entry { key: Key::new(0, &[]), sequence: 0, replaced: 0 };
+        let entry = Entry { key: Key::new(0, &[]), place: 0, sequence: 0, replaced: 0 };
         Table {
             by,
             size,
@@ -75,8 +77,22 @@ impl Table {
         entries.filter(|entry| entry.key.edge == edge).map(|entry| 1 + entry.replaced).sum()
     }
 
-    /// Adds a message. If the table has no room for its key, it loses its oldest one.
-    pub(super) fn put(&mut self, edge: usize, sequence: u64, message: &[usize]) -> Option<Evicted> {
+    /// The place of the first message of an edge that was neither delivered nor reported.
+    pub(super) fn first_place(&self, edge: usize) -> Option<usize> {
+        // They wait in the order of these places.
+        let mut entries = self.order.iter().map(|place| &self.entries[*place]);
+        entries.find(|entry| entry.key.edge == edge).map(|entry| entry.place)
+    }
+
+    /// Adds a message, which has this place in the ring of its edge. If the table has no room for
+    /// its key, it loses its oldest one.
+    pub(super) fn put(
+        &mut self,
+        edge: usize,
+        at: usize,
+        sequence: u64,
+        message: &[usize],
+    ) -> Option<Evicted> {
         let bytes = message.as_bytes().get(..self.size).unwrap_or_default();
         let key = Key::new(edge, self.by.of_message(bytes));
         if let Some(&place) = self.places.get(&key) {
@@ -88,7 +104,7 @@ impl Table {
         let evicted = if self.free.is_empty() { self.pop() } else { None };
         if let Some(place) = self.free.pop() {
             self.places.insert(key, place);
-            self.entries[place] = Entry { key, sequence, replaced: 0 };
+            self.entries[place] = Entry { key, place: at, sequence, replaced: 0 };
             self.words_of(place).copy_from_slice(message);
             self.order.push_back(place);
         }

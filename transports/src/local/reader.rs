@@ -87,6 +87,9 @@ pub(super) struct Reader {
     turn: usize,
     burst: u32,
     in_flight: Option<InFlight>,
+    /// Gaps, and an observer's messages, that publishers in other processes must not count as done
+    /// before the next receive: if this process dies, its next one gets a gap for them.
+    unshown: Unshown,
     /// An observer's message that was copied into `words` together with a gap, and follows it.
     /// Otherwise a reader that is always too slow would get gaps only.
     after_gap: Option<AfterGap>,
@@ -133,7 +136,18 @@ enum Handling {
 #[derive(Clone, Copy)]
 struct AfterGap {
     edge: usize,
+    /// Its place in the ring.
+    place: usize,
     sequence: u64,
+}
+
+/// The edges whose last deliveries are handled until the next receive, and whose places are shown
+/// then.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unshown {
+    Nothing,
+    One(usize),
+    Several,
 }
 
 impl Reader {
@@ -154,6 +168,7 @@ impl Reader {
             turn: 0,
             burst: 0,
             in_flight: None,
+            unshown: Unshown::Nothing,
             after_gap: None,
             table,
             crowd: None,
@@ -189,14 +204,77 @@ impl Reader {
         is_exhausted
     }
 
-    /// Confirms the message in flight, unless it must be delivered again.
+    /// Confirms the message in flight, unless it must be delivered again, and what else was
+    /// delivered since the last call.
     #[inline]
     pub(super) fn settle(&mut self) {
-        let Some(in_flight) = self.in_flight else { return };
-        match in_flight.handling {
-            Handling::Delivered => self.advance(in_flight.edge, EdgeValue::Taken),
-            Handling::InBatch => self.settle_batch(),
-            Handling::Redeliver => {}
+        match self.in_flight.map(|it| (it.handling, it.edge)) {
+            Some((Handling::Delivered, edge)) => self.advance(edge, EdgeValue::Taken),
+            Some((Handling::InBatch, _)) => self.settle_batch(),
+            // A gating reader gets a gap while it has no other message in flight.
+            None | Some((Handling::Redeliver, _)) => match self.unshown {
+                Unshown::Nothing => {}
+                Unshown::One(_) | Unshown::Several => self.show_places(),
+            },
+        }
+    }
+
+    /// Shows publishers in other processes what is done with.
+    #[inline]
+    fn show_places(&mut self) {
+        match std::mem::replace(&mut self.unshown, Unshown::Nothing) {
+            Unshown::Nothing => return,
+            Unshown::One(index) => self.show_place(index),
+            Unshown::Several => (0..self.edges.len()).for_each(|index| self.show_place(index)),
+        }
+        if self.budget.count_operation() {
+            self.wake_publishers(1);
+        }
+    }
+
+    #[inline]
+    fn show_place(&mut self, index: usize) {
+        let Some(place) = self.done_before(index) else { return };
+        self.edges[index].show(place);
+        if index != self.turn {
+            self.touch(index);
+        }
+    }
+
+    /// The place of the first message of an edge that this subscription has moved past and not
+    /// delivered, or else the cursor. `None` while it has to report missing messages before that.
+    #[inline]
+    fn done_before(&self, index: usize) -> Option<usize> {
+        let edge = &self.edges[index];
+        if edge.passed > 0 {
+            return None;
+        }
+        let after_gap = self.after_gap.filter(|it| it.edge == index).map(|it| it.place);
+        let in_table = || self.table.as_ref().and_then(|table| table.first_place(index));
+        Some(after_gap.or_else(in_table).unwrap_or(edge.consumer.cursor()))
+    }
+
+    /// What an edge has just delivered is handled until the next receive.
+    #[inline]
+    fn begin_showing(&mut self, index: usize) {
+        if !self.edges[index].is_shown() {
+            return;
+        }
+        match self.unshown {
+            Unshown::Nothing => return self.unshown = Unshown::One(index),
+            Unshown::One(before) if before == index => {}
+            Unshown::One(_) | Unshown::Several => self.unshown = Unshown::Several,
+        }
+        // Of a batch, the next receive counts one delivery.
+        _ = self.budget.count_operation();
+    }
+
+    /// Whether deliveries of an edge are handled until the next receive.
+    fn is_unshown(&self, index: usize) -> bool {
+        match self.unshown {
+            Unshown::Nothing => false,
+            Unshown::One(unshown) => unshown == index,
+            Unshown::Several => true,
         }
     }
 
@@ -326,14 +404,9 @@ impl Reader {
             self.begin_handling(header);
         }
         let Header { edge: index, redelivered, .. } = header;
-        if self.remove_from_table() {
-            return self.edges[index].line.add(EdgeValue::Taken, 1);
-        }
-        if self.after_gap.take().is_some() {
-            let edge = &mut self.edges[index];
-            edge.line.add(EdgeValue::Taken, 1);
-            edge.notify_place();
-            return;
+        if self.remove_from_table() || self.after_gap.take().is_some() {
+            self.edges[index].line.add(EdgeValue::Taken, 1);
+            return self.begin_showing(index);
         }
         if redelivered {
             self.edges[index].line.add(EdgeValue::Redelivered, 1);
@@ -371,15 +444,20 @@ impl Reader {
         self.in_flight.map_or(0, |in_flight| in_flight.failures)
     }
 
-    /// Keeps the next message in flight. An observer is done with it at once: its slot may be
-    /// overwritten at any time.
+    /// Keeps the next message in flight. An observer moves past it at once, because its slot may be
+    /// overwritten at any time. A publisher in another process sees that at the next receive.
     #[inline(always)]
-    fn hold(&mut self, edge: usize, failures: u32) {
+    fn hold(&mut self, index: usize, failures: u32) {
+        let edge = &mut self.edges[index];
         if self.membership.state.policy.keeps() {
-            self.in_flight = Some(InFlight { edge, failures, handling: Handling::Delivered });
+            self.in_flight =
+                Some(InFlight { edge: index, failures, handling: Handling::Delivered });
+        } else if edge.is_shown() {
+            edge.consumer.advance();
+            edge.line.add(EdgeValue::Taken, 1);
+            self.begin_showing(index);
         } else {
-            self.advance(edge, EdgeValue::Taken);
-            self.edges[edge].show_place();
+            self.advance(index, EdgeValue::Taken);
         }
     }
 

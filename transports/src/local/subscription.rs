@@ -105,6 +105,12 @@ impl<M: Message> Subscription<M> {
     #[inline(always)]
     pub fn try_recv(&mut self) -> TryRecv<M> {
         self.reader.settle();
+        self.try_next()
+    }
+
+    /// As [`try_recv`](Subscription::try_recv), while what was delivered before is handled.
+    #[inline(always)]
+    fn try_next(&mut self) -> TryRecv<M> {
         if let Some(received) = self.next_fast() {
             return TryRecv::Delivery(Delivery::Msg(received));
         }
@@ -205,10 +211,11 @@ impl<M: Message> Subscription<M> {
         });
     }
 
-    /// Adds what an observing subscription has: it is done with each message at once.
+    /// Adds what an observing subscription has. Publishers in other processes see at the next
+    /// receive that it is done with these messages.
     fn add_deliveries(&mut self, deliveries: &mut Vec<Delivery<M>>, most: usize) {
         for _ in 0..most {
-            match self.try_recv() {
+            match self.try_next() {
                 TryRecv::Delivery(delivery) => deliveries.push(delivery),
                 TryRecv::Empty | TryRecv::Closed => return,
             }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use mycelium_core::doorbell::WakePath;
@@ -128,6 +128,14 @@ fn assert_next(reader: &mut Subscription<Late>, number: u64) {
     match reader.try_recv() {
         TryRecv::Delivery(Delivery::Msg(late)) => assert_eq!(late.number, number),
         other => panic!("expected message {number}, found {other:?}"),
+    }
+}
+
+#[track_caller]
+fn assert_gap(reader: &mut Subscription<Late>, count: u64) {
+    match reader.try_recv() {
+        TryRecv::Delivery(Delivery::Gap(gap)) => assert_eq!((gap.count, gap.exact), (count, true)),
+        other => panic!("expected a gap of {count}, found {other:?}"),
     }
 }
 
@@ -380,6 +388,144 @@ fn readers_that_lose_a_publisher_read_no_further_and_keep_their_positions() {
     assert_eq!((stream.end().kept(), stream.end().depth()), (8, 4));
 }
 
+/// A subscription that observes in memory, and all that it needs.
+struct Observing {
+    stream: Stream,
+    reader: Subscription<Late>,
+    _mapped: MappedPublisher,
+}
+
+impl Observing {
+    fn new(policy: Policy) -> Observing {
+        let mut stream = Stream::new(Policy::DropOldest);
+        let reader = stream.there.subscribe::<Late>("reader", policy).unwrap();
+        let mut remote = stream.there.remote_publisher("publisher", 7, 0).unwrap();
+        let mapped = stream.move_to_memory(&mut remote);
+        Observing { stream, reader, _mapped: mapped }
+    }
+
+    /// If its process died now, the next one would get what is left from here on.
+    #[track_caller]
+    fn assert_resumes_at(&mut self, number: u64) {
+        let end = self.stream.end();
+        end.update(false);
+        assert_eq!(end.kept(), number);
+    }
+
+    /// Its process dies: what the next one gets first.
+    fn resume(&mut self) -> EgressItem<'_> {
+        let end = self.stream.end();
+        end.move_back();
+        end.rewind(end.kept());
+        end.next_item()
+    }
+}
+
+/// A kill between the receive of a gap and the end of its handling loses neither the gap nor the
+/// message after it.
+#[test]
+fn a_gap_that_was_not_handled_is_reported_to_the_next_process() {
+    let mut it = Observing::new(Policy::DropOldest);
+    it.stream.emit(0..40);
+    assert_gap(&mut it.reader, 24);
+    it.assert_resumes_at(0);
+    assert_eq!(it.resume(), EgressItem::Gap(24));
+    let next = it.stream.end();
+    assert!(matches!(next.next_item(), EgressItem::Message(..)));
+    assert_eq!(next.next(), 24);
+}
+
+#[test]
+fn the_place_of_an_observer_passes_a_delivery_at_the_next_receive() {
+    let mut it = Observing::new(Policy::DropOldest);
+    it.stream.emit(0..40);
+    assert_gap(&mut it.reader, 24);
+    assert_next(&mut it.reader, 24);
+    it.assert_resumes_at(24);
+    assert_next(&mut it.reader, 25);
+    it.assert_resumes_at(25);
+    it.reader.done();
+    it.assert_resumes_at(26);
+    assert!(it.reader.fail().is_none(), "nothing is delivered again");
+    assert_next(&mut it.reader, 26);
+    assert!(matches!(it.resume(), EgressItem::Message(..)), "it may have been handled");
+    assert_eq!(it.stream.end().next(), 26);
+}
+
+#[test]
+fn the_place_of_an_observer_passes_a_batch_at_the_next_receive() {
+    let mut it = Observing::new(Policy::DropOldest);
+    it.stream.emit(0..40);
+    let (mut batch, context) = (Vec::new(), Context::from_waker(Waker::noop()));
+    assert_eq!(it.reader.poll_recv_many(&context, &mut batch, 8), Poll::Ready(8));
+    assert!(matches!(&batch[0], Delivery::Gap(gap) if gap.count == 24));
+    it.assert_resumes_at(0);
+    assert_next(&mut it.reader, 31);
+    it.assert_resumes_at(31);
+    // The end of the publisher does not end the batch before it is handled.
+    it.reader.done();
+    it.stream.publisher = it.stream.here.publisher("next", 8).unwrap();
+    assert_eq!(it.reader.poll_recv_many(&context, &mut batch, 64), Poll::Ready(8));
+    it.assert_resumes_at(32);
+    it.reader.done();
+    it.assert_resumes_at(40);
+}
+
+#[test]
+fn the_place_of_a_latest_reader_passes_what_it_skipped_at_the_next_receive() {
+    let mut it = Observing::new(Policy::Latest);
+    it.stream.emit(0..3);
+    assert_gap(&mut it.reader, 2);
+    it.assert_resumes_at(0);
+    assert_next(&mut it.reader, 2);
+    it.assert_resumes_at(2);
+    it.reader.done();
+    it.assert_resumes_at(3);
+}
+
+#[test]
+fn the_place_of_a_sampling_reader_passes_a_message_at_the_next_receive() {
+    let mut it = Observing::new(Policy::Sample(NonZeroU32::new(2).unwrap()));
+    it.stream.emit(0..4);
+    assert_next(&mut it.reader, 0);
+    it.assert_resumes_at(0);
+    assert_next(&mut it.reader, 2);
+    it.assert_resumes_at(2);
+    it.stream.emit(4..40);
+    assert_gap(&mut it.reader, 20);
+    it.assert_resumes_at(4);
+    assert_next(&mut it.reader, 24);
+    it.assert_resumes_at(24);
+}
+
+/// Messages that wait in the table of a reader by key were not delivered.
+#[test]
+fn the_place_of_a_reader_by_key_is_that_of_the_first_message_in_its_table() {
+    let keys = NonZeroU32::new(2).unwrap();
+    let by_key = Policy::LatestByKey(LatestByKey::of::<Late>("number", keys).unwrap());
+    let mut it = Observing::new(by_key);
+    for number in [7, 8, 7, 8] {
+        it.stream.emit(number..number + 1);
+    }
+    assert_gap(&mut it.reader, 1);
+    it.assert_resumes_at(0);
+    assert_next(&mut it.reader, 7);
+    it.assert_resumes_at(0);
+    assert_gap(&mut it.reader, 1);
+    it.assert_resumes_at(1);
+    assert_next(&mut it.reader, 8);
+    it.reader.done();
+    it.assert_resumes_at(4);
+    // The table has no room for the third one.
+    it.stream.emit(1..4);
+    assert_gap(&mut it.reader, 1);
+    it.assert_resumes_at(4);
+    assert_next(&mut it.reader, 2);
+    it.assert_resumes_at(5);
+    assert_next(&mut it.reader, 3);
+    it.assert_resumes_at(6);
+}
+
 const LIMIT: Duration = Duration::from_secs(5);
 
 impl Stream {
@@ -441,6 +587,11 @@ fn readers_in_memory_that_stall_are_evicted_until_they_read() {
     stream.emit(40..80);
     assert_evicted(&mut second, 80 - 16 - 2);
     assert_evicted(&mut first, 80 - 16 - 40);
+    // If their process died now, the next one would get the gap.
+    stream.end().update(false);
+    assert_eq!(stream.end().kept(), 2);
+    first.done();
+    second.done();
     let mut next = 80;
     while stream.publisher.try_emit(Late { number: next }).is_ok() {
         next += 1;

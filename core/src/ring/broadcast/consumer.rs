@@ -75,6 +75,24 @@ impl<H: BroadcastHandle> Consumer<H> {
         Consumer { ring, cursor, peeked: false, shown: cursor, lag, evicted: false }
     }
 
+    /// The same reader, but it shows its position only at [`show`](Consumer::show). For an
+    /// [observer](super::Broadcast::observing_shown) whose owner is done with a message later than
+    /// the reader has moved past it. Another reader is not changed.
+    #[must_use]
+    pub fn shown_by_hand(mut self) -> Consumer<H> {
+        self.ring.show_by_hand();
+        self
+    }
+
+    /// Shows this position, at most the cursor, if the reader is
+    /// [shown by hand](Consumer::shown_by_hand).
+    #[inline]
+    pub fn show(&self, sequence: usize) {
+        if let Some(words) = self.ring.by_hand() {
+            words.take(sequence);
+        }
+    }
+
     /// The same reader, but it shows the writer its position after every `messages` messages, at
     /// most the capacity, instead of the default; 1 shows each at once.
     #[must_use]
@@ -399,6 +417,10 @@ impl<H: BroadcastHandle> Consumer<H> {
     }
 
     /// Moves to the oldest message that is left, and returns how many were missed.
+    ///
+    /// A process that dies resumes at its shown position. So that does not pass the gap here, but
+    /// when the owner has handled the gap: at the next message, or at a flush. A writer of the same
+    /// process may have this position at once.
     #[cold]
     #[inline(never)]
     fn go_to_oldest(&mut self) -> usize {
@@ -416,7 +438,11 @@ impl<H: BroadcastHandle> Consumer<H> {
         }
         let missed = oldest.wrapping_sub(self.cursor);
         self.peeked = false;
-        self.move_to(oldest);
+        if ring.storage.is_foreign() {
+            self.cursor = oldest;
+        } else {
+            self.move_to(oldest);
+        }
         missed
     }
 

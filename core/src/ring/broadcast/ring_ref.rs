@@ -32,9 +32,11 @@ pub(super) struct RingRef<H: BroadcastHandle> {
     message_bytes: usize,
     /// The bytes of each message, complemented if slots are padded; or [`NONE`].
     exact: usize,
-    /// The words of a gating reader.
+    /// The words of a gating reader, or of an observer that shows each position.
     reader: Option<NonNull<ReaderWords>>,
-    /// Its entry.
+    /// The words of an observer that is shown by hand.
+    by_hand: Option<NonNull<ReaderWords>>,
+    /// The entry of either.
     entry: usize,
     /// Whether messages may differ in length.
     has_length: bool,
@@ -65,6 +67,7 @@ impl<H: BroadcastHandle> RingRef<H> {
             message_bytes: bytes,
             exact: if layout.has_length() { NONE } else { exact },
             reader: None,
+            by_hand: None,
             entry: 0,
             has_length: layout.has_length(),
             may_borrow: false,
@@ -114,16 +117,23 @@ impl<H: BroadcastHandle> RingRef<H> {
         self.has_length
     }
 
-    /// The entry of a gating reader.
+    /// The entry of a gating reader, or of an observer that shows its position.
     #[inline]
     pub(super) fn entry(&self) -> Option<usize> {
-        self.reader.map(|_| self.entry)
+        self.reader.or(self.by_hand).map(|_| self.entry)
     }
 
     /// Takes the entry away: from now on this is not a gating reader's.
     pub(super) fn take_entry(&mut self) -> Option<usize> {
         (self.may_borrow, self.can_be_evicted) = (false, false);
-        self.reader.take().map(|_| self.entry)
+        self.reader.take().or(self.by_hand.take()).map(|_| self.entry)
+    }
+
+    /// The position of an observer is shown by hand from now on.
+    pub(super) fn show_by_hand(&mut self) {
+        if self.reader().is_some_and(ReaderWords::is_observing) {
+            self.by_hand = self.reader.take();
+        }
     }
 
     /// Whether no thread writes to the messages in front of this reader.
@@ -146,12 +156,19 @@ impl<H: BroadcastHandle> RingRef<H> {
         unsafe { self.writer.as_ref() }
     }
 
-    /// The words of a gating reader.
+    /// The words of a gating reader, or of an observer that shows each position.
     #[inline]
     pub(super) fn reader(&self) -> Option<&ReaderWords> {
         // SAFETY: words of the ring's storage, which the handle keeps where it is (the contracts of
         // both).
         self.reader.as_ref().map(|words| unsafe { words.as_ref() })
+    }
+
+    /// The words of an observer that is shown by hand.
+    #[inline]
+    pub(super) fn by_hand(&self) -> Option<&ReaderWords> {
+        // SAFETY: as in `reader`.
+        self.by_hand.as_ref().map(|words| unsafe { words.as_ref() })
     }
 
     /// The slot of a sequence, if all messages of the ring have `bytes` bytes. If that is a

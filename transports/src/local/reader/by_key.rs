@@ -50,21 +50,21 @@ impl Reader {
                 Found::Message(header) => {
                     self.clear_stale_area(index);
                     let table = self.table.as_mut()?;
+                    let place = self.edges[index].consumer.cursor();
                     if let Some(Evicted { edge, count }) =
-                        table.put(index, header.sequence, &self.words)
+                        table.put(index, place, header.sequence, &self.words)
                     {
                         self.edges[edge].passed += count;
                     }
-                    let edge = &mut self.edges[index];
-                    edge.consumer.advance();
-                    edge.show_place();
+                    self.edges[index].consumer.advance();
                     self.touch(index);
                     if self.budget.count_operation() {
                         self.wake_publishers(1);
                     }
                 }
                 gap @ Found::Gap(_) => return Some(gap),
-                Found::Empty | Found::Closed if self.continue_later(index) => {}
+                Found::Empty | Found::Closed
+                    if !self.is_unshown(index) && self.continue_later(index) => {}
                 Found::Empty | Found::Closed => break,
             }
         }

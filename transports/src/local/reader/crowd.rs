@@ -79,6 +79,8 @@ impl Reader {
                     self.set_turn(index + 1);
                     left -= 1;
                 }
+                // Its deliveries of this batch are not handled yet.
+                Found::Closed if self.is_unshown(index) => return None,
                 Found::Closed => {
                     self.remove_edge(index, false);
                     let Some(crowd) = &self.crowd else {

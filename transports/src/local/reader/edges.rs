@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, Weak};
 
-use super::{AfterGap, Reader};
+use super::{AfterGap, Reader, Unshown};
 use crate::counters::EdgeValue;
 use crate::local::state::Edge;
 
@@ -116,6 +116,11 @@ impl Reader {
         if let Some(in_flight) = self.in_flight.as_mut().filter(|it| it.edge == moved) {
             in_flight.edge = index;
         }
+        self.unshown = match self.unshown {
+            Unshown::One(edge) if edge == index => Unshown::Nothing,
+            Unshown::One(edge) if edge == moved => Unshown::One(index),
+            unshown => unshown,
+        };
         edge.leave(&self.membership.state, in_flight);
         // The task's copy of the list of publishers is renewed at the end of a poll that did
         // something. Nothing was taken, so no other publisher has to be woken for it.

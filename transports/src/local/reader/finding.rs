@@ -42,7 +42,7 @@ impl Reader {
                 return found;
             }
         }
-        if let Some(AfterGap { edge, sequence }) = self.after_gap {
+        if let Some(AfterGap { edge, sequence, .. }) = self.after_gap {
             let redelivered = self.edges[edge].is_redelivered();
             return Found::Message(Header { edge, sequence, redelivered });
         }
@@ -84,6 +84,8 @@ impl Reader {
                     self.pass_turn();
                     idle += 1;
                 }
+                // Its deliveries of this batch are not handled yet.
+                Found::Closed if self.is_unshown(self.turn) => return None,
                 Found::Closed => {
                     self.remove_edge(self.turn, false);
                     // One that follows it may be among the others now.
@@ -201,6 +203,7 @@ impl Reader {
         mut missing: u64,
         reason: GapReason,
     ) -> Gap {
+        self.begin_showing(index);
         let edge = &mut self.edges[index];
         let exact = found > 0 || missing > 0;
         // Messages may have been missing before those that the ring passed over. A publisher in
@@ -225,7 +228,7 @@ impl Reader {
                     if edge.is_selected(policy) {
                         edge.consumer.advance();
                         let sequence = edge.sequence(place);
-                        self.after_gap = Some(AfterGap { edge: index, sequence });
+                        self.after_gap = Some(AfterGap { edge: index, place, sequence });
                     }
                 }
                 // The publisher was faster once more.
@@ -244,9 +247,6 @@ impl Reader {
             edge.publisher.evictions.returned(Numbered::number(&self.membership.state));
         }
         let count = found.saturating_add(missing);
-        if self.after_gap.is_none() {
-            edge.notify_place();
-        }
         let (publisher, epoch) = (edge.publisher.name.clone(), edge.publisher.epoch);
         self.touch(index);
         Gap { count, exact, reason, publisher, epoch }
@@ -260,7 +260,11 @@ impl Reader {
         let (passed, missed) = edge.sample(every);
         if passed > 0 {
             edge.line.add(EdgeValue::Sampled, passed as u64);
-            edge.notify_place();
+            // Nobody handles these.
+            if edge.is_shown() && !self.is_unshown(index) {
+                self.show_place(index);
+                self.edges[index].publisher.wake();
+            }
         }
         missed
     }

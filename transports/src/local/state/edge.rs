@@ -1,5 +1,6 @@
 //! How a subscription reads one edge: the sequences of its messages, what is missing before the
-//! next one, and how the publisher ends. It also shows a remote publisher how far an observer is.
+//! next one, and how the publisher ends. It also shows a publisher in another process how far it
+//! is.
 
 use std::num::NonZeroU32;
 use std::sync::{Arc, Weak};
@@ -120,11 +121,7 @@ impl Edge {
     #[inline]
     pub(in crate::local) fn missed(&mut self) -> Option<(u64, GapReason)> {
         let (numbering, known) = (self.publisher.origin.numbering()?, self.known.as_mut()?);
-        let missed = numbering.missed(known, self.consumer.cursor());
-        if missed.is_some() {
-            self.notify_gap();
-        }
-        missed
+        numbering.missed(known, self.consumer.cursor())
     }
 
     /// Counts messages that the reader finds missing, and those that were missing already.
@@ -218,29 +215,25 @@ impl Edge {
         !std::mem::replace(&mut self.loss_reported, true)
     }
 
-    /// Shows how far an observer of a remote publisher is.
+    /// Whether a publisher in another process sees how far this subscription is.
     #[inline]
-    pub(in crate::local) fn show_place(&self) {
-        if let Some(progress) = &self.progress {
-            progress.place.store(self.consumer.cursor(), Ordering::Release);
-        }
+    pub(in crate::local) fn is_shown(&self) -> bool {
+        !self.publisher.origin.is_local()
     }
 
-    /// As [`show_place`](Self::show_place), and wakes the remote publisher.
-    #[cold]
-    pub(in crate::local) fn notify_place(&self) {
-        if self.progress.is_some() {
-            self.show_place();
-            self.publisher.wake();
-        }
-    }
-
-    /// A gap is being reported to the reader: the missing messages are done.
-    #[cold]
-    fn notify_gap(&self) {
+    /// Shows a publisher in another process that the deliveries before `place` are done with, and
+    /// all gaps that were reported. A gating reader that has moved past a message shows that by
+    /// itself.
+    #[inline]
+    pub(in crate::local) fn show(&mut self, place: usize) {
         if let (Some(known), Some(progress)) = (&self.known, &self.progress) {
+            // Before the place: see `PublisherState::done`.
             progress.gaps.store(known.gaps, Ordering::Release);
+            progress.place.store(place, Ordering::Release);
+        } else {
+            self.consumer.show(place);
+            // Of a gating reader that has moved past a gap.
+            self.consumer.flush();
         }
-        self.publisher.wake();
     }
 }

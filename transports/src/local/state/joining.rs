@@ -47,7 +47,10 @@ impl PublisherState {
             Some(from) if gates => Broadcast::gating_from(ring, from)?,
             None if gates => Broadcast::gating(ring)?,
             // The publisher reads the positions of observers in another process, too.
-            from if sleeper.is_some() => Broadcast::observing_shown(ring, from)?,
+            from if sleeper.is_some() => {
+                let shown = Broadcast::observing_shown(ring, from)?;
+                if subscriber.policy.keeps() { shown } else { shown.shown_by_hand() }
+            }
             Some(from) => Broadcast::observing_from(ring, from),
             None => Broadcast::observing(ring),
         };
