@@ -39,14 +39,15 @@ impl Moved {
         let claim = proxy.as_ref().map(ProxyReader::claim);
         let (task, link) = (Arc::downgrade(publisher), Arc::downgrade(subscriber));
         let waiting: [Weak<dyn Waiting>; 2] = [task, link];
-        let readers = RemoteReaders::new(cursors, bell, &publisher.ring, waiting, claim, from);
+        let kept = proxy.as_ref().map_or(counted, ProxyReader::kept);
+        let readers = RemoteReaders::new(cursors, bell, &publisher.ring, waiting, claim, kept);
         if let Some(imports) = publisher.ring.storage().imports() {
             imports.add(readers.clone());
         }
         let number = subscriber.number();
         publisher.readers.update(number, |own| own.remote = Some(readers.clone()));
         // Otherwise they have still to confirm messages that went over the link.
-        if proxy.as_ref().is_none_or(|proxy| proxy.kept() == from) {
+        if kept == from {
             readers.activate();
         }
         Moved { proxy, readers, publisher: publisher.clone(), number, from, counted }
@@ -101,10 +102,11 @@ impl Moved {
     /// The messages before a sequence are confirmed over the link.
     pub(super) fn release(&mut self, before: usize) {
         let ahead = before.wrapping_sub(self.from).cast_signed();
-        if let Some(proxy) = &self.proxy
-            && ahead <= 0
-        {
-            proxy.import(|| Some(before));
+        if ahead <= 0 {
+            match &self.proxy {
+                Some(proxy) => proxy.import(|| Some(before)),
+                None => self.readers.observe(before, self.from),
+            }
         }
         // Not by the position of the entry: the tail, which bounds it, may still be that of a
         // message before the confirmed ones.

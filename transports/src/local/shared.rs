@@ -60,10 +60,10 @@ pub struct RemoteReaders {
     waiting: [Weak<dyn Waiting>; 2],
     /// The entry that gates for them; `None` if all of them observe.
     claim: Option<Claim>,
-    /// The entry follows their positions. It does not before all earlier messages, which went over
-    /// the link, are confirmed.
+    /// The entry, or `observed`, follows their positions. It does not before all earlier messages,
+    /// which went over the link, are confirmed.
     is_active: AtomicBool,
-    /// The place that the slowest of them has reached, if they observe.
+    /// The place before which the slowest of them is done with all messages, if they observe.
     observed: AtomicUsize,
     /// Their last position, once their process is gone: its words mean nothing any more.
     last: OnceLock<Option<usize>>,
@@ -109,17 +109,18 @@ impl RemoteReaders {
         }
     }
 
-    /// From now on the entry follows their positions.
+    /// From now on their positions count.
     pub(super) fn activate(&self) {
         self.is_active.store(true, Ordering::Release);
     }
 
-    /// The place that the slowest of them has reached, if they observe, at the last import.
+    /// The place before which the slowest of them is done with all messages, if they observe, at
+    /// the last import.
     pub(super) fn observed(&self) -> usize {
         self.observed.load(Ordering::Acquire)
     }
 
-    /// The entry no longer follows their positions: another process may get it.
+    /// Their positions no longer count: another process may get the entry.
     pub(super) fn deactivate(&self) {
         self.is_active.store(false, Ordering::Release);
     }
@@ -142,13 +143,20 @@ impl RemoteReaders {
     }
 
     fn import_observed(&self, tail: usize) {
-        let place = match self.cursors.observed() {
-            Some(place) => place,
+        if !self.is_active.load(Ordering::Acquire) {
+            return;
+        }
+        match self.cursors.observed() {
+            Some(place) => self.observe(place, tail),
             // All of them have left.
-            None if self.cursors.gating() == 0 => tail,
+            None if self.cursors.gating() == 0 => self.observe(tail, tail),
             // They have not joined yet.
-            None => return,
-        };
+            None => {}
+        }
+    }
+
+    /// The observers among them are done with all messages before `place`.
+    pub(super) fn observe(&self, place: usize, tail: usize) {
         // Several threads import, some of them with an earlier tail: it must not go back.
         let is_after = |one: usize, other: usize| one.wrapping_sub(other).cast_signed() > 0;
         let (observed, relaxed) = (&self.observed, Ordering::Relaxed);

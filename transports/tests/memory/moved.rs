@@ -435,6 +435,40 @@ fn a_gap_that_was_not_handled_is_reported_to_the_next_process() {
     assert_eq!(next.next(), 24);
 }
 
+/// Messages that were sent over the link are done when the link confirms them.
+#[test]
+fn an_observer_that_moves_to_memory_has_not_taken_what_came_over_the_link() {
+    for confirmed in [true, false] {
+        let mut stream = Stream::new(Policy::DropOldest);
+        let reader = stream.there.subscribe::<Late>("reader", Policy::DropOldest).unwrap();
+        let mut remote = stream.there.remote_publisher("publisher", 7, 0).unwrap();
+        for number in 0..3 {
+            stream.emit(number..number + 1);
+            assert!(matches!(stream.end().next_item(), EgressItem::Message(..)));
+            stream.end().advance();
+            remote.push(Late { number }.as_bytes(), false).unwrap();
+        }
+        let mapped = stream.move_to_memory(&mut remote);
+        let mut it = Observing { stream, reader, _mapped: mapped };
+        it.assert_resumes_at(0);
+        it.stream.emit(3..5);
+        for number in 0..3 {
+            assert_next(&mut it.reader, number);
+        }
+        it.stream.end().release(1);
+        it.assert_resumes_at(1);
+        assert_next(&mut it.reader, 3);
+        it.reader.done();
+        it.assert_resumes_at(1);
+        if confirmed {
+            it.stream.end().release(3);
+            it.assert_resumes_at(4);
+        }
+        assert!(matches!(it.resume(), EgressItem::Message(..)));
+        assert_eq!(it.stream.end().next(), if confirmed { 4 } else { 1 });
+    }
+}
+
 #[test]
 fn the_place_of_an_observer_passes_a_delivery_at_the_next_receive() {
     let mut it = Observing::new(Policy::DropOldest);
