@@ -146,13 +146,8 @@ fn main() -> std::process::ExitCode {
     println!(
         "torture: seed {seed}: {kills} kills, {restarts} restarts, {pauses} pauses; {} received, \
          {lost} lost without a gap, {} repeated (at most {} after one death), {} marked, \
-         {} reported, {} in flight to killed or left by ended observing readers, {hung} hung",
-        tally.received,
-        tally.repeated,
-        tally.most_repeated,
-        tally.marked,
-        tally.told,
-        tally.unknown
+         {} reported, {} left by ended observing readers, {hung} hung",
+        tally.received, tally.repeated, tally.most_repeated, tally.marked, tally.told, tally.left
     );
     if lost + hung == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -43,8 +43,8 @@ pub(crate) enum Promise {
     /// Its publisher waits for it. Messages in flight are not redelivered: a gap reports their
     /// number.
     AtMostOnce,
-    /// No publisher waits for it. Gaps report what it misses, except a message that was in flight
-    /// at a kill, and messages that an orderly end counted as left.
+    /// No publisher waits for it. Gaps report what it misses, except messages that an orderly end
+    /// counted as left.
     Told,
 }
 
@@ -81,9 +81,8 @@ pub(crate) struct Tally {
     pub(crate) repeated: u64,
     /// Messages that were marked as redelivered.
     pub(crate) marked: u64,
-    /// Messages that were in flight at the kill of an observing reader, before it recorded them, or
-    /// that it counted as left.
-    pub(crate) unknown: u64,
+    /// Messages that an observing reader counted as left.
+    pub(crate) left: u64,
     /// The most messages that were redelivered after one death.
     pub(crate) most_repeated: u64,
     /// Streams with two ends that ran from start to an orderly end.
@@ -96,7 +95,7 @@ impl AddAssign for Tally {
         self.told += other.told;
         self.repeated += other.repeated;
         self.marked += other.marked;
-        self.unknown += other.unknown;
+        self.left += other.left;
         self.most_repeated = self.most_repeated.max(other.most_repeated);
         self.whole += other.whole;
     }
@@ -159,6 +158,10 @@ fn pair(sent: &Sent, starts: &[&Read], slots: u64, tally: &mut Tally) -> Result<
     // The number after the last one that an earlier start of this reader has seen, and the number
     // below which all messages are confirmed.
     let (mut next, mut confirmed) = (0, 0);
+    // The gaps of the starts since then that got no message, which would show their numbers. The
+    // first gap began at `next`, or before it with messages that were seen and not confirmed; one
+    // that was not handled is reported again. So this is the most that is not lost.
+    let mut told = 0;
     // A start with an orderly end has counted its untaken messages as left.
     let mut has_left = false;
     for read in starts {
@@ -173,14 +176,12 @@ fn pair(sent: &Sent, starts: &[&Read], slots: u64, tally: &mut Tally) -> Result<
             return Err(format!("{about}: {} were seen, {} sent", place.next, sent.count));
         }
         if let Some(first) = place.first {
-            if first > next && !place.vague {
-                // An observer has finished a message before it can record it.
-                let unwritten = u64::from(read.promise == Promise::Told);
-                let left = read.promise == Promise::Told && has_left;
-                if first - next > unwritten && !left {
-                    return Err(format!("{about}: {} lost before {first}", first - next));
+            let lost = first.saturating_sub(next + told);
+            if lost > 0 && !place.vague {
+                if read.promise != Promise::Told || !has_left {
+                    return Err(format!("{about}: {lost} lost before {first}"));
                 }
-                tally.unknown += first - next;
+                tally.left += lost;
             }
             if first < confirmed && read.promise != Promise::Told {
                 return Err(format!("{about}: {first} again, {confirmed} were confirmed"));
@@ -192,7 +193,9 @@ fn pair(sent: &Sent, starts: &[&Read], slots: u64, tally: &mut Tally) -> Result<
             tally.repeated += again;
             tally.most_repeated = tally.most_repeated.max(again);
             next = next.max(place.next);
-            has_left = false;
+            (told, has_left) = (0, false);
+        } else {
+            told += place.told;
         }
         has_left |= !read.span.killed;
         tally.received += place.received;

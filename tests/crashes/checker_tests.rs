@@ -141,8 +141,8 @@ fn what_an_observer_misses_across_its_death_is_told_or_found() {
     let first = [0, 1, 2].map(got);
     let told = [vec![gap(3)], rest(6)].concat();
     assert!(twice(Promise::Told, &first, &told).is_ok());
-    // One message may have been in flight.
-    assert_eq!(twice(Promise::Told, &first, &rest(4)).unwrap().unknown, 1);
+    let error = twice(Promise::Told, &first, &rest(4)).unwrap_err();
+    assert!(error.contains("1 lost before 4"), "no gap for the message in flight: {error}");
     let error = twice(Promise::Told, &first, &rest(5)).unwrap_err();
     assert!(error.contains("2 lost before 5"), "{error}");
     // A start with an orderly end counts what it leaves; its next start gets no gap.
@@ -152,7 +152,45 @@ fn what_an_observer_misses_across_its_death_is_told_or_found() {
     let first = Read { promise: Promise::Told, ..read(0, left, &first) };
     let second = Read { promise: Promise::Told, ..read(1, after, &rest(7)) };
     let tally = check(&[sent(0, publisher, 15)], &[first, second], SLOTS).unwrap();
-    assert_eq!(tally.unknown, 4);
+    assert_eq!(tally.left, 4);
+}
+
+/// A start may get only gaps before its kill.
+#[test]
+fn gaps_of_a_start_without_a_message_count() {
+    let publisher = Life { began: 1, ended: 40, ..WHOLE };
+    let check = |promise, starts: &[&[Seen]]| {
+        let last = starts.len() - 1;
+        let starts = (0..).zip(starts).map(|(life, seen)| {
+            let (began, killed) = (5 * life as usize, life as usize != last);
+            let span = Life { began, asked: usize::MAX, ended: began + 4, killed };
+            let span = if killed { span } else { Life { ended: 41, ..span } };
+            Read { promise, ..read(life, span, seen) }
+        });
+        check(&[sent(0, publisher, 15)], &starts.collect::<Vec<_>>(), SLOTS)
+    };
+    let first = [0, 1, 2].map(got);
+    for promise in [Promise::Told, Promise::AtMostOnce] {
+        let run = |second: &[Seen], third: &[Seen]| check(promise, &[&first, second, third]);
+        let refused = |second: &[Seen], third: &[Seen], why: &str| {
+            let error = run(second, third).unwrap_err();
+            assert!(error.contains(why), "{promise:?}: {error}");
+        };
+        assert_eq!(run(&[gap(4)], &rest(7)).unwrap().told, 4);
+        // The gap was not handled: it is reported again, with more.
+        assert!(run(&[gap(4)], &[vec![gap(5)], rest(8)].concat()).is_ok());
+        // It began with messages that the start before had not confirmed.
+        assert!(run(&[gap(6)], &rest(7)).is_ok());
+        assert!(run(&[gap(4), gap(1)], &[vec![gap(1)], rest(9)].concat()).is_ok());
+        refused(&[gap(4)], &rest(8), "1 lost before 8");
+        refused(&[gap(4)], &[vec![gap(1)], rest(9)].concat(), "1 lost before 8");
+        refused(&[], &rest(4), "1 lost before 4");
+        refused(&[gap(4)], &rest(2), "2 again without a mark");
+        // They count for one start, and not for those after its next message.
+        let error = check(promise, &[&first, &[gap(4)], &[got(7)], &rest(9)]).unwrap_err();
+        assert!(error.contains("1 lost before 9"), "{error}");
+        assert!(check(promise, &[&first, &[gap(2)], &[gap(2)], &rest(7)]).is_ok());
+    }
 }
 
 fn rest(from: u64) -> Vec<Seen> {
