@@ -52,35 +52,58 @@ impl<'c, M: Message> Emit<'c, M> {
         Emit { publisher, waits, message, progress }
     }
 
+    /// As its poll, without the message in the error.
+    // No frame below it has a place for the error, which is large.
+    #[inline]
+    fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        if self.progress == Progress::New {
+            match self.publisher.poll_try_emit(context, &self.message) {
+                Poll::Ready(true) => return Poll::Ready(Ok(())),
+                Poll::Ready(false) => {}
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        self.poll_slow(context)
+    }
+
     #[cold]
     #[inline(never)]
-    fn poll_slow(&mut self, context: &mut Context<'_>) -> Poll<Result<(), EmitError<M>>> {
+    fn poll_slow(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
         let Emit { publisher, waits, message, progress } = self;
-        let refused = |publisher: &Publisher<M>| {
-            let topic = publisher.topic().clone();
-            Poll::Ready(Err(EmitError::new(topic, *message, Refusal::ShuttingDown)))
-        };
         match progress {
             Progress::Refused if waits.yields() => {
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            Progress::Refused => return refused(publisher),
+            Progress::Refused => return Poll::Ready(Err(Refusal::ShuttingDown)),
             Progress::New => {
                 *progress = Progress::Waiting;
                 waits.begin();
             }
             Progress::Waiting => {}
         }
-        let poll = publisher.poll_emit(context, message);
+        let poll = publisher.poll_emit_ref(context, message);
         if poll.is_pending() {
             if waits.poll_shutdown(context).is_ready() {
-                return refused(publisher);
+                return Poll::Ready(Err(Refusal::ShuttingDown));
             }
             waits.watch_emit(context, publisher);
         }
         poll
     }
+
+    #[cold]
+    #[inline(never)]
+    fn refused(&self, refusal: Refusal) -> Poll<Result<(), EmitError<M>>> {
+        let topic = self.publisher.topic().clone();
+        Poll::Ready(Err(EmitError::new(topic, self.message, refusal)))
+    }
+}
+
+/// The result of an emit that has sent the message.
+#[inline]
+fn sent<M>() -> Poll<Result<(), EmitError<M>>> {
+    Poll::Ready(Ok(()))
 }
 
 /// Nothing in it is pinned.
@@ -92,15 +115,11 @@ impl<M: Message> Future for Emit<'_, M> {
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        if this.progress == Progress::New {
-            // It returns no error, because the error type is large.
-            match this.publisher.poll_try_emit(context, &this.message) {
-                Poll::Ready(true) => return Poll::Ready(Ok(())),
-                Poll::Ready(false) => {}
-                Poll::Pending => return Poll::Pending,
-            }
+        match this.poll_sent(context) {
+            Poll::Ready(Ok(())) => sent(),
+            Poll::Ready(Err(refusal)) => this.refused(refusal),
+            Poll::Pending => Poll::Pending,
         }
-        this.poll_slow(context)
     }
 }
 

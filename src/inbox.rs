@@ -200,8 +200,9 @@ impl<M: Message> Subscription<M> {
     /// all sent messages were received.
     ///
     /// Dropping the future loses nothing: a message is taken only when this returns it.
-    pub async fn recv(&mut self) -> Option<Delivery<M>> {
-        std::future::poll_fn(|context| self.poll_recv(context)).await
+    pub fn recv(&mut self) -> impl Future<Output = Option<Delivery<M>>> + Send + use<'_, M> {
+        // Not an `async fn`: its poll would move the message once more.
+        std::future::poll_fn(|context| self.poll_recv(context))
     }
 
     /// Like [`recv`](Subscription::recv), for hand-written futures.
@@ -218,7 +219,10 @@ impl<M: Message> Subscription<M> {
     #[inline]
     pub fn try_recv(&mut self) -> TryRecv<M> {
         self.apply_failure();
-        self.subscription.as_mut().map_or(TryRecv::Closed, local::Subscription::try_recv)
+        match &mut self.subscription {
+            Some(subscription) => subscription.try_recv(),
+            None => TryRecv::Closed,
+        }
     }
 
     /// Waits for messages or gaps, and appends at least one and at most `limit` of them to

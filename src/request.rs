@@ -17,6 +17,7 @@ mod traces;
 use mycelium_core::Request;
 
 use crate::port::HasPorts;
+pub(crate) use error::Cause;
 pub use error::{Mismatch, RequestError, Taken};
 pub(crate) use mailbox::{AnyMailbox, Mailbox, Mailboxes, Queued};
 pub use requester::{PendingReply, Requester};

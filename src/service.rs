@@ -433,8 +433,8 @@ impl<S: Service> Context<S> {
         let is_refused = self.is_ending();
         let requester = S::requester(&mut self.outputs);
         match is_refused {
-            true => requester.refuse(request, &self.waits.executor),
-            false => requester.send(request, &self.waits.executor),
+            true => requester.refuse(&request, &self.waits.executor),
+            false => requester.send(&request, &self.waits.executor),
         }
     }
 
@@ -536,9 +536,15 @@ fn try_emit<M: Message>(
     is_refused: bool,
 ) -> Result<(), EmitError<M>> {
     if is_refused {
-        return Err(EmitError::new(publisher.topic().clone(), message, Refusal::ShuttingDown));
+        return refused(publisher, &message);
     }
     publisher.try_emit(message)
+}
+
+#[cold]
+#[inline(never)]
+fn refused<M: Message>(publisher: &Publisher<M>, message: &M) -> Result<(), EmitError<M>> {
+    Err(EmitError::new(publisher.topic().clone(), *message, Refusal::ShuttingDown))
 }
 
 /// What supervision keeps of a service, from its first start to its end.

@@ -35,7 +35,7 @@ use futures_util::FutureExt;
 use mycelium_core::Message;
 use mycelium_executor::{Executor, PausedTime};
 use mycelium_transports::counters::Metric;
-use mycelium_transports::local::{EmitError, Publisher, Schema};
+use mycelium_transports::local::{EmitError, Publisher, Refusal, Schema};
 
 use crate::error::StartError;
 use crate::node::builder::Builder;
@@ -218,7 +218,8 @@ impl ServiceTest {
     /// If no service reads it, or the queue of a service is full.
     #[track_caller]
     pub fn send<M: Message>(&mut self, message: M) {
-        self.send_all_to(M::TOPIC, [message]);
+        self.send_one(M::TOPIC, &message);
+        self.run();
     }
 
     /// As [`send`](ServiceTest::send), to the topic with this name.
@@ -227,7 +228,8 @@ impl ServiceTest {
     /// As [`send`](ServiceTest::send).
     #[track_caller]
     pub fn send_to<M: Message>(&mut self, topic: &str, message: M) {
-        self.send_all_to(topic, [message]);
+        self.send_one(topic, &message);
+        self.run();
     }
 
     /// Sends messages at once, and then [runs](ServiceTest::run) the services: one that may miss
@@ -246,22 +248,9 @@ impl ServiceTest {
     /// As [`send`](ServiceTest::send).
     #[track_caller]
     pub fn send_all_to<M: Message>(&mut self, topic: &str, messages: impl IntoIterator<Item = M>) {
-        assert!(
-            !self.ended_topics.contains(topic),
-            "topic `{topic}` has ended: this test called `end_topic` before"
-        );
+        self.assert_not_ended(topic);
         for message in messages {
-            let mut poll = self.poll_send(topic, &message);
-            if poll.is_pending() {
-                // Perhaps the readers have not run.
-                self.run();
-                poll = self.poll_send(topic, &message);
-            }
-            match poll {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => panic!("{error}"),
-                Poll::Pending => self.panic_of_full_queue::<M>(topic),
-            }
+            self.send_one(topic, &message);
         }
         self.run();
     }
@@ -289,18 +278,8 @@ impl ServiceTest {
     /// As [`receive`](ServiceTest::receive).
     #[track_caller]
     pub fn receive_from<M: Message>(&mut self, topic: &str) -> Option<M> {
-        for _ in 0..self.steps {
-            match self.probe.take::<M>(topic) {
-                Ok(Some(message)) => return Some(message),
-                Ok(None) => {}
-                Err(()) => self.panic_of_unknown_output::<M>(topic),
-            }
-            if !self.tasks.step() && self.probe.collect().0 == 0 {
-                self.report_failures();
-                return None;
-            }
-        }
-        self.panic_of_busy_services()
+        self.run_until_output::<M>(topic);
+        self.probe.take(topic)
     }
 
     /// All messages of a topic that services emit until all wait.
@@ -341,10 +320,11 @@ impl ServiceTest {
     /// As [`expect`](ServiceTest::expect).
     #[track_caller]
     pub fn expect_from<M: Message>(&mut self, topic: &str) -> M {
-        match self.receive_from(topic) {
-            Some(message) => message,
-            None => self.panic_of_silence::<M>(topic),
+        self.run_until_output::<M>(topic);
+        if self.probe.has::<M>(topic) != Some(true) {
+            self.panic_of_silence::<M>(topic);
         }
+        self.taken(topic)
     }
 
     /// Moves the time, from timer to timer: at each one the services run.
@@ -474,19 +454,61 @@ impl ServiceTest {
         }
     }
 
+    #[track_caller]
+    fn assert_not_ended(&self, topic: &str) {
+        assert!(
+            !self.ended_topics.contains(topic),
+            "topic `{topic}` has ended: this test called `end_topic` before"
+        );
+    }
+
+    /// Sends a message. If a queue is full, the services run first.
+    #[track_caller]
+    fn send_one<M: Message>(&mut self, topic: &str, message: &M) {
+        self.assert_not_ended(topic);
+        let mut poll = self.poll_send(topic, message);
+        if poll.is_pending() {
+            // Perhaps the readers have not run.
+            self.run();
+            poll = self.poll_send(topic, message);
+        }
+        match poll {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(refusal)) => panic!("{}", EmitError::new(topic.into(), (), refusal)),
+            Poll::Pending => self.panic_of_full_queue::<M>(topic),
+        }
+    }
+
+    /// Runs the services until one has emitted a message to this topic, or until all wait.
+    #[track_caller]
+    fn run_until_output<M: Message>(&mut self, topic: &str) {
+        for _ in 0..self.steps {
+            match self.probe.has::<M>(topic) {
+                Some(true) => return,
+                Some(false) => {}
+                None => self.panic_of_unknown_output::<M>(topic),
+            }
+            if !self.tasks.step() && self.probe.collect().0 == 0 {
+                return self.report_failures();
+            }
+        }
+        self.panic_of_busy_services()
+    }
+
+    /// A message that is there. Not a part of the caller, which has no place for it.
+    fn taken<M: Message>(&self, topic: &str) -> M {
+        self.probe.take(topic).expect("there is one")
+    }
+
     /// Sends a message, unless a queue is full.
     #[track_caller]
-    fn poll_send<M: Message>(
-        &mut self,
-        topic: &str,
-        message: &M,
-    ) -> Poll<Result<(), EmitError<M>>> {
+    fn poll_send<M: Message>(&mut self, topic: &str, message: &M) -> Poll<Result<(), Refusal>> {
         let (publisher, sent) = self.publisher::<M>(topic);
         let context = Context::from_waker(Waker::noop());
-        let mut poll = publisher.poll_emit(&context, message);
+        let mut poll = publisher.poll_emit_ref(&context, message);
         if poll.is_pending() {
             // Perhaps only to let other tasks run, as after each 256 messages.
-            poll = publisher.poll_emit(&context, message);
+            poll = publisher.poll_emit_ref(&context, message);
         }
         *sent += usize::from(matches!(poll, Poll::Ready(Ok(()))));
         poll

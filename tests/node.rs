@@ -4,7 +4,7 @@
 //! `node/batches.rs` batches, `node/fast_handlers.rs` fast handlers, `node/cancelled.rs` futures
 //! that are dropped, `node/supervision.rs` those that fail at their end, `node/shutdown.rs` the
 //! end, `node/pauses.rs` that of pauses, `node/circles.rs` that of circles, `node/requests.rs`
-//! requests and replies.
+//! requests and replies, `node/large.rs` messages of the largest size.
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 #[path = "node/backpressure.rs"]
@@ -20,6 +20,8 @@ mod conserved;
 mod fast_handlers;
 #[path = "node/faults.rs"]
 mod faults;
+#[path = "node/large.rs"]
+mod large;
 #[path = "actors/lines.rs"]
 mod lines;
 #[path = "node/pauses.rs"]

@@ -16,7 +16,9 @@ use super::error::{FindActorError, TellError};
 use super::gone::ActorEnd;
 use super::life::{Actor, Handles, Replies};
 use super::mail::{Ask, WhenFull};
-use crate::request::{Origin, PendingReply, Progress, Queued, RequestError, Sent, closed};
+#[cfg(doc)]
+use crate::request::RequestError;
+use crate::request::{Cause, Origin, PendingReply, Progress, Queued, Sent, closed};
 
 /// Refers to an actor, and sends to its mailbox. The actor ends when all references are gone and
 /// its mailbox is empty, unless it was spawned with [`keep`](super::ActorBuilder::keep).
@@ -109,7 +111,7 @@ impl<A: Actor, Q: Queue> ActorRef<A, Q> {
         A: Replies<R>,
     {
         let core = &self.cell.core;
-        let (awaiting, replying) = A::slots(&mut self.slots).open(request, || {
+        let (awaiting, replying) = A::slots(&mut self.slots).open(&request, || {
             let (name, executor) = (core.label(), self.cell.set.executor.clone());
             let line = core.kind.requester(R::TOPIC, &self.cell.set.region);
             Arc::new(Origin { mailbox: core.mailbox(), name, executor, line })
@@ -129,7 +131,7 @@ impl<A: Actor, Q: Queue> ActorRef<A, Q> {
                 })),
                 None => {
                     core.kind.count(ActorValue::Refused);
-                    Progress::Ended(RequestError::Refused(request))
+                    Progress::Ended(Cause::Refused)
                 }
             },
         };

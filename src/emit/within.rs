@@ -8,7 +8,7 @@ use std::time::Duration;
 use mycelium_core::Message;
 use mycelium_transports::local::{EmitError, Refusal};
 
-use super::{Emit, Progress};
+use super::{Emit, Progress, sent};
 
 /// The future of [`Emit::within`]. Dropped before it is ready, the message was not sent.
 #[must_use = "a message is sent only when this is awaited: `ctx.emit(message).within(time).await?`"]
@@ -71,9 +71,14 @@ impl<M: Message> Future for EmitWithin<'_, M> {
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        match Pin::new(&mut this.emit).poll(context) {
-            Poll::Ready(result) => Poll::Ready(result),
-            Poll::Pending => this.poll_deadline(context),
+        let poll = match this.emit.poll_sent(context) {
+            Poll::Pending => this.poll_deadline(context).map(Err),
+            poll => poll,
+        };
+        match poll {
+            Poll::Ready(Ok(())) => sent(),
+            Poll::Ready(Err(refusal)) => this.emit.refused(refusal),
+            Poll::Pending => Poll::Pending,
         }
     }
 }
@@ -81,7 +86,7 @@ impl<M: Message> Future for EmitWithin<'_, M> {
 impl<M: Message> EmitWithin<'_, M> {
     #[cold]
     #[inline(never)]
-    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<Result<(), EmitError<M>>> {
+    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<Refusal> {
         let EmitWithin { emit, duration, ends_at } = self;
         let now = || emit.waits.executor.now();
         let end = *ends_at.get_or_insert_with(|| now().saturating_add(*duration));
@@ -92,9 +97,7 @@ impl<M: Message> EmitWithin<'_, M> {
         }
         let by = emit.publisher.blocked_by();
         let by = by.unwrap_or_else(|| "a reader that joins or leaves right now".into());
-        let refusal = Refusal::Deadline { by, within: *duration };
-        let topic = emit.publisher.topic().clone();
-        Poll::Ready(Err(EmitError::new(topic, emit.message, refusal)))
+        Poll::Ready(Refusal::Deadline { by, within: *duration })
     }
 }
 

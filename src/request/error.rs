@@ -105,7 +105,29 @@ pub enum RequestError<Q: Request> {
     ShuttingDown,
 }
 
+/// A [`RequestError`] without the request, which is in its slot: a message may be large.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Cause {
+    Gone,
+    Refused,
+    Deadline { taken: Taken, within: Duration },
+    HandlerFailed,
+    Unreachable { taken: Taken },
+    ShuttingDown,
+}
+
 impl<Q: Request> RequestError<Q> {
+    pub(super) fn new(cause: Cause, request: &Q) -> RequestError<Q> {
+        match cause {
+            Cause::Gone => RequestError::Gone,
+            Cause::Refused => RequestError::Refused(*request),
+            Cause::Deadline { taken, within } => RequestError::Deadline { taken, within },
+            Cause::HandlerFailed => RequestError::HandlerFailed,
+            Cause::Unreachable { taken } => RequestError::Unreachable { taken },
+            Cause::ShuttingDown => RequestError::ShuttingDown,
+        }
+    }
+
     /// Whether a service may have acted on the request.
     #[must_use]
     pub fn taken(&self) -> Taken {

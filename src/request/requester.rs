@@ -15,7 +15,7 @@ use mycelium_executor::{Executor, SendFuture};
 use mycelium_transports::counters::{Line, RequesterValue};
 use mycelium_transports::local::TaskBudget;
 
-use super::error::{RequestError, Taken};
+use super::error::{Cause, RequestError, Taken};
 use super::mailbox::{Mailbox, Queued};
 use super::slot::{Failure, Origin, Owner, SlotPool, SlotSides};
 use super::state::MailboxState;
@@ -135,17 +135,17 @@ impl<Q: Request> Requester<Q> {
             Role::Child(executor) | Role::Outside(executor) => executor.clone(),
             Role::Service => unreachable!("a service's own requester is used by its context"),
         };
-        self.send(request, &executor)
+        self.send(&request, &executor)
     }
 
     /// Sends a request, and waits for room if there is none.
-    pub(crate) fn send(&mut self, request: Q, executor: &Arc<dyn Executor>) -> PendingReply<Q> {
+    pub(crate) fn send(&mut self, request: &Q, executor: &Arc<dyn Executor>) -> PendingReply<Q> {
         let (awaiting, replying) = self.open(request, executor);
         let progress = match self.sender.try_send(Queued::new(replying)) {
             Ok(()) => Progress::Waiting,
             Err(PushError::Full(queued)) if self.mailbox.state().rejects.get() => {
                 queued.withdraw();
-                Progress::Ended(RequestError::Refused(request))
+                Progress::Ended(Cause::Refused)
             }
             Err(PushError::Full(queued)) => {
                 let mut sender = self.sender.clone();
@@ -162,13 +162,13 @@ impl<Q: Request> Requester<Q> {
     }
 
     /// A request that is refused, because the service should end.
-    pub(crate) fn refuse(&mut self, request: Q, executor: &Arc<dyn Executor>) -> PendingReply<Q> {
+    pub(crate) fn refuse(&mut self, request: &Q, executor: &Arc<dyn Executor>) -> PendingReply<Q> {
         let (awaiting, _) = self.open(request, executor);
-        PendingReply::new(awaiting, Progress::Ended(RequestError::ShuttingDown), self.wait)
+        PendingReply::new(awaiting, Progress::Ended(Cause::ShuttingDown), self.wait)
     }
 
     /// Counts a request, and opens a slot for it.
-    fn open(&mut self, request: Q, executor: &Arc<dyn Executor>) -> SlotSides<Q> {
+    fn open(&mut self, request: &Q, executor: &Arc<dyn Executor>) -> SlotSides<Q> {
         match self.is_line_shared {
             true => self.line.count(RequesterValue::Requested),
             false => self.line.add(RequesterValue::Requested, 1),
@@ -227,7 +227,7 @@ pub(crate) enum Progress<Q: Request> {
     /// The request was sent.
     Waiting,
     /// It was not.
-    Ended(RequestError<Q>),
+    Ended(Cause),
     /// The result was returned.
     Done,
 }
@@ -301,13 +301,10 @@ impl<Q: Request> PendingReply<Q> {
         self.deadline = Some(Deadline { within: duration, end, timer: None });
     }
 
-    /// Ready with the reply, or with the reason why there is none.
-    fn poll_outcome(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<Q::Reply, RequestError<Q>>> {
+    /// Ready when the reply is in its slot, or with the reason why there is none.
+    pub(crate) fn poll_outcome(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Cause>> {
         match &mut self.progress {
-            Progress::Ended(error) => return Poll::Ready(Err(*error)),
+            Progress::Ended(cause) => return Poll::Ready(Err(*cause)),
             Progress::Full(sending) => match sending.as_mut().poll(context) {
                 Poll::Ready(Sent::Yes) => self.progress = Progress::Waiting,
                 Poll::Ready(Sent::No) => {
@@ -342,7 +339,7 @@ impl<Q: Request> PendingReply<Q> {
 
     /// The result, if there is one. Otherwise the task is woken when there is.
     #[inline]
-    fn poll_slot(&mut self, context: &Context<'_>) -> Option<Result<Q::Reply, RequestError<Q>>> {
+    fn poll_slot(&mut self, context: &Context<'_>) -> Option<Result<(), Cause>> {
         if let Some(result) = self.result() {
             return Some(result);
         }
@@ -371,33 +368,30 @@ impl<Q: Request> PendingReply<Q> {
 
     /// The result, if there is one.
     #[inline]
-    fn result(&self) -> Option<Result<Q::Reply, RequestError<Q>>> {
+    fn result(&self) -> Option<Result<(), Cause>> {
         match self.awaiting.outcome() {
             Outcome::Queued | Outcome::Taken => None,
-            Outcome::Replied(reply) => Some(Ok(reply)),
+            Outcome::Replied(_) => Some(Ok(())),
             Outcome::Failed(reason) => Some(Err(self.error(Failure::of(reason)))),
             Outcome::Cancelled => unreachable!("a request is cancelled once it is not polled"),
         }
     }
 
     #[cold]
-    fn error(&self, failure: Failure) -> RequestError<Q> {
+    fn error(&self, failure: Failure) -> Cause {
         let within = self.deadline.as_ref().map(|deadline| deadline.within).unwrap_or_default();
         match failure {
-            Failure::Dropped => RequestError::HandlerFailed,
+            Failure::Dropped => Cause::HandlerFailed,
             Failure::Gone => closed(&self.awaiting.owner().origin.mailbox),
-            Failure::Refused => RequestError::Refused(*self.awaiting.request()),
-            Failure::Late => RequestError::Deadline { taken: Taken::No, within },
-            Failure::LateHeld => RequestError::Deadline { taken: Taken::Yes, within },
-            Failure::ShuttingDown => RequestError::ShuttingDown,
-            Failure::Lost => RequestError::Unreachable { taken: Taken::Unknown },
+            Failure::Refused => Cause::Refused,
+            Failure::Late => Cause::Deadline { taken: Taken::No, within },
+            Failure::LateHeld => Cause::Deadline { taken: Taken::Yes, within },
+            Failure::ShuttingDown => Cause::ShuttingDown,
+            Failure::Lost => Cause::Unreachable { taken: Taken::Unknown },
         }
     }
 
-    fn poll_deadline(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<Q::Reply, RequestError<Q>>> {
+    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Cause>> {
         let Some(Deadline { within, end, timer }) = &mut self.deadline else {
             return Poll::Pending;
         };
@@ -411,8 +405,8 @@ impl<Q: Request> PendingReply<Q> {
         }
         let (within, mailbox) = (*within, &origin.mailbox);
         let not_taken = match mailbox.is_unreachable.get() {
-            true => RequestError::Unreachable { taken: Taken::No },
-            false => RequestError::Deadline { taken: Taken::No, within },
+            true => Cause::Unreachable { taken: Taken::No },
+            false => Cause::Deadline { taken: Taken::No, within },
         };
         Poll::Ready(Err(match std::mem::replace(&mut self.progress, Progress::Done) {
             Progress::Full(_) => not_taken,
@@ -421,11 +415,11 @@ impl<Q: Request> PendingReply<Q> {
                 Some(_) if mailbox.is_remote.get() => {
                     mailbox.cancel();
                     match mailbox.is_unreachable.get() {
-                        true => RequestError::Unreachable { taken: Taken::Unknown },
-                        false => RequestError::Deadline { taken: Taken::Unknown, within },
+                        true => Cause::Unreachable { taken: Taken::Unknown },
+                        false => Cause::Deadline { taken: Taken::Unknown, within },
                     }
                 }
-                Some(_) => RequestError::Deadline { taken: Taken::Yes, within },
+                Some(_) => Cause::Deadline { taken: Taken::Yes, within },
                 // The outcome came at the same moment.
                 None => match self.result() {
                     Some(result) => return Poll::Ready(result),
@@ -436,22 +430,46 @@ impl<Q: Request> PendingReply<Q> {
     }
 
     /// Counts a result.
-    fn count(&self, result: &Result<Q::Reply, RequestError<Q>>) {
+    fn count(&self, result: Result<(), Cause>) {
         self.awaiting.owner().origin.count(match result {
-            Ok(_) => RequesterValue::Replied,
-            Err(RequestError::Gone | RequestError::Mismatch { .. }) => RequesterValue::Gone,
-            Err(RequestError::Refused(_)) => RequesterValue::Refused,
-            Err(RequestError::Deadline { .. }) => RequesterValue::Deadline,
-            Err(RequestError::HandlerFailed) => RequesterValue::HandlerFailed,
-            Err(RequestError::Unreachable { .. }) => RequesterValue::Unreachable,
-            Err(RequestError::ShuttingDown) => RequesterValue::ShuttingDown,
+            Ok(()) => RequesterValue::Replied,
+            Err(Cause::Gone) => RequesterValue::Gone,
+            Err(Cause::Refused) => RequesterValue::Refused,
+            Err(Cause::Deadline { .. }) => RequesterValue::Deadline,
+            Err(Cause::HandlerFailed) => RequesterValue::HandlerFailed,
+            Err(Cause::Unreachable { .. }) => RequesterValue::Unreachable,
+            Err(Cause::ShuttingDown) => RequesterValue::ShuttingDown,
         });
+    }
+
+    /// Ends it with the result of [`poll_outcome`](PendingReply::poll_outcome), and copies the
+    /// reply out of its slot.
+    #[inline]
+    pub(crate) fn finish(
+        &mut self,
+        result: Result<(), Cause>,
+    ) -> Result<Q::Reply, RequestError<Q>> {
+        self.progress = Progress::Done;
+        self.count(result);
+        if let Err(cause) = result {
+            return self.refused(cause);
+        }
+        match self.awaiting.outcome() {
+            Outcome::Replied(reply) => Ok(*reply),
+            _ => unreachable!("a reply stays in its slot"),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refused(&self, cause: Cause) -> Result<Q::Reply, RequestError<Q>> {
+        Err(RequestError::new(cause, self.awaiting.request()))
     }
 }
 
 /// The error of a request whose mailbox is closed.
-pub(crate) fn closed<Q: Request>(mailbox: &MailboxState) -> RequestError<Q> {
-    if mailbox.shuts_down.get() { RequestError::ShuttingDown } else { RequestError::Gone }
+pub(crate) fn closed(mailbox: &MailboxState) -> Cause {
+    if mailbox.shuts_down.get() { Cause::ShuttingDown } else { Cause::Gone }
 }
 
 /// Nothing in it is pinned.
@@ -462,12 +480,10 @@ impl<Q: Request> Future for PendingReply<Q> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let poll = this.poll_outcome(context);
-        if let Poll::Ready(result) = &poll {
-            this.progress = Progress::Done;
-            this.count(result);
+        match this.poll_outcome(context) {
+            Poll::Ready(result) => Poll::Ready(this.finish(result)),
+            Poll::Pending => Poll::Pending,
         }
-        poll
     }
 }
 

@@ -131,7 +131,7 @@ impl<Q: Request> SlotPool<Q> {
     #[inline]
     pub(crate) fn open(
         &mut self,
-        request: Q,
+        request: &Q,
         origin: impl FnOnce() -> Arc<Origin>,
     ) -> SlotSides<Q> {
         let oldest = self.slots.get_mut(self.next);
@@ -145,8 +145,8 @@ impl<Q: Request> SlotPool<Q> {
     }
 
     #[cold]
-    fn open_new(&mut self, request: Q, origin: Arc<Origin>) -> SlotSides<Q> {
-        let mut slot = ReplySlot::new(Owner::new(origin), request);
+    fn open_new(&mut self, request: &Q, origin: Arc<Origin>) -> SlotSides<Q> {
+        let mut slot = ReplySlot::new(Owner::new(origin));
         let sides = slot.open(request).expect("it is new");
         if self.slots.len() < SLOTS {
             self.slots.insert(self.next, slot);

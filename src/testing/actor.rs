@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -11,7 +12,7 @@ use mycelium_core::channel::{Mpsc, Queue};
 
 use super::actors::TestActors;
 use crate::actor::{Actor, ActorBuilder, ActorEnd, ActorRef, Handles, Replies, TellError};
-use crate::request::{PendingReply, RequestError};
+use crate::request::{Cause, PendingReply, RequestError};
 
 /// An actor in a test, with its mailbox, and with time that only the test moves.
 ///
@@ -101,6 +102,22 @@ impl TestActors {
     }
 }
 
+impl TestActors {
+    /// Runs the actors until a request has an outcome, or they wait.
+    #[track_caller]
+    fn run_for<R: Request>(&self, reply: &mut PendingReply<R>) -> Option<Result<(), Cause>> {
+        // A request that found no room is sent after the first run, and replied to in the second.
+        for _ in 0..3 {
+            let polled = reply.poll_outcome(&mut Context::from_waker(Waker::noop()));
+            if let Poll::Ready(result) = polled {
+                return Some(result);
+            }
+            self.run();
+        }
+        None
+    }
+}
+
 impl<A: Actor> TestActor<A> {
     /// A test of one actor, in a set of its own.
     ///
@@ -179,8 +196,9 @@ impl<A: Actor, Q: Queue> TestActor<A, Q> {
     where
         A: Replies<R>,
     {
-        match self.start_ask(request).outcome() {
-            Some(outcome) => outcome,
+        let mut reply = self.reference.ask(request);
+        match self.set.run_for(&mut reply) {
+            Some(result) => reply.finish(result),
             None => panic!(
                 "`{}` has not replied to `{}`: it waits, perhaps for time; use `start_ask` and \
                  `advance`",
@@ -309,15 +327,10 @@ impl<R: Request> TestReply<R> {
 
     #[track_caller]
     fn poll(&mut self) {
-        // A request that found no room is sent after the first run, and replied to in the second.
-        for _ in 0..3 {
-            let Some(reply) = &mut self.reply else { return };
-            self.outcome = reply.now_or_never();
-            if self.outcome.is_some() {
-                self.reply = None;
-            } else {
-                self.set.run();
-            }
+        let Some(reply) = &mut self.reply else { return };
+        if let Some(result) = self.set.run_for(reply) {
+            self.outcome = Some(reply.finish(result));
+            self.reply = None;
         }
     }
 }

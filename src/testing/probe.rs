@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use mycelium_core::{Message, Request};
-use mycelium_transports::local::{Policy, Schema, Subscription, Topic, TopicError};
+use mycelium_transports::local::{
+    Delivery, Policy, Schema, Subscription, Topic, TopicError, TryRecv,
+};
 
 use super::failure::Failure;
 use crate::inbox::AnyInbox;
@@ -63,7 +65,7 @@ pub(super) struct Output {
 /// The messages of one topic that the test has not taken.
 struct Capture<M: Message> {
     subscription: Subscription<M>,
-    messages: VecDeque<M>,
+    messages: VecDeque<Delivery<M>>,
 }
 
 trait AnyCapture: Any + Send {
@@ -74,12 +76,20 @@ trait AnyCapture: Any + Send {
 impl<M: Message> AnyCapture for Capture<M> {
     fn collect(&mut self) -> (usize, usize) {
         let before = self.messages.len();
-        while let Some(delivery) = self.subscription.try_recv().delivery() {
-            // A gating subscription to publishers of this process gets no gaps.
-            self.messages.extend(delivery.message());
+        // A gating subscription to publishers of this process gets no gaps.
+        while let TryRecv::Delivery(delivery) = self.subscription.try_recv() {
+            self.messages.push_back(delivery);
         }
         let messages = self.messages.len() - before;
         (messages, messages * size_of::<M>())
+    }
+}
+
+impl Seen {
+    /// The messages of a topic, if it is captured with this type.
+    fn capture<M: Message>(&mut self, topic: &str) -> Option<&mut Capture<M>> {
+        let capture: &mut dyn Any = &mut **self.captures.get_mut(topic)?;
+        capture.downcast_mut()
     }
 }
 
@@ -159,13 +169,17 @@ impl Probe {
         collected.fold((0, 0), |(messages, bytes), (more, size)| (messages + more, bytes + size))
     }
 
-    /// The next message of a topic. An error if the topic is not captured with this type.
-    pub(super) fn take<M: Message>(&self, topic: &str) -> Result<Option<M>, ()> {
+    /// Whether there is a message of a topic. `None` if the topic is not captured with this type.
+    pub(super) fn has<M: Message>(&self, topic: &str) -> Option<bool> {
         let mut seen = self.seen();
-        let capture: &mut dyn Any = &mut **seen.captures.get_mut(topic).ok_or(())?;
-        let capture = capture.downcast_mut::<Capture<M>>().ok_or(())?;
+        let capture = seen.capture::<M>(topic)?;
         capture.collect();
-        Ok(capture.messages.pop_front())
+        Some(!capture.messages.is_empty())
+    }
+
+    /// The next message of a topic.
+    pub(super) fn take<M: Message>(&self, topic: &str) -> Option<M> {
+        self.seen().capture::<M>(topic)?.messages.pop_front()?.message()
     }
 
     pub(super) fn take_failures(&self) -> Vec<Failure> {

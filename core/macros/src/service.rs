@@ -188,10 +188,15 @@ fn expand(arguments: &ServiceArguments, service: &ServiceImpl) -> Result<TokenSt
         }
 
         impl #impl_generics ::mycelium::Service for #self_ty #bounds {
-            async fn run(&mut self, context: &mut ::mycelium::Context<Self>) -> ::mycelium::Result<()> {
+            fn run(
+                &mut self,
+                context: &mut ::mycelium::Context<Self>,
+            ) -> impl ::core::future::Future<Output = ::mycelium::Result<()>> {
+                // In a box, so that no future around it has room for what this one holds.
+                let run = ::std::boxed::Box::pin(Self::run(self, context));
                 // Through a bound, so that each error type is accepted, and named if it does not
                 // fit.
-                #root::outcome(Self::run(self, context).await)
+                async move { #root::outcome(run.await) }
             }
 
             #methods

@@ -10,16 +10,16 @@
 //! use core::task::Waker;
 //! use mycelium_core::channel::reply::{Outcome, ReplySlot};
 //!
-//! let mut slot = ReplySlot::new("an owner", 0);
-//! let (mut awaiting, replying) = slot.open(20).expect("nobody else uses it");
-//! assert!(slot.open(30).is_none());
+//! let mut slot = ReplySlot::new("an owner");
+//! let (mut awaiting, replying) = slot.open(&20).expect("nobody else uses it");
+//! assert!(slot.open(&30).is_none());
 //! assert!(awaiting.register(Waker::noop()));
 //! assert!(replying.take());
 //! let reply = replying.request() + 1;
-//! replying.reply(reply).expect("it was not cancelled");
-//! assert_eq!(awaiting.outcome(), Outcome::Replied(21));
+//! replying.reply(&reply).expect("it was not cancelled");
+//! assert_eq!(awaiting.outcome(), Outcome::Replied(&21));
 //! drop(awaiting);
-//! assert!(slot.open(30).is_some());
+//! assert!(slot.open(&30).is_some());
 //! ```
 //!
 //! One word has the state of the request, whether a waker waits, and who still uses the slot:
@@ -83,7 +83,7 @@ struct Slot<T, Q, R> {
     word: AtomicUsize,
     owner: T,
     /// Written by `open`, while nobody else uses the slot.
-    request: SharedCell<Q>,
+    request: SharedCell<MaybeUninit<Q>>,
     /// Written by `Replying` before REPLIED, and read by `Awaiting` after it.
     reply: SharedCell<MaybeUninit<R>>,
     waker: SharedCell<Option<Waker>>,
@@ -100,23 +100,34 @@ pub struct Awaiting<T, Q, R>(Part<T, Q, R, AWAITING>);
 pub struct Replying<T, Q, R>(Part<T, Q, R, REPLYING>);
 
 impl<T, Q: Copy, R: Copy> ReplySlot<T, Q, R> {
-    /// A slot without a request. The place for one contains `request` until then.
+    /// A slot without a request.
     #[must_use]
-    pub fn new(owner: T, request: Q) -> ReplySlot<T, Q, R> {
-        let slot = Box::new(Slot {
-            word: AtomicUsize::new(KEEPER),
-            owner,
-            request: SharedCell::new(request),
-            reply: SharedCell::new(MaybeUninit::uninit()),
-            waker: SharedCell::new(None),
-        });
+    pub fn new(owner: T) -> ReplySlot<T, Q, R> {
+        // Field by field: the places for the request and the reply may be large, and are not made
+        // on the stack.
+        let mut slot = Box::<Slot<T, Q, R>>::new_uninit();
+        let place = slot.as_mut_ptr();
+        // SAFETY: the places are fields in the box, each of which is written once.
+        #[expect(clippy::multiple_unsafe_ops_per_block, reason = "what is said holds for each")]
+        unsafe {
+            (&raw mut (*place).word).write(AtomicUsize::new(KEEPER));
+            (&raw mut (*place).owner).write(owner);
+            (&raw mut (*place).waker).write(SharedCell::new(None));
+            // Loom's cells have more than their content, which is valid without a value.
+            #[cfg(loom)]
+            (&raw mut (*place).request).write(SharedCell::new(MaybeUninit::uninit()));
+            #[cfg(loom)]
+            (&raw mut (*place).reply).write(SharedCell::new(MaybeUninit::uninit()));
+        }
+        // SAFETY: all fields were written, but for two that are valid without.
+        let slot = unsafe { slot.assume_init() };
         ReplySlot(Part(NonNull::from(Box::leak(slot))))
     }
 
     /// Begins a request. `None` as long as one of the sides of the request before exists.
     #[inline]
     #[allow(clippy::type_complexity)]
-    pub fn open(&mut self, request: Q) -> Option<(Awaiting<T, Q, R>, Replying<T, Q, R>)> {
+    pub fn open(&mut self, request: &Q) -> Option<(Awaiting<T, Q, R>, Replying<T, Q, R>)> {
         let slot = &*self.0;
         // Acquire, pairs with the Release of `reply.leave` and `reply.end`: the other sides no
         // longer use the cells.
@@ -125,7 +136,7 @@ impl<T, Q: Copy, R: Copy> ReplySlot<T, Q, R> {
         }
         // SAFETY: the word says that neither side exists, and only this handle, which is borrowed
         // exclusively, makes them.
-        unsafe { slot.request.with_mut(|place| *place = request) };
+        unsafe { slot.request.with_mut(|place| _ = place.write(*request)) };
         // Relaxed: the sides go to other threads by other means, which come after this.
         slot.word.store(PARTS | QUEUED, Ordering::Relaxed);
         Some((Awaiting(Part(self.0.0)), Replying(Part(self.0.0))))
@@ -142,22 +153,22 @@ impl<T, Q: Copy, R: Copy> Awaiting<T, Q, R> {
     /// How far the request is.
     #[inline]
     #[must_use]
-    pub fn outcome(&self) -> Outcome<R> {
+    pub fn outcome(&self) -> Outcome<&R> {
         // Acquire, pairs with the Release of `reply.end`: the reply.
         match self.0.word.load(order!("reply.look", Acquire)) & STATE {
             QUEUED => Outcome::Queued,
             TAKEN => Outcome::Taken,
             CANCELLED => Outcome::Cancelled,
             REPLIED => {
-                let copy = |reply: *const MaybeUninit<R>| {
-                    // SAFETY: the cell's content.
-                    unsafe { reply.read() }
+                let borrow = |reply: *const MaybeUninit<R>| {
+                    // SAFETY: nobody writes it after REPLIED before the next `open`, for which this
+                    // side must be gone.
+                    unsafe { &*reply }
                 };
-                // SAFETY: nobody writes it after REPLIED before the next `open`, for which this
-                // side must be gone.
-                let reply = unsafe { self.0.reply.with(copy) };
+                // SAFETY: as above.
+                let reply = unsafe { self.0.reply.with(borrow) };
                 // SAFETY: the other side has written the reply before REPLIED.
-                Outcome::Replied(unsafe { reply.assume_init() })
+                Outcome::Replied(unsafe { reply.assume_init_ref() })
             }
             // The state has eight bits.
             failure => Outcome::Failed((failure - FAILURES) as u8),
@@ -202,7 +213,7 @@ impl<T, Q: Copy, R: Copy> Awaiting<T, Q, R> {
 
     /// Ends the request without an outcome, if it is open: returns how far it was then,
     /// [`Queued`](Outcome::Queued) or [`Taken`](Outcome::Taken). `None` if it has ended.
-    pub fn cancel(&self) -> Option<Outcome<R>> {
+    pub fn cancel(&self) -> Option<Outcome<&R>> {
         if self.0.change(QUEUED, CANCELLED) {
             return Some(Outcome::Queued);
         }
@@ -239,9 +250,9 @@ impl<T, Q: Copy, R: Copy> Replying<T, Q, R> {
     /// # Errors
     /// With this side, if the request was cancelled, or not taken.
     #[inline]
-    pub fn reply(self, reply: R) -> Result<(), Replying<T, Q, R>> {
+    pub fn reply(self, reply: &R) -> Result<(), Replying<T, Q, R>> {
         // SAFETY: only this side writes the cell, once, and the other one reads it after REPLIED.
-        unsafe { self.0.reply.with_mut(|place| *place = MaybeUninit::new(reply)) };
+        unsafe { self.0.reply.with_mut(|place| _ = place.write(*reply)) };
         self.end(TAKEN, REPLIED)
     }
 
@@ -374,12 +385,14 @@ impl<T, Q, R> Slot<T, Q, R> {
 
     #[inline]
     fn request(&self) -> &Q {
-        let borrow = |request: *const Q| {
+        let borrow = |request: *const MaybeUninit<Q>| {
             // SAFETY: `open` alone writes it, for which the part that borrows it here must be gone.
             unsafe { &*request }
         };
         // SAFETY: as above.
-        unsafe { self.request.with(borrow) }
+        let request = unsafe { self.request.with(borrow) };
+        // SAFETY: `open` has written it before it made the part that borrows it here.
+        unsafe { request.assume_init_ref() }
     }
 }
 

@@ -18,7 +18,9 @@ use crate::actor::error::{SpawnActorError, TellError};
 use crate::actor::life::{Actor, Handles, Replies};
 use crate::actor::mail::{Ask, WhenFull};
 use crate::actor::reference::{ActorRef, full};
-use crate::request::{Origin, PendingReply, Progress, Queued, RequestError, Sent};
+#[cfg(doc)]
+use crate::request::RequestError;
+use crate::request::{Cause, Origin, PendingReply, Progress, Queued, Sent};
 
 /// The actors of a type, one for each key: [`Actors::keyed`](crate::Actors::keyed).
 ///
@@ -189,16 +191,17 @@ where
                 Ok(cell) => cell,
                 Err(error) => {
                     let error = match error {
-                        SpawnActorError::ShuttingDown { .. } => RequestError::ShuttingDown,
-                        _ => RequestError::Refused(request),
+                        SpawnActorError::ShuttingDown { .. } => Cause::ShuttingDown,
+                        _ => Cause::Refused,
                     };
                     let mailbox = Arc::new(plan.kind.mailbox());
-                    let (awaiting, _) = slots.open(request, || origin(mailbox, A::NAME.into()));
+                    let (awaiting, _) = slots.open(&request, || origin(mailbox, A::NAME.into()));
                     return PendingReply::new(awaiting, Progress::Ended(error), WaitStrategy::Park);
                 }
             };
             let core = &cell.core;
-            let (awaiting, replying) = slots.open(request, || origin(core.mailbox(), core.label()));
+            let (awaiting, replying) =
+                slots.open(&request, || origin(core.mailbox(), core.label()));
             let mail = <A as Replies<R>>::wrap(Ask::new(Queued::new(replying)));
             let progress = match cell.try_send(mail) {
                 Ok(()) => Progress::Waiting,
@@ -221,7 +224,7 @@ where
                 }
                 Err(PushError::Full(_)) => {
                     core.kind.count(ActorValue::Refused);
-                    Progress::Ended(RequestError::Refused(request))
+                    Progress::Ended(Cause::Refused)
                 }
             };
             return PendingReply::new(awaiting, progress, WaitStrategy::Park);

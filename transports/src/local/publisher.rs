@@ -14,7 +14,7 @@ use mycelium_core::wait::WaitStrategy;
 
 use super::error::{EmitError, Refusal, TopicError};
 use super::pressure::PressureChange;
-use super::schema::Schema;
+use super::schema::{Schema, is_large};
 use super::stall::Eviction;
 use super::state::Origin;
 use super::task_budget::{DeferredWakes, TaskBudget};
@@ -91,7 +91,13 @@ impl<M: Message> Publisher<M> {
     /// [fast handler](Topic::add_fast_handler) does not accept it.
     #[inline]
     pub fn try_emit(&mut self, message: M) -> Result<(), EmitError<M>> {
-        if self.push_fast(&message) { Ok(()) } else { self.try_emit_slow(message) }
+        if self.push_fast(&message) {
+            return Ok(());
+        }
+        match self.try_push(&message) {
+            Ok(()) => Ok(()),
+            Err(refusal) => self.refused(&message, refusal),
+        }
     }
 
     /// As [`emit`](Publisher::emit), for hand-written futures: keep the message until this is
@@ -110,9 +116,32 @@ impl<M: Message> Publisher<M> {
             return Poll::Pending;
         }
         if self.push_fast(message) {
+            return emitted();
+        }
+        match self.poll_push(context, message) {
+            Poll::Ready(Ok(())) => emitted(),
+            Poll::Ready(Err(refusal)) => self.poll_refused(message, refusal),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// As [`poll_emit`](Publisher::poll_emit), without the message in the error: it is still the
+    /// caller's.
+    ///
+    /// # Errors
+    /// As [`emit`](Publisher::emit).
+    pub fn poll_emit_ref(
+        &mut self,
+        context: &Context<'_>,
+        message: &M,
+    ) -> Poll<Result<(), Refusal>> {
+        if self.writer.is_exhausted(context) {
+            return Poll::Pending;
+        }
+        if self.push_fast(message) {
             return Poll::Ready(Ok(()));
         }
-        self.poll_emit_slow(context, message)
+        self.poll_push(context, message)
     }
 
     /// Whether there is room for a message: if so, the next emit finds it. It fails as
@@ -264,58 +293,68 @@ impl<M: Message> Publisher<M> {
         self.writer.sent()
     }
 
-    #[inline(always)]
+    // In a debug build a function of its own: its words would stay in the frame of the caller.
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn push_fast(&mut self, message: &M) -> bool {
-        self.writer.push_fast(to_words(message).as_ref(), size_of::<M>())
-    }
-
-    /// The fast path of a traced topic. False on any other one.
-    #[inline(always)]
-    fn push_fast_traced(&mut self, message: &M) -> bool {
-        self.writer.push_fast_traced(to_words(message).as_ref(), size_of::<M>())
+        !is_large::<M>() && self.writer.push_fast(to_words(message).as_ref(), size_of::<M>())
     }
 
     // Not inlined: only here the words are in memory. In `push_fast` they stay in registers.
     #[cold]
     #[inline(never)]
     fn push_slow(&mut self, message: &M) -> bool {
-        if self.push_fast_traced(message) {
+        let length = size_of::<M>();
+        let words = to_words(message);
+        if self.writer.push_fast_traced(words.as_ref(), length) {
             return true;
         }
-        // Handlers run once, in `poll_emit`, which can say why one did not accept the message.
+        // Handlers run once, in `poll_push`, which can say why one did not accept the message.
         if self.writer.has_fast_handlers() {
             return false;
         }
-        self.writer.push(to_words(message).as_ref(), size_of::<M>()).is_ok()
+        self.writer.push(words.as_ref(), length).is_ok()
     }
 
     #[cold]
     #[inline(never)]
-    fn try_emit_slow(&mut self, message: M) -> Result<(), EmitError<M>> {
-        if self.push_fast_traced(&message) {
+    fn try_push(&mut self, message: &M) -> Result<(), Refusal> {
+        let length = size_of::<M>();
+        let words = to_words(message);
+        if self.writer.push_fast_traced(words.as_ref(), length) {
             return Ok(());
         }
-        let pushed = self.writer.try_push(to_words(&message).as_ref(), size_of::<M>());
-        pushed.map_err(|refusal| self.error(message, refusal))
+        self.writer.try_push(words.as_ref(), length)
     }
 
     #[cold]
     #[inline(never)]
-    fn poll_emit_slow(
-        &mut self,
-        context: &Context<'_>,
-        message: &M,
-    ) -> Poll<Result<(), EmitError<M>>> {
-        if self.push_fast_traced(message) {
+    fn poll_push(&mut self, context: &Context<'_>, message: &M) -> Poll<Result<(), Refusal>> {
+        let length = size_of::<M>();
+        let words = to_words(message);
+        if self.writer.push_fast_traced(words.as_ref(), length) {
             return Poll::Ready(Ok(()));
         }
-        let pushed = self.writer.poll_push(context, to_words(message).as_ref(), size_of::<M>());
-        pushed.map_err(|refusal| self.error(*message, refusal))
+        self.writer.poll_push(context, words.as_ref(), length)
     }
 
-    fn error(&self, message: M, refusal: Refusal) -> EmitError<M> {
-        EmitError::new(self.topic().clone(), message, refusal)
+    #[cold]
+    #[inline(never)]
+    fn refused(&self, message: &M, refusal: Refusal) -> Result<(), EmitError<M>> {
+        Err(EmitError::new(self.topic().clone(), *message, refusal))
     }
+
+    /// As [`refused`](Self::refused). Its caller has no place for the error.
+    #[cold]
+    #[inline(never)]
+    fn poll_refused(&self, message: &M, refusal: Refusal) -> Poll<Result<(), EmitError<M>>> {
+        Poll::Ready(self.refused(message, refusal))
+    }
+}
+
+/// The result of an emit that has sent the message.
+#[inline]
+fn emitted<M>() -> Poll<Result<(), EmitError<M>>> {
+    Poll::Ready(Ok(()))
 }
 
 impl<M: Message> fmt::Debug for Publisher<M> {

@@ -24,6 +24,13 @@ pub struct Schema {
     pub path: &'static str,
 }
 
+/// Whether a message is so large that it is passed by reference as far as possible: a copy costs
+/// more than a call, and a debug build has a place on the stack for each copy. Its bytes in a slot
+/// are aligned for it.
+pub(super) const fn is_large<M>() -> bool {
+    size_of::<M>() > 4096 && align_of::<M>() <= align_of::<usize>()
+}
+
 impl PartialEq for Schema {
     fn eq(&self, other: &Schema) -> bool {
         let key = |schema: &Schema| (schema.name(), schema.id, schema.digest, schema.size);

@@ -8,11 +8,11 @@ use std::task::{Context, Poll};
 
 use mycelium_core::TraceContext;
 use mycelium_core::doorbell::announce;
-use mycelium_core::message::{Message, Words, decode, valid_words};
+use mycelium_core::message::{Message, Words, decode, decode_ref, valid_words};
 use mycelium_core::wait::WaitStrategy;
 use zerocopy::IntoBytes;
 
-use super::delivery::{Attempt, Delivery, Received, TryRecv, Undelivered};
+use super::delivery::{Attempt, Delivery, Gap, Received, TryRecv, Undelivered};
 use super::error::TopicError;
 use super::membership::Membership;
 #[cfg(doc)]
@@ -20,7 +20,7 @@ use super::options::Start;
 use super::options::SubscribeOptions;
 use super::policy::Policy;
 use super::reader::{Found, Header, Reader};
-use super::schema::Schema;
+use super::schema::{Schema, is_large};
 use super::state::{LastCall, SubscriberState};
 use super::task_budget::{DeferredWakes, TaskBudget};
 use super::topic::Topic;
@@ -73,8 +73,9 @@ impl<M: Message> Subscription<M> {
     /// received.
     ///
     /// Cancelling loses nothing: a message is taken only when this returns it.
-    pub async fn recv(&mut self) -> Option<Delivery<M>> {
-        poll_fn(|context| self.poll_recv(context)).await
+    pub fn recv(&mut self) -> impl Future<Output = Option<Delivery<M>>> + Send + use<'_, M> {
+        // Not an `async fn`: its poll would move the message once more.
+        poll_fn(|context| self.poll_recv(context))
     }
 
     /// As [`recv`](Subscription::recv), for hand-written futures.
@@ -85,20 +86,11 @@ impl<M: Message> Subscription<M> {
             return Poll::Pending;
         }
         self.reader.settle();
-        if let Some(received) = self.next_fast() {
-            return Poll::Ready(Some(Delivery::Msg(received)));
+        if is_large::<M>() {
+            let found = self.reader.find_or_park(context);
+            return self.deliver_large(found);
         }
-        if self.reader.has_metadata()
-            && let Some(received) = self.next_with_area()
-        {
-            return Poll::Ready(Some(Delivery::Msg(received)));
-        }
-        match self.reader.find_or_park(context) {
-            Found::Message(header) => Poll::Ready(Some(self.deliver(header))),
-            Found::Gap(gap) => Poll::Ready(Some(Delivery::Gap(gap))),
-            Found::Empty => Poll::Pending,
-            Found::Closed => Poll::Ready(None),
-        }
+        self.poll_small(context)
     }
 
     /// As [`recv`](Subscription::recv), but never waits.
@@ -111,20 +103,15 @@ impl<M: Message> Subscription<M> {
     /// As [`try_recv`](Subscription::try_recv), while what was delivered before is handled.
     #[inline(always)]
     fn try_next(&mut self) -> TryRecv<M> {
-        if let Some(received) = self.next_fast() {
-            return TryRecv::Delivery(Delivery::Msg(received));
+        if is_large::<M>() {
+            let found = self.reader.find();
+            return match self.deliver_large(found) {
+                Poll::Ready(Some(delivery)) => TryRecv::Delivery(delivery),
+                Poll::Ready(None) => TryRecv::Closed,
+                Poll::Pending => TryRecv::Empty,
+            };
         }
-        if self.reader.has_metadata()
-            && let Some(received) = self.next_with_area()
-        {
-            return TryRecv::Delivery(Delivery::Msg(received));
-        }
-        match self.reader.find() {
-            Found::Message(header) => TryRecv::Delivery(self.deliver(header)),
-            Found::Gap(gap) => TryRecv::Delivery(Delivery::Gap(gap)),
-            Found::Empty => TryRecv::Empty,
-            Found::Closed => TryRecv::Closed,
-        }
+        self.try_small()
     }
 
     /// Waits for messages or gaps, and appends at least one and at most `limit` of them to
@@ -177,16 +164,16 @@ impl<M: Message> Subscription<M> {
             return Poll::Pending;
         }
         self.reader.settle();
-        let first = match self.reader.find_or_park(context) {
-            Found::Message(header) => self.deliver(header),
-            Found::Gap(gap) => Delivery::Gap(gap),
-            Found::Empty => return Poll::Pending,
-            Found::Closed => return Poll::Ready(0),
-        };
-        let is_first = |received: &Received<M>| received.attempt == Attempt::First;
-        let is_alone = !matches!(&first, Delivery::Msg(received) if is_first(received));
         let before = deliveries.len();
-        deliveries.push(first);
+        let found = self.reader.find_or_park(context);
+        match self.add_first(found, deliveries) {
+            Poll::Ready(true) => {}
+            Poll::Ready(false) => return Poll::Ready(0),
+            Poll::Pending => return Poll::Pending,
+        }
+        let is_first = |received: &Received<M>| received.attempt == Attempt::First;
+        let is_alone =
+            !matches!(deliveries.last(), Some(Delivery::Msg(received)) if is_first(received));
         let most = limit.min(TaskBudget::DEFAULT as usize) - 1;
         if self.reader.membership.state.policy.keeps() {
             if !is_alone {
@@ -198,16 +185,30 @@ impl<M: Message> Subscription<M> {
         Poll::Ready(deliveries.len() - before)
     }
 
+    /// Adds what was found. False at the end, pending if it is nothing yet.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn add_first(&mut self, found: Found, deliveries: &mut Vec<Delivery<M>>) -> Poll<bool> {
+        let first =
+            if is_large::<M>() { self.deliver_large(found) } else { self.deliver_small(found) };
+        match first {
+            Poll::Ready(Some(first)) => deliveries.push(first),
+            Poll::Ready(None) => return Poll::Ready(false),
+            Poll::Pending => return Poll::Pending,
+        }
+        Poll::Ready(true)
+    }
+
     /// Adds messages of a gating subscription that can be in flight together.
     fn add_messages(&mut self, deliveries: &mut Vec<Delivery<M>>, most: usize) {
         let mut words = M::Words::ZERO;
         self.reader.take_more(most, size_of::<M>(), words.as_mut(), |words, sequence| {
-            let Some(Ok(message)) = words.as_bytes().get(..size_of::<M>()).map(decode::<M>) else {
-                // The next receive reports it.
-                return false;
-            };
-            deliveries.push(Delivery::Msg(Received { message, sequence, attempt: Attempt::First }));
-            true
+            let bytes = words.as_bytes().get(..size_of::<M>()).unwrap_or_default();
+            // Invalid bytes are reported by the next receive.
+            if is_large::<M>() {
+                add_large(deliveries, bytes, sequence)
+            } else {
+                add_small(deliveries, bytes, sequence)
+            }
         });
     }
 
@@ -298,18 +299,110 @@ impl<M: Message> Subscription<M> {
         Some(Received { message, sequence, attempt: Attempt::First })
     }
 
-    /// Decodes a message that the reader found. Invalid bytes are a gap.
+    /// The next message or gap, if messages are small.
+    // In a debug build a function of its own, as each one below: it has a place for each copy.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn poll_small(&mut self, context: &Context<'_>) -> Poll<Option<Delivery<M>>> {
+        if let Some(received) = self.next_fast() {
+            return Poll::Ready(Some(Delivery::Msg(received)));
+        }
+        if self.reader.has_metadata()
+            && let Some(received) = self.next_with_area()
+        {
+            return Poll::Ready(Some(Delivery::Msg(received)));
+        }
+        let found = self.reader.find_or_park(context);
+        self.deliver_small(found)
+    }
+
+    /// The same, without a wait.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn try_small(&mut self) -> TryRecv<M> {
+        if let Some(received) = self.next_fast() {
+            return TryRecv::Delivery(Delivery::Msg(received));
+        }
+        if self.reader.has_metadata()
+            && let Some(received) = self.next_with_area()
+        {
+            return TryRecv::Delivery(Delivery::Msg(received));
+        }
+        let found = self.reader.find();
+        match self.deliver_small(found) {
+            Poll::Ready(Some(delivery)) => TryRecv::Delivery(delivery),
+            Poll::Ready(None) => TryRecv::Closed,
+            Poll::Pending => TryRecv::Empty,
+        }
+    }
+
+    /// Decodes what the reader found: `None` for the end, pending for nothing. Invalid bytes are a
+    /// gap.
     // Inlined for the same reason: an out-of-line function would return the message in memory.
-    #[inline(always)]
-    fn deliver(&mut self, header: Header) -> Delivery<M> {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn deliver_small(&mut self, found: Found) -> Poll<Option<Delivery<M>>> {
+        let header = match found {
+            Found::Message(header) => header,
+            Found::Gap(gap) => return Poll::Ready(Some(Delivery::Gap(gap))),
+            Found::Empty => return Poll::Pending,
+            Found::Closed => return Poll::Ready(None),
+        };
         let Some(Ok(message)) = self.reader.read(header, decode::<M>) else {
-            return Delivery::Gap(self.reader.reject(header));
+            return Poll::Ready(Some(Delivery::Gap(self.reader.reject(header))));
         };
         self.reader.take(header);
         let Header { sequence, redelivered, .. } = header;
         let attempt = if redelivered { Attempt::Redelivered } else { Attempt::First };
-        Delivery::Msg(Received { message, sequence, attempt })
+        Poll::Ready(Some(Delivery::Msg(Received { message, sequence, attempt })))
     }
+
+    /// The same, of a large message: it is checked where it is, and copied to its place once.
+    #[inline(never)]
+    fn deliver_large(&mut self, found: Found) -> Poll<Option<Delivery<M>>> {
+        match found {
+            Found::Message(header) => {
+                let mut delivery = Poll::Pending;
+                let is_valid = self.reader.read(header, |bytes| {
+                    let Ok(message) = decode_ref::<M>(bytes) else { return false };
+                    delivery = ready(message, header);
+                    true
+                });
+                if is_valid != Some(true) {
+                    let gap = self.reader.reject(header);
+                    return ready_gap(gap);
+                }
+                self.reader.take(header);
+                delivery
+            }
+            Found::Gap(gap) => ready_gap(gap),
+            Found::Empty => Poll::Pending,
+            Found::Closed => Poll::Ready(None),
+        }
+    }
+}
+
+fn ready<M: Message>(message: &M, header: Header) -> Poll<Option<Delivery<M>>> {
+    let Header { sequence, redelivered, .. } = header;
+    let attempt = if redelivered { Attempt::Redelivered } else { Attempt::First };
+    Poll::Ready(Some(Delivery::Msg(Received { message: *message, sequence, attempt })))
+}
+
+fn ready_gap<M>(gap: Gap) -> Poll<Option<Delivery<M>>> {
+    Poll::Ready(Some(Delivery::Gap(gap)))
+}
+
+/// Adds a message of a batch. False if its bytes are invalid.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn add_small<M: Message>(deliveries: &mut Vec<Delivery<M>>, bytes: &[u8], sequence: u64) -> bool {
+    let Ok(message) = decode::<M>(bytes) else { return false };
+    deliveries.push(Delivery::Msg(Received { message, sequence, attempt: Attempt::First }));
+    true
+}
+
+/// The same, of a large message.
+fn add_large<M: Message>(deliveries: &mut Vec<Delivery<M>>, bytes: &[u8], sequence: u64) -> bool {
+    let Ok(message) = decode_ref::<M>(bytes) else { return false };
+    let attempt = Attempt::First;
+    deliveries.push(Delivery::Msg(Received { message: *message, sequence, attempt }));
+    true
 }
 
 impl<M: Message> fmt::Debug for Subscription<M> {

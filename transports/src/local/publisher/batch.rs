@@ -59,9 +59,9 @@ impl<M: Message> Publisher<M> {
             sent += match self.push_some(&messages[sent..]) {
                 Some(count) => count,
                 None => match self.push_some_handled(&messages[sent..]) {
-                    Ok(0) => match self.try_emit(messages[sent]) {
+                    Ok(0) => match self.try_push(&messages[sent]) {
                         Ok(()) => 1,
-                        Err(error) => return Err(self.batch_error(sent, error.refusal)),
+                        Err(refusal) => return Err(self.batch_error(sent, refusal)),
                     },
                     Ok(count) => count,
                     Err((count, refusal)) => return Err(self.batch_error(sent + count, refusal)),
@@ -91,10 +91,10 @@ impl<M: Message> Publisher<M> {
                 Some(count) => count,
                 None => match self.push_some_handled(&messages[*sent..]) {
                     // It waits for room, or finds room that the readers have not shown.
-                    Ok(0) => match self.poll_emit_slow(context, &messages[*sent]) {
+                    Ok(0) => match self.poll_push(context, &messages[*sent]) {
                         Poll::Ready(Ok(())) => 1,
-                        Poll::Ready(Err(error)) => {
-                            return Poll::Ready(Err(self.batch_error(*sent, error.refusal)));
+                        Poll::Ready(Err(why)) => {
+                            return Poll::Ready(Err(self.batch_error(*sent, why)));
                         }
                         Poll::Pending => return Poll::Pending,
                     },

@@ -1,0 +1,269 @@
+//! Messages of the largest size, on stacks of 1 MiB: beyond the value that is given and the one
+//! that is returned, no frame of the runtime holds a message. A build for tests is one for
+//! debugging, where the compiler keeps each value of a function in a place of its own.
+
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use mycelium::{Builder, Context, Delivery, Node, Result, Topology, TryRecv, message, service};
+use mycelium_tokio::Tokio;
+
+/// The stack of each thread of these tests.
+const STACK: usize = 1 << 20;
+/// More than a ring with the capacity of these tests holds.
+const COUNT: usize = 20;
+
+#[message(topic = "large", id = 51)]
+struct Large {
+    bytes: [u8; 65_535],
+}
+
+impl Large {
+    fn new(number: usize) -> Large {
+        Large { bytes: [number as u8; 65_535] }
+    }
+}
+
+/// Requests and replies have 16 bytes more between nodes, and are aligned.
+#[message(topic = "large-requests", id = 52, reply = Reply)]
+struct Ask {
+    bytes: [u8; 65_512],
+}
+
+#[message(topic = "large-replies", id = 53)]
+struct Reply {
+    bytes: [u8; 65_512],
+}
+
+fn topology() -> Topology {
+    Topology::parse("t", "[topic.large]\ncapacity = 8").unwrap()
+}
+
+/// Runs services on threads with small stacks, and returns what they have sent.
+fn run(add: impl FnOnce(Builder, Sender<u8>) -> Builder + Send + 'static) -> Vec<u8> {
+    let main = thread::Builder::new().stack_size(STACK).spawn(move || {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        runtime.worker_threads(1).thread_stack_size(STACK).enable_all();
+        runtime.build().unwrap().block_on(async {
+            let (sender, received) = channel();
+            let node = add(Node::builder("main"), sender).build().unwrap();
+            node.start(Tokio::current().unwrap()).unwrap().join().await.unwrap();
+            received.iter().collect()
+        })
+    });
+    main.unwrap().join().unwrap()
+}
+
+fn numbers(count: usize) -> Vec<u8> {
+    (0..count).map(|number| number as u8).collect()
+}
+
+struct Recv(Sender<u8>);
+
+#[service(reads(Large))]
+impl Recv {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut larges = ctx.subscribe::<Large>()?;
+        while let Some(delivery) = larges.recv().await {
+            if let Delivery::Msg(large) = delivery {
+                self.0.send(large.bytes[65_534])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+struct RecvMany(Sender<u8>);
+
+#[service(reads(Large))]
+impl RecvMany {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut larges = ctx.subscribe::<Large>()?;
+        let mut batch = Vec::new();
+        while larges.recv_many(&mut batch, 4).await > 0 {
+            for delivery in &batch {
+                if let Delivery::Msg(large) = delivery {
+                    self.0.send(large.bytes[65_534])?;
+                }
+            }
+            batch.clear();
+        }
+        Ok(())
+    }
+}
+
+struct TryRecvs(Sender<u8>);
+
+#[service(reads(Large))]
+impl TryRecvs {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut larges = ctx.subscribe::<Large>()?;
+        loop {
+            match larges.try_recv() {
+                TryRecv::Delivery(Delivery::Msg(large)) => self.0.send(large.bytes[65_534])?,
+                TryRecv::Delivery(Delivery::Gap(_)) => {}
+                TryRecv::Empty => ctx.yield_now().await,
+                TryRecv::Closed => return Ok(()),
+            }
+        }
+    }
+}
+
+struct Emit;
+
+#[service(emits(Large))]
+impl Emit {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for number in 0..COUNT {
+            ctx.emit(Large::new(number)).await?;
+        }
+        Ok(())
+    }
+}
+
+struct TryEmit;
+
+#[service(emits(Large))]
+impl TryEmit {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for number in 0..COUNT {
+            while ctx.try_emit(Large::new(number)).is_err() {
+                ctx.yield_now().await;
+            }
+        }
+        Ok(())
+    }
+}
+
+struct EmitOn;
+
+#[service(emits(Large as out))]
+impl EmitOn {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for number in 0..COUNT {
+            ctx.emit_on(Self::out, Large::new(number)).await?;
+        }
+        Ok(())
+    }
+}
+
+struct EmitBatch;
+
+#[service(emits(Large))]
+impl EmitBatch {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let larges: Vec<_> = (0..COUNT).map(Large::new).collect();
+        ctx.emit_batch(&larges).await?;
+        Ok(())
+    }
+}
+
+struct EmitWithin;
+
+#[service(emits(Large))]
+impl EmitWithin {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for number in 0..COUNT {
+            ctx.emit(Large::new(number)).within(Duration::from_secs(60)).await?;
+        }
+        Ok(())
+    }
+}
+
+struct Publishers;
+
+#[service(emits(Large))]
+impl Publishers {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut publisher = ctx.publisher::<Large>()?;
+        for number in 0..COUNT {
+            publisher.emit(Large::new(number)).await?;
+        }
+        Ok(())
+    }
+}
+
+struct Answers;
+
+#[service(answers(Ask))]
+impl Answers {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut requests = ctx.requests::<Ask>();
+        while let Some(asked) = requests.recv().await {
+            asked.reply_with(|ask| Reply { bytes: ask.bytes });
+        }
+        Ok(())
+    }
+}
+
+struct Asks(Sender<u8>);
+
+#[service(requests(Ask))]
+impl Asks {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for number in 0..COUNT {
+            let reply = ctx.request(Ask { bytes: [number as u8; 65_512] }).await?;
+            self.0.send(reply.bytes[65_511])?;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn emit_and_recv() {
+    let received = run(|node, sender| {
+        node.topology(topology()).service(|| Emit).service(move || Recv(sender.clone()))
+    });
+    assert_eq!(received, numbers(COUNT));
+}
+
+#[test]
+fn emit_within_and_try_recv() {
+    let received = run(|node, sender| {
+        node.topology(topology()).service(|| EmitWithin).service(move || TryRecvs(sender.clone()))
+    });
+    assert_eq!(received, numbers(COUNT));
+}
+
+#[test]
+fn try_emit_and_recv_many() {
+    let received = run(|node, sender| {
+        node.topology(topology()).service(|| TryEmit).service(move || RecvMany(sender.clone()))
+    });
+    assert_eq!(received, numbers(COUNT));
+}
+
+#[test]
+fn emit_batch() {
+    let received = run(|node, sender| {
+        node.topology(topology()).service(|| EmitBatch).service(move || Recv(sender.clone()))
+    });
+    assert_eq!(received, numbers(COUNT));
+}
+
+#[test]
+fn emit_on() {
+    let received = run(|node, sender| {
+        node.topology(topology())
+            .service(|| EmitOn)
+            .bind("EmitOn", "out", "large")
+            .service(move || Recv(sender.clone()))
+    });
+    assert_eq!(received, numbers(COUNT));
+}
+
+#[test]
+fn publisher() {
+    let received = run(|node, sender| {
+        node.topology(topology()).service(|| Publishers).service(move || Recv(sender.clone()))
+    });
+    assert_eq!(received, numbers(COUNT));
+}
+
+#[test]
+fn request_and_reply() {
+    let received =
+        run(|node, sender| node.service(|| Answers).service(move || Asks(sender.clone())));
+    assert_eq!(received, numbers(COUNT));
+}

@@ -1,0 +1,152 @@
+//! Messages of the largest size in tests, on a stack of 1 MiB: see `node/large.rs`.
+
+use std::thread;
+
+use mycelium::testing::{ServiceTest, TestActor};
+use mycelium::{Actors, Context, Delivery, Result, actor, message, service};
+use mycelium_tokio::Tokio;
+
+#[message(topic = "large", id = 1)]
+struct Large {
+    bytes: [u8; 65_535],
+}
+
+#[message(topic = "numbers", id = 2)]
+#[derive(Debug, PartialEq)]
+struct Number {
+    value: u8,
+}
+
+#[message(topic = "large-requests", id = 3, reply = Reply)]
+struct Ask {
+    bytes: [u8; 65_512],
+}
+
+#[message(topic = "large-replies", id = 4)]
+struct Reply {
+    bytes: [u8; 65_512],
+}
+
+struct Shrinks;
+
+#[service(reads(Large), emits(Number))]
+impl Shrinks {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut larges = ctx.subscribe::<Large>()?;
+        while let Some(delivery) = larges.recv().await {
+            if let Delivery::Msg(large) = delivery {
+                ctx.emit(Number { value: large.bytes[65_534] }).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Grows;
+
+#[service(reads(Number), emits(Large))]
+impl Grows {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut numbers = ctx.subscribe::<Number>()?;
+        while let Some(delivery) = numbers.recv().await {
+            if let Some(number) = delivery.message() {
+                ctx.emit(Large { bytes: [number.value; 65_535] }).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Answers;
+
+#[service(answers(Ask))]
+impl Answers {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut requests = ctx.requests::<Ask>();
+        while let Some(asked) = requests.recv().await {
+            asked.reply_with(|ask| Reply { bytes: ask.bytes });
+        }
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Keeps {
+    last: u8,
+}
+
+#[actor]
+impl Keeps {
+    /// A mailbox has values: a large one is in a box.
+    #[tell]
+    fn keep(&mut self, large: Box<Large>) {
+        self.last = large.bytes[65_534];
+    }
+
+    #[ask]
+    fn last(&mut self, _: Ask) -> Reply {
+        Reply { bytes: [self.last; 65_512] }
+    }
+}
+
+fn on_a_small_stack(test: impl FnOnce() + Send + 'static) {
+    thread::Builder::new().stack_size(1 << 20).spawn(test).unwrap().join().unwrap();
+}
+
+#[test]
+fn service_test_sends() {
+    on_a_small_stack(|| {
+        let mut test = ServiceTest::new(|| Shrinks);
+        for value in 0..20 {
+            test.send(Large { bytes: [value; 65_535] });
+            assert_eq!(test.receive(), Some(Number { value }));
+        }
+        test.finish().unwrap();
+    });
+}
+
+#[test]
+fn service_test_receives() {
+    on_a_small_stack(|| {
+        let mut test = ServiceTest::new(|| Grows);
+        for value in 0..20 {
+            test.send(Number { value });
+            assert_eq!(test.expect::<Large>().bytes[65_534], value);
+        }
+        test.finish().unwrap();
+    });
+}
+
+#[test]
+fn service_test_requests() {
+    on_a_small_stack(|| {
+        let mut test = ServiceTest::new(|| Answers);
+        let reply = test.request(Ask { bytes: [7; 65_512] });
+        assert!(matches!(reply, Some(Ok(reply)) if reply.bytes[65_511] == 7));
+        test.finish().unwrap();
+    });
+}
+
+#[test]
+fn test_actor_tells_and_asks() {
+    on_a_small_stack(|| {
+        let mut actor = TestActor::new(Keeps::default);
+        actor.tell(Box::new(Large { bytes: [7; 65_535] }));
+        let reply = actor.ask(Ask { bytes: [0; 65_512] });
+        assert!(matches!(reply, Ok(reply) if reply.bytes[65_511] == 7));
+        actor.stop();
+    });
+}
+
+#[test]
+fn actor_tells_and_asks() {
+    on_a_small_stack(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let actors = Actors::on(Tokio::current().unwrap());
+            let mut actor = actors.spawn(Keeps::default).unwrap();
+            actor.tell(Box::new(Large { bytes: [7; 65_535] })).await.unwrap();
+            assert_eq!(actor.ask(Ask { bytes: [0; 65_512] }).await.unwrap().bytes[65_511], 7);
+        });
+    });
+}
