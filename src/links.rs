@@ -253,7 +253,7 @@ impl Links {
         let executor = setup.executor.clone();
         let control = self.memory.clone().filter(|_| setup.carriers.in_memory(peer));
         let memory = control.zip(endpoint.control_socket());
-        let memory = memory.map(|(control, (path, _))| MemoryAccess { control, path });
+        let memory = memory.map(|(control, (path, access))| MemoryAccess { control, path, access });
         let client = TopicClient {
             peer: peer.to_owned(),
             connect: Box::new(move || endpoint.connect(&executor)),

@@ -75,6 +75,8 @@ const SHARED: &[Code] = &[
     // Found by the program, or in the topology.
     Code::TOPIC_TYPE,
     Code::SOCKET_PATH_TOO_LONG,
+    // Found by the node that listens, or by one that connects.
+    Code::SOCKET_DIRECTORY,
     Code::NODE_MISSING,
     Code::SOCKET_UNREACHABLE,
     Code::LINK_WITHOUT_MEMORY,

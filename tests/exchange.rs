@@ -36,6 +36,8 @@ mod loopback;
 mod lost;
 #[path = "exchange/names.rs"]
 mod names;
+#[path = "exchange/other_users.rs"]
+mod other_users;
 #[path = "exchange/resumes.rs"]
 mod resumes;
 #[path = "exchange/slowest.rs"]

@@ -112,6 +112,7 @@ codes! {
     85 SOCKET_OCCUPIED "a file that is not a socket has its path"
     86 TCP_ADDRESS "a node cannot listen at a TCP address"
     87 SOCKET_SYSTEM "a system call on a socket or its files failed"
+    88 SOCKET_OTHER_USER "a process of another user listens in place of a node"
     // The topology file.
     100 TOPOLOGY_UNREADABLE "the topology cannot be read"
     101 TOPOLOGY_SYNTAX "invalid text or value in the topology"

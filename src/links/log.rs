@@ -137,6 +137,10 @@ fn key(notice: &Notice<'_>) -> (Level, Key) {
         Notice::Disconnected { peer, error } => {
             of(Level::Warn, "down", &format!("{peer} {}", kind_of(error)))
         }
+        // Another user could send in place of the node: it does not only start later.
+        Notice::Unreachable { peer, .. } if notice.code() != Some(Code::PEER_UNREACHABLE) => {
+            of(Level::Error, "untrusted", peer)
+        }
         // A process that does not answer has made the node wait before, however short the pause is.
         Notice::Unreachable { peer, pause, error }
             if *pause < ABSENT && error.kind() != ErrorKind::TimedOut =>

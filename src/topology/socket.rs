@@ -1,5 +1,5 @@
-//! Where nodes listen, and which users may connect: the keys `socket`, `users`, `group` and `mode`
-//! of a node.
+//! Where nodes listen, as which user, and which users may connect: the keys `socket`, `owner`,
+//! `users`, `group` and `mode` of a node.
 
 use std::path::PathBuf;
 
@@ -20,7 +20,11 @@ impl Topology {
         let access = section.map(|section| {
             let users = section.users.as_ref().map(|users| users.as_ref().as_slice());
             let group = section.group.as_ref().map(|group| *group.as_ref());
-            access(users, group, section.mode.as_ref())
+            let access = access(users, group, section.mode.as_ref());
+            match section.owner {
+                Some(owner) => access.owner(owner),
+                None => access,
+            }
         });
         Endpoint::unix(address, access.unwrap_or_default())
     }

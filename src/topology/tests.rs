@@ -4,6 +4,7 @@ mod keys;
 use std::num::NonZeroU32;
 
 use mycelium_core::{Code, FixedStr, message};
+use mycelium_transports::endpoint::Endpoint;
 use mycelium_transports::exchange::MemoryUse;
 use mycelium_transports::local::{LatestByKey, Policy, Schema, Start, SubscribeOptions};
 
@@ -256,6 +257,17 @@ fn sockets_lie_where_the_topology_says() {
     assert_eq!(topology.endpoint("a").to_string(), "/run/a.sock");
     assert!(topology.endpoint("b").to_string().ends_with("-t/b.sock"));
     assert_eq!(topology.in_directory("/run/x").endpoint("b").to_string(), "/run/x/b.sock");
+}
+
+#[test]
+fn the_owner_of_a_node_is_expected_at_both_of_its_sockets() {
+    let topology = Topology::parse("t.toml", "[node.a]\nowner = 7\n[node.b]\nusers = [7]").unwrap();
+    for (node, listener) in [("a", 7), ("b", 1000), ("c", 1000)] {
+        let endpoint = topology.endpoint(node);
+        let (_, of_memory) = endpoint.control_socket().unwrap();
+        let Endpoint::Unix { access, .. } = endpoint else { panic!("a Unix socket") };
+        assert_eq!([access, of_memory].map(|access| access.listener(1000)), [listener; 2]);
+    }
 }
 
 #[test]

@@ -18,9 +18,9 @@ use mycelium_core::link::{
 };
 use mycelium_core::ring::broadcast::LayoutError;
 use mycelium_core::{DecodeError, FrameError, Invalid, InvalidReason};
-use mycelium_executor::{SpawnError, ThreadError};
+use mycelium_executor::{Credentials, SpawnError, ThreadError};
 use mycelium_transports::counters::{AttachError, ViewError};
-use mycelium_transports::endpoint::{Access, BindError, Endpoint, PathTooLong};
+use mycelium_transports::endpoint::{Access, BindError, Endpoint, PathTooLong, UntrustedSocket};
 use mycelium_transports::exchange::{CatalogueError, Notice};
 use mycelium_transports::local::{Schema, TopicError};
 use mycelium_transports::memory::{ControlError, MemoryError};
@@ -74,6 +74,15 @@ pub(crate) fn threads_and_sockets() -> Vec<Sample> {
         BindError::Displaced { path: socket() },
         BindError::Occupied { path: socket() },
         BindError::System { action: "bind", path: socket(), error: system(13) },
+        UntrustedSocket::Directory {
+            directory: PathBuf::from("/tmp/mycelium-1000-app"),
+            problem: text("belongs to another user: expected user 1000, found 1001"),
+        },
+        UntrustedSocket::Listener {
+            path: socket(),
+            found: Credentials { process: Some(4711), user: 1001, group: 1001 },
+            expected: 1000,
+        },
     ];
     samples.extend(part![of_address(system(98)), of_address(system(99))]);
     samples

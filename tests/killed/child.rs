@@ -139,8 +139,8 @@ impl Side {
     /// Reads a topic of a peer.
     pub(crate) fn read(&self, peer: &str, socket: &str, topic: &Arc<Topic>, policy: Policy) {
         let path = self.place.join(socket);
-        let memory =
-            MemoryAccess { control: self.memory.clone(), path: path.with_extension("shm") };
+        let (control, access) = (self.memory.clone(), Access::default());
+        let memory = MemoryAccess { control, path: path.with_extension("shm"), access };
         let executor = self.executor.clone();
         let client = TopicClient {
             peer: peer.to_owned(),

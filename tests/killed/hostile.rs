@@ -247,7 +247,12 @@ impl Traffic<TOPICS, STREAMS> for HostileLink {
     fn on_event(&mut self, now: Duration, link: &mut NodeLink<'_>, event: Event<'_>) {
         match event {
             Event::Memory { token } => {
-                _ = self.control.connect(&self.path, token, self.attacker.clone());
+                _ = self.control.connect(
+                    &self.path,
+                    &Access::default(),
+                    token,
+                    self.attacker.clone(),
+                );
             }
             Event::Subscribe { export, .. } => {
                 _ = link.accept(export);

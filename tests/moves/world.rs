@@ -146,7 +146,11 @@ impl World {
             identity: here.identity,
             config: config(),
             executor,
-            memory: Some(MemoryAccess { control: here.thread.clone(), path }),
+            memory: Some(MemoryAccess {
+                control: here.thread.clone(),
+                path,
+                access: Access::default(),
+            }),
             control: here.control.clone(),
             counters: Region::new(512),
             observer: here.notices.observer(),

@@ -31,8 +31,9 @@ mod sync;
 pub mod tls;
 pub mod untyped;
 
-/// The private directories of this user that exist, with their names. Programs that have no
-/// topology file find the sockets of nodes there: `<node>.sock`.
+/// The private directories of this user that exist, with their names. One that another user has
+/// made is left out. Programs that have no topology file find the sockets of nodes there:
+/// `<node>.sock`.
 ///
 /// # Errors
 /// If the system does not list them, such as for lack of a descriptor.
@@ -52,11 +53,24 @@ pub fn private_directories() -> std::io::Result<Vec<(String, std::path::PathBuf)
         .filter_map(|entry| {
             let name = entry.file_name();
             let name = name.to_str()?.strip_prefix(prefix.to_str()?)?.to_owned();
-            entry.file_type().ok()?.is_dir().then(|| (name, entry.path()))
+            is_private(&entry.path()).then(|| (name, entry.path()))
         })
         .collect();
     found.sort();
     Ok(found)
+}
+
+/// Whether a directory belongs to this user, and no other one can put a socket there.
+#[cfg(target_os = "linux")]
+fn is_private(directory: &std::path::Path) -> bool {
+    use endpoint::unix::{check_directory, own_user};
+
+    check_directory(directory, 0o755, own_user()).is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_private(directory: &std::path::Path) -> bool {
+    directory.is_dir()
 }
 
 /// The directory where processes of this user meet that share a `name`. It is private to the user

@@ -8,12 +8,12 @@ use std::io::{self, BufRead, BufReader, ErrorKind};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use mycelium_executor::{Credentials, Peer};
 use mycelium_transports::endpoint::unix::{Access, AllowedPeers, BoundSocket, connect};
-use mycelium_transports::endpoint::{BindError, LONGEST_PATH, PathTooLong};
+use mycelium_transports::endpoint::{BindError, LONGEST_PATH, PathTooLong, UntrustedSocket};
 
 /// A directory for one test.
 struct TestDir(PathBuf);
@@ -81,7 +81,11 @@ fn a_listener_without_a_lock_is_live_too() {
 
 /// Another process of this test's program, which listens until it is killed.
 fn listener(dir: &TestDir, forks: bool) -> Child {
-    let mut child = Command::new(std::env::current_exe().unwrap())
+    listens(Command::new(std::env::current_exe().unwrap()), dir, forks)
+}
+
+fn listens(mut program: Command, dir: &TestDir, forks: bool) -> Child {
+    let mut child = program
         .args(["--exact", "listens_until_it_is_killed", "--ignored", "--nocapture"])
         .env("MYCELIUM_TEST_SOCKET", dir.socket())
         .env("MYCELIUM_TEST_CHILDREN", if forks { "1" } else { "0" })
@@ -269,21 +273,41 @@ fn a_directory_above_that_is_closed_is_named() {
     }
 }
 
+/// A copy of this program that other users can run: they may not reach the directory that tests are
+/// built in.
+struct Copied(PathBuf);
+
+impl Copied {
+    fn new(dir: &TestDir) -> Copied {
+        let path = dir.0.with_extension("exe");
+        // A process that starts in another test must not inherit a descriptor that writes to it.
+        let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&path).status();
+        assert!(copied.unwrap().success());
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        Copied(path)
+    }
+
+    fn command(&self, user: u32, group: u32) -> Command {
+        let mut command = Command::new(&self.0);
+        command.current_dir("/").uid(user).gid(group);
+        command
+    }
+}
+
+impl Drop for Copied {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
 /// Connects as another user, in another process, and reports the result.
 fn connects_as(user: u32, group: u32, dir: &TestDir) -> String {
-    // Another user may not reach the directory that tests are built in.
-    let program = dir.0.with_extension("exe");
-    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
-    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
-    let output = Command::new(&program)
+    let output = Copied::new(dir)
+        .command(user, group)
         .args(["--exact", "connects_and_says_how_it_went", "--ignored", "--nocapture"])
         .env("MYCELIUM_TEST_SOCKET", dir.socket())
-        .current_dir("/")
-        .uid(user)
-        .gid(group)
         .output()
         .unwrap();
-    fs::remove_file(&program).unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     said.lines().find_map(|line| line.split_once("result: ")).unwrap().1.to_owned()
 }
@@ -327,6 +351,67 @@ fn other_users_reach_the_socket_if_access_permits() {
             assert!(others.check(&peer).is_err());
         }
     }
+}
+
+/// A link to a directory.
+struct Symlink(PathBuf);
+
+impl Symlink {
+    fn new(dir: &TestDir) -> Symlink {
+        let link = Symlink(dir.0.with_extension("link"));
+        symlink(&dir.0, &link.0).unwrap();
+        link
+    }
+}
+
+impl Drop for Symlink {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
+fn a_listener_of_another_user_is_refused() {
+    if mycelium_transports::endpoint::unix::own_user() != 0 {
+        return eprintln!("skipped: only root can run processes of other users");
+    }
+    let dir = TestDir::new("other-user");
+    let program = Copied::new(&dir);
+    let mut other = listens(program.command(STRANGER, STRANGER), &dir, false);
+    let refusal = |path: &Path| {
+        let error = connect(path).map(drop).expect_err("another user listens there");
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
+        *error.into_inner().unwrap().downcast::<UntrustedSocket>().unwrap()
+    };
+    let of_directory = |path: &Path| match refusal(path) {
+        UntrustedSocket::Directory { directory, problem } => {
+            assert_eq!(directory, path.parent().unwrap());
+            problem
+        }
+        error => panic!("{error}"),
+    };
+    let problem = of_directory(&dir.socket());
+    let expected = "belongs to another user: expected user 0, found 65534; ";
+    assert!(problem.starts_with(expected), "{problem}");
+    // A directory of this user, and open to the other at first.
+    let [user, group] = [Some(0), Some(own_group())];
+    std::os::unix::fs::chown(&dir.0, user, group).unwrap();
+    for mode in [0o777, 0o720, 0o702] {
+        fs::set_permissions(&dir.0, Permissions::from_mode(mode)).unwrap();
+        let problem = of_directory(&dir.socket());
+        assert!(problem.starts_with("is open to other users: "), "{problem}");
+    }
+    fs::set_permissions(&dir.0, Permissions::from_mode(0o755)).unwrap();
+    let UntrustedSocket::Listener { path, found, expected } = refusal(&dir.socket()) else {
+        panic!("the directory is closed by now")
+    };
+    assert_eq!((path, found.user, expected), (dir.socket(), STRANGER, 0));
+    assert_eq!(found.process, Some(other.id()));
+    let link = Symlink::new(&dir);
+    assert!(of_directory(&link.0.join("node.sock")).starts_with("is not a directory"));
+    other.kill().unwrap();
+    other.wait().unwrap();
 }
 
 #[test]

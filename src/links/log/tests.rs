@@ -1,3 +1,5 @@
+use mycelium_transports::endpoint::UntrustedSocket;
+
 use super::*;
 
 /// A limiter, a clock, and the lines that were written.
@@ -45,6 +47,17 @@ fn a_flood_is_one_line_and_then_a_count_per_minute() {
     assert!(test.limiter.entries.is_empty());
     test.turn_away("", 5, 7);
     assert_eq!(test.lines.len(), 3);
+}
+
+#[test]
+fn a_socket_of_another_user_is_an_error_at_once() {
+    let found = mycelium_executor::Credentials { process: Some(7), user: 1001, group: 0 };
+    let (path, expected) = ("/tmp/feed.sock".into(), 1000);
+    let error = UntrustedSocket::Listener { path, found, expected }.into();
+    let notice =
+        Notice::Unreachable { peer: "feed", error: &error, pause: Duration::from_millis(1) };
+    assert_eq!(key(&notice), (Level::Error, ("untrusted", "feed".to_owned())));
+    assert_eq!(notice.code(), Some(Code::SOCKET_OTHER_USER));
 }
 
 #[test]

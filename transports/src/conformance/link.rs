@@ -225,7 +225,8 @@ impl Memory {
     }
 
     fn access(&self) -> MemoryAccess {
-        MemoryAccess { control: self.here.clone(), path: self.path.clone() }
+        let (control, path) = (self.here.clone(), self.path.clone());
+        MemoryAccess { control, path, access: Access::default() }
     }
 }
 

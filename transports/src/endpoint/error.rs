@@ -1,4 +1,5 @@
-//! Errors of endpoints: why a node cannot listen at an address, and why a peer may not connect.
+//! Errors of endpoints: why a node cannot listen at an address, why a peer may not connect, and why
+//! a process does not connect to a socket.
 //!
 //! Knows no socket and no executor. All transports use these types.
 
@@ -6,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use mycelium_core::{Code, debug_as_display};
-use mycelium_executor::Peer;
+use mycelium_executor::{Credentials, Peer};
 use thiserror::Error;
 
 /// The longest path of a Unix socket, in bytes: the system keeps 108, and the last one is a zero.
@@ -144,10 +145,57 @@ impl PathTooLong {
     }
 }
 
+/// Why a process does not connect to a socket: another user could send in place of the node.
+#[derive(Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum UntrustedSocket {
+    /// Other users can replace the files in its directory.
+    #[error("directory `{}` {problem}", directory.display())]
+    Directory {
+        /// The directory.
+        directory: PathBuf,
+        /// The problem.
+        problem: String,
+    },
+    /// A process of another user listens there.
+    #[error("{found} listens at `{}`: expected user {expected}", path.display())]
+    Listener {
+        /// The socket.
+        path: PathBuf,
+        /// The process that listens.
+        found: Credentials,
+        /// The user whose process was expected.
+        expected: u32,
+    },
+}
+
+impl UntrustedSocket {
+    /// Its code.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            UntrustedSocket::Directory { .. } => Code::SOCKET_DIRECTORY,
+            UntrustedSocket::Listener { .. } => Code::SOCKET_OTHER_USER,
+        }
+    }
+}
+
+impl From<UntrustedSocket> for io::Error {
+    fn from(error: UntrustedSocket) -> io::Error {
+        io::Error::new(io::ErrorKind::PermissionDenied, error)
+    }
+}
+
+/// The code of a failed attempt to connect.
+pub(crate) fn connect_code(error: &io::Error) -> Code {
+    let untrusted = error.get_ref().and_then(|error| error.downcast_ref::<UntrustedSocket>());
+    untrusted.map_or(Code::PEER_UNREACHABLE, UntrustedSocket::code)
+}
+
 /// The error of an attempt to connect, with the address and what it means there.
 pub(super) fn cannot_connect(path: &Path, error: io::Error) -> io::Error {
-    // It says so itself.
-    if error.get_ref().is_some_and(|error| error.is::<PathTooLong>()) {
+    // These say so themselves.
+    if error.get_ref().is_some_and(|it| it.is::<PathTooLong>() || it.is::<UntrustedSocket>()) {
         return error;
     }
     let (kind, path) = (error.kind(), path.display());
@@ -176,7 +224,7 @@ pub struct RejectedPeer {
     pub peer: Peer,
 }
 
-debug_as_display!(BindError, PathTooLong, RejectedPeer);
+debug_as_display!(BindError, PathTooLong, RejectedPeer, UntrustedSocket);
 
 impl BindError {
     /// Its code.

@@ -28,7 +28,8 @@ use std::time::Duration;
 
 use mycelium_executor::{Executor, Listener, SendFuture, Stream};
 
-pub use error::{BindError, LONGEST_PATH, PathTooLong, RejectedPeer};
+pub(crate) use error::connect_code;
+pub use error::{BindError, LONGEST_PATH, PathTooLong, RejectedPeer, UntrustedSocket};
 pub use gate::{Anyone, Gate, NameProof, Secured};
 pub(crate) use shortage::process;
 pub use shortage::{SpareDescriptor, is_shortage, oldest_of_most};
@@ -47,7 +48,7 @@ pub enum Endpoint {
     Unix {
         /// Its path.
         path: PathBuf,
-        /// The users that may connect.
+        /// The users that may connect, and the user that listens.
         access: Access,
     },
     /// TCP addresses, each `host:port`.
@@ -74,7 +75,7 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// A Unix socket, to which these users may connect.
+    /// A Unix socket, with the users that may connect and the one that listens.
     #[must_use]
     pub fn unix(path: impl Into<PathBuf>, access: Access) -> Endpoint {
         Endpoint::Unix { path: path.into(), access }
@@ -124,16 +125,18 @@ impl Endpoint {
     /// Connects to the process that listens at this endpoint. The stream belongs to `executor`,
     /// where the future has to be polled.
     ///
-    /// Its error names the address. [`WouldBlock`](io::ErrorKind::WouldBlock) is an error for which
-    /// the next try may succeed at once: the process listens, and its queue of connections is full.
+    /// Its error names the address; it contains an [`UntrustedSocket`] if another user could send
+    /// in place of the node at a Unix socket. [`WouldBlock`](io::ErrorKind::WouldBlock) is an error
+    /// for which the next try may succeed at once: the process listens, and its queue of
+    /// connections is full.
     #[must_use]
     pub fn connect(&self, executor: &Arc<dyn Executor>) -> SendFuture<io::Result<Stream>> {
         let executor = executor.clone();
         match self {
-            Endpoint::Unix { path, .. } => {
-                let path = path.clone();
+            Endpoint::Unix { path, access } => {
+                let (path, access) = (path.clone(), access.clone());
                 Box::pin(async move {
-                    let opened = unix::open(&path, &*executor);
+                    let opened = unix::open(&path, &access, &*executor);
                     opened.map_err(|error| error::cannot_connect(&path, error))
                 })
             }

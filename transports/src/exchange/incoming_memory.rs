@@ -20,6 +20,7 @@ use super::channel::{Arrival, Channel, Tie};
 use super::refusal::MemoryRefusal;
 use super::session_channel::SessionChannel;
 use crate::descriptor::{AsFd, OwnedFd};
+use crate::endpoint::Access;
 use crate::local::{MappedRing, Topic, TraceArea};
 use crate::memory::{
     ControlThread, Gone, Mapping, Packet, PacketKind, SendError, Token, cursor_region,
@@ -32,6 +33,8 @@ pub struct MemoryAccess {
     pub control: Arc<ControlThread>,
     /// The path of the peer's control socket.
     pub path: PathBuf,
+    /// The user that listens there.
+    pub access: Access,
 }
 
 /// The memory beside one connection to a peer.
@@ -67,7 +70,7 @@ impl IncomingMemory {
         executor: &Arc<dyn Executor>,
     ) -> std::io::Result<IncomingMemory> {
         let channel = Arc::new(Channel::default());
-        access.control.connect(&access.path, token, channel.clone())?;
+        access.control.connect(&access.path, &access.access, token, channel.clone())?;
         let channel = SessionChannel::new(channel, executor);
         let (passed, mapped, problems) = (Vec::new(), BTreeMap::new(), Vec::new());
         Ok(IncomingMemory { channel, passed, mapped, problems })

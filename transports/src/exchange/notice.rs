@@ -9,7 +9,7 @@ use mycelium_core::link::{CloseReason, RejectReason};
 use mycelium_executor::Peer;
 
 use super::layout::LayoutMismatch;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, connect_code};
 use crate::local::Undelivered;
 use crate::stream::DriveError;
 
@@ -152,7 +152,7 @@ impl Notice<'_> {
     pub fn code(&self) -> Option<Code> {
         Some(match self {
             Notice::Disconnected { error, .. } => error.code(),
-            Notice::Unreachable { .. } => Code::PEER_UNREACHABLE,
+            Notice::Unreachable { error, .. } => connect_code(error),
             Notice::TopicRefused { .. } => Code::TOPIC_REFUSED,
             Notice::TopicLayoutDiffers { .. } | Notice::ReaderLayoutDiffers { .. } => {
                 Code::OTHER_LAYOUT

@@ -91,20 +91,23 @@ impl ControlThread {
     }
 
     /// Connects to the control thread that listens at a path, without waiting, and says a token.
-    /// The handler's [`connected`](Handler::connected) is called once it is accepted.
+    /// The process is refused unless it is one of the user that [`Access`] names, or of root. The
+    /// handler's [`connected`](Handler::connected) is called once it is accepted.
     ///
     /// # Errors
     /// [`NotFound`](io::ErrorKind::NotFound) and
     /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if no process listens there,
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if its queue of connections is full, and others.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if its queue of connections is full, and others
+    /// as [`unix::connect`](crate::endpoint::unix::connect).
     /// The handler is not called then.
     pub fn connect(
         &self,
         path: &Path,
+        access: &Access,
         token: Token,
         handler: Arc<dyn Handler>,
     ) -> io::Result<Arc<Connection>> {
-        let socket = Arc::new(connect_to(path, SocketType::SEQPACKET)?);
+        let socket = Arc::new(connect_to(path, SocketType::SEQPACKET, access)?);
         let peer = peer_credentials(socket.as_fd())?;
         let old = self.shared.limits.assume_old_system;
         let watched = WatchedPeer::of(socket.as_fd(), peer, old)?;

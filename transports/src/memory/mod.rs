@@ -66,7 +66,7 @@
 //! here.listen(path.clone(), Access::default())?;
 //! here.expect([7; 16], None, Arc::new(Publisher));
 //! let (sender, sizes) = mpsc::channel();
-//! there.connect(&path, [7; 16], Arc::new(Reader(sender)))?;
+//! there.connect(&path, &Access::default(), [7; 16], Arc::new(Reader(sender)))?;
 //! assert_eq!(sizes.recv()?, 512);
 //! here.stop();
 //! there.stop();

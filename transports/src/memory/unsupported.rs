@@ -173,7 +173,13 @@ impl ControlThread {
     ///
     /// # Errors
     /// Never: it cannot be called.
-    pub fn connect(&self, _: &Path, _: Token, _: Arc<dyn Handler>) -> io::Result<Arc<Connection>> {
+    pub fn connect(
+        &self,
+        _: &Path,
+        _: &Access,
+        _: Token,
+        _: Arc<dyn Handler>,
+    ) -> io::Result<Arc<Connection>> {
         match *self {}
     }
 

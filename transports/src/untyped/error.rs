@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use super::layout::LayoutError;
 use super::value::SizeMismatch;
+use crate::endpoint::connect_code;
 use crate::exchange::{CatalogueEntry, CatalogueError};
 use crate::stream::DriveError;
 
@@ -159,7 +160,7 @@ impl UntypedError {
             UntypedError::Spawn(error) => {
                 error.code().to_string().parse().unwrap_or(Code::EXECUTOR_GONE)
             }
-            UntypedError::Connect(_) => Code::PEER_UNREACHABLE,
+            UntypedError::Connect(error) => connect_code(error),
             UntypedError::Lost(error) | UntypedError::Closed { error, .. } => error.code(),
             UntypedError::Node { .. } => Code::OTHER_NODE,
             UntypedError::Name { .. } => Code::TOPIC_NAME,

@@ -33,7 +33,8 @@ impl Pair {
         let (handler, events) = Recorder::new();
         listening.expect(TOKEN, Some(std::process::id()), handler);
         let (handler, other_events) = Recorder::new();
-        let connection = connecting.connect(&dir.socket(), TOKEN, handler).unwrap();
+        let connection =
+            connecting.connect(&dir.socket(), &Access::default(), TOKEN, handler).unwrap();
         let established = other_events.connected();
         assert!(Arc::ptr_eq(&connection, &established));
         let accepted = (events.connected(), events);
@@ -107,7 +108,7 @@ fn stopping_ends_everything() {
     assert!(matches!(again, Err(ControlError::Stopped)));
 
     let (handler, events) = Recorder::new();
-    let error = connecting.connect(&dir.socket(), TOKEN, handler).unwrap_err();
+    let error = connecting.connect(&dir.socket(), &Access::default(), TOKEN, handler).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(!events.is_empty(), "its handler was dropped");
 }
@@ -128,7 +129,8 @@ fn only_expected_tokens_are_accepted() {
     // Of another process, a forgotten one, and an unknown one.
     for token in [TOKEN, [1; 16], [2; 16]] {
         let (handler, events) = Recorder::new();
-        let _connection = connecting.connect(&dir.socket(), token, handler).unwrap();
+        let _connection =
+            connecting.connect(&dir.socket(), &Access::default(), token, handler).unwrap();
         assert_eq!(events.gone(), Gone::Refused(RefusedHello::Token));
     }
     assert!(expected.is_empty());
@@ -137,11 +139,13 @@ fn only_expected_tokens_are_accepted() {
     let (handler, events) = Recorder::new();
     listening.expect([3; 16], None, handler);
     let (handler, other) = Recorder::new();
-    let _connection = connecting.connect(&dir.socket(), [3; 16], handler).unwrap();
+    let _connection =
+        connecting.connect(&dir.socket(), &Access::default(), [3; 16], handler).unwrap();
     other.connected();
     events.connected();
     let (handler, second) = Recorder::new();
-    let _connection = connecting.connect(&dir.socket(), [3; 16], handler).unwrap();
+    let _connection =
+        connecting.connect(&dir.socket(), &Access::default(), [3; 16], handler).unwrap();
     assert_eq!(second.gone(), Gone::Refused(RefusedHello::Token));
 }
 
@@ -163,7 +167,7 @@ fn the_socket_follows_the_rules_of_node_sockets() {
     let (handler, events) = Recorder::new();
     first.expect(TOKEN, None, handler);
     let (handler, _other) = Recorder::new();
-    let _connection = second.connect(&dir.socket(), TOKEN, handler).unwrap();
+    let _connection = second.connect(&dir.socket(), &Access::default(), TOKEN, handler).unwrap();
     events.connected();
     drop(first);
     second.listen(dir.socket(), Access::default()).unwrap();

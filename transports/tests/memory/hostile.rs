@@ -211,7 +211,8 @@ fn a_hostile_listener_is_left() {
         }
         let connecting = ControlThread::start("connecting", limits).unwrap();
         let (handler, events) = Recorder::new();
-        let _connection = connecting.connect(&dir.socket(), TOKEN, handler).unwrap();
+        let _connection =
+            connecting.connect(&dir.socket(), &Access::default(), TOKEN, handler).unwrap();
         let raw = Raw(rustix::net::accept(&socket).unwrap());
         if let Some(answer) = &answer {
             raw.send(answer);
@@ -233,7 +234,8 @@ fn a_hostile_listener_is_left() {
         ([77, 0, 0, 0], RefusedHello::Other(77)),
     ] {
         let (handler, events) = Recorder::new();
-        let _connection = connecting.connect(&dir.socket(), TOKEN, handler).unwrap();
+        let _connection =
+            connecting.connect(&dir.socket(), &Access::default(), TOKEN, handler).unwrap();
         let raw = Raw(rustix::net::accept(&socket).unwrap());
         raw.send(&bytes(REFUSED, args));
         assert_eq!(events.gone(), Gone::Refused(reason));

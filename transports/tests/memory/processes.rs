@@ -12,6 +12,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
 use mycelium_core::ring::region::Memory;
+use mycelium_transports::endpoint::UntrustedSocket;
 use mycelium_transports::endpoint::unix::{Access, own_user};
 use mycelium_transports::memory::{
     Connection, ControlLimits, ControlThread, Gone, Handler, Mapping, Packet, PacketKind, VERSION,
@@ -137,7 +138,7 @@ fn connects() {
     let control = ControlThread::start("connects", limits).unwrap();
     let (recorder, events) = Recorder::new();
     let handler = Arc::new(Passing(recorder, memory_of_role(&socket)));
-    match control.connect(&socket, TOKEN, handler) {
+    match control.connect(&socket, &Access::default(), TOKEN, handler) {
         Ok(_) => {}
         Err(error) => return say("result", &error.kind().to_string()),
     }
@@ -156,7 +157,7 @@ fn connects() {
 fn listens() {
     let Some((socket, limits)) = role() else { return };
     let control = ControlThread::start("listens", limits).unwrap();
-    control.listen(&socket, Access::default()).unwrap();
+    control.listen(&socket, Access::default().users([0, own_user()])).unwrap();
     let (recorder, events) = Recorder::new();
     control.expect(TOKEN, None, Arc::new(Passing(recorder, memory_of_role(&socket))));
     say("listens", "now");
@@ -234,7 +235,7 @@ fn the_death_of_a_peer_that_listened_is_noticed_and_its_socket_is_replaced() {
             other.line("listens");
             let (recorder, events) = Recorder::new();
             let handler = Arc::new(Passing(recorder, "of-a-survivor".to_owned()));
-            control.connect(&dir.socket(), TOKEN, handler).unwrap();
+            control.connect(&dir.socket(), &Access::default(), TOKEN, handler).unwrap();
             let connection = events.connected();
             assert_eq!(connection.peer().process, Some(other.child.id()));
             let (_, file) = events.packet();
@@ -244,7 +245,8 @@ fn the_death_of_a_peer_that_listened_is_noticed_and_its_socket_is_replaced() {
             let reason = events.gone();
             assert!(matches!(reason, Gone::PeerClosed | Gone::PeerDied), "{reason}");
             let (recorder, _) = Recorder::new();
-            let error = control.connect(&dir.socket(), TOKEN, recorder).unwrap_err();
+            let error =
+                control.connect(&dir.socket(), &Access::default(), TOKEN, recorder).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
             let name = memory_of_role(&dir.socket());
             assert_eq!((open_files(&name), mappings_of(&name).len()), (0, 0));
@@ -273,15 +275,18 @@ fn a_child_with_the_socket_does_not_hide_the_death_of_its_parent() {
     }
 }
 
-/// Connects as another user, and reports the result.
-fn connects_as(user: u32, dir: &TestDir) -> (Other, PathBuf) {
+/// A user without processes in these tests.
+const STRANGER: u32 = 65534;
+
+/// A process of another user, and its program.
+fn other_user(role: &str, user: u32, dir: &TestDir) -> (Other, PathBuf) {
     // Another user may not reach the directory that tests are built in. A process that starts in
     // another test must not inherit a descriptor that writes to the program.
     let program = dir.0.with_extension("exe");
     let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status();
     assert!(copied.unwrap().success());
     fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
-    let mut command = Other::command(&program, "connects", &dir.socket(), false);
+    let mut command = Other::command(&program, role, &dir.socket(), false);
     command.current_dir("/").uid(user).gid(user);
     (Other::start(command), program)
 }
@@ -289,7 +294,6 @@ fn connects_as(user: u32, dir: &TestDir) -> (Other, PathBuf) {
 #[test]
 #[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
 fn descriptors_pass_between_two_users_if_access_permits() {
-    const STRANGER: u32 = 65534;
     if own_user() != 0 {
         return eprintln!("skipped: only root can run processes of other users");
     }
@@ -300,14 +304,14 @@ fn descriptors_pass_between_two_users_if_access_permits() {
     ] {
         let dir = TestDir::new("two-users-refused");
         let (control, events) = expecting(&dir, false, access);
-        let (mut other, program) = connects_as(STRANGER, &dir);
+        let (mut other, program) = other_user("connects", STRANGER, &dir);
         assert_eq!(other.line("result"), expected);
         fs::remove_file(program).unwrap();
         assert!(events.is_empty() && control.forget(&TOKEN));
     }
     let dir = TestDir::new("two-users");
     let (_control, events) = expecting(&dir, false, Access::default().users([0, STRANGER]));
-    let (mut other, program) = connects_as(STRANGER, &dir);
+    let (mut other, program) = other_user("connects", STRANGER, &dir);
     let connection = events.connected();
     assert_eq!(connection.peer().user, STRANGER);
     let (_, file) = events.packet();
@@ -318,6 +322,34 @@ fn descriptors_pass_between_two_users_if_access_permits() {
     let reason = events.gone();
     assert!(matches!(reason, Gone::PeerClosed | Gone::PeerDied), "{reason}");
     assert_eq!(mapping.words().len(), 512);
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
+fn a_control_socket_of_another_user_is_refused_unless_it_is_the_owner() {
+    if own_user() != 0 {
+        return eprintln!("skipped: only root can run processes of other users");
+    }
+    let dir = TestDir::new("other-user");
+    let (mut other, program) = other_user("listens", STRANGER, &dir);
+    other.line("listens");
+    fs::remove_file(program).unwrap();
+    let control = ControlThread::start("connecting", limits(false)).unwrap();
+    let connect = |access: &Access| {
+        let (recorder, events) = Recorder::new();
+        let handler = Arc::new(Passing(recorder, memory_of_role(&dir.socket())));
+        control.connect(&dir.socket(), access, TOKEN, handler).map(|_| events)
+    };
+    for (access, user) in [(Access::default(), 0), (Access::default().owner(1000), 1000)] {
+        let refused = connect(&access).map(drop).unwrap_err();
+        let text = refused.to_string();
+        let users = format!("expected user {user}, found 65534");
+        assert!(text.contains(&users), "{text}");
+        assert!(refused.into_inner().unwrap().is::<UntrustedSocket>());
+    }
+    let events = connect(&Access::default().owner(STRANGER)).unwrap();
+    assert_eq!(events.connected().peer().user, STRANGER);
+    other.line("connected");
 }
 
 /// In a process of its own, where no other test opens anything.
@@ -345,7 +377,8 @@ fn leaves_nothing() {
             let (recorder, other) = Recorder::new();
             let handler = Arc::new(Passing(recorder, "round".to_owned()));
             // Every other connection ends before it is established, or while it is.
-            let connection = connecting.connect(&socket, [number; 16], handler).unwrap();
+            let connection =
+                connecting.connect(&socket, &Access::default(), [number; 16], handler).unwrap();
             if number % 2 == 0 {
                 let (a, b) = (events.connected(), other.connected());
                 let mapped = Mapping::attach(other.packet().1.unwrap(), 512, false).unwrap();

@@ -1,10 +1,10 @@
-//! Which users reach a socket: the permissions of its file and its directory, and the list of users
-//! that may connect.
+//! Which users reach a socket: the permissions of its file and its directory, the list of users
+//! that may connect, and the user that listens.
 
 use super::AllowedPeers;
 
-/// The users that reach a socket and may connect to it. The default is the user of this process
-/// only.
+/// The users that reach a socket and may connect to it, and the user that listens. The default is
+/// the user of this process only.
 ///
 /// When a peer connects, the system checks the permissions of directory and socket, and
 /// [`allowed`](Access::allowed) compares the credentials of the peer with the list of users.
@@ -28,6 +28,7 @@ pub struct Access {
     users: Option<Vec<u32>>,
     group: Option<u32>,
     mode: Option<u32>,
+    owner: Option<u32>,
 }
 
 impl Access {
@@ -49,6 +50,13 @@ impl Access {
     #[must_use]
     pub fn mode(self, mode: u32) -> Access {
         Access { mode: Some(mode & 0o666), ..self }
+    }
+
+    /// Names the user whose process listens. Those that connect refuse a process of any other user,
+    /// except root, and a directory in which another user can replace the socket.
+    #[must_use]
+    pub fn owner(self, user: u32) -> Access {
+        Access { owner: Some(user), ..self }
     }
 
     /// The permissions of the socket of a process of user `own`.
@@ -80,6 +88,12 @@ impl Access {
             (None, Some(_)) => AllowedPeers::anyone_with_access(),
             (None, None) => AllowedPeers::users([own]),
         }
+    }
+
+    /// The user that listens, for a process of user `own` that connects.
+    #[must_use]
+    pub fn listener(&self, own: u32) -> u32 {
+        self.owner.unwrap_or(own)
     }
 
     /// The group that gets directory and socket.

@@ -1,10 +1,10 @@
-//! The list of users that may connect.
+//! The list of users whose processes are accepted at the other end of a socket.
 
 use mycelium_executor::Peer;
 
 use super::super::error::RejectedPeer;
 
-/// The users whose processes may connect.
+/// The users whose processes may connect, or listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllowedPeers {
     /// `None` for all users that reach the socket.

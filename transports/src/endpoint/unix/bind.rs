@@ -8,15 +8,15 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use mycelium_executor::{Credentials, Executor, Listener, Stream};
+use mycelium_executor::{Credentials, Executor, Listener, Peer, Stream};
 use rustix::fs::{FlockOperation, Mode, OFlags, fcntl_lock};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
-use rustix::process::{Pid, geteuid, test_kill_process};
+use rustix::process::{Pid, test_kill_process};
 
-use super::super::error::{BindError, PathTooLong};
-use super::directory::{give_to, prepare, system};
-use super::{Access, AllowedPeers};
+use super::super::error::{BindError, PathTooLong, UntrustedSocket};
+use super::directory::{check_directory, give_to, prepare, system};
+use super::{Access, AllowedPeers, ROOT, own_user};
 
 /// A listening socket and its path. Dropping it removes the socket's file, unless another file has
 /// replaced it.
@@ -63,7 +63,7 @@ impl BoundSocket {
     ) -> Result<BoundSocket, BindError> {
         let (directory, lock_file) = places(&path)?;
         PathTooLong::check(&path)?;
-        let user = geteuid().as_raw();
+        let user = own_user();
         prepare(&directory, &access, user)?;
         let lock = lock(&lock_file, &path)?;
         clear(&path, kind)?;
@@ -135,20 +135,38 @@ impl Drop for BoundSocket {
     }
 }
 
-/// Connects to the process that listens at a path, without waiting: [`ErrorKind::WouldBlock`] means
-/// that its queue of connections is full, [`ErrorKind::NotFound`] and
-/// [`ErrorKind::ConnectionRefused`] that no process listens there.
+/// Connects to the process of this user, or of root, that listens at a path, without waiting:
+/// [`ErrorKind::WouldBlock`] means that its queue of connections is full, [`ErrorKind::NotFound`]
+/// and [`ErrorKind::ConnectionRefused`] that no process listens there.
 ///
 /// # Errors
 /// The system's error. If no socket can have this path, [`ErrorKind::InvalidInput`] with a
-/// [`PathTooLong`] inside: another attempt cannot succeed.
+/// [`PathTooLong`] inside: another attempt cannot succeed. If a process of another user listens
+/// there, or another user can replace the socket, [`ErrorKind::PermissionDenied`] with an
+/// [`UntrustedSocket`] inside.
 pub fn connect(path: &Path) -> io::Result<UnixStream> {
-    Ok(UnixStream::from(connect_to(path, SocketType::STREAM)?))
+    Ok(UnixStream::from(connect_to(path, SocketType::STREAM, &Access::default())?))
 }
 
-/// As [`connect`], to a socket of another kind.
-pub(crate) fn connect_to(path: &Path, kind: SocketType) -> io::Result<OwnedFd> {
+/// As [`connect`], to a socket of another kind, or of another [owner](Access::owner).
+pub(crate) fn connect_to(path: &Path, kind: SocketType, access: &Access) -> io::Result<OwnedFd> {
+    let expected = access.listener(own_user());
     PathTooLong::check(path).map_err(|error| io::Error::new(ErrorKind::InvalidInput, error))?;
+    if let Some(directory) = path.parent() {
+        // Users that may connect may enter it.
+        check_directory(or_here(directory), 0o755, expected)?;
+    }
+    let socket = UnixStream::from(dial(path, kind)?);
+    // The directory may be another one by now: this decides whose messages are read.
+    let found = Credentials::of(&socket)?;
+    match AllowedPeers::users([expected, ROOT]).check(&Peer::Unix(found)) {
+        Ok(()) => Ok(socket.into()),
+        Err(_) => Err(UntrustedSocket::Listener { path: path.to_owned(), found, expected }.into()),
+    }
+}
+
+/// Connects to the process that listens at a path, of any user, without waiting.
+fn dial(path: &Path, kind: SocketType) -> io::Result<OwnedFd> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::UNIX, kind, flags, None)?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
@@ -160,9 +178,9 @@ pub(crate) fn connect_to(path: &Path, kind: SocketType) -> io::Result<OwnedFd> {
     Ok(socket.into())
 }
 
-/// Connects as [`connect`] does, for an executor.
-pub(crate) fn open(path: &Path, executor: &dyn Executor) -> io::Result<Stream> {
-    executor.unix_stream(connect(path)?)
+/// Connects as [`connect_to`] does, for an executor.
+pub(crate) fn open(path: &Path, access: &Access, executor: &dyn Executor) -> io::Result<Stream> {
+    executor.unix_stream(connect_to(path, SocketType::STREAM, access)?.into())
 }
 
 /// Makes a socket that listens at a free path. Also returns device and inode of its file.
@@ -197,10 +215,15 @@ fn places(path: &Path) -> Result<(PathBuf, PathBuf), BindError> {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(BindError::Path { path: path.to_owned() });
     };
-    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let directory = or_here(directory);
     let mut lock = name.to_owned();
     lock.push(".lock");
     Ok((directory.to_owned(), directory.join(lock)))
+}
+
+/// The directory of a path, which is empty for a path that is a name only.
+fn or_here(directory: &Path) -> &Path {
+    if directory.as_os_str().is_empty() { Path::new(".") } else { directory }
 }
 
 /// The lock of the process that listens at a path. It belongs to the process: unlike an `flock`, a
@@ -285,7 +308,7 @@ fn clear(path: &Path, kind: SocketType) -> Result<(), BindError> {
     }
     // A process may listen there without a lock.
     let wrong_kind = Errno::PROTOTYPE.raw_os_error();
-    match connect_to(path, kind) {
+    match dial(path, kind) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
         Ok(_) => return Err(BindError::InUse { path: path.to_owned() }),
         Err(error)

@@ -1,5 +1,5 @@
 //! The directory of a socket: it is made, or opened as [`Access`] says, and refused if it is more
-//! open.
+//! open, or belongs to another user.
 
 use std::fs::{self, DirBuilder, Metadata, Permissions};
 use std::io::{self, ErrorKind};
@@ -8,8 +8,23 @@ use std::path::Path;
 
 use rustix::fs::Gid;
 
-use super::super::error::BindError;
-use super::Access;
+use super::super::error::{BindError, UntrustedSocket};
+use super::{Access, ROOT};
+
+/// Checks a directory: it is no link, belongs to a user or to root, and is open to other users as
+/// far as `mode` at most.
+///
+/// # Errors
+/// An [`UntrustedSocket`] of kind [`PermissionDenied`](ErrorKind::PermissionDenied) if it is not so;
+/// the system's error if the directory cannot be found.
+pub fn check_directory(directory: &Path, mode: u32, user: u32) -> io::Result<()> {
+    match problem(&fs::symlink_metadata(directory)?, mode, user) {
+        None => Ok(()),
+        Some(problem) => {
+            Err(UntrustedSocket::Directory { directory: directory.to_owned(), problem }.into())
+        }
+    }
+}
 
 /// Makes the directory, or checks that it is open only to users that may reach the socket.
 pub(super) fn prepare(directory: &Path, access: &Access, user: u32) -> Result<(), BindError> {
@@ -28,6 +43,7 @@ pub(super) fn prepare(directory: &Path, access: &Access, user: u32) -> Result<()
     let found =
         fs::symlink_metadata(directory).map_err(system("read the metadata of", directory))?;
     if let Some(problem) = problem(&found, mode, user) {
+        let problem = format!("{problem}, or choose another address (`socket`)");
         return Err(BindError::Directory { directory: directory.to_owned(), problem });
     }
     if mode != 0o700 {
@@ -43,22 +59,23 @@ pub(super) fn prepare(directory: &Path, access: &Access, user: u32) -> Result<()
     Ok(())
 }
 
-/// The problem of a directory that may have `mode` at most.
+/// The problem of a directory of a user, or of root, that may have `mode` at most.
 fn problem(found: &Metadata, mode: u32, user: u32) -> Option<String> {
     if !found.is_dir() {
-        return Some("is not a directory: choose another address (`socket`)".to_owned());
+        return Some("is not a directory: move it".to_owned());
     }
-    if found.uid() != user {
+    if ![user, ROOT].contains(&found.uid()) {
         let owner = found.uid();
         return Some(format!(
-            "belongs to another user: expected user {user}, found {owner}; choose another address (`socket`)"
+            "belongs to another user: expected user {user}, found {owner}; name another directory \
+             (`XDG_RUNTIME_DIR`)"
         ));
     }
     if found.mode() & 0o077 & !mode != 0 {
         let found = found.mode() & 0o777;
         return Some(format!(
             "is open to other users: expected mode {mode:04o}, found {found:04o}; change it \
-             (`chmod {mode:04o}`), or choose another address (`socket`)"
+             (`chmod {mode:04o}`)"
         ));
     }
     None

@@ -7,7 +7,9 @@
 //! lock file stays; it is empty.
 //!
 //! The system reports the credentials of a peer, so the peer cannot forge them: [`AllowedPeers`]
-//! compares them with a list.
+//! compares them with a list. Both sides do so. A process that connects expects one of its own
+//! user, of root, or of the [owner](Access::owner), and first [checks](check_directory) that no
+//! other user can replace the socket.
 
 mod access;
 mod allowed;
@@ -24,6 +26,8 @@ pub use allowed::AllowedPeers;
 pub(crate) use bind::connect_to;
 #[cfg(target_os = "linux")]
 pub use bind::{BoundSocket, connect};
+#[cfg(target_os = "linux")]
+pub use directory::check_directory;
 #[cfg(not(target_os = "linux"))]
 pub use unsupported::BoundSocket;
 
@@ -38,3 +42,7 @@ pub(super) use unsupported::open;
 pub fn own_user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
+
+/// The user that can be any other one, and so is accepted where another one is expected.
+#[cfg(target_os = "linux")]
+const ROOT: u32 = 0;

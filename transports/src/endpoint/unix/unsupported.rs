@@ -30,7 +30,7 @@ impl BoundSocket {
     }
 }
 
-pub(crate) fn open(_: &Path, _: &dyn Executor) -> io::Result<Stream> {
+pub(crate) fn open(_: &Path, _: &Access, _: &dyn Executor) -> io::Result<Stream> {
     Err(unsupported())
 }
 
