@@ -14,6 +14,8 @@ mod files;
 mod foreground;
 #[path = "up/mistakes.rs"]
 mod mistakes;
+#[path = "up/other_users.rs"]
+mod other_users;
 #[path = "up/roles.rs"]
 mod roles;
 #[path = "up/systemd.rs"]

@@ -2,12 +2,13 @@
 
 use std::env;
 use std::io::{self, BufRead, BufReader};
-use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use mycelium_transports::endpoint::unix::connect;
+
 use super::leftovers;
-use super::place::Place;
+use super::place::{Place, untrusted};
 use super::wire::{self, Answer, Channel, LONGEST_ANSWER, Request};
 use crate::clock::{Clock, pause};
 use crate::exit::Failure;
@@ -33,7 +34,9 @@ impl Client {
     /// # Errors
     /// If the launcher does not respond, or refuses the request.
     pub fn request(place: &Place, request: &Request) -> Result<Option<Client>, Failure> {
-        let stream = match UnixStream::connect(place.socket()) {
+        // A process of another user is refused.
+        let connected = connect(&place.socket());
+        let stream = match connected.and_then(|it| it.set_nonblocking(false).map(|()| it)) {
             Ok(stream) => stream,
             Err(error) => {
                 return match error.kind() {
@@ -90,7 +93,7 @@ fn silent(place: &Place, error: &io::Error) -> Failure {
     let (title, socket) = (place.title(), place.socket());
     let problem = match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "it does not respond".to_owned(),
-        _ => error.to_string(),
+        _ => untrusted(error).unwrap_or_else(|| error.to_string()),
     };
     Failure::Unavailable(format!("the launcher of {title} at `{}`: {problem}", shown(&socket)))
 }

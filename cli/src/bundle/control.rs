@@ -13,8 +13,8 @@ use std::thread;
 use std::time::Duration;
 
 use mycelium_bundle::{Change, ChangeError, Member};
-use rustix::net::sockopt::socket_peercred;
-use rustix::process::geteuid;
+use mycelium_executor::{Credentials, Peer};
+use mycelium_transports::endpoint::unix::{AllowedPeers, own_user};
 
 use super::board::{Board, Waited};
 use super::describe::{Described, flows};
@@ -91,8 +91,8 @@ impl Control {
 
     fn accept(self: Arc<Control>, stream: UnixStream) {
         // The directory is closed to others. This holds even if somebody opens it.
-        let is_own = socket_peercred(&stream).is_ok_and(|peer| peer.uid == geteuid());
-        if !is_own {
+        let own = AllowedPeers::users([own_user()]);
+        if !Credentials::of(&stream).is_ok_and(|peer| own.check(&Peer::Unix(peer)).is_ok()) {
             return;
         }
         if !self.board.connect(MOST) {

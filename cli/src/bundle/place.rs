@@ -11,7 +11,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::process::geteuid;
+use mycelium_transports::endpoint::UntrustedSocket;
+use mycelium_transports::endpoint::unix::{check_directory, own_user};
 
 use crate::exit::Failure;
 use crate::output::shown;
@@ -133,19 +134,16 @@ impl Place {
     /// # Errors
     /// If it is not there, or belongs to another user, or others may enter it.
     pub fn check(&self) -> io::Result<()> {
-        let found = fs::symlink_metadata(&self.directory)?;
-        let is_own = found.is_dir() && found.uid() == geteuid().as_raw();
-        if is_own && found.mode() & 0o077 == 0 {
-            return Ok(());
-        }
-        let problem = "it is not a directory of this user that is closed to others";
-        Err(io::Error::new(io::ErrorKind::PermissionDenied, problem))
+        check_directory(&self.directory, 0o700, own_user())
     }
 
     /// The failure that the directory cannot be used, for example because `XDG_RUNTIME_DIR` does
     /// not exist.
     #[must_use]
     pub fn refused(&self, error: &io::Error) -> Failure {
+        if let Some(untrusted) = untrusted(error) {
+            return Failure::Unavailable(untrusted);
+        }
         let directory = shown(&self.directory);
         Failure::Unavailable(format!("the directory `{directory}` of the bundle: {error}"))
     }
@@ -238,6 +236,12 @@ impl Place {
     pub fn problem(&self) -> Option<String> {
         fs::read_to_string(self.directory.join("problem")).ok()
     }
+}
+
+/// The text of an error with its code, if it says that another user could take part.
+pub fn untrusted(error: &io::Error) -> Option<String> {
+    let untrusted = error.get_ref()?.downcast_ref::<UntrustedSocket>()?;
+    Some(format!("{untrusted} [{}]", untrusted.code()))
 }
 
 /// The path without links. The file itself may be missing.

@@ -165,7 +165,9 @@ fn nobody(args: &TapArgs, mut failures: Vec<Failure>) -> Failure {
 /// A node cannot be reached, or does not say which topics it has.
 fn unreachable(node: &str, error: &UntypedError) -> Failure {
     match (unavailable(node, error), error) {
-        (Failure::Unavailable(text), UntypedError::Connect(_)) => {
+        (Failure::Unavailable(text), UntypedError::Connect(_))
+            if error.code() == Code::PEER_UNREACHABLE =>
+        {
             Failure::Unavailable(with_hint(&text, OBSERVERS))
         }
         (failure, _) => failure,

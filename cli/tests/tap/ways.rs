@@ -1,6 +1,7 @@
 //! The ways to a node: its socket, TCP, TLS; and the grants of topics.
 
 use std::fs;
+use std::os::unix::fs::chown;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
@@ -235,6 +236,38 @@ fn a_node_without_the_key_is_not_reached_and_the_error_says_what_to_set() {
     let end = format!("; {observers} [M0335]\n");
     assert!(errors.starts_with(&start) && errors.ends_with(&end), "{errors}");
     assert_eq!(errors.matches("[M").count(), 1, "{errors}");
+}
+
+/// Another user may make the directory first, and listen there.
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
+fn a_directory_of_another_user_is_not_read_unless_the_file_names_that_user() {
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("skipped: only root can give a directory to another user");
+    }
+    let place = Place::new();
+    let text = "[node.feed]\nservices = [\"Source\"]\nobservers = true\n";
+    place.write(text);
+    let _node = place.node("feed");
+    chown(place.run(), Some(65534), None).unwrap();
+    let file = place.topology();
+    let arguments = ["none", "--topology", file.to_str().unwrap()];
+    let (code, output, errors) = place.tapped(&arguments);
+    let start = format!(
+        "error: node `feed`: directory `{}` belongs to another user: expected user 0, found 65534; ",
+        place.run().display()
+    );
+    assert_eq!((code, &*output), (3, ""));
+    assert!(errors.starts_with(&start) && errors.ends_with(" [M0082]\n"), "{errors}");
+    assert!(!errors.contains("observers"), "{errors}");
+    // Without a file it is none of the directories of this user.
+    let (code, _, errors) = place.tapped(&["swaps"]);
+    assert_eq!(code, 3);
+    assert!(errors.starts_with("error: no node listens in "), "{errors}");
+    place.write(&format!("{text}owner = 65534\n"));
+    let (code, _, errors) = place.tapped(&arguments);
+    assert_eq!(code, 3);
+    assert!(errors.starts_with("error: no topic `none`"), "{errors}");
 }
 
 #[test]

@@ -167,8 +167,8 @@ fn a_directory_that_others_may_write_to_is_not_used() {
     for verb in ["up", "status", "down"] {
         let ended = world.run(&[verb, "app.toml"]);
         let expected = format!(
-            "error: the directory `{}` of the bundle: it is not a directory of this user that is \
-             closed to others\n",
+            "error: directory `{}` is open to other users: expected mode 0700, found 0777; change \
+             it (`chmod 0700`) [M0082]\n",
             bundle.display()
         );
         assert_eq!((ended.code, ended.err), (Some(3), expected), "{verb}");

@@ -2,6 +2,8 @@
 
 use std::env;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio, exit};
 use std::time::Duration;
 
@@ -26,6 +28,7 @@ fn enter() {
         "wait" => wait_for_the_end(),
         "hang" => hang(),
         "complete" => {}
+        "forge" => forge(),
         "flood" => {
             say(&"x".repeat(20 << 20));
             wait_for_the_end();
@@ -65,6 +68,20 @@ fn wait_for_the_end() {
     end_with_launcher(Duration::from_secs(30)).unwrap();
     say("waits");
     signals.forever().next();
+}
+
+/// Answers in place of a launcher, at the socket `node`.
+fn forge() -> ! {
+    let listener = UnixListener::bind(argument("node").unwrap()).unwrap();
+    say("listens");
+    for stream in listener.incoming() {
+        let mut stream = BufReader::new(stream.unwrap());
+        let answers = "{\"answer\":\"taken\"}\n{\"answer\":\"nodes\",\"nodes\":[]}\n";
+        if stream.read_line(&mut String::new()).is_ok_and(|read| read > 0) {
+            stream.get_mut().write_all(answers.as_bytes()).unwrap();
+        }
+    }
+    unreachable!("it listens until it is killed")
 }
 
 /// Ignores SIGTERM.

@@ -1,0 +1,119 @@
+//! Other users that take the place of a launcher, or of its directory.
+
+use std::fs::{self, Permissions};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::geteuid;
+
+use crate::world::{Ended, World};
+
+const OTHER: u32 = 65534;
+
+/// A process of another user that listens in a directory of its own.
+struct Forger {
+    child: Child,
+    directory: PathBuf,
+}
+
+impl Forger {
+    fn start() -> Forger {
+        let name = format!("mycelium-forger-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        fs::DirBuilder::new().mode(0o755).create(&directory).unwrap();
+        chown(&directory, Some(OTHER), None).unwrap();
+        // It may not reach the directory that tests are built in. A process that starts in another
+        // test must not inherit a descriptor that writes to the program.
+        let program = directory.join("program");
+        let copied =
+            Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status();
+        assert!(copied.unwrap().success());
+        fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+        let mut child = Command::new(&program)
+            .args(["--exact", "--nocapture", "--test-threads=1", "--", "roles::enter"])
+            .args(["role=forge", &format!("node={}", directory.join("control").display())])
+            .current_dir("/")
+            .uid(OTHER)
+            .gid(OTHER)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.map_while(Result::ok).any(|line| line == "listens"));
+        Forger { child, directory }
+    }
+
+    /// Moves its socket.
+    fn take(&self, socket: &Path) {
+        fs::rename(self.directory.join("control"), socket).unwrap();
+    }
+}
+
+impl Drop for Forger {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
+fn a_launcher_of_another_user_is_not_asked() {
+    if !geteuid().is_root() {
+        return eprintln!("skipped: only root can run processes of other users");
+    }
+    let world = World::new();
+    world.nodes(&[("feed", "wait")], "");
+    world.up();
+    let socket = world.bundle().unwrap().join("control");
+    let launchers = socket.with_extension("launcher");
+    fs::rename(&socket, &launchers).unwrap();
+    let forger = Forger::start();
+    forger.take(&socket);
+    let expected = format!(
+        "process {} of user {OTHER} listens at `{}`: expected user 0 [M0088]\n",
+        forger.child.id(),
+        socket.display()
+    );
+    for verb in ["up", "status", "down"] {
+        let ended = world.run(&[verb, "app.toml"]);
+        assert_eq!(ended.code, Some(3), "{verb}: {ended:?}");
+        assert!(ended.err.ends_with(&expected), "{verb}: {ended:?}");
+    }
+    fs::rename(&launchers, &socket).unwrap();
+    world.down();
+}
+
+/// Without `XDG_RUNTIME_DIR` any user can take the name of the directory first.
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
+fn a_directory_that_another_user_has_made_is_refused() {
+    if !geteuid().is_root() {
+        return eprintln!("skipped: only root can give a directory to another user");
+    }
+    let world = World::new();
+    world.nodes(&[("feed", "wait")], "");
+    let taken = world.runtime().join("mycelium-0-up-mine");
+    fs::DirBuilder::new().mode(0o700).create(&taken).unwrap();
+    chown(&taken, Some(OTHER), None).unwrap();
+    for verb in ["up", "status", "down"] {
+        let mut tool = match verb {
+            "up" => world.tool(&[verb, "app.toml", "--name", "mine"]),
+            _ => world.tool(&[verb, "--name", "mine"]),
+        };
+        tool.env_remove("XDG_RUNTIME_DIR").env("TMPDIR", world.runtime());
+        let ended = Ended::of(&tool.output().unwrap());
+        let expected = format!(
+            "error: directory `{}` belongs to another user: expected user 0, found {OTHER}; ",
+            taken.display()
+        );
+        assert_eq!(ended.code, Some(3), "{verb}: {ended:?}");
+        assert!(ended.err.starts_with(&expected), "{verb}: {ended:?}");
+        assert!(ended.err.ends_with(" [M0082]\n"), "{verb}: {ended:?}");
+    }
+    fs::remove_dir(&taken).unwrap();
+}
