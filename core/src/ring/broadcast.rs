@@ -48,7 +48,7 @@ use slot::{Stamp, is_after};
 
 pub use borrow::Messages;
 pub use consumer::{Consumer, Peek};
-pub use entry::{Claim, ReaderWords};
+pub use entry::{Claim, ReaderFault, ReaderWords, SeenReader};
 pub use error::{Full, LayoutError};
 pub use layout::Layout;
 #[cfg(feature = "alloc")]

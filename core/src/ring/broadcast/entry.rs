@@ -15,6 +15,8 @@
 //! messages in front of an evictable reader may be overwritten at any time: it never borrows them,
 //! it copies and looks at the stamp again.
 
+use thiserror::Error;
+
 use super::padded::{Padded, padding};
 use crate::ring::is_after;
 use crate::sync::{AtomicUsize, Ordering, const_unless_loom, order};
@@ -77,6 +79,47 @@ impl Claim {
         Claim { entry, generation: word / CLAIM }
     }
 }
+
+/// The words of a reader in another process at the last check. Before the first one they are zero.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SeenReader {
+    state: usize,
+    taken: usize,
+}
+
+/// Words that no reader of another process writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ReaderFault {
+    /// The word of the state is not one that follows the last one.
+    #[error("its state is {found:#x}, after {before:#x}")]
+    State {
+        /// The word at the last check.
+        before: usize,
+        /// The word.
+        found: usize,
+    },
+    /// The position is before an earlier one of the same reader.
+    #[error("its position is {found}, after {before}")]
+    Backwards {
+        /// The position at the last check.
+        before: usize,
+        /// The position.
+        found: usize,
+    },
+    /// The position is after all messages.
+    #[error("its position is {found}, and the next message is {tail}")]
+    Ahead {
+        /// The sequence of the next message.
+        tail: usize,
+        /// The position.
+        found: usize,
+    },
+}
+
+/// The most readers that have an entry one after the other between two checks.
+#[cfg(not(loom))]
+const MOST_CLAIMS: usize = 1 << (usize::BITS / 2);
 
 /// The next claim after the one in this word, without a state.
 fn next_claim(word: usize) -> usize {
@@ -296,6 +339,43 @@ impl ReaderWords {
         });
         let positions = observing.map(|entry| entry.taken.load(Ordering::Relaxed));
         positions.reduce(|slowest, next| if is_after(slowest, next) { next } else { slowest })
+    }
+
+    /// Checks the words of another process against those that were `seen` at the last check, in a
+    /// ring of `capacity` slots. `tail` is called after the position was loaded.
+    #[cfg(not(loom))]
+    pub(in crate::ring) fn check(
+        &self,
+        seen: &mut SeenReader,
+        capacity: usize,
+        tail: impl Fn() -> usize,
+    ) -> Result<(), ReaderFault> {
+        let state = self.shown.state.acquire(true, order!("broadcast.readers", Acquire));
+        let claims = (state / CLAIM).wrapping_sub(seen.state / CLAIM) & (usize::MAX / CLAIM);
+        if state & STATE > OBSERVING || claims > MOST_CLAIMS {
+            return Err(ReaderFault::State { before: seen.state, found: state });
+        }
+        let before = core::mem::replace(&mut seen.state, state);
+        if !is_gating(state) {
+            return Ok(());
+        }
+        let taken = self.taken.acquire(true, order!("broadcast.room", Acquire));
+        if self.shown.state.load(Ordering::Relaxed) != state {
+            // The position may be that of another reader: the next check has both.
+            seen.state = before;
+            return Ok(());
+        }
+        // A reader that joins may begin before the one that has left.
+        if state == before && is_after(seen.taken, taken) {
+            return Err(ReaderFault::Backwards { before: seen.taken, found: taken });
+        }
+        seen.taken = taken;
+        // A reader sees the messages of a batch before this thread sees their tail.
+        let tail = tail();
+        if is_after(taken, tail.wrapping_add(capacity)) {
+            return Err(ReaderFault::Ahead { tail, found: taken });
+        }
+        Ok(())
     }
 
     /// Owner: the claim of this reader, whose entry has that index.

@@ -4,7 +4,7 @@ use super::error::RegionError;
 use super::header::{Header, Kind, RingIdentity};
 use super::memory::{Memory, Region};
 use crate::doorbell::{Alarm, SleepWord, WakePath};
-use crate::ring::broadcast::{Layout, ReaderWords};
+use crate::ring::broadcast::{Layout, ReaderFault, ReaderWords, SeenReader};
 use crate::sync::Ordering;
 
 /// The words of the cursor region of a process with at most `readers` gating readers; `None` if
@@ -94,6 +94,25 @@ impl<M: Memory> ForeignCursors<M> {
     #[must_use]
     pub fn position(&self, exact: bool) -> Option<usize> {
         ReaderWords::slowest(self.0.entries(), exact)
+    }
+
+    /// Checks the words of all readers against those of the last check, which `seen` has: one for
+    /// each of the [entries](ForeignCursors::readers). `tail` returns the sequence of the next
+    /// message. A wrong position between the last one and the next message is not found: it may be
+    /// true.
+    ///
+    /// # Errors
+    /// If the process has written what no reader writes: the first entry, and its fault.
+    pub fn check(
+        &self,
+        seen: &mut [SeenReader],
+        tail: impl Fn() -> usize,
+    ) -> Result<(), (usize, ReaderFault)> {
+        let capacity = self.0.header.layout.capacity();
+        let mut entries = self.0.entries().iter().zip(seen).enumerate();
+        entries.try_for_each(|(entry, (words, seen))| {
+            words.check(seen, capacity, &tail).map_err(|fault| (entry, fault))
+        })
     }
 
     /// The position of the slowest observer of the process; `None` if there is none. It may be any
