@@ -38,6 +38,12 @@ fn hostile_peers_in_memory_harm_nobody() {
 }
 
 #[test]
+fn strangers_a_reader_with_garbage_in_its_memory_is_let_go() {
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    hostile::run_reader_alone();
+}
+
+#[test]
 fn no_kill_tears_loses_or_invents_messages() {
     let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let seed = number("SEED").unwrap_or_else(|| fastrand::u64(..1 << 32));

@@ -183,6 +183,9 @@ fn key(notice: &Notice<'_>) -> (Level, Key) {
             let level = if *is_required { Level::Error } else { Level::Warn };
             of(level, "on the socket", peer)
         }
+        Notice::InvalidMemory { peer, topic, .. } => {
+            of(Level::Error, "invalid memory", &format!("{peer} {topic}"))
+        }
         Notice::PeerEnded { peer } => of(Level::Info, "past", peer),
         Notice::DeadLettered { undelivered } => of(
             Level::Warn,

@@ -16,13 +16,13 @@ use mycelium_bundle::{BundleError, ChangeError};
 use mycelium_core::link::{
     CloseReason, ConfigError, FragmentError, LinkError, RejectReason, RunError,
 };
-use mycelium_core::ring::broadcast::LayoutError;
+use mycelium_core::ring::broadcast::{LayoutError, ReaderFault};
 use mycelium_core::{DecodeError, FrameError, Invalid, InvalidReason};
 use mycelium_executor::{Credentials, SpawnError, ThreadError};
 use mycelium_transports::counters::{AttachError, ViewError};
 use mycelium_transports::endpoint::{Access, BindError, Endpoint, PathTooLong, UntrustedSocket};
 use mycelium_transports::exchange::{CatalogueError, Notice};
-use mycelium_transports::local::{Schema, TopicError};
+use mycelium_transports::local::{MemoryFault, Schema, TopicError};
 use mycelium_transports::memory::{ControlError, MemoryError};
 use mycelium_transports::stream::DriveError;
 use mycelium_transports::untyped::{LayoutError as UntypedLayoutError, SizeMismatch, UntypedError};
@@ -199,6 +199,11 @@ pub(crate) fn links() -> Vec<Sample> {
         of(&Notice::StreamLimit { peer, topic, limit: 256 }),
         of(&Notice::StartsAtNext { peer, topic }),
         of(&Notice::StaysOnSocket { peer, reason: "no memory left", is_required: false }),
+        of(&Notice::InvalidMemory {
+            peer,
+            topic,
+            fault: MemoryFault { entry: 1, fault: ReaderFault::Backwards { before: 7, found: 2 } },
+        }),
         of(&Notice::PeerRejected {
             peer,
             from: None,

@@ -25,6 +25,7 @@ use mycelium_core::ring::broadcast::{Layout, Word};
 use mycelium_core::ring::region::{CursorRegion, DataRegion, ForeignData, Memory, RingIdentity};
 use mycelium_executor::Executor;
 use mycelium_transports::endpoint::unix::{self, Access, BoundSocket};
+use mycelium_transports::exchange::Notice;
 use mycelium_transports::local::{Delivery, EmitError, Policy, Refusal};
 use mycelium_transports::memory::{
     Connection, ControlThread, Gone, Handler, Mapping, Packet, PacketKind, Token, cursor_region,
@@ -39,6 +40,8 @@ use crate::torture::{descriptors, memfds};
 
 /// How long one attack lasts.
 const ATTACK: Duration = Duration::from_millis(60);
+/// Longer than an attack needs until it is found.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// The ways to attack, of a reader and of a publisher.
 const WAYS: u64 = 12;
 const EPOCH: u64 = 1 << 20;
@@ -289,6 +292,7 @@ async fn attack(
     path: &Path,
     is_reader: bool,
     way: u64,
+    time: Duration,
     stream: mycelium_executor::Stream,
 ) {
     let (writers, joined) = mpsc::channel();
@@ -318,11 +322,11 @@ async fn attack(
         token: None,
         stream: None,
         sent: 0,
-        until: Instant::now() + ATTACK,
+        until: Instant::now() + time,
     };
     {
         let mut driver = Driver::new(&mut link, stream, side.executor.clone());
-        _ = timeout(ATTACK, driver.run(&mut traffic)).await;
+        _ = timeout(time, driver.run(&mut traffic)).await;
     }
     traffic.token.inspect(|token| _ = side.memory.forget(token));
 }
@@ -346,7 +350,7 @@ async fn attack_as_reader(side: Side) {
     let path = side.place.join("victim.sock");
     for way in (0..WAYS).cycle() {
         if let Ok(stream) = unix::connect(&path).and_then(|it| side.executor.unix_stream(it)) {
-            attack(&side, &path, true, way, stream).await;
+            attack(&side, &path, true, way, ATTACK, stream).await;
         }
         tokio::task::yield_now().await;
     }
@@ -359,7 +363,7 @@ async fn attack_as_publisher(side: Side) {
     let mut listener = bound.listener(&*side.executor).unwrap();
     for way in (0..WAYS).cycle() {
         let Ok((stream, _)) = listener.accept().await else { continue };
-        attack(&side, &path, false, way, stream).await;
+        attack(&side, &path, false, way, ATTACK, stream).await;
     }
 }
 
@@ -384,6 +388,53 @@ pub(crate) fn run(seconds: u64) {
     std::fs::remove_dir_all(&place).unwrap();
     assert_eq!((descriptors(), memfds()), before, "descriptors and mappings are left");
     println!("hostile memory: {received:?} messages of the others in {seconds} s, none missing");
+}
+
+/// A publisher whose only reader writes garbage into its memory continues.
+pub(crate) fn run_reader_alone() {
+    let place = std::env::temp_dir().join(format!("mycelium-garbage-{}", std::process::id()));
+    _ = std::fs::remove_dir_all(&place);
+    std::fs::DirBuilder::new().mode(0o700).create(&place).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let freed = runtime.block_on(async { timeout(PATIENCE, until_let_go(&place)).await });
+    std::fs::remove_dir_all(&place).unwrap();
+    freed.expect("the publisher waits for a reader that has broken the protocol");
+}
+
+async fn until_let_go(place: &Path) {
+    let is_found = Arc::new(AtomicBool::new(false));
+    let found = is_found.clone();
+    let observer: mycelium_transports::exchange::Observer = Arc::new(move |notice| {
+        if let Notice::InvalidMemory { peer: "spoiler", topic: "words", .. } = notice {
+            found.store(true, Ordering::Relaxed);
+        }
+    });
+    let victim = Side::new("victim", 1, place.to_owned(), true, observer);
+    let reading = Side::new("spoiler", 3, place.to_owned(), true, Arc::new(|_| {}));
+    let topic = victim.topic();
+    victim.serve("victim.sock", &topic, &["spoiler"]);
+    let mut publisher = topic.publisher::<Words>("publisher", EPOCH).unwrap();
+    let mut number = 0;
+    while publisher.try_emit(Words::new(EPOCH, number)).is_ok() {
+        number += 1;
+    }
+    let path = place.join("victim.sock");
+    while !is_found.load(Ordering::Relaxed) {
+        if let Ok(stream) = unix::connect(&path).and_then(|it| reading.executor.unix_stream(it)) {
+            // Some are too early: their memory is not accepted.
+            attack(&reading, &path, true, WAYS - 2, 10 * ATTACK, stream).await;
+        }
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..100 * number {
+        publisher.try_emit(Words::new(EPOCH, number)).expect("it waits for nobody");
+        number += 1;
+    }
+    for side in [&victim, &reading] {
+        side.control.stop();
+        side.control.ended().await;
+        side.memory.stop();
+    }
 }
 
 /// Publishes for a friend, and reads from it, while others attack. Returns the numbers of messages

@@ -10,7 +10,7 @@ use mycelium_executor::Peer;
 
 use super::layout::LayoutMismatch;
 use crate::endpoint::{Endpoint, connect_code};
-use crate::local::Undelivered;
+use crate::local::{MemoryFault, Undelivered};
 use crate::stream::DriveError;
 
 /// An event of a link.
@@ -107,6 +107,16 @@ pub enum Notice<'a> {
         /// Whether the link [requires](super::MemoryUse::Required) shared memory.
         is_required: bool,
     },
+    /// A peer has written what no reader writes into the memory that it shares. Its link ends, and
+    /// what it has not confirmed is undelivered.
+    InvalidMemory {
+        /// The other node.
+        peer: &'a str,
+        /// The topic.
+        topic: &'a str,
+        /// The fault.
+        fault: MemoryFault,
+    },
     /// A connection was rejected.
     PeerRejected {
         /// The name that the peer has sent; empty if it has sent none.
@@ -160,6 +170,7 @@ impl Notice<'_> {
             Notice::StreamLimit { .. } => Code::LINK_TOO_MANY,
             Notice::StartsAtNext { .. } => Code::RETAINED_UNKNOWN,
             Notice::StaysOnSocket { .. } => Code::LINK_WITHOUT_MEMORY,
+            Notice::InvalidMemory { .. } => Code::LINK_PROTOCOL,
             Notice::PeerRejected { cause, .. } => cause.error_code(),
             Notice::DeadLettered { .. } => Code::DEAD_LETTER,
             Notice::AddressLost { .. } => Code::SOCKET_REPLACED,
@@ -248,6 +259,12 @@ impl fmt::Display for Notice<'_> {
                 "messages between this node and node `{}` go over the socket, not through shared memory: {}",
                 shown(peer),
                 shown(reason)
+            ),
+            Notice::InvalidMemory { peer, topic, fault } => write!(
+                f,
+                "node `{}` has broken the protocol of topic `{}`: {fault}",
+                shown(peer),
+                shown(topic)
             ),
             Notice::PeerRejected { peer, from, reason, .. } => match (peer, from) {
                 (&"", Some(from)) => write!(f, "rejected {from}: {reason}"),

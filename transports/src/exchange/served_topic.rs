@@ -13,7 +13,9 @@ use super::outgoing_memory::OutgoingMemory;
 use super::outgoing_stream::{self, Progress, is_sent_as};
 use super::redelivery::{AfterDeath, Redelivery};
 use super::stream_state::{ConnectionProgress, MemoryStep, StreamState};
-use crate::local::{EgressReader, EgressStream, SubscribeOptions, Topic, TopicError, Undelivered};
+use crate::local::{
+    EgressReader, EgressStream, MemoryFault, SubscribeOptions, Topic, TopicError, Undelivered,
+};
 use crate::stream::NodeLink;
 
 /// The most ended publishers that are remembered, in case their reader does not know that they have
@@ -180,6 +182,11 @@ impl ServedTopic {
     /// Whether the reader has lost the memory of a stream.
     pub(super) fn has_lost_memory(&self) -> bool {
         self.egress.reader.known_streams().iter().any(EgressStream::has_lost_memory)
+    }
+
+    /// What the reader has done wrong in the memory of a stream, if it was found.
+    pub(super) fn memory_fault(&self) -> Option<MemoryFault> {
+        self.egress.reader.known_streams().iter().find_map(EgressStream::memory_fault)
     }
 
     /// Whether the reader had no room for a stream since the last call. The stream waits until

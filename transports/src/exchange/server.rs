@@ -260,16 +260,26 @@ impl TopicServer {
         }
     }
 
+    /// A reader has broken the protocol: nothing is kept for it any more, and publishers do not
+    /// wait for it.
+    pub(super) fn let_go(&self, node: &str, egress: Vec<TopicEgress>) {
+        self.expect_no_more(node);
+        self.count_undelivered(node, egress);
+    }
+
     /// Counts these messages as undelivered.
     fn count_undelivered(&self, node: &str, mut parked: Vec<TopicEgress>) {
         // An observer gets gaps for messages that it misses: they are not undelivered.
         let kept = parked.iter_mut().filter(|egress| self.is_kept(egress));
-        let left = kept.map(|egress| {
-            let count = egress.reader.depth();
-            (node.to_owned(), egress.topic().to_owned(), count)
-        });
-        let left = left.filter(|(_, _, count)| *count > 0);
-        self.undelivered.lock().unwrap_or_else(PoisonError::into_inner).extend(left);
+        let left = kept.map(|egress| (egress.topic().to_owned(), egress.reader.held()));
+        let mut undelivered = self.undelivered.lock().unwrap_or_else(PoisonError::into_inner);
+        for (topic, count) in left.filter(|(_, count)| *count > 0) {
+            let mut known = undelivered.iter_mut();
+            match known.find(|known| (&*known.0, &*known.1) == (node, &*topic)) {
+                Some(known) => known.2 += count,
+                None => undelivered.push((node.to_owned(), topic, count)),
+            }
+        }
     }
 
     /// Drops what is parked and need not be, once no publisher sends any more.

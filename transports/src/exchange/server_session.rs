@@ -26,7 +26,7 @@ use super::redelivery::Redelivery;
 use super::served_topic::{ServedTopic, TopicEgress};
 use super::server::TopicServer;
 use crate::counters::{Line, LinkValue, plain};
-use crate::local::{Policy, Start, SubscribeOptions};
+use crate::local::{MemoryFault, Policy, Start, SubscribeOptions};
 use crate::stream::{DriveError, Moved, NodeLink, STREAMS, TOPICS, Traffic};
 
 pub(super) struct ServerSession {
@@ -95,7 +95,9 @@ impl ServerSession {
                     egress.reader_left(redelivery, is_asked);
                 }
             }
-            DriveError::Link(LinkError::PeerClosed(_) | LinkError::LocallyClosed(_)) => {}
+            DriveError::Link(LinkError::PeerClosed(_)) => {}
+            DriveError::Link(LinkError::LocallyClosed(reason))
+                if *reason != CloseReason::Protocol => {}
             _ => peer.line.add(LinkValue::Errors, 1),
         }
     }
@@ -218,6 +220,16 @@ impl ServerSession {
         for reason in reasons {
             (self.server.observer)(Notice::StaysOnSocket { peer, reason, is_required });
         }
+    }
+
+    /// The peer has broken the protocol in the memory of a topic.
+    fn let_go(&mut self, now: Duration, link: &mut NodeLink<'_>, fault: MemoryFault, topic: &str) {
+        let Some(peer) = &mut self.peer else { return };
+        let mut egress = std::mem::take(&mut peer.parked);
+        egress.extend(self.topics.drain(..).map(|served| served.egress));
+        (self.server.observer)(Notice::InvalidMemory { peer: &peer.node, topic, fault });
+        self.server.let_go(&peer.node, egress);
+        link.close(now, CloseReason::Protocol);
     }
 
     /// Closes the link once everything was sent, if the peer has subscribed to all that is kept for
@@ -344,6 +356,11 @@ impl Traffic<TOPICS, STREAMS> for ServerSession {
         }
         peer.line.add(LinkValue::Sent, sent);
         self.server.add_confirmed(confirmed);
+        let fault =
+            |served: &ServedTopic| Some((served.memory_fault()?, served.egress.topic().to_owned()));
+        if let Some((fault, topic)) = self.topics.iter().find_map(fault) {
+            return self.let_go(now, link, fault, &topic);
+        }
         self.turn = self.turn.wrapping_add(1);
         let draining = phase == LinkPhase::Drain;
         // At a shutdown, readers wait until this node runs again.

@@ -89,6 +89,14 @@ impl<T> EgressReader<T> {
         &self.membership.topic
     }
 
+    /// The number of messages that are not confirmed and that the rings still have.
+    pub fn held(&mut self) -> usize
+    where
+        T: Default,
+    {
+        self.streams().iter().map(EgressStream::held).sum()
+    }
+
     /// The number of messages that are not confirmed.
     pub fn depth(&mut self) -> usize
     where

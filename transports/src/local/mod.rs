@@ -96,7 +96,7 @@ pub use publisher::Publisher;
 pub use remote_publisher::{MappedPublisher, RemotePublisher};
 pub use ring::{MappedRing, Readers, RingMemory};
 pub use schema::Schema;
-pub use shared::{RemoteBell, RemoteReaders, SharedRing};
+pub use shared::{MemoryFault, RemoteBell, RemoteReaders, SharedRing};
 pub use stall::{Eviction, OnStall};
 pub use state::RingStatus;
 pub use subscription::{Finisher, Subscription};

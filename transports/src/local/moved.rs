@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, Weak};
 
-use mycelium_core::ring::broadcast::{Broadcast, ProxyReader, RetainingConsumer};
+use mycelium_core::ring::broadcast::{Broadcast, ProxyReader, RetainingConsumer, SeenReader};
 use mycelium_core::ring::region::ForeignCursors;
 
 use super::roster::Numbered;
-use super::shared::{RemoteBell, RemoteReaders, Ring, SharedRing, Waiting};
+use super::shared::{MemoryFault, RemoteBell, RemoteReaders, Ring, SharedRing, Waiting};
 use super::state::{PublisherState, SubscriberState};
 use crate::memory::Mapping;
 
@@ -22,6 +22,9 @@ pub(super) struct Moved {
     from: usize,
     /// The messages before this sequence were counted.
     counted: usize,
+    /// The words of the readers at the last check.
+    seen: Box<[SeenReader]>,
+    fault: Option<MemoryFault>,
 }
 
 impl Moved {
@@ -50,7 +53,8 @@ impl Moved {
         if kept == from {
             readers.activate();
         }
-        Moved { proxy, readers, publisher: publisher.clone(), number, from, counted }
+        let (seen, publisher) = (readers.unseen(), publisher.clone());
+        Moved { proxy, readers, publisher, number, from, counted, seen, fault: None }
     }
 
     /// What the publisher shares with its readers.
@@ -66,10 +70,19 @@ impl Moved {
     /// Imports the positions of the readers. Returns how many more messages they have taken since
     /// the last call.
     pub(super) fn count(&mut self) -> u64 {
+        if let Err(fault) = self.readers.check(&mut self.seen, &self.publisher.ring) {
+            self.readers.disbelieve(self.kept());
+            self.fault = Some(fault);
+        }
         self.readers.import(&self.publisher.ring);
         let (kept, before) = (self.kept(), self.counted);
         self.counted = kept;
         kept.wrapping_sub(before) as u64
+    }
+
+    /// What the process of the readers has done wrong, if the last [`count`](Moved::count) found it.
+    pub(super) fn fault(&self) -> Option<MemoryFault> {
+        self.fault
     }
 
     /// The first message that is read there.

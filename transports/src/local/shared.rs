@@ -10,8 +10,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use mycelium_core::doorbell::{Alarm, Doorbell, WakePath, announce};
-use mycelium_core::ring::broadcast::{Broadcast, Claim};
+use mycelium_core::ring::broadcast::{Broadcast, Claim, ReaderFault, SeenReader};
 use mycelium_core::ring::region::{ForeignCursors, Import, TopicStorage};
+use thiserror::Error;
 
 use crate::counters::{Line, PublisherValue};
 use crate::memory::Mapping;
@@ -168,6 +169,38 @@ impl RemoteReaders {
             }
         }
     }
+}
+
+impl RemoteReaders {
+    /// Checks that their process has written what readers write, since the last check.
+    pub(super) fn check(&self, seen: &mut [SeenReader], ring: &Ring) -> Result<(), MemoryFault> {
+        if self.is_gone() {
+            return Ok(());
+        }
+        let checked = self.cursors.check(seen, || ring.tail());
+        checked.map_err(|(entry, fault)| MemoryFault { entry, fault })
+    }
+
+    /// The words of all of them before the first check.
+    pub(super) fn unseen(&self) -> Box<[SeenReader]> {
+        vec![SeenReader::default(); self.cursors.readers()].into()
+    }
+
+    /// Their words mean nothing any more. `kept` is the position that counts.
+    pub(super) fn disbelieve(&self, kept: usize) {
+        self.last.get_or_init(|| Some(kept));
+        self.look();
+    }
+}
+
+/// The process of remote readers has written what no reader writes into its memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("reader {entry} has written invalid words into shared memory: {fault}")]
+pub struct MemoryFault {
+    /// The place of the reader in its memory.
+    pub entry: usize,
+    /// Its fault.
+    pub fault: ReaderFault,
 }
 
 impl SharedRing for RemoteReaders {

@@ -1,21 +1,24 @@
 //! A stream moves to the memory of its publisher, and readers in another process read it there:
 //! deliveries before and after the move, and positions after the end of their connection.
 
+use std::cell::RefCell;
 use std::num::NonZeroU32;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
+use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use fastrand::Rng;
 use mycelium_core::doorbell::WakePath;
 use mycelium_core::message;
-use mycelium_core::ring::broadcast::{self, Broadcast, Peek};
-use mycelium_core::ring::region::{CursorRegion, ForeignCursors, ForeignData, ForeignRing};
+use mycelium_core::ring::broadcast::{self, Broadcast, Peek, ReaderFault, Word};
+use mycelium_core::ring::region::{CursorRegion, ForeignCursors, ForeignData, ForeignRing, Memory};
 use mycelium_executor::PausedTime;
 use mycelium_transports::conformance::NoTasks;
-use mycelium_transports::counters::Region;
+use mycelium_transports::counters::{Kind, Reading, Region};
 use mycelium_transports::local::{
     Delivery, EgressItem, EgressReader, EgressStream, GapReason, LatestByKey, MappedPublisher,
     MappedRing, OnStall, PageSize, Policy, Publisher, RemoteBell, RemotePublisher, RingMemory,
@@ -51,6 +54,8 @@ struct Stream {
     egress: Option<EgressReader<()>>,
     there: Arc<Topic>,
     here: Arc<Topic>,
+    /// Those of the publisher's process.
+    counters: Arc<Region>,
 }
 
 /// The memory of a stream as each process has it: the publisher's as the readers have mapped it,
@@ -65,14 +70,16 @@ struct Mapped {
 impl Stream {
     fn new(policy: Policy) -> Stream {
         let memory = RingMemory::Shared { pages: PageSize::Small, is_required: true };
-        let topic = |memory| {
+        let topic = |memory, counters: &Arc<Region>| {
             let (name, schema) = ("after-the-end", Schema::of::<Late>());
-            Topic::with_memory(name, schema, 16, 4, memory, Region::new(16)).unwrap()
+            Topic::with_memory(name, schema, 16, 4, memory, counters.clone()).unwrap()
         };
-        let (here, there) = (topic(memory), topic(RingMemory::Heap));
+        let counters = Region::new(16);
+        let here = topic(memory, &counters);
+        let there = topic(RingMemory::Heap, &Region::new(16));
         let egress = Some(here.egress_reader("far", policy).unwrap());
         let publisher = here.publisher("publisher", 7).unwrap();
-        Stream { publisher, egress, there, here }
+        Stream { publisher, egress, there, here, counters }
     }
 
     fn end(&mut self) -> &mut EgressStream<()> {
@@ -100,6 +107,14 @@ impl Stream {
 
     fn evict(&mut self) {
         self.egress = None;
+    }
+
+    /// Values of the line of the stream.
+    fn edge<const N: usize>(&self, values: [&str; N]) -> [u64; N] {
+        let lines = self.counters.read();
+        let is_own = |line: &&Reading| line.kind == Kind::Edge && line.label.contains("far");
+        let lines: Vec<_> = lines.iter().filter(is_own).collect();
+        values.map(|value| lines.iter().map(|line| line.value(value)).sum())
     }
 
     /// Emits messages.
@@ -220,6 +235,69 @@ fn positions_after_the_end_of_a_connection_do_not_count() {
     take(3);
     end.update(false);
     assert_eq!(end.kept(), 3, "nothing of it is read any more");
+}
+
+/// Writes a number into each word of a region, or into those that have this value.
+#[allow(unsafe_code)]
+fn overwrite(words: &[Word], only: Option<usize>, value: impl Fn() -> usize) {
+    for word in words {
+        // SAFETY: a `Word` is an atomic word and nothing else.
+        let before = unsafe { &*ptr::from_ref(word).cast::<AtomicUsize>() };
+        if only.is_none_or(|only| before.load(Ordering::Relaxed) == only) {
+            // SAFETY: the storage of the ring is foreign.
+            unsafe { word.set(value()) };
+        }
+    }
+}
+
+/// The publisher waited for such readers until the end of its time.
+#[test]
+fn strangers_garbage_in_the_memory_of_readers_ends_their_stream() {
+    type Garbage = fn(&[Word]);
+    let cases: [(&str, Garbage); 6] = [
+        ("zeros", |words| overwrite(words, None, || 0)),
+        ("ones", |words| overwrite(words, None, || usize::MAX)),
+        ("random", |words| {
+            let random = RefCell::new(Rng::with_seed(7));
+            overwrite(words, None, || random.borrow_mut().usize(..));
+        }),
+        ("backwards", |words| overwrite(words, Some(5), || 4)),
+        ("ahead", |words| overwrite(words, Some(5), || 5 + 3 + 16 + 1)),
+        ("far ahead", |words| overwrite(words, Some(5), || usize::MAX / 3)),
+    ];
+    for (case, garbage) in cases {
+        let mut stream = Stream::new(Policy::Block);
+        let layout = stream.end().ring().0;
+        let Mapped { data, own, cursors, proxy } = stream.map();
+        let theirs = Broadcast::new(ForeignRing::new(data, own, proxy).unwrap(), layout).unwrap();
+        let mut reader = Broadcast::gating_from(&theirs, 0).unwrap();
+        stream.end().move_to_memory(cursors, Arc::new(NoBell));
+        stream.emit(0..8);
+        for _ in 0..5 {
+            assert!(matches!(reader.peek(&mut [0]), Peek::Message { .. }));
+            reader.advance();
+        }
+        reader.flush();
+        let end = stream.end();
+        assert_eq!(end.update(false), 5);
+        assert_eq!(end.memory_fault(), None, "{case}");
+        garbage(theirs.storage().cursors().memory().words());
+        assert_eq!(end.update(false), 0, "{case}");
+        let fault = end.memory_fault().unwrap_or_else(|| panic!("{case} is not found"));
+        let expected = matches!(
+            (case, fault.fault),
+            ("backwards", ReaderFault::Backwards { before: 5, found: 4 })
+                | ("ahead", ReaderFault::Ahead { tail: 8, found: 25 })
+                | ("far ahead", ReaderFault::Ahead { tail: 8, .. })
+                | ("zeros" | "ones" | "random", ReaderFault::State { .. })
+        );
+        assert!(expected, "{case}: {fault}");
+        // Nothing of it counts, and the rest is not confirmed.
+        assert_eq!((end.kept(), end.depth()), (5, 3), "{case}");
+        stream.evict();
+        assert_eq!(stream.edge(["taken", "left", "overwritten"]), [5, 3, 0], "{case}");
+        stream.emit(8..40);
+    }
 }
 
 /// The messages of a stream before its move are in one ring of the reader's process, those after it
@@ -646,6 +724,29 @@ fn readers_in_memory_that_stall_are_evicted_until_they_read() {
     assert!(stream.publisher.try_emit(Late { number: 0 }).is_err(), "both are waited for");
     stream.end().update(false);
     assert_eq!(stream.end().depth(), 16);
+}
+
+/// 1,098 messages were said to be undelivered by a ring of 1,024.
+#[test]
+fn no_more_messages_are_left_for_evicted_readers_than_the_ring_has() {
+    for moves_back in [false, true] {
+        let (mut stream, time) = Stream::evicting();
+        let mut reader = stream.there.subscribe::<Late>("reader", Policy::Block).unwrap();
+        let mut remote = stream.there.remote_publisher("publisher", 8, 0).unwrap();
+        let _mapped = stream.move_to_memory(&mut remote);
+        stream.emit(0..1);
+        assert_next(&mut reader, 0);
+        reader.done();
+        stream.stall(&time, 1, 60);
+        let end = stream.end();
+        end.update(false);
+        if moves_back {
+            end.move_back();
+        }
+        assert_eq!((end.depth(), end.held()), (59, 16));
+        stream.evict();
+        assert_eq!(stream.edge(["taken", "left", "overwritten"]), [1, 16, 60 - 1 - 16]);
+    }
 }
 
 /// The process of evicted readers is gone: what it missed is missing for the next one, too.

@@ -15,7 +15,7 @@ use super::super::membership::Membership;
 use super::super::metadata::Metadata;
 use super::super::moved::Moved;
 use super::super::schema::Schema;
-use super::super::shared::{RemoteBell, RemoteReaders, Ring};
+use super::super::shared::{MemoryFault, RemoteBell, RemoteReaders, Ring};
 use super::super::state::{Edge, PublisherState, SubscriberState};
 use super::super::topic::Topic;
 use super::super::trace::{sent_at_in, trace_in};
@@ -353,6 +353,16 @@ impl<T> EgressStream<T> {
         self.remote_readers().is_some_and(|readers| readers.is_gone())
     }
 
+    /// What the process of the readers has done wrong in its memory, if an
+    /// [`update`](EgressStream::update) found it.
+    #[must_use]
+    pub fn memory_fault(&self) -> Option<MemoryFault> {
+        match &self.reader {
+            Reading::There(moved) => moved.fault(),
+            Reading::Here(_) | Reading::Nobody => None,
+        }
+    }
+
     /// Whether the readers read in memory.
     #[must_use]
     pub fn has_moved(&self) -> bool {
@@ -402,6 +412,13 @@ impl<T> EgressStream<T> {
         let taken = moved.count();
         self.count_taken(taken);
         taken
+    }
+
+    /// The number of messages that are not confirmed and that the ring still has: the publisher may
+    /// have overwritten others, once it did not wait for the readers any more.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.depth().min(self.capacity())
     }
 
     /// The number of messages that are not confirmed.
@@ -482,7 +499,10 @@ impl<T> Drop for EgressStream<T> {
     fn drop(&mut self) {
         self.update(false);
         let missed = self.count_missed(u64::MAX);
-        self.line.add(EdgeValue::Left, (self.depth() as u64).saturating_sub(missed));
+        let unread = (self.depth() as u64).saturating_sub(missed);
+        let left = unread.min(self.capacity() as u64);
+        self.line.add(EdgeValue::Left, left);
+        self.line.add(EdgeValue::Overwritten, unread - left);
         // Before the ring's entry is free: another reader may get it then.
         self.subscriber.leave(&self.publisher.0);
     }
