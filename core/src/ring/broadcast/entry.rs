@@ -82,6 +82,7 @@ impl Claim {
 
 /// The words of a reader in another process at the last check. Before the first one they are zero.
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(loom, allow(dead_code, reason = "models have no regions"))]
 pub struct SeenReader {
     state: usize,
     taken: usize,
