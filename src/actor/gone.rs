@@ -25,6 +25,14 @@ pub enum ActorEnd {
     Unreachable,
     /// No actor of its node has the name: it has ended earlier, or was never there.
     NotFound,
+    /// It is not watched: as many actors of its node are as can be. It may live.
+    TooManyWatches {
+        /// Its node.
+        node: Arc<str>,
+        /// The most actors of the node that this node watches at once: half of the capacity of the
+        /// topic `watches@NODE`.
+        limit: usize,
+    },
 }
 
 impl ActorEnd {
@@ -45,6 +53,11 @@ impl fmt::Display for ActorEnd {
             ActorEnd::Failed { error } => write!(f, "it failed: {error}"),
             ActorEnd::Unreachable => f.write_str("its node cannot be reached"),
             ActorEnd::NotFound => f.write_str("no actor of its node has the name"),
+            ActorEnd::TooManyWatches { node, limit } => write!(
+                f,
+                "it is not watched: this node watches {limit} actors of node `{node}`, which is \
+                 half of the capacity of topic `watches@{node}`"
+            ),
         }
     }
 }

@@ -15,8 +15,8 @@ pub(crate) trait OtherNodes: Send + Sync {
     /// Asks the actors of a node. `None` if this node has ended.
     fn calls(&self, node: &str) -> Option<Requester<ActorCall>>;
 
-    /// Watches the actors of a node. `None` if this node has ended.
-    fn watches(&self, node: &str) -> Option<Requester<WatchCall>>;
+    /// Watches the actors of a node, at most this many at once. `None` if this node has ended.
+    fn watches(&self, node: &str) -> Option<(Requester<WatchCall>, usize)>;
 
     /// Ready when a node was not connected for longer than a lost connection may be away, or this
     /// node has ended.

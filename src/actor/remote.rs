@@ -115,7 +115,8 @@ impl<A: Actor> RemoteRef<A> {
 
     /// Waits until the actor has ended, and says how: [`ActorEnd::Unreachable`] if its node is not
     /// connected for a second, its process has ended, or one of the two nodes shuts down;
-    /// [`ActorEnd::NotFound`] if no actor has the name.
+    /// [`ActorEnd::NotFound`] if no actor has the name; [`ActorEnd::TooManyWatches`] if this node
+    /// watches as many actors of that node as it can.
     pub fn ended(&self) -> impl Future<Output = ActorEnd> + Send + use<A> + 'static {
         ended(self.address.clone())
     }
@@ -148,11 +149,16 @@ impl<A: Actor> RemoteRef<A> {
 /// Waits for the end of the actor.
 async fn ended(address: Arc<Address>) -> ActorEnd {
     let Address { nodes, .. } = &*address;
-    let Some(mut watches) = nodes.watches(address.node()) else { return ActorEnd::Unreachable };
+    let Some((mut watches, limit)) = nodes.watches(address.node()) else {
+        return ActorEnd::Unreachable;
+    };
     let end = watches.request(WatchCall::new(address.actor()));
     let lost = select(nodes.lost(address.node()), nodes.shutdown());
     match select(pin!(end), lost).await {
         Either::Left((Ok(reply), _)) => reply.end(),
+        Either::Left((Err(RequestError::Refused(_)), _)) => {
+            ActorEnd::TooManyWatches { node: address.node().into(), limit }
+        }
         Either::Left((Err(_), _)) | Either::Right(_) => ActorEnd::Unreachable,
     }
 }

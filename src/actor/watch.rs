@@ -45,7 +45,7 @@ impl WatchReply {
             ActorEnd::Abandoned => (2, ""),
             ActorEnd::Failed { error } => (3, &**error),
             ActorEnd::NotFound => (4, ""),
-            ActorEnd::Unreachable => (5, ""),
+            ActorEnd::Unreachable | ActorEnd::TooManyWatches { .. } => (5, ""),
             ActorEnd::Passivated => (6, ""),
         };
         WatchReply { end: number, error: FixedStr::truncated(error) }

@@ -6,13 +6,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use mycelium_core::Request;
+use mycelium_core::{Message, Request};
 use mycelium_executor::SendFuture;
 use mycelium_macros::service;
 use mycelium_transports::local::{Delivery, EmitError};
 
 use super::most_open;
 use super::open_calls::OpenCalls;
+use crate::actor::WatchCall;
 use crate::error::Result;
 use crate::request::{Asked, Failure};
 use crate::service::Context;
@@ -59,8 +60,11 @@ impl<Q: Request> Client<Q> {
         let mut change = changed(&shared, &self.peer, connected);
         let mut overdue: Option<SendFuture<()>> = None;
         while has_requesters || !open.is_empty() {
-            // While a call waits for room, none is added to it.
-            let takes = has_requesters && connected.is_some() && !open.is_full() && open.are_sent();
+            // While a call waits for room, none is added to it. Watches end when their actors do:
+            // one that waited for another one could wait for ever, so it is refused.
+            let refuses = open.is_full() && Q::TOPIC == WatchCall::TOPIC;
+            let has_room = connected.is_some() && !open.is_full() && open.are_sent();
+            let takes = has_requesters && (has_room || refuses);
             let event = poll_fn(|context| {
                 // A process that is stopped leaves no room. Answers, deadlines and the end of the
                 // connection do not wait for it.
@@ -108,6 +112,7 @@ impl<Q: Request> Client<Q> {
                 Event::Answer(Some(Delivery::Gap(_))) => {}
                 // Nobody answers any more.
                 Event::Answer(None) => break,
+                Event::Asked(Some(asked)) if refuses => asked.fail(Failure::Refused),
                 Event::Asked(Some(asked)) if asked.time_left() == 0 => asked.fail(Failure::Late),
                 Event::Asked(Some(asked)) => open.add(asked),
                 Event::Asked(None) => has_requesters = false,

@@ -7,6 +7,7 @@ use mycelium_core::Request;
 use mycelium_executor::SendFuture;
 use mycelium_transports::counters::{Line, RequesterValue};
 
+use super::most_open;
 use crate::actor::{
     ActorCall, OtherNodes, RemoteActorError, WatchCall, calls_topic, watches_topic,
 };
@@ -67,8 +68,10 @@ impl OtherNodes for RemoteNodes {
         self.requester(calls_topic(node))
     }
 
-    fn watches(&self, node: &str) -> Option<Requester<WatchCall>> {
-        self.requester(watches_topic(node))
+    fn watches(&self, node: &str) -> Option<(Requester<WatchCall>, usize)> {
+        let topic = watches_topic(node);
+        let capacity = self.shared.upgrade()?.plan.topology.capacity(&topic);
+        Some((self.requester(topic)?, most_open(capacity)))
     }
 
     fn lost(&self, node: &str) -> SendFuture<()> {

@@ -112,6 +112,38 @@ async fn a_watch_that_is_dropped_makes_room_for_others() {
     pair.end().await;
 }
 
+/// As many watches are open as can be: half of the capacity of their topic.
+#[tokio::test]
+async fn a_watch_beyond_the_limit_ends_at_once() {
+    let pair = Pair::new("beyond", "unix");
+    let (bank, remote) = pair.bank("bank");
+    let mut open: Vec<_> = (0..8).map(|_| Box::pin(remote.ended())).collect();
+    for ended in &mut open {
+        assert!(futures_util::poll!(ended).is_pending());
+    }
+    let limit = ActorEnd::TooManyWatches { node: "vault".into(), limit: 8 };
+    assert_eq!(within(remote.ended()).await, limit);
+    assert_eq!(
+        limit.to_string(),
+        "it is not watched: this node watches 8 actors of node `vault`, which is half of the \
+         capacity of topic `watches@vault`"
+    );
+    let (_watcher, mut ends) = watch(&pair.desk.actors(), &["vault/bank"]);
+    assert_eq!(next(&mut ends).await, ("vault/bank".to_owned(), limit));
+    // Each one that is dropped makes room for another one.
+    open.truncate(7);
+    let (_again, mut ends) = watch(&pair.desk.actors(), &["vault/bank"]);
+    bank.stop();
+    // A watch that arrives after the end finds no actor.
+    let mut known = vec![next(&mut ends).await.1];
+    for ended in open {
+        known.push(within(ended).await);
+    }
+    let is_end = |end: &ActorEnd| [ActorEnd::Stopped, ActorEnd::NotFound].contains(end);
+    assert!(known.iter().all(is_end), "{known:?}");
+    pair.end().await;
+}
+
 /// An open watch holds up neither end.
 #[tokio::test]
 async fn a_node_with_open_watches_ends_at_once() {
