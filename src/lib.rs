@@ -444,7 +444,7 @@ pub use mycelium_core::wait::WaitStrategy;
 pub use mycelium_core::{
     Code, FixedStr, FixedVec, I128, Message, Request, TraceContext, TraceParseError, U128, U256,
 };
-pub use mycelium_executor::{Class, Listener, PlacementFallback, Stream, ThreadError};
+pub use mycelium_executor::{Class, Executor, Listener, PlacementFallback, Stream, ThreadError};
 /// Makes a struct that calls handlers directly, in the listed order.
 ///
 /// ```

@@ -44,6 +44,7 @@ fn outcome_of(failure: Failure) -> u64 {
         Failure::LateHeld => 5,
         Failure::ShuttingDown => 6,
         Failure::Lost => 7,
+        Failure::NotFound => 8,
     }
 }
 

@@ -180,6 +180,7 @@ codes! {
     253 REQUEST_FAILED "the service or actor with a request failed"
     254 REQUEST_UNREACHABLE "the node that answers a request is not connected"
     255 REQUEST_MISMATCH "an actor cannot answer a request"
+    256 REQUEST_NOT_FOUND "no actor has the name to which a request was sent"
     // Actors.
     260 ACTOR_GONE "an actor has ended"
     261 ACTOR_FULL "the mailbox of an actor is full"
@@ -196,6 +197,9 @@ codes! {
     272 ACTOR_NOT_GRANTED "a node may not use the actors of another one"
     273 ACTORS_WITHOUT_NODE "these actors belong to no node"
     274 ACTOR_FAILED "an actor failed"
+    275 ACTOR_NAME "invalid name of an actor"
+    276 ACTOR_LIMIT_ZERO "invalid limit of keyed actors"
+    277 ACTOR_NOWHERE "keyed actors have no executor"
     // Memory.
     300 MEMORY_UNSUPPORTED "this system cannot share memory"
     301 MEMORY_SIZE "invalid size of a region"

@@ -24,7 +24,9 @@ impl Set {
     /// Asks the actor that a call names. If the future is dropped, the request is cancelled.
     pub(super) fn answer(&self, call: &ActorCall, within: Option<Duration>) -> Answer {
         let Some(cell) = self.named(call.actor()) else {
-            return ready(Err(Failure::Gone)).boxed();
+            let was_there = self.has_ended(call.actor());
+            let failure = if was_there { Failure::Gone } else { Failure::NotFound };
+            return ready(Err(failure)).boxed();
         };
         let answer = cell.core().answer;
         answer(cell.into_any(), call, within)

@@ -12,7 +12,7 @@ use mycelium_executor::Executor;
 use super::answer::answer;
 use super::cell::Cell;
 use super::core::{AnyCell, Core, Relation, Watcher};
-use super::error::SpawnActorError;
+use super::error::{SpawnActorError, is_name};
 use super::kind::ActorKind;
 use super::life::{Actor, ActorLife, Maker};
 use super::mail::WhenFull;
@@ -75,8 +75,8 @@ impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
         self
     }
 
-    /// A name, by which [`Actors::by_name`](super::Actors::by_name) finds it. No two actors that
-    /// live have the same.
+    /// A name, by which [`Actors::by_name`](super::Actors::by_name) finds it: 1 to 62 bytes without
+    /// spaces, `=` and control characters. No two actors that live have the same.
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.settings.name = Some(name.into());
         self
@@ -130,8 +130,8 @@ impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
     /// Spawns the actor. It may be told messages at once.
     ///
     /// # Errors
-    /// [`SpawnActorError`]: a name that is taken, an invalid capacity, an executor that has ended or
-    /// cannot run it, a shutdown.
+    /// [`SpawnActorError`]: a name that is invalid or taken, an invalid capacity, an executor that
+    /// has ended or cannot run it, a shutdown.
     pub fn spawn(self) -> Result<ActorRef<A, Q>, SpawnActorError> {
         self.spawn_by(A::is_send(), A::launch::<Q>)
     }
@@ -154,6 +154,9 @@ impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
             keeps,
             executor,
         } = self.settings;
+        if let Some(name) = name.as_deref().filter(|name| !is_name(name)) {
+            return Err(SpawnActorError::Name { actor: A::NAME, name: name.to_owned() });
+        }
         let executor = executor.as_ref().unwrap_or(&set.executor);
         let (sender, receiver) = Q::bounded::<A::Mail>(capacity)
             .map_err(|error| SpawnActorError::Capacity { actor: A::NAME, error })?;

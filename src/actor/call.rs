@@ -14,10 +14,8 @@ use mycelium_core::{Digest, FixedStr, FixedVec, Message, Request, decode};
 use mycelium_executor::SendFuture;
 use mycelium_macros::message;
 
+use super::error::LONGEST_NAME;
 use crate::request::{Failure, Mismatch};
-
-/// The longest name of an actor in another node, in bytes.
-pub(super) const LONGEST_NAME: usize = 62;
 
 /// The largest request, and the largest reply, of an actor in another node, in bytes.
 pub(super) const MOST_BYTES: usize = 510;

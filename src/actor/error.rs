@@ -53,6 +53,19 @@ impl<M> fmt::Debug for TellError<M> {
 
 impl<M> std::error::Error for TellError<M> {}
 
+/// The longest name of an actor, in bytes: nodes send no longer ones to each other.
+pub(super) const LONGEST_NAME: usize = 62;
+
+/// Which names actors may have.
+pub(super) const NAMES: &str = "expected 1 to 62 bytes without spaces, `=` and control characters";
+
+/// Whether an actor may have this name. Labels of counters and log lines contain it, and addresses
+/// of actors of other nodes.
+pub(super) fn is_name(name: &str) -> bool {
+    let is_bad = |c: char| c.is_control() || " =".contains(c);
+    (1..=LONGEST_NAME).contains(&name.len()) && !name.contains(is_bad)
+}
+
 /// Why an actor was not spawned.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -62,6 +75,18 @@ pub enum SpawnActorError {
     ShuttingDown {
         /// Its type.
         actor: &'static str,
+    },
+    /// Its name is invalid.
+    #[error(
+        "actor `{actor}` was not spawned: invalid name `{}`: {NAMES} [{code}]",
+        name.escape_debug(),
+        code = self.code()
+    )]
+    Name {
+        /// Its type.
+        actor: &'static str,
+        /// The name.
+        name: String,
     },
     /// Another actor that lives has its name.
     #[error(
@@ -94,6 +119,24 @@ pub enum SpawnActorError {
         actor: &'static str,
         /// The most that live at once.
         limit: usize,
+    },
+    /// No keyed actor could live.
+    #[error(
+        "actor `{actor}` is never spawned: invalid limit 0: expected at least 1 [{code}]",
+        code = self.code()
+    )]
+    LimitZero {
+        /// Its type.
+        actor: &'static str,
+    },
+    /// Keyed actors were placed on an empty list of executors.
+    #[error(
+        "actor `{actor}` is never spawned: it is placed on no executor: expected at least 1 [{code}]",
+        code = self.code()
+    )]
+    NoExecutors {
+        /// Its type.
+        actor: &'static str,
     },
     /// The executor refused the task: an actor that is not `Send` needs an executor that runs local
     /// tasks, and is spawned on its thread.
@@ -208,9 +251,12 @@ impl SpawnActorError {
     pub fn code(&self) -> Code {
         match self {
             SpawnActorError::ShuttingDown { .. } => Code::SHUTTING_DOWN,
+            SpawnActorError::Name { .. } => Code::ACTOR_NAME,
             SpawnActorError::NameTaken { .. } => Code::ACTOR_NAME_TAKEN,
             SpawnActorError::Capacity { .. } => Code::ACTOR_CAPACITY,
             SpawnActorError::Limit { .. } => Code::ACTOR_LIMIT,
+            SpawnActorError::LimitZero { .. } => Code::ACTOR_LIMIT_ZERO,
+            SpawnActorError::NoExecutors { .. } => Code::ACTOR_NOWHERE,
             SpawnActorError::Executor { error, .. } => error.code(),
         }
     }

@@ -12,8 +12,8 @@ use mycelium_core::Request;
 use mycelium_executor::SendFuture;
 
 use super::actors::Actors;
-use super::call::{ActorCall, LONGEST_NAME, Replied};
-use super::error::RemoteActorError;
+use super::call::{ActorCall, Replied};
+use super::error::{NAMES, RemoteActorError, is_name};
 use super::gone::ActorEnd;
 use super::life::{Actor, Replies};
 use super::nodes::OtherNodes;
@@ -39,11 +39,11 @@ impl Actors {
         let Some((node, name)) = address.split_once('/') else {
             return Err(invalid("it has no `/`"));
         };
-        if node.is_empty() || name.is_empty() {
-            return Err(invalid("a name is empty"));
+        if node.is_empty() {
+            return Err(invalid("the name of the node is empty"));
         }
-        if name.len() > LONGEST_NAME {
-            return Err(invalid("the name of the actor has more than 62 bytes"));
+        if !is_name(name) {
+            return Err(invalid(NAMES));
         }
         let nodes = self.set().nodes().ok_or(RemoteActorError::NoNode)?;
         nodes.check(node)?;
@@ -100,7 +100,8 @@ impl<A: Actor> RemoteRef<A> {
     /// - `Unreachable`: its node was not connected until the deadline, or without one for a second;
     ///   or its process has ended after the request was sent. A request is not sent again by
     ///   itself.
-    /// - `Gone`: no actor has the name.
+    /// - `NotFound`: no actor has the name.
+    /// - `Gone`: the actor has ended.
     /// - `Mismatch`: the actor does not answer the request, or in another layout.
     /// - `Deadline` with `Taken::Unknown`: it was sent.
     /// - `ShuttingDown`: this node shuts down, or the other one.
@@ -202,6 +203,7 @@ impl<R: Request> RemoteReply<R> {
     fn error(&self, error: RequestError<ActorCall>) -> RequestError<R> {
         match error {
             RequestError::Gone => RequestError::Gone,
+            RequestError::NotFound => RequestError::NotFound,
             RequestError::Refused(_) => RequestError::Refused(self.request),
             RequestError::Deadline { taken, .. } | RequestError::Unreachable { taken }
                 if self.was_lost =>

@@ -2,7 +2,7 @@
 //! what happens at their end.
 
 use std::any::TypeId;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -51,10 +51,15 @@ pub(crate) struct Set {
 
 pub(super) type DeadMailHook = Box<dyn Fn(&DeadMail<'_>) + Send + Sync>;
 
+/// The names of this many actors that have ended are known.
+const ENDED: usize = 1_024;
+
 #[derive(Default)]
 struct Registry {
     living: Slab<Living>,
     names: HashMap<Arc<str>, Arc<dyn AnyCell>>,
+    /// Those that had a name and have ended, the last one at the end.
+    ended: VecDeque<Arc<str>>,
     kinds: HashMap<TypeId, Arc<ActorKind>>,
     is_closing: bool,
 }
@@ -153,6 +158,10 @@ impl Set {
         let mut registry = self.registry();
         if let Some(name) = &core.name {
             registry.names.remove(name);
+            if registry.ended.len() == ENDED {
+                registry.ended.pop_front();
+            }
+            registry.ended.push_back(name.clone());
         }
         let living = registry.living.try_remove(core.place.load(Ordering::Relaxed));
         drop(registry);
@@ -234,6 +243,11 @@ impl Set {
     /// The actor with this name.
     pub(super) fn named(&self, name: &str) -> Option<Arc<dyn AnyCell>> {
         self.registry().names.get(name).cloned()
+    }
+
+    /// Whether an actor had this name lately.
+    pub(super) fn has_ended(&self, name: &str) -> bool {
+        self.registry().ended.iter().any(|ended| **ended == *name)
     }
 
     /// The names, at most this many.

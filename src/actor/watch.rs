@@ -4,7 +4,7 @@
 use mycelium_core::FixedStr;
 use mycelium_macros::message;
 
-use super::call::LONGEST_NAME;
+use super::error::LONGEST_NAME;
 use super::gone::ActorEnd;
 
 /// Waits for the end of an actor of another node.

@@ -78,6 +78,8 @@ impl fmt::Display for Mismatch {
 pub enum RequestError<Q: Request> {
     /// No service answers this topic, or those that did have ended. Not taken.
     Gone,
+    /// No actor of the other node has the name, and none had it lately. Not taken.
+    NotFound,
     /// The mailbox was full, and its services reject requests then. Not taken; here is the request.
     Refused(Q),
     /// There was no reply in time.
@@ -109,6 +111,7 @@ pub enum RequestError<Q: Request> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Cause {
     Gone,
+    NotFound,
     Refused,
     Deadline { taken: Taken, within: Duration },
     HandlerFailed,
@@ -120,6 +123,7 @@ impl<Q: Request> RequestError<Q> {
     pub(super) fn new(cause: Cause, request: &Q) -> RequestError<Q> {
         match cause {
             Cause::Gone => RequestError::Gone,
+            Cause::NotFound => RequestError::NotFound,
             Cause::Refused => RequestError::Refused(*request),
             Cause::Deadline { taken, within } => RequestError::Deadline { taken, within },
             Cause::HandlerFailed => RequestError::HandlerFailed,
@@ -133,6 +137,7 @@ impl<Q: Request> RequestError<Q> {
     pub fn taken(&self) -> Taken {
         match self {
             RequestError::Gone
+            | RequestError::NotFound
             | RequestError::Refused(_)
             | RequestError::Mismatch { .. }
             | RequestError::ShuttingDown => Taken::No,
@@ -146,6 +151,7 @@ impl<Q: Request> RequestError<Q> {
     pub fn code(&self) -> Code {
         match self {
             RequestError::Gone => Code::REQUEST_GONE,
+            RequestError::NotFound => Code::REQUEST_NOT_FOUND,
             RequestError::Refused(_) => Code::REQUEST_REFUSED,
             RequestError::Deadline { .. } => Code::REQUEST_DEADLINE,
             RequestError::HandlerFailed => Code::REQUEST_FAILED,
@@ -159,6 +165,7 @@ impl<Q: Request> RequestError<Q> {
     pub(crate) fn failure(&self) -> Failure {
         match self {
             RequestError::Gone | RequestError::Mismatch { .. } => Failure::Gone,
+            RequestError::NotFound => Failure::NotFound,
             RequestError::Refused(_) => Failure::Refused,
             RequestError::Deadline { taken: Taken::No, .. } => Failure::Late,
             RequestError::Deadline { .. } => Failure::LateHeld,
@@ -198,6 +205,7 @@ impl<Q: Request> fmt::Display for RequestError<Q> {
         write!(f, "request `{}` has no reply: ", Q::TOPIC)?;
         match self {
             RequestError::Gone => f.write_str("no service or actor answers it"),
+            RequestError::NotFound => f.write_str("no actor has the name"),
             RequestError::Refused(_) => f.write_str("its mailbox is full"),
             RequestError::Deadline { taken: Taken::No, within } => {
                 write!(f, "no service or actor has taken it within {within:?}")

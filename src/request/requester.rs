@@ -388,6 +388,7 @@ impl<Q: Request> PendingReply<Q> {
             Failure::LateHeld => Cause::Deadline { taken: Taken::Yes, within },
             Failure::ShuttingDown => Cause::ShuttingDown,
             Failure::Lost => Cause::Unreachable { taken: Taken::Unknown },
+            Failure::NotFound => Cause::NotFound,
         }
     }
 
@@ -433,7 +434,7 @@ impl<Q: Request> PendingReply<Q> {
     fn count(&self, result: Result<(), Cause>) {
         self.awaiting.owner().origin.count(match result {
             Ok(()) => RequesterValue::Replied,
-            Err(Cause::Gone) => RequesterValue::Gone,
+            Err(Cause::Gone | Cause::NotFound) => RequesterValue::Gone,
             Err(Cause::Refused) => RequesterValue::Refused,
             Err(Cause::Deadline { .. }) => RequesterValue::Deadline,
             Err(Cause::HandlerFailed) => RequesterValue::HandlerFailed,

@@ -32,11 +32,13 @@ pub(crate) enum Failure {
     ShuttingDown,
     /// The connection with the other node was lost after the request was sent.
     Lost,
+    /// No actor of the other node has the name, and none had it lately.
+    NotFound,
 }
 
 impl Failure {
     /// All of them, by their numbers.
-    pub(crate) const ALL: [Failure; 7] = [
+    pub(crate) const ALL: [Failure; 8] = [
         Failure::Dropped,
         Failure::Gone,
         Failure::Refused,
@@ -44,6 +46,7 @@ impl Failure {
         Failure::LateHeld,
         Failure::ShuttingDown,
         Failure::Lost,
+        Failure::NotFound,
     ];
 
     /// The reason with a number.

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mycelium::{ActorEnd, Context, FindActorError, Node, Result, TellError, service};
+use mycelium::{
+    ActorEnd, Context, FindActorError, Node, Result, SpawnActorError, TellError, service,
+};
 use mycelium_tokio::Tokio;
 
 use super::probe::{Gate, Number, Probe, Seen, Wait, actors, probe, settled};
@@ -120,4 +122,25 @@ async fn h9_an_actor_without_references_ends_and_its_registries_forget_it() {
     assert!(!other.is_gone());
     let ids: Vec<_> = actors.all::<Probe>().iter().map(|it| it.id()).collect();
     assert_eq!(ids, [other.id()]);
+}
+
+#[tokio::test]
+async fn names_are_checked_when_an_actor_is_spawned() {
+    let actors = actors();
+    let long = "x".repeat(63);
+    for name in ["", "two words", "a=b", "line\n", "bell\u{7}", &long] {
+        let spawned = actors.actor(probe(&Seen::default())).name(name).spawn();
+        let error = spawned.map(drop).unwrap_err();
+        assert_eq!(error, SpawnActorError::Name { actor: "Probe", name: name.to_owned() });
+    }
+    let spawned = actors.actor(probe(&Seen::default())).name("line\n").spawn();
+    assert_eq!(
+        spawned.map(drop).unwrap_err().to_string(),
+        "actor `Probe` was not spawned: invalid name `line\\n`: expected 1 to 62 bytes without \
+         spaces, `=` and control characters [M0275]"
+    );
+    let long = "x".repeat(62);
+    for name in ["a/b", "\u{e4}", &long] {
+        actors.actor(probe(&Seen::default())).name(name).spawn().unwrap();
+    }
 }

@@ -294,7 +294,7 @@ impl World {
             backoff: Duration::from_secs(1),
             longest: Duration::from_secs(4),
         };
-        let actor = self.set.actors().actor(factory).name(format!("slot {slot}"));
+        let actor = self.set.actors().actor(factory).name(format!("slot-{slot}"));
         let actor = actor.capacity(capacity).when_full(when_full).restart(restart);
         let spawned = if keeps { actor.keep().spawn() } else { actor.spawn() };
         let lives = self.slots[slot].as_ref().is_some_and(|pair| pair.model.end.is_none());

@@ -66,7 +66,7 @@ async fn kills(transport: &str) {
         let total = loop {
             match within(remote.ask(Deposit { cents: 1 })).await {
                 Ok(total) => break total,
-                Err(RequestError::Gone | RequestError::Unreachable { taken: Taken::No }) => {}
+                Err(RequestError::NotFound | RequestError::Unreachable { taken: Taken::No }) => {}
                 Err(error) => panic!("{error}"),
             }
         };

@@ -86,8 +86,8 @@ mod older {
 #[tokio::test]
 async fn an_actor_that_cannot_answer_is_a_typed_error() {
     let pair = Pair::new("cannot", "unix");
-    let gone = pair.remote("nobody").ask(Deposit { cents: 1 });
-    assert_eq!(within(gone).await, Err(RequestError::Gone));
+    let nobody = within(pair.remote("nobody").ask(Deposit { cents: 1 })).await.unwrap_err();
+    assert_eq!((nobody, nobody.taken()), (RequestError::NotFound, Taken::No));
 
     let door = pair.vault.actors().actor(Door::default).name("door").spawn().unwrap();
     let other = within(pair.remote("door").ask(Deposit { cents: 1 })).await.unwrap_err();
@@ -264,7 +264,7 @@ async fn an_address_that_names_no_actor_that_may_be_asked_is_refused() {
         node.actors().remote::<Bank>(address).map(drop).unwrap_err()
     };
     let long = format!("vault/{}", "x".repeat(63));
-    for address in ["bank", "/bank", "vault/", &long] {
+    for address in ["bank", "/bank", "vault/", "vault/a b", "vault/a\n", &long] {
         let error = error(&pair.desk, address);
         assert!(matches!(error, RemoteActorError::Address { .. }), "{error}");
     }

@@ -32,7 +32,8 @@ pub struct KeyedBuilder<K, A: Actor, Q: Queue = Mpsc> {
     when_full: WhenFull,
     restart: Option<Restart>,
     idle: Option<Duration>,
-    executors: Vec<Arc<dyn Executor>>,
+    /// `None` for that of the other actors.
+    executors: Option<Vec<Arc<dyn Executor>>>,
     limit: usize,
     queue: PhantomData<fn(Q)>,
 }
@@ -108,7 +109,7 @@ impl Actors {
             when_full: WhenFull::default(),
             restart: Some(Restart::default()),
             idle: None,
-            executors: Vec::new(),
+            executors: None,
             limit: usize::MAX,
             queue: PhantomData,
         }
@@ -191,7 +192,7 @@ where
     /// On executors of several threads the actors must be `Send`: one that is not can only be
     /// spawned on its thread.
     pub fn placed_on(mut self, executors: impl IntoIterator<Item = Arc<dyn Executor>>) -> Self {
-        self.executors = executors.into_iter().collect();
+        self.executors = Some(executors.into_iter().collect());
         self
     }
 
@@ -205,16 +206,20 @@ where
     /// Makes the handle. No actor lives yet.
     ///
     /// # Errors
-    /// [`SpawnActorError`]: an invalid capacity, or an executor that has ended.
+    /// [`SpawnActorError`]: an invalid capacity, a limit of 0, an empty list of executors, or an
+    /// executor that has ended.
     pub fn build(self) -> Result<Keyed<K, A, Q>, SpawnActorError> {
         let KeyedBuilder { set, factory, capacity, when_full, restart, executors, limit, .. } =
             self;
         Q::bounded::<A::Mail>(capacity)
             .map_err(|error| SpawnActorError::Capacity { actor: A::NAME, error })?;
-        let executors = match executors.is_empty() {
-            true => vec![set.executor.clone()],
-            false => executors,
-        };
+        if limit == 0 {
+            return Err(SpawnActorError::LimitZero { actor: A::NAME });
+        }
+        let executors = executors.unwrap_or_else(|| vec![set.executor.clone()]);
+        if executors.is_empty() {
+            return Err(SpawnActorError::NoExecutors { actor: A::NAME });
+        }
         let map = Arc::new(Map::new(Plan {
             kind: kind::<A>(&set),
             factory,
