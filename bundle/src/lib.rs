@@ -85,6 +85,9 @@ mod status;
 pub use restart::{Failures, Restart};
 
 #[cfg(all(unix, feature = "launcher"))]
+#[doc(hidden)]
+pub use signals::ignores_hangup;
+#[cfg(all(unix, feature = "launcher"))]
 pub use {
     bundle::Bundle,
     change::{Change, ChangeError},

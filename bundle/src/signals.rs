@@ -37,7 +37,8 @@ impl Drop for Signals {
 
 /// Whether this process ignores SIGHUP, as under `nohup`. A handler would replace that. Known
 /// where there is `/proc`.
-fn ignores_hangup() -> bool {
+#[must_use]
+pub fn ignores_hangup() -> bool {
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return false };
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());

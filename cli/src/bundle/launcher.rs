@@ -12,7 +12,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
-use mycelium_bundle::{Bundle, BundleEvent};
+use mycelium_bundle::{Bundle, BundleEvent, ignores_hangup};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::emulate_default_handler;
 
@@ -104,7 +104,7 @@ fn launch(
     }
     control.clone().serve(listener).map_err(system)?;
     if manner != Manner::Detached {
-        end_at_signals(place.clone(), board.clone()).map_err(system)?;
+        end_at_signals(place.clone(), board.clone(), ends_at_hangup).map_err(system)?;
     }
     let refused = match first {
         None => None,
@@ -176,13 +176,19 @@ fn observe(board: &Board, place: &Place, manner: Manner, printer: &Printer, even
     board.note(event);
 }
 
-/// SIGINT and SIGTERM end the bundle in order also before it begins, while programs describe
-/// themselves; a second one ends this process at once. From then on it has handlers of its own.
-fn end_at_signals(place: Place, board: Arc<Board>) -> io::Result<()> {
+/// SIGINT and SIGTERM, and SIGHUP on a terminal, end the bundle in order also before it begins,
+/// while programs describe themselves; a second one ends this process at once. From then on it has
+/// handlers of its own.
+fn end_at_signals(place: Place, board: Arc<Board>, at_hangup: bool) -> io::Result<()> {
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+    if at_hangup && !ignores_hangup() {
+        signals.add_signal(SIGHUP)?;
+    }
     thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {
-            if board.is_stopping() && board.handle().members().is_empty() {
+            // A terminal that closes sends several SIGHUP.
+            let is_again = signal != SIGHUP && board.is_stopping();
+            if is_again && board.handle().members().is_empty() {
                 place.remove();
                 // The system refuses none of these.
                 let _ = emulate_default_handler(signal);
