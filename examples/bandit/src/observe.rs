@@ -86,11 +86,9 @@ impl Observed {
         if args.url.is_none() {
             args.replay.speed.get_or_insert(SPEED);
         }
-        let (collector, own) = collector()?;
-        let mut reserved = None;
+        let (collector, own, _reserved) = collector()?;
         let viewer = match own {
-            Some((address, of_viewer)) => {
-                reserved = of_viewer;
+            Some(address) => {
                 let viewer = Arc::new(Viewer::new("bandit"));
                 let started = server::start(viewer.clone(), address, executor.clone()).await;
                 Some((viewer, started.map_err(user_error)?.0))
@@ -105,7 +103,7 @@ impl Observed {
             }
             None => None,
         };
-        Ok(Self { collector, viewer, _reserved: reserved, metrics, picture })
+        Ok(Self { collector, viewer, _reserved, metrics, picture })
     }
 
     /// The variables of the processes.
@@ -172,30 +170,30 @@ fn cannot_write(path: &Path, error: &io::Error) -> String {
     format!("cannot write the picture {}: {error}", path.display())
 }
 
-/// The URL of the collector, and the address of the viewer if it is the collector.
-fn collector() -> io::Result<(String, Option<(SocketAddr, Option<Reserved>)>)> {
+/// The URL of the collector, the address of the viewer if it is the collector, and its port.
+fn collector() -> io::Result<(String, Option<SocketAddr>, Option<Reserved>)> {
     let (variable, default) = COLLECTOR;
     let chosen = env::var(variable).ok().filter(|url| !url.is_empty());
     let url = chosen.as_deref().unwrap_or(default).trim_end_matches('/');
     // That of another host has a name or a path, or cannot be listened at.
     let address = url.strip_prefix("http://").and_then(|address| address.parse().ok());
     let Some(address) = address.filter(|address: &SocketAddr| address.port() > 0) else {
-        return Ok((url.to_owned(), None));
+        return Ok((url.to_owned(), None, None));
     };
     if chosen.is_some() {
-        let own = TcpListener::bind(address).is_ok().then_some((address, None));
-        return Ok((url.to_owned(), own));
+        let own = TcpListener::bind(address).is_ok().then_some(address);
+        return Ok((url.to_owned(), own, None));
     }
     let reserved = Reserved::port(address.port())?;
     let is_free = TcpListener::bind(address).is_ok();
     match reserved {
-        Some(reserved) if is_free => Ok((url.to_owned(), Some((address, Some(reserved))))),
-        Some(_) if !is_viewer(address) => Ok((url.to_owned(), None)),
+        Some(reserved) if is_free => Ok((url.to_owned(), Some(address), Some(reserved))),
+        Some(_) if !is_viewer(address) => Ok((url.to_owned(), None, None)),
         // Another bandit that is observed would end with these traces.
         _ => {
             let (listener, reserved) = free()?;
             let address = listener.local_addr()?;
-            Ok((format!("http://{address}"), Some((address, Some(reserved)))))
+            Ok((format!("http://{address}"), Some(address), Some(reserved)))
         }
     }
 }
