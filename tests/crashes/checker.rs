@@ -162,7 +162,8 @@ fn pair(sent: &Sent, starts: &[&Read], slots: u64, tally: &mut Tally) -> Result<
     // first gap began at `next`, or before it with messages that were seen and not confirmed; one
     // that was not handled is reported again. So this is the most that is not lost.
     let mut told = 0;
-    // A start with an orderly end has counted its untaken messages as left.
+    // A subscription with an orderly end has counted its untaken messages as left, also if its
+    // process was killed after that.
     let mut has_left = false;
     for read in starts {
         let (began, ended) = (read.span.began, read.span.ended);
@@ -197,7 +198,7 @@ fn pair(sent: &Sent, starts: &[&Read], slots: u64, tally: &mut Tally) -> Result<
         } else {
             told += place.told;
         }
-        has_left |= !read.span.killed;
+        has_left |= !read.span.killed || read.done;
         tally.received += place.received;
         tally.told += place.told;
         tally.marked += place.marked;

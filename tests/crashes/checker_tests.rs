@@ -151,8 +151,14 @@ fn what_an_observer_misses_across_its_death_is_told_or_found() {
     let after = Life { began: 6, ended: 21, ..WHOLE };
     let first = Read { promise: Promise::Told, ..read(0, left, &first) };
     let second = Read { promise: Promise::Told, ..read(1, after, &rest(7)) };
-    let tally = check(&[sent(0, publisher, 15)], &[first, second], SLOTS).unwrap();
-    assert_eq!(tally.left, 4);
+    let run =
+        |first: &Read| check(&[sent(0, publisher, 15)], &[first.clone(), second.clone()], SLOTS);
+    assert_eq!(run(&first).unwrap().left, 4);
+    // The kill comes after the end of its subscription, or before.
+    let killed = Life { killed: true, ..left };
+    assert_eq!(run(&Read { span: killed, ..first.clone() }).unwrap().left, 4);
+    let error = run(&Read { span: killed, done: false, ..first }).unwrap_err();
+    assert!(error.contains("4 lost before 7"), "{error}");
 }
 
 /// A start may get only gaps before its kill.
