@@ -288,6 +288,8 @@ async fn an_undelivered_gap_goes_to_the_next_process() {
     second.die(&scene.there).await;
     let mut third = Life::begin(4, &scene.dir);
     assert_eq!(third.gap().await.count, 20);
+    assert_eq!(scene.server.progress(), 0, "it is being handled");
+    third.reader.done();
     scene.confirmed(20).await;
 }
 
@@ -345,13 +347,15 @@ async fn messages_in_the_ring_of_a_dead_observer_are_a_gap() {
         assert_eq!(first.next().await, (value, false));
     }
     until("all arrive", || first.reader.depth() == 15).await;
-    until("what it was given is confirmed", || server.progress() == 5).await;
+    first.reader.done();
+    until("what it has handled is confirmed", || server.progress() == 5).await;
     first.die(&there).await;
     publisher.try_emit(Number { value: 20 }).unwrap();
     let mut second = begin(3);
     let gap = second.gap().await;
     assert_eq!((gap.count, gap.exact), (15, true));
     assert_eq!(second.next().await, (20, false));
+    second.reader.done();
     until("all is accounted for", || fates(&there) == 21).await;
     assert_eq!(there.sum(Kind::Edge, "unknown"), 15);
 }

@@ -14,6 +14,8 @@ use super::{Broadcast, BroadcastHandle};
 
 /// A number of bytes that no message has, and no complement of one.
 const NONE: usize = 1 << (usize::BITS - 1);
+/// The entry of a reader without one.
+const NO_ENTRY: usize = usize::MAX;
 /// More bytes than a message of a ring has.
 const TOO_LONG: usize = NONE / 2;
 
@@ -34,9 +36,7 @@ pub(super) struct RingRef<H: BroadcastHandle> {
     exact: usize,
     /// The words of a gating reader, or of an observer that shows each position.
     reader: Option<NonNull<ReaderWords>>,
-    /// The words of an observer that is shown by hand.
-    by_hand: Option<NonNull<ReaderWords>>,
-    /// The entry of either.
+    /// The entry of either, or of an observer that is shown by hand; or [`NO_ENTRY`].
     entry: usize,
     /// Whether messages may differ in length.
     has_length: bool,
@@ -67,8 +67,7 @@ impl<H: BroadcastHandle> RingRef<H> {
             message_bytes: bytes,
             exact: if layout.has_length() { NONE } else { exact },
             reader: None,
-            by_hand: None,
-            entry: 0,
+            entry: NO_ENTRY,
             has_length: layout.has_length(),
             may_borrow: false,
             can_be_evicted: false,
@@ -90,6 +89,7 @@ impl<H: BroadcastHandle> RingRef<H> {
         let is_shown = words.is_some_and(ReaderWords::is_observing);
         let can_be_evicted = can_be_evicted || ring.storage.is_foreign() && !is_shown;
         let reader = words.map(NonNull::from);
+        let entry = if reader.is_some() { entry } else { NO_ENTRY };
         let may_borrow = may_borrow && !can_be_evicted && reader.is_some();
         RingRef { reader, entry, may_borrow, can_be_evicted, ..RingRef::new(ring) }
     }
@@ -120,19 +120,21 @@ impl<H: BroadcastHandle> RingRef<H> {
     /// The entry of a gating reader, or of an observer that shows its position.
     #[inline]
     pub(super) fn entry(&self) -> Option<usize> {
-        self.reader.or(self.by_hand).map(|_| self.entry)
+        (self.entry != NO_ENTRY).then_some(self.entry)
     }
 
     /// Takes the entry away: from now on this is not a gating reader's.
     pub(super) fn take_entry(&mut self) -> Option<usize> {
         (self.may_borrow, self.can_be_evicted) = (false, false);
-        self.reader.take().or(self.by_hand.take()).map(|_| self.entry)
+        let entry = self.entry();
+        (self.reader, self.entry) = (None, NO_ENTRY);
+        entry
     }
 
     /// The position of an observer is shown by hand from now on.
     pub(super) fn show_by_hand(&mut self) {
         if self.reader().is_some_and(ReaderWords::is_observing) {
-            self.by_hand = self.reader.take();
+            self.reader = None;
         }
     }
 
@@ -167,8 +169,7 @@ impl<H: BroadcastHandle> RingRef<H> {
     /// The words of an observer that is shown by hand.
     #[inline]
     pub(super) fn by_hand(&self) -> Option<&ReaderWords> {
-        // SAFETY: as in `reader`.
-        self.by_hand.as_ref().map(|words| unsafe { words.as_ref() })
+        if self.reader.is_none() { self.ring.storage.reader(self.entry()?) } else { None }
     }
 
     /// The slot of a sequence, if all messages of the ring have `bytes` bytes. If that is a
