@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use mycelium_core::Message;
+use mycelium_core::{Code, Message};
 use mycelium_executor::{DeadlineTimer, Executor, SendFuture};
 use mycelium_transports::counters::{Line, ServiceValue};
 use mycelium_transports::local::{EmitError, Publisher, Refusal, TaskBudget};
@@ -201,13 +201,16 @@ impl Waits {
         yields
     }
 
-    /// Watches the present wait. If it lasts too long, calls `report` with the service's name.
-    pub(crate) fn watch(&mut self, context: &mut Context<'_>, report: impl FnOnce(&str)) {
+    /// Watches the present wait. If it lasts too long, calls `report` with the service's name and
+    /// the seconds of the wait: after 1, 2, 4, 8 and so on, and once a minute.
+    pub(crate) fn watch(&mut self, context: &mut Context<'_>, report: impl FnOnce(&str, u64)) {
         let Waits { service, executor, timers, line, .. } = self;
         let Timers { stall, since, .. } = &mut **timers.get_or_insert_default();
-        stall.watch(context, &**executor, since, || {
+        stall.watch(context, &**executor, since, |seconds| {
             line.add(ServiceValue::Stalls, 1);
-            report(service);
+            if seconds.is_power_of_two() || seconds.is_multiple_of(60) {
+                report(service, seconds);
+            }
         });
     }
 
@@ -217,7 +220,7 @@ impl Waits {
         context: &mut Context<'_>,
         publisher: &Publisher<M>,
     ) {
-        self.watch(context, |service| {
+        self.watch(context, |service, seconds| {
             let by = publisher.blocked_by();
             let reader = by.as_deref().unwrap_or("?");
             let topic = &**publisher.topic();
@@ -225,6 +228,8 @@ impl Waits {
                 service,
                 topic,
                 reader,
+                seconds,
+                code = %Code::READER_WAITED_FOR,
                 "the service waits in `emit` for room: this reader has not taken its messages"
             );
         });

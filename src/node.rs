@@ -91,7 +91,8 @@ pub struct Node {
     executors: Vec<(String, Arc<dyn Executor>)>,
     hooks: Vec<StopHook>,
     observers: Observers,
-    watchdog: Option<Duration>,
+    /// Its limit, and whether the program or the topology sets it.
+    watchdog: Option<(Duration, bool)>,
     telemetry: Telemetry,
     /// Its listeners for clients of the original system.
     #[cfg(feature = "topology")]
@@ -383,8 +384,10 @@ impl Node {
             }
             log::info!(node = shared.plan.node, "{link}");
         }
-        let watchdog =
-            self.watchdog.map(|limit| watch(&shared, limit, &mut prepared)).transpose()?;
+        let watchdog = match self.watchdog {
+            Some((limit, is_asked)) => watch(&shared, limit, is_asked, &mut prepared)?,
+            None => None,
+        };
         let metrics_address = telemetry.address();
         let passed_on = telemetry.start(&shared);
         let placements = match passed_on {
@@ -463,25 +466,36 @@ fn in_queue(
     })
 }
 
-/// Starts the watchdog, which watches all polls of the services.
+/// Starts the watchdog, which watches all polls of the services. If nobody has asked for it, it
+/// does not watch each run of a fast handler, which is a part of an emit, and the node runs without
+/// it if there is no thread.
 fn watch(
     shared: &Arc<Shared>,
     limit: Duration,
+    is_asked: bool,
     services: &mut [Prepared],
-) -> Result<Arc<WatchdogHandle>, StartError> {
+) -> Result<Option<Arc<WatchdogHandle>>, StartError> {
     let handle = Arc::new(WatchdogHandle::default());
     // For child tasks.
     let _ = shared.watchdog.set(handle.clone());
-    shared.topics.watch_fast_handlers(Arc::new(HandlersToWatch(handle.clone())));
+    if is_asked {
+        shared.topics.watch_fast_handlers(Arc::new(HandlersToWatch(handle.clone())));
+    }
     let watched = services.iter_mut().map(|service| {
         let mark = service.poll_hooks.mark.insert(PollMark::new(&handle)).clone();
         (service.name.clone(), mark)
     });
-    Watchdog::start(shared, &handle, limit, watched).map_err(|error| {
-        let service = "(the watchdog)".to_owned();
-        StartError::Thread { service, place: None, error }
-    })?;
-    Ok(handle)
+    match Watchdog::start(shared, &handle, limit, watched) {
+        Ok(()) => Ok(Some(handle)),
+        Err(error) if is_asked => {
+            let service = "(the watchdog)".to_owned();
+            Err(StartError::Thread { service, place: None, error })
+        }
+        Err(error) => {
+            log::warn!(node = shared.plan.node, %error, "the node has no watchdog");
+            Ok(None)
+        }
+    }
 }
 
 impl fmt::Debug for Node {

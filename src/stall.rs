@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use mycelium_executor::{Executor, SendFuture};
 
-/// A wait that lasts longer than this is reported.
+/// A wait that lasts longer than this is reported, and each time that it has lasted for as long
+/// again.
 const STALL: Duration = Duration::from_secs(1);
 
 /// Detects waits that last too long. All waits of a service share one timer, which is made at the
@@ -24,14 +25,15 @@ impl StallWatch {
         context: &mut task::Context<'_>,
         executor: &dyn Executor,
         waiting_since: &mut Option<Duration>,
-        report: impl FnOnce(),
+        report: impl FnOnce(u64),
     ) {
         let now = executor.now();
         let since = *waiting_since.get_or_insert(now);
         let timer = self.timer.get_or_insert_with(|| executor.sleep_until(now + STALL));
         let Poll::Ready(()) = Pin::as_mut(timer).poll(context) else { return };
-        if now.saturating_sub(since) >= STALL {
-            report();
+        let seconds = now.saturating_sub(since).as_secs();
+        if seconds > 0 {
+            report(seconds);
         }
         let mut next = executor.sleep_until(now + STALL);
         if next.as_mut().poll(context).is_pending() {

@@ -93,6 +93,7 @@ codes! {
     62 UNDELIVERED "messages could not be delivered before the end"
     63 ABANDONED "services ignored the shutdown"
     64 UNFINISHED "work did not finish"
+    65 POLL_HANGS "a service blocks its thread"
     // Tasks and threads.
     70 EXECUTOR_GONE "the executor has ended"
     71 TASK_NOT_SEND "a task that is not Send cannot run on this executor"
@@ -166,6 +167,7 @@ codes! {
     226 HANDLER_REENTERED "a fast handler emits to its own topic"
     227 NO_PUBLISHER "a handler emits a message that has no publisher"
     228 ZERO_PERIOD "invalid period of an interval"
+    229 READER_WAITED_FOR "a publisher waits for a reader"
     // Metrics of services.
     240 METRIC_NAME "invalid name of a metric"
     241 METRIC_LABEL "invalid key of a label"

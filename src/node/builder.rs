@@ -464,9 +464,10 @@ impl Builder {
         self
     }
 
-    /// Starts a thread that reports services that stay in one poll for longer than `limit`: in the
-    /// log, as [`Event`]s and in a counter. The key `watchdog` of the topology takes precedence. By
-    /// default no watchdog runs.
+    /// Sets the limit of the watchdog, a thread that reports services that stay in one poll for
+    /// longer: once for each service in the log, and each time as [`Event`]s and in a counter. The
+    /// key `watchdog` of the topology takes precedence. By default the limit is 250 ms. With zero
+    /// there is no watchdog. If the limit is set, fast handlers are watched, too.
     #[must_use]
     pub fn watchdog(mut self, limit: Duration) -> Builder {
         self.watchdog = Some(limit);

@@ -148,7 +148,10 @@ impl Driver {
         self.run_hooks(hooks).await;
         if let Some(watchdog) = &self.watchdog {
             watchdog.stop();
-            self.wait_for_threads(watchdog.threads(), Some(Duration::ZERO)).await;
+            // It ends by itself, and not by the executor's time, which may be paused: a timer
+            // would move that.
+            let overdue = pin!(self.shared.lifecycle.overdue.wait());
+            select(pin!(watchdog.threads().gone()), overdue).await;
         }
         self.shared.sinks.stop();
         self.wait_for_threads(self.shared.sinks.threads(), Some(Duration::ZERO)).await;

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
+use mycelium_core::Code;
 use mycelium_executor::{Thread, ThreadError};
 use mycelium_transports::counters::{Line, WatchdogValue};
 
@@ -25,6 +26,8 @@ pub(super) struct Watchdog {
     handle: Arc<WatchdogHandle>,
     limit: Duration,
     watched: Vec<Watched>,
+    /// What the log has warned of: services, and publishers with fast handlers.
+    warned: BTreeSet<String>,
     /// The time at which it first saw the shutdown.
     shut_down_at: Option<Duration>,
 }
@@ -37,6 +40,8 @@ struct Watched {
     polls: u64,
     since: Duration,
     hangs: bool,
+    /// The log says that it hangs, and when that has ended.
+    is_logged: bool,
 }
 
 /// The owner of a mark.
@@ -50,6 +55,14 @@ enum Subject {
 }
 
 impl Subject {
+    /// The name by which it is warned of once.
+    fn name(&self) -> String {
+        match self {
+            Subject::Service(name, _) | Subject::Child(name) => name.clone(),
+            Subject::Handlers(handlers) => format!("{} {}", handlers.topic, handlers.publisher),
+        }
+    }
+
     /// The service whose polls they are.
     fn service(&self) -> Option<&str> {
         match self {
@@ -70,12 +83,13 @@ impl Watchdog {
         let watched = |(name, mark)| {
             let line = shared.topics.counters().line(&format!("service={name}"));
             let subject = Subject::Service(name, line);
-            Watched { subject, mark, polls: 0, since: Duration::ZERO, hangs: false }
+            let since = Duration::ZERO;
+            Watched { subject, mark, polls: 0, since, hangs: false, is_logged: false }
         };
-        let watched = services.map(watched).collect();
-        let (node, handle) = (shared.clone(), handle.clone());
-        let mut watchdog = Watchdog { shared: node, handle, limit, watched, shut_down_at: None };
+        let (watched, warned) = (services.map(watched).collect(), BTreeSet::new());
+        let (shared, handle) = (shared.clone(), handle.clone());
         let name = format!("watch-{}", shared.plan.node).replace(char::is_control, "_");
+        let mut watchdog = Watchdog { shared, handle, limit, watched, warned, shut_down_at: None };
         let thread = Thread { name, ..Thread::default() };
         let thread_guard = watchdog.handle.threads.start(&thread.name);
         let started = thread.start(move || {
@@ -103,7 +117,8 @@ impl Watchdog {
         }
     }
 
-    /// Checks all marks. Returns whether anything runs.
+    /// Checks all marks. Returns whether anything has run since the last check: a node at work does
+    /// not wake the watchdog for each poll.
     fn check(&mut self) -> bool {
         let now = self.shared.executor.now();
         let new = self.handle.new_marks().into_iter().map(|mark| {
@@ -111,7 +126,8 @@ impl Watchdog {
                 NewMark::Child(name, mark) => (Subject::Child(name), mark),
                 NewMark::Handlers(handlers, mark) => (Subject::Handlers(handlers), mark),
             };
-            Watched { subject, polls: mark.polls(), mark, since: now, hangs: false }
+            let (polls, hangs) = (mark.polls(), false);
+            Watched { subject, polls, mark, since: now, hangs, is_logged: false }
         });
         self.watched.extend(new);
         let mut any = false;
@@ -121,15 +137,17 @@ impl Watchdog {
             let lasted = now.saturating_sub(watched.since);
             if polls != watched.polls {
                 if std::mem::take(&mut watched.hangs) {
-                    report_end(&self.shared, &watched.subject, lasted);
+                    report_end(&self.shared, watched, lasted);
                 }
                 (watched.polls, watched.since) = (polls, now);
+                any = true;
             } else if polls % 2 == 1 && !watched.hangs && lasted >= self.limit {
                 watched.hangs = true;
                 if let Subject::Child(service) = &watched.subject {
                     hanging_children.push(service.clone());
                 }
-                report_hang(&self.shared, &watched.subject, self.limit);
+                watched.is_logged = self.warned.insert(watched.subject.name());
+                report_hang(&self.shared, watched, self.limit);
             }
             any |= polls % 2 == 1;
         }
@@ -178,51 +196,65 @@ impl Watchdog {
 }
 
 /// Reports what takes too long.
-fn report_hang(shared: &Shared, subject: &Subject, limit: Duration) {
+fn report_hang(shared: &Shared, watched: &Watched, limit: Duration) {
     let observers = &shared.lifecycle.observers;
-    match subject {
+    let (is_logged, code) = (watched.is_logged, Code::POLL_HANGS);
+    match &watched.subject {
         Subject::Service(service, line) => {
             line.add(WatchdogValue::LongPolls, 1);
-            log::warn!(
-                service,
-                ?limit,
-                "a poll of the service hangs: nothing else runs on its thread"
-            );
+            if is_logged {
+                log::warn!(
+                    service,
+                    ?limit,
+                    %code,
+                    "a poll of the service hangs: nothing else runs on its thread"
+                );
+            }
             observers.notify(&Event::PollHangs { service, limit });
         }
         Subject::Child(service) => {
-            log::warn!(
-                service,
-                ?limit,
-                "a poll of a child task of the service hangs: nothing else runs on its thread"
-            );
+            if is_logged {
+                log::warn!(
+                    service,
+                    ?limit,
+                    %code,
+                    "a poll of a child task of the service hangs: nothing else runs on its thread"
+                );
+            }
             observers.notify(&Event::PollHangs { service, limit });
         }
         Subject::Handlers(handlers) => {
             let (topic, publisher) = (&*handlers.topic, &*handlers.publisher);
             let handler = handlers.running();
-            log::warn!(
-                handler,
-                topic,
-                publisher,
-                ?limit,
-                "a fast handler hangs: nothing else runs on the thread of its publisher"
-            );
+            if is_logged {
+                log::warn!(
+                    handler,
+                    topic,
+                    publisher,
+                    ?limit,
+                    %code,
+                    "a fast handler hangs: nothing else runs on the thread of its publisher"
+                );
+            }
             observers.notify(&Event::FastHandlerHangs { handler, topic, publisher, limit });
         }
     }
 }
 
 /// Reports that it has ended.
-fn report_end(shared: &Shared, subject: &Subject, lasted: Duration) {
-    match subject {
+fn report_end(shared: &Shared, watched: &Watched, lasted: Duration) {
+    match &watched.subject {
         Subject::Service(service, _) | Subject::Child(service) => {
-            log::warn!(service, ?lasted, "a poll of the service has ended, after it hung");
+            if watched.is_logged {
+                log::warn!(service, ?lasted, "a poll of the service has ended, after it hung");
+            }
             shared.lifecycle.observers.notify(&Event::PollEnded { service, lasted });
         }
         Subject::Handlers(handlers) => {
             let (topic, publisher) = (&*handlers.topic, &*handlers.publisher);
-            log::warn!(topic, publisher, ?lasted, "a fast handler has ended, after it hung");
+            if watched.is_logged {
+                log::warn!(topic, publisher, ?lasted, "a fast handler has ended, after it hung");
+            }
         }
     }
 }

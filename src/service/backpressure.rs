@@ -4,7 +4,7 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-use mycelium_core::Message;
+use mycelium_core::{Code, Message};
 use mycelium_transports::local::Publisher;
 
 use super::{Context, Service};
@@ -161,11 +161,13 @@ impl<S: Service> Context<S> {
                 }
             });
             let Some((topic, messages)) = open else { return Poll::Ready(()) };
-            waits.watch(context, |service| {
+            waits.watch(context, |service, seconds| {
                 log::warn!(
                     service,
                     topic = &*topic,
                     messages,
+                    seconds,
+                    code = %Code::READER_WAITED_FOR,
                     "the service waits in `confirmed` until readers have finished its messages"
                 );
             });
@@ -189,12 +191,14 @@ async fn below<M: Message>(
         if publisher.poll_until_below(context).is_ready() {
             return Poll::Ready(Ok(()));
         }
-        waits.watch(context, |service| {
+        waits.watch(context, |service, seconds| {
             let (topic, messages) = (&**publisher.topic(), publisher.depth());
             log::warn!(
                 service,
                 topic,
                 messages,
+                seconds,
+                code = %Code::READER_WAITED_FOR,
                 "the service waits in `until_below` for slow readers of its messages"
             );
         });

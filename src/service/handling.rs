@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::task::{self, Poll};
 
-use mycelium_core::Message;
+use mycelium_core::{Code, Message};
 
 use super::{Context, Service};
 use crate::error::{Result, ShuttingDown};
@@ -139,12 +139,14 @@ impl<S: Service> Context<S> {
             if waits.poll_shutdown(context).is_ready() {
                 return Poll::Ready(Err(ShuttingDown));
             }
-            waits.watch(context, |service| {
+            waits.watch(context, |service, seconds| {
                 let topic = &*topic;
                 log::warn!(
                     service,
                     topic,
                     messages,
+                    seconds,
+                    code = %Code::READER_WAITED_FOR,
                     "the service waits in `handle` for slow readers of its messages"
                 );
             });
@@ -177,12 +179,14 @@ impl<S: Service> Bus for Context<S> {
     ) -> Poll<()> {
         let polled = self.waits.poll_shutdown(context);
         if polled.is_pending() {
-            self.waits.watch(context, |service| {
+            self.waits.watch(context, |service, seconds| {
                 let reader = reader.unwrap_or("?");
                 log::warn!(
                     service,
                     topic,
                     reader,
+                    seconds,
+                    code = %Code::READER_WAITED_FOR,
                     "the service waits in `emit` for room: this reader has not taken its messages"
                 );
             });

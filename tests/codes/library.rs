@@ -472,14 +472,25 @@ pub(crate) fn actors() -> Vec<Sample> {
 
 /// Lines of the log about failures without a code of their own, for a program without a subscriber
 /// of `tracing`.
-pub(crate) fn failures() -> [(Code, String); 2] {
+pub(crate) fn failures() -> [(Code, String); 4] {
     let line = |code, failure| (code, format!("mycelium: error: {failure} [{code}]"));
+    let warning = |code, problem| (code, format!("mycelium: warning: {problem} [{code}]"));
     [
         line(Code::ACTOR_FAILED, "actor `Pool` failed permanently: no such pool"),
         line(
             Code::DEAD_LETTER,
             "service `Sum.ticks` failed at each delivery of a message, which is now a dead letter \
              (topic=ticks, publisher=Feed, sequence=7)",
+        ),
+        warning(
+            Code::POLL_HANGS,
+            "service `Sum`: a poll of the service hangs: nothing else runs on its thread \
+             (limit=250ms)",
+        ),
+        warning(
+            Code::READER_WAITED_FOR,
+            "service `Feed` waits in `emit` for room: this reader has not taken its messages \
+             (topic=ticks, reader=Sum, seconds=1)",
         ),
     ]
 }

@@ -16,7 +16,8 @@ impl Diary {
     /// Without changes of health: `tests/health.rs`.
     fn keep(&self, builder: Builder) -> Builder {
         let diary = self.clone();
-        builder.observe(move |event| match event {
+        // The runtime is slow to print panics.
+        builder.watchdog(std::time::Duration::ZERO).observe(move |event| match event {
             Event::HealthChanged { .. } => {}
             event => diary.write(&words(event)),
         })
@@ -118,7 +119,7 @@ async fn services_that_end_by_themselves_do_so_before_the_node_drains() {
 }
 
 const NONE_EITHER: &str =
-    "Fickle restarted: panic: none either (at tests/execution/events.rs:132:18)";
+    "Fickle restarted: panic: none either (at tests/execution/events.rs:133:18)";
 
 /// Fails at its first runs.
 struct Fickle(u32);

@@ -51,6 +51,38 @@ async fn a_hanging_poll_is_reported_once_and_again_when_it_ends() {
     within(running.join()).await.unwrap();
 }
 
+#[tokio::test]
+async fn a_node_has_a_watchdog_unless_it_is_turned_off() {
+    let (told, events) = channel();
+    let (release, released) = channel();
+    let mut released = Some(released);
+    let node = Node::builder("main")
+        .service(move || Hanging(released.take()))
+        .execution("Hanging", Execution::dedicated())
+        .observe(move |event| {
+            if let Event::PollHangs { service, limit } = event {
+                told.send(((*service).to_owned(), *limit)).unwrap();
+            }
+        });
+    let running = node.build().unwrap().start(Tokio::current().unwrap()).unwrap();
+    let limit = Duration::from_millis(250);
+    assert_eq!(events.recv_timeout(LONG).unwrap(), ("Hanging".to_owned(), limit));
+    release.send(()).unwrap();
+    running.shutdown();
+    within(running.join()).await.unwrap();
+
+    for node in [
+        Node::builder("main").topology(topology("[node.main]\nwatchdog = \"0s\"\n")),
+        Node::builder("main").watchdog(Duration::ZERO),
+    ] {
+        let node = node.service(|| Idle).build().unwrap();
+        let running = node.start(Tokio::current().unwrap()).unwrap();
+        assert!(running.counters().iter().all(|line| line.kind != Kind::Watchdog));
+        running.shutdown();
+        within(running.join()).await.unwrap();
+    }
+}
+
 /// Spawns child tasks: many that end at once, and then, one after the other, some that block their
 /// thread until they were reported.
 struct Parent(Arc<Mutex<Receiver<()>>>);

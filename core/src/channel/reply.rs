@@ -108,7 +108,10 @@ impl<T, Q: Copy, R: Copy> ReplySlot<T, Q, R> {
         let mut slot = Box::<Slot<T, Q, R>>::new_uninit();
         let place = slot.as_mut_ptr();
         // SAFETY: the places are fields in the box, each of which is written once.
-        #[expect(clippy::multiple_unsafe_ops_per_block, reason = "what is said holds for each")]
+        #[expect(
+            clippy::multiple_unsafe_ops_per_block,
+            reason = "the comment holds for each write"
+        )]
         unsafe {
             (&raw mut (*place).word).write(AtomicUsize::new(KEEPER));
             (&raw mut (*place).owner).write(owner);

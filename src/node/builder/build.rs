@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Builder;
 use crate::error::{BuildError, SupervisorProblem};
@@ -16,6 +17,9 @@ use crate::plan::{Bindings, BoundPorts, Plan};
 use crate::report::StartWarning;
 use crate::shared::Topics;
 use crate::supervision::{SupervisionPlan, Supervisor};
+
+/// The limit of the watchdog by default.
+const WATCHDOG: Duration = Duration::from_millis(250);
 
 impl Builder {
     /// Checks that the services fit together. If the topology places services on this node, the
@@ -31,7 +35,9 @@ impl Builder {
         let known: BTreeSet<String> = all.iter().map(|(name, _)| name.clone()).collect();
         let services = self.take_placed_services()?;
         let supervision = self.supervision(&known, &services)?;
-        let watchdog = self.topology.watchdog(&self.name).or(self.watchdog);
+        let asked = self.topology.watchdog(&self.name).or(self.watchdog);
+        let limit = asked.unwrap_or(WATCHDOG);
+        let watchdog = (!limit.is_zero()).then_some((limit, asked.is_some()));
         if let Some(share) = self.topology.sample() {
             self.traces.set_share(share);
         }

@@ -159,7 +159,7 @@ impl<'a> Sketch<'a> {
             host: topology.host(node).map(str::to_owned),
             executor: topology.executor(node).map(|(kind, _)| kind.to_owned()),
             shutdown: topology.shutdown(node),
-            watchdog: built.node.watchdog,
+            watchdog: built.node.watchdog.map(|(limit, _)| limit),
             memory: MemoryOverview {
                 heap: plan.memory.heap,
                 shared: plan.memory.shared,
