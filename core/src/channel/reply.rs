@@ -108,10 +108,7 @@ impl<T, Q: Copy, R: Copy> ReplySlot<T, Q, R> {
         let mut slot = Box::<Slot<T, Q, R>>::new_uninit();
         let place = slot.as_mut_ptr();
         // SAFETY: the places are fields in the box, each of which is written once.
-        #[expect(
-            clippy::multiple_unsafe_ops_per_block,
-            reason = "the comment holds for each write"
-        )]
+        #[expect(clippy::multiple_unsafe_ops_per_block, reason = "all are fields of the box")]
         unsafe {
             (&raw mut (*place).word).write(AtomicUsize::new(KEEPER));
             (&raw mut (*place).owner).write(owner);
