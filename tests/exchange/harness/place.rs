@@ -61,7 +61,7 @@ impl Place {
     /// Whether a process listens there.
     pub(crate) fn is_served(&self) -> bool {
         match self {
-            Place::Unix(path) => path.exists(),
+            Place::Unix(path) => UnixStream::connect(path).is_ok(),
             Place::Tcp(address) => TcpStream::connect(address).is_ok(),
             #[cfg(feature = "tls")]
             Place::Tls(address, _) => TcpStream::connect(address).is_ok(),
