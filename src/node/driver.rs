@@ -132,20 +132,7 @@ impl Driver {
     }
 
     async fn run(mut self, hooks: Vec<StopHook>) {
-        select(pin!(self.end(hooks)), pin!(self.log_slow_shutdown())).await;
-        self.has_ended = true;
-        // The drop of the driver finishes the node.
-    }
-
-    async fn end(&self, hooks: Vec<StopHook>) {
-        let deadline = self.wait_for_services().await;
-        self.end_actors(deadline).await;
-        self.shared.services.are_settled.store(true, Ordering::SeqCst);
-        self.shared.topics.finish_outside_subscriptions();
-        self.shared.lifecycle.reach(Phase::Draining);
-        self.drain_links(deadline).await;
-        self.wait_for_threads(&self.shared.threads, deadline).await;
-        self.run_hooks(hooks).await;
+        select(pin!(self.wait_for_the_end(hooks)), pin!(self.log_slow_shutdown())).await;
         if let Some(watchdog) = &self.watchdog {
             watchdog.stop();
             // It ends by itself, and not by the executor's time, which may be paused: a timer
@@ -156,6 +143,20 @@ impl Driver {
         self.shared.sinks.stop();
         self.wait_for_threads(self.shared.sinks.threads(), Some(Duration::ZERO)).await;
         self.wait_for_exporters().await;
+        self.has_ended = true;
+        // The drop of the driver finishes the node.
+    }
+
+    /// Waits for services, actors, links and threads, and runs the stop hooks.
+    async fn wait_for_the_end(&self, hooks: Vec<StopHook>) {
+        let deadline = self.wait_for_services().await;
+        self.end_actors(deadline).await;
+        self.shared.services.are_settled.store(true, Ordering::SeqCst);
+        self.shared.topics.finish_outside_subscriptions();
+        self.shared.lifecycle.reach(Phase::Draining);
+        self.drain_links(deadline).await;
+        self.wait_for_threads(&self.shared.threads, deadline).await;
+        self.run_hooks(hooks).await;
     }
 
     /// Logs what a shutdown waits for after a second, after two, after four, and so on. The future
@@ -190,7 +191,7 @@ impl Driver {
             Some(_) | None => {}
         }
         match self.shared.threads.names() {
-            threads if threads.is_empty() => "stop hooks and exporters".to_owned(),
+            threads if threads.is_empty() => "stop hooks".to_owned(),
             threads => format!("threads {}", threads.join(", ")),
         }
     }
