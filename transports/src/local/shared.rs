@@ -194,7 +194,7 @@ impl RemoteReaders {
 }
 
 /// The process of remote readers has written what no reader writes into its memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[error("reader {entry} has written invalid words into shared memory: {fault}")]
 pub struct MemoryFault {
     /// The place of the reader in its memory.
@@ -202,6 +202,8 @@ pub struct MemoryFault {
     /// Its fault.
     pub fault: ReaderFault,
 }
+
+mycelium_core::debug_as_display!(MemoryFault);
 
 impl SharedRing for RemoteReaders {
     fn look(&self) {

@@ -89,7 +89,7 @@ pub struct SeenReader {
 }
 
 /// Words that no reader of another process writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ReaderFault {
     /// The word of the state is not one that follows the last one.
@@ -117,6 +117,8 @@ pub enum ReaderFault {
         found: usize,
     },
 }
+
+crate::debug_as_display!(ReaderFault);
 
 /// The most readers that have an entry one after the other between two checks.
 #[cfg(not(loom))]
