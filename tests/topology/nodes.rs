@@ -280,11 +280,11 @@ async fn services_that_do_not_fit_together() {
         ),
         (
             "[node.a]\nservices = [\"Feed\", \"Sum\"]\nmemory = \"4 KiB\"",
-            "t.toml:3:10: rings of node `a` take 16896 bytes, but may take 4096: lower the capacities of topics (`capacity`), or raise `memory` of the node",
+            "t.toml:3:10: rings of node `a` take 16896 bytes, but may take 4096, and topic `ticks` takes most: lower its `capacity`, or raise `memory` of the node",
         ),
         (
             "[node.a]\nservices = [\"Feed\", \"Sum\"]\n[topic.ticks]\ncapacity = 1073741824",
-            "t.toml:4:12: rings of node `a` take 17179869696 bytes, but may take 268435456: lower the capacities of topics (`capacity`), or raise `memory` of the node",
+            "t.toml:4:12: rings of node `a` take 17179869696 bytes, but may take 268435456, and topic `ticks` takes most: lower its `capacity`, or raise `memory` of the node",
         ),
         (
             "[topic.ticks]\ncapacity = 1073741824",
