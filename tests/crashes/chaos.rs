@@ -220,6 +220,8 @@ impl Run {
 
     /// Ends the process in order; it restarts.
     fn restart(&mut self, member: &str) {
+        // Its start is known then: an earlier one has records, too.
+        let Some(pid) = self.target(member) else { return };
         let life = self.lives.of(member).saturating_sub(1);
         // Before the process handles SIGTERM, the signal kills it.
         let is_up = STREAMS.iter().any(|(publisher, topic, reader, _)| {
@@ -231,7 +233,8 @@ impl Run {
         }
         let again = roles::again(&self.place, member, life);
         fs::write(&again, "").unwrap();
-        if self.signal(member, Signal::TERM, Fate::AskedToEnd) {
+        if kill_process(pid, Signal::TERM).is_ok() {
+            self.lives.suffers(member, Fate::AskedToEnd);
             self.summary.restarts += 1;
         } else {
             fs::remove_file(&again).unwrap();
@@ -239,7 +242,7 @@ impl Run {
     }
 
     fn pause(&mut self, member: &str) {
-        if self.signal(member, Signal::STOP, Fate::None) {
+        if self.signal(member, Signal::STOP) {
             self.summary.pauses += 1;
             self.lives.last(member).unwrap().stopped = true;
         }
@@ -248,7 +251,7 @@ impl Run {
     fn go_on(&mut self, member: &str) {
         let stopped = |start: &mut Start| std::mem::take(&mut start.stopped);
         if self.lives.last(member).is_some_and(stopped) {
-            self.signal(member, Signal::CONT, Fate::None);
+            self.signal(member, Signal::CONT);
         }
     }
 
@@ -257,13 +260,8 @@ impl Run {
     }
 
     /// Sends a signal to the process of a member, if it runs and no end of it is known.
-    fn signal(&mut self, member: &str, signal: Signal, fate: Fate) -> bool {
-        let Some(pid) = self.target(member) else { return false };
-        if kill_process(pid, signal).is_err() {
-            return false;
-        }
-        self.lives.suffers(member, fate);
-        true
+    fn signal(&mut self, member: &str, signal: Signal) -> bool {
+        self.target(member).is_some_and(|pid| kill_process(pid, signal).is_ok())
     }
 
     /// The process of a member, if it runs and no end of it is known.

@@ -65,9 +65,7 @@ impl Lives {
     pub(crate) fn suffers(&mut self, member: &str, fate: Fate) {
         let count = self.count;
         let Some(start) = self.last(member) else { return };
-        if fate != Fate::None {
-            start.fate = fate;
-        }
+        start.fate = fate;
         if fate == Fate::AskedToEnd {
             start.life.asked = start.life.asked.min(count);
         }
