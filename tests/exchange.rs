@@ -23,6 +23,8 @@ mod damage;
 mod deaths;
 #[path = "exchange/defects/mod.rs"]
 mod defects;
+#[path = "exchange/ending.rs"]
+mod ending;
 #[path = "exchange/harness/mod.rs"]
 mod harness;
 #[path = "exchange/hostile.rs"]

@@ -70,6 +70,8 @@ struct RemoteReader {
     boot: Option<u64>,
     /// An earlier process of it may have read from here.
     is_later: bool,
+    /// Its last connection was closed because its process ends.
+    has_left: bool,
     /// What it has not confirmed, while it is not connected.
     parked: Vec<TopicEgress>,
     /// Topics for which it was announced and to which it has not subscribed yet.
@@ -284,9 +286,17 @@ impl TopicServer {
 
     /// Drops what is parked and need not be, once no publisher sends any more.
     fn release_idle(&self) {
-        for reader in self.readers().values_mut() {
-            reader.parked.retain_mut(|egress| self.keeps(egress));
+        for (node, reader) in &mut *self.readers() {
+            let is_expected = self.is_expected(node, reader);
+            reader.parked.retain_mut(|egress| self.keeps(egress, is_expected));
         }
+    }
+
+    /// Whether a reader will probably connect (again): it has connected before, or the launcher
+    /// runs it or will run it, and it has not left since.
+    fn is_expected(&self, node: &str, reader: &RemoteReader) -> bool {
+        let is_known = reader.boot.is_some() || self.control.bound(node).is_some();
+        is_known && !reader.has_left && self.control.peer_end(node).is_none()
     }
 
     fn past_readers(&self) -> MutexGuard<'_, PastReaders> {
@@ -406,7 +416,7 @@ impl TopicServer {
             return rejected(CloseReason::Busy, "the limit of connections is reached");
         }
         let reader = readers.entry(node.to_owned()).or_default();
-        reader.connected = true;
+        (reader.connected, reader.has_left) = (true, false);
         let mut parked = std::mem::take(&mut reader.parked);
         let mut dead_letters = Vec::new();
         let is_later = || self.past_readers().may_be_later(node, boot);
@@ -461,6 +471,13 @@ impl TopicServer {
         reader.awaited.drain(..).for_each(|_| self.control.found());
     }
 
+    /// A reader has closed its link because its process ends.
+    pub(super) fn left(&self, node: &str) {
+        if let Some(reader) = self.readers().get_mut(node) {
+            reader.has_left = true;
+        }
+    }
+
     /// The end of a topic is sent to a reader.
     pub(super) fn sent_end(&self, node: &str, topic: &str) {
         let mut readers = self.readers();
@@ -474,21 +491,30 @@ impl TopicServer {
         self.readers().get(node).is_some_and(|reader| reader.ended.contains(topic))
     }
 
-    /// A reader has confirmed `count` more messages.
     /// Whether the node has readers of this name in its plan.
     pub(super) fn is_announced(&self, node: &str) -> bool {
         self.readers().get(node).is_some_and(RemoteReader::is_announced)
     }
 
+    /// A reader has confirmed `count` more messages.
     pub(super) fn add_confirmed(&self, count: u64) {
         self.confirmed.fetch_add(count, Ordering::Relaxed);
     }
 
     /// Whether to keep messages to which no reader has subscribed, once no publisher sends any
     /// more. A final end is kept even without messages: it has to be sent to the reader. At a
-    /// shutdown only messages of gating readers are worth a wait.
-    pub(super) fn keeps(&self, egress: &mut TopicEgress) -> bool {
-        !self.control.is_shutdown() || (self.is_kept(egress) && egress.reader.depth() > 0)
+    /// shutdown, an observing reader is worth a wait only if it [is expected](Self::is_expected).
+    fn keeps(&self, egress: &mut TopicEgress, is_expected: bool) -> bool {
+        let is_needed =
+            self.is_kept(egress) || is_expected && !self.transient.contains(egress.topic());
+        !self.control.is_shutdown() || is_needed && egress.reader.depth() > 0
+    }
+
+    /// Whether to keep messages of a connected reader to whose topics it has not subscribed yet.
+    pub(super) fn keeps_any(&self, node: &str, parked: &mut [TopicEgress]) -> bool {
+        let readers = self.readers();
+        let is_expected = readers.get(node).is_some_and(|reader| self.is_expected(node, reader));
+        parked.iter_mut().any(|egress| self.keeps(egress, is_expected))
     }
 
     /// Whether a message that is not confirmed at the end is a loss.

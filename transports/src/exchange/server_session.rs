@@ -81,6 +81,12 @@ impl ServerSession {
     /// unless the peer may restart.
     pub(super) fn ended(&mut self, error: &DriveError) {
         let Some(peer) = &mut self.peer else { return };
+        if let DriveError::Link(LinkError::PeerClosed(
+            CloseReason::Shutdown | CloseReason::Away | CloseReason::Aborted,
+        )) = error
+        {
+            self.server.left(&peer.node);
+        }
         match error {
             DriveError::Link(LinkError::PeerClosed(CloseReason::Shutdown)) => {
                 peer.parked.clear();
@@ -236,8 +242,7 @@ impl ServerSession {
     /// it.
     fn close_when_done(&mut self, now: Duration, link: &mut NodeLink<'_>) {
         let server = &self.server;
-        let keeps =
-            |peer: &mut ConnectedPeer| peer.parked.iter_mut().any(|egress| server.keeps(egress));
+        let keeps = |peer: &mut ConnectedPeer| server.keeps_any(&peer.node, &mut peer.parked);
         if self.topics.is_empty()
             && !self.peer.as_mut().is_some_and(keeps)
             && link.poll_transmit(now).is_none()
