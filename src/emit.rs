@@ -53,7 +53,7 @@ impl<'c, M: Message> Emit<'c, M> {
     }
 
     /// As its poll, without the message in the error.
-    // No frame below it has a place for the error, which is large.
+    // The error, which has the message, is made by the outermost frame alone.
     #[inline]
     fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
         if self.progress == Progress::New {
@@ -206,12 +206,8 @@ impl Waits {
     pub(crate) fn watch(&mut self, context: &mut Context<'_>, report: impl FnOnce(&str, u64)) {
         let Waits { service, executor, timers, line, .. } = self;
         let Timers { stall, since, .. } = &mut **timers.get_or_insert_default();
-        stall.watch(context, &**executor, since, |seconds| {
-            line.add(ServiceValue::Stalls, 1);
-            if seconds.is_power_of_two() || seconds.is_multiple_of(60) {
-                report(service, seconds);
-            }
-        });
+        let count = || line.add(ServiceValue::Stalls, 1);
+        stall.watch(context, &**executor, since, count, |seconds| report(service, seconds));
     }
 
     /// Watches an emit that waits for room.

@@ -476,8 +476,6 @@ fn watch(
     services: &mut [Prepared],
 ) -> Result<Option<Arc<WatchdogHandle>>, StartError> {
     let handle = Arc::new(WatchdogHandle::default());
-    // For child tasks.
-    let _ = shared.watchdog.set(handle.clone());
     if is_asked {
         shared.topics.watch_fast_handlers(Arc::new(HandlersToWatch(handle.clone())));
     }
@@ -486,13 +484,18 @@ fn watch(
         (service.name.clone(), mark)
     });
     match Watchdog::start(shared, &handle, limit, watched) {
-        Ok(()) => Ok(Some(handle)),
+        Ok(()) => {
+            // For child tasks, which begin after this.
+            let _ = shared.watchdog.set(handle.clone());
+            Ok(Some(handle))
+        }
         Err(error) if is_asked => {
             let service = "(the watchdog)".to_owned();
             Err(StartError::Thread { service, place: None, error })
         }
         Err(error) => {
             log::warn!(node = shared.plan.node, %error, "the node has no watchdog");
+            services.iter_mut().for_each(|service| service.poll_hooks.mark = None);
             Ok(None)
         }
     }

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use mycelium_executor::{Executor, SendFuture};
 
-/// A wait that lasts longer than this is reported, and each time that it has lasted for as long
-/// again.
+/// A wait that lasts longer than this is counted, once for each such period.
 const STALL: Duration = Duration::from_secs(1);
 
 /// Detects waits that last too long. All waits of a service share one timer, which is made at the
@@ -16,6 +15,8 @@ const STALL: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(crate) struct StallWatch {
     timer: Option<SendFuture<()>>,
+    /// The second of the present wait in which it is reported next.
+    due: u64,
 }
 
 impl StallWatch {
@@ -25,14 +26,23 @@ impl StallWatch {
         context: &mut task::Context<'_>,
         executor: &dyn Executor,
         waiting_since: &mut Option<Duration>,
+        count: impl FnOnce(),
         report: impl FnOnce(u64),
     ) {
         let now = executor.now();
-        let since = *waiting_since.get_or_insert(now);
+        let since = *waiting_since.get_or_insert_with(|| {
+            self.due = 1;
+            now
+        });
         let timer = self.timer.get_or_insert_with(|| executor.sleep_until(now + STALL));
         let Poll::Ready(()) = Pin::as_mut(timer).poll(context) else { return };
         let seconds = now.saturating_sub(since).as_secs();
         if seconds > 0 {
+            count();
+        }
+        // The timer may be late, and skip a second.
+        if seconds >= self.due {
+            self.due = if seconds < 32 { (seconds + 1).next_power_of_two() } else { seconds + 60 };
             report(seconds);
         }
         let mut next = executor.sleep_until(now + STALL);

@@ -130,7 +130,7 @@ impl Connection {
                 let Step { consumed, event } = step;
                 let is_whole = !decoder.is_within(&[]);
                 if is_whole && !self.hub.admit(&self.client) {
-                    // It has to go.
+                    // It was evicted: its task is about to be cancelled.
                     pending::<()>().await;
                 }
                 if let Err(end) = self.take(event, &mut intakes).await {

@@ -99,7 +99,7 @@ impl<Q: Request> Client<Q> {
             match event.await {
                 Event::Sent(result) => {
                     result?;
-                    open.sent(shared.peers.get(&self.peer));
+                    open.sent(connected);
                 }
                 Event::Answer(Some(Delivery::Msg(answer))) => {
                     let (head, reply) = Q::of_answer(*answer);

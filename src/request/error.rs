@@ -91,8 +91,9 @@ pub enum RequestError<Q: Request> {
     },
     /// The service that took it panicked, failed, ended, or dropped it without a reply.
     HandlerFailed,
-    /// The node that answers is not connected, at the deadline or, without one, a second after the
-    /// request was sent; or its process has ended after that.
+    /// The node that answers was not connected at the deadline; or the request was sent, has no
+    /// deadline, and the connection has been lost for a second; or another process of the node has
+    /// connected since it was sent.
     Unreachable {
         /// Whether a service had taken it.
         taken: Taken,

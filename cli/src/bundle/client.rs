@@ -34,8 +34,17 @@ impl Client {
     /// # Errors
     /// If the launcher does not respond, or refuses the request.
     pub fn request(place: &Place, request: &Request) -> Result<Option<Client>, Failure> {
+        let clock = Clock::default();
         // A process of another user is refused.
-        let connected = connect(&place.socket());
+        let mut connected = connect(&place.socket());
+        // It has not accepted those that came before.
+        while let Err(error) = &connected
+            && error.kind() == io::ErrorKind::WouldBlock
+            && clock.now() < PATIENCE
+        {
+            pause(PAUSE);
+            connected = connect(&place.socket());
+        }
         let stream = match connected.and_then(|it| it.set_nonblocking(false).map(|()| it)) {
             Ok(stream) => stream,
             Err(error) => {

@@ -25,6 +25,8 @@ pub(super) struct Table {
     free: Vec<usize>,
     /// The other entries, the one first that has waited longest.
     order: VecDeque<usize>,
+    /// How many of these each edge has.
+    waiting: Vec<usize>,
 }
 
 /// A publisher and a key. Edges keep their places while the table has messages.
@@ -64,6 +66,7 @@ impl Table {
             words: vec![0; keys * size.div_ceil(size_of::<usize>())].into(),
             free: (0..keys).rev().collect(),
             order: VecDeque::with_capacity(keys),
+            waiting: Vec::new(),
         }
     }
 
@@ -79,6 +82,9 @@ impl Table {
 
     /// The place of the first message of an edge that was neither delivered nor reported.
     pub(super) fn first_place(&self, edge: usize) -> Option<usize> {
+        if self.waiting.get(edge).is_none_or(|waiting| *waiting == 0) {
+            return None;
+        }
         // They wait in the order of these places.
         let mut entries = self.order.iter().map(|place| &self.entries[*place]);
         entries.find(|entry| entry.key.edge == edge).map(|entry| entry.place)
@@ -107,6 +113,10 @@ impl Table {
             self.entries[place] = Entry { key, place: at, sequence, replaced: 0 };
             self.words_of(place).copy_from_slice(message);
             self.order.push_back(place);
+            if self.waiting.len() <= edge {
+                self.waiting.resize(edge + 1, 0);
+            }
+            self.waiting[edge] += 1;
         }
         evicted.map(|entry| Evicted { edge: entry.key.edge, count: 1 + entry.replaced })
     }
@@ -124,6 +134,7 @@ impl Table {
         let entry = self.entries[place];
         self.places.remove(&entry.key);
         self.free.push(place);
+        self.waiting[entry.key.edge] -= 1;
         Some(entry)
     }
 

@@ -343,7 +343,7 @@ impl<M: Message> Publisher<M> {
         Err(EmitError::new(self.topic().clone(), *message, refusal))
     }
 
-    /// As [`refused`](Self::refused). Its caller has no place for the error.
+    /// As [`refused`](Self::refused). Not inlined: the error would take stack in the caller.
     #[cold]
     #[inline(never)]
     fn poll_refused(&self, message: &M, refusal: Refusal) -> Poll<Result<(), EmitError<M>>> {

@@ -211,7 +211,7 @@ impl Reader {
         match self.in_flight.map(|it| (it.handling, it.edge)) {
             Some((Handling::Delivered, edge)) => self.advance(edge, EdgeValue::Taken),
             Some((Handling::InBatch, _)) => self.settle_batch(),
-            // A gating reader gets a gap while it has no other message in flight.
+            // Gaps are delivered only while no message is in flight.
             None | Some((Handling::Redeliver, _)) => match self.unshown {
                 Unshown::Nothing => {}
                 Unshown::One(_) | Unshown::Several => self.show_places(),
@@ -265,7 +265,7 @@ impl Reader {
             Unshown::One(before) if before == index => {}
             Unshown::One(_) | Unshown::Several => self.unshown = Unshown::Several,
         }
-        // Of a batch, the next receive counts one delivery.
+        // `show_places` counts the first delivery of a batch; the others are counted here.
         _ = self.budget.count_operation();
     }
 

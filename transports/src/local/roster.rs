@@ -68,8 +68,8 @@ impl<T> Roster<T> {
 }
 
 impl<T: Numbered> Roster<T> {
-    /// Something of each member, one after the other, without the lock in between. Those that are
-    /// there all the time are among them.
+    /// Calls `of` for each member, and holds the lock only during each call. Members that join or
+    /// leave meanwhile may be left out.
     pub(super) fn each<R>(&self, of: impl Fn(&T) -> R) -> impl Iterator<Item = R> {
         let mut last = None;
         std::iter::from_fn(move || {

@@ -57,8 +57,8 @@ struct Shared {
 }
 
 /// Called when the files have changed: `None` if the new ones are in use, or why they are not. Also
-/// called with the error each time that a file cannot be read. With an error the earlier ones stay
-/// in use.
+/// called with the error each time that a file cannot be read, perhaps once for each connection:
+/// limit what you log. With an error the earlier ones stay in use.
 pub type OnReload = Box<dyn Fn(Option<&TlsError>) + Send + Sync>;
 
 struct State {

@@ -195,16 +195,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         while let Err(now) = indices.head.compare_exchange_weak(position, tail, relaxed, relaxed) {
             position = now;
         }
-        while position != tail {
-            // SAFETY: the ring is alive.
-            let slot = unsafe { self.slots.at(position / STEP) };
-            // Acquire, pairs with the Release of `mpmc.push` and `mpmc.skip`, as in a claim.
-            let stamp = slot.stamp.load(order!("mpmc.look", Acquire));
-            if stamp != lap(&self.slots, position) | FREE {
-                drop(self.take_at(position));
-            }
-            position = position.wrapping_add(STEP);
-        }
+        Rest { end: self, position, tail }.discard();
     }
 
     /// Claims up to `most` slots that were filled or aborted.
@@ -237,6 +228,36 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
 }
 
 // By hand: items need not be `Clone`, and the clone of a handle may lead to another ring.
+/// The slots of a ring whose items are [discarded](Consumer::discard). Its drop goes on after an item
+/// whose drop panicked.
+struct Rest<'a, H: Handle<Target: Ring>> {
+    end: &'a Consumer<H>,
+    position: usize,
+    tail: usize,
+}
+
+impl<H: Handle<Target: Ring>> Rest<'_, H> {
+    fn discard(&mut self) {
+        while self.position != self.tail {
+            let position = self.position;
+            self.position = position.wrapping_add(STEP);
+            // SAFETY: the ring is alive.
+            let slot = unsafe { self.end.slots.at(position / STEP) };
+            // Acquire, pairs with the Release of `mpmc.push` and `mpmc.skip`, as in a claim.
+            let stamp = slot.stamp.load(order!("mpmc.look", Acquire));
+            if stamp != lap(&self.end.slots, position) | FREE {
+                drop(self.end.take_at(position));
+            }
+        }
+    }
+}
+
+impl<H: Handle<Target: Ring>> Drop for Rest<'_, H> {
+    fn drop(&mut self) {
+        self.discard();
+    }
+}
+
 impl<H: Handle<Target: Ring> + Clone> Clone for Consumer<H> {
     fn clone(&self) -> Consumer<H> {
         Consumer::of(self.ring.clone())

@@ -61,6 +61,9 @@ pub(super) fn prepare(directory: &Path, access: &Access, user: u32) -> Result<()
 
 /// The problem of a directory of a user, or of root, that may have `mode` at most.
 fn problem(found: &Metadata, mode: u32, user: u32) -> Option<String> {
+    if found.is_symlink() {
+        return Some("is a symbolic link: name the directory itself".to_owned());
+    }
     if !found.is_dir() {
         return Some("is not a directory: move it".to_owned());
     }
@@ -72,7 +75,15 @@ fn problem(found: &Metadata, mode: u32, user: u32) -> Option<String> {
         ));
     }
     if found.mode() & 0o077 & !mode != 0 {
+        // One for temporary files is open to all on purpose.
+        let is_shared = found.mode() & 0o1000 != 0;
         let found = found.mode() & 0o777;
+        if is_shared {
+            return Some(format!(
+                "is open to other users: expected mode {mode:04o}, found {found:04o}; use a \
+                 directory of your own below it"
+            ));
+        }
         return Some(format!(
             "is open to other users: expected mode {mode:04o}, found {found:04o}; change it \
              (`chmod {mode:04o}`)"

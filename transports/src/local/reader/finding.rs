@@ -260,7 +260,7 @@ impl Reader {
         let (passed, missed) = edge.sample(every);
         if passed > 0 {
             edge.line.add(EdgeValue::Sampled, passed as u64);
-            // Nobody handles these.
+            // Skipped messages need no handling.
             if edge.is_shown() && !self.is_unshown(index) {
                 self.show_place(index);
                 self.edges[index].publisher.wake();
