@@ -251,12 +251,12 @@ where
     for _ in 0..ATTEMPTS {
         let reply = match ctx.actors().by_name::<Account>(customer) {
             Ok(mut account) => ctx.ask(&mut account, request).within(PATIENCE).await,
-            Err(_) => Err(RequestError::Gone),
+            Err(_) => Err(RequestError::Gone { actor: None }),
         };
         match reply {
             Ok(receipt) => return Ok(Some(receipt)),
-            Err(RequestError::Gone) if may_be_booked => break,
-            Err(RequestError::Gone) => return Ok(None),
+            Err(RequestError::Gone { .. }) if may_be_booked => break,
+            Err(RequestError::Gone { .. }) => return Ok(None),
             Err(error) => {
                 may_be_booked |= error.taken() != Taken::No;
                 println!("{customer}: {error} (taken: {:?}), and is asked again", error.taken());
@@ -400,7 +400,7 @@ async fn when_idle(teller: &mut ActorRef<Teller>) -> Result<Status, Box<dyn Erro
         match teller.ask(StatusRequest { unused: 0 }).await {
             Ok(status) if status.nights > 0 => return Ok(status),
             // The mailbox is full, and has refused it. Or it is still the first day.
-            Ok(_) | Err(RequestError::Refused(_)) => {
+            Ok(_) | Err(RequestError::Refused { .. }) => {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             Err(error) => return Err(error.into()),

@@ -256,10 +256,10 @@ async fn a_failure_in_the_other_node_is_the_outcome_of_its_request_alone() {
     conserved(&oracle.join().await.unwrap().counters);
     let outcomes: Vec<_> = outcomes.try_iter().map(|(_, outcome)| outcome).collect();
     assert_eq!(outcomes[0], Ok(double(1)));
-    assert_eq!(outcomes[1], Err(RequestError::HandlerFailed));
+    assert_eq!(outcomes[1], Err(RequestError::HandlerFailed { actor: None }));
     assert_eq!(outcomes[2], Ok(double(2)));
-    assert_eq!(outcomes[3], Err(RequestError::HandlerFailed));
-    assert_eq!(outcomes[4], Err(RequestError::Gone));
+    assert_eq!(outcomes[3], Err(RequestError::HandlerFailed { actor: None }));
+    assert_eq!(outcomes[4], Err(RequestError::Gone { actor: None }));
 }
 
 #[tokio::test]
@@ -281,7 +281,8 @@ async fn before_the_other_node_runs_a_request_waits_and_is_not_taken_at_its_dead
         };
         assert_eq!(outcomes.len(), 20);
         for (_, outcome) in outcomes {
-            assert_eq!(outcome, Err(RequestError::Unreachable { taken: Taken::No }));
+            let unreachable = RequestError::Unreachable { taken: Taken::No, actor: None };
+            assert_eq!(outcome, Err(unreachable));
         }
         let oracle = oracle.start(Tokio::current().unwrap()).unwrap();
         conserved(&oracle.join().await.unwrap().counters);
@@ -309,7 +310,7 @@ async fn deadlines_travel_and_requests_that_are_kept_for_ever_do_not_stop_others
     assert_eq!(outcomes.len(), 33);
     for (value, outcome) in &outcomes[..30] {
         assert_eq!(*value, KEEP);
-        let error = outcome.unwrap_err();
+        let error = outcome.as_ref().unwrap_err();
         assert!(
             matches!(error, RequestError::Deadline { .. } | RequestError::Unreachable { .. }),
             "{error}"
@@ -380,7 +381,8 @@ impl Late {
             // Behind it in the mailbox.
             assert_eq!(ctx.request(ask(1)).await, Ok(double(1)));
             let within = Duration::ZERO;
-            assert_eq!(late.await, Err(RequestError::Deadline { taken: Taken::No, within }));
+            let error = RequestError::Deadline { taken: Taken::No, within, actor: None };
+            assert_eq!(late.await, Err(error));
         }
         Ok(())
     }
@@ -469,7 +471,7 @@ async fn a_full_mailbox_that_rejects_says_so_over_a_link() {
     assert_eq!(outcomes.len(), 8);
     for (value, outcome) in outcomes {
         match outcome.unwrap_err() {
-            RequestError::Refused(request) => assert_eq!(request, ask(value)),
+            RequestError::Refused { request, .. } => assert_eq!(request, ask(value)),
             RequestError::Deadline { .. } => {}
             error => panic!("{error}"),
         }

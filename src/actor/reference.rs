@@ -114,7 +114,7 @@ impl<A: Actor, Q: Queue> ActorRef<A, Q> {
         let (awaiting, replying) = A::slots(&mut self.slots).open(&request, || {
             let (name, executor) = (core.label(), self.cell.set.executor.clone());
             let line = core.kind.requester(R::TOPIC, &self.cell.set.region);
-            Arc::new(Origin { mailbox: core.mailbox(), name, executor, line })
+            Arc::new(Origin { mailbox: core.mailbox(), name, is_actor: true, executor, line })
         });
         let origin = &awaiting.owner().origin;
         origin.line.count(RequesterValue::Requested);

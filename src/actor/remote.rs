@@ -18,7 +18,7 @@ use super::gone::ActorEnd;
 use super::life::{Actor, Replies};
 use super::nodes::OtherNodes;
 use super::watch::WatchCall;
-use crate::request::{PendingReply, RequestError, Requester, Taken};
+use crate::request::{Cause, PendingReply, RequestError, Requester, Taken};
 
 impl Actors {
     /// A reference to an actor of another node: `address` is the name of the node, a `/`, and the
@@ -157,7 +157,7 @@ async fn ended(address: Arc<Address>) -> ActorEnd {
     let lost = select(nodes.lost(address.node()), nodes.shutdown());
     match select(pin!(end), lost).await {
         Either::Left((Ok(reply), _)) => reply.end(),
-        Either::Left((Err(RequestError::Refused(_)), _)) => {
+        Either::Left((Err(RequestError::Refused { .. }), _)) => {
             ActorEnd::TooManyWatches { node: address.node().into(), limit }
         }
         Either::Left((Err(_), _)) | Either::Right(_) => ActorEnd::Unreachable,
@@ -199,25 +199,17 @@ impl<R: Request> RemoteReply<R> {
         self
     }
 
-    /// The outcome of the call, as that of the request.
-    fn error(&self, error: RequestError<ActorCall>) -> RequestError<R> {
-        match error {
-            RequestError::Gone => RequestError::Gone,
-            RequestError::NotFound => RequestError::NotFound,
-            RequestError::Refused(_) => RequestError::Refused(self.request),
-            RequestError::Deadline { taken, .. } | RequestError::Unreachable { taken }
-                if self.was_lost =>
-            {
-                RequestError::Unreachable { taken: of_actor(taken) }
+    /// The error of the request, by that of its call.
+    #[cold]
+    fn error(&self, cause: Cause) -> RequestError<R> {
+        let cause = match cause {
+            Cause::Deadline { taken, .. } | Cause::Unreachable { taken } if self.was_lost => {
+                Cause::Unreachable { taken: of_actor(taken) }
             }
-            RequestError::Deadline { taken, within } => {
-                RequestError::Deadline { taken: of_actor(taken), within }
-            }
-            RequestError::HandlerFailed => RequestError::HandlerFailed,
-            RequestError::Unreachable { taken } => RequestError::Unreachable { taken },
-            RequestError::Mismatch { mismatch } => RequestError::Mismatch { mismatch },
-            RequestError::ShuttingDown => RequestError::ShuttingDown,
-        }
+            Cause::Deadline { taken, within } => Cause::Deadline { taken: of_actor(taken), within },
+            cause => cause,
+        };
+        RequestError::new(cause, &self.request, Some(self.address.label.clone()))
     }
 }
 
@@ -237,7 +229,7 @@ impl<R: Request> Future for RemoteReply<R> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let mut poll = Pin::new(&mut this.reply).poll(context);
+        let mut poll = this.reply.poll_outcome(context);
         if poll.is_pending() && !this.has_deadline {
             let Address { nodes, .. } = &*this.address;
             let lost = this.lost.get_or_insert_with(|| nodes.lost(this.address.node()));
@@ -247,13 +239,16 @@ impl<R: Request> Future for RemoteReply<R> {
             // If it is still in the mailbox, it stays there no longer.
             this.was_lost = true;
             this.reply.set_deadline(Duration::ZERO);
-            poll = Pin::new(&mut this.reply).poll(context);
+            poll = this.reply.poll_outcome(context);
         }
-        poll.map(|result| match result.map(|reply| reply.reply::<R::Reply>()) {
+        poll.map(|result| match this.reply.settle(result).map(|reply| reply.reply::<R::Reply>()) {
             Ok(Replied::Reply(reply)) => Ok(reply),
-            Ok(Replied::Mismatch(mismatch)) => Err(RequestError::Mismatch { mismatch }),
-            Ok(Replied::Invalid) => Err(RequestError::HandlerFailed),
-            Err(error) => Err(this.error(error)),
+            Ok(Replied::Mismatch(mismatch)) => {
+                let actor = Some(this.address.label.clone());
+                Err(RequestError::Mismatch { mismatch, actor })
+            }
+            Ok(Replied::Invalid) => Err(this.error(Cause::HandlerFailed)),
+            Err(cause) => Err(this.error(cause)),
         })
     }
 }

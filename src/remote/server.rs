@@ -177,7 +177,9 @@ async fn numbered<Q: Request>(
     let Some(lost) = lost else { return (id, reply.await) };
     match select(reply, lost).await {
         Either::Left((outcome, _)) => (id, outcome),
-        Either::Right(_) => (id, Err(RequestError::Unreachable { taken: Taken::Unknown })),
+        Either::Right(_) => {
+            (id, Err(RequestError::Unreachable { taken: Taken::Unknown, actor: None }))
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Why a request has no reply.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mycelium_core::{Code, Request, to_words};
@@ -42,7 +43,8 @@ impl fmt::Display for Mismatch {
 }
 
 /// Why a request has no reply. Each says whether a service may have acted on the request:
-/// [`taken`](RequestError::taken).
+/// [`taken`](RequestError::taken). A request to an actor has an error that names it:
+/// [`actor`](RequestError::actor).
 ///
 /// ```
 /// use mycelium::{Context, RequestError, Result, Taken, message, service};
@@ -66,42 +68,62 @@ impl fmt::Display for Mismatch {
 ///             Ok(receipt) => ctx.info("done", receipt.id),
 ///             // Safe to try again.
 ///             Err(error) if error.taken() == Taken::No => ctx.warn("not done", error),
-///             Err(RequestError::HandlerFailed) => ctx.error("perhaps done", ()),
+///             Err(RequestError::HandlerFailed { .. }) => ctx.error("perhaps done", ()),
 ///             Err(error) => return Err(error.into()),
 ///         }
 ///         Ok(())
 ///     }
 /// }
 /// ```
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub enum RequestError<Q: Request> {
-    /// No service answers this topic, or those that did have ended. Not taken.
-    Gone,
+    /// No service answers this topic, or those that did have ended; or the actor has. Not taken.
+    Gone {
+        /// The actor that it was sent to; `None` for a service.
+        actor: Option<Arc<str>>,
+    },
     /// No actor of the other node has the name, and none had it lately. Not taken.
-    NotFound,
-    /// The mailbox was full, and its services reject requests then. Not taken; here is the request.
-    Refused(Q),
+    NotFound {
+        /// The actor that it was sent to.
+        actor: Option<Arc<str>>,
+    },
+    /// The mailbox was full, and its services reject requests then. Not taken.
+    Refused {
+        /// The request.
+        request: Q,
+        /// The actor that it was sent to; `None` for a service.
+        actor: Option<Arc<str>>,
+    },
     /// There was no reply in time.
     Deadline {
         /// Whether a service had taken it.
         taken: Taken,
         /// How long the requester waited.
         within: Duration,
+        /// The actor that it was sent to; `None` for a service.
+        actor: Option<Arc<str>>,
     },
     /// The service that took it panicked, failed, ended, or dropped it without a reply.
-    HandlerFailed,
+    HandlerFailed {
+        /// The actor that it was sent to; `None` for a service.
+        actor: Option<Arc<str>>,
+    },
     /// The node that answers was not connected at the deadline; or the request was sent, has no
     /// deadline, and the connection has been lost for a second; or another process of the node has
     /// connected since it was sent.
     Unreachable {
         /// Whether a service had taken it.
         taken: Taken,
+        /// The actor that it was sent to; `None` for a service.
+        actor: Option<Arc<str>>,
     },
     /// The actor of another node cannot answer this request. Not taken.
     Mismatch {
         /// The reason.
         mismatch: Mismatch,
+        /// The actor that it was sent to.
+        actor: Option<Arc<str>>,
     },
     /// The node shuts down: the service that requests should end, or those that answer have ended.
     /// Not taken.
@@ -121,14 +143,14 @@ pub(crate) enum Cause {
 }
 
 impl<Q: Request> RequestError<Q> {
-    pub(super) fn new(cause: Cause, request: &Q) -> RequestError<Q> {
+    pub(crate) fn new(cause: Cause, request: &Q, actor: Option<Arc<str>>) -> RequestError<Q> {
         match cause {
-            Cause::Gone => RequestError::Gone,
-            Cause::NotFound => RequestError::NotFound,
-            Cause::Refused => RequestError::Refused(*request),
-            Cause::Deadline { taken, within } => RequestError::Deadline { taken, within },
-            Cause::HandlerFailed => RequestError::HandlerFailed,
-            Cause::Unreachable { taken } => RequestError::Unreachable { taken },
+            Cause::Gone => RequestError::Gone { actor },
+            Cause::NotFound => RequestError::NotFound { actor },
+            Cause::Refused => RequestError::Refused { request: *request, actor },
+            Cause::Deadline { taken, within } => RequestError::Deadline { taken, within, actor },
+            Cause::HandlerFailed => RequestError::HandlerFailed { actor },
+            Cause::Unreachable { taken } => RequestError::Unreachable { taken, actor },
             Cause::ShuttingDown => RequestError::ShuttingDown,
         }
     }
@@ -137,13 +159,31 @@ impl<Q: Request> RequestError<Q> {
     #[must_use]
     pub fn taken(&self) -> Taken {
         match self {
-            RequestError::Gone
-            | RequestError::NotFound
-            | RequestError::Refused(_)
+            RequestError::Gone { .. }
+            | RequestError::NotFound { .. }
+            | RequestError::Refused { .. }
             | RequestError::Mismatch { .. }
             | RequestError::ShuttingDown => Taken::No,
-            RequestError::Deadline { taken, .. } | RequestError::Unreachable { taken } => *taken,
-            RequestError::HandlerFailed => Taken::Yes,
+            RequestError::Deadline { taken, .. } | RequestError::Unreachable { taken, .. } => {
+                *taken
+            }
+            RequestError::HandlerFailed { .. } => Taken::Yes,
+        }
+    }
+
+    /// The actor that the request was sent to: its name, or its type and number, or its address in
+    /// another node. `None` for a service, and in a shutdown.
+    #[must_use]
+    pub fn actor(&self) -> Option<&str> {
+        match self {
+            RequestError::Gone { actor }
+            | RequestError::NotFound { actor }
+            | RequestError::Refused { actor, .. }
+            | RequestError::Deadline { actor, .. }
+            | RequestError::HandlerFailed { actor }
+            | RequestError::Unreachable { actor, .. }
+            | RequestError::Mismatch { actor, .. } => actor.as_deref(),
+            RequestError::ShuttingDown => None,
         }
     }
 
@@ -151,11 +191,11 @@ impl<Q: Request> RequestError<Q> {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            RequestError::Gone => Code::REQUEST_GONE,
-            RequestError::NotFound => Code::REQUEST_NOT_FOUND,
-            RequestError::Refused(_) => Code::REQUEST_REFUSED,
+            RequestError::Gone { .. } => Code::REQUEST_GONE,
+            RequestError::NotFound { .. } => Code::REQUEST_NOT_FOUND,
+            RequestError::Refused { .. } => Code::REQUEST_REFUSED,
             RequestError::Deadline { .. } => Code::REQUEST_DEADLINE,
-            RequestError::HandlerFailed => Code::REQUEST_FAILED,
+            RequestError::HandlerFailed { .. } => Code::REQUEST_FAILED,
             RequestError::Unreachable { .. } => Code::REQUEST_UNREACHABLE,
             RequestError::Mismatch { .. } => Code::REQUEST_MISMATCH,
             RequestError::ShuttingDown => Code::SHUTTING_DOWN,
@@ -165,12 +205,12 @@ impl<Q: Request> RequestError<Q> {
     /// The same, for a requester in another node.
     pub(crate) fn failure(&self) -> Failure {
         match self {
-            RequestError::Gone | RequestError::Mismatch { .. } => Failure::Gone,
-            RequestError::NotFound => Failure::NotFound,
-            RequestError::Refused(_) => Failure::Refused,
+            RequestError::Gone { .. } | RequestError::Mismatch { .. } => Failure::Gone,
+            RequestError::NotFound { .. } => Failure::NotFound,
+            RequestError::Refused { .. } => Failure::Refused,
             RequestError::Deadline { taken: Taken::No, .. } => Failure::Late,
             RequestError::Deadline { .. } => Failure::LateHeld,
-            RequestError::HandlerFailed => Failure::Dropped,
+            RequestError::HandlerFailed { .. } => Failure::Dropped,
             RequestError::Unreachable { .. } => Failure::Lost,
             RequestError::ShuttingDown => Failure::ShuttingDown,
         }
@@ -180,22 +220,26 @@ impl<Q: Request> RequestError<Q> {
 /// Requests that came back are compared by their bytes.
 impl<Q: Request> PartialEq for RequestError<Q> {
     fn eq(&self, other: &RequestError<Q>) -> bool {
-        match (self, other) {
-            (RequestError::Refused(one), RequestError::Refused(other)) => {
-                to_words(one).as_ref() == to_words(other).as_ref()
-            }
+        let is_same = match (self, other) {
             (
-                RequestError::Deadline { taken, within },
-                RequestError::Deadline { taken: other, within: time },
+                RequestError::Refused { request, .. },
+                RequestError::Refused { request: other, .. },
+            ) => to_words(request).as_ref() == to_words(other).as_ref(),
+            (
+                RequestError::Deadline { taken, within, .. },
+                RequestError::Deadline { taken: other, within: time, .. },
             ) => (taken, within) == (other, time),
-            (RequestError::Unreachable { taken }, RequestError::Unreachable { taken: other }) => {
-                taken == other
-            }
-            (RequestError::Mismatch { mismatch }, RequestError::Mismatch { mismatch: other }) => {
-                mismatch == other
-            }
+            (
+                RequestError::Unreachable { taken, .. },
+                RequestError::Unreachable { taken: other, .. },
+            ) => taken == other,
+            (
+                RequestError::Mismatch { mismatch, .. },
+                RequestError::Mismatch { mismatch: other, .. },
+            ) => mismatch == other,
             _ => std::mem::discriminant(self) == std::mem::discriminant(other),
-        }
+        };
+        is_same && self.actor() == other.actor()
     }
 }
 
@@ -203,30 +247,35 @@ impl<Q: Request> Eq for RequestError<Q> {}
 
 impl<Q: Request> fmt::Display for RequestError<Q> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "request `{}` has no reply: ", Q::TOPIC)?;
+        write!(f, "request `{}`", Q::TOPIC)?;
+        if let Some(actor) = self.actor() {
+            write!(f, " to actor `{actor}`")?;
+        }
+        f.write_str(" has no reply: ")?;
         match self {
-            RequestError::Gone => f.write_str("no service or actor answers it"),
-            RequestError::NotFound => f.write_str("no actor has the name"),
-            RequestError::Refused(_) => f.write_str("its mailbox is full"),
-            RequestError::Deadline { taken: Taken::No, within } => {
+            RequestError::Gone { actor: None } => f.write_str("no service or actor answers it"),
+            RequestError::Gone { actor: Some(_) } => f.write_str("the actor has ended"),
+            RequestError::NotFound { .. } => f.write_str("no actor has the name"),
+            RequestError::Refused { .. } => f.write_str("its mailbox is full"),
+            RequestError::Deadline { taken: Taken::No, within, .. } => {
                 write!(f, "no service or actor has taken it within {within:?}")
             }
-            RequestError::Deadline { taken: Taken::Yes, within } => {
+            RequestError::Deadline { taken: Taken::Yes, within, .. } => {
                 write!(f, "the service or actor that took it has not replied within {within:?}")
             }
-            RequestError::Deadline { taken: Taken::Unknown, within } => {
+            RequestError::Deadline { taken: Taken::Unknown, within, .. } => {
                 write!(f, "the node that answers has not replied within {within:?}")
             }
-            RequestError::HandlerFailed => {
+            RequestError::HandlerFailed { .. } => {
                 f.write_str("the service or actor that took it failed, or dropped it")
             }
-            RequestError::Unreachable { taken: Taken::No } => {
+            RequestError::Unreachable { taken: Taken::No, .. } => {
                 f.write_str("the node that answers is not connected")
             }
             RequestError::Unreachable { .. } => {
                 f.write_str("the connection with the node that answers was lost")
             }
-            RequestError::Mismatch { mismatch } => write!(f, "{mismatch}"),
+            RequestError::Mismatch { mismatch, .. } => write!(f, "{mismatch}"),
             RequestError::ShuttingDown => write!(f, "{ShuttingDown}"),
         }?;
         write!(f, " [{}]", self.code())

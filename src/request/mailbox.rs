@@ -286,7 +286,7 @@ mod tests {
         let mut reply = pin!(requester.request(Ask { value: 1 }));
         mailbox.start();
         let Poll::Ready(outcome) = reply.as_mut().poll(&mut context) else { panic!("it hangs") };
-        assert_eq!(outcome, Err(RequestError::Gone));
+        assert_eq!(outcome, Err(RequestError::Gone { actor: None }));
         drop(slot);
     }
 
@@ -310,7 +310,7 @@ mod tests {
         for request in &mut requests {
             let within = Duration::from_secs(10);
             let outcome = tokio::time::timeout(within, request).await.expect("it waits for ever");
-            assert_eq!(outcome.unwrap(), Err(RequestError::Gone));
+            assert_eq!(outcome.unwrap(), Err(RequestError::Gone { actor: None }));
         }
         drop(slot);
     }

@@ -179,6 +179,7 @@ impl<Q: Request> Requester<Q> {
                 Arc::new(Origin {
                     mailbox: mailbox.state().clone(),
                     name: name.clone(),
+                    is_actor: false,
                     executor: executor.clone(),
                     line: line.clone(),
                 })
@@ -450,11 +451,18 @@ impl<Q: Request> PendingReply<Q> {
         &mut self,
         result: Result<(), Cause>,
     ) -> Result<Q::Reply, RequestError<Q>> {
+        match self.settle(result) {
+            Ok(reply) => Ok(reply),
+            Err(cause) => self.refused(cause),
+        }
+    }
+
+    /// As [`finish`](PendingReply::finish).
+    #[inline]
+    pub(crate) fn settle(&mut self, result: Result<(), Cause>) -> Result<Q::Reply, Cause> {
         self.progress = Progress::Done;
         self.count(result);
-        if let Err(cause) = result {
-            return self.refused(cause);
-        }
+        result?;
         match self.awaiting.outcome() {
             Outcome::Replied(reply) => Ok(*reply),
             _ => unreachable!("a reply stays in its slot"),
@@ -464,7 +472,9 @@ impl<Q: Request> PendingReply<Q> {
     #[cold]
     #[inline(never)]
     fn refused(&self, cause: Cause) -> Result<Q::Reply, RequestError<Q>> {
-        Err(RequestError::new(cause, self.awaiting.request()))
+        let Origin { name, is_actor, .. } = &*self.awaiting.owner().origin;
+        let actor = is_actor.then(|| name.clone());
+        Err(RequestError::new(cause, self.awaiting.request(), actor))
     }
 }
 

@@ -58,8 +58,9 @@ impl Failure {
 /// What all requests of one requester share.
 pub(crate) struct Origin {
     pub(crate) mailbox: Arc<MailboxState>,
-    /// The name of the requester.
+    /// The name of the requester; of requests to an actor, that of the actor.
     pub(crate) name: Arc<str>,
+    pub(crate) is_actor: bool,
     /// That of the thread where the requester runs.
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) line: Arc<Line<RequesterValue>>,

@@ -93,7 +93,10 @@ async fn nothing_is_lost_or_handled_twice<Q: Queue>() {
             }
             match cut(polls, keeper.ask(Keep { number })).await {
                 Some(Ok(reply)) => replies.push(reply.number),
-                Some(Err(error)) => assert_eq!(error, RequestError::Refused(Keep { number })),
+                Some(Err(error)) => {
+                    let (request, actor) = (Keep { number }, Some(keeper.label()));
+                    assert_eq!(error, RequestError::Refused { request, actor });
+                }
                 // It may have been taken.
                 None => open.push(number),
             }

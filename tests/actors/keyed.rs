@@ -98,7 +98,8 @@ async fn beyond_the_limit_no_further_key_has_an_actor_until_one_ends() {
     assert_eq!(refused.into_message(), Number(3));
     assert_eq!(keyed.get(&3).unwrap_err(), limit);
     let request = Ask { value: 3 };
-    assert_eq!(keyed.ask(&3, request).await, Err(RequestError::Refused(request)));
+    let refused = RequestError::Refused { request, actor: Some("Probe".into()) };
+    assert_eq!(keyed.ask(&3, request).await, Err(refused));
     // Those that live are used as before.
     keyed.tell(&2, Number(4)).await.unwrap();
     let mut one = keyed.get(&1).unwrap();
@@ -121,7 +122,8 @@ async fn a_full_mailbox_of_a_key_waits_refuses_or_drops() {
         keyed.tell(&1, Wait(gate.clone())).await.unwrap();
         keyed.tell(&1, Number(1)).await.unwrap();
         let asked = keyed.ask(&1, Ask { value: 3 });
-        let refused = Err(RequestError::Refused(Ask { value: 3 }));
+        let actor = Some(keyed.get(&1).unwrap().label());
+        let refused = Err(RequestError::Refused { request: Ask { value: 3 }, actor });
         match when_full {
             WhenFull::Wait => {
                 assert_eq!(keyed.try_tell(&1, Number(2)), Err(KeyedTellError::Full(Number(2))));

@@ -56,7 +56,8 @@ async fn requests_and_messages_by_a_reference_are_uses_too() {
     tokio::time::sleep(LONG).await;
     assert_eq!((keyed.count(), one.is_gone()), (0, true));
     assert_eq!(one.try_tell(Number(9)), Err(TellError::Gone(Number(9))));
-    assert_eq!(one.ask(Ask { value: 1 }).await, Err(RequestError::Gone));
+    let gone = RequestError::Gone { actor: Some(one.label()) };
+    assert_eq!(one.ask(Ask { value: 1 }).await, Err(gone));
     let one = keyed.get(&1).unwrap();
     assert!(!one.is_gone());
 }
@@ -286,11 +287,14 @@ async fn a_request_that_waits_for_room_goes_to_the_next_actor() {
         assert_eq!(ended.await, ActorEnd::Passivated);
         tokio::time::sleep(SECOND * 2).await;
         let is_late = within == Some(SECOND);
+        let outcome = asked.await;
+        // The next actor is named.
+        let actor = keyed.find(&1).map(|next| next.label());
         let expected = match is_late {
-            true => Err(RequestError::Deadline { taken: Taken::No, within: SECOND }),
+            true => Err(RequestError::Deadline { taken: Taken::No, within: SECOND, actor }),
             false => Ok(Reply { value: 6 }),
         };
-        assert_eq!(asked.await, expected);
+        assert_eq!(outcome, expected);
         settled_twice().await;
         assert_eq!(seen.take(), "started waited 1 stopped started");
         #[cfg(feature = "metrics")]

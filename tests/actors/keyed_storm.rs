@@ -193,7 +193,7 @@ async fn send<Q: Queue>(
                         sent.replied += 1;
                     }
                     // It was in the mailbox of one that was stopped.
-                    Err(RequestError::Gone) => sent.refused += 1,
+                    Err(RequestError::Gone { .. }) => sent.refused += 1,
                     Err(error) => panic!("{error}"),
                 }
             } else {

@@ -78,6 +78,8 @@ async fn a_full_mailbox_waits_refuses_or_drops() {
         let (mut teller, mut asker) = (probe.clone(), probe.clone());
         let mut told = pin!(teller.tell(Number(2)));
         let mut asked = asker.ask(Ask { value: 3 });
+        let actor = Some(probe.label());
+        let refused = RequestError::Refused { request: Ask { value: 3 }, actor };
         let mut context = Context::from_waker(Waker::noop());
         let (told_now, asked_now) =
             (told.as_mut().poll(&mut context), pin!(&mut asked).poll(&mut context));
@@ -91,12 +93,10 @@ async fn a_full_mailbox_waits_refuses_or_drops() {
             }
             WhenFull::Refuse => {
                 assert_eq!(told_now, Poll::Ready(Err(TellError::Full(Number(2)))));
-                let refused = RequestError::Refused(Ask { value: 3 });
                 assert_eq!(asked_now, Poll::Ready(Err(refused)));
             }
             WhenFull::DropNewest => {
                 assert_eq!(told_now, Poll::Ready(Ok(())));
-                let refused = RequestError::Refused(Ask { value: 3 });
                 assert_eq!(asked_now, Poll::Ready(Err(refused)));
                 assert_eq!(probe.try_tell(Number(4)), Ok(()));
             }
@@ -127,7 +127,7 @@ async fn a_stop_is_seen_with_a_full_mailbox_and_those_who_wait_learn_of_the_end(
     gate.open();
     assert_eq!(probe.ended().await, ActorEnd::Stopped);
     assert!(matches!(told.await.unwrap(), Err(TellError::Gone(Number(3)))));
-    assert_eq!(asked.await.unwrap(), Err(RequestError::Gone));
+    assert_eq!(asked.await.unwrap(), Err(RequestError::Gone { actor: Some(probe.label()) }));
     assert_eq!(seen.take(), "started waited stopped");
 }
 

@@ -391,10 +391,10 @@ impl World {
             *reply = None;
             *outcome = match result {
                 Ok(_) => Outcome::Replied,
-                Err(RequestError::HandlerFailed) => Outcome::Failed,
-                Err(RequestError::Gone) => Outcome::Gone,
+                Err(RequestError::HandlerFailed { .. }) => Outcome::Failed,
+                Err(RequestError::Gone { .. }) => Outcome::Gone,
                 Err(RequestError::ShuttingDown) if self.shuts_down => Outcome::Gone,
-                Err(RequestError::Refused(_)) => Outcome::Refused,
+                Err(RequestError::Refused { .. }) => Outcome::Refused,
                 Err(error) => panic!("{error}"),
             };
         }

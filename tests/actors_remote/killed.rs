@@ -66,7 +66,10 @@ async fn kills(transport: &str) {
         let total = loop {
             match within(remote.ask(Deposit { cents: 1 })).await {
                 Ok(total) => break total,
-                Err(RequestError::NotFound | RequestError::Unreachable { taken: Taken::No }) => {}
+                Err(
+                    RequestError::NotFound { .. }
+                    | RequestError::Unreachable { taken: Taken::No, .. },
+                ) => {}
                 Err(error) => panic!("{error}"),
             }
         };
@@ -75,7 +78,8 @@ async fn kills(transport: &str) {
         let open = remote.ask(Deposit { cents: KEEP });
         assert_eq!(within(remote.ask(Deposit { cents: 1 })).await, Ok(Total { cents: 2 }));
         vault.kill();
-        assert_eq!(within(open).await, Err(RequestError::Unreachable { taken: Taken::Unknown }));
+        let (taken, actor) = (Taken::Unknown, Some(remote.label()));
+        assert_eq!(within(open).await, Err(RequestError::Unreachable { taken, actor }));
         let gone = within(ends.recv()).await.unwrap();
         assert_eq!((&*gone.actor, gone.end), ("vault/bank", ActorEnd::Unreachable));
     }

@@ -87,12 +87,18 @@ mod older {
 async fn an_actor_that_cannot_answer_is_a_typed_error() {
     let pair = Pair::new("cannot", "unix");
     let nobody = within(pair.remote("nobody").ask(Deposit { cents: 1 })).await.unwrap_err();
-    assert_eq!((nobody, nobody.taken()), (RequestError::NotFound, Taken::No));
+    assert_eq!(
+        nobody.to_string(),
+        "request `deposits` to actor `vault/nobody` has no reply: no actor has the name [M0256]"
+    );
+    assert!(matches!(nobody, RequestError::NotFound { .. }));
+    assert_eq!(nobody.taken(), Taken::No);
 
     let door = pair.vault.actors().actor(Door::default).name("door").spawn().unwrap();
     let other = within(pair.remote("door").ask(Deposit { cents: 1 })).await.unwrap_err();
-    assert_eq!(other, RequestError::Mismatch { mismatch: Mismatch::Request });
     assert_eq!(other.taken(), Taken::No);
+    let (mismatch, actor) = (Mismatch::Request, Some("vault/door".into()));
+    assert_eq!(other, RequestError::Mismatch { mismatch, actor });
     // This type answers the request.
     let mut typed = pair.desk.actors().remote::<Door>("vault/door").unwrap();
     assert_eq!(within(typed.ask(Close { _cents: 7 })).await, Ok(Total { cents: 7 }));
@@ -101,13 +107,14 @@ async fn an_actor_that_cannot_answer_is_a_typed_error() {
     let (_bank, mut remote) = pair.bank("bank");
     let mut older = pair.desk.actors().remote::<older::Bank>("vault/bank").unwrap();
     let layout = within(older.ask(older::Deposit { cents: 1, currency: 2 })).await;
-    assert!(matches!(layout, Err(RequestError::Mismatch { mismatch: Mismatch::Layout })));
+    assert!(matches!(layout, Err(RequestError::Mismatch { mismatch: Mismatch::Layout, .. })));
     assert_eq!(within(remote.ask(Deposit { cents: 0 })).await, Ok(Total { cents: 0 }));
 
     let single = pair.vault.actors().actor(Bank::default).name("single").queue::<Spsc>();
     let mut single = single.spawn().unwrap();
     let refused = within(pair.remote("single").ask(Deposit { cents: 1 })).await;
-    assert_eq!(refused, Err(RequestError::Mismatch { mismatch: Mismatch::OneSender }));
+    let (mismatch, actor) = (Mismatch::OneSender, Some("vault/single".into()));
+    assert_eq!(refused, Err(RequestError::Mismatch { mismatch, actor }));
     // Its own sender still works.
     assert_eq!(single.ask(Deposit { cents: 1 }).await, Ok(Total { cents: 1 }));
     pair.end().await;
@@ -119,7 +126,7 @@ async fn a_failure_of_the_actor_is_one_of_the_request() {
     let (_bank, mut remote) = pair.bank("bank");
     for cents in [FAIL, PANIC, FAIL] {
         let failed = within(remote.ask(Deposit { cents })).await;
-        assert_eq!(failed, Err(RequestError::HandlerFailed));
+        assert_eq!(failed, Err(RequestError::HandlerFailed { actor: Some(remote.label()) }));
     }
     // It is restarted, with its name.
     assert_eq!(within(remote.ask(Deposit { cents: 5 })).await, Ok(Total { cents: 5 }));
@@ -138,8 +145,9 @@ async fn a_full_mailbox_refuses_as_it_does_in_its_node() {
     let release: tokio::sync::oneshot::Sender<()> = within(kept.recv()).await.unwrap();
     let mut asks: futures_util::stream::FuturesUnordered<_> = asks.into_iter().collect();
     let first = within(futures_util::StreamExt::next(&mut asks)).await.unwrap().unwrap_err();
-    let RequestError::Refused(Deposit { cents }) = first else { panic!("{first}") };
-    assert!(cents < 8, "it is the request itself");
+    assert_eq!(first.actor(), Some("vault/slow"));
+    let RequestError::Refused { request, .. } = first else { panic!("{first}") };
+    assert!(request.cents < 8, "it is the request itself");
     // A slow actor holds up no other one.
     let (_bank, mut other) = pair.bank("bank");
     assert_eq!(within(other.ask(Deposit { cents: 1 })).await, Ok(Total { cents: 1 }));
@@ -210,7 +218,8 @@ async fn a_request_of_an_actor_that_ends_has_an_outcome() {
     within(bank.ended()).await;
     taken.reply(Total { cents: 9 });
     assert_eq!(within(asked).await, Ok(Total { cents: 9 }));
-    assert_eq!(within(remote.ask(Deposit { cents: 1 })).await, Err(RequestError::Gone));
+    let gone = RequestError::Gone { actor: Some(remote.label()) };
+    assert_eq!(within(remote.ask(Deposit { cents: 1 })).await, Err(gone));
     // The name is that of another actor.
     let (_next, _) = pair.bank("bank");
     assert_eq!(within(remote.ask(Deposit { cents: 1 })).await, Ok(Total { cents: 1 }));
@@ -234,7 +243,8 @@ async fn a_node_that_shuts_down_finishes_its_requests() {
     joined.unwrap();
     assert!(bank.is_gone());
     let late = within(remote.ask(Deposit { cents: 1 })).await.unwrap_err();
-    assert_eq!(late, RequestError::Unreachable { taken: Taken::No });
+    let actor = Some(remote.label());
+    assert_eq!(late, RequestError::Unreachable { taken: Taken::No, actor });
     end(desk).await;
 }
 
@@ -244,11 +254,12 @@ async fn a_node_that_is_not_connected_is_unreachable() {
     let topology = topology("unix", &directory.0);
     let desk = start("desk", &topology);
     let mut remote = desk.actors().remote::<Bank>("vault/bank").unwrap();
-    let unreachable = RequestError::Unreachable { taken: Taken::No };
+    let actor = Some(remote.label());
+    let unreachable = Err(RequestError::Unreachable { taken: Taken::No, actor });
     let short = remote.ask(Deposit { cents: 1 }).within(Duration::from_millis(20));
-    assert_eq!(within(short).await, Err(unreachable));
+    assert_eq!(within(short).await, unreachable);
     // Also without a deadline.
-    assert_eq!(within(remote.ask(Deposit { cents: 1 })).await, Err(unreachable));
+    assert_eq!(within(remote.ask(Deposit { cents: 1 })).await, unreachable);
     let late = remote.ask(Deposit { cents: 2 });
     end(desk).await;
     assert_eq!(within(late).await, Err(RequestError::ShuttingDown));

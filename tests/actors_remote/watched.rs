@@ -27,9 +27,8 @@ async fn an_actor_that_ends_is_gone_for_those_who_watch_it() {
     assert!([ActorEnd::Stopped, ActorEnd::NotFound].contains(&of_bank), "{of_bank}");
     drop(bank);
     // Restarts are not ends, and the last failure is one.
-    while within(of_failing.ask(Deposit { cents: PANIC })).await == Err(RequestError::HandlerFailed)
-    {
-    }
+    let failed = Err(RequestError::HandlerFailed { actor: Some(of_failing.label()) });
+    while within(of_failing.ask(Deposit { cents: PANIC })).await == failed {}
     let (actor, end) = next(&mut ends).await;
     assert_eq!(actor, "vault/failing");
     let ActorEnd::Failed { error } = end else { panic!("{end}") };
@@ -71,7 +70,8 @@ async fn a_node_that_shuts_down_is_unreachable_and_is_watched_again_when_it_is_b
     assert_eq!(next(&mut ends).await.1, ActorEnd::Unreachable);
     assert_eq!(within(ended).await, ActorEnd::Unreachable);
     let unreachable = within(remote.ask(Deposit { cents: 1 })).await.unwrap_err();
-    assert_eq!(unreachable, RequestError::Unreachable { taken: Taken::No });
+    let actor = Some(remote.label());
+    assert_eq!(unreachable, RequestError::Unreachable { taken: Taken::No, actor });
     // Nobody is connected, so this is the end, too.
     assert_eq!(within(remote.ended()).await, ActorEnd::Unreachable);
 

@@ -416,13 +416,20 @@ pub(crate) fn calls() -> Vec<Sample> {
         MetricError::TooLong { label: text("service=Sum metric=orders"), most: 20 },
         MetricError::Kind { name: orders(), kind: "counter", asked: "gauge" },
         MetricError::TooMany { service: text("Sum"), most: 1024 },
-        RequestError::<Order>::Gone,
-        RequestError::<Order>::NotFound,
-        RequestError::Refused(Order { id: 7 }),
-        RequestError::<Order>::Deadline { taken: Taken::Yes, within: Duration::from_secs(1) },
-        RequestError::<Order>::HandlerFailed,
-        RequestError::<Order>::Unreachable { taken: Taken::No },
-        RequestError::<Order>::Mismatch { mismatch: Mismatch::Request },
+        RequestError::<Order>::Gone { actor: None },
+        RequestError::<Order>::NotFound { actor: Some("vault/pool-7".into()) },
+        RequestError::Refused { request: Order { id: 7 }, actor: None },
+        RequestError::<Order>::Deadline {
+            taken: Taken::Yes,
+            within: Duration::from_secs(1),
+            actor: None
+        },
+        RequestError::<Order>::HandlerFailed { actor: Some("pool-7".into()) },
+        RequestError::<Order>::Unreachable { taken: Taken::No, actor: None },
+        RequestError::<Order>::Mismatch {
+            mismatch: Mismatch::Request,
+            actor: Some("vault/pool-7".into())
+        },
         RequestError::<Order>::ShuttingDown,
         OutError::NoPublisher(Tick { price: 7 }),
     ]

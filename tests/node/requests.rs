@@ -191,7 +191,10 @@ async fn a_service_that_fails_panics_or_drops_a_request_is_reported_and_runs_aga
         let (failed, next) =
             (requester.request(Ask { value }), requester.request(Ask { value: 1 }));
         let error = failed.await.unwrap_err();
-        assert_eq!((error, error.taken()), (RequestError::HandlerFailed, Taken::Yes));
+        assert_eq!(
+            (error.taken(), error),
+            (Taken::Yes, RequestError::HandlerFailed { actor: None })
+        );
         assert_eq!(next.await, Ok(Double { value: 2 }));
     }
     let report = end(running).await;
@@ -205,14 +208,15 @@ async fn a_deadline_says_whether_the_request_was_taken_and_a_late_reply_is_count
     let mut requester = running.requester::<Ask>("test").unwrap();
     let within = Duration::from_millis(50);
     let kept = requester.request(Ask { value: KEEP }).within(within).await;
-    let error = RequestError::Deadline { taken: Taken::Yes, within };
+    let error = RequestError::Deadline { taken: Taken::Yes, within, actor: None };
     assert_eq!(kept, Err(error));
     assert_eq!(taken.load(Ordering::Relaxed), 1);
     // Not polled by the service in between: still in the mailbox.
     let (late, one) = (requester.request(Ask { value: 1 }), requester.request(Ask { value: 2 }));
     let mut late = late.within(Duration::ZERO);
     let Poll::Ready(result) = poll_once(&mut late).await else { panic!("it has no time left") };
-    assert_eq!(result, Err(RequestError::Deadline { taken: Taken::No, within: Duration::ZERO }));
+    let within = Duration::ZERO;
+    assert_eq!(result, Err(RequestError::Deadline { taken: Taken::No, within, actor: None }));
     assert_eq!(one.await, Ok(Double { value: 4 }));
     assert_eq!(taken.load(Ordering::Relaxed), 2, "a request that was cancelled was not taken");
     // The service ends, and drops the one that it kept.
@@ -259,7 +263,7 @@ async fn without_a_service_that_answers_a_request_is_gone_and_not_taken() {
     );
     running.join().await.unwrap();
     let error = received.recv().unwrap().unwrap_err();
-    assert_eq!((error, error.taken()), (RequestError::Gone, Taken::No));
+    assert_eq!((error.taken(), &error), (Taken::No, &RequestError::Gone { actor: None }));
     assert_eq!(
         error.to_string(),
         "request `doubles` has no reply: no service or actor answers it [M0250]"
@@ -273,10 +277,10 @@ async fn requests_that_wait_when_the_service_ends_are_gone_and_those_that_it_hel
     let kept = requester.request(Ask { value: KEEP });
     let end = requester.request(Ask { value: END });
     let waiting = requester.request(Ask { value: 1 });
-    assert_eq!(kept.await, Err(RequestError::HandlerFailed));
-    assert_eq!(end.await, Err(RequestError::HandlerFailed));
-    assert_eq!(waiting.await, Err(RequestError::Gone));
-    assert_eq!(requester.request(Ask { value: 2 }).await, Err(RequestError::Gone));
+    assert_eq!(kept.await, Err(RequestError::HandlerFailed { actor: None }));
+    assert_eq!(end.await, Err(RequestError::HandlerFailed { actor: None }));
+    assert_eq!(waiting.await, Err(RequestError::Gone { actor: None }));
+    assert_eq!(requester.request(Ask { value: 2 }).await, Err(RequestError::Gone { actor: None }));
     conserved(&running.join().await.unwrap().counters);
 }
 
@@ -290,7 +294,7 @@ async fn a_shutdown_answers_what_waits_and_refuses_what_comes_later() {
     assert!(replies.into_iter().map(|it| it.unwrap().value).eq([0, 2, 4, 6]));
     let report = running.join().await.unwrap();
     let error = requester.request(Ask { value: 9 }).await.unwrap_err();
-    assert_eq!((error, error.taken()), (RequestError::ShuttingDown, Taken::No));
+    assert_eq!((error.taken(), &error), (Taken::No, &RequestError::ShuttingDown));
     assert_eq!(
         error.to_string(),
         "request `doubles` has no reply: the node is shutting down [M0223]"
@@ -308,7 +312,8 @@ async fn a_mailbox_that_rejects_gives_the_request_back() {
     let mut requester = running.requester::<Ask>("test").unwrap();
     let open: Vec<_> = (0..4).map(|value| requester.request(Ask { value })).collect();
     let error = requester.request(Ask { value: 5 }).await.unwrap_err();
-    assert_eq!((error, error.taken()), (RequestError::Refused(Ask { value: 5 }), Taken::No));
+    let refused = RequestError::Refused { request: Ask { value: 5 }, actor: None };
+    assert_eq!((error.taken(), error), (Taken::No, refused));
     assert!(join_all(open).await.into_iter().all(|reply| reply.is_ok()));
     conserved(&end(running).await.counters);
 }
@@ -354,7 +359,7 @@ impl Endless {
         loop {
             let reply = ctx.request(Ask { value: 1 }).await;
             if let Err(error) = reply {
-                self.0.send(error)?;
+                self.0.send(error.clone())?;
                 return Err(error.into());
             }
         }
@@ -486,7 +491,7 @@ async fn a_node_that_is_dropped_fails_requests_that_are_open() {
     // Taken, as soon as there is a reply to a later one.
     assert!(requester.request(Ask { value: 1 }).await.is_ok());
     runtime.shutdown_background();
-    assert_eq!(kept.await, Err(RequestError::HandlerFailed));
+    assert_eq!(kept.await, Err(RequestError::HandlerFailed { actor: None }));
     assert!(matches!(running.join().await, Err(StartError::ExecutorEnded { .. })));
 }
 
@@ -495,7 +500,7 @@ async fn a_request_of_a_topic_that_is_new_after_the_start_is_gone() {
     let (running, _) = answerer();
     let mut requester = running.requester::<There>("test").unwrap();
     let mut reply = requester.request(There { value: 1 });
-    assert_eq!(poll_once(&mut reply).await, Poll::Ready(Err(RequestError::Gone)));
+    assert_eq!(poll_once(&mut reply).await, Poll::Ready(Err(RequestError::Gone { actor: None })));
     end(running).await;
 }
 

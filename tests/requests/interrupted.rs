@@ -96,7 +96,7 @@ async fn is_cancelled(asked: &Asked<Ask>) {
     .await;
 }
 
-const LOST: RequestError<Ask> = RequestError::Unreachable { taken: Taken::Unknown };
+const LOST: RequestError<Ask> = RequestError::Unreachable { taken: Taken::Unknown, actor: None };
 
 #[tokio::test]
 async fn a_request_survives_an_interruption_that_is_shorter_than_its_deadline() {

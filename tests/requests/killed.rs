@@ -178,11 +178,14 @@ async fn kills(transport: &str) {
         assert_eq!(requester.request(ask(value)).await, Ok(double(value)));
         answered.push(value);
         oracle.kill();
-        assert_eq!(kept.await, Err(RequestError::Unreachable { taken: Taken::Unknown }));
+        assert_eq!(
+            kept.await,
+            Err(RequestError::Unreachable { taken: Taken::Unknown, actor: None })
+        );
         // Nothing is sent meanwhile.
         let short = Duration::from_millis(20);
         let unsent = requester.request(ask(even())).within(short).await;
-        assert_eq!(unsent, Err(RequestError::Unreachable { taken: Taken::No }));
+        assert_eq!(unsent, Err(RequestError::Unreachable { taken: Taken::No, actor: None }));
     }
     drop(requester);
     running.shutdown();
@@ -247,18 +250,18 @@ async fn stops_the_answerer(transport: &str) {
     assert_eq!(requester.request(ask(2)).await, Ok(double(2)));
     oracle.stop();
     let open = requester.request(ask(4));
-    let unreachable = RequestError::Unreachable { taken: Taken::No };
+    let unreachable = Err(RequestError::Unreachable { taken: Taken::No, actor: None });
     loop {
         let short = Duration::from_millis(1);
         let requests: Vec<_> =
             (0..8).map(|value| requester.request(ask(value)).within(short)).collect();
         let outcomes = join_all(requests).await;
         assert!(outcomes.iter().all(Result::is_err));
-        if outcomes.contains(&Err(unreachable)) {
+        if outcomes.contains(&unreachable) {
             break;
         }
     }
-    assert_eq!(open.await, Err(RequestError::Unreachable { taken: Taken::Unknown }));
+    assert_eq!(open.await, Err(RequestError::Unreachable { taken: Taken::Unknown, actor: None }));
     drop(requester);
     running.shutdown();
     conserved(&running.join().await.unwrap().counters);

@@ -93,7 +93,7 @@ fn messages_are_handled_before_the_call_returns_and_replies_are_asserted() {
     assert_eq!(adder.end(), None);
     assert_eq!(adder.stop(), ActorEnd::Stopped);
     assert_eq!(adder.end(), Some(ActorEnd::Stopped));
-    assert_eq!(adder.ask(NOW), Err(RequestError::Gone));
+    assert_eq!(adder.ask(NOW), Err(RequestError::Gone { actor: Some(adder.label()) }));
 }
 
 #[test]

@@ -181,7 +181,7 @@ where
         let origin = |mailbox, name| {
             let executor = plan.set.executor.clone();
             let line = plan.kind.requester(R::TOPIC, &plan.set.region);
-            Arc::new(Origin { mailbox, name, executor, line })
+            Arc::new(Origin { mailbox, name, is_actor: true, executor, line })
         };
         loop {
             // A slot knows the mailbox of its requests.

@@ -108,9 +108,10 @@ pub(super) async fn requests_before_during_and_after_the_end(executor: Arc<dyn E
         let during = actor.ask(Ask { number: 6 });
         drop(open);
         assert_eq!(actor.ended().await, ActorEnd::Stopped);
-        assert_eq!(waits.await, Err(RequestError::Gone), "{}", Q::NAME);
-        assert_eq!(during.await, Err(RequestError::Gone), "{}", Q::NAME);
-        assert_eq!(actor.ask(Ask { number: 8 }).await, Err(RequestError::Gone));
+        let gone = Err(RequestError::Gone { actor: Some(actor.label()) });
+        assert_eq!(waits.await, gone, "{}", Q::NAME);
+        assert_eq!(during.await, gone, "{}", Q::NAME);
+        assert_eq!(actor.ask(Ask { number: 8 }).await, gone);
         assert_eq!(*book.asked.lock().unwrap(), [2]);
     }
 
@@ -126,7 +127,8 @@ pub(super) async fn a_deadline_ends_a_request_that_waits_anywhere(executor: Arc<
         until(executor, || actor.depth() == 0).await;
         let within = Duration::from_millis(5);
         let waits = actor.ask(Ask { number: 2 }).within(within).await;
-        let expected = RequestError::Deadline { taken: Taken::No, within };
+        let asked = Some(actor.label());
+        let expected = RequestError::Deadline { taken: Taken::No, within, actor: asked };
         assert_eq!(waits, Err(expected), "{}", Q::NAME);
         drop(open);
         // It is not handled afterwards.

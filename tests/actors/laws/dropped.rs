@@ -34,7 +34,10 @@ pub(super) async fn a_tell_or_ask_that_is_dropped_at_its_kth_poll_loses_nothing(
                 let number = 16 * number;
                 match cut(polls, actor.ask(Ask { number })).await {
                     Some(Ok(reply)) => asked.push(reply.number),
-                    Some(Err(error)) => assert_eq!(error, RequestError::Refused(Ask { number })),
+                    Some(Err(error)) => {
+                        let (request, actor) = (Ask { number }, Some(actor.label()));
+                        assert_eq!(error, RequestError::Refused { request, actor });
+                    }
                     None => {}
                 }
             }
