@@ -4,11 +4,11 @@
 //! `mail` is what a mailbox holds; `kind` is what all actors of one type share; `core` is what one
 //! actor shares with others: its control word, its end, those who watch it; `set` has all that
 //! live; `cell` is a core with its mailbox; `timers` has the timers of an actor. `life` has the
-//! trait, and what the handlers and the task of an actor have. `reference` has [`ActorRef`] and
-//! [`WeakRef`]; `context` is what handlers see, `asking` how they ask; `run` is the task, which
-//! restarts the actor, `supervised` restarts several together, `ending` is the last that a task
-//! does; `builder` spawns it; `actors` is the handle of all of them; `keyed` has those with a key
-//! each, made on first use.
+//! trait, and what the handlers and the task of an actor have. `traces` are those of its task.
+//! `reference` has [`ActorRef`] and [`WeakRef`]; `context` is what handlers see, `asking` how they
+//! ask; `run` is the task, which restarts the actor, `supervised` restarts several together,
+//! `ending` is the last that a task does; `builder` spawns it; `actors` is the handle of all of
+//! them; `keyed` has those with a key each, made on first use.
 //!
 //! For other nodes: `call` and `watch` are what nodes send to each other, `nodes` is how actors see
 //! other nodes, `answer` asks for another node, `remote` has [`RemoteRef`]. For tests, `notes` is
@@ -43,6 +43,7 @@ mod run;
 mod set;
 mod supervised;
 mod timers;
+mod traces;
 mod watch;
 
 pub use actors::Actors;

@@ -6,10 +6,12 @@
 #![expect(missing_docs, reason = "what the macro writes, hidden from users")]
 
 use std::cell::Cell;
-use std::future::ready;
+use std::future::{poll_fn, ready};
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use mycelium_executor::{LocalFuture, SendFuture};
+use mycelium_transports::local::{TaskBudget, poll_traced};
 
 use crate::error::{Error, Result};
 
@@ -33,6 +35,18 @@ impl Task {
     #[must_use]
     pub fn local(future: impl Future<Output = ()> + 'static) -> Task {
         Task::Local(Box::pin(future))
+    }
+
+    /// The same task, in whose polls all handles find its current delivery.
+    pub(crate) fn traced(self, budget: Arc<TaskBudget>) -> Task {
+        match self {
+            Task::Send(mut task) => Task::send(poll_fn(move |context| {
+                poll_traced(&budget, || task.as_mut().poll(context))
+            })),
+            Task::Local(mut task) => Task::local(poll_fn(move |context| {
+                poll_traced(&budget, || task.as_mut().poll(context))
+            })),
+        }
     }
 
     pub(crate) fn into_send(self) -> Option<SendFuture<()>> {

@@ -97,7 +97,7 @@ impl Shared {
         Arc::new(Shared {
             lifecycle: Lifecycle::new(&plan.node, observers),
             services: Services::new(services.len(), others),
-            actors: Actors::with(executor.clone(), topics.counters().clone()),
+            actors: Actors::with(executor.clone(), topics.counters().clone(), plan.tracer.clone()),
             topics,
             peers: Arc::default(),
             failure: Failure::default(),

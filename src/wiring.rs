@@ -115,7 +115,7 @@ impl<'a> Wiring<'a> {
             probe.add_requests(answering.requests());
         }
         let line = topics.counters().line(&format!("topic={topic} requester={name}"));
-        Ok(Requester::of_service(mailbox, name, line, self.wait, &self.budget))
+        Ok(Requester::of_service(mailbox, name, line, self.wait))
     }
 
     /// The mailbox of a topic that the service declared to answer.

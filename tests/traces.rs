@@ -1,7 +1,9 @@
 //! Traces through the services of a node, and through two nodes over each carrier: a service's span
-//! is the child of the message, or the request, that it handles.
+//! is the child of the message, or the request, that it handles. `actors` has those of actors.
 #![cfg(all(target_os = "linux", feature = "topology"))]
 
+#[path = "traces/actors.rs"]
+mod actors;
 mod executors;
 mod loopback;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use mycelium_core::channel::{Mpsc, Queue};
 use mycelium_executor::{Executor, SendFuture};
 use mycelium_transports::counters::{Reading, Region};
+use mycelium_transports::local::Tracer;
 
 use super::builder::ActorBuilder;
 use super::call::{ActorCall, Answer};
@@ -70,11 +71,15 @@ impl Actors {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn on(executor: impl Executor) -> Actors {
-        Actors::with(Arc::new(executor), counters_region::shared(LINES))
+        Actors::with(Arc::new(executor), counters_region::shared(LINES), None)
     }
 
-    pub(crate) fn with(executor: Arc<dyn Executor>, region: Arc<Region>) -> Actors {
-        Actors(Arc::new(Set::new(executor, region)))
+    pub(crate) fn with(
+        executor: Arc<dyn Executor>,
+        region: Arc<Region>,
+        tracer: Option<Arc<Tracer>>,
+    ) -> Actors {
+        Actors(Arc::new(Set::new(executor, region, tracer)))
     }
 
     /// They ask the actors of these nodes.

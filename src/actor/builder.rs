@@ -208,6 +208,11 @@ fn launch_by<A: Actor, Q: Queue>(
     is_send: bool,
     task: impl FnOnce(ActorLife<A, Q>) -> Task + Send + 'static,
 ) -> Result<(), SpawnActorError> {
+    let budget = life.traces.as_ref().map(|traces| traces.budget.clone());
+    let task = |life| match budget {
+        Some(budget) => task(life).traced(budget),
+        None => task(life),
+    };
     let spawned = if is_send {
         match task(life).into_send() {
             Some(task) => executor.spawn(task),

@@ -31,7 +31,7 @@ use crate::log;
 impl<A: Actor> ActorContext<A> {
     pub(super) fn new(cell: Arc<dyn AnyCell>, set: Arc<Set>) -> ActorContext<A> {
         let (timers, children) = (None, BTreeMap::new());
-        ActorContext { cell, set, timers, children, handled: 0, taken: 0, since_yield: 0 }
+        ActorContext { cell, set, timers, children, handled: 0, taken: 0 }
     }
 
     /// The counters get what was handled since the last time.

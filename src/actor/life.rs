@@ -14,6 +14,7 @@ use super::gone::Gone;
 use super::mail::{Ask, Mail};
 use super::set::Set;
 use super::timers::Timers;
+use super::traces::ActorTraces;
 use crate::error::{Error, Result};
 use crate::launch::Task;
 use crate::request::SlotPool;
@@ -141,8 +142,6 @@ pub struct ActorContext<A: Actor> {
     pub(super) handled: u64,
     /// All messages that were told and have left the mailbox, and those of timers.
     pub(super) taken: u64,
-    /// Messages since the task last yielded.
-    pub(super) since_yield: u32,
 }
 
 /// What a mutex has, without a lock.
@@ -179,9 +178,13 @@ pub struct ActorLife<A: Actor, Q: Queue> {
     pub(super) context: ActorContext<A>,
     /// `None` if it is not restarted.
     pub(super) restart: Option<Arc<Restart>>,
+    /// In a node with traces.
+    pub(super) traces: Option<Box<ActorTraces>>,
     /// If it has a supervisor, until it runs.
     pub(super) member: Option<Box<Member>>,
     pub(super) is_supervised: bool,
+    /// Messages since the task last yielded.
+    pub(super) since_yield: u32,
     /// The mailbox refuses messages, and the actor handles what is in it.
     pub(super) is_draining: bool,
     /// The end was reported.

@@ -13,6 +13,10 @@ pub trait Mail: Send + 'static {
     /// The message, and the name of its type; `None` if it is a request.
     #[doc(hidden)]
     fn told(&self) -> Option<(&'static str, &dyn Any)>;
+
+    /// The topic of the request; `None` if it is a message.
+    #[doc(hidden)]
+    fn asked(&self) -> Option<&'static str>;
 }
 
 /// What happens to a message if the mailbox of its actor is full.

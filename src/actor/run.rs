@@ -22,6 +22,7 @@ use super::error::Severity;
 use super::gone::{ActorEnd, Gone};
 use super::life::{Actor, ActorContext, ActorLife, Maker, OnError, exclusive};
 use super::mail::Mail;
+use super::traces::ActorTraces;
 use crate::error::{Error, Result};
 use crate::log;
 use crate::supervision::member::Member;
@@ -112,14 +113,17 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         member: Option<Box<Member>>,
     ) -> ActorLife<A, Q> {
         let context = ActorContext::new(cell.clone(), cell.set.clone());
+        let traces = cell.set.tracer.clone().map(|tracer| ActorTraces::new(tracer, &cell.core));
         ActorLife {
             cell,
             receiver,
             maker,
             context,
             restart,
+            traces,
             is_supervised: member.is_some(),
             member,
+            since_yield: 0,
             is_draining: false,
             has_ended: false,
         }
@@ -176,6 +180,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
 
     /// What the last run has made ends before the next run.
     pub(super) async fn forget_run(&mut self) {
+        self.end_handling(false);
         if let Some(timers) = &mut self.context.timers {
             exclusive(timers).clear();
         }
@@ -254,6 +259,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             let actor = instance.as_mut().expect("it was made");
             let ran = AssertUnwindSafe(self.handle_all(actor)).catch_unwind().await;
             if ran.is_err() {
+                self.end_handling(true);
                 self.drop_instance(instance.take());
             }
             self.flush();
@@ -306,6 +312,9 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
                     }
                     Next::Stop | Next::Closed => break,
                 };
+                if let Some(traces) = &self.traces {
+                    traces.begin(&mail);
+                }
                 let done = actor.receive(mail, &mut self.context).await;
                 self.judge(actor, done)?;
             }
@@ -329,14 +338,19 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     #[inline]
     fn judge(&mut self, actor: &mut A, done: Result<()>) -> Result<(), Failure> {
         match done {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.end_handling(false);
+                Ok(())
+            }
             Err(error) => self.judge_error(actor, &error),
         }
     }
 
     #[cold]
     fn judge_error(&mut self, actor: &mut A, error: &Error) -> Result<(), Failure> {
-        if error.is_of_shutdown() && self.core().control() == Control::Stop {
+        let is_told_to_stop = error.is_of_shutdown() && self.core().control() == Control::Stop;
+        self.end_handling(!is_told_to_stop);
+        if is_told_to_stop {
             return Ok(());
         }
         match actor.call_on_error(error) {
@@ -395,17 +409,16 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             Control::Drain => self.refuse(),
             Control::Idle => self.passivate(),
         }
-        let context = &mut self.context;
-        if context.since_yield >= BUDGET {
-            context.since_yield = 0;
-            self.cell.core.set_active();
-            context.flush();
+        if self.since_yield >= BUDGET {
+            self.since_yield = 0;
+            self.core().set_active();
+            self.flush();
             task.waker().wake_by_ref();
             return Poll::Pending;
         }
-        context.since_yield += 1;
+        self.since_yield += 1;
         let mut is_turn_of_mailbox = false;
-        if let Some(timers) = &mut context.timers {
+        if let Some(timers) = &mut self.context.timers {
             let timers = exclusive(timers);
             is_turn_of_mailbox = timers.is_turn_of_mailbox();
             if !is_turn_of_mailbox
@@ -432,11 +445,11 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             return Poll::Ready(self.taken(mail));
         }
         // One is this poll itself.
-        if self.context.since_yield > 1 {
+        if self.since_yield > 1 {
             self.core().set_active();
         }
-        self.context.since_yield = 0;
-        self.context.flush();
+        self.since_yield = 0;
+        self.flush();
         Poll::Pending
     }
 
@@ -455,7 +468,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             Some(timers) => !exclusive(timers).is_empty(),
             None => false,
         };
-        let is_idle = context.since_yield == 0
+        let is_idle = self.since_yield == 0
             && context.children.is_empty()
             && !has_timers
             && self.receiver.is_empty();
@@ -525,6 +538,14 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
 
     pub(super) fn flush(&mut self) {
         self.context.flush();
+    }
+
+    /// The message that was handled last has no further effect: its span ends.
+    #[inline]
+    fn end_handling(&self, has_failed: bool) {
+        if let Some(traces) = &self.traces {
+            traces.end(has_failed);
+        }
     }
 
     pub(super) fn count(&self, value: ActorValue) {

@@ -13,6 +13,7 @@ use futures_util::future::{Either, select};
 use mycelium_bundle::Restart;
 use mycelium_executor::Executor;
 use mycelium_transports::counters::{ActorValue, Region};
+use mycelium_transports::local::Tracer;
 use slab::Slab;
 
 use super::core::{AnyCell, Core};
@@ -32,6 +33,8 @@ use crate::supervision::tree::{AtTop, ChildSpec, SupervisorId};
 pub(crate) struct Set {
     pub(super) executor: Arc<dyn Executor>,
     pub(super) region: Arc<Region>,
+    /// Begins the traces of a node, if it has traces.
+    pub(super) tracer: Option<Arc<Tracer>>,
     /// When actors are restarted that say nothing else.
     pub(super) restart: Arc<Restart>,
     registry: Mutex<Registry>,
@@ -73,10 +76,15 @@ struct Living {
 }
 
 impl Set {
-    pub(super) fn new(executor: Arc<dyn Executor>, region: Arc<Region>) -> Set {
+    pub(super) fn new(
+        executor: Arc<dyn Executor>,
+        region: Arc<Region>,
+        tracer: Option<Arc<Tracer>>,
+    ) -> Set {
         Set {
             executor,
             region,
+            tracer,
             restart: Arc::default(),
             registry: Mutex::default(),
             next_id: AtomicU64::new(1),

@@ -159,6 +159,7 @@ pub(super) fn prepare<S: Service>(
         WaitStrategy::Spin => u64::MAX,
     };
     life.context.waits.line.set(ServiceValue::Spins, spins);
+    let traced = budget.trace().is_some().then(|| budget.clone());
     Ok(Prepared {
         name,
         execution,
@@ -166,7 +167,10 @@ pub(super) fn prepare<S: Service>(
         is_send: S::is_send(),
         launch: Box::new(move |executor| {
             life.context.waits.executor = executor;
-            S::launch(life)
+            match traced {
+                Some(budget) => S::launch(life).traced(budget),
+                None => S::launch(life),
+            }
         }),
         poll_hooks: PollHooks { budget, deferred_wakes, mark: None },
         inboxes: watched,

@@ -13,7 +13,6 @@ use mycelium_core::ring::PushError;
 use mycelium_core::wait::{SpinResult, SpinWait, WaitStrategy};
 use mycelium_executor::{Executor, SendFuture};
 use mycelium_transports::counters::{Line, RequesterValue};
-use mycelium_transports::local::TaskBudget;
 
 use super::error::{Cause, RequestError, Taken};
 use super::mailbox::{Mailbox, Queued};
@@ -78,12 +77,8 @@ impl<Q: Request> Requester<Q> {
         name: &str,
         line: Line<RequesterValue>,
         wait: WaitStrategy,
-        budget: &Arc<TaskBudget>,
     ) -> Requester<Q> {
-        let line = Arc::new(line);
-        let mut requester = Requester::new(mailbox, name.into(), line, wait, Role::Service);
-        requester.traces.iter_mut().for_each(|traces| traces.attach(budget));
-        requester
+        Requester::new(mailbox, name.into(), Arc::new(line), wait, Role::Service)
     }
 
     /// One for code outside the services.

@@ -10,8 +10,6 @@ use mycelium_transports::local::{TaskBudget, TraceSource, TracedMessage, Tracer}
 pub(super) struct RequestTraces {
     topic: Arc<str>,
     source: TraceSource,
-    /// The task of the requester's service.
-    task: Option<Arc<TaskBudget>>,
     /// How many requests it has made.
     requests: u64,
 }
@@ -19,19 +17,16 @@ pub(super) struct RequestTraces {
 impl RequestTraces {
     pub(super) fn new(topic: &Arc<str>, tracer: Arc<Tracer>) -> RequestTraces {
         let source = TraceSource::new(tracer);
-        RequestTraces { topic: topic.clone(), source, task: None, requests: 0 }
-    }
-
-    pub(super) fn attach(&mut self, task: &Arc<TaskBudget>) {
-        self.task = Some(task.clone());
+        RequestTraces { topic: topic.clone(), source, requests: 0 }
     }
 
     /// The trace of the next request.
     pub(super) fn next(&mut self, requester: &Arc<str>) -> Option<TraceContext> {
-        let RequestTraces { topic, source, task, requests } = self;
+        let RequestTraces { topic, source, requests } = self;
         let message = TracedMessage { topic, publisher: requester, sequence: *requests };
         *requests += 1;
-        source.next(task.as_ref().and_then(|task| task.current_trace()), message)
+        let task = TaskBudget::traced();
+        source.next(task.as_ref().and_then(|task| task.trace()), message)
     }
 }
 

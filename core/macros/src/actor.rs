@@ -138,6 +138,16 @@ fn mail(handlers: &[Method], generics: &Generics, root: &TokenStream) -> Enum {
             }
         }
     });
+    let asked = handlers.iter().enumerate().map(|(index, handler)| {
+        let (variant, message) = (variant(index), &handler.message);
+        let asked = match handler.kind {
+            HandlerKind::Tell => quote!(::core::option::Option::None),
+            HandlerKind::Ask | HandlerKind::Asked => {
+                quote!(::core::option::Option::Some(<#message as ::mycelium::Message>::TOPIC))
+            }
+        };
+        quote!(Mail::#variant(_) => #asked,)
+    });
     let (unused, unused_arm) = (unused_variant(generics), unused_arm(generics));
     // A reference to an enum without variants must be matched by its place.
     let matched = if handlers.is_empty() { quote!(*self) } else { quote!(self) };
@@ -149,6 +159,10 @@ fn mail(handlers: &[Method], generics: &Generics, root: &TokenStream) -> Enum {
             #[inline]
             fn told(&self) -> ::core::option::Option<(&'static str, &dyn ::core::any::Any)> {
                 match #matched { #(#told)* #unused_arm }
+            }
+
+            fn asked(&self) -> ::core::option::Option<&'static str> {
+                match #matched { #(#asked)* #unused_arm }
             }
         }
     };

@@ -8,7 +8,7 @@ use mycelium_executor::Executor;
 
 use super::latency::{LatencyMeter, SentAtSource};
 use super::sent_at::SentAt;
-use super::task_budget::HandleBudget;
+use super::task_budget::{HandleBudget, TaskBudget};
 use super::trace::{
     Area, CurrentTrace, FilledAreas, TraceArea, TraceSource, TracedMessage, Tracer,
 };
@@ -108,7 +108,11 @@ impl AreaSource {
         task: &HandleBudget,
         message: impl FnOnce() -> TracedMessage<'a>,
     ) -> Option<Area> {
-        self.traces.as_mut()?.next_area(task.trace(), message)
+        let traces = self.traces.as_mut()?;
+        match task.trace() {
+            None => next_of_other_task(traces, message),
+            task => traces.next_area(task, message),
+        }
     }
 
     /// What the publisher stores in the area of a slot for this message, if anything.
@@ -127,6 +131,16 @@ impl AreaSource {
     pub(super) fn next_sent_at(&mut self, executor: Option<&Arc<dyn Executor>>) -> Option<SentAt> {
         self.times.as_mut()?.next(executor)
     }
+}
+
+/// The same, of a publisher that is not used in its own task.
+#[inline(never)]
+fn next_of_other_task<'a>(
+    traces: &mut TraceSource,
+    message: impl FnOnce() -> TracedMessage<'a>,
+) -> Option<Area> {
+    let task = TaskBudget::traced();
+    traces.next_area(task.as_ref().and_then(|task| task.trace()), message)
 }
 
 /// What one reader does with areas.

@@ -100,7 +100,7 @@ pub use shared::{MemoryFault, RemoteBell, RemoteReaders, SharedRing};
 pub use stall::{Eviction, OnStall};
 pub use state::RingStatus;
 pub use subscription::{Finisher, Subscription};
-pub use task_budget::{ChildTask, DeferredWakes, TaskBudget, poll_with};
+pub use task_budget::{ChildTask, DeferredWakes, TaskBudget, poll_traced, poll_with};
 pub use topic::{KeepOpen, Topic};
 pub use trace::{
     Replaced, Span, SpanKind, SpanSink, TaskTrace, TraceArea, TraceCell, TraceSource,

@@ -44,6 +44,8 @@ thread_local! {
     static CURRENT: Cell<*const TaskBudget> = const { Cell::new(ptr::null()) };
     /// The child task that this thread polls.
     static CHILD: RefCell<Option<Joined>> = const { RefCell::new(None) };
+    /// The last task that [`poll_traced`] polls on this thread.
+    static TRACED: RefCell<Option<Arc<TaskBudget>>> = const { RefCell::new(None) };
 }
 
 /// The operations of one task in its current poll. Only the thread that polls the task changes it.
@@ -96,6 +98,16 @@ impl TaskBudget {
     #[must_use]
     pub fn current_trace(&self) -> Option<&TaskTrace> {
         self.trace().filter(|_| self.is_current())
+    }
+
+    /// The task that this thread polls, if it is polled by [`poll_traced`]: what those handles send
+    /// now that are not its own has the trace of its current delivery.
+    #[must_use]
+    pub fn traced() -> Option<Arc<TaskBudget>> {
+        if CURRENT.get().is_null() {
+            return None;
+        }
+        TRACED.with_borrow(|task| task.clone().filter(|task| task.is_current()))
     }
 
     /// Counts one operation. Returns whether the other side must be woken now: after every
@@ -276,6 +288,22 @@ fn poll_as_current<R>(budget: *const TaskBudget, poll: impl FnOnce() -> R) -> R 
 
     let _outer = Outer(CURRENT.replace(budget));
     poll()
+}
+
+/// Polls a task with traces, whose current delivery also those handles find that are not its own:
+/// see [`TaskBudget::traced`].
+pub fn poll_traced<R>(budget: &Arc<TaskBudget>, poll: impl FnOnce() -> R) -> R {
+    /// Restores the outer task, even if the inner one panics.
+    struct Outer(Option<Arc<TaskBudget>>);
+
+    impl Drop for Outer {
+        fn drop(&mut self) {
+            TRACED.set(self.0.take());
+        }
+    }
+
+    let _outer = Outer(TRACED.replace(Some(budget.clone())));
+    poll_as_current(Arc::as_ptr(budget), poll)
 }
 
 /// A task whose handles join it when they are used in its polls.

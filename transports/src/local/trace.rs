@@ -9,6 +9,7 @@
 //! the sample costs the zeros of its area. A [`TaskTrace`], which the handles of a task share by
 //! their [`TaskBudget`](super::TaskBudget), knows its current delivery. While that belongs to a
 //! sampled trace, a [`Span`] is open: from the delivery to the next receive, or the end of the run.
+//! The task of an actor, whose handles nobody knows, is polled by [`poll_traced`](super::poll_traced).
 //!
 //! Topics that have neither pay nothing: their slots have no area, and the paths of a message that
 //! know its length as a constant do not find slots with one.
@@ -241,6 +242,10 @@ struct State {
     open: Option<OpenSpan>,
     /// The number of its message.
     sequence: u64,
+    /// Chooses the messages with which it [begins](TaskTrace::begin) traces.
+    share: RandomShare,
+    /// How many messages there were that could begin one.
+    handled: u64,
 }
 
 /// The current delivery of a task.
@@ -286,7 +291,9 @@ impl TaskTrace {
     #[must_use]
     pub fn new(tracer: Arc<Tracer>, service: Arc<str>) -> TaskTrace {
         let (current, area) = (AtomicU8::new(Current::Nothing as u8), TraceCell::default());
-        let state = Mutex::new(State { random: None, open: None, sequence: 0 });
+        let share = tracer.random_share();
+        let state = State { random: None, open: None, sequence: 0, share, handled: 0 };
+        let state = Mutex::new(state);
         TaskTrace { tracer, service, is_passing: false, current, area, state }
     }
 
@@ -338,20 +345,46 @@ impl TaskTrace {
             return;
         }
         self.end_handling(false);
-        let Some(mut trace) = trace else {
-            // Nothing reads the area now.
-            return self.current.store(Current::Untraced as u8, Ordering::Relaxed);
-        };
+        match trace {
+            Some(_) => self.handle(&mut self.state(), message, trace),
+            None => self.handle_untraced(),
+        }
+    }
+
+    /// The task of an actor handles a message of this type, which no other one has caused: it
+    /// begins a trace if it is in the sample, and has none otherwise. It is the current delivery as
+    /// after [`take`](TaskTrace::take). `actor` is the name of the actor.
+    pub fn begin(&self, message_type: &str, actor: &Arc<str>) {
+        self.end_handling(false);
         let mut state = self.state();
-        let State { random, open, sequence } = &mut *state;
+        let State { share, handled, .. } = &mut *state;
+        let sequence = *handled;
+        *handled += 1;
+        if share.leaves_out() || share.choose(|| self.tracer.random()).is_none() {
+            return self.handle_untraced();
+        }
+        let topic = Arc::from(message_type);
+        let message = TracedMessage { topic: &topic, publisher: actor, sequence };
+        self.handle(&mut state, message, None);
+    }
+
+    /// Opens the span of the current delivery, if that is in the sample.
+    fn handle(&self, state: &mut State, message: TracedMessage<'_>, trace: Option<TraceContext>) {
+        let State { random, open, sequence, .. } = state;
         *sequence = message.sequence;
-        if trace.is_sampled() {
+        if trace.is_none_or(|trace| trace.is_sampled()) {
             *random = random.take().or_else(|| self.tracer.random());
             *open = random.as_mut().and_then(|random| self.tracer.open(random, message, trace));
-            trace = open.as_ref().map_or(trace, OpenSpan::context);
         }
-        drop(state);
-        self.set(Current::Traced, trace.into());
+        match open.as_ref().map(OpenSpan::context).or(trace) {
+            Some(trace) => self.set(Current::Traced, trace.into()),
+            None => self.handle_untraced(),
+        }
+    }
+
+    /// The current delivery has no trace. Nothing reads the area now.
+    fn handle_untraced(&self) {
+        self.current.store(Current::Untraced as u8, Ordering::Relaxed);
     }
 
     /// The task has no current delivery any more. `has_failed`: its handling has failed.

@@ -11,7 +11,7 @@ use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
     DeferredWakes, Delivery, EgressItem, GapReason, LatestByKey, Metadata, Policy, Publisher,
     Readers, RingMemory, Schema, Span, SpanKind, SpanSink, Subscription, TaskBudget, TaskTrace,
-    Topic, Tracer, TryRecv, poll_with,
+    Topic, Tracer, TryRecv, poll_traced, poll_with,
 };
 
 use super::{epoch, probe};
@@ -417,6 +417,50 @@ fn a_link_gets_traces_and_passes_them_on() {
     for (number, expected) in [None, None, Some(trace(5)), None, None].into_iter().enumerate() {
         assert_eq!((take(&mut reader), reader.trace()), (number as u64, expected));
     }
+}
+
+#[test]
+fn a_handle_without_a_task_has_the_current_delivery_of_the_task_that_uses_it() {
+    let Swaps { world, mut feed, .. } = Swaps::sampling(1.0, Policy::Block);
+    let (till, other) = (world.task("Till"), TaskBudget::new());
+    let trace = till.trace().unwrap();
+    poll_traced(&till, || {
+        trace.begin("Sale", &"till".into());
+        feed.try_emit(probe(1)).unwrap();
+        // A child task has none.
+        within(&other, || feed.try_emit(probe(2)).unwrap());
+    });
+    let [of_child] = &*world.spans.take() else { panic!("one span") };
+    assert_eq!((of_child.kind, of_child.sequence), (SpanKind::Root, 1));
+    // Between its polls, too.
+    feed.try_emit(probe(3)).unwrap();
+    assert_eq!(world.spans.take().len(), 1);
+    poll_traced(&till, || {
+        feed.try_emit(probe(4)).unwrap();
+        trace.end_handling(false);
+    });
+    let [sale] = &*world.spans.take() else { panic!("one span") };
+    assert_eq!((sale.kind, sale.parent, sale.sequence), (SpanKind::Handle, None, 0));
+    assert_eq!((&*sale.service, &*sale.topic, &*sale.publisher), ("Till", "Sale", "till"));
+    poll_traced(&till, || feed.try_emit(probe(5)).unwrap());
+    assert_eq!(world.spans.take().len(), 1);
+}
+
+#[test]
+fn a_share_of_the_handlings_of_an_actor_begins_a_trace() {
+    let Swaps { world, mut feed, .. } = Swaps::sampling(0.25, Policy::DropOldest);
+    let till = world.task("Till");
+    let trace = till.trace().unwrap();
+    poll_traced(&till, || {
+        for number in 0..4_000 {
+            trace.begin("Sale", &"till".into());
+            feed.try_emit(probe(number)).unwrap();
+        }
+        trace.end_handling(false);
+    });
+    let spans = world.spans.take();
+    assert!((800..1_200).contains(&spans.len()), "{} traces", spans.len());
+    assert!(spans.iter().all(|span| span.kind == SpanKind::Handle));
 }
 
 #[test]

@@ -19,13 +19,15 @@ pub struct Span {
     pub parent: Option<[u8; 8]>,
     /// What happened.
     pub kind: SpanKind,
-    /// The publisher that sent the message, or the service that handled it.
+    /// The publisher that sent the message, or the service, or the type of the actor, that handled
+    /// it.
     pub service: Arc<str>,
-    /// The topic of the message.
+    /// The topic of the message; of an actor's message without a reply, its type.
     pub topic: Arc<str>,
-    /// The publisher of the message.
+    /// The publisher of the message; of one that an actor handled, the name of the actor.
     pub publisher: Arc<str>,
-    /// Its number among the messages of this start of the publisher.
+    /// Its number among the messages of this start of the publisher, or among those that the actor
+    /// has handled.
     pub sequence: u64,
     /// When the span began.
     pub start: SystemTime,
@@ -71,7 +73,7 @@ impl Span {
 pub enum SpanKind {
     /// A message was sent that no other message has caused.
     Root,
-    /// A message was handled: from its delivery to the next receive.
+    /// A message was handled: from its delivery to the next receive, or by a handler of an actor.
     Handle,
 }
 
@@ -105,7 +107,8 @@ pub struct TracedMessage<'a> {
 #[derive(Debug)]
 pub(super) struct OpenSpan {
     context: TraceContext,
-    parent: [u8; 8],
+    /// `None` if it has begun the trace.
+    parent: Option<[u8; 8]>,
     topic: Arc<str>,
     publisher: Arc<str>,
     sequence: u64,
@@ -155,10 +158,7 @@ impl Tracer {
         message: TracedMessage<'_>,
     ) -> Option<TraceContext> {
         let now = self.executor.get()?.wall_clock();
-        // Ids are not zero.
-        let trace_id = random.u128(1..).to_be_bytes();
-        let span_id = span_id(random);
-        let context = TraceContext { trace_id, span_id, flags: TraceContext::SAMPLED };
+        let context = new_trace(random);
         let TracedMessage { topic, publisher, sequence } = message;
         self.sink.record(Span {
             context,
@@ -175,18 +175,23 @@ impl Tracer {
         Some(context)
     }
 
-    /// Opens the span of a message that was delivered.
+    /// Opens the span of a message that was delivered. Without a trace of the message, it begins
+    /// one, which is in the sample.
     pub(super) fn open(
         &self,
         random: &mut fastrand::Rng,
         message: TracedMessage<'_>,
-        trace: TraceContext,
+        trace: Option<TraceContext>,
     ) -> Option<OpenSpan> {
         let TracedMessage { topic, publisher, sequence } = message;
-        let context = trace.with_span(span_id(random));
-        let (topic, publisher) = (topic.clone(), publisher.clone());
         let start = self.executor.get()?.wall_clock();
-        Some(OpenSpan { context, parent: trace.span_id, topic, publisher, sequence, start })
+        let context = match trace {
+            Some(trace) => trace.with_span(span_id(random)),
+            None => new_trace(random),
+        };
+        let parent = trace.map(|trace| trace.span_id);
+        let (topic, publisher) = (topic.clone(), publisher.clone());
+        Some(OpenSpan { context, parent, topic, publisher, sequence, start })
     }
 
     /// The span ends.
@@ -195,7 +200,7 @@ impl Tracer {
         let OpenSpan { context, parent, topic, publisher, sequence, start } = open;
         self.sink.record(Span {
             context,
-            parent: Some(parent),
+            parent,
             kind: SpanKind::Handle,
             service: service.clone(),
             topic,
@@ -207,6 +212,13 @@ impl Tracer {
             has_failed,
         });
     }
+}
+
+/// A trace that begins, and its first span.
+fn new_trace(random: &mut fastrand::Rng) -> TraceContext {
+    // Ids are not zero.
+    let trace_id = random.u128(1..).to_be_bytes();
+    TraceContext { trace_id, span_id: span_id(random), flags: TraceContext::SAMPLED }
 }
 
 /// A random id, which is not zero.
