@@ -559,6 +559,7 @@ pub use topology::{Problem, TopologyError};
 #[doc(hidden)]
 pub mod __private {
     pub use mycelium_core as core;
+    pub use mycelium_transports::local::TraceCell;
 
     pub use crate::actor::{ActorLife, Ask, AskVisitor, Mail, run_actor, told};
     pub use crate::inbox::Inbox;

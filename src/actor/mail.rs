@@ -5,6 +5,7 @@ use std::any::{Any, type_name};
 use std::fmt;
 
 use mycelium_core::Request;
+use mycelium_transports::local::TraceCell;
 
 use crate::request::{Asked, Queued};
 
@@ -14,9 +15,9 @@ pub trait Mail: Send + 'static {
     #[doc(hidden)]
     fn told(&self) -> Option<(&'static str, &dyn Any)>;
 
-    /// The topic of the request; `None` if it is a message.
+    /// The topic of the request, and its trace; `None` if it is a message.
     #[doc(hidden)]
-    fn asked(&self) -> Option<&'static str>;
+    fn asked(&self) -> Option<(&'static str, &TraceCell)>;
 }
 
 /// What happens to a message if the mailbox of its actor is full.
@@ -37,6 +38,13 @@ pub struct Ask<Q: Request>(Queued<Q>);
 impl<Q: Request> Ask<Q> {
     pub(crate) fn new(queued: Queued<Q>) -> Ask<Q> {
         Ask(queued)
+    }
+
+    /// Its topic and its trace, for [`Mail::asked`].
+    #[doc(hidden)]
+    #[must_use]
+    pub fn asked(&self) -> Option<(&'static str, &TraceCell)> {
+        Some((Q::TOPIC, self.0.trace()?))
     }
 
     /// The request, if its requester still waits.

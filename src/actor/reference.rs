@@ -9,6 +9,7 @@ use mycelium_core::channel::{Mpsc, Queue, QueueSender, SendError};
 use mycelium_core::ring::PushError;
 use mycelium_core::wait::WaitStrategy;
 use mycelium_transports::counters::{ActorValue, RequesterValue};
+use mycelium_transports::local::TaskBudget;
 
 use super::cell::Cell;
 use super::core::{AnyCell, Core};
@@ -118,6 +119,10 @@ impl<A: Actor, Q: Queue> ActorRef<A, Q> {
         });
         let origin = &awaiting.owner().origin;
         origin.line.count(RequesterValue::Requested);
+        if self.cell.set.tracer.is_some() {
+            let task = TaskBudget::traced();
+            awaiting.owner().trace.pass(task.as_ref().and_then(|task| task.trace()));
+        }
         let mail = <A as Replies<R>>::wrap(Ask::new(Queued::new(replying)));
         let progress = match self.sender.try_send(mail) {
             Ok(()) => Progress::Waiting,

@@ -26,8 +26,8 @@ impl ActorTraces {
     pub(super) fn begin(&self, mail: &impl Mail) {
         let Some(trace) = self.budget.trace() else { return };
         match (mail.told(), mail.asked()) {
-            (Some((message_type, _)), _) => trace.begin(message_type, &self.actor),
-            (None, Some(topic)) => trace.begin(topic, &self.actor),
+            (Some((message_type, _)), _) => trace.begin(message_type, &self.actor, None),
+            (None, Some((topic, passed))) => trace.begin(topic, &self.actor, Some(passed)),
             (None, None) => {}
         }
     }

@@ -9,7 +9,7 @@ use mycelium_core::Request;
 use mycelium_core::channel::mpmc::{self, Receiver, Sender};
 use mycelium_core::channel::reply::Replying;
 use mycelium_core::ring::CapacityError;
-use mycelium_transports::local::Tracer;
+use mycelium_transports::local::{TraceCell, Tracer};
 
 use super::slot::{Failure, Owner};
 use super::state::MailboxState;
@@ -36,6 +36,11 @@ impl<Q: Request> Queued<Q> {
         let request = self.0.take()?;
         let is_taken = request.take();
         Some((request, is_taken))
+    }
+
+    /// The trace of the request.
+    pub(crate) fn trace(&self) -> Option<&TraceCell> {
+        self.0.as_ref().map(|request| &request.owner().trace)
     }
 
     /// The request was not sent.

@@ -79,7 +79,7 @@ pub(crate) struct Owner {
     /// no deadline.
     ends_at: AtomicU64,
     /// The trace of the request.
-    pub(super) trace: TraceCell,
+    pub(crate) trace: TraceCell,
 }
 
 impl Owner {

@@ -1,8 +1,9 @@
-//! Traces through actors: the handling of a message begins one.
+//! Traces through actors: the handling of a message begins one, and that of a request continues the
+//! one of its requester.
 
-use std::io;
+use std::{io, process};
 
-use mycelium::{Node, Publisher, Requester, Running};
+use mycelium::{ActorContext, Node, Policy, Publisher, RemoteRef, Requester, Running};
 
 use super::*;
 
@@ -39,6 +40,58 @@ impl Till {
     }
 }
 
+/// Panics.
+struct Fuse;
+
+#[mycelium::actor]
+impl Fuse {
+    #[tell]
+    fn burn(&mut self, _: u64) {
+        panic!("told to panic");
+    }
+}
+
+/// Asks the till of the node `main`.
+struct Branch(RemoteRef<Till>);
+
+#[mycelium::actor]
+impl Branch {
+    #[tell]
+    async fn order(&mut self, number: u64) -> Result<()> {
+        self.0.ask(Ask { number }).await?;
+        Ok(())
+    }
+}
+
+/// Asks the till.
+struct Clerk;
+
+#[mycelium::actor]
+impl Clerk {
+    #[tell]
+    async fn order(&mut self, number: u64, ctx: &mut ActorContext<Self>) -> Result<()> {
+        let mut till = ctx.actors().by_name::<Till>("till")?;
+        ctx.ask(&mut till, Ask { number }).await?;
+        Ok(())
+    }
+}
+
+/// Asks the till, with each swap that it reads.
+struct Buyer;
+
+#[service(reads(Swap))]
+impl Buyer {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut swaps = ctx.subscribe::<Swap>()?;
+        while let Some(delivery) = swaps.recv().await {
+            let Some(swap) = delivery.message() else { continue };
+            let mut till = ctx.actors().by_name::<Till>("till")?;
+            till.ask(Ask { number: swap.number }).await?;
+        }
+        Ok(())
+    }
+}
+
 fn spawn_till(running: &Running) -> mycelium::ActorRef<Till> {
     let (prices, chances) =
         (running.requester("till").unwrap(), running.publisher("till").unwrap());
@@ -49,7 +102,7 @@ fn spawn_till(running: &Running) -> mycelium::ActorRef<Till> {
 
 /// A node in which a till lives, with this share of traces.
 fn start(share: f64, spans: &Spans) -> (Running, mycelium::ActorRef<Till>) {
-    let node = Node::builder("main").service(|| Oracle).service(|| Writer);
+    let node = Node::builder("main").service(|| Oracle).service(|| Writer).service(|| Buyer);
     let node = node.traces(share, spans.clone()).build().unwrap();
     let running = node.start(Tokio::current().unwrap()).unwrap();
     let till = spawn_till(&running);
@@ -114,6 +167,18 @@ async fn each_message_of_an_actor_begins_a_trace_and_a_failure_is_in_its_span() 
 }
 
 #[tokio::test]
+async fn a_panic_of_an_actor_is_in_its_span() {
+    let spans = Spans::default();
+    let (running, till) = start(1.0, &spans);
+    let mut fuse = running.actors().actor(|| Fuse).temporary().spawn().unwrap();
+    fuse.tell(1).await.unwrap();
+    fuse.ended().await;
+    let spans = end(running, till, &spans).await;
+    let [fuse] = &*spans else { panic!("one span: {spans:#?}") };
+    assert_eq!((&*fuse.service, fuse.has_failed), ("Fuse", true));
+}
+
+#[tokio::test]
 async fn what_a_handling_outside_of_the_sample_sends_has_no_trace() {
     let spans = Spans::default();
     let (running, mut till) = start(0.0, &spans);
@@ -123,9 +188,13 @@ async fn what_a_handling_outside_of_the_sample_sends_has_no_trace() {
 
     // A trace has all of its spans, or none.
     let (running, mut till) = start(0.5, &spans);
+    let mut clerk = running.actors().spawn(|| Clerk).unwrap();
     for number in 0..100 {
+        clerk.tell(number).await.unwrap();
         till.tell(Sale(number)).await.unwrap();
     }
+    clerk.drain();
+    clerk.ended().await;
     let spans = end(running, till, &spans).await;
     let mut by_trace = BTreeMap::<[u8; 16], Vec<&str>>::new();
     for span in &spans {
@@ -133,7 +202,82 @@ async fn what_a_handling_outside_of_the_sample_sends_has_no_trace() {
     }
     for services in by_trace.values_mut() {
         services.sort_unstable();
-        assert_eq!(*services, ["Oracle", "Till", "Writer"]);
+        let whole = [&["Clerk", "Oracle", "Till", "Writer"][..], &["Oracle", "Till", "Writer"]];
+        assert!(whole.contains(&&**services), "{services:?}");
     }
-    assert!((1..100).contains(&by_trace.len()), "{} traces", by_trace.len());
+    assert!((1..200).contains(&by_trace.len()), "{} traces", by_trace.len());
+}
+
+#[tokio::test]
+async fn a_request_of_an_actor_continues_its_trace() {
+    let spans = Spans::default();
+    let (running, till) = start(1.0, &spans);
+    let mut clerk = running.actors().spawn(|| Clerk).unwrap();
+    clerk.tell(5).await.unwrap();
+    clerk.drain();
+    clerk.ended().await;
+    let spans = end(running, till, &spans).await;
+    let (clerk, till) = (of(&spans, "Clerk"), of(&spans, "Till"));
+    assert_eq!((spans.len(), clerk.parent), (4, None), "{spans:#?}");
+    is_child(till, clerk);
+    is_child(of(&spans, "Oracle"), till);
+    is_child(of(&spans, "Writer"), till);
+}
+
+#[tokio::test]
+async fn a_request_to_an_actor_of_another_node_continues_its_trace() {
+    let directory = std::env::temp_dir().join(format!("mycelium-traces-actors-{}", process::id()));
+    let text = r#"
+[node.branch]
+services = []
+[node.main]
+services = ["Oracle", "Writer"]
+actors_for = ["branch"]
+"#;
+    let topology = Topology::parse("t.toml", text).unwrap().in_directory(&directory);
+    let spans = Spans::default();
+    let [main, branch] = ["main", "branch"].map(|name| {
+        let node = Node::builder(name).topology(topology.clone()).traces(1.0, spans.clone());
+        let node = node.service(|| Oracle).service(|| Writer).build().unwrap();
+        node.start(Tokio::current().unwrap()).unwrap()
+    });
+    let till = spawn_till(&main);
+    let till_of_main = branch.actors().remote("main/till").unwrap();
+    let mut asks = branch.actors().spawn(move || Branch(till_of_main.clone())).unwrap();
+    asks.tell(5).await.unwrap();
+    asks.drain();
+    asks.ended().await;
+    branch.shutdown();
+    branch.join().await.unwrap();
+    let spans = end(main, till, &spans).await;
+    // The service that takes requests of other nodes has a span, too.
+    let [of_desk] = *spans.iter().filter(|it| &*it.topic == "actors@main").collect::<Vec<_>>()
+    else {
+        panic!("one span: {spans:#?}")
+    };
+    let (asks, till) = (of(&spans, "Branch"), of(&spans, "Till"));
+    assert_eq!((spans.len(), asks.parent), (5, None), "{spans:#?}");
+    is_child(of_desk, asks);
+    is_child(till, of_desk);
+    is_child(of(&spans, "Oracle"), till);
+    is_child(of(&spans, "Writer"), till);
+    _ = std::fs::remove_dir_all(&directory);
+}
+
+#[tokio::test]
+async fn a_request_of_a_service_to_an_actor_continues_its_trace() {
+    let spans = Spans::default();
+    let (running, till) = start(1.0, &spans);
+    let mut chances = running.subscribe::<Chance>("test", Policy::Block).unwrap();
+    let mut swaps = running.publisher::<Swap>("feed").unwrap();
+    swaps.emit(Swap { number: 1 }).await.unwrap();
+    assert!(chances.recv().await.is_some());
+    drop((chances, swaps));
+    let spans = end(running, till, &spans).await;
+    let (feed, buyer, till) = (of(&spans, "feed"), of(&spans, "Buyer"), of(&spans, "Till"));
+    assert_eq!((spans.len(), feed.parent), (5, None), "{spans:#?}");
+    is_child(buyer, feed);
+    is_child(till, buyer);
+    is_child(of(&spans, "Oracle"), till);
+    is_child(of(&spans, "Writer"), till);
 }

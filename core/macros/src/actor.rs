@@ -139,14 +139,11 @@ fn mail(handlers: &[Method], generics: &Generics, root: &TokenStream) -> Enum {
         }
     });
     let asked = handlers.iter().enumerate().map(|(index, handler)| {
-        let (variant, message) = (variant(index), &handler.message);
-        let asked = match handler.kind {
-            HandlerKind::Tell => quote!(::core::option::Option::None),
-            HandlerKind::Ask | HandlerKind::Asked => {
-                quote!(::core::option::Option::Some(<#message as ::mycelium::Message>::TOPIC))
-            }
-        };
-        quote!(Mail::#variant(_) => #asked,)
+        let variant = variant(index);
+        match handler.kind {
+            HandlerKind::Tell => quote!(Mail::#variant(_) => ::core::option::Option::None,),
+            HandlerKind::Ask | HandlerKind::Asked => quote!(Mail::#variant(ask) => ask.asked(),),
+        }
     });
     let (unused, unused_arm) = (unused_variant(generics), unused_arm(generics));
     // A reference to an enum without variants must be matched by its place.
@@ -161,7 +158,7 @@ fn mail(handlers: &[Method], generics: &Generics, root: &TokenStream) -> Enum {
                 match #matched { #(#told)* #unused_arm }
             }
 
-            fn asked(&self) -> ::core::option::Option<&'static str> {
+            fn asked(&self) -> ::core::option::Option<(&'static str, &#root::TraceCell)> {
                 match #matched { #(#asked)* #unused_arm }
             }
         }

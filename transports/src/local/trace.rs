@@ -75,6 +75,13 @@ impl Area {
     /// That of a message without a trace.
     pub(super) const EMPTY: Area = Area([0; WORDS]);
 
+    /// In a [`TraceCell`], which has no time: no trace, and none begins. The ids are zero.
+    const UNTRACED: Area = {
+        let mut words = [0; WORDS];
+        words[WORDS - 1] = 1;
+        Area(words)
+    };
+
     pub(super) fn words(&self) -> &[usize] {
         &self.0
     }
@@ -152,6 +159,21 @@ impl TraceCell {
     /// Sets it.
     pub fn set(&self, trace: Option<TraceContext>) {
         self.set_area(trace.map_or(Area::EMPTY, Area::from));
+    }
+
+    /// Sets what a task passes on now: the trace of its current delivery, or that this has none. A
+    /// task without a current delivery, and no task, pass on nothing.
+    pub fn pass(&self, task: Option<&TaskTrace>) {
+        self.set_area(task.map_or(Area::EMPTY, |task| match task.current() {
+            Current::Nothing => Area::EMPTY,
+            Current::Untraced => Area::UNTRACED,
+            Current::Traced => task.area.area(),
+        }));
+    }
+
+    /// Whether a delivery without a trace was [passed on](TraceCell::pass).
+    fn is_untraced(&self) -> bool {
+        self.area().0 == Area::UNTRACED.0
     }
 
     /// The trace, if there is a valid one.
@@ -242,9 +264,9 @@ struct State {
     open: Option<OpenSpan>,
     /// The number of its message.
     sequence: u64,
-    /// Chooses the messages with which it [begins](TaskTrace::begin) traces.
+    /// Chooses the messages that [begin](TaskTrace::begin) traces.
     share: RandomShare,
-    /// How many messages there were that could begin one.
+    /// How many messages have [begun](TaskTrace::begin).
     handled: u64,
 }
 
@@ -351,21 +373,24 @@ impl TaskTrace {
         }
     }
 
-    /// The task of an actor handles a message of this type, which no other one has caused: it
-    /// begins a trace if it is in the sample, and has none otherwise. It is the current delivery as
-    /// after [`take`](TaskTrace::take). `actor` is the name of the actor.
-    pub fn begin(&self, message_type: &str, actor: &Arc<str>) {
+    /// The task of an actor handles a message of this type: the current delivery as after
+    /// [`take`](TaskTrace::take). It has the trace that its sender has `passed`, or none if the
+    /// sender handled something without a trace. Otherwise it begins a trace if it is in the
+    /// sample. `actor` is the name of the actor.
+    pub fn begin(&self, message_type: &str, actor: &Arc<str>, passed: Option<&TraceCell>) {
         self.end_handling(false);
         let mut state = self.state();
         let State { share, handled, .. } = &mut *state;
         let sequence = *handled;
         *handled += 1;
-        if share.leaves_out() || share.choose(|| self.tracer.random()).is_none() {
+        let trace = passed.and_then(TraceCell::get);
+        let mut begins = || !share.leaves_out() && share.choose(|| self.tracer.random()).is_some();
+        if trace.is_none() && (passed.is_some_and(TraceCell::is_untraced) || !begins()) {
             return self.handle_untraced();
         }
         let topic = Arc::from(message_type);
         let message = TracedMessage { topic: &topic, publisher: actor, sequence };
-        self.handle(&mut state, message, None);
+        self.handle(&mut state, message, trace);
     }
 
     /// Opens the span of the current delivery, if that is in the sample.

@@ -11,7 +11,7 @@ use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
     DeferredWakes, Delivery, EgressItem, GapReason, LatestByKey, Metadata, Policy, Publisher,
     Readers, RingMemory, Schema, Span, SpanKind, SpanSink, Subscription, TaskBudget, TaskTrace,
-    Topic, Tracer, TryRecv, poll_traced, poll_with,
+    Topic, TraceCell, TracedMessage, Tracer, TryRecv, poll_traced, poll_with,
 };
 
 use super::{epoch, probe};
@@ -425,7 +425,7 @@ fn a_handle_without_a_task_has_the_current_delivery_of_the_task_that_uses_it() {
     let (till, other) = (world.task("Till"), TaskBudget::new());
     let trace = till.trace().unwrap();
     poll_traced(&till, || {
-        trace.begin("Sale", &"till".into());
+        trace.begin("Sale", &"till".into(), None);
         feed.try_emit(probe(1)).unwrap();
         // A child task has none.
         within(&other, || feed.try_emit(probe(2)).unwrap());
@@ -453,7 +453,7 @@ fn a_share_of_the_handlings_of_an_actor_begins_a_trace() {
     let trace = till.trace().unwrap();
     poll_traced(&till, || {
         for number in 0..4_000 {
-            trace.begin("Sale", &"till".into());
+            trace.begin("Sale", &"till".into(), None);
             feed.try_emit(probe(number)).unwrap();
         }
         trace.end_handling(false);
@@ -461,6 +461,35 @@ fn a_share_of_the_handlings_of_an_actor_begins_a_trace() {
     let spans = world.spans.take();
     assert!((800..1_200).contains(&spans.len()), "{} traces", spans.len());
     assert!(spans.iter().all(|span| span.kind == SpanKind::Handle));
+}
+
+#[test]
+fn a_request_passes_on_what_its_task_handles() {
+    let Swaps { world, .. } = Swaps::sampling(1.0, Policy::Block);
+    let (budgets, cell) = (["Clerk", "Till"].map(|name| world.task(name)), TraceCell::default());
+    let [clerk, till] = budgets.each_ref().map(|budget| budget.trace().unwrap());
+    let handle = || {
+        till.begin("prices", &"till".into(), Some(&cell));
+        till.end_handling(false);
+        world.spans.take()
+    };
+    // It handles nothing: the request begins a trace.
+    cell.pass(Some(clerk));
+    let [of_till] = &*handle() else { panic!("one span") };
+    assert_eq!((of_till.parent, of_till.sequence), (None, 0));
+    // It handles something without a trace.
+    let order = TracedMessage { topic: &"orders".into(), publisher: &"Feed".into(), sequence: 7 };
+    clerk.take(order, None);
+    cell.pass(Some(clerk));
+    assert_eq!((cell.get(), handle()), (None, Vec::new()));
+    clerk.take(order, Some(trace(1)));
+    cell.pass(Some(clerk));
+    let [of_till] = &*handle() else { panic!("one span") };
+    assert_eq!(of_till.context.trace_id, [1; 16]);
+    assert_eq!((of_till.parent, of_till.sequence), (Some(cell.get().unwrap().span_id), 2));
+    // Nothing is left of the request before, in the same cell.
+    cell.pass(None);
+    assert_eq!(handle()[0].parent, None);
 }
 
 #[test]
