@@ -95,7 +95,7 @@ pub(crate) fn topics() -> Vec<Sample> {
     let handled = |failure| Refusal::FastHandler { handler: "check".into(), failure };
     let emit = |refusal| EmitError::new("ticks".into(), 7, refusal);
     let mut samples = part![
-        TopicError::Schema { topic: topic(), carries: schema(), asked: schema() },
+        TopicError::Schema { topic: topic(), carries: schema(), asked: Box::new(schema()) },
         TopicError::Key { topic: topic(), carries: schema() },
         TopicError::Capacity { topic: topic(), error: LayoutError::Capacity { given: 1000 } },
         TopicError::Memory { topic: topic(), problem: "no memory left".to_owned() },

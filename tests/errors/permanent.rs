@@ -106,7 +106,7 @@ fn bugs_are_found_in_errors_that_wrap_them() {
     let name = || "ticks".to_owned();
     let taken = || SubscribeError::Taken { subscription: name() };
     let (carries, asked) = (Schema::of::<Tick>(), Schema::of::<OtherTick>());
-    let schema = || TopicError::Schema { topic: name(), carries, asked };
+    let schema = || TopicError::Schema { topic: name(), carries, asked: Box::new(asked) };
     let full = || TopicError::Readers { topic: name(), most: 64 };
     let bugs = [
         Error::from(taken()),

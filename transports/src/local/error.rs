@@ -22,7 +22,7 @@ pub enum TopicError {
         /// The message type of the topic.
         carries: Schema,
         /// The requested message type.
-        asked: Schema,
+        asked: Box<Schema>,
     },
     /// The subscription's key is a field of another message type.
     #[error(

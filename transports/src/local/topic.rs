@@ -293,7 +293,11 @@ impl Topic {
         if asked == self.schema {
             return Ok(());
         }
-        Err(TopicError::Schema { topic: self.name.clone(), carries: self.schema, asked })
+        Err(TopicError::Schema {
+            topic: self.name.clone(),
+            carries: self.schema,
+            asked: Box::new(asked),
+        })
     }
 
     /// Adds a publisher, with an edge to each present subscription.
