@@ -167,8 +167,8 @@ impl LatestByKey {
     pub fn table_bytes(&self, size: usize) -> Option<usize> {
         let keys = usize::try_from(self.keys.get()).ok()?;
         let words = size.div_ceil(size_of::<usize>()).checked_mul(size_of::<usize>())?;
-        // A key, its place in the ring, its sequence, its number of replaced messages, and its place
-        // in two lists.
+        // A key, its place in the ring, its sequence, its number of replaced messages, and its
+        // place in two lists.
         let entries = words.checked_add(KEY_BYTES + 7 * size_of::<u64>())?.checked_mul(keys)?;
         // The map has a power of two of places, of which seven in eight are enough for twice the
         // keys. Each has a key, the place of its entry, and a byte.

@@ -227,9 +227,8 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     }
 }
 
-// By hand: items need not be `Clone`, and the clone of a handle may lead to another ring.
-/// The slots of a ring whose items are [discarded](Consumer::discard). Its drop goes on after an item
-/// whose drop panicked.
+/// The slots whose items are [discarded](Consumer::discard). Its drop continues after an item whose
+/// drop panicked.
 struct Rest<'a, H: Handle<Target: Ring>> {
     end: &'a Consumer<H>,
     position: usize,
@@ -258,6 +257,7 @@ impl<H: Handle<Target: Ring>> Drop for Rest<'_, H> {
     }
 }
 
+// By hand: items need not be `Clone`, and the clone of a handle may lead to another ring.
 impl<H: Handle<Target: Ring> + Clone> Clone for Consumer<H> {
     fn clone(&self) -> Consumer<H> {
         Consumer::of(self.ring.clone())
