@@ -11,6 +11,13 @@ use rustix::pipe::fcntl_setpipe_size;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+/// Waits until something holds.
+#[track_caller]
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let mut tries = (0..1_000_000).inspect(|_| std::thread::yield_now());
+    assert!(tries.any(|_| holds()), "never: {what}");
+}
+
 /// What the tool prints as JSON.
 #[track_caller]
 fn json(arguments: &[&str]) -> Vec<Value> {
@@ -140,7 +147,9 @@ fn a_live_check_finds_a_process_that_was_replaced() {
         let mut node = Process::node(&[&name, topology, "--count", "1"]);
         assert_eq!(node.line(), "sent 1");
         let pid = node.pid().to_string();
-        while !run(&["ls", "--pid", &pid, "-o", "json"]).out.contains("\"ready\"") {}
+        until("it is ready", || {
+            run(&["ls", "--pid", &pid, "-o", "json"]).out.contains("\"ready\"")
+        });
         node
     };
     let mut old = start();
@@ -148,10 +157,11 @@ fn a_live_check_finds_a_process_that_was_replaced() {
         tool(&["check", "--live", "--node", &name, "--for", "1h", "--max-depth", "100"]);
     let check = check.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // It has found the node, and then waits for the time or a signal.
-    let maps = format!("/proc/{}/maps", check.id());
-    while !std::fs::read_to_string(&maps).unwrap().contains("mycelium-counters") {}
-    let wait = format!("/proc/{}/wchan", check.id());
-    while !std::fs::read_to_string(&wait).unwrap().starts_with("futex") {}
+    let of_check = |file: &str| {
+        std::fs::read_to_string(format!("/proc/{}/{file}", check.id())).unwrap_or_default()
+    };
+    until("the counters are mapped", || of_check("maps").contains("mycelium-counters"));
+    until("the tool waits", || of_check("wchan").starts_with("futex"));
     old.kill();
     let new = start();
     // A signal ends the wait.

@@ -156,6 +156,9 @@ fn a3_junk_is_logged_once_for_each_cause() {
     let floor = Floor::of_broker("\"plain\"", "invalid = \"drop\"\nconnections = 1");
     let process = broker_process(&floor, 1024);
     let mut client = connect(&floor);
+    // From its first frame on, its place is its own.
+    client.send(&words(SWAP, 0, 2));
+    assert_eq!(client.words(), Some((ORDER, 0, 2)));
     let bad = [frame(9, b"unknown"), frame(9, b""), frame(SWAP, b"invalid")].concat();
     for number in 0..1000 {
         client.send(&bad);
