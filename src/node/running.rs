@@ -39,8 +39,9 @@ pub struct StartReport {
     pub memory: RingMemory,
     /// Where its metrics are served, if they are: `/metrics`, `/live` and `/ready`.
     pub metrics_address: Option<SocketAddr>,
-    /// They are logged at the start, too. Topics without a reader are logged later, if nothing
-    /// outside the services has subscribed within five seconds, or before the services end.
+    /// They are logged at the start, too. Topics without a reader are logged five seconds later, or
+    /// when a shutdown begins or all services have ended before, unless code outside the services
+    /// has subscribed.
     pub warnings: Vec<StartWarning>,
 }
 
