@@ -43,7 +43,8 @@ fn outcome_of(failure: Failure) -> u64 {
         Failure::Late => 4,
         Failure::LateHeld => 5,
         Failure::ShuttingDown => 6,
-        Failure::Lost => 7,
+        // The node that answers has no requests that it has not sent.
+        Failure::Lost | Failure::Away => 7,
         Failure::NotFound => 8,
     }
 }

@@ -142,11 +142,14 @@ impl<Q: Request> OpenCalls<Q> {
     fn end(&mut self, ends: impl Fn(&Call<Q>) -> bool) {
         let unsent = self.unsent_calls();
         for (number, Call { asked, .. }) in self.calls.extract_if(|_, call| ends(call)) {
-            if asked.time_left() > 0 && !unsent.contains(&number) {
+            let was_sent = !unsent.contains(&number);
+            if asked.time_left() > 0 && was_sent {
                 self.unsent.push_back(Unsent::Cancel(number, *asked));
             }
-            asked.fail(Failure::Lost);
+            asked.fail(if was_sent { Failure::Lost } else { Failure::Away });
         }
+        let calls = &self.calls;
+        self.unsent.retain(|it| it.call().is_none_or(|number| calls.contains_key(&number)));
     }
 
     fn unsent_calls(&self) -> Vec<u64> {

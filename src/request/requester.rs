@@ -384,6 +384,7 @@ impl<Q: Request> PendingReply<Q> {
             Failure::LateHeld => Cause::Deadline { taken: Taken::Yes, within },
             Failure::ShuttingDown => Cause::ShuttingDown,
             Failure::Lost => Cause::Unreachable { taken: Taken::Unknown },
+            Failure::Away => Cause::Unreachable { taken: Taken::No },
             Failure::NotFound => Cause::NotFound,
         }
     }

@@ -32,13 +32,15 @@ pub(crate) enum Failure {
     ShuttingDown,
     /// The connection with the other node was lost after the request was sent.
     Lost,
+    /// The same, and it was not sent.
+    Away,
     /// No actor of the other node has the name, and none had it lately.
     NotFound,
 }
 
 impl Failure {
     /// All of them, by their numbers.
-    pub(crate) const ALL: [Failure; 8] = [
+    pub(crate) const ALL: [Failure; 9] = [
         Failure::Dropped,
         Failure::Gone,
         Failure::Refused,
@@ -46,6 +48,7 @@ impl Failure {
         Failure::LateHeld,
         Failure::ShuttingDown,
         Failure::Lost,
+        Failure::Away,
         Failure::NotFound,
     ];
 
