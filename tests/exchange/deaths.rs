@@ -360,6 +360,69 @@ async fn messages_in_the_ring_of_a_dead_observer_are_a_gap() {
     assert_eq!(there.sum(Kind::Edge, "unknown"), 15);
 }
 
+/// Messages in the ring of its own of a `drop-newest` subscription, and those that it had no room
+/// for, are in the gap that its next process gets.
+#[tokio::test]
+async fn what_a_dead_drop_newest_reader_had_not_handled_is_a_gap() {
+    let dir = TestDir::new("deaths-newest");
+    let there = Side::new("there", 1, 64);
+    let server = Arc::new(there.server_for("here", Policy::DropNewest));
+    there.serve(server.clone(), &dir.socket());
+    let mut publisher = there.publisher();
+    let begin = |boot| {
+        let side = Side::new("here", boot, 64);
+        let reader = side.numbers.subscribe("reader", Policy::DropNewest).unwrap();
+        let link = side.read("there", &dir.socket(), Policy::DropNewest);
+        Life { side, reader, link }
+    };
+    let mut first = begin(2);
+    for sent in (0..300).step_by(20) {
+        (sent..sent + 20).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+        until("all arrive", || first.side.link("there", "received") == sent + 20).await;
+        if sent == 0 {
+            for value in 0..5 {
+                assert_eq!(first.next().await, (value, false));
+            }
+            first.reader.done();
+        }
+    }
+    assert!(first.side.sum(Kind::Edge, "dropped") > 0);
+    until("what it has handled is confirmed", || server.progress() == 5).await;
+    first.die(&there).await;
+
+    // The next process dies with a gap of messages that were dropped.
+    publisher.try_emit(Number { value: 300 }).unwrap();
+    let mut second = begin(3);
+    let gap = second.gap().await;
+    assert_eq!((gap.count, gap.exact, gap.reason), (295, true, GapReason::Disconnected));
+    assert_eq!(second.next().await, (300, false));
+    for sent in (301..601).step_by(20) {
+        (sent..sent + 20).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+        until("all arrive", || second.side.link("there", "received") == sent - 280).await;
+    }
+    let mut value = 300;
+    let gap = loop {
+        match within("a gap", second.reader.recv()).await {
+            Some(Delivery::Msg(number)) => value += u64::from(number.value == value + 1),
+            Some(Delivery::Gap(gap)) => break gap,
+            None => panic!("it has not ended"),
+        }
+    };
+    assert_eq!(gap.reason, GapReason::Dropped);
+    until("all before the gap is confirmed", || server.progress() == value + 1).await;
+    second.die(&there).await;
+
+    let mut third = begin(4);
+    let again = third.gap().await;
+    assert_eq!((again.count, again.exact), (601 - value - 1, true));
+    assert!(again.count >= gap.count);
+    publisher.try_emit(Number { value: 601 }).unwrap();
+    assert_eq!(third.next().await, (601, false));
+    third.reader.done();
+    until("all is accounted for", || fates(&there) == 602).await;
+    assert_eq!(there.sum(Kind::Edge, "unknown"), 602 - there.sum(Kind::Edge, "taken"));
+}
+
 /// Processes that die before any reader signals demand had none in flight.
 #[tokio::test]
 async fn deaths_without_demand_dead_letter_no_message() {

@@ -298,18 +298,43 @@ fn a_drop_newest_reader_shows_a_remote_publisher_what_is_done() {
             panic!("a message")
         };
         assert_eq!((probe.number, probe.redelivered()), (number, number == 5));
+        assert_eq!(publisher.done(|| false), Some(number), "it is being handled");
     }
-    assert_eq!(publisher.done(|| false), Some(7));
+    let calls = Arc::new(Calls::default());
+    publisher.park(&Waker::from(calls.clone()));
+    reader.done();
+    assert_eq!((publisher.done(|| false), calls.0.load(Ordering::SeqCst)), (Some(7), 1));
     publisher.skip(2, GapReason::Disconnected);
     assert_eq!(publisher.done(|| false), Some(7), "nobody knows of the gap");
     assert!(matches!(reader.try_recv(), TryRecv::Delivery(Delivery::Gap(_))));
-    assert_eq!(publisher.done(|| false), Some(9));
+    assert_eq!(publisher.done(|| false), Some(7), "it is being handled");
+    publisher.park(&Waker::from(calls.clone()));
+    reader.done();
+    assert_eq!((publisher.done(|| false), calls.0.load(Ordering::SeqCst)), (Some(9), 2));
+
+    // Messages in the ring of its own, and those that it had no room for, are not done.
+    let sent = 9 + 5 * CAPACITY as u64;
+    for number in 9..sent {
+        publisher.push(Probe { publisher: 0, number }.as_bytes(), false).unwrap();
+    }
+    assert_eq!((publisher.done(|| false), publisher.room() > 0), (Some(9), true));
+    let mut next = 9;
+    while let TryRecv::Delivery(delivery) = reader.try_recv() {
+        assert_eq!(publisher.done(|| false), Some(next), "it is being handled");
+        next += match delivery {
+            Delivery::Msg(_) => 1,
+            Delivery::Gap(gap) => gap.count,
+        };
+    }
+    assert_eq!((publisher.done(|| false), next), (Some(sent), sent));
 
     // What it has not taken is done when it leaves.
-    let calls = Arc::new(Calls::default());
+    publisher.push(Probe { publisher: 0, number: sent }.as_bytes(), false).unwrap();
+    let before = calls.0.load(Ordering::SeqCst);
     publisher.park(&Waker::from(calls.clone()));
     drop(reader);
-    assert!(calls.0.load(Ordering::SeqCst) > 0, "the link confirms the messages");
+    assert!(calls.0.load(Ordering::SeqCst) > before, "the link confirms the messages");
+    assert_eq!(publisher.done(|| false), None);
 }
 
 #[test]

@@ -325,7 +325,7 @@ impl Reader {
             payload,
         };
         let publisher = edge.publisher.clone();
-        let _one = publisher.only_counter();
+        let _one = publisher.stop_pump();
         self.advance(index, EdgeValue::DeadLettered);
         Some(undelivered)
     }

@@ -163,7 +163,6 @@ pub(super) struct Pump {
     source: Arc<PublisherState>,
     /// The sequences of the messages in the subscription's ring.
     numbering: Numbering,
-    progress: Arc<Progress>,
     /// Where dropped messages are counted.
     line: Arc<Line<EdgeValue>>,
     ends: Mutex<PumpEnds>,
@@ -198,6 +197,8 @@ pub(super) struct ReaderEntry {
     pub(super) entry: Option<usize>,
     /// Of a remote publisher.
     progress: Option<Arc<Progress>>,
+    /// The publisher that stands for this one at a `drop-newest` subscription.
+    own: Option<Weak<PublisherState>>,
     line: Arc<Line<EdgeValue>>,
     /// Whether it was evicted. `None` if its edge knows that from its place.
     was_evicted: Option<Arc<AtomicBool>>,

@@ -16,6 +16,8 @@ impl PublisherState {
     /// began count too.
     pub(in crate::local) fn done(&self, at_shutdown: impl FnOnce() -> bool) -> Option<u64> {
         let numbering = self.origin.numbering()?;
+        // The end of a ring and its depth are read one after the other.
+        let _still = self.stop_pump();
         // Read the gaps before the positions: a reader reports a gap before it takes what follows.
         let readers = self.readers.lock();
         // Observers count only where nobody gates.
@@ -30,6 +32,9 @@ impl PublisherState {
             let places = progress().map(|progress| progress.place.load(Ordering::Acquire));
             places.fold(self.ring.tail(), first)
         };
+        // A `drop-newest` subscription has moved its messages to a ring of its own.
+        let own = counts().filter_map(|reader| reader.own.as_ref()?.upgrade());
+        let own = own.filter_map(|own| own.done(is_no_shutdown)).min();
         drop(readers);
         let left = {
             let mut abandoned = self.abandoned();
@@ -40,10 +45,11 @@ impl PublisherState {
             abandoned.place
         };
         if gaps.is_none() && left.is_none() {
-            return None;
+            return own;
         }
         let place = left.map_or(needed, |left| first(needed, left));
-        Some(numbering.done(place, gaps.unwrap_or(0)))
+        let done = numbering.done(place, gaps.unwrap_or(0));
+        Some(own.map_or(done, |own| own.min(done)))
     }
 
     /// Whether every gating subscription has requested a message.
@@ -83,4 +89,9 @@ impl PublisherState {
     pub(super) fn abandoned(&self) -> MutexGuard<'_, Abandoned> {
         self.abandoned.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// At the ring of a `drop-newest` subscription, which keeps nothing for those that have left.
+fn is_no_shutdown() -> bool {
+    false
 }

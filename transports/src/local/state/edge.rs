@@ -127,7 +127,7 @@ impl Edge {
     /// Counts messages that the reader finds missing, and those that were missing already.
     #[cold]
     pub(in crate::local) fn count_missing(&self, found: u64, missing: u64, reason: GapReason) {
-        let _one = self.publisher.only_counter();
+        let _one = self.publisher.stop_pump();
         // A pump counts the messages that are missing in its ring.
         let missing = if self.publisher.origin.pump().is_some() { 0 } else { missing };
         self.line.add(reason.value(), found.saturating_add(missing));
@@ -218,7 +218,8 @@ impl Edge {
     /// Whether a publisher in another process sees how far this subscription is.
     #[inline]
     pub(in crate::local) fn is_shown(&self) -> bool {
-        !self.publisher.origin.is_local()
+        let publisher = &self.publisher;
+        !publisher.origin.pump().map_or(publisher, |pump| &pump.source).origin.is_local()
     }
 
     /// Shows a publisher in another process that the deliveries before `place` are done with, and

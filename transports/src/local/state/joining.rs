@@ -79,6 +79,7 @@ impl PublisherState {
             subscriber: subscriber.clone(),
             entry: consumer.entry().filter(|_| gates),
             progress: progress.clone(),
+            own: None,
             line: line.clone(),
             was_evicted: was_evicted.clone(),
             remote: None,
@@ -122,17 +123,15 @@ impl PublisherState {
             Start::OldestRetained => Broadcast::gating_from(ring, publisher.oldest())?,
             Start::Next => Broadcast::gating(ring)?,
         };
-        let place = end.cursor();
-        let gaps = publisher.origin.numbering().map_or(0, |numbering| numbering.join(place).gaps);
-        let progress = Arc::new(Progress::new(gaps, place));
         let line = publisher.new_line(subscriber, counters);
-        let own = publisher.add_pump(end, progress.clone(), line.clone())?;
+        let own = publisher.add_pump(end, line.clone())?;
         let edge = PublisherState::attach(&own, subscriber, counters, None)?;
         // It gates nobody: the publisher runs the pump.
         let subscriber = subscriber.clone();
-        let (entry, progress, was_evicted) = (None, Some(progress), None);
-        let (remote, ready) = (None, None);
-        let reader = ReaderEntry { subscriber, entry, progress, line, was_evicted, remote, ready };
+        let own = Some(Arc::downgrade(&own));
+        let (entry, progress, was_evicted, remote, ready) = (None, None, None, None, None);
+        let reader =
+            ReaderEntry { subscriber, entry, progress, own, line, was_evicted, remote, ready };
         publisher.readers.add(reader);
         publisher.wake();
         Some(edge)

@@ -14,13 +14,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mycelium_core::ring::broadcast::{Broadcast, Consumer, Layout, Peek, Producer};
 
-use super::{Edge, Origin, Progress, PublisherState, Pump, PumpEnds, PumpEntry};
+use super::{Edge, Origin, PublisherState, Pump, PumpEnds, PumpEntry};
 use crate::counters::{EdgeValue, Line};
 use crate::local::delivery::GapReason;
 use crate::local::numbering::{KnownNumbering, Numbering};
 use crate::local::ring;
 use crate::local::shared::Ring;
-use crate::sync::Ordering;
 
 impl PublisherState {
     /// Runs the pump with this entry of the ring, if there is one. Returns whether it has made
@@ -33,9 +32,9 @@ impl PublisherState {
         pump.is_some_and(|pump| pump.run())
     }
 
-    /// While this guard lives, the pump whose ring this is counts nothing: a subscription that
-    /// counts what its pump counts, too, holds it.
-    pub(in crate::local) fn only_counter(&self) -> Option<impl Drop> {
+    /// While this guard lives, the pump whose ring this is moves nothing and counts nothing: a
+    /// subscription that counts what its pump counts, too, holds it.
+    pub(in crate::local) fn stop_pump(&self) -> Option<impl Drop> {
         self.origin.pump().map(Pump::ends)
     }
 
@@ -53,11 +52,10 @@ impl PublisherState {
     pub(super) fn add_pump(
         self: &Arc<PublisherState>,
         end: Consumer<Ring>,
-        progress: Arc<Progress>,
         line: Arc<Line<EdgeValue>>,
     ) -> Option<Arc<PublisherState>> {
         let entry = end.entry()?;
-        let (pump, ring) = Pump::new(self, end, progress, line)?;
+        let (pump, ring) = Pump::new(self, end, line)?;
         self.pumps.lock().push(PumpEntry { entry, pump: Arc::downgrade(&pump) });
         let (file, origin) = (Err(OF_PUMP.to_owned()), Origin::Pumped(pump));
         let (topic, name) = (&self.topic, &self.name);
@@ -75,7 +73,7 @@ impl Edge {
         let Some(pump) = self.publisher.origin.pump() else { return false };
         let has_changed = pump.run();
         if has_changed {
-            // A remote publisher confirms what has moved.
+            // A remote publisher has room.
             pump.source.wake();
         }
         has_changed
@@ -92,7 +90,6 @@ impl Pump {
     fn new(
         source: &Arc<PublisherState>,
         end: Consumer<Ring>,
-        progress: Arc<Progress>,
         line: Arc<Line<EdgeValue>>,
     ) -> Option<(Arc<Pump>, Ring)> {
         let layout = source.ring.layout();
@@ -111,7 +108,6 @@ impl Pump {
         let pump = Pump {
             source: source.clone(),
             numbering: Numbering::new(first, layout.capacity()),
-            progress,
             line,
             ends: Mutex::new(ends),
         };
@@ -168,9 +164,6 @@ impl Pump {
             has_changed = true;
         }
         source.flush();
-        let gaps = known.as_ref().map_or(0, |known| known.gaps);
-        self.progress.gaps.store(gaps, Ordering::Release);
-        self.progress.place.store(source.cursor(), Ordering::Release);
         has_changed
     }
 

@@ -20,10 +20,13 @@ impl PublisherState {
     pub(in crate::local) fn ring_room(&self) {
         match &self.origin {
             Origin::Mapped(mapped) => mapped.ring(&self.ring),
-            Origin::Local | Origin::Remote(_) | Origin::Pumped(_) => {
+            Origin::Local | Origin::Remote(_) => {
                 self.room.ring();
                 self.relieve();
             }
+            // Nobody waits at the ring of a subscription, but a link confirms what it has taken.
+            Origin::Pumped(pump) if pump.source.origin.is_local() => {}
+            Origin::Pumped(pump) => pump.source.ring_room(),
         }
     }
 
