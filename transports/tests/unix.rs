@@ -190,7 +190,7 @@ fn a_directory_that_others_can_enter_is_refused() {
     symlink(&dir.0, &link.0).unwrap();
     let refused = BoundSocket::at(link.socket()).unwrap_err().to_string();
     fs::remove_file(&link.0).unwrap();
-    assert!(refused.contains("is not a directory"), "{refused}");
+    assert!(refused.contains("is a symbolic link"), "{refused}");
 }
 
 #[test]
@@ -409,7 +409,7 @@ fn a_listener_of_another_user_is_refused() {
     assert_eq!((path, found.user, expected), (dir.socket(), STRANGER, 0));
     assert_eq!(found.process, Some(other.id()));
     let link = Symlink::new(&dir);
-    assert!(of_directory(&link.0.join("node.sock")).starts_with("is not a directory"));
+    assert!(of_directory(&link.0.join("node.sock")).starts_with("is a symbolic link"));
     other.kill().unwrap();
     other.wait().unwrap();
 }
