@@ -35,6 +35,13 @@ pub(crate) struct Pair {
     taken: Sender<u64>,
 }
 
+/// The locks of its sockets stay there.
+impl Drop for Pair {
+    fn drop(&mut self) {
+        _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
 impl Pair {
     pub(crate) fn new(name: &str, text: String) -> (Pair, Receiver<u64>) {
         let name = format!("mycelium-tls-sockets-{name}-{}", std::process::id());
