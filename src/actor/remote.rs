@@ -183,7 +183,7 @@ pub struct RemoteReply<R: Request> {
     reply: PendingReply<ActorCall>,
     request: R,
     address: Arc<Address>,
-    /// Then it also waits for a connection as long as this.
+    /// Set by `within`: the request also waits for a connection until its deadline.
     has_deadline: bool,
     /// Ready when the node was not connected for too long. Made when the future waits, if it has no
     /// deadline.

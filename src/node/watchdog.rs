@@ -117,8 +117,8 @@ impl Watchdog {
         }
     }
 
-    /// Checks all marks. Returns whether anything has run since the last check: a node at work does
-    /// not wake the watchdog for each poll.
+    /// Checks all marks. Returns whether a poll ran since the last check: then this thread does not
+    /// sleep, and a busy node need not wake it for each poll.
     fn check(&mut self) -> bool {
         let now = self.shared.executor.now();
         let new = self.handle.new_marks().into_iter().map(|mark| {

@@ -14,7 +14,7 @@ use crate::latch::until;
 /// How long a connection may be away before the open requests without a deadline fail.
 pub(crate) const RECONNECT: Duration = Duration::from_secs(1);
 
-/// Those with all nodes, by name: the number of the start of the process that is connected.
+/// The connected process of each node, by its boot number; `None` while none is connected.
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
     connected: Mutex<BTreeMap<String, Option<u64>>>,

@@ -37,7 +37,7 @@ impl Client {
         let clock = Clock::default();
         // A process of another user is refused.
         let mut connected = connect(&place.socket());
-        // It has not accepted those that came before.
+        // The launcher has not accepted earlier connections yet.
         while let Err(error) = &connected
             && error.kind() == io::ErrorKind::WouldBlock
             && clock.now() < PATIENCE

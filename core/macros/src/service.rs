@@ -192,7 +192,7 @@ fn expand(arguments: &ServiceArguments, service: &ServiceImpl) -> Result<TokenSt
                 &mut self,
                 context: &mut ::mycelium::Context<Self>,
             ) -> impl ::core::future::Future<Output = ::mycelium::Result<()>> {
-                // In a box, so that no future around it has room for what this one holds.
+                // Boxed, so that enclosing futures do not contain its state.
                 let run = ::std::boxed::Box::pin(Self::run(self, context));
                 // Through a bound, so that each error type is accepted, and named if it does not
                 // fit.

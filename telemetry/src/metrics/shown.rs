@@ -38,7 +38,7 @@ struct Counter {
     counted: u64,
     /// The number that is added, because lines have got lost.
     lost: u64,
-    /// The number that is subtracted, because it is that of lines whose counters were shown.
+    /// Subtracted: counts of replaced lines that other series still show.
     moved: u64,
     /// Its last value.
     shown: u64,

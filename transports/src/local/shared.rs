@@ -186,7 +186,7 @@ impl RemoteReaders {
         vec![SeenReader::default(); self.cursors.readers()].into()
     }
 
-    /// Their words mean nothing any more. `kept` is the position that counts.
+    /// Ignores the words of these readers from now on: `kept` is their position.
     pub(super) fn disbelieve(&self, kept: usize) {
         self.last.get_or_init(|| Some(kept));
         self.look();

@@ -299,7 +299,7 @@ impl<M: Message> Subscription<M> {
         Some(Received { message, sequence, attempt: Attempt::First })
     }
 
-    /// The next message or gap, if messages are small.
+    /// Returns the next message or gap of a small type, or waits.
     // In a debug build a function of its own, as each one below: it has a place for each copy.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn poll_small(&mut self, context: &Context<'_>) -> Poll<Option<Delivery<M>>> {
@@ -315,7 +315,7 @@ impl<M: Message> Subscription<M> {
         self.deliver_small(found)
     }
 
-    /// The same, without a wait.
+    /// Returns the next message or gap of a small type, and never waits.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn try_small(&mut self) -> TryRecv<M> {
         if let Some(received) = self.next_fast() {
@@ -354,7 +354,7 @@ impl<M: Message> Subscription<M> {
         Poll::Ready(Some(Delivery::Msg(Received { message, sequence, attempt })))
     }
 
-    /// The same, of a large message: it is checked where it is, and copied to its place once.
+    /// Delivers a large message: validates it where it lies, and copies it once.
     #[inline(never)]
     fn deliver_large(&mut self, found: Found) -> Poll<Option<Delivery<M>>> {
         match found {
@@ -397,7 +397,7 @@ fn add_small<M: Message>(deliveries: &mut Vec<Delivery<M>>, bytes: &[u8], sequen
     true
 }
 
-/// The same, of a large message.
+/// Adds a large message, as `add_small` does a small one.
 fn add_large<M: Message>(deliveries: &mut Vec<Delivery<M>>, bytes: &[u8], sequence: u64) -> bool {
     let Ok(message) = decode_ref::<M>(bytes) else { return false };
     let attempt = Attempt::First;
