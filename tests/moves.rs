@@ -278,3 +278,39 @@ async fn a_refused_control_connection_is_reported() {
         assert_eq!(next(&mut reader).await.number, number);
     }
 }
+
+/// A connection that is lost at any moment between the first message and the end of a publisher
+/// repeats nothing: readers may be ahead of what they have confirmed over the link.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_is_lost_before_or_after_a_move_repeats_nothing() {
+    const ROUNDS: u64 = 200;
+    const MESSAGES: u64 = 600;
+    let world = World::new::<Number>("moves-cut", 1024);
+    let mut reader = world.here.reader::<Number>();
+    let _lasting = world.there.publisher::<Number>();
+    world.connect();
+    world.until_moved(1).await;
+    for round in 0..ROUNDS {
+        let publisher = world.there.topic.publisher::<Number>("short", 100 + round).unwrap();
+        let emitting = emit(publisher, 0..MESSAGES);
+        let cut_at = fastrand::u64(0..MESSAGES);
+        let (pause, done) = (fastrand::u64(0..200), fastrand::u64(1..300));
+        for number in 0..MESSAGES {
+            if number == cut_at {
+                tokio::time::sleep(Duration::from_micros(pause)).await;
+                world.cut();
+            }
+            match timeout(PATIENCE, reader.recv()).await {
+                Ok(Some(Delivery::Msg(message))) => {
+                    assert_eq!((message.number, message.redelivered()), (number, false), "{round}");
+                }
+                other => panic!("{round}: {other:?} instead of {number}"),
+            }
+            if number % done == 0 {
+                reader.done();
+            }
+        }
+        reader.done();
+        drop(emitting.await.unwrap());
+    }
+}

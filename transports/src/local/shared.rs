@@ -66,8 +66,15 @@ pub struct RemoteReaders {
     is_active: AtomicBool,
     /// The place before which the slowest of them is done with all messages, if they observe.
     observed: AtomicUsize,
-    /// Their last position, once their process is gone: its words mean nothing any more.
-    last: OnceLock<Option<usize>>,
+    /// Their last positions, once their process is gone: its words mean nothing any more.
+    last: OnceLock<LastPositions>,
+}
+
+/// Where the slowest gating reader and the slowest observer of a process were.
+#[derive(Debug)]
+struct LastPositions {
+    gating: Option<usize>,
+    observing: Option<usize>,
 }
 
 impl RemoteReaders {
@@ -100,7 +107,15 @@ impl RemoteReaders {
     /// Whether they have begun to read there.
     pub(super) fn have_joined(&self) -> bool {
         let position = self.cursors.position(true);
-        self.last.get().copied().unwrap_or(position) != Some(FLOOR)
+        self.last.get().map_or(position, |last| last.gating) != Some(FLOOR)
+    }
+
+    /// Whether their process is gone, or has unmapped the ring, and before that all of them had
+    /// left, or had read to the end of a publisher that has ended.
+    pub(super) fn have_finished(&self) -> bool {
+        let end = || self.ring.upgrade().filter(|ring| ring.is_closed()).map(|ring| ring.tail());
+        let is_done = |place: Option<usize>| place.is_none() || place == end();
+        self.last.get().is_some_and(|last| is_done(last.gating) && is_done(last.observing))
     }
 
     /// Wakes those that sleep. The caller has announced what they wait for.
@@ -140,14 +155,18 @@ impl RemoteReaders {
         let is_active = self.is_active.load(Ordering::Acquire);
         let position = is_active.then(|| self.cursors.position(exact))?;
         // Loaded after the position: what a process that is gone has left behind does not count.
-        Some(self.last.get().copied().unwrap_or(position))
+        Some(self.last.get().map_or(position, |last| last.gating))
     }
 
     fn import_observed(&self, tail: usize) {
         if !self.is_active.load(Ordering::Acquire) {
             return;
         }
-        match self.cursors.observed() {
+        let place = self.cursors.observed();
+        match place {
+            // Checked after the load: what a process that is gone has left behind does not count.
+            _ if self.have_finished() => self.observe(tail, tail),
+            _ if self.is_gone() => {}
             Some(place) => self.observe(place, tail),
             // All of them have left.
             None if self.cursors.gating() == 0 => self.observe(tail, tail),
@@ -162,7 +181,7 @@ impl RemoteReaders {
         let is_after = |one: usize, other: usize| one.wrapping_sub(other).cast_signed() > 0;
         let (observed, relaxed) = (&self.observed, Ordering::Relaxed);
         let mut before = self.observed();
-        while is_after(place, before) && !is_after(place, tail) && !self.is_gone() {
+        while is_after(place, before) && !is_after(place, tail) {
             match observed.compare_exchange(before, place, Ordering::Release, relaxed) {
                 Ok(_) => return,
                 Err(now) => before = now,
@@ -188,7 +207,7 @@ impl RemoteReaders {
 
     /// Ignores the words of these readers from now on: `kept` is their position.
     pub(super) fn disbelieve(&self, kept: usize) {
-        self.last.get_or_init(|| Some(kept));
+        self.last.get_or_init(|| LastPositions { gating: Some(kept), observing: Some(kept) });
         self.look();
     }
 }
@@ -217,7 +236,10 @@ impl SharedRing for RemoteReaders {
             self.import(&ring);
         }
         // Kept for later: the entry may not follow them yet.
-        self.last.get_or_init(|| self.cursors.position(true));
+        self.last.get_or_init(|| LastPositions {
+            gating: self.cursors.position(true),
+            observing: self.cursors.observed(),
+        });
         self.look();
     }
 }

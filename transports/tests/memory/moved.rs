@@ -237,6 +237,45 @@ fn positions_after_the_end_of_a_connection_do_not_count() {
     assert_eq!(end.kept(), 3, "nothing of it is read any more");
 }
 
+/// A process unmaps the ring of an ended publisher once its readers have read it to the end. Its
+/// connection may be lost before it has confirmed what went over the link: it confirms that on the
+/// next one, and gets nothing again.
+#[test]
+fn readers_that_have_read_to_the_end_lose_nothing_with_the_memory() {
+    let cases = [Policy::Block, Policy::DropOldest].map(|it| [(it, false), (it, true)]);
+    for (policy, at_shutdown) in cases.into_iter().flatten() {
+        let mut stream = Stream::new(policy);
+        let mut reader = stream.there.subscribe::<Late>("reader", policy).unwrap();
+        let mut remote = stream.there.remote_publisher("publisher", 8, 0).unwrap();
+        for number in 0..2 {
+            stream.emit(number..number + 1);
+            assert!(matches!(stream.end().next_item(), EgressItem::Message(..)));
+            stream.end().advance();
+            remote.push(Late { number }.as_bytes(), false).unwrap();
+        }
+        remote.flush();
+        let mapped = stream.move_to_memory(&mut remote);
+        stream.emit(2..4);
+        (0..4).for_each(|number| assert_next(&mut reader, number));
+        reader.done();
+        // The one before ends.
+        stream.publisher = stream.here.publisher("next", 8).unwrap();
+        mapped.end();
+        assert!(matches!(reader.try_recv(), TryRecv::Closed));
+        assert!(mapped.is_read());
+        mapped.settle(|| at_shutdown);
+        drop(mapped);
+        let end = stream.end();
+        end.remote_readers().unwrap().peer_is_gone();
+        end.update(false);
+        assert!(!end.has_lost_memory(), "{policy:?}");
+        assert_eq!(end.depth(), 4, "{policy:?}: the first two are not confirmed");
+        end.release(2);
+        assert_eq!(end.depth(), 0, "{policy:?}");
+        assert_eq!(stream.edge(["taken", "left"]), [4, 0], "{policy:?}");
+    }
+}
+
 /// Writes a number into each word of a region, or into those that have this value.
 #[allow(unsafe_code)]
 fn overwrite(words: &[Word], only: Option<usize>, value: impl Fn() -> usize) {
