@@ -33,8 +33,9 @@ impl Bundled {
         let file = directory.join("bundled.toml");
         fs::write(&file, topology).unwrap();
         let (reader, writer) = pipe().unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_bandit"))
-            .args(["bundled", "--topology"])
+        // Whoever runs the tests may ignore SIGHUP, as under `nohup`.
+        let child = Command::new("env")
+            .args(["--default-signal=HUP", env!("CARGO_BIN_EXE_bandit"), "bundled", "--topology"])
             .arg(file)
             .arg("--signals")
             .arg(directory.join("signals.jsonl"))
