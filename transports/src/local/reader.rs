@@ -415,14 +415,19 @@ impl Reader {
         self.hold(index, failures);
     }
 
-    /// Passes over a message whose bytes are invalid.
+    /// Passes over a message whose bytes are invalid. A publisher in another process sees that at
+    /// the next receive, when the gap is handled.
     pub(super) fn reject(&mut self, header: Header) -> Gap {
         if !self.remove_from_table() && self.after_gap.take().is_none() {
             self.in_flight = None;
-            self.edges[header.edge].consumer.advance();
-            self.touch(header.edge);
-            if self.budget.count_operation() {
-                self.wake_publishers(1);
+            let edge = &mut self.edges[header.edge];
+            if edge.is_shown() {
+                edge.consumer.advance_unshown();
+            } else {
+                edge.consumer.advance();
+                if self.budget.count_operation() {
+                    self.wake_publishers(1);
+                }
             }
         }
         self.gap(header.edge, 1, 0, GapReason::Undecodable)

@@ -33,6 +33,13 @@ struct Late {
     number: u64,
 }
 
+/// A message of the same size. The bytes of most numbers are invalid for it.
+#[message(topic = "after-the-end", id = 9)]
+#[derive(Debug)]
+struct Flags {
+    flags: [bool; 8],
+}
+
 #[derive(Debug)]
 struct NoBell;
 
@@ -69,14 +76,18 @@ struct Mapped {
 
 impl Stream {
     fn new(policy: Policy) -> Stream {
+        Stream::read_as(Schema::of::<Late>(), policy)
+    }
+
+    /// The readers have messages of this schema.
+    fn read_as(schema: Schema, policy: Policy) -> Stream {
         let memory = RingMemory::Shared { pages: PageSize::Small, is_required: true };
-        let topic = |memory, counters: &Arc<Region>| {
-            let (name, schema) = ("after-the-end", Schema::of::<Late>());
-            Topic::with_memory(name, schema, 16, 4, memory, counters.clone()).unwrap()
+        let topic = |schema, memory, counters: &Arc<Region>| {
+            Topic::with_memory("after-the-end", schema, 16, 4, memory, counters.clone()).unwrap()
         };
         let counters = Region::new(16);
-        let here = topic(memory, &counters);
-        let there = topic(RingMemory::Heap, &Region::new(16));
+        let here = topic(Schema::of::<Late>(), memory, &counters);
+        let there = topic(schema, RingMemory::Heap, &Region::new(16));
         let egress = Some(here.egress_reader("far", policy).unwrap());
         let publisher = here.publisher("publisher", 7).unwrap();
         Stream { publisher, egress, there, here, counters }
@@ -550,6 +561,53 @@ fn a_gap_that_was_not_handled_is_reported_to_the_next_process() {
     let next = it.stream.end();
     assert!(matches!(next.next_item(), EgressItem::Message(..)));
     assert_eq!(next.next(), 24);
+}
+
+/// A kill before the gap is handled loses neither the gap nor the message.
+#[test]
+fn a_gating_reader_passes_an_undecodable_message_when_its_gap_is_handled() {
+    const VALID: u64 = 0x0100;
+    for in_memory in [false, true] {
+        let mut stream = Stream::read_as(Schema::of::<Flags>(), Policy::Block);
+        let mut reader = stream.there.subscribe::<Flags>("reader", Policy::Block).unwrap();
+        let mut remote = stream.there.remote_publisher("publisher", 7, 0).unwrap();
+        let numbers = [VALID, 2, 3, VALID];
+        let mapped = in_memory.then(|| stream.move_to_memory(&mut remote));
+        for number in numbers {
+            stream.emit(number..number + 1);
+            if !in_memory {
+                remote.push(number.as_bytes(), false).unwrap();
+            }
+        }
+        remote.flush();
+        let mut assert_done = |number: u64| {
+            if in_memory {
+                stream.end().update(false);
+                assert_eq!(stream.end().kept(), number, "in memory");
+            } else {
+                assert_eq!(remote.done(|| false), Some(number), "over a link");
+            }
+        };
+        let mut next = || match reader.try_recv() {
+            TryRecv::Delivery(Delivery::Msg(it)) => it.flags[1],
+            TryRecv::Delivery(Delivery::Gap(gap)) => {
+                assert_eq!((gap.count, gap.reason), (1, GapReason::Undecodable));
+                false
+            }
+            other => panic!("expected a delivery, found {other:?}"),
+        };
+        assert!(next());
+        assert_done(0);
+        for number in [1, 2] {
+            assert!(!next());
+            assert_done(number);
+        }
+        assert!(next());
+        assert_done(3);
+        reader.done();
+        assert_done(4);
+        drop((reader, mapped));
+    }
 }
 
 /// Messages that were sent over the link are done when the link confirms them.

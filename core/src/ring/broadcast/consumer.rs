@@ -190,6 +190,15 @@ impl<H: BroadcastHandle> Consumer<H> {
         peeked
     }
 
+    /// As [`advance`](Consumer::advance), but the writer keeps the message for this gating reader
+    /// until the reader moves past a later one, finds no more messages, or calls
+    /// [`flush`](Consumer::flush).
+    pub fn advance_unshown(&mut self) {
+        if core::mem::take(&mut self.peeked) {
+            self.cursor = self.cursor.wrapping_add(1);
+        }
+    }
+
     /// Shows the writer the position of this gating reader now.
     #[inline]
     pub fn flush(&mut self) {

@@ -223,8 +223,7 @@ impl Edge {
     }
 
     /// Shows a publisher in another process that the deliveries before `place` are done with, and
-    /// all gaps that were reported. A gating reader that has moved past a message shows that by
-    /// itself.
+    /// all gaps that were reported. A gating reader that has taken a message shows that by itself.
     #[inline]
     pub(in crate::local) fn show(&mut self, place: usize) {
         if let (Some(known), Some(progress)) = (&self.known, &self.progress) {
@@ -233,8 +232,8 @@ impl Edge {
             progress.place.store(place, Ordering::Release);
         } else {
             self.consumer.show(place);
-            // Of a gating reader that has moved past a gap.
-            self.consumer.flush();
         }
+        // Of a gating reader that has moved past a gap.
+        self.consumer.flush();
     }
 }
