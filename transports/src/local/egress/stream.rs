@@ -24,6 +24,10 @@ use crate::descriptor::OwnedFd;
 use crate::memory::Mapping;
 use crate::sync::{AtomicBool, Ordering};
 
+/// How many gaps between messages that are not released keep their places; or the capacity of the
+/// ring, if that is more.
+const EXACT_GAPS: usize = 1024;
+
 /// What an [`EgressStream`] has next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EgressItem<'a> {
@@ -47,7 +51,7 @@ pub struct EgressStream<T = ()> {
     line: Arc<Line<EdgeValue>>,
     /// The last message, if it cannot be read in the ring.
     words: Box<[usize]>,
-    /// Missed messages between the first kept one and the next one.
+    /// Missed messages between the first kept one and the next one, in their order.
     gaps: VecDeque<Missed>,
     /// When it joined, this was the next message. It may start with earlier ones, which the
     /// publisher may overwrite in any case.
@@ -71,8 +75,10 @@ enum Reading {
     Nobody,
 }
 
-/// `count` missed messages before a sequence, and the counter that they belong to.
+/// `count` missed messages from one sequence on and before another one, and the counter that they
+/// belong to. If the count is less than the distance, the places of the others are forgotten.
 struct Missed {
+    from: u64,
     before: u64,
     count: u64,
     value: EdgeValue,
@@ -185,12 +191,15 @@ impl<T> EgressStream<T> {
             Peek::Message { .. } => item(&self.topic, self.words.as_bytes(), size, content),
             Peek::Gap { missed } => {
                 // Counted at its release: until then it may grow.
-                let (before, count) = (reader.cursor() as u64, missed as u64);
                 let first = reader.cursor().wrapping_sub(missed);
+                let (from, before) = (first as u64, reader.cursor() as u64);
+                let count = missed as u64;
                 let was_waited_for = first.wrapping_sub(self.joined_at).cast_signed() >= 0
                     || self.eviction.as_ref().is_some_and(|it| it.load(Ordering::Relaxed));
                 self.was_evicted = self.subscriber.policy.is_gating() && was_waited_for;
-                self.gaps.push_back(Missed { before, count, value: EdgeValue::Overwritten });
+                let value = EdgeValue::Overwritten;
+                let capacity = self.publisher.0.ring.capacity();
+                add_missed(&mut self.gaps, capacity, Missed { from, before, count, value });
                 EgressItem::Gap(count)
             }
             Peek::Empty | Peek::Evicted => EgressItem::Empty,
@@ -261,7 +270,8 @@ impl<T> EgressStream<T> {
             reader.skip_to(before as usize);
         }
         let count = self.next() - from;
-        self.gaps.push_back(Missed { before, count, value });
+        let capacity = self.capacity();
+        add_missed(&mut self.gaps, capacity, Missed { from, before, count, value });
         count
     }
 
@@ -457,7 +467,12 @@ impl<T> EgressStream<T> {
         if let Reading::Here(reader) = &mut self.reader {
             reader.rewind(sequence as usize);
         }
-        self.gaps.retain(|gap| gap.before <= sequence);
+        while let Some(gap) = self.gaps.pop_back_if(|gap| gap.before > sequence) {
+            if gap.from < sequence {
+                let count = gap.count.min(sequence - gap.from);
+                self.gaps.push_back(Missed { before: sequence, count, ..gap });
+            }
+        }
     }
 
     /// Counts messages that are confirmed now.
@@ -469,11 +484,44 @@ impl<T> EgressStream<T> {
     /// Counts the missed messages before a sequence, and returns their number.
     fn count_missed(&mut self, before: u64) -> u64 {
         let mut missed = 0;
-        while let Some(gap) = self.gaps.pop_front_if(|gap| gap.before <= before) {
-            missed += gap.count;
-            self.line.add(gap.value, gap.count);
+        while let Some(gap) = self.gaps.front_mut()
+            && gap.from < before
+        {
+            let end = gap.before.min(before);
+            let count = gap.count.min(end - gap.from);
+            (gap.from, gap.count) = (end, gap.count - count);
+            self.line.add(gap.value, count);
+            missed += count;
+            if gap.from == gap.before {
+                self.gaps.pop_front();
+            }
         }
         missed
+    }
+}
+
+/// Adds the last missed messages of a ring. A reader that confirms nothing may miss messages
+/// without end, so the two oldest entries become one. The next confirmation of such a reader is
+/// usually after both; if it is between them, released messages count as missed before they count
+/// as taken.
+fn add_missed(gaps: &mut VecDeque<Missed>, capacity: usize, missed: Missed) {
+    match gaps.back_mut() {
+        Some(last) if last.value == missed.value && last.before == missed.from => {
+            last.before = missed.before;
+            last.count += missed.count;
+        }
+        _ => gaps.push_back(missed),
+    }
+    if gaps.len() <= EXACT_GAPS.max(capacity) {
+        return;
+    }
+    // Nearly all are of one counter.
+    let mut pairs = 1..gaps.len();
+    if let Some(second) = pairs.find(|second| gaps[*second].value == gaps[*second - 1].value)
+        && let Some(later) = gaps.remove(second)
+    {
+        let earlier = &mut gaps[second - 1];
+        (earlier.before, earlier.count) = (later.before, earlier.count + later.count);
     }
 }
 
@@ -516,5 +564,79 @@ impl<T> fmt::Debug for EgressStream<T> {
             .field("kept", &self.kept())
             .field("next", &self.next())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::Probe;
+    use crate::counters::Region;
+    use crate::local::Policy;
+
+    #[test]
+    fn gaps_of_a_reader_that_confirms_nothing_are_exact_in_bounded_memory() {
+        let counters = Region::new(8);
+        let topic = Topic::new("probes", Schema::of::<Probe>(), 2, counters).unwrap();
+        let mut reader = topic.egress_reader::<()>("far", Policy::DropOldest).unwrap();
+        let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
+        let stream = &mut reader.streams()[0];
+        let (mut number, mut missed) = (0, Vec::new());
+        let mut overtake = |stream: &mut EgressStream| {
+            for _ in 0..4 {
+                publisher.try_emit(Probe { publisher: 0, number }).unwrap();
+                number += 1;
+            }
+            let EgressItem::Gap(count) = stream.next_item() else { panic!("it was overtaken") };
+            count
+        };
+        // Nothing is read between two gaps.
+        let count = overtake(stream) + overtake(stream);
+        assert_eq!(stream.gaps.len(), 1);
+        missed.push((stream.next(), count));
+        while missed.len() < 3 * EXACT_GAPS {
+            assert!(matches!(stream.next_item(), EgressItem::Message(..)));
+            stream.advance();
+            let count = overtake(stream);
+            missed.push((stream.next(), count));
+        }
+        assert!(stream.gaps.len() <= EXACT_GAPS, "{} entries", stream.gaps.len());
+        if !cfg!(feature = "metrics") {
+            return;
+        }
+        let counted = |stream: &EgressStream| {
+            [EdgeValue::Overwritten, EdgeValue::Taken].map(|value| stream.line.get(value))
+        };
+        let assert_exact = |stream: &EgressStream| {
+            let before = missed.iter().take_while(|(end, _)| *end <= stream.kept());
+            let overwritten: u64 = before.map(|(_, count)| count).sum();
+            assert_eq!(counted(stream), [overwritten, stream.kept() - overwritten]);
+        };
+        // Between old gaps, and then one after the other.
+        stream.release(missed[EXACT_GAPS].0);
+        assert_eq!(counted(stream).iter().sum::<u64>(), stream.kept());
+        for (end, _) in missed.iter().rev().take(EXACT_GAPS / 2).rev() {
+            stream.release(*end);
+            assert_exact(stream);
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_gap_is_released_and_read_again() {
+        let topic = Topic::new("probes", Schema::of::<Probe>(), 2, Region::new(8)).unwrap();
+        let mut reader = topic.egress_reader::<()>("far", Policy::DropOldest).unwrap();
+        let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
+        let stream = &mut reader.streams()[0];
+        for number in 0..12 {
+            publisher.try_emit(Probe { publisher: 0, number }).unwrap();
+        }
+        assert_eq!(stream.next_item(), EgressItem::Gap(10));
+        stream.release(4);
+        stream.rewind(7);
+        assert_eq!(stream.next_item(), EgressItem::Gap(3));
+        stream.release(10);
+        let overwritten = stream.line.get(EdgeValue::Overwritten);
+        assert_eq!(overwritten, if cfg!(feature = "metrics") { 10 } else { 0 });
+        assert_eq!(stream.line.get(EdgeValue::Taken), 0);
     }
 }
