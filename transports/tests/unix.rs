@@ -190,7 +190,13 @@ fn a_directory_that_others_can_enter_is_refused() {
     symlink(&dir.0, &link.0).unwrap();
     let refused = BoundSocket::at(link.socket()).unwrap_err().to_string();
     fs::remove_file(&link.0).unwrap();
-    assert!(refused.contains("is a symbolic link"), "{refused}");
+    let own = mycelium_transports::endpoint::unix::own_user();
+    let problem = format!(
+        "directory `{}` is a symbolic link of user {own}: expected a directory of user {own}; name \
+         the directory itself",
+        link.0.display()
+    );
+    assert!(refused.starts_with(&problem), "{refused}");
 }
 
 #[test]
@@ -409,7 +415,8 @@ fn a_listener_of_another_user_is_refused() {
     assert_eq!((path, found.user, expected), (dir.socket(), STRANGER, 0));
     assert_eq!(found.process, Some(other.id()));
     let link = Symlink::new(&dir);
-    assert!(of_directory(&link.0.join("node.sock")).starts_with("is a symbolic link"));
+    let problem = of_directory(&link.0.join("node.sock"));
+    assert!(problem.starts_with("is a symbolic link of user 0: expected"), "{problem}");
     other.kill().unwrap();
     other.wait().unwrap();
 }

@@ -61,14 +61,17 @@ pub(super) fn prepare(directory: &Path, access: &Access, user: u32) -> Result<()
 
 /// The problem of a directory of a user, or of root, that may have `mode` at most.
 fn problem(found: &Metadata, mode: u32, user: u32) -> Option<String> {
+    let owner = found.uid();
     if found.is_symlink() {
-        return Some("is a symbolic link: name the directory itself".to_owned());
+        return Some(format!(
+            "is a symbolic link of user {owner}: expected a directory of user {user}; name the \
+             directory itself"
+        ));
     }
     if !found.is_dir() {
         return Some("is not a directory: move it".to_owned());
     }
-    if ![user, ROOT].contains(&found.uid()) {
-        let owner = found.uid();
+    if ![user, ROOT].contains(&owner) {
         return Some(format!(
             "belongs to another user: expected user {user}, found {owner}; name another directory \
              (`XDG_RUNTIME_DIR`)"
