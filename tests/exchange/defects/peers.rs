@@ -65,9 +65,14 @@ async fn a1_processes_of_other_users_are_rejected() {
     let mode = |path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(dir.path()), mode(&dir.socket())), (0o700, 0o600));
     let mut stream = connect(&dir.socket()).await;
-    assert_eq!(frames(&mut stream, 1).await, []);
+    let [(0, close)] = &frames(&mut stream, 2).await[..] else { panic!("it is told one thing") };
+    assert_eq!(close[..4], [2, 0, 4, 0]);
     there.notices.until("rejected", "").await;
-    end(&[&there], [serving]).await;
+    let here = Side::new("here", 2, 8);
+    let reading = here.read("there", &dir.socket(), Policy::Block);
+    here.notices.until("down", "the peer closed the link: the other side is not allowed").await;
+    assert_eq!((here.notices.count("up", ""), there.notices.count("up", "")), (0, 0));
+    end(&[&there, &here], [serving, reading]).await;
 }
 
 /// Any process could read and inject everything.

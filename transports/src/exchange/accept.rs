@@ -1,10 +1,12 @@
 //! Accepts the connections of a server, and serves each one in a task of its own.
 
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
+use futures_io::AsyncWrite;
 use futures_util::future::{Either, select};
 use mycelium_core::link::{CloseReason, LinkError};
 use mycelium_executor::{Listener, Peer, SendFuture, Stream, yield_now};
@@ -36,7 +38,10 @@ impl TopicServer {
                         }
                         match gate.check(&peer) {
                             Ok(()) => self.serve(gate.secure(stream), &peer),
-                            Err(reason) => self.reject("", &peer, CloseReason::NotAllowed, &reason),
+                            Err(reason) => {
+                                self.turn_away(stream);
+                                self.reject("", &peer, CloseReason::NotAllowed, &reason);
+                            }
                         }
                     }
                     // The system says so even if nobody connects. The next call has the spare one.
@@ -49,6 +54,22 @@ impl TopicServer {
             }
         };
         select(pin!(accepting), pin!(stopped)).await;
+    }
+
+    /// Tells a peer that it may not connect, if its socket has room for that, and nothing else.
+    fn turn_away(&self, mut stream: Stream) {
+        let (now, mut buffer) = (self.executor.now(), vec![0; NodeLink::MIN_BUFFER]);
+        let Ok(mut link) = NodeLink::new(self.link_config(), &mut buffer) else { return };
+        link.open(now);
+        // The hello, which has the name of this node, is left out.
+        let hello = link.poll_transmit(now).map_or(0, <[u8]>::len);
+        link.transmitted(now, hello);
+        link.close(now, CloseReason::NotAllowed);
+        if let Some(close) = link.poll_transmit(now) {
+            // A peer that has left needs no reason.
+            let mut context = Context::from_waker(Waker::noop());
+            _ = Pin::new(&mut stream).poll_write(&mut context, close);
+        }
     }
 
     /// Evicts a connection. False if all are of announced readers.
