@@ -409,13 +409,7 @@ impl LinkSetup<'_> {
 
     /// No link with this peer can be as the topology says.
     fn refused(&self, peer: &str, error: &TopicClientError) -> StartError {
-        let place = match error {
-            TopicClientError::Config(error) => {
-                self.topology.place_of(Setting::Link(self.node, peer, error))
-            }
-            _ => None,
-        };
-        self.failed(place, format!("link with node `{peer}`: {error}"))
+        self.failed(None, format!("link with node `{peer}`: {error}"))
     }
 
     fn failed(&self, place: Option<String>, problem: String) -> StartError {

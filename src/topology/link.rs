@@ -25,7 +25,7 @@ pub(super) struct LinkSection {
     batch_delay: Option<Span>,
     keep_alive: Option<Spanned<Span>>,
     silence: Option<Spanned<Span>>,
-    handshake: Option<Span>,
+    handshake: Option<Pause>,
     retry: Option<Pause>,
     max_retry: Option<Pause>,
     buffer: Option<Spanned<Bytes>>,
@@ -145,7 +145,7 @@ impl LinkSection {
         set(&mut retry.longest, self.max_retry.map(|pause| pause.0));
         set(&mut config.keep_alive, self.keep_alive.as_ref().map(|span| span.as_ref().0));
         set(&mut config.silence, self.silence.as_ref().map(|span| span.as_ref().0));
-        set(&mut config.handshake, self.handshake.map(|span| span.0));
+        set(&mut config.handshake, self.handshake.map(|pause| pause.0));
         set(&mut config.buffer, self.buffer.as_ref().map(|bytes| bytes.as_ref().0));
         let messages = usize::MAX;
         set(&mut config.window, self.window.map(|bytes| Window { bytes: bytes.0, messages }));

@@ -41,8 +41,19 @@ impl Topology {
                 let problem = Problem::Twice { kind: "link", name: name.as_ref().clone(), first };
                 return Err(self.file.error(name.span(), problem));
             }
+            self.check_link(a, b)?;
         }
-        Ok(())
+        // Links without a section, and peers that have not sent their name.
+        self.check_link(DEFAULT, DEFAULT)
+    }
+
+    /// Checks the settings of the link between two nodes.
+    fn check_link(&self, node: &str, other: &str) -> Result<(), TopologyError> {
+        let Err(error) = self.link(node, other).check() else { return Ok(()) };
+        let sections = self.sections_of_link(node, other);
+        let place = sections.filter_map(|section| section.place_of(&error)).last();
+        let problem = Problem::Syntax { message: error.to_string() };
+        Err(self.file.error(place.unwrap_or(0..0), problem))
     }
 
     /// How the link between two nodes is.

@@ -47,10 +47,6 @@ impl Topology {
             }
             Setting::Capacity(topic) => sections.topic.get(topic)?.capacity.as_ref()?.span(),
             Setting::Transport(topic) => sections.topic.get(topic)?.transport.as_ref()?.span(),
-            Setting::Link(node, peer, error) => {
-                let sections = self.sections_of_link(node, peer);
-                sections.filter_map(|section| section.place_of(error)).last()?
-            }
         };
         // What the program adds has no place in the file.
         (!span.is_empty()).then(|| self.file.location(span).to_string())

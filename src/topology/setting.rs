@@ -1,7 +1,5 @@
 //! The settings that errors of a node are about.
 
-use mycelium_core::link::ConfigError;
-
 /// Names a setting of a topology.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(not(feature = "topology"), allow(dead_code, reason = "no file has a setting"))]
@@ -28,6 +26,4 @@ pub(crate) enum Setting<'a> {
     Capacity(&'a str),
     /// The transport of a topic.
     Transport(&'a str),
-    /// What the link between two nodes cannot have.
-    Link(&'a str, &'a str, &'a ConfigError),
 }

@@ -257,6 +257,11 @@ fn durations() {
             "invalid pause `0`: expected a duration greater than zero",
         ),
         (
+            "[link.default]\nhandshake = \"0s\"",
+            "2:13",
+            "invalid pause `0`: expected a duration greater than zero",
+        ),
+        (
             "[link.default]\nbatch_delay = 5",
             "2:15",
             r#"invalid duration 5: expected a text with a unit, such as "5s""#,
@@ -275,6 +280,25 @@ fn durations() {
             "[link.default]\nhandshake = \"5\"",
             "2:13",
             "invalid duration `5`: expected a number and a unit, such as `250ms`",
+        ),
+    ]);
+}
+
+#[test]
+fn times_of_links() {
+    let silence = "invalid `silence`: expected at least 100 ms, and three times `keep_alive`";
+    check(&[
+        ("[link.default]\nsilence = \"1s\"", "2:11", silence),
+        ("[node.a]\n[node.b]\n[link.\"b-a\"]\nkeep_alive = \"1h\"", "4:14", silence),
+        (
+            "[node.a]\n[node.b]\n[link.default]\nsilence = \"30s\"\n[link.\"a-b\"]\nkeep_alive = \"11s\"",
+            "6:14",
+            silence,
+        ),
+        (
+            "[node.a]\n[node.b]\n[link.\"b-a\"]\nkeep_alive = \"1ms\"",
+            "4:14",
+            "invalid `keep_alive`: expected at least 34 ms",
         ),
     ]);
 }

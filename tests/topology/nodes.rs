@@ -376,24 +376,6 @@ async fn sockets_and_addresses() {
 }
 
 #[tokio::test]
-async fn settings_of_links() {
-    check(&[
-        (
-            "[node.a]\nservices = [\"Feed\"]\n[node.b]\nservices = [\"Sum\"]\n[link.default]\nsilence = \"1s\"",
-            "t.toml:6:11: node `a` cannot have its links: link with node `b`: invalid `silence`: expected at least 100 ms, and three times `keep_alive`",
-        ),
-        (
-            "[node.a]\nservices = [\"Feed\"]\n[node.b]\nservices = [\"Sum\"]\n[link.\"b-a\"]\nkeep_alive = \"1h\"",
-            "t.toml:6:14: node `a` cannot have its links: link with node `b`: invalid `silence`: expected at least 100 ms, and three times `keep_alive`",
-        ),
-        (
-            "[node.a]\nservices = [\"Feed\"]\n[node.b]\nservices = [\"Sum\"]\n[link.\"b-a\"]\nkeep_alive = \"1ms\"",
-            "t.toml:6:14: node `a` cannot have its links: link with node `b`: invalid `keep_alive`: expected at least 34 ms",
-        ),
-    ]);
-}
-
-#[tokio::test]
 async fn transports_of_topics() {
     let file = |topic: &str, more: &str| {
         format!(

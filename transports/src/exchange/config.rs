@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mycelium_core::TooLong;
 use mycelium_core::frame::Limits;
-use mycelium_core::link::{Batching, Config, Confirms, Name};
+use mycelium_core::link::{Batching, Config, ConfigError, Confirms, Name};
 use mycelium_executor::Backoff;
 
 use crate::local::{Schema, TraceArea};
@@ -188,6 +188,14 @@ impl LinkConfig {
     pub fn high_throughput() -> LinkConfig {
         let batching = Batching::HIGH_THROUGHPUT;
         LinkConfig { batching, buffer: 2 * batching.bytes, ..LinkConfig::default() }
+    }
+
+    /// Checks that a link can have these settings.
+    ///
+    /// # Errors
+    /// The first setting outside of its limits.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.link(&Identity { node: Name::default(), boot: 0 }).check()
     }
 
     pub(crate) fn link(&self, identity: &Identity) -> Config {

@@ -134,7 +134,7 @@ impl TopicServer {
     /// # Errors
     /// If no link can have these settings.
     pub fn link(&mut self, peer: &str, config: LinkConfig) -> Result<(), ConfigError> {
-        config.link(&self.identity).check()?;
+        config.check()?;
         self.links.insert(peer.to_owned(), config);
         Ok(())
     }
