@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use common::{Ended, Process, run, tool};
 use rustix::io::ioctl_fionread;
@@ -135,6 +135,30 @@ fn a_live_check_finds_drops_and_adds_up() {
     assert_eq!(number(ticks, "to_readers"), 200_000);
 }
 
+/// A live check that has found its node, and waits for an hour or a signal.
+fn check_for_an_hour(arguments: &[&str]) -> Child {
+    let limits = ["--for", "1h", "--max-depth", "100", "--max-drops", "1000000"];
+    let mut check = tool(&[&["check", "--live"], arguments, &limits].concat());
+    let check = check.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let of_check = |file: &str| {
+        std::fs::read_to_string(format!("/proc/{}/{file}", check.id())).unwrap_or_default()
+    };
+    until("the counters are mapped", || of_check("maps").contains("mycelium-counters"));
+    until("the tool waits", || of_check("wchan").starts_with("futex"));
+    check
+}
+
+#[test]
+fn a_live_check_that_is_interrupted_has_not_passed() {
+    let (_node, pid) = after(1_000);
+    let check = check_for_an_hour(&["--pid", &pid]);
+    kill_process(Pid::from_child(&check), Signal::INT).unwrap();
+    let ended = Ended::of(&check.wait_with_output().unwrap());
+    assert_eq!(ended.code, Some(3), "{}{}", ended.out, ended.err);
+    assert!(ended.err.contains("a signal ended the check"), "{}", ended.err);
+    assert!(ended.out.contains("ticks"), "the sums until then: {}", ended.out);
+}
+
 /// The process ends and another one of its node starts while the tool waits.
 #[test]
 fn a_live_check_finds_a_process_that_was_replaced() {
@@ -153,15 +177,7 @@ fn a_live_check_finds_a_process_that_was_replaced() {
         node
     };
     let mut old = start();
-    let mut check =
-        tool(&["check", "--live", "--node", &name, "--for", "1h", "--max-depth", "100"]);
-    let check = check.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // It has found the node, and then waits for the time or a signal.
-    let of_check = |file: &str| {
-        std::fs::read_to_string(format!("/proc/{}/{file}", check.id())).unwrap_or_default()
-    };
-    until("the counters are mapped", || of_check("maps").contains("mycelium-counters"));
-    until("the tool waits", || of_check("wchan").starts_with("futex"));
+    let check = check_for_an_hour(&["--node", &name]);
     old.kill();
     let new = start();
     // A signal ends the wait.

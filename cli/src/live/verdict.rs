@@ -9,7 +9,7 @@ use clap::Args;
 use super::find::{Nodes, Target};
 use super::model::{Input, Node, ProcessState};
 use super::sample::Sample;
-use crate::clock::Waits;
+use crate::clock::{Waits, Wake};
 use crate::duration::duration;
 use crate::exit::Failure;
 use crate::output::{Format, Printer, Table};
@@ -55,13 +55,12 @@ pub fn run(
 ) -> Result<(), Failure> {
     let waits = Waits::<()>::new()?;
     let mut nodes = Nodes::find(&args.target.clone().with_nodes(expected))?;
-    let before = match args.time {
+    let (before, wake) = match args.time {
         Some(time) => {
             let before = nodes.read_some(waits.clock.now())?;
-            waits.until(waits.clock.now() + time);
-            before
+            (before, waits.until(waits.clock.now() + time))
         }
-        None => Sample::default(),
+        None => (Sample::default(), Wake::Due),
     };
     // A message that was taken before the first of two reads was sent before the second one.
     let first = nodes.read_some(waits.clock.now())?;
@@ -76,7 +75,8 @@ pub fn run(
     let mut printer = Printer::stdout(format);
     let printed = printer.print(&sums);
     if found == 0 {
-        return printed;
+        let ended = || Err(Failure::Unavailable("a signal ended the check early".to_owned()));
+        return if wake == Wake::Interrupted { Failure::after(printed, ended()) } else { printed };
     }
     let printed = printed.and_then(|()| Printer::stdout(format).print(&problems));
     let plural = if found == 1 { "" } else { "s" };
