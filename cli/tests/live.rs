@@ -159,6 +159,32 @@ fn a_live_check_that_is_interrupted_has_not_passed() {
     assert!(ended.out.contains("ticks"), "the sums until then: {}", ended.out);
 }
 
+/// A node that no other node reads from has no socket, by which `--directory` finds a process.
+#[test]
+fn nodes_without_a_socket_in_the_directory_are_named() {
+    let place = tempfile::tempdir().unwrap();
+    let (file, directory) = (place.path().join("t.toml"), place.path().join("sockets"));
+    let [desk, absent] = ["desk", "absent"].map(|name| format!("{name}-{}", std::process::id()));
+    let text = format!(
+        "[node.feed]\nservices = [\"Feed\"]\n[node.{desk}]\nservices = [\"Keeper\", \"Display\"]\n\
+         [node.{absent}]\nservices = []\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let [file, directory] = [&file, &directory].map(|path| path.to_str().expect("UTF-8"));
+    let start = |name: &str| Process::node(&[name, file, "--directory", directory, "--count", "1"]);
+    let (_feed, desk_process) = (start("feed"), start(&desk));
+    let ended = || run(&["check", file, "--live", "--directory", directory]);
+    let (desk_pid, mut last) = (desk_process.pid(), ended());
+    let seen = format!("node `{desk}` (process {desk_pid}) has no socket in `{directory}`");
+    until("both nodes have begun", || {
+        last = ended();
+        last.err.contains(&seen)
+    });
+    assert_eq!(last.code, Some(3), "{}", last.err);
+    let absent = format!("no node `{absent}` runs");
+    assert!(last.err.contains(&absent), "{}", last.err);
+}
+
 /// The process ends and another one of its node starts while the tool waits.
 #[test]
 fn a_live_check_finds_a_process_that_was_replaced() {

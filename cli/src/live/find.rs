@@ -141,14 +141,11 @@ impl Nodes {
     /// cannot be read.
     pub fn read_some(&mut self, at: Duration) -> Result<Sample, Failure> {
         let sample = self.read(at)?;
-        let missing = self.target.nodes.iter().find(|name| {
-            let mut nodes = sample.nodes.iter();
-            nodes.all(|node| node.name != **name)
-        });
-        match missing.cloned() {
-            Some(name) => Err(self.no_node(Some(&name))),
-            None if sample.nodes.is_empty() => Err(self.no_node(None)),
-            None => Ok(sample),
+        let is_missing = |name: &&String| sample.nodes.iter().all(|node| node.name != **name);
+        let missing: Vec<String> = self.target.nodes.iter().filter(is_missing).cloned().collect();
+        match missing.is_empty() && !sample.nodes.is_empty() {
+            true => Ok(sample),
+            false => Err(self.no_node(&missing)),
         }
     }
 
@@ -181,17 +178,34 @@ impl Nodes {
         Ok(views)
     }
 
-    /// Why there is no node, or none with this name.
-    fn no_node(&mut self, name: Option<&str>) -> Failure {
-        let mut text = match name {
-            Some(name) => format!("no node `{}` runs", printable(name)),
-            None => "no node runs whose counters can be read".to_owned(),
-        };
+    /// Why there is no node, or none with these names.
+    fn no_node(&mut self, missing: &[String]) -> Failure {
         let mut known: Vec<String> = self.attached.values_mut().filter_map(name_of).collect();
         known.sort();
         known.dedup();
-        if name.is_some() && !known.is_empty() {
+        let others = self.outside_of_directory();
+        let (mut absent, mut outside) = (Vec::new(), Vec::new());
+        for name in missing.iter().map(|name| printable(name)) {
+            match others.iter().find(|(other, _)| *other == name) {
+                None => absent.push(format!("no node `{name}` runs")),
+                Some((_, process)) => outside.push(format!("node `{name}` (process {process})")),
+            }
+        }
+        let mut text = match missing {
+            [] => "no node runs whose counters can be read".to_owned(),
+            _ => absent.join(", "),
+        };
+        if !absent.is_empty() && !known.is_empty() {
             text += &format!(": expected one of {}", known.join(", "));
+        }
+        if let Some(directory) = self.target.directory.as_ref().filter(|_| !outside.is_empty()) {
+            text += if absent.is_empty() { "" } else { "; " };
+            let (outside, directory) = (outside.join(", "), directory.display().to_string());
+            text += &format!(
+                "{outside} has no socket in `{}`, as only nodes that others read from listen: \
+                 leave `--directory` out, or choose by `--pid`",
+                printable(&directory)
+            );
         }
         let mut code = None;
         for refused in self.refused.iter().take(3) {
@@ -212,6 +226,13 @@ impl Nodes {
             text += &format!(" [{code}]");
         }
         Failure::Unavailable(text)
+    }
+
+    /// Names and processes of nodes that `--directory` may not show.
+    fn outside_of_directory(&self) -> Vec<(String, u32)> {
+        let found = self.target.directory.as_ref().map(|_| Attached::of_all_processes());
+        let mut found = found.and_then(Result::ok).map_or_else(Vec::new, |found| found.regions);
+        found.iter_mut().filter_map(|node| Some((name_of(node)?, node.process()))).collect()
     }
 
     /// Attaches to the regions that are new.
