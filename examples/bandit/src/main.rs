@@ -35,6 +35,7 @@ use logs::Logs;
 use mycelium::Description;
 use mycelium_executor::Executor;
 use output::{say, user_error};
+use signal_hook::consts::SIGXFSZ;
 
 /// Follows the swaps of Uniswap V3 pools and reports when the prices of two pools differ by more
 /// than their fees. Without options it replays a recorded day as fast as possible.
@@ -106,6 +107,12 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // With a handler, a file that cannot grow (`ulimit -f`) is an error and not the end: also one of
+    // SQLite. Without one, the bundle would restart the process until its limit.
+    if let Err(error) = signal_hook::flag::register(SIGXFSZ, Arc::default()) {
+        eprintln!("error: signals: {error}");
+        return ExitCode::FAILURE;
+    }
     if cli.describe {
         return match cli.description() {
             Ok(description) => {

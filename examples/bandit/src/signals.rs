@@ -8,7 +8,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::process::{Resource, getrlimit};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -102,7 +101,6 @@ impl SignalFile {
         })
         .map_err(|error| self.error("write", error.into()))?;
         line.push(b'\n');
-        self.check_limit(line.len()).map_err(|error| self.error("write", error))?;
         if let Err(source) = self.file.write_all(&line) {
             // Remove the incomplete line. If that fails too, the first error is reported.
             let _ = self.file.set_len(self.committed.bytes);
@@ -131,18 +129,6 @@ impl SignalFile {
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(self.committed),
             Err(source) => Err(self.error("finish", source)),
         }
-    }
-
-    /// Checks that the file may grow by this many bytes. At the limit of its process for the sizes
-    /// of files the system writes a part of a line, and then ends the process.
-    fn check_limit(&self, bytes: usize) -> io::Result<()> {
-        let Some(limit) = getrlimit(Resource::Fsize).current else { return Ok(()) };
-        let is_over = self.committed.bytes.saturating_add(bytes as u64) > limit;
-        // Pipes and devices have no such limit.
-        if is_over && self.file.metadata()?.is_file() {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        Ok(())
     }
 
     fn error(&self, action: &'static str, source: io::Error) -> SignalFileError {

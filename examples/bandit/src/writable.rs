@@ -3,6 +3,7 @@
 use std::{
     fs::{self, OpenOptions},
     io,
+    os::unix::fs::FileTypeExt,
     path::Path,
 };
 
@@ -15,7 +16,10 @@ pub fn check_writable(path: &Path) -> io::Result<()> {
         Ok(found) if found.is_file() || found.is_dir() => {
             OpenOptions::new().write(true).open(path).map(drop)
         }
-        // To open a pipe waits for its reader, and to close it again ends what that reads.
+        // To open a pipe waits for its reader, and a service that is restarted cannot truncate it.
+        Ok(found) if found.file_type().is_fifo() => {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a pipe: expected a file"))
+        }
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             OpenOptions::new().write(true).create_new(true).open(path)?;
@@ -27,6 +31,8 @@ pub fn check_writable(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
 
     #[test]
@@ -39,7 +45,9 @@ mod tests {
         check_writable(&path).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "text");
         check_writable(Path::new("/dev/null")).unwrap();
-        for wrong in [directory.path().join("none/file"), directory.path().to_owned()] {
+        let pipe = directory.path().join("pipe");
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for wrong in [directory.path().join("none/file"), directory.path().to_owned(), pipe] {
             assert!(check_writable(&wrong).is_err(), "{}", wrong.display());
         }
     }

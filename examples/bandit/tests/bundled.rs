@@ -164,17 +164,20 @@ fn a_port_that_is_in_use_ends_the_bundle_at_once() {
 #[test]
 fn signals_that_cannot_be_written_are_an_error_before_anything_runs() {
     let directory = tempfile::tempdir().unwrap();
-    let directory = directory.path().to_str().unwrap();
-    for command in [&["bundled"][..], &[]] {
-        let output = Command::new(env!("CARGO_BIN_EXE_bandit"))
-            .args(command)
-            .args(["--signals", directory])
-            .output()
-            .unwrap();
-        let errors = String::from_utf8(output.stderr).unwrap();
-        assert!(!output.status.success() && output.stdout.is_empty(), "{errors}");
-        let expected = format!("error: cannot write the file of signals {directory}: ");
-        assert!(errors.starts_with(&expected) && errors.lines().count() == 1, "{errors}");
+    let pipe = directory.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for path in [directory.path(), &pipe].map(|path| path.to_str().unwrap()) {
+        for command in [&["bundled"][..], &[]] {
+            let output = Command::new(env!("CARGO_BIN_EXE_bandit"))
+                .args(command)
+                .args(["--signals", path])
+                .output()
+                .unwrap();
+            let errors = String::from_utf8(output.stderr).unwrap();
+            assert!(!output.status.success() && output.stdout.is_empty(), "{errors}");
+            let expected = format!("error: cannot write the file of signals {path}: ");
+            assert!(errors.starts_with(&expected) && errors.lines().count() == 1, "{errors}");
+        }
     }
 }
 
@@ -198,6 +201,29 @@ fn undelivered_messages_are_an_error_of_the_bundle() {
     assert!(launcher.contains("`collector` ended with messages that it could not"), "{text}");
     assert!(text.contains("ended in "), "{text}");
     assert_not_done(&text);
+}
+
+/// The files of states grow with each message. Another process would reach the limit, too.
+#[test]
+fn states_that_cannot_grow_end_the_bundle_without_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("run");
+    DirBuilder::new().mode(0o700).create(&run).unwrap();
+    let file = directory.path().join("bundled.toml");
+    let topology =
+        include_str!("../bundled.toml").replace("shutdown = \"5s\"", "shutdown = \"1s\"");
+    fs::write(&file, topology).unwrap();
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -f 64; exec \"$0\" bundled --topology \"$1\""])
+        .arg(env!("CARGO_BIN_EXE_bandit"))
+        .arg(&file)
+        .env("XDG_RUNTIME_DIR", &run)
+        .output()
+        .unwrap();
+    let [text, errors] = [output.stdout, output.stderr].map(|it| String::from_utf8(it).unwrap());
+    assert!(!output.status.success(), "{text}{errors}");
+    assert_eq!(text.matches("detector: started as process").count(), 1, "{text}{errors}");
+    assert!(errors.contains("cannot use the file of states "), "{text}{errors}");
 }
 
 #[test]
