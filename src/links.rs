@@ -312,6 +312,13 @@ impl Links {
         self.server.as_ref().map_or_else(Vec::new, |server| server.undelivered())
     }
 
+    /// Those of these readers that have broken the protocol.
+    pub(crate) fn let_go(&self, left: &[(String, String, usize)]) -> Vec<String> {
+        let nodes: BTreeSet<&String> = left.iter().map(|(node, ..)| node).collect();
+        let is_let_go = |node: &&String| self.server.as_ref().is_some_and(|it| it.has_let_go(node));
+        nodes.into_iter().filter(is_let_go).cloned().collect()
+    }
+
     /// Whether a reader has messages left to take and the launcher runs it, or will run it again.
     pub(crate) fn has_readers_to_come(&self) -> bool {
         let comes = |node: &String| MEMBERS.state(node).is_some_and(|told| !told.is_final());

@@ -207,8 +207,13 @@ impl Shared {
     }
 
     /// The node no longer waits for messages to other nodes: node, topic and number of messages.
-    pub(crate) fn report_undelivered(&self, left: Vec<(String, String, usize)>) {
-        let error = self.failure.undelivered(left, self.waited());
+    /// Those that were `let_go` have broken the protocol.
+    pub(crate) fn report_undelivered(
+        &self,
+        left: Vec<(String, String, usize)>,
+        let_go: Vec<String>,
+    ) {
+        let error = self.failure.undelivered(left, let_go, self.waited());
         log::error!(
             node = self.plan.node,
             error,

@@ -319,6 +319,21 @@ async fn undelivered_messages_are_named() {
     assert_eq!(left, [("near".to_owned(), "numbers".to_owned(), 5)]);
 }
 
+#[test]
+fn undelivered_messages_say_that_their_reader_broke_the_protocol() {
+    let left = |node: &str| (node.to_owned(), "numbers".to_owned(), 5);
+    let text = |left: &[(String, String, usize)]| {
+        let (left, let_go) = (left.to_vec(), vec!["near".to_owned()]);
+        let timeout = Some(std::time::Duration::from_secs(10));
+        StartError::Undelivered { left, let_go, timeout, abandoned: Vec::new() }.to_string()
+    };
+    let near =
+        "5 messages of `numbers` to node `near`, which broke the protocol and was let go [M0062]";
+    assert_eq!(text(&[left("near")]), format!("not delivered: {near}"));
+    let both = format!("not delivered within 10s: 5 messages of `numbers` to node `far`, {near}");
+    assert_eq!(text(&[left("far"), left("near")]), both);
+}
+
 /// Waits for its message to be confirmed, and ignores the shutdown.
 struct Patient;
 

@@ -236,12 +236,18 @@ pub enum StartError {
     },
     /// Messages could not be delivered to readers in other nodes.
     #[error(
-        "not delivered {}: {}{} [{code}]", before(*timeout), messages(left), also_abandoned(abandoned),
+        "not delivered{}: {}{} [{code}]",
+        before(left, let_go, *timeout),
+        messages(left, let_go),
+        also_abandoned(abandoned),
         code = self.code()
     )]
     Undelivered {
         /// Node, topic, and number of messages.
         left: Vec<(String, String, usize)>,
+        /// Those of the nodes that have broken the protocol in shared memory. Their messages were
+        /// dropped then.
+        let_go: Vec<String>,
         /// How long no message was confirmed. `None` if a second signal ended the wait.
         timeout: Option<Duration>,
         /// Services that were also abandoned at the shutdown's deadline.
@@ -350,9 +356,17 @@ fn after(restarts: u32, window: Duration, supervisor: Option<&str>) -> String {
     }
 }
 
-fn before(timeout: Option<Duration>) -> String {
-    let within = timeout.map(|timeout| format!("within {timeout:?}"));
-    within.unwrap_or_else(|| "before the second signal".to_owned())
+fn before(
+    left: &[(String, String, usize)],
+    let_go: &[String],
+    timeout: Option<Duration>,
+) -> String {
+    match timeout {
+        // More time would not have helped.
+        _ if left.iter().all(|(node, ..)| let_go.contains(node)) => String::new(),
+        Some(timeout) => format!(" within {timeout:?}"),
+        None => " before the second signal".to_owned(),
+    }
 }
 
 fn at_deadline(deadline: Option<Duration>) -> String {
@@ -364,10 +378,12 @@ fn who(user: Option<u32>) -> String {
     user.map_or_else(|| "the group".to_owned(), |user| format!("user {user}"))
 }
 
-fn messages(left: &[(String, String, usize)]) -> String {
+fn messages(left: &[(String, String, usize)], let_go: &[String]) -> String {
     let each = left.iter().map(|(node, topic, count)| {
         let messages = if *count == 1 { "message" } else { "messages" };
-        format!("{count} {messages} of `{topic}` to node `{node}`")
+        let broken = let_go.contains(node);
+        let why = if broken { ", which broke the protocol and was let go" } else { "" };
+        format!("{count} {messages} of `{topic}` to node `{node}`{why}")
     });
     each.collect::<Vec<_>>().join(", ")
 }

@@ -309,7 +309,8 @@ impl Driver {
         select(pin!(links.stop()), grace).await;
         let left = links.undelivered();
         if !left.is_empty() {
-            shared.report_undelivered(left);
+            let let_go = links.let_go(&left);
+            shared.report_undelivered(left, let_go);
         }
         self.are_links_drained.store(true, Ordering::SeqCst);
     }

@@ -33,6 +33,7 @@ impl Failure {
     pub(super) fn undelivered(
         &self,
         left: Vec<(String, String, usize)>,
+        let_go: Vec<String>,
         timeout: Option<Duration>,
     ) -> String {
         let mut first = self.lock();
@@ -40,7 +41,7 @@ impl Failure {
             Some(StartError::Abandoned { services, .. }) => std::mem::take(services),
             _ => Vec::new(),
         };
-        let error = StartError::Undelivered { left, timeout, abandoned };
+        let error = StartError::Undelivered { left, let_go, timeout, abandoned };
         let text = error.to_string();
         if matches!(&*first, None | Some(StartError::Abandoned { .. })) {
             *first = Some(error);

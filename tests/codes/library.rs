@@ -244,6 +244,7 @@ pub(crate) fn start() -> Vec<Sample> {
         },
         StartError::Undelivered {
             left: vec![(other(), text("ticks"), 100)],
+            let_go: Vec::new(),
             timeout: Some(Duration::from_millis(300)),
             abandoned: Vec::new(),
         },

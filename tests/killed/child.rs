@@ -106,7 +106,12 @@ impl Side {
     }
 
     /// Serves a topic, with these readers announced.
-    pub(crate) fn serve(&self, socket: &str, topic: &Arc<Topic>, readers: &[&str]) {
+    pub(crate) fn serve(
+        &self,
+        socket: &str,
+        topic: &Arc<Topic>,
+        readers: &[&str],
+    ) -> Arc<TopicServer> {
         let path = self.place.join(socket);
         let mut server = TopicServer::new(
             self.identity,
@@ -130,10 +135,12 @@ impl Side {
         let listener = self.executor.unix_listener(bound.socket().unwrap()).unwrap();
         let server = Arc::new(server);
         tokio::spawn(server.clone().wait_for_readers());
+        let running = server.clone().run(listener, Anyone);
         tokio::spawn(async move {
-            server.run(listener, Anyone).await;
+            running.await;
             drop(bound);
         });
+        server
     }
 
     /// Reads a topic of a peer.

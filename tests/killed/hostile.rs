@@ -412,7 +412,7 @@ async fn until_let_go(place: &Path) {
     let victim = Side::new("victim", 1, place.to_owned(), true, observer);
     let reading = Side::new("spoiler", 3, place.to_owned(), true, Arc::new(|_| {}));
     let topic = victim.topic();
-    victim.serve("victim.sock", &topic, &["spoiler"]);
+    let server = victim.serve("victim.sock", &topic, &["spoiler"]);
     let mut publisher = topic.publisher::<Words>("publisher", EPOCH).unwrap();
     let mut number = 0;
     while publisher.try_emit(Words::new(EPOCH, number)).is_ok() {
@@ -430,6 +430,7 @@ async fn until_let_go(place: &Path) {
         publisher.try_emit(Words::new(EPOCH, number)).expect("it waits for nobody");
         number += 1;
     }
+    assert!(server.has_let_go("spoiler"), "the messages are undelivered for this reason");
     for side in [&victim, &reading] {
         side.control.stop();
         side.control.ended().await;

@@ -72,6 +72,8 @@ struct RemoteReader {
     is_later: bool,
     /// Its last connection was closed because its process ends.
     has_left: bool,
+    /// It has broken the protocol in shared memory, and its messages were dropped.
+    is_let_go: bool,
     /// What it has not confirmed, while it is not connected.
     parked: Vec<TopicEgress>,
     /// Topics for which it was announced and to which it has not subscribed yet.
@@ -245,6 +247,13 @@ impl TopicServer {
         self.undelivered.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether a reader has broken the protocol in shared memory: nothing was kept for it from then
+    /// on, so its messages are undelivered, however long the links had.
+    #[must_use]
+    pub fn has_let_go(&self, reader: &str) -> bool {
+        self.readers().get(reader).is_some_and(|reader| reader.is_let_go)
+    }
+
     /// How many messages readers have confirmed.
     #[must_use]
     pub fn progress(&self) -> u64 {
@@ -266,6 +275,9 @@ impl TopicServer {
     /// wait for it.
     pub(super) fn let_go(&self, node: &str, egress: Vec<TopicEgress>) {
         self.expect_no_more(node);
+        if let Some(reader) = self.readers().get_mut(node) {
+            reader.is_let_go = true;
+        }
         self.count_undelivered(node, egress);
     }
 
