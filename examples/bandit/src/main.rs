@@ -107,8 +107,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // With a handler, a file that cannot grow (`ulimit -f`) is an error and not the end: also one of
-    // SQLite. Without one, the bundle would restart the process until its limit.
+    // With a handler, a file that cannot grow (`ulimit -f`) is an error, also one of SQLite.
+    // Without it the process dies, and a bundle restarts it until the limit.
     if let Err(error) = signal_hook::flag::register(SIGXFSZ, Arc::default()) {
         eprintln!("error: signals: {error}");
         return ExitCode::FAILURE;

@@ -65,7 +65,7 @@ async fn a1_processes_of_other_users_are_rejected() {
     let mode = |path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(dir.path()), mode(&dir.socket())), (0o700, 0o600));
     let mut stream = connect(&dir.socket()).await;
-    let [(0, close)] = &frames(&mut stream, 2).await[..] else { panic!("it is told one thing") };
+    let [(0, close)] = &frames(&mut stream, 2).await[..] else { panic!("it receives one frame") };
     assert_eq!(close[..4], [2, 0, 4, 0]);
     there.notices.until("rejected", "").await;
     let here = Side::new("here", 2, 8);

@@ -56,7 +56,9 @@ impl TopicServer {
         select(pin!(accepting), pin!(stopped)).await;
     }
 
-    /// Tells a peer that it may not connect, if its socket has room for that, and nothing else.
+    /// Sends a close frame to a peer that may not connect, if its socket has room for that, and
+    /// nothing else.
+    #[inline(never)] // A link takes much of the stack.
     fn turn_away(&self, mut stream: Stream) {
         let (now, mut buffer) = (self.executor.now(), vec![0; NodeLink::MIN_BUFFER]);
         let Ok(mut link) = NodeLink::new(self.link_config(), &mut buffer) else { return };
