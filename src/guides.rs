@@ -9,9 +9,6 @@ pub struct ActorsGuide;
 #[doc = include_str!("../docs/choosing.md")]
 pub struct Choosing;
 
-#[doc = include_str!("../docs/coming-from.md")]
-pub struct ComingFrom;
-
 #[doc = include_str!("../docs/embedding.md")]
 pub struct Embedding;
 

@@ -1,5 +1,5 @@
-//! Defects of the earlier system that a node does not have. The id of each test is that of its
-//! defect; `docs/testing.md` lists all of them.
+//! Defects of the earlier system that a node does not have. The name of each test begins with
+//! the id of its defect.
 #![cfg(all(feature = "metrics", feature = "topology"))]
 
 use std::sync::mpsc::{Sender, channel};

@@ -9,7 +9,7 @@
 //! Each ordering that a ring relies on is written `order!("site", Release)`, each fence
 //! `barrier!("site", SeqCst)`. Outside loom these are the plain ordering and the plain fence. Under
 //! loom a model can weaken one site by name (`weaken`) and must then fail. If it does not fail, the
-//! ordering is too strong, or untested, or invisible to the checker (`docs/testing.md` has the
+//! ordering is too strong, or untested, or invisible to the checker (`docs/proofs.md` has the
 //! list).
 //!
 //! Under `cfg(lines)` the shim also reports each access to simulated caches (`lines`), by `seen!`,

@@ -1,5 +1,5 @@
-//! Defects of the actors of an earlier system, by their ids. `docs/testing.md` lists all of them;
-//! that ended actors leave no memory is in `tests/scale/actors.rs`.
+//! Defects of the actors of an earlier system, by their ids; that ended actors leave no memory is
+//! in `tests/scale/actors.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;

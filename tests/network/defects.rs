@@ -1,5 +1,5 @@
 //! Defects of an earlier system that this one must not have, under their names there: of hosts,
-//! names and addresses. docs/testing.md lists the others.
+//! names and addresses.
 
 use std::sync::Arc;
 

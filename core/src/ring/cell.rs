@@ -91,8 +91,7 @@ impl<T> Slot<T> {
     }
 
     /// The same as `put`, but a value of whole words is stored from its first word to its last, in
-    /// as few stores as possible. `docs/decisions/2026-11-21-stores-that-wait-for-lines.md` gives
-    /// the reason.
+    /// as few stores as possible. `docs/decisions/cache-lines.md` gives the reason.
     ///
     /// # Safety
     /// As for `put`. The cell is aligned to [`Piece`].
