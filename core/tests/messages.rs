@@ -1,6 +1,9 @@
 //! Messages: encoding and decoding, layouts, and errors that name the field.
 #![cfg(target_endian = "little")]
 
+#[path = "messages/allowed.rs"]
+mod allowed;
+
 use std::{
     collections::hash_map::DefaultHasher,
     fmt::Write,

@@ -1,22 +1,18 @@
-use mycelium::{Context, Result, message, service};
+#![deny(unused_must_use)]
+
+use mycelium::*;
 
 #[message(topic = "ticks", id = 1)]
 struct Tick {
     price: u64,
 }
 
-#[message(topic = "orders", id = 2)]
-struct Order {
-    price: u64,
-}
+struct Feed;
 
-struct Strategy;
-
-#[service(emits(Order))]
-impl Strategy {
+#[service(emits(Tick))]
+impl Feed {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        #![deny(unused_must_use)]
-        ctx.emit(Order { price: 1 });
+        ctx.emit(Tick { price: 1 });
         Ok(())
     }
 }

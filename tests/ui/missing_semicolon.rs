@@ -1,12 +1,9 @@
-use mycelium::{Context, Result, message, service};
+//! A syntax error is one error: the service is there.
+
+use mycelium::*;
 
 #[message(topic = "ticks", id = 1)]
 struct Tick {
-    price: u64,
-}
-
-#[message(topic = "orders", id = 2)]
-struct Order {
     price: u64,
 }
 
@@ -21,8 +18,8 @@ impl Strategy {
     }
 }
 
-fn node() -> mycelium::Builder {
-    mycelium::Node::builder("main").service(|| Strategy)
+fn node() -> Builder {
+    Node::builder("main").service(|| Strategy)
 }
 
 fn main() {}

@@ -1,26 +1,14 @@
-use mycelium::{Context, Result, message, service};
-
-#[message(topic = "ticks", id = 1)]
-struct Tick {
-    price: u64,
-}
-
-#[message(topic = "orders", id = 2)]
-struct Order {
-    price: u64,
-}
+use mycelium::*;
 
 struct Strategy;
 
 impl Strategy {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        ctx.emit(Order { price: 1 }).await?;
+        ctx.shutdown();
         Ok(())
     }
 }
 
-fn node() -> mycelium::Builder {
-    mycelium::Node::builder("main").service(|| Strategy)
+fn main() {
+    Node::builder("main").service(|| Strategy);
 }
-
-fn main() {}

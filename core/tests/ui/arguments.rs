@@ -10,11 +10,6 @@ struct LargeId {
     value: u64,
 }
 
-#[message(topic = "a", id = -1)]
-struct NegativeId {
-    value: u64,
-}
-
 #[message(topic = "a", id = "1")]
 struct TextId {
     value: u64,

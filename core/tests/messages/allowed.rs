@@ -1,0 +1,77 @@
+//! Allowed combinations: visibilities, derives and attributes of the user, constants, raw names.
+#![deny(warnings)]
+#![allow(unreachable_pub, reason = "visibilities are a part of the combinations")]
+
+use mycelium_core::{FixedVec, I128, Message, U128, U256, decode, message};
+use zerocopy::IntoBytes;
+
+const LEVELS: usize = 4;
+
+/// A side.
+#[message]
+#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(i16)]
+pub enum Side {
+    /// Bought.
+    Buy = -1,
+    /// Sold.
+    Sell = 1,
+}
+
+#[message]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[repr(C)]
+pub(crate) struct Level {
+    pub(crate) price: u32,
+    amount: f32,
+}
+
+#[rustfmt::skip]
+#[message(id = 0xffff, topic = "md/books.v1",)]
+#[derive(Debug, PartialEq)]
+pub struct Book {
+    r#type: u64,
+    levels: FixedVec<Level, LEVELS>,
+    pair: [Side; 2],
+    wide: FixedVec<u128, 1>,
+    number: U128,
+    signed: I128,
+    widest: U256,
+}
+
+#[message(topic = "padded", id = 0xfffe, pad)]
+#[derive(Debug)]
+pub struct Padded {
+    open: bool,
+    /// A price.
+    pub price: u64,
+    a: u8,
+    b: u8,
+    c: u8,
+    d: u8,
+    e: u8,
+    f: u8,
+}
+
+#[message(pad)]
+pub(crate) struct NeverMade {
+    r#type: u8,
+    price: u16,
+}
+
+#[test]
+fn allowed_combinations_compile_without_a_warning() {
+    let padded = Padded::new(true, 1, 2, 3, 4, 5, 6, 7);
+    assert_eq!(decode::<Padded>(padded.as_bytes()).unwrap().price, padded.price);
+    let book = Book {
+        r#type: 1,
+        levels: FixedVec::new(),
+        pair: [Side::Buy, Side::Sell],
+        wide: FixedVec::from_slice(&[u128::MAX]).unwrap(),
+        number: u128::MAX.into(),
+        signed: I128::new(-1),
+        widest: U256::MAX,
+    };
+    assert_eq!(decode::<Book>(book.as_bytes()), Ok(book));
+    assert_eq!(Book::DESCRIPTOR.fields[0].name, "type");
+}

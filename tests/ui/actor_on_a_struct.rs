@@ -1,8 +1,0 @@
-use mycelium::*;
-
-#[actor]
-struct Account {
-    cents: u64,
-}
-
-fn main() {}

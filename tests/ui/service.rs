@@ -1,0 +1,147 @@
+//! Mistakes in the arguments of `#[service]`, and in its block.
+
+use mycelium::*;
+
+#[message(topic = "ticks", id = 1)]
+struct Tick {
+    price: u64,
+}
+
+#[service(reads(Tick))]
+struct OnAStruct;
+
+struct NoList;
+
+#[service(reads = Tick)]
+impl NoList {
+    async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+struct UnknownArgument;
+
+#[service(reads(Tick), writes(Tick))]
+impl UnknownArgument {
+    async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+struct TopicAsText;
+
+#[service(reads("ticks"))]
+impl TopicAsText {
+    async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+struct Twice;
+
+#[service(reads(Tick, Tick))]
+impl Twice {
+    async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+struct PortTwice;
+
+#[service(reads(Tick as ticks), emits(Tick as ticks))]
+impl PortTwice {
+    async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+struct PortNamedRun;
+
+#[service(emits(Tick as run))]
+impl PortNamedRun {
+    async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+struct GenericMessage<M>(M);
+
+#[service(send, emits(M))]
+impl<M: Message> GenericMessage<M> {
+    async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+struct GenericUnsaid<T>(T);
+
+#[service(reads(Tick))]
+impl<T: Send + 'static> GenericUnsaid<T> {
+    async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+struct EmitInATask;
+
+#[service(emits(Tick))]
+impl EmitInATask {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        ctx.spawn(async move {
+            let _ = ctx.emit(Tick { price: 1 }).await;
+        });
+        Ok(())
+    }
+}
+
+struct NotAsync;
+
+#[service(reads(Tick))]
+impl NotAsync {
+    fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+struct ReturnsNothing;
+
+#[service(reads(Tick))]
+impl ReturnsNothing {
+    async fn run(&mut self, ctx: &mut Context<Self>) {
+        let _ = ctx.subscribe::<Tick>();
+    }
+}
+
+struct WithoutContext;
+
+#[service(reads(Tick))]
+impl WithoutContext {
+    async fn run(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+struct ContextOfNothing;
+
+#[service()]
+impl ContextOfNothing {
+    async fn run(&mut self, _ctx: &mut Context) -> Result<()> {
+        Ok(())
+    }
+}
+
+struct NoRun;
+
+#[service(reads(Tick))]
+impl NoRun {
+    async fn start(&mut self) -> u64 {
+        1
+    }
+}
+
+/// A refused block is one error: its uses are none.
+fn node() -> Builder {
+    Node::builder("main").service(|| ReturnsNothing).service(|| NotAsync)
+}
+
+fn main() {}
