@@ -347,6 +347,11 @@ async fn the_report_of_the_start_has_what_is_probably_a_mistake() {
     let running = running.start(Tokio::current().unwrap()).unwrap();
     let empty = StartWarning::EmptyNode { node: "idle".to_owned() };
     assert!(running.start_report().warnings.contains(&empty));
+    assert_eq!(
+        empty.to_string(),
+        "node `idle` has no services: add some to the builder, or to `services` of `[node.idle]` \
+         in the topology"
+    );
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {

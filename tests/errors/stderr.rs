@@ -50,6 +50,7 @@ async fn program_in_a_role() {
         "deaf" => deaf().await,
         "late" => late().await,
         "unread" => unread().await,
+        "idle" => idle().await,
         "bundle" => {
             let member = Member::new("sink", || Command::new("/nowhere/sink"));
             Bundle::new().member(member).run().unwrap_err();
@@ -130,9 +131,9 @@ async fn faulty() {
     node.run(Tokio::current().unwrap()).await.unwrap_err();
 }
 
-/// A pause differs each time.
-fn without_pause(line: &str) -> String {
-    match line.split_once("(pause=") {
+/// A pause differs each time, and a place with each edit.
+fn without(mark: &str, line: &str) -> String {
+    match line.split_once(mark) {
         Some((start, rest)) => format!("{start}(..){}", rest.split_once(')').unwrap().1),
         None => line.to_owned(),
     }
@@ -140,7 +141,7 @@ fn without_pause(line: &str) -> String {
 
 #[test]
 fn without_a_subscriber_each_warning_and_error_is_one_plain_line() {
-    let mut lines: Vec<_> = lines("faulty").iter().map(|line| without_pause(line)).collect();
+    let mut lines: Vec<_> = lines("faulty").iter().map(|line| without("(pause=", line)).collect();
     // Services run in any order.
     lines.sort();
     let cores = lines.iter().position(|line| line.contains("100000")).unwrap();
@@ -158,9 +159,9 @@ fn without_a_subscriber_each_warning_and_error_is_one_plain_line() {
              subscription `Undertaker.mycelium.dead-letters` is taken: call `subscribe` once and keep its result, \
              or drop that before you subscribe again [M0210]",
             "mycelium: warning: service `Sink` failed and will be restarted (..): panic: cannot count \
-             (at tests/errors/stderr.rs:100:39) [M0054]",
+             (at tests/errors/stderr.rs:101:39) [M0054]",
             "mycelium: warning: service `Sink` failed and will be restarted (..): panic: cannot count \
-             (at tests/errors/stderr.rs:100:39) [M0054]",
+             (at tests/errors/stderr.rs:101:39) [M0054]",
             "mycelium: warning: service `Source` failed and will be restarted (..): no luck,\\nfor now [M0054]",
             "mycelium: warning: service `Source`: missed ticks (details=3)",
         ]
@@ -260,6 +261,41 @@ fn a_topic_without_a_reader_is_reported_unless_code_outside_the_services_reads_i
         ["mycelium: warning: node `main`: topic `letters` has no reader: `Writes` publishes it, \
              but no service that a node runs subscribes to it: add one with `reads(Letter)`, or \
              call `Node::subscribe`"]
+    );
+}
+
+/// Does not take its subscription, and has a task that panics.
+async fn idle() {
+    struct Idle;
+    #[service(reads(Number))]
+    impl Idle {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let task = ctx.spawn(async { panic!("no price") });
+            ctx.sleep(Duration::from_secs(6)).await?;
+            let ended: Result<(), _> = task.await;
+            ctx.warn("the task", ended.unwrap_err());
+            Ok(())
+        }
+    }
+    tokio::time::pause();
+    let node = Node::builder("main").service(|| Source { runs: 1 }).service(|| Idle);
+    node.build().unwrap().run(Tokio::current().unwrap()).await.unwrap();
+}
+
+#[test]
+fn a_subscription_that_is_not_taken_and_a_task_that_panics_are_reported() {
+    let lines: Vec<_> = lines("idle").iter().map(|line| without("(place=", line)).collect();
+    assert_eq!(
+        lines,
+        [
+            "mycelium: error: service `Idle`: a task of the service panicked (..): no price [M0054]",
+            "mycelium: warning: subscription `Idle.numbers` was declared, but not taken within 5s: \
+             its publishers wait when its rings are full; call `subscribe` in `run`, or do not declare it",
+            "mycelium: warning: service `Idle`: the task (details=the work panicked, or was dropped \
+             before it finished [M0064])",
+            "mycelium: warning: service `Idle` ended without receiving all messages \
+             (subscription=Idle.numbers, left=1)",
+        ]
     );
 }
 

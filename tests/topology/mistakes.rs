@@ -435,3 +435,15 @@ command = ["${TOOL:-other}", "{topology}"]
         "/srv/t.toml: unknown placeholder `host`: expected one of: directory, node, topology"
     );
 }
+
+/// Another package of the workspace may enable them.
+#[test]
+#[cfg(not(feature = "otlp"))]
+fn keys_of_features_that_are_off() {
+    check(&[(
+        "[telemetry]\nmetrics = \"http://127.0.0.1:4318\"\n",
+        "2:11",
+        "this program was built without what `metrics` needs: enable the feature `otlp` of the \
+         package `mycelium`",
+    )]);
+}
