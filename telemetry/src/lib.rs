@@ -18,6 +18,8 @@ pub mod metrics;
 pub mod otlp;
 #[cfg(feature = "otlp")]
 pub mod push;
+#[cfg(feature = "prometheus")]
+mod runtime;
 #[cfg(feature = "otlp")]
 pub mod spans;
 

@@ -59,12 +59,12 @@ impl Listening {
 
     pub(super) fn start(self, shared: &Arc<Shared>, label_sets: usize) -> Result<(), StartError> {
         let Listening { endpoint, address } = self;
-        let (stopper, executor) = (endpoint.stopper(), shared.executor.clone());
+        let stopper = endpoint.stopper();
         let source = Box::new(NodeSource(Arc::downgrade(shared)));
         let collector = Collector::with_most(label_sets);
         log::info!(node = shared.plan.node, %address, "metrics are served");
         start(shared, shared.sinks.exporters(), "metrics", move || {
-            endpoint.run(source, collector, || executor.now())
+            endpoint.run(source, collector)
         })?;
         shared.sinks.add(move || stopper.stop());
         Ok(())

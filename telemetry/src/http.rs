@@ -1,0 +1,296 @@
+//! The endpoint of a node for Prometheus and for those who supervise processes: `/metrics`,
+//! `/live` and `/ready` over HTTP/1.1, by `hyper` on a runtime of its own, on one thread.
+//!
+//! A connection is for one request, which has a limit in bytes and in time; the response has one in
+//! time. There is a limit on connections: the oldest one makes room for a new one in any of its
+//! states. So clients that are slow, silent or do not close keep nobody out.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, yield_now};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::Source;
+use crate::metrics::Collector;
+use crate::metrics::text::Format;
+use crate::runtime::Runtime;
+
+/// The most connections.
+const CONNECTIONS: usize = 32;
+/// The most bytes of a request.
+const LONGEST: usize = 8 << 10;
+/// The time for a request, and for it and its response.
+const REQUEST: Duration = Duration::from_secs(5);
+const CONNECTION: Duration = Duration::from_secs(35);
+/// The pause after an error of accept, such as too many open files.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// An endpoint that is bound and not served yet: clients wait in its queue.
+#[derive(Debug)]
+pub struct Endpoint {
+    runtime: Runtime,
+    listener: TcpListener,
+    stopper: Stopper,
+}
+
+/// Ends the service of an endpoint.
+#[derive(Clone, Debug)]
+pub struct Stopper(watch::Sender<bool>);
+
+impl Stopper {
+    /// [`Endpoint::run`] returns soon: after the response that it makes now. Any thread may call
+    /// it.
+    pub fn stop(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+impl Endpoint {
+    /// Binds an address.
+    ///
+    /// # Errors
+    /// If the system refuses the address.
+    pub fn bind(address: SocketAddr) -> io::Result<Endpoint> {
+        let runtime = Runtime::new()?;
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        let listener = {
+            let _entered = runtime.enter();
+            TcpListener::from_std(listener)?
+        };
+        Ok(Endpoint { runtime, listener, stopper: Stopper(watch::Sender::new(false)) })
+    }
+
+    /// The address: with the port that the system chose, if it was 0.
+    ///
+    /// # Errors
+    /// If the system does not say it.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Ends [`run`](Endpoint::run).
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// Serves clients on this thread until the endpoint is stopped, then closes all connections and
+    /// the address.
+    pub fn run(self, source: Box<dyn Source>, collector: Collector) {
+        let Endpoint { runtime, listener, stopper } = self;
+        let mut stopped = stopper.0.subscribe();
+        let responder = Responder::new(source, collector, stopped.clone());
+        runtime.spawn(accept(listener, Arc::new(responder)));
+        // The sender is still here.
+        let _ = runtime.block_on(stopped.wait_for(|is_stopped| *is_stopped));
+    }
+}
+
+async fn accept(listener: TcpListener, responder: Arc<Responder>) {
+    let mut connections: VecDeque<AbortHandle> = VecDeque::new();
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            sleep(PAUSE).await;
+            continue;
+        };
+        connections.retain(|it| !it.is_finished());
+        if connections.len() >= CONNECTIONS
+            && let Some(oldest) = connections.pop_front()
+        {
+            oldest.abort();
+        }
+        let connection = tokio::spawn(serve(stream, responder.clone()));
+        connections.push_back(connection.abort_handle());
+        // Those that were accepted read what has arrived before they have to make room.
+        yield_now().await;
+    }
+}
+
+async fn serve(stream: TcpStream, responder: Arc<Responder>) {
+    let service = service_fn(async |request: Request<_>| {
+        Ok::<_, Infallible>(responder.respond(&request).await)
+    });
+    let mut http = http1::Builder::new();
+    http.keep_alive(false).half_close(true).max_buf_size(LONGEST);
+    http.timer(TokioTimer::new()).header_read_timeout(REQUEST);
+    // An error is that of the client, which has learned it if it can.
+    let _ = timeout(CONNECTION, http.serve_connection(TokioIo::new(stream), service)).await;
+}
+
+/// Answers requests from a source.
+struct Responder {
+    source: Mutex<Box<dyn Source>>,
+    /// One scrape after the other.
+    collector: Arc<tokio::sync::Mutex<Collector>>,
+    stopped: watch::Receiver<bool>,
+}
+
+/// What a client gets.
+struct Answer {
+    status: StatusCode,
+    kind: &'static str,
+    body: String,
+}
+
+impl Responder {
+    fn new(source: Box<dyn Source>, collector: Collector, stopped: watch::Receiver<bool>) -> Self {
+        let collector = Arc::new(tokio::sync::Mutex::new(collector));
+        Responder { source: Mutex::new(source), collector, stopped }
+    }
+
+    async fn respond<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+        let Answer { status, kind, body } = match *request.method() {
+            Method::GET | Method::HEAD => match request.uri().path() {
+                "/metrics" => self.scrape(format_of(request)).await,
+                "/live" => self.ask(|source| probe(source.live())),
+                "/ready" => self.ask(|source| probe(source.ready())),
+                _ => plain(StatusCode::NOT_FOUND, "expected /metrics, /live or /ready\n"),
+            },
+            _ => plain(StatusCode::METHOD_NOT_ALLOWED, "expected GET or HEAD\n"),
+        };
+        let mut response = Response::new(Full::from(body));
+        *response.status_mut() = status;
+        let mut set = |name: HeaderName, value: &'static str| {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        };
+        set(CONTENT_TYPE, kind);
+        set(CACHE_CONTROL, "no-store");
+        set(X_CONTENT_TYPE_OPTIONS, "nosniff");
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            set(ALLOW, "GET, HEAD");
+        }
+        response
+    }
+
+    async fn scrape(&self, format: Format) -> Answer {
+        let mut collector = self.collector.clone().lock_owned().await;
+        let begin = Instant::now();
+        let answer = self.ask(|source| match source.snapshot() {
+            Some(snapshot) => {
+                let body = format.write(&collector.collect(&snapshot));
+                Answer { status: StatusCode::OK, kind: format.content_type(), body }
+            }
+            None => plain(StatusCode::SERVICE_UNAVAILABLE, "the node has ended\n"),
+        });
+        // Scrapes take at most half of the time, so that those of many clients keep no probe out.
+        tokio::spawn(async move {
+            sleep(begin.elapsed()).await;
+            drop(collector);
+        });
+        answer
+    }
+
+    fn ask(&self, question: impl FnOnce(&dyn Source) -> Answer) -> Answer {
+        // A scrape takes a while, and all connections may want one.
+        if *self.stopped.borrow() {
+            return plain(StatusCode::SERVICE_UNAVAILABLE, "the node has ended\n");
+        }
+        let source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
+        // A mistake of the source must not end the thread.
+        catch_unwind(AssertUnwindSafe(|| question(&**source))).unwrap_or_else(|_| {
+            plain(StatusCode::INTERNAL_SERVER_ERROR, "the node panicked at this request\n")
+        })
+    }
+}
+
+fn probe(result: Result<String, String>) -> Answer {
+    match result {
+        Ok(text) => plain(StatusCode::OK, &text),
+        Err(text) => plain(StatusCode::SERVICE_UNAVAILABLE, &text),
+    }
+}
+
+fn plain(status: StatusCode, text: &str) -> Answer {
+    Answer { status, kind: Format::Plain.content_type(), body: text.to_owned() }
+}
+
+/// OpenMetrics, if a client accepts it.
+fn format_of<B>(request: &Request<B>) -> Format {
+    let accepted = request.headers().get_all(ACCEPT).into_iter();
+    let mut ranges = accepted.filter_map(|it| it.to_str().ok()).flat_map(|it| it.split(','));
+    if ranges.any(accepts_open_metrics) { Format::OpenMetrics } else { Format::Plain }
+}
+
+/// Whether a media range of a header `accept` is that of OpenMetrics, and its quality is not 0.
+fn accepts_open_metrics(range: &str) -> bool {
+    let mut parts = range.split(';').map(str::trim);
+    let is_it = |name: &str| name.eq_ignore_ascii_case("application/openmetrics-text");
+    let quality = |part: &str| part.strip_prefix("q=")?.parse::<f32>().ok();
+    parts.next().is_some_and(is_it) && parts.all(|part| quality(part) != Some(0.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use tokio::runtime::Builder;
+
+    use super::*;
+    use crate::Snapshot;
+
+    /// A node with a long name, which each sample has, for long responses.
+    struct Node;
+
+    impl Source for Node {
+        fn snapshot(&self) -> Option<Snapshot> {
+            Some(Snapshot { node: "n".repeat(1 << 20), ..Snapshot::default() })
+        }
+
+        fn live(&self) -> Result<String, String> {
+            unreachable!("scrapes only")
+        }
+
+        fn ready(&self) -> Result<String, String> {
+            unreachable!("scrapes only")
+        }
+    }
+
+    /// Serves one client until its time is over. The clock of the runtime advances while it waits.
+    fn serve_until_late(send: &[u8]) -> Vec<u8> {
+        let runtime = Builder::new_current_thread().enable_all().start_paused(true).build();
+        let client = runtime.unwrap().block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            client.write_all(send).unwrap();
+            let (stream, _) = listener.accept().await.unwrap();
+            // The request has arrived.
+            stream.readable().await.unwrap();
+            let stopped = watch::Sender::new(false).subscribe();
+            let responder = Responder::new(Box::new(Node), Collector::new(), stopped);
+            serve(stream, Arc::new(responder)).await;
+            client
+        });
+        let mut bytes = Vec::new();
+        let _ = { client }.read_to_end(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn a_client_that_does_not_end_its_request_is_closed_at_its_deadline() {
+        assert_eq!(serve_until_late(b"GET /metrics HTTP/1.1\r\nx: "), b"");
+    }
+
+    #[test]
+    fn a_client_that_never_reads_is_closed_at_its_deadline() {
+        let part = serve_until_late(b"GET /metrics HTTP/1.1\r\n\r\n");
+        assert!(part.starts_with(b"HTTP/1.1 200 ") && part.len() < 7 << 20, "{}", part.len());
+    }
+}

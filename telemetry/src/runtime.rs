@@ -1,0 +1,32 @@
+//! The runtime of a sink, on its thread.
+
+use std::io;
+use std::ops::Deref;
+
+use tokio::runtime::{self, Builder};
+
+/// A runtime that a task of another one may drop: a node that fails to start does.
+#[derive(Debug)]
+pub(crate) struct Runtime(Option<runtime::Runtime>);
+
+impl Runtime {
+    pub(crate) fn new() -> io::Result<Runtime> {
+        let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
+        Ok(Runtime(Some(runtime)))
+    }
+}
+
+impl Deref for Runtime {
+    type Target = runtime::Runtime;
+
+    fn deref(&self) -> &runtime::Runtime {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        // The usual drop waits for threads that block, which no task may do. There are none.
+        self.0.take().into_iter().for_each(runtime::Runtime::shutdown_background);
+    }
+}
