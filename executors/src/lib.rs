@@ -53,7 +53,7 @@ pub use executor::{
 pub use listener::{Accept, Listener, ListeningSocket};
 pub use paused::PausedTime;
 pub use queue::TaskQueue;
-pub use resolve::{connect_first, resolve};
+pub use resolve::connect_first;
 #[cfg(all(unix, feature = "signals"))]
 pub use signal::interrupted;
 pub use stream::{Duplex, Stream};

@@ -54,20 +54,8 @@ pub async fn connect_first<T, F: Future<Output = io::Result<T>>>(
 }
 
 /// Resolves `host:port`: to all addresses of the host, in the order in which the system returns
-/// them. For a thread that connects without an executor. The future may be dropped at any time.
-///
-/// ```
-/// use mycelium_core::wait::WaitStrategy;
-/// use mycelium_executor::{block_on, resolve};
-///
-/// let addresses = block_on(resolve("[::1]:4318"), WaitStrategy::Park)?;
-/// assert_eq!(addresses, ["[::1]:4318".parse()?]);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-///
-/// # Errors
-/// If the address is invalid or unknown, or the system has no thread left.
-pub async fn resolve(address: &str) -> io::Result<Vec<SocketAddr>> {
+/// them. The future may be dropped at any time.
+async fn resolve(address: &str) -> io::Result<Vec<SocketAddr>> {
     match address.parse() {
         Ok(address) => Ok(vec![address]),
         Err(_) => SYSTEM.resolve(address, system)?.await,

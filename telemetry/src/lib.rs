@@ -18,7 +18,7 @@ pub mod metrics;
 pub mod otlp;
 #[cfg(feature = "otlp")]
 pub mod push;
-#[cfg(feature = "prometheus")]
+#[cfg(any(feature = "prometheus", feature = "otlp"))]
 mod runtime;
 #[cfg(feature = "otlp")]
 pub mod spans;

@@ -2,8 +2,18 @@
 
 use std::time::Duration;
 
-use super::http::{PostError, Response};
-use super::protobuf::{Fields, Value};
+use hyper::body::Bytes;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use prost::Message;
+
+use super::client::{PostError, Response};
+
+/// The text of a `google.rpc.Status`.
+#[derive(Clone, PartialEq, Message)]
+struct Status {
+    #[prost(string, tag = "2")]
+    message: String,
+}
 
 /// The longest text of a collector that is shown.
 const LONGEST_TEXT: usize = 200;
@@ -29,66 +39,58 @@ impl From<Result<Response, PostError>> for Answer {
         };
         match status {
             200..300 => {
-                let partial = Fields::of(&body).last(1);
-                let Some(Value::Bytes(partial)) = partial else {
-                    return Answer::Taken { rejected: 0, error: None };
-                };
-                let rejected = match Fields::of(partial).last(1) {
-                    // An `int64`: a negative one makes no sense.
-                    Some(Value::Number(rejected)) => rejected.cast_signed().max(0).cast_unsigned(),
-                    Some(Value::Bytes(_)) | None => 0,
-                };
+                // The fields are the same for metrics. Other bytes say nothing.
+                let answer = ExportTraceServiceResponse::decode(body).unwrap_or_default();
+                let partial = answer.partial_success.unwrap_or_default();
+                // A negative number makes no sense.
+                let rejected = partial.rejected_spans.max(0).cast_unsigned();
                 let without_reason = || "the collector refused a part, without a reason".to_owned();
-                let error = text_in(partial).or_else(|| (rejected > 0).then(without_reason));
+                let error = line_of(&partial.error_message);
+                let error = error.or_else(|| (rejected > 0).then(without_reason));
                 Answer::Taken { rejected, error }
             }
             // Those that the specification of OTLP says to try again.
             429 | 502 | 503 | 504 => {
-                let error = said(status, &body);
+                let error = said(status, body);
                 Answer::Later { after: retry_after, error }
             }
-            500.. => Answer::Failed { error: said(status, &body) },
-            _ => Answer::Refused { error: said(status, &body) },
+            500.. => Answer::Failed { error: said(status, body) },
+            _ => Answer::Refused { error: said(status, body) },
         }
     }
 }
 
-/// The text of an error: with what the collector says, a `google.rpc.Status`.
-fn said(status: u16, body: &[u8]) -> String {
-    match text_in(body) {
+/// The text of an error, with what the collector says.
+fn said(status: u16, body: Bytes) -> String {
+    match line_of(&Status::decode(body).unwrap_or_default().message) {
         Some(text) => format!("the collector answered {status}: {text}"),
         None => format!("the collector answered {status}"),
     }
 }
 
-/// The second field of a message, where it has a text of one line.
-fn text_in(message: &[u8]) -> Option<String> {
-    let Some(Value::Bytes(text)) = Fields::of(message).last(2) else { return None };
-    let text = std::str::from_utf8(text).ok().filter(|text| !text.is_empty())?;
+/// The start of a text as one line, if there is any.
+fn line_of(text: &str) -> Option<String> {
     let mut line: String = text.chars().take(LONGEST_TEXT).flat_map(char::escape_debug).collect();
     if text.chars().nth(LONGEST_TEXT).is_some() {
         line.push('…');
     }
-    Some(line)
+    Some(line).filter(|line| !line.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::protobuf::Message;
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTracePartialSuccess;
+
     use super::*;
 
     fn answer(status: u16, body: &[u8]) -> Answer {
-        let retry_after = Some(Duration::from_secs(3));
-        Ok(Response { status, retry_after, body: body.to_owned() }).into()
+        let (retry_after, body) = (Some(Duration::from_secs(3)), Bytes::copy_from_slice(body));
+        Ok(Response { status, retry_after, body }).into()
     }
 
-    fn partial(rejected: u64, text: &str) -> Vec<u8> {
-        let mut message = Message::default();
-        message.message(1, |partial| {
-            partial.number(1, rejected);
-            partial.bytes(2, text.as_bytes());
-        });
-        message.as_bytes().to_owned()
+    fn partial(rejected_spans: i64, text: &str) -> Vec<u8> {
+        let partial = ExportTracePartialSuccess { rejected_spans, error_message: text.to_owned() };
+        ExportTraceServiceResponse { partial_success: Some(partial) }.encode_to_vec()
     }
 
     #[test]
@@ -100,7 +102,7 @@ mod tests {
         assert_eq!(answer(200, &partial(0, "")), taken);
         let error = Some("too \\n old".to_owned());
         assert_eq!(answer(200, &partial(3, "too \n old")), Answer::Taken { rejected: 3, error });
-        assert_eq!(answer(200, &partial(u64::MAX, "")), taken);
+        assert_eq!(answer(200, &partial(-1, "")), taken);
         for status in [429, 502, 503, 504] {
             let error = format!("the collector answered {status}");
             let after = Some(Duration::from_secs(3));
@@ -118,10 +120,8 @@ mod tests {
 
     #[test]
     fn what_a_collector_says_is_shown_on_one_line() {
-        let mut body = Message::default();
-        body.number(1, 3);
-        body.bytes(2, &b"no\tsuch\nthing".repeat(100));
-        let Answer::Refused { error } = answer(400, body.as_bytes()) else { panic!("refused") };
+        let body = Status { message: "no\tsuch\nthing".repeat(100) }.encode_to_vec();
+        let Answer::Refused { error } = answer(400, &body) else { panic!("refused") };
         assert!(error.starts_with("the collector answered 400: no\\tsuch\\nthing"), "{error}");
         assert!(error.chars().count() < 300 && error.ends_with('…'), "{error}");
     }

@@ -1,33 +1,29 @@
-//! What the messages of all signals have: attributes, the scope, and times. The fields are numbered
-//! by `opentelemetry/proto/common/v1/common.proto`.
+//! What the messages of all signals have: attributes, the scope, and times.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::protobuf::Message;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 
-/// The value of an attribute.
-#[derive(Clone, Copy)]
-pub(crate) enum Attribute<'a> {
-    Text(&'a str),
-    /// An `int64` there: no number of a message reaches its end.
-    Number(u64),
+/// An attribute with a text.
+pub(crate) fn text(key: &str, text: &str) -> KeyValue {
+    attribute(key, Value::StringValue(text.to_owned()))
 }
 
-/// Writes a `KeyValue`.
-pub(crate) fn attribute(message: &mut Message, field: u32, key: &str, value: Attribute<'_>) {
-    message.message(field, |pair| {
-        pair.bytes(1, key.as_bytes());
-        pair.message(2, |any| match value {
-            Attribute::Text(text) => any.bytes(1, text.as_bytes()),
-            Attribute::Number(number) => any.number(3, number),
-        });
-    });
+/// An attribute with a number.
+pub(crate) fn number(key: &str, number: u64) -> KeyValue {
+    attribute(key, Value::IntValue(number.cast_signed()))
 }
 
-/// Writes the fields of an `InstrumentationScope`: this project.
-pub(crate) fn scope(message: &mut Message) {
-    message.bytes(1, b"mycelium");
-    message.bytes(2, env!("CARGO_PKG_VERSION").as_bytes());
+fn attribute(key: &str, value: Value) -> KeyValue {
+    let value = Some(AnyValue { value: Some(value) });
+    KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
+}
+
+/// This project.
+pub(crate) fn scope() -> InstrumentationScope {
+    let (name, version) = ("mycelium".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    InstrumentationScope { name, version, ..InstrumentationScope::default() }
 }
 
 /// The nanoseconds of Unix time, as far as OTLP can say it: from 1970 to 2554.

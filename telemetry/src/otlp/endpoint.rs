@@ -2,6 +2,11 @@
 
 use std::fmt;
 
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue,
+    TRANSFER_ENCODING, USER_AGENT,
+};
+use hyper::http::uri::PathAndQuery;
 use thiserror::Error;
 
 /// The URL of a collector: `http://`, a host and a port, and a path if it has one.
@@ -11,6 +16,9 @@ pub struct Endpoint {
     authority: String,
     /// Without the signal: empty, or with a slash at its start and none at its end.
     path: String,
+    host: HeaderValue,
+    traces: PathAndQuery,
+    metrics: PathAndQuery,
 }
 
 /// Why a text is not the URL of a collector.
@@ -21,6 +29,7 @@ pub struct EndpointError {
     problem: &'static str,
 }
 
+const PLAIN: &str = "expected a host, a port and a path of plain letters";
 /// The path of spans below that of the collector.
 const TRACES: &str = "/v1/traces";
 /// That of metrics.
@@ -53,7 +62,7 @@ impl Endpoint {
         }
         let rest = url.strip_prefix("http://").ok_or_else(|| error("expected `http://`"))?;
         if !rest.bytes().all(|byte| byte.is_ascii_graphic()) || rest.contains(['?', '#', '@']) {
-            return Err(error("expected a host, a port and a path of plain letters"));
+            return Err(error(PLAIN));
         }
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let (host, port) =
@@ -68,11 +77,12 @@ impl Endpoint {
         }
         let path = path.trim_end_matches('/');
         let before = |signal| path.strip_suffix(signal);
-        let path = before(TRACES).or_else(|| before(METRICS)).unwrap_or(path);
-        Ok(Endpoint {
-            authority: authority.to_owned(),
-            path: path.trim_end_matches('/').to_owned(),
-        })
+        let path = before(TRACES).or_else(|| before(METRICS)).unwrap_or(path).trim_end_matches('/');
+        let of = |signal| format!("{path}{signal}").parse().map_err(|_| error(PLAIN));
+        let (traces, metrics) = (of(TRACES)?, of(METRICS)?);
+        let host = authority.parse().map_err(|_| error(PLAIN))?;
+        let (authority, path) = (authority.to_owned(), path.to_owned());
+        Ok(Endpoint { authority, path, host, traces, metrics })
     }
 
     /// `host:port`.
@@ -81,14 +91,19 @@ impl Endpoint {
         &self.authority
     }
 
+    /// The header `host`.
+    pub(crate) fn host(&self) -> HeaderValue {
+        self.host.clone()
+    }
+
     /// The path to which spans go.
-    pub(crate) fn traces(&self) -> String {
-        format!("{}{TRACES}", self.path)
+    pub(crate) fn traces(&self) -> PathAndQuery {
+        self.traces.clone()
     }
 
     /// The path to which metrics go.
-    pub(crate) fn metrics(&self) -> String {
-        format!("{}{METRICS}", self.path)
+    pub(crate) fn metrics(&self) -> PathAndQuery {
+        self.metrics.clone()
     }
 }
 
@@ -100,8 +115,8 @@ impl fmt::Display for Endpoint {
 
 /// Headers that requests to a collector have, such as `authorization`. Their values may be secret:
 /// `Debug` does not show them.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Headers(Vec<(String, String)>);
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers(HeaderMap);
 
 /// Why a header cannot be sent. Its value is not shown.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -112,8 +127,8 @@ pub struct HeaderError {
 }
 
 /// The headers that the client writes itself.
-const OWN: [&str; 6] =
-    ["host", "content-type", "content-length", "connection", "transfer-encoding", "user-agent"];
+const OWN: [HeaderName; 6] =
+    [HOST, CONTENT_TYPE, CONTENT_LENGTH, CONNECTION, TRANSFER_ENCODING, USER_AGENT];
 
 impl Headers {
     /// Adds a header. A second one of the same name replaces the first.
@@ -122,31 +137,22 @@ impl Headers {
     /// If the name is not one of a header, or the exporter writes it itself; if the value has
     /// control characters or is not ASCII.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), HeaderError> {
-        let error = |problem| Err(HeaderError { name: name.to_owned(), problem });
-        let is_token =
-            |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-        if name.is_empty() || !name.bytes().all(is_token) {
-            return error("expected letters, digits and `-`");
+        let error = |problem| HeaderError { name: name.to_owned(), problem };
+        let header: HeaderName =
+            name.parse().map_err(|_| error("expected letters, digits and `-`"))?;
+        if OWN.contains(&header) {
+            return Err(error("the exporter writes it itself"));
         }
-        if OWN.iter().any(|own| own.eq_ignore_ascii_case(name)) {
-            return error("the exporter writes it itself");
-        }
-        if !value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
-            return error("expected a value of ASCII letters, on one line");
-        }
-        self.0.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
-        self.0.push((name.to_owned(), value.to_owned()));
+        let value = HeaderValue::from_str(value).ok().filter(|value| value.to_str().is_ok());
+        let mut value =
+            value.ok_or_else(|| error("expected a value of ASCII letters, on one line"))?;
+        value.set_sensitive(true);
+        self.0.insert(header, value);
         Ok(())
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
-    }
-}
-
-impl fmt::Debug for Headers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.iter().map(|(name, _)| name)).finish()
+    pub(crate) fn map(&self) -> &HeaderMap {
+        &self.0
     }
 }
 
@@ -165,7 +171,7 @@ mod tests {
             ("http://a.example:80/otlp/v1/metrics", "a.example:80", "/otlp/v1/traces"),
         ] {
             let endpoint = Endpoint::parse(url).unwrap();
-            assert_eq!((endpoint.authority(), &*endpoint.traces()), (authority, traces), "{url}");
+            assert_eq!((endpoint.authority(), endpoint.traces().as_str()), (authority, traces));
             assert_eq!(endpoint.metrics(), traces.replace("traces", "metrics"), "{url}");
         }
     }
@@ -188,6 +194,7 @@ mod tests {
             ("http://a:80/?x=1", "plain letters"),
             ("http://a:80/ x", "plain letters"),
             ("http://a:80/\r\nx: y", "plain letters"),
+            ("http://a:80/<x>", "plain letters"),
         ] {
             let error = Endpoint::parse(url).unwrap_err().to_string();
             assert!(error.contains(problem), "{url}: {error}");
@@ -199,7 +206,10 @@ mod tests {
         let mut headers = Headers::default();
         headers.set("Authorization", "Bearer first").unwrap();
         headers.set("authorization", "Bearer secret").unwrap();
-        assert_eq!(headers.iter().collect::<Vec<_>>(), [("authorization", "Bearer secret")]);
+        assert_eq!(
+            (headers.map().len(), headers.map()["authorization"] == "Bearer secret"),
+            (1, true)
+        );
         assert!(!format!("{headers:?}").contains("secret"));
         for (name, value) in
             [("", "x"), ("a b", "x"), ("Content-Length", "1"), ("x", "a\r\nb: c"), ("x", "ä")]

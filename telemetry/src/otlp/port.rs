@@ -4,13 +4,20 @@
 #[cfg(test)]
 pub(crate) mod scripted;
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 use std::time::Duration;
 
+use hyper::body::Bytes;
 use mycelium_executor::Clock;
+use tokio::time::timeout;
 
 use super::Answer;
-use super::http::{Client, TimeLeft};
+use super::bell::Bell;
+use super::client::{Client, PostError};
+use crate::runtime::Runtime;
 
 /// Time, and the collector.
 pub(crate) trait Port {
@@ -25,7 +32,7 @@ pub(crate) trait Port {
 
     /// Sends a request, and waits for the answer until `deadline`, or until the time after a stop
     /// is over.
-    fn post(&mut self, body: &[u8], deadline: Duration) -> Answer;
+    fn post(&mut self, body: &Bytes, deadline: Duration) -> Answer;
 }
 
 /// When an exporter was stopped: shared by its thread and the one who stops it.
@@ -33,42 +40,29 @@ pub(crate) trait Port {
 pub(crate) struct Ending {
     clock: Clock,
     stopped_at: Arc<OnceLock<Duration>>,
+    bell: Arc<Bell>,
 }
 
 impl Ending {
     /// It has not been stopped. Its time begins now.
-    pub(crate) fn new() -> Ending {
-        Ending { clock: Clock::start(), stopped_at: Arc::default() }
+    pub(crate) fn new(bell: Arc<Bell>) -> Ending {
+        Ending { clock: Clock::start(), stopped_at: Arc::default(), bell }
     }
 
-    /// Stops the exporter. The first time counts. Its thread has to be woken.
+    /// Stops the exporter. The first time counts.
     pub(crate) fn stop(&self) {
         let _ = self.stopped_at.set(self.clock.now());
+        self.bell.ring();
     }
 }
 
 /// A collector over HTTP, and the time of the system.
 pub(crate) struct HttpPort {
+    pub(crate) runtime: Runtime,
     pub(crate) client: Client,
     pub(crate) ending: Ending,
     /// How long a request may take after a stop.
     pub(crate) flush: Duration,
-}
-
-/// The time that a request has.
-struct Until<'a> {
-    ending: &'a Ending,
-    flush: Duration,
-    deadline: Duration,
-}
-
-impl TimeLeft for Until<'_> {
-    fn left(&self) -> Option<Duration> {
-        let Until { ending: Ending { clock, stopped_at }, flush, deadline } = self;
-        let end = stopped_at.get().map(|at| at.saturating_add(*flush));
-        let deadline = end.map_or(*deadline, |end| end.min(*deadline));
-        deadline.checked_sub(clock.now()).filter(|left| !left.is_zero())
-    }
 }
 
 impl Port for HttpPort {
@@ -81,11 +75,33 @@ impl Port for HttpPort {
     }
 
     fn wait(&mut self, until: Duration) {
-        self.client.wait(Some(until.saturating_sub(self.now())));
+        let left = until.saturating_sub(self.now());
+        let rung = poll_fn(|cx| self.ending.bell.poll_rung(cx));
+        // The caller checks which of the two it was.
+        let _ = self.runtime.block_on(async { timeout(left, rung).await });
     }
 
-    fn post(&mut self, body: &[u8], deadline: Duration) -> Answer {
-        let time = Until { ending: &self.ending, flush: self.flush, deadline };
-        self.client.post(body, &time).into()
+    fn post(&mut self, body: &Bytes, deadline: Duration) -> Answer {
+        let HttpPort { runtime, client, ending: Ending { clock, stopped_at, bell }, flush } = self;
+        // A stop makes the time shorter.
+        let time_left = || {
+            let end = stopped_at.get().map(|at| at.saturating_add(*flush));
+            let deadline = end.map_or(deadline, |end| end.min(deadline));
+            deadline.checked_sub(clock.now()).filter(|left| !left.is_zero())
+        };
+        let answer = runtime.block_on(async {
+            let mut posting = pin!(client.post(body));
+            while let Some(left) = time_left() {
+                let answered = poll_fn(|cx| match posting.as_mut().poll(cx) {
+                    Poll::Ready(answer) => Poll::Ready(Some(answer)),
+                    Poll::Pending => bell.poll_rung(cx).map(|()| None),
+                });
+                if let Ok(Some(answer)) = timeout(left, answered).await {
+                    return answer;
+                }
+            }
+            Err(PostError::Late)
+        });
+        answer.into()
     }
 }

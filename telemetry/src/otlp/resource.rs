@@ -2,8 +2,9 @@
 
 use std::process;
 
-use super::common::{Attribute, attribute};
-use super::protobuf::Message;
+use opentelemetry_proto::tonic::resource::v1::Resource as OtlpResource;
+
+use super::common::{number, text};
 
 /// The node that spans and metrics come from, as attributes of OpenTelemetry's *resource*. For
 /// spans each service of the node is a resource of its own, for metrics the node is one:
@@ -29,19 +30,21 @@ impl Resource {
         Resource { node: node.to_owned(), host: host(), instance, process: process::id() }
     }
 
-    /// Writes the attributes of a `Resource`, with this `service.name`.
-    pub(crate) fn write(&self, message: &mut Message, service: &str, namespace: Option<&str>) {
+    /// The message, with this `service.name`.
+    pub(crate) fn message(&self, service: &str, namespace: Option<&str>) -> OtlpResource {
         let Resource { node, host, instance: _, process } = self;
-        let mut text = |key, value: &str| attribute(message, 1, key, Attribute::Text(value));
-        text("service.name", service);
-        namespace.into_iter().for_each(|namespace| text("service.namespace", namespace));
-        text("service.instance.id", &self.instance_id());
-        text("mycelium.node", node);
-        host.iter().for_each(|host| text("host.name", host));
-        text("telemetry.sdk.name", "mycelium");
-        text("telemetry.sdk.language", "rust");
-        text("telemetry.sdk.version", env!("CARGO_PKG_VERSION"));
-        attribute(message, 1, "process.pid", Attribute::Number((*process).into()));
+        let mut attributes = vec![
+            text("service.name", service),
+            text("service.instance.id", &self.instance_id()),
+            text("mycelium.node", node),
+            text("telemetry.sdk.name", "mycelium"),
+            text("telemetry.sdk.language", "rust"),
+            text("telemetry.sdk.version", env!("CARGO_PKG_VERSION")),
+            number("process.pid", (*process).into()),
+        ];
+        attributes.extend(namespace.map(|namespace| text("service.namespace", namespace)));
+        attributes.extend(host.as_ref().map(|host| text("host.name", host)));
+        OtlpResource { attributes, ..OtlpResource::default() }
     }
 
     /// The instance as text.

@@ -1,17 +1,24 @@
-//! Families as requests: an `ExportMetricsServiceRequest` of OTLP 1 each, whose fields are numbered
-//! by `opentelemetry/proto/metrics/v1/metrics.proto`. A test decodes them by the official
-//! definitions.
+//! Families as requests: an `ExportMetricsServiceRequest` of OTLP 1 each.
+
+use hyper::body::Bytes;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
+use opentelemetry_proto::tonic::metrics::v1::{
+    AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint,
+    ResourceMetrics, ScopeMetrics, Sum,
+};
+use prost::Message;
 
 use crate::metrics::{Buckets, Family, FamilyKind, Sample, SampleValue};
 use crate::otlp::Resource;
-use crate::otlp::common::{Attribute, attribute, scope};
-use crate::otlp::protobuf::Message;
+use crate::otlp::common::{scope, text};
 
 /// The most data points of a request. Labels have at most some hundred bytes, and a histogram has
 /// 65 buckets, so a request has at most about 1.5 MB.
 const MOST_POINTS: usize = 1_000;
-/// `AGGREGATION_TEMPORALITY_CUMULATIVE`.
-const CUMULATIVE: u64 = 2;
+/// Values are those since the start.
+const CUMULATIVE: i32 = AggregationTemporality::Cumulative as i32;
 
 /// The times of data points, in nanoseconds of Unix time.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +32,7 @@ pub(super) struct Times {
 pub(super) struct Requests<'a> {
     /// Those that are left.
     families: &'a [Family],
-    /// How many samples of the first of them were written.
+    /// How many samples of the first of them were encoded.
     written: usize,
     times: Times,
     resource: &'a Resource,
@@ -42,24 +49,19 @@ impl<'a> Requests<'a> {
         Requests { families, written: 0, times, resource, namespace }
     }
 
-    /// Writes the next request over the one before. Returns the number of its data points; none if
-    /// all were written.
-    pub(super) fn write_next(&mut self, request: &mut Message) -> Option<u64> {
-        let (resource, namespace) = (self.resource, self.namespace);
-        let mut points = 0;
-        request.clear();
-        request.message(1, |resource_metrics| {
-            resource_metrics.message(1, |it| resource.write(it, &resource.node, namespace));
-            resource_metrics.message(2, |scope_metrics| {
-                scope_metrics.message(1, scope);
-                while let Some((family, samples)) = self.take(MOST_POINTS - points) {
-                    points += samples.len();
-                    let times = self.times;
-                    scope_metrics.message(2, |metric| write_metric(metric, family, samples, times));
-                }
-            });
-        });
-        (points > 0).then_some(points as u64)
+    /// The next request, and the number of its data points; none after the last one.
+    pub(super) fn next(&mut self) -> Option<(Bytes, u64)> {
+        let (mut points, mut metrics) = (0, Vec::new());
+        while let Some((family, samples)) = self.take(MOST_POINTS - points) {
+            points += samples.len();
+            metrics.push(metric(family, samples, self.times));
+        }
+        let (scope, resource) = (Some(scope()), self.resource);
+        let resource = Some(resource.message(&resource.node, self.namespace));
+        let scope_metrics = vec![ScopeMetrics { scope, metrics, ..ScopeMetrics::default() }];
+        let of_node = ResourceMetrics { resource, scope_metrics, ..ResourceMetrics::default() };
+        let request = ExportMetricsServiceRequest { resource_metrics: vec![of_node] };
+        (points > 0).then(|| (request.encode_to_vec().into(), points as u64))
     }
 
     /// The next samples of a family, at least one and at most this many.
@@ -80,29 +82,26 @@ impl<'a> Requests<'a> {
     }
 }
 
-fn write_metric(metric: &mut Message, family: &Family, samples: &[Sample], times: Times) {
-    metric.bytes(1, family.name.as_bytes());
-    metric.bytes(2, family.help.as_bytes());
-    if let Some(unit) = family.unit {
-        metric.bytes(3, ucum(unit).as_bytes());
-    }
-    let points = |data: &mut Message| {
-        for sample in samples {
-            data.message(1, |point| write_point(point, sample, times));
-        }
+fn metric(family: &Family, samples: &[Sample], times: Times) -> Metric {
+    let numbers = || samples.iter().filter_map(|sample| number(sample, times)).collect();
+    let data = match family.kind {
+        FamilyKind::Gauge => Data::Gauge(Gauge { data_points: numbers() }),
+        FamilyKind::Counter => Data::Sum(Sum {
+            data_points: numbers(),
+            aggregation_temporality: CUMULATIVE,
+            is_monotonic: true,
+        }),
+        FamilyKind::Histogram => Data::Histogram(Histogram {
+            data_points: samples.iter().filter_map(|sample| histogram(sample, times)).collect(),
+            aggregation_temporality: CUMULATIVE,
+        }),
     };
-    match family.kind {
-        FamilyKind::Gauge => metric.message(5, points),
-        FamilyKind::Counter => metric.message(7, |sum| {
-            points(sum);
-            sum.number(2, CUMULATIVE);
-            // It is monotonic.
-            sum.number(3, 1);
-        }),
-        FamilyKind::Histogram => metric.message(9, |histogram| {
-            points(histogram);
-            histogram.number(2, CUMULATIVE);
-        }),
+    Metric {
+        name: family.name.clone().into_owned(),
+        description: family.help.clone().into_owned(),
+        unit: family.unit.map_or("", ucum).to_owned(),
+        data: Some(data),
+        ..Metric::default()
     }
 }
 
@@ -115,50 +114,44 @@ fn ucum(unit: &str) -> &str {
     }
 }
 
-fn write_point(point: &mut Message, sample: &Sample, times: Times) {
-    let of_labels = match &sample.value {
-        SampleValue::Counter(_) | SampleValue::Gauge(_) => 7,
-        SampleValue::Histogram(_) => 9,
+/// A point of a counter or of a gauge. A gauge has no start: it is the value of one moment.
+fn number(sample: &Sample, times: Times) -> Option<NumberDataPoint> {
+    let (start_time_unix_nano, value) = match sample.value {
+        SampleValue::Counter(count) => (times.start, i64::try_from(count).unwrap_or(i64::MAX)),
+        SampleValue::Gauge(value) => (0, value),
+        SampleValue::Histogram(_) => return None,
     };
-    for (key, value) in sample.labels() {
-        attribute(point, of_labels, key, Attribute::Text(value));
-    }
-    // A gauge has no start: it is the value of one moment.
-    match &sample.value {
-        SampleValue::Counter(count) => {
-            point.fixed64(2, times.start);
-            point.fixed64(3, times.now);
-            // An `sfixed64` there.
-            point.fixed64(6, (*count).min(i64::MAX.cast_unsigned()));
-        }
-        SampleValue::Gauge(value) => {
-            point.fixed64(3, times.now);
-            point.fixed64(6, value.cast_unsigned());
-        }
-        SampleValue::Histogram(buckets) => {
-            point.fixed64(2, times.start);
-            point.fixed64(3, times.now);
-            write_buckets(point, buckets);
-        }
-    }
+    Some(NumberDataPoint {
+        attributes: sample.labels().map(|(key, value)| text(key, value)).collect(),
+        start_time_unix_nano,
+        time_unix_nano: times.now,
+        value: Some(Value::AsInt(value)),
+        ..NumberDataPoint::default()
+    })
 }
 
 /// The last bucket has no bound there, and the count is the sum of all buckets.
-fn write_buckets(point: &mut Message, buckets: &Buckets) {
-    let mut before = 0;
+fn histogram(sample: &Sample, times: Times) -> Option<HistogramDataPoint> {
+    let SampleValue::Histogram(buckets) = &sample.value else { return None };
+    let mut count = 0;
     let counts = buckets.cumulative().map(|(_, all)| {
-        let count = all.wrapping_sub(before);
-        before = all;
-        count
+        let of_bucket = all.wrapping_sub(count);
+        count = all;
+        of_bucket
     });
-    let counts: Vec<u64> = counts.collect();
-    let bounds = buckets.cumulative().map(|(bound, _)| buckets.in_unit(bound).to_bits());
-    point.fixed64(4, before);
-    point.double(5, buckets.in_unit(buckets.sum()));
-    point.packed64(6, counts.iter().copied());
-    point.packed64(7, bounds.take(counts.len() - 1));
-    if let Some((least, most)) = buckets.range().filter(|_| before > 0) {
-        point.double(11, buckets.in_unit(least));
-        point.double(12, buckets.in_unit(most));
-    }
+    let bucket_counts: Vec<u64> = counts.collect();
+    let bounds = buckets.cumulative().map(|(bound, _)| buckets.in_unit(bound));
+    let range = buckets.range().filter(|_| count > 0);
+    Some(HistogramDataPoint {
+        attributes: sample.labels().map(|(key, value)| text(key, value)).collect(),
+        start_time_unix_nano: times.start,
+        time_unix_nano: times.now,
+        count,
+        sum: Some(buckets.in_unit(buckets.sum())),
+        explicit_bounds: bounds.take(Buckets::COUNT - 1).collect(),
+        bucket_counts,
+        min: range.map(|(least, _)| buckets.in_unit(least)),
+        max: range.map(|(_, most)| buckets.in_unit(most)),
+        ..HistogramDataPoint::default()
+    })
 }

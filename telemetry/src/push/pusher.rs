@@ -12,7 +12,6 @@ use super::settings::{OtlpMetrics, OtlpMetricsError};
 use crate::otlp::common::nanoseconds;
 use crate::otlp::notice::Notices;
 use crate::otlp::port::Port;
-use crate::otlp::protobuf::Message;
 use crate::otlp::{Answer, Endpoint};
 
 /// A collector that could not be reached this many times in a row gets no push at the end of the
@@ -65,7 +64,6 @@ impl<F: FnMut(&PushNotice)> Work<F> {
     /// Runs until the pusher is stopped, and the last values were sent or its time is over.
     pub(super) fn run(&mut self, port: &mut impl Port) {
         let interval = self.settings.interval;
-        let mut request = Message::default();
         let mut due = port.now().saturating_add(interval);
         loop {
             let stopped = port.stopped_at();
@@ -83,7 +81,7 @@ impl<F: FnMut(&PushNotice)> Work<F> {
                 self.rest(port, next);
                 continue;
             }
-            self.push(port, &mut request);
+            self.push(port);
             if stopped.is_some() {
                 break;
             }
@@ -100,7 +98,7 @@ impl<F: FnMut(&PushNotice)> Work<F> {
 
     /// Sends the present values. A request that fails ends the push, one that is refused does not:
     /// the reason may be a point of this request. A node that has not started has no values.
-    fn push(&mut self, port: &mut impl Port, request: &mut Message) {
+    fn push(&mut self, port: &mut impl Port) {
         let node = &mut self.node;
         let Some(snapshot) = node.source.snapshot() else { return };
         let families = node.collector.collect(&snapshot);
@@ -111,9 +109,9 @@ impl<F: FnMut(&PushNotice)> Work<F> {
         let namespace = self.settings.to.namespace.as_deref();
         let mut requests = Requests::new(&families, times, &node.resource, namespace);
         let (line, mut outcome) = (&node.line, PusherValue::Taken);
-        while let Some(points) = requests.write_next(request) {
+        while let Some((request, points)) = requests.next() {
             let deadline = port.now().saturating_add(self.settings.to.timeout);
-            let (rejected, error) = match port.post(request.as_bytes(), deadline) {
+            let (rejected, error) = match port.post(&request, deadline) {
                 Answer::Taken { rejected, error } => (rejected.min(points), error),
                 Answer::Refused { error } => (points, Some(error)),
                 Answer::Failed { error } => {

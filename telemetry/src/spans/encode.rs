@@ -1,69 +1,58 @@
-//! A batch of spans as an `ExportTraceServiceRequest` of OTLP 1, whose fields are numbered by
-//! `opentelemetry/proto/trace/v1/trace.proto`. A test decodes it by the official definitions.
+//! A batch of spans as an `ExportTraceServiceRequest` of OTLP 1.
 
+use hyper::body::Bytes;
 use mycelium_transports::local::{Span, SpanKind};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind as Kind;
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span as OtlpSpan, Status};
+use prost::Message;
 
 use crate::otlp::Resource;
-use crate::otlp::common::{Attribute, attribute, nanoseconds, scope};
-use crate::otlp::protobuf::Message;
+use crate::otlp::common::{nanoseconds, number, scope, text};
 
-/// The value of `messaging.system`.
-const SYSTEM: &str = "mycelium";
-/// `STATUS_CODE_ERROR`.
-const ERROR: u64 = 2;
-
-/// Writes a batch. It sorts the spans by service, as each service is a resource.
-pub(super) fn encode(
-    request: &mut Message,
-    resource: &Resource,
-    namespace: Option<&str>,
-    spans: &mut [Span],
-) {
+/// A batch as bytes. It sorts the spans by service, as each service is a resource.
+pub(super) fn encode(resource: &Resource, namespace: Option<&str>, spans: &mut [Span]) -> Bytes {
     spans.sort_by(|a, b| a.service.cmp(&b.service));
-    for of_service in spans.chunk_by(|a, b| a.service == b.service) {
-        request.message(1, |resource_spans| {
-            let service = &of_service[0].service;
-            resource_spans.message(1, |message| {
-                resource.write(message, service, namespace);
-            });
-            resource_spans.message(2, |scope_spans| {
-                scope_spans.message(1, scope);
-                for span in of_service {
-                    scope_spans.message(2, |message| write_span(message, span));
-                }
-            });
-        });
-    }
+    let of_services = spans.chunk_by(|a, b| a.service == b.service).map(|spans| {
+        let resource = Some(resource.message(&spans[0].service, namespace));
+        let (scope, spans) = (Some(scope()), spans.iter().map(message).collect());
+        let scope_spans = vec![ScopeSpans { scope, spans, ..ScopeSpans::default() }];
+        ResourceSpans { resource, scope_spans, ..ResourceSpans::default() }
+    });
+    let request = ExportTraceServiceRequest { resource_spans: of_services.collect() };
+    request.encode_to_vec().into()
 }
 
-fn write_span(message: &mut Message, span: &Span) {
-    // The numbers of `SpanKind`: producer, consumer, internal.
+fn message(span: &Span) -> OtlpSpan {
     let (operation, kind) = match span.kind {
-        SpanKind::Root => ("send", 4),
-        SpanKind::Handle => ("process", 5),
+        SpanKind::Root => ("send", Kind::Producer),
+        SpanKind::Handle => ("process", Kind::Consumer),
         // A kind that is newer than this package.
-        _ => ("handle", 1),
+        _ => ("handle", Kind::Internal),
     };
-    message.bytes(1, &span.context.trace_id);
-    message.bytes(2, &span.context.span_id);
-    if let Some(parent) = span.parent {
-        message.bytes(4, &parent);
+    let mut attributes = vec![
+        text("messaging.system", "mycelium"),
+        text("messaging.operation.name", operation),
+        text("messaging.destination.name", &span.topic),
+        text("mycelium.publisher", &span.publisher),
+        number("mycelium.sequence", span.sequence),
+    ];
+    if kind != Kind::Internal {
+        attributes.push(text("messaging.operation.type", operation));
     }
-    message.bytes(5, format!("{operation} {}", span.topic).as_bytes());
-    message.number(6, kind);
-    message.fixed64(7, nanoseconds(span.start));
-    message.fixed64(8, nanoseconds(span.end));
-    let mut with = |key, value| attribute(message, 9, key, value);
-    with("messaging.system", Attribute::Text(SYSTEM));
-    with("messaging.operation.name", Attribute::Text(operation));
-    if kind != 1 {
-        with("messaging.operation.type", Attribute::Text(operation));
+    let failed = || Status { code: StatusCode::Error.into(), ..Status::default() };
+    OtlpSpan {
+        trace_id: span.context.trace_id.to_vec(),
+        span_id: span.context.span_id.to_vec(),
+        parent_span_id: span.parent.map(Vec::from).unwrap_or_default(),
+        name: format!("{operation} {}", span.topic),
+        kind: kind.into(),
+        start_time_unix_nano: nanoseconds(span.start),
+        end_time_unix_nano: nanoseconds(span.end),
+        attributes,
+        status: span.has_failed.then(failed),
+        flags: span.context.flags.into(),
+        ..OtlpSpan::default()
     }
-    with("messaging.destination.name", Attribute::Text(&span.topic));
-    with("mycelium.publisher", Attribute::Text(&span.publisher));
-    with("mycelium.sequence", Attribute::Number(span.sequence));
-    if span.has_failed {
-        message.message(15, |status| status.number(3, ERROR));
-    }
-    message.fixed32(16, span.context.flags.into());
 }

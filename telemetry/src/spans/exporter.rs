@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use hyper::body::Bytes;
 use mycelium_executor::Backoff;
 use mycelium_transports::counters::{ExporterValue, Line};
 use mycelium_transports::local::Span;
@@ -13,7 +14,6 @@ use super::queue::SpanQueue;
 use super::settings::{OtlpError, OtlpTraces};
 use crate::otlp::notice::Notices;
 use crate::otlp::port::Port;
-use crate::otlp::protobuf::Message;
 use crate::otlp::{Answer, Endpoint, Resource};
 
 /// The pauses between attempts: after the first failure, and after many.
@@ -88,7 +88,6 @@ impl<F: FnMut(&Notice)> Work<F> {
     pub(super) fn run(&mut self, port: &mut impl Port) {
         let OtlpTraces { batch, delay, .. } = self.settings;
         let mut spans: Vec<Span> = Vec::with_capacity(batch);
-        let mut request = Message::default();
         // A span waits in the queue for at most the delay.
         let mut due = port.now().saturating_add(delay);
         loop {
@@ -101,9 +100,8 @@ impl<F: FnMut(&Notice)> Work<F> {
                 continue;
             }
             if !spans.is_empty() {
-                request.clear();
                 let namespace = self.settings.to.namespace.as_deref();
-                encode(&mut request, &self.resource, namespace, &mut spans);
+                let request = encode(&self.resource, namespace, &mut spans);
                 self.send(port, &request, spans.len() as u64);
                 spans.clear();
             } else if is_drained {
@@ -121,7 +119,7 @@ impl<F: FnMut(&Notice)> Work<F> {
     }
 
     /// Sends a batch until the collector has taken or refused it, or its time is over.
-    fn send(&mut self, port: &mut impl Port, request: &Message, spans: u64) {
+    fn send(&mut self, port: &mut impl Port, request: &Bytes, spans: u64) {
         let deadline = port.now().saturating_add(self.settings.to.timeout);
         loop {
             // The end of the node may come meanwhile.
@@ -137,7 +135,7 @@ impl<F: FnMut(&Notice)> Work<F> {
                 self.rest(port, self.not_before);
                 continue;
             }
-            match port.post(request.as_bytes(), deadline) {
+            match port.post(request, deadline) {
                 Answer::Taken { rejected, error } => {
                     (self.failures, self.not_before) = (0, Duration::ZERO);
                     self.line.count(ExporterValue::Batches);

@@ -10,9 +10,10 @@ use super::exporter::{Exporter, Work};
 use super::notice::Notice;
 use super::queue::SpanQueue;
 use crate::otlp::Resource;
-use crate::otlp::http::Client;
+use crate::otlp::client::Client;
 use crate::otlp::notice::Notices;
 use crate::otlp::port::{Ending, HttpPort};
+use crate::runtime::Runtime;
 
 /// An [`Exporter`] that has what it needs of the system, for its thread.
 pub struct OpenExporter {
@@ -20,8 +21,7 @@ pub struct OpenExporter {
     resource: Resource,
     line: Line<ExporterValue>,
     seed: u64,
-    client: Client,
-    stopper: Stopper,
+    port: HttpPort,
 }
 
 /// Ends an exporter. Any thread may do it.
@@ -38,7 +38,6 @@ impl Stopper {
         // Before the time: a thread that sees the time sees a closed queue.
         self.queue.close();
         self.ending.stop();
-        self.queue.wake();
     }
 }
 
@@ -55,10 +54,11 @@ impl Exporter {
         seed: u64,
     ) -> io::Result<OpenExporter> {
         let headers = self.settings.to.headers();
-        let client = Client::new(&self.endpoint, &self.endpoint.traces(), headers)?;
-        self.queue.set_waker(client.waker().clone());
-        let stopper = Stopper { queue: self.queue.clone(), ending: Ending::new() };
-        Ok(OpenExporter { exporter: self, resource, line, seed, client, stopper })
+        let client = Client::new(&self.endpoint, self.endpoint.traces(), headers);
+        let ending = Ending::new(self.queue.bell());
+        let port =
+            HttpPort { runtime: Runtime::new()?, client, ending, flush: self.settings.to.flush };
+        Ok(OpenExporter { exporter: self, resource, line, seed, port })
     }
 }
 
@@ -66,15 +66,15 @@ impl OpenExporter {
     /// Ends [`run`](OpenExporter::run).
     #[must_use]
     pub fn stopper(&self) -> Stopper {
-        self.stopper.clone()
+        let (queue, ending) = (self.exporter.queue.clone(), self.port.ending.clone());
+        Stopper { queue, ending }
     }
 
     /// Sends spans from this thread until the exporter is stopped. `on_notice` gets drops and
     /// errors, at most once a minute and once at the end.
     pub fn run(self, on_notice: impl FnMut(&Notice)) {
-        let OpenExporter { exporter, resource, line, seed, client, stopper } = self;
+        let OpenExporter { exporter, resource, line, seed, mut port } = self;
         let Exporter { settings, endpoint: _, queue } = exporter;
-        let mut port = HttpPort { client, ending: stopper.ending, flush: settings.to.flush };
         let mut work = Work {
             queue,
             settings,

@@ -1,13 +1,14 @@
 //! The queue between the tasks of services and the exporter.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
-use std::sync::{Arc, OnceLock};
 
-use mio::Waker;
 use mycelium_core::ring::PopError;
 use mycelium_core::ring::mpmc::{Boxed, Mpmc};
 use mycelium_transports::local::{Span, SpanSink};
+
+use crate::otlp::bell::Bell;
 
 /// Takes the spans of a node, for an [`Exporter`](super::Exporter). A span that finds no room is
 /// dropped and counted: no task waits, and nothing is allocated.
@@ -22,19 +23,19 @@ struct State {
     is_awake: AtomicBool,
     /// The number of spans that wakes the exporter.
     batch: usize,
-    /// Unset until the exporter runs.
-    waker: OnceLock<Arc<Waker>>,
+    /// Wakes the exporter.
+    bell: Arc<Bell>,
 }
 
 impl SpanSink for SpanQueue {
     fn record(&self, span: Span) {
-        let State { ring, dropped, is_awake, batch, .. } = &*self.0;
+        let State { ring, dropped, is_awake, batch, bell } = &*self.0;
         if Mpmc::producer(ring).try_push(span).is_err() {
             dropped.fetch_add(1, Ordering::Relaxed);
         }
         // One wake for a batch.
         if ring.len() >= *batch && !is_awake.swap(true, Ordering::SeqCst) {
-            self.wake();
+            bell.ring();
         }
     }
 }
@@ -44,20 +45,12 @@ impl SpanQueue {
     pub(super) fn new(places: usize, batch: usize) -> SpanQueue {
         let ring = Boxed::with_capacity(places).expect("the settings were checked");
         let (dropped, is_awake) = (AtomicU64::new(0), AtomicBool::new(false));
-        SpanQueue(Arc::new(State { ring, dropped, is_awake, batch, waker: OnceLock::new() }))
+        SpanQueue(Arc::new(State { ring, dropped, is_awake, batch, bell: Arc::default() }))
     }
 
-    /// Sets what wakes the exporter. Only the first one counts.
-    pub(super) fn set_waker(&self, waker: Arc<Waker>) {
-        let _ = self.0.waker.set(waker);
-    }
-
-    /// The exporter looks at the queue again soon.
-    pub(super) fn wake(&self) {
-        if let Some(waker) = self.0.waker.get() {
-            // Without its poll the exporter has ended.
-            let _ = waker.wake();
-        }
+    /// Wakes the exporter.
+    pub(super) fn bell(&self) -> Arc<Bell> {
+        self.0.bell.clone()
     }
 
     /// Takes spans out until there are `most` of them: none if there are fewer, unless it is time

@@ -1,5 +1,6 @@
 //! Collectors that are away, slow or broken.
 
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -203,6 +204,26 @@ fn a_collector_that_does_not_read_holds_nobody_up() {
     assert_eq!((exported, refused, full + failed), (0, 0, 3 << 16));
     assert!(full >= 1 << 16, "a full queue refuses spans");
     drop(stream);
+}
+
+#[test]
+fn a_collector_may_refuse_a_request_that_it_has_not_read() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    // More than the buffers of the connection.
+    let settings = OtlpTraces::new(&url).queue(1 << 15).batch(1 << 15).flush(Duration::ZERO);
+    let running = Running::start(settings.delay(Duration::from_secs(3600)));
+    running.record(1 << 15);
+    let mut stream = listener.accept().unwrap().0;
+    stream.read_exact(&mut [0; 100]).unwrap();
+    stream.write_all(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n").unwrap();
+    // The next request comes over another connection.
+    running.record(1 << 15);
+    let next = listener.accept().unwrap();
+    let (reading, notices) = running.end();
+    assert_eq!(counts(&reading), [0, 0, 1 << 15, 1 << 15, 0]);
+    drop((stream, next));
+    assert_eq!(notices[0].error.as_deref(), Some("the collector answered 413"));
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use hyper::body::Bytes;
+
 use super::Port;
 use crate::otlp::Answer;
 
@@ -54,7 +56,7 @@ impl<S: Scripted> Port for S {
         self.go_to(stop.map_or(until, |stop| stop.min(until)));
     }
 
-    fn post(&mut self, body: &[u8], deadline: Duration) -> Answer {
+    fn post(&mut self, body: &Bytes, deadline: Duration) -> Answer {
         self.receive(body);
         let Script { stop_at, takes, answer } = self.script();
         let end = stop_at.saturating_add(self.flush()).min(deadline);
