@@ -33,14 +33,10 @@ pub(crate) struct BundledArgs {
     /// host whose address this machine has.
     #[arg(long, value_name = "NAME")]
     pub(crate) host: Vec<String>,
-    /// Show what the processes do: traces of swaps, in a page for a browser and, at the end, as
-    /// text, and the metrics of each process. The recorded day takes a minute, unless `--speed`
-    /// says otherwise.
+    /// Show what the processes do: the metrics of each process and, at the end, the trace of a
+    /// swap. The recorded day takes a minute, unless `--speed` says otherwise.
     #[arg(long, conflicts_with_all = ["topology", "host"])]
     pub(crate) observe: bool,
-    /// Write a picture of the trace that is printed at the end to this file, as SVG.
-    #[arg(long, value_name = "FILE", requires = "observe")]
-    pub(crate) picture: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) run: RunArgs,
 }

@@ -43,7 +43,7 @@ const SIGTERM: i32 = 15;
 /// Runs the nodes of the topology, or those of some of its hosts, as processes, until they have
 /// completed.
 pub(crate) async fn launch(
-    BundledArgs { host, observe, picture, run: mut args }: BundledArgs,
+    BundledArgs { host, observe, run: mut args }: BundledArgs,
     executor: Arc<dyn Executor>,
 ) -> Result<(), Box<dyn std::error::Error>> {
     // Another host may have the writer.
@@ -53,7 +53,7 @@ pub(crate) async fn launch(
     let program = env::current_exe()?;
     let directories = Arc::new(Directories::new()?);
     let observed = match observe {
-        true => Some(Observed::start(&directories.state, picture, &mut args, &executor).await?),
+        true => Some(Observed::start(&directories.state, &mut args)?),
         false => None,
     };
     let options = args.options(None);
@@ -96,7 +96,6 @@ pub(crate) async fn launch(
     let (done, report) = oneshot::channel();
     executor.blocking(Box::new(|| drop(done.send(bundle.run()))))?;
     let report = report.await?;
-    // The viewer may stay, and another signal end it.
     drop(directories);
     let took = executor.now() - begin;
     if let Some(feed) = feed {
@@ -116,7 +115,7 @@ pub(crate) async fn launch(
         say(&format!("signals    written to {}", path.display()));
     }
     if let Some(observed) = observed {
-        observed.end(end == End::Done, &executor).await?;
+        observed.end();
     }
     match report.members.iter().find(|member| has_failed(member)) {
         Some(MemberReport { name, status: Some(status), .. }) => {

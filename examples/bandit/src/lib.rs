@@ -9,7 +9,7 @@
 //!   signals and [`signals`] writes them to a file.
 //! - [`messages`] are the messages between the [`services`]; [`app`] puts the services into a node,
 //!   [`faults`] makes them panic on purpose, and [`durable`] saves their states across processes.
-//! - [`figures`] counts, and [`report`] prints the counts. [`viewer`] shows traces. [`writable`]
+//! - [`figures`] counts, and [`report`] prints the counts. [`traces`] prints a trace. [`writable`]
 //!   finds out early that a result cannot be written.
 //!
 //! Only `main` knows the executor: streams are those of `futures-io`, and time comes from arguments
@@ -35,5 +35,5 @@ pub mod services;
 pub mod session;
 pub mod signals;
 pub mod socket;
-pub mod viewer;
+pub mod traces;
 pub mod writable;

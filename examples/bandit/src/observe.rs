@@ -5,31 +5,20 @@
 use std::{
     env,
     error::Error,
-    fs,
-    io::{self, IsTerminal, Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    fs, io,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     ops::Range,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use bandit::{
     app::OBSERVED,
-    viewer::{
-        http::{SERVER, Viewer},
-        server,
-        svg::waterfall,
-        text::tree,
-        trace::Trace,
-    },
-    writable::check_writable,
+    traces::{Traces, receive},
 };
-use mycelium::Running;
-use mycelium_executor::Executor;
 
 use crate::args::RunArgs;
-use crate::output::{say, user_error};
+use crate::output::say;
 
 /// The variable of the collector in `observed.toml`, and its default.
 const COLLECTOR: (&str, &str) = ("OTLP", "http://127.0.0.1:4318");
@@ -43,19 +32,16 @@ const NODES: [(&str, &str, u16); 3] = [
 const PORTS: Range<u16> = 9467..9967;
 /// The recorded day takes a minute.
 const SPEED: f64 = 1440.0;
-/// How long the program that listens at the port of the collector may take to answer.
-const ANSWER: Duration = Duration::from_secs(1);
 /// The page of Jaeger, which listens for spans at the port of a collector.
 const JAEGER: &str = "http://127.0.0.1:16686";
 
 /// A bundle that is observed.
 pub(crate) struct Observed {
-    /// The URL of the collector, which may be the viewer.
+    /// The URL of the collector, which may be this process.
     collector: String,
-    viewer: Option<(Arc<Viewer>, Running)>,
+    traces: Option<Arc<Mutex<Traces>>>,
     _reserved: Option<Reserved>,
     metrics: Vec<NodeMetrics>,
-    picture: Option<PathBuf>,
 }
 
 /// Where a node has its metrics.
@@ -67,17 +53,9 @@ struct NodeMetrics {
 }
 
 impl Observed {
-    /// Writes the topology to `directory`, finds the addresses, and starts the viewer if there is
-    /// no collector.
-    pub(crate) async fn start(
-        directory: &Path,
-        picture: Option<PathBuf>,
-        args: &mut RunArgs,
-        executor: &Arc<dyn Executor>,
-    ) -> Result<Self, Box<dyn Error>> {
-        if let Some(path) = &picture {
-            check_writable(path).map_err(|error| cannot_write(path, &error))?;
-        }
+    /// Writes the topology to `directory`, finds the addresses, and receives traces if there is no
+    /// collector.
+    pub(crate) fn start(directory: &Path, args: &mut RunArgs) -> Result<Self, Box<dyn Error>> {
         let metrics = metrics()?;
         for (name, text) in OBSERVED {
             fs::write(directory.join(name), text)?;
@@ -87,23 +65,8 @@ impl Observed {
             args.replay.speed.get_or_insert(SPEED);
         }
         let (collector, own, _reserved) = collector()?;
-        let viewer = match own {
-            Some(address) => {
-                let viewer = Arc::new(Viewer::new("bandit"));
-                let started = server::start(viewer.clone(), address, executor.clone()).await;
-                Some((viewer, started.map_err(user_error)?.0))
-            }
-            None if picture.is_some() => {
-                let error = format!(
-                    "`--picture` needs the spans, which go to the collector at {collector}: end \
-                     it, or set {} to an address where nobody listens",
-                    COLLECTOR.0
-                );
-                return Err(error.into());
-            }
-            None => None,
-        };
-        Ok(Self { collector, viewer, _reserved, metrics, picture })
+        let traces = own.map(receive).transpose()?;
+        Ok(Self { collector, traces, _reserved, metrics })
     }
 
     /// The variables of the processes.
@@ -115,10 +78,8 @@ impl Observed {
     /// Says where to look.
     pub(crate) fn announce(&self) {
         let collector = &self.collector;
-        match &self.viewer {
-            Some(_) => say(&format!(
-                "traces     {collector}/ in a browser; the first is there in a second"
-            )),
+        match &self.traces {
+            Some(_) => say("traces     one of them follows at the end"),
             None => say(&format!(
                 "traces     go to the collector at {collector}; the page of Jaeger is {JAEGER}"
             )),
@@ -132,46 +93,18 @@ impl Observed {
         say("end        Ctrl-C");
     }
 
-    /// After the end of the processes: prints a trace. On a terminal the viewer stays, if all went
-    /// well.
-    pub(crate) async fn end(
-        self,
-        is_done: bool,
-        executor: &Arc<dyn Executor>,
-    ) -> Result<(), Box<dyn Error>> {
-        let Some((viewer, running)) = self.viewer else { return Ok(()) };
-        match viewer.with(|traces| traces.typical().cloned()) {
-            Some(trace) => self::print(&trace, self.picture.as_deref())?,
-            None if self.picture.is_some() => return Err("no whole trace has arrived".into()),
+    /// After the end of the processes: prints a trace.
+    pub(crate) fn end(self) {
+        let Some(traces) = self.traces else { return };
+        match traces.lock().unwrap_or_else(PoisonError::into_inner).typical() {
+            Some(text) => say(&format!("\n{}", text.trim_end())),
             None => say("no whole trace has arrived"),
         }
-        if is_done && io::stdout().is_terminal() {
-            say(&format!("\nThe traces stay at {}/ until Ctrl-C.", self.collector));
-            executor.interrupted().await?;
-        }
-        running.shutdown();
-        running.join().await?;
-        Ok(())
     }
 }
 
-fn print(trace: &Trace, picture: Option<&Path>) -> Result<(), Box<dyn Error>> {
-    let count = trace.processes();
-    say(&format!("\nOne trace through {count} processes, {}:\n", trace.id));
-    say(tree(trace).trim_end());
-    if let Some(path) = picture {
-        fs::write(path, waterfall(trace)).map_err(|error| cannot_write(path, &error))?;
-        say(&format!("\npicture    written to {}", path.display()));
-    }
-    Ok(())
-}
-
-fn cannot_write(path: &Path, error: &io::Error) -> String {
-    format!("cannot write the picture {}: {error}", path.display())
-}
-
-/// The URL of the collector, the address of the viewer if it is the collector, and its port.
-fn collector() -> io::Result<(String, Option<SocketAddr>, Option<Reserved>)> {
+/// The URL of the collector and, if it is this process, where it listens, and its port.
+fn collector() -> io::Result<(String, Option<TcpListener>, Option<Reserved>)> {
     let (variable, default) = COLLECTOR;
     let chosen = env::var(variable).ok().filter(|url| !url.is_empty());
     let url = chosen.as_deref().unwrap_or(default).trim_end_matches('/');
@@ -181,35 +114,14 @@ fn collector() -> io::Result<(String, Option<SocketAddr>, Option<Reserved>)> {
         return Ok((url.to_owned(), None, None));
     };
     if chosen.is_some() {
-        let own = TcpListener::bind(address).is_ok().then_some(address);
-        return Ok((url.to_owned(), own, None));
+        return Ok((url.to_owned(), TcpListener::bind(address).ok(), None));
     }
-    let reserved = Reserved::port(address.port())?;
-    let is_free = TcpListener::bind(address).is_ok();
-    match reserved {
-        Some(reserved) if is_free => Ok((url.to_owned(), Some(address), Some(reserved))),
-        Some(_) if !is_viewer(address) => Ok((url.to_owned(), None, None)),
-        // Another bandit that is observed would end with these traces.
-        _ => {
-            let (listener, reserved) = free()?;
-            let address = listener.local_addr()?;
-            Ok((format!("http://{address}"), Some(address), Some(reserved)))
-        }
+    if let Some(reserved) = Reserved::port(address.port())? {
+        return Ok((url.to_owned(), TcpListener::bind(address).ok(), Some(reserved)));
     }
-}
-
-/// Whether a viewer of another run listens there.
-fn is_viewer(address: SocketAddr) -> bool {
-    let ask = || -> io::Result<String> {
-        let mut stream = TcpStream::connect_timeout(&address, ANSWER)?;
-        stream.set_read_timeout(Some(ANSWER))?;
-        stream.set_write_timeout(Some(ANSWER))?;
-        stream.write_all(b"HEAD / HTTP/1.0\r\n\r\n")?;
-        let mut answer = Vec::new();
-        stream.take(1024).read_to_end(&mut answer)?;
-        Ok(String::from_utf8_lossy(&answer).into_owned())
-    };
-    ask().is_ok_and(|answer| answer.lines().any(|line| line == format!("server: {SERVER}")))
+    // Another bandit that is observed would end with these traces.
+    let (listener, reserved) = free()?;
+    Ok((format!("http://{}", listener.local_addr()?), Some(listener), Some(reserved)))
 }
 
 /// The addresses of the nodes' metrics: those that the user has set, or the default ones, or others

@@ -1,4 +1,4 @@
-//! What the services that listen have in common: the feed and the viewer.
+//! Accepts connections, for the feed.
 
 use std::{pin::pin, time::Duration};
 

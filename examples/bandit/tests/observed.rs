@@ -130,12 +130,11 @@ fn tree(output: &str) -> Vec<(String, String, String)> {
 fn three_processes_are_seen_in_one_trace_and_send_the_same_signals() {
     let directory = tempfile::tempdir().unwrap();
     let expected = undisturbed(directory.path());
-    let [signals, picture] = ["signals.jsonl", "trace.svg"].map(|name| directory.path().join(name));
+    let signals = directory.path().join("signals.jsonl");
     let variables = free();
-    let viewer = variables["OTLP"].strip_prefix("http://").unwrap().to_owned();
+    let receiver = variables["OTLP"].strip_prefix("http://").unwrap().to_owned();
     let arguments = ["--speed", SPEED, "--signals", signals.to_str().unwrap()];
-    let picture_of = ["--picture", picture.to_str().unwrap()];
-    let mut observed = Observed::start(&[arguments.as_slice(), &picture_of].concat(), &variables);
+    let mut observed = Observed::start(&arguments, &variables);
     for node in NODES {
         let address = observed.metrics(node);
         observed.until(&format!("/ready of {node}"), |_| {
@@ -149,12 +148,9 @@ fn three_processes_are_seen_in_one_trace_and_send_the_same_signals() {
     let bad = "POST /v1/traces HTTP/1.1\r\ncontent-type: application/x-protobuf\r\n";
     for (length, body) in [(4, "\u{ff}\u{ff}"), (1 << 30, "x"), (3, "\n\n\n")] {
         let request = format!("{bad}content-length: {length}\r\n{CLOSE}\r\n{body}");
-        let (status, _) = http(&viewer, request.as_bytes()).unwrap();
+        let (status, _) = http(&receiver, request.as_bytes()).unwrap();
         assert!((400..500).contains(&status), "{status}");
     }
-    observed.until("trace of three processes in the page", |_| {
-        get(&viewer, "/").filter(|(_, page)| page.contains("4 spans in 3 processes"))
-    });
     let (succeeded, output) = observed.end();
     assert!(succeeded && output.contains("done in "), "{output}");
     assert!(fs::read(&signals).unwrap() == expected, "other signals:\n{output}");
@@ -167,33 +163,6 @@ fn three_processes_are_seen_in_one_trace_and_send_the_same_signals() {
         ["SignalWriter", "process signals", "writer"],
     ];
     assert_eq!(rows, all, "{output}");
-    assert_is_picture(&fs::read_to_string(picture).unwrap());
-}
-
-/// The picture names all services of the trace, and the picture of the documents is such a one.
-fn assert_is_picture(svg: &str) {
-    let document = roxmltree::Document::parse(svg).unwrap();
-    let texts: Vec<_> = document.descendants().filter_map(|node| node.text()).collect();
-    for text in [
-        "PolygonAdapter",
-        "MetadataService",
-        "ArbitrageDetector",
-        "SignalWriter",
-        "send swaps",
-        "process swaps",
-        "process enriched-swaps",
-        "process signals",
-        "node collector",
-        "node detector",
-        "node writer",
-    ] {
-        assert!(texts.contains(&text), "{text}: {texts:?}");
-    }
-}
-
-#[test]
-fn the_picture_of_the_documents_names_each_service() {
-    assert_is_picture(include_str!("../../../docs/pictures/trace.svg"));
 }
 
 #[test]
@@ -213,13 +182,10 @@ fn a_collector_that_listens_gets_the_spans() {
             let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
         }
     });
-    let refused = Observed::start(&["--picture", "never.svg"], &variables);
-    let (succeeded, output) = refused.end();
-    assert!(!succeeded && output.contains("error: `--picture` needs the spans"), "{output}");
     let (succeeded, output) = Observed::start(&["--speed", "1000000"], &variables).end();
     assert!(succeeded, "{output}");
     assert!(output.contains("go to the collector at http://127.0.0.1:"), "{output}");
-    assert!(!output.contains("in a browser") && !output.contains("One trace"), "{output}");
+    assert!(!output.contains("One trace"), "{output}");
     assert_eq!(&requests.try_recv().unwrap(), b"POST /v1/traces");
 }
 
@@ -231,9 +197,11 @@ fn what_cannot_work_is_an_error_before_any_process_starts() {
     in_use.insert("DETECTOR_METRICS", address.clone());
     let missing = "/nonexistent/file";
     for (arguments, variables, expected) in [
-        (&["--picture", missing][..], free(), format!("cannot write the picture {missing}: ")),
-        (&["--picture", "/"], free(), "cannot write the picture /: ".to_owned()),
-        (&["--signals", missing], free(), format!("cannot write the file of signals {missing}: ")),
+        (
+            &["--signals", missing][..],
+            free(),
+            format!("cannot write the file of signals {missing}: "),
+        ),
         (
             &[],
             in_use,
