@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
 use super::line::{Line, Place, Retired};
 use super::reading::Reading;
@@ -19,6 +19,8 @@ use crate::sync::Ordering;
 const FEWEST: usize = 64;
 /// Lines whose writers are gone stay readable until there are more than this.
 const RETIRED: usize = 1024;
+/// The same for lines that are made while all are read.
+const RETIRED_WHILE_READ: usize = 2 * RETIRED;
 /// The most lines of a region, if it is given no other number: 256 MiB.
 const MOST: usize = 1 << 20;
 
@@ -26,8 +28,11 @@ const MOST: usize = 1 << 20;
 pub struct Region {
     first: Segment,
     more: Box<[OnceLock<Segment>]>,
-    /// Making a line locks it, and reading them all.
+    /// Making a line locks it.
     places: Mutex<Places>,
+    /// Reading all lines locks it, and replacing one does, after `places`: it would be read twice,
+    /// or not at all.
+    lines: Mutex<()>,
     /// Making and dropping a line locks it.
     retired: Arc<Retired>,
     /// Other processes find its segments.
@@ -93,7 +98,8 @@ impl Region {
         let most = whole_pages(most.max(lines));
         let places = Places { next, capacity, most, hidden: None, totals: HashMap::new() };
         let places = Mutex::new(places);
-        let region = Region { first, more, places, retired: Arc::default(), shared };
+        let retired = Arc::default();
+        let region = Region { first, more, places, lines: Mutex::default(), retired, shared };
         for (word, value) in [
             (1, VERSION),
             (5, Kind::ALL.len() as u64),
@@ -155,9 +161,22 @@ impl Region {
     #[must_use]
     pub fn line<V: Value>(&self, label: &str) -> Line<V> {
         let mut places = self.places();
-        if let Some(place) = self.free_place(&mut places) {
+        let lines = match self.lines.try_lock() {
+            Ok(lines) => Some(lines),
+            Err(TryLockError::Poisoned(error)) => Some(error.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        let (place, lines) = match (self.free_place(&mut places, lines.is_some()), lines) {
+            (None, None) => {
+                let lines = self.lines();
+                (self.free_place(&mut places, true), Some(lines))
+            }
+            found => found,
+        };
+        if let Some(place) = place {
             let segment = self.segment(place);
             segment.describe(place.index as usize, V::KIND, label);
+            drop(lines);
             return Line::new(&self.retired, segment, place.index as usize, Some(place));
         }
         self.first.word(4).fetch_add(1, Ordering::Relaxed);
@@ -170,11 +189,12 @@ impl Region {
         line
     }
 
-    /// A place for a new line: a new one, that of a line whose writer is gone, or none.
-    fn free_place(&self, places: &mut Places) -> Option<Place> {
+    /// A place for a new line: a new one, that of a line whose writer is gone, or none. While lines
+    /// are read none is replaced, and there are some more of them instead.
+    fn free_place(&self, places: &mut Places, may_replace: bool) -> Option<Place> {
         let mut retired = self.retired.lock();
         loop {
-            let is_over = retired.len() > RETIRED;
+            let is_over = retired.len() > if may_replace { RETIRED } else { RETIRED_WHILE_READ };
             let has_next = (places.next.index as usize) < self.segment(places.next).lines();
             if !is_over && (has_next || self.grow(places)) {
                 let place = places.next;
@@ -182,6 +202,9 @@ impl Region {
                 // Not seen by a reader before the line is described: its generation is 0.
                 self.first.word(3).fetch_add(1, Ordering::Release);
                 return Some(place);
+            }
+            if !may_replace {
+                return None;
             }
             let place = retired.pop_front()?;
             if self.is_in_total(place, places) {
@@ -237,7 +260,7 @@ impl Region {
     /// meanwhile: its values are in its own line, or in that of the total.
     #[must_use]
     pub fn read(&self) -> Vec<Reading> {
-        let _places = self.places();
+        let _lines = self.lines();
         let mut left = self.first.word(3).load(Ordering::Acquire) as usize;
         let mut readings = Vec::new();
         for segment in self.segments() {
@@ -271,6 +294,10 @@ impl Region {
     fn segment(&self, place: Place) -> &Segment {
         let more = (place.segment as usize).checked_sub(1);
         more.and_then(|number| self.more[number].get()).unwrap_or(&self.first)
+    }
+
+    fn lines(&self) -> MutexGuard<'_, ()> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn places(&self) -> MutexGuard<'_, Places> {

@@ -99,6 +99,25 @@ fn lines_that_come_and_go_do_not_grow_a_region() {
 }
 
 /// A reader that reads while lines are made, dropped and made again in their places.
+/// A scrape of a large node takes long, and publishers that join must not wait for it.
+#[test]
+fn lines_are_made_while_all_are_read() {
+    let region = Region::with_most(16, 1 << 14);
+    let reading = region.lines();
+    for number in 0..=RETIRED_WHILE_READ {
+        region.line(&format!("topic=t publisher=p{number}")).set(PublisherValue::Sent, 1);
+    }
+    drop(reading);
+    let before = region.read().len();
+    for _ in 0..100 {
+        region.line("topic=t publisher=p").set(PublisherValue::Sent, 1);
+    }
+    // They are replaced again, and the sum is exact.
+    let readings = region.read();
+    let sent: u64 = readings.iter().map(|line| line.value("sent")).sum();
+    assert_eq!((readings.len(), sent), (before, RETIRED_WHILE_READ as u64 + 101));
+}
+
 #[test]
 fn a_reader_never_sees_half_a_line() {
     // Each side works while the other one does, also where both have one processor.
