@@ -152,6 +152,27 @@ where
     writer.join().unwrap();
 }
 
+/// A new reader never makes the writer wait for room that it does not need: the writer sees it
+/// together with its first position, and then the one where it starts. The reader joins on the first
+/// thread: it loads the state before it stores it, which would hide an earlier load of the writer
+/// from loom's search.
+fn a_new_reader_leaves_room() {
+    bounded(2, || {
+        let ring = ring();
+        let mut producer = Broadcast::producer(ring.clone()).unwrap();
+        push_all(&mut producer, 0..2);
+        let writer = thread::spawn(move || {
+            assert!(producer.try_push(&content(2), 16).is_ok(), "refused while a reader joins");
+            producer
+        });
+        let reader = Broadcast::gating(ring).unwrap();
+        let mut producer = writer.join().unwrap();
+        for sequence in 3..reader.cursor() + CAPACITY {
+            assert!(producer.try_push(&content(sequence), 16).is_ok(), "refused after the join");
+        }
+    });
+}
+
 /// Two readers join a ring that grows to two entries: each gets one of its own.
 fn two_readers_add_entries() {
     bounded(2, || {
@@ -420,6 +441,10 @@ models! {
         fails_with_a_relaxed_look_for_entries: "broadcast.grown",
         fails_without_the_fence_of_the_join: "broadcast.join-fence",
         fails_without_the_fence_before_the_entries: "broadcast.room-fence",
+    }
+    a_new_reader_leaves_room {
+        fails_with_a_relaxed_join: "broadcast.join",
+        fails_with_a_relaxed_look_at_the_readers: "broadcast.readers",
     }
     two_readers_add_entries {}
     join_while_a_batch_is_pushed {

@@ -313,6 +313,41 @@ fn the_last_sender_closes() {
     });
 }
 
+/// The last of two receivers drops what is in the channel, and so sees what the other one knew of.
+fn the_last_receiver_drops_all() {
+    bounded(2, || {
+        let item = std::sync::Arc::new(());
+        let ring = Arc::new(mpmc::Inline::<std::sync::Arc<()>, 2>::new());
+        let waiters = ManyWaiters::new(ChannelWaiters::new(WaiterList::new(), WaiterList::new()));
+        let mut sender = Sender::new(Mpmc::producer(ring.clone()), waiters.clone()).unwrap();
+        let receiver = Receiver::new(Mpmc::consumer(ring), waiters).unwrap();
+        let other = receiver.try_clone().unwrap();
+        let leaves = {
+            let item = item.clone();
+            thread::spawn(move || {
+                sender.try_send(item).unwrap();
+                drop(other);
+                sender
+            })
+        };
+        drop(receiver);
+        let _open = leaves.join().unwrap();
+        assert_eq!(std::sync::Arc::strong_count(&item), 1, "an item is left");
+    });
+}
+
+#[test]
+fn the_last_of_two_receivers_drops_all() {
+    the_last_receiver_drops_all();
+}
+
+#[test]
+#[should_panic = "an item is left"]
+fn fails_with_a_relaxed_leave() {
+    weaken("channel-waiters.leave");
+    the_last_receiver_drops_all();
+}
+
 /// The channel is closed although senders are left: the receiver gets what was sent, and the end; a
 /// sender that waits for room gets its item back.
 #[test]

@@ -177,6 +177,7 @@ impl ReaderWords {
     /// Owner, after a claim: the entry gets its first state. Nobody else changes it before.
     pub(super) fn join(&self, state: usize) {
         let word = self.shown.state.load(Ordering::Relaxed);
+        // Release, pairs with the Acquire of `broadcast.readers`: the first cursor.
         self.shown.state.store(word & !STATE | state, order!("broadcast.join", Release));
     }
 
