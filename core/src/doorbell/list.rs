@@ -231,7 +231,8 @@ impl<const N: usize, G: Growth> Waiters for WaiterList<N, G> {
     /// Without the fence if a task was woken: its bit was taken back by a Release, and each task
     /// that parks later changes the same word, and so acquires it before it checks; one that parked
     /// before is seen by the task that was woken, if that passes the wake on. The fence is for a
-    /// list of several words, and for a task that does not sleep yet.
+    /// list of several words, and for a task that does not sleep yet. A condition here that is
+    /// false too often costs that fence and loses no wake: what follows is the default method.
     #[inline]
     fn announce_and_ring(&self) {
         let parked = self.parked.load(Ordering::Relaxed);

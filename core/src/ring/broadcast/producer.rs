@@ -402,7 +402,8 @@ impl<'a> Grant<'a> {
         let next = self.sequence.wrapping_add(1);
         // Release, pairs with the Acquire of `broadcast.look`: the words of the message. Before the
         // store to the tail, because a store in between could transfer the slot's line a second
-        // time.
+        // time. No reader relies on that order: the tail is stored Relaxed, so another thread may
+        // see it before the stamp in any case. What needs both is behind a later fence or Release.
         self.slot.stamp.store(next, order!("broadcast.publish", Release));
         // On a line that no reader loads in a stream.
         self.tail.store(next, Ordering::Relaxed);
