@@ -216,6 +216,27 @@ fn discarded() {
     });
 }
 
+/// A slot is used again just before a reader drops what is there. That reader may still see the
+/// stamp of the lap before, and must not drop the item of that lap a second time.
+fn discarded_beside_another_reader() {
+    bounded(2, || {
+        let kept = std::sync::Arc::new(());
+        let ring = Arc::new(Inline::<std::sync::Arc<()>, 2>::new());
+        let mut producer = Mpmc::producer(ring.clone());
+        let (mut one, mut other) = (Mpmc::consumer(ring.clone()), Mpmc::consumer(ring.clone()));
+        (0..2).for_each(|_| producer.try_push(kept.clone()).unwrap());
+        let item = kept.clone();
+        let thread = thread::spawn(move || {
+            drop(one.try_pop());
+            drop(producer.try_push(item));
+        });
+        other.discard();
+        thread.join().unwrap();
+        drop((other, ring));
+        assert_eq!(std::sync::Arc::strong_count(&kept), 1);
+    });
+}
+
 /// A partly filled grant: the items are read, the rest is skipped.
 fn partly_filled() {
     bounded(3, || {
@@ -438,6 +459,7 @@ models! {
         fails_with_a_relaxed_push: "mpmc.push",
         fails_with_a_relaxed_look: "mpmc.look",
     }
+    discarded_beside_another_reader {}
     partly_filled {}
     close_from_the_readers_side {}
     close_from_the_writers_side {}

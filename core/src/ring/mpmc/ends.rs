@@ -181,8 +181,8 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     }
 
     /// Closes the ring, and drops the items in it, also those behind a slot that a writer has
-    /// claimed and not filled yet. An item that is put into such a slot later is dropped with the
-    /// ring.
+    /// claimed and not filled yet. An item that is put into such a slot later, or that this thread
+    /// does not see yet, is dropped with the ring.
     pub fn discard(&mut self) {
         let indices = self.ring.indices();
         indices.close();
@@ -244,7 +244,10 @@ impl<H: Handle<Target: Ring>> Rest<'_, H> {
             let slot = unsafe { self.end.slots.at(position / STEP) };
             // Acquire, pairs with the Release of `mpmc.push` and `mpmc.skip`, as in a claim.
             let stamp = slot.stamp.load(order!("mpmc.look", Acquire));
-            if stamp != lap(&self.end.slots, position) | FREE {
+            // Exactly of this lap: this thread may still see the stamp of an item that another
+            // reader has taken, a lap ago. What was put after it is dropped with the ring.
+            let lap = lap(&self.end.slots, position);
+            if stamp == lap | FULL || stamp == lap | SKIP {
                 drop(self.end.take_at(position));
             }
         }
