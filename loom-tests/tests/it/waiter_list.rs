@@ -1,5 +1,4 @@
 //! Lists of waiters under loom: no wake is lost between several waiters of the same thing.
-#![cfg(loom)]
 
 use std::future::poll_fn;
 use std::task::{Poll, Waker};

@@ -1,6 +1,5 @@
 //! The broadcast ring under loom: publish and read, wrap-around, observers that are overwritten,
 //! joining a running ring.
-#![cfg(loom)]
 
 use std::task::Poll;
 

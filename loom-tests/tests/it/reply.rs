@@ -1,6 +1,5 @@
 //! The slot of a request and its reply under loom: each request has one outcome, its end wakes the
 //! task that waits, and the slot is used again, and freed, once both sides are gone.
-#![cfg(loom)]
 
 use loom::thread;
 use mycelium_core::channel::reply::{Outcome, ReplySlot, Replying};

@@ -1,5 +1,4 @@
 //! The doorbell under loom: no wake is lost in any order, with one ringer and with two.
-#![cfg(loom)]
 
 use std::sync::{Arc as Shared, Mutex};
 use std::task::{Wake, Waker};

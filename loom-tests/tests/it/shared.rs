@@ -4,7 +4,6 @@
 //! The memory of a region is not loom's, so the parts of the two regions are put together here: the
 //! reading process sees the slots and the writer's words of the other one's ring, and has entries
 //! of its own, which the other one only looks at.
-#![cfg(loom)]
 #![allow(unsafe_code)]
 
 use loom::cell::UnsafeCell;

@@ -1,7 +1,6 @@
 //! The rings for one writer and one reader under loom, in both layouts: one by one and in batches,
 //! around the end of the slots, closed from either side, with aborted grants, and with ends that
 //! are taken over.
-#![cfg(loom)]
 
 use loom::sync::Arc;
 use loom::thread;

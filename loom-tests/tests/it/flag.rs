@@ -1,22 +1,19 @@
 //! Says how to run the models, if they were compiled out because `--cfg loom` is missing.
-//!
-//! Fails if the command of cargo names this package. `cargo test --workspace` includes it too, and
-//! gets the notice only.
-#![allow(clippy::print_stderr)]
+
+use std::io::Write;
 
 /// The error, and the command to type.
 const NOTICE: &str = "mycelium-loom-tests: no model was run, expected `--cfg loom`: \
     run `cargo loom`, or RUSTFLAGS=\"--cfg loom\" cargo test --release -p mycelium-loom-tests \
     --target-dir target/loom";
 
-fn main() {
-    if cfg!(loom) {
-        return;
-    }
-    eprintln!("{NOTICE}");
-    if is_named() {
-        std::process::exit(1);
-    }
+/// Fails if the command of cargo names this package. `cargo test --workspace` includes it too, and
+/// gets the notice only.
+#[test]
+fn models_need_a_flag() {
+    // Not by `eprintln`, whose output is shown for failed tests only.
+    writeln!(std::io::stderr(), "{NOTICE}").unwrap();
+    assert!(!is_named(), "{NOTICE}");
 }
 
 /// Whether the command line of cargo, which runs this, names the package.

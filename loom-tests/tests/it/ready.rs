@@ -1,5 +1,4 @@
 //! The bits of ready sources under loom: no message is lost, and no wake, in any order.
-#![cfg(loom)]
 
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};

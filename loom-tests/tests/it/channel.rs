@@ -1,6 +1,5 @@
 //! Channels under loom: each end that waits is woken, in every order of the two sides, and accepted
 //! items are received.
-#![cfg(loom)]
 
 use std::ops::Deref;
 use std::pin::pin;

@@ -1,7 +1,6 @@
 //! The ring for many writers and readers under loom: single items, batch claims, wrap-around, a
 //! full ring, closing from either side, aborted and discarded slots, two writers, two readers, ends
 //! that remember an old position.
-#![cfg(loom)]
 // A flag outlives the runs of a model.
 #![allow(clippy::disallowed_types)]
 
