@@ -14,36 +14,20 @@ ORACLES=(behaves_like_the_model behave_like_the_model every_message_is_accounted
 # Tests that take most of a minute each here.
 SLOW=(ends_stop_at_their_limit any_sequence_of_operations_agrees no_bytes_of_a_peer_make_it_panic)
 
-# The test files of the core without a way to `unsafe` or to an ordering: frames and the link are
-# safe code on one thread. The names of the others.
-core_tests() {
-    local file name
-    for file in core/tests/*.rs core/tests/*/main.rs; do
-        name=${file#core/tests/}
-        name=${name%/main.rs}
-        name=${name%.rs}
-        case $name in
-            link* | legacy | wire | decoder | ui | properties) ;;
-            *) echo "$name" ;;
-        esac
-    done
-}
+# Modules of the core's tests without a way to `unsafe` or to an ordering: frames and the link are
+# safe code on one thread.
+SAFE=(link:: legacy:: wire:: properties::)
 
-# interpret_on_two_cores TEST .. -- FILTER ..: Miri runs a test file on one core, so each core gets
-# half of the files of CARGO_ARGUMENTS' packages.
+# interpret_on_two_cores ARGUMENT ..: the core's tests. Miri runs a program on one core, so each core
+# gets half of them: every second module, and the rest.
 interpret_on_two_cores() {
-    local tests=() halves=("" "") half failed=
-    while [ "$1" != -- ]; do tests+=("--test $1") && shift; done
-    shift
-    for half in "${!tests[@]}"; do halves[half % 2]+=" ${tests[half]}"; done
+    local half failed=
+    mapfile -t half < <(sed -n 's/^mod \(.*\);$/\1::/p' core/tests/it/main.rs | sed -n 'p;n')
     # Built once, before both run.
-    # shellcheck disable=SC2086 # lists of words
-    interpret "${CARGO_ARGUMENTS[@]}" ${tests[*]} --no-run
-    for half in 0 1; do
-        # shellcheck disable=SC2086
-        interpret "${CARGO_ARGUMENTS[@]}" ${halves[half]} -- "$@" >"$LOGS/miri.$half.log" 2>&1 &
-    done
-    for half in 0 1; do wait -n || failed=1; done
+    interpret "${CARGO_ARGUMENTS[@]}" --test it --no-run
+    interpret "${CARGO_ARGUMENTS[@]}" --test it -- "${half[@]}" "$@" >"$LOGS/miri.0.log" 2>&1 &
+    interpret "${CARGO_ARGUMENTS[@]}" --test it -- "${half[@]/#/--skip=}" "$@" >"$LOGS/miri.1.log" 2>&1 &
+    for _ in 0 1; do wait -n || failed=1; done
     cat "$LOGS"/miri.[01].log
     [ -z "$failed" ] || fail "Miri found a fault"
 }

@@ -1,7 +1,7 @@
 //! The core's tests on a microcontroller: a Cortex-M4, emulated by QEMU, without an operating
 //! system and a heap.
 //!
-//! It runs the same bodies as the tests on the host (`core/tests/portable`), then rings and
+//! It runs the same bodies as the tests on the host (`core/tests/it/portable`), then rings and
 //! doorbells that an interrupt shares with the interrupted program (`preempted`, `sleeping`). It
 //! prints the name and result of each test and the greatest depth of the stack, and ends QEMU with
 //! 0, or with 1 at the first test that fails: a panic on a microcontroller cannot be caught.
@@ -21,7 +21,7 @@
 // The words that tests share with their interrupt are not shared memory of the core.
 #![allow(clippy::disallowed_types)]
 
-#[path = "../../tests/portable/bodies/mod.rs"]
+#[path = "../../tests/it/portable/bodies/mod.rs"]
 mod bodies;
 mod preempted;
 #[cfg(target_has_atomic = "ptr")]

@@ -1,0 +1,246 @@
+//! Messages of a broadcast ring that are borrowed in place: they equal the copies, only readers
+//! that may borrow get them, and they stay until they are released.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::{self, TryRecvError};
+
+use mycelium_core::message::decode_ref;
+use mycelium_core::ring::broadcast::{Broadcast, Consumer, HeapStorage, Layout, Peek};
+use proptest::prelude::*;
+
+use crate::cases::cases;
+use crate::pages::{WORD, memory, proxy};
+
+type Ring<'a> = &'a Broadcast<HeapStorage>;
+
+/// The words of a message. Their number depends on `number`, and each is different.
+fn content(number: usize, most: usize) -> Vec<usize> {
+    (0..number % (most + 1)).map(|index| number.wrapping_mul(31).wrapping_add(index)).collect()
+}
+
+fn bytes(words: &[usize]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+}
+
+/// All messages that a reader can borrow, `most` at a time.
+fn borrowed(reader: &mut Consumer<Ring<'_>>, most: usize) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    while let Some(messages) = reader.read(most) {
+        all.extend(messages.iter().map(<[u8]>::to_vec));
+        messages.release(most);
+    }
+    all
+}
+
+#[derive(Clone, Debug)]
+enum Operation {
+    Push,
+    Read { most: usize, release: usize },
+    Take,
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        4 => Just(Operation::Push),
+        3 => (1..6usize, 0..6usize).prop_map(|(most, release)| Operation::Read { most, release }),
+        1 => Just(Operation::Take),
+    ]
+}
+
+proptest! {
+    #![proptest_config(cases(256, 4))]
+
+    #[test]
+    fn borrowed_messages_are_those_that_were_pushed(operations in prop::collection::vec(operation(), 0..60)) {
+        const MOST: usize = 5;
+        let ring = Broadcast::boxed(Layout::up_to(4, MOST * WORD), 1).unwrap();
+        let mut writer = Broadcast::producer(&ring).unwrap();
+        let mut reader = Broadcast::gating(&ring).unwrap();
+        let (mut model, mut pushed, mut taken) = (VecDeque::new(), 0, 0);
+        for operation in operations {
+            match operation {
+                Operation::Push => {
+                    let words = content(pushed, MOST);
+                    let accepted = writer.try_push(&words, words.len() * WORD).is_ok();
+                    prop_assert_eq!(accepted, model.len() < 4);
+                    if accepted {
+                        model.push_back(bytes(&words));
+                        pushed += 1;
+                    }
+                }
+                Operation::Read { most, release } => {
+                    let Some(messages) = reader.read(most) else {
+                        prop_assert!(model.is_empty());
+                        continue;
+                    };
+                    prop_assert_eq!(messages.sequence(), taken);
+                    prop_assert_eq!(messages.count(), most.min(model.len()));
+                    prop_assert!(messages.iter().eq(model.iter().take(most)));
+                    prop_assert_eq!(messages.get(messages.count()), None);
+                    let released = release.min(messages.count());
+                    messages.release(release);
+                    model.drain(..released);
+                    taken += released;
+                }
+                Operation::Take => {
+                    let mut words = [0; MOST];
+                    match (reader.peek(&mut words), model.pop_front()) {
+                        (Peek::Message { sequence, length }, Some(expected)) => {
+                            prop_assert_eq!(sequence, taken);
+                            prop_assert_eq!(&bytes(&words)[..length], expected);
+                            prop_assert!(reader.advance());
+                            taken += 1;
+                        }
+                        (look, expected) => prop_assert!(look == Peek::Empty && expected.is_none()),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Copies in and out take two words at a time if the processor can, or many.
+#[test]
+fn messages_of_every_length_come_through() {
+    for words in (0..20).chain([31, 32, 33, 39, 40, 71]) {
+        let layout = Layout::exact(2, words * WORD);
+        for layout in [layout, layout.in_lines()] {
+            let ring = Broadcast::boxed(layout, 2).unwrap();
+            let mut writer = Broadcast::producer(&ring).unwrap();
+            let mut borrower = Broadcast::gating(&ring).unwrap();
+            let mut copying = Broadcast::gating_evictable(&ring).unwrap();
+            for number in 0..9 {
+                let message: Vec<_> = (0..words).map(|index| !(number * 100 + index)).collect();
+                if !writer.push_into_known_room(&message, words * WORD) {
+                    writer.try_push(&message, words * WORD).unwrap();
+                }
+                assert_eq!(borrowed(&mut borrower, 2), [bytes(&message)]);
+                let mut copy = vec![0; words];
+                let found = if number % 2 == 0 {
+                    copying.peek_exact(&mut copy, words * WORD)
+                } else {
+                    matches!(copying.peek(&mut copy), Peek::Message { .. }).then_some(number)
+                };
+                assert_eq!(found, Some(number));
+                assert_eq!(copy, message);
+                copying.advance();
+                copying.flush();
+            }
+        }
+    }
+}
+
+#[test]
+fn borrowed_messages_block_the_writer_until_release() {
+    let ring = Broadcast::boxed(Layout::exact(2, WORD), 1).unwrap();
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let mut reader = Broadcast::gating(&ring).unwrap();
+    writer.try_push(&[1], WORD).unwrap();
+    writer.try_push(&[2], WORD).unwrap();
+    assert_eq!(reader.read(2).unwrap().count(), 2);
+    assert!(writer.try_push(&[3], WORD).is_err(), "nothing was given back");
+    reader.read(2).unwrap().release(1);
+    writer.try_push(&[3], WORD).unwrap();
+    assert_eq!(borrowed(&mut reader, 3), [bytes(&[2]), bytes(&[3])]);
+}
+
+#[test]
+fn a_peeked_message_is_not_passed_twice() {
+    let ring = Broadcast::boxed(Layout::exact(4, WORD), 1).unwrap();
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let mut reader = Broadcast::gating(&ring).unwrap();
+    (1..4).for_each(|number| _ = writer.try_push(&[number], WORD).unwrap());
+    assert!(matches!(reader.peek(&mut [0]), Peek::Message { sequence: 0, .. }));
+    reader.read(1).unwrap().release(1);
+    assert!(!reader.advance(), "it was given back already");
+    assert_eq!(reader.read(1).unwrap().sequence(), 1);
+}
+
+/// They copy, and check whether the writer overwrote the slot meanwhile.
+#[test]
+fn observers_and_foreign_readers_borrow_nothing() {
+    let ring = Broadcast::boxed(Layout::exact(4, WORD), 1).unwrap();
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let mut observer = Broadcast::observing(&ring);
+    writer.try_push(&[1], WORD).unwrap();
+    assert!(observer.read(1).is_none());
+    assert!(matches!(observer.peek(&mut [0]), Peek::Message { .. }));
+
+    let layout = Layout::exact(4, WORD);
+    let (data, own) = memory(layout);
+    let ours = Broadcast::new(data.data(layout).unwrap(), layout).unwrap();
+    let mut writer = Broadcast::producer(&ours).unwrap();
+    let mut local = Broadcast::gating(&ours).unwrap();
+    let proxy = proxy(&ours);
+    let theirs = data.theirs(&own, proxy.claim());
+    let mut reader = Broadcast::gating(&theirs).unwrap();
+    writer.try_push(&[1], WORD).unwrap();
+    assert!(reader.read(1).is_none());
+    assert!(matches!(reader.peek(&mut [0]), Peek::Message { .. }));
+    assert_eq!(local.read(1).map(|messages| messages.count()), Some(1), "its own memory");
+
+    let ring = Broadcast::boxed(layout, 1).unwrap();
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let mut reader = Broadcast::gating_evictable(&ring).unwrap();
+    writer.try_push(&[1], WORD).unwrap();
+    assert!(reader.read(1).is_none(), "it may be passed at any time");
+    let reader = reader.retaining();
+    assert!(!reader.can_borrow() && reader.borrow(0, 1).is_none());
+}
+
+/// A message is checked in place and not copied.
+#[test]
+fn a_message_is_decoded_in_place() {
+    #[mycelium_core::message(topic = "quotes", id = 1)]
+    #[derive(Debug, PartialEq)]
+    struct Quote {
+        price: f64,
+        size: u64,
+    }
+
+    let ring = Broadcast::boxed(Layout::exact(2, size_of::<Quote>()), 1).unwrap();
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let mut reader = Broadcast::gating(&ring).unwrap();
+    let quote = Quote { price: 1.5, size: 3 };
+    let words = mycelium_core::message::to_words(&quote);
+    writer.try_push(words.as_ref(), size_of::<Quote>()).unwrap();
+    let messages = reader.read(1).unwrap();
+    assert_eq!(decode_ref::<Quote>(messages.get(0).unwrap()), Ok(&quote));
+}
+
+/// The other thread writes only to slots that were released.
+#[test]
+fn borrowed_messages_stay_while_the_writer_runs() {
+    let count = if cfg!(miri) { 200 } else { 200_000 };
+    let ring = Broadcast::boxed(Layout::exact(8, 3 * WORD), 1).unwrap();
+    let mut reader = Broadcast::gating(&ring).unwrap();
+    // Dropped if the reader panics: then the writer stops.
+    let (there, gone) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        let ring = &ring;
+        scope.spawn(move || {
+            let mut writer = Broadcast::producer(ring).unwrap();
+            for number in 0..count {
+                while writer.try_push(&[number, !number, number ^ 7], 3 * WORD).is_err() {
+                    if gone.try_recv() == Err(TryRecvError::Disconnected) {
+                        return;
+                    }
+                    std::thread::yield_now();
+                }
+            }
+        });
+        let _there = there;
+        let mut next = 0;
+        while next < count {
+            let Some(messages) = reader.read(5) else {
+                std::thread::yield_now();
+                continue;
+            };
+            for message in messages.iter() {
+                assert_eq!(message, bytes(&[next, !next, next ^ 7]));
+                next += 1;
+            }
+            messages.release(5);
+        }
+    });
+}

@@ -1,0 +1,141 @@
+//! The broadcast ring: which message a reader has peeked at, and which position it has shown, when
+//! two operations meet.
+
+use mycelium_core::ring::broadcast::{Broadcast, Consumer, HeapStorage, Layout, Peek, Producer};
+
+const WORD: usize = size_of::<usize>();
+
+type Ring = Broadcast<HeapStorage>;
+
+fn ring(capacity: usize) -> Ring {
+    Broadcast::boxed(Layout::exact(capacity, WORD), 1).unwrap()
+}
+
+fn push(writer: &mut Producer<&Ring>, count: usize) {
+    for number in 0..count {
+        writer.try_push(&[number], WORD).expect("there is room that was shown");
+    }
+}
+
+fn take(reader: &mut Consumer<&Ring>, count: usize) {
+    for _ in 0..count {
+        assert!(matches!(reader.peek(&mut [0]), Peek::Message { .. }));
+        assert!(reader.advance());
+    }
+}
+
+/// `advance` passes the message that was peeked at, and no other.
+#[test]
+fn advance_needs_a_peeked_message() {
+    let skipping = ring(4);
+    let mut writer = Broadcast::producer(&skipping).unwrap();
+    let mut reader = Broadcast::gating(&skipping).unwrap();
+    push(&mut writer, 3);
+    reader.peek(&mut [0]);
+    assert_eq!(reader.skip_to_latest(), 2);
+    assert!(!reader.advance(), "after a skip");
+    assert_eq!(reader.cursor(), 2);
+
+    let passed = ring(2);
+    let mut writer = Broadcast::producer(&passed).unwrap();
+    let mut reader = Broadcast::observing(&passed);
+    push(&mut writer, 1);
+    reader.peek(&mut [0]);
+    push(&mut writer, 3);
+    assert_eq!(reader.peek(&mut [0]), Peek::Gap { missed: 2 });
+    assert!(!reader.advance(), "after a gap");
+    assert_eq!(reader.cursor(), 2);
+
+    let kept = ring(4);
+    let mut writer = Broadcast::producer(&kept).unwrap();
+    let mut reader = Broadcast::gating(&kept).unwrap().retaining();
+    push(&mut writer, 3);
+    reader.peek(&mut [0]);
+    reader.advance();
+    reader.peek(&mut [0]);
+    reader.rewind(0);
+    assert!(!reader.advance(), "after a rewind");
+    assert_eq!(reader.cursor(), 0);
+}
+
+#[test]
+fn a_grant_without_a_write_is_zero() {
+    let ring = ring(2);
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let mut reader = Broadcast::gating(&ring).unwrap();
+    for _ in 0..2 {
+        writer.try_push(&[7], WORD).unwrap();
+        take(&mut reader, 1);
+    }
+    writer.grant().unwrap().commit();
+    let mut words = [9];
+    assert!(matches!(reader.peek(&mut words), Peek::Message { .. }));
+    assert_eq!(words, [0], "the message of a lap ago");
+}
+
+/// With any lag: a reader that has taken all messages blocks no room.
+#[test]
+fn a_reader_that_finds_nothing_shows_its_position() {
+    let finds_nothing: [fn(&mut Consumer<&Ring>) -> bool; 3] = [
+        |reader| reader.peek(&mut [0]) == Peek::Empty,
+        |reader| reader.is_waiting(),
+        |reader| reader.read(1).is_none(),
+    ];
+    for finds_nothing in finds_nothing {
+        let ring = ring(64);
+        let mut writer = Broadcast::producer(&ring).unwrap();
+        let mut reader = Broadcast::gating(&ring).unwrap().with_lag(64);
+        push(&mut writer, 5);
+        take(&mut reader, 5);
+        assert!(finds_nothing(&mut reader));
+        push(&mut writer, 64);
+    }
+}
+
+#[test]
+fn a_retaining_reader_has_shown_its_position() {
+    let ring = ring(64);
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let mut reader = Broadcast::gating(&ring).unwrap().with_lag(64);
+    push(&mut writer, 64);
+    take(&mut reader, 5);
+    let _keeping = reader.retaining();
+    push(&mut writer, 5);
+}
+
+/// A writer that retries gets room for one message, although its reader does not show its position.
+#[test]
+fn a_writer_that_retries_gets_room() {
+    let ring = ring(64);
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let mut reader = Broadcast::gating(&ring).unwrap().with_lag(64);
+    push(&mut writer, 64);
+    take(&mut reader, 1);
+    let refused = (0..).take_while(|_| writer.try_push(&[7], WORD).is_err()).count();
+    assert!(refused < 64, "{refused} refusals in a row");
+}
+
+/// A ring whose entries are added when they are needed: readers in all blocks hold the writer up,
+/// and an entry that is given back is used again before the ring grows.
+#[test]
+fn entries_are_added_up_to_a_number() {
+    let layout = Layout::exact(2, WORD);
+    let most = if cfg!(miri) { 14 } else { 200 };
+    let grown = Broadcast::new(HeapStorage::growing(layout, 1, most).unwrap(), layout).unwrap();
+    let mut writer = Broadcast::producer(&grown).unwrap();
+    let mut readers = Vec::new();
+    while let Some(reader) = Broadcast::gating(&grown) {
+        assert_eq!(reader.entry(), Some(readers.len()));
+        readers.push(reader);
+    }
+    assert_eq!(readers.len(), most);
+    push(&mut writer, 2);
+    for (index, reader) in readers.iter_mut().enumerate() {
+        let full = writer.try_push(&[9], WORD).unwrap_err();
+        assert_eq!(full.reader.entry, index, "the first of those that are behind");
+        take(reader, 2);
+    }
+    push(&mut writer, 1);
+    drop(readers.swap_remove(7));
+    assert_eq!(Broadcast::gating(&grown).unwrap().entry(), Some(7));
+}

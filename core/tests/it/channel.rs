@@ -1,0 +1,269 @@
+//! Channels over every ring, on one thread, with any sequence of polls, drops and wakes.
+//!
+//! This file has the tests with one sender and one receiver, the same for each ring, and the plans
+//! with several of them. `channel/plan.rs` defines a plan; `channel/waiters.rs`,
+//! `channel/notified.rs` and `channel/faults.rs` have the tests that need no plan.
+// The counters of a test are not shared memory of the core.
+#![allow(clippy::disallowed_types)]
+
+mod faults;
+mod notified;
+mod plan;
+mod scheduler;
+mod waiters;
+mod wakers;
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Poll, Waker};
+
+use mycelium_core::channel::{SendError, mpmc as several};
+use mycelium_core::ring::{CapacityError, PopError, PushError};
+use mycelium_core::wait::WaitStrategy;
+
+use plan::{every_plan, nothing_is_lost};
+use scheduler::Scheduler;
+use wakers::{Count, blocking, flag, now};
+
+macro_rules! for_each_ring {
+    ($($ring:ident)*) => {$(
+        mod $ring {
+            use mycelium_core::channel::$ring;
+
+            use super::*;
+
+            #[test]
+            fn dropping_any_future_loses_nothing() {
+                every_plan(false, |capacity, plan| {
+                    let (sender, receiver) = $ring::bounded(capacity).unwrap();
+                    nothing_is_lost(vec![sender], vec![receiver], plan);
+                });
+            }
+
+            #[test]
+            fn an_accepted_item_comes_out_once_and_in_order() {
+                let (mut sender, mut receiver) = $ring::bounded(4).unwrap();
+                assert_eq!(receiver.try_recv(), Err(PopError::Empty));
+                for number in 0..4 {
+                    sender.try_send(number).unwrap();
+                }
+                assert_eq!(sender.try_send(4), Err(PushError::Full(4)));
+                assert_eq!((sender.len(), receiver.len(), sender.capacity()), (4, 4, 4));
+                let mut all = Vec::new();
+                while let Ok(number) = receiver.try_recv() {
+                    all.push(number);
+                }
+                assert_eq!(all, [0, 1, 2, 3]);
+                assert!(sender.is_empty() && receiver.is_empty());
+            }
+
+            #[test]
+            fn receivers_get_remaining_items_after_the_senders() {
+                let (mut sender, mut receiver) = $ring::bounded(4).unwrap();
+                sender.try_send(1).unwrap();
+                sender.close();
+                assert_eq!(now(receiver.recv()), Poll::Ready(Some(1)));
+                assert_eq!(now(receiver.recv()), Poll::Ready(None));
+                assert_eq!(now(receiver.recv_many(&mut Vec::new(), 9)), Poll::Ready(0));
+                assert_eq!(receiver.try_recv(), Err(PopError::Closed));
+            }
+
+            #[test]
+            fn senders_get_items_back_after_the_receivers() {
+                let (mut sender, receiver) = $ring::bounded(4).unwrap();
+                sender.try_send(String::from("a")).unwrap();
+                assert!(!sender.is_closed());
+                receiver.close();
+                assert!(sender.is_closed());
+                let refused = now(sender.send(String::from("b")));
+                assert_eq!(refused, Poll::Ready(Err(SendError(String::from("b")))));
+                assert!(matches!(now(sender.reserve()), Poll::Ready(Err(SendError(())))));
+                let many = now(sender.send_many(&mut [String::new()].into_iter()));
+                assert_eq!(many, Poll::Ready(Err(SendError(0))));
+            }
+
+            #[test]
+            fn unread_items_are_dropped_with_the_last_receiver() {
+                let (mut sender, receiver) = $ring::bounded(4).unwrap();
+                let kept = Arc::new(());
+                sender.try_send(kept.clone()).unwrap();
+                sender.try_send(kept.clone()).unwrap();
+                drop(receiver);
+                assert_eq!(Arc::strong_count(&kept), 1);
+            }
+
+            #[test]
+            fn a_parked_end_is_woken_by_the_close_of_the_other() {
+                let (sender, mut receiver) = $ring::bounded::<u8>(2).unwrap();
+                let (woken, waker) = flag();
+                let mut context = Context::from_waker(&waker);
+                let mut recv = pin!(receiver.recv());
+                assert!(recv.as_mut().poll(&mut context).is_pending());
+                drop(sender);
+                assert!(woken.0.load(Relaxed));
+                assert_eq!(recv.poll(&mut context), Poll::Ready(None));
+
+                let (mut sender, receiver) = $ring::bounded::<u8>(2).unwrap();
+                sender.try_send(1).unwrap();
+                sender.try_send(2).unwrap();
+                let (woken, waker) = flag();
+                let mut context = Context::from_waker(&waker);
+                let mut send = pin!(sender.send(3));
+                assert!(send.as_mut().poll(&mut context).is_pending());
+                drop(receiver);
+                assert!(woken.0.load(Relaxed));
+                assert_eq!(send.poll(&mut context), Poll::Ready(Err(SendError(3))));
+            }
+
+            #[test]
+            fn an_invalid_capacity_is_an_error() {
+                for given in [0, 1, 3, usize::MAX] {
+                    let refused = $ring::bounded::<u8>(given).map(drop);
+                    assert_eq!(refused, Err(CapacityError::Invalid { given }));
+                }
+            }
+
+            #[test]
+            fn a_batch_longer_than_the_channel_goes_through() {
+                let (mut sender, mut receiver) = $ring::bounded(2).unwrap();
+                let mut all = Vec::new();
+                let mut scheduler = Scheduler::default();
+                let count = if cfg!(miri) { 20 } else { 100 };
+                scheduler.spawn(async move {
+                    assert_eq!(sender.send_many(&mut (0..count)).await, Ok(count));
+                });
+                scheduler.spawn(async {
+                    while receiver.recv_many(&mut all, 7).await > 0 {}
+                });
+                assert_eq!(scheduler.run(0), 0);
+                drop(scheduler);
+                assert!(all.into_iter().eq(0..count));
+            }
+
+            /// With any size of the ring, a sender that waits for room gets the first free slot.
+            #[test]
+            fn room_is_shown_at_once() {
+                let (mut sender, mut receiver) = $ring::bounded(64).unwrap();
+                assert_eq!(now(sender.send_many(&mut (0..64))), Poll::Ready(Ok(64)));
+                let (woken, waker) = flag();
+                let mut context = Context::from_waker(&waker);
+                let mut send = pin!(sender.send(64));
+                assert!(send.as_mut().poll(&mut context).is_pending());
+                assert_eq!(receiver.try_recv(), Ok(0));
+                assert!(woken.0.load(Relaxed));
+                assert_eq!(send.poll(&mut context), Poll::Ready(Ok(())));
+            }
+
+            #[test]
+            fn a_parked_end_is_not_polled_until_it_is_woken() {
+                let (mut sender, mut receiver) = $ring::bounded(2).unwrap();
+                let (woken, waker) = flag();
+                let mut context = Context::from_waker(&waker);
+                let mut recv = pin!(receiver.recv());
+                assert!(recv.as_mut().poll(&mut context).is_pending());
+                assert!(!woken.0.load(Relaxed), "it asks to be polled again, though nothing came");
+                sender.try_send(7).unwrap();
+                assert!(woken.0.load(Relaxed));
+                assert_eq!(recv.poll(&mut context), Poll::Ready(Some(7)));
+            }
+
+            #[test]
+            fn a_spinning_end_asks_to_be_polled_again() {
+                let (_sender, mut receiver) = $ring::bounded::<u8>(2).unwrap();
+                let count = Arc::new(Count(AtomicUsize::new(0)));
+                let waker = Waker::from(count.clone());
+                let mut context = Context::from_waker(&waker);
+                receiver.set_wait_strategy(WaitStrategy::Spin);
+                let mut recv = pin!(receiver.recv());
+                for polls in 1..9 {
+                    assert!(recv.as_mut().poll(&mut context).is_pending());
+                    assert_eq!(count.0.load(Relaxed), polls);
+                }
+            }
+
+            #[test]
+            fn spin_then_park_does_both() {
+                let (mut sender, mut receiver) = $ring::bounded::<u8>(2).unwrap();
+                let count = Arc::new(Count(AtomicUsize::new(0)));
+                let waker = Waker::from(count.clone());
+                let mut context = Context::from_waker(&waker);
+                receiver.set_wait_strategy(WaitStrategy::SpinThenPark(3 * WaitStrategy::SPINS));
+                let mut recv = pin!(receiver.recv());
+                for woken in [1, 2, 2, 2] {
+                    assert!(recv.as_mut().poll(&mut context).is_pending());
+                    assert_eq!(count.0.load(Relaxed), woken, "after 3 polls it sleeps");
+                }
+                sender.try_send(1).unwrap();
+                assert_eq!(count.0.load(Relaxed), 3);
+                assert_eq!(recv.poll(&mut context), Poll::Ready(Some(1)));
+            }
+
+            #[test]
+            fn on_threads() {
+                let count = if cfg!(miri) { 20 } else { 20_000 };
+                let (mut sender, mut receiver) = $ring::bounded(4).unwrap();
+                let thread = std::thread::spawn(move || {
+                    for number in 0..count {
+                        blocking(sender.send(number)).unwrap();
+                    }
+                });
+                for number in 0..count {
+                    assert_eq!(blocking(receiver.recv()), Some(number));
+                }
+                assert_eq!(blocking(receiver.recv()), None);
+                thread.join().unwrap();
+            }
+        }
+    )*};
+}
+
+for_each_ring!(spsc stamped mpmc);
+
+#[test]
+#[cfg_attr(miri, ignore = "takes too long, and reaches nothing that the tests of one pair do not")]
+fn dropping_futures_of_several_ends_loses_nothing() {
+    every_plan(false, |capacity, plan| {
+        let (sender, receiver) = several::bounded(capacity).unwrap();
+        let senders = vec![sender.clone(), sender.clone(), sender];
+        let receivers = vec![receiver.clone(), receiver];
+        nothing_is_lost(senders, receivers, plan);
+    });
+}
+
+/// Those in front of a slot that another sender holds, and those behind it.
+#[test]
+fn items_around_a_held_slot_are_dropped_with_the_last_receiver() {
+    for fills in [true, false] {
+        let (mut sender, receiver) = several::bounded(8).unwrap();
+        let mut other = sender.clone();
+        let (kept, held) = (Arc::new(()), Arc::new(()));
+        sender.try_send(kept.clone()).unwrap();
+        let Poll::Ready(Ok(permit)) = now(other.reserve()) else { panic!("there is room") };
+        sender.try_send(kept.clone()).unwrap();
+        sender.try_send(kept.clone()).unwrap();
+        drop(receiver.clone());
+        assert_eq!(Arc::strong_count(&kept), 4);
+        drop(receiver);
+        assert_eq!(Arc::strong_count(&kept), 1);
+        assert_eq!(sender.try_send(kept.clone()), Err(PushError::Closed(kept.clone())));
+        match fills {
+            true => permit.send(held.clone()),
+            false => drop(permit),
+        }
+        drop((sender, other));
+        assert_eq!(Arc::strong_count(&held), 1);
+    }
+}
+
+/// A wake for an end that stopped waiting is passed on to one that waits.
+#[test]
+#[cfg_attr(miri, ignore = "takes too long, and reaches nothing that the tests of one pair do not")]
+fn a_wake_is_passed_on() {
+    every_plan(true, |capacity, plan| {
+        let (sender, receiver) = several::bounded(capacity).unwrap();
+        let senders = vec![sender.clone(), sender.clone(), sender];
+        let receivers = vec![receiver.clone(), receiver.clone(), receiver];
+        nothing_is_lost(senders, receivers, plan);
+    });
+}

@@ -1,0 +1,295 @@
+//! The cause of a notification is visible before it, and all ends that it concerns are notified:
+//! the wakers of these tests check for the cause while they are woken.
+
+use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+
+use mycelium_core::channel::{
+    ChannelWaiters, Receiver, Reserve, Sender, Sides, mpmc, spsc, stamped,
+};
+use mycelium_core::doorbell::Doorbell;
+use mycelium_core::ring::{self, Consumer, PopError};
+
+use super::wakers::{flag, now};
+
+/// Calls a check when it is woken, and counts.
+struct Checks {
+    check: Mutex<Box<dyn FnMut() + Send>>,
+    times: AtomicUsize,
+}
+
+impl Wake for Checks {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.times.fetch_add(1, Relaxed);
+        (self.check.lock().unwrap())();
+    }
+}
+
+fn checks(check: impl FnMut() + Send + 'static) -> (Arc<Checks>, Waker) {
+    let checks =
+        Arc::new(Checks { check: Mutex::new(Box::new(check)), times: AtomicUsize::new(0) });
+    (checks.clone(), Waker::from(checks))
+}
+
+/// One receiver waits, `act` runs, and another receiver takes `expected` as soon as the first one
+/// is woken.
+fn visible_when_notified(expected: Result<u32, PopError>, act: impl FnOnce(mpmc::Sender<u32>)) {
+    let (sender, mut receiver) = mpmc::bounded(4).unwrap();
+    let mut other = receiver.clone();
+    let (told, waker) = checks(move || assert_eq!(other.try_recv(), expected));
+    let mut recv = pin!(receiver.recv());
+    assert!(recv.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    act(sender);
+    assert!(told.times.load(Relaxed) > 0, "a wake was lost");
+}
+
+#[test]
+fn an_item_is_visible_when_a_receiver_is_notified() {
+    visible_when_notified(Ok(1), |sender| sender.clone().try_send(1).unwrap());
+    visible_when_notified(Ok(1), |sender| {
+        assert_eq!(now(sender.clone().send(1)), Poll::Ready(Ok(())))
+    });
+    visible_when_notified(Ok(1), |mut sender| {
+        let Poll::Ready(Ok(permit)) = now(sender.reserve()) else { panic!("there is room") };
+        permit.send(1);
+    });
+}
+
+#[test]
+fn the_end_is_visible_when_receivers_are_notified() {
+    visible_when_notified(Err(PopError::Closed), drop);
+}
+
+/// An item is behind a reserved slot. A receiver that is notified when the slot is aborted finds
+/// the item.
+#[test]
+fn a_slot_is_given_back_before_receivers_are_notified() {
+    let (mut early, mut receiver) = mpmc::bounded(4).unwrap();
+    let (mut late, mut other) = (early.clone(), receiver.clone());
+    let Poll::Ready(Ok(permit)) = now(early.reserve()) else { panic!("there is room") };
+    late.try_send(2).unwrap();
+    let (told, waker) = checks(move || assert_eq!(other.try_recv(), Ok(2)));
+    let mut recv = pin!(receiver.recv());
+    assert!(recv.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    drop(permit);
+    assert_eq!(told.times.load(Relaxed), 1, "a wake was lost");
+}
+
+/// A task that is polled in place by its waker, unless that happens inside its poll.
+#[allow(clippy::type_complexity)]
+struct Task(Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>);
+
+impl Task {
+    fn start(future: impl Future<Output = ()> + Send + 'static) -> Arc<Task> {
+        let task = Arc::new(Task(Mutex::new(Some(Box::pin(future)))));
+        task.wake_by_ref();
+        task
+    }
+
+    fn has_ended(&self) -> bool {
+        self.0.lock().unwrap().is_none()
+    }
+}
+
+impl Wake for Task {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let Ok(mut future) = self.0.try_lock() else { return };
+        let waker = Waker::from(self.clone());
+        if let Some(running) = &mut *future
+            && running.as_mut().poll(&mut Context::from_waker(&waker)).is_ready()
+        {
+            *future = None;
+        }
+    }
+}
+
+#[test]
+fn room_is_visible_when_a_sender_is_notified() {
+    fn check<P, C, L>((mut sender, mut receiver): (Sender<P, L>, Receiver<C, L>))
+    where
+        P: Reserve<Item = u32> + Send + 'static,
+        C: Consumer<Item = u32>,
+        L: Deref<Target: Sides> + Send + 'static,
+    {
+        let total = receiver.capacity() as u32 + 8;
+        let sends = Task::start(async move {
+            for item in 0..total {
+                sender.send(item).await.unwrap();
+            }
+        });
+        for item in 0..total {
+            assert_eq!(sends.has_ended(), item >= 8, "a wake was lost, there is room");
+            assert_eq!(receiver.try_recv(), Ok(item), "a wake was lost");
+        }
+        assert!(sends.has_ended());
+    }
+
+    // In the larger rings an end shows its room late, unless it notifies.
+    for capacity in [2, 32] {
+        check(spsc::bounded(capacity).unwrap());
+        check(stamped::bounded(capacity).unwrap());
+        check(mpmc::bounded(capacity).unwrap());
+    }
+}
+
+#[test]
+fn the_channel_is_closed_when_senders_are_notified() {
+    let (mut sender, receiver) = mpmc::bounded(2).unwrap();
+    let other = sender.clone();
+    assert_eq!(now(sender.send_many(&mut (0..2))), Poll::Ready(Ok(2)));
+    let (told, waker) = checks(move || assert!(other.is_closed()));
+    let mut send = pin!(sender.send(2));
+    assert!(send.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    drop(receiver);
+    assert_eq!(told.times.load(Relaxed), 1, "a wake was lost");
+}
+
+#[test]
+fn all_receivers_are_notified_when_the_last_sender_goes() {
+    let (sender, mut one) = mpmc::bounded::<u32>(2).unwrap();
+    let mut other = one.clone();
+    let woken = [flag(), flag()];
+    let mut waits = [Box::pin(one.recv()), Box::pin(other.recv())];
+    for ((_, waker), recv) in woken.iter().zip(&mut waits) {
+        assert!(recv.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
+    }
+    drop(sender.clone());
+    assert!(woken.iter().all(|(woken, _)| !woken.0.load(Relaxed)), "one sender is left");
+    drop(sender);
+    assert!(woken.iter().all(|(woken, _)| woken.0.load(Relaxed)), "one of them waits for ever");
+}
+
+#[test]
+fn all_senders_are_notified_when_the_last_receiver_goes() {
+    let (mut one, receiver) = mpmc::bounded(2).unwrap();
+    let mut other = one.clone();
+    assert_eq!(now(one.send_many(&mut (0..2))), Poll::Ready(Ok(2)));
+    let woken = [flag(), flag()];
+    let mut waits = [Box::pin(one.send(2)), Box::pin(other.send(3))];
+    for ((_, waker), send) in woken.iter().zip(&mut waits) {
+        assert!(send.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
+    }
+    drop(receiver);
+    assert!(woken.iter().all(|(woken, _)| woken.0.load(Relaxed)), "one of them waits for ever");
+}
+
+/// A sender of many items fills the channel and waits for room: the receiver that must make it is
+/// notified before.
+#[test]
+fn receivers_are_notified_while_a_sender_of_many_waits() {
+    fn check<P, C, L>((mut sender, mut receiver): (Sender<P, L>, Receiver<C, L>))
+    where
+        P: Reserve<Item = u32>,
+        C: Consumer<Item = u32>,
+        L: Deref<Target: Sides>,
+    {
+        let (told, waker) = flag();
+        let mut recv = pin!(receiver.recv());
+        assert!(recv.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        let mut items = 0..3;
+        let mut many = pin!(sender.send_many(&mut items));
+        assert!(many.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert!(told.0.load(Relaxed), "both sides wait for ever");
+        assert_eq!(recv.poll(&mut Context::from_waker(&waker)), Poll::Ready(Some(0)));
+    }
+
+    check(spsc::bounded(2).unwrap());
+    check(stamped::bounded(2).unwrap());
+    check(mpmc::bounded(2).unwrap());
+}
+
+/// A reader that skips checks still checks after it has parked: the item may be there already, and
+/// its sender has rung.
+#[test]
+fn a_slipping_receiver_loses_no_wake() {
+    for many in [false, true] {
+        let ring = Arc::new(ring::spsc::Boxed::<u64>::with_capacity(64).unwrap());
+        let mut consumer = ring::spsc::Spsc::consumer(ring.clone()).unwrap();
+        consumer.slipping(true);
+        let waiters = Arc::new(ChannelWaiters::new(Doorbell::new(), Doorbell::new()));
+        let mut receiver = Receiver::new(consumer, waiters.clone()).unwrap();
+        let producer = ring::spsc::Spsc::producer(ring).unwrap();
+        let mut sender = Sender::new(producer, waiters).unwrap();
+        // More checks will be skipped than one poll makes.
+        (0..200).for_each(|_| assert_eq!(receiver.try_recv(), Err(PopError::Empty)));
+        sender.try_send(8).unwrap();
+        let mut context = Context::from_waker(Waker::noop());
+        if many {
+            let mut items = Vec::new();
+            let received = receiver.poll_recv_many(&mut context, &mut items, 4);
+            assert_eq!((received, items), (Poll::Ready(1), vec![8]));
+        } else {
+            assert_eq!(receiver.poll_recv(&mut context), Poll::Ready(Some(8)));
+        }
+    }
+}
+
+/// The last receiver is dropped while two senders wait for room. The waker of one panics: the other
+/// one is notified.
+#[test]
+fn a_waker_that_panics_leaves_no_sender_asleep() {
+    for first_panics in [false, true] {
+        let (mut one, receiver) = mpmc::bounded::<u32>(2).unwrap();
+        let mut other = one.clone();
+        (0..2).for_each(|item| one.try_send(item).unwrap());
+        let (_, panicking) = checks(|| panic!("a waker panics"));
+        let (woken, good) = checks(|| ());
+        let wakers = if first_panics { [&panicking, &good] } else { [&good, &panicking] };
+        let mut sends = [pin!(one.send(2)), pin!(other.send(3))];
+        for (send, waker) in sends.iter_mut().zip(wakers) {
+            assert!(send.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
+        }
+        let dropped = AssertUnwindSafe(|| drop(receiver));
+        assert!(catch_unwind(dropped).is_err(), "the panic is propagated");
+        assert_eq!(woken.times.load(Relaxed), 1, "it sleeps for ever");
+    }
+}
+
+/// Aborted slots are room again after a receiver has skipped them, even if it finds nothing.
+#[test]
+fn a_sender_is_notified_of_aborted_slots() {
+    let (mut one, mut receiver) = mpmc::bounded::<u32>(2).unwrap();
+    let (mut other, mut waiting) = (one.clone(), one.clone());
+    let (woken, waker) = checks(|| ());
+    let (held, too) = (now(one.reserve()), now(other.reserve()));
+    assert!(held.is_ready() && too.is_ready());
+    let mut send = pin!(waiting.send(1));
+    assert!(send.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    drop((held, too));
+    assert_eq!(receiver.try_recv(), Err(PopError::Empty));
+    assert_eq!(woken.times.load(Relaxed), 1, "it sleeps on though there is room");
+    assert!(send.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+}
+
+/// One notification for room for two: the sender that was woken and got a slot notifies the next
+/// one.
+#[test]
+fn room_for_two_wakes_two_reserving_senders() {
+    let (mut one, mut receiver) = mpmc::bounded::<u32>(2).unwrap();
+    let mut other = one.clone();
+    (0..2).for_each(|item| one.try_send(item).unwrap());
+    let ((first, waker), (second, another)) = (checks(|| ()), checks(|| ()));
+    let (mut reserve, mut next) = (pin!(one.reserve()), pin!(other.reserve()));
+    assert!(reserve.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    assert!(next.as_mut().poll(&mut Context::from_waker(&another)).is_pending());
+    assert_eq!(now(receiver.recv_many(&mut Vec::new(), 2)), Poll::Ready(2));
+    let woken = [&first, &second].map(|task| task.times.load(Relaxed));
+    assert_eq!(woken.iter().sum::<usize>(), 1, "one is woken");
+    let mut context = Context::from_waker(Waker::noop());
+    let permit = if woken[0] == 1 { reserve.poll(&mut context) } else { next.poll(&mut context) };
+    assert!(permit.is_ready());
+    let woken = [&first, &second].map(|task| task.times.load(Relaxed));
+    assert_eq!(woken, [1, 1], "the other one sleeps on");
+}

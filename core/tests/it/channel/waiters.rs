@@ -1,0 +1,192 @@
+//! Several waiters at one channel: which one is woken, how many are allowed, and what remains after
+//! they end.
+
+use std::cell::RefCell;
+use std::ops::Deref;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
+
+use mycelium_core::channel::{
+    ChannelWaiters, Receiver, Reserve, Sender, Sides, mpmc as several, spsc as single,
+};
+use mycelium_core::doorbell::Doorbell;
+use mycelium_core::ring::Consumer;
+use mycelium_core::ring::mpmc::{Boxed, Mpmc};
+
+use super::scheduler::Scheduler;
+use super::wakers::{flag, now};
+
+#[test]
+fn a_wake_for_a_future_that_is_dropped_goes_to_the_next() {
+    let (mut sender, mut one) = several::bounded(4).unwrap();
+    let mut other = one.clone();
+    let (first, first_waker) = flag();
+    let (second, second_waker) = flag();
+    let mut gone = Box::pin(one.recv());
+    assert!(gone.as_mut().poll(&mut Context::from_waker(&first_waker)).is_pending());
+    let mut stays = pin!(other.recv());
+    assert!(stays.as_mut().poll(&mut Context::from_waker(&second_waker)).is_pending());
+    sender.try_send(1).unwrap();
+    assert_eq!([first.0.load(Relaxed), second.0.load(Relaxed)], [true, false]);
+    drop(gone);
+    assert!(second.0.load(Relaxed), "nobody is awake, though there is an item");
+    assert_eq!(stays.poll(&mut Context::from_waker(&second_waker)), Poll::Ready(Some(1)));
+}
+
+/// A task that is woken for an item behind a reserved slot finds nothing. When the slot is filled,
+/// both items are received.
+#[test]
+fn a_late_permit_wakes_all_waiters_behind_it() {
+    let (mut early, mut one) = several::bounded(4).unwrap();
+    let mut late = early.clone();
+    let mut other = one.clone();
+    for gives_back in [false, true] {
+        let (first, first_waker) = flag();
+        let (second, second_waker) = flag();
+        let (mut first_context, mut second_context) =
+            (Context::from_waker(&first_waker), Context::from_waker(&second_waker));
+        let mut first_recv = Box::pin(one.recv());
+        let mut second_recv = Box::pin(other.recv());
+        let Poll::Ready(Ok(permit)) = now(early.reserve()) else { panic!("there is room") };
+        late.try_send(2).unwrap();
+        late.try_send(3).unwrap();
+        assert!(first_recv.as_mut().poll(&mut first_context).is_pending());
+        assert!(second_recv.as_mut().poll(&mut second_context).is_pending());
+        if gives_back {
+            drop(permit)
+        } else {
+            permit.send(1)
+        }
+        let mut got = Vec::new();
+        // Each woken receiver gets its turn, and passes the wake on.
+        for _ in 0..2 {
+            if first.0.swap(false, Relaxed)
+                && let Poll::Ready(item) = first_recv.as_mut().poll(&mut first_context)
+            {
+                got.extend(item);
+            }
+            if second.0.swap(false, Relaxed)
+                && let Poll::Ready(item) = second_recv.as_mut().poll(&mut second_context)
+            {
+                got.extend(item);
+            }
+        }
+        assert_eq!(got, if gives_back { [2, 3] } else { [1, 2] });
+        drop((first_recv, second_recv));
+        while one.try_recv().is_ok() {}
+    }
+}
+
+#[test]
+fn a_static_channel_limits_its_ends() {
+    static CHANNEL: several::Inline<u8, 4, 2, 1> = several::Inline::new();
+    let (mut sender, mut receiver) = CHANNEL.split().unwrap();
+    assert!(receiver.try_clone().is_none());
+    let other = sender.try_clone().unwrap();
+    assert!(sender.try_clone().is_none());
+    drop(other);
+    let other = sender.try_clone().expect("a place is free again");
+    sender.try_send(1).unwrap();
+    drop((sender, other));
+    assert_eq!(now(receiver.recv()), Poll::Ready(Some(1)));
+    assert_eq!(now(receiver.recv()), Poll::Ready(None));
+    drop(receiver);
+    assert!(CHANNEL.split().is_none(), "it is closed");
+}
+
+#[test]
+fn a_static_channel_serves_one_pair() {
+    static CHANNEL: single::Inline<u8, 4> = single::Inline::new();
+    let (sender, receiver) = CHANNEL.split().unwrap();
+    assert!(CHANNEL.split().is_none());
+    drop(sender);
+    assert!(CHANNEL.split().is_none());
+    drop(receiver);
+}
+
+#[test]
+fn each_of_many_waiters_gets_its_turn() {
+    let (mut sender, receiver) = several::bounded(2).unwrap();
+    let order = RefCell::new(Vec::new());
+    let mut scheduler = Scheduler::default();
+    // More than the first block of places has.
+    let waiters = if cfg!(miri) { 20 } else { 100 };
+    for index in 0..waiters {
+        let (mut receiver, order) = (receiver.clone(), &order);
+        scheduler.spawn(async move {
+            while receiver.recv().await.is_some() {
+                order.borrow_mut().push(index);
+            }
+        });
+    }
+    drop(receiver);
+    assert_eq!(scheduler.run(0), waiters);
+    for item in 0..3 * waiters {
+        sender.try_send(item).unwrap();
+        scheduler.run(0);
+    }
+    drop(sender);
+    assert_eq!(scheduler.run(0), 0);
+    let order = order.borrow();
+    for round in order.chunks(waiters) {
+        let different: std::collections::HashSet<_> = round.iter().collect();
+        assert!(different.len() > waiters - 5, "{} in a round of {waiters}", different.len());
+    }
+    assert_eq!(order.len(), 3 * waiters);
+}
+
+#[test]
+fn an_ended_registration_keeps_no_task() {
+    fn parks_and_leaves<C: Consumer<Item = u32>, L: Deref<Target: Sides>>(
+        mut receiver: Receiver<C, L>,
+    ) {
+        let (woken, waker) = flag();
+        {
+            let mut recv = pin!(receiver.recv());
+            assert!(recv.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+        drop((receiver, waker));
+        assert_eq!(Arc::strong_count(&woken), 1, "the waker is still there");
+    }
+
+    let (_open, receiver) = several::bounded(4).unwrap();
+    parks_and_leaves(receiver.clone());
+    // As many as have a place in a further block.
+    let _others: Vec<_> = (0..20).map(|_| receiver.clone()).collect();
+    parks_and_leaves(receiver.clone());
+    let (_open, receiver) = single::bounded(4).unwrap();
+    parks_and_leaves(receiver);
+}
+
+/// A ring for several ends, with a doorbell for one end of each side.
+#[test]
+fn a_doorbell_registers_one_task() {
+    let ring = Arc::new(Boxed::<u32>::with_capacity(2).unwrap());
+    let waiters = Arc::new(ChannelWaiters::new(Doorbell::new(), Doorbell::new()));
+    let mut receiver = Receiver::new(Mpmc::consumer(ring.clone()), waiters.clone()).unwrap();
+    let mut sender = Sender::new(Mpmc::producer(ring.clone()), waiters.clone()).unwrap();
+    assert!(sender.try_clone().is_none() && receiver.try_clone().is_none());
+    assert!(Sender::new(Mpmc::producer(ring), waiters).is_none());
+    // Its own slots can be aborted like those of any other.
+    for _ in 0..2 {
+        let Poll::Ready(Ok(permit)) = now(sender.reserve()) else { panic!("there is room") };
+        drop(permit);
+    }
+    passing_makes_room(&mut sender, &mut receiver);
+}
+
+/// For a channel whose slots were all aborted: a sender sleeps until the receiver has skipped them.
+pub(crate) fn passing_makes_room<P, C, L>(sender: &mut Sender<P, L>, receiver: &mut Receiver<C, L>)
+where
+    P: Reserve<Item = u32>,
+    C: Consumer<Item = u32>,
+    L: Deref<Target: Sides>,
+{
+    let (woken, waker) = flag();
+    let mut send = pin!(sender.send(3));
+    assert!(send.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    assert_eq!(now(receiver.recv()), Poll::Pending);
+    assert!(woken.0.load(Relaxed), "the receiver passed the slots, so there is room");
+}

@@ -1,0 +1,520 @@
+//! Links: handshake, credit, batches, and lost connections. `errors` has limits and protocol
+//! errors.
+// A link has no `unsafe`: Miri would find nothing in the other files that these do not show it.
+
+#[cfg(not(miri))]
+mod crossing;
+#[cfg(not(miri))]
+mod damage;
+mod describe;
+mod document;
+mod errors;
+#[cfg(not(miri))]
+mod faults;
+#[cfg(not(miri))]
+mod fragments;
+mod memory;
+#[cfg(not(miri))]
+mod model;
+#[cfg(not(miri))]
+mod runs;
+
+use std::time::Duration;
+
+use mycelium_core::frame::HEADER_LEN;
+use mycelium_core::link::{
+    Batching, CloseReason, Config, Interest, LinkError, ReaderMode, ReaderStart, RejectReason,
+    SendError,
+};
+use mycelium_core::{Digest, Envelope, TraceContext};
+use zerocopy::IntoBytes;
+
+use crate::pair::conversation::{
+    LEFT, MS, RIGHT, last_subscribed, name, reading, resubscribe, send, sequences, subscribed,
+    swaps,
+};
+use crate::pair::{Pair, Received, config, control_frames};
+use crate::schema::Swap;
+
+#[test]
+fn both_sides_learn_the_name_of_the_other() {
+    let mut pair = Pair::new();
+    pair.settle();
+    assert_eq!(pair.sides[LEFT].take_events(), [Received::Up("right".into())]);
+    assert_eq!(pair.sides[RIGHT].take_events(), [Received::Up("left".into())]);
+    assert!(pair.sides.iter().all(|side| side.link.is_up()));
+}
+
+#[test]
+fn a_message_arrives_unchanged_with_its_extensions() {
+    let mut pair = Pair::new();
+    let (outgoing, incoming) = reading(&mut pair, 8);
+    let trace = TraceContext { trace_id: [1; 16], span_id: [2; 8], flags: 1 };
+    let envelope = Envelope { trace: Some(trace), correlation: Some(3), ..Envelope::default() };
+    let (now, swap) = (pair.now, Swap::golden());
+    let fixed = size_of::<Swap>() as u16;
+    pair.sides[LEFT].link.send(now, outgoing, &envelope, fixed, swap.as_bytes()).unwrap();
+    pair.sides[LEFT].link.flush();
+    pair.settle();
+    let news = pair.sides[RIGHT].take_events();
+    let [Received::Message { stream, sequence, payload, envelope: found }] = news.as_slice() else {
+        panic!("one message, not {news:?}");
+    };
+    assert_eq!((*stream, *sequence, payload.as_slice()), (incoming, 100, swap.as_bytes()));
+    assert_eq!((found.trace, found.correlation), (envelope.trace, envelope.correlation));
+}
+
+#[test]
+fn credit_limits_what_a_reader_gets() {
+    let mut pair = Pair::new();
+    let (outgoing, incoming) = reading(&mut pair, 8);
+    assert_eq!(send(&mut pair, outgoing, 9), Err(SendError::Credit));
+    assert_eq!(pair.sides[LEFT].link.credit(outgoing), 0);
+    pair.pass(100 * MS);
+    assert_eq!(
+        sequences(&pair.sides[RIGHT].take_events()),
+        [100, 101, 102, 103, 104, 105, 106, 107]
+    );
+
+    pair.sides[RIGHT].link.grant(incoming, 3).unwrap();
+    pair.settle();
+    assert_eq!(pair.sides[LEFT].link.credit(outgoing), 3);
+    assert_eq!(send(&mut pair, outgoing, 4), Err(SendError::Credit));
+    pair.pass(100 * MS);
+
+    // Credit is limited to the window.
+    pair.sides[RIGHT].link.grant(incoming, u32::MAX).unwrap();
+    pair.pass(100 * MS);
+    assert_eq!(pair.sides[LEFT].link.credit(outgoing), 8);
+}
+
+#[test]
+fn credit_is_sent_when_a_part_of_the_window_is_free() {
+    let mut pair = Pair::new();
+    let (outgoing, incoming) = reading(&mut pair, 64);
+    for _ in 0..8 {
+        send(&mut pair, outgoing, 8).unwrap();
+        pair.pass(100 * MS);
+    }
+    let mut credit = |freed| {
+        pair.sides[RIGHT].link.grant(incoming, freed).unwrap();
+        pair.settle();
+        pair.sides[LEFT].link.credit(outgoing)
+    };
+    assert_eq!(credit(7), 0, "57 others are still to be taken");
+    assert_eq!(credit(1), 8);
+    assert_eq!(credit(2), 8);
+    assert_eq!(credit(20), 30);
+}
+
+#[test]
+fn a_full_stream_does_not_block_others() {
+    let mut pair = Pair::new();
+    let (first, _) = reading(&mut pair, 2);
+    let mut other = swaps(2);
+    other.topic = name("others");
+    pair.sides[RIGHT].link.subscribe(other).unwrap();
+    pair.settle();
+    let export = last_subscribed(&mut pair, LEFT);
+    let now = pair.now;
+    let second = pair.sides[LEFT].link.open_stream(now, export, name("feed"), 78, 0, 1024).unwrap();
+    assert_eq!(send(&mut pair, first, 3), Err(SendError::Credit));
+    assert_eq!(send(&mut pair, second, 2), Ok(()));
+}
+
+#[test]
+fn arrived_messages_are_confirmed_in_time() {
+    let mut pair = Pair::new();
+    let (outgoing, _) = reading(&mut pair, 64);
+    send(&mut pair, outgoing, 3).unwrap();
+    pair.sides[LEFT].link.flush();
+    pair.settle();
+    assert_eq!(pair.sides[LEFT].take_events(), [], "three of 64 are confirmed later");
+    pair.pass(20 * MS);
+    assert_eq!(
+        pair.sides[LEFT].take_events(),
+        [Received::Window { stream: outgoing, confirmed: 103 }]
+    );
+}
+
+#[test]
+fn a_batch_is_sent_when_full_old_or_flushed() {
+    let batching = Batching { bytes: 4 * 64, messages: 100, delay: 5 * MS };
+    let mut pair = Pair::with(Config { batching, ..config("left") }, config("right"), 8192);
+    let (outgoing, _) = reading(&mut pair, 64);
+
+    send(&mut pair, outgoing, 3).unwrap();
+    pair.settle();
+    assert_eq!(sequences(&pair.sides[RIGHT].take_events()), [], "it waits for more");
+    send(&mut pair, outgoing, 1).unwrap();
+    pair.settle();
+    assert_eq!(sequences(&pair.sides[RIGHT].take_events()), [100, 101, 102, 103], "it is full");
+
+    send(&mut pair, outgoing, 1).unwrap();
+    let due = pair.sides[LEFT].link.poll_timeout();
+    assert_eq!(due, Some(pair.now + 5 * MS));
+    pair.pass(5 * MS);
+    assert_eq!(sequences(&pair.sides[RIGHT].take_events()), [104], "it is old");
+
+    send(&mut pair, outgoing, 1).unwrap();
+    pair.sides[LEFT].link.flush();
+    pair.settle();
+    assert_eq!(sequences(&pair.sides[RIGHT].take_events()), [105], "the sender is idle");
+}
+
+#[test]
+fn a_full_buffer_has_room_again_after_a_write() {
+    let mut pair = Pair::with(config("left"), config("right"), 2048);
+    let (outgoing, _) = reading(&mut pair, 1000);
+    let full = send(&mut pair, outgoing, 1000).unwrap_err();
+    assert!(matches!(full, SendError::Room { capacity: 2048, .. }), "{full}");
+    assert!(pair.write(LEFT, 100), "the buffer has bytes to write");
+    send(&mut pair, outgoing, 1).unwrap();
+    pair.settle();
+    let sequences = sequences(&pair.sides[RIGHT].take_events());
+    let expected: Vec<u64> = (100..).take(sequences.len()).collect();
+    assert!(sequences.len() > 10 && sequences == expected, "{sequences:?}");
+}
+
+#[test]
+fn gaps_and_ends_arrive_in_order() {
+    let mut pair = Pair::new();
+    let (outgoing, incoming) = reading(&mut pair, 64);
+    send(&mut pair, outgoing, 1).unwrap();
+    let now = pair.now;
+    pair.sides[LEFT].link.skip(now, outgoing, 5, 9).unwrap();
+    send(&mut pair, outgoing, 1).unwrap();
+    pair.sides[LEFT].link.end_stream(now, outgoing).unwrap();
+    pair.settle();
+    let news = pair.sides[RIGHT].take_events();
+    assert_eq!(sequences(&news), [100, 106]);
+    assert_eq!(news[1], Received::Gap { stream: incoming, missed: 5, reason: 9 });
+    assert_eq!(news[3], Received::End { stream: incoming, next: 107 });
+    assert_eq!(send(&mut pair, outgoing, 1), Err(SendError::Gone));
+}
+
+#[test]
+fn a_stream_resumes_after_a_lost_connection() {
+    let mut pair = Pair::new();
+    let (outgoing, incoming) = reading(&mut pair, 8);
+    send(&mut pair, outgoing, 3).unwrap();
+    pair.sides[LEFT].link.flush();
+    pair.settle();
+    send(&mut pair, outgoing, 2).unwrap();
+    pair.sides[LEFT].link.flush();
+    pair.write(LEFT, usize::MAX);
+    pair.cut();
+    assert_eq!(send(&mut pair, outgoing, 1), Err(SendError::Down), "of the old connection");
+
+    pair.connect();
+    pair.settle();
+    let news = pair.sides[LEFT].take_events();
+    let [Received::Up(_), Received::Subscribe { export, resumes: 1, .. }, resume] = news.as_slice()
+    else {
+        panic!("{news:?}");
+    };
+    assert_eq!(
+        *resume,
+        Received::Resume { export: *export, epoch: 77, next: 103 },
+        "two were lost"
+    );
+    let now = pair.now;
+    // The publisher has dropped one of them.
+    let again =
+        pair.sides[LEFT].link.open_stream(now, *export, name("feed"), 77, 104, 1024).unwrap();
+    assert_eq!(pair.sides[LEFT].link.credit(again), 0, "the reader must grant credit first");
+    pair.sides[RIGHT].take_events();
+    pair.settle();
+    assert_eq!(pair.sides[LEFT].link.credit(again), 5, "three of eight messages use the window");
+    send(&mut pair, again, 1).unwrap();
+    pair.sides[LEFT].link.flush();
+    pair.settle();
+    let news = pair.sides[RIGHT].take_events();
+    let resumed = Received::Stream { stream: incoming, epoch: 77, first: 104, resumed: Some(1) };
+    assert!(news.contains(&resumed), "{news:?}");
+    assert_eq!(sequences(&news), [104]);
+}
+
+#[test]
+fn a_publisher_that_ended_while_down_is_gone() {
+    let mut pair = Pair::new();
+    let (_, incoming) = reading(&mut pair, 8);
+    pair.cut();
+    pair.connect();
+    pair.settle();
+    let export = subscribed(&mut pair);
+    let now = pair.now;
+    pair.sides[LEFT].link.refuse_resume(now, export, 77).unwrap();
+    pair.sides[RIGHT].take_events();
+    pair.settle();
+    assert_eq!(pair.sides[RIGHT].take_events(), [Received::Gone(incoming)]);
+    assert_eq!(pair.sides[RIGHT].link.grant(incoming, 1), Err(SendError::Gone));
+}
+
+#[test]
+fn a_rejected_topic_is_requested_again_on_the_next_connection() {
+    let mut pair = Pair::new();
+    let interest = pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
+    pair.settle();
+    let export = subscribed(&mut pair);
+    let digest = Digest([5; 16]);
+    pair.sides[LEFT].link.reject(export, RejectReason::Digest, digest).unwrap();
+    pair.sides[RIGHT].take_events();
+    pair.settle();
+    let rejected = Received::Rejected(interest, RejectReason::Digest, digest);
+    assert_eq!(pair.sides[RIGHT].take_events(), [rejected]);
+
+    pair.cut();
+    pair.connect();
+    pair.settle();
+    let export = subscribed(&mut pair);
+    pair.sides[LEFT].link.accept(export).unwrap();
+    pair.sides[RIGHT].take_events();
+    pair.settle();
+    assert_eq!(pair.sides[RIGHT].take_events(), [Received::Accepted(interest)]);
+}
+
+#[test]
+fn the_end_of_a_topic_follows_the_ends_of_its_streams() {
+    let mut pair = Pair::new();
+    let interest = pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
+    pair.settle();
+    let export = subscribed(&mut pair);
+    let now = pair.now;
+    let offer = |pair: &mut Pair, epoch| {
+        pair.sides[LEFT].link.open_stream(now, export, name("feed"), epoch, 0, 1024).unwrap()
+    };
+    let streams = [offer(&mut pair, 1), offer(&mut pair, 2)];
+    for stream in streams {
+        send(&mut pair, stream, 2).unwrap();
+        pair.sides[LEFT].link.end_stream(now, stream).unwrap();
+    }
+    pair.settle();
+    assert!(streams.iter().all(|stream| pair.sides[LEFT].link.unconfirmed(*stream) == 0));
+    let none = Digest([0; 16]);
+    pair.sides[LEFT].link.reject(export, RejectReason::Ended, none).unwrap();
+    pair.settle();
+    let news = pair.sides[RIGHT].take_events();
+    let ends = news.iter().filter(|received| matches!(received, Received::End { .. })).count();
+    assert_eq!((ends, sequences(&news)), (2, vec![0, 1, 0, 1]));
+    assert_eq!(news.last(), Some(&Received::Rejected(interest, RejectReason::Ended, none)));
+
+    // The answer is valid as long as the connection.
+    pair.pass(Duration::from_secs(60));
+    assert_eq!(crate::pair::count(&pair.written[RIGHT], 3), 1);
+    pair.cut();
+    pair.connect();
+    pair.settle();
+    assert_eq!(crate::pair::count(&pair.written[RIGHT], 3), 2);
+}
+
+#[test]
+fn an_end_precedes_the_reject_of_its_topic() {
+    let mut pair = Pair::new();
+    let (outgoing, incoming) = reading(&mut pair, 8);
+    pair.cut();
+    pair.connect();
+    pair.settle();
+    let export = subscribed(&mut pair);
+    let now = pair.now;
+    let link = &mut pair.sides[LEFT].link;
+    assert_eq!(link.end_stream(now, outgoing), Err(SendError::Gone));
+    let again = link.open_stream(now, export, name("feed"), 77, 100, 1024).unwrap();
+    link.end_stream(now, again).unwrap();
+    link.reject(export, RejectReason::Ended, Digest([0; 16])).unwrap();
+    pair.sides[RIGHT].take_events();
+    pair.settle();
+    let news = pair.sides[RIGHT].take_events();
+    let place = |found: fn(&Received) -> bool| news.iter().position(found);
+    assert!(news.contains(&Received::End { stream: incoming, next: 100 }), "{news:?}");
+    assert!(
+        place(|received| matches!(received, Received::End { .. }))
+            < place(|received| matches!(received, Received::Rejected(..)))
+    );
+}
+
+#[test]
+fn a_subscription_has_a_mode() {
+    for (mode, code) in
+        [(ReaderMode::Gating, 0), (ReaderMode::Observing, 1), (ReaderMode::Rejecting, 2)]
+    {
+        let mut pair = Pair::new();
+        pair.sides[RIGHT].link.subscribe(Interest { mode, ..swaps(8) }).unwrap();
+        pair.settle();
+        let received = control_frames(&pair.written[RIGHT]);
+        assert_eq!(received[&3][HEADER_LEN + 24], code);
+        let news = pair.sides[LEFT].take_events();
+        assert!(
+            matches!(news[1], Received::Subscribe { mode: found, .. } if found == mode),
+            "{news:?}"
+        );
+    }
+    // A mode of a later version counts as observing.
+    let mut pair = Pair::new();
+    pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
+    pair.settle();
+    let mut subscribe = control_frames(&pair.written[RIGHT]).remove(&3).unwrap();
+    (subscribe[HEADER_LEN + 4], subscribe[HEADER_LEN + 24]) = (9, 3);
+    pair.sides[LEFT].take_events();
+    let now = pair.now;
+    pair.sides[LEFT].feed(now, &subscribe);
+    let news = pair.sides[LEFT].take_events();
+    assert!(
+        matches!(news[..], [Received::Subscribe { mode: ReaderMode::Observing, .. }]),
+        "{news:?}"
+    );
+}
+
+#[test]
+fn a_subscription_has_a_start() {
+    let found = |pair: &mut Pair| {
+        let news = pair.sides[LEFT].take_events();
+        let starts = news.into_iter().filter_map(|received| match received {
+            Received::Subscribe { start, .. } => Some(start),
+            _ => None,
+        });
+        starts.collect::<Vec<_>>()
+    };
+    for (start, code) in [(ReaderStart::Next, 0), (ReaderStart::Oldest, 1)] {
+        let mut pair = Pair::new();
+        let link = &mut pair.sides[RIGHT].link;
+        let interest = link.subscribe(Interest { start, ..swaps(8) }).unwrap();
+        pair.settle();
+        assert!(pair.sides[RIGHT].link.peer_reads_starts());
+        let received = control_frames(&pair.written[RIGHT]);
+        assert_eq!(received[&3][HEADER_LEN + 25], code);
+        assert_eq!(found(&mut pair), [start]);
+        // It is the same on each connection, until this side has lost a stream.
+        pair.cut();
+        pair.connect();
+        pair.settle();
+        assert_eq!(found(&mut pair), [start]);
+        pair.sides[RIGHT].link.start_at_next(interest).unwrap();
+        pair.cut();
+        pair.connect();
+        pair.settle();
+        assert_eq!(found(&mut pair), [ReaderStart::Next]);
+    }
+    // A start of a later version counts as the next message.
+    let mut pair = Pair::new();
+    pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
+    pair.settle();
+    let mut subscribe = control_frames(&pair.written[RIGHT]).remove(&3).unwrap();
+    (subscribe[HEADER_LEN + 4], subscribe[HEADER_LEN + 25]) = (9, 2);
+    found(&mut pair);
+    let now = pair.now;
+    pair.sides[LEFT].feed(now, &subscribe);
+    assert_eq!(found(&mut pair), [ReaderStart::Next]);
+}
+
+#[test]
+fn an_unsubscribe_is_confirmed_after_the_last_message() {
+    let mut pair = Pair::new();
+    let (outgoing, _) = reading(&mut pair, 8);
+    let interest =
+        pair.sides[RIGHT].link.subscribe(Interest { topic: name("others"), ..swaps(1) }).unwrap();
+    pair.settle();
+    send(&mut pair, outgoing, 4).unwrap();
+    pair.sides[LEFT].link.flush();
+    // The first interest, whose messages are on their way.
+    let first = pair.sides[LEFT].take_events().into_iter().find_map(|received| match received {
+        Received::Subscribe { export, .. } => Some(export),
+        _ => None,
+    });
+    assert!(first.is_some());
+    pair.write(LEFT, usize::MAX);
+    pair.sides[RIGHT].link.unsubscribe(interest).unwrap();
+    pair.settle();
+    assert!(
+        pair.sides[RIGHT]
+            .take_events()
+            .contains(&Received::Unsubscribed { interest, discarded: 0 })
+    );
+    assert_eq!(pair.sides[RIGHT].link.unsubscribe(interest), Err(SendError::Gone));
+}
+
+#[test]
+fn messages_after_unsubscribe_are_discarded_and_counted() {
+    let mut pair = Pair::new();
+    let interest = pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
+    pair.settle();
+    let export = subscribed(&mut pair);
+    let now = pair.now;
+    let outgoing =
+        pair.sides[LEFT].link.open_stream(now, export, name("feed"), 77, 0, 1024).unwrap();
+    pair.settle();
+    pair.sides[RIGHT].take_events();
+    send(&mut pair, outgoing, 4).unwrap();
+    pair.sides[LEFT].link.flush();
+    pair.write(LEFT, usize::MAX);
+    pair.sides[RIGHT].link.unsubscribe(interest).unwrap();
+    pair.settle();
+    assert_eq!(
+        pair.sides[RIGHT].take_events(),
+        [Received::Unsubscribed { interest, discarded: 4 }]
+    );
+    assert!(pair.sides[LEFT].take_events().contains(&Received::Unsubscribe(export)));
+    assert_eq!(send(&mut pair, outgoing, 1), Err(SendError::Gone));
+}
+
+#[test]
+fn keep_alive_holds_an_idle_link_and_silence_ends_it() {
+    let mut pair = Pair::new();
+    pair.pass(Duration::from_secs(120));
+    assert!(pair.sides.iter().all(|side| side.link.is_up()), "{:?}", pair.sides[LEFT].failed);
+
+    // Now the right side does not answer.
+    let until = pair.now + Duration::from_secs(120);
+    while pair.sides[LEFT].failed.is_none() && pair.now < until {
+        pair.write(LEFT, usize::MAX);
+        let next = pair.sides[LEFT].link.poll_timeout().unwrap();
+        pair.now = pair.now.max(next);
+        let now = pair.now;
+        pair.sides[LEFT].failed = pair.sides[LEFT].link.handle_timeout(now).err();
+    }
+    assert_eq!(pair.sides[LEFT].failed, Some(LinkError::Silent { limit: Duration::from_secs(15) }));
+}
+
+#[test]
+fn the_handshake_has_a_deadline() {
+    let mut pair = Pair::new();
+    pair.now += Duration::from_secs(5);
+    let now = pair.now;
+    let error = LinkError::Handshake { deadline: Duration::from_secs(5) };
+    assert_eq!(pair.sides[LEFT].link.handle_timeout(now), Err(error));
+    assert_eq!(pair.sides[LEFT].link.ended(), Some(error));
+    // Its close frame has the reason.
+    pair.settle();
+    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::PeerClosed(CloseReason::Timeout)));
+}
+
+#[test]
+fn close_follows_all_messages_and_has_a_reason() {
+    let mut pair = Pair::new();
+    let (outgoing, _) = reading(&mut pair, 8);
+    send(&mut pair, outgoing, 2).unwrap();
+    let now = pair.now;
+    pair.sides[LEFT].link.close(now, CloseReason::Shutdown);
+    assert_eq!(send(&mut pair, outgoing, 1), Err(SendError::Down));
+    pair.settle();
+    assert_eq!(sequences(&pair.sides[RIGHT].take_events()), [100, 101]);
+    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::PeerClosed(CloseReason::Shutdown)));
+}
+
+#[test]
+fn resumes_may_follow_an_early_reject() {
+    let mut pair = Pair::new();
+    reading(&mut pair, 8);
+    pair.cut();
+    // A resume follows.
+    resubscribe(&mut pair);
+    let export = subscribed(&mut pair);
+    pair.sides[LEFT].link.reject(export, RejectReason::Forbidden, Digest([0; 16])).unwrap();
+    assert!(pair.write(LEFT, usize::MAX));
+    pair.settle();
+    assert_eq!(pair.sides.each_ref().map(|side| side.failed), [None, None]);
+    assert_eq!(pair.sides[LEFT].take_events(), []);
+    let now = pair.now;
+    let late = pair.sides[LEFT].link.open_stream(now, export, name("feed"), 77, 100, 1024);
+    assert_eq!(late, Err(SendError::Gone));
+}

@@ -1,0 +1,135 @@
+//! `docs/wire-format.md` shows an example of each control frame: links write the same bytes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mycelium_core::link::{CloseReason, Config, Interest, RejectReason, RunShape};
+use mycelium_core::{Digest, Message};
+use zerocopy::IntoBytes;
+
+use crate::pair::conversation::{LEFT, RIGHT, last_subscribed, name, reading, subscribed, swaps};
+use crate::pair::{Pair, config, control_frames};
+use crate::schema::Swap;
+
+/// The first frame of each kind, from a conversation that uses all kinds.
+fn all_kinds() -> BTreeMap<u16, Vec<u8>> {
+    let mut pair = Pair::new();
+    let (outgoing, incoming) = reading(&mut pair, 8);
+    let now = pair.now;
+    pair.sides[LEFT].link.skip(now, outgoing, 5, 1).unwrap();
+    pair.settle();
+    pair.sides[RIGHT].link.grant(incoming, 0).unwrap();
+    let now = pair.now;
+    pair.sides[RIGHT].link.signal_demand(now, incoming).unwrap();
+    pair.settle();
+    pair.pass(Duration::from_secs(6));
+    pair.cut();
+    pair.connect();
+    pair.settle();
+    let export = subscribed(&mut pair);
+    let now = pair.now;
+    let again =
+        pair.sides[LEFT].link.open_stream(now, export, name("feed"), 77, 105, 1024).unwrap();
+    pair.sides[LEFT].link.end_stream(now, again).unwrap();
+    pair.settle();
+    let (_, _) = (
+        pair.sides[LEFT].link.open_stream(now, export, name("feed"), 78, 0, 1024).unwrap(),
+        pair.settle(),
+    );
+    pair.cut();
+    pair.connect();
+    pair.settle();
+    let export = subscribed(&mut pair);
+    let now = pair.now;
+    pair.sides[LEFT].link.accept(export).unwrap();
+    pair.sides[LEFT].link.refuse_resume(now, export, 78).unwrap();
+    let other = Interest { topic: name("others"), ..swaps(8) };
+    let interest = pair.sides[RIGHT].link.subscribe(other).unwrap();
+    pair.settle();
+    pair.sides[RIGHT].link.unsubscribe(interest).unwrap();
+    pair.settle();
+    let rejected = Interest { topic: name("refused"), ..swaps(8) };
+    pair.sides[RIGHT].link.subscribe(rejected).unwrap();
+    pair.sides[LEFT].take_events();
+    pair.settle();
+    let export = last_subscribed(&mut pair, LEFT);
+    let digest = Digest([5; 16]);
+    pair.sides[LEFT].link.reject(export, RejectReason::Digest, digest).unwrap();
+    pair.settle();
+    let now = pair.now;
+    pair.sides[RIGHT].link.describe(now, name("swaps"), 168).unwrap();
+    pair.settle();
+    pair.sides[LEFT].link.answer(now, Some(Swap::DESCRIPTOR), 168).unwrap();
+    pair.settle();
+    let now = pair.now;
+    pair.sides[LEFT].link.close(now, CloseReason::Shutdown);
+    pair.settle();
+    let [left, right] = &pair.written;
+    let mut kinds = control_frames(left);
+    kinds.extend(control_frames(right));
+    kinds.extend(run());
+    kinds.extend(memory());
+    kinds
+}
+
+/// Two messages in a run.
+fn run() -> Option<(u16, Vec<u8>)> {
+    let mut pair = Pair::new();
+    pair.message = |_| Swap::golden().as_bytes().to_vec();
+    let (outgoing, _) = reading(&mut pair, 8);
+    let (now, shape) = (pair.now, RunShape { stride: 48, skip: 8, length: 40 });
+    pair.sides[LEFT].link.send_run(now, outgoing, shape, 2).unwrap();
+    pair.settle();
+    control_frames(&pair.written[LEFT]).remove_entry(&19)
+}
+
+/// An offer of shared memory, and a stream that moves there.
+fn memory() -> BTreeMap<u16, Vec<u8>> {
+    let with = |name| Config { memory: true, ..config(name) };
+    let mut pair = Pair::with(with("left"), with("right"), 4096);
+    let (outgoing, _) = reading(&mut pair, 8);
+    let (now, token) = (pair.now, std::array::from_fn(|at| 0x10 + at as u8));
+    let link = &mut pair.sides[LEFT].link;
+    link.offer_memory(now, token).unwrap();
+    link.skip(now, outgoing, 5, 1).unwrap();
+    assert_eq!(link.move_stream(now, outgoing, 3), Ok(105));
+    pair.settle();
+    let mut kinds = control_frames(&pair.written[LEFT]);
+    kinds.retain(|kind, _| [21, 0x8016].contains(kind));
+    kinds
+}
+
+const KINDS: [(u16, &str); 22] = [
+    (1, "hello"),
+    (2, "close"),
+    (3, "subscribe"),
+    (4, "resume"),
+    (5, "unsubscribe"),
+    (6, "accept"),
+    (7, "reject"),
+    (8, "stream"),
+    (9, "gone"),
+    (10, "gap"),
+    (11, "end"),
+    (12, "window"),
+    (13, "ping"),
+    (14, "pong"),
+    (15, "left"),
+    (16, "features"),
+    (17, "describe"),
+    (18, "descriptor"),
+    (19, "run"),
+    (20, "demand"),
+    (21, "memory"),
+    (0x8016, "region"),
+];
+
+#[test]
+#[cfg_attr(miri, ignore = "searches text for long, and shows nothing that Miri could see")]
+fn the_document_shows_the_same_bytes() {
+    let received = all_kinds();
+    assert_eq!(received.keys().copied().collect::<Vec<_>>(), KINDS.map(|(kind, _)| kind));
+    for (kind, name) in KINDS {
+        assert_eq!(crate::pair::offered(name), received[&kind], "{name}");
+    }
+}

@@ -1,0 +1,52 @@
+//! The tests of the core, except those of the compiler's messages (`tests/ui.rs`): a module for each
+//! part.
+
+mod any_host;
+mod borrowed;
+mod broadcast;
+#[cfg(feature = "alloc")]
+mod broadcast_edges;
+#[cfg(feature = "alloc")]
+mod channel;
+#[cfg(all(feature = "alloc", feature = "futures"))]
+mod channel_futures;
+#[cfg(all(target_endian = "little", not(miri)))]
+mod decoder;
+#[cfg(target_endian = "little")]
+mod defects;
+mod doorbell;
+mod errors;
+mod evicted;
+mod legacy;
+#[cfg(target_endian = "little")]
+mod link;
+#[cfg(target_endian = "little")]
+mod messages;
+mod mpmc;
+#[cfg(target_endian = "little")]
+mod padding;
+mod portable;
+#[cfg(target_endian = "little")]
+mod properties;
+#[cfg(feature = "alloc")]
+mod queue;
+mod region;
+mod region_runs;
+#[cfg(feature = "alloc")]
+mod reply;
+mod retaining;
+mod ring_runs;
+mod spsc;
+mod spsc_modes;
+mod threads;
+#[cfg(target_endian = "little")]
+mod wire;
+
+// What several of them use.
+mod cases;
+mod crowd;
+mod pages;
+#[cfg(target_endian = "little")]
+mod pair;
+#[cfg(target_endian = "little")]
+mod schema;

@@ -1,0 +1,324 @@
+//! Messages: encoding and decoding, layouts, and errors that name the field.
+
+#[path = "messages/allowed.rs"]
+mod allowed;
+
+use std::{
+    collections::hash_map::DefaultHasher,
+    fmt::Write,
+    hash::{Hash, Hasher},
+};
+
+use mycelium_core::{
+    DecodeError, FieldType, FixedStr, FixedVec, I128, Invalid, InvalidReason, Message, NoRoom,
+    TooLong, TooMany, U128, U256, decode, decode_ref, from_words, message, to_words, valid_words,
+};
+use zerocopy::{FromZeros, IntoBytes};
+
+#[message]
+#[repr(i16)]
+#[derive(Debug, PartialEq)]
+enum Side {
+    Buy = 1,
+    Sell = -2,
+}
+
+#[message]
+#[derive(Debug, PartialEq)]
+struct Level {
+    price: u64,
+    amount: i64,
+    note: FixedStr<6>,
+}
+
+#[message(topic = "books", id = 9)]
+#[derive(Debug, PartialEq)]
+struct Book {
+    best: Level,
+    at: u64,
+    levels: FixedVec<Level, 2>,
+    sides: FixedVec<Side, 3>,
+    side: Side,
+    open: [bool; 2],
+    _pad: [u8; 2],
+}
+
+/// Messages whose arguments come from another macro, which passes each in an invisible group.
+macro_rules! messages {
+    ($($name:ident, $topic:literal, $id:expr, $reply:ty;)*) => {$(
+        #[message(topic = $topic, id = $id, reply = $reply)]
+        struct $name {
+            book: u64,
+        }
+    )*};
+}
+
+messages! {
+    BestBook, "best-books", 40, Book;
+}
+
+impl Book {
+    fn example() -> Self {
+        let level = Level { price: 7, amount: -3, note: "best".try_into().unwrap() };
+        Self {
+            best: level,
+            at: 11,
+            levels: [level].as_slice().try_into().unwrap(),
+            sides: [Side::Sell].as_slice().try_into().unwrap(),
+            side: Side::Sell,
+            open: [true, false],
+            _pad: [0; 2],
+        }
+    }
+
+    /// Decodes the example with one byte replaced.
+    fn patched(at: usize, byte: u8) -> Result<Self, DecodeError> {
+        let mut words = to_words(&Self::example());
+        words.as_mut_bytes()[at] = byte;
+        let decoded = decode(words.as_bytes());
+        assert_eq!(from_words::<Self>(&words), decoded);
+        assert_eq!(valid_words::<Self>(words), decoded.ok());
+        assert_eq!(decode_ref::<Self>(words.as_bytes()).copied(), decoded);
+        decoded
+    }
+}
+
+#[test]
+fn a_message_survives_bytes_and_words() {
+    let book = Book::example();
+    assert_eq!(decode::<Book>(book.as_bytes()), Ok(book));
+    assert_eq!(decode_ref::<Book>(book.as_bytes()), Ok(&book));
+    assert_eq!(from_words::<Book>(&to_words(&book)), Ok(book));
+}
+
+#[test]
+fn arguments_may_come_from_another_macro() {
+    assert_eq!((BestBook::TOPIC, BestBook::ID), ("best-books", 40));
+    assert_eq!(BestBook { book: 7 }.book, 7);
+}
+
+#[test]
+fn words_after_the_message_are_zero() {
+    #[message(topic = "small", id = 1)]
+    struct Small {
+        value: [u8; 9],
+    }
+    let words = to_words(&Small { value: [0xff; 9] });
+    assert_eq!(words.as_bytes()[9..].iter().max(), Some(&0));
+    assert_eq!(from_words::<Small>(&words).unwrap().value, [0xff; 9]);
+}
+
+#[test]
+fn a_layout_prints() {
+    assert_eq!(
+        Book::DESCRIPTOR.to_string(),
+        "Book: 96 bytes, aligned to 8
+      0    24  best: Level
+        0     8  price: u64
+        8     8  amount: i64
+       16     8  note: text of at most 6 bytes
+     24     8  at: u64
+     32    50  levels: at most 2 of Level
+        0     8  price: u64
+        8     8  amount: i64
+       16     8  note: text of at most 6 bytes
+     82     8  sides: at most 3 of Side as i16 { Buy = 1, Sell = -2 }
+     90     2  side: Side as i16 { Buy = 1, Sell = -2 }
+     92     2  open: [bool; 2]
+     94     2  _pad: [u8; 2]"
+    );
+}
+
+#[test]
+fn a_descriptor_has_the_sizes_of_the_types() {
+    fn check(descriptor: &mycelium_core::Descriptor) {
+        let sum: usize = descriptor.fields.iter().map(|field| field.size).sum();
+        assert_eq!(sum, descriptor.size);
+        for field in descriptor.fields {
+            assert_eq!(field.ty.size(), field.size, "{}", field.name);
+            if let FieldType::Struct(nested) = field.ty {
+                check(nested);
+            }
+        }
+    }
+    check(Book::DESCRIPTOR);
+    assert_eq!(Book::DESCRIPTOR.size, size_of::<Book>());
+}
+
+#[test]
+fn an_invalid_value_is_named() {
+    let value = |field, found| Err(DecodeError::Value { message: "Book", field, found });
+    assert_eq!(Book::patched(93, 2), value("open", 2));
+    assert_eq!(Book::patched(90, 1), value("side", -255));
+    assert_eq!(Book::patched(84, 1), value("sides", -255), "an item");
+    assert_eq!(Book::patched(89, 7), value("sides", 0x0701), "an unused item");
+    assert_eq!(
+        Book::patched(93, 2).unwrap_err().to_string(),
+        "field `open` of message `Book`: invalid value 2"
+    );
+}
+
+#[test]
+fn an_invalid_text_or_list_is_named() {
+    let invalid =
+        |message, field, reason| Err(DecodeError::Invalid(Invalid { message, field, reason }));
+    let count = |capacity, found| InvalidReason::Count { capacity, found };
+    assert_eq!(Book::patched(32, 3), invalid("Book", "levels", count(2, 3)));
+    assert_eq!(Book::patched(33, 1), invalid("Book", "levels", count(2, 257)));
+    assert_eq!(Book::patched(16, 7), invalid("Level", "note", count(6, 7)));
+    let utf8 = InvalidReason::Utf8 { valid_up_to: 1 };
+    assert_eq!(Book::patched(19, 0xff), invalid("Level", "note", utf8));
+    assert_eq!(Book::patched(53, 0xff), invalid("Level", "note", utf8), "in a list");
+    assert_eq!(
+        Book::patched(32, 3).unwrap_err().to_string(),
+        "field `levels` of message `Book`: count 3 exceeds the capacity 2"
+    );
+}
+
+#[test]
+fn a_wrong_length_is_refused_and_unaligned_bytes_are_copied() {
+    let size = |found| Err(DecodeError::Size { message: "Book", expected: 96, found });
+    let mut bytes = [0; 104];
+    bytes[..96].copy_from_slice(Book::example().as_bytes());
+    for len in (0..=104).filter(|len| *len != 96) {
+        assert_eq!(decode::<Book>(&bytes[..len]), size(len));
+    }
+    let mut words = [0_u64; 13];
+    words.as_mut_bytes()[1..97].copy_from_slice(Book::example().as_bytes());
+    let odd = &words.as_bytes()[1..97];
+    assert_eq!(decode(odd), Ok(Book::example()));
+    let misaligned = DecodeError::Misaligned { message: "Book", expected: 8 };
+    assert_eq!(decode_ref::<Book>(odd), Err(misaligned));
+}
+
+#[test]
+fn text_has_a_capacity() {
+    let mut text = FixedStr::<8>::new();
+    assert!(text.is_empty());
+    write!(text, "a{}", text.capacity()).unwrap();
+    assert_eq!((text.as_str(), text.len()), ("a8", 2));
+    text.try_push_str("é").unwrap();
+    assert_eq!(text.try_push_str("12345"), Err(TooLong { capacity: 8, found: 9 }));
+    assert_eq!(text, "a8é", "all or nothing");
+    text.try_push_str("1234").unwrap();
+    assert_eq!(format!("{text} {text:?} {text:>10}"), "a8é1234 \"a8é1234\"    a8é1234");
+    assert_eq!(
+        FixedStr::<8>::try_from("123456789").unwrap_err().to_string(),
+        "text of 9 bytes exceeds the capacity of 8 bytes"
+    );
+    assert_eq!(FixedStr::<2>::truncated("aéb"), "a", "cut between characters");
+    text.clear();
+    assert_eq!(text.as_bytes(), [0; 10], "no byte is left");
+    assert_eq!(text, FixedStr::<4>::default());
+}
+
+#[test]
+fn lists_have_a_capacity() {
+    let mut list = FixedVec::<u32, 3>::new();
+    (1..=3).for_each(|item| list.try_push(item).unwrap());
+    assert_eq!(list.try_push(4), Err(NoRoom(4)));
+    assert_eq!((list.get(2), list.get(3), list.pop()), (Some(3), None, Some(3)));
+    assert_eq!(format!("{list} {list:?}"), "[1, 2] [1, 2]");
+    assert_eq!(list.iter().rev().collect::<Vec<_>>(), [2, 1]);
+    assert_eq!(list.as_bytes(), [2, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0], "popped is zero");
+    let same = FixedVec::<u32, 9>::from_slice(&[1, 2]).unwrap();
+    assert_eq!(list, same);
+    let hash = |value: &dyn Fn(&mut DefaultHasher)| {
+        let mut hasher = DefaultHasher::new();
+        value(&mut hasher);
+        hasher.finish()
+    };
+    assert_eq!(hash(&|h| list.hash(h)), hash(&|h| same.hash(h)));
+    list.clear();
+    assert_eq!(list.as_bytes(), [0; 14]);
+    let error = FixedVec::<u8, 2>::from_slice(b"abc").unwrap_err();
+    assert_eq!(error, TooMany { capacity: 2, found: 3 });
+    assert_eq!(error.to_string(), "list of 3 items exceeds the capacity of 2 items");
+    assert_eq!(FixedVec::<u8, 4>::from_slice(b"abc").unwrap().as_slice(), b"abc");
+}
+
+#[test]
+fn unused_items_are_valid_values() {
+    let sides = FixedVec::<Side, 3>::new();
+    assert_eq!(
+        sides.as_bytes(),
+        [0, 0, 1, 0, 1, 0, 1, 0],
+        "no variant is 0: the first one is used"
+    );
+    #[message]
+    #[repr(u8)]
+    enum Late {
+        _One = 1,
+        _Zero = 0,
+    }
+    assert_eq!(
+        FixedVec::<Late, 3>::new().as_bytes(),
+        [0; 5],
+        "the variant 0 is used, also if it is not the first"
+    );
+}
+
+#[test]
+fn accessors_clamp_unchecked_counts() {
+    let mut text = FixedStr::<4>::new_zeroed();
+    text.as_mut_bytes().copy_from_slice(&[0xff, 0xff, b'a', 0xc3, 0xa9, 0xff]);
+    assert_eq!((text.len(), text.as_str()), (4, "aé"));
+    assert_eq!(text.try_push_str("b"), Err(TooLong { capacity: 4, found: 5 }));
+    let list: FixedVec<u16, 2> =
+        zerocopy::TryFromBytes::try_read_from_bytes(&[0xff, 0xff, 1, 0, 2, 0]).unwrap();
+    assert_eq!((list.len(), list.iter().sum::<u16>(), list.get(2)), (2, 3, None));
+    let mut list = list;
+    assert_eq!((list.try_push(3), list.pop()), (Err(NoRoom(3)), Some(2)));
+}
+
+#[message(topic = "amounts", id = 41)]
+#[derive(Debug, PartialEq)]
+struct Amounts {
+    side: u8,
+    paid: I128,
+    owed: U128,
+    price: U256,
+}
+
+#[test]
+fn wide_integers_have_no_alignment() {
+    let types = Amounts::DESCRIPTOR.fields.iter().map(|field| (field.ty, field.offset, field.size));
+    assert_eq!(
+        types.collect::<Vec<_>>(),
+        [
+            (FieldType::U8, 0, 1),
+            (FieldType::I128, 1, 16),
+            (FieldType::U128, 17, 16),
+            (FieldType::U256, 33, 32)
+        ]
+    );
+    let amounts =
+        Amounts { side: 1, paid: (-5).into(), owed: u128::MAX.into(), price: U256::from(7) };
+    assert_eq!(decode::<Amounts>(amounts.as_bytes()), Ok(amounts));
+    assert_eq!((amounts.paid.get(), amounts.owed.get()), (-5, u128::MAX));
+    assert_eq!(amounts.price.to_le_bytes()[..2], [7, 0]);
+}
+
+#[test]
+fn an_integer_of_256_bits_is_shown_in_decimal() {
+    let mut power = [0; 32];
+    for (place, text) in [
+        (0, "1"),
+        (8, "18446744073709551616"),
+        (16, "340282366920938463463374607431768211456"),
+        (31, "452312848583266388373324160190187140051835877600158453279131187530910662656"),
+    ] {
+        power[place] = 1;
+        let number = U256::from_le_bytes(power);
+        assert_eq!((number.to_string(), format!("{number:?}")), (text.to_owned(), text.to_owned()));
+        power.fill(0);
+    }
+    assert_eq!(U256::ZERO.to_string(), "0");
+    assert_eq!(U256::from(u128::MAX).to_string(), u128::MAX.to_string());
+    let max = "115792089237316195423570985008687907853269984665640564039457584007913129639935";
+    assert_eq!(U256::MAX.to_string(), max);
+    assert_eq!(
+        format!("{:>4}|{:04}|{:+}", U256::from(7), U256::from(7), U256::from(7)),
+        "   7|0007|+7"
+    );
+}

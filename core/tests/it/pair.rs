@@ -1,0 +1,430 @@
+//! Two links on virtual time, with a connection that delays bytes and delivers them in pieces.
+#![allow(clippy::disallowed_types)] // not shared memory of the core
+
+pub(crate) mod conversation;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::AtomicPtr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use mycelium_core::frame::Fragment;
+use mycelium_core::link::{
+    Config, Event, ExportId, IncomingId, InterestId, Link, LinkError, Name, OutgoingId, ReaderMode,
+    ReaderStart, RejectReason, RunBytes,
+};
+use mycelium_core::{Digest, Envelope, FrameView, Limits};
+
+pub(crate) const TOPICS: usize = 3;
+pub(crate) const STREAMS: usize = 4;
+
+pub(crate) type TestLink = Link<'static, TOPICS, STREAMS>;
+
+/// An event with copies of the borrowed data.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Received {
+    Up(String),
+    Subscribe {
+        export: ExportId,
+        topic: String,
+        type_id: u16,
+        digest: Digest,
+        mode: ReaderMode,
+        start: ReaderStart,
+        resumes: u16,
+    },
+    Resume {
+        export: ExportId,
+        epoch: u64,
+        next: u64,
+    },
+    Unsubscribe(ExportId),
+    Accepted(InterestId),
+    Rejected(InterestId, RejectReason, Digest),
+    Unsubscribed {
+        interest: InterestId,
+        discarded: u64,
+    },
+    Stream {
+        stream: IncomingId,
+        epoch: u64,
+        first: u64,
+        resumed: Option<u64>,
+    },
+    Message {
+        stream: IncomingId,
+        sequence: u64,
+        payload: Vec<u8>,
+        envelope: Envelope,
+    },
+    Fragment {
+        stream: IncomingId,
+        sequence: u64,
+        fragment: Fragment,
+        bytes: Vec<u8>,
+        envelope: Envelope,
+    },
+    Gap {
+        stream: IncomingId,
+        missed: u64,
+        reason: u16,
+    },
+    End {
+        stream: IncomingId,
+        next: u64,
+    },
+    Memory([u8; 16]),
+    Region {
+        stream: IncomingId,
+        number: u32,
+        first: u64,
+    },
+    Gone(IncomingId),
+    Describe(String, u32),
+    Described {
+        offset: u32,
+        total: u32,
+        bytes: Vec<u8>,
+    },
+    Demand(OutgoingId),
+    Window {
+        stream: OutgoingId,
+        confirmed: u64,
+    },
+}
+
+impl Received {
+    fn message(stream: IncomingId, frame: &FrameView<'_>) -> Received {
+        Received::Message {
+            stream,
+            sequence: frame.header().sequence(),
+            payload: frame.payload().to_vec(),
+            envelope: frame.envelope(),
+        }
+    }
+
+    fn of(event: Event<'_>) -> Received {
+        match event {
+            Event::Up { node, .. } => Received::Up(node.to_owned()),
+            Event::Subscribe { export, topic, type_id, digest, mode, start, resumes } => {
+                let topic = topic.to_owned();
+                Received::Subscribe { export, topic, type_id, digest, mode, start, resumes }
+            }
+            Event::Resume { export, epoch, next, .. } => Received::Resume { export, epoch, next },
+            Event::Unsubscribe { export } => Received::Unsubscribe(export),
+            Event::Accepted { interest } => Received::Accepted(interest),
+            Event::Rejected { interest, reason, digest } => {
+                Received::Rejected(interest, reason, digest)
+            }
+            Event::Unsubscribed { interest, discarded } => {
+                Received::Unsubscribed { interest, discarded }
+            }
+            Event::Stream { stream, epoch, first, resumed, .. } => {
+                Received::Stream { stream, epoch, first, resumed }
+            }
+            Event::Fragment { stream, fragment, frame } => Received::Fragment {
+                stream,
+                sequence: frame.header().sequence(),
+                fragment,
+                bytes: frame.payload().to_vec(),
+                envelope: frame.envelope(),
+            },
+            Event::Gap { stream, missed, reason } => Received::Gap { stream, missed, reason },
+            Event::End { stream, next } => Received::End { stream, next },
+            Event::Memory { token } => Received::Memory(token),
+            Event::Region { stream, number, first } => Received::Region { stream, number, first },
+            Event::Gone { stream } => Received::Gone(stream),
+            Event::Describe { topic, offset } => Received::Describe(topic.to_owned(), offset),
+            Event::Described { offset, total, bytes } => {
+                Received::Described { offset, total, bytes: bytes.to_vec() }
+            }
+            Event::Demand { stream } => Received::Demand(stream),
+            Event::Window { stream, confirmed } => Received::Window { stream, confirmed },
+            other => panic!("unknown event: {other:?}"),
+        }
+    }
+}
+
+/// A buffer that lives as long as the process, and stays reachable: not a leak for sanitizers.
+pub(crate) fn lasting(length: usize) -> &'static mut [u8] {
+    static KNOWN: Mutex<Vec<AtomicPtr<u8>>> = Mutex::new(Vec::new());
+    let buffer = vec![0; length].leak();
+    let known = AtomicPtr::new(buffer.as_mut_ptr());
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner).push(known);
+    buffer
+}
+
+/// One side, and the bytes on their way to it.
+#[derive(Debug)]
+pub(crate) struct Side {
+    pub(crate) link: TestLink,
+    /// Each with its time of arrival.
+    arriving: VecDeque<(Duration, Vec<u8>)>,
+    /// The bytes of an incomplete frame.
+    pub(crate) unread: Vec<u8>,
+    pub(crate) received: Vec<Received>,
+    /// How many events had messages of a run.
+    pub(crate) runs: usize,
+    pub(crate) failed: Option<LinkError>,
+}
+
+impl Side {
+    pub(crate) fn new(config: Config, buffer: usize) -> Side {
+        Side {
+            link: Link::new(config, lasting(buffer)).unwrap(),
+            arriving: VecDeque::new(),
+            unread: Vec::new(),
+            received: Vec::new(),
+            runs: 0,
+            failed: None,
+        }
+    }
+
+    /// The events since the last call.
+    pub(crate) fn take_events(&mut self) -> Vec<Received> {
+        std::mem::take(&mut self.received)
+    }
+
+    /// Reads up to `most` of the bytes that have arrived, and handles all complete frames.
+    pub(crate) fn read(&mut self, now: Duration, most: usize) -> bool {
+        let mut left = most;
+        while left > 0
+            && let Some((due, bytes)) = self.arriving.front_mut()
+            && *due <= now
+        {
+            let count = left.min(bytes.len());
+            self.unread.extend(bytes.drain(..count));
+            left -= count;
+            if bytes.is_empty() {
+                self.arriving.pop_front();
+            }
+        }
+        let read = left < most;
+        self.digest(now);
+        read
+    }
+
+    fn digest(&mut self, now: Duration) {
+        let bytes = std::mem::take(&mut self.unread);
+        let mut start = 0;
+        while self.failed.is_none() {
+            let Side { link, received, .. } = self;
+            let result = link.input(now, &bytes[start..], |stream, frame| {
+                received.push(Received::message(stream, &frame));
+                Ok(())
+            });
+            match result {
+                Ok(input) => {
+                    match input.event {
+                        Some(Event::Run { stream, first, shape, bytes }) => {
+                            let items = bytes.chunks(shape.stride as usize);
+                            self.received.extend(items.zip(first..).map(|(item, sequence)| {
+                                let payload = shape.message(item).to_vec();
+                                let envelope = Envelope::default();
+                                Received::Message { stream, sequence, payload, envelope }
+                            }));
+                            self.runs += 1;
+                        }
+                        event => self.received.extend(event.map(Received::of)),
+                    }
+                    assert!(input.used > 0 || input.needed > bytes.len() - start);
+                    if input.used == 0 {
+                        break;
+                    }
+                    start += input.used;
+                }
+                Err(error) => self.failed = Some(error),
+            }
+        }
+        self.unread = bytes[start..].to_vec();
+    }
+
+    /// Gives bytes to this side as if the peer had sent them.
+    pub(crate) fn feed(&mut self, now: Duration, bytes: &[u8]) {
+        self.unread.extend(bytes);
+        self.digest(now);
+    }
+}
+
+pub(crate) struct Pair {
+    pub(crate) now: Duration,
+    pub(crate) sides: [Side; 2],
+    /// How long bytes take.
+    pub(crate) delay: Duration,
+    /// All bytes that each side wrote.
+    pub(crate) written: [Vec<u8>; 2],
+    /// The messages of runs, by their sequences.
+    pub(crate) message: fn(u64) -> Vec<u8>,
+    /// Bytes that are damaged on their way: by which side each is written, how many bytes of that
+    /// side are before it, and the bits that change.
+    pub(crate) damage: Vec<(usize, usize, u8)>,
+}
+
+pub(crate) fn config(name: &str) -> Config {
+    Config::new(Name::try_from(name).unwrap(), 7)
+}
+
+impl Pair {
+    /// Both links, with a connection between them.
+    pub(crate) fn new() -> Pair {
+        Pair::with(config("left"), config("right"), 4096)
+    }
+
+    pub(crate) fn with(left: Config, right: Config, buffer: usize) -> Pair {
+        let sides = [Side::new(left, buffer), Side::new(right, buffer)];
+        let written = [Vec::new(), Vec::new()];
+        let mut pair = Pair {
+            now: Duration::from_secs(1),
+            sides,
+            delay: Duration::ZERO,
+            written,
+            message: |_| Vec::new(),
+            damage: Vec::new(),
+        };
+        pair.connect();
+        pair
+    }
+
+    pub(crate) fn connect(&mut self) {
+        for side in &mut self.sides {
+            side.link.open(self.now);
+        }
+    }
+
+    /// Loses the connection and the bytes on their way.
+    pub(crate) fn cut(&mut self) {
+        for side in &mut self.sides {
+            side.link.lost();
+            side.arriving.clear();
+            side.unread.clear();
+            side.failed = None;
+        }
+    }
+
+    /// Lets one side write up to `most` bytes.
+    pub(crate) fn write(&mut self, from: usize, most: usize) -> bool {
+        let (now, due) = (self.now, self.now + self.delay);
+        let Some(parts) = self.sides[from].link.poll_vectored(now) else { return false };
+        let mut bytes = parts.bytes.to_vec();
+        bytes.extend(parts.run.iter().flat_map(|run| run_bytes(self.message, run)));
+        bytes.truncate(most);
+        self.sides[from].link.transmitted(now, bytes.len());
+        let written = !bytes.is_empty();
+        if written {
+            let before = self.written[from].len();
+            self.written[from].extend(&bytes);
+            for (_, at, bits) in self.damage.iter().filter(|(side, ..)| *side == from) {
+                if let Some(byte) = at.checked_sub(before).and_then(|at| bytes.get_mut(at)) {
+                    *byte ^= bits;
+                }
+            }
+            self.sides[1 - from].arriving.push_back((due, bytes));
+        }
+        written
+    }
+
+    /// Lets both sides write and read until no bytes move at this time.
+    pub(crate) fn settle(&mut self) {
+        loop {
+            let written = self.write(0, usize::MAX) | self.write(1, usize::MAX);
+            let now = self.now;
+            let read = self.sides[0].read(now, usize::MAX) | self.sides[1].read(now, usize::MAX);
+            if !written && !read {
+                return;
+            }
+        }
+    }
+
+    /// Advances the time to the next timer or arrival, at most to `until`.
+    pub(crate) fn step(&mut self, until: Duration) {
+        let timers = self.sides.iter().filter_map(|side| side.link.poll_timeout());
+        let arrivals = self.sides.iter().filter_map(|side| Some(side.arriving.front()?.0));
+        let next = timers.chain(arrivals).min().unwrap_or(until);
+        self.now = next.clamp(self.now, until.max(self.now));
+        for side in &mut self.sides {
+            if let Err(error) = side.link.handle_timeout(self.now) {
+                side.failed = Some(error);
+            }
+        }
+    }
+
+    /// Lets time pass, with all timers and arrivals.
+    pub(crate) fn pass(&mut self, time: Duration) {
+        let until = self.now + time;
+        loop {
+            self.settle();
+            if self.now >= until {
+                return;
+            }
+            let before = self.now;
+            self.step(until);
+            // A timer that stays due would make the loop endless.
+            let due = |side: &Side| side.link.poll_timeout().is_some_and(|due| due <= before);
+            assert!(self.now > before || !self.sides.iter().any(due), "a timer that never ends");
+        }
+    }
+}
+
+/// The unwritten bytes of a run. The bytes around the messages are not zero.
+pub(crate) fn run_bytes(message: fn(u64) -> Vec<u8>, run: &RunBytes) -> Vec<u8> {
+    let stride = run.shape.stride as usize;
+    let (out, within) = ((run.offset / stride) as u64, run.offset % stride);
+    let count = (within + run.length) / stride;
+    let item = |sequence| {
+        let mut item = vec![0xee; stride];
+        let skip = usize::from(run.shape.skip);
+        let message = message(sequence);
+        assert_eq!(message.len(), usize::from(run.shape.length));
+        item[skip..skip + message.len()].copy_from_slice(&message);
+        item
+    };
+    let from = run.first + out;
+    let bytes: Vec<u8> = (from..from + count as u64).flat_map(item).collect();
+    bytes[within..].to_vec()
+}
+
+/// The bytes of an example in `docs/wire-format.md`.
+pub(crate) fn offered(name: &str) -> Vec<u8> {
+    let document = include_str!("../../../docs/wire-format.md");
+    let start = document.find(&format!("```hex {name}\n")).expect(name);
+    let block = document[start..].lines().skip(1).take_while(|line| *line != "```");
+    let digits: String = block.map(|line| line.split(';').next().unwrap()).collect();
+    let digits: Vec<char> = digits.chars().filter(|digit| !digit.is_whitespace()).collect();
+    let byte = |pair: &[char]| u8::from_str_radix(&pair.iter().collect::<String>(), 16).unwrap();
+    digits.chunks(2).map(byte).collect()
+}
+
+/// The first control frame of each kind; a run with its messages.
+pub(crate) fn control_frames(mut bytes: &[u8]) -> BTreeMap<u16, Vec<u8>> {
+    let mut frames = BTreeMap::new();
+    while let Ok((frame, rest)) = FrameView::parse(bytes, &Limits::default()) {
+        if frame.header().type_id() == 0 {
+            let kind = u16::from_le_bytes([frame.payload()[0], frame.payload()[1]]);
+            let rest = after(&frame, rest);
+            frames.entry(kind).or_insert_with(|| bytes[..bytes.len() - rest.len()].to_vec());
+        }
+        bytes = after(&frame, rest);
+    }
+    frames
+}
+
+/// The bytes after a frame and, if it is the header of a run, after the run.
+fn after<'a>(frame: &FrameView<'_>, rest: &'a [u8]) -> &'a [u8] {
+    let payload = frame.payload();
+    if frame.header().type_id() != 0 || !payload.starts_with(&19_u16.to_le_bytes()) {
+        return rest;
+    }
+    let word = |at: usize| u32::from_le_bytes(payload[at..at + 4].try_into().unwrap()) as usize;
+    rest.get(word(4) * word(8)..).unwrap_or_default()
+}
+
+/// How many control frames of a kind are in these bytes.
+pub(crate) fn count(mut bytes: &[u8], kind: u16) -> usize {
+    let mut count = 0;
+    while let Ok((frame, rest)) = FrameView::parse(bytes, &Limits::default()) {
+        let own = frame.header().type_id() == 0;
+        count += usize::from(own && frame.payload().starts_with(&kind.to_le_bytes()));
+        bytes = after(&frame, rest);
+    }
+    count
+}

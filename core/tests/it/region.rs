@@ -1,0 +1,506 @@
+//! Rings in raw memory: refused layouts and headers, messages between two processes, eviction, and
+//! false values from a peer.
+
+#![allow(unsafe_code)]
+
+use std::sync::Arc;
+
+use mycelium_core::doorbell::{Alarm, WakePath};
+use mycelium_core::ring::CapacityError;
+use mycelium_core::ring::broadcast::{
+    Broadcast, HeapStorage, Layout, Peek, ReaderWords, Storage, Word, WriterWords,
+};
+use mycelium_core::ring::region::{
+    ALIGNMENT, CursorRegion, DataRegion, Field, ForeignCursors, ForeignData, ForeignRing, Kind,
+    Memory, RegionError, RingIdentity, cursor_words, data_words, words_at,
+};
+
+use crate::pages::{ENTRIES, IDENTITY, Pages, READERS, WORD, memory, proxy};
+
+const SMALL: Layout = Layout::exact(4, WORD);
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let pages = Pages::new(data_words(SMALL, ENTRIES));
+    let refused = |layout| pages.data(layout).map(|_| ()).unwrap_err();
+    for given in [0, 1, 3, usize::MAX] {
+        let invalid = RegionError::Capacity(CapacityError::Invalid { given });
+        assert_eq!(refused(Layout::exact(given, 8)), invalid);
+    }
+    let (large, found) = (Layout::exact(1024, WORD), pages.words().len());
+    let expected = data_words(large, ENTRIES).unwrap();
+    assert_eq!(refused(large), RegionError::Size { expected, found });
+    for bytes in [usize::MAX, usize::MAX / 4] {
+        for layout in [Layout::exact(4, bytes), Layout::up_to(4, bytes)] {
+            for layout in [layout, layout.in_lines()] {
+                assert!(matches!(refused(layout), RegionError::TooLarge | RegionError::Layout(_)));
+            }
+        }
+    }
+    // SAFETY: refused.
+    let unaligned = unsafe { DataRegion::create(&pages.words()[1..], SMALL, ENTRIES, IDENTITY) };
+    let expected = RegionError::Alignment { expected: ALIGNMENT, found: WORD };
+    assert_eq!(unaligned.map(|_| ()).unwrap_err(), expected);
+    assert_eq!((data_words(SMALL, usize::MAX), cursor_words(usize::MAX)), (None, None));
+    let needed = cursor_words(READERS).unwrap();
+    // SAFETY: refused.
+    let short =
+        unsafe { CursorRegion::create(&pages.words()[..needed - 1], SMALL, READERS, IDENTITY) };
+    let expected = RegionError::Size { expected: needed, found: needed - 1 };
+    assert_eq!(short.map(|_| ()).unwrap_err(), expected);
+}
+
+/// The fields in their order, one for each word.
+fn fields() -> Vec<Field> {
+    let mut fields = vec![
+        Field::Magic,
+        Field::Version,
+        Field::Kind,
+        Field::WordSize,
+        Field::Alignment,
+        Field::Capacity,
+        Field::MessageBytes,
+        Field::HasLength,
+        Field::SlotWords,
+        Field::Entries,
+        Field::Size,
+    ];
+    fields.extend([Field::Epoch].repeat(8 / WORD));
+    fields.extend([Field::Digest].repeat(16 / WORD));
+    fields
+}
+
+#[test]
+fn each_wrong_header_field_is_named() {
+    let pages = Pages::new(data_words(SMALL, ENTRIES));
+    for (index, expected) in fields().into_iter().enumerate() {
+        for lie in [0, 7, 64, 1 << (usize::BITS - 1), usize::MAX] {
+            pages.cursors(SMALL).unwrap();
+            pages.set(index, lie);
+            match (expected, pages.foreign_cursors(SMALL).map(|_| ())) {
+                // Invalid values, or values that do not fit other fields.
+                (Field::Capacity | Field::MessageBytes, Err(_))
+                | (Field::Entries, Err(RegionError::TooLarge)) => {}
+                (Field::Entries, Err(RegionError::Field { field, .. })) => {
+                    assert!(matches!(field, Field::Size | Field::Entries), "{field}");
+                }
+                (Field::HasLength, Ok(())) => assert_eq!(lie, 0, "unchanged"),
+                (_, Err(RegionError::Field { field, found, .. })) => {
+                    assert_eq!((field, found), (expected, lie));
+                }
+                (field, found) => panic!("{field} is {lie}: {found:?}"),
+            }
+        }
+    }
+    assert!(ForeignData::attach(&pages.words()[..3], IDENTITY).is_err());
+}
+
+#[test]
+fn a_region_of_another_ring_is_refused() {
+    let (data, own) = memory(SMALL);
+    let ring = data.data(SMALL).unwrap();
+    assert_eq!((ring.layout(), ring.identity()), (SMALL, IDENTITY));
+    own.cursors(SMALL).unwrap();
+    let kind = RegionError::Field {
+        field: Field::Kind,
+        expected: Kind::Data as usize,
+        found: Kind::Cursors as usize,
+    };
+    assert_eq!(ForeignData::attach(own.clone(), IDENTITY).map(|_| ()).unwrap_err(), kind);
+    let attach = |layout, readers, identity| {
+        ForeignCursors::attach(own.clone(), layout, readers, identity).map(|_| ())
+    };
+    assert_eq!(attach(SMALL, READERS, IDENTITY), Ok(()));
+    let named = |result: Result<(), RegionError>| match result {
+        Err(RegionError::Field { field, .. }) => field,
+        other => panic!("{other:?}"),
+    };
+    let large = Layout::exact(8, WORD);
+    assert_eq!(named(attach(large, READERS, IDENTITY)), Field::Capacity);
+    assert_eq!(named(attach(SMALL, READERS + 1, IDENTITY)), Field::Entries);
+    let other = RingIdentity { epoch: 4, ..IDENTITY };
+    assert_eq!(named(attach(SMALL, READERS, other)), Field::Epoch);
+    let other = RingIdentity { digest: [0; 16], ..IDENTITY };
+    assert_eq!(named(attach(SMALL, READERS, other)), Field::Digest);
+
+    let attach = |identity| ForeignData::attach(data.clone(), identity).map(|_| ());
+    assert_eq!(attach(IDENTITY), Ok(()));
+    assert_eq!(named(attach(RingIdentity { epoch: 4, ..IDENTITY })), Field::Epoch);
+    assert_eq!(named(attach(RingIdentity { digest: [0; 16], ..IDENTITY })), Field::Digest);
+
+    let ring = Broadcast::new(ring, SMALL).unwrap();
+    let claim = proxy(&ring).claim();
+    let theirs = ForeignData::attach(data.clone(), IDENTITY).unwrap();
+    assert_eq!((theirs.layout(), theirs.readers()), (SMALL, ENTRIES));
+    let cursors = own.cursors(large).unwrap();
+    assert!(ForeignRing::new(theirs, cursors, Some(claim)).is_err(), "a region of another ring");
+}
+
+#[test]
+fn messages_come_through_two_regions() {
+    for layout in [SMALL, Layout::exact(4, 2 * WORD), Layout::up_to(4, 2 * WORD)] {
+        for layout in [layout, layout.in_lines()] {
+            through_two_regions(layout);
+        }
+    }
+}
+
+fn through_two_regions(layout: Layout) {
+    let (data, own) = memory(layout);
+    let ours = Broadcast::new(data.data(layout).unwrap(), layout).unwrap();
+    let mut writer = Broadcast::producer(&ours).unwrap();
+    let proxy = proxy(&ours);
+    let theirs = data.theirs(&own, proxy.claim());
+    let cursors = own.foreign_cursors(layout).unwrap();
+    assert!(Broadcast::producer(&theirs).is_none(), "the writer is in the other process");
+    let length = layout.message_bytes();
+    let content = |sequence| (0..length / WORD).map(move |word| sequence + 100 * word);
+    let mut message = vec![0; length / WORD];
+    let mut gating = Broadcast::gating(&theirs).unwrap();
+    let mut observing = Broadcast::observing(&theirs);
+    for sequence in 0..20 {
+        proxy.import(|| cursors.position(false));
+        writer.try_push(&content(sequence).collect::<Vec<_>>(), length).unwrap();
+        let expected = Peek::Message { sequence, length };
+        assert!(gating.read(1).is_none(), "messages of another process are not borrowed");
+        assert_eq!(gating.peek(&mut message), expected);
+        assert!(message.iter().copied().eq(content(sequence)));
+        gating.advance();
+        gating.flush();
+    }
+    assert_eq!(observing.peek(&mut message), Peek::Gap { missed: 16 });
+    proxy.import(|| cursors.position(false));
+    for sequence in 20..24 {
+        writer.try_push(&content(sequence).collect::<Vec<_>>(), length).unwrap();
+    }
+    let full = writer.try_push(&[], 0).unwrap_err();
+    assert_eq!(full.reader, proxy.claim());
+    writer.close();
+    for _ in 0..4 {
+        assert!(matches!(gating.peek(&mut message), Peek::Message { .. }));
+        gating.advance();
+    }
+    assert_eq!(gating.peek(&mut message), Peek::Closed);
+    assert_eq!(ours.high_water(), 4);
+}
+
+/// The readers of an evicted process get what is still there, never a torn message, and then learn
+/// that they were evicted.
+#[test]
+fn an_evicted_process_is_told() {
+    let (data, own) = memory(SMALL);
+    let ours = Broadcast::new(data.data(SMALL).unwrap(), SMALL).unwrap();
+    let mut writer = Broadcast::producer(&ours).unwrap();
+    let first = proxy(&ours);
+    let theirs = data.theirs(&own, first.claim());
+    let mut readers = [(); 3].map(|()| Broadcast::gating(&theirs).unwrap());
+    assert!(Broadcast::gating(&theirs).is_none(), "three entries");
+    let mut observer = Broadcast::observing(&theirs);
+    let mut word = [0];
+    for number in 0..4 {
+        writer.try_push(&[number], WORD).unwrap();
+    }
+    assert!(!readers[0].is_evicted());
+    assert!(first.evict() && first.is_evicted() && !first.evict());
+    assert!(readers[0].is_evicted() && !readers[0].is_waiting());
+    // It gets what is there.
+    for number in 0..4 {
+        let message = Peek::Message { sequence: number, length: WORD };
+        assert_eq!((readers[0].peek(&mut word), word), (message, [number]));
+        readers[0].advance();
+    }
+    assert_eq!(readers[0].peek(&mut word), Peek::Evicted);
+    writer.try_push(&[4], WORD).unwrap();
+    assert_eq!(readers[0].peek(&mut word), Peek::Evicted, "from then on");
+    assert_eq!(readers[1].peek(&mut word), Peek::Evicted, "its message is gone");
+    assert_eq!(observer.peek(&mut word), Peek::Gap { missed: 1 });
+    // The entry is claimed again, for another process.
+    let entry = first.claim().entry;
+    drop(first);
+    let second = proxy(&ours);
+    assert_eq!(second.claim().entry, entry);
+    assert!(readers[2].is_evicted(), "the claim is another one");
+    assert_eq!(readers[2].peek(&mut word), Peek::Evicted);
+    drop(readers);
+    let theirs = data.theirs(&own, second.claim());
+    let mut reader = Broadcast::gating(&theirs).unwrap();
+    writer.try_push(&[5], WORD).unwrap();
+    assert!(matches!(reader.peek(&mut word), Peek::Message { sequence: 5, .. }));
+}
+
+/// A reader joins at a message that another one in a lower entry holds, which then leaves. An
+/// import sees one of them, at each point of its look at the entries.
+#[test]
+fn an_import_sees_a_reader_that_takes_over() {
+    for step in 0..=READERS {
+        let (data, own) = memory(SMALL);
+        let ours = Broadcast::new(data.data(SMALL).unwrap(), SMALL).unwrap();
+        let mut writer = Broadcast::producer(&ours).unwrap();
+        let proxy = proxy(&ours);
+        let theirs = data.theirs(&own, proxy.claim());
+        let mut holder = Broadcast::gating_from(&theirs, 0);
+        let mut reader = None;
+        for number in 0..3 {
+            writer.try_push(&[number], WORD).unwrap();
+        }
+        let mut take_over = || {
+            reader = Broadcast::gating_from(&theirs, 0);
+            drop(holder.take());
+        };
+        let entries = (0..READERS).map(|entry| {
+            if entry == step {
+                take_over();
+            }
+            theirs.storage().reader(entry).unwrap()
+        });
+        proxy.import(|| ReaderWords::slowest(entries, true));
+        assert_eq!(proxy.kept(), 0, "before entry {step}");
+        if let Some(mut reader) = reader {
+            assert!(matches!(reader.peek(&mut [0]), Peek::Message { sequence: 0, .. }));
+        }
+    }
+}
+
+/// Its words may be mapped read-only.
+#[test]
+fn the_ring_of_another_process_has_no_writer_here() {
+    let (data, own) = memory(SMALL);
+    let ours = Broadcast::new(data.data(SMALL).unwrap(), SMALL).unwrap();
+    let theirs = data.theirs(&own, proxy(&ours).claim());
+    assert!(Broadcast::producer(&theirs).is_none());
+    assert!(Broadcast::producer(&ours).is_some());
+}
+
+/// A reader of a closed ring has read everything, evicted or not.
+#[test]
+fn the_end_comes_before_an_eviction() {
+    let (data, own) = memory(SMALL);
+    let ours = Broadcast::new(data.data(SMALL).unwrap(), SMALL).unwrap();
+    let mut writer = Broadcast::producer(&ours).unwrap();
+    let proxy = proxy(&ours);
+    let theirs = data.theirs(&own, proxy.claim());
+    let mut reader = Broadcast::gating(&theirs).unwrap();
+    writer.try_push(&[7], WORD).unwrap();
+    writer.close();
+    drop(proxy);
+    let mut word = [0];
+    assert!(matches!(reader.peek(&mut word), Peek::Message { .. }));
+    reader.advance();
+    assert_eq!(reader.peek(&mut word), Peek::Closed);
+}
+
+#[test]
+fn both_sides_are_rung_once_for_each_sleep() {
+    let (data, own) = memory(SMALL);
+    let ours = Broadcast::new(data.data(SMALL).unwrap(), SMALL).unwrap();
+    let theirs = data.theirs(&own, proxy(&ours).claim());
+    let cursors = own.foreign_cursors(SMALL).unwrap();
+    let (writers, readers) = (Alarm::new(), [Alarm::new(), Alarm::new()]);
+    let data = theirs.storage().data();
+    assert!(data.rings(&writers).is_none() && cursors.rings(1, &readers[1]).is_none());
+    for _ in 0..2 {
+        ours.storage().asleep().sleep();
+        theirs.storage().asleep(1).unwrap().sleep();
+        assert!(data.rings(&writers).is_some() && cursors.rings(1, &readers[1]).is_some());
+        assert!(
+            data.rings(&writers).is_none() && cursors.rings(1, &readers[1]).is_none(),
+            "rung already"
+        );
+        assert!(cursors.rings(0, &readers[0]).is_none(), "another reader sleeps");
+        theirs.storage().asleep(1).unwrap().sleep();
+        assert!(cursors.rings(1, &readers[1]).is_some(), "it has looked, and sleeps again");
+        ours.storage().asleep().wake();
+        theirs.storage().asleep(1).unwrap().wake();
+        assert!(!theirs.storage().asleep(1).unwrap().is_asleep());
+    }
+    assert!(cursors.rings(READERS, &readers[0]).is_none(), "no such reader");
+    let rung = || {
+        let mut rung = Vec::new();
+        cursors.ring_all(&readers, |path| rung.push(path));
+        rung
+    };
+    assert_eq!(rung(), [], "all are awake");
+    for entry in 0..2 {
+        theirs.storage().asleep(entry).unwrap().sleep();
+    }
+    assert_eq!(rung(), [WakePath::Executor], "once for all");
+    assert_eq!(rung(), [], "rung already");
+    theirs.storage().asleep(0).unwrap().sleep_by(WakePath::Thread);
+    theirs.storage().asleep(1).unwrap().sleep();
+    assert_eq!(rung(), [WakePath::Executor, WakePath::Thread]);
+    theirs.storage().asleep(0).unwrap().sleep();
+    assert_eq!(rung(), [WakePath::Thread], "by the path of the sleep before");
+    theirs.storage().asleep(0).unwrap().sleep_by(WakePath::Executor);
+    assert_eq!(rung(), [WakePath::Executor]);
+    assert!(theirs.storage().asleep(READERS).is_none());
+}
+
+/// Each word of the other process has each of some false values, while this side reads.
+#[test]
+fn false_values_of_a_writer_are_clamped() {
+    for layout in [Layout::up_to(4, WORD), SMALL.in_lines()] {
+        let (data, own) = memory(layout);
+        let ours = Broadcast::new(data.data(layout).unwrap(), layout).unwrap();
+        let proxy = proxy(&ours);
+        let theirs = data.theirs(&own, proxy.claim());
+        let mut word = [0];
+        let (first, words) = (fields().len(), data_words(layout, ENTRIES).unwrap());
+        for index in (first..words).step_by(if cfg!(miri) { 60 } else { 1 }) {
+            for lie in [usize::MAX, usize::MAX / 2, usize::MAX / 2 + 2, 1] {
+                data.set(index, lie);
+                let gating = Broadcast::gating(&theirs).expect("an entry is free");
+                let from = Broadcast::gating_from(&theirs, lie).expect("an entry is free");
+                let observing = Broadcast::observing(&theirs);
+                for mut reader in [gating, from, observing] {
+                    for _ in 0..3 {
+                        if let Peek::Message { length, .. } = reader.peek(&mut word) {
+                            assert!(length <= WORD, "a length that no slot has");
+                        }
+                        reader.advance();
+                        reader.skip_to_latest();
+                        let _ = (reader.depth(), reader.is_waiting(), theirs.depth());
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A writer may jump half of all sequences ahead, and then the other half: its observers get two
+/// gaps, each as large as the jump.
+#[test]
+fn a_writer_that_jumps_makes_gaps() {
+    let (data, own) = memory(SMALL);
+    let ours = Broadcast::new(data.data(SMALL).unwrap(), SMALL).unwrap();
+    let theirs = data.theirs(&own, proxy(&ours).claim());
+    let index_of = |address: usize| (address - data.words().as_ptr().addr()) / WORD;
+    // The writer's words begin with its position; a slot of this layout is a stamp and a word.
+    let tail = index_of(std::ptr::from_ref(ours.storage().writer()).addr());
+    let slots = index_of(ours.storage().slots().as_ptr().addr());
+    let mut observer = Broadcast::observing_shown(&theirs, None).unwrap();
+    let half = 1 << (usize::BITS - 1);
+    for from in [0, half] {
+        assert_eq!(observer.cursor(), from);
+        let to = from.wrapping_add(half);
+        data.set(tail, to);
+        for slot in 0..4 {
+            data.set(slots + 2 * slot, to.wrapping_add(if slot == 0 { 0 } else { 100 }));
+        }
+        assert_eq!(observer.peek(&mut [0]), Peek::Gap { missed: half });
+    }
+}
+
+/// And each word of a reading process. The position never moves backwards, or past the tail.
+#[test]
+fn false_values_of_a_reader_are_clamped() {
+    let (data, own) = memory(SMALL);
+    let ours = Broadcast::new(data.data(SMALL).unwrap(), SMALL).unwrap();
+    let mut writer = Broadcast::producer(&ours).unwrap();
+    let proxy = proxy(&ours);
+    let theirs = data.theirs(&own, proxy.claim());
+    let cursors = own.foreign_cursors(SMALL).unwrap();
+    let _readers = [(); READERS].map(|()| Broadcast::gating(&theirs).unwrap());
+    let first = fields().len();
+    let words = cursor_words(READERS).unwrap();
+    for index in (first..words).step_by(if cfg!(miri) { 32 } else { 1 }) {
+        for lie in [usize::MAX, 1 << (usize::BITS - 1), 5, 2, 3, 0] {
+            own.set(index, lie);
+            let before = proxy.kept();
+            for exact in [true, false] {
+                proxy.import(|| cursors.position(exact));
+                let _ = (cursors.gating(), cursors.rings(0, &Alarm::new()));
+            }
+            let moved = proxy.kept().wrapping_sub(before);
+            assert!(moved <= 4 && proxy.depth() <= 4, "it moved by {moved}");
+            // The ring is full, or the faulty process is passed: no other end is affected.
+            let pushed = (0..8).filter(|_| writer.try_push(&[1], WORD).is_ok()).count();
+            assert!(pushed <= 4);
+        }
+    }
+}
+
+#[test]
+fn an_address_becomes_words() {
+    let pages = Pages::new(data_words(SMALL, ENTRIES));
+    let (start, count) = (pages.words().as_ptr().cast(), pages.words().len());
+    // SAFETY: these words live as long as `pages`, with atomic accesses only.
+    let words = unsafe { words_at(start, count) };
+    // SAFETY: nothing else writes to them.
+    assert!(unsafe { DataRegion::create(words, SMALL, ENTRIES, IDENTITY) }.is_ok());
+    assert!(ForeignData::attach(words, IDENTITY).is_ok());
+}
+
+/// A storage that is one of two kinds, as an application has it that does not know which.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one")]
+enum Either {
+    Here(HeapStorage),
+    There(ForeignRing<Arc<Pages>, Arc<Pages>>),
+}
+
+// SAFETY: parts of storages that stay.
+unsafe impl Storage for Either {
+    const FOREIGN: Option<bool> = None;
+
+    fn is_foreign(&self) -> bool {
+        matches!(self, Either::There(_))
+    }
+
+    fn slots(&self) -> &[Word] {
+        match self {
+            Either::Here(storage) => storage.slots(),
+            Either::There(storage) => storage.slots(),
+        }
+    }
+
+    fn writer(&self) -> &WriterWords {
+        match self {
+            Either::Here(storage) => storage.writer(),
+            Either::There(storage) => storage.writer(),
+        }
+    }
+
+    fn reader(&self, index: usize) -> Option<&ReaderWords> {
+        match self {
+            Either::Here(storage) => storage.reader(index),
+            Either::There(storage) => storage.reader(index),
+        }
+    }
+
+    fn is_evicted(&self, index: usize) -> bool {
+        match self {
+            Either::Here(storage) => storage.is_evicted(index),
+            Either::There(storage) => storage.is_evicted(index),
+        }
+    }
+}
+
+#[test]
+fn a_storage_may_be_foreign_by_its_value() {
+    let here = Either::Here(HeapStorage::new(SMALL, 1).unwrap());
+    let here = Broadcast::new(here, SMALL).unwrap();
+    let mut writer = Broadcast::producer(&here).unwrap();
+    let mut reader = Broadcast::gating(&here).unwrap();
+    writer.try_push(&[7], WORD).unwrap();
+    assert_eq!(reader.read(1).map(|messages| messages.count()), Some(1), "its own memory");
+    assert!(reader.retaining().can_borrow());
+
+    let (data, own) = memory(SMALL);
+    let ours = Broadcast::new(data.data(SMALL).unwrap(), SMALL).unwrap();
+    let mut writer = Broadcast::producer(&ours).unwrap();
+    writer.try_push(&[8], WORD).expect("before the other process attaches");
+    let proxy = proxy(&ours);
+    let there = Either::There(data.foreign_ring(&own, proxy.claim()));
+    let there = Broadcast::new(there, SMALL).unwrap().starting_at(9);
+    assert!(Broadcast::producer(&there).is_none(), "its writer is in the other process");
+    let mut reader = Broadcast::gating(&there).unwrap();
+    assert_eq!(reader.cursor(), 1, "the ring is not changed");
+    writer.try_push(&[9], WORD).unwrap();
+    let mut word = [0];
+    assert!(reader.read(1).is_none());
+    assert_eq!(reader.peek(&mut word), Peek::Message { sequence: 1, length: WORD });
+    assert_eq!(word, [9]);
+    assert!(proxy.evict() && reader.is_evicted());
+    let reader = reader.retaining();
+    assert!(!reader.can_borrow() && reader.borrow(1, 1).is_none());
+}

@@ -1,0 +1,167 @@
+//! The slot of a request and its reply: one outcome, wakes, and the end of the slot.
+// The counters of a test are not shared memory of the core.
+#![allow(clippy::disallowed_types)]
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, mpsc};
+use std::task::{Wake, Waker};
+use std::thread;
+
+use mycelium_core::channel::reply::{Outcome, ReplySlot, Replying};
+
+/// Counts wakes.
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+/// Unparks a thread.
+struct Unpark(thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn counter() -> (Arc<Count>, Waker) {
+    let count = Arc::<Count>::default();
+    (count.clone(), count.into())
+}
+
+#[test]
+fn a_slot_is_opened_again_once_both_sides_are_gone() {
+    let mut slot = ReplySlot::<_, u32, u32>::new(());
+    let (awaiting, replying) = slot.open(&1).unwrap();
+    assert!(slot.open(&2).is_none());
+    drop(awaiting);
+    assert!(slot.open(&2).is_none(), "the other side is there");
+    assert!(replying.take());
+    assert_eq!(*replying.request(), 1);
+    assert!(replying.reply(&10).is_ok(), "nobody cancelled it");
+    let (awaiting, replying) = slot.open(&2).unwrap();
+    assert_eq!(awaiting.outcome(), Outcome::Queued, "nothing is left of the request before");
+    drop(replying);
+    assert!(slot.open(&3).is_none(), "the side that requests is there");
+    drop(awaiting);
+    assert!(slot.open(&3).is_some());
+}
+
+#[test]
+fn a_cancelled_request_gets_no_reply() {
+    let mut slot = ReplySlot::<_, u32, u32>::new(());
+    let (awaiting, replying) = slot.open(&1).unwrap();
+    assert_eq!(awaiting.cancel(), Some(Outcome::Queued));
+    assert_eq!(awaiting.cancel(), None);
+    assert!(replying.is_cancelled() && !replying.take());
+    drop((awaiting, replying));
+
+    let (awaiting, replying) = slot.open(&2).unwrap();
+    assert!(replying.take() && !replying.take());
+    assert_eq!(awaiting.outcome(), Outcome::Taken);
+    assert!(!awaiting.withdraw(), "it was taken");
+    assert_eq!(awaiting.cancel(), Some(Outcome::Taken));
+    assert!(replying.reply(&3).is_err());
+    assert_eq!(awaiting.outcome(), Outcome::Cancelled);
+}
+
+#[test]
+fn a_failure_has_its_number_and_only_in_its_state() {
+    let mut slot = ReplySlot::<_, u32, u32>::new(());
+    let (awaiting, replying) = slot.open(&1).unwrap();
+    assert!(!replying.fail(5), "it was not taken");
+    assert_eq!(awaiting.outcome(), Outcome::Queued);
+    drop(awaiting);
+    let (awaiting, replying) = slot.open(&2).unwrap();
+    assert!(replying.abandon(0));
+    assert_eq!(awaiting.outcome(), Outcome::Failed(0));
+    drop(awaiting);
+    let (awaiting, replying) = slot.open(&3).unwrap();
+    assert!(replying.take());
+    assert!(replying.fail(5));
+    assert_eq!(awaiting.outcome(), Outcome::Failed(5));
+}
+
+#[test]
+fn the_end_of_a_request_wakes_the_last_waker() {
+    let mut slot = ReplySlot::<_, u32, u32>::new(());
+    let ((first, one), (second, other)) = (counter(), counter());
+    let (mut awaiting, replying) = slot.open(&1).unwrap();
+    assert!(awaiting.register(&one) && awaiting.register(&one) && awaiting.register(&other));
+    assert!(replying.take());
+    assert!(replying.reply(&2).is_ok());
+    assert_eq!((first.0.load(Relaxed), second.0.load(Relaxed)), (0, 1));
+    assert!(!awaiting.register(&one), "it has ended");
+    drop(awaiting);
+    // The waker stayed, and wakes again only if it is registered again.
+    let (mut awaiting, replying) = slot.open(&2).unwrap();
+    assert!(replying.take());
+    assert!(replying.reply(&3).is_ok());
+    assert_eq!(second.0.load(Relaxed), 1);
+    drop(awaiting);
+    let kept = Arc::strong_count(&second);
+    (awaiting, _) = slot.open(&3).unwrap();
+    assert!(awaiting.register(&other));
+    assert_eq!(Arc::strong_count(&second), kept, "the same waker is not cloned");
+}
+
+#[test]
+fn the_last_part_frees_the_slot() {
+    let owner = Arc::new(());
+    for last in 0..3 {
+        let mut slot = ReplySlot::<_, u32, u32>::new(owner.clone());
+        let (awaiting, replying) = slot.open(&1).unwrap();
+        let mut parts: [Option<Box<dyn std::any::Any>>; 3] =
+            [Some(Box::new(slot)), Some(Box::new(awaiting)), Some(Box::new(replying))];
+        let kept = parts[last].take();
+        drop(parts);
+        assert_eq!(Arc::strong_count(&owner), 2);
+        drop(kept);
+        assert_eq!(Arc::strong_count(&owner), 1);
+    }
+    // The reply itself is the last use.
+    let mut slot = ReplySlot::<_, u32, u32>::new(owner.clone());
+    let (awaiting, replying) = slot.open(&1).unwrap();
+    drop((slot, awaiting));
+    assert!(replying.take());
+    assert!(replying.reply(&1).is_ok());
+    assert_eq!(Arc::strong_count(&owner), 1);
+}
+
+#[test]
+fn requests_are_answered_on_another_thread() {
+    let (requests, taken) = mpsc::channel::<Replying<(), u64, u64>>();
+    let answers = thread::spawn(move || {
+        for replying in taken {
+            if replying.take() {
+                let reply = replying.request() * 2;
+                _ = replying.reply(&reply);
+            }
+        }
+    });
+    let mut slots = [(); 2].map(|()| ReplySlot::new(()));
+    for request in 0..if cfg!(miri) { 50 } else { 20_000 } {
+        let (mut awaiting, replying) = loop {
+            match slots.iter_mut().find_map(|slot| slot.open(&request)) {
+                Some(sides) => break sides,
+                None => thread::yield_now(),
+            }
+        };
+        requests.send(replying).unwrap();
+        if request % 7 == 0 {
+            awaiting.cancel();
+            continue;
+        }
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        while awaiting.register(&waker) {
+            thread::park();
+        }
+        assert_eq!(awaiting.outcome(), Outcome::Replied(&(request * 2)));
+    }
+    drop(requests);
+    answers.join().unwrap();
+}

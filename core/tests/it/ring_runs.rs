@@ -1,0 +1,228 @@
+//! Many messages at once, pushed as items and borrowed as slots, against a plain model: any
+//! sequence of operations.
+
+use mycelium_core::ring::broadcast::{Broadcast, InlineStorage, Layout, Peek};
+use proptest::prelude::*;
+
+use crate::cases::cases;
+
+const CAPACITY: usize = 8;
+const WORDS: usize = 3;
+const BYTES: usize = WORDS * size_of::<usize>();
+const LAYOUT: Layout = Layout::exact(CAPACITY, BYTES);
+/// Two words in front of a message, and one behind it.
+const STRIDE: usize = WORDS + 3;
+type Storage = InlineStorage<{ LAYOUT.words() }, 2>;
+
+#[derive(Clone, Debug)]
+enum Operation {
+    Push,
+    PushItems(usize),
+    PushAll(usize),
+    Pass(usize),
+    /// A percentage of the retained messages.
+    Release(usize),
+    Rewind(usize),
+    Take,
+    TakeMany(usize),
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        2 => Just(Operation::Push),
+        5 => (0..=2 * CAPACITY).prop_map(Operation::PushItems),
+        3 => (0..=2 * CAPACITY).prop_map(Operation::PushAll),
+        5 => (0..=CAPACITY).prop_map(Operation::Pass),
+        3 => (0..=100usize).prop_map(Operation::Release),
+        1 => (0..=100usize).prop_map(Operation::Rewind),
+        5 => Just(Operation::Take),
+        3 => (0..=CAPACITY).prop_map(Operation::TakeMany),
+    ]
+}
+
+/// Also positions close to the wrap-around.
+fn starts() -> impl Strategy<Value = usize> {
+    prop_oneof![Just(0), Just(usize::MAX - 5), Just(usize::MAX / 2 - 5)]
+}
+
+fn message(sequence: usize) -> [usize; WORDS] {
+    [sequence, sequence.wrapping_mul(31), !sequence]
+}
+
+fn run(start: usize, operations: &[Operation]) -> Result<(), TestCaseError> {
+    let ring = Broadcast::new(Storage::new(), LAYOUT).unwrap().starting_at(start);
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let mut reader = Broadcast::gating(&ring).unwrap().retaining();
+    let mut other = Broadcast::gating(&ring).unwrap().with_lag(1);
+    let mut observer = Broadcast::observing(&ring);
+    // Counted from the start.
+    let (mut pushed, mut cursor, mut kept, mut taken, mut seen) = (0usize, 0, 0, 0usize, 0usize);
+    let part = |kept: usize, cursor: usize, percent: usize| kept + (cursor - kept) * percent / 100;
+    let at = |place: usize| start.wrapping_add(place);
+    for operation in operations {
+        let room = CAPACITY - (pushed - kept.min(taken));
+        match *operation {
+            Operation::Push => {
+                let done = writer.try_push(&message(at(pushed)), BYTES).is_ok();
+                prop_assert_eq!(done, room > 0);
+                pushed += usize::from(done);
+            }
+            Operation::PushItems(count) => {
+                let item = |place| {
+                    let [a, b, c] = message(at(place));
+                    [usize::MAX, usize::MAX, a, b, c, usize::MAX]
+                };
+                let items: Vec<usize> = (pushed..pushed + count).flat_map(item).collect();
+                let done = writer.push_items(&items, STRIDE, 2);
+                prop_assert_eq!(done.is_err(), room == 0 && count > 0);
+                let done = done.unwrap_or(0);
+                prop_assert_eq!(done, count.min(room));
+                pushed += done;
+            }
+            Operation::PushAll(count) => {
+                let messages = (pushed..pushed + count).map(|place| message(at(place)));
+                let done = writer.push_all(BYTES, messages);
+                prop_assert_eq!(done.is_err(), room == 0 && count > 0);
+                let done = done.unwrap_or(0);
+                prop_assert_eq!(done, count.min(room));
+                pushed += done;
+            }
+            Operation::Pass(count) => {
+                let ready = reader.ready(count);
+                prop_assert_eq!(ready, count.min(pushed - cursor));
+                reader.pass(ready);
+                cursor += ready;
+            }
+            Operation::Release(percent) => {
+                kept = part(kept, cursor, percent);
+                reader.release(at(kept));
+            }
+            Operation::Rewind(percent) => {
+                cursor = part(kept, cursor, percent);
+                reader.rewind(at(cursor));
+            }
+            Operation::TakeMany(count) => {
+                let mut words = [0; WORDS];
+                for ahead in 0..count {
+                    let found = other.peek_ahead(ahead, &mut words, BYTES);
+                    let place = taken + ahead;
+                    prop_assert_eq!(found, (place < pushed).then(|| at(place)));
+                    if found.is_some() {
+                        prop_assert_eq!(words, message(at(place)));
+                    }
+                    prop_assert_eq!(observer.peek_ahead(ahead, &mut words, BYTES), None);
+                }
+                let ready = count.min(pushed - taken);
+                other.advance_by(ready);
+                taken += ready;
+            }
+            Operation::Take => {
+                let mut words = [0; WORDS];
+                if let Peek::Message { sequence, .. } = other.peek(&mut words) {
+                    prop_assert_eq!((sequence, words), (at(taken), message(at(taken))));
+                    taken += 1;
+                    other.advance();
+                }
+                match observer.peek(&mut words) {
+                    Peek::Message { .. } => {
+                        prop_assert_eq!(words, message(at(seen)));
+                        seen += 1;
+                        observer.advance();
+                    }
+                    Peek::Gap { missed } => seen += missed,
+                    Peek::Empty | Peek::Closed | Peek::Evicted => {}
+                }
+            }
+        }
+        // All messages that are retained or ready can be borrowed, and no others.
+        let count = pushed - kept;
+        let [one, two] = reader.borrow(at(kept), count).expect("it is there");
+        let slots: Vec<usize> = one.iter().chain(two).copied().collect();
+        prop_assert_eq!(slots.len(), count * (1 + WORDS));
+        for (place, slot) in (kept..).zip(slots.chunks(1 + WORDS)) {
+            prop_assert_eq!(&slot[1..], &message(at(place)));
+        }
+        prop_assert_eq!(reader.borrow(at(kept), count + 1), None);
+        prop_assert_eq!(reader.borrow(at(kept).wrapping_sub(1), 1), None);
+        prop_assert_eq!(reader.borrow(at(pushed), 1), None);
+        prop_assert_eq!(reader.borrow(at(kept), usize::MAX), None);
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(cases(400, 6))]
+
+    #[test]
+    fn any_sequence_of_operations_agrees_with_the_model(
+        start in starts(),
+        operations in prop::collection::vec(operation(), 0..if cfg!(miri) { 40 } else { 200 }),
+    ) {
+        run(start, &operations)?;
+    }
+}
+
+#[test]
+fn an_observer_borrows_nothing() {
+    let ring = Broadcast::new(Storage::new(), LAYOUT).unwrap();
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let reader = Broadcast::observing(&ring).retaining();
+    writer.try_push(&message(0), BYTES).unwrap();
+    assert_eq!((reader.ready(1), reader.borrow(0, 1)), (0, None));
+}
+
+/// A reader on another thread borrows each message unchanged while the writer continues.
+#[test]
+fn borrowed_slots_stay_while_the_writer_runs() {
+    const MESSAGES: usize = if cfg!(miri) { 60 } else { 20_000 };
+    let ring = Broadcast::new(Storage::new(), LAYOUT).unwrap();
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let mut reader = Broadcast::gating(&ring).unwrap().retaining();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut next = 0;
+            while next < MESSAGES {
+                let count = (next % 5 + 1).min(MESSAGES - next);
+                let items: Vec<usize> = (next..next + count).flat_map(message).collect();
+                match writer.push_items(&items, WORDS, 0) {
+                    Ok(done) => next += done,
+                    Err(_) => std::thread::yield_now(),
+                }
+            }
+        });
+        let mut next = 0;
+        while next < MESSAGES {
+            let ready = reader.ready(CAPACITY);
+            reader.pass(ready);
+            let [one, two] = reader.borrow(next, ready).expect("it is kept");
+            for (index, slot) in one.chunks(1 + WORDS).chain(two.chunks(1 + WORDS)).enumerate() {
+                assert_eq!(slot[1..], message(next + index));
+            }
+            next += ready;
+            reader.release(next);
+            if ready == 0 {
+                std::thread::yield_now();
+            }
+        }
+    });
+}
+
+/// A message that was published stays, although the batch did not end.
+#[test]
+fn a_panic_within_a_batch_leaves_the_messages_before_it() {
+    let ring = Broadcast::new(Storage::new(), LAYOUT).unwrap();
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let mut reader = Broadcast::gating(&ring).unwrap();
+    let pushed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        writer
+            .push_all(BYTES, (0..3).map(|place| if place < 2 { message(place) } else { panic!() }))
+    }));
+    assert!(pushed.is_err());
+    assert_eq!(writer.push_all(BYTES, (2..4).map(message)), Ok(2));
+    for place in 0..4 {
+        let mut words = [0; WORDS];
+        assert_eq!(reader.peek(&mut words), Peek::Message { sequence: place, length: BYTES });
+        assert_eq!(words, message(place));
+        reader.advance();
+    }
+}

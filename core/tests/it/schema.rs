@@ -1,0 +1,58 @@
+//! The message of the examples in `docs/wire-format.md`, and buffers aligned like a link's.
+
+use mycelium_core::{FixedStr, FixedVec, message};
+use zerocopy::IntoBytes;
+
+#[message]
+#[derive(Debug, PartialEq)]
+#[repr(u8)]
+pub(crate) enum Side {
+    Buy = 1,
+    Sell = 2,
+}
+
+#[message(topic = "swaps", id = 1)]
+#[derive(Debug, PartialEq)]
+pub(crate) struct Swap {
+    pub(crate) price: u64,
+    pub(crate) amount: i64,
+    pub(crate) pool: u32,
+    pub(crate) side: Side,
+    pub(crate) open: bool,
+    pub(crate) symbol: FixedStr<8>,
+    pub(crate) fills: FixedVec<u16, 3>,
+}
+
+impl Swap {
+    /// The message whose bytes the document shows.
+    pub(crate) fn golden() -> Self {
+        Self {
+            price: 1_234_567_890_123,
+            amount: -5,
+            pool: 77,
+            side: Side::Sell,
+            open: true,
+            symbol: "ETH".try_into().unwrap(),
+            fills: FixedVec::from_slice(&[7, 300]).unwrap(),
+        }
+    }
+}
+
+/// Bytes that start at a multiple of 8 and are not zero.
+pub(crate) struct Aligned([u64; 64]);
+
+impl Aligned {
+    pub(crate) fn new() -> Self {
+        Self([0xa5a5_a5a5_a5a5_a5a5; 64])
+    }
+
+    pub(crate) fn holding(bytes: &[u8]) -> Self {
+        let mut this = Self::new();
+        this.bytes()[..bytes.len()].copy_from_slice(bytes);
+        this
+    }
+
+    pub(crate) fn bytes(&mut self) -> &mut [u8] {
+        self.0.as_mut_bytes()
+    }
+}

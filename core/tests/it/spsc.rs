@@ -1,0 +1,519 @@
+//! The rings for one writer and one reader, in both layouts, against a plain queue: any sequence of
+//! operations on one thread, then threads; and the drop of values that are not taken.
+// The counters of the test are not shared memory of the crate.
+#![allow(clippy::disallowed_types)]
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::thread;
+
+use mycelium_core::ring::spsc::{self, Consumer, Producer, SlotLayout, Spsc};
+use mycelium_core::ring::{CapacityError, GrantError, Handle, PopError, PushError};
+use proptest::prelude::*;
+
+use crate::cases::cases;
+
+const CAPACITY: usize = 16;
+/// Of 16 slots: an eighth.
+const LAG: usize = 2;
+
+#[derive(Clone, Debug)]
+enum Operation {
+    Push,
+    /// Requests slots, fills some of them, and commits or aborts.
+    Grant {
+        asked: usize,
+        filled: usize,
+        commit: bool,
+    },
+    PushSlice(usize),
+    Pop,
+    PopMany(usize),
+    PopSlice(usize),
+    /// Borrows items and releases some of them.
+    Read {
+        asked: usize,
+        released: usize,
+    },
+    Flush,
+    /// Drops an end and takes it again.
+    RetakeProducer,
+    RetakeConsumer,
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        6 => Just(Operation::Push),
+        3 => (0..CAPACITY + 2, 0..CAPACITY, any::<bool>())
+            .prop_map(|(asked, filled, commit)| Operation::Grant { asked, filled, commit }),
+        2 => (0..CAPACITY + 2).prop_map(Operation::PushSlice),
+        6 => Just(Operation::Pop),
+        2 => (0..CAPACITY + 2).prop_map(Operation::PopMany),
+        2 => (1..CAPACITY + 2).prop_map(Operation::PopSlice),
+        2 => (1..CAPACITY + 2, 0..CAPACITY + 2)
+            .prop_map(|(asked, released)| Operation::Read { asked, released }),
+        1 => Just(Operation::Flush),
+        1 => Just(Operation::RetakeProducer),
+        1 => Just(Operation::RetakeConsumer),
+    ]
+}
+
+/// The queue, and how many popped items the writer has not been shown.
+#[derive(Default)]
+struct Model {
+    items: VecDeque<u64>,
+    hidden: usize,
+    next: u64,
+}
+
+impl Model {
+    fn room(&self) -> usize {
+        CAPACITY - self.items.len() - self.hidden
+    }
+
+    fn push(&mut self) -> u64 {
+        self.items.push_back(self.next);
+        self.next += 1;
+        self.next - 1
+    }
+
+    fn popped(&mut self, count: usize) {
+        self.hidden += count;
+        if self.hidden >= LAG {
+            self.hidden = 0;
+        }
+    }
+
+    fn pop(&mut self, most: usize) -> Result<Vec<u64>, PopError> {
+        if self.items.is_empty() && most > 0 {
+            self.hidden = 0;
+            return Err(PopError::Empty);
+        }
+        let items: Vec<u64> = self.items.drain(..most.min(self.items.len())).collect();
+        self.popped(items.len());
+        Ok(items)
+    }
+}
+
+macro_rules! oracle {
+    ($layout:ident) => {
+        fn run(operations: &[Operation], start: usize) -> Result<(), TestCaseError> {
+            let ring = $layout::Inline::<u64, CAPACITY>::new().starting_at(start);
+            let mut producer = Some(Spsc::producer(&ring).expect("the only writer"));
+            let mut consumer = Some(Spsc::consumer(&ring).expect("the only reader"));
+            let mut model = Model::default();
+            for operation in operations {
+                let (writer, reader) = (producer.as_mut().unwrap(), consumer.as_mut().unwrap());
+                match *operation {
+                    Operation::Push if model.room() == 0 => {
+                        prop_assert_eq!(writer.try_push(9), Err(PushError::Full(9)));
+                    }
+                    Operation::Push => prop_assert_eq!(writer.try_push(model.push()), Ok(())),
+                    Operation::Grant { asked, filled, commit } => match writer.grant(asked) {
+                        Ok(mut grant) => {
+                            prop_assert!((1..=model.room()).contains(&asked));
+                            let filled = filled.min(asked);
+                            for index in 0..filled {
+                                prop_assert_eq!(grant.push(model.next + index as u64), Ok(()));
+                            }
+                            prop_assert_eq!(grant.room(), asked - filled);
+                            if commit {
+                                prop_assert_eq!(grant.commit(), filled);
+                                (0..filled).for_each(|_| _ = model.push());
+                            }
+                        }
+                        Err(error) => {
+                            let capacity = CAPACITY;
+                            let expected = match asked {
+                                1..=CAPACITY => GrantError::Full { room: model.room() },
+                                _ => GrantError::Count { asked, capacity },
+                            };
+                            prop_assert_eq!(error, expected);
+                        }
+                    },
+                    Operation::PushSlice(count) => {
+                        let items: Vec<u64> = (model.next..).take(count).collect();
+                        let pushed = writer.push_slice(&items);
+                        let room = model.room();
+                        let full = room == 0 && count > 0;
+                        let expected = if full { Err(PushError::Full(())) } else { Ok(count.min(room)) };
+                        prop_assert_eq!(pushed, expected);
+                        let pushed = pushed.unwrap_or(0);
+                        (0..pushed).for_each(|_| _ = model.push());
+                    }
+                    Operation::Pop => {
+                        let expected = model.pop(1).map(|items| items[0]);
+                        prop_assert_eq!(reader.try_pop(), expected);
+                    }
+                    Operation::PopMany(most) => {
+                        let mut items = Vec::new();
+                        let popped = reader.pop_many(most, |item| items.push(item));
+                        let expected = model.pop(most);
+                        prop_assert_eq!(popped, expected.clone().map(|items| items.len()));
+                        prop_assert_eq!(items, expected.unwrap_or_default());
+                    }
+                    Operation::PopSlice(most) => {
+                        let mut items = vec![0; most];
+                        let popped = reader.pop_slice(&mut items);
+                        let expected = model.pop(most);
+                        prop_assert_eq!(popped, expected.clone().map(|items| items.len()));
+                        items.truncate(popped.unwrap_or(0));
+                        prop_assert_eq!(items, expected.unwrap_or_default());
+                    }
+                    Operation::Read { asked, released } => match reader.read(asked) {
+                        Ok(items) => {
+                            let count = asked.min(model.items.len());
+                            prop_assert_eq!(items.len(), count);
+                            prop_assert!(items.iter().eq(model.items.iter().take(count)));
+                            items.release(released);
+                            let released = released.min(count);
+                            model.items.drain(..released);
+                            model.popped(released);
+                        }
+                        Err(error) => {
+                            prop_assert_eq!(error, PopError::Empty);
+                            prop_assert!(model.items.is_empty());
+                            model.hidden = 0;
+                        }
+                    },
+                    Operation::Flush => {
+                        reader.flush();
+                        model.hidden = 0;
+                    }
+                    Operation::RetakeProducer => {
+                        prop_assert!(Spsc::producer(&ring).is_none(), "two writers");
+                        drop(producer.take());
+                        producer = Spsc::producer(&ring);
+                    }
+                    Operation::RetakeConsumer => {
+                        prop_assert!(Spsc::consumer(&ring).is_none(), "two readers");
+                        drop(consumer.take());
+                        consumer = Spsc::consumer(&ring);
+                        model.hidden = 0;
+                    }
+                }
+                prop_assert_eq!(ring.len(), model.items.len() + model.hidden);
+                prop_assert!(ring.high_water() <= CAPACITY);
+            }
+            // All remaining items are popped, and then the end.
+            producer.take().unwrap().close();
+            prop_assert!(Spsc::producer(&ring).is_none(), "closed permanently");
+            let mut reader = consumer.take().unwrap();
+            prop_assert!(reader.by_ref().eq(model.items));
+            prop_assert_eq!(reader.try_pop(), Err(PopError::Closed));
+            Ok(())
+        }
+
+        proptest! {
+            #![proptest_config(cases(256, 2))]
+
+            #[test]
+            fn behaves_like_the_model(
+                operations in prop::collection::vec(operation(), 0..if cfg!(miri) { 50 } else { 200 }),
+                // Positions wrap around early, late or never.
+                start in prop_oneof![Just(0), (0..64usize).prop_map(|before| usize::MAX - before)],
+            ) {
+                run(&operations, start)?;
+            }
+        }
+    };
+}
+
+/// Single cases, for both layouts.
+macro_rules! laws {
+    ($layout:ident) => {
+        #[test]
+        fn a_closed_reader_refuses_pushes() {
+            let ring = $layout::Inline::<u64, 4>::new();
+            let mut writer = Spsc::producer(&ring).unwrap();
+            writer.try_push(1).unwrap();
+            Spsc::consumer(&ring).unwrap().close();
+            assert_eq!(writer.try_push(2), Err(PushError::Closed(2)));
+            assert_eq!(writer.grant(1).unwrap_err(), GrantError::Closed);
+            assert_eq!(writer.push_slice(&[2]), Err(PushError::Closed(())));
+            assert!(Spsc::consumer(&ring).is_none(), "closed permanently");
+        }
+
+        #[test]
+        fn untaken_values_are_dropped_once() {
+            let value = Arc::new(());
+            for (pushed, popped) in [(0, 0), (3, 0), (4, 4), (4, 1)] {
+                let ring = $layout::Inline::<Arc<()>, 4>::new().starting_at(usize::MAX - 1);
+                let mut writer = Spsc::producer(&ring).unwrap();
+                let mut reader = Spsc::consumer(&ring).unwrap();
+                for _ in 0..pushed {
+                    writer.try_push(value.clone()).unwrap();
+                }
+                assert_eq!(reader.by_ref().take(popped).count(), popped);
+                drop((writer, reader));
+                assert_eq!(Arc::strong_count(&value), 1 + pushed - popped);
+                drop(ring);
+                assert_eq!(Arc::strong_count(&value), 1);
+            }
+        }
+
+        #[test]
+        fn an_aborted_grant_drops_its_items() {
+            let value = Arc::new(());
+            let ring = $layout::Inline::<Arc<()>, 4>::new();
+            let mut writer = Spsc::producer(&ring).unwrap();
+            let mut grant = writer.grant(3).unwrap();
+            grant.push(value.clone()).unwrap();
+            grant.push(value.clone()).unwrap();
+            drop(grant);
+            assert_eq!(Arc::strong_count(&value), 1);
+            assert_eq!(Spsc::consumer(&ring).unwrap().try_pop(), Err(PopError::Empty));
+        }
+
+        #[test]
+        fn a_panic_in_the_middle_of_a_batch_loses_one_item() {
+            let ring = $layout::Inline::<u64, 4>::new();
+            let mut writer = Spsc::producer(&ring).unwrap();
+            let mut reader = Spsc::consumer(&ring).unwrap();
+            (0..4).for_each(|item| writer.try_push(item).unwrap());
+            let batch = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                reader.pop_many(4, |item| assert_ne!(item, 1, "on purpose"))
+            }));
+            assert!(batch.is_err());
+            assert!(reader.eq([2, 3]));
+        }
+
+        #[test]
+        fn both_ends_of_an_unshared_ring() {
+            let mut ring = $layout::Inline::<u64, 4>::new();
+            let (mut writer, reader) = ring.split().unwrap();
+            writer.try_push(1).unwrap();
+            drop((writer, reader));
+            let (writer, mut reader) = ring.split().unwrap();
+            assert_eq!(reader.try_pop(), Ok(1));
+            std::mem::forget(writer);
+            drop(reader);
+            assert!(ring.split().is_none());
+        }
+
+        #[test]
+        fn an_impossible_capacity_is_refused() {
+            for given in [0, 1, 3, 1000, usize::MAX] {
+                let error = $layout::Boxed::<u64>::with_capacity(given).unwrap_err();
+                assert_eq!(error, CapacityError::Invalid { given });
+            }
+            let given = CapacityError::MOST;
+            let error = $layout::Boxed::<[u64; 8]>::with_capacity(given).unwrap_err();
+            assert_eq!(error, CapacityError::Memory { given });
+            assert!($layout::InSlice::<u64>::in_slots(&mut []).is_err());
+        }
+
+        #[test]
+        fn slots_may_be_borrowed_and_zero_sized() {
+            let mut slots = [const { $layout::Slot::new() }; 2];
+            let ring = $layout::InSlice::<()>::in_slots(&mut slots).unwrap();
+            let mut writer = Spsc::producer(&ring).unwrap();
+            assert_eq!((writer.try_push(()), writer.try_push(())), (Ok(()), Ok(())));
+            assert_eq!(writer.try_push(()), Err(PushError::Full(())));
+            assert_eq!(Spsc::consumer(&ring).unwrap().count(), 2);
+        }
+
+        /// Items of words, of a whole number of half lines with their stamp, and the same aligned
+        /// to bytes: each is copied in another way.
+        #[test]
+        fn slices_and_borrowed_items_wrap_around() {
+            fn go<T: Copy + PartialEq + std::fmt::Debug>(items: [T; 5]) {
+                let ring = $layout::Boxed::<T>::with_capacity(8).unwrap();
+                let (mut writer, mut reader) =
+                    (Spsc::producer(&ring).unwrap(), Spsc::consumer(&ring).unwrap());
+                let mut out = [items[0]; 5];
+                for _ in 0..4 {
+                    assert_eq!(writer.push_slice(&items), Ok(5));
+                    assert_eq!(reader.pop_slice(&mut out), Ok(5));
+                    assert_eq!(out, items);
+                    items.iter().for_each(|item| writer.try_push(*item).unwrap());
+                    let lent = reader.read(5).unwrap();
+                    assert!(lent.iter().eq(&items));
+                    lent.release(5);
+                }
+            }
+            go([1u64, 2, 3, 4, 5]);
+            go([1, 2, 3, 4, 5].map(|number: u64| [number, !number, number << 7]));
+            go([1, 2, 3, 4, 5].map(|number: u8| [number; 24]));
+            // Two words and one more; one piece and a part of one; more than a line.
+            go([1, 2, 3, 4, 5].map(|number: usize| [number, !number, number << 7, number + 9, !0]));
+            go([1, 2, 3, 4, 5].map(|number: u32| [number, !number, number << 7]));
+            go([1, 2, 3, 4, 5]
+                .map(|number: usize| std::array::from_fn::<_, 17, _>(|at| number ^ at)));
+        }
+
+        /// One by one, in batches and in place by turns: an end continues without a check up to its
+        /// limit, with every combination of these.
+        #[test]
+        fn ends_stop_at_their_limit() {
+            for capacity in [2, 8, 128] {
+                let ring = $layout::Boxed::<u64>::with_capacity(capacity).unwrap();
+                let mut writer = Spsc::producer(&ring).unwrap();
+                let mut reader = Spsc::consumer(&ring).unwrap();
+                let (mut pushed, mut popped) = (0, 0);
+                for step in 0..300_usize {
+                    let batch = 1 + step * 7 % capacity;
+                    for _ in 0..step % 5 {
+                        pushed += u64::from(writer.try_push(pushed).is_ok());
+                    }
+                    let items: Vec<_> = (pushed..).take(batch).collect();
+                    pushed += writer.push_slice(&items).unwrap_or(0) as u64;
+                    for _ in 0..=capacity {
+                        pushed += u64::from(writer.try_push(pushed).is_ok());
+                    }
+                    assert!(pushed - popped <= capacity as u64, "an item was overwritten");
+                    for _ in 0..step % 3 {
+                        assert_eq!(reader.try_pop(), Ok(popped));
+                        popped += 1;
+                    }
+                    let taken = reader.pop_many(batch, |item| {
+                        assert_eq!(item, popped);
+                        popped += 1;
+                    });
+                    assert!(taken.is_ok_and(|taken| taken > 0) || pushed == popped);
+                    if step % 4 == 0 {
+                        while let Ok(item) = reader.try_pop() {
+                            assert_eq!(item, popped);
+                            popped += 1;
+                        }
+                        assert_eq!(popped, pushed);
+                    }
+                    reader.flush();
+                }
+            }
+        }
+
+        #[test]
+        fn released_items_are_dropped_once() {
+            let value = Arc::new(());
+            let ring = $layout::Inline::<Arc<()>, 4>::new();
+            let mut writer = Spsc::producer(&ring).unwrap();
+            let mut reader = Spsc::consumer(&ring).unwrap();
+            for _ in 0..4 {
+                writer.try_push(value.clone()).unwrap();
+            }
+            assert_eq!(reader.read(4).unwrap().len(), 4);
+            assert_eq!(Arc::strong_count(&value), 5);
+            reader.read(3).unwrap().release(2);
+            assert_eq!(Arc::strong_count(&value), 3);
+        }
+
+        #[test]
+        fn reused_slots_are_empty() {
+            let mut slots = [const { $layout::Slot::new() }; 4];
+            for round in 0..3 {
+                let ring = $layout::InSlice::<String>::in_slots(&mut slots).unwrap();
+                let mut writer = Spsc::producer(&ring).unwrap();
+                let mut reader = Spsc::consumer(&ring).unwrap();
+                assert_eq!(reader.try_pop(), Err(PopError::Empty), "an item of the ring before");
+                writer.try_push(round.to_string()).unwrap();
+                assert_eq!(reader.try_pop(), Ok(round.to_string()));
+            }
+        }
+
+        #[test]
+        fn order_is_kept_between_threads() {
+            let count = if cfg!(miri) { 60 } else { 200_000 };
+            let ring = Arc::new($layout::Boxed::<[u64; 3]>::with_capacity(16).unwrap());
+            let writer = Spsc::producer(ring.clone()).unwrap();
+            let reader = Spsc::consumer(ring).unwrap();
+            let sender = thread::spawn(move || send_all(writer, count));
+            receive_all(reader, count);
+            sender.join().unwrap();
+        }
+    };
+}
+
+mod index {
+    use super::*;
+    use mycelium_core::ring::spsc as layout;
+
+    oracle!(layout);
+    laws!(layout);
+
+    #[test]
+    fn borrowed_items_are_two_slices() {
+        let ring = layout::Inline::<u16, 4>::new().starting_at(usize::MAX);
+        let mut writer = Spsc::producer(&ring).unwrap();
+        let mut reader = Spsc::consumer(&ring).unwrap();
+        assert_eq!(writer.push_slice(&[1, 2, 3]), Ok(3));
+        let lent = reader.read(3).unwrap();
+        assert_eq!(lent.as_slices(), (&[1][..], &[2, 3][..]));
+        lent.release(2);
+        assert_eq!(reader.read(4).unwrap().as_slices(), (&[3][..], &[][..]));
+    }
+
+    /// With 32 bits a ring of bytes reaches this position after 2 GiB. No item may be popped twice.
+    #[test]
+    #[cfg(all(target_pointer_width = "32", not(miri)))]
+    fn no_item_is_popped_twice_after_half_of_all_positions() {
+        const BATCH: usize = 1 << 16;
+        let ring = layout::Boxed::<u8>::with_capacity(BATCH).unwrap();
+        let mut writer = Spsc::producer(&ring).unwrap();
+        let mut reader = Spsc::consumer(&ring).unwrap();
+        let mut items = vec![7; BATCH];
+        writer.try_push(7).unwrap();
+        assert_eq!(reader.try_pop(), Ok(7));
+        reader.flush();
+        for _ in 0..usize::MAX / 2 / BATCH + 2 {
+            assert_eq!(writer.push_slice(&items), Ok(BATCH));
+            assert_eq!(reader.pop_slice(&mut items), Ok(BATCH));
+        }
+        assert_eq!(reader.try_pop(), Err(PopError::Empty));
+        assert_eq!(writer.push_slice(&items), Ok(BATCH));
+        assert_eq!(writer.try_push(8), Err(PushError::Full(8)));
+    }
+}
+
+mod stamps {
+    use super::*;
+    use mycelium_core::ring::stamped as layout;
+
+    oracle!(layout);
+    laws!(layout);
+}
+
+/// Uses every way of pushing in turn.
+fn send_all<H>(mut writer: Producer<H>, count: u64)
+where
+    H: Handle<Target: spsc::Ring<Slot: SlotLayout<Item = [u64; 3]>>>,
+{
+    let item = |number: u64| [number, !number, number << 7];
+    let mut number = 0;
+    while number < count {
+        if number % 3 == 0 {
+            let Ok(mut grant) = writer.grant(2.min((count - number) as usize)) else {
+                thread::yield_now();
+                continue;
+            };
+            while grant.push(item(number)).is_ok() {
+                number += 1;
+            }
+            grant.commit();
+        } else if writer.try_push(item(number)).is_ok() {
+            number += 1;
+        } else {
+            thread::yield_now();
+        }
+    }
+    writer.close();
+}
+
+fn receive_all<H>(mut reader: Consumer<H>, count: u64)
+where
+    H: Handle<Target: spsc::Ring<Slot: SlotLayout<Item = [u64; 3]>>>,
+{
+    let mut next = 0;
+    loop {
+        let outcome = reader.pop_many(1 + next as usize % 5, |item| {
+            assert_eq!(item, [next, !next, next << 7]);
+            next += 1;
+        });
+        match outcome {
+            Ok(_) => {}
+            Err(PopError::Empty) => thread::yield_now(),
+            Err(PopError::Closed) => break,
+        }
+    }
+    assert_eq!(next, count);
+}
