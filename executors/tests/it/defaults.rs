@@ -1,5 +1,4 @@
 //! The default methods of `Executor`, on an executor that implements only what it has to.
-#![cfg(all(unix, not(miri)))]
 
 use std::io;
 use std::net::TcpStream;

@@ -1,5 +1,4 @@
 //! Tests of glommio's particular behaviour, beyond the laws of executors.
-#![cfg(all(target_os = "linux", not(miri)))]
 
 use std::future::poll_fn;
 use std::os::unix::net::UnixStream;

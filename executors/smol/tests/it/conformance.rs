@@ -1,5 +1,4 @@
 //! The laws of executors on smol: several threads, local tasks, run by its user, and dedicated.
-#![cfg(all(unix, not(miri)))]
 
 use std::sync::Arc;
 

@@ -1,5 +1,4 @@
 //! The laws of executors on glommio: on a thread, run by its user, and dedicated.
-#![cfg(all(target_os = "linux", not(miri)))]
 
 use std::sync::Arc;
 

@@ -1,5 +1,4 @@
 //! A thread gets what was requested and inherits nothing from the thread that started it.
-#![cfg(all(target_os = "linux", not(miri)))]
 
 use std::cell::Cell;
 use std::sync::mpsc::{self, Receiver, Sender};

@@ -1,5 +1,4 @@
 //! The laws of executors on both kinds of runtime and on a dedicated thread.
-#![cfg(all(unix, not(miri)))]
 
 use std::sync::Arc;
 

@@ -1,0 +1,4 @@
+//! The tests of smol.
+#![cfg(all(unix, not(miri)))]
+
+mod conformance;

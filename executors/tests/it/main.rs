@@ -1,0 +1,11 @@
+//! The tests of the interface; its laws are in `src/conformance`, and tested with each executor.
+
+#[cfg(all(unix, not(miri)))]
+mod defaults;
+mod paused;
+// Miri isolates programs from the network.
+#[cfg(all(target_os = "linux", not(miri)))]
+mod tcp;
+#[cfg(all(target_os = "linux", not(miri)))]
+mod thread;
+mod wait;
