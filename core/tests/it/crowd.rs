@@ -63,9 +63,18 @@ impl Crowd {
     }
 }
 
+/// Waits for the other side of a ring, which runs on another core or needs this one. A thread that
+/// yields each time waits for the time slices of everything else on the machine.
+pub(crate) fn wait(attempt: &mut usize) {
+    *attempt += 1;
+    if cfg!(miri) || attempt.is_multiple_of(64) {
+        std::thread::yield_now();
+    }
+}
+
 /// Pops until the ring is closed and empty, one by one or in batches.
 fn take_all<C: Consumer>(mut consumer: C, batches: bool) -> Vec<C::Item> {
-    let mut items = Vec::new();
+    let (mut items, mut attempt) = (Vec::new(), 0);
     loop {
         let looked = if batches {
             consumer.pop_many(7, |item| items.push(item)).map(|_| ())
@@ -74,7 +83,7 @@ fn take_all<C: Consumer>(mut consumer: C, batches: bool) -> Vec<C::Item> {
         };
         match looked {
             Ok(()) => {}
-            Err(PopError::Empty) => std::thread::yield_now(),
+            Err(PopError::Empty) => wait(&mut attempt),
             Err(PopError::Closed) => break items,
         }
     }

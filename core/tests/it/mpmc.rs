@@ -17,7 +17,7 @@ use mycelium_core::ring::{self, CapacityError, GrantError, Handle, PopError, Pus
 use proptest::prelude::*;
 
 use crate::cases::cases;
-use crate::crowd::Crowd;
+use crate::crowd::{Crowd, wait};
 
 const CAPACITY: usize = 4;
 
@@ -491,9 +491,9 @@ fn ends_may_go_to_other_threads() {
 fn threads<const N: usize>(writers: usize, readers: usize, each: usize) {
     let ring = Inline::<[usize; 2], N>::new().starting_at(usize::MAX / 4 - each);
     let write = |writer| {
-        let (mut producer, mut number) = (Mpmc::producer(&ring), 0);
+        let (mut producer, mut number, mut attempt) = (Mpmc::producer(&ring), 0, 0);
         while number < each {
-            let count = (number % 5).min(each - number).min(N);
+            let (before, count) = (number, (number % 5).min(each - number).min(N));
             match number % 3 {
                 0 => {
                     let items = [[writer, number], [writer, number + 1]];
@@ -501,7 +501,7 @@ fn threads<const N: usize>(writers: usize, readers: usize, each: usize) {
                 }
                 1 if count > 0 => {
                     let Ok(mut grant) = producer.grant(count) else {
-                        std::thread::yield_now();
+                        wait(&mut attempt);
                         continue;
                     };
                     for index in 0..(count - 1).max(1) {
@@ -518,7 +518,9 @@ fn threads<const N: usize>(writers: usize, readers: usize, each: usize) {
                 }
                 _ => number += usize::from(producer.try_push([writer, number]).is_ok()),
             }
-            if number % 16 == 0 {
+            if number == before {
+                wait(&mut attempt);
+            } else if number % 16 == 0 {
                 std::thread::yield_now();
             }
         }
