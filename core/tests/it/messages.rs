@@ -1,6 +1,5 @@
 //! Messages: encoding and decoding, layouts, and errors that name the field.
 
-#[path = "messages/allowed.rs"]
 mod allowed;
 
 use std::{
