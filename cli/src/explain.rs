@@ -1,16 +1,22 @@
-//! `explain`: what an error means, and what to do about it.
-
-mod pages;
+//! `explain`: what an error means, and what to do about it. The entries of `docs/errors.md`, and the
+//! mistakes of `docs/mistakes.md` that show their errors, are a part of the program, so it explains
+//! the version that it belongs to.
 
 use std::io::{self, Write};
 
 use clap::{Args, ValueEnum};
 use mycelium::Code;
+use serde::Serialize;
 
 use crate::exit::Failure;
 use crate::terminal;
-pub use pages::{Found, Mistake, Page, Pages};
 
+/// The document with an entry for each code.
+const ERRORS: &str = include_str!("../../docs/errors.md");
+/// The document with likely mistakes, and what their author sees.
+const MISTAKES: &str = include_str!("../../docs/mistakes.md");
+/// Less alike texts are not named as the nearest ones.
+const ALIKE: f64 = 0.7;
 /// The most results of a search that are listed.
 const MOST: usize = 20;
 
@@ -36,31 +42,120 @@ enum Form {
     Json,
 }
 
+/// The entry of a code.
+#[derive(Debug, Serialize)]
+struct Entry {
+    code: String,
+    /// The meaning, in one line.
+    meaning: &'static str,
+    /// The beginning of a message with the code.
+    message: String,
+    /// What to do.
+    instead: String,
+    /// What is true of all errors of the section.
+    general: String,
+    /// Mistakes that lead to it.
+    mistakes: Vec<Mistake>,
+}
+
+/// A likely mistake, and what its author sees.
+#[derive(Clone, Debug, Serialize)]
+struct Mistake {
+    title: String,
+    /// The message: of the compiler, or of the program.
+    message: String,
+    instead: String,
+}
+
+/// What a text was found in.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Found<'p> {
+    Entry(&'p Entry),
+    /// A mistake that the compiler reports.
+    Mistake(&'p Mistake),
+}
+
 /// Explains an error.
 ///
 /// # Errors
 /// If there is no such code, or no error has the text.
 pub fn run(args: &ExplainArgs) -> Result<(), Failure> {
-    let pages = Pages::of_this_version();
+    let (entries, of_compiler) = read(ERRORS, MISTAKES);
     let found: Vec<_> = match args.list {
-        true => pages.all().iter().map(Found::Page).collect(),
-        false => search(&pages, &args.error.join(" "))?,
+        true => entries.iter().map(Found::Entry).collect(),
+        false => search(&entries, &of_compiler, &args.error.join(" "))?,
     };
     let text = match args.output {
-        Form::Json => json(&found)?,
+        Form::Json => {
+            let json = serde_json::to_string(&found);
+            format!("{}\n", json.map_err(|error| Failure::output(error.into()))?)
+        }
         Form::Text => text(&found, args.list),
     };
     io::stdout().write_all(text.as_bytes()).map_err(Failure::output)
 }
 
-fn search<'p>(pages: &'p Pages, asked: &str) -> Result<Vec<Found<'p>>, Failure> {
+/// Reads the entries, and the mistakes without a code, which the compiler reports.
+fn read(errors: &str, mistakes: &str) -> (Vec<Entry>, Vec<Mistake>) {
+    let mut entries: Vec<_> = errors.split("\n## ").skip(1).flat_map(section).collect();
+    let mut of_compiler = Vec::new();
+    for mistake in mistakes.split("\n### ").skip(1).filter_map(mistake) {
+        let codes = mistake.message.lines().filter_map(Code::at_end);
+        let codes: Vec<_> = codes.map(|code| code.to_string()).collect();
+        if codes.is_empty() {
+            of_compiler.push(mistake);
+            continue;
+        }
+        for entry in entries.iter_mut().filter(|entry| codes.contains(&entry.code)) {
+            entry.mistakes.push(mistake.clone());
+        }
+    }
+    (entries, of_compiler)
+}
+
+/// Reads a section of the page of errors: a title, a paragraph, and entries.
+fn section(text: &str) -> impl Iterator<Item = Entry> {
+    let mut parts = text.split("\n- **");
+    let head = parts.next().unwrap_or_default();
+    let general = joined(head.split_once('\n').unwrap_or_default().1);
+    parts.filter_map(move |part| {
+        let (code, text) = part.split_once("** ")?;
+        let (message, instead) = text.split_once('\n')?;
+        let meaning = code.parse::<Code>().ok()?.meaning();
+        let message = message.trim_end_matches('.').to_owned();
+        let (code, general) = (code.to_owned(), general.clone());
+        let (instead, mistakes) = (joined(instead), Vec::new());
+        Some(Entry { code, meaning, message, instead, general, mistakes })
+    })
+}
+
+/// Reads a section of the page of mistakes.
+fn mistake(section: &str) -> Option<Mistake> {
+    let (title, text) = section.split_once('\n')?;
+    let text = text.split("\n## ").next()?;
+    let (message, text) = text.rsplit_once("```text\n")?.1.split_once("\n```\n")?;
+    let instead = joined(text.split_once("**Instead:** ")?.1);
+    Some(Mistake { title: title.to_owned(), message: message.to_owned(), instead })
+}
+
+/// A text in one line.
+fn joined(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn search<'p>(
+    entries: &'p [Entry],
+    of_compiler: &'p [Mistake],
+    asked: &str,
+) -> Result<Vec<Found<'p>>, Failure> {
     // As errors have it, in brackets.
     let asked = asked.trim();
     let inner = asked.strip_prefix('[').and_then(|asked| asked.strip_suffix(']'));
     let asked = inner.unwrap_or(asked);
-    let code = asked.parse().ok().or_else(|| code_in(asked));
-    if let Some(page) = code.and_then(|code| pages.of(code)) {
-        return Ok(vec![Found::Page(page)]);
+    if let Some(code) = asked.parse().ok().or_else(|| code_in(asked)) {
+        let code = code.to_string();
+        return Ok(entries.iter().filter(|it| it.code == code).map(Found::Entry).collect());
     }
     let digits = asked.strip_prefix(['M', 'm']).unwrap_or(asked);
     let shown = asked.escape_debug();
@@ -68,12 +163,11 @@ fn search<'p>(pages: &'p Pages, asked: &str) -> Result<Vec<Found<'p>>, Failure> 
         let text = format!("unknown code `{shown}`: expected one of `mycelium explain --list`");
         return Err(Failure::Usage(text));
     }
-    let found = pages.with(asked);
+    let found = with(entries, of_compiler, asked);
     if !found.is_empty() {
         return Ok(found);
     }
-    let nearest = pages.nearest(asked).into_iter();
-    let nearest: Vec<_> = nearest.map(|page| format!("{} ({})", page.code, page.meaning)).collect();
+    let nearest: Vec<_> = nearest(entries, asked).into_iter().take(3).collect();
     let hint = match &*nearest {
         [] => "try fewer words, or look into `mycelium explain --list`".to_owned(),
         nearest => format!("the nearest are {}", nearest.join(", ")),
@@ -87,14 +181,48 @@ fn code_in(text: &str) -> Option<Code> {
     ends.filter_map(|end| Code::at_end(&text[..end])).next_back()
 }
 
-fn json(found: &[Found<'_>]) -> Result<String, Failure> {
-    let values = found.iter().map(|found| match found {
-        Found::Page(page) => serde_json::to_value(page),
-        Found::Mistake(mistake) => serde_json::to_value(mistake),
+/// The entries and mistakes with this text, and the entries whose message is in it.
+fn with<'p>(entries: &'p [Entry], of_compiler: &'p [Mistake], asked: &str) -> Vec<Found<'p>> {
+    let asked = form(asked);
+    if asked.is_empty() {
+        return Vec::new();
+    }
+    let has = |text: &str| form(text).contains(&asked);
+    let entries = entries.iter().filter(|entry| {
+        let message = form(&entry.message);
+        let mistakes = entry.mistakes.iter().any(|mistake| has(&mistake.message));
+        let is_part = asked.contains(message.trim_end_matches([' ', '…']));
+        is_part || message.contains(&asked) || has(entry.meaning) || mistakes
     });
-    let values: Result<Vec<_>, _> = values.collect();
-    let values = values.map_err(|error| Failure::output(error.into()))?;
-    Ok(format!("{}\n", serde_json::Value::Array(values)))
+    let mistakes =
+        of_compiler.iter().filter(|mistake| has(&mistake.title) || has(&mistake.message));
+    entries.map(Found::Entry).chain(mistakes.map(Found::Mistake)).collect()
+}
+
+/// A text without what differs from user to user: names in backquotes, numbers and upper case.
+fn form(text: &str) -> String {
+    let mut form = String::new();
+    for (number, part) in text.split('`').enumerate() {
+        match number % 2 {
+            0 => form.push_str(&part.to_lowercase()),
+            _ => form.push_str("``"),
+        }
+    }
+    let mut letters: Vec<char> =
+        form.chars().map(|it| if it.is_ascii_digit() { '0' } else { it }).collect();
+    // Numbers of any length.
+    letters.dedup_by(|one, before| *one == '0' && *before == '0');
+    joined(&letters.into_iter().collect::<String>())
+}
+
+/// The codes whose message or meaning is most like a text, the nearest first.
+fn nearest(entries: &[Entry], text: &str) -> Vec<String> {
+    let text = text.to_lowercase();
+    let alike = |other: &str| strsim::jaro_winkler(&text, &other.to_lowercase());
+    let alike = entries.iter().map(|it| (alike(it.meaning).max(alike(&it.message)), it));
+    let mut alike: Vec<_> = alike.filter(|(alike, _)| *alike >= ALIKE).collect();
+    alike.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+    alike.iter().map(|(_, entry)| format!("{} ({})", entry.code, entry.meaning)).collect()
 }
 
 fn text(found: &[Found<'_>], is_list: bool) -> String {
@@ -104,14 +232,14 @@ fn text(found: &[Found<'_>], is_list: bool) -> String {
         false => text.to_owned(),
     };
     match found {
-        [Found::Page(page)] if !is_list => explained(page, width, &bold),
+        [Found::Entry(entry)] if !is_list => explained(entry, width, &bold),
         [Found::Mistake(mistake)] => {
             format!("{}\n\n{}", bold(&mistake.title), shown(mistake, width, &bold))
         }
         _ => {
             let most = if is_list { found.len() } else { MOST };
             let lines = found.iter().take(most).map(|found| match found {
-                Found::Page(page) => format!("{}  {}\n", bold(&page.code), page.meaning),
+                Found::Entry(entry) => format!("{}  {}\n", bold(&entry.code), entry.meaning),
                 Found::Mistake(mistake) => format!("compiler  {}\n", mistake.title),
             });
             let mut text: String = lines.collect();
@@ -123,18 +251,13 @@ fn text(found: &[Found<'_>], is_list: bool) -> String {
     }
 }
 
-fn explained(page: &Page, width: usize, bold: &dyn Fn(&str) -> String) -> String {
-    let mut text = format!("{}\n\n", bold(&format!("{}: {}", page.code, page.meaning)));
-    text.push_str(&terminal::wrapped(&page.message, width, "    "));
-    for (title, paragraph) in [("", &page.happened), ("Why", &page.why), ("Instead", &page.instead)]
-    {
-        text.push('\n');
-        if !title.is_empty() {
-            text.push_str(&format!("{}\n", bold(title)));
-        }
-        text.push_str(&terminal::wrapped(paragraph, width, ""));
+fn explained(entry: &Entry, width: usize, bold: &dyn Fn(&str) -> String) -> String {
+    let mut text = format!("{}\n\n", bold(&format!("{}: {}", entry.code, entry.meaning)));
+    text.push_str(&terminal::wrapped(&entry.message, width, "    "));
+    for paragraph in [&entry.instead, &entry.general] {
+        text.push_str(&format!("\n{}", terminal::wrapped(paragraph, width, "")));
     }
-    for mistake in &page.mistakes {
+    for mistake in &entry.mistakes {
         let title = bold(&format!("For example: {}", mistake.title));
         text.push_str(&format!("\n{title}\n{}", shown(mistake, width, bold)));
     }
@@ -144,12 +267,10 @@ fn explained(page: &Page, width: usize, bold: &dyn Fn(&str) -> String) -> String
 fn shown(mistake: &Mistake, width: usize, bold: &dyn Fn(&str) -> String) -> String {
     // The lines of a compiler's message are a picture.
     let is_picture = mistake.message.contains("\n --> ");
-    let message: String = match is_picture {
-        true => mistake.message.lines().map(|line| format!("    {line}\n")).collect(),
-        false => {
-            mistake.message.lines().map(|line| terminal::wrapped(line, width, "    ")).collect()
-        }
-    };
+    let lines = mistake.message.lines().map(|line| match is_picture {
+        true => format!("    {line}\n"),
+        false => terminal::wrapped(line, width, "    "),
+    });
     let instead = format!("{}: {}", bold("Instead"), mistake.instead);
-    format!("{message}{}", terminal::wrapped(&instead, width, ""))
+    format!("{}{}", lines.collect::<String>(), terminal::wrapped(&instead, width, ""))
 }

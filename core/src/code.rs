@@ -2,7 +2,7 @@
 //!
 //! This is the list of all of them, for all packages. A code never changes its meaning, and the
 //! number of a code that is gone is not used again. Types of errors say theirs by `code()`, with an
-//! exhaustive match, and `docs/errors.md` has a section for each.
+//! exhaustive match, and `docs/errors.md` has an entry for each.
 
 use core::fmt;
 use core::str::FromStr;

@@ -15,7 +15,7 @@ fn error(text: &str) -> String {
     without_code(Topology::parse("t.toml", text).unwrap_err())
 }
 
-/// The text of an error of a topology before its code. `tests/codes.rs` compares the codes.
+/// The text of an error of a topology before its code.
 pub(super) fn without_code(error: TopologyError) -> String {
     let text = error.to_string();
     let (text, code) = Code::split(&text);

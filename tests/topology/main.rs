@@ -27,7 +27,7 @@ fn check(mistakes: &[(&str, &str, &str)]) {
     }
 }
 
-/// The text of an error before its code. `tests/codes.rs` compares the codes.
+/// The text of an error before its code.
 fn without_code(error: impl Display) -> String {
     let text = error.to_string();
     let (text, code) = Code::split(&text);
