@@ -1,21 +1,24 @@
 //! `doctor`: whether the machine has what nodes need, and how to mend what it has not.
+//!
+//! Each check reads a few files, or tries a call. Its finding has the values, their meaning for a
+//! node, and the command that mends them.
 
-pub mod checks;
-pub mod machine;
-pub mod needs;
+mod machine;
 
+use std::collections::BTreeSet;
 use std::env;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use mycelium::Topology;
+use mycelium::{Topology, TopologyPart};
+use mycelium_transports::endpoint::LONGEST_PATH;
+use mycelium_transports::memory::Mapping;
+use serde::Serialize;
 
 use crate::exit::Failure;
 use crate::terminal;
-use checks::{Finding, Level};
-use machine::Machine;
-use needs::Needs;
+use machine::{Machine, cores_of, list};
 
 /// The arguments of `doctor`.
 #[derive(Debug, Args)]
@@ -52,7 +55,7 @@ pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
         true => env::var_os("XDG_RUNTIME_DIR").filter(|it| !it.is_empty()).map(PathBuf::from),
         false => machine.user().map(|user| Path::new("/run/user").join(user.to_string())),
     };
-    let findings = checks::all(&machine, needs.as_ref(), runtime);
+    let findings = all(&machine, needs.as_ref(), runtime);
     let text = match args.output {
         Form::Table => table(&findings),
         Form::Json => {
@@ -92,4 +95,553 @@ fn table(findings: &[Finding]) -> String {
         }
     }
     text
+}
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    /// In order.
+    Ok,
+    /// It works, and may be slower or less regular; or it is unknown.
+    Note,
+    /// Something does not work.
+    Problem,
+}
+
+/// The result of a check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Finding {
+    /// The thing that was checked.
+    check: &'static str,
+    /// How the check ended.
+    level: Level,
+    /// The values.
+    found: String,
+    /// Their meaning for a node; may be empty.
+    meaning: String,
+    /// How to mend it: a command, or what to write. Empty if there is nothing to mend.
+    fix: String,
+}
+
+impl Finding {
+    fn new(check: &'static str, level: Level, found: impl Into<String>) -> Finding {
+        let (meaning, fix) = (String::new(), String::new());
+        Finding { check, level, found: found.into(), meaning, fix }
+    }
+
+    fn ok(check: &'static str, found: impl Into<String>) -> Finding {
+        Finding::new(check, Level::Ok, found)
+    }
+
+    fn note(check: &'static str, found: impl Into<String>) -> Finding {
+        Finding::new(check, Level::Note, found)
+    }
+
+    fn problem(check: &'static str, found: impl Into<String>) -> Finding {
+        Finding::new(check, Level::Problem, found)
+    }
+
+    fn unknown(check: &'static str, file: &str) -> Finding {
+        Finding::note(check, "unknown").means(format!("`{file}` is missing or has another form"))
+    }
+
+    fn means(self, meaning: impl Into<String>) -> Finding {
+        Finding { meaning: meaning.into(), ..self }
+    }
+
+    fn fix(self, fix: impl Into<String>) -> Finding {
+        Finding { fix: fix.into(), ..self }
+    }
+}
+
+/// The memory that io_uring of glommio locks.
+const LOCKED: u64 = 512 << 10;
+/// A part of the path of a socket below the runtime directory.
+const SOCKET: usize = "/mycelium-application/a-node.sock".len();
+const CAP_SYS_NICE: u32 = 23;
+/// The governors of Linux.
+const GOVERNORS: [&str; 6] =
+    ["performance", "powersave", "ondemand", "conservative", "schedutil", "userspace"];
+/// Clocks that a process reads itself.
+const FAST_CLOCKS: [&str; 4] =
+    ["tsc", "kvm-clock", "arch_sys_counter", "hyperv_clocksource_tsc_page"];
+/// Clocks that only the kernel can read.
+const SLOW_CLOCKS: [&str; 5] =
+    ["hpet", "acpi_pm", "jiffies", "refined-jiffies", "hyperv_clocksource_msr"];
+
+/// Checks a machine, and whether it has what a topology needs.
+fn all(machine: &Machine, needs: Option<&Needs>, runtime: Option<PathBuf>) -> Vec<Finding> {
+    let mut findings = vec![
+        kernel(machine),
+        shared_memory(machine),
+        runtime_directory(machine, runtime),
+        descriptors(machine, needs),
+        locked_memory(machine, needs),
+        io_uring(machine, needs),
+        cores(machine),
+        pinned(machine, needs),
+        isolated(machine),
+        siblings(machine),
+        governor(machine),
+        turbo(machine),
+        clock(machine),
+        memory(machine, needs),
+        huge_pages(machine, needs),
+        transparent(machine),
+        real_time(machine, needs),
+    ];
+    findings.extend(container(machine));
+    findings
+}
+
+fn kernel(machine: &Machine) -> Finding {
+    let file = "/proc/sys/kernel/osrelease";
+    let release = machine.text(file);
+    let version = release.as_deref().and_then(|release| {
+        let (major, rest) = release.split_once('.')?;
+        let minor = rest.split(|letter: char| !letter.is_ascii_digit()).next()?;
+        Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?))
+    });
+    let Some((release, version)) = release.zip(version) else {
+        return Finding::unknown("kernel", file);
+    };
+    let finding = |level| Finding::new("kernel", level, release.escape_debug().to_string());
+    match version {
+        (..5, _) | (5, ..10) => finding(Level::Problem)
+            .means("shared memory and the control sockets need Linux 5.10")
+            .fix("update the kernel to 5.10 or later"),
+        (5, _) | (6, ..5) => finding(Level::Note)
+            .means("SO_PEERPIDFD is missing: the end of a peer is found by its pid and a ping"),
+        _ => finding(Level::Ok),
+    }
+}
+
+fn shared_memory(machine: &Machine) -> Finding {
+    let check = "shared memory";
+    if !machine.is_real() {
+        return Finding::note(check, "unknown").means("it was not tried");
+    }
+    let tried = Mapping::create(512, "mycelium-doctor", false)
+        .and_then(|(_, file)| Mapping::attach(file, 512, false));
+    match tried {
+        Ok(_) => Finding::ok(check, "a sealed memfd was made and mapped"),
+        Err(error) => Finding::problem(check, format!("{error} [{}]", error.code()))
+            .means("links between processes cannot use shared memory")
+            .fix(
+                "allow memfd_create and fcntl in the container's seccomp profile, or write \
+                  `transport = \"unix\"`",
+            ),
+    }
+}
+
+fn runtime_directory(machine: &Machine, runtime: Option<PathBuf>) -> Finding {
+    let check = "runtime directory";
+    let Some(user) = machine.user() else { return Finding::unknown(check, "/proc/self/status") };
+    let note = |found: String| Finding::note(check, found);
+    let Some(path) = runtime else {
+        return note("`XDG_RUNTIME_DIR` is not set".to_owned())
+            .means("sockets of nodes are made in the directory for temporary files")
+            .fix("export XDG_RUNTIME_DIR=/run/user/$(id -u)");
+    };
+    let shown = path.display().to_string();
+    let Some((owner, mode)) = machine.directory(&path) else {
+        return note(format!("`{shown}` is not a directory"))
+            .means("nodes cannot make their sockets there")
+            .fix(format!("loginctl enable-linger, or: sudo install -d -m 700 -o {user} {shown}"));
+    };
+    let length = path.as_os_str().len().saturating_add(SOCKET);
+    if owner != user || mode & 0o022 != 0 {
+        return Finding::problem(check, format!("`{shown}` has mode {mode:04o} and owner {owner}"))
+            .means("other users could replace sockets, so nodes do not listen there")
+            .fix(format!("sudo chown {user} {shown} && chmod 700 {shown}"));
+    }
+    if length > LONGEST_PATH {
+        return note(format!("`{shown}` has {} bytes", path.as_os_str().len()))
+            .means(format!("the path of a socket has at most {LONGEST_PATH} bytes"))
+            .fix("export XDG_RUNTIME_DIR=/run/user/$(id -u)");
+    }
+    Finding::ok(check, format!("`{shown}`, mode {mode:04o}"))
+}
+
+fn descriptors(machine: &Machine, needs: Option<&Needs>) -> Finding {
+    let check = "descriptors";
+    let Some((soft, hard)) = machine.limit("Max open files") else {
+        return Finding::unknown(check, "/proc/self/limits");
+    };
+    let needed = needs.map_or(1024, Needs::descriptors);
+    let found = format!("{}, {} at most", count(soft), count(hard));
+    if soft >= needed {
+        return Finding::ok(check, found);
+    }
+    let level = if needs.is_some() { Level::Problem } else { Level::Note };
+    Finding::new(check, level, found)
+        .means(format!("a node takes up to {needed}: sockets, and regions of shared memory"))
+        .fix(format!("ulimit -n {}", needed.next_power_of_two()))
+}
+
+fn locked_memory(machine: &Machine, needs: Option<&Needs>) -> Finding {
+    let check = "locked memory";
+    let Some((soft, _)) = machine.limit("Max locked memory") else {
+        return Finding::unknown(check, "/proc/self/limits");
+    };
+    let found = size(soft);
+    if soft >= LOCKED {
+        return Finding::ok(check, found);
+    }
+    Finding::new(check, of_glommio(needs), found)
+        .means(format!("glommio does not start with less than {}", size(LOCKED)))
+        .fix("ulimit -l 512, or LimitMEMLOCK=512K in the unit of systemd")
+}
+
+/// How bad it is that glommio does not work.
+fn of_glommio(needs: Option<&Needs>) -> Level {
+    match needs {
+        Some(needs) if !needs.glommio.is_empty() => Level::Problem,
+        _ => Level::Note,
+    }
+}
+
+fn io_uring(machine: &Machine, needs: Option<&Needs>) -> Finding {
+    let (check, file) = ("io_uring", "/proc/sys/kernel/io_uring_disabled");
+    let not = |found: String| {
+        Finding::new(check, of_glommio(needs), found).means("only glommio needs it")
+    };
+    let state = match machine.number(file) {
+        Some(2) => Some("turned off"),
+        Some(1) => Some("turned off for most users"),
+        // Kernels before 6.6 do not have the setting.
+        _ => None,
+    };
+    if let Some(state) = state {
+        return not(state.to_owned()).fix("sudo sysctl kernel.io_uring_disabled=0");
+    }
+    if !machine.is_real() {
+        return Finding::note(check, "unknown").means("it was not tried");
+    }
+    match io_uring::IoUring::new(8) {
+        Ok(_) => Finding::ok(check, "a ring was made"),
+        Err(error) => not(format!("no ring was made: {error}"))
+            .fix("allow io_uring_setup in the container's seccomp profile"),
+    }
+}
+
+fn cores(machine: &Machine) -> Finding {
+    let check = "cores";
+    let Some(allowed) = machine.allowed_cores() else {
+        return Finding::unknown(check, "/proc/self/status");
+    };
+    let online = machine.cores("/sys/devices/system/cpu/online");
+    match online {
+        Some(online) if !online.is_subset(&allowed) => {
+            let found = format!("{} of {}", list(&allowed), list(&online));
+            Finding::note(check, found)
+                .means("services can be pinned to these only: a cpuset or an affinity is set")
+        }
+        Some(_) => Finding::ok(check, list(&allowed)),
+        None => Finding::ok(check, list(&allowed)).means("the cores of the machine are unknown"),
+    }
+}
+
+fn pinned(machine: &Machine, needs: Option<&Needs>) -> Finding {
+    let check = "pinned services";
+    let Some(needs) = needs else {
+        return Finding::ok(check, "none: no topology is given");
+    };
+    let Some(allowed) = machine.allowed_cores() else {
+        return Finding::unknown(check, "/proc/self/status");
+    };
+    let mut wrong = needs.pinned.iter().filter(|(_, cores)| !cores.is_subset(&allowed));
+    if let Some((service, cores)) = wrong.next() {
+        let missing: BTreeSet<_> = cores.difference(&allowed).copied().collect();
+        return Finding::problem(check, format!("`{service}` on cores {}", list(cores)))
+            .means(format!(
+                "this process may not use {}: the service does not start",
+                list(&missing)
+            ))
+            .fix(format!(
+                "run = \"pinned(..)\" in `[service.{service}]` with some of {}",
+                list(&allowed)
+            ));
+    }
+    Finding::ok(check, needs.pinned.len().to_string())
+}
+
+fn isolated(machine: &Machine) -> Finding {
+    let (check, file) = ("isolated cores", "/sys/devices/system/cpu/isolated");
+    if let Some(cores) = machine.cores(file) {
+        return Finding::ok(check, list(&cores))
+            .means("the scheduler puts no other work there: pin services to them");
+    }
+    if machine.is_empty(file) {
+        return Finding::ok(check, "none")
+            .means("for the steadiest latency boot with `isolcpus=` and pin services there");
+    }
+    Finding::unknown(check, file)
+}
+
+fn siblings(machine: &Machine) -> Finding {
+    let (check, file) = ("SMT siblings", "/sys/devices/system/cpu/smt/active");
+    match machine.number(file) {
+        Some(0) => Finding::ok(check, "off"),
+        Some(1) => Finding::note(check, "on")
+            .means("two cores share one set of units: a busy sibling slows a pinned service")
+            .fix("echo off | sudo tee /sys/devices/system/cpu/smt/control"),
+        _ => Finding::unknown(check, file),
+    }
+}
+
+fn governor(machine: &Machine) -> Finding {
+    let check = "CPU governor";
+    let of = |core: &usize| {
+        machine.text(&format!("/sys/devices/system/cpu/cpu{core}/cpufreq/scaling_governor"))
+    };
+    let allowed = machine.allowed_cores().unwrap_or_default();
+    let governors: BTreeSet<String> = allowed.iter().filter_map(of).collect();
+    if governors.is_empty() || !governors.iter().all(|it| GOVERNORS.contains(&&**it)) {
+        return Finding::unknown(check, "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
+    }
+    let found = governors.iter().cloned().collect::<Vec<_>>().join(", ");
+    if governors.iter().all(|governor| governor == "performance") {
+        return Finding::ok(check, found);
+    }
+    Finding::note(check, found)
+        .means("cores change their clock rate, so the first messages after a pause are slower")
+        .fix("sudo cpupower frequency-set -g performance")
+}
+
+fn turbo(machine: &Machine) -> Finding {
+    let check = "turbo";
+    let off = machine.number("/sys/devices/system/cpu/intel_pstate/no_turbo");
+    let on = machine.number("/sys/devices/system/cpu/cpufreq/boost");
+    match (off, on) {
+        (Some(1), _) | (None, Some(0)) => Finding::ok(check, "off"),
+        (Some(0), _) | (None, Some(1)) => {
+            Finding::ok(check, "on").means("the clock rate depends on the work of other cores")
+        }
+        _ => Finding::unknown(check, "/sys/devices/system/cpu/cpufreq/boost"),
+    }
+}
+
+fn clock(machine: &Machine) -> Finding {
+    let check = "clock";
+    let file = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
+    match machine.text(file).as_deref() {
+        Some(source) if FAST_CLOCKS.contains(&source) => Finding::ok(check, source),
+        Some(source) if SLOW_CLOCKS.contains(&source) => Finding::note(check, source)
+            .means("to read the clock is a system call")
+            .fix("boot with `tsc=reliable`, if the machine has an invariant TSC"),
+        _ => Finding::unknown(check, file),
+    }
+}
+
+fn memory(machine: &Machine, needs: Option<&Needs>) -> Finding {
+    let check = "memory";
+    let Some(available) = machine.memory("MemAvailable") else {
+        return Finding::unknown(check, "/proc/meminfo");
+    };
+    let found = format!("{} available", size(available));
+    match needs {
+        Some(needs) if needs.memory > available => Finding::note(check, found)
+            .means(format!("the nodes may take {} for rings, all together", size(needs.memory)))
+            .fix("lower `memory` of the nodes, or `capacity` of topics"),
+        _ => Finding::ok(check, found),
+    }
+}
+
+fn huge_pages(machine: &Machine, needs: Option<&Needs>) -> Finding {
+    let check = "huge pages";
+    let (total, free) = (machine.memory("HugePages_Total"), machine.memory("HugePages_Free"));
+    let Some((total, free)) = total.zip(free) else {
+        return Finding::unknown(check, "/proc/meminfo");
+    };
+    let found = format!("{free} free of {total}");
+    match needs.and_then(|needs| needs.huge_pages.first()) {
+        Some(node) if free == 0 => Finding::problem(check, found)
+            .means(format!("node `{node}` has `huge_pages`, and does not start without them"))
+            .fix("sudo sysctl vm.nr_hugepages=128"),
+        _ => Finding::ok(check, found),
+    }
+}
+
+fn transparent(machine: &Machine) -> Finding {
+    let check = "transparent huge pages";
+    let file = "/sys/kernel/mm/transparent_hugepage/enabled";
+    let text = machine.text(file);
+    let chosen = text.as_deref().and_then(|text| text.split_once('[')?.1.split_once(']'));
+    match chosen {
+        Some(("always", _)) => Finding::note(check, "always")
+            .means("the kernel may stop a process while it joins pages")
+            .fix("echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled"),
+        Some((chosen @ ("madvise" | "never"), _)) => Finding::ok(check, chosen),
+        _ => Finding::unknown(check, file),
+    }
+}
+
+fn real_time(machine: &Machine, needs: Option<&Needs>) -> Finding {
+    let check = "real-time class";
+    let Some((soft, _)) = machine.limit("Max realtime priority") else {
+        return Finding::unknown(check, "/proc/self/limits");
+    };
+    let may = machine.has_capability(CAP_SYS_NICE);
+    let found = match may {
+        Some(true) => "every priority, by CAP_SYS_NICE".to_owned(),
+        _ if soft == 0 => "none".to_owned(),
+        _ => format!("up to priority {}", count(soft)),
+    };
+    let asked = needs.and_then(|needs| needs.fifo.iter().max_by_key(|(_, priority)| *priority));
+    match asked {
+        Some((service, priority)) if may != Some(true) && *priority > soft => {
+            Finding::problem(check, found)
+                .means(format!("service `{service}` has `class = \"fifo({priority})\"`"))
+                .fix(format!(
+                    "ulimit -r {priority}, LimitRTPRIO={priority} in the unit of systemd, \
+                              or `if_refused = \"warn\"`"
+                ))
+        }
+        _ => Finding::ok(check, found),
+    }
+}
+
+fn container(machine: &Machine) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let quota = machine.of_group("cpu.max", ("cpu", "cpu.cfs_quota_us"));
+    let quota = quota.as_deref().and_then(|text| text.split_whitespace().next());
+    findings.push(match quota {
+        Some("max" | "-1") => Finding::ok("CPU quota", "none"),
+        Some(quota) if quota.parse::<u64>().is_ok() => {
+            Finding::note("CPU quota", format!("{quota} µs in each period"))
+                .means("a service that spins uses it up, and then waits until the period ends")
+                .fix("remove the limit of the container (`cpu.max`), or give it whole cores")
+        }
+        _ => Finding::unknown("CPU quota", "/sys/fs/cgroup/cpu.max"),
+    });
+    let memory = machine.of_group("memory.max", ("memory", "memory.limit_in_bytes"));
+    findings.push(match memory.as_deref().map(|text| (text, text.parse::<u64>())) {
+        Some(("max", _)) => Finding::ok("memory limit", "none"),
+        // Version 1 has the largest number of pages.
+        Some((_, Ok(bytes))) if bytes > 1 << 60 => Finding::ok("memory limit", "none"),
+        Some((_, Ok(bytes))) => Finding::ok("memory limit", size(bytes))
+            .means("rings in shared memory count as memory of the container"),
+        _ => Finding::unknown("memory limit", "/sys/fs/cgroup/memory.max"),
+    });
+    let tasks = machine.of_group("pids.max", ("pids", "pids.max"));
+    findings.push(match tasks.as_deref().map(|text| (text, text.parse::<u64>())) {
+        Some(("max", _)) => Finding::ok("task limit", "none"),
+        Some((_, Ok(tasks))) if tasks >= 256 => Finding::ok("task limit", count(tasks)),
+        Some((_, Ok(tasks))) => Finding::note("task limit", count(tasks))
+            .means("threads and processes of all nodes count")
+            .fix("raise `pids.max` of the container"),
+        _ => Finding::unknown("task limit", "/sys/fs/cgroup/pids.max"),
+    });
+    findings
+}
+
+fn count(number: u64) -> String {
+    if number == u64::MAX { "unlimited".to_owned() } else { number.to_string() }
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        u64::MAX => "unlimited".to_owned(),
+        _ if bytes >= 10 << 30 => format!("{} GiB", bytes >> 30),
+        _ if bytes >= 10 << 20 => format!("{} MiB", bytes >> 20),
+        _ => format!("{} KiB", bytes >> 10),
+    }
+}
+
+/// What the nodes of a topology need of the machine.
+#[derive(Debug, Default)]
+struct Needs {
+    /// Services with cores of their own, and these.
+    pinned: Vec<(String, BTreeSet<usize>)>,
+    /// Services with a real-time class, and its priority.
+    fifo: Vec<(String, u64)>,
+    /// Nodes and services that name an executor of glommio.
+    glommio: Vec<String>,
+    /// Nodes with rings in huge pages.
+    huge_pages: Vec<String>,
+    /// The limits of memory of all nodes, together.
+    memory: u64,
+    /// Its nodes.
+    nodes: usize,
+}
+
+/// The memory of a node that sets none.
+const MEMORY: u64 = 256 << 20;
+
+impl Needs {
+    /// What a topology needs.
+    fn of(topology: &Topology) -> Needs {
+        let mut needs = Needs { nodes: topology.nodes().count(), ..Needs::default() };
+        let mut with_memory = 0;
+        for TopologyPart { section, name, key, value, .. } in topology.parts() {
+            let (name, text) = (name.clone(), value.trim_matches('"'));
+            match (&**section, &**key) {
+                ("service", "run") => {
+                    let cores = inside(text, "pinned").and_then(cores_of);
+                    needs.pinned.extend(cores.map(|cores| (name, cores)));
+                }
+                ("service", "class") => {
+                    let priority = inside(text, "fifo").and_then(|it| it.parse().ok());
+                    needs.fifo.extend(priority.map(|priority| (name, priority)));
+                }
+                ("node" | "service", "executor") if text.starts_with("glommio") => {
+                    needs.glommio.push(name);
+                }
+                ("node", "huge_pages") if text == "true" => needs.huge_pages.push(name),
+                ("node", "memory") => {
+                    with_memory += 1;
+                    needs.memory = needs.memory.saturating_add(bytes(text).unwrap_or(MEMORY));
+                }
+                _ => {}
+            }
+        }
+        let others = u64::try_from(needs.nodes.saturating_sub(with_memory)).unwrap_or(u64::MAX);
+        needs.memory = needs.memory.saturating_add(others.saturating_mul(MEMORY));
+        needs
+    }
+
+    /// The descriptors of a node with links to all others, and some for the program.
+    fn descriptors(&self) -> u64 {
+        // Sockets and regions of a link, and of the runtime.
+        let links = u64::try_from(self.nodes.saturating_sub(1)).unwrap_or(u64::MAX);
+        links.saturating_mul(64).saturating_add(256)
+    }
+}
+
+/// `1, 3` of `pinned(1, 3)`.
+fn inside<'t>(text: &'t str, word: &str) -> Option<&'t str> {
+    text.strip_prefix(word)?.trim().strip_prefix('(')?.strip_suffix(')').map(str::trim)
+}
+
+/// A size, such as `64 MiB`, or a number of bytes.
+fn bytes(text: &str) -> Option<u64> {
+    let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit = match unit.trim() {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topology_says_what_it_needs() {
+        let text = "[node.a]\nservices = [\"A\"]\nexecutor = \"glommio\"\nmemory = \"64 MiB\"\n\
+                    huge_pages = true\n[node.b]\nservices = [\"B\"]\n[service.A]\n\
+                    run = \"pinned(1, 3)\"\nclass = \"fifo(50)\"\n[service.B]\nrun = \"shared\"\n";
+        let needs = Needs::of(&Topology::parse("t.toml", text).unwrap());
+        assert_eq!(needs.pinned, [("A".to_owned(), [1, 3].into())]);
+        assert_eq!(needs.fifo, [("A".to_owned(), 50)]);
+        assert_eq!((needs.glommio, needs.huge_pages), (vec!["a".into()], vec!["a".into()]));
+        assert_eq!((needs.memory, needs.nodes), ((64 << 20) + MEMORY, 2));
+    }
 }

@@ -16,37 +16,18 @@ const MOST_CORES: usize = 1 << 16;
 
 /// A machine whose files are below a directory: `/`, or that of a test.
 #[derive(Clone, Debug)]
-pub struct Machine {
+pub(super) struct Machine {
     root: PathBuf,
-}
-
-/// A limit of the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limit {
-    /// The present one.
-    pub soft: u64,
-    /// The highest one that the process may set itself.
-    pub hard: u64,
-}
-
-/// A directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Directory {
-    /// Its owner.
-    pub user: u32,
-    /// Its permissions.
-    pub mode: u32,
 }
 
 impl Machine {
     /// The machine whose files are below `root`.
-    pub fn new(root: impl Into<PathBuf>) -> Machine {
+    pub(super) fn new(root: impl Into<PathBuf>) -> Machine {
         Machine { root: root.into() }
     }
 
     /// Whether it is the machine on which this process runs.
-    #[must_use]
-    pub fn is_real(&self) -> bool {
+    pub(super) fn is_real(&self) -> bool {
         self.root == Path::new("/")
     }
 
@@ -55,8 +36,7 @@ impl Machine {
     }
 
     /// A file without white space at its ends.
-    #[must_use]
-    pub fn text(&self, path: &str) -> Option<String> {
+    pub(super) fn text(&self, path: &str) -> Option<String> {
         let mut text = String::new();
         let file = File::open(self.path(path)).ok()?;
         file.take(LONGEST).read_to_string(&mut text).ok()?;
@@ -65,26 +45,22 @@ impl Machine {
     }
 
     /// Whether a file can be read, and has nothing but white space.
-    #[must_use]
-    pub fn is_empty(&self, path: &str) -> bool {
+    pub(super) fn is_empty(&self, path: &str) -> bool {
         std::fs::read(self.path(path)).is_ok_and(|text| text.iter().all(u8::is_ascii_whitespace))
     }
 
     /// A file with one number.
-    #[must_use]
-    pub fn number(&self, path: &str) -> Option<u64> {
+    pub(super) fn number(&self, path: &str) -> Option<u64> {
         self.text(path)?.parse().ok()
     }
 
     /// A file with a list of cores, such as `0-3,8`.
-    #[must_use]
-    pub fn cores(&self, path: &str) -> Option<BTreeSet<usize>> {
-        cores(&self.text(path)?)
+    pub(super) fn cores(&self, path: &str) -> Option<BTreeSet<usize>> {
+        cores_of(&self.text(path)?)
     }
 
     /// A line of a file of lines `Key: value`.
-    #[must_use]
-    pub fn value(&self, path: &str, key: &str) -> Option<String> {
+    pub(super) fn value(&self, path: &str, key: &str) -> Option<String> {
         let text = self.text(path)?;
         let mut lines = text.lines().filter_map(|line| line.split_once(':'));
         let (_, value) = lines.find(|(name, _)| *name == key)?;
@@ -92,8 +68,7 @@ impl Machine {
     }
 
     /// A line of `/proc/meminfo`: bytes, or a count if it has no unit.
-    #[must_use]
-    pub fn memory(&self, key: &str) -> Option<u64> {
+    pub(super) fn memory(&self, key: &str) -> Option<u64> {
         let value = self.value("/proc/meminfo", key)?;
         match value.split_once(' ') {
             Some((kibibytes, "kB")) => kibibytes.parse::<u64>().ok()?.checked_mul(1024),
@@ -102,50 +77,45 @@ impl Machine {
         }
     }
 
-    /// A line of `/proc/self/limits`. `unlimited` is the largest number.
-    #[must_use]
-    pub fn limit(&self, name: &str) -> Option<Limit> {
+    /// The present and the highest value of a line of `/proc/self/limits`. `unlimited` is the
+    /// largest number.
+    pub(super) fn limit(&self, name: &str) -> Option<(u64, u64)> {
         let text = self.text("/proc/self/limits")?;
         let values = text.lines().find_map(|line| line.strip_prefix(name))?;
         let mut values = values.split_whitespace().map(|value| match value {
             "unlimited" => Some(u64::MAX),
             number => number.parse().ok(),
         });
-        Some(Limit { soft: values.next()??, hard: values.next()?? })
+        Some((values.next()??, values.next()??))
     }
 
     /// The cores that the process may use.
-    #[must_use]
-    pub fn allowed_cores(&self) -> Option<BTreeSet<usize>> {
-        cores(&self.value("/proc/self/status", "Cpus_allowed_list")?)
+    pub(super) fn allowed_cores(&self) -> Option<BTreeSet<usize>> {
+        cores_of(&self.value("/proc/self/status", "Cpus_allowed_list")?)
     }
 
     /// The user of the process.
-    #[must_use]
-    pub fn user(&self) -> Option<u32> {
+    pub(super) fn user(&self) -> Option<u32> {
         self.value("/proc/self/status", "Uid")?.split_whitespace().nth(1)?.parse().ok()
     }
 
     /// Whether the process has a capability.
-    #[must_use]
-    pub fn has_capability(&self, number: u32) -> Option<bool> {
+    pub(super) fn has_capability(&self, number: u32) -> Option<bool> {
         let set = self.value("/proc/self/status", "CapEff")?;
         let set = u64::from_str_radix(&set, 16).ok()?;
         Some(set.checked_shr(number)? & 1 == 1)
     }
 
-    /// The owner and mode of a directory.
-    #[must_use]
-    pub fn directory(&self, path: &Path) -> Option<Directory> {
+    /// The owner and the permissions of a directory.
+    pub(super) fn directory(&self, path: &Path) -> Option<(u32, u32)> {
         let path = self.root.join(path.strip_prefix("/").unwrap_or(path));
         let metadata = path.symlink_metadata().ok().filter(std::fs::Metadata::is_dir)?;
-        Some(Directory { user: metadata.uid(), mode: metadata.mode() & 0o7777 })
+        Some((metadata.uid(), metadata.mode() & 0o7777))
     }
 
     /// A value of the control group of the process, by its name in version 2, or else by its
     /// controller and name in version 1.
-    #[must_use]
-    pub fn of_group(&self, name: &str, (controller, old): (&str, &str)) -> Option<String> {
+    pub(super) fn of_group(&self, name: &str, (controller, old): (&str, &str)) -> Option<String> {
         let groups = self.text("/proc/self/cgroup")?;
         let mut groups = groups.lines().filter_map(|line| {
             let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
@@ -168,8 +138,7 @@ impl Machine {
 }
 
 /// Reads a list of cores, such as `0-3,8`.
-#[must_use]
-pub fn cores(text: &str) -> Option<BTreeSet<usize>> {
+pub(super) fn cores_of(text: &str) -> Option<BTreeSet<usize>> {
     let mut cores = BTreeSet::new();
     for part in text.split(',').map(str::trim) {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -183,8 +152,7 @@ pub fn cores(text: &str) -> Option<BTreeSet<usize>> {
 }
 
 /// Cores as a list, such as `0-3,8`.
-#[must_use]
-pub fn list(cores: &BTreeSet<usize>) -> String {
+pub(super) fn list(cores: &BTreeSet<usize>) -> String {
     let mut ranges: Vec<(usize, usize)> = Vec::new();
     for &core in cores {
         match ranges.last_mut() {
@@ -206,10 +174,10 @@ mod tests {
     #[test]
     fn lists_of_cores_are_read_and_written() {
         for text in ["0", "0-3", "0-3,8", "1,3,5-7"] {
-            assert_eq!(list(&cores(text).unwrap()), text);
+            assert_eq!(list(&cores_of(text).unwrap()), text);
         }
         for text in ["", "a", "3-1", "0-", "0-99999999", "0,,1", "\u{0}"] {
-            assert_eq!(cores(text), None, "{text:?}");
+            assert_eq!(cores_of(text), None, "{text:?}");
         }
     }
 }
