@@ -1,11 +1,27 @@
 //! Each code is that of an error, and has an entry in `docs/errors.md`; no other code has one.
+#![cfg(target_os = "linux")]
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, io};
 
-use mycelium::{Code, Error, StartError, SubscribeError};
+use mycelium::{
+    BatchError, BuildError, Code, EmitError, Error, KeyedTellError, OutError, OverviewError,
+    Refusal, SpawnActorError, StartError, SubscribeError, ThreadError, message,
+};
+use mycelium_core::link::ConfigError;
+use mycelium_executor::SpawnError;
+use mycelium_transports::counters::{AttachError, ViewError};
+use mycelium_transports::memory::MemoryError;
+use mycelium_transports::stream::DriveError;
+use mycelium_transports::untyped::UntypedError;
+
+#[message(topic = "ticks", id = 1)]
+struct Tick {
+    price: u64,
+}
 
 /// The sources of a directory and below.
 fn sources(directory: &Path, texts: &mut String) {
@@ -47,20 +63,54 @@ fn each_code_has_an_error_and_an_entry() {
 }
 
 #[test]
-fn the_code_of_a_cause_is_the_end_of_a_text() {
-    let cause = || SubscribeError::Ended { subscription: "Sum.ticks".to_owned() };
-    let wrapped = Error::from(io::Error::other(cause()));
+fn an_error_has_the_code_of_its_cause_once_at_the_end() {
+    let text = str::to_owned;
+    let (main, sum) = (|| text("main"), || text("Sum"));
+    let ended = || SubscribeError::Ended { subscription: text("Sum.ticks") };
+    let wrapped = Error::from(io::Error::other(ended()));
     assert_eq!(wrapped.code(), Some(Code::SUBSCRIPTION_ENDED));
-    assert_eq!(wrapped.to_string(), cause().to_string());
-    let failed = StartError::ServiceFailed {
-        service: "Sum".to_owned(),
-        error: wrapped.to_string(),
-        restarts: 0,
-        window: Duration::ZERO,
-        supervisor: None,
-    };
-    assert_eq!(failed.code(), Code::SUBSCRIPTION_ENDED);
-    let text = failed.to_string();
-    assert!(text.ends_with("it cannot be taken again [M0211]"), "{text}");
-    assert_eq!(text.matches("[M").count(), 1, "{text}");
+    assert_eq!(wrapped.to_string(), ended().to_string());
+    let limit = || SpawnActorError::Limit { actor: "Pool", limit: 1000 };
+    let full = || Refusal::Full { by: "Slow.ticks".into() };
+    let build = || BuildError::DuplicateService { name: sum() };
+    macro_rules! shown {
+        ($($error:expr => $code:ident),+ $(,)?) => { [$({
+            let error = $error;
+            (error.code(), Code::$code, error.to_string())
+        }),+] };
+    }
+    let errors = shown![
+        StartError::ServiceFailed {
+            service: sum(), error: wrapped.to_string(), restarts: 0, window: Duration::ZERO,
+            supervisor: None,
+        } => SUBSCRIPTION_ENDED,
+        StartError::Spawn { service: sum(), error: SpawnError::Ended } => EXECUTOR_GONE,
+        StartError::Thread {
+            service: sum(), place: None,
+            error: ThreadError::Core { core: 4000, allowed: vec![0, 1] },
+        } => NO_CORE,
+        OverviewError::Build {
+            nodes: vec![main()], program: text("./app"), is_general: false, error: build(),
+        } => SERVICE_TWICE,
+        OutError::Refused(EmitError::new("ticks".into(), Tick { price: 7 }, full())) => TOPIC_FULL,
+        BatchError::new("ticks".into(), 3, full()) => TOPIC_FULL,
+        SpawnActorError::Executor { actor: "Pool", error: SpawnError::LocalUnsupported }
+            => TASK_NOT_SEND,
+        KeyedTellError::NotSpawned { message: 7, error: limit() } => ACTOR_LIMIT,
+        UntypedError::Config(ConfigError::MaxFrame { least: 64 }) => LINK_SETTINGS,
+        UntypedError::Spawn(Arc::new(SpawnError::Ended)) => EXECUTOR_GONE,
+        UntypedError::Lost(Arc::new(DriveError::Closed)) => CONNECTION_CLOSED,
+        UntypedError::Closed { error: Arc::new(DriveError::Closed), words: text("`bye`") }
+            => CONNECTION_CLOSED,
+        AttachError::Memory { process: 4711, descriptor: 9, error: MemoryError::Unsupported }
+            => MEMORY_UNSUPPORTED,
+        AttachError::View {
+            process: 4711, descriptor: 9, error: ViewError::Version { expected: 5, found: 6 },
+        } => COUNTERS_VERSION,
+    ];
+    for (code, expected, text) in errors {
+        assert_eq!(code, expected, "{text}");
+        assert!(text.ends_with(&format!(" [{code}]")), "{text}");
+        assert_eq!(text.matches("[M").count(), 1, "{text}");
+    }
 }
