@@ -5,8 +5,6 @@
 //! used line. Memory has every line. Time and store buffers are not modelled: an access ends before
 //! the next one begins, in the order in which a script runs the cores.
 
-use std::ops::{AddAssign, Sub};
-
 /// The bytes of a cache line.
 pub const LINE: usize = 64;
 /// The lines that each simulated cache holds: half of those of one lap of a measured ring.
@@ -28,36 +26,6 @@ pub struct Counts {
     /// **Lines that change hands**: the requests, of the first two kinds, for a line that another
     /// core's cache has, so that the data comes from there. The rest come from memory.
     pub transfers: u64,
-}
-
-impl Counts {
-    /// Requests of all kinds.
-    #[must_use]
-    pub fn requests(&self) -> u64 {
-        self.reads + self.owns + self.upgrades
-    }
-}
-
-impl AddAssign for Counts {
-    fn add_assign(&mut self, other: Counts) {
-        self.reads += other.reads;
-        self.owns += other.owns;
-        self.upgrades += other.upgrades;
-        self.transfers += other.transfers;
-    }
-}
-
-impl Sub for Counts {
-    type Output = Counts;
-
-    fn sub(self, before: Counts) -> Counts {
-        Counts {
-            reads: self.reads - before.reads,
-            owns: self.owns - before.owns,
-            upgrades: self.upgrades - before.upgrades,
-            transfers: self.transfers - before.transfers,
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +55,6 @@ pub struct Caches {
 
 impl Caches {
     /// Empty caches of `lines` lines each.
-    #[must_use]
     pub fn new(cores: usize, lines: usize) -> Caches {
         Caches {
             held: vec![Vec::with_capacity(lines + 1); cores],
@@ -97,14 +64,8 @@ impl Caches {
     }
 
     /// The requests of each core so far.
-    #[must_use]
     pub fn counts(&self) -> &[Counts] {
         &self.counts
-    }
-
-    /// Evicts every line from every cache.
-    pub fn evict_all(&mut self) {
-        self.held.iter_mut().for_each(Vec::clear);
     }
 
     /// `core` reads in `line`.
@@ -165,16 +126,6 @@ mod tests {
 
     fn counts(reads: u64, owns: u64, upgrades: u64, transfers: u64) -> Counts {
         Counts { reads, owns, upgrades, transfers }
-    }
-
-    #[test]
-    fn an_uncached_line_is_loaded_from_memory_once() {
-        let mut caches = Caches::new(2, 4);
-        caches.load(0, 1);
-        caches.load(0, 1);
-        caches.store(0, 1);
-        caches.store(0, 2);
-        assert_eq!(caches.counts(), [counts(1, 1, 0, 0), counts(0, 0, 0, 0)]);
     }
 
     #[test]

@@ -1,20 +1,16 @@
-//! Counts the cache lines that move between cores for a message, without a clock and on any
-//! machine.
+//! Counts the cache lines that move between two cores for a message of a ring, without a clock and
+//! on any machine.
 //!
-//! `core/` and `transports/` are compiled a second time here (`core/Cargo.toml`,
-//! `transports/Cargo.toml` below this folder), under `cfg(lines)`: their shims then report each
-//! access to shared memory. [`caches`] simulates the MESI protocol, [`machine`] assigns each access
-//! to a core, [`subjects`] are the rings and the topics, and [`scripts`] drives the ends of a ring
-//! from several simulated cores on one thread. `tests/goals.rs` asserts [`goals`];
-//! `docs/performance.md` shows [`table`].
-
+//! `RUSTFLAGS="--cfg lines" cargo test -p mycelium-line-tests --target-dir target/lines` runs the
+//! tests. Under that flag the shim of `core/` reports each access to shared memory. [`caches`]
+//! simulates the MESI protocol, [`machine`] assigns each access to a core, [`subjects`] are the
+//! rings, and [`scripts`] drives the two ends of a ring on one thread. Without the flag this
+//! package is empty.
+#![cfg(lines)]
 #![deny(unsafe_code)]
 
 pub mod caches;
-pub mod goals;
 pub mod machine;
 pub mod place;
-pub mod rtrb;
 pub mod scripts;
 pub mod subjects;
-pub mod table;

@@ -38,7 +38,6 @@ impl Machine {
     ///
     /// # Panics
     /// If this thread simulates one already.
-    #[must_use]
     pub fn new(cores: usize, lines: usize) -> Machine {
         let state = State { caches: Caches::new(cores, lines), core: 0, stop: None };
         let before = STATE.replace(Some(state));
@@ -62,20 +61,13 @@ impl Machine {
     }
 
     /// The step of [`stop`](Machine::stop), if the core was not stopped.
-    #[must_use]
     pub fn not_stopped() -> Option<Step> {
         with(|state| state.stop.take()).map(|stop| stop.step)
     }
 
     /// The requests of each core so far.
-    #[must_use]
     pub fn counts() -> Vec<Counts> {
         with(|state| state.caches.counts().to_vec())
-    }
-
-    /// Evicts every line from every cache, like other work on the cores.
-    pub fn evict_all() {
-        with(|state| state.caches.evict_all());
     }
 }
 

@@ -56,7 +56,7 @@
 //! `latency.rs`, `values.rs`. For other processes: `view.rs` (the words of any region, which may
 //! lie), `attached.rs` (where they are).
 
-#[cfg(all(target_os = "linux", target_pointer_width = "64", not(lines)))]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod attached;
 mod buckets;
 #[cfg(feature = "metrics")]
@@ -75,7 +75,7 @@ mod segment;
 mod values;
 mod view;
 
-#[cfg(all(target_os = "linux", target_pointer_width = "64", not(lines)))]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 pub use attached::{AttachError, Attached, Found};
 pub use buckets::{Bucket, Distribution};
 #[cfg(feature = "metrics")]

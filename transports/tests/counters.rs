@@ -1,5 +1,5 @@
 //! Counters that another process reads: of owners that spin, are stopped, are killed, grow, or lie.
-#![cfg(all(feature = "metrics", not(any(miri, lines))))]
+#![cfg(all(feature = "metrics", not(miri)))]
 
 // A dump is read on any host.
 #[path = "counters/damage.rs"]

@@ -1,13 +1,12 @@
 //! Reports of accesses to shared memory, for simulated caches.
 //!
 //! Under `cfg(lines)` the shim reports each access to the watcher of this thread, if one is set.
-//! `line-tests/` compiles this crate with that flag, sets simulated caches as the watcher, and
-//! counts the cache lines that move between cores. Fences are not reported: they move no line.
+//! `line-tests/` sets simulated caches as the watcher, and counts the cache lines that move between
+//! cores. Fences are not reported: they move no line.
 
 extern crate std;
 
 use core::cell::Cell;
-use core::sync::atomic::{self, Ordering};
 
 /// The kind of an access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,77 +52,3 @@ pub fn report(kind: Kind, start: usize, bytes: usize) {
 pub fn report_all<T: ?Sized>(kind: Kind, place: &T) {
     report(kind, core::ptr::from_ref(place).addr(), size_of_val(place));
 }
-
-/// Atomics that report, for crates above this one.
-macro_rules! reporting {
-    ($name:ident, $value:ty $(, $number:ident)?) => {
-        /// The type of the standard library, but it reports each access.
-        #[derive(Debug, Default)]
-        #[repr(transparent)]
-        pub struct $name(atomic::$name);
-
-        #[allow(missing_docs)]
-        impl $name {
-            #[must_use]
-            pub const fn new(value: $value) -> $name {
-                $name(atomic::$name::new(value))
-            }
-
-            #[inline]
-            pub fn load(&self, order: Ordering) -> $value {
-                report_all(Kind::Load, self);
-                self.0.load(order)
-            }
-
-            #[inline]
-            pub fn store(&self, value: $value, order: Ordering) {
-                report_all(Kind::Store, self);
-                self.0.store(value, order);
-            }
-
-            #[inline]
-            pub fn swap(&self, value: $value, order: Ordering) -> $value {
-                report_all(Kind::Store, self);
-                self.0.swap(value, order)
-            }
-
-            #[inline]
-            pub fn compare_exchange(
-                &self,
-                current: $value,
-                new: $value,
-                success: Ordering,
-                failure: Ordering,
-            ) -> Result<$value, $value> {
-                report_all(Kind::Store, self);
-                self.0.compare_exchange(current, new, success, failure)
-            }
-
-            $(
-                #[inline]
-                pub fn fetch_add(&self, $number: $value, order: Ordering) -> $value {
-                    report_all(Kind::Store, self);
-                    self.0.fetch_add($number, order)
-                }
-
-                #[inline]
-                pub fn fetch_sub(&self, $number: $value, order: Ordering) -> $value {
-                    report_all(Kind::Store, self);
-                    self.0.fetch_sub($number, order)
-                }
-
-                #[inline]
-                pub fn fetch_max(&self, $number: $value, order: Ordering) -> $value {
-                    report_all(Kind::Store, self);
-                    self.0.fetch_max($number, order)
-                }
-            )?
-        }
-    };
-}
-
-reporting!(AtomicBool, bool);
-reporting!(AtomicU8, u8, value);
-reporting!(AtomicU32, u32, value);
-reporting!(AtomicU64, u64, value);
-reporting!(AtomicUsize, usize, value);

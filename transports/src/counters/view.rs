@@ -16,7 +16,7 @@ mod lines;
 
 pub use self::copy::{CountersView, LineView};
 #[cfg_attr(
-    not(all(feature = "metrics", target_os = "linux", target_pointer_width = "64", not(lines))),
+    not(all(feature = "metrics", target_os = "linux", target_pointer_width = "64")),
     allow(unused_imports, reason = "regions are made with `metrics`, and attached on Linux")
 )]
 pub(super) use self::layout::{FIRST_NAME, FURTHER_NAME, Layout, Listed, MAGIC, VERSION};

@@ -209,10 +209,7 @@ impl ControlError {
         match self {
             ControlError::Memory(error) => error.code(),
             ControlError::Bind(error) => error.code(),
-            // `line-tests` compiles this crate with a core of its own; the executors have another.
-            ControlError::Thread(error) => {
-                error.code().to_string().parse().unwrap_or(Code::NO_THREAD)
-            }
+            ControlError::Thread(error) => error.code(),
             ControlError::Listens | ControlError::Stopped | ControlError::System { .. } => {
                 Code::CONTROL_THREAD
             }

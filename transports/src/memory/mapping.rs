@@ -13,7 +13,6 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::{self, NonNull};
-#[cfg(not(lines))]
 use std::slice;
 
 use mycelium_core::ring::broadcast::Word;
@@ -26,7 +25,6 @@ use rustix::process::Resource;
 use zerocopy::FromBytes;
 
 use super::error::MemoryError;
-#[cfg(not(lines))]
 use crate::sync::ForeignWords;
 
 /// Memory of this process that peers can read, or memory of a peer that this process can read.
@@ -154,7 +152,6 @@ impl Mapping {
     }
 
     /// The words, for those who only read them.
-    #[cfg(not(lines))]
     pub(crate) fn foreign_words(&self) -> ForeignWords<'_> {
         // SAFETY: `map` mapped this number of words there, of 8 bytes on this system, and only
         // `drop` unmaps them. All writes to them are atomic accesses of words.

@@ -7,11 +7,11 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-#[cfg(all(target_os = "linux", target_pointer_width = "64", not(lines)))]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 use mycelium_core::ring::region::Memory;
 
 use super::error::MemoryError;
-#[cfg(all(target_os = "linux", target_pointer_width = "64", not(lines)))]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 use super::mapping::Mapping;
 use crate::sync::AtomicU64;
 
@@ -37,7 +37,7 @@ pub(crate) struct Part<const N: usize> {
 enum Owner {
     Heap(Box<[Page]>),
     /// Its descriptor stays open, for those who look for it in `/proc/<pid>/fd`.
-    #[cfg(all(target_os = "linux", target_pointer_width = "64", not(lines)))]
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
     Memfd(Mapping, #[expect(dead_code, reason = "kept open")] std::os::fd::OwnedFd),
 }
 
@@ -45,7 +45,7 @@ impl Owner {
     fn words(&self) -> NonNull<[AtomicU64]> {
         let (start, count) = match self {
             Owner::Heap(pages) => (NonNull::from(&**pages).cast(), pages.len() * PAGE_WORDS),
-            #[cfg(all(target_os = "linux", target_pointer_width = "64", not(lines)))]
+            #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
             Owner::Memfd(mapping, _) => {
                 (NonNull::from(mapping.words()).cast(), mapping.words().len())
             }
@@ -94,7 +94,7 @@ impl Words {
     ///
     /// # Errors
     /// Those of [`Mapping::create`](super::Mapping::create).
-    #[cfg(all(target_os = "linux", target_pointer_width = "64", not(lines)))]
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
     pub(crate) fn memfd(count: usize, name: &str) -> Result<(Words, Found), MemoryError> {
         use std::os::fd::AsRawFd;
 
@@ -111,7 +111,7 @@ impl Words {
     }
 
     /// Fails: there is no memory to share.
-    #[cfg(not(all(target_os = "linux", target_pointer_width = "64", not(lines))))]
+    #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
     pub(crate) fn memfd(_: usize, _: &str) -> Result<(Words, Found), MemoryError> {
         Err(MemoryError::Unsupported)
     }

@@ -156,10 +156,7 @@ impl UntypedError {
     pub fn code(&self) -> Code {
         match self {
             UntypedError::Config(_) => Code::LINK_SETTINGS,
-            // `line-tests` compiles this crate with a core of its own; the executors have another.
-            UntypedError::Spawn(error) => {
-                error.code().to_string().parse().unwrap_or(Code::EXECUTOR_GONE)
-            }
+            UntypedError::Spawn(error) => error.code(),
             UntypedError::Connect(error) => connect_code(error),
             UntypedError::Lost(error) | UntypedError::Closed { error, .. } => error.code(),
             UntypedError::Node { .. } => Code::OTHER_NODE,
