@@ -51,36 +51,6 @@ pub(crate) trait Receive: Send + 'static {
     fn receive(&mut self) -> impl Future<Output = Option<u64>> + Send;
 }
 
-/// An end that copies whole slices to and from the caller's memory.
-pub(crate) struct Slices<E, T> {
-    pub(crate) end: E,
-    pub(crate) buffer: Box<[T]>,
-}
-
-impl<E, T: Item> Slices<E, T> {
-    pub(crate) fn new(end: E) -> Slices<E, T> {
-        Slices { end, buffer: vec![T::default(); CAPACITY].into() }
-    }
-}
-
-impl<E: Push> Push for Slices<E, E::Item> {
-    type Item = E::Item;
-
-    #[inline]
-    fn push(&mut self, item: &E::Item) -> bool {
-        self.end.push(item)
-    }
-}
-
-impl<E: Pop> Pop for Slices<E, E::Item> {
-    type Item = E::Item;
-
-    #[inline]
-    fn pop<R>(&mut self, read: impl FnOnce(&E::Item) -> R) -> Option<R> {
-        self.end.pop(read)
-    }
-}
-
 /// Both ends of a column.
 pub(crate) struct Ends<P, Q> {
     pub(crate) name: &'static str,
@@ -100,13 +70,23 @@ impl<P, Q> Ends<P, Q> {
     }
 }
 
-/// A column for each pair of ends: `columns!(ends => column; first(), second())`.
+/// A column for each pair of ends, and one for those of the rivals, if they are built:
+/// `columns!(ends => column; first(), second(); rivals: third())`.
 macro_rules! columns {
-    ($ends:ident => $column:expr; $($new:expr),+ $(,)?) => {
-        vec![$({
-            let $ends = $new;
-            $column
-        }),+]
+    ($ends:ident => $column:expr; $($new:expr),+ $(,)?; rivals: $($rival:expr),+ $(,)?) => {
+        vec![
+            $({
+                let $ends = $new;
+                $column
+            },)+
+            $(
+                #[cfg(feature = "rivals")]
+                {
+                    let $ends = $rival;
+                    $column
+                },
+            )+
+        ]
     };
 }
 

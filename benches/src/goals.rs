@@ -12,7 +12,6 @@ pub(crate) struct Pair {
     limit: Option<Limit>,
     /// Print the ratio only: the goal is decided over the whole sweep.
     printed: bool,
-    guide: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +32,7 @@ impl Pair {
     }
 
     const fn of(ours: &'static str, rival: Rival) -> Pair {
-        Pair { ours, rival, measure: Measure::Time, limit: None, printed: false, guide: None }
+        Pair { ours, rival, measure: Measure::Time, limit: None, printed: false }
     }
 
     /// Divides throughputs instead of times.
@@ -59,11 +58,6 @@ impl Pair {
     /// Prints the ratio and does not decide the goal.
     pub(crate) const fn printed(self) -> Pair {
         Pair { printed: true, ..self }
-    }
-
-    /// The time that ours should take on the reference machine, in nanoseconds.
-    pub(crate) const fn guided(self, guide: f64) -> Pair {
-        Pair { guide: Some(guide), ..self }
     }
 
     /// Whether a goal has to be decided.
@@ -103,7 +97,6 @@ impl Pair {
                 .limit
                 .filter(|_| judge && !self.printed)
                 .map(|limit| limit.verdict(ratio)),
-            guide: self.guide,
         }
     }
 }

@@ -1,14 +1,12 @@
 //! Columns, rounds that alternate between columns, and the tables made of their measurements.
 
-use std::fmt;
 use std::slice;
 use std::time::Duration;
 
 use crate::goals::Pair;
 use crate::options::Options;
 use crate::report::{
-    CountTable, Counted, Figures, Header, LatencyTable, Limit, LoadCurve, LoadPoint, LoadTable,
-    Percentiles, Ratio, Section, SweepTable, Table, WorstPoint,
+    Figures, Header, LatencyTable, Percentiles, Ratio, Section, SweepTable, Table, WorstPoint,
 };
 use crate::sample::Tally;
 use crate::stats::{Quartiles, Times};
@@ -42,55 +40,26 @@ pub(crate) enum Round {
     Total(Duration),
     /// The time of each operation.
     Each(Times),
-    /// The same, of which the slowest hundredth counts.
-    Tail(Times),
-    /// Quantities other than time.
-    Counts(Vec<Count>),
-    /// The column stopped making progress, which is a known fault of it. It is not measured
-    /// further.
-    Livelock,
 }
 
 impl Round {
     /// The time of an operation in nanoseconds: the mean, or the median if each one was timed,
-    /// because single messages have a long tail, which is the system's; or the 99th percentile, for
-    /// goals about that.
+    /// because single messages have a long tail, which is the system's.
     fn nanoseconds(&self, operations: usize) -> f64 {
         match self {
             Round::Total(took) => took.as_secs_f64() * 1e9 / operations as f64,
             Round::Each(times) => times.quantile(0.5) as f64,
-            Round::Tail(times) => times.quantile(0.99) as f64,
-            Round::Counts(_) | Round::Livelock => f64::NAN,
         }
     }
 
     fn times(&self) -> Option<&Times> {
-        if let Round::Each(times) | Round::Tail(times) = self { Some(times) } else { None }
-    }
-
-    fn counts(&self) -> &[Count] {
-        if let Round::Counts(counts) = self { counts } else { &[] }
-    }
-}
-
-/// A quantity other than time.
-#[derive(Debug)]
-pub(crate) struct Count {
-    pub(crate) what: &'static str,
-    pub(crate) value: f64,
-    pub(crate) limit: Option<Limit>,
-}
-
-impl Count {
-    pub(crate) const fn new(what: &'static str, value: f64) -> Count {
-        Count { what, value, limit: None }
+        if let Round::Each(times) = self { Some(times) } else { None }
     }
 }
 
 /// Columns that do the same job, and the goals about them.
 pub(crate) struct Contest {
     pub(crate) header: Header,
-    pub(crate) kind: Kind,
     /// The part of the job that is timed.
     pub(crate) timed: &'static str,
     pub(crate) operations: usize,
@@ -99,26 +68,11 @@ pub(crate) struct Contest {
     pub(crate) pairs: Vec<Pair>,
 }
 
-/// The tables that a contest makes.
-#[derive(Clone, Debug)]
-pub(crate) enum Kind {
-    /// Time per operation, and percentiles if each operation was timed.
-    Times,
-    /// Percentiles only.
-    Latencies,
-    /// Percentiles against these loads. Each name has one column for each load.
-    Loads(Vec<u64>),
-    /// Quantities other than time.
-    Counts,
-    /// The same, of a single round.
-    CountsOnce,
-}
-
 impl Contest {
     pub(crate) fn new(key: &'static str, row: &'static str, title: impl Into<String>) -> Contest {
         let header = Header { key, point: None, row, title: title.into() };
         let (timed, operations, columns, pairs) = ("", 0, Vec::new(), Vec::new());
-        Contest { header, kind: Kind::Times, timed, operations, columns, pairs }
+        Contest { header, timed, operations, columns, pairs }
     }
 
     /// Names the point of the sweep.
@@ -127,62 +81,33 @@ impl Contest {
         self
     }
 
-    /// Runs the rounds, decides the goals of this contest, and passes its tables to `done`.
-    /// Returns the time of an operation by column and round; not a number after a livelock.
+    /// Runs the rounds, decides the goals of this contest, and passes its tables to `done`: the
+    /// time per operation, and percentiles if each operation was timed. Returns the time of an
+    /// operation by column and round.
     fn measure(
         &mut self,
         options: &Options,
         done: &mut dyn FnMut(Section),
     ) -> Result<Vec<Vec<f64>>, Mismatch> {
         self.columns.retain(|column| options.wants_column(column.name));
-        let mut livelocked = vec![false; self.columns.len()];
-        let (warm_up, count) = match self.kind {
-            Kind::CountsOnce => (0, 1),
-            _ => (options.warm_up(), options.rounds()),
-        };
-        let results = rounds(warm_up, count, self.columns.len(), |column| {
-            if livelocked[column] {
-                return Ok(Round::Livelock);
-            }
-            let round = self.columns[column].round(self.operations)?;
-            livelocked[column] = matches!(round, Round::Livelock);
-            Ok(round)
+        let count = options.rounds();
+        let results = rounds(options.warm_up(), count, self.columns.len(), |column| {
+            self.columns[column].round(self.operations)
         })?;
         let time = |round: &Round| round.nanoseconds(self.operations);
         let times: Vec<Vec<f64>> =
             results.iter().map(|rounds| rounds.iter().map(time).collect()).collect();
-        if let Kind::Times = self.kind {
-            done(Section::Table(self.table(options, &times)?));
-        }
-        let header = self.header.clone();
-        let names: Vec<_> = self.columns.iter().map(|column| column.name).collect();
+        done(Section::Table(self.table(options, &times)?));
         let each: Vec<Vec<&Times>> =
             results.iter().map(|rounds| rounds.iter().filter_map(Round::times).collect()).collect();
-        match &self.kind {
-            Kind::Times | Kind::Latencies if each.iter().any(|times| !times.is_empty()) => {
-                let rows = names.iter().zip(&each).enumerate().map(|(index, (name, times))| {
-                    Percentiles::of(name, times, (index > 0).then_some(&each[0]))
+        if each.iter().any(|times| !times.is_empty()) {
+            let rows =
+                self.columns.iter().zip(&each).enumerate().map(|(index, (column, times))| {
+                    Percentiles::of(column.name, times, (index > 0).then_some(&each[0]))
                 });
-                let (operations, rows) = (self.operations, rows.collect());
-                done(Section::Latency(LatencyTable { header, operations, rounds: count, rows }));
-            }
-            Kind::Times | Kind::Latencies => {}
-            Kind::Loads(rates) => {
-                let curves = names.chunks(rates.len()).zip(each.chunks(rates.len()));
-                let curves = curves.map(|(names, each)| {
-                    let points = rates.iter().zip(each).map(|(rate, rounds)| {
-                        LoadPoint::of(*rate, &rounds.iter().copied().collect())
-                    });
-                    LoadCurve::of(names[0], points.collect())
-                });
-                let curves = curves.collect();
-                done(Section::Load(LoadTable { header, rounds: count, curves }));
-            }
-            Kind::Counts | Kind::CountsOnce => {
-                let columns = names.iter().zip(&results);
-                let counts = columns.flat_map(|(name, rounds)| counted(name, rounds, options));
-                done(Section::Count(CountTable { header, counts: counts.collect() }));
-            }
+            let (operations, rows) = (self.operations, rows.collect());
+            let header = self.header.clone();
+            done(Section::Latency(LatencyTable { header, operations, rounds: count, rows }));
         }
         Ok(times)
     }
@@ -190,7 +115,7 @@ impl Contest {
     fn table(&mut self, options: &Options, times: &Vec<Vec<f64>>) -> Result<Table, Mismatch> {
         let figures = self.columns.iter().zip(times).map(|(column, times)| Figures {
             name: column.name,
-            nanoseconds: took_part(times).then(|| Quartiles::of(times.iter().copied())),
+            nanoseconds: Quartiles::of(times.iter().copied()),
         });
         let figures = figures.collect();
         let mut ratios = Vec::new();
@@ -206,22 +131,6 @@ impl Contest {
             ratios,
         })
     }
-}
-
-/// Whether a column ran all rounds, without a livelock.
-fn took_part(times: &[f64]) -> bool {
-    !times.iter().any(|time| time.is_nan())
-}
-
-/// The counts of a column over all rounds. Every round counts the same quantities in one order.
-fn counted(name: &'static str, rounds: &[Round], options: &Options) -> Vec<Counted> {
-    let first = rounds.first().map_or([].as_slice(), Round::counts);
-    let counted = first.iter().enumerate().map(|(index, Count { what, limit, .. })| {
-        let value = Quartiles::of(rounds.iter().map(|round| round.counts()[index].value));
-        let verdict = limit.filter(|_| !options.quick).map(|limit| limit.verdict(value));
-        Counted { name, what, value, goal: limit.map(|limit| limit.to_string()), verdict }
-    });
-    counted.collect()
 }
 
 /// Contests at the points of a sweep, with the goals over all points; or a single contest.
@@ -300,9 +209,6 @@ fn decide(
         let mut worst: Option<(f64, Spot)> = None;
         for (index, (contest, times)) in contests.iter().zip(times).enumerate() {
             let column = contest.columns.iter().position(|column| column.name == name)?;
-            if !took_part(&times[column]) {
-                return None;
-            }
             let median = Quartiles::of(times[column].iter().copied()).median;
             if worst.is_none_or(|(slowest, _)| slowest < median) {
                 worst = Some((median, Spot { contest: index, column, median }));
@@ -317,7 +223,7 @@ fn decide(
         point: contests[spot.contest].header.point.clone().filter(|_| contests.len() > 1),
         nanoseconds: spot.median,
     });
-    if pair.decides() {
+    if pair.decides() && !options.quick {
         let [ours, rival] = duel(options, contests, spots)?;
         return Ok(Some(pair.ratio(points, [&ours, &rival], !options.quick)));
     }
@@ -363,8 +269,9 @@ fn rounds<R>(
 }
 
 /// A column lost, added, reordered or changed messages.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mismatch {
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("column `{column}` did not do its work: {what}")]
+pub(crate) struct Mismatch {
     column: &'static str,
     what: String,
 }
@@ -390,14 +297,6 @@ impl Mismatch {
         Err(Mismatch::new(column, what))
     }
 }
-
-impl fmt::Display for Mismatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "column `{}` did not do its work: {}", self.column, self.what)
-    }
-}
-
-impl std::error::Error for Mismatch {}
 
 #[cfg(test)]
 mod tests {
@@ -430,22 +329,6 @@ mod tests {
         });
         assert_eq!(order, [0, 1, 2, 1, 2, 0, 2, 0, 1]);
         assert_eq!(results, Ok(vec![vec![6, 8], vec![4, 9], vec![5, 7]]));
-    }
-
-    #[test]
-    fn a_livelocked_column_takes_no_further_part() {
-        let mut count = 0;
-        let stuck = move |_| {
-            count += 1;
-            assert!(count < 3, "the livelocked column was called again");
-            Ok(if count == 2 { Round::Livelock } else { Round::Total(Duration::ZERO) })
-        };
-        let pairs = vec![Pair::new("stuck", "stuck")];
-        let sections =
-            measured(Contest { pairs, ..contest(vec![Column::new("stuck", stuck)]) }).unwrap();
-        let Section::Table(table) = &sections[0] else { panic!("expected a table") };
-        assert!(table.figures[0].nanoseconds.is_none() && table.ratios.is_empty(), "{table}");
-        assert!(table.to_string().contains("livelock"), "{table}");
     }
 
     #[test]

@@ -9,31 +9,19 @@ use std::process::Command;
 
 use crate::harness::Contest;
 use crate::options::Options;
-use crate::ours::{broadcast::RING, topic::EMIT};
-use crate::report::{CountTable, Counted, Header, Verdict};
-use crate::stats::Quartiles;
-#[cfg(target_os = "linux")]
-use crate::tables::routes::PAIRS;
+use crate::report::{CountTable, Counted, Header};
 
 /// The tables of one thread, with the names and the functions of their loops.
-const LOOPS: [(&str, &[(&str, &str)]); 10] = [
+const LOOPS: [(&str, &[(&str, &str)]); 6] = [
     ("emit", &[SEND, RECEIVE]),
-    ("emit-receive", &[("instructions to send and receive", "exchange_batch")]),
     ("emit-traces", &[SEND, RECEIVE]),
-    ("fan-out", &[SEND, RECEIVE]),
     ("encode", &[("instructions to encode", "encode_all")]),
     ("view", &[("instructions to view", "view_all")]),
-    ("push", &[SEND, RECEIVE]),
     ("publish", &[SEND, RECEIVE]),
     ("publish-read", &[SEND, RECEIVE]),
-    ("routes", &[ROUTE]),
 ];
 const SEND: (&str, &str) = ("instructions to send", "send_batch");
-const ROUTE: (&str, &str) = ("instructions to route", "route_all");
 const RECEIVE: (&str, &str) = ("instructions to receive", "receive_all");
-
-/// The most that the ring's push may grow to in a publisher without features.
-const MOST: f64 = 1.05;
 
 /// Both are whole batches.
 const OPERATIONS: [u64; 2] = [1_024, 5_120];
@@ -51,54 +39,11 @@ pub(crate) fn count(contest: &Contest, options: &Options) -> Result<Option<Count
                 OPERATIONS.map(|operations| collected(key, name, function, operations));
             let operations = ROUNDS * (OPERATIONS[1] - OPERATIONS[0]);
             let value = many?.saturating_sub(few?) as f64 / operations as f64;
-            let value = Quartiles::of([value]);
-            counts.push(Counted { name, what, value, goal: None, verdict: None });
+            counts.push(Counted { name, what, value });
         }
-    }
-    if key == "emit" {
-        counts.extend(beside_the_ring(&counts));
-    }
-    #[cfg(target_os = "linux")]
-    if key == "routes" {
-        counts.extend(beside_calls_by_hand(&counts));
     }
     let header = Header { point: Some("instructions".into()), ..contest.header.clone() };
     Ok(Some(CountTable { header, counts }))
-}
-
-/// How many times the instructions of the ring's push an emit takes. The goal is for a build
-/// without features.
-fn beside_the_ring(counts: &[Counted]) -> Option<Counted> {
-    let of = |column| {
-        let of_column = |counted: &&Counted| counted.name == column && counted.what == SEND.0;
-        Some(counts.iter().find(of_column)?.value.median)
-    };
-    let ratio = of(EMIT)? / of(RING)?;
-    let has_goal = !cfg!(feature = "metrics");
-    Some(Counted {
-        name: EMIT,
-        what: "instructions to send, times those of the ring",
-        value: Quartiles::of([ratio]),
-        goal: has_goal.then(|| format!("<= {MOST}")),
-        verdict: has_goal.then(|| Verdict::of(ratio <= MOST)),
-    })
-}
-
-/// How many times the instructions of the same calls by hand a route takes: as many.
-#[cfg(target_os = "linux")]
-fn beside_calls_by_hand(counts: &[Counted]) -> Vec<Counted> {
-    let of = |column| counts.iter().find(|it| it.name == column).map(|it| it.value.median);
-    let beside = |[routed, by_hand]: [&'static str; 2]| {
-        let ratio = of(routed)? / of(by_hand)?;
-        Some(Counted {
-            name: routed,
-            what: "instructions, times those by hand",
-            value: Quartiles::of([ratio]),
-            goal: Some("= 1".to_owned()),
-            verdict: Some(Verdict::of(ratio == 1.0)),
-        })
-    };
-    PAIRS.into_iter().filter_map(beside).collect()
 }
 
 /// The instructions that a run of one column executes inside the functions of this name.
@@ -124,7 +69,7 @@ fn collected(key: &str, column: &str, function: &str, operations: u64) -> Result
 
 /// Instructions could not be counted.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// valgrind is missing.
     #[error("`--instructions` needs valgrind, which is not installed (package `valgrind`)")]
     NoValgrind,

@@ -11,7 +11,6 @@
 //! message ends the run with an error.
 
 mod affinity;
-mod allocations;
 mod ends;
 mod goals;
 mod harness;
@@ -19,7 +18,6 @@ mod instructions;
 mod loops;
 mod options;
 mod ours;
-mod plots;
 #[cfg(target_os = "linux")]
 mod processes;
 mod report;
@@ -29,8 +27,6 @@ mod sample;
 mod stats;
 mod tables;
 mod threads;
-#[cfg(target_os = "linux")]
-mod usage;
 mod wait;
 
 use std::fs::OpenOptions;
@@ -38,23 +34,15 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-pub use harness::Mismatch;
-pub use instructions::Error as InstructionsError;
-pub use options::Options;
-pub use report::{
-    CountTable, Counted, Figures, GoalRow, Header, LatencyTable, Limit, LoadCurve, LoadPoint,
-    LoadTable, Machine, Measure, Percentiles, Point, Processor, Ratio, Report, SweepTable, Table,
-    Verdict, WorstPoint,
-};
-pub use stats::Quartiles;
-
-use report::Section;
+use harness::Mismatch;
+use options::Options;
+use report::{Machine, Report, Section};
 
 /// Runs the measurements that the arguments select, prints each table to `out` as soon as it is
 /// complete, and writes the requested files.
 pub fn main(arguments: impl IntoIterator<Item = String>, out: &mut dyn Write) -> ExitCode {
     #[cfg(target_os = "linux")]
-    if let Some(done) = loops::serve_job() {
+    if let Some(done) = loops::shm::nodes::serve_job() {
         return done;
     }
     let options = match Options::read(arguments) {
@@ -87,9 +75,6 @@ fn act(options: &Options, out: &mut dyn Write) -> Result<(), Failure> {
     if let Some(path) = &options.json {
         std::fs::write(path, serde_json::to_vec_pretty(&report).map_err(io::Error::from)?)?;
     }
-    if let Some(directory) = &options.plots {
-        plots::write(directory, &report)?;
-    }
     Ok(())
 }
 
@@ -103,9 +88,7 @@ fn append(path: &Path, report: &Report) -> io::Result<()> {
 ///
 /// # Errors
 /// If a column lost or changed a message, or `out` cannot be written.
-pub fn run(options: &Options, out: &mut dyn Write) -> Result<Report, Failure> {
-    #[cfg(target_os = "linux")]
-    options.program.iter().for_each(|program| processes::set_program(program));
+fn run(options: &Options, out: &mut dyn Write) -> Result<Report, Failure> {
     let cores = affinity::Cores::take();
     let raw_trip = loops::trip::raw(&cores);
     let machine = Machine::new(cores.count(), cores.granted(), raw_trip, options.quick);
@@ -137,13 +120,13 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<Report, Failure> {
 
 /// A run failed.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+enum Failure {
     /// A column did not do its work.
     #[error(transparent)]
     Mismatch(#[from] Mismatch),
     /// Instructions could not be counted.
     #[error(transparent)]
-    Instructions(#[from] InstructionsError),
+    Instructions(#[from] instructions::Error),
     /// A line of the results file is invalid.
     #[error(transparent)]
     Results(#[from] results::BadLine),

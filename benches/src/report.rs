@@ -12,11 +12,12 @@ use std::fmt;
 
 use serde::Serialize;
 
-pub use machine::{Machine, Processor};
-pub use ratio::{Limit, Measure, Ratio, Verdict, WorstPoint};
-pub use tables::{
-    CountTable, Counted, Figures, Header, LatencyTable, LoadCurve, LoadPoint, LoadTable,
-    Percentiles, Point, SweepTable, Table,
+use self::tables::goals;
+
+pub(crate) use machine::{Machine, Processor};
+pub(crate) use ratio::{Limit, Measure, Ratio, Verdict, WorstPoint};
+pub(crate) use tables::{
+    CountTable, Counted, Figures, Header, LatencyTable, Percentiles, SweepTable, Table,
 };
 
 /// The outcome of a run.
@@ -30,9 +31,7 @@ pub struct Report {
     pub sweeps: Vec<SweepTable>,
     /// Times of single messages.
     pub latencies: Vec<LatencyTable>,
-    /// Times of single messages against the offered load.
-    pub loads: Vec<LoadTable>,
-    /// Quantities other than time: system calls, allocations, fair shares, instructions.
+    /// Instructions.
     pub counts: Vec<CountTable>,
     /// Goals by row. Empty after a quick run, which decides none.
     pub rows: Vec<GoalRow>,
@@ -41,8 +40,8 @@ pub struct Report {
 impl Report {
     pub(crate) fn new(machine: Machine) -> Report {
         let (tables, sweeps, latencies) = (Vec::new(), Vec::new(), Vec::new());
-        let (loads, counts, rows) = (Vec::new(), Vec::new(), Vec::new());
-        Report { machine, tables, sweeps, latencies, loads, counts, rows }
+        let (counts, rows) = (Vec::new(), Vec::new());
+        Report { machine, tables, sweeps, latencies, counts, rows }
     }
 
     pub(crate) fn push(&mut self, section: Section) {
@@ -50,16 +49,15 @@ impl Report {
             Section::Table(table) => self.tables.push(table),
             Section::Sweep(table) => self.sweeps.push(table),
             Section::Latency(table) => self.latencies.push(table),
-            Section::Load(table) => self.loads.push(table),
             Section::Count(table) => self.counts.push(table),
         }
     }
 
     /// Groups the goals of all tables by row.
     pub(crate) fn judge(&mut self) {
-        let goals = self.tables.iter().flat_map(Table::goals);
-        let goals = goals.chain(self.sweeps.iter().flat_map(SweepTable::goals));
-        for (name, verdict, goal) in goals.chain(self.counts.iter().flat_map(CountTable::goals)) {
+        let tables = self.tables.iter().map(|it| (&it.header, &it.ratios));
+        let tables = tables.chain(self.sweeps.iter().map(|it| (&it.header, &it.ratios)));
+        for (name, verdict, goal) in tables.flat_map(|(header, ratios)| goals(header, ratios)) {
             let known = self.rows.iter().position(|row| row.name == name);
             let index = known.unwrap_or_else(|| {
                 self.rows.push(GoalRow { name, met: 0, missed: Vec::new() });
@@ -90,7 +88,6 @@ pub(crate) enum Section {
     Table(Table),
     Sweep(SweepTable),
     Latency(LatencyTable),
-    Load(LoadTable),
     Count(CountTable),
 }
 
@@ -100,7 +97,6 @@ impl fmt::Display for Section {
             Section::Table(table) => table.fmt(f),
             Section::Sweep(table) => table.fmt(f),
             Section::Latency(table) => table.fmt(f),
-            Section::Load(table) => table.fmt(f),
             Section::Count(table) => table.fmt(f),
         }
     }
@@ -119,7 +115,6 @@ pub struct GoalRow {
 
 impl GoalRow {
     /// Whether all goals are met.
-    #[must_use]
     pub fn verdict(&self) -> Verdict {
         Verdict::of(self.missed.is_empty())
     }

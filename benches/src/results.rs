@@ -70,7 +70,6 @@ pub struct RowCount {
 
 impl Record {
     /// The part of a report that the results file stores.
-    #[must_use]
     pub fn of(report: &Report, date: String, revision: Option<String>) -> Record {
         let tables = report.tables.iter().map(|table| (&table.header, &table.ratios));
         let sweeps = report.sweeps.iter().map(|sweep| (&sweep.header, &sweep.ratios));
@@ -83,9 +82,10 @@ impl Record {
             })
         });
         let medians = report.tables.iter().map(|table| {
-            let columns = table.figures.iter().filter_map(|figures| {
-                Some((figures.name.to_owned(), hundredths(figures.nanoseconds?.median)))
-            });
+            let columns = table
+                .figures
+                .iter()
+                .map(|figures| (figures.name.to_owned(), hundredths(figures.nanoseconds.median)));
             (table.header.slug(), columns.collect())
         });
         let rows = report.rows.iter().map(|row| RowCount {
@@ -117,7 +117,7 @@ impl Record {
 
 /// A ratio with the digits that differ between runs.
 fn shortened(ratio: &Ratio) -> Ratio {
-    let mut short = Ratio { guide: None, ..ratio.clone() };
+    let mut short = ratio.clone();
     for point in [&mut short.ours, &mut short.rival] {
         point.nanoseconds = hundredths(point.nanoseconds);
     }

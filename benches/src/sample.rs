@@ -60,12 +60,6 @@ impl Tally {
         self.add_word(sample.number.wrapping_add(sample.sum()));
     }
 
-    /// Adds a message without its number, which is a time.
-    #[inline]
-    pub(crate) fn add_stamped(&mut self, sample: &Sample) {
-        self.add_word(sample.sum());
-    }
-
     /// Adds a message that is its own position: the sum collects every bit that differs. Cheaper
     /// than [`add_word`](Tally::add_word), which would dominate the cost of a small message.
     #[inline]

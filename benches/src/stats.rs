@@ -1,6 +1,5 @@
 //! Statistics of measurements: quartiles of a sample, and a histogram of times.
 
-use std::ops::AddAssign;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -30,12 +29,6 @@ impl Quartiles {
         };
         Quartiles { lower: at(1), median: at(2), upper: at(3) }
     }
-
-    /// The quartiles of `change` of each value. A `change` that decreases swaps the outer two.
-    pub(crate) fn map(self, change: impl Fn(f64) -> f64) -> Quartiles {
-        let [lower, median, upper] = [self.lower, self.median, self.upper].map(change);
-        Quartiles { lower: lower.min(upper), median, upper: lower.max(upper) }
-    }
 }
 
 /// A histogram of times with three significant digits.
@@ -60,22 +53,15 @@ impl Times {
         self.0.value_at_quantile(quantile)
     }
 
+    /// All times of some rounds.
+    pub(crate) fn all(rounds: &[&Times]) -> Times {
+        let mut all = Times::default();
+        rounds.iter().for_each(|round| all.0 += &round.0);
+        all
+    }
+
     pub(crate) fn max(&self) -> u64 {
         self.0.max()
-    }
-}
-
-impl AddAssign<&Times> for Times {
-    fn add_assign(&mut self, more: &Times) {
-        self.0 += &more.0;
-    }
-}
-
-impl<'a> FromIterator<&'a Times> for Times {
-    fn from_iter<I: IntoIterator<Item = &'a Times>>(parts: I) -> Times {
-        let mut all = Times::default();
-        parts.into_iter().for_each(|part| all += part);
-        all
     }
 }
 
@@ -92,7 +78,5 @@ mod tests {
         assert_eq!(quartiles(&[5.0, 1.0, 3.0, 2.0, 4.0]), [2.0, 3.0, 4.0]);
         assert_eq!(quartiles(&[1.0, 2.0]), [1.25, 1.5, 1.75]);
         assert_eq!(quartiles(&[7.0]), [7.0, 7.0, 7.0]);
-        let halved = Quartiles::of([1.0, 2.0, 4.0]).map(|figure| 1.0 / figure);
-        assert_eq!([halved.lower, halved.median], [1.0 / 3.0, 0.5]);
     }
 }

@@ -45,13 +45,6 @@ impl Idle {
             Idle::MixedPauses => "mixed-pauses",
         }
     }
-
-    /// The one with this name.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn of_slug(slug: &str) -> Option<Idle> {
-        let all = [Idle::Busy, Idle::Pauses, Idle::Yield, Idle::Mixed, Idle::MixedPauses];
-        all.into_iter().find(|idle| idle.slug() == slug)
-    }
 }
 
 impl fmt::Display for Idle {

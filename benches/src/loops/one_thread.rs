@@ -1,5 +1,4 @@
-//! One thread on both sides: sends batches and receives them between the timed parts, or receives
-//! each item before the next is sent.
+//! One thread on both sides: sends batches and receives them between the timed parts.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -75,39 +74,6 @@ where
     })
 }
 
-/// Each message is that of another sender, in a poll of its own; then the receiver takes it, and
-/// finds nothing more.
-pub(crate) fn from_many<P, Q>(
-    name: &'static str,
-    timed: Timed,
-    (mut senders, mut receiver): (Vec<P>, Q),
-) -> Column
-where
-    P: Task<End: Push<Item = <Q::End as Pop>::Item>> + 'static,
-    Q: Task<End: Pop> + 'static,
-{
-    Column::new(name, move |operations| {
-        let (mut supply, mut tally) = (<Q::End as Pop>::Item::supply(), Tally::default());
-        let (mut took, mut turn) = (Duration::ZERO, 0);
-        for number in 0..operations {
-            turn = (turn + 37) % senders.len();
-            let start = Instant::now();
-            let accepted = senders[turn].poll(|sender| sender.push(Item::nth(&mut supply, number)));
-            let sent = start.elapsed();
-            receive_all(&mut receiver, &mut tally);
-            took += match timed {
-                Timed::Sending => sent,
-                Timed::SendingAndReceiving => start.elapsed(),
-            };
-            if !accepted {
-                return Err(Mismatch::new(name, "it refused a message".to_owned()));
-            }
-        }
-        Mismatch::check(name, <Q::End as Pop>::Item::expected(operations), tally)?;
-        Ok(Round::Total(took))
-    })
-}
-
 /// Sends batches to a single receiver.
 pub(crate) fn to_one<P, Q>(Ends { name, sender, receiver }: Ends<P, Q>) -> Column
 where
@@ -176,48 +142,6 @@ pub(crate) fn loop_alone() -> Column {
             black_box(send_batch(&mut Bare::new(Nothing), &mut supply, batch * BATCH));
             took += start.elapsed();
         }
-        Ok(Round::Total(took))
-    })
-}
-
-#[inline(never)]
-fn exchange_batch<P, Q>(
-    ends: &mut Ends<P, Q>,
-    supply: &mut <<Q::End as Pop>::Item as Item>::Supply,
-    first: usize,
-    tally: &mut Tally,
-) where
-    P: Task<End: Push<Item = <Q::End as Pop>::Item>>,
-    Q: Task<End: Pop>,
-{
-    let Ends { sender, receiver, .. } = ends;
-    sender.poll(|sender| {
-        receiver.poll(|receiver| {
-            for number in first..first + BATCH {
-                if sender.push(Item::nth(supply, number)) {
-                    receiver.pop(|item| item.add(tally));
-                }
-            }
-        });
-    });
-}
-
-/// Receives each item before the next is sent.
-pub(crate) fn one_by_one<P, Q>(mut ends: Ends<P, Q>) -> Column
-where
-    P: Task<End: Push<Item = <Q::End as Pop>::Item>> + 'static,
-    Q: Task<End: Pop> + 'static,
-{
-    let name = ends.name;
-    Column::new(name, move |operations| {
-        let mut supply = <Q::End as Pop>::Item::supply();
-        let mut tally = Tally::default();
-        let start = Instant::now();
-        for batch in 0..operations / BATCH {
-            exchange_batch(&mut ends, &mut supply, batch * BATCH, &mut tally);
-        }
-        let took = start.elapsed();
-        Mismatch::check(name, <Q::End as Pop>::Item::expected(operations), tally)?;
         Ok(Round::Total(took))
     })
 }

@@ -1,14 +1,12 @@
 //! One thread sends and another receives, each on its own core: one by one or in batches as fast as
-//! possible, or one item at each due time.
+//! possible.
 
-use std::hint::{black_box, spin_loop};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::affinity::Cores;
 use crate::ends::{Ends, Pop, PopMany, Push, PushMany, Task};
 use crate::harness::{Column, Mismatch, Round};
-use crate::sample::{Item, SAMPLES, Sample, Tally, samples};
-use crate::stats::Times;
+use crate::sample::{Item, Tally};
 use crate::threads;
 use crate::wait::{DEADLINE, Idle, Retry};
 
@@ -155,59 +153,5 @@ where
             |sender, retry| send_batches(sender, batch, operations, retry),
             |receiver, retry| receive_batches(receiver, batch, operations, retry),
         )
-    })
-}
-
-/// The time between two due messages, far above the cost of any column.
-pub(crate) const EVERY: Duration = Duration::from_micros(1);
-
-/// One message at each due time. A late sender sends at once, and its lateness counts: each time is
-/// measured from when the message was due.
-pub(crate) fn paced<P, Q>(mut threads: Threads<P, Q>) -> Column
-where
-    P: Task<End: Push<Item = Sample>> + 'static,
-    Q: Task<End: Pop<Item = Sample>> + 'static,
-{
-    let name = threads.ends.name;
-    Column::new(name, move |operations| {
-        let epoch = Instant::now();
-        let since = move || epoch.elapsed().as_nanos() as u64;
-        let send = |sender: &mut P::End, mut retry: Retry| {
-            let samples = samples();
-            let start = since();
-            for number in 0..operations {
-                let due = start + number as u64 * EVERY.as_nanos() as u64;
-                while since() < due {
-                    spin_loop();
-                }
-                let sample = Sample { number: due, ..samples[number % SAMPLES] };
-                while !sender.push(black_box(&sample)) {
-                    if !retry.wait() {
-                        return;
-                    }
-                }
-            }
-        };
-        let receive = |receiver: &mut Q::End, mut retry: Retry| {
-            let (mut tally, mut times) = (Tally::default(), Times::default());
-            while tally.count < operations as u64 {
-                let due = receiver.pop(|sample| {
-                    tally.add_stamped(sample);
-                    sample.number
-                });
-                match due {
-                    Some(due) => times.record(Duration::from_nanos(since().saturating_sub(due))),
-                    None if !retry.wait() => break,
-                    None => {}
-                }
-            }
-            // The last message must not stay in flight.
-            receiver.pop(|sample| tally.add(sample));
-            (tally, times)
-        };
-        let ((), (tally, times)) = threads.run(send, receive);
-        let expected = Tally::expected(operations, Tally::add_stamped);
-        Mismatch::check(name, expected, tally)?;
-        Ok(Round::Each(times))
     })
 }

@@ -9,12 +9,11 @@ use crate::ends::{Ends, Receive, Transmit};
 use crate::harness::{Column, Mismatch, Round};
 use crate::sample::{Item, Tally};
 
-/// Sends each number after the previous one was returned, and calls `each` after every trip.
+/// Sends each number after the previous one was returned.
 pub(super) async fn ask<P: Transmit, Q: Receive>(
     sender: &mut P,
     receiver: &mut Q,
     trips: usize,
-    mut each: impl FnMut() + Send,
 ) -> (Tally, Duration) {
     let (mut tally, start) = (Tally::default(), Instant::now());
     for number in 0..trips as u64 {
@@ -23,7 +22,6 @@ pub(super) async fn ask<P: Transmit, Q: Receive>(
         }
         let Some(answer) = receiver.receive().await else { break };
         answer.add(&mut tally);
-        each();
     }
     (tally, start.elapsed())
 }
@@ -58,7 +56,7 @@ pub(crate) fn parked<P: Transmit, Q: Receive>(ends: impl Fn() -> Ends<P, Q>) -> 
                 answering
             });
             let asks = tokio::spawn(async move {
-                let asked = ask(&mut asking.0, &mut asking.1, operations, || {}).await;
+                let asked = ask(&mut asking.0, &mut asking.1, operations).await;
                 (asking, asked)
             });
             (asks.await, answers.await)

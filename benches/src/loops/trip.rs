@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::affinity::Cores;
 use crate::ends::{Bare, Ends, Pop, Push, Task};
 use crate::harness::{Column, Mismatch, Round};
-use crate::rivals::pair;
+use crate::rivals::raw;
 use crate::sample::{Item, Tally};
 use crate::stats::{Quartiles, Times};
 use crate::threads;
@@ -23,7 +23,7 @@ struct Trip<P, Q> {
 pub(crate) fn raw(cores: &Cores) -> f64 {
     const TRIPS: usize = 2_000;
     let idle = cores.sweep().first().copied().unwrap_or(Idle::Yield);
-    let mut trip = Trip::new(pair::raw, idle, cores);
+    let mut trip = Trip::new(raw::raw, idle, cores);
     // The first round wakes the other core.
     let rounds = (0..8).filter_map(|_| trip.run(TRIPS, || {}).ok()).skip(1);
     Quartiles::of(rounds.map(|took| took.as_secs_f64() * 1e9 / TRIPS as f64)).median

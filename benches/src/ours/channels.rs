@@ -1,12 +1,11 @@
-//! The channels over our rings: for one sender and one receiver in both layouts, and for many.
+//! The channels over our rings: for one sender and one receiver in both layouts.
 
-use mycelium_core::channel::{mpmc, spsc, stamped};
+use mycelium_core::channel::{spsc, stamped};
 
 use crate::ends::{CAPACITY, Ends, awaited};
 
 pub(crate) const STAMPED: &str = "our stamped channel";
 pub(crate) const INDEX: &str = "our spsc channel";
-pub(crate) const MPMC: &str = "our mpmc channel";
 
 const FITS: &str = "the capacity is a power of two";
 
@@ -16,6 +15,3 @@ awaited!(stamped() = STAMPED, stamped::bounded(CAPACITY).expect(FITS);
 awaited!(spsc() = INDEX, spsc::bounded(CAPACITY).expect(FITS);
     spsc::Sender<u64>: |end, item| end.send(item).await.is_ok();
     spsc::Receiver<u64>: |end| end.recv().await);
-awaited!(mpmc() = MPMC, mpmc::bounded(CAPACITY).expect(FITS);
-    mpmc::Sender<u64>: |end, item| end.send(item).await.is_ok();
-    mpmc::Receiver<u64>: |end| end.recv().await);

@@ -1,12 +1,9 @@
-//! Our ends: rings for items (`rings`), channels, the broadcast ring, topics, and scrapes of their
-//! counters; and our actors.
+//! Our ends: rings for items (`rings`), channels, the broadcast ring, topics, and our actors.
 
 #[cfg(target_os = "linux")]
 pub(crate) mod actors;
 pub(crate) mod broadcast;
 pub(crate) mod channels;
 pub(crate) mod rings;
-#[cfg(feature = "metrics")]
-pub(crate) mod scrape;
 pub(crate) mod topic;
 pub(crate) mod traces;

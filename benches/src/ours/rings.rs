@@ -7,15 +7,12 @@ use mycelium_core::ring::mpmc::{self, Mpmc};
 use mycelium_core::ring::spsc::{self, Spsc};
 use mycelium_core::ring::{self, stamped};
 
-use crate::ends::{CAPACITY, Ends, Pop, PopMany, Push, PushMany, Slices};
+use crate::ends::{CAPACITY, Ends, Pop, PopMany, Push, PushMany};
 use crate::sample::Item;
 
 pub(crate) const INDEX: &str = "our spsc";
 pub(crate) const STAMPED: &str = "our stamped";
-pub(crate) const SLIPPING: &str = "our spsc slipping";
-pub(crate) const STAMPED_SLIPPING: &str = "our stamped slipping";
 pub(crate) const SLICES: &str = "our spsc slices";
-pub(crate) const IN_PLACE: &str = "our spsc in place";
 pub(crate) const MPMC: &str = "our mpmc";
 pub(crate) const MPMC_BATCHES: &str = "our mpmc batches";
 
@@ -57,27 +54,8 @@ pub(crate) fn index<T: Item, const N: usize>() -> Ends<impl Push<Item = T>, impl
     ends!(INDEX, spsc, N)
 }
 
-/// The reader checks less often while it is close to the writer.
-pub(crate) fn slipping<T: Item>() -> Ends<impl Push<Item = T>, impl Pop<Item = T>> {
-    let mut ends = ends!(SLIPPING, spsc, CAPACITY);
-    ends.receiver.0.slipping(true);
-    ends
-}
-
 pub(crate) fn stamped<T: Item, const N: usize>() -> Ends<impl Push<Item = T>, impl Pop<Item = T>> {
     ends!(STAMPED, stamped, N)
-}
-
-/// As [`slipping`].
-pub(crate) fn stamped_slipping<T: Item>() -> Ends<impl Push<Item = T>, impl Pop<Item = T>> {
-    let mut ends = ends!(STAMPED_SLIPPING, stamped, CAPACITY);
-    ends.receiver.0.slipping(true);
-    ends
-}
-
-/// Reads batches in place.
-pub(crate) fn in_place<T: Item>() -> Ends<impl PushMany<Item = T>, impl PopMany<Item = T>> {
-    ends!(IN_PLACE, spsc, CAPACITY)
 }
 
 impl<T: Item> PushMany for Ours<spsc::Producer<Arc<spsc::Boxed<T>>>> {
@@ -87,29 +65,18 @@ impl<T: Item> PushMany for Ours<spsc::Producer<Arc<spsc::Boxed<T>>>> {
     }
 }
 
-impl<T: Item> PopMany for Ours<spsc::Consumer<Arc<spsc::Boxed<T>>>> {
-    #[inline]
-    fn pop_many(&mut self, most: usize, mut read: impl FnMut(&[T])) -> usize {
-        let Ok(items) = self.0.read(most) else { return 0 };
-        let (before, after) = items.as_slices();
-        read(before);
-        read(after);
-        let count = items.len();
-        items.release(count);
-        count
-    }
+/// Copies batches to the caller's memory.
+pub(crate) struct Slices<E, T> {
+    end: E,
+    buffer: Box<[T]>,
 }
 
-/// Copies batches to and from the caller's memory.
-pub(crate) fn slices<T: Item>() -> Ends<impl PushMany<Item = T>, impl PopMany<Item = T>> {
-    let Ends { name, sender, receiver } = ends!(SLICES, spsc, CAPACITY);
-    Ends::new(name, (Slices::new(sender), Slices::new(receiver)))
-}
+impl<E: Pop> Pop for Slices<E, E::Item> {
+    type Item = E::Item;
 
-impl<T: Item> PushMany for Slices<Ours<spsc::Producer<Arc<spsc::Boxed<T>>>>, T> {
     #[inline]
-    fn push_many(&mut self, items: &[T]) -> usize {
-        self.end.push_many(items)
+    fn pop<R>(&mut self, read: impl FnOnce(&E::Item) -> R) -> Option<R> {
+        self.end.pop(read)
     }
 }
 
@@ -120,6 +87,12 @@ impl<T: Item> PopMany for Slices<Ours<spsc::Consumer<Arc<spsc::Boxed<T>>>>, T> {
         read(&self.buffer[..count]);
         count
     }
+}
+
+pub(crate) fn slices<T: Item>() -> Ends<impl PushMany<Item = T>, impl PopMany<Item = T>> {
+    let Ends { name, sender, receiver } = ends!(SLICES, spsc, CAPACITY);
+    let buffer = vec![T::default(); CAPACITY].into();
+    Ends::new(name, (sender, Slices { end: receiver, buffer }))
 }
 
 /// For many writers and readers, one by one or by batch claims.

@@ -103,56 +103,19 @@ pub(crate) fn wrapped<E>(
 pub(crate) fn ends_among(
     topics: u64,
 ) -> (InTask<Publisher<Sample>>, Vec<InTask<Subscription<Sample>>>) {
-    let Among { sender, receiver, .. } = among(topics, CAPACITY);
-    (sender, vec![receiver])
-}
-
-/// The topics of one node, and the ends of one of them.
-#[cfg_attr(not(feature = "metrics"), allow(dead_code, reason = "nothing is scraped"))]
-pub(crate) struct Among {
-    pub(crate) sender: InTask<Publisher<Sample>>,
-    pub(crate) receiver: InTask<Subscription<Sample>>,
-    pub(crate) topics: Vec<Arc<Topic>>,
-    pub(crate) counters: Arc<Region>,
-}
-
-/// This number of topics, each with a publisher and a subscription, whose rings have this capacity.
-pub(crate) fn among(topics: u64, capacity: usize) -> Among {
     let counters = Region::new(64);
-    let mut all_topics = Vec::new();
     let mut all = (0..topics).map(|number| {
         let name = format!("topic-{number}");
-        let topic = Topic::new(&name, Schema::of::<Sample>(), capacity, counters.clone())
+        let topic = Topic::new(&name, Schema::of::<Sample>(), CAPACITY, counters.clone())
             .expect("the capacity is a power of two");
-        all_topics.push(topic.clone());
-        let (budget, reader) = (TaskBudget::new(), TaskBudget::new());
-        let mut end = topic.subscribe("reader", Policy::Block).expect("the topic carries samples");
-        let receiver = InTask { wakes: [end.attach(&reader)], end, budget: reader };
-        let mut end = topic.publisher("writer", 1).expect("there is an entry for the reader");
-        (InTask { wakes: [end.attach(&budget)], end, budget }, receiver)
+        let Ends { sender, receiver, .. } = wrapped("", &topic, TaskBudget::new(), |end| end);
+        (sender, receiver)
     });
     let others: Vec<_> = all.by_ref().take(topics as usize / 2).collect();
     let (sender, receiver) = all.next().expect("there is a topic");
     // The others stay as long as the program.
     std::mem::forget((others, all.collect::<Vec<_>>()));
-    Among { sender, receiver, topics: all_topics, counters }
-}
-
-/// As [`ends`], with many publishers in a task each, and one subscription.
-pub(crate) fn crowd(
-    publishers: u64,
-) -> (Vec<InTask<Publisher<Sample>>>, InTask<Subscription<Sample>>) {
-    let topic = Topic::new(Sample::TOPIC, Schema::of::<Sample>(), 64, Region::new(64))
-        .expect("the capacity is a power of two");
-    let reader = TaskBudget::new();
-    let mut end = topic.subscribe("reader", Policy::Block).expect("the topic carries samples");
-    let receiver = InTask { wakes: [end.attach(&reader)], end, budget: reader };
-    let senders = (0..publishers).map(|epoch| {
-        let budget = TaskBudget::new();
-        let mut end = topic.publisher("writer", epoch).expect("there is an entry for the reader");
-        InTask { wakes: [end.attach(&budget)], end, budget }
-    });
-    (senders.collect(), receiver)
+    (sender, vec![receiver])
 }
 
 /// Both ends, in one task or in two.

@@ -23,9 +23,6 @@ pub struct Ratio {
     pub ratio: Quartiles,
     /// Whether the goal is met, if it was decided.
     pub verdict: Option<Verdict>,
-    /// The time that ours should take on the reference machine, in nanoseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub guide: Option<f64>,
 }
 
 impl Ratio {
@@ -114,7 +111,7 @@ impl fmt::Display for Measure {
 
 /// A goal: the worse quartile has to be within the limit, or the median.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Limit {
+pub(crate) enum Limit {
     /// The upper quartile is at most this.
     AtMost(f64),
     /// The median is at most this.
@@ -184,8 +181,8 @@ mod tests {
                 point: None,
                 nanoseconds,
             });
-            let (goal, verdict, guide) = (None, None, None);
-            Ratio { ours, rival, best: false, measure, goal, ratio, verdict, guide }.is_unsteady()
+            let (goal, verdict) = (None, None);
+            Ratio { ours, rival, best: false, measure, goal, ratio, verdict }.is_unsteady()
         };
         assert!(!is_unsteady(quartiles, [6.0, 10.0], Measure::Time));
         assert!(!is_unsteady(quartiles, [10.0, 6.0], Measure::Throughput));

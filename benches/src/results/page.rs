@@ -22,7 +22,6 @@ far apart, or if the ratio is far from the ratio of the medians beside it.
 ";
 
 /// The page about these runs, in Markdown.
-#[must_use]
 pub fn render(records: &[Record]) -> String {
     let mut page = HEAD.to_owned();
     let families: BTreeSet<_> = records.iter().map(|record| record.processor.family()).collect();

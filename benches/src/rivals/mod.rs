@@ -1,9 +1,42 @@
-//! The rivals' ends: each is used as its documentation shows, with the same capacity as ours.
+//! The rivals' ends: each is used as its documentation shows, with the same capacity as ours. The
+//! crates that exist here only for comparison have the feature `rivals`. Without it their columns
+//! are absent, and the goals about them are not decided.
 
 #[cfg(target_os = "linux")]
 pub(crate) mod actors;
+#[cfg(feature = "rivals")]
 pub(crate) mod broadcast;
+#[cfg(feature = "rivals")]
 pub(crate) mod many;
+#[cfg(feature = "rivals")]
 pub(crate) mod pair;
-pub(crate) mod spans;
+pub(crate) mod raw;
 pub(crate) mod tasks;
+pub(crate) mod tokio;
+
+use mycelium_core::ring::broadcast::Layout;
+
+use crate::sample::Sample;
+
+pub(crate) const RTRB: &str = "rtrb";
+pub(crate) const RTRB_CHUNKS: &str = "rtrb chunks";
+pub(crate) const RTRB_SLOT: &str = match SLOT {
+    64 => "rtrb 64 B",
+    72 => "rtrb 72 B",
+    _ => panic!("a slot of another size needs a name of its own"),
+};
+pub(crate) const RTRB_MESSAGE: &str = "rtrb 56 B";
+pub(crate) const RINGBUF: &str = "ringbuf";
+pub(crate) const HEAPLESS: &str = "heapless spsc";
+pub(crate) const ARRAY_QUEUE: &str = "crossbeam ArrayQueue";
+pub(crate) const CONCURRENT_QUEUE: &str = "concurrent-queue";
+pub(crate) const CROSSBEAM: &str = "crossbeam-channel";
+pub(crate) const KANAL: &str = "kanal";
+pub(crate) const RAPIDFIRE: &str = "rapidfire";
+pub(crate) const GIL_MPMC: &str = "gil mpmc";
+pub(crate) const ASYNC_CHANNEL: &str = "async-channel";
+pub(crate) const TOKIO_MPSC: &str = "tokio mpsc";
+pub(crate) const PHOTON: &str = "photon-ring, waits";
+
+/// The size of a slot of our broadcast ring, in bytes.
+const SLOT: usize = Layout::exact(2, size_of::<Sample>()).slot_words() * size_of::<u64>();

@@ -7,7 +7,9 @@ use crate::harness::{Column, Contest, Sweep};
 use crate::loops::one_thread::{BATCH, Timed, fan};
 use crate::options::Options;
 use crate::ours::broadcast as ring;
-use crate::rivals::broadcast as rivals;
+#[cfg(feature = "rivals")]
+use crate::rivals::broadcast as photon;
+use crate::rivals::tokio;
 use crate::tables::rows::BROADCAST;
 
 /// The numbers of readers.
@@ -26,12 +28,8 @@ macro_rules! to {
 }
 
 const OURS: [&str; 4] = to!("our broadcast");
-pub(super) const TOKIO: [&str; 4] = to!("tokio broadcast");
-const ASYNC_BROADCAST: [&str; 4] = to!("async-broadcast");
-const DISRUPTOR: [&str; 4] = to!("disruptor");
+const TOKIO: [&str; 4] = to!("tokio broadcast");
 const PHOTON: [&str; 4] = to!("photon-ring, waits");
-const PHOTON_LOSSY: [&str; 4] = to!("photon-ring, lossy");
-const RTRB: [&str; 4] = to!("rtrb each");
 
 pub(super) fn sweeps(options: &Options, _cores: &Cores) -> Vec<Sweep> {
     let mut sweeps = Vec::new();
@@ -59,8 +57,6 @@ pub(super) fn sweeps(options: &Options, _cores: &Cores) -> Vec<Sweep> {
             columns: columns(Timed::SendingAndReceiving),
             pairs: pairs(TOKIO, |pair| pair.at_least(7.0))
                 .chain(pairs(PHOTON, |pair| pair.within(1.0)))
-                .chain(pairs(PHOTON_LOSSY, |pair| pair))
-                .chain(pairs(DISRUPTOR, Pair::throughput))
                 .collect(),
             ..Contest::new("publish-read", BROADCAST, title)
         };
@@ -80,12 +76,9 @@ fn columns(timed: Timed) -> Vec<Column> {
         }
         [
             column!(OURS, ring::many(CAPACITY, readers)),
-            column!(TOKIO, rivals::tokio(readers)),
-            column!(ASYNC_BROADCAST, rivals::async_broadcast(readers)),
-            column!(DISRUPTOR, rivals::disruptor(readers)),
-            column!(PHOTON, rivals::photon_waiting(readers)),
-            column!(PHOTON_LOSSY, rivals::photon_lossy(readers)),
-            column!(RTRB, rivals::rtrb_each(readers)),
+            column!(TOKIO, tokio::many(readers)),
+            #[cfg(feature = "rivals")]
+            column!(PHOTON, photon::many(readers)),
         ]
     });
     columns.collect()

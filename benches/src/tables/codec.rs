@@ -1,4 +1,4 @@
-//! Encoding a message, and reading one in place: our frames beside codecs without frames.
+//! Encoding a message, and reading one in place: our frames beside the bytes alone.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -16,42 +16,29 @@ use crate::tables::rows::CODEC;
 const ENCODE: &str = "frame and message";
 const VIEW: &str = "frame and checked view";
 const ZEROCOPY: &str = "zerocopy alone";
-const POSTCARD: &str = "postcard";
-const PROST: &str = "prost";
 
 pub(super) fn sweeps(options: &Options, _cores: &Cores) -> Vec<Sweep> {
     let mut sweeps = Vec::new();
-    // The goal is about the first pair, the others are printed.
-    let contest = |key, title, ours, columns, most, guide| {
-        let goal = Pair::new(ours, ZEROCOPY).within(most).guided(guide);
+    let contest = |key, title, ours, columns, most| {
+        let goal = Pair::new(ours, ZEROCOPY).within(most);
         let contest = Contest {
             timed: "the whole loop",
             operations: options.operations(16_384, 1_024),
             columns,
-            pairs: vec![goal, Pair::new(ours, POSTCARD), Pair::new(ours, PROST)],
+            pairs: vec![goal],
             ..Contest::new(key, CODEC, title)
         };
         contest.into()
     };
     if options.wants("encode") {
-        let columns = vec![
-            encode::<Ours>(ENCODE),
-            encode::<Zerocopy>(ZEROCOPY),
-            encode::<Postcard>(POSTCARD),
-            encode::<Prost>(PROST),
-        ];
+        let columns = vec![encode::<Ours>(ENCODE), encode::<Zerocopy>(ZEROCOPY)];
         let title = "56 bytes into a buffer, ours with the header of a frame";
-        sweeps.push(contest("encode", title, ENCODE, columns, 3.0, 2.5));
+        sweeps.push(contest("encode", title, ENCODE, columns, 3.0));
     }
     if options.wants("view") {
-        let columns = vec![
-            view::<Ours>(VIEW),
-            view::<Zerocopy>(ZEROCOPY),
-            view::<Postcard>(POSTCARD),
-            view::<Prost>(PROST),
-        ];
+        let columns = vec![view::<Ours>(VIEW), view::<Zerocopy>(ZEROCOPY)];
         let title = "56 bytes checked and one field read, in place if the format allows it";
-        sweeps.push(contest("view", title, VIEW, columns, 2.0, 2.0));
+        sweeps.push(contest("view", title, VIEW, columns, 2.0));
     }
     sweeps
 }
@@ -63,11 +50,8 @@ struct Buffer([u64; 16]);
 
 /// A format.
 trait Codec: 'static {
-    /// The type that the format encodes.
-    type Message: From<Sample>;
-
     /// Writes the message and returns its length.
-    fn encode(message: &Self::Message, buffer: &mut [u8]) -> Option<usize>;
+    fn encode(message: &Sample, buffer: &mut [u8]) -> Option<usize>;
 
     /// Checks the bytes and returns the message's number.
     fn view(bytes: &[u8]) -> Option<u64>;
@@ -81,8 +65,6 @@ trait Codec: 'static {
 struct Ours;
 
 impl Codec for Ours {
-    type Message = Sample;
-
     #[inline]
     fn encode(message: &Sample, buffer: &mut [u8]) -> Option<usize> {
         write_message(buffer, &Envelope::of::<Sample>(3, message.number), message).ok()
@@ -105,8 +87,6 @@ impl Codec for Ours {
 struct Zerocopy;
 
 impl Codec for Zerocopy {
-    type Message = Sample;
-
     #[inline]
     fn encode(message: &Sample, buffer: &mut [u8]) -> Option<usize> {
         message.write_to_prefix(buffer).ok()?;
@@ -123,91 +103,18 @@ impl Codec for Zerocopy {
     }
 }
 
-struct Postcard;
-
-impl Codec for Postcard {
-    type Message = Sample;
-
-    #[inline]
-    fn encode(message: &Sample, buffer: &mut [u8]) -> Option<usize> {
-        postcard::to_slice(message, buffer).ok().map(|bytes| bytes.len())
-    }
-
-    #[inline]
-    fn view(bytes: &[u8]) -> Option<u64> {
-        postcard::from_bytes::<Sample>(bytes).ok().map(|sample| black_box(&sample).number)
-    }
-
-    fn decode(bytes: &[u8]) -> Option<Sample> {
-        postcard::from_bytes(bytes).ok()
-    }
-}
-
-struct Prost;
-
-/// The sample as a message of prost.
-#[derive(Clone, PartialEq, prost::Message)]
-struct ProstSample {
-    #[prost(uint64, tag = "1")]
-    number: u64,
-    #[prost(uint64, tag = "2")]
-    time: u64,
-    #[prost(double, tag = "3")]
-    price: f64,
-    #[prost(double, tag = "4")]
-    volume: f64,
-    #[prost(sint64, tag = "5")]
-    level: i64,
-    #[prost(uint64, tag = "6")]
-    block: u64,
-    #[prost(uint32, tag = "7")]
-    venue: u32,
-    #[prost(uint32, tag = "8")]
-    flags: u32,
-}
-
-impl From<Sample> for ProstSample {
-    fn from(sample: Sample) -> ProstSample {
-        let Sample { number, time, price, volume, level, block, venue, flags } = sample;
-        ProstSample { number, time, price, volume, level, block, venue, flags }
-    }
-}
-
-impl Codec for Prost {
-    type Message = ProstSample;
-
-    #[inline]
-    fn encode(message: &ProstSample, mut buffer: &mut [u8]) -> Option<usize> {
-        let length = buffer.len();
-        prost::Message::encode(message, &mut buffer).ok()?;
-        Some(length - buffer.len())
-    }
-
-    #[inline]
-    fn view(bytes: &[u8]) -> Option<u64> {
-        let sample = <ProstSample as prost::Message>::decode(bytes).ok()?;
-        Some(black_box(&sample).number)
-    }
-
-    fn decode(bytes: &[u8]) -> Option<Sample> {
-        let sample = <ProstSample as prost::Message>::decode(bytes).ok()?;
-        let ProstSample { number, time, price, volume, level, block, venue, flags } = sample;
-        Some(Sample { number, time, price, volume, level, block, venue, flags })
-    }
-}
-
 /// Every sample encoded, with its length.
 fn encoded<C: Codec>() -> [(Buffer, usize); SAMPLES] {
     samples().map(|sample| {
         let mut buffer = Buffer([0; 16]);
-        let length = C::encode(&sample.into(), buffer.as_mut_bytes());
+        let length = C::encode(&sample, buffer.as_mut_bytes());
         (buffer, length.expect("the buffer has space"))
     })
 }
 
 #[inline(never)]
 fn encode_all<C: Codec>(
-    messages: &[C::Message; SAMPLES],
+    messages: &[Sample; SAMPLES],
     buffers: &mut [Buffer; SAMPLES],
     count: usize,
 ) -> usize {
@@ -222,7 +129,7 @@ fn encode_all<C: Codec>(
 }
 
 fn encode<C: Codec>(name: &'static str) -> Column {
-    let messages = Box::new(samples().map(C::Message::from));
+    let messages = Box::new(samples());
     // One for each message, so that all can be checked at the end.
     let mut buffers = Box::new([Buffer([0; 16]); SAMPLES]);
     let lengths = encoded::<C>().map(|(_, length)| length);

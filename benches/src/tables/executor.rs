@@ -1,33 +1,24 @@
-//! Services on executors: to a handler on one thread, wakes of another thread, jitter, an idle
-//! node.
+//! Services on executors: to a handler on one thread, requests, wakes of another thread.
 
 use mycelium::WaitStrategy;
 
 use crate::affinity::Cores;
 use crate::goals::Pair;
-use crate::harness::{Column, Contest, Kind, Sweep};
-use crate::loops::executor::handler::{self, KAMEO, LOCAL_CHANNEL, RACTOR};
+use crate::harness::{Column, Contest, Sweep};
+use crate::loops::executor::handler;
 use crate::loops::executor::host::{OnGlommio, OnSmol, OnTokio};
-use crate::loops::executor::idle::idle;
-use crate::loops::executor::jitter::jitter;
 use crate::loops::executor::request::{self, MPSC_ONESHOT};
-use crate::loops::executor::start::start;
-use crate::loops::executor::wake::{self, Eventfd, Futex};
-use crate::loops::many_nodes::{nodes, sockets};
+use crate::loops::executor::wake;
 use crate::loops::trip;
 use crate::options::Options;
-use crate::rivals::many::{ASYNC_CHANNEL, TOKIO_MPSC};
-use crate::rivals::pair::{self, RAW};
-use crate::rivals::tasks as rivals;
+use crate::rivals::raw::{RAW, raw};
+use crate::rivals::{ASYNC_CHANNEL, TOKIO_MPSC, tasks as rivals};
 use crate::tables::rows;
 use crate::wait::Idle;
 
 pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
     let mut contests = Vec::new();
-    if !["handler", "request", "wake", "pinned", "jitter", "start", "nodes", "idle"]
-        .iter()
-        .any(|key| options.wants(key))
-    {
+    if !["handler", "request", "wake", "pinned"].iter().any(|key| options.wants(key)) {
         return Vec::new();
     }
     // On machines that do not support glommio, its columns are absent.
@@ -45,63 +36,7 @@ pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
     if options.wants("pinned") {
         contests.push(pinned(options, cores));
     }
-    if options.wants("jitter") {
-        let title = "lateness of a service that never sleeps, by its own clock, other threads on \
-                     the other core";
-        contests.push(Contest {
-            kind: Kind::Latencies,
-            operations: options.operations(10_000, 100),
-            columns: vec![
-                jitter("pinned", true, cores.clone()),
-                jitter("not pinned", false, cores.clone()),
-            ],
-            ..Contest::new("jitter", "", title).at("late")
-        });
-    }
-    if options.wants("start") {
-        contests.push(started(options));
-    }
-    if options.wants("nodes") {
-        contests.push(many_nodes(options, cores));
-    }
-    if options.wants("idle") {
-        let mut columns = vec![idle::<OnTokio>("idle on tokio"), idle::<OnSmol>("idle on smol")];
-        columns.extend(glommio.then(|| idle::<OnGlommio>("idle on glommio")));
-        let title = "a node whose services wait, for ten seconds, divided into the rounds";
-        contests.push(Contest {
-            kind: Kind::Counts,
-            operations: options.operations(10_000 / options.rounds(), 20),
-            columns,
-            ..Contest::new("idle", rows::IDLE, title).at("node")
-        });
-    }
     contests.into_iter().map(Sweep::from).collect()
-}
-
-fn started(options: &Options) -> Contest {
-    const FEW: &str = "start of 1,000";
-    const MANY: &str = "start of 10,000";
-    // A quick run only checks that such nodes start and end.
-    let few = if options.quick { 10 } else { 1_000 };
-    Contest {
-        timed: "build and start, until all services wait for their messages; the end is not timed",
-        operations: 1,
-        columns: vec![start::<OnTokio>(FEW, few), start::<OnTokio>(MANY, 10 * few)],
-        pairs: vec![Pair::new(MANY, FEW).within(12.0)],
-        ..Contest::new("start", rows::SCALE, "a node of services that wait, ten for each topic")
-    }
-}
-
-fn many_nodes(options: &Options, cores: &Cores) -> Contest {
-    const NODES: &str = "100 services in 5 nodes";
-    const SOCKETS: &str = "5 sockets";
-    Contest {
-        timed: "from the first spawn until each process is connected and reports it",
-        operations: options.operations(2, 1),
-        columns: vec![nodes(NODES, cores), sockets(SOCKETS, cores)],
-        pairs: vec![Pair::new(NODES, SOCKETS).within(10.0)],
-        ..Contest::new("nodes", rows::NODES, "five processes that are joined by TCP, until ready")
-    }
 }
 
 fn to_handler(options: &Options, parked: bool, glommio: bool) -> Contest {
@@ -112,13 +47,11 @@ fn to_handler(options: &Options, parked: bool, glommio: bool) -> Contest {
         handler::services::<OnTokio>(ON_TOKIO, parked),
         handler::services::<OnSmol>(ON_SMOL, parked),
         handler::channel::<OnTokio, _, _>(rivals::tokio_mpsc, parked),
-        handler::ractor(parked),
-        handler::kameo(parked),
+        #[cfg(feature = "rivals")]
         handler::channel::<OnSmol, _, _>(rivals::async_channel, parked),
     ];
     if glommio {
         columns.push(handler::services::<OnGlommio>(ON_GLOMMIO, parked));
-        columns.push(handler::local(parked));
     }
     let (point, title, limit, operations) = match parked {
         true => ("parked", "8 bytes to a sleeping handler on the same thread and back", 0.7, 4_000),
@@ -132,9 +65,6 @@ fn to_handler(options: &Options, parked: bool, glommio: bool) -> Contest {
         columns,
         pairs: vec![
             Pair::new(ON_TOKIO, TOKIO_MPSC).within(limit),
-            Pair::new(ON_TOKIO, RACTOR),
-            Pair::new(ON_TOKIO, KAMEO),
-            Pair::new(ON_GLOMMIO, LOCAL_CHANNEL).within(0.9),
             Pair::new(ON_SMOL, ASYNC_CHANNEL).within(0.7),
         ],
         ..Contest::new("handler", rows::HANDLER, title).at(point)
@@ -148,8 +78,6 @@ fn requested(options: &Options, open: usize, glommio: bool) -> Contest {
     let mut columns = vec![
         request::services::<OnTokio>(ON_TOKIO, open),
         request::channels(open),
-        request::kameo(open),
-        request::ractor(open),
         request::services::<OnSmol>(ON_SMOL, open),
     ];
     columns.extend(glommio.then(|| request::services::<OnGlommio>(ON_GLOMMIO, open)));
@@ -161,11 +89,7 @@ fn requested(options: &Options, open: usize, glommio: bool) -> Contest {
         timed: "from the first request to the last reply, on one thread",
         operations: options.operations(20_000, 200),
         columns,
-        pairs: vec![
-            Pair::new(ON_TOKIO, MPSC_ONESHOT).within(1.0),
-            Pair::new(ON_TOKIO, KAMEO).within(0.5),
-            Pair::new(ON_TOKIO, RACTOR).within(0.5),
-        ],
+        pairs: vec![Pair::new(ON_TOKIO, MPSC_ONESHOT).within(1.0)],
         ..Contest::new("request", rows::REQUEST, title).at(point)
     }
 }
@@ -199,35 +123,14 @@ fn pairs(cores: &Cores, wait: WaitStrategy, glommio: bool) -> Vec<Column> {
 
 fn woken(options: &Options, cores: &Cores, glommio: bool) -> Contest {
     const EVENTFD: &str = "eventfd";
-    let of = || cores.clone();
     let mut columns = pairs(cores, WaitStrategy::Park, glommio);
-    columns.extend([
-        wake::threads::<Eventfd>(EVENTFD, of()),
-        wake::threads::<Futex>("futex", of()),
-        wake::channel::<OnTokio, OnTokio, _, _>(
-            "tokio mpsc, tokio and tokio",
-            rivals::tokio_mpsc,
-            of(),
-        ),
-        wake::channel::<OnSmol, OnSmol, _, _>(
-            "async-channel, smol and smol",
-            rivals::async_channel,
-            of(),
-        ),
-    ]);
-    if glommio {
-        columns.push(wake::channel::<OnGlommio, OnGlommio, _, _>(
-            "async-channel, glommio and glommio",
-            rivals::async_channel,
-            of(),
-        ));
-    }
+    columns.push(wake::eventfds(EVENTFD, cores.clone()));
     across(options, "parked", columns, EVENTFD, 1.15, 300)
 }
 
 fn spinning(options: &Options, cores: &Cores, glommio: bool) -> Contest {
     let mut columns = pairs(cores, WaitStrategy::Spin, glommio);
-    columns.push(trip::trips(pair::raw, Idle::Busy, cores, true));
+    columns.push(trip::trips(raw, Idle::Busy, cores, true));
     across(options, "spinning", columns, RAW, 1.3, 4_000)
 }
 
@@ -257,7 +160,7 @@ fn pinned(options: &Options, cores: &Cores) -> Contest {
         operations: options.operations(4_000, 100),
         columns: vec![
             wake::pinned(PINNED, cores.clone()),
-            trip::trips(pair::raw, Idle::Busy, cores, true),
+            trip::trips(raw, Idle::Busy, cores, true),
         ],
         pairs: vec![Pair::new(PINNED, RAW).within(1.15)],
         ..Contest::new("pinned", rows::PINNED, title)

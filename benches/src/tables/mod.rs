@@ -9,15 +9,9 @@ mod emit;
 mod executor;
 #[cfg(target_os = "linux")]
 mod link;
-#[cfg(target_os = "linux")]
-mod load;
 mod mpmc;
-#[cfg(target_os = "linux")]
-pub(crate) mod routes;
 mod rows;
-#[cfg(feature = "metrics")]
-mod scrape;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#[cfg(target_os = "linux")]
 mod shm;
 mod spsc;
 
@@ -31,17 +25,11 @@ pub(crate) fn sweeps(options: &Options, cores: &Cores) -> impl Iterator<Item = S
         [emit::sweeps, codec::sweeps, spsc::sweeps, mpmc::sweeps, broadcast::sweeps];
     let sweeps = groups.into_iter().flat_map(|group| group(options, cores));
     let sweeps = sweeps.chain([spsc::tasks].into_iter().filter_map(|table| table(options)));
-    #[cfg(feature = "metrics")]
-    let sweeps = sweeps.chain(scrape::sweeps(options, cores));
     #[cfg(target_os = "linux")]
-    let sweeps = sweeps.chain(link::sweeps(options, cores));
-    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-    let sweeps = sweeps.chain(shm::sweeps(options, cores));
-    #[cfg(target_os = "linux")]
-    let sweeps = sweeps.chain(executor::sweeps(options, cores));
-    #[cfg(target_os = "linux")]
-    let sweeps = sweeps.chain(routes::sweeps(options, cores));
-    #[cfg(target_os = "linux")]
-    let sweeps = sweeps.chain(actors::sweeps(options, cores));
+    let sweeps = {
+        let groups: [fn(&Options, &Cores) -> Vec<Sweep>; 4] =
+            [link::sweeps, shm::sweeps, executor::sweeps, actors::sweeps];
+        sweeps.chain(groups.into_iter().flat_map(|group| group(options, cores)))
+    };
     sweeps
 }

@@ -1,11 +1,8 @@
-//! Nodes and services on executors: the cost of a message to a handler on one thread, of a wake of
-//! another thread, of a request and its reply, and of an idle node; the start of a node.
+//! Whole nodes, with services as a user writes them, on each executor, beside the runtimes' own
+//! channels and the system's means to wake a thread.
 
 pub(crate) mod handler;
 pub(crate) mod host;
-pub(crate) mod idle;
-pub(crate) mod jitter;
 pub(crate) mod request;
-pub(crate) mod services;
-pub(crate) mod start;
+mod services;
 pub(crate) mod wake;

@@ -4,19 +4,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use kameo::actor::{ActorRef, Spawn};
-use kameo::mailbox;
-use kameo::message::{Context as KameoContext, Message as KameoMessage};
 use mycelium::{Context, Node, Result};
 use mycelium_core::message;
-use ractor::{Actor, ActorProcessingErr, ActorRef as Ractor, RpcReplyPort};
 use tokio::sync::{mpsc, oneshot};
 
-use super::handler::{KAMEO, RACTOR};
+use super::handler::checked;
 use super::host::{Host, OnTokio, both, inside, run_node};
 use super::services::FITS;
 use crate::ends::CAPACITY;
-use crate::harness::{Column, Mismatch, Round};
+use crate::harness::Column;
 use crate::sample::{Item, Tally};
 
 pub(crate) const MPSC_ONESHOT: &str = "tokio mpsc and oneshot";
@@ -90,38 +86,6 @@ pub(crate) fn services<H: Host>(name: &'static str, open: usize) -> Column {
     })
 }
 
-fn checked(
-    name: &'static str,
-    count: usize,
-    outcome: Option<(Tally, Duration)>,
-) -> std::result::Result<Round, Mismatch> {
-    let (tally, took) = outcome.ok_or_else(|| Mismatch::new(name, "a task failed"))?;
-    Mismatch::check(name, u64::expected(count), tally)?;
-    Ok(Round::Total(took))
-}
-
-/// Calls `ask` for each number, `open` at a time.
-async fn ask_all<F: Future<Output = Option<u64>>>(
-    count: usize,
-    open: usize,
-    mut ask: impl FnMut(u64) -> F,
-) -> Option<(Tally, Duration)> {
-    let (mut tally, start) = (Tally::default(), Instant::now());
-    if open == 1 {
-        for number in 0..count as u64 {
-            ask(number).await?.add(&mut tally);
-        }
-    } else {
-        for first in (0..count as u64).step_by(open) {
-            let numbers = first..(first + open as u64).min(count as u64);
-            for reply in join_all(numbers.map(&mut ask)).await {
-                reply?.add(&mut tally);
-            }
-        }
-    }
-    Some((tally, start.elapsed()))
-}
-
 /// By hand: a bounded channel of tokio, and a oneshot channel for each reply.
 pub(crate) fn channels(open: usize) -> Column {
     Column::new(MPSC_ONESHOT, move |count| {
@@ -133,109 +97,28 @@ pub(crate) fn channels(open: usize) -> Column {
                 }
             };
             let asks = async move {
-                ask_all(count, open, |number| {
-                    let sender = &sender;
-                    async move {
-                        let (reply, replied) = oneshot::channel();
-                        sender.send((number, reply)).await.ok()?;
-                        replied.await.ok()
+                let ask = async |number| {
+                    let (reply, replied) = oneshot::channel();
+                    sender.send((number, reply)).await.ok()?;
+                    replied.await.ok()
+                };
+                let (mut tally, start) = (Tally::default(), Instant::now());
+                if open == 1 {
+                    for number in 0..count as u64 {
+                        ask(number).await?.add(&mut tally);
                     }
-                })
-                .await
+                } else {
+                    for first in (0..count as u64).step_by(open) {
+                        let numbers = first..(first + open as u64).min(count as u64);
+                        for reply in join_all(numbers.map(&ask)).await {
+                            reply?.add(&mut tally);
+                        }
+                    }
+                }
+                Some((tally, start.elapsed()))
             };
             both(&executor, answers, asks).await.map(|((), asked)| asked)
         });
         checked(MPSC_ONESHOT, count, ran.flatten().flatten())
-    })
-}
-
-/// Answers with the number.
-struct Echo;
-
-impl kameo::Actor for Echo {
-    type Args = Echo;
-    type Error = std::convert::Infallible;
-
-    async fn on_start(echo: Echo, _: ActorRef<Echo>) -> std::result::Result<Echo, Self::Error> {
-        Ok(echo)
-    }
-}
-
-impl KameoMessage<u64> for Echo {
-    type Reply = u64;
-
-    async fn handle(&mut self, number: u64, _: &mut KameoContext<Echo, u64>) -> u64 {
-        number
-    }
-}
-
-/// `ask` of an actor of kameo, with a bounded mailbox.
-pub(crate) fn kameo(open: usize) -> Column {
-    Column::new(KAMEO, move |count| {
-        let ran = inside::<OnTokio, _>(async move |executor| {
-            let actor = Echo::spawn_with_mailbox(Echo, mailbox::bounded(CAPACITY));
-            let asks = async move {
-                ask_all(count, open, |number| {
-                    let actor = &actor;
-                    async move { actor.ask(number).send().await.ok() }
-                })
-                .await
-            };
-            both(&executor, async {}, asks).await.map(|((), asked)| asked)
-        });
-        checked(KAMEO, count, ran.flatten().flatten())
-    })
-}
-
-struct RactorEcho;
-
-struct Call(u64, RpcReplyPort<u64>);
-
-impl Actor for RactorEcho {
-    type Msg = Call;
-    type State = ();
-    type Arguments = ();
-
-    async fn pre_start(
-        &self,
-        _: Ractor<Call>,
-        (): (),
-    ) -> std::result::Result<(), ActorProcessingErr> {
-        Ok(())
-    }
-
-    async fn handle(
-        &self,
-        _: Ractor<Call>,
-        Call(number, reply): Call,
-        (): &mut (),
-    ) -> std::result::Result<(), ActorProcessingErr> {
-        _ = reply.send(number);
-        Ok(())
-    }
-}
-
-/// `call` of an actor of ractor, whose mailbox is unbounded.
-pub(crate) fn ractor(open: usize) -> Column {
-    Column::new(RACTOR, move |count| {
-        let ran = inside::<OnTokio, _>(async move |executor| {
-            let (actor, ended) = Actor::spawn(None, RactorEcho, ()).await.ok()?;
-            let asked = actor.clone();
-            let asks = async move {
-                ask_all(count, open, |number| {
-                    let asked = &asked;
-                    async move {
-                        let reply = asked.call(|port| Call(number, port), None).await;
-                        reply.ok()?.success_or(()).ok()
-                    }
-                })
-                .await
-            };
-            let asked = both(&executor, async {}, asks).await.map(|((), asked)| asked);
-            actor.stop(None);
-            ended.await.ok()?;
-            asked
-        });
-        checked(RACTOR, count, ran.flatten().flatten())
     })
 }

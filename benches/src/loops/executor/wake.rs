@@ -1,9 +1,7 @@
-//! A wake of another thread, there and back: between services on two executors, by the runtimes'
-//! own channels, and by the fastest means of the system.
+//! A wake of another thread, there and back: between services on two executors, and by the fastest
+//! means of the system.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, mpsc};
-use std::thread;
+use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 use mycelium::{Execution, WaitStrategy};
@@ -15,9 +13,7 @@ use tokio::sync::oneshot;
 use super::host::{Host, OnTokio, inside, run_node};
 use super::services::{CLIENT, ECHO, FITS, Results, trips};
 use crate::affinity::{Cores, Side};
-use crate::ends::{Ends, Receive, Transmit};
 use crate::harness::{Column, Mismatch, Round};
-use crate::loops::tasks::{answer, ask};
 use crate::sample::Item;
 use crate::stats::Times;
 use crate::threads;
@@ -87,111 +83,31 @@ pub(crate) fn pinned(name: &'static str, cores: Cores) -> Column {
     })
 }
 
-/// A rival's channel between two executors on two threads.
-pub(crate) fn channel<A: Host, B: Host, P: Transmit, Q: Receive>(
-    name: &'static str,
-    ends: fn() -> Ends<P, Q>,
-    cores: Cores,
-) -> Column {
+/// Two threads, each of which sleeps until the other one writes to its eventfd.
+pub(crate) fn eventfds(name: &'static str, cores: Cores) -> Column {
+    let new = || eventfd(0, EventfdFlags::CLOEXEC).expect("the process may open a descriptor");
+    let wake = |file: &OwnedFd| {
+        write(file, &1u64.to_ne_bytes()).expect("its counter is far from full");
+    };
+    let sleep = |file: &OwnedFd| _ = read(file, &mut [0; 8]).expect("it is open");
     Column::new(name, move |operations| {
-        let (mut there, mut back) = (ends(), ends());
-        let (ran, _) = threads::both(
-            &cores,
-            move || {
-                inside::<A, _>(async move |_| {
-                    let (mut times, mut before) = (Times::default(), Instant::now());
-                    let each = || {
-                        let now = Instant::now();
-                        times.record(now - before);
-                        before = now;
-                    };
-                    let asked = ask(&mut there.sender, &mut back.receiver, operations, each).await;
-                    (asked.0, times)
-                })
-            },
-            move || {
-                inside::<B, _>(async move |_| {
-                    answer(&mut there.receiver, &mut back.sender, operations).await;
-                })
-            },
-        );
-        let (tally, times) = ran.ok_or_else(|| Mismatch::new(name, "a task panicked"))?;
-        Mismatch::check(name, u64::expected(operations), tally)?;
-        Ok(Round::Each(times))
-    })
-}
-
-/// A way to wake a thread.
-pub(crate) trait Wake: Sized + Sync {
-    fn new() -> Self;
-    fn wake(&self);
-    fn sleep(&self);
-}
-
-/// An eventfd that the sleeping thread reads.
-pub(crate) struct Eventfd(OwnedFd);
-
-impl Wake for Eventfd {
-    fn new() -> Eventfd {
-        Eventfd(eventfd(0, EventfdFlags::CLOEXEC).expect("the process may open a descriptor"))
-    }
-
-    fn wake(&self) {
-        write(&self.0, &1u64.to_ne_bytes()).expect("its counter is far from full");
-    }
-
-    fn sleep(&self) {
-        read(&self.0, &mut [0; 8]).expect("it is open");
-    }
-}
-
-/// `thread::park`, which is a futex.
-#[derive(Default)]
-pub(crate) struct Futex {
-    state: AtomicBool,
-    thread: OnceLock<thread::Thread>,
-}
-
-impl Wake for Futex {
-    fn new() -> Futex {
-        Futex::default()
-    }
-
-    fn wake(&self) {
-        self.state.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.get() {
-            thread.unpark();
-        }
-    }
-
-    fn sleep(&self) {
-        self.thread.get_or_init(thread::current);
-        while !self.state.swap(false, Ordering::Acquire) {
-            thread::park();
-        }
-    }
-}
-
-/// Two threads that sleep until the other one wakes them.
-pub(crate) fn threads<W: Wake>(name: &'static str, cores: Cores) -> Column {
-    Column::new(name, move |operations| {
-        let (there, back) = (W::new(), W::new());
+        let (there, back) = (new(), new());
         let (times, ()) = threads::both(
             &cores,
             || {
                 let mut times = Times::default();
                 for _ in 0..operations {
                     let start = Instant::now();
-                    there.wake();
-                    back.sleep();
+                    wake(&there);
+                    sleep(&back);
                     times.record(start.elapsed());
                 }
                 times
             },
             || {
                 for _ in 0..operations {
-                    there.sleep();
-                    back.wake();
+                    sleep(&there);
+                    wake(&back);
                 }
             },
         );

@@ -1,34 +1,29 @@
 //! Links over sockets, and the sockets without links.
 
-pub(crate) mod clients;
 pub(crate) mod exchange;
-pub(crate) mod load;
-pub(crate) mod one_way;
-pub(crate) mod socket;
-pub(crate) mod spent;
-mod tls;
+mod socket;
 pub(crate) mod trip;
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 use mycelium_core::link::{Batching, Config, Interest, Link, Name};
 use mycelium_executor::{Executor, Stream};
 use mycelium_transports::stream::{Driver, Traffic};
 
 use crate::affinity::Cores;
-use crate::allocations;
+use crate::harness::{Column, Mismatch, Round};
 use crate::loops::executor::host::Runtime;
+use crate::sample::Tally;
 use crate::threads;
 
-pub(crate) use socket::{Socket, SocketKind};
-pub(crate) use spent::Meter;
+pub(crate) use socket::SocketKind;
 
 /// Bytes of a frame beside its message.
-pub(crate) const HEADER: usize = 24;
+const HEADER: usize = 24;
 /// Bytes of one write or read without a link, and of half a link's buffer.
 const PIECE: usize = 64 << 10;
-/// Messages in flight, where flow control should not limit the throughput.
-const WINDOW: u32 = 8192;
 
 /// An executor on each of two threads, and a new connection between them for each round.
 #[derive(Clone)]
@@ -36,58 +31,22 @@ pub(crate) struct Wire {
     pub(crate) sockets: SocketKind,
     pub(crate) runtime: Runtime,
     pub(crate) cores: Cores,
-    /// Counts system calls and allocations of both sides.
-    pub(crate) meter: Option<Arc<Meter>>,
 }
 
 impl Wire {
-    /// Runs both sides, each with a socket and its executor.
-    fn connected<S: 'static, R: Send + 'static>(
-        &self,
-        send: impl AsyncFnOnce(Socket, Arc<dyn Executor>) -> S + 'static,
-        receive: impl AsyncFnOnce(Socket, Arc<dyn Executor>) -> R + Send + 'static,
-    ) -> (S, R) {
-        let (left, right) = self.sockets.pair();
-        threads::both(
-            &self.cores,
-            || self.metered(async |executor| send(left, executor).await),
-            || self.metered(async |executor| receive(right, executor).await),
-        )
-    }
-
     /// Runs both sides, each with a stream and its executor.
     fn run<S: 'static, R: Send + 'static>(
         &self,
         send: impl AsyncFnOnce(Stream, Arc<dyn Executor>) -> S + 'static,
         receive: impl AsyncFnOnce(Stream, Arc<dyn Executor>) -> R + Send + 'static,
     ) -> (S, R) {
-        let [here, there] = [self.meter.clone(), self.meter.clone()];
-        self.connected(
-            async |socket, executor| send(open(socket, here, &*executor).await, executor).await,
-            async |socket, executor| receive(open(socket, there, &*executor).await, executor).await,
+        let (left, right) = self.sockets.pair();
+        let runtime = self.runtime;
+        threads::both(
+            &self.cores,
+            || runtime.run(async |executor| send(left.stream(&*executor), executor).await),
+            || runtime.run(async |executor| receive(right.stream(&*executor), executor).await),
         )
-    }
-
-    fn metered<R: 'static>(&self, work: impl AsyncFnOnce(Arc<dyn Executor>) -> R + 'static) -> R {
-        let before = allocations::count();
-        let result = self.runtime.run(work);
-        if let Some(meter) = &self.meter {
-            meter.allocated(allocations::count() - before);
-        }
-        result
-    }
-}
-
-/// The stream of a socket, which is encrypted if its kind is.
-async fn open(socket: Socket, meter: Option<Arc<Meter>>, executor: &dyn Executor) -> Stream {
-    let (end, stream) = (socket.tls_end(), socket.stream(executor));
-    let stream = match meter {
-        Some(meter) => meter.watch(stream),
-        None => stream,
-    };
-    match end {
-        Some(end) => end.secure(stream).await,
-        None => stream,
     }
 }
 
@@ -117,4 +76,38 @@ impl Side {
         }
         Driver::new(&mut link, stream, executor).run(traffic).await;
     }
+}
+
+/// Messages one way without a link, as bytes in large writes and reads; `size` is that of a message
+/// on the wire.
+pub(crate) fn raw(name: &'static str, size: usize, wire: Wire) -> Column {
+    Column::new(name, move |operations| {
+        let bytes = operations * size;
+        let (start, (end, count)) = wire.run(
+            async move |mut stream, _| {
+                let piece = vec![7; PIECE];
+                let start = Instant::now();
+                let mut left = bytes;
+                while left > 0 {
+                    let count = left.min(PIECE);
+                    stream.write_all(&piece[..count]).await.expect("the reader reads");
+                    left -= count;
+                }
+                stream.close().await.expect("the reader reads");
+                start
+            },
+            async |mut stream, _| {
+                let (mut piece, mut all) = (vec![0; PIECE], 0);
+                while let Ok(count) = stream.read(&mut piece).await
+                    && count > 0
+                {
+                    all += count;
+                }
+                (Instant::now(), all)
+            },
+        );
+        let tally = |count| Tally { count: count as u64, sum: 0 };
+        Mismatch::check(name, tally(bytes), tally(count))?;
+        Ok(Round::Total(end.saturating_duration_since(start)))
+    })
 }

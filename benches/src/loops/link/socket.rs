@@ -5,10 +5,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use mycelium_executor::{Executor, Stream, prepare_tcp};
-use tokio_util::either::Either;
-
-use super::tls::TlsEnd;
+use mycelium_executor::{Executor, Stream};
 
 /// A kind of sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,16 +13,12 @@ pub(crate) enum SocketKind {
     Unix,
     /// Over the loopback interface.
     Tcp,
-    /// The same, encrypted.
-    Tls,
 }
 
 /// A connected socket.
 pub(crate) enum Socket {
     Unix(UnixStream),
     Tcp(TcpStream),
-    /// It is encrypted by one of the two ends.
-    Tls(TcpStream, TlsEnd),
 }
 
 impl SocketKind {
@@ -36,9 +29,6 @@ impl SocketKind {
                 UnixStream::pair().map(|(left, right)| (Socket::Unix(left), Socket::Unix(right)))
             }
             SocketKind::Tcp => tcp().map(|(left, right)| (Socket::Tcp(left), Socket::Tcp(right))),
-            SocketKind::Tls => tcp().map(|(left, right)| {
-                (Socket::Tls(left, TlsEnd::Connects), Socket::Tls(right, TlsEnd::Accepts))
-            }),
         };
         opened.expect("the process may open two sockets")
     }
@@ -57,35 +47,12 @@ fn tcp() -> io::Result<(TcpStream, TcpStream)> {
 }
 
 impl Socket {
-    /// Which end of a TLS connection it is, if it is one.
-    pub(crate) fn tls_end(&self) -> Option<TlsEnd> {
-        match self {
-            Socket::Tls(_, end) => Some(*end),
-            Socket::Unix(_) | Socket::Tcp(_) => None,
-        }
-    }
-
-    /// As a stream of the executor, which is not encrypted.
+    /// As a stream of the executor.
     pub(crate) fn stream(self, executor: &dyn Executor) -> Stream {
         let stream = match self {
             Socket::Unix(socket) => executor.unix_stream(socket),
-            Socket::Tcp(socket) | Socket::Tls(socket, _) => executor.tcp_stream(socket),
+            Socket::Tcp(socket) => executor.tcp_stream(socket),
         };
         stream.expect("a fresh socket")
-    }
-
-    /// As a stream of tokio's own.
-    pub(crate) fn tokio(self) -> Either<tokio::net::UnixStream, tokio::net::TcpStream> {
-        match self {
-            Socket::Unix(socket) => {
-                socket.set_nonblocking(true).expect("a fresh socket");
-                Either::Left(tokio::net::UnixStream::from_std(socket).expect("inside a runtime"))
-            }
-            Socket::Tcp(socket) | Socket::Tls(socket, _) => {
-                prepare_tcp(&socket).expect("a fresh socket");
-                socket.set_nonblocking(true).expect("a fresh socket");
-                Either::Right(tokio::net::TcpStream::from_std(socket).expect("inside a runtime"))
-            }
-        }
     }
 }

@@ -1,20 +1,15 @@
-//! Round trips over a socket: a message over a link, the same bytes alone, and the same bytes in
-//! frames of `tokio-util`.
+//! Round trips over a socket: a message over a link, and the same bytes alone.
 
 use std::task::Context;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
-use futures_util::{SinkExt, StreamExt};
 use mycelium_core::link::{
     Batching, CloseReason, Event, IncomingId, Interest, Link, Name, OutgoingId, ReaderMode,
 };
 use mycelium_core::{Envelope, FrameView, message};
 use mycelium_executor::Stream;
 use mycelium_transports::stream::Traffic;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_util::codec::{Framed, LengthDelimitedCodec};
 use zerocopy::IntoBytes;
 
 use super::{HEADER, PIECE, Side, Wire};
@@ -36,8 +31,6 @@ impl Ping {
 
 /// Bytes of a ping on the wire.
 const ON_THE_WIRE: usize = HEADER + size_of::<Ping>();
-/// Bytes that `tokio-util` writes before a frame.
-const LENGTH: usize = 4;
 /// More than are ever in flight.
 const WINDOW: u32 = 64;
 
@@ -192,38 +185,6 @@ pub(crate) fn raw(name: &'static str, wire: Wire) -> Column {
                 let mut bytes = [0; BUFFER];
                 while read(&mut stream, &mut bytes).await {
                     stream.write_all(&bytes[..ON_THE_WIRE]).await.expect("the other side reads");
-                }
-            },
-        );
-        watch.result(name)
-    })
-}
-
-fn framed<S: AsyncRead + AsyncWrite>(stream: S) -> Framed<S, LengthDelimitedCodec> {
-    Framed::new(stream, LengthDelimitedCodec::new())
-}
-
-/// The same bytes in frames of `tokio-util`, without types, checks and flow control. Its sockets
-/// are tokio's.
-pub(crate) fn length_delimited(name: &'static str, wire: Wire) -> Column {
-    Column::new(name, move |operations| {
-        let mut watch = Watch::new(operations);
-        let (watch, ()) = wire.connected(
-            async move |socket, _| {
-                let mut frames = framed(socket.tokio());
-                while let Some(number) = watch.begin() {
-                    let bytes = [number as u8; ON_THE_WIRE - LENGTH];
-                    let frame = Bytes::copy_from_slice(&bytes);
-                    frames.send(frame).await.expect("the other side reads");
-                    let answer = frames.next().await.and_then(Result::ok);
-                    watch.end(answer.is_some_and(|answer| answer == bytes[..]));
-                }
-                watch
-            },
-            async |socket, _| {
-                let mut frames = framed(socket.tokio());
-                while let Some(Ok(frame)) = frames.next().await {
-                    frames.send(frame.freeze()).await.expect("the other side reads");
                 }
             },
         );

@@ -1,5 +1,5 @@
 //! The services of the columns, and their messages: a client and an echo for round trips, a source
-//! and a sink for messages one way, a pacer and a listener for messages at their due times.
+//! and a sink for messages one way.
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,12 +8,9 @@ use std::time::{Duration, Instant};
 use futures_util::future::{Either, select};
 use mycelium::{Context, Delivery, Result};
 use mycelium_core::message;
-use rustix::time::{ClockId, clock_gettime};
 
-use crate::allocations;
 use crate::sample::{SAMPLES, Sample, Tally, samples};
 use crate::stats::Times;
-use crate::usage::Usage;
 
 /// A stream begins on the socket; this long after the first answer both are in memory.
 const MOVES: Duration = Duration::from_millis(50);
@@ -27,37 +24,16 @@ pub(super) struct Found {
     pub(super) took: Duration,
     pub(super) times: Times,
     pub(super) right: bool,
-    pub(super) spent: Spent,
-}
-
-/// What the timed part needed other than time.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Spent {
-    /// Of all threads of both processes.
-    pub(super) sleeps: u64,
-    /// Of the thread that sends.
-    pub(super) allocations: u64,
 }
 
 /// The work of a round, and what it found.
 #[derive(Debug, Default)]
 pub(super) struct Task {
     pub(super) operations: usize,
-    /// Messages per second, if they are sent at their due times.
-    pub(super) rate: u64,
-    /// The other process, if sleeps count.
-    pub(super) counts: Option<u32>,
     pub(super) found: Mutex<Found>,
 }
 
 impl Task {
-    /// Begins the timed part.
-    fn begin(&self) -> Begun {
-        let processes = self.counts.iter().flat_map(|other| ["self".into(), other.to_string()]);
-        let before = processes.map(|process| (Usage::of(&process), process)).collect();
-        Begun { before, allocations: allocations::count() }
-    }
-
     /// What the round found.
     pub(super) fn take(&self) -> Found {
         std::mem::take(&mut *self.found.lock().unwrap_or_else(PoisonError::into_inner))
@@ -65,20 +41,6 @@ impl Task {
 
     fn note(&self, found: Found) {
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = found;
-    }
-}
-
-/// The counts at the begin of the timed part.
-struct Begun {
-    before: Vec<(Usage, String)>,
-    allocations: u64,
-}
-
-impl Begun {
-    fn spent(&self) -> Spent {
-        let allocations = allocations::count() - self.allocations;
-        let sleeps = self.before.iter().map(|(before, process)| Usage::of(process).since(before).1);
-        Spent { sleeps: sleeps.sum(), allocations }
     }
 }
 
@@ -109,80 +71,72 @@ macro_rules! answered {
     };
 }
 
-/// A message of some words and its answer, a service that sends it and one that returns it.
-macro_rules! trip {
-    ($ping:ident, $pong:ident, $client:ident, $echo:ident, $words:literal, $there:tt,
-        $back:tt, $id:tt, $next:tt) => {
-        #[message(topic = $there, id = $id)]
-        pub(super) struct $ping {
-            words: [u64; $words],
-        }
-
-        #[message(topic = $back, id = $next)]
-        pub(super) struct $pong {
-            words: [u64; $words],
-        }
-
-        pub(super) struct $client(pub(super) Arc<Task>);
-
-        #[mycelium::service(reads($pong), emits($ping))]
-        impl $client {
-            async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-                let mut pongs = ctx.subscribe::<$pong>()?;
-                let (mut times, mut right, mut number) = (Times::default(), true, 0);
-                let (mut before, mut left, mut begun) = (Instant::now(), self.0.operations, None);
-                loop {
-                    number += 1;
-                    ctx.emit($ping { words: [number; $words] }).await?;
-                    if answered!(ctx, pongs, |pong| pong.words[0] == number) {
-                        break;
-                    }
-                }
-                let start = Instant::now();
-                while left > 0 {
-                    if begun.is_none() && before.saturating_duration_since(start) >= MOVES {
-                        begun = Some(self.0.begin());
-                        before = Instant::now();
-                    }
-                    number += 1;
-                    ctx.emit($ping { words: [number; $words] }).await?;
-                    let Some(Delivery::Msg(pong)) = pongs.recv().await else {
-                        right = false;
-                        break;
-                    };
-                    right &= pong.words == [number; $words];
-                    let now = Instant::now();
-                    if begun.is_some() {
-                        times.record(now - before);
-                        left -= 1;
-                    }
-                    before = now;
-                }
-                let spent = begun.map(|begun| begun.spent()).unwrap_or_default();
-                self.0.note(Found { times, right, spent, ..Found::default() });
-                Ok(())
-            }
-        }
-
-        pub(super) struct $echo;
-
-        #[mycelium::service(reads($ping), emits($pong))]
-        impl $echo {
-            async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-                let mut pings = ctx.subscribe::<$ping>()?;
-                while let Some(delivery) = pings.recv().await {
-                    if let Delivery::Msg(ping) = delivery {
-                        ctx.emit($pong { words: ping.words }).await?;
-                    }
-                }
-                Ok(())
-            }
-        }
-    };
+#[message(topic = "pings", id = 21)]
+pub(super) struct Ping {
+    words: [u64; 6],
 }
 
-trip!(Ping48, Pong48, Client48, Echo48, 6, "pings-48", "pongs-48", 21, 22);
-trip!(Ping64, Pong64, Client64, Echo64, 8, "pings-64", "pongs-64", 23, 24);
+#[message(topic = "pongs", id = 22)]
+pub(super) struct Pong {
+    words: [u64; 6],
+}
+
+/// Emits each number after the previous one has returned.
+pub(super) struct Client(pub(super) Arc<Task>);
+
+#[mycelium::service(reads(Pong), emits(Ping))]
+impl Client {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut pongs = ctx.subscribe::<Pong>()?;
+        let (mut times, mut right, mut number) = (Times::default(), true, 0);
+        let (mut before, mut left, mut begun) = (Instant::now(), self.0.operations, false);
+        loop {
+            number += 1;
+            ctx.emit(Ping { words: [number; 6] }).await?;
+            if answered!(ctx, pongs, |pong| pong.words[0] == number) {
+                break;
+            }
+        }
+        let start = Instant::now();
+        while left > 0 {
+            if !begun && before.saturating_duration_since(start) >= MOVES {
+                begun = true;
+                before = Instant::now();
+            }
+            number += 1;
+            ctx.emit(Ping { words: [number; 6] }).await?;
+            let Some(Delivery::Msg(pong)) = pongs.recv().await else {
+                right = false;
+                break;
+            };
+            right &= pong.words == [number; 6];
+            let now = Instant::now();
+            if begun {
+                times.record(now - before);
+                left -= 1;
+            }
+            before = now;
+        }
+        self.0.note(Found { times, right, ..Found::default() });
+        Ok(())
+    }
+}
+
+/// Returns each message.
+pub(super) struct Echo;
+
+#[mycelium::service(reads(Ping), emits(Pong))]
+impl Echo {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut pings = ctx.subscribe::<Ping>()?;
+        while let Some(delivery) = pings.recv().await {
+            if let Delivery::Msg(ping) = delivery {
+                ctx.emit(Pong { words: ping.words }).await?;
+            }
+        }
+        Ok(())
+    }
+}
 
 /// Emits samples, and notes the time until the last one was taken.
 pub(super) struct Source(pub(super) Arc<Task>);
@@ -193,10 +147,8 @@ pub(super) struct Taken {
     sum: u64,
 }
 
-/// The flags of a sample that requests the tally, which no other one has.
+/// The flags of a sample that requests the tally. No other one has them.
 const ASKS: u32 = u32::MAX;
-/// The flags of a sample that does not count.
-const WARMS: u32 = u32::MAX - 1;
 
 /// Samples before those that are timed.
 const FIRST: usize = 512;
@@ -219,16 +171,15 @@ impl Source {
         loop {
             let timed = first.elapsed() >= MOVES;
             let count = if timed { self.0.operations } else { FIRST };
-            let begun = timed.then(|| self.0.begin());
             let start = Instant::now();
             for number in 0..count {
                 ctx.emit(samples[number % SAMPLES]).await?;
             }
             ctx.emit(ask).await?;
             let Some(Delivery::Msg(taken)) = tallies.recv().await else { break };
-            if let Some(begun) = begun {
+            if timed {
                 let tally = Tally { count: taken.count, sum: taken.sum };
-                (found.took, found.spent) = (start.elapsed(), begun.spent());
+                found.took = start.elapsed();
                 found.right = tally == Tally::expected(count, Tally::add);
                 break;
             }
@@ -255,71 +206,6 @@ impl Sink {
                 tally.add(&sample);
             }
         }
-        Ok(())
-    }
-}
-
-/// Nanoseconds of a clock that all processes share.
-fn now() -> u64 {
-    let time = clock_gettime(ClockId::Monotonic);
-    time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
-}
-
-/// Emits each sample when it is due, or as soon after that as its ring has room. It never sleeps
-/// before the last one: timers are a thousand times coarser than the time between two of them.
-pub(super) struct Pacer(pub(super) Arc<Task>);
-
-#[mycelium::service(reads(Taken), emits(Sample))]
-impl Pacer {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut tallies = ctx.subscribe::<Taken>()?;
-        let samples = samples();
-        loop {
-            ctx.emit(Sample { flags: ASKS, ..Sample::default() }).await?;
-            if answered!(ctx, tallies, |taken| taken.count == 0) {
-                break;
-            }
-        }
-        let first = Instant::now();
-        while first.elapsed() < MOVES {
-            ctx.emit(Sample { flags: WARMS, ..Sample::default() }).await?;
-            ctx.yield_now().await;
-        }
-        let (start, every) = (now(), 1e9 / self.0.rate as f64);
-        let mut time = start;
-        for number in 0..self.0.operations {
-            let due = start + (number as f64 * every) as u64;
-            while time < due {
-                ctx.yield_now().await;
-                time = now();
-            }
-            ctx.emit(Sample { number: due, ..samples[number % SAMPLES] }).await?;
-        }
-        Ok(())
-    }
-}
-
-/// Notes how late samples arrive.
-pub(super) struct Listener(pub(super) Arc<Task>);
-
-#[mycelium::service(reads(Sample), emits(Taken))]
-impl Listener {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut samples = ctx.subscribe::<Sample>()?;
-        let (mut tally, mut times) = (Tally::default(), Times::default());
-        while let Some(delivery) = samples.recv().await {
-            let Delivery::Msg(sample) = delivery else { continue };
-            match sample.flags {
-                ASKS => ctx.emit(Taken { count: 0, sum: 0 }).await?,
-                WARMS => {}
-                _ => {
-                    tally.add_stamped(&sample);
-                    times.record(Duration::from_nanos(now().saturating_sub(sample.number)));
-                }
-            }
-        }
-        let right = tally == Tally::expected(self.0.operations, Tally::add_stamped);
-        self.0.note(Found { times, right, ..Found::default() });
         Ok(())
     }
 }
