@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::goals::Pair;
 use crate::options::Options;
 use crate::report::{
-    Figures, Header, LatencyTable, Percentiles, Ratio, Section, SweepTable, Table, WorstPoint,
+    CountTable, Counted, Figures, Header, LatencyTable, Limit, Percentiles, Ratio, Section,
+    SweepTable, Table, WorstPoint,
 };
 use crate::sample::Tally;
 use crate::stats::{Quartiles, Times};
@@ -40,6 +41,8 @@ pub(crate) enum Round {
     Total(Duration),
     /// The time of each operation.
     Each(Times),
+    /// A quantity other than time, and its goal.
+    Count(&'static str, f64, Option<Limit>),
 }
 
 impl Round {
@@ -49,6 +52,7 @@ impl Round {
         match self {
             Round::Total(took) => took.as_secs_f64() * 1e9 / operations as f64,
             Round::Each(times) => times.quantile(0.5) as f64,
+            Round::Count(_, value, _) => *value,
         }
     }
 
@@ -66,13 +70,15 @@ pub(crate) struct Contest {
     /// Ours is the first.
     pub(crate) columns: Vec<Column>,
     pub(crate) pairs: Vec<Pair>,
+    /// Whether the columns count something other than time, in a single round.
+    pub(crate) counts: bool,
 }
 
 impl Contest {
     pub(crate) fn new(key: &'static str, row: &'static str, title: impl Into<String>) -> Contest {
         let header = Header { key, point: None, row, title: title.into() };
         let (timed, operations, columns, pairs) = ("", 0, Vec::new(), Vec::new());
-        Contest { header, timed, operations, columns, pairs }
+        Contest { header, timed, operations, columns, pairs, counts: false }
     }
 
     /// Names the point of the sweep.
@@ -90,6 +96,10 @@ impl Contest {
         done: &mut dyn FnMut(Section),
     ) -> Result<Vec<Vec<f64>>, Mismatch> {
         self.columns.retain(|column| options.wants_column(column.name));
+        if self.counts {
+            done(Section::Count(self.count(options)?));
+            return Ok(Vec::new());
+        }
         let count = options.rounds();
         let results = rounds(options.warm_up(), count, self.columns.len(), |column| {
             self.columns[column].round(self.operations)
@@ -110,6 +120,17 @@ impl Contest {
             done(Section::Latency(LatencyTable { header, operations, rounds: count, rows }));
         }
         Ok(times)
+    }
+
+    fn count(&mut self, options: &Options) -> Result<CountTable, Mismatch> {
+        let mut counts = Vec::new();
+        for column in &mut self.columns {
+            let Round::Count(what, value, limit) = column.round(self.operations)? else { continue };
+            let limit = limit.filter(|_| !options.quick);
+            let goal = limit.map(|limit| (limit, limit.verdict(Quartiles::of([value]))));
+            counts.push(Counted { name: column.name, what, value, goal });
+        }
+        Ok(CountTable { header: self.header.clone(), counts })
     }
 
     fn table(&mut self, options: &Options, times: &Vec<Vec<f64>>) -> Result<Table, Mismatch> {

@@ -39,7 +39,7 @@ pub(crate) fn count(contest: &Contest, options: &Options) -> Result<Option<Count
                 OPERATIONS.map(|operations| collected(key, name, function, operations));
             let operations = ROUNDS * (OPERATIONS[1] - OPERATIONS[0]);
             let value = many?.saturating_sub(few?) as f64 / operations as f64;
-            counts.push(Counted { name, what, value });
+            counts.push(Counted { name, what, value, goal: None });
         }
     }
     let header = Header { point: Some("instructions".into()), ..contest.header.clone() };

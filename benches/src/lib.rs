@@ -11,6 +11,8 @@
 //! message ends the run with an error.
 
 mod affinity;
+#[cfg(target_os = "linux")]
+mod allocations;
 mod ends;
 mod goals;
 mod harness;
@@ -42,7 +44,7 @@ use report::{Machine, Report, Section};
 /// complete, and writes the requested files.
 pub fn main(arguments: impl IntoIterator<Item = String>, out: &mut dyn Write) -> ExitCode {
     #[cfg(target_os = "linux")]
-    if let Some(done) = loops::shm::nodes::serve_job() {
+    if let Some(done) = loops::shm::serve_job() {
         return done;
     }
     let options = match Options::read(arguments) {

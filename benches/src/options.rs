@@ -6,7 +6,7 @@ use clap::{ArgAction, Parser, builder::PossibleValuesParser, value_parser};
 
 /// The tables that `--only` accepts, in the order of a full run.
 const TABLES: &str = "emit emit-batch emit-traces scale threads encode view spsc spsc-batches \
-    spsc-56 spsc-64 trip mpmc publish publish-read tasks link tcp shm handler request wake pinned actors";
+    spsc-56 spsc-64 trip mpmc fairness publish publish-read tasks link tcp tls shm handler request wake pinned idle actors";
 
 /// Measures Mycelium and, in the same run, comparable crates.
 #[derive(Clone, Debug, Default, Parser)]

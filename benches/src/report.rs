@@ -31,7 +31,7 @@ pub struct Report {
     pub sweeps: Vec<SweepTable>,
     /// Times of single messages.
     pub latencies: Vec<LatencyTable>,
-    /// Instructions.
+    /// Quantities other than time: fair shares, memory, instructions.
     pub counts: Vec<CountTable>,
     /// Goals by row. Empty after a quick run, which decides none.
     pub rows: Vec<GoalRow>,
@@ -57,7 +57,8 @@ impl Report {
     pub(crate) fn judge(&mut self) {
         let tables = self.tables.iter().map(|it| (&it.header, &it.ratios));
         let tables = tables.chain(self.sweeps.iter().map(|it| (&it.header, &it.ratios)));
-        for (name, verdict, goal) in tables.flat_map(|(header, ratios)| goals(header, ratios)) {
+        let goals = tables.flat_map(|(header, ratios)| goals(header, ratios));
+        for (name, verdict, goal) in goals.chain(self.counts.iter().flat_map(CountTable::goals)) {
             let known = self.rows.iter().position(|row| row.name == name);
             let index = known.unwrap_or_else(|| {
                 self.rows.push(GoalRow { name, met: 0, missed: Vec::new() });

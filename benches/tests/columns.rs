@@ -34,9 +34,12 @@ fn every_column_moves_every_message() {
     }
     keys.dedup();
     let expected = "emit emit-batch emit-traces scale threads encode view spsc spsc-batches \
-        spsc-56 spsc-64 trip mpmc publish publish-read tasks link tcp shm handler request wake \
+        spsc-56 spsc-64 trip mpmc publish publish-read tasks link tcp tls shm handler request wake \
         pinned actors";
     assert_eq!(keys, expected.split_whitespace().collect::<Vec<_>>());
+    let counts = report["counts"].as_array().unwrap();
+    let counts: Vec<_> = counts.iter().map(|table| table["key"].as_str().unwrap()).collect();
+    assert_eq!(counts, ["fairness", "link", "idle"]);
     assert!(!report["latencies"].as_array().unwrap().is_empty());
     assert_eq!(report["rows"], Value::Array(Vec::new()), "a quick run decides no goals");
 }

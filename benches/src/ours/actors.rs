@@ -4,7 +4,7 @@ use mycelium::{ActorRef, Actors, Result};
 use mycelium_core::message;
 use mycelium_tokio::Tokio;
 
-use crate::loops::actors::{Asks, Counting, Library, Plan, Tells};
+use crate::loops::actors::{Asks, Counting, FEW, Hop, HopPlan, Library, Plan, Rings, Tells};
 
 pub(crate) struct Ours;
 
@@ -50,6 +50,34 @@ impl Library for Ours {
     async fn spawn(actors: &Actors, plan: Plan) -> Option<ActorRef<Counter>> {
         let capacity = plan.capacity;
         actors.actor(move || Counter(plan.counter())).capacity(capacity).spawn().ok()
+    }
+
+    async fn stop(counter: ActorRef<Counter>) {
+        counter.stop();
+    }
+}
+
+/// An actor of the ring.
+pub(crate) struct Link(Hop<Ours>);
+
+#[mycelium::actor]
+impl Link {
+    #[tell]
+    fn hop(&mut self, Tell(token): Tell) -> Result<()> {
+        self.0.hop(token);
+        Ok(())
+    }
+}
+
+impl Rings for Ours {
+    type Link = ActorRef<Link>;
+
+    fn join(actors: &Actors, plan: HopPlan<Ours>) -> Option<ActorRef<Link>> {
+        actors.actor(move || Link(plan.hop())).capacity(FEW).spawn().ok()
+    }
+
+    fn pass(link: &mut ActorRef<Link>, token: u64) -> bool {
+        link.try_tell(Tell(token)).is_ok()
     }
 }
 

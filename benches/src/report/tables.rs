@@ -4,7 +4,7 @@ use std::{fmt, iter};
 
 use serde::Serialize;
 
-use crate::report::{Ratio, Verdict};
+use crate::report::{Limit, Ratio, Verdict};
 use crate::stats::{Quartiles, Times};
 
 /// The identity of a table.
@@ -206,7 +206,7 @@ impl fmt::Display for LatencyTable {
     }
 }
 
-/// Instructions, by column.
+/// Quantities other than time, by column.
 #[derive(Clone, Debug, Serialize)]
 pub struct CountTable {
     /// Its identity.
@@ -223,15 +223,31 @@ pub struct Counted {
     pub name: &'static str,
     /// The quantity.
     pub what: &'static str,
-    /// The number per operation.
+    /// The number, of instructions per operation.
     pub value: f64,
+    /// The goal, if it was decided.
+    #[serde(skip)]
+    pub(crate) goal: Option<(Limit, Verdict)>,
+}
+
+impl CountTable {
+    pub(super) fn goals(&self) -> impl Iterator<Item = (&'static str, Verdict, String)> {
+        let slug = self.header.slug();
+        self.counts.iter().filter_map(move |Counted { name, what, value, goal }| {
+            let (limit, verdict) = (*goal)?;
+            let goal = format!("{slug}: {name}, {what} {value:.2}, goal {limit}");
+            Some((self.header.row, verdict, goal))
+        })
+    }
 }
 
 impl fmt::Display for CountTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {}", self.header.key, self.header.title)?;
-        let rows = self.counts.iter().map(|Counted { name, what, value }| {
-            vec![format!("{name}: {what}"), format!("{value:.1}")]
+        let rows = self.counts.iter().map(|Counted { name, what, value, goal }| {
+            let mut row = vec![format!("{name}: {what}"), format!("{value:.2}")];
+            row.extend(goal.map(|(limit, verdict)| format!("goal {limit}: {verdict}")));
+            row
         });
         grid(f, &["count", "each"], &rows.collect::<Vec<_>>())
     }

@@ -3,7 +3,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::loops::actors::{Asks, Library, Plan, Tells};
+use crate::loops::actors::{Asks, FEW, HopPlan, Library, Plan, Rings, Tells};
 
 pub(crate) const KAMEO: &str = "kameo";
 
@@ -27,6 +27,28 @@ impl Library for Channel {
             }
         });
         Some(sender)
+    }
+
+    /// The task ends with the last sender.
+    async fn stop(_: mpsc::Sender<u64>) {}
+}
+
+impl Rings for Channel {
+    type Link = mpsc::Sender<u64>;
+
+    fn join((): &(), plan: HopPlan<Channel>) -> Option<mpsc::Sender<u64>> {
+        let (sender, mut receiver) = mpsc::channel(FEW);
+        let mut state = plan.hop();
+        tokio::spawn(async move {
+            while let Some(token) = receiver.recv().await {
+                state.hop(token);
+            }
+        });
+        Some(sender)
+    }
+
+    fn pass(link: &mut mpsc::Sender<u64>, token: u64) -> bool {
+        link.try_send(token).is_ok()
     }
 }
 
@@ -58,6 +80,8 @@ impl Library for ChannelAndOneshot {
         });
         Some(sender)
     }
+
+    async fn stop(_: Self::Counter) {}
 }
 
 impl Asks for ChannelAndOneshot {
@@ -78,8 +102,8 @@ mod with_kameo {
     use kameo::actor::Spawn;
     use kameo::message::{Context, Message};
 
-    use super::{Asks, KAMEO, Library, Plan, Tells};
-    use crate::loops::actors::Counting;
+    use super::{Asks, FEW, HopPlan, KAMEO, Library, Plan, Rings, Tells};
+    use crate::loops::actors::{Counting, Hop};
 
     /// Messages go by `send`: an `await` of the request itself boxes a future first.
     pub(crate) struct Kameo;
@@ -127,6 +151,44 @@ mod with_kameo {
         async fn spawn((): &(), plan: Plan) -> Option<Self::Counter> {
             let mailbox = kameo::mailbox::bounded(plan.capacity);
             Some(Counting::spawn_with_mailbox(plan.counter(), mailbox))
+        }
+
+        async fn stop(counter: Self::Counter) {
+            // An error says that it has ended.
+            let _ = counter.stop_gracefully().await;
+        }
+    }
+
+    impl kameo::Actor for Hop<Kameo> {
+        type Args = Hop<Kameo>;
+        type Error = Infallible;
+
+        async fn on_start(
+            state: Hop<Kameo>,
+            _: kameo::actor::ActorRef<Hop<Kameo>>,
+        ) -> Result<Hop<Kameo>, Infallible> {
+            Ok(state)
+        }
+    }
+
+    impl Message<Tell> for Hop<Kameo> {
+        type Reply = ();
+
+        async fn handle(&mut self, Tell(token): Tell, _: &mut Context<Hop<Kameo>, ()>) {
+            self.hop(token);
+        }
+    }
+
+    impl Rings for Kameo {
+        type Link = kameo::actor::ActorRef<Hop<Kameo>>;
+
+        fn join((): &(), plan: HopPlan<Kameo>) -> Option<Self::Link> {
+            let mailbox = kameo::mailbox::bounded(FEW);
+            Some(Hop::<Kameo>::spawn_with_mailbox(plan.hop(), mailbox))
+        }
+
+        fn pass(link: &mut Self::Link, token: u64) -> bool {
+            link.tell(Tell(token)).try_send().is_ok()
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::affinity::Cores;
 use crate::goals::Pair;
 use crate::harness::{Contest, Sweep};
-use crate::loops::actors::{Library, asked, asleep, awake};
+use crate::loops::actors::{Library, Place, asked, asleep, awake, lives, ring};
 use crate::options::Options;
 use crate::ours::actors::Ours;
 #[cfg(feature = "rivals")]
@@ -32,15 +32,22 @@ macro_rules! every {
     };
 }
 
-pub(super) fn sweeps(options: &Options, _cores: &Cores) -> Vec<Sweep> {
+pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
     if !options.wants("actors") {
         return Vec::new();
     }
+    let (apart, workers) = (Place::Apart(cores.clone()), Place::Workers(cores.clone()));
     let contests = [
-        told_awake(options),
+        told_awake(options, "tell-awake", &Place::One),
+        told_awake(options, "tell-awake-apart", &apart),
+        told_awake(options, "tell-awake-workers", &workers),
         told_asleep(options),
-        asked_by(options, "ask-one", 1),
-        asked_by(options, "ask-many", 16),
+        asked_by(options, "ask-one", &Place::One, 1),
+        asked_by(options, "ask-many", &Place::One, 16),
+        asked_by(options, "ask-workers", &workers, 1),
+        started(options),
+        passed(options, "ring", &Place::One),
+        passed(options, "ring-workers", &workers),
     ];
     contests.map(Sweep::from).into()
 }
@@ -51,14 +58,22 @@ fn goals(library: f64, channel: &'static str, most: f64) -> Vec<Pair> {
     vec![Pair::new(ours, KAMEO).within(library), Pair::new(ours, channel).within(most)]
 }
 
-fn told_awake(options: &Options) -> Contest {
-    let title = "8 bytes to an actor on the same thread, one after the other";
+fn on(place: &Place) -> &'static str {
+    match place {
+        Place::One => "on the same thread",
+        Place::Workers(_) => "on two workers",
+        Place::Apart(_) => "on another thread",
+    }
+}
+
+fn told_awake(options: &Options, point: &'static str, place: &Place) -> Contest {
+    let title = format!("8 bytes to an actor {}, one after the other", on(place));
     Contest {
         timed: "from the first send to the last handled message",
         operations: options.operations(100_000, 500),
-        columns: every!(Channel, L => awake::<L>()),
+        columns: every!(Channel, L => awake::<L>(place.clone())),
         pairs: goals(0.3, Channel::NAME, 0.6),
-        ..Contest::new("actors", rows::ACTOR_TELL, title).at("tell-awake")
+        ..Contest::new("actors", rows::ACTOR_TELL, title).at(point)
     }
 }
 
@@ -73,13 +88,37 @@ fn told_asleep(options: &Options) -> Contest {
     }
 }
 
-fn asked_by(options: &Options, point: &'static str, open: usize) -> Contest {
-    let title = format!("8 bytes to an actor on the same thread and back, {open} open at a time");
+fn asked_by(options: &Options, point: &'static str, place: &Place, open: usize) -> Contest {
+    let title = format!("8 bytes to an actor {} and back, {open} open at a time", on(place));
     Contest {
         timed: "from the first question to the last answer",
         operations: options.operations(20_000, 200),
-        columns: every!(ChannelAndOneshot, L => asked::<L>(open)),
+        columns: every!(ChannelAndOneshot, L => asked::<L>(place.clone(), open)),
         pairs: goals(0.5, ChannelAndOneshot::NAME, 1.0),
         ..Contest::new("actors", rows::ACTOR_ASK, title).at(point)
+    }
+}
+
+fn started(options: &Options) -> Contest {
+    let title = "an actor with a queue of 16 starts, handles 8 bytes and ends";
+    Contest {
+        timed: "one after the other, until the state of each is dropped, on one thread",
+        operations: options.operations(5_000, 50),
+        columns: every!(Channel, L => lives::<L>()),
+        pairs: goals(0.5, Channel::NAME, 0.5),
+        ..Contest::new("actors", rows::ACTOR_START, title).at("start")
+    }
+}
+
+fn passed(options: &Options, point: &'static str, place: &Place) -> Contest {
+    // A quick run only checks that the token arrives.
+    let actors = if options.quick { 20 } else { 1_000 };
+    let title = format!("a token in a ring of actors {}", on(place));
+    Contest {
+        timed: "from the first hop to the last",
+        operations: options.operations(1_000_000, 500),
+        columns: every!(Channel, L => ring::<L>(place.clone(), actors)),
+        pairs: vec![Pair::new(Ours::NAME, KAMEO).within(0.3), Pair::new(Ours::NAME, Channel::NAME)],
+        ..Contest::new("actors", rows::ACTOR_RING, title).at(point)
     }
 }

@@ -1,4 +1,5 @@
-//! Services on executors: to a handler on one thread, requests, wakes of another thread.
+//! Services on executors: to a handler on one thread, requests, wakes of another thread, and idle
+//! ones.
 
 use mycelium::WaitStrategy;
 
@@ -7,6 +8,7 @@ use crate::goals::Pair;
 use crate::harness::{Column, Contest, Sweep};
 use crate::loops::executor::handler;
 use crate::loops::executor::host::{OnGlommio, OnSmol, OnTokio};
+use crate::loops::executor::idle::idle;
 use crate::loops::executor::request::{self, MPSC_ONESHOT};
 use crate::loops::executor::wake;
 use crate::loops::trip;
@@ -18,7 +20,7 @@ use crate::wait::Idle;
 
 pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
     let mut contests = Vec::new();
-    if !["handler", "request", "wake", "pinned"].iter().any(|key| options.wants(key)) {
+    if !["handler", "request", "wake", "pinned", "idle"].iter().any(|key| options.wants(key)) {
         return Vec::new();
     }
     // On machines that do not support glommio, its columns are absent.
@@ -35,6 +37,14 @@ pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
     }
     if options.wants("pinned") {
         contests.push(pinned(options, cores));
+    }
+    if options.wants("idle") {
+        let mut columns = vec![idle::<OnTokio>("idle on tokio"), idle::<OnSmol>("idle on smol")];
+        columns.extend(glommio.then(|| idle::<OnGlommio>("idle on glommio")));
+        let operations = options.operations(10_000, 20);
+        let title = format!("a node whose services wait, for {operations} milliseconds");
+        let contest = Contest::new("idle", rows::IDLE, title).at("node");
+        contests.push(Contest { counts: true, operations, columns, ..contest });
     }
     contests.into_iter().map(Sweep::from).collect()
 }

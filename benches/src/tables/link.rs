@@ -1,5 +1,5 @@
-//! Links over Unix sockets and TCP, beside the sockets without links, on each executor, so that the
-//! worst one decides the row.
+//! Links over Unix sockets, TCP and TLS, beside the sockets without links, on each executor, so
+//! that the worst one decides the row.
 
 use mycelium_core::link::Batching;
 use mycelium_transports::exchange::LinkConfig;
@@ -9,14 +9,15 @@ use crate::goals::Pair;
 use crate::harness::{Contest, Sweep};
 use crate::loops::executor::host::Runtime;
 use crate::loops::link::exchange::exchange;
-use crate::loops::link::{SocketKind, Wire, raw, trip};
+use crate::loops::link::{SocketKind, Wire, one_way, raw, trip};
 use crate::options::Options;
 use crate::sample::Sample;
-use crate::tables::rows::{LINK, LINK_TCP};
+use crate::tables::rows::{LINK, LINK_TCP, LINK_TLS};
 
 /// The columns on one executor.
 struct Names {
     low: &'static str,
+    fast: &'static str,
     exchange: &'static str,
     raw: &'static str,
     raw_trip: &'static str,
@@ -28,6 +29,7 @@ macro_rules! names {
     ($executor:literal, $after:literal) => {
         Names {
             low: concat!("link, low latency", $after),
+            fast: concat!("link, high throughput", $after),
             exchange: concat!("emit to receive", $after),
             raw: concat!("raw 64 KiB", $after),
             raw_trip: concat!("raw socket", $after),
@@ -55,17 +57,36 @@ struct Over {
     title: &'static str,
     /// The least share of the raw socket's throughput, from emit to receive.
     emit: f64,
+    /// The same of the link alone.
+    link: f64,
 }
 
-const KINDS: [Over; 2] = [
+const KINDS: [Over; 3] = [
     Over {
         sockets: SocketKind::Unix,
         table: "link",
         row: LINK,
         title: "over a Unix socket",
         emit: 0.65,
+        link: 0.85,
     },
-    Over { sockets: SocketKind::Tcp, table: "tcp", row: LINK_TCP, title: "over TCP", emit: 0.6 },
+    Over {
+        sockets: SocketKind::Tcp,
+        table: "tcp",
+        row: LINK_TCP,
+        title: "over TCP",
+        emit: 0.6,
+        link: 0.85,
+    },
+    // The raw sockets have TLS, too.
+    Over {
+        sockets: SocketKind::Tls,
+        table: "tls",
+        row: LINK_TLS,
+        title: "over TLS",
+        emit: 0.6,
+        link: 0.8,
+    },
 ];
 
 pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
@@ -76,23 +97,38 @@ pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
             [over.one_way(options, &wire), over.trips(options, &wire)]
         })
     });
-    contests.map(Sweep::from).collect()
+    let memory = options.wants("link").then(|| memory(options));
+    contests.chain(memory).map(Sweep::from).collect()
+}
+
+fn memory(options: &Options) -> Contest {
+    let title = "peak memory of an end of a link on tokio: link, buffers and task";
+    Contest {
+        counts: true,
+        operations: options.operations(200_000, 2_000),
+        columns: vec![one_way::memory("1,000 links", 1_000)],
+        ..Contest::new("link", LINK, title).at("memory")
+    }
 }
 
 impl Over {
     fn one_way(&self, options: &Options, wire: &Wire) -> Contest {
         /// Bytes on the wire of a message in a run.
         const SLOT: usize = 8 + size_of::<Sample>();
-        let Names { exchange: ours, raw: rival, executor, .. } = *Names::on(wire.runtime);
+        let Names { exchange: ours, fast, raw: rival, executor, .. } = *Names::on(wire.runtime);
         let title = format!("56 bytes one way {} between two threads of {executor}", self.title);
         Contest {
             timed: "from the first send to the last receive; 64 bytes on the wire",
             operations: options.operations(2_000_000, 2_000),
             columns: vec![
                 exchange(ours, LinkConfig::high_throughput(), wire.clone()),
+                one_way::over_link(fast, wire.clone()),
                 raw(rival, SLOT, wire.clone()),
             ],
-            pairs: vec![Pair::new(ours, rival).at_least(self.emit)],
+            pairs: vec![
+                Pair::new(ours, rival).at_least(self.emit),
+                Pair::new(fast, rival).at_least(self.link),
+            ],
             ..Contest::new(self.table, self.row, title).at(executor)
         }
     }

@@ -1,10 +1,12 @@
-//! Many senders and many receivers of one queue.
+//! Many senders and many receivers of one queue: throughput, and the share of each sender.
+
+use std::time::Duration;
 
 use crate::affinity::Cores;
 use crate::ends::columns;
 use crate::goals::Pair;
 use crate::harness::{Contest, Sweep};
-use crate::loops::crowd::{Crowd, Shape};
+use crate::loops::crowd::{Crowd, Shape, WINDOWS};
 use crate::options::Options;
 use crate::ours::rings::{MPMC, MPMC_BATCHES, mpmc};
 #[cfg(feature = "rivals")]
@@ -32,7 +34,32 @@ pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
             sweeps.extend(contests.map(Sweep::from));
         }
     }
+    if options.wants("fairness") {
+        sweeps.push(fairness(options, cores).into());
+    }
     sweeps
+}
+
+fn fairness(options: &Options, cores: &Cores) -> Contest {
+    /// The part of an equal share that each sender has to get.
+    const LEAST: Option<f64> = Some(0.25);
+    let (shape, idle) = (SHAPES[2], Idle::Mixed);
+    let window = Duration::from_millis(if options.quick { 10 } else { 1_000 });
+    let title = format!(
+        "{shape}, 8 bytes, alternating over two cores, waiting: {idle}; {WINDOWS} windows of {} ms",
+        window.as_millis()
+    );
+    Contest {
+        counts: true,
+        columns: columns!(ends => ends;
+            Crowd::of(mpmc(MPMC), shape, idle, cores).shares(window, LEAST),
+            Crowd::of(mpmc(MPMC_BATCHES), shape, idle, cores).in_batches().shares(window, LEAST);
+            rivals:
+            // Without a goal: shows what the system's scheduler gives to threads.
+            Crowd::of(many::array_queue(), shape, idle, cores).shares(window, None),
+        ),
+        ..Contest::new("fairness", rows::MPMC, title).at("4-1-mixed")
+    }
 }
 
 fn throughput(options: &Options, cores: &Cores, shape: Shape, idle: Idle) -> Contest {

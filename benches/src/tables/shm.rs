@@ -1,33 +1,111 @@
-//! Services of two processes that share memory, beside the same services in one process.
+//! Two processes that share memory: our rings, and services of two nodes, beside the least that
+//! the machine allows.
 
 use crate::affinity::Cores;
 use crate::goals::Pair;
 use crate::harness::{Contest, Sweep};
-use crate::loops::shm::nodes::{self, in_one_process, two_processes};
+use crate::loops::executor::host::OnGlommio;
+use crate::loops::shm::asleep::eventfds;
+use crate::loops::shm::bare::{Numbers, Slots};
+use crate::loops::shm::exchange::{one_way, trips};
+use crate::loops::shm::nodes::{self, Place, in_one_process, two_processes};
+use crate::loops::shm::ring::Rings;
 use crate::options::Options;
 use crate::tables::rows;
 
+const OURS: &str = "our rings";
+const RAW: &str = "raw atomics, same pages";
+const TWO: &str = "two processes";
+const ONE: &str = "one process";
+
 pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
-    const TWO: &str = "two processes";
-    const ONE: &str = "one process";
     if !options.wants("shm") {
         return Vec::new();
     }
-    let contest = |pair, title| Contest {
-        columns: vec![two_processes(TWO, pair, cores), in_one_process(ONE, pair, cores)],
-        ..Contest::new("shm", rows::SHM, title)
-    };
-    let trip = Contest {
+    // A slot of 48 bytes is one line, one of 64 bytes two.
+    let mut small = trip::<6>(options, cores, 1.2);
+    let pair = nodes::Pair::Trip;
+    small.columns.push(two_processes(TWO, pair, Place::Spinning, cores));
+    small.columns.push(in_one_process(ONE, pair, cores));
+    small.pairs.extend([Pair::new(TWO, RAW).within_at_median(1.2), Pair::new(TWO, ONE)]);
+    let contests = [
+        small,
+        trip::<8>(options, cores, 1.6),
+        flow::<8>(options, cores, 100_000),
+        flow::<128>(options, cores, 20_000),
+        emit_to_receive(options, cores),
+        asleep(options, cores),
+    ];
+    contests.map(Sweep::from).into()
+}
+
+fn trip<const W: usize>(options: &Options, cores: &Cores, most: f64) -> Contest {
+    let size = size_of::<[usize; W]>();
+    Contest {
         timed: "each trip; the figure of a round is the median of its trips",
         operations: options.operations(5_000, 200),
-        pairs: vec![Pair::new(TWO, ONE)],
-        ..contest(nodes::Pair::Trip, "48 bytes to a service of another process and back")
-    };
-    let flow = Contest {
+        columns: vec![trips::<Rings, W>(OURS, cores), trips::<Numbers, 1>(RAW, cores)],
+        pairs: vec![Pair::new(OURS, RAW).within_at_median(most)],
+        ..Contest::new("shm", rows::SHM_TRIP, format!("{size} bytes to another process and back"))
+            .at(format!("trip-{size}"))
+    }
+}
+
+fn flow<const W: usize>(options: &Options, cores: &Cores, messages: usize) -> Contest {
+    const SLOTS: &str = "bare stamped slots";
+    let size = size_of::<[usize; W]>();
+    let title = format!("{size} bytes one way to another process, 16 pauses");
+    Contest {
+        timed: "from the first message to the answer to the last one",
+        operations: options.operations(messages, 600),
+        columns: vec![one_way::<Rings, W>(OURS, cores), one_way::<Slots, W>(SLOTS, cores)],
+        pairs: vec![Pair::new(OURS, SLOTS).at_least(0.8)],
+        ..Contest::new("shm", rows::SHM_ONE_WAY, title).at(format!("one-way-{size}"))
+    }
+}
+
+fn emit_to_receive(options: &Options, cores: &Cores) -> Contest {
+    let pair = nodes::Pair::Flow;
+    Contest {
         timed: "from the first emit until the answer to the last message",
         operations: options.operations(300_000, 600),
+        columns: vec![
+            two_processes(TWO, pair, Place::Spinning, cores),
+            in_one_process(ONE, pair, cores),
+        ],
         pairs: vec![Pair::new(TWO, ONE).at_least(0.8)],
-        ..contest(nodes::Pair::Flow, "56 bytes from emit to receive of services")
-    };
-    vec![trip.at("trip").into(), flow.at("services").into()]
+        ..Contest::new("shm", rows::SHM, "56 bytes from emit to receive of services").at("services")
+    }
+}
+
+fn asleep(options: &Options, cores: &Cores) -> Contest {
+    const BLOCKING: &str = "eventfd";
+    const ON_TOKIO: &str = "eventfd on tokio";
+    const ON_SMOL: &str = "eventfd on smol";
+    let mut columns = Vec::new();
+    // Each beside an eventfd that is awaited in the same executor. On glommio nothing awaits one.
+    let places = [
+        ("tokio", Place::Tokio, ON_TOKIO),
+        ("smol", Place::Smol, ON_SMOL),
+        ("glommio", Place::Glommio, BLOCKING),
+        ("bare loop", Place::Thread, BLOCKING),
+    ];
+    let glommio = OnGlommio::runs();
+    for (name, place, _) in places {
+        if glommio || place != Place::Glommio {
+            columns.push(two_processes(name, nodes::Pair::Trip, place, cores));
+        }
+    }
+    columns.push(eventfds(ON_TOKIO, Place::Tokio, cores));
+    columns.push(eventfds(ON_SMOL, Place::Smol, cores));
+    columns.push(eventfds(BLOCKING, Place::Thread, cores));
+    let pair = |(name, _, rival)| Pair::new(name, rival).within_at_median(1.2);
+    let title = "48 bytes to a sleeping service in another process and back";
+    Contest {
+        timed: "each trip, two wakes; the figure of a round is its median",
+        operations: options.operations(500, 100),
+        columns,
+        pairs: places.map(pair).into(),
+        ..Contest::new("shm", rows::SHM_ASLEEP, title).at("asleep")
+    }
 }

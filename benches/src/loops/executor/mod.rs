@@ -3,6 +3,7 @@
 
 pub(crate) mod handler;
 pub(crate) mod host;
+pub(crate) mod idle;
 pub(crate) mod request;
 mod services;
 pub(crate) mod wake;

@@ -159,3 +159,23 @@ pub(crate) fn trips(trips: usize, each: bool, results: &Arc<Results>) -> myceliu
 }
 
 pub(crate) const FITS: &str = "the services fit together";
+
+/// A node whose services wait.
+pub(crate) fn waiting() -> Node {
+    let topology = "[subscription.\"Second.answers\"]\npolicy = \"drop-oldest\"";
+    let topology = Topology::parse("bench", topology).expect(FITS);
+    let builder = Node::builder("bench").topology(topology).named_service("First", || Echo);
+    builder.named_service("Second", || Waiter).build().expect(FITS)
+}
+
+/// Waits for a number that is never sent.
+struct Waiter;
+
+#[mycelium::service(reads(Answer), emits(Request))]
+impl Waiter {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut answers = ctx.subscribe::<Answer>()?;
+        while answers.recv().await.is_some() {}
+        Ok(())
+    }
+}

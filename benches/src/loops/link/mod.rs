@@ -1,7 +1,9 @@
 //! Links over sockets, and the sockets without links.
 
 pub(crate) mod exchange;
+pub(crate) mod one_way;
 mod socket;
+mod tls;
 pub(crate) mod trip;
 
 use std::sync::Arc;
@@ -44,8 +46,8 @@ impl Wire {
         let runtime = self.runtime;
         threads::both(
             &self.cores,
-            || runtime.run(async |executor| send(left.stream(&*executor), executor).await),
-            || runtime.run(async |executor| receive(right.stream(&*executor), executor).await),
+            || runtime.run(async |executor| send(left.open(&*executor).await, executor).await),
+            || runtime.run(async |executor| receive(right.open(&*executor).await, executor).await),
         )
     }
 }

@@ -7,18 +7,24 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 use mycelium_executor::{Executor, Stream};
 
+use super::tls::TlsEnd;
+
 /// A kind of sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SocketKind {
     Unix,
     /// Over the loopback interface.
     Tcp,
+    /// The same, encrypted.
+    Tls,
 }
 
 /// A connected socket.
 pub(crate) enum Socket {
     Unix(UnixStream),
     Tcp(TcpStream),
+    /// It is encrypted by one of the two ends.
+    Tls(TcpStream, TlsEnd),
 }
 
 impl SocketKind {
@@ -29,6 +35,9 @@ impl SocketKind {
                 UnixStream::pair().map(|(left, right)| (Socket::Unix(left), Socket::Unix(right)))
             }
             SocketKind::Tcp => tcp().map(|(left, right)| (Socket::Tcp(left), Socket::Tcp(right))),
+            SocketKind::Tls => tcp().map(|(left, right)| {
+                (Socket::Tls(left, TlsEnd::Connects), Socket::Tls(right, TlsEnd::Accepts))
+            }),
         };
         opened.expect("the process may open two sockets")
     }
@@ -47,11 +56,19 @@ fn tcp() -> io::Result<(TcpStream, TcpStream)> {
 }
 
 impl Socket {
-    /// As a stream of the executor.
+    /// As a stream of the executor, which is encrypted if its kind is.
+    pub(crate) async fn open(self, executor: &dyn Executor) -> Stream {
+        match self {
+            Socket::Tls(_, end) => end.secure(self.stream(executor)).await,
+            _ => self.stream(executor),
+        }
+    }
+
+    /// As a stream of the executor, which is not encrypted.
     pub(crate) fn stream(self, executor: &dyn Executor) -> Stream {
         let stream = match self {
             Socket::Unix(socket) => executor.unix_stream(socket),
-            Socket::Tcp(socket) => executor.tcp_stream(socket),
+            Socket::Tcp(socket) | Socket::Tls(socket, _) => executor.tcp_stream(socket),
         };
         stream.expect("a fresh socket")
     }

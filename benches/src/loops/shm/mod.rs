@@ -1,6 +1,32 @@
-//! Services of nodes in two processes whose link goes through shared memory, and the same services
-//! in one node. The process of the run is one side; the other one is a job
-//! ([`processes`](crate::processes)).
+//! Messages between two processes through memory that both map. The process of the run is one side;
+//! the other one is a job ([`processes`](crate::processes)).
+//!
+//! `exchange` has the loops of bare ends: `ring` and `bare`. `nodes` has the columns of services,
+//! `asleep` what is beside them when they sleep.
 
+pub(crate) mod asleep;
+pub(crate) mod bare;
+mod duplex;
+pub(crate) mod exchange;
 pub(crate) mod nodes;
+pub(crate) mod ring;
 mod services;
+
+use std::process::ExitCode;
+
+use crate::affinity::Side;
+use crate::processes::{self, Talk};
+
+/// Does the job of this process, if it was started for one.
+pub(crate) fn serve_job() -> Option<ExitCode> {
+    let (cores, job) = processes::job()?;
+    cores.pin_to(Side::Reader);
+    // A directory may contain spaces.
+    match job.splitn(3, ' ').collect::<Vec<_>>()[..] {
+        ["exchange", kind, words] => exchange::serve(kind, words, &mut Talk::parent()),
+        ["services", place, directory] => nodes::serve(place, directory, &cores),
+        ["eventfd", place] => asleep::answer(place),
+        _ => panic!("there is no job `{job}`"),
+    }
+    Some(ExitCode::SUCCESS)
+}

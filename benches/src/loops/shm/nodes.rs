@@ -1,9 +1,8 @@
-//! Columns of services: two nodes in two processes, and the same services in one node. Each service
-//! has a pinned thread and never sleeps.
+//! Columns of services: two nodes in two processes, and the same services in one node.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::{self, ExitCode};
+use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -14,8 +13,8 @@ use mycelium::{Builder, Execution, Node, Topology, WaitStrategy};
 use super::services::{Client, Echo, Found, Sink, Source, Task};
 use crate::affinity::{Cores, Side};
 use crate::harness::{Column, Mismatch, Round};
-use crate::loops::executor::host::{OnTokio, run_node};
-use crate::processes::{self, Worker};
+use crate::loops::executor::host::{OnGlommio, OnSmol, OnTokio, run_node};
+use crate::processes::{Talk, Worker};
 use crate::wait::DEADLINE;
 
 const LATE: &str = "a message was lost, or the other process has ended";
@@ -75,9 +74,45 @@ impl Pair {
     }
 }
 
-fn execution(cores: &Cores, side: Side) -> Execution {
-    let own = cores.of(side).map_or_else(Execution::dedicated, |core| Execution::pinned([core]));
-    own.wait(WaitStrategy::Spin)
+/// Where the services run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// As tasks of an executor.
+    Tokio,
+    Smol,
+    Glommio,
+    /// On a pinned thread with a loop of its own.
+    Thread,
+    /// The same, which never sleeps.
+    Spinning,
+}
+
+impl Place {
+    /// The one with this name in jobs.
+    pub(super) fn of(name: &str) -> Place {
+        use Place::*;
+        let mut all = [Tokio, Smol, Glommio, Thread, Spinning].into_iter();
+        all.find(|place| format!("{place:?}") == name).expect("a place")
+    }
+
+    fn execution(self, cores: &Cores, side: Side) -> Execution {
+        let own = match (self, cores.of(side)) {
+            (Place::Thread | Place::Spinning, Some(core)) => Execution::pinned([core]),
+            (Place::Thread | Place::Spinning, None) => Execution::dedicated(),
+            _ => Execution::shared(),
+        };
+        let spins = self == Place::Spinning;
+        own.wait(if spins { WaitStrategy::Spin } else { WaitStrategy::Park })
+    }
+
+    fn run(self, name: &'static str, builder: Builder) -> Result<(), Mismatch> {
+        let node = builder.build().expect(FITS);
+        match self {
+            Place::Smol => run_node::<OnSmol>(name, node),
+            Place::Glommio => run_node::<OnGlommio>(name, node),
+            Place::Tokio | Place::Thread | Place::Spinning => run_node::<OnTokio>(name, node),
+        }
+    }
 }
 
 /// A directory of one column, whose name no other column or run has. It is removed with all that
@@ -99,65 +134,58 @@ impl Drop for Directory {
 }
 
 /// A column of two nodes in two processes, which run a node each in each round.
-pub(crate) fn two_processes(name: &'static str, pair: Pair, cores: &Cores) -> Column {
+pub(crate) fn two_processes(name: &'static str, pair: Pair, place: Place, cores: &Cores) -> Column {
     // In this order the directory is removed after the worker has ended.
-    let (mut made, cores): (Option<(Worker, Directory)>, _) = (None, cores.clone());
+    let (mut made, cores): (Option<(Worker, Talk, Directory)>, _) = (None, cores.clone());
     Column::new(name, move |operations| {
-        let (worker, directory) = made.get_or_insert_with(|| {
+        let (_, other, directory) = made.get_or_insert_with(|| {
             let directory = Directory::new();
-            let job = format!("services {}", directory.0.display());
-            let mut worker = Worker::start(&cores, &job);
-            worker.answers();
-            (worker, directory)
+            let job = format!("services {place:?} {}", directory.0.display());
+            let (worker, mut other) = Worker::talking(&cores, &job);
+            other.hear();
+            (worker, other, directory)
         });
         let task = Arc::new(Task { operations, ..Task::default() });
         let builder = Node::builder("here").topology(pair.topology(Some(&directory.0)));
-        let execution = execution(&cores, Side::Writer);
+        let execution = place.execution(&cores, Side::Writer);
         let builder = pair.add(builder, &task).execution(pair.names()[0], execution);
-        worker.say(pair.names()[0]);
+        other.say(pair.names()[0]);
         let _watch = watch(name, &directory.0);
-        run_node::<OnTokio>(name, builder.build().expect(FITS))?;
-        if !worker.answers() {
-            return Err(Mismatch::new(name, "the other process failed"));
-        }
+        place.run(name, builder)?;
+        other.hear().ok_or_else(|| Mismatch::new(name, "the other process failed"))?;
         pair.round(name, &task)
     })
 }
 
-/// A column of one node.
+/// A column of one node, whose services never sleep.
 pub(crate) fn in_one_process(name: &'static str, pair: Pair, cores: &Cores) -> Column {
     let cores = cores.clone();
     Column::new(name, move |operations| {
         let task = Arc::new(Task { operations, ..Task::default() });
         let mut builder = pair.add(Node::builder("bench").topology(pair.topology(None)), &task);
         for (service, side) in pair.names().into_iter().zip([Side::Writer, Side::Reader]) {
-            builder = builder.execution(service, execution(&cores, side));
+            builder = builder.execution(service, Place::Spinning.execution(&cores, side));
         }
-        run_node::<OnTokio>(name, builder.build().expect(FITS))?;
+        Place::Spinning.run(name, builder)?;
         pair.round(name, &task)
     })
 }
 
-/// Does the job of this process, if it was started for one: a node for each line, which names the
-/// services.
-pub(crate) fn serve_job() -> Option<ExitCode> {
-    let (cores, job) = processes::job()?;
-    cores.pin_to(Side::Reader);
-    let directory = Directory(job.strip_prefix("services ").expect("the only job").into());
-    processes::answer();
-    for line in io::stdin().lines() {
-        let line = line.expect("the input can be read");
+/// The other process: a node for each line, which names the services.
+pub(super) fn serve(place: &str, directory: &str, cores: &Cores) {
+    let (place, directory) = (Place::of(place), Directory(directory.into()));
+    let mut parent = Talk::parent();
+    parent.say("");
+    while let Some(line) = parent.hear() {
         let named = |pair: &Pair| pair.names()[0] == line;
         let pair = [Pair::Trip, Pair::Flow].into_iter().find(named).expect("a name of a service");
         let builder = Node::builder("there").topology(pair.topology(Some(&directory.0)));
-        let execution = execution(&cores, Side::Reader);
+        let execution = place.execution(cores, Side::Reader);
         let builder = pair.add(builder, &Arc::default()).execution(pair.names()[1], execution);
         let _watch = watch("the other process", &directory.0);
-        let ran = run_node::<OnTokio>("the other process", builder.build().expect(FITS));
-        ran.unwrap_or_else(|error| panic!("{error}"));
-        processes::answer();
+        place.run("the other process", builder).unwrap_or_else(|error| panic!("{error}"));
+        parent.say("");
     }
-    Some(ExitCode::SUCCESS)
 }
 
 /// Ends this process if its round is not over at the deadline: the node of a process whose peer was
