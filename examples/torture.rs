@@ -21,7 +21,7 @@
 //! `--memory` kills other processes, which share memory: a publisher, a gating and an observing
 //! reader, of which some fork children that keep all descriptors. The process that survives checks
 //! each message, and that nothing of the others is left; the times from a kill to its notice are
-//! printed, and those over Unix sockets beside them. That harness is `tests/killed`.
+//! printed, and those over Unix sockets beside them. That harness is `tests/processes/killed`.
 //!
 //! ```sh
 //! cargo run --release --example torture -- --memory --kills 10000
@@ -31,47 +31,47 @@
 //! `--features tls`, `tls`.
 //!
 //! A seed repeats the same choices; the scheduler does not. Without `--seed` it is random. The
-//! harness is that of `tests/crashes`, which documents the laws.
+//! harness is that of `tests/processes/crashes`, which documents the laws.
 
 #[cfg(target_os = "linux")]
 #[path = "../tests/certificates/mod.rs"]
 mod certificates;
 #[cfg(target_os = "linux")]
-#[path = "../tests/crashes/chaos.rs"]
+#[path = "../tests/processes/crashes/chaos.rs"]
 mod chaos;
 #[cfg(target_os = "linux")]
-#[path = "../tests/crashes/checker.rs"]
+#[path = "../tests/processes/crashes/checker.rs"]
 mod checker;
 #[cfg(target_os = "linux")]
-#[path = "../tests/crashes/history.rs"]
+#[path = "../tests/processes/crashes/history.rs"]
 mod history;
 #[cfg(target_os = "linux")]
-#[path = "../tests/crashes/launch.rs"]
+#[path = "../tests/processes/crashes/launch.rs"]
 mod launch;
 #[cfg(target_os = "linux")]
-#[path = "../tests/crashes/lives.rs"]
+#[path = "../tests/processes/crashes/lives.rs"]
 mod lives;
 #[cfg(target_os = "linux")]
 #[path = "../tests/loopback/mod.rs"]
 mod loopback;
 #[cfg(target_os = "linux")]
-#[path = "../tests/crashes/marks.rs"]
+#[path = "../tests/processes/crashes/marks.rs"]
 mod marks;
 #[cfg(target_os = "linux")]
-#[path = "../tests/crashes/records.rs"]
+#[path = "../tests/processes/crashes/records.rs"]
 mod records;
 #[cfg(target_os = "linux")]
-#[path = "../tests/crashes/roles.rs"]
+#[path = "../tests/processes/crashes/roles.rs"]
 mod roles;
 #[cfg(target_os = "linux")]
-#[path = "../tests/crashes/transport.rs"]
+#[path = "../tests/processes/crashes/transport.rs"]
 mod transport;
 
 #[cfg(target_os = "linux")]
-#[path = "../tests/killed/child.rs"]
+#[path = "../tests/processes/killed/child.rs"]
 mod child;
 #[cfg(target_os = "linux")]
-#[path = "../tests/killed/torture.rs"]
+#[path = "../tests/processes/killed/torture.rs"]
 mod killed;
 
 /// Kills of one run of the pipeline, before its records are compared.

@@ -1,0 +1,365 @@
+//! Messages allocate nothing once a pipeline has warmed up.
+#![cfg(all(feature = "signals", feature = "topology"))]
+
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#[path = "../it/moves/world.rs"]
+#[expect(dead_code, reason = "the tests of moves use all of it")]
+mod world;
+
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+use std::future::poll_fn;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::mpsc::{SyncSender, sync_channel};
+
+#[cfg(feature = "metrics")]
+use mycelium::counters::Latency;
+use mycelium::{Context, Delivery, Error, LegacyCodec, Node, Result, Topology, message, service};
+use mycelium_tokio::Tokio;
+
+use crate::allocations;
+use crate::loopback::host;
+
+const WARM_UP: u64 = 10_000;
+const MEASURED: u64 = 100_000;
+const LAST: u64 = WARM_UP + MEASURED;
+/// More than the rings hold: no service ends before the last measured message is received.
+const COOL_DOWN: u64 = 10_000;
+
+#[message(topic = "ticks", id = 1)]
+struct Tick {
+    number: u64,
+    rest: [u64; 6],
+}
+
+#[message(topic = "orders", id = 2)]
+struct Order {
+    number: u64,
+}
+
+struct Feed;
+
+#[service(emits(Tick))]
+impl Feed {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for number in 0..WARM_UP + MEASURED + COOL_DOWN {
+            ctx.emit(Tick { number, rest: [number; 6] }).await?;
+        }
+        Ok(())
+    }
+}
+
+struct Strategy;
+
+#[service(reads(Tick), emits(Order))]
+impl Strategy {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut ticks = ctx.subscribe::<Tick>()?;
+        while let Some(Delivery::Msg(tick)) = ticks.recv().await {
+            assert_eq!(tick.rest, [tick.number; 6]);
+            ctx.emit(Order { number: tick.number }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Reports the number of allocations during the measured messages.
+struct Exchange(SyncSender<u64>);
+
+#[service(reads(Order))]
+impl Exchange {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut orders = ctx.subscribe::<Order>()?;
+        let (mut before, mut after) = (0, 0);
+        while let Some(Delivery::Msg(order)) = orders.recv().await {
+            match order.number {
+                WARM_UP => before = allocations(),
+                LAST => after = allocations(),
+                _ => {}
+            }
+        }
+        assert!(before > 0 && after > 0, "the allocator counts");
+        self.0.send(after - before)?;
+        Ok(())
+    }
+}
+
+/// As `Feed`, in batches.
+struct BatchFeed;
+
+#[service(emits(Order))]
+impl BatchFeed {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut batch = [Order { number: 0 }; 16];
+        for first in (0..WARM_UP + MEASURED + COOL_DOWN).step_by(batch.len()) {
+            (first..).zip(&mut batch).for_each(|(number, order)| order.number = number);
+            ctx.emit_batch(&batch).await?;
+        }
+        Ok(())
+    }
+}
+
+/// As `Exchange`, in batches.
+struct BatchExchange(SyncSender<u64>);
+
+#[service(reads(Order))]
+impl BatchExchange {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut orders = ctx.subscribe::<Order>()?;
+        let (mut batch, mut next) = (Vec::with_capacity(64), 0);
+        let (mut before, mut after) = (0, 0);
+        while orders.recv_many(&mut batch, 64).await > 0 {
+            for delivery in batch.drain(..) {
+                let Delivery::Msg(order) = delivery else { panic!("a gap") };
+                assert_eq!(order.number, next);
+                next += 1;
+                match order.number {
+                    WARM_UP => before = allocations(),
+                    LAST => after = allocations(),
+                    _ => {}
+                }
+            }
+        }
+        assert!(before > 0 && after > 0, "the allocator counts");
+        self.0.send(after - before)?;
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_allocate_nothing() {
+    let (sender, allocations) = sync_channel(1);
+    let node = Node::builder("main")
+        .service(|| BatchFeed)
+        .service(move || BatchExchange(sender.clone()))
+        .build()
+        .unwrap();
+    node.run(Tokio::current().unwrap()).await.unwrap();
+    assert_eq!(allocations.recv().unwrap(), 0);
+}
+
+// Time is paused: an emit that waits makes a timer once a second, and a busy machine is slow.
+#[tokio::test(start_paused = true)]
+async fn p1_emitted_and_received_messages_allocate_nothing() {
+    let (sender, allocations) = sync_channel(1);
+    let node = Node::builder("main")
+        .service(|| Feed)
+        .service(|| Strategy)
+        .service(move || Exchange(sender.clone()))
+        .build()
+        .unwrap();
+    node.run(Tokio::current().unwrap()).await.unwrap();
+    assert_eq!(allocations.recv().unwrap(), 0, "allocations in {MEASURED} messages");
+}
+
+/// Both topics have handlers: `orders` those of single emits, and then of batches.
+#[tokio::test(start_paused = true)]
+async fn messages_with_fast_handlers_allocate_nothing() {
+    let (sender, allocations) = sync_channel(2);
+    let (exchange, batches) = (sender.clone(), sender);
+    let ticks =
+        |tick: &Tick| (tick.rest[0] == tick.number).then_some(()).ok_or_else(|| Error::msg("torn"));
+    let nodes = [
+        Node::builder("main")
+            .service(|| Feed)
+            .service(|| Strategy)
+            .service(move || Exchange(exchange.clone())),
+        Node::builder("main").service(|| BatchFeed).service(move || BatchExchange(batches.clone())),
+    ];
+    for node in nodes {
+        let node = node.fast_handler("ticks", ticks).fast_handler("orders", |_: &Order| Ok(()));
+        node.build().unwrap().run(Tokio::current().unwrap()).await.unwrap();
+        assert_eq!(allocations.recv().unwrap(), 0, "allocations in {MEASURED} messages");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+#[cfg(feature = "metrics")]
+async fn measured_messages_allocate_nothing() {
+    let (sender, allocations) = sync_channel(1);
+    let node = Node::builder("main")
+        .service(|| Feed)
+        .service(|| Strategy)
+        .service(move || Exchange(sender.clone()))
+        .latency_sample("ticks", 1.0)
+        .latency_sample("orders", 0.01)
+        .build()
+        .unwrap();
+    let report = node.run(Tokio::current().unwrap()).await.unwrap();
+    assert_eq!(allocations.recv().unwrap(), 0, "allocations in {MEASURED} messages");
+    let measured = Latency::of(&report.counters);
+    let of_ticks = measured.iter().find(|latency| latency.topic == "ticks").unwrap();
+    assert_eq!(of_ticks.nanoseconds.count(), WARM_UP + MEASURED + COOL_DOWN);
+}
+
+#[tokio::test(start_paused = true)]
+#[cfg(feature = "metrics")]
+async fn measured_batches_allocate_nothing() {
+    let (sender, allocations) = sync_channel(1);
+    let node = Node::builder("main")
+        .service(|| BatchFeed)
+        .service(move || BatchExchange(sender.clone()))
+        .latency_sample("orders", 0.5)
+        .build()
+        .unwrap();
+    node.run(Tokio::current().unwrap()).await.unwrap();
+    assert_eq!(allocations.recv().unwrap(), 0);
+}
+
+/// The earlier system made six allocations per message that it received from a socket (P2). Here
+/// only timers allocate, by the clock. All nodes are on this thread: each message crosses two
+/// links, and sending is counted too.
+#[tokio::test]
+async fn p2_messages_that_cross_a_link_allocate_nothing() {
+    const TOPOLOGY: &str = r#"
+[node.near]
+services = ["Feed"]
+[node.middle]
+services = ["Strategy"]
+[node.far]
+services = ["Exchange"]
+"#;
+    let place = std::env::temp_dir().join(format!("mycelium-p2-{}", std::process::id()));
+    let (sender, allocations) = sync_channel(1);
+    let start = |node: &str| {
+        let topology = Topology::parse("p2.toml", TOPOLOGY).unwrap().in_directory(&place);
+        let sender = sender.clone();
+        let builder = Node::builder(node).topology(topology);
+        let builder = builder.service(|| Feed).service(|| Strategy);
+        let node = builder.service(move || Exchange(sender.clone())).build().unwrap();
+        node.start(Tokio::current().unwrap()).unwrap()
+    };
+    let nodes = ["near", "middle", "far"].map(start);
+    for node in nodes {
+        node.join().await.unwrap();
+    }
+    let allocations = allocations.recv().unwrap();
+    assert!(allocations < MEASURED / 20, "{allocations} allocations in {MEASURED} messages");
+    std::fs::remove_dir_all(&place).unwrap();
+}
+
+/// Each message wakes a reader that sleeps: the publisher's side rings, and the link's task at the
+/// reader's side wakes the reader. All of it is on this thread. Only timers allocate, by the clock.
+#[tokio::test]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+async fn messages_that_wake_a_reader_in_memory_allocate_nothing() {
+    const MESSAGES: u64 = 20_000;
+    let world = world::World::new::<Order>("allocations-memory", 16);
+    let mut reader = world.here.reader::<Order>();
+    let mut publisher = world.there.publisher::<Order>();
+    world.connect();
+    world.until_moved(1).await;
+    let mut before = 0;
+    for number in 0..MESSAGES {
+        if number == MESSAGES / 10 {
+            before = allocations();
+        }
+        let mut is_sent = false;
+        let received = poll_fn(|context| {
+            let received = reader.poll_recv(context);
+            if received.is_pending() && !std::mem::replace(&mut is_sent, true) {
+                assert!(publisher.try_emit(Order { number }).is_ok());
+            }
+            received
+        });
+        let Some(Delivery::Msg(order)) = received.await else { panic!("no message {number}") };
+        assert_eq!(order.number, number);
+    }
+    let allocations = allocations() - before;
+    let wakes = world.take_wakes_of_client();
+    assert!(wakes as u64 >= MESSAGES, "{wakes} wakes of the link: it has to wake the reader");
+    assert!(allocations < MESSAGES / 20, "{allocations} allocations in {MESSAGES} messages");
+}
+
+/// The earlier system made six allocations for each frame of a client, and more for its bridges
+/// (P2). Here buffers grow once, and timers allocate. One client sends, the other one gets all.
+#[tokio::test]
+async fn p2_frames_of_clients_allocate_nothing() {
+    let address = format!("{}:7401", host());
+    let text = format!(
+        "[legacy.floor]\nlisten = \"{address}\"\nwire = \"plain\"\nqueue = \"16 MiB\"\n\
+         [legacy.floor.types]\n12 = \"orders\"\n"
+    );
+    let (sender, allocations) = sync_channel(1);
+    let node = Node::builder("main")
+        .topology(Topology::parse("p2.toml", &text).unwrap())
+        .legacy(LegacyCodec::<Order>::same_bytes())
+        .service(move || Exchange(sender.clone()))
+        .build()
+        .unwrap();
+    let running = node.start(Tokio::current().unwrap()).unwrap();
+    let clients = tokio::task::spawn_blocking(move || {
+        let connect = || TcpStream::connect(&address).unwrap();
+        let (mut reader, mut writer) = (connect(), connect());
+        let frames = LAST + COOL_DOWN;
+        let writing = std::thread::spawn(move || {
+            for number in 0..frames {
+                let payload = u64::to_le_bytes(number);
+                let frame = [&[12, 0, 8, 0, 0, 0][..], &payload].concat();
+                writer.write_all(&frame).unwrap();
+            }
+            writer
+        });
+        let mut frame = [0; 14];
+        for number in 0..frames {
+            reader.read_exact(&mut frame).unwrap();
+            assert_eq!(frame[6..], number.to_le_bytes());
+        }
+        writing.join().unwrap()
+    });
+    clients.await.unwrap();
+    running.shutdown();
+    running.join().await.unwrap();
+    let allocations = allocations.recv().unwrap();
+    assert!(allocations < MEASURED / 20, "{allocations} allocations in {MEASURED} frames");
+}
+
+#[message(topic = "questions", id = 3, reply = Order)]
+struct Question {
+    number: u64,
+}
+
+struct Oracle;
+
+#[service(answers(Question))]
+impl Oracle {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut questions = ctx.requests::<Question>();
+        while let Some(question) = questions.recv().await {
+            question.reply_with(|question| Order { number: question.number });
+        }
+        Ok(())
+    }
+}
+
+/// Requests many at a time, and reports the number of allocations during the measured requests.
+struct Desk(SyncSender<u64>);
+
+#[service(requests(Question))]
+impl Desk {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut before = 0;
+        for number in 0..LAST {
+            if number == WARM_UP {
+                before = allocations();
+            }
+            let one = ctx.request(Question { number });
+            let two = ctx.request(Question { number: number + 1 });
+            assert_eq!((one.await?.number, two.await?.number), (number, number + 1));
+        }
+        self.0.send(allocations() - before)?;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn requests_and_replies_allocate_nothing() {
+    let (sender, allocations) = sync_channel(1);
+    let node = Node::builder("main")
+        .service(|| Oracle)
+        .service(move || Desk(sender.clone()))
+        .build()
+        .unwrap();
+    node.run(Tokio::current().unwrap()).await.unwrap();
+    assert_eq!(allocations.recv().unwrap(), 0, "allocations in {MEASURED} requests");
+}

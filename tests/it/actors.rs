@@ -1,0 +1,31 @@
+//! Actors: their messages and requests, how they end, and how they are found.
+#![expect(
+    clippy::type_complexity,
+    clippy::unit_arg,
+    reason = "jobs of a test are closures, whose last call is their result"
+)]
+
+mod ask;
+mod cancelled;
+#[cfg(feature = "tracing")]
+mod circle;
+#[cfg(feature = "topology")]
+mod defects;
+mod keyed;
+mod keyed_idle;
+#[cfg(feature = "metrics")]
+mod keyed_storm;
+#[cfg(all(unix, feature = "metrics", feature = "tracing"))]
+mod laws;
+mod mailbox;
+#[cfg(all(feature = "metrics", feature = "tracing"))]
+mod model;
+mod probe;
+mod restart;
+#[cfg(feature = "metrics")]
+mod storm;
+mod supervised;
+mod tell;
+#[cfg(feature = "metrics")]
+mod timers;
+mod trees;

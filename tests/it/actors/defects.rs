@@ -1,0 +1,146 @@
+//! Defects of the actors of an earlier system, by their ids; that ended actors leave no memory is
+//! in `tests/allocations/scale/actors.rs`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mycelium::{
+    ActorEnd, Context, FindActorError, Node, Result, SpawnActorError, TellError, service,
+};
+use mycelium_tokio::Tokio;
+
+use super::probe::{Gate, Number, Probe, Seen, Wait, actors, probe, settled};
+
+/// A node without services ends at once.
+struct Idle;
+
+#[service]
+impl Idle {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        ctx.shutdown_requested().await;
+        Ok(())
+    }
+}
+
+/// There, a mailbox was a ring of 1024, and a message that did not fit took the place of the oldest
+/// one.
+#[tokio::test(start_paused = true)]
+async fn l2_a_message_that_was_told_is_never_overwritten() {
+    const COUNT: u32 = 5_000;
+
+    for waits in [false, true] {
+        let (actors, seen) = (actors(), Seen::default());
+        let mut slow = actors.actor(probe(&seen)).capacity(16).spawn().unwrap();
+        let gate = Arc::new(Gate::default());
+        slow.tell(Wait(gate.clone())).await.unwrap();
+        let mut teller = slow.clone();
+        let telling = tokio::spawn(async move {
+            let (mut told, mut refused) = (Vec::new(), 0);
+            for number in 0..COUNT {
+                let sent = match waits {
+                    true => teller.tell(Number(number)).await,
+                    false => teller.try_tell(Number(number)),
+                };
+                match sent {
+                    Ok(()) => told.push(number.to_string()),
+                    Err(TellError::Full(Number(back))) => {
+                        assert_eq!(back, number);
+                        refused += 1;
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            (told, refused)
+        });
+        // The sender is as far ahead as it can be.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        gate.open();
+        let (told, refused) = telling.await.unwrap();
+        assert_eq!(refused > 0, !waits);
+        settled(&mut slow).await;
+        let all = seen.take();
+        let handled: Vec<_> = all.split(' ').filter(|what| what.parse::<u32>().is_ok()).collect();
+        assert_eq!(handled, told);
+    }
+}
+
+/// There, a shutdown dropped the tasks: `stopped` did not run, and messages in mailboxes were lost.
+#[tokio::test(start_paused = true)]
+async fn l16_a_shutdown_of_a_node_handles_what_mailboxes_have_and_calls_stopped() {
+    let seen = Seen::default();
+    let node = Node::builder("main").service(|| Idle).build().unwrap();
+    let running = node.start(Tokio::current().unwrap()).unwrap();
+    let mut all: Vec<_> = (0..3)
+        .map(|_| running.actors().actor(probe(&seen)).temporary().keep().spawn().unwrap())
+        .collect();
+    for actor in &mut all {
+        settled(actor).await;
+    }
+    seen.take();
+    let gate = Arc::new(Gate::default());
+    for (number, actor) in (0..).zip(&mut all) {
+        actor.tell(Wait(gate.clone())).await.unwrap();
+        actor.tell(Number(number)).await.unwrap();
+        actor.tell(Number(number + 10)).await.unwrap();
+    }
+    running.shutdown();
+    let joined = tokio::spawn(running.join());
+    // Nothing else is left to do, so the shutdown waits for the actors.
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert!(!all[0].is_gone());
+    gate.open();
+    joined.await.unwrap().unwrap();
+    for actor in &all {
+        assert_eq!(actor.ended().await, ActorEnd::Stopped);
+    }
+    let mut noted: Vec<_> = seen.take().split(' ').map(str::to_owned).collect();
+    noted.sort();
+    assert_eq!(noted.join(" "), "0 1 10 11 12 2 stopped stopped stopped waited waited waited");
+}
+
+/// There, actors never ended when nobody referred to them, ended ones were found by name, and a
+/// second actor of a type took the place of the first.
+#[tokio::test(start_paused = true)]
+async fn h9_an_actor_without_references_ends_and_its_registries_forget_it() {
+    let (actors, seen) = (actors(), Seen::default());
+    let one = actors.actor(probe(&seen)).name("one").spawn().unwrap();
+    let mut other = actors.actor(probe(&seen)).name("other").spawn().unwrap();
+    // Two of a type.
+    assert_ne!(one.id(), other.id());
+    assert_eq!(actors.all::<Probe>().len(), 2);
+    // A handler uses its context: this does not keep the actor.
+    let (weak, ended) = (one.downgrade(), one.ended());
+    let mut found = actors.by_name::<Probe>("one").unwrap();
+    found.tell(super::probe::job(|_, ctx| Ok(drop((ctx.actors(), ctx.myself()))))).await.unwrap();
+    drop((one, found));
+    assert_eq!(ended.await, ActorEnd::Unreferenced);
+    assert!(weak.upgrade().is_none());
+    assert!(matches!(actors.by_name::<Probe>("one"), Err(FindActorError::Unknown { .. })));
+    assert_eq!((actors.count(), actors.all::<Probe>().len()), (1, 1));
+    // The other one is not concerned.
+    settled(&mut other).await;
+    assert!(!other.is_gone());
+    let ids: Vec<_> = actors.all::<Probe>().iter().map(|it| it.id()).collect();
+    assert_eq!(ids, [other.id()]);
+}
+
+#[tokio::test]
+async fn names_are_checked_when_an_actor_is_spawned() {
+    let actors = actors();
+    let long = "x".repeat(63);
+    for name in ["", "two words", "a=b", "line\n", "bell\u{7}", &long] {
+        let spawned = actors.actor(probe(&Seen::default())).name(name).spawn();
+        let error = spawned.map(drop).unwrap_err();
+        assert_eq!(error, SpawnActorError::Name { actor: "Probe", name: name.to_owned() });
+    }
+    let spawned = actors.actor(probe(&Seen::default())).name("line\n").spawn();
+    assert_eq!(
+        spawned.map(drop).unwrap_err().to_string(),
+        "actor `Probe` was not spawned: invalid name `line\\n`: expected 1 to 62 bytes without \
+         spaces, `=` and control characters [M0275]"
+    );
+    let long = "x".repeat(62);
+    for name in ["a/b", "\u{e4}", &long] {
+        actors.actor(probe(&Seen::default())).name(name).spawn().unwrap();
+    }
+}

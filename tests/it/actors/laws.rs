@@ -1,0 +1,336 @@
+//! Laws of mailboxes and of the supervision of actors, which hold on each executor and on virtual
+//! time, with each queue. `laws/mailbox.rs` has order and the outcome of each message,
+//! `laws/asks.rs` requests, `laws/ends.rs` how actors end and which others learn of it,
+//! `laws/restarts.rs` what a failure changes, `laws/dropped.rs` futures that are dropped at their
+//! k-th poll.
+
+mod asks;
+mod dropped;
+mod ends;
+mod mailbox;
+mod restarts;
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::time::Duration;
+
+use mycelium::{ActorContext, Error, Result, actor, message};
+use mycelium_executor::conformance::{Paused, Subject};
+use mycelium_executor::{Executor, LocalFuture, yield_now};
+use mycelium_transports::conformance::TestExecutor;
+use tokio::sync::oneshot;
+
+use crate::subjects;
+
+/// Runs laws on all executors: each is a test.
+macro_rules! laws {
+    ($($file:ident: $($law:ident)*;)*) => {
+        $($(#[test]
+        fn $law() {
+            on_each(|executor| Box::pin($file::$law(executor)));
+        })*)*
+    };
+}
+
+laws! {
+    mailbox:
+        messages_have_one_outcome_and_the_order_of_their_reference
+        a_full_mailbox_waits_refuses_or_drops
+        control_overtakes_a_full_mailbox
+        a_sender_that_waits_for_room_learns_of_the_end;
+    asks:
+        a_request_has_one_outcome_while_its_actor_dies
+        requests_before_during_and_after_the_end
+        a_deadline_ends_a_request_that_waits_anywhere;
+    ends:
+        all_who_wait_for_an_end_agree
+        children_end_before_their_parent
+        a_watcher_learns_of_an_end_once
+        a_link_passes_on_failures_alone
+        timers_fire_in_their_order_and_not_early
+        failures_of_linked_actors_that_watch_each_other_cross
+        a_shutdown_ends_all_that_were_spawned_before_it
+        a_shutdown_by_a_deadline_leaves_nothing;
+    restarts:
+        a_restart_keeps_the_mailbox_and_the_references
+        the_limit_of_restarts_ends_an_actor
+        a_pause_is_no_shorter_than_half_of_it_and_ends_with_a_stop
+        each_strategy_restarts_its_children
+        a_supervisor_that_gives_up_is_restarted_by_its_parent;
+    dropped:
+        a_tell_or_ask_that_is_dropped_at_its_kth_poll_loses_nothing
+        senders_that_give_up_pass_their_wake_on
+        a_wait_of_a_handler_that_is_dropped_at_its_kth_poll_harms_no_timer_and_no_request
+        a_wait_for_an_end_or_a_shutdown_that_is_dropped_at_its_kth_poll_can_be_repeated;
+}
+
+/// Runs a law once for each queue: each kind of the core, and the channel of an executor.
+macro_rules! for_each_queue {
+    ($law:ident($($argument:expr),*)) => {
+        $law::<mycelium::channel::Mpsc>($($argument),*).await;
+        $law::<mycelium::channel::Mpmc>($($argument),*).await;
+        $law::<mycelium::channel::Spsc>($($argument),*).await;
+        $law::<mycelium::channel::Stamped>($($argument),*).await;
+        $law::<mycelium_tokio::TokioMpsc>($($argument),*).await;
+    };
+}
+use for_each_queue;
+
+/// Virtual time that moves when nothing else is left to do.
+struct Virtual;
+
+impl Subject for Virtual {
+    const NAME: &'static str = "virtual-time";
+
+    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().start_paused(true).build().unwrap();
+        let body = |executor: mycelium_tokio::Tokio| body(Arc::new(executor));
+        runtime.block_on(mycelium_tokio::local(body)).unwrap();
+    }
+}
+
+/// The time of another executor, paused, and moved by a thread.
+struct Moved;
+
+impl Subject for Moved {
+    const NAME: &'static str = "paused-time";
+
+    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+        Paused::<Virtual>::run(body);
+    }
+}
+
+/// How long a law may take on one executor: machines may be busy.
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn on_each(law: fn(Arc<dyn Executor>) -> LocalFuture<()>) {
+    // Failures are a part of the laws: thousands of log lines say nothing.
+    let _ = tracing::subscriber::set_global_default(tracing::subscriber::NoSubscriber::default());
+    let all = subjects::adapters().into_iter().chain(subjects::without_network());
+    for executor in all.chain([TestExecutor::of::<Virtual>(), TestExecutor::of::<Moved>()]) {
+        let (name, (done, finished)) = (executor.name, channel());
+        let thread = std::thread::spawn(move || {
+            executor.run(law);
+            let _ = done.send(());
+        });
+        match finished.recv_timeout(LIMIT) {
+            Err(RecvTimeoutError::Timeout) => panic!("the law hangs on {name}"),
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => {
+                assert!(thread.join().is_ok(), "the law is broken on {name}");
+            }
+        }
+    }
+}
+
+/// Runs a future as a task of its own, and waits for its output.
+fn task<F: Future<Output: Send> + Send + 'static>(
+    executor: &Arc<dyn Executor>,
+    future: F,
+) -> impl Future<Output = F::Output> + use<F> {
+    let (done, output) = oneshot::channel();
+    let task = async move {
+        let _ = done.send(future.await);
+    };
+    executor.spawn(Box::pin(task)).unwrap();
+    async { output.await.expect("the task has not panicked") }
+}
+
+/// Waits until a condition holds.
+async fn until(executor: &Arc<dyn Executor>, mut holds: impl FnMut() -> bool) {
+    while !holds() {
+        executor.sleep_until(executor.now() + Duration::from_millis(1)).await;
+    }
+}
+
+/// The output of a future, or `None` if it is still pending at its k-th poll. At the 0th one it is
+/// dropped without a poll.
+async fn cut<F: Future>(polls: usize, future: F) -> Option<F::Output> {
+    let (mut future, mut polled) = (pin!(future), 0);
+    poll_fn(|context| {
+        if polled == polls {
+            return Poll::Ready(None);
+        }
+        polled += 1;
+        match future.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if polled == polls => Poll::Ready(None),
+            Poll::Pending => {
+                // The next poll comes also without an event.
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
+/// What all see of the actors of a law.
+#[derive(Default)]
+struct Book {
+    is_busy: AtomicBool,
+    handled: AtomicU64,
+    /// Tokens that no handler got: also those that came back to their sender.
+    unhandled: AtomicU64,
+    /// The last number of each sender.
+    last: Mutex<BTreeMap<u64, u64>>,
+    /// The numbers of requests, in the order in which they were handled.
+    asked: Mutex<Vec<u64>>,
+    /// Handlers cannot panic: that is a failure of their actor.
+    broken: Mutex<Vec<String>>,
+}
+
+impl Book {
+    fn handled(&self) -> u64 {
+        self.handled.load(Ordering::SeqCst)
+    }
+
+    fn unhandled(&self) -> u64 {
+        self.unhandled.load(Ordering::SeqCst)
+    }
+
+    fn check(&self) {
+        assert_eq!(*self.broken.lock().unwrap(), Vec::<String>::new());
+    }
+}
+
+/// Counts what has become of a message: when it is dropped, it was handled, or not.
+struct Token {
+    was_handled: bool,
+    book: Arc<Book>,
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        let count = if self.was_handled { &self.book.handled } else { &self.book.unhandled };
+        count.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// The n-th message of a sender.
+struct Entry {
+    from: u64,
+    number: u64,
+    act: Act,
+    token: Token,
+}
+
+/// What the handler of a message does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Act {
+    Nothing,
+    /// Lets others run.
+    Yield,
+    Fail,
+    Panic,
+}
+
+impl Act {
+    fn of(number: u64) -> Act {
+        match number % 16 {
+            3 | 11 => Act::Yield,
+            7 => Act::Fail,
+            13 => Act::Panic,
+            _ => Act::Nothing,
+        }
+    }
+}
+
+fn entry(book: &Arc<Book>, from: u64, number: u64) -> Entry {
+    let token = Token { was_handled: false, book: book.clone() };
+    Entry { from, number, act: Act::of(number), token }
+}
+
+#[message(topic = "law.asks", id = 930, reply = Reply)]
+#[derive(Debug, PartialEq)]
+struct Ask {
+    number: u64,
+}
+
+#[message(topic = "law.replies", id = 931)]
+#[derive(Debug, PartialEq)]
+struct Reply {
+    number: u64,
+}
+
+/// Writes what it handles into the book.
+struct Clerk {
+    book: Arc<Book>,
+}
+
+/// One handler at a time.
+struct Busy<'a>(&'a Book);
+
+impl<'a> Busy<'a> {
+    fn begin(book: &'a Book) -> Busy<'a> {
+        if book.is_busy.swap(true, Ordering::SeqCst) {
+            book.broken.lock().unwrap().push("two handlers run at a time".to_owned());
+        }
+        Busy(book)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.is_busy.store(false, Ordering::SeqCst);
+    }
+}
+
+impl Clerk {
+    async fn act(&self, act: Act) -> Result<()> {
+        match act {
+            Act::Nothing => {}
+            Act::Yield => yield_now().await,
+            Act::Fail => return Err(Error::msg("told to fail")),
+            // Without the message of the hook.
+            Act::Panic => std::panic::resume_unwind(Box::new("told to panic")),
+        }
+        Ok(())
+    }
+}
+
+#[actor(send)]
+impl Clerk {
+    #[tell]
+    async fn entry(&mut self, mut entry: Entry) -> Result<()> {
+        let busy = Busy::begin(&self.book);
+        entry.token.was_handled = true;
+        let before = self.book.last.lock().unwrap().insert(entry.from, entry.number);
+        if let Some(before) = before.filter(|before| *before >= entry.number) {
+            let text = format!("{} of sender {} follows {before}", entry.number, entry.from);
+            self.book.broken.lock().unwrap().push(text);
+        }
+        let acted = self.act(entry.act).await;
+        drop(busy);
+        acted
+    }
+
+    /// Waits for the other end.
+    #[tell]
+    async fn hold(&mut self, gate: oneshot::Receiver<()>) {
+        let _busy = Busy::begin(&self.book);
+        // An error opens it, too.
+        drop(gate.await);
+    }
+
+    #[ask]
+    async fn answer(&mut self, ask: Ask, ctx: &mut ActorContext<Self>) -> Result<Reply> {
+        let _busy = Busy::begin(&self.book);
+        self.book.asked.lock().unwrap().push(ask.number);
+        if ask.number % 4 == 1 {
+            ctx.sleep(Duration::from_millis(1)).await?;
+        }
+        self.act(Act::of(ask.number)).await?;
+        Ok(Reply { number: ask.number })
+    }
+}
+
+fn clerk(book: &Arc<Book>) -> impl FnMut() -> Clerk + Send + use<> + 'static {
+    let book = book.clone();
+    move || Clerk { book: book.clone() }
+}

@@ -1,0 +1,211 @@
+//! Actors of other nodes, over each carrier: each request has one outcome, which says whether the
+//! actor may have acted on it; those who watch learn of each end, once.
+#![cfg(target_os = "linux")]
+#![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
+
+mod killed;
+mod outcomes;
+mod watched;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use mycelium::{
+    ActorContext, ActorRef, Actors, Asked, Error, Gone, Node, OnError, RemoteRef, Restart, Result,
+    Running, Topology, actor, message,
+};
+use mycelium_tokio::Tokio;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::loopback::host;
+
+#[message(topic = "deposits", id = 50, reply = Total)]
+#[derive(Debug)]
+struct Deposit {
+    cents: u64,
+}
+
+#[message(topic = "totals", id = 51)]
+#[derive(Debug, PartialEq)]
+struct Total {
+    cents: u64,
+}
+
+#[message(topic = "closings", id = 52, reply = Total)]
+#[derive(Debug)]
+struct Close {
+    _cents: u64,
+}
+
+/// Deposits that a bank answers in another way.
+const FAIL: u64 = 1 << 32;
+const PANIC: u64 = FAIL + 1;
+const KEEP: u64 = FAIL + 2;
+const STOP: u64 = FAIL + 3;
+
+/// Answers each request at once, unless its value says otherwise.
+#[derive(Default)]
+struct Bank {
+    total: u64,
+    kept: Option<UnboundedSender<Asked<Deposit>>>,
+}
+
+#[actor]
+impl Bank {
+    #[ask]
+    fn deposit(&mut self, asked: Asked<Deposit>, ctx: &mut ActorContext<Self>) -> Result<()> {
+        match (asked.cents, &self.kept) {
+            (FAIL, _) => return Err(Error::msg("told to fail")),
+            (PANIC, _) => panic!("told to panic"),
+            (STOP, _) => ctx.stop(),
+            (KEEP, Some(kept)) => return Ok(kept.send(asked)?),
+            (cents, _) => self.total += cents,
+        }
+        asked.reply(Total { cents: self.total });
+        Ok(())
+    }
+
+    fn on_error(&mut self, _error: &Error) -> OnError {
+        OnError::Continue
+    }
+}
+
+/// Tells what it learns of the actors with these addresses. It watches each of them twice.
+struct Watcher(Vec<&'static str>, UnboundedSender<Gone>);
+
+#[actor]
+impl Watcher {
+    fn started(&mut self, ctx: &mut ActorContext<Self>) -> Result<()> {
+        for address in &self.0 {
+            let other = ctx.actors().remote::<Bank>(address)?;
+            ctx.watch_remote(&other);
+            ctx.watch_remote(&other.clone());
+        }
+        Ok(())
+    }
+
+    fn gone(&mut self, gone: Gone) -> Result<()> {
+        Ok(self.1.send(gone)?)
+    }
+}
+
+fn watch(actors: &Actors, addresses: &[&'static str]) -> (ActorRef<Watcher>, Ends) {
+    let (sent, ends) = unbounded_channel();
+    let addresses = addresses.to_vec();
+    (actors.spawn(move || Watcher(addresses.clone(), sent.clone())).unwrap(), ends)
+}
+
+type Ends = UnboundedReceiver<Gone>;
+
+/// `desk` and `gate` ask the actors of `vault`, and `other` may not.
+fn topology(transport: &str, directory: &Path) -> Topology {
+    let text = format!(
+        r#"
+[node.desk]
+services = []
+address = "{}:7400"
+[node.gate]
+services = []
+address = "{}:7400"
+[node.other]
+services = []
+[node.vault]
+services = []
+actors_for = ["desk", "gate"]
+address = "{}:7400"
+[topic."actors@vault"]
+capacity = 16
+[topic."watches@vault"]
+capacity = 16
+[link.default]
+transport = "{transport}"
+trust = "network"
+retry = "1ms"
+max_retry = "20ms"
+"#,
+        host(),
+        host(),
+        host()
+    );
+    Topology::parse("remote.toml", &text).unwrap().in_directory(directory)
+}
+
+/// A directory for sockets, which is removed at the end.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Directory {
+        let name = format!("mycelium-remote-{name}-{}", std::process::id());
+        Directory(std::env::temp_dir().join(name))
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn start(name: &str, topology: &Topology) -> Running {
+    let node = Node::builder(name).topology(topology.clone()).build().unwrap();
+    node.start(Tokio::current().unwrap()).unwrap()
+}
+
+async fn end(node: Running) {
+    node.shutdown();
+    within(node.join()).await.unwrap();
+}
+
+/// The nodes that most tests need.
+struct Pair {
+    desk: Running,
+    vault: Running,
+    topology: Topology,
+    _directory: Directory,
+}
+
+impl Pair {
+    fn new(name: &str, transport: &str) -> Pair {
+        let directory = Directory::new(&format!("{name}-{transport}"));
+        let topology = topology(transport, &directory.0);
+        let (desk, vault) = (start("desk", &topology), start("vault", &topology));
+        Pair { desk, vault, topology, _directory: directory }
+    }
+
+    /// A bank in the vault, and a reference to it in the desk. The bank lives as long as the first
+    /// one.
+    fn bank(&self, name: &'static str) -> (ActorRef<Bank>, RemoteRef<Bank>) {
+        let actor = self.vault.actors().actor(Bank::default).name(name);
+        (actor.restart(soon()).spawn().unwrap(), self.remote(name))
+    }
+
+    fn remote(&self, name: &str) -> RemoteRef<Bank> {
+        self.desk.actors().remote(&format!("vault/{name}")).unwrap()
+    }
+
+    /// A bank that hands on the requests that it keeps.
+    fn keeping(&self, name: &'static str) -> (ActorRef<Bank>, Kept) {
+        let (sent, kept) = unbounded_channel();
+        let bank = move || Bank { kept: Some(sent.clone()), total: 0 };
+        let actor = self.vault.actors().actor(bank).name(name);
+        (actor.spawn().unwrap(), kept)
+    }
+
+    async fn end(self) {
+        end(self.desk).await;
+        end(self.vault).await;
+    }
+}
+
+type Kept = UnboundedReceiver<Asked<Deposit>>;
+
+fn soon() -> Restart {
+    let backoff = Duration::from_millis(1);
+    Restart { backoff, longest: backoff, ..Restart::default() }
+}
+
+const LONG: Duration = Duration::from_secs(60);
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(LONG, future).await.expect("it takes too long")
+}

@@ -1,0 +1,452 @@
+//! Nodes on a bad network: a proxy delays, throttles, cuts, stalls, refuses and damages their
+//! connections, as a seed decides. Messages of a publisher stay in order, none is lost without a
+//! report, none is repeated without a mark, and the counters of sent, delivered, dropped and left
+//! messages add up. All of this over TCP and over TLS, which finds all damage.
+//!
+//! `FAULT_SEEDS=50 cargo test --test it bad_network` runs longer, `SEED=7` runs that seed.
+#![cfg(target_os = "linux")]
+#![cfg(all(feature = "metrics", feature = "topology"))]
+
+use std::any::Any;
+use std::ops::Range;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use mycelium::{Context, Delivery, Node, Result, Running, Topology, message, service};
+use mycelium_tokio::Tokio;
+use mycelium_transports::counters::Kind;
+use tokio::time::sleep;
+
+#[cfg(feature = "tls")]
+use crate::certificates::Certificates;
+use crate::conserved::{accounted, conserved};
+use crate::loopback::host;
+use crate::proxy::Proxy;
+use crate::way::{End, Fault};
+
+/// Makes a test of each of these functions for each kind of connection, such as `over_tls::name`.
+macro_rules! over_tcp_and_tls {
+    ($($name:ident),+ $(,)?) => {
+        mod over_tcp {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { super::$name(super::Security::Plain).await })+
+        }
+        #[cfg(feature = "tls")]
+        mod over_tls {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { super::$name(super::Security::Tls).await })+
+        }
+    };
+}
+
+over_tcp_and_tls! {
+    bytes_that_are_late_are_overtaken_by_those_of_other_connections_only,
+    a_slow_network_is_slow,
+    bytes_may_arrive_one_by_one,
+    connections_that_end_at_any_byte_lose_and_repeat_nothing,
+    a_connection_that_is_half_open_ends_by_its_silence,
+    connections_that_are_accepted_and_ended_are_tried_again,
+    a_partition_of_one_reader_or_of_both_heals_under_load,
+    damaged_bytes_alter_messages_and_lose_and_repeat_none,
+}
+
+#[message(topic = "numbers", id = 1)]
+struct Number {
+    value: u64,
+}
+
+/// Emits `count` numbers as fast as it can, and waits for the shutdown.
+struct Counter(u64);
+
+#[service(emits(Number))]
+impl Counter {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for value in 0..self.0 {
+            ctx.emit(Number { value }).await?;
+        }
+        ctx.shutdown_requested().await;
+        Ok(())
+    }
+}
+
+/// What a reader got.
+#[derive(Clone, Copy, Debug)]
+enum Seen {
+    Number { value: u64, sequence: u64, again: bool },
+    Gap { count: u64, exact: bool },
+}
+
+macro_rules! reader {
+    ($service:ident) => {
+        struct $service(Sender<Seen>);
+
+        #[service(reads(Number))]
+        impl $service {
+            async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+                let mut numbers = ctx.subscribe::<Number>()?;
+                while let Some(delivery) = numbers.recv().await {
+                    self.0.send(match delivery {
+                        Delivery::Msg(number) => Seen::Number {
+                            value: number.value,
+                            sequence: number.sequence(),
+                            again: number.redelivered(),
+                        },
+                        Delivery::Gap(gap) => Seen::Gap { count: gap.count, exact: gap.exact },
+                    })?;
+                }
+                Ok(())
+            }
+        }
+    };
+}
+
+reader!(Taker);
+reader!(Watcher);
+
+/// What a reader has seen of a publisher: an account without a hole.
+#[derive(Debug, Default)]
+struct Account {
+    next: u64,
+    missed: u64,
+    altered: u64,
+}
+
+impl Account {
+    fn note(&mut self, seen: Seen) {
+        match seen {
+            Seen::Number { value, sequence, again } => {
+                assert_eq!(sequence, self.next, "in order, and each once");
+                assert!(!again, "its process has not died");
+                self.altered += u64::from(value != sequence);
+                self.next += 1;
+            }
+            Seen::Gap { count, exact } => {
+                assert!(exact, "its publisher has not died");
+                (self.next, self.missed) = (self.next + count, self.missed + count);
+            }
+        }
+    }
+}
+
+/// A publisher on one host, and two readers on another: `near`, for which the publisher waits, and
+/// `aside`, for which it does not. The connections of each go through a proxy of its own.
+struct World {
+    far: Running,
+    readers: [Reader; 2],
+    count: u64,
+    _files: Box<dyn Any>,
+}
+
+struct Reader {
+    proxy: Proxy,
+    node: Running,
+    seen: Receiver<Seen>,
+    account: Account,
+}
+
+impl Reader {
+    /// Takes what has arrived.
+    fn take(&mut self) {
+        self.seen.try_iter().for_each(|seen| self.account.note(seen));
+    }
+
+    /// How many of its connections have ended with an error.
+    fn errors(&self) -> u64 {
+        let lines = self.node.counters().into_iter().filter(|line| line.kind == Kind::Link);
+        lines.map(|line| line.value("errors")).sum()
+    }
+}
+
+/// How the connections are secured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Security {
+    Plain,
+    #[cfg(feature = "tls")]
+    Tls,
+}
+
+impl Security {
+    /// Lines of the topology file, and the files that they name, which its drop removes.
+    fn files(self, name: &str) -> (String, Box<dyn Any>) {
+        match self {
+            Security::Plain => (String::new(), Box::new(name.to_owned())),
+            #[cfg(feature = "tls")]
+            Security::Tls => {
+                let certificates = Certificates::of(name, &["far", "near", "aside"]);
+                let directory = certificates.path().display();
+                let lines = format!(
+                    "[tls]\ncertificate = \"{directory}/{{node}}.pem\"\n\
+                     key = \"{directory}/{{node}}.key\"\nauthorities = \"{directory}/ca.pem\"\n"
+                );
+                (lines, Box::new(certificates))
+            }
+        }
+    }
+
+    /// The most bytes in one direction before the first message.
+    fn beginning(self) -> usize {
+        match self {
+            Security::Plain => 600,
+            #[cfg(feature = "tls")]
+            Security::Tls => 2_000,
+        }
+    }
+}
+
+/// An address that nobody else uses. Proxies listen until the process ends, and a process has fewer
+/// hosts than a long run needs.
+fn address() -> String {
+    static HOST: LazyLock<String> = LazyLock::new(host);
+    static PORT: AtomicU16 = AtomicU16::new(7400);
+    format!("{}:{}", *HOST, PORT.fetch_add(1, Ordering::Relaxed))
+}
+
+impl World {
+    fn start(security: Security, fault: Fault, seed: u64, count: u64) -> World {
+        let own = address();
+        let (lines, files) = security.files(&format!("faults-{}", own.replace(':', "-")));
+        let start = |name: &str, address: &str, sender: Sender<Seen>| {
+            let (taker, watcher) = (sender.clone(), sender);
+            let node = Node::builder(name)
+                .topology(Topology::parse("faults.toml", &topology(&own, address, &lines)).unwrap())
+                .service(move || Counter(count))
+                .service(move || Taker(taker.clone()))
+                .service(move || Watcher(watcher.clone()));
+            node.build().unwrap().start(Tokio::current().unwrap()).unwrap()
+        };
+        let far = start("far", &own, channel().0);
+        let readers = [("near", seed), ("aside", !seed)].map(|(name, seed)| {
+            let address = address();
+            let proxy = Proxy::suffering(&address, &own, fault.clone(), seed);
+            let (sender, seen) = channel();
+            let node = start(name, &address, sender);
+            Reader { proxy, node, seen, account: Account::default() }
+        });
+        World { far, readers, count, _files: files }
+    }
+
+    /// Waits until something holds, and takes what arrives meanwhile.
+    async fn until(&mut self, what: &str, mut holds: impl FnMut(&World) -> bool) {
+        let waiting = async {
+            loop {
+                self.readers.iter_mut().for_each(Reader::take);
+                if holds(self) {
+                    break;
+                }
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        if tokio::time::timeout(Duration::from_secs(60), waiting).await.is_err() {
+            let accounts = self.readers.each_ref().map(|reader| &reader.account);
+            panic!("never: {what}: {accounts:?} of {}", self.count);
+        }
+    }
+
+    /// Each reader has seen all numbers, or gaps in their place.
+    async fn all_arrives(&mut self) {
+        let count = self.count;
+        self.until("all numbers", |world| {
+            world.readers.iter().all(|reader| reader.account.next == count)
+        })
+        .await;
+    }
+
+    /// Ends all nodes on a good network, and checks the accounts of their counters.
+    async fn end(mut self) -> [Account; 2] {
+        self.readers.iter().for_each(|reader| reader.proxy.heal());
+        self.all_arrives().await;
+        // A node that ends before it has confirmed them is waited for.
+        self.until("all is confirmed", |world| {
+            let counters = world.far.counters();
+            let mut readers = counters.iter().filter(|line| line.kind == Kind::Edge);
+            readers.all(|line| accounted(line) == world.count)
+        })
+        .await;
+        let mut accounts = Vec::new();
+        for mut reader in self.readers {
+            reader.node.shutdown();
+            ends(reader.node).await;
+            reader.seen.try_iter().for_each(|seen| reader.account.note(seen));
+            assert_eq!(reader.account.next, self.count);
+            accounts.push(reader.account);
+        }
+        self.far.shutdown();
+        ends(self.far).await;
+        assert_eq!(accounts[0].missed, 0, "its publisher waits for it");
+        accounts.try_into().unwrap()
+    }
+}
+
+async fn ends(node: Running) {
+    let ended = tokio::time::timeout(Duration::from_secs(60), node.join()).await;
+    conserved(&ended.expect("the node ends").unwrap().counters);
+}
+
+/// A reader reaches `far` at this address. Links with short timeouts, and a window that is full
+/// soon.
+fn topology(own: &str, address: &str, lines: &str) -> String {
+    format!(
+        r#"
+{lines}
+[host.here]
+address = "192.0.2.1"
+[host.there]
+address = "192.0.2.2"
+[node.far]
+host = "there"
+address = "{address}"
+listen = "{own}"
+services = ["Counter"]
+[node.near]
+host = "here"
+services = ["Taker"]
+[node.aside]
+host = "here"
+services = ["Watcher"]
+[topic.numbers]
+capacity = 64
+[subscription."Watcher.numbers"]
+policy = "drop-oldest"
+[link.default]
+retry = "1ms"
+max_retry = "10ms"
+keep_alive = "50ms"
+silence = "300ms"
+handshake = "300ms"
+window = "8 KiB"
+"#
+    )
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
+}
+
+fn seeds() -> Range<u64> {
+    match number("SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("FAULT_SEEDS").unwrap_or(3),
+    }
+}
+
+/// All numbers arrive on a network with this fault, with each seed. Meanwhile the two readers need
+/// this many connections, or more.
+#[expect(clippy::print_stdout, reason = "the seed is what one needs to see it again")]
+async fn weathers(security: Security, fault: Fault, count: u64, connections: u64) {
+    let mut tried = 0;
+    for seed in seeds() {
+        println!("{security:?}, {fault:?}, seed {seed}");
+        let mut world = World::start(security, fault.clone(), seed, count);
+        world.all_arrives().await;
+        tried += world.readers.iter().map(|reader| reader.proxy.connections()).sum::<u64>();
+        world.end().await;
+    }
+    // A run without faults proves nothing.
+    assert!(tried >= connections || number("SEED").is_some(), "{fault:?}: {tried}");
+}
+
+async fn bytes_that_are_late_are_overtaken_by_those_of_other_connections_only(security: Security) {
+    weathers(security, Fault::Delay(0..3000), 5_000, 1).await;
+}
+
+async fn a_slow_network_is_slow(security: Security) {
+    weathers(security, Fault::Throttle(500), 3_000, 1).await;
+}
+
+async fn bytes_may_arrive_one_by_one(security: Security) {
+    weathers(security, Fault::Dribble, 1_000, 1).await;
+}
+
+async fn connections_that_end_at_any_byte_lose_and_repeat_nothing(security: Security) {
+    for end in [End::Fin, End::Reset] {
+        weathers(security, Fault::Cut { after: 0..8_000, end }, 60_000, 20).await;
+        // Most of them before the first message.
+        weathers(security, Fault::Cut { after: 0..security.beginning(), end }, 50, 10).await;
+    }
+}
+
+async fn a_connection_that_is_half_open_ends_by_its_silence(security: Security) {
+    weathers(security, Fault::Stall { after: 0..40_000 }, 3_000, 8).await;
+}
+
+async fn connections_that_are_accepted_and_ended_are_tried_again(security: Security) {
+    for end in [End::Fin, End::Reset] {
+        weathers(security, Fault::Refuse { connections: 20, end }, 1_000, 84).await;
+    }
+}
+
+/// Each partition lasts until the reader has given its connection up. Old bytes arrive after that.
+#[expect(clippy::print_stdout, reason = "the seed is what one needs to see it again")]
+async fn a_partition_of_one_reader_or_of_both_heals_under_load(security: Security) {
+    let mut missed = 0;
+    for seed in seeds() {
+        println!("partition, seed {seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut world = World::start(security, Fault::None, seed, 100_000);
+        // Both readers, and each of them alone.
+        for parted in [[true, true], [true, false], [false, true]] {
+            // A reader without a connection has none that could end: each is connected again.
+            let [near, aside] = world.readers.each_ref().map(|reader| reader.account.next);
+            let next = (near + random.u64(100..3_000)).min(world.count);
+            world
+                .until("progress", |world| {
+                    let [near, beside] = world.readers.each_ref().map(|reader| reader.account.next);
+                    near >= next && beside > aside.min(world.count - 1)
+                })
+                .await;
+            let parts = |world: &World, act: fn(&Proxy)| {
+                let readers = world.readers.iter().zip(parted).filter(|(_, parted)| *parted);
+                readers.for_each(|(reader, _)| act(&reader.proxy));
+            };
+            let before = world.readers.each_ref().map(Reader::errors);
+            parts(&world, Proxy::hold);
+            world
+                .until("the partition is noticed", |world| {
+                    let readers = world.readers.iter().zip(parted).zip(before);
+                    readers
+                        .into_iter()
+                        .all(|((reader, parted), before)| !parted || reader.errors() > before)
+                })
+                .await;
+            parts(&world, Proxy::release);
+        }
+        let [_, aside] = world.end().await;
+        missed += aside.missed;
+    }
+    // The publisher continued while the reader that it does not wait for was away.
+    assert!(missed > 0);
+}
+
+/// Without its beginning, where the two sides agree on all else, a damaged connection alters
+/// messages or ends: `docs/security.md`.
+#[expect(clippy::print_stdout, reason = "the seed is what one needs to see it again")]
+async fn damaged_bytes_alter_messages_and_lose_and_repeat_none(security: Security) {
+    let mut altered = 0;
+    for seed in seeds() {
+        println!("damage, seed {seed}");
+        let mut world =
+            World::start(security, Fault::Damage { after: 500, one_in: 2_000 }, seed, 20_000);
+        let (mut checks, mut before) = (0, [0; 2]);
+        world
+            .until("both have suffered", |world| {
+                // A connection that waits for bytes which nobody sends is replaced.
+                checks += 1;
+                if checks % 50 == 0 {
+                    for (reader, before) in world.readers.iter().zip(&mut before) {
+                        let next = std::mem::replace(before, reader.account.next);
+                        if next == reader.account.next {
+                            reader.proxy.cut();
+                        }
+                    }
+                }
+                world.readers.iter().all(|reader| reader.proxy.connections() > 10)
+            })
+            .await;
+        altered += world.end().await.iter().map(|account| account.altered).sum::<u64>();
+    }
+    // TLS finds all damage.
+    assert_eq!(altered > 0, security == Security::Plain);
+}

@@ -1,0 +1,443 @@
+//! Descriptions of programs, and overviews of topologies with them: an overview is there if, and
+//! only if, the nodes can be built, and its errors are those of the builds.
+#![cfg(all(feature = "describe", feature = "metrics"))]
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use mycelium::{
+    Carrier, Code, Context, Description, Execution, LatestByKey, LegacyCodec, Lifetime, Node,
+    NodeProgram, OnStall, Policy, Restart, Result, Span, SpanSink, Start, SubscribeOptions,
+    Supervisor, Topology, WaitStrategy, message, service,
+};
+use proptest::prelude::{ProptestConfig, any, prop, prop_oneof, proptest};
+use proptest::strategy::{Just, Strategy as _};
+use serde_json::Value;
+
+#[message(topic = "ticks", id = 1, pad)]
+pub(crate) struct Tick {
+    price: u64,
+    venue: Venue,
+    legs: [Leg; 2],
+    wide: [i64; 2],
+}
+
+#[message]
+struct Leg {
+    ratio: f64,
+    small: [u8; 8],
+}
+
+#[message]
+#[repr(u8)]
+enum Venue {
+    Paris,
+    London,
+    #[allow(dead_code, reason = "it is one of the values")]
+    Off = 9,
+}
+
+#[message(topic = "orders", id = 2)]
+pub(crate) struct Order {
+    number: u64,
+}
+
+#[message(topic = "quotes", id = 3, reply = Order)]
+pub(crate) struct Quote {
+    number: u64,
+}
+
+macro_rules! services {
+    ($($name:ident($($ports:tt)*);)*) => {$(
+        pub(crate) struct $name;
+
+        #[service($($ports)*)]
+        impl $name {
+            async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+                ctx.shutdown_requested().await;
+                Ok(())
+            }
+        }
+    )*};
+}
+
+services! {
+    Feed(emits(Tick));
+    Strategy(reads(Tick, Order as back), emits(Order as orders), requests(Quote));
+    Desk(reads(Order as orders), emits(Order as done), answers(Quote));
+    Screen(reads(Tick));
+}
+
+fn bound_services(node: &str) -> mycelium::Builder {
+    Node::builder(node)
+        .service(|| Feed)
+        .service(|| Strategy)
+        .service(|| Desk)
+        .service(|| Screen)
+        .bind("Strategy", "orders", "orders")
+        .bind("Strategy", "back", "fills")
+        .bind("Desk", "orders", "orders")
+        .bind("Desk", "done", "fills")
+}
+
+fn builder(node: &str) -> mycelium::Builder {
+    let keys = LatestByKey::of::<Tick>("price", 16.try_into().unwrap()).unwrap();
+    bound_services(node)
+        .subscription("Strategy", "back", Policy::DropOldest)
+        .subscription(
+            "Screen",
+            "ticks",
+            SubscribeOptions::new(Policy::LatestByKey(keys), Start::OldestRetained),
+        )
+        .execution("Feed", Execution::pinned([0]).wait(WaitStrategy::Spin).thread("feed"))
+        .restart("Desk", Restart { limit: 3, ..Restart::default() })
+        .lifetime("Desk", Lifetime::Permanent)
+        .start_deadline("Screen", Duration::from_secs(3))
+        .supervisor(Supervisor::one_for_all("trading").service::<Strategy>().service::<Desk>())
+        .backpressure_threshold("ticks", 50)
+        .on_stall("ticks", OnStall::EvictAfter(Duration::from_secs(5)))
+        .latency_sample("orders", 0.5)
+        .fast_handler("count", |_: &Tick| Ok(()))
+        .legacy(LegacyCodec::<Tick>::same_bytes())
+        .watchdog(Duration::from_secs(1))
+}
+
+static DESCRIPTION: LazyLock<Description> = LazyLock::new(|| builder("any").describe());
+
+const NODES: &str = r#"
+[node.feed]
+services = ["Feed"]
+[node.trade]
+services = ["Strategy", "Desk"]
+memory = "64 MiB"
+[node.screen]
+services = ["Screen"]
+[link."feed-screen"]
+transport = "unix"
+"#;
+
+fn topology(text: &str) -> Topology {
+    Topology::parse("app.toml", text).unwrap().in_directory("/run/app")
+}
+
+/// The errors of an overview, or what it has.
+fn overview(
+    topology: &Topology,
+    description: &Description,
+) -> Result<mycelium::Overview, Vec<String>> {
+    let nodes: Vec<&str> = topology.nodes().collect();
+    let of = |node| NodeProgram { node, program: "./app", description };
+    let programs: Vec<NodeProgram<'_>> = match nodes.is_empty() {
+        true => vec![of("main")],
+        false => nodes.into_iter().map(of).collect(),
+    };
+    let errors = |errors: Vec<_>| errors.iter().map(ToString::to_string).collect();
+    topology.overview(&programs).map_err(errors)
+}
+
+#[test]
+fn a_description_is_read_as_it_was_written() {
+    let text = DESCRIPTION.to_json();
+    assert!(!text.contains('\n'));
+    assert_eq!(Description::from_json(&text).unwrap(), *DESCRIPTION);
+    assert_eq!(DESCRIPTION.services().collect::<Vec<_>>(), ["Feed", "Strategy", "Desk", "Screen"]);
+    assert_eq!(DESCRIPTION.node(), "any");
+}
+
+#[test]
+fn an_overview_has_what_the_nodes_would_have() {
+    let topology = topology(NODES);
+    let overview = overview(&topology, &DESCRIPTION).unwrap();
+    assert_eq!(overview.nodes.len(), 3);
+    for node in &overview.nodes {
+        let built = builder(&node.name).topology(topology.clone()).build().unwrap();
+        assert_eq!(node.memory.heap + node.memory.shared, built.memory(), "{}", node.name);
+    }
+    let links = overview.links.iter().map(|link| (link.nodes.join("-"), link.carrier));
+    let local = if cfg!(all(target_os = "linux", target_pointer_width = "64")) {
+        Carrier::SharedMemory
+    } else {
+        Carrier::UnixSocket
+    };
+    assert_eq!(
+        links.collect::<Vec<_>>(),
+        [("feed-screen".to_owned(), Carrier::UnixSocket), ("feed-trade".to_owned(), local)]
+    );
+    let ticks = overview.topics.iter().find(|topic| topic.name == "ticks").unwrap();
+    let readers =
+        ticks.readers.iter().map(|it| (&*it.service, it.port.policy.unwrap().to_string()));
+    let readers: Vec<_> = readers.collect();
+    assert!(readers.contains(&("Screen", "latest of 16 keys".to_owned())), "{readers:?}");
+    assert_eq!(ticks.evict_after, Some(Duration::from_secs(5)));
+    assert_eq!(overview.requests[0].responders[0].service, "Desk");
+    let trade = &overview.nodes[2];
+    assert_eq!(trade.supervisors[0].children, ["Strategy", "Desk"]);
+    assert_eq!(trade.services[1].lifetime, "permanent");
+    assert_eq!(trade.memory.budget, 64 << 20);
+    assert!(overview.nodes.iter().all(|node| node.watchdog == Some(Duration::from_secs(1))));
+    let feed = &overview.nodes[0].services[0];
+    assert_eq!(feed.execution, r#"run = "pinned(0)", wait = "spin", thread = "feed""#);
+}
+
+#[test]
+fn requests_between_nodes_and_listeners_are_in_it() {
+    let text = r#"
+[node.feed]
+services = ["Feed", "Screen"]
+[node.trade]
+services = ["Strategy"]
+[node.desk]
+services = ["Desk"]
+[legacy.floor]
+node = "feed"
+listen = "127.0.0.1:7401"
+wire = "plain"
+[legacy.floor.types]
+11 = { topic = "ticks", clients = "receive" }
+[subscription."Desk.orders"]
+policy = "drop-oldest"
+"#;
+    let topology = topology(text);
+    // The supervisor would be in two nodes.
+    let description = bound_services("any").legacy(LegacyCodec::<Tick>::same_bytes()).describe();
+    let description = Description::from_json(&description.to_json()).unwrap();
+    let overview = overview(&topology, &description).unwrap();
+    let added: Vec<_> = overview
+        .nodes
+        .iter()
+        .flat_map(|node| node.services.iter().filter(|it| it.is_added))
+        .map(|it| it.name.as_str())
+        .collect();
+    assert_eq!(
+        added,
+        ["answers:quotes@trade", "legacy:floor:out:ticks", "legacy:floor", "calls:quotes@trade"]
+    );
+    assert_eq!(overview.listeners[0].types[0].topic, "ticks");
+    let carries = overview.topics.iter().filter(|topic| topic.carries_requests).count();
+    assert_eq!(carries, 2);
+}
+
+#[test]
+fn errors_are_those_of_the_builds() {
+    let cycle = r#"
+[subscription."Strategy.back"]
+policy = "block"
+"#;
+    let memory = "[topic.ticks]\ncapacity = 4194304\n";
+    for added in [
+        cycle,
+        memory,
+        "[service.Fed]\nmax_restarts = 1\n",
+        "[topic.tick]\ncapacity = 2\n",
+        "[subscription.\"Screen.orders\"]\npolicy = \"block\"\n",
+        "[subscription.\"Screen.ticks\"]\nkey = \"prize\"\n",
+        "[topic.ticks]\nwriters = [\"trade\"]\n",
+        "[topic.ticks]\nreaders = [\"trade\"]\n",
+        "[service.Desk.ports]\norders = \"ticks\"\n",
+        "[service.Desk.ports]\nother = \"ticks\"\n",
+        "[supervisor.other]\nchildren = [\"Desk\"]\n",
+        "[topic.ticks]\ntransport = \"shm\"\n",
+    ] {
+        let topology = topology(&format!("{NODES}{added}"));
+        let errors = overview(&topology, &DESCRIPTION).expect_err(added);
+        let nodes: Vec<&str> = topology.nodes().collect();
+        let builds = nodes.iter().filter_map(|node| {
+            builder(node).topology(topology.clone()).build().err().map(|error| error.to_string())
+        });
+        let builds: Vec<String> = builds.collect();
+        assert!(!builds.is_empty(), "{added}");
+        for build in &builds {
+            assert!(
+                errors.iter().any(|error| error.starts_with(without_code(build))),
+                "{errors:?}\n{build}"
+            );
+        }
+        for error in &errors {
+            assert!(
+                builds.iter().any(|build| error.starts_with(without_code(build))),
+                "{error}\n{builds:?}"
+            );
+        }
+    }
+}
+
+/// Takes no span.
+#[derive(Debug)]
+struct NoSpans;
+
+impl SpanSink for NoSpans {
+    fn record(&self, _: Span) {}
+}
+
+#[test]
+fn mistakes_of_the_program_are_those_of_its_build() {
+    let mistakes: [fn(mycelium::Builder) -> mycelium::Builder; 6] = [
+        |it| it.backpressure_threshold("tick", 50),
+        |it| it.lifetime("Fed", Lifetime::Permanent),
+        |it| it.latency_sample("tick", 0.5),
+        |it| it.on_stall("tick", OnStall::EvictAfter(Duration::from_secs(5))),
+        |it| it.execution("Fed", Execution::pinned([0])),
+        |it| it.traces(1.5, NoSpans),
+    ];
+    for mistake in mistakes {
+        let topology = topology("");
+        let build = mistake(builder("main")).topology(topology.clone()).build();
+        let build = build.unwrap_err().to_string();
+        let errors = overview(&topology, &mistake(builder("main")).describe()).expect_err(&build);
+        assert!(
+            errors.iter().all(|it| it.starts_with(without_code(&build))),
+            "{errors:?}\n{build}"
+        );
+    }
+}
+
+/// The overview names its nodes before the code.
+fn without_code(error: &str) -> &str {
+    Code::split(error).0
+}
+
+#[test]
+fn programs_that_contradict_each_other() {
+    let topology =
+        topology("[node.feed]\nservices = [\"Feed\"]\n[node.screen]\nservices = [\"Screen\"]\n");
+    let mut other: Value = serde_json::from_str(&DESCRIPTION.to_json()).unwrap();
+    other["services"][3]["emits"] = other["services"][0]["emits"].clone();
+    let other = Description::from_json(&other.to_string()).unwrap();
+    let programs = [
+        NodeProgram { node: "feed", program: "./a", description: &DESCRIPTION },
+        NodeProgram { node: "screen", program: "./b", description: &other },
+    ];
+    let errors = topology.overview(&programs).unwrap_err();
+    assert_eq!(
+        errors[0].to_string(),
+        "service `Screen` has reads(ticks) emits(ticks) in `./b`, which runs it in node `screen`, \
+         but has reads(ticks) in `./a`: build both programs from the same service [M0132]"
+    );
+    let errors = topology.overview(&programs[..1]).unwrap_err();
+    assert_eq!(
+        errors[0].to_string(),
+        "no program is known for node `screen`: expected `command = [\"./app\", \"{node}\"]` in \
+         `[node.screen]`, or in `[bundle]` for all nodes [M0130]"
+    );
+
+    mod newer {
+        use super::*;
+
+        #[message(topic = "ticks", id = 1)]
+        pub(crate) struct Tick {
+            pub(super) price: i64,
+        }
+        services! { Feed(emits(Tick)); Screen(reads(Tick)); }
+    }
+    let newer = Node::builder("any").service(|| newer::Feed).service(|| newer::Screen).describe();
+    let of = |node, program, description| NodeProgram { node, program, description };
+    let programs = [of("feed", "./a", &*DESCRIPTION), of("screen", "./b", &newer)];
+    let error = topology.overview(&programs).unwrap_err()[0].to_string();
+    assert!(error.starts_with("topic `ticks` carries `Tick` (id 1, digest "), "{error}");
+    assert!(error.contains(" in `./a`, but `Tick` (id 1, digest "), "{error}");
+    assert!(error.contains(" in `./b`: a topic has one message type"), "{error}");
+}
+
+#[test]
+fn texts_that_are_no_descriptions() {
+    for (text, expected) in [
+        ("", "the description is damaged at 1:0: EOF while parsing a value [M0134]"),
+        ("hello", "the description is damaged at 1:1: expected value [M0134]"),
+        (
+            "{}",
+            "the text is not a description of a program: expected JSON with the key `mycelium_description`, as `Builder::describe_on_request` prints it [M0134]",
+        ),
+        (
+            "{\"mycelium_description\":2}",
+            "the description has version 2, and this program reads versions up to 1: expected a program with the same version of `mycelium`, or an older one [M0135]",
+        ),
+        (
+            "{\"mycelium_description\":1}",
+            "the description is damaged at 1:26: missing field `library` [M0134]",
+        ),
+    ] {
+        assert_eq!(Description::from_json(text).unwrap_err().to_string(), expected, "{text}");
+    }
+    let long = " ".repeat(Description::MOST_BYTES + 1);
+    assert_eq!(
+        Description::from_json(&long).unwrap_err().to_string(),
+        "the description has 16777217 bytes: expected at most 16777216 [M0134]"
+    );
+    let damaged = |path: &str, value: Value| {
+        let mut form: Value = serde_json::from_str(&DESCRIPTION.to_json()).unwrap();
+        *form.pointer_mut(path).expect(path) = value;
+        Description::from_json(&form.to_string()).unwrap_err().to_string()
+    };
+    assert_eq!(
+        damaged("/services/0/emits/0/message", 99.into()),
+        "the description is damaged: service `Feed`: no message has number 99: expected less than 5 [M0134]"
+    );
+    let error = damaged("/messages/0/digest", "00".into());
+    assert!(error.contains("message `Tick` has the digest `00`, but its layout has "), "{error}");
+    let error = damaged("/messages/0/layout/fields/0/offset", usize::MAX.into());
+    assert!(error.contains("field `price` of 8 bytes at 18446744073709551615"), "{error}");
+    let error = damaged("/messages/0/layout/size", 70_000.into());
+    assert!(error.contains("70000 bytes: expected at most 65535"), "{error}");
+}
+
+/// Replaces one of the values of a JSON text.
+fn replace(value: &mut Value, place: &mut usize, by: &Value) -> bool {
+    if *place == 0 {
+        *value = by.clone();
+        return true;
+    }
+    *place -= 1;
+    match value {
+        Value::Array(items) => items.iter_mut().any(|item| replace(item, place, by)),
+        Value::Object(items) => items.values_mut().any(|item| replace(item, place, by)),
+        _ => false,
+    }
+}
+
+fn any_value() -> impl proptest::strategy::Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        Just(Value::from("")),
+        Just(Value::from("ticks")),
+        Just(Value::from("Feed")),
+        Just(Value::from("x".repeat(2000))),
+        Just(Value::from("a=b\n")),
+        Just(Value::Array(Vec::new())),
+        any::<u64>().prop_map(Value::from),
+        (0u64..6).prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<bool>().prop_map(Value::from),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn no_damaged_description_panics(
+        damages in prop::collection::vec((0usize..700, any_value()), 1..4),
+    ) {
+        let mut form: Value = serde_json::from_str(&DESCRIPTION.to_json()).unwrap();
+        for (place, by) in damages {
+            replace(&mut form, &mut { place }, &by);
+        }
+        if let Ok(description) = Description::from_json(&form.to_string()) {
+            let _ = overview(&topology(NODES), &description);
+            let _ = overview(&topology(""), &description);
+        }
+    }
+
+    #[test]
+    fn no_cut_or_changed_text_panics(end in 0usize..8000, place in 0usize..8000, byte: u8) {
+        let mut bytes = DESCRIPTION.to_json().into_bytes();
+        let length = bytes.len();
+        bytes[place % length] = byte;
+        bytes.truncate(length - end % length);
+        if let Ok(text) = std::str::from_utf8(&bytes)
+            && let Ok(description) = Description::from_json(text)
+        {
+            let _ = overview(&topology(NODES), &description);
+        }
+    }
+}

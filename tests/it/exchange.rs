@@ -1,0 +1,24 @@
+//! Topics between two sides over real sockets: the guarantees for readers and publishers of all
+//! policies when connections are lost, processes die, and hostile peers connect.
+#![cfg(target_os = "linux")]
+#![cfg(feature = "metrics")]
+
+mod accounts;
+mod admission;
+mod arrival;
+mod away;
+mod bad_clients;
+mod completed;
+mod damage;
+mod deaths;
+mod defects;
+mod ending;
+mod harness;
+mod hostile;
+mod layouts;
+mod limits;
+mod lost;
+mod names;
+mod other_users;
+mod resumes;
+mod slowest;

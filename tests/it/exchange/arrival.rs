@@ -1,0 +1,269 @@
+//! Messages of one side arrive at the other, once and in order; missing ones are gaps.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use mycelium_core::link::Batching;
+use mycelium_core::message;
+use mycelium_transports::local::{Delivery, Gap, GapReason, Policy};
+use mycelium_transports::stream::STREAMS;
+use tokio::sync::Semaphore;
+
+use crate::exchange::harness::{Number, PATIENCE, Side, TestDir, end, take, until, within};
+
+#[tokio::test]
+async fn messages_and_the_end_of_a_topic_arrive() {
+    const COUNT: u64 = 100_000;
+    let dir = TestDir::new("exchange-plain");
+    let (there, here) = Side::pair(1024, 256);
+    let mut reader = here.reader();
+    // The reader starts first.
+    let reading = here.read("there", &dir.socket(), Policy::Block);
+    tokio::task::yield_now().await;
+    let serving = there.serve(there.server_for("here", Policy::Block), &dir.socket());
+    let mut publisher = there.publisher();
+    let control = there.control.clone();
+    let writing = tokio::spawn(async move {
+        for value in 0..COUNT {
+            publisher.emit(Number { value }).await.unwrap();
+        }
+        drop(publisher);
+        control.drain();
+        control.ended().await;
+        control.stop();
+    });
+    take(&mut reader, 0..COUNT).await;
+    assert_eq!(within("the end", reader.recv()).await, None);
+    for task in [writing, reading, serving] {
+        within("all is done", task).await.unwrap();
+    }
+}
+
+/// No timer and no frame of the peer helps: both are late.
+#[tokio::test]
+async fn the_last_messages_of_a_burst_do_not_wait_for_the_delay_of_a_batch() {
+    let dir = TestDir::new("exchange-bursts");
+    let (mut there, mut here) = Side::pair(4096, 4096);
+    for side in [&mut there, &mut here] {
+        side.config.batching = Batching { delay: 10 * PATIENCE, ..Batching::HIGH_THROUGHPUT };
+        side.config.keep_alive = 10 * PATIENCE;
+        side.config.silence = 30 * PATIENCE;
+    }
+    let serving = there.serve(there.server_for("here", Policy::Block), &dir.socket());
+    let mut reader = here.reader();
+    let reading = here.read("there", &dir.socket(), Policy::Block);
+    within("both have met", there.control.ready()).await;
+    let mut publisher = there.publisher();
+    for burst in [0..300, 300..900, 900..1000] {
+        for value in burst.clone() {
+            publisher.emit(Number { value }).await.unwrap();
+        }
+        take(&mut reader, burst).await;
+        reader.done();
+        within("all are confirmed", publisher.confirmed()).await;
+    }
+    end(&[&there, &here], [serving, reading]).await;
+}
+
+#[tokio::test]
+async fn a_full_reader_blocks_its_publisher_and_no_other() {
+    let dir = TestDir::new("exchange-full");
+    let (there, here) = Side::pair(8, 8);
+    let serving = there.serve(there.server_for("here", Policy::Block), &dir.socket());
+    let mut reader = here.reader();
+    let reading = here.read("there", &dir.socket(), Policy::Block);
+    within("both have met", there.control.ready()).await;
+    let mut publisher = there.publisher();
+    // As many as its ring holds and not one more, although all are sent.
+    (0..8).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+    until("all arrives", || reader.depth() == 8).await;
+    publisher.try_emit(Number { value: 8 }).unwrap_err();
+    assert_eq!(publisher.depth(), 8);
+    take(&mut reader, 0..8).await;
+    publisher.emit(Number { value: 8 }).await.unwrap();
+    take(&mut reader, 8..9).await;
+    here.control.drain();
+    within("the reader has left", reading).await.unwrap();
+    // A reader that has closed its link blocks no publisher.
+    for value in 9..100 {
+        within("room", publisher.emit(Number { value })).await.unwrap();
+    }
+    end(&[&there], [serving]).await;
+}
+
+#[tokio::test]
+async fn an_observer_gets_an_exact_gap_after_its_absence() {
+    let dir = TestDir::new("exchange-observer");
+    let (there, here) = Side::pair(8, 64);
+    let server = there.server_for("here", Policy::DropOldest);
+    let mut publisher = there.publisher();
+    (0..20).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+    let mut reader = here.reader();
+    let serving = there.serve(server, &dir.socket());
+    let reading = here.read("there", &dir.socket(), Policy::DropOldest);
+    let gap = within("a gap", reader.recv()).await;
+    let Some(Delivery::Gap(gap)) = gap else { panic!("expected a gap: {gap:?}") };
+    let Gap { count: 12, exact: true, reason: GapReason::Overwritten, .. } = gap else {
+        panic!("{gap:?}")
+    };
+    take(&mut reader, 12..20).await;
+    end(&[&there, &here], [serving, reading]).await;
+}
+
+#[tokio::test]
+async fn an_announced_latest_reader_gets_gaps_from_before_its_arrival() {
+    let dir = TestDir::new("exchange-latest");
+    let (there, here) = Side::pair(8, 64);
+    let server = there.server_for("here", Policy::Latest);
+    let mut publisher = there.publisher();
+    (0..20).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+    let mut reader = here.reader();
+    there.serve(server, &dir.socket());
+    here.read("there", &dir.socket(), Policy::Latest);
+    let gap = within("a gap", reader.recv()).await;
+    let Some(Delivery::Gap(gap)) = gap else { panic!("expected a gap: {gap:?}") };
+    assert_eq!((gap.count, gap.exact, gap.reason), (12, true, GapReason::Overwritten));
+    take(&mut reader, 12..20).await;
+}
+
+#[tokio::test]
+async fn a_reader_with_another_policy_gets_kept_messages_or_a_gap() {
+    let dir = TestDir::new("exchange-policy");
+    let (there, here) = Side::pair(64, 64);
+    let server = there.server_for("here", Policy::Block);
+    let mut publisher = there.publisher();
+    (0..5).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+    let mut reader = here.reader();
+    there.serve(server, &dir.socket());
+    here.read("there", &dir.socket(), Policy::DropOldest);
+    within("they have met", there.control.ready()).await;
+    publisher.try_emit(Number { value: 5 }).unwrap();
+    publisher.flush();
+    match within("something", reader.recv()).await {
+        Some(Delivery::Gap(gap)) => assert_eq!((gap.count, gap.exact), (5, true)),
+        Some(Delivery::Msg(number)) => assert_eq!(number.value, 0),
+        None => panic!("the end"),
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_arrives_during_the_drain_gets_the_rest() {
+    let dir = TestDir::new("exchange-drain");
+    let (there, here) = Side::pair(64, 64);
+    let server = there.server_for("here", Policy::Block);
+    let mut publisher = there.publisher();
+    (0..5).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+    drop(publisher);
+    there.serve(server, &dir.socket());
+    there.control.drain();
+    let mut reader = here.reader();
+    here.read("there", &dir.socket(), Policy::Block);
+    take(&mut reader, 0..5).await;
+    assert_eq!(within("the end", reader.recv()).await, None);
+    within("all has ended", there.control.ended()).await;
+}
+
+#[tokio::test]
+async fn an_unpolled_client_is_not_ready() {
+    let dir = TestDir::new("exchange-ready");
+    let here = Side::new("here", 2, 8);
+    let interests = vec![here.interest(Policy::Block)];
+    let reading = here.client("there", &dir.socket(), interests).run().unwrap();
+    assert_eq!(here.control.ready().now_or_never(), None, "nobody has met anybody");
+    drop(reading);
+}
+
+#[message(topic = "numbers", id = 1)]
+#[derive(Debug, PartialEq)]
+struct Other {
+    value: u32,
+    more: u32,
+}
+
+/// Both sides get the same notice.
+#[tokio::test]
+async fn a_rejected_topic_counts_as_found_on_both_sides() {
+    let dir = TestDir::new("exchange-digest");
+    let (there, mut here) = Side::pair(8, 8);
+    here.carry::<Other>(8);
+    there.serve(there.server_for("here", Policy::Block), &dir.socket());
+    here.read("there", &dir.socket(), Policy::Block);
+    within("the reader knows", here.control.ready()).await;
+    within("so does the server", there.control.ready()).await;
+}
+
+/// The messages of each publisher arrive once, in order and as its own, while publishers start and
+/// end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn streams_stay_apart_when_publishers_start_and_end() {
+    const WRITERS: u64 = 8;
+    const PUBLISHERS: u64 = 300;
+    const EACH: u64 = 3;
+    let dir = TestDir::new("exchange-mix");
+    let (there, here) = Side::pair(64, 64);
+    let mut reader = here.reader();
+    there.serve(there.server_for("here", Policy::Block), &dir.socket());
+    here.read("there", &dir.socket(), Policy::Block);
+    within("both have met", there.control.ready()).await;
+    // These have half of the link's streams, so the topic does not end meanwhile.
+    let stays = |n| there.numbers.publisher::<Number>("stays", 1 << 40 | n).unwrap();
+    let _stay: Vec<_> = (0..STREAMS as u64 / 2).map(stays).collect();
+    // Enough others that each stream is used again at once, and not more than may wait for their
+    // reader.
+    let most = Arc::new(Semaphore::new(STREAMS));
+    for writer in 0..WRITERS {
+        let (topic, most) = (there.numbers.clone(), most.clone());
+        tokio::spawn(async move {
+            for number in 0..PUBLISHERS {
+                most.acquire().await.unwrap().forget();
+                let epoch = 1 + writer * PUBLISHERS + number;
+                let mut publisher = topic.publisher::<Number>(&format!("p{epoch}"), epoch).unwrap();
+                for sequence in 0..EACH {
+                    publisher.emit(Number { value: epoch << 8 | sequence }).await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+            }
+        });
+    }
+    let mut next: BTreeMap<u64, u64> = BTreeMap::new();
+    let all = WRITERS * PUBLISHERS * EACH;
+    for count in 0..all {
+        let delivery = within(&format!("message {count} of {all}"), reader.recv()).await;
+        let Some(Delivery::Msg(number)) = delivery else { panic!("{delivery:?} at {count}") };
+        let (epoch, sequence) = (number.value >> 8, number.value & 0xff);
+        let next = next.entry(epoch).or_default();
+        let found = (sequence, number.sequence());
+        assert_eq!(found, (*next, *next), "of {epoch}");
+        *next += 1;
+        if *next == EACH {
+            most.add_permits(1);
+        }
+    }
+    assert_eq!(here.notices.count("down", ""), 0, "the link holds: {:?}", here.notices);
+}
+
+#[tokio::test]
+async fn publishers_beyond_the_stream_limit_take_turns() {
+    let dir = TestDir::new("exchange-streams");
+    let (there, here) = Side::pair(8, 8);
+    let server = there.server_for("here", Policy::Block);
+    let mut reader = here.reader();
+    let many = 1 + STREAMS as u64;
+    let publisher = |n| there.numbers.publisher::<Number>(&format!("p{n}"), n).unwrap();
+    let mut publishers: Vec<_> = (0..many).map(publisher).collect();
+    for (value, publisher) in (0..).zip(&mut publishers) {
+        publisher.try_emit(Number { value }).unwrap();
+    }
+    there.serve(server, &dir.socket());
+    here.read("there", &dir.socket(), Policy::Block);
+    for count in 0..many {
+        if count + 1 == many {
+            there.notices.until("stream limit", "waits until another one ends").await;
+            publishers.remove(0);
+        }
+        let what = format!("message {count} of {many}");
+        let delivery = within(&what, reader.recv()).await;
+        assert!(matches!(delivery, Some(Delivery::Msg(_))), "{delivery:?}");
+    }
+}

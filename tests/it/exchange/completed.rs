@@ -1,0 +1,131 @@
+//! Peers that will not run again: no link waits for them, and what they have sent is read to the
+//! end.
+
+use std::sync::Arc;
+
+use mycelium_executor::Backoff;
+use mycelium_transports::local::{Delivery, Policy};
+
+use crate::exchange::harness::{Number, PATIENCE, Side, TestDir, take, until, within};
+
+#[tokio::test]
+async fn a_publisher_that_has_completed_is_not_waited_for() {
+    for told_before in [true, false] {
+        let dir = TestDir::new(&format!("completed-absent-{told_before}"));
+        let mut here = Side::new("here", 2, 64);
+        // The pause before a second attempt is longer than the test.
+        here.config.retry = Backoff { first: PATIENCE * 60, longest: PATIENCE * 60 };
+        let mut reader = here.reader();
+        if told_before {
+            here.control.completed("there");
+        }
+        let reading = here.read("there", &dir.socket(), Policy::Block);
+        if !told_before {
+            here.notices.until("unreachable", "there").await;
+            here.control.completed("somebody-else");
+            here.control.completed("there");
+        }
+        assert!(within("both count as met", here.control.ready()).await);
+        assert_eq!(within("the end", reader.recv()).await, None);
+        within("the task ends", reading).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_lost_publisher_that_ended_for_good_leaves_a_gap() {
+    for gone in [true, false] {
+        let dir = TestDir::new(&format!("completed-lost-{gone}"));
+        let (there, here) = Side::pair(64, 64);
+        let mut reader = here.reader();
+        there.serve(there.server_for("here", Policy::Block), &dir.socket());
+        let reading = here.read("there", &dir.socket(), Policy::Block);
+        let mut publisher = there.publisher();
+        (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+        take(&mut reader, 0..3).await;
+        there.control.stop();
+        until("its socket is gone", || !dir.socket().exists()).await;
+        if gone {
+            here.control.gone("there");
+        } else {
+            here.control.completed("there");
+        }
+        let Some(Delivery::Gap(gap)) = within("a gap", reader.recv()).await else { panic!() };
+        assert!(!gap.exact, "{gap}");
+        assert_eq!(within("the end", reader.recv()).await, None);
+        within("the task ends", reading).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_completed_publisher_that_is_connected_is_read_to_its_end() {
+    let dir = TestDir::new("completed-connected");
+    let (there, here) = Side::pair(64, 64);
+    let mut reader = here.reader();
+    there.serve(there.server_for("here", Policy::Block), &dir.socket());
+    here.read("there", &dir.socket(), Policy::Block);
+    let mut publisher = there.publisher();
+    publisher.try_emit(Number { value: 0 }).unwrap();
+    take(&mut reader, 0..1).await;
+    here.control.completed("there");
+    tokio::task::yield_now().await;
+    (1..50).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+    drop(publisher);
+    there.control.drain();
+    take(&mut reader, 1..50).await;
+    assert_eq!(within("the end", reader.recv()).await, None, "nothing was missing");
+}
+
+#[tokio::test]
+async fn nothing_is_kept_for_a_reader_that_has_completed() {
+    for (was_there, told_before) in [(false, false), (true, false), (true, true)] {
+        let dir = TestDir::new(&format!("completed-reader-{was_there}-{told_before}"));
+        let (there, here) = Side::pair(4, 4);
+        let server = Arc::new(there.server_for("here", Policy::Block));
+        there.serve(server.clone(), &dir.socket());
+        let mut publisher = there.publisher();
+        if was_there {
+            let reader = here.reader();
+            let reading = here.read("there", &dir.socket(), Policy::Block);
+            within("both have met", there.control.ready()).await;
+            // As many as its ring holds.
+            for value in 0..4 {
+                within("there is room", publisher.emit(Number { value })).await.unwrap();
+            }
+            until("they have arrived", || reader.depth() == 4).await;
+            if told_before {
+                there.control.completed("here");
+            }
+            // It does not close its link.
+            reading.abort();
+            there.notices.until("down", "here").await;
+        }
+        there.control.completed("here");
+        assert!(within("both count as met", there.control.ready()).await);
+        for value in 8..100 {
+            within("nobody holds it", publisher.emit(Number { value })).await.unwrap();
+        }
+        assert!(server.unfinished().is_empty());
+        drop(publisher);
+        there.control.drain();
+        within("nothing is left to do", there.control.ended()).await;
+        assert!(server.undelivered().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn messages_for_a_reader_that_is_gone_are_undelivered() {
+    let dir = TestDir::new("gone-reader");
+    let there = Side::new("there", 1, 4);
+    let server = Arc::new(there.server_for("here", Policy::Block));
+    there.serve(server.clone(), &dir.socket());
+    let mut publisher = there.publisher();
+    (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+    there.control.gone("here");
+    assert!(within("it counts as met", there.control.ready()).await);
+    drop(publisher);
+    there.control.drain();
+    assert_eq!(server.unfinished(), ["here"]);
+    there.control.stop();
+    within("links end", there.control.ended()).await;
+    assert_eq!(server.undelivered(), [("here".to_owned(), "numbers".to_owned(), 3)]);
+}

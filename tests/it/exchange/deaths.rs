@@ -1,0 +1,444 @@
+//! Processes of a reader that die: the messages, gaps and marks that the next process gets, and the
+//! counters of publishers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mycelium_transports::counters::Kind;
+use mycelium_transports::exchange::{Redelivery, TopicServer};
+use mycelium_transports::local::{
+    Delivery, Gap, GapReason, OnStall, Policy, Publisher, Subscription,
+};
+use tokio::task::JoinHandle;
+
+use crate::exchange::accounts::fates;
+use crate::exchange::harness::{Number, Side, TestDir, until, within};
+use crate::exchange::lost::Big;
+
+/// A process that reads numbers, until it dies.
+struct Life {
+    side: Side,
+    reader: Subscription<Number>,
+    link: JoinHandle<()>,
+}
+
+impl Life {
+    fn begin(boot: u64, dir: &TestDir) -> Life {
+        let side = Side::new("here", boot, 64);
+        let reader = side.reader();
+        let link = side.read("there", &dir.socket(), Policy::Block);
+        Life { side, reader, link }
+    }
+
+    /// Takes one number: its value, and whether it is redelivered. It is in flight then.
+    async fn next(&mut self) -> (u64, bool) {
+        match within("a number", self.reader.recv()).await {
+            Some(Delivery::Msg(number)) => (number.value, number.redelivered()),
+            other => panic!("{other:?} instead of a number"),
+        }
+    }
+
+    async fn gap(&mut self) -> Gap {
+        match within("a gap", self.reader.recv()).await {
+            Some(Delivery::Gap(gap)) => gap,
+            other => panic!("{other:?} instead of a gap"),
+        }
+    }
+
+    /// Dies: the link is not closed, and nothing more is confirmed.
+    async fn die(self, there: &Side) {
+        let before = there.notices.count("down", "`here`");
+        self.link.abort();
+        until("its death is seen", || there.notices.count("down", "`here`") > before).await;
+    }
+}
+
+struct Scene {
+    dir: TestDir,
+    there: Side,
+    server: Arc<TopicServer>,
+    publisher: Publisher<Number>,
+}
+
+impl Scene {
+    /// A publisher that has sent `count` numbers.
+    fn new(name: &str, redelivery: Redelivery, count: u64) -> Scene {
+        let dir = TestDir::new(name);
+        let there = Side::new("there", 1, 64);
+        let mut server = there.server_for("here", Policy::Block);
+        server.redeliver("numbers", redelivery);
+        let server = Arc::new(server);
+        there.serve(server.clone(), &dir.socket());
+        let mut publisher = there.publisher();
+        (0..count).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+        Scene { dir, there, server, publisher }
+    }
+
+    async fn confirmed(&self, count: u64) {
+        until(&format!("{count} are confirmed"), || self.server.progress() == count).await;
+    }
+}
+
+#[tokio::test]
+async fn an_unconfirmed_message_of_a_killed_reader_is_redelivered_and_is_marked() {
+    let scene = Scene::new("deaths-again", Redelivery::default(), 20);
+    let mut first = Life::begin(2, &scene.dir);
+    for value in 0..6 {
+        assert_eq!(first.next().await, (value, false));
+    }
+    // The sixth is in flight, the others are in its ring.
+    until("all arrive", || first.reader.depth() == 15).await;
+    scene.confirmed(5).await;
+    first.die(&scene.there).await;
+
+    let mut second = Life::begin(3, &scene.dir);
+    for value in 5..20 {
+        assert_eq!(second.next().await, (value, true));
+    }
+    second.reader.done();
+    scene.confirmed(20).await;
+    assert_eq!(scene.there.sum(Kind::Edge, "sent_again"), 15);
+    assert_eq!(scene.there.sum(Kind::Edge, "taken"), 20);
+    assert_eq!(second.side.sum(Kind::Edge, "redelivered"), 15);
+    let Scene { mut publisher, .. } = scene;
+    publisher.try_emit(Number { value: 20 }).unwrap();
+    assert_eq!(second.next().await, (20, false), "what nobody had is not marked");
+}
+
+/// Where the topic evicts readers that stall, a dead one is such a reader. Its next process gets
+/// the number of messages that it missed, and is waited for again.
+#[tokio::test]
+async fn a_dead_reader_is_evicted_and_its_next_process_is_waited_for() {
+    let mut scene = Scene::new("deaths-evicted", Redelivery::default(), 0);
+    scene.there.numbers.set_on_stall(OnStall::EvictAfter(Duration::from_millis(5)));
+    scene.there.numbers.set_executor(scene.there.executor.clone());
+    scene.publisher = scene.there.numbers.publisher("evicting", 8).unwrap();
+    (0..20).for_each(|value| scene.publisher.try_emit(Number { value }).unwrap());
+    let mut first = Life::begin(2, &scene.dir);
+    for value in 0..6 {
+        assert_eq!(first.next().await, (value, false));
+    }
+    until("all arrive", || first.reader.depth() == 15).await;
+    scene.confirmed(5).await;
+    first.die(&scene.there).await;
+    for value in 20..300 {
+        within("a dead reader is evicted", scene.publisher.emit(Number { value })).await.unwrap();
+    }
+    assert!(scene.there.sum(Kind::Edge, "evicted") > 0);
+
+    let mut second = Life::begin(3, &scene.dir);
+    let gap = second.gap().await;
+    assert_eq!((gap.count, gap.exact, gap.reason), (300 - 64 - 5, true, GapReason::Evicted));
+    for value in 300 - 64..300 {
+        assert_eq!(second.next().await, (value, false), "what nobody had is not marked");
+    }
+    second.reader.done();
+    scene.confirmed(300).await;
+    assert_eq!(scene.there.sum(Kind::Edge, "taken"), 5 + 64);
+    assert_eq!(scene.there.sum(Kind::Edge, "overwritten"), 300 - 64 - 5);
+    assert_eq!(second.side.sum(Kind::Edge, "overwritten"), 300 - 64 - 5);
+    let mut refused = (300..300 + 200)
+        .find(|value| scene.publisher.try_emit(Number { value: *value }).is_err())
+        .expect("the next process is waited for");
+    // It reads on, and none of these are missing.
+    for value in 300..refused {
+        assert_eq!(second.next().await, (value, false));
+    }
+    second.reader.done();
+    scene.confirmed(refused).await;
+    refused += 1;
+    within("it has room", scene.publisher.emit(Number { value: refused })).await.unwrap();
+    assert_eq!(second.next().await, (refused, false));
+}
+
+#[tokio::test]
+async fn a_redelivered_message_in_fragments_is_marked() {
+    let dir = TestDir::new("deaths-parts");
+    let side = |name: &str, boot| {
+        let mut side = Side::new(name, boot, 16);
+        side.carry::<Big>(16);
+        (side.config.max_frame, side.config.buffer) = (256, 1 << 13);
+        side
+    };
+    let there = side("there", 1);
+    there.serve(there.server_for("here", Policy::Block), &dir.socket());
+    let mut publisher = there.numbers.publisher::<Big>("publisher", 7).unwrap();
+    (0..4).for_each(|value| publisher.try_emit(Big { values: [value; 60] }).unwrap());
+    for (boot, again) in [(2, false), (3, true)] {
+        let here = side("here", boot);
+        let mut reader = here.numbers.subscribe::<Big>("reader", Policy::Block).unwrap();
+        let link = here.read("there", &dir.socket(), Policy::Block);
+        // The first is in flight, and nothing is confirmed.
+        match within("a message", reader.recv()).await {
+            Some(Delivery::Msg(big)) => {
+                assert_eq!((&big.values, big.redelivered()), (&[0; 60], again));
+            }
+            other => panic!("{other:?} instead of a message"),
+        }
+        link.abort();
+        until("its death is seen", || there.notices.count("down", "`here`") >= boot as usize - 1)
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn messages_lost_with_a_reader_are_a_gap_at_most_once() {
+    let scene = Scene::new("deaths-once", Redelivery::AtMostOnce, 20);
+    let mut first = Life::begin(2, &scene.dir);
+    assert_eq!(first.next().await, (0, false));
+    assert_eq!(first.next().await, (1, false));
+    until("all arrive", || first.reader.depth() == 19).await;
+    scene.confirmed(1).await;
+    first.die(&scene.there).await;
+
+    let Scene { dir, there, mut publisher, .. } = scene;
+    publisher.try_emit(Number { value: 20 }).unwrap();
+    let mut second = Life::begin(3, &dir);
+    let gap = second.gap().await;
+    assert_eq!((gap.count, gap.exact, gap.reason), (19, true, GapReason::Disconnected));
+    assert_eq!(second.next().await, (20, false));
+    second.reader.done();
+    until("all is accounted for", || fates(&there) == 21).await;
+    assert_eq!(there.sum(Kind::Edge, "unknown"), 19);
+    assert_eq!(there.sum(Kind::Edge, "sent_again"), 0);
+}
+
+#[tokio::test]
+async fn only_the_message_that_kills_its_readers_is_dead_lettered() {
+    let redelivery = Redelivery::AtLeastOnce { deaths: 3 };
+    let scene = Scene::new("deaths-poison", redelivery, 20);
+    let mut life = Life::begin(2, &scene.dir);
+    for boot in 3..6 {
+        while life.next().await.0 != 7 {}
+        life.die(&scene.there).await;
+        assert_eq!(scene.there.notices.count("dead letter", ""), 0, "life {boot} has not begun");
+        life = Life::begin(boot, &scene.dir);
+    }
+    scene.there.notices.until("dead letter", "message 7 ").await;
+    let gap = life.gap().await;
+    assert_eq!((gap.count, gap.exact, gap.reason), (1, true, GapReason::DeadLettered));
+    for value in 8..20 {
+        assert_eq!(life.next().await.0, value);
+    }
+    life.reader.done();
+    until("all is accounted for", || fates(&scene.there) == 20).await;
+    assert_eq!(scene.there.sum(Kind::Edge, "dead_lettered"), 1);
+}
+
+/// `confirmed` is pending while the last message is in flight.
+#[tokio::test]
+async fn a_publisher_waits_until_its_messages_are_confirmed() {
+    let scene = Scene::new("deaths-confirmed", Redelivery::default(), 3);
+    let Scene { dir, mut publisher, .. } = scene;
+    let mut life = Life::begin(2, &dir);
+    for value in 0..3 {
+        assert_eq!(life.next().await, (value, false));
+    }
+    // The last one is in flight.
+    let waits = tokio::time::timeout(std::time::Duration::from_millis(50), publisher.confirmed());
+    waits.await.unwrap_err();
+    life.reader.done();
+    within("it is confirmed", publisher.confirmed()).await;
+    assert_eq!(publisher.depth(), 0);
+}
+
+/// At an end in order, messages that are in a ring are not confirmed.
+#[tokio::test]
+async fn messages_left_at_a_shutdown_go_to_the_next_process() {
+    for asked in [true, false] {
+        let scene = Scene::new(&format!("deaths-goodbye-{asked}"), Redelivery::default(), 10);
+        let mut life = Life::begin(2, &scene.dir);
+        for value in 0..4 {
+            assert_eq!(life.next().await, (value, false));
+        }
+        life.reader.done();
+        until("all arrive", || life.reader.depth() == 6).await;
+        if asked {
+            life.side.control.shut_down();
+        }
+        drop(life.reader);
+        life.side.control.drain();
+        within("it has left", life.link).await.unwrap();
+        if asked {
+            let mut next = Life::begin(3, &scene.dir);
+            for value in 4..10 {
+                assert_eq!(next.next().await, (value, false), "nobody has had it");
+            }
+            next.reader.done();
+        }
+        until("all is accounted for", || fates(&scene.there) == 10).await;
+        let (taken, left) = if asked { (10, 0) } else { (4, 6) };
+        let found = ["taken", "left"].map(|value| scene.there.sum(Kind::Edge, value));
+        assert_eq!(found, [taken, left], "asked: {asked}");
+    }
+}
+
+/// A gap is delivered before it is confirmed: it is not lost with a process that dies before.
+#[tokio::test]
+async fn an_undelivered_gap_goes_to_the_next_process() {
+    let scene = Scene::new("deaths-gap", Redelivery::AtMostOnce, 20);
+    let first = Life::begin(2, &scene.dir);
+    until("all arrive", || first.reader.depth() == 20).await;
+    first.die(&scene.there).await;
+    let second = Life::begin(3, &scene.dir);
+    until("it is sent", || second.side.link("there", "missed") == 20).await;
+    // Longer than a confirmation takes.
+    tokio::time::sleep(4 * second.side.config.confirm).await;
+    assert_eq!(scene.server.progress(), 0);
+    second.die(&scene.there).await;
+    let mut third = Life::begin(4, &scene.dir);
+    assert_eq!(third.gap().await.count, 20);
+    assert_eq!(scene.server.progress(), 0, "it is being handled");
+    third.reader.done();
+    scene.confirmed(20).await;
+}
+
+/// Its services had completed when the shutdown was requested: they do not restart.
+#[tokio::test]
+async fn a_shutdown_after_completion_ends_for_good() {
+    let Scene { dir, there, publisher, .. } =
+        Scene::new("deaths-late-shutdown", Redelivery::default(), 5);
+    let mut life = Life::begin(2, &dir);
+    assert_eq!(life.next().await, (0, false));
+    drop(publisher);
+    there.control.drain();
+    there.control.shut_down();
+    for value in 1..5 {
+        assert_eq!(life.next().await, (value, false));
+    }
+    assert_eq!(within("the end", life.reader.recv()).await, None);
+    within("all has ended", there.control.ended()).await;
+}
+
+/// Its services were abandoned at the deadline, one of them with a message in flight.
+#[tokio::test]
+async fn messages_in_flight_at_an_abandoned_shutdown_are_marked() {
+    let scene = Scene::new("deaths-abandoned", Redelivery::default(), 5);
+    let mut life = Life::begin(2, &scene.dir);
+    assert_eq!(life.next().await, (0, false));
+    assert_eq!(life.next().await, (1, false));
+    life.side.control.shut_down();
+    drop(life.reader);
+    life.side.control.drain();
+    within("it has left", life.link).await.unwrap();
+    let mut next = Life::begin(3, &scene.dir);
+    for value in 1..5 {
+        assert_eq!(next.next().await, (value, true));
+    }
+}
+
+/// The next observer gets a gap for messages that the previous one had not received.
+#[tokio::test]
+async fn messages_in_the_ring_of_a_dead_observer_are_a_gap() {
+    let dir = TestDir::new("deaths-observer");
+    let there = Side::new("there", 1, 64);
+    let server = Arc::new(there.server_for("here", Policy::DropOldest));
+    there.serve(server.clone(), &dir.socket());
+    let mut publisher = there.publisher();
+    let begin = |boot| {
+        let side = Side::new("here", boot, 64);
+        let reader = side.numbers.subscribe("reader", Policy::DropOldest).unwrap();
+        let link = side.read("there", &dir.socket(), Policy::DropOldest);
+        Life { side, reader, link }
+    };
+    (0..20).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+    let mut first = begin(2);
+    for value in 0..5 {
+        assert_eq!(first.next().await, (value, false));
+    }
+    until("all arrive", || first.reader.depth() == 15).await;
+    first.reader.done();
+    until("what it has handled is confirmed", || server.progress() == 5).await;
+    first.die(&there).await;
+    publisher.try_emit(Number { value: 20 }).unwrap();
+    let mut second = begin(3);
+    let gap = second.gap().await;
+    assert_eq!((gap.count, gap.exact), (15, true));
+    assert_eq!(second.next().await, (20, false));
+    second.reader.done();
+    until("all is accounted for", || fates(&there) == 21).await;
+    assert_eq!(there.sum(Kind::Edge, "unknown"), 15);
+}
+
+/// Messages in the ring of its own of a `drop-newest` subscription, and those that it had no room
+/// for, are in the gap that its next process gets.
+#[tokio::test]
+async fn what_a_dead_drop_newest_reader_had_not_handled_is_a_gap() {
+    let dir = TestDir::new("deaths-newest");
+    let there = Side::new("there", 1, 64);
+    let server = Arc::new(there.server_for("here", Policy::DropNewest));
+    there.serve(server.clone(), &dir.socket());
+    let mut publisher = there.publisher();
+    let begin = |boot| {
+        let side = Side::new("here", boot, 64);
+        let reader = side.numbers.subscribe("reader", Policy::DropNewest).unwrap();
+        let link = side.read("there", &dir.socket(), Policy::DropNewest);
+        Life { side, reader, link }
+    };
+    let mut first = begin(2);
+    for sent in (0..300).step_by(20) {
+        (sent..sent + 20).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+        until("all arrive", || first.side.link("there", "received") == sent + 20).await;
+        if sent == 0 {
+            for value in 0..5 {
+                assert_eq!(first.next().await, (value, false));
+            }
+            first.reader.done();
+        }
+    }
+    assert!(first.side.sum(Kind::Edge, "dropped") > 0);
+    until("what it has handled is confirmed", || server.progress() == 5).await;
+    first.die(&there).await;
+
+    // The next process dies with a gap of messages that were dropped.
+    publisher.try_emit(Number { value: 300 }).unwrap();
+    let mut second = begin(3);
+    let gap = second.gap().await;
+    assert_eq!((gap.count, gap.exact, gap.reason), (295, true, GapReason::Disconnected));
+    assert_eq!(second.next().await, (300, false));
+    for sent in (301..601).step_by(20) {
+        (sent..sent + 20).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+        until("all arrive", || second.side.link("there", "received") == sent - 280).await;
+    }
+    let mut value = 300;
+    let gap = loop {
+        match within("a gap", second.reader.recv()).await {
+            Some(Delivery::Msg(number)) => value += u64::from(number.value == value + 1),
+            Some(Delivery::Gap(gap)) => break gap,
+            None => panic!("it has not ended"),
+        }
+    };
+    assert_eq!(gap.reason, GapReason::Dropped);
+    until("all before the gap is confirmed", || server.progress() == value + 1).await;
+    second.die(&there).await;
+
+    let mut third = begin(4);
+    let again = third.gap().await;
+    assert_eq!((again.count, again.exact), (601 - value - 1, true));
+    assert!(again.count >= gap.count);
+    publisher.try_emit(Number { value: 601 }).unwrap();
+    assert_eq!(third.next().await, (601, false));
+    third.reader.done();
+    until("all is accounted for", || fates(&there) == 602).await;
+    assert_eq!(there.sum(Kind::Edge, "unknown"), 602 - there.sum(Kind::Edge, "taken"));
+}
+
+/// Processes that die before any reader signals demand had none in flight.
+#[tokio::test]
+async fn deaths_without_demand_dead_letter_no_message() {
+    let scene = Scene::new("deaths-start", Redelivery::default(), 20);
+    let mut life = Life::begin(2, &scene.dir);
+    assert_eq!(life.next().await, (0, false));
+    for boot in 3..10 {
+        let up = scene.there.notices.count("up", "");
+        life.die(&scene.there).await;
+        life = Life::begin(boot, &scene.dir);
+        until("they have met", || scene.there.notices.count("up", "") > up).await;
+    }
+    for value in 0..20 {
+        assert_eq!(life.next().await, (value, true));
+    }
+    life.reader.done();
+    until("all is accounted for", || fates(&scene.there) == 20).await;
+    assert_eq!(scene.there.sum(Kind::Edge, "dead_lettered"), 0);
+}

@@ -1,0 +1,236 @@
+//! Limits hold, and a peer that exceeds them harms no other.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mycelium_transports::counters::Kind;
+use mycelium_transports::exchange::TopicInterest;
+use mycelium_transports::local::{Delivery, Policy, Schema, Start, Topic};
+use mycelium_transports::stream::{STREAMS, TOPICS};
+use tokio::time::Instant;
+
+use crate::exchange::harness::{
+    Carrier, Number, PATIENCE, Side, Socket, TestDir, Wire, connect, end, hear, hello,
+    over_each_carrier, say, take, until, within,
+};
+
+over_each_carrier! {
+    #[tokio::test]
+    pending_handshakes_are_limited;
+    #[tokio::test]
+    connections_are_limited_and_rejections_are_reported;
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    garbage_disturbs_no_reader;
+}
+
+#[tokio::test]
+async fn a_client_with_too_many_interests_is_refused() {
+    let dir = TestDir::new("limits-interests");
+    let here = Side::new("here", 1, 8);
+    let interests = |count| vec![here.interest(Policy::Block); count];
+    let run = |count| here.client("there", &dir.socket(), interests(count)).run();
+    assert!(run(TOPICS).is_ok());
+    assert!(run(TOPICS + 1).is_err());
+}
+
+#[tokio::test]
+async fn a_client_with_too_many_distinct_topics_is_refused() {
+    let dir = TestDir::new("limits-topics");
+    let here = Side::new("here", 2, 8);
+    let interests = (0..1 + TOPICS).map(|number| {
+        let (name, schema) = (format!("numbers-{number}"), Schema::of::<Number>());
+        let topic = Topic::new(&name, schema, 8, here.counters.clone()).unwrap();
+        TopicInterest { topic, policy: Policy::Block, start: Start::Next }
+    });
+    assert!(here.client("there", &dir.socket(), interests.collect()).run().is_err());
+}
+
+async fn pending_handshakes_are_limited(carrier: Carrier) {
+    let dir = TestDir::over(carrier, "limits-handshake");
+    let mut there = Side::new("there", 1, 8);
+    there.config.handshakes = 2;
+    there.serve(there.server(None), dir.place());
+    // All of them connect before the server accepts.
+    let others: Vec<Socket> = (0..8).map(|_| dir.place().open().unwrap()).collect();
+    until("the oldest have gone", || there.notices.count("down", "") == 6).await;
+    assert_eq!(there.link("there", "evicted"), 6);
+    drop(others);
+}
+
+async fn connections_are_limited_and_rejections_are_reported(carrier: Carrier) {
+    let dir = TestDir::over(carrier, "limits-room");
+    let mut there = Side::new("there", 1, 8);
+    there.config.handshakes = 3;
+    there.config.connections = 8;
+    // They stay until they are evicted.
+    there.config.handshake = PATIENCE;
+    let serving = there.serve(there.server(None), dir.place());
+    let mut mute = Vec::new();
+    for _ in 0..23 {
+        mute.push(connect(dir.place()).await);
+    }
+    for mut evicted in mute.drain(..20) {
+        hear(&mut evicted).await;
+    }
+    let notices = &there.notices;
+    until("they have gone", || notices.count("down", "") == 20).await;
+    assert_eq!(there.link("there", "evicted"), 20);
+    // A connection that ends frees a place, and so does one that sends its name.
+    drop(mute);
+    until("all have gone", || notices.count("down", "") == 23).await;
+    let mut known = Vec::new();
+    for me in 0..8 {
+        let mut stream = connect(dir.place()).await;
+        let node = format!("known-{me}-");
+        say(&mut stream, &hello(&node, 1, 1)).await;
+        notices.until("up", &node).await;
+        known.push(stream);
+    }
+    for _ in 0..20 {
+        let mut refused = connect(dir.place()).await;
+        say(&mut refused, &hello("one-too-many", 1, 1)).await;
+        hear(&mut refused).await;
+    }
+    assert_eq!(notices.count("rejected", "the limit of connections is reached"), 20);
+    until("they have gone", || notices.count("down", "") == 43).await;
+    assert_eq!((notices.count("up", ""), there.link("there", "rejected_peers")), (8, 20));
+    drop(known.pop());
+    notices.until("down", "known-7-").await;
+    let mut last = connect(dir.place()).await;
+    say(&mut last, &hello("last", 1, 1)).await;
+    notices.until("up", "last").await;
+    end(&[&there], [serving]).await;
+}
+
+#[tokio::test]
+async fn a_client_that_is_rejected_again_pauses_longer() {
+    let dir = TestDir::new("limits-namesake");
+    let (there, here) = Side::pair(8, 8);
+    let namesake = Side::new("here", 3, 8);
+    there.serve(there.server(None), &dir.socket());
+    here.read("there", &dir.socket(), Policy::Block);
+    here.notices.until("up", "").await;
+    let began = Instant::now();
+    namesake.read("there", &dir.socket(), Policy::Block);
+    until("it was rejected", || namesake.notices.count("down", "") >= 8).await;
+    // With pauses that double from 10 ms, less up to a half, these are at least 5, 10, 20 … 320 ms.
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(635), "8 tries in {took:?}");
+}
+
+#[tokio::test]
+async fn remote_readers_leave_room_for_local_publishers() {
+    let dir = TestDir::new("limits-readers");
+    let there = Side::new("there", 1, 8);
+    there.serve(there.server(None), &dir.socket());
+    let mut others = Vec::new();
+    for name in ["one", "two", "three"] {
+        let side = Side::new(name, 2, 8);
+        let client =
+            side.client("there", &dir.socket(), vec![side.interest(Policy::Block); TOPICS]);
+        tokio::spawn(client.run().unwrap());
+        others.push(side);
+    }
+    for side in &others {
+        side.notices.until("up", "").await;
+        within("they have met", side.control.ready()).await;
+    }
+    let publisher = there.numbers.publisher::<Number>("publisher", 7);
+    assert!(publisher.is_ok(), "{publisher:?}");
+}
+
+/// A peer whose publishers start and end, and a reader that does not read.
+#[tokio::test]
+async fn ended_streams_that_are_not_read_are_bounded() {
+    let dir = TestDir::new("limits-ended");
+    let (mut there, mut here) = (Side::new("there", 1, 8), Side::counting("here", 2, 1 << 14, 512));
+    for side in [&mut there, &mut here] {
+        side.config.confirm = Duration::from_millis(1);
+        side.config.retry.first = Duration::from_millis(1);
+    }
+    let server = Arc::new(there.server_for("here", Policy::Block));
+    let mut reader = here.reader();
+    there.serve(server.clone(), &dir.socket());
+    here.read("there", &dir.socket(), Policy::Block);
+    within("both have met", there.control.ready()).await;
+    let _stays = there.numbers.publisher::<Number>("stays", 1 << 40).unwrap();
+    let all = async {
+        for epoch in 0..1000 {
+            let mut publisher = there.numbers.publisher::<Number>("publisher", epoch).unwrap();
+            publisher.emit(Number { value: epoch }).await.unwrap();
+            drop(publisher);
+        }
+    };
+    within("a reader that does not look holds no publisher of one message", all).await;
+    // The others wait at the peer.
+    until("it is full", || there.notices.count("stream limit", "") > 0).await;
+    until("some arrive", || reader.depth() > 1).await;
+    let rings = here.counters.read().iter().filter(|line| line.kind == Kind::Publisher).count();
+    assert!((2..=STREAMS).contains(&rings), "{rings} rings");
+    assert_eq!(here.counters.unseen(), 0, "{rings} rings wait for a reader who does not look");
+    for count in 0..1000 {
+        let what = format!("message {count}");
+        let Some(Delivery::Msg(_)) = within(&what, reader.recv()).await else { panic!("{what}") };
+    }
+    reader.done();
+    until("all is confirmed", || server.progress() == 1000).await;
+}
+
+/// The name of a peer is part of counter labels. Names of this program are checked for the same
+/// reason.
+#[tokio::test]
+async fn a_peer_name_cannot_forge_counter_labels() {
+    let dir = TestDir::new("limits-label");
+    let (there, here) = (Side::new("there", 1, 8), Side::new("x role=reader\nlink=y", 2, 8));
+    there.serve(there.server(None), &dir.socket());
+    here.read("there", &dir.socket(), Policy::Block);
+    let met = || there.notices.count("up", "") + there.notices.count("rejected", "") > 0;
+    until("they have met", met).await;
+    for line in there.counters.read().iter().filter(|line| line.kind == Kind::Link) {
+        assert!(["publisher", "server"].contains(&line.label("role")), "{line:?}");
+    }
+}
+
+/// Random bytes on any number of connections affect no reader.
+async fn garbage_disturbs_no_reader(carrier: Carrier) {
+    let dir = TestDir::over(carrier, "limits-garbage");
+    let (there, here) = Side::pair(16, 16);
+    let mut reader = here.reader();
+    there.serve(there.server_for("here", Policy::Block), dir.place());
+    here.read("there", dir.place(), Policy::Block);
+    within("they have met", there.control.ready()).await;
+    // The bytes of a good reader, to be changed. They are the same over each carrier.
+    let aside = TestDir::new("limits-garbage-aside");
+    let own = Side::new("there", 4, 8);
+    own.serve(own.server_for("other", Policy::Block), &aside.socket());
+    let other = Side::new("other", 3, 8);
+    let wire = Wire::new();
+    other.read_over(&wire, &aside.socket(), Policy::Block);
+    within("the other reader is served", other.control.ready()).await;
+    other.control.drain();
+    within("it has gone", other.control.ended()).await;
+    let proper = wire.said();
+    assert!(proper.len() > 200, "{}", proper.len());
+    let mut publisher = there.publisher();
+    let mut random = fastrand::Rng::with_seed(7);
+    for value in 0..2000 {
+        let mut bytes = proper.clone();
+        for _ in 0..random.usize(..4) {
+            let index = random.usize(..bytes.len());
+            bytes[index] = random.u8(..);
+        }
+        if random.usize(..3) == 0 {
+            bytes.truncate(random.usize(..bytes.len()));
+        }
+        if random.usize(..5) == 0 {
+            bytes.extend((0..random.usize(..300)).map(|byte| (byte * 31) as u8));
+        }
+        let mut socket = dir.place().open().unwrap();
+        _ = socket.write(&bytes);
+        within("room", publisher.emit(Number { value })).await.unwrap();
+        take(&mut reader, value..value + 1).await;
+    }
+    until("all have gone", || there.notices.count("down", "") >= 1900).await;
+    assert_eq!(here.notices.count("down", ""), 0);
+}

@@ -1,0 +1,201 @@
+//! Connections that are lost at any moment: no message is doubled, missing messages are gaps, and
+//! ends arrive.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mycelium_core::{Message, message};
+use mycelium_transports::counters::Kind;
+use mycelium_transports::local::{Delivery, Policy, Publisher};
+use tokio::task::JoinHandle;
+
+use crate::exchange::accounts::{FATES, fates};
+use crate::exchange::harness::{Number, Side, TestDir, Wire, take, until, within};
+
+#[tokio::test]
+async fn unconfirmed_messages_are_not_doubled_when_the_connection_is_lost_after_the_end() {
+    let dir = TestDir::new("lost-unconfirmed");
+    let (there, here) = Side::pair(64, 64);
+    let server = there.server_for("here", Policy::Block);
+    let mut publisher = there.publisher();
+    (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+    drop(publisher);
+    let mut reader = here.reader();
+    let wire = Wire::new();
+    // Its hello and its subscriptions; not its confirmations.
+    wire.limit_up(Some(2));
+    there.serve(server, &dir.socket());
+    here.read_over(&wire, &dir.socket(), Policy::Block);
+    take(&mut reader, 0..3).await;
+    wire.until_held("the reader confirms").await;
+    wire.cut().await;
+    assert_eq!(within("the end", reader.recv()).await, None);
+}
+
+#[tokio::test]
+async fn a_lost_end_is_sent_again_without_a_gap() {
+    let dir = TestDir::new("lost-end");
+    let (there, here) = Side::pair(64, 64);
+    let server = Arc::new(there.server_for("here", Policy::Block));
+    let mut reader = here.reader();
+    let wire = Wire::new();
+    there.serve(server.clone(), &dir.socket());
+    here.read_over(&wire, &dir.socket(), Policy::Block);
+    let mut publisher = there.publisher();
+    (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+    take(&mut reader, 0..3).await;
+    reader.done();
+    until("all is confirmed", || server.progress() == 3).await;
+    wire.limit_down(Some(0));
+    drop(publisher);
+    wire.until_held("the end is on its way").await;
+    wire.cut().await;
+    assert_eq!(within("the end", reader.recv()).await, None, "nothing was missing");
+}
+
+#[tokio::test]
+async fn the_end_of_a_topic_is_sent_again_after_a_lost_connection() {
+    let dir = TestDir::new("lost-ended");
+    let (there, here) = Side::pair(64, 64);
+    let mut reader = here.reader();
+    let wire = Wire::new();
+    there.serve(there.server_for("here", Policy::Block), &dir.socket());
+    here.read_over(&wire, &dir.socket(), Policy::Block);
+    let publisher = there.publisher();
+    within("both have met", there.control.ready()).await;
+    wire.limit_down(Some(0));
+    // Its stream begins and ends, and the topic ends.
+    drop(publisher);
+    wire.until_held("the end is on its way").await;
+    wire.cut().await;
+    while let Some(delivery) = within("the end", reader.recv()).await {
+        let Delivery::Gap(_) = delivery else { panic!("{delivery:?}") };
+    }
+}
+
+/// Cuts a connection again and again. Before each cut, `limit` delays the bytes in one direction.
+fn cut_often(wire: Wire, limit: impl Fn(&Wire, usize) + Send + 'static) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        for round in 0..40 {
+            tokio::time::sleep(Duration::from_millis(12 + round % 7)).await;
+            limit(&wire, round as usize);
+            tokio::time::sleep(Duration::from_millis(3)).await;
+            wire.cut().await;
+        }
+    })
+}
+
+/// Publishes at least this many messages, in small bursts, until the last cut. Returns their
+/// number.
+fn publish_during<M: Message + Send>(
+    cutting: JoinHandle<()>,
+    mut publisher: Publisher<M>,
+    (least, burst): (u64, u64),
+    message: impl Fn(u64) -> M + Send + 'static,
+) -> JoinHandle<u64> {
+    tokio::spawn(async move {
+        let mut count = 0;
+        while count < least || !cutting.is_finished() {
+            publisher.emit(message(count)).await.unwrap();
+            count += 1;
+            if count % burst == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        cutting.await.unwrap();
+        count
+    })
+}
+
+/// A side that reconnects at once, so that each cut loses something.
+fn eager(side: &mut Side) {
+    side.config.retry.first = Duration::from_millis(2);
+}
+
+/// Whenever the connection is lost, all messages arrive once and in order, and both sides account
+/// for them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn repeated_connection_losses_lose_and_double_nothing() {
+    let dir = TestDir::new("lost-cuts");
+    let (there, mut here) = Side::pair(64, 16);
+    eager(&mut here);
+    let server = Arc::new(there.server_for("here", Policy::Block));
+    let mut reader = here.reader();
+    let wire = Wire::new();
+    there.serve(server.clone(), &dir.socket());
+    here.read_over(&wire, &dir.socket(), Policy::Block);
+    let publisher = there.publisher();
+    // Half of the bytes are lost.
+    let limit = |wire: &Wire, round| wire.limit_up((round % 3 != 0).then_some(round % 2));
+    let cutting = cut_often(wire, limit);
+    let writing = publish_during(cutting, publisher, (5_000, 20), |value| Number { value });
+    let mut next = 0;
+    while let Some(delivery) = within(&format!("number {next}"), reader.recv()).await {
+        let Delivery::Msg(number) = delivery else { panic!("{delivery:?} instead of {next}") };
+        assert_eq!((number.value, number.sequence()), (next, next));
+        next += 1;
+    }
+    let count = writing.await.unwrap();
+    assert_eq!(next, count);
+    until("all has arrived", || server.progress() == count).await;
+    for side in [&there, &here] {
+        assert_eq!(FATES.map(|fate| side.sum(Kind::Edge, fate)), [count, 0, 0, 0, 0, 0, 0, 0]);
+        let sent = side.sum(Kind::Publisher, "sent") - side.sum(Kind::Edge, "joined_at");
+        assert_eq!(sent, count);
+    }
+}
+
+#[message(topic = "numbers", id = 2)]
+#[derive(Debug, PartialEq)]
+pub(crate) struct Big {
+    pub(crate) values: [u64; 60],
+}
+
+/// Gaps are exact and messages whole, whenever the connection is lost.
+async fn big_ones_with_cuts(name: &str, policy: Policy) {
+    let dir = TestDir::new(name);
+    let (mut there, mut here) = Side::pair(16, 16);
+    for side in [&mut there, &mut here] {
+        side.carry::<Big>(16);
+        side.config.max_frame = 256;
+        side.config.buffer = 1 << 13;
+        eager(side);
+    }
+    let mut reader = here.numbers.subscribe::<Big>("reader", Policy::Block).unwrap();
+    let wire = Wire::new();
+    there.serve(there.server_for("here", policy), &dir.socket());
+    here.read_over(&wire, &dir.socket(), policy);
+    let publisher = there.numbers.publisher::<Big>("publisher", 7).unwrap();
+    let limit = |wire: &Wire, round| wire.limit_down((round % 3 != 0).then_some(round % 4));
+    let cutting = cut_often(wire, limit);
+    let message = |value| Big { values: [value; 60] };
+    let writing = publish_during(cutting, publisher, (2_000, 8), message);
+    let (mut next, mut gaps) = (0, 0);
+    while let Some(delivery) = within(&format!("number {next}"), reader.recv()).await {
+        match delivery {
+            Delivery::Msg(big) => {
+                assert_eq!((&big.values, big.sequence()), (&[next; 60], next));
+                next += 1;
+            }
+            Delivery::Gap(gap) => {
+                assert!(gap.exact && gap.count > 0, "{gap:?}");
+                next += gap.count;
+                gaps += gap.count;
+            }
+        }
+    }
+    assert_eq!(next, writing.await.unwrap());
+    assert_eq!(gaps > 0, !policy.is_gating());
+    assert_eq!(fates(&here), next);
+    assert_eq!(here.sum(Kind::Publisher, "sent") - here.sum(Kind::Edge, "joined_at"), next);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fragmented_messages_survive_lost_connections() {
+    big_ones_with_cuts("lost-big-gating", Policy::Block).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gaps_stay_exact_when_connections_are_lost_within_messages() {
+    big_ones_with_cuts("lost-big-observing", Policy::DropOldest).await;
+}

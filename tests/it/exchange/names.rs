@@ -1,0 +1,164 @@
+//! Which names peers may have, and the answer to a peer that may not have its name.
+
+use std::sync::Arc;
+
+use mycelium_executor::Stream;
+use mycelium_transports::exchange::TopicServer;
+use mycelium_transports::local::Policy;
+
+use crate::exchange::harness::{
+    Carrier, Number, Side, TestDir, connect, end, hear, hello, over_each_carrier, say, subscribe,
+    take, within,
+};
+
+over_each_carrier! {
+    #[tokio::test]
+    empty_names_and_the_name_of_the_node_are_rejected;
+    #[tokio::test]
+    a_second_process_with_a_name_is_rejected;
+}
+
+const UNWELCOME: u16 = 4;
+const NAME_TAKEN: u16 = 7;
+
+/// The reason of the close frame that a server sent last.
+fn close_reason(heard: &[u8]) -> u16 {
+    let mut rest = heard;
+    let mut reason = 0;
+    while rest.len() >= 24 {
+        let length = u32::from_le_bytes(rest[4..8].try_into().unwrap()) as usize;
+        let control = (&rest[2..4] == b"\0\0").then(|| u16::from_le_bytes([rest[24], rest[25]]));
+        if control == Some(2) {
+            reason = u16::from_le_bytes([rest[26], rest[27]]);
+        }
+        rest = &rest[length.next_multiple_of(8)..];
+    }
+    reason
+}
+
+/// Sends a name, and returns the connection.
+async fn calls_itself(dir: &TestDir, node: &str) -> Stream {
+    let mut stream = connect(dir.place()).await;
+    say(&mut stream, &hello(node, 1, 1)).await;
+    stream
+}
+
+/// The reason for which a name is rejected.
+async fn refusal(dir: &TestDir, node: &str) -> u16 {
+    close_reason(&hear(&mut calls_itself(dir, node).await).await)
+}
+
+async fn empty_names_and_the_name_of_the_node_are_rejected(carrier: Carrier) {
+    let dir = TestDir::over(carrier, "names-own");
+    let there = Side::new("there", 1, 8);
+    let serving = there.serve(there.server(None), dir.place());
+    assert_eq!(refusal(&dir, "").await, UNWELCOME);
+    assert_eq!(refusal(&dir, "there").await, UNWELCOME);
+    assert_eq!(there.link("there", "rejected_peers"), 2);
+    assert_eq!(there.notices.count("up", ""), 0);
+    end(&[&there], [serving]).await;
+}
+
+async fn a_second_process_with_a_name_is_rejected(carrier: Carrier) {
+    let dir = TestDir::over(carrier, "names-taken");
+    let there = Side::new("there", 1, 8);
+    let serving = there.serve(there.server(None), dir.place());
+    let _first = calls_itself(&dir, "left").await;
+    there.notices.until("up", "left").await;
+    assert_eq!(refusal(&dir, "left").await, NAME_TAKEN);
+    let second = Side::new("left", 2, 8);
+    let reading = second.read("there", dir.place(), Policy::Block);
+    second.notices.until("down", "another process with this name is connected").await;
+    end(&[&there, &second], [serving, reading]).await;
+}
+
+#[tokio::test]
+async fn a_name_of_a_user_is_rejected_for_others() {
+    let own = rustix::process::geteuid().as_raw();
+    for (user, welcome) in [(own, true), (own + 1, false)] {
+        let dir = TestDir::new("names-user");
+        let there = Side::new("there", 1, 8);
+        let mut server = there.server(None);
+        server.bind_user("left", user);
+        let serving = there.serve(server, &dir.socket());
+        // Other names are not bound.
+        let _other = calls_itself(&dir, "right").await;
+        there.notices.until("up", "right").await;
+        if welcome {
+            let _left = calls_itself(&dir, "left").await;
+            there.notices.until("up", "left").await;
+        } else {
+            assert_eq!(refusal(&dir, "left").await, UNWELCOME);
+        }
+        end(&[&there], [serving]).await;
+    }
+}
+
+/// A launcher starts a node, and later the node's next process.
+#[tokio::test]
+async fn a_name_of_a_process_is_rejected_for_others() {
+    let own = std::process::id();
+    let dir = TestDir::new("names-process");
+    let (there, here) = Side::pair(8, 8);
+    let server: Arc<TopicServer> = Arc::new(there.server_for("here", Policy::Block));
+    let serving = there.serve(server, &dir.socket());
+    there.control.bind("here", own + 1);
+    assert_eq!(refusal(&dir, "here").await, UNWELCOME);
+    there.control.bind("here", own);
+    let mut reader = here.reader();
+    let reading = here.read("there", &dir.socket(), Policy::Block);
+    within("they have met", here.control.ready()).await;
+    let mut publisher = there.publisher();
+    publisher.emit(Number { value: 0 }).await.unwrap();
+    take(&mut reader, 0..1).await;
+    // Bindings of other names, and the same binding again, change nothing.
+    there.control.bind("other", 1);
+    there.control.bind("here", own);
+    publisher.emit(Number { value: 1 }).await.unwrap();
+    take(&mut reader, 1..2).await;
+    assert_eq!(there.notices.count("down", "`here`"), 0);
+    // The name goes to the next process: this connection has to end.
+    there.control.bind("here", own + 1);
+    there.notices.until("down", "`here`").await;
+    assert_eq!(refusal(&dir, "here").await, UNWELCOME);
+    // The messages for this name are still kept for the process to which it belongs.
+    publisher.emit(Number { value: 2 }).await.unwrap();
+    there.control.bind("here", own);
+    take(&mut reader, 2..3).await;
+    end(&[&there, &here], [serving, reading]).await;
+}
+
+/// Names that a peer sends reach the log without their control characters.
+#[tokio::test]
+async fn names_are_escaped_where_they_are_shown() {
+    let dir = TestDir::new("names-escaped");
+    let there = Side::new("there", 1, 8);
+    let serving = there.serve(there.server(None), &dir.socket());
+    let name = "x\nall is lost";
+    let stranger = calls_itself(&dir, name).await;
+    there.notices.until("up", "`x\\nall is lost`").await;
+    assert_eq!(refusal(&dir, name).await, NAME_TAKEN);
+    drop(stranger);
+    there.notices.until("down", "`x\\nall is lost`").await;
+    assert!(there.notices.all(|words| !words.contains(char::is_control)));
+    end(&[&there], [serving]).await;
+}
+
+/// An unannounced reader that observes is served, and blocks no publisher.
+#[tokio::test]
+async fn an_unannounced_reader_may_observe() {
+    let dir = TestDir::new("names-watch");
+    let there = Side::new("there", 1, 8);
+    let serving = there.serve(there.server(None), &dir.socket());
+    let mut stranger = calls_itself(&dir, "stranger").await;
+    say(&mut stranger, &subscribe::<Number>(1, 1)).await;
+    there.notices.until("up", "stranger").await;
+    let mut publisher = there.publisher();
+    for value in 0..1000 {
+        within("there is room", publisher.emit(Number { value })).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(there.link("stranger", "refused"), 0);
+    assert!(there.link("stranger", "sent") > 0);
+    end(&[&there], [serving]).await;
+}

@@ -1,0 +1,12 @@
+//! How services are executed: on which thread and executor, how they wait, what the system refuses,
+//! which events observers get, and what the watchdog reports.
+#![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
+
+mod bridges;
+mod events;
+mod fairness;
+mod places;
+mod plain;
+mod refusals;
+mod services;
+mod watchdog;

@@ -1,0 +1,147 @@
+//! One node, several executors: services on different executors exchange messages like those on
+//! one.
+
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+
+use mycelium::{BuildError, Execution, Node, StartError};
+use mycelium_executor::Executor;
+use mycelium_smol::Smol;
+use mycelium_tokio::Tokio;
+use tokio::sync::oneshot;
+
+use crate::execution::services::{Idle, LocalSquarer, Sink, Source, squares, topology, within};
+
+/// An executor on a thread of its own, until this is dropped.
+struct Elsewhere<E> {
+    executor: E,
+    done: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl<E: Executor + Clone> Elsewhere<E> {
+    /// `run` passes its executor to the caller, and runs until the end is requested.
+    fn new(
+        run: impl FnOnce(mpsc::Sender<E>, oneshot::Receiver<()>) + Send + 'static,
+    ) -> Elsewhere<E> {
+        let ((give, given), (done, ended)) = (mpsc::channel(), oneshot::channel());
+        let thread = Some(thread::spawn(move || run(give, ended)));
+        Elsewhere { executor: given.recv().expect("it runs here"), done: Some(done), thread }
+    }
+}
+
+impl<E> Drop for Elsewhere<E> {
+    fn drop(&mut self) {
+        self.done.take();
+        let ended = self.thread.take().map(JoinHandle::join);
+        assert!(thread::panicking() || ended.is_some_and(|ended| ended.is_ok()));
+    }
+}
+
+fn on_tokio() -> Elsewhere<Tokio> {
+    Elsewhere::new(|give, ended| {
+        let builder = &mut tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(1).enable_all().build().unwrap();
+        runtime.block_on(async {
+            give.send(Tokio::current().unwrap()).unwrap();
+            let _ = ended.await;
+        });
+    })
+}
+
+fn on_smol() -> Elsewhere<Smol> {
+    Elsewhere::new(|give, ended| {
+        let body = async move |executor| {
+            give.send(executor).unwrap();
+            let _ = ended.await;
+        };
+        mycelium_smol::run(1, body).unwrap();
+    })
+}
+
+#[cfg(target_os = "linux")]
+fn on_glommio() -> Elsewhere<mycelium_glommio::Glommio> {
+    Elsewhere::new(|give, ended| {
+        let body = async move |executor| {
+            give.send(executor).unwrap();
+            let _ = ended.await;
+        };
+        mycelium_glommio::run(&mycelium_glommio::Settings::default(), body).unwrap();
+    })
+}
+
+/// From the executor `other`, over a thread of its kind, to the node's own executor.
+async fn crosses<O: Executor + Clone, N: Executor + Clone>(other: Elsewhere<O>, own: Elsewhere<N>) {
+    let (sender, received) = mpsc::channel();
+    let text = "[topic.numbers]\ncapacity = 8\n[service.Source]\nexecutor = \"other\"\n\
+                [service.LocalSquarer]\nexecutor = \"other\"\nrun = \"dedicated\"\n";
+    let node = Node::builder("main")
+        .topology(topology(text))
+        .executor("other", other.executor.clone())
+        .service(|| Source { count: 2_000 })
+        .service(|| LocalSquarer)
+        .service(move || Sink(sender.clone()))
+        .build()
+        .unwrap();
+    let running = node.start(own.executor.clone()).unwrap();
+    within(running.join()).await.unwrap();
+    assert_eq!(received.iter().collect::<Vec<_>>(), squares(2_000));
+}
+
+#[tokio::test]
+async fn services_on_any_two_executors_are_those_of_one_node() {
+    crosses(on_tokio(), on_tokio()).await;
+    crosses(on_tokio(), on_smol()).await;
+    crosses(on_smol(), on_tokio()).await;
+    crosses(on_smol(), on_smol()).await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn services_on_glommio_and_any_other_executor_are_those_of_one_node() {
+    crosses(on_glommio(), on_tokio()).await;
+    crosses(on_tokio(), on_glommio()).await;
+    crosses(on_glommio(), on_smol()).await;
+    crosses(on_smol(), on_glommio()).await;
+    crosses(on_glommio(), on_glommio()).await;
+}
+
+#[tokio::test]
+async fn an_executor_that_is_not_there_is_an_error_that_says_which_are() {
+    let other = on_tokio();
+    let node = || Node::builder("main").service(|| Idle).executor("other", other.executor.clone());
+    let start = |builder: mycelium::Builder| {
+        builder.build().unwrap().start(Tokio::current().unwrap()).unwrap_err()
+    };
+    let by_file = start(node().topology(topology("[service.Idle]\nexecutor = \"smol\"\n")));
+    let expected = "unknown executor `smol`: expected one of: other, tokio";
+    let hint = "; add it with `Builder::executor(\"smol\", ..)`";
+    assert_eq!(by_file.to_string(), format!("t.toml:2:12: {expected}{hint} [M0105]"));
+    let by_code = start(node().execution("Idle", Execution::shared().on("smol")));
+    assert!(
+        matches!(&by_code, StartError::Build(BuildError::Execution { service, .. }) if service == "Idle")
+    );
+    assert!(by_code.to_string().ends_with(&format!("{expected} [M0011]")));
+    let twice = node().executor("other", other.executor.clone()).build().unwrap_err();
+    assert_eq!(
+        twice.to_string(),
+        "two executors are called `other`: give one of them another name (`Builder::executor`) [M0021]"
+    );
+}
+
+#[tokio::test]
+async fn an_executor_that_has_ended_is_an_error_at_start_and_one_that_ends_names_its_services() {
+    let other = on_tokio();
+    let executor = other.executor.clone();
+    let start = || {
+        let builder = Node::builder("main").service(|| Idle).executor("other", executor.clone());
+        let node = builder.execution("Idle", Execution::shared().on("other")).build().unwrap();
+        node.start(Tokio::current().unwrap())
+    };
+    let running = start().unwrap();
+    drop(other);
+    let error = within(running.join()).await.unwrap_err();
+    assert_eq!(error.to_string(), "the executor ended before these services had: Idle [M0055]");
+    let error = start().unwrap_err();
+    assert_eq!(error.to_string(), "service `Idle` did not start: the executor has ended [M0070]");
+}

@@ -1,0 +1,230 @@
+//! The events of a node: their order, and the threads on which observers are called.
+
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use mycelium::{Builder, Context, Error, Event, Execution, Node, Outcome, Result, service};
+use mycelium_tokio::Tokio;
+
+use crate::execution::services::{Hanging, Idle, topology, within};
+
+/// The events as words, with the name of the thread of each call.
+#[derive(Clone, Default)]
+struct Diary(Arc<Mutex<Vec<(String, String)>>>);
+
+impl Diary {
+    /// Without changes of health: `tests/it/health.rs`.
+    fn keep(&self, builder: Builder) -> Builder {
+        let diary = self.clone();
+        // The runtime is slow to print panics.
+        builder.watchdog(std::time::Duration::ZERO).observe(move |event| match event {
+            Event::HealthChanged { .. } => {}
+            event => diary.write(&words(event)),
+        })
+    }
+
+    fn write(&self, words: &str) {
+        let thread = thread::current().name().unwrap_or_default().to_owned();
+        self.0.lock().unwrap().push((words.to_owned(), thread));
+    }
+
+    fn read(&self) -> Vec<String> {
+        self.0.lock().unwrap().iter().map(|(words, _)| words.clone()).collect()
+    }
+
+    fn reported_on(&self, words: &str) -> String {
+        let entries = self.0.lock().unwrap();
+        entries.iter().find(|(entry, _)| entry == words).expect("it was reported").1.clone()
+    }
+
+    async fn has(&self, words: &str) {
+        within(async {
+            while !self.read().iter().any(|entry| entry == words) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+}
+
+fn words(event: &Event<'_>) -> String {
+    match event {
+        Event::ThreadStarted { thread, service } => format!("thread {thread} of {service} started"),
+        Event::ThreadStopped { thread, service } => format!("thread {thread} of {service} stopped"),
+        Event::ServiceStarted { service } => format!("{service} started"),
+        Event::ServiceRestarted { service, error } => format!("{service} restarted: {error}"),
+        Event::ServiceStopped { service, outcome } => format!("{service} stopped: {outcome:?}"),
+        Event::NodeReady { node } => format!("{node} ready"),
+        Event::NodeDraining { node } => format!("{node} draining"),
+        Event::NodeStopped { node } => format!("{node} stopped"),
+        other => format!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn events_come_in_their_order_and_on_their_threads() {
+    let diary = Diary::default();
+    let at_the_end = diary.clone();
+    let node = diary
+        .keep(Node::builder("main"))
+        .service(|| Idle)
+        .execution("Idle", Execution::dedicated().thread("diary"))
+        .on_stop(async move || at_the_end.write("stop hook"))
+        .build()
+        .unwrap();
+    let running = node.start(Tokio::current().unwrap()).unwrap();
+    diary.has("main ready").await;
+    running.shutdown();
+    running.shutdown();
+    within(running.join()).await.unwrap();
+    let expected = [
+        "thread diary of Idle started",
+        "Idle started",
+        "main ready",
+        "main draining",
+        "Idle stopped: Completed",
+        "thread diary of Idle stopped",
+        "stop hook",
+        "main stopped",
+    ];
+    assert_eq!(diary.read(), expected);
+    for on_its_thread in [0, 1, 4, 5] {
+        assert_eq!(diary.reported_on(expected[on_its_thread]), "diary");
+    }
+}
+
+#[tokio::test]
+async fn services_that_end_by_themselves_do_so_before_the_node_drains() {
+    struct Brief;
+    #[service()]
+    impl Brief {
+        async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
+            Ok(())
+        }
+    }
+    for execution in [Execution::shared(), Execution::dedicated()] {
+        let diary = Diary::default();
+        let builder = diary.keep(Node::builder("main")).service(|| Brief);
+        let node = builder.execution("Brief", execution).build().unwrap();
+        within(node.run(Tokio::current().unwrap())).await.unwrap();
+        let told: Vec<_> =
+            diary.read().into_iter().filter(|entry| !entry.starts_with("thread")).collect();
+        // It may have stopped before all services had started.
+        let position = |words: &str| told.iter().position(|entry| entry == words).unwrap();
+        assert_eq!(told.len(), 5, "{told:?}");
+        assert_eq!(told[0], "Brief started");
+        assert!(position("main ready") < 3 && position("Brief stopped: Completed") < 3);
+        assert_eq!(told[3..], ["main draining", "main stopped"]);
+    }
+}
+
+const NONE_EITHER: &str =
+    "Fickle restarted: panic: none either (at tests/it/execution/events.rs:133:18)";
+
+/// Fails at its first runs.
+struct Fickle(u32);
+
+#[service()]
+impl Fickle {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        self.0 += 1;
+        match self.0 {
+            1 => Err(Error::msg("no luck")),
+            2 => panic!("none either"),
+            _ => ctx.sleep(std::time::Duration::MAX).await.map_err(Error::from),
+        }
+    }
+}
+
+#[tokio::test]
+async fn restarts_are_reported_with_their_error() {
+    let diary = Diary::default();
+    let runs = Arc::new(Mutex::new(0));
+    let node = diary
+        .keep(Node::builder("main"))
+        .topology(topology("[service.Fickle]\nbackoff = \"1us\"\n"))
+        .service(move || {
+            let mut runs = runs.lock().unwrap();
+            *runs += 1;
+            // A panic drops the count.
+            Fickle(if *runs == 1 { 0 } else { 2 })
+        })
+        .build()
+        .unwrap();
+    let running = node.start(Tokio::current().unwrap()).unwrap();
+    diary.has(NONE_EITHER).await;
+    running.shutdown();
+    within(running.join()).await.unwrap();
+    let of_service: Vec<_> =
+        diary.read().into_iter().filter(|entry| entry.starts_with("Fickle")).collect();
+    assert_eq!(
+        of_service,
+        ["Fickle started", "Fickle restarted: no luck", NONE_EITHER, "Fickle stopped: Completed",]
+    );
+}
+
+#[tokio::test]
+async fn a_service_that_fails_for_good_stops_and_then_the_node_drains() {
+    struct Hopeless;
+    #[service()]
+    impl Hopeless {
+        async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
+            Err(Error::msg("no hope").permanent())
+        }
+    }
+    let diary = Diary::default();
+    let node = diary.keep(Node::builder("main")).service(|| Hopeless).service(|| Idle);
+    within(node.build().unwrap().run(Tokio::current().unwrap())).await.unwrap_err();
+    let told = diary.read();
+    let outcome = Outcome::Failed { error: "no hope".to_owned(), restarts: 0 };
+    let position = |words: &str| told.iter().position(|entry| entry == words).unwrap();
+    let (failed, draining) = (format!("Hopeless stopped: {outcome:?}"), position("main draining"));
+    assert!(position(&failed) < draining && draining < position("Idle stopped: Completed"));
+    assert_eq!(told.last().unwrap(), "main stopped");
+}
+
+#[tokio::test]
+async fn an_observer_may_panic_or_shut_the_node_down() {
+    let diary = Diary::default();
+    let running = Arc::new(Mutex::new(None::<mycelium::Running>));
+    let own = running.clone();
+    let builder = Node::builder("main")
+        .service(|| Idle)
+        .observe(|event| panic!("at {event:?}"))
+        .observe(move |event| {
+            if let (Event::NodeReady { .. }, Some(running)) = (event, &*own.lock().unwrap()) {
+                running.shutdown();
+            }
+        });
+    let node = diary.keep(builder).build().unwrap();
+    *running.lock().unwrap() = Some(node.start(Tokio::current().unwrap()).unwrap());
+    diary.has("main stopped").await;
+    let expected =
+        ["Idle started", "main ready", "main draining", "Idle stopped: Completed", "main stopped"];
+    assert_eq!(diary.read(), expected);
+}
+
+#[tokio::test]
+async fn an_abandoned_service_is_reported_once() {
+    let diary = Diary::default();
+    let (release, released) = std::sync::mpsc::channel();
+    let mut released = Some(released);
+    let node = diary
+        .keep(Node::builder("main"))
+        .topology(topology(
+            "[node.main]\nshutdown = \"50ms\"\n[service.Hanging]\nrun = \"dedicated\"\n",
+        ))
+        .service(move || Hanging(released.take()))
+        .build()
+        .unwrap();
+    let running = node.start(Tokio::current().unwrap()).unwrap();
+    diary.has("Hanging started").await;
+    running.shutdown();
+    let error = within(running.join()).await.unwrap_err();
+    let expected = "abandoned at the shutdown deadline of 50ms: Hanging; ";
+    assert!(error.to_string().starts_with(expected), "{error}");
+    release.send(()).unwrap();
+    diary.has("thread Hanging of Hanging stopped").await;
+    let stops = diary.read().into_iter().filter(|entry| entry.starts_with("Hanging stopped"));
+    assert_eq!(stops.collect::<Vec<_>>(), ["Hanging stopped: Abandoned"]);
+}

@@ -1,0 +1,179 @@
+//! A service that never waits lets the other services of its executor run.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use mycelium::{Context, Execution, Node, Policy, Result, service};
+use mycelium_tokio::Tokio;
+
+use crate::execution::services::{Number, Square, topology, within};
+
+/// What a tight loop has done.
+#[derive(Clone, Default)]
+struct Work(Arc<AtomicU64>);
+
+impl Work {
+    fn one_more(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Takes a hundred turns, and asserts that the other service did little between two of them.
+struct Meek {
+    work: Work,
+    most: u64,
+}
+
+#[service()]
+impl Meek {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let (mut before, mut busy) = (self.work.0.load(Ordering::Relaxed), 0);
+        while busy < 100 {
+            ctx.yield_now().await;
+            let now = self.work.0.load(Ordering::Relaxed);
+            assert!(now - before <= self.most, "{} between two turns", now - before);
+            busy += u64::from(now > before);
+            before = now;
+        }
+        ctx.shutdown();
+        Ok(())
+    }
+}
+
+/// Emits for ever.
+struct Emitting(Work);
+
+#[service(emits(Number))]
+impl Emitting {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        while !ctx.is_shutting_down() {
+            ctx.emit(Number { value: 0 }).await?;
+            self.0.one_more();
+        }
+        Ok(())
+    }
+}
+
+/// Receives for ever.
+struct Receiving(Work);
+
+#[service(reads(Number))]
+impl Receiving {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut numbers = ctx.subscribe::<Number>()?;
+        while numbers.recv().await.is_some() {
+            self.0.one_more();
+        }
+        Ok(())
+    }
+}
+
+/// Answers each message.
+struct Both(Work);
+
+#[service(reads(Number), emits(Square))]
+impl Both {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut numbers = ctx.subscribe::<Number>()?;
+        while numbers.recv().await.is_some() {
+            ctx.emit(Square { value: 0 }).await?;
+            self.0.one_more();
+        }
+        Ok(())
+    }
+}
+
+/// Never waits, but yields.
+struct Trying(Work);
+
+#[service(reads(Number), emits(Square))]
+impl Trying {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut numbers = ctx.subscribe::<Number>()?;
+        while !ctx.is_shutting_down() {
+            if numbers.try_recv().delivery().is_some() {
+                ctx.try_emit(Square { value: 0 })?;
+                self.0.one_more();
+            }
+            ctx.yield_now().await;
+        }
+        Ok(())
+    }
+}
+
+/// Does it in a child task.
+struct Parent(Work);
+
+#[service(emits(Number))]
+impl Parent {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let (mut numbers, work) = (ctx.publisher::<Number>()?, self.0.clone());
+        let _child = ctx.spawn(async move {
+            loop {
+                numbers.emit(Number { value: 0 }).await.unwrap();
+                work.one_more();
+            }
+        });
+        ctx.shutdown_requested().await;
+        Ok(())
+    }
+}
+
+/// Receives in a child task. Its first message is in flight, and does not count yet, when the first
+/// turn ends.
+struct Reader(Work);
+
+#[service(reads(Number))]
+impl Reader {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let (mut numbers, work) = (ctx.subscribe::<Number>()?, self.0.clone());
+        let child = ctx.spawn(async move {
+            while numbers.recv().await.is_some() {
+                work.one_more();
+            }
+        });
+        child.await?;
+        Ok(())
+    }
+}
+
+const BUDGET: u32 = 64;
+
+#[tokio::test]
+async fn a_tight_loop_does_no_more_in_a_turn_than_its_budget() {
+    for (name, most) in [
+        ("Emitting", 64),
+        ("Receiving", 64),
+        ("Both", 32),
+        ("Trying", 1),
+        ("Parent", 64),
+        ("Reader", 65),
+    ] {
+        let work = Work::default();
+        let mut builder = Node::builder("main")
+            // All messages are in the ring from the start.
+            .topology(topology("[topic.numbers]\ncapacity = 131072\n"))
+            .execution(name, Execution::shared().budget(BUDGET));
+        let mine = work.clone();
+        builder = match name {
+            "Emitting" => builder.service(move || Emitting(mine.clone())),
+            "Receiving" => builder.service(move || Receiving(mine.clone())),
+            "Both" => builder.service(move || Both(mine.clone())),
+            "Trying" => builder.service(move || Trying(mine.clone())),
+            "Reader" => builder.service(move || Reader(mine.clone())),
+            _ => builder.service(move || Parent(mine.clone())),
+        };
+        let node = builder.service(move || Meek { work: work.clone(), most }).build().unwrap();
+        let running = node.start(Tokio::current().unwrap()).unwrap();
+        let reader = running.subscribe::<Square>("outside", Policy::DropOldest).unwrap();
+        let mut numbers = running.publisher::<Number>("outside").unwrap();
+        if !["Emitting", "Parent"].contains(&name) {
+            for value in 0..100_000 {
+                numbers.try_emit(Number { value }).unwrap();
+            }
+        }
+        let report = within(running.join()).await.unwrap();
+        assert!(report.services.iter().all(|service| service.panics == 0), "{name}");
+        drop(reader);
+    }
+}

@@ -1,0 +1,136 @@
+//! Refusals of the system or the executor: either no service runs, or the report lists what was
+//! refused.
+
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use mycelium::{BuildError, Class, Execution, Node, PlacementFallback, StartError, ThreadError};
+use mycelium_tokio::Tokio;
+
+use crate::execution::plain::Plain;
+use crate::execution::services::{Idle, topology, within};
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn an_unknown_core_lets_nothing_run_and_leaves_no_thread() {
+    use crate::execution::services::thread_goes;
+
+    let (make, made) = channel();
+    let (see, seen) = channel();
+    let made = Mutex::new(made);
+    // The first service gets time in which it must not run.
+    let between = move || {
+        let has_run = made.lock().unwrap().recv_timeout(Duration::from_millis(100)).is_ok();
+        see.send(has_run).unwrap();
+    };
+    let node = Node::builder("main")
+        .topology(topology("[service.Second]\nrun = \"pinned(100000)\"\n"))
+        .named_service("First", move || {
+            make.send(()).unwrap();
+            Idle
+        })
+        .named_service("Between", || Idle)
+        .named_service("Second", || Idle)
+        .executor("plain", Plain::new(Tokio::current().unwrap(), between))
+        .execution("Between", Execution::shared().on("plain"))
+        .execution("First", Execution::dedicated().thread("first-of-two"))
+        .observe(|event| assert!(format!("{event:?}").contains("Thread"), "{event:?}"))
+        .watchdog(Duration::from_secs(1))
+        .build()
+        .unwrap();
+    let error = node.start(Tokio::current().unwrap()).unwrap_err();
+    let StartError::Thread { service, error: ThreadError::Core { core: 100_000, .. }, .. } = &error
+    else {
+        panic!("{error:?}")
+    };
+    assert_eq!(service, "Second");
+    let text = error.to_string();
+    assert!(text.contains("`Second`") && text.contains("choose from [0"), "{text}");
+    assert_eq!(seen.recv(), Ok(false), "the first one has not run");
+    thread_goes("first-of-two").await;
+}
+
+#[tokio::test]
+async fn with_warn_the_placement_lists_what_was_refused() {
+    let asked = Execution::pinned([100_000]).if_refused(PlacementFallback::Warn);
+    let node =
+        Node::builder("main").service(|| Idle).execution("Idle", asked.clone()).build().unwrap();
+    let running = node.start(Tokio::current().unwrap()).unwrap();
+    let placement = &running.start_report().placements[0];
+    assert_eq!((&placement.asked, placement.refused.len()), (&asked, 1));
+    assert!(placement.to_string().contains("refused: "), "{placement}");
+    running.shutdown();
+    within(running.join()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_class_is_granted_or_refused_but_never_passed_over() {
+    let start = |refused| {
+        let execution = Execution::dedicated().class(Class::Fifo(1)).if_refused(refused);
+        let builder = Node::builder("main").service(|| Idle).execution("Idle", execution);
+        builder.build().unwrap().start(Tokio::current().unwrap())
+    };
+    let running = start(PlacementFallback::Warn).unwrap();
+    let placement = running.start_report().placements[0].clone();
+    assert_eq!(placement.class == Class::Fifo(1), placement.refused.is_empty());
+    running.shutdown();
+    within(running.join()).await.unwrap();
+    match start(PlacementFallback::Fail) {
+        Ok(running) => {
+            assert_eq!(running.start_report().placements[0].class, Class::Fifo(1));
+            running.shutdown();
+            within(running.join()).await.unwrap();
+        }
+        Err(StartError::Thread { service, error: ThreadError::Class { .. }, .. }) => {
+            assert_eq!((service.as_str(), placement.class), ("Idle", Class::Normal));
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn executions_that_make_no_sense_are_refused_when_the_node_is_built() {
+    let build = |service, execution| {
+        Node::builder("main").service(|| Idle).execution(service, execution).build()
+    };
+    for (execution, expected) in [
+        (Execution::shared().thread("x"), "`thread` needs a thread of the service's own"),
+        (Execution::shared().class(Class::Fifo(1)), "`class` needs a thread"),
+        (Execution::shared().if_refused(PlacementFallback::Warn), "`if_refused` needs a thread"),
+        (Execution::pinned([]), "invalid list of cores"),
+        (Execution::pinned([1, 1]), "core 1 is listed twice"),
+        (Execution::dedicated().class(Class::Fifo(0)), "invalid priority 0"),
+        (Execution::dedicated().class(Class::Fifo(100)), "invalid priority 100"),
+        (Execution::dedicated().thread("a\0b"), "invalid thread name `a\\0b`"),
+        (Execution::shared().budget(0), "invalid budget 0"),
+    ] {
+        let error = build("Idle", execution.clone()).unwrap_err();
+        assert!(error.to_string().contains(expected), "{execution}: {error}");
+    }
+    let unknown = build("Idol", Execution::shared());
+    assert!(
+        matches!(&unknown, Err(BuildError::ExecutionOfUnknown { service, .. }) if service == "Idol")
+    );
+    let placed = topology("[service.Idle]\nthread = \"x\"\n");
+    let error = Node::builder("main").topology(placed).service(|| Idle).build().unwrap_err();
+    assert!(error.to_string().starts_with("t.toml:2:10: `thread` needs a thread"), "{error}");
+}
+
+#[tokio::test]
+async fn an_executor_without_threads_says_so() {
+    let start = |refused| {
+        let execution = Execution::dedicated().if_refused(refused);
+        let builder = Node::builder("main").service(|| Idle).execution("Idle", execution);
+        builder.build().unwrap().start(Plain::new(Tokio::current().unwrap(), || {}))
+    };
+    // This does not depend on the system.
+    for refused in [PlacementFallback::Fail, PlacementFallback::Warn] {
+        let error = start(refused).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "service `Idle` cannot have its thread: plain cannot give a service a thread of its own; \
+             let it share (`Execution::shared()`), or give it another executor [M0078]"
+        );
+    }
+}

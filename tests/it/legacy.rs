@@ -1,0 +1,12 @@
+//! Clients of the original system, over real sockets. What they send and get is written by hand,
+//! from the specification in `docs/legacy.md`.
+#![cfg(target_os = "linux")]
+#![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
+
+mod defects;
+mod executors;
+mod harness;
+mod hostile;
+mod nodes;
+mod processes;
+mod slow;

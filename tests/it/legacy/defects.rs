@@ -1,0 +1,208 @@
+//! Defects of the original system's sockets that a listener must not have, each under its name
+//! there.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::mpsc::channel;
+
+use mycelium::{LegacyCodec, Node, Topology};
+
+use crate::legacy::harness::{
+    Client, Floor, ORDER, SWAP, Swap, Taker, counter, frame, hex, run, until, words,
+};
+
+const DIGEST: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+fn hello() -> Vec<u8> {
+    [hex("2000"), hex(DIGEST)].concat()
+}
+
+fn demanded() -> String {
+    format!("{{ digest = [\"{}\", \"{DIGEST}\"] }}", "ff".repeat(32))
+}
+
+/// A client got its own messages back, and every message of the bus.
+#[test]
+fn l5_a5_a_client_gets_mapped_messages_of_others_alone() {
+    let floor = Floor::new("\"plain\"", "", "11 = \"swaps\"");
+    let (node, taken) = floor.taker();
+    let (_, report) = run(node, move |running| {
+        let mut clients = [floor.connect(), floor.connect(), floor.connect()];
+        until(running, "connections", 3);
+        for round in 0..100 {
+            for from in 0..3 {
+                clients[from].send(&words(SWAP, from as u64, round));
+                let sent = (from as u64, round);
+                for to in (0..3).filter(|to| *to != from) {
+                    // Its own swap would be before the next one.
+                    assert_eq!(clients[to].words(), Some((SWAP, sent.0, sent.1)));
+                }
+                assert_eq!(taken.recv().unwrap(), sent);
+            }
+        }
+    });
+    assert_eq!(counter(&report.counters, "sent"), 600);
+}
+
+/// The digest was not answered, only on one kind of socket, and half of a connection lived on.
+#[test]
+fn e5_a_digest_is_checked_both_ways_and_a_refused_client_sees_the_end() {
+    let floor = Floor::of_broker(&demanded(), "");
+    let node = floor.broker();
+    let (_, report) = run(node, move |running| {
+        let mut wrong = floor.connect();
+        wrong.send(&[hex("2000"), vec![0; 32], words(SWAP, 1, 1)].concat());
+        assert_eq!(wrong.frame(), None);
+        let mut none = floor.connect();
+        none.send(&words(SWAP, 2, 2));
+        assert_eq!(none.frame(), None);
+        until(running, "errors", 2);
+        let mut right = floor.connect();
+        right.send(&[hello(), words(SWAP, 3, 3)].concat());
+        // Nothing of the others was taken.
+        assert_eq!(right.words(), Some((ORDER, 3, 3)));
+    });
+    assert_eq!(counter(&report.counters, "received"), 1);
+
+    let plain = Floor::of_broker("\"plain\"", "");
+    let node = plain.broker();
+    run(node, move |_| {
+        let mut client = plain.connect();
+        client.send(&[hello(), words(SWAP, 1, 1)].concat());
+        assert_eq!(client.frame(), None);
+    });
+}
+
+/// Decoding needed the exact size, and a frame of another one vanished with a line in the log.
+#[test]
+fn e2_a_payload_of_another_length_ends_the_connection_or_is_counted() {
+    for (keys, ends) in [("", true), ("invalid = \"drop\"", false)] {
+        let floor = Floor::of_broker("\"plain\"", keys);
+        let node = floor.broker();
+        let (_, report) = run(node, move |_| {
+            let mut client = floor.connect();
+            let longer = frame(SWAP, &[1; 24]);
+            client.send(&[words(SWAP, 1, 1), longer, words(SWAP, 2, 2)].concat());
+            let answers: Vec<_> = std::iter::from_fn(|| client.words()).take(2).collect();
+            match ends {
+                // The first one may arrive before the end, or not.
+                true => assert!(answers.len() < 2),
+                false => assert_eq!(answers, [(ORDER, 1, 1), (ORDER, 2, 2)]),
+            }
+        });
+        let counters = report.counters;
+        assert_eq!(counter(&counters, "invalid"), 1);
+        assert_eq!(counter(&counters, "errors"), u64::from(ends));
+        assert_eq!(counter(&counters, "received"), if ends { 1 } else { 2 });
+    }
+}
+
+/// A handshake without a limit in time blocked all other clients, and the shutdown.
+#[test]
+fn h4_silent_clients_block_no_other_one_and_no_shutdown() {
+    let floor = Floor::of_broker(&demanded(), "connections = 3\ntimeout = \"1h\"");
+    let node = floor.broker();
+    let (silent, report) = run(node, move |running| {
+        let mut silent: Vec<Client> = (0..3).map(|_| floor.connect()).collect();
+        until(running, "connections", 3);
+        // The oldest one makes room.
+        let mut client = floor.connect();
+        client.send(&[hello(), words(SWAP, 1, 1)].concat());
+        assert_eq!(client.words(), Some((ORDER, 1, 1)));
+        assert_eq!(silent[0].frame(), None);
+        silent
+    });
+    assert_eq!(counter(&report.counters, "rejected"), 0);
+    // Without a digest, nothing is sent to a client.
+    silent.into_iter().for_each(|mut client| assert_eq!(client.frame(), None));
+}
+
+/// Messages between the accept of a connection and its subscription were lost.
+#[test]
+fn l14_a_client_gets_what_is_published_after_its_first_frame_was_taken() {
+    let floor = Floor::of_broker("\"plain\"", "");
+    let node = floor.broker();
+    run(node, move |_| {
+        for number in 0..100 {
+            let mut client = floor.connect();
+            client.send(&words(SWAP, number, number));
+            assert_eq!(client.words(), Some((ORDER, number, number)));
+        }
+    });
+}
+
+/// After a disconnect the endpoint was dead for the client, and its place was taken for ever.
+#[test]
+fn l8_a_client_that_has_left_can_come_back_to_its_place() {
+    let floor = Floor::of_broker("\"plain\"", "connections = 1");
+    let node = floor.broker();
+    let (tries, report) = run(node, move |_| {
+        let (mut tries, mut answers) = (0, 0);
+        while answers < 10 {
+            tries += 1;
+            let mut client = floor.connect();
+            client.send(&words(SWAP, answers, answers));
+            match client.words() {
+                Some(answer) => {
+                    assert_eq!(answer, (ORDER, answers, answers));
+                    answers += 1;
+                }
+                // The listener has not seen the end of the last one yet.
+                None => std::thread::yield_now(),
+            }
+        }
+        tries
+    });
+    assert_eq!(counter(&report.counters, "connections"), 10);
+    assert_eq!(counter(&report.counters, "rejected"), tries - 10);
+}
+
+/// Any local user could connect, and a second instance took the socket of the first.
+#[test]
+fn a1_h12_a_socket_is_closed_to_others_and_is_not_taken_away() {
+    let directory = std::env::temp_dir().join(format!("mycelium-legacy-{}", std::process::id()));
+    let socket = directory.join("floor.sock");
+    let text = format!(
+        "[legacy.floor]\nsocket = \"{}\"\nwire = \"plain\"\n[legacy.floor.types]\n11 = \"swaps\"\n",
+        socket.display()
+    );
+    let build = || {
+        let (sender, taken) = channel();
+        let node = Node::builder("main")
+            .topology(Topology::parse("t.toml", &text).unwrap())
+            .legacy(LegacyCodec::<Swap>::same_bytes())
+            .service(move || Taker(sender.clone()))
+            .build();
+        (node.unwrap(), taken)
+    };
+    let (node, taken) = build();
+    let (second, _) = build();
+    let path = socket.clone();
+    run(node, move |_| {
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let _entered = runtime.enter();
+        let error = second.start(mycelium_tokio::Tokio::current().unwrap()).map(drop).unwrap_err();
+        assert!(
+            error.to_string().starts_with("t.toml:2:10: node `main` cannot listen: "),
+            "{error}"
+        );
+        let mut stream = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        std::io::Write::write_all(&mut stream, &words(SWAP, 1, 2)).unwrap();
+        assert_eq!(taken.recv().unwrap(), (1, 2));
+        // A file that is deleted is made again.
+        fs::remove_file(&path).unwrap();
+        let mut stream = loop {
+            match std::os::unix::net::UnixStream::connect(&path) {
+                Ok(stream) => break stream,
+                Err(_) => std::thread::yield_now(),
+            }
+        };
+        std::io::Write::write_all(&mut stream, &words(SWAP, 3, 4)).unwrap();
+        assert_eq!(taken.recv().unwrap(), (3, 4));
+    });
+    assert!(!socket.exists());
+    _ = fs::remove_dir_all(directory);
+}

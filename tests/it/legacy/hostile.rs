@@ -1,0 +1,236 @@
+//! Clients that break the protocol, or are too many: their connections end, and nothing else does.
+
+use mycelium::{LegacyCodec, Node, Topology};
+
+use crate::legacy::harness::{
+    Broker, Client, Floor, ORDER, Order, SWAP, Swap, counter, frame, run, until, words,
+};
+
+#[test]
+fn a_frame_that_is_cut_off_anywhere_is_not_taken() {
+    let floor = Floor::of_broker("\"plain\"", "");
+    let node = floor.broker();
+    let whole = words(SWAP, 7, 1000);
+    let cut = whole.len() as u64 - 1;
+    let (_, report) = run(node, move |running| {
+        for length in 1..whole.len() {
+            let mut client = floor.connect();
+            client.send(&whole[..length]);
+            client.end();
+            assert_eq!(client.frame(), None, "{length} bytes");
+        }
+        until(running, "errors", cut);
+        let mut client = floor.connect();
+        client.send(&whole);
+        assert_eq!(client.words(), Some((ORDER, 7, 1000)));
+    });
+    assert_eq!(counter(&report.counters, "received"), 1);
+}
+
+#[test]
+fn frames_in_one_segment_and_in_pieces_are_the_same() {
+    let floor = Floor::of_broker("\"plain\"", "");
+    let node = floor.broker();
+    let bytes: Vec<u8> = (0..200).flat_map(|number| words(SWAP, number, 3 * number)).collect();
+    run(node, move |_| {
+        for size in [1, 5, 21, 22, 23, 44, 1000, bytes.len()] {
+            let mut client = floor.connect();
+            let (mut sender, pieces) = (client.0.try_clone().unwrap(), bytes.clone());
+            let sending = std::thread::spawn(move || {
+                for piece in pieces.chunks(size) {
+                    std::io::Write::write_all(&mut sender, piece).unwrap();
+                }
+            });
+            for number in 0..200 {
+                assert_eq!(client.words(), Some((ORDER, number, 3 * number)), "{size} bytes");
+            }
+            sending.join().unwrap();
+        }
+    });
+}
+
+/// A claimed length was allocated, for each connection.
+#[test]
+fn a2_a_length_above_the_limit_ends_the_connection_at_once() {
+    let floor = Floor::of_broker("\"plain\"", "payload = 16\ntimeout = \"1h\"");
+    let node = floor.broker();
+    let (_, report) = run(node, move |running| {
+        for length in [17, 65_536, 16 << 20, u32::MAX] {
+            let mut client = floor.connect();
+            client.send(&[&SWAP.to_le_bytes()[..], &length.to_le_bytes()].concat());
+            // Without waiting for the payload.
+            assert_eq!(client.frame(), None, "{length}");
+        }
+        until(running, "errors", 4);
+    });
+    assert_eq!(counter(&report.counters, "received"), 0);
+}
+
+#[test]
+fn frames_of_unknown_types_are_passed_over_or_end_the_connection() {
+    for (keys, ends) in [("", false), ("unknown = \"end\"", true)] {
+        let floor = Floor::of_broker("\"plain\"", keys);
+        let node = floor.broker();
+        let (_, report) = run(node, move |_| {
+            let mut client = floor.connect();
+            // Longer than the longest payload of a known type, and the type of what it receives.
+            let unknown = [frame(9, &vec![0; 200_000]), frame(ORDER, b"")].concat();
+            client.send(&[unknown, words(SWAP, 1, 2)].concat());
+            let expected = if ends { None } else { Some((ORDER, 1, 2)) };
+            assert_eq!(client.words(), expected);
+        });
+        assert_eq!(counter(&report.counters, "unknown"), if ends { 1 } else { 2 });
+    }
+}
+
+#[test]
+fn a_client_that_takes_too_long_for_a_frame_or_a_digest_is_disconnected() {
+    let slow = "timeout = \"50ms\"";
+    let digest = format!("{{ digest = \"{}\" }}", "00".repeat(32));
+    for (wire, begun) in [("\"plain\"", &words(SWAP, 1, 2)[..21]), (&digest, b"")] {
+        let floor = Floor::of_broker(wire, slow);
+        let node = floor.broker();
+        let begun = begun.to_vec();
+        let (_, report) = run(node, move |_| {
+            let mut client = floor.connect();
+            client.send(&begun);
+            assert_eq!(client.frame(), None);
+        });
+        assert_eq!(counter(&report.counters, "errors"), 1);
+    }
+    // One byte now and then is not enough.
+    let floor = Floor::of_broker("\"plain\"", slow);
+    let node = floor.broker();
+    run(node, move |running| {
+        let mut client = floor.connect();
+        client.send(&frame(9, &[0; 1_000_000])[..6]);
+        while counter(&running.counters(), "errors") == 0 {
+            client.send(&[0]);
+            std::thread::yield_now();
+        }
+        client.until_ended();
+    });
+}
+
+#[test]
+fn a_client_that_sends_nothing_is_served() {
+    let floor = Floor::of_broker("\"plain\"", "timeout = \"1ms\"");
+    let node = floor.broker();
+    run(node, move |running| {
+        let mut listening = floor.connect();
+        until(running, "connections", 1);
+        let mut client = floor.connect();
+        for number in 0..100 {
+            client.send(&words(SWAP, number, number));
+            assert_eq!(client.words(), Some((ORDER, number, number)));
+            assert_eq!(listening.words(), Some((ORDER, number, number)));
+        }
+        assert_eq!(counter(&running.counters(), "errors"), 0);
+    });
+}
+
+#[test]
+fn more_clients_than_there_are_places_for_are_rejected() {
+    let floor = Floor::of_broker("\"plain\"", "connections = 2");
+    let node = floor.broker();
+    let (_, report) = run(node, move |running| {
+        let mut clients = [floor.connect(), floor.connect()];
+        until(running, "connections", 2);
+        for number in 0..2 {
+            clients[number].send(&words(SWAP, number as u64, 2));
+            for client in &mut clients {
+                assert_eq!(client.words(), Some((ORDER, number as u64, 2)));
+            }
+        }
+        for _ in 0..50 {
+            assert_eq!(floor.connect().frame(), None);
+        }
+        for client in &mut clients {
+            client.send(&words(SWAP, 1, 2));
+        }
+        for client in &mut clients {
+            assert_eq!(client.words(), Some((ORDER, 1, 2)));
+        }
+    });
+    assert_eq!(counter(&report.counters, "rejected"), 50);
+}
+
+#[test]
+fn a_codec_that_panics_ends_one_connection() {
+    let floor = Floor::of_broker("\"plain\"", "");
+    let codec = LegacyCodec::new(
+        |payload: &[u8]| {
+            assert_ne!(payload[0], 13, "a codec that panics");
+            Ok(Swap { pool: payload[0].into(), price: payload.len() as u64 })
+        },
+        |_: &Swap, _| {},
+    );
+    let node = floor.builder().legacy(codec).service(|| Broker).build().unwrap();
+    run(node, move |_| {
+        let mut bad = floor.connect();
+        bad.send(&frame(SWAP, &[13]));
+        assert_eq!(bad.frame(), None);
+        let mut client = floor.connect();
+        client.send(&frame(SWAP, &[12]));
+        assert_eq!(client.words(), Some((ORDER, 12, 1)));
+    });
+}
+
+/// Clients that send anything, beside one that must lose nothing.
+#[test]
+fn junk_disturbs_no_other_client() {
+    let floor = Floor::of_broker("\"plain\"", "connections = 1000\ntimeout = \"10ms\"");
+    let node = floor.broker();
+    let (_, report) = run(node, move |_| {
+        let mut random = fastrand(7);
+        let mut junk: Vec<Client> = Vec::new();
+        let mut client = floor.connect();
+        for number in 0..200_u64 {
+            let mut one = floor.connect();
+            let bytes: Vec<u8> = (0..random() % 100).map(|_| random() as u8).collect();
+            one.send(&bytes);
+            if number % 3 == 0 {
+                one.end();
+            }
+            junk.push(one);
+            client.send(&words(SWAP, number, number));
+            assert_eq!(client.words(), Some((ORDER, number, number)));
+        }
+    });
+    assert!(counter(&report.counters, "errors") > 0);
+}
+
+/// Numbers that look random, from a seed.
+fn fastrand(mut state: u64) -> impl FnMut() -> u64 {
+    move || {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state >> 33
+    }
+}
+
+#[test]
+fn mistakes_are_errors_of_the_build_with_their_place() {
+    let build = |types: &str| {
+        let text = format!(
+            "[legacy.floor]\nlisten = \"127.0.0.1:7401\"\nwire = \"plain\"\n[legacy.floor.types]\n{types}\n"
+        );
+        let topology = Topology::parse("t.toml", &text).unwrap();
+        let builder = Node::builder("main").topology(topology).service(|| Broker);
+        builder
+            .legacy(LegacyCodec::<Order>::same_bytes())
+            .build()
+            .map(drop)
+            .unwrap_err()
+            .to_string()
+    };
+    assert_eq!(
+        build("11 = \"swap\""),
+        "t.toml:5:6: unknown topic `swap`: did you mean `swaps`? (expected one of: orders, swaps) [M0105]"
+    );
+    assert_eq!(
+        build("11 = \"swaps\""),
+        "t.toml:5:6: type 11 is message `Swap`, for which the program has no codec: add \
+         `.legacy(LegacyCodec::<Swap>::same_bytes())` to the builder, or `LegacyCodec::new` with a conversion [M0114]"
+    );
+}

@@ -1,0 +1,343 @@
+//! A listener in a process of its own: what it logs, and few descriptors. The process is this test
+//! binary in another role.
+
+use std::env;
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write, stdin};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use mycelium::{LegacyCodec, Node, Topology};
+use mycelium_tokio::Tokio;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::legacy::harness::{
+    Broker, Client, Floor, ORDER, Order, SWAP, Swap, counter, frame, hex, run, words,
+};
+
+/// The topology of the other process.
+const TOPOLOGY: &str = "MYCELIUM_TEST_TOPOLOGY";
+/// The number of descriptors that it may have.
+const DESCRIPTORS: &str = "MYCELIUM_TEST_DESCRIPTORS";
+
+/// The address to which a process of silent clients connects, and how often.
+const ADDRESS: &str = "MYCELIUM_TEST_ADDRESS";
+const SILENT: usize = 200;
+
+const DIGEST: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+/// This test binary in a role.
+fn program(role: &str) -> Command {
+    let mut program = Command::new(env::current_exe().unwrap());
+    program.args(["--exact", &format!("legacy::processes::{role}"), "--ignored", "--nocapture"]);
+    program.env_remove("RUST_LOG").env_remove("RUST_BACKTRACE");
+    program.stdin(Stdio::piped());
+    program
+}
+
+fn broker_process(floor: &Floor, descriptors: u64) -> Child {
+    let mut program = program("the_process_of_a_broker");
+    program.env(TOPOLOGY, &floor.text).env(DESCRIPTORS, descriptors.to_string());
+    program.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// A process with silent connections, once it has all of them. It ends when it is dropped.
+struct SilentClients(Child);
+
+impl SilentClients {
+    fn of(address: &str) -> SilentClients {
+        let mut program = program("the_process_of_silent_clients");
+        let process = program.env(ADDRESS, address).stdout(Stdio::piped()).spawn().unwrap();
+        let mut process = SilentClients(process);
+        let lines = BufReader::new(process.0.stdout.as_mut().unwrap()).lines();
+        let is_ready = |line: std::io::Result<String>| line.unwrap().contains("all are connected");
+        assert!(lines.into_iter().any(is_ready), "it has ended");
+        process
+    }
+}
+
+impl Drop for SilentClients {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        _ = self.0.wait();
+    }
+}
+
+#[test]
+#[ignore = "not a test: the program that the tests start"]
+#[expect(clippy::print_stdout, reason = "the test waits for the line")]
+fn the_process_of_silent_clients() {
+    let address = env::var(ADDRESS).unwrap();
+    let (mut tcp, mut unix) = (Vec::new(), Vec::new());
+    for _ in 0..SILENT {
+        if address.starts_with('/') {
+            unix.push(UnixStream::connect(&address).unwrap());
+        } else {
+            tcp.push(TcpStream::connect(&address).unwrap());
+        }
+    }
+    println!("all are connected");
+    // Until the test closes it.
+    stdin().read_to_end(&mut Vec::new()).unwrap();
+}
+
+#[test]
+#[ignore = "not a test: the program that the tests start"]
+fn the_process_of_a_broker() {
+    let descriptors = env::var(DESCRIPTORS).unwrap().parse().unwrap();
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: Some(descriptors), maximum }).unwrap();
+    let topology = Topology::parse("t.toml", &env::var(TOPOLOGY).unwrap()).unwrap();
+    let builder = Node::builder("main").topology(topology).service(|| Broker);
+    let builder = builder.legacy(LegacyCodec::<Swap>::same_bytes());
+    let node = builder.legacy(LegacyCodec::<Order>::same_bytes()).build().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _entered = runtime.enter();
+    let running = node.start(Tokio::current().unwrap()).unwrap();
+    // Until the test closes it.
+    stdin().read_to_end(&mut Vec::new()).unwrap();
+    running.shutdown();
+    runtime.block_on(running.join()).unwrap();
+}
+
+/// Ends the process, and returns the lines that the listener has logged.
+fn end(mut process: Child) -> Vec<String> {
+    drop(process.stdin.take());
+    let output = process.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{text}");
+    text.lines().filter(|line| line.contains("legacy listener")).map(str::to_owned).collect()
+}
+
+/// The listener of another process may not listen yet.
+fn connect(floor: &Floor) -> Client {
+    loop {
+        match TcpStream::connect(&floor.address) {
+            Ok(stream) => return Client::new(stream),
+            Err(_) => std::thread::yield_now(),
+        }
+    }
+}
+
+/// Sends a swap, and waits for its order. The client also gets the orders of others.
+fn answered(client: &mut Client, number: u64) {
+    client.send(&words(SWAP, number, 2));
+    while client.words().expect("it is served") != (ORDER, number, 2) {}
+}
+
+#[test]
+fn a_client_in_python_sends_and_receives() {
+    let floor = Floor::of_broker(&format!("{{ digest = \"{DIGEST}\" }}"), "");
+    let node = floor.broker();
+    let (output, report) = run(node, move |_| {
+        let (host, port) = floor.address.split_once(':').unwrap();
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/legacy_client.py");
+        let mut program = Command::new("python3");
+        program.arg(script).args([host, port, DIGEST]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let expects = "this test needs python3 (3.9 or later) in the path, to run legacy_client.py";
+        let mut client = program.spawn().expect(expects);
+        let swaps = b"11 0700000000000000e803000000000000\n11 08000000000000000100000000000000\n";
+        client.stdin.take().unwrap().write_all(swaps).unwrap();
+        let output = client.wait_with_output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    });
+    assert_eq!(
+        output,
+        "12 0700000000000000e803000000000000\n12 08000000000000000100000000000000\n"
+    );
+    assert_eq!(counter(&report.counters, "errors"), 0);
+}
+
+/// Each frame of an unknown type was a line of the log, as fast as a client could send them.
+#[test]
+fn a3_junk_is_logged_once_for_each_cause() {
+    let floor = Floor::of_broker("\"plain\"", "invalid = \"drop\"\nconnections = 1");
+    let process = broker_process(&floor, 1024);
+    let mut client = connect(&floor);
+    // From its first frame on, its place is its own.
+    client.send(&words(SWAP, 0, 2));
+    assert_eq!(client.words(), Some((ORDER, 0, 2)));
+    let bad = [frame(9, b"unknown"), frame(9, b""), frame(SWAP, b"invalid")].concat();
+    for number in 0..1000 {
+        client.send(&bad);
+        if number % 10 == 0 {
+            assert_eq!(connect(&floor).frame(), None, "it is rejected");
+        }
+    }
+    client.send(&words(SWAP, 1, 2));
+    assert_eq!(client.words(), Some((ORDER, 1, 2)));
+    drop(client);
+    let lines = end(process);
+    for (cause, more) in [
+        ("sends frames of type 9, which has no topic", 1999),
+        ("sends an invalid payload of type 11: ", 999),
+        ("is rejected: the limit of 1 connections is reached", 99),
+    ] {
+        let of_cause: Vec<_> = lines.iter().filter(|line| line.contains(cause)).collect();
+        let [first, count] = &of_cause[..] else { panic!("{cause}: {lines:#?}") };
+        assert!(count.ends_with(&format!("({more} more within a minute)")), "{first}\n{count}");
+    }
+    assert!(lines.len() < 10, "{lines:#?}");
+}
+
+/// One line for each address hid all types but the first, and all digests.
+#[test]
+fn each_unknown_type_and_each_wrong_digest_is_named_once() {
+    let digest = format!("{{ digest = \"{DIGEST}\" }}");
+    let floor = Floor::of_broker(&digest, "");
+    let process = broker_process(&floor, 1024);
+    for other in ["aa", "bb", "aa", "bb"] {
+        let mut client = connect(&floor);
+        client.send(&[hex("2000"), hex(&other.repeat(32))].concat());
+        assert_eq!(client.frame(), None, "it is disconnected");
+    }
+    let mut client = connect(&floor);
+    client.send(&[hex("2000"), hex(DIGEST)].concat());
+    for round in 0..2 {
+        for type_id in 100..1000 {
+            client.send(&frame(type_id, b""));
+        }
+        client.send(&words(SWAP, round, 2));
+        assert_eq!(client.words(), Some((ORDER, round, 2)));
+    }
+    drop(client);
+    let lines = end(process);
+    let of = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
+    // A line, and a count.
+    assert_eq!([of(&"aa".repeat(32)), of(&"bb".repeat(32))], [2, 2], "{lines:#?}");
+    for type_id in 100..132 {
+        assert_eq!(of(&format!("sends frames of type {type_id}, ")), 2, "{lines:#?}");
+    }
+    // All others share one.
+    assert_eq!(of("sends frames of type "), 33 * 2, "{lines:#?}");
+}
+
+/// An error of accept ended the endpoint, or made its task spin.
+#[test]
+fn h5_a_client_gets_in_when_descriptors_run_short() {
+    let digest = format!("{{ digest = \"{DIGEST}\" }}");
+    let floor = Floor::of_broker(&digest, "connections = 1000\ntimeout = \"1h\"");
+    let process = broker_process(&floor, 40);
+    let silent: Vec<_> = (0..100).map(|_| connect(&floor)).collect();
+    for number in 0..10 {
+        let mut client = connect(&floor);
+        client.send(&[hex("2000"), hex(DIGEST), words(SWAP, number, 2)].concat());
+        assert_eq!(client.words(), Some((ORDER, number, 2)));
+    }
+    drop(silent);
+    let lines = end(process);
+    assert!(
+        lines.iter().any(|line| line.contains("another client needed its place")),
+        "{lines:#?}"
+    );
+}
+
+/// 64 silent connections took all places, and every other client was rejected.
+#[test]
+fn strangers_silent_legacy_clients_keep_nobody_out() {
+    let floor = Floor::of_broker("\"plain\"", "");
+    let process = broker_process(&floor, 1024);
+    let mut clients = vec![connect(&floor)];
+    answered(&mut clients[0], 0);
+    let mut silent = vec![SilentClients::of(&floor.address)];
+    for number in 1..40 {
+        let mut client = connect(&floor);
+        answered(&mut client, number);
+        clients.push(client);
+    }
+    // Those that have sent a frame keep their places.
+    silent.push(SilentClients::of(&floor.address));
+    for (number, client) in (100..).zip(&mut clients) {
+        answered(client, number);
+    }
+    drop((silent, clients));
+    let lines = end(process);
+    let evicted = "another client needed its place before it had sent a whole frame";
+    let of_cause: Vec<_> = lines.iter().filter(|line| line.contains(evicted)).collect();
+    // 400 silent ones and 40 others in 64 places.
+    let [_, count] = &of_cause[..] else { panic!("{lines:#?}") };
+    assert!(count.ends_with("(375 more within a minute)"), "{count}");
+    assert!(lines.len() < 10, "{lines:#?}");
+}
+
+/// The system knows the process at the other end of a Unix socket: the silent connections of one
+/// process give way before a client of another one that only receives.
+#[test]
+fn strangers_silent_legacy_clients_evict_each_other_first() {
+    let directory = env::temp_dir().join(format!("mycelium-silent-{}", std::process::id()));
+    let socket = directory.join("floor.sock");
+    let mut floor = Floor::of_broker("\"plain\"", "connections = 8");
+    let listen = format!("listen = \"{}\"", floor.address);
+    floor.text = floor.text.replace(&listen, &format!("socket = \"{}\"", socket.display()));
+    let node = floor.broker();
+    let (_, report) = run(node, move |running| {
+        let connect = || {
+            let stream = UnixStream::connect(&socket).unwrap();
+            stream.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+            stream
+        };
+        let mut listening = connect();
+        crate::legacy::harness::until(running, "connections", 1);
+        let silent = SilentClients::of(socket.to_str().unwrap());
+        let mut client = connect();
+        client.write_all(&words(SWAP, 1, 2)).unwrap();
+        let mut order = [0; 22];
+        for receives in [&mut client, &mut listening] {
+            receives.read_exact(&mut order).unwrap();
+            assert_eq!(order[..], words(ORDER, 1, 2));
+        }
+        drop(silent);
+    });
+    // One of the silent ones for each connection without a place.
+    assert_eq!(counter(&report.counters, "evicted"), 2 + SILENT as u64 - 8);
+    assert_eq!(counter(&report.counters, "rejected"), 0);
+    _ = std::fs::remove_dir_all(directory);
+}
+
+/// Silent clients took all descriptors, and no other one was accepted.
+#[test]
+fn strangers_silent_legacy_clients_give_up_their_descriptors() {
+    let floor = Floor::of_broker("\"plain\"", "connections = 1000");
+    let process = broker_process(&floor, 40);
+    let mut client = connect(&floor);
+    answered(&mut client, 0);
+    let mut silent = Vec::new();
+    let mut number = 0;
+    let mut add = |silent: &mut Vec<Client>| {
+        silent.push(connect(&floor));
+        // It is served once it gets an order.
+        let newest = silent.last_mut().unwrap();
+        newest.0.set_nonblocking(true).unwrap();
+        for _ in 0..10_000 {
+            number += 1;
+            answered(&mut client, number);
+            match newest.0.read(&mut [0; 22]) {
+                Ok(count) => return assert_eq!(count, 22, "the newest one was evicted"),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+        }
+        panic!("client {} is not accepted", silent.len());
+    };
+    let ended = |silent: &mut Vec<Client>| {
+        let mut bytes = [0; 4096];
+        let mut is_over = |client: &mut Client| loop {
+            match client.0.read(&mut bytes) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) => return error.kind() != ErrorKind::WouldBlock,
+            }
+        };
+        silent.iter_mut().filter_map(|client| is_over(client).then_some(())).count()
+    };
+    (0..100).for_each(|_| add(&mut silent));
+    let before = ended(&mut silent);
+    assert!(before > 0, "40 descriptors are not enough for all");
+    (0..10).for_each(|_| add(&mut silent));
+    // One for each new client, and none for nobody.
+    assert_eq!(ended(&mut silent), before + 10);
+    drop((silent, client));
+    let lines = end(process);
+    assert!(lines.len() < 10, "{lines:#?}");
+}

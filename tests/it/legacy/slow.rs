@@ -1,0 +1,310 @@
+//! Clients that do not read, topics that wait, and the end of a node.
+
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+
+use mycelium::{Context, LegacyCodec, Node, Outcome, Result, Topology, service};
+use mycelium_tokio::Tokio;
+use tokio::sync::Notify;
+
+use crate::legacy::harness::{
+    BLOB, Broker, Client, Floor, ORDER, Order, SWAP, Swap, counter, frame, run, until, words,
+};
+use crate::loopback::host;
+
+/// More than the system keeps for a client that does not read.
+const BLOBS: u64 = 4000;
+
+fn first_word(payload: &[u8]) -> u64 {
+    u64::from_le_bytes(payload[..8].try_into().unwrap())
+}
+
+/// A client that did not read blocked a task that no shutdown could reach.
+#[test]
+fn h6_a_client_that_never_reads_is_disconnected_and_holds_up_nobody() {
+    let floor = Floor::of_flood("queue = \"64 KiB\"");
+    let node = floor.flood();
+    let (mut idle, report) = run(node, move |running| {
+        let idle = floor.connect();
+        until(running, "connections", 1);
+        let mut client = floor.connect();
+        client.send(&words(SWAP, 0, BLOBS));
+        // It reads at once, but may be slower than the flood, too.
+        let mut next = 0;
+        while let Some((type_id, payload)) = client.frame() {
+            assert_eq!(
+                (type_id, first_word(&payload)),
+                (BLOB, next),
+                "none is missing before the end"
+            );
+            next += 1;
+            if next == BLOBS {
+                break;
+            }
+        }
+        while counter(&running.counters(), "errors") == 0 {
+            std::thread::yield_now();
+        }
+        idle
+    });
+    assert!(counter(&report.counters, "dropped") > 0);
+    // It gets what was written before, in order, and then the end.
+    let mut next = 0;
+    while let Some((_, payload)) = whole(&mut idle) {
+        assert_eq!(first_word(&payload), next);
+        next += 1;
+    }
+    assert!(next < BLOBS);
+}
+
+/// The next frame, unless the connection ends within it.
+fn whole(client: &mut Client) -> Option<(u16, Vec<u8>)> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| client.frame())).ok().flatten()
+}
+
+#[test]
+fn a_slow_client_misses_messages_that_are_counted() {
+    let floor = Floor::of_flood("queue = \"64 KiB\"\nslow = \"drop\"");
+    let node = floor.flood();
+    let (received, report) = run(node, move |running| {
+        let slow = floor.connect();
+        until(running, "connections", 1);
+        let mut client = floor.connect();
+        client.send(&words(SWAP, 0, BLOBS));
+        while counter(&running.counters(), "dropped") == 0 {
+            std::thread::yield_now();
+        }
+        // Each message is written or dropped, for each of the two.
+        let reading = [slow, client].map(|mut client| {
+            std::thread::spawn(move || {
+                let frames = std::iter::from_fn(|| client.frame());
+                frames.map(|(_, payload)| first_word(&payload)).collect::<Vec<_>>()
+            })
+        });
+        let value = |name| counter(&running.counters(), name);
+        while value("sent") + value("dropped") < 2 * BLOBS {
+            std::thread::yield_now();
+        }
+        running.shutdown();
+        reading.map(|reading| reading.join().unwrap())
+    });
+    for numbers in &received {
+        assert!(numbers.is_sorted_by(|a, b| a < b), "in order");
+    }
+    let received = received.iter().map(Vec::len).sum::<usize>() as u64;
+    let (sent, dropped) = (counter(&report.counters, "sent"), counter(&report.counters, "dropped"));
+    assert_eq!(
+        (sent + dropped, sent, counter(&report.counters, "errors")),
+        (2 * BLOBS, received, 0)
+    );
+}
+
+/// A node ends while a client does not read: frames that the client gets later are not dropped.
+#[test]
+fn a_frame_is_sent_once_its_last_byte_is_written() {
+    let floor = Floor::of_flood("slow = \"drop\"");
+    let node = floor.flood();
+    let (mut idle, report) = run(node, move |running| {
+        let mut idle = floor.connect();
+        idle.send(&words(SWAP, 0, BLOBS));
+        while counter(&running.counters(), "dropped") == 0 {
+            std::thread::yield_now();
+        }
+        idle
+    });
+    let received = std::iter::from_fn(|| whole(&mut idle)).count() as u64;
+    let value = |name| counter(&report.counters, name);
+    assert_eq!((value("sent"), value("sent") + value("dropped")), (received, BLOBS));
+}
+
+/// Takes no swap before a notification.
+struct Waiting(std::sync::mpsc::Sender<u64>, Arc<Notify>);
+
+#[service(reads(Swap))]
+impl Waiting {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut swaps = ctx.subscribe::<Swap>()?;
+        self.1.notified().await;
+        while let Some(delivery) = swaps.recv().await {
+            self.0.send(delivery.message().expect("no gap").pool)?;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_topic_that_waits_makes_clients_wait_and_loses_nothing() {
+    let floor = Floor::new(
+        "\"plain\"",
+        "payload = \"64 KiB\"",
+        "11 = { topic = \"swaps\", clients = \"send\" }",
+    );
+    let (sender, taken) = channel();
+    let (go, waits) = (Arc::new(Notify::new()), sender);
+    let told = go.clone();
+    let node =
+        floor.builder().service(move || Waiting(waits.clone(), told.clone())).build().unwrap();
+    let (_, report) = run(node, move |_| {
+        let client = floor.connect();
+        client.0.set_nonblocking(true).unwrap();
+        // Until the buffers of both sides are full.
+        let (mut stream, mut sent, mut rest) = (&client.0, 0_u64, Vec::new());
+        let mut full = 0;
+        while full < 1000 {
+            if rest.is_empty() {
+                rest = words(SWAP, sent, 0);
+                sent += 1;
+            }
+            match std::io::Write::write(&mut stream, &rest) {
+                Ok(count) => {
+                    rest.drain(..count);
+                    full = 0;
+                }
+                Err(error) => {
+                    assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+                    full += 1;
+                    std::thread::yield_now();
+                }
+            }
+        }
+        assert!(taken.try_recv().is_err(), "nothing is taken yet");
+        client.0.set_nonblocking(false).unwrap();
+        go.notify_one();
+        std::io::Write::write_all(&mut stream, &rest).unwrap();
+        for number in 0..sent {
+            assert_eq!(taken.recv().unwrap(), number);
+        }
+        sent
+    });
+    assert!(counter(&report.counters, "received") > 1024, "more than a ring");
+    assert_eq!(counter(&report.counters, "errors"), 0);
+}
+
+#[test]
+fn a_topic_that_rejects_loses_messages_that_are_counted() {
+    let sections =
+        "[subscription.\"Waiting.swaps\"]\npolicy = \"reject\"\n[topic.swaps]\ncapacity = 16\n";
+    let floor = Floor::of_taker("").and(sections);
+    let (sender, taken) = channel();
+    let (go, waits) = (Arc::new(Notify::new()), sender);
+    let notified = go.clone();
+    let service = move || Waiting(waits.clone(), notified.clone());
+    let node = floor.builder().service(service).build().unwrap();
+    let (_, report) = run(node, move |running| {
+        let mut client = floor.connect();
+        (0..100).for_each(|number| client.send(&words(SWAP, number, 0)));
+        until(running, "refused", 84);
+        go.notify_one();
+        for number in 0..16 {
+            assert_eq!(taken.recv().unwrap(), number);
+        }
+    });
+    assert_eq!(counter(&report.counters, "received"), 16);
+}
+
+#[test]
+fn a_message_whose_codec_panics_becomes_a_dead_letter_and_others_arrive() {
+    let floor = Floor::of_broker("\"plain\"", "");
+    let codec = LegacyCodec::new(
+        |_: &[u8]| Err("not from clients".into()),
+        |order: &Order, payload: &mut Vec<u8>| {
+            assert_ne!(order.pool, 13, "a codec that panics");
+            payload.extend(order.pool.to_le_bytes());
+        },
+    );
+    let node = floor.builder().legacy(codec).service(|| Broker).build().unwrap();
+    let (_, report) = run(node, move |_| {
+        let mut client = floor.connect();
+        (12..15).for_each(|number| client.send(&words(SWAP, number, 0)));
+        for number in [12_u64, 14] {
+            assert_eq!(client.frame(), Some((ORDER, number.to_le_bytes().to_vec())));
+        }
+    });
+    let out = report.services.iter().find(|it| it.name == "legacy:floor:out:orders").unwrap();
+    assert_eq!((out.panics, &out.outcome), (2, &Outcome::Completed));
+}
+
+/// Emits this many orders after a notification, and ends.
+struct Emitter(u64, Arc<Notify>);
+
+#[service(emits(Order))]
+impl Emitter {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        self.1.notified().await;
+        for pool in 0..self.0 {
+            ctx.emit(Order { pool, amount: 1 }).await?;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_listener_that_only_sends_ends_with_its_topics_and_clients_get_all() {
+    let address = format!("{}:7401", host());
+    let text = format!(
+        "[legacy.floor]\nlisten = \"{address}\"\nwire = \"plain\"\n[legacy.floor.types]\n\
+         12 = {{ topic = \"orders\", clients = \"receive\" }}\n"
+    );
+    let go = Arc::new(Notify::new());
+    let told = go.clone();
+    let node = Node::builder("main")
+        .topology(Topology::parse("t.toml", &text).unwrap())
+        .legacy(LegacyCodec::<Order>::same_bytes())
+        .service(move || Emitter(5000, told.clone()))
+        .build()
+        .unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _entered = runtime.enter();
+    let running = node.start(Tokio::current().unwrap()).unwrap();
+    let mut client = Client::new(TcpStream::connect(&address).unwrap());
+    until(&running, "connections", 1);
+    go.notify_one();
+    for pool in 0..5000 {
+        assert_eq!(client.words(), Some((ORDER, pool, 1)));
+    }
+    assert_eq!(client.frame(), None);
+    drop(client);
+    let report = runtime.block_on(running.join()).unwrap();
+    assert!(report.services.iter().all(|service| service.outcome == Outcome::Completed));
+    // The address is free.
+    std::net::TcpListener::bind(&address).unwrap();
+}
+
+/// Answers swaps after the shutdown has begun, and not at once.
+struct Late;
+
+#[service(reads(Swap), emits(Order))]
+impl Late {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut swaps = ctx.subscribe::<Swap>()?;
+        ctx.shutdown_requested().await;
+        while let Some(delivery) = swaps.recv().await {
+            for _ in 0..100 {
+                ctx.yield_now().await;
+            }
+            let Swap { pool, price } = delivery.message().expect("no gap");
+            ctx.emit(Order { pool, amount: price }).await?;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn what_clients_sent_before_a_shutdown_is_published_and_answered() {
+    let floor = Floor::of_broker("\"plain\"", "");
+    let node = floor.builder().service(|| Late).build().unwrap();
+    let (_, report) = run(node, move |running| {
+        let mut client = floor.connect();
+        (0..50).for_each(|number| client.send(&words(SWAP, number, number)));
+        // An invalid frame would end it.
+        client.send(&frame(9, b""));
+        until(running, "unknown", 1);
+        running.shutdown();
+        for number in 0..50 {
+            assert_eq!(client.words(), Some((ORDER, number, number)));
+        }
+        assert_eq!(client.frame(), None);
+    });
+    assert_eq!(counter(&report.counters, "sent"), 50);
+}

@@ -1,0 +1,56 @@
+//! The tests of the package that can share a process. Those that measure or kill whole processes
+//! are in `tests/processes`, those that count allocations in `tests/allocations`.
+
+// For several of the tests.
+#[cfg(all(target_os = "linux", feature = "tls"))]
+#[path = "../certificates/mod.rs"]
+mod certificates;
+#[cfg(all(feature = "metrics", feature = "topology"))]
+mod conserved;
+#[cfg(feature = "tracing")]
+mod lines;
+#[cfg(all(target_os = "linux", feature = "metrics"))]
+#[path = "../loopback/mod.rs"]
+mod loopback;
+#[cfg(all(target_os = "linux", feature = "metrics", feature = "signals", feature = "topology"))]
+mod numbers;
+#[cfg(all(target_os = "linux", feature = "metrics", feature = "topology"))]
+mod proxy;
+#[cfg(all(unix, feature = "metrics"))]
+#[allow(dead_code, reason = "without links")]
+#[path = "../conformance/subjects.rs"]
+mod subjects;
+#[cfg(all(target_os = "linux", feature = "metrics", feature = "topology"))]
+mod way;
+
+mod actors;
+mod actors_remote;
+mod bad_network;
+mod carriers;
+mod codes;
+mod defects;
+mod describe;
+mod documents;
+mod errors;
+mod exchange;
+mod execution;
+mod features;
+mod health;
+#[cfg(all(feature = "json-logs", feature = "metrics", feature = "signals", feature = "topology"))]
+mod json_logs;
+mod layouts;
+mod legacy;
+mod limits;
+mod link;
+mod moves;
+mod network;
+mod node;
+mod nodes;
+mod ports;
+mod requests;
+mod routes;
+mod sockets;
+mod supervision;
+mod testing;
+mod tls;
+mod topology;

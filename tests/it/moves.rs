@@ -1,0 +1,315 @@
+//! Streams move from the socket of their link to shared memory while messages are on their way, and
+//! connections end before, during and after that: no message is lost, nobody waits for ever, and
+//! nothing stays open.
+#![cfg(all(target_os = "linux", target_pointer_width = "64"))]
+
+use std::fs;
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use mycelium_core::message;
+use mycelium_transports::local::{Delivery, Policy, Subscription, TryRecv};
+use mycelium_transports::memory::{ControlLimits, ControlThread};
+use tokio::time::timeout;
+
+use world::{Happening, PATIENCE, World, emit, next};
+
+mod world;
+
+#[message(topic = "numbers", id = 1)]
+#[derive(Debug, PartialEq)]
+struct Number {
+    number: u64,
+}
+
+/// A run of these does not fit into a socket.
+#[message(topic = "pages", id = 2)]
+#[derive(Debug, PartialEq)]
+struct Page {
+    number: u64,
+    rest: [u64; 511],
+}
+
+impl From<u64> for Number {
+    fn from(number: u64) -> Number {
+        Number { number }
+    }
+}
+
+impl From<u64> for Page {
+    fn from(number: u64) -> Page {
+        Page { number, rest: [number; 511] }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_moves_while_messages_are_on_their_way() {
+    const PAGES: u64 = 4096;
+    let world = World::new::<Page>("moves-running", 1024);
+    let mut reader = world.here.reader::<Page>();
+    let mut publisher = world.there.publisher::<Page>();
+    // The first connection finds a full ring.
+    for number in 0..1024 {
+        publisher.try_emit(Page::from(number)).ok().unwrap();
+    }
+    world.connect();
+    let emitting = emit(publisher, 1024..PAGES);
+    for number in 0..PAGES {
+        let page = next(&mut reader).await;
+        assert!(*page == Page::from(number), "{page:?} instead of {number}");
+    }
+    world.until_moved(1).await;
+    emitting.await.unwrap();
+    for side in [&world.there, &world.here] {
+        assert_eq!(side.notices.count(&Happening::Disconnected), 0, "{:?}", side.notices);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_is_kept_on_the_socket_does_not_move() {
+    let name = "moves-kept";
+    let world = World::with::<Number>(name, 16, |server| server.keep_on_socket(name));
+    let mut reader = world.here.reader::<Number>();
+    let publisher = world.there.publisher::<Number>();
+    world.connect();
+    let emitting = emit(publisher, 0..20_000);
+    for number in 0..20_000 {
+        assert_eq!(next(&mut reader).await.number, number);
+    }
+    emitting.await.unwrap();
+    for side in [&world.there, &world.here] {
+        assert_eq!(side.notices.count(&Happening::Moved), 0, "{:?}", side.notices);
+        // Its section says so: nothing has to be reported.
+        let text = format!("{:?}", side.notices);
+        assert!(!text.contains("StaysOnSocket"), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_observer_holds_nobody_up_after_a_move() {
+    let world = World::new::<Number>("moves-observer", 16);
+    let mut reader = world.here.reader::<Number>();
+    // It never receives.
+    let _observer = world.here.topic.subscribe::<Number>("observer", Policy::DropOldest).unwrap();
+    let mut publisher = world.there.publisher::<Number>();
+    // These go over the socket.
+    for number in 0..5 {
+        publisher.try_emit(Number { number }).ok().unwrap();
+    }
+    world.connect();
+    world.until_moved(1).await;
+    let emitting = emit(publisher, 5..1000);
+    for number in 0..1000 {
+        assert_eq!(next(&mut reader).await.number, number);
+    }
+    emitting.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_on_a_thread_of_its_own_wakes_while_the_links_executor_is_busy() {
+    let world = World::new::<Number>("moves-busy", 16);
+    let mut reader = world.here.reader::<Number>();
+    let mut publisher = world.there.publisher::<Number>();
+    world.connect();
+    world.until_moved(1).await;
+    let (asleep, is_asleep) = mpsc::channel();
+    let (number, received) = mpsc::channel();
+    thread::spawn(move || number.send(receive_asleep(&mut reader, &asleep)));
+    is_asleep.recv_timeout(PATIENCE).expect("the reader sleeps");
+    // No worker of the runtime polls a task until `release` is dropped.
+    let (busy, is_busy) = mpsc::channel();
+    let _release: Vec<mpsc::Sender<()>> = (0..2)
+        .map(|_| {
+            let (release, released) = mpsc::channel();
+            let busy = busy.clone();
+            tokio::spawn(async move {
+                busy.send(()).unwrap();
+                _ = released.recv();
+            });
+            is_busy.recv_timeout(PATIENCE).expect("a worker is free");
+            release
+        })
+        .collect();
+    publisher.try_emit(Number { number: 1 }).ok().unwrap();
+    assert_eq!(received.recv_timeout(PATIENCE), Ok(1));
+}
+
+/// Each wake of the session costs a write to an eventfd, and a poll that checks all streams.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_runs_in_memory_does_not_wake_its_link() {
+    let world = World::new::<Number>("moves-awake", 16);
+    let mut reader = world.here.reader::<Number>();
+    let mut publisher = world.there.publisher::<Number>();
+    world.connect();
+    world.until_moved(1).await;
+    // It leaves the ring of the link.
+    publisher.try_emit(Number { number: 0 }).ok().unwrap();
+    assert_eq!(next(&mut reader).await.number, 0);
+    reader.done();
+    world.take_wakes_of_client();
+    for number in 1..10_000 {
+        publisher.try_emit(Number { number }).ok().unwrap();
+        let TryRecv::Delivery(Delivery::Msg(message)) = reader.try_recv() else {
+            panic!("no message {number}");
+        };
+        assert_eq!(message.number, number);
+        // As at the end of a poll.
+        reader.done();
+    }
+    assert_eq!(world.take_wakes_of_client(), 0, "the link has nothing to do");
+    // The session says to the publisher that nobody reads any more.
+    drop(reader);
+    assert_eq!(world.take_wakes_of_client(), 1, "a reader has left");
+    let emitting = emit(publisher, 10_000..10_100);
+    timeout(PATIENCE, emitting).await.expect("the publisher waits for nobody").unwrap();
+}
+
+/// Sleeps until a message is there, and says so before. Returns its number.
+fn receive_asleep(reader: &mut Subscription<Number>, asleep: &mpsc::Sender<()>) -> u64 {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    loop {
+        match reader.poll_recv(&Context::from_waker(&waker)) {
+            Poll::Ready(Some(Delivery::Msg(message))) => return message.number,
+            Poll::Ready(other) => panic!("{other:?}"),
+            Poll::Pending => _ = asleep.send(()),
+        }
+        thread::park();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_moved_on_an_earlier_connection_survives_the_end_of_its_memory() {
+    let world = World::new::<Number>("moves-earlier", 16);
+    let mut reader = world.here.reader::<Number>();
+    let mut publisher = world.there.publisher::<Number>();
+    world.connect();
+    world.until_moved(1).await;
+    // The next connection has no control connection of its own.
+    fs::remove_file(world.control_socket()).unwrap();
+    world.cut();
+    world.here.notices.until_on_socket("cannot connect to its node: ").await;
+    publisher.try_emit(Number { number: 0 }).ok().unwrap();
+    assert_eq!(next(&mut reader).await.number, 0, "it is still in memory");
+    reader.done();
+    world.here.thread.stop();
+    let lost = timeout(PATIENCE, reader.recv()).await.expect("a gap");
+    assert!(matches!(lost, Some(Delivery::Gap(_))), "{lost:?}");
+    assert_eq!(reader.try_recv(), TryRecv::Empty, "it has left the memory");
+    // Those that the publisher's node emits before it knows are lost, so it never stops.
+    let emitting = emit(publisher, 1..u64::MAX);
+    let mut received = 0;
+    while received < 100 {
+        match timeout(PATIENCE, reader.recv()).await.expect("messages go over the socket") {
+            Some(Delivery::Msg(_)) => received += 1,
+            Some(Delivery::Gap(_)) => {}
+            None => panic!("the end"),
+        }
+    }
+    emitting.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn publishers_that_end_before_they_move_leave_nothing_open() {
+    const PUBLISHERS: u64 = 300;
+    /// Rings that arrive after their streams have ended wait for them until the link ends.
+    const WAITING: usize = 128;
+    /// That of the last stream, and the positions of its readers, may be mapped until the link has
+    /// something to do.
+    const LAST: usize = 2;
+    let world = World::new::<Number>("moves-short", 16);
+    let mut reader = world.here.reader::<Number>();
+    let _lasting = world.there.publisher::<Number>();
+    world.connect();
+    world.until_moved(1).await;
+    let (mapped, open) = (mappings("moves-short"), descriptors("moves-short"));
+    for number in 0..PUBLISHERS {
+        let mut publisher = world.there.topic.publisher::<Number>("short", 100 + number).unwrap();
+        publisher.try_emit(Number { number }).ok().unwrap();
+        drop(publisher);
+        assert_eq!(next(&mut reader).await.number, number);
+    }
+    reader.done();
+    let now = || (mappings("moves-short"), descriptors("moves-short"));
+    let released = async {
+        while now().0 > mapped + LAST || now().1 > open + WAITING {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let is_released = timeout(PATIENCE, released).await.is_ok();
+    assert!(is_released, "{:?} instead of {mapped} mappings and {open} descriptors", now());
+}
+
+/// The mappings of the memory of a topic.
+fn mappings(topic: &str) -> usize {
+    let all = fs::read_to_string("/proc/self/maps").unwrap();
+    all.lines().filter(|line| line.contains(&format!("/memfd:{topic}"))).count()
+}
+
+/// The descriptors of the memory of a topic.
+fn descriptors(topic: &str) -> usize {
+    let links = fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let files = links.filter_map(|link| fs::read_link(link.path()).ok());
+    files.filter(|file| file.to_string_lossy().starts_with(&format!("/memfd:{topic}"))).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_control_connection_is_reported() {
+    let world = World::new::<Number>("moves-refused", 16);
+    let mut reader = world.here.reader::<Number>();
+    let mut publisher = world.there.publisher::<Number>();
+    // The thread at the control socket does not know the token of the link.
+    let other = ControlThread::start("other", ControlLimits::default()).unwrap();
+    other.listen(world.control_socket(), Default::default()).unwrap();
+    let elsewhere = world.control_socket().with_extension("elsewhere");
+    world.there.thread.listen(elsewhere, Default::default()).unwrap();
+    world.connect_link();
+    world.here.notices.until_on_socket("the control connection has ended: ").await;
+    for number in 0..100 {
+        publisher.emit(Number { number }).await.ok().unwrap();
+        assert_eq!(next(&mut reader).await.number, number);
+    }
+}
+
+/// A connection that is lost at any moment between the first message and the end of a publisher
+/// repeats nothing: readers may be ahead of what they have confirmed over the link.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_is_lost_before_or_after_a_move_repeats_nothing() {
+    const ROUNDS: u64 = 200;
+    const MESSAGES: u64 = 600;
+    let world = World::new::<Number>("moves-cut", 1024);
+    let mut reader = world.here.reader::<Number>();
+    let _lasting = world.there.publisher::<Number>();
+    world.connect();
+    world.until_moved(1).await;
+    for round in 0..ROUNDS {
+        let publisher = world.there.topic.publisher::<Number>("short", 100 + round).unwrap();
+        let emitting = emit(publisher, 0..MESSAGES);
+        let cut_at = fastrand::u64(0..MESSAGES);
+        let (pause, done) = (fastrand::u64(0..200), fastrand::u64(1..300));
+        for number in 0..MESSAGES {
+            if number == cut_at {
+                tokio::time::sleep(Duration::from_micros(pause)).await;
+                world.cut();
+            }
+            match timeout(PATIENCE, reader.recv()).await {
+                Ok(Some(Delivery::Msg(message))) => {
+                    assert_eq!((message.number, message.redelivered()), (number, false), "{round}");
+                }
+                other => panic!("{round}: {other:?} instead of {number}"),
+            }
+            if number % done == 0 {
+                reader.done();
+            }
+        }
+        reader.done();
+        drop(emitting.await.unwrap());
+    }
+}

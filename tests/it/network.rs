@@ -1,0 +1,414 @@
+//! Nodes on several hosts, joined by TCP: all of them are on this machine, at addresses of the
+//! loopback interface.
+#![cfg(target_os = "linux")]
+#![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
+
+mod defects;
+
+use std::io::Read;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use mycelium::{
+    BuildError, Carrier, Context, Node, Result, Running, StartError, Topology, service,
+};
+use mycelium_executor::{Executor, PausedTime};
+use mycelium_tokio::Tokio;
+use mycelium_transports::counters::Kind;
+use mycelium_transports::endpoint::{BindError, Endpoint};
+use socket2::{Domain, Socket, Type};
+
+use crate::loopback::host;
+use crate::numbers::{Counter, Number, Taker, within};
+use crate::proxy::Proxy;
+
+/// Takes numbers on the host of `far`.
+struct Beside(Sender<u64>);
+
+#[service(reads(Number))]
+impl Beside {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut numbers = ctx.subscribe::<Number>()?;
+        while let Some(delivery) = numbers.recv().await {
+            self.0.send(delivery.message().expect("no gap").value)?;
+        }
+        Ok(())
+    }
+}
+
+/// `far` sends numbers, `near` takes them.
+struct Pair {
+    text: String,
+    directory: PathBuf,
+    taken: Sender<u64>,
+}
+
+impl Pair {
+    fn new(name: &str, text: String) -> (Pair, Receiver<u64>) {
+        let name = format!("mycelium-network-{name}-{}", std::process::id());
+        let (taken, received) = channel();
+        (Pair { text, directory: std::env::temp_dir().join(name), taken }, received)
+    }
+
+    fn build(&self, name: &str, count: u64) -> Result<Node, BuildError> {
+        let topology = Topology::parse("t.toml", &self.text)?.in_directory(&self.directory);
+        let (taken, beside) = (self.taken.clone(), self.taken.clone());
+        Node::builder(name)
+            .topology(topology)
+            .service(move || Counter { count, stays: count == NONE })
+            .service(move || Taker(taken.clone()))
+            .service(move || Beside(beside.clone()))
+            .build()
+    }
+
+    fn start(&self, name: &str, count: u64, executor: impl Executor) -> Running {
+        self.build(name, count).unwrap().start(executor).unwrap()
+    }
+
+    fn start_error(&self, name: &str) -> StartError {
+        let started = self.build(name, 1).unwrap().start(Tokio::current().unwrap());
+        started.map(drop).unwrap_err()
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+const PORT: u16 = 7400;
+
+/// Two hosts with a node each. `far` has more keys, and so has the file.
+fn two_hosts(far: &str, more: &str) -> String {
+    format!(
+        r#"
+[host.here]
+address = "{}"
+[host.there]
+address = "{}"
+[node.far]
+host = "there"
+services = ["Counter"]
+{far}
+[node.near]
+host = "here"
+services = ["Taker"]
+[topic.numbers]
+capacity = 16
+[link.default]
+retry = "1ms"
+max_retry = "20ms"
+{more}
+"#,
+        host(),
+        host()
+    )
+}
+
+const COUNT: u64 = 500;
+
+/// `far` sends nothing, and stays until its shutdown.
+const NONE: u64 = 0;
+
+/// Numbers arrive over TCP, in order, and both nodes end by themselves. No Unix socket is made.
+async fn arrives(name: &str, text: String, executor: impl Executor + Clone) {
+    let (pair, received) = Pair::new(name, text);
+    // The reader tries until the publisher listens.
+    let near = pair.start("near", COUNT, executor.clone());
+    let far = pair.start("far", COUNT, executor);
+    for (node, peer) in [(&near, "far"), (&far, "near")] {
+        let [link] = &*node.start_report().links else { panic!("{}", node.start_report()) };
+        assert_eq!((&*link.peer, link.used), (peer, Carrier::Tcp));
+    }
+    near.join().await.unwrap();
+    far.join().await.unwrap();
+    assert!(received.try_iter().eq(0..COUNT));
+    assert!(!pair.directory.exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_of_two_hosts_are_joined_by_tcp_on_tokio() {
+    let text = two_hosts(&format!("port = {PORT}"), "");
+    within(arrives("tokio", text, Tokio::current().unwrap())).await;
+}
+
+#[test]
+fn nodes_of_two_hosts_are_joined_by_tcp_on_smol() {
+    let text = two_hosts(&format!("port = {PORT}"), "");
+    mycelium_smol::run(1, |smol| arrives("smol", text, smol)).unwrap();
+}
+
+#[test]
+fn nodes_of_two_hosts_are_joined_by_tcp_on_glommio() {
+    let text = two_hosts(&format!("port = {PORT}"), "");
+    let settings = mycelium_glommio::Settings::default();
+    mycelium_glommio::run(&settings, |glommio| arrives("glommio", text, glommio)).unwrap();
+}
+
+#[tokio::test]
+async fn a_line_of_the_file_has_nodes_of_one_host_joined_by_tcp() {
+    let text = format!(
+        "[node.far]\nservices = [\"Counter\"]\naddress = \"{}:{PORT}\"\n[node.near]\n\
+         services = [\"Taker\"]\n[link.\"far-near\"]\ntransport = \"tcp\"\nretry = \"1ms\"\n",
+        host()
+    );
+    within(arrives("line", text, Tokio::current().unwrap())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_is_read_from_its_own_host_and_from_another_one_at_once() {
+    let beside = "[node.beside]\nhost = \"there\"\nservices = [\"Beside\"]";
+    let text = two_hosts(&format!("port = {PORT}"), beside);
+    let (pair, received) = Pair::new("both", text);
+    let tokio = || Tokio::current().unwrap();
+    let near = pair.start("near", COUNT, tokio());
+    let beside = pair.start("beside", COUNT, tokio());
+    let far = pair.start("far", COUNT, tokio());
+    let links = far.start_report().links.iter().map(|link| (&*link.peer, link.used));
+    let carriers = [("beside", Carrier::SharedMemory), ("near", Carrier::Tcp)];
+    assert_eq!(links.collect::<Vec<_>>(), carriers);
+    for node in [near, beside, far] {
+        within(node.join()).await.unwrap();
+    }
+    let mut numbers: Vec<u64> = received.try_iter().collect();
+    numbers.sort_unstable();
+    assert!(numbers.into_iter().eq((0..COUNT).flat_map(|number| [number, number])));
+}
+
+#[tokio::test]
+async fn a_reader_tries_all_addresses_of_a_node() {
+    let (first, second) = (host(), host());
+    // Nobody listens at the first one.
+    let far = format!(
+        "address = [\"{first}:{PORT}\", \"{second}:{PORT}\"]\nlisten = \"{second}:{PORT}\""
+    );
+    within(arrives("addresses", two_hosts(&far, ""), Tokio::current().unwrap())).await;
+}
+
+/// A host that is gone neither accepts a connection nor refuses it.
+#[tokio::test]
+async fn a_reader_tries_an_address_without_an_answer_for_five_seconds() {
+    let executor = PausedTime::new(Tokio::current().unwrap());
+    let addresses = [host(), host()].map(|host| SocketAddr::new(host.parse().unwrap(), PORT));
+    // The first queue of connections is full, so the system drops the packets of another one.
+    let silent = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    silent.bind(&addresses[0].into()).unwrap();
+    silent.listen(0).unwrap();
+    let _queued = TcpStream::connect(addresses[0]).unwrap();
+    let second = TcpListener::bind(addresses[1]).unwrap();
+    second.set_nonblocking(true).unwrap();
+
+    let addresses = addresses.iter().map(ToString::to_string).collect();
+    let endpoint = Endpoint::Tcp { addresses, listen: Vec::new() };
+    let shared: Arc<dyn Executor> = Arc::new(executor.clone());
+    let mut connecting = endpoint.connect(&shared);
+    assert!((&mut connecting).now_or_never().is_none());
+    assert_eq!(executor.next_timer(), Some(Duration::from_secs(5)));
+    executor.advance(Duration::from_secs(5));
+    let _stream = within(connecting).await.unwrap();
+    second.accept().unwrap();
+}
+
+#[tokio::test]
+async fn a_node_listens_at_all_of_its_addresses() {
+    let (first, second) = (host(), host());
+    let addresses = [format!("{first}:{PORT}"), format!("{second}:{PORT}")];
+    let far = format!("address = {addresses:?}");
+    let (pair, _received) = Pair::new("listens", two_hosts(&far, ""));
+    let far = pair.start("far", NONE, Tokio::current().unwrap());
+    for address in &addresses {
+        // The node sends its name.
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let read = tokio::task::spawn_blocking(move || stream.read_exact(&mut [0; 16]));
+        within(read).await.unwrap().unwrap();
+    }
+    far.shutdown();
+    within(far.join()).await.unwrap();
+    assert!(addresses.iter().all(|address| TcpListener::bind(address).is_ok()));
+}
+
+#[tokio::test]
+async fn nodes_are_joined_over_ipv6_and_by_name() {
+    let Ok(free) = TcpListener::bind("[::1]:0") else {
+        // This system has no IPv6.
+        return;
+    };
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let text = two_hosts(&format!("port = {port}"), "");
+    let there = text.lines().nth(4).unwrap();
+    let text = text.replace(there, "address = [\"::1\", \"localhost\"]");
+    let listening = text.replace(
+        "services = [\"Counter\"]",
+        &format!("services = [\"Counter\"]\nlisten = \"[::1]:{port}\""),
+    );
+    within(arrives("ipv6", listening, Tokio::current().unwrap())).await;
+}
+
+/// A pair whose link goes through a proxy, and the proxy.
+fn through_a_proxy(name: &str, more: &str) -> (Pair, Receiver<u64>, Proxy) {
+    let (own, proxy) = (format!("{}:{PORT}", host()), format!("{}:{PORT}", host()));
+    let far = format!("address = \"{proxy}\"\nlisten = \"{own}\"");
+    let (pair, received) = Pair::new(name, two_hosts(&far, more));
+    (pair, received, Proxy::start(&proxy, &own))
+}
+
+/// More numbers than the sockets and the proxy hold: at least 400,000 bytes.
+const MANY: u64 = 50_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_is_cut_under_load_loses_and_repeats_nothing() {
+    let (pair, received, proxy) = through_a_proxy("cut", "");
+    let near = pair.start("near", MANY, Tokio::current().unwrap());
+    let far = pair.start("far", MANY, Tokio::current().unwrap());
+    let cuts = tokio::task::spawn_blocking(move || {
+        for cut in 1..=20 {
+            proxy.wait_for(cut * 10_000);
+            proxy.cut();
+        }
+    });
+    within(near.join()).await.unwrap();
+    within(far.join()).await.unwrap();
+    within(cuts).await.unwrap();
+    assert!(received.try_iter().eq(0..MANY));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_ends_the_link_by_its_silence_and_heals_without_a_loss() {
+    let times = "keep_alive = \"50ms\"\nsilence = \"200ms\"\nhandshake = \"200ms\"";
+    let (pair, received, proxy) = through_a_proxy("partition", times);
+    let near = pair.start("near", MANY, Tokio::current().unwrap());
+    let far = pair.start("far", MANY, Tokio::current().unwrap());
+    let errors = |running: &Running| -> u64 {
+        let lines = running.counters().into_iter().filter(|line| line.kind == Kind::Link);
+        lines.map(|line| line.value("errors")).sum()
+    };
+    for bytes in [10_000, 50_000, 100_000] {
+        let passing = proxy.clone();
+        within(tokio::task::spawn_blocking(move || passing.wait_for(bytes))).await.unwrap();
+        proxy.hold();
+        let before = errors(&near);
+        // Both sides keep their connection until it has been silent for too long.
+        within(async {
+            while errors(&near) == before {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+        // Old bytes arrive late, on a connection that has ended.
+        proxy.release();
+    }
+    within(near.join()).await.unwrap();
+    within(far.join()).await.unwrap();
+    assert!(received.try_iter().eq(0..MANY));
+}
+
+/// A peer over TCP states its name, and a node of the same host is not there yet.
+#[tokio::test]
+async fn a_peer_over_tcp_cannot_take_the_name_of_a_node_on_the_same_host() {
+    let address = host();
+    let text = format!(
+        "[host.one]\naddress = \"{address}\"\n[node.far]\nhost = \"one\"\nport = {PORT}\n\
+         services = [\"Counter\"]\n[node.near]\nhost = \"one\"\n\
+         services = [\"Taker\"]\n"
+    );
+    let (pair, received) = Pair::new("near", text.clone());
+    let far = pair.start("far", COUNT, Tokio::current().unwrap());
+    // The same node of another file, in which the two are joined by TCP.
+    let liar = format!("{text}[link.default]\ntransport = \"tcp\"\nretry = \"1ms\"\n");
+    let (other, stolen) = Pair::new("liar", liar);
+    let near = other.start("near", COUNT, Tokio::current().unwrap());
+    let rejected = || -> u64 {
+        let lines = far.counters().into_iter().filter(|line| line.kind == Kind::Link);
+        lines.map(|line| line.value("rejected_peers")).sum()
+    };
+    within(async {
+        while rejected() < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    near.shutdown();
+    within(near.join()).await.unwrap();
+    assert_eq!(stolen.try_iter().count(), 0);
+    let near = pair.start("near", COUNT, Tokio::current().unwrap());
+    within(near.join()).await.unwrap();
+    within(far.join()).await.unwrap();
+    assert!(received.try_iter().eq(0..COUNT));
+}
+
+#[tokio::test]
+async fn a_used_port_is_a_start_error_with_its_place() {
+    let text = two_hosts(&format!("port = {PORT}"), "");
+    let there = text.lines().nth(4).unwrap().replace("address = ", "").replace('"', "");
+    let taken = TcpListener::bind((there.as_str(), PORT)).unwrap();
+    let (pair, _received) = Pair::new("used", text);
+    let error = pair.start_error("far");
+    assert!(matches!(&error, StartError::Bind { error: BindError::Tcp { .. }, .. }), "{error}");
+    let text = format!(
+        "t.toml:9:8: node `far` cannot listen: cannot listen at `{there}:{PORT}`: Address already \
+         in use (os error 98): end the process that listens there, or choose another port [M0083]"
+    );
+    assert_eq!(error.to_string(), text);
+    drop(taken);
+    // An address of another machine.
+    let (pair, _received) = Pair::new("elsewhere", two_hosts("address = \"203.0.113.1:7400\"", ""));
+    let text = "t.toml:9:11: node `far` cannot listen: cannot listen at `203.0.113.1:7400`: Cannot \
+                assign requested address (os error 99): name an address of this machine, or \
+                `listen = \"0.0.0.0:<port>\"` for all of them [M0086]";
+    assert_eq!(pair.start_error("far").to_string(), text);
+}
+
+#[test]
+fn a_link_between_hosts_needs_an_address_and_no_memory() {
+    let build = |far: &str, more: &str| {
+        let (pair, _received) = Pair::new("build", two_hosts(far, more));
+        pair.build("near", 1).map(drop).unwrap_err().to_string()
+    };
+    assert_eq!(
+        build("", ""),
+        "t.toml:6:7: node `near` reads from node `far` over TCP, but `far` has no address: add \
+         `port = 7400` [M0119]"
+    );
+    for transport in ["shm", "unix"] {
+        assert_eq!(
+            build("port = 7400", &format!("transport = \"{transport}\"")),
+            "t.toml:18:13: nodes `near` and `far` run on hosts `here` and `there`, which have no \
+             memory and no Unix socket in common: write `transport = \"tcp\"`, or leave the key out [M0117]"
+        );
+    }
+}
+
+/// Plain TCP proves no name.
+#[test]
+fn a_list_of_readers_needs_trust_over_plain_tcp() {
+    let build = |node: &str, list: &str, more: &str| {
+        let text = two_hosts("port = 7400", more)
+            .replace("capacity = 16", &format!("capacity = 16\n{list}"));
+        let (pair, _received) = Pair::new("list", text);
+        pair.build(node, 1).map(drop).map_err(|error| error.to_string())
+    };
+    for (key, other) in [("readers", "near"), ("writers", "far")] {
+        let list = format!("{key} = [\"{other}\"]");
+        for (node, peer) in [("far", "near"), ("near", "far")] {
+            assert_eq!(
+                build(node, &list, "").unwrap_err(),
+                format!(
+                    "t.toml:15:12: topic `numbers` has a list of `{key}`, but the link between \
+                     `{node}` and `{peer}` is plain TCP: a process that can connect may call \
+                     itself `{peer}`; if no other process can, write `trust = \"network\"` in \
+                     `[link.\"{node}-{peer}\"]` [M0120]"
+                )
+            );
+            let trust = "[link.\"far-near\"]\ntrust = \"network\"";
+            assert_eq!(build(node, &list, trust), Ok(()));
+            assert!(build(node, &list, "trust = \"nobody\"").is_err());
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! Nodes through their public interface, on each kind of tokio runtime: how services run and
+//! exchange messages, and which programs are refused before anything runs. `node/faults.rs` tests
+//! services that fail, `node/backpressure.rs` slow readers, `node/stall.rs` stalled ones,
+//! `node/batches.rs` batches, `node/fast_handlers.rs` fast handlers, `node/cancelled.rs` futures
+//! that are dropped, `node/supervision.rs` those that fail at their end, `node/shutdown.rs` the
+//! end, `node/pauses.rs` that of pauses, `node/circles.rs` that of circles, `node/requests.rs`
+//! requests and replies, `node/large.rs` messages of the largest size.
+#![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
+
+mod backpressure;
+mod batches;
+mod cancelled;
+mod circles;
+mod fast_handlers;
+mod faults;
+mod large;
+mod pauses;
+mod requests;
+mod services;
+mod shutdown;
+mod stall;
+mod supervision;
+
+use std::sync::mpsc::{Sender, channel};
+
+use mycelium::{
+    BuildError, Context, Delivery, Node, Outcome, Policy, Result, SubscribeError, Subscription,
+    Topology, message, service,
+};
+use mycelium_tokio::Tokio;
+
+use services::{
+    Endless, Number, Sink, Source, Square, Squarer, conserved, pipeline, run, squares, start,
+};
+
+#[tokio::test]
+async fn a_pipeline_ends_when_its_source_has_on_one_thread() {
+    let (builder, received) = pipeline(10_000, |_, _| Ok(()));
+    let report = run(builder).await;
+    assert_eq!(received.iter().collect::<Vec<_>>(), squares(10_000));
+    assert!(report.services.iter().all(|service| service.outcome == Outcome::Completed));
+    conserved(&report.counters);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pipeline_ends_when_its_source_has_on_many_threads() {
+    for _ in 0..20 {
+        let (builder, received) = pipeline(10_000, |_, _| Ok(()));
+        let report = run(builder).await;
+        assert_eq!(received.iter().collect::<Vec<_>>(), squares(10_000));
+        conserved(&report.counters);
+    }
+}
+
+#[tokio::test]
+async fn the_run_ends_tasks_and_blocking_work_comes_back() {
+    struct Parent(Sender<&'static str>);
+    struct OnDrop(Sender<&'static str>);
+    impl Drop for OnDrop {
+        fn drop(&mut self) {
+            let _ = self.0.send("task dropped");
+        }
+    }
+    #[service()]
+    impl Parent {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let guard = OnDrop(self.0.clone());
+            let endless = ctx.spawn(async move {
+                let _guard = guard;
+                std::future::pending::<()>().await
+            });
+            assert_eq!(ctx.blocking(|| 6 * 7).await?, 42);
+            assert!(ctx.blocking(|| panic!("in the blocking pool")).await.is_err());
+            assert_eq!(ctx.spawn(async { 7 }).await?, 7);
+            assert!(ctx.spawn(async { panic!("in a task") }).await.is_err());
+            drop(endless);
+            Ok(())
+        }
+    }
+    let (sender, events) = channel();
+    start(Node::builder("main").service(move || Parent(sender.clone()))).join().await.unwrap();
+    while events.try_recv() != Ok("task dropped") {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_local_service_runs_where_local_tasks_do_and_is_refused_elsewhere() {
+    let (sender, sum) = channel();
+    let build = || {
+        let sender = sender.clone();
+        Node::builder("main")
+            .service(|| Source { count: 101 })
+            .service(move || Local(sender.clone()))
+            .build()
+            .unwrap()
+    };
+    let refused = build().start(Tokio::current().unwrap()).unwrap_err().to_string();
+    assert!(refused.contains("Local") && refused.contains("not Send"), "{refused}");
+    mycelium_tokio::local(|executor| build().run(executor)).await.unwrap().unwrap();
+    assert_eq!(sum.recv().unwrap(), 5050);
+}
+
+/// Not `Send`: holds an `Rc` across an await.
+struct Local(Sender<u64>);
+
+#[service(reads(Number))]
+impl Local {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let sum = std::rc::Rc::new(std::cell::Cell::new(0));
+        let mut numbers = ctx.subscribe::<Number>()?;
+        while let Some(delivery) = numbers.recv().await {
+            sum.set(sum.get() + delivery.message().map_or(0, |number| number.value));
+        }
+        self.0.send(sum.get())?;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_goes_on_where_its_handle_was_dropped() {
+    struct Careless(Sender<u64>);
+    #[service(reads(Number))]
+    impl Careless {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            loop {
+                let mut numbers = ctx.subscribe::<Number>()?;
+                let taken = ctx.subscribe::<Number>();
+                assert!(matches!(taken, Err(SubscribeError::Taken { .. })));
+                match numbers.recv().await {
+                    Some(delivery) => self.0.send(delivery.message().unwrap().value)?,
+                    None => return Ok(()),
+                }
+            }
+        }
+    }
+    let (sender, received) = channel();
+    let builder = Node::builder("main")
+        .service(|| Source { count: 50 })
+        .service(move || Careless(sender.clone()));
+    run(builder).await;
+    assert_eq!(received.iter().collect::<Vec<_>>(), (0..50).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn code_outside_the_services_can_publish_and_subscribe() {
+    let (sender, received) = channel();
+    let running = start(
+        Node::builder("main")
+            .service(|| Squarer { fault: |_: &_, _| Ok(()) })
+            .service(move || Sink(sender.clone())),
+    );
+    let mut squares = running.subscribe::<Square>("outside", Policy::Block).unwrap();
+    let mut numbers = running.publisher::<Number>("outside").unwrap();
+    numbers.emit(Number { value: 12 }).await.unwrap();
+    assert_eq!(squares.recv().await.unwrap().message(), Some(Square { value: 144 }));
+    drop(squares);
+    running.shutdown();
+    running.join().await.unwrap();
+    assert_eq!(received.recv().unwrap(), 144);
+}
+
+#[tokio::test]
+async fn what_a_reader_leaves_behind_is_counted() {
+    struct Hasty;
+    #[service(reads(Number))]
+    impl Hasty {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let mut numbers = ctx.subscribe::<Number>()?;
+            numbers.recv().await;
+            numbers.recv().await;
+            Ok(())
+        }
+    }
+    let report =
+        run(Node::builder("main").service(|| Source { count: 50 }).service(|| Hasty)).await;
+    let feed = report.counters.iter().find(|line| line.label("reader") == "Hasty").unwrap();
+    // It has ended well, so it has finished its message in flight.
+    assert_eq!(feed.value("taken"), 2);
+    let sent = report.counters.iter().find(|line| line.label("publisher") == "Source").unwrap();
+    assert_eq!(sent.value("sent"), 50);
+    assert_eq!(feed.value("left") + sent.value("no_subscribers") + 2, 50);
+}
+
+/// The message in flight of a service that ends well counts as taken, wherever the subscription is
+/// then.
+#[tokio::test]
+async fn a_message_in_flight_at_a_good_end_is_not_left() {
+    struct Keeps(Option<Subscription<Number>>);
+    #[service(reads(Number))]
+    impl Keeps {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let mut numbers = ctx.subscribe::<Number>()?;
+            numbers.recv().await;
+            self.0 = Some(numbers);
+            Ok(())
+        }
+    }
+    struct Leaves;
+    #[service(reads(Number))]
+    impl Leaves {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let mut numbers = ctx.subscribe::<Number>()?;
+            numbers.recv().await;
+            numbers.unsubscribe();
+            Ok(())
+        }
+    }
+    let builder = Node::builder("main")
+        .service(|| Source { count: 1 })
+        .service(|| Keeps(None))
+        .service(|| Leaves);
+    let report = run(builder).await;
+    for reader in ["Keeps", "Leaves"] {
+        let feed = report.counters.iter().find(|line| line.label("reader") == reader).unwrap();
+        assert_eq!((feed.value("taken"), feed.value("left")), (1, 0), "{reader}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_together_is_refused_before_anything_runs() {
+    let twice = Node::builder("main").service(|| Endless).service(|| Endless).build();
+    assert!(matches!(twice, Err(BuildError::DuplicateService { name }) if name == "Endless"));
+
+    #[message(topic = "other", id = 1)]
+    struct SameId {
+        value: u32,
+    }
+    struct Emitter;
+    #[service(emits(SameId))]
+    impl Emitter {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            Ok(ctx.emit(SameId { value: 0 }).await?)
+        }
+    }
+    let same_id = Node::builder("main").service(|| Endless).service(|| Emitter).build();
+    let error = same_id.unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "messages `it::node::services::Number` and \
+         `it::node::what_does_not_fit_together_is_refused_before_anything_runs::SameId` both have \
+         id 1: give one of them another id (`#[message(id = ..)]`) [M0003]"
+    );
+
+    #[message(topic = "numbers", id = 9)]
+    struct SameTopic {
+        value: u32,
+    }
+    struct Confused;
+    #[service(emits(SameTopic))]
+    impl Confused {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            Ok(ctx.emit(SameTopic { value: 0 }).await?)
+        }
+    }
+    let same_topic = Node::builder("main").service(|| Endless).service(|| Confused).build();
+    let error = same_topic.unwrap_err().to_string();
+    assert!(error.contains("Number") && error.contains("SameTopic"), "{error}");
+
+    let small = Topology::parse("t.toml", "[node.main]\nmemory = \"1 KiB\"\n").unwrap();
+    let too_much = Node::builder("main").topology(small).service(|| Endless).build();
+    let error = too_much.unwrap_err().to_string();
+    assert!(
+        error.starts_with("t.toml:2:10: rings of node `main` take ")
+            && error.contains(" may take 1024, and topic `numbers` takes most: "),
+        "{error}"
+    );
+}
+
+/// What a program has if its crates use two versions of one: types of one path. Here those of two
+/// blocks have one.
+#[test]
+fn one_message_of_two_versions_of_a_crate_is_refused_with_a_hint() {
+    let builder = Node::builder("main");
+    let builder = {
+        #[message(topic = "ticks", id = 5)]
+        struct Tick {
+            price: u64,
+        }
+        struct Old;
+        #[service(emits(Tick))]
+        impl Old {
+            async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+                Ok(ctx.emit(Tick { price: 0 }).await?)
+            }
+        }
+        builder.service(|| Old)
+    };
+    let builder = {
+        #[message(topic = "ticks", id = 5)]
+        struct Tick {
+            price: u32,
+        }
+        struct New;
+        #[service(reads(Tick))]
+        impl New {
+            async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+                ctx.subscribe::<Tick>()?.recv().await;
+                Ok(())
+            }
+        }
+        builder.service(|| New)
+    };
+    let path = "it::node::one_message_of_two_versions_of_a_crate_is_refused_with_a_hint::Tick";
+    assert_eq!(
+        builder.build().unwrap_err().to_string(),
+        format!(
+            "messages `{path}` and `{path}` both have id 5: these are two types of one path, as if \
+             crate `it` were there in two versions, which `cargo tree --duplicates` lists: use \
+             one of them [M0003]"
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_circle_must_drop_somewhere_and_then_ends_at_shutdown() {
+    let circle = |topology: &str| {
+        Node::builder("main")
+            .topology(Topology::parse("t.toml", topology).unwrap())
+            .service(|| Squarer { fault: |_: &_, _| Ok(()) })
+            .service(|| Root)
+    };
+    let error = circle("").build().unwrap_err().to_string();
+    assert!(error.contains("Squarer -> squares -> Root -> numbers -> Squarer"), "{error}");
+    let running = start(circle("[subscription.\"Root.squares\"]\npolicy = \"drop-oldest\"\n"));
+    while running.counters().iter().all(|line| line.value("sent") < 1000) {
+        tokio::task::yield_now().await;
+    }
+    running.shutdown();
+    running.join().await.unwrap();
+}
+
+/// The opposite direction: forms a circle with `Squarer`.
+struct Root;
+
+#[service(reads(Square), emits(Number))]
+impl Root {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut squares = ctx.subscribe::<Square>()?;
+        ctx.emit(Number { value: 1 }).await?;
+        while let Some(delivery) = squares.recv().await {
+            if let Delivery::Msg(_) = delivery {
+                ctx.emit(Number { value: 2 }).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn one_file_serves_several_nodes() {
+    let text = "[node.a]\nservices = [\"Source\"]\n[node.b]\nservices = [\"Squarer\", \"Sink\"]\n\
+                [topic.squares]\ncapacity = 8\n[subscription.\"Sink.squares\"]\npolicy = \"latest\"\n";
+    for node in ["a", "b"] {
+        let (sender, _received) = channel();
+        Node::builder(node)
+            .topology(Topology::parse("t.toml", text).unwrap())
+            .service(|| Source { count: 1 })
+            .service(|| Squarer { fault: |_: &_, _| Ok(()) })
+            .service(move || Sink(sender.clone()))
+            .build()
+            .unwrap();
+    }
+}
+
+#[test]
+fn names_that_labels_cannot_hold_are_refused() {
+    for name in ["", "my feed", "a=b", "a\nb"] {
+        let refused = Node::builder("main").named_service(name, || Endless).build();
+        assert!(matches!(refused, Err(BuildError::Name { .. })), "{name:?}");
+    }
+}

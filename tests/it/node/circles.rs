@@ -1,0 +1,331 @@
+//! The end of services that form a circle: gating subscriptions lose nothing, and every circle
+//! ends.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use mycelium::counters::{Kind, Reading};
+use mycelium::{Builder, Context, Delivery, Node, Outcome, Result, Topology, service};
+
+use crate::node::services::{Number, Square, run, start};
+
+/// Emits a number, shuts the node down, and emits more by a publisher that it kept: after pauses,
+/// until the service `seen` counts has received one of the last numbers, or has ended.
+struct Parting {
+    last: u64,
+    seen: Arc<Seen>,
+}
+
+/// What a service has received.
+#[derive(Default)]
+struct Seen {
+    count: AtomicU64,
+    has_ended: AtomicBool,
+}
+
+impl Seen {
+    fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+}
+
+#[service(emits(Number))]
+impl Parting {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut kept = ctx.publisher::<Number>()?;
+        ctx.emit(Number { value: 0 }).await?;
+        ctx.shutdown();
+        for _ in 0..PAUSE {
+            ctx.yield_now().await;
+        }
+        let before = self.seen.count();
+        for _ in 0..self.last {
+            kept.emit(Number { value: 0 }).await?;
+        }
+        while self.seen.count() == before && !self.seen.has_ended.load(Ordering::Relaxed) {
+            ctx.yield_now().await;
+        }
+        Ok(())
+    }
+}
+
+/// A service that yields this many times gives all others time to do what they can do.
+const PAUSE: usize = 1_000;
+
+/// Passes each number on to both of its outputs, until the number has passed four services.
+struct Pass(Arc<Seen>);
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        self.0.has_ended.store(true, Ordering::Relaxed);
+    }
+}
+
+#[service(reads(Number as input), emits(Number as left, Number as right))]
+impl Pass {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut numbers = ctx.subscribe_on(Self::input)?;
+        while let Some(delivery) = numbers.recv().await {
+            let Delivery::Msg(number) = delivery else { continue };
+            self.0.count.fetch_add(1, Ordering::Relaxed);
+            if number.value < 4 {
+                let next = number.value + 1;
+                ctx.emit_on(Self::left, Number { value: next }).await?;
+                ctx.emit_on(Self::right, Number { value: next }).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Services `Pass`, each with its input, its outputs, and whether its input drops.
+fn passes(services: &[(&str, &str, [&str; 2], bool)], last: &Arc<Seen>) -> Builder {
+    let mut text = String::new();
+    let mut builder = Node::builder("main");
+    for &(name, input, [left, right], drops) in services {
+        if drops {
+            text += &format!("[subscription.\"{name}.input\"]\npolicy = \"drop-oldest\"\n");
+        }
+        let seen = if name == "Last" { last.clone() } else { Arc::default() };
+        builder = builder.named_service(name, move || Pass(seen.clone()));
+        builder = builder.bind(name, "input", input);
+        builder = builder.bind(name, "left", left).bind(name, "right", right);
+    }
+    builder.topology(Topology::parse("circles.toml", &text).unwrap())
+}
+
+/// All that was sent to these gating subscriptions was received.
+fn received_all(counters: &[Reading], readers: &[&str]) {
+    let feeds = counters.iter().filter(|line| line.kind == Kind::Edge);
+    for feed in feeds.filter(|line| readers.contains(&line.label("reader"))) {
+        let mut publishers = counters.iter().filter(|line| line.kind == Kind::Publisher);
+        let same = |line: &&Reading| {
+            ["topic", "publisher", "epoch"].iter().all(|key| line.label(key) == feed.label(key))
+        };
+        let sent = publishers.find(same).unwrap().value("sent");
+        assert_eq!(sent - feed.value("joined_at"), feed.value("taken"), "{}", feed.label);
+    }
+}
+
+#[tokio::test]
+async fn a_gating_reader_in_a_circle_receives_what_services_outside_of_it_send() {
+    let seen = Arc::<Seen>::default();
+    let circle = [
+        ("Last", "numbers", ["there", "unread"], false),
+        ("Back", "there", ["numbers", "unread.too"], true),
+    ];
+    let parting = seen.clone();
+    let builder =
+        passes(&circle, &seen).service(move || Parting { last: 100, seen: parting.clone() });
+    let report = run(builder).await;
+    assert!(report.services.iter().all(|service| service.outcome == Outcome::Completed));
+    received_all(&report.counters, &["Last.input"]);
+    assert!(seen.count() > 100);
+}
+
+#[tokio::test]
+async fn a_reader_that_drops_stays_while_services_outside_the_circle_run() {
+    let seen = Arc::<Seen>::default();
+    // The source does not publish the topic that `Last` reads.
+    let circle = [
+        ("First", "numbers", ["there", "unread"], false),
+        ("Last", "there", ["numbers", "unread.too"], true),
+    ];
+    let parting = seen.clone();
+    let builder =
+        passes(&circle, &seen).service(move || Parting { last: 3, seen: parting.clone() });
+    let report = run(builder).await;
+    received_all(&report.counters, &["First.input"]);
+    // The number before the shutdown, what came of it, and at least one of the last.
+    assert!(seen.count() > 2, "{}", seen.count());
+}
+
+#[tokio::test]
+async fn circles_in_a_chain_end_one_after_the_other() {
+    let seen = Arc::<Seen>::default();
+    let circles = [
+        ("A", "numbers", ["a.b", "a.c"], false),
+        ("B", "a.b", ["numbers", "unread"], true),
+        ("C", "a.c", ["c.d", "c.last"], false),
+        ("D", "c.d", ["a.c", "unread.too"], true),
+        ("Last", "c.last", ["unread.three", "unread.four"], false),
+    ];
+    let parting = seen.clone();
+    let builder =
+        passes(&circles, &seen).service(move || Parting { last: 500, seen: parting.clone() });
+    let report = run(builder).await;
+    assert!(report.services.iter().all(|service| service.outcome == Outcome::Completed));
+    received_all(&report.counters, &["A.input", "C.input", "Last.input"]);
+    assert!(seen.count() > 500);
+}
+
+#[tokio::test]
+async fn circles_that_share_a_service_end_without_loss_at_gating_readers() {
+    let seen = Arc::<Seen>::default();
+    // A -> B -> C -> A, and in it B -> Last -> B.
+    let circles = [
+        ("A", "numbers", ["a.b", "unread"], false),
+        ("B", "a.b", ["b.c", "b.last"], false),
+        ("C", "b.c", ["numbers", "unread.too"], true),
+        ("Last", "b.last", ["a.b", "unread.three"], true),
+    ];
+    let parting = seen.clone();
+    let builder =
+        passes(&circles, &seen).service(move || Parting { last: 500, seen: parting.clone() });
+    let report = run(builder).await;
+    assert!(report.services.iter().all(|service| service.outcome == Outcome::Completed));
+    received_all(&report.counters, &["A.input", "B.input"]);
+}
+
+/// Handles its numbers when the services after it have nothing to do.
+struct Late;
+
+#[service(reads(Number), emits(Square))]
+impl Late {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut numbers = ctx.subscribe::<Number>()?;
+        ctx.shutdown_requested().await;
+        for _ in 0..PAUSE {
+            ctx.yield_now().await;
+        }
+        while let Some(delivery) = numbers.recv().await {
+            let Some(number) = delivery.message() else { continue };
+            ctx.emit(Square { value: number.value }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Emits `gain` numbers for each square, and `first` at its start.
+struct Back {
+    first: u64,
+    gain: u64,
+    leaves: bool,
+    seen: Arc<Seen>,
+}
+
+#[service(reads(Square), emits(Number))]
+impl Back {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut squares = ctx.subscribe::<Square>()?;
+        for value in 0..self.first {
+            ctx.emit(Number { value }).await?;
+        }
+        while let Some(delivery) = squares.recv().await {
+            let Delivery::Msg(square) = delivery else { continue };
+            self.seen.count.fetch_add(1, Ordering::Relaxed);
+            for _ in 0..self.gain {
+                ctx.emit(Number { value: square.value }).await?;
+            }
+            if self.leaves {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn policy(subscription: &str) -> Topology {
+    let text = format!("[subscription.\"{subscription}\"]\npolicy = \"drop-oldest\"\n");
+    Topology::parse("circle.toml", &text).unwrap()
+}
+
+#[tokio::test]
+async fn a_gating_reader_receives_all_that_its_circle_sends() {
+    let seen = Arc::<Seen>::default();
+    let squares = seen.clone();
+    let text = "[subscription.\"Late.numbers\"]\npolicy = \"drop-oldest\"\n\
+                [subscription.\"Monitor.squares\"]\npolicy = \"drop-oldest\"\n";
+    let builder = Node::builder("main").topology(Topology::parse("circle.toml", text).unwrap());
+    let builder = builder.service(|| Late).service(move || Back {
+        first: 100,
+        gain: 0,
+        leaves: false,
+        seen: squares.clone(),
+    });
+    // It is not in the circle.
+    let monitored = Arc::<Seen>::default();
+    let squares = monitored.clone();
+    let builder = builder.service(move || Monitor(squares.clone()));
+    let running = start(builder);
+    while running.counters().iter().all(|line| line.value("sent") < 100) {
+        tokio::task::yield_now().await;
+    }
+    running.shutdown();
+    let report = running.join().await.unwrap();
+    received_all(&report.counters, &["Back", "Monitor"]);
+    assert_eq!((seen.count(), monitored.count()), (100, 100));
+}
+
+/// Counts squares.
+struct Monitor(Arc<Seen>);
+
+#[service(reads(Square))]
+impl Monitor {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut squares = ctx.subscribe::<Square>()?;
+        while squares.recv().await.is_some() {
+            self.0.count.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+/// Passes numbers on at once.
+struct Squares;
+
+#[service(reads(Number), emits(Square))]
+impl Squares {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut numbers = ctx.subscribe::<Number>()?;
+        while let Some(delivery) = numbers.recv().await {
+            let Some(number) = delivery.message() else { continue };
+            ctx.emit(Square { value: number.value }).await?;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_circle_that_is_never_empty_ends() {
+    let builder = Node::builder("main").topology(policy("Back.squares")).service(|| Squares);
+    let seen = Arc::<Seen>::default();
+    let squares = seen.clone();
+    let running = start(builder.service(move || Back {
+        first: 100,
+        gain: 2,
+        leaves: false,
+        seen: squares.clone(),
+    }));
+    while seen.count() < 10_000 {
+        tokio::task::yield_now().await;
+    }
+    running.shutdown();
+    let report = running.join().await.unwrap();
+    assert!(report.services.iter().all(|service| service.outcome == Outcome::Completed));
+    received_all(&report.counters, &["Squares"]);
+}
+
+#[tokio::test]
+async fn a_circle_with_a_publisher_outside_the_services_ends() {
+    for leaves in [false, true] {
+        let builder = Node::builder("main").topology(policy("Back.squares")).service(|| Squares);
+        let seen = Arc::<Seen>::default();
+        let squares = seen.clone();
+        let running = start(builder.service(move || Back {
+            first: 0,
+            gain: 1,
+            leaves,
+            seen: squares.clone(),
+        }));
+        let mut outside = running.publisher::<Number>("outside").unwrap();
+        while seen.count() == 0 {
+            let _ = outside.try_emit(Number { value: 1 });
+            tokio::task::yield_now().await;
+        }
+        running.shutdown();
+        let report = running.join().await.unwrap();
+        assert!(report.services.iter().all(|service| service.outcome == Outcome::Completed));
+        received_all(&report.counters, &["Squares"]);
+    }
+}

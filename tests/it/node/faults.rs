@@ -1,0 +1,176 @@
+//! Services that fail: the message in flight is redelivered, and becomes a dead letter if it always
+//! fails. A service that fails too often ends the node.
+
+use std::sync::mpsc::{Sender, channel};
+
+use mycelium::{
+    Context, Delivery, Error, Kept, Node, Outcome, Received, Result, Subscription, Topology,
+    service,
+};
+use mycelium_tokio::Tokio;
+
+use crate::node::services::{
+    Number, Source, Undertaker, conserved, patient, pipeline, run, squares,
+};
+
+#[tokio::test]
+async fn after_errors_and_panics_the_message_in_flight_is_redelivered() {
+    const POINTS: &[(u64, bool)] = &[(0, false), (7, true), (100, false), (499, true)];
+    let faults: [fn() -> Result<()>; 2] = [|| Err(Error::msg("injected")), || panic!("injected")];
+    for (fault, counter) in faults.into_iter().zip(["errors", "panics"]) {
+        let (builder, received) = pipeline(500, at(POINTS, fault));
+        let report = run(builder).await;
+        let mut values: Vec<_> = received.iter().collect();
+        assert_eq!(values.len(), 502, "a fault after the emit repeats it: at least once");
+        values.dedup();
+        assert_eq!(values, squares(500));
+        let squarer = report.services.iter().find(|service| service.name == "Squarer").unwrap();
+        let faults = if counter == "errors" { squarer.errors } else { squarer.panics };
+        assert_eq!((squarer.starts, faults), (5, 4));
+        conserved(&report.counters);
+    }
+}
+
+/// One failure at each of these messages, once.
+fn at(
+    points: &'static [(u64, bool)],
+    fail: fn() -> Result<()>,
+) -> impl FnMut(&Received<Number>, bool) -> Result<()> + Send + Clone {
+    let done = Kept::new(Vec::new());
+    move |number, after| {
+        let point = (number.value, after);
+        if points.contains(&point)
+            && done.commit(|done| {
+                !done.contains(&point) && {
+                    done.push(point);
+                    true
+                }
+            })
+        {
+            assert!(!number.redelivered() || after);
+            return fail();
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_always_fails_becomes_a_dead_letter_and_the_rest_arrives() {
+    let (sender, letters) = channel();
+    let (builder, received) = pipeline(10, |number, _| match number.value {
+        4 => Err(Error::msg("cannot square this")),
+        _ => Ok(()),
+    });
+    let report = run(builder.service(move || Undertaker(sender.clone()))).await;
+    let expected: Vec<_> = squares(10).into_iter().filter(|value| *value != 16).collect();
+    assert_eq!(received.iter().collect::<Vec<_>>(), expected);
+    let letter = letters.recv().unwrap();
+    assert_eq!((letter.topic.as_str(), letter.sequence, letter.type_id), ("numbers", 4, 1));
+    assert_eq!((letter.reader.as_str(), letter.publisher.as_str()), ("Squarer", "Source"));
+    assert_eq!(letter.payload.as_slice(), 4u64.to_le_bytes());
+    assert!(letters.try_recv().is_err(), "one letter");
+    conserved(&report.counters);
+}
+
+#[tokio::test]
+async fn a_service_that_fails_too_often_ends_the_node_with_its_error() {
+    let topology = "[service.Source]\nmax_restarts = 2\nbackoff = \"1us\"\n";
+    struct Broken;
+    #[service(emits(Number))]
+    impl Broken {
+        async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
+            Err(Error::msg("no luck"))
+        }
+    }
+    let node = Node::builder("main")
+        .topology(Topology::parse("t.toml", topology).unwrap())
+        .named_service("Source", || Broken)
+        .build()
+        .unwrap();
+    let error = node.run(Tokio::current().unwrap()).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "service `Source` failed permanently after 2 restarts within 60s: no luck [M0054]"
+    );
+}
+
+#[tokio::test]
+async fn a_permanent_error_is_not_tried_again() {
+    let (builder, _received) = pipeline(1, |_, _| Err(Error::msg("wrong for ever").permanent()));
+    let error = builder.build().unwrap().run(Tokio::current().unwrap()).await.unwrap_err();
+    assert_eq!(error.to_string(), "service `Squarer` failed permanently: wrong for ever [M0054]");
+}
+
+#[tokio::test]
+async fn a_handle_that_outlives_its_run_loses_no_message_in_flight() {
+    let keeper =
+        |failures, seen: Sender<_>| move || Keeper { numbers: None, failures, seen: seen.clone() };
+    let (sender, seen) = channel();
+    let builder = Node::builder("main").topology(patient(&["Keeper"]));
+    let report = run(builder.service(|| Source { count: 6 }).service(keeper(1, sender))).await;
+    let expected = [(0, false), (1, false), (2, false), (3, true), (4, false), (5, false)];
+    assert_eq!(seen.iter().collect::<Vec<_>>(), expected);
+    conserved(&report.counters);
+
+    let ((sender, seen), (letters_to, letters)) = (channel(), channel());
+    let builder = Node::builder("main").topology(patient(&["Keeper"]));
+    let builder = builder.service(|| Source { count: 6 }).service(keeper(2, sender));
+    let report = run(builder.service(move || Undertaker(letters_to.clone()))).await;
+    assert_eq!(seen.iter().map(|(value, _)| value).collect::<Vec<_>>(), [0, 1, 2, 4, 5]);
+    assert_eq!(letters.iter().map(|letter| letter.sequence).collect::<Vec<_>>(), [3]);
+    conserved(&report.counters);
+}
+
+/// Keeps its subscription across its runs, and fails at one message a number of times.
+struct Keeper {
+    numbers: Option<Subscription<Number>>,
+    failures: u32,
+    seen: Sender<(u64, bool)>,
+}
+
+#[service(reads(Number))]
+impl Keeper {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let numbers = match &mut self.numbers {
+            Some(numbers) => numbers,
+            none => none.insert(ctx.subscribe::<Number>()?),
+        };
+        while let Some(Delivery::Msg(number)) = numbers.recv().await {
+            if number.value == 3 && self.failures > 0 {
+                self.failures -= 1;
+                return Err(Error::msg("with a message in flight"));
+            }
+            self.seen.send((number.value, number.redelivered()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Fails twice, and then ends.
+struct Storm(u32);
+
+#[service()]
+impl Storm {
+    async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
+        self.0 += 1;
+        if self.0 <= 2 {
+            return Err(std::io::Error::other("a storm").into());
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_services_that_fail_at_once_run_again_and_end() {
+    const SERVICES: usize = 1_000;
+    let mut node = Node::builder("main");
+    for number in 0..SERVICES {
+        node = node.named_service(&format!("Storm-{number}"), || Storm(0));
+    }
+    let report = node.build().unwrap().run(Tokio::current().unwrap()).await.unwrap();
+    assert_eq!(report.services.len(), SERVICES);
+    for service in &report.services {
+        assert_eq!((service.starts, service.errors), (3, 2), "{}", service.name);
+        assert_eq!(service.outcome, Outcome::Completed);
+    }
+}

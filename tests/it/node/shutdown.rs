@@ -1,0 +1,558 @@
+//! How nodes end: accepted messages are drained, services that hang are named and abandoned, and
+//! stop hooks run.
+
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use mycelium::counters::Reading;
+use mycelium::{Context, Error, Kept, Node, Outcome, Refusal, Result, Topology, service};
+
+use crate::lines::Lines;
+use crate::node::services::{
+    Endless, Number, Sink, Source, Square, Squarer, Undertaker, conserved, pipeline, run, squares,
+    start,
+};
+
+#[tokio::test]
+async fn h10_shutdown_drains_what_was_accepted_and_a_tight_loop_starves_nobody() {
+    let (sender, received) = channel();
+    let running = start(
+        Node::builder("main")
+            .service(|| Endless)
+            .service(|| Squarer { fault: |_: &_, _| Ok(()) })
+            .service(move || Sink(sender.clone())),
+    );
+    let first = loop {
+        match received.try_recv() {
+            Ok(first) => break first,
+            Err(_) => tokio::task::yield_now().await,
+        }
+    };
+    running.shutdown();
+    running.shutdown();
+    let report = running.join().await.unwrap();
+    let rest: Vec<_> = received.iter().collect();
+    assert_eq!([vec![first], rest.clone()].concat(), squares(rest.len() as u64 + 1));
+    conserved(&report.counters);
+    let sent = report.counters.iter().find(|line| line.label("topic") == "numbers").unwrap();
+    assert_eq!(sent.value("sent"), rest.len() as u64 + 1);
+}
+
+struct Deaf;
+
+#[service()]
+impl Deaf {
+    async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn h1_a_service_that_ignores_the_shutdown_is_abandoned_by_name() {
+    let running = start(Node::builder("main").service(|| Deaf));
+    running.shutdown();
+    let error = running.join().await.unwrap_err();
+    let expected = "abandoned at the shutdown deadline of 10s: Deaf; ";
+    assert!(error.to_string().starts_with(expected), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_shutdown_logs_what_it_waits_for() {
+    let lines = Lines::default();
+    let _capture = lines.capture();
+    let hook = || tokio::time::sleep(Duration::from_secs(7));
+    let running = start(Node::builder("main").service(|| Deaf).on_stop(hook));
+    running.shutdown();
+    running.join().await.unwrap_err();
+    let lines = lines.take();
+    let slow = lines.iter().filter(|line| line.contains("the shutdown is not complete"));
+    let slow: Vec<_> = slow.map(|line| line.split_once("taken=").unwrap().1.trim()).collect();
+    let each =
+        ["1s", "2s", "4s", "8s"].map(|taken| format!(r#"{taken} waits_for="services Deaf""#));
+    assert_eq!(slow, [&each[..], &[r#"16s waits_for="stop hooks""#.into()]].concat());
+}
+
+/// Receives the numbers after a message of its channel.
+struct Late(Receiver<()>, Sender<u64>);
+
+#[service(reads(Number))]
+impl Late {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut numbers = ctx.subscribe::<Number>()?;
+        while self.0.try_recv().is_err() {
+            ctx.yield_now().await;
+        }
+        while let Some(delivery) = numbers.recv().await {
+            self.1.send(delivery.message().expect("no gap").value)?;
+        }
+        Ok(())
+    }
+}
+
+fn sent(counters: &[Reading]) -> u64 {
+    let mut topics = counters.iter().filter(|line| line.label("topic") == "numbers");
+    topics.find(|line| line.label("reader").is_empty()).map_or(0, |line| line.value("sent"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loop_of_emits_ends_at_a_shutdown_and_what_was_accepted_is_delivered() {
+    for waits_for_room in [false, true] {
+        let (numbers, received) = channel();
+        let (go, wait) = channel();
+        let mut late = Some(Late(wait, numbers));
+        let builder = Node::builder("main").service(|| Endless);
+        let running = start(builder.service(move || late.take().expect("one start")));
+        if waits_for_room {
+            // The ring is full, and its reader does not receive yet.
+            while sent(&running.counters()) < 1024 {
+                tokio::task::yield_now().await;
+            }
+            running.shutdown();
+            go.send(()).unwrap();
+        } else {
+            go.send(()).unwrap();
+            received.recv().unwrap();
+            running.shutdown();
+        }
+        let report = running.join().await.unwrap();
+        assert!(report.services.iter().all(|service| service.outcome == Outcome::Completed));
+        assert!(report.services.iter().all(|service| service.starts == 1));
+        let rest = received.iter().count() as u64;
+        assert_eq!(rest + u64::from(!waits_for_room), sent(&report.counters));
+        conserved(&report.counters);
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_waits_for_room_ends_although_nobody_receives() {
+    /// Keeps its subscription until the source has ended.
+    struct Idle(Receiver<()>);
+    #[service(reads(Number))]
+    impl Idle {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let _numbers = ctx.subscribe::<Number>()?;
+            while self.0.try_recv() != Err(TryRecvError::Disconnected) {
+                ctx.yield_now().await;
+            }
+            Ok(())
+        }
+    }
+    /// The sender is dropped with the service.
+    struct Loop(Sender<()>);
+    #[service(emits(Number))]
+    impl Loop {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let _ends = &self.0;
+            loop {
+                ctx.emit(Number { value: 0 }).await?;
+            }
+        }
+    }
+    let (alive, ends) = channel();
+    let (mut source, mut idle) = (Some(Loop(alive)), Some(Idle(ends)));
+    let builder = Node::builder("main").service(move || source.take().expect("one start"));
+    let running = start(builder.service(move || idle.take().expect("one start")));
+    while sent(&running.counters()) < 1024 {
+        tokio::task::yield_now().await;
+    }
+    running.shutdown();
+    let report = running.join().await.unwrap();
+    assert!(report.services.iter().all(|service| service.outcome == Outcome::Completed));
+}
+
+#[tokio::test]
+async fn after_a_shutdown_each_way_to_emit_of_a_source_fails_but_a_kept_publisher_works() {
+    struct Last(Sender<String>);
+    #[service(emits(Number, Square as squares))]
+    impl Last {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let mut kept = ctx.publisher::<Number>()?;
+            ctx.emit(Number { value: 1 }).await?;
+            ctx.shutdown();
+            let square = Square { value: 1 };
+            let errors = [
+                ctx.emit(Number { value: 2 }).await.unwrap_err().to_string(),
+                ctx.try_emit(Number { value: 2 }).unwrap_err().to_string(),
+                ctx.emit_on(Self::squares, square).await.unwrap_err().to_string(),
+                ctx.try_emit_on(Self::squares, square).unwrap_err().to_string(),
+                ctx.publisher::<Number>().unwrap_err().to_string(),
+                ctx.publisher_on(Self::squares).unwrap_err().to_string(),
+            ];
+            errors.into_iter().try_for_each(|error| self.0.send(error))?;
+            kept.emit(Number { value: 3 }).await?;
+            let error = ctx.emit(Number { value: 4 }).await.unwrap_err();
+            assert_eq!(error.refusal, Refusal::ShuttingDown);
+            assert_eq!(error.message.value, 4, "the message comes back");
+            Err(error.into())
+        }
+    }
+    let (errors, said) = channel();
+    let (numbers, received) = channel();
+    let (go, wait) = channel();
+    go.send(()).unwrap();
+    let mut late = Some(Late(wait, numbers));
+    let builder = Node::builder("main").service(move || Last(errors.clone()));
+    let builder = builder.bind("Last", "squares", "squares.last");
+    let running = start(builder.service(move || late.take().expect("one start")));
+    let report = running.join().await.unwrap();
+    assert!(report.services.iter().all(|service| service.outcome == Outcome::Completed));
+    assert!(received.iter().eq([1, 3]));
+    let said: Vec<String> = said.iter().collect();
+    let topic = |topic: &str| {
+        format!("a message for topic `{topic}` was not sent: the node is shutting down [M0223]")
+    };
+    let down = || "the node is shutting down [M0223]".to_owned();
+    let (numbers, squares) = (|| topic("numbers"), || topic("squares.last"));
+    assert_eq!(said, [numbers(), numbers(), squares(), squares(), down(), down()]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_child_tasks_sent_is_received_and_they_send_nothing_after_the_run() {
+    struct Parent(std::sync::Arc<std::sync::atomic::AtomicU64>);
+    #[service(emits(Number))]
+    impl Parent {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let (mut numbers, accepted) = (ctx.publisher::<Number>()?, self.0.clone());
+            ctx.spawn(async move {
+                while numbers.emit(Number { value: 0 }).await.is_ok() {
+                    accepted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                }
+            });
+            ctx.shutdown_requested().await;
+            Ok(())
+        }
+    }
+    for _ in 0..50 {
+        let accepted = std::sync::Arc::<std::sync::atomic::AtomicU64>::default();
+        let (numbers, received) = channel();
+        let (go, wait) = channel();
+        go.send(()).unwrap();
+        let (counted, mut late) = (accepted.clone(), Some(Late(wait, numbers)));
+        let builder = Node::builder("main").service(move || Parent(counted.clone()));
+        let running = start(builder.service(move || late.take().expect("one start")));
+        while accepted.load(std::sync::atomic::Ordering::Relaxed) < 1000 {
+            tokio::task::yield_now().await;
+        }
+        running.shutdown();
+        running.join().await.unwrap();
+        let accepted = accepted.load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(received.iter().count() as u64, accepted);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_a_run_waits_for_a_task_that_is_in_a_poll() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    type Flag = std::sync::Arc<AtomicBool>;
+    struct Parent(Flag, Flag);
+    #[service(emits(Number))]
+    impl Parent {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let mut numbers = ctx.publisher::<Number>()?;
+            let (polled, reader_ended) = (self.0.clone(), self.1.clone());
+            ctx.spawn(async move {
+                polled.store(true, Ordering::Relaxed);
+                // One long poll: the reader ends meanwhile, if nothing holds it.
+                for _ in 0..1_000_000 {
+                    if reader_ended.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    std::hint::spin_loop();
+                }
+                numbers.try_emit(Number { value: 7 }).expect("room");
+            });
+            while !self.0.load(Ordering::Relaxed) {
+                ctx.yield_now().await;
+            }
+            ctx.shutdown();
+            Ok(())
+        }
+    }
+    struct Reader(Flag, Sender<u64>);
+    #[service(reads(Number))]
+    impl Reader {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let mut numbers = ctx.subscribe::<Number>()?;
+            while let Some(delivery) = numbers.recv().await {
+                self.1.send(delivery.message().expect("no gap").value)?;
+            }
+            self.0.store(true, Ordering::Relaxed);
+            Ok(())
+        }
+    }
+    let (polled, ended) = (Flag::default(), Flag::default());
+    let (sender, received) = channel();
+    let reader_ended = ended.clone();
+    let builder = Node::builder("main")
+        .service(move || Parent(polled.clone(), ended.clone()))
+        .service(move || Reader(reader_ended.clone(), sender.clone()));
+    run(builder).await;
+    assert!(received.iter().eq([7]));
+}
+
+#[tokio::test]
+async fn a_permanent_error_of_a_source_during_the_shutdown_is_an_error() {
+    struct Flushes;
+    #[service()]
+    impl Flushes {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            ctx.shutdown_requested().await;
+            Err(Error::msg("the disk is full").permanent())
+        }
+    }
+    let running = start(Node::builder("main").service(|| Flushes));
+    running.shutdown();
+    let error = running.join().await.unwrap_err().to_string();
+    assert!(error.ends_with("the disk is full [M0054]"), "{error}");
+}
+
+#[tokio::test]
+async fn a_refused_emit_beside_a_future_that_is_always_ready_ends_the_source() {
+    struct Selects;
+    #[service(emits(Number))]
+    impl Selects {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            ctx.shutdown();
+            for _ in 0..10 {
+                let (emit, ready) = (ctx.emit(Number { value: 0 }), std::future::ready(()));
+                if let Either::Left((sent, _)) = select(emit, ready).await {
+                    sent?;
+                }
+            }
+            panic!("no emit failed");
+        }
+    }
+    let report = run(Node::builder("main").service(|| Selects)).await;
+    assert_eq!((&report.services[0].outcome, report.services[0].panics), (&Outcome::Completed, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loop_that_ignores_the_shutdown_is_abandoned_and_the_node_ends() {
+    struct Ignores;
+    #[service(emits(Number))]
+    impl Ignores {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            loop {
+                let _ = ctx.emit(Number { value: 0 }).await;
+            }
+        }
+    }
+    let soon = "[node.main]\nservices = [\"Ignores\"]\nshutdown = \"50ms\"";
+    let builder = Node::builder("main").topology(Topology::parse("a.toml", soon).unwrap());
+    let running = start(builder.service(|| Ignores));
+    running.shutdown();
+    let error = running.join().await.unwrap_err().to_string();
+    assert!(error.contains("Ignores"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reading_service_that_fails_at_its_end_is_an_error_with_its_text() {
+    struct AtEnd;
+    #[service(reads(Number))]
+    impl AtEnd {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let mut numbers = ctx.subscribe::<Number>()?;
+            while numbers.recv().await.is_some() {}
+            Err(Error::msg("cannot close the file"))
+        }
+    }
+    let running = start(Node::builder("main").service(|| Endless).service(|| AtEnd));
+    tokio::task::yield_now().await;
+    running.shutdown();
+    let error = running.join().await.unwrap_err().to_string();
+    assert!(error.contains("`AtEnd` failed permanently"), "{error}");
+    assert!(error.ends_with("cannot close the file [M0054]"), "{error}");
+}
+
+#[tokio::test]
+async fn a_service_with_inputs_waits_for_room_during_a_shutdown() {
+    struct Slow(Sender<u64>);
+    #[service(reads(Square))]
+    impl Slow {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let mut squares = ctx.subscribe::<Square>()?;
+            ctx.shutdown_requested().await;
+            for _ in 0..100 {
+                ctx.yield_now().await;
+            }
+            while let Some(delivery) = squares.recv().await {
+                self.0.send(delivery.message().expect("no gap").value)?;
+            }
+            Ok(())
+        }
+    }
+    let small = "[topic.squares]\ncapacity = 2";
+    let (squares, received) = channel();
+    let mut slow = Some(Slow(squares));
+    let builder = Node::builder("main").topology(Topology::parse("a.toml", small).unwrap());
+    let builder = builder.service(|| Source { count: 50 });
+    let builder = builder.service(|| Squarer { fault: |_: &_, _| Ok(()) });
+    let running = start(builder.service(move || slow.take().expect("one start")));
+    while sent(&running.counters()) < 50 {
+        tokio::task::yield_now().await;
+    }
+    running.shutdown();
+    let report = running.join().await.unwrap();
+    assert_eq!(received.iter().count(), 50);
+    conserved(&report.counters);
+}
+
+#[tokio::test]
+async fn each_error_whose_cause_is_the_shutdown_ends_a_source_well() {
+    struct Failing(u8);
+    #[service(emits(Number))]
+    impl Failing {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            ctx.shutdown();
+            match self.0 {
+                0 => drop(ctx.publisher::<Number>()?),
+                1 => ctx.emit(Number { value: 1 }).await.map_err(std::io::Error::other)?,
+                2 => ctx.sleep(Duration::ZERO).await.map_err(std::io::Error::other)?,
+                _ => ctx.try_emit(Number { value: 1 })?,
+            }
+            panic!("the node shuts down");
+        }
+    }
+    let once = "[service.Failing]\nmax_restarts = 0";
+    for way in 0..4 {
+        let builder = Node::builder("main").topology(Topology::parse("a.toml", once).unwrap());
+        let report = run(builder.service(move || Failing(way))).await;
+        let service = &report.services[0];
+        assert_eq!((&service.outcome, service.errors), (&Outcome::Completed, 0), "{way}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_wait_for_what_a_kept_publisher_and_a_draining_service_send() {
+    /// Emits by a publisher that it made before the shutdown, when its reader has nothing left.
+    struct Parting(Receiver<u64>);
+    #[service(emits(Number))]
+    impl Parting {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let mut kept = ctx.publisher::<Number>()?;
+            ctx.emit(Number { value: 1 }).await?;
+            ctx.shutdown();
+            while self.0.try_recv() != Ok(1) {
+                ctx.yield_now().await;
+            }
+            for _ in 0..10_000 {
+                ctx.yield_now().await;
+            }
+            kept.emit(Number { value: 2 }).await?;
+            Ok(())
+        }
+    }
+    /// Has made a publisher of its own topic, too.
+    struct Pass;
+    #[service(reads(Number), emits(Square))]
+    impl Pass {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            drop(ctx.publisher::<Square>()?);
+            let mut numbers = ctx.subscribe::<Number>()?;
+            while let Some(delivery) = numbers.recv().await {
+                let Some(number) = delivery.message() else { continue };
+                ctx.emit(Square { value: number.value }).await?;
+            }
+            Ok(())
+        }
+    }
+    struct Seen(Sender<u64>, Sender<u64>);
+    #[service(reads(Square))]
+    impl Seen {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let mut squares = ctx.subscribe::<Square>()?;
+            while let Some(delivery) = squares.recv().await {
+                let Some(square) = delivery.message() else { continue };
+                self.0.send(square.value)?;
+                let _ = self.1.send(square.value);
+            }
+            Ok(())
+        }
+    }
+    let ((back, heard), (all, seen)) = (channel(), channel());
+    let mut parting = Some(Parting(heard));
+    let builder = Node::builder("main").service(move || parting.take().expect("one start"));
+    let builder = builder.service(|| Pass).service(move || Seen(all.clone(), back.clone()));
+    let report = run(builder).await;
+    assert!(report.services.iter().all(|service| service.outcome == Outcome::Completed));
+    assert_eq!(seen.iter().collect::<Vec<_>>(), [1, 2]);
+}
+
+#[tokio::test]
+async fn a_service_with_inputs_emits_during_a_shutdown() {
+    let (builder, received) = pipeline(1_000, |_, _| Ok(()));
+    let running = start(builder);
+    while sent(&running.counters()) < 100 {
+        tokio::task::yield_now().await;
+    }
+    running.shutdown();
+    let report = running.join().await.unwrap();
+    assert_eq!(received.iter().count() as u64, sent(&report.counters));
+    conserved(&report.counters);
+}
+
+#[tokio::test]
+async fn dead_letters_are_read_to_the_end_of_a_shutdown() {
+    let (sender, letters) = channel();
+    let (builder, _received) = pipeline(0, |_, _| Err(Error::msg("cannot square anything")));
+    let running = start(builder.service(move || Undertaker(sender.clone())));
+    let mut numbers = running.publisher::<Number>("outside").unwrap();
+    for value in 0..3 {
+        numbers.try_emit(Number { value }).unwrap();
+    }
+    running.shutdown();
+    running.join().await.unwrap();
+    assert_eq!(letters.iter().map(|letter| letter.sequence).collect::<Vec<_>>(), [0, 1, 2]);
+}
+
+#[tokio::test]
+async fn stop_hooks_run_in_reverse_order_after_the_services_and_despite_a_panic() {
+    let (sender, events) = channel();
+    let (first, second, sink) = (sender.clone(), sender.clone(), sender);
+    let builder = Node::builder("main")
+        .on_stop(|| async move { first.send(1_000_001).unwrap() })
+        .on_stop(|| async { panic!("in a hook") })
+        .on_stop(|| async move { second.send(1_000_002).unwrap() })
+        .service(|| Source { count: 3 })
+        .service(|| Squarer { fault: |_: &_, _| Ok(()) })
+        .service(move || Sink(sink.clone()));
+    run(builder).await;
+    assert_eq!(events.iter().collect::<Vec<_>>(), [0, 1, 4, 1_000_002, 1_000_001]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_hook_that_hangs_is_left_at_the_deadline() {
+    let begin = tokio::time::Instant::now();
+    let builder = Node::builder("main").on_stop(std::future::pending::<()>);
+    run(builder.service(|| Source { count: 1 })).await;
+    assert_eq!(begin.elapsed().as_secs(), 10);
+}
+
+#[test]
+fn a_runtime_that_drops_the_end_of_the_node_is_an_error() {
+    // It has no timers, and panics when the node makes one.
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let error = runtime.block_on(async {
+        let hook_ran = Kept::new(false);
+        let seen = hook_ran.clone();
+        let (builder, _received) = pipeline(10, |_, _| Ok(()));
+        let running =
+            start(builder.on_stop(move || async move { hook_ran.commit(|ran| *ran = true) }));
+        let error = running.join().await.unwrap_err();
+        assert!(!seen.read(|ran| *ran));
+        error
+    });
+    let expected = "the node's task panicked, or its executor ended, before its links were drained and its stop hooks had run [M0055]";
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn a_runtime_that_ends_first_is_an_error_that_names_the_services() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let running = runtime.block_on(async { start(Node::builder("main").service(|| Endless)) });
+    drop(runtime);
+    let waiting = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let error = waiting.block_on(running.join()).unwrap_err().to_string();
+    assert_eq!(error, "the executor ended before these services had: Endless [M0055]");
+}

@@ -1,0 +1,556 @@
+//! Two nodes of one topology, joined by a link, in one process.
+#![cfg(target_os = "linux")]
+#![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
+
+mod letters;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use mycelium::{BuildError, Context, Node, Report, Result, Running, StartError, Topology, service};
+use mycelium_tokio::Tokio;
+use mycelium_transports::counters::{Kind, Reading};
+use mycelium_transports::endpoint::BindError;
+use tokio::sync::Notify;
+
+use crate::numbers::{Counter, Number, Taker, within};
+
+/// Publishes one message, and then ignores the shutdown.
+struct Deaf;
+
+#[service(emits(Number))]
+impl Deaf {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        ctx.emit(Number { value: 1 }).await?;
+        std::future::pending().await
+    }
+}
+
+/// Handles each number for half a second.
+struct Slow;
+
+#[service(reads(Number))]
+impl Slow {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut numbers = ctx.subscribe::<Number>()?;
+        while numbers.recv().await.is_some() {
+            ctx.sleep(Duration::from_millis(500)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Handles each number for a tenth of a second, also during a shutdown.
+struct Steady;
+
+#[service(reads(Number))]
+impl Steady {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut numbers = ctx.subscribe::<Number>()?;
+        while numbers.recv().await.is_some() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
+    }
+}
+
+/// Publishes numbers with pauses, which end at a shutdown.
+struct Ticker;
+
+#[service(emits(Number))]
+impl Ticker {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for value in 0.. {
+            ctx.emit(Number { value }).await?;
+            ctx.sleep(Duration::from_millis(1)).await?;
+        }
+        Ok(())
+    }
+}
+
+const TOPOLOGY: &str = r#"
+[node.far]
+services = ["Counter"]
+[node.near]
+services = ["Taker"]
+[topic.numbers]
+capacity = 16
+[link.default]
+retry = "1ms"
+max_retry = "20ms"
+"#;
+
+/// The two nodes, and their directory.
+struct Pair {
+    directory: PathBuf,
+    taken: Sender<u64>,
+}
+
+impl Pair {
+    fn new(name: &str) -> (Pair, Receiver<u64>) {
+        let name = format!("mycelium-nodes-{name}-{}", std::process::id());
+        let (taken, received) = channel();
+        (Pair { directory: std::env::temp_dir().join(name), taken }, received)
+    }
+
+    fn node(&self, text: &str, name: &str, count: u64, stays: bool) -> Result<Node, BuildError> {
+        let topology = Topology::parse("pair.toml", text)?;
+        let taken = self.taken.clone();
+        Node::builder(name)
+            .topology(topology.in_directory(&self.directory))
+            .service(move || Counter { count, stays })
+            .service(move || Taker(taken.clone()))
+            .service(|| Deaf)
+            .service(|| Ticker)
+            .service(|| Patient)
+            .service(|| Slow)
+            .service(|| Steady)
+            .build()
+    }
+
+    fn start(&self, name: &str, count: u64, stays: bool) -> Running {
+        self.node(TOPOLOGY, name, count, stays).unwrap().start(Tokio::current().unwrap()).unwrap()
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        // The locks of sockets stay.
+        _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+#[tokio::test]
+async fn a_shutdown_does_not_wait_for_an_observer_that_has_left() {
+    let observing = format!(
+        "{}[subscription.\"Taker.numbers\"]\npolicy = \"drop-oldest\"\n",
+        TOPOLOGY.replace("services = [\"Counter\"]", "services = [\"Counter\"]\nshutdown = \"1h\"")
+    );
+    let (pair, received) = Pair::new("observer");
+    let start = |name: &str| {
+        let node = pair.node(&observing, name, 10, true).unwrap();
+        node.start(Tokio::current().unwrap()).unwrap()
+    };
+    let (far, near) = (start("far"), start("near"));
+    within(near.ready()).await.unwrap();
+    near.shutdown();
+    within(near.join()).await.unwrap();
+    drop(received);
+    let mut late = far.publisher::<Number>("late").unwrap();
+    late.emit(Number { value: 10 }).await.unwrap();
+    drop(late);
+    far.shutdown();
+    within(far.join()).await.unwrap();
+}
+
+#[tokio::test]
+async fn either_node_may_start_first_and_the_end_reaches_the_other() {
+    for reversed in [false, true] {
+        let (pair, received) = Pair::new(&format!("order-{reversed}"));
+        let mut names = ["far", "near"];
+        if reversed {
+            names.reverse();
+        }
+        let first = pair.start(names[0], 10_000, false);
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        let second = pair.start(names[1], 10_000, false);
+        within(first.join()).await.unwrap();
+        within(second.join()).await.unwrap();
+        assert!(received.try_iter().eq(0..10_000));
+        assert!(!pair.directory.join("far.sock").exists(), "nothing is left behind");
+    }
+}
+
+#[tokio::test]
+async fn services_on_threads_of_their_own_are_joined_by_links() {
+    let (pair, received) = Pair::new("threads");
+    let text = format!(
+        "{TOPOLOGY}\n[service.Counter]\nrun = \"dedicated\"\n[service.Taker]\nrun = \"dedicated\"\nwait = \"spin-then-park(100)\"\n"
+    );
+    let start = |name| {
+        pair.node(&text, name, 10_000, false).unwrap().start(Tokio::current().unwrap()).unwrap()
+    };
+    let nodes = ["far", "near"].map(start);
+    for node in nodes {
+        assert!(node.start_report().placements[0].thread.is_some());
+        within(node.join()).await.unwrap();
+    }
+    assert!(received.try_iter().eq(0..10_000));
+}
+
+/// A publisher's node waits while messages are confirmed, beyond its shutdown deadline.
+#[tokio::test]
+async fn a_slow_reader_is_waited_for_while_it_makes_progress() {
+    let (pair, _received) = Pair::new("slow");
+    let text = TOPOLOGY
+        .replace("[\"Counter\"]", "[\"Counter\"]\nshutdown = \"2s\"")
+        .replace("[\"Taker\"]", "[\"Slow\"]");
+    let start =
+        |name| pair.node(&text, name, 8, false).unwrap().start(Tokio::current().unwrap()).unwrap();
+    let nodes = ["far", "near"].map(start);
+    for node in nodes {
+        within(node.join()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn nodes_are_ready_once_they_have_met() {
+    let (pair, _received) = Pair::new("ready");
+    let far = pair.start("far", 0, true);
+    let early = tokio::time::timeout(Duration::from_millis(50), far.ready()).await;
+    assert!(early.is_err(), "nobody is there yet");
+    let near = pair.start("near", 0, true);
+    within(far.ready()).await.unwrap();
+    within(near.ready()).await.unwrap();
+    far.shutdown();
+    near.shutdown();
+    within(far.join()).await.unwrap();
+    within(near.join()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_of_another_user_is_rejected() {
+    let (pair, _received) = Pair::new("user");
+    let own = rustix::process::geteuid().as_raw();
+    let impatient = TOPOLOGY.replace("[\"Counter\"]", "[\"Counter\"]\nshutdown = \"100ms\"");
+    let text = |user| impatient.replace("[\"Taker\"]", &format!("[\"Taker\"]\nowner = {user}"));
+    let start = |name, user| {
+        pair.node(&text(user), name, 1, true).unwrap().start(Tokio::current().unwrap()).unwrap()
+    };
+    for (user, welcome) in [(own + 1, false), (own, true)] {
+        let (far, near) = (start("far", user), start("near", user));
+        if welcome {
+            within(far.ready()).await.unwrap();
+        }
+        let turned_away =
+            || -> u64 { far.counters().iter().map(|line| line.value("rejected_peers")).sum() };
+        let turned_away = async {
+            while !welcome && turned_away() == 0 {
+                tokio::task::yield_now().await;
+            }
+            turned_away()
+        };
+        assert_eq!(within(turned_away).await > 0, !welcome);
+        near.shutdown();
+        far.shutdown();
+        _ = within(near.join()).await;
+        _ = within(far.join()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_is_shut_down_may_come_back() {
+    let (pair, received) = Pair::new("back");
+    let near = pair.start("near", 0, false);
+    for _ in 0..3 {
+        let far = pair.start("far", 1000, true);
+        let mut next = 0;
+        while next < 1000 {
+            match received.try_recv() {
+                Ok(value) => {
+                    assert_eq!(value, next);
+                    next += 1;
+                }
+                Err(_) => within(tokio::task::yield_now()).await,
+            }
+        }
+        far.shutdown();
+        within(far.join()).await.unwrap();
+    }
+    // Its publishers may restart, so it does not end by itself.
+    near.shutdown();
+    within(near.join()).await.unwrap();
+}
+
+/// Its publisher may end by the shutdown before any other part of the node learns of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publisher_that_ends_by_the_shutdown_may_come_back() {
+    let (pair, received) = Pair::new("ticks");
+    let text = TOPOLOGY.replace("[\"Counter\"]", "[\"Ticker\"]");
+    let start =
+        |name| pair.node(&text, name, 0, false).unwrap().start(Tokio::current().unwrap()).unwrap();
+    let near = start("near");
+    for _ in 0..20 {
+        let far = start("far");
+        let first = within(async {
+            // Behind the rest of the run before.
+            while received.try_recv() != Ok(0) {
+                tokio::task::yield_now().await;
+            }
+        });
+        first.await;
+        far.shutdown();
+        within(far.join()).await.unwrap();
+    }
+    near.shutdown();
+    within(near.join()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_reader_that_is_started_again_misses_nothing_and_gets_nothing_twice() {
+    let (pair, received) = Pair::new("leaves");
+    let far = pair.start("far", 100_000, false);
+    for _ in 0..4 {
+        let near = pair.start("near", 0, false);
+        within(near.ready()).await.unwrap();
+        near.shutdown();
+        within(near.join()).await.unwrap();
+    }
+    let near = pair.start("near", 0, false);
+    within(far.join()).await.unwrap();
+    within(near.join()).await.unwrap();
+    assert!(received.try_iter().eq(0..100_000));
+}
+
+#[tokio::test]
+async fn undelivered_messages_are_named() {
+    let (pair, _received) = Pair::new("nobody");
+    let impatient = TOPOLOGY.replace("[\"Counter\"]", "[\"Counter\"]\nshutdown = \"100ms\"");
+    let node = pair.node(&impatient, "far", 5, false).unwrap();
+    let far = node.start(Tokio::current().unwrap()).unwrap();
+    let error = within(far.join()).await.unwrap_err();
+    let StartError::Undelivered { left, .. } = error else { panic!("{error}") };
+    assert_eq!(left, [("near".to_owned(), "numbers".to_owned(), 5)]);
+}
+
+#[test]
+fn undelivered_messages_say_that_their_reader_broke_the_protocol() {
+    let left = |node: &str| (node.to_owned(), "numbers".to_owned(), 5);
+    let text = |left: &[(String, String, usize)]| {
+        let (left, let_go) = (left.to_vec(), vec!["near".to_owned()]);
+        let timeout = Some(std::time::Duration::from_secs(10));
+        StartError::Undelivered { left, let_go, timeout, abandoned: Vec::new() }.to_string()
+    };
+    let near =
+        "5 messages of `numbers` to node `near`, which broke the protocol and was let go [M0062]";
+    assert_eq!(text(&[left("near")]), format!("not delivered: {near}"));
+    let both = format!("not delivered within 10s: 5 messages of `numbers` to node `far`, {near}");
+    assert_eq!(text(&[left("far"), left("near")]), both);
+}
+
+/// Waits for its message to be confirmed, and ignores the shutdown.
+struct Patient;
+
+#[service(emits(Number))]
+impl Patient {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        ctx.emit(Number { value: 1 }).await?;
+        ctx.confirmed().await;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn undelivered_messages_of_an_abandoned_service_are_named() {
+    for name in ["Deaf", "Patient"] {
+        let (pair, _received) = Pair::new(&format!("abandoned-{name}"));
+        let service = format!("[\"{name}\"]\nshutdown = \"100ms\"");
+        let node = pair.node(&TOPOLOGY.replace("[\"Counter\"]", &service), "far", 0, false);
+        let far = node.unwrap().start(Tokio::current().unwrap()).unwrap();
+        let sent = || -> u64 { far.counters().iter().map(|line| line.value("sent")).sum() };
+        while sent() == 0 {
+            within(tokio::task::yield_now()).await;
+        }
+        far.shutdown();
+        let error = within(far.join()).await.unwrap_err();
+        let text = "not delivered within 100ms: 1 message of `numbers` to node `near`; \
+                    abandoned at the shutdown deadline: ";
+        assert_eq!(error.to_string(), format!("{text}{name} [M0062]"));
+        let StartError::Undelivered { left, abandoned, .. } = error else { panic!("{error}") };
+        assert_eq!(left, [("near".to_owned(), "numbers".to_owned(), 1)]);
+        assert_eq!(abandoned, [name]);
+    }
+}
+
+#[tokio::test]
+async fn an_absent_observer_leaves_nothing_undelivered() {
+    for policy in ["drop-oldest", "latest"] {
+        let (pair, _received) = Pair::new(&format!("observer-{policy}"));
+        let impatient = TOPOLOGY.replace("[\"Counter\"]", "[\"Counter\"]\nshutdown = \"100ms\"");
+        let text =
+            format!("{impatient}\n[subscription.\"Taker.numbers\"]\npolicy = \"{policy}\"\n");
+        let node = pair.node(&text, "far", 5, false).unwrap();
+        let far = node.start(Tokio::current().unwrap()).unwrap();
+        within(far.join()).await.unwrap();
+    }
+}
+
+/// Takes this many messages, and ends with the last one in flight.
+struct Few(u64);
+
+#[service(reads(Number))]
+impl Few {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut numbers = ctx.subscribe::<Number>()?;
+        for _ in 0..self.0 {
+            numbers.recv().await;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn both_sides_of_a_link_count_the_same_as_taken() {
+    for (few, count) in [(1, 1), (10, 10), (10, 100), (100, 100)] {
+        let (pair, _received) = Pair::new(&format!("few-{few}-{count}"));
+        let text = TOPOLOGY.replace("\"Taker\"", "\"Few\"");
+        let start = |name| {
+            let topology = Topology::parse("pair.toml", &text).unwrap();
+            let node = Node::builder(name)
+                .topology(topology.in_directory(&pair.directory))
+                .service(move || Counter { count, stays: false })
+                .service(move || Few(few));
+            node.build().unwrap().start(Tokio::current().unwrap()).unwrap()
+        };
+        let (far, near) = (start("far"), start("near"));
+        let near = within(near.join()).await.unwrap();
+        let far = within(far.join()).await.unwrap();
+        let of = |report: &Report, value: &str| -> u64 {
+            let feeds = report.counters.iter().filter(|line| line.kind == Kind::Edge);
+            feeds.map(|line| line.value(value)).sum()
+        };
+        let taken = [&far, &near].map(|report| of(report, "taken"));
+        assert_eq!(taken, [few, few], "of {count}: {:?}, {:?}", far.counters, near.counters);
+        assert_eq!(of(&near, "redelivered") + of(&far, "unknown"), 0);
+        if few == count {
+            assert_eq!(of(&far, "left") + of(&near, "left"), 0);
+        }
+    }
+}
+
+/// Ends when the test says so, and not at a shutdown.
+struct Lingers(Arc<Notify>);
+
+#[service]
+impl Lingers {
+    async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
+        self.0.notified().await;
+        Ok(())
+    }
+}
+
+/// The reader ends at the shutdown, and the link runs until the last service has ended.
+#[tokio::test]
+async fn what_arrives_after_the_end_of_the_reader_is_counted() {
+    let (pair, _received) = Pair::new("unread");
+    let end = Arc::new(Notify::new());
+    let text = TOPOLOGY
+        .replace("services = [\"Counter\"]", "services = [\"Ticker\"]\nshutdown = \"1ms\"")
+        .replace("\"Taker\"", "\"Taker\", \"Lingers\"")
+        .replace("[link.default]", "[link.default]\ntransport = \"unix\"");
+    let start = |name| {
+        let topology = Topology::parse("pair.toml", &text).unwrap();
+        let (end, taken) = (end.clone(), pair.taken.clone());
+        let node = Node::builder(name)
+            .topology(topology.in_directory(&pair.directory))
+            .service(|| Ticker)
+            .service(move || Taker(taken.clone()))
+            .service(move || Lingers(end.clone()));
+        node.build().unwrap().start(Tokio::current().unwrap()).unwrap()
+    };
+    let (far, near) = (start("far"), start("near"));
+    let of = |counters: &[Reading], kind, value: &str| -> u64 {
+        let lines = counters.iter().filter(|it| it.kind == kind && it.label("topic") == "numbers");
+        lines.map(|line| line.value(value)).sum()
+    };
+    let until = async |kind, value| {
+        while of(&near.counters(), kind, value) == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    within(until(Kind::Edge, "taken")).await;
+    near.shutdown();
+    within(until(Kind::Publisher, "no_subscribers")).await;
+    end.notify_one();
+    let counters = within(near.join()).await.unwrap().counters;
+    let sent = of(&counters, Kind::Publisher, "sent");
+    let accounted: u64 =
+        ["joined_at", "taken", "left"].map(|value| of(&counters, Kind::Edge, value)).iter().sum();
+    let unread = of(&counters, Kind::Publisher, "no_subscribers");
+    assert_eq!(sent - unread, accounted, "{counters:?}");
+    far.shutdown();
+    _ = within(far.join()).await;
+}
+
+#[tokio::test]
+async fn a_node_that_runs_already_is_not_started_again() {
+    let (pair, _received) = Pair::new("twice");
+    let far = pair.start("far", 0, true);
+    let again = pair.node(TOPOLOGY, "far", 0, true).unwrap().start(Tokio::current().unwrap());
+    let Err(StartError::Bind { node, error, .. }) = again else { panic!("two nodes of one name") };
+    assert_eq!(node, "far");
+    assert!(matches!(error, BindError::InUse { .. }), "{error}");
+    far.shutdown();
+    _ = within(far.join()).await;
+}
+
+/// Deadlines of its services and of its links do not add up.
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_has_one_deadline() {
+    let (pair, _received) = Pair::new("deadline");
+    let deaf = TOPOLOGY.replace("[\"Counter\"]", "[\"Deaf\"]\nshutdown = \"1s\"");
+    let node = pair.node(&deaf, "far", 0, false).unwrap();
+    let running = node.start(Tokio::current().unwrap()).unwrap();
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    let asked = tokio::time::Instant::now();
+    running.shutdown();
+    let ended = running.join().await;
+    let took = asked.elapsed();
+    assert!(took < Duration::from_millis(1600), "{took:?}: {ended:?}");
+}
+
+/// It has taken only some of them at half of its deadline.
+#[tokio::test(start_paused = true)]
+async fn a_reader_with_many_messages_of_another_node_ends_before_the_deadline() {
+    let (pair, _received) = Pair::new("steady");
+    let text = TOPOLOGY.replace("\"Taker\"", "\"Steady\"");
+    let start = |name| {
+        let node = pair.node(&text, name, 1_000, true).unwrap();
+        node.start(Tokio::current().unwrap()).unwrap()
+    };
+    let (far, near) = (start("far"), start("near"));
+    let taken = || {
+        let counters = near.counters();
+        let mut feeds = counters.iter().filter(|line| line.label("reader") == "Steady");
+        feeds.any(|line| line.value("taken") > 0)
+    };
+    while !taken() {
+        // The clock moves when all tasks wait.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    near.shutdown();
+    near.join().await.unwrap();
+    drop(far);
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_ready_ends_when_the_node_never_will_be() {
+    let (pair, _received) = Pair::new("never");
+    let running = pair.start("near", 0, false);
+    running.shutdown();
+    let limit = Duration::from_secs(60);
+    assert!(tokio::time::timeout(limit, running.ready()).await.is_ok(), "it hangs");
+}
+
+/// Pauses of zero would be a busy loop.
+#[test]
+fn a_retry_of_no_time_is_refused() {
+    assert!(Topology::parse("pair.toml", TOPOLOGY).is_ok());
+    let restless = TOPOLOGY.replace("\"1ms\"", "\"0s\"").replace("\"20ms\"", "\"0s\"");
+    assert!(Topology::parse("pair.toml", &restless).is_err());
+}
+
+#[test]
+fn forbidden_readers_and_writers_are_build_errors() {
+    let (pair, _received) = Pair::new("forbidden");
+    let more = "\n[topic.numbers]\nreaders = [\"far\"]\n";
+    let text = TOPOLOGY.replace("\n[topic.numbers]\ncapacity = 16\n", more);
+    assert_eq!(
+        pair.node(&text, "far", 0, false).unwrap_err().to_string(),
+        "pair.toml:7:12: node `near` reads topic `numbers`, but is not on this list: add `near` to `readers` [M0112]"
+    );
+}

@@ -1,0 +1,295 @@
+//! Nodes with services that read dead letters: they end when no message can become one any more.
+
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+use mycelium::{
+    Builder, Context, DeadLetter, Delivery, Error, Node, Result, StartError, Topology, TryRecv,
+    message, service,
+};
+use mycelium_tokio::Tokio;
+
+use crate::nodes::{Counter, Number, Pair, TOPOLOGY, Taker, within};
+
+/// Forwards the topics of dead letters, and reports their end.
+struct Undertaker(Sender<&'static str>);
+
+#[service(reads(DeadLetter))]
+impl Undertaker {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut letters = ctx.subscribe::<DeadLetter>()?;
+        while letters.recv().await.is_some() {
+            self.0.send("letter")?;
+        }
+        self.0.send("the end")?;
+        Ok(())
+    }
+}
+
+/// Fails at each number.
+struct Hapless;
+
+#[service(reads(Number))]
+impl Hapless {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut numbers = ctx.subscribe::<Number>()?;
+        match numbers.recv().await {
+            Some(_) => Err(Error::msg("not this one")),
+            None => Ok(()),
+        }
+    }
+}
+
+#[message(topic = "alerts", id = 2)]
+struct Alert {
+    sequence: u64,
+}
+
+/// Makes an alert of each dead letter.
+struct Alarm;
+
+#[service(reads(DeadLetter), emits(Alert))]
+impl Alarm {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut letters = ctx.subscribe::<DeadLetter>()?;
+        while let Some(delivery) = letters.recv().await {
+            let sequence = delivery.message().map_or(0, |letter| letter.sequence);
+            ctx.emit(Alert { sequence }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes alerts, whose own failures would be dead letters, too.
+struct Pager(Sender<&'static str>);
+
+#[service(reads(Alert))]
+impl Pager {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut alerts = ctx.subscribe::<Alert>()?;
+        while let Some(delivery) = alerts.recv().await {
+            assert!(matches!(delivery, Delivery::Msg(_)));
+            self.0.send("alert")?;
+        }
+        self.0.send("the end")?;
+        Ok(())
+    }
+}
+
+fn quick(text: &str) -> Topology {
+    let text = format!("{text}\n[service.Hapless]\nbackoff = \"1ms\"\nmax_restarts = 100\n");
+    Topology::parse("letters.toml", &text).unwrap()
+}
+
+async fn run(builder: Builder) {
+    let running = builder.build().unwrap().start(Tokio::current().unwrap()).unwrap();
+    within(running.join()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dead_letter_reader_ends_with_the_services_that_could_make_some() {
+    let (sender, told) = channel();
+    let builder = Node::builder("main")
+        .topology(quick(""))
+        .service(|| Counter { count: 3, stays: false })
+        .service(|| Hapless)
+        .service(move || Undertaker(sender.clone()));
+    run(builder).await;
+    assert!(told.try_iter().eq(["letter", "letter", "letter", "the end"]));
+}
+
+#[tokio::test]
+async fn a_dead_letter_reader_without_sources_ends_with_the_others() {
+    let (sender, told) = channel();
+    let letters = sender.clone();
+    run(Node::builder("alone").service(move || Undertaker(letters.clone()))).await;
+    assert!(told.try_iter().eq(["the end"]));
+    let builder = Node::builder("source")
+        .service(|| Counter { count: 3, stays: false })
+        .service(move || Undertaker(sender.clone()));
+    run(builder).await;
+    assert!(told.try_iter().eq(["the end"]));
+}
+
+#[tokio::test]
+async fn messages_made_of_dead_letters_are_handled_to_the_end() {
+    for by_shutdown in [false, true] {
+        let (sender, told) = channel();
+        let builder = Node::builder("main")
+            .topology(quick(""))
+            .service(move || Counter { count: 2, stays: by_shutdown })
+            .service(|| Hapless)
+            .service(|| Alarm)
+            .service(move || Pager(sender.clone()));
+        let running = builder.build().unwrap().start(Tokio::current().unwrap()).unwrap();
+        let mut seen = Vec::new();
+        while seen.len() < 2 {
+            seen.extend(told.try_iter());
+            within(tokio::task::yield_now()).await;
+        }
+        if by_shutdown {
+            running.shutdown();
+        }
+        within(running.join()).await.unwrap();
+        seen.extend(told.try_iter());
+        assert_eq!(seen, ["alert", "alert", "the end"], "by shutdown: {by_shutdown}");
+    }
+}
+
+/// `far`, with one more service.
+fn far(pair: &Pair, text: &str, stays: bool, told: Sender<&'static str>) -> Builder {
+    let services = "services = [\"Counter\", \"Undertaker\"]";
+    let text = text.replace("services = [\"Counter\"]", services);
+    let (topology, taken) = (quick(&text), pair.taken.clone());
+    Node::builder("far")
+        .topology(topology.in_directory(&pair.directory))
+        .service(move || Counter { count: 20, stays })
+        .service(move || Taker(taken.clone()))
+        .service(|| Hapless)
+        .service(move || Undertaker(told.clone()))
+}
+
+#[tokio::test]
+async fn a_reader_of_link_dead_letters_ends_when_all_is_delivered() {
+    let (pair, received) = Pair::new("letters");
+    let (sender, told) = channel();
+    let node = far(&pair, TOPOLOGY, false, sender).build().unwrap();
+    let far = node.start(Tokio::current().unwrap()).unwrap();
+    let early = tokio::time::timeout(Duration::from_millis(50), async {
+        while told.try_recv().is_err() {
+            tokio::task::yield_now().await;
+        }
+    });
+    assert!(early.await.is_err(), "the link may yet give something up");
+    let near = pair.start("near", 0, false);
+    within(far.join()).await.unwrap();
+    within(near.join()).await.unwrap();
+    assert!(told.try_iter().eq(["the end"]));
+    assert!(received.try_iter().eq(0..20));
+}
+
+#[tokio::test]
+async fn a_dead_letter_reader_waits_no_longer_than_its_node() {
+    let (pair, _received) = Pair::new("letters-nobody");
+    let impatient = TOPOLOGY.replace("[\"Counter\"]", "[\"Counter\"]\nshutdown = \"100ms\"");
+    let (sender, told) = channel();
+    let node = far(&pair, &impatient, false, sender).build().unwrap();
+    let far = node.start(Tokio::current().unwrap()).unwrap();
+    let error = within(far.join()).await.unwrap_err();
+    assert!(matches!(error, StartError::Undelivered { .. }), "{error}");
+    assert!(told.try_iter().eq(["the end"]));
+}
+
+#[tokio::test]
+async fn a_shutdown_ends_dead_letter_readers_after_the_others() {
+    let (pair, _received) = Pair::new("letters-shutdown");
+    let (sender, told) = channel();
+    let node = far(&pair, TOPOLOGY, true, sender).build().unwrap();
+    let far = node.start(Tokio::current().unwrap()).unwrap();
+    let near = pair.start("near", 0, false);
+    within(far.ready()).await.unwrap();
+    far.shutdown();
+    within(far.join()).await.unwrap();
+    assert!(told.try_iter().eq(["the end"]));
+    near.shutdown();
+    within(near.join()).await.unwrap();
+}
+
+/// A link that carries messages of a reader of dead letters cannot end before that reader.
+#[tokio::test]
+async fn an_alert_sender_ends_after_the_other_services() {
+    let (pair, received) = Pair::new("letters-alerts");
+    let (sender, told) = channel();
+    let text = TOPOLOGY
+        .replace("[\"Counter\"]", "[\"Counter\", \"Alarm\"]")
+        .replace("[\"Taker\"]", "[\"Taker\", \"Pager\"]");
+    let start = |name| {
+        let (taken, sender) = (pair.taken.clone(), sender.clone());
+        let node = Node::builder(name)
+            .topology(quick(&text).in_directory(&pair.directory))
+            .service(|| Counter { count: 20, stays: false })
+            .service(move || Taker(taken.clone()))
+            .service(|| Hapless)
+            .service(|| Alarm)
+            .service(move || Pager(sender.clone()));
+        node.build().unwrap().start(Tokio::current().unwrap()).unwrap()
+    };
+    let nodes = ["far", "near"].map(start);
+    for node in nodes {
+        within(node.join()).await.unwrap();
+    }
+    assert!(told.try_iter().eq(["the end"]));
+    assert!(received.try_iter().eq(0..20));
+}
+
+/// Sends a number after each alert, until the end.
+struct Again;
+
+#[service(reads(Alert), emits(Number))]
+impl Again {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut alerts = ctx.subscribe::<Alert>()?;
+        ctx.emit(Number { value: 0 }).await?;
+        while alerts.recv().await.is_some() {
+            ctx.emit(Number { value: 1 }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Each waits for another one, and one of them for dead letters: only a shutdown ends them.
+#[tokio::test]
+async fn a_circle_through_dead_letters_ends_at_a_shutdown() {
+    let builder = Node::builder("main")
+        .topology(quick(""))
+        .service(|| Alarm)
+        .service(|| Again)
+        .service(|| Hapless);
+    let running = builder.build().unwrap().start(Tokio::current().unwrap()).unwrap();
+    let letters =
+        || -> u64 { running.counters().iter().map(|line| line.value("dead_letters")).sum() };
+    while letters() < 2 {
+        within(tokio::task::yield_now()).await;
+    }
+    running.shutdown();
+    within(running.join()).await.unwrap();
+}
+
+/// Publishes, and reads the dead letters of links.
+struct Careful(Sender<&'static str>);
+
+#[service(reads(DeadLetter), emits(Number))]
+impl Careful {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut letters = ctx.subscribe::<DeadLetter>()?;
+        for value in 0..20 {
+            ctx.emit(Number { value }).await?;
+        }
+        ctx.confirmed().await;
+        let is_open = !matches!(letters.try_recv(), TryRecv::Closed);
+        self.0.send(if is_open { "open" } else { "closed" })?;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_reader_of_its_own_dead_letters_keeps_running() {
+    let (pair, received) = Pair::new("letters-own");
+    let (sender, told) = channel();
+    let text = TOPOLOGY.replace("[\"Counter\"]", "[\"Careful\"]");
+    let start = |name| {
+        let (taken, sender) = (pair.taken.clone(), sender.clone());
+        let node = Node::builder(name)
+            .topology(quick(&text).in_directory(&pair.directory))
+            .service(move || Careful(sender.clone()))
+            .service(|| Hapless)
+            .service(move || Taker(taken.clone()));
+        node.build().unwrap().start(Tokio::current().unwrap()).unwrap()
+    };
+    let nodes = ["far", "near"].map(start);
+    for node in nodes {
+        within(node.join()).await.unwrap();
+    }
+    assert!(told.try_iter().eq(["open"]));
+    assert!(received.try_iter().eq(0..20));
+}

@@ -1,0 +1,199 @@
+//! A proxy between two nodes that a test can hold and cut, and that lets connections suffer as on a
+//! bad network. What happens to their bytes is in [`way`](super::way).
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread;
+use std::time::Duration;
+
+use socket2::SockRef;
+
+use crate::way::{End, Fault, Step, Way};
+
+/// Forwards connections of one address to another one.
+#[derive(Clone)]
+pub(crate) struct Proxy(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    fault: Fault,
+    seed: u64,
+    /// No byte passes, in either direction.
+    held: bool,
+    /// Bytes that have passed from the target.
+    passed: usize,
+    /// How many connections were accepted.
+    connections: u64,
+    open: Vec<Arc<Ends>>,
+}
+
+/// The sockets of one connection. Each is closed when both of its directions have ended.
+struct Ends {
+    near: TcpStream,
+    far: TcpStream,
+}
+
+impl Ends {
+    /// Ends both directions; threads that wait for one of the sockets continue.
+    fn end(&self, end: End) {
+        for socket in [&self.near, &self.far] {
+            match end {
+                End::Fin => _ = socket.shutdown(Shutdown::Both),
+                // The peer sees it when the socket is closed.
+                End::Reset => {
+                    _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+                    _ = socket.shutdown(Shutdown::Read);
+                }
+            }
+        }
+    }
+}
+
+impl Proxy {
+    pub(crate) fn start(listen: &str, target: &str) -> Proxy {
+        Proxy::suffering(listen, target, Fault::None, 0)
+    }
+
+    /// A proxy whose connections suffer.
+    pub(crate) fn suffering(listen: &str, target: &str, fault: Fault, seed: u64) -> Proxy {
+        let (held, passed, open) = (false, 0, Vec::new());
+        let state = State { fault, seed, held, passed, connections: 0, open };
+        let shared = Shared { state: Mutex::new(state), changed: Condvar::new() };
+        let (proxy, target) = (Proxy(Arc::new(shared)), target.to_owned());
+        let listener = TcpListener::bind(listen).unwrap();
+        let own = proxy.clone();
+        // It ends with the process.
+        thread::spawn(move || {
+            for near in listener.incoming().flatten() {
+                // The near side sees the end of a connection that cannot be made.
+                let Ok(far) = TcpStream::connect(&target) else { continue };
+                own.forward(Ends { near, far });
+            }
+        });
+        proxy
+    }
+
+    /// From now on, connections suffer nothing, and the open ones end.
+    pub(crate) fn heal(&self) {
+        self.state().fault = Fault::None;
+        self.release();
+        self.cut();
+    }
+
+    /// From now on no byte passes: neither side notices.
+    pub(crate) fn hold(&self) {
+        self.state().held = true;
+    }
+
+    /// Bytes that were held pass.
+    pub(crate) fn release(&self) {
+        self.state().held = false;
+        self.0.changed.notify_all();
+    }
+
+    /// Ends all connections, with the bytes that are on their way.
+    pub(crate) fn cut(&self) {
+        for open in self.state().open.drain(..) {
+            open.end(End::Fin);
+        }
+        self.0.changed.notify_all();
+    }
+
+    /// Waits until this many bytes have passed from the target, since the start.
+    pub(crate) fn wait_for(&self, bytes: usize) {
+        self.wait(|state| state.passed >= bytes);
+    }
+
+    /// How many connections were accepted.
+    pub(crate) fn connections(&self) -> u64 {
+        self.state().connections
+    }
+
+    fn wait(&self, holds: impl Fn(&State) -> bool) {
+        let mut state = self.state();
+        while !holds(&state) {
+            state = self.0.changed.wait(state).unwrap();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap()
+    }
+
+    fn forward(&self, ends: Ends) {
+        for socket in [&ends.near, &ends.far] {
+            socket.set_nodelay(true).unwrap();
+        }
+        let ends = Arc::new(ends);
+        let mut state = self.state();
+        let [up, down] = Way::both(&state.fault, state.seed, state.connections);
+        state.connections += 1;
+        self.0.changed.notify_all();
+        if let Some(end) = up.refused() {
+            return ends.end(end);
+        }
+        state.open.push(ends.clone());
+        drop(state);
+        let (one, other, back) = (self.clone(), self.clone(), ends.clone());
+        thread::spawn(move || one.pump(&ends, (&ends.near, &ends.far), up, false));
+        thread::spawn(move || other.pump(&back, (&back.far, &back.near), down, true));
+    }
+
+    fn pump(
+        &self,
+        ends: &Arc<Ends>,
+        (mut from, mut to): (&TcpStream, &TcpStream),
+        mut way: Way,
+        is_counted: bool,
+    ) {
+        let mut buffer = [0; 512];
+        let end = 'open: loop {
+            let Ok(read @ 1..) = from.read(&mut buffer) else { break End::Fin };
+            let mut left = &mut buffer[..read];
+            while !left.is_empty() {
+                match way.next(left) {
+                    Step::Pass(pause, count) => {
+                        if !self.pass(ends, pause) || to.write_all(&left[..count]).is_err() {
+                            break 'open End::Fin;
+                        }
+                        self.state().passed += if is_counted { count } else { 0 };
+                        self.0.changed.notify_all();
+                        left = &mut left[count..];
+                    }
+                    Step::Stall => {
+                        self.wait(|state| !state.is_open(ends));
+                        break 'open End::Fin;
+                    }
+                    Step::End(end) => break 'open end,
+                }
+            }
+        };
+        ends.end(end);
+        self.state().open.retain(|open| !Arc::ptr_eq(open, ends));
+        self.0.changed.notify_all();
+    }
+
+    /// Waits for a pause, and while bytes are held. False if the connection has ended.
+    fn pass(&self, ends: &Arc<Ends>, pause: Duration) -> bool {
+        let mut state = self.state();
+        if !pause.is_zero() {
+            let is_open = |state: &mut State| state.is_open(ends);
+            (state, _) = self.0.changed.wait_timeout_while(state, pause, is_open).unwrap();
+        }
+        while state.held && state.is_open(ends) {
+            state = self.0.changed.wait(state).unwrap();
+        }
+        state.is_open(ends)
+    }
+}
+
+impl State {
+    fn is_open(&self, ends: &Arc<Ends>) -> bool {
+        self.open.iter().any(|open| Arc::ptr_eq(open, ends))
+    }
+}

@@ -1,0 +1,472 @@
+//! Requests between two nodes, on each executor and over each carrier: each has one outcome, which
+//! says whether a service may have had it, and none is taken twice. `requests/killed.rs` kills the
+//! process that answers, `requests/interrupted.rs` interrupts its links.
+#![cfg(target_os = "linux")]
+#![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
+
+mod interrupted;
+mod killed;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use futures_util::future::{join, join_all};
+use mycelium::counters::{Kind, Reading};
+use mycelium::{
+    Asked, BuildError, Context, Node, RequestError, Result, Taken, Topology, message, service,
+};
+use mycelium_executor::Executor;
+use mycelium_tokio::Tokio;
+
+use crate::loopback::host;
+
+#[message(topic = "doubles", id = 40, reply = Double)]
+#[derive(Debug, PartialEq)]
+struct Ask {
+    value: u64,
+    /// With padding in the call.
+    small: u8,
+    _pad: [u8; 7],
+}
+
+#[message(topic = "doubled", id = 41)]
+#[derive(Debug, PartialEq)]
+struct Double {
+    value: u64,
+    kind: Sort,
+    _pad: [u8; 7],
+}
+
+/// No variant is all zero.
+#[message]
+#[derive(Debug, PartialEq)]
+#[repr(u8)]
+enum Sort {
+    Even = 1,
+    Odd = 2,
+}
+
+fn ask(value: u64) -> Ask {
+    Ask { value, small: 7, _pad: [0; 7] }
+}
+
+fn double(value: u64) -> Double {
+    let kind = if value.is_multiple_of(2) { Sort::Even } else { Sort::Odd };
+    Double { value: 2 * value, kind, _pad: [0; 7] }
+}
+
+/// Values that an `Answerer` answers in another way.
+const FAIL: u64 = 1 << 32;
+const KEEP: u64 = FAIL + 1;
+const END: u64 = FAIL + 2;
+
+/// Answers each request at once, unless its value says otherwise.
+struct Answerer(Arc<AtomicU64>);
+
+#[service(answers(Ask))]
+impl Answerer {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut requests = ctx.requests::<Ask>();
+        let mut kept = Vec::<Asked<Ask>>::new();
+        while let Some(asked) = requests.recv().await {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            assert_eq!(asked.small, 7);
+            match asked.value {
+                FAIL => return Err(std::io::Error::other("told to fail").into()),
+                KEEP => kept.push(asked),
+                END => return Ok(()),
+                value => _ = asked.reply(double(value)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Requests all values, `open` at a time, and sends the outcomes.
+struct Caller {
+    values: Vec<u64>,
+    open: usize,
+    within: Duration,
+    sent: Sender<(u64, Result<Double, RequestError<Ask>>)>,
+}
+
+#[service(requests(Ask))]
+impl Caller {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for values in self.values.chunks(self.open) {
+            let requests = values.iter().map(|value| ctx.request(ask(*value)).within(self.within));
+            let replies = join_all(requests.collect::<Vec<_>>()).await;
+            for outcome in values.iter().copied().zip(replies) {
+                self.sent.send(outcome)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn topology(transport: &str, directory: &Path) -> Topology {
+    let text = format!(
+        r#"
+[node.desk]
+services = ["Caller"]
+address = "{}:7400"
+[node.oracle]
+services = ["Answerer"]
+address = "{}:7400"
+[service.Answerer]
+backoff = "1ms"
+max_restarts = 1000
+[topic.doubles]
+capacity = 16
+[link.default]
+transport = "{transport}"
+retry = "1ms"
+max_retry = "20ms"
+"#,
+        host(),
+        host()
+    );
+    Topology::parse("requests.toml", &text).unwrap().in_directory(directory)
+}
+
+/// A directory for sockets, which is removed at the end.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Directory {
+        let name = format!("mycelium-requests-{name}-{}", std::process::id());
+        Directory(std::env::temp_dir().join(name))
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What a caller of these values gets.
+type Outcomes = Receiver<(u64, Result<Double, RequestError<Ask>>)>;
+
+fn node(
+    name: &str,
+    topology: &Topology,
+    values: impl IntoIterator<Item = u64>,
+    open: usize,
+    within: Duration,
+) -> (Node, Outcomes, Arc<AtomicU64>) {
+    let (sent, outcomes) = channel();
+    let (values, taken) = (values.into_iter().collect::<Vec<_>>(), Arc::new(AtomicU64::new(0)));
+    let node = Node::builder(name).topology(topology.clone());
+    let node = node.service({
+        let taken = taken.clone();
+        move || Answerer(taken.clone())
+    });
+    let node =
+        node.service(move || Caller { values: values.clone(), open, within, sent: sent.clone() });
+    (node.build().unwrap(), outcomes, taken)
+}
+
+const LONG: Duration = Duration::from_secs(30);
+
+fn lines(counters: &[Reading], kind: Kind) -> impl Iterator<Item = &Reading> {
+    counters.iter().filter(move |line| line.kind == kind)
+}
+
+/// Each request has one outcome.
+fn conserved(counters: &[Reading]) {
+    let outcomes = [
+        "replied",
+        "gone",
+        "refused",
+        "deadline",
+        "handler_failed",
+        "unreachable",
+        "shutting_down",
+        "cancelled",
+    ];
+    for line in lines(counters, Kind::Requester) {
+        let sum: u64 = outcomes.iter().map(|name| line.value(name)).sum();
+        assert_eq!(line.value("requested"), sum, "{line:?}");
+    }
+    for line in lines(counters, Kind::Responder) {
+        assert_eq!(line.value("taken"), line.value("replied") + line.value("failed"), "{line:?}");
+    }
+}
+
+/// All requests are answered, many at a time, and both nodes end by themselves.
+async fn answered(executor: impl Executor + Clone, transport: &str, name: &str) {
+    let directory = Directory::new(&format!("{name}-{transport}"));
+    let topology = topology(transport, &directory.0);
+    let (desk, outcomes, _) = node("desk", &topology, 0..500, 40, LONG);
+    let (oracle, _, taken) = node("oracle", &topology, [], 1, LONG);
+    let desk = desk.start(executor.clone()).unwrap();
+    let oracle = oracle.start(executor).unwrap();
+    let (desk, oracle) = join(desk.join(), oracle.join()).await;
+    conserved(&desk.unwrap().counters);
+    conserved(&oracle.unwrap().counters);
+    for (value, outcome) in outcomes.try_iter() {
+        assert_eq!(outcome, Ok(double(value)));
+    }
+    assert_eq!(taken.load(Ordering::Relaxed), 500);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_are_answered_over_each_carrier_on_tokio() {
+    for transport in ["unix", "shm", "tcp"] {
+        answered(Tokio::current().unwrap(), transport, "tokio").await;
+    }
+}
+
+#[test]
+fn requests_are_answered_over_each_carrier_on_smol() {
+    for transport in ["unix", "shm", "tcp"] {
+        mycelium_smol::run(1, |smol| answered(smol, transport, "smol")).unwrap();
+    }
+}
+
+#[test]
+fn requests_are_answered_over_each_carrier_on_glommio() {
+    for transport in ["unix", "shm", "tcp"] {
+        let settings = mycelium_glommio::Settings::default();
+        let body = |glommio| answered(glommio, transport, "glommio");
+        mycelium_glommio::run(&settings, body).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_failure_in_the_other_node_is_the_outcome_of_its_request_alone() {
+    let directory = Directory::new("failure");
+    let topology = topology("unix", &directory.0);
+    let (desk, outcomes, _) = node("desk", &topology, [1, FAIL, 2, END, 3], 1, LONG);
+    let (oracle, _, _) = node("oracle", &topology, [], 1, LONG);
+    let desk = desk.start(Tokio::current().unwrap()).unwrap();
+    let oracle = oracle.start(Tokio::current().unwrap()).unwrap();
+    conserved(&desk.join().await.unwrap().counters);
+    conserved(&oracle.join().await.unwrap().counters);
+    let outcomes: Vec<_> = outcomes.try_iter().map(|(_, outcome)| outcome).collect();
+    assert_eq!(outcomes[0], Ok(double(1)));
+    assert_eq!(outcomes[1], Err(RequestError::HandlerFailed { actor: None }));
+    assert_eq!(outcomes[2], Ok(double(2)));
+    assert_eq!(outcomes[3], Err(RequestError::HandlerFailed { actor: None }));
+    assert_eq!(outcomes[4], Err(RequestError::Gone { actor: None }));
+}
+
+#[tokio::test]
+async fn before_the_other_node_runs_a_request_waits_and_is_not_taken_at_its_deadline() {
+    let directory = Directory::new("before");
+    let topology = topology("unix", &directory.0);
+    let short = Duration::from_millis(100);
+    let (desk, outcomes, _) = node("desk", &topology, 0..40, 20, short);
+    let (oracle, _, taken) = node("oracle", &topology, [], 1, LONG);
+    let desk = desk.start(Tokio::current().unwrap()).unwrap();
+    let second = async {
+        // The first 20 have ended before the other node starts.
+        let outcomes: Vec<_> = loop {
+            let got: Vec<_> = outcomes.try_iter().collect();
+            if !got.is_empty() {
+                break got;
+            }
+            tokio::task::yield_now().await;
+        };
+        assert_eq!(outcomes.len(), 20);
+        for (_, outcome) in outcomes {
+            let unreachable = RequestError::Unreachable { taken: Taken::No, actor: None };
+            assert_eq!(outcome, Err(unreachable));
+        }
+        let oracle = oracle.start(Tokio::current().unwrap()).unwrap();
+        conserved(&oracle.join().await.unwrap().counters);
+    };
+    let (report, ()) = join(desk.join(), second).await;
+    conserved(&report.unwrap().counters);
+    // Those of the second round were taken at most once, and never those of the first.
+    assert!(taken.load(Ordering::Relaxed) <= 20);
+}
+
+#[tokio::test]
+async fn deadlines_travel_and_requests_that_are_kept_for_ever_do_not_stop_others() {
+    let directory = Directory::new("kept");
+    let topology = topology("shm", &directory.0);
+    // 8 calls are open at most: each of these would hold a place for ever.
+    let values = (0..30).map(|_| KEEP).chain([1, 2, 3]);
+    let short = Duration::from_millis(50);
+    let (desk, outcomes, _) = node("desk", &topology, values, 3, short);
+    let (oracle, _, taken) = node("oracle", &topology, [], 1, LONG);
+    let oracle = oracle.start(Tokio::current().unwrap()).unwrap();
+    let desk = desk.start(Tokio::current().unwrap()).unwrap();
+    desk.ready().await.unwrap();
+    conserved(&desk.join().await.unwrap().counters);
+    let outcomes: Vec<_> = outcomes.try_iter().collect();
+    assert_eq!(outcomes.len(), 33);
+    for (value, outcome) in &outcomes[..30] {
+        assert_eq!(*value, KEEP);
+        let error = outcome.as_ref().unwrap_err();
+        assert!(
+            matches!(error, RequestError::Deadline { .. } | RequestError::Unreachable { .. }),
+            "{error}"
+        );
+    }
+    assert_eq!(outcomes[30..].iter().filter(|(_, outcome)| outcome.is_ok()).count(), 3);
+    assert!(taken.load(Ordering::Relaxed) <= 33);
+    oracle.shutdown();
+    conserved(&oracle.join().await.unwrap().counters);
+}
+
+/// Waits until the other node's service has taken requests that it keeps for ever, then drops them.
+struct Dropper(Arc<AtomicU64>);
+
+#[service(requests(Ask))]
+impl Dropper {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for _ in 0..3 {
+            // As many calls as can be open.
+            let taken = self.0.load(Ordering::Relaxed);
+            let kept: Vec<_> = (0..8).map(|_| ctx.request(ask(KEEP))).collect();
+            while self.0.load(Ordering::Relaxed) < taken + 8 {
+                ctx.yield_now().await;
+            }
+            let next = ctx.request(ask(1));
+            drop(kept);
+            assert_eq!(next.await, Ok(double(1)));
+        }
+        let taken = self.0.load(Ordering::Relaxed);
+        let kept = ctx.request(ask(KEEP));
+        while self.0.load(Ordering::Relaxed) < taken + 1 {
+            ctx.yield_now().await;
+        }
+        drop(kept);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn requests_that_are_dropped_hold_up_neither_others_nor_the_end_of_the_nodes() {
+    for transport in ["unix", "shm"] {
+        let directory = Directory::new(&format!("dropped-{transport}"));
+        let topology = topology(transport, &directory.0);
+        let taken = Arc::new(AtomicU64::new(0));
+        let start = |name: &str| {
+            let (answerer, dropper) = (taken.clone(), taken.clone());
+            let node = Node::builder(name).topology(topology.clone());
+            let node = node.service(move || Answerer(answerer.clone()));
+            let node = node.named_service("Caller", move || Dropper(dropper.clone()));
+            node.build().unwrap().start(Tokio::current().unwrap()).unwrap()
+        };
+        let (desk, oracle) = (start("desk"), start("oracle"));
+        let (desk, oracle) = join(desk.join(), oracle.join()).await;
+        conserved(&desk.unwrap().counters);
+        conserved(&oracle.unwrap().counters);
+        assert_eq!(taken.load(Ordering::Relaxed), 3 * 9 + 1);
+    }
+}
+
+/// Its first request has no time left when it leaves the node.
+struct Late;
+
+#[service(requests(Ask))]
+impl Late {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for _ in 0..20 {
+            let late = ctx.request(ask(KEEP)).within(Duration::ZERO);
+            // Behind it in the mailbox.
+            assert_eq!(ctx.request(ask(1)).await, Ok(double(1)));
+            let within = Duration::ZERO;
+            let error = RequestError::Deadline { taken: Taken::No, within, actor: None };
+            assert_eq!(late.await, Err(error));
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_request_without_time_left_is_not_sent_and_both_nodes_end() {
+    let directory = Directory::new("late");
+    let topology = topology("unix", &directory.0);
+    let taken = Arc::new(AtomicU64::new(0));
+    let start = |name: &str| {
+        let taken = taken.clone();
+        let node = Node::builder(name).topology(topology.clone());
+        let node = node.service(move || Answerer(taken.clone()));
+        let node = node.named_service("Caller", || Late);
+        node.build().unwrap().start(Tokio::current().unwrap()).unwrap()
+    };
+    let (desk, oracle) = (start("desk"), start("oracle"));
+    let (desk, oracle) = join(desk.join(), oracle.join()).await;
+    conserved(&desk.unwrap().counters);
+    conserved(&oracle.unwrap().counters);
+    assert_eq!(taken.load(Ordering::Relaxed), 20);
+}
+
+#[test]
+fn one_node_answers_a_topic() {
+    let text = "[node.a]\nservices = [\"Answerer\"]\n[node.b]\nservices = [\"Other\"]\n";
+    let topology = Topology::parse("t.toml", text).unwrap();
+    let node = Node::builder("a")
+        .topology(topology)
+        .service(|| Answerer(Arc::default()))
+        .named_service("Other", || Answerer(Arc::default()));
+    let error = node.build().unwrap_err();
+    assert!(matches!(&error, BuildError::Responders { .. }));
+    assert_eq!(
+        error.to_string(),
+        "t.toml:4:13: requests of topic `doubles` are answered in node `a` and in node `b`: place all services \
+         with `answers(..)` of this topic in one node [M0019]"
+    );
+}
+
+/// Takes no request.
+struct Idle;
+
+#[service(answers(Ask))]
+impl Idle {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let _requests = ctx.requests::<Ask>();
+        ctx.shutdown_requested().await;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_full_mailbox_that_rejects_says_so_over_a_link() {
+    let directory = Directory::new("reject");
+    let text = "[node.desk]\nservices = [\"Caller\"]\n[node.oracle]\nservices = [\"Idle\"]\n\
+                [topic.doubles]\ncapacity = 4\n[subscription.\"Idle.doubles\"]\n\
+                policy = \"reject\"\n[node.other]\nservices = [\"Second\"]\n";
+    let topology = Topology::parse("t.toml", text).unwrap().in_directory(&directory.0);
+    let (sent, outcomes) = channel();
+    let start = |name: &str| {
+        let caller = |sent: &Sender<_>| {
+            let sent = sent.clone();
+            move || Caller {
+                values: vec![1, 2, 3, 4],
+                open: 4,
+                within: Duration::from_millis(500),
+                sent: sent.clone(),
+            }
+        };
+        let node = Node::builder(name).topology(topology.clone()).service(|| Idle);
+        let node = node.service(caller(&sent)).named_service("Second", caller(&sent));
+        let node = node.named_service("Third", caller(&sent));
+        node.build().unwrap().start(Tokio::current().unwrap()).unwrap()
+    };
+    let oracle = start("oracle");
+    let (desk, other) = (start("desk"), start("other"));
+    let (desk, other) = join(desk.join(), other.join()).await;
+    desk.unwrap();
+    other.unwrap();
+    oracle.shutdown();
+    conserved(&oracle.join().await.unwrap().counters);
+    drop(sent);
+    let outcomes: Vec<_> = outcomes.iter().collect();
+    assert_eq!(outcomes.len(), 8);
+    for (value, outcome) in outcomes {
+        match outcome.unwrap_err() {
+            RequestError::Refused { request, .. } => assert_eq!(request, ask(value)),
+            RequestError::Deadline { .. } => {}
+            error => panic!("{error}"),
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! The links between two nodes are interrupted while requests are open: a request of two nodes that
+//! live survives it until its deadline, and a request that nobody waits for ends in both nodes.
+
+use mycelium::Running;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::killed::{self, Killed, Stays};
+use super::*;
+use crate::proxy::Proxy;
+
+/// Hands on all requests.
+struct Holder(UnboundedSender<Asked<Ask>>);
+
+#[service(answers(Ask))]
+impl Holder {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut requests = ctx.requests::<Ask>();
+        while let Some(asked) = requests.recv().await {
+            self.0.send(asked)?;
+        }
+        Ok(())
+    }
+}
+
+/// Both nodes behind a proxy each.
+struct Way {
+    text: String,
+    proxies: [Proxy; 2],
+    directory: Directory,
+}
+
+impl Way {
+    fn new(name: &str) -> Way {
+        let directory = Directory::new(name);
+        std::fs::create_dir_all(&directory.0).unwrap();
+        let [desk, oracle] = [0, 1].map(|_| {
+            let (own, proxy) = (format!("{}:7400", host()), format!("{}:7400", host()));
+            (format!("address = \"{proxy}\"\nlisten = \"{own}\""), Proxy::start(&proxy, &own))
+        });
+        let text = format!(
+            r#"
+[node.desk]
+services = ["Caller"]
+{}
+[node.oracle]
+services = ["Answerer"]
+{}
+[topic.doubles]
+capacity = 16
+[link.default]
+transport = "tcp"
+retry = "1ms"
+max_retry = "20ms"
+keep_alive = "50ms"
+silence = "200ms"
+"#,
+            desk.0, oracle.0
+        );
+        Way { text, proxies: [desk.1, oracle.1], directory }
+    }
+
+    fn start(&self, name: &str, asked: &UnboundedSender<Asked<Ask>>) -> Running {
+        let asked = asked.clone();
+        let topology = Topology::parse("way.toml", &self.text).unwrap();
+        let node = Node::builder(name)
+            .topology(topology.in_directory(&self.directory.0))
+            .named_service("Caller", || Stays)
+            .named_service("Answerer", move || Holder(asked.clone()));
+        node.build().unwrap().start(Tokio::current().unwrap()).unwrap()
+    }
+
+    fn interrupt(&self) {
+        self.proxies.iter().for_each(Proxy::hold);
+    }
+
+    /// Connections from before do not come back.
+    fn heal(&self) {
+        self.proxies.iter().for_each(Proxy::heal);
+    }
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(LONG, future).await.expect("it takes too long")
+}
+
+async fn next(asked: &mut UnboundedReceiver<Asked<Ask>>) -> Asked<Ask> {
+    within(asked.recv()).await.expect("the service lives")
+}
+
+async fn is_cancelled(asked: &Asked<Ask>) {
+    within(async {
+        while !asked.is_cancelled() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+const LOST: RequestError<Ask> = RequestError::Unreachable { taken: Taken::Unknown, actor: None };
+
+#[tokio::test]
+async fn a_request_survives_an_interruption_that_is_shorter_than_its_deadline() {
+    let way = Way::new("survives");
+    let (sent, mut asked) = unbounded_channel();
+    let (desk, oracle) = (way.start("desk", &sent), way.start("oracle", &sent));
+    let mut requester = desk.requester::<Ask>("test").unwrap();
+    let mut kept = requester.request(ask(1)).within(2 * LONG);
+    let kept_there = next(&mut asked).await;
+    // Without a deadline it does not wait for the other node for ever.
+    let lost = requester.request(ask(2));
+    let lost_there = next(&mut asked).await;
+    way.interrupt();
+    assert_eq!(within(lost).await, Err(LOST));
+    assert!(futures_util::poll!(&mut kept).is_pending(), "it has a minute left");
+    is_cancelled(&lost_there).await;
+    assert!(!kept_there.is_cancelled());
+    // One that has not been sent yet.
+    let waiting = requester.request(ask(3)).within(2 * LONG);
+    way.heal();
+    kept_there.reply(double(1));
+    assert_eq!(within(kept).await, Ok(double(1)));
+    next(&mut asked).await.reply(double(3));
+    assert_eq!(within(waiting).await, Ok(double(3)));
+    drop((requester, lost_there));
+    desk.shutdown();
+    oracle.shutdown();
+    conserved(&desk.join().await.unwrap().counters);
+    conserved(&oracle.join().await.unwrap().counters);
+}
+
+#[tokio::test]
+async fn the_deadline_ends_a_request_whose_node_is_away() {
+    let way = Way::new("deadline");
+    let (sent, mut asked) = unbounded_channel();
+    let (desk, oracle) = (way.start("desk", &sent), way.start("oracle", &sent));
+    let mut requester = desk.requester::<Ask>("test").unwrap();
+    let late = requester.request(ask(1)).within(Duration::from_secs(2));
+    let _there = next(&mut asked).await;
+    way.interrupt();
+    assert_eq!(within(late).await, Err(LOST));
+    way.heal();
+    drop((requester, _there));
+    desk.shutdown();
+    oracle.shutdown();
+    conserved(&desk.join().await.unwrap().counters);
+    conserved(&oracle.join().await.unwrap().counters);
+}
+
+#[tokio::test]
+async fn a_cancel_of_a_node_that_is_not_connected_arrives_later() {
+    let way = Way::new("cancel");
+    let (sent, mut asked) = unbounded_channel();
+    let (desk, oracle) = (way.start("desk", &sent), way.start("oracle", &sent));
+    let mut requester = desk.requester::<Ask>("test").unwrap();
+    // While it is connected, it arrives now.
+    let dropped = requester.request(ask(0));
+    let dropped_there = next(&mut asked).await;
+    drop(dropped);
+    is_cancelled(&dropped_there).await;
+    drop(dropped_there);
+    // With a deadline, so that the loss of the connection does not end it.
+    let dropped = requester.request(ask(1)).within(100 * LONG);
+    let dropped_there = next(&mut asked).await;
+    let lost = requester.request(ask(2));
+    let _lost_there = next(&mut asked).await;
+    way.interrupt();
+    assert_eq!(within(lost).await, Err(LOST));
+    drop(dropped);
+    way.heal();
+    is_cancelled(&dropped_there).await;
+    drop((requester, dropped_there, _lost_there));
+    desk.shutdown();
+    oracle.shutdown();
+    conserved(&desk.join().await.unwrap().counters);
+    conserved(&oracle.join().await.unwrap().counters);
+}
+
+#[tokio::test]
+async fn a_request_of_a_node_that_ends_without_a_connection_ends() {
+    let way = Way::new("ends");
+    let (sent, mut asked) = unbounded_channel();
+    let (desk, oracle) = (way.start("desk", &sent), way.start("oracle", &sent));
+    let mut requester = desk.requester::<Ask>("test").unwrap();
+    let open = requester.request(ask(1));
+    let there = next(&mut asked).await;
+    way.interrupt();
+    desk.shutdown();
+    drop((open, requester));
+    within(desk.join()).await.unwrap();
+    is_cancelled(&there).await;
+    drop(there);
+    oracle.shutdown();
+    conserved(&within(oracle.join()).await.unwrap().counters);
+}
+
+/// The first process that answers is killed, and the connection with the next one is cut.
+#[tokio::test]
+async fn a_process_that_is_gone_fails_no_request_of_the_next_one() {
+    let way = Way::new("next");
+    let (sent, _) = unbounded_channel();
+    let desk = way.start("desk", &sent);
+    let mut requester = desk.requester::<Ask>("test").unwrap();
+    let first = Killed::start_of("requests::killed::process", &way.directory.0, &way.text);
+    assert_eq!(within(requester.request(ask(2))).await, Ok(double(2)));
+    let lost = requester.request(ask(1)).within(2 * LONG);
+    assert_eq!(within(requester.request(ask(2))).await, Ok(double(2)));
+    first.kill();
+    let _second = Killed::start_of("requests::killed::process", &way.directory.0, &way.text);
+    // One that left before the end of the connection was known was for the first process.
+    while let Err(error) = within(requester.request(ask(4)).within(2 * LONG)).await {
+        assert_eq!(error, LOST);
+    }
+    // The next process is there, so the first one is not.
+    assert_eq!(within(lost).await, Err(LOST));
+    let kept = requester.request(ask(1)).within(2 * LONG);
+    assert_eq!(within(requester.request(ask(6))).await, Ok(double(6)));
+    let connections = way.proxies[1].connections();
+    way.heal();
+    within(async {
+        while way.proxies[1].connections() == connections {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(within(requester.request(ask(killed::ALL))).await, Ok(double(killed::ALL)));
+    assert_eq!(within(kept).await, Ok(double(1)));
+    drop(requester);
+    desk.shutdown();
+    conserved(&within(desk.join()).await.unwrap().counters);
+}

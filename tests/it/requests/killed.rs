@@ -1,0 +1,363 @@
+//! The process that answers is killed, again and again, while requests are open: each request has
+//! its outcome, no request is taken twice, and the next process answers. A process that is stopped,
+//! and leaves no room for calls or answers, holds up no outcome and no end.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use mycelium::counters::Kind;
+use mycelium::{Asked, Context, Node, Request, RequestError, Result, Taken, Topology, service};
+use mycelium_core::message::CallHead;
+use mycelium_tokio::Tokio;
+use rustix::io::retry_on_intr;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+
+use super::{Ask, Directory, ask, conserved, double, topology};
+
+const NODE: &str = "MYCELIUM_REQUESTS_DIRECTORY";
+const TRANSPORT: &str = "MYCELIUM_REQUESTS_TRANSPORT";
+const SMALL: &str = "MYCELIUM_REQUESTS_SMALL";
+/// The text of the topology, in place of the two before.
+const TEXT: &str = "MYCELIUM_REQUESTS_TOPOLOGY";
+
+/// A request that answers those that were kept, too.
+pub(super) const ALL: u64 = 1 << 40;
+
+/// Writes down each request that it takes, and answers every second one.
+struct Scribe(Mutex<File>);
+
+#[service(answers(Ask))]
+impl Scribe {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut requests = ctx.requests::<Ask>();
+        let mut kept = Vec::<Asked<Ask>>::new();
+        while let Some(asked) = requests.recv().await {
+            let line = format!("{}\n", asked.value);
+            // One write: a kill leaves a whole line or none.
+            self.0.get_mut().unwrap().write_all(line.as_bytes())?;
+            if asked.value == ALL {
+                kept.drain(..).for_each(|asked| _ = asked.reply_with(|ask| double(ask.value)));
+            }
+            match asked.value % 2 {
+                0 => _ = asked.reply_with(|ask| double(ask.value)),
+                _ => kept.push(asked),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn taken_file(directory: &Path) -> PathBuf {
+    directory.join("taken")
+}
+
+/// Runs the answering node in a child: does nothing in the test itself.
+#[test]
+fn process() {
+    let Ok(directory) = std::env::var(NODE) else { return };
+    let directory = PathBuf::from(directory);
+    let topology = match std::env::var(TEXT) {
+        Ok(text) => Topology::parse("text.toml", &text).unwrap().in_directory(&directory),
+        Err(_) => {
+            let is_small = std::env::var(SMALL).unwrap() == "true";
+            let topology = if is_small { small } else { topology };
+            topology(&std::env::var(TRANSPORT).unwrap(), &directory)
+        }
+    };
+    let file = OpenOptions::new().create(true).append(true).open(taken_file(&directory)).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async move {
+        let file = Mutex::new(file);
+        let node = Node::builder("oracle")
+            .topology(topology)
+            .named_service("Answerer", move || {
+                Scribe(Mutex::new(file.lock().unwrap().try_clone().unwrap()))
+            })
+            .named_service("Caller", || NeverRun);
+        node.build().unwrap().run(Tokio::current().unwrap()).await.unwrap();
+    });
+}
+
+/// The service of the other node: its declaration is what counts here.
+struct NeverRun;
+
+#[service(requests(Ask))]
+impl NeverRun {
+    async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
+        unreachable!("the topology places it elsewhere")
+    }
+}
+
+/// Stays until the shutdown: the node's requests come from outside the services.
+pub(super) struct Stays;
+
+#[service(requests(Ask))]
+impl Stays {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        ctx.shutdown_requested().await;
+        Ok(())
+    }
+}
+
+pub(super) struct Killed(Child);
+
+impl Killed {
+    fn start(test: &str, directory: &Path, transport: &str, is_small: bool) -> Killed {
+        let is_small = is_small.to_string();
+        Killed::spawn(test, directory, &[(TRANSPORT, transport), (SMALL, &is_small)])
+    }
+
+    /// With the text of its topology.
+    pub(super) fn start_of(test: &str, directory: &Path, text: &str) -> Killed {
+        Killed::spawn(test, directory, &[(TEXT, text)])
+    }
+
+    fn spawn(test: &str, directory: &Path, variables: &[(&str, &str)]) -> Killed {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args([test, "--exact", "--nocapture"])
+            .env(NODE, directory)
+            .envs(variables.iter().copied())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        Killed(child.unwrap())
+    }
+
+    /// `SIGSTOP`: the process keeps its connections.
+    fn stop(&self) {
+        let id = Pid::from_child(&self.0);
+        kill_process(id, Signal::STOP).unwrap();
+        // Each thread stops when it next enters or leaves the kernel: until then it may answer.
+        retry_on_intr(|| waitid(WaitId::Pid(id), WaitIdOptions::STOPPED)).unwrap();
+    }
+
+    pub(super) fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
+
+async fn kills(transport: &str) {
+    let directory = Directory::new(&format!("killed-{transport}"));
+    let topology: Topology = topology(transport, &directory.0);
+    let node = Node::builder("desk")
+        .topology(topology)
+        .named_service("Caller", || Stays)
+        .named_service("Answerer", || super::Answerer(Default::default()));
+    let running = node.build().unwrap().start(Tokio::current().unwrap()).unwrap();
+    let mut requester = running.requester::<Ask>("test").unwrap();
+    let mut value = 0;
+    let mut even = || {
+        value += 2;
+        value
+    };
+    let mut answered = Vec::new();
+    for _ in 0..5 {
+        let oracle = Killed::start("requests::killed::process", &directory.0, transport, false);
+        // Those that came while nobody answered wait for this process.
+        for _ in 0..20 {
+            let value = even();
+            assert_eq!(requester.request(ask(value)).await, Ok(double(value)));
+            answered.push(value);
+        }
+        // Held when the process is killed: the reply to a later one shows it.
+        let value = even();
+        let kept = requester.request(ask(value + 1));
+        assert_eq!(requester.request(ask(value)).await, Ok(double(value)));
+        answered.push(value);
+        oracle.kill();
+        assert_eq!(
+            kept.await,
+            Err(RequestError::Unreachable { taken: Taken::Unknown, actor: None })
+        );
+        // Nothing is sent meanwhile.
+        let short = Duration::from_millis(20);
+        let unsent = requester.request(ask(even())).within(short).await;
+        assert_eq!(unsent, Err(RequestError::Unreachable { taken: Taken::No, actor: None }));
+    }
+    drop(requester);
+    running.shutdown();
+    running.join().await.unwrap();
+    let text = fs::read_to_string(taken_file(&directory.0)).unwrap();
+    let mut taken: Vec<u64> = text.lines().map(|line| line.parse().unwrap()).collect();
+    assert!(answered.iter().all(|value| taken.contains(value)));
+    let count = taken.len();
+    taken.sort_unstable();
+    taken.dedup();
+    assert_eq!(taken.len(), count, "a request was taken twice");
+}
+
+#[tokio::test]
+async fn a_process_that_is_killed_fails_what_it_had_and_the_next_one_answers_over_unix() {
+    kills("unix").await;
+}
+
+#[tokio::test]
+#[cfg(target_pointer_width = "64")]
+async fn a_process_that_is_killed_fails_what_it_had_and_the_next_one_answers_over_shm() {
+    kills("shm").await;
+}
+
+/// As `topology`, with rings of few messages, and links that notice soon that a process is stopped.
+fn small(transport: &str, directory: &Path) -> Topology {
+    small_of("doubles", transport, directory)
+}
+
+fn small_of(topic: &str, transport: &str, directory: &Path) -> Topology {
+    let text = format!(
+        r#"
+[node.desk]
+services = ["Caller"]
+[node.oracle]
+services = ["Answerer"]
+shutdown = "3s"
+[topic."{topic}"]
+capacity = 16
+[link.default]
+transport = "{transport}"
+retry = "1ms"
+max_retry = "20ms"
+keep_alive = "100ms"
+silence = "500ms"
+window = "1 KiB"
+"#
+    );
+    Topology::parse("requests.toml", &text).unwrap().in_directory(directory)
+}
+
+/// Requests that are cancelled fill the ring of calls: each of them is a call and its cancel.
+async fn stops_the_answerer(transport: &str) {
+    let directory = Directory::new(&format!("stopped-{transport}"));
+    let node = Node::builder("desk")
+        .topology(small(transport, &directory.0))
+        .named_service("Caller", || Stays)
+        .named_service("Answerer", || super::Answerer(Default::default()));
+    let running = node.build().unwrap().start(Tokio::current().unwrap()).unwrap();
+    let mut requester = running.requester::<Ask>("test").unwrap();
+    let oracle = Killed::start("requests::killed::process", &directory.0, transport, true);
+    assert_eq!(requester.request(ask(2)).await, Ok(double(2)));
+    oracle.stop();
+    let open = requester.request(ask(4));
+    let unreachable = Err(RequestError::Unreachable { taken: Taken::No, actor: None });
+    loop {
+        let short = Duration::from_millis(1);
+        let requests: Vec<_> =
+            (0..8).map(|value| requester.request(ask(value)).within(short)).collect();
+        let outcomes = join_all(requests).await;
+        assert!(outcomes.iter().all(Result::is_err));
+        if outcomes.contains(&unreachable) {
+            break;
+        }
+    }
+    assert_eq!(open.await, Err(RequestError::Unreachable { taken: Taken::Unknown, actor: None }));
+    drop(requester);
+    running.shutdown();
+    conserved(&running.join().await.unwrap().counters);
+}
+
+#[tokio::test]
+async fn a_stopped_process_that_leaves_no_room_for_calls_holds_up_nothing_over_unix() {
+    stops_the_answerer("unix").await;
+}
+
+#[tokio::test]
+#[cfg(target_pointer_width = "64")]
+async fn a_stopped_process_that_leaves_no_room_for_calls_holds_up_nothing_over_shm() {
+    stops_the_answerer("shm").await;
+}
+
+/// The call of a request, as a process sends it that does not keep to its own limits.
+type Call = <Ask as Request>::Call;
+
+const CALLS: &str = "doubles@desk.calls";
+
+/// Calls without end, and reads no answers.
+struct Floods;
+
+#[service(emits(Call as calls))]
+impl Floods {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for number in 0.. {
+            let head = CallHead { number, time_left: u64::MAX };
+            ctx.emit_on(Self::calls, Ask::to_call(head, ask(number))).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What the process that floods knows of the other one.
+struct Reads;
+
+#[service(reads(Call as calls))]
+impl Reads {
+    async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
+        unreachable!("the topology places it elsewhere")
+    }
+}
+
+/// Runs the node that floods in a child: does nothing in the test itself.
+#[test]
+fn flood() {
+    let Ok(directory) = std::env::var(NODE) else { return };
+    let transport = std::env::var(TRANSPORT).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async move {
+        let node = Node::builder("desk")
+            .topology(small_of(CALLS, &transport, Path::new(&directory)))
+            .named_service("Caller", || Floods)
+            .named_service("Answerer", || Reads)
+            .bind("Caller", "calls", CALLS)
+            .bind("Answerer", "calls", CALLS);
+        node.build().unwrap().run(Tokio::current().unwrap()).await.unwrap();
+    });
+}
+
+async fn floods(transport: &str) {
+    let directory = Directory::new(&format!("flood-{transport}"));
+    let node = Node::builder("oracle")
+        .topology(small(transport, &directory.0))
+        .named_service("Caller", || NeverRun)
+        .named_service("Answerer", || super::Answerer(Default::default()));
+    let running = node.build().unwrap().start(Tokio::current().unwrap()).unwrap();
+    let desk = Killed::start("requests::killed::flood", &directory.0, transport, true);
+    // Requests of this node are answered all the time, also when all answers wait.
+    let mut requester = running.requester::<Ask>("test").unwrap();
+    let has_room = || {
+        let lines = running.counters();
+        let mut lines = lines.iter().filter(|line| line.kind == Kind::Requester);
+        let line = lines.find(|line| line.label("requester") == "answers:doubles@desk");
+        // The ring of answers has 16 slots.
+        line.is_none_or(|line| line.value("replied") <= 16)
+    };
+    while has_room() {
+        assert_eq!(requester.request(ask(2)).await, Ok(double(2)));
+    }
+    assert_eq!(requester.request(ask(2)).await, Ok(double(2)));
+    drop(requester);
+    running.shutdown();
+    conserved(&running.join().await.unwrap().counters);
+    desk.kill();
+}
+
+#[tokio::test]
+async fn a_process_that_takes_no_answers_holds_up_nothing_over_unix() {
+    floods("unix").await;
+}
+
+#[tokio::test]
+#[cfg(target_pointer_width = "64")]
+async fn a_process_that_takes_no_answers_holds_up_nothing_over_shm() {
+    floods("shm").await;
+}

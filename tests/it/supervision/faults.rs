@@ -1,0 +1,193 @@
+//! Panics in every hook of a service that has a supervisor: its factory, its run, the drop of what
+//! its run holds, its own drop, the text of its error and the drop of that, a child task, an
+//! observer. None of them ends a task of the node, and siblings are restarted as after any failure.
+
+use std::fmt;
+use std::panic::panic_any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use mycelium::{Context, Event, Node, Outcome, Report, Result, Supervisor, service};
+use mycelium_tokio::Tokio;
+
+use crate::supervision::worker::{Crew, Diary, Do, crew, quick};
+
+/// Where a service panics, at its first run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum At {
+    Factory,
+    FirstPoll,
+    LaterPoll,
+    Drop,
+    ErrorText,
+    ErrorDrop,
+    Payload,
+    ChildTask,
+}
+
+const ALL: [At; 8] = [
+    At::Factory,
+    At::FirstPoll,
+    At::LaterPoll,
+    At::Drop,
+    At::ErrorText,
+    At::ErrorDrop,
+    At::Payload,
+    At::ChildTask,
+];
+
+struct Faulty {
+    at: Option<At>,
+}
+
+impl Drop for Faulty {
+    fn drop(&mut self) {
+        assert!(self.at != Some(At::Drop) || std::thread::panicking(), "in drop");
+    }
+}
+
+/// An error that panics when it is shown, or dropped.
+#[derive(Debug)]
+struct Evil(At);
+
+impl fmt::Display for Evil {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        assert_ne!(self.0, At::ErrorText, "in the text of an error");
+        f.write_str("evil")
+    }
+}
+
+impl std::error::Error for Evil {}
+
+impl Drop for Evil {
+    fn drop(&mut self) {
+        let panics = matches!(self.0, At::ErrorDrop | At::Payload);
+        assert!(!panics || std::thread::panicking(), "in the drop of an error");
+    }
+}
+
+#[service(send)]
+impl Faulty {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        // After an error the same instance runs again.
+        let at = if self.at == Some(At::Drop) { self.at } else { self.at.take() };
+        match at {
+            Some(At::FirstPoll) => panic!("in the first poll"),
+            Some(At::LaterPoll) => {
+                ctx.yield_now().await;
+                panic!("in a later poll");
+            }
+            Some(At::Drop) => panic!("before the drop"),
+            Some(at @ (At::ErrorText | At::ErrorDrop)) => Err(Evil(at).into()),
+            Some(At::Payload) => panic_any(Evil(At::Payload)),
+            Some(At::ChildTask) => {
+                let task = ctx.spawn(async { panic!("in a child task") });
+                task.await.map_err(Into::into)
+            }
+            Some(At::Factory) | None => {
+                ctx.shutdown_requested().await;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Runs two services of one supervisor, of which one panics once. Returns the report.
+async fn run_once(at: At) -> Report {
+    let restarted = Arc::new(event_listener::Event::new());
+    let (listener, starts) = (restarted.listen(), Arc::new(AtomicU32::new(0)));
+    let seen = starts.clone();
+    let mut made = 0;
+    let node = Node::builder("main")
+        .named_service("Sound", || Faulty { at: None })
+        .named_service("Faulty", move || {
+            made += 1;
+            assert!(at != At::Factory || made > 1, "in the factory");
+            Faulty { at: (made == 1).then_some(at) }
+        })
+        .restart("Faulty", quick(10))
+        .supervisor(Supervisor::one_for_all("top").named_service("Sound").named_service("Faulty"))
+        .observe(move |event| {
+            let (Event::ServiceStarted { .. } | Event::ServiceRestarted { .. }) = event else {
+                return;
+            };
+            // Two starts, and two restarts.
+            if seen.fetch_add(1, Ordering::SeqCst) == 3 {
+                restarted.notify(usize::MAX);
+            }
+            panic!("in an observer");
+        })
+        .build()
+        .unwrap();
+    let running = node.start(Tokio::current().unwrap()).unwrap();
+    listener.await;
+    running.shutdown();
+    running.join().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_panic_in_any_hook_is_a_failure_of_its_service_and_of_nothing_else() {
+    for at in ALL {
+        let report = run_once(at).await;
+        for service in &report.services {
+            assert_eq!((&service.outcome, service.starts), (&Outcome::Completed, 2), "{at:?}");
+        }
+        let faulty = &report.services[0];
+        assert_eq!(faulty.errors + faulty.panics, 1, "{at:?}");
+        let text = faulty.last_failure.as_deref().unwrap();
+        let has_place = text.contains("tests/it/supervision/faults.rs:");
+        assert_eq!(has_place, faulty.panics == 1, "{at:?}: {text}");
+    }
+}
+
+/// Keeps something across an await that panics when it is dropped.
+struct Keeps(u32);
+
+struct Grenade;
+
+impl Drop for Grenade {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "in the drop of what a run holds");
+    }
+}
+
+#[service(send)]
+impl Keeps {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let grenade = (self.0 == 1).then_some(Grenade);
+        ctx.shutdown_requested().await;
+        std::mem::forget(grenade);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_panic_in_the_drop_of_a_run_that_is_stopped_is_caught() {
+    let (diary, mut made) = (Diary::default(), 0);
+    let builder = crew("A", &diary)
+        .service(move || {
+            made += 1;
+            Keeps(made)
+        })
+        .supervisor(Supervisor::one_for_all("top").named_service("A").service::<Keeps>());
+    let mut crew = Crew::start(builder, &diary, Arc::new(Tokio::current().unwrap()));
+    diary.has(&["+A"]).await;
+    crew.order('A', Do::Fail).await;
+    diary.has(&["-A", "+A"]).await;
+    let report = crew.end().await.unwrap();
+    assert_eq!(report.services[1].outcome, Outcome::Completed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_place_of_a_panic_is_in_the_error_of_the_node() {
+    let diary = Diary::default();
+    let none = mycelium::Restart { limit: 0, window: Duration::from_secs(1), ..quick(0) };
+    let builder = crew("A", &diary).restart("A", none);
+    let mut crew = Crew::start(builder, &diary, Arc::new(Tokio::current().unwrap()));
+    crew.order('A', Do::Panic).await;
+    let error = crew.running.join().await.unwrap_err().to_string();
+    let start = "service `A` failed permanently: panic: ordered to panic (at ";
+    let place = error.strip_prefix(start).unwrap_or_else(|| panic!("{error}"));
+    assert!(place.contains("tests/it/supervision/worker.rs:"), "{place}");
+}

@@ -1,0 +1,304 @@
+//! The laws of supervision that depend on tasks and timers, on each executor.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mycelium::counters::Kind;
+use mycelium::{HealthState, Lifetime, Outcome, StartError, Strategy, Supervisor};
+use mycelium_executor::Executor;
+use mycelium_transports::conformance::TestExecutor;
+
+use crate::subjects;
+use crate::supervision::worker::{Crew, Diary, Do, crew, quick};
+
+/// Runs laws on all executors: each is a test.
+macro_rules! laws {
+    ($($law:ident)*) => {
+        $(#[test]
+        fn $law() {
+            on_each(|executor| Box::pin(laws::$law(executor)));
+        })*
+    };
+}
+
+fn on_each(law: fn(Arc<dyn Executor>) -> mycelium_executor::LocalFuture<()>) {
+    let all: Vec<TestExecutor> =
+        subjects::adapters().into_iter().chain(subjects::without_network()).collect();
+    for executor in all {
+        let name = executor.name;
+        let outcome = catch_unwind(AssertUnwindSafe(|| executor.run(law)));
+        assert!(outcome.is_ok(), "the law is broken on {name}");
+    }
+}
+
+laws! {
+    children_start_in_their_order
+    one_for_one_restarts_only_the_child_that_failed
+    one_for_all_stops_the_last_one_first_and_starts_the_first_one_first
+    rest_for_one_restarts_those_after_the_child_that_failed
+    a_message_in_hand_at_a_stop_comes_again_and_this_is_no_failure
+    lifetimes_say_what_is_restarted
+    a_temporary_child_that_is_stopped_is_not_restarted
+    a_supervisor_that_gives_up_is_restarted_by_its_parent
+    a_supervisor_without_a_parent_ends_the_node
+    a_permanent_error_ends_the_node_through_all_supervisors
+    a_run_that_does_not_start_within_its_deadline_has_failed
+    a_shutdown_while_children_wait_lets_them_drain
+}
+
+/// A supervisor of `A`, `B` and `C`.
+fn three(strategy: Strategy) -> Supervisor {
+    ["A", "B", "C"].iter().fold(Supervisor::new("top", strategy), |it, name| it.named_service(name))
+}
+
+async fn start_three(strategy: Strategy, executor: Arc<dyn Executor>) -> Crew {
+    let diary = Diary::default();
+    let builder = crew("ABC", &diary).supervisor(three(strategy).restart(quick(100)));
+    let crew = Crew::start(builder, &diary, executor);
+    diary.has(&["+A", "+B", "+C"]).await;
+    crew
+}
+
+#[expect(clippy::module_inception, reason = "the macro names them by it")]
+mod laws {
+    use super::*;
+
+    pub(super) async fn children_start_in_their_order(executor: Arc<dyn Executor>) {
+        for strategy in Strategy::ALL {
+            let crew = start_three(strategy, executor.clone()).await;
+            assert!(crew.diary.is_empty());
+            crew.end().await.unwrap();
+        }
+    }
+
+    pub(super) async fn one_for_one_restarts_only_the_child_that_failed(
+        executor: Arc<dyn Executor>,
+    ) {
+        let mut crew = start_three(Strategy::OneForOne, executor).await;
+        for what in [Do::Fail, Do::Panic] {
+            crew.order('B', what).await;
+            crew.diary.has(&["-B", "+B"]).await;
+        }
+        crew.order('A', Do::Keep).await;
+        crew.diary.has(&["A keeps"]).await;
+        crew.end().await.unwrap();
+    }
+
+    pub(super) async fn one_for_all_stops_the_last_one_first_and_starts_the_first_one_first(
+        executor: Arc<dyn Executor>,
+    ) {
+        let mut crew = start_three(Strategy::OneForAll, executor).await;
+        crew.order('B', Do::Fail).await;
+        crew.diary.has(&["-B", "-C", "-A", "+A", "+B", "+C"]).await;
+        crew.order('A', Do::Panic).await;
+        crew.diary.has(&["-A", "-C", "-B", "+A", "+B", "+C"]).await;
+        let report = crew.end().await.unwrap();
+        let starts: Vec<_> = report.services.iter().map(|service| service.starts).collect();
+        assert_eq!(starts, [3, 3, 3]);
+        let failures: Vec<_> =
+            report.services.iter().map(|service| (service.errors, service.panics)).collect();
+        assert_eq!(failures, [(0, 1), (1, 0), (0, 0)], "a stop does not count as a failure");
+    }
+
+    pub(super) async fn rest_for_one_restarts_those_after_the_child_that_failed(
+        executor: Arc<dyn Executor>,
+    ) {
+        let mut crew = start_three(Strategy::RestForOne, executor).await;
+        crew.order('B', Do::Fail).await;
+        crew.diary.has(&["-B", "-C", "+B", "+C"]).await;
+        crew.order('C', Do::Fail).await;
+        crew.diary.has(&["-C", "+C"]).await;
+        crew.order('A', Do::Fail).await;
+        crew.diary.has(&["-A", "-C", "-B", "+A", "+B", "+C"]).await;
+        crew.end().await.unwrap();
+    }
+
+    pub(super) async fn a_message_in_hand_at_a_stop_comes_again_and_this_is_no_failure(
+        executor: Arc<dyn Executor>,
+    ) {
+        let mut crew = start_three(Strategy::RestForOne, executor).await;
+        crew.order('C', Do::Keep).await;
+        crew.diary.has(&["C keeps"]).await;
+        // More often than a message may fail.
+        for _ in 0..5 {
+            crew.order('B', Do::Fail).await;
+            crew.diary.has(&["-B", "-C", "+B", "+C", "C again"]).await;
+        }
+        let report = crew.end().await.unwrap();
+        let of_services = report.counters.iter().filter(|line| line.kind == Kind::Service);
+        assert_eq!(of_services.map(|line| line.value("dead_letters")).sum::<u64>(), 0);
+    }
+
+    pub(super) async fn lifetimes_say_what_is_restarted(executor: Arc<dyn Executor>) {
+        let diary = Diary::default();
+        let builder = crew("ABC", &diary)
+            .lifetime("A", Lifetime::Permanent)
+            .lifetime("C", Lifetime::Temporary)
+            .supervisor(three(Strategy::OneForOne).restart(quick(100)));
+        let mut crew = Crew::start(builder, &diary, executor);
+        diary.has(&["+A", "+B", "+C"]).await;
+        crew.order('A', Do::Return).await;
+        diary.has(&["-A", "+A"]).await;
+        crew.order('A', Do::Fail).await;
+        diary.has(&["-A", "+A"]).await;
+        crew.order('B', Do::Fail).await;
+        diary.has(&["-B", "+B"]).await;
+        crew.order('B', Do::Return).await;
+        diary.has(&["-B"]).await;
+        crew.order('C', Do::Fail).await;
+        diary.has(&["-C"]).await;
+        let report = crew.end().await.unwrap();
+        diary.has(&["-A"]).await;
+        assert!(diary.is_empty());
+        let reason = "ordered to fail".to_owned();
+        let outcomes: Vec<_> = report.services.into_iter().map(|it| it.outcome).collect();
+        let expected = [Outcome::Completed, Outcome::Completed, Outcome::NotRestarted { reason }];
+        assert_eq!(outcomes, expected);
+    }
+
+    pub(super) async fn a_temporary_child_that_is_stopped_is_not_restarted(
+        executor: Arc<dyn Executor>,
+    ) {
+        let diary = Diary::default();
+        let builder = crew("ABC", &diary)
+            .lifetime("B", Lifetime::Temporary)
+            .supervisor(three(Strategy::OneForAll).restart(quick(100)));
+        let mut crew = Crew::start(builder, &diary, executor);
+        diary.has(&["+A", "+B", "+C"]).await;
+        crew.order('C', Do::Fail).await;
+        diary.has(&["-C", "-B", "-A", "+A", "+C"]).await;
+        let report = crew.end().await.unwrap();
+        assert!(matches!(report.services[1].outcome, Outcome::NotRestarted { .. }));
+    }
+
+    pub(super) async fn a_supervisor_that_gives_up_is_restarted_by_its_parent(
+        executor: Arc<dyn Executor>,
+    ) {
+        let diary = Diary::default();
+        let below = Supervisor::one_for_one("below").named_service("B").named_service("C");
+        let top = Supervisor::rest_for_one("top")
+            .named_service("A")
+            .supervisor(below.restart(quick(1)))
+            .named_service("D");
+        let builder = crew("ABCD", &diary).supervisor(top.restart(quick(1)));
+        let mut crew = Crew::start(builder, &diary, executor);
+        diary.has(&["+A", "+B", "+C", "+D"]).await;
+        crew.order('C', Do::Fail).await;
+        diary.has(&["-C", "+C"]).await;
+        // One more than its limit.
+        crew.order('B', Do::Fail).await;
+        diary.has(&["-B", "-C", "-D", "+B", "+C", "+D"]).await;
+        // Its count has started from zero.
+        crew.order('C', Do::Fail).await;
+        diary.has(&["-C", "+C"]).await;
+        crew.end().await.unwrap();
+    }
+
+    pub(super) async fn a_supervisor_without_a_parent_ends_the_node(executor: Arc<dyn Executor>) {
+        let diary = Diary::default();
+        let below = Supervisor::one_for_all("below").named_service("B").restart(quick(1));
+        let top = Supervisor::one_for_one("top").named_service("A").supervisor(below);
+        let builder = crew("ABC", &diary).supervisor(top.restart(quick(1)));
+        let mut crew = Crew::start(builder, &diary, executor);
+        // `C` has no supervisor, and starts at any time.
+        crew.order('C', Do::Return).await;
+        for _ in 0..4 {
+            crew.order('B', Do::Fail).await;
+        }
+        let error = crew.running.join().await.unwrap_err();
+        let StartError::ServiceFailed { service, error, restarts, supervisor, .. } = error else {
+            panic!("{error}");
+        };
+        let failed = (&*service, &*error, restarts, supervisor.as_deref());
+        assert_eq!(failed, ("B", "ordered to fail", 1, Some("top")));
+    }
+
+    pub(super) async fn a_permanent_error_ends_the_node_through_all_supervisors(
+        executor: Arc<dyn Executor>,
+    ) {
+        let diary = Diary::default();
+        let below = Supervisor::one_for_all("below").named_service("B").named_service("C");
+        let top = Supervisor::one_for_all("top").named_service("A").supervisor(below);
+        let mut crew = Crew::start(crew("ABC", &diary).supervisor(top), &diary, executor);
+        diary.has(&["+A", "+B", "+C"]).await;
+        crew.order('B', Do::FailForGood).await;
+        let error = crew.running.join().await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "service `B` failed permanently: ordered to fail permanently [M0054]"
+        );
+    }
+
+    pub(super) async fn a_run_that_does_not_start_within_its_deadline_has_failed(
+        executor: Arc<dyn Executor>,
+    ) {
+        use mycelium::{Context, Node, Result, service};
+
+        use crate::supervision::worker::Order;
+
+        /// Connects to a host that never answers, at its first run.
+        struct Connects {
+            diary: Diary,
+            is_first: bool,
+        }
+
+        #[service(send, reads(Order))]
+        impl Connects {
+            async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+                self.diary.note("connects".to_owned());
+                if self.is_first {
+                    std::future::pending::<()>().await;
+                }
+                let mut orders = ctx.subscribe::<Order>()?;
+                self.diary.note("connected".to_owned());
+                while orders.recv().await.is_some() {}
+                Ok(())
+            }
+        }
+
+        let (diary, mut made) = (Diary::default(), 0);
+        let connects = diary.clone();
+        let builder = Node::builder("main")
+            .service(move || {
+                made += 1;
+                Connects { diary: connects.clone(), is_first: made == 1 }
+            })
+            .restart("Connects", quick(5))
+            .start_deadline("Connects", Duration::from_millis(20));
+        let running = builder.build().unwrap().start(executor).unwrap();
+        diary.has(&["connects", "connects", "connected"]).await;
+        running.shutdown();
+        let report = running.join().await.unwrap();
+        let service = &report.services[0];
+        assert_eq!((service.starts, service.errors), (2, 1));
+        assert_eq!(
+            service.last_failure.as_deref(),
+            Some("it did not start within 20ms: it has not taken subscription `Connects.orders`")
+        );
+    }
+
+    pub(super) async fn a_shutdown_while_children_wait_lets_them_drain(
+        executor: Arc<dyn Executor>,
+    ) {
+        let diary = Diary::default();
+        let hour = Duration::from_secs(3600);
+        let builder = crew("ABC", &diary)
+            .restart("B", mycelium::Restart { backoff: hour, longest: hour, ..quick(5) })
+            .supervisor(three(Strategy::OneForAll).restart(quick(100)));
+        let mut crew = Crew::start(builder, &diary, executor);
+        diary.has(&["+A", "+B", "+C"]).await;
+        crew.order('C', Do::Keep).await;
+        diary.has(&["C keeps"]).await;
+        crew.order('B', Do::Fail).await;
+        diary.has(&["-B", "-C", "-A"]).await;
+        // The last one notes its end before the node does.
+        while crew.running.health().supervisor("top") != Some(HealthState::BackingOff) {
+            mycelium_executor::yield_now().await;
+        }
+        let report = crew.end().await.unwrap();
+        assert!(report.services.iter().all(|it| it.outcome == Outcome::Completed));
+        // All were started again, and have received what was left.
+        assert!(report.services.iter().all(|it| it.starts == 2));
+    }
+}

@@ -1,0 +1,10 @@
+//! Services and actors in tests: `ServiceTest`, `TestActor`, messages of the largest size, and
+//! subscriptions and publishers of a real node before its start.
+#![cfg(feature = "topology")]
+
+mod actor;
+mod before_start;
+mod large;
+mod mistakes;
+mod service_test;
+mod time;

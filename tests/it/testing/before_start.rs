@@ -1,0 +1,187 @@
+//! Subscriptions and publishers that are made before the start, on several executors.
+
+use std::pin::pin;
+use std::task::{Context as TaskContext, Poll, Waker};
+
+use mycelium::{
+    BuildError, Context, Delivery, Node, Policy, Result, SubscribeError, Subscription, Topology,
+    message, service,
+};
+use mycelium_executor::Executor;
+use mycelium_tokio::Tokio;
+
+use crate::testing::service_test::{Endless, Number, Square, Squarer, number};
+
+#[path = "../../../examples/custom_executor/src/own_loop.rs"]
+mod own_loop;
+
+/// Emits at its first poll and ends.
+struct Burst;
+
+#[service(emits(Number))]
+impl Burst {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for value in 0..100 {
+            ctx.try_emit(number(value))?;
+        }
+        Ok(())
+    }
+}
+
+async fn rest(subscription: &mut Subscription<Number>) -> Vec<u64> {
+    let mut values = Vec::new();
+    while let Some(delivery) = subscription.recv().await {
+        values.extend(delivery.message().map(|number| number.value));
+    }
+    values
+}
+
+async fn a_subscription_gets_the_first_message_and_ends(executor: impl Executor) {
+    let node = Node::builder("main").service(|| Burst).build().unwrap();
+    let mut early = node.subscribe::<Number>("early", Policy::Block).unwrap();
+    let mut unfed = node.subscribe::<Square>("unfed", Policy::Block).unwrap();
+    let running = node.start(executor).unwrap();
+    assert_eq!(rest(&mut early).await, (0..100).collect::<Vec<_>>());
+    assert_eq!(unfed.recv().await, None, "it ends with the node");
+    running.join().await.unwrap();
+}
+
+async fn a_publisher_feeds_services(executor: impl Executor) {
+    let node = Node::builder("main").service(|| Squarer).build().unwrap();
+    let mut numbers = node.publisher::<Number>("outside").unwrap();
+    let mut squares = node.subscribe::<Square>("outside", Policy::Block).unwrap();
+    let running = node.start(executor).unwrap();
+    numbers.emit(number(7)).await.unwrap();
+    let square = squares.recv().await.and_then(Delivery::message);
+    assert_eq!(square, Some(Square { value: 49 }));
+    // Although the publisher still exists.
+    running.shutdown();
+    assert_eq!(squares.recv().await, None);
+    running.join().await.unwrap();
+    drop(numbers);
+}
+
+async fn both(executor: impl Executor + Clone) {
+    a_subscription_gets_the_first_message_and_ends(executor.clone()).await;
+    a_publisher_feeds_services(executor).await;
+}
+
+#[tokio::test]
+async fn on_tokio() {
+    both(Tokio::current().unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_tokio_with_threads() {
+    both(Tokio::current().unwrap()).await;
+}
+
+#[cfg(unix)]
+#[test]
+fn on_smol() {
+    mycelium_smol::run(2, both).unwrap();
+}
+
+#[test]
+fn on_an_own_loop() {
+    let own = own_loop::OwnLoop::new();
+    own.run(both(own.clone()));
+}
+
+#[tokio::test]
+async fn a_subscription_ends_after_the_services_although_a_publisher_is_left() {
+    let node = Node::builder("main").service(|| Burst).build().unwrap();
+    let mut early = node.subscribe::<Number>("early", Policy::Block).unwrap();
+    let mut outside = node.publisher::<Number>("outside").unwrap();
+    outside.try_emit(number(1_000)).unwrap();
+    let running = node.start(Tokio::current().unwrap()).unwrap();
+    let mut values = rest(&mut early).await;
+    values.sort_unstable();
+    assert_eq!(values, (0..100).chain([1_000]).collect::<Vec<_>>());
+    let mut late = running.subscribe::<Number>("late", Policy::Block).unwrap();
+    running.join().await.unwrap();
+    assert_eq!(late.recv().await, None);
+    drop(outside);
+}
+
+#[tokio::test]
+async fn a_gating_subscription_that_nobody_reads_holds_its_publishers_up() {
+    let node = Node::builder("main").service(|| Endless).build().unwrap();
+    let mut early = node.subscribe::<Number>("early", Policy::Block).unwrap();
+    let running = node.start(Tokio::current().unwrap()).unwrap();
+    while early.depth() < 1_024 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(early.recv().await.and_then(Delivery::message), Some(number(0)));
+    early.unsubscribe();
+    drop(running);
+}
+
+#[test]
+fn a_node_that_is_not_started_ends_its_subscriptions() {
+    let node = Node::builder("main").service(|| Burst).build().unwrap();
+    let mut early = node.subscribe::<Number>("early", Policy::Block).unwrap();
+    let mut next = pin!(early.recv());
+    let mut context = TaskContext::from_waker(Waker::noop());
+    assert!(next.as_mut().poll(&mut context).is_pending());
+    drop(node);
+    assert_eq!(next.as_mut().poll(&mut context), Poll::Ready(None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_hook_may_wait_for_the_end_of_a_subscription() {
+    let (ended, end) = tokio::sync::oneshot::channel::<()>();
+    let node = Node::builder("main").service(|| Burst).on_stop(|| async { end.await.unwrap() });
+    let node = node.build().unwrap();
+    let mut unfed = node.subscribe::<Square>("unfed", Policy::Block).unwrap();
+    let begin = tokio::time::Instant::now();
+    let running = node.start(Tokio::current().unwrap()).unwrap();
+    tokio::spawn(async move {
+        assert_eq!(unfed.recv().await, None);
+        ended.send(()).unwrap();
+    });
+    running.join().await.unwrap();
+    // In paused time: the hook was not ended by its timeout.
+    assert_eq!(begin.elapsed(), std::time::Duration::ZERO);
+}
+
+#[test]
+fn the_end_of_the_executor_ends_a_subscription() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let node = Node::builder("main").service(|| Squarer).build().unwrap();
+    let mut unfed = node.subscribe::<Number>("unfed", Policy::Block).unwrap();
+    let running = runtime.block_on(async { node.start(Tokio::current().unwrap()).unwrap() });
+    let mut next = pin!(unfed.recv());
+    let mut context = TaskContext::from_waker(Waker::noop());
+    assert!(next.as_mut().poll(&mut context).is_pending());
+    drop(runtime);
+    assert_eq!(next.as_mut().poll(&mut context), Poll::Ready(None));
+    drop(running);
+}
+
+#[message(topic = "numbers", id = 8)]
+#[derive(Debug)]
+struct Impostor {
+    value: u32,
+}
+
+#[test]
+fn a_topic_with_another_message_refuses_both() {
+    let node = Node::builder("main").service(|| Burst).build().unwrap();
+    let refused = node.subscribe::<Impostor>("early", Policy::Block).unwrap_err();
+    assert!(matches!(refused, SubscribeError::Topic(_)), "{refused}");
+    let refused = node.publisher::<Impostor>("early").unwrap_err();
+    assert!(matches!(refused, BuildError::Topic(_)), "{refused}");
+    let _ = Impostor { value: 1 };
+}
+
+#[test]
+fn a_topology_sets_the_capacity() {
+    let topology = Topology::parse("test.toml", "[topic.numbers]\ncapacity = 4").unwrap();
+    let node = Node::builder("main").topology(topology).service(|| Burst).build().unwrap();
+    let _early = node.subscribe::<Number>("early", Policy::Block).unwrap();
+    let mut numbers = node.publisher::<Number>("outside").unwrap();
+    (0..4).for_each(|value| numbers.try_emit(number(value)).unwrap());
+    let refused = numbers.try_emit(number(4)).unwrap_err();
+    assert!(refused.to_string().contains("early"), "{refused}");
+}

@@ -1,0 +1,217 @@
+//! What a test that is wrong, or whose service is, says.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use mycelium::testing::ServiceTest;
+use mycelium::{Context, Node, Result, Topology, message, service};
+
+use crate::testing::service_test::{Endless, Number, Square, Squarer, number};
+
+#[message(topic = "unknown", id = 9)]
+#[derive(Debug)]
+struct Unknown {
+    value: u64,
+}
+
+/// The text with which `test` panics.
+#[track_caller]
+fn panic_of(test: impl FnOnce()) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(test)).expect_err("it should have panicked");
+    match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => (*panic.downcast::<&str>().expect("a text")).to_owned(),
+    }
+}
+
+#[test]
+fn a_message_that_nothing_reads() {
+    let text = panic_of(|| ServiceTest::new(|| Squarer).send(Unknown { value: 1 }));
+    assert_eq!(
+        text,
+        "the test sends `Unknown`, but no service of this test reads topic `unknown`: \
+         `Squarer` reads `Number` (topic `numbers`)"
+    );
+    let text = panic_of(|| ServiceTest::new(|| Endless).end_topic::<Number>());
+    assert!(text.ends_with("reads topic `numbers`: they read nothing"), "{text}");
+}
+
+#[test]
+fn a_message_that_nothing_emits() {
+    let text = panic_of(|| _ = ServiceTest::new(|| Squarer).receive::<Unknown>());
+    assert_eq!(
+        text,
+        "the test receives `Unknown`, but no service of this test emits it to topic `unknown`: \
+         `Squarer` emits `Square` (topic `squares`)"
+    );
+}
+
+#[test]
+fn a_message_that_does_not_come() {
+    let text = panic_of(|| _ = ServiceTest::new(|| Squarer).expect::<Square>());
+    assert_eq!(
+        text,
+        "no `Square` was emitted: `Squarer` waits for `numbers`, or for time (`advance`)"
+    );
+    let text = panic_of(|| {
+        let mut test = ServiceTest::new(|| Squarer).supervised();
+        test.send(number(13));
+        test.expect::<Square>();
+    });
+    assert_eq!(
+        text,
+        "no `Square` was emitted: `Squarer` has failed, and its restart waits for time (`advance`)"
+    );
+    let text = panic_of(|| {
+        let mut test = ServiceTest::new(|| Squarer).supervised();
+        test.send(number(999));
+        test.expect::<Square>();
+    });
+    assert_eq!(text, "no `Square` was emitted: `Squarer` failed permanently: no use");
+    let text = panic_of(|| {
+        let mut test = ServiceTest::new(|| Squarer);
+        test.end_topic::<Number>();
+        test.expect::<Square>();
+    });
+    assert_eq!(text, "no `Square` was emitted: `Squarer` has ended");
+}
+
+#[test]
+fn a_service_that_fails() {
+    let fails = |value| panic_of(move || ServiceTest::new(|| Squarer).send(number(value)));
+    assert_eq!(fails(13), "`Squarer` failed: unlucky (to test failures, call `supervised()`)");
+    assert!(fails(666).starts_with("`Squarer` panicked: the beast"));
+    assert!(fails(999).starts_with("`Squarer` failed: no use"));
+}
+
+/// Fails at its end, once.
+struct BadEnd(Arc<AtomicBool>);
+
+#[service(reads(Number))]
+impl BadEnd {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut numbers = ctx.subscribe::<Number>()?;
+        while numbers.recv().await.is_some() {}
+        match self.0.swap(true, Ordering::Relaxed) {
+            true => Ok(()),
+            false => panic!("at the end"),
+        }
+    }
+}
+
+#[test]
+fn a_failure_at_the_end_is_not_overlooked() {
+    let service = || {
+        let has_failed = Arc::<AtomicBool>::default();
+        move || BadEnd(has_failed.clone())
+    };
+    let text = panic_of(|| _ = ServiceTest::new(service()).finish());
+    assert!(text.starts_with("`BadEnd` panicked: at the end"), "{text}");
+    let report = ServiceTest::new(service()).supervised().finish().unwrap();
+    assert_eq!((report.services[0].starts, report.services[0].panics), (2, 1));
+}
+
+/// Has a subscription that it never takes.
+struct Idle;
+
+#[service(reads(Number), emits(Square))]
+impl Idle {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        ctx.shutdown_requested().await;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_queue_that_is_full() {
+    let topology = Topology::parse("test.toml", "[topic.numbers]\ncapacity = 4").unwrap();
+    let node = Node::builder("main").topology(topology).service(|| Idle);
+    let text = panic_of(|| ServiceTest::of(node).send_all((0..9).map(number)));
+    assert_eq!(
+        text,
+        "`Idle` has not taken its messages: the queue of topic `numbers` is full, after 4 \
+         messages; `Idle` has not called `ctx.subscribe::<Number>()`"
+    );
+}
+
+/// Has named ports, of one type.
+struct Merge;
+
+#[service(reads(Number as left, Number as right), emits(Square as merged))]
+impl Merge {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let _left = ctx.subscribe_on(Self::left)?;
+        ctx.shutdown_requested().await;
+        ctx.emit_on(Self::merged, Square { value: 0 }).await?;
+        Ok(())
+    }
+}
+
+#[test]
+fn named_ports() {
+    let text = panic_of(|| ServiceTest::new(|| Merge).send(number(1)));
+    assert_eq!(
+        text,
+        "the test sends `Number`, but no service of this test reads topic `numbers`: `Merge` reads \
+         `Number` (topic `left`), `Merge` reads `Number` (topic `right`); use `send_to(\"left\", ..)`"
+    );
+    let text = panic_of(|| _ = ServiceTest::new(|| Merge).receive::<Square>());
+    assert!(text.ends_with("`Square` (topic `merged`); use `receive_from(\"merged\")`"), "{text}");
+    let text = panic_of(|| ServiceTest::new(|| Merge).send_all_to("right", (0..1_025).map(number)));
+    assert_eq!(
+        text,
+        "`Merge.right` has not taken its messages: the queue of topic `right` is full, after 1024 \
+         messages; `Merge` has not called `ctx.subscribe_on(Self::right)`"
+    );
+}
+
+/// Never waits.
+struct Busy;
+
+#[service()]
+impl Busy {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        loop {
+            ctx.sleep(Duration::ZERO).await?;
+        }
+    }
+}
+
+#[test]
+fn services_that_never_wait() {
+    let text = panic_of(|| ServiceTest::new(|| Busy).run());
+    assert!(
+        text.starts_with("`Busy` ran 100000 steps at one time of the clock and never waited"),
+        "{text}"
+    );
+    let text = panic_of(|| ServiceTest::new(|| Busy).steps(100).run());
+    assert!(text.starts_with("`Busy` ran 100 steps"), "{text}");
+    let text = panic_of(|| ServiceTest::new(|| Endless).run());
+    assert!(text.starts_with("`Endless` emitted 10"), "{text}");
+    assert!(text.contains("a test keeps at most 1000000 messages and 256 MiB"), "{text}");
+}
+
+#[test]
+fn services_that_do_not_fit() {
+    let node = Node::builder("main").service(|| Idle).service(|| Idle);
+    let text = panic_of(|| drop(ServiceTest::of(node)));
+    assert!(text.starts_with("the node of this test cannot be built: "), "{text}");
+}
+
+#[test]
+fn a_panic_has_the_line_of_the_test() {
+    let place = Arc::new(Mutex::new(None));
+    let (seen, before) = (place.clone(), std::panic::take_hook());
+    let here = std::thread::current().id();
+    std::panic::set_hook(Box::new(move |info| {
+        if std::thread::current().id() == here {
+            *seen.lock().unwrap() = info.location().map(|place| place.file().to_owned());
+        } else {
+            before(info);
+        }
+    }));
+    panic_of(|| ServiceTest::new(|| Squarer).send(Unknown { value: 1 }));
+    assert_eq!(place.lock().unwrap().as_deref(), Some(file!()));
+}

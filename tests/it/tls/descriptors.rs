@@ -1,0 +1,81 @@
+//! A node without a free descriptor, in a process of its own: this test binary in another role. The
+//! node can neither accept all connections nor read its certificates again.
+
+use std::env;
+use std::io::{Read, stdin};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use mycelium_tokio::Tokio;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::certificates::Certificates;
+use crate::tls::pair::{NONE, PORT, Pair, two_hosts};
+
+/// The topology of the other process.
+const TOPOLOGY: &str = "MYCELIUM_TEST_TOPOLOGY";
+/// The descriptors that it may open after its start.
+const SPARE: u64 = 16;
+/// Connections at a time, and how often they are all made.
+const CROWD: usize = 100;
+const WAVES: usize = 10;
+
+#[test]
+#[ignore = "not a test: the program that the tests start"]
+fn the_process_of_a_node() {
+    let (pair, _received) = Pair::new("descriptors", env::var(TOPOLOGY).unwrap());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _entered = runtime.enter();
+    let far = pair.start("far", NONE, Tokio::current().unwrap());
+    let open = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: Some(open + SPARE), maximum }).unwrap();
+    // Until the test closes it.
+    stdin().read_to_end(&mut Vec::new()).unwrap();
+    far.shutdown();
+    runtime.block_on(far.join()).unwrap();
+}
+
+/// Each connection was a line that the certificates have changed.
+#[test]
+fn strangers_without_descriptors_the_log_has_few_lines() {
+    let certificates = Certificates::of("descriptors", &["far", "near"]);
+    let text = two_hosts(&certificates, &format!("port = {PORT}"), "");
+    let there = text.lines().skip_while(|line| *line != "[host.there]").nth(1).unwrap();
+    let address = there.trim_start_matches("address = ").trim_matches('"');
+    let mut program = Command::new(env::current_exe().unwrap());
+    program.args([
+        "--exact",
+        "tls::descriptors::the_process_of_a_node",
+        "--ignored",
+        "--nocapture",
+    ]);
+    program.env(TOPOLOGY, &text).env_remove("RUST_LOG").env_remove("RUST_BACKTRACE");
+    program.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut process = program.spawn().unwrap();
+    let connect = || loop {
+        match TcpStream::connect((address, PORT)) {
+            Ok(stream) => break stream,
+            Err(_) => std::thread::yield_now(),
+        }
+    };
+    for _ in 0..WAVES {
+        let mut crowd: Vec<_> = (0..CROWD).map(|_| connect()).collect();
+        // The last ones have taken the descriptors of the first ones.
+        for stream in &mut crowd[..CROWD / 2] {
+            stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+            assert!(!matches!(stream.read(&mut [0]), Ok(1)), "the node sends nothing");
+        }
+    }
+    drop(process.stdin.take());
+    let output = process.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{text}");
+    let of = |words: &str| text.lines().filter(|line| line.contains(words)).count();
+    assert_eq!(of("the certificates have changed"), 0, "{text}");
+    // A line, and a count.
+    assert_eq!(of("the certificates cannot be read again"), 2, "{text}");
+    assert!(text.contains(": cannot read it: Too many open files"), "{text}");
+    assert!(text.lines().count() < 20, "{text}");
+}

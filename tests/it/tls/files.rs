@@ -1,0 +1,368 @@
+//! The files of a node: mistakes in them, and how they are replaced while the node runs.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, UNIX_EPOCH};
+
+use mycelium_executor::Executor;
+use mycelium_tokio::Tokio;
+use mycelium_transports::endpoint::Endpoint;
+use mycelium_transports::tls::{Tls, TlsError};
+use rcgen::{
+    BasicConstraints, CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, IsCa,
+    date_time_ymd,
+};
+
+use crate::certificates::{Authority, Certificates};
+use crate::numbers::within;
+use crate::tls::hostile::files;
+use crate::tls::pair::{NONE, PORT, Pair, connections, rejected, two_hosts, until};
+
+const COUNT: u64 = 100;
+
+/// The error of a start of `far` with these files, without their directory.
+fn start_error(name: &str, prepare: impl FnOnce(&Certificates)) -> String {
+    let certificates = Certificates::of(name, &["far", "near"]);
+    prepare(&certificates);
+    let text = two_hosts(&certificates, &format!("port = {PORT}"), "");
+    let (pair, _received) = Pair::new(name, text);
+    let error = pair.start_error("far");
+    assert!(!error.is_permanent(), "the files may be there at the next start");
+    error.to_string().replace(&format!("{}/", certificates.path().display()), "")
+}
+
+#[tokio::test]
+async fn mistakes_in_files_are_start_errors_with_their_place() {
+    let error = |name: &str, prepare: &dyn Fn(&Certificates)| start_error(name, prepare);
+    let missing = error("missing", &|files| {
+        std::fs::remove_file(files.path().join("far.pem")).unwrap();
+    });
+    assert_eq!(
+        missing,
+        "t.toml:3:15: node `far` cannot use TLS: certificate `far.pem`: cannot read it: No such \
+         file or directory (os error 2) [M0059]"
+    );
+    assert_eq!(
+        error("empty", &|files| files.write("far.key", "")),
+        "t.toml:4:7: node `far` cannot use TLS: key `far.key`: expected a private key in PEM form [M0059]"
+    );
+    assert_eq!(
+        error("binary", &|files| files.write("ca.pem", "no PEM")),
+        "t.toml:5:15: node `far` cannot use TLS: authorities `ca.pem`: expected a certificate in \
+         PEM form [M0059]"
+    );
+    assert_eq!(
+        error("long", &|files| files.write("ca.pem", &"-".repeat((1 << 20) + 1))),
+        "t.toml:5:15: node `far` cannot use TLS: authorities `ca.pem`: it has more than 1048576 \
+         bytes [M0059]"
+    );
+    let other = error("other-key", &|files| {
+        files.write("far.key", &Authority::new("test").issue("far").1);
+    });
+    assert_eq!(
+        other,
+        "t.toml:4:7: node `far` cannot use TLS: key `far.key`: it is not the key of `far.pem`, but \
+         that of another certificate [M0059]"
+    );
+    let swapped = error("swapped", &|files| {
+        for kind in ["pem", "key"] {
+            let near = files.path().join(format!("near.{kind}"));
+            std::fs::copy(near, files.path().join(format!("far.{kind}"))).unwrap();
+        }
+    });
+    assert_eq!(
+        swapped,
+        "t.toml:3:15: node `far` cannot use TLS: certificate `far.pem`: it is not the certificate \
+         of node `far`: certificate not valid for name \"far\"; certificate is only valid for \
+         DnsName(\"near\") [M0059]"
+    );
+    let foreign = error("foreign", &|files| {
+        files.write_pair("far", &Authority::new("another one").issue("far"));
+    });
+    assert_eq!(
+        foreign,
+        "t.toml:3:15: node `far` cannot use TLS: certificate `far.pem`: no peer would accept it: \
+         none of the authorities has issued it; the authorities are those of `ca.pem` [M0059]"
+    );
+}
+
+/// Too short for any use.
+const RSA_KEY: &str = "\
+-----BEGIN RSA PRIVATE KEY-----
+MIICXAIBAAKBgQCdPJiNueIgSAuIn7+ilBn8bxqFOF6ibnqXXNBtJtAZFrsFf1GH
+XH7qofKE3zn0X1pA1wOLjhPwaheU1wXnWq5yAeDEXopurXs8F/zsBH9ha+kKIr4t
+fdwpU1a+UYcIvvCSnGLrKquV2nn0S3vDVVFui1B1SWLwZ8deqy/tzpT0awIDAQAB
+AoGAXNNDNJhCeNBPjs7QcYiBdteYjoFizP3v/Z/bpDS/sbALpQku9nySqK4G4I5w
+RmZsf87v1tl/x/S6CzKN17FfPh3n76qrKYC9qFseePSS8PSODe6T2Br5v8l3B6UV
+jbmBV4ClLpDwnaBzADFZ2X3p0k+2dZwqa/F4BCfVZdJKULECQQDRSJsvoFjtB1Sl
+qDBReLc0HmwPaFkMuxweOrjpfwethdMeE9R47V0i3Hm1u9o5dXe8XYOY5ieBZACf
+ijKTB/qVAkEAwFXMWNURt1qODMW+8qO/l9v2luqYW1xzhSBatURDgYKPu/IQJ/0k
+gLgItZNf6BTdv1d7kGINdoAFKGStpNxy/wJBAJJkuoEXJf0vuotiWeIzkdt4SFiC
+wn/ARsvygbR7clB0IxiQAHlSeGrRVKXGMMEupUHzHAGRRSMiY7k1v2jQFP0CQA8k
+sjosTIDLOHP4/dfM3MDwKLIpNmW7Gb1Zlsq+3THNPdPmcy8y1zTrSIRDXkG/otX1
+5Vyw266A1ecgRiu8z7ECQHPUpfch0tYVYHEcxtL9H93esvu3lvAXMr3CffPaQQIg
+VSbkMk+uCqEhjmukAfZHx5MzBbyUXr20ZtimQ5ylyBg=
+-----END RSA PRIVATE KEY-----
+";
+
+/// The library has names for these mistakes, and no words.
+#[tokio::test]
+async fn mistakes_that_the_library_only_names_are_in_words() {
+    assert_eq!(
+        start_error("short", |files| files.write("far.key", RSA_KEY)),
+        "t.toml:4:7: node `far` cannot use TLS: key `far.key`: an RSA key has 2048 to 4096 bits, \
+         and this one has 1024 [M0059]"
+    );
+    let of = |name: &str, change: &dyn Fn(&mut CertificateParams)| {
+        let error = start_error(name, |files| {
+            let authority = Authority::new("test");
+            let mut params = CertificateParams::new(["far".to_owned()]).unwrap();
+            change(&mut params);
+            files.write("ca.pem", &authority.pem());
+            files.write_pair("far", &authority.issue_as(params));
+        });
+        let (_, reason) = error.split_once("no peer would accept it: ").expect(&error);
+        reason.replace("; the authorities are those of `ca.pem` [M0059]", "")
+    };
+    assert_eq!(
+        of("authority", &|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)),
+        "it is the certificate of an authority (`CA:TRUE`), not of a node"
+    );
+    assert_eq!(
+        of("critical", &|params| {
+            let mut extension = CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![5, 0]);
+            extension.set_criticality(true);
+            params.custom_extensions = vec![extension];
+        }),
+        "it has a critical extension that the library does not know"
+    );
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_valid_now_is_a_start_error() {
+    let at = |name: &str, from: i32, to: i32| {
+        start_error(name, |files| {
+            let authority = Authority::new("test");
+            let mut params = CertificateParams::new(["far".to_owned()]).unwrap();
+            params.not_before = date_time_ymd(from, 1, 1);
+            params.not_after = date_time_ymd(to, 1, 1);
+            files.write("ca.pem", &authority.pem());
+            files.write_pair("far", &authority.issue_as(params));
+        })
+    };
+    let start = "t.toml:3:15: node `far` cannot use TLS: certificate `far.pem`: no peer would \
+                 accept it: it";
+    let expired = at("expired", 2000, 2001);
+    assert!(expired.starts_with(&format!("{start} expired ")), "{expired}");
+    assert!(expired.contains(" days ago; the authorities are those of "), "{expired}");
+    let early = at("early", 4000, 4001);
+    assert!(early.starts_with(&format!("{start} becomes valid in ")), "{early}");
+    let purpose = start_error("purpose", |files| {
+        let authority = Authority::new("test");
+        let mut params = CertificateParams::new(["far".to_owned()]).unwrap();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::EmailProtection];
+        files.write("ca.pem", &authority.pem());
+        files.write_pair("far", &authority.issue_as(params));
+    });
+    assert!(purpose.starts_with(start), "{purpose}");
+}
+
+/// The two have no authority in common. The files of `near` are replaced while both run.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_uses_the_files_that_replace_its_own() {
+    let (far_files, near_files) =
+        (Certificates::of("reload-far", &["far"]), Certificates::of("reload-near", &["near"]));
+    let text = two_hosts(&far_files, &format!("port = {PORT}"), "");
+    let (pair, _received) = Pair::new("reload-far", text.clone());
+    let far = pair.start("far", COUNT, Tokio::current().unwrap());
+    let text = text.replace(&far_files.section(), &near_files.section());
+    let (pair, received) = Pair::new("reload-near", text);
+    let near = pair.start("near", COUNT, Tokio::current().unwrap());
+    // `near` refuses `far`.
+    let authority = Authority::new("both");
+    until(|| rejected(&far) >= 2).await;
+    // Files that are wrong do not replace those in use.
+    near_files.write("near.pem", "");
+    let before = rejected(&far);
+    until(|| rejected(&far) >= before + 2).await;
+    assert_eq!(connections(&far), 0);
+    // Each node reads all of its files before it shakes hands again.
+    for (files, node) in [(&far_files, "far"), (&near_files, "near")] {
+        files.write_pair(node, &authority.issue(node));
+        files.write("ca.pem", &authority.pem());
+    }
+    within(near.join()).await.unwrap();
+    within(far.join()).await.unwrap();
+    assert!(received.try_iter().eq(0..COUNT));
+}
+
+/// A connection that is made is not ended by a new certificate.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_outlives_its_certificates() {
+    let certificates = Certificates::of("outlives", &["far", "near"]);
+    let (pair, _received) =
+        Pair::new("outlives", two_hosts(&certificates, &format!("port = {PORT}"), ""));
+    let near = pair.start("near", NONE, Tokio::current().unwrap());
+    let far = pair.start("far", NONE, Tokio::current().unwrap());
+    within(near.ready()).await.unwrap();
+    let authority = Authority::new("new");
+    certificates.write("ca.pem", &authority.pem());
+    near.shutdown();
+    far.shutdown();
+    within(near.join()).await.unwrap();
+    within(far.join()).await.unwrap();
+}
+
+/// A node that only reads proves its name as a client: its peers refuse this certificate.
+#[tokio::test]
+async fn a_certificate_for_servers_alone_is_a_start_error() {
+    let certificates = Certificates::new("purpose");
+    let authority = Authority::new("test");
+    certificates.write("ca.pem", &authority.pem());
+    certificates.write_pair("far", &authority.issue("far"));
+    let mut params = CertificateParams::new(["near".to_owned()]).unwrap();
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    certificates.write_pair("near", &authority.issue_as(params));
+    let text = two_hosts(&certificates, &format!("port = {PORT}"), "");
+    let (pair, _received) = Pair::new("purpose", text);
+    let error = pair.start_error("near").to_string();
+    let reason = "its purposes (extended key usage) are not both `serverAuth` and `clientAuth`";
+    assert!(error.contains(reason), "{error}");
+}
+
+/// Peers know the root only: the file of the node has the authorities in between.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_certificate_of_a_node_may_need_an_intermediate() {
+    let root = Authority::new("root");
+    let intermediate = root.intermediate("intermediate");
+    let leaf = |node: &str| intermediate.issue(node);
+    let chain = |node: &str| {
+        let (leaf, key) = leaf(node);
+        (format!("{leaf}{}", intermediate.pem()), key)
+    };
+    let alone = start_error("leaf", |files| {
+        files.write("ca.pem", &root.pem());
+        files.write_pair("far", &leaf("far"));
+    });
+    assert!(
+        alone.ends_with(
+            "none of the authorities has issued it; the authorities are those of `ca.pem` [M0059]"
+        ),
+        "{alone}"
+    );
+
+    let certificates = Certificates::new("chain");
+    certificates.write("ca.pem", &root.pem());
+    ["far", "near"].iter().for_each(|node| certificates.write_pair(node, &chain(node)));
+    let text = two_hosts(&certificates, &format!("port = {PORT}"), "");
+    let (pair, received) = Pair::new("chain", text);
+    let near = pair.start("near", COUNT, Tokio::current().unwrap());
+    let far = pair.start("far", COUNT, Tokio::current().unwrap());
+    within(near.join()).await.unwrap();
+    within(far.join()).await.unwrap();
+    assert!(received.try_iter().eq(0..COUNT));
+}
+
+/// A node with its files, whose connections fail: they have the files read again.
+struct Rereading {
+    certificates: Certificates,
+    authority: Authority,
+    tls: Arc<Tls>,
+    /// For each report: why new files are not in use, or nothing if they are.
+    reports: Arc<Mutex<Vec<Option<String>>>>,
+}
+
+impl Rereading {
+    fn new(name: &str) -> Rereading {
+        let (certificates, authority) = (Certificates::new(name), Authority::new("test"));
+        certificates.write("ca.pem", &authority.pem());
+        certificates.write_pair("near", &authority.issue("near"));
+        let files = files(&certificates, "near");
+        let reports = Arc::new(Mutex::new(Vec::new()));
+        let reported = reports.clone();
+        let on_reload = Box::new(move |error: Option<&TlsError>| {
+            reported.lock().unwrap().push(error.map(ToString::to_string));
+        });
+        let tls = Arc::new(Tls::load("near", files, on_reload).unwrap());
+        Rereading { certificates, authority, tls, reports }
+    }
+
+    /// Replaces the certificate.
+    fn issue(&self, change: impl FnOnce(&mut CertificateParams)) {
+        let mut params = CertificateParams::new(["near".to_owned()]).unwrap();
+        change(&mut params);
+        self.certificates.write_pair("near", &self.authority.issue_as(params));
+    }
+
+    /// A connection that nobody accepts.
+    async fn connect(&self) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let addresses = vec![listener.local_addr().unwrap().to_string()];
+        let accepting = std::thread::spawn(move || drop(listener.accept()));
+        let (listen, node, handshake) = (Vec::new(), "far".to_owned(), Duration::from_secs(60));
+        let endpoint = Endpoint::Tls { addresses, listen, node, tls: self.tls.clone(), handshake };
+        let executor: Arc<dyn Executor> = Arc::new(Tokio::current().unwrap());
+        assert!(within(endpoint.connect(&executor)).await.is_err());
+        accepting.join().unwrap();
+    }
+
+    fn reports(&self) -> Vec<Option<String>> {
+        self.reports.lock().unwrap().clone()
+    }
+}
+
+/// The certificate is replaced by one that no peer accepts: the earlier one stays in use.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_for_servers_alone_does_not_replace_a_valid_one() {
+    let node = Rereading::new("purpose-later");
+    node.issue(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]);
+    for _ in 0..3 {
+        node.connect().await;
+    }
+    let reports = node.reports();
+    assert!(matches!(&*reports, [Some(_)]), "it is refused, and reported once: {reports:?}");
+}
+
+/// The files were said to have changed, once for each time that they could not be read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_cannot_be_read_has_not_changed() {
+    let node = Rereading::new("unreadable");
+    let unreadable = |report: &Option<String>| {
+        report.as_ref().is_some_and(|text| text.ends_with("(os error 2)"))
+    };
+    let (path, aside) =
+        (node.certificates.path().join("near.pem"), node.certificates.path().join("aside.pem"));
+    let hidden = async || {
+        std::fs::rename(&path, &aside).unwrap();
+        node.connect().await;
+        std::fs::rename(&aside, &path).unwrap();
+        node.connect().await;
+    };
+    hidden().await;
+    assert!(matches!(&*node.reports(), [gone] if unreadable(gone)), "{:?}", node.reports());
+    // Nor have invalid files changed, which were reported before.
+    node.issue(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]);
+    node.connect().await;
+    hidden().await;
+    let reports = node.reports();
+    let [_, Some(_), gone] = &*reports else { panic!("{reports:?}") };
+    assert!(unreadable(gone), "{reports:?}");
+}
+
+/// Clocks differ: a new certificate may be a moment too early.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_becomes_valid_is_used_then() {
+    let node = Rereading::new("early-later");
+    node.issue(|params| {
+        let soon = Tokio::current().unwrap().wall_clock() + Duration::from_secs(2);
+        params.not_before = date_time_ymd(1970, 1, 1) + soon.duration_since(UNIX_EPOCH).unwrap();
+    });
+    within(async {
+        while !node.reports().contains(&None) {
+            node.connect().await;
+        }
+    })
+    .await;
+    let reports = node.reports();
+    let [Some(refused), None] = &*reports else { panic!("{reports:?}") };
+    assert!(refused.contains("it becomes valid in "), "{refused}");
+}

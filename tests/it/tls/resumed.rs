@@ -1,0 +1,62 @@
+//! Each connection proves the names again, with peers that could resume a session.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_rustls::rustls::{ClientConnection, HandshakeKind, ServerConnection, StreamOwned};
+use futures_util::io::AsyncReadExt;
+use mycelium_executor::Executor;
+use mycelium_tokio::Tokio;
+use mycelium_transports::endpoint::Endpoint;
+use mycelium_transports::tls::Tls;
+
+use crate::certificates::{Certificates, raw};
+use crate::numbers::within;
+use crate::tls::hostile::{far, files};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_sends_no_ticket_to_its_clients() {
+    let (certificates, _pair, far, address) = far("tickets", "");
+    let client = raw::client(certificates.path(), "near");
+    let connect = move || {
+        let connection = ClientConnection::new(client.clone(), "far".try_into().unwrap());
+        let socket = TcpStream::connect(&address).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let mut stream = StreamOwned::new(connection.unwrap(), socket);
+        // No frame of a link: the answer follows the tickets.
+        stream.write_all(&[7; 64]).unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+        (stream.conn.handshake_kind(), stream.conn.tls13_tickets_received())
+    };
+    let connecting = tokio::task::spawn_blocking(move || [connect(), connect()]);
+    assert_eq!(within(connecting).await.unwrap(), [(Some(HandshakeKind::Full), 0); 2]);
+    far.shutdown();
+    within(far.join()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_does_not_resume_the_sessions_of_its_servers() {
+    let certificates = Certificates::of("sessions", &["far", "near"]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addresses = vec![listener.local_addr().unwrap().to_string()];
+    let server = raw::server(certificates.path(), "far");
+    let accept = move || {
+        let (socket, _) = listener.accept().unwrap();
+        let mut stream = StreamOwned::new(ServerConnection::new(server.clone()).unwrap(), socket);
+        // The tickets are sent before it.
+        stream.write_all(&[7]).unwrap();
+        stream.conn.handshake_kind()
+    };
+    let accepting = tokio::task::spawn_blocking(move || [accept(), accept()]);
+    let tls = Arc::new(Tls::load("near", files(&certificates, "near"), Box::new(|_| ())).unwrap());
+    let (listen, node, handshake) = (Vec::new(), "far".to_owned(), Duration::from_secs(60));
+    let endpoint = Endpoint::Tls { addresses, listen, node, tls, handshake };
+    let executor: Arc<dyn Executor> = Arc::new(Tokio::current().unwrap());
+    for _ in 0..2 {
+        let mut stream = within(endpoint.connect(&executor)).await.unwrap();
+        within(stream.read_exact(&mut [0])).await.unwrap();
+    }
+    assert_eq!(within(accepting).await.unwrap(), [Some(HandshakeKind::Full); 2]);
+}

@@ -1,0 +1,72 @@
+//! What a topology file may say about TLS.
+
+use mycelium::{Carrier, Topology};
+
+use crate::certificates::Certificates;
+use crate::tls::pair::{Pair, two_hosts};
+
+fn error(text: &str) -> String {
+    Topology::parse("t.toml", text).unwrap_err().to_string()
+}
+
+#[test]
+fn all_files_are_named() {
+    assert_eq!(
+        error("[tls]\ncertificate = \"a.pem\"\nkey = \"a.key\"\n"),
+        "t.toml:1:1: this section needs the key `authorities` [M0101]"
+    );
+    assert_eq!(
+        error("[tls]\ncertificate = \"a\"\nkey = \"a\"\nauthority = \"a\"\n"),
+        "t.toml:4:1: unknown key `authority`: did you mean `authorities`? (expected one of: \
+         certificate, key, authorities) [M0105]"
+    );
+    assert_eq!(
+        error("[node.a]\n[node.b]\n[link.\"a-b\"]\ntransport = \"tls\"\n"),
+        "t.toml:4:13: `transport = \"tls\"` needs a section `[tls]`, with the files \
+         `certificate`, `key` and `authorities` [M0114]"
+    );
+}
+
+#[test]
+fn a_node_has_tls_at_all_addresses_or_at_none() {
+    let certificates = Certificates::new("mixed");
+    let third = "[node.third]\nhost = \"here\"\nservices = [\"Beside\"]\n";
+    let build = |more: &str| {
+        let text = two_hosts(&certificates, "port = 7400", &format!("{third}{more}"));
+        let (pair, _received) = Pair::new("mixed", text);
+        pair.build("far", 1)
+    };
+    let plain = "[link.\"far-third\"]\ntransport = \"tcp\"\n";
+    assert_eq!(
+        build(plain).unwrap_err().to_string(),
+        "t.toml:25:13: node `far` would be read over TLS by `near`, and over plain TCP by \
+         `third`: a node has TLS at all of its addresses, or at none; write the same `transport` \
+         for both links [M0114]"
+    );
+    assert!(build("").is_ok());
+    assert!(build(&format!("{plain}[link.\"far-near\"]\ntransport = \"tcp\"\n")).is_ok());
+}
+
+#[test]
+fn a_certificate_must_be_able_to_have_the_name() {
+    let certificates = Certificates::new("names");
+    let text = two_hosts(&certificates, "port = 7400", "").replace("[node.near]", "[node.near-]");
+    let (pair, _received) = Pair::new("names", text);
+    assert_eq!(
+        pair.build("far", 1).unwrap_err().to_string(),
+        "t.toml:15:7: node `near-` has links over TLS, but no certificate can have its name: \
+         expected one like that of a host, such as `feed` or `feed-1.example` [M0114]"
+    );
+}
+
+/// Plain TCP is used only where the file says so.
+#[test]
+fn a_line_of_the_file_has_plain_tcp_beside_a_section_for_tls() {
+    let certificates = Certificates::new("plain");
+    let more = "transport = \"tcp\"\n[topic.numbers]\nreaders = [\"near\"]\n";
+    let text = two_hosts(&certificates, "port = 7400", more);
+    let (pair, _received) = Pair::new("plain", text);
+    let error = pair.build("far", 1).unwrap_err().to_string();
+    assert!(error.contains("the link between `far` and `near` is plain TCP"), "{error}");
+    assert_eq!(Carrier::Tls.to_string(), "TLS");
+}

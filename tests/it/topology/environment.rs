@@ -1,0 +1,149 @@
+//! Variables of the environment in the values of the file.
+
+use mycelium::{Execution, Node, Topology, TopologyError};
+
+use crate::topology::without_code;
+
+/// Reads a file with these variables.
+fn parse(text: &str, variables: &'static [(&str, &str)]) -> Result<Topology, TopologyError> {
+    let variable = |name: &str| {
+        let (_, value) = variables.iter().find(|(known, _)| *known == name)?;
+        Some(*value)
+    };
+    Topology::options().environment(variable).parse("t.toml", text)
+}
+
+fn error(text: &str, variables: &'static [(&str, &str)]) -> String {
+    without_code(parse(text, variables).expect_err(text))
+}
+
+#[test]
+fn values_of_all_types_may_have_variables() {
+    let text = r#"
+        [host."${NOT}"]
+        address = ["${HOST}", "${NONE:-fd00::1}"]
+        [node.main]
+        host = "$${NOT}"
+        services = ["Feed", "${SECOND}"]
+        port = "${PORT}"
+        huge_pages = "${HUGE:-false}"
+        memory = "${SIZE}"
+        users = ["${USER}", 2]
+        shutdown = "${SECONDS}s"
+        [topic.ticks]
+        capacity = "${NONE:-4096}"
+        dead_letter_after = "${DEATHS}"
+        on_stall = { evict_after = "${SECONDS}s" }
+        [service.Feed]
+        thread = "feed-${USER}"
+        run = "dedicated"
+    "#;
+    let variables = &[
+        ("HOST", "10.0.0.1"),
+        ("SECOND", "2"),
+        ("PORT", " 7400 "),
+        ("SIZE", "1 GiB"),
+        ("USER", "1000"),
+        ("SECONDS", "5"),
+        ("DEATHS", "3"),
+    ];
+    // Keys have no variables. `"$${NOT}"` is the text `${NOT}`.
+    let topology = parse(text, variables).unwrap();
+    assert_eq!(topology.nodes_of(&["${NOT}"]).unwrap(), ["main"]);
+}
+
+#[test]
+fn a_key_decides_whether_a_variable_is_a_text_or_a_number() {
+    // The name of a service may be a number.
+    let text = "[node.main]\nservices = [\"${ONE}\"]\nwatchdog = \"${ONE}s\"\nusers = [\"${ONE}\"]\n\
+                [topic.a]\ncapacity = \"${TWO}\"\n[service.1]\nmax_restarts = \"${ONE}\"\n";
+    let topology = parse(text, &[("ONE", "1"), ("TWO", "2")]).unwrap();
+    let node = Node::builder("main").topology(topology).execution("1", Execution::shared());
+    let error = without_code(node.build().unwrap_err());
+    assert_eq!(error, "`Builder::execution` names an unknown service `1`: there is none");
+}
+
+#[test]
+fn a_variable_that_is_not_set_is_an_error_with_its_place() {
+    assert_eq!(
+        error("[node.main]\nservices = [\"Feed\", \"a-${NAME}\"]", &[]),
+        "t.toml:2:21: the environment has no variable `NAME`: set it, or write a default, such as \
+         `${NAME:-default}`"
+    );
+    assert_eq!(
+        error("[node.main]\nsocket = \"/run/$USER\"", &[("USER", "me")]),
+        "t.toml:2:10: invalid variable `$USER`: expected `${NAME}` or `${NAME:-default}` with a \
+         default without `$`, or `$$` for a dollar sign"
+    );
+}
+
+#[test]
+fn an_invalid_value_has_the_place_and_the_text_of_the_file() {
+    for (text, value, message) in [
+        (
+            "[topic.a]\ncapacity = \"${X}\"",
+            "1000",
+            "12: invalid capacity 1000: expected a power of two from 2 to 1073741824",
+        ),
+        (
+            "[topic.a]\ncapacity = \"${X}\"",
+            "many",
+            "12: invalid value, string \"many\": expected a number",
+        ),
+        ("[topic.a]\ncapacity = \"${X}\"", "", "12: invalid value, string \"\": expected a number"),
+        (
+            "[topic.a]\ncapacity = \"${X}\"",
+            "[8]",
+            "12: invalid value, string \"[8]\": expected a number",
+        ),
+        ("[node.a]\nport = \"${X}\"", "0", "8: invalid port 0: expected 1 to 65535"),
+        (
+            "[node.a]\nport = \"${X}\"",
+            "0.5",
+            "8: invalid value, floating point `0.5`: expected a number",
+        ),
+        (
+            "[node.a]\nhuge_pages = \"${X}\"",
+            "yes",
+            "14: invalid value, string \"yes\": expected true or false",
+        ),
+        (
+            "[node.a]\nshutdown = \"${X}\"",
+            "5",
+            "12: invalid duration `5`: expected a number and a unit, such as `250ms`",
+        ),
+        (
+            "[node.a]\nservices = \"${X}\"",
+            "[\"A\"]",
+            "12: invalid value, string \"[\\\"A\\\"]\": expected a list in brackets, such as [\"a\", \"b\"]",
+        ),
+        (
+            "[topic.a]\ndead_letter_after = \"${X}\"",
+            "2",
+            "21: invalid number of deaths: expected 3 or more, or \"never\"",
+        ),
+        (
+            "[link.default]\npreset = \"${X}\"",
+            "7",
+            "10: invalid preset `7`: expected one of: low-latency, balanced, high-throughput",
+        ),
+        // Found by a later check.
+        ("[node.a]\nhost = \"${X}\"", "one", "8: unknown host `one`: there is none"),
+    ] {
+        let options = Topology::options().environment(move |name| (name == "X").then_some(value));
+        let error = without_code(options.parse("t.toml", text).expect_err(text));
+        assert_eq!(error, format!("t.toml:2:{message}; the file has \"${{X}}\""));
+    }
+}
+
+#[test]
+fn a_text_with_a_number_is_no_number_without_a_variable() {
+    assert_eq!(
+        error("[topic.a]\ncapacity = \"1024\"", &[]),
+        "t.toml:2:12: invalid value, string \"1024\": expected a number without quotes"
+    );
+    assert_eq!(
+        error("[topic.a]\ncapacity = \"$$1024\"", &[]),
+        "t.toml:2:12: invalid value, string \"$1024\": expected a number without quotes"
+    );
+}

@@ -1,0 +1,218 @@
+//! Files that include others.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::process::Command;
+
+use mycelium::{Problem, Topology, TopologyError};
+
+use crate::topology::without_code;
+
+/// A directory with files.
+struct Files(PathBuf);
+
+impl Files {
+    fn new(test: &str, files: &[(&str, &str)]) -> Files {
+        let name = format!("mycelium-include-{test}-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        for (name, text) in files {
+            let path = directory.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        Files(directory)
+    }
+
+    fn load(&self, name: &str) -> Result<Topology, TopologyError> {
+        Topology::options()
+            .environment(|name| (name == "ONE").then_some("one"))
+            .load(self.0.join(name))
+    }
+
+    /// The error of a file, without the directory.
+    fn error(&self, name: &str) -> String {
+        let error = without_code(self.load(name).expect_err(name));
+        error.replace(&format!("{}/", self.0.display()), "")
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn nodes(topology: &Topology) -> Vec<&str> {
+    topology.nodes().collect()
+}
+
+#[test]
+fn sections_of_all_files_are_one_topology() {
+    let files = Files::new(
+        "all",
+        &[
+            (
+                "app.toml",
+                "include = [\"common.toml\", \"nodes/${ONE}.toml\"]\n[node.a]\nservices = [\"A\"]\n",
+            ),
+            ("common.toml", "[topic.ticks]\ncapacity = 8\n[link.default]\ntransport = \"unix\"\n"),
+            // Relative to the file that includes.
+            ("nodes/one.toml", "include = [\"two.toml\"]\n[node.b]\nservices = [\"B\"]\n"),
+            ("nodes/two.toml", "[node.c]\n[link.\"b-c\"]\ntransport = \"shm\"\n"),
+        ],
+    );
+    assert_eq!(nodes(&files.load("app.toml").unwrap()), ["a", "b", "c"]);
+}
+
+#[test]
+fn the_including_file_takes_precedence_key_by_key() {
+    let common = "[node.a]\nshutdown = \"soon\"\nmemory = \"1 MiB\"\n[topic.t]\non_stall = \"block\"\n\
+                  capacity = 3\n";
+    let app = "include = [\"common.toml\"]\n[node.a]\nshutdown = \"1s\"\n[topic.t]\n\
+               on_stall = { evict_after = \"1s\" }\n";
+    let files = Files::new("wins", &[("common.toml", common), ("app.toml", app)]);
+    assert_eq!(
+        files.error("app.toml"),
+        "common.toml:6:12: invalid capacity 3: expected a power of two from 2 to 1073741824"
+    );
+    fs::write(files.0.join("app.toml"), format!("{app}capacity = 4\n")).unwrap();
+    files.load("app.toml").unwrap();
+}
+
+#[test]
+fn two_files_that_do_not_include_each_other_must_not_set_the_same_key() {
+    let files = Files::new(
+        "both",
+        &[
+            ("app.toml", "include = [\"one.toml\", \"two.toml\"]\n"),
+            ("one.toml", "[link.default]\nretry = \"1ms\"\nsilence = \"20s\"\n"),
+            ("two.toml", "[link.default]\nsilence = \"30s\"\n"),
+        ],
+    );
+    assert_eq!(
+        files.error("app.toml"),
+        "two.toml:2:1: `link.default.silence` is also set at one.toml:3:1, and neither of the two \
+         files includes the other: set it in one of them, or in a file that includes both"
+    );
+    // A file that includes both decides.
+    let text = "include = [\"one.toml\", \"two.toml\"]\nlink.default.silence = \"15s\"\n";
+    fs::write(files.0.join("app.toml"), text).unwrap();
+    files.load("app.toml").unwrap();
+    // And so does one of the two if it includes the other, in any order.
+    let text = "include = [\"one.toml\"]\n[link.default]\nsilence = \"30s\"\n";
+    fs::write(files.0.join("two.toml"), text).unwrap();
+    for order in ["\"one.toml\", \"two.toml\"", "\"two.toml\", \"one.toml\""] {
+        fs::write(files.0.join("app.toml"), format!("include = [{order}]\n")).unwrap();
+        files.load("app.toml").unwrap();
+    }
+}
+
+#[test]
+fn an_error_names_the_file_that_holds_the_mistake() {
+    let files = Files::new(
+        "place",
+        &[
+            ("app.toml", "# the root\ninclude = [\"sub/a.toml\"]\n[node.a]\nservices = [\"A\"]\n"),
+            ("sub/a.toml", "[node.b]\nservices = [\"B\",\n \"A\"]\n"),
+            ("key.toml", "include = [\"sub/key.toml\"]\n"),
+            ("sub/key.toml", "nodes.b = 1\n"),
+            ("toml.toml", "include = [\"sub/toml.toml\"]\n"),
+            ("sub/toml.toml", "[node.b]\nservices = \n"),
+            ("variable.toml", "include = [\"sub/variable.toml\"]\n"),
+            ("sub/variable.toml", "[node.b]\nport = \"${NONE}\"\n"),
+        ],
+    );
+    let error = files.load("app.toml").unwrap_err();
+    assert!(matches!(error.problem(), Problem::Duplicate { .. }));
+    assert_eq!((error.file(), error.line()), (&*files.0.join("sub/a.toml"), 3));
+    assert_eq!(
+        files.error("app.toml"),
+        "sub/a.toml:3:2: service `A` is placed twice: first in node `a`; expected one place for \
+         each service"
+    );
+    assert_eq!(
+        files.error("key.toml"),
+        "sub/key.toml:1:1: unknown key `nodes`: did you mean `node`? (expected one of: host, tls, telemetry, bundle, node, \
+         service, supervisor, topic, subscription, link, legacy)"
+    );
+    assert!(files.error("toml.toml").starts_with("sub/toml.toml:2:"));
+    assert!(files.error("variable.toml").starts_with("sub/variable.toml:2:8: the environment has"));
+}
+
+#[test]
+fn files_that_cannot_be_included_are_errors_with_the_place_of_the_include() {
+    let deep = |number: usize| format!("include = [\"{}.toml\"]\n", number + 1);
+    let deep: Vec<_> = (0..10).map(|number| (format!("{number}.toml"), deep(number))).collect();
+    let mut all: Vec<_> = deep.iter().map(|(name, text)| (&**name, &**text)).collect();
+    let large = format!("#{}\n", "x".repeat(16 << 20));
+    all.extend([
+        ("missing.toml", "include = [\n  \"sub/none.toml\",\n]\n"),
+        ("directory.toml", "include = [\"sub\"]\n"),
+        ("sub/self.toml", "include = [\"self.toml\"]\n"),
+        ("circle.toml", "include = [\"sub/back.toml\"]\n"),
+        ("sub/back.toml", "\ninclude = [\"../circle.toml\"]\n"),
+        ("to-large.toml", "include = [\"large.toml\"]\n"),
+        ("large.toml", &large),
+        ("text.toml", "include = \"common.toml\"\n"),
+        ("number.toml", "include = [7]\n"),
+        ("empty.toml", "include = [\"\"]\n"),
+        ("section.toml", "[node.a]\ninclude = [\"common.toml\"]\n"),
+    ]);
+    let files = Files::new("refused", &all);
+    let directory = files.0.display();
+    let too_large =
+        "a topology and the files that it includes may have 16 MiB, and these have more";
+    let invalid = "invalid include: expected a list of files, such as [\"common.toml\"]";
+    for (name, expected) in [
+        ("missing.toml", "missing.toml:2:3: cannot include `sub/none.toml`: No such file or directory (os error 2)".to_owned()),
+        ("directory.toml", "directory.toml:1:12: cannot include `sub`: it is not a file".to_owned()),
+        ("sub/self.toml", "sub/self.toml:1:12: cannot include `self.toml`: files include each other: sub/self.toml -> sub/self.toml".to_owned()),
+        ("circle.toml", "sub/back.toml:2:12: cannot include `../circle.toml`: files include each other: circle.toml -> sub/back.toml -> sub/../circle.toml".to_owned()),
+        ("0.toml", "8.toml:1:12: cannot include `9.toml`: expected at most 8 files that include the next one".to_owned()),
+        ("to-large.toml", format!("to-large.toml:1:12: cannot include `large.toml`: {too_large}")),
+        ("large.toml", format!("large.toml: cannot read the topology: {too_large}")),
+        ("text.toml", format!("text.toml:1:11: {invalid}")),
+        ("number.toml", format!("number.toml:1:12: {invalid}")),
+        ("empty.toml", format!("empty.toml:1:12: {invalid}")),
+        ("section.toml", "section.toml:2:1: unknown key `include`: ".to_owned()),
+    ] {
+        let error = files.error(name);
+        assert!(error.starts_with(&expected), "{directory}: {error}");
+    }
+}
+
+/// To open it waited for ever for a process that writes.
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_not_included_and_may_be_the_topology() {
+    let files = Files::new("pipe", &[("app.toml", "# the root\ninclude = [\"pipe\"]\n")]);
+    let pipe = files.0.join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert_eq!(files.error("app.toml"), "app.toml:2:12: cannot include `pipe`: it is not a file");
+    // As a shell's `<(..)`: another process writes the text.
+    let writer = std::thread::spawn(move || fs::write(pipe, "[node.a]\nservices = [\"A\"]\n"));
+    assert_eq!(nodes(&files.load("pipe").unwrap()), ["a"]);
+    writer.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_text_includes_no_file() {
+    let error = Topology::parse("t.toml", "include = [\"common.toml\"]").unwrap_err();
+    assert_eq!(
+        without_code(error),
+        "t.toml:1:12: cannot include `common.toml`: a topology that is parsed from a text \
+         includes no files: read it by `Topology::load`"
+    );
+    assert!(Topology::parse("t.toml", "include = []").is_ok());
+}
+
+#[test]
+fn a_file_that_is_not_text_is_named() {
+    let files = Files::new("bytes", &[]);
+    fs::create_dir_all(&files.0).unwrap();
+    fs::write(files.0.join("app.toml"), [b'#', 0xff]).unwrap();
+    let expected = "app.toml: cannot read the topology: its text is not UTF-8";
+    assert_eq!(files.error("app.toml"), expected);
+    assert_eq!(files.load("app.toml").unwrap_err().file(), Path::new(&files.0.join("app.toml")));
+}

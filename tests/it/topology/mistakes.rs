@@ -1,0 +1,449 @@
+//! Files that are not a topology: sections, names, types, durations and sizes.
+
+use mycelium::Topology;
+
+use crate::topology::{check, check_with_schema, without_code};
+
+#[test]
+fn what_is_not_toml() {
+    check(&[
+        ("[node.main", "1:11", "unclosed table, expected `]`"),
+        ("[topic.a]\n[topic.a]", "2:8", "duplicate key"),
+        ("[topic.a]\ncapacity = 2\ncapacity = 4", "3:1", "duplicate key"),
+        (
+            "node = 7",
+            "1:8",
+            r#"invalid value, integer `7`: expected a table of keys and values, such as { key = "value" }"#,
+        ),
+        (
+            "[[node]]",
+            "1:1",
+            r#"invalid value, sequence: expected a table of keys and values, such as { key = "value" }"#,
+        ),
+    ]);
+}
+
+#[test]
+fn unknown_sections_and_keys() {
+    check_with_schema(&[
+        (
+            "[nodes.main]",
+            "1:2",
+            "unknown key `nodes`: did you mean `node`? (expected one of: host, tls, telemetry, bundle, node, service, supervisor, topic, subscription, link, legacy)",
+        ),
+        (
+            "[node.main]\nservices = []\ncolour = \"red\"",
+            "3:1",
+            "unknown key `colour`: expected one of: services, host, port, address, listen, executor, shutdown, memory, huge_pages, socket, users, group and 9 more",
+        ),
+        (
+            "[host.one]\naddress = \"a\"\nadress = \"b\"",
+            "3:1",
+            "unknown key `adress`: did you mean `address`? (expected one of: address)",
+        ),
+        ("[host.one]", "1:1", "this section needs the key `address`"),
+        (
+            "[service.A]\nmax_restart = 1",
+            "2:1",
+            "unknown key `max_restart`: did you mean `max_restarts`? (expected one of: max_restarts, restart_window, backoff, max_backoff, run, wait, thread, class, if_refused, budget, executor, shares and 4 more)",
+        ),
+        (
+            "[topic.a]\ncapazity = 2",
+            "2:1",
+            "unknown key `capazity`: did you mean `capacity`? (expected one of: capacity, backpressure_threshold, on_stall, delivery, dead_letter_after, readers, writers, transport, trace, latency_sample)",
+        ),
+        (
+            "[subscription.\"A.b\"]\npolice = \"block\"",
+            "2:1",
+            "unknown key `police`: did you mean `policy`? (expected one of: policy, key, keys, start)",
+        ),
+        (
+            "[subscription.A.b]\npolicy = \"block\"",
+            "1:17",
+            r#"unknown key `b`: expected one of: policy, key, keys, start; for a subscription write `[subscription."A.b"]`"#,
+        ),
+        (
+            "[link.default]\nbatch = 1",
+            "2:1",
+            "unknown key `batch`: expected one of: transport, trust, preset, batch_bytes, batch_messages, batch_delay, keep_alive, silence, handshake, retry, max_retry, buffer and 2 more",
+        ),
+        (
+            "[topic.a]\nlatency_sample = 1.5",
+            "2:18",
+            "invalid share 1.5: expected a number from 0 to 1",
+        ),
+        (
+            "[topic.a]\non_stall = { after = \"5s\" }",
+            "2:12",
+            r#"invalid on_stall: expected "block" or { evict_after = "5s" }"#,
+        ),
+    ]);
+}
+
+#[test]
+fn names_of_nodes_services_and_links() {
+    check(&[
+        (
+            "[node.\"a/b\"]",
+            "1:7",
+            "invalid name of a node `a/b`: expected 1 to 62 bytes of letters, digits, `-`, `_` and `.`, and no `..`",
+        ),
+        (
+            "[node.a]\nservices = [\"A\"]\n[node.b]\nservices = [\"B\", \"A\"]",
+            "4:18",
+            "service `A` is placed twice: first in node `a`; expected one place for each service",
+        ),
+        (
+            "[node.a]\n[node.b]\n[link.\"a-x\"]",
+            "3:7",
+            "unknown link `a-x`: did you mean `a-b`? (expected one of: a-b, default)",
+        ),
+        (
+            "[node.a]\n[node.b]\n[link.\"a-b\"]\n[link.\"b-a\"]",
+            "4:7",
+            "link `b-a` is the same as `a-b`, which also has a section: merge the two",
+        ),
+        (
+            "[node.a]\n[node.a-b]\n[node.b-c]\n[node.c]\n[link.\"a-b-c\"]",
+            "5:7",
+            "link `a-b-c` may join `a` and `b-c`, or `a-b` and `c`; give one of these nodes another name",
+        ),
+    ]);
+}
+
+#[test]
+fn values_of_another_type() {
+    check_with_schema(&[
+        (
+            "[node.a]\nservices = \"A\"",
+            "2:12",
+            r#"invalid value, string "A": expected a list in brackets, such as ["a", "b"]"#,
+        ),
+        ("[node.a]\nservices = [1]", "2:13", "invalid value, integer `1`: expected a string"),
+        ("[node.a]\nhost = 1", "2:8", "invalid value, integer `1`: expected a string"),
+        ("[node.a]\nexecutor = 1", "2:12", "invalid value, integer `1`: expected a string"),
+        (
+            "[node.a]\nhuge_pages = \"true\"",
+            "2:14",
+            r#"invalid value, string "true": expected true or false without quotes"#,
+        ),
+        ("[node.a]\nhuge_pages = 1", "2:14", "invalid value, integer `1`: expected true or false"),
+        ("[node.a]\nsocket = 1", "2:10", "invalid value, integer `1`: expected a path in quotes"),
+        (
+            "[node.a]\nusers = 1000",
+            "2:9",
+            r#"invalid value, integer `1000`: expected a list in brackets, such as ["a", "b"]"#,
+        ),
+        (
+            "[node.a]\nusers = [\"me\"]",
+            "2:10",
+            r#"invalid value, string "me": expected a number without quotes"#,
+        ),
+        ("[node.a]\nusers = [-1]", "2:10", "invalid number -1: expected 0 to 4294967295"),
+        (
+            "[node.a]\ngroup = \"me\"",
+            "2:9",
+            r#"invalid value, string "me": expected a number without quotes"#,
+        ),
+        ("[node.a]\nowner = 1.5", "2:9", "invalid value, floating point `1.5`: expected a number"),
+        ("[service.A]\nmax_restarts = -1", "2:16", "invalid number -1: expected 0 to 4294967295"),
+        (
+            "[service.A]\nmax_restarts = 4294967296",
+            "2:16",
+            "invalid number 4294967296: expected 0 to 4294967295",
+        ),
+        ("[service.A]\nrun = 1", "2:7", "invalid value, integer `1`: expected a string"),
+        (
+            "[service.A]\nports = \"a\"",
+            "2:9",
+            r#"invalid value, string "a": expected a table of keys and values, such as { key = "value" }"#,
+        ),
+        ("[service.A]\nexecutor = []", "2:12", "invalid value, sequence: expected a string"),
+        ("[service.A.ports]\nleft = 1", "2:8", "invalid value, integer `1`: expected a string"),
+        (
+            "[topic.a]\nreaders = \"a\"",
+            "2:11",
+            r#"invalid value, string "a": expected a list in brackets, such as ["a", "b"]"#,
+        ),
+        ("[topic.a]\nwriters = [1]", "2:12", "invalid value, integer `1`: expected a string"),
+        ("[topic.a]\ndelivery = true", "2:12", "invalid value, boolean `true`: expected a string"),
+        ("[subscription.\"A.b\"]\nkey = 1", "2:7", "invalid value, integer `1`: expected a string"),
+        (
+            "[link.default]\nbatch_messages = \"7\"",
+            "2:18",
+            r#"invalid value, string "7": expected a number without quotes"#,
+        ),
+        ("[link.default]\npreset = 1", "2:10", "invalid value, integer `1`: expected a string"),
+        ("[link.default]\ntransport = 7", "2:13", "invalid value, integer `7`: expected a string"),
+    ]);
+}
+
+/// A file of another kind may be one long text.
+#[test]
+fn long_values_are_cut() {
+    let long = |text: &str| text.repeat(10_000);
+    let error = Topology::parse("t.toml", &format!("[service.A]\nrun = \"{}\"\n", long("ä")));
+    assert_eq!(
+        without_code(error.unwrap_err()),
+        format!(
+            "t.toml:2:7: invalid run `{}… (10000 characters)`: expected one of: shared, \
+             dedicated, pinned(1), pinned(1, 3)",
+            "ä".repeat(200)
+        )
+    );
+    for text in [
+        format!("{} = 1\n", long("k")),
+        format!("[node.\"{}\"]\n", long("n ")),
+        format!("[node.a]\nshutdown = \"{}\"\n", long("x")),
+        format!("[node.a]\nservices = [\"{0}\", \"{0}\"]\n", long("S")),
+    ] {
+        let error = Topology::parse("t.toml", &text).unwrap_err().to_string();
+        assert!(error.len() < 800, "{error}");
+        assert!(error.contains("0 characters)`"), "{error}");
+    }
+}
+
+#[test]
+fn durations() {
+    check_with_schema(&[
+        (
+            "[node.a]\nshutdown = \"soon\"",
+            "2:12",
+            "invalid duration `soon`: expected a number and a unit, such as `250ms`",
+        ),
+        (
+            "[node.a]\nshutdown = 5",
+            "2:12",
+            r#"invalid duration 5: expected a text with a unit, such as "5s""#,
+        ),
+        (
+            "[node.a]\nwatchdog = true",
+            "2:12",
+            r#"invalid duration: expected a text with a unit, such as "250ms""#,
+        ),
+        (
+            "[service.A]\nbackoff = \"\"",
+            "2:11",
+            "invalid duration ``: expected a number and a unit, such as `250ms`",
+        ),
+        (
+            "[service.A]\nrestart_window = \"60\"",
+            "2:18",
+            "invalid duration `60`: expected a number and a unit, such as `250ms`",
+        ),
+        (
+            "[node.a]\nshutdown = \"0\"",
+            "2:12",
+            "invalid duration `0`: expected a number and a unit, such as `250ms`",
+        ),
+        (
+            "[service.A]\nmax_backoff = \"-1s\"",
+            "2:15",
+            "invalid duration `-1s`: expected a number and a unit, such as `250ms`",
+        ),
+        (
+            "[link.default]\nretry = \"0s\"",
+            "2:9",
+            "invalid pause `0`: expected a duration greater than zero",
+        ),
+        (
+            "[link.default]\nmax_retry = \"0ms\"",
+            "2:13",
+            "invalid pause `0`: expected a duration greater than zero",
+        ),
+        (
+            "[link.default]\nconfirm = \"0s\"",
+            "2:11",
+            "invalid pause `0`: expected a duration greater than zero",
+        ),
+        (
+            "[link.default]\nhandshake = \"0s\"",
+            "2:13",
+            "invalid pause `0`: expected a duration greater than zero",
+        ),
+        (
+            "[link.default]\nbatch_delay = 5",
+            "2:15",
+            r#"invalid duration 5: expected a text with a unit, such as "5s""#,
+        ),
+        (
+            "[link.default]\nkeep_alive = 5",
+            "2:14",
+            r#"invalid duration 5: expected a text with a unit, such as "5s""#,
+        ),
+        (
+            "[link.default]\nsilence = \"x\"",
+            "2:11",
+            "invalid duration `x`: expected a number and a unit, such as `250ms`",
+        ),
+        (
+            "[link.default]\nhandshake = \"5\"",
+            "2:13",
+            "invalid duration `5`: expected a number and a unit, such as `250ms`",
+        ),
+    ]);
+}
+
+#[test]
+fn times_of_links() {
+    let silence = "invalid `silence`: expected at least 100 ms, and three times `keep_alive`";
+    check(&[
+        ("[link.default]\nsilence = \"1s\"", "2:11", silence),
+        ("[node.a]\n[node.b]\n[link.\"b-a\"]\nkeep_alive = \"1h\"", "4:14", silence),
+        (
+            "[node.a]\n[node.b]\n[link.default]\nsilence = \"30s\"\n[link.\"a-b\"]\nkeep_alive = \"11s\"",
+            "6:14",
+            silence,
+        ),
+        (
+            "[node.a]\n[node.b]\n[link.\"b-a\"]\nkeep_alive = \"1ms\"",
+            "4:14",
+            "invalid `keep_alive`: expected at least 34 ms",
+        ),
+    ]);
+}
+
+#[test]
+fn sizes() {
+    check_with_schema(&[
+        (
+            "[node.a]\nmemory = \"lots\"",
+            "2:10",
+            "invalid size `lots`: expected a number and a unit (B, KiB, MiB, GiB), such as `64 KiB`",
+        ),
+        (
+            "[node.a]\nmemory = -5",
+            "2:10",
+            "invalid size `-5`: expected a number and a unit (B, KiB, MiB, GiB), such as `64 KiB`",
+        ),
+        (
+            "[node.a]\nmemory = true",
+            "2:10",
+            "invalid size: expected a number and a unit (B, KiB, MiB, GiB), such as `64 KiB`",
+        ),
+        (
+            "[node.a]\nmemory = \"256 MB\"",
+            "2:10",
+            "invalid size `256 MB`: expected a number and a unit (B, KiB, MiB, GiB), such as `64 KiB`",
+        ),
+        (
+            "[link.default]\nbatch_bytes = \"1.5 KiB\"",
+            "2:15",
+            "invalid size `1.5 KiB`: expected a number and a unit (B, KiB, MiB, GiB), such as `64 KiB`",
+        ),
+        (
+            "[link.default]\nbuffer = []",
+            "2:10",
+            "invalid size: expected a number and a unit (B, KiB, MiB, GiB), such as `64 KiB`",
+        ),
+        (
+            "[link.default]\nwindow = \"\"",
+            "2:10",
+            "invalid size ``: expected a number and a unit (B, KiB, MiB, GiB), such as `64 KiB`",
+        ),
+    ]);
+}
+
+#[test]
+fn values_beyond_their_limits() {
+    check(&[
+        (
+            "[node.a]\nshutdown = \"2years\"",
+            "2:12",
+            "invalid duration `2years`: expected at most a year",
+        ),
+        (
+            "[node.a]\nmemory = \"99999999999999 GiB\"",
+            "2:10",
+            "invalid size `99999999999999 GiB`: expected at most 18446744073709551615 bytes",
+        ),
+    ]);
+}
+
+#[test]
+fn commands() {
+    let program =
+        r#"invalid command: expected a program and its arguments, such as ["./app", "{node}"]"#;
+    check_with_schema(&[
+        ("[node.main]\ncommand = []", "2:11", program),
+        ("[bundle]\ncommand = [\"\"]", "2:11", program),
+        (
+            "[node.main]\ncommand = \"./app\"",
+            "2:11",
+            r#"invalid value, string "./app": expected a list in brackets, such as ["a", "b"]"#,
+        ),
+        (
+            "[node.main]\ncommand = [\"./app\", 7]",
+            "2:21",
+            "invalid value, integer `7`: expected a string",
+        ),
+        (
+            "[bundle]\ncomand = [\"a\"]",
+            "2:1",
+            "unknown key `comand`: did you mean `command`? (expected one of: command)",
+        ),
+    ]);
+    check(&[
+        (
+            "[node.main]\ncommand = [\"./app\", \"--of={nodes}\"]",
+            "2:21",
+            "unknown placeholder `nodes`: did you mean `node`? (expected one of: directory, node, topology)",
+        ),
+        (
+            "[node.main]\ncommand = [\"./app\", \"a\\u0000b\"]",
+            "2:21",
+            "invalid argument: expected a text without NUL",
+        ),
+        (
+            "[[bundle]]\ncommand = [\"a\"]",
+            "1:3",
+            "section `bundle` is a list: expected `[bundle]`, with one pair of brackets",
+        ),
+    ]);
+}
+
+#[cfg(unix)]
+#[test]
+fn the_words_of_a_command_have_their_values() {
+    let text = r#"
+[bundle]
+command = ["./bin/app", "{node}", "{node}:{directory}", "{\"a\":{\"node\":1}}", "{}", "{{node}"]
+[node.main]
+[node.other]
+command = ["${TOOL:-other}", "{topology}"]
+"#;
+    let topology = Topology::options().environment(|_| None::<String>).parse("/srv/t.toml", text);
+    let topology = topology.unwrap().in_directory("/run/me");
+    let main = topology.command("main").unwrap();
+    assert_eq!(main.program.to_str(), Some("/srv/bin/app"));
+    assert_eq!(
+        main.arguments,
+        ["main", "main:/run/me", r#"{"a":{"node":1}}"#, "{}", "{main"]
+            .map(std::ffi::OsString::from)
+    );
+    assert_eq!(main.directory.to_str(), Some("/srv"));
+    assert_eq!(main.place.as_deref(), Some("/srv/t.toml:3:12"));
+    let other = topology.command("other").unwrap();
+    assert_eq!(other.program.to_str(), Some("other"));
+    assert_eq!(other.arguments, ["/srv/t.toml"]);
+    assert_eq!(topology.command("none"), None);
+    let given = topology.command_from("main", "app", &["{node}".to_owned()]).unwrap();
+    assert_eq!((given.program.to_str(), &*given.arguments), (Some("app"), &["main".into()][..]));
+    let error = topology.command_from("main", "app", &["{host}".to_owned()]).unwrap_err();
+    assert_eq!(
+        without_code(error),
+        "/srv/t.toml: unknown placeholder `host`: expected one of: directory, node, topology"
+    );
+}
+
+/// Another package of the workspace may enable them.
+#[test]
+#[cfg(not(feature = "otlp"))]
+fn keys_of_features_that_are_off() {
+    check(&[(
+        "[telemetry]\nmetrics = \"http://127.0.0.1:4318\"\n",
+        "2:11",
+        "this program was built without what `metrics` needs: enable the feature `otlp` of the \
+         package `mycelium`",
+    )]);
+}

@@ -1,0 +1,349 @@
+//! Members that are added, removed and replaced while the bundle runs.
+
+use std::process::Command;
+use std::sync::mpsc::channel;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use mycelium_bundle::{
+    BundleError, BundleEvent, BundleHandle, BundleReport, Change, ChangeError, Member,
+    MemberOutcome, MemberPhase,
+};
+use rustix::process::Signal;
+
+use crate::bundle::{PATIENCE, Speaking, kill, speaking};
+
+type Running = JoinHandle<Result<BundleReport, BundleError>>;
+
+/// Runs the bundle on another thread. The members that are added later are made by the rest.
+fn run(speaking: &mut Speaking) -> (BundleHandle, Running) {
+    let bundle = std::mem::take(&mut speaking.bundle);
+    (bundle.handle(), thread::spawn(|| bundle.run()))
+}
+
+/// The name, phase and starts of each member.
+fn phases(handle: &BundleHandle) -> Vec<(String, MemberPhase, u64)> {
+    let members = handle.members().into_iter();
+    members.map(|status| (status.name, status.phase, status.starts)).collect()
+}
+
+/// Waits until an event of a member has this beginning.
+fn wait_for(speaking: &Speaking, event: &str) {
+    loop {
+        let next = speaking.events.recv_timeout(PATIENCE).expect("the event comes");
+        if next.to_string().starts_with(event) {
+            return;
+        }
+    }
+}
+
+#[test]
+fn members_come_and_go_while_others_run() {
+    let mut bundle = speaking().with("wait", "source", &[]);
+    let (handle, running) = run(&mut bundle);
+    assert_eq!(bundle.said.next(), "source waits");
+    let source = handle.pid("source").unwrap();
+    handle.add(bundle.member("wait", "sink", &["source"])).unwrap();
+    assert_eq!(bundle.said.next(), "sink waits");
+    let running_once = |name: &str| (name.to_owned(), MemberPhase::Running, 1);
+    assert_eq!(phases(&handle), [running_once("source"), running_once("sink")]);
+    handle.remove("sink").unwrap();
+    assert_eq!(bundle.said.next(), "sink ends");
+    wait_for(&bundle, "sink: exited");
+    // The name is free again.
+    handle.add(bundle.member("wait", "sink", &["source"])).unwrap();
+    assert_eq!(bundle.said.next(), "sink waits");
+    assert_eq!(handle.pid("source"), Some(source));
+    handle.stop();
+    let report = running.join().unwrap().unwrap();
+    let ended: Vec<_> = report.members.iter().map(|it| (&*it.name, it.outcome)).collect();
+    assert_eq!(ended, [("source", MemberOutcome::Completed), ("sink", MemberOutcome::Completed)]);
+    assert_eq!([bundle.said.next(), bundle.said.next()], ["source ends", "sink ends"]);
+    assert!(handle.members().is_empty());
+    drop(bundle.writer);
+    assert!(bundle.said.rest().is_empty());
+}
+
+#[test]
+fn replaced_members_end_in_order_and_start_when_all_have_ended() {
+    let mut bundle = speaking()
+        .with("wait", "sink", &["middle"])
+        .with("wait", "middle", &["source"])
+        .with("wait", "source", &[]);
+    let (handle, running) = run(&mut bundle);
+    bundle.said.sorted::<3>();
+    let middle = handle.pid("middle").unwrap();
+    let replaced = ["sink", "source"].map(|name| bundle.member("wait", name, &[]));
+    let [sink, source] = replaced;
+    let added = bundle.member("wait", "added", &["source"]);
+    handle
+        .change([
+            Change::Replace(sink.ends_after("middle")),
+            Change::Add(added),
+            Change::Replace(source),
+        ])
+        .unwrap();
+    assert_eq!([bundle.said.next(), bundle.said.next()], ["source ends", "sink ends"]);
+    assert_eq!(bundle.said.sorted(), ["added waits", "sink waits", "source waits"]);
+    assert_eq!(handle.pid("middle"), Some(middle));
+    handle.stop();
+    running.join().unwrap().unwrap();
+    let events: Vec<String> = bundle.events.iter().map(|event| event.to_string()).collect();
+    let place = |text: &str| events.iter().rposition(|event| event.starts_with(text)).unwrap();
+    let sink_ended = events.iter().position(|event| event.starts_with("sink: exited")).unwrap();
+    for started in ["added: started", "sink: started", "source: started"] {
+        assert!(place(started) > sink_ended, "{events:?}");
+    }
+}
+
+#[test]
+fn one_change_that_does_not_fit_refuses_all() {
+    let mut bundle = speaking().with("wait", "sink", &["source"]).with("wait", "source", &[]);
+    let (handle, running) = run(&mut bundle);
+    bundle.said.sorted::<2>();
+    let before = handle.members().iter().map(|member| member.pid).collect::<Vec<_>>();
+    let member = |name: &'static str| Member::new(name, || Command::new("/nowhere"));
+    let good = || Change::Remove("sink".into());
+    let refused: [(Change, &str); 5] = [
+        (
+            Change::Remove("sauce".into()),
+            "the bundle has no member `sauce`; its members are: source [M0410]",
+        ),
+        (
+            Change::Replace(member("sauce")),
+            "the bundle has no member `sauce`; its members are: source [M0410]",
+        ),
+        (
+            Change::Add(member("source")),
+            "two members are called `source`: give one of them another name [M0400]",
+        ),
+        (
+            Change::Add(member("new").ends_after("sink")),
+            "member `new` ends after `sink`, which is not a member; expected one of: source, new [M0401]",
+        ),
+        (
+            Change::Add(member("two words")),
+            "invalid member name `two words`: expected 1 to 62 bytes without white space and control characters [M0407]",
+        ),
+    ];
+    for (change, message) in refused {
+        let error = handle.change([good(), change]).unwrap_err();
+        assert_eq!(error.to_string(), message);
+    }
+    let after = handle.members().iter().map(|member| member.pid).collect::<Vec<_>>();
+    assert_eq!(before, after);
+    handle.change([]).unwrap();
+    handle.stop();
+    running.join().unwrap().unwrap();
+    let error = handle.change([]).unwrap_err();
+    assert!(matches!(error, ChangeError::Ended), "{error}");
+    assert_eq!(
+        error.to_string(),
+        "the bundle has ended, or is about to: its members can no longer be changed [M0411]"
+    );
+}
+
+#[test]
+fn an_observer_that_wants_a_change_gets_an_error() {
+    let (sender, errors) = channel();
+    let bundle = speaking().with("complete", "source", &[]);
+    let handle = bundle.bundle.handle();
+    let bundle = bundle.bundle.observe(move |_| {
+        let _ = sender.send(handle.remove("source").unwrap_err().to_string());
+    });
+    bundle.run().unwrap();
+    assert_eq!(
+        errors.recv().unwrap(),
+        "the observer of a bundle cannot change it: call this from another thread [M0412]"
+    );
+}
+
+#[test]
+fn a_removed_member_that_hangs_or_fails_does_not_end_the_others() {
+    let mut bundle = speaking().with("wait", "source", &[]).with("hang", "sink", &[]).with(
+        "fail-at-the-end",
+        "odd",
+        &[],
+    );
+    bundle.bundle = bundle.bundle.deadline(Duration::from_millis(50));
+    let (handle, running) = run(&mut bundle);
+    bundle.said.sorted::<3>();
+    let odd = bundle.member("wait", "odd", &[]);
+    handle.change([Change::Remove("sink".into()), Change::Replace(odd)]).unwrap();
+    wait_for(&bundle, "sink: did not end and was killed");
+    wait_for(&bundle, "odd: started");
+    let names = phases(&handle).into_iter().map(|(name, ..)| name).collect::<Vec<_>>();
+    assert_eq!(names, ["source", "odd"]);
+    bundle.said.sorted::<2>();
+    handle.stop_within(PATIENCE);
+    assert!(running.join().unwrap().is_ok());
+}
+
+#[test]
+fn a_replaced_member_that_loses_messages_ends_the_bundle() {
+    let mut bundle =
+        speaking().with("wait", "source", &[]).with("undelivered-at-the-end", "sink", &["source"]);
+    let (handle, running) = run(&mut bundle);
+    bundle.said.sorted::<2>();
+    handle.replace(bundle.member("wait", "sink", &["source"])).unwrap();
+    let error = running.join().unwrap().unwrap_err();
+    assert!(matches!(error, BundleError::Undelivered { member } if member == "sink"));
+}
+
+#[test]
+fn a_replaced_member_that_has_completed_or_backs_off_starts_at_once() {
+    let mut bundle = speaking().with("wait", "source", &[]).with("complete", "done", &[]);
+    let slow =
+        mycelium::Restart { backoff: PATIENCE * 60, longest: PATIENCE * 60, ..crate::bundle::SOON };
+    let failing = bundle.member("fail", "failing", &[]).restart(slow);
+    bundle.bundle = bundle.bundle.member(failing);
+    let (handle, running) = run(&mut bundle);
+    bundle.said.sorted::<2>();
+    wait_for(&bundle, "failing: will be restarted");
+    let failing = handle.members().into_iter().find(|member| member.name == "failing").unwrap();
+    assert_eq!((failing.phase, failing.pid), (MemberPhase::Waiting, None));
+    assert_eq!(failing.last_exit.unwrap().code(), Some(3));
+    let new = ["done", "failing"].map(|name| Change::Replace(bundle.member("wait", name, &[])));
+    handle.change(new).unwrap();
+    assert_eq!(bundle.said.sorted(), ["done waits", "failing waits"]);
+    handle.stop();
+    running.join().unwrap().unwrap();
+}
+
+#[test]
+fn the_removal_of_the_last_member_ends_the_bundle() {
+    let mut bundle = speaking().with("wait", "source", &[]);
+    let (handle, running) = run(&mut bundle);
+    assert_eq!(bundle.said.next(), "source waits");
+    handle.remove("source").unwrap();
+    let report = running.join().unwrap().unwrap();
+    assert!(report.members.is_empty() && !report.stopped);
+}
+
+/// The position of an event with this beginning.
+fn place_of(events: &[String], start: &str) -> usize {
+    let place = events.iter().position(|event| event.starts_with(start));
+    place.unwrap_or_else(|| panic!("`{start}` in {events:?}"))
+}
+
+#[test]
+fn added_and_replaced_members_end_in_their_new_order() {
+    let mut bundle = speaking().with("wait", "replaced", &[]).with("wait", "source", &[]);
+    let (handle, running) = run(&mut bundle);
+    bundle.said.sorted::<2>();
+    handle.add(bundle.member("wait", "added", &["source"])).unwrap();
+    assert_eq!(bundle.said.next(), "added waits");
+    handle.replace(bundle.member("wait", "replaced", &["added"])).unwrap();
+    assert_eq!([bundle.said.next(), bundle.said.next()], ["replaced ends", "replaced waits"]);
+    handle.stop();
+    running.join().unwrap().unwrap();
+    let events: Vec<String> = bundle.events.iter().map(|event| event.to_string()).collect();
+    let events = &events[place_of(&events, "source: was sent SIGTERM")..];
+    for (feeder, after) in [("source", "added"), ("added", "replaced")] {
+        let exited = place_of(events, &format!("{feeder}: exited"));
+        assert!(exited < place_of(events, &format!("{after}: was sent SIGTERM")), "{events:?}");
+    }
+}
+
+#[test]
+fn members_stay_without_the_feeder_that_was_removed() {
+    let mut bundle = speaking().with("wait", "sink", &["source"]).with("wait", "source", &[]);
+    let (handle, running) = run(&mut bundle);
+    bundle.said.sorted::<2>();
+    handle.remove("source").unwrap();
+    assert_eq!(bundle.said.next(), "source ends");
+    wait_for(&bundle, "source: exited");
+    // It fits together without it.
+    handle.change([]).unwrap();
+    assert!(!handle.is_ending());
+    handle.stop();
+    assert_eq!(bundle.said.next(), "sink ends");
+    running.join().unwrap().unwrap();
+    assert!(handle.is_ending());
+}
+
+#[test]
+fn a_member_that_fails_during_a_change_starts_again_at_once() {
+    let mut bundle = speaking().with("hang", "slow", &[]).with("wait", "other", &[]);
+    let (handle, running) = run(&mut bundle);
+    bundle.said.sorted::<2>();
+    handle.replace(bundle.member("wait", "slow", &[])).unwrap();
+    wait_for(&bundle, "slow: was sent SIGTERM");
+    kill(handle.pid("other").unwrap(), Signal::KILL);
+    assert_eq!(bundle.said.next(), "other waits");
+    kill(handle.pid("slow").unwrap(), Signal::KILL);
+    assert_eq!(bundle.said.next(), "slow waits");
+    handle.stop();
+    running.join().unwrap().unwrap();
+}
+
+#[test]
+fn members_are_told_who_is_gone_and_who_is_back() {
+    let mut bundle = speaking().with("hear", "ear", &[]);
+    let (handle, running) = run(&mut bundle);
+    let hears = |line: &str| while bundle.said.next() != format!("ear {line}") {};
+    hears("hears");
+    for round in 0..2 {
+        handle.add(bundle.member("hang", "sink", &[])).unwrap();
+        handle.add(bundle.member("hang", "other", &[])).unwrap();
+        let [sink, other] = ["sink", "other"].map(|name| {
+            loop {
+                // It returns before the processes have started.
+                if let Some(pid) = handle.pid(name) {
+                    break pid;
+                }
+            }
+        });
+        hears(&format!("member other {other}"));
+        handle.remove("other").unwrap();
+        kill(other, Signal::KILL);
+        // Of the other one alone, which was gone before.
+        loop {
+            let line = bundle.said.next();
+            assert_ne!(line, "ear gone sink", "round {round}");
+            if line == "ear gone other" {
+                break;
+            }
+        }
+        handle.remove("sink").unwrap();
+        kill(sink, Signal::KILL);
+        hears("gone sink");
+    }
+    handle.stop();
+    running.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_bundle_that_was_stopped_is_ending_while_its_members_end() {
+    let mut bundle = speaking().with("hang", "slow", &[]);
+    bundle.bundle = bundle.bundle.deadline(PATIENCE * 60);
+    let (handle, running) = run(&mut bundle);
+    assert_eq!(bundle.said.next(), "slow hangs");
+    assert!(!handle.is_ending());
+    handle.stop_within(Duration::from_millis(50));
+    wait_for(&bundle, "slow: was sent SIGTERM");
+    assert!(handle.is_ending());
+    wait_for(&bundle, "slow: did not end and was killed");
+    let error = running.join().unwrap().unwrap_err();
+    assert!(matches!(&error, BundleError::Killed { members } if members == &["slow"]), "{error}");
+}
+
+#[test]
+fn a_stop_during_a_change_starts_nothing_new() {
+    let mut bundle = speaking().with("wait", "source", &[]).with("hang", "sink", &["source"]);
+    let (handle, running) = run(&mut bundle);
+    bundle.said.sorted::<2>();
+    let [source, sink] = ["source", "sink"].map(|name| bundle.member("wait", name, &[]));
+    handle.change([Change::Replace(source), Change::Replace(sink)]).unwrap();
+    assert_eq!(bundle.said.next(), "source ends");
+    wait_for(&bundle, "sink: was sent SIGTERM");
+    handle.stop();
+    let sink = handle.pid("sink").unwrap();
+    kill(sink, Signal::KILL);
+    let error = running.join().unwrap().unwrap_err();
+    assert!(matches!(&error, BundleError::Stopped { member, .. } if member == "sink"), "{error}");
+    drop(bundle.writer);
+    assert!(bundle.said.rest().is_empty());
+    let started = |event: &BundleEvent| matches!(event, BundleEvent::Started { .. });
+    assert_eq!(bundle.events.iter().filter(started).count(), 0);
+}

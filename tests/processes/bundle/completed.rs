@@ -1,0 +1,235 @@
+//! Members that have completed stay completed: no node waits for them. A reader that restarts gets
+//! its messages.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::Receiver;
+use std::thread::JoinHandle;
+
+use mycelium_bundle::{
+    Bundle, BundleError, BundleEvent, BundleHandle, BundleReport, Member, MemberOutcome,
+};
+use rustix::io::retry_on_intr;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
+
+use crate::bundle::pipeline::{COUNT, DIRECTORY, DOES};
+use crate::bundle::{PATIENCE, SOON, Said, kill, program, speaking};
+
+/// A source, a middle and a sink, with a directory of their own.
+struct Pipeline {
+    handle: BundleHandle,
+    running: Option<JoinHandle<Result<BundleReport, BundleError>>>,
+    events: Receiver<BundleEvent>,
+    said: Said,
+    directory: PathBuf,
+}
+
+impl Pipeline {
+    /// `does` configures the first process of `member`.
+    fn start(test: &str, member: &'static str, does: &'static str) -> Pipeline {
+        Pipeline::of(test, member, does, "sink", |command| command)
+    }
+
+    /// Like [`start`](Pipeline::start), with another role for the sink, and with commands that
+    /// `wrap` changes.
+    fn of(
+        test: &str,
+        member: &'static str,
+        does: &'static str,
+        sink: &'static str,
+        wrap: impl Fn(Command) -> Command + Copy + Send + 'static,
+    ) -> Pipeline {
+        let name = format!("mycelium-bundle-{test}-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        let mut speaking = speaking();
+        for (name, feeder) in
+            [("source", None), ("middle", Some("source")), ("sink", Some("middle"))]
+        {
+            let (writer, directory) = (speaking.writer.try_clone().unwrap(), directory.clone());
+            let mut is_first = true;
+            let command = move || {
+                let role = if name == "sink" { sink } else { name };
+                let mut command = wrap(program(role, name));
+                command.stdout(writer.try_clone().unwrap()).env(DIRECTORY, &directory);
+                if std::mem::take(&mut is_first) && name == member {
+                    command.env(DOES, does);
+                }
+                command
+            };
+            let member = Member::new(name, command).restart(SOON);
+            speaking.bundle = speaking.bundle.member(match feeder {
+                Some(feeder) => member.ends_after(feeder),
+                None => member,
+            });
+        }
+        let (handle, bundle) = (speaking.bundle.handle(), speaking.bundle);
+        let running = Some(std::thread::spawn(|| bundle.run()));
+        let (events, said) = (speaking.events, speaking.said);
+        Pipeline { handle, running, events, said, directory }
+    }
+
+    fn signal(&self, member: &str, signal: Signal) {
+        kill(self.handle.pid(member).unwrap(), signal);
+    }
+
+    /// Stops the sink's process when it has the first message; then the source sends the others.
+    fn stop_sink(&self) {
+        self.until("sink got the first");
+        let sink = self.handle.pid("sink").unwrap();
+        kill(sink, Signal::STOP);
+        let sink = Pid::from_raw(i32::try_from(sink).unwrap()).unwrap();
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
+        retry_on_intr(|| waitid(WaitId::Pid(sink), options)).unwrap();
+        self.signal("source", Signal::USR1);
+    }
+
+    /// Waits for the exit of a member.
+    fn exit(&self, member: &str) {
+        loop {
+            let event = self.events.recv_timeout(PATIENCE / 2).expect("a member exits");
+            if matches!(&event, BundleEvent::Exited { member: exited, .. } if exited == member) {
+                return;
+            }
+        }
+    }
+
+    /// Waits until a process reports this.
+    fn until(&self, what: &str) {
+        while self.said.next() != what {}
+    }
+
+    /// All reports of the members until their end, and the report of the bundle.
+    fn end(mut self) -> (Vec<String>, Result<BundleReport, BundleError>) {
+        let rest = self.said.rest();
+        (rest, self.running.take().unwrap().join().unwrap())
+    }
+}
+
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        self.handle.stop();
+        // After a failed test, members may still be stopped.
+        if let Some(sink) = self.handle.pid("sink").filter(|_| self.running.is_some()) {
+            kill(sink, Signal::CONT);
+        }
+        let _ = self.running.take().map(JoinHandle::join);
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn outcomes(report: &BundleReport) -> Vec<(&str, MemberOutcome, u64)> {
+    let members = report.members.iter();
+    members.map(|member| (&*member.name, member.outcome, member.starts)).collect()
+}
+
+#[test]
+fn a_reader_that_starts_again_after_its_publisher_completed_gets_an_end() {
+    let pipeline = Pipeline::start("killed", "middle", "stays");
+    pipeline.exit("source");
+    pipeline.signal("middle", Signal::KILL);
+    let (said, report) = pipeline.end();
+    let report = report.unwrap();
+    let done = MemberOutcome::Completed;
+    assert_eq!(outcomes(&report), [("source", done, 1), ("middle", done, 2), ("sink", done, 1)]);
+    assert!(!report.stopped);
+    assert!(said.iter().any(|line| line.starts_with("sink got ")), "{said:?}");
+}
+
+#[test]
+fn a_reader_that_stands_still_for_long_gets_all_that_was_sent() {
+    let pipeline = Pipeline::start("stopped", "source", "waits");
+    pipeline.stop_sink();
+    pipeline.exit("source");
+    // By then it has waited much longer than for an unknown reader.
+    pipeline.until("middle has lost its reader");
+    pipeline.signal("sink", Signal::CONT);
+    let (said, report) = pipeline.end();
+    let done = MemberOutcome::Completed;
+    assert_eq!(
+        outcomes(&report.unwrap()),
+        [("source", done, 1), ("middle", done, 1), ("sink", done, 1)]
+    );
+    assert!(said.contains(&format!("sink got {COUNT}")), "{said:?}");
+    assert!(!said.contains(&"sink gap".to_owned()), "{said:?}");
+}
+
+/// The launcher knows the process id of the shell; the node has another one.
+#[test]
+fn nodes_that_a_shell_runs_have_their_names() {
+    let wrap = |inner: Command| {
+        let mut command = Command::new("sh");
+        command.args(["-c", "\"$0\" \"$@\"; exit $?"]);
+        command.arg(inner.get_program()).args(inner.get_args());
+        let variables = inner.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        command.envs(variables);
+        command
+    };
+    let (said, report) = Pipeline::of("wrapped", "nobody", "", "sink", wrap).end();
+    assert!(report.unwrap().members.iter().all(|member| member.starts == 1));
+    assert!(said.contains(&format!("sink got {COUNT}")), "{said:?}");
+}
+
+#[test]
+fn a_process_that_the_launcher_did_not_start_has_no_name_of_a_member() {
+    let pipeline = Pipeline::of("impostor", "nobody", "", "wait", |command| command);
+    pipeline.until("sink waits");
+    let mut impostor = program("sink", "impostor");
+    impostor.env(DIRECTORY, &pipeline.directory).stdout(Stdio::null());
+    let mut impostor = impostor.spawn().unwrap();
+    pipeline.until("middle refuses a name");
+    impostor.kill().unwrap();
+    impostor.wait().unwrap();
+}
+
+#[test]
+fn what_a_stopped_member_could_not_deliver_ends_the_bundle_with_an_error() {
+    let pipeline = Pipeline::start("undelivered", "source", "waits");
+    pipeline.stop_sink();
+    pipeline.exit("source");
+    pipeline.handle.stop();
+    pipeline.exit("middle");
+    pipeline.signal("sink", Signal::CONT);
+    let (said, report) = pipeline.end();
+    let error = report.unwrap_err();
+    assert!(matches!(&error, BundleError::Undelivered { member } if member == "middle"), "{error}");
+    let named = |line: &String| {
+        line.starts_with("middle failed: not delivered")
+            && line.ends_with("messages of `refined` to node `sink` [M0062]")
+    };
+    assert!(said.iter().any(named), "{said:?}");
+}
+
+#[test]
+fn a_member_that_could_not_deliver_is_not_started_again() {
+    let bundle = speaking().with("wait", "sink", &["source"]).with("undelivered", "source", &[]);
+    let error = bundle.bundle.run().unwrap_err();
+    assert!(matches!(&error, BundleError::Undelivered { member } if member == "source"), "{error}");
+    drop(bundle.writer);
+    bundle.said.rest();
+    let started = |event: &BundleEvent| matches!(event, BundleEvent::Started { member, .. } if member == "source");
+    assert_eq!(bundle.events.iter().filter(started).count(), 1);
+}
+
+#[test]
+fn a_failure_while_the_bundle_ends_is_its_error() {
+    let bundle = speaking().with("wait", "source", &[]).with("fail-at-the-end", "sink", &[]);
+    let handle = bundle.bundle.handle();
+    let running = std::thread::spawn(|| bundle.bundle.run());
+    bundle.said.sorted::<2>();
+    handle.stop();
+    let error = running.join().unwrap().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "member `sink` failed while the bundle ended: exit status: 5 [M0406]"
+    );
+}
+
+#[test]
+fn names_that_no_line_can_hold_are_refused_before_anything_runs() {
+    for name in ["", "two words", "line\nbreak", &"n".repeat(63)] {
+        let member = Member::new(name, || unreachable!("nothing is started"));
+        let error = Bundle::new().member(member).run().unwrap_err();
+        assert!(matches!(&error, BundleError::Name { member } if member == name), "{error}");
+        assert!(!error.to_string().contains('\n'), "{error}");
+    }
+}

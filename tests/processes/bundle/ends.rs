@@ -1,0 +1,127 @@
+//! How a bundle ends its members.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::Command;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use mycelium_bundle::{Bundle, BundleError, BundleEvent, Member, MemberOutcome};
+
+use crate::bundle::{PATIENCE, speaking};
+
+#[test]
+fn sources_end_first() {
+    // Added in another order, to show that this order does not matter.
+    let bundle = speaking()
+        .with("wait", "sink", &["left", "right"])
+        .with("wait", "left", &["source"])
+        .with("wait", "right", &["source"])
+        .with("wait", "source", &[]);
+    let handle = bundle.bundle.handle();
+    let running = std::thread::spawn(|| bundle.bundle.run());
+    bundle.said.sorted::<4>();
+    handle.stop();
+    let report = running.join().unwrap().unwrap();
+    assert!(report.members.iter().all(|member| member.outcome == MemberOutcome::Completed));
+    assert_eq!(bundle.said.next(), "source ends");
+    assert_eq!(bundle.said.sorted(), ["left ends", "right ends"]);
+    assert_eq!(bundle.said.next(), "sink ends");
+    // Each member had exited before the next one got SIGTERM.
+    let mut here = vec!["left", "right", "sink", "source"];
+    for event in bundle.events {
+        match event {
+            BundleEvent::Exited { member, .. } => here.retain(|name| **name != member),
+            BundleEvent::Stopping { member } if member == "sink" => assert_eq!(here, ["sink"]),
+            BundleEvent::Stopping { member } if member != "source" => {
+                assert!(!here.contains(&"source"))
+            }
+            _ => (),
+        }
+    }
+}
+
+#[test]
+fn members_in_a_circle_end_together() {
+    let bundle = speaking().with("wait", "a", &["b"]).with("wait", "b", &["a"]);
+    let handle = bundle.bundle.handle();
+    let running = std::thread::spawn(|| bundle.bundle.run());
+    bundle.said.sorted::<2>();
+    handle.stop();
+    running.join().unwrap().unwrap();
+    assert_eq!(bundle.said.sorted(), ["a ends", "b ends"]);
+}
+
+#[test]
+fn a_member_that_misses_the_deadline_is_killed_and_named() {
+    let bundle = speaking().with("hang", "source", &[]).with("wait", "sink", &["source"]);
+    let handle = bundle.bundle.handle();
+    let running = std::thread::spawn(|| bundle.bundle.deadline(Duration::from_secs(2)).run());
+    assert_eq!(bundle.said.sorted(), ["sink waits", "source hangs"]);
+    handle.stop();
+    let error = running.join().unwrap().unwrap_err();
+    assert!(matches!(&error, BundleError::Killed { members } if *members == ["source"]), "{error}");
+    assert_eq!(error.to_string(), "members did not end and were killed: source [M0408]");
+    let killed = |event: &BundleEvent| *event == BundleEvent::Killed { member: "source".into() };
+    assert!(bundle.events.iter().any(|event| killed(&event)));
+    drop(bundle.writer);
+    assert_eq!(bundle.said.rest(), ["sink ends"]);
+}
+
+#[test]
+fn a_bundle_that_was_stopped_before_starts_nothing() {
+    let bundle = speaking().with("wait", "source", &[]);
+    bundle.bundle.handle().stop();
+    let report = bundle.bundle.run().unwrap();
+    assert_eq!((report.members[0].outcome, report.members[0].starts), (MemberOutcome::Stopped, 0));
+}
+
+#[test]
+fn a_panic_leaves_no_process() {
+    let bundle = speaking().with("hang", "source", &[]).with("hang", "sink", &[]);
+    let handle = bundle.bundle.handle();
+    let (sender, started) = channel();
+    let run = bundle.bundle.observe(move |event| {
+        if let BundleEvent::Started { member, .. } = event {
+            sender.send(()).unwrap();
+            assert_ne!(member, "sink", "this is the panic");
+        }
+    });
+    catch_unwind(AssertUnwindSafe(|| run.run())).unwrap_err();
+    assert_eq!(started.iter().count(), 2);
+    assert_eq!(handle.pid("source"), None);
+    drop(bundle.writer);
+    bundle.said.rest();
+}
+
+#[test]
+fn what_a_member_leaves_in_its_group_goes_with_it() {
+    let bundle = speaking();
+    let writer = bundle.writer.try_clone().unwrap();
+    let member = Member::new("shell", move || {
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 1000 & exit 0"]).stdout(writer.try_clone().unwrap());
+        command
+    });
+    let report = bundle.bundle.member(member).run().unwrap();
+    assert_eq!(report.members[0].outcome, MemberOutcome::Completed);
+    drop(bundle.writer);
+    bundle.said.rest();
+}
+
+#[test]
+fn a_member_that_reads_its_input_to_the_end_waits_for_the_launcher() {
+    let (sender, started) = channel();
+    let bundle =
+        Bundle::new().member(Member::new("cat", || Command::new("cat"))).observe(move |event| {
+            if let BundleEvent::Started { .. } = event {
+                sender.send(()).unwrap();
+            }
+        });
+    let handle = bundle.handle();
+    let running = std::thread::spawn(|| bundle.run());
+    started.recv_timeout(PATIENCE).unwrap();
+    handle.stop();
+    let report = running.join().unwrap().unwrap();
+    assert_eq!(report.members[0].outcome, MemberOutcome::Stopped);
+    assert_eq!(report.members[0].status.unwrap().to_string(), "signal: 15 (SIGTERM)");
+}

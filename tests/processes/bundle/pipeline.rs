@@ -1,0 +1,177 @@
+//! The members of a pipeline of nodes: a source, a middle that forwards what it reads, and a sink.
+//! Each test sets by variables where one of them stops.
+
+use std::fmt::Debug;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mycelium::end_with_launcher;
+use mycelium::{Context, Delivery, Node, Result, StartError, Topology, message, service};
+use mycelium_bundle::Bundle;
+use mycelium_tokio::Tokio;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Metadata, Subscriber};
+
+use crate::bundle::roles::say;
+
+/// The directory of the sockets of a test.
+pub(crate) const DIRECTORY: &str = "MYCELIUM_TEST_DIRECTORY";
+/// What this process does differently.
+pub(crate) const DOES: &str = "MYCELIUM_TEST_DOES";
+/// The number of messages.
+pub(crate) const COUNT: u64 = 40;
+
+#[message(topic = "raw", id = 1)]
+struct Raw {
+    value: u64,
+}
+
+#[message(topic = "refined", id = 2)]
+struct Refined {
+    value: u64,
+}
+
+/// With "waits", it waits for SIGUSR1 after its first message.
+struct Source;
+
+#[service(emits(Raw))]
+impl Source {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut go_on = signal(SignalKind::user_defined1())?;
+        for value in 0..COUNT {
+            ctx.emit(Raw { value }).await?;
+            if value == 0 && does("waits") {
+                go_on.recv().await;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Forwards each message. With "stays", it does not end by itself.
+struct Middle;
+
+#[service(reads(Raw), emits(Refined))]
+impl Middle {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut raw = ctx.subscribe::<Raw>()?;
+        while let Some(delivery) = raw.recv().await {
+            match delivery {
+                Delivery::Msg(message) => ctx.emit(Refined { value: message.value }).await?,
+                Delivery::Gap(gap) => say(&format!("misses {gap}")),
+            }
+        }
+        if does("stays") {
+            ctx.shutdown_requested().await;
+        }
+        Ok(())
+    }
+}
+
+/// Reports the number of messages.
+struct Sink;
+
+#[service(reads(Refined))]
+impl Sink {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut refined = ctx.subscribe::<Refined>()?;
+        let mut next = 0;
+        while let Some(delivery) = refined.recv().await {
+            match delivery {
+                Delivery::Msg(message) => {
+                    assert_eq!(message.value, next);
+                    next += 1;
+                    if next == 1 {
+                        say("got the first");
+                    }
+                }
+                Delivery::Gap(_) => say("gap"),
+            }
+        }
+        say(&format!("got {next}"));
+        Ok(())
+    }
+}
+
+fn does(what: &str) -> bool {
+    std::env::var(DOES).is_ok_and(|does| does == what)
+}
+
+/// Short timeouts: a silent link ends soon, and the shutdown timeout is even shorter.
+const TOPOLOGY: &str = r#"
+[node.source]
+services = ["Source"]
+shutdown = "150ms"
+[node.middle]
+services = ["Middle"]
+shutdown = "150ms"
+[node.sink]
+services = ["Sink"]
+[topic.raw]
+capacity = 64
+[topic.refined]
+capacity = 64
+[link.default]
+retry = "1ms"
+max_retry = "20ms"
+keep_alive = "100ms"
+silence = "500ms"
+"#;
+
+/// Runs the node with this name, like `main` of a member, and returns the exit code.
+pub(crate) fn run(name: &'static str) -> u8 {
+    end_with_launcher(Duration::from_secs(30)).unwrap();
+    tracing::subscriber::set_global_default(Ends).unwrap();
+    let directory = PathBuf::from(std::env::var(DIRECTORY).unwrap());
+    let node = Node::builder(name)
+        .topology(Topology::parse("pipe.toml", TOPOLOGY).unwrap().in_directory(directory))
+        .service(|| Source)
+        .service(|| Middle)
+        .service(|| Sink)
+        .build()
+        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let ended = runtime.block_on(async { node.run(Tokio::current().unwrap()).await });
+    let Err(error) = ended else { return 0 };
+    say(&format!("failed: {error}"));
+    if let StartError::Undelivered { .. } = error { Bundle::UNDELIVERED } else { 1 }
+}
+
+/// Reports links that end because their peer is silent, and peers whose name is refused.
+struct Ends;
+
+impl Subscriber for Ends {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Message(String);
+        impl Visit for Message {
+            fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+                if field.name() == "message" {
+                    self.0 = format!("{value:?}");
+                }
+            }
+        }
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        if message.0.starts_with("disconnected from node `sink`: the peer has sent nothing") {
+            say("has lost its reader");
+        }
+        if message.0.contains("this name belongs to process") {
+            say("refuses a name");
+        }
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}

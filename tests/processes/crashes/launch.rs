@@ -1,0 +1,69 @@
+//! The bundle of three nodes: their names, their topics, and the commands that start them.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use mycelium::Restart;
+use mycelium_bundle::{Bundle, BundleEvent, Member};
+
+use super::checker::Promise;
+use super::roles;
+
+/// Longer than any process needs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) const MEMBERS: [&str; 3] = ["source", "processor", "sink"];
+
+/// Publisher, topic, reader, and the promise to it.
+pub(crate) const STREAMS: [(&str, &str, &str, Promise); 5] = [
+    ("source", "orders", "processor", Promise::AtLeastOnce),
+    ("source", "orders", "sink", Promise::AtLeastOnce),
+    ("source", "ticks", "sink", Promise::Told),
+    ("source", "notes", "sink", Promise::AtMostOnce),
+    ("processor", "results", "sink", Promise::AtLeastOnce),
+];
+
+/// The last line of a start of a member.
+pub(crate) fn errors(place: &Path, member: &str, life: u64) -> PathBuf {
+    place.join(format!("{member}.{life}.err"))
+}
+
+/// The nodes, with a directory of their own, and their events. They end in order: each after those
+/// that it reads from.
+pub(crate) fn bundle(place: &Path) -> (Bundle, Receiver<BundleEvent>) {
+    let (sender, events) = channel();
+    let mut bundle = Bundle::new().deadline(PATIENCE).observe(move |event| {
+        let _ = sender.send(event.clone());
+    });
+    let restart = Restart {
+        limit: u32::MAX,
+        window: Duration::from_secs(1),
+        backoff: Duration::from_millis(20),
+        longest: Duration::from_millis(200),
+    };
+    for member in MEMBERS {
+        let (place, lives) = (place.to_owned(), AtomicU64::new(0));
+        let command = move || {
+            let life = lives.fetch_add(1, Ordering::Relaxed);
+            let errors = File::create(errors(&place, member, life)).unwrap();
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            command.args(["--exact", "crashes::roles::enter", "--nocapture", "--test-threads=1"]);
+            command
+                .env(roles::ROLE, member)
+                .env(roles::LIFE, life.to_string())
+                .env(roles::PLACE, &place);
+            command.stdout(Stdio::null()).stderr(errors);
+            command
+        };
+        let feeders = STREAMS.iter().filter(|(_, _, reader, _)| *reader == member);
+        let starting = Member::new(member, command).restart(restart);
+        bundle = bundle.member(
+            feeders.fold(starting, |starting, (publisher, ..)| starting.ends_after(publisher)),
+        );
+    }
+    (bundle, events)
+}

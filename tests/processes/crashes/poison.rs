@@ -1,0 +1,162 @@
+//! A message that kills its reader each time: it becomes a dead letter at the third death, and all
+//! others arrive.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::{Command, Stdio, abort};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use mycelium::{Context, DeadLetter, Delivery, Node, Restart, Result, Topology, message, service};
+use mycelium_bundle::{Bundle, BundleEvent, Member, MemberOutcome};
+use mycelium_tokio::Tokio;
+
+use super::launch::{PATIENCE, errors};
+use super::records::{Log, Record, file, read};
+use super::roles::{self, Me};
+
+const TOPOLOGY: &str = r#"
+[node.feed]
+services = ["Feed", "Undertaker"]
+[node.eater]
+services = ["Eater"]
+[topic.food]
+capacity = 64
+dead_letter_after = 3
+[link.default]
+retry = "5ms"
+window = "8KiB"
+"#;
+
+const COUNT: u64 = 1000;
+/// The message that kills the eater.
+const POISON: u64 = 321;
+
+#[message(topic = "food", id = 10)]
+struct Food {
+    number: u64,
+}
+
+struct Feed;
+
+#[service(emits(Food))]
+impl Feed {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for number in 0..COUNT {
+            ctx.emit(Food { number }).await?;
+        }
+        ctx.confirmed().await;
+        Ok(())
+    }
+}
+
+struct Eater(Arc<Log>);
+
+#[service(reads(Food))]
+impl Eater {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut food = ctx.subscribe::<Food>()?;
+        while let Some(delivery) = food.recv().await {
+            self.0.delivery(&delivery, |food: &Food| (0, food.number, true))?;
+            if matches!(&delivery, Delivery::Msg(food) if food.number == POISON) {
+                abort();
+            }
+        }
+        self.0.put(Record::End)?;
+        Ok(())
+    }
+}
+
+/// Records the dead letters.
+struct Undertaker(Arc<Log>);
+
+#[service(reads(DeadLetter))]
+impl Undertaker {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut letters = ctx.subscribe::<DeadLetter>()?;
+        while let Some(delivery) = letters.recv().await {
+            let Some(letter) = delivery.message() else { continue };
+            self.0.put(Record::Sent(letter.sequence))?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs a member of this bundle, if this process is one. Not a test: passes at once otherwise.
+#[test]
+fn enter() {
+    let Some(me) = Me::of_environment() else { return };
+    let log = me.log("food");
+    let topology = Topology::parse("poison.toml", TOPOLOGY).unwrap();
+    let topology = topology.in_directory(roles::sockets(&me.place));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async move {
+        let letters = log.clone();
+        let node = Node::builder(&me.member)
+            .topology(topology)
+            .service(|| Feed)
+            .service(move || Undertaker(letters.clone()))
+            .service(move || Eater(log.clone()));
+        node.build().unwrap().run(Tokio::current().unwrap()).await.unwrap();
+    });
+}
+
+#[test]
+fn only_the_message_that_kills_its_reader_is_dead_lettered() {
+    let place = std::env::temp_dir().join(format!("mycelium-poison-{}", std::process::id()));
+    _ = fs::remove_dir_all(&place);
+    fs::create_dir(&place).unwrap();
+    let (sender, events) = channel();
+    let mut bundle = Bundle::new().deadline(PATIENCE).observe(move |event| {
+        _ = sender.send(event.clone());
+    });
+    let (backoff, longest) = (Duration::from_millis(5), Duration::from_millis(20));
+    let restart = Restart { limit: 10, window: PATIENCE, backoff, longest };
+    for name in ["feed", "eater"] {
+        let (place, lives) = (place.clone(), AtomicU64::new(0));
+        let command = move || {
+            let life = lives.fetch_add(1, Ordering::Relaxed);
+            let errors = fs::File::create(errors(&place, name, life)).unwrap();
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            command.args(["--exact", "crashes::poison::enter", "--nocapture", "--test-threads=1"]);
+            command.env(roles::ROLE, name).env(roles::PLACE, &place);
+            command.env(roles::LIFE, life.to_string()).stdout(Stdio::null()).stderr(errors);
+            command
+        };
+        bundle = bundle.member(Member::new(name, command).restart(restart));
+    }
+    let report = bundle.run().unwrap();
+    assert!(
+        report.members.iter().all(|member| member.outcome == MemberOutcome::Completed),
+        "{report:?}"
+    );
+    let is_death = |event: &BundleEvent| matches!(event, BundleEvent::Exited { status, .. } if !status.success());
+    assert_eq!(events.try_iter().filter(is_death).count(), 3);
+
+    let letters = read(&file(&place, "feed", 0, "food"), 0);
+    assert_eq!(letters, [Record::Sent(POISON)]);
+    let mut came: BTreeMap<u64, u64> = BTreeMap::new();
+    let (mut next, mut missed) = (0, Vec::new());
+    for life in 0..4 {
+        let mut last = None;
+        for record in read(&file(&place, "eater", life, "food"), 0) {
+            match record {
+                Record::Got { number, again, .. } => {
+                    assert!(last.is_none_or(|last| number > last), "{number} after {last:?}");
+                    assert!(again || number >= next, "{number} again without a mark");
+                    last = Some(number);
+                    *came.entry(number).or_default() += 1;
+                }
+                Record::Gap { count, exact, .. } => missed.push((life, count, exact)),
+                _ => {}
+            }
+        }
+        next = last.map_or(next, |last| next.max(last + 1));
+    }
+    assert_eq!(missed, [(3, 1, true)], "a gap reports it to the process after the third death");
+    assert_eq!(came.keys().copied().collect::<Vec<_>>(), (0..COUNT).collect::<Vec<_>>());
+    assert_eq!(came[&POISON], 3);
+    fs::remove_dir_all(&place).unwrap();
+}

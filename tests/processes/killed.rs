@@ -1,0 +1,51 @@
+//! Processes that share memory are killed at random instants under load: no message is torn,
+//! invented, or missing without a report, and nothing of a dead process is left behind.
+//!
+//! `KILLS=1000 SEED=7 cargo test --test processes killed -- --nocapture` runs for longer;
+//! `examples/torture.rs --memory` is the same as a command.
+#![cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#![cfg(feature = "topology")]
+
+use crate::is_alone;
+
+mod child;
+mod ends;
+mod hostile;
+mod torture;
+
+/// Runs in a child: does nothing in the test itself.
+#[test]
+fn process() {
+    child::enter();
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
+}
+
+#[test]
+fn hostile_peers_in_memory_harm_nobody() {
+    if !is_alone("killed::hostile_peers_in_memory_harm_nobody") {
+        return;
+    }
+    hostile::run(number("HOSTILE_SECONDS").unwrap_or(4));
+}
+
+#[test]
+fn strangers_a_reader_with_garbage_in_its_memory_is_let_go() {
+    if !is_alone("killed::strangers_a_reader_with_garbage_in_its_memory_is_let_go") {
+        return;
+    }
+    hostile::run_reader_alone();
+}
+
+#[test]
+fn no_kill_tears_loses_or_invents_messages() {
+    if !is_alone("killed::no_kill_tears_loses_or_invents_messages") {
+        return;
+    }
+    let seed = number("SEED").unwrap_or_else(|| fastrand::u64(..1 << 32));
+    let kills = number("KILLS").unwrap_or(60);
+    torture::run_all(seed, kills).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+}

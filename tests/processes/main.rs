@@ -1,0 +1,33 @@
+//! The tests that kill processes, or that measure one of their own.
+
+#[cfg(all(target_os = "linux", feature = "metrics", feature = "signals", feature = "topology"))]
+#[path = "../certificates/mod.rs"]
+mod certificates;
+#[cfg(all(target_os = "linux", feature = "metrics", feature = "signals", feature = "topology"))]
+#[path = "../loopback/mod.rs"]
+mod loopback;
+
+mod bundle;
+mod crashes;
+mod killed;
+mod outside;
+mod overload;
+
+/// Whether this process runs one test alone. If not, runs this test alone in another process: it
+/// measures the process.
+#[cfg(all(target_os = "linux", feature = "topology"))]
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "it passes on what the other prints")]
+fn is_alone(test: &str) -> bool {
+    const ALONE: &str = "MYCELIUM_TEST_ALONE";
+
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    let output = command.args(["--exact", test, "--nocapture"]).env(ALONE, "").output().unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    print!("{printed}");
+    eprint!("{}", String::from_utf8_lossy(&output.stderr));
+    assert!(printed.contains("test result: ok. 1 passed"), "{test}: {}", output.status);
+    false
+}
