@@ -8,7 +8,7 @@ use mycelium_transports::counters::{
 };
 use rustix::process::Signal;
 
-use crate::roles::{LINES, MORE, Other};
+use crate::counters::roles::{LINES, MORE, Other};
 
 /// Waits for something that another process does.
 fn until(mut done: impl FnMut() -> bool) {

@@ -21,7 +21,7 @@ pub(crate) struct Other {
 impl Other {
     pub(crate) fn new(role: &str) -> Other {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", &format!("roles::{role}"), "--ignored", "--nocapture"])
+            .args(["--exact", &format!("counters::roles::{role}"), "--ignored", "--nocapture"])
             .env(PARENT, std::process::id().to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -5,8 +5,8 @@ use mycelium_transports::conformance::Probe;
 use mycelium_transports::counters::Latency;
 use mycelium_transports::local::{Delivery, EmitError, Publisher, Subscription};
 
-use crate::bad::Fault;
-use crate::{catches, every_fifth};
+use crate::bad_transports::bad::Fault;
+use crate::bad_transports::{catches, every_fifth};
 
 #[derive(Default)]
 struct Drops(u32);

@@ -20,7 +20,8 @@ struct TestDir(PathBuf);
 
 impl TestDir {
     fn new(test: &str) -> TestDir {
-        let path = std::env::temp_dir().join(format!("mycelium-{}-{test}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("mycelium-unix-{}-{test}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         TestDir(path)
     }
@@ -86,7 +87,7 @@ fn listener(dir: &TestDir, forks: bool) -> Child {
 
 fn listens(mut program: Command, dir: &TestDir, forks: bool) -> Child {
     let mut child = program
-        .args(["--exact", "listens_until_it_is_killed", "--ignored", "--nocapture"])
+        .args(["--exact", "unix::listens_until_it_is_killed", "--ignored", "--nocapture"])
         .env("MYCELIUM_TEST_SOCKET", dir.socket())
         .env("MYCELIUM_TEST_CHILDREN", if forks { "1" } else { "0" })
         .stdout(Stdio::piped())
@@ -310,7 +311,7 @@ impl Drop for Copied {
 fn connects_as(user: u32, group: u32, dir: &TestDir) -> String {
     let output = Copied::new(dir)
         .command(user, group)
-        .args(["--exact", "connects_and_says_how_it_went", "--ignored", "--nocapture"])
+        .args(["--exact", "unix::connects_and_says_how_it_went", "--ignored", "--nocapture"])
         .env("MYCELIUM_TEST_SOCKET", dir.socket())
         .output()
         .unwrap();

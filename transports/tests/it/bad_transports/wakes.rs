@@ -6,8 +6,8 @@ use std::task::Poll;
 use mycelium_transports::conformance::Probe;
 use mycelium_transports::local::{Delivery, EmitError, Publisher, Subscription};
 
-use crate::bad::Fault;
-use crate::{catches, without_wakes};
+use crate::bad_transports::bad::Fault;
+use crate::bad_transports::{catches, without_wakes};
 
 #[derive(Default)]
 struct LosesWakesOfReaders;

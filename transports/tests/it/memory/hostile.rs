@@ -19,7 +19,7 @@ use rustix::net::{
     SendFlags, SocketAddrUnix, SocketFlags, SocketType,
 };
 
-use crate::support::{Event, Events, Recorder, TOKEN, TestDir, open_files, until};
+use crate::memory::support::{Event, Events, Recorder, TOKEN, TestDir, open_files, until};
 
 /// A peer that writes its packets itself.
 pub(crate) struct Raw(pub(crate) OwnedFd);

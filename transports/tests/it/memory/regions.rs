@@ -11,7 +11,7 @@ use mycelium_core::ring::region::{
 use mycelium_transports::memory::{Mapping, MemoryError, cursor_region, data_region};
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
 
-use crate::support::{mappings_of, open_files};
+use crate::memory::support::{mappings_of, open_files};
 
 const PAGE_WORDS: usize = 512;
 

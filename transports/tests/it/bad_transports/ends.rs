@@ -3,8 +3,8 @@
 use mycelium_transports::conformance::Probe;
 use mycelium_transports::local::{Delivery, Start, Subscription};
 
-use crate::bad::Fault;
-use crate::catches;
+use crate::bad_transports::bad::Fault;
+use crate::bad_transports::catches;
 
 #[derive(Default)]
 struct HidesTheClose;

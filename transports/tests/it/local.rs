@@ -1,27 +1,16 @@
 //! The local transport: the laws of every transport, and its own properties.
 #![cfg(feature = "metrics")]
 
-#[path = "local/batch.rs"]
 mod batch;
-#[path = "local/child_tasks.rs"]
 mod child_tasks;
-#[path = "local/crowd.rs"]
 mod crowd;
-#[path = "local/fast_handlers.rs"]
 mod fast_handlers;
-#[path = "local/joins.rs"]
 mod joins;
-#[path = "local/latency.rs"]
 mod latency;
-#[path = "local/policies.rs"]
 mod policies;
-#[path = "local/pressure.rs"]
 mod pressure;
-#[path = "local/stall.rs"]
 mod stall;
-#[path = "local/traces.rs"]
 mod traces;
-#[path = "local/waiting.rs"]
 mod waiting;
 
 use std::pin::pin;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use mycelium_transports::conformance::Probe;
 use mycelium_transports::local::{Delivery, OnStall, Policy, Publisher, Subscription};
 
-use crate::bad::Fault;
-use crate::{catches, without_wakes};
+use crate::bad_transports::bad::Fault;
+use crate::bad_transports::{catches, without_wakes};
 
 #[derive(Default)]
 struct NeverBlocks;

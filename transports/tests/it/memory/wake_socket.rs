@@ -13,8 +13,8 @@ use mycelium_transports::memory::{
     ControlLimits, Gone, Packet, PacketError, PacketKind, WakeSocket,
 };
 
-use crate::connections::Pair;
-use crate::support::Event;
+use crate::memory::connections::Pair;
+use crate::memory::support::Event;
 
 /// The peer gets the sender's end of a socket.
 const WAKE_SOCKET: Packet = Packet { kind: PacketKind::WakeSocket, number: 0, args: [0; 4] };

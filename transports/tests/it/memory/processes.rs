@@ -19,8 +19,10 @@ use mycelium_transports::memory::{
 };
 use rustix::process::{Resource, Rlimit};
 
-use crate::hostile::{self, Raw};
-use crate::support::{Event, Events, Recorder, TOKEN, TestDir, mappings_of, open_files, until};
+use crate::memory::hostile::{self, Raw};
+use crate::memory::support::{
+    Event, Events, Recorder, TOKEN, TestDir, mappings_of, open_files, until,
+};
 
 const SOCKET: &str = "MYCELIUM_TEST_SOCKET";
 const OLD_SYSTEM: &str = "MYCELIUM_TEST_OLD_SYSTEM";
@@ -35,7 +37,7 @@ impl Other {
     fn command(program: &Path, role: &str, socket: &Path, old_system: bool) -> Command {
         let mut command = Command::new(program);
         command
-            .args(["--exact", &format!("processes::{role}"), "--ignored", "--nocapture"])
+            .args(["--exact", &format!("memory::processes::{role}"), "--ignored", "--nocapture"])
             .env(SOCKET, socket)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());

@@ -12,7 +12,7 @@ use mycelium_transports::memory::{
     RefusedHello, SendError,
 };
 
-use crate::support::{Event, Events, Recorder, TOKEN, TestDir};
+use crate::memory::support::{Event, Events, Recorder, TOKEN, TestDir};
 
 /// Two control threads with one connection.
 pub(crate) struct Pair {

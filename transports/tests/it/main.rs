@@ -1,0 +1,9 @@
+//! The tests of the package: a module for each of its parts.
+
+mod bad_transports;
+mod counters;
+mod local;
+mod memory;
+mod remote_publisher;
+mod unix;
+mod untyped;
