@@ -1,7 +1,7 @@
 //! The executors that run the laws, and the streams under the links.
 
 #[path = "../../examples/custom_executor/src/own_loop.rs"]
-mod own_loop;
+pub(crate) mod own_loop;
 
 use std::io;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};

@@ -12,9 +12,6 @@ use mycelium_tokio::Tokio;
 
 use crate::testing::service_test::{Endless, Number, Square, Squarer, number};
 
-#[path = "../../../examples/custom_executor/src/own_loop.rs"]
-mod own_loop;
-
 /// Emits at its first poll and ends.
 struct Burst;
 
@@ -82,9 +79,10 @@ fn on_smol() {
     mycelium_smol::run(2, both).unwrap();
 }
 
+#[cfg(unix)]
 #[test]
 fn on_an_own_loop() {
-    let own = own_loop::OwnLoop::new();
+    let own = crate::subjects::own_loop::OwnLoop::new();
     own.run(both(own.clone()));
 }
 
