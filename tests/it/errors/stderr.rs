@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// This program in another role, with its standard error in a pipe.
 fn program(role: &str) -> Child {
     let mut program = Command::new(env::current_exe().unwrap());
-    program.args(["--exact", "stderr::program_in_a_role", "--ignored", "--nocapture"]);
+    program.args(["--exact", "errors::stderr::program_in_a_role", "--ignored", "--nocapture"]);
     program.env(ROLE, role).env_remove("RUST_LOG").env_remove("RUST_BACKTRACE");
     program.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
