@@ -2,9 +2,9 @@
 //! on any machine.
 //!
 //! `RUSTFLAGS="--cfg lines" cargo test -p mycelium-line-tests --target-dir target/lines` runs the
-//! tests. Under that flag the shim of `core/` reports each access to shared memory. [`caches`]
-//! simulates the MESI protocol, [`machine`] assigns each access to a core, [`subjects`] are the
-//! rings, and [`scripts`] drives the two ends of a ring on one thread. Without the flag this
+//! tests. Under that flag the shim of `core/` reports each access to shared memory. `caches`
+//! simulates the MESI protocol, `machine` assigns each access to a core, `subjects` are the
+//! rings, and `scripts` drives the two ends of a ring on one thread. Without the flag this
 //! package is empty.
 #![cfg(lines)]
 #![deny(unsafe_code)]

@@ -1,5 +1,5 @@
 //! Messages between two processes through memory that both map. The process of the run is one side;
-//! the other one is a job ([`processes`](crate::processes)).
+//! the other one is a job ([`processes`]).
 //!
 //! `exchange` has the loops of bare ends: `ring` and `bare`. `nodes` has the columns of services,
 //! `asleep` what is beside them when they sleep.
