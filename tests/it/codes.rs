@@ -1,5 +1,5 @@
 //! Each code is that of an error, and has an entry in `docs/errors.md`; no other code has one.
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", feature = "describe"))]
 
 use std::collections::BTreeSet;
 use std::path::Path;
