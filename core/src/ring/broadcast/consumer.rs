@@ -192,10 +192,22 @@ impl<H: BroadcastHandle> Consumer<H> {
 
     /// As [`advance`](Consumer::advance), but the writer keeps the message for this gating reader
     /// until the reader moves past a later one, finds no more messages, or calls
-    /// [`flush`](Consumer::flush).
+    /// [`show_passed`](Consumer::show_passed).
     pub fn advance_unshown(&mut self) {
         if core::mem::take(&mut self.peeked) {
             self.cursor = self.cursor.wrapping_add(1);
+        }
+    }
+
+    /// Shows the writer the position of this gating reader, if that is past a gap or a message that
+    /// it has not shown at all. Of messages that it has taken it shows nothing more.
+    #[inline]
+    pub fn show_passed(&mut self) {
+        if let Some(words) = self.ring.reader()
+            && !words.has_taken(self.cursor)
+        {
+            words.show(self.cursor);
+            self.shown = self.cursor;
         }
     }
 
@@ -428,8 +440,9 @@ impl<H: BroadcastHandle> Consumer<H> {
     /// Moves to the oldest message that is left, and returns how many were missed.
     ///
     /// A process that dies resumes at its shown position. So that does not pass the gap here, but
-    /// when the owner has handled the gap: at the next message, or at a flush. A writer of the same
-    /// process may have this position at once.
+    /// when the owner has handled the gap: at the next message, or at
+    /// [`show_passed`](Consumer::show_passed). A writer of the same process may have this position
+    /// at once.
     #[cold]
     #[inline(never)]
     fn go_to_oldest(&mut self) -> usize {

@@ -154,6 +154,12 @@ impl ReaderWords {
         self.taken.store(sequence, order!("broadcast.take", Release));
     }
 
+    /// Owner: whether this position is the last one that it has stored.
+    #[inline]
+    pub(super) fn has_taken(&self, sequence: usize) -> bool {
+        self.taken.load(Ordering::Relaxed) == sequence
+    }
+
     /// The same as [`take`](ReaderWords::take), and the writer sees it at every check.
     #[inline]
     pub(super) fn show(&self, sequence: usize) {

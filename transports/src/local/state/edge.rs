@@ -233,7 +233,7 @@ impl Edge {
         } else {
             self.consumer.show(place);
         }
-        // Of a gating reader that has moved past a gap.
-        self.consumer.flush();
+        // A gating reader that has taken a message has shown that.
+        self.consumer.show_passed();
     }
 }
