@@ -286,6 +286,29 @@ proptest! {
 }
 
 #[test]
+fn a_message_that_is_passed_unshown_is_kept_until_it_is_shown() {
+    let ring = Broadcast::new(InlineStorage::<WORDS, READERS>::new(), LAYOUT).unwrap();
+    let mut producer = Broadcast::producer(&ring).unwrap();
+    let mut reader = Broadcast::gating(&ring).unwrap().with_lag(CAPACITY);
+    for sequence in 0..CAPACITY {
+        producer.try_push(&content(sequence), BYTES).unwrap();
+    }
+    let mut words = [0; 2];
+    assert!(matches!(reader.peek(&mut words), Peek::Message { sequence: 0, .. }));
+    reader.advance_unshown();
+    assert!(producer.try_push(&content(CAPACITY), BYTES).is_err(), "the reader may need it");
+    reader.show_passed();
+    producer.try_push(&content(CAPACITY), BYTES).unwrap();
+    assert!(matches!(reader.peek(&mut words), Peek::Message { sequence: 1, .. }));
+    assert!(reader.advance());
+    // It has taken that one, so its position is shown with the usual lag.
+    reader.show_passed();
+    assert!(producer.try_push(&content(CAPACITY + 1), BYTES).is_err(), "shown early");
+    reader.flush();
+    producer.try_push(&content(CAPACITY + 1), BYTES).unwrap();
+}
+
+#[test]
 fn an_observer_gets_the_exact_gap() {
     let ring = Broadcast::new(InlineStorage::<WORDS, READERS>::new(), LAYOUT).unwrap();
     let mut producer = Broadcast::producer(&ring).unwrap();

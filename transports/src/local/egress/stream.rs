@@ -357,8 +357,8 @@ impl<T> EgressStream<T> {
         self.remote_readers().is_some_and(|readers| readers.have_joined())
     }
 
-    /// Whether the readers read in memory, and their process is gone, or has unmapped the ring before
-    /// all of them had left or read to the end of the publisher.
+    /// Whether the readers read in memory, and their process is gone, or has unmapped the ring
+    /// before all of them had left or read to the end of the publisher.
     #[must_use]
     pub fn has_lost_memory(&self) -> bool {
         self.remote_readers().is_some_and(|readers| readers.is_gone() && !readers.have_finished())
