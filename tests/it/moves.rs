@@ -70,7 +70,8 @@ async fn a_stream_moves_while_messages_are_on_their_way() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_topic_that_is_kept_on_the_socket_does_not_move() {
     let name = "moves-kept";
-    let world = World::with::<Number>(name, 16, |server| server.keep_on_socket(name));
+    let world =
+        World::with::<Number>(name, 16, Policy::Block, |server| server.keep_on_socket(name));
     let mut reader = world.here.reader::<Number>();
     let publisher = world.there.publisher::<Number>();
     world.connect();
@@ -186,7 +187,7 @@ fn receive_asleep(reader: &mut Subscription<Number>, asleep: &mpsc::Sender<()>) 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_that_moved_on_an_earlier_connection_survives_the_end_of_its_memory() {
+async fn a_stream_that_moved_on_an_earlier_connection_continues_without_its_memory() {
     let world = World::new::<Number>("moves-earlier", 16);
     let mut reader = world.here.reader::<Number>();
     let mut publisher = world.there.publisher::<Number>();
@@ -200,20 +201,11 @@ async fn a_stream_that_moved_on_an_earlier_connection_survives_the_end_of_its_me
     assert_eq!(next(&mut reader).await.number, 0, "it is still in memory");
     reader.done();
     world.here.thread.stop();
-    let lost = timeout(PATIENCE, reader.recv()).await.expect("a gap");
-    assert!(matches!(lost, Some(Delivery::Gap(_))), "{lost:?}");
-    assert_eq!(reader.try_recv(), TryRecv::Empty, "it has left the memory");
-    // Those that the publisher's node emits before it knows are lost, so it never stops.
-    let emitting = emit(publisher, 1..u64::MAX);
-    let mut received = 0;
-    while received < 100 {
-        match timeout(PATIENCE, reader.recv()).await.expect("messages go over the socket") {
-            Some(Delivery::Msg(_)) => received += 1,
-            Some(Delivery::Gap(_)) => {}
-            None => panic!("the end"),
-        }
+    let emitting = emit(publisher, 1..1000);
+    for number in 1..1000 {
+        assert_eq!(next(&mut reader).await.number, number, "over the socket again");
     }
-    emitting.abort();
+    emitting.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -311,5 +303,122 @@ async fn a_connection_that_is_lost_before_or_after_a_move_repeats_nothing() {
         }
         reader.done();
         drop(emitting.await.unwrap());
+    }
+}
+
+/// The control connection alone can be lost, or the link with it, while both processes run: the
+/// stream continues over the link, and moves again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_is_waited_for_misses_nothing_when_control_connections_are_cut() {
+    let worlds = (0..8).map(|world| async move {
+        let name = format!("moves-uncontrolled-{world}");
+        let world = World::new::<Number>(&name, 128);
+        let mut reader = world.here.reader::<Number>();
+        let _lasting = world.there.publisher::<Number>();
+        world.connect();
+        world.until_moved(1).await;
+        for round in 0..4 {
+            let publisher = world.there.topic.publisher::<Number>("short", 100 + round).unwrap();
+            let emitting = emit(publisher, 0..MESSAGES);
+            let (cuts, done) = (Cuts::random(), fastrand::u64(1..300));
+            for number in 0..MESSAGES {
+                cuts.at(number, &world).await;
+                let received = timeout(PATIENCE, reader.recv()).await;
+                let Ok(Some(Delivery::Msg(message))) = received else {
+                    panic!("{name} {round}: {received:?} instead of {number}, {cuts:?}");
+                };
+                let found = (message.number, message.redelivered());
+                assert_eq!(found, (number, false), "{name} {round}: {cuts:?}");
+                if number % done == 0 {
+                    reader.done();
+                }
+            }
+            reader.done();
+            drop(emitting.await.unwrap());
+        }
+    });
+    all(worlds).await;
+}
+
+/// The same of observers: they get or miss each message once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_observer_gets_or_misses_each_message_once_when_control_connections_are_cut() {
+    let worlds = (0..8).map(|world| async move {
+        let name = format!("moves-unobserved-{world}");
+        let policy = [Policy::DropOldest, Policy::Latest][world % 2];
+        let world = World::with::<Number>(&name, 128, policy, |_| {});
+        let mut reader = world.here.topic.subscribe::<Number>("reader", policy).unwrap();
+        let _lasting = world.there.publisher::<Number>();
+        world.connect();
+        world.until_moved(1).await;
+        for round in 0..4 {
+            let mut publisher =
+                world.there.topic.publisher::<Number>("short", 100 + round).unwrap();
+            let (cuts, pace) = (Cuts::random(), fastrand::u64(1..64));
+            let (mut emitted, mut next) = (0, 0);
+            while next < MESSAGES {
+                if emitted < MESSAGES {
+                    cuts.at(emitted, &world).await;
+                    assert!(publisher.emit(Number::from(emitted)).await.is_ok());
+                    emitted += 1;
+                }
+                if emitted < MESSAGES && !emitted.is_multiple_of(pace) {
+                    continue;
+                }
+                let patience = if emitted < MESSAGES { Duration::ZERO } else { PATIENCE };
+                let Ok(received) = timeout(patience, reader.recv()).await else {
+                    assert!(emitted < MESSAGES, "{name} {round}: nothing after {next}, {cuts:?}");
+                    continue;
+                };
+                match received {
+                    Some(Delivery::Msg(message)) => {
+                        let found = (message.number, message.redelivered());
+                        assert_eq!(found, (next, false), "{name} {round}: {cuts:?}");
+                        next += 1;
+                    }
+                    Some(Delivery::Gap(gap)) if gap.exact => next += gap.count,
+                    other => panic!("{name} {round}: {other:?} at {next}, {cuts:?}"),
+                }
+            }
+            assert_eq!(next, MESSAGES, "{name} {round}: {cuts:?}");
+        }
+    });
+    all(worlds).await;
+}
+
+const MESSAGES: u64 = 600;
+
+/// When connections are cut, and which: those of control, those of the link, or both.
+#[derive(Debug)]
+struct Cuts(Vec<(u64, [bool; 2])>);
+
+impl Cuts {
+    fn random() -> Cuts {
+        let which = [[true, false], [true, false], [false, true], [true, true]];
+        let cut = || (fastrand::u64(0..MESSAGES), which[fastrand::usize(0..4)]);
+        Cuts((0..3).map(|_| cut()).collect())
+    }
+
+    async fn at(&self, number: u64, world: &World) {
+        if number.is_multiple_of(50) {
+            // It takes some time until a side knows of a cut.
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(0..30))).await;
+        }
+        for (_, [control, link]) in self.0.iter().filter(|(at, _)| *at == number) {
+            tokio::time::sleep(Duration::from_micros(fastrand::u64(0..300))).await;
+            if *control {
+                world.cut_memory();
+            }
+            if *link {
+                world.cut();
+            }
+        }
+    }
+}
+
+async fn all(worlds: impl Iterator<Item: Future<Output = ()> + Send + 'static>) {
+    let running: Vec<_> = worlds.map(tokio::spawn).collect();
+    for world in running {
+        world.await.unwrap();
     }
 }

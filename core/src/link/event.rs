@@ -58,9 +58,11 @@ pub enum Event<'a> {
         epoch: u64,
         /// All messages before this sequence have arrived and need not be sent again. They are
         /// not confirmed yet: only a [`Window`](Event::Window) confirms. A stream that
-        /// [moved](super::Link::move_stream) resumes where it moved.
+        /// [moved](super::Link::move_stream) resumes where it moved, unless the peer has [left
+        /// the memory](super::Link::leave_memory).
         next: u64,
-        /// The stream has moved. A caller that does not know this must refuse it.
+        /// The stream has moved, and the peer has not left the memory. A caller that does not know
+        /// of the move must refuse it.
         has_moved: bool,
     },
     /// The peer unsubscribes from the topic. Its streams no longer exist.

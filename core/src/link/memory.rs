@@ -3,7 +3,8 @@
 //!
 //! On both sides `next` of a moved stream stays where it moved. So confirmations never pass it, the
 //! stream resumes there on the next connection, and all of it that concerns the link is confirmed
-//! when all messages before it are.
+//! when all messages before it are. A reader that has left the memory resumes after what it had of
+//! it.
 
 use core::time::Duration;
 
@@ -11,8 +12,8 @@ use super::Link;
 use super::control::{MEMORY, Memory, Region};
 use super::error::{FragmentError, LinkError, SendError};
 use super::event::Event;
-use super::ids::OutgoingId;
-use super::streams::{IncomingState, OutgoingState};
+use super::ids::{IncomingId, OutgoingId};
+use super::streams::{IncomingState, LeftMemory, OutgoingState};
 
 impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// Whether the link is up and both sides send and read streams through shared memory
@@ -45,10 +46,10 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// After it, only [`end_moved_stream`](Link::end_moved_stream) is left for the stream on this
     /// connection.
     ///
-    /// If the stream resumes on the next connection at this sequence ([`Event::Resume`]), open it
-    /// there, and move it again before anything else: the peer may have read messages in memory. If
-    /// it resumes before this sequence, the peer does not know of the move, and the stream
-    /// continues with messages.
+    /// If the stream resumes on the next connection as one that has moved ([`Event::Resume`]), open
+    /// it at this sequence, and move it again before anything else: the peer may have read messages
+    /// in memory. Otherwise the peer does not know of the move or [has left the
+    /// memory](Link::leave_memory), and the stream continues with messages.
     ///
     /// # Errors
     /// The call has no effect then. [`SendError::NoMemory`] if one side does not support it,
@@ -107,6 +108,22 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.send_end(now, stream, next)
     }
 
+    /// This side reads nothing more of a stream in memory: from the next connection on, the stream
+    /// continues over the link with the message `next`. If it has `ended`, `next` is its end, and
+    /// all messages before that are confirmed.
+    ///
+    /// # Errors
+    /// [`SendError::Gone`] if the stream does not exist.
+    pub fn leave_memory(
+        &mut self,
+        stream: IncomingId,
+        next: u64,
+        ended: bool,
+    ) -> Result<(), SendError> {
+        self.incoming.get(stream)?.left = Some(LeftMemory { next, ended });
+        Ok(())
+    }
+
     fn check_memory(&self) -> Result<(), SendError> {
         match (self.is_up(), self.peer_accepts_memory()) {
             (false, _) => Err(SendError::Down),
@@ -150,7 +167,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             let expected = sequence - 1;
             return Err(LinkError::Sequence { stream: remote, expected, found: sequence });
         }
-        stream.state = IncomingState::Moved;
+        (stream.state, stream.in_memory) = (IncomingState::Moved, true);
         let event = Event::Region { stream: id, number, first: sequence };
         Ok((!stream.unsubscribed).then_some(event))
     }

@@ -103,7 +103,7 @@ pub use transmit::{RunBytes, RunShape, Transmit};
 
 use control::{CONTROL_RESERVE, Hello, MAX_CONTROL, Resume};
 use outbox::Outbox;
-use streams::{Incoming, IncomingRun, IncomingState, Outgoing};
+use streams::{Incoming, IncomingRun, Outgoing};
 use tables::Table;
 use topics::{ExportEntry, InterestEntry, InterestState, PendingResume};
 
@@ -277,15 +277,10 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
         (self.stalled, self.partial, self.confirm_at) = (false, 0, None);
         (self.memory_offered, self.memory_received) = (false, false);
         self.incoming_run = None;
-        self.incoming.retain(|stream| stream.next != u64::MAX);
         for (_, stream) in self.incoming.iter_mut() {
-            (stream.remote, stream.open, stream.resuming) = (None, None, false);
-            match stream.state {
-                IncomingState::Ended => stream.finish(&mut self.finished_streams),
-                IncomingState::Moved => stream.state = IncomingState::MoveDue,
-                IncomingState::Live | IncomingState::MoveDue => {}
-            }
+            stream.lost(&mut self.finished_streams);
         }
+        self.incoming.retain(|stream| stream.next != u64::MAX);
         for place in 0..TOPICS {
             let Some((id, interest)) = self.interests.at(place) else { continue };
             match interest.state {

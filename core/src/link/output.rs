@@ -12,7 +12,7 @@ use super::control::{
 use super::error::{LinkError, SendError};
 use super::outbox::Outbox;
 use super::reason::CloseReason;
-use super::streams::{Incoming, IncomingState};
+use super::streams::Incoming;
 use super::topics::{ExportState, InterestEntry, InterestState};
 use super::transmit::Transmit;
 use super::{Link, LinkPhase};
@@ -216,7 +216,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
                 Subscribe::new(type_id, number, digest.0, mode, start, resumes, window, topic);
             queue_control(out, now, 0, 0, &subscribe);
             for (_, stream) in incoming.iter_mut().filter(|(_, stream)| stream.interest == id) {
-                let moved = u16::from(stream.state == IncomingState::MoveDue);
+                let moved = u16::from(stream.in_memory);
                 queue_control(
                     out,
                     now,

@@ -24,6 +24,15 @@ pub(super) enum IncomingState {
     Ended,
 }
 
+/// Where a stream is whose messages in memory are no longer read there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LeftMemory {
+    /// The next message.
+    pub(super) next: u64,
+    /// That is its end, and all messages before it are confirmed.
+    pub(super) ended: bool,
+}
+
 #[derive(Debug)]
 pub(super) struct Incoming {
     pub(super) number: u32,
@@ -55,6 +64,10 @@ pub(super) struct Incoming {
     /// Its interest was unsubscribed: messages are discarded.
     pub(super) unsubscribed: bool,
     pub(super) state: IncomingState,
+    /// It moved to memory, and the caller has not left that.
+    pub(super) in_memory: bool,
+    /// The caller has left the memory: what holds from the next connection on.
+    pub(super) left: Option<LeftMemory>,
     /// It has ended, and the caller knows. If the connection is lost, the peer may not know, and
     /// open the stream again; all its messages have arrived before.
     pub(super) finished: bool,
@@ -95,6 +108,8 @@ impl Incoming {
             redelivered_before: 0,
             unsubscribed: false,
             state: IncomingState::Live,
+            in_memory: false,
+            left: None,
             finished: false,
             finish_order: 0,
             resuming: false,
@@ -136,6 +151,25 @@ impl Incoming {
         self.finish_order = *finished_streams;
         (self.remote, self.open, self.unconfirmed) = (None, None, None);
         (self.state, self.finished) = (IncomingState::Live, true);
+    }
+
+    /// The connection is lost.
+    pub(super) fn lost(&mut self, finished_streams: &mut u64) {
+        (self.remote, self.open, self.resuming) = (None, None, false);
+        match self.state {
+            IncomingState::Ended => self.finish(finished_streams),
+            IncomingState::Moved => self.state = IncomingState::MoveDue,
+            IncomingState::Live | IncomingState::MoveDue => {}
+        }
+        if let Some(LeftMemory { next, ended }) = self.left.take() {
+            (self.state, self.in_memory) = (IncomingState::Live, false);
+            self.next = self.next.max(next);
+            if ended {
+                self.confirmed = self.next;
+            } else {
+                self.finished = false;
+            }
+        }
     }
 
     /// Whether it is kept only in case the peer opens it again.

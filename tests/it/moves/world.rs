@@ -4,6 +4,7 @@
 use std::future::poll_fn;
 use std::net::Shutdown;
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -26,6 +27,8 @@ use mycelium_transports::local::{
     Delivery, PageSize, Policy, Publisher, Received, RingMemory, Schema, Start, Subscription, Topic,
 };
 use mycelium_transports::memory::{ControlLimits, ControlThread};
+use rustix::net::{SocketAddrUnix, getpeername, shutdown};
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -33,7 +36,7 @@ use tokio::time::timeout;
 /// Longer than anything here takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The two nodes. The subscriptions of `here` wait for all messages.
+/// The two nodes. Unless another policy is named, the subscriptions of `here` get all messages.
 pub(crate) struct World {
     pub(crate) there: Side,
     pub(crate) here: Side,
@@ -41,6 +44,8 @@ pub(crate) struct World {
     /// Of both.
     executor: Arc<dyn Executor>,
     dir: PathBuf,
+    /// The policy of its subscriptions.
+    policy: Policy,
     /// The sockets of the link's connections.
     connections: Arc<Mutex<Vec<UnixStream>>>,
     client_wakes: Arc<Mutex<Vec<ThreadId>>>,
@@ -73,13 +78,14 @@ impl World {
     /// Both nodes have a topic `name` of the messages `M`. They are not connected, but the
     /// publisher's node expects the reader's.
     pub(crate) fn new<M: Message>(name: &str, capacity: usize) -> World {
-        World::with::<M>(name, capacity, |_| {})
+        World::with::<M>(name, capacity, Policy::Block, |_| {})
     }
 
-    /// The same, with more settings of the publisher's side.
+    /// The same, with another policy of the reader, and more settings of the publisher's side.
     pub(crate) fn with<M: Message>(
         name: &str,
         capacity: usize,
+        policy: Policy,
         set: impl FnOnce(&mut TopicServer),
     ) -> World {
         let memory = RingMemory::Shared { pages: PageSize::Small, is_required: true };
@@ -88,11 +94,11 @@ impl World {
         let dir = std::env::temp_dir().join(format!("mycelium-{name}-{}", std::process::id()));
         _ = std::fs::remove_dir_all(&dir);
         let executor: Arc<dyn Executor> = Arc::new(Tokio::current().unwrap());
-        let mut server = there.server(executor.clone());
+        let mut server = there.server(executor.clone(), policy);
         set(&mut server);
         let server = Arc::new(server);
         let (connections, client_wakes) = (Arc::default(), Arc::default());
-        World { there, here, server, executor, dir, connections, client_wakes }
+        World { there, here, server, executor, dir, policy, connections, client_wakes }
     }
 
     /// Connects the nodes.
@@ -140,7 +146,7 @@ impl World {
             },
             interests: vec![TopicInterest {
                 topic: here.topic.clone(),
-                policy: Policy::Block,
+                policy: self.policy,
                 start: Start::Next,
             }],
             identity: here.identity,
@@ -167,6 +173,23 @@ impl World {
         for connection in self.connections.lock().unwrap().drain(..) {
             // It may have ended.
             _ = connection.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Cuts the control connections. Those of the link stay.
+    pub(crate) fn cut_memory(&self) {
+        let path = self.control_socket();
+        let is_there =
+            |address: SocketAddrUnix| address.path_bytes() == Some(path.as_os_str().as_bytes());
+        let own = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
+        let numbers = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+        for number in numbers.filter_map(|it| it.file_name().to_str()?.parse().ok()) {
+            // It may be closed by now.
+            let Ok(socket) = pidfd_getfd(&own, number, PidfdGetfdFlags::empty()) else { continue };
+            let peer = getpeername(&socket).ok().flatten();
+            if peer.and_then(|it| SocketAddrUnix::try_from(it).ok()).is_some_and(is_there) {
+                _ = shutdown(&socket, rustix::net::Shutdown::Both);
+            }
         }
     }
 
@@ -206,7 +229,7 @@ impl Side {
         }
     }
 
-    fn server(&self, executor: Arc<dyn Executor>) -> TopicServer {
+    fn server(&self, executor: Arc<dyn Executor>, policy: Policy) -> TopicServer {
         let mut server = TopicServer::new(
             self.identity,
             config(),
@@ -216,7 +239,7 @@ impl Side {
             self.notices.observer(),
         );
         server.add(ExportedTopic { topic: self.topic.clone(), readers: None });
-        server.announce("here", &self.topic, Policy::Block).unwrap();
+        server.announce("here", &self.topic, policy).unwrap();
         server.share_memory(self.thread.clone());
         server
     }

@@ -37,7 +37,8 @@ struct State {
     /// Replaced as a whole, so that a wake copies the list without an allocation.
     rings: Arc<[Weak<dyn SharedRing>]>,
     gone: Option<Gone>,
-    has_gone: bool,
+    /// Once the connection has ended: whether the peer's process has, too.
+    has_died: Option<bool>,
     /// The session has ended: nothing is taken any more.
     is_left: bool,
 }
@@ -70,14 +71,13 @@ impl Channel {
         let mut state = self.state();
         let used = state.rings.iter().filter(|ring| ring.strong_count() > 0).cloned();
         state.rings = used.chain([ring.clone()]).collect();
-        let has_gone = state.has_gone;
+        let has_died = state.has_died;
         drop(state);
         let Some(ring) = ring.upgrade() else { return };
-        if has_gone {
-            ring.peer_is_gone();
-        } else {
+        match has_died {
+            Some(has_died) => ring.peer_is_gone(has_died),
             // The peer may have rung before.
-            ring.look();
+            None => ring.look(),
         }
     }
 
@@ -136,10 +136,11 @@ impl Handler for Channel {
     }
 
     fn gone(&self, reason: Gone) {
+        let has_died = reason == Gone::PeerDied;
         let mut state = self.state();
-        (state.gone, state.has_gone) = (Some(reason), true);
+        (state.gone, state.has_died) = (Some(reason), Some(has_died));
         drop(state);
-        self.notify_rings(|ring| ring.peer_is_gone());
+        self.notify_rings(|ring| ring.peer_is_gone(has_died));
         self.notify();
     }
 }

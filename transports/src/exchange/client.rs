@@ -101,7 +101,8 @@ impl TopicClient {
                     Some(Ok(stream)) => {
                         let mut driver = Driver::new(&mut link, stream, self.executor.clone());
                         let error = driver.run(&mut session).await;
-                        session.disconnected();
+                        drop(driver);
+                        session.disconnected(&mut link);
                         // A side that has closed the link because of the other one may do so
                         // again.
                         let was_refused =

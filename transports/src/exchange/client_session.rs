@@ -156,10 +156,10 @@ impl ClientSession {
     }
 
     /// The connection has ended: the peer will not answer requests.
-    pub(super) fn disconnected(&mut self) {
+    pub(super) fn disconnected(&mut self, link: &mut NodeLink<'_>) {
         // Streams that have moved keep what they need of it.
         self.memory = None;
-        self.lose_moved();
+        self.leave_lost_memory(link);
         // The link forgets them: nothing follows the last sequence.
         for place in &mut self.streams {
             if let Some(stream) = place.take_if(|stream| stream.is_exhausted()) {
@@ -268,7 +268,7 @@ impl ClientSession {
         let (streams, topics) = (&self.streams, &self.topics);
         let topic = |epoch| {
             let mut streams = streams.iter().flatten();
-            let stream = streams.find(|stream| stream.epoch() == epoch)?;
+            let stream = streams.find(|stream| stream.epoch() == epoch && stream.may_move())?;
             let topic = topics.iter().find(|topic| topic.id == stream.interest)?;
             Some(&*topic.topic)
         };
@@ -282,11 +282,13 @@ impl ClientSession {
         }
     }
 
-    /// The connection has ended: of streams whose memory is lost, too, nothing more will arrive.
-    fn lose_moved(&mut self) {
+    /// The connection has ended: streams whose memory is lost, too, continue over the next one,
+    /// unless the peer's process has died.
+    fn leave_lost_memory(&mut self, link: &mut NodeLink<'_>) {
         self.lost_memory.clear();
         for place in &mut self.streams {
-            if let Some(stream) = place.take_if(|stream| stream.has_lost_memory()) {
+            let is_lost = |it: &mut IncomingStream| it.has_lost_memory() && !it.leave_memory(link);
+            if let Some(stream) = place.take_if(is_lost) {
                 lose(&mut self.topics, stream);
             }
         }
@@ -414,8 +416,12 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
                     }
                 }
             }
-            Event::Region { stream, number, .. } if !self.move_to_memory(stream, number) => {
-                link.close(now, CloseReason::Protocol);
+            Event::Region { stream, number, first } if !self.move_to_memory(stream, number) => {
+                // The connection that passes regions may have been lost before it arrived.
+                _ = link.leave_memory(stream, first, false);
+                let has_passed_others = self.memory.is_some();
+                let reasons = [CloseReason::Aborted, CloseReason::Protocol];
+                link.close(now, reasons[usize::from(has_passed_others)]);
             }
             Event::End { stream, .. } => {
                 if let Some(stream) = self.stream(stream) {
@@ -454,6 +460,9 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
             let Some(stream) = place else { continue };
             stream.update(now, link, context.waker(), &at_shutdown);
             if stream.is_over() {
+                if let Some(end) = stream.memory_end() {
+                    _ = link.leave_memory(stream.id, end, true);
+                }
                 *place = None;
             }
         }

@@ -22,6 +22,8 @@ pub(super) struct IncomingStream {
     publisher: RemotePublisher,
     /// The rest of the stream, which subscriptions read in memory.
     mapped: Option<MappedPublisher>,
+    /// What subscriptions read before that: the control connection with its memory was lost.
+    before: Option<(RemotePublisher, MappedPublisher)>,
     /// How many messages the peer may still send.
     credit: usize,
     /// The demand of the readers was sent on this connection.
@@ -52,6 +54,7 @@ impl IncomingStream {
             interest,
             publisher,
             mapped: None,
+            before: None,
             credit,
             has_signaled: false,
             done: first,
@@ -66,7 +69,12 @@ impl IncomingStream {
     pub(super) fn is_over(&self) -> bool {
         let is_read = self.mapped.as_ref().is_none_or(MappedPublisher::is_read);
         // As of the last report: readers may have taken more since.
-        self.ended && is_read && self.done == self.publisher.next()
+        self.ended && self.before.is_none() && is_read && self.done == self.publisher.next()
+    }
+
+    /// The end of the messages in memory, if the stream has moved there.
+    pub(super) fn memory_end(&self) -> Option<u64> {
+        self.mapped.as_ref().map(MappedPublisher::next)
     }
 
     /// Whether it has had the last sequence there is.
@@ -76,8 +84,10 @@ impl IncomingStream {
 
     /// Whether a reader may have a message in flight, or had one when it left.
     pub(super) fn is_in_flight(&self) -> bool {
-        let in_memory = || self.mapped.as_ref().is_some_and(MappedPublisher::is_in_flight);
-        self.publisher.is_in_flight() || in_memory()
+        let before = self.before.as_ref();
+        self.publisher.is_in_flight()
+            || self.mapped.as_ref().is_some_and(MappedPublisher::is_in_flight)
+            || before.is_some_and(|(link, memory)| link.is_in_flight() || memory.is_in_flight())
     }
 
     /// The name of its publisher.
@@ -95,9 +105,31 @@ impl IncomingStream {
         self.mapped.is_some()
     }
 
-    /// Whether subscriptions read it in memory, and the publisher's process is gone.
+    /// Whether it may move: subscriptions have read what they had in an earlier memory.
+    pub(super) fn may_move(&self) -> bool {
+        self.before.is_none()
+    }
+
+    /// Whether subscriptions read it in memory, and the control connection with it has ended.
     pub(super) fn has_lost_memory(&self) -> bool {
         self.mapped.as_ref().is_some_and(MappedPublisher::is_gone)
+    }
+
+    /// After its memory is lost: the stream continues over the link. Returns false if it is lost:
+    /// the publisher's process has died, or this one cannot continue.
+    pub(super) fn leave_memory(&mut self, link: &mut NodeLink<'_>) -> bool {
+        let Some(mapped) = self.mapped.as_ref().filter(|mapped| !mapped.is_lost()) else {
+            return false;
+        };
+        // Any number, if the peer is hostile.
+        let next = mapped.next().max(self.publisher.next());
+        _ = link.leave_memory(self.id, next, false);
+        let Ok(publisher) = mapped.continue_on_link(next) else { return false };
+        let earlier = std::mem::replace(&mut self.publisher, publisher);
+        self.before = self.mapped.take().map(|mapped| (earlier, mapped));
+        // If it has, the peer says so again: after messages that are not in this memory.
+        self.ended = false;
+        true
     }
 
     /// The next messages are in memory.
@@ -204,10 +236,25 @@ impl IncomingStream {
             self.publisher.park(waker);
             self.report(now, link, at_shutdown);
         }
-        if let Some(mapped) = &self.mapped {
+        let before = self.before.iter().map(|(_, mapped)| mapped);
+        for mapped in before.chain(&self.mapped) {
             mapped.park(waker);
             mapped.settle(at_shutdown);
         }
+        let is_read = self.before.as_ref().is_some_and(|(_, memory)| memory.is_read());
+        if is_read && self.done_before(at_shutdown).is_none() {
+            self.before = None;
+            // It is reported, and the stream may move again.
+            waker.wake_by_ref();
+        }
+    }
+
+    /// The first message that subscriptions still need of what they read before; `None` if they
+    /// need none.
+    fn done_before(&self, at_shutdown: &impl Fn() -> bool) -> Option<u64> {
+        let (link, memory) = self.before.as_ref()?;
+        let on_link = link.done(at_shutdown).filter(|done| *done < link.next());
+        on_link.or_else(|| memory.needed(at_shutdown))
     }
 
     /// Reports progress of the readers to the link. Returns whether the next change must be
@@ -226,11 +273,11 @@ impl IncomingStream {
         if !self.has_signaled && self.publisher.is_requested() {
             self.has_signaled = self.ended || link.signal_demand(now, self.id).is_ok();
         }
-        self.done = match self.publisher.done(at_shutdown) {
-            Some(done) => done,
+        self.done = match (self.done_before(at_shutdown), self.publisher.done(at_shutdown)) {
+            (Some(done), _) | (None, Some(done)) => done,
             // No reader is left that could take the rest, or none has subscribed before the end.
-            None if at_shutdown() => self.done,
-            None => self.publisher.next(),
+            (None, None) if at_shutdown() => self.done,
+            (None, None) => self.publisher.next(),
         };
         // A stream that no longer exists needs no confirmation.
         _ = link.confirm(now, self.id, self.done);

@@ -220,25 +220,21 @@ impl ServedTopic {
             stream.state.connection.has_forgotten = true;
         }
         if let Some(stream) = known.filter(|stream| stream.state.history.knows(next)) {
-            match stream.moved_at() {
-                // The reader does not know that the stream moved.
-                Some(first) if next <= first && !stream.have_readers_joined() => {
-                    stream.move_back();
-                }
-                // The reader may have had all messages, and cannot read there any more.
-                Some(_) if stream.has_lost_memory() => {
-                    stream.move_back();
-                    let kept = stream.kept();
-                    stream.state.history.sent(stream.next());
-                    stream.state.history.left_unconfirmed(kept, redelivery, waited_for);
-                    stream.rewind(kept);
-                    stream.state.memory = MemoryStep::Start;
-                    return self.answers.push(ResumeAnswer::Unknown(epoch));
-                }
-                _ => {}
+            if !has_moved && stream.has_moved() {
+                // The reader does not know that the stream moved, or has left the memory. It
+                // confirms what it was done with there.
+                stream.move_back();
+                stream.state.connection.has_forgotten = true;
             }
             if !stream.has_moved() {
                 stream.state.memory = MemoryStep::Start;
+            }
+            if has_moved && !stream.has_moved() {
+                // The reader may have had all messages.
+                let kept = stream.kept();
+                stream.state.history.left_unconfirmed(kept, redelivery, waited_for);
+                stream.rewind(kept);
+                return self.answers.push(ResumeAnswer::Unknown(epoch));
             }
             stream.state.connection.resume_at = Some(next);
             return;

@@ -130,7 +130,7 @@ impl Moved {
 
     /// Ends the readers' part: the stream continues after what they had, over a link.
     pub(super) fn back(mut self) -> RetainingConsumer<Ring> {
-        self.readers.peer_is_gone();
+        self.readers.peer_is_gone(false);
         self.readers.deactivate();
         let kept = self.kept();
         match self.proxy.take() {

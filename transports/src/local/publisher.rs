@@ -45,7 +45,7 @@ impl Topic {
         epoch: u64,
     ) -> Result<Publisher<M>, TopicError> {
         self.check_schema(Schema::of::<M>())?;
-        let writer = Writer::join(self, name, epoch, Origin::Local)?;
+        let writer = Writer::join(self, name, epoch, Origin::Local, None)?;
         Ok(Publisher { writer, message: PhantomData })
     }
 }

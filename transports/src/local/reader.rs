@@ -347,8 +347,7 @@ impl Reader {
     pub(super) fn depth(&self) -> usize {
         let incoming = self.membership.state.incoming.lock();
         let edges = self.edges.iter().chain(&self.later).chain(incoming.iter());
-        let in_rings: usize =
-            edges.map(|edge| edge.consumer.depth() + edge.unmoved() + edge.passed).sum();
+        let in_rings: usize = edges.map(|edge| edge.waiting() + edge.unmoved() + edge.passed).sum();
         let in_table: usize = (0..self.edges.len()).map(|edge| self.in_table(edge)).sum();
         in_rings + in_table + usize::from(self.after_gap.is_some())
     }

@@ -19,7 +19,7 @@ use super::state::{Origin, PublisherState, ReaderEntry};
 use super::topic::Topic;
 use super::trace::{Area, TraceArea};
 use super::writer::Writer;
-use crate::counters::PublisherValue;
+use crate::counters::{Line, PublisherValue};
 use crate::sync::Ordering;
 
 /// Stands for one start of a publisher in another process. The link pushes the bytes of its
@@ -57,10 +57,22 @@ impl Topic {
         epoch: u64,
         first: u64,
     ) -> Result<RemotePublisher, TopicError> {
-        let origin = Origin::Remote(Numbering::new(first, self.capacity()));
-        let writer = Writer::join(self, name, epoch, origin)?;
+        RemotePublisher::join(self, name, epoch, first, None)
+    }
+}
+
+impl RemotePublisher {
+    fn join(
+        topic: &Arc<Topic>,
+        name: &str,
+        epoch: u64,
+        first: u64,
+        line: Option<Arc<Line<PublisherValue>>>,
+    ) -> Result<RemotePublisher, TopicError> {
+        let origin = Origin::Remote(Numbering::new(first, topic.capacity()));
+        let writer = Writer::join(topic, name, epoch, origin, line)?;
         writer.line.set(PublisherValue::Sent, first);
-        let words = vec![0; self.schema().size.div_ceil(size_of::<usize>())].into();
+        let words = vec![0; topic.schema().size.div_ceil(size_of::<usize>())].into();
         Ok(RemotePublisher {
             writer,
             sent: 0,
@@ -71,9 +83,7 @@ impl Topic {
             words,
         })
     }
-}
 
-impl RemotePublisher {
     /// Appends the next message. `redelivered`: an earlier process of the readers may have received
     /// it.
     ///
@@ -361,10 +371,44 @@ impl MappedPublisher {
         self.topic.remove_publisher(&self.state);
     }
 
-    /// Whether the publisher's process is gone.
+    /// Whether the connection with the publisher's process has ended.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         self.state.origin.mapped().is_some_and(MappedOrigin::is_gone)
+    }
+
+    /// Whether the publisher's process has died.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.state.is_lost()
+    }
+
+    /// The sequence after the last message that subscriptions read there.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        let end = self.state.origin.mapped().and_then(MappedOrigin::end);
+        end.unwrap_or_else(|| self.state.ring.tail()) as u64
+    }
+
+    /// Once the publisher [is gone](MappedPublisher::is_gone): the first message that a
+    /// subscription still needs; `None` if none needs any. At a shutdown, as for
+    /// [`RemotePublisher::done`].
+    #[must_use]
+    pub fn needed(&self, at_shutdown: impl FnOnce() -> bool) -> Option<u64> {
+        let needed = self.state.needed(at_shutdown).map(|place| place as u64);
+        needed.filter(|needed| *needed < self.next())
+    }
+
+    /// Once the publisher [is gone](MappedPublisher::is_gone), but its process may run: the
+    /// messages from `first` on come over the link again. Present subscriptions get them when they
+    /// have read this ring. Ends this publisher.
+    ///
+    /// # Errors
+    /// As [`remote_publisher`](Topic::remote_publisher). Nothing is lost then.
+    pub fn continue_on_link(&self, first: u64) -> Result<RemotePublisher, TopicError> {
+        self.end();
+        let line = self.state.origin.mapped().map(|mapped| mapped.line.clone());
+        RemotePublisher::join(&self.topic, &self.state.name, self.state.epoch, first, line)
     }
 
     /// Whether the publisher has ended, and every subscription has read it to the end or left.
@@ -376,7 +420,7 @@ impl MappedPublisher {
     /// The publisher's process is gone: subscriptions get the whole messages that are in its ring,
     /// then a gap that is not exact, and then the end.
     pub fn lose(&self) {
-        self.state.peer_is_gone();
+        self.state.peer_is_gone(true);
     }
 
     /// The ring, for what the control connection says.
@@ -392,7 +436,7 @@ impl MappedPublisher {
         self.state.is_in_flight()
     }
 
-    /// Parks a waker until a subscription leaves, or the publisher's process is gone. Call
+    /// Parks a waker until a subscription leaves, or the publisher is gone. Call
     /// [`settle`](MappedPublisher::settle), [`is_read`](MappedPublisher::is_read) and
     /// [`is_gone`](MappedPublisher::is_gone) again after this.
     pub fn park(&self, waker: &Waker) {

@@ -30,8 +30,9 @@ pub trait SharedRing: Send + Sync {
     /// The other process has rung: wakes the tasks of this one that wait at the ring.
     fn look(&self);
 
-    /// The other process is gone.
-    fn peer_is_gone(&self);
+    /// The connection with the other process has ended: nothing in its memory counts from now on.
+    /// `has_died`: so has the process.
+    fn peer_is_gone(&self, has_died: bool);
 }
 
 /// A task of this process that may wait at a shared ring.
@@ -102,12 +103,6 @@ impl RemoteReaders {
 
     pub(super) fn is_gone(&self) -> bool {
         self.last.get().is_some()
-    }
-
-    /// Whether they have begun to read there.
-    pub(super) fn have_joined(&self) -> bool {
-        let position = self.cursors.position(true);
-        self.last.get().map_or(position, |last| last.gating) != Some(FLOOR)
     }
 
     /// Whether their process is gone, or has unmapped the ring, and before that all of them had
@@ -231,7 +226,7 @@ impl SharedRing for RemoteReaders {
     }
 
     /// The last positions of their process count; nothing is read of it afterwards.
-    fn peer_is_gone(&self) {
+    fn peer_is_gone(&self, _: bool) {
         if let Some(ring) = self.ring.upgrade() {
             self.import(&ring);
         }
@@ -312,10 +307,10 @@ pub(super) struct MappedOrigin {
     /// Where the link's session waits until a subscription leaves, or the process is gone.
     pub(super) session: Doorbell,
     /// The publisher's counters in this process.
-    line: Arc<Line<PublisherValue>>,
+    pub(super) line: Arc<Line<PublisherValue>>,
     /// Which sleep words are in use.
     sleepers: Arc<Mutex<Vec<bool>>>,
-    /// The publisher's process is gone, or the connection with it. Set after `end`.
+    /// The connection with the publisher's process has ended. Set after `end`.
     is_gone: AtomicBool,
     /// The end of the messages then. A process that still runs sends later ones over the link.
     end: OnceLock<usize>,
@@ -350,10 +345,11 @@ impl MappedOrigin {
 
     /// Wakes the publisher if it sleeps. The caller has announced what it waits for.
     pub(super) fn ring(&self, ring: &Ring) {
+        if self.is_gone() {
+            return;
+        }
         self.line.follow(PublisherValue::Sent, ring.tail());
-        if let Some(path) = ring.storage().rings_writer(&self.alarm)
-            && !self.is_gone()
-        {
+        if let Some(path) = ring.storage().rings_writer(&self.alarm) {
             self.bell.ring(path);
         }
     }

@@ -269,6 +269,11 @@ impl PublisherState {
         self.lost.store(true, Ordering::Release);
     }
 
+    /// Whether it is lost.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+
     /// The label of this publisher's counters.
     pub(super) fn label(&self) -> String {
         let (topic, name) = (plain(&self.topic), plain(&self.name));

@@ -51,12 +51,14 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Joins a topic. Every present subscription gets the messages from the first one on.
+    /// Joins a topic. Every present subscription gets the messages from the first one on. `line`:
+    /// counters that continue.
     pub(super) fn join(
         topic: &Arc<Topic>,
         name: &str,
         epoch: u64,
         origin: Origin,
+        line: Option<Arc<Line<PublisherValue>>>,
     ) -> Result<Writer, TopicError> {
         let state = topic.add_publisher(name, epoch, origin)?;
         let stall = match topic.on_stall() {
@@ -69,7 +71,7 @@ impl Writer {
         // A message of another process was published there.
         let is_local = matches!(state.origin, Origin::Local);
         let handled = if is_local { topic.handled(&mut producer) } else { None };
-        let line = Arc::new(topic.counters().line(&state.label()));
+        let line = line.unwrap_or_else(|| Arc::new(topic.counters().line(&state.label())));
         line.set(PublisherValue::Capacity, state.ring.capacity() as u64);
         line.set(PublisherValue::Remote, u64::from(!is_local));
         Ok(Writer {

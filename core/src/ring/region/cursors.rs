@@ -60,6 +60,12 @@ impl<M: Memory> CursorRegion<M> {
         Some(word)
     }
 
+    /// The position of the slowest observer of this process; `None` if there is none.
+    #[must_use]
+    pub fn observed(&self) -> Option<usize> {
+        ReaderWords::slowest_observer(self.0.entries())
+    }
+
     /// The memory.
     #[must_use]
     pub fn memory(&self) -> &M {

@@ -424,6 +424,33 @@ fn a_stream_whose_region_was_lost_resumes_with_messages() {
 }
 
 #[test]
+fn a_stream_whose_memory_was_left_resumes_after_what_was_read_there() {
+    for ended in [false, true] {
+        let (mut pair, outgoing, incoming) = moved();
+        let now = pair.now;
+        pair.sides[LEFT].link.end_moved_stream(now, outgoing, 110).unwrap();
+        pair.settle();
+        pair.sides[RIGHT].link.leave_memory(incoming, 110, ended).unwrap();
+        let (export, next) = reconnect(&mut pair);
+        assert_eq!(next, 110);
+        let outgoing = reopen(&mut pair, export, 110);
+        if !ended {
+            send(&mut pair, outgoing, 2).unwrap();
+        }
+        let now = pair.now;
+        pair.sides[LEFT].link.end_stream(now, outgoing).unwrap();
+        pair.settle();
+        let news = pair.sides[RIGHT].take_events();
+        let expected: &[u64] = if ended { &[] } else { &[110, 111] };
+        assert_eq!(sequences(&news), expected);
+        let is_end = |it: &Received| matches!(it, Received::End { .. });
+        assert_eq!(news.iter().any(is_end), !ended, "the caller had it: {news:?}");
+        assert_eq!(pair.sides[LEFT].link.unconfirmed(outgoing), 0);
+        assert_eq!(failed(&pair), [None; 2]);
+    }
+}
+
+#[test]
 fn an_end_in_memory_that_is_not_confirmed_is_repeated() {
     let (mut pair, outgoing, _) = moved();
     let now = pair.now;

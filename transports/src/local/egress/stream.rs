@@ -351,12 +351,6 @@ impl<T> EgressStream<T> {
         }
     }
 
-    /// Whether the readers have begun to read in memory.
-    #[must_use]
-    pub fn have_readers_joined(&self) -> bool {
-        self.remote_readers().is_some_and(|readers| readers.have_joined())
-    }
-
     /// Whether the readers read in memory, and their process is gone, or has unmapped the ring
     /// before all of them had left or read to the end of the publisher.
     #[must_use]

@@ -61,15 +61,14 @@ impl Reader {
         }
     }
 
-    /// If all messages of an edge are in the table, and its publisher's stream has moved to memory,
-    /// the edge there takes its place: a newer message replaces an earlier one of its key.
+    /// If all messages of an edge are in the table, and its publisher's stream has moved to memory
+    /// or back, the edge there takes its place: a newer message replaces an earlier one of its key.
     pub(super) fn continue_later(&mut self, index: usize) -> bool {
         let edge = &mut self.edges[index];
-        if edge.consumer.depth() > 0 {
+        if edge.waiting() > 0 {
             return false;
         }
-        let Some(place) = self.later.iter().position(|it| it.is_mapped() && it.follows(edge))
-        else {
+        let Some(place) = self.later.iter().position(|it| it.continues(edge)) else {
             return false;
         };
         let mut later = self.later.remove(place);

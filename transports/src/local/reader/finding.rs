@@ -125,14 +125,15 @@ impl Reader {
         let edge = &mut self.edges[index];
         let later = self.later.iter_mut().find(|later| later.follows(edge));
         if edge.is_at_end() {
-            let is_over = later.is_some() && edge.consumer.depth() == 0;
+            let is_over = later.is_some() && edge.waiting() == 0;
             return if is_over { Found::Closed } else { Found::Empty };
         }
+        let is_followed = later.is_some();
         if policy.skips() {
-            let later = later.filter(|it| it.is_mapped() && it.consumer.depth() > 0);
+            let later = later.filter(|it| it.continues(edge) && it.consumer.depth() > 0);
             let skipped = edge.skip(later.is_some());
             match later {
-                // The publisher's stream has moved to memory: the newest message is there.
+                // The publisher's stream has moved: the newest message is there.
                 Some(later) => later.passed += skipped,
                 None if skipped > 0 => {
                     return Found::Gap(self.gap(index, skipped as u64, 0, GapReason::Skipped));
@@ -161,6 +162,10 @@ impl Reader {
             let missed = edge.missed_before(end, missed);
             peek = if missed > 0 { Peek::Gap { missed } } else { Peek::Empty };
         }
+        // The publisher waits for this process elsewhere.
+        if gone_at == Some(edge.consumer.cursor()) && peek == Peek::Evicted {
+            peek = Peek::Empty;
+        }
         if !matches!(peek, Peek::Gap { .. })
             && let Some((missed, reason)) = edge.missed()
         {
@@ -188,6 +193,7 @@ impl Reader {
             Peek::Empty | Peek::Closed if edge.reports_loss() => {
                 Found::Gap(self.gap(index, 0, 0, GapReason::Disconnected))
             }
+            Peek::Empty if !is_followed && edge.may_continue() => Found::Empty,
             Peek::Empty | Peek::Closed | Peek::Evicted => Found::Closed,
         }
     }

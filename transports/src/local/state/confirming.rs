@@ -3,7 +3,8 @@
 
 use std::sync::{MutexGuard, PoisonError};
 
-use mycelium_core::ring::broadcast::Consumer;
+use mycelium_core::ring::broadcast::{Consumer, ReaderWords, Storage as _};
+use mycelium_core::ring::region::TopicStorage;
 
 use super::PublisherState;
 use crate::local::abandoned::{Abandoned, first};
@@ -71,10 +72,34 @@ impl PublisherState {
         self.abandoned().add(end, in_flight, self.origin.mapped().is_some());
     }
 
+    /// For a mapped publisher that is gone: the first message that a subscription of this process
+    /// still needs; `None` if none needs any. At a shutdown, as for [`done`](Self::done).
+    pub(in crate::local) fn needed(&self, at_shutdown: impl FnOnce() -> bool) -> Option<usize> {
+        let mapped = self.origin.mapped()?;
+        if !mapped.waits_for_readers {
+            return match self.ring.storage() {
+                TopicStorage::Foreign(ring) => ring.cursors().observed(),
+                TopicStorage::Heap(_) | TopicStorage::Shared(..) => None,
+            };
+        }
+        let readers = self.readers.lock();
+        let words = readers.iter().filter_map(|it| self.ring.storage().reader(it.entry?));
+        let needed = ReaderWords::slowest(words, true);
+        drop(readers);
+        let mut abandoned = self.abandoned();
+        // Asked under the lock, so that a subscription that leaves at the shutdown counts.
+        if !at_shutdown() {
+            // Their positions stay where the publisher may still read them.
+            *abandoned = Abandoned::default();
+        }
+        needed.into_iter().chain(abandoned.place).reduce(first)
+    }
+
     /// For a mapped publisher: forgets the subscriptions that have left, unless it is gone, or they
-    /// left at a shutdown: then the publisher keeps what they have not taken for the next process.
+    /// left at a shutdown: then the publisher keeps what they have not taken.
     pub(in crate::local) fn settle_abandoned(&self, at_shutdown: impl FnOnce() -> bool) {
-        // A publisher that has lost its readers sends what they have not taken again.
+        // Its process may not know yet that the connection has ended: it would find that nobody
+        // needs its messages.
         if self.origin.mapped().is_some_and(MappedOrigin::is_gone) {
             return;
         }

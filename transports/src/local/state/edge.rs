@@ -68,7 +68,7 @@ impl Edge {
             }
             (Origin::Pumped(pump), _) => self.consumer.depth() as u64 + pump.leave_unmoved(),
             (Origin::Local | Origin::Mapped(_), _) | (Origin::Remote(_), None) => {
-                self.consumer.depth() as u64
+                self.waiting() as u64
             }
         };
         unread + self.passed as u64
@@ -109,6 +109,19 @@ impl Edge {
         self.publisher.origin.mapped().and_then(MappedOrigin::end)
     }
 
+    /// How many messages wait in the ring. Those after the end of a publisher that is gone arrive
+    /// elsewhere.
+    pub(in crate::local) fn waiting(&self) -> usize {
+        let (waiting, cursor) = (self.consumer.depth(), self.consumer.cursor());
+        let before = |end: usize| usize::try_from(end.wrapping_sub(cursor).cast_signed());
+        self.gone_at().map_or(waiting, |end| waiting.min(before(end).unwrap_or(0)))
+    }
+
+    /// Whether the stream of a mapped publisher that is gone may continue over the link.
+    pub(in crate::local) fn may_continue(&self) -> bool {
+        self.is_mapped() && !self.publisher.is_lost()
+    }
+
     /// How many of the messages that the ring has just reported as missing are before this end: a
     /// process that has lost its readers overwrites later ones, too, which it sends over the link.
     pub(in crate::local) fn missed_before(&self, end: usize, missed: usize) -> usize {
@@ -144,10 +157,21 @@ impl Edge {
         self.after.as_ref().map(Weak::as_ptr) == Some(Arc::as_ptr(&earlier.publisher))
     }
 
+    /// Whether no message is lost between those of `earlier` and its own: the publisher's stream
+    /// has moved to memory, or back.
+    pub(in crate::local) fn continues(&self, earlier: &Edge) -> bool {
+        self.follows(earlier) && (self.is_mapped() || earlier.may_continue())
+    }
+
     /// Moves to the newest message, or past it. Returns how many were passed over, with those that
     /// were not reported before.
     pub(in crate::local) fn skip(&mut self, past_newest: bool) -> usize {
-        let mut passed = std::mem::take(&mut self.passed) + self.consumer.skip_to_latest();
+        let mut passed = std::mem::take(&mut self.passed);
+        if self.gone_at().is_some() {
+            let kept = usize::from(!past_newest);
+            return passed + self.consumer.skip(self.waiting().saturating_sub(kept));
+        }
+        passed += self.consumer.skip_to_latest();
         if !past_newest {
             return passed;
         }
@@ -177,7 +201,7 @@ impl Edge {
         every: NonZeroU32,
     ) -> (usize, Option<(u64, GapReason)>) {
         // Before the numbering is read: a break is stored before the message after it.
-        let waiting = self.consumer.depth();
+        let waiting = self.waiting();
         let missed = self.missed();
         if missed.is_some() {
             return (0, missed);
@@ -207,7 +231,7 @@ impl Edge {
     /// Whether the end of this publisher is a loss that was not reported yet; marks it as reported.
     pub(in crate::local) fn reports_loss(&mut self) -> bool {
         let publisher = self.publisher.origin.pump().map_or(&self.publisher, |pump| &pump.source);
-        publisher.lost.load(Ordering::Acquire) && self.reports_end()
+        publisher.is_lost() && self.reports_end()
     }
 
     /// Whether the early end of this publisher was not reported yet; marks it as reported.

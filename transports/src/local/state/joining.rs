@@ -54,8 +54,8 @@ impl PublisherState {
             Some(from) => Broadcast::observing_from(ring, from),
             None => Broadcast::observing(ring),
         };
-        // The counters of a publisher that moved to memory continue.
-        let moved = after.filter(|_| publisher.origin.mapped().is_some());
+        // The counters of a publisher that moved to memory or back continue.
+        let moved = after.filter(|(_, earlier)| !earlier.is_lost());
         let earlier = moved.and_then(|(_, earlier)| earlier.line_of(subscriber));
         let has_joined = earlier.is_some();
         let pumped = || publisher.origin.pump().map(|pump| pump.line.clone());

@@ -113,9 +113,11 @@ impl SharedRing for PublisherState {
         ring_each(subscribers, |subscriber| subscriber.bell.ring());
     }
 
-    /// Readers take what the ring has, and then get a gap.
-    fn peer_is_gone(&self) {
-        self.lose();
+    /// Readers take what the ring has, and then get a gap, or what follows over the link.
+    fn peer_is_gone(&self, has_died: bool) {
+        if has_died {
+            self.lose();
+        }
         if let Origin::Mapped(mapped) = &self.origin {
             mapped.set_gone(self.ring.tail());
             mapped.session.announce_and_ring();

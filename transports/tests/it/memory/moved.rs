@@ -213,7 +213,7 @@ fn readers_in_memory_wake_their_session_only_when_they_leave() {
     (100..116).for_each(|number| assert_next(&mut second, number));
     second.done();
     stream.emit(116..132);
-    ring.peer_is_gone();
+    ring.peer_is_gone(true);
     assert_eq!((wakes.take(), mapped.is_gone()), (1, true));
     mapped.park(&session);
     drop(mapped);
@@ -242,7 +242,7 @@ fn positions_after_the_end_of_a_connection_do_not_count() {
     take(3);
     end.update(false);
     assert_eq!(end.kept(), 3);
-    end.remote_readers().unwrap().peer_is_gone();
+    end.remote_readers().unwrap().peer_is_gone(true);
     take(3);
     end.update(false);
     assert_eq!(end.kept(), 3, "nothing of it is read any more");
@@ -277,7 +277,7 @@ fn readers_that_have_read_to_the_end_lose_nothing_with_the_memory() {
         mapped.settle(|| at_shutdown);
         drop(mapped);
         let end = stream.end();
-        end.remote_readers().unwrap().peer_is_gone();
+        end.remote_readers().unwrap().peer_is_gone(true);
         end.update(false);
         assert!(!end.has_lost_memory(), "{policy:?}");
         assert_eq!(end.depth(), 4, "{policy:?}: the first two are not confirmed");
@@ -493,6 +493,34 @@ fn a_block_subscription_of_a_link_that_observes_gets_gaps() {
 }
 
 /// Only the connection is lost: the publisher still runs, and sends the rest over the link.
+#[test]
+fn readers_of_a_publisher_whose_connection_is_lost_continue_with_the_link() {
+    for (policy, left_at_shutdown) in [(Policy::Block, 0), (Policy::DropOldest, 3)] {
+        let mut stream = Stream::new(policy);
+        let mut reader = stream.there.subscribe::<Late>("reader", policy).unwrap();
+        let other = stream.there.subscribe::<Late>("other", policy).unwrap();
+        let mut remote = stream.there.remote_publisher("publisher", 7, 0).unwrap();
+        let mapped = stream.move_to_memory(&mut remote);
+        stream.emit(0..8);
+        (0..3).for_each(|number| assert_next(&mut reader, number));
+        reader.done();
+        mapped.ring().upgrade().unwrap().peer_is_gone(false);
+        stream.emit(8..12);
+        let mut remote = mapped.continue_on_link(8).unwrap();
+        remote.push(Late { number: 8 }.as_bytes(), false).unwrap();
+        remote.flush();
+        assert_eq!(mapped.needed(|| false), Some(0), "{policy:?}: the other one has read nothing");
+        drop(other);
+        assert_eq!(mapped.needed(|| true), Some(left_at_shutdown), "{policy:?}");
+        assert_eq!(mapped.needed(|| false), Some(3), "{policy:?}");
+        (3..9).for_each(|number| assert_next(&mut reader, number));
+        reader.done();
+        assert_eq!(mapped.needed(|| false), None, "{policy:?}");
+        assert_eq!(remote.done(|| false), Some(9), "{policy:?}");
+    }
+}
+
+/// The same without a link that continues the stream.
 #[test]
 fn readers_that_lose_a_publisher_read_no_further_and_keep_their_positions() {
     let mut stream = Stream::new(Policy::Block);
