@@ -270,6 +270,23 @@ async fn a_refused_control_connection_is_reported() {
     }
 }
 
+/// Others may connect as often as they can: the queue of the control socket is full for a moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_waits_for_a_place_in_the_queue_of_the_control_socket() {
+    let world = World::new::<Number>("moves-queue", 16);
+    let mut reader = world.here.reader::<Number>();
+    let mut publisher = world.there.publisher::<Number>();
+    let full = world.fill_control_socket();
+    world.connect_link();
+    publisher.try_emit(Number { number: 0 }).ok().unwrap();
+    // The reader has got the token before.
+    assert_eq!(next(&mut reader).await.number, 0);
+    std::fs::remove_file(world.control_socket()).unwrap();
+    drop(full);
+    world.there.thread.listen(world.control_socket(), Default::default()).unwrap();
+    world.until_moved(1).await;
+}
+
 /// A connection that is lost at any moment between the first message and the end of a publisher
 /// repeats nothing: readers may be ahead of what they have confirmed over the link.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

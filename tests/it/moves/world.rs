@@ -4,7 +4,9 @@
 use std::future::poll_fn;
 use std::net::Shutdown;
 use std::ops::Range;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -27,7 +29,11 @@ use mycelium_transports::local::{
     Delivery, PageSize, Policy, Publisher, Received, RingMemory, Schema, Start, Subscription, Topic,
 };
 use mycelium_transports::memory::{ControlLimits, ControlThread};
-use rustix::net::{SocketAddrUnix, getpeername, shutdown};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, getpeername, listen,
+    shutdown, socket_with,
+};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -189,6 +195,30 @@ impl World {
             let peer = getpeername(&socket).ok().flatten();
             if peer.and_then(|it| SocketAddrUnix::try_from(it).ok()).is_some_and(is_there) {
                 _ = shutdown(&socket, rustix::net::Shutdown::Both);
+            }
+        }
+    }
+
+    /// A socket in the place of the control socket, whose queue is full.
+    pub(crate) fn fill_control_socket(&self) -> Vec<OwnedFd> {
+        std::fs::DirBuilder::new().mode(0o700).create(&self.dir).unwrap();
+        let address = SocketAddrUnix::new(self.control_socket()).unwrap();
+        let new = || {
+            let (kind, flags) = (SocketType::SEQPACKET, SocketFlags::NONBLOCK);
+            socket_with(AddressFamily::UNIX, kind, flags, None).unwrap()
+        };
+        let listener = new();
+        bind(&listener, &address).unwrap();
+        listen(&listener, 1).unwrap();
+        let mut full = vec![listener];
+        loop {
+            let waiting = new();
+            match connect(&waiting, &address) {
+                Ok(()) => full.push(waiting),
+                Err(error) => {
+                    assert_eq!(error, Errno::AGAIN);
+                    return full;
+                }
             }
         }
     }

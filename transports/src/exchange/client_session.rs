@@ -3,6 +3,7 @@
 //! [`ClientSession`] is the traffic of a client's link: each of the peer's publishers becomes an
 //! [`IncomingStream`], which outlives connections.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use mycelium_core::link::{
     CloseReason, Event, IncomingId, Interest, InterestId, Name, ReaderMode, ReaderStart,
     RejectReason, SendError,
 };
-use mycelium_executor::Executor;
+use mycelium_executor::{Executor, SendFuture};
 
 use super::config::{LinkConfig, MemoryUse};
 use super::control::{Control, LinkPhase};
@@ -28,6 +29,7 @@ use super::notice::{Notice, Observer};
 use super::topics::TopicInterest;
 use crate::counters::{Line, LinkValue};
 use crate::local::{GapReason, KeepOpen, Metadata, Policy, Start, Topic};
+use crate::memory::Token;
 use crate::stream::{Moved, NodeLink, STREAMS, TOPICS, Traffic};
 
 pub(super) struct ClientSession {
@@ -51,10 +53,24 @@ pub(super) struct ClientSession {
     knows_features: bool,
     /// The memory beside the present connection.
     memory: Option<IncomingMemory>,
+    /// The token of the peer, whose queue of control connections was full.
+    offered: Option<OfferedMemory>,
     lost_memory: LostMemory,
     /// The link's keep-alive interval and silence limit.
     times: (Duration, Duration),
 }
+
+/// The next attempt to connect with a token.
+struct OfferedMemory {
+    token: Token,
+    attempts: usize,
+    pause: SendFuture<()>,
+}
+
+/// The pause between two attempts to connect while the peer's queue is full, and their number: a
+/// second in all.
+const ATTEMPT_PAUSE: Duration = Duration::from_millis(10);
+const ATTEMPTS: usize = 100;
 
 /// What a session needs of its client.
 pub(super) struct SessionSetup<'a> {
@@ -134,6 +150,7 @@ impl ClientSession {
             needs_memory: config.memory == MemoryUse::Required,
             knows_features: false,
             memory: None,
+            offered: None,
             lost_memory: LostMemory::default(),
             times: (config.keep_alive, config.silence),
         })
@@ -158,7 +175,7 @@ impl ClientSession {
     /// The connection has ended: the peer will not answer requests.
     pub(super) fn disconnected(&mut self, link: &mut NodeLink<'_>) {
         // Streams that have moved keep what they need of it.
-        self.memory = None;
+        (self.memory, self.offered) = (None, None);
         self.leave_lost_memory(link);
         // The link forgets them: nothing follows the last sequence.
         for place in &mut self.streams {
@@ -262,8 +279,27 @@ impl ClientSession {
         moved
     }
 
+    /// Connects with the token that the peer has sent.
+    fn connect_memory(&mut self, token: Token, attempts: usize) {
+        let Some(access) = &self.access else { return };
+        match IncomingMemory::connect(access, token, &self.executor) {
+            Ok(memory) => self.memory = Some(memory),
+            Err(error) if error.kind() == ErrorKind::WouldBlock && attempts > 0 => {
+                let at = self.executor.now().saturating_add(ATTEMPT_PAUSE);
+                let pause = self.executor.sleep_until(at);
+                self.offered = Some(OfferedMemory { token, attempts: attempts - 1, pause });
+            }
+            Err(error) => self.report_on_socket(&format!("cannot connect to its node: {error}")),
+        }
+    }
+
     /// Takes what has arrived over the control connection.
     fn update_memory(&mut self, context: &mut Context<'_>) {
+        while let Some(OfferedMemory { token, attempts, .. }) =
+            self.offered.take_if(|it| it.pause.as_mut().poll(context).is_ready())
+        {
+            self.connect_memory(token, attempts);
+        }
         let Some(memory) = &mut self.memory else { return };
         let (streams, topics) = (&self.streams, &self.topics);
         let topic = |epoch| {
@@ -407,15 +443,7 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
                     self.line.add(LinkValue::Missed, missed);
                 }
             }
-            Event::Memory { token } => {
-                let Some(access) = &self.access else { return };
-                match IncomingMemory::connect(access, token, &self.executor) {
-                    Ok(memory) => self.memory = Some(memory),
-                    Err(error) => {
-                        self.report_on_socket(&format!("cannot connect to its node: {error}"));
-                    }
-                }
-            }
+            Event::Memory { token } => self.connect_memory(token, ATTEMPTS),
             Event::Region { stream, number, first } if !self.move_to_memory(stream, number) => {
                 // The connection that passes regions may have been lost before it arrived.
                 _ = link.leave_memory(stream, first, false);
