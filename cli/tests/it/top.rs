@@ -1,14 +1,13 @@
 //! `mycelium top` in a pseudo-terminal.
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 
-mod common;
-#[path = "top/terminal.rs"]
 mod terminal;
 
 use std::thread;
 use std::time::Duration;
 
-use common::Process;
+use self::terminal::Terminal;
+use crate::common::{Ended, Process, run};
 use mycelium_cli::live::sample::Sample;
 use mycelium_cli::top::screen;
 use mycelium_cli::top::state::State;
@@ -17,7 +16,6 @@ use portable_pty::CommandBuilder;
 use rustix::process::{
     Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, waitpid,
 };
-use terminal::Terminal;
 
 /// A node that emits a tick each millisecond, and is alone in its test.
 fn node(name: &str) -> Process {
@@ -39,8 +37,8 @@ fn top_of(node: &str) -> CommandBuilder {
 /// Waits until the node publishes.
 fn wait_for(node: &Process) {
     let pid = node.pid().to_string();
-    let is_up = |ended: common::Ended| ended.out.contains("emits");
-    while !is_up(common::run(&["top", "--once", "--interval", "20ms", "--pid", &pid])) {}
+    let is_up = |ended: Ended| ended.out.contains("emits");
+    while !is_up(run(&["top", "--once", "--interval", "20ms", "--pid", &pid])) {}
 }
 
 #[test]
@@ -148,7 +146,7 @@ fn a_screen_that_panics() {
 #[test]
 fn a_panic_restores_the_terminal_and_its_message_is_readable() {
     let mut command = CommandBuilder::new(std::env::current_exe().unwrap());
-    command.args(["a_screen_that_panics", "--exact", "--ignored", "--nocapture"]);
+    command.args(["top::a_screen_that_panics", "--exact", "--ignored", "--nocapture"]);
     command.env("TERM", "xterm-256color");
     let mut terminal = Terminal::run(command, (24, 200));
     terminal.until(|text| text.contains("the third read"));
@@ -167,9 +165,9 @@ fn a_signal_ends_it() {
     assert!(!terminal.is_changed() && terminal.echoes());
 }
 
-/// Runs in a process of the next test.
+/// Runs in a process of the tests below.
 #[test]
-#[ignore = "the next test runs it"]
+#[ignore = "the tests below run it"]
 #[expect(clippy::print_stdout, reason = "the next test reads it")]
 fn a_terminal_that_is_killed() {
     let node = std::env::var(NODE).expect("the next test sets it");
@@ -184,11 +182,14 @@ fn a_terminal_that_is_killed() {
 const SHOWN: &str = "shown by ";
 const NODE: &str = "MYCELIUM_TEST_NODE";
 
+/// Runs in a process of the next test, which becomes the parent of the tool, and reads its exit
+/// status.
 #[test]
-fn it_ends_with_its_terminal() {
+#[ignore = "the next test runs it"]
+fn a_parent_of_the_tool() {
     let node = node("closing");
     wait_for(&node);
-    let test = "a_terminal_that_is_killed";
+    let test = "top::a_terminal_that_is_killed";
     let mut process = Process::test(test, (NODE, &node.pid().to_string()));
     let pid = loop {
         let line = process.line();
@@ -196,9 +197,17 @@ fn it_ends_with_its_terminal() {
             break Pid::from_raw(pid.parse().expect("a number")).expect("a process");
         }
     };
-    // The tool becomes a child of this process, which can read its exit status.
     set_child_subreaper(Some(getpid())).expect("Linux 3.4");
     process.kill();
     let (_, status) = waitpid(Some(pid), WaitOptions::empty()).expect("a child").expect("its end");
     assert_eq!(status.exit_status(), Some(0), "{status:?}");
 }
+
+#[test]
+fn it_ends_with_its_terminal() {
+    let mut parent = Process::test("top::a_parent_of_the_tool", (NODE, ""));
+    while parent.line() != SUCCESS {}
+}
+
+/// What libtest prints of a test that has passed.
+const SUCCESS: &str = "test top::a_parent_of_the_tool ... ok";

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::world::{Shown, World, kill};
+use super::world::{Shown, World, kill};
 
 /// The section of a node of the role `node`, with more words in its command.
 fn section(world: &World, node: &str, service: &str, words: &str) -> String {

@@ -1,6 +1,6 @@
 //! Mistakes of the command line.
 
-use crate::world::World;
+use super::world::World;
 
 /// The first line of the error.
 fn error(world: &World, arguments: &[&str]) -> String {

@@ -1,6 +1,6 @@
 //! Mistakes in topologies and on the command line, with their exact messages and exit codes.
 
-use crate::{check, directory, failure, success, write};
+use super::{check, directory, failure, success, write};
 
 /// A topology of bandit with one more section, and the message.
 #[test]

@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::world::{World, kill};
+use super::world::{World, kill};
 
 #[test]
 fn up_status_and_down() {

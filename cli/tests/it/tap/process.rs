@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::node::{NODE, TOPOLOGY};
+use super::node::{NODE, TOPOLOGY};
 
 /// A directory of a test, removed at its end.
 pub(crate) struct Place(PathBuf);
@@ -42,7 +42,7 @@ impl Place {
     /// A process of a node.
     pub(crate) fn node(&self, name: &str) -> NodeProcess {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "node_process", "--nocapture", "--test-threads=1"]);
+        command.args(["--exact", "tap::node_process", "--nocapture", "--test-threads=1"]);
         command.env(NODE, name).env(TOPOLOGY, self.topology()).env("XDG_RUNTIME_DIR", &self.0);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let input = child.stdin.take();

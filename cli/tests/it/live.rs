@@ -1,11 +1,9 @@
 //! `ls`, `hz`, `counters`, `top --once` and `check --live` against nodes that run.
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 
-mod common;
-
 use std::process::{Child, Command, Stdio};
 
-use common::{Ended, Process, run, tool};
+use crate::common::{Ended, Process, run, tool};
 use rustix::io::ioctl_fionread;
 use rustix::pipe::fcntl_setpipe_size;
 use rustix::process::{Pid, Signal, kill_process};
@@ -32,7 +30,7 @@ fn json(arguments: &[&str]) -> Vec<Value> {
 /// A node that sends `count` ticks, has sent them all, and waits. Its display is slow and misses
 /// some.
 fn after(count: u64) -> (Process, String) {
-    after_in(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/live/one.toml"), count)
+    after_in(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/live/one.toml"), count)
 }
 
 fn after_in(topology: &str, count: u64) -> (Process, String) {
@@ -58,7 +56,7 @@ fn hz_counts_what_the_publisher_counts() {
 /// it says at its end.
 #[test]
 fn at_full_rate_no_message_is_counted_twice_or_missed() {
-    let topology = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/live/one.toml");
+    let topology = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/live/one.toml");
     let count = 1_000_000;
     let mut node = Process::node(&["one", topology, "--count", &count.to_string()]);
     let pid = node.pid().to_string();
@@ -234,7 +232,7 @@ fn the_target_makes_no_system_call() {
         println!("SKIPPED: strace is not installed: system calls of the target are not counted");
         return;
     }
-    let topology = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/live/quiet.toml");
+    let topology = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/live/quiet.toml");
     let (node, pid) = after_in(topology, 1_000);
     let trace = std::env::temp_dir().join(format!("mycelium-trace-{pid}"));
     let mut strace = Command::new("strace")

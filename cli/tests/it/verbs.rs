@@ -1,12 +1,10 @@
 //! Every verb against nodes that are joined by each carrier.
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 
-mod common;
-
 use std::path::PathBuf;
 use std::process::Command;
 
-use common::{Ended, ticks, tool};
+use crate::common::{Ended, ticks, tool};
 
 /// A carrier, with the nodes that its topology has.
 struct Column {
@@ -35,7 +33,7 @@ impl World {
         let name = format!("mycelium-verbs-{carrier}-{}", std::process::id());
         let directory = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&directory).expect("a directory");
-        let file = format!("{}/tests/verbs/{carrier}.toml", env!("CARGO_MANIFEST_DIR"));
+        let file = format!("{}/tests/it/verbs/{carrier}.toml", env!("CARGO_MANIFEST_DIR"));
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port().to_string();
         World { directory, file, port }

@@ -7,8 +7,8 @@ use std::os::unix::process::ExitStatusExt;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::liar::{lies, swap_form};
-use crate::process::{NodeProcess, Place, Tapping, full_pipe, has_handled_signals, signal_to};
+use super::liar::{lies, swap_form};
+use super::process::{NodeProcess, Place, Tapping, full_pipe, has_handled_signals, signal_to};
 
 /// A publisher without another reader: it waits for nobody.
 const ALONE: &str = "[node.feed]\nservices = [\"Source\"]\nobservers = true\n";

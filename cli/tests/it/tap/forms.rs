@@ -1,6 +1,6 @@
 //! The forms of output.
 
-use crate::process::Place;
+use super::process::Place;
 
 const ONE_NODE: &str = "[node.feed]\nservices = [\"Source\", \"Store\"]\nobservers = true\n";
 

@@ -69,7 +69,7 @@ impl World {
     /// The command of a role, as the file has it.
     pub(crate) fn command(&self, role: &str) -> String {
         let program = std::env::current_exe().unwrap();
-        let arguments = ["--exact", "--nocapture", "--test-threads=1", "--", "roles::enter"];
+        let arguments = ["--exact", "--nocapture", "--test-threads=1", "--", "up::roles::enter"];
         let words = [program.to_str().unwrap()].into_iter().chain(arguments).map(str::to_owned);
         let role = format!("role={role}");
         let words = words.chain([role, "node={node}".into(), "file={topology}".into()]);

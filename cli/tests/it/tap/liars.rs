@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use mycelium_core::Digest;
 
-use crate::liar::{Liar, byte_form, catalogue, catalogue_of, gaps, lies, swap_form, tapped};
-use crate::process::Place;
+use super::liar::{Liar, byte_form, catalogue, catalogue_of, gaps, lies, swap_form, tapped};
+use super::process::Place;
 
 /// The error of the tool when a node plays this, without `error: `. Nothing else is printed.
 fn error_of(play: impl Fn(&mut Liar) -> io::Result<bool> + Send + Sync + 'static) -> String {

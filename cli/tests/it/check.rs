@@ -1,13 +1,10 @@
 //! `mycelium check`: the tool is a process, its programs are scripts that print what bandit says of
-//! itself, or something else. `UPDATE_CHECK=1 cargo test -p mycelium-cli --test check` writes the
+//! itself, or something else. `UPDATE_CHECK=1 cargo test -p mycelium-cli --test it check` writes the
 //! golden files of bandit's topologies, and the picture of the documents.
 #![cfg(target_os = "linux")]
 
-#[path = "check/golden.rs"]
 mod golden;
-#[path = "check/mistakes.rs"]
 mod mistakes;
-#[path = "check/programs.rs"]
 mod programs;
 
 use std::fs;

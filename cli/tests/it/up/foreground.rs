@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 use rustix::process::Signal;
 
-use crate::world::{PATIENCE, World, kill};
+use super::world::{PATIENCE, World, kill};
 
 /// Waits for a notification with this line, and returns all until then.
 fn until(manager: &UnixDatagram, line: &str) -> Vec<String> {

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 
-use crate::world::{Ended, PATIENCE, World, kill};
+use super::world::{Ended, PATIENCE, World, kill};
 
 #[test]
 fn a_node_that_refuses_to_start_ends_the_bundle_with_its_last_words() {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::{check, directory, failure, program, success, write};
+use super::{check, directory, failure, program, success, write};
 
 /// Waits until no process with this number runs: one that is killed ends when it is scheduled, and
 /// its parent may reap it later.

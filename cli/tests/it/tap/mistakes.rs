@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::process::Place;
+use super::process::Place;
 
 const ONE_NODE: &str = "[node.feed]\nservices = [\"Source\", \"Store\"]\nobservers = true\n";
 

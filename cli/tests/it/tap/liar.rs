@@ -7,8 +7,8 @@ use std::thread;
 
 use mycelium_core::{Digest, Message};
 
-use crate::node::Swap;
-use crate::process::Place;
+use super::node::Swap;
+use super::process::Place;
 
 /// The number of the only stream.
 const STREAM: u32 = 7;

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::geteuid;
 
-use crate::world::{Ended, World};
+use super::world::{Ended, World};
 
 const OTHER: u32 = 65534;
 
@@ -33,7 +33,7 @@ impl Forger {
         assert!(copied.unwrap().success());
         fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
         let mut child = Command::new(&program)
-            .args(["--exact", "--nocapture", "--test-threads=1", "--", "roles::enter"])
+            .args(["--exact", "--nocapture", "--test-threads=1", "--", "up::roles::enter"])
             .args(["role=forge", &format!("node={}", directory.join("control").display())])
             .current_dir("/")
             .uid(OTHER)

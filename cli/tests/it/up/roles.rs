@@ -107,7 +107,7 @@ fn look() {
     see();
     let other = |who: &str| {
         let mut other = Command::new(env::current_exe().unwrap());
-        other.args(["--exact", "--nocapture", "--test-threads=1", "--", "roles::enter"]);
+        other.args(["--exact", "--nocapture", "--test-threads=1", "--", "up::roles::enter"]);
         let file = format!("file={}", argument("file").unwrap());
         other.args(["role=see".to_owned(), format!("node={who}"), file]);
         other

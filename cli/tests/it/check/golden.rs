@@ -7,7 +7,7 @@ use std::{env, fs};
 use roxmltree::Document;
 use serde_json::Value;
 
-use crate::{check, directory, program, success, write};
+use super::{check, directory, program, success, write};
 
 pub(crate) const TOPOLOGIES: [&str; 4] = ["bandit", "bundled", "distributed", "observed"];
 
@@ -22,7 +22,7 @@ fn bandits_topologies_are_those_of_the_golden_files() {
         for (form, ending) in [("text", "txt"), ("json", "json"), ("svg", "svg")] {
             let arguments = [&file, "-o", form, "--", "./bandit", "member", "{node}"];
             let found = success(check(directory.path(), &arguments));
-            compare(&root.join(format!("tests/check/{name}.{ending}")), &found);
+            compare(&root.join(format!("tests/it/check/{name}.{ending}")), &found);
             if (name, form) == ("distributed", "svg") {
                 compare(&root.join("../docs/pictures/topology.svg"), &found);
             }
@@ -37,7 +37,7 @@ fn compare(path: &Path, found: &str) {
     let expected = fs::read_to_string(path).unwrap_or_default();
     assert!(
         found == expected,
-        "{} differs; `UPDATE_CHECK=1 cargo test -p mycelium-cli --test check` writes it\n{found}",
+        "{} differs; `UPDATE_CHECK=1 cargo test -p mycelium-cli --test it check` writes it\n{found}",
         path.display()
     );
 }

@@ -5,8 +5,8 @@ use std::os::unix::fs::chown;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
+use super::process::{NodeProcess, Place};
 use crate::loopback::host;
-use crate::process::{NodeProcess, Place};
 
 /// Two nodes of one host, joined by this transport.
 fn two_nodes(transport: &str) -> String {
