@@ -113,7 +113,6 @@ impl Drop for End {
 pub(crate) use pollster::block_on;
 
 /// A sleep with its own thread.
-#[allow(dead_code, reason = "not each test with pipes waits")]
 #[expect(clippy::disallowed_methods, reason = "this is the timer")]
 pub(crate) fn sleep(duration: Duration) -> impl Future<Output = ()> {
     let shared = Arc::new(Mutex::new((false, None::<Waker>)));

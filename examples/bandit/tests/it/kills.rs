@@ -3,8 +3,6 @@
 //!
 //! `SEEDS=100` runs 100 seeds instead of two, `SEED=7` only that one.
 
-mod program;
-
 use std::{
     collections::BTreeMap,
     env, fs,
@@ -15,8 +13,8 @@ use std::{
     time::Duration,
 };
 
+use crate::program::{lines, undisturbed};
 use fastrand::Rng;
-use program::{lines, undisturbed};
 
 const MEMBERS: [&str; 3] = ["collector", "detector", "writer"];
 /// The most kills of a member, below the limit of its restarts.

@@ -28,7 +28,7 @@ impl Bundled {
     fn start(directory: &Path, shutdown: &str, arguments: &[&str]) -> Self {
         let run = directory.join("run");
         DirBuilder::new().recursive(true).mode(0o700).create(&run).unwrap();
-        let topology = include_str!("../bundled.toml")
+        let topology = include_str!("../../bundled.toml")
             .replace("shutdown = \"5s\"", &format!("shutdown = \"{shutdown}\""));
         let file = directory.join("bundled.toml");
         fs::write(&file, topology).unwrap();
@@ -143,7 +143,7 @@ fn a_port_that_is_in_use_ends_the_bundle_at_once() {
     let held = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = held.local_addr().unwrap();
     let (bundled, file) = (directory.path().join("bundled.toml"), directory.path().join("t.toml"));
-    fs::write(bundled, include_str!("../bundled.toml")).unwrap();
+    fs::write(bundled, include_str!("../../bundled.toml")).unwrap();
     let node =
         format!("include = [\"bundled.toml\"]\n[node.detector]\nlisten_metrics = \"{address}\"\n");
     fs::write(&file, node).unwrap();
@@ -211,7 +211,7 @@ fn states_that_cannot_grow_end_the_bundle_without_a_restart() {
     DirBuilder::new().mode(0o700).create(&run).unwrap();
     let file = directory.path().join("bundled.toml");
     let topology =
-        include_str!("../bundled.toml").replace("shutdown = \"5s\"", "shutdown = \"1s\"");
+        include_str!("../../bundled.toml").replace("shutdown = \"5s\"", "shutdown = \"1s\"");
     fs::write(&file, topology).unwrap();
     let output = Command::new("sh")
         .args(["-c", "ulimit -f 64; exec \"$0\" bundled --topology \"$1\""])

@@ -1,7 +1,5 @@
 //! A client with invalid nodes, and with a caller that drops its futures.
 
-mod common;
-
 use std::{
     future::{Future, poll_fn},
     pin::pin,
@@ -10,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use crate::common::{End, block_on, pipe, sleep};
 use async_tungstenite::{
     WebSocketStream, accept_async,
     tungstenite::{
@@ -24,7 +23,6 @@ use bandit::{
     session::{Ended, Event, Session},
     socket::{Connection, SocketError, Step},
 };
-use common::{End, block_on, pipe, sleep};
 use futures_util::{AsyncReadExt, AsyncWriteExt};
 
 const URL: &str = "ws://node/";

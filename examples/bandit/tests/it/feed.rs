@@ -1,8 +1,6 @@
 //! A feed and its clients, over pipes in memory: after any fault, each log arrives once and in
 //! order.
 
-mod common;
-
 use std::{
     num::NonZeroUsize,
     sync::{
@@ -14,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use crate::common::{End, block_on, pipe, sleep};
 use async_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
 use bandit::{
     chain::Key,
@@ -24,7 +23,6 @@ use bandit::{
     session::{Ended, Event, Session},
     socket::{Connection, Step},
 };
-use common::{End, block_on, pipe, sleep};
 use futures_util::{AsyncReadExt, AsyncWriteExt, StreamExt};
 
 const URL: &str = "ws://feed/";

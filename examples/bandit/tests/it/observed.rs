@@ -1,8 +1,6 @@
 //! `bandit bundled --observe` as a user runs it: where it says to look, what is there, and that the
 //! signals are the same.
 
-mod program;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -17,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use program::{lines, undisturbed};
+use crate::program::{lines, undisturbed};
 const CLOSE: &str = "connection: close\r\n";
 const NODES: [&str; 3] = ["collector", "detector", "writer"];
 /// Six seconds for the day.
