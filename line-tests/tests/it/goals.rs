@@ -1,5 +1,4 @@
 //! The goals are met, and `docs/performance.md` shows the counts.
-#![cfg(lines)]
 
 use mycelium_line_tests::scripts::{Cost, Script, cost, raw_round_trip};
 use mycelium_line_tests::subjects::Kind;
@@ -65,6 +64,6 @@ fn the_document_shows_the_counts() {
         table += &cells([kind.name().to_owned()].into_iter().chain(costs).collect());
     }
     table += &format!("| atomics of one line | | | | | {} |\n", cell(raw_round_trip()));
-    let document = include_str!("../../docs/performance.md");
+    let document = include_str!("../../../docs/performance.md");
     assert!(document.contains(&table), "docs/performance.md has to show this table:\n{table}");
 }

@@ -1,0 +1,4 @@
+//! The tests of the package.
+
+mod columns;
+mod results;

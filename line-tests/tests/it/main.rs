@@ -1,0 +1,5 @@
+//! The tests of the package.
+#![cfg(lines)]
+
+mod goals;
+mod seen;
