@@ -7,9 +7,12 @@
 mod certificates;
 #[cfg(all(feature = "metrics", feature = "topology"))]
 mod conserved;
+#[cfg(all(unix, feature = "topology"))]
+#[path = "../executors/mod.rs"]
+mod executors;
 #[cfg(feature = "tracing")]
 mod lines;
-#[cfg(all(target_os = "linux", feature = "metrics"))]
+#[cfg(all(target_os = "linux", any(feature = "metrics", feature = "topology")))]
 #[path = "../loopback/mod.rs"]
 mod loopback;
 #[cfg(all(target_os = "linux", feature = "metrics", feature = "signals", feature = "topology"))]
@@ -38,10 +41,12 @@ mod features;
 mod health;
 #[cfg(all(feature = "json-logs", feature = "metrics", feature = "signals", feature = "topology"))]
 mod json_logs;
+mod latency;
 mod layouts;
 mod legacy;
 mod limits;
 mod link;
+mod metrics;
 mod moves;
 mod network;
 mod node;
@@ -51,6 +56,9 @@ mod requests;
 mod routes;
 mod sockets;
 mod supervision;
+mod telemetry;
 mod testing;
 mod tls;
 mod topology;
+mod traces;
+mod ui;

@@ -1,8 +1,11 @@
-//! The tests that kill processes, or that measure one of their own.
+//! The tests that kill processes, measure one of their own, or collect its log lines.
 
 #[cfg(all(target_os = "linux", feature = "metrics", feature = "signals", feature = "topology"))]
 #[path = "../certificates/mod.rs"]
 mod certificates;
+#[cfg(all(target_os = "linux", feature = "otlp", feature = "signals", feature = "topology"))]
+#[path = "../executors/mod.rs"]
+mod executors;
 #[cfg(all(target_os = "linux", feature = "metrics", feature = "signals", feature = "topology"))]
 #[path = "../loopback/mod.rs"]
 mod loopback;
@@ -10,6 +13,7 @@ mod loopback;
 mod bundle;
 mod crashes;
 mod killed;
+mod otlp;
 mod outside;
 mod overload;
 

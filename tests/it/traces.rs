@@ -2,10 +2,7 @@
 //! is the child of the message, or the request, that it handles. `actors` has those of actors.
 #![cfg(all(target_os = "linux", feature = "topology"))]
 
-#[path = "traces/actors.rs"]
 mod actors;
-mod executors;
-mod loopback;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -5,28 +5,16 @@
 #![cfg(all(feature = "otlp", feature = "signals", feature = "topology"))]
 
 #[allow(dead_code, reason = "the tests of the package `telemetry` use all of it")]
-#[path = "../telemetry/tests/spans/collector.rs"]
+#[path = "../../telemetry/tests/it/collector.rs"]
 mod collector;
-#[path = "otlp/errors.rs"]
 mod errors;
-mod executors;
-#[path = "otlp/faults.rs"]
 mod faults;
-#[cfg(all(feature = "prometheus", feature = "tracing"))]
-mod loopback;
-#[path = "otlp/metrics.rs"]
 mod metrics;
-#[path = "otlp/nodes.rs"]
 mod nodes;
 #[cfg(all(feature = "prometheus", feature = "tracing"))]
-#[path = "otlp/pressed.rs"]
 mod pressed;
-#[path = "otlp/processes.rs"]
 mod processes;
-#[path = "otlp/services.rs"]
 mod services;
 #[cfg(all(feature = "prometheus", feature = "tracing"))]
-#[path = "otlp/stages.rs"]
 mod stages;
-#[path = "otlp/trees.rs"]
 mod trees;

@@ -2,9 +2,6 @@
 //! a share.
 #![cfg(all(target_os = "linux", feature = "topology", feature = "metrics"))]
 
-mod executors;
-mod loopback;
-
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 

@@ -1,7 +1,6 @@
 //! Mistakes: what the compiler says about them, and that `docs/mistakes.md` quotes what is printed.
 
 #[cfg(all(feature = "signals", feature = "topology"))]
-#[path = "ui/page/mod.rs"]
 mod page;
 
 #[test]

@@ -72,7 +72,7 @@ struct Process(Child);
 impl Process {
     fn start(node: &str, file: &Path) -> Process {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "processes::enter", "--nocapture", "--test-threads=1"]);
+        command.args(["--exact", "otlp::processes::enter", "--nocapture", "--test-threads=1"]);
         command.env(NODE, node).env(TOPOLOGY, file).stdout(Stdio::null());
         Process(command.spawn().unwrap())
     }

@@ -12,7 +12,7 @@ use mycelium_telemetry::spans::{Exporter, Notice, OtlpTraces, SpanQueue, Stopper
 use mycelium_transports::counters::{Reading, Region};
 use mycelium_transports::local::{Span, SpanKind, SpanSink};
 
-use super::collector::{Collector, Reply, answer};
+use crate::collector::{Collector, Reply, answer};
 
 /// An exporter on its thread.
 pub(crate) struct Running {
@@ -240,6 +240,6 @@ fn nothing_is_lost_without_a_count_while_tasks_record() {
     let (reading, _) = running.end();
     let [exported, full, failed, refused, _] = counts(&reading);
     assert_eq!((exported + full + failed, refused), (20_000, 0));
-    let received = collector.rest().iter().map(super::collector::Request::count).sum::<usize>();
+    let received = collector.rest().iter().map(crate::collector::Request::count).sum::<usize>();
     assert!(received as u64 >= exported && exported > 0);
 }

@@ -11,9 +11,9 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind as Kind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
-use super::collector::{Collector, Request};
 use super::faults::Running;
-use super::python::printed;
+use crate::collector::{Collector, Request};
+use crate::python::printed;
 
 /// A message that was sent by `Feed`, and its handling by `Sum`, which failed.
 fn spans() -> [Span; 2] {

@@ -191,7 +191,7 @@ async fn the_page_of_mistakes_quotes_what_a_node_prints() {
     let mut found = 0;
     for mistake in page().iter().filter(|mistake| !is_of_compiler(mistake)) {
         let title = &mistake.title;
-        assert!(has_code(include_str!("mod.rs"), &mistake.code), "{title}: other code");
+        assert!(has_code(include_str!("page.rs"), &mistake.code), "{title}: other code");
         if node(title).is_some() {
             let printed = printed(title, &mistake.topology).await;
             let printed = printed.unwrap_or_else(|error| format!("Error: {error:?}"));

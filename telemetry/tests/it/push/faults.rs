@@ -11,7 +11,7 @@ use mycelium_telemetry::push::{OtlpMetrics, PushNotice, PushedNode, Pusher, Push
 use mycelium_telemetry::{Snapshot, Source};
 use mycelium_transports::counters::{Reading, Region};
 
-use super::collector::{Collector, Reply, answer};
+use crate::collector::{Collector, Reply, answer};
 
 /// A node without services.
 pub(crate) struct Node(pub(crate) Arc<Region>);

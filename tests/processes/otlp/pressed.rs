@@ -19,8 +19,8 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
 use super::collector::{Collector, Reply, answer};
-use super::loopback::host;
 use super::stages::{Ended, MESSAGES, Stages};
+use crate::loopback::host;
 
 /// The warnings of all nodes of this process, a line each.
 #[derive(Default)]

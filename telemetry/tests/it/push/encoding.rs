@@ -16,9 +16,9 @@ use opentelemetry_proto::tonic::metrics::v1::{
     AggregationTemporality, HistogramDataPoint, Metric, NumberDataPoint,
 };
 
-use super::collector::{Collector, Request};
 use super::faults::{Node, Running};
-use super::python::printed;
+use crate::collector::{Collector, Request};
+use crate::python::printed;
 
 const START: u64 = 1_700_000_000_000_000_005;
 

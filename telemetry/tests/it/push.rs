@@ -1,0 +1,4 @@
+//! Metrics at a collector.
+
+mod encoding;
+mod faults;

@@ -1,0 +1,4 @@
+//! Spans at a collector.
+
+mod encoding;
+mod faults;
