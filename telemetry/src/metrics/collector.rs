@@ -9,7 +9,7 @@ use mycelium_transports::counters::{Kind, Latency, Reading};
 
 use super::family::{Family, FamilyKind, LABEL_SETS, Labels, OTHER, STATES, Sample, SampleValue};
 use super::names::derived::{self, Derived};
-use super::names::{Merge, labels, names};
+use super::names::{labels, names};
 use super::sets::{Add, Others, Sets};
 use super::shown::Shown;
 use super::snapshot::{HealthOf, Ring, Snapshot};
@@ -361,9 +361,9 @@ struct Values {
 impl Values {
     fn merge(&mut self, other: &[u64; 16]) {
         for ((value, other), name) in self.values.iter_mut().zip(other).zip(names(self.kind)) {
-            *value = match name.merge {
-                Merge::Sum => value.wrapping_add(*other),
-                Merge::Most => (*value).max(*other),
+            *value = match name.kind {
+                FamilyKind::Gauge => (*value).max(*other),
+                FamilyKind::Counter | FamilyKind::Histogram => value.wrapping_add(*other),
             };
         }
     }

@@ -12,30 +12,20 @@ pub struct Name {
     /// names of their own, for latencies, whose families are made of several lines, and for values
     /// that the node knows better (`derived`).
     pub family: &'static str,
-    /// For these: the end of the name.
-    pub suffix: &'static str,
     /// What the family is.
     pub help: &'static str,
-    /// What it has.
+    /// What it has. Counters of several lines with the same labels are added up; of their gauges
+    /// the greatest counts.
     pub kind: FamilyKind,
     /// A label with which the value shares its family with others.
     pub fixed: Option<(&'static str, &'static str)>,
-    /// How the values of several lines with the same labels become one.
-    pub merge: Merge,
 }
 
-/// How the values of several lines become one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Merge {
-    /// They are added up.
-    Sum,
-    /// The greatest.
-    Most,
-}
+/// A value without a family.
+const NONE: Name = counter("", "");
 
 const fn counter(family: &'static str, help: &'static str) -> Name {
-    let (kind, merge) = (FamilyKind::Counter, Merge::Sum);
-    Name { family, suffix: "", help, kind, fixed: None, merge }
+    Name { family, help, kind: FamilyKind::Counter, fixed: None }
 }
 
 const fn by(
@@ -44,17 +34,11 @@ const fn by(
     key: &'static str,
     value: &'static str,
 ) -> Name {
-    let (kind, merge) = (FamilyKind::Counter, Merge::Sum);
-    Name { family, suffix: "", help, kind, fixed: Some((key, value)), merge }
-}
-
-const fn own(suffix: &'static str, kind: FamilyKind) -> Name {
-    Name { family: "", suffix, help: "", kind, fixed: None, merge: Merge::Sum }
+    Name { family, help, kind: FamilyKind::Counter, fixed: Some((key, value)) }
 }
 
 const fn gauge(family: &'static str, help: &'static str) -> Name {
-    let (kind, merge) = (FamilyKind::Gauge, Merge::Most);
-    Name { family, suffix: "", help, kind, fixed: None, merge }
+    Name { family, help, kind: FamilyKind::Gauge, fixed: None }
 }
 
 const PUBLISHER: &[Name] = &[
@@ -67,30 +51,22 @@ const PUBLISHER: &[Name] = &[
     counter("mycelium_emits_rejected", "Emits that failed because a reader had no room."),
     counter("mycelium_emits_refused_by_handlers", "Messages that a fast handler did not accept."),
     // `mycelium_ring_capacity` and `mycelium_ring_high_water`, of rings that exist.
-    own("", FamilyKind::Gauge),
-    own("", FamilyKind::Gauge),
-    Name {
-        family: "mycelium_ring_remote",
-        suffix: "",
-        help: "1 if the publisher is in another node, and the ring has copies of its messages.",
-        kind: FamilyKind::Gauge,
-        fixed: None,
-        merge: Merge::Most,
-    },
+    NONE,
+    NONE,
+    gauge(
+        "mycelium_ring_remote",
+        "1 if the publisher is in another node, and the ring has copies of its messages.",
+    ),
 ];
 
 const DROPPED: &str = "mycelium_messages_dropped";
 const DROPPED_HELP: &str = "Messages that the reader did not take, by reason.";
 
 const EDGE: &[Name] = &[
-    Name {
-        family: "mycelium_subscription_first_sequence",
-        suffix: "",
-        help: "The sequence of the publisher's message at which the reader joined last.",
-        kind: FamilyKind::Gauge,
-        fixed: None,
-        merge: Merge::Most,
-    },
+    gauge(
+        "mycelium_subscription_first_sequence",
+        "The sequence of the publisher's message at which the reader joined last.",
+    ),
     counter("mycelium_messages_received", "Messages that the reader has taken."),
     by(DROPPED, DROPPED_HELP, "reason", "overwritten"),
     by(DROPPED, DROPPED_HELP, "reason", "skipped"),
@@ -235,7 +211,7 @@ const NODE: &[Name] = &[
     gauge("mycelium_node_pid", "The number of the node's process, as that process knows it."),
     gauge("mycelium_node_start_time_seconds", "The time of the node's start since 1970."),
     // `mycelium_health`.
-    own("", FamilyKind::Gauge),
+    NONE,
 ];
 
 const SPANS_DROPPED: &str = "Spans that no collector has, because the queue was full, the collector \
@@ -257,31 +233,11 @@ pub fn names(kind: Kind) -> &'static [Name] {
         Kind::Pusher => PUSHER,
         Kind::Actor => ACTOR,
         Kind::Node => NODE,
-        Kind::Counter => const { &[own("", FamilyKind::Counter)] },
-        Kind::Gauge => const { &[own("", FamilyKind::Gauge)] },
-        Kind::Histogram => {
-            const {
-                &[
-                    own("_count", FamilyKind::Histogram),
-                    own("_sum", FamilyKind::Histogram),
-                    own("_min", FamilyKind::Gauge),
-                    own("_max", FamilyKind::Gauge),
-                ]
-            }
-        }
-        // Families of their own: `derived`.
-        Kind::Latency => {
-            const {
-                &[
-                    own("_count", FamilyKind::Histogram),
-                    own("_sum", FamilyKind::Histogram),
-                    own("_min", FamilyKind::Gauge),
-                    own("_max", FamilyKind::Gauge),
-                    own("_negative", FamilyKind::Counter),
-                ]
-            }
-        }
-        Kind::Buckets => const { &[own("_bucket", FamilyKind::Histogram); 16] },
+        // Services name these, or they are `derived`.
+        Kind::Counter | Kind::Gauge => &[NONE; 1],
+        Kind::Histogram => &[NONE; 4],
+        Kind::Latency => &[NONE; 5],
+        Kind::Buckets => &[NONE; 16],
         // A kind that is newer than this package.
         _ => &[],
     }
@@ -407,7 +363,7 @@ pub(super) mod derived {
     );
 
     /// All of them.
-    pub(in crate::metrics) const ALL: [Derived; 13] = [
+    pub(in crate::metrics) const ALL: [Derived; 14] = [
         RESTARTS,
         RECONNECTS,
         LATENCY,
@@ -418,6 +374,7 @@ pub(super) mod derived {
         SUBSCRIPTION_DEPTH,
         HEALTH,
         SERVICE_HEALTH,
+        SUPERVISOR_HEALTH,
         UNSEEN,
         OVER_LIMIT,
         LEFT_OUT,

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use mycelium_telemetry::metrics::text::Format;
-use mycelium_telemetry::metrics::{Collector, Family, OTHER, SampleValue};
+use mycelium_telemetry::metrics::{Collector, Family, OTHER, SampleValue, described};
 use mycelium_telemetry::{HealthOf, HealthReading, Ring, Snapshot};
 use mycelium_transports::counters::{
     CounterValue, EdgeValue, GaugeValue, LinkValue, PublisherValue, Region, ServiceValue,
@@ -362,6 +362,9 @@ fn the_states_of_a_health_are_one_and_zeros() {
     let supervisor = family(&families, "mycelium_supervisor_health");
     assert_eq!(state(supervisor, "starting"), SampleValue::Gauge(1));
     assert_eq!(supervisor.samples[0].label("supervisor"), Some("pricing"));
+    for Family { name, .. } in &families {
+        assert!(described().iter().any(|it| it.name == *name), "{name} is in the document");
+    }
 }
 
 proptest! {
