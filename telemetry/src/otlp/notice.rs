@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::port::Port;
+
 /// The least time between two notices.
 const PAUSE: Duration = Duration::from_secs(60);
 
@@ -11,35 +13,40 @@ pub(crate) trait Collected: Default {
     fn is_any(&self) -> bool;
 }
 
-/// Collects drops and errors until a notice is due.
-#[derive(Debug, Default)]
-pub(crate) struct Notices<N> {
+/// Collects drops and errors, and gives notices of them to their owner.
+#[derive(Debug)]
+pub(crate) struct Notices<N, F> {
     open: N,
     told_at: Option<Duration>,
+    on_notice: F,
 }
 
-impl<N: Collected> Notices<N> {
+impl<N: Collected, F: FnMut(&N)> Notices<N, F> {
+    pub(crate) fn new(on_notice: F) -> Notices<N, F> {
+        Notices { open: N::default(), told_at: None, on_notice }
+    }
+
     pub(crate) fn open(&mut self) -> &mut N {
         &mut self.open
     }
 
-    /// The notice that is due now, if one is.
-    pub(crate) fn due(&mut self, now: Duration) -> Option<N> {
-        let due = self.due_at()?;
-        (now >= due).then(|| {
+    /// Gives the notice that is due now, if one is. At the end that is [`Duration::MAX`].
+    pub(crate) fn tell(&mut self, now: Duration) {
+        if self.due_at().is_some_and(|due| now >= due) {
             self.told_at = Some(now);
-            std::mem::take(&mut self.open)
-        })
+            (self.on_notice)(&std::mem::take(&mut self.open));
+        }
+    }
+
+    /// Waits until this time, or until something happens, or a notice is due, which it gives.
+    pub(crate) fn rest(&mut self, port: &mut impl Port, until: Duration) {
+        port.wait(self.due_at().map_or(until, |due| until.min(due)));
+        self.tell(port.now());
     }
 
     /// When the next notice is due, if anything has happened.
-    pub(crate) fn due_at(&self) -> Option<Duration> {
+    fn due_at(&self) -> Option<Duration> {
         let due = self.told_at.map_or(Duration::ZERO, |told| told.saturating_add(PAUSE));
         self.open.is_any().then_some(due)
-    }
-
-    /// The last notice, at the end.
-    pub(crate) fn rest(&mut self) -> Option<N> {
-        self.due(Duration::MAX)
     }
 }

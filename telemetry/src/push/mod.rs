@@ -13,18 +13,13 @@
 //! the owner of the pusher gets a notice of errors. A collector that is away, slow or broken costs
 //! services nothing. It costs the end of a node at most [`OtlpMetrics::flush`].
 //!
-//! To read: `settings.rs`, `pusher.rs` (when, retries, counts; its time is an argument), `open.rs`
-//! (with the real time and the real collector), `node.rs`, `notice.rs`, `encode.rs` (the bytes).
+//! To read: `settings.rs`, `pusher.rs` (when, retries, counts), `notice.rs`, `encode.rs` (the bytes).
 
 mod encode;
-mod node;
 mod notice;
-mod open;
 mod pusher;
 mod settings;
 
-pub use node::PushedNode;
 pub use notice::PushNotice;
-pub use open::{OpenPusher, PusherStopper};
-pub use pusher::Pusher;
+pub use pusher::{OpenPusher, PushedNode, Pusher, PusherStopper};
 pub use settings::{OtlpMetrics, OtlpMetricsError};

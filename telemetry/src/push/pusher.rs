@@ -1,18 +1,23 @@
-//! The pusher: when it sends, what it does about errors, and what it counts. Time and the collector
-//! come from a [`Port`], so that tests run it on virtual time.
+//! The pusher: when it sends, what it does about errors, and what it counts, on a thread of its
+//! own. Time and the collector come from a [`Port`], so that tests run it on virtual time.
 
+use std::io;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use mycelium_transports::counters::PusherValue;
+use mycelium_transports::counters::{Line, PusherValue};
 
 use super::encode::{Requests, Times};
-use super::node::PushedNode;
 use super::notice::PushNotice;
 use super::settings::{OtlpMetrics, OtlpMetricsError};
+use crate::Source;
+use crate::metrics::Collector;
+use crate::otlp::client::Client;
 use crate::otlp::common::nanoseconds;
 use crate::otlp::notice::Notices;
-use crate::otlp::port::Port;
-use crate::otlp::{Answer, Endpoint};
+use crate::otlp::port::{Ending, HttpPort, Port};
+use crate::otlp::{Answer, Endpoint, Resource};
+use crate::runtime::Runtime;
 
 /// A collector that could not be reached this many times in a row gets no push at the end of the
 /// node.
@@ -22,11 +27,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// Pushes the metrics of a node. It is made before the node has started, so that mistakes in its
 /// settings are errors of the build: [`open`](Pusher::open) gets what it needs of the system, and
-/// the thread that [runs](super::OpenPusher::run) it sends them.
+/// the thread that [runs](OpenPusher::run) it sends them.
 #[derive(Debug)]
 pub struct Pusher {
-    pub(super) settings: OtlpMetrics,
-    pub(super) endpoint: Endpoint,
+    settings: OtlpMetrics,
+    endpoint: Endpoint,
 }
 
 impl Pusher {
@@ -44,25 +49,91 @@ impl Pusher {
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
+
+    /// Gets what the pusher needs of the system.
+    ///
+    /// # Errors
+    /// If the process can open no further file.
+    pub fn open(self, node: PushedNode) -> io::Result<OpenPusher> {
+        let Pusher { settings, endpoint } = self;
+        let client = Client::new(&endpoint, endpoint.metrics(), settings.to.headers());
+        let (ending, flush) = (Ending::new(Arc::default()), settings.to.flush);
+        let port = HttpPort { runtime: Runtime::new()?, client, ending, flush };
+        let began = (node.wall_clock)();
+        Ok(OpenPusher { settings, node, port, began })
+    }
+}
+
+/// The node whose metrics are pushed.
+pub struct PushedNode {
+    /// What all of them have in common.
+    pub resource: Resource,
+    /// Where they come from.
+    pub source: Box<dyn Source>,
+    /// The collector of families. No other sink may use it: it remembers the counters.
+    pub collector: Collector,
+    /// The counts of the pusher.
+    pub line: Line<PusherValue>,
+    /// The time of day.
+    pub wall_clock: Box<dyn Fn() -> SystemTime + Send>,
+}
+
+/// A [`Pusher`] that has what it needs of the system, for its thread.
+pub struct OpenPusher {
+    settings: OtlpMetrics,
+    node: PushedNode,
+    port: HttpPort,
+    /// The node counts from here on.
+    began: SystemTime,
+}
+
+/// Ends a pusher. Any thread may do it.
+#[derive(Clone, Debug)]
+pub struct PusherStopper(Ending);
+
+impl PusherStopper {
+    /// [`OpenPusher::run`] sends the last values, for as long as the settings say, and returns.
+    pub fn stop(&self) {
+        self.0.stop();
+    }
+}
+
+impl OpenPusher {
+    /// Ends [`run`](OpenPusher::run).
+    #[must_use]
+    pub fn stopper(&self) -> PusherStopper {
+        PusherStopper(self.port.ending.clone())
+    }
+
+    /// Pushes metrics from this thread until the pusher is stopped. `on_notice` gets errors, at
+    /// most once a minute and once at the end.
+    pub fn run(self, on_notice: impl FnMut(&PushNotice)) {
+        let OpenPusher { settings, node, mut port, began } = self;
+        Work::new(settings, node, began, on_notice).run(&mut port);
+    }
 }
 
 /// The pusher at work.
-pub(super) struct Work<F> {
-    pub(super) settings: OtlpMetrics,
-    pub(super) node: PushedNode,
+struct Work<F> {
+    settings: OtlpMetrics,
+    node: PushedNode,
     /// The node counts from here on.
-    pub(super) began: SystemTime,
-    pub(super) on_notice: F,
-    pub(super) notices: Notices<PushNotice>,
+    began: SystemTime,
+    notices: Notices<PushNotice, F>,
     /// Pushes in a row that have failed.
-    pub(super) failures: u32,
+    failures: u32,
     /// No push before this time.
-    pub(super) not_before: Duration,
+    not_before: Duration,
 }
 
 impl<F: FnMut(&PushNotice)> Work<F> {
+    fn new(settings: OtlpMetrics, node: PushedNode, began: SystemTime, on_notice: F) -> Work<F> {
+        let notices = Notices::new(on_notice);
+        Work { settings, node, began, notices, failures: 0, not_before: Duration::ZERO }
+    }
+
     /// Runs until the pusher is stopped, and the last values were sent or its time is over.
-    pub(super) fn run(&mut self, port: &mut impl Port) {
+    fn run(&mut self, port: &mut impl Port) {
         let interval = self.settings.interval;
         let mut due = port.now().saturating_add(interval);
         loop {
@@ -78,7 +149,7 @@ impl<F: FnMut(&PushNotice)> Work<F> {
                 break;
             }
             if now < next {
-                self.rest(port, next);
+                self.notices.rest(port, next);
                 continue;
             }
             self.push(port);
@@ -91,9 +162,7 @@ impl<F: FnMut(&PushNotice)> Work<F> {
                 due = port.now().saturating_add(interval);
             }
         }
-        if let Some(notice) = self.notices.rest() {
-            (self.on_notice)(&notice);
-        }
+        self.notices.tell(Duration::MAX);
     }
 
     /// Sends the present values. A request that fails ends the push, one that is refused does not:
@@ -146,19 +215,7 @@ impl<F: FnMut(&PushNotice)> Work<F> {
         line.count(outcome);
         self.notices.open().failed += u64::from(matches!(outcome, PusherValue::Failed));
         self.notices.open().refused += u64::from(matches!(outcome, PusherValue::Refused));
-        self.tell(port.now());
-    }
-
-    /// Waits until this time, or until something happens, or a notice is due.
-    fn rest(&mut self, port: &mut impl Port, until: Duration) {
-        port.wait(self.notices.due_at().map_or(until, |due| until.min(due)));
-        self.tell(port.now());
-    }
-
-    fn tell(&mut self, now: Duration) {
-        if let Some(notice) = self.notices.due(now) {
-            (self.on_notice)(&notice);
-        }
+        self.notices.tell(port.now());
     }
 }
 

@@ -1,6 +1,7 @@
-//! The exporter: it takes spans out of the queue and sends them in batches. Time and the collector
-//! come from a [`Port`], so that tests run it on virtual time.
+//! The exporter: it takes spans out of the queue and sends them in batches, from a thread of its
+//! own. Time and the collector come from a [`Port`], so that tests run it on virtual time.
 
+use std::io;
 use std::time::Duration;
 
 use hyper::body::Bytes;
@@ -12,9 +13,11 @@ use super::encode::encode;
 use super::notice::Notice;
 use super::queue::SpanQueue;
 use super::settings::{OtlpError, OtlpTraces};
+use crate::otlp::client::Client;
 use crate::otlp::notice::Notices;
-use crate::otlp::port::Port;
+use crate::otlp::port::{Ending, HttpPort, Port};
 use crate::otlp::{Answer, Endpoint, Resource};
+use crate::runtime::Runtime;
 
 /// The pauses between attempts: after the first failure, and after many.
 const BACKOFF: Backoff =
@@ -27,12 +30,12 @@ const MOMENT: Duration = Duration::from_millis(1);
 
 /// Sends the spans of a node. It is made before the node has started, so that spans have a queue:
 /// [`open`](Exporter::open) gets what it needs of the system, and the thread that
-/// [runs](super::OpenExporter::run) it sends them.
+/// [runs](OpenExporter::run) it sends them.
 #[derive(Debug)]
 pub struct Exporter {
-    pub(super) settings: OtlpTraces,
-    pub(super) endpoint: Endpoint,
-    pub(super) queue: SpanQueue,
+    settings: OtlpTraces,
+    endpoint: Endpoint,
+    queue: SpanQueue,
 }
 
 impl Exporter {
@@ -57,23 +60,81 @@ impl Exporter {
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
+
+    /// Gets what the exporter needs of the system. `line` has its counts, `seed` is for the
+    /// pauses between its attempts.
+    ///
+    /// # Errors
+    /// If the process can open no further file.
+    pub fn open(
+        self,
+        resource: Resource,
+        line: Line<ExporterValue>,
+        seed: u64,
+    ) -> io::Result<OpenExporter> {
+        let (to, ending) = (&self.settings.to, Ending::new(self.queue.bell()));
+        let client = Client::new(&self.endpoint, self.endpoint.traces(), to.headers());
+        let port = HttpPort { runtime: Runtime::new()?, client, ending, flush: to.flush };
+        Ok(OpenExporter { exporter: self, resource, line, seed, port })
+    }
+}
+
+/// An [`Exporter`] that has what it needs of the system, for its thread.
+pub struct OpenExporter {
+    exporter: Exporter,
+    resource: Resource,
+    line: Line<ExporterValue>,
+    seed: u64,
+    port: HttpPort,
+}
+
+/// Ends an exporter. Any thread may do it.
+#[derive(Clone, Debug)]
+pub struct Stopper {
+    queue: SpanQueue,
+    ending: Ending,
+}
+
+impl Stopper {
+    /// The queue takes no further span. [`OpenExporter::run`] sends what is left, for as long as
+    /// the settings say, and returns.
+    pub fn stop(&self) {
+        // Before the time: a thread that sees the time sees a closed queue.
+        self.queue.close();
+        self.ending.stop();
+    }
+}
+
+impl OpenExporter {
+    /// Ends [`run`](OpenExporter::run).
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        let (queue, ending) = (self.exporter.queue.clone(), self.port.ending.clone());
+        Stopper { queue, ending }
+    }
+
+    /// Sends spans from this thread until the exporter is stopped. `on_notice` gets drops and
+    /// errors, at most once a minute and once at the end.
+    pub fn run(self, on_notice: impl FnMut(&Notice)) {
+        let OpenExporter { exporter, resource, line, seed, mut port } = self;
+        Work::new(exporter, resource, line, seed, on_notice).run(&mut port);
+    }
 }
 
 /// The exporter at work.
-pub(super) struct Work<F> {
-    pub(super) queue: SpanQueue,
-    pub(super) settings: OtlpTraces,
-    pub(super) resource: Resource,
-    pub(super) line: Line<ExporterValue>,
-    pub(super) random: fastrand::Rng,
-    pub(super) on_notice: F,
-    pub(super) notices: Notices<Notice>,
+struct Work<F> {
+    queue: SpanQueue,
+    settings: OtlpTraces,
+    resource: Resource,
+    line: Line<ExporterValue>,
+    random: fastrand::Rng,
+    notices: Notices<Notice, F>,
     /// Spans that were counted as dropped by the queue.
-    pub(super) dropped: u64,
+    dropped: u64,
     /// Attempts in a row that have failed.
-    pub(super) failures: u32,
+    failures: u32,
     /// No attempt before this time.
-    pub(super) not_before: Duration,
+    not_before: Duration,
 }
 
 /// Why no collector has a span.
@@ -84,8 +145,21 @@ enum Dropped {
 }
 
 impl<F: FnMut(&Notice)> Work<F> {
+    fn new(
+        exporter: Exporter,
+        resource: Resource,
+        line: Line<ExporterValue>,
+        seed: u64,
+        on_notice: F,
+    ) -> Work<F> {
+        let Exporter { settings, endpoint: _, queue } = exporter;
+        let (random, notices) = (fastrand::Rng::with_seed(seed), Notices::new(on_notice));
+        let (dropped, failures, not_before) = (0, 0, Duration::ZERO);
+        Work { queue, settings, resource, line, random, notices, dropped, failures, not_before }
+    }
+
     /// Runs until the exporter is stopped, and the rest was sent or dropped.
-    pub(super) fn run(&mut self, port: &mut impl Port) {
+    fn run(&mut self, port: &mut impl Port) {
         let OtlpTraces { batch, delay, .. } = self.settings;
         let mut spans: Vec<Span> = Vec::with_capacity(batch);
         // A span waits in the queue for at most the delay.
@@ -113,9 +187,7 @@ impl<F: FnMut(&Notice)> Work<F> {
             due = port.now().saturating_add(delay);
         }
         self.count_drops_of_queue(port.now());
-        if let Some(notice) = self.notices.rest() {
-            (self.on_notice)(&notice);
-        }
+        self.notices.tell(Duration::MAX);
     }
 
     /// Sends a batch until the collector has taken or refused it, or its time is over.
@@ -164,15 +236,15 @@ impl<F: FnMut(&Notice)> Work<F> {
                         own
                     };
                     self.not_before = port.now().saturating_add(pause);
-                    self.tell(port.now());
+                    self.notices.tell(port.now());
                 }
             }
         }
     }
 
-    /// Waits until this time, or until something happens, or a notice is due.
+    /// Waits until this time, or until something happens.
     fn rest(&mut self, port: &mut impl Port, until: Duration) {
-        port.wait(self.notices.due_at().map_or(until, |due| until.min(due)));
+        self.notices.rest(port, until);
         self.count_drops_of_queue(port.now());
     }
 
@@ -191,7 +263,7 @@ impl<F: FnMut(&Notice)> Work<F> {
         };
         *count += spans;
         self.line.add(value, spans);
-        self.tell(port.now());
+        self.notices.tell(port.now());
     }
 
     fn count_error(&mut self, error: String) {
@@ -207,13 +279,7 @@ impl<F: FnMut(&Notice)> Work<F> {
         self.dropped = dropped;
         self.line.add(ExporterValue::DroppedFull, new);
         self.notices.open().dropped_full += new;
-        self.tell(now);
-    }
-
-    fn tell(&mut self, now: Duration) {
-        if let Some(notice) = self.notices.due(now) {
-            (self.on_notice)(&notice);
-        }
+        self.notices.tell(now);
     }
 }
 

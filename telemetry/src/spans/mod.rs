@@ -14,19 +14,16 @@
 //! A collector that is away, slow or broken costs services nothing. It costs the end of a node at
 //! most [`OtlpTraces::flush`].
 //!
-//! To read: `settings.rs`, `queue.rs`, `exporter.rs` (batches, retries, counts; its time is an
-//! argument), `open.rs` (with the real time and the real collector), `notice.rs`, `encode.rs` (the
-//! bytes).
+//! To read: `settings.rs`, `queue.rs`, `exporter.rs` (batches, retries, counts), `notice.rs`,
+//! `encode.rs` (the bytes).
 
 mod encode;
 mod exporter;
 mod notice;
-mod open;
 mod queue;
 mod settings;
 
-pub use exporter::Exporter;
+pub use exporter::{Exporter, OpenExporter, Stopper};
 pub use notice::Notice;
-pub use open::{OpenExporter, Stopper};
 pub use queue::SpanQueue;
 pub use settings::{OtlpError, OtlpTraces};

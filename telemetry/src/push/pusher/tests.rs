@@ -5,17 +5,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use mycelium_transports::counters::{Line, PublisherValue, Region};
+use mycelium_transports::counters::{PublisherValue, Region};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 use prost::Message as _;
 
 use super::*;
-use crate::metrics::Collector;
-use crate::otlp::Resource;
+use crate::Snapshot;
 use crate::otlp::port::scripted::{self, Scripted, away, seconds, taken};
-use crate::{Snapshot, Source};
 
 /// A node that counts the seconds.
 struct Node(Arc<Region>);
@@ -150,15 +148,9 @@ impl Script {
         let notices = Rc::<RefCell<Vec<_>>>::default();
         let settings = self.settings.clone();
         let mut stage = Stage { script: self, lines, now: now.clone(), posts: Vec::new() };
-        let mut work = Work {
-            settings,
-            node,
-            began: UNIX_EPOCH,
-            on_notice: |notice: &PushNotice| notices.borrow_mut().push((now.get(), notice.clone())),
-            notices: Notices::default(),
-            failures: 0,
-            not_before: Duration::ZERO,
-        };
+        let on_notice =
+            |notice: &PushNotice| notices.borrow_mut().push((now.get(), notice.clone()));
+        let mut work = Work::new(settings, node, UNIX_EPOCH, on_notice);
         work.run(&mut stage);
         let value = |value| work.node.line.get(value);
         Outcome {

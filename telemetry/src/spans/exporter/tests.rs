@@ -90,24 +90,14 @@ fn script<const N: usize>(records: [(u64, usize); N], answer: fn(Duration) -> An
 impl Script {
     fn run(self) -> Outcome {
         let exporter = Exporter::new(self.settings.clone()).unwrap();
-        let (queue, settings) = (exporter.queue(), self.settings.clone());
+        let queue = exporter.queue();
         let now = Rc::<Cell<Duration>>::default();
         let notices = Rc::<RefCell<Vec<_>>>::default();
-        let mut stage =
-            Stage { script: self, queue: queue.clone(), now: now.clone(), posts: Vec::new() };
+        let mut stage = Stage { script: self, queue, now: now.clone(), posts: Vec::new() };
         stage.go_to(Duration::ZERO);
-        let mut work = Work {
-            queue,
-            settings,
-            resource: Resource::of_node("main", 7),
-            line: Region::new(1).line("exporter=traces"),
-            random: fastrand::Rng::with_seed(7),
-            on_notice: |notice: &Notice| notices.borrow_mut().push((now.get(), notice.clone())),
-            notices: Notices::default(),
-            dropped: 0,
-            failures: 0,
-            not_before: Duration::ZERO,
-        };
+        let (resource, region) = (Resource::of_node("main", 7), Region::new(1));
+        let on_notice = |notice: &Notice| notices.borrow_mut().push((now.get(), notice.clone()));
+        let mut work = Work::new(exporter, resource, region.line("exporter=traces"), 7, on_notice);
         work.run(&mut stage);
         let value = |value| work.line.get(value);
         Outcome {
