@@ -85,9 +85,6 @@ mod status;
 pub use restart::{Failures, Restart};
 
 #[cfg(all(unix, feature = "launcher"))]
-#[doc(hidden)]
-pub use signals::ignores_hangup;
-#[cfg(all(unix, feature = "launcher"))]
 pub use {
     bundle::Bundle,
     change::{Change, ChangeError},
@@ -96,3 +93,6 @@ pub use {
     report::{BundleError, BundleEvent, BundleReport, MemberOutcome, MemberReport},
     status::{MemberPhase, MemberStatus},
 };
+#[cfg(all(unix, feature = "launcher"))]
+#[doc(hidden)]
+pub use {process::Process, signals::ignores_hangup};

@@ -14,16 +14,20 @@ use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
 };
 
-/// A process that leads a group. Dropping it kills and reaps it.
-pub(crate) struct Process {
-    child: Child,
+/// A process that leads a group. Dropping it kills the group and reaps the process.
+pub struct Process {
+    /// Its streams. Its exit is for [`reap`](Process::reap).
+    pub child: Child,
     id: Pid,
     reaped: bool,
 }
 
 impl Process {
     /// Starts `command` and calls `exited` on a thread once it has exited.
-    pub(crate) fn start(
+    ///
+    /// # Errors
+    /// If the system refuses the process or the thread.
+    pub fn start(
         mut command: Command,
         exited: impl FnOnce() + Send + 'static,
     ) -> io::Result<Process> {
@@ -49,13 +53,17 @@ impl Process {
         let _ = kill_process(self.id, Signal::TERM);
     }
 
-    pub(crate) fn kill(&self) {
+    /// Kills its group.
+    pub fn kill(&self) {
         // As above.
         let _ = kill_process_group(self.id, Signal::KILL);
     }
 
     /// Kills the rest of its group, waits for the exit and returns the status.
-    pub(crate) fn reap(mut self) -> io::Result<ExitStatus> {
+    ///
+    /// # Errors
+    /// If the system does not say the status.
+    pub fn reap(mut self) -> io::Result<ExitStatus> {
         self.end()
     }
 

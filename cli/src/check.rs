@@ -6,11 +6,10 @@
 mod layout;
 mod picture;
 mod program;
-mod svg;
+pub(crate) mod svg;
 mod text;
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,7 +23,7 @@ use serde::Serialize;
 use crate::duration::duration;
 use crate::exit::Failure;
 use crate::live::verdict::{self, Limits};
-use crate::output::Format;
+use crate::output::{Format, json, print};
 use program::Runs;
 
 /// The version of the JSON.
@@ -102,15 +101,10 @@ pub fn run(args: &CheckArgs) -> Result<(), Failure> {
     let overview = overview(args, &topology, &commands)?;
     let printed = match args.output {
         Form::Text => text::text(&file, &overview),
-        Form::Json => {
-            let json = Json { mycelium_overview: VERSION, file, overview: &overview };
-            let json = serde_json::to_string(&json);
-            // Its keys are texts, and it has no numbers that JSON lacks.
-            format!("{}\n", json.expect("an overview is JSON"))
-        }
+        Form::Json => json(&Json { mycelium_overview: VERSION, file, overview: &overview })?,
         Form::Svg => svg::svg(&file, &overview),
     };
-    io::stdout().write_all(printed.as_bytes()).map_err(Failure::output)
+    print(&printed)
 }
 
 fn load(args: &CheckArgs, file: &Path) -> Result<Topology, Failure> {
@@ -162,7 +156,7 @@ fn without_programs(args: &CheckArgs, topology: &Topology, file: &str) -> Result
         text += "\nwarnings\n";
         warnings.iter().for_each(|warning| text += &format!("  {warning}\n"));
     }
-    io::stdout().write_all(text.as_bytes()).map_err(Failure::output)
+    print(&text)
 }
 
 /// The commands of the nodes, or none if neither the file nor the command line has one.

@@ -7,7 +7,6 @@ mod machine;
 
 use std::collections::BTreeSet;
 use std::env;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -17,6 +16,7 @@ use mycelium_transports::memory::Mapping;
 use serde::Serialize;
 
 use crate::exit::Failure;
+use crate::output::{json, print};
 use crate::terminal;
 use machine::{Machine, cores_of, list};
 
@@ -58,12 +58,9 @@ pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
     let findings = all(&machine, needs.as_ref(), runtime);
     let text = match args.output {
         Form::Table => table(&findings),
-        Form::Json => {
-            let json = serde_json::to_string(&findings);
-            format!("{}\n", json.map_err(|error| Failure::output(error.into()))?)
-        }
+        Form::Json => json(&findings)?,
     };
-    let printed = io::stdout().write_all(text.as_bytes()).map_err(Failure::output);
+    let printed = print(&text);
     let result = match findings.iter().filter(|it| it.level == Level::Problem).count() {
         0 => Ok(()),
         1 => Err(Failure::Found("this machine has a problem".to_owned())),

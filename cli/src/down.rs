@@ -1,6 +1,5 @@
 //! `down`: ends the nodes that `up` has started.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,11 +9,11 @@ use crate::bundle::client::Client;
 use crate::bundle::leftovers;
 use crate::bundle::place::Place;
 use crate::bundle::table;
-use crate::bundle::wire::{self, Answer, Request};
+use crate::bundle::wire::{Answer, Request};
 use crate::clock::{Clock, pause};
 use crate::duration::duration;
 use crate::exit::Failure;
-use crate::output::Format;
+use crate::output::{Format, print};
 use crate::up::place;
 
 /// How long to wait for a launcher that begins or ends at this moment before the next try.
@@ -44,23 +43,15 @@ pub fn run(args: &DownArgs) -> Result<(), Failure> {
     let clock = Clock::default();
     while clock.now() < leftovers::LONGEST {
         if let Some(mut client) = Client::request(&place, &Request::Down { timeout })? {
-            // As long as it takes: each node has its deadline.
-            match client.answer(&place, None)? {
-                Some(Answer::Nodes { nodes, problem }) => {
-                    let result = problem.map_or(Ok(()), |problem| Err(Failure::Found(problem)));
-                    return Failure::after(table::print(&nodes, Format::Table), result);
-                }
-                Some(Answer::Failed { code, message }) => return Err(wire::failure(code, message)),
-                // It was killed, or ended just now.
-                Some(Answer::Taken | Answer::Changes { .. }) | None => {}
+            // As long as it takes: each node has its deadline. Without an answer the launcher was
+            // killed, or ended just now.
+            if let Some(Answer::Nodes { nodes, problem }) = client.answer(&place, None)? {
+                return table::print(&nodes, problem, Format::Table);
             }
         }
         if let Some(killed) = clear(&place, args.timeout.unwrap_or(leftovers::GRACE)) {
             return match &*killed {
-                [] => {
-                    let nothing = format!("nothing of {} runs\n", place.title());
-                    io::stdout().write_all(nothing.as_bytes()).map_err(Failure::output)
-                }
+                [] => print(&format!("nothing of {} runs\n", place.title())),
                 nodes => Err(Failure::Found(format!(
                     "the launcher of {} was killed, and nodes did not end by themselves or at SIGTERM, \
                      and were killed: {}",

@@ -2,13 +2,12 @@
 //! mistakes of `docs/mistakes.md` that show their errors, are a part of the program, so it explains
 //! the version that it belongs to.
 
-use std::io::{self, Write};
-
 use clap::{Args, ValueEnum};
 use mycelium::Code;
 use serde::Serialize;
 
 use crate::exit::Failure;
+use crate::output::{json, print};
 use crate::terminal;
 
 /// The document with an entry for each code.
@@ -87,13 +86,10 @@ pub fn run(args: &ExplainArgs) -> Result<(), Failure> {
         false => search(&entries, &of_compiler, &args.error.join(" "))?,
     };
     let text = match args.output {
-        Form::Json => {
-            let json = serde_json::to_string(&found);
-            format!("{}\n", json.map_err(|error| Failure::output(error.into()))?)
-        }
+        Form::Json => json(&found)?,
         Form::Text => text(&found, args.list),
     };
-    io::stdout().write_all(text.as_bytes()).map_err(Failure::output)
+    print(&text)
 }
 
 /// Reads the entries, and the mistakes without a code, which the compiler reports.

@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use serde::Serialize;
 use serde_json::{Map, Value};
 use unicode_width::UnicodeWidthStr;
 
@@ -125,13 +126,15 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// Whether it has no rows.
+    /// The number of rows.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+    pub fn count(&self) -> usize {
+        self.rows.len()
     }
 
-    fn text(&self) -> String {
+    /// Aligned columns.
+    #[must_use]
+    pub fn text(&self) -> String {
         let texts: Vec<Vec<String>> =
             self.rows.iter().map(|row| row.iter().map(Cell::text).collect()).collect();
         let widths: Vec<usize> = (0..self.columns.len())
@@ -173,52 +176,65 @@ impl Table {
     }
 }
 
-/// Prints tables of the same columns, one after the other.
+/// Prints tables of the same columns to standard output, one after the other.
 #[derive(Debug)]
-pub struct Printer<W> {
-    out: W,
+pub struct Printer {
     format: Format,
     /// Tables that were printed.
     printed: u64,
 }
 
-impl Printer<io::Stdout> {
-    /// Prints to standard output.
+impl Printer {
+    /// Has printed nothing.
     #[must_use]
-    pub fn stdout(format: Format) -> Printer<io::Stdout> {
-        Printer::new(io::stdout(), format)
-    }
-}
-
-impl<W: Write> Printer<W> {
-    /// Prints to `out`.
-    pub fn new(out: W, format: Format) -> Printer<W> {
-        Printer { out, format, printed: 0 }
+    pub fn new(format: Format) -> Printer {
+        Printer { format, printed: 0 }
     }
 
-    /// What it prints to.
-    pub fn into_inner(self) -> W {
-        self.out
-    }
-
-    /// Prints a table: as text with its header, as a line of JSON, or as lines of CSV, of which
-    /// only the first table has a header.
+    /// Prints a table.
     ///
     /// # Errors
     /// If it cannot be written.
     pub fn print(&mut self, table: &Table) -> Result<(), Failure> {
-        let text = match self.format {
-            Format::Table => {
-                let between = if self.printed > 0 { "\n" } else { "" };
-                format!("{between}{}", table.text())
-            }
-            Format::Json => format!("{}\n", table.json()),
-            Format::Csv => csv(table, self.printed == 0)?,
-        };
-        self.printed += 1;
-        self.out.write_all(text.as_bytes()).map_err(Failure::output)?;
-        self.out.flush().map_err(Failure::output)
+        print(&self.text(table)?)
     }
+
+    /// A table as text with its header, as a line of JSON, or as lines of CSV, of which only the
+    /// first table has a header.
+    fn text(&mut self, table: &Table) -> Result<String, Failure> {
+        let is_first = self.printed == 0;
+        self.printed += 1;
+        Ok(match self.format {
+            Format::Table => format!("{}{}", if is_first { "" } else { "\n" }, table.text()),
+            Format::Json => format!("{}\n", table.json()),
+            Format::Csv => csv(table, is_first)?,
+        })
+    }
+}
+
+/// Prints a text to standard output.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::output)
+}
+
+/// A value as a line of JSON.
+///
+/// # Errors
+/// If JSON has no form for it.
+pub fn json(value: &impl Serialize) -> Result<String, Failure> {
+    let json = serde_json::to_string(value).map_err(|error| Failure::output(error.into()))?;
+    Ok(json + "\n")
+}
+
+/// A number of things, such as `1 node` or `2 nodes`.
+#[must_use]
+pub fn count(count: usize, name: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {name}{plural}")
 }
 
 fn csv(table: &Table, has_header: bool) -> Result<String, Failure> {
@@ -299,10 +315,8 @@ mod tests {
     }
 
     fn printed(format: Format) -> String {
-        let mut printer = Printer::new(Vec::new(), format);
-        printer.print(&table()).unwrap();
-        printer.print(&table()).unwrap();
-        String::from_utf8(printer.out).unwrap()
+        let mut printer = Printer::new(format);
+        [(); 2].map(|()| printer.text(&table()).unwrap()).concat()
     }
 
     #[test]

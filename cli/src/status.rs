@@ -9,7 +9,7 @@ use crate::bundle::client::Client;
 use crate::bundle::leftovers;
 use crate::bundle::place::Place;
 use crate::bundle::table;
-use crate::bundle::wire::{self, Answer, Request};
+use crate::bundle::wire::{Answer, Request};
 use crate::exit::Failure;
 use crate::output::{Format, shown};
 use crate::up::place;
@@ -42,14 +42,8 @@ pub fn run(args: &StatusArgs) -> Result<(), Failure> {
         None => None,
     };
     match answer {
-        Some(Answer::Nodes { nodes, problem }) => {
-            let result = problem.map_or(Ok(()), |problem| Err(Failure::Found(problem)));
-            Failure::after(table::print(&nodes, args.output), result)
-        }
-        Some(Answer::Failed { code, message }) => Err(wire::failure(code, message)),
-        Some(Answer::Taken | Answer::Changes { .. }) | None => {
-            Err(Failure::Unavailable(nothing_runs(&place)))
-        }
+        Some(Answer::Nodes { nodes, problem }) => table::print(&nodes, problem, args.output),
+        _ => Err(Failure::Unavailable(nothing_runs(&place))),
     }
 }
 

@@ -9,8 +9,7 @@ pub mod screen;
 pub mod state;
 pub mod view;
 
-use std::env;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
 use clap::{Args, ValueEnum};
 use ratatui::Terminal;
@@ -20,7 +19,8 @@ use crate::clock::Waits;
 use crate::exit::Failure;
 use crate::live::find::{Nodes, Target};
 use crate::live::pace::Pace;
-use crate::output::{Format, Printer};
+use crate::output::{Format, Printer, print};
+use crate::terminal;
 use state::State;
 use view::Colours;
 
@@ -61,7 +61,8 @@ pub fn run(args: &TopArgs) -> Result<(), Failure> {
     let format = match args.output {
         None if io::stdout().is_terminal() && !args.pace.once && args.pace.time.is_none() => {
             let state = State::new(args.pace.interval);
-            return screen::show(state, colours(), |at| {
+            let colours = if terminal::has_colours() { Colours::On } else { Colours::Off };
+            return screen::show(state, colours, |at| {
                 nodes.read(at).map_err(|failure| failure.to_string())
             });
         }
@@ -74,7 +75,7 @@ pub fn run(args: &TopArgs) -> Result<(), Failure> {
     let mut state = State::new(args.pace.interval);
     state.update(nodes.read_some(waits.clock.now()).map(Ok)?);
     nodes.warn();
-    let mut printer = Printer::stdout(format);
+    let mut printer = Printer::new(format);
     args.pace.run(&waits, |now| {
         state.update(nodes.read(now).map(Ok)?);
         printer.print(&plain::table(&state))
@@ -92,15 +93,7 @@ fn picture(args: &TopArgs, nodes: &mut Nodes) -> Result<(), Failure> {
     let Ok(mut terminal) = Terminal::new(TestBackend::new(width, height));
     let Ok(_) = terminal.draw(|frame| view::draw(frame, &state, Colours::On));
     let svg = picture::svg(terminal.backend().buffer());
-    io::stdout().write_all(svg.as_bytes()).map_err(Failure::output)
-}
-
-/// `NO_COLOR` with any text turns colours off.
-fn colours() -> Colours {
-    match env::var_os("NO_COLOR").is_some_and(|text| !text.is_empty()) {
-        true => Colours::Off,
-        false => Colours::On,
-    }
+    print(&svg)
 }
 
 fn size(text: &str) -> Result<(u16, u16), String> {

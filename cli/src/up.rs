@@ -1,7 +1,7 @@
 //! `up`: runs the nodes of a topology file on this host.
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::bundle::launcher::Launcher;
 use crate::bundle::members::Manner;
 use crate::bundle::place::Place;
 use crate::bundle::table;
-use crate::bundle::wire::{self, Answer, NodeChange, Request, UpRequest};
+use crate::bundle::wire::{Answer, Request, UpRequest};
 use crate::duration::duration;
 use crate::exit::Failure;
-use crate::output::{Format, shown};
+use crate::output::{Format, print, shown};
 
 /// How much longer than asked for an answer may take.
 const SLACK: Duration = Duration::from_secs(10);
@@ -64,17 +64,18 @@ pub fn run(args: &UpArgs) -> Result<(), Failure> {
     let (mut client, mut answer) = request_or_start(&place, &request, Some(PLAN))?;
     loop {
         match answer {
-            Answer::Changes { nodes } => match print(&nodes) {
-                // The result comes later.
-                Err(Failure::OutputClosed) => {}
-                printed => printed?,
-            },
-            Answer::Nodes { nodes, problem } => {
-                let result = problem.map_or(Ok(()), |problem| Err(Failure::Found(problem)));
-                return Failure::after(table::print(&nodes, Format::Table), result);
+            Answer::Changes { nodes } => {
+                let changes: String = nodes.iter().map(|it| format!("{it}\n")).collect();
+                match print(&changes) {
+                    // The result comes later.
+                    Err(Failure::OutputClosed) => {}
+                    printed => printed?,
+                }
             }
-            Answer::Taken => return Err(unexpected(&place)),
-            Answer::Failed { code, message } => return Err(wire::failure(code, message)),
+            Answer::Nodes { nodes, problem } => {
+                return table::print(&nodes, problem, Format::Table);
+            }
+            Answer::Taken | Answer::Failed { .. } => return Err(unexpected(&place)),
         }
         answer = client.answer(&place, Some(wait + SLACK))?.ok_or_else(|| {
             Failure::Unavailable(format!("the launcher of {} has gone away", place.title()))
@@ -132,9 +133,4 @@ fn foreground(place: Place, request: UpRequest) -> Result<(), Failure> {
             Err(Failure::Unavailable(format!("{title} runs already: end it with `mycelium down`")))
         }
     }
-}
-
-fn print(changes: &[NodeChange]) -> Result<(), Failure> {
-    let lines: String = changes.iter().map(|it| format!("{it}\n")).collect();
-    io::stdout().write_all(lines.as_bytes()).map_err(Failure::output)
 }

@@ -78,7 +78,11 @@ impl Board {
     pub fn set_plan(&self, plan: Plan, request: UpRequest) {
         let mut state = self.lock();
         if state.last.is_empty() {
-            state.last = plan.nodes.keys().map(|node| NodeStatus::planned(node)).collect();
+            let planned = |node: &String| {
+                let state = "waiting".to_owned();
+                NodeStatus { node: node.clone(), state, ..NodeStatus::default() }
+            };
+            state.last = plan.nodes.keys().map(planned).collect();
         }
         (state.plan, state.request) = (plan, request);
         self.changed.notify_all();

@@ -64,8 +64,7 @@ impl Client {
         let mut client = Client { channel };
         match client.answer(place, Some(BEGIN))? {
             Some(Answer::Taken) => Ok(Some(client)),
-            Some(Answer::Failed { code, message }) => Err(wire::failure(code, message)),
-            Some(Answer::Changes { .. } | Answer::Nodes { .. }) => Err(unexpected(place)),
+            Some(_) => Err(unexpected(place)),
             None => Ok(None),
         }
     }
@@ -73,7 +72,7 @@ impl Client {
     /// The next answer: `None` if the launcher ended without one.
     ///
     /// # Errors
-    /// If there is none within `limit`.
+    /// If there is none within `limit`, or the request failed.
     pub fn answer(
         &mut self,
         place: &Place,
@@ -82,6 +81,7 @@ impl Client {
         match self.channel.read(LONGEST_ANSWER, limit) {
             Err(error) if is_end(&error) => Ok(None),
             Err(error) => Err(silent(place, &error)),
+            Ok(Some(Answer::Failed { code, message })) => Err(wire::failure(code, message)),
             Ok(answer) => Ok(answer),
         }
     }

@@ -23,7 +23,7 @@ use super::members::Manner;
 use super::notify::Manager;
 use super::place::{Lock, Place};
 use super::printer::Printer;
-use super::watch::{Report, watch};
+use super::watch::watch;
 use super::wire::UpRequest;
 use crate::exit::Failure;
 
@@ -136,12 +136,8 @@ fn launch(
             }
         }
     };
-    let report = match manner {
-        Manner::Table => Report::Table,
-        Manner::Detached | Manner::Plain => Report::Nothing,
-    };
     let watching =
-        watch(place.clone(), board.clone(), manager, report, printer.clone()).map_err(system)?;
+        watch(place.clone(), board.clone(), manager, manner, printer.clone()).map_err(system)?;
     let bundle = members.into_iter().fold(bundle, Bundle::member);
     let observer = {
         let (board, place, printer) = (board.clone(), place.clone(), printer.clone());

@@ -22,13 +22,11 @@ pub fn tail(place: &Place, node: &str) -> String {
     let Ok(bytes) = File::open(&path).and_then(end) else { return String::new() };
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    let Some(last) = lines.len().checked_sub(LINES.min(lines.len())).map(|at| &lines[at..]) else {
-        return String::new();
-    };
-    if last.is_empty() {
+    if lines.is_empty() {
         return String::new();
     }
-    let last: String = last.iter().map(|line| format!("\n    {}", printable(line))).collect();
+    let last = lines[lines.len().saturating_sub(LINES)..].iter();
+    let last: String = last.map(|line| format!("\n    {}", printable(line))).collect();
     format!("; the end of `{}`:{last}", shown(&path))
 }
 

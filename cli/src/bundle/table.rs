@@ -27,22 +27,13 @@ pub fn table(nodes: &[NodeStatus], format: Format) -> Table {
     table
 }
 
-/// The table for people.
-#[must_use]
-pub fn text(nodes: &[NodeStatus]) -> String {
-    let mut printer = Printer::new(Vec::new(), Format::Table);
-    match printer.print(&table(nodes, Format::Table)) {
-        Ok(()) => String::from_utf8(printer.into_inner()).unwrap_or_default(),
-        Err(_) => String::new(),
-    }
-}
-
 /// Prints the nodes to standard output.
 ///
 /// # Errors
-/// If it cannot be written.
-pub fn print(nodes: &[NodeStatus], format: Format) -> Result<(), Failure> {
-    Printer::stdout(format).print(&table(nodes, format))
+/// That there is a problem, or else that it cannot be written.
+pub fn print(nodes: &[NodeStatus], problem: Option<String>, format: Format) -> Result<(), Failure> {
+    let printed = Printer::new(format).print(&table(nodes, format));
+    Failure::after(printed, problem.map_or(Ok(()), |problem| Err(Failure::Found(problem))))
 }
 
 /// A time in its two largest units.

@@ -12,34 +12,27 @@ use mycelium_bundle::ChangeError;
 
 use super::board::Board;
 use super::logs;
+use super::members::Manner;
 use super::notify::Manager;
 use super::place::Place;
 use super::printer::Printer;
 use super::sign::of_process;
-use super::table::text;
+use super::table::table;
 use super::wire::NodeStatus;
 use crate::clock::{Clock, pause};
+use crate::output::Format;
 
 /// The time between two checks of the processes while one of them is not up.
 const OFTEN: Duration = Duration::from_millis(50);
 /// The time between two checks when all are up.
 const SELDOM: Duration = Duration::from_millis(500);
 
-/// What the launcher prints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Report {
-    /// Nothing.
-    Nothing,
-    /// A table that is drawn again and again.
-    Table,
-}
-
 /// Starts a thread that watches until the bundle has ended.
 pub fn watch(
     place: Place,
     board: Arc<Board>,
     manager: Option<Manager>,
-    report: Report,
+    manner: Manner,
     printer: Printer,
 ) -> io::Result<JoinHandle<()>> {
     let pulse = match manager.as_ref().and_then(Manager::watchdog) {
@@ -50,7 +43,7 @@ pub fn watch(
         place,
         board,
         manager,
-        report,
+        manner,
         printer,
         pulse,
         clock: Clock::default(),
@@ -63,7 +56,7 @@ struct Watch {
     place: Place,
     board: Arc<Board>,
     manager: Option<Manager>,
-    report: Report,
+    manner: Manner,
     printer: Printer,
     pulse: Option<Arc<AtomicU64>>,
     clock: Clock,
@@ -90,7 +83,7 @@ impl Watch {
             self.board.set_signs(signs.collect());
             let (nodes, has_ended) = (self.board.nodes(), self.board.has_ended());
             self.notify(&nodes);
-            if self.report == Report::Table {
+            if self.manner == Manner::Table {
                 self.draw(&nodes);
             }
             if has_ended {
@@ -144,7 +137,7 @@ impl Watch {
 
     /// Draws the table over the one before.
     fn draw(&mut self, nodes: &[NodeStatus]) {
-        let table = text(nodes);
+        let table = table(nodes, Format::Table).text();
         if table == self.told.table {
             return;
         }

@@ -96,7 +96,7 @@ impl fmt::Display for NodeChange {
 }
 
 /// How a node is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeStatus {
     /// Its name.
     pub node: String,
@@ -112,22 +112,6 @@ pub struct NodeStatus {
     pub restarts: u64,
     /// How its last process exited.
     pub last_exit: Option<String>,
-}
-
-impl NodeStatus {
-    /// Of a node that the bundle does not have yet.
-    #[must_use]
-    pub fn planned(node: &str) -> NodeStatus {
-        NodeStatus {
-            node: node.to_owned(),
-            state: "waiting".to_owned(),
-            is_up: false,
-            pid: None,
-            since: 0,
-            restarts: 0,
-            last_exit: None,
-        }
-    }
 }
 
 impl Answer {

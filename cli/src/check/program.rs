@@ -6,17 +6,16 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, PipeWriter, Read, pipe};
 use std::os::fd::OwnedFd;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
 
 use mycelium::{Description, DescriptionError, NodeCommand, TopologyFiles};
+use mycelium_bundle::Process;
 use mycelium_bundle::protocol::{PIPE_VARIABLE, pipe_identity};
-use rustix::io::retry_on_intr;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use crate::clock::{Waits, Wake};
 use crate::exit::Failure;
@@ -113,12 +112,11 @@ impl Runs {
 
     /// What a program prints; `None` if a signal ended the wait.
     fn run(&self, command: &NodeCommand) -> Result<Option<Vec<u8>>, Undescribed> {
-        let mut process = command.process();
-        process.arg(ARGUMENT).process_group(0);
-        process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let _pipe = self.give_files(&mut process).map_err(Undescribed::Start)?;
-        let mut group = Group::new(process.spawn().map_err(Undescribed::Start)?);
-        self.watch(&mut group).map_err(Undescribed::Start)?;
+        let mut program = command.process();
+        program.arg(ARGUMENT);
+        program.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let _pipe = self.give_files(&mut program).map_err(Undescribed::Start)?;
+        let process = self.start(program).map_err(Undescribed::Start)?;
         let until = self.waits.clock.now().saturating_add(self.timeout);
         let (mut output, mut errors, mut has_exited) = (None, None, false);
         while output.is_none() || errors.is_none() || !has_exited {
@@ -132,14 +130,14 @@ impl Runs {
                     Kind::Exited => {
                         has_exited = true;
                         // Others of the group may keep its output open.
-                        group.kill();
+                        process.kill();
                     }
                 },
                 Wake::Sent(_) => {}
             }
         }
         let errors = String::from_utf8_lossy(&errors.unwrap_or_default()).trim().to_owned();
-        let status = group.reap().map_err(Undescribed::Start)?;
+        let status = process.reap().map_err(Undescribed::Start)?;
         match (status.code(), status.signal()) {
             (Some(0), _) => {}
             (Some(code), _) => return Err(Undescribed::Exit { code, errors }),
@@ -165,27 +163,21 @@ impl Runs {
         Ok(Some(writer))
     }
 
-    /// Threads that report what the process prints, and its exit.
-    fn watch(&self, group: &mut Group) -> io::Result<()> {
+    /// Starts a process, and threads that report what it prints, and its exit.
+    fn start(&self, command: Command) -> io::Result<Process> {
         let (sender, number) = (self.waits.sender(), self.number);
         let send = move |sender: &Sender<Option<Event>>, kind| {
             // Nobody waits any longer.
             let _ = sender.send(Some(Event { number, kind }));
         };
         let thread = |name: &str| thread::Builder::new().name(name.into());
-        let (id, exits) = (group.id, sender.clone());
-        thread("exit").spawn(move || {
-            // It fails only if the process was reaped, so it has exited.
-            let _ = retry_on_intr(|| {
-                waitid(WaitId::Pid(id), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
-            });
-            send(&exits, Kind::Exited);
-        })?;
-        if let Some(output) = group.child.stdout.take() {
+        let exits = sender.clone();
+        let mut process = Process::start(command, move || send(&exits, Kind::Exited))?;
+        if let Some(output) = process.child.stdout.take() {
             let outputs = sender.clone();
             thread("output").spawn(move || send(&outputs, Kind::Output(all(output))))?;
         }
-        if let Some(mut errors) = group.child.stderr.take() {
+        if let Some(mut errors) = process.child.stderr.take() {
             thread("errors").spawn(move || {
                 let mut first = Vec::new();
                 let _ = errors.by_ref().take(MOST_OF_ERRORS as u64).read_to_end(&mut first);
@@ -194,7 +186,7 @@ impl Runs {
                 send(&sender, Kind::Errors(first));
             })?;
         }
-        Ok(())
+        Ok(process)
     }
 }
 
@@ -204,43 +196,6 @@ fn all(output: ChildStdout) -> Vec<u8> {
     // An incomplete description is an error of its own.
     let _ = output.take(MOST as u64 + 1).read_to_end(&mut bytes);
     bytes
-}
-
-/// A process that leads a group. Dropping it kills the group and reaps the process.
-struct Group {
-    child: Child,
-    id: Pid,
-    is_reaped: bool,
-}
-
-impl Group {
-    fn new(child: Child) -> Group {
-        let id = Pid::from_child(&child);
-        Group { child, id, is_reaped: false }
-    }
-
-    /// Until the process is reaped, no other group has its number.
-    fn kill(&self) {
-        if !self.is_reaped {
-            // It fails only if nothing of the group runs.
-            let _ = kill_process_group(self.id, Signal::KILL);
-        }
-    }
-
-    fn reap(&mut self) -> io::Result<ExitStatus> {
-        self.kill();
-        let status = self.child.wait();
-        self.is_reaped = true;
-        status
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if !self.is_reaped {
-            let _ = self.reap();
-        }
-    }
 }
 
 /// The description in what a program printed. Lines before it may be those of its log.

@@ -244,7 +244,7 @@ fn style(carrier: Carrier) -> (&'static str, &'static str) {
 }
 
 /// A text without the characters that XML gives a meaning, and without those that it cannot have.
-struct Escaped<'a>(&'a str);
+pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 
 impl Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use mycelium::{MemberOverview, NodeOverview, Overview, PortOverview, ServiceOverview};
 
-use crate::output::printable;
+use crate::output::{count, printable};
 
 /// The widest line, unless a name alone is wider.
 const WIDTH: usize = 96;
@@ -211,11 +211,6 @@ fn line(text: &mut String, line: &str) {
         None => ("", line),
     };
     let _ = writeln!(text, "{breaks}{}", printable(line.trim_end()));
-}
-
-fn count(count: usize, name: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {name}{plural}")
 }
 
 /// A number of bytes with a unit.

@@ -50,5 +50,5 @@ pub fn run(args: &CountersArgs) -> Result<(), Failure> {
             }
         }
     }
-    Printer::stdout(args.output).print(&table)
+    Printer::new(args.output).print(&table)
 }

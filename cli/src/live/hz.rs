@@ -36,7 +36,7 @@ pub fn run(args: &HzArgs) -> Result<(), Failure> {
     let mut before = nodes.read_some(waits.clock.now())?;
     nodes.warn();
     check_topics(&args.topics, &before)?;
-    let mut printer = Printer::stdout(args.output);
+    let mut printer = Printer::new(args.output);
     let pace = match args.pace.time {
         // One table about the whole time.
         Some(time) => Pace { interval: time, ..args.pace.clone() },

@@ -55,5 +55,5 @@ pub fn run(args: &LsArgs) -> Result<(), Failure> {
             (node.links.len() as u64).into(),
         ]);
     }
-    Printer::stdout(args.output).print(&table)
+    Printer::new(args.output).print(&table)
 }

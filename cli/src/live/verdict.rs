@@ -12,7 +12,7 @@ use super::sample::Sample;
 use crate::clock::{Waits, Wake};
 use crate::duration::duration;
 use crate::exit::Failure;
-use crate::output::{Format, Printer, Table};
+use crate::output::{Format, Printer, Table, count};
 
 /// What `check --live` accepts.
 #[derive(Clone, Debug, Args)]
@@ -66,35 +66,26 @@ pub fn run(
     let first = nodes.read_some(waits.clock.now())?;
     nodes.warn();
     let sample = nodes.read(waits.clock.now())?;
-    let findings = findings(args, &before, &first, &sample);
-    let (found, sums) = (findings.len(), sums(&sample));
-    let mut problems = Table::new(&["node", "what", "of", "found", "limit"]);
-    for Finding { node, what, of, found, limit } in findings {
-        problems.row([node.into(), what.into(), of.into(), found.into(), limit.into()]);
-    }
-    let mut printer = Printer::stdout(format);
-    let printed = printer.print(&sums);
-    if found == 0 {
+    let problems = problems(args, &before, &first, &sample);
+    let printed = Printer::new(format).print(&sums(&sample));
+    if problems.count() == 0 {
         let ended = || Err(Failure::Unavailable("a signal ended the check early".to_owned()));
         return if wake == Wake::Interrupted { Failure::after(printed, ended()) } else { printed };
     }
-    let printed = printed.and_then(|()| Printer::stdout(format).print(&problems));
-    let plural = if found == 1 { "" } else { "s" };
-    Failure::after(printed, Err(Failure::Found(format!("{found} limit{plural} exceeded"))))
+    let printed = printed.and_then(|()| Printer::new(format).print(&problems));
+    let exceeded = format!("{} exceeded", count(problems.count(), "limit"));
+    Failure::after(printed, Err(Failure::Found(exceeded)))
 }
 
-/// A limit that is exceeded.
-#[derive(Debug, PartialEq, Eq)]
-struct Finding {
-    node: String,
-    what: &'static str,
-    of: String,
-    found: u64,
-    limit: u64,
-}
-
-fn findings(args: &Limits, before: &Sample, first: &Sample, now: &Sample) -> Vec<Finding> {
-    let mut findings = Vec::new();
+/// The limits that are exceeded.
+fn problems(args: &Limits, before: &Sample, first: &Sample, now: &Sample) -> Table {
+    let mut problems = Table::new(&["node", "what", "of", "found", "limit"]);
+    let mut exceeds = |node: &Node, what: &str, of: String, found: u64, limit: u64| {
+        if found > limit {
+            let node = node.name.as_str().into();
+            problems.row([node, what.into(), of.into(), found.into(), limit.into()]);
+        }
+    };
     let earlier = if before.nodes.is_empty() { first } else { before };
     // A node that has not said when it was started has just begun.
     let known = earlier.nodes.iter().filter(|old| old.started.is_some_and(|at| at > 0));
@@ -104,23 +95,14 @@ fn findings(args: &Limits, before: &Sample, first: &Sample, now: &Sample) -> Vec
             true => ", and was started again".to_owned(),
             false => format!(", and process {} runs", new.pid),
         });
-        findings.push(Finding {
-            node: old.name.clone(),
-            what: "ended while it was examined",
-            of: format!("process {} ended{}", old.pid, new.unwrap_or_default()),
-            found: 1,
-            limit: 0,
-        });
+        let of = format!("process {} ended{}", old.pid, new.unwrap_or_default());
+        exceeds(old, "ended while it was examined", of, 1, 0);
     }
     for node in &now.nodes {
         let same =
             |sample: &'_ Sample| sample.nodes.iter().find(|other| node.is_of(other)).cloned();
         let (before, first) = (same(before).unwrap_or_default(), same(first).unwrap_or_default());
-        let mut exceeds = |what, of: String, found: u64, limit: u64| {
-            if found > limit {
-                findings.push(Finding { node: node.name.clone(), what, of, found, limit });
-            }
-        };
+        let mut exceeds = |what, of, found, limit| exceeds(node, what, of, found, limit);
         if node.process == ProcessState::Ended {
             exceeds("ended while it was examined", String::new(), 1, 0);
         }
@@ -146,7 +128,7 @@ fn findings(args: &Limits, before: &Sample, first: &Sample, now: &Sample) -> Vec
             exceeds("messages counted and never sent", of, excess, 0);
         }
     }
-    findings
+    problems
 }
 
 /// Whether a reader is `mycelium tap`, which may miss messages: `tap-` and the number of a process.

@@ -2,8 +2,6 @@
 //! for each of its fields, an array or list one for all of its items. Control characters are
 //! escaped in names, and in texts only if a terminal gets them.
 
-use std::sync::Arc;
-
 use mycelium::untyped::{Layout, Source, UntypedDelivery, UntypedMessage, Value};
 
 use super::fields;
@@ -49,7 +47,7 @@ impl Output for Csv {
         &mut self,
         out: &mut Vec<u8>,
         line: &Line<'_>,
-        layout: &Arc<Layout>,
+        layout: &Layout,
     ) -> Result<(), Failure> {
         let columns = match line.fields.is_empty() {
             true => fields::all(layout),

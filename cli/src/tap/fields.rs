@@ -1,6 +1,6 @@
 //! The printed fields of a message: those of its layout, or those of the command line.
 
-use mycelium::untyped::{Field, FieldKind, Layout, StructView, Value};
+use mycelium::untyped::{FieldKind, Layout, StructView, Value};
 
 use super::accept::{self, Refused};
 use super::names;
@@ -53,18 +53,14 @@ pub(super) fn check(
     fields: &[String],
     conditions: &[Condition],
 ) -> Result<(), Failure> {
-    let known = all(layout);
-    let inner = inner(layout);
-    let asked = fields.iter().chain(conditions.iter().map(|condition| &condition.path));
-    for path in asked {
-        if known.contains(path) || inner.contains(path) {
-            continue;
-        }
-        let hint = names::expected(path, &known);
+    let paths = paths(layout);
+    let mut asked = fields.iter().chain(conditions.iter().map(|condition| &condition.path));
+    if let Some(path) = asked.find(|path| paths.iter().all(|(known, _)| known != *path)) {
+        let hint = names::expected(path, &all(layout));
         return Err(Failure::Usage(format!("unknown field `{}`: {hint}", path.escape_debug())));
     }
     for Condition { path, value } in conditions {
-        let Some(kind) = kind(layout, path) else { continue };
+        let Some((_, kind)) = paths.iter().find(|(known, _)| known == path) else { continue };
         accept::check(kind, value).map_err(|Refused { kind, hint }| {
             let (path, value) = (path.escape_debug(), value.escape_debug());
             Failure::Usage(format!(
@@ -76,50 +72,22 @@ pub(super) fn check(
     Ok(())
 }
 
-/// The type of the field at a path.
-fn kind<'a>(layout: &'a Layout, path: &str) -> Option<&'a FieldKind> {
-    match path.split_once('.') {
-        None => layout.field(path).map(Field::kind),
-        Some((name, rest)) => match layout.field(name)?.kind() {
-            FieldKind::Struct(inner) => kind(inner, rest),
-            _ => None,
-        },
-    }
-}
-
 /// The paths of all fields without those that are structs.
 pub(super) fn all(layout: &Layout) -> Vec<String> {
-    let mut paths = Vec::new();
-    visit(layout, "", &mut |path, is_struct| {
-        if !is_struct {
-            paths.push(path.to_owned());
-        }
-    });
-    paths
+    let fields = paths(layout).into_iter();
+    fields.filter(|(_, kind)| !matches!(kind, FieldKind::Struct(_))).map(|(path, _)| path).collect()
 }
 
-/// The paths of all fields that are structs.
-fn inner(layout: &Layout) -> Vec<String> {
+/// The paths and types of all fields, to the depth that a layout may have.
+fn paths(layout: &Layout) -> Vec<(String, &FieldKind)> {
     let mut paths = Vec::new();
-    visit(layout, "", &mut |path, is_struct| {
-        if is_struct {
-            paths.push(path.to_owned());
-        }
-    });
-    paths
-}
-
-/// Visits fields, to the depth that a layout may have.
-fn visit(layout: &Layout, outer: &str, each: &mut impl FnMut(&str, bool)) {
     for field in layout.fields().iter().filter(|field| !field.is_padding()) {
-        let name = field.name();
-        let path = if outer.is_empty() { name.to_owned() } else { format!("{outer}.{name}") };
-        match field.kind() {
-            FieldKind::Struct(layout) => {
-                each(&path, true);
-                visit(layout, &path, each);
-            }
-            _ => each(&path, false),
+        paths.push((field.name().to_owned(), field.kind()));
+        if let FieldKind::Struct(inner) = field.kind() {
+            let name = field.name();
+            let inner = self::paths(inner).into_iter();
+            paths.extend(inner.map(|(path, kind)| (format!("{name}.{path}"), kind)));
         }
     }
+    paths
 }

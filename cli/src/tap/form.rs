@@ -1,6 +1,5 @@
 //! What the forms of output have in common.
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use mycelium::untyped::{Layout, UntypedDelivery, UntypedMessage};
@@ -21,10 +20,12 @@ pub(super) trait Output {
     /// Messages of this layout follow.
     fn layout(
         &mut self,
-        out: &mut Vec<u8>,
-        line: &Line<'_>,
-        layout: &Arc<Layout>,
-    ) -> Result<(), Failure>;
+        _out: &mut Vec<u8>,
+        _line: &Line<'_>,
+        _layout: &Layout,
+    ) -> Result<(), Failure> {
+        Ok(())
+    }
 
     /// A message.
     fn message(&mut self, out: &mut Vec<u8>, line: &Line<'_>, message: &UntypedMessage<'_>);

@@ -2,21 +2,15 @@
 //! form for are text.
 
 use std::io::Write;
-use std::sync::Arc;
 
 use mycelium::GapReason;
-use mycelium::untyped::{Layout, Source, StructView, UntypedDelivery, UntypedMessage, Value};
+use mycelium::untyped::{Source, StructView, UntypedDelivery, UntypedMessage, Value};
 
 use super::form::{Line, Output, hex, rfc3339};
-use crate::exit::Failure;
 
 pub(super) struct Json;
 
 impl Output for Json {
-    fn layout(&mut self, _: &mut Vec<u8>, _: &Line<'_>, _: &Arc<Layout>) -> Result<(), Failure> {
-        Ok(())
-    }
-
     fn message(&mut self, out: &mut Vec<u8>, line: &Line<'_>, message: &UntypedMessage<'_>) {
         begin(out, line, Some(message.source));
         let _ = write!(out, ",\"sequence\":{}", message.sequence);

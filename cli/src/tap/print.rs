@@ -14,6 +14,7 @@ use super::json::Json;
 use super::sink::{Sink, Target};
 use super::text::Text;
 use crate::exit::Failure;
+use crate::terminal;
 
 /// Prints to standard output.
 pub(super) struct Printer {
@@ -38,13 +39,10 @@ struct Counts {
 
 impl Printer {
     pub(super) fn stdout(args: &TapArgs) -> Result<Printer, Failure> {
-        let stdout = io::stdout();
-        // As https://no-color.org says.
-        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let form: Box<dyn Output> = match args.output {
-            Form::Text => Box::new(Text::new(stdout.is_terminal() && !no_color)),
+            Form::Text => Box::new(Text::new(terminal::has_colours())),
             Form::Json => Box::new(Json),
-            Form::Csv => Box::new(Csv::new(stdout.is_terminal())),
+            Form::Csv => Box::new(Csv::new(io::stdout().is_terminal())),
         };
         let conditions = args.conditions.iter().map(|text| Condition::parse(text));
         Ok(Printer {

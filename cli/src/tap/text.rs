@@ -1,15 +1,13 @@
 //! Lines for people: time, publisher, sequence, fields.
 
 use std::io::Write;
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use mycelium::GapReason;
-use mycelium::untyped::{Layout, Source, UntypedDelivery, UntypedMessage, Value};
+use mycelium::untyped::{Source, UntypedDelivery, UntypedMessage, Value};
 use unicode_width::UnicodeWidthStr;
 
 use super::form::{Line, Output, hex};
-use crate::exit::Failure;
 use crate::output::printable;
 
 /// Colours of a terminal.
@@ -55,10 +53,6 @@ impl Text {
 }
 
 impl Output for Text {
-    fn layout(&mut self, _: &mut Vec<u8>, _: &Line<'_>, _: &Arc<Layout>) -> Result<(), Failure> {
-        Ok(())
-    }
-
     fn message(&mut self, out: &mut Vec<u8>, line: &Line<'_>, message: &UntypedMessage<'_>) {
         self.begin(out, line, &message.source.publisher);
         let sequence = format!("#{}", message.sequence);

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use ratatui::buffer::{Buffer, Cell};
 use ratatui::style::{Color, Modifier};
 
+use crate::check::svg::Escaped;
+
 /// The size of a character in pixels.
 const CHARACTER: (f64, f64) = (8.4, 17.0);
 /// The space around the text.
@@ -86,14 +88,10 @@ fn draw_run(svg: &mut String, at: (u16, u16), columns: u16, text: &str, style: S
         return;
     }
     let weight = if is_bold { " font-weight=\"bold\"" } else { "" };
-    let (baseline, text) = (y + 13.0, escaped(text));
+    let (baseline, text) = (y + 13.0, Escaped(text));
     let _ = writeln!(
         svg,
         "<text x=\"{x:.1}\" y=\"{baseline:.1}\" fill=\"{fill}\"{weight} textLength=\"{width:.1}\" \
          xml:space=\"preserve\">{text}</text>"
     );
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -26,7 +26,7 @@ pub fn table(state: &State) -> Table {
     let (mut node, mut process, mut member) = (String::new(), None, String::new());
     for row in state.rows() {
         let (direction, topic) = match row.kind {
-            RowKind::Node | RowKind::StoppedNode | RowKind::EndedNode => {
+            RowKind::Node(_) => {
                 let (name, number) = row.name.rsplit_once(' ').unwrap_or((&row.name, ""));
                 (node, process, member) =
                     (name.to_owned(), number.parse::<u64>().ok(), String::new());

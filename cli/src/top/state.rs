@@ -10,7 +10,7 @@ use crate::live::sample::{Change, Sample};
 const INTERVALS: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(60)];
 
 /// The state of the screen.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct State {
     before: Option<Sample>,
     now: Sample,
@@ -107,7 +107,7 @@ pub enum Next {
 }
 
 /// A row of the table.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Row {
     /// What it is about.
     pub kind: RowKind,
@@ -134,15 +134,12 @@ pub struct Row {
 }
 
 /// What a row is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RowKind {
-    /// A node, in order.
-    Node,
-    /// A node whose process is stopped.
-    StoppedNode,
-    /// A node whose process has ended.
-    EndedNode,
+    /// A node, whose process does this.
+    Node(ProcessState),
     /// A service, or another publisher or reader.
+    #[default]
     Member,
     /// A topic that it publishes.
     Output,
@@ -154,19 +151,7 @@ pub enum RowKind {
 
 impl Row {
     fn new(kind: RowKind, name: String) -> Row {
-        Row {
-            kind,
-            name,
-            rate: None,
-            depth: None,
-            capacity: None,
-            high_water: None,
-            drops: Vec::new(),
-            waited: None,
-            restarts: None,
-            state: String::new(),
-            details: Vec::new(),
-        }
+        Row { kind, name, ..Row::default() }
     }
 
     /// How much of the ring is in use, from 0 to 1.
@@ -187,19 +172,7 @@ impl State {
     /// A screen that has seen nothing yet.
     #[must_use]
     pub fn new(interval: Duration) -> State {
-        State {
-            before: None,
-            now: Sample::default(),
-            interval: interval.clamp(INTERVALS[0], INTERVALS[1]),
-            is_paused: false,
-            shows_help: false,
-            is_typing: false,
-            filter: String::new(),
-            order: Order::default(),
-            collapsed: BTreeSet::new(),
-            selected: 0,
-            problem: None,
-        }
+        State { interval: interval.clamp(INTERVALS[0], INTERVALS[1]), ..State::default() }
     }
 
     /// Takes what was seen.
@@ -389,12 +362,7 @@ fn add_to(sum: &mut Row, row: &Row) {
 }
 
 fn row_of_node<'a>(node: &Node, rows: impl Iterator<Item = &'a Row>) -> Row {
-    let kind = match node.process {
-        ProcessState::Runs => RowKind::Node,
-        ProcessState::Stopped => RowKind::StoppedNode,
-        ProcessState::Ended => RowKind::EndedNode,
-    };
-    let mut sum = Row::new(kind, format!("{} {}", node.name, node.pid));
+    let mut sum = Row::new(RowKind::Node(node.process), format!("{} {}", node.name, node.pid));
     rows.for_each(|row| add_to(&mut sum, row));
     sum.state = match (node.process, node.health.as_str()) {
         (ProcessState::Runs, "") => "runs".to_owned(),

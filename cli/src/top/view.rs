@@ -7,7 +7,8 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Cell, Clear, Paragraph, Row as TableRow, Table, TableState};
 
 use super::state::{Row, RowKind, State};
-use crate::output::printable;
+use crate::live::model::ProcessState;
+use crate::output::{count, printable};
 
 /// Whether colours are used. Without them, styles such as bold remain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,12 +84,12 @@ fn nothing(state: &State) -> &'static str {
 }
 
 fn header_line<'a>(state: &State, rows: &[Row], colours: Colours) -> Line<'a> {
-    let nodes = rows.iter().filter(|row| is_node(row.kind)).count();
-    let plural = if nodes == 1 { "" } else { "s" };
+    let nodes = rows.iter().filter(|row| matches!(row.kind, RowKind::Node(_))).count();
     let mut spans = vec![
         Span::styled("mycelium top", Style::new().add_modifier(Modifier::BOLD)),
         Span::raw(format!(
-            "  {nodes} node{plural}  every {:?}  by {}",
+            "  {}  every {:?}  by {}",
+            count(nodes, "node"),
             state.interval,
             state.order.name()
         )),
@@ -166,14 +167,10 @@ fn title(column: usize) -> String {
     }
 }
 
-fn is_node(kind: RowKind) -> bool {
-    matches!(kind, RowKind::Node | RowKind::StoppedNode | RowKind::EndedNode)
-}
-
 fn name(row: &Row) -> String {
     let name = printable(&row.name);
     match row.kind {
-        RowKind::Node | RowKind::StoppedNode | RowKind::EndedNode => name.into_owned(),
+        RowKind::Node(_) => name.into_owned(),
         RowKind::Member => format!("  {name}"),
         RowKind::Output => format!("    → {name}"),
         RowKind::Input => format!("    ← {name}"),
@@ -183,9 +180,14 @@ fn name(row: &Row) -> String {
 
 fn style_of_name(kind: RowKind, colours: Colours) -> Style {
     match kind {
-        RowKind::Node => colours.of(Color::Cyan).add_modifier(Modifier::BOLD),
-        RowKind::StoppedNode => colours.of(Color::Yellow).add_modifier(Modifier::BOLD),
-        RowKind::EndedNode => colours.of(Color::DarkGray).add_modifier(Modifier::BOLD),
+        RowKind::Node(process) => {
+            let colour = match process {
+                ProcessState::Runs => Color::Cyan,
+                ProcessState::Stopped => Color::Yellow,
+                ProcessState::Ended => Color::DarkGray,
+            };
+            colours.of(colour).add_modifier(Modifier::BOLD)
+        }
         RowKind::Member => Style::new().add_modifier(Modifier::BOLD),
         RowKind::Output | RowKind::Input | RowKind::Link => Style::new(),
     }
