@@ -1,7 +1,6 @@
 //! `mycelium check`: the tool is a process, its programs are scripts that print what bandit says of
 //! itself, or something else. `UPDATE_CHECK=1 cargo test -p mycelium-cli --test it check` writes the
 //! golden files of bandit's topologies, and the picture of the documents.
-#![cfg(target_os = "linux")]
 
 mod golden;
 mod mistakes;
@@ -10,10 +9,11 @@ mod programs;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
 
 use bandit::app::{self, Options};
 use tempfile::TempDir;
+
+use crate::common::{Ended, tool};
 
 /// A directory with bandit's topologies, and a program `bandit` that describes itself.
 fn directory() -> TempDir {
@@ -40,24 +40,11 @@ fn program(directory: &Path, name: &str, commands: &str) {
 }
 
 /// Runs `mycelium check` in a directory.
-fn check(directory: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mycelium"));
-    command.arg("check").args(arguments).current_dir(directory);
+fn check(directory: &Path, arguments: &[&str]) -> Ended {
+    let mut command = tool(&["check"]);
+    command.args(arguments).current_dir(directory);
     for name in ["OTLP", "COLLECTOR_METRICS", "DETECTOR_METRICS", "WRITER_METRICS"] {
         command.env_remove(name);
     }
-    command.output().unwrap()
-}
-
-/// The exit code, and standard error.
-fn failure(output: &Output) -> (Option<i32>, String) {
-    assert!(output.stdout.is_empty(), "{output:?}");
-    (output.status.code(), String::from_utf8(output.stderr.clone()).unwrap())
-}
-
-/// Standard output of a success.
-fn success(output: Output) -> String {
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert!(output.stderr.is_empty(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap()
+    Ended::of(&command.output().unwrap())
 }

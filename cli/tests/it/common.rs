@@ -1,18 +1,20 @@
 //! Processes of the tests: the tool, and the nodes of `examples/ticks`.
-#![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
-/// The tool, with its colours off.
+use rustix::process::{Pid, Signal, kill_process};
+
+/// The tool, which colours a terminal.
 pub(crate) fn tool(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mycelium"));
-    command.args(arguments).env("NO_COLOR", "1").stdin(Stdio::null());
+    command.args(arguments).env_remove("NO_COLOR").stdin(Stdio::null());
     command
 }
 
 /// What the tool prints, and how it ends.
+#[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
     pub(crate) out: String,
@@ -30,6 +32,13 @@ impl Ended {
     pub(crate) fn expect_success(self) -> String {
         assert_eq!((self.code, self.err.as_str()), (Some(0), ""), "{}", self.out);
         self.out
+    }
+
+    /// The exit code and the error of a run without output.
+    #[track_caller]
+    pub(crate) fn expect_failure(self) -> (Option<i32>, String) {
+        assert_eq!(self.out, "", "{}", self.err);
+        (self.code, self.err)
     }
 }
 
@@ -60,19 +69,19 @@ pub(crate) struct Process {
 impl Process {
     /// Runs a node of `examples/ticks`.
     pub(crate) fn node(arguments: &[&str]) -> Process {
-        Process::run(Command::new(ticks()).args(arguments))
+        let mut command = Command::new(ticks());
+        Process::run(command.args(arguments).stdin(Stdio::null()).stderr(Stdio::null()))
     }
 
     /// Runs an ignored test of the same program, with a variable.
     pub(crate) fn test(name: &str, (key, value): (&str, &str)) -> Process {
         let mut command = Command::new(std::env::current_exe().expect("a path"));
-        command.args([name, "--exact", "--ignored", "--nocapture"]);
-        Process::run(command.env(key, value))
+        command.args([name, "--exact", "--ignored", "--nocapture"]).env(key, value);
+        Process::run(command.stdin(Stdio::null()).stderr(Stdio::null()))
     }
 
-    fn run(command: &mut Command) -> Process {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().expect("it is built");
+    pub(crate) fn run(command: &mut Command) -> Process {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("it is built");
         let lines = BufReader::new(child.stdout.take().expect("a pipe"));
         Process { child, lines }
     }
@@ -89,11 +98,6 @@ impl Process {
         line.trim_end().to_owned()
     }
 
-    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, signal).expect("it runs");
-    }
-
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it has ended");
@@ -105,4 +109,9 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Sends a signal to a process, which may have ended just now.
+pub(crate) fn kill(pid: u32, signal: Signal) {
+    let _ = kill_process(Pid::from_raw(pid.cast_signed()).expect("a process"), signal);
 }

@@ -4,12 +4,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-fn script(shell: &str) -> Vec<u8> {
-    let mut tool = Command::new(env!("CARGO_BIN_EXE_mycelium"));
-    let output = tool.args(["completions", shell]).output().expect("the tool runs");
-    assert!(output.status.success(), "{shell}");
-    output.stdout
-}
+use crate::common::run;
 
 /// Whether the shell reads a script without an error; `None` without the shell.
 fn is_read(shell: &str, script: &[u8]) -> Option<bool> {
@@ -24,20 +19,17 @@ fn is_read(shell: &str, script: &[u8]) -> Option<bool> {
 #[test]
 fn shells_read_the_scripts() {
     for shell in ["bash", "zsh", "fish"] {
-        let script = script(shell);
+        let script = run(&["completions", shell]).expect_success();
         for verb in ["explain", "doctor", "completions"] {
-            let text = String::from_utf8_lossy(&script);
-            assert!(text.contains(verb), "the script of {shell} has {verb}");
+            assert!(script.contains(verb), "the script of {shell} has {verb}");
         }
-        assert_ne!(is_read(shell, &script), Some(false), "{shell}");
+        assert_ne!(is_read(shell, script.as_bytes()), Some(false), "{shell}");
     }
     assert_eq!(is_read("bash", b"if then"), Some(false), "this test finds errors");
 }
 
 #[test]
 fn an_unknown_shell_is_refused() {
-    let mut tool = Command::new(env!("CARGO_BIN_EXE_mycelium"));
-    let output = tool.args(["completions", "tcsh"]).output().expect("the tool runs");
-    assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("[possible values: bash, "));
+    let (code, error) = run(&["completions", "tcsh"]).expect_failure();
+    assert!(code == Some(2) && error.contains("[possible values: bash, "), "{error}");
 }

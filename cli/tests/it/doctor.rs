@@ -3,13 +3,15 @@
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::common::{Ended, run};
 
 /// A machine whose files a test writes.
-struct Fake(PathBuf);
+struct Fake(TempDir);
 
 /// A machine on which nothing is to be mended.
 const GOOD: &[(&str, &str)] = &[
@@ -40,11 +42,9 @@ const GOOD: &[(&str, &str)] = &[
 ];
 
 impl Fake {
-    fn new(name: &str) -> Fake {
-        let fake = Fake(Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("doctor-{name}")));
-        _ = fs::remove_dir_all(&fake.0);
-        fs::create_dir_all(&fake.0).unwrap();
-        let user = fs::metadata(&fake.0).unwrap().uid();
+    fn new() -> Fake {
+        let fake = Fake(tempfile::tempdir().unwrap());
+        let user = fake.user();
         GOOD.iter().for_each(|(path, text)| fake.write(path, text));
         fake.write(
             "proc/self/status",
@@ -52,30 +52,36 @@ impl Fake {
                 "Uid:\t{user}\t{user}\t0\t0\nCapEff:\t0000000000000000\nCpus_allowed_list:\t0-3\n"
             ),
         );
-        let runtime = fake.0.join(format!("run/user/{user}"));
+        let runtime = fake.path(&format!("run/user/{user}"));
         fs::DirBuilder::new().recursive(true).mode(0o700).create(runtime).unwrap();
         fake
     }
 
+    fn user(&self) -> u32 {
+        fs::metadata(self.0.path()).unwrap().uid()
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.0.path().join(path)
+    }
+
     fn write(&self, path: &str, text: impl AsRef<[u8]>) {
-        let path = self.0.join(path);
+        let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
 
     fn topology(&self, text: &str) -> String {
         self.write("app.toml", text);
-        self.0.join("app.toml").to_str().unwrap().to_owned()
+        self.path("app.toml").to_str().unwrap().to_owned()
     }
 
     /// The findings, and the exit code.
     fn check(&self, arguments: &[&str]) -> (Vec<Value>, i32) {
-        let mut tool = Command::new(env!("CARGO_BIN_EXE_mycelium"));
-        tool.args(["doctor", "-o", "json", "--root"]).arg(&self.0).args(arguments);
-        let output = tool.output().expect("the tool runs");
-        let error = String::from_utf8_lossy(&output.stderr);
-        let findings = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{error}"));
-        (findings, output.status.code().expect("no signal"))
+        let root = self.0.path().to_str().unwrap();
+        let Ended { code, out, err } =
+            run(&[&["doctor", "-o", "json", "--root", root], arguments].concat());
+        (serde_json::from_str(&out).expect(&err), code.expect("no signal"))
     }
 
     /// The finding of a check.
@@ -85,15 +91,9 @@ impl Fake {
     }
 }
 
-impl Drop for Fake {
-    fn drop(&mut self) {
-        _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 #[test]
 fn a_good_machine_has_nothing_to_mend() {
-    let fake = Fake::new("good");
+    let fake = Fake::new();
     let (findings, code) = fake.check(&[]);
     assert_eq!(code, 0);
     // These are attempts of this process.
@@ -153,8 +153,8 @@ fn each_fault_is_found_with_what_mends_it() {
         ("CPU quota", "sys/fs/cgroup/app/cpu.max", "50000 100000".into(), "note", "cpu.max"),
         ("task limit", "sys/fs/cgroup/app/pids.max", "64".into(), "note", "pids.max"),
     ];
-    for (number, (check, path, text, level, fix)) in cases.iter().enumerate() {
-        let fake = Fake::new(&format!("fault-{number}"));
+    for (check, path, text, level, fix) in cases {
+        let fake = Fake::new();
         fake.write(path, text);
         let finding = fake.finding(check, &[]);
         assert_eq!(finding["level"], *level, "{finding}");
@@ -166,7 +166,7 @@ fn each_fault_is_found_with_what_mends_it() {
 
 #[test]
 fn a_topology_is_compared_with_the_machine() {
-    let fake = Fake::new("topology");
+    let fake = Fake::new();
     let file = fake.topology(
         "[node.main]\nservices = [\"Sum\"]\nexecutor = \"glommio\"\nhuge_pages = true\n\
          memory = \"64 GiB\"\n[service.Sum]\nrun = \"pinned(2, 9)\"\nclass = \"fifo(50)\"\n",
@@ -206,9 +206,8 @@ fn a_topology_is_compared_with_the_machine() {
 
 #[test]
 fn a_directory_that_others_may_write_is_a_problem() {
-    let fake = Fake::new("runtime");
-    let user = fs::metadata(&fake.0).unwrap().uid();
-    let runtime = fake.0.join(format!("run/user/{user}"));
+    let fake = Fake::new();
+    let runtime = fake.path(&format!("run/user/{}", fake.user()));
     fs::set_permissions(&runtime, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
     let finding = fake.finding("runtime directory", &[]);
     assert_eq!((&finding["level"], fake.check(&[]).1), (&"problem".into(), 1), "{finding}");
@@ -218,7 +217,7 @@ fn a_directory_that_others_may_write_is_a_problem() {
 
 #[test]
 fn the_older_control_groups_are_read() {
-    let fake = Fake::new("older");
+    let fake = Fake::new();
     fake.write("proc/self/cgroup", "4:cpu,cpuacct:/a\n3:memory:/a\n2:pids:/a\n1:name=systemd:/\n");
     fake.write("sys/fs/cgroup/cpu/a/cpu.cfs_quota_us", "50000\n");
     fake.write("sys/fs/cgroup/memory/a/memory.limit_in_bytes", "9223372036854771712\n");
@@ -242,7 +241,7 @@ fn files_that_are_missing_or_garbage_are_unknown() {
         b"Max open files\nUid:\nCapEff: xyz\nMemAvailable: kB kB kB\n1:2",
         "\u{1b}[31m ü".as_bytes(),
     ];
-    let fake = Fake::new("garbage");
+    let fake = Fake::new();
     for (number, garbage) in garbage.iter().enumerate() {
         paths.iter().for_each(|path| fake.write(path, garbage));
         let (findings, code) = fake.check(&[]);
@@ -250,9 +249,9 @@ fn files_that_are_missing_or_garbage_are_unknown() {
         assert!(findings.iter().all(|it| it["level"] != "problem"), "{number}: {findings:?}");
         assert!(!format!("{findings:?}").contains('\u{1b}'));
     }
-    let fake = Fake::new("empty");
+    let fake = Fake::new();
     for directory in ["proc", "sys", "run"] {
-        fs::remove_dir_all(fake.0.join(directory)).unwrap();
+        fs::remove_dir_all(fake.path(directory)).unwrap();
     }
     let (findings, code) = fake.check(&[]);
     assert_eq!(code, 0);
@@ -262,13 +261,8 @@ fn files_that_are_missing_or_garbage_are_unknown() {
 
 #[test]
 fn this_machine_is_checked_and_mistakes_are_refused() {
-    let run = |arguments: &[&str]| {
-        let mut tool = Command::new(env!("CARGO_BIN_EXE_mycelium"));
-        tool.arg("doctor").args(arguments).output().expect("the tool runs")
-    };
-    let output = run(&[]);
-    assert!([Some(0), Some(1)].contains(&output.status.code()));
-    let text = String::from_utf8(output.stdout).unwrap();
+    let Ended { code, out: text, .. } = run(&["doctor"]);
+    assert!([Some(0), Some(1)].contains(&code));
     for check in ["kernel", "shared memory", "descriptors", "clock", "CPU quota"] {
         assert!(text.contains(check), "{text}");
     }
@@ -278,9 +272,7 @@ fn this_machine_is_checked_and_mistakes_are_refused() {
         (&["-o", "csv"], "error: invalid value 'csv' for '--output <FORM>'"),
         (&["a.toml", "b.toml"], "error: unexpected argument 'b.toml' found"),
     ] {
-        let output = run(arguments);
-        assert_eq!(output.status.code(), Some(2));
-        let error = String::from_utf8(output.stderr).unwrap();
-        assert!(error.starts_with(expected), "{error}");
+        let (code, error) = run(&[&["doctor"], arguments].concat()).expect_failure();
+        assert!(code == Some(2) && error.starts_with(expected), "{error}");
     }
 }

@@ -1,25 +1,17 @@
 //! `explain` as a user runs it.
 
-use std::process::{Command, Output};
-
 use serde_json::Value;
 
-fn explain(arguments: &[&str]) -> Output {
-    let mut tool = Command::new(env!("CARGO_BIN_EXE_mycelium"));
-    tool.arg("explain").args(arguments).output().expect("the tool runs")
-}
+use crate::common::run;
 
 fn text(arguments: &[&str]) -> String {
-    let output = explain(arguments);
-    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("text")
+    run(&[&["explain"], arguments].concat()).expect_success()
 }
 
 fn refused(arguments: &[&str]) -> String {
-    let output = explain(arguments);
-    assert_eq!(output.status.code(), Some(2));
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
-    String::from_utf8(output.stderr).expect("text")
+    let (code, error) = run(&[&["explain"], arguments].concat()).expect_failure();
+    assert_eq!(code, Some(2), "{error}");
+    error
 }
 
 #[test]

@@ -3,11 +3,12 @@
 
 use std::process::{Child, Command, Stdio};
 
-use crate::common::{Ended, Process, run, tool};
 use rustix::io::ioctl_fionread;
 use rustix::pipe::fcntl_setpipe_size;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
+
+use crate::common::{Ended, Process, kill, run, tool};
 
 /// Waits until something holds.
 #[track_caller]
@@ -93,7 +94,7 @@ fn a_second_signal_ends_a_tool_whose_output_nobody_reads() {
     }
     // Two that come together are one.
     while hz.try_wait().unwrap().is_none() {
-        kill_process(Pid::from_child(&hz), Signal::TERM).unwrap();
+        kill(hz.id(), Signal::TERM);
         std::thread::yield_now();
     }
 }
@@ -101,7 +102,7 @@ fn a_second_signal_ends_a_tool_whose_output_nobody_reads() {
 #[test]
 fn a_node_that_is_stopped_is_read_as_one_that_runs() {
     let (node, pid) = after(1_000);
-    node.signal(Signal::STOP);
+    kill(node.pid(), Signal::STOP);
     while json(&["ls", "--pid", &pid])[0]["process"] != "stopped" {}
     let rates = json(&["hz", "--pid", &pid, "--for", "10ms"]);
     assert!(rates.iter().any(|rate| rate["sent"] == 1_000), "{rates:?}");
@@ -109,7 +110,7 @@ fn a_node_that_is_stopped_is_read_as_one_that_runs() {
         run(&["check", "--live", "--pid", &pid, "--max-drops", "1000000", "--max-depth", "100"]);
     assert_eq!(ended.code, Some(1));
     assert!(ended.out.contains("is stopped"), "{}", ended.out);
-    node.signal(Signal::CONT);
+    kill(node.pid(), Signal::CONT);
 }
 
 #[test]
@@ -150,7 +151,7 @@ fn check_for_an_hour(arguments: &[&str]) -> Child {
 fn a_live_check_that_is_interrupted_has_not_passed() {
     let (_node, pid) = after(1_000);
     let check = check_for_an_hour(&["--pid", &pid]);
-    kill_process(Pid::from_child(&check), Signal::INT).unwrap();
+    kill(check.id(), Signal::INT);
     let ended = Ended::of(&check.wait_with_output().unwrap());
     assert_eq!(ended.code, Some(3), "{}{}", ended.out, ended.err);
     assert!(ended.err.contains("a signal ended the check"), "{}", ended.err);
@@ -205,7 +206,7 @@ fn a_live_check_finds_a_process_that_was_replaced() {
     old.kill();
     let new = start();
     // A signal ends the wait.
-    kill_process(Pid::from_child(&check), Signal::INT).unwrap();
+    kill(check.id(), Signal::INT);
     let ended = Ended::of(&check.wait_with_output().unwrap());
     assert_eq!(ended.code, Some(1), "{}{}", ended.out, ended.err);
     let row = format!("process {} ended, and process {} runs", old.pid(), new.pid());
@@ -238,7 +239,7 @@ fn the_target_makes_no_system_call() {
     let mut strace = Command::new("strace")
         .args(["-f", "-p", &pid, "-o"])
         .arg(&trace)
-        .stderr(std::process::Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .expect("strace runs");
     let mut attached = String::new();
@@ -258,8 +259,7 @@ fn the_target_makes_no_system_call() {
     ] {
         run(&arguments).expect_success();
     }
-    let strace_id = rustix::process::Pid::from_child(&strace);
-    rustix::process::kill_process(strace_id, Signal::INT).expect("it runs");
+    kill(strace.id(), Signal::INT);
     strace.wait().expect("it has ended");
     let text = std::fs::read_to_string(&trace).unwrap_or_default();
     // The calls by which its threads wait, and set the timer of their waits.

@@ -1,13 +1,12 @@
 //! The tool as users run it: as a process, with nodes that are processes.
+#![cfg(target_os = "linux")]
 
 mod check;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod common;
 mod completions;
 mod doctor;
 mod explain;
 mod live;
-#[cfg(target_os = "linux")]
 #[path = "../../../tests/loopback/mod.rs"]
 mod loopback;
 mod tap;

@@ -1,5 +1,4 @@
 //! `mycelium tap` as a process, with nodes that are processes.
-#![cfg(target_os = "linux")]
 
 mod forms;
 mod liar;

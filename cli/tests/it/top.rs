@@ -6,8 +6,6 @@ mod terminal;
 use std::thread;
 use std::time::Duration;
 
-use self::terminal::Terminal;
-use crate::common::{Ended, Process, run};
 use mycelium_cli::live::sample::Sample;
 use mycelium_cli::top::screen;
 use mycelium_cli::top::state::State;
@@ -17,9 +15,23 @@ use rustix::process::{
     Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, waitpid,
 };
 
-/// A node that emits a tick each millisecond, and is alone in its test.
+use self::terminal::Terminal;
+use crate::common::{Ended, Process, kill, run};
+
+/// A node that emits a tick each millisecond, and is alone in its test. It publishes.
 fn node(name: &str) -> Process {
-    Process::node(&[name])
+    let node = Process::node(&[name]);
+    let pid = node.pid().to_string();
+    let is_up = |ended: Ended| ended.out.contains("emits");
+    while !is_up(run(&["top", "--once", "--interval", "20ms", "--pid", &pid])) {}
+    node
+}
+
+/// The terminal of a tool that shows a node.
+fn shown(command: CommandBuilder, size: (u16, u16)) -> Terminal {
+    let terminal = Terminal::run(command, size);
+    terminal.until(|text| text.contains("→ ticks"));
+    terminal
 }
 
 fn top(node: &Process) -> CommandBuilder {
@@ -34,17 +46,9 @@ fn top_of(node: &str) -> CommandBuilder {
     command
 }
 
-/// Waits until the node publishes.
-fn wait_for(node: &Process) {
-    let pid = node.pid().to_string();
-    let is_up = |ended: Ended| ended.out.contains("emits");
-    while !is_up(run(&["top", "--once", "--interval", "20ms", "--pid", &pid])) {}
-}
-
 #[test]
 fn it_follows_a_node_and_its_keys_work() {
     let node = node("first");
-    wait_for(&node);
     let mut terminal = Terminal::run(top(&node), (24, 80));
     let text = terminal.until(|text| text.contains("→ ticks") && text.contains('%'));
     for expected in ["first", "Feed", "Keeper", "Display", "← ticks of Feed", "park"] {
@@ -72,9 +76,7 @@ fn it_follows_a_node_and_its_keys_work() {
 #[test]
 fn it_survives_every_size() {
     let node = node("sizes");
-    wait_for(&node);
-    let mut terminal = Terminal::run(top(&node), (24, 80));
-    terminal.until(|text| text.contains("→ ticks"));
+    let mut terminal = shown(top(&node), (24, 80));
     for (rows, cols) in [(1, 1), (2, 5), (3, 300), (500, 2), (1, 80), (0, 0), (24, 1), (300, 500)] {
         terminal.resize(rows, cols);
         terminal.press("?");
@@ -89,9 +91,7 @@ fn it_survives_every_size() {
 #[test]
 fn a_terminal_that_claims_to_be_endless_is_an_error() {
     let node = node("endless");
-    wait_for(&node);
-    let mut terminal = Terminal::run(top(&node), (24, 200));
-    terminal.until(|text| text.contains("→ ticks"));
+    let mut terminal = shown(top(&node), (24, 200));
     terminal.claim(u16::MAX, u16::MAX);
     assert_eq!(terminal.wait().exit_code(), 3);
     assert!(!terminal.is_changed() && terminal.echoes());
@@ -102,10 +102,8 @@ fn a_terminal_that_claims_to_be_endless_is_an_error() {
 #[test]
 fn without_colours_there_are_none() {
     let node = node("colours");
-    wait_for(&node);
     let colours = |command: CommandBuilder| {
-        let mut terminal = Terminal::run(command, (24, 80));
-        terminal.until(|text| text.contains("→ ticks"));
+        let mut terminal = shown(command, (24, 80));
         terminal.press("q");
         terminal.wait();
         let bytes = String::from_utf8_lossy(&terminal.bytes()).into_owned();
@@ -119,10 +117,8 @@ fn without_colours_there_are_none() {
 #[test]
 fn a_node_that_stops_or_dies_is_shown_and_the_tool_lives_on() {
     let mut node = node("dying");
-    wait_for(&node);
-    let mut terminal = Terminal::run(top(&node), (24, 80));
-    terminal.until(|text| text.contains("→ ticks"));
-    node.signal(Signal::STOP);
+    let mut terminal = shown(top(&node), (24, 80));
+    kill(node.pid(), Signal::STOP);
     terminal.until(|text| text.contains("stopped"));
     node.kill();
     terminal.until(|text| text.contains("ended") && text.contains("→ ticks"));
@@ -157,9 +153,7 @@ fn a_panic_restores_the_terminal_and_its_message_is_readable() {
 #[test]
 fn a_signal_ends_it() {
     let node = node("ending");
-    wait_for(&node);
-    let mut terminal = Terminal::run(top(&node), (24, 80));
-    terminal.until(|text| text.contains("→ ticks"));
+    let mut terminal = shown(top(&node), (24, 80));
     kill_process(terminal.pid(), Signal::TERM).expect("it runs");
     assert!(terminal.wait().success());
     assert!(!terminal.is_changed() && terminal.echoes());
@@ -171,8 +165,7 @@ fn a_signal_ends_it() {
 #[expect(clippy::print_stdout, reason = "the next test reads it")]
 fn a_terminal_that_is_killed() {
     let node = std::env::var(NODE).expect("the next test sets it");
-    let terminal = Terminal::run(top_of(&node), (24, 80));
-    terminal.until(|text| text.contains("→ ticks"));
+    let terminal = shown(top_of(&node), (24, 80));
     println!("\n{SHOWN}{}", terminal.pid());
     loop {
         thread::park();
@@ -188,7 +181,6 @@ const NODE: &str = "MYCELIUM_TEST_NODE";
 #[ignore = "the next test runs it"]
 fn a_parent_of_the_tool() {
     let node = node("closing");
-    wait_for(&node);
     let test = "top::a_terminal_that_is_killed";
     let mut process = Process::test(test, (NODE, &node.pid().to_string()));
     let pid = loop {

@@ -2,7 +2,6 @@
 //!
 //! Each test has a runtime directory of its own. At its end nothing may be left of it: no process,
 //! no socket and no directory.
-#![cfg(target_os = "linux")]
 
 mod changes;
 mod faults;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{check, directory, failure, program, success, write};
+use super::{check, directory, program, write};
 
 /// Waits until no process with this number runs: one that is killed ends when it is scheduled, and
 /// its parent may reap it later.
@@ -29,7 +29,7 @@ fn commands_of_the_file_run_once_each_in_its_directory() {
     fs::create_dir(directory.path().join("inner")).unwrap();
     write(directory.path(), "t.toml", text);
     let path = directory.path().join("t.toml");
-    success(check(&directory.path().join("inner"), &["../t.toml"]));
+    check(&directory.path().join("inner"), &["../t.toml"]).expect_success();
     let root = directory.path().canonicalize().unwrap();
     let runs = fs::read_to_string(directory.path().join("runs")).unwrap();
     let runs: Vec<&str> = runs.lines().collect();
@@ -76,7 +76,7 @@ fn programs_that_do_not_describe_themselves() {
         program(at, "app", commands);
         let limit = if expected.starts_with("it did not end") { "1s" } else { "60s" };
         let arguments = ["bandit.toml", "--timeout", limit, "--", "./app", "run it", "{node}"];
-        let (code, error) = failure(&check(at, &arguments));
+        let (code, error) = check(at, &arguments).expect_failure();
         assert_eq!(code, Some(3), "{commands}: {error}");
         let start = "error: node `main` runs `./app 'run it' main --describe`: ";
         let error = error.strip_prefix(start).unwrap_or_else(|| panic!("{error}"));
@@ -88,13 +88,13 @@ fn programs_that_do_not_describe_themselves() {
         ("./text", "it cannot be started: Permission denied"),
         ("mycelium-has-no-such-program", "it cannot be started: No such file or directory"),
     ] {
-        let (code, error) = failure(&check(at, &["bandit.toml", "--", program]));
+        let (code, error) = check(at, &["bandit.toml", "--", program]).expect_failure();
         assert_eq!(code, Some(3));
         assert!(error.contains(expected), "{error}");
     }
     // The place of a command in the file is that of the error.
     write(at, "t.toml", "[node.main]\ncommand = [\"./none\"]\n");
-    let (_, error) = failure(&check(at, &["t.toml"]));
+    let (_, error) = check(at, &["t.toml"]).expect_failure();
     assert!(error.starts_with("error: "), "{error}");
     assert!(error.contains("t.toml:2:12: node `main` runs `./none --describe`: "), "{error}");
 }
@@ -112,7 +112,7 @@ fn nothing_of_a_program_is_left() {
         );
         let output = check(directory.path(), &["bandit.toml", "--timeout", "3s", "--", "./app"]);
         let expected = if end == "sleep 1000" { 3 } else { 0 };
-        assert_eq!(output.status.code(), Some(expected), "{output:?}");
+        assert_eq!(output.code, Some(expected), "{output:?}");
         for file in ["pids", "child"] {
             let pids = fs::read_to_string(directory.path().join(file)).unwrap();
             assert!(!pids.is_empty());

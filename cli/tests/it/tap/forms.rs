@@ -79,7 +79,8 @@ fn fields_and_conditions_choose_what_is_printed() {
     let expected = r#""message":{"order.side":"Sell","text":"a \"b\",\u001bc","order":{"account":7,"side":"Sell","open":true,"lots":-3}}}"#;
     assert!(output.trim_end().ends_with(expected), "{output}");
 
-    for condition in [
+    // All conditions must hold.
+    let conditions = [
         "unsigned=18446744073709551615",
         "byte=0255",
         "signed=-9223372036854775808",
@@ -93,9 +94,8 @@ fn fields_and_conditions_choose_what_is_printed() {
         "order={account=7 side=Sell open=true lots=-3}",
         "paid=-36690000000000000000",
         "price=00115792089237316195423570985008687907853269984665640564039457584007913129639935",
-    ] {
-        all_types(&["--where", condition]);
-    }
+    ];
+    all_types(&conditions.map(|condition| ["--where", condition]).concat());
 
     let place = Place::new();
     place.write(ONE_NODE);

@@ -4,34 +4,31 @@ use std::fs;
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+
+use tempfile::TempDir;
 
 use super::node::{NODE, TOPOLOGY};
+use crate::common::{Ended, Process, tool};
 
 /// A directory of a test, removed at its end.
-pub(crate) struct Place(PathBuf);
+pub(crate) struct Place(TempDir);
 
 impl Place {
     pub(crate) fn new() -> Place {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        // Short: the path of a socket has at most 107 bytes.
-        let path = std::env::temp_dir().join(format!("my-tap-{}-{number}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Place(path)
+        Place(tempfile::tempdir().unwrap())
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        self.0.path()
     }
 
     /// Where sockets lie.
     pub(crate) fn run(&self) -> PathBuf {
-        self.0.join("mycelium-app")
+        self.path().join("mycelium-app")
     }
 
     pub(crate) fn topology(&self) -> PathBuf {
-        self.0.join("app.toml")
+        self.path().join("app.toml")
     }
 
     /// Writes the topology file.
@@ -43,56 +40,43 @@ impl Place {
     pub(crate) fn node(&self, name: &str) -> NodeProcess {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "tap::node_process", "--nocapture", "--test-threads=1"]);
-        command.env(NODE, name).env(TOPOLOGY, self.topology()).env("XDG_RUNTIME_DIR", &self.0);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let input = child.stdin.take();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        let mut node = NodeProcess { child, input, output };
+        command.env(NODE, name).env(TOPOLOGY, self.topology());
+        command.env("XDG_RUNTIME_DIR", self.path()).stdin(Stdio::piped());
+        let mut process = Process::run(&mut command);
+        let mut node = NodeProcess { input: process.child.stdin.take(), process };
         node.until("node runs");
         node
     }
 
     /// The tool with these arguments.
     pub(crate) fn tap(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mycelium"));
-        command.arg("tap").args(args).env("XDG_RUNTIME_DIR", &self.0).env_remove("NO_COLOR");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut command = tool(&[&["tap"], args].concat());
+        command.env("XDG_RUNTIME_DIR", self.path());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
     /// The tool, running.
     pub(crate) fn tapping(&self, args: &[&str]) -> Tapping {
-        let mut child = self.tap(args).spawn().unwrap();
-        let output = child.stdout.take().map(BufReader::new);
-        Tapping { child, output }
+        Tapping::run(&mut self.tap(args))
     }
 
     /// The tool, running, with its errors there.
     pub(crate) fn tapping_to(&self, args: &[&str], errors: PipeWriter) -> Tapping {
-        let mut child = self.tap(args).stderr(errors).spawn().unwrap();
-        let output = child.stdout.take().map(BufReader::new);
-        Tapping { child, output }
+        Tapping::run(self.tap(args).stderr(errors))
     }
 
     /// The exit code, the output and the errors of the tool.
     pub(crate) fn tapped(&self, args: &[&str]) -> (i32, String, String) {
-        let output = self.tap(args).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        let Ended { code, out, err } = Ended::of(&self.tap(args).output().unwrap());
+        (code.unwrap(), out, err)
     }
 }
 
 /// A node. It is killed when it is dropped.
 pub(crate) struct NodeProcess {
-    child: Child,
+    process: Process,
     input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
 }
 
 impl NodeProcess {
@@ -103,7 +87,13 @@ impl NodeProcess {
 
     /// Reads lines up to one that begins so.
     pub(crate) fn until(&mut self, start: &str) -> String {
-        until(&mut self.output, start)
+        loop {
+            let line = self.process.line();
+            // The harness of the test writes into the same line.
+            if let Some(at) = line.find(start) {
+                return line[at..].to_owned();
+            }
+        }
     }
 
     /// Emits this many messages, and waits for that.
@@ -122,19 +112,11 @@ impl NodeProcess {
     /// Ends it in order.
     pub(crate) fn end(mut self) {
         self.input = None;
-        assert!(self.child.wait().unwrap().success());
+        assert!(self.process.child.wait().unwrap().success());
     }
 
     pub(crate) fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for NodeProcess {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.process.kill();
     }
 }
 
@@ -145,6 +127,12 @@ pub(crate) struct Tapping {
 }
 
 impl Tapping {
+    fn run(command: &mut Command) -> Tapping {
+        let mut child = command.spawn().unwrap();
+        let output = child.stdout.take().map(BufReader::new);
+        Tapping { child, output }
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
@@ -229,21 +217,5 @@ pub(crate) fn has_handled_signals(process: u32) {
     };
     while pending() != 0 {
         std::thread::yield_now();
-    }
-}
-
-pub(crate) fn signal_to(process: u32, signal: rustix::process::Signal) {
-    let process = rustix::process::Pid::from_raw(process as i32).unwrap();
-    rustix::process::kill_process(process, signal).unwrap();
-}
-
-fn until(output: &mut impl BufRead, start: &str) -> String {
-    loop {
-        let mut line = String::new();
-        assert_ne!(output.read_line(&mut line).unwrap(), 0, "no line `{start}`");
-        // The harness of the test writes into the same line.
-        if let Some(at) = line.find(start) {
-            return line[at..].trim_end().to_owned();
-        }
     }
 }

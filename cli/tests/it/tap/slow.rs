@@ -8,7 +8,8 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::liar::{lies, swap_form};
-use super::process::{NodeProcess, Place, Tapping, full_pipe, has_handled_signals, signal_to};
+use super::process::{NodeProcess, Place, Tapping, full_pipe, has_handled_signals};
+use crate::common::kill;
 
 /// A publisher without another reader: it waits for nobody.
 const ALONE: &str = "[node.feed]\nservices = [\"Source\"]\nobservers = true\n";
@@ -89,28 +90,20 @@ fn printed_and_missed_messages_are_those_that_were_sent() {
 }
 
 #[test]
-fn a_stopped_tool_holds_up_nobody_and_its_gap_is_exact() {
-    const COUNT: u64 = 1_000_000;
-    let place = Place::new();
-    let (mut node, mut tap, mut account) = tapped(&place);
-    signal_to(tap.id(), Signal::STOP);
-    node.emit(COUNT);
-    assert_eq!(node.waited(), 0);
-    signal_to(tap.id(), Signal::CONT);
-    account.until_gap(&mut node, &mut tap, COUNT);
-    node.end();
-}
-
-#[test]
-fn an_output_that_nobody_reads_holds_up_nobody() {
-    const COUNT: u64 = 200_000;
-    let place = Place::new();
-    let (mut node, mut tap, mut account) = tapped(&place);
+fn a_tool_that_is_stopped_or_whose_output_nobody_reads_holds_up_nobody_and_its_gap_is_exact() {
     // The pipe has room for some thousand lines.
-    node.emit(COUNT);
-    assert_eq!(node.waited(), 0);
-    account.until_gap(&mut node, &mut tap, COUNT);
-    node.end();
+    for (is_stopped, count) in [(true, 1_000_000), (false, 200_000)] {
+        let place = Place::new();
+        let (mut node, mut tap, mut account) = tapped(&place);
+        if is_stopped {
+            kill(tap.id(), Signal::STOP);
+        }
+        node.emit(count);
+        assert_eq!(node.waited(), 0);
+        kill(tap.id(), Signal::CONT);
+        account.until_gap(&mut node, &mut tap, count);
+        node.end();
+    }
 }
 
 #[test]
@@ -124,7 +117,7 @@ fn an_interrupt_prints_the_summary() {
         node.emit(2);
         tap.until("size=");
         tap.until("size=");
-        signal_to(tap.id(), signal);
+        kill(tap.id(), signal);
         let (status, _, errors) = tap.ended();
         assert_eq!((status.code(), &*errors), (Some(0), "2 messages, 0 gaps, 0 missed\n"));
     }
@@ -140,7 +133,7 @@ fn a_signal_ends_a_tool_whose_output_nobody_reads() {
         tap.until("begins at #");
         // The pipe has room for some thousand lines.
         node.emit(200_000);
-        signal_to(tap.id(), signal);
+        kill(tap.id(), signal);
         let (status, errors) = tap.ended_unread();
         assert_eq!(status.code(), Some(0), "{errors}");
         assert!(errors.ends_with(" missed\n"), "{errors}");
@@ -159,7 +152,7 @@ fn a_signal_ends_a_tool_whose_errors_nobody_reads() {
         node.emit(2);
         tap.until("size=");
         tap.until("size=");
-        signal_to(tap.id(), signal);
+        kill(tap.id(), signal);
         assert_eq!(tap.status().code(), Some(0));
     }
 }
@@ -177,7 +170,7 @@ fn a_signal_ends_a_tool_whose_output_and_errors_are_one_pipe_that_nobody_reads()
         let mut reader = BufReader::new(reader);
         reader.read_line(&mut String::new()).unwrap();
         node.emit(200_000);
-        signal_to(tap.id(), signal);
+        kill(tap.id(), signal);
         assert_eq!(tap.wait().unwrap().code(), Some(0));
     }
 }
@@ -195,7 +188,7 @@ fn a_signal_ends_a_tool_whose_last_error_nobody_reads() {
         let args = ["swaps", "--directory", directory, "--node", "liar"];
         let mut tap = place.tapping_to(&args, errors);
         tap.until("begins at #");
-        signal_to(tap.id(), signal);
+        kill(tap.id(), signal);
         let code = tap.status().code();
         // It reads or has read the message.
         assert!(matches!(code, Some(0 | 3)), "{code:?}");
@@ -212,9 +205,9 @@ fn a_second_signal_ends_the_tool_at_once() {
         let mut tap = place.tapping_to(&["swaps"], errors);
         tap.until("begins at #");
         node.emit(200_000);
-        signal_to(tap.id(), Signal::TERM);
+        kill(tap.id(), Signal::TERM);
         has_handled_signals(tap.id());
-        signal_to(tap.id(), Signal::INT);
+        kill(tap.id(), Signal::INT);
         tap.status().signal()
     };
     // The tool may have ended by the first one before the second.
@@ -222,29 +215,19 @@ fn a_second_signal_ends_the_tool_at_once() {
 }
 
 #[test]
-fn an_output_that_nobody_reads_does_not_hold_up_the_end_of_a_node() {
-    let place = Place::new();
-    // A test that waits for all of it does not end.
-    place.write(&format!("{ALONE}shutdown = \"1h\"\n"));
-    for count in [20_000, 200_000] {
-        let mut node = place.node("feed");
-        let mut tap = place.tapping(&["swaps"]);
-        tap.until("begins at #");
-        node.emit(count);
-        node.end();
-    }
-}
-
-#[test]
-fn a_stopped_tool_does_not_hold_up_the_end_of_a_node() {
+fn a_tool_that_is_stopped_or_whose_output_nobody_reads_does_not_hold_up_the_end_of_a_node() {
     let place = Place::new();
     // A node that waits for the end of its time, or of the link, does not end.
     place.write(&format!("{ALONE}shutdown = \"1h\"\n[link.default]\nsilence = \"1h\"\n"));
-    for count in [0, 20_000, 200_000] {
+    for (is_stopped, count) in
+        [(true, 0), (true, 20_000), (true, 200_000), (false, 20_000), (false, 200_000)]
+    {
         let mut node = place.node("feed");
         let mut tap = place.tapping(&["swaps"]);
         tap.until("begins at #");
-        signal_to(tap.id(), Signal::STOP);
+        if is_stopped {
+            kill(tap.id(), Signal::STOP);
+        }
         node.emit(count);
         node.end();
     }

@@ -2,7 +2,8 @@
 
 use rustix::process::Signal;
 
-use super::world::{World, kill};
+use super::world::World;
+use crate::common::kill;
 
 #[test]
 fn up_status_and_down() {
@@ -30,12 +31,8 @@ fn up_status_and_down() {
 #[test]
 fn nodes_are_ready_when_they_have_met() {
     let world = World::new();
-    let services = |node: &str, service: &str| {
-        format!("[node.{node}]\ncommand = {}\nservices = [\"{service}\"]\n", world.command("node"))
-    };
-    world.write(&format!("{}{}", services("feed", "Feed"), services("store", "Store")));
-    let ended = world.run(&["up", "app.toml"]);
-    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{}\n{}", ended.out, world.logs());
+    world.pipeline(&[], &[]);
+    world.up_and_ready();
     world.until(|status| status.values().all(|shown| shown.state == "ready"));
     world.down();
 }
@@ -79,25 +76,14 @@ fn only_nodes_whose_part_of_the_file_changed_start_again() {
 #[test]
 fn up_returns_after_the_change() {
     let world = World::new();
-    let write = |round: u32| {
-        let section = |node: &str, service: &str, more: &str| {
-            let command = world.command("node").replace("role=node", more);
-            format!("[node.{node}]\ncommand = {command}\nservices = [\"{service}\"]\n")
-        };
-        let store = format!("role=node\", \"round={round}");
-        world.write(
-            &[section("feed", "Feed", "role=node"), section("store", "Store", &store)].concat(),
-        );
-    };
     let mut before = 0;
     for round in 0..5 {
-        write(round);
-        let ended = world.run(&["up", "app.toml"]);
-        assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{}", ended.out);
-        let row = ended.out.lines().find(|line| line.starts_with("store ")).unwrap();
+        world.pipeline(&[], &[&format!("round={round}")]);
+        let out = world.up_and_ready();
+        let row = out.lines().find(|line| line.starts_with("store ")).unwrap();
         let row: Vec<&str> = row.split_whitespace().collect();
-        let pid: u32 = row[2].parse().expect(&ended.out);
-        assert!(row[1] == "ready" && pid != before, "{before}: {}", ended.out);
+        let pid: u32 = row[2].parse().expect(&out);
+        assert!(row[1] == "ready" && pid != before, "{before}: {out}");
         before = pid;
     }
     world.down();
@@ -108,11 +94,10 @@ fn nodes_that_complete_at_once_are_no_failure() {
     let world = World::new();
     world.nodes(&[("feed", "complete"), ("store", "complete")], "");
     for _ in 0..10 {
-        let ended = world.run(&["up", "app.toml"]);
-        assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{}", ended.out);
-        world.until_nothing_runs();
+        world.up_and_ready();
+        // A bundle ends when its nodes have completed.
+        world.nothing_is_left();
     }
-    world.down();
 }
 
 #[test]
@@ -133,13 +118,11 @@ fn a_suspended_node_is_not_ready() {
 fn a_completed_node_that_starts_again_meets_its_peers() {
     let world = World::new();
     let write = |count: u64| {
-        let section = |node: &str, services: &str, more: &str| {
-            let command = world.command("node").replace("role=node", more);
-            format!("[node.{node}]\ncommand = {command}\nservices = [{services}]\n")
-        };
-        let feed = section("feed", "\"Feed\"", &format!("role=node\", \"count={count}"));
-        let store = section("store", "\"Store\"", "role=node\", \"stays=1");
-        world.write(&[feed, store, section("other", "", "role=wait")].concat());
+        let feed = world.section("feed", "Feed", &[&format!("count={count}")]);
+        let store = world.section("store", "Store", &["stays=1"]);
+        let other =
+            format!("[node.other]\ncommand = {}\nservices = []\n", world.command(&["wait"]));
+        world.write(&[feed, store, other].concat());
     };
     write(3);
     world.up();
@@ -180,49 +163,20 @@ fn the_command_line_has_the_command_of_nodes_without_one() {
 }
 
 #[test]
-fn one_file_runs_twice_under_two_names() {
+fn one_file_runs_under_several_names_in_several_directories() {
     let world = World::new();
-    world.nodes(&[("feed", "wait")], "");
-    for name in ["left", "right"] {
-        let ended = world.run(&["up", "app.toml", "--no-wait", "--name", name]);
-        assert_eq!((ended.code, ended.out.lines().next()), (Some(0), Some("feed: started")));
+    let directory = &["directory={directory}"];
+    world.pipeline(directory, directory);
+    let names: [&[&str]; 3] = [&[], &["--name", "left"], &["--name", "right"]];
+    let run = |verb: &[&str], name: &[&str]| world.run(&[verb, name].concat()).expect_success();
+    for name in names {
+        run(&["up", "app.toml"], name);
     }
-    for name in ["left", "right"] {
-        let status = || world.run(&["status", "--name", name, "-o", "json"]).out;
-        world.until(|_| status().contains("\"state\":\"running\""));
-        assert_eq!(world.run(&["down", "--name", name, "--timeout", "20s"]).code, Some(0));
+    for name in names {
+        // A name needs no file.
+        let file: &[&str] = if name.is_empty() { &["app.toml"] } else { &[] };
+        assert!(run(&[&["status"], file].concat(), name).contains("ready"));
+        run(&[&["down"], file, &["--timeout", "20s"]].concat(), name);
     }
-    world.nothing_is_left();
-}
-
-#[test]
-fn nodes_of_two_names_listen_in_two_directories() {
-    let world = World::new();
-    let section = |node: &str, service: &str| {
-        let role = "role=node\", \"directory={directory}";
-        let command = world.command("node").replace("role=node", role);
-        format!("[node.{node}]\ncommand = {command}\nservices = [\"{service}\"]\n")
-    };
-    world.write(&[section("feed", "Feed"), section("store", "Store")].concat());
-    let arguments: [&[&str]; 3] =
-        [&["app.toml"], &["app.toml", "--name", "left"], &["app.toml", "--name", "right"]];
-    for arguments in arguments {
-        let ended = world.run(&[&["up"], arguments].concat());
-        assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{}", ended.out);
-    }
-    for arguments in arguments {
-        assert_eq!(world.run(&[&["status"], arguments].concat()).code, Some(0));
-        let ended = world.run(&[&["down"], arguments].concat());
-        assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{}", ended.out);
-    }
-    world.nothing_is_left();
-}
-
-#[test]
-fn a_bundle_ends_when_its_nodes_have_completed() {
-    let world = World::new();
-    world.nodes(&[("feed", "complete")], "");
-    let ended = world.run(&["up", "app.toml"]);
-    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
     world.nothing_is_left();
 }

@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 
-use super::world::{Ended, PATIENCE, World, kill};
+use super::world::{PATIENCE, World};
+use crate::common::{Ended, kill};
 
 #[test]
 fn a_node_that_refuses_to_start_ends_the_bundle_with_its_last_words() {
@@ -121,14 +122,9 @@ fn programs_that_do_not_notice_the_end_of_the_launcher_are_ended() {
 #[test]
 fn nodes_notice_the_end_of_the_launcher() {
     let world = World::new();
-    let services = |node: &str, service: &str| {
-        format!(
-            "[node.{node}]\ncommand = {}\nservices = [\"{service}\"]\nshutdown = \"200ms\"\n",
-            world.command("node")
-        )
-    };
-    world.write(&[services("feed", "Feed"), services("store", "Store")].concat());
-    assert_eq!(world.run(&["up", "app.toml"]).code, Some(0));
+    let section = |node, service| world.section(node, service, &[]) + "shutdown = \"200ms\"\n";
+    world.write(&[section("feed", "Feed"), section("store", "Store")].concat());
+    world.up_and_ready();
     kill(world.launcher(), Signal::KILL);
     world.until_nothing_runs();
     world.down();
@@ -248,7 +244,7 @@ fn a_broken_file_changes_nothing() {
         (1, "[node.feed\n".to_owned(), "app.toml:1:11: "),
         (
             1,
-            format!("[node.feed]\ncommand = {}\nmemory = 7.5\n", world.command("wait")),
+            format!("[node.feed]\ncommand = {}\nmemory = 7.5\n", world.command(&["wait"])),
             "app.toml:3:10: ",
         ),
         (

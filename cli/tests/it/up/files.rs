@@ -7,20 +7,8 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use super::world::{Shown, World, kill};
-
-/// The section of a node of the role `node`, with more words in its command.
-fn section(world: &World, node: &str, service: &str, words: &str) -> String {
-    let command = world.command("node").replace("role=node", &format!("role=node{words}"));
-    format!("[node.{node}]\ncommand = {command}\nservices = [\"{service}\"]\n")
-}
-
-/// `up` of a feed and a store, which get ready.
-#[track_caller]
-fn up(world: &World) {
-    let ended = world.run(&["up", "app.toml"]);
-    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{}\n{}", ended.out, world.logs());
-}
+use super::world::{Shown, World};
+use crate::common::kill;
 
 /// Kills a node, which starts again and gets ready.
 #[track_caller]
@@ -49,11 +37,10 @@ fn copies(world: &World) -> Vec<PathBuf> {
 #[test]
 fn a_node_that_crashes_after_a_refused_up_starts_again() {
     let world = World::new();
-    let (feed, store) =
-        (section(&world, "feed", "Feed", ""), section(&world, "store", "Store", ""));
+    let (feed, store) = (world.section("feed", "Feed", &[]), world.section("store", "Store", &[]));
     fs::write(world.file().with_file_name("store.toml"), &store).unwrap();
     world.write(&format!("include = [\"store.toml\"]\n{feed}"));
-    up(&world);
+    world.up_and_ready();
     let broken = ["[node.feed\n", "", "[node.feed]\nmemory = 7.5\n"];
     for (text, included) in broken.into_iter().zip(["[", "nodes = 7\n", ""]) {
         fs::write(world.file().with_file_name("store.toml"), included).unwrap();
@@ -75,11 +62,8 @@ fn nodes_that_start_slowly_read_what_was_applied() {
     for node in nodes {
         assert!(Command::new("mkfifo").arg(gate(node)).status().unwrap().success());
     }
-    let waits = |more: &str| format!("\", \"gate={}{more}", gate("{node}").display());
-    let feed = section(&world, "feed", "Feed", &waits("\", \"count=3"));
-    let store = section(&world, "store", "Store", &waits("\", \"stays=1"));
-    let whole = format!("{feed}{store}");
-    world.write(&whole);
+    let waits = format!("gate={}", gate("{node}").display());
+    world.pipeline(&[&waits, "count=3"], &[&waits, "stays=1"]);
     world.up();
     world.write("");
     for node in nodes {
@@ -92,7 +76,7 @@ fn nodes_that_start_slowly_read_what_was_applied() {
     };
     world.until(|_| log("store").contains("stored 3\n"));
     assert!(!log("feed").contains("stored"), "the feed has a store: {}", log("feed"));
-    world.write(&whole);
+    world.pipeline(&[&waits, "count=3"], &[&waits, "stays=1"]);
     assert_eq!(world.up(), ["feed: unchanged", "store: unchanged"]);
     world.down();
 }
@@ -100,22 +84,19 @@ fn nodes_that_start_slowly_read_what_was_applied() {
 #[test]
 fn each_node_has_the_files_of_its_last_request() {
     let world = World::new();
-    let feed = section(&world, "feed", "Feed", "");
-    let store = |round: u32| {
-        section(&world, "store", "Store", &format!("\", \"stays=1\", \"round={round}"))
-    };
-    world.write(&format!("{feed}{}", store(0)));
-    up(&world);
+    let write = |round: u32| world.pipeline(&[], &["stays=1", &format!("round={round}")]);
+    write(0);
+    world.up_and_ready();
     let first = copies(&world);
     assert_eq!(first.len(), 1, "{first:?}");
     assert_eq!(fs::metadata(&first[0]).unwrap().permissions().mode() & 0o777, 0o600);
     // A request that changes no node leaves no copy.
-    world.write(&format!("# more\n{feed}{}", store(0)));
-    up(&world);
+    world.write(&format!("# more\n{}", fs::read_to_string(world.file()).unwrap()));
+    world.up_and_ready();
     assert_eq!(copies(&world), first);
     for round in 1..4 {
-        world.write(&format!("{feed}{}", store(round)));
-        up(&world);
+        write(round);
+        world.up_and_ready();
         let both = copies(&world);
         assert!(both.len() == 2 && both.contains(&first[0]), "{both:?}");
         // As one that tidies up does.
@@ -132,8 +113,7 @@ fn processes_that_a_node_starts_read_the_disk() {
     let world = World::new();
     let gate = world.file().with_file_name("gate");
     assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
-    let words = format!("role=look\", \"gate={}", gate.display());
-    let command = world.command("look").replace("role=look", &words);
+    let command = world.command(&["look", &format!("gate={}", gate.display())]);
     world.write(&format!("[node.feed]\ncommand = {command}\n"));
     world.up();
     world.nodes(&[("feed", "look"), ("store", "look")], "");

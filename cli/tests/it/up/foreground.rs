@@ -2,15 +2,15 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 use rustix::process::Signal;
 
-use super::world::{PATIENCE, World, kill};
+use super::world::{PATIENCE, World};
+use crate::common::kill;
 
 /// Waits for a notification with this line, and returns all until then.
 fn until(manager: &UnixDatagram, line: &str) -> Vec<String> {
@@ -26,14 +26,15 @@ fn until(manager: &UnixDatagram, line: &str) -> Vec<String> {
     }
 }
 
-fn notified(world: &World, manager: &UnixDatagram, address: &str) {
+#[test]
+fn a_manager_is_notified() {
+    let world = World::new();
+    let path = world.runtime().join("notify");
+    let manager = &UnixDatagram::bind(&path).unwrap();
     manager.set_read_timeout(Some(PATIENCE)).unwrap();
-    let services = |node: &str, service: &str| {
-        format!("[node.{node}]\ncommand = {}\nservices = [\"{service}\"]\n", world.command("node"))
-    };
-    world.write(&format!("{}{}", services("feed", "Feed"), services("store", "Store")));
+    world.pipeline(&[], &[]);
     let mut tool = world.tool(&["up", "app.toml", "--foreground"]);
-    tool.env("NOTIFY_SOCKET", address).env("WATCHDOG_USEC", "400000");
+    tool.env("NOTIFY_SOCKET", path).env("WATCHDOG_USEC", "400000");
     let mut tool = tool.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(tool.stderr.take().unwrap()).lines().map_while(Result::ok);
     let lines = std::thread::spawn(|| lines.collect::<Vec<_>>());
@@ -58,22 +59,6 @@ fn notified(world: &World, manager: &UnixDatagram, address: &str) {
     assert!(!after.contains(&"READY=1".to_owned()));
     assert!(tool.wait().unwrap().success(), "{:?}", lines.join().unwrap());
     world.nothing_is_left();
-}
-
-#[test]
-fn a_manager_is_notified_by_a_path() {
-    let world = World::new();
-    let path = world.runtime().join("notify");
-    let manager = UnixDatagram::bind(&path).unwrap();
-    notified(&world, &manager, path.to_str().unwrap());
-}
-
-#[test]
-fn a_manager_is_notified_by_an_abstract_name() {
-    let world = World::new();
-    let name = format!("mycelium-up-{}", std::process::id());
-    let manager = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
-    notified(&world, &manager, &format!("@{name}"));
 }
 
 #[test]

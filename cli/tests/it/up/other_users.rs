@@ -9,7 +9,8 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::geteuid;
 
-use super::world::{Ended, World};
+use super::world::World;
+use crate::common::Ended;
 
 const OTHER: u32 = 65534;
 

@@ -7,7 +7,8 @@ use std::process::{Command, id};
 
 use rustix::process::Signal;
 
-use super::world::{World, kill};
+use super::world::World;
+use crate::common::kill;
 
 /// The unit file, for the file and the directory of a test, and with shorter times.
 fn unit(world: &World) -> String {

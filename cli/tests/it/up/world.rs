@@ -4,27 +4,21 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::common::{Ended, kill, tool};
 
 /// Longer than any step takes, and shorter than the time limit of the tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A directory for one test.
 pub(crate) struct World {
-    directory: PathBuf,
-}
-
-/// How a run of the tool ended.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) code: Option<i32>,
-    pub(crate) out: String,
-    pub(crate) err: String,
+    directory: TempDir,
 }
 
 /// A node as `status` shows it.
@@ -37,20 +31,17 @@ pub(crate) struct Shown {
 
 impl World {
     pub(crate) fn new() -> World {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("mycelium-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed));
-        let world = World { directory: std::env::temp_dir().join(name) };
-        fs::DirBuilder::new().mode(0o700).create(&world.directory).unwrap();
+        let world = World { directory: tempfile::tempdir().unwrap() };
         fs::DirBuilder::new().mode(0o700).create(world.runtime()).unwrap();
         world
     }
 
     pub(crate) fn runtime(&self) -> PathBuf {
-        self.directory.join("run")
+        self.directory.path().join("run")
     }
 
     pub(crate) fn file(&self) -> PathBuf {
-        self.directory.join("app.toml")
+        self.directory.path().join("app.toml")
     }
 
     pub(crate) fn write(&self, text: &str) {
@@ -61,32 +52,56 @@ impl World {
     pub(crate) fn nodes(&self, nodes: &[(&str, &str)], more: &str) {
         let sections: String = nodes
             .iter()
-            .map(|(node, role)| format!("[node.{node}]\ncommand = {}\n", self.command(role)))
+            .map(|(node, role)| format!("[node.{node}]\ncommand = {}\n", self.command(&[role])))
             .collect();
         self.write(&format!("{sections}{more}"));
     }
 
-    /// The command of a role, as the file has it.
-    pub(crate) fn command(&self, role: &str) -> String {
+    /// The section of a node of the role `node` with a service, and with more words in its command.
+    pub(crate) fn section(&self, node: &str, service: &str, words: &[&str]) -> String {
+        let command = self.command(&[&["node"], words].concat());
+        format!("[node.{node}]\ncommand = {command}\nservices = [\"{service}\"]\n")
+    }
+
+    /// Writes a file with a feed and a store, whose commands have these words.
+    pub(crate) fn pipeline(&self, feed: &[&str], store: &[&str]) {
+        let feed = self.section("feed", "Feed", feed);
+        self.write(&(feed + &self.section("store", "Store", store)));
+    }
+
+    /// The command of a role with more words, as the file has it.
+    pub(crate) fn command(&self, role: &[&str]) -> String {
         let program = std::env::current_exe().unwrap();
-        let arguments = ["--exact", "--nocapture", "--test-threads=1", "--", "up::roles::enter"];
-        let words = [program.to_str().unwrap()].into_iter().chain(arguments).map(str::to_owned);
-        let role = format!("role={role}");
-        let words = words.chain([role, "node={node}".into(), "file={topology}".into()]);
-        format!("{:?}", words.collect::<Vec<_>>())
+        let program = program.to_str().unwrap();
+        let words = ["--exact", "--nocapture", "--test-threads=1", "--", "up::roles::enter"];
+        let of_role = [&format!("role={}", role[0]), "node={node}", "file={topology}"];
+        format!("{:?}", [&[program], &words[..], &of_role, &role[1..]].concat())
     }
 
     /// The tool in this directory, without the environment of a service.
     pub(crate) fn tool(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mycelium"));
-        command.args(arguments).current_dir(&self.directory).stdin(Stdio::null());
-        command.env("XDG_RUNTIME_DIR", self.runtime()).env("NO_COLOR", "1");
+        let mut command = tool(arguments);
+        command.current_dir(&self.directory).env("XDG_RUNTIME_DIR", self.runtime());
         command.env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC");
         command
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
         Ended::of(&self.tool(arguments).output().unwrap())
+    }
+
+    /// `up`, which gets all nodes ready.
+    #[track_caller]
+    pub(crate) fn up_and_ready(&self) -> String {
+        let ended = self.run(&["up", "app.toml"]);
+        assert_eq!(
+            (ended.code, ended.err.as_str()),
+            (Some(0), ""),
+            "{}\n{}",
+            ended.out,
+            self.logs()
+        );
+        ended.out
     }
 
     /// `up --no-wait`, which succeeds: what it prints about changes.
@@ -179,7 +194,7 @@ impl World {
 
     /// The processes of this test, with their command lines.
     fn left(&self) -> Vec<(u32, String)> {
-        let directory = self.directory.to_str().unwrap();
+        let directory = self.directory.path().to_str().unwrap();
         processes().into_iter().filter(|(_, line)| line.contains(directory)).collect()
     }
 
@@ -217,21 +232,7 @@ impl Drop for World {
         for (pid, _) in self.left() {
             kill(pid, Signal::KILL);
         }
-        let _ = fs::remove_dir_all(&self.directory);
     }
-}
-
-impl Ended {
-    pub(crate) fn of(output: &Output) -> Ended {
-        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        Ended { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
-    }
-}
-
-pub(crate) fn kill(pid: u32, signal: Signal) {
-    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-    // It may have ended just now.
-    let _ = kill_process(pid, signal);
 }
 
 /// The processes of this machine that have not ended, with their command lines.
