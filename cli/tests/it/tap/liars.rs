@@ -10,11 +10,19 @@ use mycelium_core::Digest;
 use super::liar::{Liar, byte_form, catalogue, catalogue_of, gaps, lies, swap_form, tapped};
 use super::process::Place;
 
-/// The error of the tool when a node plays this, without `error: `. Nothing else is printed.
-fn error_of(play: impl Fn(&mut Liar) -> io::Result<bool> + Send + Sync + 'static) -> String {
+/// How the tool ends, with more arguments, when a node plays this: code, output and errors.
+fn played(
+    more: &[&str],
+    play: impl Fn(&mut Liar) -> io::Result<bool> + Send + Sync + 'static,
+) -> (i32, String, String) {
     let place = Place::new();
     lies(&place, play);
-    let (code, output, errors) = tapped(&place, &[]);
+    tapped(&place, more)
+}
+
+/// The error of the tool when a node plays this, without `error: `. Nothing else is printed.
+fn error_of(play: impl Fn(&mut Liar) -> io::Result<bool> + Send + Sync + 'static) -> String {
+    let (code, output, errors) = played(&[], play);
     assert_eq!((code, &*output), (3, ""), "{errors}");
     errors.strip_prefix("error: ").unwrap().trim_end().to_owned()
 }
@@ -211,12 +219,10 @@ fn a_node_that_lists_a_topic_and_rejects_it() {
 #[test]
 fn messages_that_do_not_fit_the_layout() {
     for length in [1, 8, 15, 17, 24] {
-        let place = Place::new();
-        lies(&place, move |liar| {
+        let (code, output, errors) = played(&["--for", "20s"], move |liar| {
             liar.began(&swap_form())?;
             liar.message(0, &vec![1; length]).map(|()| true)
         });
-        let (code, output, errors) = tapped(&place, &["--for", "20s"]);
         assert_eq!(code, 3, "{errors}");
         let expected = format!(
             "error: topic `swaps` of node `liar`, publisher `Source`: a message of {length} bytes, \
@@ -230,12 +236,10 @@ fn messages_that_do_not_fit_the_layout() {
 #[test]
 fn values_that_are_not_valid_are_shown_as_such() {
     for (form, value) in [("text", "open=<invalid bool: 07>"), ("json", "07"), ("csv", "07")] {
-        let place = Place::new();
-        lies(&place, |liar| {
+        let (code, output, errors) = played(&["--count", "1", "-o", form], |liar| {
             liar.began(&byte_form(0x30))?;
             liar.message(0, &[7]).map(|()| true)
         });
-        let (code, output, errors) = tapped(&place, &["--count", "1", "-o", form]);
         assert_eq!(code, 0, "{errors}");
         assert!(output.contains(value) && output.contains("invalid bool"), "{output}");
     }
@@ -244,8 +248,7 @@ fn values_that_are_not_valid_are_shown_as_such() {
 #[test]
 fn names_that_would_control_a_terminal() {
     for form in ["text", "json", "csv"] {
-        let place = Place::new();
-        lies(&place, |liar| {
+        let (code, output, errors) = played(&["--count", "1", "-o", form], |liar| {
             let mut layout = byte_form(0x01);
             let at = layout.len() - 5;
             layout[at..at + 4].copy_from_slice(b"\x1b[2J");
@@ -253,7 +256,6 @@ fn names_that_would_control_a_terminal() {
             liar.begin(subscription, "\x1b]0;owned\x07\r\n")?;
             liar.message(0, &[7]).map(|()| true)
         });
-        let (code, output, errors) = tapped(&place, &["--count", "1", "-o", form]);
         assert_eq!(code, 0, "{errors}");
         let controls = |text: &str| text.chars().any(|c| c.is_control() && c != '\n');
         assert!(!controls(&output) && !controls(&errors), "{output:?} {errors:?}");
@@ -295,12 +297,10 @@ fn a_node_that_leaves_at_each_step() {
 
 #[test]
 fn a_node_that_leaves_while_it_is_read() {
-    let place = Place::new();
-    lies(&place, |liar| {
+    let (code, output, errors) = played(&["--until-end"], |liar| {
         liar.began(&swap_form())?;
         liar.message(0, &[1; 16]).map(|()| false)
     });
-    let (code, output, errors) = tapped(&place, &["--until-end"]);
     assert_eq!(code, 0, "{errors}");
     assert!(output.contains("number=") && output.contains("disconnected"), "{output}");
     assert_eq!(errors, "1 messages, 0 gaps, 0 missed\n");
@@ -341,13 +341,11 @@ fn a_node_that_breaks_the_protocol_or_refuses_while_it_is_read_ends_the_tool() {
         (|liar| liar.close(2, 0, ""), "the peer closed the link: protocol error"),
     ];
     for (lie, expected) in table {
-        let place = Place::new();
-        lies(&place, move |liar| {
+        let (code, output, errors) = played(&[], move |liar| {
             liar.began(&swap_form())?;
             liar.message(0, &[1; 16])?;
             lie(liar).map(|()| true)
         });
-        let (code, output, errors) = tapped(&place, &[]);
         assert_eq!(code, 3, "{errors}");
         assert!(output.contains("number=") && !output.contains("disconnected"), "{output}");
         let start = format!("1 messages, 0 gaps, 0 missed\nerror: node `liar`: {expected}");
@@ -369,12 +367,10 @@ fn the_words_of_a_node_that_closes_the_link_are_shown() {
         error,
         "node `liar`: the peer closed the link: too many links: `come tomorrow` [M0329]"
     );
-    let place = Place::new();
-    lies(&place, |liar| {
+    let (code, output, errors) = played(&["--until-end"], |liar| {
         liar.began(&swap_form())?;
         liar.close(5, 3, "").map(|()| true)
     });
-    let (code, output, errors) = tapped(&place, &["--until-end"]);
     assert_eq!(code, 0, "{errors}");
     let expected = "disconnected: the peer closed the link: too many links: detail 3 [M0329]\n";
     assert!(output.ends_with(expected), "{output}");
@@ -441,16 +437,14 @@ fn the_end_of_a_topic_and_of_its_connection_are_printed_once() {
 
 #[test]
 fn a_topic_that_is_never_accepted_has_sums() {
-    let place = Place::new();
-    lies(&place, |liar| liar.subscribed(&swap_form()).map(|_| true));
-    let (code, output, errors) = tapped(&place, &["--for", "300ms"]);
+    let (code, output, errors) =
+        played(&["--for", "300ms"], |liar| liar.subscribed(&swap_form()).map(|_| true));
     assert_eq!((code, &*output, &*errors), (0, "", "0 messages, 0 gaps, 0 missed\n"));
 }
 
 #[test]
 fn gaps_of_any_length_are_counted() {
-    let place = Place::new();
-    lies(&place, |liar| {
+    let (code, _, errors) = played(&["--until-end"], |liar| {
         let subscription = liar.subscribed(&swap_form())?;
         liar.accept(subscription)?;
         for number in 1..=3 {
@@ -459,7 +453,6 @@ fn gaps_of_any_length_are_counted() {
         }
         Ok(false)
     });
-    let (code, _, errors) = tapped(&place, &["--until-end"]);
     assert_eq!((code, &*errors), (0, "0 messages, 3 gaps, 18446744073709551615 missed\n"));
 }
 
@@ -485,15 +478,13 @@ fn of_many_topics_the_nearest_are_listed() {
 
 #[test]
 fn a_flood_of_gaps_ends_in_an_error_or_is_printed() {
-    let place = Place::new();
-    lies(&place, |liar| {
+    let (code, output, errors) = played(&["--until-end", "--for", "60s"], |liar| {
         liar.began(&swap_form())?;
         for from in (0..3 << 20).step_by(1 << 12) {
             liar.say(&gaps(from, 1 << 12))?;
         }
         Ok(false)
     });
-    let (code, output, errors) = tapped(&place, &["--until-end", "--for", "60s"]);
     let is_refused = errors.contains("with more gaps and ends than messages");
     assert!((code, is_refused) == (3, true) || (code, is_refused) == (0, false), "{errors}");
     assert!(output.contains("gap "), "{errors}");
