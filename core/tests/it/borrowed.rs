@@ -2,12 +2,12 @@
 //! that may borrow get them, and they stay until they are released.
 
 use std::collections::VecDeque;
-use std::sync::mpsc::{self, TryRecvError};
 
 use mycelium_core::ring::broadcast::{Broadcast, Consumer, HeapStorage, Layout, Peek};
 use proptest::prelude::*;
 
 use crate::cases::cases;
+use crate::crowd::Sides;
 use crate::pages::{WORD, memory, proxy};
 
 type Ring<'a> = &'a Broadcast<HeapStorage>;
@@ -214,33 +214,27 @@ fn borrowed_messages_stay_while_the_writer_runs() {
     let count = if cfg!(miri) { 200 } else { 200_000 };
     let ring = Broadcast::boxed(Layout::exact(8, 3 * WORD), 1).unwrap();
     let mut reader = Broadcast::gating(&ring).unwrap();
-    // Dropped if the reader panics: then the writer stops.
-    let (there, gone) = mpsc::channel::<()>();
+    let sides = &Sides::waking_all();
     std::thread::scope(|scope| {
         let ring = &ring;
         scope.spawn(move || {
-            let mut writer = Broadcast::producer(ring).unwrap();
+            let (side, mut writer) = (sides.writer(), Broadcast::producer(ring).unwrap());
             for number in 0..count {
-                while writer.try_push(&[number, !number, number ^ 7], 3 * WORD).is_err() {
-                    if gone.try_recv() == Err(TryRecvError::Disconnected) {
-                        return;
-                    }
-                    std::thread::yield_now();
-                }
+                let words = [number, !number, number ^ 7];
+                side.until(|| writer.try_push(&words, 3 * WORD).ok());
             }
         });
-        let _there = there;
-        let mut next = 0;
+        let (side, mut next) = (sides.reader(), 0);
         while next < count {
-            let Some(messages) = reader.read(5) else {
-                std::thread::yield_now();
-                continue;
-            };
-            for message in messages.iter() {
-                assert_eq!(message, bytes(&[next, !next, next ^ 7]));
-                next += 1;
-            }
-            messages.release(5);
+            side.until(|| {
+                let messages = reader.read(5)?;
+                for message in messages.iter() {
+                    assert_eq!(message, bytes(&[next, !next, next ^ 7]));
+                    next += 1;
+                }
+                messages.release(5);
+                Some(())
+            });
         }
     });
 }

@@ -17,7 +17,7 @@ use mycelium_core::ring::{self, CapacityError, GrantError, Handle, PopError, Pus
 use proptest::prelude::*;
 
 use crate::cases::cases;
-use crate::crowd::{Crowd, wait};
+use crate::crowd::{Crowd, Side, Sides};
 
 const CAPACITY: usize = 4;
 
@@ -490,9 +490,9 @@ fn ends_may_go_to_other_threads() {
 /// writer's items in order.
 fn threads<const N: usize>(writers: usize, readers: usize, each: usize) {
     let ring = Inline::<[usize; 2], N>::new().starting_at(usize::MAX / 4 - each);
-    let write = |writer| {
-        let (mut producer, mut number, mut attempt) = (Mpmc::producer(&ring), 0, 0);
-        while number < each {
+    let write = |writer, side: &Side<'_>| {
+        let (mut producer, mut number) = (Mpmc::producer(&ring), 0);
+        let mut push = || {
             let (before, count) = (number, (number % 5).min(each - number).min(N));
             match number % 3 {
                 0 => {
@@ -500,10 +500,7 @@ fn threads<const N: usize>(writers: usize, readers: usize, each: usize) {
                     number += producer.push_slice(&items[..2.min(each - number)]).unwrap_or(0);
                 }
                 1 if count > 0 => {
-                    let Ok(mut grant) = producer.grant(count) else {
-                        wait(&mut attempt);
-                        continue;
-                    };
+                    let mut grant = producer.grant(count).ok()?;
                     for index in 0..(count - 1).max(1) {
                         grant.push([writer, number + index]).unwrap();
                     }
@@ -518,12 +515,9 @@ fn threads<const N: usize>(writers: usize, readers: usize, each: usize) {
                 }
                 _ => number += usize::from(producer.try_push([writer, number]).is_ok()),
             }
-            if number == before {
-                wait(&mut attempt);
-            } else if number % 16 == 0 {
-                std::thread::yield_now();
-            }
-        }
+            (number > before).then_some(number)
+        };
+        while side.until(&mut push) < each {}
     };
     let crowd = Crowd { writers, readers, each };
     let follows = |last, number| number > last;
@@ -547,28 +541,31 @@ fn nothing_is_lost_or_doubled_between_threads() {
 fn accepted_items_are_read_before_the_end_between_threads() {
     for _ in 0..if cfg!(miri) { 1 } else { 300 } {
         let ring = Inline::<usize, 8>::new();
+        let sides = &Sides::waking_one();
         std::thread::scope(|scope| {
             let mut producer = Mpmc::producer(&ring);
             let writer = scope.spawn(move || {
-                let mut pushed = 0;
-                loop {
-                    match producer.try_push(pushed) {
-                        Ok(()) => pushed += 1,
-                        Err(PushError::Full(_)) => std::thread::yield_now(),
-                        Err(PushError::Closed(_)) => return pushed,
-                    }
+                let (side, mut pushed) = (sides.writer(), 0);
+                while side.until(|| match producer.try_push(pushed) {
+                    Ok(()) => Some(true),
+                    Err(PushError::Full(_)) => None,
+                    Err(PushError::Closed(_)) => Some(false),
+                }) {
+                    pushed += 1;
                 }
+                pushed
             });
-            let mut consumer = Mpmc::consumer(&ring);
+            let (side, mut consumer) = (sides.reader(), Mpmc::consumer(&ring));
             let mut popped = 0;
-            loop {
-                match consumer.try_pop() {
-                    Ok(_) => popped += 1,
-                    Err(PopError::Empty) => std::thread::yield_now(),
-                    Err(PopError::Closed) => break,
-                }
+            let mut pop = || match consumer.try_pop() {
+                Ok(_) => Some(true),
+                Err(PopError::Empty) => None,
+                Err(PopError::Closed) => Some(false),
+            };
+            while side.until(&mut pop) {
+                popped += 1;
                 if popped == 20 {
-                    consumer.clone().close();
+                    ring.close();
                 }
             }
             assert_eq!(writer.join().unwrap(), popped);

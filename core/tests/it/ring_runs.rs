@@ -5,6 +5,7 @@ use mycelium_core::ring::broadcast::{Broadcast, InlineStorage, Layout, Peek};
 use proptest::prelude::*;
 
 use crate::cases::cases;
+use crate::crowd::Sides;
 
 const CAPACITY: usize = 8;
 const WORDS: usize = 3;
@@ -178,31 +179,30 @@ fn borrowed_slots_stay_while_the_writer_runs() {
     let ring = Broadcast::new(Storage::new(), LAYOUT).unwrap();
     let mut writer = Broadcast::producer(&ring).unwrap();
     let mut reader = Broadcast::gating(&ring).unwrap().retaining();
+    let sides = &Sides::waking_all();
     std::thread::scope(|scope| {
         scope.spawn(move || {
-            let mut next = 0;
+            let (side, mut next) = (sides.writer(), 0);
             while next < MESSAGES {
                 let count = (next % 5 + 1).min(MESSAGES - next);
                 let items: Vec<usize> = (next..next + count).flat_map(message).collect();
-                match writer.push_items(&items, WORDS, 0) {
-                    Ok(done) => next += done,
-                    Err(_) => std::thread::yield_now(),
-                }
+                next += side.until(|| writer.push_items(&items, WORDS, 0).ok());
             }
         });
-        let mut next = 0;
+        let (side, mut next) = (sides.reader(), 0);
         while next < MESSAGES {
-            let ready = reader.ready(CAPACITY);
-            reader.pass(ready);
-            let [one, two] = reader.borrow(next, ready).expect("it is kept");
-            for (index, slot) in one.chunks(1 + WORDS).chain(two.chunks(1 + WORDS)).enumerate() {
-                assert_eq!(slot[1..], message(next + index));
-            }
-            next += ready;
-            reader.release(next);
-            if ready == 0 {
-                std::thread::yield_now();
-            }
+            side.until(|| {
+                let ready = reader.ready(CAPACITY);
+                reader.pass(ready);
+                let [one, two] = reader.borrow(next, ready).expect("it is kept");
+                let slots = one.chunks(1 + WORDS).chain(two.chunks(1 + WORDS));
+                for (index, slot) in slots.enumerate() {
+                    assert_eq!(slot[1..], message(next + index));
+                }
+                next += ready;
+                reader.release(next);
+                (ready > 0).then_some(())
+            });
         }
     });
 }

@@ -12,6 +12,7 @@ use mycelium_core::ring::{CapacityError, GrantError, Handle, PopError, PushError
 use proptest::prelude::*;
 
 use crate::cases::cases;
+use crate::crowd::{Side, Sides};
 
 const CAPACITY: usize = 16;
 /// Of 16 slots: an eighth.
@@ -417,9 +418,11 @@ macro_rules! laws {
             let ring = Arc::new($layout::Boxed::<[u64; 3]>::with_capacity(16).unwrap());
             let writer = Spsc::producer(ring.clone()).unwrap();
             let reader = Spsc::consumer(ring).unwrap();
-            let sender = thread::spawn(move || send_all(writer, count));
-            receive_all(reader, count);
-            sender.join().unwrap();
+            let sides = &Sides::waking_all();
+            thread::scope(|scope| {
+                scope.spawn(move || send_all(writer, &sides.writer(), count));
+                receive_all(reader, &sides.reader(), count);
+            });
         }
     };
 }
@@ -474,46 +477,46 @@ mod stamps {
 }
 
 /// Uses every way of pushing in turn.
-fn send_all<H>(mut writer: Producer<H>, count: u64)
+fn send_all<H>(mut writer: Producer<H>, side: &Side<'_>, count: u64)
 where
     H: Handle<Target: spsc::Ring<Slot: SlotLayout<Item = [u64; 3]>>>,
 {
     let item = |number: u64| [number, !number, number << 7];
     let mut number = 0;
     while number < count {
-        if number % 3 == 0 {
-            let Ok(mut grant) = writer.grant(2.min((count - number) as usize)) else {
-                thread::yield_now();
-                continue;
-            };
-            while grant.push(item(number)).is_ok() {
+        side.until(|| {
+            if number % 3 == 0 {
+                let mut grant = writer.grant(2.min((count - number) as usize)).ok()?;
+                while grant.push(item(number)).is_ok() {
+                    number += 1;
+                }
+                grant.commit();
+            } else {
+                writer.try_push(item(number)).ok()?;
                 number += 1;
             }
-            grant.commit();
-        } else if writer.try_push(item(number)).is_ok() {
-            number += 1;
-        } else {
-            thread::yield_now();
-        }
+            Some(())
+        });
     }
     writer.close();
 }
 
-fn receive_all<H>(mut reader: Consumer<H>, count: u64)
+fn receive_all<H>(mut reader: Consumer<H>, side: &Side<'_>, count: u64)
 where
     H: Handle<Target: spsc::Ring<Slot: SlotLayout<Item = [u64; 3]>>>,
 {
     let mut next = 0;
-    loop {
-        let outcome = reader.pop_many(1 + next as usize % 5, |item| {
+    let mut receive = || {
+        let received = reader.pop_many(1 + next as usize % 5, |item| {
             assert_eq!(item, [next, !next, next << 7]);
             next += 1;
         });
-        match outcome {
-            Ok(_) => {}
-            Err(PopError::Empty) => thread::yield_now(),
-            Err(PopError::Closed) => break,
+        match received {
+            Ok(_) => Some(true),
+            Err(PopError::Empty) => None,
+            Err(PopError::Closed) => Some(false),
         }
-    }
+    };
+    while side.until(&mut receive) {}
     assert_eq!(next, count);
 }

@@ -12,6 +12,8 @@ use std::thread;
 use mycelium_core::ring::spsc::{self, Spsc};
 use mycelium_core::ring::{PopError, PushError, stamped};
 
+use crate::crowd::{Side, Sides};
+
 /// Counts that it was dropped, and owns nothing: a second drop frees nothing, and a leak checker
 /// misses nothing.
 struct Dropped<'a>(&'a Cell<usize>);
@@ -199,28 +201,38 @@ macro_rules! laws {
             let count: u64 = if cfg!(miri) { 100 } else { 100_000 };
             let (mut writer, mut reader) = $layout::pair(16).unwrap();
             reader.slipping(true);
-            let sender = thread::spawn(move || {
-                for number in 0..count {
-                    while writer.try_push([number, !number]).is_err() {
-                        thread::yield_now();
+            let sides = &Sides::waking_one();
+            thread::scope(|scope| {
+                scope.spawn(move || {
+                    let side = sides.writer();
+                    for number in 0..count {
+                        side.until(|| writer.try_push([number, !number]).ok());
                     }
-                }
-                writer.close();
-            });
-            let mut next = 0;
-            loop {
-                let outcome = reader.pop_many(1 + next as usize % 5, |item| {
-                    assert_eq!(item, [next, !next]);
-                    next += 1;
+                    writer.close();
                 });
-                match outcome {
-                    Ok(_) => {}
-                    Err(PopError::Empty) => thread::yield_now(),
-                    Err(PopError::Closed) => break,
-                }
-            }
-            assert_eq!(next, count);
-            sender.join().unwrap();
+                let (side, mut next, mut empty) = (sides.reader(), 0, 0);
+                let mut receive = || {
+                    let received = reader.pop_many(1 + next as usize % 5, |item| {
+                        assert_eq!(item, [next, !next]);
+                        next += 1;
+                    });
+                    match received {
+                        Ok(_) => empty = 0,
+                        Err(PopError::Empty) => {
+                            empty += 1;
+                            if empty > Side::SPINS {
+                                // It parks: its next check must not be skipped.
+                                reader.force_check();
+                            }
+                            return None;
+                        }
+                        Err(PopError::Closed) => return Some(false),
+                    }
+                    Some(true)
+                };
+                while side.until(&mut receive) {}
+                assert_eq!(next, count);
+            });
         }
 
         #[test]
