@@ -51,10 +51,9 @@ fn recorded() -> Vec<u8> {
     pair.sides[1].link.subscribe(interest).unwrap();
     pair.settle();
     let export = last_subscribed(&mut pair, 0);
-    let now = pair.now;
     let name = Name::try_from("feed").unwrap();
     let link = &mut pair.sides[0].link;
-    let stream = link.open_stream(now, export, name, 77, 100, 1024).unwrap();
+    let stream = link.open_stream(pair.now, export, name, 77, 100, 1024).unwrap();
     let trace = TraceContext { trace_id: [1; 16], span_id: [2; 8], flags: 1 };
     let envelopes = [
         Envelope::default(),
@@ -63,16 +62,15 @@ fn recorded() -> Vec<u8> {
         Envelope { sent_at: Some(5), ..Envelope::default() },
     ];
     for envelope in envelopes {
-        link.send(now, stream, &envelope, 40, Swap::golden().as_bytes()).unwrap();
+        link.send(pair.now, stream, &envelope, 40, Swap::golden().as_bytes()).unwrap();
     }
     let (message, mut sent) = (long_swap(), 0);
     while send_rest(&mut pair, stream, &message, &mut sent).is_err() {
         pair.settle();
     }
-    let now = pair.now;
     let link = &mut pair.sides[0].link;
-    link.skip(now, stream, 2, 7).unwrap();
-    link.end_stream(now, stream).unwrap();
+    link.skip(pair.now, stream, 2, 7).unwrap();
+    link.end_stream(pair.now, stream).unwrap();
     pair.pass(Duration::from_secs(6));
     pair.written[0].clone()
 }
@@ -117,10 +115,9 @@ fn recorded_move() -> Vec<u8> {
     let mut pair = Pair::with(with("left"), with("right"), 4096);
     let (stream, _) = reading(&mut pair, 8);
     send(&mut pair, stream, 2).unwrap();
-    let now = pair.now;
     let link = &mut pair.sides[LEFT].link;
-    link.offer_memory(now, [5; 16]).unwrap();
-    assert_eq!(link.move_stream(now, stream, 3), Ok(102));
+    link.offer_memory(pair.now, [5; 16]).unwrap();
+    assert_eq!(link.move_stream(pair.now, stream, 3), Ok(102));
     pair.settle();
     pair.written[LEFT].clone()
 }

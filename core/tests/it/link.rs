@@ -30,8 +30,8 @@ use mycelium_core::{Digest, Envelope, TraceContext};
 use zerocopy::IntoBytes;
 
 use crate::pair::conversation::{
-    LEFT, MS, RIGHT, last_subscribed, name, reading, resubscribe, send, sequences, subscribed,
-    swaps,
+    LEFT, MS, RIGHT, last_subscribed, name, open, reading, resubscribe, send, sequences, subscribe,
+    subscribed, swaps,
 };
 use crate::pair::{Pair, Received, config, control_frames};
 use crate::schema::Swap;
@@ -39,8 +39,7 @@ use crate::schema::Swap;
 #[test]
 fn both_sides_learn_the_name_of_the_other() {
     let mut pair = Pair::new();
-    pair.settle();
-    assert_eq!(pair.sides[LEFT].take_events(), [Received::Up("right".into())]);
+    assert_eq!(pair.settled(LEFT), [Received::Up("right".into())]);
     assert_eq!(pair.sides[RIGHT].take_events(), [Received::Up("left".into())]);
     assert!(pair.sides.iter().all(|side| side.link.is_up()));
 }
@@ -51,11 +50,10 @@ fn a_message_arrives_unchanged_with_its_extensions() {
     let (outgoing, incoming) = reading(&mut pair, 8);
     let trace = TraceContext { trace_id: [1; 16], span_id: [2; 8], flags: 1 };
     let envelope = Envelope { trace: Some(trace), correlation: Some(3), ..Envelope::default() };
-    let (now, swap) = (pair.now, Swap::golden());
+    let swap = Swap::golden();
     let fixed = size_of::<Swap>() as u16;
-    pair.sides[LEFT].link.send(now, outgoing, &envelope, fixed, swap.as_bytes()).unwrap();
-    pair.sides[LEFT].link.flush();
-    pair.settle();
+    pair.sides[LEFT].link.send(pair.now, outgoing, &envelope, fixed, swap.as_bytes()).unwrap();
+    pair.deliver();
     let news = pair.sides[RIGHT].take_events();
     let [Received::Message { stream, sequence, payload, envelope: found }] = news.as_slice() else {
         panic!("one message, not {news:?}");
@@ -116,8 +114,7 @@ fn a_full_stream_does_not_block_others() {
     pair.sides[RIGHT].link.subscribe(other).unwrap();
     pair.settle();
     let export = last_subscribed(&mut pair, LEFT);
-    let now = pair.now;
-    let second = pair.sides[LEFT].link.open_stream(now, export, name("feed"), 78, 0, 1024).unwrap();
+    let second = open(&mut pair, export, 78, 0);
     assert_eq!(send(&mut pair, first, 3), Err(SendError::Credit));
     assert_eq!(send(&mut pair, second, 2), Ok(()));
 }
@@ -127,8 +124,7 @@ fn arrived_messages_are_confirmed_in_time() {
     let mut pair = Pair::new();
     let (outgoing, _) = reading(&mut pair, 64);
     send(&mut pair, outgoing, 3).unwrap();
-    pair.sides[LEFT].link.flush();
-    pair.settle();
+    pair.deliver();
     assert_eq!(pair.sides[LEFT].take_events(), [], "three of 64 are confirmed later");
     pair.pass(20 * MS);
     assert_eq!(
@@ -144,11 +140,9 @@ fn a_batch_is_sent_when_full_old_or_flushed() {
     let (outgoing, _) = reading(&mut pair, 64);
 
     send(&mut pair, outgoing, 3).unwrap();
-    pair.settle();
-    assert_eq!(sequences(&pair.sides[RIGHT].take_events()), [], "it waits for more");
+    assert_eq!(sequences(&pair.settled(RIGHT)), [], "it waits for more");
     send(&mut pair, outgoing, 1).unwrap();
-    pair.settle();
-    assert_eq!(sequences(&pair.sides[RIGHT].take_events()), [100, 101, 102, 103], "it is full");
+    assert_eq!(sequences(&pair.settled(RIGHT)), [100, 101, 102, 103], "it is full");
 
     send(&mut pair, outgoing, 1).unwrap();
     let due = pair.sides[LEFT].link.poll_timeout();
@@ -157,8 +151,7 @@ fn a_batch_is_sent_when_full_old_or_flushed() {
     assert_eq!(sequences(&pair.sides[RIGHT].take_events()), [104], "it is old");
 
     send(&mut pair, outgoing, 1).unwrap();
-    pair.sides[LEFT].link.flush();
-    pair.settle();
+    pair.deliver();
     assert_eq!(sequences(&pair.sides[RIGHT].take_events()), [105], "the sender is idle");
 }
 
@@ -181,12 +174,10 @@ fn gaps_and_ends_arrive_in_order() {
     let mut pair = Pair::new();
     let (outgoing, incoming) = reading(&mut pair, 64);
     send(&mut pair, outgoing, 1).unwrap();
-    let now = pair.now;
-    pair.sides[LEFT].link.skip(now, outgoing, 5, 9).unwrap();
+    pair.sides[LEFT].link.skip(pair.now, outgoing, 5, 9).unwrap();
     send(&mut pair, outgoing, 1).unwrap();
-    pair.sides[LEFT].link.end_stream(now, outgoing).unwrap();
-    pair.settle();
-    let news = pair.sides[RIGHT].take_events();
+    pair.sides[LEFT].link.end_stream(pair.now, outgoing).unwrap();
+    let news = pair.settled(RIGHT);
     assert_eq!(sequences(&news), [100, 106]);
     assert_eq!(news[1], Received::Gap { stream: incoming, missed: 5, reason: 9 });
     assert_eq!(news[3], Received::End { stream: incoming, next: 107 });
@@ -198,8 +189,7 @@ fn a_stream_resumes_after_a_lost_connection() {
     let mut pair = Pair::new();
     let (outgoing, incoming) = reading(&mut pair, 8);
     send(&mut pair, outgoing, 3).unwrap();
-    pair.sides[LEFT].link.flush();
-    pair.settle();
+    pair.deliver();
     send(&mut pair, outgoing, 2).unwrap();
     pair.sides[LEFT].link.flush();
     pair.write(LEFT, usize::MAX);
@@ -207,8 +197,7 @@ fn a_stream_resumes_after_a_lost_connection() {
     assert_eq!(send(&mut pair, outgoing, 1), Err(SendError::Down), "of the old connection");
 
     pair.connect();
-    pair.settle();
-    let news = pair.sides[LEFT].take_events();
+    let news = pair.settled(LEFT);
     let [Received::Up(_), Received::Subscribe { export, resumes: 1, .. }, resume] = news.as_slice()
     else {
         panic!("{news:?}");
@@ -218,17 +207,14 @@ fn a_stream_resumes_after_a_lost_connection() {
         Received::Resume { export: *export, epoch: 77, next: 103 },
         "two were lost"
     );
-    let now = pair.now;
     // The publisher has dropped one of them.
-    let again =
-        pair.sides[LEFT].link.open_stream(now, *export, name("feed"), 77, 104, 1024).unwrap();
+    let again = open(&mut pair, *export, 77, 104);
     assert_eq!(pair.sides[LEFT].link.credit(again), 0, "the reader must grant credit first");
     pair.sides[RIGHT].take_events();
     pair.settle();
     assert_eq!(pair.sides[LEFT].link.credit(again), 5, "three of eight messages use the window");
     send(&mut pair, again, 1).unwrap();
-    pair.sides[LEFT].link.flush();
-    pair.settle();
+    pair.deliver();
     let news = pair.sides[RIGHT].take_events();
     let resumed = Received::Stream { stream: incoming, epoch: 77, first: 104, resumed: Some(1) };
     assert!(news.contains(&resumed), "{news:?}");
@@ -239,24 +225,18 @@ fn a_stream_resumes_after_a_lost_connection() {
 fn a_publisher_that_ended_while_down_is_gone() {
     let mut pair = Pair::new();
     let (_, incoming) = reading(&mut pair, 8);
-    pair.cut();
-    pair.connect();
-    pair.settle();
+    pair.reconnect();
     let export = subscribed(&mut pair);
-    let now = pair.now;
-    pair.sides[LEFT].link.refuse_resume(now, export, 77).unwrap();
+    pair.sides[LEFT].link.refuse_resume(pair.now, export, 77).unwrap();
     pair.sides[RIGHT].take_events();
-    pair.settle();
-    assert_eq!(pair.sides[RIGHT].take_events(), [Received::Gone(incoming)]);
+    assert_eq!(pair.settled(RIGHT), [Received::Gone(incoming)]);
     assert_eq!(pair.sides[RIGHT].link.grant(incoming, 1), Err(SendError::Gone));
 }
 
 #[test]
 fn a_rejected_topic_is_requested_again_on_the_next_connection() {
     let mut pair = Pair::new();
-    let interest = pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
-    pair.settle();
-    let export = subscribed(&mut pair);
+    let (interest, export) = subscribe(&mut pair, 8);
     let digest = Digest([5; 16]);
     pair.sides[LEFT].link.reject(export, RejectReason::Digest, digest).unwrap();
     pair.sides[RIGHT].take_events();
@@ -264,37 +244,28 @@ fn a_rejected_topic_is_requested_again_on_the_next_connection() {
     let rejected = Received::Rejected(interest, RejectReason::Digest, digest);
     assert_eq!(pair.sides[RIGHT].take_events(), [rejected]);
 
-    pair.cut();
-    pair.connect();
-    pair.settle();
+    pair.reconnect();
     let export = subscribed(&mut pair);
     pair.sides[LEFT].link.accept(export).unwrap();
     pair.sides[RIGHT].take_events();
-    pair.settle();
-    assert_eq!(pair.sides[RIGHT].take_events(), [Received::Accepted(interest)]);
+    assert_eq!(pair.settled(RIGHT), [Received::Accepted(interest)]);
 }
 
 #[test]
 fn the_end_of_a_topic_follows_the_ends_of_its_streams() {
     let mut pair = Pair::new();
-    let interest = pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
-    pair.settle();
-    let export = subscribed(&mut pair);
-    let now = pair.now;
-    let offer = |pair: &mut Pair, epoch| {
-        pair.sides[LEFT].link.open_stream(now, export, name("feed"), epoch, 0, 1024).unwrap()
-    };
+    let (interest, export) = subscribe(&mut pair, 8);
+    let offer = |pair: &mut Pair, epoch| open(pair, export, epoch, 0);
     let streams = [offer(&mut pair, 1), offer(&mut pair, 2)];
     for stream in streams {
         send(&mut pair, stream, 2).unwrap();
-        pair.sides[LEFT].link.end_stream(now, stream).unwrap();
+        pair.sides[LEFT].link.end_stream(pair.now, stream).unwrap();
     }
     pair.settle();
     assert!(streams.iter().all(|stream| pair.sides[LEFT].link.unconfirmed(*stream) == 0));
     let none = Digest([0; 16]);
     pair.sides[LEFT].link.reject(export, RejectReason::Ended, none).unwrap();
-    pair.settle();
-    let news = pair.sides[RIGHT].take_events();
+    let news = pair.settled(RIGHT);
     let ends = news.iter().filter(|received| matches!(received, Received::End { .. })).count();
     assert_eq!((ends, sequences(&news)), (2, vec![0, 1, 0, 1]));
     assert_eq!(news.last(), Some(&Received::Rejected(interest, RejectReason::Ended, none)));
@@ -302,9 +273,7 @@ fn the_end_of_a_topic_follows_the_ends_of_its_streams() {
     // The answer is valid as long as the connection.
     pair.pass(Duration::from_secs(60));
     assert_eq!(crate::pair::count(&pair.written[RIGHT], 3), 1);
-    pair.cut();
-    pair.connect();
-    pair.settle();
+    pair.reconnect();
     assert_eq!(crate::pair::count(&pair.written[RIGHT], 3), 2);
 }
 
@@ -312,19 +281,15 @@ fn the_end_of_a_topic_follows_the_ends_of_its_streams() {
 fn an_end_precedes_the_reject_of_its_topic() {
     let mut pair = Pair::new();
     let (outgoing, incoming) = reading(&mut pair, 8);
-    pair.cut();
-    pair.connect();
-    pair.settle();
+    pair.reconnect();
     let export = subscribed(&mut pair);
-    let now = pair.now;
     let link = &mut pair.sides[LEFT].link;
-    assert_eq!(link.end_stream(now, outgoing), Err(SendError::Gone));
-    let again = link.open_stream(now, export, name("feed"), 77, 100, 1024).unwrap();
-    link.end_stream(now, again).unwrap();
+    assert_eq!(link.end_stream(pair.now, outgoing), Err(SendError::Gone));
+    let again = link.open_stream(pair.now, export, name("feed"), 77, 100, 1024).unwrap();
+    link.end_stream(pair.now, again).unwrap();
     link.reject(export, RejectReason::Ended, Digest([0; 16])).unwrap();
     pair.sides[RIGHT].take_events();
-    pair.settle();
-    let news = pair.sides[RIGHT].take_events();
+    let news = pair.settled(RIGHT);
     let place = |found: fn(&Received) -> bool| news.iter().position(found);
     assert!(news.contains(&Received::End { stream: incoming, next: 100 }), "{news:?}");
     assert!(
@@ -356,8 +321,7 @@ fn a_subscription_has_a_mode() {
     let mut subscribe = control_frames(&pair.written[RIGHT]).remove(&3).unwrap();
     (subscribe[HEADER_LEN + 4], subscribe[HEADER_LEN + 24]) = (9, 3);
     pair.sides[LEFT].take_events();
-    let now = pair.now;
-    pair.sides[LEFT].feed(now, &subscribe);
+    pair.sides[LEFT].feed(pair.now, &subscribe);
     let news = pair.sides[LEFT].take_events();
     assert!(
         matches!(news[..], [Received::Subscribe { mode: ReaderMode::Observing, .. }]),
@@ -385,14 +349,10 @@ fn a_subscription_has_a_start() {
         assert_eq!(received[&3][HEADER_LEN + 25], code);
         assert_eq!(found(&mut pair), [start]);
         // It is the same on each connection, until this side has lost a stream.
-        pair.cut();
-        pair.connect();
-        pair.settle();
+        pair.reconnect();
         assert_eq!(found(&mut pair), [start]);
         pair.sides[RIGHT].link.start_at_next(interest).unwrap();
-        pair.cut();
-        pair.connect();
-        pair.settle();
+        pair.reconnect();
         assert_eq!(found(&mut pair), [ReaderStart::Next]);
     }
     // A start of a later version counts as the next message.
@@ -402,8 +362,7 @@ fn a_subscription_has_a_start() {
     let mut subscribe = control_frames(&pair.written[RIGHT]).remove(&3).unwrap();
     (subscribe[HEADER_LEN + 4], subscribe[HEADER_LEN + 25]) = (9, 2);
     found(&mut pair);
-    let now = pair.now;
-    pair.sides[LEFT].feed(now, &subscribe);
+    pair.sides[LEFT].feed(pair.now, &subscribe);
     assert_eq!(found(&mut pair), [ReaderStart::Next]);
 }
 
@@ -436,23 +395,15 @@ fn an_unsubscribe_is_confirmed_after_the_last_message() {
 #[test]
 fn messages_after_unsubscribe_are_discarded_and_counted() {
     let mut pair = Pair::new();
-    let interest = pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
-    pair.settle();
-    let export = subscribed(&mut pair);
-    let now = pair.now;
-    let outgoing =
-        pair.sides[LEFT].link.open_stream(now, export, name("feed"), 77, 0, 1024).unwrap();
+    let (interest, export) = subscribe(&mut pair, 8);
+    let outgoing = open(&mut pair, export, 77, 0);
     pair.settle();
     pair.sides[RIGHT].take_events();
     send(&mut pair, outgoing, 4).unwrap();
     pair.sides[LEFT].link.flush();
     pair.write(LEFT, usize::MAX);
     pair.sides[RIGHT].link.unsubscribe(interest).unwrap();
-    pair.settle();
-    assert_eq!(
-        pair.sides[RIGHT].take_events(),
-        [Received::Unsubscribed { interest, discarded: 4 }]
-    );
+    assert_eq!(pair.settled(RIGHT), [Received::Unsubscribed { interest, discarded: 4 }]);
     assert!(pair.sides[LEFT].take_events().contains(&Received::Unsubscribe(export)));
     assert_eq!(send(&mut pair, outgoing, 1), Err(SendError::Gone));
 }
@@ -469,8 +420,7 @@ fn keep_alive_holds_an_idle_link_and_silence_ends_it() {
         pair.write(LEFT, usize::MAX);
         let next = pair.sides[LEFT].link.poll_timeout().unwrap();
         pair.now = pair.now.max(next);
-        let now = pair.now;
-        pair.sides[LEFT].failed = pair.sides[LEFT].link.handle_timeout(now).err();
+        pair.sides[LEFT].failed = pair.sides[LEFT].link.handle_timeout(pair.now).err();
     }
     assert_eq!(pair.sides[LEFT].failed, Some(LinkError::Silent { limit: Duration::from_secs(15) }));
 }
@@ -479,9 +429,8 @@ fn keep_alive_holds_an_idle_link_and_silence_ends_it() {
 fn the_handshake_has_a_deadline() {
     let mut pair = Pair::new();
     pair.now += Duration::from_secs(5);
-    let now = pair.now;
     let error = LinkError::Handshake { deadline: Duration::from_secs(5) };
-    assert_eq!(pair.sides[LEFT].link.handle_timeout(now), Err(error));
+    assert_eq!(pair.sides[LEFT].link.handle_timeout(pair.now), Err(error));
     assert_eq!(pair.sides[LEFT].link.ended(), Some(error));
     // Its close frame has the reason.
     pair.settle();
@@ -493,11 +442,9 @@ fn close_follows_all_messages_and_has_a_reason() {
     let mut pair = Pair::new();
     let (outgoing, _) = reading(&mut pair, 8);
     send(&mut pair, outgoing, 2).unwrap();
-    let now = pair.now;
-    pair.sides[LEFT].link.close(now, CloseReason::Shutdown);
+    pair.sides[LEFT].link.close(pair.now, CloseReason::Shutdown);
     assert_eq!(send(&mut pair, outgoing, 1), Err(SendError::Down));
-    pair.settle();
-    assert_eq!(sequences(&pair.sides[RIGHT].take_events()), [100, 101]);
+    assert_eq!(sequences(&pair.settled(RIGHT)), [100, 101]);
     assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::PeerClosed(CloseReason::Shutdown)));
 }
 
@@ -514,7 +461,6 @@ fn resumes_may_follow_an_early_reject() {
     pair.settle();
     assert_eq!(pair.sides.each_ref().map(|side| side.failed), [None, None]);
     assert_eq!(pair.sides[LEFT].take_events(), []);
-    let now = pair.now;
-    let late = pair.sides[LEFT].link.open_stream(now, export, name("feed"), 77, 100, 1024);
+    let late = pair.sides[LEFT].link.open_stream(pair.now, export, name("feed"), 77, 100, 1024);
     assert_eq!(late, Err(SendError::Gone));
 }

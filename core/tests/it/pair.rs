@@ -301,6 +301,25 @@ impl Pair {
         }
     }
 
+    /// Loses the connection and opens another one.
+    pub(crate) fn reconnect(&mut self) {
+        self.cut();
+        self.connect();
+        self.settle();
+    }
+
+    /// Sends what waits on the left side, and lets it arrive.
+    pub(crate) fn deliver(&mut self) {
+        self.sides[0].link.flush();
+        self.settle();
+    }
+
+    /// Settles, and returns the events of one side.
+    pub(crate) fn settled(&mut self, side: usize) -> Vec<Received> {
+        self.settle();
+        self.sides[side].take_events()
+    }
+
     /// Lets one side write up to `most` bytes.
     pub(crate) fn write(&mut self, from: usize, most: usize) -> bool {
         let (now, due) = (self.now, self.now + self.delay);

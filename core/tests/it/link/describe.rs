@@ -21,13 +21,11 @@ fn fnv(bytes: &[u8]) -> Digest {
 fn fetch(pair: &mut Pair) -> Vec<u8> {
     let mut form = Vec::new();
     loop {
-        let (now, from) = (pair.now, form.len() as u32);
-        pair.sides[RIGHT].link.describe(now, name("swaps"), from).unwrap();
-        pair.settle();
-        assert_eq!(pair.sides[LEFT].take_events(), [Received::Describe("swaps".to_owned(), from)]);
-        pair.sides[LEFT].link.answer(now, Some(Swap::DESCRIPTOR), from).unwrap();
-        pair.settle();
-        let news = pair.sides[RIGHT].take_events();
+        let from = form.len() as u32;
+        pair.sides[RIGHT].link.describe(pair.now, name("swaps"), from).unwrap();
+        assert_eq!(pair.settled(LEFT), [Received::Describe("swaps".to_owned(), from)]);
+        pair.sides[LEFT].link.answer(pair.now, Some(Swap::DESCRIPTOR), from).unwrap();
+        let news = pair.settled(RIGHT);
         let [Received::Described { offset, total, bytes }] = &*news else { panic!("{news:?}") };
         assert_eq!(*offset, from);
         if bytes.is_empty() {
@@ -70,8 +68,7 @@ fn a_hidden_layout_is_empty() {
     let mut pair = Pair::new();
     pair.settle();
     pair.sides[RIGHT].take_events();
-    let now = pair.now;
-    pair.sides[LEFT].link.answer(now, None, 7).unwrap();
+    pair.sides[LEFT].link.answer(pair.now, None, 7).unwrap();
     pair.settle();
     let none = Received::Described { offset: 7, total: 0, bytes: Vec::new() };
     assert_eq!(pair.sides[RIGHT].take_events(), [none]);

@@ -7,7 +7,9 @@ use mycelium_core::link::{CloseReason, Config, Interest, RejectReason, RunShape}
 use mycelium_core::{Digest, Message};
 use zerocopy::IntoBytes;
 
-use crate::pair::conversation::{LEFT, RIGHT, last_subscribed, name, reading, subscribed, swaps};
+use crate::pair::conversation::{
+    LEFT, RIGHT, last_subscribed, name, open, reading, subscribed, swaps,
+};
 use crate::pair::{Pair, config, control_frames};
 use crate::schema::Swap;
 
@@ -15,34 +17,22 @@ use crate::schema::Swap;
 fn all_kinds() -> BTreeMap<u16, Vec<u8>> {
     let mut pair = Pair::new();
     let (outgoing, incoming) = reading(&mut pair, 8);
-    let now = pair.now;
-    pair.sides[LEFT].link.skip(now, outgoing, 5, 1).unwrap();
+    pair.sides[LEFT].link.skip(pair.now, outgoing, 5, 1).unwrap();
     pair.settle();
     pair.sides[RIGHT].link.grant(incoming, 0).unwrap();
-    let now = pair.now;
-    pair.sides[RIGHT].link.signal_demand(now, incoming).unwrap();
+    pair.sides[RIGHT].link.signal_demand(pair.now, incoming).unwrap();
     pair.settle();
     pair.pass(Duration::from_secs(6));
-    pair.cut();
-    pair.connect();
-    pair.settle();
+    pair.reconnect();
     let export = subscribed(&mut pair);
-    let now = pair.now;
-    let again =
-        pair.sides[LEFT].link.open_stream(now, export, name("feed"), 77, 105, 1024).unwrap();
-    pair.sides[LEFT].link.end_stream(now, again).unwrap();
+    let again = open(&mut pair, export, 77, 105);
+    pair.sides[LEFT].link.end_stream(pair.now, again).unwrap();
     pair.settle();
-    let (_, _) = (
-        pair.sides[LEFT].link.open_stream(now, export, name("feed"), 78, 0, 1024).unwrap(),
-        pair.settle(),
-    );
-    pair.cut();
-    pair.connect();
-    pair.settle();
+    let (_, _) = (open(&mut pair, export, 78, 0), pair.settle());
+    pair.reconnect();
     let export = subscribed(&mut pair);
-    let now = pair.now;
     pair.sides[LEFT].link.accept(export).unwrap();
-    pair.sides[LEFT].link.refuse_resume(now, export, 78).unwrap();
+    pair.sides[LEFT].link.refuse_resume(pair.now, export, 78).unwrap();
     let other = Interest { topic: name("others"), ..swaps(8) };
     let interest = pair.sides[RIGHT].link.subscribe(other).unwrap();
     pair.settle();
@@ -56,13 +46,11 @@ fn all_kinds() -> BTreeMap<u16, Vec<u8>> {
     let digest = Digest([5; 16]);
     pair.sides[LEFT].link.reject(export, RejectReason::Digest, digest).unwrap();
     pair.settle();
-    let now = pair.now;
-    pair.sides[RIGHT].link.describe(now, name("swaps"), 168).unwrap();
+    pair.sides[RIGHT].link.describe(pair.now, name("swaps"), 168).unwrap();
     pair.settle();
-    pair.sides[LEFT].link.answer(now, Some(Swap::DESCRIPTOR), 168).unwrap();
+    pair.sides[LEFT].link.answer(pair.now, Some(Swap::DESCRIPTOR), 168).unwrap();
     pair.settle();
-    let now = pair.now;
-    pair.sides[LEFT].link.close(now, CloseReason::Shutdown);
+    pair.sides[LEFT].link.close(pair.now, CloseReason::Shutdown);
     pair.settle();
     let [left, right] = &pair.written;
     let mut kinds = control_frames(left);
@@ -77,8 +65,8 @@ fn run() -> Option<(u16, Vec<u8>)> {
     let mut pair = Pair::new();
     pair.message = |_| Swap::golden().as_bytes().to_vec();
     let (outgoing, _) = reading(&mut pair, 8);
-    let (now, shape) = (pair.now, RunShape { stride: 48, skip: 8, length: 40 });
-    pair.sides[LEFT].link.send_run(now, outgoing, shape, 2).unwrap();
+    let shape = RunShape { stride: 48, skip: 8, length: 40 };
+    pair.sides[LEFT].link.send_run(pair.now, outgoing, shape, 2).unwrap();
     pair.settle();
     control_frames(&pair.written[LEFT]).remove_entry(&19)
 }
@@ -88,11 +76,11 @@ fn memory() -> BTreeMap<u16, Vec<u8>> {
     let with = |name| Config { memory: true, ..config(name) };
     let mut pair = Pair::with(with("left"), with("right"), 4096);
     let (outgoing, _) = reading(&mut pair, 8);
-    let (now, token) = (pair.now, std::array::from_fn(|at| 0x10 + at as u8));
+    let token = std::array::from_fn(|at| 0x10 + at as u8);
     let link = &mut pair.sides[LEFT].link;
-    link.offer_memory(now, token).unwrap();
-    link.skip(now, outgoing, 5, 1).unwrap();
-    assert_eq!(link.move_stream(now, outgoing, 3), Ok(105));
+    link.offer_memory(pair.now, token).unwrap();
+    link.skip(pair.now, outgoing, 5, 1).unwrap();
+    assert_eq!(link.move_stream(pair.now, outgoing, 3), Ok(105));
     pair.settle();
     let mut kinds = control_frames(&pair.written[LEFT]);
     kinds.retain(|kind, _| [21, 0x8016].contains(kind));

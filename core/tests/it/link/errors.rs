@@ -21,12 +21,11 @@ fn topics_and_streams_are_limited() {
     assert_eq!(one_more, Err(SendError::Topics { limit: TOPICS }));
     pair.settle();
     let export = last_subscribed(&mut pair, LEFT);
-    let now = pair.now;
     let link = &mut pair.sides[LEFT].link;
     for epoch in 0..STREAMS as u64 {
-        link.open_stream(now, export, name("feed"), epoch, 0, 1024).unwrap();
+        link.open_stream(pair.now, export, name("feed"), epoch, 0, 1024).unwrap();
     }
-    let one_more = link.open_stream(now, export, name("feed"), 99, 0, 1024);
+    let one_more = link.open_stream(pair.now, export, name("feed"), 99, 0, 1024);
     assert_eq!(one_more, Err(SendError::Streams { limit: STREAMS }));
 }
 
@@ -103,8 +102,7 @@ fn a_protocol_error_closes_the_link() {
     {
         let mut pair = Pair::new();
         reading(&mut pair, 8);
-        let now = pair.now;
-        pair.sides[side].feed(now, &bytes);
+        pair.sides[side].feed(pair.now, &bytes);
         assert_eq!(pair.sides[side].failed, Some(error), "{what}");
         pair.settle();
         let failed = pair.sides[1 - side].failed;
@@ -117,21 +115,19 @@ fn a_message_without_room_ends_the_link() {
     let mut pair = Pair::new();
     let (outgoing, _) = reading(&mut pair, 1);
     send(&mut pair, outgoing, 1).unwrap();
-    pair.sides[LEFT].link.flush();
-    pair.settle();
+    pair.deliver();
     let mut frame = vec![0; 256];
     let envelope = Envelope { type_id: 1, stream: 1, sequence: 101, ..Envelope::default() };
     let length = write_frame(&mut frame, &envelope, 40, Swap::golden().as_bytes()).unwrap();
-    let now = pair.now;
-    pair.sides[RIGHT].feed(now, &frame[..length]);
+    pair.sides[RIGHT].feed(pair.now, &frame[..length]);
     assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Credit { stream: 1 }));
 }
 
 #[test]
 fn frames_before_hello_are_refused() {
     let mut pair = Pair::new();
-    let now = pair.now;
-    pair.sides[LEFT].feed(now, &control(0, 0, &[13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
+    pair.sides[LEFT]
+        .feed(pair.now, &control(0, 0, &[13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
     assert_eq!(pair.sides[LEFT].failed, Some(LinkError::NoHello));
 }
 
@@ -139,8 +135,7 @@ fn frames_before_hello_are_refused() {
 fn kinds_of_a_later_version_are_skipped() {
     let mut pair = Pair::new();
     pair.settle();
-    let now = pair.now;
-    pair.sides[LEFT].feed(now, &control(0, 0, &[99, 0, 1, 2, 3]));
+    pair.sides[LEFT].feed(pair.now, &control(0, 0, &[99, 0, 1, 2, 3]));
     assert_eq!(pair.sides[LEFT].failed, None);
 }
 

@@ -11,7 +11,7 @@ use mycelium_core::{Digest, Envelope, FrameError, TraceContext};
 use zerocopy::IntoBytes;
 
 use crate::pair::conversation::{
-    LEFT, RIGHT, blob, fragment, last_subscribed, name, reading, send, send_rest, subscribed,
+    LEFT, RIGHT, blob, fragment, last_subscribed, name, open, reading, send, send_rest, subscribe,
     swaps, whole,
 };
 use crate::pair::{Pair, Received, TestLink, config};
@@ -22,9 +22,7 @@ fn another(pair: &mut Pair, topic: &str, epoch: u64) -> (OutgoingId, IncomingId)
     pair.sides[RIGHT].link.subscribe(Interest { topic: name(topic), ..swaps(64) }).unwrap();
     pair.settle();
     let export = last_subscribed(pair, LEFT);
-    let now = pair.now;
-    let outgoing =
-        pair.sides[LEFT].link.open_stream(now, export, name("feed"), epoch, 0, 64).unwrap();
+    let outgoing = open(pair, export, epoch, 0);
     pair.settle();
     let incoming =
         pair.sides[RIGHT].take_events().into_iter().find_map(|received| match received {
@@ -40,8 +38,7 @@ fn through(pair: &mut Pair, stream: OutgoingId, message: &[u8]) -> Vec<Received>
     loop {
         let result = send_rest(pair, stream, message, &mut sent);
         assert!(matches!(result, Ok(()) | Err(SendError::Room { .. })), "{result:?}");
-        pair.sides[LEFT].link.flush();
-        pair.settle();
+        pair.deliver();
         events.extend(pair.sides[RIGHT].take_events());
         if result.is_ok() {
             return events;
@@ -80,18 +77,17 @@ fn extensions_arrive_with_the_first_fragment() {
         sent_at: Some(4),
         ..Envelope::default()
     };
-    let (now, message) = (pair.now, blob(1000));
+    let message = blob(1000);
     let link = &mut pair.sides[LEFT].link;
     let sent =
-        link.send_fragment(now, outgoing, &envelope, fragment(&message, 0), &message).unwrap();
+        link.send_fragment(pair.now, outgoing, &envelope, fragment(&message, 0), &message).unwrap();
     link.flush();
     pair.settle();
     let rest = fragment(&message, sent);
     let link = &mut pair.sides[LEFT].link;
-    link.send_fragment(now, outgoing, &envelope, rest, &message[sent..]).unwrap();
+    link.send_fragment(pair.now, outgoing, &envelope, rest, &message[sent..]).unwrap();
     link.flush();
-    pair.settle();
-    let news = pair.sides[RIGHT].take_events();
+    let news = pair.settled(RIGHT);
     let [
         Received::Fragment { envelope: first, sequence: 100, .. },
         Received::Fragment { envelope: second, sequence: 100, .. },
@@ -159,8 +155,7 @@ fn an_open_message_is_completed_or_aborted() {
 
     // Overwritten messages use no credit.
     link.skip(now, outgoing, 3, 9).unwrap();
-    pair.settle();
-    let news = pair.sides[RIGHT].take_events();
+    let news = pair.settled(RIGHT);
     assert_eq!(whole(&news, incoming), [[0; 0]; 0]);
     assert_eq!(news.last(), Some(&Received::Gap { stream: incoming, missed: 3, reason: 9 }));
     let events = through(&mut pair, outgoing, &message);
@@ -174,18 +169,14 @@ fn an_open_message_restarts_after_a_lost_connection() {
     let (outgoing, incoming) = reading(&mut pair, 8);
     let (message, mut sent) = (blob(8000), 0);
     send_rest(&mut pair, outgoing, &message, &mut sent).unwrap_err();
-    pair.sides[LEFT].link.flush();
-    pair.settle();
+    pair.deliver();
     assert!(matches!(pair.sides[RIGHT].take_events()[..], [Received::Fragment { .. }]));
-    pair.cut();
-    pair.connect();
-    pair.settle();
+    pair.reconnect();
     let news = pair.sides[LEFT].take_events();
     let [.., Received::Resume { export, epoch: 77, next: 100 }] = news[..] else {
         panic!("{news:?}")
     };
-    let now = pair.now;
-    let again = pair.sides[LEFT].link.open_stream(now, export, name("feed"), 77, 100, 64).unwrap();
+    let again = open(&mut pair, export, 77, 100);
     pair.settle();
     let events = through(&mut pair, again, &message);
     assert_eq!(whole(&events, incoming), [message]);
@@ -194,26 +185,18 @@ fn an_open_message_restarts_after_a_lost_connection() {
 #[test]
 fn fragments_after_unsubscribe_are_discarded() {
     let mut pair = Pair::with(config("left"), config("right"), 1 << 16);
-    let interest = pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
-    pair.settle();
-    let export = subscribed(&mut pair);
-    let now = pair.now;
-    let outgoing = pair.sides[LEFT].link.open_stream(now, export, name("feed"), 77, 0, 64).unwrap();
+    let (interest, export) = subscribe(&mut pair, 8);
+    let outgoing = open(&mut pair, export, 77, 0);
     pair.settle();
     let (message, mut sent) = (blob(20_000), 0);
     send_rest(&mut pair, outgoing, &message, &mut sent).unwrap_err();
-    pair.sides[LEFT].link.flush();
-    pair.settle();
+    pair.deliver();
     pair.sides[RIGHT].take_events();
     send_rest(&mut pair, outgoing, &message, &mut sent).unwrap();
     pair.sides[LEFT].link.flush();
     pair.write(LEFT, usize::MAX);
     pair.sides[RIGHT].link.unsubscribe(interest).unwrap();
-    pair.settle();
-    assert_eq!(
-        pair.sides[RIGHT].take_events(),
-        [Received::Unsubscribed { interest, discarded: 1 }]
-    );
+    assert_eq!(pair.settled(RIGHT), [Received::Unsubscribed { interest, discarded: 1 }]);
 }
 
 #[test]
@@ -232,8 +215,7 @@ fn the_reader_limits_long_and_open_messages() {
     assert_eq!(refused, Err(SendError::Fragments { limit: 1 }));
 
     pair.settle();
-    let now = pair.now;
-    pair.sides[LEFT].link.skip(now, first, 1, 1).unwrap();
+    pair.sides[LEFT].link.skip(pair.now, first, 1, 1).unwrap();
     let events = through(&mut pair, second, &message);
     assert_eq!(whole(&events, incoming), [message]);
 }
@@ -251,11 +233,8 @@ fn a_reader_may_refuse_fragments() {
 fn a_reject_is_sent_before_another_open_message() {
     let right = Config { max_open: 1, ..config("right") };
     let mut pair = Pair::with(config("left"), right, 4096);
-    pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
-    pair.settle();
-    let export = subscribed(&mut pair);
-    let now = pair.now;
-    let first = pair.sides[LEFT].link.open_stream(now, export, name("feed"), 77, 0, 64).unwrap();
+    let (_, export) = subscribe(&mut pair, 8);
+    let first = open(&mut pair, export, 77, 0);
     pair.settle();
     pair.sides[RIGHT].take_events();
     let (second, incoming) = another(&mut pair, "others", 78);
@@ -358,8 +337,7 @@ fn invalid_fragments_end_the_link() {
     ] {
         let mut pair = Pair::new();
         reading(&mut pair, 8);
-        let now = pair.now;
-        pair.sides[RIGHT].feed(now, &frames.concat());
+        pair.sides[RIGHT].feed(pair.now, &frames.concat());
         assert_eq!(pair.sides[RIGHT].failed, Some(error), "{what}");
     }
 }
@@ -370,13 +348,12 @@ fn too_many_open_messages_end_the_link() {
     let mut pair = Pair::with(config("left"), right, 4096);
     reading(&mut pair, 8);
     another(&mut pair, "others", 78);
-    let now = pair.now;
     let first = Fragment { offset: 0, total: 48, fixed_len: 40 };
     let mut second = part(0, first, &[7; 24]);
     second[12] = 2;
     let mut third = part(100, first, &[7; 24]);
     third.extend(second);
-    pair.sides[RIGHT].feed(now, &third);
+    pair.sides[RIGHT].feed(pair.now, &third);
     assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::TooMany { limit: 1 }));
 }
 
@@ -385,13 +362,11 @@ fn a_fragmented_message_needs_credit() {
     let mut pair = Pair::new();
     let (outgoing, _) = reading(&mut pair, 1);
     send(&mut pair, outgoing, 1).unwrap();
-    pair.sides[LEFT].link.flush();
-    pair.settle();
+    pair.deliver();
     let mut sent = 0;
     let refused = send_rest(&mut pair, outgoing, &blob(8000), &mut sent);
     assert_eq!((refused, sent), (Err(SendError::Credit), 0));
-    let now = pair.now;
     let first = Fragment { offset: 0, total: 48, fixed_len: 40 };
-    pair.sides[RIGHT].feed(now, &part(101, first, &[7; 24]));
+    pair.sides[RIGHT].feed(pair.now, &part(101, first, &[7; 24]));
     assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Credit { stream: 1 }));
 }

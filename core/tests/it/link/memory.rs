@@ -10,8 +10,8 @@ use mycelium_core::{Digest, Envelope, Message, write_frame};
 use zerocopy::IntoBytes;
 
 use crate::pair::conversation::{
-    LEFT, MS, RIGHT, blob, control, fragment, name, reading, send, send_rest, sequences,
-    subscribed, swaps, whole,
+    LEFT, MS, RIGHT, blob, control, fragment, name, reading, send, send_rest, sequences, subscribe,
+    whole,
 };
 use crate::pair::{Pair, Received, config};
 use crate::schema::Swap;
@@ -39,8 +39,7 @@ fn moved() -> (Pair, OutgoingId, IncomingId) {
     let (mut pair, outgoing, incoming) = pair([true; 2], 8);
     send(&mut pair, outgoing, 3).unwrap();
     assert_eq!(move_stream(&mut pair, outgoing), Ok(103));
-    pair.settle();
-    let news = pair.sides[RIGHT].take_events();
+    let news = pair.settled(RIGHT);
     assert_eq!(sequences(&news), [100, 101, 102]);
     let region = Received::Region { stream: incoming, number: 7, first: 103 };
     assert_eq!(news.last(), Some(&region), "{news:?}");
@@ -48,16 +47,13 @@ fn moved() -> (Pair, OutgoingId, IncomingId) {
 }
 
 fn move_stream(pair: &mut Pair, stream: OutgoingId) -> Result<u64, SendError> {
-    let now = pair.now;
-    pair.sides[LEFT].link.move_stream(now, stream, 7)
+    pair.sides[LEFT].link.move_stream(pair.now, stream, 7)
 }
 
 /// A new connection. Returns the subscription and where the reader resumes the stream.
 fn reconnect(pair: &mut Pair) -> (ExportId, u64) {
     pair.sides.iter_mut().for_each(|side| drop(side.take_events()));
-    pair.cut();
-    pair.connect();
-    pair.settle();
+    pair.reconnect();
     let news = pair.sides[LEFT].take_events();
     let resume = news.iter().find_map(|received| match received {
         Received::Resume { export, epoch: 77, next } => Some((*export, *next)),
@@ -67,9 +63,8 @@ fn reconnect(pair: &mut Pair) -> (ExportId, u64) {
 }
 
 fn reopen(pair: &mut Pair, export: ExportId, first: u64) -> OutgoingId {
-    let now = pair.now;
     let link = &mut pair.sides[LEFT].link;
-    let stream = link.open_stream(now, export, name("feed"), 77, first, 64).unwrap();
+    let stream = link.open_stream(pair.now, export, name("feed"), 77, first, 64).unwrap();
     pair.settle();
     stream
 }
@@ -105,23 +100,22 @@ fn message_frame(sequence: u64, fragment: Option<Fragment>) -> Vec<u8> {
 #[test]
 fn only_the_end_follows_a_move() {
     let (mut pair, outgoing, incoming) = moved();
-    let now = pair.now;
     let (message, link) = (blob(100), &mut pair.sides[LEFT].link);
     let (envelope, part) = (Envelope::default(), fragment(&message, 0));
     let refused = Some(SendError::Moved);
-    assert_eq!(link.send(now, outgoing, &envelope, 40, &message).err(), refused);
-    assert_eq!(link.send_run(now, outgoing, SHAPE, 2).err(), refused);
-    assert_eq!(link.send_fragment(now, outgoing, &envelope, part, &message).err(), refused);
-    assert_eq!(link.skip(now, outgoing, 2, 1).err(), refused);
-    assert_eq!(link.skip(now, outgoing, u64::MAX, 1).err(), refused);
-    assert_eq!(link.end_stream(now, outgoing).err(), refused);
-    assert_eq!(link.move_stream(now, outgoing, 8).err(), refused);
+    assert_eq!(link.send(pair.now, outgoing, &envelope, 40, &message).err(), refused);
+    assert_eq!(link.send_run(pair.now, outgoing, SHAPE, 2).err(), refused);
+    assert_eq!(link.send_fragment(pair.now, outgoing, &envelope, part, &message).err(), refused);
+    assert_eq!(link.skip(pair.now, outgoing, 2, 1).err(), refused);
+    assert_eq!(link.skip(pair.now, outgoing, u64::MAX, 1).err(), refused);
+    assert_eq!(link.end_stream(pair.now, outgoing).err(), refused);
+    assert_eq!(link.move_stream(pair.now, outgoing, 8).err(), refused);
     assert_eq!(link.sequence(outgoing), Ok(103));
 
     let early = SendError::End { first: 103, found: 102 };
-    assert_eq!(link.end_moved_stream(now, outgoing, 102), Err(early));
-    assert_eq!(link.end_moved_stream(now, outgoing, 5000), Ok(()));
-    assert_eq!(link.end_moved_stream(now, outgoing, 5000), Err(SendError::Gone));
+    assert_eq!(link.end_moved_stream(pair.now, outgoing, 102), Err(early));
+    assert_eq!(link.end_moved_stream(pair.now, outgoing, 5000), Ok(()));
+    assert_eq!(link.end_moved_stream(pair.now, outgoing, 5000), Err(SendError::Gone));
     assert_eq!(link.unconfirmed(outgoing), 3);
     pair.settle();
     let end = Received::End { stream: incoming, next: 5000 };
@@ -135,17 +129,14 @@ fn only_the_end_follows_a_move() {
 #[test]
 fn a_stream_moves_without_credit_and_behind_its_messages() {
     let (mut pair, outgoing, incoming) = pair([true; 2], 4);
-    let now = pair.now;
-    assert_eq!(pair.sides[LEFT].link.send_run(now, outgoing, SHAPE, 4), Ok(4));
+    assert_eq!(pair.sides[LEFT].link.send_run(pair.now, outgoing, SHAPE, 4), Ok(4));
     assert_eq!(send(&mut pair, outgoing, 1), Err(SendError::Credit));
     assert_eq!(move_stream(&mut pair, outgoing), Err(SendError::Run), "its bytes are not written");
     pair.settle();
     assert_eq!(move_stream(&mut pair, outgoing), Ok(104));
     assert_eq!(send(&mut pair, outgoing, 1), Err(SendError::Moved), "no credit helps");
-    let now = pair.now;
-    pair.sides[LEFT].link.end_moved_stream(now, outgoing, 104).unwrap();
-    pair.settle();
-    let news = pair.sides[RIGHT].take_events();
+    pair.sides[LEFT].link.end_moved_stream(pair.now, outgoing, 104).unwrap();
+    let news = pair.settled(RIGHT);
     assert_eq!(sequences(&news), [100, 101, 102, 103]);
     let region = Received::Region { stream: incoming, number: 7, first: 104 };
     assert_eq!(news[4..], [region, Received::End { stream: incoming, next: 104 }]);
@@ -164,8 +155,7 @@ fn an_open_message_is_completed_first() {
         pair.settle();
     }
     assert_eq!(move_stream(&mut pair, outgoing), Ok(101));
-    pair.settle();
-    let news = pair.sides[RIGHT].take_events();
+    let news = pair.settled(RIGHT);
     assert_eq!(whole(&news, incoming), [message]);
     assert_eq!(failed(&pair), [None; 2]);
 }
@@ -175,14 +165,13 @@ fn both_sides_must_support_it() {
     for memory in [[false, false], [false, true], [true, false], [true, true]] {
         let both = memory == [true; 2];
         let (mut pair, outgoing, _) = pair(memory, 8);
-        let now = pair.now;
         let expected = if both { Ok(()) } else { Err(SendError::NoMemory) };
         for side in [LEFT, RIGHT] {
             let link = &mut pair.sides[side].link;
             assert_eq!(link.peer_accepts_memory(), both);
-            assert_eq!(link.offer_memory(now, TOKEN), expected);
+            assert_eq!(link.offer_memory(pair.now, TOKEN), expected);
             if both {
-                assert_eq!(link.offer_memory(now, TOKEN), Err(SendError::SecondMemory));
+                assert_eq!(link.offer_memory(pair.now, TOKEN), Err(SendError::SecondMemory));
             }
         }
         assert_eq!(move_stream(&mut pair, outgoing).map(|_| ()), expected);
@@ -197,37 +186,37 @@ fn both_sides_must_support_it() {
         assert_eq!(failed(&pair), [None; 2]);
 
         pair.cut();
-        let now = pair.now;
         let link = &mut pair.sides[LEFT].link;
         assert!(!link.peer_accepts_memory(), "without a connection");
-        assert_eq!(link.offer_memory(now, TOKEN), Err(SendError::Down));
-        assert_eq!(link.move_stream(now, outgoing, 7), Err(SendError::Down));
+        assert_eq!(link.offer_memory(pair.now, TOKEN), Err(SendError::Down));
+        assert_eq!(link.move_stream(pair.now, outgoing, 7), Err(SendError::Down));
         pair.connect();
         pair.settle();
-        assert_eq!(pair.sides[LEFT].link.offer_memory(now, TOKEN), expected, "once a connection");
-        pair.settle();
-        assert_eq!(pair.sides[RIGHT].take_events().iter().any(offers), both);
+        assert_eq!(
+            pair.sides[LEFT].link.offer_memory(pair.now, TOKEN),
+            expected,
+            "once a connection"
+        );
+        assert_eq!(pair.settled(RIGHT).iter().any(offers), both);
     }
 }
 
 #[test]
 fn a_stream_that_has_not_moved_ends_as_before() {
     let (mut pair, outgoing, _) = pair([true; 2], 8);
-    let (now, link) = (pair.now, &mut pair.sides[LEFT].link);
-    assert_eq!(link.end_moved_stream(now, outgoing, 200), Err(SendError::NotMoved));
-    assert_eq!(link.end_stream(now, outgoing), Ok(()));
+    let link = &mut pair.sides[LEFT].link;
+    assert_eq!(link.end_moved_stream(pair.now, outgoing, 200), Err(SendError::NotMoved));
+    assert_eq!(link.end_stream(pair.now, outgoing), Ok(()));
 }
 
 #[test]
 fn a_stream_without_another_message_does_not_move() {
     let (mut pair, outgoing, _) = pair([true; 2], 8);
-    let now = pair.now;
-    pair.sides[LEFT].link.skip(now, outgoing, u64::MAX - 101, 1).unwrap();
+    pair.sides[LEFT].link.skip(pair.now, outgoing, u64::MAX - 101, 1).unwrap();
     send(&mut pair, outgoing, 1).unwrap();
     assert_eq!(move_stream(&mut pair, outgoing), Err(SendError::Exhausted));
     pair.settle();
-    let now = pair.now;
-    pair.sides[RIGHT].feed(now, &region_frame(1, u64::MAX));
+    pair.sides[RIGHT].feed(pair.now, &region_frame(1, u64::MAX));
     let (expected, found) = (u64::MAX - 1, u64::MAX);
     let error = LinkError::Sequence { stream: 1, expected, found };
     assert_eq!(pair.sides[RIGHT].failed, Some(error));
@@ -237,16 +226,12 @@ fn a_stream_without_another_message_does_not_move() {
 #[test]
 fn a_stream_that_has_had_the_last_sequence_is_forgotten_with_its_connection() {
     let (mut pair, outgoing, incoming) = pair([true; 2], 8);
-    let now = pair.now;
-    pair.sides[LEFT].link.skip(now, outgoing, u64::MAX - 101, 1).unwrap();
+    pair.sides[LEFT].link.skip(pair.now, outgoing, u64::MAX - 101, 1).unwrap();
     send(&mut pair, outgoing, 1).unwrap();
-    pair.settle();
-    let news = pair.sides[RIGHT].take_events();
+    let news = pair.settled(RIGHT);
     assert_eq!(sequences(&news), [u64::MAX - 1]);
     pair.sides[LEFT].take_events();
-    pair.cut();
-    pair.connect();
-    pair.settle();
+    pair.reconnect();
     let news = pair.sides[LEFT].take_events();
     let resumes = |received: &&Received| matches!(received, Received::Resume { .. });
     assert_eq!(news.iter().find(resumes), None);
@@ -289,8 +274,7 @@ fn invalid_frames_about_memory_end_the_link() {
         (vec![message_frame(100, Some(first)), region()], Some(open)),
     ] {
         let (mut pair, ..) = pair([true; 2], 8);
-        let now = pair.now;
-        frames.iter().for_each(|frame| pair.sides[RIGHT].feed(now, frame));
+        frames.iter().for_each(|frame| pair.sides[RIGHT].feed(pair.now, frame));
         assert_eq!(pair.sides[RIGHT].failed, expected, "{frames:02x?}");
     }
 }
@@ -300,14 +284,12 @@ fn frames_about_memory_need_the_feature() {
     for memory in [[false, false], [false, true], [true, false]] {
         for frame in [memory_frame(), region_frame(1, 100)] {
             let (mut pair, ..) = pair(memory, 8);
-            let now = pair.now;
-            pair.sides[RIGHT].feed(now, &frame);
+            pair.sides[RIGHT].feed(pair.now, &frame);
             assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::NoMemory), "{memory:?}");
         }
     }
     let mut pair = Pair::new();
-    let now = pair.now;
-    pair.sides[RIGHT].feed(now, &region_frame(1, 100));
+    pair.sides[RIGHT].feed(pair.now, &region_frame(1, 100));
     assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::NoHello));
 }
 
@@ -319,15 +301,13 @@ fn confirmations_end_where_the_stream_moved() {
     send(&mut pair, outgoing, 3).unwrap();
     move_stream(&mut pair, outgoing).unwrap();
     pair.settle();
-    let now = pair.now;
     let confirm = |pair: &mut Pair, before| {
-        let now = pair.now;
-        pair.sides[RIGHT].link.confirm(now, incoming, before).unwrap();
+        pair.sides[RIGHT].link.confirm(pair.now, incoming, before).unwrap();
         pair.pass(10 * MS);
         pair.sides[LEFT].link.unconfirmed(outgoing)
     };
     assert_eq!(confirm(&mut pair, 101), 2);
-    pair.sides[LEFT].link.end_moved_stream(now, outgoing, 5000).unwrap();
+    pair.sides[LEFT].link.end_moved_stream(pair.now, outgoing, 5000).unwrap();
     assert_eq!(confirm(&mut pair, 102), 1);
     assert_eq!(confirm(&mut pair, 4000), 0, "those in memory do not count");
     let confirmed = Received::Window { stream: outgoing, confirmed: 103 };
@@ -335,9 +315,8 @@ fn confirmations_end_where_the_stream_moved() {
     assert_eq!(failed(&pair), [None; 2]);
 
     let (mut pair, ..) = moved();
-    let now = pair.now;
     let window = [&[12, 0, 0, 0, 0, 0, 0, 0], &8_u64.to_le_bytes()[..]].concat();
-    pair.sides[LEFT].feed(now, &control(1, 104, &window));
+    pair.sides[LEFT].feed(pair.now, &control(1, 104, &window));
     assert_eq!(pair.sides[LEFT].failed, Some(LinkError::Window { stream: 1 }));
 }
 
@@ -348,11 +327,9 @@ fn a_moved_stream_resumes_where_it_moved_and_moves_again() {
         let (export, next) = reconnect(&mut pair);
         assert_eq!(next, 103);
         let outgoing = reopen(&mut pair, export, 103);
-        let now = pair.now;
-        _ = pair.sides[RIGHT].link.confirm(now, incoming, 2000);
+        _ = pair.sides[RIGHT].link.confirm(pair.now, incoming, 2000);
         assert_eq!(move_stream(&mut pair, outgoing), Ok(103));
-        pair.settle();
-        let news = pair.sides[RIGHT].take_events();
+        let news = pair.settled(RIGHT);
         let [.., stream, region] = &news[..] else { panic!("{news:?}") };
         let again = Received::Stream { stream: incoming, epoch: 77, first: 103, resumed: Some(0) };
         assert_eq!(*stream, again);
@@ -366,8 +343,7 @@ fn a_moved_stream_resumes_where_it_moved_and_moves_again() {
     assert_eq!(next, 103);
     let outgoing = reopen(&mut pair, export, 103);
     move_stream(&mut pair, outgoing).unwrap();
-    let now = pair.now;
-    pair.sides[LEFT].link.end_moved_stream(now, outgoing, 300).unwrap();
+    pair.sides[LEFT].link.end_moved_stream(pair.now, outgoing, 300).unwrap();
     pair.settle();
     let end = Received::End { stream: incoming, next: 300 };
     assert_eq!(pair.sides[RIGHT].take_events().last(), Some(&end));
@@ -380,8 +356,7 @@ fn a_moved_stream_needs_its_region_again() {
     let actions: [fn(&mut Pair, OutgoingId); 4] = [
         |pair, stream| send(pair, stream, 1).unwrap(),
         |pair, stream| {
-            let now = pair.now;
-            pair.sides[LEFT].link.send_run(now, stream, SHAPE, 1).unwrap();
+            pair.sides[LEFT].link.send_run(pair.now, stream, SHAPE, 1).unwrap();
         },
         |pair, stream| pair.sides[LEFT].link.skip(pair.now, stream, 5, 1).unwrap(),
         |pair, stream| pair.sides[LEFT].link.end_stream(pair.now, stream).unwrap(),
@@ -391,8 +366,7 @@ fn a_moved_stream_needs_its_region_again() {
         let (export, _) = reconnect(&mut pair);
         let outgoing = reopen(&mut pair, export, 103);
         action(&mut pair, outgoing);
-        pair.sides[LEFT].link.flush();
-        pair.settle();
+        pair.deliver();
         assert_eq!(pair.sides[RIGHT].failed, Some(moved_error));
     }
     // It begins at its region, even if all messages up to a later one are done in memory.
@@ -407,16 +381,14 @@ fn a_moved_stream_needs_its_region_again() {
 fn a_stream_whose_region_was_lost_resumes_with_messages() {
     let (mut pair, outgoing, incoming) = pair([true; 2], 8);
     send(&mut pair, outgoing, 3).unwrap();
-    pair.sides[LEFT].link.flush();
-    pair.settle();
+    pair.deliver();
     assert_eq!(move_stream(&mut pair, outgoing), Ok(103));
     let (export, next) = reconnect(&mut pair);
     assert_eq!(next, 103);
     let outgoing = reopen(&mut pair, export, 103);
     send(&mut pair, outgoing, 2).unwrap();
     assert_eq!(move_stream(&mut pair, outgoing), Ok(105));
-    pair.settle();
-    let news = pair.sides[RIGHT].take_events();
+    let news = pair.settled(RIGHT);
     assert_eq!(sequences(&news), [103, 104]);
     let region = Received::Region { stream: incoming, number: 7, first: 105 };
     assert_eq!(news.last(), Some(&region));
@@ -453,19 +425,16 @@ fn a_stream_whose_memory_was_left_resumes_after_what_was_read_there() {
 #[test]
 fn an_end_in_memory_that_is_not_confirmed_is_repeated() {
     let (mut pair, outgoing, _) = moved();
-    let now = pair.now;
-    pair.sides[LEFT].link.end_moved_stream(now, outgoing, 300).unwrap();
+    pair.sides[LEFT].link.end_moved_stream(pair.now, outgoing, 300).unwrap();
     pair.write(LEFT, usize::MAX);
-    pair.sides[RIGHT].read(now, usize::MAX);
+    pair.sides[RIGHT].read(pair.now, usize::MAX);
     let (export, next) = reconnect(&mut pair);
     assert_eq!(next, 103);
     let outgoing = reopen(&mut pair, export, 103);
     assert_eq!(move_stream(&mut pair, outgoing), Ok(103));
     pair.settle();
-    let now = pair.now;
-    pair.sides[LEFT].link.end_moved_stream(now, outgoing, 300).unwrap();
-    pair.settle();
-    let news = pair.sides[RIGHT].take_events();
+    pair.sides[LEFT].link.end_moved_stream(pair.now, outgoing, 300).unwrap();
+    let news = pair.settled(RIGHT);
     assert!(!news.iter().any(is_about_stream), "the caller had the end: {news:?}");
     assert_eq!(pair.sides[LEFT].link.sequence(outgoing), Err(SendError::Gone), "it is confirmed");
     assert_eq!(failed(&pair), [None; 2]);
@@ -475,8 +444,7 @@ fn an_end_in_memory_that_is_not_confirmed_is_repeated() {
     assert_eq!(next, 103);
     reopen(&mut pair, export, 103);
     pair.settle();
-    let now = pair.now;
-    pair.sides[RIGHT].feed(now, &control(3, 300, &[11, 0, 0, 0, 0, 0, 0, 0]));
+    pair.sides[RIGHT].feed(pair.now, &control(3, 300, &[11, 0, 0, 0, 0, 0, 0, 0]));
     let error = LinkError::Sequence { stream: 3, expected: 103, found: 300 };
     assert_eq!(pair.sides[RIGHT].failed, Some(error));
 }
@@ -495,10 +463,8 @@ fn is_about_stream(received: &Received) -> bool {
 fn a_moved_stream_that_is_gone_is_reported_once() {
     let (mut pair, _, incoming) = moved();
     let (export, _) = reconnect(&mut pair);
-    let now = pair.now;
-    pair.sides[LEFT].link.refuse_resume(now, export, 77).unwrap();
-    pair.settle();
-    assert_eq!(pair.sides[RIGHT].take_events().last(), Some(&Received::Gone(incoming)));
+    pair.sides[LEFT].link.refuse_resume(pair.now, export, 77).unwrap();
+    assert_eq!(pair.settled(RIGHT).last(), Some(&Received::Gone(incoming)));
     // The same start of the publisher may follow, as one that the reader does not know.
     reopen(&mut pair, export, 150);
     let news = pair.sides[RIGHT].take_events();
@@ -514,9 +480,7 @@ fn moves_of_an_unsubscribed_topic_are_silent() {
     for moved_before in [false, true] {
         let with_memory = |name| Config { memory: true, ..config(name) };
         let mut pair = Pair::with(with_memory("left"), with_memory("right"), 4096);
-        let interest = pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
-        pair.settle();
-        let export = subscribed(&mut pair);
+        let (interest, export) = subscribe(&mut pair, 8);
         let outgoing = reopen(&mut pair, export, 100);
         if moved_before {
             move_stream(&mut pair, outgoing).unwrap();
@@ -528,8 +492,7 @@ fn moves_of_an_unsubscribed_topic_are_silent() {
         if !moved_before {
             move_stream(&mut pair, outgoing).unwrap();
         }
-        let now = pair.now;
-        pair.sides[LEFT].link.end_moved_stream(now, outgoing, 400).unwrap();
+        pair.sides[LEFT].link.end_moved_stream(pair.now, outgoing, 400).unwrap();
         pair.settle();
         let unsubscribed = Received::Unsubscribed { interest, discarded: 0 };
         assert_eq!(pair.sides[RIGHT].take_events(), [unsubscribed]);
@@ -547,12 +510,9 @@ fn a_reject_ends_a_moved_stream() {
     let link = &mut pair.sides[LEFT].link;
     link.reject(export, RejectReason::Forbidden, Digest([0; 16])).unwrap();
     assert_eq!(link.sequence(outgoing), Err(SendError::Gone));
-    pair.settle();
-    let news = pair.sides[RIGHT].take_events();
+    let news = pair.settled(RIGHT);
     assert!(matches!(news.last(), Some(Received::Rejected(..))), "{news:?}");
-    pair.cut();
-    pair.connect();
-    pair.settle();
+    pair.reconnect();
     let news = pair.sides[LEFT].take_events();
     assert!(!news.iter().any(|received| matches!(received, Received::Resume { .. })), "{news:?}");
     // A new stream of the topic does not know of the move.
@@ -562,8 +522,7 @@ fn a_reject_ends_a_moved_stream() {
     });
     let outgoing = reopen(&mut pair, found.expect("the topic is subscribed again"), 103);
     send(&mut pair, outgoing, 1).unwrap();
-    pair.sides[LEFT].link.flush();
-    pair.settle();
+    pair.deliver();
     assert_eq!(sequences(&pair.sides[RIGHT].take_events()), [103]);
     assert_eq!(failed(&pair), [None; 2]);
 }

@@ -7,7 +7,7 @@ use mycelium_core::link::{
 };
 
 use crate::pair::conversation::{
-    LEFT, MS, RIGHT, control, name, reading, resubscribe, send, sequences, subscribed, swaps,
+    LEFT, MS, RIGHT, control, name, reading, resubscribe, send, sequences, subscribe, subscribed,
 };
 use crate::pair::{Pair, Received, config, count};
 
@@ -27,8 +27,7 @@ fn pair(window: u32) -> (Pair, OutgoingId, IncomingId) {
 }
 
 fn send_run(pair: &mut Pair, stream: OutgoingId, count: usize) -> Result<usize, SendError> {
-    let now = pair.now;
-    pair.sides[LEFT].link.send_run(now, stream, ITEMS, count)
+    pair.sides[LEFT].link.send_run(pair.now, stream, ITEMS, count)
 }
 
 /// The received messages, each with its sequence as its bytes.
@@ -62,11 +61,10 @@ fn a_run_arrives_in_pieces_of_any_length() {
         let (mut pair, outgoing, _) = pair(64);
         assert_eq!(send_run(&mut pair, outgoing, 9), Ok(9));
         // After the run, while it is being written.
-        let now = pair.now;
-        pair.sides[LEFT].link.skip(now, outgoing, 3, 1).unwrap();
+        pair.sides[LEFT].link.skip(pair.now, outgoing, 3, 1).unwrap();
         let mut received_in_all = Vec::new();
         while pair.write(LEFT, piece) {
-            pair.sides[RIGHT].read(now, piece);
+            pair.sides[RIGHT].read(pair.now, piece);
             received_in_all.extend(messages_of(&mut pair));
         }
         assert_eq!(received_in_all, (100..109).collect::<Vec<_>>(), "in pieces of {piece}");
@@ -95,7 +93,6 @@ fn a_run_uses_credit_up_to_the_limit() {
 #[test]
 fn messages_that_do_not_fit_a_run_are_sent_alone() {
     let (mut pair, outgoing, _) = pair(64);
-    let now = pair.now;
     for shape in [
         RunShape { stride: 0, ..ITEMS },
         RunShape { stride: 52, ..ITEMS },
@@ -105,7 +102,11 @@ fn messages_that_do_not_fit_a_run_are_sent_alone() {
         RunShape { stride: 1 << 20, ..ITEMS },
         RunShape { stride: 60_008, skip: 8, length: 60_000 },
     ] {
-        assert_eq!(pair.sides[LEFT].link.send_run(now, outgoing, shape, 4), Ok(0), "{shape:?}");
+        assert_eq!(
+            pair.sides[LEFT].link.send_run(pair.now, outgoing, shape, 4),
+            Ok(0),
+            "{shape:?}"
+        );
     }
     send(&mut pair, outgoing, 1).unwrap();
 }
@@ -117,8 +118,7 @@ fn a_peer_without_the_feature_gets_no_runs() {
     // As if the peer had named its features without runs.
     let mut features = crate::pair::offered("features");
     *features.last_chunk_mut::<4>().unwrap() = 1_u32.to_le_bytes();
-    let now = pair.now;
-    pair.sides[LEFT].feed(now, &features);
+    pair.sides[LEFT].feed(pair.now, &features);
     assert!(!pair.sides[LEFT].link.peer_accepts_runs());
     assert_eq!(send_run(&mut pair, outgoing, 20), Ok(0));
 }
@@ -135,11 +135,10 @@ fn unsent_messages_cannot_be_confirmed() {
         payload.extend(64_u64.to_le_bytes());
         control(1, confirmed, &payload)
     };
-    let now = pair.now;
-    pair.sides[LEFT].feed(now, &window(102));
+    pair.sides[LEFT].feed(pair.now, &window(102));
     assert_eq!(pair.sides[LEFT].failed, None);
     assert_eq!(pair.sides[LEFT].link.unconfirmed(outgoing), 6);
-    pair.sides[LEFT].feed(now, &window(103));
+    pair.sides[LEFT].feed(pair.now, &window(103));
     assert_eq!(pair.sides[LEFT].failed, Some(LinkError::Window { stream: 1 }));
 }
 
@@ -148,18 +147,15 @@ fn a_cut_run_resumes_after_its_last_whole_message() {
     let (mut pair, outgoing, _) = pair(64);
     assert_eq!(send_run(&mut pair, outgoing, 8), Ok(8));
     pair.write(LEFT, 40 + 2 * 56 + 30);
-    let now = pair.now;
-    pair.sides[RIGHT].read(now, usize::MAX);
+    pair.sides[RIGHT].read(pair.now, usize::MAX);
     assert_eq!(messages_of(&mut pair), [100, 101]);
     pair.cut();
     resubscribe(&mut pair);
     let export = subscribed(&mut pair);
-    pair.settle();
-    let resumes = pair.sides[LEFT].take_events();
+    let resumes = pair.settled(LEFT);
     assert!(matches!(resumes[..], [Received::Resume { epoch: 77, next: 102, .. }]), "{resumes:?}");
-    let now = pair.now;
     let link = &mut pair.sides[LEFT].link;
-    let outgoing = link.open_stream(now, export, name("feed"), 77, 102, 1024).unwrap();
+    let outgoing = link.open_stream(pair.now, export, name("feed"), 77, 102, 1024).unwrap();
     pair.settle();
     assert_eq!(send_run(&mut pair, outgoing, 6), Ok(6));
     pair.settle();
@@ -170,23 +166,20 @@ fn a_cut_run_resumes_after_its_last_whole_message() {
 fn a_run_of_an_unsubscribed_topic_needs_no_bytes() {
     let mut pair = Pair::new();
     pair.message = message;
-    let interest = pair.sides[RIGHT].link.subscribe(swaps(64)).unwrap();
-    pair.settle();
-    let (now, export) = (pair.now, subscribed(&mut pair));
+    let (interest, export) = subscribe(&mut pair, 64);
     let link = &mut pair.sides[LEFT].link;
-    let outgoing = link.open_stream(now, export, name("feed"), 77, 100, 1024).unwrap();
+    let outgoing = link.open_stream(pair.now, export, name("feed"), 77, 100, 1024).unwrap();
     pair.settle();
     assert_eq!(send_run(&mut pair, outgoing, 30), Ok(30));
     pair.write(LEFT, 40 + 2 * 56 + 30);
-    pair.sides[RIGHT].read(now, usize::MAX);
+    pair.sides[RIGHT].read(pair.now, usize::MAX);
     assert_eq!(messages_of(&mut pair), [100, 101]);
     assert_eq!(pair.sides[RIGHT].link.unsubscribe(interest), Ok(UnsubscribeProgress::Pending));
     pair.write(RIGHT, usize::MAX);
-    pair.sides[LEFT].read(now, usize::MAX);
+    pair.sides[LEFT].read(pair.now, usize::MAX);
     // The caller has dropped its messages: a request for them would panic.
     pair.message = |_| unreachable!("nobody has it any more");
-    pair.settle();
-    let news = pair.sides[RIGHT].take_events();
+    let news = pair.settled(RIGHT);
     assert!(
         news.iter()
             .any(|received| matches!(received, Received::Unsubscribed { discarded: 28, .. })),
@@ -199,8 +192,7 @@ fn a_run_of_an_unsubscribed_topic_needs_no_bytes() {
 fn close_follows_an_unfinished_run() {
     let (mut pair, outgoing, _) = pair(64);
     assert_eq!(send_run(&mut pair, outgoing, 5), Ok(5));
-    let now = pair.now;
-    pair.sides[LEFT].link.close(now, CloseReason::Shutdown);
+    pair.sides[LEFT].link.close(pair.now, CloseReason::Shutdown);
     pair.settle();
     assert_eq!(messages_of(&mut pair), (100..105).collect::<Vec<_>>());
     assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::PeerClosed(CloseReason::Shutdown)));
@@ -244,8 +236,7 @@ fn invalid_runs_end_the_link() {
         ),
     ] {
         let (mut pair, _, _) = pair(8);
-        let now = pair.now;
-        pair.sides[RIGHT].feed(now, &header);
+        pair.sides[RIGHT].feed(pair.now, &header);
         assert_eq!(pair.sides[RIGHT].failed, expected);
         assert_eq!(messages_of(&mut pair), []);
     }
@@ -254,31 +245,27 @@ fn invalid_runs_end_the_link() {
 #[test]
 fn a_run_of_no_stream_or_of_frames_that_are_too_long_ends_the_link() {
     let mut pair = Pair::new();
-    let now = pair.now;
     pair.settle();
-    pair.sides[RIGHT].feed(now, &header(100, 8, 4, 48, 40));
+    pair.sides[RIGHT].feed(pair.now, &header(100, 8, 4, 48, 40));
     assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Stream { number: 1 }));
 
     let limits = Limits { max_frame: 1024 };
     let right = Config { limits, ..config("right") };
     let mut pair = Pair::with(config("left"), right, 4096);
     reading(&mut pair, 8);
-    let now = pair.now;
-    pair.sides[RIGHT].feed(now, &header(100, 8, 1, 1016, 1008));
+    pair.sides[RIGHT].feed(pair.now, &header(100, 8, 1, 1016, 1008));
     let error = RunError::Length { found: 1016, limit: 256 << 10 };
     assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Run { stream: 1, error }));
 
     // Before the handshake.
     let mut pair = Pair::new();
-    let now = pair.now;
-    pair.sides[RIGHT].feed(now, &header(100, 8, 4, 48, 40));
+    pair.sides[RIGHT].feed(pair.now, &header(100, 8, 4, 48, 40));
     assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::NoHello));
 }
 
 #[test]
 fn bytes_of_a_run_are_not_parsed_as_frames() {
     let (mut pair, _, _) = pair(8);
-    let now = pair.now;
     // The second message looks like a close frame.
     let mut close = 2_u16.to_le_bytes().to_vec();
     close.resize(72, 0);
@@ -288,11 +275,11 @@ fn bytes_of_a_run_are_not_parsed_as_frames() {
     received.extend([0; 8]);
     received.extend(&close);
     assert_eq!(close.len(), 96);
-    pair.sides[RIGHT].feed(now, &received);
+    pair.sides[RIGHT].feed(pair.now, &received);
     assert_eq!(sequences(&pair.sides[RIGHT].take_events()), [100, 101]);
     assert_eq!(pair.sides[RIGHT].failed, None);
     // Frames follow the run.
-    pair.sides[RIGHT].feed(now, &control(0, 0, &[7; 1]));
+    pair.sides[RIGHT].feed(pair.now, &control(0, 0, &[7; 1]));
     assert!(pair.sides[RIGHT].failed.is_some());
 }
 
@@ -303,19 +290,17 @@ fn a_run_in_pieces_keeps_the_link_alive() {
     for _ in 0..40 {
         pair.write(LEFT, 1);
         pair.now += 2000 * MS;
-        let now = pair.now;
-        pair.sides[RIGHT].read(now, usize::MAX);
-        assert_eq!(pair.sides[RIGHT].link.handle_timeout(now), Ok(()));
+        pair.sides[RIGHT].read(pair.now, usize::MAX);
+        assert_eq!(pair.sides[RIGHT].link.handle_timeout(pair.now), Ok(()));
     }
 }
 
 #[test]
 fn a_second_run_beyond_the_credit_ends_the_link() {
     let (mut pair, _, _) = pair(8);
-    let now = pair.now;
-    pair.sides[RIGHT].feed(now, &header(100, 8, 5, 48, 40));
-    pair.sides[RIGHT].feed(now, &[0; 5 * 48]);
+    pair.sides[RIGHT].feed(pair.now, &header(100, 8, 5, 48, 40));
+    pair.sides[RIGHT].feed(pair.now, &[0; 5 * 48]);
     assert_eq!(sequences(&pair.sides[RIGHT].take_events()), (100..105).collect::<Vec<_>>());
-    pair.sides[RIGHT].feed(now, &header(105, 8, 4, 48, 40));
+    pair.sides[RIGHT].feed(pair.now, &header(105, 8, 4, 48, 40));
     assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Credit { stream: 1 }));
 }

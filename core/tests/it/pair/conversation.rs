@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mycelium_core::frame::Fragment;
 use mycelium_core::link::{
-    ExportId, IncomingId, Interest, Name, OutgoingId, ReaderMode, SendError,
+    ExportId, IncomingId, Interest, InterestId, Name, OutgoingId, ReaderMode, SendError,
 };
 use mycelium_core::{Envelope, Message, write_frame};
 use zerocopy::IntoBytes;
@@ -24,20 +24,27 @@ pub(crate) fn name(text: &str) -> Name {
     Name::try_from(text).unwrap()
 }
 
+/// Subscribes on the right side, and returns both sides' numbers of the subscription.
+pub(crate) fn subscribe(pair: &mut Pair, window: u32) -> (InterestId, ExportId) {
+    let interest = pair.sides[RIGHT].link.subscribe(swaps(window)).unwrap();
+    pair.settle();
+    (interest, subscribed(pair))
+}
+
+/// Opens a stream on the left side.
+pub(crate) fn open(pair: &mut Pair, export: ExportId, epoch: u64, first: u64) -> OutgoingId {
+    let link = &mut pair.sides[LEFT].link;
+    link.open_stream(pair.now, export, name("feed"), epoch, first, 1024).unwrap()
+}
+
 /// Subscribes on the right side and opens a stream on the left: both ends of the stream.
 pub(crate) fn reading(pair: &mut Pair, window: u32) -> (OutgoingId, IncomingId) {
-    pair.sides[RIGHT].link.subscribe(swaps(window)).unwrap();
-    pair.settle();
-    let export = subscribed(pair);
-    let now = pair.now;
-    let outgoing =
-        pair.sides[LEFT].link.open_stream(now, export, name("feed"), 77, 100, 1024).unwrap();
-    pair.settle();
-    let incoming =
-        pair.sides[RIGHT].take_events().into_iter().find_map(|received| match received {
-            Received::Stream { stream, epoch: 77, first: 100, resumed: None } => Some(stream),
-            _ => None,
-        });
+    let (_, export) = subscribe(pair, window);
+    let outgoing = open(pair, export, 77, 100);
+    let incoming = pair.settled(RIGHT).into_iter().find_map(|received| match received {
+        Received::Stream { stream, epoch: 77, first: 100, resumed: None } => Some(stream),
+        _ => None,
+    });
     (outgoing, incoming.expect("the stream is open"))
 }
 

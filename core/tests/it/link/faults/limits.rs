@@ -9,7 +9,7 @@ use mycelium_core::{Digest, Envelope, FrameError, Limits, write_frame};
 
 use super::{failed, others, payload, resumes};
 use crate::pair::conversation::{
-    LEFT, MS, RIGHT, control, last_subscribed, name, reading, resubscribe, send, subscribed, swaps,
+    LEFT, MS, RIGHT, control, last_subscribed, name, reading, resubscribe, send, subscribe, swaps,
 };
 use crate::pair::{Pair, Received, STREAMS, TestLink, config};
 
@@ -17,9 +17,11 @@ use crate::pair::{Pair, Received, STREAMS, TestLink, config};
 fn an_empty_gap_is_not_sent() {
     let mut pair = Pair::new();
     let (outgoing, _) = reading(&mut pair, 8);
-    let now = pair.now;
-    pair.sides[LEFT].link.skip(now, outgoing, 0, 1).unwrap();
-    assert_eq!(pair.sides[LEFT].link.skip(now, outgoing, u64::MAX, 1), Err(SendError::Exhausted));
+    pair.sides[LEFT].link.skip(pair.now, outgoing, 0, 1).unwrap();
+    assert_eq!(
+        pair.sides[LEFT].link.skip(pair.now, outgoing, u64::MAX, 1),
+        Err(SendError::Exhausted)
+    );
     pair.settle();
     assert_eq!(failed(&pair), [None, None]);
 }
@@ -28,18 +30,18 @@ fn an_empty_gap_is_not_sent() {
 fn a_message_above_a_limit_is_refused() {
     let mut pair = Pair::with(config("left"), config("right"), 1024);
     let (outgoing, _) = reading(&mut pair, 8);
-    let (now, envelope) = (pair.now, Envelope::default());
-    let refused = pair.sides[LEFT].link.send(now, outgoing, &envelope, 0, &[0; 900]);
+    let envelope = Envelope::default();
+    let refused = pair.sides[LEFT].link.send(pair.now, outgoing, &envelope, 0, &[0; 900]);
     assert!(matches!(refused, Err(SendError::TooLong { length: 924, .. })), "{refused:?}");
 
     let limits = Limits { max_frame: 1001 };
     let mut pair = Pair::with(config("left"), Config { limits, ..config("right") }, 4096);
     let (outgoing, _) = reading(&mut pair, 8);
     let link = &mut pair.sides[LEFT].link;
-    assert_eq!(link.send(now, outgoing, &envelope, 0, &[0; 1001 - 24]), Ok(()));
-    let refused = link.send(now, outgoing, &envelope, 0, &[0; 1002 - 24]);
+    assert_eq!(link.send(pair.now, outgoing, &envelope, 0, &[0; 1001 - 24]), Ok(()));
+    let refused = link.send(pair.now, outgoing, &envelope, 0, &[0; 1002 - 24]);
     assert_eq!(refused, Err(SendError::TooLong { length: 1002, limit: 1001 }));
-    let refused = link.send(now, outgoing, &envelope, 3, &[0; 2]);
+    let refused = link.send(pair.now, outgoing, &envelope, 3, &[0; 2]);
     assert_eq!(refused, Err(SendError::Fixed { fixed: 3, payload: 2 }));
 }
 
@@ -48,9 +50,8 @@ fn a_close_frame_fits_a_full_buffer() {
     let mut pair = Pair::with(config("left"), config("right"), 2048);
     let (outgoing, _) = reading(&mut pair, 1000);
     send(&mut pair, outgoing, 1000).unwrap_err();
-    let now = pair.now;
-    while pair.sides[LEFT].link.skip(now, outgoing, 1, 1).is_ok() {}
-    pair.sides[LEFT].link.close(now, CloseReason::Shutdown);
+    while pair.sides[LEFT].link.skip(pair.now, outgoing, 1, 1).is_ok() {}
+    pair.sides[LEFT].link.close(pair.now, CloseReason::Shutdown);
     pair.settle();
     assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::PeerClosed(CloseReason::Shutdown)));
 }
@@ -66,8 +67,7 @@ fn a_rejected_topic_can_be_left_while_the_buffer_is_full() {
     link.reject(export, RejectReason::Unknown, Digest([0; 16])).unwrap();
     pair.settle();
     send(&mut pair, outgoing, 1000).unwrap_err();
-    let now = pair.now;
-    while pair.sides[LEFT].link.skip(now, outgoing, 1, 1).is_ok() {}
+    while pair.sides[LEFT].link.skip(pair.now, outgoing, 1, 1).is_ok() {}
     pair.sides[RIGHT].take_events();
     pair.sides[RIGHT].link.unsubscribe(interest).unwrap();
     pair.settle();
@@ -87,10 +87,9 @@ fn messages_wait_for_due_control_frames() {
     pair.sides[LEFT].link.subscribe(swaps(8)).unwrap();
     pair.settle();
     let export = last_subscribed(&mut pair, RIGHT);
-    let now = pair.now;
     for epoch in 0..STREAMS as u64 {
         let link = &mut pair.sides[RIGHT].link;
-        link.open_stream(now, export, name("feed"), epoch, 0, 64).unwrap();
+        link.open_stream(pair.now, export, name("feed"), epoch, 0, 64).unwrap();
         pair.settle();
     }
     pair.cut();
@@ -102,12 +101,18 @@ fn messages_wait_for_due_control_frames() {
     for _ in 0..100 {
         pair.write(LEFT, usize::MAX);
         pair.write(RIGHT, usize::MAX);
-        pair.sides[LEFT].read(now, usize::MAX);
-        pair.sides[RIGHT].read(now, usize::MAX);
+        pair.sides[LEFT].read(pair.now, usize::MAX);
+        pair.sides[RIGHT].read(pair.now, usize::MAX);
         for received in pair.sides[LEFT].take_events() {
             if let Received::Resume { export, epoch, next } = received {
-                stream =
-                    pair.sides[LEFT].link.open_stream(now, export, name("feed"), epoch, next, 64);
+                stream = pair.sides[LEFT].link.open_stream(
+                    pair.now,
+                    export,
+                    name("feed"),
+                    epoch,
+                    next,
+                    64,
+                );
             }
         }
         // Fill the buffer before it is written.
@@ -124,19 +129,17 @@ fn no_message_has_the_last_sequence() {
     let last = u64::MAX.to_le_bytes();
     let mut pair = Pair::new();
     reading(&mut pair, 8);
-    let now = pair.now;
     let missed = (u64::MAX - 100).to_le_bytes();
-    pair.sides[RIGHT].feed(now, &control(1, u64::MAX, &payload(10, &[&[0; 6], &missed])));
+    pair.sides[RIGHT].feed(pair.now, &control(1, u64::MAX, &payload(10, &[&[0; 6], &missed])));
     let error = LinkError::Sequence { stream: 1, expected: 100, found: u64::MAX };
     assert_eq!(pair.sides[RIGHT].failed, Some(error));
 
     let mut pair = Pair::new();
-    pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
-    pair.settle();
-    let export = subscribed(&mut pair);
-    let stream = pair.sides[LEFT].link.open_stream(now, export, name("feed"), 1, u64::MAX, 64);
+    let (_, export) = subscribe(&mut pair, 8);
+    let stream = pair.sides[LEFT].link.open_stream(pair.now, export, name("feed"), 1, u64::MAX, 64);
     assert_eq!(stream, Err(SendError::Exhausted));
-    let stream = pair.sides[LEFT].link.open_stream(now, export, name("feed"), 1, u64::MAX - 1, 64);
+    let stream =
+        pair.sides[LEFT].link.open_stream(pair.now, export, name("feed"), 1, u64::MAX - 1, 64);
     send(&mut pair, stream.unwrap(), 1).unwrap();
     assert_eq!(send(&mut pair, stream.unwrap(), 1), Err(SendError::Exhausted));
 
@@ -145,9 +148,9 @@ fn no_message_has_the_last_sequence() {
     pair.cut();
     // Then a forged resume.
     resubscribe(&mut pair);
-    let now = pair.now;
     let number = 1u32.to_le_bytes();
-    pair.sides[LEFT].feed(now, &control(0, 0, &payload(4, &[&[0, 0], &number, &[7; 8], &last])));
+    pair.sides[LEFT]
+        .feed(pair.now, &control(0, 0, &payload(4, &[&[0, 0], &number, &[7; 8], &last])));
     let failed = pair.sides[LEFT].failed;
     assert!(matches!(failed, Some(LinkError::Sequence { found: u64::MAX, .. })), "{failed:?}");
 }
@@ -175,11 +178,10 @@ fn settings_outside_of_their_limits_are_refused() {
 #[test]
 fn a_long_frame_before_hello_is_refused() {
     let mut pair = Pair::new();
-    let now = pair.now;
     let mut frame = vec![0; 1 << 20];
     let envelope = Envelope { type_id: 9, ..Envelope::default() };
     write_frame(&mut frame, &envelope, 0, &[0; 100_000]).unwrap();
-    pair.sides[LEFT].feed(now, &frame[..24]);
+    pair.sides[LEFT].feed(pair.now, &frame[..24]);
     let error = FrameError::TooLong { limit: 1024, found: 100_024 };
     assert_eq!(pair.sides[LEFT].failed, Some(LinkError::Frame(error)));
 }
@@ -187,9 +189,8 @@ fn a_long_frame_before_hello_is_refused() {
 #[test]
 fn a_peer_with_a_small_frame_limit_is_refused() {
     let mut pair = Pair::new();
-    let now = pair.now;
     let mut hello = payload(1, &[&[1, 1], &64u32.to_le_bytes()]);
     hello.resize(96, 0);
-    pair.sides[LEFT].feed(now, &control(0, 0, &hello));
+    pair.sides[LEFT].feed(pair.now, &control(0, 0, &hello));
     assert_eq!(pair.sides[LEFT].failed, Some(LinkError::Limit { limit: 64 }));
 }

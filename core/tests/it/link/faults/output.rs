@@ -6,7 +6,7 @@ use mycelium_core::link::{Batching, CloseReason, Config};
 use mycelium_core::{Envelope, write_frame};
 
 use super::failed;
-use crate::pair::conversation::{LEFT, RIGHT, name, reading, send, subscribed, swaps};
+use crate::pair::conversation::{LEFT, RIGHT, name, reading, send, subscribe};
 use crate::pair::{Pair, Received, config};
 
 #[test]
@@ -14,29 +14,20 @@ fn close_confirms_what_arrived() {
     let mut pair = Pair::new();
     let (outgoing, _) = reading(&mut pair, 64);
     send(&mut pair, outgoing, 3).unwrap();
-    pair.sides[LEFT].link.flush();
-    pair.settle();
-    let now = pair.now;
-    pair.sides[RIGHT].link.close(now, CloseReason::Shutdown);
-    pair.settle();
-    assert_eq!(
-        pair.sides[LEFT].take_events(),
-        [Received::Window { stream: outgoing, confirmed: 103 }]
-    );
+    pair.deliver();
+    pair.sides[RIGHT].link.close(pair.now, CloseReason::Shutdown);
+    assert_eq!(pair.settled(LEFT), [Received::Window { stream: outgoing, confirmed: 103 }]);
 }
 
 #[test]
 fn a_sender_with_little_room_gets_early_confirmations() {
     let mut pair = Pair::with(config("left"), config("right"), 1 << 16);
-    pair.sides[RIGHT].link.subscribe(swaps(1024)).unwrap();
-    pair.settle();
-    let export = subscribed(&mut pair);
-    let now = pair.now;
-    let stream = pair.sides[LEFT].link.open_stream(now, export, name("feed"), 77, 0, 64).unwrap();
+    let (_, export) = subscribe(&mut pair, 1024);
+    let link = &mut pair.sides[LEFT].link;
+    let stream = link.open_stream(pair.now, export, name("feed"), 77, 0, 64).unwrap();
     for _ in 0..10 {
         send(&mut pair, stream, 64).unwrap();
-        pair.sides[LEFT].link.flush();
-        pair.settle();
+        pair.deliver();
         assert_eq!(pair.sides[LEFT].link.unconfirmed(stream), 0);
     }
 }
@@ -46,11 +37,9 @@ fn an_ended_link_has_no_timer() {
     let mut pair = Pair::new();
     let (outgoing, _) = reading(&mut pair, 64);
     send(&mut pair, outgoing, 1).unwrap();
-    pair.sides[LEFT].link.flush();
-    pair.settle();
-    let now = pair.now;
+    pair.deliver();
     // The peer has stopped reading, so the close frame stays in the buffer.
-    pair.sides[RIGHT].link.close(now, CloseReason::Shutdown);
+    pair.sides[RIGHT].link.close(pair.now, CloseReason::Shutdown);
     assert_eq!(pair.sides[RIGHT].link.poll_timeout(), None);
 }
 
@@ -63,9 +52,8 @@ fn a_long_frame_in_pieces_keeps_the_link_alive() {
     let length = write_frame(&mut frame, &envelope, 0, &[0; 2000]).unwrap();
     for piece in frame[..length].chunks(64) {
         pair.now += Duration::from_secs(1);
-        let now = pair.now;
-        pair.sides[RIGHT].feed(now, piece);
-        assert_eq!(pair.sides[RIGHT].link.handle_timeout(now), Ok(()));
+        pair.sides[RIGHT].feed(pair.now, piece);
+        assert_eq!(pair.sides[RIGHT].link.handle_timeout(pair.now), Ok(()));
     }
 }
 
@@ -82,11 +70,10 @@ fn a_waiting_batch_is_sent_as_keep_alive() {
 #[test]
 fn a_late_write_report_does_not_count() {
     let mut pair = Pair::new();
-    let now = pair.now;
-    let late = pair.sides[LEFT].link.poll_transmit(now).unwrap().len();
+    let late = pair.sides[LEFT].link.poll_transmit(pair.now).unwrap().len();
     pair.cut();
     pair.connect();
-    pair.sides[LEFT].link.transmitted(now, late);
+    pair.sides[LEFT].link.transmitted(pair.now, late);
     pair.settle();
     assert_eq!(failed(&pair), [None, None]);
     assert!(pair.sides.iter().all(|side| side.link.is_up()));
@@ -97,10 +84,9 @@ fn only_offered_bytes_count_as_written() {
     let mut pair = Pair::new();
     let (outgoing, _) = reading(&mut pair, 8);
     send(&mut pair, outgoing, 1).unwrap();
-    let now = pair.now;
     pair.sides[LEFT].link.flush();
-    let offered = pair.sides[LEFT].link.poll_transmit(now).unwrap().len();
+    let offered = pair.sides[LEFT].link.poll_transmit(pair.now).unwrap().len();
     send(&mut pair, outgoing, 1).unwrap();
-    pair.sides[LEFT].link.transmitted(now, offered + 64);
-    assert_eq!(pair.sides[LEFT].link.poll_transmit(now).map(<[u8]>::len), Some(64));
+    pair.sides[LEFT].link.transmitted(pair.now, offered + 64);
+    assert_eq!(pair.sides[LEFT].link.poll_transmit(pair.now).map(<[u8]>::len), Some(64));
 }

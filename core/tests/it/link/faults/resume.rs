@@ -6,7 +6,7 @@ use zerocopy::IntoBytes;
 
 use super::{failed, payload, resumes};
 use crate::pair::conversation::{
-    LEFT, RIGHT, control, name, reading, resubscribe, send, sequences, subscribed, swaps,
+    LEFT, RIGHT, control, name, open, reading, resubscribe, send, sequences, subscribe, subscribed,
 };
 use crate::pair::{Pair, Received, STREAMS};
 use crate::schema::Swap;
@@ -18,23 +18,19 @@ fn used_credit_survives_a_lost_connection() {
     let mut held = 0;
     for round in 0..4 {
         let _ = send(&mut pair, outgoing, 8);
-        pair.sides[LEFT].link.flush();
-        pair.settle();
+        pair.deliver();
         held += sequences(&pair.sides[RIGHT].take_events()).len();
         assert_eq!(held, 8 + round, "credit for eight, and one more in each round");
         pair.sides[RIGHT].link.grant(incoming, 1).unwrap();
-        pair.cut();
-        pair.connect();
-        pair.settle();
+        pair.reconnect();
         let news = pair.sides[LEFT].take_events();
         let [(77, next)] = resumes(&news)[..] else { panic!("{news:?}") };
         let export = news.iter().find_map(|received| match received {
             Received::Subscribe { export, .. } => Some(*export),
             _ => None,
         });
-        let now = pair.now;
         let link = &mut pair.sides[LEFT].link;
-        outgoing = link.open_stream(now, export.unwrap(), name("feed"), 77, next, 64).unwrap();
+        outgoing = link.open_stream(pair.now, export.unwrap(), name("feed"), 77, next, 64).unwrap();
         pair.settle();
     }
 }
@@ -42,24 +38,19 @@ fn used_credit_survives_a_lost_connection() {
 #[test]
 fn streams_to_resume_keep_their_places() {
     let mut pair = Pair::new();
-    pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
-    pair.settle();
-    let export = subscribed(&mut pair);
-    let now = pair.now;
+    let (_, export) = subscribe(&mut pair, 8);
     for epoch in 0..STREAMS as u64 {
-        pair.sides[LEFT].link.open_stream(now, export, name("feed"), epoch, 0, 64).unwrap();
+        open(&mut pair, export, epoch, 0);
     }
     pair.settle();
-    pair.cut();
-    pair.connect();
-    pair.settle();
+    pair.reconnect();
     let export = subscribed(&mut pair);
     let link = &mut pair.sides[LEFT].link;
-    let fresh = link.open_stream(now, export, name("feed"), 900, 0, 64);
+    let fresh = link.open_stream(pair.now, export, name("feed"), 900, 0, 64);
     assert_eq!(fresh, Err(SendError::Streams { limit: STREAMS }), "the reader has no place");
-    assert_eq!(link.refuse_resume(now, export, 901), Err(SendError::Gone), "no such resume");
-    link.refuse_resume(now, export, 2).unwrap();
-    link.open_stream(now, export, name("feed"), 900, 0, 64).unwrap();
+    assert_eq!(link.refuse_resume(pair.now, export, 901), Err(SendError::Gone), "no such resume");
+    link.refuse_resume(pair.now, export, 2).unwrap();
+    link.open_stream(pair.now, export, name("feed"), 900, 0, 64).unwrap();
     pair.settle();
     assert_eq!(failed(&pair), [None, None]);
 }
@@ -69,7 +60,6 @@ fn resumes_of_an_unsubscribed_topic_are_ignored() {
     let mut pair = Pair::new();
     pair.settle();
     pair.sides[LEFT].take_events();
-    let now = pair.now;
     let number = 5u32.to_le_bytes();
     let (one, window) = (1u16.to_le_bytes(), 8u32.to_le_bytes());
     let mut subscribe = payload(3, &[&one, &number, &[0; 16], &[0, 0], &one, &window]);
@@ -77,7 +67,7 @@ fn resumes_of_an_unsubscribed_topic_are_ignored() {
     let mut bytes = control(0, 0, &subscribe);
     bytes.extend(control(0, 0, &payload(5, &[&[0, 0], &number])));
     bytes.extend(control(0, 0, &payload(4, &[&[0, 0], &number, &[7; 8], &[9; 8]])));
-    pair.sides[LEFT].feed(now, &bytes);
+    pair.sides[LEFT].feed(pair.now, &bytes);
     let news = pair.sides[LEFT].take_events();
     assert!(matches!(news[..], [Received::Subscribe { .. }, Received::Unsubscribe(_)]), "{news:?}");
 }
@@ -96,12 +86,10 @@ fn numbers_of_an_earlier_connection_are_invalid() {
             pair.connect();
         } else {
             // It has ended here, and its reader may not know it yet.
-            let now = pair.now;
-            pair.sides[LEFT].link.end_stream(now, outgoing).unwrap();
+            pair.sides[LEFT].link.end_stream(pair.now, outgoing).unwrap();
         }
         pair.settle();
-        let now = pair.now;
-        pair.sides[LEFT].feed(now, &control(1, 100, of_a_stream));
+        pair.sides[LEFT].feed(pair.now, &control(1, 100, of_a_stream));
         let expected = again.then_some(LinkError::Stream { number: 1 });
         assert_eq!(pair.sides[LEFT].failed, expected, "{of_a_stream:?}");
     }
@@ -114,10 +102,9 @@ fn the_features_frame_comes_first() {
     pair.cut();
     let received = pair.written[LEFT].len();
     resubscribe(&mut pair);
-    let now = pair.now;
-    pair.sides[LEFT].read(now, usize::MAX);
+    pair.sides[LEFT].read(pair.now, usize::MAX);
     let export = subscribed(&mut pair);
-    pair.sides[LEFT].link.refuse_resume(now, export, 77).unwrap();
+    pair.sides[LEFT].link.refuse_resume(pair.now, export, 77).unwrap();
     pair.write(LEFT, usize::MAX);
     let mut rest = &pair.written[LEFT][received..];
     let mut kinds = Vec::new();
@@ -132,14 +119,11 @@ fn the_features_frame_comes_first() {
 fn a_stream_is_resumed_once() {
     let mut pair = Pair::new();
     reading(&mut pair, 8);
-    pair.cut();
-    pair.connect();
-    pair.settle();
-    let now = pair.now;
+    pair.reconnect();
     let (number, epoch, next) = (1_u32.to_le_bytes(), 77_u64.to_le_bytes(), 100_u64.to_le_bytes());
     // More resumes than subscribe said.
     let resume = control(0, 0, &payload(4, &[&[0, 0], &number, &epoch, &next]));
-    pair.sides[LEFT].feed(now, &resume);
+    pair.sides[LEFT].feed(pair.now, &resume);
     assert_eq!(pair.sides[LEFT].failed, Some(LinkError::Subscription { number: 1 }));
 
     let mut pair = Pair::new();
@@ -148,11 +132,10 @@ fn a_stream_is_resumed_once() {
     wish.extend(8_u32.to_le_bytes());
     wish.extend(topic.as_bytes());
     pair.settle();
-    let now = pair.now;
-    pair.sides[LEFT].feed(now, &control(0, 0, &wish));
-    pair.sides[LEFT].feed(now, &resume);
+    pair.sides[LEFT].feed(pair.now, &control(0, 0, &wish));
+    pair.sides[LEFT].feed(pair.now, &resume);
     assert_eq!(pair.sides[LEFT].failed, None);
-    pair.sides[LEFT].feed(now, &resume);
+    pair.sides[LEFT].feed(pair.now, &resume);
     assert_eq!(pair.sides[LEFT].failed, Some(LinkError::SecondStream { number: 0 }));
 }
 
@@ -162,10 +145,9 @@ fn an_unconfirmed_end_is_confirmed_on_the_next_connection() {
         let mut pair = Pair::new();
         let (outgoing, _) = reading(&mut pair, 8);
         send(&mut pair, outgoing, 3).unwrap();
-        let now = pair.now;
-        pair.sides[LEFT].link.end_stream(now, outgoing).unwrap();
+        pair.sides[LEFT].link.end_stream(pair.now, outgoing).unwrap();
         pair.write(LEFT, usize::MAX);
-        pair.sides[RIGHT].read(now, usize::MAX);
+        pair.sides[RIGHT].read(pair.now, usize::MAX);
         if confirmation_written {
             // The confirmation is on its way when the connection is lost.
             pair.write(RIGHT, usize::MAX);
@@ -177,25 +159,19 @@ fn an_unconfirmed_end_is_confirmed_on_the_next_connection() {
 
         // The left side does not know it, and keeps all three.
         pair.connect();
-        pair.settle();
-        let news = pair.sides[LEFT].take_events();
+        let news = pair.settled(LEFT);
         assert_eq!(resumes(&news), [(77, 103)], "no message is sent again");
         let export = subscribed_in(&news);
-        let now = pair.now;
-        let again =
-            pair.sides[LEFT].link.open_stream(now, export, name("feed"), 77, 103, 64).unwrap();
-        pair.sides[LEFT].link.end_stream(now, again).unwrap();
+        let again = open(&mut pair, export, 77, 103);
+        pair.sides[LEFT].link.end_stream(pair.now, again).unwrap();
         pair.settle();
         assert!(!has_stream_events(&mut pair), "the stream had ended");
         assert_eq!(failed(&pair), [None, None]);
 
         // Now it knows, and the stream is gone on the next connection.
-        pair.cut();
-        pair.connect();
-        pair.settle();
+        pair.reconnect();
         let export = subscribed_in(&pair.sides[LEFT].take_events());
-        let now = pair.now;
-        pair.sides[LEFT].link.refuse_resume(now, export, 77).unwrap();
+        pair.sides[LEFT].link.refuse_resume(pair.now, export, 77).unwrap();
         pair.settle();
         assert!(!has_stream_events(&mut pair), "the stream had ended");
         assert_eq!(failed(&pair), [None, None]);
@@ -208,19 +184,16 @@ fn only_an_end_may_follow_on_a_finished_stream() {
         let mut pair = Pair::new();
         pair.message = |_| Swap::golden().as_bytes().to_vec();
         let (outgoing, _) = reading(&mut pair, 8);
-        let now = pair.now;
-        pair.sides[LEFT].link.end_stream(now, outgoing).unwrap();
+        pair.sides[LEFT].link.end_stream(pair.now, outgoing).unwrap();
         pair.settle();
-        pair.cut();
-        pair.connect();
-        pair.settle();
+        pair.reconnect();
         let export = subscribed(&mut pair);
         let link = &mut pair.sides[LEFT].link;
-        let again = link.open_stream(now, export, name("feed"), 77, 100, 64).unwrap();
+        let again = link.open_stream(pair.now, export, name("feed"), 77, 100, 64).unwrap();
         pair.settle();
         if in_a_run {
             let shape = RunShape { stride: 48, skip: 8, length: 40 };
-            assert_eq!(pair.sides[LEFT].link.send_run(now, again, shape, 1), Ok(1));
+            assert_eq!(pair.sides[LEFT].link.send_run(pair.now, again, shape, 1), Ok(1));
         } else {
             send(&mut pair, again, 1).unwrap();
             pair.sides[LEFT].link.flush();
