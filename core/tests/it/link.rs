@@ -321,7 +321,7 @@ fn a_subscription_has_a_mode() {
     let mut subscribe = control_frames(&pair.written[RIGHT]).remove(&3).unwrap();
     (subscribe[HEADER_LEN + 4], subscribe[HEADER_LEN + 24]) = (9, 3);
     pair.sides[LEFT].take_events();
-    pair.sides[LEFT].feed(pair.now, &subscribe);
+    pair.feed(LEFT, &subscribe);
     let news = pair.sides[LEFT].take_events();
     assert!(
         matches!(news[..], [Received::Subscribe { mode: ReaderMode::Observing, .. }]),
@@ -362,7 +362,7 @@ fn a_subscription_has_a_start() {
     let mut subscribe = control_frames(&pair.written[RIGHT]).remove(&3).unwrap();
     (subscribe[HEADER_LEN + 4], subscribe[HEADER_LEN + 25]) = (9, 2);
     found(&mut pair);
-    pair.sides[LEFT].feed(pair.now, &subscribe);
+    pair.feed(LEFT, &subscribe);
     assert_eq!(found(&mut pair), [ReaderStart::Next]);
 }
 
@@ -375,12 +375,6 @@ fn an_unsubscribe_is_confirmed_after_the_last_message() {
     pair.settle();
     send(&mut pair, outgoing, 4).unwrap();
     pair.sides[LEFT].link.flush();
-    // The first interest, whose messages are on their way.
-    let first = pair.sides[LEFT].take_events().into_iter().find_map(|received| match received {
-        Received::Subscribe { export, .. } => Some(export),
-        _ => None,
-    });
-    assert!(first.is_some());
     pair.write(LEFT, usize::MAX);
     pair.sides[RIGHT].link.unsubscribe(interest).unwrap();
     pair.settle();
@@ -397,8 +391,7 @@ fn messages_after_unsubscribe_are_discarded_and_counted() {
     let mut pair = Pair::new();
     let (interest, export) = subscribe(&mut pair, 8);
     let outgoing = open(&mut pair, export, 77, 0);
-    pair.settle();
-    pair.sides[RIGHT].take_events();
+    pair.settled(RIGHT);
     send(&mut pair, outgoing, 4).unwrap();
     pair.sides[LEFT].link.flush();
     pair.write(LEFT, usize::MAX);
@@ -459,7 +452,7 @@ fn resumes_may_follow_an_early_reject() {
     pair.sides[LEFT].link.reject(export, RejectReason::Forbidden, Digest([0; 16])).unwrap();
     assert!(pair.write(LEFT, usize::MAX));
     pair.settle();
-    assert_eq!(pair.sides.each_ref().map(|side| side.failed), [None, None]);
+    assert_eq!(pair.failed(), [None, None]);
     assert_eq!(pair.sides[LEFT].take_events(), []);
     let late = pair.sides[LEFT].link.open_stream(pair.now, export, name("feed"), 77, 100, 1024);
     assert_eq!(late, Err(SendError::Gone));

@@ -238,12 +238,6 @@ impl Side {
         }
         self.unread = bytes[start..].to_vec();
     }
-
-    /// Gives bytes to this side as if the peer had sent them.
-    pub(crate) fn feed(&mut self, now: Duration, bytes: &[u8]) {
-        self.unread.extend(bytes);
-        self.digest(now);
-    }
 }
 
 pub(crate) struct Pair {
@@ -318,6 +312,18 @@ impl Pair {
     pub(crate) fn settled(&mut self, side: usize) -> Vec<Received> {
         self.settle();
         self.sides[side].take_events()
+    }
+
+    /// Gives bytes to one side as if its peer had sent them. Returns the error of that side.
+    pub(crate) fn feed(&mut self, to: usize, bytes: &[u8]) -> Option<LinkError> {
+        let side = &mut self.sides[to];
+        side.unread.extend(bytes);
+        side.digest(self.now);
+        side.failed
+    }
+
+    pub(crate) fn failed(&self) -> [Option<LinkError>; 2] {
+        self.sides.each_ref().map(|side| side.failed)
     }
 
     /// Lets one side write up to `most` bytes.

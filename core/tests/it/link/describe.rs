@@ -66,8 +66,7 @@ fn pieces_of_any_length_are_the_same_form() {
 #[test]
 fn a_hidden_layout_is_empty() {
     let mut pair = Pair::new();
-    pair.settle();
-    pair.sides[RIGHT].take_events();
+    pair.settled(RIGHT);
     pair.sides[LEFT].link.answer(pair.now, None, 7).unwrap();
     pair.settle();
     let none = Received::Described { offset: 7, total: 0, bytes: Vec::new() };

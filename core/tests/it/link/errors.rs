@@ -102,8 +102,7 @@ fn a_protocol_error_closes_the_link() {
     {
         let mut pair = Pair::new();
         reading(&mut pair, 8);
-        pair.sides[side].feed(pair.now, &bytes);
-        assert_eq!(pair.sides[side].failed, Some(error), "{what}");
+        assert_eq!(pair.feed(side, &bytes), Some(error), "{what}");
         pair.settle();
         let failed = pair.sides[1 - side].failed;
         assert_eq!(failed, Some(LinkError::PeerClosed(CloseReason::Protocol)), "{what}");
@@ -119,24 +118,21 @@ fn a_message_without_room_ends_the_link() {
     let mut frame = vec![0; 256];
     let envelope = Envelope { type_id: 1, stream: 1, sequence: 101, ..Envelope::default() };
     let length = write_frame(&mut frame, &envelope, 40, Swap::golden().as_bytes()).unwrap();
-    pair.sides[RIGHT].feed(pair.now, &frame[..length]);
-    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Credit { stream: 1 }));
+    assert_eq!(pair.feed(RIGHT, &frame[..length]), Some(LinkError::Credit { stream: 1 }));
 }
 
 #[test]
 fn frames_before_hello_are_refused() {
     let mut pair = Pair::new();
-    pair.sides[LEFT]
-        .feed(pair.now, &control(0, 0, &[13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
-    assert_eq!(pair.sides[LEFT].failed, Some(LinkError::NoHello));
+    let ping = control(0, 0, &[13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(pair.feed(LEFT, &ping), Some(LinkError::NoHello));
 }
 
 #[test]
 fn kinds_of_a_later_version_are_skipped() {
     let mut pair = Pair::new();
     pair.settle();
-    pair.sides[LEFT].feed(pair.now, &control(0, 0, &[99, 0, 1, 2, 3]));
-    assert_eq!(pair.sides[LEFT].failed, None);
+    assert_eq!(pair.feed(LEFT, &control(0, 0, &[99, 0, 1, 2, 3])), None);
 }
 
 #[test]

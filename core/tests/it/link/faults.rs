@@ -6,20 +6,16 @@ mod output;
 mod resume;
 mod topics;
 
-use mycelium_core::link::{Interest, LinkError};
+use mycelium_core::link::Interest;
 
+use crate::pair::Received;
 use crate::pair::conversation::{name, swaps};
-use crate::pair::{Pair, Received};
 
 /// The payload of a control frame.
 fn payload(kind: u16, parts: &[&[u8]]) -> Vec<u8> {
     let mut payload = kind.to_le_bytes().to_vec();
     parts.iter().for_each(|part| payload.extend(*part));
     payload
-}
-
-fn failed(pair: &Pair) -> [Option<LinkError>; 2] {
-    pair.sides.each_ref().map(|side| side.failed)
 }
 
 fn others(window: u32) -> Interest {

@@ -235,8 +235,7 @@ fn a_reject_is_sent_before_another_open_message() {
     let mut pair = Pair::with(config("left"), right, 4096);
     let (_, export) = subscribe(&mut pair, 8);
     let first = open(&mut pair, export, 77, 0);
-    pair.settle();
-    pair.sides[RIGHT].take_events();
+    pair.settled(RIGHT);
     let (second, incoming) = another(&mut pair, "others", 78);
     let (message, mut sent) = (blob(8000), 0);
     send_rest(&mut pair, first, &message, &mut sent).unwrap_err();
@@ -337,8 +336,7 @@ fn invalid_fragments_end_the_link() {
     ] {
         let mut pair = Pair::new();
         reading(&mut pair, 8);
-        pair.sides[RIGHT].feed(pair.now, &frames.concat());
-        assert_eq!(pair.sides[RIGHT].failed, Some(error), "{what}");
+        assert_eq!(pair.feed(RIGHT, &frames.concat()), Some(error), "{what}");
     }
 }
 
@@ -353,8 +351,7 @@ fn too_many_open_messages_end_the_link() {
     second[12] = 2;
     let mut third = part(100, first, &[7; 24]);
     third.extend(second);
-    pair.sides[RIGHT].feed(pair.now, &third);
-    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::TooMany { limit: 1 }));
+    assert_eq!(pair.feed(RIGHT, &third), Some(LinkError::TooMany { limit: 1 }));
 }
 
 #[test]
@@ -367,6 +364,8 @@ fn a_fragmented_message_needs_credit() {
     let refused = send_rest(&mut pair, outgoing, &blob(8000), &mut sent);
     assert_eq!((refused, sent), (Err(SendError::Credit), 0));
     let first = Fragment { offset: 0, total: 48, fixed_len: 40 };
-    pair.sides[RIGHT].feed(pair.now, &part(101, first, &[7; 24]));
-    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Credit { stream: 1 }));
+    assert_eq!(
+        pair.feed(RIGHT, &part(101, first, &[7; 24])),
+        Some(LinkError::Credit { stream: 1 })
+    );
 }

@@ -69,10 +69,6 @@ fn reopen(pair: &mut Pair, export: ExportId, first: u64) -> OutgoingId {
     stream
 }
 
-fn failed(pair: &Pair) -> [Option<LinkError>; 2] {
-    pair.sides.each_ref().map(|side| side.failed)
-}
-
 fn memory_frame() -> Vec<u8> {
     control(0, 0, &[&[21, 0, 0, 0, 0, 0, 0, 0], &TOKEN[..]].concat())
 }
@@ -123,7 +119,7 @@ fn only_the_end_follows_a_move() {
     let confirmed = Received::Window { stream: outgoing, confirmed: 103 };
     assert_eq!(pair.sides[LEFT].take_events().last(), Some(&confirmed));
     assert_eq!(pair.sides[LEFT].link.sequence(outgoing), Err(SendError::Gone), "all is confirmed");
-    assert_eq!(failed(&pair), [None; 2]);
+    assert_eq!(pair.failed(), [None; 2]);
 }
 
 #[test]
@@ -140,7 +136,7 @@ fn a_stream_moves_without_credit_and_behind_its_messages() {
     assert_eq!(sequences(&news), [100, 101, 102, 103]);
     let region = Received::Region { stream: incoming, number: 7, first: 104 };
     assert_eq!(news[4..], [region, Received::End { stream: incoming, next: 104 }]);
-    assert_eq!(failed(&pair), [None; 2]);
+    assert_eq!(pair.failed(), [None; 2]);
 }
 
 #[test]
@@ -157,7 +153,7 @@ fn an_open_message_is_completed_first() {
     assert_eq!(move_stream(&mut pair, outgoing), Ok(101));
     let news = pair.settled(RIGHT);
     assert_eq!(whole(&news, incoming), [message]);
-    assert_eq!(failed(&pair), [None; 2]);
+    assert_eq!(pair.failed(), [None; 2]);
 }
 
 #[test]
@@ -183,7 +179,7 @@ fn both_sides_must_support_it() {
                 usize::from(both)
             );
         }
-        assert_eq!(failed(&pair), [None; 2]);
+        assert_eq!(pair.failed(), [None; 2]);
 
         pair.cut();
         let link = &mut pair.sides[LEFT].link;
@@ -216,7 +212,7 @@ fn a_stream_without_another_message_does_not_move() {
     send(&mut pair, outgoing, 1).unwrap();
     assert_eq!(move_stream(&mut pair, outgoing), Err(SendError::Exhausted));
     pair.settle();
-    pair.sides[RIGHT].feed(pair.now, &region_frame(1, u64::MAX));
+    pair.feed(RIGHT, &region_frame(1, u64::MAX));
     let (expected, found) = (u64::MAX - 1, u64::MAX);
     let error = LinkError::Sequence { stream: 1, expected, found };
     assert_eq!(pair.sides[RIGHT].failed, Some(error));
@@ -237,7 +233,7 @@ fn a_stream_that_has_had_the_last_sequence_is_forgotten_with_its_connection() {
     assert_eq!(news.iter().find(resumes), None);
     let granted = pair.sides[RIGHT].link.grant(incoming, 1);
     assert_eq!(granted, Err(SendError::Gone), "the link has forgotten it");
-    assert_eq!(failed(&pair), [None; 2]);
+    assert_eq!(pair.failed(), [None; 2]);
 }
 
 #[test]
@@ -274,8 +270,7 @@ fn invalid_frames_about_memory_end_the_link() {
         (vec![message_frame(100, Some(first)), region()], Some(open)),
     ] {
         let (mut pair, ..) = pair([true; 2], 8);
-        frames.iter().for_each(|frame| pair.sides[RIGHT].feed(pair.now, frame));
-        assert_eq!(pair.sides[RIGHT].failed, expected, "{frames:02x?}");
+        assert_eq!(pair.feed(RIGHT, &frames.concat()), expected, "{frames:02x?}");
     }
 }
 
@@ -284,13 +279,9 @@ fn frames_about_memory_need_the_feature() {
     for memory in [[false, false], [false, true], [true, false]] {
         for frame in [memory_frame(), region_frame(1, 100)] {
             let (mut pair, ..) = pair(memory, 8);
-            pair.sides[RIGHT].feed(pair.now, &frame);
-            assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::NoMemory), "{memory:?}");
+            assert_eq!(pair.feed(RIGHT, &frame), Some(LinkError::NoMemory), "{memory:?}");
         }
     }
-    let mut pair = Pair::new();
-    pair.sides[RIGHT].feed(pair.now, &region_frame(1, 100));
-    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::NoHello));
 }
 
 #[test]
@@ -312,12 +303,11 @@ fn confirmations_end_where_the_stream_moved() {
     assert_eq!(confirm(&mut pair, 4000), 0, "those in memory do not count");
     let confirmed = Received::Window { stream: outgoing, confirmed: 103 };
     assert_eq!(pair.sides[LEFT].take_events().last(), Some(&confirmed));
-    assert_eq!(failed(&pair), [None; 2]);
+    assert_eq!(pair.failed(), [None; 2]);
 
     let (mut pair, ..) = moved();
     let window = [&[12, 0, 0, 0, 0, 0, 0, 0], &8_u64.to_le_bytes()[..]].concat();
-    pair.sides[LEFT].feed(pair.now, &control(1, 104, &window));
-    assert_eq!(pair.sides[LEFT].failed, Some(LinkError::Window { stream: 1 }));
+    assert_eq!(pair.feed(LEFT, &control(1, 104, &window)), Some(LinkError::Window { stream: 1 }));
 }
 
 #[test]
@@ -347,7 +337,7 @@ fn a_moved_stream_resumes_where_it_moved_and_moves_again() {
     pair.settle();
     let end = Received::End { stream: incoming, next: 300 };
     assert_eq!(pair.sides[RIGHT].take_events().last(), Some(&end));
-    assert_eq!(failed(&pair), [None; 2]);
+    assert_eq!(pair.failed(), [None; 2]);
 }
 
 #[test]
@@ -392,7 +382,7 @@ fn a_stream_whose_region_was_lost_resumes_with_messages() {
     assert_eq!(sequences(&news), [103, 104]);
     let region = Received::Region { stream: incoming, number: 7, first: 105 };
     assert_eq!(news.last(), Some(&region));
-    assert_eq!(failed(&pair), [None; 2]);
+    assert_eq!(pair.failed(), [None; 2]);
 }
 
 #[test]
@@ -437,14 +427,14 @@ fn an_end_in_memory_that_is_not_confirmed_is_repeated() {
     let news = pair.settled(RIGHT);
     assert!(!news.iter().any(is_about_stream), "the caller had the end: {news:?}");
     assert_eq!(pair.sides[LEFT].link.sequence(outgoing), Err(SendError::Gone), "it is confirmed");
-    assert_eq!(failed(&pair), [None; 2]);
+    assert_eq!(pair.failed(), [None; 2]);
 
     // Without its region, it is a stream without another message.
     let (export, next) = reconnect(&mut pair);
     assert_eq!(next, 103);
     reopen(&mut pair, export, 103);
     pair.settle();
-    pair.sides[RIGHT].feed(pair.now, &control(3, 300, &[11, 0, 0, 0, 0, 0, 0, 0]));
+    pair.feed(RIGHT, &control(3, 300, &[11, 0, 0, 0, 0, 0, 0, 0]));
     let error = LinkError::Sequence { stream: 3, expected: 103, found: 300 };
     assert_eq!(pair.sides[RIGHT].failed, Some(error));
 }
@@ -472,7 +462,7 @@ fn a_moved_stream_that_is_gone_is_reported_once() {
         matches!(received, Received::Stream { epoch: 77, first: 150, resumed: None, .. })
     };
     assert!(news.iter().any(fresh), "{news:?}");
-    assert_eq!(failed(&pair), [None; 2]);
+    assert_eq!(pair.failed(), [None; 2]);
 }
 
 #[test]
@@ -497,7 +487,7 @@ fn moves_of_an_unsubscribed_topic_are_silent() {
         let unsubscribed = Received::Unsubscribed { interest, discarded: 0 };
         assert_eq!(pair.sides[RIGHT].take_events(), [unsubscribed]);
         assert_eq!(move_stream(&mut pair, outgoing), Err(SendError::Gone));
-        assert_eq!(failed(&pair), [None; 2]);
+        assert_eq!(pair.failed(), [None; 2]);
     }
 }
 
@@ -524,5 +514,5 @@ fn a_reject_ends_a_moved_stream() {
     send(&mut pair, outgoing, 1).unwrap();
     pair.deliver();
     assert_eq!(sequences(&pair.sides[RIGHT].take_events()), [103]);
-    assert_eq!(failed(&pair), [None; 2]);
+    assert_eq!(pair.failed(), [None; 2]);
 }

@@ -118,7 +118,7 @@ fn a_peer_without_the_feature_gets_no_runs() {
     // As if the peer had named its features without runs.
     let mut features = crate::pair::offered("features");
     *features.last_chunk_mut::<4>().unwrap() = 1_u32.to_le_bytes();
-    pair.sides[LEFT].feed(pair.now, &features);
+    pair.feed(LEFT, &features);
     assert!(!pair.sides[LEFT].link.peer_accepts_runs());
     assert_eq!(send_run(&mut pair, outgoing, 20), Ok(0));
 }
@@ -135,11 +135,9 @@ fn unsent_messages_cannot_be_confirmed() {
         payload.extend(64_u64.to_le_bytes());
         control(1, confirmed, &payload)
     };
-    pair.sides[LEFT].feed(pair.now, &window(102));
-    assert_eq!(pair.sides[LEFT].failed, None);
+    assert_eq!(pair.feed(LEFT, &window(102)), None);
     assert_eq!(pair.sides[LEFT].link.unconfirmed(outgoing), 6);
-    pair.sides[LEFT].feed(pair.now, &window(103));
-    assert_eq!(pair.sides[LEFT].failed, Some(LinkError::Window { stream: 1 }));
+    assert_eq!(pair.feed(LEFT, &window(103)), Some(LinkError::Window { stream: 1 }));
 }
 
 #[test]
@@ -185,7 +183,7 @@ fn a_run_of_an_unsubscribed_topic_needs_no_bytes() {
             .any(|received| matches!(received, Received::Unsubscribed { discarded: 28, .. })),
         "{news:?}"
     );
-    assert_eq!(pair.sides.each_ref().map(|side| side.failed), [None, None]);
+    assert_eq!(pair.failed(), [None, None]);
 }
 
 #[test]
@@ -236,8 +234,7 @@ fn invalid_runs_end_the_link() {
         ),
     ] {
         let (mut pair, _, _) = pair(8);
-        pair.sides[RIGHT].feed(pair.now, &header);
-        assert_eq!(pair.sides[RIGHT].failed, expected);
+        assert_eq!(pair.feed(RIGHT, &header), expected);
         assert_eq!(messages_of(&mut pair), []);
     }
 }
@@ -246,21 +243,15 @@ fn invalid_runs_end_the_link() {
 fn a_run_of_no_stream_or_of_frames_that_are_too_long_ends_the_link() {
     let mut pair = Pair::new();
     pair.settle();
-    pair.sides[RIGHT].feed(pair.now, &header(100, 8, 4, 48, 40));
-    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Stream { number: 1 }));
+    assert_eq!(pair.feed(RIGHT, &header(100, 8, 4, 48, 40)), Some(LinkError::Stream { number: 1 }));
 
     let limits = Limits { max_frame: 1024 };
     let right = Config { limits, ..config("right") };
     let mut pair = Pair::with(config("left"), right, 4096);
     reading(&mut pair, 8);
-    pair.sides[RIGHT].feed(pair.now, &header(100, 8, 1, 1016, 1008));
+    pair.feed(RIGHT, &header(100, 8, 1, 1016, 1008));
     let error = RunError::Length { found: 1016, limit: 256 << 10 };
     assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Run { stream: 1, error }));
-
-    // Before the handshake.
-    let mut pair = Pair::new();
-    pair.sides[RIGHT].feed(pair.now, &header(100, 8, 4, 48, 40));
-    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::NoHello));
 }
 
 #[test]
@@ -275,11 +266,11 @@ fn bytes_of_a_run_are_not_parsed_as_frames() {
     received.extend([0; 8]);
     received.extend(&close);
     assert_eq!(close.len(), 96);
-    pair.sides[RIGHT].feed(pair.now, &received);
+    pair.feed(RIGHT, &received);
     assert_eq!(sequences(&pair.sides[RIGHT].take_events()), [100, 101]);
     assert_eq!(pair.sides[RIGHT].failed, None);
     // Frames follow the run.
-    pair.sides[RIGHT].feed(pair.now, &control(0, 0, &[7; 1]));
+    pair.feed(RIGHT, &control(0, 0, &[7; 1]));
     assert!(pair.sides[RIGHT].failed.is_some());
 }
 
@@ -298,9 +289,8 @@ fn a_run_in_pieces_keeps_the_link_alive() {
 #[test]
 fn a_second_run_beyond_the_credit_ends_the_link() {
     let (mut pair, _, _) = pair(8);
-    pair.sides[RIGHT].feed(pair.now, &header(100, 8, 5, 48, 40));
-    pair.sides[RIGHT].feed(pair.now, &[0; 5 * 48]);
+    pair.feed(RIGHT, &header(100, 8, 5, 48, 40));
+    pair.feed(RIGHT, &[0; 5 * 48]);
     assert_eq!(sequences(&pair.sides[RIGHT].take_events()), (100..105).collect::<Vec<_>>());
-    pair.sides[RIGHT].feed(pair.now, &header(105, 8, 4, 48, 40));
-    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Credit { stream: 1 }));
+    assert_eq!(pair.feed(RIGHT, &header(105, 8, 4, 48, 40)), Some(LinkError::Credit { stream: 1 }));
 }

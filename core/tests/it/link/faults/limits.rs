@@ -7,7 +7,7 @@ use mycelium_core::link::{
 };
 use mycelium_core::{Digest, Envelope, FrameError, Limits, write_frame};
 
-use super::{failed, others, payload, resumes};
+use super::{others, payload, resumes};
 use crate::pair::conversation::{
     LEFT, MS, RIGHT, control, last_subscribed, name, reading, resubscribe, send, subscribe, swaps,
 };
@@ -23,7 +23,7 @@ fn an_empty_gap_is_not_sent() {
         Err(SendError::Exhausted)
     );
     pair.settle();
-    assert_eq!(failed(&pair), [None, None]);
+    assert_eq!(pair.failed(), [None, None]);
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn a_rejected_topic_can_be_left_while_the_buffer_is_full() {
     pair.sides[RIGHT].take_events();
     pair.sides[RIGHT].link.unsubscribe(interest).unwrap();
     pair.settle();
-    assert_eq!(failed(&pair), [None, None]);
+    assert_eq!(pair.failed(), [None, None]);
     assert!(
         pair.sides[RIGHT]
             .take_events()
@@ -130,7 +130,7 @@ fn no_message_has_the_last_sequence() {
     let mut pair = Pair::new();
     reading(&mut pair, 8);
     let missed = (u64::MAX - 100).to_le_bytes();
-    pair.sides[RIGHT].feed(pair.now, &control(1, u64::MAX, &payload(10, &[&[0; 6], &missed])));
+    pair.feed(RIGHT, &control(1, u64::MAX, &payload(10, &[&[0; 6], &missed])));
     let error = LinkError::Sequence { stream: 1, expected: 100, found: u64::MAX };
     assert_eq!(pair.sides[RIGHT].failed, Some(error));
 
@@ -149,9 +149,8 @@ fn no_message_has_the_last_sequence() {
     // Then a forged resume.
     resubscribe(&mut pair);
     let number = 1u32.to_le_bytes();
-    pair.sides[LEFT]
-        .feed(pair.now, &control(0, 0, &payload(4, &[&[0, 0], &number, &[7; 8], &last])));
-    let failed = pair.sides[LEFT].failed;
+    let resume = control(0, 0, &payload(4, &[&[0, 0], &number, &[7; 8], &last]));
+    let failed = pair.feed(LEFT, &resume);
     assert!(matches!(failed, Some(LinkError::Sequence { found: u64::MAX, .. })), "{failed:?}");
 }
 
@@ -181,7 +180,7 @@ fn a_long_frame_before_hello_is_refused() {
     let mut frame = vec![0; 1 << 20];
     let envelope = Envelope { type_id: 9, ..Envelope::default() };
     write_frame(&mut frame, &envelope, 0, &[0; 100_000]).unwrap();
-    pair.sides[LEFT].feed(pair.now, &frame[..24]);
+    pair.feed(LEFT, &frame[..24]);
     let error = FrameError::TooLong { limit: 1024, found: 100_024 };
     assert_eq!(pair.sides[LEFT].failed, Some(LinkError::Frame(error)));
 }
@@ -191,6 +190,5 @@ fn a_peer_with_a_small_frame_limit_is_refused() {
     let mut pair = Pair::new();
     let mut hello = payload(1, &[&[1, 1], &64u32.to_le_bytes()]);
     hello.resize(96, 0);
-    pair.sides[LEFT].feed(pair.now, &control(0, 0, &hello));
-    assert_eq!(pair.sides[LEFT].failed, Some(LinkError::Limit { limit: 64 }));
+    assert_eq!(pair.feed(LEFT, &control(0, 0, &hello)), Some(LinkError::Limit { limit: 64 }));
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use mycelium_core::link::{Batching, CloseReason, Config};
 use mycelium_core::{Envelope, write_frame};
 
-use super::failed;
 use crate::pair::conversation::{LEFT, RIGHT, name, reading, send, subscribe};
 use crate::pair::{Pair, Received, config};
 
@@ -52,7 +51,7 @@ fn a_long_frame_in_pieces_keeps_the_link_alive() {
     let length = write_frame(&mut frame, &envelope, 0, &[0; 2000]).unwrap();
     for piece in frame[..length].chunks(64) {
         pair.now += Duration::from_secs(1);
-        pair.sides[RIGHT].feed(pair.now, piece);
+        pair.feed(RIGHT, piece);
         assert_eq!(pair.sides[RIGHT].link.handle_timeout(pair.now), Ok(()));
     }
 }
@@ -64,7 +63,7 @@ fn a_waiting_batch_is_sent_as_keep_alive() {
     let (outgoing, _) = reading(&mut pair, 8);
     send(&mut pair, outgoing, 1).unwrap();
     pair.pass(Duration::from_secs(60));
-    assert_eq!(failed(&pair), [None, None]);
+    assert_eq!(pair.failed(), [None, None]);
 }
 
 #[test]
@@ -75,7 +74,7 @@ fn a_late_write_report_does_not_count() {
     pair.connect();
     pair.sides[LEFT].link.transmitted(pair.now, late);
     pair.settle();
-    assert_eq!(failed(&pair), [None, None]);
+    assert_eq!(pair.failed(), [None, None]);
     assert!(pair.sides.iter().all(|side| side.link.is_up()));
 }
 

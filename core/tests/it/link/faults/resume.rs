@@ -4,7 +4,7 @@ use mycelium_core::link::{ExportId, LinkError, RunShape, SendError};
 use mycelium_core::{FrameView, Limits};
 use zerocopy::IntoBytes;
 
-use super::{failed, payload, resumes};
+use super::{payload, resumes};
 use crate::pair::conversation::{
     LEFT, RIGHT, control, name, open, reading, resubscribe, send, sequences, subscribe, subscribed,
 };
@@ -52,14 +52,13 @@ fn streams_to_resume_keep_their_places() {
     link.refuse_resume(pair.now, export, 2).unwrap();
     link.open_stream(pair.now, export, name("feed"), 900, 0, 64).unwrap();
     pair.settle();
-    assert_eq!(failed(&pair), [None, None]);
+    assert_eq!(pair.failed(), [None, None]);
 }
 
 #[test]
 fn resumes_of_an_unsubscribed_topic_are_ignored() {
     let mut pair = Pair::new();
-    pair.settle();
-    pair.sides[LEFT].take_events();
+    pair.settled(LEFT);
     let number = 5u32.to_le_bytes();
     let (one, window) = (1u16.to_le_bytes(), 8u32.to_le_bytes());
     let mut subscribe = payload(3, &[&one, &number, &[0; 16], &[0, 0], &one, &window]);
@@ -67,7 +66,7 @@ fn resumes_of_an_unsubscribed_topic_are_ignored() {
     let mut bytes = control(0, 0, &subscribe);
     bytes.extend(control(0, 0, &payload(5, &[&[0, 0], &number])));
     bytes.extend(control(0, 0, &payload(4, &[&[0, 0], &number, &[7; 8], &[9; 8]])));
-    pair.sides[LEFT].feed(pair.now, &bytes);
+    pair.feed(LEFT, &bytes);
     let news = pair.sides[LEFT].take_events();
     assert!(matches!(news[..], [Received::Subscribe { .. }, Received::Unsubscribe(_)]), "{news:?}");
 }
@@ -89,7 +88,7 @@ fn numbers_of_an_earlier_connection_are_invalid() {
             pair.sides[LEFT].link.end_stream(pair.now, outgoing).unwrap();
         }
         pair.settle();
-        pair.sides[LEFT].feed(pair.now, &control(1, 100, of_a_stream));
+        pair.feed(LEFT, &control(1, 100, of_a_stream));
         let expected = again.then_some(LinkError::Stream { number: 1 });
         assert_eq!(pair.sides[LEFT].failed, expected, "{of_a_stream:?}");
     }
@@ -123,8 +122,7 @@ fn a_stream_is_resumed_once() {
     let (number, epoch, next) = (1_u32.to_le_bytes(), 77_u64.to_le_bytes(), 100_u64.to_le_bytes());
     // More resumes than subscribe said.
     let resume = control(0, 0, &payload(4, &[&[0, 0], &number, &epoch, &next]));
-    pair.sides[LEFT].feed(pair.now, &resume);
-    assert_eq!(pair.sides[LEFT].failed, Some(LinkError::Subscription { number: 1 }));
+    assert_eq!(pair.feed(LEFT, &resume), Some(LinkError::Subscription { number: 1 }));
 
     let mut pair = Pair::new();
     let topic = name("swaps");
@@ -132,11 +130,9 @@ fn a_stream_is_resumed_once() {
     wish.extend(8_u32.to_le_bytes());
     wish.extend(topic.as_bytes());
     pair.settle();
-    pair.sides[LEFT].feed(pair.now, &control(0, 0, &wish));
-    pair.sides[LEFT].feed(pair.now, &resume);
-    assert_eq!(pair.sides[LEFT].failed, None);
-    pair.sides[LEFT].feed(pair.now, &resume);
-    assert_eq!(pair.sides[LEFT].failed, Some(LinkError::SecondStream { number: 0 }));
+    pair.feed(LEFT, &control(0, 0, &wish));
+    assert_eq!(pair.feed(LEFT, &resume), None);
+    assert_eq!(pair.feed(LEFT, &resume), Some(LinkError::SecondStream { number: 0 }));
 }
 
 #[test]
@@ -166,7 +162,7 @@ fn an_unconfirmed_end_is_confirmed_on_the_next_connection() {
         pair.sides[LEFT].link.end_stream(pair.now, again).unwrap();
         pair.settle();
         assert!(!has_stream_events(&mut pair), "the stream had ended");
-        assert_eq!(failed(&pair), [None, None]);
+        assert_eq!(pair.failed(), [None, None]);
 
         // Now it knows, and the stream is gone on the next connection.
         pair.reconnect();
@@ -174,7 +170,7 @@ fn an_unconfirmed_end_is_confirmed_on_the_next_connection() {
         pair.sides[LEFT].link.refuse_resume(pair.now, export, 77).unwrap();
         pair.settle();
         assert!(!has_stream_events(&mut pair), "the stream had ended");
-        assert_eq!(failed(&pair), [None, None]);
+        assert_eq!(pair.failed(), [None, None]);
     }
 }
 

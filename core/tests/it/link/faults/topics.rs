@@ -3,7 +3,7 @@
 use mycelium_core::Digest;
 use mycelium_core::link::{LinkError, RejectReason, SendError, UnsubscribeProgress};
 
-use super::{failed, others, payload};
+use super::{others, payload};
 use crate::pair::conversation::{
     LEFT, RIGHT, control, name, open, reading, send, subscribe, subscribed, swaps,
 };
@@ -29,7 +29,7 @@ fn no_stream_opens_after_unsubscribe_or_reject() {
     link.reject(export, RejectReason::Forbidden, Digest([0; 16])).unwrap();
     assert_eq!(link.open_stream(pair.now, export, name("feed"), 77, 0, 64), Err(SendError::Gone));
     pair.settle();
-    assert_eq!(failed(&pair), [None, None]);
+    assert_eq!(pair.failed(), [None, None]);
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn interests_wait_for_a_free_place_at_the_peer() {
     let (alive, topics, streams) = (5000u32.to_le_bytes(), 1u16.to_le_bytes(), 4u16.to_le_bytes());
     let mut hello = payload(1, &[&[1, 1], &frame, &boot, &alive, &topics, &streams]);
     hello.resize(96, 0);
-    pair.sides[LEFT].feed(pair.now, &control(0, 0, &hello));
+    pair.feed(LEFT, &control(0, 0, &hello));
     pair.write(LEFT, usize::MAX);
     assert_eq!(pair.sides[LEFT].failed, None);
     let subscribed = |pair: &Pair| crate::pair::count(&pair.written[LEFT], 3);
@@ -78,8 +78,10 @@ fn no_stream_opens_for_a_rejected_subscription() {
     publisher[..6].copy_from_slice(b"\x04\x00feed");
     let keeps = [64, 0, 0, 0, 0, 0, 0, 0];
     let stream = payload(8, &[&[0, 0], &number, &epoch, &keeps, &publisher]);
-    pair.sides[RIGHT].feed(pair.now, &control(9, 100, &stream));
-    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Subscription { number: 1 }));
+    assert_eq!(
+        pair.feed(RIGHT, &control(9, 100, &stream)),
+        Some(LinkError::Subscription { number: 1 })
+    );
 
     // The next connection subscribes again.
     pair.reconnect();
@@ -95,6 +97,6 @@ fn ended_streams_leave_room_for_others() {
         send(&mut pair, stream, 1).unwrap();
         pair.sides[LEFT].link.end_stream(pair.now, stream).unwrap();
         pair.settle();
-        assert_eq!(failed(&pair), [None, None], "{epoch}");
+        assert_eq!(pair.failed(), [None, None], "{epoch}");
     }
 }
