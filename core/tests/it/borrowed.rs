@@ -130,20 +130,6 @@ fn messages_of_every_length_come_through() {
 }
 
 #[test]
-fn borrowed_messages_block_the_writer_until_release() {
-    let ring = Broadcast::boxed(Layout::exact(2, WORD), 1).unwrap();
-    let mut writer = Broadcast::producer(&ring).unwrap();
-    let mut reader = Broadcast::gating(&ring).unwrap();
-    writer.try_push(&[1], WORD).unwrap();
-    writer.try_push(&[2], WORD).unwrap();
-    assert_eq!(reader.read(2).unwrap().count(), 2);
-    assert!(writer.try_push(&[3], WORD).is_err(), "nothing was given back");
-    reader.read(2).unwrap().release(1);
-    writer.try_push(&[3], WORD).unwrap();
-    assert_eq!(borrowed(&mut reader, 3), [bytes(&[2]), bytes(&[3])]);
-}
-
-#[test]
 fn a_peeked_message_is_not_passed_twice() {
     let ring = Broadcast::boxed(Layout::exact(4, WORD), 1).unwrap();
     let mut writer = Broadcast::producer(&ring).unwrap();
@@ -164,6 +150,8 @@ fn observers_and_foreign_readers_borrow_nothing() {
     writer.try_push(&[1], WORD).unwrap();
     assert!(observer.read(1).is_none());
     assert!(matches!(observer.peek(&mut [0]), Peek::Message { .. }));
+    let observer = observer.retaining();
+    assert_eq!((observer.ready(1), observer.borrow(0, 1)), (0, None));
 
     let layout = Layout::exact(4, WORD);
     let (data, own) = memory(layout);

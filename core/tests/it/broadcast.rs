@@ -2,7 +2,7 @@
 //! threads.
 
 use mycelium_core::ring::broadcast::{
-    Broadcast, Consumer, HeapStorage, InlineStorage, Layout, LayoutError, Peek,
+    Broadcast, Consumer, HeapStorage, InlineStorage, Layout, Peek,
 };
 use proptest::prelude::*;
 
@@ -309,23 +309,6 @@ fn a_message_that_is_passed_unshown_is_kept_until_it_is_shown() {
     producer.try_push(&content(CAPACITY + 1), BYTES).unwrap();
 }
 
-#[test]
-fn an_observer_gets_the_exact_gap() {
-    let ring = Broadcast::new(InlineStorage::<WORDS, READERS>::new(), LAYOUT).unwrap();
-    let mut producer = Broadcast::producer(&ring).unwrap();
-    let mut observer = Broadcast::observing(&ring);
-    for sequence in 0..1_003 {
-        producer.try_push(&content(sequence), BYTES).unwrap();
-    }
-    let mut words = [0; 2];
-    assert_eq!(observer.peek(&mut words), Peek::Gap { missed: 1_003 - CAPACITY });
-    for sequence in 1_003 - CAPACITY..1_003 {
-        assert_eq!(observer.peek(&mut words), Peek::Message { sequence, length: BYTES });
-        assert!(observer.advance());
-    }
-    assert_eq!(observer.peek(&mut words), Peek::Empty);
-}
-
 /// Lengths that no message has find no slot, in rings with one message size and in others.
 #[test]
 fn wrong_lengths_find_no_slot() {
@@ -363,21 +346,6 @@ fn a_refused_write_changes_nothing() {
     let length = size_of::<usize>();
     assert_eq!(reader.peek(&mut words), Peek::Message { sequence: 0, length });
     assert_eq!(words[0], 1);
-}
-
-#[test]
-fn invalid_layouts_are_refused() {
-    let refuse = |capacity| {
-        let storage = InlineStorage::<WORDS, READERS>::new();
-        Broadcast::new(storage, Layout::exact(capacity, BYTES)).map(|_| ()).unwrap_err()
-    };
-    for given in [0, 1, 3, usize::MAX] {
-        assert_eq!(refuse(given), LayoutError::Capacity { given });
-    }
-    let expected = 2 * WORDS;
-    assert_eq!(refuse(8), LayoutError::Slots { expected, found: WORDS });
-    let most = 1 << (usize::BITS - 1);
-    assert_eq!(refuse(most), LayoutError::TooLarge);
 }
 
 #[test]

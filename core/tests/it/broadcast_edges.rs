@@ -103,18 +103,6 @@ fn a_retaining_reader_has_shown_its_position() {
     push(&mut writer, 5);
 }
 
-/// A writer that retries gets room for one message, although its reader does not show its position.
-#[test]
-fn a_writer_that_retries_gets_room() {
-    let ring = ring(64);
-    let mut writer = Broadcast::producer(&ring).unwrap();
-    let mut reader = Broadcast::gating(&ring).unwrap().with_lag(64);
-    push(&mut writer, 64);
-    take(&mut reader, 1);
-    let refused = (0..).take_while(|_| writer.try_push(&[7], WORD).is_err()).count();
-    assert!(refused < 64, "{refused} refusals in a row");
-}
-
 /// A ring whose entries are added when they are needed: readers in all blocks hold the writer up,
 /// and an entry that is given back is used again before the ring grows.
 #[test]

@@ -12,32 +12,6 @@ use std::task::{RawWaker, RawWakerVTable, Wake, Waker};
 use mycelium_core::doorbell::GrowingWaiterList;
 use mycelium_core::doorbell::{Doorbell, WaiterList, Waiters, announce};
 
-/// Runs its task in place; the task finds nothing and parks again.
-struct Inline {
-    bell: Doorbell,
-    runs: AtomicUsize,
-}
-
-impl Wake for Inline {
-    fn wake(self: Arc<Inline>) {
-        let runs = self.runs.fetch_add(1, Ordering::Relaxed);
-        assert_eq!(runs, 0, "it woke itself");
-        self.bell.park(&Waker::from(self.clone()));
-    }
-}
-
-#[test]
-fn a_task_polled_by_its_waker_may_park_again() {
-    let task = Arc::new(Inline { bell: Doorbell::new(), runs: AtomicUsize::new(0) });
-    task.bell.park(&Waker::from(task.clone()));
-    announce();
-    task.bell.ring();
-    assert_eq!(task.runs.load(Ordering::Relaxed), 1);
-    assert!(task.bell.is_parked(), "it sleeps, and may be rung again");
-    // The bell has a waker of the task, and the task has the bell.
-    task.bell.forget();
-}
-
 /// Counts the clones of a waker whose first clone panics.
 static CLONES: AtomicUsize = AtomicUsize::new(0);
 static CLUMSY: RawWakerVTable = RawWakerVTable::new(

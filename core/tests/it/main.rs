@@ -1,7 +1,6 @@
 //! The tests of the core, except those of the compiler's messages (`tests/ui.rs`): a module for each
 //! part.
 
-mod any_host;
 mod borrowed;
 mod broadcast;
 #[cfg(feature = "alloc")]

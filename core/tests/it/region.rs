@@ -261,16 +261,6 @@ fn an_import_sees_a_reader_that_takes_over() {
     }
 }
 
-/// Its words may be mapped read-only.
-#[test]
-fn the_ring_of_another_process_has_no_writer_here() {
-    let (data, own) = memory(SMALL);
-    let ours = Broadcast::new(data.data(SMALL).unwrap(), SMALL).unwrap();
-    let theirs = data.theirs(&own, proxy(&ours).claim());
-    assert!(Broadcast::producer(&theirs).is_none());
-    assert!(Broadcast::producer(&ours).is_some());
-}
-
 /// A reader of a closed ring has read everything, evicted or not.
 #[test]
 fn the_end_comes_before_an_eviction() {

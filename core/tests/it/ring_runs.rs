@@ -163,15 +163,6 @@ proptest! {
     }
 }
 
-#[test]
-fn an_observer_borrows_nothing() {
-    let ring = Broadcast::new(Storage::new(), LAYOUT).unwrap();
-    let mut writer = Broadcast::producer(&ring).unwrap();
-    let reader = Broadcast::observing(&ring).retaining();
-    writer.try_push(&message(0), BYTES).unwrap();
-    assert_eq!((reader.ready(1), reader.borrow(0, 1)), (0, None));
-}
-
 /// A reader on another thread borrows each message unchanged while the writer continues.
 #[test]
 fn borrowed_slots_stay_while_the_writer_runs() {

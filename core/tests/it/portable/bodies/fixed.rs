@@ -11,6 +11,7 @@ pub(crate) fn text_has_a_capacity() {
     text.try_push_str("é").unwrap();
     assert_eq!(text.try_push_str("12345"), Err(TooLong { capacity: 8, found: 9 }));
     assert_eq!(text.as_str(), "a8é", "all or nothing");
+    assert_eq!(text.as_bytes(), b"\x04\0a8\xc3\xa9\0\0\0\0", "the same on every host");
     assert_eq!(FixedStr::<2>::truncated("aéb").as_str(), "a", "cut between characters");
     text.clear();
     assert_eq!(text.as_bytes(), [0; 10], "nothing stays behind");

@@ -47,8 +47,14 @@ fn refused(at: usize, bytes: &[u8]) -> FrameError {
 pub(crate) fn a_frame_comes_back() {
     let mut buffer = [0xa5; 152];
     let bytes = full(&mut buffer);
-    // The header, in its order of bytes on every host.
+    // The same order of bytes on every host.
     assert_eq!(bytes[..16], [0xa1, 0, 1, 2, 139, 0, 0, 0, 2, 0, 112, 0, 3, 4, 5, 6]);
+    assert_eq!(bytes[16..28], [7, 8, 9, 10, 11, 12, 13, 14, 1, 0, 25, 0]);
+    assert_eq!(bytes[56..64], [2, 0, 16, 0, 1, 0, 0, 0]);
+    assert_eq!(bytes[80..96], [3, 0, 8, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(bytes[112..120], [5, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(bytes[120..136], [6, 0, 8, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(bytes[136..], *b"abc\0\0\0\0\0");
     let frame = parse(bytes).unwrap();
     assert_eq!(frame.envelope(), envelope());
     assert!(frame.extensions().map(|extension| extension.kind).eq([1, 2, 3, 4, 5, 6]));
