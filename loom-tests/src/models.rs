@@ -16,10 +16,10 @@ pub fn weakened(site: &'static str, model: fn()) {
 }
 
 /// Makes tests of models, which are functions in the same file: one test that the model holds, and
-/// for each twin one that it fails with that site weakened.
+/// for each twin one that it fails with that site weakened (`=>` and the panic, if it matters which).
 #[macro_export]
 macro_rules! models {
-    ($($model:ident { $($twin:ident: $site:literal),* $(,)? })*) => {$(
+    ($($model:ident { $($twin:ident: $site:literal $(=> $reason:literal)?),* $(,)? })*) => {$(
         mod $model {
             #[test]
             fn holds() {
@@ -27,7 +27,7 @@ macro_rules! models {
             }
             $(
                 #[test]
-                #[should_panic]
+                #[should_panic $(= $reason)?]
                 fn $twin() {
                     $crate::weakened($site, super::$model);
                 }

@@ -12,10 +12,9 @@ use mycelium_core::doorbell::{Doorbell, WaiterList, Waiters};
 use mycelium_core::ring::Consumer;
 use mycelium_core::ring::mpmc::{self, Mpmc};
 use mycelium_core::ring::spsc::{self, Spsc};
-use mycelium_core::sync::weaken;
 use mycelium_core::wait::WaitStrategy;
-use mycelium_loom_tests::bounded;
 use mycelium_loom_tests::task::{Task, finish};
+use mycelium_loom_tests::{bounded, models};
 
 type One = Arc<spsc::Inline<usize, 2>>;
 type OneWaiters = Arc<ChannelWaiters<Doorbell, Doorbell>>;
@@ -97,7 +96,6 @@ fn both_sides_park(wait: WaitStrategy) {
     });
 }
 
-#[test]
 fn both_sides_of_one_to_one_park() {
     both_sides_park(WaitStrategy::Park);
 }
@@ -105,20 +103,6 @@ fn both_sides_of_one_to_one_park() {
 #[test]
 fn a_spinning_end_parks_too() {
     both_sides_park(WaitStrategy::SpinThenPark(1));
-}
-
-#[test]
-#[should_panic = "a wake was lost"]
-fn fails_without_the_ringers_fence() {
-    weaken("doorbell.announce");
-    both_sides_park(WaitStrategy::Park);
-}
-
-#[test]
-#[should_panic = "a wake was lost"]
-fn fails_without_the_waiters_fence() {
-    weaken("doorbell.park");
-    both_sides_park(WaitStrategy::Park);
 }
 
 #[test]
@@ -313,7 +297,7 @@ fn the_last_sender_closes() {
 }
 
 /// The last of two receivers drops what is in the channel, and so sees what the other one knew of.
-fn the_last_receiver_drops_all() {
+fn the_last_of_two_receivers_drops_all() {
     bounded(2, || {
         let item = std::sync::Arc::new(());
         let ring = Arc::new(mpmc::Inline::<std::sync::Arc<()>, 2>::new());
@@ -333,18 +317,6 @@ fn the_last_receiver_drops_all() {
         let _open = leaves.join().unwrap();
         assert_eq!(std::sync::Arc::strong_count(&item), 1, "an item is left");
     });
-}
-
-#[test]
-fn the_last_of_two_receivers_drops_all() {
-    the_last_receiver_drops_all();
-}
-
-#[test]
-#[should_panic = "an item is left"]
-fn fails_with_a_relaxed_leave() {
-    weaken("channel-waiters.leave");
-    the_last_receiver_drops_all();
 }
 
 /// The channel is closed although senders are left: the receiver gets what was sent, and the end; a
@@ -379,4 +351,14 @@ fn a_closed_channel_ends_for_both_sides() {
         // Until now it was a sender that could have sent more.
         drop(closer);
     });
+}
+
+models! {
+    both_sides_of_one_to_one_park {
+        fails_without_the_ringers_fence: "doorbell.announce" => "a wake was lost",
+        fails_without_the_waiters_fence: "doorbell.park" => "a wake was lost",
+    }
+    the_last_of_two_receivers_drops_all {
+        fails_with_a_relaxed_leave: "channel-waiters.leave" => "an item is left",
+    }
 }

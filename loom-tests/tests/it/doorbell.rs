@@ -10,8 +10,7 @@ use loom::sync::atomic::{
 };
 use loom::thread;
 use mycelium_core::doorbell::{Doorbell, Waiters, announce};
-use mycelium_core::sync::weaken;
-use mycelium_loom_tests::{Woken, bounded};
+use mycelium_loom_tests::{Woken, bounded, models};
 
 /// The state of a model: the bell, and how many things were published.
 type One = (Doorbell, AtomicUsize);
@@ -99,115 +98,36 @@ fn no_wake_is_lost(at: At, ringers: usize, parks: usize, same: bool) {
     });
 }
 
-#[test]
 fn one_ringer_wakes_the_waiter() {
     no_wake_is_lost(At::Kept, 1, 1, true);
 }
 
-#[test]
 fn one_ringer_wakes_a_waiter_that_parks_again() {
     no_wake_is_lost(At::Kept, 1, 2, true);
 }
 
-#[test]
 fn one_ringer_wakes_a_waiter_that_parks_with_another_waker() {
     no_wake_is_lost(At::Kept, 1, 2, false);
 }
 
-#[test]
 fn two_ringers_wake_the_waiter() {
     no_wake_is_lost(At::Kept, 2, 1, true);
 }
 
 /// One rings while the waiter registers, so the waiter wakes itself, or is still waking while the
 /// waiter parks again; then the other one rings.
-#[test]
 fn two_ringers_wake_a_waiter_that_parks_again() {
     no_wake_is_lost(At::Kept, 2, 2, true);
 }
 
-#[test]
 fn two_ringers_wake_a_waiter_that_parks_with_another_waker() {
     no_wake_is_lost(At::Kept, 2, 2, false);
 }
 
-#[test]
 fn a_waiter_that_parks_inside_a_wake_is_woken() {
     no_wake_is_lost(At::Spare, 1, 1, true);
     no_wake_is_lost(At::Spare, 1, 2, false);
     no_wake_is_lost(At::Spare, 2, 2, true);
-}
-
-#[test]
-#[should_panic = "a wake was lost"]
-fn fails_without_the_ringers_fence() {
-    weaken("doorbell.announce");
-    no_wake_is_lost(At::Kept, 1, 1, true);
-}
-
-#[test]
-#[should_panic = "a wake was lost"]
-fn fails_without_the_waiters_fence() {
-    weaken("doorbell.park");
-    no_wake_is_lost(At::Kept, 1, 1, true);
-}
-
-/// A ringer may read an incomplete waker.
-#[test]
-#[should_panic = "Causality violation"]
-fn fails_with_a_relaxed_kept() {
-    weaken("kept.kept");
-    no_wake_is_lost(At::Kept, 1, 1, true);
-}
-
-#[test]
-#[should_panic = "Causality violation"]
-fn fails_with_a_relaxed_take() {
-    weaken("kept.take");
-    no_wake_is_lost(At::Kept, 1, 1, true);
-}
-
-/// The waiter may replace a waker while a ringer is using it.
-#[test]
-#[should_panic = "Causality violation"]
-fn fails_with_a_relaxed_woken() {
-    weaken("kept.woken");
-    no_wake_is_lost(At::Kept, 1, 2, false);
-}
-
-#[test]
-#[should_panic = "Causality violation"]
-fn fails_with_a_relaxed_keep() {
-    weaken("kept.keep");
-    no_wake_is_lost(At::Kept, 1, 2, false);
-}
-
-#[test]
-#[should_panic = "Causality violation"]
-fn fails_with_a_relaxed_kept_of_the_spare_cell() {
-    weaken("spare.kept");
-    no_wake_is_lost(At::Spare, 1, 1, true);
-}
-
-#[test]
-#[should_panic = "Causality violation"]
-fn fails_with_a_relaxed_take_of_the_spare_cell() {
-    weaken("spare.take");
-    no_wake_is_lost(At::Spare, 1, 1, true);
-}
-
-#[test]
-#[should_panic = "Causality violation"]
-fn fails_with_a_relaxed_taken_of_the_spare_cell() {
-    weaken("spare.taken");
-    no_wake_is_lost(At::Spare, 1, 2, true);
-}
-
-#[test]
-#[should_panic = "Causality violation"]
-fn fails_with_a_relaxed_keep_of_the_spare_cell() {
-    weaken("spare.keep");
-    no_wake_is_lost(At::Spare, 1, 2, true);
 }
 
 /// A task is forgotten while a ringer may be waking it, and parks again with the same waker; the
@@ -239,7 +159,6 @@ fn a_waker_is_forgotten_while_it_wakes(at: At) {
     });
 }
 
-#[test]
 fn a_ringer_drops_the_waker_of_a_forgotten_waiter() {
     a_waker_is_forgotten_while_it_wakes(At::Kept);
     a_waker_is_forgotten_while_it_wakes(At::Spare);
@@ -247,7 +166,7 @@ fn a_ringer_drops_the_waker_of_a_forgotten_waiter() {
 
 /// A task that is polled in place unregisters, and its ringer drops the waker; the task returns
 /// with the same waker.
-fn a_task_leaves_inside_its_wake() {
+fn a_task_returns_after_leaving_inside_its_wake() {
     // The flag is a part of the model, as in an executor: a poll sees everything before the wake
     // that caused it.
     struct Leaves(Arc<One>, loom::sync::atomic::AtomicBool);
@@ -289,41 +208,8 @@ fn a_task_leaves_inside_its_wake() {
     });
 }
 
-#[test]
-fn a_task_returns_after_leaving_inside_its_wake() {
-    a_task_leaves_inside_its_wake();
-}
-
-#[test]
-#[should_panic = "a wake was lost"]
-fn fails_with_a_relaxed_load_of_the_kept_waker() {
-    weaken("kept.look");
-    a_task_leaves_inside_its_wake();
-}
-
-#[test]
-#[should_panic]
-fn fails_with_a_relaxed_dropped() {
-    weaken("kept.dropped");
-    a_task_leaves_inside_its_wake();
-}
-
-#[test]
-#[should_panic = "Causality violation"]
-fn fails_with_a_relaxed_forget() {
-    weaken("kept.forget");
-    a_waker_is_forgotten_while_it_wakes(At::Kept);
-}
-
-#[test]
-#[should_panic = "Causality violation"]
-fn fails_with_a_relaxed_forget_of_the_spare_cell() {
-    weaken("spare.forget");
-    a_waker_is_forgotten_while_it_wakes(At::Spare);
-}
-
 /// The registration at a bell passes from one task to another.
-fn registrations_follow_each_other() {
+fn a_bell_has_one_task_after_the_other() {
     loom::model(|| {
         let shared = Arc::new((Doorbell::new(), AtomicUsize::new(0)));
         Waiters::register(&shared.0).unwrap();
@@ -354,25 +240,6 @@ fn registrations_follow_each_other() {
     });
 }
 
-#[test]
-fn a_bell_has_one_task_after_the_other() {
-    registrations_follow_each_other();
-}
-
-#[test]
-#[should_panic = "a wake was lost"]
-fn fails_with_a_relaxed_register_at_a_bell() {
-    weaken("doorbell.register");
-    registrations_follow_each_other();
-}
-
-#[test]
-#[should_panic = "a wake was lost"]
-fn fails_with_a_relaxed_unregister_at_a_bell() {
-    weaken("doorbell.unregister");
-    registrations_follow_each_other();
-}
-
 /// A task parks without a registration, so only the bell itself synchronizes the use of the cell.
 fn a_bell_is_forgotten_while_another_parks(at: At) {
     check(at, 3, |shared| {
@@ -389,22 +256,48 @@ fn a_bell_is_forgotten_while_another_parks(at: At) {
     });
 }
 
-#[test]
 fn a_bell_forgets_one_waiter_and_takes_another() {
     a_bell_is_forgotten_while_another_parks(At::Kept);
     a_bell_is_forgotten_while_another_parks(At::Spare);
 }
 
-#[test]
-#[should_panic = "Causality violation"]
-fn fails_with_a_relaxed_forgotten() {
-    weaken("kept.forgotten");
-    a_bell_is_forgotten_while_another_parks(At::Kept);
-}
-
-#[test]
-#[should_panic = "Causality violation"]
-fn fails_with_a_relaxed_forgotten_of_the_spare_cell() {
-    weaken("spare.forgotten");
-    a_bell_is_forgotten_while_another_parks(At::Spare);
+models! {
+    one_ringer_wakes_the_waiter {
+        fails_without_the_ringers_fence: "doorbell.announce" => "a wake was lost",
+        fails_without_the_waiters_fence: "doorbell.park" => "a wake was lost",
+        // A ringer may read an incomplete waker.
+        fails_with_a_relaxed_kept: "kept.kept" => "Causality violation",
+        fails_with_a_relaxed_take: "kept.take" => "Causality violation",
+    }
+    one_ringer_wakes_a_waiter_that_parks_again {}
+    one_ringer_wakes_a_waiter_that_parks_with_another_waker {
+        // The waiter may replace a waker while a ringer is using it.
+        fails_with_a_relaxed_woken: "kept.woken" => "Causality violation",
+        fails_with_a_relaxed_keep: "kept.keep" => "Causality violation",
+    }
+    two_ringers_wake_the_waiter {}
+    two_ringers_wake_a_waiter_that_parks_again {}
+    two_ringers_wake_a_waiter_that_parks_with_another_waker {}
+    a_waiter_that_parks_inside_a_wake_is_woken {
+        fails_with_a_relaxed_kept_of_the_spare_cell: "spare.kept" => "Causality violation",
+        fails_with_a_relaxed_take_of_the_spare_cell: "spare.take" => "Causality violation",
+        fails_with_a_relaxed_taken_of_the_spare_cell: "spare.taken" => "Causality violation",
+        fails_with_a_relaxed_keep_of_the_spare_cell: "spare.keep" => "Causality violation",
+    }
+    a_ringer_drops_the_waker_of_a_forgotten_waiter {
+        fails_with_a_relaxed_forget: "kept.forget" => "Causality violation",
+        fails_with_a_relaxed_forget_of_the_spare_cell: "spare.forget" => "Causality violation",
+    }
+    a_task_returns_after_leaving_inside_its_wake {
+        fails_with_a_relaxed_load_of_the_kept_waker: "kept.look" => "a wake was lost",
+        fails_with_a_relaxed_dropped: "kept.dropped",
+    }
+    a_bell_has_one_task_after_the_other {
+        fails_with_a_relaxed_register_at_a_bell: "doorbell.register" => "a wake was lost",
+        fails_with_a_relaxed_unregister_at_a_bell: "doorbell.unregister" => "a wake was lost",
+    }
+    a_bell_forgets_one_waiter_and_takes_another {
+        fails_with_a_relaxed_forgotten: "kept.forgotten" => "Causality violation",
+        fails_with_a_relaxed_forgotten_of_the_spare_cell: "spare.forgotten" => "Causality violation",
+    }
 }

@@ -4,7 +4,7 @@
 
 use loom::sync::Arc;
 use loom::thread;
-use mycelium_core::ring::spsc::{Consumer, Inline, Producer, Ring, SlotLayout, Spsc};
+use mycelium_core::ring::spsc::{Consumer, Inline, Memory, Producer, Ring, SlotLayout, Spsc};
 use mycelium_core::ring::{Handle, PopError, PushError, stamped};
 use mycelium_loom_tests::{bounded, models};
 
@@ -15,6 +15,12 @@ type Item = Box<usize>;
 
 fn item(number: usize) -> Item {
     Box::new(number)
+}
+
+type Ends<M> = (Producer<Arc<Spsc<M>>>, Consumer<Arc<Spsc<M>>>);
+
+fn ends<M: Memory<Slot: SlotLayout>>(ring: &Arc<Spsc<M>>) -> Ends<M> {
+    (Spsc::producer(ring.clone()).unwrap(), Spsc::consumer(ring.clone()).unwrap())
 }
 
 /// Yields to the other thread in loops that wait for it.
@@ -42,15 +48,13 @@ where
     }
 }
 
-/// The models, for the ring that `$new` makes.
+/// The models, for the ring that `$new` makes, and the names of its orderings.
 macro_rules! models_of {
-    ($new:expr) => {
+    ($new:expr, push: $push:literal, look: $look:literal) => {
         /// Three items through two slots: the writer waits for the reader to move on.
         fn around_the_end() {
             bounded(3, || {
-                let ring = Arc::new($new);
-                let mut writer = Spsc::producer(ring.clone()).unwrap();
-                let mut reader = Spsc::consumer(ring).unwrap();
+                let (mut writer, mut reader) = ends(&Arc::new($new));
                 let sender =
                     thread::spawn(move || (0..3).for_each(|number| push(&mut writer, number)));
                 (0..3).for_each(|number| pop(&mut reader, number));
@@ -61,9 +65,7 @@ macro_rules! models_of {
         /// A batch is visible completely or not at all, and released in parts.
         fn batches() {
             bounded(3, || {
-                let ring = Arc::new($new);
-                let mut writer = Spsc::producer(ring.clone()).unwrap();
-                let mut reader = Spsc::consumer(ring).unwrap();
+                let (mut writer, mut reader) = ends(&Arc::new($new));
                 let sender = thread::spawn(move || {
                     let mut grant = writer.grant(2).unwrap();
                     grant.push(item(0)).unwrap();
@@ -88,9 +90,7 @@ macro_rules! models_of {
         /// Items that were pushed before the writer closed are seen before the end.
         fn closed_by_the_writer() {
             bounded(3, || {
-                let ring = Arc::new($new);
-                let mut writer = Spsc::producer(ring.clone()).unwrap();
-                let mut reader = Spsc::consumer(ring).unwrap();
+                let (mut writer, mut reader) = ends(&Arc::new($new));
                 let sender = thread::spawn(move || {
                     push(&mut writer, 0);
                     writer.close();
@@ -111,9 +111,7 @@ macro_rules! models_of {
         /// Items that the reader leaves in the ring are dropped with it, once.
         fn closed_by_the_reader() {
             bounded(3, || {
-                let ring = Arc::new($new);
-                let mut writer = Spsc::producer(ring.clone()).unwrap();
-                let mut reader = Spsc::consumer(ring).unwrap();
+                let (mut writer, mut reader) = ends(&Arc::new($new));
                 let sender = thread::spawn(move || {
                     for number in 0..3 {
                         if let Err(PushError::Closed(_)) = writer.try_push(item(number)) {
@@ -130,9 +128,7 @@ macro_rules! models_of {
         /// A dropped grant leaves no items.
         fn aborted() {
             bounded(3, || {
-                let ring = Arc::new($new);
-                let mut writer = Spsc::producer(ring.clone()).unwrap();
-                let mut reader = Spsc::consumer(ring).unwrap();
+                let (mut writer, mut reader) = ends(&Arc::new($new));
                 let sender = thread::spawn(move || {
                     let mut grant = writer.grant(2).unwrap();
                     grant.push(item(7)).unwrap();
@@ -165,8 +161,7 @@ macro_rules! models_of {
         fn hand_over() {
             bounded(3, || {
                 let ring = Arc::new($new);
-                let mut writer = Spsc::producer(ring.clone()).unwrap();
-                let mut reader = Spsc::consumer(ring.clone()).unwrap();
+                let (mut writer, mut reader) = ends(&ring);
                 let other = {
                     let ring = ring.clone();
                     thread::spawn(move || {
@@ -185,69 +180,43 @@ macro_rules! models_of {
                 other.join().unwrap();
             });
         }
+
+        models! {
+            around_the_end {
+                fails_with_a_relaxed_push: $push,
+                fails_with_a_relaxed_look: $look,
+                fails_with_a_relaxed_pop: "spsc.pop",
+                fails_with_a_relaxed_look_for_room: "spsc.room",
+            }
+            batches {
+                fails_with_a_relaxed_push: $push,
+                fails_with_a_relaxed_look: $look,
+                fails_with_a_relaxed_pop: "spsc.pop",
+                fails_with_a_relaxed_look_for_room: "spsc.room",
+            }
+            closed_by_the_writer {
+                fails_with_a_relaxed_close: "pair.close",
+                fails_with_a_relaxed_closed: "pair.closed",
+            }
+            closed_by_the_reader {}
+            closed_for_good {}
+            aborted {}
+            hand_over {
+                fails_with_a_relaxed_release: "pair.release",
+                fails_with_a_relaxed_take: "pair.take",
+            }
+        }
     };
 }
 
 mod index {
     use super::*;
 
-    models_of!(Inline::<Item, CAPACITY>::new());
-
-    models! {
-        around_the_end {
-            fails_with_a_relaxed_push: "spsc.push",
-            fails_with_a_relaxed_look: "spsc.look",
-            fails_with_a_relaxed_pop: "spsc.pop",
-            fails_with_a_relaxed_look_for_room: "spsc.room",
-        }
-        batches {
-            fails_with_a_relaxed_push: "spsc.push",
-            fails_with_a_relaxed_look: "spsc.look",
-            fails_with_a_relaxed_pop: "spsc.pop",
-            fails_with_a_relaxed_look_for_room: "spsc.room",
-        }
-        closed_by_the_writer {
-            fails_with_a_relaxed_close: "pair.close",
-            fails_with_a_relaxed_closed: "pair.closed",
-        }
-        closed_by_the_reader {}
-        closed_for_good {}
-        aborted {}
-        hand_over {
-            fails_with_a_relaxed_release: "pair.release",
-            fails_with_a_relaxed_take: "pair.take",
-        }
-    }
+    models_of!(Inline::<Item, CAPACITY>::new(), push: "spsc.push", look: "spsc.look");
 }
 
 mod stamps {
     use super::*;
 
-    models_of!(stamped::Inline::<Item, CAPACITY>::new());
-
-    models! {
-        around_the_end {
-            fails_with_a_relaxed_push: "stamped.push",
-            fails_with_a_relaxed_look: "stamped.look",
-            fails_with_a_relaxed_pop: "spsc.pop",
-            fails_with_a_relaxed_look_for_room: "spsc.room",
-        }
-        batches {
-            fails_with_a_relaxed_push: "stamped.push",
-            fails_with_a_relaxed_look: "stamped.look",
-            fails_with_a_relaxed_pop: "spsc.pop",
-            fails_with_a_relaxed_look_for_room: "spsc.room",
-        }
-        closed_by_the_writer {
-            fails_with_a_relaxed_close: "pair.close",
-            fails_with_a_relaxed_closed: "pair.closed",
-        }
-        closed_by_the_reader {}
-        closed_for_good {}
-        aborted {}
-        hand_over {
-            fails_with_a_relaxed_release: "pair.release",
-            fails_with_a_relaxed_take: "pair.take",
-        }
-    }
+    models_of!(stamped::Inline::<Item, CAPACITY>::new(), push: "stamped.push", look: "stamped.look");
 }

@@ -47,9 +47,9 @@ where
     }
 }
 
-/// The models, for the ring that `$new` makes.
+/// The models, for the ring that `$new` makes, and the names of its orderings.
 macro_rules! models_of {
-    ($new:expr) => {
+    ($new:expr, push: $push:literal, look: $look:literal) => {
         /// A writer of a full ring continues when two slots were shown.
         fn room_comes_late() {
             bounded(2, || {
@@ -98,23 +98,6 @@ macro_rules! models_of {
                 assert_eq!(reader.try_pop(), Ok(0));
                 drop(reader);
                 next.join().unwrap();
-            });
-        }
-
-        /// All items come before the end, although the reader has shown room for only some of them.
-        fn closed_by_the_writer() {
-            bounded(2, || {
-                let (mut writer, mut reader) = ends(&Arc::new($new));
-                writer.try_push(0).unwrap();
-                let sender = thread::spawn(move || {
-                    push(&mut writer, 1);
-                    writer.close();
-                });
-                (0..2).for_each(|number| assert_eq!(pop(&mut reader), number));
-                while reader.try_pop() != Err(PopError::Closed) {
-                    thread::yield_now();
-                }
-                sender.join().unwrap();
             });
         }
 
@@ -194,7 +177,8 @@ macro_rules! models_of {
             parked_reader(false);
         }
 
-        /// A reader that skips checks gets all items, in order, and then the end.
+        /// A reader that skips checks gets all items, in order, and then the end, although it has
+        /// shown room for only some of them.
         fn slipping() {
             bounded(2, || {
                 let (mut writer, mut reader) = ends(&Arc::new($new));
@@ -210,61 +194,37 @@ macro_rules! models_of {
                 sender.join().unwrap();
             });
         }
+
+        models! {
+            room_comes_late {
+                fails_with_a_relaxed_pop: "spsc.pop",
+                fails_with_a_relaxed_look_for_room: "spsc.room",
+            }
+            an_empty_ring_has_room_for_a_batch {}
+            the_readers_end_changes_hands {
+                fails_with_a_relaxed_release: "pair.release",
+                fails_with_a_relaxed_take: "pair.take",
+            }
+            a_parked_writer_is_woken {}
+            a_parked_reader_that_slips_is_woken {}
+            slipping {
+                fails_with_a_relaxed_push: $push,
+                fails_with_a_relaxed_look: $look,
+                fails_with_a_relaxed_close: "pair.close",
+                fails_with_a_relaxed_closed: "pair.closed",
+            }
+        }
     };
 }
 
 mod index {
     use super::*;
 
-    models_of!(Inline::<usize, CAPACITY>::new());
-
-    models! {
-        room_comes_late {
-            fails_with_a_relaxed_pop: "spsc.pop",
-            fails_with_a_relaxed_look_for_room: "spsc.room",
-        }
-        an_empty_ring_has_room_for_a_batch {}
-        the_readers_end_changes_hands {
-            fails_with_a_relaxed_release: "pair.release",
-            fails_with_a_relaxed_take: "pair.take",
-        }
-        closed_by_the_writer {
-            fails_with_a_relaxed_close: "pair.close",
-            fails_with_a_relaxed_closed: "pair.closed",
-        }
-        a_parked_writer_is_woken {}
-        a_parked_reader_that_slips_is_woken {}
-        slipping {
-            fails_with_a_relaxed_push: "spsc.push",
-            fails_with_a_relaxed_look: "spsc.look",
-        }
-    }
+    models_of!(Inline::<usize, CAPACITY>::new(), push: "spsc.push", look: "spsc.look");
 }
 
 mod stamps {
     use super::*;
 
-    models_of!(stamped::Inline::<usize, CAPACITY>::new());
-
-    models! {
-        room_comes_late {
-            fails_with_a_relaxed_pop: "spsc.pop",
-            fails_with_a_relaxed_look_for_room: "spsc.room",
-        }
-        an_empty_ring_has_room_for_a_batch {}
-        the_readers_end_changes_hands {
-            fails_with_a_relaxed_release: "pair.release",
-            fails_with_a_relaxed_take: "pair.take",
-        }
-        closed_by_the_writer {
-            fails_with_a_relaxed_close: "pair.close",
-            fails_with_a_relaxed_closed: "pair.closed",
-        }
-        a_parked_writer_is_woken {}
-        a_parked_reader_that_slips_is_woken {}
-        slipping {
-            fails_with_a_relaxed_push: "stamped.push",
-            fails_with_a_relaxed_look: "stamped.look",
-        }
-    }
+    models_of!(stamped::Inline::<usize, CAPACITY>::new(), push: "stamped.push", look: "stamped.look");
 }

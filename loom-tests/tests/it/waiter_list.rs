@@ -10,9 +10,8 @@ use loom::sync::atomic::{
 };
 use loom::thread;
 use mycelium_core::doorbell::{GrowingWaiterList, RareWaiterList, WaiterList, Waiters, announce};
-use mycelium_core::sync::weaken;
 use mycelium_loom_tests::task::{Task, finish};
-use mycelium_loom_tests::{Woken, bounded};
+use mycelium_loom_tests::{Woken, bounded, models};
 
 /// A list of waiters. Each execution has a new one.
 trait List: Waiters<Key: Sync + 'static> + Default + Send + Sync + 'static {}
@@ -78,81 +77,27 @@ async fn take<L: List>(shared: Arc<(L, AtomicUsize)>) {
     list.unregister(&key);
 }
 
-#[test]
 fn two_waiters_of_a_list_are_woken() {
     no_wake_is_lost_in_a_list::<WaiterList<2>>(false, announced);
 }
 
-#[test]
 fn a_cancelled_waiter_passes_its_wake_on() {
     no_wake_is_lost_in_a_list::<WaiterList<2>>(true, announced);
 }
 
 /// A ringer that wakes a task raises no fence.
-#[test]
 fn two_waiters_are_woken_by_a_ringer_without_a_fence() {
     no_wake_is_lost_in_a_list::<WaiterList<2>>(false, Waiters::announce_and_ring);
 }
 
-#[test]
 fn a_cancelled_waiter_passes_on_a_wake_without_a_fence() {
     no_wake_is_lost_in_a_list::<WaiterList<2>>(true, Waiters::announce_and_ring);
-}
-
-#[test]
-#[should_panic = "a wake was lost"]
-fn fails_with_a_relaxed_wake_and_no_fence() {
-    weaken("waiter-list.wake");
-    no_wake_is_lost_in_a_list::<WaiterList<2>>(false, Waiters::announce_and_ring);
-}
-
-#[test]
-#[should_panic = "a wake was lost"]
-fn fails_without_the_ringers_fence_if_nobody_was_woken() {
-    weaken("doorbell.announce");
-    no_wake_is_lost_in_a_list::<WaiterList<2>>(false, Waiters::announce_and_ring);
-}
-
-#[test]
-#[should_panic = "a wake was lost"]
-fn fails_without_the_fence_of_a_list() {
-    weaken("waiter-list.park");
-    no_wake_is_lost_in_a_list::<WaiterList<2>>(false, announced);
-}
-
-#[test]
-#[should_panic = "a wake was lost"]
-fn fails_with_a_relaxed_wake() {
-    weaken("waiter-list.wake");
-    no_wake_is_lost_in_a_list::<WaiterList<2>>(false, announced);
-}
-
-/// A ringer may see the bit of a waiter, take it back, and not yet see that its bell is parked.
-#[test]
-#[should_panic = "a wake was lost"]
-fn fails_with_a_relaxed_parked() {
-    weaken("waiter-list.parked");
-    no_wake_is_lost_in_a_list::<WaiterList<2>>(false, announced);
-}
-
-#[test]
-#[should_panic = "a wake was lost"]
-fn fails_with_a_relaxed_register() {
-    weaken("waiter-list.register");
-    no_wake_is_lost_in_a_list::<WaiterList<2>>(false, announced);
-}
-
-#[test]
-#[should_panic = "a wake was lost"]
-fn fails_with_a_relaxed_unregister() {
-    weaken("waiter-list.unregister");
-    no_wake_is_lost_in_a_list::<WaiterList<2>>(false, announced);
 }
 
 /// Two things. The first one is published when the first task parks, and its second check finds it.
 /// The ring for the second thing goes to that task although the other one sleeps, so the first task
 /// must see the second thing.
-fn unneeded_wake() {
+fn an_unneeded_wake_is_passed_on() {
     /// The words of `mpmc`: a tail, a head, and a stamp for each thing.
     struct Things {
         list: WaiterList<2>,
@@ -209,20 +154,8 @@ fn unneeded_wake() {
     });
 }
 
-#[test]
-fn an_unneeded_wake_is_passed_on() {
-    unneeded_wake();
-}
-
-#[test]
-#[should_panic = "a wake was lost"]
-fn fails_with_a_relaxed_unpark() {
-    weaken("waiter-list.unpark");
-    unneeded_wake();
-}
-
 /// Two threads need a second block at the same time, and a third one rings both of them.
-fn blocks_are_added() {
+fn two_threads_add_a_block() {
     bounded(2, || {
         let shared = Arc::new((GrowingWaiterList::growing(), AtomicUsize::new(0)));
         let first = shared.0.register().unwrap();
@@ -255,88 +188,18 @@ fn blocks_are_added() {
     });
 }
 
-#[test]
-fn two_threads_add_a_block() {
-    blocks_are_added();
-}
-
-#[test]
-#[should_panic = "Causality violation"]
-fn fails_with_a_relaxed_load_of_a_block() {
-    weaken("on-heap.next");
-    blocks_are_added();
-}
-
-#[test]
-#[should_panic = "Causality violation"]
-fn fails_with_a_relaxed_new_block() {
-    weaken("on-heap.add");
-    blocks_are_added();
-}
-
-#[test]
-#[should_panic = "Causality violation"]
-fn fails_with_a_relaxed_second_block() {
-    weaken("on-heap.added");
-    blocks_are_added();
-}
-
 /// The first two waiters of a list that is allocated by the first one, at the same time; or one of
 /// them `cancels`. A ringer that does not see the list yet has announced before its waiter's fence.
-#[test]
 fn the_first_waiters_of_a_rare_list_are_woken() {
     no_wake_is_lost_in_a_list::<RareWaiterList>(false, announced);
 }
 
-#[test]
 fn a_cancelled_first_waiter_of_a_rare_list_passes_its_wake_on() {
     no_wake_is_lost_in_a_list::<RareWaiterList>(true, announced);
 }
 
-#[test]
-#[should_panic = "a wake was lost"]
-fn fails_in_a_rare_list_without_the_fence_of_a_list() {
-    weaken("waiter-list.park");
-    no_wake_is_lost_in_a_list::<RareWaiterList>(false, announced);
-}
-
-#[test]
-#[should_panic = "a wake was lost"]
-fn fails_in_a_rare_list_without_the_ringers_fence() {
-    weaken("doorbell.announce");
-    no_wake_is_lost_in_a_list::<RareWaiterList>(false, announced);
-}
-
-#[test]
-#[should_panic = "a wake was lost"]
-fn fails_in_a_rare_list_with_a_relaxed_wake() {
-    weaken("waiter-list.wake");
-    no_wake_is_lost_in_a_list::<RareWaiterList>(false, announced);
-}
-
-#[test]
-#[should_panic = "Causality violation"]
-fn fails_in_a_rare_list_with_a_relaxed_load_of_the_list() {
-    weaken("on-heap.next");
-    no_wake_is_lost_in_a_list::<RareWaiterList>(false, announced);
-}
-
-#[test]
-#[should_panic = "Causality violation"]
-fn fails_in_a_rare_list_with_a_relaxed_new_list() {
-    weaken("on-heap.add");
-    no_wake_is_lost_in_a_list::<RareWaiterList>(false, announced);
-}
-
-#[test]
-#[should_panic = "Causality violation"]
-fn fails_in_a_rare_list_with_a_relaxed_second_list() {
-    weaken("on-heap.added");
-    no_wake_is_lost_in_a_list::<RareWaiterList>(false, announced);
-}
-
 /// A waiter that gives up and waits again keeps its place: the second wait is as good as the first.
-fn a_second_wait() {
+fn a_waiter_of_a_rare_list_keeps_its_place() {
     bounded(3, || {
         let shared = Arc::new((RareWaiterList::new(), AtomicUsize::new(0)));
         let ringer = {
@@ -363,14 +226,40 @@ fn a_second_wait() {
     });
 }
 
-#[test]
-fn a_waiter_of_a_rare_list_keeps_its_place() {
-    a_second_wait();
-}
-
-#[test]
-#[should_panic = "a wake was lost"]
-fn fails_with_a_place_and_without_the_fence_of_a_list() {
-    weaken("waiter-list.park");
-    a_second_wait();
+models! {
+    two_waiters_of_a_list_are_woken {
+        fails_without_the_fence_of_a_list: "waiter-list.park" => "a wake was lost",
+        fails_with_a_relaxed_wake: "waiter-list.wake" => "a wake was lost",
+        // A ringer may see the bit of a waiter, take it back, and not yet see that its bell is
+        // parked.
+        fails_with_a_relaxed_parked: "waiter-list.parked" => "a wake was lost",
+        fails_with_a_relaxed_register: "waiter-list.register" => "a wake was lost",
+        fails_with_a_relaxed_unregister: "waiter-list.unregister" => "a wake was lost",
+    }
+    a_cancelled_waiter_passes_its_wake_on {}
+    two_waiters_are_woken_by_a_ringer_without_a_fence {
+        fails_with_a_relaxed_wake_and_no_fence: "waiter-list.wake" => "a wake was lost",
+        fails_without_the_fence_if_nobody_was_woken: "doorbell.announce" => "a wake was lost",
+    }
+    a_cancelled_waiter_passes_on_a_wake_without_a_fence {}
+    an_unneeded_wake_is_passed_on {
+        fails_with_a_relaxed_unpark: "waiter-list.unpark" => "a wake was lost",
+    }
+    two_threads_add_a_block {
+        fails_with_a_relaxed_load_of_a_block: "on-heap.next" => "Causality violation",
+        fails_with_a_relaxed_new_block: "on-heap.add" => "Causality violation",
+        fails_with_a_relaxed_second_block: "on-heap.added" => "Causality violation",
+    }
+    the_first_waiters_of_a_rare_list_are_woken {
+        fails_in_a_rare_list_without_the_fence_of_a_list: "waiter-list.park" => "a wake was lost",
+        fails_without_the_ringers_fence: "doorbell.announce" => "a wake was lost",
+        fails_with_a_relaxed_wake: "waiter-list.wake" => "a wake was lost",
+        fails_in_a_rare_list_with_a_relaxed_load_of_the_list: "on-heap.next" => "Causality violation",
+        fails_in_a_rare_list_with_a_relaxed_new_list: "on-heap.add" => "Causality violation",
+        fails_in_a_rare_list_with_a_relaxed_second_list: "on-heap.added" => "Causality violation",
+    }
+    a_cancelled_first_waiter_of_a_rare_list_passes_its_wake_on {}
+    a_waiter_of_a_rare_list_keeps_its_place {
+        fails_with_a_place_and_without_the_fence_of_a_list: "waiter-list.park" => "a wake was lost",
+    }
 }
