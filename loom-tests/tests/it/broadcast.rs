@@ -21,6 +21,12 @@ fn ring() -> Ring {
     Arc::new(Broadcast::new(InlineStorage::new(), LAYOUT).unwrap())
 }
 
+/// The writer and a gating reader of a new ring.
+fn ends() -> (Producer<Ring>, Consumer<Ring>) {
+    let ring = ring();
+    (Broadcast::producer(ring.clone()).unwrap(), Broadcast::gating(ring).unwrap())
+}
+
 /// Two words that belong together, so that a mixture of two messages is detected.
 fn content(sequence: usize) -> [usize; 2] {
     [sequence + 10, sequence + 20]
@@ -60,33 +66,41 @@ fn look<H: BroadcastHandle>(
     look
 }
 
+/// Reads the messages before `end`, without a gap.
+fn read_all<H: BroadcastHandle>(reader: &mut Consumer<H>, end: usize) {
+    let (mut next, mut missed) = (reader.cursor(), 0);
+    while next < end {
+        look(reader, &mut next, &mut missed);
+    }
+    assert_eq!(missed, 0, "a gating reader was passed");
+}
+
+/// Reads to the end of the ring, without a gap, and returns the next sequence.
+fn read_to_end<H: BroadcastHandle>(reader: &mut Consumer<H>) -> usize {
+    let (mut next, mut missed) = (reader.cursor(), 0);
+    while look(reader, &mut next, &mut missed) != Peek::Closed {
+        assert_eq!(missed, 0, "a gating reader was passed");
+    }
+    next
+}
+
 fn publish_and_read() {
     bounded(2, || {
-        let ring = ring();
-        let mut producer = Broadcast::producer(ring.clone()).unwrap();
-        let mut reader = Broadcast::gating(ring).unwrap();
+        let (mut producer, mut reader) = ends();
         let writer = thread::spawn(move || {
             push_all(&mut producer, 0..2);
             producer.close();
         });
-        let (mut next, mut missed) = (0, 0);
-        while look(&mut reader, &mut next, &mut missed) != Peek::Closed {}
-        assert_eq!((next, missed), (2, 0));
+        assert_eq!(read_to_end(&mut reader), 2);
         writer.join().unwrap();
     });
 }
 
 fn wrap_around() {
     bounded(2, || {
-        let ring = ring();
-        let mut producer = Broadcast::producer(ring.clone()).unwrap();
-        let mut reader = Broadcast::gating(ring).unwrap();
+        let (mut producer, mut reader) = ends();
         let writer = thread::spawn(move || push_all(&mut producer, 0..4));
-        let (mut next, mut missed) = (0, 0);
-        while next < 4 {
-            look(&mut reader, &mut next, &mut missed);
-        }
-        assert_eq!(missed, 0);
+        read_all(&mut reader, 4);
         writer.join().unwrap();
     });
 }
@@ -116,7 +130,7 @@ fn observer_is_passed() {
 /// The writer has used its room up to the end of a lap when a gating reader joins. The reader must
 /// get every message from its start on: it is never passed, and sees no gap.
 fn join_into_a_running_ring() {
-    bounded(2, || join_into(ring()));
+    bounded(2, || join_into(ring(), push_each));
 }
 
 /// The same, but the ring has no entry yet: the reader adds one. The writer never uses an entry
@@ -124,30 +138,42 @@ fn join_into_a_running_ring() {
 fn join_into_a_ring_that_grows() {
     bounded(2, || {
         let storage = HeapStorage::growing(LAYOUT, 0, 1).unwrap();
-        join_into(Arc::new(Broadcast::new(storage, LAYOUT).unwrap()));
+        join_into(Arc::new(Broadcast::new(storage, LAYOUT).unwrap()), push_each);
     });
 }
 
-fn join_into<H: BroadcastHandle + Clone + Send + 'static>(ring: H)
+/// The same, while the writer stores its position once for several messages.
+fn join_while_a_batch_is_pushed() {
+    bounded(2, || {
+        join_into(ring(), |producer| {
+            let mut next = 1;
+            while next < 4
+                && let Ok(done) = producer.push_all(16, (next..4).map(content))
+            {
+                next += done;
+            }
+        });
+    });
+}
+
+fn push_each<H: BroadcastHandle>(producer: &mut Producer<H>) {
+    _ = (1..4).all(|sequence| producer.try_push(&content(sequence), 16).is_ok());
+}
+
+/// `push` pushes messages 1 to 3, as far as there is room.
+fn join_into<H: BroadcastHandle + Clone + Send + 'static>(ring: H, push: fn(&mut Producer<H>))
 where
     H::Storage: Sync,
 {
     let mut producer = Broadcast::producer(ring.clone()).unwrap();
     push_all(&mut producer, 0..1);
     let writer = thread::spawn(move || {
-        for sequence in 1..4 {
-            if producer.try_push(&content(sequence), 16).is_err() {
-                break;
-            }
-        }
+        push(&mut producer);
         producer.close();
     });
     let mut reader = Broadcast::gating(ring).unwrap();
-    let (mut next, mut missed) = (reader.cursor(), 0);
-    assert!(next >= 1, "the join does not see an earlier message");
-    while look(&mut reader, &mut next, &mut missed) != Peek::Closed {
-        assert_eq!(missed, 0, "a gating reader was passed");
-    }
+    assert!(reader.cursor() >= 1, "the join does not see an earlier message");
+    read_to_end(&mut reader);
     writer.join().unwrap();
 }
 
@@ -187,31 +213,6 @@ fn two_readers_add_entries() {
     });
 }
 
-/// The same, while the writer stores its position once for several messages.
-fn join_while_a_batch_is_pushed() {
-    bounded(2, || {
-        let ring = ring();
-        let mut producer = Broadcast::producer(ring.clone()).unwrap();
-        push_all(&mut producer, 0..1);
-        let writer = thread::spawn(move || {
-            let mut next = 1;
-            while next < 4
-                && let Ok(done) = producer.push_all(16, (next..4).map(content))
-            {
-                next += done;
-            }
-            producer.close();
-        });
-        let mut reader = Broadcast::gating(ring).unwrap();
-        let (mut next, mut missed) = (reader.cursor(), 0);
-        assert!(next >= 1, "the join does not see an earlier message");
-        while look(&mut reader, &mut next, &mut missed) != Peek::Closed {
-            assert_eq!(missed, 0, "a gating reader was passed");
-        }
-        writer.join().unwrap();
-    });
-}
-
 /// The slots of a reader that has left are used for the next message, and its entry for the next
 /// reader. The writer may still see the old reader in the entry, and must not overwrite what that
 /// reader had borrowed: a gating reader loads words plainly, and the checker reports a store that
@@ -240,16 +241,11 @@ fn an_entry_changes_hands() {
 /// uses a slot before the reader has finished with it, and finally gets the room.
 fn a_position_is_shown_late() {
     bounded(2, || {
-        let ring = ring();
-        let mut producer = Broadcast::producer(ring.clone()).unwrap();
-        let mut reader = Broadcast::gating(ring).unwrap().with_lag(2);
+        let (mut producer, reader) = ends();
+        let mut reader = reader.with_lag(2);
         push_all(&mut producer, 0..2);
         let writer = thread::spawn(move || push_all(&mut producer, 2..4));
-        let (mut next, mut missed) = (0, 0);
-        while next < 4 {
-            look(&mut reader, &mut next, &mut missed);
-        }
-        assert_eq!(missed, 0);
+        read_all(&mut reader, 4);
         writer.join().unwrap();
     });
 }
@@ -257,9 +253,8 @@ fn a_position_is_shown_late() {
 /// Messages that are borrowed in place stay complete until they are released, which is late.
 fn borrowed_in_place() {
     bounded(2, || {
-        let ring = ring();
-        let mut producer = Broadcast::producer(ring.clone()).unwrap();
-        let mut reader = Broadcast::gating(ring).unwrap().with_lag(2);
+        let (mut producer, reader) = ends();
+        let mut reader = reader.with_lag(2);
         let writer = thread::spawn(move || push_all(&mut producer, 0..3));
         let mut next = 0;
         while next < 3 {
@@ -318,9 +313,8 @@ fn a_parked_writer_sees_the_exact_position() {
 /// ones make room.
 fn retained_messages_stay() {
     bounded(2, || {
-        let ring = ring();
-        let mut producer = Broadcast::producer(ring.clone()).unwrap();
-        let mut reader = Broadcast::gating(ring).unwrap().retaining();
+        let (mut producer, reader) = ends();
+        let mut reader = reader.retaining();
         push_all(&mut producer, 0..2);
         let writer = thread::spawn(move || push_all(&mut producer, 2..4));
         let mut next = 0;
@@ -350,9 +344,8 @@ fn retained_messages_stay() {
 /// time.
 fn slots_borrowed_in_place() {
     bounded(2, || {
-        let ring = ring();
-        let mut producer = Broadcast::producer(ring.clone()).unwrap();
-        let mut reader = Broadcast::gating(ring).unwrap().retaining();
+        let (mut producer, reader) = ends();
+        let mut reader = reader.retaining();
         let writer = thread::spawn(move || {
             let items = [content(0), content(1), content(2)].concat();
             let mut done = 0;

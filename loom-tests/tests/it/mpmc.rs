@@ -18,6 +18,12 @@ fn ring<const N: usize>() -> Ring<N> {
     Arc::new(Inline::new())
 }
 
+/// A writer and a reader of a new ring.
+fn ends<const N: usize>() -> (Producer<Ring<N>>, Consumer<Ring<N>>) {
+    let ring = ring();
+    (Mpmc::producer(ring.clone()), Mpmc::consumer(ring))
+}
+
 fn push<const N: usize>(producer: &mut Producer<Ring<N>>, item: usize) {
     while producer.try_push(item).is_err() {
         thread::yield_now();
@@ -33,12 +39,22 @@ fn pop<const N: usize>(consumer: &mut Consumer<Ring<N>>) -> usize {
     }
 }
 
+/// Pops until the ring is closed and empty.
+fn drain<const N: usize>(consumer: &mut Consumer<Ring<N>>) -> Vec<usize> {
+    let mut popped = Vec::new();
+    loop {
+        match consumer.try_pop() {
+            Ok(item) => popped.push(item),
+            Err(PopError::Empty) => thread::yield_now(),
+            Err(PopError::Closed) => return popped,
+        }
+    }
+}
+
 /// One by one through a ring that is full after two: each slot is used twice.
 fn one_by_one() {
     bounded(3, || {
-        let ring = ring::<2>();
-        let mut producer = Mpmc::producer(ring.clone());
-        let mut consumer = Mpmc::consumer(ring);
+        let (mut producer, mut consumer) = ends::<2>();
         let writer = thread::spawn(move || (1..=4).for_each(|item| push(&mut producer, item)));
         for item in 1..=4 {
             assert_eq!(pop(&mut consumer), item);
@@ -154,9 +170,7 @@ fn batches() {
 /// Batches around the end of the ring, against a reader that makes room one by one.
 fn batches_wrap_around() {
     bounded(3, || {
-        let ring = ring::<2>();
-        let mut producer = Mpmc::producer(ring.clone());
-        let mut consumer = Mpmc::consumer(ring);
+        let (mut producer, mut consumer) = ends::<2>();
         push(&mut producer, 1);
         let writer = thread::spawn(move || {
             let mut items = &[2, 3, 4][..];
@@ -239,9 +253,7 @@ fn discarded_beside_another_reader() {
 /// A partly filled grant: the items are read, the rest is skipped.
 fn partly_filled() {
     bounded(3, || {
-        let ring = ring::<4>();
-        let mut producer = Mpmc::producer(ring.clone());
-        let mut consumer = Mpmc::consumer(ring);
+        let (mut producer, mut consumer) = ends::<4>();
         let writer = thread::spawn(move || {
             let mut grant = producer.grant(3).unwrap();
             grant.push(1).unwrap();
@@ -260,25 +272,14 @@ fn partly_filled() {
 /// A push that races with the close was accepted and is read before the end, or was refused.
 fn close_from_the_readers_side() {
     bounded(3, || {
-        let ring = ring::<2>();
-        let mut producer = Mpmc::producer(ring.clone());
-        let mut consumer = Mpmc::consumer(ring);
+        let (mut producer, mut consumer) = ends::<2>();
         let writer = thread::spawn(move || {
             (1..=2).take_while(|item| producer.try_push(*item).is_ok()).count()
         });
         consumer.clone().close();
-        let mut popped = 0;
-        loop {
-            match consumer.try_pop() {
-                Ok(item) => {
-                    popped += 1;
-                    assert_eq!(item, popped);
-                }
-                Err(PopError::Empty) => thread::yield_now(),
-                Err(PopError::Closed) => break,
-            }
-        }
-        assert_eq!(writer.join().unwrap(), popped, "a push was taken and is never read");
+        let popped = drain(&mut consumer);
+        assert!(popped.iter().copied().eq(1..=popped.len()));
+        assert_eq!(writer.join().unwrap(), popped.len(), "a push was taken and is never read");
     });
 }
 
@@ -300,14 +301,7 @@ fn close_from_the_writers_side() {
             }
             Err(PushError::Full(_)) => panic!("there is room for both"),
         });
-        let mut popped = Vec::new();
-        loop {
-            match consumer.try_pop() {
-                Ok(item) => popped.push(item),
-                Err(PopError::Empty) => thread::yield_now(),
-                Err(PopError::Closed) => break,
-            }
-        }
+        let mut popped = drain(&mut consumer);
         closer.join().unwrap();
         let both = writer.join().unwrap();
         popped.sort_unstable();

@@ -12,8 +12,8 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 use mycelium_core::doorbell::{Alarm, SleepWord, announce};
 use mycelium_core::ring::broadcast::{
-    Broadcast, Claim, Consumer, InlineStorage, Layout, Peek, Producer, ProxyReader, ReaderWords,
-    Storage, Word, WriterWords,
+    Broadcast, BroadcastHandle, Claim, Consumer, InlineStorage, Layout, Peek, Producer,
+    ProxyReader, ReaderWords, Storage, Word, WriterWords,
 };
 use mycelium_loom_tests::{bounded, models};
 
@@ -114,25 +114,16 @@ fn content(sequence: usize) -> [usize; 2] {
 }
 
 /// Reads messages to the end of the ring, which it returns, or a gap or the eviction.
-fn read_all<H>(reader: &mut Consumer<H>) -> Peek
-where
-    H: mycelium_core::ring::broadcast::BroadcastHandle,
-{
+fn read_all<H: BroadcastHandle>(reader: &mut Consumer<H>) -> Peek {
     read(reader, false)
 }
 
 /// The same, and continues after a gap: of a reader that may be suspended or evicted.
-fn read_with_gaps<H>(reader: &mut Consumer<H>) -> Peek
-where
-    H: mycelium_core::ring::broadcast::BroadcastHandle,
-{
+fn read_with_gaps<H: BroadcastHandle>(reader: &mut Consumer<H>) -> Peek {
     read(reader, true)
 }
 
-fn read<H>(reader: &mut Consumer<H>, may_miss: bool) -> Peek
-where
-    H: mycelium_core::ring::broadcast::BroadcastHandle,
-{
+fn read<H: BroadcastHandle>(reader: &mut Consumer<H>, may_miss: bool) -> Peek {
     loop {
         let (mut words, next) = ([0; 2], reader.cursor());
         match reader.peek(&mut words) {
@@ -221,50 +212,17 @@ fn a_reader_joins_beside_an_import() {
     });
 }
 
-/// What the other process has read is written again only after the reader has finished with it,
-/// although a third thread passes the position on. The words are plain ones here, so that the
-/// checker reports a store that comes too early.
-fn an_import_passes_on_what_was_read() {
-    bounded(2, || {
-        let (ring, mut producer, proxy) = shared(false);
+/// What the other process has read is written again only after the reader has finished with it:
+/// if the writer imports or a third thread passes the position on, and if the reader has only left.
+/// The words are plain ones here, so that the checker reports a store that comes too early.
+fn the_writer_sees_what_was_read(writer_imports: bool, leaves: bool) {
+    bounded(2, move || {
+        let (ring, mut producer, proxy) = shared(writer_imports);
         let words = Arc::new([UnsafeCell::new(0), UnsafeCell::new(1)]);
         for sequence in 0..2 {
             producer.try_push(&content(sequence), 16).unwrap();
         }
         let cursors = ring.storage().cursors.clone();
-        let mut reader = Broadcast::gating_from(ring, 0).unwrap();
-        let reading = {
-            let words = words.clone();
-            thread::spawn(move || {
-                assert!(matches!(reader.peek(&mut [0; 2]), Peek::Message { .. }));
-                // SAFETY: the writer waits for this reader, which loom checks.
-                words[0].with(|word| assert_eq!(unsafe { *word }, 0));
-                assert!(reader.advance());
-                reader
-            })
-        };
-        let importer = thread::spawn(move || {
-            proxy.import(|| ReaderWords::slowest(&*cursors, false));
-            proxy
-        });
-        if producer.try_push(&content(2), 16).is_ok() {
-            // SAFETY: as above.
-            words[0].with_mut(|word| unsafe { *word = 2 });
-        }
-        reading.join().unwrap();
-        importer.join().unwrap();
-    });
-}
-
-/// The same, when the writer imports, and the reader may only have left: what it has read is
-/// written again after it has finished.
-fn the_writer_sees_what_was_read(leaves: bool) {
-    bounded(2, move || {
-        let (ring, mut producer, _proxy) = shared(true);
-        let words = Arc::new([UnsafeCell::new(0), UnsafeCell::new(1)]);
-        for sequence in 0..2 {
-            producer.try_push(&content(sequence), 16).unwrap();
-        }
         let mut reader = Broadcast::gating_from(ring, 0).unwrap();
         let reading = {
             let words = words.clone();
@@ -280,20 +238,33 @@ fn the_writer_sees_what_was_read(leaves: bool) {
                 Some(reader)
             })
         };
+        let import = |proxy: ProxyReader<Ours>| {
+            thread::spawn(move || {
+                proxy.import(|| ReaderWords::slowest(&*cursors, false));
+                proxy
+            })
+        };
+        // Without the proxy the writer would wait for nobody.
+        let proxy = if writer_imports { Ok(proxy) } else { Err(import(proxy)) };
         if producer.try_push(&content(2), 16).is_ok() {
             // SAFETY: as above.
             words[0].with_mut(|word| unsafe { *word = 2 });
         }
         reading.join().unwrap();
+        _ = proxy.map_err(|importer| importer.join().unwrap());
     });
 }
 
+fn an_import_passes_on_what_was_read() {
+    the_writer_sees_what_was_read(false, false);
+}
+
 fn the_writer_imports_what_was_read() {
-    the_writer_sees_what_was_read(false);
+    the_writer_sees_what_was_read(true, false);
 }
 
 fn a_reader_leaves_the_other_process() {
-    the_writer_sees_what_was_read(true);
+    the_writer_sees_what_was_read(true, true);
 }
 
 /// Once a thread has imported a position, the writer sees it at each check, also if another thread
