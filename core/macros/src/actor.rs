@@ -14,6 +14,8 @@ use syn::{Error, Generics, Ident, Result, Type};
 
 use block::{ActorImpl, HandlerKind, Method, Returns};
 
+use crate::impl_block::Head;
+
 /// How the task of an actor may move.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum TaskKind {
@@ -64,9 +66,9 @@ fn unknown_argument(attr: &TokenStream) -> Error {
 /// The items beside the impl block.
 fn expand(kind: TaskKind, actor: &ActorImpl) -> Result<TokenStream> {
     actor.check()?;
-    let ActorImpl { generics, self_ty, handlers, .. } = actor;
+    let ActorImpl { head: Head { generics, self_ty, .. }, handlers, .. } = actor;
     let root = quote!(::mycelium::__private);
-    let name = actor.name()?.unraw().to_string();
+    let name = actor.head.name("an actor")?.unraw().to_string();
     let (impl_generics, _, bounds) = generics.split_for_impl();
     let Enum { definition, ty } = mail(handlers, generics, &root);
     let (slots, slots_ty) = slots(handlers, generics, &root);
@@ -305,7 +307,7 @@ fn hooks(actor: &ActorImpl, root: &TokenStream) -> TokenStream {
 
 /// The impls by which a reference knows what its actor handles.
 fn handler_impls(actor: &ActorImpl, root: &TokenStream) -> TokenStream {
-    let ActorImpl { generics, self_ty, handlers, .. } = actor;
+    let ActorImpl { head: Head { generics, self_ty, .. }, handlers, .. } = actor;
     let (impl_generics, _, bounds) = generics.split_for_impl();
     let impls = handlers.iter().enumerate().map(|(index, handler)| {
         let (variant, message) = (variant(index), &handler.message);
@@ -382,10 +384,10 @@ fn launch(
         };
         return Ok((methods, TokenStream::new()));
     }
-    if !actor.generics.params.is_empty() {
+    if !actor.head.generics.params.is_empty() {
         let message = "a generic actor says whether it may move between threads: \
                        `#[actor(send)]` or `#[actor(local)]`";
-        return Err(Error::new_spanned(&actor.generics, message));
+        return Err(Error::new_spanned(&actor.head.generics, message));
     }
     let methods = quote! {
         fn is_send() -> bool {
@@ -398,7 +400,7 @@ fn launch(
             (&#root::Launch::of(life_of::<Q>(life))).task()
         }
     };
-    let self_ty = &actor.self_ty;
+    let self_ty = &actor.head.self_ty;
     let life = life(quote!(#self_ty));
     let helper = quote! {
         fn life_of<#queue>(life: #life) -> impl ::core::future::Future<Output = ()> + 'static {

@@ -8,6 +8,7 @@ use proc_macro::TokenStream;
 use syn::{Path, parse_quote};
 
 mod actor;
+mod impl_block;
 mod message;
 mod routes;
 mod service;

@@ -17,6 +17,8 @@ use arguments::{Port, ServiceArguments, TaskKind};
 use block::{Run, ServiceImpl};
 use tasks::check_tasks;
 
+use crate::impl_block::Head;
+
 /// The expansion, or an error with what keeps it from causing others.
 pub(crate) fn expand_or_explain(attr: TokenStream, item: TokenStream) -> TokenStream {
     let service: ServiceImpl = match syn::parse2(item.clone()) {
@@ -40,9 +42,10 @@ pub(crate) fn expand_or_explain(attr: TokenStream, item: TokenStream) -> TokenSt
 /// the trait.
 fn explain(error: &Error, service: &ServiceImpl) -> TokenStream {
     let error = error.to_compile_error();
-    let ServiceImpl { attributes, generics, self_ty, run, others } = service;
+    let ServiceImpl { head, run, others } = service;
+    let Head { attributes, generics, self_ty } = head;
     let (impl_generics, _, bounds) = generics.split_for_impl();
-    let (Ok(name), Some(Run { signature, .. })) = (service_name(self_ty), run) else {
+    let (Ok(name), Some(Run { signature, .. })) = (head.name(KIND), run) else {
         // Perhaps another block has `run`.
         return quote!(#error #(#attributes)* impl #impl_generics #self_ty #bounds { #others });
     };
@@ -93,8 +96,8 @@ fn explain(error: &Error, service: &ServiceImpl) -> TokenStream {
 fn expand(arguments: &ServiceArguments, service: &ServiceImpl) -> Result<TokenStream> {
     check_run(service)?;
     check_own_topics(arguments, service)?;
-    let ServiceImpl { generics, self_ty, .. } = service;
-    let name = service_name(self_ty)?.unraw().to_string();
+    let Head { generics, self_ty, .. } = &service.head;
+    let name = service.head.name(KIND)?.unraw().to_string();
     let (impl_generics, _, bounds) = generics.split_for_impl();
     let root = quote!(::mycelium::__private);
     let LaunchTokens { methods, helper } = launch(arguments, service, &root)?;
@@ -216,7 +219,7 @@ fn expand(arguments: &ServiceArguments, service: &ServiceImpl) -> Result<TokenSt
 /// and subscriptions.
 fn request_impls(arguments: &ServiceArguments, service: &ServiceImpl) -> TokenStream {
     let ServiceArguments { reads, emits, requests, answers, .. } = arguments;
-    let ServiceImpl { generics, self_ty, .. } = service;
+    let Head { generics, self_ty, .. } = &service.head;
     let (impl_generics, _, bounds) = generics.split_for_impl();
     let root = quote!(::mycelium::__private);
     let requesters = requests.iter().zip((emits.len()..).map(Index::from)).map(|(request, index)| {
@@ -303,12 +306,12 @@ fn launch(
         };
         return Ok(LaunchTokens { methods, helper: TokenStream::new() });
     }
-    if !service.generics.params.is_empty() {
+    if !service.head.generics.params.is_empty() {
         let message = "a generic service says whether it may move between threads: \
                        `#[service(send, ..)]` or `#[service(local, ..)]`";
-        return Err(Error::new_spanned(&service.generics, message));
+        return Err(Error::new_spanned(&service.head.generics, message));
     }
-    let self_ty = &service.self_ty;
+    let self_ty = &service.head.self_ty;
     let methods = quote! {
         fn is_send() -> bool {
             use #root::{IsLocal as _, IsSend as _};
@@ -336,22 +339,10 @@ struct LaunchTokens {
     helper: TokenStream,
 }
 
-fn service_name(service: &Type) -> Result<&syn::Ident> {
-    let last = match service {
-        Type::Path(path) => path.path.segments.last(),
-        // A type that another macro passes on.
-        Type::Group(group) => return service_name(&group.elem),
-        _ => None,
-    };
-    let segment =
-        last.ok_or_else(|| Error::new_spanned(service, "a service is a type with a name"))?;
-    Ok(&segment.ident)
-}
-
 fn check_run(service: &ServiceImpl) -> Result<()> {
     let Some(Run { signature, body }) = &service.run else {
         let message = format!("this block has no `run`: write `{RUN}`, or remove #[service]");
-        return Err(Error::new_spanned(&service.self_ty, message));
+        return Err(Error::new_spanned(&service.head.self_ty, message));
     };
     let wrong = |what: &str, tokens: &dyn ToTokens| {
         Err(Error::new_spanned(tokens.to_token_stream(), format!("{what}: write `{RUN}`")))
@@ -398,7 +389,7 @@ fn is_bare_context(ty: &Type) -> bool {
 /// A type parameter cannot have a topic of its own: the compiler refuses the impl of `EmittedBy`.
 fn check_own_topics(arguments: &ServiceArguments, service: &ServiceImpl) -> Result<()> {
     let is_parameter = |message: &Path| {
-        let mut parameters = service.generics.type_params();
+        let mut parameters = service.head.generics.type_params();
         parameters.any(|parameter| message.get_ident() == Some(&parameter.ident))
     };
     let own = arguments.emits.iter().filter(|port| port.name.is_none());
@@ -411,4 +402,6 @@ fn check_own_topics(arguments: &ServiceArguments, service: &ServiceImpl) -> Resu
     }
 }
 
+/// What errors call a service.
+const KIND: &str = "a service";
 const RUN: &str = "async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()>";

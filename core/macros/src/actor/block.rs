@@ -1,20 +1,17 @@
-//! The impl block below `#[actor]`, parsed as far as the macro needs it: signatures, and not the
-//! bodies of methods, whose errors the compiler reports.
+//! The impl block below `#[actor]`, parsed as far as the macro needs it.
 
-use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
+use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
-use syn::parse::discouraged::Speculative;
 use syn::parse::{Parse, ParseStream};
 use syn::{
-    Attribute, Error, FnArg, GenericArgument, Generics, Ident, PathArguments, Result, ReturnType,
-    Signature, Token, Type, Visibility, braced,
+    Attribute, Error, FnArg, GenericArgument, PathArguments, Result, ReturnType, Signature, Type,
 };
+
+use crate::impl_block::{BlockItem, BlockMethod, Head};
 
 /// An impl block of an actor.
 pub(super) struct ActorImpl {
-    attributes: Vec<Attribute>,
-    pub(super) generics: Generics,
-    pub(super) self_ty: Type,
+    pub(super) head: Head,
     pub(super) handlers: Vec<Method>,
     pub(super) started: Option<Method>,
     pub(super) stopped: Option<Method>,
@@ -60,24 +57,9 @@ const ASK: &str = "#[ask] fn handle(&mut self, request: Request) -> Result<Reply
 
 impl Parse for ActorImpl {
     fn parse(input: ParseStream<'_>) -> Result<ActorImpl> {
-        let attributes = input.call(Attribute::parse_outer)?;
-        if !input.peek(Token![impl]) {
-            return Err(input.error("#[actor] goes on `impl MyActor { .. }`"));
-        }
-        input.parse::<Token![impl]>()?;
-        let mut generics: Generics = input.parse()?;
-        let self_ty: Type = input.parse()?;
-        if input.peek(Token![for]) {
-            let message = "#[actor] goes on an impl block without a trait";
-            return Err(Error::new_spanned(self_ty, message));
-        }
-        generics.where_clause = input.parse()?;
-        let content;
-        braced!(content in input);
+        let (head, content) = Head::parse(input, "actor", "MyActor")?;
         let mut actor = ActorImpl {
-            attributes,
-            generics,
-            self_ty,
+            head,
             handlers: Vec::new(),
             started: None,
             stopped: None,
@@ -87,9 +69,9 @@ impl Parse for ActorImpl {
             error: None,
         };
         while !content.is_empty() {
-            match Item::parse(&content) {
-                Some(item) => actor.add(item),
-                None => actor.items.extend(parse_other(&content)?),
+            match BlockItem::parse(&content)? {
+                BlockItem::Method(method) => actor.add(method),
+                BlockItem::Other(item) => actor.items.extend(item),
             }
         }
         Ok(actor)
@@ -97,8 +79,8 @@ impl Parse for ActorImpl {
 }
 
 impl ActorImpl {
-    fn add(&mut self, item: Item) {
-        let Item { attributes, visibility, signature, body } = item;
+    fn add(&mut self, method: BlockMethod) {
+        let BlockMethod { attributes, visibility, signature, body } = method;
         let is = |attribute: &Attribute, name: &str| attribute.path().is_ident(name);
         let kind = attributes.iter().find_map(|attribute| {
             let kinds = [("tell", HandlerKind::Tell), ("ask", HandlerKind::Ask)];
@@ -132,25 +114,9 @@ impl ActorImpl {
 
     /// The block, as the compiler gets it.
     pub(super) fn block(&self) -> TokenStream {
-        let ActorImpl { attributes, generics, self_ty, items, .. } = self;
+        let ActorImpl { head: Head { attributes, generics, self_ty }, items, .. } = self;
         let (impl_generics, _, bounds) = generics.split_for_impl();
         quote!(#(#attributes)* impl #impl_generics #self_ty #bounds { #items })
-    }
-
-    /// The name of the actor's type.
-    pub(super) fn name(&self) -> Result<&Ident> {
-        let mut ty = &self.self_ty;
-        // A type that another macro passes on.
-        while let Type::Group(group) = ty {
-            ty = &group.elem;
-        }
-        let last = match ty {
-            Type::Path(path) => path.path.segments.last(),
-            _ => None,
-        };
-        let segment =
-            last.ok_or_else(|| Error::new_spanned(ty, "an actor is a type with a name"))?;
-        Ok(&segment.ident)
     }
 
     /// What the compiler would explain less well.
@@ -285,43 +251,4 @@ fn asked_type(ty: &Type) -> Option<Type> {
         Some(GenericArgument::Type(request)) => Some(request.clone()),
         _ => None,
     }
-}
-
-/// A method.
-struct Item {
-    attributes: Vec<Attribute>,
-    visibility: Visibility,
-    signature: Signature,
-    body: Group,
-}
-
-impl Item {
-    /// The next item, if it is a method.
-    fn parse(content: ParseStream<'_>) -> Option<Item> {
-        let item = content.fork();
-        let attributes = item.call(Attribute::parse_outer).ok()?;
-        let visibility = item.parse().ok()?;
-        let signature = item.parse().ok()?;
-        let Ok(TokenTree::Group(body)) = item.parse() else { return None };
-        content.advance_to(&item);
-        Some(Item { attributes, visibility, signature, body })
-    }
-}
-
-/// The tokens of the next item: to its semicolon, or its block.
-fn parse_other(content: ParseStream<'_>) -> Result<TokenStream> {
-    let mut item = TokenStream::new();
-    while !content.is_empty() {
-        let token: TokenTree = content.parse()?;
-        let is_last = match &token {
-            TokenTree::Punct(punct) => punct.as_char() == ';',
-            TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
-            _ => false,
-        };
-        item.extend([token]);
-        if is_last {
-            break;
-        }
-    }
-    Ok(item)
 }
