@@ -1,9 +1,7 @@
 //! The ends of the rings for one writer and one reader beside pushes and pops, in both layouts:
-//! room that is shown at once, skipped checks, abandoned ends, and slots that the caller fills in
-//! place.
+//! room that is shown at once, skipped checks, and forgotten ends.
 // The counters of the test are not shared memory of the crate.
 #![allow(clippy::disallowed_types)]
-#![allow(unsafe_code)]
 
 use std::cell::Cell;
 use std::thread;
@@ -122,21 +120,6 @@ macro_rules! laws {
         }
 
         #[test]
-        fn a_free_end_is_abandoned() {
-            let ring = $layout::Inline::<u8, 4>::new();
-            let writer = Spsc::producer(&ring).unwrap();
-            assert!(writer.is_abandoned(), "nobody has read yet");
-            let reader = Spsc::consumer(&ring).unwrap();
-            assert!(!writer.is_abandoned() && !reader.is_abandoned());
-            drop(reader);
-            assert!(writer.is_abandoned());
-            let reader = Spsc::consumer(&ring).unwrap();
-            assert!(!writer.is_abandoned());
-            writer.close();
-            assert!(reader.is_abandoned());
-        }
-
-        #[test]
         fn checks_are_skipped_by_count() {
             let (mut writer, mut reader) = $layout::pair(1024).unwrap();
             for (short, left_out) in [1, 2, 4, 8, 16, 32, 64, 64].into_iter().enumerate() {
@@ -239,70 +222,8 @@ macro_rules! laws {
 
 mod index {
     use super::*;
-    use std::mem::MaybeUninit;
 
     laws!(spsc);
-
-    fn write(slots: &mut [MaybeUninit<u64>], next: &mut u64) {
-        for slot in slots {
-            slot.write(*next);
-            *next += 1;
-        }
-    }
-
-    #[test]
-    fn slots_are_filled_in_place() {
-        let (mut writer, mut reader) = spsc::pair::<u64>(8).unwrap();
-        let (mut next, mut expected) = (0, 0);
-        for step in 0..40 {
-            let mut grant = writer.grant(5).unwrap();
-            grant.push(next).unwrap();
-            next += 1;
-            let (first, second) = grant.uninit();
-            assert_eq!(first.len() + second.len(), 4);
-            write(first, &mut next);
-            write(second, &mut next);
-            if step % 2 == 0 {
-                // SAFETY: all four were written.
-                unsafe { grant.assume_filled(4) };
-            } else {
-                // SAFETY: as above, for three of them.
-                unsafe { grant.assume_filled(3) };
-                next -= 1;
-            }
-            assert_eq!(grant.commit(), 5 - step % 2);
-            assert!(reader.by_ref().all(|item| item == std::mem::replace(&mut expected, item + 1)));
-        }
-        assert_eq!(expected, next);
-    }
-
-    #[test]
-    #[should_panic = "more slots than were granted"]
-    fn more_than_was_granted_is_refused() {
-        let (mut writer, _reader) = spsc::pair::<u64>(8).unwrap();
-        let mut grant = writer.grant(5).unwrap();
-        // SAFETY: it panics before it uses them.
-        unsafe { grant.assume_filled(6) };
-    }
-
-    #[test]
-    fn slots_are_filled_with_zeros() {
-        let (mut writer, mut reader) = spsc::pair::<u64>(8).unwrap();
-        for _ in 0..20 {
-            let mut grant = writer.grant(5).unwrap();
-            grant.push(1).unwrap();
-            let (first, second) = grant.zeroed();
-            assert!(first.iter().chain(&*second).eq(&[0; 4]));
-            first[0] = 2;
-            assert_eq!(grant.room(), 0);
-            grant.truncate(3);
-            grant.push(4).unwrap();
-            assert_eq!(grant.commit(), 4);
-            assert!(reader.by_ref().eq([1, 2, 0, 4]));
-        }
-        writer.grant(8).unwrap().zeroed();
-        assert_eq!(reader.try_pop(), Err(PopError::Empty), "a dropped grant shows nothing");
-    }
 }
 
 mod stamps {

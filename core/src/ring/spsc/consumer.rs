@@ -163,18 +163,6 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         self.slip.force_check();
     }
 
-    /// Whether the writer's end is free now: it was never taken, or was dropped or closed.
-    ///
-    /// A hint. Before the caller has the answer, another thread may take the end by
-    /// [`Spsc::producer`], or drop it. If no thread takes it, `true` stays true; items that were
-    /// pushed before are still in the ring.
-    ///
-    /// [`Spsc::producer`]: super::Spsc::producer
-    #[must_use]
-    pub fn is_abandoned(&self) -> bool {
-        !self.ring.memory().writer().is_taken()
-    }
-
     /// How many items are in the ring, as far as this end can see.
     #[must_use]
     pub fn len(&self) -> usize {

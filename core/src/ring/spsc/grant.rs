@@ -3,15 +3,7 @@
 
 #![allow(unsafe_code)]
 
-#[cfg(not(loom))]
-use core::mem::MaybeUninit;
-
-#[cfg(not(loom))]
-use zerocopy::FromZeros;
-
 use super::Producer;
-#[cfg(not(loom))]
-use super::Slot;
 use super::layout::{ItemOf, Ring, SlotOf};
 use crate::ring::cell::Cell;
 use crate::ring::{GrantError, Handle, PushError};
@@ -116,18 +108,6 @@ impl<H: Handle<Target: Ring>> Grant<'_, H> {
         self.count - self.filled
     }
 
-    /// Drops the items after the first `count` slots. These slots can be filled again.
-    pub fn truncate(&mut self, count: usize) {
-        while self.filled > count {
-            self.filled -= 1;
-            let producer = &*self.producer;
-            // SAFETY: the ring is alive.
-            let slot = unsafe { producer.slots.at(producer.tail.wrapping_add(self.filled)) };
-            // SAFETY: this grant put an item there, and no longer counts it.
-            drop(unsafe { slot.take() });
-        }
-    }
-
     /// Shows the reader all items, and returns how many; slots that were not filled are given back.
     #[inline]
     pub fn commit(mut self) -> usize {
@@ -139,106 +119,15 @@ impl<H: Handle<Target: Ring>> Grant<'_, H> {
     }
 }
 
-#[cfg(not(loom))]
-impl<T, H: Handle<Target: Ring<Slot = Slot<T>>>> Grant<'_, H> {
-    /// The slots that are left to fill, in order, in up to two pieces: for `read(2)`, for example,
-    /// or `memcpy`. Call [`assume_filled`](Grant::assume_filled) for the slots that were written.
-    ///
-    /// ```
-    /// use mycelium_core::ring::spsc;
-    ///
-    /// let (mut writer, mut reader) = spsc::pair::<u8>(64)?;
-    /// let mut grant = writer.grant(64).expect("the ring is empty");
-    /// let (first, _) = grant.uninit();
-    /// first[0].write(7);
-    /// first[1].write(8);
-    /// // SAFETY: the first two slots were written.
-    /// unsafe { grant.assume_filled(2) };
-    /// grant.commit();
-    /// assert_eq!(reader.by_ref().collect::<Vec<_>>(), [7, 8]);
-    /// # Ok::<(), mycelium_core::ring::CapacityError>(())
-    /// ```
-    #[inline]
-    pub fn uninit(&mut self) -> (&mut [MaybeUninit<T>], &mut [MaybeUninit<T>]) {
-        self.places(self.filled, self.room())
-    }
-
-    /// Declares that the first `count` of the slots that are left to fill contain items now.
-    ///
-    /// # Panics
-    /// If fewer are left.
-    ///
-    /// # Safety
-    /// A valid item was written to each of them.
-    #[inline]
-    pub unsafe fn assume_filled(&mut self, count: usize) {
-        assert!(count <= self.room(), "more slots than were granted");
-        self.filled += count;
-    }
-
-    /// Fills the slots that are left with zeros, and returns them as items, in order, in up to two
-    /// pieces: for a `Read`, which takes no uninitialized bytes. [`truncate`](Grant::truncate)
-    /// takes back those that remain zeros.
-    ///
-    /// ```
-    /// use mycelium_core::ring::spsc;
-    /// use std::io::Read;
-    ///
-    /// # fn copy(mut source: impl Read) -> std::io::Result<Vec<u8>> {
-    /// let (mut writer, reader) = spsc::pair::<u8>(64).expect("a power of two");
-    /// let mut grant = writer.grant(64).expect("the ring is empty");
-    /// let count = source.read(grant.zeroed().0)?;
-    /// grant.truncate(count);
-    /// grant.commit();
-    /// # Ok(reader.collect())
-    /// # }
-    /// # assert_eq!(copy(&[1, 2, 3][..]).unwrap(), [1, 2, 3]);
-    /// ```
-    #[inline]
-    pub fn zeroed(&mut self) -> (&mut [T], &mut [T])
-    where
-        T: FromZeros,
-    {
-        let (from, count) = (self.filled, self.room());
-        let (first, second) = self.places(from, count);
-        for pieces in [&mut *first, &mut *second] {
-            // SAFETY: as many places as the slice has, and no other reference to them exists.
-            unsafe { pieces.as_mut_ptr().write_bytes(0, pieces.len()) };
-        }
-        self.filled = self.count;
-        let (first, second) = self.places(from, count);
-        // SAFETY: zeros were written to each place, and zeros are an item (`FromZeros`).
-        let first = unsafe { first.assume_init_mut() };
-        // SAFETY: as above.
-        (first, unsafe { second.assume_init_mut() })
-    }
-
-    /// `count` places of this grant after `from` others, filled or not.
-    #[inline]
-    fn places(
-        &mut self,
-        from: usize,
-        count: usize,
-    ) -> (&mut [MaybeUninit<T>], &mut [MaybeUninit<T>]) {
-        debug_assert!(from + count <= self.count);
-        let producer = &*self.producer;
-        // SAFETY: the ring is alive.
-        let (first, second) =
-            unsafe { producer.slots.range(producer.tail.wrapping_add(from), count) };
-        let place = |slots: &[Slot<T>]| slots.as_ptr().cast::<MaybeUninit<T>>().cast_mut();
-        // SAFETY: a slot is a cell of a `MaybeUninit<T>` and nothing else (`repr(transparent)` at
-        // every level), so it may be written through a shared reference. `grant` saw that the
-        // reader does not use these slots, which are not shown yet, and this borrows the only end
-        // that reaches them.
-        let first = unsafe { core::slice::from_raw_parts_mut(place(first), first.len()) };
-        // SAFETY: as above, and no slot is in both pieces.
-        let second = unsafe { core::slice::from_raw_parts_mut(place(second), second.len()) };
-        (first, second)
-    }
-}
-
 impl<H: Handle<Target: Ring>> Drop for Grant<'_, H> {
     fn drop(&mut self) {
-        self.truncate(0);
+        while self.filled > 0 {
+            self.filled -= 1;
+            let producer = &*self.producer;
+            // SAFETY: the ring is alive.
+            let slot = unsafe { producer.slots.at(producer.tail.wrapping_add(self.filled)) };
+            // SAFETY: this grant put an item there, and no longer counts it.
+            drop(unsafe { slot.take() });
+        }
     }
 }

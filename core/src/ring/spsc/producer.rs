@@ -70,29 +70,6 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         self.ring.memory().reader().is_closed()
     }
 
-    /// Whether the reader's end is free now: it was never taken, or was dropped or closed.
-    ///
-    /// A hint. Before the caller has the answer, another thread may take the end by
-    /// [`Spsc::consumer`], or drop it. If no thread takes it, `true` stays true.
-    ///
-    /// ```
-    /// use mycelium_core::ring::spsc::{self, Spsc};
-    ///
-    /// let ring = spsc::Inline::<u32, 4>::new();
-    /// let writer = Spsc::producer(&ring).expect("the only writer");
-    /// let reader = Spsc::consumer(&ring).expect("the only reader");
-    /// assert!(!writer.is_abandoned());
-    /// drop(reader);
-    /// assert!(writer.is_abandoned());
-    /// assert!(!writer.is_closed(), "the next reader continues");
-    /// ```
-    ///
-    /// [`Spsc::consumer`]: super::Spsc::consumer
-    #[must_use]
-    pub fn is_abandoned(&self) -> bool {
-        !self.ring.memory().reader().is_taken()
-    }
-
     /// Whether a push would be refused with [`PushError::Full`], as far as this end can see. Items
     /// that the reader has popped without showing it count as room that is missing.
     #[inline]
