@@ -52,23 +52,6 @@ fn requests_get_their_responses() {
     }
 }
 
-#[test]
-fn a_full_channel_blocks_its_sender() {
-    for wait in STRATEGIES {
-        let (mut sender, mut receiver) = spsc::bounded::<u32>(2).unwrap();
-        let count = rounds(wait);
-        let other = thread::spawn(move || {
-            for number in 0..count {
-                block_on(sender.send(number), wait).unwrap();
-            }
-        });
-        for number in 0..count {
-            assert_eq!(block_on(receiver.recv(), wait), Some(number));
-        }
-        other.join().unwrap();
-    }
-}
-
 /// It polls once, parks, and polls again only after a wake-up, not when something else unparks its
 /// thread.
 #[test]

@@ -20,42 +20,13 @@ fn replay(target: &str, body: fn(&[u8])) {
     assert!(count > 0, "{} is empty", directory.display());
 }
 
-#[test]
-fn counters() {
-    replay("counters", mycelium_fuzz::counters);
+macro_rules! replays {
+    ($($target:ident)*) => {$(
+        #[test]
+        fn $target() {
+            replay(stringify!($target), mycelium_fuzz::$target);
+        }
+    )*};
 }
 
-#[test]
-fn frame() {
-    replay("frame", mycelium_fuzz::frame);
-}
-
-#[test]
-fn extensions() {
-    replay("extensions", mycelium_fuzz::extensions);
-}
-
-#[test]
-fn message() {
-    replay("message", mycelium_fuzz::message);
-}
-
-#[test]
-fn link() {
-    replay("link", mycelium_fuzz::link);
-}
-
-#[test]
-fn legacy() {
-    replay("legacy", mycelium_fuzz::legacy);
-}
-
-#[test]
-fn region() {
-    replay("region", mycelium_fuzz::region);
-}
-
-#[test]
-fn untyped() {
-    replay("untyped", mycelium_fuzz::untyped);
-}
+replays!(counters frame extensions message link legacy region untyped);
