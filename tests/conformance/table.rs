@@ -39,7 +39,7 @@ pub(crate) struct Table {
 type Cell = Result<Duration, String>;
 
 /// Cells that run at the same time: most of them wait most of the time.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 8;
 
 impl Table {
     /// A table without results.

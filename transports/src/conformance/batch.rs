@@ -1,7 +1,6 @@
 //! Many messages at once, and the threshold of backpressure.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use futures_channel::oneshot;
 
 use super::pair::{cut, watched};
 use super::{Pair, Probe, Publish, Subscribe, Transport, number, probe, rounds};
@@ -157,8 +156,8 @@ pub async fn a_publisher_waits_until_its_reader_is_below_the_threshold<T: Transp
     let mut publisher = transport.publisher("publisher");
     let mut next = 0;
     for _ in 0..rounds(20) {
-        let waits = Arc::new(AtomicBool::new(false));
-        let tell = waits.clone();
+        let (tell, waits) = oneshot::channel();
+        let mut tell = Some(tell);
         let publishes = pair.publish(async move {
             let mut sent = 0;
             while !publisher.backpressure_threshold_exceeded() {
@@ -166,11 +165,12 @@ pub async fn a_publisher_waits_until_its_reader_is_below_the_threshold<T: Transp
                 sent += 1;
             }
             assert_eq!(publisher.depth(), upper, "the threshold is exceeded at its mark");
-            watched(publisher.until_below(), || tell.store(true, Ordering::SeqCst)).await;
+            let waiting = || _ = tell.take().map(|tell| tell.send(()));
+            watched(publisher.until_below(), waiting).await;
             assert!(publisher.depth() <= lower, "{} is above the lower mark", publisher.depth());
             (publisher, sent)
         });
-        pair.until("the publisher waits", || waits.load(Ordering::SeqCst)).await;
+        pair.within("the publisher waits", waits).await.expect("the publisher waits");
         // The last of these is in flight.
         let taken = upper - lower + 1;
         for number_of in next..next + taken as u64 {

@@ -178,7 +178,7 @@ impl Fault for HidesTheDepth {
 #[test]
 fn a_threshold_without_effect_is_noticed() {
     let law = "a_publisher_waits_until_its_reader_is_below_the_threshold";
-    catches::<NeverPressed>(law, "timeout: the publisher waits");
+    catches::<NeverPressed>(law, "the publisher waits: Canceled");
     catches::<LosesWakesOfRelief>(law, "timeout: the publisher continues");
-    catches::<HidesTheDepth>(law, "timeout: the publisher waits");
+    catches::<HidesTheDepth>(law, "the publisher waits: Canceled");
 }
