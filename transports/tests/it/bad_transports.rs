@@ -15,7 +15,7 @@ use std::sync::Once;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use mycelium_transports::conformance::{Local, TestExecutor, Threads, check, laws};
+use mycelium_transports::conformance::{TestExecutor, Threads, check, laws};
 
 use bad::{Bad, Fault};
 
@@ -73,19 +73,5 @@ fn a_correct_transport_keeps_all_laws() {
     let threads = TestExecutor::of::<Threads>();
     for law in laws::<Bad<Nothing>>() {
         check(&law, &threads, &threads, Duration::from_secs(60)).unwrap();
-    }
-}
-
-#[test]
-fn every_law_can_be_broken() {
-    let tests = [
-        include_str!("bad_transports/deliveries.rs"),
-        include_str!("bad_transports/ends.rs"),
-        include_str!("bad_transports/pressure.rs"),
-        include_str!("bad_transports/wakes.rs"),
-    ]
-    .concat();
-    for law in laws::<Local>() {
-        assert!(tests.contains(&format!("\"{}\"", law.name)), "no fault breaks {}", law.name);
     }
 }

@@ -12,7 +12,7 @@ use mycelium_transports::conformance::Probe;
 use mycelium_transports::counters::{Kind, Region};
 use mycelium_transports::local::{
     Delivery, GapReason, LatestByKey, Policy, RemotePublishError, RemotePublisher, Schema,
-    TaskBudget, Topic, TryRecv, poll_with,
+    Subscription, TaskBudget, Topic, TryRecv, poll_with,
 };
 use proptest::prelude::*;
 use zerocopy::IntoBytes;
@@ -50,6 +50,13 @@ fn run(first: u64, count: u64, aligned: bool) -> (RunShape, Vec<u64>) {
         slot.as_mut_bytes()[skip..skip + length].copy_from_slice(probe.as_bytes());
     }
     (RunShape { stride: words as u32 * 8, skip: skip as u16, length: length as u16 }, slots)
+}
+
+/// A subscription, and a publisher in another process, whose first message is `first`.
+fn joined(policy: Policy, first: u64) -> (Subscription<Probe>, RemotePublisher) {
+    let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
+    let reader = topic.subscribe("reader", policy).unwrap();
+    (reader, topic.remote_publisher("publisher", 1, first).unwrap())
 }
 
 /// The sample of the sequences, and not of the places in the ring.
@@ -118,10 +125,8 @@ impl Wake for Calls {
 
 #[test]
 fn the_first_receive_wakes_a_publisher_that_joined_before() {
-    let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
-    let mut reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
+    let (mut reader, publisher) = joined(Policy::Block, 0);
     // The stream has begun. Its first message waits for the reader's first request.
-    let publisher = topic.remote_publisher("publisher", 1, 0).unwrap();
     let calls = Arc::new(Calls::default());
     publisher.park(&Waker::from(calls.clone()));
     assert!(!publisher.is_requested());
@@ -215,9 +220,7 @@ fn each_message_of_a_link_is_counted_once_while_a_reader_leaves() {
 
 #[test]
 fn a_subscription_at_its_end_has_confirmed_everything() {
-    let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
-    let mut reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
-    let mut publisher = topic.remote_publisher("publisher", 1, 0).unwrap();
+    let (mut reader, mut publisher) = joined(Policy::Block, 0);
     for number in 0..3 {
         publisher.push(Probe { publisher: 0, number }.as_bytes(), false).unwrap();
     }
@@ -284,9 +287,7 @@ fn a_message_that_any_reader_left_in_flight_is_known() {
 
 #[test]
 fn a_drop_newest_reader_shows_a_remote_publisher_what_is_done() {
-    let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
-    let mut reader = topic.subscribe::<Probe>("reader", Policy::DropNewest).unwrap();
-    let mut publisher = topic.remote_publisher("publisher", 1, 0).unwrap();
+    let (mut reader, mut publisher) = joined(Policy::DropNewest, 0);
     publisher.skip(5, GapReason::Disconnected);
     for number in [5, 6] {
         publisher.push(Probe { publisher: 0, number }.as_bytes(), number == 5).unwrap();
@@ -444,9 +445,7 @@ proptest! {
         policy in prop_oneof![Just(Policy::Block), Just(Policy::DropOldest), Just(Policy::Latest)],
         first in 0..3u64,
     ) {
-        let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
-        let mut reader = topic.subscribe::<Probe>("reader", policy).unwrap();
-        let mut publisher = topic.remote_publisher("publisher", 1, first).unwrap();
+        let (mut reader, mut publisher) = joined(policy, first);
         let (mut sent, mut next) = (first, first);
         for op in ops.into_iter().chain([Op::Take(usize::MAX)]) {
             match op {

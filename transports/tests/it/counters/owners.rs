@@ -42,16 +42,6 @@ fn assert_spinning(regions: &mut [Attached], process: u32) {
 }
 
 #[test]
-fn a_process_that_spins_is_read() {
-    let mut other = Other::new("spins");
-    other.waits_for("ready");
-    let mut found = Attached::of_process(other.process()).unwrap();
-    assert!(found.refused.is_empty() && found.of_others == 0);
-    assert_spinning(&mut found.regions, other.process());
-    assert!(!found.regions[0].has_ended());
-}
-
-#[test]
 fn a_stopped_process_is_read() {
     let mut other = Other::new("spins");
     other.waits_for("ready");

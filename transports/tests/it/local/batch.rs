@@ -1,59 +1,19 @@
 //! Batches: messages that are emitted at once.
 
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use mycelium_core::wait::WaitStrategy;
 use mycelium_executor::block_on;
 use mycelium_transports::conformance::Probe;
-use mycelium_transports::counters::{Kind, Region};
-use mycelium_transports::local::{
-    Delivery, Policy, Refusal, Schema, Subscription, TaskBudget, Topic, TryRecv, poll_with,
-};
+use mycelium_transports::local::{Delivery, Policy, Refusal, Subscription, TaskBudget, poll_with};
 use proptest::prelude::*;
 
-use super::{LocalTopic, Wakes, probe};
+use super::{LocalTopic, probe, take};
 
 fn probes(range: std::ops::Range<u64>) -> Vec<Probe> {
     range.map(probe).collect()
-}
-
-fn take(reader: &mut Subscription<Probe>) -> Option<u64> {
-    match reader.try_recv() {
-        TryRecv::Delivery(Delivery::Msg(probe)) => Some(probe.number),
-        TryRecv::Delivery(Delivery::Gap(gap)) => panic!("{gap}"),
-        TryRecv::Empty | TryRecv::Closed => None,
-    }
-}
-
-#[test]
-fn a_batch_waits_for_room_and_a_dropped_one_leaves_its_prefix() {
-    let local = LocalTopic::open(4);
-    let mut reader = local.subscribe("reader", Policy::Block);
-    let mut publisher = local.publisher("publisher");
-    let wakes = Arc::new(Wakes::default());
-    let waker = Waker::from(wakes.clone());
-    let mut context = Context::from_waker(&waker);
-    {
-        let batch = probes(0..10);
-        let mut emit = pin!(publisher.emit_batch(&batch));
-        assert!(emit.as_mut().poll(&mut context).is_pending());
-        assert_eq!(reader.depth(), 4);
-        for number in 0..3 {
-            assert_eq!(take(&mut reader), Some(number));
-        }
-        assert!(wakes.0.load(Ordering::SeqCst) > 0, "room wakes the publisher");
-        assert!(emit.as_mut().poll(&mut context).is_pending());
-        // The third message is in flight, and keeps its slot.
-    }
-    publisher.try_emit(probe(90)).unwrap_err();
-    let received: Vec<u64> = std::iter::from_fn(|| take(&mut reader)).collect();
-    assert_eq!(received, [3, 4, 5], "six of ten were sent");
-    assert_eq!(publisher.sent(), 6);
-    assert!(pin!(publisher.emit_batch(&[])).as_mut().poll(&mut context).is_ready());
 }
 
 #[test]
@@ -81,9 +41,8 @@ fn a_rejected_batch_says_how_many_were_sent() {
 
 #[test]
 fn a_batch_without_subscribers_is_counted_and_yields() {
-    let counters = Region::new(16);
-    let topic = Topic::new("conformance", Schema::of::<Probe>(), 4, counters.clone()).unwrap();
-    let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
+    let local = LocalTopic::open(4);
+    let mut publisher = local.publisher("publisher");
     let budget = TaskBudget::new();
     let mut deferred = [publisher.attach(&budget)];
     let context = Context::from_waker(Waker::noop());
@@ -94,23 +53,19 @@ fn a_batch_without_subscribers_is_counted_and_yields() {
     };
     // A task yields after 256 messages, also within a batch.
     assert_eq!((poll(), poll(), poll()), ((false, 256), (false, 512), (true, 600)));
-    let lines = counters.read();
-    let line = lines.iter().find(|line| line.kind == Kind::Publisher).unwrap();
-    assert_eq!((line.value("sent"), line.value("no_subscribers")), (600, 600));
+    assert_eq!(local.counted(["sent", "no_subscribers"]), [600, 600]);
 }
 
 /// The greatest depth as other processes see it.
 #[test]
 fn the_line_of_a_publisher_has_its_capacity_and_its_greatest_depth() {
-    let counters = Region::new(16);
-    let topic = Topic::new("conformance", Schema::of::<Probe>(), 4, counters.clone()).unwrap();
-    let mut reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
-    let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
+    let local = LocalTopic::open(4);
+    let mut reader = local.subscribe("reader", Policy::Block);
+    let mut publisher = local.publisher("publisher");
     let shown = || {
-        let lines = counters.read();
-        let line = lines.iter().find(|line| line.kind == Kind::Publisher).unwrap();
-        assert_eq!((line.value("capacity"), line.value("remote")), (4, 0));
-        line.value("high_water")
+        let [capacity, remote, high_water] = local.counted(["capacity", "remote", "high_water"]);
+        assert_eq!((capacity, remote), (4, 0));
+        high_water
     };
     assert_eq!(shown(), 0);
     // Never full: it is checked once a lap.
@@ -118,7 +73,7 @@ fn the_line_of_a_publisher_has_its_capacity_and_its_greatest_depth() {
         publisher.try_emit(probe).unwrap();
         assert!(take(&mut reader).is_some());
     }
-    assert_eq!(shown(), topic.rings()[0].high_water as u64);
+    assert_eq!(shown(), local.0.rings()[0].high_water as u64);
     assert!(shown() > 0);
     // One that waits for room knows that the ring is full.
     let mut context = Context::from_waker(Waker::noop());
@@ -132,14 +87,11 @@ fn the_line_of_a_publisher_has_its_capacity_and_its_greatest_depth() {
 
 #[test]
 fn a_refused_message_shows_the_greatest_depth() {
-    let counters = Region::new(16);
-    let topic = Topic::new("conformance", Schema::of::<Probe>(), 4, counters.clone()).unwrap();
-    let _reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
-    let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
+    let local = LocalTopic::open(4);
+    let _reader = local.subscribe("reader", Policy::Block);
+    let mut publisher = local.publisher("publisher");
     assert!(probes(0..5).into_iter().any(|probe| publisher.try_emit(probe).is_err()));
-    let lines = counters.read();
-    let line = lines.iter().find(|line| line.kind == Kind::Publisher).unwrap();
-    assert_eq!(line.value("high_water"), 4);
+    assert_eq!(local.counted(["high_water"]), [4]);
 }
 
 /// At full speed, batches of all lengths arrive once and in order, and sleeping ends are woken.
@@ -269,71 +221,6 @@ fn a_batch_is_in_flight_until_the_next_receive() {
     let mut deliveries = Vec::new();
     let context = Context::from_waker(Waker::noop());
     assert_eq!(reader.poll_recv_many(&context, &mut deliveries, 9), Poll::Ready(0), "the end");
-}
-
-#[test]
-fn only_the_message_that_fails_again_is_a_dead_letter() {
-    for (poison, later) in [(0, false), (1, false), (2, false), (3, false), (1, true)] {
-        let local = LocalTopic::open(8);
-        let mut reader = local.subscribe("reader", Policy::Block);
-        let mut publishers = [local.publisher("one"), local.publisher("two")];
-        publishers[0].try_emit_batch(&probes(0..2)).unwrap();
-        publishers[1].try_emit_batch(&probes(2..4)).unwrap();
-        let mut batch = many(&mut reader, 9);
-        batch.sort_unstable();
-        assert_eq!(batch, [0, 1, 2, 3], "from both publishers");
-        assert_eq!(reader.fail(), None);
-        assert_eq!(reader.fail(), None, "a run that received nothing");
-        publishers[0].try_emit(probe(4)).unwrap();
-        let (mut again, mut dead, mut fresh) = (Vec::new(), None, Vec::new());
-        for _ in 0..6 {
-            // One at a time, whether it receives many or one.
-            let batch = if later {
-                let one = reader.try_recv().delivery();
-                one.into_iter()
-                    .map(|it| match it {
-                        Delivery::Msg(probe) if probe.redelivered() => 100 + probe.number,
-                        Delivery::Msg(probe) => probe.number,
-                        Delivery::Gap(gap) => panic!("{gap}"),
-                    })
-                    .collect()
-            } else {
-                many(&mut reader, 9)
-            };
-            match batch[..] {
-                [number] if number >= 100 => {
-                    again.push(number - 100);
-                    if number - 100 == poison {
-                        dead = reader.fail();
-                    }
-                }
-                _ => fresh.extend(batch),
-            }
-        }
-        again.sort_unstable();
-        assert_eq!((again, fresh), (vec![0, 1, 2, 3], vec![4]));
-        let dead = dead.expect("it failed twice");
-        assert_eq!(dead.payload[8..16], poison.to_le_bytes());
-        assert_eq!(reader.depth(), 0);
-    }
-}
-
-#[test]
-fn gaps_keep_their_place_in_a_batch() {
-    let local = LocalTopic::open(4);
-    let mut observer = local.subscribe("observer", Policy::DropOldest);
-    let mut newest = local.subscribe("newest", Policy::Latest);
-    let mut publisher = local.publisher("publisher");
-    publisher.try_emit_batch(&probes(0..3)).unwrap();
-    assert_eq!(many(&mut observer, 2), [0, 1]);
-    publisher.try_emit_batch(&probes(3..9)).unwrap();
-    let batch = many(&mut observer, 9);
-    let missed: u64 = batch.iter().filter(|number| **number >= 1000).map(|gap| gap - 1000).sum();
-    assert!(batch[0] >= 1000, "the gap is the first: {batch:?}");
-    assert_eq!(batch.last(), Some(&8));
-    assert_eq!(missed as usize + batch.len() - 1, 7);
-    assert_eq!(many(&mut newest, 9), [1008, 8]);
-    assert_eq!(many(&mut observer, 1), [0; 0]);
 }
 
 #[test]

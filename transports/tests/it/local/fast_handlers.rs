@@ -8,15 +8,15 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
 
 use mycelium_transports::conformance::Probe;
-use mycelium_transports::counters::{Kind, Region};
+use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
     Delivery, EmitError, HandlerFailure, HandlerMark, HandlerWatch, Policy, Publisher, Recorded,
-    Refusal, RingMemory, Schema, Subscription, TaskBudget, Topic, TryRecv, poll_with,
+    Refusal, RingMemory, Schema, TaskBudget, Topic, TryRecv, poll_with,
 };
 use proptest::prelude::*;
 use zerocopy::IntoBytes;
 
-use super::{LocalTopic, Wakes, epoch, probe};
+use super::{LocalTopic, Wakes, epoch, probe, take};
 
 /// The numbers of the messages with which a handler ran.
 #[derive(Clone, Default)]
@@ -66,24 +66,15 @@ fn add_judge(topic: &Topic) {
         .unwrap();
 }
 
-fn take(reader: &mut Subscription<Probe>) -> Option<u64> {
-    match reader.try_recv() {
-        TryRecv::Delivery(Delivery::Msg(probe)) => Some(probe.number),
-        TryRecv::Delivery(Delivery::Gap(gap)) => panic!("{gap}"),
-        TryRecv::Empty | TryRecv::Closed => None,
-    }
-}
-
 #[test]
 fn a_refused_message_comes_back_and_leaves_no_trace_in_the_ring() {
-    let counters = Region::new(16);
-    let topic = Topic::new("conformance", Schema::of::<Probe>(), 4, counters.clone()).unwrap();
+    let local = LocalTopic::open(4);
     let (first, last) = (Ran::default(), Ran::default());
-    first.watch(&topic, "first");
-    add_judge(&topic);
-    last.watch(&topic, "last");
-    let mut reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
-    let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
+    first.watch(&local.0, "first");
+    add_judge(&local.0);
+    last.watch(&local.0, "last");
+    let mut reader = local.subscribe("reader", Policy::Block);
+    let mut publisher = local.publisher("publisher");
     publisher.try_emit(probe(2)).unwrap();
     let refused = publisher.try_emit(probe(3)).unwrap_err();
     assert_eq!(refused.message, probe(3));
@@ -109,9 +100,7 @@ fn a_refused_message_comes_back_and_leaves_no_trace_in_the_ring() {
     });
     assert_eq!(sequences.collect::<Vec<_>>(), [(0, 2), (1, 6)], "sequences without a gap");
     publisher.flush();
-    let lines = counters.read();
-    let line = lines.iter().find(|line| line.kind == Kind::Publisher).unwrap();
-    assert_eq!((line.value("sent"), line.value("handler_refused")), (2, 2));
+    assert_eq!(local.counted(["sent", "handler_refused"]), [2, 2]);
 }
 
 #[test]

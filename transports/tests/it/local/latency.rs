@@ -16,7 +16,7 @@ use mycelium_transports::local::{
 };
 use zerocopy::IntoBytes;
 
-use super::{epoch, probe};
+use super::{epoch, next, probe};
 
 const MS: u64 = 1_000_000;
 
@@ -79,14 +79,6 @@ impl Measured {
     }
 }
 
-#[track_caller]
-fn take(reader: &mut Subscription<Probe>) -> u64 {
-    match reader.try_recv() {
-        TryRecv::Delivery(Delivery::Msg(probe)) => probe.number,
-        other => panic!("expected a message, found {other:?}"),
-    }
-}
-
 fn numbers(deliveries: Vec<Delivery<Probe>>) -> Vec<u64> {
     deliveries.into_iter().filter_map(Delivery::message).map(|probe| probe.number).collect()
 }
@@ -99,7 +91,7 @@ fn the_time_that_a_message_waits_in_the_ring_is_measured() {
     assert_eq!(world.measured(), (0, 0));
     feed.try_emit(probe(1)).unwrap();
     world.pass(5);
-    take(&mut reader);
+    next(&mut reader);
     assert_eq!(world.measured(), (1, 5));
     let Latency { topic, reader: name, nanoseconds, ahead, .. } = world.latency();
     assert_eq!((&*topic, &*name, ahead), ("swaps", "Reader", 0));
@@ -108,7 +100,7 @@ fn the_time_that_a_message_waits_in_the_ring_is_measured() {
     assert!((bucket.least..=bucket.most).contains(&(5 * MS)), "{bucket:?}");
     // The time between the receives of a message and its end is that of the service.
     feed.try_emit(probe(2)).unwrap();
-    take(&mut reader);
+    next(&mut reader);
     world.pass(100);
     reader.done();
     assert_eq!(world.measured(), (2, 5));
@@ -134,7 +126,7 @@ fn each_policy_measures_its_messages() {
         for number in 0..20 {
             feed.try_emit(probe(number)).unwrap();
             world.pass(number);
-            assert_eq!(take(&mut reader), number, "{policy:?}");
+            assert_eq!(next(&mut reader), number, "{policy:?}");
         }
         assert_eq!(world.measured(), (20, 190), "{policy:?}");
     }
@@ -178,7 +170,7 @@ fn a_message_that_the_reader_does_not_get_is_not_measured() {
         world.pass(1);
     }
     assert!(matches!(reader.try_recv(), TryRecv::Delivery(Delivery::Gap(gap)) if gap.count == 12));
-    (12..20).for_each(|number| assert_eq!(take(&mut reader), number));
+    (12..20).for_each(|number| assert_eq!(next(&mut reader), number));
     assert_eq!(world.measured(), (8, (1..=8).sum()));
 }
 
@@ -188,7 +180,7 @@ fn a_share_of_the_messages_is_measured() {
     let (mut feed, mut reader) = (world.publisher(), world.subscribe(Policy::Block));
     for number in 0..4_000 {
         feed.try_emit(probe(number)).unwrap();
-        take(&mut reader);
+        next(&mut reader);
     }
     // It has a standard deviation of 32.
     assert!((1_800..2_200).contains(&world.latency().nanoseconds.count()));
@@ -197,7 +189,7 @@ fn a_share_of_the_messages_is_measured() {
     let (mut feed, mut reader) = (world.publisher(), world.subscribe(Policy::Block));
     for number in 0..1_000 {
         feed.try_emit(probe(number)).unwrap();
-        take(&mut reader);
+        next(&mut reader);
     }
     assert_eq!(world.measured(), (0, 0));
 }
@@ -245,7 +237,7 @@ fn a_message_is_measured_at_its_first_delivery_alone() {
     feed.try_emit(probe(1)).unwrap();
     world.pass(3);
     for attempt in 0..2 {
-        assert_eq!(take(&mut reader), 1);
+        assert_eq!(next(&mut reader), 1);
         world.pass(50);
         assert_eq!(reader.fail().is_some(), attempt == 1);
     }
@@ -257,7 +249,7 @@ fn a_message_is_measured_at_its_first_delivery_alone() {
     assert!(reader.poll_recv_many(&task, &mut deliveries, 64).is_ready());
     assert!(reader.fail().is_none());
     world.pass(50);
-    (2..5).for_each(|number| assert_eq!(take(&mut reader), number));
+    (2..5).for_each(|number| assert_eq!(next(&mut reader), number));
     assert_eq!(world.measured(), (4, 3));
 }
 
@@ -271,11 +263,11 @@ fn the_wait_of_an_emit_for_room_is_not_measured() {
         assert!(feed.poll_emit(&task, &probe(8)).is_pending());
         world.pass(10);
     }
-    take(&mut reader);
+    next(&mut reader);
     reader.done();
     assert!(feed.poll_emit(&task, &probe(8)).is_ready());
     world.pass(1);
-    (1..9).for_each(|number| assert_eq!(take(&mut reader), number));
+    (1..9).for_each(|number| assert_eq!(next(&mut reader), number));
     assert_eq!(world.measured(), (9, 30 + 7 * 31 + 1));
 }
 
@@ -291,7 +283,7 @@ fn times_that_lie_are_harmless() {
         let metadata = Metadata { trace: None, sent_at };
         remote.push_with(probe(0).as_bytes(), false, metadata).unwrap();
         remote.flush();
-        take(&mut reader);
+        next(&mut reader);
         reader.done();
         let Latency { nanoseconds, ahead, .. } = world.latency();
         (nanoseconds.count(), nanoseconds.sum(), ahead)
@@ -333,12 +325,12 @@ fn a_link_passes_on_when_a_message_was_sent() {
     assert_eq!(metadata, Metadata { trace: None, sent_at: Some(sent) });
     remote.push_with(bytes, false, metadata).unwrap();
     remote.flush();
-    take(&mut reader);
+    next(&mut reader);
     assert_eq!(here.measured(), (1, 7));
     // A process that may have had it before.
     remote.push_with(probe(2).as_bytes(), true, metadata).unwrap();
     remote.flush();
-    take(&mut reader);
+    next(&mut reader);
     assert_eq!(here.measured(), (1, 7), "it may have been measured there");
     assert_eq!(Latency::of(&there.counters.read()), [], "the link reads nothing itself");
     // Of a topic of which it measures nothing, messages still travel in runs.
@@ -370,7 +362,7 @@ fn traces_and_latencies_are_independent() {
             for number in 0..20 {
                 feed.try_emit(probe(number)).unwrap();
                 world.pass(1);
-                take(&mut reader);
+                next(&mut reader);
                 assert_eq!(reader.trace().is_some(), has_trace);
             }
             let latencies = Latency::of(&world.counters.read());
@@ -397,10 +389,10 @@ fn a_measured_topic_without_traces_has_no_part_in_those_of_its_task() {
     feed.try_emit(probe(1)).unwrap();
     other.try_emit(probe(2)).unwrap();
     poll_with(&task, &mut [], || {
-        take(&mut swaps);
+        next(&mut swaps);
         let trace = task.trace().unwrap().context();
         assert!(trace.is_some());
-        take(&mut quotes);
+        next(&mut quotes);
         assert_eq!((quotes.trace(), task.trace().unwrap().context()), (None, trace));
         quotes.done();
         assert_eq!(task.trace().unwrap().context(), trace);
@@ -450,7 +442,7 @@ fn nothing_is_measured_before_there_is_a_clock() {
     topic.set_executor(Arc::new(time.clone()));
     feed.try_emit(probe(2)).unwrap();
     time.advance(Duration::from_millis(1));
-    (1..3).for_each(|number| assert_eq!(take(&mut reader), number));
+    (1..3).for_each(|number| assert_eq!(next(&mut reader), number));
     let [Latency { nanoseconds, ahead, .. }] = &Latency::of(&counters.read())[..] else {
         panic!("one reader")
     };

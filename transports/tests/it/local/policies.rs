@@ -62,22 +62,6 @@ fn messages(deliveries: &[Result<u64, Gap>]) -> Vec<u64> {
 }
 
 #[test]
-fn a_sampling_reader_gets_every_nth_message_without_gaps() {
-    let (topic, counters) = topic(16);
-    let mut sample = topic.subscribe::<Price>("sample", Policy::Sample(number(3))).unwrap();
-    let mut publisher = topic.publisher("publisher", 1).unwrap();
-    (0..8).for_each(|_| emit(&mut publisher, 0));
-    assert_eq!(drain(&mut sample), [Ok(0), Ok(3), Ok(6)]);
-    (8..14).for_each(|_| emit(&mut publisher, 0));
-    assert_eq!(drain(&mut sample), [Ok(9), Ok(12)]);
-    drop(publisher);
-    assert_eq!(sample.try_recv(), TryRecv::Closed);
-    drop(sample);
-    let line = counters.read().into_iter().find(|line| line.kind == Kind::Edge).unwrap();
-    assert_eq!(["taken", "sampled", "left"].map(|value| line.value(value)), [5, 9, 0]);
-}
-
-#[test]
 fn a_sampling_reader_that_is_too_slow_gets_gaps_and_then_its_sample() {
     let (topic, _) = topic(4);
     let mut sample = topic.subscribe::<Price>("sample", Policy::Sample(number(2))).unwrap();
@@ -114,27 +98,6 @@ fn a_sample_is_the_same_while_the_publisher_sends() {
         is_enough.store(true, Ordering::Relaxed);
         assert_eq!(others, 0);
     });
-}
-
-#[test]
-fn the_newest_message_of_each_key_is_delivered_and_the_replaced_ones_are_told() {
-    let (topic, counters) = topic(16);
-    let mut newest = topic.subscribe::<Price>("newest", by_symbol(4)).unwrap();
-    let mut publisher = topic.publisher("publisher", 1).unwrap();
-    for symbol in [1, 2, 1, 3, 1, 2] {
-        emit(&mut publisher, symbol);
-    }
-    assert_eq!(newest.depth(), 6);
-    let received = drain(&mut newest);
-    let [Err(first), Ok(4), Err(second), Ok(5), Ok(3)] = received.as_slice() else {
-        panic!("{received:?}");
-    };
-    assert_eq!((first.count, first.reason), (2, GapReason::Skipped));
-    assert_eq!((second.count, second.reason), (1, GapReason::Skipped));
-    emit(&mut publisher, 2);
-    assert_eq!(drain(&mut newest), [Ok(6)]);
-    let line = counters.read().into_iter().find(|line| line.kind == Kind::Edge).unwrap();
-    assert_eq!(["taken", "skipped", "overwritten"].map(|value| line.value(value)), [4, 3, 0]);
 }
 
 #[test]
@@ -280,39 +243,6 @@ fn a_full_drop_newest_subscription_keeps_its_oldest_messages() {
     drop(publisher);
     assert_eq!(drain(&mut kept), (29..37).map(Ok).collect::<Vec<_>>());
     assert_eq!(kept.try_recv(), TryRecv::Closed);
-}
-
-#[test]
-fn a_failed_message_of_a_drop_newest_subscription_is_redelivered() {
-    let (topic, _) = topic(4);
-    let mut kept = topic.subscribe::<Price>("kept", Policy::DropNewest).unwrap();
-    let mut publisher = topic.publisher("publisher", 1).unwrap();
-    (0..20).for_each(|_| emit(&mut publisher, 1));
-    for redelivered in [false, true] {
-        let Some(Delivery::Msg(price)) = kept.try_recv().delivery() else { panic!("a message") };
-        assert_eq!((price.number, price.redelivered()), (0, redelivered));
-        (0..20).for_each(|_| emit(&mut publisher, 1));
-        assert_eq!(kept.fail().is_some(), redelivered);
-    }
-    assert_eq!(messages(&drain(&mut kept))[..3], [1, 2, 3]);
-}
-
-#[test]
-fn a_drop_newest_subscription_that_leaves_is_forgotten() {
-    let (topic, counters) = topic(4);
-    let mut publisher = topic.publisher("publisher", 1).unwrap();
-    for round in 0..100 {
-        let mut kept = topic.subscribe::<Price>("kept", Policy::DropNewest).unwrap();
-        (0..6).for_each(|_| emit(&mut publisher, 1));
-        let Some(Delivery::Msg(price)) = kept.try_recv().delivery() else { panic!("a message") };
-        assert_eq!(price.number, round * 6);
-        kept.done();
-        drop(kept);
-        let lines = counters.read();
-        let line = lines.iter().rfind(|line| line.label("reader") == "kept").unwrap();
-        let of = |value| line.value(value);
-        assert_eq!((of("taken"), of("dropped") + of("left")), (1, 5));
-    }
 }
 
 #[test]

@@ -2,14 +2,14 @@
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Waker};
 use std::thread;
 
 use mycelium_transports::conformance::Probe;
 use mycelium_transports::local::{
-    Delivery, Policy, PressureChange, Start, SubscribeOptions, Subscription, TaskBudget, Threshold,
-    TryRecv, poll_with,
+    Delivery, Policy, Start, SubscribeOptions, Subscription, TaskBudget, Threshold, TryRecv,
+    poll_with,
 };
 use proptest::prelude::*;
 
@@ -20,41 +20,6 @@ fn take(reader: &mut Subscription<Probe>, count: usize) {
         assert!(matches!(reader.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
     }
     reader.done();
-}
-
-#[test]
-fn the_threshold_is_exceeded_between_two_marks() {
-    let local = LocalTopic::open(16);
-    local.0.set_threshold(Threshold::percent(50).unwrap());
-    let mut reader = local.subscribe("reader", Policy::Block);
-    let mut observer = local.subscribe("observer", Policy::DropOldest);
-    let mut publisher = local.publisher("publisher");
-    let changes = Arc::new(Mutex::new(Vec::new()));
-    let seen = changes.clone();
-    publisher.observe_pressure(move |change| seen.lock().unwrap().push(change));
-    for depth in 1..8 {
-        publisher.try_emit(probe(depth)).unwrap();
-        assert!(!publisher.backpressure_threshold_exceeded(), "{depth} of 16");
-    }
-    publisher.try_emit(probe(8)).unwrap();
-    assert!(publisher.backpressure_threshold_exceeded(), "8 of 16");
-    take(&mut reader, 1);
-    assert!(publisher.backpressure_threshold_exceeded(), "7 of 16");
-    take(&mut reader, 1);
-    assert!(!publisher.backpressure_threshold_exceeded(), "6 of 16");
-    publisher.try_emit(probe(9)).unwrap();
-    assert!(!publisher.backpressure_threshold_exceeded(), "7 of 16 again");
-    let (capacity, change) =
-        (16, |exceeded, depth| PressureChange { exceeded, depth, capacity: 16 });
-    assert_eq!(publisher.capacity(), capacity);
-    assert_eq!(*changes.lock().unwrap(), [change(true, 8), change(false, 6)]);
-    drop(reader);
-    for number in 10..50 {
-        publisher.try_emit(probe(number)).unwrap();
-    }
-    assert!(!publisher.backpressure_threshold_exceeded(), "the reader that is left observes");
-    assert_eq!(changes.lock().unwrap().len(), 2);
-    assert!(observer.try_recv().delivery().is_some());
 }
 
 #[test]

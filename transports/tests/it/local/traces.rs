@@ -14,7 +14,7 @@ use mycelium_transports::local::{
     Topic, TraceCell, TracedMessage, Tracer, TryRecv, poll_traced, poll_with,
 };
 
-use super::{epoch, probe};
+use super::{epoch, next, probe};
 
 #[derive(Debug, Default)]
 struct Spans(Mutex<Vec<Span>>);
@@ -91,14 +91,6 @@ fn within<R>(task: &TaskBudget, work: impl FnOnce() -> R) -> R {
     poll_with(task, &mut [], work)
 }
 
-#[track_caller]
-fn take(reader: &mut Subscription<Probe>) -> u64 {
-    match reader.try_recv() {
-        TryRecv::Delivery(Delivery::Msg(probe)) => probe.number,
-        other => panic!("expected a message, found {other:?}"),
-    }
-}
-
 /// A trace whose bytes are these.
 fn trace(byte: u8) -> TraceContext {
     TraceContext { trace_id: [byte; 16], span_id: [byte; 8], flags: 1 }
@@ -119,7 +111,7 @@ fn what_a_task_sends_belongs_to_the_trace_of_its_current_delivery() {
     assert_eq!((&*root.service, &*root.topic), ("Feed", "swaps"));
     assert!(root.context.is_valid() && root.context.is_sampled());
 
-    within(&strategy, || take(&mut input));
+    within(&strategy, || next(&mut input));
     assert_eq!(input.trace(), Some(root.context), "unchanged");
     let own = strategy.trace().unwrap().context().expect("it handles a message");
     assert_eq!(own.trace_id, root.context.trace_id);
@@ -140,7 +132,7 @@ fn what_a_task_sends_belongs_to_the_trace_of_its_current_delivery() {
     assert!(!handled.has_failed);
     assert_eq!(strategy.trace().unwrap().context(), None);
 
-    within(&clerk, || take(&mut books));
+    within(&clerk, || next(&mut books));
     assert_eq!(books.trace(), Some(own), "the child of the current delivery");
     books.done();
     let [booked] = &*world.spans.take() else { panic!("one span") };
@@ -201,9 +193,9 @@ fn a_delivery_of_a_task_ends_when_the_handle_is_used_outside_of_it() {
     feed.try_emit(probe(7)).unwrap();
     feed.try_emit(probe(8)).unwrap();
     world.spans.take();
-    within(&strategy, || take(&mut input));
+    within(&strategy, || next(&mut input));
     let first = strategy.trace().unwrap().context().expect("it handles a message");
-    assert_eq!(take(&mut input), 8);
+    assert_eq!(next(&mut input), 8);
     assert_eq!(strategy.trace().unwrap().context(), None);
     let [handled] = &*world.spans.take() else { panic!("one span") };
     assert_eq!(handled.context, first);
@@ -220,7 +212,7 @@ fn a_message_without_a_trace_has_not_that_of_its_slot() {
         let before = task.trace().unwrap().replace(expected);
         within(&task, || feed.try_emit(probe(number)).unwrap());
         task.trace().unwrap().restore(before);
-        assert_eq!((take(&mut input), input.trace()), (number, expected));
+        assert_eq!((next(&mut input), input.trace()), (number, expected));
     }
 }
 
@@ -238,9 +230,9 @@ fn what_follows_a_message_outside_of_the_sample_has_no_trace() {
     let _wakes = (input.attach(&strategy), output.attach(&strategy));
 
     feed.try_emit(probe(1)).unwrap();
-    within(&strategy, || take(&mut input));
+    within(&strategy, || next(&mut input));
     within(&strategy, || output.try_emit(probe(2)).unwrap());
-    take(&mut books);
+    next(&mut books);
     assert_eq!((input.trace(), books.trace()), (None, None));
     // One that others have begun, and do not record, is passed on, and has no spans.
     let other = TraceContext { flags: 0, ..trace(9) };
@@ -250,9 +242,9 @@ fn what_follows_a_message_outside_of_the_sample_has_no_trace() {
         strategy.trace().unwrap().restore(replaced);
         output.try_emit(probe(4)).unwrap();
     });
-    take(&mut books);
+    next(&mut books);
     assert_eq!(books.trace(), Some(other));
-    take(&mut books);
+    next(&mut books);
     assert_eq!(books.trace(), None);
     drop((input, output, books));
     assert_eq!((world.spans.take(), all.spans.take()), (Vec::new(), Vec::new()));
@@ -276,7 +268,7 @@ fn the_span_of_a_message_whose_handling_fails_says_so() {
     feed.try_emit(probe(1)).unwrap();
     let root = world.spans.take()[0].context;
     for attempt in 0..2 {
-        within(&task, || take(&mut reader));
+        within(&task, || next(&mut reader));
         assert_eq!(reader.trace(), Some(root), "attempt {attempt}");
         let dead = reader.fail();
         assert_eq!(
@@ -287,7 +279,7 @@ fn the_span_of_a_message_whose_handling_fails_says_so() {
     let spans = world.spans.take();
     assert_eq!(spans.iter().map(|span| span.has_failed).collect::<Vec<_>>(), [true, true]);
     feed.try_emit(probe(2)).unwrap();
-    within(&task, || take(&mut reader));
+    within(&task, || next(&mut reader));
     // A subscription that is dropped ends it, too.
     drop(reader);
     assert_eq!(world.spans.take().len(), 2);
@@ -309,7 +301,7 @@ fn each_policy_delivers_the_trace_of_its_message() {
         for number in 0..20 {
             feed.try_emit(probe(number)).unwrap();
             let sent = world.spans.take()[0].context;
-            assert_eq!((take(&mut reader), reader.trace()), (number, Some(sent)), "{policy:?}");
+            assert_eq!((next(&mut reader), reader.trace()), (number, Some(sent)), "{policy:?}");
         }
     }
 }
@@ -325,7 +317,7 @@ fn a_message_after_a_gap_has_its_own_trace() {
     ));
     assert_eq!(reader.trace(), None);
     for span in &sent[12..] {
-        assert_eq!(take(&mut reader), span.sequence);
+        assert_eq!(next(&mut reader), span.sequence);
         assert_eq!(reader.trace(), Some(span.context));
     }
 }
@@ -415,7 +407,7 @@ fn a_link_gets_traces_and_passes_them_on() {
     remote.push_with(zerocopy::IntoBytes::as_bytes(&probe(4)), false, invalid).unwrap();
     remote.flush();
     for (number, expected) in [None, None, Some(trace(5)), None, None].into_iter().enumerate() {
-        assert_eq!((take(&mut reader), reader.trace()), (number as u64, expected));
+        assert_eq!((next(&mut reader), reader.trace()), (number as u64, expected));
     }
 }
 
@@ -501,7 +493,7 @@ fn a_handle_that_another_task_uses_has_not_the_current_delivery_of_the_first_one
     let strategy = world.task("Strategy");
     let _wakes = (input.attach(&strategy), output.attach(&strategy));
     feed.try_emit(probe(1)).unwrap();
-    within(&strategy, || take(&mut input));
+    within(&strategy, || next(&mut input));
     world.spans.take();
     // Not in a poll of its task: a trace of its own.
     output.try_emit(probe(2)).unwrap();
@@ -512,7 +504,7 @@ fn a_handle_that_another_task_uses_has_not_the_current_delivery_of_the_first_one
     let mut other = swaps.subscribe::<Probe>("Strategy", Policy::Block).unwrap();
     let _wakes = other.attach(&strategy);
     feed.try_emit(probe(4)).unwrap();
-    take(&mut other);
+    next(&mut other);
     drop(other);
     assert!(strategy.trace().unwrap().context().is_some());
 }

@@ -4,16 +4,11 @@ use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use mycelium_core::message;
 use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
 use mycelium_core::ring::region::{
     ForeignCursors, ForeignData, ForeignRing, Memory, RegionError, RingIdentity,
 };
-use mycelium_transports::counters::Region;
 use mycelium_transports::endpoint::unix::Access;
-use mycelium_transports::local::{
-    Delivery, EmitError, PageSize, Policy, Refusal, RingMemory, Schema, Topic, TryRecv,
-};
 use mycelium_transports::memory::{
     ControlLimits, ControlThread, Mapping, MemoryError, cursor_region, data_region,
 };
@@ -179,53 +174,6 @@ fn h8_a_thread_without_events_ends_when_it_is_dropped_and_removes_only_its_own_f
     let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
     let names = tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
     assert!(!names.into_iter().any(|name| name.trim() == "h8-first"));
-}
-
-#[message(topic = "defects", id = 10)]
-struct Number {
-    number: u64,
-}
-
-fn topic() -> std::sync::Arc<Topic> {
-    let memory = RingMemory::Shared { pages: PageSize::Small, is_required: true };
-    let schema = Schema::of::<Number>();
-    Topic::with_memory("defects", schema, 16, 4, memory, Region::new(16)).unwrap()
-}
-
-/// A message went round: a message that was read from the ring was published again.
-#[test]
-fn l3_each_message_is_read_once() {
-    let topic = topic();
-    let mut reader = topic.subscribe::<Number>("reader", Policy::Block).unwrap();
-    let mut publisher = topic.publisher::<Number>("publisher", 1).unwrap();
-    assert!(publisher.try_emit(Number { number: 5 }).is_ok());
-    publisher.flush();
-    assert!(matches!(reader.try_recv(), TryRecv::Delivery(Delivery::Msg(it)) if it.number == 5));
-    assert!(matches!(reader.try_recv(), TryRecv::Empty));
-    assert_eq!(publisher.sent(), 1);
-}
-
-/// A message that found a full ring was dropped after a warning.
-#[test]
-fn l4_a_message_that_finds_no_room_comes_back() {
-    let topic = topic();
-    let mut reader = topic.subscribe::<Number>("reader", Policy::Block).unwrap();
-    let mut publisher = topic.publisher::<Number>("publisher", 1).unwrap();
-    for number in 0..16 {
-        assert!(publisher.try_emit(Number { number }).is_ok());
-    }
-    let Err(EmitError { refusal: Refusal::Full { .. }, message, .. }) =
-        publisher.try_emit(Number { number: 16 })
-    else {
-        panic!("the ring is full")
-    };
-    assert_eq!(message.number, 16);
-    for number in 0..16 {
-        let received = reader.try_recv();
-        assert!(matches!(received, TryRecv::Delivery(Delivery::Msg(it)) if it.number == number));
-    }
-    reader.done();
-    assert!(publisher.try_emit(message).is_ok());
 }
 
 /// The words of both sides shared one cache line, and places were found by a division.

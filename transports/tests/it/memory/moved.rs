@@ -79,6 +79,21 @@ impl Stream {
         Stream::read_as(Schema::of::<Late>(), policy)
     }
 
+    /// With a reader that has this policy, too, and gets the messages from `remote`.
+    fn joined(policy: Policy) -> (Stream, Subscription<Late>, RemotePublisher) {
+        let stream = Stream::new(policy);
+        let reader = stream.there.subscribe("reader", policy).unwrap();
+        let remote = stream.there.remote_publisher("publisher", 7, 0).unwrap();
+        (stream, reader, remote)
+    }
+
+    /// With such a reader, which reads from the first message on in memory.
+    fn moved(policy: Policy) -> (Stream, Subscription<Late>, MappedPublisher) {
+        let (mut stream, reader, mut remote) = Stream::joined(policy);
+        let mapped = stream.move_to_memory(&mut remote);
+        (stream, reader, mapped)
+    }
+
     /// The readers have messages of this schema.
     fn read_as(schema: Schema, policy: Policy) -> Stream {
         let memory = RingMemory::Shared { pages: PageSize::Small, is_required: true };
@@ -363,10 +378,7 @@ fn a_latest_reader_passes_over_the_messages_before_a_move() {
     stream.emit(2..3);
     for reader in [&mut latest, &mut left] {
         assert_eq!(reader.depth(), 3);
-        match reader.try_recv() {
-            TryRecv::Delivery(Delivery::Gap(gap)) => assert_eq!((gap.count, gap.exact), (2, true)),
-            other => panic!("expected a gap, found {other:?}"),
-        }
+        assert_gap(reader, 2);
     }
     assert_next(&mut latest, 2);
     assert_eq!(left.depth(), 1);
@@ -440,9 +452,7 @@ fn a_failed_message_of_an_evicted_reader_is_a_gap() {
 /// The edge of the link's ring ends with the move, while others are idle.
 #[test]
 fn a_reader_that_finishes_when_empty_gets_the_messages_after_a_move() {
-    let mut stream = Stream::new(Policy::Block);
-    let mut reader = stream.there.subscribe::<Late>("reader", Policy::Block).unwrap();
-    let mut remote = stream.there.remote_publisher("publisher", 7, 0).unwrap();
+    let (mut stream, mut reader, mut remote) = Stream::joined(Policy::Block);
     assert!(matches!(reader.try_recv(), TryRecv::Empty));
     let _idle = stream.there.remote_publisher("idle", 8, 0).unwrap();
     let _mapped = stream.move_to_memory(&mut remote);
@@ -455,9 +465,7 @@ fn a_reader_that_finishes_when_empty_gets_the_messages_after_a_move() {
 
 #[test]
 fn a_reader_that_finishes_after_what_was_sent_gets_it_on_both_sides_of_a_move() {
-    let mut stream = Stream::new(Policy::Block);
-    let mut reader = stream.there.subscribe::<Late>("reader", Policy::Block).unwrap();
-    let mut remote = stream.there.remote_publisher("publisher", 7, 0).unwrap();
+    let (mut stream, mut reader, mut remote) = Stream::joined(Policy::Block);
     stream.send(0..2, &mut remote);
     let _mapped = stream.move_to_memory(&mut remote);
     stream.emit(2..4);
@@ -523,10 +531,7 @@ fn readers_of_a_publisher_whose_connection_is_lost_continue_with_the_link() {
 /// The same without a link that continues the stream.
 #[test]
 fn readers_that_lose_a_publisher_read_no_further_and_keep_their_positions() {
-    let mut stream = Stream::new(Policy::Block);
-    let mut reader = stream.there.subscribe::<Late>("reader", Policy::Block).unwrap();
-    let mut remote = stream.there.remote_publisher("publisher", 7, 0).unwrap();
-    let mapped = stream.move_to_memory(&mut remote);
+    let (mut stream, mut reader, mapped) = Stream::moved(Policy::Block);
     stream.emit(0..8);
     for number in 0..3 {
         assert_next(&mut reader, number);
@@ -642,9 +647,7 @@ fn a_gating_reader_passes_an_undecodable_message_when_its_gap_is_handled() {
 #[test]
 fn an_observer_that_moves_to_memory_has_not_taken_what_came_over_the_link() {
     for confirmed in [true, false] {
-        let mut stream = Stream::new(Policy::DropOldest);
-        let reader = stream.there.subscribe::<Late>("reader", Policy::DropOldest).unwrap();
-        let mut remote = stream.there.remote_publisher("publisher", 7, 0).unwrap();
+        let (mut stream, reader, mut remote) = Stream::joined(Policy::DropOldest);
         for number in 0..3 {
             stream.emit(number..number + 1);
             assert!(matches!(stream.end().next_item(), EgressItem::Message(..)));
