@@ -19,6 +19,7 @@ const LONGEST: usize = 65_535;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     size: usize,
+    align: usize,
     fields: Vec<Field>,
 }
 
@@ -130,6 +131,10 @@ impl Layout {
     #[must_use]
     pub fn size(&self) -> usize {
         self.size
+    }
+
+    pub(crate) fn align(&self) -> usize {
+        self.align
     }
 
     /// The fields, in the order of their offsets.
@@ -312,7 +317,7 @@ impl<'a> Form<'a> {
 
     /// A struct, after its tag.
     fn structure(&mut self, depth: usize) -> Result<Layout, LayoutError> {
-        let (size, _align, count) = (self.count()?, self.count()?, self.number()?);
+        let (size, align, count) = (self.count()?, self.count()?, self.number()?);
         // A count beyond the bytes ends with them.
         let (mut fields, mut end) = (Vec::new(), 0);
         for _ in 0..count {
@@ -326,7 +331,7 @@ impl<'a> Form<'a> {
             fields.push(Field { name: name.to_owned(), offset, size, kind });
         }
         match size == end {
-            true => Ok(Layout { size, fields }),
+            true => Ok(Layout { size, align, fields }),
             false => Err(LayoutError::Size { size, fields: end }),
         }
     }
@@ -357,7 +362,7 @@ fn fits(from: usize, count: usize, item: usize) -> Result<usize, LayoutError> {
 }
 
 /// The start of a foreign name, escaped.
-fn shown(name: &str) -> String {
+pub(crate) fn shown(name: &str) -> String {
     name.chars().take(64).flat_map(char::escape_debug).collect()
 }
 

@@ -12,7 +12,7 @@
 //! are about a connection, `reader` about all of them.
 
 mod error;
-mod layout;
+pub(crate) mod layout;
 mod query;
 mod queue;
 mod reader;
