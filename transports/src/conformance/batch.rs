@@ -3,7 +3,7 @@
 use futures_channel::oneshot;
 
 use super::pair::{cut, watched};
-use super::{Pair, Probe, Publish, Subscribe, Transport, number, probe, rounds};
+use super::{Pair, Probe, Publish, Subscribe, Transport, expect_all, number, probe, rounds};
 use crate::local::{Delivery, Policy, Threshold, TryRecv};
 
 /// Batches of any size arrive as their messages do, one by one or many at once.
@@ -100,10 +100,8 @@ pub async fn a_cancelled_batch_has_sent_a_prefix<T: Transport>(pair: Pair) {
                 next += batch.len();
             }
         });
-        for next in 0..count {
-            let what = format!("message {next}, batches dropped at poll {polls}");
-            assert_eq!(number(pair.within(&what, reader.recv()).await), next, "poll {polls}");
-        }
+        let what = format!("batches dropped at poll {polls}");
+        expect_all(&pair, &mut reader, &what, 0..count).await;
         pair.join("the publisher ends", emits).await;
         assert_eq!(pair.within("the end", reader.recv()).await, None);
     }
@@ -173,17 +171,11 @@ pub async fn a_publisher_waits_until_its_reader_is_below_the_threshold<T: Transp
         pair.within("the publisher waits", waits).await.expect("the publisher waits");
         // The last of these is in flight.
         let taken = upper - lower + 1;
-        for number_of in next..next + taken as u64 {
-            let what = format!("message {number_of}");
-            assert_eq!(number(pair.within(&what, reader.recv()).await), number_of);
-        }
+        expect_all(&pair, &mut reader, "the messages", next..next + taken as u64).await;
         let (back, sent) =
             pair.join("the publisher continues below the threshold", publishes).await;
         let end = next + sent;
-        for number_of in next + taken as u64..end {
-            let what = format!("message {number_of}");
-            assert_eq!(number(pair.within(&what, reader.recv()).await), number_of);
-        }
+        expect_all(&pair, &mut reader, "the messages", next + taken as u64..end).await;
         assert_eq!(reader.try_recv(), TryRecv::Empty, "the last message is taken");
         let publishes = pair.publish(async move {
             let mut back = back;

@@ -1,7 +1,11 @@
 //! Joining and leaving: where a reader starts, and when a subscription ends.
 
+use futures_util::FutureExt;
+
 use super::pressure::Progress;
-use super::{Pair, Publish, Subscribe, Transport, cut, number, probe, rounds};
+use super::{
+    Pair, Publish, Subscribe, Transport, cut, emit_all, expect_all, number, probe, rounds,
+};
 use crate::local::{Policy, TryRecv};
 
 /// `recv` ends when all publishers have ended, after their last message.
@@ -49,12 +53,8 @@ pub async fn a_late_publisher_is_read_from_its_first_message<T: Transport>(pair:
     // While it exists, the topic does not end.
     let stays = transport.publisher("stays");
     for publisher in 1..6 {
-        let mut late = transport.publisher("late");
-        drop(pair.publish(async move {
-            for number in 0..3 {
-                late.emit(probe(publisher, number)).await.expect("no reader rejects");
-            }
-        }));
+        let late = transport.publisher("late");
+        drop(pair.publish(emit_all(late, publisher, 0..3).map(drop)));
     }
     let mut received = Vec::new();
     while received.len() < 15 {
@@ -74,16 +74,10 @@ pub async fn a_restarted_publisher_is_read_from_its_first_message<T: Transport>(
     let mut reader = transport.subscribe("reader", Policy::Block);
     let stays = transport.publisher("stays");
     for life in 1..5 {
-        let mut publisher = transport.publisher("publisher");
-        let emits = pair.publish(async move {
-            for number in 0..10 {
-                publisher.emit(probe(life, number)).await.expect("no reader rejects");
-            }
-        });
-        for next in 0..10 {
-            let what = format!("message {next} of life {life}");
-            assert_eq!(number(pair.within(&what, reader.recv()).await), next, "life {life}");
-        }
+        let publisher = transport.publisher("publisher");
+        let emits = pair.publish(emit_all(publisher, life, 0..10).map(drop));
+        let what = format!("life {life}");
+        expect_all(&pair, &mut reader, &what, 0..10).await;
         pair.join("the publisher ends", emits).await;
     }
     drop(stays);
@@ -127,14 +121,10 @@ pub async fn a_reader_that_leaves_unblocks_the_publisher<T: Transport>(pair: Pai
     let leaves = transport.subscribe("leaves", Policy::Block);
     let sent = Progress::start(&pair, transport.publisher("publisher"), ahead + 10);
     sent.held_at(&pair, ahead).await;
-    for next in 0..2 {
-        assert_eq!(number(pair.within("the first messages", reader.recv()).await), next);
-    }
+    expect_all(&pair, &mut reader, "the first messages", 0..2).await;
     assert_eq!(cut(1, reader.recv()).await, None, "the other reader blocks the publisher");
     drop(leaves);
-    for next in 2..ahead + 10 {
-        assert_eq!(number(pair.within("the next messages", reader.recv()).await), next);
-    }
+    expect_all(&pair, &mut reader, "the next messages", 2..ahead + 10).await;
     sent.complete(&pair).await;
     assert_eq!(pair.within("the end", reader.recv()).await, None);
 }

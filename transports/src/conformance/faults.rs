@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_channel::{mpsc, oneshot};
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 
 use super::pair::watched;
 use super::pressure::Progress;
-use super::{Pair, Probe, Publish, Subscribe, Transport, cut, number, probe, rounds};
+use super::{
+    Pair, Probe, Publish, Subscribe, Transport, cut, emit_all, expect_all, number, probe, rounds,
+};
 use crate::local::{Delivery, Policy};
 
 /// The number of polls before a future is dropped: none, one, and some after a wake.
@@ -40,10 +42,8 @@ pub async fn a_cancelled_emit_sends_nothing<T: Transport>(pair: Pair) {
         });
         // Wait until it has waited for room.
         _ = pair.within("the publisher waits", filled).await;
-        for next in 0..count {
-            let what = format!("message {next}, emits dropped at poll {polls}");
-            assert_eq!(number(pair.within(&what, reader.recv()).await), next, "poll {polls}");
-        }
+        let what = format!("emits dropped at poll {polls}");
+        expect_all(&pair, &mut reader, &what, 0..count).await;
         pair.join("the publisher ends", emits).await;
         assert_eq!(pair.within("the end", reader.recv()).await, None);
     }
@@ -87,8 +87,8 @@ pub async fn a_task_that_panics_affects_no_other_task<T: Transport>(pair: Pair) 
     let transport = T::open(&pair, 4, Policy::Block);
     let mut reader = transport.subscribe("reader", Policy::Block);
     let mut doomed_reader = transport.subscribe("doomed", Policy::Block);
-    let mut publisher = transport.publisher("publisher");
-    let mut doomed_publisher = transport.publisher("doomed");
+    let publisher = transport.publisher("publisher");
+    let doomed_publisher = transport.publisher("doomed");
     let doomed = Box::pin(async move {
         for _ in 0..7 {
             doomed_reader.recv().await;
@@ -97,17 +97,11 @@ pub async fn a_task_that_panics_affects_no_other_task<T: Transport>(pair: Pair) 
     });
     pair.readers.spawn(doomed).expect("the executor runs");
     let doomed = Box::pin(async move {
-        for number in 0..7 {
-            doomed_publisher.emit(probe(1, number)).await.expect("no reader rejects");
-        }
+        emit_all(doomed_publisher, 1, 0..7).await;
         panics();
     });
     pair.publishers.spawn(doomed).expect("the executor runs");
-    let emits = pair.publish(async move {
-        for number in 0..count {
-            publisher.emit(probe(0, number)).await.expect("no reader rejects");
-        }
-    });
+    let emits = pair.publish(emit_all(publisher, 0, 0..count).map(drop));
     let mut next = [0, 0];
     while let Some(delivery) = pair.within("the rest, or the end", reader.recv()).await {
         let Delivery::Msg(probe) = delivery else { panic!("a gap at a gating reader") };

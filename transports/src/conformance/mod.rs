@@ -37,6 +37,8 @@ mod threads;
 mod traces;
 mod waking;
 
+use std::ops::Range;
+
 use mycelium_core::{TraceContext, message};
 
 use crate::counters::Latency;
@@ -263,6 +265,27 @@ fn probe(publisher: u64, number: u64) -> Probe {
 /// A number of rounds, reduced under Miri.
 const fn rounds(count: u64) -> u64 {
     if cfg!(miri) { count.div_ceil(50) } else { count }
+}
+
+/// Emits these messages one after the other, and returns the publisher, which has this index.
+async fn emit_all<P: Publish>(mut publisher: P, index: u64, numbers: Range<u64>) -> P {
+    for number in numbers {
+        publisher.emit(probe(index, number)).await.expect("no reader rejects");
+    }
+    publisher
+}
+
+/// Receives these messages, which are `what`.
+async fn expect_all(
+    pair: &Pair,
+    reader: &mut impl Subscribe,
+    what: &str,
+    numbers: impl IntoIterator<Item = u64>,
+) {
+    for next in numbers {
+        let delivery = pair.within(&format!("{what}, number {next}"), reader.recv()).await;
+        assert_eq!(number(delivery), next, "{what}");
+    }
 }
 
 /// The number of the message in a delivery. Panics if it is no message.

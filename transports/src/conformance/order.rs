@@ -1,6 +1,8 @@
 //! Order: no message is lost, repeated or reordered.
 
-use super::{Pair, Publish, Subscribe, Transport, number, probe, rounds};
+use futures_util::FutureExt;
+
+use super::{Pair, Subscribe, Transport, emit_all, number, rounds};
 use crate::local::{Delivery, Policy};
 
 /// Three publishers and two gating readers, through rings far smaller than the stream: each reader
@@ -25,12 +27,8 @@ pub async fn messages_of_a_publisher_arrive_once_and_in_order<T: Transport>(pair
     let handles: Vec<_> = (0..PUBLISHERS)
         .map(|publisher| (publisher, transport.publisher(&format!("publisher {publisher}"))))
         .collect();
-    for (publisher, mut handle) in handles {
-        drop(pair.publish(async move {
-            for number in 0..count {
-                handle.emit(probe(publisher, number)).await.expect("no reader rejects");
-            }
-        }));
+    for (publisher, handle) in handles {
+        drop(pair.publish(emit_all(handle, publisher, 0..count).map(drop)));
     }
     for reader in readers {
         let received = pair.join("a reader ends", reader).await;
@@ -43,12 +41,8 @@ pub async fn a_disturbance_loses_and_repeats_nothing<T: Transport>(pair: Pair) {
     let count = rounds(400);
     let transport = T::open(&pair, 8, Policy::Block);
     let mut reader = transport.subscribe("reader", Policy::Block);
-    let mut publisher = transport.publisher("publisher");
-    let publishes = pair.publish(async move {
-        for number in 0..count {
-            publisher.emit(probe(0, number)).await.expect("no reader rejects");
-        }
-    });
+    let publisher = transport.publisher("publisher");
+    let publishes = pair.publish(emit_all(publisher, 0, 0..count).map(drop));
     for next in 0..count {
         if next % 90 == 50 {
             transport.disturb();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::pair::{Task, watched};
-use super::{Pair, Probe, Publish, Subscribe, Transport, number, probe, rounds};
+use super::{Pair, Probe, Publish, Subscribe, Transport, expect_all, number, probe, rounds};
 use crate::local::{Delivery, Policy, Refusal};
 
 /// `emit` waits as soon as the publisher is one ring ahead of the reader's confirmed messages, and
@@ -114,10 +114,7 @@ pub async fn try_emit_returns_the_message_of_a_full_ring<T: Transport>(pair: Pai
     let (accepted, publisher) = pair.join("try_emit fails", publishes).await;
     assert!(accepted >= 4, "a ring takes its capacity, not {accepted}");
     drop(publisher);
-    for next in 0..accepted {
-        let what = format!("message {next}");
-        assert_eq!(number(pair.within(&what, slow.recv()).await), next);
-    }
+    expect_all(&pair, &mut slow, "the messages", 0..accepted).await;
     assert_eq!(pair.within("the end", slow.recv()).await, None);
 }
 
@@ -146,10 +143,7 @@ pub async fn a_full_reject_subscription_returns_the_message<T: Transport>(pair: 
     let (accepted, rejected) =
         pair.join("emit does not wait for a `reject` reader", publishes).await;
     assert!(rejected >= 8, "{rejected} rejected, {} accepted", accepted.len());
-    for next in accepted {
-        let what = format!("message {next}");
-        assert_eq!(number(pair.within(&what, slow.recv()).await), next);
-    }
+    expect_all(&pair, &mut slow, "the messages", accepted).await;
     assert_eq!(pair.within("the end", slow.recv()).await, None);
 }
 
@@ -190,14 +184,8 @@ pub async fn a_latest_reader_gets_the_newest_message_and_the_skipped_number<T: T
 ) {
     let transport = T::open(&pair, 8, Policy::Latest);
     let mut latest = transport.subscribe("latest", Policy::Latest);
-    let mut publisher = transport.publisher("publisher");
-    let publishes = pair.publish(async move {
-        for number in 0..5 {
-            publisher.try_emit(probe(0, number)).expect("an observer never blocks");
-        }
-        publisher
-    });
-    let mut publisher = pair.join("the publisher emits", publishes).await;
+    let publisher = transport.publisher("publisher");
+    let mut publisher = send_at_once(&pair, publisher, 0..5).await;
     pair.until("five messages are in the ring", || latest.depth() == 5).await;
     match pair.within("a gap", latest.recv()).await {
         Some(Delivery::Gap(gap)) => assert_eq!((gap.count, gap.exact), (4, true)),

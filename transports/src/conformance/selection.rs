@@ -5,9 +5,11 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+
 use super::pair::POLL_EVERY;
 use super::pressure::send_at_once;
-use super::{Pair, Probe, Publish, Subscribe, Transport, number, probe, rounds};
+use super::{Pair, Probe, Publish, Subscribe, Transport, emit_all, expect_all, probe, rounds};
 use crate::local::{Delivery, GapReason, LatestByKey, Policy, Start, SubscribeOptions};
 
 /// A sampling reader gets the messages whose sequence is a multiple of its number, and no gaps.
@@ -17,17 +19,15 @@ pub async fn a_sampling_reader_gets_every_nth_message<T: Transport>(pair: Pair) 
     let mut sample = transport.subscribe("sample", policy);
     let mut publisher = transport.publisher("publisher");
     for from in [0, 10, 20] {
-        let publishes = pair.publish(async move {
-            for number in from..from + 10 {
-                publisher.emit(probe(0, number)).await.expect("an observer never blocks");
-            }
-            publisher
-        });
+        let publishes = pair.publish(emit_all(publisher, 0, from..from + 10));
         publisher = pair.join("the publisher emits", publishes).await;
-        for expected in (from..from + 10).filter(|number| number % 3 == 0) {
-            let what = format!("message {expected}");
-            assert_eq!(number(pair.within(&what, sample.recv()).await), expected);
-        }
+        expect_all(
+            &pair,
+            &mut sample,
+            "the messages",
+            (from..from + 10).filter(|number| number % 3 == 0),
+        )
+        .await;
     }
     drop(publisher);
     assert_eq!(pair.within("the end", sample.recv()).await, None);
@@ -57,9 +57,7 @@ pub async fn a_reader_by_key_gets_the_newest_message_of_each_key<T: Transport>(p
         }
         other => panic!("expected a gap first, found {other:?}"),
     }
-    for expected in [4, 1, 3] {
-        assert_eq!(number(pair.within("the newest of a key", newest.recv()).await), expected);
-    }
+    expect_all(&pair, &mut newest, "the newest of a key", [4, 1, 3]).await;
     drop(publisher);
     assert_eq!(pair.within("the end", newest.recv()).await, None);
 }
@@ -69,14 +67,10 @@ pub async fn a_reader_by_key_gets_the_newest_message_of_each_key<T: Transport>(p
 pub async fn a_drop_newest_reader_keeps_the_oldest_messages<T: Transport>(pair: Pair) {
     let transport = T::open(&pair, 8, Policy::DropNewest);
     let mut kept = transport.subscribe("kept", Policy::DropNewest);
-    let mut publisher = send_at_once(&pair, transport.publisher("publisher"), 0..8).await;
+    let publisher = send_at_once(&pair, transport.publisher("publisher"), 0..8).await;
     pair.until("the first messages wait", || kept.depth() >= 8).await;
     let (sent, mut taken, mut missed) = (8 + rounds(1000), 0, 0);
-    let publishes = pair.publish(async move {
-        for number in 8..sent {
-            publisher.emit(probe(0, number)).await.expect("the publisher does not wait");
-        }
-    });
+    let publishes = pair.publish(emit_all(publisher, 0, 8..sent).map(drop));
     pair.join("the publisher emits", publishes).await;
     loop {
         match pair.within("a message, a gap, or the end", kept.recv()).await {
@@ -99,22 +93,13 @@ pub async fn a_drop_newest_reader_keeps_the_oldest_messages<T: Transport>(pair: 
 pub async fn a_late_reader_may_start_at_the_oldest_retained_message<T: Transport>(pair: Pair) {
     let transport = T::open(&pair, 8, Policy::DropOldest);
     let mut first = transport.subscribe("first", Policy::DropOldest);
-    let mut publisher = transport.publisher("publisher");
-    let publishes = pair.publish(async move {
-        for number in 0..5 {
-            publisher.emit(probe(0, number)).await.expect("an observer never blocks");
-        }
-        publisher
-    });
+    let publisher = transport.publisher("publisher");
+    let publishes = pair.publish(emit_all(publisher, 0, 0..5));
     let publisher = pair.join("the publisher emits", publishes).await;
-    for expected in 0..5 {
-        assert_eq!(number(pair.within("the first reader", first.recv()).await), expected);
-    }
+    expect_all(&pair, &mut first, "the first reader", 0..5).await;
     let oldest = SubscribeOptions::new(Policy::DropOldest, Start::OldestRetained);
     let mut late = transport.subscribe("late", oldest);
-    for expected in 0..5 {
-        assert_eq!(number(pair.within("a retained message", late.recv()).await), expected);
-    }
+    expect_all(&pair, &mut late, "a retained message", 0..5).await;
     // The end would wait until this one has handled its last message.
     drop(first);
     drop(publisher);
@@ -134,9 +119,7 @@ pub async fn the_first_reader_of_a_late_node_may_start_at_the_oldest_retained_me
         let oldest = SubscribeOptions::new(policy, Start::OldestRetained);
         transport.meet(&pair, oldest);
         let mut late = transport.subscribe("late", oldest);
-        for expected in 4..12 {
-            assert_eq!(number(pair.within("a retained message", late.recv()).await), expected);
-        }
+        expect_all(&pair, &mut late, "a retained message", 4..12).await;
         let executor = pair.publishers.clone();
         let publishes = pair.publish(async move {
             let mut publisher = publisher;
@@ -147,9 +130,7 @@ pub async fn the_first_reader_of_a_late_node_may_start_at_the_oldest_retained_me
                 }
             }
         });
-        for expected in 12..16 {
-            assert_eq!(number(pair.within("a newer message", late.recv()).await), expected);
-        }
+        expect_all(&pair, &mut late, "a newer message", 12..16).await;
         pair.join("the publisher emits", publishes).await;
         assert_eq!(pair.within("the end", late.recv()).await, None);
     }

@@ -1,7 +1,9 @@
 //! Traces: each message has its own.
 
+use futures_util::FutureExt;
+
 use super::begun::Begun;
-use super::{Pair, Probe, Publish, Subscribe, Transport, probe, rounds};
+use super::{Pair, Probe, Subscribe, Transport, emit_all, rounds};
 use crate::local::{Delivery, Policy};
 
 /// A message whose trace is in the sample has that trace, and the others have none: also after a
@@ -13,12 +15,8 @@ pub async fn messages_keep_their_traces<T: Transport>(pair: Pair) {
     let pair = Pair { tracer: Some(tracer), ..pair };
     let transport = T::open(&pair, 64, Policy::Block);
     let mut subscription = transport.subscribe("reader", Policy::Block);
-    let mut handle = transport.publisher("publisher");
-    let publisher = pair.publish(async move {
-        for number in 0..count {
-            handle.emit(probe(0, number)).await.expect("no reader rejects");
-        }
-    });
+    let handle = transport.publisher("publisher");
+    let publisher = pair.publish(emit_all(handle, 0, 0..count).map(drop));
     let mut received = Vec::new();
     for number in 0..count {
         if number == count / 2 {
