@@ -26,7 +26,8 @@ use mycelium_transports::exchange::{
     TopicInterest, TopicServer,
 };
 use mycelium_transports::local::{
-    Delivery, PageSize, Policy, Publisher, Received, RingMemory, Schema, Start, Subscription, Topic,
+    Delivery, PageSize, Policy, Publisher, Received, Recorded, RingMemory, Schema, Start,
+    Subscription, Topic,
 };
 use mycelium_transports::memory::{ControlLimits, ControlThread};
 use rustix::io::Errno;
@@ -251,7 +252,16 @@ impl Side {
     ) -> Side {
         let (schema, counters) = (Schema::of::<M>(), Region::new(512));
         Side {
-            topic: Topic::with_memory(topic, schema, capacity, 64, memory, counters).unwrap(),
+            topic: Topic::with_recorded(
+                topic,
+                schema,
+                capacity,
+                64,
+                memory,
+                Recorded::default(),
+                counters,
+            )
+            .unwrap(),
             notices: Notices(watch::Sender::default()),
             thread: ControlThread::start(node, ControlLimits::default()).unwrap(),
             control: Arc::default(),

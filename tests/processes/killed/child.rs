@@ -20,7 +20,7 @@ use mycelium_transports::exchange::{
     TopicInterest, TopicServer,
 };
 use mycelium_transports::local::{
-    Delivery, GapReason, PageSize, Policy, RingMemory, Schema, Subscription, Topic,
+    Delivery, GapReason, PageSize, Policy, Recorded, RingMemory, Schema, Subscription, Topic,
 };
 use mycelium_transports::memory::{ControlLimits, ControlThread};
 
@@ -91,7 +91,16 @@ impl Side {
             false => RingMemory::Heap,
         };
         let schema = Schema::of::<Words>();
-        Topic::with_memory("words", schema, SLOTS, 8, memory, Region::new(64)).unwrap()
+        Topic::with_recorded(
+            "words",
+            schema,
+            SLOTS,
+            8,
+            memory,
+            Recorded::default(),
+            Region::new(64),
+        )
+        .unwrap()
     }
 
     fn config() -> LinkConfig {

@@ -7,6 +7,9 @@
 
 use std::fmt;
 
+use super::reading::Reading;
+use super::values::Kind;
+
 /// A histogram's buckets.
 pub(super) const BUCKETS: usize = 252;
 /// Buckets for each power of two, and their binary logarithm.
@@ -57,6 +60,19 @@ impl Distribution {
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count
+    }
+
+    /// The part of a histogram or of latencies that a line has: the sums, or some of the buckets.
+    pub(super) fn of(reading: &Reading) -> Option<Distribution> {
+        if reading.kind == Kind::Buckets {
+            let mut distribution = Distribution::default();
+            distribution.add_buckets(reading.label("first").parse().ok()?, &reading.values);
+            return Some(distribution);
+        }
+        let [count, sum, least, most] =
+            ["count", "sum", "least", "most"].map(|name| reading.value(name));
+        let range = (count > 0).then_some((least, most));
+        Some(Distribution { count, sum, range, buckets: Vec::new() })
     }
 
     /// Their sum, which wraps.

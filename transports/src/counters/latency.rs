@@ -55,18 +55,8 @@ impl Latency {
 /// What a line has, if it is one of latencies.
 fn values_of(reading: &Reading) -> Option<(Distribution, u64)> {
     match reading.kind {
-        Kind::Latency => {
-            let value = |name| reading.value(name);
-            let (count, sum) = (value("count"), value("sum"));
-            let range = (count > 0).then(|| (value("least"), value("most")));
-            let distribution = Distribution { count, sum, range, buckets: Vec::new() };
-            Some((distribution, value("ahead")))
-        }
-        Kind::Buckets if reading.is_of_latency() => {
-            let mut distribution = Distribution::default();
-            distribution.add_buckets(reading.label("first").parse().ok()?, &reading.values);
-            Some((distribution, 0))
-        }
+        Kind::Latency => Some((Distribution::of(reading)?, reading.value("ahead"))),
+        Kind::Buckets if reading.is_of_latency() => Some((Distribution::of(reading)?, 0)),
         Kind::Buckets
         | Kind::Publisher
         | Kind::Edge

@@ -35,22 +35,11 @@ pub enum MetricValue {
 
 impl MetricValue {
     fn of(reading: &Reading) -> Option<MetricValue> {
-        let first_bucket = || reading.label("first").parse().ok();
         Some(match reading.kind {
             Kind::Counter => MetricValue::Counter(reading.value("count")),
             Kind::Gauge => MetricValue::Gauge(reading.value("value").cast_signed()),
-            Kind::Histogram => {
-                let value = |name| reading.value(name);
-                let (count, sum) = (value("count"), value("sum"));
-                let range = (count > 0).then(|| (value("least"), value("most")));
-                MetricValue::Histogram(Distribution { count, sum, range, buckets: Vec::new() })
-            }
             Kind::Buckets if reading.is_of_latency() => return None,
-            Kind::Buckets => {
-                let mut distribution = Distribution::default();
-                distribution.add_buckets(first_bucket()?, &reading.values);
-                MetricValue::Histogram(distribution)
-            }
+            Kind::Histogram | Kind::Buckets => MetricValue::Histogram(Distribution::of(reading)?),
             Kind::Publisher
             | Kind::Edge
             | Kind::Service
@@ -92,9 +81,11 @@ impl Metric {
         for reading in readings {
             let Some(metric) = Metric::of_line(reading) else { continue };
             let (label, kind) = match reading.kind {
-                Kind::Buckets => (without_first(&reading.label), Kind::Histogram),
-                kind => (&*reading.label, kind),
+                // Without the number of the first bucket, which is its last part.
+                Kind::Buckets => (reading.label.rsplit_once(' ').map(|it| it.0), Kind::Histogram),
+                kind => (None, kind),
             };
+            let label = label.unwrap_or(&reading.label);
             match places.entry((label, kind.name())) {
                 Entry::Occupied(place) => metrics[*place.get()].value.add(&metric.value),
                 Entry::Vacant(place) => {
@@ -121,9 +112,4 @@ impl Metric {
         }
         Some(metric)
     }
-}
-
-/// The label of a histogram's buckets without their first number, which is its last part.
-fn without_first(label: &str) -> &str {
-    label.rsplit_once(' ').map_or(label, |(label, _)| label)
 }

@@ -117,11 +117,6 @@ impl Control {
         self.changed.notify(usize::MAX);
     }
 
-    /// Any process may have the name of a node again.
-    pub fn unbind(&self, node: &str) {
-        self.processes().remove(node);
-    }
-
     /// Ready once all links are to end, by [`stop`](Control::stop).
     pub async fn stopped(&self) {
         self.until(|| self.phase() == LinkPhase::Stop).await;

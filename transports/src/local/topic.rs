@@ -96,8 +96,8 @@ struct OpenGuards {
 
 impl Topic {
     /// A topic without publishers and subscriptions, whose publishers have rings of `capacity`
-    /// messages each. It takes up to 64 gating subscriptions;
-    /// [`with_readers`](Topic::with_readers) sets another limit.
+    /// messages each, on the heap. It takes up to 64 gating subscriptions;
+    /// [`with_recorded`](Topic::with_recorded) sets another limit.
     ///
     /// # Errors
     /// If the capacity is not a power of two of at least 2, or too large for the memory.
@@ -107,59 +107,15 @@ impl Topic {
         capacity: usize,
         counters: Arc<Region>,
     ) -> Result<Arc<Topic>, TopicError> {
-        Topic::with_readers(name, schema, capacity, READERS, counters)
+        let (memory, recorded) = (RingMemory::Heap, Recorded::default());
+        Topic::with_recorded(name, schema, capacity, READERS, memory, recorded, counters)
     }
 
-    /// As [`new`](Topic::new), for another number of gating [`readers`](Readers). Each takes an
-    /// entry of 256 bytes in each ring, and a publisher reads all entries of its ring once a lap.
-    ///
-    /// # Errors
-    /// As [`new`](Topic::new).
-    ///
-    /// ```
-    /// # use mycelium_core::message;
-    /// # use mycelium_transports::counters::Region;
-    /// # use mycelium_transports::local::{Policy, Schema, Topic, TopicError};
-    /// # #[message(topic = "ticks", id = 1)]
-    /// # struct Tick {
-    /// #     price: u64,
-    /// # }
-    /// let topic = Topic::with_readers("ticks", Schema::of::<Tick>(), 1024, 1, Region::new(16))?;
-    /// let _first = topic.subscribe::<Tick>("first", Policy::Block)?;
-    /// let second = topic.subscribe::<Tick>("second", Policy::Block);
-    /// assert!(matches!(second, Err(TopicError::Readers { most: 1, .. })));
-    /// # Ok::<(), TopicError>(())
-    /// ```
-    pub fn with_readers(
-        name: &str,
-        schema: Schema,
-        capacity: usize,
-        readers: impl Into<Readers>,
-        counters: Arc<Region>,
-    ) -> Result<Arc<Topic>, TopicError> {
-        Topic::with_memory(name, schema, capacity, readers, RingMemory::Heap, counters)
-    }
-
-    /// As [`with_readers`](Topic::with_readers), with the rings in this memory: other processes can
-    /// read rings in [`RingMemory::Shared`] themselves.
-    ///
-    /// # Errors
-    /// As [`new`](Topic::new).
-    pub fn with_memory(
-        name: &str,
-        schema: Schema,
-        capacity: usize,
-        readers: impl Into<Readers>,
-        memory: RingMemory,
-        counters: Arc<Region>,
-    ) -> Result<Arc<Topic>, TopicError> {
-        let recorded = Recorded::default();
-        Topic::with_recorded(name, schema, capacity, readers, memory, recorded, counters)
-    }
-
-    /// As [`with_memory`](Topic::with_memory), with more recorded of its messages: with a tracer
-    /// they have [traces](super::Tracer), and their latency may be measured. Each slot has 32 bytes
-    /// more then.
+    /// As [`new`](Topic::new), with all that a topic can have. Each of the gating
+    /// [`readers`](Readers) takes an entry of 256 bytes in each ring, and a publisher reads all
+    /// entries of its ring once a lap. Other processes can read rings in [`RingMemory::Shared`]
+    /// themselves. Messages of a topic with a tracer have [traces](super::Tracer), and their latency
+    /// may be measured; each slot has 32 bytes more then.
     ///
     /// # Errors
     /// As [`new`](Topic::new).

@@ -5,5 +5,6 @@ mod counters;
 mod local;
 mod memory;
 mod remote_publisher;
+mod test_dir;
 mod unix;
 mod untyped;

@@ -7,7 +7,6 @@ use std::fs::{self, Permissions};
 use std::io::{self, BufRead, BufReader, ErrorKind};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -15,30 +14,7 @@ use mycelium_executor::{Credentials, Peer};
 use mycelium_transports::endpoint::unix::{Access, AllowedPeers, BoundSocket, connect};
 use mycelium_transports::endpoint::{BindError, LONGEST_PATH, PathTooLong, UntrustedSocket};
 
-/// A directory for one test.
-struct TestDir(PathBuf);
-
-impl TestDir {
-    fn new(test: &str) -> TestDir {
-        let path =
-            std::env::temp_dir().join(format!("mycelium-unix-{}-{test}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        TestDir(path)
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.0.join("node.sock")
-    }
-}
-
-impl Drop for TestDir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// A user without processes in these tests.
-const STRANGER: u32 = 65534;
+use crate::test_dir::{Copied, STRANGER, TestDir};
 
 /// A group that files of this process can be given to.
 fn own_group() -> u32 {
@@ -280,33 +256,6 @@ fn a_directory_above_that_is_closed_is_named() {
     }
 }
 
-/// A copy of this program that other users can run: they may not reach the directory that tests are
-/// built in.
-struct Copied(PathBuf);
-
-impl Copied {
-    fn new(dir: &TestDir) -> Copied {
-        let path = dir.0.with_extension("exe");
-        // A process that starts in another test must not inherit a descriptor that writes to it.
-        let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&path).status();
-        assert!(copied.unwrap().success());
-        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
-        Copied(path)
-    }
-
-    fn command(&self, user: u32, group: u32) -> Command {
-        let mut command = Command::new(&self.0);
-        command.current_dir("/").uid(user).gid(group);
-        command
-    }
-}
-
-impl Drop for Copied {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
 /// Connects as another user, in another process, and reports the result.
 fn connects_as(user: u32, group: u32, dir: &TestDir) -> String {
     let output = Copied::new(dir)
@@ -383,7 +332,7 @@ fn a_listener_of_another_user_is_refused() {
     if mycelium_transports::endpoint::unix::own_user() != 0 {
         return eprintln!("skipped: only root can run processes of other users");
     }
-    let dir = TestDir::new("other-user");
+    let dir = TestDir::new("other-users-listener");
     let program = Copied::new(&dir);
     let mut other = listens(program.command(STRANGER, STRANGER), &dir, false);
     let refusal = |path: &Path| {

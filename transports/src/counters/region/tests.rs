@@ -3,25 +3,10 @@
 use super::*;
 use crate::counters::view::Layout;
 use crate::counters::{
-    BucketValue, CountersView, EdgeValue, LinkValue, PublisherValue, RequesterValue, ServiceValue,
+    BucketValue, CountersView, EdgeValue, PublisherValue, RequesterValue, ServiceValue,
 };
 use crate::memory::PAGE_WORDS;
 use crate::sync::{AtomicBool, ForeignWords};
-
-#[test]
-fn lines_are_read_as_they_were_written() {
-    let region = Region::new(4);
-    let line = region.line("topic=swaps publisher=Feed");
-    line.set(PublisherValue::Sent, 7);
-    line.add(PublisherValue::NoSubscribers, 2);
-    line.add(PublisherValue::NoSubscribers, 3);
-    let readings = region.read();
-    assert_eq!(readings.len(), 1);
-    assert_eq!(readings[0].value("sent"), 7);
-    assert_eq!(readings[0].value("no_subscribers"), 5);
-    assert_eq!(readings[0].value("no such value"), 0);
-    assert_eq!(readings[0].label("publisher"), "Feed");
-}
 
 #[test]
 fn a_full_region_counts_what_it_cannot_show() {
@@ -228,44 +213,4 @@ fn lines_have_cache_lines_of_their_own() {
         }
     }
     drop(lines);
-}
-
-/// Reads a region as another process would: from its words alone.
-#[test]
-fn the_words_alone_name_the_values() {
-    let region = Region::new(4);
-    let _first = region.line::<ServiceValue>("service=first");
-    let others: Vec<_> = (1..40).map(|_| region.line::<ServiceValue>("service=x")).collect();
-    let line = region.line("link=left");
-    line.set(LinkValue::Evicted, 7);
-    // Maps the segments in the order of the list.
-    let mut words: Vec<u64> = Vec::new();
-    for segment in region.segments() {
-        assert_eq!(segment.listed()[0], words.len() as u64, "words are numbered through");
-        words.extend(segment.words().iter().map(|word| word.load(Ordering::Relaxed)));
-    }
-    let word = |index: usize| words[index] as usize;
-    let text = |first: usize| {
-        let bytes: Vec<u8> = (first..first + 3)
-            .flat_map(|index| words[index].to_le_bytes())
-            .take_while(|byte| *byte != 0)
-            .collect();
-        String::from_utf8(bytes).unwrap()
-    };
-    assert_eq!((word(5), word(9), word(10)), (Kind::ALL.len(), DESCRIPTOR, VALUES));
-    assert_eq!((word(8), word(3)), (region.segments().count(), 1 + others.len() + 1));
-    // The last line is in the second segment.
-    let (first, second) = (word(6), word(6) + word(7));
-    let index = word(3) - 1 - word(first + 1);
-    assert_eq!(word(2), word(first + 1) + word(second + 1));
-    let (descriptor, values) =
-        (word(second + 2) + word(9) * index, word(second + 3) + word(10) * index);
-    let kind = 64 + 64 * word(descriptor + 1);
-    let named: Vec<(String, usize)> =
-        (0..word(kind)).map(|value| (text(kind + 4 + 3 * value), word(values + value))).collect();
-    assert_eq!(text(kind + 1), "link");
-    assert_eq!(named.len(), LinkValue::NAMES.len());
-    for (name, value) in named {
-        assert_eq!(value, if name == "evicted" { 7 } else { 0 }, "{name}");
-    }
 }

@@ -12,10 +12,11 @@ use mycelium_transports::counters::{
 };
 use mycelium_transports::local::{
     Delivery, EgressItem, LatestByKey, Metadata, Policy, Publisher, Readers, Recorded, RingMemory,
-    Schema, Span, SpanSink, Subscription, TaskBudget, TaskTrace, Topic, Tracer, TryRecv, poll_with,
+    Schema, Subscription, TaskBudget, TaskTrace, Topic, Tracer, TryRecv, poll_with,
 };
 use zerocopy::IntoBytes;
 
+use super::traces::Spans;
 use super::{epoch, next, probe};
 
 const MS: u64 = 1_000_000;
@@ -341,20 +342,11 @@ fn a_link_passes_on_when_a_message_was_sent() {
     assert_eq!(egress.streams()[0].ready(64), 8);
 }
 
-#[derive(Debug, Default)]
-struct NoSpans;
-
-impl SpanSink for NoSpans {
-    fn record(&self, span: Span) {
-        drop(span);
-    }
-}
-
 #[test]
 fn traces_and_latencies_are_independent() {
     for (share, has_trace) in [(1.0, true), (0.0, false)] {
         for (latency_sample, count) in [(Some(1.0), 20), (Some(0.0), 0), (None, 0)] {
-            let tracer = Tracer::new(share, Arc::new(NoSpans));
+            let tracer = Tracer::new(share, Arc::<Spans>::default());
             let world =
                 Measured::recording(Recorded { tracer: Some(tracer.clone()), latency_sample });
             tracer.set_executor(Arc::new(world.time.clone()));
@@ -376,7 +368,7 @@ fn traces_and_latencies_are_independent() {
 
 #[test]
 fn a_measured_topic_without_traces_has_no_part_in_those_of_its_task() {
-    let tracer = Tracer::new(1.0, Arc::new(NoSpans));
+    let tracer = Tracer::new(1.0, Arc::<Spans>::default());
     let measured = Measured::of(1.0);
     let traced =
         Measured::recording(Recorded { tracer: Some(tracer.clone()), latency_sample: None });

@@ -17,7 +17,7 @@ use mycelium_transports::local::{
 use super::{epoch, next, probe};
 
 #[derive(Debug, Default)]
-struct Spans(Mutex<Vec<Span>>);
+pub(super) struct Spans(Mutex<Vec<Span>>);
 
 impl SpanSink for Spans {
     fn record(&self, span: Span) {

@@ -12,7 +12,8 @@ use mycelium_transports::memory::{
     RefusedHello, SendError,
 };
 
-use crate::memory::support::{Event, Events, Recorder, TOKEN, TestDir};
+use crate::memory::support::{Event, Events, Recorder, TOKEN};
+use crate::test_dir::TestDir;
 
 /// Two control threads with one connection.
 pub(crate) struct Pair {

@@ -19,7 +19,8 @@ use rustix::net::{
     SendFlags, SocketAddrUnix, SocketFlags, SocketType,
 };
 
-use crate::memory::support::{Event, Events, Recorder, TOKEN, TestDir, open_files, until};
+use crate::memory::support::{Event, Events, Recorder, TOKEN, open_files, until};
+use crate::test_dir::TestDir;
 
 /// A peer that writes its packets itself.
 pub(crate) struct Raw(pub(crate) OwnedFd);

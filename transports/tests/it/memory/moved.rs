@@ -21,8 +21,8 @@ use mycelium_transports::conformance::NoTasks;
 use mycelium_transports::counters::{Kind, Reading, Region};
 use mycelium_transports::local::{
     Delivery, EgressItem, EgressReader, EgressStream, GapReason, LatestByKey, MappedPublisher,
-    MappedRing, OnStall, PageSize, Policy, Publisher, RemoteBell, RemotePublisher, RingMemory,
-    Schema, SharedRing, Subscription, Topic, TraceArea, TryRecv,
+    MappedRing, OnStall, PageSize, Policy, Publisher, Recorded, RemoteBell, RemotePublisher,
+    RingMemory, Schema, SharedRing, Subscription, Topic, TraceArea, TryRecv,
 };
 use mycelium_transports::memory::{Mapping, cursor_region};
 use zerocopy::IntoBytes;
@@ -98,7 +98,9 @@ impl Stream {
     fn read_as(schema: Schema, policy: Policy) -> Stream {
         let memory = RingMemory::Shared { pages: PageSize::Small, is_required: true };
         let topic = |schema, memory, counters: &Arc<Region>| {
-            Topic::with_memory("after-the-end", schema, 16, 4, memory, counters.clone()).unwrap()
+            let (recorded, counters) = (Recorded::default(), counters.clone());
+            Topic::with_recorded("after-the-end", schema, 16, 4, memory, recorded, counters)
+                .unwrap()
         };
         let counters = Region::new(16);
         let here = topic(Schema::of::<Late>(), memory, &counters);

@@ -2,10 +2,9 @@
 //!
 //! Other processes are this program again, with one of the ignored tests below.
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Lines, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -20,9 +19,8 @@ use mycelium_transports::memory::{
 use rustix::process::{Resource, Rlimit};
 
 use crate::memory::hostile::{self, Raw};
-use crate::memory::support::{
-    Event, Events, Recorder, TOKEN, TestDir, mappings_of, open_files, until,
-};
+use crate::memory::support::{Event, Events, Recorder, TOKEN, mappings_of, open_files, until};
+use crate::test_dir::{Copied, STRANGER, TestDir};
 
 const SOCKET: &str = "MYCELIUM_TEST_SOCKET";
 const OLD_SYSTEM: &str = "MYCELIUM_TEST_OLD_SYSTEM";
@@ -277,18 +275,10 @@ fn a_child_with_the_socket_does_not_hide_the_death_of_its_parent() {
     }
 }
 
-/// A user without processes in these tests.
-const STRANGER: u32 = 65534;
-
 /// A process of another user, and its program.
-fn other_user(role: &str, user: u32, dir: &TestDir) -> (Other, PathBuf) {
-    // Another user may not reach the directory that tests are built in. A process that starts in
-    // another test must not inherit a descriptor that writes to the program.
-    let program = dir.0.with_extension("exe");
-    let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status();
-    assert!(copied.unwrap().success());
-    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
-    let mut command = Other::command(&program, role, &dir.socket(), false);
+fn other_user(role: &str, user: u32, dir: &TestDir) -> (Other, Copied) {
+    let program = Copied::new(dir);
+    let mut command = Other::command(&program.0, role, &dir.socket(), false);
     command.current_dir("/").uid(user).gid(user);
     (Other::start(command), program)
 }
@@ -306,20 +296,18 @@ fn descriptors_pass_between_two_users_if_access_permits() {
     ] {
         let dir = TestDir::new("two-users-refused");
         let (control, events) = expecting(&dir, false, access);
-        let (mut other, program) = other_user("connects", STRANGER, &dir);
+        let (mut other, _program) = other_user("connects", STRANGER, &dir);
         assert_eq!(other.line("result"), expected);
-        fs::remove_file(program).unwrap();
         assert!(events.is_empty() && control.forget(&TOKEN));
     }
     let dir = TestDir::new("two-users");
     let (_control, events) = expecting(&dir, false, Access::default().users([0, STRANGER]));
-    let (mut other, program) = other_user("connects", STRANGER, &dir);
+    let (mut other, _program) = other_user("connects", STRANGER, &dir);
     let connection = events.connected();
     assert_eq!(connection.peer().user, STRANGER);
     let (_, file) = events.packet();
     let mapping = Mapping::attach(file.unwrap(), 512, false).unwrap();
     assert_eq!(other.line("result"), "512 words");
-    fs::remove_file(program).unwrap();
     other.kill();
     let reason = events.gone();
     assert!(matches!(reason, Gone::PeerClosed | Gone::PeerDied), "{reason}");
@@ -333,9 +321,8 @@ fn a_control_socket_of_another_user_is_refused_unless_it_is_the_owner() {
         return eprintln!("skipped: only root can run processes of other users");
     }
     let dir = TestDir::new("other-user");
-    let (mut other, program) = other_user("listens", STRANGER, &dir);
+    let (mut other, _program) = other_user("listens", STRANGER, &dir);
     other.line("listens");
-    fs::remove_file(program).unwrap();
     let control = ControlThread::start("connecting", limits(false)).unwrap();
     let connect = |access: &Access| {
         let (recorder, events) = Recorder::new();
@@ -362,7 +349,7 @@ fn nothing_is_left_in_a_process() {
     assert_eq!(other.line("left"), "nothing");
     assert!(other.child.wait().unwrap().success());
     let files: Vec<_> = fs::read_dir(&dir.0).unwrap().flatten().map(|file| file.path()).collect();
-    assert_eq!(files, [dir.0.join("node.sock.shm.lock")]);
+    assert_eq!(files, [dir.0.join("node.sock.lock")]);
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
@@ -109,27 +108,6 @@ impl Events {
 
     pub(crate) fn is_empty(&self) -> bool {
         matches!(self.0.try_recv(), Err(mpsc::TryRecvError::Empty))
-    }
-}
-
-/// A directory for one test.
-pub(crate) struct TestDir(pub(crate) PathBuf);
-
-impl TestDir {
-    pub(crate) fn new(test: &str) -> TestDir {
-        let path = std::env::temp_dir().join(format!("mycelium-{}-{test}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        TestDir(path)
-    }
-
-    pub(crate) fn socket(&self) -> PathBuf {
-        self.0.join("node.sock.shm")
-    }
-}
-
-impl Drop for TestDir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
