@@ -45,7 +45,7 @@ impl Crowd {
     /// The edge with this slot is removed from its place, and the last one gets the place.
     pub(super) fn remove(&mut self, slot: usize, index: usize, last: usize, moved: Option<usize>) {
         self.by_slot[slot] = NONE;
-        let looks_at_last = self.looks_at(last);
+        let looks_at_last = self.looks[last / ReadyWord::BITS] & 1 << (last % ReadyWord::BITS) != 0;
         self.forget(index);
         self.forget(last);
         if let Some(moved) = moved {
@@ -62,10 +62,6 @@ impl Crowd {
 
     pub(super) fn forget(&mut self, index: usize) {
         self.looks[index / ReadyWord::BITS] &= !(1 << (index % ReadyWord::BITS));
-    }
-
-    fn looks_at(&self, index: usize) -> bool {
-        self.looks[index / ReadyWord::BITS] & 1 << (index % ReadyWord::BITS) != 0
     }
 
     /// Takes the bits that publishers have set.

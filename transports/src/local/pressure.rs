@@ -45,14 +45,6 @@ impl Threshold {
         let upper = capacity / 100 * self.0 + (capacity % 100 * self.0).div_ceil(100);
         (upper, upper - upper.div_ceil(4))
     }
-
-    pub(super) fn to_percent(self) -> usize {
-        self.0
-    }
-
-    pub(super) fn from_percent(percent: usize) -> Threshold {
-        Threshold(percent)
-    }
 }
 
 /// 80 percent.

@@ -150,10 +150,6 @@ impl TaskBudget {
         self.count.load(Ordering::Relaxed) >= self.limit && self.is_current()
     }
 
-    fn has_undelivered_wakes(&self) -> bool {
-        self.count.load(Ordering::Relaxed) != 0 && self.is_current()
-    }
-
     #[inline]
     fn is_current(&self) -> bool {
         ptr::eq(CURRENT.get(), self)
@@ -257,7 +253,9 @@ impl HandleBudget {
 
     /// The spin limit of one poll.
     pub(super) fn spins(&self) -> usize {
-        let in_debt = self.task.as_ref().is_some_and(|task| task.has_undelivered_wakes());
+        let has_undelivered_wakes =
+            |task: &Arc<TaskBudget>| task.count.load(Ordering::Relaxed) != 0 && task.is_current();
+        let in_debt = self.task.as_ref().is_some_and(has_undelivered_wakes);
         if in_debt { SPINS_IN_DEBT } else { WaitStrategy::SPINS }
     }
 }
@@ -444,20 +442,13 @@ impl ReaderDoorbells {
     pub(super) fn ring(&mut self) {
         self.refresh();
         if self.has_ready_bits {
-            self.set_ready_bits();
+            // At the readers that do not check this publisher in any case.
+            let bits = self.readers.iter().filter_map(|reader| reader.ready.as_ref());
+            if bits.fold(false, |has_set, bit| bit.set() || has_set) {
+                announce();
+            }
         }
         ring_each(&self.readers, ReaderEntry::ring);
-    }
-
-    /// Sets the bits of this publisher at the readers that do not check it in any case.
-    fn set_ready_bits(&self) {
-        let mut has_set = false;
-        for bit in self.readers.iter().filter_map(|reader| reader.ready.as_ref()) {
-            has_set |= bit.set();
-        }
-        if has_set {
-            announce();
-        }
     }
 
     /// Whether the publisher's threshold is exceeded.

@@ -60,8 +60,7 @@ pub struct Topic {
     name: String,
     schema: Schema,
     shape: RingShape,
-    /// The percentage of a [`Threshold`].
-    threshold: AtomicUsize,
+    threshold: Mutex<Threshold>,
     on_stall: Mutex<OnStall>,
     /// Has the time of evictions and of latencies.
     executor: OnceLock<Arc<dyn Executor>>,
@@ -140,13 +139,12 @@ impl Topic {
         let (shape, members) =
             (RingShape { layout, area, readers: readers.into(), memory }, Mutex::default());
         let open_guards = OpenGuards::default();
-        let threshold = AtomicUsize::new(Threshold::default().to_percent());
         let (on_stall, executor) = (Mutex::default(), OnceLock::new());
         Ok(Arc::new(Topic {
             name,
             schema,
             shape,
-            threshold,
+            threshold: Mutex::default(),
             on_stall,
             executor,
             recorded,
@@ -179,7 +177,7 @@ impl Topic {
     /// Sets the threshold of backpressure of the publishers that join from now on. The default is
     /// 80 % of the capacity.
     pub fn set_threshold(&self, threshold: Threshold) {
-        self.threshold.store(threshold.to_percent(), Ordering::Relaxed);
+        *self.threshold.lock().unwrap_or_else(PoisonError::into_inner) = threshold;
     }
 
     /// Sets what happens to gating readers that hold up publishers of this process that join from
@@ -288,7 +286,7 @@ impl Topic {
                 }
             }
         })?;
-        let threshold = Threshold::from_percent(self.threshold.load(Ordering::Relaxed));
+        let threshold = *self.threshold.lock().unwrap_or_else(PoisonError::into_inner);
         publisher.pressure.set_threshold(threshold, publisher.ring.capacity());
         if publisher.origin.is_local() && self.on_stall() != OnStall::Block {
             publisher.evictions.allow();

@@ -171,11 +171,6 @@ impl TraceCell {
         }));
     }
 
-    /// Whether a delivery without a trace was [passed on](TraceCell::pass).
-    fn is_untraced(&self) -> bool {
-        self.area().0 == Area::UNTRACED.0
-    }
-
     /// The trace, if there is a valid one.
     #[must_use]
     pub fn get(&self) -> Option<TraceContext> {
@@ -385,7 +380,8 @@ impl TaskTrace {
         *handled += 1;
         let trace = passed.and_then(TraceCell::get);
         let mut begins = || !share.leaves_out() && share.choose(|| self.tracer.random()).is_some();
-        if trace.is_none() && (passed.is_some_and(TraceCell::is_untraced) || !begins()) {
+        let is_untraced = |cell: &TraceCell| cell.area().0 == Area::UNTRACED.0;
+        if trace.is_none() && (passed.is_some_and(is_untraced) || !begins()) {
             return self.handle_untraced();
         }
         let topic = Arc::from(message_type);

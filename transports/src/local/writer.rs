@@ -380,7 +380,9 @@ impl Writer {
 
     /// Ends the publisher: readers get the messages in its ring, and then the end.
     pub(super) fn close(&mut self) {
-        if let Some(producer) = self.take_producer() {
+        let handled = self.handled.as_mut();
+        let producer = handled.map_or(&mut self.producer, |handled| &mut handled.producer);
+        if let Some(producer) = producer.take() {
             producer.close();
             self.topic.remove_publisher(&self.state);
             self.flush();
@@ -530,14 +532,6 @@ impl Writer {
         match why {
             NotPushed::Full(entry) => self.refuse(entry),
             NotPushed::Refused(refusal) => refusal,
-        }
-    }
-
-    /// Its end of the ring, for the last time.
-    fn take_producer(&mut self) -> Option<Producer<Ring>> {
-        match &mut self.handled {
-            Some(handled) => handled.producer.take(),
-            None => self.producer.take(),
         }
     }
 
