@@ -42,11 +42,6 @@ type Cell = Result<Duration, String>;
 const AT_ONCE: usize = 8;
 
 impl Table {
-    /// A table without results.
-    pub(crate) fn empty(columns: Vec<Column>) -> Table {
-        Table { columns, cells: BTreeMap::new(), took: Duration::ZERO }
-    }
-
     /// Runs all laws in all columns.
     pub(crate) fn fill(columns: Vec<Column>) -> Table {
         let begun = now();

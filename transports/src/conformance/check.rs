@@ -1,6 +1,5 @@
 //! Runs a law: starts the executors, each on its own thread, and judges the outcome.
 
-use std::any::Any;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -15,6 +14,7 @@ use mycelium_executor::{Executor, LocalFuture, MakeDedicated};
 
 use super::Pair;
 use super::begun::Begun;
+use crate::local::panic_text;
 
 /// How long a law waits for an event before it is broken.
 pub const TIME_LIMIT: Duration = Duration::from_secs(60);
@@ -100,7 +100,7 @@ pub fn check(
                 Pair { publishers, readers, time_limit, tracer, latency_sample, clock: None };
             let law = run(pair);
             let held = AssertUnwindSafe(law).catch_unwind().await;
-            _ = outcome.send(Report::Law(held.map_err(panic_message)));
+            _ = outcome.send(Report::Law(held.map_err(|panic| panic_text(&*panic).to_owned())));
             drop(finish);
         })
     });
@@ -123,7 +123,7 @@ fn start(
     let run = executor.run;
     thread::spawn(move || {
         let ended = std::panic::catch_unwind(AssertUnwindSafe(|| run(Box::new(body))));
-        _ = reports.send(Report::Ended(ended.map_err(panic_message)));
+        _ = reports.send(Report::Ended(ended.map_err(|panic| panic_text(&*panic).to_owned())));
     });
 }
 
@@ -151,14 +151,4 @@ fn judge(
         }
     }
     if held { Ok(()) } else { Err("the executor ended before the law had".to_owned()) }
-}
-
-fn panic_message(panic: Box<dyn Any + Send>) -> String {
-    match panic.downcast::<String>() {
-        Ok(message) => *message,
-        Err(panic) => panic.downcast::<&str>().map_or_else(
-            |_| "a panic without a message".to_owned(),
-            |message| (*message).to_owned(),
-        ),
-    }
 }

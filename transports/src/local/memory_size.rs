@@ -130,25 +130,6 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_counted_with_entries_and_in_whole_pages() {
-        let schema = Schema::of::<Words>();
-        let area = TraceArea::Absent;
-        let slots = 64 * schema.layout(64, area).slot_words() * size_of::<usize>();
-        assert_eq!(schema.heap_bytes(64, 0, area), Some(slots + size_of::<WriterWords>()));
-        let entry = size_of::<ReaderWords>();
-        let bytes = schema.heap_bytes(64, 3, area);
-        assert_eq!(bytes, Some(slots + size_of::<WriterWords>() + 3 * entry));
-        for pages in [PageSize::Small, PageSize::Huge] {
-            let bytes = |readers| schema.shared_bytes(64, readers, area, pages).unwrap();
-            assert!(bytes(3) > slots + 3 * entry && bytes(3) < 2 * slots + pages.bytes());
-            assert!((0..40).all(|readers| bytes(readers).is_multiple_of(pages.bytes())));
-            // One entry more takes its bytes from the last page, or one page more.
-            let page = pages.bytes() / entry;
-            assert_eq!(bytes(3 + page), bytes(3) + pages.bytes());
-        }
-    }
-
-    #[test]
     fn more_than_memory_is_none() {
         let schema = Schema::of::<Words>();
         for (capacity, readers) in [(usize::MAX / 2 + 1, 1), (2, usize::MAX)] {

@@ -85,6 +85,8 @@ pub use egress::{EgressItem, EgressReader, EgressStream};
 pub use error::{
     BatchError, EmitError, HandlerFailure, Refusal, RemotePublishError, ShuttingDown, TopicError,
 };
+#[cfg(feature = "conformance")]
+pub(crate) use fast_handler::panic_text;
 pub use fast_handler::{HandlerMark, HandlerWatch};
 pub use key::{KeyError, LatestByKey};
 pub use memory_size::{PageSize, cursor_bytes};

@@ -24,8 +24,8 @@ use mycelium_executor::PausedTime;
 use mycelium_transports::conformance::{Local, NoTasks, Probe};
 use mycelium_transports::counters::{Kind, Region};
 use mycelium_transports::local::{
-    Delivery, OnStall, Policy, Publisher, Refusal, Schema, Subscription, TaskBudget, Topic,
-    TopicError, TryRecv, poll_with,
+    Delivery, LatestByKey, OnStall, Policy, Publisher, Refusal, Schema, Subscription, TaskBudget,
+    Topic, TopicError, TryRecv, poll_with,
 };
 use proptest::prelude::*;
 
@@ -71,6 +71,26 @@ fn take(reader: &mut Subscription<Probe>) -> Option<u64> {
         TryRecv::Delivery(Delivery::Gap(gap)) => panic!("{gap}"),
         TryRecv::Empty | TryRecv::Closed => None,
     }
+}
+
+/// All policies. A reader that is as fast as its publisher gets each message.
+fn each_policy() -> [Policy; 7] {
+    let key = LatestByKey::of::<Probe>("number", 8.try_into().unwrap()).unwrap();
+    [
+        Policy::Block,
+        Policy::Reject,
+        Policy::DropNewest,
+        Policy::DropOldest,
+        Policy::Latest,
+        Policy::LatestByKey(key),
+        Policy::Sample(1.try_into().unwrap()),
+    ]
+}
+
+/// As many cases natively, and under Miri, which isolates programs from files.
+fn cases(native: u32, miri: u32) -> ProptestConfig {
+    let cases = if cfg!(miri) { miri } else { native };
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 #[track_caller]
@@ -460,11 +480,7 @@ enum Operation {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 4 } else { 500 },
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(cases(500, 4))]
 
     /// After every operation, for each subscription:
     /// sent = taken + overwritten + skipped + dead-lettered + depth.

@@ -13,7 +13,7 @@ use mycelium_transports::local::{
 };
 use proptest::prelude::*;
 
-use super::{LocalTopic, Wakes, probe};
+use super::{LocalTopic, Wakes, cases, probe};
 
 /// More than a subscription looks at in turn, and more than the bits of a word.
 const MANY: usize = if cfg!(miri) { 12 } else { 150 };
@@ -124,11 +124,7 @@ enum Operation {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 2 } else { 60 },
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(cases(60, 2))]
 
     /// Publishers come and go; each message arrives once, in the order of its publisher.
     #[test]

@@ -17,7 +17,7 @@ use mycelium_transports::local::{
 use zerocopy::IntoBytes;
 
 use super::traces::Spans;
-use super::{epoch, next, probe};
+use super::{each_policy, epoch, next, probe};
 
 const MS: u64 = 1_000_000;
 
@@ -110,16 +110,7 @@ fn the_time_that_a_message_waits_in_the_ring_is_measured() {
 
 #[test]
 fn each_policy_measures_its_messages() {
-    let key = LatestByKey::of::<Probe>("number", 8.try_into().unwrap()).unwrap();
-    for policy in [
-        Policy::Block,
-        Policy::Reject,
-        Policy::DropNewest,
-        Policy::DropOldest,
-        Policy::Latest,
-        Policy::LatestByKey(key),
-        Policy::Sample(1.try_into().unwrap()),
-    ] {
+    for policy in each_policy() {
         let world = Measured::of(1.0);
         let mut feed = world.publisher();
         let mut reader = world.subscribe(policy);

@@ -15,6 +15,8 @@ use mycelium_transports::local::{
 };
 use proptest::prelude::*;
 
+use super::cases;
+
 #[message(topic = "prices", id = 7)]
 #[derive(Debug, PartialEq)]
 struct Price {
@@ -305,11 +307,7 @@ enum Operation {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 4 } else { 500 },
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(cases(500, 4))]
 
     /// After every operation, for each subscription: sent = delivered + missed + sampled + depth.
     #[test]

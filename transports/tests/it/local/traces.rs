@@ -9,12 +9,12 @@ use mycelium_executor::PausedTime;
 use mycelium_transports::conformance::{NoTasks, Probe};
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
-    DeferredWakes, Delivery, EgressItem, GapReason, LatestByKey, Metadata, Policy, Publisher,
-    Readers, RingMemory, Schema, Span, SpanKind, SpanSink, Subscription, TaskBudget, TaskTrace,
-    Topic, TraceCell, TracedMessage, Tracer, TryRecv, poll_traced, poll_with,
+    DeferredWakes, Delivery, EgressItem, GapReason, Metadata, Policy, Publisher, Readers,
+    RingMemory, Schema, Span, SpanKind, SpanSink, Subscription, TaskBudget, TaskTrace, Topic,
+    TraceCell, TracedMessage, Tracer, TryRecv, poll_traced, poll_with,
 };
 
-use super::{epoch, next, probe};
+use super::{each_policy, epoch, next, probe};
 
 #[derive(Debug, Default)]
 pub(super) struct Spans(Mutex<Vec<Span>>);
@@ -287,16 +287,7 @@ fn the_span_of_a_message_whose_handling_fails_says_so() {
 
 #[test]
 fn each_policy_delivers_the_trace_of_its_message() {
-    let key = LatestByKey::of::<Probe>("number", 8.try_into().unwrap()).unwrap();
-    for policy in [
-        Policy::Block,
-        Policy::Reject,
-        Policy::DropNewest,
-        Policy::DropOldest,
-        Policy::Latest,
-        Policy::LatestByKey(key),
-        Policy::Sample(1.try_into().unwrap()),
-    ] {
+    for policy in each_policy() {
         let Swaps { world, mut feed, mut reader, .. } = Swaps::sampling(1.0, policy);
         for number in 0..20 {
             feed.try_emit(probe(number)).unwrap();

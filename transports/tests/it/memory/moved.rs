@@ -784,6 +784,17 @@ impl Stream {
         (stream, time)
     }
 
+    /// A reader that has taken the first message in memory, and the ring that it reads.
+    fn first_in_memory(&mut self) -> (Subscription<Late>, MappedPublisher) {
+        let mut reader = self.there.subscribe("reader", Policy::Block).unwrap();
+        let mut remote = self.there.remote_publisher("publisher", 8, 0).unwrap();
+        let mapped = self.move_to_memory(&mut remote);
+        self.emit(0..1);
+        assert_next(&mut reader, 0);
+        reader.done();
+        (reader, mapped)
+    }
+
     /// Fills the ring, and emits after the time of an eviction.
     fn stall(&mut self, time: &PausedTime<NoTasks>, from: u64, to: u64) {
         self.emit(from..from + 16);
@@ -861,12 +872,7 @@ fn readers_in_memory_that_stall_are_evicted_until_they_read() {
 fn no_more_messages_are_left_for_evicted_readers_than_the_ring_has() {
     for moves_back in [false, true] {
         let (mut stream, time) = Stream::evicting();
-        let mut reader = stream.there.subscribe::<Late>("reader", Policy::Block).unwrap();
-        let mut remote = stream.there.remote_publisher("publisher", 8, 0).unwrap();
-        let _mapped = stream.move_to_memory(&mut remote);
-        stream.emit(0..1);
-        assert_next(&mut reader, 0);
-        reader.done();
+        let _ends = stream.first_in_memory();
         stream.stall(&time, 1, 60);
         let end = stream.end();
         end.update(false);
@@ -884,12 +890,7 @@ fn no_more_messages_are_left_for_evicted_readers_than_the_ring_has() {
 fn a_process_that_is_gone_stays_evicted_until_the_next_one_confirms() {
     for evicted_before in [true, false] {
         let (mut stream, time) = Stream::evicting();
-        let mut reader = stream.there.subscribe::<Late>("reader", Policy::Block).unwrap();
-        let mut remote = stream.there.remote_publisher("publisher", 8, 0).unwrap();
-        let _mapped = stream.move_to_memory(&mut remote);
-        stream.emit(0..1);
-        assert_next(&mut reader, 0);
-        reader.done();
+        let _ends = stream.first_in_memory();
         if evicted_before {
             stream.stall(&time, 1, 40);
             stream.end().move_back();
