@@ -6,7 +6,6 @@
 )]
 
 mod ask;
-mod cancelled;
 #[cfg(feature = "tracing")]
 mod circle;
 #[cfg(feature = "topology")]

@@ -10,8 +10,7 @@ use mycelium::channel::{Mpmc, Mpsc, Queue};
 use mycelium::{ActorContext, Actors, Keyed, KeyedTellError, RequestError, actor, message};
 use mycelium_tokio::{Tokio, TokioMpsc};
 
-use super::cancelled::cut;
-use super::probe::counted;
+use super::probe::{counted, cut};
 
 const KEYS: u32 = 8;
 const SENDERS: u32 = 4;

@@ -11,12 +11,9 @@ mod mailbox;
 mod restarts;
 
 use std::collections::BTreeMap;
-use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 use std::time::Duration;
 
 use mycelium::{ActorContext, Error, Result, actor, message};
@@ -25,6 +22,7 @@ use mycelium_executor::{Executor, LocalFuture, yield_now};
 use mycelium_transports::conformance::TestExecutor;
 use tokio::sync::oneshot;
 
+use super::probe::cut;
 use crate::subjects;
 
 /// Runs laws on all executors: each is a test.
@@ -146,28 +144,6 @@ async fn until(executor: &Arc<dyn Executor>, mut holds: impl FnMut() -> bool) {
     while !holds() {
         executor.sleep_until(executor.now() + Duration::from_millis(1)).await;
     }
-}
-
-/// The output of a future, or `None` if it is still pending at its k-th poll. At the 0th one it is
-/// dropped without a poll.
-async fn cut<F: Future>(polls: usize, future: F) -> Option<F::Output> {
-    let (mut future, mut polled) = (pin!(future), 0);
-    poll_fn(|context| {
-        if polled == polls {
-            return Poll::Ready(None);
-        }
-        polled += 1;
-        match future.as_mut().poll(context) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if polled == polls => Poll::Ready(None),
-            Poll::Pending => {
-                // The next poll comes also without an event.
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
-        }
-    })
-    .await
 }
 
 /// What all see of the actors of a law.

@@ -103,11 +103,6 @@ async fn actors_that_are_stopped_while_messages_fly_conserve_them_on_one_thread(
     stopped_while_messages_fly(&Actors::on(Tokio::current().unwrap()), 10_000).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn actors_that_are_stopped_while_messages_fly_conserve_them_on_two_threads() {
-    stopped_while_messages_fly(&Actors::on(Tokio::current().unwrap()), 10_000).await;
-}
-
 /// `ACTORS=1000` has fewer of them, for a sanitizer, and a million of them needs 2 GB.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_thousand_actors_that_are_stopped_while_messages_fly_conserve_them() {

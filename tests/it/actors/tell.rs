@@ -76,21 +76,6 @@ async fn messages_of_several_types_are_handled_in_order_between_started_and_stop
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_actor_ends_when_its_references_are_gone_and_its_mailbox_is_empty() {
-    let (actors, lines) = (actors(), Seen::default());
-    let mut log = actors.spawn(log(&lines)).unwrap();
-    let other = log.clone();
-    log.tell(Line(1)).await.unwrap();
-    let (weak, ended) = (log.downgrade(), log.ended());
-    drop(log);
-    assert!(weak.upgrade().is_some());
-    drop(other);
-    assert_eq!(ended.await, ActorEnd::Unreferenced);
-    assert!(weak.upgrade().is_none());
-    assert_eq!(seen(&lines), "started 1 stopped");
-}
-
-#[tokio::test(start_paused = true)]
 async fn an_actor_that_is_kept_lives_without_references_and_is_found_by_its_name() {
     let (actors, lines) = (actors(), Seen::default());
     drop(actors.actor(log(&lines)).name("log").keep().spawn().unwrap());

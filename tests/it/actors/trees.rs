@@ -6,7 +6,7 @@ use std::time::Duration;
 use mycelium::{ActorEnd, ActorRef, Error, OnError, SpawnActorError};
 
 use super::probe::{
-    Hook, Number, Probe, Seen, Wait, actors, fail, job, panics, probe, restarts, scripted, settled,
+    Hook, Probe, Seen, Wait, actors, fail, job, panics, probe, restarts, scripted, settled,
 };
 
 /// A child that notes its name in each hook.
@@ -41,41 +41,6 @@ async fn children<const N: usize>(
     parent.tell(spawn).await.unwrap();
     settled(parent).await;
     children.try_iter().collect()
-}
-
-#[tokio::test(start_paused = true)]
-async fn children_end_before_stopped_of_their_parent_the_last_one_first() {
-    for drains in [false, true] {
-        let (actors, seen) = (actors(), Seen::default());
-        let mut parent = actors.spawn(named(&seen, "parent")).unwrap();
-        let children = children(&mut parent, &seen, ["a", "b", "c"]).await;
-        for child in &children {
-            // It has started.
-            settled(&mut child.clone()).await;
-        }
-        if drains {
-            parent.drain()
-        } else {
-            parent.stop()
-        }
-        assert_eq!(parent.ended().await, ActorEnd::Stopped);
-        assert_eq!(seen.take(), "parent+ a+ b+ c+ c- b- a- parent-");
-        assert!(children.iter().all(ActorRef::is_gone));
-        assert_eq!(actors.count(), 0);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn grandchildren_end_first_and_a_drain_lets_them_handle_what_they_were_told() {
-    let (actors, seen) = (actors(), Seen::default());
-    let mut parent = actors.spawn(named(&seen, "parent")).unwrap();
-    let mut child = children(&mut parent, &seen, ["child"]).await.remove(0);
-    let mut grandchild = children(&mut child, &seen, ["grandchild"]).await.remove(0);
-    let log = seen.clone();
-    grandchild.tell(job(move |_, _| Ok(log.add("told")))).await.unwrap();
-    parent.drain();
-    parent.ended().await;
-    assert_eq!(seen.take(), "parent+ child+ grandchild+ told grandchild- child- parent-");
 }
 
 #[tokio::test(start_paused = true)]
@@ -142,32 +107,6 @@ async fn a_thousand_children_that_crash_at_once_are_one_failure_of_their_parent(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_children_that_are_restarted_at_once_all_come_back() {
-    let (actors, seen) = (actors(), Seen::default());
-    let mut parent = actors.spawn(named(&seen, "parent")).unwrap();
-    let (give, children) = std::sync::mpsc::channel();
-    let spawn = job(move |_, ctx| {
-        for _ in 0..1_000 {
-            give.send(ctx.spawn(probe(&Seen::default()))?).unwrap();
-        }
-        Ok(())
-    });
-    parent.tell(spawn).await.unwrap();
-    settled(&mut parent).await;
-    let mut children: Vec<_> = children.try_iter().collect();
-    for child in &mut children {
-        child.try_tell(panics()).unwrap();
-    }
-    for child in &mut children {
-        settled(child).await;
-    }
-    assert_eq!(actors.count(), 1_001);
-    parent.stop();
-    parent.ended().await;
-    assert_eq!((actors.count(), &*seen.take()), (0, "parent+ parent-"));
-}
-
-#[tokio::test(start_paused = true)]
 async fn names_are_free_again_when_those_who_wait_for_the_end_learn_of_it() {
     let actors = actors();
     for _ in 0..3 {
@@ -228,42 +167,8 @@ async fn a_watcher_learns_of_each_end_once_also_after_a_restart_and_of_an_earlie
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_link_passes_a_failure_on_and_no_other_end() {
+async fn an_actor_that_is_linked_with_itself_ends() {
     let actors = actors();
-    for stops in [true, false] {
-        let (seen, other_seen) = (Seen::default(), Seen::default());
-        let mut one = actors.actor(probe(&seen)).name("one").temporary().spawn().unwrap();
-        let mut other = actors.spawn(probe(&other_seen)).unwrap();
-        let linked = other.clone();
-        one.tell(job(move |_, ctx| Ok(ctx.link(&linked)))).await.unwrap();
-        settled(&mut one).await;
-        if stops {
-            one.stop()
-        } else {
-            one.try_tell(panics()).unwrap()
-        }
-        one.ended().await;
-        other.tell(Number(1)).await.unwrap();
-        settled(&mut other).await;
-        let expected = if stops { "started 1" } else { "started started 1" };
-        assert_eq!(other_seen.take(), expected);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn actors_that_are_linked_with_each_other_or_with_themselves_end() {
-    let actors = actors();
-    let mut one = actors.actor(probe(&Seen::default())).temporary().spawn().unwrap();
-    let mut other = actors.actor(probe(&Seen::default())).temporary().spawn().unwrap();
-    let (to_one, to_other) = (one.clone(), other.clone());
-    for (from, to) in [(&mut one, to_other), (&mut other, to_one)] {
-        from.tell(job(move |_, ctx| Ok(ctx.link(&to)))).await.unwrap();
-        settled(from).await;
-    }
-    one.tell(panics()).await.unwrap();
-    assert!(one.ended().await.is_failure());
-    assert!(other.ended().await.is_failure());
-
     let mut itself = actors.actor(probe(&Seen::default())).temporary().spawn().unwrap();
     let same = itself.clone();
     let link = job(move |_, ctx| {
