@@ -36,27 +36,7 @@ fn unknown_sections_and_keys() {
             "3:1",
             "unknown key `colour`: expected one of: services, host, port, address, listen, executor, shutdown, memory, huge_pages, socket, users, group and 9 more",
         ),
-        (
-            "[host.one]\naddress = \"a\"\nadress = \"b\"",
-            "3:1",
-            "unknown key `adress`: did you mean `address`? (expected one of: address)",
-        ),
         ("[host.one]", "1:1", "this section needs the key `address`"),
-        (
-            "[service.A]\nmax_restart = 1",
-            "2:1",
-            "unknown key `max_restart`: did you mean `max_restarts`? (expected one of: max_restarts, restart_window, backoff, max_backoff, run, wait, thread, class, if_refused, budget, executor, shares and 4 more)",
-        ),
-        (
-            "[topic.a]\ncapazity = 2",
-            "2:1",
-            "unknown key `capazity`: did you mean `capacity`? (expected one of: capacity, backpressure_threshold, on_stall, delivery, dead_letter_after, readers, writers, transport, trace, latency_sample)",
-        ),
-        (
-            "[subscription.\"A.b\"]\npolice = \"block\"",
-            "2:1",
-            "unknown key `police`: did you mean `policy`? (expected one of: policy, key, keys, start)",
-        ),
         (
             "[subscription.A.b]\npolicy = \"block\"",
             "1:17",
@@ -120,8 +100,6 @@ fn values_of_another_type() {
             r#"invalid value, string "A": expected a list in brackets, such as ["a", "b"]"#,
         ),
         ("[node.a]\nservices = [1]", "2:13", "invalid value, integer `1`: expected a string"),
-        ("[node.a]\nhost = 1", "2:8", "invalid value, integer `1`: expected a string"),
-        ("[node.a]\nexecutor = 1", "2:12", "invalid value, integer `1`: expected a string"),
         (
             "[node.a]\nhuge_pages = \"true\"",
             "2:14",
@@ -130,51 +108,18 @@ fn values_of_another_type() {
         ("[node.a]\nhuge_pages = 1", "2:14", "invalid value, integer `1`: expected true or false"),
         ("[node.a]\nsocket = 1", "2:10", "invalid value, integer `1`: expected a path in quotes"),
         (
-            "[node.a]\nusers = 1000",
-            "2:9",
-            r#"invalid value, integer `1000`: expected a list in brackets, such as ["a", "b"]"#,
-        ),
-        (
             "[node.a]\nusers = [\"me\"]",
             "2:10",
-            r#"invalid value, string "me": expected a number without quotes"#,
-        ),
-        ("[node.a]\nusers = [-1]", "2:10", "invalid number -1: expected 0 to 4294967295"),
-        (
-            "[node.a]\ngroup = \"me\"",
-            "2:9",
             r#"invalid value, string "me": expected a number without quotes"#,
         ),
         ("[node.a]\nowner = 1.5", "2:9", "invalid value, floating point `1.5`: expected a number"),
         ("[service.A]\nmax_restarts = -1", "2:16", "invalid number -1: expected 0 to 4294967295"),
         (
-            "[service.A]\nmax_restarts = 4294967296",
-            "2:16",
-            "invalid number 4294967296: expected 0 to 4294967295",
-        ),
-        ("[service.A]\nrun = 1", "2:7", "invalid value, integer `1`: expected a string"),
-        (
             "[service.A]\nports = \"a\"",
             "2:9",
             r#"invalid value, string "a": expected a table of keys and values, such as { key = "value" }"#,
         ),
-        ("[service.A]\nexecutor = []", "2:12", "invalid value, sequence: expected a string"),
-        ("[service.A.ports]\nleft = 1", "2:8", "invalid value, integer `1`: expected a string"),
-        (
-            "[topic.a]\nreaders = \"a\"",
-            "2:11",
-            r#"invalid value, string "a": expected a list in brackets, such as ["a", "b"]"#,
-        ),
-        ("[topic.a]\nwriters = [1]", "2:12", "invalid value, integer `1`: expected a string"),
         ("[topic.a]\ndelivery = true", "2:12", "invalid value, boolean `true`: expected a string"),
-        ("[subscription.\"A.b\"]\nkey = 1", "2:7", "invalid value, integer `1`: expected a string"),
-        (
-            "[link.default]\nbatch_messages = \"7\"",
-            "2:18",
-            r#"invalid value, string "7": expected a number without quotes"#,
-        ),
-        ("[link.default]\npreset = 1", "2:10", "invalid value, integer `1`: expected a string"),
-        ("[link.default]\ntransport = 7", "2:13", "invalid value, integer `7`: expected a string"),
     ]);
 }
 
@@ -222,16 +167,6 @@ fn durations() {
             r#"invalid duration: expected a text with a unit, such as "250ms""#,
         ),
         (
-            "[service.A]\nbackoff = \"\"",
-            "2:11",
-            "invalid duration ``: expected a number and a unit, such as `250ms`",
-        ),
-        (
-            "[service.A]\nrestart_window = \"60\"",
-            "2:18",
-            "invalid duration `60`: expected a number and a unit, such as `250ms`",
-        ),
-        (
             "[node.a]\nshutdown = \"0\"",
             "2:12",
             "invalid duration `0`: expected a number and a unit, such as `250ms`",
@@ -245,41 +180,6 @@ fn durations() {
             "[link.default]\nretry = \"0s\"",
             "2:9",
             "invalid pause `0`: expected a duration greater than zero",
-        ),
-        (
-            "[link.default]\nmax_retry = \"0ms\"",
-            "2:13",
-            "invalid pause `0`: expected a duration greater than zero",
-        ),
-        (
-            "[link.default]\nconfirm = \"0s\"",
-            "2:11",
-            "invalid pause `0`: expected a duration greater than zero",
-        ),
-        (
-            "[link.default]\nhandshake = \"0s\"",
-            "2:13",
-            "invalid pause `0`: expected a duration greater than zero",
-        ),
-        (
-            "[link.default]\nbatch_delay = 5",
-            "2:15",
-            r#"invalid duration 5: expected a text with a unit, such as "5s""#,
-        ),
-        (
-            "[link.default]\nkeep_alive = 5",
-            "2:14",
-            r#"invalid duration 5: expected a text with a unit, such as "5s""#,
-        ),
-        (
-            "[link.default]\nsilence = \"x\"",
-            "2:11",
-            "invalid duration `x`: expected a number and a unit, such as `250ms`",
-        ),
-        (
-            "[link.default]\nhandshake = \"5\"",
-            "2:13",
-            "invalid duration `5`: expected a number and a unit, such as `250ms`",
         ),
     ]);
 }
@@ -326,21 +226,6 @@ fn sizes() {
             "2:10",
             "invalid size `256 MB`: expected a number and a unit (B, KiB, MiB, GiB), such as `64 KiB`",
         ),
-        (
-            "[link.default]\nbatch_bytes = \"1.5 KiB\"",
-            "2:15",
-            "invalid size `1.5 KiB`: expected a number and a unit (B, KiB, MiB, GiB), such as `64 KiB`",
-        ),
-        (
-            "[link.default]\nbuffer = []",
-            "2:10",
-            "invalid size: expected a number and a unit (B, KiB, MiB, GiB), such as `64 KiB`",
-        ),
-        (
-            "[link.default]\nwindow = \"\"",
-            "2:10",
-            "invalid size ``: expected a number and a unit (B, KiB, MiB, GiB), such as `64 KiB`",
-        ),
     ]);
 }
 
@@ -367,21 +252,6 @@ fn commands() {
     check_with_schema(&[
         ("[node.main]\ncommand = []", "2:11", program),
         ("[bundle]\ncommand = [\"\"]", "2:11", program),
-        (
-            "[node.main]\ncommand = \"./app\"",
-            "2:11",
-            r#"invalid value, string "./app": expected a list in brackets, such as ["a", "b"]"#,
-        ),
-        (
-            "[node.main]\ncommand = [\"./app\", 7]",
-            "2:21",
-            "invalid value, integer `7`: expected a string",
-        ),
-        (
-            "[bundle]\ncomand = [\"a\"]",
-            "2:1",
-            "unknown key `comand`: did you mean `command`? (expected one of: command)",
-        ),
     ]);
     check(&[
         (

@@ -16,11 +16,6 @@ fn hosts_and_addresses() {
             r#"invalid address: expected a text such as "10.0.0.1", or a list of them"#,
         ),
         (
-            "[host.one]\naddress = [\"a b\"]",
-            "2:11",
-            "invalid address `a b`: expected one without a port, such as `10.0.0.1` or `feed.example`",
-        ),
-        (
             "[node.a]\naddress = \"10.0.0.1\"",
             "2:11",
             "invalid address `10.0.0.1`: expected a host and a port, such as `10.0.0.1:7400`",
@@ -30,22 +25,7 @@ fn hosts_and_addresses() {
             "2:11",
             "invalid address `::1`: expected a host and a port, such as `10.0.0.1:7400` (an IPv6 address is in brackets)",
         ),
-        (
-            "[node.a]\naddress = [7400]",
-            "2:11",
-            r#"invalid address: expected a text such as "10.0.0.1:7400", or a list of them"#,
-        ),
         ("[node.a]\nport = 0", "2:8", "invalid port 0: expected 1 to 65535"),
-        (
-            "[node.a]\nport = \"7400\"",
-            "2:8",
-            r#"invalid value, string "7400": expected a number without quotes"#,
-        ),
-        (
-            "[node.a]\naddress = \"a:1\"\nlisten = \"0.0.0.0\"",
-            "3:10",
-            "invalid address `0.0.0.0`: expected a host and a port, such as `10.0.0.1:7400`",
-        ),
         (
             "[host.one]\naddress = \"a\"\n[node.b]",
             "3:7",
@@ -84,19 +64,8 @@ fn modes_of_sockets() {
             r#"invalid mode `rw`: expected the permissions of a socket in octal, such as "0660""#,
         ),
         (
-            "[node.a]\nmode = \"0440\"",
-            "2:8",
-            r#"invalid mode `0440`: expected the permissions of a socket in octal, such as "0660""#,
-        ),
-        ("[node.a]\nmode = 660", "2:8", "invalid value, integer `660`: expected a string"),
-        (
             "[node.a]\nmode = \"0666\"",
             "2:8",
-            "this mode lets processes of all users connect: list those that may (`users`), or close it to others",
-        ),
-        (
-            "[node.a]\ngroup = 7\nmode = \"0606\"",
-            "3:8",
             "this mode lets processes of all users connect: list those that may (`users`), or close it to others",
         ),
         (
@@ -116,11 +85,6 @@ fn how_services_are_executed() {
             "invalid run `alone`: expected one of: shared, dedicated, pinned(1), pinned(1, 3)",
         ),
         (
-            "[service.A]\nrun = \"pinned\"",
-            "2:7",
-            "invalid run `pinned`: expected one of: shared, dedicated, pinned(1), pinned(1, 3)",
-        ),
-        (
             "[service.A]\nrun = \"pinned()\"",
             "2:7",
             r#"invalid list of cores: expected at least one, such as "pinned(1)" or "pinned(1, 3)""#,
@@ -137,16 +101,6 @@ fn how_services_are_executed() {
             "invalid wait `sleep`: expected one of: park, spin, spin-then-park(1000), where 1000 is a number of spins",
         ),
         (
-            "[service.A]\nwait = \"spin-then-park(x)\"",
-            "2:8",
-            "invalid wait `spin-then-park(x)`: expected one of: park, spin, spin-then-park(1000), where 1000 is a number of spins",
-        ),
-        (
-            "[service.A]\nthread = \"\"",
-            "2:10",
-            "invalid thread name ``: expected at least one character, and no control character",
-        ),
-        (
             "[service.A]\nthread = \"a\\nb\"",
             "2:10",
             "invalid thread name `a\\nb`: expected at least one character, and no control character",
@@ -157,45 +111,20 @@ fn how_services_are_executed() {
             "invalid class `fifo(0)`: expected one of: normal, fifo(1) to fifo(99)",
         ),
         (
-            "[service.A]\nclass = \"idle\"",
-            "2:9",
-            "invalid class `idle`: expected one of: normal, fifo(1) to fifo(99)",
-        ),
-        (
             "[service.A]\nif_refused = \"ignore\"",
             "2:14",
             "invalid if_refused `ignore`: expected one of: fail, warn",
         ),
         ("[service.A]\nbudget = 0", "2:10", "invalid budget 0: expected 1 or more"),
         (
-            "[service.A]\nbudget = \"256\"",
-            "2:10",
-            r#"invalid value, string "256": expected a number without quotes"#,
-        ),
-        (
             "[service.A]\nrun = \"shared\"\nthread = \"x\"",
             "3:10",
             r#"`thread` needs a thread of the service's own: expected run = "dedicated" or "pinned(core)""#,
         ),
         (
-            "[service.A]\nrun = \"shared\"\nclass = \"fifo(1)\"",
-            "3:9",
-            r#"`class` needs a thread of the service's own: expected run = "dedicated" or "pinned(core)""#,
-        ),
-        (
-            "[service.A]\nrun = \"shared\"\nif_refused = \"warn\"",
-            "3:14",
-            r#"`if_refused` needs a thread of the service's own: expected run = "dedicated" or "pinned(core)""#,
-        ),
-        (
             "[service.A.ports]\nleft = \"a b\"",
             "2:8",
             "invalid topic `a b`: expected 1 to 62 bytes without white space, `=` and control characters",
-        ),
-        (
-            "[service.A.ports]\nleft = \"\"",
-            "2:8",
-            "invalid topic ``: expected 1 to 62 bytes without white space, `=` and control characters",
         ),
         (
             "[service.A.ports]\nleft = \"mycelium.letters\"",
@@ -214,29 +143,9 @@ fn keys_of_topics() {
             "invalid capacity 1000: expected a power of two from 2 to 1073741824",
         ),
         (
-            "[topic.a]\ncapacity = \"1024\"",
-            "2:12",
-            r#"invalid value, string "1024": expected a number without quotes"#,
-        ),
-        (
-            "[topic.a]\ncapacity = 1",
-            "2:12",
-            "invalid capacity 1: expected a power of two from 2 to 1073741824",
-        ),
-        (
             "[topic.a]\nbackpressure_threshold = \"101%\"",
             "2:26",
             r#"invalid threshold `101%`: expected a text from "1%" to "100%""#,
-        ),
-        (
-            "[topic.a]\nbackpressure_threshold = 80",
-            "2:26",
-            r#"invalid threshold 80: expected a text from "1%" to "100%""#,
-        ),
-        (
-            "[topic.a]\nbackpressure_threshold = 0.8",
-            "2:26",
-            r#"invalid threshold 0.8: expected a text from "1%" to "100%""#,
         ),
         (
             "[topic.a]\nbackpressure_threshold = true",
@@ -249,19 +158,9 @@ fn keys_of_topics() {
             r#"invalid on_stall `evict`: expected "block" or { evict_after = "5s" }"#,
         ),
         (
-            "[topic.a]\non_stall = 5",
-            "2:12",
-            r#"invalid on_stall: expected "block" or { evict_after = "5s" }"#,
-        ),
-        (
             "[topic.a]\non_stall = { evict_after = \"0s\" }",
             "2:12",
             "invalid evict_after: expected more than 0 s",
-        ),
-        (
-            "[topic.a]\non_stall = { evict_after = 5 }",
-            "2:12",
-            r#"invalid duration 5: expected a text with a unit, such as "5s""#,
         ),
         (
             "[topic.a]\ndelivery = \"exactly-once\"",
@@ -273,22 +172,12 @@ fn keys_of_topics() {
             "2:21",
             r#"invalid number of deaths: expected 3 or more, or "never""#,
         ),
-        (
-            "[topic.a]\ndead_letter_after = \"always\"",
-            "2:21",
-            r#"invalid number of deaths: expected 3 or more, or "never""#,
-        ),
     ]);
 }
 
 #[test]
 fn keys_of_subscriptions() {
     check_with_schema(&[
-        (
-            "[subscription.\"A.b\"]\npolicy = \"hope\"",
-            "2:10",
-            "invalid policy `hope`: expected one of: block, reject, drop-newest, drop-oldest, latest, sample(1/10)",
-        ),
         (
             "[subscription.\"A.b\"]\npolicy = \"drop_oldest\"",
             "2:10",
@@ -303,11 +192,6 @@ fn keys_of_subscriptions() {
             "[subscription.\"A.b\"]\nkeys = 0",
             "2:8",
             "invalid number of keys 0: expected a number from 1 to 16777216",
-        ),
-        (
-            "[subscription.\"A.b\"]\nkeys = \"7\"",
-            "2:8",
-            r#"invalid value, string "7": expected a number without quotes"#,
         ),
         (
             "[subscription.\"A.b\"]\nstart = \"oldest\"",
@@ -342,13 +226,7 @@ fn keys_of_links() {
 fn shares_and_latency() {
     check_with_schema(&[
         ("[service.A]\nshares = 0", "2:10", "invalid shares 0: expected 1 to 1000"),
-        ("[node.a]\nshares = 1001", "2:10", "invalid shares 1001: expected 1 to 1000"),
         ("[service.A]\nlatency = \"0s\"", "2:11", "invalid latency: expected more than 0 s"),
-        (
-            "[node.a]\nlatency = 1",
-            "2:11",
-            "invalid duration 1: expected a text with a unit, such as \"1s\"",
-        ),
     ]);
 }
 
