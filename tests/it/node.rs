@@ -16,7 +16,7 @@ mod faults;
 mod large;
 mod pauses;
 mod requests;
-mod services;
+pub(crate) mod services;
 mod shutdown;
 mod stall;
 mod supervision;
@@ -24,23 +24,14 @@ mod supervision;
 use std::sync::mpsc::{Sender, channel};
 
 use mycelium::{
-    BuildError, Context, Delivery, Node, Outcome, Policy, Result, SubscribeError, Subscription,
-    Topology, message, service,
+    BuildError, Context, Delivery, Node, Result, SubscribeError, Subscription, Topology, message,
+    service,
 };
 use mycelium_tokio::Tokio;
 
 use services::{
-    Endless, Number, Sink, Source, Square, Squarer, conserved, pipeline, run, squares, start,
+    Endless, Number, Source, Square, Squarer, conserved, pipeline, run, squares, start,
 };
-
-#[tokio::test]
-async fn a_pipeline_ends_when_its_source_has_on_one_thread() {
-    let (builder, received) = pipeline(10_000, |_, _| Ok(()));
-    let report = run(builder).await;
-    assert_eq!(received.iter().collect::<Vec<_>>(), squares(10_000));
-    assert!(report.services.iter().all(|service| service.outcome == Outcome::Completed));
-    conserved(&report.counters);
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pipeline_ends_when_its_source_has_on_many_threads() {
@@ -140,46 +131,6 @@ async fn a_subscription_goes_on_where_its_handle_was_dropped() {
         .service(move || Careless(sender.clone()));
     run(builder).await;
     assert_eq!(received.iter().collect::<Vec<_>>(), (0..50).collect::<Vec<_>>());
-}
-
-#[tokio::test]
-async fn code_outside_the_services_can_publish_and_subscribe() {
-    let (sender, received) = channel();
-    let running = start(
-        Node::builder("main")
-            .service(|| Squarer { fault: |_: &_, _| Ok(()) })
-            .service(move || Sink(sender.clone())),
-    );
-    let mut squares = running.subscribe::<Square>("outside", Policy::Block).unwrap();
-    let mut numbers = running.publisher::<Number>("outside").unwrap();
-    numbers.emit(Number { value: 12 }).await.unwrap();
-    assert_eq!(squares.recv().await.unwrap().message(), Some(Square { value: 144 }));
-    drop(squares);
-    running.shutdown();
-    running.join().await.unwrap();
-    assert_eq!(received.recv().unwrap(), 144);
-}
-
-#[tokio::test]
-async fn what_a_reader_leaves_behind_is_counted() {
-    struct Hasty;
-    #[service(reads(Number))]
-    impl Hasty {
-        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-            let mut numbers = ctx.subscribe::<Number>()?;
-            numbers.recv().await;
-            numbers.recv().await;
-            Ok(())
-        }
-    }
-    let report =
-        run(Node::builder("main").service(|| Source { count: 50 }).service(|| Hasty)).await;
-    let feed = report.counters.iter().find(|line| line.label("reader") == "Hasty").unwrap();
-    // It has ended well, so it has finished its message in flight.
-    assert_eq!(feed.value("taken"), 2);
-    let sent = report.counters.iter().find(|line| line.label("publisher") == "Source").unwrap();
-    assert_eq!(sent.value("sent"), 50);
-    assert_eq!(feed.value("left") + sent.value("no_subscribers") + 2, 50);
 }
 
 /// The message in flight of a service that ends well counts as taken, wherever the subscription is
@@ -344,22 +295,6 @@ impl Root {
             }
         }
         Ok(())
-    }
-}
-
-#[test]
-fn one_file_serves_several_nodes() {
-    let text = "[node.a]\nservices = [\"Source\"]\n[node.b]\nservices = [\"Squarer\", \"Sink\"]\n\
-                [topic.squares]\ncapacity = 8\n[subscription.\"Sink.squares\"]\npolicy = \"latest\"\n";
-    for node in ["a", "b"] {
-        let (sender, _received) = channel();
-        Node::builder(node)
-            .topology(Topology::parse("t.toml", text).unwrap())
-            .service(|| Source { count: 1 })
-            .service(|| Squarer { fault: |_: &_, _| Ok(()) })
-            .service(move || Sink(sender.clone()))
-            .build()
-            .unwrap();
     }
 }
 

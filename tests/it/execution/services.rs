@@ -1,37 +1,12 @@
 //! Services that the tests of executions share.
 
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::Duration;
 
-use mycelium::{Context, Delivery, Result, Topology, message, service};
+use mycelium::{Context, Delivery, Result, Topology, service};
 
-#[message(topic = "numbers", id = 1)]
-#[derive(Debug, PartialEq)]
-pub(crate) struct Number {
-    pub(crate) value: u64,
-}
-
-#[message(topic = "squares", id = 2)]
-#[derive(Debug, PartialEq)]
-pub(crate) struct Square {
-    pub(crate) value: u64,
-}
-
-/// Emits the numbers below `count`.
-pub(crate) struct Source {
-    pub(crate) count: u64,
-}
-
-#[service(emits(Number))]
-impl Source {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for value in 0..self.count {
-            ctx.emit(Number { value }).await?;
-        }
-        Ok(())
-    }
-}
+pub(crate) use crate::node::services::{Number, Sink, Source, Square, squares};
 
 /// Squares numbers. It is not `Send`: it holds an `Rc` across an await.
 pub(crate) struct LocalSquarer;
@@ -45,22 +20,6 @@ impl LocalSquarer {
             let Delivery::Msg(number) = delivery else { panic!("no gaps at a block subscription") };
             assert_eq!(*here, thread::current().id());
             ctx.emit(Square { value: number.value * number.value }).await?;
-        }
-        Ok(())
-    }
-}
-
-/// Sends the squares to the test.
-pub(crate) struct Sink(pub(crate) Sender<u64>);
-
-#[service(reads(Square))]
-impl Sink {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut squares = ctx.subscribe::<Square>()?;
-        while let Some(delivery) = squares.recv().await {
-            if let Delivery::Msg(square) = delivery {
-                self.0.send(square.value)?;
-            }
         }
         Ok(())
     }
@@ -95,10 +54,6 @@ pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 pub(crate) fn topology(text: &str) -> Topology {
     Topology::parse("t.toml", text).unwrap()
-}
-
-pub(crate) fn squares(count: u64) -> Vec<u64> {
-    (0..count).map(|value| value * value).collect()
 }
 
 pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {

@@ -4,7 +4,6 @@
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 
-use mycelium::testing::ServiceTest;
 use mycelium::{
     BuildError, Context, Delivery, Event, Node, Policy, Result, Topology, message, service,
 };
@@ -97,36 +96,6 @@ async fn a_service_waits_between_the_marks_and_a_shutdown_ends_the_wait() {
     let events = events.lock().unwrap();
     let first = ["Sensor readings started 8 of 16", "Sensor readings ended 6"];
     assert_eq!(events[..6], [first, first, first].concat());
-}
-
-#[test]
-fn a_service_test_shows_a_service_under_backpressure() {
-    /// Emits each reading, or each third one under backpressure.
-    struct Sampler;
-    #[service(reads(Reading as input), emits(Reading as out))]
-    impl Sampler {
-        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-            let mut readings = ctx.subscribe_on(Self::input)?;
-            while let Some(delivery) = readings.recv().await {
-                let Some(reading) = delivery.message() else { continue };
-                let is_exceeded = ctx.backpressure_threshold_exceeded_on(Self::out);
-                if !is_exceeded || reading.value % 3 == 0 {
-                    ctx.emit_on(Self::out, reading).await?;
-                }
-            }
-            Ok(())
-        }
-    }
-    let ports = "[service.Sampler.ports]\ninput = \"raw\"\nout = \"sampled\"\n\
-                 [topic.sampled]\ncapacity = 16\nbackpressure_threshold = \"50%\"";
-    let topology = Topology::parse("test.toml", ports).unwrap();
-    let mut test = ServiceTest::of(Node::builder("main").topology(topology).service(|| Sampler));
-    // All in one poll of the service: the test takes nothing meanwhile.
-    test.send_all_to("raw", (0..14).map(|value| Reading { value }));
-    let sampled = test.receive_all_from::<Reading>("sampled");
-    let values: Vec<u64> = sampled.iter().map(|reading| reading.value).collect();
-    assert_eq!(values, [0, 1, 2, 3, 4, 5, 6, 7, 9, 12]);
-    test.finish().unwrap();
 }
 
 #[tokio::test]

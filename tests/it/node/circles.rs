@@ -108,22 +108,6 @@ fn received_all(counters: &[Reading], readers: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_gating_reader_in_a_circle_receives_what_services_outside_of_it_send() {
-    let seen = Arc::<Seen>::default();
-    let circle = [
-        ("Last", "numbers", ["there", "unread"], false),
-        ("Back", "there", ["numbers", "unread.too"], true),
-    ];
-    let parting = seen.clone();
-    let builder =
-        passes(&circle, &seen).service(move || Parting { last: 100, seen: parting.clone() });
-    let report = run(builder).await;
-    assert!(report.services.iter().all(|service| service.outcome == Outcome::Completed));
-    received_all(&report.counters, &["Last.input"]);
-    assert!(seen.count() > 100);
-}
-
-#[tokio::test]
 async fn a_reader_that_drops_stays_while_services_outside_the_circle_run() {
     let seen = Arc::<Seen>::default();
     // The source does not publish the topic that `Last` reads.

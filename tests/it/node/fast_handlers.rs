@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use mycelium::counters::Kind;
 use mycelium::{
-    BuildError, Builder, Context, EmitError, Error, HandlerFailure, Node, Outcome, Policy, Refusal,
-    Result, StartWarning, message, service,
+    BuildError, Builder, Context, EmitError, Error, HandlerFailure, Node, Refusal, Result,
+    StartWarning, message, service,
 };
 
 use super::services::{conserved, run, start};
@@ -159,38 +159,6 @@ async fn a_publisher_outside_runs_them_on_its_thread() {
     running.shutdown();
     running.join().await.unwrap();
     assert_eq!(received.iter().collect::<Vec<_>>(), [7]);
-}
-
-/// An emit that waits for room, and is dropped.
-struct Impatient;
-
-#[service(emits(Order))]
-impl Impatient {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        while ctx.try_emit(Order { size: 1 }).is_ok() {}
-        for _ in 0..3 {
-            let emit = ctx.emit(Order { size: 2 }).within(Duration::ZERO).await;
-            assert!(matches!(emit.unwrap_err().refusal, Refusal::Deadline { .. }));
-        }
-        Ok(())
-    }
-}
-
-#[tokio::test]
-async fn an_emit_that_finds_no_room_runs_none() {
-    let ran = Arc::new(Mutex::new(Vec::new()));
-    let sizes = ran.clone();
-    let node =
-        Node::builder("main").service(|| Impatient).fast_handler("see", move |it: &Order| {
-            sizes.lock().unwrap().push(it.size);
-            Ok(())
-        });
-    let node = node.build().unwrap();
-    let orders = node.subscribe::<Order>("slow", Policy::Block).unwrap();
-    let report = node.run(mycelium_tokio::Tokio::current().unwrap()).await.unwrap();
-    assert_eq!(report.services[0].outcome, Outcome::Completed);
-    assert_eq!(*ran.lock().unwrap(), vec![1; 1024]);
-    drop(orders);
 }
 
 #[test]

@@ -4,8 +4,7 @@
 use std::sync::mpsc::{Sender, channel};
 
 use mycelium::{
-    Context, Delivery, Error, Kept, Node, Outcome, Received, Result, Subscription, Topology,
-    service,
+    Context, Delivery, Error, Kept, Node, Received, Result, Subscription, Topology, service,
 };
 use mycelium_tokio::Tokio;
 
@@ -95,13 +94,6 @@ async fn a_service_that_fails_too_often_ends_the_node_with_its_error() {
 }
 
 #[tokio::test]
-async fn a_permanent_error_is_not_tried_again() {
-    let (builder, _received) = pipeline(1, |_, _| Err(Error::msg("wrong for ever").permanent()));
-    let error = builder.build().unwrap().run(Tokio::current().unwrap()).await.unwrap_err();
-    assert_eq!(error.to_string(), "service `Squarer` failed permanently: wrong for ever [M0054]");
-}
-
-#[tokio::test]
 async fn a_handle_that_outlives_its_run_loses_no_message_in_flight() {
     let keeper =
         |failures, seen: Sender<_>| move || Keeper { numbers: None, failures, seen: seen.clone() };
@@ -143,34 +135,5 @@ impl Keeper {
             self.seen.send((number.value, number.redelivered()))?;
         }
         Ok(())
-    }
-}
-
-/// Fails twice, and then ends.
-struct Storm(u32);
-
-#[service()]
-impl Storm {
-    async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
-        self.0 += 1;
-        if self.0 <= 2 {
-            return Err(std::io::Error::other("a storm").into());
-        }
-        Ok(())
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_thousand_services_that_fail_at_once_run_again_and_end() {
-    const SERVICES: usize = 1_000;
-    let mut node = Node::builder("main");
-    for number in 0..SERVICES {
-        node = node.named_service(&format!("Storm-{number}"), || Storm(0));
-    }
-    let report = node.build().unwrap().run(Tokio::current().unwrap()).await.unwrap();
-    assert_eq!(report.services.len(), SERVICES);
-    for service in &report.services {
-        assert_eq!((service.starts, service.errors), (3, 2), "{}", service.name);
-        assert_eq!(service.outcome, Outcome::Completed);
     }
 }

@@ -129,21 +129,6 @@ async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     poll_fn(|context| Poll::Ready(Pin::new(&mut *future).poll(context))).await
 }
 
-#[tokio::test]
-async fn a_service_requests_and_gets_the_replies_in_order_and_both_end_by_themselves() {
-    let (sent, received) = channel();
-    let taken = Arc::new(AtomicU64::new(0));
-    let node = Node::builder("main")
-        .service(move || Answerer(taken.clone()))
-        .service(move || Caller { count: 1_000, sent: sent.clone() });
-    let running = node.build().unwrap().start(Tokio::current().unwrap()).unwrap();
-    let report = running.join().await.unwrap();
-    let values: Vec<u64> = received.try_iter().map(|reply| reply.unwrap().value).collect();
-    assert!(values.into_iter().eq((0..1_000).map(|value| 2 * value)));
-    conserved(&report.counters);
-    assert_eq!(line(&report.counters, Kind::Requester).value("replied"), 1_000);
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_services_share_a_mailbox_and_many_requesters_get_their_own_replies() {
     let (sent, received) = channel();
@@ -327,27 +312,6 @@ async fn a_policy_that_drops_is_refused_for_requests() {
         "port `Answerer.doubles`: requests wait in a mailbox, which has a policy, `block` or \
          `reject`, and no other key [M0007]"
     );
-}
-
-#[test]
-fn keys_that_have_no_effect_on_requests_and_mailboxes_that_are_too_large_are_refused() {
-    let build = |text: &str| {
-        let node = Node::builder("main").topology(Topology::parse("t.toml", text).unwrap());
-        node.service(|| Answerer(Arc::default())).build().map(|_| ())
-    };
-    for key in
-        ["delivery = \"at-most-once\"", "backpressure_threshold = \"50%\"", "on_stall = \"block\""]
-    {
-        let error = build(&format!("[topic.doubles]\n{key}\n")).unwrap_err().to_string();
-        let name = key.split(' ').next().unwrap();
-        let column = name.len() + 4;
-        let expected = format!(
-            "t.toml:2:{column}: topic `doubles` carries requests, on which `{name}` has no effect: remove the key [M0113]"
-        );
-        assert_eq!(error, expected);
-    }
-    let error = build("[topic.doubles]\ncapacity = 67108864\n").unwrap_err();
-    assert!(matches!(error, BuildError::Memory { .. }), "{error}");
 }
 
 /// A source: it ends at a shutdown.

@@ -95,35 +95,6 @@ fn sent(counters: &[Reading]) -> u64 {
     topics.find(|line| line.label("reader").is_empty()).map_or(0, |line| line.value("sent"))
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_loop_of_emits_ends_at_a_shutdown_and_what_was_accepted_is_delivered() {
-    for waits_for_room in [false, true] {
-        let (numbers, received) = channel();
-        let (go, wait) = channel();
-        let mut late = Some(Late(wait, numbers));
-        let builder = Node::builder("main").service(|| Endless);
-        let running = start(builder.service(move || late.take().expect("one start")));
-        if waits_for_room {
-            // The ring is full, and its reader does not receive yet.
-            while sent(&running.counters()) < 1024 {
-                tokio::task::yield_now().await;
-            }
-            running.shutdown();
-            go.send(()).unwrap();
-        } else {
-            go.send(()).unwrap();
-            received.recv().unwrap();
-            running.shutdown();
-        }
-        let report = running.join().await.unwrap();
-        assert!(report.services.iter().all(|service| service.outcome == Outcome::Completed));
-        assert!(report.services.iter().all(|service| service.starts == 1));
-        let rest = received.iter().count() as u64;
-        assert_eq!(rest + u64::from(!waits_for_room), sent(&report.counters));
-        conserved(&report.counters);
-    }
-}
-
 #[tokio::test]
 async fn a_source_that_waits_for_room_ends_although_nobody_receives() {
     /// Keeps its subscription until the source has ended.
@@ -423,75 +394,6 @@ async fn each_error_whose_cause_is_the_shutdown_ends_a_source_well() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn readers_wait_for_what_a_kept_publisher_and_a_draining_service_send() {
-    /// Emits by a publisher that it made before the shutdown, when its reader has nothing left.
-    struct Parting(Receiver<u64>);
-    #[service(emits(Number))]
-    impl Parting {
-        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-            let mut kept = ctx.publisher::<Number>()?;
-            ctx.emit(Number { value: 1 }).await?;
-            ctx.shutdown();
-            while self.0.try_recv() != Ok(1) {
-                ctx.yield_now().await;
-            }
-            for _ in 0..10_000 {
-                ctx.yield_now().await;
-            }
-            kept.emit(Number { value: 2 }).await?;
-            Ok(())
-        }
-    }
-    /// Has made a publisher of its own topic, too.
-    struct Pass;
-    #[service(reads(Number), emits(Square))]
-    impl Pass {
-        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-            drop(ctx.publisher::<Square>()?);
-            let mut numbers = ctx.subscribe::<Number>()?;
-            while let Some(delivery) = numbers.recv().await {
-                let Some(number) = delivery.message() else { continue };
-                ctx.emit(Square { value: number.value }).await?;
-            }
-            Ok(())
-        }
-    }
-    struct Seen(Sender<u64>, Sender<u64>);
-    #[service(reads(Square))]
-    impl Seen {
-        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-            let mut squares = ctx.subscribe::<Square>()?;
-            while let Some(delivery) = squares.recv().await {
-                let Some(square) = delivery.message() else { continue };
-                self.0.send(square.value)?;
-                let _ = self.1.send(square.value);
-            }
-            Ok(())
-        }
-    }
-    let ((back, heard), (all, seen)) = (channel(), channel());
-    let mut parting = Some(Parting(heard));
-    let builder = Node::builder("main").service(move || parting.take().expect("one start"));
-    let builder = builder.service(|| Pass).service(move || Seen(all.clone(), back.clone()));
-    let report = run(builder).await;
-    assert!(report.services.iter().all(|service| service.outcome == Outcome::Completed));
-    assert_eq!(seen.iter().collect::<Vec<_>>(), [1, 2]);
-}
-
-#[tokio::test]
-async fn a_service_with_inputs_emits_during_a_shutdown() {
-    let (builder, received) = pipeline(1_000, |_, _| Ok(()));
-    let running = start(builder);
-    while sent(&running.counters()) < 100 {
-        tokio::task::yield_now().await;
-    }
-    running.shutdown();
-    let report = running.join().await.unwrap();
-    assert_eq!(received.iter().count() as u64, sent(&report.counters));
-    conserved(&report.counters);
-}
-
 #[tokio::test]
 async fn dead_letters_are_read_to_the_end_of_a_shutdown() {
     let (sender, letters) = channel();
@@ -545,14 +447,4 @@ fn a_runtime_that_drops_the_end_of_the_node_is_an_error() {
     });
     let expected = "the node's task panicked, or its executor ended, before its links were drained and its stop hooks had run [M0055]";
     assert_eq!(error.to_string(), expected);
-}
-
-#[test]
-fn a_runtime_that_ends_first_is_an_error_that_names_the_services() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let running = runtime.block_on(async { start(Node::builder("main").service(|| Endless)) });
-    drop(runtime);
-    let waiting = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let error = waiting.block_on(running.join()).unwrap_err().to_string();
-    assert_eq!(error, "the executor ended before these services had: Endless [M0055]");
 }

@@ -103,23 +103,6 @@ async fn a_service_that_stalls_is_evicted_and_recovers() {
     assert_eq!((line.value("evicted"), line.value("overwritten")), (1, 58));
 }
 
-/// Without `on_stall`, it is waited for.
-#[tokio::test(start_paused = true)]
-async fn a_service_that_stalls_is_waited_for_by_default() {
-    let got = Arc::new(Mutex::new(Got::default()));
-    let readers = got.clone();
-    let text = "[topic.tones]\ncapacity = 16\non_stall = \"block\"";
-    let builder = Node::builder("main")
-        .topology(Topology::parse("test.toml", text).unwrap())
-        .on_stall("tones", OnStall::EvictAfter(Duration::from_secs(1)))
-        .service(|| Organ)
-        .service(move || Stalls(readers.clone()));
-    let report = run(builder).await;
-    let got = got.lock().unwrap();
-    assert_eq!((got.missed.len(), got.numbers.len() as u64), (0, TONES));
-    conserved(&report.counters);
-}
-
 #[test]
 fn rules_of_the_program_are_checked() {
     let problem = |topic: &str, seconds| {
