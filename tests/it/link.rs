@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
-use futures_util::io::{AsyncReadExt, AsyncWriteExt, BufWriter};
+use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 use mycelium_core::FrameView;
 use mycelium_core::link::{
     CloseReason, Config, Event, ExportId, IncomingId, Interest, Link, LinkError, Name, OutgoingId,
     ReaderMode,
 };
-use mycelium_core::{Envelope, Frames, Limits, message};
+use mycelium_core::{Envelope, message};
 use mycelium_executor::{Executor, Stream};
 use mycelium_tokio::Tokio;
 use mycelium_transports::stream::{DriveError, Driver, Traffic};
@@ -122,90 +122,6 @@ impl Traffic<4, 4> for Reader {
 }
 
 #[tokio::test]
-async fn every_message_arrives_once_and_in_order() {
-    let executor = Tokio::current().unwrap();
-    let shared: Arc<dyn Executor> = Arc::new(executor.clone());
-    let (left, right) = pair(&executor);
-    let (mut buffer, mut other) = (vec![0; BUFFER], vec![0; BUFFER]);
-    let (mut writing, mut reading) = (link("writer", &mut buffer), link("reader", &mut other));
-    reading.subscribe(Interest::of::<Number>(ReaderMode::Gating, 256).unwrap()).unwrap();
-    let (mut writer, mut reader) = (Writer::new(100_000), Reader::default());
-    let mut left = Driver::new(&mut writing, left, shared.clone());
-    let mut right = Driver::new(&mut reading, right, shared);
-    let (_, ended) = tokio::join!(left.run(&mut writer), right.run(&mut reader));
-    let DriveError::Link(LinkError::PeerClosed(CloseReason::Shutdown)) = ended else {
-        panic!("{ended}")
-    };
-    assert_eq!((reader.next, reader.missed, writer.kept), (100_000, 0, 100_000));
-}
-
-/// A stream with encryption does that with the end of each batch.
-#[tokio::test]
-async fn a_stream_that_keeps_bytes_is_flushed() {
-    let executor = Tokio::current().unwrap();
-    let shared: Arc<dyn Executor> = Arc::new(executor.clone());
-    let (left, right) = pair(&executor);
-    // It has room for all messages, and writes nothing by itself.
-    let left = Stream::new(BufWriter::with_capacity(1 << 20, left));
-    let (mut buffer, mut other) = (vec![0; BUFFER], vec![0; BUFFER]);
-    let (mut writing, mut reading) = (link("writer", &mut buffer), link("reader", &mut other));
-    reading.subscribe(Interest::of::<Number>(ReaderMode::Gating, 256).unwrap()).unwrap();
-    let (mut writer, mut reader) = (Writer::new(10_000), Reader::default());
-    let mut left = Driver::new(&mut writing, left, shared.clone());
-    let mut right = Driver::new(&mut reading, right, shared);
-    let (_, ended) = tokio::join!(left.run(&mut writer), right.run(&mut reader));
-    // The reason of the end is flushed, too.
-    let DriveError::Link(LinkError::PeerClosed(CloseReason::Shutdown)) = ended else {
-        panic!("{ended}")
-    };
-    assert_eq!((reader.next, writer.kept), (10_000, 10_000));
-}
-
-#[tokio::test]
-async fn a_link_resumes_after_each_lost_connection() {
-    let executor = Tokio::current().unwrap();
-    let shared: Arc<dyn Executor> = Arc::new(executor.clone());
-    let (mut buffer, mut other) = (vec![0; BUFFER], vec![0; BUFFER]);
-    let (mut writing, mut reading) = (link("writer", &mut buffer), link("reader", &mut other));
-    reading.subscribe(Interest::of::<Number>(ReaderMode::Gating, 64).unwrap()).unwrap();
-    let (mut writer, mut reader) = (Writer::new(20_000), Reader::default());
-    let mut connections = 0;
-    while writer.kept < writer.count {
-        connections += 1;
-        let (left, right) = pair(&executor);
-        let mut left = Driver::new(&mut writing, left, shared.clone());
-        let mut right = Driver::new(&mut reading, right, shared.clone());
-        reader.until = Some(reader.next + 777);
-        // The side that ends first closes the connection, while the other one writes.
-        tokio::select! {
-            _ = left.run(&mut writer) => {}
-            _ = right.run(&mut reader) => {}
-        }
-    }
-    assert_eq!((reader.next, reader.missed), (20_000, 0));
-    assert!(connections > 20, "{connections}");
-}
-
-#[tokio::test]
-async fn a_peer_that_sends_garbage_is_told_and_disconnected() {
-    let executor = Tokio::current().unwrap();
-    let shared: Arc<dyn Executor> = Arc::new(executor.clone());
-    let (left, mut right) = pair(&executor);
-    right.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
-    let mut buffer = vec![0; BUFFER];
-    let mut writing = link("writer", &mut buffer);
-    let mut writer = Writer::new(1);
-    let ended = Driver::new(&mut writing, left, shared).run(&mut writer).await;
-    assert!(matches!(ended, DriveError::Link(LinkError::Frame(_))), "{ended}");
-    let mut said = Vec::new();
-    right.read_to_end(&mut said).await.unwrap();
-    // Its hello, and the reason of its end.
-    let frames: Vec<_> = Frames::new(&said, Limits::default()).map(Result::unwrap).collect();
-    let kinds = frames.iter().map(|frame| frame.payload()[..2].to_vec());
-    assert_eq!(kinds.collect::<Vec<_>>(), [[1, 0], [2, 0]]);
-}
-
-#[tokio::test]
 async fn the_reason_of_an_end_is_reported_although_the_peer_is_gone() {
     let executor = Tokio::current().unwrap();
     let shared: Arc<dyn Executor> = Arc::new(executor.clone());
@@ -263,18 +179,6 @@ async fn a_driver_that_is_dropped_at_every_poll_loses_nothing() {
         panic!("{ended}")
     };
     assert_eq!((reader.next, reader.missed, writer.kept), (20_000, 0, 20_000));
-}
-
-#[tokio::test(start_paused = true)]
-async fn h6_a_peer_that_never_reads_or_writes_times_out() {
-    let executor = Tokio::current().unwrap();
-    let shared: Arc<dyn Executor> = Arc::new(executor.clone());
-    let (left, _right) = pair(&executor);
-    let mut buffer = vec![0; BUFFER];
-    let mut writing = link("writer", &mut buffer);
-    let mut writer = Writer::new(1);
-    let ended = Driver::new(&mut writing, left, shared).run(&mut writer).await;
-    assert!(matches!(ended, DriveError::Link(LinkError::Handshake { .. })), "{ended}");
 }
 
 /// A frame of the link itself.

@@ -24,7 +24,6 @@ use socket2::{Domain, Socket, Type};
 
 use crate::loopback::host;
 use crate::numbers::{Counter, Number, Taker, within};
-use crate::proxy::Proxy;
 
 /// Takes numbers on the host of `far`.
 struct Beside(Sender<u64>);
@@ -137,29 +136,6 @@ async fn nodes_of_two_hosts_are_joined_by_tcp_on_tokio() {
     within(arrives("tokio", text, Tokio::current().unwrap())).await;
 }
 
-#[test]
-fn nodes_of_two_hosts_are_joined_by_tcp_on_smol() {
-    let text = two_hosts(&format!("port = {PORT}"), "");
-    mycelium_smol::run(1, |smol| arrives("smol", text, smol)).unwrap();
-}
-
-#[test]
-fn nodes_of_two_hosts_are_joined_by_tcp_on_glommio() {
-    let text = two_hosts(&format!("port = {PORT}"), "");
-    let settings = mycelium_glommio::Settings::default();
-    mycelium_glommio::run(&settings, |glommio| arrives("glommio", text, glommio)).unwrap();
-}
-
-#[tokio::test]
-async fn a_line_of_the_file_has_nodes_of_one_host_joined_by_tcp() {
-    let text = format!(
-        "[node.far]\nservices = [\"Counter\"]\naddress = \"{}:{PORT}\"\n[node.near]\n\
-         services = [\"Taker\"]\n[link.\"far-near\"]\ntransport = \"tcp\"\nretry = \"1ms\"\n",
-        host()
-    );
-    within(arrives("line", text, Tokio::current().unwrap())).await;
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_is_read_from_its_own_host_and_from_another_one_at_once() {
     let beside = "[node.beside]\nhost = \"there\"\nservices = [\"Beside\"]";
@@ -251,64 +227,6 @@ async fn nodes_are_joined_over_ipv6_and_by_name() {
     within(arrives("ipv6", listening, Tokio::current().unwrap())).await;
 }
 
-/// A pair whose link goes through a proxy, and the proxy.
-fn through_a_proxy(name: &str, more: &str) -> (Pair, Receiver<u64>, Proxy) {
-    let (own, proxy) = (format!("{}:{PORT}", host()), format!("{}:{PORT}", host()));
-    let far = format!("address = \"{proxy}\"\nlisten = \"{own}\"");
-    let (pair, received) = Pair::new(name, two_hosts(&far, more));
-    (pair, received, Proxy::start(&proxy, &own))
-}
-
-/// More numbers than the sockets and the proxy hold: at least 400,000 bytes.
-const MANY: u64 = 50_000;
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_that_is_cut_under_load_loses_and_repeats_nothing() {
-    let (pair, received, proxy) = through_a_proxy("cut", "");
-    let near = pair.start("near", MANY, Tokio::current().unwrap());
-    let far = pair.start("far", MANY, Tokio::current().unwrap());
-    let cuts = tokio::task::spawn_blocking(move || {
-        for cut in 1..=20 {
-            proxy.wait_for(cut * 10_000);
-            proxy.cut();
-        }
-    });
-    within(near.join()).await.unwrap();
-    within(far.join()).await.unwrap();
-    within(cuts).await.unwrap();
-    assert!(received.try_iter().eq(0..MANY));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_partition_ends_the_link_by_its_silence_and_heals_without_a_loss() {
-    let times = "keep_alive = \"50ms\"\nsilence = \"200ms\"\nhandshake = \"200ms\"";
-    let (pair, received, proxy) = through_a_proxy("partition", times);
-    let near = pair.start("near", MANY, Tokio::current().unwrap());
-    let far = pair.start("far", MANY, Tokio::current().unwrap());
-    let errors = |running: &Running| -> u64 {
-        let lines = running.counters().into_iter().filter(|line| line.kind == Kind::Link);
-        lines.map(|line| line.value("errors")).sum()
-    };
-    for bytes in [10_000, 50_000, 100_000] {
-        let passing = proxy.clone();
-        within(tokio::task::spawn_blocking(move || passing.wait_for(bytes))).await.unwrap();
-        proxy.hold();
-        let before = errors(&near);
-        // Both sides keep their connection until it has been silent for too long.
-        within(async {
-            while errors(&near) == before {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        })
-        .await;
-        // Old bytes arrive late, on a connection that has ended.
-        proxy.release();
-    }
-    within(near.join()).await.unwrap();
-    within(far.join()).await.unwrap();
-    assert!(received.try_iter().eq(0..MANY));
-}
-
 /// A peer over TCP states its name, and a node of the same host is not there yet.
 #[tokio::test]
 async fn a_peer_over_tcp_cannot_take_the_name_of_a_node_on_the_same_host() {
@@ -363,26 +281,6 @@ async fn a_used_port_is_a_start_error_with_its_place() {
                 assign requested address (os error 99): name an address of this machine, or \
                 `listen = \"0.0.0.0:<port>\"` for all of them [M0086]";
     assert_eq!(pair.start_error("far").to_string(), text);
-}
-
-#[test]
-fn a_link_between_hosts_needs_an_address_and_no_memory() {
-    let build = |far: &str, more: &str| {
-        let (pair, _received) = Pair::new("build", two_hosts(far, more));
-        pair.build("near", 1).map(drop).unwrap_err().to_string()
-    };
-    assert_eq!(
-        build("", ""),
-        "t.toml:6:7: node `near` reads from node `far` over TCP, but `far` has no address: add \
-         `port = 7400` [M0119]"
-    );
-    for transport in ["shm", "unix"] {
-        assert_eq!(
-            build("port = 7400", &format!("transport = \"{transport}\"")),
-            "t.toml:18:13: nodes `near` and `far` run on hosts `here` and `there`, which have no \
-             memory and no Unix socket in common: write `transport = \"tcp\"`, or leave the key out [M0117]"
-        );
-    }
 }
 
 /// Plain TCP proves no name.

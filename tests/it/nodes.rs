@@ -5,15 +5,13 @@
 mod letters;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use mycelium::{BuildError, Context, Node, Report, Result, Running, StartError, Topology, service};
 use mycelium_tokio::Tokio;
-use mycelium_transports::counters::{Kind, Reading};
+use mycelium_transports::counters::Kind;
 use mycelium_transports::endpoint::BindError;
-use tokio::sync::Notify;
 
 use crate::numbers::{Counter, Number, Taker, within};
 
@@ -123,29 +121,6 @@ impl Drop for Pair {
 }
 
 #[tokio::test]
-async fn a_shutdown_does_not_wait_for_an_observer_that_has_left() {
-    let observing = format!(
-        "{}[subscription.\"Taker.numbers\"]\npolicy = \"drop-oldest\"\n",
-        TOPOLOGY.replace("services = [\"Counter\"]", "services = [\"Counter\"]\nshutdown = \"1h\"")
-    );
-    let (pair, received) = Pair::new("observer");
-    let start = |name: &str| {
-        let node = pair.node(&observing, name, 10, true).unwrap();
-        node.start(Tokio::current().unwrap()).unwrap()
-    };
-    let (far, near) = (start("far"), start("near"));
-    within(near.ready()).await.unwrap();
-    near.shutdown();
-    within(near.join()).await.unwrap();
-    drop(received);
-    let mut late = far.publisher::<Number>("late").unwrap();
-    late.emit(Number { value: 10 }).await.unwrap();
-    drop(late);
-    far.shutdown();
-    within(far.join()).await.unwrap();
-}
-
-#[tokio::test]
 async fn either_node_may_start_first_and_the_end_reaches_the_other() {
     for reversed in [false, true] {
         let (pair, received) = Pair::new(&format!("order-{reversed}"));
@@ -163,23 +138,6 @@ async fn either_node_may_start_first_and_the_end_reaches_the_other() {
         assert!(received.try_iter().eq(0..10_000));
         assert!(!pair.directory.join("far.sock").exists(), "nothing is left behind");
     }
-}
-
-#[tokio::test]
-async fn services_on_threads_of_their_own_are_joined_by_links() {
-    let (pair, received) = Pair::new("threads");
-    let text = format!(
-        "{TOPOLOGY}\n[service.Counter]\nrun = \"dedicated\"\n[service.Taker]\nrun = \"dedicated\"\nwait = \"spin-then-park(100)\"\n"
-    );
-    let start = |name| {
-        pair.node(&text, name, 10_000, false).unwrap().start(Tokio::current().unwrap()).unwrap()
-    };
-    let nodes = ["far", "near"].map(start);
-    for node in nodes {
-        assert!(node.start_report().placements[0].thread.is_some());
-        within(node.join()).await.unwrap();
-    }
-    assert!(received.try_iter().eq(0..10_000));
 }
 
 /// A publisher's node waits while messages are confirmed, beyond its shutdown deadline.
@@ -242,30 +200,6 @@ async fn a_node_of_another_user_is_rejected() {
     }
 }
 
-#[tokio::test]
-async fn a_node_that_is_shut_down_may_come_back() {
-    let (pair, received) = Pair::new("back");
-    let near = pair.start("near", 0, false);
-    for _ in 0..3 {
-        let far = pair.start("far", 1000, true);
-        let mut next = 0;
-        while next < 1000 {
-            match received.try_recv() {
-                Ok(value) => {
-                    assert_eq!(value, next);
-                    next += 1;
-                }
-                Err(_) => within(tokio::task::yield_now()).await,
-            }
-        }
-        far.shutdown();
-        within(far.join()).await.unwrap();
-    }
-    // Its publishers may restart, so it does not end by itself.
-    near.shutdown();
-    within(near.join()).await.unwrap();
-}
-
 /// Its publisher may end by the shutdown before any other part of the node learns of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_publisher_that_ends_by_the_shutdown_may_come_back() {
@@ -288,22 +222,6 @@ async fn a_publisher_that_ends_by_the_shutdown_may_come_back() {
     }
     near.shutdown();
     within(near.join()).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_reader_that_is_started_again_misses_nothing_and_gets_nothing_twice() {
-    let (pair, received) = Pair::new("leaves");
-    let far = pair.start("far", 100_000, false);
-    for _ in 0..4 {
-        let near = pair.start("near", 0, false);
-        within(near.ready()).await.unwrap();
-        near.shutdown();
-        within(near.join()).await.unwrap();
-    }
-    let near = pair.start("near", 0, false);
-    within(far.join()).await.unwrap();
-    within(near.join()).await.unwrap();
-    assert!(received.try_iter().eq(0..100_000));
 }
 
 #[tokio::test]
@@ -366,19 +284,6 @@ async fn undelivered_messages_of_an_abandoned_service_are_named() {
     }
 }
 
-#[tokio::test]
-async fn an_absent_observer_leaves_nothing_undelivered() {
-    for policy in ["drop-oldest", "latest"] {
-        let (pair, _received) = Pair::new(&format!("observer-{policy}"));
-        let impatient = TOPOLOGY.replace("[\"Counter\"]", "[\"Counter\"]\nshutdown = \"100ms\"");
-        let text =
-            format!("{impatient}\n[subscription.\"Taker.numbers\"]\npolicy = \"{policy}\"\n");
-        let node = pair.node(&text, "far", 5, false).unwrap();
-        let far = node.start(Tokio::current().unwrap()).unwrap();
-        within(far.join()).await.unwrap();
-    }
-}
-
 /// Takes this many messages, and ends with the last one in flight.
 struct Few(u64);
 
@@ -420,60 +325,6 @@ async fn both_sides_of_a_link_count_the_same_as_taken() {
             assert_eq!(of(&far, "left") + of(&near, "left"), 0);
         }
     }
-}
-
-/// Ends when the test says so, and not at a shutdown.
-struct Lingers(Arc<Notify>);
-
-#[service]
-impl Lingers {
-    async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
-        self.0.notified().await;
-        Ok(())
-    }
-}
-
-/// The reader ends at the shutdown, and the link runs until the last service has ended.
-#[tokio::test]
-async fn what_arrives_after_the_end_of_the_reader_is_counted() {
-    let (pair, _received) = Pair::new("unread");
-    let end = Arc::new(Notify::new());
-    let text = TOPOLOGY
-        .replace("services = [\"Counter\"]", "services = [\"Ticker\"]\nshutdown = \"1ms\"")
-        .replace("\"Taker\"", "\"Taker\", \"Lingers\"")
-        .replace("[link.default]", "[link.default]\ntransport = \"unix\"");
-    let start = |name| {
-        let topology = Topology::parse("pair.toml", &text).unwrap();
-        let (end, taken) = (end.clone(), pair.taken.clone());
-        let node = Node::builder(name)
-            .topology(topology.in_directory(&pair.directory))
-            .service(|| Ticker)
-            .service(move || Taker(taken.clone()))
-            .service(move || Lingers(end.clone()));
-        node.build().unwrap().start(Tokio::current().unwrap()).unwrap()
-    };
-    let (far, near) = (start("far"), start("near"));
-    let of = |counters: &[Reading], kind, value: &str| -> u64 {
-        let lines = counters.iter().filter(|it| it.kind == kind && it.label("topic") == "numbers");
-        lines.map(|line| line.value(value)).sum()
-    };
-    let until = async |kind, value| {
-        while of(&near.counters(), kind, value) == 0 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    within(until(Kind::Edge, "taken")).await;
-    near.shutdown();
-    within(until(Kind::Publisher, "no_subscribers")).await;
-    end.notify_one();
-    let counters = within(near.join()).await.unwrap().counters;
-    let sent = of(&counters, Kind::Publisher, "sent");
-    let accounted: u64 =
-        ["joined_at", "taken", "left"].map(|value| of(&counters, Kind::Edge, value)).iter().sum();
-    let unread = of(&counters, Kind::Publisher, "no_subscribers");
-    assert_eq!(sent - unread, accounted, "{counters:?}");
-    far.shutdown();
-    _ = within(far.join()).await;
 }
 
 #[tokio::test]
@@ -534,23 +385,4 @@ async fn waiting_for_ready_ends_when_the_node_never_will_be() {
     running.shutdown();
     let limit = Duration::from_secs(60);
     assert!(tokio::time::timeout(limit, running.ready()).await.is_ok(), "it hangs");
-}
-
-/// Pauses of zero would be a busy loop.
-#[test]
-fn a_retry_of_no_time_is_refused() {
-    assert!(Topology::parse("pair.toml", TOPOLOGY).is_ok());
-    let restless = TOPOLOGY.replace("\"1ms\"", "\"0s\"").replace("\"20ms\"", "\"0s\"");
-    assert!(Topology::parse("pair.toml", &restless).is_err());
-}
-
-#[test]
-fn forbidden_readers_and_writers_are_build_errors() {
-    let (pair, _received) = Pair::new("forbidden");
-    let more = "\n[topic.numbers]\nreaders = [\"far\"]\n";
-    let text = TOPOLOGY.replace("\n[topic.numbers]\ncapacity = 16\n", more);
-    assert_eq!(
-        pair.node(&text, "far", 0, false).unwrap_err().to_string(),
-        "pair.toml:7:12: node `near` reads topic `numbers`, but is not on this list: add `near` to `readers` [M0112]"
-    );
 }

@@ -25,8 +25,6 @@ struct State {
     seed: u64,
     /// No byte passes, in either direction.
     held: bool,
-    /// Bytes that have passed from the target.
-    passed: usize,
     /// How many connections were accepted.
     connections: u64,
     open: Vec<Arc<Ends>>,
@@ -61,8 +59,8 @@ impl Proxy {
 
     /// A proxy whose connections suffer.
     pub(crate) fn suffering(listen: &str, target: &str, fault: Fault, seed: u64) -> Proxy {
-        let (held, passed, open) = (false, 0, Vec::new());
-        let state = State { fault, seed, held, passed, connections: 0, open };
+        let (held, open) = (false, Vec::new());
+        let state = State { fault, seed, held, connections: 0, open };
         let shared = Shared { state: Mutex::new(state), changed: Condvar::new() };
         let (proxy, target) = (Proxy(Arc::new(shared)), target.to_owned());
         let listener = TcpListener::bind(listen).unwrap();
@@ -104,11 +102,6 @@ impl Proxy {
         self.0.changed.notify_all();
     }
 
-    /// Waits until this many bytes have passed from the target, since the start.
-    pub(crate) fn wait_for(&self, bytes: usize) {
-        self.wait(|state| state.passed >= bytes);
-    }
-
     /// How many connections were accepted.
     pub(crate) fn connections(&self) -> u64 {
         self.state().connections
@@ -140,17 +133,11 @@ impl Proxy {
         state.open.push(ends.clone());
         drop(state);
         let (one, other, back) = (self.clone(), self.clone(), ends.clone());
-        thread::spawn(move || one.pump(&ends, (&ends.near, &ends.far), up, false));
-        thread::spawn(move || other.pump(&back, (&back.far, &back.near), down, true));
+        thread::spawn(move || one.pump(&ends, (&ends.near, &ends.far), up));
+        thread::spawn(move || other.pump(&back, (&back.far, &back.near), down));
     }
 
-    fn pump(
-        &self,
-        ends: &Arc<Ends>,
-        (mut from, mut to): (&TcpStream, &TcpStream),
-        mut way: Way,
-        is_counted: bool,
-    ) {
+    fn pump(&self, ends: &Arc<Ends>, (mut from, mut to): (&TcpStream, &TcpStream), mut way: Way) {
         let mut buffer = [0; 512];
         let end = 'open: loop {
             let Ok(read @ 1..) = from.read(&mut buffer) else { break End::Fin };
@@ -161,8 +148,6 @@ impl Proxy {
                         if !self.pass(ends, pause) || to.write_all(&left[..count]).is_err() {
                             break 'open End::Fin;
                         }
-                        self.state().passed += if is_counted { count } else { 0 };
-                        self.0.changed.notify_all();
                         left = &mut left[count..];
                     }
                     Step::Stall => {

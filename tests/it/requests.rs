@@ -15,9 +15,7 @@ use std::time::Duration;
 
 use futures_util::future::{join, join_all};
 use mycelium::counters::{Kind, Reading};
-use mycelium::{
-    Asked, BuildError, Context, Node, RequestError, Result, Taken, Topology, message, service,
-};
+use mycelium::{Asked, Context, Node, RequestError, Result, Taken, Topology, message, service};
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 
@@ -361,60 +359,6 @@ async fn requests_that_are_dropped_hold_up_neither_others_nor_the_end_of_the_nod
         conserved(&oracle.unwrap().counters);
         assert_eq!(taken.load(Ordering::Relaxed), 3 * 9 + 1);
     }
-}
-
-/// Its first request has no time left when it leaves the node.
-struct Late;
-
-#[service(requests(Ask))]
-impl Late {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for _ in 0..20 {
-            let late = ctx.request(ask(KEEP)).within(Duration::ZERO);
-            // Behind it in the mailbox.
-            assert_eq!(ctx.request(ask(1)).await, Ok(double(1)));
-            let within = Duration::ZERO;
-            let error = RequestError::Deadline { taken: Taken::No, within, actor: None };
-            assert_eq!(late.await, Err(error));
-        }
-        Ok(())
-    }
-}
-
-#[tokio::test]
-async fn a_request_without_time_left_is_not_sent_and_both_nodes_end() {
-    let directory = Directory::new("late");
-    let topology = topology("unix", &directory.0);
-    let taken = Arc::new(AtomicU64::new(0));
-    let start = |name: &str| {
-        let taken = taken.clone();
-        let node = Node::builder(name).topology(topology.clone());
-        let node = node.service(move || Answerer(taken.clone()));
-        let node = node.named_service("Caller", || Late);
-        node.build().unwrap().start(Tokio::current().unwrap()).unwrap()
-    };
-    let (desk, oracle) = (start("desk"), start("oracle"));
-    let (desk, oracle) = join(desk.join(), oracle.join()).await;
-    conserved(&desk.unwrap().counters);
-    conserved(&oracle.unwrap().counters);
-    assert_eq!(taken.load(Ordering::Relaxed), 20);
-}
-
-#[test]
-fn one_node_answers_a_topic() {
-    let text = "[node.a]\nservices = [\"Answerer\"]\n[node.b]\nservices = [\"Other\"]\n";
-    let topology = Topology::parse("t.toml", text).unwrap();
-    let node = Node::builder("a")
-        .topology(topology)
-        .service(|| Answerer(Arc::default()))
-        .named_service("Other", || Answerer(Arc::default()));
-    let error = node.build().unwrap_err();
-    assert!(matches!(&error, BuildError::Responders { .. }));
-    assert_eq!(
-        error.to_string(),
-        "t.toml:4:13: requests of topic `doubles` are answered in node `a` and in node `b`: place all services \
-         with `answers(..)` of this topic in one node [M0019]"
-    );
 }
 
 /// Takes no request.

@@ -87,22 +87,6 @@ async fn a_socket_that_its_users_cannot_reach_is_an_error_at_start() {
     assert!(text.contains("`Topology::in_directory`"), "{text}");
 }
 
-#[test]
-fn invalid_socket_modes_are_errors_with_their_place() {
-    for (keys, problem) in [
-        ("mode = \"rw\"", "invalid mode `rw`: expected the permissions of a socket in octal"),
-        ("mode = \"0060\"", "invalid mode"),
-        ("mode = \"0777\"", "invalid mode"),
-        ("mode = \"0666\"", "lets processes of all users connect"),
-        ("group = 7\nmode = \"0600\"", "does not let the group of this node"),
-    ] {
-        let error = Topology::parse("mode.toml", &format!("[node.far]\n{keys}")).unwrap_err();
-        let (text, line) = (error.to_string(), 1 + keys.lines().count());
-        assert!(text.starts_with(&format!("mode.toml:{line}:")), "{text}");
-        assert!(text.contains(problem), "{text}");
-    }
-}
-
 #[tokio::test]
 async fn a_vanished_socket_is_restored_and_readers_connect() {
     let dir = TestDir::new("vanished");

@@ -41,14 +41,3 @@ async fn arrives(name: &str, executor: impl Executor + Clone) {
 async fn nodes_of_two_hosts_are_joined_by_tls_on_tokio() {
     within(arrives("tokio", Tokio::current().unwrap())).await;
 }
-
-#[test]
-fn nodes_of_two_hosts_are_joined_by_tls_on_smol() {
-    mycelium_smol::run(1, |smol| arrives("smol", smol)).unwrap();
-}
-
-#[test]
-fn nodes_of_two_hosts_are_joined_by_tls_on_glommio() {
-    let settings = mycelium_glommio::Settings::default();
-    mycelium_glommio::run(&settings, |glommio| arrives("glommio", glommio)).unwrap();
-}

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mycelium_transports::counters::{Kind, Region};
-use mycelium_transports::local::{Delivery, EgressItem, Policy, Schema, Topic, TopicError};
+use mycelium_transports::local::{EgressItem, Policy, Schema, Topic, TopicError};
 
-use crate::exchange::harness::{Number, Side, TestDir, take, until, within};
+use crate::exchange::harness::{Number, Side, TestDir, until, within};
 
 /// The possible outcomes of a message, by the names of the counters.
 pub(crate) const FATES: [&str; 8] =
@@ -44,23 +44,6 @@ async fn unconfirmed_messages_of_a_connected_reader_are_undelivered() {
     assert_eq!(server.undelivered(), expected, "nobody will ever take these");
 }
 
-#[tokio::test]
-async fn the_reading_side_counts_every_message() {
-    let dir = TestDir::new("accounts-remote");
-    let (there, here) = Side::pair(8, 64);
-    let server = there.server_for("here", Policy::DropOldest);
-    let mut publisher = there.publisher();
-    (0..20).for_each(|value| publisher.try_emit(Number { value }).unwrap());
-    let mut reader = here.reader();
-    there.serve(server, &dir.socket());
-    here.read("there", &dir.socket(), Policy::DropOldest);
-    assert!(matches!(within("a gap", reader.recv()).await, Some(Delivery::Gap(_))));
-    take(&mut reader, 12..20).await;
-    reader.done();
-    let sent = here.sum(Kind::Publisher, "sent") - here.sum(Kind::Edge, "joined_at");
-    assert_eq!(sent, fates(&here) + reader.depth() as u64);
-}
-
 #[test]
 fn an_observing_egress_counts_every_message() {
     let counters = Region::new(16);
@@ -83,15 +66,6 @@ fn an_observing_egress_counts_every_message() {
     let passed: u64 =
         ["taken", "overwritten", "left", "unknown"].iter().map(|name| feed.value(name)).sum();
     assert_eq!(passed + depth, 24, "{feed:?}, depth {depth}");
-}
-
-#[test]
-fn a_topic_takes_as_many_gating_readers_as_its_publishers_have_room_for() {
-    let topic = topic(8);
-    let join = |number| topic.subscribe::<Number>(&format!("reader-{number}"), Policy::Block);
-    let readers: Vec<_> = (0..100).map_while(|number| join(number).ok()).collect();
-    let publisher = topic.publisher::<Number>("publisher", 7);
-    assert!(publisher.is_ok(), "{} readers, {publisher:?}", readers.len());
 }
 
 #[test]

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use mycelium_core::link::Batching;
 use mycelium_core::message;
-use mycelium_transports::local::{Delivery, Gap, GapReason, Policy};
+use mycelium_transports::local::{Delivery, Policy};
 use mycelium_transports::stream::STREAMS;
 use tokio::sync::Semaphore;
 
-use crate::exchange::harness::{Number, PATIENCE, Side, TestDir, end, take, until, within};
+use crate::exchange::harness::{Number, PATIENCE, Side, TestDir, end, take, within};
 
 #[tokio::test]
 async fn messages_and_the_end_of_a_topic_arrive() {
@@ -64,67 +64,6 @@ async fn the_last_messages_of_a_burst_do_not_wait_for_the_delay_of_a_batch() {
         within("all are confirmed", publisher.confirmed()).await;
     }
     end(&[&there, &here], [serving, reading]).await;
-}
-
-#[tokio::test]
-async fn a_full_reader_blocks_its_publisher_and_no_other() {
-    let dir = TestDir::new("exchange-full");
-    let (there, here) = Side::pair(8, 8);
-    let serving = there.serve(there.server_for("here", Policy::Block), &dir.socket());
-    let mut reader = here.reader();
-    let reading = here.read("there", &dir.socket(), Policy::Block);
-    within("both have met", there.control.ready()).await;
-    let mut publisher = there.publisher();
-    // As many as its ring holds and not one more, although all are sent.
-    (0..8).for_each(|value| publisher.try_emit(Number { value }).unwrap());
-    until("all arrives", || reader.depth() == 8).await;
-    publisher.try_emit(Number { value: 8 }).unwrap_err();
-    assert_eq!(publisher.depth(), 8);
-    take(&mut reader, 0..8).await;
-    publisher.emit(Number { value: 8 }).await.unwrap();
-    take(&mut reader, 8..9).await;
-    here.control.drain();
-    within("the reader has left", reading).await.unwrap();
-    // A reader that has closed its link blocks no publisher.
-    for value in 9..100 {
-        within("room", publisher.emit(Number { value })).await.unwrap();
-    }
-    end(&[&there], [serving]).await;
-}
-
-#[tokio::test]
-async fn an_observer_gets_an_exact_gap_after_its_absence() {
-    let dir = TestDir::new("exchange-observer");
-    let (there, here) = Side::pair(8, 64);
-    let server = there.server_for("here", Policy::DropOldest);
-    let mut publisher = there.publisher();
-    (0..20).for_each(|value| publisher.try_emit(Number { value }).unwrap());
-    let mut reader = here.reader();
-    let serving = there.serve(server, &dir.socket());
-    let reading = here.read("there", &dir.socket(), Policy::DropOldest);
-    let gap = within("a gap", reader.recv()).await;
-    let Some(Delivery::Gap(gap)) = gap else { panic!("expected a gap: {gap:?}") };
-    let Gap { count: 12, exact: true, reason: GapReason::Overwritten, .. } = gap else {
-        panic!("{gap:?}")
-    };
-    take(&mut reader, 12..20).await;
-    end(&[&there, &here], [serving, reading]).await;
-}
-
-#[tokio::test]
-async fn an_announced_latest_reader_gets_gaps_from_before_its_arrival() {
-    let dir = TestDir::new("exchange-latest");
-    let (there, here) = Side::pair(8, 64);
-    let server = there.server_for("here", Policy::Latest);
-    let mut publisher = there.publisher();
-    (0..20).for_each(|value| publisher.try_emit(Number { value }).unwrap());
-    let mut reader = here.reader();
-    there.serve(server, &dir.socket());
-    here.read("there", &dir.socket(), Policy::Latest);
-    let gap = within("a gap", reader.recv()).await;
-    let Some(Delivery::Gap(gap)) = gap else { panic!("expected a gap: {gap:?}") };
-    assert_eq!((gap.count, gap.exact, gap.reason), (12, true, GapReason::Overwritten));
-    take(&mut reader, 12..20).await;
 }
 
 #[tokio::test]
@@ -241,29 +180,4 @@ async fn streams_stay_apart_when_publishers_start_and_end() {
         }
     }
     assert_eq!(here.notices.count("down", ""), 0, "the link holds: {:?}", here.notices);
-}
-
-#[tokio::test]
-async fn publishers_beyond_the_stream_limit_take_turns() {
-    let dir = TestDir::new("exchange-streams");
-    let (there, here) = Side::pair(8, 8);
-    let server = there.server_for("here", Policy::Block);
-    let mut reader = here.reader();
-    let many = 1 + STREAMS as u64;
-    let publisher = |n| there.numbers.publisher::<Number>(&format!("p{n}"), n).unwrap();
-    let mut publishers: Vec<_> = (0..many).map(publisher).collect();
-    for (value, publisher) in (0..).zip(&mut publishers) {
-        publisher.try_emit(Number { value }).unwrap();
-    }
-    there.serve(server, &dir.socket());
-    here.read("there", &dir.socket(), Policy::Block);
-    for count in 0..many {
-        if count + 1 == many {
-            there.notices.until("stream limit", "waits until another one ends").await;
-            publishers.remove(0);
-        }
-        let what = format!("message {count} of {many}");
-        let delivery = within(&what, reader.recv()).await;
-        assert!(matches!(delivery, Some(Delivery::Msg(_))), "{delivery:?}");
-    }
 }

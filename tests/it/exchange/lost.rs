@@ -53,26 +53,6 @@ async fn a_lost_end_is_sent_again_without_a_gap() {
     assert_eq!(within("the end", reader.recv()).await, None, "nothing was missing");
 }
 
-#[tokio::test]
-async fn the_end_of_a_topic_is_sent_again_after_a_lost_connection() {
-    let dir = TestDir::new("lost-ended");
-    let (there, here) = Side::pair(64, 64);
-    let mut reader = here.reader();
-    let wire = Wire::new();
-    there.serve(there.server_for("here", Policy::Block), &dir.socket());
-    here.read_over(&wire, &dir.socket(), Policy::Block);
-    let publisher = there.publisher();
-    within("both have met", there.control.ready()).await;
-    wire.limit_down(Some(0));
-    // Its stream begins and ends, and the topic ends.
-    drop(publisher);
-    wire.until_held("the end is on its way").await;
-    wire.cut().await;
-    while let Some(delivery) = within("the end", reader.recv()).await {
-        let Delivery::Gap(_) = delivery else { panic!("{delivery:?}") };
-    }
-}
-
 /// Cuts a connection again and again. Before each cut, `limit` delays the bytes in one direction.
 fn cut_often(wire: Wire, limit: impl Fn(&Wire, usize) + Send + 'static) -> JoinHandle<()> {
     tokio::spawn(async move {

@@ -130,32 +130,6 @@ fn a_client_that_sends_nothing_is_served() {
 }
 
 #[test]
-fn more_clients_than_there_are_places_for_are_rejected() {
-    let floor = Floor::of_broker("\"plain\"", "connections = 2");
-    let node = floor.broker();
-    let (_, report) = run(node, move |running| {
-        let mut clients = [floor.connect(), floor.connect()];
-        until(running, "connections", 2);
-        for number in 0..2 {
-            clients[number].send(&words(SWAP, number as u64, 2));
-            for client in &mut clients {
-                assert_eq!(client.words(), Some((ORDER, number as u64, 2)));
-            }
-        }
-        for _ in 0..50 {
-            assert_eq!(floor.connect().frame(), None);
-        }
-        for client in &mut clients {
-            client.send(&words(SWAP, 1, 2));
-        }
-        for client in &mut clients {
-            assert_eq!(client.words(), Some((ORDER, 1, 2)));
-        }
-    });
-    assert_eq!(counter(&report.counters, "rejected"), 50);
-}
-
-#[test]
 fn a_codec_that_panics_ends_one_connection() {
     let floor = Floor::of_broker("\"plain\"", "");
     let codec = LegacyCodec::new(

@@ -87,18 +87,6 @@ async fn run(builder: Builder) {
 }
 
 #[tokio::test]
-async fn a_dead_letter_reader_ends_with_the_services_that_could_make_some() {
-    let (sender, told) = channel();
-    let builder = Node::builder("main")
-        .topology(quick(""))
-        .service(|| Counter { count: 3, stays: false })
-        .service(|| Hapless)
-        .service(move || Undertaker(sender.clone()));
-    run(builder).await;
-    assert!(told.try_iter().eq(["letter", "letter", "letter", "the end"]));
-}
-
-#[tokio::test]
 async fn a_dead_letter_reader_without_sources_ends_with_the_others() {
     let (sender, told) = channel();
     let letters = sender.clone();
