@@ -6,9 +6,8 @@ mod permanent;
 mod stderr;
 
 use std::error::Error;
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use mycelium::{
@@ -62,67 +61,4 @@ fn debug_prints_the_text() {
     let error = mycelium::Error::from(io::Error::other(BuildError::Topic(readers)));
     assert_eq!(format!("{error:?}"), error.to_string());
     assert!(error.to_string().contains("its rings have 64"), "{error}");
-}
-
-/// An error without this is found here, also if no test makes one.
-#[test]
-fn no_error_of_a_library_derives_debug() {
-    let mut errors = 0;
-    for crate_sources in [
-        "src",
-        "core/src",
-        "transports/src",
-        "executors/src",
-        "executors/tokio/src",
-        "executors/smol/src",
-        "executors/glommio/src",
-        "bundle/src",
-    ] {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        each_file(&root.join(crate_sources), &mut |path, text| {
-            for derives in text.split("#[derive(").skip(1) {
-                let (derives, item) = derives.split_once(")]").unwrap();
-                let derives: Vec<_> = derives.split(',').map(str::trim).collect();
-                if derives.iter().any(|derive| derive.ends_with("Error")) || is_error(text, item) {
-                    errors += 1;
-                    assert!(
-                        !derives.contains(&"Debug"),
-                        "{}: this error derives Debug: expected `debug_as_display!`{}",
-                        path.display(),
-                        item.get(..200).unwrap_or(item)
-                    );
-                }
-            }
-        });
-    }
-    assert!(errors > 30, "found {errors} errors only");
-}
-
-/// Whether the item that `rest` begins with implements `Error` by hand.
-fn is_error(text: &str, rest: &str) -> bool {
-    let item = rest.split(['{', ';']).next().unwrap_or_default();
-    let mut words = item.split_whitespace().skip_while(|word| !["enum", "struct"].contains(word));
-    let Some(name) = words.nth(1) else { return false };
-    let name = name.split(['<', '(']).next().unwrap_or(name);
-    let mut impls = text.split("Error for ").skip(1);
-    impls.any(|after| after.split([' ', '<', '{']).next() == Some(name))
-}
-
-#[test]
-fn an_error_by_hand_is_found() {
-    let text = "#[derive(Debug)]\npub enum Wrong<M> { A(M) }\nimpl<M> Error for Wrong<M> {}";
-    let item = text.split_once(")]").unwrap().1;
-    assert!(is_error(text, item));
-    assert!(!is_error(&text.replace("Error for", "Display for"), item));
-}
-
-fn each_file(directory: &Path, visit: &mut dyn FnMut(&Path, &str)) {
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            each_file(&path, visit);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            visit(&path, &fs::read_to_string(&path).unwrap());
-        }
-    }
 }
