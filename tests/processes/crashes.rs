@@ -4,9 +4,9 @@
 //! A run has one seed, which decides the faults; the scheduler decides the rest. Three processes of
 //! one topology (`roles`) run as a bundle (`launch`). They record what they emit and receive
 //! (`records`) and which step they are at (`marks`). `chaos` kills, stops and restarts them,
-//! `lives` records that, and `checker` compares all records at the end. `checker_tests` tests the
-//! checker. `poison` is a message that kills its reader. All processes end with the test, also if
-//! it fails. `examples/torture.rs` is the same as a command.
+//! `lives` records that, and `checker` compares all records at the end. `poison` is a message
+//! that kills its reader. All processes end with the test, also if it fails. `examples/torture.rs`
+//! is the same as a command.
 //!
 //! `SEEDS=100 SECONDS_PER_SEED=10 cargo test --test processes crashes` runs longer, `SEED=7` runs that seed.
 #![cfg(target_os = "linux")]
@@ -14,7 +14,6 @@
 
 mod chaos;
 mod checker;
-mod checker_tests;
 mod history;
 mod launch;
 mod lives;

@@ -113,20 +113,3 @@ impl Mark {
         Mark { phase: phase.unwrap_or(Phase::Start), confirmed: field(8) }
     }
 }
-
-#[test]
-fn a_mark_says_where_its_process_is() {
-    let path = std::env::temp_dir().join(format!("mycelium-marks-{}", std::process::id()));
-    let mark = |phase, confirmed| Mark { phase, confirmed };
-    assert_eq!(read(&path), mark(Phase::Start, 0));
-    let marker = Marker::open(&path).unwrap();
-    assert_eq!(read(&path), mark(Phase::Start, 0));
-    for phase in Phase::ALL {
-        marker.is_at(phase).unwrap();
-        assert_eq!(read(&path), mark(phase, 0));
-    }
-    marker.confirmed(7).unwrap();
-    marker.is_at(Phase::Emit).unwrap();
-    assert_eq!(read(&path), mark(Phase::Emit, 7));
-    std::fs::remove_file(&path).unwrap();
-}

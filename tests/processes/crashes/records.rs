@@ -111,26 +111,3 @@ pub(crate) fn read(path: &Path, from: usize) -> Vec<Record> {
     };
     bytes.chunks_exact(SIZE).skip(from).map(Record::parse).collect()
 }
-
-#[test]
-fn records_are_read_back_and_half_a_record_is_ignored() {
-    let path = std::env::temp_dir().join(format!("mycelium-records-{}", std::process::id()));
-    let _ = fs::remove_file(&path);
-    assert_eq!(read(&path, 0), []);
-    let records = [
-        Record::Epoch(u64::MAX),
-        Record::Sent(1),
-        Record::Got { life: 1, number: 2, sequence: 3, whole: true, again: false },
-        Record::Got { life: 1, number: 2, sequence: 3, whole: false, again: true },
-        Record::Gap { epoch: 4, count: 5, exact: false },
-        Record::End,
-    ];
-    let log = Log::open(&path).unwrap();
-    for record in records {
-        log.put(record).unwrap();
-    }
-    (&log.0).write_all(&[1; SIZE - 1]).unwrap();
-    assert_eq!(read(&path, 0), records);
-    assert_eq!(read(&path, 5), [Record::End]);
-    fs::remove_file(&path).unwrap();
-}
