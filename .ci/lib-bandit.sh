@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Runs of the example application. Sourced after lib.sh by `bandit` and `bandit-executors`.
 # The numbers of the recorded day.
-NUMBERS=(6,538 6,313 6,046 267 "0 drops")
+NUMBERS=(6538 6313 6046 267 "0 drops")
 
 # bandit_run NAME ARGUMENTS..: one run, with the numbers of the recorded day, and its signals in a
 # file.

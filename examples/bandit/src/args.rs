@@ -1,17 +1,14 @@
 //! The arguments of the commands, and the settings that they mean.
 
-use std::{collections::BTreeSet, num::NonZeroUsize, path::PathBuf};
+use std::{num::NonZeroUsize, path::PathBuf};
 
 use bandit::{
-    app::{self, Options},
-    feed::{Drops, Pace, Settings},
+    app::{Member, Options},
+    feed::Settings,
 };
 use clap::Args;
 
 use crate::executors::ExecutorKind;
-
-/// The number of logs before the end of a dropped connection that are never sent to it.
-const LOST_AT_DROP: usize = 3;
 
 #[derive(Args)]
 pub(crate) struct MemberArgs {
@@ -44,10 +41,14 @@ pub(crate) struct BundledArgs {
 #[derive(Args, Clone)]
 pub(crate) struct RunArgs {
     /// Follow this node (ws://host:port/path) instead of the recorded day.
-    #[arg(long, value_name = "URL", conflicts_with_all = ["recording", "speed", "drop_every", "drop_at"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["speed", "drop_every"])]
     pub(crate) url: Option<String>,
-    #[command(flatten)]
-    pub(crate) replay: ReplayArgs,
+    /// Replay at the recorded speed times this factor; with 1440 a day takes a minute.
+    #[arg(long, value_name = "FACTOR", value_parser = factor)]
+    pub(crate) speed: Option<f64>,
+    /// Drop the connection each time after this number of logs.
+    #[arg(long, value_name = "LOGS")]
+    pub(crate) drop_every: Option<NonZeroUsize>,
     /// Write the signals to this file, one JSON object per line.
     #[arg(long, value_name = "FILE")]
     pub(crate) signals: Option<PathBuf>,
@@ -64,34 +65,14 @@ pub(crate) struct RunArgs {
     /// Run on this executor; the outcome is the same.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) executor: ExecutorKind,
-    /// Print plain lines even on a terminal.
-    #[arg(long)]
-    pub(crate) plain: bool,
-}
-
-#[derive(Args, Clone)]
-pub(crate) struct ReplayArgs {
-    /// Replay this recording (JSON lines, optionally gzipped) instead of the built-in one.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) recording: Option<PathBuf>,
-    /// Replay at the recorded speed times this factor; with 1440 a day takes a minute.
-    #[arg(long, value_name = "FACTOR", value_parser = factor)]
-    pub(crate) speed: Option<f64>,
-    /// Drop the connection each time after this number of logs.
-    #[arg(long, value_name = "LOGS")]
-    pub(crate) drop_every: Option<NonZeroUsize>,
-    /// Drop the connection after the log of this number; can be given several times.
-    #[arg(long, value_name = "LOG", value_parser = clap::value_parser!(NonZeroUsize))]
-    pub(crate) drop_at: Vec<NonZeroUsize>,
 }
 
 impl RunArgs {
     /// The options of a run, as a whole or as one process of a bundle.
-    pub(crate) fn options(&self, member: Option<app::Member>) -> Options {
+    pub(crate) fn options(&self, member: Option<Member>) -> Options {
         Options {
             url: self.url.clone(),
-            feed: self.replay.settings(),
-            recording: self.replay.recording.clone(),
+            feed: Settings { speed: self.speed, drop_every: self.drop_every },
             database: self.database.clone(),
             signals: self.signals.clone(),
             topology: self.topology.clone(),
@@ -102,17 +83,7 @@ impl RunArgs {
 }
 
 fn factor(text: &str) -> Result<f64, String> {
-    let factor = text.parse().ok().filter(|factor: &f64| factor.is_finite() && *factor > 0.0);
-    factor.ok_or_else(|| "expected a number above 0".to_owned())
-}
-
-impl ReplayArgs {
-    pub(crate) fn settings(&self) -> Settings {
-        let at: BTreeSet<usize> = self.drop_at.iter().map(|at| at.get()).collect();
-        Settings {
-            pace: self.speed.map_or(Pace::Unpaced, |speed| Pace::Recorded { speed }),
-            drops: Drops { at, every: self.drop_every, lost: LOST_AT_DROP },
-            ..Settings::default()
-        }
-    }
+    // A slower day would not end.
+    let factor = text.parse().ok().filter(|factor: &f64| factor.is_finite() && *factor >= 1e-3);
+    factor.ok_or_else(|| "expected a number above 0.001".to_owned())
 }

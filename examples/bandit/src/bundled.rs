@@ -2,29 +2,25 @@
 //! the topology, and serves the recorded day to the first of them.
 
 use std::{
-    env, fmt,
+    env, fs,
     io::{self, Write},
-    os::unix::process::ExitStatusExt,
-    process::{Command, ExitCode, ExitStatus},
+    os::unix::{fs::DirBuilderExt, process::ExitStatusExt},
+    path::PathBuf,
+    process::{self, Command, ExitCode, ExitStatus},
     sync::Arc,
     time::Duration,
 };
 
 use bandit::{
-    app::{self, Failure, Run},
-    feed::Feed,
-    report,
+    app::{self, Run},
     signals::SignalFile,
 };
 use futures_channel::oneshot;
-use mycelium::{Restart, StartError, end_with_launcher};
-use mycelium_bundle::{
-    Bundle, BundleError, BundleEvent, BundleReport, Member, MemberOutcome, MemberReport,
-};
+use mycelium::{Error, Restart, Result, StartError, end_with_launcher};
+use mycelium_bundle::{Bundle, BundleEvent, Member, MemberOutcome, MemberReport};
 use mycelium_executor::Executor;
 
 use crate::args::{BundledArgs, MemberArgs, RunArgs};
-use crate::directories::{self, Directories};
 use crate::observe::Observed;
 use crate::output::{say, user_error};
 
@@ -45,32 +41,20 @@ const SIGTERM: i32 = 15;
 pub(crate) async fn launch(
     BundledArgs { host, observe, run: mut args }: BundledArgs,
     executor: Arc<dyn Executor>,
-) -> Result<(), Box<dyn std::error::Error>> {
+) -> Result<()> {
     // Another host may have the writer.
     if let Some(path) = args.signals.as_deref().filter(|_| host.is_empty()) {
         SignalFile::check(path)?;
     }
     let program = env::current_exe()?;
-    let directories = Arc::new(Directories::new()?);
+    let directories = Directories::new()?;
     let observed = match observe {
         true => Some(Observed::start(&directories.state, &mut args)?),
         false => None,
     };
     let options = args.options(None);
-    let nodes = app::bundle(&options, &host).map_err(user_error)?;
-    if let Some(observed) = &observed {
-        observed.announce();
-    }
-    let (url, feed) = match &options.url {
-        Some(url) => (url.clone(), None),
-        None => {
-            let recording = app::load(options.recording.as_deref()).map_err(user_error)?;
-            let feed = Arc::new(Feed::new(recording, options.feed.clone()));
-            let served = app::serve(feed, "127.0.0.1:0", executor.clone()).await;
-            let (running, address) = served.map_err(user_error)?;
-            (format!("ws://{address}"), Some(running))
-        }
-    };
+    let nodes = app::bundle(&options, &host)?;
+    let (url, feed) = app::source(&options, &executor).await?;
     let begin = executor.now();
     // Restarts are logged.
     let mut bundle = Bundle::new().observe(|event| match event {
@@ -78,17 +62,17 @@ pub(crate) async fn launch(
         event => say(&event.to_string()),
     });
     for (node, sources) in &nodes {
-        let command = {
-            let (program, args, node) = (program.clone(), args.clone(), node.clone());
-            let (url, directories) = (url.clone(), directories.clone());
-            let environment = observed.as_ref().map_or_else(Vec::new, Observed::environment);
-            move || {
-                let mut command = args.member(Command::new(&program), &node, &url, &directories);
-                command.envs(environment.iter().map(|(name, value)| (name, value)));
-                command
-            }
-        };
-        let member = Member::new(node, command).restart(RESTART);
+        let mut arguments = args.of_member(node, &url);
+        arguments.extend(["--directory".into(), directories.sockets.clone().into()]);
+        arguments.extend(["--state".into(), directories.state.clone().into()]);
+        let environment = observed.as_ref().map_or_else(Vec::new, Observed::environment);
+        let program = program.clone();
+        let member = Member::new(node, move || {
+            let mut command = Command::new(&program);
+            command.args(&arguments).envs(environment.iter().cloned());
+            command
+        });
+        let member = member.restart(RESTART);
         bundle =
             bundle.member(sources.iter().fold(member, |member, source| member.ends_after(source)));
     }
@@ -102,65 +86,30 @@ pub(crate) async fn launch(
         feed.shutdown();
         feed.join().await?;
     }
-    let end = End::of(&report);
-    match &report {
-        Ok(report) => say(&format!("{end} in {took:.1?}: {}", processes(report))),
-        Err(_) => say(&format!("{end} in {took:.1?}")),
-    }
-    let report = report?;
-    if end == End::Done
-        // Another host may have the writer.
-        && let Some(path) = options.signals.filter(|path| path.exists())
-    {
+    let report = report.inspect_err(|_| say(&format!("ended in {took:.1?}")))?;
+    let members = report.members.len() as u64;
+    let starts: u64 = report.members.iter().map(|member| member.starts).sum();
+    let failed = report.members.iter().find(|member| has_failed(member));
+    let end = match failed {
+        Some(_) => "ended",
+        None if report.stopped => "ended early",
+        None => "done",
+    };
+    let restarts = starts.saturating_sub(members);
+    say(&format!("{end} in {took:.1?}: {members} processes, {restarts} restarts"));
+    // Another host may have the writer.
+    if let Some(path) = options.signals.filter(|path| end == "done" && path.exists()) {
         say(&format!("signals    written to {}", path.display()));
     }
     if let Some(observed) = observed {
         observed.end();
     }
-    match report.members.iter().find(|member| has_failed(member)) {
+    match failed {
         Some(MemberReport { name, status: Some(status), .. }) => {
-            Err(format!("{name} failed and was not restarted: {status}").into())
+            Err(Error::msg(format!("{name} failed and was not restarted: {status}")))
         }
         _ => Ok(()),
     }
-}
-
-/// How a bundle ended, as its last line says.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// All members have completed.
-    Done,
-    /// It was stopped before that.
-    Early,
-    /// A member failed.
-    Failed,
-}
-
-impl End {
-    fn of(report: &Result<BundleReport, BundleError>) -> Self {
-        match report {
-            Ok(report) if report.members.iter().any(has_failed) => Self::Failed,
-            Ok(report) if report.stopped => Self::Early,
-            Ok(_) => Self::Done,
-            Err(_) => Self::Failed,
-        }
-    }
-}
-
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Done => "done",
-            Self::Early => "ended early",
-            Self::Failed => "ended",
-        })
-    }
-}
-
-fn processes(report: &BundleReport) -> String {
-    let members = report.members.len();
-    let starts: u64 = report.members.iter().map(|member| member.starts).sum();
-    format!("{members} processes, {} restarts", starts.saturating_sub(members as u64))
 }
 
 /// Whether a member failed. One that was never started did not, and neither did one that got the
@@ -170,63 +119,80 @@ fn has_failed(member: &MemberReport) -> bool {
     member.outcome != MemberOutcome::Completed && member.status.is_some_and(died)
 }
 
+/// The directories of a bundle, which no other one uses. They are removed at its end.
+struct Directories {
+    /// The sockets; the processes create it.
+    sockets: PathBuf,
+    /// The saved states.
+    state: PathBuf,
+}
+
+impl Directories {
+    fn new() -> io::Result<Self> {
+        let sockets = mycelium::private_directory(&format!("bandit-{}", process::id()));
+        let state = sockets.with_added_extension("state");
+        let create = || fs::DirBuilder::new().mode(0o700).create(&state);
+        create().or_else(|error| match error.kind() {
+            // That of a launcher that was killed, and had this number.
+            io::ErrorKind::AlreadyExists => fs::remove_dir_all(&state).and_then(|()| create()),
+            _ => Err(error),
+        })?;
+        Ok(Self { sockets, state })
+    }
+}
+
+impl Drop for Directories {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.sockets);
+        let _ = fs::remove_dir_all(&self.state);
+    }
+}
+
 /// Runs one node of the bundle. Its last line has the figures of the node.
 pub(crate) async fn member(
-    member: MemberArgs,
+    MemberArgs { node, directory, state, run }: MemberArgs,
     executor: Arc<dyn Executor>,
-) -> Result<ExitCode, Box<dyn std::error::Error>> {
+) -> Result<ExitCode> {
     end_with_launcher(GRACE)?;
-    let MemberArgs { node, directory, state, run } = member;
-    let Some(_lock) = directories::hold(&state)? else {
-        return Err(format!("{node}: the directory {} is gone", state.display()).into());
+    let member = app::Member { node: node.clone(), directory, state: Some(state) };
+    let failed = |error: String, code| {
+        let _ = writeln!(io::stderr(), "error: {node}: {error}");
+        Ok(ExitCode::from(code))
     };
-    let state = Some(state);
-    let options = run.options(Some(app::Member { node: node.clone(), directory, state }));
-    let run = match Run::prepare(&options, &executor).await {
+    let run = match Run::prepare(&run.options(Some(member)), &executor).await {
         Ok(run) => run,
-        Err(failure) if failure.is_permanent() => {
-            let _ = writeln!(io::stderr(), "error: {node}: {failure}");
-            return Ok(ExitCode::from(Bundle::NO_RESTART));
-        }
-        Err(failure) => return Err(format!("{node}: {}", user_error(failure)).into()),
+        Err(failure) => return failed(failure.to_string(), Bundle::NO_RESTART),
     };
-    let (board, begin) = (run.board.clone(), executor.now());
-    match run.finish(executor.clone()).await {
-        Ok(_) => {}
-        Err(failure @ Failure::Node(StartError::Undelivered { .. })) => {
-            let _ = writeln!(io::stderr(), "error: {node}: {failure}");
-            return Ok(ExitCode::from(Bundle::UNDELIVERED));
+    match run.finish(executor).await {
+        Ok(report) => {
+            let summary = app::summary(&report);
+            let counts: Vec<_> = summary.lines().map(str::trim).collect();
+            say(&format!("{node}: {}", counts.join(", ")));
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error @ StartError::Undelivered { .. }) => {
+            failed(error.to_string(), Bundle::UNDELIVERED)
         }
         // Its error is permanent, or the address of a node is in use or not of this machine.
         Err(
-            failure @ Failure::Node(
-                StartError::ServiceFailed { restarts: 0, .. }
-                | StartError::Bind { .. }
-                | StartError::Metrics { .. },
-            ),
-        ) => {
-            let _ = writeln!(io::stderr(), "error: {node}: {}", user_error(failure));
-            return Ok(ExitCode::from(Bundle::NO_RESTART));
+            error @ (StartError::ServiceFailed { restarts: 0, .. }
+            | StartError::Bind { .. }
+            | StartError::Metrics { .. }),
+        ) => failed(user_error(error).to_string(), Bundle::NO_RESTART),
+        Err(error) if error.is_permanent() => {
+            failed(user_error(error).to_string(), Bundle::NO_RESTART)
         }
-        Err(failure) => return Err(format!("{node}: {}", user_error(failure)).into()),
+        Err(error) => Err(Error::msg(format!("{node}: {}", user_error(error)))),
     }
-    let snapshot = board.figures().snapshot(executor.now() - begin);
-    say(&format!("{node}: {}", report::member(&snapshot)));
-    Ok(ExitCode::SUCCESS)
 }
 
 impl RunArgs {
-    /// The command that runs one node of the bundle.
-    fn member(
-        &self,
-        mut command: Command,
-        node: &str,
-        url: &str,
-        directories: &Directories,
-    ) -> Command {
-        command.args(["member", node, "--directory"]).arg(&directories.sockets);
-        command.arg("--state").arg(&directories.state).args(["--url", url]);
-        command.args(["--executor", self.executor.name()]);
+    /// The arguments of one node of the bundle.
+    fn of_member(&self, node: &str, url: &str) -> Vec<std::ffi::OsString> {
+        let mut arguments: Vec<_> =
+            ["member", node, "--url", url, "--executor", self.executor.name()]
+                .map(Into::into)
+                .into();
         let files = [
             ("--signals", &self.signals),
             ("--database", &self.database),
@@ -234,12 +200,12 @@ impl RunArgs {
         ];
         for (name, path) in files {
             if let Some(path) = path {
-                command.arg(name).arg(path);
+                arguments.extend([name.into(), path.into()]);
             }
         }
         if let Some(seed) = self.faults {
-            command.args(["--faults", &seed.to_string()]);
+            arguments.extend(["--faults".into(), seed.to_string().into()]);
         }
-        command
+        arguments
     }
 }

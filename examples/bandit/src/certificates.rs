@@ -12,7 +12,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 
 /// Writes `ca.pem`, and `<node>.pem` and `<node>.key` for each node. The key of the authority is
 /// not kept, so nobody can issue another certificate.
-pub(crate) fn write(directory: &Path, nodes: &[String]) -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) fn write(directory: &Path, nodes: &[String]) -> mycelium::Result<()> {
     fs::create_dir_all(directory)?;
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, "bandit");

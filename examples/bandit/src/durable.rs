@@ -1,5 +1,5 @@
-//! State that outlives the process of its service. A process of a bundle saves the states of its
-//! services in one small SQLite file; a new process of that member loads them.
+//! State that outlives the process of its service. A process of a bundle appends the state of each
+//! of its services to a small file; a new process of that member loads it.
 //!
 //! The order of steps makes this exact. A service emits, changes its state in memory
 //! ([`Durable::keep`]), waits until its messages are confirmed and writes its state
@@ -12,109 +12,84 @@
 //! the page cache of the system, which outlives the process, and nothing here waits for a disk.
 
 use std::{
+    fs::{self, File},
+    io::{self, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use mycelium::{Context, Error, Kept, Result, Service};
-use rusqlite::{Connection, OptionalExtension};
 use serde::{Serialize, de::DeserializeOwned};
 
-/// How long to wait for the lock of the file. The earlier process is dead, so only other programs
-/// can hold it.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
-
-// Only one process uses the file, so it keeps the lock and SQLite needs no shared memory. With the
-// write-ahead log each write is a short append.
-const SET_UP: &str = "
-    PRAGMA locking_mode = EXCLUSIVE;
-    PRAGMA journal_mode = WAL;
-    PRAGMA synchronous = OFF;
-    CREATE TABLE IF NOT EXISTS states (service TEXT PRIMARY KEY NOT NULL, state TEXT NOT NULL);
-";
-
-/// The states of the services of one process.
-#[derive(Clone, Debug, Default)]
-pub struct States(Option<Arc<File>>);
-
-#[derive(Debug)]
-struct File {
-    connection: Mutex<Connection>,
-    path: PathBuf,
-}
-
-impl States {
-    /// States in memory, which end with the process.
-    #[must_use]
-    pub fn in_memory() -> Self {
-        Self(None)
-    }
-
-    /// States in this file, which is created if it does not exist.
-    ///
-    /// # Errors
-    /// If it cannot be opened, or is not a database.
-    pub fn open(path: &Path) -> Result<Self, StateError> {
-        let open = || -> rusqlite::Result<Connection> {
-            let connection = Connection::open(path)?;
-            connection.busy_timeout(LOCK_TIMEOUT)?;
-            connection.execute_batch(SET_UP)?;
-            Ok(connection)
-        };
-        let connection = open().map_err(|source| StateError::new(path, source))?;
-        Ok(Self(Some(Arc::new(File { connection: Mutex::new(connection), path: path.into() }))))
-    }
-
-    /// Whether the states outlive the process.
-    #[must_use]
-    pub fn are_durable(&self) -> bool {
-        self.0.is_some()
-    }
-
-    /// The state of a service as an earlier process saved it, or the default.
-    ///
-    /// # Errors
-    /// If the file cannot be read, or its content is invalid.
-    pub fn state<S>(&self, service: &'static str) -> Result<Durable<S>, StateError>
-    where
-        S: Default + DeserializeOwned,
-    {
-        let saved = self.0.as_ref().map(|file| file.load(service)).transpose()?.flatten();
-        let kept = Kept::new(saved.unwrap_or_default());
-        Ok(Durable { kept, service, file: self.0.clone() })
-    }
-}
-
-impl File {
-    fn load<S: DeserializeOwned>(&self, service: &str) -> Result<Option<S>, StateError> {
-        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let query = "SELECT state FROM states WHERE service = ?";
-        let state: Option<String> = connection
-            .query_row(query, [service], |row| row.get(0))
-            .optional()
-            .map_err(|source| StateError::new(&self.path, source))?;
-        let parse = |state: String| serde_json::from_str(&state);
-        state.map(parse).transpose().map_err(|source| StateError::new(&self.path, source))
-    }
-
-    /// One statement, and so one transaction: a process killed during it has saved nothing.
-    fn save(&self, service: &str, state: &str) -> Result<(), StateError> {
-        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let save = |connection: &Connection| {
-            connection.execute("INSERT OR REPLACE INTO states VALUES (?, ?)", [service, state])
-        };
-        save(&connection).map(drop).map_err(|source| StateError::new(&self.path, source))
-    }
-}
+/// A longer file is replaced by one that has the last state alone.
+const LONGEST: u64 = 1 << 20;
 
 /// The state of a service. Once kept, it survives a panic of the service; once saved, the process.
 /// Clones share it.
 #[derive(Clone, Debug)]
 pub struct Durable<S> {
     kept: Kept<S>,
-    service: &'static str,
-    file: Option<Arc<File>>,
+    /// `None` keeps the state in memory.
+    saved: Option<Arc<Saved>>,
+}
+
+/// A file with a state in each line. The last whole one counts, so a process that is killed while it
+/// writes has saved nothing.
+#[derive(Debug)]
+struct Saved {
+    path: PathBuf,
+    file: Mutex<File>,
+}
+
+impl Saved {
+    /// A file with this content, in place of another one.
+    fn replace(path: &Path, content: &[u8]) -> io::Result<File> {
+        let new = path.with_added_extension("new");
+        let mut file = File::create(&new)?;
+        file.write_all(content)?;
+        fs::rename(&new, path)?;
+        Ok(file)
+    }
+
+    fn write(&self, line: &[u8]) -> io::Result<()> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        if file.metadata()?.len() > LONGEST {
+            *file = Self::replace(&self.path, line)?;
+            return Ok(());
+        }
+        file.write_all(line)
+    }
+}
+
+impl<S: Default + DeserializeOwned> Durable<S> {
+    /// The state of a service as an earlier process of this member saved it, or the default. The
+    /// file is that of the member with the service as an extension.
+    ///
+    /// # Errors
+    /// If the file cannot be used, or its content is invalid.
+    pub fn load(member: Option<&Path>, service: &str) -> Result<Self, StateError> {
+        let Some(path) = member.map(|member| member.with_added_extension(service)) else {
+            return Ok(Self { kept: Kept::new(S::default()), saved: None });
+        };
+        let load = || {
+            let text = match fs::read(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+                text => text?,
+            };
+            // What follows the last line break is not whole.
+            let mut lines = text.split_inclusive(|byte| *byte == b'\n');
+            let last = lines.rfind(|line| line.ends_with(b"\n")).unwrap_or_default();
+            let state = if last.is_empty() { S::default() } else { serde_json::from_slice(last)? };
+            Ok((state, Saved::replace(&path, last)?))
+        };
+        match load() {
+            Ok((state, file)) => {
+                let saved = Saved { path, file: Mutex::new(file) };
+                Ok(Self { kept: Kept::new(state), saved: Some(Arc::new(saved)) })
+            }
+            Err(source) => Err(StateError { path, source }),
+        }
+    }
 }
 
 impl<S> Durable<S> {
@@ -131,7 +106,7 @@ impl<S> Durable<S> {
     /// Whether the state outlives the process.
     #[must_use]
     pub fn is_durable(&self) -> bool {
-        self.file.is_some()
+        self.saved.is_some()
     }
 }
 
@@ -142,93 +117,68 @@ impl<S: Serialize> Durable<S> {
     /// # Errors
     /// If the state cannot be written; retrying does not help.
     pub async fn save<T: Service>(&self, ctx: &mut Context<T>) -> Result<()> {
-        let Some(file) = &self.file else { return Ok(()) };
-        ctx.confirmed().await;
-        let state = self.kept.read(serde_json::to_string)?;
-        // Written on this thread: an append to the page cache is faster than the hand-over to
-        // another thread, and the recorded day takes half as long.
-        file.save(self.service, &state).map_err(|error| Error::from(error).permanent())
+        if self.is_durable() {
+            ctx.confirmed().await;
+            // Written on this thread: that is faster than the hand-over to another one.
+            self.write().map_err(|error| Error::from(error).permanent())?;
+        }
+        Ok(())
+    }
+
+    fn write(&self) -> Result<(), StateError> {
+        let Some(saved) = &self.saved else { return Ok(()) };
+        let state = self.kept.read(serde_json::to_string).map_err(io::Error::from);
+        state
+            .and_then(|state| saved.write((state + "\n").as_bytes()))
+            .map_err(|source| StateError { path: saved.path.clone(), source })
     }
 }
 
-/// The file of states cannot be used.
+/// The file of a state cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot use the file of states {}: {source}", path.display())]
 pub struct StateError {
     path: PathBuf,
-    source: Box<dyn std::error::Error + Send + Sync>,
-}
-
-impl StateError {
-    fn new(path: &Path, source: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self { path: path.into(), source: Box::new(source) }
-    }
+    source: io::Error,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        arbitrage::{Detector, PricedSwap},
-        chain::Key,
-        client::Cursor,
-    };
-
-    fn swap(pool: u8, log_index: u64, price: f64) -> PricedSwap {
-        let (token0, token1) = ([1; 20], [2; 20]);
-        let key = Key { block: 9, log_index };
-        PricedSwap { pool: [pool; 20], token0, token1, fee_millionths: 500, key, price }
-    }
-
-    fn saved<S: Serialize>(state: &Durable<S>) {
-        let file = state.file.as_ref().unwrap();
-        file.save(state.service, &state.read(serde_json::to_string).unwrap()).unwrap();
-    }
+    use crate::{arbitrage::Detector, messages::EnrichedSwap, messages::Key, session::Cursor};
 
     #[test]
     fn the_next_process_begins_with_what_was_saved() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("detector.sqlite");
+        let member = dir.path().join("detector");
         let mut random = fastrand::Rng::with_seed(7);
-        let mut expected = Detector::new();
+        let mut expected = Detector::default();
         for round in 0..100 {
-            let states = States::open(&path).unwrap();
-            let state = states.state::<Detector>("ArbitrageDetector").unwrap();
+            let state = Durable::<Detector>::load(Some(&member), "ArbitrageDetector").unwrap();
             state.read(|detector| assert_eq!(*detector, expected, "in round {round}"));
-            let swap = swap(round % 3, u64::from(round), 1.0 / (random.f64() + 0.001));
+            let swap = EnrichedSwap {
+                key: Key { block: 9, log_index: round },
+                price: 1.0 / (random.f64() + 0.001),
+                pool: [(round % 3) as u8; 20],
+                token0: [1; 20],
+                token1: [2; 20],
+                fee_millionths: 500,
+                symbol0: Default::default(),
+                symbol1: Default::default(),
+            };
             state.keep(|detector| detector.commit(&swap));
-            // Every third process dies before it saves.
+            // Every third process dies before it saves, or while it does.
             if round % 3 > 0 {
-                saved(&state);
+                state.write().unwrap();
                 expected.commit(&swap);
+            } else {
+                state.saved.unwrap().write(b"{\"quotes\":").unwrap();
             }
         }
-        let states = States::open(&path).unwrap();
-        let cursor = states.state::<Cursor>("PolygonAdapter").unwrap();
-        cursor.read(|cursor| assert_eq!(*cursor, Cursor::HEAD, "each service has its own"));
-    }
-
-    #[test]
-    fn in_memory_nothing_is_left() {
-        let states = States::in_memory();
-        let state = states.state::<Cursor>("PolygonAdapter").unwrap();
-        state.keep(|cursor| *cursor = Cursor::starting_at(7));
-        assert!(!states.are_durable() && !state.is_durable());
-        let again = states.state::<Cursor>("PolygonAdapter").unwrap();
-        assert_eq!(again.read(Cursor::resume_from), None);
-    }
-
-    #[test]
-    fn a_useless_file_is_named() {
-        let dir = tempfile::tempdir().unwrap();
-        let error = States::open(dir.path()).unwrap_err().to_string();
-        assert!(error.contains(dir.path().to_str().unwrap()), "{error}");
-        let path = dir.path().join("states.sqlite");
-        std::fs::write(&path, "this is not a database, but a text of some length").unwrap();
-        assert!(States::open(&path).is_err());
-        std::fs::remove_file(&path).unwrap();
-        let states = States::open(&path).unwrap();
-        states.0.as_ref().unwrap().save("PolygonAdapter", "7").unwrap();
-        assert!(states.state::<Cursor>("PolygonAdapter").is_err());
+        let other = Durable::<Cursor>::load(Some(&member), "PolygonAdapter").unwrap();
+        other.read(|cursor| assert_eq!(*cursor, Cursor::default(), "each service has its own"));
+        fs::write(dir.path().join("detector.SignalWriter"), "no JSON\n").unwrap();
+        let error = Durable::<Cursor>::load(Some(&member), "SignalWriter").unwrap_err();
+        assert!(error.to_string().contains(dir.path().to_str().unwrap()), "{error}");
     }
 }

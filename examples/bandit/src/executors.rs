@@ -1,8 +1,9 @@
 //! The executors that bandit runs on. No other module knows them.
 
-use std::{error::Error, sync::Arc, thread::available_parallelism};
+use std::{sync::Arc, thread::available_parallelism};
 
 use clap::ValueEnum;
+use mycelium::Result;
 use mycelium_executor::Executor;
 
 /// An executor.
@@ -31,7 +32,7 @@ impl ExecutorKind {
 pub(crate) fn run<T: 'static>(
     kind: ExecutorKind,
     body: impl AsyncFnOnce(Arc<dyn Executor>) -> T + 'static,
-) -> Result<T, Box<dyn Error>> {
+) -> Result<T> {
     match kind {
         ExecutorKind::Tokio => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -52,9 +53,8 @@ pub(crate) fn run<T: 'static>(
             Ok(mycelium_glommio::run(&settings, body)?)
         }
         #[cfg(not(all(target_os = "linux", feature = "glommio")))]
-        ExecutorKind::Glommio => Err(
-            "this program was built without glommio; build it on Linux with `--features glommio`"
-                .into(),
-        ),
+        ExecutorKind::Glommio => Err(mycelium::Error::msg(
+            "this program was built without glommio; build it on Linux with `--features glommio`",
+        )),
     }
 }

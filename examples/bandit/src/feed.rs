@@ -2,287 +2,250 @@
 //! logs that the chain has so far. It advances only while a client is subscribed, by one log at a
 //! time, and a log exists once the position has passed it: `eth_getLogs` returns logs before the
 //! position, `eth_blockNumber` the block of the last of them, and a subscription sends each log
-//! that the position passes. The recording is the buffer of all connections, so a slow client
-//! delays neither the day nor the other clients.
+//! from its position on.
 //!
 //! So a client cannot miss a log. It subscribes, waits for the answer, and then calls
 //! `eth_getLogs` from the block of its last log, inclusive. The answer has every log that the
 //! position had passed by then; the subscription sends every later one (and some of the earlier
-//! ones again). A log written to a broken connection is before the position, and so in the next
-//! backfill. This holds at the end, too: a connection is closed only after it has subscribed, was
-//! sent every log, and had an `eth_getLogs` answered or was silent for the grace period
-//! ([`Settings::grace`]). The same applies to a connection after the end. If the grace period is
-//! too short for a client, the close arrives before the answer to its backfill, and the client
-//! knows that it has to reconnect.
-
-mod connection;
+//! ones again), and begins with them after this answer. A log written to a broken connection is
+//! before the position, and so in the next backfill. A connection is closed once it was sent every
+//! log. Its input is untrusted: at worst it ends this connection.
 
 use std::{
-    collections::BTreeSet,
-    fmt,
+    future::pending,
+    io::Read,
     num::NonZeroUsize,
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    pin::pin,
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
-use event_listener::{Event, EventListener};
+use async_tungstenite::{
+    WebSocketStream, accept_async_with_config,
+    tungstenite::{
+        Message, Result,
+        protocol::{CloseFrame, WebSocketConfig, frame::coding::CloseCode},
+    },
+};
+use flate2::read::GzDecoder;
+use futures_util::{
+    SinkExt, StreamExt,
+    future::{Either, select},
+};
+use mycelium::Clock;
+use mycelium_executor::Stream;
 
 use crate::{
-    recording::{RecordedLog, Recording},
-    rpc::{BlockTag, Filter},
+    chain::RawLog,
+    rpc::{Call, Filter, Range, Request, answer, notification},
+    session::END_OF_RECORDING,
 };
 
-/// The speed of the replay.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum Pace {
-    /// As fast as the fastest subscriber reads.
-    #[default]
-    Unpaced,
-    /// By the recorded time stamps, faster by a factor.
-    Recorded {
-        /// The factor: with 1440 a day takes a minute. 0 or less means real time.
-        speed: f64,
-    },
+/// The recorded day, compressed: a log in each line, in chain order.
+static DAY: &[u8] = include_bytes!("../data/usdc-weth-2024-01-05.jsonl.gz");
+/// The number of logs before the end of a dropped connection that are never sent to it.
+const LOST_AT_DROP: usize = 3;
+/// The limit of a request.
+const LARGEST_REQUEST: usize = 64 << 10;
+
+/// One log of the day.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// The log as JSON, exactly as recorded.
+    pub json: String,
+    /// The same, parsed.
+    pub log: RawLog,
 }
 
-impl Pace {
-    /// The time between two logs, given their time stamps since the first.
-    ///
-    /// Computed in whole milliseconds of the scaled clock, so that short gaps add up.
-    fn gap(self, before: u64, after: u64) -> Duration {
-        match self {
-            Self::Unpaced => Duration::ZERO,
-            Self::Recorded { speed } => {
-                let speed = if speed > 0.0 { speed } else { 1.0 };
-                let millis = |seconds: u64| (seconds as f64 * 1000.0 / speed) as u64;
-                Duration::from_millis(millis(after).saturating_sub(millis(before)))
-            }
-        }
-    }
-}
-
-/// When the feed drops a connection abruptly, without a close frame, as networks do.
+/// The recorded day.
 ///
-/// The connection that moves the position past a point is dropped there. The last logs before the
-/// point are never sent to it; only a backfill has them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Drops {
-    /// At these positions.
-    pub at: BTreeSet<usize>,
-    /// At every multiple of this.
-    pub every: Option<NonZeroUsize>,
-    /// The number of logs lost before each point.
-    pub lost: usize,
+/// # Panics
+/// If its file in this program is damaged.
+#[must_use]
+pub fn day() -> Vec<Line> {
+    let mut text = String::new();
+    GzDecoder::new(DAY).read_to_string(&mut text).expect("a compressed text");
+    let parse = |line: &str| serde_json::from_str(line).expect("a log");
+    text.lines().map(|line| Line { json: line.to_owned(), log: parse(line) }).collect()
 }
 
-impl Drops {
+/// The settings of a feed.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// The recorded speed times this factor; `None` is as fast as possible.
+    pub speed: Option<f64>,
+    /// Drops the connection abruptly at each multiple of this position, as networks do. The last
+    /// logs before it are never sent to the connection; only a backfill has them.
+    pub drop_every: Option<NonZeroUsize>,
+}
+
+impl Settings {
     /// Whether the connection that moved the position here is dropped.
-    fn due(&self, position: usize) -> bool {
-        self.at.contains(&position)
-            || self.every.is_some_and(|every| position.is_multiple_of(every.get()))
+    fn drops_at(&self, position: usize) -> bool {
+        self.drop_every.is_some_and(|every| position.is_multiple_of(every.get()))
     }
 
     /// Whether the log at this position is lost by a drop soon after.
     fn loses(&self, position: usize) -> bool {
-        (position..position.saturating_add(self.lost)).any(|point| self.due(point))
+        (position..position + LOST_AT_DROP).any(|position| self.drops_at(position))
     }
 }
 
-/// The settings of a feed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
-    /// The speed of the replay.
-    pub pace: Pace,
-    /// When connections drop.
-    pub drops: Drops,
-    /// How long a client that was sent every log may be silent before its connection is closed.
-    pub grace: Duration,
-    /// The timeout of the handshake and of the close.
-    pub timeout: Duration,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            pace: Pace::default(),
-            drops: Drops::default(),
-            grace: Duration::from_millis(500),
-            timeout: Duration::from_secs(5),
-        }
-    }
-}
-
-/// How a connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Outcome {
-    /// Every log was sent, and the feed closed the connection.
-    EndOfRecording,
-    /// The feed dropped it on purpose.
-    Dropped,
-    /// The client closed the connection or disconnected.
-    Left,
-    /// The handshake failed.
-    NoHandshake,
-    /// The client broke the WebSocket protocol.
-    Garbage,
-    /// The client sent a message above the limit.
-    Oversized,
-    /// The stream failed.
-    Broken,
-}
-
-impl Outcome {
-    /// Every outcome, in the order of their numbers.
-    pub const ALL: [Self; 7] = [
-        Self::EndOfRecording,
-        Self::Dropped,
-        Self::Left,
-        Self::NoHandshake,
-        Self::Garbage,
-        Self::Oversized,
-        Self::Broken,
-    ];
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::EndOfRecording => "end of recording",
-            Self::Dropped => "dropped",
-            Self::Left => "client left",
-            Self::NoHandshake => "no handshake",
-            Self::Garbage => "garbage",
-            Self::Oversized => "oversized",
-            Self::Broken => "broken",
-        })
-    }
-}
-
-/// The node, shared by all connections. Put it in an `Arc` and call [`Feed::serve`] for each.
+/// The node, shared by all connections.
 #[derive(Debug)]
 pub struct Feed {
-    recording: Recording,
+    day: Vec<Line>,
     settings: Settings,
     position: AtomicUsize,
-    moved: Event,
-    outcomes: [AtomicU64; Outcome::ALL.len()],
-    refused: AtomicU64,
-    subscriptions: AtomicU64,
+    /// When the first log was due.
+    begin: OnceLock<Duration>,
 }
 
 impl Feed {
     /// A feed at the start of its day.
     #[must_use]
-    pub fn new(recording: Recording, settings: Settings) -> Self {
-        Self {
-            recording,
-            settings,
-            position: AtomicUsize::new(0),
-            moved: Event::new(),
-            outcomes: [const { AtomicU64::new(0) }; Outcome::ALL.len()],
-            refused: AtomicU64::new(0),
-            subscriptions: AtomicU64::new(0),
-        }
+    pub fn new(settings: Settings) -> Self {
+        Self { day: day(), settings, position: AtomicUsize::new(0), begin: OnceLock::new() }
     }
 
-    /// The number of logs that the chain has so far.
-    #[must_use]
-    pub fn position(&self) -> usize {
-        self.position.load(Ordering::Acquire)
-    }
-
-    /// The number of logs of the day.
-    #[must_use]
-    pub fn total(&self) -> usize {
-        self.recording.len()
+    /// The logs that the chain has so far.
+    fn chain(&self) -> &[Line] {
+        &self.day[..self.position.load(Ordering::Acquire)]
     }
 
     /// The number of the newest block.
-    #[must_use]
-    pub fn block_number(&self) -> u64 {
-        let logs = self.recording.logs();
-        match self.position() {
-            0 => logs[0].key.block.saturating_sub(1),
-            // A removed log may be of an older block; the head of the chain does not go back.
-            position => logs[..position]
-                .iter()
-                .rev()
-                .find(|log| !log.removed)
-                .map_or(0, |log| log.key.block),
+    fn block_number(&self) -> u64 {
+        match self.chain().last() {
+            Some(line) => line.log.block_number.to(),
+            None => self.day[0].log.block_number.to::<u64>() - 1,
         }
     }
 
-    /// The number of connections with this outcome.
-    #[must_use]
-    pub fn outcomes(&self, outcome: Outcome) -> u64 {
-        self.outcomes[outcome as usize].load(Ordering::Relaxed)
+    /// When a log of the day is due.
+    fn due(&self, index: usize, now: Duration) -> Option<Duration> {
+        let time = |index: usize| self.day[index].log.block_timestamp.to::<u64>();
+        let recorded = Duration::from_secs(time(index) - time(0));
+        let begin = self.begin.get_or_init(|| now);
+        self.settings.speed.map(|speed| *begin + recorded.div_f64(speed))
     }
 
-    /// The number of requests answered with an error.
-    #[must_use]
-    pub fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
+    /// Serves one connection to its end.
+    ///
+    /// # Errors
+    /// If the client or the network ends it.
+    pub async fn serve(&self, stream: Stream, clock: Clock) -> Result<()> {
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(LARGEST_REQUEST))
+            .max_frame_size(Some(LARGEST_REQUEST));
+        let socket = accept_async_with_config(stream, Some(config)).await?;
+        let mut connection = Connection { feed: self, socket, subscription: None, is_live: false };
+        connection.run(&clock).await
     }
+}
 
-    /// The logs that the chain has so far in a range of blocks, as a JSON list.
-    fn logs_between(&self, from: BlockTag, to: BlockTag, filter: &Filter) -> String {
-        let newest = self.block_number();
-        let block = |tag| match tag {
-            BlockTag::Earliest => 0,
-            BlockTag::Latest => newest,
-            BlockTag::Number(block) => block,
-        };
-        let blocks = block(from)..=block(to);
-        let mut list = String::from("[");
-        let found = self.recording.logs()[..self.position()].iter().filter(|log| {
-            !log.removed && blocks.contains(&log.key.block) && filter.matches(&log.address)
-        });
-        for log in found {
-            if list.len() > 1 {
-                list.push(',');
+struct Connection<'a> {
+    feed: &'a Feed,
+    socket: WebSocketStream<Stream>,
+    /// The filter of the subscription, and the index of the next log to send.
+    subscription: Option<(Filter, usize)>,
+    /// Whether a backfill was answered since then.
+    is_live: bool,
+}
+
+impl Connection<'_> {
+    /// Answers requests and sends logs.
+    async fn run(&mut self, clock: &Clock) -> Result<()> {
+        loop {
+            let next = self.subscription.as_ref().filter(|_| self.is_live).map(|(_, next)| *next);
+            if next == Some(self.feed.day.len()) {
+                return self.close().await;
             }
-            list.push_str(&log.json);
+            let due = async {
+                let Some(next) = next else { return pending().await };
+                let now = clock.now();
+                match self.feed.due(next, now) {
+                    // At a shutdown this task is dropped.
+                    Some(due) if due > now => _ = clock.sleep(due - now).await,
+                    _ => {}
+                }
+            };
+            // A request is looked for between any two logs.
+            match select(self.socket.next(), pin!(due)).await {
+                Either::Left((Some(message), _)) => self.take(message?).await?,
+                Either::Left((None, _)) => return Ok(()),
+                Either::Right(_) => {
+                    if self.send_next().await? {
+                        return Ok(());
+                    }
+                }
+            }
         }
-        list.push(']');
-        list
     }
 
-    /// The log at an index of the day, if there is one.
-    fn log(&self, index: usize) -> Option<&RecordedLog> {
-        self.recording.logs().get(index)
+    /// Sends the next log, and moves the position if no other connection has. Returns whether the
+    /// connection is to be dropped.
+    async fn send_next(&mut self) -> Result<bool> {
+        let Feed { day, settings, position, .. } = self.feed;
+        let Some((filter, next)) = &mut self.subscription else { return Ok(false) };
+        let line = &day[*next];
+        *next += 1;
+        // A log must be in the chain before it is sent.
+        let is_first = position.fetch_max(*next, Ordering::AcqRel) < *next;
+        if filter.address.contains(&line.log.address) {
+            self.socket.feed(Message::text(notification("0x1", &line.json))).await?;
+            if !(is_first && settings.loses(*next)) {
+                self.socket.flush().await?;
+            }
+        }
+        Ok(is_first && settings.drops_at(*next))
     }
 
-    /// The time before the log at an index.
-    fn gap(&self, index: usize) -> Duration {
-        let logs = self.recording.logs();
-        let since = |index: usize| logs[index].timestamp.saturating_sub(logs[0].timestamp);
-        match index {
-            0 => Duration::ZERO,
-            _ if index < logs.len() => self.settings.pace.gap(since(index - 1), since(index)),
-            _ => Duration::ZERO,
+    async fn take(&mut self, message: Message) -> Result<()> {
+        match message {
+            Message::Text(text) => {
+                let answer = match serde_json::from_str(&text) {
+                    Ok(Request { id, call, .. }) => answer(id, &self.result(call)),
+                    Err(_) => {
+                        let error =
+                            r#"{"code":-32600,"message":"not a request that is known here"}"#;
+                        format!(r#"{{"jsonrpc":"2.0","id":null,"error":{error}}}"#)
+                    }
+                };
+                self.socket.send(Message::text(answer)).await
+            }
+            _ => self.socket.flush().await,
         }
     }
 
-    /// Moves the position past `index`, unless another connection did. Returns whether it moved.
-    fn advance(&self, index: usize) -> bool {
-        // Release pairs with the Acquire of `position`. The recording never changes, so only the
-        // number has to become visible.
-        let moved = self
-            .position
-            .compare_exchange(index, index + 1, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok();
-        if moved {
-            self.moved.notify(usize::MAX);
+    /// The result of a call, as JSON.
+    fn result(&mut self, call: Call) -> String {
+        match call {
+            Call::BlockNumber([]) => format!("\"{:#x}\"", self.feed.block_number()),
+            Call::Subscribe(_, filter) => {
+                self.subscription = Some((filter, self.feed.chain().len()));
+                self.is_live = false;
+                "\"0x1\"".to_owned()
+            }
+            Call::Logs([Range { from_block, filter }]) => {
+                self.is_live = self.subscription.is_some();
+                let found = self.feed.chain().iter().filter(|Line { log, .. }| {
+                    log.block_number >= from_block && filter.address.contains(&log.address)
+                });
+                let found: Vec<_> = found.map(|line| line.json.as_str()).collect();
+                format!("[{}]", found.join(","))
+            }
         }
-        moved
     }
 
-    fn listen(&self) -> EventListener {
-        self.moved.listen()
-    }
-
-    fn new_subscription(&self) -> String {
-        format!("{:#x}", 0x5b_0000 + self.subscriptions.fetch_add(1, Ordering::Relaxed))
+    /// Closes, and reads until the client closes, so that a reset does not lose what was sent.
+    async fn close(&mut self) -> Result<()> {
+        let frame = CloseFrame { code: CloseCode::Normal, reason: END_OF_RECORDING.into() };
+        self.socket.close(Some(frame)).await?;
+        while let Some(Ok(_)) = self.socket.next().await {}
+        Ok(())
     }
 }
 
@@ -291,59 +254,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gaps_add_up_at_any_speed() {
-        for (speed, total) in [(1.0, 86_376_000), (1440.0, 59_983), (1e6, 86), (0.0, 86_376_000)] {
-            let settings = Settings { pace: Pace::Recorded { speed }, ..Settings::default() };
-            let feed = Feed::new(Recording::embedded().unwrap(), settings);
-            let sum: Duration = (0..feed.total()).map(|index| feed.gap(index)).sum();
-            assert_eq!(sum.as_millis(), total, "at {speed}");
-        }
-        assert_eq!(Pace::Unpaced.gap(1, 1000), Duration::ZERO);
-    }
-
-    #[test]
-    fn the_chain_ends_at_the_position() {
-        let feed = Feed::new(Recording::embedded().unwrap(), Settings::default());
-        let logs = |from, to| {
-            let list = feed.logs_between(from, to, &Filter::default());
-            serde_json::from_str::<Vec<serde_json::Value>>(&list).unwrap().len()
-        };
-        assert_eq!(feed.block_number(), 18_937_381);
-        assert_eq!(logs(BlockTag::Earliest, BlockTag::Latest), 0);
-        for index in 0..10 {
-            assert!(feed.advance(index) && !feed.advance(index));
-        }
-        assert_eq!(logs(BlockTag::Earliest, BlockTag::Latest), 10);
-        assert_eq!(logs(BlockTag::Earliest, BlockTag::Number(u64::MAX)), 10);
-        assert!(logs(BlockTag::Latest, BlockTag::Latest) < 10);
-        assert_eq!(logs(BlockTag::Number(feed.block_number() + 1), BlockTag::Latest), 0);
-    }
-
-    #[test]
-    fn a_removed_log_is_told_of_but_not_served() {
-        let line = |block: u64, removed: bool| {
-            format!(
-                "{{\"address\":\"0x{}\",\"blockNumber\":\"{block:#x}\",\"logIndex\":\"0x0\",\
-                 \"blockTimestamp\":\"0x0\",\"removed\":{removed}}}\n",
-                "07".repeat(20)
-            )
-        };
-        let day = [line(5, false), line(6, false), line(5, true)].concat();
-        let day = Recording::read("day".as_ref(), day.as_bytes()).unwrap();
-        let feed = Feed::new(day, Settings::default());
-        (0..3).for_each(|index| assert!(feed.advance(index)));
-        assert_eq!((feed.block_number(), feed.total()), (6, 3));
-        let served = feed.logs_between(BlockTag::Earliest, BlockTag::Latest, &Filter::default());
-        assert_eq!(served.matches("false").count(), 2);
-        assert!(!served.contains("true"));
-    }
-
-    #[test]
     fn drops_lose_the_logs_before_them() {
-        let drops = Drops { at: [5].into(), every: NonZeroUsize::new(10), lost: 2 };
-        let lost: Vec<_> = (1..=20).filter(|position| drops.loses(*position)).collect();
-        assert_eq!(lost, [4, 5, 9, 10, 19, 20]);
-        let due: Vec<_> = (1..=20).filter(|position| drops.due(*position)).collect();
-        assert_eq!(due, [5, 10, 20]);
+        let settings = Settings { drop_every: NonZeroUsize::new(10), speed: None };
+        let lost: Vec<_> = (1..=20).filter(|position| settings.loses(*position)).collect();
+        assert_eq!(lost, [8, 9, 10, 18, 19, 20]);
+    }
+
+    #[test]
+    fn a_day_takes_a_minute_at_1440() {
+        let feed = Feed::new(Settings { speed: Some(1440.0), drop_every: None });
+        let begin = Duration::from_secs(7);
+        assert_eq!(feed.due(0, begin), Some(begin));
+        let end = feed.due(feed.day.len() - 1, Duration::ZERO).unwrap() - begin;
+        assert_eq!(end.as_millis(), 59_983);
     }
 }

@@ -1,16 +1,15 @@
 //! Bandit follows the swaps of two Uniswap V3 pools and emits a signal when their prices differ by
 //! more than their fees. The modules, in the order in which a log passes them:
 //!
-//! - [`recording`] loads one recorded day of real logs; [`feed`] replays it over a WebSocket like
-//!   an Ethereum node, with the JSON-RPC messages of [`rpc`].
-//! - [`client`] parses what a node sends, [`session`] decides what to request and which log is new,
-//!   and [`socket`] connects both to a byte stream.
-//! - [`chain`] decodes a log, [`metadata`] looks up tokens and pools, [`arbitrage`] finds the
-//!   signals and [`signals`] writes them to a file.
+//! - [`feed`] replays one recorded day of real logs over a WebSocket like an Ethereum node, with
+//!   the JSON-RPC messages of [`rpc`].
+//! - [`session`] decides what to request of a node and which log is new, and [`socket`] connects it
+//!   to a byte stream.
+//! - [`chain`] decodes a log, [`metadata`] looks up its pool, [`arbitrage`] finds the signals and
+//!   [`signals`] writes them to a file.
 //! - [`messages`] are the messages between the [`services`]; [`app`] puts the services into a node,
 //!   [`faults`] makes them panic on purpose, and [`durable`] saves their states across processes.
-//! - [`figures`] counts, and [`report`] prints the counts. [`traces`] prints a trace. [`writable`]
-//!   finds out early that a result cannot be written.
+//! - [`traces`] prints a trace.
 //!
 //! Only `main` knows the executor: streams are those of `futures-io`, and time comes from arguments
 //! or from the context.
@@ -20,20 +19,14 @@
 pub mod app;
 pub mod arbitrage;
 pub mod chain;
-pub mod client;
 pub mod durable;
 pub mod faults;
 pub mod feed;
-pub mod figures;
 pub mod messages;
 pub mod metadata;
-pub mod recording;
-pub mod report;
 pub mod rpc;
-mod server;
 pub mod services;
 pub mod session;
 pub mod signals;
 pub mod socket;
 pub mod traces;
-pub mod writable;

@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 
-use bandit::app::Failure;
 use mycelium::StartError;
 
 /// Prints a line. If the output is closed, the run continues.
@@ -11,11 +10,11 @@ pub(crate) fn say(line: &str) {
 }
 
 /// The error without details that are useless to the user.
-pub(crate) fn user_error(failure: Failure) -> String {
-    match failure {
-        Failure::Node(StartError::ServiceFailed { service, error, .. }) => {
-            format!("{service}: {error}")
+pub(crate) fn user_error(error: StartError) -> mycelium::Error {
+    match error {
+        StartError::ServiceFailed { service, error, .. } => {
+            mycelium::Error::msg(format!("{service}: {error}"))
         }
-        other => other.to_string(),
+        other => other.into(),
     }
 }

@@ -5,20 +5,41 @@
 //! chain order, by either way and after any number of broken connections.
 //!
 //! [`Session::connected`] and [`Session::handle_text`] are input; after each, drain
-//! [`Session::poll_transmit`] and [`Session::poll_event`] until both are empty.
+//! [`Session::poll_transmit`] and [`Session::poll_event`] until both are empty. No text panics, and
+//! a malformed log affects no other one.
 
 use std::collections::VecDeque;
 
+use alloy_primitives::{Address, U64};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
 use crate::{
-    chain::{Key, RawLog, Skip},
-    client::{Answer, Cursor, Incoming, parse},
-    rpc::{self, Fault},
+    chain::RawLog,
+    messages::Key,
+    rpc::{Call, Fault, Filter, Incoming, Range, Request},
 };
 
 /// The most live logs queued during a backfill.
-pub const WAITING_LIMIT: usize = 16_384;
+const MOST_WAITING: usize = 16_384;
 /// The close reason of a feed after its last log.
 pub const END_OF_RECORDING: &str = "end of recording";
+
+/// The position of a client: its start block and the last log that it accepted.
+///
+/// A client that resumes at a saved cursor misses no log and accepts none twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    start: Option<u64>,
+    last: Option<Key>,
+}
+
+impl Cursor {
+    /// The block from which logs may be missing, inclusive; `None` if the start block is unknown.
+    fn resume_from(&self) -> Option<u64> {
+        self.last.map(|last| last.block).or(self.start)
+    }
+}
 
 /// An event of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,11 +49,11 @@ pub enum Event {
     /// A new log; keep the cursor once the log is handled.
     Log(RawLog, Cursor),
     /// The chain removed a log. The cursor ignores it.
-    Removed(RawLog),
-    /// A text or log was skipped.
-    Skipped(Skip),
+    Removed,
+    /// A text or log was malformed or unexpected, and is skipped.
+    Skipped,
     /// A log that arrived before.
-    Duplicate(Key),
+    Duplicate,
     /// The backfill is complete: from here on every log arrives by notification.
     Live,
 }
@@ -46,25 +67,27 @@ pub enum Ended {
     Reconnect,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the session waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
+    #[default]
     Disconnected,
-    AskingHead(u64),
-    Subscribing(u64),
-    Backfilling(u64),
+    Head,
+    Subscription,
+    Backfill,
     Live,
 }
 
 /// The client's side of the protocol; see the module.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Session {
-    addresses: Vec<[u8; 20]>,
+    addresses: Vec<Address>,
     cursor: Cursor,
     state: State,
     subscription: String,
-    next_id: u64,
-    limit: usize,
-    waiting: VecDeque<Result<RawLog, Skip>>,
+    /// The number of the last request.
+    id: u64,
+    waiting: VecDeque<Option<RawLog>>,
     requests: VecDeque<String>,
     events: VecDeque<Event>,
 }
@@ -72,24 +95,8 @@ pub struct Session {
 impl Session {
     /// A session for the logs of these addresses that continues at `cursor`.
     #[must_use]
-    pub fn new(addresses: Vec<[u8; 20]>, cursor: Cursor) -> Self {
-        Self::with_waiting_limit(addresses, cursor, WAITING_LIMIT)
-    }
-
-    /// A session with another limit of queued live logs.
-    #[must_use]
-    pub fn with_waiting_limit(addresses: Vec<[u8; 20]>, cursor: Cursor, limit: usize) -> Self {
-        Self {
-            addresses,
-            cursor,
-            state: State::Disconnected,
-            subscription: String::new(),
-            next_id: 1,
-            limit,
-            waiting: VecDeque::new(),
-            requests: VecDeque::new(),
-            events: VecDeque::new(),
-        }
+    pub fn new(addresses: Vec<Address>, cursor: Cursor) -> Self {
+        Self { addresses, cursor, ..Self::default() }
     }
 
     /// A new connection is open: resets the state of the last one and queues the first request.
@@ -98,76 +105,67 @@ impl Session {
     pub fn connected(&mut self) {
         self.waiting.clear();
         self.requests.clear();
-        self.subscription.clear();
         if self.cursor.resume_from().is_some() {
             self.subscribe();
         } else {
             // Without a start block, a log lost before the first one arrived would be
             // lost for ever.
-            let id = self.request(rpc::block_number_request);
-            self.state = State::AskingHead(id);
+            self.request(State::Head, Call::BlockNumber([]));
         }
     }
 
-    /// Handles a text of the node.
+    /// A text of the node.
     ///
     /// # Errors
-    /// If this connection is useless; reconnect or fail.
+    /// If the connection is useless and has to be replaced.
     pub fn handle_text(&mut self, text: &str) -> Result<(), SessionError> {
-        match (parse(text), self.state) {
-            (_, State::Disconnected) => Err(SessionError::NotConnected),
-            (Incoming::Malformed(skip), _) => {
-                self.events.push_back(Event::Skipped(skip));
-                Ok(())
-            }
-            (Incoming::Notification { subscription, log }, state) => {
-                self.notified(&subscription, log, state)
-            }
-            (Incoming::Answer { id, result }, State::AskingHead(asked)) if id == asked => {
-                let head = answered("eth_blockNumber", result)?
-                    .block_number()
-                    .ok_or(SessionError::Nonsense { method: "eth_blockNumber" })?;
-                self.cursor = Cursor::starting_at(head);
+        let Ok(incoming) = serde_json::from_str::<Incoming<'_>>(text) else {
+            self.events.push_back(Event::Skipped);
+            return Ok(());
+        };
+        if let Some(notification) = incoming.params {
+            return self.notified(notification.subscription, parse(notification.result));
+        }
+        if incoming.id != Some(self.id) {
+            self.events.push_back(Event::Skipped);
+            return Ok(());
+        }
+        if let Some(fault) = incoming.error {
+            return Err(fault.into());
+        }
+        let result = incoming.result.map_or("null", RawValue::get);
+        match self.state {
+            State::Head => {
+                let head: U64 = serde_json::from_str(result)?;
+                self.cursor = Cursor { start: Some(head.to()), last: None };
                 self.events.push_back(Event::Started(self.cursor));
                 self.subscribe();
-                Ok(())
             }
-            (Incoming::Answer { id, result }, State::Subscribing(asked)) if id == asked => {
-                let Answer::Text(subscription) = answered("eth_subscribe", result)? else {
-                    return Err(SessionError::Nonsense { method: "eth_subscribe" });
-                };
-                self.subscription = subscription;
-                self.backfill();
-                Ok(())
+            State::Subscription => {
+                self.subscription = serde_json::from_str(result)?;
+                // The start block is known.
+                let from_block = U64::from(self.cursor.resume_from().unwrap_or_default());
+                let filter = Filter { address: self.addresses.clone() };
+                self.request(State::Backfill, Call::Logs([Range { from_block, filter }]));
             }
-            (Incoming::Answer { id, result }, State::Backfilling(asked)) if id == asked => {
-                let Answer::Logs(logs) = answered("eth_getLogs", result)? else {
-                    return Err(SessionError::Nonsense { method: "eth_getLogs" });
-                };
+            State::Backfill => {
+                let logs: Vec<&RawValue> = serde_json::from_str(result)?;
                 let live = std::mem::take(&mut self.waiting);
-                for log in logs.into_iter().chain(live) {
-                    self.take(log);
-                }
+                logs.into_iter().map(parse).chain(live).for_each(|log| self.take(log));
                 self.state = State::Live;
                 self.events.push_back(Event::Live);
-                Ok(())
             }
-            // An unexpected answer.
-            (Incoming::Answer { .. }, _) => {
-                self.events.push_back(Event::Skipped(Skip::MalformedJson));
-                Ok(())
-            }
+            State::Disconnected | State::Live => self.events.push_back(Event::Skipped),
         }
+        Ok(())
     }
 
     /// The connection is over, with the code and reason of its close frame if there was one.
     ///
     /// The end of a recording counts only after the backfill, which a close may overtake.
     pub fn handle_end(&mut self, close: Option<(u16, &str)>) -> Ended {
-        let live = self.state == State::Live;
-        self.state = State::Disconnected;
-        match close {
-            Some((1000, END_OF_RECORDING)) if live => Ended::Finished,
+        match (std::mem::take(&mut self.state), close) {
+            (State::Live, Some((1000, END_OF_RECORDING))) => Ended::Finished,
             _ => Ended::Reconnect,
         }
     }
@@ -182,102 +180,61 @@ impl Session {
         self.events.pop_front()
     }
 
-    /// The position of the session, including events not yet polled.
-    #[must_use]
-    pub fn cursor(&self) -> Cursor {
-        self.cursor
-    }
-
-    fn request(&mut self, text: impl FnOnce(u64) -> String) -> u64 {
-        let id = self.next_id;
-        self.next_id += 1;
-        self.requests.push_back(text(id));
-        id
+    fn request(&mut self, state: State, call: Call) {
+        self.id += 1;
+        self.state = state;
+        self.requests.push_back(Request::text(self.id, call));
     }
 
     fn subscribe(&mut self) {
-        let addresses = std::mem::take(&mut self.addresses);
-        let id = self.request(|id| rpc::subscribe_request(id, &addresses));
-        self.addresses = addresses;
-        self.state = State::Subscribing(id);
+        let filter = Filter { address: self.addresses.clone() };
+        self.request(State::Subscription, Call::Subscribe("logs".to_owned(), filter));
     }
 
-    fn backfill(&mut self) {
-        // `connected` and the answer to `eth_blockNumber` ensure a start block.
-        let from = self.cursor.resume_from().unwrap_or_default();
-        let addresses = std::mem::take(&mut self.addresses);
-        let id = self.request(|id| rpc::logs_request(id, from, &addresses));
-        self.addresses = addresses;
-        self.state = State::Backfilling(id);
-    }
-
-    fn notified(
-        &mut self,
-        subscription: &str,
-        log: Result<RawLog, Skip>,
-        state: State,
-    ) -> Result<(), SessionError> {
-        match state {
+    fn notified(&mut self, subscription: &str, log: Option<RawLog>) -> Result<(), SessionError> {
+        match self.state {
             // A node may send the first logs before it answers the subscription.
-            State::Subscribing(_) | State::Backfilling(_) => {
-                if self.waiting.len() >= self.limit {
-                    return Err(SessionError::TooManyWaiting { limit: self.limit });
-                }
-                self.waiting.push_back(log);
+            State::Subscription | State::Backfill if self.waiting.len() >= MOST_WAITING => {
+                return Err(SessionError::TooManyWaiting);
             }
+            State::Subscription | State::Backfill => self.waiting.push_back(log),
             State::Live if subscription == self.subscription => self.take(log),
-            _ => self.events.push_back(Event::Skipped(Skip::MalformedJson)),
+            _ => self.events.push_back(Event::Skipped),
         }
         Ok(())
     }
 
-    fn take(&mut self, log: Result<RawLog, Skip>) {
-        let event = match log {
-            Err(skip) => Event::Skipped(skip),
-            Ok(log) if log.removed => Event::Removed(log),
-            Ok(log) => {
-                let key = log.key();
-                if self.cursor.accept(key) {
-                    Event::Log(log, self.cursor)
-                } else {
-                    Event::Duplicate(key)
-                }
+    fn take(&mut self, log: Option<RawLog>) {
+        self.events.push_back(match log {
+            None => Event::Skipped,
+            Some(log) if log.removed => Event::Removed,
+            Some(log) if self.cursor.last.is_some_and(|last| log.key() <= last) => Event::Duplicate,
+            Some(log) => {
+                self.cursor.last = Some(log.key());
+                Event::Log(log, self.cursor)
             }
-        };
-        self.events.push_back(event);
+        });
     }
 }
 
-fn answered(method: &'static str, result: Result<Answer, Fault>) -> Result<Answer, SessionError> {
-    result.map_err(|fault| SessionError::Refused { method, fault })
+/// A log, unless it is malformed.
+fn parse(json: &RawValue) -> Option<RawLog> {
+    // serde would accept an array for a struct.
+    serde_json::from_str(json.get()).ok().filter(|_| json.get().starts_with('{'))
 }
 
 /// A connection is useless and has to be replaced.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    /// A text arrived before [`Session::connected`] or after [`Session::handle_end`].
-    #[error("a text arrived while not connected")]
-    NotConnected,
     /// The node refused a request.
-    #[error("the node refused {method}: {} ({})", fault.message, fault.code)]
-    Refused {
-        /// The request's method.
-        method: &'static str,
-        /// The node's error.
-        fault: Fault,
-    },
+    #[error("the node refused a request: {0}")]
+    Refused(#[from] Fault),
     /// The node's answer has another shape.
-    #[error("unexpected answer of the node to {method}")]
-    Nonsense {
-        /// The request's method.
-        method: &'static str,
-    },
+    #[error("unexpected answer of the node: {0}")]
+    Unexpected(#[from] serde_json::Error),
     /// Too many live logs arrived before the backfill was answered.
-    #[error("more than {limit} live logs arrived before the backfill was answered")]
-    TooManyWaiting {
-        /// The maximum.
-        limit: usize,
-    },
+    #[error("more than {MOST_WAITING} live logs arrived before the backfill was answered")]
+    TooManyWaiting,
 }
 
 #[cfg(test)]

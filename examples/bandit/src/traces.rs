@@ -17,7 +17,7 @@ use std::{
 
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::{
-    Method, Request, Response, StatusCode,
+    Request, Response, StatusCode,
     body::{Body, Bytes, Incoming},
     server::conn::http1,
     service::service_fn,
@@ -26,12 +26,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest,
     common::v1::{KeyValue, any_value::Value},
-    trace::v1::{Span as Received, status::StatusCode as Outcome},
+    trace::v1::Span as Received,
 };
 use prost::Message;
-use tokio::{sync::Semaphore, time::sleep};
-
-use crate::report::nanos;
+use tokio::sync::Semaphore;
 
 /// The most connections, bytes of a request, spans, and spans of a trace.
 const CONNECTIONS: usize = 32;
@@ -40,13 +38,8 @@ const MOST: usize = 100_000;
 const MOST_OF_TRACE: usize = 64;
 /// The time for the head of a request.
 const HEAD: Duration = Duration::from_secs(10);
-/// The pause after an error of the listener, such as too many open files.
-const PAUSE: Duration = Duration::from_millis(50);
-/// The letters of the columns, without the spaces between them.
-const SERVICE: usize = 26;
-const NAME: usize = 22;
-const NODE: usize = 10;
-const TIME: usize = 8;
+/// The most letters of a text.
+const LETTERS: usize = 26;
 
 /// The spans of each trace.
 #[derive(Debug, Default)]
@@ -87,10 +80,7 @@ async fn accept(listener: TcpListener, traces: Arc<Mutex<Traces>>) -> io::Result
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let place = places.clone().acquire_owned().await;
-        let Ok((stream, _)) = listener.accept().await else {
-            sleep(PAUSE).await;
-            continue;
-        };
+        let (stream, _) = listener.accept().await?;
         let traces = traces.clone();
         tokio::spawn(async move {
             let service = service_fn(async |request| {
@@ -108,15 +98,12 @@ async fn accept(listener: TcpListener, traces: Arc<Mutex<Traces>>) -> io::Result
 }
 
 async fn take(request: Request<Incoming>, traces: &Mutex<Traces>) -> StatusCode {
-    let (head, body) = request.into_parts();
-    let is_of_spans = head.uri.path() == "/v1/traces";
-    if head.method != Method::POST || !(is_of_spans || head.uri.path() == "/v1/metrics") {
-        return StatusCode::NOT_FOUND;
-    }
-    if body.size_hint().lower() > LONGEST as u64 {
+    // The metrics that nodes push are not shown.
+    let is_of_spans = request.uri().path() == "/v1/traces";
+    if request.body().size_hint().lower() > LONGEST as u64 {
         return StatusCode::PAYLOAD_TOO_LARGE;
     }
-    let Ok(body) = Limited::new(body, LONGEST).collect().await else {
+    let Ok(body) = Limited::new(request.into_body(), LONGEST).collect().await else {
         return StatusCode::PAYLOAD_TOO_LARGE;
     };
     if is_of_spans {
@@ -151,12 +138,11 @@ impl Traces {
         if spans.len() >= MOST_OF_TRACE || spans.iter().any(|span| span.id == id) {
             return;
         }
-        let has_failed = received.status.as_ref().is_some_and(|it| it.code() == Outcome::Error);
         let (start, end) = (received.start_time_unix_nano, received.end_time_unix_nano);
         spans.push(Span {
             id,
             parent: received.parent_span_id.as_slice().try_into().ok(),
-            name: label(&received.name) + if has_failed { " (failed)" } else { "" },
+            name: label(&received.name),
             service: service.to_owned(),
             node: node.to_owned(),
             start,
@@ -169,23 +155,21 @@ impl Traces {
     /// median duration.
     #[must_use]
     pub fn typical(&self) -> Option<String> {
-        let nodes =
-            |spans: &[Span]| spans.iter().map(|it| it.node.clone()).collect::<BTreeSet<_>>();
-        let whole = self.spans.iter().filter(|(_, spans)| {
+        let whole = self.spans.iter().filter_map(|(id, spans)| {
             let roots = spans.iter().filter(|span| span.parent.is_none()).count();
-            roots == 1 && rows(spans).len() == spans.len()
+            let rows = rows(spans);
+            let nodes = spans.iter().map(|span| &span.node).collect::<BTreeSet<_>>().len();
+            let end = spans.iter().map(|span| span.end).max()?;
+            let is_whole = roots == 1 && rows.len() == spans.len();
+            is_whole.then(|| (nodes, end.saturating_sub(rows[0].1.start), id, rows))
         });
-        let ranked = whole.map(|(id, spans)| (nodes(spans).len(), duration(spans), id));
-        let mut ranked: Vec<_> = ranked.collect();
-        let most = ranked.iter().map(|(nodes, ..)| *nodes).max()?;
-        ranked.retain(|(nodes, ..)| *nodes == most);
-        ranked.sort();
-        let (_, _, id) = ranked[ranked.len() / 2];
-        let name = u128::from_be_bytes(*id);
-        Some(format!(
-            "One trace through {most} processes, {name:032x}:\n\n{}",
-            tree(&self.spans[id])
-        ))
+        let mut whole: Vec<_> = whole.collect();
+        let most = whole.iter().map(|(nodes, ..)| *nodes).max()?;
+        whole.retain(|(nodes, ..)| *nodes == most);
+        whole.sort_by_key(|(_, duration, id, _)| (*duration, *id));
+        let (_, _, id, rows) = &whole[whole.len() / 2];
+        let (id, tree) = (u128::from_be_bytes(**id), tree(rows));
+        Some(format!("One trace through {most} processes, {id:032x}:\n\n{tree}"))
     }
 }
 
@@ -199,21 +183,9 @@ fn text<'a>(attributes: &'a [KeyValue], key: &str) -> &'a str {
 
 /// A text from outside: short, and without letters that a terminal obeys.
 fn label(text: &str) -> String {
-    let is_bad = |letter: char| {
-        letter.is_control()
-            || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
-    };
-    let visible = |letter| if is_bad(letter) { char::REPLACEMENT_CHARACTER } else { letter };
-    text.chars().take(SERVICE).map(visible).collect()
-}
-
-fn duration(spans: &[Span]) -> u64 {
-    let end = spans.iter().map(|span| span.end).max().unwrap_or(0);
-    end - first(spans)
-}
-
-fn first(spans: &[Span]) -> u64 {
-    spans.iter().map(|span| span.start).min().unwrap_or(0)
+    let is_shown = |letter: char| letter.is_alphanumeric() || letter.is_ascii_graphic();
+    let shown = |letter| if is_shown(letter) || letter == ' ' { letter } else { '?' };
+    text.chars().take(LETTERS).map(shown).collect()
 }
 
 /// The spans that follow from the first one, each before those that it caused, with the lines of
@@ -245,23 +217,27 @@ fn add_rows<'a>(
 }
 
 /// The spans of a trace with their starts, counted from that of the trace, and their durations.
-fn tree(spans: &[Span]) -> String {
+fn tree(rows: &[(String, &Span)]) -> String {
     let mut text = String::new();
-    line(&mut text, ["service", "span", "node", "starts", "lasts"].map(str::to_owned));
-    for (before, span) in rows(spans) {
-        let (starts, lasts) = (nanos(span.start - first(spans)), nanos(span.end - span.start));
+    // Writing into a text cannot fail.
+    let mut line = |service: &str, name: &str, node: &str, starts: &str, lasts: &str| {
+        _ = writeln!(text, "{service:26.26}  {name:22.22}  {node:10.10}  {starts:>8}  {lasts:>8}");
+    };
+    line("service", "span", "node", "starts", "lasts");
+    for (before, span) in rows {
+        let starts = nanos(span.start.saturating_sub(rows[0].1.start));
         let service = format!("{before}{}", span.service);
-        line(&mut text, [service, span.name.clone(), span.node.clone(), starts, lasts]);
+        line(&service, &span.name, &span.node, &starts, &nanos(span.end - span.start));
     }
     text
 }
 
-fn line(text: &mut String, [service, name, node, starts, lasts]: [String; 5]) {
-    // Writing into a text cannot fail.
-    let _ = writeln!(
-        text,
-        "{service:SERVICE$.SERVICE$}  {name:NAME$.NAME$}  {node:NODE$.NODE$}  {starts:>TIME$}  {lasts:>TIME$}"
-    );
+fn nanos(nanos: u64) -> String {
+    match nanos {
+        0..1_000 => format!("{nanos} ns"),
+        1_000..1_000_000 => format!("{:.1} µs", nanos as f64 / 1e3),
+        _ => format!("{:.1} ms", nanos as f64 / 1e6),
+    }
 }
 
 #[cfg(test)]
@@ -281,28 +257,15 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_has_a_line_for_each_span_below_the_one_that_caused_it() {
-        let spans = [
+    fn the_typical_trace_is_whole_and_went_through_the_most_nodes() {
+        let mut traces = Traces::default();
+        assert_eq!(traces.typical(), None);
+        let whole = vec![
             span(4, 2, "D", 3_000),
             span(3, 1, "C", 2_500),
             span(1, 0, "A", 0),
             span(2, 1, "B", 1_500),
         ];
-        let expected = "\
-service                     span                    node          starts     lasts
-A                           process 1               a               0 ns     10 ns
-├─ B                        process 2               b            1.50 µs     10 ns
-│  └─ D                     process 4               d            3.00 µs     10 ns
-└─ C                        process 3               c            2.50 µs     10 ns
-";
-        assert_eq!(tree(&spans), expected);
-    }
-
-    #[test]
-    fn the_typical_trace_is_whole_and_went_through_the_most_nodes() {
-        let mut traces = Traces::default();
-        assert_eq!(traces.typical(), None);
-        let whole = vec![span(1, 0, "A", 0), span(2, 1, "B", 5)];
         let gap = vec![span(1, 0, "A", 0), span(3, 2, "B", 0), span(4, 2, "C", 0)];
         let roots = vec![span(1, 0, "A", 0), span(2, 0, "B", 0), span(3, 0, "C", 0)];
         let circle = vec![span(1, 0, "A", 0), span(2, 3, "B", 0), span(3, 2, "C", 0)];
@@ -310,8 +273,16 @@ A                           process 1               a               0 ns     10 
         for (number, spans) in (1..).zip([whole, gap, roots, circle, one]) {
             traces.spans.insert([number; 16], spans);
         }
-        let text = traces.typical().unwrap();
-        assert!(text.starts_with("One trace through 2 processes, 01010101"), "{text}");
+        let expected = "\
+One trace through 4 processes, 01010101010101010101010101010101:
+
+service                     span                    node          starts     lasts
+A                           process 1               a               0 ns     10 ns
+├─ B                        process 2               b             1.5 µs     10 ns
+│  └─ D                     process 4               d             3.0 µs     10 ns
+└─ C                        process 3               c             2.5 µs     10 ns
+";
+        assert_eq!(traces.typical().unwrap(), expected);
     }
 
     #[test]
@@ -324,10 +295,9 @@ A                           process 1               a               0 ns     10 
             ..Received::default()
         };
         (0..200).for_each(|number| traces.add_span(&received(number), "A", "a"));
-        traces.add_span(&received(0), "A", "a");
         traces.add_span(&Received { span_id: vec![1; 7], ..received(0) }, "A", "a");
         assert_eq!(traces.count, MOST_OF_TRACE);
-        assert_eq!(traces.spans[&[1; 16]][0].name, "a\u{fffd}[2Jb\u{fffd}");
+        assert_eq!(traces.spans[&[1; 16]][0].name, "a?[2Jb?");
         traces.count = MOST;
         traces.add_span(&Received { trace_id: vec![2; 16], ..received(0) }, "A", "a");
         assert_eq!(traces.spans.len(), 1);

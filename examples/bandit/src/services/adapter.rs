@@ -2,19 +2,18 @@
 
 use std::{future::pending, pin::pin, time::Duration};
 
+use alloy_primitives::Address;
 use futures_util::future::{Either, select};
 use mycelium::{Context, Error, Result, service};
 use mycelium_executor::Backoff;
 
-use super::Board;
+use crate::messages::Swap;
 use crate::{
-    chain::{self, Event, RawLog},
-    client::Cursor,
+    chain::{self, RawLog},
     durable::Durable,
     faults::Faults,
-    messages::Swap,
-    session::{self, Ended, Session},
-    socket::{Connection, Endpoint, SocketError, Step},
+    session::{Cursor, Ended, Event, Session},
+    socket::{Connection, Step},
 };
 
 /// The timeout of the handshake.
@@ -26,7 +25,6 @@ const BACKOFF: Backoff =
 const ATTEMPTS: u32 = 6;
 /// The same after a successful connection: a restart of the node takes time.
 const ATTEMPTS_AGAIN: u32 = 30;
-
 /// The most logs that a new process receives again. After this number no log is handled until the
 /// cursor is saved.
 const UNSAVED: u32 = 256;
@@ -35,133 +33,123 @@ const UNSAVED: u32 = 256;
 /// the connection breaks, and continues at its cursor.
 pub struct PolygonAdapter {
     url: String,
-    endpoint: Endpoint,
-    pools: Vec<[u8; 20]>,
+    address: String,
+    pools: Vec<Address>,
     /// The position: kept after each log, saved when the swaps up to it are confirmed.
     cursor: Durable<Cursor>,
     /// Logs handled since the cursor was saved.
     unsaved: u32,
-    board: Board,
+    /// Failed connections since the last successful one, and the most of them.
+    attempts: [u32; 2],
     faults: Faults,
 }
 
 impl PolygonAdapter {
-    /// An adapter to the node at `url`, whose address is `endpoint`.
+    /// An adapter to the node at `url`, which listens at `address`.
     #[must_use]
     pub fn new(
         url: String,
-        endpoint: Endpoint,
-        pools: Vec<[u8; 20]>,
+        address: String,
+        pools: Vec<Address>,
         cursor: Durable<Cursor>,
-        board: Board,
         faults: Faults,
     ) -> Self {
-        Self { url, endpoint, pools, cursor, unsaved: 0, board, faults }
+        Self { url, address, pools, cursor, unsaved: 0, attempts: [0, ATTEMPTS], faults }
     }
 
     /// One connection, from its handshake to its end.
-    async fn follow(
-        &mut self,
-        ctx: &mut Context<Self>,
-        session: &mut Session,
-        attempts: &mut Attempts,
-    ) -> Result<Ended, Broken> {
-        let address = self.endpoint.authority();
-        let (stream, deadline) = (ctx.connect(&address), ctx.sleep(HANDSHAKE_WITHIN));
-        let connect = async {
-            let stream = stream.await.map_err(Broken::Unreachable)?;
-            Connection::open(stream, &self.url).await.map_err(Broken::Socket)
-        };
+    async fn follow(&mut self, ctx: &mut Context<Self>, session: &mut Session) -> Result<Ended> {
+        let (stream, deadline) = (ctx.connect(&self.address), ctx.sleep(HANDSHAKE_WITHIN));
+        let connect = async { Ok::<_, Error>(Connection::open(stream.await?, &self.url).await?) };
         let mut connection = match select(pin!(connect), pin!(deadline)).await {
             Either::Left((connection, _)) => connection?,
-            Either::Right((Ok(()), _)) => return Err(Broken::Silent),
+            Either::Right((Ok(()), _)) => {
+                return Err(Error::msg(format!("no answer within {HANDSHAKE_WITHIN:?}")));
+            }
             Either::Right((Err(_shutting_down), _)) => return Ok(Ended::Finished),
         };
-        self.board.figures().count_connection();
+        ctx.metrics().counter("connections")?.increment();
         session.connected();
         loop {
             let step = {
                 let shutdown = pin!(ctx.shutdown_requested());
+                let unsaved = self.unsaved;
                 let next = async {
-                    match self.unsaved {
-                        UNSAVED.. => pending().await,
-                        _ => connection.next(session).await,
+                    if unsaved >= UNSAVED {
+                        pending().await
+                    } else {
+                        connection.next(session).await
                     }
                 };
-                let (next, confirmed) = (pin!(next), pin!(self.confirmed(ctx)));
-                match select(select(next, shutdown), confirmed).await {
+                // The cursor can be saved at once, if it has to be saved.
+                let confirmed =
+                    async { if unsaved == 0 { pending().await } else { ctx.confirmed().await } };
+                match select(select(pin!(next), shutdown), pin!(confirmed)).await {
                     Either::Left((Either::Left((step, _)), _)) => Some(step?),
                     Either::Left((Either::Right(_), _)) => return Ok(Ended::Finished),
                     Either::Right(_) => None,
                 }
             };
             match step {
-                None => self.save(ctx).await?,
+                None => {
+                    self.cursor.save(ctx).await?;
+                    self.unsaved = 0;
+                }
                 Some(Step::Ended(ended)) => return Ok(ended),
-                Some(Step::Event(event)) => self.handle(ctx, event, attempts).await?,
+                Some(Step::Event(event)) => self.handle(ctx, event).await?,
             }
         }
     }
 
-    /// Waits until the cursor can be saved at once, if it has to be saved.
-    async fn confirmed(&self, ctx: &mut Context<Self>) {
-        match self.unsaved {
-            0 => pending().await,
-            _ => ctx.confirmed().await,
+    async fn handle(&mut self, ctx: &mut Context<Self>, event: Event) -> Result<()> {
+        let counter = match event {
+            Event::Started(cursor) => {
+                self.passed(cursor, UNSAVED);
+                return Ok(());
+            }
+            Event::Live => {
+                self.attempts = [0, ATTEMPTS_AGAIN];
+                return Ok(());
+            }
+            Event::Log(log, cursor) => {
+                let counter = self.take(ctx, &log).await?;
+                self.passed(cursor, 1);
+                ctx.metrics().counter("logs")?.increment();
+                counter
+            }
+            Event::Removed => "removed",
+            Event::Skipped => "skipped",
+            Event::Duplicate => "duplicates",
+        };
+        ctx.metrics().counter(counter)?.increment();
+        Ok(())
+    }
+
+    /// Handles a new log: its swap is emitted before the cursor passes it. Returns the counter of
+    /// its kind.
+    async fn take(&self, ctx: &mut Context<Self>, log: &RawLog) -> Result<&'static str> {
+        match chain::swap(log) {
+            Ok(Some(swap)) => {
+                self.faults.point("before the adapter's emit", false);
+                ctx.emit::<Swap>(swap).await?;
+                self.faults.point("after the adapter's emit", false);
+                // Prefer the latency of one swap over the throughput of many.
+                ctx.yield_now().await;
+                Ok("swaps")
+            }
+            Ok(None) => Ok("others"),
+            Err(skip) => {
+                ctx.info("a log was skipped", skip);
+                Ok("skipped")
+            }
         }
     }
 
-    fn passed(&mut self, logs: u32) {
+    fn passed(&mut self, cursor: Cursor, logs: u32) {
+        self.cursor.keep(|kept| *kept = cursor);
         if self.cursor.is_durable() {
             self.unsaved += logs;
         }
-    }
-
-    async fn save(&mut self, ctx: &mut Context<Self>) -> Result<(), Broken> {
-        self.cursor.save(ctx).await.map_err(Broken::Unsaved)?;
-        self.unsaved = 0;
-        Ok(())
-    }
-
-    async fn handle(
-        &mut self,
-        ctx: &mut Context<Self>,
-        event: session::Event,
-        attempts: &mut Attempts,
-    ) -> Result<(), Broken> {
-        match event {
-            session::Event::Started(cursor) => {
-                self.cursor.keep(|kept| *kept = cursor);
-                self.passed(UNSAVED);
-            }
-            session::Event::Log(log, cursor) => {
-                self.take(ctx, &log).await?;
-                self.cursor.keep(|kept| *kept = cursor);
-                self.passed(1);
-            }
-            session::Event::Removed(log) => {
-                self.board.figures().count_log(log.key(), &Ok(Event::Removed));
-            }
-            session::Event::Skipped(skip) => self.board.figures().count_skip(skip),
-            session::Event::Duplicate(_) => self.board.figures().count_duplicate(),
-            session::Event::Live => attempts.succeeded(),
-        }
-        Ok(())
-    }
-
-    /// Handles a new log: its swap is emitted before the cursor passes it.
-    async fn take(&self, ctx: &mut Context<Self>, log: &RawLog) -> Result<(), Broken> {
-        let event = chain::classify(log);
-        self.board.figures().count_log(log.key(), &event);
-        if let Ok(Event::Swap(swap)) = event {
-            self.faults.point("before the adapter's emit", false);
-            let emitted_at = u64::try_from(ctx.now().as_nanos()).unwrap_or(u64::MAX);
-            ctx.emit(Swap::new(&swap, emitted_at)).await.map_err(|_| Broken::Refused)?;
-            self.faults.point("after the adapter's emit", false);
-            // Prefer the latency of one swap over the throughput of many.
-            ctx.yield_now().await;
-        }
-        Ok(())
     }
 }
 
@@ -169,79 +157,20 @@ impl PolygonAdapter {
 impl PolygonAdapter {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut session = Session::new(self.pools.clone(), self.cursor.read(|cursor| *cursor));
-        let mut attempts = Attempts::default();
         loop {
-            let broken = match self.follow(ctx, &mut session, &mut attempts).await {
+            match self.follow(ctx, &mut session).await {
                 Ok(Ended::Finished) => return Ok(()),
-                Ok(Ended::Reconnect) => None,
-                Err(Broken::Unsaved(error)) => return Err(error),
-                Err(broken) => Some(broken),
-            };
-            let Some(pause) = attempts.failed(ctx.random()) else {
-                let error = broken.unwrap_or(Broken::Silent);
-                return Err(
-                    Error::msg(format!("no connection to {}: {error}", self.url)).permanent()
-                );
-            };
-            if let Some(broken) = broken {
-                ctx.warn("the service lost its connection and connects again", broken.to_string());
+                Ok(Ended::Reconnect) => ctx.info("the connection has ended", &self.url),
+                Err(error) if error.is_permanent() => return Err(error),
+                Err(error) if self.attempts[0] + 1 >= self.attempts[1] => {
+                    let error = format!("no connection to {}: {error}", self.url);
+                    return Err(Error::msg(error).permanent());
+                }
+                Err(error) => ctx.warn("the service connects again", error.to_string()),
             }
+            let pause = BACKOFF.pause(self.attempts[0], ctx.random());
+            self.attempts[0] += 1;
             ctx.sleep(pause).await?;
         }
-    }
-}
-
-/// Failed connections since the last successful one.
-#[derive(Default)]
-struct Attempts {
-    failed: u32,
-    was_good: bool,
-}
-
-impl Attempts {
-    fn succeeded(&mut self) {
-        *self = Self { failed: 0, was_good: true };
-    }
-
-    /// The pause before the next attempt, or `None` after the last.
-    fn failed(&mut self, random: u64) -> Option<Duration> {
-        self.failed += 1;
-        if self.failed >= if self.was_good { ATTEMPTS_AGAIN } else { ATTEMPTS } {
-            return None;
-        }
-        Some(BACKOFF.pause(self.failed - 1, random))
-    }
-}
-
-/// A connection failed.
-#[derive(Debug, thiserror::Error)]
-enum Broken {
-    #[error(transparent)]
-    Unreachable(std::io::Error),
-    #[error("no answer within {HANDSHAKE_WITHIN:?}")]
-    Silent,
-    #[error(transparent)]
-    Socket(#[from] SocketError),
-    #[error("a subscriber of the swaps is too slow")]
-    Refused,
-    /// The cursor cannot be saved.
-    #[error("{0}")]
-    Unsaved(Error),
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_double_and_end() {
-        let mut attempts = Attempts::default();
-        let pauses: Vec<_> = std::iter::from_fn(|| attempts.failed(0)).collect();
-        assert_eq!(pauses.len(), 5);
-        assert!(pauses.windows(2).all(|pair| pair[1] == pair[0] * 2));
-        attempts.succeeded();
-        assert_eq!(attempts.failed(0), Some(BACKOFF.first));
-        let again: Vec<_> = std::iter::from_fn(|| attempts.failed(0)).collect();
-        assert_eq!((again.len(), again[20]), (28, BACKOFF.longest));
     }
 }

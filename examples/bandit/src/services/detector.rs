@@ -1,10 +1,8 @@
 //! Receives swaps and emits signals.
 
-use std::time::Duration;
+use alloy_primitives::Address;
+use mycelium::{Context, Delivery, Result, service};
 
-use mycelium::{Context, Result, service};
-
-use super::Board;
 use crate::{
     arbitrage::{Detector, Outcome},
     durable::Durable,
@@ -17,15 +15,14 @@ pub struct ArbitrageDetector {
     /// The prices and the position: kept after the signal of a swap was emitted, saved before the
     /// next swap is received.
     detector: Durable<Detector>,
-    board: Board,
     faults: Faults,
 }
 
 impl ArbitrageDetector {
     /// A detector that continues at this state.
     #[must_use]
-    pub fn new(detector: Durable<Detector>, board: Board, faults: Faults) -> Self {
-        Self { detector, board, faults }
+    pub fn new(detector: Durable<Detector>, faults: Faults) -> Self {
+        Self { detector, faults }
     }
 }
 
@@ -33,28 +30,26 @@ impl ArbitrageDetector {
 impl ArbitrageDetector {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut swaps = ctx.subscribe::<EnrichedSwap>()?;
+        let mut signals = ctx.metrics().counter("signals")?;
+        let mut rejected = ctx.metrics().counter("rejected")?;
         while let Some(delivery) = swaps.recv().await {
-            let received_at = ctx.now();
-            let Some(swap) = self.board.message(delivery) else { continue };
+            let Delivery::Msg(swap) = delivery else { continue };
             self.faults.point("before the detector's emit", swap.redelivered());
-            let priced = swap.priced();
-            match self.detector.read(|detector| detector.evaluate(&priced)) {
-                Outcome::Signal(signal) => {
-                    self.board.figures().count_signal(&signal);
-                    ctx.emit(Signal::from(signal)).await?;
-                }
-                Outcome::Rejected(_) => self.board.figures().count_rejected(),
-                Outcome::Quiet | Outcome::Duplicate => {}
+            let outcome = self.detector.read(|detector| detector.evaluate(&swap));
+            if let Outcome::Signal(signal) = &outcome {
+                ctx.emit::<Signal>(*signal).await?;
             }
             self.faults.point("after the detector's emit", swap.redelivered());
-            self.detector.keep(|detector| detector.commit(&priced));
+            self.detector.keep(|detector| detector.commit(&swap));
             self.detector.save(ctx).await?;
-            let mut figures = self.board.figures();
-            figures.count_swap(&priced);
-            if !swap.redelivered() {
-                let emitted_at = Duration::from_nanos(swap.emitted_at);
-                figures.record_latency(received_at.saturating_sub(emitted_at));
+            match outcome {
+                Outcome::Signal(_) => signals.increment(),
+                Outcome::Rejected => rejected.increment(),
+                Outcome::Quiet => {}
+                Outcome::Duplicate => continue,
             }
+            let pool = format!("{:#x}", Address::from(swap.pool));
+            ctx.metrics().counter_with("swaps", &[("pool", &pool)])?.increment();
         }
         Ok(())
     }

@@ -1,53 +1,56 @@
 //! Serves the recorded day, for users without an Ethereum node.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures_channel::oneshot;
-use mycelium::{Context, Error, Kept, Result, service};
+use futures_util::future::{Either, select};
+use mycelium::{Context, Error, Result, service};
 use mycelium_executor::Address;
 
-use crate::{
-    feed::Feed,
-    server::{accept, timers},
-};
+use crate::feed::Feed;
 
-/// Serves a [`Feed`] to each client that connects.
+/// The pause after an error of the listener, such as too many open files.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves a [`Feed`] to each client that connects, at a port of this machine.
 pub struct FeedServer {
     feed: Arc<Feed>,
-    /// The address to listen on. Once listening, the exact address, so that a restart keeps it.
-    listen: Kept<String>,
-    /// Receives the address once.
+    /// Receives the address.
     listening: Option<oneshot::Sender<Address>>,
 }
 
 impl FeedServer {
-    /// A server of `feed` at `listen` (`host:port`), which sends its address to `listening`.
+    /// A server of `feed`, which sends its address to `listening`.
     #[must_use]
-    pub fn new(
-        feed: Arc<Feed>,
-        listen: Kept<String>,
-        listening: Option<oneshot::Sender<Address>>,
-    ) -> Self {
-        Self { feed, listen, listening }
+    pub fn new(feed: Arc<Feed>, listening: Option<oneshot::Sender<Address>>) -> Self {
+        Self { feed, listening }
     }
 }
 
 #[service()]
 impl FeedServer {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let listen = self.listen.read(String::clone);
-        let listener = ctx.listen(&listen).await;
-        let listener = listener.map_err(|error| Error::from(error).permanent())?;
-        let address = listener.local_addr()?;
-        self.listen.commit(|listen| *listen = address.to_string());
+        // After a restart nobody would know another port.
+        let no_restart = |error| Error::from(error).permanent();
+        let mut listener = ctx.listen("127.0.0.1:0").await.map_err(no_restart)?;
         if let Some(listening) = self.listening.take() {
             // The receiver may be gone.
-            let _ = listening.send(address);
+            let _ = listening.send(listener.local_addr()?);
         }
-        accept(ctx, listener, |stream, clock| {
-            let feed = self.feed.clone();
-            async move { feed.serve(stream, timers(clock)).await }
-        })
-        .await
+        loop {
+            let shutdown = pin!(ctx.shutdown_requested());
+            match select(pin!(listener.accept()), shutdown).await {
+                Either::Left((Ok((stream, _)), _)) => {
+                    let (feed, clock) = (self.feed.clone(), ctx.clock());
+                    // An error of a connection is that of its client.
+                    drop(ctx.spawn(async move { _ = feed.serve(stream, clock).await }));
+                }
+                Either::Left((Err(error), _)) => {
+                    ctx.warn("a connection was not accepted", error);
+                    ctx.sleep(PAUSE).await?;
+                }
+                Either::Right(_) => return Ok(()),
+            }
+        }
     }
 }

@@ -5,9 +5,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use mycelium::{Context, Error, Result, service};
+use mycelium::{Context, Delivery, Error, Result, service};
 
-use super::Board;
 use crate::{
     durable::Durable,
     faults::Faults,
@@ -20,7 +19,6 @@ pub struct SignalWriter {
     path: Option<PathBuf>,
     /// The committed part of the file; `None` before the file exists.
     committed: Durable<Option<Committed>>,
-    board: Board,
     faults: Faults,
 }
 
@@ -30,10 +28,9 @@ impl SignalWriter {
     pub fn new(
         path: Option<PathBuf>,
         committed: Durable<Option<Committed>>,
-        board: Board,
         faults: Faults,
     ) -> Self {
-        Self { path, committed, board, faults }
+        Self { path, committed, faults }
     }
 }
 
@@ -45,23 +42,19 @@ impl SignalWriter {
         let file = match self.path.clone() {
             None => None,
             Some(path) => {
-                let open = move || match committed {
-                    Some(committed) => SignalFile::resume(&path, committed),
-                    None => SignalFile::create(&path),
-                };
-                let file =
-                    ctx.blocking(open).await?.map_err(|error| Error::from(error).permanent())?;
+                let file = ctx.blocking(move || SignalFile::open(&path, committed)).await?;
+                let file = file.map_err(|error| Error::from(error).permanent())?;
                 self.committed.keep(|committed| *committed = Some(file.committed()));
                 self.committed.save(ctx).await?;
                 Some(Arc::new(Mutex::new(file)))
             }
         };
         while let Some(delivery) = signals.recv().await {
-            let Some(signal) = self.board.message(delivery) else { continue };
+            let Delivery::Msg(signal) = delivery else { continue };
             let redelivered = signal.redelivered();
             self.faults.point("before the writer writes", redelivered);
             if let Some(file) = file.clone() {
-                let signal = signal.into_inner().into();
+                let signal = signal.into_inner();
                 let append =
                     move || file.lock().unwrap_or_else(PoisonError::into_inner).append(&signal);
                 // Retrying does not help on a full disk: end with an error, and lose nothing.
@@ -71,10 +64,6 @@ impl SignalWriter {
                 self.committed.keep(|kept| *kept = Some(committed));
                 self.committed.save(ctx).await?;
             }
-        }
-        if let Some(file) = file.and_then(Arc::into_inner) {
-            let file = file.into_inner().unwrap_or_else(PoisonError::into_inner);
-            ctx.blocking(move || file.finish()).await??;
         }
         Ok(())
     }

@@ -1,57 +1,55 @@
 use super::*;
-
-const POOL: [u8; 20] = [7; 20];
+use crate::rpc::{answer, notification};
 
 fn key(block: u64, log_index: u64) -> Key {
     Key { block, log_index }
 }
 
+fn starting_at(block: u64) -> Session {
+    Session::new(vec![Address::repeat_byte(7)], Cursor { start: Some(block), last: None })
+}
+
 fn log(key: Key) -> String {
-    format!(
-        r#"{{"address":"0x{}","blockNumber":"{:#x}","logIndex":"{:#x}"}}"#,
-        "07".repeat(20),
-        key.block,
-        key.log_index
-    )
+    let Key { block, log_index } = key;
+    let address = "07".repeat(20);
+    format!(r#"{{"address":"0x{address}","blockNumber":"{block:#x}","logIndex":"{log_index:#x}"}}"#)
 }
 
 fn live(session: &mut Session, key: Key) {
-    session.handle_text(&rpc::notification("0xa", &log(key))).unwrap();
+    session.handle_text(&notification("0xa", &log(key))).unwrap();
 }
 
-/// The id and the call of the only queued request.
-fn asked(session: &mut Session) -> (String, rpc::Call) {
+/// Answers the only queued request, and returns its call.
+fn answered(session: &mut Session, result: &str) -> Call {
     let text = session.poll_transmit().expect("a request");
     assert_eq!(session.poll_transmit(), None);
-    let request = rpc::parse_request(&text);
-    (request.id.to_owned(), request.call.unwrap())
+    let request: Request = serde_json::from_str(&text).unwrap();
+    session.handle_text(&answer(request.id, result)).unwrap();
+    request.call
 }
 
 fn subscribed(session: &mut Session) {
-    let (id, call) = asked(session);
-    assert_eq!(call, rpc::Call::Subscribe(rpc::Filter { addresses: vec![POOL] }));
-    session.handle_text(&rpc::answer(&id, "\"0xa\"")).unwrap();
+    let filter = Filter { address: vec![Address::repeat_byte(7)] };
+    assert_eq!(answered(session, "\"0xa\""), Call::Subscribe("logs".to_owned(), filter));
 }
 
 fn backfilled(session: &mut Session, from: u64, keys: &[Key]) {
-    let (id, call) = asked(session);
-    assert!(
-        matches!(call, rpc::Call::Logs { from: rpc::BlockTag::Number(block), .. } if block == from),
-        "{call:?}"
-    );
     let logs: Vec<_> = keys.iter().copied().map(log).collect();
-    session.handle_text(&rpc::answer(&id, &format!("[{}]", logs.join(",")))).unwrap();
+    let call = answered(session, &format!("[{}]", logs.join(",")));
+    let Call::Logs([Range { from_block, .. }]) = call else { panic!("{call:?}") };
+    assert_eq!(from_block.to::<u64>(), from);
 }
 
-fn drained(session: &mut Session) -> (Vec<Key>, Vec<Key>) {
-    let (mut new, mut old) = (Vec::new(), Vec::new());
+/// The new logs, and the number of those that arrived again.
+fn drained(session: &mut Session) -> (Vec<Key>, usize) {
+    let (mut new, mut old) = (Vec::new(), 0);
     while let Some(event) = session.poll_event() {
         match event {
             Event::Log(log, cursor) => {
-                assert_eq!(cursor.last(), Some(log.key()));
+                assert_eq!(cursor.last, Some(log.key()));
                 new.push(log.key());
             }
-            Event::Duplicate(key) => old.push(key),
+            Event::Duplicate => old += 1,
             _ => {}
         }
     }
@@ -60,23 +58,13 @@ fn drained(session: &mut Session) -> (Vec<Key>, Vec<Key>) {
 
 #[test]
 fn the_first_connection_requests_the_newest_block() {
-    let mut session = Session::new(vec![POOL], Cursor::default());
+    let mut session = Session { cursor: Cursor::default(), ..starting_at(0) };
     session.connected();
-    let (id, call) = asked(&mut session);
-    assert_eq!(call, rpc::Call::BlockNumber);
-    session.handle_text(&rpc::answer(&id, "\"0x9\"")).unwrap();
-    assert_eq!(session.poll_event(), Some(Event::Started(Cursor::starting_at(9))));
+    assert_eq!(answered(&mut session, "\"0x9\""), Call::BlockNumber([]));
+    let started = Cursor { start: Some(9), last: None };
+    assert_eq!(session.poll_event(), Some(Event::Started(started)));
     subscribed(&mut session);
-    backfilled(&mut session, 9, &[]);
-    live(&mut session, key(10, 0));
-    assert_eq!(drained(&mut session).0, [key(10, 0)]);
-}
-
-#[test]
-fn a_reconnect_before_the_first_log_keeps_the_start_block() {
-    let mut session = Session::new(vec![POOL], Cursor::starting_at(9));
-    session.connected();
-    subscribed(&mut session);
+    // Before the first log a new connection keeps the start block.
     live(&mut session, key(10, 0));
     assert_eq!(session.handle_end(None), Ended::Reconnect);
     session.connected();
@@ -87,9 +75,8 @@ fn a_reconnect_before_the_first_log_keeps_the_start_block() {
 
 #[test]
 fn live_logs_wait_for_the_backfill_and_come_out_once() {
-    let mut cursor = Cursor::default();
-    cursor.accept(key(20, 3));
-    let mut session = Session::new(vec![POOL], cursor);
+    let mut session = starting_at(0);
+    session.cursor.last = Some(key(20, 3));
     session.connected();
     live(&mut session, key(22, 0));
     subscribed(&mut session);
@@ -99,31 +86,28 @@ fn live_logs_wait_for_the_backfill_and_come_out_once() {
     live(&mut session, key(22, 2));
     let (new, old) = drained(&mut session);
     assert_eq!(new, [key(20, 4), key(21, 0), key(22, 0), key(22, 1), key(22, 2)]);
-    assert_eq!(old, [key(20, 3), key(22, 0)]);
+    assert_eq!(old, 2);
 }
 
 #[test]
 fn too_many_queued_logs_are_an_error() {
-    let mut session = Session::with_waiting_limit(vec![POOL], Cursor::starting_at(0), 2);
+    let mut session = starting_at(0);
     session.connected();
     subscribed(&mut session);
-    live(&mut session, key(1, 0));
-    live(&mut session, key(1, 1));
-    let third = rpc::notification("0xa", &log(key(1, 2)));
-    assert_eq!(session.handle_text(&third), Err(SessionError::TooManyWaiting { limit: 2 }));
+    (0..MOST_WAITING as u64).for_each(|index| live(&mut session, key(1, index)));
+    let one_more = session.handle_text(&notification("0xa", &log(key(2, 0))));
+    assert!(matches!(one_more, Err(SessionError::TooManyWaiting)));
     // A new connection starts with an empty queue.
     session.connected();
     subscribed(&mut session);
-    backfilled(&mut session, 0, &[key(1, 0), key(1, 1), key(1, 2)]);
-    assert_eq!(drained(&mut session).0.len(), 3);
+    backfilled(&mut session, 0, &[key(1, 0)]);
+    assert_eq!(drained(&mut session).0.len(), 1);
 }
 
 #[test]
 fn the_end_counts_only_after_the_backfill() {
     let end = Some((1000, END_OF_RECORDING));
-    let mut session = Session::new(vec![POOL], Cursor::starting_at(1));
-    session.connected();
-    assert_eq!(session.handle_end(end), Ended::Reconnect);
+    let mut session = starting_at(1);
     session.connected();
     subscribed(&mut session);
     assert_eq!(session.handle_end(end), Ended::Reconnect);
@@ -142,42 +126,45 @@ fn the_end_counts_only_after_the_backfill() {
 
 #[test]
 fn refused_and_invalid_answers_are_errors() {
-    let fault = Fault::new(Fault::METHOD, "no");
-    let mut session = Session::new(vec![POOL], Cursor::starting_at(1));
-    assert_eq!(session.handle_text("{}"), Err(SessionError::NotConnected));
+    let mut session = starting_at(1);
     session.connected();
-    let (id, _) = asked(&mut session);
-    assert_eq!(
-        session.handle_text(&rpc::refusal(&id, &fault)),
-        Err(SessionError::Refused { method: "eth_subscribe", fault })
-    );
+    let refusal = r#"{"id":1,"error":{"code":-32601,"message":"no such method"}}"#;
+    let error = session.handle_text(refusal).unwrap_err().to_string();
+    assert_eq!(error, "the node refused a request: no such method (-32601)");
     session.connected();
-    let (id, _) = asked(&mut session);
-    assert_eq!(
-        session.handle_text(&rpc::answer(&id, "[]")),
-        Err(SessionError::Nonsense { method: "eth_subscribe" })
-    );
+    let invalid = session.handle_text(&answer(2, "[]"));
+    assert!(matches!(invalid, Err(SessionError::Unexpected(_))));
 }
 
 #[test]
 fn invalid_texts_are_skipped() {
-    let mut session = Session::new(vec![POOL], Cursor::starting_at(1));
+    let mut session = starting_at(1);
     session.connected();
     subscribed(&mut session);
-    backfilled(&mut session, 1, &[]);
-    assert_eq!(session.poll_event(), Some(Event::Live));
-    for (text, skip) in [
-        ("{", Skip::MalformedJson),
-        (&rpc::answer("99", "[]"), Skip::MalformedJson),
-        (&rpc::notification("0xb", &log(key(5, 0))), Skip::MalformedJson),
-        (&rpc::notification("0xa", "{}"), Skip::MalformedLog),
+    let backfill = format!("[[],{{}},7,{}]", log(key(2, 0)));
+    answered(&mut session, &backfill);
+    let events: Vec<_> = std::iter::from_fn(|| session.poll_event()).collect();
+    assert_eq!(events[..3], [Event::Skipped, Event::Skipped, Event::Skipped]);
+    assert!(matches!(events[3..], [Event::Log(..), Event::Live]));
+    let deep = "[".repeat(100_000);
+    for text in [
+        "",
+        "null",
+        "{}",
+        r#"{"id":"one","result":1}"#,
+        r#"{"params":{"subscription":1,"result":{}}}"#,
+        &answer(99, "[]"),
+        &answer(2, "[]"),
+        &notification("0xb", &log(key(5, 0))),
+        &notification("0xa", "{}"),
+        &deep,
     ] {
         session.handle_text(text).unwrap();
-        assert_eq!(session.poll_event(), Some(Event::Skipped(skip)), "{text}");
+        assert_eq!(session.poll_event(), Some(Event::Skipped), "{text}");
     }
     let removed = log(key(4, 0)).replace('{', r#"{"removed":true,"#);
-    session.handle_text(&rpc::notification("0xa", &removed)).unwrap();
-    assert!(matches!(session.poll_event(), Some(Event::Removed(_))));
+    session.handle_text(&notification("0xa", &removed)).unwrap();
+    assert_eq!(session.poll_event(), Some(Event::Removed));
     live(&mut session, key(3, 0));
     assert_eq!(drained(&mut session).0, [key(3, 0)]);
 }

@@ -2,15 +2,12 @@
 //! signals are the same.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs,
     io::{Read, Write, pipe},
     net::{TcpListener, TcpStream},
     process::{Child, Command},
-    sync::{
-        atomic::{AtomicU16, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, channel},
-    },
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
     time::Duration,
 };
@@ -18,8 +15,6 @@ use std::{
 use crate::program::{lines, undisturbed};
 const CLOSE: &str = "connection: close\r\n";
 const NODES: [&str; 3] = ["collector", "detector", "writer"];
-/// Six seconds for the day.
-const SPEED: &str = "14400";
 /// The attempts of a condition, with a pause after each.
 const ATTEMPTS: u32 = 600;
 const PAUSE: Duration = Duration::from_millis(100);
@@ -79,21 +74,10 @@ impl Drop for Observed {
     }
 }
 
-/// Addresses that are free, as far as anyone knows: of the spans, and of the metrics of each node.
-/// No other test has the same, and no outgoing connection: the system takes higher ports for these.
+/// The variable of a collector's address where nobody listens.
 fn free() -> BTreeMap<&'static str, String> {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = u32::from(NEXT.fetch_add(100, Ordering::Relaxed)) + std::process::id() % 100 * 100;
-    let mut ports = (0..).map(|it| u16::try_from(20_000 + (first + it) % 12_000).unwrap());
-    let names = ["OTLP", "COLLECTOR_METRICS", "DETECTOR_METRICS", "WRITER_METRICS"];
-    let held = names.map(|name| {
-        let listener = ports.find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok());
-        (name, listener.unwrap())
-    });
-    let addresses = held.iter().map(|(name, it)| (*name, it.local_addr().unwrap().to_string()));
-    let mut variables: BTreeMap<_, _> = addresses.collect();
-    variables.entry("OTLP").and_modify(|address| address.insert_str(0, "http://"));
-    variables
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    BTreeMap::from([("OTLP", format!("http://{address}"))])
 }
 
 /// The status and the body, if there is an answer.
@@ -131,7 +115,7 @@ fn three_processes_are_seen_in_one_trace_and_send_the_same_signals() {
     let signals = directory.path().join("signals.jsonl");
     let variables = free();
     let receiver = variables["OTLP"].strip_prefix("http://").unwrap().to_owned();
-    let arguments = ["--speed", SPEED, "--signals", signals.to_str().unwrap()];
+    let arguments = ["--speed", "14400", "--signals", signals.to_str().unwrap()];
     let mut observed = Observed::start(&arguments, &variables);
     for node in NODES {
         let address = observed.metrics(node);
@@ -166,8 +150,8 @@ fn three_processes_are_seen_in_one_trace_and_send_the_same_signals() {
 #[test]
 fn a_collector_that_listens_gets_the_spans() {
     let collector = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut variables = free();
-    variables.insert("OTLP", format!("http://{}", collector.local_addr().unwrap()));
+    let address = collector.local_addr().unwrap();
+    let variables = BTreeMap::from([("OTLP", format!("http://{address}"))]);
     let (sender, requests) = channel();
     thread::spawn(move || {
         for stream in collector.incoming() {
@@ -185,72 +169,4 @@ fn a_collector_that_listens_gets_the_spans() {
     assert!(output.contains("go to the collector at http://127.0.0.1:"), "{output}");
     assert!(!output.contains("One trace"), "{output}");
     assert_eq!(&requests.try_recv().unwrap(), b"POST /v1/traces");
-}
-
-#[test]
-fn what_cannot_work_is_an_error_before_any_process_starts() {
-    let held = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = held.local_addr().unwrap().to_string();
-    let mut in_use = free();
-    in_use.insert("DETECTOR_METRICS", address.clone());
-    let missing = "/nonexistent/file";
-    for (arguments, variables, expected) in [
-        (
-            &["--signals", missing][..],
-            free(),
-            format!("cannot write the file of signals {missing}: "),
-        ),
-        (
-            &[],
-            in_use,
-            format!("DETECTOR_METRICS is `{address}`, where node detector cannot listen: "),
-        ),
-    ] {
-        let (succeeded, output) = Observed::start(arguments, &variables).end();
-        assert!(!succeeded && output.starts_with(&format!("error: {expected}")), "{output}");
-        assert_eq!(output.lines().count(), 1, "{output}");
-    }
-}
-
-#[test]
-fn runs_that_start_at_the_same_time_have_their_own_ports() {
-    let runs: Vec<_> =
-        (0..4).map(|_| Observed::start(&["--speed", "1000000"], &BTreeMap::new())).collect();
-    let ends = runs.into_iter().map(|mut run| (NODES.map(|node| run.metrics(node)), run.end()));
-    let mut all = BTreeSet::new();
-    for (addresses, (succeeded, output)) in ends {
-        assert!(succeeded && output.contains(" 0 restarts"), "{output}");
-        for address in addresses {
-            assert!(all.insert(address.clone()), "{address} twice, the second time in\n{output}");
-        }
-    }
-}
-
-#[test]
-fn ports_that_are_in_use_are_replaced() {
-    // The default ports, or others if those are in use: never the same ones.
-    let of_spans = |variables: BTreeMap<&'static str, String>| {
-        variables.into_iter().filter(|(name, _)| *name == "OTLP").collect()
-    };
-    let mut first = Observed::start(&[], &of_spans(free()));
-    let of_first = NODES.map(|node| {
-        let address = first.metrics(node);
-        first.until("metrics of the first", |_| get(&address, "/metrics"));
-        address
-    });
-    let mut second = Observed::start(&["--speed", "1000000"], &of_spans(free()));
-    let of_second = NODES.map(|node| second.metrics(node));
-    assert!(of_second.iter().all(|address| !of_first.contains(address)), "{of_second:?}");
-    let (succeeded, output) = second.end();
-    assert!(succeeded, "{output}");
-    // A day of a minute, of which a trace is enough.
-    assert!(
-        Command::new("kill")
-            .args(["-TERM", &first.child.id().to_string()])
-            .status()
-            .unwrap()
-            .success()
-    );
-    let (succeeded, output) = first.end();
-    assert!(succeeded && output.contains("ended early in "), "{output}");
 }
