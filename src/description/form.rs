@@ -8,8 +8,9 @@ use mycelium_transports::local::Schema;
 use serde::{Deserialize, Serialize};
 
 use super::message::{MessageForm, check_name, kept};
-use super::values::{ExecutionForm, OptionsForm, StallForm, SupervisedForm, SupervisorForm};
+use super::values::{ExecutionForm, OptionsForm, StallForm};
 use crate::plan::{Port, Ports};
+use crate::supervision::{ServiceSetting, SupervisorSetting};
 
 /// The version alone.
 #[derive(Deserialize)]
@@ -36,8 +37,8 @@ pub(crate) struct DescriptionForm {
     pub(crate) subscriptions: Vec<SubscriptionForm>,
     pub(crate) executions: BTreeMap<String, ExecutionForm>,
     pub(crate) executors: Vec<ExecutorForm>,
-    pub(crate) supervisors: Vec<SupervisorForm>,
-    pub(crate) supervised: BTreeMap<String, SupervisedForm>,
+    pub(crate) supervisors: Vec<SupervisorSetting>,
+    pub(crate) supervised: BTreeMap<String, ServiceSetting>,
     /// The calls of the builder that name services, and the services.
     pub(crate) supervised_by: Vec<(String, String)>,
     pub(crate) thresholds: BTreeMap<String, u32>,
@@ -136,8 +137,7 @@ impl DescriptionForm {
             };
             subscription.options.options(schema).map_err(of)?;
         }
-        self.supervisors.iter().try_for_each(|it| it.supervisor().map(drop))?;
-        self.supervised.values().try_for_each(|it| it.setting().map(drop))
+        Ok(())
     }
 
     pub(crate) fn schemas(&self) -> Result<Vec<Schema>, String> {

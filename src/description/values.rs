@@ -10,9 +10,6 @@ use mycelium_transports::local::{LatestByKey, OnStall, Policy, Schema, Start, Su
 use serde::{Deserialize, Serialize};
 
 use crate::execution::{Execution, Run};
-use crate::supervision::{
-    Lifetime, RestartSetting, ServiceSetting, Strategy, Supervisor, SupervisorSetting,
-};
 
 /// How a subscription reads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,93 +92,61 @@ impl OptionsForm {
 
 /// How a service is executed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ExecutionForm {
-    run: RunForm,
-    wait: WaitForm,
+pub(crate) struct ExecutionForm(#[serde(with = "Fields")] pub(crate) Execution);
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Execution")]
+struct Fields {
+    #[serde(with = "RunForm")]
+    run: Run,
+    #[serde(with = "WaitForm")]
+    wait: WaitStrategy,
     thread: Option<String>,
-    class: ClassForm,
-    warns_if_refused: bool,
+    #[serde(with = "ClassForm")]
+    class: Class,
+    #[serde(with = "FallbackForm")]
+    if_refused: PlacementFallback,
     budget: u32,
     executor: Option<String>,
-    shares: Option<u32>,
-    latency: Option<Duration>,
+    #[serde(with = "QueueForm")]
+    queue: TaskQueue,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Run", rename_all = "kebab-case")]
 enum RunForm {
     Shared,
     Dedicated,
     Pinned(Vec<usize>),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "WaitStrategy", rename_all = "kebab-case")]
 enum WaitForm {
     Spin,
     SpinThenPark(usize),
     Park,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Class", rename_all = "kebab-case")]
 enum ClassForm {
     Normal,
     Fifo(u8),
 }
 
-impl ExecutionForm {
-    pub(crate) fn of(execution: &Execution) -> ExecutionForm {
-        ExecutionForm {
-            run: match &execution.run {
-                Run::Shared => RunForm::Shared,
-                Run::Dedicated => RunForm::Dedicated,
-                Run::Pinned(cores) => RunForm::Pinned(cores.clone()),
-            },
-            wait: match execution.wait {
-                WaitStrategy::Spin => WaitForm::Spin,
-                WaitStrategy::SpinThenPark(spins) => WaitForm::SpinThenPark(spins),
-                WaitStrategy::Park => WaitForm::Park,
-            },
-            thread: execution.thread.clone(),
-            class: match execution.class {
-                Class::Normal => ClassForm::Normal,
-                Class::Fifo(priority) => ClassForm::Fifo(priority),
-            },
-            warns_if_refused: execution.if_refused == PlacementFallback::Warn,
-            budget: execution.budget,
-            executor: execution.executor.clone(),
-            shares: execution.queue.shares,
-            latency: execution.queue.latency,
-        }
-    }
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "PlacementFallback", rename_all = "kebab-case")]
+enum FallbackForm {
+    Fail,
+    Warn,
+}
 
-    pub(crate) fn execution(&self) -> Execution {
-        Execution {
-            run: match &self.run {
-                RunForm::Shared => Run::Shared,
-                RunForm::Dedicated => Run::Dedicated,
-                RunForm::Pinned(cores) => Run::Pinned(cores.clone()),
-            },
-            wait: match self.wait {
-                WaitForm::Spin => WaitStrategy::Spin,
-                WaitForm::SpinThenPark(spins) => WaitStrategy::SpinThenPark(spins),
-                WaitForm::Park => WaitStrategy::Park,
-            },
-            thread: self.thread.clone(),
-            class: match self.class {
-                ClassForm::Normal => Class::Normal,
-                ClassForm::Fifo(priority) => Class::Fifo(priority),
-            },
-            if_refused: match self.warns_if_refused {
-                true => PlacementFallback::Warn,
-                false => PlacementFallback::Fail,
-            },
-            budget: self.budget,
-            executor: self.executor.clone(),
-            queue: TaskQueue { shares: self.shares, latency: self.latency },
-        }
-    }
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "TaskQueue")]
+struct QueueForm {
+    shares: Option<u32>,
+    latency: Option<Duration>,
 }
 
 /// What happens to readers that stall: `null` is nothing.
@@ -201,86 +166,5 @@ impl StallForm {
 
     pub(crate) fn on_stall(&self) -> OnStall {
         self.evict_after.map_or(OnStall::Block, OnStall::EvictAfter)
-    }
-}
-
-/// When and how often something is restarted, as far as the program says so.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct RestartForm {
-    limit: Option<u32>,
-    window: Option<Duration>,
-    backoff: Option<Duration>,
-    longest: Option<Duration>,
-}
-
-impl RestartForm {
-    fn of(setting: &RestartSetting) -> RestartForm {
-        let RestartSetting { limit, window, backoff, longest } = *setting;
-        RestartForm { limit, window, backoff, longest }
-    }
-
-    fn setting(&self) -> RestartSetting {
-        let RestartForm { limit, window, backoff, longest } = *self;
-        RestartSetting { limit, window, backoff, longest }
-    }
-}
-
-/// What the program says of the supervision of a service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct SupervisedForm {
-    lifetime: Option<String>,
-    start_deadline: Option<Duration>,
-    restart: RestartForm,
-}
-
-impl SupervisedForm {
-    pub(crate) fn of(setting: &ServiceSetting) -> SupervisedForm {
-        SupervisedForm {
-            lifetime: setting.lifetime.map(|lifetime| lifetime.name().to_owned()),
-            start_deadline: setting.start_deadline,
-            restart: RestartForm::of(&setting.restart),
-        }
-    }
-
-    pub(crate) fn setting(&self) -> Result<ServiceSetting, String> {
-        let lifetime = self.lifetime.as_ref().map(|name| name.parse::<Lifetime>());
-        Ok(ServiceSetting {
-            lifetime: lifetime.transpose().map_err(|error| error.to_string())?,
-            start_deadline: self.start_deadline,
-            restart: self.restart.setting(),
-        })
-    }
-}
-
-/// A supervisor of the program.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct SupervisorForm {
-    name: String,
-    strategy: Option<String>,
-    restart: RestartForm,
-    children: Vec<String>,
-}
-
-impl SupervisorForm {
-    /// One, and those below it.
-    pub(crate) fn of(supervisor: &Supervisor) -> Vec<SupervisorForm> {
-        let settings = supervisor.clone().settings().into_iter();
-        let forms = settings.map(|setting| SupervisorForm {
-            name: setting.name,
-            strategy: setting.strategy.map(|strategy| strategy.name().to_owned()),
-            restart: RestartForm::of(&setting.restart),
-            children: setting.children.unwrap_or_default(),
-        });
-        forms.collect()
-    }
-
-    pub(crate) fn supervisor(&self) -> Result<Supervisor, String> {
-        let strategy = self.strategy.as_ref().map(|name| name.parse::<Strategy>());
-        Ok(Supervisor::from_setting(SupervisorSetting {
-            name: self.name.clone(),
-            strategy: strategy.transpose().map_err(|error| error.to_string())?,
-            restart: self.restart.setting(),
-            children: Some(self.children.clone()),
-        }))
     }
 }

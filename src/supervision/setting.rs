@@ -8,9 +8,11 @@ use mycelium_bundle::Restart;
 use super::strategy::{Lifetime, Strategy};
 
 /// What one of them says of a supervisor.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "describe", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct SupervisorSetting {
     pub(crate) name: String,
+    #[cfg_attr(feature = "describe", serde(with = "name"))]
     pub(crate) strategy: Option<Strategy>,
     pub(crate) restart: RestartSetting,
     /// Services and supervisors, in their order.
@@ -19,7 +21,9 @@ pub(crate) struct SupervisorSetting {
 
 /// What one of them says of a service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "describe", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct ServiceSetting {
+    #[cfg_attr(feature = "describe", serde(with = "name"))]
     pub(crate) lifetime: Option<Lifetime>,
     pub(crate) start_deadline: Option<Duration>,
     pub(crate) restart: RestartSetting,
@@ -27,6 +31,7 @@ pub(crate) struct ServiceSetting {
 
 /// What one of them says of restarts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "describe", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct RestartSetting {
     pub(crate) limit: Option<u32>,
     pub(crate) window: Option<Duration>,
@@ -84,5 +89,29 @@ impl From<Restart> for RestartSetting {
         let Restart { limit, window, backoff, longest } = restart;
         let (limit, window) = (Some(limit), Some(window));
         RestartSetting { limit, window, backoff: Some(backoff), longest: Some(longest) }
+    }
+}
+
+/// A lifetime or a strategy in a description: by its name.
+#[cfg(feature = "describe")]
+mod name {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<T: Display, S: Serializer>(
+        value: &Option<T>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        value.as_ref().map(T::to_string).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<T>, D::Error> {
+        let name = Option::<String>::deserialize(deserializer)?;
+        name.map(|name| name.parse()).transpose().map_err(D::Error::custom)
     }
 }

@@ -14,14 +14,13 @@ use crate::description::form::{
     SubscriptionForm, TracesForm, schema,
 };
 use crate::description::message::{MessageForm, kept};
-use crate::description::values::{
-    ExecutionForm, OptionsForm, StallForm, SupervisedForm, SupervisorForm,
-};
+use crate::description::values::{ExecutionForm, OptionsForm, StallForm};
 use crate::node::Node;
 use crate::node::placing::kind;
 use crate::node::prepare::Registered;
 use crate::node::request_links::RequestMessages;
 use crate::plan::Port;
+use crate::supervision::Supervisor;
 use crate::topology::Topology;
 
 /// The argument that requests a description.
@@ -63,7 +62,6 @@ impl Builder {
             kind: kind(&executor.name()).to_owned(),
         });
         let executions = self.executions.iter();
-        let supervised = self.supervised.iter();
         let supervised_by = self.supervised_by.iter();
         let on_stall = self.on_stall.iter();
         let form = DescriptionForm {
@@ -79,13 +77,11 @@ impl Builder {
             bindings: bindings.collect(),
             subscriptions: subscriptions.collect(),
             executions: executions
-                .map(|(name, it)| (name.clone(), ExecutionForm::of(it)))
+                .map(|(name, it)| (name.clone(), ExecutionForm(it.clone())))
                 .collect(),
             executors: executors.collect(),
-            supervisors: self.supervisors.iter().flat_map(SupervisorForm::of).collect(),
-            supervised: supervised
-                .map(|(name, it)| (name.clone(), SupervisedForm::of(it)))
-                .collect(),
+            supervisors: self.supervisors.iter().flat_map(|it| it.clone().settings()).collect(),
+            supervised: self.supervised.clone(),
             supervised_by: supervised_by
                 .map(|(service, method)| (service.clone(), (*method).to_owned()))
                 .collect(),
@@ -172,14 +168,12 @@ impl Builder {
             builder = builder.subscription(service, key, options);
         }
         for (service, execution) in &form.executions {
-            builder = builder.execution(service, execution.execution());
+            builder = builder.execution(service, execution.0.clone());
         }
         for supervisor in &form.supervisors {
-            builder = builder.supervisor(supervisor.supervisor()?);
+            builder = builder.supervisor(Supervisor::from_setting(supervisor.clone()));
         }
-        for (service, setting) in &form.supervised {
-            builder.supervised.insert(service.clone(), setting.setting()?);
-        }
+        builder.supervised.clone_from(&form.supervised);
         for (service, method) in &form.supervised_by {
             builder.supervised_by.push((service.clone(), kept(method)?));
         }
