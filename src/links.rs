@@ -365,12 +365,13 @@ impl LinkSetup<'_> {
     fn endpoints(&self, far: &Far) -> Result<Vec<(Endpoint, Option<String>)>, StartError> {
         let (node, topology) = (self.node, self.topology);
         let is_near = self.near_readers().next().is_some() || topology.admits_observers(node);
-        let near = is_near.then(|| (topology.endpoint(node), topology.place_of_socket(node)));
+        let near =
+            is_near.then(|| (topology.endpoint(node), topology.place_of(Setting::Socket(node))));
         // Observers of this host connect to the socket: no name is proven over plain TCP.
         let is_read = !self.peer_topics.readers.is_empty();
         let plain = topology.tcp(node).filter(|_| is_read);
         let far = plain.map(|plain| far.of_self(self.carriers, node, plain));
-        let far = far.transpose()?.map(|far| (far, topology.place_of_tcp(node)));
+        let far = far.transpose()?.map(|far| (far, topology.place_of(Setting::Tcp(node))));
         Ok(near.into_iter().chain(far).collect())
     }
 
@@ -410,7 +411,8 @@ impl LinkSetup<'_> {
         let Some(peer) = peers.find(needs) else { return Ok(problem) };
         let of_topic = |topic| self.topology.place_of(Setting::Transport(topic));
         let place = self.topic_in_memory(peer).and_then(of_topic);
-        let place = place.or_else(|| self.topology.place_of_transport(self.node, peer));
+        let place =
+            place.or_else(|| self.topology.place_of(Setting::LinkTransport(self.node, peer)));
         Err(StartError::SharedMemory { node: self.node.to_owned(), place, problem })
     }
 

@@ -132,7 +132,7 @@ impl Plan {
         memory.heap = mailboxes.values().fold(memory.heap, |sum, bytes| sum.saturating_add(*bytes));
         let budget = topology.memory(node);
         if memory.total() > budget {
-            let place = topology.place_of_memory(node);
+            let place = topology.place_of(Setting::Memory(node));
             let place = place.or_else(|| place_of_largest(&topology, node, &topics));
             let rings = topics.iter().map(|(topic, planned)| {
                 let alone = BTreeMap::from([(topic.clone(), *planned)]);
@@ -268,8 +268,10 @@ impl Plan {
             return error.into();
         };
         let of_topic = || self.topology.place_of(Setting::Transport(&topic));
-        let of_link = || self.topology.place_of_transport(&self.node, self.needs_memory(&topic)?);
-        let place = self.topology.place_of_huge_pages(&self.node).or_else(of_topic);
+        let of_link = || {
+            self.topology.place_of(Setting::LinkTransport(&self.node, self.needs_memory(&topic)?))
+        };
+        let place = self.topology.place_of(Setting::HugePages(&self.node)).or_else(of_topic);
         let place = place.or_else(of_link);
         let problem = format!("topic `{topic}`: {problem}");
         StartError::SharedMemory { node: self.node.clone(), place, problem }
@@ -281,7 +283,7 @@ impl Plan {
         if needed == 0 || needed <= free() {
             return Ok(());
         }
-        let place = self.topology.place_of_huge_pages(&self.node);
+        let place = self.topology.place_of(Setting::HugePages(&self.node));
         let problem = format!(
             "`huge_pages` needs pages of 2 MiB, and the system has fewer than {needed} free: \
              reserve them (`sysctl vm.nr_hugepages={needed}`, more if other programs use some), or remove \
@@ -369,7 +371,7 @@ impl Plan {
             warnings.push(StartWarning::NoDeadLetters { readers });
         }
         if self.pages == PageSize::Huge && self.memory.huge_pages == 0 {
-            let place = self.topology.place_of_huge_pages(&self.node).unwrap_or_default();
+            let place = self.topology.place_of(Setting::HugePages(&self.node)).unwrap_or_default();
             warnings.push(StartWarning::UnusedHugePages { node: self.node.clone(), place });
         }
         warnings
@@ -392,7 +394,9 @@ impl Plan {
             topic: topic.to_owned(),
             message: planned.schema.name(),
             is_own: self.is_own(topic),
-            place: reads.find_map(|(service, port)| self.topology.place_of_port(service, port.key)),
+            place: reads.find_map(|(service, port)| {
+                self.topology.place_of(Setting::Port(service, port.key))
+            }),
             nearest: nearest(topic, &others).map(str::to_owned),
             readers: self.readers(topic),
         }
@@ -501,10 +505,12 @@ fn wrong_type(
         asked: second.schema.name().to_owned(),
         has_port: !(first.has_own_topic && second.has_own_topic),
     };
-    let place = topology
-        .port_error(second_service, second.key, problem.clone())
-        .or_else(|| topology.port_error(first_service, first.key, problem.clone()));
-    place.map_or_else(|| BuildError::TopicType { problem: Box::new(problem) }, BuildError::Topology)
+    let ports =
+        [Setting::Port(second_service, second.key), Setting::Port(first_service, first.key)];
+    match ports.into_iter().find(|port| topology.place_of(*port).is_some()) {
+        Some(port) => BuildError::Topology(topology.error_at(port, problem)),
+        None => BuildError::TopicType { problem: Box::new(problem) },
+    }
 }
 
 /// The topics of services.

@@ -68,7 +68,7 @@ pub use error::{Problem, TopologyError};
 #[cfg(feature = "describe")]
 pub(crate) use execution::KINDS;
 #[cfg(feature = "describe")]
-pub(crate) use features::Features as ProgramFeatures;
+pub(crate) use features::own_features;
 pub use files::TopologyFiles;
 pub use parts::TopologyPart;
 pub use reach::ReachError;
@@ -129,7 +129,7 @@ impl Topology {
         topology.check_actors()?;
         topology.check_hosts()?;
         topology.check_links()?;
-        topology.check_own_features()?;
+        topology.check_features(&features::own_features())?;
         topology.check_tls()?;
         topology.check_telemetry()?;
         topology.check_legacy()?;
@@ -187,12 +187,6 @@ impl Topology {
         section.and_then(|section| section.memory.as_ref()).map_or(MEMORY, |key| key.as_ref().0)
     }
 
-    /// Where the topology sets the memory of a node, if it does.
-    pub(crate) fn place_of_memory(&self, node: &str) -> Option<String> {
-        let memory = self.sections.node.get(node)?.memory.as_ref()?;
-        Some(self.file.location(memory.span()).to_string())
-    }
-
     /// Whether a node listens at its Unix socket also if no other node reads from it.
     pub(crate) fn admits_observers(&self, node: &str) -> bool {
         self.sections.node.get(node).and_then(|section| section.observers).unwrap_or(false)
@@ -202,12 +196,6 @@ impl Topology {
     pub(crate) fn huge_pages(&self, node: &str) -> bool {
         let section = self.sections.node.get(node);
         section.and_then(|section| section.huge_pages.as_ref()).is_some_and(|key| *key.as_ref())
-    }
-
-    /// Where the topology sets the pages of a node, if it does.
-    pub(crate) fn place_of_huge_pages(&self, node: &str) -> Option<String> {
-        let key = self.sections.node.get(node)?.huge_pages.as_ref()?;
-        Some(self.file.location(key.span()).to_string())
     }
 
     pub(crate) fn capacity(&self, topic: &str) -> usize {
@@ -240,7 +228,7 @@ impl Topology {
     pub(crate) fn redelivery(&self, topic: &str) -> Redelivery {
         let section = self.sections.topic.get(topic);
         let delivery = section.and_then(|section| section.delivery.as_ref());
-        if delivery.is_some_and(|name| name.as_ref().is_at_most_once) {
+        if delivery.is_some_and(|name| name.as_ref().0.is_at_most_once) {
             return Redelivery::AtMostOnce;
         }
         match section.and_then(|section| section.dead_letter_after.as_ref()).map(Spanned::as_ref) {
@@ -253,12 +241,6 @@ impl Topology {
     pub(crate) fn port(&self, service: &str, port: &str) -> Option<&str> {
         let topic = self.sections.service.get(service)?.ports.get(port)?;
         Some(&topic.as_ref().0)
-    }
-
-    /// Where the file binds a service's named port, if it does.
-    pub(crate) fn place_of_port(&self, service: &str, port: &str) -> Option<String> {
-        let topic = self.sections.service.get(service)?.ports.get(port)?;
-        Some(self.file.location(topic.span()).to_string())
     }
 }
 

@@ -11,7 +11,7 @@ use crate::description::Description;
 use crate::error::BuildError;
 use crate::names::expected_instead_of;
 use crate::overview::{NodeProgram, Overview, OverviewError};
-use crate::topology::{KINDS, ProgramFeatures, Setting, Topology};
+use crate::topology::{KINDS, Setting, Topology};
 use sketch::{Built, Sketch};
 
 impl Topology {
@@ -106,7 +106,7 @@ impl Topology {
         errors.extend(unknown.map(|of| OverviewError::NoNode { node: of.node.to_owned() }));
         let distinct = distinct(programs);
         for of in &distinct {
-            if let Err(error) = self.check_features(features(of.description)) {
+            if let Err(error) = self.check_features(&of.description.form.features) {
                 errors.push(OverviewError::Feature { program: of.program.to_owned(), error });
             }
         }
@@ -141,18 +141,6 @@ impl Topology {
             }));
         }
         errors
-    }
-}
-
-/// The features of a program.
-fn features(description: &Description) -> ProgramFeatures {
-    let has = |name: &str| description.form.features.iter().any(|feature| feature == name);
-    ProgramFeatures {
-        facade: has("facade"),
-        metrics: has("metrics"),
-        otlp: has("otlp"),
-        prometheus: has("prometheus"),
-        tls: has("tls"),
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use super::peer_topics::PeerTopics;
 use crate::error::BuildError;
 use crate::report::{Carrier, LinkReport};
-use crate::topology::Topology;
+use crate::topology::{Problem, Setting, Topology};
 
 /// The links of a node, by the name of the other node.
 #[derive(Debug, Default)]
@@ -37,7 +37,11 @@ impl Carriers {
                     (carrier, Some(place_of_transport(topology, node, peer)))
                 }
                 (Some(_), _) if topology.host(node) != topology.host(peer) => {
-                    return Err(topology.distance_error(node, peer).into());
+                    let nodes = [node, peer].map(str::to_owned);
+                    let hosts = [node, peer].map(|node| host(topology, node).to_owned());
+                    let problem = Problem::Distance { nodes, hosts };
+                    let setting = Setting::LinkTransport(node, peer);
+                    return Err(topology.error_at(setting, problem).into());
                 }
                 (Some(Carrier::UnixSocket), _) => {
                     (Carrier::UnixSocket, Some(place_of_transport(topology, node, peer)))
@@ -45,7 +49,9 @@ impl Carriers {
                 (Some(Carrier::SharedMemory), _) => match obstacle {
                     None => (Carrier::SharedMemory, None),
                     Some(reason) => {
-                        return Err(topology.transport_error(node, peer, reason).into());
+                        let (setting, node) = (Setting::LinkTransport(node, peer), node.to_owned());
+                        let problem = Problem::NoSharedMemory { node, peer: peer.clone(), reason };
+                        return Err(topology.error_at(setting, problem).into());
                     }
                 },
                 (None, false) => match obstacle {
@@ -76,7 +82,14 @@ impl Carriers {
         // All that connect over TCP connect to one socket, also nodes that the file does not know.
         let requires_tls = match (reader_over(Carrier::Tls), reader_over(Carrier::Tcp)) {
             (Some(tls), Some(plain)) => {
-                return Err(topology.mixed_error(node, tls, plain).into());
+                let message = format!(
+                    "node `{node}` would be read over TLS by `{tls}`, and over plain TCP by \
+                     `{plain}`: a node has TLS at all of its addresses, or at none; write the same \
+                     `transport` for both links"
+                );
+                let setting = Setting::LinkTransport(node, plain);
+                let problem = Problem::Contradiction { message };
+                return Err(topology.error_at(setting, problem).into());
             }
             (Some(_), None) => true,
             (None, Some(_)) => false,
@@ -159,14 +172,16 @@ fn check_topics(
             ),
             (_, used) => format!("the link goes over {used}{why}"),
         };
-        return Err(topology.topic_transport_error(topic, [node, &link.peer], reason).into());
+        let (nodes, name) = ([node, &link.peer].map(str::to_owned), topic.to_owned());
+        let problem = Problem::TopicTransport { topic: name, carrier: asked, nodes, reason };
+        return Err(topology.error_at(Setting::Transport(topic), problem).into());
     }
     Ok(())
 }
 
 /// Why a link does not go through memory: the file says so, here.
 fn place_of_transport(topology: &Topology, node: &str, peer: &str) -> String {
-    let place = topology.place_of_transport(node, peer).unwrap_or_default();
+    let place = topology.place_of(Setting::LinkTransport(node, peer)).unwrap_or_default();
     let name = match topology.transport(node, peer) {
         Some(Carrier::Tls) => "tls",
         Some(Carrier::Tcp) => "tcp",
@@ -177,8 +192,12 @@ fn place_of_transport(topology: &Topology, node: &str, peer: &str) -> String {
 
 /// Why a link goes over TCP although the file does not say so.
 fn distance(topology: &Topology, node: &str, peer: &str) -> String {
-    let host = |node| topology.host(node).unwrap_or_default();
-    format!("the nodes run on hosts `{}` and `{}`", host(node), host(peer))
+    let [host, other] = [node, peer].map(|node| host(topology, node));
+    format!("the nodes run on hosts `{host}` and `{other}`")
+}
+
+fn host<'t>(topology: &'t Topology, node: &str) -> &'t str {
+    topology.host(node).unwrap_or_default()
 }
 
 /// Checks a link over TCP: readers must know where to connect, and names must mean something.

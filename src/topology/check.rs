@@ -121,17 +121,6 @@ impl Topology {
         section.ports.keys().try_for_each(|port| self.check_name("port", port, known))
     }
 
-    /// The error of a port whose topic carries another message type, if the file binds the port.
-    pub(crate) fn port_error(
-        &self,
-        service: &str,
-        port: &str,
-        problem: Problem,
-    ) -> Option<TopologyError> {
-        let topic = self.sections.service.get(service)?.ports.get(port)?;
-        Some(self.file.error(topic.span(), problem))
-    }
-
     /// Checks that subscriptions are known: by service and key, and whether that is a named port.
     pub(crate) fn check_subscriptions(
         &self,

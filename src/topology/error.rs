@@ -428,7 +428,7 @@ impl Problem {
 }
 
 /// The name of a carrier in the file.
-fn name(carrier: Carrier) -> &'static str {
+pub(super) fn name(carrier: Carrier) -> &'static str {
     match carrier {
         Carrier::SharedMemory => "shm",
         Carrier::UnixSocket => "unix",

@@ -8,40 +8,26 @@ use super::Topology;
 use super::error::{Problem, TopologyError};
 use super::sections::Sections;
 
-/// The features of a program that keys may need.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Features {
-    pub(crate) facade: bool,
-    pub(crate) metrics: bool,
-    pub(crate) otlp: bool,
-    pub(crate) prometheus: bool,
-    pub(crate) tls: bool,
-}
-
-impl Features {
-    /// Those of this program.
-    const OWN: Features = Features {
-        facade: cfg!(feature = "facade"),
-        metrics: cfg!(feature = "metrics"),
-        otlp: cfg!(feature = "otlp"),
-        prometheus: cfg!(feature = "prometheus"),
-        tls: cfg!(feature = "tls"),
-    };
+/// The features of this program that keys may need.
+pub(crate) fn own_features() -> Vec<String> {
+    let all = [
+        ("facade", cfg!(feature = "facade")),
+        ("metrics", cfg!(feature = "metrics")),
+        ("otlp", cfg!(feature = "otlp")),
+        ("prometheus", cfg!(feature = "prometheus")),
+        ("tls", cfg!(feature = "tls")),
+    ];
+    all.into_iter().filter(|(_, is_on)| *is_on).map(|(name, _)| name.to_owned()).collect()
 }
 
 impl Topology {
-    /// Checks that this program has what the keys need.
-    pub(super) fn check_own_features(&self) -> Result<(), TopologyError> {
-        self.check_features(Features::OWN)
-    }
-
     /// Checks that a program with these features has what the keys need.
-    pub(crate) fn check_features(&self, features: Features) -> Result<(), TopologyError> {
+    pub(crate) fn check_features(&self, features: &[String]) -> Result<(), TopologyError> {
         let refuse = |place: Range<usize>, message: String| {
             Err(self.file.error(place, Problem::Contradiction { message }))
         };
-        let Features { facade, metrics, otlp, prometheus, tls } = features;
-        if let Some(section) = self.sections.tls.as_ref().filter(|_| !tls) {
+        let has = |name: &str| features.iter().any(|feature| feature == name);
+        if let Some(section) = self.sections.tls.as_ref().filter(|_| !has("tls")) {
             let message = "this program was built without TLS: enable the feature `tls` of the \
                            package `mycelium`";
             return refuse(section.span(), message.to_owned());
@@ -55,13 +41,14 @@ impl Topology {
         let latency = topics.values().find_map(|topic| topic.latency_sample.as_ref());
         let latency = latency.map(|key| ("latency_sample", Spanned::span(key)));
         let of_collectors = telemetry.keys_of_collectors().next();
+        let [prometheus, pushes] = [has("prometheus"), has("facade") || has("otlp")];
         let needs = [
             (listen, prometheus, "`prometheus`"),
             (expose, prometheus, "`prometheus`"),
-            (interval, facade || otlp, "`facade` or `otlp`"),
-            (sets, prometheus || facade || otlp, "`prometheus`, `facade` or `otlp`"),
-            (of_collectors, otlp, "`otlp`"),
-            (latency, metrics, "`metrics`"),
+            (interval, pushes, "`facade` or `otlp`"),
+            (sets, prometheus || pushes, "`prometheus`, `facade` or `otlp`"),
+            (of_collectors, has("otlp"), "`otlp`"),
+            (latency, has("metrics"), "`metrics`"),
         ];
         for (key, is_there, feature) in needs {
             let Some((key, place)) = key.filter(|_| !is_there) else { continue };

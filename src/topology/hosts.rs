@@ -139,15 +139,6 @@ impl Topology {
         Some(Endpoint::Tcp { addresses, listen: listen.unwrap_or_default() })
     }
 
-    /// Where the file says at which TCP address a node listens, if it does.
-    pub(crate) fn place_of_tcp(&self, node: &str) -> Option<String> {
-        let section = self.sections.node.get(node)?;
-        let listen = section.listen.as_ref().map(Spanned::span);
-        let address = || section.address.as_ref().map(Spanned::span);
-        let port = || section.port.as_ref().map(Spanned::span);
-        Some(self.file.location(listen.or_else(address).or_else(port)?).to_string())
-    }
-
     /// Checks a link over TCP: `publisher` is read by `reader`.
     ///
     /// # Errors

@@ -10,9 +10,10 @@ use toml::Spanned;
 
 use super::Topology;
 use super::error::{Problem, TopologyError};
-use super::legacy_section::{BadFrameName, LegacySection, TypeEntry};
+use super::legacy_section::{LegacySection, TypeEntry};
 use super::socket::{access, contradiction_of_mode};
 use super::values::Bytes;
+use super::values::Text;
 use crate::legacy::config::{ListenerConfig, OnBadFrame, OnSlowClient, TypeConfig};
 
 const CONNECTIONS: u32 = 64;
@@ -159,7 +160,7 @@ impl Topology {
                 }
             }
             let is_believed =
-                section.socket.is_some() || section.trust.is_some_and(|it| it.is_network);
+                section.socket.is_some() || section.trust.is_some_and(|it| it.0.is_network);
             let Some(listed) = self.sections.topic.get(topic.as_str()).filter(|_| !is_believed)
             else {
                 continue;
@@ -189,7 +190,7 @@ impl Topology {
         let listeners = self.sections.legacy.iter().map(|(name, section)| {
             let (endpoint, place) = Topology::legacy_endpoint(name, section);
             let node = section.node.as_ref().map(|node| node.as_ref().as_str());
-            let bad = |name: Option<BadFrameName>, default| name.map_or(default, |name| name.0);
+            let bad = |name: Option<Text<OnBadFrame>>, default| name.map_or(default, |name| name.0);
             ListenerConfig {
                 name: name.as_ref().clone(),
                 node: node.or_else(|| self.nodes().next()).map(str::to_owned),

@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 
 use mycelium_transports::endpoint::Endpoint;
 
-use super::Topology;
 use super::error::{Problem, TopologyError};
+use super::{Setting, Topology};
 
 impl Topology {
     /// Checks the addresses of all listeners, when the runtime directory is known. `node` is a node
@@ -21,8 +21,8 @@ impl Topology {
             nodes.push(node);
         }
         for node in nodes {
-            let unix = (self.endpoint(node), self.place_of_socket(node));
-            let tcp = self.tcp(node).map(|endpoint| (endpoint, self.place_of_tcp(node)));
+            let unix = (self.endpoint(node), self.place_of(Setting::Socket(node)));
+            let tcp = self.tcp(node).map(|endpoint| (endpoint, self.place_of(Setting::Tcp(node))));
             for (endpoint, place) in std::iter::once(unix).chain(tcp) {
                 let place = place.map_or_else(String::new, |place| format!(" at {place}"));
                 for address in addresses(&endpoint) {

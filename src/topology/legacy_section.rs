@@ -11,9 +11,8 @@ use toml::Spanned;
 use super::addresses::Addresses;
 use super::link::Trust;
 use super::topic::check_topic;
-use super::values::{Bytes, Mode, Span};
+use super::values::{Bytes, FromText, Mode, Span, Text, choice};
 use crate::legacy::config::{OnBadFrame, OnSlowClient};
-use crate::names::expected_instead_of;
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,10 +24,10 @@ pub(super) struct LegacySection {
     pub(super) group: Option<u32>,
     pub(super) mode: Option<Spanned<Mode>>,
     pub(super) wire: WireName,
-    pub(super) trust: Option<Trust>,
-    pub(super) unknown: Option<BadFrameName>,
-    pub(super) invalid: Option<BadFrameName>,
-    pub(super) slow: Option<SlowName>,
+    pub(super) trust: Option<Text<Trust>>,
+    pub(super) unknown: Option<Text<OnBadFrame>>,
+    pub(super) invalid: Option<Text<OnBadFrame>>,
+    pub(super) slow: Option<Text<OnSlowClient>>,
     pub(super) connections: Option<Spanned<u32>>,
     pub(super) timeout: Option<Span>,
     pub(super) payload: Option<Spanned<Bytes>>,
@@ -40,14 +39,6 @@ pub(super) struct LegacySection {
 /// `"plain"`, or `{ digest = ".." }` with one digest or a list.
 #[derive(Clone, Debug)]
 pub(super) struct WireName(pub(super) Vec<ContractDigest>);
-
-/// `"drop"` or `"end"`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct BadFrameName(pub(super) OnBadFrame);
-
-/// `"drop"` or `"end"`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct SlowName(pub(super) OnSlowClient);
 
 /// A topic, or `{ topic = "..", clients = ".." }`.
 #[derive(Clone, Debug)]
@@ -101,31 +92,15 @@ impl<'de> Deserialize<'de> for WireName {
     }
 }
 
-impl<'de> Deserialize<'de> for BadFrameName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<BadFrameName, D::Error> {
-        drop_or_end(deserializer, OnBadFrame::Drop, OnBadFrame::End).map(BadFrameName)
+impl FromText for OnBadFrame {
+    fn from_text(text: &str) -> Result<OnBadFrame, String> {
+        choice("value", text, &[("drop", OnBadFrame::Drop), ("end", OnBadFrame::End)])
     }
 }
 
-impl<'de> Deserialize<'de> for SlowName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<SlowName, D::Error> {
-        drop_or_end(deserializer, OnSlowClient::Drop, OnSlowClient::End).map(SlowName)
-    }
-}
-
-fn drop_or_end<'de, D: Deserializer<'de>, T>(
-    deserializer: D,
-    drop: T,
-    end: T,
-) -> Result<T, D::Error> {
-    match String::deserialize(deserializer)?.as_str() {
-        "drop" => Ok(drop),
-        "end" => Ok(end),
-        other => Err(D::Error::custom(format!(
-            "invalid value `{}`: {}",
-            other.escape_debug(),
-            expected_instead_of(other, &["drop", "end"])
-        ))),
+impl FromText for OnSlowClient {
+    fn from_text(text: &str) -> Result<OnSlowClient, String> {
+        choice("value", text, &[("drop", OnSlowClient::Drop), ("end", OnSlowClient::End)])
     }
 }
 
@@ -152,18 +127,9 @@ impl<'de> Deserialize<'de> for TypeEntry {
                 ));
             }
         };
-        let (from_clients, to_clients) = match clients.as_str() {
-            "send" => (true, false),
-            "receive" => (false, true),
-            "both" => (true, true),
-            other => {
-                return Err(D::Error::custom(format!(
-                    "invalid clients `{}`: {}",
-                    other.escape_debug(),
-                    expected_instead_of(other, &["send", "receive", "both"])
-                )));
-            }
-        };
+        let all = [("send", (true, false)), ("receive", (false, true)), ("both", (true, true))];
+        let (from_clients, to_clients) =
+            choice("clients", &clients, &all).map_err(D::Error::custom)?;
         check_topic(&topic).map_err(D::Error::custom)?;
         Ok(TypeEntry { topic, from_clients, to_clients })
     }

@@ -9,17 +9,17 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 use toml::Spanned;
 
-use super::values::{Bytes, Span};
-use crate::names::expected_instead_of;
+use super::error::name as carrier_name;
+use super::values::{Bytes, FromText, Span, Text, choice};
 use crate::report::Carrier;
 
 /// The settings of a link. Missing keys have the values of `[link.default]`, or else the defaults.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LinkSection {
-    transport: Option<Spanned<Transport>>,
-    trust: Option<Trust>,
-    preset: Option<Preset>,
+    transport: Option<Spanned<Text<Carrier>>>,
+    trust: Option<Text<Trust>>,
+    preset: Option<Text<LinkConfig>>,
     batch_bytes: Option<Bytes>,
     batch_messages: Option<u32>,
     batch_delay: Option<Span>,
@@ -33,10 +33,6 @@ pub(super) struct LinkSection {
     confirm: Option<Pause>,
 }
 
-/// The transport of a link or a topic: `"shm"`, `"unix"`, `"tcp"` or `"tls"`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Transport(pub(super) Carrier);
-
 /// Whether a link over plain TCP believes the name of a peer: `"network"`, of every process that
 /// can connect; `"nobody"`, of none on another host.
 #[derive(Clone, Copy, Debug)]
@@ -44,49 +40,30 @@ pub(super) struct Trust {
     pub(super) is_network: bool,
 }
 
-impl<'de> Deserialize<'de> for Transport {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Transport, D::Error> {
-        match String::deserialize(deserializer)?.as_str() {
-            "shm" => Ok(Transport(Carrier::SharedMemory)),
-            "unix" => Ok(Transport(Carrier::UnixSocket)),
-            "tcp" => Ok(Transport(Carrier::Tcp)),
-            "tls" => Ok(Transport(Carrier::Tls)),
-            other => Err(D::Error::custom(format!(
-                "invalid transport `{other}`: {}",
-                expected_instead_of(other, &["shm", "unix", "tcp", "tls"])
-            ))),
-        }
+/// The transport of a link or a topic.
+impl FromText for Carrier {
+    fn from_text(text: &str) -> Result<Carrier, String> {
+        let all = [Carrier::SharedMemory, Carrier::UnixSocket, Carrier::Tcp, Carrier::Tls];
+        choice("transport", text, &all.map(|carrier| (carrier_name(carrier), carrier)))
     }
 }
 
-impl<'de> Deserialize<'de> for Trust {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Trust, D::Error> {
-        match String::deserialize(deserializer)?.as_str() {
-            "network" => Ok(Trust { is_network: true }),
-            "nobody" => Ok(Trust { is_network: false }),
-            other => Err(D::Error::custom(format!(
-                "invalid trust `{other}`: {}",
-                expected_instead_of(other, &["network", "nobody"])
-            ))),
-        }
+impl FromText for Trust {
+    fn from_text(text: &str) -> Result<Trust, String> {
+        let is_network = choice("trust", text, &[("network", true), ("nobody", false)])?;
+        Ok(Trust { is_network })
     }
 }
 
 /// A preset for batching and the buffer of a link.
-#[derive(Clone, Copy, Debug)]
-struct Preset(LinkConfig);
-
-impl<'de> Deserialize<'de> for Preset {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Preset, D::Error> {
-        match String::deserialize(deserializer)?.as_str() {
-            "low-latency" => Ok(Preset(LinkConfig::low_latency())),
-            "balanced" => Ok(Preset(LinkConfig::default())),
-            "high-throughput" => Ok(Preset(LinkConfig::high_throughput())),
-            other => Err(D::Error::custom(format!(
-                "invalid preset `{other}`: {}",
-                expected_instead_of(other, &["low-latency", "balanced", "high-throughput"])
-            ))),
-        }
+impl FromText for LinkConfig {
+    fn from_text(text: &str) -> Result<LinkConfig, String> {
+        let presets = [
+            ("low-latency", LinkConfig::low_latency()),
+            ("balanced", LinkConfig::default()),
+            ("high-throughput", LinkConfig::high_throughput()),
+        ];
+        choice("preset", text, &presets)
     }
 }
 
@@ -130,11 +107,11 @@ impl LinkSection {
 
     /// Whether everybody in the network is trusted, if it says so.
     pub(super) fn trusts_network(&self) -> Option<bool> {
-        self.trust.map(|trust| trust.is_network)
+        self.trust.map(|trust| trust.0.is_network)
     }
 
     pub(super) fn apply(&self, config: &mut LinkConfig) {
-        if let Some(Preset(preset)) = self.preset {
+        if let Some(Text(preset)) = self.preset {
             (config.batching, config.buffer) = (preset.batching, preset.buffer);
         }
         let LinkConfig { batching, retry, .. } = config;

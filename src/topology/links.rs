@@ -4,7 +4,6 @@
 use std::ops::Range;
 
 use mycelium_transports::exchange::LinkConfig;
-use toml::Spanned;
 
 use super::Topology;
 use super::error::{Problem, TopologyError};
@@ -73,20 +72,6 @@ impl Topology {
         Some(self.sections.topic.get(topic)?.transport.as_ref()?.as_ref().0)
     }
 
-    /// The error of a topic whose messages cannot go through what the file says.
-    pub(crate) fn topic_transport_error(
-        &self,
-        topic: &str,
-        nodes: [&str; 2],
-        reason: String,
-    ) -> TopologyError {
-        let transport = self.sections.topic.get(topic).and_then(|it| it.transport.as_ref());
-        let place = transport.map_or(0..0, Spanned::span);
-        let carrier = transport.map_or(Carrier::SharedMemory, |it| it.as_ref().0);
-        let (topic, nodes) = (topic.to_owned(), nodes.map(str::to_owned));
-        self.file.error(place, Problem::TopicTransport { topic, carrier, nodes, reason })
-    }
-
     /// Whether the link between two nodes goes over TCP, plain or with TLS: the file says so, or
     /// they run on different hosts.
     pub(crate) fn is_over_tcp(&self, node: &str, other: &str) -> bool {
@@ -99,28 +84,6 @@ impl Topology {
     pub(super) fn trusts_network(&self, node: &str, other: &str) -> bool {
         let trusts = self.sections_of_link(node, other).filter_map(LinkSection::trusts_network);
         trusts.last().unwrap_or_default()
-    }
-
-    /// Where the file sets the transport of the link between two nodes, if it does.
-    pub(crate) fn place_of_transport(&self, node: &str, other: &str) -> Option<String> {
-        Some(self.file.location(self.span_of_transport(node, other)?).to_string())
-    }
-
-    /// The error of a link that cannot have the transport that the file requests.
-    pub(crate) fn transport_error(&self, node: &str, other: &str, reason: String) -> TopologyError {
-        let (node_name, other_name) = (node.to_owned(), other.to_owned());
-        let problem = Problem::NoSharedMemory { node: node_name, peer: other_name, reason };
-        self.file.error(self.span_of_transport(node, other).unwrap_or(0..0), problem)
-    }
-
-    /// The error of a link whose nodes run on different hosts, and which is to go through memory or
-    /// a Unix socket.
-    pub(crate) fn distance_error(&self, node: &str, other: &str) -> TopologyError {
-        let host = |node| self.host(node).unwrap_or_default();
-        let (hosts, nodes) = ([host(node), host(other)], [node, other]);
-        let [hosts, nodes] = [hosts, nodes].map(|pair| pair.map(str::to_owned));
-        let problem = Problem::Distance { nodes, hosts };
-        self.file.error(self.span_of_transport(node, other).unwrap_or(0..0), problem)
     }
 
     pub(super) fn span_of_transport(&self, node: &str, other: &str) -> Option<Range<usize>> {

@@ -112,12 +112,13 @@ impl Topology {
         MEMORY
     }
 
-    pub(crate) fn place_of_memory(&self, _node: &str) -> Option<String> {
+    pub(crate) fn place_of(&self, _setting: Setting<'_>) -> Option<String> {
         None
     }
 
-    pub(crate) fn place_of(&self, _setting: Setting<'_>) -> Option<String> {
-        None
+    pub(crate) fn error_at(&self, _setting: Setting<'_>, problem: Problem) -> TopologyError {
+        let location = SourceLocation::default();
+        TopologyError { location, problem: Box::new(problem), written: None }
     }
 
     pub(crate) fn admits_observers(&self, _node: &str) -> bool {
@@ -126,10 +127,6 @@ impl Topology {
 
     pub(crate) fn huge_pages(&self, _node: &str) -> bool {
         false
-    }
-
-    pub(crate) fn place_of_huge_pages(&self, _node: &str) -> Option<String> {
-        None
     }
 
     pub(crate) fn capacity(&self, _topic: &str) -> usize {
@@ -161,19 +158,6 @@ impl Topology {
     }
 
     pub(crate) fn port(&self, _service: &str, _port: &str) -> Option<&str> {
-        None
-    }
-
-    pub(crate) fn place_of_port(&self, _service: &str, _port: &str) -> Option<String> {
-        None
-    }
-
-    pub(crate) fn port_error(
-        &self,
-        _service: &str,
-        _port: &str,
-        _problem: Problem,
-    ) -> Option<TopologyError> {
         None
     }
 
@@ -223,16 +207,6 @@ impl Topology {
         LinkConfig::default()
     }
 
-    pub(crate) fn place_of_transport(&self, _node: &str, _other: &str) -> Option<String> {
-        None
-    }
-
-    pub(crate) fn transport_error(&self, node: &str, peer: &str, reason: String) -> TopologyError {
-        let (node, peer) = (node.to_owned(), peer.to_owned());
-        let problem = Box::new(Problem::NoSharedMemory { node, peer, reason });
-        TopologyError { location: SourceLocation::default(), problem, written: None }
-    }
-
     pub(crate) fn endpoint(&self, node: &str) -> Endpoint {
         let directory = mycelium_transports::private_directory("topology");
         Endpoint::unix(directory.join(format!("{node}.sock")), Access::default())
@@ -246,25 +220,12 @@ impl Topology {
         None
     }
 
-    pub(crate) fn place_of_tcp(&self, _node: &str) -> Option<String> {
-        None
-    }
-
     pub(crate) fn transport(&self, _node: &str, _other: &str) -> Option<Carrier> {
         None
     }
 
     pub(crate) fn topic_transport(&self, _topic: &str) -> Option<Carrier> {
         None
-    }
-
-    pub(crate) fn topic_transport_error(
-        &self,
-        _topic: &str,
-        [node, peer]: [&str; 2],
-        reason: String,
-    ) -> TopologyError {
-        self.transport_error(node, peer, reason)
     }
 
     pub(crate) fn is_over_tcp(&self, _node: &str, _other: &str) -> bool {
@@ -277,14 +238,6 @@ impl Topology {
 
     pub(crate) fn check_certified(&self, _nodes: [&str; 2]) -> Result<(), TopologyError> {
         Ok(())
-    }
-
-    pub(crate) fn mixed_error(&self, node: &str, _over_tls: &str, plain: &str) -> TopologyError {
-        self.transport_error(node, plain, String::new())
-    }
-
-    pub(crate) fn distance_error(&self, node: &str, other: &str) -> TopologyError {
-        self.transport_error(node, other, String::new())
     }
 
     pub(crate) fn check_tcp(&self, _publisher: &str, _reader: &str) -> Result<(), TopologyError> {
@@ -302,10 +255,6 @@ impl Topology {
         _topic: &str,
     ) -> Result<(), TopologyError> {
         Ok(())
-    }
-
-    pub(crate) fn place_of_socket(&self, _node: &str) -> Option<String> {
-        None
     }
 
     pub(crate) fn check_endpoint(&self, _node: &str) -> Result<(), TopologyError> {

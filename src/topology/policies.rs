@@ -8,56 +8,35 @@ use mycelium_transports::local::{OnStall, Policy, Start};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
-use super::values::Span;
-use crate::names::expected_instead_of;
+use super::values::{FromText, Span, choice};
 
 /// The largest number of keys.
 const MOST_KEYS: u32 = 1 << 24;
 
 /// The name of a policy; `sample(1/10)` has a number.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct PolicyName(pub(super) Policy);
-
-impl<'de> Deserialize<'de> for PolicyName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<PolicyName, D::Error> {
-        let text = String::deserialize(deserializer)?;
+impl FromText for Policy {
+    fn from_text(text: &str) -> Result<Policy, String> {
         if let Some(number) = text.strip_prefix("sample") {
             let number = number.strip_prefix("(1/").and_then(|number| number.strip_suffix(')'));
             let every = number.and_then(|number| number.parse().ok());
-            return every.map(|every| PolicyName(Policy::Sample(every))).ok_or_else(|| {
-                D::Error::custom(format!(
+            return every.map(Policy::Sample).ok_or_else(|| {
+                format!(
                     "invalid policy `{text}`: expected a sample of one message in a number, such \
                      as `sample(1/10)`"
-                ))
+                )
             });
         }
-        let policy = Policy::all().find(|policy| policy.name() == text).ok_or_else(|| {
-            let names: Vec<_> = Policy::all()
-                .map(|policy| match policy {
-                    Policy::Sample(_) => "sample(1/10)",
-                    other => other.name(),
-                })
-                .collect();
-            let expected = expected_instead_of(&text, &names);
-            D::Error::custom(format!("invalid policy `{text}`: {expected}"))
-        })?;
-        Ok(PolicyName(policy))
+        let name = |policy: Policy| match policy {
+            Policy::Sample(_) => "sample(1/10)",
+            other => other.name(),
+        };
+        choice("policy", text, &Policy::all().map(|it| (name(it), it)).collect::<Vec<_>>())
     }
 }
 
-/// The start of a subscription.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct StartName(pub(super) Start);
-
-impl<'de> Deserialize<'de> for StartName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<StartName, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        let start = Start::all().find(|start| start.name() == name).ok_or_else(|| {
-            let names: Vec<_> = Start::all().map(Start::name).collect();
-            let expected = expected_instead_of(&name, &names);
-            D::Error::custom(format!("invalid start `{name}`: {expected}"))
-        })?;
-        Ok(StartName(start))
+impl FromText for Start {
+    fn from_text(text: &str) -> Result<Start, String> {
+        choice("start", text, &Start::all().map(|it| (it.name(), it)).collect::<Vec<_>>())
     }
 }
 

@@ -5,7 +5,7 @@ use toml::Spanned;
 use super::Topology;
 use super::error::{Problem, TopologyError};
 use super::sections::TopicSection;
-use super::values::{Capacity, DeliveryName};
+use super::values::{Capacity, Delivery, Text};
 
 impl Topology {
     /// Checks that a topic of requests has no key that is for other topics.
@@ -45,7 +45,7 @@ impl Topology {
     ) {
         let section = TopicSection {
             capacity: Some(Spanned::new(0..0, Capacity(self.capacity(of)))),
-            delivery: Some(Spanned::new(0..0, DeliveryName { is_at_most_once: true })),
+            delivery: Some(Spanned::new(0..0, Text(Delivery { is_at_most_once: true }))),
             carries_requests: true,
             transport: self.sections.topic.get(of).and_then(|section| section.transport.clone()),
             readers: Some(vec![Spanned::new(0..0, reader.to_owned())]),

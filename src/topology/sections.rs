@@ -2,21 +2,27 @@
 //! `topology.rs`.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use mycelium_core::wait::WaitStrategy;
+use mycelium_executor::{Class, PlacementFallback};
+use mycelium_transports::local::{Policy, Start};
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::addresses::{Addresses, HostAddresses, Port};
 use super::legacy_section::LegacySection;
-use super::link::{LinkSection, Transport};
-use super::policies::{Keys, PolicyName, StallRule, StartName};
-use super::telemetry_section::{MetricsAddress, Share, TelemetrySection};
+use super::link::LinkSection;
+use super::policies::{Keys, StallRule};
+use super::telemetry_section::{Share, TelemetrySection};
 use super::values::{
-    Budget, Bytes, Capacity, ClassName, DeathLimit, DeliveryName, FallbackName, Latency,
-    LifetimeName, Mode, Percentage, RunName, Shares, Span, StrategyName, ThreadName, TopicName,
-    WaitName,
+    Budget, Bytes, Capacity, DeathLimit, Delivery, Latency, Mode, Percentage, Shares, Span, Text,
+    ThreadName, TopicName,
 };
+use crate::execution::Run;
+use crate::report::Carrier;
+use crate::supervision::{Lifetime, Strategy};
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -76,7 +82,7 @@ pub(super) struct NodeSection {
     pub(super) owner: Option<u32>,
     pub(super) observers: Option<bool>,
     pub(super) watchdog: Option<Span>,
-    pub(super) listen_metrics: Option<Spanned<MetricsAddress>>,
+    pub(super) listen_metrics: Option<Spanned<Text<SocketAddr>>>,
     pub(super) shares: Option<Spanned<Shares>>,
     pub(super) latency: Option<Spanned<Latency>>,
     pub(super) actors_for: Option<Vec<Spanned<String>>>,
@@ -90,16 +96,16 @@ pub(super) struct ServiceSection {
     pub(super) restart_window: Option<Span>,
     pub(super) backoff: Option<Span>,
     pub(super) max_backoff: Option<Span>,
-    pub(super) run: Option<Spanned<RunName>>,
-    pub(super) wait: Option<WaitName>,
+    pub(super) run: Option<Spanned<Text<Run>>>,
+    pub(super) wait: Option<Text<WaitStrategy>>,
     pub(super) thread: Option<Spanned<ThreadName>>,
-    pub(super) class: Option<Spanned<ClassName>>,
-    pub(super) if_refused: Option<Spanned<FallbackName>>,
+    pub(super) class: Option<Spanned<Text<Class>>>,
+    pub(super) if_refused: Option<Spanned<Text<PlacementFallback>>>,
     pub(super) budget: Option<Budget>,
     pub(super) executor: Option<Spanned<String>>,
     pub(super) shares: Option<Spanned<Shares>>,
     pub(super) latency: Option<Spanned<Latency>>,
-    pub(super) lifetime: Option<LifetimeName>,
+    pub(super) lifetime: Option<Text<Lifetime>>,
     pub(super) start_deadline: Option<Span>,
     #[serde(default)]
     pub(super) ports: BTreeMap<Spanned<String>, Spanned<TopicName>>,
@@ -108,7 +114,7 @@ pub(super) struct ServiceSection {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SupervisorSection {
-    pub(super) strategy: Option<StrategyName>,
+    pub(super) strategy: Option<Text<Strategy>>,
     pub(super) children: Option<Vec<Spanned<String>>>,
     pub(super) max_restarts: Option<u32>,
     pub(super) restart_window: Option<Span>,
@@ -122,11 +128,11 @@ pub(super) struct TopicSection {
     pub(super) capacity: Option<Spanned<Capacity>>,
     pub(super) backpressure_threshold: Option<Spanned<Percentage>>,
     pub(super) on_stall: Option<Spanned<StallRule>>,
-    pub(super) delivery: Option<Spanned<DeliveryName>>,
+    pub(super) delivery: Option<Spanned<Text<Delivery>>>,
     pub(super) dead_letter_after: Option<Spanned<DeathLimit>>,
     pub(super) readers: Option<Vec<Spanned<String>>>,
     pub(super) writers: Option<Vec<Spanned<String>>>,
-    pub(super) transport: Option<Spanned<Transport>>,
+    pub(super) transport: Option<Spanned<Text<Carrier>>>,
     pub(super) trace: Option<bool>,
     pub(super) latency_sample: Option<Spanned<Share>>,
     /// The program has added it for the requests of another topic, or for their answers.
@@ -140,8 +146,8 @@ pub(super) struct TopicSection {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SubscriptionSection {
-    pub(super) policy: Option<Spanned<PolicyName>>,
+    pub(super) policy: Option<Spanned<Text<Policy>>>,
     pub(super) key: Option<Spanned<String>>,
     pub(super) keys: Option<Spanned<Keys>>,
-    pub(super) start: Option<StartName>,
+    pub(super) start: Option<Text<Start>>,
 }

@@ -6,6 +6,14 @@
 pub(crate) enum Setting<'a> {
     /// The section of a node.
     Node(&'a str),
+    /// The memory of a node.
+    Memory(&'a str),
+    /// The pages of a node.
+    HugePages(&'a str),
+    /// The Unix socket of a node.
+    Socket(&'a str),
+    /// The TCP address of a node.
+    Tcp(&'a str),
     /// The users and the group whose processes may connect to a node.
     Access(&'a str),
     /// The service in the list of its node.
@@ -18,6 +26,8 @@ pub(crate) enum Setting<'a> {
     NodeQueue(&'a str),
     /// The policy of a subscription, by service and port.
     Policy(&'a str, &'a str),
+    /// The topic of a named port, by service and port.
+    Port(&'a str, &'a str),
     /// The section of a supervisor.
     Supervisor(&'a str),
     /// The child in the list of its supervisor.
@@ -26,4 +36,6 @@ pub(crate) enum Setting<'a> {
     Capacity(&'a str),
     /// The transport of a topic.
     Transport(&'a str),
+    /// The transport of the link between two nodes.
+    LinkTransport(&'a str, &'a str),
 }

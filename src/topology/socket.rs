@@ -41,12 +41,6 @@ impl Topology {
         Err(self.file.error(place.unwrap_or(0..0), problem))
     }
 
-    /// Where the file sets the socket of a node, if it does.
-    pub(crate) fn place_of_socket(&self, node: &str) -> Option<String> {
-        let socket = self.sections.node.get(node)?.socket.as_ref()?;
-        Some(self.file.location(socket.span()).to_string())
-    }
-
     /// Checks that `users`, `group` and `mode` of each node do not contradict each other.
     pub(super) fn check_sockets(&self) -> Result<(), TopologyError> {
         for section in self.sections.node.values() {

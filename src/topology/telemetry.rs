@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::Topology;
 use super::error::{Problem, TopologyError};
-use super::telemetry_section::MetricsAddress;
+use super::values::Text;
 
 impl Topology {
     /// Other hosts read metrics only if the file says so.
@@ -16,7 +16,7 @@ impl Topology {
         let nodes = self.sections.node.values();
         let addresses = nodes.filter_map(|node| node.listen_metrics.as_ref());
         self.check_collectors()?;
-        let is_far = |key: &&Spanned<MetricsAddress>| !key.as_ref().0.ip().is_loopback();
+        let is_far = |key: &&Spanned<Text<SocketAddr>>| !key.as_ref().0.ip().is_loopback();
         let far = { addresses }.find(is_far).filter(|_| !self.exposes_metrics());
         let Some(far) = far else { return Ok(()) };
         let message = format!(

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 use toml::Spanned;
 
-use super::values::Span;
+use super::values::{FromText, Span};
 
 /// What all nodes share.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -26,10 +26,6 @@ pub(super) struct TelemetrySection {
     pub(super) flush: Option<Spanned<Span>>,
 }
 
-/// An address of this host, or one that others reach.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct MetricsAddress(pub(super) SocketAddr);
-
 /// A time that is not 0.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Interval(pub(super) Duration);
@@ -42,15 +38,15 @@ pub(super) struct Share(pub(super) f64);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LabelSets(pub(super) usize);
 
-impl<'de> Deserialize<'de> for MetricsAddress {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<MetricsAddress, D::Error> {
-        let text = String::deserialize(deserializer)?;
+/// An address of this host, or one that others reach.
+impl FromText for SocketAddr {
+    fn from_text(text: &str) -> Result<SocketAddr, String> {
         let address = text.parse::<SocketAddr>().ok().filter(|address| address.port() > 0);
-        address.map(MetricsAddress).ok_or_else(|| {
-            D::Error::custom(format!(
+        address.ok_or_else(|| {
+            format!(
                 "invalid address `{text}`: expected an IP address and a port, such as \
                  `127.0.0.1:9464`"
-            ))
+            )
         })
     }
 }

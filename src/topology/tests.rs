@@ -213,7 +213,7 @@ fn the_transport_of_a_link_is_that_of_its_section_or_of_all_links() {
         for (node, peer) in [("a", "b"), ("b", "a")] {
             assert_eq!(topology.link(node, peer).memory, memory, "{all} {own}");
             let place = line.map(|line| format!("t.toml:{line}:13"));
-            assert_eq!(topology.place_of_transport(node, peer), place, "{all} {own}");
+            assert_eq!(topology.place_of(Setting::LinkTransport(node, peer)), place, "{all} {own}");
         }
     }
     assert_eq!(text(unix, shm).default_link().memory, MemoryUse::Never);
@@ -242,8 +242,8 @@ fn huge_pages_are_a_key_of_the_node() {
     let topology = Topology::parse("t.toml", text).unwrap();
     assert!(topology.huge_pages("a"));
     assert!(!topology.huge_pages("b") && !topology.huge_pages("c") && !topology.huge_pages("d"));
-    assert_eq!(topology.place_of_huge_pages("a").as_deref(), Some("t.toml:2:14"));
-    assert_eq!(topology.place_of_huge_pages("c"), None);
+    assert_eq!(topology.place_of(Setting::HugePages("a")).as_deref(), Some("t.toml:2:14"));
+    assert_eq!(topology.place_of(Setting::HugePages("c")), None);
     assert_eq!(
         error("[node.a]\nhuge_pages = \"true\"\n"),
         "t.toml:2:14: invalid value, string \"true\": expected true or false without quotes"
@@ -453,8 +453,8 @@ fn the_addresses_of_a_node_are_its_own_or_those_of_its_host() {
     assert_eq!(shown("a").as_deref(), Some("10.0.0.1:7400, [fd00::1]:7400"));
     assert_eq!(shown("b").as_deref(), Some("b.example:1"));
     assert_eq!(shown("c"), None);
-    assert_eq!(topology.place_of_tcp("a").as_deref(), Some("t.toml:5:8"));
-    assert_eq!(topology.place_of_tcp("b").as_deref(), Some("t.toml:9:10"));
+    assert_eq!(topology.place_of(Setting::Tcp("a")).as_deref(), Some("t.toml:5:8"));
+    assert_eq!(topology.place_of(Setting::Tcp("b")).as_deref(), Some("t.toml:9:10"));
     assert!(!topology.is_over_tcp("a", "b"));
 }
 

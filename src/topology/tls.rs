@@ -56,17 +56,6 @@ impl Topology {
         Ok(())
     }
 
-    /// The error of a node that some nodes would read over TLS, and others over plain TCP.
-    pub(crate) fn mixed_error(&self, node: &str, over_tls: &str, plain: &str) -> TopologyError {
-        let message = format!(
-            "node `{node}` would be read over TLS by `{over_tls}`, and over plain TCP by `{plain}`: \
-             a node has TLS at all of its addresses, or at none; write the same `transport` for \
-             both links"
-        );
-        let place = self.span_of_transport(node, plain).unwrap_or(0..0);
-        self.file.error(place, Problem::Contradiction { message })
-    }
-
     /// The files of a node.
     #[cfg(feature = "tls")]
     pub(crate) fn tls_files(&self, node: &str) -> Option<mycelium_transports::tls::TlsFiles> {

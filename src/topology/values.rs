@@ -11,12 +11,38 @@ use serde::de::{Deserializer, Error};
 use super::topic::check_topic;
 use crate::execution::{self, Run};
 use crate::names::expected_instead_of;
-use crate::supervision::{Lifetime, Strategy};
+use crate::supervision::{Lifetime, NameError, Strategy};
 
 /// The longest duration.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 /// The largest capacity.
 const LARGEST: usize = 1 << 30;
+
+/// A value that is written as a text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Text<T>(pub(super) T);
+
+/// Reads a text; the error is for the person who wrote it.
+pub(super) trait FromText: Sized {
+    fn from_text(text: &str) -> Result<Self, String>;
+}
+
+impl<'de, T: FromText> Deserialize<'de> for Text<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text<T>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        T::from_text(&text).map(Text).map_err(D::Error::custom)
+    }
+}
+
+/// The value with this name.
+pub(super) fn choice<T: Copy>(kind: &str, text: &str, all: &[(&str, T)]) -> Result<T, String> {
+    let found = all.iter().find(|(name, _)| *name == text);
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let names: Vec<_> = all.iter().map(|(name, _)| name).collect();
+        let text = text.escape_debug();
+        format!("invalid {kind} `{text}`: {}", expected_instead_of(&text.to_string(), &names))
+    })
+}
 
 /// A duration: `"250ms"`, `"10s"`, `"2m"`.
 #[derive(Clone, Copy, Debug)]
@@ -73,20 +99,15 @@ impl<'de> Deserialize<'de> for TopicName {
 
 /// The promise of a topic when a reader's process dies: `"at-least-once"` or `"at-most-once"`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct DeliveryName {
+pub(super) struct Delivery {
     pub(super) is_at_most_once: bool,
 }
 
-impl<'de> Deserialize<'de> for DeliveryName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<DeliveryName, D::Error> {
-        match String::deserialize(deserializer)?.as_str() {
-            "at-least-once" => Ok(DeliveryName { is_at_most_once: false }),
-            "at-most-once" => Ok(DeliveryName { is_at_most_once: true }),
-            other => Err(D::Error::custom(format!(
-                "invalid delivery `{other}`: {}",
-                expected_instead_of(other, &["at-least-once", "at-most-once"])
-            ))),
-        }
+impl FromText for Delivery {
+    fn from_text(text: &str) -> Result<Delivery, String> {
+        let is_at_most_once =
+            choice("delivery", text, &[("at-least-once", false), ("at-most-once", true)])?;
+        Ok(Delivery { is_at_most_once })
     }
 }
 
@@ -223,25 +244,9 @@ impl<'de> Deserialize<'de> for Mode {
     }
 }
 
-/// `"shared"`, `"dedicated"`, `"pinned(1)"`, `"pinned(1, 3)"`.
-#[derive(Clone, Debug)]
-pub(super) struct RunName(pub(super) Run);
-
-/// `"park"`, `"spin"`, `"spin-then-park(1000)"`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct WaitName(pub(super) WaitStrategy);
-
 /// The name of a thread.
 #[derive(Clone, Debug)]
 pub(super) struct ThreadName(pub(super) String);
-
-/// `"normal"`, `"fifo(10)"`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ClassName(pub(super) Class);
-
-/// `"fail"`, `"warn"`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct FallbackName(pub(super) PlacementFallback);
 
 /// The weight of a task queue.
 #[derive(Clone, Copy, Debug)]
@@ -251,32 +256,21 @@ pub(super) struct Shares(pub(super) u32);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Latency(pub(super) Duration);
 
-/// `"one-for-one"`, `"one-for-all"`, `"rest-for-one"`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct StrategyName(pub(super) Strategy);
-
-/// `"permanent"`, `"transient"`, `"temporary"`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct LifetimeName(pub(super) Lifetime);
-
 /// A number of messages, at least 1.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Budget(pub(super) u32);
 
-impl<'de> Deserialize<'de> for RunName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RunName, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let run = match call(&text) {
-            ("shared", None) => Run::Shared,
-            ("dedicated", None) => Run::Dedicated,
-            ("pinned", Some(cores)) => Run::Pinned(cores_of(cores).map_err(D::Error::custom)?),
-            _ => {
-                return Err(D::Error::custom(format!(
-                    "invalid run `{text}`: expected one of: shared, dedicated, pinned(1), pinned(1, 3)"
-                )));
-            }
-        };
-        Ok(RunName(run))
+/// `"shared"`, `"dedicated"`, `"pinned(1)"`, `"pinned(1, 3)"`.
+impl FromText for Run {
+    fn from_text(text: &str) -> Result<Run, String> {
+        match call(text) {
+            ("shared", None) => Ok(Run::Shared),
+            ("dedicated", None) => Ok(Run::Dedicated),
+            ("pinned", Some(cores)) => cores_of(cores).map(Run::Pinned),
+            _ => Err(format!(
+                "invalid run `{text}`: expected one of: shared, dedicated, pinned(1), pinned(1, 3)"
+            )),
+        }
     }
 }
 
@@ -291,10 +285,10 @@ fn cores_of(list: &str) -> Result<Vec<usize>, String> {
     Ok(cores)
 }
 
-impl<'de> Deserialize<'de> for WaitName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<WaitName, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let wait = match call(&text) {
+/// `"park"`, `"spin"`, `"spin-then-park(1000)"`.
+impl FromText for WaitStrategy {
+    fn from_text(text: &str) -> Result<WaitStrategy, String> {
+        let wait = match call(text) {
             ("park", None) => Some(WaitStrategy::Park),
             ("spin", None) => Some(WaitStrategy::Spin),
             ("spin-then-park", Some(spins)) => {
@@ -302,10 +296,10 @@ impl<'de> Deserialize<'de> for WaitName {
             }
             _ => None,
         };
-        wait.map(WaitName).ok_or_else(|| {
-            D::Error::custom(format!(
+        wait.ok_or_else(|| {
+            format!(
                 "invalid wait `{text}`: expected one of: park, spin, spin-then-park(1000), where 1000 is a number of spins"
-            ))
+            )
         })
     }
 }
@@ -318,10 +312,10 @@ impl<'de> Deserialize<'de> for ThreadName {
     }
 }
 
-impl<'de> Deserialize<'de> for ClassName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ClassName, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let class = match call(&text) {
+/// `"normal"`, `"fifo(10)"`.
+impl FromText for Class {
+    fn from_text(text: &str) -> Result<Class, String> {
+        let class = match call(text) {
             ("normal", None) => Some(Class::Normal),
             ("fifo", Some(priority)) => {
                 let priority = priority.trim().parse().ok();
@@ -329,37 +323,31 @@ impl<'de> Deserialize<'de> for ClassName {
             }
             _ => None,
         };
-        class.map(ClassName).ok_or_else(|| {
-            D::Error::custom(format!(
-                "invalid class `{text}`: expected one of: normal, fifo(1) to fifo(99)"
-            ))
+        class.ok_or_else(|| {
+            format!("invalid class `{text}`: expected one of: normal, fifo(1) to fifo(99)")
         })
     }
 }
 
-impl<'de> Deserialize<'de> for StrategyName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<StrategyName, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map(StrategyName).map_err(D::Error::custom)
+impl FromText for Strategy {
+    fn from_text(text: &str) -> Result<Strategy, String> {
+        text.parse().map_err(|error: NameError| error.to_string())
     }
 }
 
-impl<'de> Deserialize<'de> for LifetimeName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<LifetimeName, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map(LifetimeName).map_err(D::Error::custom)
+impl FromText for Lifetime {
+    fn from_text(text: &str) -> Result<Lifetime, String> {
+        text.parse().map_err(|error: NameError| error.to_string())
     }
 }
 
-impl<'de> Deserialize<'de> for FallbackName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<FallbackName, D::Error> {
-        match String::deserialize(deserializer)?.as_str() {
-            "fail" => Ok(FallbackName(PlacementFallback::Fail)),
-            "warn" => Ok(FallbackName(PlacementFallback::Warn)),
-            other => Err(D::Error::custom(format!(
-                "invalid if_refused `{other}`: expected one of: fail, warn"
-            ))),
-        }
+impl FromText for PlacementFallback {
+    fn from_text(text: &str) -> Result<PlacementFallback, String> {
+        choice(
+            "if_refused",
+            text,
+            &[("fail", PlacementFallback::Fail), ("warn", PlacementFallback::Warn)],
+        )
     }
 }
 

@@ -21,7 +21,7 @@ use crate::node::prepare::Registered;
 use crate::node::request_links::RequestMessages;
 use crate::plan::Port;
 use crate::supervision::Supervisor;
-use crate::topology::Topology;
+use crate::topology::{Topology, own_features};
 
 /// The argument that requests a description.
 const ARGUMENT: &str = "--describe";
@@ -68,7 +68,7 @@ impl Builder {
             mycelium_description: Description::VERSION,
             library: env!("CARGO_PKG_VERSION").to_owned(),
             node: self.name.clone(),
-            features: features(),
+            features: own_features(),
             panics_abort: cfg!(panic = "abort"),
             services,
             requests,
@@ -229,18 +229,6 @@ impl Messages {
             answers: ports(&service.ports.answers),
         }
     }
-}
-
-/// The features of the library that a topology may need.
-fn features() -> Vec<String> {
-    let all = [
-        ("facade", cfg!(feature = "facade")),
-        ("metrics", cfg!(feature = "metrics")),
-        ("otlp", cfg!(feature = "otlp")),
-        ("prometheus", cfg!(feature = "prometheus")),
-        ("tls", cfg!(feature = "tls")),
-    ];
-    all.into_iter().filter(|(_, is_on)| *is_on).map(|(name, _)| name.to_owned()).collect()
 }
 
 /// Stands for the sink of another process.
