@@ -408,7 +408,7 @@ fn a_stream_whose_memory_was_left_resumes_after_what_was_read_there() {
         let is_end = |it: &Received| matches!(it, Received::End { .. });
         assert_eq!(news.iter().any(is_end), !ended, "the caller had it: {news:?}");
         assert_eq!(pair.sides[LEFT].link.unconfirmed(outgoing), 0);
-        assert_eq!(failed(&pair), [None; 2]);
+        assert_eq!(pair.failed(), [None; 2]);
     }
 }
 
