@@ -90,8 +90,8 @@ impl Collector {
                 families.add_values(kind, labels, values);
             }
             match kind {
-                Kind::Service => families.add_restarts(&sets),
-                Kind::Link => families.add_reconnects(&sets),
+                Kind::Service => families.add_repeated(derived::RESTARTS, &sets),
+                Kind::Link => families.add_repeated(derived::RECONNECTS, &sets),
                 _ => {}
             }
         }
@@ -307,18 +307,12 @@ impl Families {
         }
     }
 
-    fn add_restarts(&mut self, services: &[(Labels, Values)]) {
-        for (labels, values) in services {
-            // One service has one line; the set of the rest has several.
-            let restarts = values.values[0].saturating_sub(values.started);
-            self.add(derived::RESTARTS, labels.clone(), SampleValue::Counter(restarts));
-        }
-    }
-
-    fn add_reconnects(&mut self, links: &[(Labels, Values)]) {
-        for (labels, values) in links {
-            let reconnects = values.values[0].saturating_sub(values.started);
-            self.add(derived::RECONNECTS, labels.clone(), SampleValue::Counter(reconnects));
+    /// How often the first value was counted after the first time.
+    fn add_repeated(&mut self, derived: Derived, sets: &[(Labels, Values)]) {
+        for (labels, values) in sets {
+            // One set has one line; the set of the rest has several.
+            let repeated = values.values[0].saturating_sub(values.started);
+            self.add(derived, labels.clone(), SampleValue::Counter(repeated));
         }
     }
 
